@@ -1,0 +1,58 @@
+// Package session lives the life of one session: it opens the local listener,
+// dials the chain, asks for the allocation, starts the server, forwards, and
+// takes all of it down again. It reports what happens as a stream of events
+// and never writes to a terminal itself.
+package session
+
+import "time"
+
+// EventVersion is the version of the event's form, the field "v".
+const EventVersion = 1
+
+// Names of events. They are a contract with whoever reads --json.
+const (
+	EventConnecting = "connecting" // Host
+	EventConnected  = "connected"  // Host
+	EventQueued     = "queued"     // Job, Reason, Start
+	EventGranted    = "granted"    // Job, Node, Nodes, Partition, Account, Ends
+	EventStarted    = "started"    // Node, PID
+	EventReady      = "ready"      // URL, LocalPort, Remote
+	EventWarning    = "warning"    // Message
+	EventEnding     = "ending"     // Reason
+	EventError      = "error"      // Message, Hint, Code
+	EventEnded      = "ended"      // Reason, Code; always last, exactly once
+)
+
+// Event is one thing that happened to a session. Fields that do not belong to
+// the event's name are empty and left out of the JSON.
+type Event struct {
+	V       int       `json:"v"`
+	Time    time.Time `json:"time"` // UTC, RFC 3339
+	Event   string    `json:"event"`
+	Session string    `json:"session"`
+	Cluster string    `json:"cluster"`
+
+	Host      string     `json:"host,omitempty"`      // a hop's name
+	Job       string     `json:"job,omitempty"`       // Slurm's job ID
+	Reason    string     `json:"reason,omitempty"`    // why it waits, ends or ended, in plain words
+	Start     *time.Time `json:"start,omitempty"`     // Slurm's estimate of the job's start
+	Node      string     `json:"node,omitempty"`      // the node that runs the server
+	Nodes     []string   `json:"nodes,omitempty"`     // all nodes of the allocation
+	Partition string     `json:"partition,omitempty"` //
+	Account   string     `json:"account,omitempty"`   //
+	Ends      *time.Time `json:"ends,omitempty"`      // when the time limit ends the job
+	PID       int        `json:"pid,omitempty"`       // of the server, on its node
+	URL       string     `json:"url,omitempty"`       // never with a secret in it
+	LocalPort int        `json:"local_port,omitempty"`
+	Remote    string     `json:"remote,omitempty"` // address of the server on its node, as seen there
+	Message   string     `json:"message,omitempty"`
+	Hint      string     `json:"hint,omitempty"` // the command or step that mends it
+	Code      *int       `json:"code,omitempty"` // the exit code that follows from it
+
+	// Link is the URL with which a browser gets in, secret and all. It is for
+	// the terminal of the owner alone and never serialised (invariant I6).
+	Link string `json:"-"`
+	// Log is the tail of the server's log, shown with an error on a terminal;
+	// the JSON names the file in Message instead.
+	Log []string `json:"-"`
+}
