@@ -1,0 +1,112 @@
+package site
+
+import (
+	"fmt"
+	"strings"
+)
+
+// ConfigError is something in config.toml that cannot be used.
+type ConfigError struct {
+	File         string
+	Line, Column int // 0: the file as a whole
+	Message      string
+}
+
+func (e *ConfigError) Error() string {
+	return Position{e.File, e.Line, e.Column}.String() + ": " + e.Message
+}
+
+// UnknownClusterError is a cluster that nobody has heard of.
+type UnknownClusterError struct {
+	Name    string
+	Nearest string // the known one that was most likely meant; may be empty
+	Known   []string
+}
+
+func (e *UnknownClusterError) Error() string {
+	return unknown("cluster", e.Name, e.Nearest)
+}
+
+// UnknownRecipeError is a recipe that config.toml does not have.
+type UnknownRecipeError struct {
+	Name    string
+	Nearest string
+	Known   []string
+	File    string // the config.toml that was read
+}
+
+func (e *UnknownRecipeError) Error() string {
+	return unknown("recipe", e.Name, e.Nearest)
+}
+
+func unknown(what, name, nearest string) string {
+	s := fmt.Sprintf("unknown %s %q", what, name)
+	if nearest != "" {
+		s += fmt.Sprintf(", did you mean %q?", nearest)
+	}
+	return s
+}
+
+// SSHConfigError is ssh's configuration refused by ssh itself, or unusable here.
+type SSHConfigError struct {
+	Host    string // that was asked for
+	Message string // mostly ssh's own words, file and line in them
+}
+
+func (e *SSHConfigError) Error() string {
+	return fmt.Sprintf("ssh's configuration for %s: %s", e.Host, e.Message)
+}
+
+// ProxyCommandError is a host that ssh reaches through a program of the user's
+// choice, which cscs does not run: it carries every hop itself.
+type ProxyCommandError struct {
+	Host    string
+	Command string
+}
+
+func (e *ProxyCommandError) Error() string {
+	return fmt.Sprintf("ssh's configuration reaches %s by a ProxyCommand, which cscs cannot use: %s", e.Host, e.Command)
+}
+
+// nearest is the candidate that differs from name by the fewest edits, if by few enough.
+func nearest(name string, candidates []string) string {
+	best, at := "", 0
+	for _, c := range candidates {
+		d := distance(strings.ToLower(name), strings.ToLower(c))
+		limit := max(1, (len(c)+1)/3) // "daitn" may be daint, "x" is nobody
+		if strings.HasPrefix(strings.ToLower(c), strings.ToLower(name)) && len(name) >= 2 {
+			d, limit = min(d, 1), 1 // "dai" is short for daint
+		}
+		if d <= limit && (best == "" || d < at) {
+			best, at = c, d
+		}
+	}
+	return best
+}
+
+// distance counts the insertions, deletions, replacements and swaps of
+// neighbours that make b out of a.
+func distance(a, b string) int {
+	x, y := []rune(a), []rune(b)
+	d := make([][]int, len(x)+1)
+	for i := range d {
+		d[i] = make([]int, len(y)+1)
+		d[i][0] = i
+	}
+	for j := range y {
+		d[0][j+1] = j + 1
+	}
+	for i := 1; i <= len(x); i++ {
+		for j := 1; j <= len(y); j++ {
+			cost := 1
+			if x[i-1] == y[j-1] {
+				cost = 0
+			}
+			d[i][j] = min(d[i-1][j]+1, d[i][j-1]+1, d[i-1][j-1]+cost)
+			if i > 1 && j > 1 && x[i-1] == y[j-2] && x[i-2] == y[j-1] {
+				d[i][j] = min(d[i][j], d[i-2][j-2]+1)
+			}
+		}
+	}
+	return d[len(x)][len(y)]
+}

@@ -1,0 +1,133 @@
+package site
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+
+	"github.com/kevinburke/ssh_config"
+)
+
+// newFallback reads ssh's configuration where there is no ssh to ask. It knows no
+// Match blocks; skipping them is told once. Host blocks, Include and
+// the first-value-wins rule are the library's.
+func (a *asker) newFallback() func(context.Context, question) (settings, error) {
+	files := []string{a.file}
+	if a.file == "" {
+		files = []string{expandHome("~/.ssh/config")}
+		if runtime.GOOS != "windows" {
+			files = append(files, "/etc/ssh/ssh_config")
+		} else if dir := os.Getenv("ProgramData"); dir != "" {
+			files = append(files, filepath.Join(dir, "ssh", "ssh_config"))
+		}
+	}
+	var configs []*ssh_config.Config
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) && a.file == "" {
+			continue
+		}
+		var cfg *ssh_config.Config
+		skipped := false
+		if err == nil {
+			data, skipped = withoutMatch(data)
+			cfg, err = ssh_config.DecodeBytes(data)
+		}
+		switch {
+		case err != nil:
+			a.warnings = append(a.warnings, fmt.Sprintf("%s is not used: %s, and %v to read it", name, reason(err), errNoSSH))
+			continue
+		case skipped:
+			a.warnings = append(a.warnings, fmt.Sprintf("the Match blocks of %s are not used: %v to judge them", name, errNoSSH))
+		}
+		configs = append(configs, cfg)
+	}
+	return func(_ context.Context, q question) (settings, error) { return readSettings(configs, q) }
+}
+
+var matchLine = regexp.MustCompile(`(?i)^\s*match[\s=]`)
+var blockLine = regexp.MustCompile(`(?i)^\s*(match|host)[\s=]`)
+var matchAll = regexp.MustCompile(`(?i)^\s*match\s+(final\s+)?all\s*$`)
+
+// withoutMatch leaves out the Match blocks, with which the library refuses the whole
+// file, but for "Match all" and "Match final all" (Fedora's own file has the
+// latter), which mean the same as "Host *" here.
+func withoutMatch(data []byte) (rest []byte, skipped bool) {
+	var out bytes.Buffer
+	drop := false
+	for line := range bytes.Lines(data) {
+		switch {
+		case matchAll.Match(bytes.TrimSpace(line)):
+			drop, line = false, []byte("Host *\n")
+		case matchLine.Match(line):
+			drop, skipped = true, true
+		case blockLine.Match(line):
+			drop = false
+		}
+		if drop {
+			line = []byte("\n") // line numbers in errors stay true
+		}
+		out.Write(line)
+	}
+	return out.Bytes(), skipped
+}
+
+var fallbackKeys = []string{
+	"HostName", "User", "Port", "ProxyJump", "ProxyCommand", "IdentitiesOnly", "IdentityAgent", "UserKnownHostsFile",
+	"GlobalKnownHostsFile", "HostKeyAlias", "StrictHostKeyChecking", "AddressFamily", "ConnectTimeout",
+}
+
+func readSettings(configs []*ssh_config.Config, q question) (settings, error) {
+	get := func(key string) ([]string, error) {
+		var all []string
+		for _, cfg := range configs {
+			v, err := cfg.GetAll(q.name, key)
+			if err != nil {
+				return nil, &SSHConfigError{Host: q.name, Message: err.Error()}
+			}
+			all = append(all, v...)
+		}
+		return all, nil
+	}
+	s := settings{port: 22, strict: "ask", addressFamily: "any"}
+	s.userKnownHosts = []string{"~/.ssh/known_hosts", "~/.ssh/known_hosts2"}
+	if runtime.GOOS != "windows" {
+		s.globalKnownHosts = []string{"/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"}
+	}
+	for _, key := range fallbackKeys {
+		v, err := get(key)
+		if err != nil {
+			return s, err
+		}
+		if len(v) > 0 {
+			s.set(strings.ToLower(key), strings.Trim(v[0], `"`))
+		}
+	}
+	for _, key := range []string{"IdentityFile", "CertificateFile"} {
+		v, err := get(key)
+		if err != nil {
+			return s, err
+		}
+		for _, f := range v {
+			s.set(strings.ToLower(key), strings.Trim(f, `"`))
+		}
+	}
+	s.hostName = strings.ReplaceAll(s.hostName, "%h", q.name)
+	if s.hostName == "" {
+		s.hostName = q.name
+	}
+	if q.user != "" {
+		s.user = q.user
+	}
+	if q.port != 0 {
+		s.port = q.port
+	}
+	return s, nil
+}

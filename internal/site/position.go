@@ -1,0 +1,67 @@
+package site
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// A Position is a place in a configuration file.
+type Position struct {
+	File         string
+	Line, Column int
+}
+
+// String is file:line:column, the form that editors and terminals can follow.
+func (p Position) String() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+}
+
+// positions maps the path of a key, joined by keySep, to its place. The decoder gives
+// positions for what it refuses itself; this is for what we refuse.
+type positions map[string]Position
+
+const keySep = "\x00" // cannot be part of a TOML key that was read from a file
+
+func findPositions(name string, data []byte) positions {
+	out := positions{}
+	var p unstable.Parser
+	p.Reset(data)
+	var table []string
+	for p.NextExpression() {
+		e := p.Expression()
+		var key []string
+		var first *unstable.Node
+		for it := e.Key(); it.Next(); {
+			if n := it.Node(); first == nil {
+				first = n
+			}
+			key = append(key, string(it.Node().Data))
+		}
+		switch e.Kind {
+		case unstable.Table, unstable.ArrayTable:
+			table = key
+		case unstable.KeyValue:
+			key = append(append([]string{}, table...), key...)
+		default:
+			continue
+		}
+		at := p.Shape(first.Raw).Start
+		out[strings.Join(key, keySep)] = Position{File: name, Line: at.Line, Column: at.Column}
+	}
+	return out
+}
+
+// at is the place of the key, or of the nearest table around it.
+func (ps positions) at(file string, path ...string) Position {
+	for n := len(path); n > 0; n-- {
+		if p, ok := ps[strings.Join(path[:n], keySep)]; ok {
+			return p
+		}
+	}
+	return Position{File: file}
+}

@@ -1,0 +1,303 @@
+package site
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Overrides are what a flag or the environment says about every host of the way.
+type Overrides struct {
+	User     string
+	Identity string
+}
+
+// A Host is one host of the way, with all that is needed to dial it. Paths
+// are expanded, and none of the files need exist.
+type Host struct {
+	Name     string // as messages call it: "ela", "daint"
+	Asked    string // the name that ssh was asked about
+	HostName string
+	Port     int
+	User     string // empty: nobody said, the certificate may
+
+	Identity         string   // the key that was chosen by flag, environment or config.toml
+	IdentityFiles    []string // else those of ~/.ssh/config; without ssh's defaults
+	IdentitiesOnly   bool
+	CertificateFiles []string
+	IdentityAgent    string // a socket, "none", or empty: the environment's
+
+	UserKnownHosts        []string // the first is where ssh would add a key
+	GlobalKnownHosts      []string
+	HostKeyAlias          string // the name to look for in them, if not the host's own
+	StrictHostKeyChecking string // ssh's word: ask, yes, accept-new, no, off
+
+	AddressFamily  string // ssh's word: any, inet, inet6
+	ConnectTimeout time.Duration
+	Warnings       []string
+}
+
+// Addr is where to dial.
+func (h Host) Addr() string { return net.JoinHostPort(h.HostName, strconv.Itoa(h.Port)) }
+
+// Cluster is the cluster of that name: one of config.toml, a built-in one, or one that
+// only ~/.ssh/config knows, by a Host block of its own.
+func (c *Config) Cluster(ctx context.Context, name string) (Cluster, error) {
+	if cl, ok := c.clusters[name]; ok {
+		return cl, nil
+	}
+	for _, cl := range c.clusters { // daint.alps.cscs.ch is daint, way and all
+		if strings.EqualFold(cl.spec.host, name) {
+			return cl, nil
+		}
+	}
+	if plainName.MatchString(name) {
+		byHostName, byJump, err := c.ssh.knows(ctx, name)
+		if err != nil {
+			return Cluster{}, err
+		}
+		if byHostName || byJump {
+			return Cluster{Name: name, spec: spec{name: name, host: name}}, nil
+		}
+	}
+	known := c.Known()
+	return Cluster{}, &UnknownClusterError{Name: name, Nearest: nearest(name, known), Known: known}
+}
+
+// Route is the way to a cluster: its jump hosts in order, then its login host.
+func (c *Config) Route(ctx context.Context, cl Cluster, ov Overrides) ([]Host, error) {
+	// Everything that will probably be asked, at once: another round is needed
+	// only where ~/.ssh/config leads to a jump host that is not ours.
+	qs := []question{{name: nobody}}
+	for _, j := range cl.spec.jump {
+		js, err := c.jumpSpec(j)
+		if err != nil {
+			return nil, err
+		}
+		qs = append(qs, js.questions()...)
+	}
+	c.ssh.prefetch(ctx, append(qs, cl.spec.questions()...)...)
+
+	w := walker{config: c, ov: ov, cluster: cl.spec}
+	hosts, err := w.way(ctx, cl.spec, nil)
+	if err != nil {
+		return nil, err
+	}
+	hosts[0].Warnings = append(slices.Clone(c.ssh.warnings), hosts[0].Warnings...)
+	return hosts, nil
+}
+
+// questions are those whose answers resolve s.
+func (s spec) questions() []question {
+	qs := []question{{name: s.host, user: s.user, port: s.port}}
+	if s.alias != "" {
+		qs = append(qs, question{name: s.alias}, question{name: s.alias, user: s.user, port: s.port})
+	}
+	return slices.Compact(qs)
+}
+
+// jumpSpec is what is configured about a jump host that is called by the name of
+// a [hosts] table, or as ssh's ProxyJump does.
+func (c *Config) jumpSpec(jump string) (spec, error) {
+	if s, ok := c.hosts[jump]; ok {
+		return s, nil
+	}
+	return parseJump(jump)
+}
+
+// parseJump reads one [user@]host[:port], perhaps as an ssh:// URI.
+func parseJump(jump string) (spec, error) {
+	bad := fmt.Errorf("%q is not a jump host of the form [user@]host[:port]", jump)
+	s := spec{}
+	rest := strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(jump), "ssh://"), "/")
+	if i := strings.LastIndex(rest, "@"); i >= 0 { // a user name may contain @
+		s.user, rest = rest[:i], rest[i+1:]
+		if s.user == "" {
+			return s, bad
+		}
+	}
+	s.host = rest
+	if host, port, err := net.SplitHostPort(rest); err == nil {
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil || n == 0 {
+			return s, bad
+		}
+		s.host, s.port = host, int(n)
+	}
+	s.host = strings.TrimSuffix(strings.TrimPrefix(s.host, "["), "]")
+	s.name = s.host
+	if !plainHost(s.host) || s.user != "" && s.user[0] == '-' {
+		return s, bad
+	}
+	return s, nil
+}
+
+// A walker walks the way back from the login host to the first jump host.
+type walker struct {
+	config  *Config
+	ov      Overrides
+	cluster spec
+}
+
+// way is the hosts that lead to s, and s. behind are the names of the hosts that it leads
+// to, to notice a circle.
+func (w *walker) way(ctx context.Context, s spec, behind []string) ([]Host, error) {
+	host, set, err := w.resolve(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	jumps, err := w.jumps(s, set, &host)
+	if err != nil {
+		return nil, err
+	}
+	var before []Host
+	for i, j := range jumps {
+		js, err := w.config.jumpSpec(j)
+		if err != nil {
+			return nil, &SSHConfigError{Host: host.Asked, Message: err.Error()}
+		}
+		if js.host == s.host || js.host == host.Asked {
+			continue // "Host *" with a ProxyJump, read for the jump host itself
+		}
+		if slices.Contains(behind, js.host) {
+			return nil, &SSHConfigError{Host: host.Asked, Message: "the jump hosts lead in a circle: " +
+				strings.Join(append(slices.Clone(behind), s.host, js.host), " → ")}
+		}
+		if i == 0 { // as ssh does: only the first of a list follows its own configuration further
+			more, err := w.way(ctx, js, append(slices.Clone(behind), s.host))
+			if err != nil {
+				return nil, err
+			}
+			before = append(before, more...)
+			continue
+		}
+		h, _, err := w.resolve(ctx, js)
+		if err != nil {
+			return nil, err
+		}
+		before = append(before, h)
+	}
+	return append(before, host), nil
+}
+
+// jumps chooses the jump hosts of s: config.toml, else ~/.ssh/config, else built in.
+func (w *walker) jumps(s spec, set settings, host *Host) ([]string, error) {
+	if s.jumpSet {
+		return s.jump, nil
+	}
+	if set.proxyJump != "" {
+		return strings.Split(set.proxyJump, ","), nil
+	}
+	if set.proxyCommand == "" {
+		return s.jump, nil
+	}
+	if j, ok := jumpOfCommand(set.proxyCommand); ok {
+		return []string{j}, nil
+	}
+	if len(s.jump) == 0 {
+		return nil, &ProxyCommandError{Host: host.Asked, Command: set.proxyCommand}
+	}
+	host.Warnings = append(host.Warnings, fmt.Sprintf("ssh's ProxyCommand for %s is not used; the way is by %s",
+		host.Asked, strings.Join(s.jump, ", ")))
+	return s.jump, nil
+}
+
+// jumpOfCommand recognises what people wrote before ProxyJump was there:
+// ssh -W %h:%p [-q] [-l user] [-p port] [user@]host.
+func jumpOfCommand(command string) (string, bool) {
+	words := strings.Fields(command)
+	if len(words) == 0 || strings.TrimSuffix(words[0][strings.LastIndexAny(words[0], `/\`)+1:], ".exe") != "ssh" {
+		return "", false
+	}
+	var host, user, port string
+	forwards := false
+	for i := 1; i < len(words); i++ {
+		switch w := words[i]; {
+		case slices.Contains([]string{"-q", "-a", "-x", "-T", "-4", "-6"}, w):
+		case slices.Contains([]string{"-W", "-l", "-p"}, w) && i+1 < len(words):
+			i++
+			switch w {
+			case "-W":
+				forwards = words[i] == "%h:%p" || words[i] == "[%h]:%p"
+			case "-l":
+				user = words[i]
+			case "-p":
+				port = words[i]
+			}
+		case strings.HasPrefix(w, "-") || host != "":
+			return "", false // an option that would be lost, or a remote command
+		default:
+			host = w
+		}
+	}
+	if user != "" && !strings.Contains(host, "@") {
+		host = user + "@" + host
+	}
+	if port != "" {
+		host += ":" + port
+	}
+	return host, forwards && host != ""
+}
+
+// resolve asks ssh about one host and lays over its answer what has precedence.
+func (w *walker) resolve(ctx context.Context, s spec) (Host, settings, error) {
+	asked := s.host
+	if s.alias != "" && s.alias != s.host {
+		byHostName, _, err := w.config.ssh.knows(ctx, s.alias)
+		if err != nil {
+			return Host{}, settings{}, err
+		}
+		if byHostName {
+			asked = s.alias
+		}
+	}
+	set, err := w.config.ssh.ask(ctx, question{name: asked, user: s.user, port: s.port})
+	if err != nil {
+		return Host{}, settings{}, err
+	}
+	if set.hostName == "" || set.port == 0 {
+		return Host{}, settings{}, &SSHConfigError{Host: asked, Message: "ssh -G names no host"}
+	}
+	login := s.name == w.cluster.name
+	h := Host{
+		Name: s.name, Asked: asked, HostName: set.hostName, Port: set.port,
+		IdentitiesOnly: set.identitiesOnly, HostKeyAlias: set.hostKeyAlias, StrictHostKeyChecking: set.strict,
+		AddressFamily: set.addressFamily, ConnectTimeout: set.connectTimeout,
+	}
+	if s.port != 0 {
+		h.Port = s.port
+	}
+	// A user written into the jump host itself (bob@bastion) is meant for that
+	// host alone; --user is meant for all others.
+	_, named := w.config.hosts[s.name]
+	switch {
+	case !login && !named && s.user != "":
+		h.User = s.user
+	default:
+		h.User = first(w.ov.User, s.user, set.user, w.cluster.user)
+	}
+	h.Identity = first(expandHome(w.ov.Identity), s.identity)
+	if h.Identity == "" && len(set.identityFiles) == 0 {
+		h.Identity = w.cluster.identity
+	}
+	t := newTokens(h)
+	h.IdentityFiles = t.files(set.identityFiles)
+	h.CertificateFiles = t.files(set.certificateFiles)
+	h.UserKnownHosts = t.files(set.userKnownHosts)
+	h.GlobalKnownHosts = t.files(set.globalKnownHosts)
+	h.IdentityAgent = t.agent(set.identityAgent)
+	return h, set, nil
+}
+
+func first(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}

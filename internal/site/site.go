@@ -1,0 +1,268 @@
+// Package site knows where a session can run: the clusters that are built in,
+// those of the user's config.toml, and those of ~/.ssh/config; and the way to
+// each, host by host.
+//
+// A value is looked for in this order, and the first that is set wins: flag,
+// CSCS_* environment (both come in as Overrides), config.toml, ~/.ssh/config,
+// built-in. What ~/.ssh/config says is asked of ssh itself (ssh -G), because no
+// parser obtainable for Go reads that file as OpenSSH does.
+package site
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+)
+
+//go:embed clusters.toml
+var builtin []byte
+
+// Config is everything that is known about sites before ssh is asked.
+type Config struct {
+	Path           string // of the user's config.toml, whether it exists or not
+	DefaultCluster string // may be empty
+
+	clusters map[string]Cluster
+	hosts    map[string]spec
+	recipes  map[string]Recipe
+	own      []string // names of the clusters that config.toml mentions
+	ssh      *asker
+}
+
+// A Cluster is a Slurm site and how to get to its login node.
+type Cluster struct {
+	Name     string
+	Settings []Setting // flags that config.toml presets for it
+
+	spec spec
+}
+
+// Host is the name of the login node as it was configured, before ssh was asked.
+func (c Cluster) Host() string { return c.spec.host }
+
+// A Recipe is a command that config.toml gives a name.
+type Recipe struct {
+	Name     string
+	Command  []string
+	Settings []Setting // the flags that it presets, "port" among them
+}
+
+// A spec is what is configured about one host, before ssh is asked.
+type spec struct {
+	name     string   // as messages call it
+	alias    string   // the name that ~/.ssh/config may know; preferred, if it does
+	host     string   // else this
+	user     string   // configured for this host
+	identity string   // configured for this host
+	port     int      // configured for this host
+	jump     []string // the jump hosts, outermost first
+	jumpSet  bool     // config.toml says so, which ~/.ssh/config cannot change
+}
+
+// ConfigPath is where the user's config.toml is looked for: $CSCS_CONFIG, else
+// cscs/config.toml below $XDG_CONFIG_HOME, else below ~/.config, on macOS too
+// (that is where people who live in terminals keep such files, and one
+// documented place beats two), and below %AppData% on Windows.
+func ConfigPath() (string, error) {
+	if p := os.Getenv("CSCS_CONFIG"); p != "" {
+		return p, nil
+	}
+	dir := os.Getenv("XDG_CONFIG_HOME")
+	if !filepath.IsAbs(dir) { // the XDG specification: a relative one is to be ignored
+		var err error
+		if runtime.GOOS == "windows" {
+			dir, err = os.UserConfigDir()
+		} else {
+			dir, err = os.UserHomeDir()
+			dir = filepath.Join(dir, ".config")
+		}
+		if err != nil {
+			return "", fmt.Errorf("find config.toml: %w", err)
+		}
+	}
+	return filepath.Join(dir, "cscs", "config.toml"), nil
+}
+
+// Load reads the built-in clusters and the user's config.toml, which need not exist
+// unless CSCS_CONFIG names it.
+func Load() (*Config, error) {
+	path, err := ConfigPath()
+	if err != nil {
+		return nil, err
+	}
+	c := &Config{Path: path, clusters: map[string]Cluster{}, hosts: map[string]spec{}, recipes: map[string]Recipe{}}
+	sshConfig := os.Getenv("CSCS_SSH_CONFIG")
+	base, ps, err := parse("clusters.toml", builtin)
+	if err == nil {
+		err = c.merge("clusters.toml", base, ps, false)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the built-in clusters: %w", err) // a test sees to it that this never happens
+	}
+	data, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && os.Getenv("CSCS_CONFIG") == "":
+	case err != nil:
+		return nil, &ConfigError{File: path, Message: "cannot be read: " + reason(err)}
+	default:
+		f, ps, err := parse(path, data)
+		if err != nil {
+			return nil, err
+		}
+		if err := c.merge(path, f, ps, true); err != nil {
+			return nil, err
+		}
+		if sshConfig == "" {
+			sshConfig = f.SSHConfig
+		}
+	}
+	c.ssh = newAsker(expandHome(sshConfig))
+	return c, nil
+}
+
+// reason is an error of the file system without the path, which is told already.
+func reason(err error) string {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err.Error()
+	}
+	return err.Error()
+}
+
+// A name may be typed in a shell and handed to ssh, so it is kept plain.
+var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+
+// merge lays f over what c knows already.
+func (c *Config) merge(name string, f *file, ps positions, own bool) error {
+	bad := func(message string, path ...string) error {
+		p := ps.at(name, path...)
+		return &ConfigError{File: p.File, Line: p.Line, Column: p.Column, Message: message}
+	}
+	if f.DefaultCluster != "" {
+		c.DefaultCluster = f.DefaultCluster
+	}
+	for _, n := range slices.Sorted(maps.Keys(f.Hosts)) {
+		h := f.Hosts[n]
+		switch {
+		case !plainName.MatchString(n):
+			return bad(fmt.Sprintf("%q cannot be the name of a host", n), "hosts", n)
+		case badPort(h.Port):
+			return bad(fmt.Sprintf("port %d is not between 1 and 65535", h.Port), "hosts", n, "port")
+		}
+		s := c.hosts[n]
+		s.name = n
+		s.lay(h.Host, h.User, h.Identity, h.Port, own)
+		c.hosts[n] = s
+	}
+	for _, n := range slices.Sorted(maps.Keys(f.Clusters)) {
+		fc := f.Clusters[n]
+		switch {
+		case !plainName.MatchString(n):
+			return bad(fmt.Sprintf("%q cannot be the name of a cluster", n), "clusters", n)
+		case badPort(fc.Port):
+			return bad(fmt.Sprintf("port %d is not between 1 and 65535", fc.Port), "clusters", n, "port")
+		case fc.Cluster != "":
+			return bad("a cluster cannot name a cluster", "clusters", n, "cluster")
+		case fc.LocalPort != "":
+			return bad("local_port belongs into a recipe: two sessions cannot share one", "clusters", n, "local_port")
+		}
+		cl := c.clusters[n]
+		cl.Name, cl.spec.name = n, n
+		cl.spec.lay(fc.Host, fc.User, fc.Identity, fc.Port, own)
+		if fc.Jump != nil {
+			cl.spec.jump, cl.spec.jumpSet = *fc.Jump, own
+			for _, j := range *fc.Jump {
+				if _, err := parseJump(j); err != nil {
+					return bad(err.Error(), "clusters", n, "jump")
+				}
+			}
+		}
+		cl.Settings = fc.settings(func(key string) Position { return ps.at(name, "clusters", n, key) })
+		c.clusters[n] = cl
+		if own {
+			c.own = append(c.own, n)
+		}
+	}
+	for _, n := range slices.Sorted(maps.Keys(f.Recipes)) {
+		fr := f.Recipes[n]
+		switch {
+		case !plainName.MatchString(n):
+			return bad(fmt.Sprintf("%q cannot be the name of a recipe", n), "recipes", n)
+		case len(fr.Command) == 0 || fr.Command[0] == "":
+			return bad(fmt.Sprintf("recipe %s has no command", n), "recipes", n, "command")
+		}
+		at := func(key string) Position { return ps.at(name, "recipes", n, key) }
+		r := Recipe{Name: n, Command: fr.Command, Settings: fr.settings(at)}
+		if fr.Port != "" {
+			r.Settings = append(r.Settings, Setting{Flag: "port", Values: []string{string(fr.Port)}, Pos: at("port")})
+		}
+		c.recipes[n] = r
+	}
+	return nil
+}
+
+// lay sets what is given. A host name of the user's own is asked for as it is;
+// only a built-in one gives way to an alias in ~/.ssh/config, because there the
+// user has said something and here nobody has.
+func (s *spec) lay(host, user, identity string, port int, own bool) {
+	switch {
+	case host != "":
+		s.host, s.alias = host, ""
+		if !own {
+			s.alias = s.name
+		}
+	case s.host == "":
+		s.host = s.name // a name that only ~/.ssh/config or the DNS knows
+	}
+	if user != "" {
+		s.user = user
+	}
+	if identity != "" {
+		s.identity = expandHome(identity)
+	}
+	if port != 0 {
+		s.port = port
+	}
+}
+
+func badPort(p int) bool { return p < 0 || p > 65535 }
+
+// Known are the names of the clusters that need no ssh to be known, sorted.
+func (c *Config) Known() []string { return slices.Sorted(maps.Keys(c.clusters)) }
+
+// Default is the cluster that is meant when none is named: default_cluster of
+// config.toml, else the only one that config.toml speaks of, else none.
+func (c *Config) Default() string {
+	if c.DefaultCluster == "" && len(c.own) == 1 {
+		return c.own[0]
+	}
+	return c.DefaultCluster
+}
+
+// Recipe is the recipe of that name.
+func (c *Config) Recipe(name string) (Recipe, error) {
+	r, ok := c.recipes[name]
+	if !ok {
+		known := slices.Sorted(maps.Keys(c.recipes))
+		return r, &UnknownRecipeError{Name: name, Nearest: nearest(name, known), Known: known, File: c.Path}
+	}
+	return r, nil
+}
+
+// expandHome replaces a leading ~, as a shell does.
+func expandHome(p string) string {
+	if p == "~" || strings.HasPrefix(p, "~/") || strings.HasPrefix(p, `~\`) {
+		if home, err := os.UserHomeDir(); err == nil {
+			return filepath.Join(home, p[1:])
+		}
+	}
+	return p
+}
