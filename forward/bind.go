@@ -1,0 +1,92 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"syscall"
+)
+
+const maxPort = 65535
+
+// pairAttempts is how many ports that are free on 127.0.0.1 are tried for one
+// that is free on ::1 as well.
+const pairAttempts = 64
+
+// listenConfig opens our sockets. A loopback connection cannot go missing, so
+// keepalives would only wake the laptop.
+func listenConfig() *net.ListenConfig {
+	return &net.ListenConfig{KeepAlive: -1, Control: exclusive}
+}
+
+// bind listens on port of 127.0.0.1 and of ::1, or of the first alone where
+// the machine has no second. Port 0 is any port that is free on both.
+//
+// A port that is free on 127.0.0.1 only is busy: browsers try ::1 first for
+// "localhost", and whoever listens there would get the user's token.
+func bind(ctx context.Context, port int) ([]net.Listener, error) {
+	if port < 0 || port > maxPort {
+		return nil, fmt.Errorf("local port %d is not between 0 and %d", port, maxPort)
+	}
+	if port != 0 {
+		return bindPair(ctx, port)
+	}
+	var err error
+	for range pairAttempts {
+		var ls []net.Listener
+		if ls, err = bindPair(ctx, 0); err == nil {
+			return ls, nil
+		}
+		var busy *PortBusyError
+		if !errors.As(err, &busy) {
+			return nil, err
+		}
+	}
+	return nil, err
+}
+
+func bindPair(ctx context.Context, port int) ([]net.Listener, error) {
+	if port != 0 {
+		if err := shadowed(ctx, port); err != nil {
+			return nil, &PortBusyError{Port: port, Err: err}
+		}
+	}
+	v4, err := listenConfig().Listen(ctx, "tcp4", loopback("127.0.0.1", port))
+	if err != nil {
+		return nil, bindError(port, err)
+	}
+	port = v4.Addr().(*net.TCPAddr).Port
+	v6, err := listenConfig().Listen(ctx, "tcp6", loopback("::1", port))
+	switch {
+	case err == nil:
+		return []net.Listener{v4, v6}, nil
+	case noSuchAddress(err):
+		// Nobody else can listen on ::1 either.
+		return []net.Listener{v4}, nil
+	default:
+		_ = v4.Close()
+		return nil, bindError(port, err)
+	}
+}
+
+func loopback(host string, port int) string {
+	return net.JoinHostPort(host, strconv.Itoa(port))
+}
+
+func bindError(port int, err error) error {
+	switch {
+	case errors.Is(err, errInUse):
+		return &PortBusyError{Port: port, Err: err}
+	case errors.Is(err, errDenied):
+		return &PortDeniedError{Port: port, Err: err}
+	}
+	return fmt.Errorf("listen on local port %d: %w", port, err)
+}
+
+// noSuchAddress tells that the machine has no ::1: the protocol is switched
+// off in the kernel, or the loopback interface has no such address.
+func noSuchAddress(err error) bool {
+	return errors.Is(err, errNoAddress) || errors.Is(err, errNoFamily) || errors.Is(err, syscall.EPROTONOSUPPORT)
+}

@@ -1,0 +1,16 @@
+//go:build unix && !linux
+
+package forward
+
+import "syscall"
+
+const (
+	errInUse     = syscall.EADDRINUSE
+	errDenied    = syscall.EACCES
+	errNoAddress = syscall.EADDRNOTAVAIL
+	errNoFamily  = syscall.EAFNOSUPPORT
+)
+
+// exclusive has nothing to do: two listeners share an address only if both
+// set SO_REUSEPORT.
+var exclusive func(network, address string, c syscall.RawConn) error

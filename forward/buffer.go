@@ -1,0 +1,51 @@
+package forward
+
+import "sync"
+
+const (
+	// smallBuffer is what a connection holds while it waits for bytes: enough
+	// for a request or a message of a kernel.
+	smallBuffer = 4 << 10
+	// largeBuffer is one packet of an SSH channel.
+	largeBuffer = 32 << 10
+)
+
+var large = sync.Pool{New: func() any { return new([largeBuffer]byte) }}
+
+// A buffer is what one direction reads into: a small one while little comes,
+// a large one from the pool while much does. Most connections of a browser
+// are idle most of the time, and a large one each would be most of our memory.
+// Its zero value is ready.
+type buffer struct {
+	small []byte
+	large *[largeBuffer]byte
+}
+
+// get returns what to read into next.
+func (b *buffer) get() []byte {
+	if b.large != nil {
+		return b.large[:]
+	}
+	if b.small == nil {
+		b.small = make([]byte, smallBuffer)
+	}
+	return b.small
+}
+
+// used says how much came, and that it has gone.
+func (b *buffer) used(n int) {
+	switch {
+	case b.large == nil && n == smallBuffer:
+		b.large = large.Get().(*[largeBuffer]byte)
+	case b.large != nil && n <= smallBuffer:
+		b.free()
+	}
+}
+
+// free gives the large buffer back.
+func (b *buffer) free() {
+	if b.large != nil {
+		large.Put(b.large)
+		b.large = nil
+	}
+}

@@ -1,0 +1,31 @@
+package forward
+
+import (
+	"strconv"
+	"strings"
+)
+
+// parseLsof reads the first process from what `lsof -Fpc` prints: a line for
+// each field, its letter first.
+func parseLsof(out string) string {
+	pid, name := 0, ""
+	for line := range strings.Lines(out) {
+		line = strings.TrimSpace(line)
+		if line == "" {
+			continue
+		}
+		switch line[0] {
+		case 'p':
+			if pid != 0 {
+				return process(name, pid, "")
+			}
+			pid, _ = strconv.Atoi(line[1:])
+		case 'c':
+			name = line[1:]
+		}
+	}
+	if pid == 0 {
+		return ""
+	}
+	return process(name, pid, "")
+}

@@ -1,0 +1,176 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/sourcegraph/conc"
+	"github.com/sourcegraph/conc/pool"
+)
+
+// Pauses after an accept that failed for want of something, as net/http has
+// them: connections end, and descriptors come back, by the millisecond.
+const (
+	acceptPause    = 5 * time.Millisecond
+	acceptPauseMax = time.Second
+)
+
+// changeGrace is how long the failure of a target waits for the target to be
+// changed. When the way to the server is lost, connections learn it before
+// whoever sets the target does; they are held then, like all that come later.
+const changeGrace = 250 * time.Millisecond
+
+// errServed is the mistake of serving twice.
+var errServed = errors.New("serve local port: served already")
+
+// Serve accepts connections and carries them to the target until ctx ends or
+// [Listener.Close] is called. It gives the port back then, closes the
+// connections that wait, resets those that are carried (after
+// [Listener.Drain]), and returns nil when the last has gone. It returns an
+// [*AcceptError] if the port is lost otherwise.
+//
+// It may be called once.
+func (l *Listener) Serve(ctx context.Context) error {
+	first := false
+	l.serving.Do(func() { first = true })
+	if !first {
+		return errServed
+	}
+	waitCtx, endWait := context.WithCancel(ctx)
+	defer endWait()
+	connCtx, reset := context.WithCancel(context.WithoutCancel(ctx))
+	defer reset()
+
+	var conns conc.WaitGroup
+	accepts := pool.New().WithContext(ctx).WithCancelOnError().WithFirstError()
+	accepts.Go(func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+		case <-l.closed:
+		}
+		return l.Close()
+	})
+	for _, ln := range l.ls {
+		accepts.Go(func(ctx context.Context) error {
+			return l.accept(ctx, ln, func(c net.Conn) {
+				conns.Go(func() { l.serve(waitCtx, connCtx, c) })
+			})
+		})
+	}
+	err := accepts.Wait()
+
+	endWait()
+	if l.Drain <= 0 {
+		reset()
+	} else {
+		defer time.AfterFunc(l.Drain, reset).Stop()
+	}
+	conns.Wait()
+	return err
+}
+
+// accept hands each connection of ln to handle until ln is closed. It survives
+// what passes.
+func (l *Listener) accept(ctx context.Context, ln net.Listener, handle func(net.Conn)) error {
+	pause := acceptPause
+	for {
+		c, err := ln.Accept()
+		switch {
+		case err == nil:
+			pause = acceptPause
+			l.count.total.Add(1)
+			l.count.touch(l.now())
+			handle(c)
+			continue
+		case errors.Is(err, net.ErrClosed):
+			return nil
+		case !passes(err):
+			return &AcceptError{Err: err}
+		}
+		l.observe(&AcceptError{Err: err})
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil
+		}
+		pause = min(2*pause, acceptPauseMax)
+	}
+}
+
+// passes tells whether accept may work again after err: the system is short
+// of descriptors or memory, or the client has gone meanwhile.
+func passes(err error) bool {
+	var t interface{ Temporary() bool }
+	return errors.As(err, &t) && t.Temporary() ||
+		errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
+}
+
+// serve lives the life of one connection. waitCtx ends its waiting for a
+// target, connCtx the whole.
+func (l *Listener) serve(waitCtx, connCtx context.Context, local net.Conn) {
+	l.count.held.Add(1)
+	remote, err := l.open(waitCtx)
+	l.count.held.Add(-1)
+	if err != nil {
+		l.count.failed.Add(1)
+		l.refuse(waitCtx, local, err)
+		return
+	}
+	l.count.open.Add(1)
+	defer l.count.open.Add(-1)
+	l.splice(connCtx, local, remote)
+}
+
+// open waits for a target and opens a connection to it.
+func (l *Listener) open(ctx context.Context) (net.Conn, error) {
+	holdCtx, cancel := context.WithTimeoutCause(ctx, l.Hold, &HoldError{})
+	defer cancel()
+	for {
+		t, changed, err := l.target.wait(holdCtx)
+		if err != nil {
+			return nil, context.Cause(holdCtx)
+		}
+		c, err := t(ctx)
+		if err == nil {
+			return c, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(changeGrace):
+			return nil, &TargetError{Err: err}
+		}
+	}
+}
+
+// refuse ends a connection that has no target to go to.
+//
+// One that waited in vain, or until the session's end, is closed in order:
+// nothing is wrong with it. One whose target failed is reset, because to a
+// client the orderly end of an empty answer can be an answer: an empty file, a
+// stream with nothing in it. A reset cannot be taken for one, and browsers and
+// HTTP libraries know to try again after it.
+func (l *Listener) refuse(ctx context.Context, local net.Conn, err error) {
+	var failed *TargetError
+	var waited *HoldError
+	switch {
+	case errors.As(err, &failed):
+		l.observe(err)
+		abort(local)
+	case errors.As(err, &waited):
+		l.observe(err)
+		linger(ctx, local)
+	default: // the end of the session
+		_ = local.Close()
+	}
+}
+
+func (l *Listener) observe(err error) {
+	if l.Observe != nil {
+		l.Observe(err)
+	}
+}

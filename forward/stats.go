@@ -1,0 +1,28 @@
+package forward
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// counters are the live form of Stats. A byte count is touched once for each
+// chunk by every connection, so there is no lock.
+type counters struct {
+	open, held, total, failed atomic.Int64
+	received, sent            atomic.Int64
+	last                      atomic.Int64 // nanoseconds since 1970
+}
+
+func (c *counters) touch(now time.Time) { c.last.Store(now.UnixNano()) }
+
+func (c *counters) stats() Stats {
+	return Stats{
+		Open:         c.open.Load(),
+		Held:         c.held.Load(),
+		Total:        c.total.Load(),
+		Failed:       c.failed.Load(),
+		Received:     c.received.Load(),
+		Sent:         c.sent.Load(),
+		LastActivity: time.Unix(0, c.last.Load()),
+	}
+}
