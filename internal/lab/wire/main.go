@@ -1,0 +1,97 @@
+//go:build linux
+
+// Command wire is the lab's long-distance line: it carries packets between
+// two tun devices and hands each over only when half the round trip has
+// passed. It exists because not every kernel has sch_netem, and because a
+// line that a test can cut, heal and lengthen while connections live on it
+// must not be rebuilt to do so.
+//
+//	wire serve SOCKET            run the line; controlled through SOCKET
+//	wire ctl SOCKET COMMAND...   send one command, print the answer
+//
+// Commands:
+//
+//	attach a|b NAME   create the tun device NAME as that end of the line, in
+//	                  wire's own network namespace; the caller moves it
+//	detach a|b        take that end's device away at once
+//	cut | heal        drop everything, silently | carry again
+//	rtt DURATION      the round trip; half of it each way
+//	loss PERCENT      drop so many of a hundred packets
+//	status            one line of key=value words
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "wire:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	switch {
+	case len(args) == 2 && args[0] == "serve":
+		return serve(args[1])
+	case len(args) >= 3 && args[0] == "ctl":
+		return control(args[1], strings.Join(args[2:], " "))
+	}
+	return fmt.Errorf("usage: wire serve SOCKET | wire ctl SOCKET COMMAND")
+}
+
+// serve answers one command per connection, one connection after the other,
+// so that a command has taken effect when its answer is read.
+func serve(socket string) error {
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = l.Close() }()
+	w := newWire()
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		answer(w, c)
+	}
+}
+
+func answer(w *wire, c net.Conn) {
+	defer func() { _ = c.Close() }()
+	line, err := bufio.NewReader(c).ReadString('\n')
+	if err != nil {
+		return
+	}
+	text, err := w.command(strings.Fields(line))
+	if err != nil {
+		text = "error: " + err.Error()
+	}
+	_, _ = fmt.Fprintln(c, text)
+}
+
+func control(socket, command string) error {
+	c, err := net.Dial("unix", socket)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	if _, err := fmt.Fprintln(c, command); err != nil {
+		return err
+	}
+	text, err := bufio.NewReader(c).ReadString('\n')
+	if err != nil {
+		return fmt.Errorf("no answer to %q: %w", command, err)
+	}
+	if message, failed := strings.CutPrefix(text, "error: "); failed {
+		return fmt.Errorf("%s", strings.TrimSpace(message))
+	}
+	fmt.Print(text)
+	return nil
+}

@@ -1,0 +1,188 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// wire is the line between end a and end b. Its ends come and go as the hosts
+// that hold them are crashed and booted.
+type wire struct {
+	delay atomic.Int64  // one way, in nanoseconds
+	loss  atomic.Uint64 // packets dropped of a million
+	cut   atomic.Bool
+
+	ends [2]atomic.Pointer[os.File] // the tun devices, nil where there is none
+
+	queues  [2]*queue // queues[i] holds what is on its way to ends[i]
+	carried [2]atomic.Uint64
+	dropped atomic.Uint64
+
+	readers [2]sync.WaitGroup // the goroutine reading ends[i]
+}
+
+func newWire() *wire {
+	w := &wire{}
+	for i := range w.queues {
+		w.queues[i] = newQueue()
+		go w.deliver(i)
+	}
+	return w
+}
+
+func (w *wire) command(words []string) (string, error) {
+	if len(words) == 0 {
+		return "", fmt.Errorf("no command")
+	}
+	switch verb, args := words[0], words[1:]; {
+	case verb == "attach" && len(args) == 2:
+		return "ok", w.attach(args[0], args[1])
+	case verb == "detach" && len(args) == 1:
+		return "ok", w.detach(args[0])
+	case verb == "cut" && len(args) == 0:
+		w.cut.Store(true)
+		return "ok", nil
+	case verb == "heal" && len(args) == 0:
+		w.cut.Store(false)
+		return "ok", nil
+	case verb == "rtt" && len(args) == 1:
+		return "ok", w.setRTT(args[0])
+	case verb == "loss" && len(args) == 1:
+		return "ok", w.setLoss(args[0])
+	case verb == "status" && len(args) == 0:
+		return w.status(), nil
+	}
+	return "", fmt.Errorf("unknown command %q", words)
+}
+
+func (w *wire) setRTT(s string) error {
+	if s == "0" {
+		s = "0s"
+	}
+	rtt, err := time.ParseDuration(s)
+	if err != nil || rtt < 0 || rtt > time.Minute {
+		return fmt.Errorf("rtt: want a duration from 0 to 1m such as 20ms, got %q", s)
+	}
+	w.delay.Store(int64(rtt / 2))
+	return nil
+}
+
+// setLoss also takes away the devices' segmentation offload while packets are
+// being lost: with it the kernel hands over up to 64 KiB at once, and losing
+// those would be a burst of 45 real packets.
+func (w *wire) setLoss(s string) error {
+	percent, err := strconv.ParseFloat(s, 64)
+	if err != nil || percent < 0 || percent > 100 {
+		return fmt.Errorf("loss: want a percentage from 0 to 100, got %q", s)
+	}
+	w.loss.Store(uint64(percent * 10_000))
+	for i := range w.ends {
+		if f := w.ends[i].Load(); f != nil {
+			if err := setOffload(f, percent == 0); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (w *wire) status() string {
+	return fmt.Sprintf("rtt=%s loss=%g%% cut=%t a=%t b=%t a_to_b=%d b_to_a=%d dropped=%d",
+		2*time.Duration(w.delay.Load()), float64(w.loss.Load())/10_000, w.cut.Load(),
+		w.ends[0].Load() != nil, w.ends[1].Load() != nil,
+		w.carried[1].Load(), w.carried[0].Load(), w.dropped.Load())
+}
+
+func end(name string) (int, error) {
+	switch name {
+	case "a":
+		return 0, nil
+	case "b":
+		return 1, nil
+	}
+	return 0, fmt.Errorf("no end %q: want a or b", name)
+}
+
+func (w *wire) attach(endName, device string) error {
+	i, err := end(endName)
+	if err != nil {
+		return err
+	}
+	if err := w.detach(endName); err != nil {
+		return err
+	}
+	f, err := openTun(device, w.loss.Load() == 0)
+	if err != nil {
+		return err
+	}
+	w.ends[i].Store(f)
+	w.readers[i].Go(func() { w.read(i, f) })
+	return nil
+}
+
+func (w *wire) detach(endName string) error {
+	i, err := end(endName)
+	if err != nil {
+		return err
+	}
+	if f := w.ends[i].Swap(nil); f != nil {
+		_ = f.Close() // the device goes with its only descriptor
+	}
+	w.readers[i].Wait()
+	return nil
+}
+
+// read takes packets from end i and puts them on their way to the other.
+func (w *wire) read(i int, f *os.File) {
+	other := 1 - i
+	buf := make([]byte, maxPacket)
+	for {
+		n, err := f.Read(buf)
+		if err != nil {
+			// Closed by detach, or gone with its namespace: that host crashed.
+			if w.ends[i].CompareAndSwap(f, nil) {
+				_ = f.Close()
+			}
+			return
+		}
+		if w.drops() || !w.queues[other].put(buf[:n], w.due()) {
+			w.dropped.Add(1)
+		}
+	}
+}
+
+func (w *wire) due() time.Time { return time.Now().Add(time.Duration(w.delay.Load())) }
+
+func (w *wire) drops() bool {
+	if w.cut.Load() {
+		return true
+	}
+	loss := w.loss.Load()
+	return loss > 0 && rand.Uint64N(1_000_000) < loss
+}
+
+// deliver hands end i its packets, each when it is due. It asks again whether
+// the line is cut, so that a cut also takes what is already on its way.
+func (w *wire) deliver(i int) {
+	for {
+		p := w.queues[i].take()
+		sleepUntil(p.due)
+		f := w.ends[i].Load()
+		if f == nil || w.cut.Load() {
+			w.dropped.Add(1)
+			continue
+		}
+		if _, err := f.Write(p.data); err != nil {
+			w.dropped.Add(1)
+			continue
+		}
+		w.carried[i].Add(1)
+	}
+}

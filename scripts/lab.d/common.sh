@@ -1,0 +1,71 @@
+# shellcheck shell=bash
+# What every part needs: where things are, how to fail, how to wait.
+
+# LAB_ROOT holds what install makes and every lab shares. LAB_RUN holds one
+# running lab; two labs with different ones run side by side.
+LAB_ROOT=${CSCS_LAB_ROOT:-/var/lib/cscs-lab}
+LAB_RUN=$(realpath -m -- "${CSCS_LAB_RUN:-/run/cscs-lab}")
+LAB_REPO=$(dirname -- "$(dirname -- "$LAB_SCRIPTS")")
+LAB_RELEASES=(bookworm trixie forky)
+LAB_USERS=(alice:2001 mallory:2002)
+
+note() { printf 'lab: %s\n' "$*" >&2; }
+
+die() {
+	printf 'lab: error: %s\n' "$*" >&2
+	exit 1
+}
+
+usage_error() {
+	printf 'lab: %s\n' "$*" >&2
+	exit 2
+}
+
+need_root() {
+	[[ $(id -u) -eq 0 ]] || die "this needs root: namespaces, mounts and network devices are made"
+}
+
+# is_release NAME: whether the lab knows that Debian release.
+is_release() {
+	local r
+	for r in "${LAB_RELEASES[@]}"; do
+		[[ $r == "$1" ]] && return
+	done
+	return 1
+}
+
+# with_lock NAME: hold a lock until this process ends. Its descriptor, 9, must
+# not reach anything that outlives it (9>&-), or the lock would live on there.
+with_lock() {
+	mkdir -p "$LAB_ROOT/locks"
+	exec 9>"$LAB_ROOT/locks/$1"
+	flock 9
+}
+
+# lock_name: the name of this lab's lock, one for each LAB_RUN.
+lock_name() { printf 'run%s' "${LAB_RUN//\//-}"; }
+
+# wait_for SECONDS WHAT COMMAND...: ask again until the command succeeds.
+# The pause is only how often it asks; the deadline is what is promised.
+wait_for() {
+	local seconds=$1 what=$2 deadline
+	shift 2
+	deadline=$((${EPOCHREALTIME/./} + seconds * 1000000))
+	until "$@"; do
+		((${EPOCHREALTIME/./} < deadline)) || die "$what: not after $seconds s; logs are in $LAB_RUN/hosts/*/log"
+		sleep 0.02
+	done
+}
+
+# elapsed START: seconds since START, an $EPOCHREALTIME, with two decimals.
+elapsed() {
+	local us=$((${EPOCHREALTIME/./} - ${1/./}))
+	printf '%d.%02d' $((us / 1000000)) $((us % 1000000 / 10000))
+}
+
+# load_state: the parameters of the running lab.
+load_state() {
+	[[ -e $LAB_RUN/up ]] || die "no lab is up at $LAB_RUN: scripts/lab up"
+	# shellcheck source=/dev/null
+	. "$LAB_RUN/state"
+}

@@ -1,0 +1,85 @@
+# shellcheck shell=bash
+# The network. All of it lives in the fabric, a hidden network namespace with
+# two bridges; nothing of the lab is ever in this machine's own, so the names
+# are free in every lab.
+
+# in_fabric_net COMMAND...: with this machine's pids, so that a host can be
+# named by its own.
+in_fabric_net() { nsenter --net="/proc/$(cat "$LAB_RUN/fabric.pid")/ns/net" "$@"; }
+
+make_bridges() {
+	in_fabric_net ip -batch - <<-EOF
+		link set lo up
+		link add dmz type bridge
+		link add hsn type bridge
+		link set dmz up
+		link set hsn up
+	EOF
+}
+
+# connect HOST PID: give a host that has just started its links and addresses.
+connect() {
+	local host=$1 pid=$2
+	case $host in
+	laptop) connect_wan "$pid" a "$WAN.1" "$WAN.2" ;;
+	ela)
+		connect_wan "$pid" b "$WAN.2" "$WAN.1"
+		connect_bridge "$host" "$pid" dmz "$DMZ.2"
+		;;
+	daint)
+		connect_bridge "$host" "$pid" dmz "$DMZ.3"
+		connect_bridge "$host" "$pid" hsn "$(hsn_address daint)"
+		;;
+	*) connect_bridge "$host" "$pid" hsn "$(hsn_address "$host")" ;;
+	esac
+	in_net_of "$pid" ip link set lo up
+	# A new namespace takes this machine's setting, and may forward.
+	in_net_of "$pid" tee /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding <<<0 >/dev/null
+}
+
+in_net_of() {
+	local pid=$1
+	shift
+	nsenter --net="/proc/$pid/ns/net" "$@"
+}
+
+# connect_bridge HOST PID BRIDGE ADDRESS: the host's interface has the bridge's name.
+connect_bridge() {
+	in_fabric_net ip -batch - <<-EOF
+		link add $3-$1 type veth peer name $3 netns $2
+		link set $3-$1 master $3 up
+	EOF
+	in_net_of "$2" ip -batch - <<-EOF
+		address add $4/24 dev $3
+		link set $3 up
+	EOF
+}
+
+# connect_wan PID END ADDRESS PEER: that end of the delay line.
+connect_wan() {
+	wire attach "$2" "wan-$2" >/dev/null
+	in_fabric_net ip link set "wan-$2" netns "$1" name wan
+	in_net_of "$1" ip -batch - <<-EOF
+		address add $3 peer $4 dev wan
+		link set wan mtu 1500 txqueuelen 5000 up
+	EOF
+}
+
+# disconnect HOST: take its network away at once, so that a crash says nothing
+# to anybody: a dying kernel's sockets would still send their farewells.
+disconnect() {
+	case $1 in
+	laptop) wire detach a >/dev/null ;;
+	ela) wire detach b >/dev/null ;;
+	esac
+	local bridge
+	for bridge in dmz hsn; do
+		in_fabric_net ip link delete "$bridge-$1" 2>/dev/null || :
+	done
+}
+
+# listening PID PORT: whether something listens on that TCP port in that
+# process's network. Read from outside, so that asking costs nothing.
+listening() {
+	grep -qE "^ *[0-9]+: [0-9A-F]+:$(printf %04X "$2") [0-9A-F:]+ 0A " "/proc/$1/net/tcp" "/proc/$1/net/tcp6" 2>/dev/null
+}

@@ -1,0 +1,70 @@
+# shellcheck shell=bash
+# The services of a host, started and stopped inside it. host-init uses this
+# file at boot; start-service and stop-service send it to a shell there.
+
+# start_all KIND
+start_all() {
+	case $1 in
+	laptop) ;;
+	jump) start sshd ;;
+	login)
+		start sshd
+		start munged
+		;;
+	controller)
+		start munged
+		start slurmctld
+		;;
+	node)
+		start sshd
+		start munged
+		# slurmd registers at its start, and tries again only after seconds.
+		until (exec 4<>/dev/tcp/ctl/6817) 2>/dev/null; do sleep 0.05; done
+		start slurmd
+		;;
+	esac
+}
+
+# start SERVICE: each of them returns when it serves, or soon after.
+start() {
+	case $1 in
+	sshd)
+		install -d -m 755 /run/sshd
+		/usr/sbin/sshd -E /var/log/sshd.log
+		;;
+	munged)
+		install -d -o munge -g munge -m 755 /run/munge
+		install -d -o munge -g munge -m 700 /var/log/munge /var/lib/munge
+		setpriv --reuid munge --regid munge --init-groups munged
+		;;
+	slurmctld)
+		install -d -o slurm -g slurm -m 755 /var/lib/slurm /var/lib/slurm/slurmctld /var/log/slurm
+		slurmctld
+		;;
+	slurmd)
+		install -d -m 755 /var/spool/slurmd /var/log/slurm
+		slurmd
+		;;
+	*)
+		echo "no service $1: there are sshd, munged, slurmctld, slurmd" >&2
+		return 2
+		;;
+	esac
+}
+
+# stop SERVICE: what it has started lives on (an sshd's connections, a slurmd's
+# jobs), as when the service fails.
+stop() {
+	local file pid
+	case $1 in
+	munged) file=/run/munge/munged.pid ;;
+	sshd | slurmctld | slurmd) file=/run/$1.pid ;;
+	*)
+		echo "no service $1: there are sshd, munged, slurmctld, slurmd" >&2
+		return 2
+		;;
+	esac
+	pid=$(cat "$file") || return
+	kill "$pid"
+	while [[ -e /proc/$pid ]]; do sleep 0.02; done
+}

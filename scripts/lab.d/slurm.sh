@@ -1,0 +1,64 @@
+# shellcheck shell=bash
+# Slurm's settings: one controller, the compute nodes, four partitions.
+
+# slurm_conf: CPUs are this machine's real ones, because task/affinity binds to
+# them; memory and GPUs are only claimed (config_overrides).
+slurm_conf() {
+	local cpus
+	cpus=$(nproc)
+	cat <<-EOF
+		ClusterName=daint
+		SlurmctldHost=ctl($(hsn_address ctl))
+		SlurmUser=slurm
+		AuthType=auth/munge
+		CredType=cred/munge
+		StateSaveLocation=/var/lib/slurm/slurmctld
+		SlurmdSpoolDir=/var/spool/slurmd
+		SlurmctldPidFile=/run/slurmctld.pid
+		SlurmdPidFile=/run/slurmd.pid
+		SlurmctldLogFile=/var/log/slurm/slurmctld.log
+		SlurmdLogFile=/var/log/slurm/slurmd.log
+		SlurmctldDebug=info
+		SlurmdDebug=info
+		MpiDefault=none
+		# cgroups are the machine's, not a lab host's.
+		ProctrackType=proctrack/linuxproc
+		TaskPlugin=task/affinity
+		PrologFlags=Alloc,Contain
+		ReturnToService=2
+		# A dead node is seen in seconds; a lost salloc or srun is never asked after.
+		SlurmdTimeout=20
+		InactiveLimit=0
+		KillWait=5
+		MinJobAge=300
+		SchedulerType=sched/backfill
+		SchedulerParameters=bf_interval=2,sched_interval=2
+		SelectType=select/cons_tres
+		SelectTypeParameters=CR_Core_Memory
+		# What asks for too much waits with a reason, as at CSCS.
+		EnforcePartLimits=NO
+		SlurmdParameters=config_overrides
+		DefMemPerCPU=$((8000 / cpus))
+		GresTypes=gpu
+		NodeName=$(node_range) CPUs=$cpus Boards=1 SocketsPerBoard=1 CoresPerSocket=$cpus ThreadsPerCore=1 RealMemory=8000 Gres=gpu:4 State=UNKNOWN
+		PartitionName=normal Nodes=ALL Default=YES OverSubscribe=EXCLUSIVE DefaultTime=01:00:00 MaxTime=24:00:00 State=UP
+		PartitionName=debug Nodes=ALL OverSubscribe=EXCLUSIVE DefaultTime=00:30:00 MaxTime=00:30:00 State=UP
+		PartitionName=shared Nodes=ALL OverSubscribe=NO DefaultTime=01:00:00 MaxTime=24:00:00 State=UP
+		PartitionName=down Nodes=ALL DefaultTime=01:00:00 MaxTime=24:00:00 State=DOWN
+	EOF
+}
+
+# gres_conf: four GPUs, which are /dev/null under another name (see host-init).
+gres_conf() {
+	printf 'AutoDetect=off\nNodeName=%s Name=gpu File=/dev/nvidia[0-3]\n' "$(node_range)"
+}
+
+# write_slurm_files HOST
+write_slurm_files() {
+	local etc
+	etc=$(host_etc "$1")
+	mkdir -p "$etc/slurm"
+	slurm_conf >"$etc/slurm/slurm.conf"
+	gres_conf >"$etc/slurm/gres.conf"
+	printf 'CgroupPlugin=disabled\n' >"$etc/slurm/cgroup.conf"
+}

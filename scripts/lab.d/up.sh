@@ -1,0 +1,120 @@
+# shellcheck shell=bash
+# up: make the hosts' disks and keys, start the hosts, wait until all serve.
+
+HOME_SIZE=2g # the cluster's home file system
+
+lab_up() {
+	local began=$EPOCHREALTIME
+	RELEASE=trixie NODES=3
+	local rtt=0
+	while [[ $# -gt 0 ]]; do
+		case $1 in
+		--release) RELEASE=${2:-} ;;
+		--nodes) NODES=${2:-} ;;
+		--rtt) rtt=${2:-} ;;
+		*) usage_error "up: usage: up [--release R] [--rtt 20ms] [--nodes 3]" ;;
+		esac
+		shift 2 || usage_error "up: usage: up [--release R] [--rtt 20ms] [--nodes 3]"
+	done
+	is_release "$RELEASE" || usage_error "up: no release '$RELEASE': there are ${LAB_RELEASES[*]}"
+	[[ $NODES =~ ^[1-9][0-9]?$ ]] || usage_error "up: --nodes: from 1 to 99, not '$NODES'"
+	need_root
+	with_lock "$(lock_name)"
+	[[ ! -e $LAB_RUN/up ]] || die "a lab is already up at $LAB_RUN: scripts/lab down"
+	[[ ! -e $LAB_RUN ]] || take_down # what is left of an up that failed
+	installed "$RELEASE" || die "$RELEASE is not installed, or its recipe has changed: scripts/lab install --release $RELEASE"
+	build_programs
+	STARTING=1
+	trap up_failed EXIT
+	make_run_directory
+	make_all_disks
+	start_fabric
+	start_wire
+	wire rtt "$rtt" >/dev/null
+	start_all_hosts
+	wait_for 20 'Slurm' nodes_idle
+	touch "$LAB_RUN/up"
+	trap - EXIT
+	note "up in $(elapsed "$began") s: $RELEASE, $NODES nodes, rtt $rtt, $LAB_RUN"
+}
+
+# up_failed: the logs go with the lab, so they are shown first.
+up_failed() {
+	trap - EXIT
+	note "up failed; the logs' last lines follow, and what was started is taken down"
+	tail -n 5 "$LAB_RUN"/{fabric,wire}.log "$LAB_RUN"/hosts/*/log >&2 || :
+	take_down
+}
+
+make_run_directory() {
+	mkdir -p "$LAB_RUN"
+	# In memory: nothing of a lab reaches the disk, and one unmount removes it.
+	mount -t tmpfs -o mode=755 cscs-lab "$LAB_RUN"
+	mkdir -p "$LAB_RUN"/hosts "$LAB_RUN"/home/{laptop,ela,cluster}
+	mount -t tmpfs -o "mode=755,size=$HOME_SIZE" cscs-lab-home "$LAB_RUN/home/cluster"
+	printf 'RELEASE=%s\nNODES=%s\n' "$RELEASE" "$NODES" >"$LAB_RUN/state"
+	lab_bin >"$LAB_RUN/bin"
+}
+
+make_all_disks() {
+	local host pids=()
+	make_authorities
+	make_homes
+	for host in $(all_hosts); do
+		make_disk "$host" &
+		pids+=($!)
+	done
+	wait_each "${pids[@]}"
+	make_known_hosts
+	local user
+	pids=()
+	for user in "${LAB_USERS[@]}"; do
+		lab_cert "${user%:*}" &
+		pids+=($!)
+	done
+	wait_each "${pids[@]}"
+}
+
+# wait_each PID...: fail if one of them did; a bare wait would not say.
+wait_each() {
+	local pid
+	for pid in "$@"; do wait "$pid" || die "a step of up failed"; done
+}
+
+make_homes() {
+	local user uid where
+	for user in "${LAB_USERS[@]}"; do
+		uid=${user#*:}
+		for where in laptop ela cluster; do
+			install -d -m 700 -o "$uid" -g "$uid" "$LAB_RUN/home/$where/${user%:*}"
+		done
+		install -d -m 700 -o "$uid" -g "$uid" "$LAB_RUN/home/laptop/${user%:*}/.ssh"
+		cluster_dotfiles "$LAB_RUN/home/cluster/${user%:*}" "$uid"
+	done
+}
+
+# cluster_dotfiles HOME UID: a conda that only interactive shells know, behind
+# the guard that most users have in their .bashrc.
+cluster_dotfiles() {
+	cat >"$1/.bashrc" <<-'EOF'
+		[[ $- != *i* ]] && return
+		conda() { echo "conda $*" >&2; }
+	EOF
+	# shellcheck disable=SC2016 # for the user's shell to expand
+	echo '[ -z "$BASH_VERSION" ] || . "$HOME/.bashrc"' >"$1/.profile"
+	chown "$2:$2" "$1/.bashrc" "$1/.profile"
+}
+
+start_all_hosts() {
+	local host pids=()
+	for host in $(all_hosts); do
+		start_host "$host" &
+		pids+=($!)
+	done
+	wait_each "${pids[@]}"
+	for host in $(all_hosts); do wait_for 20 "$host" serving "$host"; done
+}
+
+nodes_idle() {
+	[[ $(in_host ctl sinfo -h -p normal -t idle -o %D 2>/dev/null) == "$NODES" ]]
+}
