@@ -89,7 +89,7 @@ pam_sshd() {
 start_host() {
 	local host=$1 dir=$LAB_RUN/hosts/$1 pid
 	in_fabric env -i PATH="$PATH" unshare --net --uts --pid --mount --ipc --fork --kill-child \
-		bash "$LAB_SCRIPTS/host-init" "$LAB_RUN" "$host" "$(host_kind "$host")" "$(tree_of "$RELEASE")" "$LAB_REPO" \
+		bash "$LAB_SCRIPTS/host-init" "$LAB_RUN" "$host" "$(host_kind "$host")" "$TREE" "$LAB_REPO" \
 		&>>"$dir/log"
 	wait_for 5 "$host" find_init "$host"
 	pid=$(cat "$dir/pid")

@@ -27,6 +27,7 @@ lab_env() {
 		LAB_RUN "$LAB_RUN" \
 		LAB_ROOT "$LAB_ROOT" \
 		LAB_RELEASE "$RELEASE" \
+		LAB_TREE "$TREE" \
 		LAB_NODES "$(node_names | paste -sd' ')" \
 		LAB_HOSTS "$(all_hosts | paste -sd' ')" \
 		LAB_VENV "$VENV" \

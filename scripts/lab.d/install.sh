@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # install: everything that is slow, once. A tree is made under another name
-# and renamed when it is complete, with the recipe's hash in its stamp.
+# and renamed when it is complete.
 
 lab_install() {
 	local releases=()
@@ -27,29 +27,23 @@ lab_install() {
 	for release in "${releases[@]}"; do install_release "$release"; done
 }
 
-# recipe_hash RELEASE: changes when what would be built changes.
-recipe_hash() {
-	local hash
-	hash=$(cd "$LAB_SCRIPTS" && echo "$1" | cat - tree.sh venv.sh venv-install write-run.py spank.sh spank.c | sha256sum)
-	printf '%s' "${hash:0:16}"
-}
-
-installed() { [[ $(cat "$(tree_of "$1")/.cscs-lab-recipe" 2>/dev/null) == "$(recipe_hash "$1")" ]]; }
-
 install_release() {
-	local release=$1 tree new
+	local release=$1 tree
 	! installed "$release" || return 0
 	tree=$(tree_of "$release")
-	new=$tree.new
-	rm -rf "$new"
-	build_tree "$release" "$new"
-	recipe_hash "$release" >"$new/.cscs-lab-recipe"
-	# A running lab may still use the old tree: its files stay until unmounted.
-	if [[ -e $tree ]]; then
-		rm -rf "$tree.old"
-		mv "$tree" "$tree.old"
-	fi
-	mv "$new" "$tree"
-	rm -rf "$tree.old"
+	mkdir -p "$LAB_ROOT/$release"
+	rm -rf "$tree.new"
+	build_tree "$release" "$tree.new"
+	mv "$tree.new" "$tree"
+	remove_old_trees "$release"
 	note "$release is installed in $tree"
+}
+
+# remove_old_trees RELEASE: those of other recipes that no lab is running on
+# and that are older than a day: a younger one is another worktree's.
+remove_old_trees() {
+	local old
+	find "$LAB_ROOT/$1" -mindepth 1 -maxdepth 1 -mtime +1 ! -path "$(tree_of "$1")" | while read -r old; do
+		grep -qsF "lowerdir=$old," /proc/[0-9]*/mountinfo || rm -rf "$old"
+	done
 }

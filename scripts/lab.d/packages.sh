@@ -3,7 +3,7 @@
 
 HOST_PACKAGES=(
 	openssh-server openssh-client            # ela; the laptop's ssh and ssh-keygen
-	debootstrap                              # the cluster's trees
+	debootstrap debian-archive-keyring       # the cluster's trees
 	iproute2 procps psmisc util-linux        # namespaces, and looking at them
 	gcc libc6-dev                            # the SPANK plugin
 	ca-certificates curl tmux python3        # the tests' tools on the laptop

@@ -1,5 +1,7 @@
 # shellcheck shell=bash
-# A tree: the root file system of the cluster's hosts, one for each release.
+# A tree: the root file system of the cluster's hosts, one for each release and
+# recipe. The recipe's hash is in its name, so that worktrees whose recipes
+# differ do not rebuild each other's, and no running lab loses its own.
 
 TREE_PACKAGES=(
 	slurm-wlm slurmctld slurmd slurm-client libslurm-dev munge libpam-slurm-adopt
@@ -8,10 +10,25 @@ TREE_PACKAGES=(
 	iproute2 procps psmisc util-linux less
 )
 
-tree_of() { printf '%s/%s' "$LAB_ROOT" "$1"; }
+tree_of() { printf '%s/%s/%s' "$LAB_ROOT" "$1" "$(recipe_hash "$1")"; }
 
-# mirror: where this machine itself gets Debian from.
+# recipe_hash RELEASE: changes when what would be built changes.
+recipe_hash() {
+	local hash
+	hash=$(cd "$LAB_SCRIPTS" && echo "$1" | cat - tree.sh venv.sh venv-install write-run.py spank.sh spank.c | sha256sum)
+	printf '%s' "${hash:0:12}"
+}
+
+# installed RELEASE: a tree that has its name is complete.
+installed() { [[ -d $(tree_of "$1") ]]; }
+
+# mirror: where this machine itself gets Debian from; on another distribution,
+# CSCS_LAB_MIRROR says.
 mirror() {
+	if [[ -n ${CSCS_LAB_MIRROR:-} ]]; then
+		echo "$CSCS_LAB_MIRROR"
+		return
+	fi
 	# shellcheck disable=SC2016 # for apt to expand
 	apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Created-By: Packages' |
 		awk '$1 !~ /security/ && $1 ~ /debian/ { print $1; exit }'
@@ -21,7 +38,7 @@ mirror() {
 build_tree() {
 	local release=$1 dir=$2 script=() from
 	from=$(mirror)
-	[[ -n $from ]] || die "apt has no Debian mirror configured"
+	[[ -n $from ]] || die "apt has no Debian mirror configured: set CSCS_LAB_MIRROR to the URL of one"
 	# debootstrap of an older Debian does not know the names of newer ones.
 	[[ -e /usr/share/debootstrap/scripts/$release ]] || script=(/usr/share/debootstrap/scripts/sid)
 	note "building the tree of $release from $from (about a minute)"

@@ -24,6 +24,7 @@ lab_up() {
 	[[ ! -e $LAB_RUN ]] || take_down # what is left of an up that failed
 	installed "$RELEASE" || die "$RELEASE is not installed, or its recipe has changed: scripts/lab install --release $RELEASE"
 	build_programs
+	touch "$(tree_of "$RELEASE")" # in use: see remove_old_trees
 	STARTING=1
 	trap up_failed EXIT
 	make_run_directory
@@ -52,7 +53,8 @@ make_run_directory() {
 	mount -t tmpfs -o mode=755 cscs-lab "$LAB_RUN"
 	mkdir -p "$LAB_RUN"/hosts "$LAB_RUN"/home/{laptop,ela,cluster}
 	mount -t tmpfs -o "mode=755,size=$HOME_SIZE" cscs-lab-home "$LAB_RUN/home/cluster"
-	printf 'RELEASE=%s\nNODES=%s\n' "$RELEASE" "$NODES" >"$LAB_RUN/state"
+	TREE=$(tree_of "$RELEASE")
+	printf 'RELEASE=%q\nNODES=%q\nTREE=%q\n' "$RELEASE" "$NODES" "$TREE" >"$LAB_RUN/state"
 	lab_bin >"$LAB_RUN/bin"
 }
 
