@@ -1,0 +1,100 @@
+package sshtest
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// NewKey makes an Ed25519 key.
+func NewKey(t testing.TB) ssh.Signer {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer(t, key)
+}
+
+// NewECDSAKey makes a P-256 key.
+func NewECDSAKey(t testing.TB) ssh.Signer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer(t, key)
+}
+
+// RSA keys take long to make, so there is one.
+var rsaKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
+// RSAKey is an RSA key of 2048 bits, the same in each call.
+func RSAKey(t testing.TB) ssh.Signer {
+	t.Helper()
+	key, err := rsaKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer(t, key)
+}
+
+func signer(t testing.TB, key any) ssh.Signer {
+	t.Helper()
+	s, err := ssh.NewSignerFromKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// UserCert signs key for the principals, valid from an hour ago to a day from now; change
+// alters the certificate before it is signed.
+func UserCert(t testing.TB, ca ssh.Signer, key ssh.PublicKey, principals []string, change ...func(*ssh.Certificate)) *ssh.Certificate {
+	t.Helper()
+	return sign(t, ca, &ssh.Certificate{
+		CertType: ssh.UserCert, Key: key, ValidPrincipals: principals,
+		Permissions: ssh.Permissions{Extensions: map[string]string{
+			"permit-port-forwarding": "", "permit-pty": "",
+		}},
+	}, change)
+}
+
+// HostCert signs key for the host names, likewise.
+func HostCert(t testing.TB, ca ssh.Signer, key ssh.PublicKey, names []string, change ...func(*ssh.Certificate)) *ssh.Certificate {
+	t.Helper()
+	return sign(t, ca, &ssh.Certificate{CertType: ssh.HostCert, Key: key, ValidPrincipals: names}, change)
+}
+
+func sign(t testing.TB, ca ssh.Signer, cert *ssh.Certificate, change []func(*ssh.Certificate)) *ssh.Certificate {
+	t.Helper()
+	now := time.Now()
+	cert.KeyId = "test"
+	cert.Serial = 7
+	cert.ValidAfter = uint64(now.Add(-time.Hour).Unix())
+	cert.ValidBefore = uint64(now.Add(24 * time.Hour).Unix())
+	for _, f := range change {
+		f(cert)
+	}
+	if err := cert.SignCert(rand.Reader, ca); err != nil {
+		t.Fatal(err)
+	}
+	return cert
+}
+
+// Certified is the signer that shows cert and signs with key.
+func Certified(t testing.TB, cert *ssh.Certificate, key ssh.Signer) ssh.Signer {
+	t.Helper()
+	s, err := ssh.NewCertSigner(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
