@@ -1,0 +1,51 @@
+package chain
+
+import (
+	"sync"
+	"time"
+)
+
+// A clock calls expire when so much time has gone by while it was running. It
+// is stopped while a person thinks: the host is not to blame for that.
+type clock struct {
+	mu     sync.Mutex
+	timer  *time.Timer
+	left   time.Duration
+	since  time.Time // when it was last set going
+	paused int       // how many hold it
+	over   bool
+}
+
+func startClock(d time.Duration, expire func()) *clock {
+	c := &clock{left: d, since: time.Now()}
+	c.timer = time.AfterFunc(d, expire)
+	return c
+}
+
+// pause holds the clock until resume is called.
+func (c *clock) pause() (resume func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.paused++; c.paused == 1 && c.timer.Stop() {
+		c.left -= time.Since(c.since)
+	}
+	return sync.OnceFunc(c.resume)
+}
+
+func (c *clock) resume() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.paused--; c.paused > 0 || c.over {
+		return
+	}
+	c.since = time.Now()
+	c.timer.Reset(max(c.left, time.Millisecond))
+}
+
+// stop ends the clock; expire is not called any more, unless it already is.
+func (c *clock) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
+	c.timer.Stop()
+}

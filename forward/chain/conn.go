@@ -1,0 +1,308 @@
+package chain
+
+import (
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// A conn is a channel as a net.Conn.
+//
+// A Read or Write of a channel of x/crypto's ends when the far side, or the whole
+// connection, does, and nothing else ends it; on a dead link, that is never soon. So they are called
+// in goroutines of their own, and Close and deadlines let go of them at once;
+// they end with the channel. The price is a copy and two switches for each
+// 32 KiB, some 3 µs.
+type conn struct {
+	link   *link
+	ch     ssh.Channel
+	remote net.Addr
+
+	once   sync.Once
+	closed chan struct{} // by Close
+	ended  chan struct{} // by the far side: the channel is no more
+
+	readMu sync.Mutex // one Read at a time; guards rest
+	rest   []byte     // of the chunk last taken
+	more   chan struct{}
+	chunks chan []byte // from the reader; closed after readErr is set
+	rerr   error
+
+	writeMu sync.Mutex // one Write at a time; guards buf
+	buf     []byte
+	work    chan []byte // for the writer; nil asks for EOF
+	wrote   chan error
+
+	readBy, writeBy deadline
+}
+
+const maxPacket = 32 << 10 // x/crypto's channelMaxPacket
+
+func newConn(l *link, ch ssh.Channel, reqs <-chan *ssh.Request, remote net.Addr) (net.Conn, error) {
+	c := &conn{
+		link: l, ch: ch, remote: remote,
+		closed: make(chan struct{}),
+		ended:  make(chan struct{}),
+		more:   make(chan struct{}, 1),
+		chunks: make(chan []byte),
+		work:   make(chan []byte),
+		wrote:  make(chan error, 1),
+	}
+	ok := l.chain.spawn(func() { c.attend(reqs) }) &&
+		l.chain.spawn(c.reader) &&
+		l.chain.spawn(c.writer)
+	if !ok {
+		_ = c.Close()
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+// attend answers the requests that the far side makes on the channel: unread,
+// they would stop the whole connection. It ends with the channel.
+func (c *conn) attend(reqs <-chan *ssh.Request) {
+	var closing sync.WaitGroup
+	defer closing.Wait()
+	defer close(c.ended)
+	closed := c.closed
+	for {
+		select {
+		case req, ok := <-reqs:
+			if !ok {
+				return
+			}
+			_ = req.Reply(false, nil)
+		case <-closed:
+			closed = nil
+			closing.Go(func() { _ = c.ch.Close() }) // may have to wait for a stuck transport
+		}
+	}
+}
+
+// reader takes what comes in, a chunk at a time, and waits until it is read: also
+// after the far side has closed, but not after the chain has ended.
+func (c *conn) reader() {
+	defer close(c.chunks)
+	buf := make([]byte, 4<<10)
+	for {
+		n, err := c.ch.Read(buf)
+		if n > 0 {
+			select {
+			case c.chunks <- buf[:n]:
+			case <-c.closed:
+				return
+			case <-c.link.chain.done:
+				c.rerr = c.link.chain.err
+				return
+			}
+			select {
+			case <-c.more:
+			case <-c.closed:
+				return
+			case <-c.link.chain.done:
+				c.rerr = c.link.chain.err
+				return
+			}
+			if n == len(buf) && n < maxPacket {
+				buf = make([]byte, maxPacket) // not an idle one
+			}
+		}
+		if err != nil {
+			if c.link.broken() {
+				// To x/crypto the end of the connection is the end of every
+				// channel in it. It must not pass for the end of the data.
+				err = c.link.lost(err)
+			}
+			c.rerr = err
+			return
+		}
+	}
+}
+
+func (c *conn) Read(p []byte) (int, error) {
+	c.readMu.Lock()
+	defer c.readMu.Unlock()
+	if c.isClosed() {
+		return 0, net.ErrClosed
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if len(c.rest) == 0 {
+		select {
+		case chunk, ok := <-c.chunks:
+			if !ok {
+				if c.isClosed() {
+					return 0, net.ErrClosed
+				}
+				return 0, c.rerr
+			}
+			c.rest = chunk
+		case <-c.closed:
+			return 0, net.ErrClosed
+		case <-c.readBy.wait():
+			return 0, os.ErrDeadlineExceeded
+		}
+	}
+	n := copy(p, c.rest)
+	if c.rest = c.rest[n:]; len(c.rest) == 0 {
+		c.more <- struct{}{}
+	}
+	return n, nil
+}
+
+// writer sends what Write hands it. It ends with the channel.
+func (c *conn) writer() {
+	for {
+		select {
+		case p := <-c.work:
+			var err error
+			if p == nil {
+				err = c.ch.CloseWrite()
+			} else {
+				_, err = c.ch.Write(p)
+			}
+			c.wrote <- err
+		case <-c.closed:
+			return
+		case <-c.ended:
+			return
+		}
+	}
+}
+
+func (c *conn) Write(p []byte) (n int, err error) {
+	c.writeMu.Lock()
+	defer c.writeMu.Unlock()
+	for len(p) > 0 && err == nil {
+		// A copy, for the writer may still be at it when Write has returned.
+		chunk := p[:min(len(p), maxPacket)]
+		if cap(c.buf) < len(chunk) {
+			c.buf = make([]byte, len(chunk))
+		}
+		c.buf = c.buf[:copy(c.buf[:cap(c.buf)], chunk)]
+		if err = c.hand(c.buf); err == nil {
+			n += len(chunk)
+			p = p[len(chunk):]
+		}
+	}
+	return n, err
+}
+
+// hand gives p to the writer and waits until it is sent. If a deadline passes
+// in the middle of that, nobody knows how much was sent, and the conn is closed.
+func (c *conn) hand(p []byte) error {
+	select {
+	case c.work <- p:
+	case <-c.ended:
+		return c.unwritable()
+	case <-c.closed:
+		return net.ErrClosed
+	case <-c.writeBy.wait():
+		return os.ErrDeadlineExceeded
+	}
+	select {
+	case err := <-c.wrote:
+		if err != nil {
+			return c.unwritable()
+		}
+		return nil
+	case <-c.closed:
+		return net.ErrClosed
+	case <-c.writeBy.wait():
+		_ = c.Close()
+		return os.ErrDeadlineExceeded
+	}
+}
+
+// unwritable is what a Write says when the far side does not take any more:
+// x/crypto has io.EOF for it, which in a Write would puzzle.
+func (c *conn) unwritable() error {
+	if c.link.broken() {
+		return c.link.lost(syscall.EPIPE)
+	}
+	return syscall.EPIPE
+}
+
+// CloseWrite sends EOF (RFC 4254 §5.3); what the far side sends is still read.
+func (c *conn) CloseWrite() error {
+	c.writeMu.Lock()
+	defer c.writeMu.Unlock()
+	return c.hand(nil)
+}
+
+// Close ends the channel in both directions and waits for nothing.
+func (c *conn) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return nil
+}
+
+func (c *conn) isClosed() bool {
+	select {
+	case <-c.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *conn) LocalAddr() net.Addr  { return hopAddr{c.remote.Network(), "ssh"} }
+func (c *conn) RemoteAddr() net.Addr { return c.remote }
+
+func (c *conn) SetDeadline(t time.Time) error {
+	c.readBy.set(t)
+	c.writeBy.set(t)
+	return nil
+}
+func (c *conn) SetReadDeadline(t time.Time) error  { c.readBy.set(t); return nil }
+func (c *conn) SetWriteDeadline(t time.Time) error { c.writeBy.set(t); return nil }
+
+// A deadline is a channel that is closed when it has passed. The zero value
+// never passes.
+type deadline struct {
+	mu     sync.Mutex
+	timer  *time.Timer
+	passed chan struct{}
+}
+
+func (d *deadline) set(t time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.timer != nil && !d.timer.Stop() {
+		<-d.passed // its timer has fired and is about to close it
+	}
+	d.timer = nil
+	if d.passed == nil || isClosed(d.passed) {
+		d.passed = make(chan struct{})
+	}
+	switch until := time.Until(t); {
+	case t.IsZero():
+	case until <= 0:
+		close(d.passed)
+	default:
+		passed := d.passed
+		d.timer = time.AfterFunc(until, func() { close(passed) })
+	}
+}
+
+func (d *deadline) wait() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.passed == nil {
+		d.passed = make(chan struct{})
+	}
+	return d.passed
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,205 @@
+package chain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// netDial is the way to the first hop. TCP's own keepalive is a second line of
+// defence: ours asks the SSH server, this one also frees a socket whose chain was not
+// closed in order.
+func netDial(ctx context.Context, network, addr string) (net.Conn, error) {
+	d := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 8,
+	}}
+	return d.DialContext(ctx, network, addr)
+}
+
+// add dials hop through what the chain has so far and appends the link.
+func (c *Chain) add(ctx context.Context, hop Hop) error {
+	if hop.Signer == nil || hop.HostKeys == nil {
+		return fmt.Errorf("dial %s: no key to offer, or no way to verify the host", hop.Name)
+	}
+	c.opts.Observe(hop.Name, false)
+	d := dialing{chain: c, hop: hop}
+	l, err := d.run(ctx)
+	if err != nil && d.pondered && d.wire.failed() && ctx.Err() == nil {
+		// Someone was asked about the host key, and the server's patience
+		// (sshd's LoginGraceTime) ran out meanwhile. The answer was yes.
+		d = dialing{chain: c, hop: hop}
+		l, err = d.run(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	c.append(l)
+	c.opts.Observe(hop.Name, true)
+	return nil
+}
+
+// dialing is one attempt at one hop, and what is learnt on the way.
+type dialing struct {
+	chain *Chain
+	hop   Hop
+
+	clock *clock
+	offer *offer
+	wire  *wire
+
+	verified bool  // the host key was accepted
+	pondered bool  // and that took as long as a person takes
+	hostKey  error // or it was not
+
+	banner   strings.Builder
+	methods  []string
+	partial  bool
+	attempts int // authentication attempts answered, "none" included
+}
+
+func (d *dialing) run(ctx context.Context) (*link, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	d.clock = startClock(d.chain.opts.Timeout, func() { cancel(&timeoutError{d.chain.opts.Timeout}) })
+	defer d.clock.stop()
+
+	conn, err := d.reach(ctx)
+	if err != nil {
+		return nil, d.explain(ctx, PhaseConnect, err)
+	}
+	d.wire = newWire(conn)
+	d.offer = &offer{Signer: d.hop.Signer, ctx: ctx, clock: d.clock}
+
+	// A connection in a channel knows no deadlines, and x/crypto's handshake no
+	// context: closing what is below is what ends it.
+	stop := context.AfterFunc(ctx, func() { _ = d.wire.Close() })
+	sc, chans, reqs, err := ssh.NewClientConn(d.wire, d.hop.Addr, d.config(ctx))
+	if !stop() && err == nil {
+		// Too late by a hair: the connection is being closed already.
+		_ = sc.Close()
+		err = context.Cause(ctx)
+		go ssh.DiscardRequests(reqs)
+	}
+	if err != nil {
+		return nil, d.explain(ctx, PhaseHandshake, err)
+	}
+	d.wire.greeted()
+	return newLink(d.chain, d.hop.Name, d.wire, ssh.NewClient(sc, chans, reqs)), nil
+}
+
+// reach opens what the hop's SSH connection runs over.
+func (d *dialing) reach(ctx context.Context) (net.Conn, error) {
+	if carrier := d.chain.last(); carrier != nil {
+		return carrier.dial(ctx, "tcp", d.hop.Addr)
+	}
+	return d.chain.opts.NetDial(ctx, d.chain.opts.Network, d.hop.Addr)
+}
+
+func (d *dialing) config(ctx context.Context) *ssh.ClientConfig {
+	algorithms := d.hop.HostKeys.Algorithms(d.hop.hostName())
+	if algorithms == nil {
+		algorithms = append(append([]string{}, certAlgorithms...), plainAlgorithms...)
+	}
+	return &ssh.ClientConfig{
+		User:              d.hop.User,
+		Auth:              []ssh.AuthMethod{ssh.PublicKeys(d.offer)},
+		HostKeyAlgorithms: algorithms,
+		HostKeyCallback: func(_ string, remote net.Addr, key ssh.PublicKey) error {
+			d.hostKey = d.check(ctx, remote, key)
+			d.verified = d.hostKey == nil
+			return d.hostKey
+		},
+		BannerCallback: func(message string) error {
+			if d.banner.Len() < 16<<10 {
+				d.banner.WriteString(printable(message) + "\n")
+			}
+			return nil
+		},
+		// It chooses nothing, it only listens: which methods the server names.
+		AuthCallback: func(auth *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
+			d.attempts++
+			d.methods, d.partial = auth.AllowedMethods, len(auth.PartialSuccessMethods) > 0
+			return nil, nil
+		},
+	}
+}
+
+// check asks the hop's HostKeys with the clock stopped, for a person may be
+// asked, and comes back when ctx ends even if they do not.
+func (d *dialing) check(ctx context.Context, remote net.Addr, key ssh.PublicKey) error {
+	defer d.clock.pause()()
+	began := time.Now()
+	defer func() { d.pondered = time.Since(began) > 5*time.Second }()
+
+	checked := make(chan error, 1)
+	go func() { checked <- d.hop.HostKeys.Check(ctx, d.hop.hostName(), remote, key) }()
+	select {
+	case err := <-checked:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// explain turns what went wrong into the error that says it best.
+func (d *dialing) explain(ctx context.Context, phase string, err error) error {
+	if ctx.Err() != nil {
+		cause := context.Cause(ctx)
+		if !errors.As(cause, new(*timeoutError)) {
+			return fmt.Errorf("dial %s: %w", d.hop.Name, cause)
+		}
+		err = cause
+	}
+	if hk := (*HostKeyError)(nil); errors.As(d.hostKey, &hk) {
+		named := *hk
+		named.Hop = d.hop.Name
+		return &named
+	}
+	if d.hostKey != nil && ctx.Err() == nil {
+		return &DialError{Hop: d.hop.Name, Addr: d.hop.Addr, Phase: phase, Err: d.hostKey}
+	}
+	if d.verified {
+		phase = PhaseAuthenticate
+	}
+	if d.refused(ctx, err) {
+		return &AuthError{
+			Hop:        d.hop.Name,
+			User:       d.hop.User,
+			Offered:    describe(d.hop.Signer.PublicKey()),
+			Accepted:   d.offer.asked.Load(),
+			Partial:    d.partial,
+			Methods:    d.methods,
+			Banner:     strings.TrimSpace(d.banner.String()),
+			Disconnect: disconnectMessage(err),
+			Err:        err,
+		}
+	}
+	if n := (*ssh.AlgorithmNegotiationError)(nil); errors.As(err, &n) && n.What == "host key" {
+		return &HostKeyError{
+			Hop: d.hop.Name, Host: d.hop.hostName(), Kind: HostKeyChanged,
+			Reason: "it has no key of the types that are known for it, but " + strings.Join(n.RequestedAlgorithms, ", "),
+		}
+	}
+	return &DialError{Hop: d.hop.Name, Addr: d.hop.Addr, Phase: phase, Said: d.wire.said(), Err: err}
+}
+
+// refused reports whether the hop has turned us away, as against having gone
+// away or never having answered.
+func (d *dialing) refused(ctx context.Context, err error) bool {
+	switch {
+	case !d.verified || ctx.Err() != nil:
+		return false
+	case disconnectMessage(err) != "":
+		return true
+	case d.offer.asked.Load():
+		// It took the key, and then hung up: the account is refused (PAM),
+		// which OpenSSH says in a banner at most.
+		return true
+	}
+	return d.attempts > 0 && !d.wire.failed()
+}

@@ -1,0 +1,151 @@
+package chain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// Exec runs command in the login shell of the last hop (RFC 4254 §6.5) and
+// returns when it has ended and all its output is written, or when ctx has ended. A nil stdin is
+// empty; a nil stdout or stderr is thrown away. The end of stdin is passed on;
+// the command's stdout and stderr each have a goroutine that writes them.
+//
+// A command that ends before its stdin does leaves a Read of stdin waiting,
+// since nothing can interrupt that; it is let go, and what it reads is lost. Whoever
+// gives a stdin that may block (a pipe, a terminal) should close it after Exec.
+//
+// When ctx ends the channel is closed, which a command feels as the end of its
+// stdin and as SIGPIPE, and sshd as the order to hang up; the cause of ctx is
+// returned at once. After that nothing more is written to stdout and stderr.
+//
+// Errors: *ssh.ExitError with the command's status or signal;
+// *ssh.ExitMissingError if it ended and the server did not say how; *OpenError
+// if the hop runs no commands; *LostError if the connection broke.
+func (c *Chain) Exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
+	l := c.last()
+	out, errOut := newGate(stdout), newGate(stderr)
+	defer out.close()
+	defer errOut.close()
+
+	sess, err := l.session(ctx)
+	if err != nil {
+		return l.openError(ctx, "session", err)
+	}
+	sess.Stdout, sess.Stderr = out, errOut
+	input, err := sess.StdinPipe()
+	if err != nil {
+		return fmt.Errorf("run command on %s: %w", l.hop, err)
+	}
+
+	ended := make(chan error, 1)
+	ok := l.chain.spawn(func() {
+		defer sess.Close()
+		if err := sess.Start(command); err != nil {
+			ended <- &startError{err}
+			return
+		}
+		// Not waited for: see above.
+		go feed(input, stdin)
+		ended <- sess.Wait()
+	})
+	if !ok {
+		return l.lost(io.EOF)
+	}
+	select {
+	case err := <-ended:
+		return l.execError(err)
+	case <-ctx.Done():
+		// Closing may wait for a transport that is stuck.
+		l.chain.spawn(func() { _ = sess.Close() })
+		return context.Cause(ctx)
+	}
+}
+
+// session opens a session, or gives up when ctx ends; NewSession can wait for
+// good on a dead link (golang/go#26643).
+func (l *link) session(ctx context.Context) (*ssh.Session, error) {
+	ch, reqs, err := l.openChannel(ctx, "session", nil)
+	if err != nil {
+		return nil, err
+	}
+	// x/crypto makes sessions only from clients, and only they can make an
+	// *ssh.ExitError: so it is given a client that has this one channel.
+	return (&ssh.Client{Conn: oneChannel{l.client.Conn, ch, reqs}}).NewSession()
+}
+
+type oneChannel struct {
+	ssh.Conn
+	ch   ssh.Channel
+	reqs <-chan *ssh.Request
+}
+
+func (o oneChannel) OpenChannel(string, []byte) (ssh.Channel, <-chan *ssh.Request, error) {
+	return o.ch, o.reqs, nil
+}
+
+func feed(input io.WriteCloser, stdin io.Reader) {
+	if stdin != nil {
+		_, _ = io.Copy(input, stdin) // a command need not read all of its input
+	}
+	_ = input.Close()
+}
+
+type startError struct{ err error }
+
+func (e *startError) Error() string { return "start command: " + e.err.Error() }
+func (e *startError) Unwrap() error { return e.err }
+
+// execError tells a lost connection, which ends a session without a status,
+// from a command that ended so.
+func (l *link) execError(err error) error {
+	var status *ssh.ExitError
+	if err == nil || errors.As(err, &status) {
+		return err
+	}
+	if err := l.lost(nil); err != nil {
+		return err
+	}
+	return fmt.Errorf("run command on %s: %w", l.hop, err)
+}
+
+// A gate passes writes on until it is closed.
+type gate struct {
+	w    io.Writer
+	hold chan struct{} // holds one token while a write is in progress
+	shut atomic.Bool
+}
+
+func newGate(w io.Writer) *gate {
+	if w == nil {
+		w = io.Discard
+	}
+	return &gate{w: w, hold: make(chan struct{}, 1)}
+}
+
+func (g *gate) Write(p []byte) (int, error) {
+	g.hold <- struct{}{}
+	defer func() { <-g.hold }()
+	if g.shut.Load() {
+		return 0, io.ErrClosedPipe
+	}
+	return g.w.Write(p)
+}
+
+// close waits for a write in progress, but not for ever: it may be in a pipe
+// that nobody reads any more, because the reader waits for Exec.
+func (g *gate) close() {
+	g.shut.Store(true)
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case g.hold <- struct{}{}:
+		<-g.hold
+	case <-timer.C:
+	}
+}

@@ -1,0 +1,167 @@
+package chain
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"slices"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// HostKeys says which key a host may show.
+type HostKeys interface {
+	// Algorithms are those to ask the host for, in order of preference; nil
+	// means the defaults. Host is as in known_hosts: "ela.cscs.ch", or
+	// "[ela.cscs.ch]:2222" when the port is not 22.
+	Algorithms(host string) []string
+
+	// Check returns nil if the key is the host's, and a *HostKeyError if not. It
+	// may take its time to ask someone, and ends with ctx.
+	Check(ctx context.Context, host string, remote net.Addr, key ssh.PublicKey) error
+}
+
+// hostName is the name by which known_hosts knows a hop.
+func (h Hop) hostName() string {
+	if h.HostKeyAlias != "" {
+		return strings.ToLower(h.HostKeyAlias)
+	}
+	host, port, err := net.SplitHostPort(h.Addr)
+	if err != nil {
+		return strings.ToLower(h.Addr)
+	}
+	host = strings.ToLower(host)
+	if port == "22" || port == "ssh" {
+		return host
+	}
+	return "[" + host + "]:" + port
+}
+
+// bareHost takes the port off again, for what does not know of ports: the
+// principals of certificates.
+func bareHost(name string) string {
+	if host, _, err := net.SplitHostPort(name); err == nil && strings.HasPrefix(name, "[") {
+		return host
+	}
+	return name
+}
+
+// The algorithms in OpenSSH's order of preference, in which Ed25519 is first,
+// so that an unknown host shows the key whose fingerprint sites publish.
+// x/crypto's own order has it last (golang/go#29286).
+var (
+	plainAlgorithms = []string{
+		ssh.KeyAlgoED25519,
+		ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521,
+		ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256,
+	}
+	certAlgorithms = []string{
+		ssh.CertAlgoED25519v01,
+		ssh.CertAlgoECDSA256v01, ssh.CertAlgoECDSA384v01, ssh.CertAlgoECDSA521v01,
+		ssh.CertAlgoRSASHA512v01, ssh.CertAlgoRSASHA256v01,
+	}
+)
+
+// algorithmsOf are the algorithms with which a key of such a type can prove
+// itself. SHA-1 is not among them.
+func algorithmsOf(keyType string) []string {
+	if keyType == ssh.KeyAlgoRSA {
+		return []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
+	}
+	return []string{keyType}
+}
+
+// plainType is the type of the key in a certificate of type t, and t itself if
+// it is not one.
+func plainType(t string) string {
+	plain, isCert := strings.CutSuffix(t, "-cert-v01@openssh.com")
+	if !isCert {
+		return t
+	}
+	if strings.HasPrefix(plain, "sk-") {
+		return plain + "@openssh.com"
+	}
+	return plain
+}
+
+// typeName is a key's type as ssh says it.
+func typeName(t string) string {
+	switch t = plainType(t); {
+	case t == ssh.KeyAlgoED25519:
+		return "ED25519"
+	case t == ssh.KeyAlgoRSA:
+		return "RSA"
+	case strings.HasPrefix(t, "ecdsa-sha2-"):
+		return "ECDSA"
+	case t == ssh.KeyAlgoSKED25519:
+		return "ED25519-SK"
+	case t == ssh.KeyAlgoSKECDSA256:
+		return "ECDSA-SK"
+	}
+	return t
+}
+
+func sameKey(a, b ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), b.Marshal()) }
+
+// pinned is PinnedKeys.
+type pinned []ssh.PublicKey
+
+// PinnedKeys accepts exactly these keys, whatever the host is called, and asks
+// the host for their types alone. It is for hosts that told their keys by a way
+// that is itself trusted.
+func PinnedKeys(keys ...ssh.PublicKey) HostKeys {
+	var p pinned
+	for _, key := range keys {
+		if cert, err := asCertificate(key); err == nil && cert != nil {
+			key = cert.Key
+		}
+		p = append(p, key)
+	}
+	return p
+}
+
+// Algorithms implements HostKeys.
+func (p pinned) Algorithms(string) []string {
+	have := map[string]bool{}
+	for _, key := range p {
+		for _, a := range algorithmsOf(key.Type()) {
+			have[a] = true
+		}
+	}
+	var algorithms []string
+	for _, a := range plainAlgorithms {
+		if have[a] {
+			algorithms = append(algorithms, a)
+		}
+	}
+	for _, key := range p { // types that OpenSSH does not use by default
+		for _, a := range algorithmsOf(key.Type()) {
+			if !slices.Contains(algorithms, a) {
+				algorithms = append(algorithms, a)
+			}
+		}
+	}
+	return algorithms // nil if nothing is pinned: Check then accepts nothing
+}
+
+// Check implements HostKeys.
+func (p pinned) Check(_ context.Context, host string, _ net.Addr, key ssh.PublicKey) error {
+	// No certificate is asked for; if one is shown all the same, what counts is
+	// the key in it, for that is what has signed the key exchange.
+	if cert, ok := key.(*ssh.Certificate); ok {
+		key = cert.Key
+	}
+	for _, want := range p {
+		if sameKey(want, key) {
+			return nil
+		}
+	}
+	return &HostKeyError{
+		Host:        host,
+		Kind:        HostKeyChanged,
+		KeyType:     typeName(key.Type()),
+		Fingerprint: ssh.FingerprintSHA256(key),
+		Reason:      "it is not the key that the host was said to have",
+	}
+}

@@ -1,0 +1,124 @@
+package chain
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// A link is the SSH connection to one hop.
+type link struct {
+	chain  *Chain // whose tasks it runs
+	hop    string // its name
+	conn   *wire
+	client *ssh.Client
+
+	dead chan struct{} // closed once the client has ended, err set
+	err  error
+}
+
+func newLink(c *Chain, hop string, conn *wire, client *ssh.Client) *link {
+	return &link{chain: c, hop: hop, conn: conn, client: client, dead: make(chan struct{})}
+}
+
+// settle is how long a broken connection is given to break what carries it as
+// well, or what it carries. When an outer link breaks, the inner ones break within microseconds,
+// and the news may arrive in any order.
+const settle = 50 * time.Millisecond
+
+// watch ends the chain when l ends; outer are the links that carry it.
+func (c *Chain) watch(l *link, outer []*link) {
+	l.err = l.client.Wait()
+	close(l.dead)
+	c.finish(c.blame(l, outer))
+}
+
+// blame finds the outermost link that is broken: it is the one that broke the
+// others.
+func (c *Chain) blame(l *link, outer []*link) error {
+	if lost := (*LostError)(nil); errors.As(l.err, &lost) {
+		return lost // the connection it runs in knows
+	}
+	patience, cancel := context.WithTimeout(context.Background(), settle)
+	defer cancel()
+	if c.parent != nil {
+		select {
+		case <-c.parent.done:
+			if lost := (*LostError)(nil); errors.As(c.parent.err, &lost) {
+				return lost
+			}
+			return &LostError{Hop: l.hop, Err: c.parent.err}
+		case <-patience.Done():
+		case <-c.done:
+		}
+	}
+	for _, o := range outer {
+		select {
+		case <-o.dead:
+			return &LostError{Hop: o.hop, Err: o.err}
+		case <-patience.Done():
+		case <-c.done: // someone knows already
+		}
+	}
+	return &LostError{Hop: l.hop, Err: l.err}
+}
+
+// broken reports whether the link has ended or is about to, as far as can be
+// known without waiting.
+func (l *link) broken() bool {
+	return l.conn.failed() || isClosed(l.dead) || isClosed(l.chain.done)
+}
+
+// lost returns the reason why the chain has ended, if it has or is about to,
+// and otherwise err.
+func (l *link) lost(err error) error {
+	timer := time.NewTimer(settle)
+	defer timer.Stop()
+	select {
+	case <-l.chain.done:
+		return l.chain.err
+	case <-l.dead:
+		<-l.chain.done // follows at once
+		return l.chain.err
+	case <-timer.C:
+		return err
+	}
+}
+
+// openChannel opens a channel (RFC 4254 §5.1) and hands it over, or gives up
+// when ctx ends; should it open after that, it is closed at once.
+func (l *link) openChannel(ctx context.Context, kind string, payload []byte) (ssh.Channel, <-chan *ssh.Request, error) {
+	type opened struct {
+		ch   ssh.Channel
+		reqs <-chan *ssh.Request
+		err  error
+	}
+	handover, abandoned := make(chan opened), make(chan struct{})
+	if err := ctx.Err(); err != nil {
+		return nil, nil, context.Cause(ctx)
+	}
+	ok := l.chain.spawn(func() {
+		ch, reqs, err := l.client.OpenChannel(kind, payload)
+		select {
+		case handover <- opened{ch, reqs, err}:
+		case <-abandoned:
+			if err == nil {
+				_ = ch.Close()
+				ssh.DiscardRequests(reqs)
+			}
+		}
+	})
+	if !ok {
+		return nil, nil, l.lost(net.ErrClosed)
+	}
+	select {
+	case o := <-handover:
+		return o.ch, o.reqs, o.err
+	case <-ctx.Done():
+		close(abandoned)
+		return nil, nil, context.Cause(ctx)
+	}
+}

@@ -1,0 +1,121 @@
+package chain
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// offer wraps the one key that a hop is shown.
+//
+// It settles three things that x/crypto leaves to its caller: RSA keys and
+// certificates sign with SHA-2 only (RFC 8332; a refusal would otherwise be
+// followed by a second try with SHA-1, which servers refuse by default and count as
+// a failure); an agent that asks its user before it signs stops the hop's clock
+// and can be cancelled; and it is known whether the server asked for a
+// signature, that is, accepted the key.
+type offer struct {
+	ssh.Signer
+	ctx   context.Context // of the dial; a Signer's methods have no place for it
+	clock *clock
+	asked atomic.Bool
+}
+
+func (o *offer) Sign(rand io.Reader, data []byte) (*ssh.Signature, error) {
+	return o.SignWithAlgorithm(rand, data, "")
+}
+
+// SignWithAlgorithm implements ssh.AlgorithmSigner.
+func (o *offer) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
+	o.asked.Store(true)
+	defer o.clock.pause()()
+
+	type result struct {
+		sig *ssh.Signature
+		err error
+	}
+	signed := make(chan result, 1)
+	// Not waited for when ctx ends: an agent holds it until its user answers.
+	go func() {
+		sig, err := o.sign(rand, data, algorithm)
+		signed <- result{sig, err}
+	}()
+	select {
+	case r := <-signed:
+		if r.err != nil {
+			return nil, &signError{r.err}
+		}
+		return r.sig, nil
+	case <-o.ctx.Done():
+		return nil, context.Cause(o.ctx)
+	}
+}
+
+func (o *offer) sign(rand io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
+	if as, ok := o.Signer.(ssh.AlgorithmSigner); ok {
+		return as.SignWithAlgorithm(rand, data, algorithm)
+	}
+	return o.Signer.Sign(rand, data)
+}
+
+// Algorithms implements ssh.MultiAlgorithmSigner.
+func (o *offer) Algorithms() []string {
+	algorithms := []string{plainType(o.PublicKey().Type())}
+	if algorithms[0] == ssh.KeyAlgoRSA {
+		algorithms = []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
+	}
+	m, ok := o.Signer.(ssh.MultiAlgorithmSigner)
+	if !ok {
+		return algorithms
+	}
+	able := m.Algorithms()
+	var both []string
+	for _, a := range algorithms {
+		for _, b := range able {
+			if a == b {
+				both = append(both, a)
+			}
+		}
+	}
+	if len(both) == 0 {
+		return able // it knows best
+	}
+	return both
+}
+
+// signError says that the key's holder would not sign, which is not the
+// server's refusal.
+type signError struct{ err error }
+
+func (e *signError) Error() string { return "sign with the key: " + e.err.Error() }
+func (e *signError) Unwrap() error { return e.err }
+
+// describe names a key as AuthError does: by what an administrator can look for
+// in the server's log.
+func describe(key ssh.PublicKey) string {
+	if cert, err := asCertificate(key); err == nil && cert != nil {
+		return fmt.Sprintf("%s certificate %q (serial %d) for %s",
+			typeName(cert.Key.Type()), printable(cert.KeyId), cert.Serial, ssh.FingerprintSHA256(cert.Key))
+	}
+	return fmt.Sprintf("%s key %s", typeName(key.Type()), ssh.FingerprintSHA256(key))
+}
+
+// asCertificate is the certificate that key is, or nil. A key that came from an
+// agent is an *agent.Key, whatever it holds, and must be parsed to be known.
+func asCertificate(key ssh.PublicKey) (*ssh.Certificate, error) {
+	if cert, ok := key.(*ssh.Certificate); ok {
+		return cert, nil
+	}
+	if plainType(key.Type()) == key.Type() {
+		return nil, nil
+	}
+	parsed, err := ssh.ParsePublicKey(key.Marshal())
+	if err != nil {
+		return nil, err
+	}
+	cert, _ := parsed.(*ssh.Certificate)
+	return cert, nil
+}

@@ -1,0 +1,72 @@
+package chain
+
+import (
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A wire is what one SSH connection runs over, a TCP connection or a channel of
+// the hop before, and remembers what it saw pass.
+type wire struct {
+	net.Conn
+	began time.Time
+	heard atomic.Int64 // when bytes last came in, in nanoseconds since began
+	ended atomic.Bool  // a read has failed
+
+	done     atomic.Bool // the handshake is over; greeting is not kept any more
+	mu       sync.Mutex
+	greeting []byte // the first bytes that came in
+}
+
+func newWire(conn net.Conn) *wire { return &wire{Conn: conn, began: time.Now()} }
+
+func (w *wire) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if n > 0 {
+		w.heard.Store(int64(time.Since(w.began)))
+		if !w.done.Load() {
+			w.keep(p[:n])
+		}
+	}
+	if err != nil {
+		w.ended.Store(true)
+	}
+	return n, err
+}
+
+// silence is how long nothing has come in.
+func (w *wire) silence() time.Duration {
+	return time.Since(w.began) - time.Duration(w.heard.Load())
+}
+
+// failed reports whether the far side, or the network, has ended it.
+func (w *wire) failed() bool { return w != nil && w.ended.Load() }
+
+func (w *wire) keep(p []byte) {
+	const enough = 512
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.greeting = append(w.greeting, p[:min(len(p), enough-len(w.greeting))]...)
+}
+
+func (w *wire) greeted() { w.done.Store(true) }
+
+// said is what came in before the line that begins the SSH protocol (RFC 4253
+// §4.2), if no such line ever came: a host that is overloaded, that bans us or is no SSH
+// server at all says so in plain text.
+func (w *wire) said() string {
+	if w == nil {
+		return ""
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	text := string(w.greeting)
+	if strings.HasPrefix(text, "SSH-") || strings.Contains(text, "\nSSH-") {
+		return ""
+	}
+	first, _, _ := strings.Cut(printable(text), "\n")
+	return strings.TrimSpace(first)
+}
