@@ -1,0 +1,106 @@
+package slurm
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// RefusedError tells that Slurm did not take the request.
+type RefusedError struct {
+	Message  string   // Slurm's own words
+	Accounts []string // the user's, if the account may be what was wrong
+}
+
+func (e *RefusedError) Error() string { return "slurm refused the request: " + e.Message }
+
+// NeverStartsError tells that Slurm took the request, but the job can never start.
+type NeverStartsError struct {
+	Job, Reason, Explained string
+}
+
+func (e *NeverStartsError) Error() string {
+	return fmt.Sprintf("job %s can never start: %s (%s)", e.Job, e.Explained, e.Reason)
+}
+
+// QueueTimeoutError tells that the job did not start within the time that the
+// user was ready to wait.
+type QueueTimeoutError struct {
+	Job    string
+	Waited time.Duration
+	Reason string // why it still waited, in plain words
+}
+
+func (e *QueueTimeoutError) Error() string {
+	s := fmt.Sprintf("job %s did not start within %s", e.Job, e.Waited)
+	if e.Reason != "" {
+		s += ": " + e.Reason
+	}
+	return s
+}
+
+// JobEndedError tells that the allocation was taken away.
+type JobEndedError struct {
+	Job       string
+	State     string
+	Explained string
+}
+
+func (e *JobEndedError) Error() string { return fmt.Sprintf("job %s %s", e.Job, e.Explained) }
+
+// ServerError tells that the server did not start as it should, or ended by itself.
+type ServerError struct {
+	Node    string
+	Reason  string // as Exited has it, or "timeout"
+	Message string
+	Code    int // the server's exit status; -1: none
+}
+
+func (e *ServerError) Error() string { return e.Message }
+
+// StepError tells that srun could not start the runner in the allocation.
+type StepError struct {
+	Job     string
+	Message string // srun's own words
+}
+
+func (e *StepError) Error() string {
+	return fmt.Sprintf("job %s was granted, but no step could be started in it: %s", e.Job, e.Message)
+}
+
+// RemainsError tells that Slurm still had the job when we stopped looking.
+type RemainsError struct {
+	Name    string // the job's name
+	Job     string // its number, if known
+	Message string // what Slurm's commands said, if they failed
+}
+
+func (e *RemainsError) Error() string {
+	s := "the job " + e.Name
+	if e.Job != "" {
+		s += " (" + e.Job + ")"
+	}
+	s += " may still be there"
+	if e.Message != "" {
+		s += ": " + e.Message
+	}
+	return s
+}
+
+// clean makes one line of what salloc or srun printed: lines come separated by
+// "|", each with the program's name before it.
+func clean(message string) string {
+	var out []string
+	for _, s := range strings.Split(message, "|") {
+		s = strings.TrimSpace(s)
+		for _, p := range []string{"salloc: ", "srun: ", "error: ", "fatal: "} {
+			s = strings.TrimPrefix(s, p)
+		}
+		s = strings.TrimPrefix(s, "Job submit/allocate failed: ")
+		if s == "" || strings.HasPrefix(s, "Try \"") || strings.HasPrefix(s, "Force Terminated job") {
+			continue
+		}
+		out = append(out, s)
+	}
+	return strings.Join(out, "; ")
+}

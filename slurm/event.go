@@ -1,0 +1,120 @@
+package slurm
+
+import (
+	"net"
+	"strconv"
+	"time"
+)
+
+// An Event is one thing that the remote half told of a session, in the order in
+// which it happened.
+type Event interface{ isEvent() }
+
+type (
+	// Hello: the remote half runs on the login node.
+	Hello struct {
+		Host string // which of the login nodes
+		Dir  string // the session's directory there
+	}
+	// Pending: the request has a number.
+	Pending struct{ Job string }
+	// Queued: what Slurm says of a pending job.
+	Queued struct {
+		Job       string
+		State     string    // squeue's %T
+		Reason    string    // squeue's %r
+		Explained string    // the reason in plain words
+		Start     time.Time // Slurm's estimate; zero: none yet
+	}
+	// Granted: the allocation is ours.
+	Granted struct{ Job JobInfo }
+	// Alive: the runner is up on its node, and no process on the login node
+	// guards it any more.
+	Alive struct {
+		Job, Step string
+		Node      string
+		HostKeys  []string // the node's, as lines of authorized_keys(5) have them
+	}
+	// Started: the server's process exists.
+	Started struct {
+		Node string
+		PID  int
+		Port int // that it is to listen on
+	}
+	// Listening: the server listens, and the socket is the user's. Again when
+	// the socket changes.
+	Listening struct {
+		Addr  string // the exact address to forward to, host:port
+		Bound string // what it is bound to: wider than Addr if that was allowed
+	}
+	// Closed: the server's socket is gone, or not the user's any more.
+	Closed struct{}
+	// Elsewhere: the user has a new listener on another port than the server's.
+	Elsewhere struct{ Addr string }
+	// Exited: the runner ended the session on the node. See Outcome.
+	Exited struct {
+		Reason  string // exit, term, wide, port, collision, setup
+		Code    int    // the server's exit status; -1: it has none
+		Message string
+	}
+	// Note: something that the user should know, in Slurm's or the remote half's words.
+	Note struct{ Message string }
+	// JobState: what Slurm knows of the job, asked because its events stopped.
+	JobState struct{ Job JobInfo }
+)
+
+func (Hello) isEvent()     {}
+func (Pending) isEvent()   {}
+func (Queued) isEvent()    {}
+func (Granted) isEvent()   {}
+func (Alive) isEvent()     {}
+func (Started) isEvent()   {}
+func (Listening) isEvent() {}
+func (Closed) isEvent()    {}
+func (Elsewhere) isEvent() {}
+func (Exited) isEvent()    {}
+func (Note) isEvent()      {}
+func (JobState) isEvent()  {}
+
+// event turns a line into an Event; nil for a line that is none.
+func (l line) event() Event {
+	switch l.kind {
+	case "hello":
+		return Hello{Host: l.get("host"), Dir: l.get("dir")}
+	case "pending":
+		return Pending{Job: l.get("job")}
+	case "queue":
+		return parseQueue(l.get("job"), l.get("answer"))
+	case "granted":
+		info := parseJobInfo(l.get("info"))
+		info.ID = l.get("job")
+		return Granted{Job: info}
+	case "alive":
+		return Alive{Job: l.get("job"), Step: l.get("step"), Node: l.get("node"), HostKeys: l.all("hostkey")}
+	case "started":
+		return Started{Node: l.get("node"), PID: int(l.int("pid")), Port: int(l.int("port"))}
+	case "listening":
+		return Listening{Addr: net.JoinHostPort(l.get("addr"), l.get("port")), Bound: net.JoinHostPort(l.get("bound"), l.get("port"))}
+	case "closed":
+		return Closed{}
+	case "elsewhere":
+		return Elsewhere{Addr: net.JoinHostPort(l.get("addr"), l.get("port"))}
+	case "exited":
+		return parseExited(l)
+	case "note":
+		return Note{Message: l.get("message")}
+	case "collision":
+		return Note{Message: "port " + l.get("port") + " on the node was taken by another process in the same moment: trying another"}
+	case "job":
+		return JobState{Job: parseJobInfo(l.get("info"))}
+	}
+	return nil
+}
+
+func parseExited(l line) Exited {
+	code, err := strconv.Atoi(l.get("code"))
+	if err != nil {
+		code = -1
+	}
+	return Exited{Reason: l.get("reason"), Code: code, Message: l.get("message")}
+}

@@ -1,0 +1,91 @@
+package slurm
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+)
+
+// A Node is a compute node that a tunnel can go to.
+type Node struct {
+	Name     string
+	Job      string
+	HostKeys []string // as lines of authorized_keys(5) have them
+	Scanned  bool     // the keys are from a scan by the login node, not from its ssh_known_hosts
+}
+
+// Find asks the login node for the host keys of node, or of the first node of the
+// user's running job. It returns *JobEndedError for a job that does not run, and
+// *RemoteError.
+func Find(ctx context.Context, remote Remote, job, node string) (Node, error) {
+	v := new(vars)
+	v.set("cscs_job", job)
+	v.set("cscs_node", node)
+	n := Node{Name: node, Job: job}
+	found := false
+	c := call{verb: "find", vars: v, handle: func(l line) error {
+		switch l.kind {
+		case "where":
+			return checkRunning(job, l.get("answer"))
+		case "hostkey":
+			n.Scanned = l.get("from") == "scan"
+			n.HostKeys = append(n.HostKeys, l.get("key"))
+		case "found":
+			n.Name, found = l.get("node"), true
+		}
+		return nil
+	}}
+	if err := c.run(ctx, remote); err != nil {
+		return n, err
+	}
+	if !found {
+		return n, &RemoteError{Kind: "protocol", Message: "the login node's answer was cut short"}
+	}
+	return n, nil
+}
+
+func checkRunning(job, answer string) error {
+	state, _, ok := strings.Cut(answer, "|")
+	switch {
+	case !ok:
+		return &JobEndedError{Job: job, Explained: "is not in the queue: " + clean(answer)}
+	case state != "RUNNING":
+		return &JobEndedError{Job: job, State: state, Explained: "is not running (" + strings.ToLower(state) + ")"}
+	}
+	return nil
+}
+
+// A Listener is what listens on a port of a node, as the user sees it there.
+type Listener struct {
+	Verdict string // none, ours, wide, foreign
+	Addr    string // to forward to, host:port
+	Bound   string // the address that it is bound to
+	UID     string // the owner, of a foreign one
+}
+
+// Look looks, on the node that remote is, for a server of the user's own on port.
+func Look(ctx context.Context, remote Remote, port int) (Listener, error) {
+	v := new(vars)
+	v.set("cscs_port", strconv.Itoa(port))
+	var out Listener
+	c := call{verb: "look", vars: v, handle: func(l line) error {
+		if l.kind == "listener" {
+			out = Listener{
+				Verdict: l.get("verdict"),
+				Addr:    net.JoinHostPort(l.get("addr"), l.get("port")),
+				Bound:   l.get("bound"),
+				UID:     l.get("uid"),
+			}
+		}
+		return nil
+	}}
+	if err := c.run(ctx, remote); err != nil {
+		return out, err
+	}
+	if out.Verdict == "" {
+		return out, &RemoteError{Kind: "protocol", Message: fmt.Sprintf("no answer about port %d", port)}
+	}
+	return out, nil
+}

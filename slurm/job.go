@@ -1,0 +1,99 @@
+package slurm
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// JobInfo is what scontrol says of a job.
+type JobInfo struct {
+	ID        string
+	State     string // RUNNING, TIMEOUT, NODE_FAIL, … (squeue(1), JOB STATE CODES)
+	Reason    string
+	Partition string
+	Account   string
+	Nodes     []string
+	Ends      time.Time // when the time limit ends it; zero: unknown or never
+}
+
+// parseJobInfo reads one line of "scontrol --oneliner show job". Values hold no
+// spaces but in a few fields that are of no interest here, so the first word that
+// begins with a key is it.
+func parseJobInfo(s string) JobInfo {
+	get := func(key string) string {
+		_, after, ok := strings.Cut(" "+s, " "+key+"=")
+		if !ok {
+			return ""
+		}
+		v, _, _ := strings.Cut(after, " ")
+		if v == "(null)" || v == "None" || v == "N/A" {
+			return ""
+		}
+		return v
+	}
+	j := JobInfo{
+		ID:        get("JobId"),
+		State:     get("JobState"),
+		Reason:    get("Reason"),
+		Partition: get("Partition"),
+		Account:   get("Account"),
+		Ends:      unixTime(get("EndTime")),
+	}
+	if nodes, err := Hostlist(get("NodeList")); err == nil {
+		j.Nodes = nodes
+	}
+	return j
+}
+
+// unixTime reads seconds since 1970, as SLURM_TIME_FORMAT=%s prints times.
+func unixTime(s string) time.Time {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n <= 0 {
+		return time.Time{}
+	}
+	return time.Unix(n, 0)
+}
+
+// parseQueue reads squeue's %T|%r|%S.
+func parseQueue(job, answer string) Event {
+	f := strings.SplitN(answer, "|", 3)
+	if len(f) != 3 {
+		return nil
+	}
+	return Queued{Job: job, State: f[0], Reason: f[1], Explained: ExplainReason(f[1]), Start: unixTime(f[2])}
+}
+
+// over reports whether the job is in a state that it never leaves.
+func (j JobInfo) over() bool {
+	switch strings.TrimSuffix(j.State, "+") {
+	case "", "PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "STOPPED", "SIGNALING", "STAGE_OUT":
+		return false
+	}
+	return true
+}
+
+// explainState says in plain words how a job ended.
+func (j JobInfo) explainState() string {
+	switch j.State {
+	case "TIMEOUT":
+		return "reached its time limit"
+	case "CANCELLED":
+		return "was cancelled with scancel, not by this session"
+	case "NODE_FAIL":
+		return "ended because its node failed"
+	case "PREEMPTED":
+		return "was preempted by a job of higher priority"
+	case "OUT_OF_MEMORY":
+		return "ran out of memory"
+	case "DEADLINE":
+		return "could not end before its deadline"
+	case "BOOT_FAIL":
+		return "ended because its node did not boot"
+	case "FAILED":
+		return "failed"
+	case "COMPLETED":
+		return "ended"
+	}
+	return "ended (" + j.State + ")"
+}

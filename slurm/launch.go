@@ -1,0 +1,81 @@
+package slurm
+
+import (
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"al.essio.dev/pkg/shellescape"
+)
+
+// A Launch is how the server is started on the first node of the allocation, in
+// the user's login environment there.
+type Launch struct {
+	Argv          []string          // {port} and {dir} are replaced on the node
+	Env           map[string]string // likewise, in the values
+	Unset         []string          // variables of the login environment that must not reach the server
+	Files         map[string][]byte // written, 0600, into the session's directory {dir}
+	Setup         []string          // shell commands to be run before, in the server's shell
+	Venv          string            // a Python virtual environment to be activated; ~ is the home there
+	Workdir       string            // ~ is the home there; empty: the home
+	Step          []string          // srun options of a step for the server alone: --uenv=…, --environment=…
+	Port          int               // 0: a free one, chosen on the node
+	AllowWideBind bool              // let it listen on more than loopback
+	Grace         time.Duration     // between asking the server to end and killing it; whole seconds
+}
+
+func (l Launch) vars(v *vars) {
+	env := make([]string, 0, len(l.Env))
+	for k, val := range l.Env {
+		env = append(env, k+"="+val)
+	}
+	sort.Strings(env)
+	files := make(map[string]string, len(l.Files))
+	for name, text := range l.Files {
+		files[name] = string(text)
+	}
+	v.list("cscs_argv", l.Argv)
+	v.list("cscs_env", env)
+	v.list("cscs_unset", l.Unset)
+	v.table("cscs_files", files)
+	v.list("cscs_setup", l.Setup)
+	v.set("cscs_venv", l.Venv)
+	v.set("cscs_workdir", l.Workdir)
+	v.list("cscs_step_args", l.Step)
+	v.set("cscs_port", strconv.Itoa(l.Port))
+	v.set("cscs_allow_wide", map[bool]string{true: "1", false: "0"}[l.AllowWideBind])
+	v.set("cscs_grace", seconds(l.Grace))
+}
+
+// CommandLine returns the server's command, as a shell would have to be given it,
+// with the step that is made for it, if one is. Port and session directory stand
+// as {port} and {dir}.
+func (l Launch) CommandLine() string {
+	var parts []string
+	if l.Workdir != "" {
+		parts = append(parts, "cd "+shellescape.Quote(l.Workdir))
+	}
+	if l.Venv != "" {
+		parts = append(parts, ". "+shellescape.Quote(l.Venv+"/bin/activate"))
+	}
+	env := make([]string, 0, len(l.Env))
+	for k, val := range l.Env {
+		env = append(env, k+"="+shellescape.Quote(val))
+	}
+	sort.Strings(env)
+	if len(env) > 0 {
+		parts = append(parts, "export "+strings.Join(env, " "))
+	}
+	parts = append(parts, l.Setup...)
+	parts = append(parts, shellescape.QuoteCommand(l.Argv))
+	cmd := strings.Join(parts, " && ")
+	if len(l.Step) > 0 {
+		cmd = shellescape.QuoteCommand(append([]string{"srun", "--overlap"}, l.Step...)) + " bash --login -c " + shellescape.Quote(cmd)
+	}
+	return cmd
+}
+
+func seconds(d time.Duration) string {
+	return strconv.Itoa(int((d + time.Second - 1) / time.Second))
+}

@@ -1,0 +1,110 @@
+package slurm
+
+import "strings"
+
+// reasons are Slurm's pending reasons in plain words (squeue(1), JOB REASON
+// CODES). Never is set where no waiting helps.
+var reasons = map[string]struct {
+	plain string
+	never bool
+}{
+	"None":                            {"Slurm has not looked at it yet", false},
+	"Priority":                        {"other jobs come first", false},
+	"Resources":                       {"waiting for nodes to become free", false},
+	"PartitionTimeLimit":              {"the time limit is longer than the partition allows", true},
+	"PartitionNodeLimit":              {"more nodes than the partition allows, or has", true},
+	"PartitionDown":                   {"the partition is down", false},
+	"PartitionInactive":               {"the partition is not active", false},
+	"PartitionConfig":                 {"the request does not fit the partition", true},
+	"InvalidAccount":                  {"the account is not valid", true},
+	"InvalidQOS":                      {"the QOS is not valid", true},
+	"AccountNotAllowed":               {"the account may not use this partition", true},
+	"QOSNotAllowed":                   {"the QOS may not be used here", true},
+	"BadConstraints":                  {"no node has what the request asks for", true},
+	"ReservationDeleted":              {"the reservation no longer exists", true},
+	"Reservation":                     {"waiting for the reservation to begin", false},
+	"ReqNodeNotAvail":                 {"a node that was asked for is not available, or a maintenance is near", false},
+	"Nodes_required_for_job_are_DOWN": {"nodes that it needs are down, drained or reserved", false},
+	"NodeDown":                        {"a node that it needs is down", false},
+	"BeginTime":                       {"its begin time has not come", false},
+	"Dependency":                      {"waiting for another job", false},
+	"JobHeldUser":                     {"held by its user: scontrol release lets it go", false},
+	"JobHeldAdmin":                    {"held by an administrator", false},
+	"Licenses":                        {"waiting for licences", false},
+	"Cleaning":                        {"cleaning up from an earlier run", false},
+	"Prolog":                          {"the node is being prepared", false},
+	"DeadLine":                        {"it can no longer end before its deadline", true},
+	"QOSJobLimit":                     {"as many jobs of this QOS as are allowed are running", false},
+	"QOSResourceLimit":                {"this QOS uses as much as it may", false},
+	"QOSTimeLimit":                    {"the time limit is longer than the QOS allows", true},
+	"AssociationJobLimit":             {"as many jobs of this account as are allowed are running", false},
+	"AssociationResourceLimit":        {"the account uses as much as it may", false},
+	"AssociationTimeLimit":            {"the time limit is longer than the account allows", true},
+	"JobArrayTaskLimit":               {"as many tasks of the array as are allowed are running", false},
+	"MaxMemPerLimit":                  {"more memory than is allowed", true},
+}
+
+// ExplainReason says a pending reason in plain words; a reason that is not known
+// is returned with its words taken apart.
+func ExplainReason(reason string) string {
+	if r, ok := lookupReason(reason); ok {
+		return r
+	}
+	return splitWords(reason)
+}
+
+// NeverStarts reports whether a job that is pending for reason cannot start
+// however long it waits.
+func NeverStarts(reason string) bool {
+	r, ok := reasons[firstWord(reason)]
+	if ok {
+		return r.never
+	}
+	// A limit for each job is not lifted by other jobs' ends: AssocMaxCpuPerJobLimit,
+	// QOSMaxWallDurationPerJobLimit, QOSMinGRES, …
+	name := firstWord(reason)
+	return (strings.HasPrefix(name, "Assoc") || strings.HasPrefix(name, "QOS")) &&
+		(strings.Contains(name, "PerJob") || strings.HasPrefix(name, "QOSMin"))
+}
+
+func lookupReason(reason string) (string, bool) {
+	name := firstWord(reason)
+	if r, ok := reasons[name]; ok {
+		return r.plain, true
+	}
+	for _, p := range []struct{ prefix, who string }{{"Assoc", "the account"}, {"QOS", "the QOS"}} {
+		if !strings.HasPrefix(name, p.prefix) {
+			continue
+		}
+		switch {
+		case strings.Contains(name, "PerJob"):
+			return "more than " + p.who + " allows for one job", true
+		case strings.Contains(name, "Grp"):
+			return p.who + " uses as much as it may: waiting for other jobs of it to end", true
+		case strings.Contains(name, "Max"):
+			return p.who + " allows you no more at a time: waiting for your other jobs to end", true
+		}
+	}
+	return "", false
+}
+
+// firstWord: some reasons come with their nodes ("ReqNodeNotAvail, UnavailableNodes:nid001001").
+func firstWord(reason string) string {
+	return strings.TrimRight(strings.FieldsFunc(reason+" ", func(r rune) bool { return r == ' ' || r == ',' })[0], ".")
+}
+
+// splitWords turns "BurstBufferStageIn" into "burst buffer stage in".
+func splitWords(s string) string {
+	var b strings.Builder
+	prev := ' '
+	for _, r := range s {
+		if r >= 'A' && r <= 'Z' {
+			if prev >= 'a' && prev <= 'z' {
+				b.WriteByte(' ')
+			}
+		}
+		b.WriteRune(r)
+		prev = r
+	}
+	return strings.ToLower(strings.ReplaceAll(b.String(), "_", " "))
+}

@@ -1,0 +1,181 @@
+package slurm
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+)
+
+// Remote runs a command on a host of the cluster. The connection to the login
+// node is one; nothing else of a connection is needed here.
+type Remote interface {
+	// Exec runs command by the user's login shell there, as an SSH exec does
+	// (RFC 4254, section 6.5), until it ends or ctx does.
+	Exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error
+}
+
+//go:embed remote/*.sh
+var remoteFiles embed.FS
+
+// script is the remote half, its files joined in the order of their names.
+var script = func() string {
+	var b strings.Builder
+	names, err := fs.Glob(remoteFiles, "remote/*.sh")
+	if err != nil {
+		panic(err) // the pattern is a constant
+	}
+	for _, name := range names {
+		text, err := remoteFiles.ReadFile(name)
+		if err != nil {
+			panic(err) // embedded
+		}
+		b.Write(text)
+		b.WriteByte('\n')
+	}
+	return b.String()
+}()
+
+// bootstrap is the command line of every exec: it reads the length of the script
+// and the script from standard input, which leaves the rest of standard input to
+// the script. It means the same to every login shell, and shows nothing of the
+// session to those who list processes. The options keep bash from reading the
+// user's start-up files a second time.
+const bootstrap = `exec bash --noprofile --norc -c 'IFS= read -r n; cscs_script=$(head -c "$n"); eval "$cscs_script"' cscs`
+
+// A call is one verb of the remote half at work.
+type call struct {
+	verb string
+	vars *vars
+	// handle is given each line of the answer; false ends the call.
+	handle func(line) error
+	// raw, if set, takes over the rest of the answer after a line "log".
+	raw func(io.Reader) error
+	// stdin goes on after the script; nil: standard input is closed.
+	stdin io.Reader
+}
+
+// RemoteError tells that the remote half could not do its work on the host.
+type RemoteError struct {
+	Kind    string // shell, noslurm, home, nosession, nonode, protocol
+	Message string
+	Output  string // what the login shell printed instead, if it did
+}
+
+func (e *RemoteError) Error() string { return e.Message }
+
+const marker = "\x1ecscs/1 "
+
+// run runs the verb on remote and hands each line of its answer to c.handle. It
+// returns nil when the verb ended, whatever it said.
+func (c call) run(ctx context.Context, remote Remote) error {
+	nonce := rand.Text()
+	c.vars.set("cscs_nonce", nonce)
+	text := c.vars.String() + script + "\ncscs_main \"${1:-" + c.verb + "}\"\n"
+	stdin := io.MultiReader(strings.NewReader(fmt.Sprintf("%d\n%s", len(text), text)))
+	if c.stdin != nil {
+		stdin = io.MultiReader(stdin, c.stdin)
+	}
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	pr, pw := io.Pipe()
+	var stderr tail
+	done := make(chan error, 1)
+	go func() {
+		err := remote.Exec(ctx, bootstrap, stdin, pw, &stderr)
+		pw.CloseWithError(io.EOF)
+		done <- err
+	}()
+	readErr := c.read(pr, marker+nonce)
+	if readErr != nil {
+		cancel(readErr)
+	}
+	// The rest of the answer, if any, is of no interest; a writer must not hang on it.
+	pr.CloseWithError(errors.New("answer is complete"))
+	execErr := <-done
+	var shell *RemoteError
+	switch {
+	case errors.As(readErr, &shell) && shell.Kind == "shell":
+		if !exited(execErr) {
+			return execErr // the connection ended, not the shell
+		}
+		if s := strings.TrimSpace(stderr.String()); s != "" {
+			shell.Output = strings.TrimSpace(shell.Output + "\n" + s)
+		}
+		return shell
+	case readErr != nil:
+		return readErr
+	case execErr != nil && !exited(execErr):
+		return execErr
+	}
+	return nil
+}
+
+// read reads the answer after the line with the marker.
+func (c call) read(r io.Reader, mark string) error {
+	br := bufio.NewReaderSize(r, 64<<10)
+	var before tail
+	for {
+		s, err := br.ReadString('\n')
+		if strings.TrimRight(s, "\n") == mark {
+			break
+		}
+		_, _ = before.Write([]byte(s))
+		if err != nil {
+			return &RemoteError{
+				Kind:    "shell",
+				Message: "the login shell ended before it ran our command",
+				Output:  strings.TrimSpace(before.String()),
+			}
+		}
+	}
+	for {
+		s, err := br.ReadString('\n')
+		if err != nil {
+			return nil // a last line without its end was cut off with the connection
+		}
+		l := parseLine(strings.TrimRight(s, "\n"))
+		if l.kind == "error" {
+			return &RemoteError{Kind: l.get("kind"), Message: l.get("message")}
+		}
+		if c.handle != nil {
+			if err := c.handle(l); err != nil {
+				return err
+			}
+		}
+		if l.kind == "log" && c.raw != nil {
+			if err := c.raw(io.LimitReader(br, l.int("bytes"))); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// exited reports whether err means that the command ran to an end of its own,
+// good or bad, as opposed to a connection that broke.
+func exited(err error) bool {
+	if err == nil {
+		return true
+	}
+	var status interface{ ExitStatus() int }
+	return errors.As(err, &status)
+}
+
+// tail keeps the last 4 KiB written to it.
+type tail struct{ b []byte }
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.b = append(t.b, p...)
+	if n := len(t.b) - 4096; n > 0 {
+		t.b = append(t.b[:0], t.b[n:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string { return string(t.b) }

@@ -1,0 +1,108 @@
+# Listening sockets, as the kernel of this node shows them: proc(5), /proc/net/tcp.
+# The owner's uid stands there for everybody to see, which is what makes it
+# possible to know whose port it is without being root (invariant I5).
+
+# cscs_address HEX: REPLY is the address as text. The kernel prints IPv4 as one
+# and IPv6 as four 32-bit words in the host's byte order, which is little-endian
+# on every machine that this runs on.
+cscs_address() {
+	local h=$1 i w
+	case $h in
+	????????)
+		REPLY=$((16#${h:6:2})).$((16#${h:4:2})).$((16#${h:2:2})).$((16#${h:0:2}))
+		;;
+	00000000000000000000000000000000) REPLY=:: ;;
+	00000000000000000000000001000000) REPLY=::1 ;;
+	0000000000000000FFFF0000*)
+		cscs_address "${h:24:8}"
+		REPLY=::ffff:$REPLY
+		;;
+	*)
+		local out=()
+		for ((i = 0; i < 32; i += 8)); do
+			w=${h:i:8}
+			out+=("${w:6:2}${w:4:2}" "${w:2:2}${w:0:2}")
+		done
+		local IFS=:
+		REPLY="${out[*]}"
+		;;
+	esac
+}
+
+# cscs_listeners [PORT]: fills the array cscs_found with "address port uid inode"
+# of every TCP socket in state LISTEN (0A), of that port only if one is given.
+cscs_listeners() {
+	local want='' f sl local_ rem st queues timer retr uid timeout inode rest
+	[[ -z ${1:-} ]] || printf -v want '%04X' "$1"
+	cscs_found=()
+	for f in "${cscs_proc:-/proc}/net/tcp" "${cscs_proc:-/proc}/net/tcp6"; do
+		[[ -r $f ]] || continue
+		# shellcheck disable=SC2034 # the columns have to be named to be passed over
+		while read -r sl local_ rem st queues timer retr uid timeout inode rest; do
+			[[ $st == 0A ]] || continue
+			[[ -z $want || ${local_##*:} == "$want" ]] || continue
+			cscs_address "${local_%:*}"
+			cscs_found+=("$REPLY $((16#${local_##*:})) $uid $inode")
+		done <"$f"
+	done
+}
+
+# cscs_loopback ADDRESS: is it one that only this node can reach?
+cscs_loopback() {
+	case $1 in
+	127.* | ::1 | ::ffff:127.*) return 0 ;;
+	*) return 1 ;;
+	esac
+}
+
+# cscs_judge PORT: what listens there, in cscs_verdict: none, ours, wide or foreign.
+# For ours and wide, cscs_addr is the address to forward to, and cscs_sock is
+# what changes when the socket does. 127.0.0.1 comes before ::1.
+cscs_judge() {
+	local s a p u i
+	cscs_verdict=none cscs_addr='' cscs_sock='' cscs_uid='' cscs_bound=''
+	cscs_listeners "$1"
+	for s in "${cscs_found[@]}"; do
+		read -r a p u i <<<"$s"
+		if [[ $u != "$UID" ]]; then
+			[[ $cscs_verdict == none ]] && cscs_verdict=foreign cscs_uid=$u
+		elif ! cscs_loopback "$a"; then
+			case $a in
+			0.0.0.0) cscs_addr=127.0.0.1 ;;
+			::) cscs_addr=::1 ;;
+			*) cscs_addr=$a ;;
+			esac
+			cscs_verdict=wide cscs_sock=$s cscs_bound=$a
+			return
+		elif [[ $cscs_verdict != ours ]]; then
+			cscs_verdict=ours cscs_addr=${a#::ffff:} cscs_sock=$s cscs_bound=$a
+		fi
+	done
+}
+
+# cscs_free_port: REPLY is a port on which nobody listens here, below the range
+# that the kernel gives to outgoing connections, so that none of those takes it
+# before the server does.
+cscs_free_port() {
+	local lo=32768 s n
+	local -A taken=()
+	[[ -r /proc/sys/net/ipv4/ip_local_port_range ]] && read -r lo _ </proc/sys/net/ipv4/ip_local_port_range
+	((lo > 12000)) || lo=32768
+	cscs_listeners
+	for s in "${cscs_found[@]}"; do
+		read -r _ n _ <<<"$s"
+		taken[$n]=1
+	done
+	for ((n = 0; n < 1000; n++)); do
+		REPLY=$((10240 + (RANDOM * 32768 + RANDOM) % (lo - 10240)))
+		[[ -n ${taken[$REPLY]:-} ]] || return 0
+	done
+	return 1
+}
+
+# look: is there a server of this user's on cscs_port of this host? For a tunnel
+# to a server that cscs did not start.
+cscs_look() {
+	cscs_judge "$cscs_port"
+	cscs_say listener "verdict=$cscs_verdict" "addr=$cscs_addr" "bound=$cscs_bound" "uid=$cscs_uid" "port=$cscs_port"
+}

@@ -1,0 +1,188 @@
+# submit: asks for the allocation, starts the runner in it, lets go, follows.
+
+# cscs_open_dir: makes the session's directory and puts into it what the node needs.
+cscs_open_dir() {
+	local err f
+	cscs_find_dir
+	err=$(mkdir -p "$cscs_dir" 2>&1) || cscs_die home "${err#mkdir: }"
+	# A full file system often makes a directory and refuses the first byte.
+	err=$({ printf '%s\n' "$cscs_script" >"$cscs_dir/remote.sh"; } 2>&1) || {
+		rm -rf "$cscs_dir"
+		cscs_die home "cannot write in $cscs_dir: ${err##*: }"
+	}
+	for f in "${!cscs_files[@]}"; do
+		printf %s "${cscs_files[$f]}" >"$cscs_dir/$f"
+	done
+	: >"$cscs_dir/events"
+}
+
+# cscs_client: has the client said stop, or gone? Never waits.
+cscs_client() {
+	local line
+	read -r -t 0 -u 0 || return 1
+	IFS= read -r -t 1 -u 0 line || return 0
+	[[ $line == stop ]]
+}
+
+# cscs_withdraw: takes the request back. On SIGTERM a pending salloc has Slurm
+# forget the job; SIGKILL would leave it in the queue, nobody's.
+cscs_withdraw() {
+	kill -TERM "$cscs_salloc" 2>/dev/null
+	local line
+	while IFS= read -r -t 10 -u "$cscs_out" line; do :; done
+	wait "$cscs_salloc" 2>/dev/null
+	rm -rf "$cscs_dir"
+	cscs_say withdrawn "job=$cscs_job"
+	exit 0
+}
+
+# cscs_ask_queue: state, reason and estimated start of a pending job.
+cscs_ask_queue() {
+	local answer
+	answer=$(squeue --noheader --jobs="$cscs_job" --format='%T|%r|%S' 2>/dev/null) || return
+	[[ -n $answer ]] && cscs_say queue "job=$cscs_job" "answer=$answer"
+}
+
+cscs_submit() {
+	local line part='' errors='' code tick=0 ask=0
+	cscs_have_slurm
+	cscs_open_dir
+	cscs_job='' cscs_granted=''
+	cscs_say hello "host=${HOSTNAME%%.*}" "dir=$cscs_dir"
+
+	# In a session of its own: what ends this shell shall not end it unasked.
+	exec {cscs_out}< <(exec setsid salloc --no-shell --job-name="$cscs_name" "${cscs_salloc_args[@]}" 2>&1 </dev/null)
+	cscs_salloc=$!
+
+	while :; do
+		IFS= read -r -t 0.25 -u "$cscs_out" line
+		code=$?
+		if ((code != 0)); then
+			part+=$line
+			((code > 128)) || break
+			cscs_client && cscs_withdraw
+			# Asked at once, so that a job that can never start is told at once; then
+			# when the scheduler has had a look; then once a minute (invariant I9).
+			((tick++))
+			if [[ -n $cscs_job ]] && ((tick >= ask)); then
+				cscs_ask_queue
+				((ask = ask == 0 ? 12 : ask == 12 ? 40 : tick + 240))
+			fi
+			continue
+		fi
+		line=$part$line part=''
+		case $line in
+		*'Pending job allocation '*)
+			cscs_job=${line##* }
+			cscs_say pending "job=$cscs_job"
+			tick=0 ask=0
+			;;
+		*'Granted job allocation '*)
+			cscs_job=${line##* }
+			cscs_granted=1
+			break
+			;;
+		*'queued and waiting for resources'* | *'has been allocated resources'*) ;;
+		*) errors+=${errors:+|}$line ;;
+		esac
+	done
+	if [[ -z $cscs_granted ]]; then
+		wait "$cscs_salloc"
+		code=$?
+		[[ -z $part ]] || errors+=${errors:+|}$part
+		rm -rf "$cscs_dir"
+		cscs_refused "$code" "$errors"
+		exit 0
+	fi
+	[[ -z $errors ]] || cscs_say note "message=$errors"
+	cscs_grant
+	cscs_runner
+	cscs_follow 0
+}
+
+# cscs_refused CODE TEXT: salloc ended without an allocation.
+cscs_refused() {
+	local accounts=''
+	# What is wrong with an account only a list of the user's accounts mends.
+	case $2 in
+	*[Aa]ccount* | *QOS* | *qos* | *association*)
+		cscs_me
+		accounts=$(sacctmgr --noheader --parsable2 show associations user="$cscs_user" format=account 2>/dev/null | sort -u)
+		;;
+	esac
+	cscs_say refused "code=$1" "message=$2" "accounts=${accounts//$'\n'/ }"
+}
+
+# cscs_grant: tells what was granted, and learns the generic resources of the
+# first node: a step of a job on whole nodes is not given those that the job has
+# only because the node is all its own (srun(1), --gres), so they are asked for.
+cscs_grant() {
+	local info
+	info=$(scontrol --oneliner --details show job "$cscs_job" 2>/dev/null)
+	cscs_say granted "job=$cscs_job" "info=$info"
+	cscs_gres=''
+	# Nodes=nid001001 CPU_IDs=0-3 Mem=0 GRES=gpu:4(IDX:0-3),…
+	if [[ $info =~ ' Nodes='[^' ']+' CPU_IDs='[^' ']*' Mem='[^' ']*' GRES='([^' ']+) ]]; then
+		cscs_gres=${BASH_REMATCH[1]}
+		while [[ $cscs_gres =~ ^(.*)\([^\)]*\)(.*)$ ]]; do
+			cscs_gres=${BASH_REMATCH[1]}${BASH_REMATCH[2]}
+		done
+	fi
+}
+
+# cscs_srun COMMAND...: replaces this shell by a step with everything that the
+# allocation has on one node: all CPUs (no binding), all memory, all generic
+# resources, shared with whatever else runs there.
+cscs_srun() {
+	local gres=()
+	[[ -z ${cscs_gres:-} ]] || gres=(--gres="$cscs_gres")
+	exec setsid srun --jobid="$cscs_job" --overlap --nodes=1 --ntasks=1 --cpu-bind=none --mem=0 \
+		--mpi=none --export=ALL --input=none --unbuffered "${gres[@]}" "$@"
+}
+
+# cscs_runner [keep]: starts the runner and, once it has shown life, lets go of
+# it: from then on no process on the login node matters. srun and the shepherd
+# that it forks are killed in one call: if only one of them dies, the other ends
+# the step. Their group is that of the session that setsid began.
+cscs_runner() {
+	local line part='' code said='' fd pid
+	exec {fd}< <(
+		# What belongs to this login, not to the job.
+		unset SSH_CLIENT SSH_CONNECTION SSH_TTY SSH_AUTH_SOCK XDG_RUNTIME_DIR XDG_SESSION_ID DBUS_SESSION_BUS_ADDRESS
+		printf '%s\n' "$cscs_gres" >"$cscs_dir/gres"
+		cscs_srun --relative=0 bash --noprofile --norc "$cscs_dir/remote.sh" run 2>&1 </dev/null
+	)
+	pid=$!
+	while :; do
+		IFS= read -r -t 0.5 -u "$fd" line
+		code=$?
+		if ((code == 0)); then
+			line=$part$line part=''
+			[[ $line == cscs-alive ]] && break
+			said+=${said:+|}$line
+			continue
+		fi
+		part+=$line
+		if ((code <= 128)); then
+			wait "$pid"
+			code=$?
+			# The step ended before the runner spoke.
+			cscs_say stepfailed "code=$code" "message=$said${said:+|}$part"
+			exit 0
+		fi
+		if cscs_client; then
+			scancel "$cscs_job"
+			exit 0
+		fi
+	done
+	if [[ ${1:-} == keep ]]; then
+		cscs_kept=$pid
+		return
+	fi
+	kill -KILL -- "-$pid" 2>/dev/null
+	kill -KILL "$cscs_salloc" 2>/dev/null
+	# The shell would tell of each killed child on its standard error.
+	wait "$pid" "$cscs_salloc" 2>/dev/null
+	exec {fd}<&- {cscs_out}<&-
+	cscs_let_go=1
+}

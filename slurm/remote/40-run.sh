@@ -1,0 +1,281 @@
+# run: the runner, the only guard that a running job has. It starts the server,
+# finds its listening socket and its owner, reports, and ends the job when the
+# server ends. It stands on the bare node, in a step of the job.
+
+cscs_run() {
+	umask 077
+	cscs_dir=${BASH_SOURCE[0]%/*}
+	# The step must not hang on a pipe that leads to a dead srun.
+	exec 3>&1 >>"$cscs_dir/runner.log" 2>&1 </dev/null
+	cscs_stop=''
+	trap 'cscs_stop=1' TERM INT
+	trap '' HUP PIPE
+	cscs_job=$SLURM_JOB_ID
+	cscs_node=${SLURMD_NODENAME:-${HOSTNAME%%.*}}
+	{ IFS= read -r cscs_gres <"$cscs_dir/gres"; } 2>/dev/null
+	cscs_beat=0 cscs_pulsed=-100000 cscs_clock=0
+	cscs_pulse
+	cscs_alive
+	printf 'cscs-alive\n' >&3
+	exec 3>&-
+
+	local try
+	for try in 1 2 3 4 5; do
+		cscs_choose_port || break
+		cscs_start
+		cscs_watch
+		# Somebody was quicker at a port that we chose: choose another.
+		[[ $cscs_end == collision && $cscs_port == 0 ]] || break
+		cscs_event collision "port=$cscs_listen"
+	done
+	cscs_drain
+	cscs_event exited "reason=$cscs_end" "code=${cscs_code:-}" "message=${cscs_message:-}"
+	scancel "$cscs_job"
+}
+
+# cscs_alive: where the runner is, and the node's host keys: Slurm itself started
+# it there, so that whoever has these keys is that node (invariant I7).
+cscs_alive() {
+	local f type key keys=()
+	for f in /etc/ssh/ssh_host_*_key.pub; do
+		[[ -r $f ]] || continue
+		read -r type key _ <"$f" && keys+=("hostkey=$type $key")
+	done
+	if ((${#keys[@]} == 0)); then
+		while read -r _ type key; do
+			[[ $type == ssh-* || $type == ecdsa-* ]] && keys+=("hostkey=$type $key")
+		done < <(ssh-keyscan -T 3 127.0.0.1 2>/dev/null)
+	fi
+	cscs_event alive "job=$cscs_job" "step=${SLURM_STEP_ID:-${SLURM_STEPID:-0}}" "node=$cscs_node" "pid=$$" "${keys[@]}"
+}
+
+# cscs_pulse: the runner's life, a number that grows, rewritten in place.
+cscs_pulse() {
+	((cscs_clock - cscs_pulsed >= (cscs_clock < 10000 ? 1000 : 5000))) || return 0
+	cscs_pulsed=$cscs_clock
+	((cscs_beat++))
+	printf '%010d\n' "$cscs_beat" 1<>"$cscs_dir/pulse"
+}
+
+cscs_choose_port() {
+	cscs_listen=$cscs_port
+	if ((cscs_port == 0)); then
+		cscs_free_port || {
+			cscs_end=port cscs_message="no free port on $cscs_node"
+			return 1
+		}
+		cscs_listen=$REPLY
+		return 0
+	fi
+	cscs_judge "$cscs_listen"
+	[[ $cscs_verdict == none ]] && return 0
+	cscs_end=port cscs_message="port $cscs_listen on $cscs_node is taken by $(cscs_owner "${cscs_sock##* }" "$cscs_uid")"
+	return 1
+}
+
+# cscs_owner INODE UID: who holds a socket, in words.
+cscs_owner() {
+	if [[ -z $2 ]]; then
+		local pid
+		pid=$(cscs_holder "$1")
+		if [[ -n $pid ]]; then
+			printf 'your process %d (%s)' "$pid" "$(tr '\0' ' ' <"/proc/$pid/cmdline" | cut -c1-80)"
+		else
+			printf 'another process of yours'
+		fi
+	else
+		printf 'user %s' "$(id -un "$2" 2>/dev/null || printf '%s' "$2")"
+	fi
+}
+
+# cscs_holder INODE: the process of this user that holds the socket.
+cscs_holder() {
+	local fd
+	for fd in /proc/[0-9]*/fd/*; do
+		[[ $fd -ef /proc/self/fd/0 ]] && continue
+		if [[ $(readlink "$fd" 2>/dev/null) == "socket:[$1]" ]]; then
+			fd=${fd#/proc/}
+			printf '%s' "${fd%%/*}"
+			return
+		fi
+	done
+}
+
+# cscs_start: the server, in a session of its own, its output through a pipe
+# into a log that cannot fill the disk.
+cscs_start() {
+	local log
+	rm -f "$cscs_dir/failure"
+	printf '%s\n' "$cscs_listen" >"$cscs_dir/port"
+	cscs_listeners
+	cscs_before=" ${cscs_found[*]} "
+	cscs_code='' cscs_end='' cscs_message='' cscs_said=''
+	exec {log}> >(trap '' TERM INT && cscs_log)
+	cscs_logger=$!
+	# The mark stands in the environment from the first moment: see cscs_marked.
+	if ((${#cscs_step_args[@]})); then
+		# uenv and containers live in the step that Slurm makes for them.
+		(
+			export CSCS_SESSION=$cscs_id
+			cscs_srun --nodelist="$cscs_node" "${cscs_step_args[@]}" bash --login "$cscs_dir/remote.sh" launch
+		) </dev/null >&"$log" 2>&1 {log}>&- &
+	else
+		CSCS_SESSION=$cscs_id setsid bash --login "$cscs_dir/remote.sh" launch </dev/null >&"$log" 2>&1 {log}>&- &
+	fi
+	cscs_pid=$!
+	exec {log}>&-
+	cscs_event started "node=$cscs_node" "pid=$cscs_pid" "port=$cscs_listen"
+}
+
+# cscs_log: the newest 64 MiB of what it reads at the most, in two files of which
+# the older is thrown away. A server that floods is slowed down, not stopped; nor
+# is one whose log finds no room.
+cscs_log() {
+	local half=${cscs_log_half:-33554432}
+	while head -c "$half" >"$cscs_dir/log" && (($(wc -c <"$cscs_dir/log") >= half)); do
+		mv -f "$cscs_dir/log" "$cscs_dir/log.1"
+	done
+	cat >/dev/null
+}
+
+# cscs_watch: from the start of the server to its end; cscs_end says which end:
+# exit, stopped, term, wide, foreign, collision, setup.
+cscs_watch() {
+	local nap=20 state=starting sock='' rest=0 checked=-100000
+	while :; do
+		if [[ -n $cscs_stop ]]; then
+			cscs_terminate term
+			return
+		fi
+		if ! kill -0 "$cscs_pid" 2>/dev/null && [[ -z $cscs_code ]]; then
+			wait "$cscs_pid"
+			cscs_code=$?
+			rest=$((cscs_clock - 1000)) checked=-100000
+		fi
+		if ((cscs_clock - checked >= (nap > 100 ? 2000 : 0))); then
+			checked=$cscs_clock
+			cscs_judge "$cscs_listen"
+			if [[ $cscs_verdict == wide && $cscs_allow_wide != 1 ]]; then
+				cscs_message="the server listens on $cscs_bound port $cscs_listen, where others can reach it"
+				cscs_terminate wide
+				return
+			fi
+			case $cscs_verdict in
+			ours | wide)
+				if [[ $cscs_sock != "$sock" ]]; then
+					sock=$cscs_sock state=up
+					cscs_event listening "addr=$cscs_addr" "port=$cscs_listen" "bound=$cscs_bound" "uid=$UID"
+				fi
+				# After ready nothing has to be seen within milliseconds.
+				nap=250
+				;;
+			*)
+				if [[ $state == up ]]; then
+					cscs_event closed "verdict=$cscs_verdict"
+					state=down sock='' nap=50
+				fi
+				;;
+			esac
+			[[ $state == up ]] || cscs_elsewhere
+		fi
+		# A server that puts itself into the background is watched by its socket.
+		if [[ -n $cscs_code ]]; then
+			if ((cscs_code != 0)) || [[ $state == down ]]; then
+				cscs_ended "$state"
+				return
+			elif [[ $state == starting ]] && ((cscs_clock - rest >= 1000)); then
+				rest=$cscs_clock
+				cscs_marked || {
+					cscs_ended "$state"
+					return
+				}
+			fi
+		fi
+		printf -v REPLY '0.%03d' "$nap"
+		cscs_nap "$REPLY"
+		((cscs_clock += nap))
+		cscs_pulse
+		# Seconds of waiting for a slow start need no look every 20 ms.
+		((nap == 20 && cscs_clock > 5000)) && nap=100
+	done
+}
+
+# cscs_ended STATE: the server ended by itself; why?
+cscs_ended() {
+	cscs_end=exit
+	if [[ -s $cscs_dir/failure ]]; then
+		cscs_end=setup
+		IFS= read -r cscs_message <"$cscs_dir/failure"
+	elif [[ $1 == starting ]]; then
+		cscs_judge "$cscs_listen"
+		[[ $cscs_verdict == none ]] || cscs_end=collision
+		[[ $cscs_end == collision && $cscs_port != 0 ]] && cscs_message="port $cscs_listen on $cscs_node was taken by another process"
+	fi
+	cscs_sweep KILL
+}
+
+# cscs_elsewhere: sockets of this user that were not there before the server:
+# told once each, for "it listens, but not there" and as a warning (invariant I4).
+cscs_elsewhere() {
+	local s a p u i
+	cscs_listeners
+	for s in "${cscs_found[@]}"; do
+		read -r a p u i <<<"$s"
+		[[ $u == "$UID" && $p != "$cscs_listen" && $cscs_before$cscs_said != *" $a $p $u $i "* ]] || continue
+		cscs_said+=" $s "
+		cscs_event elsewhere "addr=$a" "port=$p"
+	done
+}
+
+# cscs_terminate REASON: asks the server to end, waits for the grace, insists.
+cscs_terminate() {
+	local waited=0
+	cscs_end=$1
+	cscs_event stopping "reason=$1"
+	cscs_sweep "${cscs_signal:-TERM}"
+	while ((waited < cscs_grace * 1000)); do
+		kill -0 "$cscs_pid" 2>/dev/null || [[ -n $cscs_code ]] || break
+		cscs_nap 0.05
+		((waited += 50))
+	done
+	if kill -0 "$cscs_pid" 2>/dev/null; then
+		cscs_message+="${cscs_message:+; }the server did not end within $cscs_grace s and was killed"
+	fi
+	cscs_sweep KILL
+	[[ -n $cscs_code ]] || {
+		wait "$cscs_pid"
+		cscs_code=$?
+	}
+}
+
+# cscs_marked: cscs_pids are the processes that carry the session's mark in their
+# environment: one that went into the background or into a session of its own is
+# no child of ours any more, and some ways of Slurm to track processes lose it.
+cscs_marked() {
+	local f env e
+	cscs_pids=()
+	for f in /proc/[0-9]*; do
+		[[ -O $f ]] || continue
+		{ mapfile -d '' -t env <"$f/environ"; } 2>/dev/null || continue
+		for e in "${env[@]}"; do
+			[[ $e == "CSCS_SESSION=$cscs_id" ]] && cscs_pids+=("${f#/proc/}")
+		done
+	done
+	((${#cscs_pids[@]}))
+}
+
+# cscs_sweep SIGNAL: to the server's process group and to all that is marked.
+cscs_sweep() {
+	kill -s "$1" -- "-$cscs_pid" 2>/dev/null
+	cscs_marked && kill -s "$1" -- "${cscs_pids[@]}" 2>/dev/null
+	return 0
+}
+
+# cscs_drain: the last lines of the server are in the log.
+cscs_drain() {
+	local waited
+	for ((waited = 0; waited < 2000; waited += 20)); do
+		kill -0 "$cscs_logger" 2>/dev/null || return
+		cscs_nap 0.02
+	done
+}

@@ -1,0 +1,80 @@
+# launch: becomes the server, in the user's login environment (this file is then
+# run by bash --login) and, with uenv or a container, inside of that.
+
+# cscs_fail MESSAGE: what the user has to mend before the server can start.
+cscs_fail() {
+	printf '%s\n' "$1" >"$cscs_dir/failure"
+	printf 'cscs: %s\n' "$1" >&2
+	exit 97
+}
+
+cscs_launch() {
+	local i
+	cscs_dir=${BASH_SOURCE[0]%/*}
+	IFS= read -r PORT <"$cscs_dir/port"
+	export PORT CSCS_SESSION=$cscs_id
+	# A dead login's value of these would win over ours.
+	unset "${cscs_unset[@]}"
+	if [[ -n $cscs_workdir ]]; then
+		cd -- "${cscs_workdir/#\~/$HOME}" 2>/dev/null ||
+			cscs_fail "the work directory $cscs_workdir is not there on ${HOSTNAME%%.*}"
+	else
+		cd || cscs_fail "the home directory $HOME is not there on ${HOSTNAME%%.*}"
+	fi
+	if [[ -n $cscs_venv ]]; then
+		cscs_venv=${cscs_venv/#\~/$HOME}
+		[[ -r $cscs_venv/bin/activate ]] ||
+			cscs_fail "there is no virtual environment in $cscs_venv on ${HOSTNAME%%.*} (no bin/activate)"
+		# shellcheck disable=SC1091 # the user's own file
+		. "$cscs_venv/bin/activate" || cscs_fail "$cscs_venv/bin/activate ended with status $?"
+	fi
+	for i in "${cscs_env[@]}"; do
+		cscs_place "$i"
+		export "${REPLY?}"
+	done
+	for i in "${cscs_setup[@]}"; do
+		cscs_setup_one "$i"
+	done
+	local argv=()
+	for i in "${cscs_argv[@]}"; do
+		cscs_place "$i"
+		argv+=("$REPLY")
+	done
+	if ! type -P -- "${argv[0]}" >/dev/null; then
+		cscs_missing "${argv[0]}" "is not to be found on ${HOSTNAME%%.*} (PATH=$PATH)"
+	fi
+	exec -- "${argv[@]}"
+	cscs_fail "${argv[0]} cannot be run on ${HOSTNAME%%.*}"
+}
+
+# cscs_place TEXT: REPLY is the text with {port} and {dir} replaced.
+cscs_place() {
+	REPLY=${1//\{port\}/$PORT}
+	REPLY=${REPLY//\{dir\}/$cscs_dir}
+}
+
+# cscs_setup_one COMMAND: in this shell, so that what it exports is kept.
+cscs_setup_one() {
+	local code
+	eval "$1"
+	code=$?
+	((code == 0)) && return
+	if ((code == 127)); then
+		cscs_missing "${1%% *}" "of --setup \"$1\" is not to be found on ${HOSTNAME%%.*}"
+	fi
+	cscs_fail "--setup \"$1\" ended with status $code"
+}
+
+# cscs_missing COMMAND TEXT: many sites' and users' start-up files define conda,
+# module and the like only for interactive shells; then the fix is another one.
+cscs_missing() {
+	local found
+	found=$(bash -i -c "type -t -- $(printf %q "$1")" 2>/dev/null </dev/null)
+	case ${found##*$'\n'} in
+	function | alias)
+		cscs_fail "$1 $2: only your interactive shells know it (a ${found##*$'\n'} of ~/.bashrc): load what defines it with --setup, or move it to ~/.bash_profile"
+		;;
+	file) cscs_fail "$1 $2: only your interactive shells have it on their PATH: set PATH in ~/.bash_profile, or with --setup" ;;
+	*) cscs_fail "$1 $2" ;;
+	esac
+}

@@ -1,0 +1,98 @@
+# stop: ends the job and sees that it is gone. By the job's name: a number may
+# never have reached the client, and numbers repeat where clusters share $HOME.
+
+# cscs_queue: cscs_jobs is "id state" of each job of this session that Slurm
+# still has to do something for. False if Slurm does not answer.
+cscs_queue() {
+	local answer line
+	cscs_me
+	answer=$(squeue --noheader --user="$cscs_user" --name="$cscs_name" --format='%i %T' 2>&1) || {
+		cscs_said=$answer
+		return 1
+	}
+	cscs_jobs=()
+	while IFS= read -r line; do
+		# Nothing of a completing job runs for longer than its processes take to die.
+		[[ -z $line || $line == *' COMPLETING' ]] || cscs_jobs+=("$line")
+	done <<<"$answer"
+}
+
+cscs_stop_session() {
+	local job nap asked=''
+	cscs_have_slurm
+	cscs_find_dir
+	cscs_say hello "host=${HOSTNAME%%.*}" "dir=$cscs_dir"
+	if ((cscs_grace > 0)) && [[ -n $cscs_step && -s $cscs_dir/events ]] && ! cscs_exited; then
+		scancel --signal=TERM "$cscs_step" 2>/dev/null
+		cscs_wait_exited
+	fi
+	for nap in 0.1 0.2 0.4 0.8 1.5 3 5 10; do
+		if cscs_queue; then
+			((${#cscs_jobs[@]})) || {
+				asked=gone
+				break
+			}
+			for job in "${cscs_jobs[@]}"; do
+				scancel ${cscs_kill:+--signal=KILL} "${job%% *}" 2>/dev/null
+			done
+		fi
+		cscs_nap "$nap"
+	done
+	if [[ $asked != gone ]]; then
+		cscs_say remains "job=${cscs_jobs[0]%% *}" "message=${cscs_said:-}"
+		return
+	fi
+	cscs_say stopped
+	cscs_hand_over_log
+}
+
+# cscs_exited: has the runner said so? REPLY is its line.
+cscs_exited() {
+	while IFS= read -r REPLY; do
+		[[ $REPLY == exited* ]] && return 0
+	done <"$cscs_dir/events"
+	return 1
+}
+
+# cscs_wait_exited: until the runner has said so, its grace and a little more.
+cscs_wait_exited() {
+	local waited=0
+	while ((waited < cscs_grace * 1000 + 2000)); do
+		if cscs_exited; then
+			printf '%s\n' "$REPLY"
+			return
+		fi
+		cscs_nap 0.05
+		((waited += 50))
+	done
+}
+
+# cscs_hand_over_log: the server's log goes to the client, and when it says that
+# it has it, the directory goes. Secrets go in any case.
+cscs_hand_over_log() {
+	local f files=() size=0 line
+	[[ -d $cscs_dir ]] || {
+		cscs_say log bytes=0
+		return
+	}
+	for f in "$cscs_dir/log.1" "$cscs_dir/log"; do
+		[[ -s $f ]] && files+=("$f")
+	done
+	# One snapshot: a straggler may still write.
+	((${#files[@]})) && size=$(cat "${files[@]}" | head -c 67108864 | tee "$cscs_dir/log.all" | wc -c)
+	cscs_say log "bytes=$((size))"
+	((size == 0)) || cat "$cscs_dir/log.all"
+	IFS= read -r -t 60 -u 0 line
+	if [[ $line == ok ]]; then
+		rm -rf "$cscs_dir" 2>/dev/null || {
+			cscs_nap 0.5
+			rm -rf "$cscs_dir"
+		}
+		rmdir "${cscs_dir%/*}" "$HOME/.cscs" 2>/dev/null
+	else
+		for f in "$cscs_dir"/*; do
+			[[ $f == */log.all ]] || rm -rf "$f"
+		done
+	fi
+	cscs_say removed
+}

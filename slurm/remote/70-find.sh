@@ -1,0 +1,31 @@
+# find: which node, and which host keys it has, for a tunnel to a server that
+# cscs did not start.
+
+cscs_find() {
+	local answer line type key found=''
+	cscs_have_slurm
+	cscs_say hello "host=${HOSTNAME%%.*}"
+	cscs_me
+	if [[ -n $cscs_job ]]; then
+		answer=$(squeue --noheader --jobs="$cscs_job" --format='%T|%N|%u' 2>&1)
+		cscs_say where "job=$cscs_job" "answer=$answer"
+		[[ $answer == RUNNING'|'* ]] || return
+		IFS='|' read -r _ cscs_node _ <<<"${answer%%$'\n'*}"
+		# The list's first node is what scontrol makes of it.
+		cscs_node=$(scontrol show hostnames "$cscs_node" 2>/dev/null | head -n 1)
+	fi
+	while read -r line type key; do
+		[[ $line == '#'* || $line == '@'* ]] && continue
+		cscs_say hostkey "node=$cscs_node" "from=ssh_known_hosts" "key=$type ${key%% *}"
+		found=1
+	done < <(ssh-keygen -F "$cscs_node" -f /etc/ssh/ssh_known_hosts 2>/dev/null)
+	if [[ -z $found ]]; then
+		while read -r _ type key; do
+			[[ $type == ssh-* || $type == ecdsa-* ]] || continue
+			cscs_say hostkey "node=$cscs_node" "from=scan" "key=$type $key"
+			found=1
+		done < <(ssh-keyscan -T 5 -- "$cscs_node" 2>/dev/null)
+	fi
+	[[ -n $found ]] || cscs_die nonode "no sshd answers on $cscs_node"
+	cscs_say found "node=$cscs_node"
+}

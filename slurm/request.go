@@ -1,0 +1,102 @@
+package slurm
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"al.essio.dev/pkg/shellescape"
+)
+
+// A Request is what is asked of Slurm, in the words of salloc(1). Empty fields
+// are left to the site's defaults.
+type Request struct {
+	Time        string // --time
+	Account     string
+	Partition   string
+	QOS         string
+	Nodes       string // a number or a range, "2-4"
+	Nodelist    string
+	GPUs        string // a number or type:number
+	Mem         string
+	Constraint  string
+	Reservation string
+	Extra       []string // any further options, each as one word: "--exclusive"
+}
+
+// Args returns salloc's arguments, without those that are cscs's own
+// (--no-shell, --job-name). Every option is one word, so that none is taken for
+// another's value.
+func (r Request) Args() []string {
+	var args []string
+	for _, o := range []struct{ name, value string }{
+		{"--time", r.Time},
+		{"--account", r.Account},
+		{"--partition", r.Partition},
+		{"--qos", r.QOS},
+		{"--nodes", r.Nodes},
+		{"--nodelist", r.Nodelist},
+		{"--gpus", r.GPUs},
+		{"--mem", r.Mem},
+		{"--constraint", r.Constraint},
+		{"--reservation", r.Reservation},
+	} {
+		if o.value != "" {
+			args = append(args, o.name+"="+o.value)
+		}
+	}
+	return append(args, r.Extra...)
+}
+
+// JobName is the name of the job of the session id, by which it is found again
+// even when its number never reached the laptop.
+func JobName(id string) string { return "cscs-" + id }
+
+// CommandLine returns the command that asks for the allocation, as a shell would
+// have to be given it.
+func (r Request) CommandLine(id string) string {
+	return shellescape.QuoteCommand(append([]string{"salloc", "--no-shell", "--job-name=" + JobName(id)}, r.Args()...))
+}
+
+// CheckTime reports whether s is a time limit in one of the forms that Slurm
+// takes: minutes, minutes:seconds, hours:minutes:seconds, days-hours,
+// days-hours:minutes, days-hours:minutes:seconds, UNLIMITED or INFINITE
+// (salloc(1), --time).
+func CheckTime(s string) error {
+	bad := fmt.Errorf("time limit %q is none that Slurm takes: write minutes, hours:minutes:seconds or days-hours", s)
+	switch strings.ToUpper(s) {
+	case "UNLIMITED", "INFINITE":
+		return nil
+	}
+	rest := s
+	days, tail, hasDays := strings.Cut(s, "-")
+	if hasDays {
+		if !isNumber(days) {
+			return bad
+		}
+		rest = tail
+	}
+	parts := strings.Split(rest, ":")
+	if len(parts) > 3 {
+		return bad
+	}
+	total := 0
+	for _, p := range parts {
+		if !isNumber(p) {
+			return bad
+		}
+		n, err := strconv.Atoi(p)
+		if err != nil {
+			return bad
+		}
+		total += n
+	}
+	if n, _ := strconv.Atoi(days); total == 0 && (!hasDays || n == 0) {
+		return fmt.Errorf("time limit %q is no time at all", s)
+	}
+	return nil
+}
+
+func isNumber(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
