@@ -87,6 +87,18 @@ func (e *RemainsError) Error() string {
 	return s
 }
 
+// LogError tells that the job is gone but its log could not be stored on the
+// laptop, and where it still is.
+type LogError struct {
+	Path string // on the cluster
+	Err  error
+}
+
+func (e *LogError) Error() string {
+	return fmt.Sprintf("store the server's log (it is still in %s on the cluster): %v", e.Path, e.Err)
+}
+func (e *LogError) Unwrap() error { return e.Err }
+
 // clean makes one line of what salloc or srun printed: lines come separated by
 // "|", each with the program's name before it.
 func clean(message string) string {

@@ -2,7 +2,7 @@ package slurm
 
 import (
 	"context"
-	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"strings"
@@ -65,27 +65,25 @@ type Listener struct {
 	UID     string // the owner, of a foreign one
 }
 
-// Look looks, on the node that remote is, for a server of the user's own on port.
-func Look(ctx context.Context, remote Remote, port int) (Listener, error) {
+// Watch looks, on the node that remote is, for a server of the user's own on port,
+// and hands what it sees to handle: at once, and whenever it changes, until ctx or
+// the connection ends or handle returns an error.
+func Watch(ctx context.Context, remote Remote, port int, handle func(Listener) error) error {
 	v := new(vars)
 	v.set("cscs_port", strconv.Itoa(port))
-	var out Listener
-	c := call{verb: "look", vars: v, handle: func(l line) error {
-		if l.kind == "listener" {
-			out = Listener{
-				Verdict: l.get("verdict"),
-				Addr:    net.JoinHostPort(l.get("addr"), l.get("port")),
-				Bound:   l.get("bound"),
-				UID:     l.get("uid"),
-			}
+	stdin, feed := io.Pipe()
+	defer feed.Close()
+	defer stdin.Close()
+	c := call{verb: "look", vars: v, stdin: stdin, handle: func(l line) error {
+		if l.kind != "listener" {
+			return nil
 		}
-		return nil
+		return handle(Listener{
+			Verdict: l.get("verdict"),
+			Addr:    net.JoinHostPort(l.get("addr"), l.get("port")),
+			Bound:   l.get("bound"),
+			UID:     l.get("uid"),
+		})
 	}}
-	if err := c.run(ctx, remote); err != nil {
-		return out, err
-	}
-	if out.Verdict == "" {
-		return out, &RemoteError{Kind: "protocol", Message: fmt.Sprintf("no answer about port %d", port)}
-	}
-	return out, nil
+	return c.run(ctx, remote)
 }

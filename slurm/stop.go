@@ -22,7 +22,8 @@ type Stopping struct {
 // or never began, does no harm.
 //
 // It returns what the runner said at its end, if it did; *RemainsError if Slurm
-// still has the job, *RemoteError, or the error of the connection.
+// still has the job, *RemoteError, *LogError if only the log was not brought home,
+// or the error of the connection.
 func Stop(ctx context.Context, remote Remote, s Stopping) (*Exited, error) {
 	v := new(vars)
 	v.set("cscs_id", s.ID)
@@ -51,10 +52,12 @@ func Stop(ctx context.Context, remote Remote, s Stopping) (*Exited, error) {
 
 	var exited *Exited
 	var remains *RemainsError
-	stopped := false
+	stopped, dir := false, ""
 	c := call{verb: "stop", vars: v, stdin: stdin,
 		handle: func(l line) error {
 			switch l.kind {
+			case "hello":
+				dir = l.get("dir")
 			case "exited":
 				x := parseExited(l)
 				exited = &x
@@ -81,6 +84,8 @@ func Stop(ctx context.Context, remote Remote, s Stopping) (*Exited, error) {
 	switch {
 	case err != nil && !stopped:
 		return exited, err
+	case err != nil:
+		return exited, &LogError{Path: dir + "/log.all", Err: err}
 	case remains != nil:
 		return exited, remains
 	case !stopped:

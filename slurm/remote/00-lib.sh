@@ -18,8 +18,16 @@ unset "${!SQUEUE_@}" "${!SINFO_@}" SLURM_BITSTR_LEN
 # zone does not matter.
 export SLURM_TIME_FORMAT=%s
 
+# What the client sets; which of them depends on the verb.
+: "${cscs_nonce:=}" "${cscs_id:=}" "${cscs_port:=0}" "${cscs_job:=}" "${cscs_node:=}" "${cscs_step:=}"
+: "${cscs_workdir:=}" "${cscs_venv:=}" "${cscs_allow_wide:=0}" "${cscs_grace:=10}" "${cscs_kill:=}"
+cscs_script=${cscs_script:-} # by the bootstrap: all of this
+cscs_salloc_args=("${cscs_salloc_args[@]}") cscs_step_args=("${cscs_step_args[@]}")
+cscs_argv=("${cscs_argv[@]}") cscs_env=("${cscs_env[@]}") cscs_unset=("${cscs_unset[@]}") cscs_setup=("${cscs_setup[@]}")
+declare -A cscs_files
+
 cscs_tab=$'\t'
-cscs_name=cscs-${cscs_id:-}
+cscs_name=cscs-$cscs_id
 
 # cscs_say KIND [KEY=VALUE]...: one line to the client. Fields are separated by
 # tabs; no field may hold a tab, a newline or another control character.

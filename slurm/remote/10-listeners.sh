@@ -101,8 +101,19 @@ cscs_free_port() {
 }
 
 # look: is there a server of this user's on cscs_port of this host? For a tunnel
-# to a server that cscs did not start.
+# to a server that cscs did not start. Says so again whenever that changes, for as
+# long as the client listens.
 cscs_look() {
-	cscs_judge "$cscs_port"
-	cscs_say listener "verdict=$cscs_verdict" "addr=$cscs_addr" "bound=$cscs_bound" "uid=$cscs_uid" "port=$cscs_port"
+	local said='' now code
+	while :; do
+		cscs_judge "$cscs_port"
+		now="$cscs_verdict $cscs_sock $cscs_uid"
+		if [[ $now != "$said" ]]; then
+			said=$now
+			cscs_say listener "verdict=$cscs_verdict" "addr=$cscs_addr" "bound=$cscs_bound" "uid=$cscs_uid" "port=$cscs_port"
+		fi
+		IFS= read -r -t 1 -u 0
+		code=$?
+		((code == 0 || code > 128)) || return
+	done
 }

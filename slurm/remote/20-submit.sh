@@ -175,10 +175,7 @@ cscs_runner() {
 			exit 0
 		fi
 	done
-	if [[ ${1:-} == keep ]]; then
-		cscs_kept=$pid
-		return
-	fi
+	[[ ${1:-} != keep ]] || return 0
 	kill -KILL -- "-$pid" 2>/dev/null
 	kill -KILL "$cscs_salloc" 2>/dev/null
 	# The shell would tell of each killed child on its standard error.

@@ -19,8 +19,8 @@ cscs_run() {
 	printf 'cscs-alive\n' >&3
 	exec 3>&-
 
-	local try
-	for try in 1 2 3 4 5; do
+	local _
+	for _ in 1 2 3 4 5; do
 		cscs_choose_port || break
 		cscs_start
 		cscs_watch
@@ -202,7 +202,7 @@ cscs_watch() {
 
 # cscs_ended STATE: the server ended by itself; why?
 cscs_ended() {
-	cscs_end=exit
+	cscs_end='exit'
 	if [[ -s $cscs_dir/failure ]]; then
 		cscs_end=setup
 		IFS= read -r cscs_message <"$cscs_dir/failure"

@@ -43,6 +43,8 @@ cscs_launch() {
 	if ! type -P -- "${argv[0]}" >/dev/null; then
 		cscs_missing "${argv[0]}" "is not to be found on ${HOSTNAME%%.*} (PATH=$PATH)"
 	fi
+	shopt -s execfail
+	# shellcheck disable=SC2093 # only a failed exec goes on
 	exec -- "${argv[@]}"
 	cscs_fail "${argv[0]} cannot be run on ${HOSTNAME%%.*}"
 }

@@ -1,0 +1,79 @@
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"strings"
+	"time"
+
+	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/internal/app"
+	"github.com/alps-tunnel/cscs/slurm"
+)
+
+// Config is everything that a session needs to know; it looks nothing up.
+type Config struct {
+	ID      string // see NewID
+	Cluster string // as events name it
+
+	Hops    []chain.Hop // to the login node, in order
+	Chain   chain.Options
+	NodeHop func(node string, keys chain.HostKeys) chain.Hop // from the login node to a compute node
+
+	App     app.App
+	Request slurm.Request
+	Launch  slurm.Launch // Argv, Env, Unset, Files and Port are the App's
+
+	LocalPort    int           // 0: the app's, or the next free one
+	QueueTimeout time.Duration // from the request to its grant
+	StartTimeout time.Duration // from the grant to ready
+
+	LogDir string // where the server's log is kept on the laptop; "": it is thrown away
+
+	// Open shows the link in a browser and returns when it has been used, or why
+	// it was not. nil: no browser.
+	Open func(ctx context.Context, link string) error
+
+	// Explain turns an error into what the user is told and the exit code.
+	Explain func(error) Explanation
+
+	// The end of Hurry ends every grace; that of Abandon ends everything at once,
+	// at the price of a job that may remain. Either may be nil.
+	Hurry, Abandon context.Context
+}
+
+// An Explanation is an error as the user is told it.
+type Explanation struct {
+	Message string
+	Hint    string
+	Code    int // the exit code
+}
+
+// NewID returns a session ID: 8 characters of lower-case base32 (RFC 4648,
+// section 6), 40 bits by chance.
+func NewID() string {
+	b := make([]byte, 5)
+	_, _ = rand.Read(b) // never fails (crypto/rand)
+	return strings.ToLower(base32.StdEncoding.EncodeToString(b))
+}
+
+// launch is how the app is started, put together from what the app needs and
+// what the user asked for. The app's own environment wins: its safety rests on it.
+func (c *Config) launch() slurm.Launch {
+	l := c.Launch
+	l.Argv, l.Files, l.Port = c.App.Argv, c.App.Files, c.App.Port
+	l.Unset = append(append([]string(nil), c.App.Unset...), l.Unset...)
+	env := make(map[string]string, len(c.App.Env)+len(l.Env))
+	for k, v := range l.Env {
+		env[k] = v
+	}
+	for k, v := range c.App.Env {
+		env[k] = v
+	}
+	l.Env = env
+	if l.Grace == 0 {
+		l.Grace = stopGrace
+	}
+	return l
+}

@@ -1,0 +1,81 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ErrInterrupted is the cause with which Run's context is cancelled when the user
+// asks for the end.
+var ErrInterrupted = errors.New("interrupted")
+
+// StartTimeoutError tells that the server was not ready in time.
+type StartTimeoutError struct {
+	Node    string
+	Waited  time.Duration
+	Waiting string   // for what: "the server to listen on port 31234", …
+	Others  []string // addresses on which the user has new listeners instead
+}
+
+func (e *StartTimeoutError) Error() string {
+	return fmt.Sprintf("the server on %s was not ready within %s: waited for %s", e.Node, e.Waited, e.Waiting)
+}
+
+// ProbeError tells that the server answered, but not as it must.
+type ProbeError struct {
+	Node string
+	Err  error
+}
+
+func (e *ProbeError) Error() string { return fmt.Sprintf("the server on %s: %v", e.Node, e.Err) }
+func (e *ProbeError) Unwrap() error { return e.Err }
+
+// TeardownError tells that something may be left behind, and how to remove it.
+type TeardownError struct {
+	Job     string // its number, if known
+	Name    string // its name
+	Cluster string
+	Host    string // the login node
+	Err     error
+}
+
+func (e *TeardownError) Error() string {
+	job := e.Name
+	if e.Job != "" {
+		job += " (" + e.Job + ")"
+	}
+	return fmt.Sprintf("job %s on %s may still be there: %v", job, e.Cluster, e.Err)
+}
+func (e *TeardownError) Unwrap() error { return e.Err }
+
+// Command returns the shell command that ends the job by hand.
+func (e *TeardownError) Command() string {
+	return fmt.Sprintf("ssh %s scancel --name=%s", e.Host, e.Name)
+}
+
+// NotYoursError tells that what listens on the port of the node is not the
+// user's, or can be reached by others, so that nothing is forwarded to it.
+type NotYoursError struct {
+	Node  string
+	Port  int
+	UID   string // the owner's; "": it is the user's own, but bound to Bound
+	Bound string
+}
+
+func (e *NotYoursError) Error() string {
+	if e.UID != "" {
+		return fmt.Sprintf("port %d on %s belongs to another user (uid %s)", e.Port, e.Node, e.UID)
+	}
+	return fmt.Sprintf("the server on port %d of %s listens on %s, where others can reach it", e.Port, e.Node, e.Bound)
+}
+
+// NothingListensError tells that a tunnel's server is not there.
+type NothingListensError struct {
+	Node string
+	Port int
+}
+
+func (e *NothingListensError) Error() string {
+	return fmt.Sprintf("nothing listens on port %d of %s", e.Port, e.Node)
+}

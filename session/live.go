@@ -1,0 +1,295 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/alps-tunnel/cscs/forward"
+	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/slurm"
+)
+
+// Messages of the goroutines to the session.
+type (
+	submitDone struct {
+		outcome slurm.Outcome
+		err     error
+	}
+	nodeDialled struct {
+		chain *chain.Chain
+		err   error
+	}
+	probeDone struct {
+		addr string
+		err  error
+	}
+	openDone struct{ err error }
+)
+
+// live carries the session from nothing to its end and returns why it ended; nil:
+// the server ended by itself, as it should.
+func (s *session) live(ctx context.Context) error {
+	if err := s.listen(); err != nil {
+		return err
+	}
+	if err := s.dial(ctx); err != nil {
+		return err
+	}
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stopWork = stop
+	s.messages = make(chan any)
+	s.work.Go(func() { _ = s.listener.Serve(work) })
+	s.submit(work)
+
+	queue := time.NewTimer(s.cfg.QueueTimeout)
+	defer queue.Stop()
+	start := time.NewTimer(s.cfg.StartTimeout)
+	start.Stop()
+	defer start.Stop()
+	var waiting time.Time // since when the job has been waited for
+	for waiting = time.Now(); ; {
+		select {
+		case m := <-s.messages:
+			done, err := s.handle(work, m)
+			if done || err != nil {
+				return err
+			}
+			switch m.(type) {
+			case slurm.Granted:
+				queue.Stop()
+				start.Reset(s.cfg.StartTimeout)
+			case probeDone, slurm.Listening, nodeDialled:
+				if s.ready {
+					start.Stop()
+				}
+			}
+		case <-queue.C:
+			return &slurm.QueueTimeoutError{Job: s.job.ID, Waited: time.Since(waiting).Round(time.Second), Reason: s.reason}
+		case <-start.C:
+			return s.late()
+		case <-s.chain.Done():
+			// The end of submit says the same, but without the reason.
+			return s.chain.Err()
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// listen opens the local port, before anything is asked of anybody.
+func (s *session) listen() error {
+	var err error
+	if s.cfg.LocalPort != 0 {
+		s.listener, err = forward.Listen(s.cfg.LocalPort)
+		return err
+	}
+	first := s.cfg.App.LocalPort
+	if first == 0 {
+		s.listener, err = forward.Listen(0)
+		return err
+	}
+	if s.listener, err = forward.ListenFrom(first); err != nil {
+		return err
+	}
+	if p := s.listener.Port(); p != first {
+		s.out.warn(fmt.Sprintf("local port %d is in use: taking %d", first, p))
+	}
+	return nil
+}
+
+// dial makes the chain to the login node.
+func (s *session) dial(ctx context.Context) error {
+	opts := s.cfg.Chain
+	opts.Observe = func(hop string, connected bool) {
+		name := EventConnecting
+		if connected {
+			name = EventConnected
+		}
+		s.out.event(Event{Event: name, Host: hop})
+	}
+	var err error
+	s.chain, err = chain.Dial(ctx, s.cfg.Hops, opts)
+	return err
+}
+
+// submit sends the request; its events come as messages.
+func (s *session) submit(work context.Context) {
+	s.withdraw, s.submitEnd = make(chan struct{}), make(chan struct{})
+	s.submitted = true
+	sub := slurm.Submission{ID: s.cfg.ID, Request: s.cfg.Request, Launch: s.cfg.launch()}
+	s.work.Go(func() {
+		defer close(s.submitEnd)
+		out, err := slurm.Submit(work, s.chain, sub, s.withdraw, func(e slurm.Event) error {
+			return s.send(work, e)
+		})
+		_ = s.send(work, submitDone{out, err})
+	})
+}
+
+// send hands a message to the session's goroutine.
+func (s *session) send(work context.Context, m any) error {
+	select {
+	case s.messages <- m:
+		return nil
+	case <-work.Done():
+		return context.Cause(work)
+	}
+}
+
+// handle takes one message in. done: the server ended as it should.
+func (s *session) handle(work context.Context, m any) (done bool, err error) {
+	switch m := m.(type) {
+	case slurm.Pending:
+		s.job.ID = m.Job
+		s.out.event(Event{Event: EventQueued, Job: m.Job})
+	case slurm.Queued:
+		s.queued(m)
+	case slurm.Granted:
+		s.granted(m.Job)
+	case slurm.Alive:
+		s.step, s.nodeName = m.Job+"."+m.Step, m.Node
+		s.dialNode(work, m)
+	case slurm.Started:
+		s.port = m.Port
+		s.out.event(Event{Event: EventStarted, Node: m.Node, PID: m.PID})
+	case slurm.Listening:
+		if m.Bound != m.Addr {
+			s.out.warn(fmt.Sprintf("the server listens on %s of %s, where others can reach it too", m.Bound, s.nodeName))
+		}
+		s.listening = &m
+		s.connect(work)
+	case slurm.Closed:
+		s.listening = nil
+		s.listener.SetTarget(nil)
+		if s.ready {
+			s.out.warn("the server closed its port: new connections wait for it to listen again")
+		}
+	case slurm.Elsewhere:
+		s.others = append(s.others, m.Addr)
+	case slurm.Note:
+		s.out.warn(m.Message)
+	case slurm.JobState:
+		s.job.State = m.Job.State
+	case nodeDialled:
+		if m.err != nil {
+			return false, m.err
+		}
+		s.node = m.chain
+		s.connect(work)
+	case probeDone:
+		if s.listening == nil || s.listening.Addr != m.addr {
+			return false, nil // of a socket that is no more
+		}
+		if m.err != nil {
+			return false, &ProbeError{Node: s.nodeName, Err: m.err}
+		}
+		s.serve(work)
+	case openDone:
+		if m.err != nil {
+			s.out.warn(s.cfg.Explain(m.err).Message)
+		}
+	case submitDone:
+		s.outcome, s.submitErr = m.outcome, m.err
+		if m.err != nil {
+			return false, m.err
+		}
+		return true, m.outcome.Err()
+	}
+	return false, nil
+}
+
+// queued tells why the job waits, when that has changed.
+func (s *session) queued(q slurm.Queued) {
+	if q.State != "PENDING" || q.Explained == s.reason && q.Start.IsZero() {
+		return
+	}
+	s.reason = q.Explained
+	e := Event{Event: EventQueued, Job: q.Job, Reason: q.Explained}
+	if !q.Start.IsZero() {
+		start := q.Start.UTC()
+		e.Start = &start
+	}
+	s.out.event(e)
+}
+
+func (s *session) granted(job slurm.JobInfo) {
+	s.job = job
+	e := Event{Event: EventGranted, Job: job.ID, Nodes: job.Nodes, Partition: job.Partition, Account: job.Account}
+	if len(job.Nodes) > 0 {
+		e.Node = job.Nodes[0]
+	}
+	if !job.Ends.IsZero() {
+		ends := job.Ends.UTC()
+		e.Ends = &ends
+	}
+	s.out.event(e)
+}
+
+// connect goes on to ready once both the server and the way to its node are there.
+func (s *session) connect(work context.Context) {
+	if s.listening == nil || s.node == nil {
+		return
+	}
+	if s.probing != nil {
+		s.probing()
+		s.probing = nil
+	}
+	if s.ready || s.cfg.App.Probe == nil {
+		s.serve(work)
+		return
+	}
+	ctx, cancel := context.WithCancel(work)
+	s.probing = cancel
+	addr := s.listening.Addr
+	s.work.Go(func() {
+		err := s.probe(ctx, addr)
+		if ctx.Err() == nil {
+			_ = s.send(work, probeDone{addr, err})
+		}
+	})
+}
+
+// serve points the local port at the server's socket, the exact address that was
+// seen on the node (invariant I5).
+func (s *session) serve(work context.Context) {
+	s.listener.SetTarget(target(s.node, s.listening.Addr))
+	if s.ready {
+		return
+	}
+	s.ready = true
+	public, link := s.cfg.App.Link(fmt.Sprintf("http://127.0.0.1:%d", s.listener.Port()))
+	s.out.event(Event{Event: EventReady, URL: public, Link: link, Node: s.nodeName,
+		LocalPort: s.listener.Port(), Remote: s.listening.Addr})
+	if s.cfg.Open == nil {
+		return
+	}
+	s.work.Go(func() {
+		err := s.cfg.Open(work, link)
+		if work.Err() == nil {
+			_ = s.send(work, openDone{err})
+		}
+	})
+}
+
+// late says for what the start timeout was waited in vain.
+func (s *session) late() error {
+	e := &StartTimeoutError{Node: s.nodeName, Waited: s.cfg.StartTimeout, Others: s.others}
+	switch {
+	case s.nodeName == "":
+		e.Waiting = "the node to begin"
+		if len(s.job.Nodes) > 0 {
+			e.Node = s.job.Nodes[0]
+		}
+	case s.listening == nil:
+		e.Waiting = fmt.Sprintf("it to listen on port %d", s.port)
+	case s.node == nil:
+		e.Waiting = "ssh to the node"
+	default:
+		e.Waiting = "it to answer"
+	}
+	return e
+}
+
+var errNoHostKeys = errors.New("the runner found no host keys on the node")

@@ -1,0 +1,71 @@
+package session
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// tailLines of the server's log are shown with an error.
+const tailLines = 20
+
+// serverLog is the server's log as it is kept on the laptop: a file, 0600, made
+// when the first byte comes. Its last part is kept in memory to be shown.
+type serverLog struct {
+	dir, id, app string
+
+	file *os.File
+	path string
+	last []byte
+	err  error
+}
+
+func (l *serverLog) Write(p []byte) (int, error) {
+	l.last = append(l.last, p...)
+	if n := len(l.last) - 16<<10; n > 0 {
+		l.last = append(l.last[:0], l.last[n:]...)
+	}
+	if l.dir == "" {
+		return len(p), nil
+	}
+	if l.file == nil {
+		if err := os.MkdirAll(l.dir, 0o700); err != nil {
+			return 0, err
+		}
+		path := filepath.Join(l.dir, l.id+"-"+l.app+".log")
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+		if err != nil {
+			return 0, err
+		}
+		l.file, l.path = f, path
+	}
+	return l.file.Write(p)
+}
+
+func (l *serverLog) close() {
+	if l.file != nil {
+		l.err = l.file.Close()
+	}
+}
+
+// tail returns the last lines.
+func (l *serverLog) tail() []string {
+	text := strings.TrimRight(string(bytes.ToValidUTF8(l.last, []byte("\uFFFD"))), "\n")
+	if text == "" {
+		return nil
+	}
+	lines := strings.Split(text, "\n")
+	if n := len(lines) - tailLines; n > 0 {
+		lines = lines[n:]
+	}
+	return lines
+}
+
+// where says where the log is.
+func (l *serverLog) where() string {
+	if l.path == "" {
+		return ""
+	}
+	return "server log: " + l.path
+}

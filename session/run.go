@@ -1,0 +1,143 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sourcegraph/conc"
+
+	"github.com/alps-tunnel/cscs/forward"
+	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/slurm"
+)
+
+const (
+	stopGrace = 10 * time.Second // for the server, between being asked to end and being killed
+
+	// How long teardown may take in all; slurmctld can be busy for a while.
+	teardownTimeout = 90 * time.Second
+	withdrawTimeout = 20 * time.Second
+	redialTimeout   = 30 * time.Second
+)
+
+// Run lives one session from nothing to nothing: the local listener, the chain,
+// the allocation, the server, the forward, and all of it down again, in whatever
+// state ctx or a failure finds it. Each step is told to emit, one at a time; the
+// last event is always "ended".
+//
+// It returns nil when the session ended as asked: the user interrupted it after it
+// was ready (with ErrInterrupted as ctx's cause), or the server ended with status
+// 0. ErrInterrupted: it was interrupted before. A *TeardownError hides the error
+// that led to it; that one was told by an event.
+func Run(ctx context.Context, cfg Config, emit func(Event)) error {
+	s := &session{cfg: cfg, out: emitter{cfg.ID, cfg.Cluster, emit}}
+	return s.run(ctx)
+}
+
+// An emitter fills in what every event has.
+type emitter struct {
+	id, cluster string
+	emit        func(Event)
+}
+
+func (o emitter) event(e Event) {
+	e.V, e.Time, e.Session, e.Cluster = EventVersion, time.Now().UTC(), o.id, o.cluster
+	o.emit(e)
+}
+
+func (o emitter) warn(message string) { o.event(Event{Event: EventWarning, Message: message}) }
+
+// session is the state of one Run. Only the goroutine of run touches it; the
+// others send what they find to messages.
+type session struct {
+	cfg Config
+	out emitter
+
+	listener *forward.Listener
+	chain    *chain.Chain // to the login node
+	node     *chain.Chain // to the compute node, carried by chain
+
+	messages chan any // from the goroutines in work
+	work     conc.WaitGroup
+	stopWork context.CancelFunc
+
+	withdraw  chan struct{}
+	submitted bool // the request was sent: there may be a job
+	submitEnd chan struct{}
+	outcome   slurm.Outcome
+	submitErr error
+
+	job       slurm.JobInfo
+	step      string
+	nodeName  string
+	listening *slurm.Listening // nil: the server does not listen
+	port      int              // that the server is to listen on
+	others    []string         // what the user's new listeners are instead
+	probing   context.CancelFunc
+	ready     bool
+	reason    string // of the last look at the queue
+}
+
+func (s *session) run(ctx context.Context) error {
+	cause := s.live(ctx)
+	if errors.Is(cause, context.Canceled) && ctx.Err() != nil {
+		cause = context.Cause(ctx)
+	}
+	interrupted := errors.Is(cause, ErrInterrupted)
+	wasReady := s.ready
+	if s.submitted {
+		s.out.event(Event{Event: EventEnding, Reason: s.endReason(cause), Job: s.job.ID})
+	}
+	log, left := s.tearDown(context.WithoutCancel(ctx))
+
+	switch {
+	case left != nil:
+		// What led here is told first, what is left behind last.
+		if cause != nil && !interrupted {
+			s.fail(cause, log)
+		}
+		return s.end(left, log)
+	case cause == nil, interrupted && wasReady:
+		return s.end(nil, log)
+	default:
+		return s.end(cause, log)
+	}
+}
+
+// endReason is why the session ends, for the event "ending".
+func (s *session) endReason(cause error) string {
+	switch {
+	case cause == nil:
+		return "the server ended"
+	case errors.Is(cause, ErrInterrupted):
+		return "interrupted"
+	}
+	return s.cfg.Explain(cause).Message
+}
+
+// fail tells of an error.
+func (s *session) fail(err error, log *serverLog) {
+	x := s.cfg.Explain(err)
+	e := Event{Event: EventError, Message: x.Message, Hint: x.Hint, Code: &x.Code}
+	var server *slurm.ServerError
+	var late *StartTimeoutError
+	if errors.As(err, &server) || errors.As(err, &late) {
+		e.Log = log.tail()
+	}
+	s.out.event(e)
+}
+
+// end tells of the session's end.
+func (s *session) end(err error, log *serverLog) error {
+	code, reason := 0, "ended as asked"
+	if err != nil {
+		x := s.cfg.Explain(err)
+		code, reason = x.Code, x.Message
+		if !errors.Is(err, ErrInterrupted) {
+			s.fail(err, log)
+		}
+	}
+	s.out.event(Event{Event: EventEnded, Reason: reason, Code: &code, Message: log.where()})
+	return err
+}

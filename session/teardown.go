@@ -1,0 +1,133 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/slurm"
+)
+
+// tearDown undoes everything, in the reverse order of its making, from whatever
+// state the session is in. It returns the server's log as the laptop has it, and a
+// *TeardownError if a job may be left.
+func (s *session) tearDown(ctx context.Context) (*serverLog, error) {
+	ctx, cancel := context.WithTimeout(ctx, teardownTimeout)
+	defer cancel()
+	ctx, release := until(ctx, s.cfg.Abandon)
+	defer release()
+	log := &serverLog{dir: s.cfg.LogDir, id: s.cfg.ID, app: s.cfg.App.Name}
+	var left error
+	if s.submitted {
+		left = s.stopJob(ctx, log)
+	}
+	log.close()
+	if s.stopWork != nil {
+		s.stopWork()
+	}
+	for _, c := range []*chain.Chain{s.node, s.chain} {
+		if c != nil {
+			_ = c.Close()
+		}
+	}
+	if s.listener != nil {
+		_ = s.listener.Close()
+	}
+	s.work.Wait()
+	return log, left
+}
+
+// stopJob ends the job and sees that it is gone.
+func (s *session) stopJob(ctx context.Context, log *serverLog) error {
+	patient, release := until(ctx, s.cfg.Hurry)
+	defer release()
+	s.settle(patient)
+	var refused *slurm.RefusedError
+	if errors.As(s.submitErr, &refused) {
+		return nil // there never was one
+	}
+	stop := slurm.Stopping{ID: s.cfg.ID, Step: s.step, Grace: stopGrace, Log: log}
+	err := s.stopOnce(patient, stop)
+	if patient.Err() != nil && ctx.Err() == nil {
+		// The user is in a hurry: no grace.
+		stop.Step, stop.Grace, stop.Kill = "", 0, true
+		err = s.stopOnce(ctx, stop)
+	}
+	if err == nil {
+		return nil
+	}
+	host := ""
+	if n := len(s.cfg.Hops); n > 0 {
+		host = s.cfg.Hops[n-1].Name
+	}
+	if ctx.Err() != nil {
+		err = errors.New("it was not waited for")
+	}
+	return &TeardownError{Job: s.job.ID, Name: slurm.JobName(s.cfg.ID), Cluster: s.cfg.Cluster, Host: host, Err: err}
+}
+
+// stopOnce runs slurm.Stop over the chain or, if that was lost, over a new one.
+func (s *session) stopOnce(ctx context.Context, stop slurm.Stopping) error {
+	_, err := slurm.Stop(ctx, s.chain, stop)
+	var remains *slurm.RemainsError
+	var remote *slurm.RemoteError
+	if err == nil || errors.As(err, &remains) || errors.As(err, &remote) || ctx.Err() != nil {
+		return err
+	}
+	dialling, cancel := context.WithTimeout(ctx, redialTimeout)
+	defer cancel()
+	opts := s.cfg.Chain
+	opts.Observe = nil
+	c, dialErr := chain.Dial(dialling, s.cfg.Hops, opts)
+	if dialErr != nil {
+		return dialErr
+	}
+	defer c.Close()
+	_, err = slurm.Stop(ctx, c, stop)
+	return err
+}
+
+// settle waits for submit to end, after asking it to: a request that is still
+// pending is taken back by the salloc that made it, and none is made after we have
+// looked. Messages that come meanwhile are taken for what they tell of the job.
+func (s *session) settle(ctx context.Context) {
+	close(s.withdraw)
+	patience := time.NewTimer(withdrawTimeout)
+	defer patience.Stop()
+	for {
+		select {
+		case m := <-s.messages:
+			switch m := m.(type) {
+			case slurm.Pending:
+				s.job.ID = m.Job
+			case slurm.Granted:
+				s.job = m.Job
+			case slurm.Alive:
+				s.step = m.Job + "." + m.Step
+			case nodeDialled:
+				s.node = m.chain
+			case submitDone:
+				s.outcome, s.submitErr = m.outcome, m.err
+			}
+		case <-s.submitEnd:
+			return
+		case <-s.chain.Done():
+			return
+		case <-patience.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// until returns a context that also ends when other does; nil never ends.
+func until(ctx, other context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	if other == nil {
+		return ctx, cancel
+	}
+	stop := context.AfterFunc(other, cancel)
+	return ctx, func() { stop(); cancel() }
+}

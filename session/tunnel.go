@@ -1,0 +1,142 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/alps-tunnel/cscs/forward"
+	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/slurm"
+)
+
+// TunnelConfig is what a tunnel to a server that already runs needs to know.
+type TunnelConfig struct {
+	ID, Cluster string
+
+	Hops    []chain.Hop
+	Chain   chain.Options
+	NodeHop func(node string, keys chain.HostKeys) chain.Hop
+
+	Node string // or
+	Job  string // the first node of which is meant
+	Port int    // of the server, on the node
+
+	LocalPort     int // 0: that of the server, or the next free one
+	AllowWideBind bool
+	Open          func(ctx context.Context, link string) error
+	Explain       func(error) Explanation
+}
+
+// Tunnel forwards a local port to a server that already runs on a compute node,
+// until ctx ends, the connection is lost, or the port turns out not to be the
+// user's. It allocates and cancels nothing. Events and errors are as Run's.
+func Tunnel(ctx context.Context, cfg TunnelConfig, emit func(Event)) error {
+	t := &tunnel{session: session{
+		cfg: Config{ID: cfg.ID, Cluster: cfg.Cluster, Hops: cfg.Hops, Chain: cfg.Chain, NodeHop: cfg.NodeHop,
+			LocalPort: cfg.LocalPort, Open: cfg.Open, Explain: cfg.Explain},
+		out: emitter{cfg.ID, cfg.Cluster, emit},
+	}, cfg: cfg}
+	t.session.cfg.App.LocalPort = cfg.Port
+	t.session.cfg.App.Path = "/"
+	cause := t.live(ctx)
+	if errors.Is(cause, context.Canceled) && ctx.Err() != nil {
+		cause = context.Cause(ctx)
+	}
+	wasReady := t.ready
+	log, _ := t.tearDown(context.WithoutCancel(ctx)) // a tunnel has no job
+	if errors.Is(cause, ErrInterrupted) && wasReady {
+		cause = nil
+	}
+	return t.end(cause, log)
+}
+
+type tunnel struct {
+	session
+	cfg TunnelConfig
+}
+
+func (t *tunnel) live(ctx context.Context) error {
+	if err := t.listen(); err != nil {
+		return err
+	}
+	if err := t.dial(ctx); err != nil {
+		return err
+	}
+	node, err := slurm.Find(ctx, t.chain, t.cfg.Job, t.cfg.Node)
+	if err != nil {
+		return err
+	}
+	if node.Scanned {
+		t.out.warn(fmt.Sprintf("the host key of %s is from a scan by the login node, which does not list it in its ssh_known_hosts", node.Name))
+	}
+	keys, err := parseKeys(node.HostKeys)
+	if err != nil {
+		return err
+	}
+	t.nodeName = node.Name
+	t.out.event(Event{Event: EventConnecting, Host: node.Name})
+	t.node, err = t.chain.Extend(ctx, t.cfg.NodeHop(node.Name, chain.PinnedKeys(keys...)))
+	if err != nil {
+		return err
+	}
+	t.out.event(Event{Event: EventConnected, Host: node.Name})
+
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	t.stopWork = stop
+	t.messages = make(chan any)
+	t.work.Go(func() { _ = t.listener.Serve(work) })
+	t.work.Go(func() {
+		err := slurm.Watch(work, t.node, t.cfg.Port, func(l slurm.Listener) error { return t.send(work, l) })
+		_ = t.send(work, submitDone{err: err})
+	})
+	for {
+		select {
+		case m := <-t.messages:
+			switch m := m.(type) {
+			case slurm.Listener:
+				if err := t.see(work, m); err != nil {
+					return err
+				}
+			case openDone:
+				if m.err != nil {
+					t.out.warn(t.cfg.Explain(m.err).Message)
+				}
+			case submitDone:
+				if m.err != nil {
+					return m.err
+				}
+				return &slurm.RemoteError{Kind: "protocol", Message: "the watch over the port on " + node.Name + " ended"}
+			}
+		case <-t.chain.Done():
+			return t.chain.Err()
+		case <-t.node.Done():
+			return t.node.Err()
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// see takes in what listens on the port of the node: forwarded is only what is the
+// user's own and within the node (invariants I4 and I5).
+func (t *tunnel) see(work context.Context, l slurm.Listener) error {
+	switch {
+	case l.Verdict == "foreign":
+		return &NotYoursError{Node: t.nodeName, Port: t.cfg.Port, UID: l.UID}
+	case l.Verdict == "wide" && !t.cfg.AllowWideBind:
+		return &NotYoursError{Node: t.nodeName, Port: t.cfg.Port, Bound: l.Bound}
+	case l.Verdict == "none" && !t.ready:
+		return &NothingListensError{Node: t.nodeName, Port: t.cfg.Port}
+	case l.Verdict == "none":
+		t.listener.SetTarget(forward.Target(nil))
+		t.out.warn(fmt.Sprintf("nothing listens on port %d of %s any more: new connections wait for it", t.cfg.Port, t.nodeName))
+	default:
+		if l.Verdict == "wide" {
+			t.out.warn(fmt.Sprintf("the server listens on %s of %s, where others can reach it too", l.Bound, t.nodeName))
+		}
+		t.listening = &slurm.Listening{Addr: l.Addr}
+		t.serve(work)
+	}
+	return nil
+}

@@ -1,0 +1,359 @@
+package slurm
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// server is a small web server, which says what it sees.
+const server = `
+import http.server, os, sys
+print("hello from", os.getcwd(), flush=True)
+http.server.test(http.server.SimpleHTTPRequestHandler, port=int(sys.argv[1]), bind=sys.argv[2])
+`
+
+func serverArgv(bind string) []string {
+	return []string{"python3", "-c", server, "{port}", bind}
+}
+
+func TestWholeLife(t *testing.T) {
+	f := newFake(t)
+	id := testID(t)
+	r := f.submit(t.Context(), Submission{ID: id, Request: Request{Time: "10"}, Launch: Launch{
+		Argv:  serverArgv("127.0.0.1"),
+		Env:   map[string]string{"GREETING": "it's {port}\n\"quoted\" $HOME", "KEYFILE": "{dir}/token"},
+		Files: map[string][]byte{"token": []byte("s3cret")},
+		Setup: []string{`printf '%s|' "$GREETING" "$KEYFILE" "$(cat "$KEYFILE")" "$CSCS_SESSION"`},
+		Grace: 5 * time.Second,
+	}})
+	if h := await[Hello](r); h.Dir != filepath.Join(f.home, ".cscs", "fake", id) {
+		t.Errorf("session directory %q", h.Dir)
+	}
+	g := await[Granted](r)
+	want := JobInfo{ID: "4711", State: "RUNNING", Partition: "normal", Account: "csstaff", Nodes: []string{"nid001001"}, Ends: time.Unix(1700003600, 0)}
+	if diff := cmp.Diff(want, g.Job); diff != "" {
+		t.Errorf("granted (-want +got):\n%s", diff)
+	}
+	a := await[Alive](r)
+	if a.Job != "4711" || a.Step != "0" || a.Node != "nid001001" {
+		t.Errorf("alive: %+v", a)
+	}
+	l := await[Listening](r)
+	if !strings.HasPrefix(l.Addr, "127.0.0.1:") || l.Bound != l.Addr {
+		t.Errorf("listening: %+v", l)
+	}
+	res, err := http.Get("http://" + l.Addr + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	modes(t, filepath.Join(f.home, ".cscs"))
+
+	r.letGo()
+	r.wait()
+	if r.err != nil {
+		t.Errorf("Submit: %v", r.err)
+	}
+	log, exited := stopFake(t, f, Stopping{ID: id, Step: "4711.0", Grace: 5 * time.Second})
+	if exited == nil || exited.Reason != "term" {
+		t.Errorf("exited: %+v", exited)
+	}
+	_, port, _ := strings.Cut(l.Addr, ":")
+	wantLog := "it's " + port + "\n\"quoted\" $HOME|" + f.home + "/.cscs/fake/" + id + "/token|s3cret|" + id + "|hello from " + f.home
+	if !strings.Contains(log, wantLog) {
+		t.Errorf("log:\n%s\nwants:\n%s", log, wantLog)
+	}
+	if _, err := http.Get("http://" + l.Addr + "/"); err == nil {
+		t.Error("the server still answers")
+	}
+	if calls := f.calls(); strings.Contains(calls, "SQUEUE_FORMAT") || strings.Contains(calls, "s3cret") {
+		t.Errorf("calls of Slurm's commands:\n%s", calls)
+	}
+	if n := strings.Count(f.calls(), "\n"); n > 9 {
+		t.Errorf("%d calls of Slurm's commands:\n%s", n, f.calls())
+	}
+}
+
+// modes checks that nothing below dir is for others to read.
+func modes(t *testing.T, dir string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.Mode()&0o077 != 0 {
+			t.Errorf("%s has mode %v", path, info.Mode())
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestQueueThenWithdraw(t *testing.T) {
+	f := newFake(t, "FAKE_QUEUE=1", "FAKE_REASON=Priority", "FAKE_START=1700000100")
+	r := f.submit(t.Context(), Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	if p := await[Pending](r); p.Job != "4711" {
+		t.Errorf("pending: %+v", p)
+	}
+	want := Queued{Job: "4711", State: "PENDING", Reason: "Priority", Explained: "other jobs come first", Start: time.Unix(1700000100, 0)}
+	if diff := cmp.Diff(want, await[Queued](r)); diff != "" {
+		t.Errorf("queued (-want +got):\n%s", diff)
+	}
+	r.letGo()
+	r.wait()
+	if r.err != nil || !r.outcome.Withdrawn {
+		t.Errorf("outcome %+v, %v", r.outcome, r.err)
+	}
+	if jobs, _ := filepath.Glob(filepath.Join(f.dir, "jobs", "*")); len(jobs) > 0 {
+		t.Errorf("jobs left: %v", jobs)
+	}
+	stopFake(t, f, Stopping{ID: testID(t)})
+}
+
+// A client that vanishes while the job is pending leaves nothing in the queue.
+func TestQueueThenConnectionLost(t *testing.T) {
+	f := newFake(t, "FAKE_QUEUE=1")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r := f.submit(ctx, Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	await[Pending](r)
+	cancel()
+	r.wait()
+	if jobs, _ := filepath.Glob(filepath.Join(f.dir, "jobs", "*")); len(jobs) > 0 {
+		t.Errorf("jobs left: %v", jobs)
+	}
+}
+
+func TestQueueThenGranted(t *testing.T) {
+	f := newFake(t, "FAKE_QUEUE=1")
+	r := f.submit(t.Context(), Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	await[Queued](r)
+	if err := os.WriteFile(filepath.Join(f.dir, "free"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	await[Listening](r)
+	r.letGo()
+	r.wait()
+	stopFake(t, f, Stopping{ID: testID(t), Step: "4711.0", Grace: 5 * time.Second})
+}
+
+func TestNeverStarts(t *testing.T) {
+	f := newFake(t, "FAKE_QUEUE=1", "FAKE_REASON=PartitionTimeLimit")
+	r := f.submit(t.Context(), Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	r.wait()
+	var never *NeverStartsError
+	if !errors.As(r.err, &never) || never.Reason != "PartitionTimeLimit" {
+		t.Errorf("error %v", r.err)
+	}
+	stopFake(t, f, Stopping{ID: testID(t)})
+}
+
+func TestRefused(t *testing.T) {
+	for _, c := range []struct{ salloc, want string }{
+		{"salloc: error: Job submit/allocate failed: Invalid partition name specified", "Invalid partition name specified"},
+		{"salloc: error: Unable to allocate resources: Requested node configuration is not available", "Unable to allocate resources: Requested node configuration is not available"},
+		{`salloc: unrecognized option '--uenv=x'\nTry "salloc --help" for more information`, "unrecognized option '--uenv=x'"},
+		{"salloc: error: Invalid --time specification", "Invalid --time specification"},
+	} {
+		f := newFake(t, "FAKE_REFUSE="+c.salloc)
+		r := f.submit(t.Context(), Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
+		r.wait()
+		var refused *RefusedError
+		if !errors.As(r.err, &refused) || refused.Message != c.want {
+			t.Errorf("%s: error %v", c.salloc, r.err)
+		}
+		if left, _ := filepath.Glob(filepath.Join(f.home, ".cscs", "*", "*")); len(left) > 0 {
+			t.Errorf("left: %v", left)
+		}
+	}
+}
+
+func TestStepFails(t *testing.T) {
+	f := newFake(t, "FAKE_SRUN_FAILS=Unable to create step for job 4711: Invalid generic resource (gres) specification")
+	r := f.submit(t.Context(), Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
+	r.wait()
+	var step *StepError
+	if !errors.As(r.err, &step) || !strings.Contains(step.Message, "Invalid generic resource") {
+		t.Errorf("error %v", r.err)
+	}
+	stopFake(t, f, Stopping{ID: testID(t)})
+}
+
+// Servers that end, or do not do as they should.
+func TestServers(t *testing.T) {
+	notPython := func(argv ...string) Launch { return Launch{Argv: argv, Grace: time.Second} }
+	for name, c := range map[string]struct {
+		launch  Launch
+		want    string // in Outcome.Err's text; "": nil
+		wantLog string
+	}{
+		"exits at once with 0": {notPython("true"), "ended with status 0 before it listened", ""},
+		"exits at once with 3": {notPython("sh", "-c", "echo oops; exit 3"), "ended with status 3 before it listened", "oops\n"},
+		"killed":               {notPython("sh", "-c", "kill -9 $$"), "killed by SIGKILL", ""},
+		"not there":            {notPython("no-such-command"), "no-such-command is not to be found on", ""},
+		"not executable":       {notPython("/etc/passwd"), "is not to be found", ""},
+		"no workdir":           {Launch{Argv: serverArgv("127.0.0.1"), Workdir: "/no/such"}, "the work directory /no/such is not there", ""},
+		"no venv":              {Launch{Argv: serverArgv("127.0.0.1"), Venv: "~/venv"}, "no virtual environment in", ""},
+		"setup fails":          {Launch{Argv: serverArgv("127.0.0.1"), Setup: []string{"false"}}, `--setup "false" ended with status 1`, ""},
+		"setup not there":      {Launch{Argv: serverArgv("127.0.0.1"), Setup: []string{"conda activate x"}}, `of --setup "conda activate x" is not to be found`, ""},
+		"wide":                 {Launch{Argv: serverArgv("0.0.0.0"), Grace: time.Second}, "the server listens on 0.0.0.0 port", "hello"},
+		"wide in IPv6":         {Launch{Argv: serverArgv("::"), Grace: time.Second}, "the server listens on :: port", "hello"},
+		"ends after it served": {notPython("python3", "-c", "import socket,sys\ns=socket.create_server(('127.0.0.1',int(sys.argv[1])))\ns.settimeout(0.5)\ntry: s.accept()\nexcept TimeoutError: pass", "{port}"), "", ""},
+		"binary in the log":    {notPython("sh", "-c", `printf '\000\377\033[31mred'; exit 1`), "status 1", "\x00\xff\x1b[31mred"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t)
+			id := testID(t)
+			r := f.submit(t.Context(), Submission{ID: id, Launch: c.launch})
+			r.wait()
+			if r.err != nil {
+				t.Fatal(r.err)
+			}
+			err := r.outcome.Err()
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("outcome %+v %+v: %v", r.outcome, r.outcome.Exited, err)
+			}
+			log, _ := stopFake(t, f, Stopping{ID: id, Step: "4711.0", Grace: time.Second})
+			if !strings.Contains(log, c.wantLog) {
+				t.Errorf("log %q", log)
+			}
+		})
+	}
+}
+
+// A port that the user chose and that is taken is told before the server starts.
+func TestPortTaken(t *testing.T) {
+	f := newFake(t)
+	ln := listenLocal(t)
+	r := f.submit(t.Context(), Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1"), Port: ln}})
+	r.wait()
+	err := r.outcome.Err()
+	if err == nil || !strings.Contains(err.Error(), "is taken by your process") {
+		t.Errorf("error %v", err)
+	}
+	stopFake(t, f, Stopping{ID: testID(t)})
+}
+
+// A server that puts itself into the background is served, and ends with its session.
+func TestDaemon(t *testing.T) {
+	f := newFake(t)
+	id := testID(t)
+	r := f.submit(t.Context(), Submission{ID: id, Launch: Launch{
+		Argv:  []string{"sh", "-c", `setsid "$@" & exit 0`, "sh", "python3", "-c", "import time\ntime.sleep(1.5)\n" + server, "{port}", "127.0.0.1"},
+		Grace: time.Second,
+	}})
+	l := await[Listening](r)
+	r.letGo()
+	r.wait()
+	stopFake(t, f, Stopping{ID: id, Step: "4711.0", Grace: 3 * time.Second})
+	if _, err := http.Get("http://" + l.Addr + "/"); err == nil {
+		t.Error("the daemon still answers")
+	}
+}
+
+// A server that does not hear SIGTERM is killed after its grace.
+func TestStubborn(t *testing.T) {
+	f := newFake(t)
+	id := testID(t)
+	r := f.submit(t.Context(), Submission{ID: id, Launch: Launch{
+		Argv:  []string{"python3", "-c", "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + server, "{port}", "127.0.0.1"},
+		Grace: time.Second,
+	}})
+	l := await[Listening](r)
+	r.letGo()
+	r.wait()
+	_, exited := stopFake(t, f, Stopping{ID: id, Step: "4711.0", Grace: time.Second})
+	if exited == nil || !strings.Contains(exited.Message, "did not end within 1 s") {
+		t.Errorf("exited %+v", exited)
+	}
+	if _, err := http.Get("http://" + l.Addr + "/"); err == nil {
+		t.Error("the server still answers")
+	}
+}
+
+// What start-up files print does not disturb; if they end the shell, that is told.
+func TestStartupFiles(t *testing.T) {
+	for _, c := range []struct{ rc, want string }{
+		{"echo welcome; printf 'no newline at the end'", ""},
+		{"echo welcome; exit 1", "the login shell ended before it ran our command"},
+	} {
+		f := newFake(t, "SHLVL=0")
+		if err := os.WriteFile(filepath.Join(f.home, ".bashrc"), []byte(c.rc+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r := f.submit(t.Context(), Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
+		r.wait()
+		var remote *RemoteError
+		if c.want == "" && r.err != nil || c.want != "" && (!errors.As(r.err, &remote) || remote.Message != c.want || !strings.Contains(remote.Output, "welcome")) {
+			t.Errorf("%s: error %v", c.rc, r.err)
+		}
+	}
+}
+
+// The home directory cannot be written to.
+func TestHomeNotWritable(t *testing.T) {
+	f := newFake(t)
+	f.env = append(f.env, "HOME=/proc")
+	r := f.submit(t.Context(), Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
+	r.wait()
+	var remote *RemoteError
+	if !errors.As(r.err, &remote) || remote.Kind != "home" {
+		t.Errorf("error %v", r.err)
+	}
+	if calls, _ := os.ReadFile(filepath.Join(f.dir, "calls")); strings.Contains(string(calls), "salloc") {
+		t.Errorf("calls:\n%s", calls)
+	}
+}
+
+// A flood is cut to the newest part and slows nobody else down.
+func TestFlood(t *testing.T) {
+	f := newFake(t)
+	id := testID(t)
+	r := f.submit(t.Context(), Submission{ID: id, Launch: Launch{
+		Argv: []string{"sh", "-c", "head -c 100000000 /dev/zero; echo the end; exit 2"},
+	}})
+	r.wait()
+	log, _ := stopFake(t, f, Stopping{ID: id})
+	if len(log) > 64<<20 || !strings.HasSuffix(log, "the end\n") {
+		t.Errorf("log of %d bytes", len(log))
+	}
+}
+
+func TestStopKeepsLogThatWasNotStored(t *testing.T) {
+	f := newFake(t)
+	id := testID(t)
+	r := f.submit(t.Context(), Submission{ID: id, Launch: Launch{
+		Argv: []string{"sh", "-c", "echo precious; exit 2"}, Files: map[string][]byte{"token": []byte("s3cret")},
+	}})
+	r.wait()
+	if _, err := Stop(t.Context(), f, Stopping{ID: id, Log: failingWriter{}}); err == nil {
+		t.Error("no error")
+	}
+	var left []string
+	_ = filepath.WalkDir(filepath.Join(f.home, ".cscs"), func(path string, d os.DirEntry, _ error) error {
+		if !d.IsDir() {
+			left = append(left, d.Name())
+		}
+		return nil
+	})
+	if diff := cmp.Diff([]string{"log.all"}, left); diff != "" {
+		t.Errorf("left (-want +got):\n%s", diff)
+	}
+}
+
+type failingWriter struct{}
+
+func (failingWriter) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
