@@ -90,7 +90,8 @@ func lookupReason(reason string) (string, bool) {
 
 // firstWord: some reasons come with their nodes ("ReqNodeNotAvail, UnavailableNodes:nid001001").
 func firstWord(reason string) string {
-	return strings.TrimRight(strings.FieldsFunc(reason+" ", func(r rune) bool { return r == ' ' || r == ',' })[0], ".")
+	word, _, _ := strings.Cut(reason, " ")
+	return strings.TrimRight(word, ",.")
 }
 
 // splitWords turns "BurstBufferStageIn" into "burst buffer stage in".
