@@ -54,6 +54,11 @@ func (s *session) stopJob(ctx context.Context, log *serverLog) error {
 		stop.Step, stop.Grace, stop.Kill = "", 0, true
 		err = s.stopOnce(ctx, stop)
 	}
+	var unkept *slurm.LogError
+	if errors.As(err, &unkept) {
+		s.out.warn(unkept.Error())
+		err = nil
+	}
 	if err == nil {
 		return nil
 	}
@@ -72,7 +77,8 @@ func (s *session) stopOnce(ctx context.Context, stop slurm.Stopping) error {
 	_, err := slurm.Stop(ctx, s.chain, stop)
 	var remains *slurm.RemainsError
 	var remote *slurm.RemoteError
-	if err == nil || errors.As(err, &remains) || errors.As(err, &remote) || ctx.Err() != nil {
+	var unkept *slurm.LogError
+	if err == nil || errors.As(err, &unkept) || errors.As(err, &remains) || errors.As(err, &remote) || ctx.Err() != nil {
 		return err
 	}
 	dialling, cancel := context.WithTimeout(ctx, redialTimeout)

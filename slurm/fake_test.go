@@ -156,7 +156,7 @@ func stopFake(t *testing.T, f *fakeCluster, s Stopping) (string, *Exited) {
 	if err != nil {
 		t.Fatalf("Stop: %v", err)
 	}
-	if left, err := filepath.Glob(filepath.Join(f.home, ".cscs", "*", "*")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(f.home, ".cscs")); err != nil || len(left) > 0 {
 		t.Errorf("left in the home directory: %v, %v", left, err)
 	}
 	return log.String(), exited

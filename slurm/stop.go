@@ -52,6 +52,7 @@ func Stop(ctx context.Context, remote Remote, s Stopping) (*Exited, error) {
 
 	var exited *Exited
 	var remains *RemainsError
+	var logErr error
 	stopped, dir := false, ""
 	c := call{verb: "stop", vars: v, stdin: stdin,
 		handle: func(l line) error {
@@ -73,9 +74,9 @@ func Stop(ctx context.Context, remote Remote, s Stopping) (*Exited, error) {
 			if w == nil {
 				w = io.Discard
 			}
-			_, err := io.Copy(w, r)
-			// A log that could not be stored here is left on the cluster.
-			stored <- err == nil
+			_, logErr = io.Copy(w, r)
+			// A log that could not be stored here is left on the cluster, alone.
+			stored <- logErr == nil
 			_, _ = io.Copy(io.Discard, r)
 			return nil
 		},
@@ -84,14 +85,14 @@ func Stop(ctx context.Context, remote Remote, s Stopping) (*Exited, error) {
 	switch {
 	case err != nil && !stopped:
 		return exited, err
-	case err != nil:
-		return exited, &LogError{Path: dir + "/log.all", Err: err}
 	case remains != nil:
 		return exited, remains
 	case !stopped:
 		return exited, &RemainsError{Name: JobName(s.ID), Message: "the login node's answer was cut short"}
+	case logErr != nil:
+		return exited, &LogError{Path: dir + "/log.all", Err: logErr}
 	}
-	return exited, nil
+	return exited, err
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }

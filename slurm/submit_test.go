@@ -174,7 +174,7 @@ func TestRefused(t *testing.T) {
 		if !errors.As(r.err, &refused) || refused.Message != c.want {
 			t.Errorf("%s: error %v", c.salloc, r.err)
 		}
-		if left, _ := filepath.Glob(filepath.Join(f.home, ".cscs", "*", "*")); len(left) > 0 {
+		if left, _ := filepath.Glob(filepath.Join(f.home, ".cscs")); len(left) > 0 {
 			t.Errorf("left: %v", left)
 		}
 	}

@@ -105,3 +105,14 @@ cscs_find_dir() {
 cscs_me() {
 	[[ -n ${cscs_user:-} ]] || cscs_user=$(id -un)
 }
+
+# cscs_remove_dir: the session's directory, and those above it that are empty then.
+cscs_remove_dir() {
+	# A straggler of the server's may write while we remove.
+	rm -rf "$cscs_dir" 2>/dev/null || {
+		cscs_nap 0.5
+		rm -rf "$cscs_dir"
+	}
+	rmdir "${cscs_dir%/*}" "$HOME/.cscs" 2>/dev/null
+	return 0
+}

@@ -7,7 +7,7 @@ cscs_open_dir() {
 	err=$(mkdir -p "$cscs_dir" 2>&1) || cscs_die home "${err#mkdir: }"
 	# A full file system often makes a directory and refuses the first byte.
 	err=$({ printf '%s\n' "$cscs_script" >"$cscs_dir/remote.sh"; } 2>&1) || {
-		rm -rf "$cscs_dir"
+		cscs_remove_dir
 		cscs_die home "cannot write in $cscs_dir: ${err##*: }"
 	}
 	for f in "${!cscs_files[@]}"; do
@@ -31,7 +31,7 @@ cscs_withdraw() {
 	local line
 	while IFS= read -r -t 10 -u "$cscs_out" line; do :; done
 	wait "$cscs_salloc" 2>/dev/null
-	rm -rf "$cscs_dir"
+	cscs_remove_dir
 	cscs_say withdrawn "job=$cscs_job"
 	exit 0
 }
@@ -66,7 +66,7 @@ cscs_submit() {
 			((tick++))
 			if [[ -n $cscs_job ]] && ((tick >= ask)); then
 				cscs_ask_queue
-				((ask = ask == 0 ? 12 : ask == 12 ? 40 : tick + 240))
+				((ask = ask < 4 ? 4 : ask < 12 ? 12 : ask < 40 ? 40 : tick + 240))
 			fi
 			continue
 		fi
@@ -90,7 +90,7 @@ cscs_submit() {
 		wait "$cscs_salloc"
 		code=$?
 		[[ -z $part ]] || errors+=${errors:+|}$part
-		rm -rf "$cscs_dir"
+		cscs_remove_dir
 		cscs_refused "$code" "$errors"
 		exit 0
 	fi

@@ -84,11 +84,7 @@ cscs_hand_over_log() {
 	((size == 0)) || cat "$cscs_dir/log.all"
 	IFS= read -r -t 60 -u 0 line
 	if [[ $line == ok ]]; then
-		rm -rf "$cscs_dir" 2>/dev/null || {
-			cscs_nap 0.5
-			rm -rf "$cscs_dir"
-		}
-		rmdir "${cscs_dir%/*}" "$HOME/.cscs" 2>/dev/null
+		cscs_remove_dir
 	else
 		for f in "$cscs_dir"/*; do
 			[[ $f == */log.all ]] || rm -rf "$f"
