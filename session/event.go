@@ -17,6 +17,8 @@ const (
 	EventGranted    = "granted"    // Job, Node, Nodes, Partition, Account, Ends
 	EventStarted    = "started"    // Node, PID
 	EventReady      = "ready"      // URL, LocalPort, Remote
+	EventLost       = "lost"       // Host, Message
+	EventRestored   = "restored"   // Host
 	EventWarning    = "warning"    // Message
 	EventEnding     = "ending"     // Reason
 	EventError      = "error"      // Message, Hint, Code

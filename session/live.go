@@ -21,6 +21,7 @@ type (
 		chain *chain.Chain
 		err   error
 	}
+	nodeLost  struct{ err error }
 	probeDone struct {
 		addr string
 		err  error
@@ -149,8 +150,10 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 	case slurm.Granted:
 		s.granted(m.Job)
 	case slurm.Alive:
-		s.step, s.nodeName = m.Job+"."+m.Step, m.Node
-		s.dialNode(work, m)
+		s.step, s.nodeName, s.hostKeys = m.Job+"."+m.Step, m.Node, m.HostKeys
+		if s.node == nil { // else the runner was started again
+			s.dialNode(work)
+		}
 	case slurm.Started:
 		s.port = m.Port
 		s.out.event(Event{Event: EventStarted, Node: m.Node, PID: m.PID})
@@ -177,7 +180,16 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 			return false, m.err
 		}
 		s.node = m.chain
+		s.watchNode(work, m.chain)
+		if s.ready {
+			s.out.event(Event{Event: EventRestored, Host: s.nodeName})
+		}
 		s.connect(work)
+	case nodeLost:
+		s.node = nil
+		s.listener.SetTarget(nil)
+		s.out.event(Event{Event: EventLost, Host: s.nodeName, Message: m.err.Error()})
+		s.dialNode(work)
 	case probeDone:
 		if s.listening == nil || s.listening.Addr != m.addr {
 			return false, nil // of a socket that is no more

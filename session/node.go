@@ -14,26 +14,24 @@ import (
 
 	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/forward/chain"
-	"github.com/alps-tunnel/cscs/slurm"
 )
 
 // admission is for how long a node may refuse us because its pam_slurm_adopt has
 // not heard of the job yet.
 const admission = 15 * time.Second
 
-// dialNode makes the last hop, while the server starts. The node's host keys are
-// those that the runner read there: nothing is asked, nothing is trusted blindly
-// (invariant I7).
-func (s *session) dialNode(work context.Context, a slurm.Alive) {
-	if s.node != nil {
-		return // the runner was started again
-	}
+// dialNode makes the last hop: while the server starts, and again when the
+// connection to the node was lost though that to the login node was not. The
+// node's host keys are those that the runner read there: nothing is asked, nothing
+// is trusted blindly (invariant I7).
+func (s *session) dialNode(work context.Context) {
+	node, lines, again := s.nodeName, s.hostKeys, s.ready
 	s.work.Go(func() {
-		keys, err := parseKeys(a.HostKeys)
+		keys, err := parseKeys(lines)
 		var c *chain.Chain
 		if err == nil {
-			hop := s.cfg.NodeHop(a.Node, chain.PinnedKeys(keys...))
-			c, err = dialAdmitted(work, s.chain, hop)
+			hop := s.cfg.NodeHop(node, chain.PinnedKeys(keys...))
+			c, err = dialAdmitted(work, s.chain, hop, again)
 		}
 		if sendErr := s.send(work, nodeDialled{c, err}); sendErr != nil && c != nil {
 			_ = c.Close()
@@ -41,18 +39,36 @@ func (s *session) dialNode(work context.Context, a slurm.Alive) {
 	})
 }
 
-// dialAdmitted dials the node, again for a while if it lets nobody in.
-func dialAdmitted(ctx context.Context, login *chain.Chain, hop chain.Hop) (*chain.Chain, error) {
+// watchNode tells of the end of the connection to the node.
+func (s *session) watchNode(work context.Context, c *chain.Chain) {
+	s.work.Go(func() {
+		select {
+		case <-c.Done():
+			_ = s.send(work, nodeLost{c.Err()})
+		case <-work.Done():
+		}
+	})
+}
+
+// dialAdmitted dials the node; for a while again, if it lets nobody in. A node
+// that was reached before is dialled for as long as ctx lives: if it is dead,
+// Slurm will say so.
+func dialAdmitted(ctx context.Context, login *chain.Chain, hop chain.Hop, patient bool) (*chain.Chain, error) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 200*time.Millisecond, 2*time.Second
+	limit := admission
+	if patient {
+		wait.MaxInterval, limit = 30*time.Second, 0 // no limit
+	}
 	return backoff.Retry(ctx, func() (*chain.Chain, error) {
 		c, err := login.Extend(ctx, hop)
 		var refused *chain.AuthError
-		if err != nil && !errors.As(err, &refused) {
+		var stranger *chain.HostKeyError
+		if errors.As(err, &stranger) || err != nil && !patient && !errors.As(err, &refused) {
 			return nil, backoff.Permanent(err)
 		}
 		return c, err
-	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(admission))
+	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(limit))
 }
 
 func parseKeys(lines []string) ([]ssh.PublicKey, error) {

@@ -71,6 +71,7 @@ type session struct {
 	job       slurm.JobInfo
 	step      string
 	nodeName  string
+	hostKeys  []string         // of the node, as the runner read them there
 	listening *slurm.Listening // nil: the server does not listen
 	port      int              // that the server is to listen on
 	others    []string         // what the user's new listeners are instead

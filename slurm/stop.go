@@ -82,6 +82,9 @@ func Stop(ctx context.Context, remote Remote, s Stopping) (*Exited, error) {
 		},
 	}
 	err := c.run(ctx, remote)
+	if logErr == nil && stopped {
+		logErr = err // the connection ended after the job did
+	}
 	switch {
 	case err != nil && !stopped:
 		return exited, err
@@ -92,7 +95,7 @@ func Stop(ctx context.Context, remote Remote, s Stopping) (*Exited, error) {
 	case logErr != nil:
 		return exited, &LogError{Path: dir + "/log.all", Err: logErr}
 	}
-	return exited, err
+	return exited, nil
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
