@@ -98,3 +98,13 @@ func Certified(t testing.TB, cert *ssh.Certificate, key ssh.Signer) ssh.Signer {
 	}
 	return s
 }
+
+// RSAPrivateKey is the private key of RSAKey.
+func RSAPrivateKey(t testing.TB) *rsa.PrivateKey {
+	t.Helper()
+	key, err := rsaKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}

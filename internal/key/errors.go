@@ -1,0 +1,109 @@
+package key
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"al.essio.dev/pkg/shellescape"
+)
+
+// SignCommand is CSCS's own way to a key that is valid for a day.
+const SignCommand = "cscs-key sign"
+
+// MissingError says that there is no key.
+type MissingError struct {
+	Looked []string // where, in order, in words fit for a message
+	Fix    string   // the command that gets one
+}
+
+func (e *MissingError) Error() string {
+	if len(e.Looked) == 0 {
+		return "find a key: none is configured"
+	}
+	return "find a key: none at " + strings.Join(e.Looked, ", ")
+}
+
+// ExpiredError says that the certificate has run out.
+type ExpiredError struct {
+	Path  string // of the certificate, or "the agent's certificate …"
+	Until time.Time
+	Fix   string
+}
+
+func (e *ExpiredError) Error() string {
+	return fmt.Sprintf("certificate %s expired at %s", e.Path, e.Until.Format(time.RFC3339))
+}
+
+// NotYetValidError says that the certificate's time has not come, which mostly
+// means that this machine's clock is slow.
+type NotYetValidError struct {
+	Path string
+	From time.Time
+}
+
+func (e *NotYetValidError) Error() string {
+	return fmt.Sprintf("certificate %s is not valid before %s (is this machine's clock right?)", e.Path, e.From.Format(time.RFC3339))
+}
+
+// PassphraseError says that an encrypted key stays shut.
+type PassphraseError struct {
+	Path  string
+	Tries int    // wrong passphrases given; 0: nobody could be asked
+	Fix   string // the command that gives the key to the agent
+	Err   error
+}
+
+func (e *PassphraseError) Error() string {
+	if e.Tries > 0 {
+		return fmt.Sprintf("decrypt key %s: wrong passphrase", e.Path)
+	}
+	return fmt.Sprintf("decrypt key %s: %v", e.Path, e.Err)
+}
+
+func (e *PassphraseError) Unwrap() error { return e.Err }
+
+// ErrNoTerminal is why a PassphraseError came about without a question.
+var ErrNoTerminal = errors.New("it has a passphrase, and there is no terminal to ask for it")
+
+// PermissionsError says that others may read a private key.
+type PermissionsError struct {
+	Path string
+	Mode uint32 // permission bits
+	Fix  string
+}
+
+func (e *PermissionsError) Error() string {
+	return fmt.Sprintf("read key %s: its permissions %#o let others read it", e.Path, e.Mode)
+}
+
+// FileError says that a file is not what it should be.
+type FileError struct {
+	Path string
+	What string // what is wrong, in words
+	Fix  string // a command, where there is one
+	Err  error
+}
+
+func (e *FileError) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("read key %s: %s: %v", e.Path, e.What, e.Err)
+	}
+	return fmt.Sprintf("read key %s: %s", e.Path, e.What)
+}
+
+func (e *FileError) Unwrap() error { return e.Err }
+
+// AgentError says that the agent, which is to sign, does not answer.
+type AgentError struct {
+	Socket string
+	Err    error
+}
+
+func (e *AgentError) Error() string { return fmt.Sprintf("ask agent %s: %v", e.Socket, e.Err) }
+func (e *AgentError) Unwrap() error { return e.Err }
+
+// addToAgent is the command that CSCS's documentation gives: for a day, as long
+// as the certificate lives.
+func addToAgent(path string) string { return "ssh-add -t 1d " + shellescape.Quote(path) }

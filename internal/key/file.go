@@ -1,0 +1,250 @@
+package key
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"al.essio.dev/pkg/shellescape"
+	"golang.org/x/crypto/ssh"
+)
+
+// A keyFile is a key as the file system has it. Of its parts only the public
+// key must be known.
+type keyFile struct {
+	private string // where its private key is or would be
+	exists  bool   // and whether it does
+
+	pub      ssh.PublicKey // nil only if an old encrypted file has no .pub
+	comment  string
+	signer   ssh.Signer // nil if encrypted, or not there
+	unusable error      // why the private file cannot be used; the agent may have the key
+
+	certs []certFile
+}
+
+type certFile struct {
+	path string // "" if the agent has it
+	cert *ssh.Certificate
+}
+
+// errAbsent: there is neither a private nor a public file of that name.
+var errAbsent = errors.New("no such key")
+
+// readKey reads what there is under a name that is meant as a key: the private
+// file, its .pub or its -cert.pub. It returns errAbsent if there is nothing.
+func readKey(named string, certificates []string) (*keyFile, error) {
+	k := &keyFile{private: named}
+	if base, ok := strings.CutSuffix(named, "-cert.pub"); ok {
+		k.private = base
+	} else if base, ok := strings.CutSuffix(named, ".pub"); ok {
+		k.private = base
+	}
+	if err := k.readPrivate(); err != nil {
+		return nil, err
+	}
+	if err := k.readPublic(); err != nil {
+		return nil, err
+	}
+	for i, path := range append([]string{k.private + "-cert.pub"}, certificates...) {
+		cert, comment, err := readCertificate(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
+			return nil, err
+		case k.pub == nil:
+			k.pub = cert.Key // an old encrypted file, without its .pub
+		case !bytes.Equal(cert.Key.Marshal(), k.pub.Marshal()):
+			if i > 0 {
+				continue // ssh_config's may be for another of its keys
+			}
+			return nil, &FileError{
+				Path: path,
+				What: fmt.Sprintf("it certifies another key (%s) than %s (%s)", ssh.FingerprintSHA256(cert.Key),
+					k.private, ssh.FingerprintSHA256(k.pub)),
+				Fix: SignCommand,
+			}
+		}
+		if k.comment == "" {
+			k.comment = comment
+		}
+		k.certs = append(k.certs, certFile{path, cert})
+	}
+	if !k.exists && k.pub == nil {
+		return nil, errAbsent
+	}
+	return k, nil
+}
+
+// readPrivate takes from the private file what it gives without a passphrase.
+func (k *keyFile) readPrivate() error {
+	data, mode, err := readSmall(k.private)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return &FileError{Path: k.private, What: "it cannot be read", Err: reason(err)}
+	}
+	k.exists = true
+	if pub, comment, err := parsePublic(data); err == nil {
+		// The name says private, the content is a .pub: take it for what it is.
+		k.exists, k.pub, k.comment = false, pub, comment
+		if _, ok := pub.(*ssh.Certificate); ok {
+			cert, _, what := parseCertificate(data)
+			if what != "" {
+				return &FileError{Path: k.private, What: what}
+			}
+			k.pub = cert.Key
+			k.certs = append(k.certs, certFile{k.private, cert})
+		}
+		return nil
+	}
+	if what, fix := misshapen(k.private, data); what != "" {
+		return &FileError{Path: k.private, What: what, Fix: fix}
+	}
+	signer, err := ssh.ParsePrivateKey(data)
+	var encrypted *ssh.PassphraseMissingError
+	switch {
+	case err == nil:
+		k.signer, k.pub = signer, signer.PublicKey()
+	case errors.As(err, &encrypted):
+		k.pub = encrypted.PublicKey
+	default:
+		// A key on a token, say, which only an agent can use.
+		k.unusable = &FileError{Path: k.private, What: "it is no private key that can be used from here", Err: err}
+	}
+	if open := tooOpen(mode); open != 0 {
+		k.signer = nil
+		k.unusable = &PermissionsError{Path: k.private, Mode: open, Fix: "chmod 600 " + shellescape.Quote(k.private)}
+	}
+	return nil
+}
+
+// readPublic reads the .pub beside it, for the comment and, where the private
+// file does not tell it, the key.
+func (k *keyFile) readPublic() error {
+	path := k.private + ".pub"
+	data, _, err := readSmall(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return &FileError{Path: path, What: "it cannot be read", Err: reason(err)}
+	}
+	pub, comment, err := parsePublic(data)
+	if err != nil {
+		if k.pub != nil {
+			return nil // ssh does not need it either
+		}
+		return &FileError{Path: path, What: "it is not a public key"}
+	}
+	if k.pub == nil {
+		k.pub = pub
+	}
+	if k.comment == "" && bytes.Equal(k.pub.Marshal(), pub.Marshal()) {
+		k.comment = comment
+	}
+	return nil
+}
+
+// decrypt opens the private file with a passphrase.
+func (k *keyFile) decrypt(passphrase []byte) (ssh.Signer, error) {
+	data, _, err := readSmall(k.private)
+	if err != nil {
+		return nil, &FileError{Path: k.private, What: "it cannot be read", Err: reason(err)}
+	}
+	return ssh.ParsePrivateKeyWithPassphrase(data, passphrase)
+}
+
+// readCertificate reads a user certificate (PROTOCOL.certkeys).
+func readCertificate(path string) (*ssh.Certificate, string, error) {
+	data, _, err := readSmall(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, "", err
+	}
+	if err != nil {
+		return nil, "", &FileError{Path: path, What: "it cannot be read", Err: reason(err)}
+	}
+	cert, comment, what := parseCertificate(data)
+	if what != "" {
+		return nil, "", &FileError{Path: path, What: what, Fix: SignCommand}
+	}
+	return cert, comment, nil
+}
+
+// parseCertificate returns the user certificate in data, or what is wrong with it.
+func parseCertificate(data []byte) (cert *ssh.Certificate, comment, what string) {
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, "", "it is empty"
+	}
+	pub, comment, err := parsePublic(data)
+	if err != nil {
+		return nil, "", "it is not a certificate"
+	}
+	cert, ok := pub.(*ssh.Certificate)
+	switch {
+	case !ok:
+		return nil, "", "it is a public key, not a certificate"
+	case cert.CertType != ssh.UserCert:
+		return nil, "", "it is a certificate for a host, not for a user"
+	}
+	return cert, comment, ""
+}
+
+// parsePublic parses one line as in a .pub file; options, which authorized_keys
+// allows, have no place in it.
+func parsePublic(data []byte) (ssh.PublicKey, string, error) {
+	pub, comment, options, _, err := ssh.ParseAuthorizedKey(data)
+	if err == nil && len(options) > 0 {
+		err = errors.New("options before the key")
+	}
+	return pub, comment, err
+}
+
+// misshapen recognises files that are not private keys of OpenSSH's at all, and
+// says how they come about or what makes keys of them.
+func misshapen(path string, data []byte) (what, fix string) {
+	switch text := bytes.TrimSpace(data); {
+	case len(text) == 0:
+		return "it is empty", SignCommand
+	case bytes.HasPrefix(text, []byte("PuTTY-User-Key-File")):
+		q := shellescape.Quote(path)
+		return "it is a key of PuTTY's", "puttygen " + q + " -O private-openssh -o " + shellescape.Quote(strings.TrimSuffix(path, ".ppk")+".key")
+	case !bytes.Contains(text, []byte("-----BEGIN ")):
+		return "it is not a private key", ""
+	}
+	return "", ""
+}
+
+// readSmall reads a file that is no larger than keys are.
+func readSmall(path string) ([]byte, fs.FileInfo, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	if info.IsDir() {
+		return nil, nil, errors.New("is a directory")
+	}
+	const most = 1 << 20
+	data, err := io.ReadAll(io.LimitReader(f, most))
+	return data, info, err
+}
+
+// reason takes the path off an error of os's, which tells it already.
+func reason(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}

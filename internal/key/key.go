@@ -1,0 +1,119 @@
+// Package key finds what we show at the door: one key, and mostly the
+// certificate that a signing service has put over it for a day.
+//
+// Servers count each key that is offered and hang up after a few, so exactly one is chosen
+// here. The first of these that exists is it:
+//
+//  1. the key named by --identity, and then nothing else is looked at;
+//  2. the IdentityFiles of ~/.ssh/config, in order, but for ssh's default names;
+//  3. ~/.ssh/cscs-key, where CSCS's tools put it;
+//  4. a certificate that the agent holds (not with IdentitiesOnly);
+//  5. ssh's default names, ~/.ssh/id_ed25519 and so on, whether configured or not:
+//     "Host *" blocks name them for everything, and a signed key made for the purpose is
+//     better;
+//  6. the agent's key, if it holds a single one (not with IdentitiesOnly).
+//
+// Among several with a certificate the first whose certificate is valid wins. If one has run
+// out and no other is valid, that is the error, and a bare key from further
+// down is not tried: it would be refused for a reason that nobody could guess.
+//
+// The private key may be in its file or in the agent. An encrypted file that
+// the agent holds as well is never asked for.
+package key
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// Source is where to look for a key.
+type Source struct {
+	// Identity is the key that was named on the command line or the like: its
+	// private file, its .pub (the agent then holds the key) or its -cert.pub.
+	Identity string
+
+	IdentityFiles    []string // of ssh_config, expanded; those that do not exist are passed over
+	CertificateFiles []string // likewise; a certificate is used with the key that it was made for
+
+	// IdentityAgent is the agent's socket, or on Windows its pipe: "" is the
+	// environment's SSH_AUTH_SOCK (or OpenSSH's own pipe), "none" none at all.
+	IdentityAgent  string
+	IdentitiesOnly bool // of what the agent holds, use only what the files name
+
+	Dir string           // default: ~/.ssh
+	Now func() time.Time // default: time.Now
+}
+
+// Prompter asks the user. Without a terminal there is none: nil.
+type Prompter interface {
+	// ReadSecret shows the prompt, reads a line without echo and returns it.
+	ReadSecret(ctx context.Context, prompt string) ([]byte, error)
+}
+
+// Identity is the key that was chosen.
+type Identity struct {
+	Signer ssh.Signer // shows the certificate, if there is one, else the key
+
+	Path        string // of the private key or, if the agent alone has it, of its .pub; "" if there is no file
+	CertPath    string // of the certificate; "" if there is none or the agent holds it
+	Comment     string
+	Fingerprint string // "SHA256:…", of the key, as ssh-keygen -l says it
+	Agent       bool   // the agent signs
+
+	Cert        *ssh.Certificate // nil for a bare key
+	Principals  []string         // the users that the certificate is for; empty without one
+	ValidAfter  time.Time        // zero: always
+	ValidBefore time.Time        // zero: for ever
+	Extensions  []string         // what the certificate permits, sorted: "permit-pty", …
+}
+
+// Principal is the certificate's user name if there is exactly one, and else "".
+func (id *Identity) Principal() string {
+	if len(id.Principals) == 1 {
+		return id.Principals[0]
+	}
+	return ""
+}
+
+// PermitsForwarding reports whether servers will open connections for this
+// identity. A certificate without permit-port-forwarding (OpenSSH's
+// PROTOCOL.certkeys) gets in and can then go nowhere.
+func (id *Identity) PermitsForwarding() bool {
+	return id.Cert == nil || slices.Contains(id.Extensions, "permit-port-forwarding")
+}
+
+// Load chooses a key; see the package's description for how. Use a Ring to load
+// for several hosts.
+//
+// Errors: *MissingError, *ExpiredError, *NotYetValidError, *PassphraseError,
+// *PermissionsError, *FileError; the cause of ctx if that ended.
+func Load(ctx context.Context, from Source, ask Prompter) (*Identity, error) {
+	return new(Ring).Load(ctx, from, ask)
+}
+
+// with completes an identity by what signs and what certifies it.
+func (id *Identity) with(signer ssh.Signer, cert *ssh.Certificate) (*Identity, error) {
+	id.Signer = signer
+	id.Fingerprint = ssh.FingerprintSHA256(signer.PublicKey())
+	if cert == nil {
+		return id, nil
+	}
+	if s, ok := signer.(*agentSigner); ok {
+		id.Signer = &agentSigner{s.agent, s.blob, cert}
+	} else {
+		certified, err := ssh.NewCertSigner(cert, signer)
+		if err != nil {
+			return nil, &FileError{Path: id.CertPath, What: "it does not fit the key", Err: err}
+		}
+		id.Signer = certified
+	}
+	id.Cert = cert
+	id.Principals = slices.Clone(cert.ValidPrincipals)
+	id.ValidAfter, id.ValidBefore = validAfter(cert), validBefore(cert)
+	id.Extensions = slices.Sorted(maps.Keys(cert.Extensions))
+	return id, nil
+}

@@ -1,0 +1,78 @@
+package key
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// A Ring loads keys for several hosts and asks for the passphrase of each file
+// once. The zero value is ready; its methods may be called by many goroutines.
+type Ring struct {
+	mu   sync.Mutex
+	open map[string]ssh.Signer // decrypted keys, by path
+}
+
+// Load is as the function Load.
+func (r *Ring) Load(ctx context.Context, from Source, ask Prompter) (*Identity, error) {
+	if from.Dir == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return nil, fmt.Errorf("find a key: %w", err)
+		}
+		from.Dir = filepath.Join(home, ".ssh")
+	}
+	if from.Now == nil {
+		from.Now = time.Now
+	}
+	s := &search{ctx: ctx, from: from, ask: ask, ring: r, agent: agentOf(from.IdentityAgent)}
+	return s.run()
+}
+
+// decrypt asks for the passphrase of a file, three times at most, as ssh does.
+// The lock is held meanwhile: a second host with the same key waits for the
+// answer instead of asking again.
+func (r *Ring) decrypt(ctx context.Context, k *keyFile, ask Prompter) (ssh.Signer, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if signer := r.open[k.private]; signer != nil && (k.pub == nil || bytes.Equal(signer.PublicKey().Marshal(), k.pub.Marshal())) {
+		return signer, nil
+	}
+	failed := &PassphraseError{Path: k.private, Fix: addToAgent(k.private), Err: ErrNoTerminal}
+	if ask == nil {
+		return nil, failed
+	}
+	for failed.Tries < 3 {
+		passphrase, err := ask.ReadSecret(ctx, fmt.Sprintf("Enter passphrase for key '%s': ", k.private))
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if err != nil {
+			failed.Err = err
+			return nil, failed
+		}
+		signer, err := k.decrypt(passphrase)
+		clear(passphrase)
+		if err == nil {
+			if r.open == nil {
+				r.open = map[string]ssh.Signer{}
+			}
+			r.open[k.private] = signer
+			return signer, nil
+		}
+		if errors.As(err, new(*FileError)) {
+			return nil, err
+		}
+		failed.Tries++
+		failed.Err = x509.IncorrectPasswordError
+	}
+	return nil, failed
+}

@@ -1,0 +1,213 @@
+package key
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// search is one Load.
+type search struct {
+	ctx  context.Context
+	from Source
+	ask  Prompter
+	ring *Ring
+
+	agent   agentAddr
+	asked   bool // the agent was
+	held    []held
+	agentNo error // why it did not answer
+
+	looked []string
+	stale  error // the first certificate that is out of its time
+}
+
+// defaultNames are those that ssh tries when nothing is configured.
+var defaultNames = []string{"id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk", "id_xmss", "id_dsa"}
+
+func (s *search) run() (*Identity, error) {
+	if s.from.Identity != "" {
+		return s.named(s.from.Identity)
+	}
+	var first, last []string
+	for _, path := range s.from.IdentityFiles {
+		if filepath.Dir(path) == s.from.Dir && slices.Contains(defaultNames, filepath.Base(path)) {
+			last = append(last, path)
+		} else {
+			first = append(first, path)
+		}
+	}
+	first = append(first, s.from.CertificateFiles...) // for keys that the agent alone has
+	cscs := []string{filepath.Join(s.from.Dir, "cscs-key")}
+	for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} { // the strongest first, as ssh
+		if path := filepath.Join(s.from.Dir, name); !slices.Contains(last, path) {
+			last = append(last, path)
+		}
+	}
+	for _, step := range []func() (*Identity, error){
+		func() (*Identity, error) { return s.files(first, false) },
+		func() (*Identity, error) { return s.files(cscs, true) },
+		s.agentCertificate,
+		func() (*Identity, error) { return s.files(cscs, false) },
+		func() (*Identity, error) { return s.files(last, false) },
+		s.agentKey,
+	} {
+		id, err := step()
+		if s.ctx.Err() != nil {
+			return nil, context.Cause(s.ctx)
+		}
+		if id != nil || err != nil {
+			return id, err
+		}
+	}
+	return nil, s.nothing()
+}
+
+// nothing is the error when no key was found.
+func (s *search) nothing() error {
+	if s.stale != nil {
+		return s.stale
+	}
+	return &MissingError{Looked: s.looked, Fix: SignCommand}
+}
+
+// named is the key that the user has asked for: it, or an error.
+func (s *search) named(path string) (*Identity, error) {
+	if rest, ok := strings.CutPrefix(path, "~/"); ok { // --identity=~/x: the shell leaves it alone
+		path = filepath.Join(filepath.Dir(s.from.Dir), rest)
+	}
+	id, err := s.files([]string{path}, false)
+	if id == nil && err == nil {
+		err = s.nothing()
+	}
+	return id, err
+}
+
+// files returns the first of these keys that can be used, or nil; if certified,
+// only those count that have a certificate.
+func (s *search) files(paths []string, certified bool) (*Identity, error) {
+	for _, path := range paths {
+		k, err := readKey(path, s.from.CertificateFiles)
+		if errors.Is(err, errAbsent) {
+			if !certified {
+				s.look(path)
+			}
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		id, err := s.use(k, certified)
+		if id != nil || err != nil {
+			return id, err
+		}
+	}
+	return nil, nil
+}
+
+// use makes an identity of a key that exists; nil if it cannot be used, which
+// is then noted.
+func (s *search) use(k *keyFile, certified bool) (*Identity, error) {
+	chosen, stale := s.best(k.certs)
+	inAgent, isHeld := held{}, false
+	if k.pub != nil && (k.signer == nil || chosen.cert == nil) { // only then can the agent help
+		s.askAgent()
+		inAgent, isHeld = holding(s.held, k.pub)
+		if chosen.cert == nil {
+			c, agentStale := s.best(certificatesFor(s.held, k.pub))
+			if chosen = c; stale == nil {
+				stale = agentStale
+			}
+		}
+	}
+	if chosen.cert == nil {
+		if s.stale == nil {
+			s.stale = stale
+		}
+		if certified || s.stale != nil {
+			return nil, nil // a bare key is no answer to a certificate that has run out
+		}
+	}
+
+	id := &Identity{Path: k.private, CertPath: chosen.path, Comment: k.comment}
+	var signer ssh.Signer
+	var err error
+	switch {
+	case k.signer != nil:
+		signer = k.signer
+	case isHeld:
+		signer = &agentSigner{s.agent, inAgent.blob, k.pub}
+		id.Agent = true
+		if id.Comment == "" {
+			id.Comment = inAgent.comment
+		}
+	case k.unusable != nil:
+		return nil, k.unusable
+	case !k.exists:
+		if s.agentNo != nil {
+			return nil, s.agentNo
+		}
+		s.look(k.private + " (its public half alone; the agent does not hold it)")
+		return nil, nil
+	default:
+		if signer, err = s.ring.decrypt(s.ctx, k, s.ask); err != nil {
+			return nil, err
+		}
+	}
+	if !k.exists {
+		id.Path = k.private + ".pub"
+	}
+	return id.with(signer, chosen.cert)
+}
+
+// askAgent asks the agent, once, what it holds.
+func (s *search) askAgent() {
+	if s.asked || s.agent == "" {
+		return
+	}
+	s.asked = true
+	s.held, s.agentNo = s.agent.list(s.ctx)
+}
+
+// agentCertificate is the certificate in the agent that is valid the longest.
+func (s *search) agentCertificate() (*Identity, error) {
+	if s.from.IdentitiesOnly {
+		return nil, nil
+	}
+	if s.agent != "" {
+		s.look("the agent")
+	}
+	s.askAgent()
+	chosen, stale := s.best(certificatesFor(s.held, nil))
+	if chosen.cert == nil {
+		if s.stale == nil {
+			s.stale = stale
+		}
+		return nil, nil
+	}
+	i := slices.IndexFunc(s.held, func(h held) bool { return h.cert == chosen.cert })
+	return s.fromAgent(s.held[i])
+}
+
+// agentKey is the agent's only key, if it holds only one.
+func (s *search) agentKey() (*Identity, error) {
+	if s.from.IdentitiesOnly || s.stale != nil || len(s.held) != 1 || s.held[0].cert != nil {
+		return nil, nil
+	}
+	return s.fromAgent(s.held[0])
+}
+
+func (s *search) look(where string) {
+	if !slices.Contains(s.looked, where) {
+		s.looked = append(s.looked, where)
+	}
+}
+
+func (s *search) fromAgent(h held) (*Identity, error) {
+	id := &Identity{Comment: h.comment, Agent: true}
+	return id.with(&agentSigner{s.agent, h.blob, h.plain()}, h.cert)
+}

@@ -1,0 +1,66 @@
+package key
+
+import (
+	"fmt"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// slack is by how much this machine's clock may be slow without a fresh
+// certificate being called not yet valid: the server, whose clock decides, is asked
+// then.
+const slack = 5 * time.Minute
+
+// best is the certificate that is valid the longest, or else what is wrong with the
+// first of them.
+func (s *search) best(certs []certFile) (best certFile, stale error) {
+	now := s.from.Now()
+	for _, c := range certs {
+		if err := inTime(c, now); err != nil {
+			if stale == nil {
+				stale = err
+			}
+			continue
+		}
+		if best.cert == nil || c.cert.ValidBefore > best.cert.ValidBefore {
+			best = c
+		}
+	}
+	return best, stale
+}
+
+func inTime(c certFile, now time.Time) error {
+	name := c.path
+	if name == "" {
+		name = fmt.Sprintf("%q in the agent", c.cert.KeyId)
+	}
+	from, until := validAfter(c.cert), validBefore(c.cert)
+	switch {
+	case !until.IsZero() && !now.Before(until):
+		return &ExpiredError{Path: name, Until: until, Fix: SignCommand}
+	case from.After(now.Add(slack)):
+		return &NotYetValidError{Path: name, From: from}
+	}
+	return nil
+}
+
+// A certificate's times are seconds since 1970 (PROTOCOL.certkeys), in 64 bits,
+// of which time.Time prints those up to the end of the year 9999.
+const endOfTime = 253402300799
+
+// validAfter is the zero Time for "always".
+func validAfter(cert *ssh.Certificate) time.Time {
+	if cert.ValidAfter == 0 {
+		return time.Time{}
+	}
+	return time.Unix(int64(min(cert.ValidAfter, endOfTime)), 0)
+}
+
+// validBefore is the zero Time for "for ever".
+func validBefore(cert *ssh.Certificate) time.Time {
+	if cert.ValidBefore > endOfTime {
+		return time.Time{}
+	}
+	return time.Unix(int64(cert.ValidBefore), 0)
+}
