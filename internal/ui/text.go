@@ -1,0 +1,263 @@
+package ui
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/alps-tunnel/cscs/session"
+)
+
+// Text shows a session to a person: a line for each step that is done, and on a
+// terminal one more line, rewritten in place, for what it is waiting for.
+type Text struct {
+	io      *IO
+	verbose bool
+	now     func() time.Time
+
+	mu      sync.Mutex
+	waiting string               // the line that can be taken back
+	since   map[string]time.Time // when the steps began, by name
+	told    string               // the last waiting line that was printed for good
+	failed  bool                 // an error was shown
+}
+
+// NewText is the printer for people.
+func NewText(io *IO, verbose bool) *Text {
+	return &Text{io: io, verbose: verbose, now: time.Now, since: map[string]time.Time{}}
+}
+
+// Event shows e.
+func (t *Text) Event(e session.Event) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, ok := t.since["all"]; !ok {
+		t.since["all"] = e.Time
+	}
+	switch e.Event {
+	case session.EventConnecting:
+		t.since[e.Host] = e.Time
+		t.wait("connecting to "+Clean(e.Host), t.verbose)
+	case session.EventConnected:
+		t.done(fmt.Sprintf("%s connected", Clean(e.Host)), e.Time.Sub(t.begin(e.Host, e.Time)))
+		t.since["queue"] = e.Time
+	case session.EventQueued:
+		t.wait(t.queued(e), true)
+	case session.EventGranted:
+		t.done(t.granted(e), e.Time.Sub(t.begin("queue", e.Time)))
+		t.since["server"] = e.Time
+		t.wait("starting the server on "+Clean(e.Node), false)
+	case session.EventStarted:
+		t.done("server started on "+Clean(e.Node), e.Time.Sub(t.begin("server", e.Time)))
+		t.since["answer"] = e.Time
+		t.wait("waiting for it to answer", false)
+	case session.EventReady:
+		t.done(ready(e), e.Time.Sub(t.begin("all", e.Time)))
+		t.link(e)
+	case session.EventWarning:
+		t.line("!", yellow, Clean(e.Message))
+	case session.EventEnding:
+		t.wait("ending: "+Clean(e.Reason), true)
+	case session.EventError:
+		t.error(e)
+	case session.EventEnded:
+		t.clear()
+		if !t.failed && e.Reason != "" {
+			t.line(t.mark("✓", "*"), green, "ended: "+Clean(e.Reason))
+		}
+	}
+}
+
+// Hold takes back the waiting line and keeps all others until the function that it
+// returns is called: somebody is being asked something on the same terminal.
+func (t *Text) Hold() (release func()) {
+	t.mu.Lock()
+	t.clear()
+	return t.mu.Unlock
+}
+
+// Note shows a line that is no event, with --verbose.
+func (t *Text) Note(s string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.verbose {
+		t.line(t.mark("·", "-"), dim, Clean(s))
+	}
+}
+
+func (t *Text) queued(e session.Event) string {
+	s := "waiting in the queue"
+	if e.Job != "" {
+		s = "job " + Clean(e.Job) + " waits"
+	}
+	if e.Reason != "" {
+		s += ": " + Clean(e.Reason)
+	}
+	if e.Start != nil {
+		s += ", expected to start " + t.clock(*e.Start)
+	}
+	return s
+}
+
+func (t *Text) granted(e session.Event) string {
+	s := fmt.Sprintf("job %s granted: %s", Clean(e.Job), Clean(e.Node))
+	if n := len(e.Nodes); n > 1 {
+		s += fmt.Sprintf(" and %d more", n-1)
+	}
+	if e.Partition != "" {
+		s += ", partition " + Clean(e.Partition)
+	}
+	if e.Account != "" {
+		s += ", account " + Clean(e.Account)
+	}
+	if e.Ends != nil {
+		s += ", ends " + t.clock(*e.Ends)
+	}
+	return s
+}
+
+func ready(e session.Event) string {
+	s := "ready"
+	if e.LocalPort != 0 && e.Remote != "" {
+		s += fmt.Sprintf(": localhost:%d leads to %s", e.LocalPort, Clean(e.Remote))
+		if e.Node != "" {
+			s += " on " + Clean(e.Node)
+		}
+	}
+	return s
+}
+
+// link prints the result. The link with its secret goes to a terminal only:
+// what is not one may be a log, a pipe or somebody else's screen.
+func (t *Text) link(e session.Event) {
+	url, link := Clean(e.URL), Clean(e.Link)
+	if link == "" {
+		link = url
+	}
+	if t.io.OutTTY {
+		fmt.Fprintln(t.io.Out, link)
+	} else {
+		fmt.Fprintln(t.io.Out, url)
+		if t.io.ErrTTY && link != url {
+			fmt.Fprintln(t.io.Err, link)
+		}
+	}
+	if t.io.ErrTTY {
+		fmt.Fprintln(t.io.Err, t.paint(dim, "Ctrl-C ends it"))
+	}
+}
+
+func (t *Text) error(e session.Event) {
+	t.failed = true
+	t.clear()
+	printError(t.io, e.Message, e.Hint, e.Log)
+}
+
+// Error shows an error that belongs to no session, or came before it began.
+func Error(io *IO, message, hint string) { printError(io, message, hint, nil) }
+
+func printError(io *IO, message, hint string, log []string) {
+	for _, l := range log {
+		fmt.Fprintln(io.Err, "    "+CleanLine(l))
+	}
+	name := "cscs:"
+	if io.Color {
+		name = red + name + reset
+	}
+	fmt.Fprintln(io.Err, name, Clean(message))
+	for l := range strings.Lines(hint) {
+		fmt.Fprintln(io.Err, "hint:", Clean(l))
+	}
+}
+
+const (
+	red    = "\x1b[31m"
+	green  = "\x1b[32m"
+	yellow = "\x1b[33m"
+	dim    = "\x1b[2m"
+	reset  = "\x1b[0m"
+)
+
+func (t *Text) paint(color, s string) string {
+	if !t.io.Color {
+		return s
+	}
+	return color + s + reset
+}
+
+func (t *Text) mark(unicode, ascii string) string {
+	if t.io.Unicode {
+		return unicode
+	}
+	return ascii
+}
+
+// done prints a step that is behind us, with the time that it took.
+func (t *Text) done(s string, took time.Duration) {
+	t.line(t.mark("✓", "*"), green, s+" "+t.paint(dim, Duration(took)))
+}
+
+func (t *Text) line(mark, color, s string) {
+	t.clear()
+	fmt.Fprintln(t.io.Err, t.paint(color, mark), s)
+}
+
+// wait shows what is being waited for: in place if that can be done, else as a line
+// of its own, if it is worth one and says something new.
+func (t *Text) wait(s string, worth bool) {
+	mark := t.mark("…", "-")
+	if t.io.Rewrite {
+		t.clear()
+		line := mark + " " + s
+		if w := t.io.Width() - 1; len([]rune(line)) > w { // a wrapped line could not be taken back
+			line = string([]rune(line)[:max(w, 0)])
+		}
+		fmt.Fprint(t.io.Err, line)
+		t.waiting = line
+		return
+	}
+	if worth && s != t.told {
+		t.told = s
+		fmt.Fprintln(t.io.Err, mark, s)
+	}
+}
+
+func (t *Text) clear() {
+	if t.waiting != "" {
+		fmt.Fprint(t.io.Err, "\r\x1b[K")
+		t.waiting = ""
+	}
+}
+
+func (t *Text) begin(step string, otherwise time.Time) time.Time {
+	if b, ok := t.since[step]; ok {
+		return b
+	}
+	return otherwise
+}
+
+// clock is a time of day, with the date if it is not today's.
+func (t *Text) clock(at time.Time) string {
+	at, now := at.Local(), t.now().Local()
+	if at.Format(time.DateOnly) == now.Format(time.DateOnly) {
+		return "at " + at.Format("15:04")
+	}
+	return "on " + at.Format("Mon 2 Jan 15:04")
+}
+
+// Duration is a time span as a person would say it.
+func Duration(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "0.0 s"
+	case d < 10*time.Second:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.0f s", d.Seconds())
+	case d < time.Hour:
+		return fmt.Sprintf("%d min %02d s", int(d.Minutes()), int(d.Seconds())%60)
+	default:
+		return fmt.Sprintf("%d h %02d min", int(d.Hours()), int(d.Minutes())%60)
+	}
+}

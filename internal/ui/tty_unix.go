@@ -1,0 +1,13 @@
+//go:build !windows
+
+package ui
+
+import "os"
+
+func openTerminal() (in, out *os.File, err error) {
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	return tty, tty, err
+}
+
+// enableEscapes says whether f understands escape sequences.
+func enableEscapes(*os.File) bool { return true }

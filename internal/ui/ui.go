@@ -1,0 +1,73 @@
+// Package ui is the only one that writes to standard output, standard error or
+// the terminal. Its rules:
+//
+//   - Standard output carries the result: the URL, or with --json the events,
+//     one object a line. All else goes to standard error.
+//   - Questions are asked on the terminal itself, whatever the streams are
+//     redirected to.
+//   - A secret (the link with its token) is shown on a terminal or not at all.
+//   - What other machines say is stripped of everything that could steer a terminal.
+//   - A line is rewritten in place only on a terminal that can do that; messages
+//     begin in lower case and have no full stop.
+package ui
+
+import (
+	"io"
+	"os"
+	"runtime"
+	"strings"
+
+	"github.com/alps-tunnel/cscs/session"
+	"golang.org/x/term"
+)
+
+// A Printer shows what happens to a session.
+type Printer interface {
+	Event(session.Event)
+}
+
+// IO is where a command writes, and what can be shown there.
+type IO struct {
+	Out, Err       io.Writer
+	OutTTY, ErrTTY bool       // a person is looking
+	Rewrite        bool       // Err can take back a line
+	Color          bool       // on Err
+	Unicode        bool       // on Err
+	Width          func() int // of Err, in columns; only if ErrTTY
+}
+
+// System is the process's own IO.
+func System() *IO {
+	s := &IO{
+		Out: os.Stdout, Err: os.Stderr,
+		OutTTY: term.IsTerminal(int(os.Stdout.Fd())), ErrTTY: term.IsTerminal(int(os.Stderr.Fd())),
+		Unicode: utf8Locale(os.Getenv),
+		Width: func() int {
+			w, _, err := term.GetSize(int(os.Stderr.Fd()))
+			if err != nil || w <= 0 {
+				return 80
+			}
+			return w
+		},
+	}
+	if s.ErrTTY && os.Getenv("TERM") != "dumb" {
+		s.Rewrite = enableEscapes(os.Stderr)
+	}
+	s.Color = s.Rewrite && os.Getenv("NO_COLOR") == "" // no-color.org
+	return s
+}
+
+// utf8Locale asks the locale as C programs do. Windows has none; Go writes UTF-16
+// to its console.
+func utf8Locale(getenv func(string) string) bool {
+	if runtime.GOOS == "windows" {
+		return true
+	}
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if v := getenv(name); v != "" {
+			v = strings.ToLower(v)
+			return strings.Contains(v, "utf-8") || strings.Contains(v, "utf8")
+		}
+	}
+	return false
+}
