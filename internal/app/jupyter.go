@@ -1,0 +1,156 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+const (
+	jupyterPort = 8888
+	tokenFile   = "token"
+	tokenBytes  = 32
+	baseBytes   = 6
+)
+
+// flavours are the front ends that `jupyter NAME` starts on the same server,
+// and the page on which each begins.
+var flavours = map[string]string{
+	"lab":       "lab",
+	"notebook":  "tree",
+	"nbclassic": "tree",
+	"server":    "",
+}
+
+// Jupyter is a Jupyter server with the front end that flavour names: "lab"
+// (also if it is empty), "notebook", "nbclassic" or "server". The arguments
+// are the user's own for it.
+//
+// The server gets a token that is made anew each time. It goes by file
+// ([App.Files], JUPYTER_TOKEN_FILE): arguments are for everyone on the node to
+// see, an environment for all that the server starts, and a token that the
+// server makes itself goes into its log. An argument that would open the
+// server wider, or move it from where it is looked for, is a [*UsageError].
+// See docs/apps.md for what was verified of Jupyter's own behaviour.
+func Jupyter(args []string, flavour string) (App, error) {
+	if flavour == "" {
+		flavour = "lab"
+	}
+	page, ok := flavours[flavour]
+	if !ok {
+		return App{}, &UsageError{App: "jupyter", Message: "no front end " + flavour + ": choose lab, notebook, nbclassic or server"}
+	}
+	for i := range args {
+		if err := checkJupyter(args[i:]); err != nil {
+			return App{}, err
+		}
+	}
+	token := randomHex(tokenBytes)
+	// The address of the server cannot be guessed by web pages that try
+	// localhost, and the cookies of sessions that had the same local port do
+	// not get in each other's way: they go by path.
+	base := "/" + randomHex(baseBytes) + "/"
+	a := App{
+		Name:      "jupyter",
+		LocalPort: jupyterPort,
+		Argv: append([]string{
+			"jupyter", flavour,
+			"--no-browser",
+			"--ip=127.0.0.1",
+			"--port={port}",
+			// The node chose the port; another would be one that nobody knows.
+			"--ServerApp.port_retries=0",
+			"--ServerApp.base_url=" + base,
+		}, args...),
+		Env: map[string]string{
+			"JUPYTER_TOKEN_FILE": "{dir}/" + tokenFile,
+			// One that the profile sets would be preferred to the file; an
+			// empty one is not.
+			"JUPYTER_TOKEN": "",
+			// Jupyter writes the token into its runtime directory, and the
+			// keys of kernels. There they die with the session.
+			"JUPYTER_RUNTIME_DIR": "{dir}/runtime",
+		},
+		Files: map[string][]byte{tokenFile: []byte(token)},
+		Path:  base + page,
+		Query: url.Values{"token": {token}},
+		Probe: func(ctx context.Context, c *http.Client, at string) error {
+			return probeJupyter(ctx, c, strings.TrimRight(at, "/")+base, token)
+		},
+	}
+	return a, a.Validate()
+}
+
+// randomHex is n bytes that nobody can guess, in hexadecimal digits.
+func randomHex(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails, by its documentation
+	return hex.EncodeToString(b)
+}
+
+// serverClasses are those through which Jupyter's command line reaches the
+// options of its server: traitlets takes a class's options from its bases and,
+// here, from the front end that the server was started by.
+var serverClasses = []string{
+	"ServerApp", "NotebookApp", "LabApp", "JupyterNotebookApp", "NBClassicApp",
+	"ExtensionApp", "JupyterApp", "Application", "SingletonConfigurable", "Configurable", "LoggingConfigurable",
+}
+
+const (
+	reasonIP       = "cscs has the server listen on 127.0.0.1 of the node and forwards that"
+	reasonPort     = "use --port of cscs, before the --"
+	reasonToken    = "cscs makes a new token for each session and passes it by file, where no one else on the node sees it"
+	reasonNoToken  = "without a token anyone on the node could use the server; the link that cscs opens has it in it"
+	reasonPassword = "cscs makes a token for each session; set a password in jupyter_server_config.py, not where everyone on the node sees it"
+	reasonTLS      = "the tunnel is encrypted already, and ends in plain HTTP"
+	reasonBase     = "cscs chooses the path of each session"
+	reasonFiles    = "the server's files with its token in them belong into the session's directory"
+	reasonSock     = "cscs forwards to a port, not a socket"
+	reasonAuth     = "cscs checks that the session's token, and nothing else, lets one in"
+)
+
+// refused are the options, of Jupyter's server by their own name or of its
+// aliases, that are not the user's to set, and why.
+var refused = map[string]string{
+	"ip": reasonIP, "port": reasonPort, "port_retries": reasonPort, "port-retries": reasonPort,
+	"sock": reasonSock, "sock_mode": reasonSock, "sock-mode": reasonSock,
+	"token": reasonToken, "password": reasonPassword, "hashed_password": reasonPassword,
+	"password_required": reasonPassword,
+	"certfile":          reasonTLS, "keyfile": reasonTLS, "client_ca": reasonTLS, "client-ca": reasonTLS,
+	"base_url": reasonBase, "base_project_url": reasonBase,
+	"runtime_dir": reasonFiles, "info_file": reasonFiles, "browser_open_file": reasonFiles,
+	"browser_open_file_to_run": reasonFiles,
+	"identity_provider_class":  reasonAuth, "authorizer_class": reasonAuth,
+	"login_handler_class": reasonAuth, "allow_unauthenticated_access": reasonAuth,
+}
+
+// checkJupyter refuses the first of args if it cannot be the user's to give.
+// It is for a clear word beforehand: whatever gets by, in a configuration file
+// for one, is caught by the probe and by the node's own look at who listens
+// where.
+func checkJupyter(args []string) error {
+	name, value, ok := long(args)
+	if !ok {
+		return nil
+	}
+	option := name
+	if i := strings.LastIndexByte(name, '.'); i >= 0 {
+		class := name[:i]
+		option = name[i+1:]
+		if !slices.Contains(serverClasses, class) && !strings.HasSuffix(class, "IdentityProvider") {
+			return nil // another class's option of the same name
+		}
+	}
+	why, ok := refused[option]
+	if !ok {
+		return nil
+	}
+	if option == "token" && strings.Trim(value, `'"`) == "" {
+		why = reasonNoToken
+	}
+	return &UsageError{App: "jupyter", Arg: "--" + name, Message: why}
+}

@@ -1,0 +1,140 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	neturl "net/url"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+const (
+	// A listening socket takes connections before its server reads them, so
+	// the first request is most often simply answered late. It is asked again
+	// for servers that shut what comes early.
+	probeFirstPause = 50 * time.Millisecond
+	probeLastPause  = 300 * time.Millisecond
+	// probePatience is for one request. What has not been answered by then
+	// may have been lost with a connection.
+	probePatience = 20 * time.Second
+	// probeBody is how much of an answer is read for the sake of using the
+	// connection again.
+	probeBody = 64 << 10
+)
+
+// probeJupyter sees that the server whose base URL is given answers, lets one
+// in who has the token, and no one else.
+func probeJupyter(ctx context.Context, c *http.Client, base, token string) error {
+	const name = "jupyter"
+	p := newProber(name, c)
+	status := base + "api/status"
+	code, err := p.ask(ctx, status, "")
+	if err != nil {
+		return err
+	}
+	switch {
+	case code == http.StatusOK:
+		return &OpenAccessError{App: name, URL: status}
+	case code == http.StatusUnauthorized, code == http.StatusForbidden, isRedirect(code): // to the login page
+	default:
+		return &ProbeError{App: name, URL: status, Status: code}
+	}
+	code, err = p.ask(ctx, status, token)
+	if err != nil {
+		return err
+	}
+	switch {
+	case code == http.StatusOK:
+		return nil
+	case code == http.StatusUnauthorized, code == http.StatusForbidden, isRedirect(code):
+		return &TokenRefusedError{App: name, URL: status, Status: code}
+	default:
+		return &ProbeError{App: name, URL: status, Status: code}
+	}
+}
+
+func isRedirect(code int) bool { return code >= 300 && code < 400 }
+
+// probeOK sees that the server answers url with 200.
+func probeOK(ctx context.Context, c *http.Client, name, url string) error {
+	code, err := newProber(name, c).ask(ctx, url, "")
+	if err != nil {
+		return err
+	}
+	if code != http.StatusOK {
+		return &ProbeError{App: name, URL: url, Status: code}
+	}
+	return nil
+}
+
+// errBusy stands for an answer of 5xx.
+var errBusy = errors.New("server is not ready")
+
+// A prober asks a server what it answers by itself: without following
+// redirects, and without cookies, which would let in one who brings no token.
+type prober struct {
+	name   string
+	client http.Client
+}
+
+func newProber(name string, c *http.Client) *prober {
+	p := &prober{name: name, client: *c}
+	p.client.Jar = nil
+	p.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return p
+}
+
+// ask requests url, with the token if there is one, until the answer is one
+// that the server means (not 5xx), and returns its status.
+func (p *prober) ask(ctx context.Context, url, token string) (int, error) {
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval = probeFirstPause
+	pause.MaxInterval = probeLastPause
+	var last int  // of the latest answer
+	var why error // there was none that would do
+	code, err := backoff.Retry(ctx, func() (int, error) {
+		code, err := p.once(ctx, url, token)
+		switch {
+		case ctx.Err() != nil: // which is no news of the server
+			return 0, err
+		case err == nil && code >= http.StatusInternalServerError:
+			last, err = code, errBusy
+		}
+		why = err
+		return code, err
+	}, backoff.WithBackOff(pause), backoff.WithMaxElapsedTime(0))
+	if err != nil {
+		if why != nil && !errors.Is(why, errBusy) && !errors.Is(err, why) {
+			err = fmt.Errorf("%w: %w", err, why)
+		}
+		return 0, &ProbeError{App: p.name, URL: url, Status: last, Err: err}
+	}
+	return code, nil
+}
+
+func (p *prober) once(ctx context.Context, url, token string) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, probePatience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, backoff.Permanent(err)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "token "+token)
+	}
+	resp, err := p.client.Do(req)
+	if err != nil {
+		var of *neturl.Error
+		if errors.As(err, &of) { // ProbeError has the URL already
+			err = of.Err
+		}
+		return 0, err
+	}
+	defer resp.Body.Close()
+	_, _ = io.CopyN(io.Discard, resp.Body, probeBody)
+	return resp.StatusCode, nil
+}
