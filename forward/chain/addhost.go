@@ -1,0 +1,76 @@
+package chain
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// hostLine is the known_hosts line for a host's key, or "" if its name cannot
+// stand in one: it would be read as something else.
+func hostLine(host string, key ssh.PublicKey) string {
+	if !plainName(host) {
+		return ""
+	}
+	return host + " " + keyText(key)
+}
+
+func keyText(key ssh.PublicKey) string {
+	return key.Type() + " " + base64.StdEncoding.EncodeToString(key.Marshal())
+}
+
+// plainName reports whether a name stands for itself on a known_hosts line. A
+// space or line feed in it would begin another field or line (golang/go#81537), a * would vouch
+// for other hosts.
+func plainName(host string) bool {
+	for _, r := range host {
+		if !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(".-_:[]%", r) {
+			return false
+		}
+	}
+	return host != ""
+}
+
+// appendHost adds a line to a known_hosts file, which is made if need be. One
+// write, at the end of the file wherever that is by then, so that programs that
+// do the same at the same time do not mix their lines.
+func appendHost(file, host string, key ssh.PublicKey) error {
+	line := hostLine(host, key)
+	if line == "" {
+		return errors.New("its name does not fit into the file")
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return err
+	}
+	data, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if hashesNames(data) {
+		line = hash(host).String() + " " + keyText(key)
+	}
+	line += "\n"
+	if len(data) > 0 && data[len(data)-1] != '\n' {
+		line = "\n" + line // or it would become part of the last one
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(line)
+	return errors.Join(err, f.Close())
+}
+
+// hashesNames reports whether the file's owner has names hashed
+// (HashKnownHosts), which is ssh's to know from its configuration and ours from
+// what it wrote.
+func hashesNames(data []byte) bool {
+	return bytes.HasPrefix(data, []byte("|1|")) || bytes.Contains(data, []byte("\n|1|"))
+}

@@ -1,0 +1,193 @@
+package chain
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// KnownHostsError says that a known_hosts file cannot be used.
+type KnownHostsError struct {
+	File string
+	Line int // from 1; 0: the whole file
+	Err  error
+}
+
+func (e *KnownHostsError) Error() string {
+	if e.Line == 0 {
+		return fmt.Sprintf("read known hosts: %v", e.Err)
+	}
+	return fmt.Sprintf("read known hosts: %s:%d: %v", e.File, e.Line, e.Err)
+}
+
+func (e *KnownHostsError) Unwrap() error { return e.Err }
+
+// hostList is what known_hosts files say, in order.
+type hostList struct {
+	entries  []entry
+	revoked  []revocation
+	warnings []string
+}
+
+// entry is one line that vouches for a key or an authority.
+type entry struct {
+	authority bool // @cert-authority
+	hosts     matcher
+	key       ssh.PublicKey
+	file      string
+	line      int // from 1
+}
+
+// revocation is one line that speaks against a key. The key may be of a type
+// that x/crypto does not know, for its bytes are enough.
+type revocation struct {
+	blob []byte
+	file string
+	line int
+}
+
+func (l *hostList) parse(file string, data []byte) error {
+	for i, text := range bytes.Split(data, []byte{'\n'}) {
+		fields := bytes.Fields(text)
+		if len(fields) == 0 || fields[0][0] == '#' {
+			continue
+		}
+		if string(fields[0]) == "@revoked" {
+			blobs, err := revokedKey(fields[1:])
+			if err != nil {
+				// Whoever wrote it wanted a key refused, and we do not know which.
+				return &KnownHostsError{File: file, Line: i + 1, Err: fmt.Errorf("@revoked: %w", err)}
+			}
+			for _, b := range blobs {
+				l.revoked = append(l.revoked, revocation{b, file, i + 1})
+			}
+			continue
+		}
+		e, err := parseEntry(fields)
+		if err != nil {
+			l.warnings = append(l.warnings, fmt.Sprintf("%s:%d: %v; the line is passed over", file, i+1, err))
+			continue
+		}
+		e.file, e.line = file, i+1
+		l.entries = append(l.entries, e)
+	}
+	return nil
+}
+
+func parseEntry(fields [][]byte) (e entry, err error) {
+	if fields[0][0] == '@' {
+		if string(fields[0]) != "@cert-authority" {
+			return e, fmt.Errorf("unknown marker %q", printable(string(fields[0])))
+		}
+		e.authority = true
+		fields = fields[1:]
+	}
+	if len(fields) < 3 {
+		return e, errors.New("it has no host names, type and key")
+	}
+	if e.hosts, err = parseHosts(string(fields[0])); err != nil {
+		return e, err
+	}
+	blob, err := keyBlob(fields[1], fields[2])
+	if err != nil {
+		return e, err
+	}
+	if e.key, err = ssh.ParsePublicKey(blob); err != nil {
+		return e, err
+	}
+	if _, ok := e.key.(*ssh.Certificate); ok {
+		return e, errors.New("it has a certificate in the place of a key")
+	}
+	return e, nil
+}
+
+// revokedKey returns the bytes of the key on a @revoked line; of a certificate,
+// also those of the key in it.
+func revokedKey(fields [][]byte) ([][]byte, error) {
+	if len(fields) < 3 {
+		return nil, errors.New("it has no host names, type and key")
+	}
+	blob, err := keyBlob(fields[1], fields[2])
+	if err != nil {
+		return nil, err
+	}
+	blobs := [][]byte{blob}
+	if key, err := ssh.ParsePublicKey(blob); err == nil {
+		blobs = append(blobs, bareKey(key).Marshal())
+	}
+	return blobs, nil
+}
+
+// keyBlob decodes a key, which begins with its own type (RFC 4253 §6.6).
+func keyBlob(keyType, encoded []byte) ([]byte, error) {
+	blob, err := base64.StdEncoding.DecodeString(string(encoded))
+	if err != nil {
+		return nil, errors.New("its key is not base64")
+	}
+	if len(blob) < 4 {
+		return nil, errors.New("its key is cut short")
+	}
+	n := binary.BigEndian.Uint32(blob)
+	if uint64(n) > uint64(len(blob)-4) {
+		return nil, errors.New("its key is cut short")
+	}
+	if own := blob[4 : 4+n]; !bytes.Equal(own, keyType) {
+		return nil, fmt.Errorf("its key is of type %q, not %q", printable(string(own)), printable(string(keyType)))
+	}
+	return blob, nil
+}
+
+// isRevoked finds the line that speaks against the key: against itself, the
+// key in it if it is a certificate, or the authority that signed that.
+func (l *hostList) isRevoked(key ssh.PublicKey) (revocation, bool) {
+	blobs := [][]byte{key.Marshal()}
+	if cert, ok := key.(*ssh.Certificate); ok {
+		blobs = append(blobs, cert.Key.Marshal(), cert.SignatureKey.Marshal())
+	}
+	for _, r := range l.revoked {
+		if slices.ContainsFunc(blobs, func(b []byte) bool { return bytes.Equal(b, r.blob) }) {
+			return r, true
+		}
+	}
+	return revocation{}, false
+}
+
+// algorithms is KnownHosts.Algorithms.
+func (l *hostList) algorithms(host string) []string {
+	var certified bool
+	var known []string
+	for _, e := range l.entries {
+		switch {
+		case !e.hosts.match(host) && !e.hosts.match(bareHost(host)):
+		case e.authority:
+			certified = true
+		default:
+			known = append(known, algorithmsOf(e.key.Type())...)
+		}
+	}
+	var order []string
+	if certified {
+		// All of them: the authority's own type says nothing about those of the
+		// keys that it signs (skeema/knownhosts has that wrong).
+		order = append(order, certAlgorithms...)
+	}
+	if !certified && known == nil {
+		return nil
+	}
+	for _, a := range plainAlgorithms {
+		if slices.Contains(known, a) {
+			order = append(order, a)
+		}
+	}
+	for _, a := range plainAlgorithms {
+		if !slices.Contains(order, a) {
+			order = append(order, a)
+		}
+	}
+	return order
+}

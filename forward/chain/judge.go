@@ -1,0 +1,115 @@
+package chain
+
+import (
+	"fmt"
+	"slices"
+
+	"al.essio.dev/pkg/shellescape"
+	"golang.org/x/crypto/ssh"
+)
+
+// judge returns nil if the list vouches for the key, and else why not.
+func (l *hostList) judge(host string, key ssh.PublicKey) *HostKeyError {
+	refusal := &HostKeyError{
+		Host: host, KeyType: typeName(key.Type()), Fingerprint: ssh.FingerprintSHA256(bareKey(key)),
+	}
+	if r, ok := l.isRevoked(key); ok {
+		refusal.Kind, refusal.File, refusal.LineNumber = HostKeyRevoked, r.file, r.line
+		return refusal
+	}
+	var invalid string
+	if cert, ok := key.(*ssh.Certificate); ok {
+		if l.vouchesFor(host, cert, &invalid) {
+			return nil
+		}
+		// As in ssh, the key in a certificate may also be known by itself.
+		key = cert.Key
+	}
+
+	changed, found := l.find(host, key)
+	switch {
+	case found:
+		return nil
+	case invalid != "":
+		refusal.Kind, refusal.Reason = HostKeyBadCert, invalid
+	case changed != nil:
+		refusal.Kind, refusal.File, refusal.LineNumber = HostKeyChanged, changed.file, changed.line
+		if changed.file != "" {
+			refusal.Fix = fmt.Sprintf("ssh-keygen -f %s -R %s", shellescape.Quote(changed.file), shellescape.Quote(host))
+		}
+		if t := typeName(changed.key.Type()); t != refusal.KeyType {
+			refusal.Reason = fmt.Sprintf("it is known by its %s key", t)
+		}
+	default:
+		refusal.Kind = HostKeyUnknown
+		if refusal.Line = hostLine(host, key); refusal.Line == "" {
+			refusal.Reason = "its name does not fit into a known_hosts file"
+		}
+	}
+	return refusal
+}
+
+// find looks for the key among those of the host, and for a different one.
+func (l *hostList) find(host string, key ssh.PublicKey) (other *entry, found bool) {
+	bare := bareHost(host)
+	for i, e := range l.entries {
+		switch {
+		case e.authority:
+		case e.hosts.match(host):
+			if sameKey(e.key, key) {
+				return nil, true
+			}
+			if other == nil || other.key.Type() != key.Type() && e.key.Type() == key.Type() {
+				other = &l.entries[i]
+			}
+		case bare != host && e.hosts.match(bare) && sameKey(e.key, key):
+			// ssh, too, takes an entry without the port if it fits; if it does
+			// not, there may well be another server on that port.
+			return nil, true
+		}
+	}
+	return other, false
+}
+
+// vouchesFor reports whether a known authority has signed cert for the host;
+// if one has and it does not hold, invalid says why.
+func (l *hostList) vouchesFor(host string, cert *ssh.Certificate, invalid *string) bool {
+	name := bareHost(host)
+	for _, e := range l.entries {
+		if !e.authority || !sameKey(e.key, cert.SignatureKey) || !e.hosts.match(host) && !e.hosts.match(name) {
+			continue
+		}
+		why := checkHostCert(name, cert)
+		if why == "" {
+			return true
+		}
+		*invalid = why
+	}
+	return false
+}
+
+// checkHostCert says what is wrong with a certificate of the right authority's.
+// Unlike x/crypto's CertChecker it knows that a host certificate's principals may be patterns
+// (ssh-keygen(1), CERTIFICATES), and takes no signatures by SHA-1.
+func checkHostCert(name string, cert *ssh.Certificate) string {
+	if cert.CertType != ssh.HostCert {
+		return "it is not a certificate for hosts"
+	}
+	switch cert.Signature.Format {
+	case ssh.KeyAlgoRSA, ssh.InsecureKeyAlgoDSA:
+		return "its authority signed it by SHA-1"
+	}
+	var checker ssh.CertChecker
+	principal := name
+	if len(cert.ValidPrincipals) > 0 {
+		i := slices.IndexFunc(cert.ValidPrincipals, func(p string) bool { return matchPattern(p, name) })
+		if i < 0 {
+			return fmt.Sprintf("it is for %s", printable(fmt.Sprint(cert.ValidPrincipals)))
+		}
+		principal = cert.ValidPrincipals[i]
+	}
+	if err := checker.CheckCert(principal, cert); err != nil {
+		return err.Error()
+	}
+	return ""
+}
