@@ -2,6 +2,8 @@
 # The owner's uid stands there for everybody to see, which is what makes it
 # possible to know whose port it is without being root (invariant I5).
 
+cscs_proc_net=/proc/net
+
 # cscs_address HEX: REPLY is the address as text. The kernel prints IPv4 as one
 # and IPv6 as four 32-bit words in the host's byte order, which is little-endian
 # on every machine that this runs on.
@@ -25,26 +27,33 @@ cscs_address() {
 		done
 		local IFS=:
 		REPLY="${out[*]}"
+		REPLY=${REPLY,,}
 		;;
 	esac
 }
 
-# cscs_listeners [PORT]: fills the array cscs_found with "address port uid inode"
-# of every TCP socket in state LISTEN (0A), of that port only if one is given.
+# cscs_listeners: fills the array cscs_found with "address port uid inode" of every
+# TCP socket in state LISTEN (0A). Each file is read at one go: reading it line by
+# line makes the kernel walk its whole table again for each line.
 cscs_listeners() {
-	local want='' f sl local_ rem st queues timer retr uid timeout inode rest
-	[[ -z ${1:-} ]] || printf -v want '%04X' "$1"
+	local f lines line
+	local re='^ *[0-9]+: ([0-9A-F]+):([0-9A-F]{4}) [^ ]+ 0A [^ ]+ [^ ]+ [^ ]+ +([0-9]+) +[0-9]+ ([0-9]+)'
 	cscs_found=()
-	for f in "${cscs_proc:-/proc}/net/tcp" "${cscs_proc:-/proc}/net/tcp6"; do
-		[[ -r $f ]] || continue
-		# shellcheck disable=SC2034 # the columns have to be named to be passed over
-		while read -r sl local_ rem st queues timer retr uid timeout inode rest; do
-			[[ $st == 0A ]] || continue
-			[[ -z $want || ${local_##*:} == "$want" ]] || continue
-			cscs_address "${local_%:*}"
-			cscs_found+=("$REPLY $((16#${local_##*:})) $uid $inode")
-		done <"$f"
+	for f in "$cscs_proc_net/tcp" "$cscs_proc_net/tcp6"; do
+		{ mapfile -t -s 1 lines <"$f"; } 2>/dev/null || continue
+		for line in "${lines[@]}"; do
+			[[ $line == *' 0A '* && $line =~ $re ]] || continue
+			cscs_address "${BASH_REMATCH[1]}"
+			cscs_found+=("$REPLY $((16#${BASH_REMATCH[2]})) ${BASH_REMATCH[3]} ${BASH_REMATCH[4]}")
+		done
 	done
+}
+
+# cscs_fields SOCKET: sets a, p, u, i of the caller to its address, port, uid, inode.
+cscs_fields() {
+	a=${1%% *} i=${1##* }
+	p=${1#* } u=${1% *}
+	p=${p%% *} u=${u##* }
 }
 
 # cscs_loopback ADDRESS: is it one that only this node can reach?
@@ -55,15 +64,17 @@ cscs_loopback() {
 	esac
 }
 
-# cscs_judge PORT: what listens there, in cscs_verdict: none, ours, wide or foreign.
+# cscs_judge PORT: looks at all listeners, and tells what listens on that port in
+# cscs_verdict: none, ours, wide or foreign.
 # For ours and wide, cscs_addr is the address to forward to, and cscs_sock is
 # what changes when the socket does. 127.0.0.1 comes before ::1.
 cscs_judge() {
 	local s a p u i
 	cscs_verdict=none cscs_addr='' cscs_sock='' cscs_uid='' cscs_bound=''
-	cscs_listeners "$1"
+	cscs_listeners
 	for s in "${cscs_found[@]}"; do
-		read -r a p u i <<<"$s"
+		cscs_fields "$s"
+		[[ $p == "$1" ]] || continue
 		if [[ $u != "$UID" ]]; then
 			[[ $cscs_verdict == none ]] && cscs_verdict=foreign cscs_uid=$u
 		elif ! cscs_loopback "$a"; then
@@ -80,18 +91,17 @@ cscs_judge() {
 	done
 }
 
-# cscs_free_port: REPLY is a port on which nobody listens here, below the range
+# cscs_free_port: REPLY is a port on which nobody listens by the last look, below the range
 # that the kernel gives to outgoing connections, so that none of those takes it
 # before the server does.
 cscs_free_port() {
-	local lo=32768 s n
+	local lo=32768 s n a p u i
 	local -A taken=()
 	[[ -r /proc/sys/net/ipv4/ip_local_port_range ]] && read -r lo _ </proc/sys/net/ipv4/ip_local_port_range
 	((lo > 12000)) || lo=32768
-	cscs_listeners
 	for s in "${cscs_found[@]}"; do
-		read -r _ n _ <<<"$s"
-		taken[$n]=1
+		cscs_fields "$s"
+		taken[$p]=1
 	done
 	for ((n = 0; n < 1000; n++)); do
 		REPLY=$((10240 + (RANDOM * 32768 + RANDOM) % (lo - 10240)))

@@ -59,6 +59,8 @@ cscs_pulse() {
 
 cscs_choose_port() {
 	cscs_listen=$cscs_port
+	cscs_judge "$cscs_listen"
+	cscs_before=" ${cscs_found[*]} "
 	if ((cscs_port == 0)); then
 		cscs_free_port || {
 			cscs_end=port cscs_message="no free port on $cscs_node"
@@ -67,7 +69,6 @@ cscs_choose_port() {
 		cscs_listen=$REPLY
 		return 0
 	fi
-	cscs_judge "$cscs_listen"
 	[[ $cscs_verdict == none ]] && return 0
 	cscs_end=port cscs_message="port $cscs_listen on $cscs_node is taken by $(cscs_owner "${cscs_sock##* }" "$cscs_uid")"
 	return 1
@@ -107,8 +108,6 @@ cscs_start() {
 	local log
 	rm -f "$cscs_dir/failure"
 	printf '%s\n' "$cscs_listen" >"$cscs_dir/port"
-	cscs_listeners
-	cscs_before=" ${cscs_found[*]} "
 	cscs_code='' cscs_end='' cscs_message='' cscs_said=''
 	exec {log}> >(trap '' TERM INT && cscs_log)
 	cscs_logger=$!
@@ -196,7 +195,7 @@ cscs_watch() {
 		((cscs_clock += nap))
 		cscs_pulse
 		# Seconds of waiting for a slow start need no look every 20 ms.
-		((nap == 20 && cscs_clock > 5000)) && nap=100
+		((nap < 100 && cscs_clock > 5000)) && nap=100
 	done
 }
 
@@ -216,11 +215,11 @@ cscs_ended() {
 
 # cscs_elsewhere: sockets of this user that were not there before the server:
 # told once each, for "it listens, but not there" and as a warning (invariant I4).
+# By the last look.
 cscs_elsewhere() {
 	local s a p u i
-	cscs_listeners
 	for s in "${cscs_found[@]}"; do
-		read -r a p u i <<<"$s"
+		cscs_fields "$s"
 		[[ $u == "$UID" && $p != "$cscs_listen" && $cscs_before$cscs_said != *" $a $p $u $i "* ]] || continue
 		cscs_said+=" $s "
 		cscs_event elsewhere "addr=$a" "port=$p"

@@ -1,0 +1,59 @@
+package slurm
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestListeners holds the parser of /proc/net/tcp to lines that kernels print, and
+// to who may be forwarded to.
+func TestListeners(t *testing.T) {
+	const head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+	entry := func(addr, state, uid string) string {
+		return "   0: " + addr + " 00000000:0000 " + state + " 00000000:00000000 00:00000000 00000000  " + uid + "        0 77 1 0000000000000000 100 0 0 10 0\n"
+	}
+	const port, me, other = ":22B8", " 2001", "  2002" // 8888
+	for name, c := range map[string]struct{ tcp, tcp6, want string }{
+		"nobody":              {"", "", "none"},
+		"ours":                {entry("0100007F"+port, "0A", me), "", "ours 127.0.0.1"},
+		"ours in IPv6":        {"", entry("00000000000000000000000001000000"+port, "0A", me), "ours ::1"},
+		"ours, mapped":        {"", entry("0000000000000000FFFF00000100007F"+port, "0A", me), "ours 127.0.0.1"},
+		"ours twice":          {entry("0100007F"+port, "0A", me), entry("00000000000000000000000001000000"+port, "0A", me), "ours 127.0.0.1"},
+		"another port":        {entry("0100007F:22B9", "0A", me), "", "none"},
+		"a connection only":   {entry("0100007F"+port, "01", me), "", "none"},
+		"foreign":             {entry("0100007F"+port, "0A", other), "", "foreign"},
+		"root's":              {entry("0100007F"+port, "0A", "    0"), "", "foreign"},
+		"ours beside foreign": {entry("0200007F"+port, "0A", other) + entry("0100007F"+port, "0A", me), entry("00000000000000000000000001000000"+port, "0A", other), "ours 127.0.0.1"},
+		"wide":                {entry("00000000"+port, "0A", me), "", "wide 127.0.0.1 0.0.0.0"},
+		"wide in IPv6":        {"", entry("00000000000000000000000000000000"+port, "0A", me), "wide ::1 ::"},
+		"one address":         {entry("0A01A8C0"+port, "0A", me), "", "wide 192.168.1.10 192.168.1.10"},
+		"one address in IPv6": {"", entry("B80D0120000000000000000001000000"+port, "0A", me), "wide 2001:0db8:0000:0000:0000:0000:0000:0001 2001:0db8:0000:0000:0000:0000:0000:0001"},
+		"loopback and wide":   {entry("0100007F"+port, "0A", me) + entry("00000000"+port, "0A", me), "", "wide 127.0.0.1 0.0.0.0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for file, text := range map[string]string{"tcp": head + c.tcp, "tcp6": head + c.tcp6} {
+				if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// UID is read-only in bash: the uid of the test stands for alice's.
+			text := strings.ReplaceAll(script, "$UID", "2001") + `
+cscs_proc_net=$1
+cscs_judge 8888
+echo "$cscs_verdict" $([[ $cscs_verdict == foreign ]] || echo "$cscs_addr") $([[ $cscs_verdict == wide ]] && echo "$cscs_bound")`
+			out, err := exec.Command("bash", "-c", text, "bash", dir).CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			if diff := cmp.Diff(c.want, strings.TrimSpace(string(out))); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
