@@ -39,7 +39,7 @@ cscs_withdraw() {
 # cscs_ask_queue: state, reason and estimated start of a pending job.
 cscs_ask_queue() {
 	local answer
-	answer=$(squeue --noheader --jobs="$cscs_job" --format='%T|%r|%S' 2>/dev/null) || return
+	answer=$(squeue --local --noheader --jobs="$cscs_job" --format='%T|%r|%S' 2>/dev/null) || return
 	[[ -n $answer ]] && cscs_say queue "job=$cscs_job" "answer=$answer"
 }
 
@@ -118,7 +118,7 @@ cscs_refused() {
 # only because the node is all its own (srun(1), --gres), so they are asked for.
 cscs_grant() {
 	local info
-	info=$(scontrol --oneliner --details show job "$cscs_job" 2>/dev/null)
+	info=$(scontrol --local --oneliner --details show job "$cscs_job" 2>/dev/null)
 	cscs_say granted "job=$cscs_job" "info=$info"
 	cscs_gres=''
 	# Nodes=nid001001 CPU_IDs=0-3 Mem=0 GRES=gpu:4(IDX:0-3),…

@@ -20,7 +20,7 @@ cscs_read_events() {
 # cscs_job_state: the job as Slurm knows it, for a client that wants to know why
 # its events ended. Known for some minutes after the end (MinJobAge).
 cscs_job_state() {
-	cscs_info=$(scontrol --oneliner show job "$cscs_job" 2>&1)
+	cscs_info=$(scontrol --local --oneliner show job "$cscs_job" 2>&1)
 	cscs_say job "job=$cscs_job" "info=$cscs_info"
 }
 
@@ -41,7 +41,7 @@ cscs_step_lives() {
 	local step
 	while IFS= read -r step; do
 		[[ $step == *.+([0-9]) ]] && return 0
-	done < <(squeue --noheader --steps --jobs="$cscs_job" --format=%i 2>/dev/null)
+	done < <(squeue --local --noheader --steps --jobs="$cscs_job" --format=%i 2>/dev/null)
 	return 1
 }
 

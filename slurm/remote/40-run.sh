@@ -29,8 +29,11 @@ cscs_run() {
 		cscs_event collision "port=$cscs_listen"
 	done
 	cscs_drain
-	cscs_event exited "reason=$cscs_end" "code=${cscs_code:-}" "message=${cscs_message:-}"
+	# The job first: whoever reads the event then finds it gone. Slurm leaves us
+	# its KillWait for what remains.
+	trap '' TERM
 	scancel "$cscs_job"
+	cscs_event exited "reason=$cscs_end" "code=${cscs_code:-}" "message=${cscs_message:-}"
 }
 
 # cscs_alive: where the runner is, and the node's host keys: Slurm itself started

@@ -6,7 +6,7 @@
 cscs_queue() {
 	local answer line
 	cscs_me
-	answer=$(squeue --noheader --user="$cscs_user" --name="$cscs_name" --format='%i %T' 2>&1) || {
+	answer=$(squeue --local --noheader --user="$cscs_user" --name="$cscs_name" --format='%i %T' 2>&1) || {
 		cscs_said=$answer
 		return 1
 	}
@@ -23,7 +23,9 @@ cscs_stop_session() {
 	cscs_find_dir
 	cscs_say hello "host=${HOSTNAME%%.*}" "dir=$cscs_dir"
 	if ((cscs_grace > 0)) && [[ -n $cscs_step && -s $cscs_dir/events ]] && ! cscs_exited; then
-		scancel --signal=TERM "$cscs_step" 2>/dev/null
+		# To the whole job: one request, where a step's costs four. It is the end for
+		# all of it anyway.
+		scancel --signal=TERM "${cscs_step%.*}" 2>/dev/null
 		cscs_wait_exited
 	fi
 	for nap in 0.1 0.2 0.4 0.8 1.5 3 5 10; do

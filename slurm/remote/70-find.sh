@@ -7,7 +7,7 @@ cscs_find() {
 	cscs_say hello "host=${HOSTNAME%%.*}"
 	cscs_me
 	if [[ -n $cscs_job ]]; then
-		answer=$(squeue --noheader --jobs="$cscs_job" --format='%T|%N|%u' 2>&1)
+		answer=$(squeue --local --noheader --jobs="$cscs_job" --format='%T|%N|%u' 2>&1)
 		cscs_say where "job=$cscs_job" "answer=$answer"
 		[[ $answer == RUNNING'|'* ]] || return
 		IFS='|' read -r _ cscs_node _ <<<"${answer%%$'\n'*}"
