@@ -1,0 +1,136 @@
+//go:build lab
+
+package e2e
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// opener is a stand-in for xdg-open that records what it is asked to open.
+type opener struct {
+	file string
+}
+
+// xdgOpen makes one for the test.
+func xdgOpen(t *testing.T) opener {
+	t.Helper()
+	dir := mkdir(t, laptopHome("opener"))
+	file := dir + "/asked"
+	put(t, dir+"/xdg-open", "#!/bin/sh\nprintf '%s\\n' \"$@\" >>/home/alice/opener/asked\n", 0o755)
+	return opener{file: file}
+}
+
+// terminal is terminal with the opener first in the PATH, and a DISPLAY that
+// makes the program believe in a desktop.
+func (o opener) terminal(t *testing.T, words ...string) *term {
+	t.Helper()
+	return terminal(t, append([]string{"PATH=/home/alice/opener:/usr/local/bin:/usr/bin:/bin", "DISPLAY=:0"}, words...)...)
+}
+
+// wait gives the first link that the browser was asked to open.
+func (o opener) wait(t *testing.T) string {
+	t.Helper()
+	var url string
+	if poll(patience, func() string {
+		text, _ := os.ReadFile(o.file)
+		line, _, complete := strings.Cut(string(text), "\n")
+		if !complete {
+			return "not asked"
+		}
+		url = line
+		return ""
+	}) != "" {
+		t.Fatal("no browser was opened")
+	}
+	return url
+}
+
+// window is a headless Chromium of alice's on the laptop.
+type window struct {
+	t   *testing.T
+	ctx context.Context
+}
+
+// chromium starts one. It is spoken to through a pipe that it inherits, so it
+// opens no port that could be mistaken for a session's.
+func chromium(t *testing.T) window {
+	t.Helper()
+	mkdir(t, laptopHome("chromium"))
+	const home = "/home/alice/chromium"
+	inLaptop := func(c *exec.Cmd) {
+		// nsenter hands the pipe's descriptors on.
+		wrap := []string{"nsenter", "-t", hostPID("laptop"), "--net", "--uts", "--ipc", "--pid", "--mount", "--",
+			"setpriv", "--reuid", "2001", "--regid", "2001", "--clear-groups", "--pdeathsig", "KILL", "--"}
+		c.Path = "/usr/bin/nsenter"
+		c.Args = append(wrap, c.Args...)
+		if c.SysProcAttr == nil {
+			c.SysProcAttr = &syscall.SysProcAttr{}
+		}
+	}
+	options := []chromedp.ExecAllocatorOption{
+		chromedp.ExecPath("/usr/bin/chromium"), chromedp.Headless, chromedp.NoSandbox, chromedp.NoFirstRun, chromedp.DisableGPU,
+		chromedp.UserDataDir(home + "/profile"),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
+		chromedp.Flag("disable-dev-shm-usage", true), chromedp.WindowSize(1200, 800),
+		chromedp.NoInheritEnv, chromedp.Env("HOME="+home, "TMPDIR="+home, "XDG_RUNTIME_DIR="+home, "PATH=/usr/bin:/bin", "LANG=C.UTF-8"),
+		chromedp.ModifyCmdFunc(inLaptop), chromedp.CombinedOutput(io.Discard),
+	}
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(cancel)
+	ctx, cancelBrowser := chromedp.NewContext(ctx)
+	t.Cleanup(func() {
+		_ = chromedp.Cancel(ctx)
+		cancelBrowser()
+	})
+	w := window{t: t, ctx: ctx}
+	// The first action starts the browser, and its context ends it.
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("start Chromium: %v", err)
+	}
+	return w
+}
+
+// step is how long one step may take: JupyterLab's first page is many megabytes
+// on a machine that also runs the cluster.
+const step = 90 * time.Second
+
+// do performs actions; where one fails, what the window showed is told.
+func (w window) do(name string, actions ...chromedp.Action[chromedp.Void]) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.ctx, step)
+	defer cancel()
+	if err := chromedp.Do(ctx, actions...); err != nil {
+		w.fail(name, err)
+	}
+}
+
+// text waits until something matches the selector, and gives its text.
+func (w window) text(name, css string) string {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.ctx, step)
+	defer cancel()
+	text, err := chromedp.Run(ctx, chromedp.Text(chromedp.CSS(css)))
+	if err != nil {
+		w.fail(name, err)
+	}
+	return text
+}
+
+func (w window) fail(name string, err error) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.ctx, 5*time.Second)
+	defer cancel()
+	url, _ := chromedp.Run(ctx, chromedp.Location())
+	text, _ := chromedp.Run(ctx, chromedp.Evaluate[string](`document.body.innerText.slice(0, 2000)`))
+	w.t.Fatalf("%s: %v\nat %s\n%s", name, err, url, text)
+}

@@ -1,0 +1,225 @@
+//go:build lab
+
+package e2e
+
+import (
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// begin is the first line of every test: the lab is clean before it, and must
+// be clean again after everything that the test itself started has ended.
+func begin(t *testing.T) {
+	t.Helper()
+	before := files()
+	t.Cleanup(func() {
+		left := poll(30*time.Second, func() string { return leftovers(before) })
+		if left == "" {
+			return
+		}
+		t.Errorf("left behind:\n%s", left)
+		sweep(t)
+	})
+}
+
+// leftovers tells what is not as it was: jobs, processes, ports, files.
+func leftovers(before map[string]bool) string {
+	var left []string
+	for line := range strings.Lines(squeue("COMPLETING")) {
+		left = append(left, "job "+strings.TrimSpace(line))
+	}
+	for _, p := range userProcesses() {
+		left = append(left, fmt.Sprintf("process on %s: %s", p.host, p.cmdline))
+	}
+	for _, addr := range userListeners("laptop") {
+		left = append(left, "listener on laptop: "+addr)
+	}
+	for path := range files() {
+		if !before[path] && !mayStay(path) {
+			left = append(left, "file "+path)
+		}
+	}
+	slices.Sort(left)
+	return strings.Join(left, "\n")
+}
+
+// sweep makes the lab clean by force, so that one failure stays one.
+func sweep(t *testing.T) {
+	t.Helper()
+	_, _ = try(t, "root", "daint", "scancel", "-u", "alice")
+	_, _ = try(t, "root", "daint", "scancel", "-u", "mallory")
+	for _, p := range userProcesses() {
+		_ = syscall.Kill(p.pid, syscall.SIGKILL)
+	}
+	_ = os.RemoveAll(clusterHome(".cscs"))
+	if left := poll(30*time.Second, func() string { return squeue("COMPLETING") }); left != "" {
+		t.Logf("even after sweeping: %s", left)
+	}
+}
+
+type process struct {
+	pid     int
+	host    string
+	uid     uint32
+	cmdline string
+}
+
+// userProcesses are alice's and mallory's on all hosts of this lab.
+func userProcesses() []process {
+	var ours []process
+	eachProcess(func(p process) {
+		if p.uid == aliceUID || p.uid == malloryUID {
+			ours = append(ours, p)
+		}
+	})
+	return ours
+}
+
+// eachProcess visits every process on every host of the lab, also those in a
+// pid namespace further down.
+func eachProcess(visit func(process)) {
+	hostOf := map[string]string{}
+	for _, host := range lab.hosts {
+		if ns, err := os.Readlink("/proc/" + hostPID(host) + "/ns/uts"); err == nil {
+			hostOf[ns] = host
+		}
+	}
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		ns, err := os.Readlink(dir + "/ns/uts")
+		host, ok := hostOf[ns]
+		if err != nil || !ok {
+			continue
+		}
+		info, err := os.Stat(dir)
+		if err != nil {
+			continue
+		}
+		cmdline, err := os.ReadFile(dir + "/cmdline")
+		if err != nil || len(cmdline) == 0 {
+			continue // gone, or a dead one that nobody has collected yet
+		}
+		p := process{host: host, uid: info.Sys().(*syscall.Stat_t).Uid, cmdline: strings.ReplaceAll(string(cmdline), "\x00", " ")}
+		if _, err := fmt.Sscan(filepath.Base(dir), &p.pid); err == nil {
+			visit(p)
+		}
+	}
+}
+
+// userListeners are the ports on which a user's process listens on a host.
+func userListeners(host string) []string {
+	var found []string
+	for _, l := range listeners(host) {
+		if l.uid == aliceUID || l.uid == malloryUID {
+			found = append(found, l.addr)
+		}
+	}
+	return found
+}
+
+type listener struct {
+	addr string // as in /proc/net/tcp, in hexadecimal
+	port int
+	uid  int
+}
+
+func listeners(host string) []listener {
+	var found []listener
+	for _, table := range []string{"tcp", "tcp6"} {
+		text, _ := os.ReadFile("/proc/" + hostPID(host) + "/net/" + table)
+		for line := range strings.Lines(string(text)) {
+			f := strings.Fields(line)
+			if len(f) < 8 || f[3] != "0A" {
+				continue
+			}
+			l := listener{addr: f[1]}
+			_, _ = fmt.Sscan(f[7], &l.uid)
+			_, _ = fmt.Sscanf(f[1][strings.LastIndex(f[1], ":")+1:], "%X", &l.port)
+			found = append(found, l)
+		}
+	}
+	return found
+}
+
+// files are all of alice's and mallory's, by the host they are seen on.
+func files() map[string]bool {
+	all := map[string]bool{}
+	roots := map[string]string{
+		"laptop:/home":  lab.env["LAPTOP_HOMES"],
+		"ela:/home":     filepath.Dir(lab.env["ELA_HOME"]),
+		"cluster:/home": lab.env["CLUSTER_HOMES"],
+	}
+	for _, host := range lab.hosts {
+		for _, dir := range []string{"/tmp", "/var/tmp", "/dev/shm", "/run/user"} {
+			roots[host+":"+dir] = hostPath(host, dir)
+		}
+	}
+	for name, root := range roots {
+		_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return nil
+			}
+			info, err := d.Info()
+			if err != nil {
+				return nil
+			}
+			if uid := info.Sys().(*syscall.Stat_t).Uid; uid == aliceUID || uid == malloryUID {
+				all[name+strings.TrimPrefix(path, root)] = true
+			}
+			return nil
+		})
+	}
+	return all
+}
+
+// stays are the files that may outlive a session: the log that was fetched, a
+// host key that alice accepted, and what the servers themselves keep.
+var stays = regexp.MustCompile(`^(` + strings.Join([]string{
+	`laptop:/home/alice/\.local/state/cscs/.*\.log`,
+	`laptop:/home/alice/\.ssh/known_hosts`,
+	`cluster:/home/alice/\.(jupyter|ipython|local/share/jupyter|cache|config|bash_history|python_history)(/.*)?`,
+	`laptop:/home/alice/\.(cache|config|local/share|pki)/.*`,
+	`nid\d+:/tmp/\.tensorboard-info/.*`,
+}, "|") + `)$`)
+
+func mayStay(path string) bool { return stays.MatchString(path) }
+
+// serverLogs are the logs that sessions fetched to the laptop, oldest first.
+func serverLogs() []string {
+	var logs []string
+	for path := range maps.Keys(files()) {
+		if rest, ok := strings.CutPrefix(path, "laptop:/home/alice/.local/state/cscs/"); ok && strings.HasSuffix(rest, ".log") {
+			logs = append(logs, laptopHome(".local/state/cscs", rest))
+		}
+	}
+	slices.SortFunc(logs, func(a, b string) int {
+		x, errA := os.Stat(a)
+		y, errB := os.Stat(b)
+		if errA != nil || errB != nil {
+			return strings.Compare(a, b)
+		}
+		return x.ModTime().Compare(y.ModTime())
+	})
+	return logs
+}
+
+// environ is the environment that a process was started with.
+func environ(pid int) map[string]string {
+	env := map[string]string{}
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	for entry := range strings.SplitSeq(string(text), "\x00") {
+		if name, value, ok := strings.Cut(entry, "="); ok {
+			env[name] = value
+		}
+	}
+	return env
+}

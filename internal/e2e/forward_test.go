@@ -1,0 +1,307 @@
+//go:build lab
+
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const gigabyte = 1 << 30
+
+// stream gives the first n bytes of the test server's pattern.
+type stream struct{ offset, n int64 }
+
+func (s *stream) Read(p []byte) (int, error) {
+	p = p[:min(int64(len(p)), s.n-s.offset)]
+	if len(p) == 0 {
+		return 0, io.EOF
+	}
+	for i := range p {
+		o := s.offset + int64(i)
+		p[i] = byte(uint64(o)>>3*0x9E3779B97F4A7C15>>56) ^ byte(o)
+	}
+	s.offset += int64(len(p))
+	return len(p), nil
+}
+
+func sumOf(t *testing.T, r io.Reader) (int64, string) {
+	t.Helper()
+	h := sha256.New()
+	n, err := io.Copy(h, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n, hexOf(h)
+}
+
+func hexOf(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }
+
+// TestForwardGigabyte: one down and one up, byte for byte.
+func TestForwardGigabyte(t *testing.T) {
+	begin(t)
+	s := serve(t, nil)
+	url := s.ready().URL
+	_, want := sumOf(t, &stream{n: gigabyte})
+
+	t.Run("download", func(t *testing.T) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("%sdownload?n=%d", url, gigabyte), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := onLaptop.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		if n, sum := sumOf(t, resp.Body); n != gigabyte || sum != want {
+			t.Errorf("%d bytes came, sum %s, want %s", n, sum, want)
+		}
+	})
+	t.Run("upload", func(t *testing.T) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"upload", &stream{n: gigabyte})
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.ContentLength = gigabyte
+		resp, err := onLaptop.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		body, _ := io.ReadAll(resp.Body)
+		if got := string(body); got != fmt.Sprintf("%d %s <nil>", gigabyte, want) {
+			t.Errorf("the server says %q, want %s", got, want)
+		}
+	})
+	closeReady(t, s)
+}
+
+// TestForwardHalfClose: either side may be done sending and still listen.
+func TestForwardHalfClose(t *testing.T) {
+	begin(t)
+	s := serve(t, nil, "-tcp")
+	addr := fmt.Sprintf("127.0.0.1:%d", s.ready().LocalPort)
+	const n = 3 << 20
+
+	t.Run("client-first", func(t *testing.T) {
+		c := dialTCP(t, addr)
+		_, want := sumOf(t, &stream{n: n})
+		if _, err := io.Copy(c, io.MultiReader(strings.NewReader("SUM\n"), &stream{n: n})); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(c)
+		if got := string(answer); err != nil || got != fmt.Sprintf("%d %s\n", n, want) {
+			t.Errorf("after half-closing: %q, %v", got, err)
+		}
+	})
+	t.Run("server-first", func(t *testing.T) {
+		c := dialTCP(t, addr)
+		_, want := sumOf(t, &stream{n: n})
+		if _, err := fmt.Fprintf(c, "PUSH %d\n", n); err != nil {
+			t.Fatal(err)
+		}
+		// To its end, which comes while this side is still open.
+		if got, sum := sumOf(t, c); got != n || sum != want {
+			t.Errorf("%d bytes came, sum %s", got, sum)
+		}
+		if _, err := io.Copy(c, &stream{n: n}); err != nil {
+			t.Errorf("send after the server's end: %v", err)
+		}
+		if err := c.CloseWrite(); err != nil {
+			t.Error(err)
+		}
+	})
+	closeReady(t, s)
+	if log := lastLog(t); !strings.Contains(log, "PUSH 3145728 ") {
+		t.Errorf("the server did not get what was sent after its own end:\n%s", log)
+	}
+}
+
+func dialTCP(t *testing.T, addr string) *net.TCPConn {
+	t.Helper()
+	c, err := dialIn(t.Context(), "laptop", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	return c.(*net.TCPConn)
+}
+
+// TestForwardThousandConnections: all open at once, and all alive.
+func TestForwardThousandConnections(t *testing.T) {
+	begin(t)
+	s := serve(t, nil)
+	addr := fmt.Sprintf("127.0.0.1:%d", s.ready().LocalPort)
+	const many = 1000
+	conns := make([]*bufio.ReadWriter, many)
+	errs := make([]error, many)
+	each := func(f func(i int) error) {
+		t.Helper()
+		var wg sync.WaitGroup
+		limit := make(chan struct{}, 100)
+		for i := range many {
+			wg.Go(func() {
+				limit <- struct{}{}
+				errs[i] = f(i)
+				<-limit
+			})
+		}
+		wg.Wait()
+		bad := 0
+		for i, err := range errs {
+			if err != nil {
+				bad++
+				if bad <= 3 {
+					t.Errorf("connection %d: %v", i, err)
+				}
+			}
+		}
+		if bad > 0 {
+			t.Fatalf("%d of %d failed", bad, many)
+		}
+	}
+	each(func(i int) error {
+		c, err := dialIn(t.Context(), "laptop", addr)
+		if err != nil {
+			return err
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		if err := c.SetDeadline(time.Now().Add(2 * patience)); err != nil {
+			return err
+		}
+		conns[i] = bufio.NewReadWriter(bufio.NewReader(c), bufio.NewWriter(c))
+		if _, err := fmt.Fprint(conns[i], "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"); err != nil {
+			return err
+		}
+		if err := conns[i].Flush(); err != nil {
+			return err
+		}
+		for {
+			line, err := conns[i].ReadString('\n')
+			if err != nil || line == "\r\n" {
+				return err
+			}
+		}
+	})
+	for round := range 3 {
+		each(func(i int) error {
+			word := fmt.Sprintf("round %d of %d\n", round, i)
+			if _, err := conns[i].WriteString(word); err != nil {
+				return err
+			}
+			if err := conns[i].Flush(); err != nil {
+				return err
+			}
+			got, err := conns[i].ReadString('\n')
+			if err == nil && got != word {
+				err = fmt.Errorf("sent %q, got %q", word, got)
+			}
+			return err
+		})
+	}
+	closeReady(t, s)
+}
+
+// TestForwardOnLoopbackOnly (I4): 127.0.0.1 and ::1, the same port, nothing else.
+func TestForwardOnLoopbackOnly(t *testing.T) {
+	begin(t)
+	s := serve(t, nil)
+	e := s.ready()
+	want := map[string]bool{fmt.Sprintf("0100007F:%04X", e.LocalPort): true, fmt.Sprintf("00000000000000000000000001000000:%04X", e.LocalPort): true}
+	for _, l := range listeners("laptop") {
+		if l.uid == aliceUID && !want[l.addr] {
+			t.Errorf("it also listens on %s", l.addr)
+		}
+		delete(want, l.addr)
+	}
+	for addr := range want {
+		t.Errorf("it does not listen on %s", addr)
+	}
+	for _, host := range []string{"127.0.0.1", "[::1]"} {
+		if code, body := get(t, fmt.Sprintf("http://%s:%d/", host, e.LocalPort)); code != http.StatusOK {
+			t.Errorf("%s: %d %s", host, code, body)
+		}
+	}
+	closeReady(t, s)
+}
+
+// TestForwardBusyPort: a port that was asked for and is taken is an error that
+// names who has it, before anything is allocated; one that was only a first
+// choice gives way to the next.
+func TestForwardBusyPort(t *testing.T) {
+	t.Run("asked-for", func(t *testing.T) {
+		begin(t)
+		unallocated(t)
+		holder(t, "8123")
+		s := serve(t, []string{"--local-port", "8123"})
+		e := s.failure(1)
+		says(t, e.Message, "8123", "python3")
+	})
+	t.Run("first-choice", func(t *testing.T) {
+		begin(t)
+		holder(t, "8888")
+		s := cscs(t, "run-jupyter", "--venv", lab.env["LAB_VENV"])
+		if e := s.ready(); e.LocalPort == 8888 || e.LocalPort > 8900 {
+			t.Errorf("the local port is %d", e.LocalPort)
+		}
+		if w, ok := s.find("warning"); !ok || !strings.Contains(w.Message, "8888") {
+			t.Errorf("it is not told that 8888 is taken: %v", w.Message)
+		}
+		closeReady(t, s)
+	})
+}
+
+// holder has alice's laptop use a port for something else.
+func holder(t *testing.T, port string) {
+	t.Helper()
+	b := start(t, as(context.Background(), "alice", "laptop", "python3", "-u", "-m", "http.server", port, "--bind", "127.0.0.1"))
+	b.line("Serving")
+}
+
+// TestForwardBeforeReady: the local port exists from the start, so a browser
+// that is too early waits instead of failing.
+func TestForwardBeforeReady(t *testing.T) {
+	begin(t)
+	settle(t)
+	job := occupy(t, "mallory", "-N", "3")
+	s := serve(t, []string{"--local-port", "8123"})
+	s.wait("queued")
+	found := false
+	for _, l := range listeners("laptop") {
+		found = found || l.port == 8123 && l.uid == aliceUID
+	}
+	if !found {
+		t.Error("the local port is not listened on while the job waits")
+	}
+	cancelJob(t, job)
+	s.ready()
+	closeReady(t, s)
+}
+
+// lastLog is the newest server log that was fetched to the laptop.
+func lastLog(t *testing.T) string {
+	t.Helper()
+	logs := serverLogs()
+	if len(logs) == 0 {
+		t.Fatal("no log was fetched to the laptop")
+	}
+	return readFile(t, logs[len(logs)-1])
+}

@@ -1,0 +1,155 @@
+//go:build lab
+
+package e2e
+
+import (
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// TestJupyterInChromium: the one-use link that the browser is opened with
+// leads into JupyterLab; a kernel starts and a cell is executed. The kernel
+// speaks through a websocket, so this is also the test of those.
+func TestJupyterInChromium(t *testing.T) {
+	for _, d := range distances {
+		t.Run("rtt="+d.String(), func(t *testing.T) {
+			begin(t)
+			rtt(t, d)
+			dir := mkdir(t, clusterHome("notebooks"))
+			put(t, dir+"/one.ipynb", notebook, 0o644)
+			link := xdgOpen(t)
+			m := link.terminal(t, "run-jupyter", "--cluster", "daint", "--venv", lab.env["LAB_VENV"], "--workdir", "notebooks")
+			b := chromium(t)
+			url := link.wait(t)
+			b.do("open the link", chromedp.Navigate(url))
+			b.do("see JupyterLab", chromedp.WaitVisible(chromedp.CSS(`#jp-main-dock-panel`)))
+			b.do("see the notebook in the list", chromedp.WaitVisible(`//span[text()="one.ipynb"]`))
+			b.do("open the notebook", chromedp.DoubleClick(`//span[text()="one.ipynb"]`))
+			b.do("see its cell", chromedp.WaitVisible(chromedp.CSS(`.jp-Notebook .jp-Cell`)))
+			b.do("wait for the kernel", chromedp.WaitVisible(chromedp.CSS(`.jp-NotebookPanel [data-status="idle"], .jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status="idle"]`)))
+			b.do("run the cell", chromedp.Click(chromedp.CSS(`.jp-NotebookPanel-toolbar [data-command="notebook:run-cell-and-select-next"]`)))
+			answer := b.text("read the answer", `.jp-OutputArea-output pre`)
+			if !strings.HasPrefix(answer, "42 on nid") {
+				t.Errorf("the cell says %q", answer)
+			}
+			m.send(ctrlC)
+			if code := m.exit(patience); code != 0 {
+				t.Errorf("exit code %d\n%s", code, plain(m.stdout.String()))
+			}
+		})
+	}
+}
+
+const notebook = `{"cells":[{"cell_type":"code","execution_count":null,"id":"a","metadata":{},"outputs":[],
+"source":["import socket\n","print(6 * 7, 'on', socket.gethostname())"]}],
+"metadata":{"kernelspec":{"display_name":"Python 3 (ipykernel)","language":"python","name":"python3"}},
+"nbformat":4,"nbformat_minor":5}
+`
+
+// TestJupyterNeedsItsToken: without the token there is nothing to see, by
+// whatever way the server is asked.
+func TestJupyterNeedsItsToken(t *testing.T) {
+	begin(t)
+	s := cscs(t, "run-jupyter", "--venv", lab.env["LAB_VENV"])
+	e := s.ready()
+	token := jupyterToken(t)
+	base := strings.TrimRight(e.URL, "/")
+	if code, _ := get(t, base+"/api/contents"); code != http.StatusForbidden {
+		t.Errorf("without the token: %d", code)
+	}
+	if code, _ := get(t, base+"/api/contents?token="+token+"x"); code != http.StatusForbidden {
+		t.Errorf("with a wrong token: %d", code)
+	}
+	if code, _ := get(t, base+"/api/contents?token="+token); code != http.StatusOK {
+		t.Errorf("with the token: %d", code)
+	}
+	if strings.Contains(e.URL, token) {
+		t.Error("the token is in the event")
+	}
+	closeReady(t, s)
+}
+
+// jupyterToken reads the token of alice's running server as root can: from the
+// file that the server's environment names.
+func jupyterToken(t *testing.T) string {
+	t.Helper()
+	var token string
+	missing := poll(patience, func() string {
+		eachProcess(func(p process) {
+			if p.uid != aliceUID || !strings.HasPrefix(p.host, "nid") {
+				return
+			}
+			path := environ(p.pid)["JUPYTER_TOKEN_FILE"]
+			if content, err := os.ReadFile(hostPath(p.host, path)); path != "" && err == nil {
+				token = string(content)
+			}
+		})
+		if token == "" {
+			return "no process has JUPYTER_TOKEN_FILE"
+		}
+		return ""
+	})
+	if missing != "" {
+		t.Fatal(missing)
+	}
+	if len(token) < 32 || strings.TrimSpace(token) != token {
+		t.Errorf("the token has %d characters, or white space around them", len(token))
+	}
+	return token
+}
+
+// TestJupyterArguments: what comes after "--" reaches Jupyter.
+func TestJupyterArguments(t *testing.T) {
+	begin(t)
+	mkdir(t, clusterHome("elsewhere"))
+	put(t, clusterHome("elsewhere/here.txt"), "x", 0o644)
+	s := cscs(t, "run-jupyter", "--venv", lab.env["LAB_VENV"], "--", "--ServerApp.root_dir=elsewhere")
+	url := strings.TrimRight(s.ready().URL, "/")
+	if code, body := get(t, url+"/api/contents?token="+jupyterToken(t)); code != http.StatusOK || !strings.Contains(body, "here.txt") {
+		t.Errorf("%d %s", code, body)
+	}
+	closeReady(t, s)
+}
+
+// TestJupyterMissing: a node without Jupyter gets one line that says so, and
+// the end of the server's log.
+func TestJupyterMissing(t *testing.T) {
+	begin(t)
+	s := cscs(t, "run-jupyter")
+	e := s.failure(5)
+	says(t, e.Message+e.Hint, "jupyter")
+}
+
+// TestJupyterLinkIsAlicesOnly: another user of the laptop cannot use the link,
+// and neither can anybody a second time.
+func TestJupyterLinkIsAlicesOnly(t *testing.T) {
+	begin(t)
+	link := xdgOpen(t)
+	m := link.terminal(t, "run-jupyter", "--cluster", "daint", "--venv", lab.env["LAB_VENV"])
+	url := link.wait(t)
+	token := jupyterToken(t)
+	if strings.Contains(url, token) {
+		t.Fatal("the link that the browser was opened with has the token in it")
+	}
+	fetch := func(user string) string {
+		out, _ := try(t, user, "laptop", "curl", "-sS", "-i", "--max-time", "10", url)
+		return out
+	}
+	if out := fetch("mallory"); strings.Contains(out, token) {
+		t.Errorf("mallory got in:\n%s", out)
+	}
+	if out := fetch("alice"); !strings.Contains(out, token) {
+		t.Errorf("alice did not get in:\n%s", out)
+	}
+	if out := fetch("alice"); strings.Contains(out, token) {
+		t.Errorf("the link worked twice:\n%s", out)
+	}
+	m.send(ctrlC)
+	if code := m.exit(patience); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}

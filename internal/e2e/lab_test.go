@@ -1,0 +1,225 @@
+//go:build lab
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// as gives the command that runs argv as a user on a host. VAR=VALUE words
+// before the command set its environment.
+func as(ctx context.Context, user, host string, argv ...string) *exec.Cmd {
+	return labCommand(ctx, append([]string{"as", user, host}, argv...)...)
+}
+
+func labCommand(ctx context.Context, args ...string) *exec.Cmd {
+	c := exec.CommandContext(ctx, lab.script, args...)
+	c.WaitDelay = 5 * time.Second
+	return c
+}
+
+// output runs argv as a user on a host and gives what it printed; it must succeed.
+func output(t *testing.T, user, host string, argv ...string) string {
+	t.Helper()
+	out, err := try(t, user, host, argv...)
+	if err != nil {
+		t.Fatalf("%s on %s: %q: %v\n%s", user, host, argv, err, out)
+	}
+	return out
+}
+
+// try is output for what may fail.
+func try(t *testing.T, user, host string, argv ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	c := as(ctx, user, host, argv...)
+	if user == "root" {
+		c = labCommand(ctx, append([]string{"in", host}, argv...)...)
+	}
+	out, err := c.CombinedOutput()
+	return strings.TrimSpace(string(out)), err
+}
+
+// tell gives scripts/lab an order: cut, heal, rtt, crash, cert …
+func tell(t *testing.T, args ...string) {
+	t.Helper()
+	if out, err := labCommand(context.Background(), args...).CombinedOutput(); err != nil {
+		t.Fatalf("scripts/lab %q: %v\n%s", args, err, out)
+	}
+}
+
+// cut takes the line away; the test's end gives it back.
+func cut(t *testing.T) {
+	t.Helper()
+	t.Cleanup(func() { tell(t, "heal") })
+	tell(t, "cut")
+}
+
+// rtt sets the length of the line; the test's end makes it short again.
+func rtt(t *testing.T, d time.Duration) {
+	t.Helper()
+	t.Cleanup(func() { tell(t, "rtt", "0") })
+	tell(t, "rtt", d.String())
+}
+
+// hostPID is the first process of a host, as this machine numbers it.
+func hostPID(host string) string {
+	pid, _ := os.ReadFile(filepath.Join(lab.env["LAB_RUN"], "hosts", host, "pid"))
+	return strings.TrimSpace(string(pid))
+}
+
+// hostPath is a file of a host, as this machine sees it.
+func hostPath(host, path string) string {
+	return "/proc/" + hostPID(host) + "/root" + path
+}
+
+// laptopHome and clusterHome are alice's, as this machine sees them.
+func laptopHome(path ...string) string {
+	return filepath.Join(append([]string{lab.env["LAPTOP_HOME"]}, path...)...)
+}
+
+func clusterHome(path ...string) string {
+	return filepath.Join(append([]string{lab.env["CLUSTER_HOME"]}, path...)...)
+}
+
+// put writes a file of alice's for the length of the test, and puts back what
+// was there before.
+func put(t *testing.T, path, content string, mode os.FileMode) {
+	t.Helper()
+	before, err := os.ReadFile(path)
+	existed := err == nil
+	t.Cleanup(func() {
+		if !existed {
+			_ = os.Remove(path)
+			return
+		}
+		if err := os.WriteFile(path, before, mode); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.WriteFile(path, []byte(content), mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(path, aliceUID, aliceUID); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// mkdir makes a directory of alice's for the length of the test.
+func mkdir(t *testing.T, path string) string {
+	t.Helper()
+	if err := os.Mkdir(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(path) })
+	if err := os.Chown(path, aliceUID, aliceUID); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// dialIn opens a connection from a host. A socket belongs for ever to the
+// network namespace of the thread that made it, so only the making is done there.
+func dialIn(ctx context.Context, host, addr string) (c net.Conn, err error) {
+	err = inNet(host, func() error {
+		// An address in figures is dialled by this very goroutine.
+		c, err = (&net.Dialer{Timeout: 10 * time.Second, FallbackDelay: -1}).DialContext(ctx, "tcp", addr)
+		return err
+	})
+	return c, err
+}
+
+// listenIn opens a listener on a host, as root.
+func listenIn(host, addr string) (l net.Listener, err error) {
+	err = inNet(host, func() error {
+		l, err = new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
+		return err
+	})
+	return l, err
+}
+
+func inNet(host string, f func() error) error {
+	runtime.LockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = home.Close() }()
+	there, err := os.Open("/proc/" + hostPID(host) + "/ns/net")
+	if err != nil {
+		return fmt.Errorf("network of %s: %w", host, err)
+	}
+	defer func() { _ = there.Close() }()
+	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("enter network of %s: %w", host, err)
+	}
+	err = f()
+	if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
+		// The thread is lost; it is not unlocked, so it ends with its goroutine.
+		panic(err)
+	}
+	runtime.UnlockOSThread()
+	return err
+}
+
+// onLaptop is an HTTP client on the laptop.
+var onLaptop = &http.Client{
+	Timeout: 2 * time.Minute,
+	Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) { return dialIn(ctx, "laptop", addr) },
+	},
+}
+
+// get fetches a URL on the laptop, and gives the body or what went wrong.
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A connection of its own, as curl would open one.
+	req.Close = true
+	resp, err := onLaptop.Do(req)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var body bytes.Buffer
+	if _, err := body.ReadFrom(resp.Body); err != nil {
+		return 0, err.Error()
+	}
+	return resp.StatusCode, body.String()
+}
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,162 @@
+//go:build lab
+
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long a test waits for one thing that must happen.
+const patience = 60 * time.Second
+
+// tape records what a process writes; whoever waits is told of each write.
+type tape struct {
+	mu     sync.Mutex
+	text   bytes.Buffer
+	wrote  chan struct{} // closed and renewed at each write
+	closed bool
+}
+
+func newTape() *tape { return &tape{wrote: make(chan struct{})} }
+
+func (l *tape) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Write(p)
+	close(l.wrote)
+	l.wrote = make(chan struct{})
+	return len(p), nil
+}
+
+// end says that nothing more will come.
+func (l *tape) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	close(l.wrote)
+	l.wrote = make(chan struct{})
+}
+
+func (l *tape) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// await gives what found makes of the text as soon as that is not empty, and ""
+// if the text ends, or the limit passes, before.
+func (l *tape) await(limit time.Duration, found func(text string) string) string {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for {
+		l.mu.Lock()
+		text, wrote, closed := l.text.String(), l.wrote, l.closed
+		l.mu.Unlock()
+		if s := found(text); s != "" || closed {
+			return s
+		}
+		select {
+		case <-wrote:
+		case <-timer.C:
+			return ""
+		}
+	}
+}
+
+// background is a process that runs beside the test and ends with it.
+type background struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	stdout *tape
+	stderr *tape
+	done   chan struct{}
+	code   int // once done is closed
+}
+
+// start starts cmd; the test's end kills it if it still runs.
+func start(t *testing.T, cmd *exec.Cmd) *background {
+	t.Helper()
+	b := &background{t: t, cmd: cmd, stdout: newTape(), stderr: newTape(), done: make(chan struct{})}
+	if cmd.Stdout == nil {
+		cmd.Stdout = b.stdout
+	}
+	cmd.Stderr = b.stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("start %q: %v", cmd.Args, err)
+	}
+	go b.wait()
+	t.Cleanup(b.kill)
+	return b
+}
+
+func (b *background) wait() {
+	err := b.cmd.Wait()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+	case errors.As(err, &exit) && exit.ExitCode() >= 0:
+		b.code = exit.ExitCode()
+	case errors.As(err, &exit):
+		b.code = 128 + int(exit.Sys().(syscall.WaitStatus).Signal())
+	default:
+		b.code = -1
+		_, _ = io.WriteString(b.stderr, err.Error())
+	}
+	b.stdout.end()
+	b.stderr.end()
+	close(b.done)
+}
+
+// signal reaches the command itself: what stands for it here hands it on.
+func (b *background) signal(s os.Signal) {
+	b.t.Helper()
+	if err := b.cmd.Process.Signal(s); err != nil {
+		b.t.Fatalf("signal %v: %v", s, err)
+	}
+}
+
+func (b *background) kill() {
+	_ = b.cmd.Process.Kill()
+	<-b.done
+}
+
+// exit waits for the end and gives the exit code.
+func (b *background) exit(limit time.Duration) int {
+	b.t.Helper()
+	select {
+	case <-b.done:
+		return b.code
+	case <-time.After(limit):
+		b.t.Fatalf("%q still runs after %v\nstdout: %s\nstderr: %s", b.cmd.Args, limit, b.stdout, b.stderr)
+		return -1
+	}
+}
+
+// line waits until stdout has a line that contains the word, and gives it.
+func (b *background) line(word string) string {
+	b.t.Helper()
+	s := b.stdout.await(patience, func(text string) string { return lineWith(text, word) })
+	if s == "" {
+		b.t.Fatalf("%q never wrote %q\nstdout: %s\nstderr: %s", b.cmd.Args, word, b.stdout, b.stderr)
+	}
+	return s
+}
+
+// lineWith gives the first complete line that contains the word.
+func lineWith(text, word string) string {
+	for line := range strings.Lines(text) {
+		if strings.HasSuffix(line, "\n") && strings.Contains(line, word) {
+			return strings.TrimRight(line, "\r\n")
+		}
+	}
+	return ""
+}

@@ -1,0 +1,207 @@
+//go:build lab
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// event is one line of --json. What is not here is no part of the contract.
+type event struct {
+	V         int       `json:"v"`
+	Time      time.Time `json:"time"`
+	Event     string    `json:"event"`
+	Session   string    `json:"session"`
+	Cluster   string    `json:"cluster"`
+	Host      string    `json:"host"`
+	Job       string    `json:"job"`
+	Reason    string    `json:"reason"`
+	Start     string    `json:"start"`
+	Node      string    `json:"node"`
+	Nodes     []string  `json:"nodes"`
+	Partition string    `json:"partition"`
+	Account   string    `json:"account"`
+	Ends      string    `json:"ends"`
+	PID       int       `json:"pid"`
+	URL       string    `json:"url"`
+	LocalPort int       `json:"local_port"`
+	Remote    string    `json:"remote"`
+	Message   string    `json:"message"`
+	Hint      string    `json:"hint"`
+	Code      *int      `json:"code"`
+}
+
+// required tells of each name the fields that its events may not lack.
+var required = map[string]func(event) bool{
+	"connecting": func(e event) bool { return e.Host != "" },
+	"connected":  func(e event) bool { return e.Host != "" },
+	"queued":     func(e event) bool { return e.Job != "" && e.Reason != "" },
+	"granted":    func(e event) bool { return e.Job != "" && e.Node != "" && len(e.Nodes) > 0 && e.Partition != "" },
+	"started":    func(e event) bool { return e.Node != "" && e.PID > 0 },
+	"ready":      func(e event) bool { return e.URL != "" && e.LocalPort > 0 && e.Remote != "" },
+	"lost":       func(e event) bool { return e.Host != "" },
+	"restored":   func(e event) bool { return e.Host != "" },
+	"warning":    func(e event) bool { return e.Message != "" },
+	"detached":   func(event) bool { return true },
+	"forward":    func(e event) bool { return e.URL != "" && e.LocalPort > 0 && e.Remote != "" },
+	"ending":     func(e event) bool { return e.Reason != "" },
+	"error":      func(e event) bool { return e.Message != "" && e.Code != nil },
+	"ended":      func(e event) bool { return e.Reason != "" && e.Code != nil },
+}
+
+// session is a cscs with --json that runs beside the test.
+type session struct {
+	*background
+	next int // the first event that was not waited for yet
+}
+
+// cscs starts "cscs COMMAND --json --cluster daint --no-browser ARGS…" as alice
+// on the laptop. VAR=VALUE words before the command set its environment.
+func cscs(t *testing.T, words ...string) *session {
+	t.Helper()
+	var env []string
+	for len(words) > 0 && strings.Contains(words[0], "=") {
+		env, words = append(env, words[0]), words[1:]
+	}
+	command, args := words[0], words[1:]
+	argv := append(env, lab.bin, command, "--json", "--no-browser")
+	if !slices.ContainsFunc(args, func(a string) bool { return a == "--cluster" || strings.HasPrefix(a, "--cluster=") }) {
+		argv = append(argv, "--cluster", "daint")
+	}
+	return &session{background: start(t, as(context.Background(), "alice", "laptop", append(argv, args...)...))}
+}
+
+// serve starts "cscs run" with the test server, whose flags come after "--".
+func serve(t *testing.T, flags []string, server ...string) *session {
+	t.Helper()
+	words := append([]string{"run"}, flags...)
+	words = append(words, "--", lab.testserver)
+	words = append(words, server...)
+	return cscs(t, append(words, "127.0.0.1:{port}")...)
+}
+
+// events are those so far, each held to the contract.
+func (s *session) events() []event {
+	s.t.Helper()
+	events, err := parseEvents(s.stdout.String())
+	if err != nil {
+		s.t.Fatalf("%v\nstdout: %s\nstderr: %s", err, s.stdout, s.stderr)
+	}
+	return events
+}
+
+func parseEvents(text string) ([]event, error) {
+	var events []event
+	for line := range strings.Lines(text) {
+		if !strings.HasSuffix(line, "\n") {
+			break
+		}
+		d := json.NewDecoder(strings.NewReader(line))
+		d.DisallowUnknownFields()
+		var e event
+		if err := d.Decode(&e); err != nil {
+			return nil, fmt.Errorf("not an event: %q: %w", line, err)
+		}
+		check, known := required[e.Event]
+		_, offset := e.Time.Zone()
+		if !known || !check(e) || e.V != 1 || e.Session == "" || e.Cluster == "" || offset != 0 || e.Time.IsZero() {
+			return nil, fmt.Errorf("an event against the contract: %q", line)
+		}
+		if len(events) > 0 && events[len(events)-1].Event == "ended" {
+			return nil, fmt.Errorf("an event after the end: %q", line)
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+// await gives the next event of one of the names, or nothing after the limit
+// or at the end. Events before it count as seen.
+func (s *session) await(limit time.Duration, names ...string) (event, bool) {
+	s.t.Helper()
+	var found event
+	ok := s.stdout.await(limit, func(string) string {
+		events := s.events()
+		for i := s.next; i < len(events); i++ {
+			if slices.Contains(names, events[i].Event) {
+				found, s.next = events[i], i+1
+				return "found"
+			}
+		}
+		return ""
+	})
+	return found, ok != ""
+}
+
+// wait is await for what must come.
+func (s *session) wait(names ...string) event {
+	s.t.Helper()
+	e, ok := s.await(patience, append(slices.Clone(names), "ended")...)
+	if !ok || !slices.Contains(names, e.Event) {
+		s.t.Fatalf("no %s came\nstdout: %s\nstderr: %s", strings.Join(names, " or "), s.stdout, s.stderr)
+	}
+	return e
+}
+
+// ready waits until the server can be reached.
+func (s *session) ready() event {
+	s.t.Helper()
+	return s.wait("ready")
+}
+
+// end waits for the exit and holds it to the code; it gives the last event.
+func (s *session) end(code int) event {
+	s.t.Helper()
+	got := s.exit(patience)
+	events := s.events()
+	if len(events) == 0 {
+		s.t.Fatalf("no events, exit code %d\nstdout: %s\nstderr: %s", got, s.stdout, s.stderr)
+	}
+	last := events[len(events)-1]
+	if last.Event != "ended" || *last.Code != got || got != code {
+		s.t.Fatalf("want exit code %d, got %d\nstdout: %s\nstderr: %s", code, got, s.stdout, s.stderr)
+	}
+	s.next = len(events)
+	return last
+}
+
+// find gives the first event of that name so far.
+func (s *session) find(name string) (event, bool) {
+	s.t.Helper()
+	for _, e := range s.events() {
+		if e.Event == name {
+			return e, true
+		}
+	}
+	return event{}, false
+}
+
+// failure waits for the end with that code, and gives the error that was told before it.
+func (s *session) failure(code int) event {
+	s.t.Helper()
+	s.end(code)
+	e, ok := s.find("error")
+	if !ok {
+		s.t.Fatalf("ended with %d without an error event\nstdout: %s\nstderr: %s", code, s.stdout, s.stderr)
+	}
+	if *e.Code != code {
+		s.t.Errorf("the error says code %d, the exit code is %d", *e.Code, code)
+	}
+	return e
+}
+
+// says fails the test unless the text has every one of the words, in any case.
+func says(t *testing.T, text string, words ...string) {
+	t.Helper()
+	for _, w := range words {
+		if !strings.Contains(strings.ToLower(text), strings.ToLower(w)) {
+			t.Errorf("%q does not say %q", text, w)
+		}
+	}
+}

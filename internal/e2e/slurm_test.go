@@ -1,0 +1,102 @@
+//go:build lab
+
+package e2e
+
+import (
+	"context"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// squeue tells the jobs in the queue, one a line ("12 alice RUNNING nid001001"),
+// but those in the given state; empty if there are none.
+func squeue(but string) string {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	out, err := labCommand(ctx, "in", "daint", "squeue", "-a", "-h", "-o", "%i %u %T %R").CombinedOutput()
+	if err != nil {
+		return "squeue: " + err.Error() + ": " + string(out)
+	}
+	var left []string
+	for line := range strings.Lines(string(out)) {
+		if f := strings.Fields(line); but == "" || len(f) < 3 || f[2] != but {
+			left = append(left, strings.TrimSpace(line))
+		}
+	}
+	return strings.Join(left, "\n")
+}
+
+// jobState is what Slurm says of a job, "" once it has forgotten it.
+func jobState(t *testing.T, job string) string {
+	t.Helper()
+	out, err := try(t, "root", "daint", "squeue", "-a", "-h", "-j", job, "-o", "%T")
+	if err != nil {
+		return ""
+	}
+	return out
+}
+
+var nextJobID = regexp.MustCompile(`NEXT_JOB_ID\s*=\s*(\d+)`)
+
+// jobsSoFar counts the jobs that were ever asked for: the one number that a
+// request cannot fail to change, however short it lived.
+func jobsSoFar(t *testing.T) string {
+	t.Helper()
+	m := nextJobID.FindStringSubmatch(output(t, "root", "daint", "scontrol", "show", "config"))
+	if m == nil {
+		t.Fatal("scontrol show config tells no NEXT_JOB_ID")
+	}
+	return m[1]
+}
+
+// unallocated fails the test if, when it ends, anything was asked of Slurm.
+func unallocated(t *testing.T) {
+	t.Helper()
+	before := jobsSoFar(t)
+	t.Cleanup(func() {
+		if now := jobsSoFar(t); now != before {
+			t.Errorf("something was allocated: the next job's number went from %s to %s", before, now)
+		}
+	})
+}
+
+var granted = regexp.MustCompile(`Granted job allocation (\d+)`)
+
+// occupy has a user hold an allocation by salloc until the test ends.
+func occupy(t *testing.T, user string, options ...string) (job string) {
+	t.Helper()
+	argv := append([]string{"salloc", "--no-shell", "-J", "occupy", "-t", "30"}, options...)
+	out := output(t, user, "daint", argv...)
+	m := granted.FindStringSubmatch(out)
+	if m == nil {
+		t.Fatalf("salloc: %s", out)
+	}
+	t.Cleanup(func() { cancelJob(t, m[1]) })
+	return m[1]
+}
+
+func cancelJob(t *testing.T, job string) {
+	t.Helper()
+	_, _ = try(t, "root", "daint", "scancel", job)
+	if left := poll(30*time.Second, func() string { return jobState(t, job) }); left != "" {
+		t.Errorf("job %s is still %s", job, left)
+	}
+}
+
+// settle waits until every compute node is free: jobs that are COMPLETING let
+// a test begin, but not one that needs all nodes.
+func settle(t *testing.T) {
+	t.Helper()
+	if left := poll(time.Minute, func() string { return squeue("") }); left != "" {
+		t.Fatalf("the queue does not empty: %s", left)
+	}
+}
+
+// inJob runs argv as a user inside a job, in the background, until the test ends.
+func inJob(t *testing.T, user, job string, argv ...string) *background {
+	t.Helper()
+	srun := append([]string{"srun", "--jobid=" + job, "--overlap", "-n1", "-N1"}, argv...)
+	return start(t, as(context.Background(), user, "daint", srun...))
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Pattern fills p with the bytes of the test stream that begin at offset: no
+// two aligned blocks of it are alike, so a lost or doubled block is seen.
+func pattern(p []byte, offset int64) {
+	for i := range p {
+		n := uint64(offset+int64(i)) >> 3
+		p[i] = byte(n*0x9E3779B97F4A7C15>>56) ^ byte(offset+int64(i))
+	}
+}
+
+func handler(o options, l net.Listener) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%s %s host=%s\n", o.name, r.URL.RequestURI(), r.Host)
+	})
+	mux.HandleFunc("/env", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, strings.Join(os.Environ(), "\n"))
+	})
+	mux.HandleFunc("/about", about)
+	mux.HandleFunc("/download", func(w http.ResponseWriter, r *http.Request) {
+		n, err := strconv.ParseInt(r.FormValue("n"), 10, 64)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
+		buf := make([]byte, 256<<10)
+		for sent := int64(0); sent < n; {
+			p := buf[:min(int64(len(buf)), n-sent)]
+			pattern(p, sent)
+			if _, err := w.Write(p); err != nil {
+				return
+			}
+			sent += int64(len(p))
+		}
+	})
+	mux.HandleFunc("/upload", func(w http.ResponseWriter, r *http.Request) {
+		h := sha256.New()
+		n, err := io.Copy(h, r.Body)
+		fmt.Fprintf(w, "%d %s %v", n, hex.EncodeToString(h.Sum(nil)), err)
+	})
+	mux.HandleFunc("/echo", echo)
+	mux.HandleFunc("/quit", func(_ http.ResponseWriter, r *http.Request) {
+		code, _ := strconv.Atoi(r.FormValue("code"))
+		fmt.Fprintf(os.Stderr, "testserver: asked to quit with %d\n", code)
+		os.Exit(code)
+	})
+	mux.HandleFunc("/close", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, "closing")
+		_ = l.Close()
+	})
+	return mux
+}
+
+// about tells what the server was given: directory, CPUs, GPUs, memory, threads' limits.
+func about(w http.ResponseWriter, _ *http.Request) {
+	dir, _ := os.Getwd()
+	fmt.Fprintf(w, "dir %s\n", dir)
+	status, _ := os.ReadFile("/proc/self/status")
+	for line := range strings.Lines(string(status)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && name == "Cpus_allowed_list" {
+			fmt.Fprintf(w, "cpus %s\n", strings.TrimSpace(value))
+		}
+	}
+	fmt.Fprintf(w, "gpus %s\n", os.Getenv("CUDA_VISIBLE_DEVICES"))
+	devices, _ := filepath.Glob("/dev/nvidia[0-9]*")
+	fmt.Fprintf(w, "devices %d\n", len(devices))
+}
+
+// echo upgrades the connection to a plain stream, as a websocket does, and
+// sends back what comes until the other side is done sending.
+func echo(w http.ResponseWriter, _ *http.Request) {
+	c, rw, err := w.(http.Hijacker).Hijack()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	defer func() { _ = c.Close() }()
+	_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+	_, _ = io.Copy(c, rw.Reader)
+}
+
+// serveTCP answers each connection by its first line:
+//
+//	SUM    read until EOF, then answer "COUNT SHA256\n": the client half-closes
+//	PUSH n send n bytes of the pattern and half-close, then read until EOF
+func serveTCP(l net.Listener) error {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		go tcp(c.(*net.TCPConn))
+	}
+}
+
+func tcp(c *net.TCPConn) {
+	defer func() { _ = c.Close() }()
+	r := bufio.NewReader(c)
+	line, err := r.ReadString('\n')
+	if err != nil {
+		return
+	}
+	verb, arg, _ := strings.Cut(strings.TrimSpace(line), " ")
+	h := sha256.New()
+	if verb == "PUSH" {
+		n, _ := strconv.ParseInt(arg, 10, 64)
+		p := make([]byte, n)
+		pattern(p, 0)
+		_, _ = c.Write(p)
+		_ = c.CloseWrite()
+	}
+	n, err := io.Copy(h, r)
+	fmt.Printf("%s %d %s %v\n", verb, n, hex.EncodeToString(h.Sum(nil)), err)
+	if verb == "SUM" {
+		fmt.Fprintf(c, "%d %s\n", n, hex.EncodeToString(h.Sum(nil)))
+	}
+}
