@@ -146,15 +146,6 @@ func dialIn(ctx context.Context, host, addr string) (c net.Conn, err error) {
 	return c, err
 }
 
-// listenIn opens a listener on a host, as root.
-func listenIn(host, addr string) (l net.Listener, err error) {
-	err = inNet(host, func() error {
-		l, err = new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
-		return err
-	})
-	return l, err
-}
-
 func inNet(host string, f func() error) error {
 	runtime.LockOSThread()
 	home, err := os.Open("/proc/thread-self/ns/net")

@@ -75,7 +75,7 @@ func run(o options, addr string) error {
 		return daemonise()
 	}
 	if o.also != "" {
-		l, err := net.Listen("tcp", o.also)
+		l, err := listen(o.also, false)
 		if err != nil {
 			return err
 		}
