@@ -116,5 +116,5 @@ func parseExited(l line) Exited {
 	if err != nil {
 		code = -1
 	}
-	return Exited{Reason: l.get("reason"), Code: code, Message: l.get("message")}
+	return Exited{Reason: l.get("reason"), Code: code, Message: clean(l.get("message"))}
 }

@@ -113,7 +113,7 @@ func (o Outcome) Err() error {
 	switch {
 	case x.Code == 0 && o.Served:
 		return nil
-	case x.Code > 128:
+	case x.Code > 128 && x.Code <= 128+64:
 		e.Message = "the server was killed by " + signalName(x.Code-128)
 	case o.Served:
 		e.Message = "the server ended with status " + itoa(x.Code)

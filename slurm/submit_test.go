@@ -208,6 +208,7 @@ func TestServers(t *testing.T) {
 		"no venv":              {Launch{Argv: serverArgv("127.0.0.1"), Venv: "~/venv"}, "no virtual environment in", ""},
 		"setup fails":          {Launch{Argv: serverArgv("127.0.0.1"), Setup: []string{"false"}}, `--setup "false" ended with status 1`, ""},
 		"setup not there":      {Launch{Argv: serverArgv("127.0.0.1"), Setup: []string{"conda activate x"}}, `of --setup "conda activate x" is not to be found`, ""},
+		"status 255":           {notPython("sh", "-c", "exit 255"), "ended with status 255 before it listened", ""},
 		"wide":                 {Launch{Argv: serverArgv("0.0.0.0"), Grace: time.Second}, "the server listens on 0.0.0.0 port", "hello"},
 		"wide in IPv6":         {Launch{Argv: serverArgv("::"), Grace: time.Second}, "the server listens on :: port", "hello"},
 		"ends after it served": {notPython("python3", "-c", "import socket,sys\ns=socket.create_server(('127.0.0.1',int(sys.argv[1])))\ns.settimeout(0.5)\ntry: s.accept()\nexcept TimeoutError: pass", "{port}"), "", ""},
@@ -301,6 +302,33 @@ func TestStartupFiles(t *testing.T) {
 			t.Errorf("%s: error %v", c.rc, r.err)
 		}
 	}
+}
+
+// A profile that ends the login shell on the node is named, not the server.
+func TestProfileEndsShell(t *testing.T) {
+	f := newFake(t)
+	if err := os.WriteFile(filepath.Join(f.home, ".bash_profile"), []byte("echo going; exit 4\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := f.submit(t.Context(), Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
+	r.wait()
+	err := r.outcome.Err()
+	if err == nil || !strings.Contains(err.Error(), "ended with status 4 before it ran the server") {
+		t.Errorf("error %v", err)
+	}
+	stopFake(t, f, Stopping{ID: testID(t)})
+}
+
+// What srun says against a step of its own is what the user is told.
+func TestStepArgsRefused(t *testing.T) {
+	f := newFake(t)
+	r := f.submit(t.Context(), Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}, Step: []string{"--uenv=nosuch"}}})
+	r.wait()
+	err := r.outcome.Err()
+	if err == nil || err.Error() != "uenv: no uenv matches 'nosuch'; Invalid --uenv argument: nosuch" {
+		t.Errorf("error %v", err)
+	}
+	stopFake(t, f, Stopping{ID: testID(t)})
 }
 
 // The home directory cannot be written to.

@@ -109,7 +109,7 @@ cscs_holder() {
 # into a log that cannot fill the disk.
 cscs_start() {
 	local log
-	rm -f "$cscs_dir/failure"
+	rm -f "$cscs_dir/failure" "$cscs_dir/launched"
 	printf '%s\n' "$cscs_listen" >"$cscs_dir/port"
 	cscs_code='' cscs_end='' cscs_message='' cscs_said=''
 	exec {log}> >(trap '' TERM INT && cscs_log)
@@ -208,12 +208,29 @@ cscs_ended() {
 	if [[ -s $cscs_dir/failure ]]; then
 		cscs_end=setup
 		IFS= read -r cscs_message <"$cscs_dir/failure"
+	elif [[ ! -e $cscs_dir/launched ]]; then
+		cscs_end=setup
+		cscs_unlaunched
 	elif [[ $1 == starting ]]; then
 		cscs_judge "$cscs_listen"
 		[[ $cscs_verdict == none ]] || cscs_end=collision
 		[[ $cscs_end == collision && $cscs_port != 0 ]] && cscs_message="port $cscs_listen on $cscs_node was taken by another process"
 	fi
 	cscs_sweep KILL
+}
+
+# cscs_unlaunched: cscs_message says why not even launch was reached.
+cscs_unlaunched() {
+	local line words=''
+	if ((${#cscs_step_args[@]} == 0)); then
+		cscs_message="your login shell on $cscs_node ended with status $cscs_code before it ran the server: look at /etc/profile and ~/.bash_profile there"
+		return
+	fi
+	cscs_drain
+	while IFS= read -r line && ((${#words} < 500)); do
+		[[ $line == srun:* ]] && words+=${words:+|}$line
+	done <"$cscs_dir/log"
+	cscs_message="${words:-srun ended with status $cscs_code}"
 }
 
 # cscs_elsewhere: sockets of this user that were not there before the server:
