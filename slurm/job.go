@@ -64,15 +64,6 @@ func parseQueue(job, answer string) Event {
 	return Queued{Job: job, State: f[0], Reason: f[1], Explained: ExplainReason(f[1]), Start: unixTime(f[2])}
 }
 
-// over reports whether the job is in a state that it never leaves.
-func (j JobInfo) over() bool {
-	switch strings.TrimSuffix(j.State, "+") {
-	case "", "PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "STOPPED", "SIGNALING", "STAGE_OUT":
-		return false
-	}
-	return true
-}
-
 // explainState says in plain words how a job ended.
 func (j JobInfo) explainState() string {
 	switch j.State {

@@ -137,8 +137,11 @@ func (c call) read(r io.Reader, mark string) error {
 	}
 	for {
 		s, err := br.ReadString('\n')
-		if err != nil {
+		if errors.Is(err, io.EOF) {
 			return nil // a last line without its end was cut off with the connection
+		}
+		if err != nil {
+			return err
 		}
 		l := parseLine(strings.TrimRight(s, "\n"))
 		if l.kind == "error" {
