@@ -68,7 +68,7 @@ func chromium(t *testing.T) window {
 	const home = "/home/alice/chromium"
 	inLaptop := func(c *exec.Cmd) {
 		// nsenter hands the pipe's descriptors on.
-		wrap := []string{"nsenter", "-t", hostPID("laptop"), "--net", "--uts", "--ipc", "--pid", "--mount", "--",
+		wrap := []string{"nsenter", "-t", lab.HostPID("laptop"), "--net", "--uts", "--ipc", "--pid", "--mount", "--",
 			"setpriv", "--reuid", "2001", "--regid", "2001", "--clear-groups", "--pdeathsig", "KILL", "--"}
 		c.Path = "/usr/bin/nsenter"
 		c.Args = append(wrap, c.Args...)

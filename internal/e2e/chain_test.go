@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/lab/labctl"
 )
 
 // offline is a session that must fail before it dials: the line is cut, and
@@ -100,7 +102,7 @@ func hide(t *testing.T, path string) {
 		if err := os.Chmod(path, info.Mode().Perm()); err != nil {
 			t.Error(err)
 		}
-		if err := os.Chown(path, aliceUID, aliceUID); err != nil {
+		if err := os.Chown(path, labctl.AliceUID, labctl.AliceUID); err != nil {
 			t.Error(err)
 		}
 	})
@@ -189,7 +191,7 @@ const knownHosts = ".ssh/known_hosts"
 func TestChainWrongHostKey(t *testing.T) {
 	other := func(t *testing.T) string {
 		t.Helper()
-		key := strings.Fields(readFile(t, lab.env["LAB_HOSTKEY_nid001001"]))
+		key := strings.Fields(readFile(t, lab.Env["LAB_HOSTKEY_nid001001"]))
 		return key[0] + " " + key[1]
 	}
 	for _, c := range []struct{ hop, name string }{{"ela", "ela.cscs.ch"}, {"daint", "daint.alps.cscs.ch"}} {
@@ -205,7 +207,7 @@ func TestChainWrongHostKey(t *testing.T) {
 		t.Run(c.hop+"-revoked", func(t *testing.T) {
 			begin(t)
 			unallocated(t)
-			key := strings.Fields(readFile(t, lab.env["LAB_HOSTKEY_"+c.hop]))
+			key := strings.Fields(readFile(t, lab.Env["LAB_HOSTKEY_"+c.hop]))
 			knownBut(t, "", "@revoked * "+key[0]+" "+key[1])
 			s := cscs(t, plainRun...)
 			says(t, s.failure(3).Message, "revoked")
@@ -214,7 +216,7 @@ func TestChainWrongHostKey(t *testing.T) {
 	t.Run("node", func(t *testing.T) {
 		begin(t)
 		// What the runner on the node reports is not what its sshd shows.
-		file := hostPath("nid001002", "/etc/ssh/ssh_host_ed25519_key.pub")
+		file := lab.Path("nid001002", "/etc/ssh/ssh_host_ed25519_key.pub")
 		before := readFile(t, file)
 		t.Cleanup(func() { write(t, file, before) })
 		write(t, file, other(t)+" x\n")
@@ -231,7 +233,7 @@ func knownBut(t *testing.T, host, line string) {
 	before := readFile(t, path)
 	t.Cleanup(func() {
 		write(t, path, before)
-		if err := os.Chown(path, aliceUID, aliceUID); err != nil {
+		if err := os.Chown(path, labctl.AliceUID, labctl.AliceUID); err != nil {
 			t.Error(err)
 		}
 	})
@@ -248,7 +250,7 @@ func knownBut(t *testing.T, host, line string) {
 func TestChainCertAuthority(t *testing.T) {
 	begin(t)
 	path := laptopHome(knownHosts)
-	put(t, path, "@cert-authority *.cscs.ch "+readFile(t, lab.env["LAB_HOST_CA_PUB"]), 0o600)
+	put(t, path, "@cert-authority *.cscs.ch "+readFile(t, lab.Env["LAB_HOST_CA_PUB"]), 0o600)
 	s := serve(t, nil)
 	s.ready()
 	closeReady(t, s)

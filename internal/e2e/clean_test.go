@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/lab/labctl"
 )
 
 // begin is the first line of every test: the lab is clean before it, and must
@@ -77,7 +79,7 @@ type process struct {
 func userProcesses() []process {
 	var ours []process
 	eachProcess(func(p process) {
-		if p.uid == aliceUID || p.uid == malloryUID {
+		if p.uid == labctl.AliceUID || p.uid == labctl.MalloryUID {
 			ours = append(ours, p)
 		}
 	})
@@ -88,8 +90,8 @@ func userProcesses() []process {
 // pid namespace further down.
 func eachProcess(visit func(process)) {
 	hostOf := map[string]string{}
-	for _, host := range lab.hosts {
-		if ns, err := os.Readlink("/proc/" + hostPID(host) + "/ns/uts"); err == nil {
+	for _, host := range lab.Hosts {
+		if ns, err := os.Readlink("/proc/" + lab.HostPID(host) + "/ns/uts"); err == nil {
 			hostOf[ns] = host
 		}
 	}
@@ -119,7 +121,7 @@ func eachProcess(visit func(process)) {
 func userListeners(host string) []string {
 	var found []string
 	for _, l := range listeners(host) {
-		if l.uid == aliceUID || l.uid == malloryUID {
+		if l.uid == labctl.AliceUID || l.uid == labctl.MalloryUID {
 			found = append(found, l.addr)
 		}
 	}
@@ -135,7 +137,7 @@ type listener struct {
 func listeners(host string) []listener {
 	var found []listener
 	for _, table := range []string{"tcp", "tcp6"} {
-		text, _ := os.ReadFile("/proc/" + hostPID(host) + "/net/" + table)
+		text, _ := os.ReadFile("/proc/" + lab.HostPID(host) + "/net/" + table)
 		for line := range strings.Lines(string(text)) {
 			f := strings.Fields(line)
 			if len(f) < 8 || f[3] != "0A" {
@@ -154,13 +156,13 @@ func listeners(host string) []listener {
 func files() map[string]bool {
 	all := map[string]bool{}
 	roots := map[string]string{
-		"laptop:/home":  lab.env["LAPTOP_HOMES"],
-		"ela:/home":     filepath.Dir(lab.env["ELA_HOME"]),
-		"cluster:/home": lab.env["CLUSTER_HOMES"],
+		"laptop:/home":  lab.Env["LAPTOP_HOMES"],
+		"ela:/home":     filepath.Dir(lab.Env["ELA_HOME"]),
+		"cluster:/home": lab.Env["CLUSTER_HOMES"],
 	}
-	for _, host := range lab.hosts {
+	for _, host := range lab.Hosts {
 		for _, dir := range []string{"/tmp", "/var/tmp", "/dev/shm", "/run/user"} {
-			roots[host+":"+dir] = hostPath(host, dir)
+			roots[host+":"+dir] = lab.Path(host, dir)
 		}
 	}
 	for name, root := range roots {
@@ -172,7 +174,7 @@ func files() map[string]bool {
 			if err != nil {
 				return nil
 			}
-			if uid := info.Sys().(*syscall.Stat_t).Uid; uid == aliceUID || uid == malloryUID {
+			if uid := info.Sys().(*syscall.Stat_t).Uid; uid == labctl.AliceUID || uid == labctl.MalloryUID {
 				all[name+strings.TrimPrefix(path, root)] = true
 			}
 			return nil

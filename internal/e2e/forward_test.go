@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/lab/labctl"
 )
 
 const gigabyte = 1 << 30
@@ -134,7 +136,7 @@ func TestForwardHalfClose(t *testing.T) {
 
 func dialTCP(t *testing.T, addr string) *net.TCPConn {
 	t.Helper()
-	c, err := dialIn(t.Context(), "laptop", addr)
+	c, err := lab.Dial(t.Context(), "laptop", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +181,7 @@ func TestForwardThousandConnections(t *testing.T) {
 		}
 	}
 	each(func(i int) error {
-		c, err := dialIn(t.Context(), "laptop", addr)
+		c, err := lab.Dial(t.Context(), "laptop", addr)
 		if err != nil {
 			return err
 		}
@@ -227,7 +229,7 @@ func TestForwardOnLoopbackOnly(t *testing.T) {
 	e := s.ready()
 	want := map[string]bool{fmt.Sprintf("0100007F:%04X", e.LocalPort): true, fmt.Sprintf("00000000000000000000000001000000:%04X", e.LocalPort): true}
 	for _, l := range listeners("laptop") {
-		if l.uid == aliceUID && !want[l.addr] {
+		if l.uid == labctl.AliceUID && !want[l.addr] {
 			t.Errorf("it also listens on %s", l.addr)
 		}
 		delete(want, l.addr)
@@ -258,7 +260,7 @@ func TestForwardBusyPort(t *testing.T) {
 	t.Run("first-choice", func(t *testing.T) {
 		begin(t)
 		holder(t, "8888")
-		s := cscs(t, "run-jupyter", "--venv", lab.env["LAB_VENV"])
+		s := cscs(t, "run-jupyter", "--venv", lab.Env["LAB_VENV"])
 		if e := s.ready(); e.LocalPort == 8888 || e.LocalPort > 8900 {
 			t.Errorf("the local port is %d", e.LocalPort)
 		}
@@ -286,7 +288,7 @@ func TestForwardBeforeReady(t *testing.T) {
 	s.wait("queued")
 	found := false
 	for _, l := range listeners("laptop") {
-		found = found || l.port == 8123 && l.uid == aliceUID
+		found = found || l.port == 8123 && l.uid == labctl.AliceUID
 	}
 	if !found {
 		t.Error("the local port is not listened on while the job waits")

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/alps-tunnel/cscs/internal/lab/labctl"
 )
 
 // TestJupyterInChromium: the one-use link that the browser is opened with
@@ -22,7 +24,7 @@ func TestJupyterInChromium(t *testing.T) {
 			dir := mkdir(t, clusterHome("notebooks"))
 			put(t, dir+"/one.ipynb", notebook, 0o644)
 			link := xdgOpen(t)
-			m := link.terminal(t, "run-jupyter", "--cluster", "daint", "--venv", lab.env["LAB_VENV"], "--workdir", "notebooks")
+			m := link.terminal(t, "run-jupyter", "--cluster", "daint", "--venv", lab.Env["LAB_VENV"], "--workdir", "notebooks")
 			b := chromium(t)
 			url := link.wait(t)
 			b.do("open the link", chromedp.Navigate(url))
@@ -54,7 +56,7 @@ const notebook = `{"cells":[{"cell_type":"code","execution_count":null,"id":"a",
 // whatever way the server is asked.
 func TestJupyterNeedsItsToken(t *testing.T) {
 	begin(t)
-	s := cscs(t, "run-jupyter", "--venv", lab.env["LAB_VENV"])
+	s := cscs(t, "run-jupyter", "--venv", lab.Env["LAB_VENV"])
 	e := s.ready()
 	token := jupyterToken(t)
 	base := strings.TrimRight(e.URL, "/")
@@ -80,11 +82,11 @@ func jupyterToken(t *testing.T) string {
 	var token string
 	missing := poll(patience, func() string {
 		eachProcess(func(p process) {
-			if p.uid != aliceUID || !strings.HasPrefix(p.host, "nid") {
+			if p.uid != labctl.AliceUID || !strings.HasPrefix(p.host, "nid") {
 				return
 			}
 			path := environ(p.pid)["JUPYTER_TOKEN_FILE"]
-			if content, err := os.ReadFile(hostPath(p.host, path)); path != "" && err == nil {
+			if content, err := os.ReadFile(lab.Path(p.host, path)); path != "" && err == nil {
 				token = string(content)
 			}
 		})
@@ -107,7 +109,7 @@ func TestJupyterArguments(t *testing.T) {
 	begin(t)
 	mkdir(t, clusterHome("elsewhere"))
 	put(t, clusterHome("elsewhere/here.txt"), "x", 0o644)
-	s := cscs(t, "run-jupyter", "--venv", lab.env["LAB_VENV"], "--", "--ServerApp.root_dir=elsewhere")
+	s := cscs(t, "run-jupyter", "--venv", lab.Env["LAB_VENV"], "--", "--ServerApp.root_dir=elsewhere")
 	url := strings.TrimRight(s.ready().URL, "/")
 	if code, body := get(t, url+"/api/contents?token="+jupyterToken(t)); code != http.StatusOK || !strings.Contains(body, "here.txt") {
 		t.Errorf("%d %s", code, body)
@@ -129,7 +131,7 @@ func TestJupyterMissing(t *testing.T) {
 func TestJupyterLinkIsAlicesOnly(t *testing.T) {
 	begin(t)
 	link := xdgOpen(t)
-	m := link.terminal(t, "run-jupyter", "--cluster", "daint", "--venv", lab.env["LAB_VENV"])
+	m := link.terminal(t, "run-jupyter", "--cluster", "daint", "--venv", lab.Env["LAB_VENV"])
 	url := link.wait(t)
 	token := jupyterToken(t)
 	if strings.Contains(url, token) {

@@ -5,30 +5,20 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/alps-tunnel/cscs/internal/lab/labctl"
 )
 
-// as gives the command that runs argv as a user on a host. VAR=VALUE words
-// before the command set its environment.
+// as is lab.As: the command that runs argv as a user on a host.
 func as(ctx context.Context, user, host string, argv ...string) *exec.Cmd {
-	return labCommand(ctx, append([]string{"as", user, host}, argv...)...)
-}
-
-func labCommand(ctx context.Context, args ...string) *exec.Cmd {
-	c := exec.CommandContext(ctx, lab.script, args...)
-	c.WaitDelay = 5 * time.Second
-	return c
+	return lab.As(ctx, user, host, argv...)
 }
 
 // output runs argv as a user on a host and gives what it printed; it must succeed.
@@ -46,18 +36,14 @@ func try(t *testing.T, user, host string, argv ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	c := as(ctx, user, host, argv...)
-	if user == "root" {
-		c = labCommand(ctx, append([]string{"in", host}, argv...)...)
-	}
-	out, err := c.CombinedOutput()
+	out, err := as(ctx, user, host, argv...).CombinedOutput()
 	return strings.TrimSpace(string(out)), err
 }
 
 // tell gives scripts/lab an order: cut, heal, rtt, crash, cert …
 func tell(t *testing.T, args ...string) {
 	t.Helper()
-	if out, err := labCommand(context.Background(), args...).CombinedOutput(); err != nil {
+	if out, err := lab.Command(context.Background(), args...).CombinedOutput(); err != nil {
 		t.Fatalf("scripts/lab %q: %v\n%s", args, err, out)
 	}
 }
@@ -76,24 +62,13 @@ func rtt(t *testing.T, d time.Duration) {
 	tell(t, "rtt", d.String())
 }
 
-// hostPID is the first process of a host, as this machine numbers it.
-func hostPID(host string) string {
-	pid, _ := os.ReadFile(filepath.Join(lab.env["LAB_RUN"], "hosts", host, "pid"))
-	return strings.TrimSpace(string(pid))
-}
-
-// hostPath is a file of a host, as this machine sees it.
-func hostPath(host, path string) string {
-	return "/proc/" + hostPID(host) + "/root" + path
-}
-
 // laptopHome and clusterHome are alice's, as this machine sees them.
 func laptopHome(path ...string) string {
-	return filepath.Join(append([]string{lab.env["LAPTOP_HOME"]}, path...)...)
+	return filepath.Join(append([]string{lab.Env["LAPTOP_HOME"]}, path...)...)
 }
 
 func clusterHome(path ...string) string {
-	return filepath.Join(append([]string{lab.env["CLUSTER_HOME"]}, path...)...)
+	return filepath.Join(append([]string{lab.Env["CLUSTER_HOME"]}, path...)...)
 }
 
 // put writes a file of alice's for the length of the test, and puts back what
@@ -117,7 +92,7 @@ func put(t *testing.T, path, content string, mode os.FileMode) {
 	if err := os.Chmod(path, mode); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chown(path, aliceUID, aliceUID); err != nil {
+	if err := os.Chown(path, labctl.AliceUID, labctl.AliceUID); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -129,54 +104,14 @@ func mkdir(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(path) })
-	if err := os.Chown(path, aliceUID, aliceUID); err != nil {
+	if err := os.Chown(path, labctl.AliceUID, labctl.AliceUID); err != nil {
 		t.Fatal(err)
 	}
 	return path
 }
 
-// dialIn opens a connection from a host. A socket belongs for ever to the
-// network namespace of the thread that made it, so only the making is done there.
-func dialIn(ctx context.Context, host, addr string) (c net.Conn, err error) {
-	err = inNet(host, func() error {
-		// An address in figures is dialled by this very goroutine.
-		c, err = (&net.Dialer{Timeout: 10 * time.Second, FallbackDelay: -1}).DialContext(ctx, "tcp", addr)
-		return err
-	})
-	return c, err
-}
-
-func inNet(host string, f func() error) error {
-	runtime.LockOSThread()
-	home, err := os.Open("/proc/thread-self/ns/net")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = home.Close() }()
-	there, err := os.Open("/proc/" + hostPID(host) + "/ns/net")
-	if err != nil {
-		return fmt.Errorf("network of %s: %w", host, err)
-	}
-	defer func() { _ = there.Close() }()
-	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("enter network of %s: %w", host, err)
-	}
-	err = f()
-	if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
-		// The thread is lost; it is not unlocked, so it ends with its goroutine.
-		panic(err)
-	}
-	runtime.UnlockOSThread()
-	return err
-}
-
 // onLaptop is an HTTP client on the laptop.
-var onLaptop = &http.Client{
-	Timeout: 2 * time.Minute,
-	Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) { return dialIn(ctx, "laptop", addr) },
-	},
-}
+var onLaptop *http.Client
 
 // get fetches a URL on the laptop, and gives the body or what went wrong.
 func get(t *testing.T, url string) (int, string) {

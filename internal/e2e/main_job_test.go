@@ -37,7 +37,7 @@ func TestMainJob(t *testing.T) {
 }
 
 func mainJupyter(t *testing.T) {
-	s := cscs(t, "run-jupyter", "--venv", lab.env["LAB_VENV"])
+	s := cscs(t, "run-jupyter", "--venv", lab.Env["LAB_VENV"])
 	url := s.ready().URL
 	if code, body := get(t, url); code != http.StatusOK && code != http.StatusForbidden {
 		t.Errorf("GET %s: %d %s", url, code, body)
@@ -47,7 +47,7 @@ func mainJupyter(t *testing.T) {
 
 func mainTensorBoard(t *testing.T) {
 	writeRun(t, "runs", "loss")
-	s := cscs(t, "run-tensorboard", "--venv", lab.env["LAB_VENV"], "--logdir", "runs")
+	s := cscs(t, "run-tensorboard", "--venv", lab.Env["LAB_VENV"], "--logdir", "runs")
 	url := s.ready().URL
 	if code, body := get(t, url); code != http.StatusOK || !strings.Contains(body, "TensorBoard") {
 		t.Errorf("GET %s: %d %s", url, code, body)
@@ -106,7 +106,7 @@ func closeReady(t *testing.T, s *session) {
 func writeRun(t *testing.T, dir, tag string) {
 	t.Helper()
 	t.Cleanup(func() { _, _ = try(t, "alice", "daint", "rm", "-rf", dir) })
-	output(t, "alice", "daint", lab.env["LAB_VENV"]+"/bin/write-run", dir, tag)
+	output(t, "alice", "daint", lab.Env["LAB_VENV"]+"/bin/write-run", dir, tag)
 }
 
 func names(events []event) []string {

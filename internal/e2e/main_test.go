@@ -3,31 +3,23 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/lab/labctl"
 )
 
 // lab is the lab that all tests share. It is theirs alone while they run.
 var lab struct {
-	script     string            // scripts/lab
-	bin        string            // the built cscs
-	env        map[string]string // what scripts/lab env tells
-	hosts      []string          // laptop ela daint ctl nid001001 …
-	nodes      []string          // the compute nodes
-	testserver string            // the path of the test server on the cluster
+	*labctl.Lab
+	bin        string // the built cscs
+	testserver string // the path of the test server on the cluster
 }
-
-const (
-	aliceUID   = 2001
-	malloryUID = 2002
-)
 
 func TestMain(m *testing.M) {
 	code, err := runAll(m)
@@ -44,16 +36,16 @@ func runAll(m *testing.M) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	lab.script = filepath.Join(root, "scripts/lab")
 	lab.bin = os.Getenv("E2E_BIN")
 	if lab.bin == "" {
 		return 1, fmt.Errorf("E2E_BIN must name the built cscs, inside the checkout: see scripts/test")
 	}
-	if err := readLabEnv(ctx); err != nil {
+	if lab.Lab, err = labctl.Open(ctx, filepath.Join(root, "scripts/lab")); err != nil {
 		return 1, err
 	}
+	onLaptop = lab.Client("laptop")
 	// The server is built without libc: it runs on the three releases alike.
-	build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(lab.env["CLUSTER_HOMES"], "testserver"), "./testserver")
+	build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(lab.Env["CLUSTER_HOMES"], "testserver"), "./testserver")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("build testserver: %w\n%s", err, out)
@@ -65,22 +57,6 @@ func runAll(m *testing.M) (int, error) {
 		return 1, fmt.Errorf("left in the queue after all tests:\n%s", left)
 	}
 	return code, nil
-}
-
-// readLabEnv asks scripts/lab where everything is.
-func readLabEnv(ctx context.Context) error {
-	out, err := exec.CommandContext(ctx, "bash", "-c", `set -aeu; out=$("$0" env); eval "$out"; env -0`, lab.script).Output()
-	if err != nil {
-		return fmt.Errorf("scripts/lab env (is the lab up?): %w", err)
-	}
-	lab.env = map[string]string{}
-	for entry := range bytes.SplitSeq(out, []byte{0}) {
-		name, value, _ := strings.Cut(string(entry), "=")
-		lab.env[name] = value
-	}
-	lab.hosts = strings.Fields(lab.env["LAB_HOSTS"])
-	lab.nodes = strings.Fields(lab.env["LAB_NODES"])
-	return nil
 }
 
 // poll asks state until it is empty, and gives what it said last. It is for

@@ -145,7 +145,7 @@ func TestSecurityTokenIsNowhere(t *testing.T) {
 	begin(t)
 	watch := watchArguments(t)
 	link := xdgOpen(t)
-	m := link.terminal(t, "run-jupyter", "--cluster", "daint", "--venv", lab.env["LAB_VENV"], "-v")
+	m := link.terminal(t, "run-jupyter", "--cluster", "daint", "--venv", lab.Env["LAB_VENV"], "-v")
 	url := link.wait(t)
 	token := jupyterToken(t)
 
@@ -153,7 +153,7 @@ func TestSecurityTokenIsNowhere(t *testing.T) {
 	if err != nil || out != "200" {
 		t.Errorf("the link gave %q, %v", out, err)
 	}
-	for _, host := range lab.hosts {
+	for _, host := range lab.Hosts {
 		if host == "ctl" {
 			continue
 		}
@@ -236,7 +236,7 @@ func watchArguments(t *testing.T) func() map[string]bool {
 // TestSecurityJSONHasNoSecret (I6): with --json the token is on no stream.
 func TestSecurityJSONHasNoSecret(t *testing.T) {
 	begin(t)
-	s := cscs(t, "run-jupyter", "-v", "--venv", lab.env["LAB_VENV"])
+	s := cscs(t, "run-jupyter", "-v", "--venv", lab.Env["LAB_VENV"])
 	s.ready()
 	token := jupyterToken(t)
 	closeReady(t, s)
@@ -278,7 +278,7 @@ func agent(t *testing.T) (sock string) {
 // strict makes a host's sshd end a connection at its second key.
 func strict(t *testing.T, host string) {
 	t.Helper()
-	file := hostPath(host, "/etc/ssh/sshd_config")
+	file := lab.Path(host, "/etc/ssh/sshd_config")
 	before := readFile(t, file)
 	restart := func(config string) {
 		write(t, file, config)

@@ -212,7 +212,7 @@ func about(t *testing.T, url string) map[string]string {
 // TestServerSeesTheAllocation: all CPUs and all GPUs of the job, on the bare
 // node and in a step of its own.
 func TestServerSeesTheAllocation(t *testing.T) {
-	cpus := strings.Fields(output(t, "alice", "daint", "sinfo", "-h", "-n", lab.nodes[0], "-p", "normal", "-o", "%c"))[0]
+	cpus := strings.Fields(output(t, "alice", "daint", "sinfo", "-h", "-n", lab.Nodes[0], "-p", "normal", "-o", "%c"))[0]
 	for _, c := range []struct {
 		name  string
 		flags []string
@@ -256,18 +256,18 @@ func TestServerEnvironment(t *testing.T) {
 	begin(t)
 	mkdir(t, clusterHome("work"))
 	put(t, clusterHome("setup.sh"), "export FROM_SETUP='a b'\n", 0o644)
-	s := serve(t, []string{"--workdir", "work", "--setup", "source ~/setup.sh", "--env", "MINE=x=y z", "--venv", lab.env["LAB_VENV"]})
+	s := serve(t, []string{"--workdir", "work", "--setup", "source ~/setup.sh", "--env", "MINE=x=y z", "--venv", lab.Env["LAB_VENV"]})
 	url := s.ready().URL
 	if dir := about(t, url)["dir"]; dir != "/home/alice/work" {
 		t.Errorf("it runs in %s", dir)
 	}
 	_, env := get(t, url+"env")
-	for _, want := range []string{"FROM_SETUP=a b", "MINE=x=y z", "CLUSTER_NAME=daint", "VIRTUAL_ENV=" + lab.env["LAB_VENV"], "PORT="} {
+	for _, want := range []string{"FROM_SETUP=a b", "MINE=x=y z", "CLUSTER_NAME=daint", "VIRTUAL_ENV=" + lab.Env["LAB_VENV"], "PORT="} {
 		if !strings.Contains("\n"+env, "\n"+want) {
 			t.Errorf("%s is missing in\n%s", want, env)
 		}
 	}
-	if !regexp.MustCompile(`(?m)^PATH=` + lab.env["LAB_VENV"] + `/bin:`).MatchString(env) {
+	if !regexp.MustCompile(`(?m)^PATH=` + lab.Env["LAB_VENV"] + `/bin:`).MatchString(env) {
 		t.Error("the venv is not first in PATH")
 	}
 	closeReady(t, s)
@@ -328,7 +328,7 @@ func TestServerSeveralNodes(t *testing.T) {
 	s := serve(t, []string{"--nodes", "3"})
 	s.ready()
 	g, _ := s.find("granted")
-	if want := lab.nodes; !slices.Equal(g.Nodes, want) || g.Node != want[0] {
+	if want := lab.Nodes; !slices.Equal(g.Nodes, want) || g.Node != want[0] {
 		t.Errorf("nodes %v, first %s", g.Nodes, g.Node)
 	}
 	closeReady(t, s)

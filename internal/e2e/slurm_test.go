@@ -15,7 +15,7 @@ import (
 func squeue(but string) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	out, err := labCommand(ctx, "in", "daint", "squeue", "-a", "-h", "-o", "%i %u %T %R").CombinedOutput()
+	out, err := lab.Command(ctx, "in", "daint", "squeue", "-a", "-h", "-o", "%i %u %T %R").CombinedOutput()
 	if err != nil {
 		return "squeue: " + err.Error() + ": " + string(out)
 	}

@@ -15,7 +15,7 @@ func TestTensorBoardInChromium(t *testing.T) {
 	begin(t)
 	writeRun(t, "runs", "some/loss")
 	link := xdgOpen(t)
-	m := link.terminal(t, "run-tensorboard", "--cluster", "daint", "--venv", lab.env["LAB_VENV"], "--logdir", "runs")
+	m := link.terminal(t, "run-tensorboard", "--cluster", "daint", "--venv", lab.Env["LAB_VENV"], "--logdir", "runs")
 	b := chromium(t)
 	b.do("open the link", chromedp.Navigate(link.wait(t)))
 	b.do("see the run's tag", chromedp.WaitVisible(`//*[contains(text(), "some/loss") or contains(text(), "loss")]`))
@@ -29,7 +29,7 @@ func TestTensorBoardInChromium(t *testing.T) {
 func TestTensorBoardNewRun(t *testing.T) {
 	begin(t)
 	writeRun(t, "runs", "first")
-	s := cscs(t, "run-tensorboard", "--venv", lab.env["LAB_VENV"], "--logdir", "runs", "--", "--reload_interval", "1")
+	s := cscs(t, "run-tensorboard", "--venv", lab.Env["LAB_VENV"], "--logdir", "runs", "--", "--reload_interval", "1")
 	url := strings.TrimRight(s.ready().URL, "/") + "/data/plugin/scalars/tags"
 	writeRun(t, "runs/more", "second")
 	if left := poll(patience, func() string {
@@ -49,7 +49,7 @@ func TestTensorBoardNewRun(t *testing.T) {
 func TestTensorBoardLogdirMissing(t *testing.T) {
 	begin(t)
 	unallocated(t)
-	s := cscs(t, "run-tensorboard", "--venv", lab.env["LAB_VENV"], "--logdir", "nosuchdir")
+	s := cscs(t, "run-tensorboard", "--venv", lab.Env["LAB_VENV"], "--logdir", "nosuchdir")
 	s.exit(patience)
 	if s.code == 0 {
 		t.Error("exit code 0")

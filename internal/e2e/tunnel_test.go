@@ -33,7 +33,7 @@ func TestTunnelByJob(t *testing.T) {
 // lacks is asked for its key from the login node, and that is told.
 func TestTunnelToUnknownNode(t *testing.T) {
 	begin(t)
-	last := lab.nodes[len(lab.nodes)-1]
+	last := lab.Nodes[len(lab.Nodes)-1]
 	running(t, "alice", []string{"-w", last}, "127.0.0.1:6006")
 	s := cscs(t, "tunnel", "--node", last, "--port", "6006")
 	s.ready()
@@ -50,7 +50,7 @@ func TestTunnelToUnknownNode(t *testing.T) {
 func TestTunnelToChangedNode(t *testing.T) {
 	begin(t)
 	running(t, "alice", []string{"-w", "nid001001"}, "127.0.0.1:6006")
-	known := hostPath("daint", "/etc/ssh/ssh_known_hosts")
+	known := lab.Path("daint", "/etc/ssh/ssh_known_hosts")
 	swapKeys(t, known, "nid001001", "nid001002")
 	s := cscs(t, "tunnel", "--node", "nid001001", "--port", "6006")
 	e := s.failure(3)
