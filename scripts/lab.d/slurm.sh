@@ -53,6 +53,13 @@ gres_conf() {
 	printf 'AutoDetect=off\nNodeName=%s Name=gpu File=/dev/nvidia[0-3]\n' "$(node_range)"
 }
 
+# cgroup_conf: none are used. 22.05 cannot be told so; its plugin for version 1
+# touches none as long as no other plugin asks, and looking for the version
+# itself it would miss /sys/fs/cgroup.
+cgroup_conf() {
+	if [[ $RELEASE == bookworm ]]; then echo 'CgroupPlugin=cgroup/v1'; else echo 'CgroupPlugin=disabled'; fi
+}
+
 # write_slurm_files HOST
 write_slurm_files() {
 	local etc
@@ -60,5 +67,5 @@ write_slurm_files() {
 	mkdir -p "$etc/slurm"
 	slurm_conf >"$etc/slurm/slurm.conf"
 	gres_conf >"$etc/slurm/gres.conf"
-	printf 'CgroupPlugin=disabled\n' >"$etc/slurm/cgroup.conf"
+	cgroup_conf >"$etc/slurm/cgroup.conf"
 }

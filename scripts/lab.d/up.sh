@@ -43,7 +43,7 @@ lab_up() {
 up_failed() {
 	trap - EXIT
 	note "up failed; the logs' last lines follow, and what was started is taken down"
-	tail -n 5 "$LAB_RUN"/{fabric,wire}.log "$LAB_RUN"/hosts/*/log >&2 || :
+	tail -n 5 "$LAB_RUN"/{fabric,wire}.log "$LAB_RUN"/hosts/*/log "$LAB_RUN"/hosts/*/upper/var/log/slurm/*.log >&2 || :
 	take_down
 }
 
