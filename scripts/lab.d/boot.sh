@@ -98,9 +98,16 @@ start_host() {
 	echo 1<>"$dir/connected"
 }
 
-# find_init HOST: record the host's pid 1. Inside, it only knows itself as 1.
+# find_init HOST: record the host's pid 1. Inside, it only knows itself as 1,
+# which also tells it from its own children before they run something else.
 find_init() {
-	pgrep -f "^bash ${LAB_SCRIPTS//./\\.}/host-init ${LAB_RUN//./\\.} $1 " >"$LAB_RUN/hosts/$1/pid"
+	local pid
+	for pid in $(pgrep -f "^bash ${LAB_SCRIPTS//./\\.}/host-init ${LAB_RUN//./\\.} $1 "); do
+		[[ $(grep -s ^NSpid: "/proc/$pid/status") =~ [[:space:]]1$ ]] || continue
+		echo "$pid" >"$LAB_RUN/hosts/$1/pid"
+		return
+	done
+	return 1
 }
 
 # serving HOST: whether the host's services answer.
