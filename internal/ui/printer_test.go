@@ -30,7 +30,7 @@ func life() []session.Event {
 		{Event: session.EventReady, URL: "http://localhost:8888/lab", Link: "http://localhost:8888/lab?token=" + secret + "&x=<y>", LocalPort: 8888, Remote: "127.0.0.1:4567", Node: "nid001001"},
 		{Event: session.EventWarning, Message: "something\x07 odd"},
 		{Event: session.EventEnding, Reason: "interrupted"},
-		{Event: session.EventEnded, Reason: "as asked", Code: &code},
+		{Event: session.EventEnded, Reason: "ended as asked", Code: &code},
 	}
 	for i := range events {
 		events[i].V, events[i].Session, events[i].Cluster = session.EventVersion, "abcd2345", "daint"
@@ -67,7 +67,7 @@ func TestTextIntoFiles(t *testing.T) {
 * ready: localhost:8888 leads to 127.0.0.1:4567 on nid001001 8.0 s
 ! something odd
 - ending: interrupted
-* ended: as asked
+* ended as asked
 `
 	if diff := cmp.Diff(want, errs.String()); diff != "" {
 		t.Error(diff)
@@ -99,7 +99,7 @@ func TestTextOnATerminal(t *testing.T) {
 		"✓ ready: localhost:8888 leads to 127.0.0.1:4567 on nid001001 8.0 s",
 		"Ctrl-C ends it",
 		"! something odd",
-		"✓ ended: as asked",
+		"✓ ended as asked",
 	}
 	if diff := cmp.Diff(want, screen); diff != "" {
 		t.Error(diff)

@@ -23,6 +23,8 @@ var ErrInterrupted = errors.New("interrupted")
 type Prompter struct {
 	// Hold, if set, keeps everybody else from writing until the answer is there.
 	Hold func() (release func())
+	// Interrupt, if set, is called for a Ctrl-C that the terminal made no signal of.
+	Interrupt func()
 }
 
 // CanAsk says whether there is a terminal to ask on.
@@ -35,22 +37,16 @@ func CanAsk() bool {
 	return true
 }
 
-// HostKey asks whether a host that is not known yet is the right one, in ssh's own
-// words, which people know and which sites' manuals quote. The question stays
-// on the screen: it is a decision to be able to look at later.
-func (p *Prompter) HostKey(ctx context.Context, host, address, keyType, fingerprint string) (bool, error) {
+// Ask asks a question whose answer understand makes a yes or a no of; to what it does not
+// understand, again is said. The question stays on the screen: it is a
+// decision to be able to look at later.
+func (p *Prompter) Ask(ctx context.Context, question, again string, understand func(answer string) (yes, understood bool)) (bool, error) {
 	in, out, release, err := p.open(ctx)
 	if err != nil {
 		return false, err
 	}
 	defer release()
-	name := Clean(host)
-	if address != "" && address != host {
-		name += " (" + Clean(address) + ")"
-	}
-	fmt.Fprintf(out, "The authenticity of host '%s' can't be established.\n%s key fingerprint is %s.\n",
-		name, Clean(keyType), Clean(fingerprint))
-	fmt.Fprint(out, "Are you sure you want to continue connecting (yes/no/[fingerprint])? ")
+	fmt.Fprint(out, cleanText(question))
 	lines := bufio.NewReader(in)
 	for {
 		answer, err := interruptible(ctx, func() (string, error) { return lines.ReadString('\n') })
@@ -58,19 +54,27 @@ func (p *Prompter) HostKey(ctx context.Context, host, address, keyType, fingerpr
 			fmt.Fprintln(out)
 			return false, err
 		}
-		switch answer = strings.TrimSpace(answer); {
-		case answer == "" || strings.EqualFold(answer, "no"):
-			return false, nil
-		case strings.EqualFold(answer, "yes") || answer == fingerprint:
-			return true, nil
+		if yes, ok := understand(strings.TrimSpace(answer)); ok {
+			return yes, nil
 		}
-		fmt.Fprint(out, "Please type 'yes', 'no' or the fingerprint: ")
+		fmt.Fprint(out, again)
 	}
 }
 
-// Secret asks for something that must not be seen, and takes the question back
+// cleanText is Clean for text of several lines, the last of which may be a question
+// with a space behind it.
+func cleanText(s string) string {
+	lines := strings.SplitAfter(s, "\n")
+	for i, l := range lines {
+		end := l[len(strings.TrimRight(l, " \n")):]
+		lines[i] = CleanLine(l) + end
+	}
+	return strings.Join(lines, "")
+}
+
+// ReadSecret asks for something that must not be seen, and takes the question back
 // afterwards.
-func (p *Prompter) Secret(ctx context.Context, question string) ([]byte, error) {
+func (p *Prompter) ReadSecret(ctx context.Context, question string) ([]byte, error) {
 	in, out, release, err := p.open(ctx)
 	if err != nil {
 		return nil, err
@@ -88,13 +92,16 @@ func (p *Prompter) Secret(ctx context.Context, question string) ([]byte, error) 
 	if w, h, err := term.GetSize(int(out.Fd())); err == nil && w > 0 {
 		_ = screen.SetSize(w, h) // it only fails to write
 	}
-	answer, err := interruptible(ctx, func() (string, error) { return screen.ReadPassword(Clean(question) + ": ") })
+	answer, err := interruptible(ctx, func() (string, error) { return screen.ReadPassword(cleanText(question)) })
 	if err != nil {
 		fmt.Fprint(out, "\r\n")
 	} else if os.Getenv("TERM") != "dumb" && enableEscapes(out) {
 		fmt.Fprint(out, "\x1b[A\r\x1b[K")
 	}
 	if errors.Is(err, io.EOF) { // Ctrl-C, which is no signal in raw mode, or Ctrl-D
+		if p.Interrupt != nil {
+			p.Interrupt()
+		}
 		err = ErrInterrupted
 	}
 	return []byte(answer), err

@@ -55,6 +55,12 @@ func (t *Text) Event(e session.Event) {
 	case session.EventReady:
 		t.done(ready(e), e.Time.Sub(t.begin("all", e.Time)))
 		t.link(e)
+	case session.EventLost:
+		t.line("!", yellow, "connection to "+Clean(e.Host)+" lost: "+Clean(e.Message))
+		t.since["lost"] = e.Time
+		t.wait("connecting to "+Clean(e.Host)+" again", false)
+	case session.EventRestored:
+		t.done(Clean(e.Host)+" connected again", e.Time.Sub(t.begin("lost", e.Time)))
 	case session.EventWarning:
 		t.line("!", yellow, Clean(e.Message))
 	case session.EventEnding:
@@ -64,7 +70,10 @@ func (t *Text) Event(e session.Event) {
 	case session.EventEnded:
 		t.clear()
 		if !t.failed && e.Reason != "" {
-			t.line(t.mark("✓", "*"), green, "ended: "+Clean(e.Reason))
+			t.line(t.mark("✓", "*"), green, Clean(e.Reason))
+		}
+		if e.Message != "" && (t.failed || t.verbose) {
+			t.line(t.mark("·", "-"), dim, Clean(e.Message))
 		}
 	}
 }
