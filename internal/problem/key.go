@@ -1,0 +1,46 @@
+package problem
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/alps-tunnel/cscs/internal/key"
+)
+
+// newKey is where to get a key that is valid for a day.
+const newKey = "get a new one, valid for 24 hours: " + key.SignCommand
+
+var keyRules = []rule{
+	on(func(e *key.MissingError) Problem {
+		return Problem{ID: "key-missing", Code: Auth, Message: e.Error(),
+			Hint: hints("get a key that is signed for 24 hours: "+e.Fix, "a key elsewhere: --identity FILE")}
+	}),
+	on(func(e *key.ExpiredError) Problem {
+		return Problem{ID: "key-expired", Code: Auth,
+			Message: fmt.Sprintf("the key has expired: its certificate %s was valid until %s", e.Path, e.Until.Local().Format("Mon 2 Jan 15:04")),
+			Hint:    newKey}
+	}),
+	on(func(e *key.NotYetValidError) Problem {
+		return Problem{ID: "key-not-yet-valid", Code: Auth,
+			Message: fmt.Sprintf("the certificate %s is valid from %s only", e.Path, e.From.Local().Format("Mon 2 Jan 15:04")),
+			Hint:    "is this machine's clock right? it says " + time.Now().Format("Mon 2 Jan 15:04")}
+	}),
+	on(func(e *key.PassphraseError) Problem {
+		p := Problem{ID: "key-passphrase", Code: Auth, Message: e.Error()}
+		if e.Fix != "" {
+			p.Hint = "give it to the agent, and it is asked for once a day: " + e.Fix
+		}
+		return p
+	}),
+	on(func(e *key.PermissionsError) Problem {
+		return Problem{ID: "key-permissions", Code: Auth, Message: e.Error(), Hint: e.Fix}
+	}),
+	on(func(e *key.FileError) Problem {
+		return Problem{ID: "key-file", Code: Auth, Message: e.Error(), Hint: e.Fix}
+	}),
+	on(func(e *key.AgentError) Problem {
+		return Problem{ID: "agent", Code: Auth,
+			Message: fmt.Sprintf("could not open a connection to your authentication agent (%s): %v", e.Socket, e.Err),
+			Hint:    hints("start one: eval $(ssh-agent)", "and give it the key: ssh-add -t 1d ~/.ssh/cscs-key")}
+	}),
+}

@@ -1,0 +1,62 @@
+package problem
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+)
+
+const online = "are you online? some networks need a VPN to get there"
+
+// network says plainly why a host could not be reached; id is empty if it is not
+// the network's fault.
+func network(err error) (words, id, hint string) {
+	var dns *net.DNSError
+	var timeout interface{ Timeout() bool }
+	switch {
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return "there is no host of that name", "no-such-host", online + "; is the name right?"
+	case errors.As(err, &dns):
+		return "its name cannot be looked up now (" + dns.Err + ")", "no-dns", online
+	case isAny(err, refused):
+		return "connection refused", "connection-refused", "ssh is not up there: it may be in maintenance, see the site's status page"
+	case isAny(err, unreachable):
+		return "there is no way to it from here", "no-route", online
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "no answer", "timeout", online
+	case isAny(err, reset), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "it closed the connection", "connection-closed", "it may limit how many come at once: try again in a minute"
+	}
+	return "", "", ""
+}
+
+func isAny(err error, targets []error) bool {
+	for _, t := range targets {
+		if errors.Is(err, t) {
+			return true
+		}
+	}
+	return false
+}
+
+// unplaced are errors of the network or the file system that no typed error tells
+// the place of.
+func unplaced(err error) (Problem, bool) {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		if words, id, hint := network(err); id != "" {
+			where := ""
+			if op.Addr != nil {
+				where = op.Addr.String() + ": "
+			}
+			return Problem{ID: id, Code: Failure, Message: where + words, Hint: hint}, true
+		}
+	}
+	var path *os.PathError
+	if errors.As(err, &path) {
+		return Problem{ID: "file", Code: Failure, Message: strings.TrimSpace(err.Error())}, true
+	}
+	return Problem{}, false
+}

@@ -1,0 +1,129 @@
+// Package problem is the one catalogue of what goes wrong: how it is recognised,
+// what is said of it (what happened, and where), the command that mends it, and
+// the exit code that follows.
+//
+// Errors are recognised by their type. Where only the words of another program
+// say what happened, they are matched here, at a place that says so, and nowhere else.
+package problem
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/alps-tunnel/cscs/session"
+)
+
+// Exit codes. They are a contract with scripts.
+const (
+	OK          = 0   // ended as asked
+	Failure     = 1   // anything else
+	Usage       = 2   // the command line, the configuration, an unknown name
+	Auth        = 3   // authentication or host key
+	Allocation  = 4   // no allocation, or it was taken away
+	Server      = 5   // the server failed to start, or ended with an error
+	Remains     = 6   // torn down incompletely
+	Interrupted = 130 // before it was ready
+)
+
+// A Problem is an error as the user is told it.
+type Problem struct {
+	ID      string // for tests and for looking it up; never changes
+	Code    int    // the exit code
+	Message string // one line: what happened, and where
+	Hint    string // what mends it; a line for each step; may be empty
+}
+
+// UsageError is a command line that cannot be carried out.
+type UsageError struct {
+	Message string
+	Hint    string
+}
+
+func (e *UsageError) Error() string { return e.Message }
+
+// Usagef makes a UsageError.
+func Usagef(format string, args ...any) *UsageError {
+	return &UsageError{Message: fmt.Sprintf(format, args...)}
+}
+
+// A rule recognises one kind of error.
+type rule func(error) (Problem, bool)
+
+// on is the rule for errors of type E, wherever in the chain of causes.
+func on[E error](explain func(E) Problem) rule {
+	return func(err error) (Problem, bool) {
+		var e E
+		if !errors.As(err, &e) {
+			return Problem{}, false
+		}
+		return explain(e), true
+	}
+}
+
+// catalogue holds the rules, the first that fits counts: errors wrap each other,
+// and what says most comes first.
+var catalogue = concat(
+	[]rule{on(teardown), interrupted},
+	usageRules,
+	keyRules,
+	sshRules,
+	slurmRules,
+	serverRules,
+	localRules,
+	[]rule{unplaced},
+)
+
+func concat(lists ...[]rule) []rule {
+	var all []rule
+	for _, l := range lists {
+		all = append(all, l...)
+	}
+	return all
+}
+
+// Of explains err. A nil error is no problem.
+func Of(err error) Problem {
+	if err == nil {
+		return Problem{ID: "ok", Code: OK}
+	}
+	for _, r := range catalogue {
+		if p, ok := r(err); ok {
+			return p
+		}
+	}
+	return Problem{ID: "failure", Code: Failure, Message: err.Error()}
+}
+
+// At is Of for what happened at a cluster, for errors that do not know themselves
+// where they arose.
+func At(cluster string, err error) Problem {
+	p := Of(err)
+	if strings.HasPrefix(p.ID, "remote-") && cluster != "" && !strings.Contains(p.Message, cluster) {
+		p.Message = cluster + ": " + p.Message
+	}
+	return p
+}
+
+func teardown(e *session.TeardownError) Problem {
+	return Problem{ID: "remains", Code: Remains, Message: e.Error(), Hint: "end it by hand: " + e.Command()}
+}
+
+func interrupted(err error) (Problem, bool) {
+	if errors.Is(err, session.ErrInterrupted) || errors.Is(err, context.Canceled) {
+		return Problem{ID: "interrupted", Code: Interrupted, Message: "interrupted"}, true
+	}
+	return Problem{}, false
+}
+
+// hints joins the lines of a hint, leaving out the empty ones.
+func hints(lines ...string) string {
+	var out []string
+	for _, l := range lines {
+		if l != "" {
+			out = append(out, l)
+		}
+	}
+	return strings.Join(out, "\n")
+}

@@ -1,0 +1,130 @@
+package problem
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/forward"
+	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/internal/app"
+	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/session"
+	"github.com/alps-tunnel/cscs/slurm"
+)
+
+func TestOf(t *testing.T) {
+	refusedErr := &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 22}, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+	dial := func(err error) error {
+		return fmt.Errorf("wrapped: %w", &chain.DialError{Hop: "ela", Addr: "ela.cscs.ch:22", Phase: chain.PhaseConnect, Err: err})
+	}
+	for _, tt := range []struct {
+		err     error
+		id      string
+		code    int
+		message string // must be in it
+		hint    string // likewise
+	}{
+		{nil, "ok", 0, "", ""},
+		{errors.New("boom"), "failure", 1, "boom", ""},
+		{session.ErrInterrupted, "interrupted", 130, "interrupted", ""},
+		{fmt.Errorf("x: %w", context.Canceled), "interrupted", 130, "", ""},
+		{&session.TeardownError{Job: "7", Name: "cscs-x", Cluster: "daint", Host: "daint", Err: dial(io.EOF)}, "remains", 6, "cscs-x (7) on daint", "ssh daint scancel --name=cscs-x"},
+
+		{Usagef("port %d", 0), "usage", 2, "port 0", ""},
+		{&app.UsageError{App: "jupyter", Arg: "--ip", Message: "no"}, "usage", 2, "jupyter argument --ip: no", ""},
+		{&site.ConfigError{File: "c.toml", Line: 2, Column: 3, Message: "bad"}, "config", 2, "c.toml:2:3: bad", ""},
+		{&site.UnknownClusterError{Name: "dait", Nearest: "daint", Known: []string{"daint", "eiger"}}, "unknown-cluster", 2, `did you mean "daint"`, "daint, eiger"},
+		{&site.UnknownRecipeError{Name: "x", File: "/c.toml"}, "unknown-recipe", 2, `"x"`, "none in /c.toml"},
+		{&site.SSHConfigError{Host: "ela", Message: "line 3"}, "ssh-config", 2, "line 3", "ssh -G ela"},
+		{&site.ProxyCommandError{Host: "a", Command: "nc"}, "proxy-command", 2, "ProxyCommand", "ProxyJump"},
+
+		{&key.MissingError{Looked: []string{"~/.ssh/cscs-key"}, Fix: "cscs-key sign"}, "key-missing", 3, "~/.ssh/cscs-key", "cscs-key sign"},
+		{&key.ExpiredError{Path: "k-cert.pub", Until: time.Now()}, "key-expired", 3, "expired", "24 hours"},
+		{&key.NotYetValidError{Path: "k-cert.pub", From: time.Now()}, "key-not-yet-valid", 3, "valid from", "clock"},
+		{&key.PassphraseError{Path: "k", Fix: "ssh-add k", Err: key.ErrNoTerminal}, "key-passphrase", 3, "passphrase", "ssh-add k"},
+		{&key.PermissionsError{Path: "k", Mode: 0o644, Fix: "chmod 600 k"}, "key-permissions", 3, "0644", "chmod 600 k"},
+		{&key.FileError{Path: "k", What: "it is not a key"}, "key-file", 3, "not a key", ""},
+		{&key.AgentError{Socket: "/s", Err: errors.New("refused")}, "agent", 3, "could not open a connection to your authentication agent", "eval $(ssh-agent)"},
+
+		{&chain.HostKeyError{Host: "ela.cscs.ch", Kind: chain.HostKeyUnknown, KeyType: "ED25519", Fingerprint: "SHA256:x", Line: "ela.cscs.ch ssh-ed25519 AAAA", File: "/k h"},
+			"host-key-unknown", 3, "host key of ela.cscs.ch is not known", "echo 'ela.cscs.ch ssh-ed25519 AAAA' >> '/k h'"},
+		{&chain.HostKeyError{Host: "ela.cscs.ch", Kind: chain.HostKeyDeclined}, "host-key-declined", 3, "not confirmed", ""},
+		{&chain.HostKeyError{Host: "ela.cscs.ch", Kind: chain.HostKeyChanged, File: "/kh", LineNumber: 3, Fix: "ssh-keygen -R ela.cscs.ch"}, "host-key-changed", 3, "/kh:3", "ssh-keygen -R ela.cscs.ch"},
+		{&chain.HostKeyError{Host: "ela.cscs.ch", Kind: chain.HostKeyRevoked}, "host-key-revoked", 3, "revoked", ""},
+		{&chain.KnownHostsError{File: "/kh", Line: 2, Err: errors.New("bad @revoked")}, "known-hosts", 3, "/kh", ""},
+		{&chain.AuthError{Hop: "ela", User: "alice", Offered: "ED25519"}, "auth-refused", 3, "permission denied by ela for alice", "key may have expired"},
+		{&chain.AuthError{Hop: "ela", User: "alice", Disconnect: "Too many authentication failures"}, "auth-too-many", 3, "too many authentication failures", "ssh-add -D"},
+		{&chain.AuthError{Hop: "ela", User: "alice", Partial: true, Methods: []string{"keyboard-interactive"}}, "auth-refused", 3, "keyboard-interactive", ""},
+		{&chain.AuthError{Hop: "ela", User: "alice", Accepted: true, Banner: "notice\nproject ended\n"}, "auth-refused", 3, "it said: project ended", "--user"},
+		{&chain.AuthError{Hop: "nid1", User: "alice", Accepted: true, Banner: "Access denied by pam_slurm_adopt: you have no active jobs on this node\n"}, "no-job-on-node", 4, "nid1", "squeue --me"},
+
+		{dial(&net.DNSError{Err: "no such host", Name: "ela.cscs.ch", IsNotFound: true}), "no-such-host", 1, "cannot reach ela (ela.cscs.ch:22): there is no host of that name", "VPN"},
+		{dial(&net.DNSError{Err: "server misbehaving", Name: "ela.cscs.ch", IsTemporary: true}), "no-dns", 1, "cannot be looked up", "online"},
+		{dial(refusedErr), "connection-refused", 1, "connection refused", "maintenance"},
+		{dial(&net.OpError{Op: "dial", Err: syscall.ENETUNREACH}), "no-route", 1, "no way", "online"},
+		{dial(context.DeadlineExceeded), "timeout", 1, "no answer", "VPN"},
+		{dial(io.EOF), "connection-closed", 1, "closed the connection", "try again"},
+		{dial(errors.New("ssh: handshake failed: odd")), "unreachable", 1, "odd", ""},
+		{dial(&chain.OpenError{Hop: "ela", Addr: "daint.alps.cscs.ch:22", Reason: "administratively prohibited", Message: "open failed"}), "hop-refused", 1, "ela cannot reach daint.alps.cscs.ch:22: open failed", "certificate"},
+		{&chain.OpenError{Hop: "ela", Addr: "session", Reason: "unknown", Message: "no sessions"}, "hop-refused", 1, "ela runs no commands", ""},
+		{&chain.DialError{Hop: "ela", Addr: "a:22", Said: "Exceeded MaxStartups", Err: io.EOF}, "not-ssh", 1, "Exceeded MaxStartups", "try again"},
+		{&chain.LostError{Hop: "ela", Silence: time.Minute, Err: io.EOF}, "connection-lost", 1, "ela lost", ""},
+		{refusedErr, "connection-refused", 1, "192.0.2.1:22: connection refused", ""},
+
+		{&slurm.RefusedError{Message: "Invalid account", Accounts: []string{"g1", "g2"}}, "slurm-refused", 4, "Invalid account", "g1, g2"},
+		{&slurm.NeverStartsError{Job: "7", Reason: "PartitionTimeLimit", Explained: "too long"}, "never-starts", 4, "too long", "--time"},
+		{&slurm.NeverStartsError{Job: "7", Reason: "QOSMaxWallDurationPerJobLimit"}, "never-starts", 4, "", "--time"},
+		{&slurm.NeverStartsError{Job: "7", Reason: "InvalidAccount"}, "never-starts", 4, "", "--account"},
+		{&slurm.QueueTimeoutError{Job: "7", Waited: time.Hour}, "queue-timeout", 4, "job 7", "--queue-timeout"},
+		{&slurm.JobEndedError{Job: "7", State: "TIMEOUT", Explained: "reached its time limit"}, "job-ended", 4, "reached its time limit", "--time"},
+		{&slurm.StepError{Job: "7", Message: "no"}, "step", 5, "no step", ""},
+		{&slurm.RemainsError{Name: "cscs-x", Job: "7"}, "remains", 6, "cscs-x", "scancel --name=cscs-x"},
+		{&slurm.RemoteError{Kind: "shell", Message: "the login shell ended", Output: "your project has ended\n"}, "remote-shell", 1, "it said: your project has ended", "log in by hand"},
+		{&slurm.ServerError{Node: "nid1", Reason: "wide", Message: "it listens on 0.0.0.0"}, "server-wide", 5, "(on nid1)", "--allow-wide-bind"},
+		{&slurm.ServerError{Node: "nid1", Reason: "exit", Message: "ended with status 7 on nid1"}, "server", 5, "status 7 on nid1", ""},
+		{&session.StartTimeoutError{Node: "nid1", Waited: time.Minute, Waiting: "it", Others: []string{"127.0.0.1:9"}}, "start-timeout", 5, "nid1", "127.0.0.1:9"},
+		{&session.ProbeError{Node: "nid1", Err: &app.OpenAccessError{App: "jupyter"}}, "server-open", 5, "no token", "jupyter_server_config"},
+		{&session.ProbeError{Node: "nid1", Err: &app.ProbeError{App: "jupyter", Status: 500}}, "server-probe", 5, "500", ""},
+		{&session.NotYoursError{Node: "nid1", Port: 6006, UID: "2"}, "not-yours", 1, "another user", ""},
+		{&session.NotYoursError{Node: "nid1", Port: 6006, Bound: "0.0.0.0"}, "server-wide", 1, "0.0.0.0", "--allow-wide-bind"},
+		{&session.NothingListensError{Node: "nid1", Port: 6006}, "nothing-listens", 1, "6006", "127.0.0.1"},
+
+		{&forward.PortBusyError{Port: 8888, Holder: "python3 (pid 7)"}, "port-busy", 1, "python3 (pid 7)", "--local-port"},
+		{&forward.PortDeniedError{Port: 80}, "port-denied", 1, "80", "1023"},
+	} {
+		p := Of(tt.err)
+		if p.ID != tt.id || p.Code != tt.code {
+			t.Errorf("%v: got %s with code %d, want %s with %d", tt.err, p.ID, p.Code, tt.id, tt.code)
+		}
+		if !strings.Contains(p.Message, tt.message) || !strings.Contains(p.Hint, tt.hint) {
+			t.Errorf("%v: got %q, hint %q; want in them %q, %q", tt.err, p.Message, p.Hint, tt.message, tt.hint)
+		}
+		if strings.Contains(p.Message, "\n") {
+			t.Errorf("more than one line: %q", p.Message)
+		}
+		if tt.err != nil && p.Message == "" {
+			t.Errorf("%v: nothing is said", tt.err)
+		}
+	}
+}
+
+func TestAt(t *testing.T) {
+	err := &slurm.RemoteError{Kind: "shell", Message: "the login shell ended"}
+	if p := At("daint", err); p.Message != "daint: the login shell ended" {
+		t.Errorf("got %q", p.Message)
+	}
+	if p := At("daint", &ssh.ExitMissingError{}); strings.HasPrefix(p.Message, "daint") {
+		t.Errorf("got %q", p.Message)
+	}
+}

@@ -1,0 +1,150 @@
+package problem
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/alps-tunnel/cscs/forward"
+	"github.com/alps-tunnel/cscs/internal/app"
+	"github.com/alps-tunnel/cscs/session"
+	"github.com/alps-tunnel/cscs/slurm"
+)
+
+var slurmRules = []rule{
+	on(func(e *slurm.RefusedError) Problem {
+		p := Problem{ID: "slurm-refused", Code: Allocation, Message: "Slurm refused the request: " + e.Message}
+		if len(e.Accounts) > 0 {
+			p.Hint = "your accounts there: " + strings.Join(e.Accounts, ", ") + "; choose one with --account"
+		}
+		return p
+	}),
+	on(func(e *slurm.NeverStartsError) Problem {
+		return Problem{ID: "never-starts", Code: Allocation, Message: e.Error(), Hint: fits(e.Reason)}
+	}),
+	on(func(e *slurm.QueueTimeoutError) Problem {
+		return Problem{ID: "queue-timeout", Code: Allocation, Message: e.Error(),
+			Hint: "wait longer with --queue-timeout, or ask for less: --time, --nodes, another --partition"}
+	}),
+	on(func(e *slurm.JobEndedError) Problem {
+		p := Problem{ID: "job-ended", Code: Allocation, Message: e.Error()}
+		switch {
+		case strings.HasPrefix(e.State, "TIMEOUT"):
+			p.Hint = "ask for more time with --time"
+		case strings.HasPrefix(e.State, "OUT_OF_ME"):
+			p.Hint = "ask for more memory with --mem, or for a whole node"
+		}
+		return p
+	}),
+	on(func(e *slurm.StepError) Problem {
+		return Problem{ID: "step", Code: Server, Message: e.Error()}
+	}),
+	on(func(e *slurm.RemainsError) Problem {
+		return Problem{ID: "remains", Code: Remains, Message: e.Error(), Hint: "end it by hand: scancel --name=" + e.Name}
+	}),
+	on(func(e *slurm.LogError) Problem { return Problem{ID: "log", Code: Failure, Message: e.Error()} }),
+	on(remote),
+}
+
+// fits says with which option a request that can never start is made to fit.
+func fits(reason string) string {
+	switch {
+	case strings.Contains(reason, "Time") || strings.Contains(reason, "Wall"):
+		return "ask for less with --time, or for another --partition"
+	case strings.Contains(reason, "NodeLimit") || reason == "PartitionConfig":
+		return "ask for fewer with --nodes, or for another --partition"
+	case strings.Contains(reason, "Account") || strings.HasPrefix(reason, "Assoc"):
+		return "choose another account with --account"
+	case strings.Contains(reason, "QOS"):
+		return "choose another with --qos, or leave it out"
+	case strings.Contains(reason, "Constraint"):
+		return "see what the nodes have: sinfo -o '%N %f'"
+	}
+	return ""
+}
+
+func remote(e *slurm.RemoteError) Problem {
+	p := Problem{ID: "remote-" + e.Kind, Code: Failure, Message: e.Message}
+	switch e.Kind {
+	case "shell":
+		if out := lastLine(e.Output); out != "" {
+			p.Message += "; it said: " + out
+		}
+		p.Hint = "log in by hand to see why; the start-up files (~/.bash_profile, ~/.bashrc, ~/.profile) are run for us too"
+	case "noslurm":
+		p.Hint = "is this the login node of a Slurm cluster, and is Slurm on the PATH of a login shell there?"
+	case "home":
+		p.Hint = "is the home directory full or read-only? quota, or df ~, on the cluster tells"
+	case "nonode":
+		p.Hint = "confirm that the node matches your current Slurm allocation: squeue --me"
+	case "protocol":
+		p.Hint = "try again; if it stays so, it is an error of cscs: please report it"
+	}
+	return p
+}
+
+var serverRules = []rule{
+	on(func(e *app.OpenAccessError) Problem {
+		return Problem{ID: "server-open", Code: Server, Message: e.Error(), Hint: e.Hint()}
+	}),
+	on(func(e *app.TokenRefusedError) Problem {
+		return Problem{ID: "server-token", Code: Server, Message: e.Error(), Hint: e.Hint()}
+	}),
+	on(func(e *session.ProbeError) Problem {
+		return Problem{ID: "server-probe", Code: Server, Message: e.Error(), Hint: hintOf(e.Err)}
+	}),
+	on(func(e *session.StartTimeoutError) Problem {
+		p := Problem{ID: "start-timeout", Code: Server, Message: e.Error(), Hint: "give it longer with --start-timeout"}
+		if len(e.Others) > 0 {
+			p.Hint = fmt.Sprintf("your processes listen on %s there instead: let the server use {port}, or name its port with --port", strings.Join(e.Others, ", "))
+		}
+		return p
+	}),
+	on(func(e *slurm.ServerError) Problem {
+		p := Problem{ID: "server", Code: Server, Message: e.Message}
+		if e.Node != "" && !strings.Contains(e.Message, e.Node) {
+			p.Message += " (on " + e.Node + ")"
+		}
+		switch e.Reason {
+		case "wide":
+			p.ID, p.Hint = "server-wide", "ensure the server binds to 127.0.0.1; --allow-wide-bind lets it be, for everyone on the cluster to reach"
+		case "port", "collision":
+			p.ID, p.Hint = "server-port", "pick another port with --port, or leave it out for a free one"
+		case "setup":
+			p.ID = "server-setup"
+		case "timeout":
+			p.ID, p.Hint = "start-timeout", "give it longer with --start-timeout"
+		}
+		return p
+	}),
+	on(func(e *session.NotYoursError) Problem {
+		p := Problem{ID: "not-yours", Code: Failure, Message: e.Error()}
+		if e.UID == "" {
+			p.ID, p.Hint = "server-wide", "ensure the server binds to 127.0.0.1; --allow-wide-bind forwards to it all the same"
+		}
+		return p
+	}),
+	on(func(e *session.NothingListensError) Problem {
+		return Problem{ID: "nothing-listens", Code: Failure, Message: e.Error(),
+			Hint: "ensure the server binds to 127.0.0.1 and is running on the compute node; confirm that the node matches your current Slurm allocation: squeue --me"}
+	}),
+}
+
+// hintOf is the hint of an error that has one of its own.
+func hintOf(err error) string {
+	var h interface{ Hint() string }
+	if errors.As(err, &h) {
+		return h.Hint()
+	}
+	return ""
+}
+
+var localRules = []rule{
+	on(func(e *forward.PortBusyError) Problem {
+		return Problem{ID: "port-busy", Code: Failure, Message: e.Error(),
+			Hint: "pick another with --local-port, or leave it out for the next free one"}
+	}),
+	on(func(e *forward.PortDeniedError) Problem {
+		return Problem{ID: "port-denied", Code: Failure, Message: e.Error(), Hint: "pick one above 1023 with --local-port, or leave it out"}
+	}),
+}

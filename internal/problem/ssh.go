@@ -1,0 +1,119 @@
+package problem
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"al.essio.dev/pkg/shellescape"
+
+	"github.com/alps-tunnel/cscs/forward/chain"
+)
+
+var sshRules = []rule{
+	on(hostKey),
+	on(func(e *chain.KnownHostsError) Problem {
+		return Problem{ID: "known-hosts", Code: Auth, Message: e.Error()}
+	}),
+	on(auth),
+	on(dial),
+	on(open),
+	on(func(e *chain.LostError) Problem {
+		return Problem{ID: "connection-lost", Code: Failure, Message: e.Error()}
+	}),
+}
+
+func hostKey(e *chain.HostKeyError) Problem {
+	p := Problem{ID: "host-key-" + string(e.Kind), Code: Auth, Message: e.Error()}
+	switch e.Kind {
+	case chain.HostKeyUnknown:
+		p.Message = fmt.Sprintf("the host key of %s is not known: %s %s", e.Host, e.KeyType, e.Fingerprint)
+		if e.Line != "" && e.File != "" {
+			p.Hint = hints("run cscs on a terminal to be asked; or, if this is its fingerprint, make it known:",
+				"echo "+shellescape.Quote(e.Line)+" >> "+shellescape.Quote(e.File))
+		}
+	case chain.HostKeyDeclined:
+		p.Message = fmt.Sprintf("the host key of %s was not confirmed", e.Host)
+	case chain.HostKeyChanged:
+		p.Message = fmt.Sprintf("the host key of %s has changed: it is %s %s now", e.Host, e.KeyType, e.Fingerprint)
+		if e.LineNumber > 0 {
+			p.Message += fmt.Sprintf(", %s:%d knows another", e.File, e.LineNumber)
+		}
+		p.Hint = "somebody could be listening in: ask the site whether it has new keys"
+		if e.Fix != "" {
+			p.Hint = hints(p.Hint, "and only if so, forget the old one: "+e.Fix)
+		}
+	}
+	return p
+}
+
+func auth(e *chain.AuthError) Problem {
+	p := Problem{ID: "auth-refused", Code: Auth}
+	said := lastLine(e.Banner)
+	switch {
+	// The words of pam_slurm_adopt(8), which come as a banner or with the disconnect.
+	case strings.Contains(e.Banner+e.Disconnect, "pam_slurm_adopt"):
+		return Problem{ID: "no-job-on-node", Code: Allocation,
+			Message: fmt.Sprintf("%s lets %s in only while a job runs there", e.Hop, e.User),
+			Hint:    "confirm that the node matches your current Slurm allocation: squeue --me"}
+	// The words of sshd's disconnect (auth.c, auth_maxtries_exceeded).
+	case strings.Contains(strings.ToLower(e.Disconnect), "too many authentication failures"):
+		p.ID = "auth-too-many"
+		p.Message = fmt.Sprintf("%s refused %s: too many authentication failures", e.Hop, e.User)
+		p.Hint = "you may have too many keys in your ssh agent: ssh-add -D"
+		return p
+	case e.Partial:
+		p.Message = fmt.Sprintf("%s took the key of %s and asks for more: %s", e.Hop, e.User, strings.Join(e.Methods, ", "))
+		p.Hint = "cscs logs in with a signed key alone: " + newKey
+	case e.Accepted:
+		p.Message = fmt.Sprintf("%s took the key of %s, but refused the account", e.Hop, e.User)
+		p.Hint = "is the user name right (--user), and does the account have access to this cluster?"
+	default:
+		p.Message = fmt.Sprintf("permission denied by %s for %s with %s", e.Hop, e.User, e.Offered)
+		p.Hint = hints("the key may have expired, or lack its certificate: "+newKey, "or the user name is not yours there: --user NAME")
+	}
+	if said != "" {
+		p.Message += "; it said: " + said
+	}
+	return p
+}
+
+func lastLine(s string) string {
+	s = strings.TrimSpace(s)
+	return strings.TrimSpace(s[strings.LastIndexByte(s, '\n')+1:])
+}
+
+func dial(e *chain.DialError) Problem {
+	var refused *chain.OpenError
+	if errors.As(e.Err, &refused) {
+		return open(refused)
+	}
+	p := Problem{ID: "unreachable", Code: Failure, Message: fmt.Sprintf("cannot reach %s (%s): %v", e.Hop, e.Addr, e.Err)}
+	switch words, id, hint := network(e); {
+	case e.Said != "":
+		p.ID, p.Message = "not-ssh", fmt.Sprintf("%s (%s) does not speak ssh; it said: %s", e.Hop, e.Addr, e.Said)
+		p.Hint = "it may be overloaded, or closed for maintenance: try again in a minute"
+	case id != "":
+		p.ID, p.Message, p.Hint = id, fmt.Sprintf("cannot reach %s (%s): %s", e.Hop, e.Addr, words), hint
+	}
+	return p
+}
+
+func open(e *chain.OpenError) Problem {
+	why := e.Reason
+	if e.Message != "" && e.Message != e.Reason {
+		why = e.Message
+	}
+	p := Problem{ID: "hop-refused", Code: Failure, Message: fmt.Sprintf("%s cannot reach %s: %s", e.Hop, e.Addr, why)}
+	if e.Addr == "session" {
+		p.Message = fmt.Sprintf("%s runs no commands: %s", e.Hop, why)
+	}
+	// RFC 4254, section 5.1, as x/crypto/ssh prints the reason.
+	switch e.Reason {
+	case "administratively prohibited":
+		p.Hint = "the key's certificate may not permit port forwarding, or the host does not: ssh -v shows which"
+	case "connect failed":
+		p.Hint = "is the host up, and its name right? a site that is in maintenance answers like this"
+	}
+	return p
+}

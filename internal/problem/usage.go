@@ -1,0 +1,40 @@
+package problem
+
+import (
+	"strings"
+
+	"github.com/alps-tunnel/cscs/internal/app"
+	"github.com/alps-tunnel/cscs/internal/site"
+)
+
+var usageRules = []rule{
+	on(func(e *UsageError) Problem {
+		return Problem{ID: "usage", Code: Usage, Message: e.Message, Hint: e.Hint}
+	}),
+	on(func(e *app.UsageError) Problem {
+		return Problem{ID: "usage", Code: Usage, Message: e.Error()}
+	}),
+	on(func(e *site.ConfigError) Problem {
+		return Problem{ID: "config", Code: Usage, Message: e.Error()}
+	}),
+	on(func(e *site.SSHConfigError) Problem {
+		return Problem{ID: "ssh-config", Code: Usage, Message: e.Error(), Hint: "see what ssh makes of it: ssh -G " + e.Host}
+	}),
+	on(func(e *site.ProxyCommandError) Problem {
+		return Problem{ID: "proxy-command", Code: Usage, Message: e.Error(),
+			Hint: "use ProxyJump in ~/.ssh/config, or give the cluster a jump = [\"HOST\"] in config.toml"}
+	}),
+	on(func(e *site.UnknownClusterError) Problem {
+		return Problem{ID: "unknown-cluster", Code: Usage, Message: e.Error(),
+			Hint: hints("known: "+strings.Join(e.Known, ", "),
+				"any other: give it a Host block in ~/.ssh/config, or a [clusters.NAME] in config.toml")}
+	}),
+	on(func(e *site.UnknownRecipeError) Problem {
+		known := "there is none in " + e.File
+		if len(e.Known) > 0 {
+			known = "known: " + strings.Join(e.Known, ", ") + " (in " + e.File + ")"
+		}
+		return Problem{ID: "unknown-recipe", Code: Usage, Message: e.Error(),
+			Hint: hints(known, "a command of your own goes behind --: cscs run -- COMMAND")}
+	}),
+}
