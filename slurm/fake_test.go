@@ -3,88 +3,14 @@ package slurm
 import (
 	"bytes"
 	"context"
-	"errors"
-	"io"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/slurmtest"
 )
-
-// A fakeCluster runs the remote half with this machine's bash, against commands
-// that print what Slurm's were seen to print (testdata/bin).
-type fakeCluster struct {
-	t    *testing.T
-	dir  string // the fake Slurm's state
-	home string
-	env  []string
-}
-
-func newFake(t *testing.T, env ...string) *fakeCluster {
-	t.Helper()
-	bin, err := filepath.Abs("testdata/bin")
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &fakeCluster{t: t, dir: t.TempDir(), home: t.TempDir()}
-	f.env = append([]string{
-		"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + f.home, "FAKE=" + f.dir,
-		"SHELL=/bin/bash", "SQUEUE_FORMAT=%i only", "SLURM_TIME_FORMAT=relative", "SSH_CLIENT=127.0.0.1 1 22",
-	}, env...)
-	t.Cleanup(func() {
-		if t.Failed() {
-			calls, _ := os.ReadFile(filepath.Join(f.dir, "calls"))
-			t.Logf("calls of Slurm's commands:\n%s", calls)
-		}
-	})
-	return f
-}
-
-type exitStatus int
-
-func (e exitStatus) Error() string   { return "exit" }
-func (e exitStatus) ExitStatus() int { return int(e) }
-
-// Exec does what sshd does: the login shell is given the command.
-func (f *fakeCluster) Exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
-	cmd := exec.Command("/bin/bash", "-c", command)
-	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = f.env, f.home, stdout, stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	fed := make(chan struct{})
-	go func() {
-		defer close(fed)
-		_, _ = io.Copy(in, stdin)
-		in.Close()
-	}()
-	stop := context.AfterFunc(ctx, func() { in.Close() })
-	defer stop()
-	err = cmd.Wait()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		err = exitStatus(exit.ExitCode())
-	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return err
-}
-
-func (f *fakeCluster) calls() string {
-	b, err := os.ReadFile(filepath.Join(f.dir, "calls"))
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	return string(b)
-}
 
 // A run is a submission under way.
 type run struct {
@@ -97,8 +23,9 @@ type run struct {
 	once     sync.Once
 }
 
-func (f *fakeCluster) submit(ctx context.Context, s Submission) *run {
-	r := &run{t: f.t, events: make(chan Event, 100), withdraw: make(chan struct{}), done: make(chan struct{})}
+func submit(ctx context.Context, t *testing.T, f *slurmtest.Cluster, s Submission) *run {
+	t.Helper()
+	r := &run{t: t, events: make(chan Event, 100), withdraw: make(chan struct{}), done: make(chan struct{})}
 	go func() {
 		defer close(r.done)
 		r.outcome, r.err = Submit(ctx, f, s, r.withdraw, func(e Event) error {
@@ -107,7 +34,7 @@ func (f *fakeCluster) submit(ctx context.Context, s Submission) *run {
 		})
 		close(r.events)
 	}()
-	f.t.Cleanup(func() { r.letGo(); <-r.done })
+	t.Cleanup(func() { r.letGo(); <-r.done })
 	return r
 }
 
@@ -148,7 +75,7 @@ func testID(t *testing.T) string {
 	return strings.ToLower(strings.NewReplacer("/", "", "_", "").Replace(t.Name()))
 }
 
-func stopFake(t *testing.T, f *fakeCluster, s Stopping) (string, *Exited) {
+func stopFake(t *testing.T, f *slurmtest.Cluster, s Stopping) (string, *Exited) {
 	t.Helper()
 	var log bytes.Buffer
 	s.Log = &log
@@ -156,7 +83,7 @@ func stopFake(t *testing.T, f *fakeCluster, s Stopping) (string, *Exited) {
 	if err != nil {
 		t.Fatalf("Stop: %v", err)
 	}
-	if left, err := filepath.Glob(filepath.Join(f.home, ".cscs")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(f.Home, ".cscs")); err != nil || len(left) > 0 {
 		t.Errorf("left in the home directory: %v, %v", left, err)
 	}
 	return log.String(), exited

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/alps-tunnel/cscs/internal/slurmtest"
 )
 
 // server is a small web server, which says what it sees.
@@ -26,16 +28,16 @@ func serverArgv(bind string) []string {
 }
 
 func TestWholeLife(t *testing.T) {
-	f := newFake(t)
+	f := slurmtest.New(t)
 	id := testID(t)
-	r := f.submit(t.Context(), Submission{ID: id, Request: Request{Time: "10"}, Launch: Launch{
+	r := submit(t.Context(), t, f, Submission{ID: id, Request: Request{Time: "10"}, Launch: Launch{
 		Argv:  serverArgv("127.0.0.1"),
 		Env:   map[string]string{"GREETING": "it's {port}\n\"quoted\" $HOME", "KEYFILE": "{dir}/token"},
 		Files: map[string][]byte{"token": []byte("s3cret")},
 		Setup: []string{`printf '%s|' "$GREETING" "$KEYFILE" "$(cat "$KEYFILE")" "$CSCS_SESSION"`},
 		Grace: 5 * time.Second,
 	}})
-	if h := await[Hello](r); h.Dir != filepath.Join(f.home, ".cscs", "fake", id) {
+	if h := await[Hello](r); h.Dir != filepath.Join(f.Home, ".cscs", "fake", id) {
 		t.Errorf("session directory %q", h.Dir)
 	}
 	g := await[Granted](r)
@@ -56,7 +58,7 @@ func TestWholeLife(t *testing.T) {
 		t.Fatal(err)
 	}
 	res.Body.Close()
-	modes(t, filepath.Join(f.home, ".cscs"))
+	modes(t, filepath.Join(f.Home, ".cscs"))
 
 	r.letGo()
 	r.wait()
@@ -68,18 +70,18 @@ func TestWholeLife(t *testing.T) {
 		t.Errorf("exited: %+v", exited)
 	}
 	_, port, _ := strings.Cut(l.Addr, ":")
-	wantLog := "it's " + port + "\n\"quoted\" $HOME|" + f.home + "/.cscs/fake/" + id + "/token|s3cret|" + id + "|hello from " + f.home
+	wantLog := "it's " + port + "\n\"quoted\" $HOME|" + f.Home + "/.cscs/fake/" + id + "/token|s3cret|" + id + "|hello from " + f.Home
 	if !strings.Contains(log, wantLog) {
 		t.Errorf("log:\n%s\nwants:\n%s", log, wantLog)
 	}
 	if _, err := http.Get("http://" + l.Addr + "/"); err == nil {
 		t.Error("the server still answers")
 	}
-	if calls := f.calls(); strings.Contains(calls, "SQUEUE_FORMAT") || strings.Contains(calls, "s3cret") {
+	if calls := f.Calls(); strings.Contains(calls, "SQUEUE_FORMAT") || strings.Contains(calls, "s3cret") {
 		t.Errorf("calls of Slurm's commands:\n%s", calls)
 	}
-	if n := strings.Count(f.calls(), "\n"); n > 9 {
-		t.Errorf("%d calls of Slurm's commands:\n%s", n, f.calls())
+	if n := strings.Count(f.Calls(), "\n"); n > 9 {
+		t.Errorf("%d calls of Slurm's commands:\n%s", n, f.Calls())
 	}
 }
 
@@ -102,8 +104,8 @@ func modes(t *testing.T, dir string) {
 }
 
 func TestQueueThenWithdraw(t *testing.T) {
-	f := newFake(t, "FAKE_QUEUE=1", "FAKE_REASON=Priority", "FAKE_START=1700000100")
-	r := f.submit(t.Context(), Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_REASON=Priority", "FAKE_START=1700000100")
+	r := submit(t.Context(), t, f, Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
 	if p := await[Pending](r); p.Job != "4711" {
 		t.Errorf("pending: %+v", p)
 	}
@@ -116,7 +118,7 @@ func TestQueueThenWithdraw(t *testing.T) {
 	if r.err != nil || !r.outcome.Withdrawn {
 		t.Errorf("outcome %+v, %v", r.outcome, r.err)
 	}
-	if jobs, _ := filepath.Glob(filepath.Join(f.dir, "jobs", "*")); len(jobs) > 0 {
+	if jobs := f.Jobs(); len(jobs) > 0 {
 		t.Errorf("jobs left: %v", jobs)
 	}
 	stopFake(t, f, Stopping{ID: testID(t)})
@@ -124,25 +126,23 @@ func TestQueueThenWithdraw(t *testing.T) {
 
 // A client that vanishes while the job is pending leaves nothing in the queue.
 func TestQueueThenConnectionLost(t *testing.T) {
-	f := newFake(t, "FAKE_QUEUE=1")
+	f := slurmtest.New(t, "FAKE_QUEUE=1")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	r := f.submit(ctx, Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	r := submit(ctx, t, f, Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
 	await[Pending](r)
 	cancel()
 	r.wait()
-	if jobs, _ := filepath.Glob(filepath.Join(f.dir, "jobs", "*")); len(jobs) > 0 {
+	if jobs := f.Jobs(); len(jobs) > 0 {
 		t.Errorf("jobs left: %v", jobs)
 	}
 }
 
 func TestQueueThenGranted(t *testing.T) {
-	f := newFake(t, "FAKE_QUEUE=1")
-	r := f.submit(t.Context(), Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	f := slurmtest.New(t, "FAKE_QUEUE=1")
+	r := submit(t.Context(), t, f, Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
 	await[Queued](r)
-	if err := os.WriteFile(filepath.Join(f.dir, "free"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	f.Free()
 	await[Listening](r)
 	r.letGo()
 	r.wait()
@@ -150,8 +150,8 @@ func TestQueueThenGranted(t *testing.T) {
 }
 
 func TestNeverStarts(t *testing.T) {
-	f := newFake(t, "FAKE_QUEUE=1", "FAKE_REASON=PartitionTimeLimit")
-	r := f.submit(t.Context(), Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_REASON=PartitionTimeLimit")
+	r := submit(t.Context(), t, f, Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
 	r.wait()
 	var never *NeverStartsError
 	if !errors.As(r.err, &never) || never.Reason != "PartitionTimeLimit" {
@@ -167,22 +167,22 @@ func TestRefused(t *testing.T) {
 		{`salloc: unrecognized option '--uenv=x'\nTry "salloc --help" for more information`, "unrecognized option '--uenv=x'"},
 		{"salloc: error: Invalid --time specification", "Invalid --time specification"},
 	} {
-		f := newFake(t, "FAKE_REFUSE="+c.salloc)
-		r := f.submit(t.Context(), Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
+		f := slurmtest.New(t, "FAKE_REFUSE="+c.salloc)
+		r := submit(t.Context(), t, f, Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
 		r.wait()
 		var refused *RefusedError
 		if !errors.As(r.err, &refused) || refused.Message != c.want {
 			t.Errorf("%s: error %v", c.salloc, r.err)
 		}
-		if left, _ := filepath.Glob(filepath.Join(f.home, ".cscs")); len(left) > 0 {
+		if left, _ := filepath.Glob(filepath.Join(f.Home, ".cscs")); len(left) > 0 {
 			t.Errorf("left: %v", left)
 		}
 	}
 }
 
 func TestStepFails(t *testing.T) {
-	f := newFake(t, "FAKE_SRUN_FAILS=Unable to create step for job 4711: Invalid generic resource (gres) specification")
-	r := f.submit(t.Context(), Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
+	f := slurmtest.New(t, "FAKE_SRUN_FAILS=Unable to create step for job 4711: Invalid generic resource (gres) specification")
+	r := submit(t.Context(), t, f, Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
 	r.wait()
 	var step *StepError
 	if !errors.As(r.err, &step) || !strings.Contains(step.Message, "Invalid generic resource") {
@@ -216,9 +216,9 @@ func TestServers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFake(t)
+			f := slurmtest.New(t)
 			id := testID(t)
-			r := f.submit(t.Context(), Submission{ID: id, Launch: c.launch})
+			r := submit(t.Context(), t, f, Submission{ID: id, Launch: c.launch})
 			r.wait()
 			if r.err != nil {
 				t.Fatal(r.err)
@@ -237,9 +237,9 @@ func TestServers(t *testing.T) {
 
 // A port that the user chose and that is taken is told before the server starts.
 func TestPortTaken(t *testing.T) {
-	f := newFake(t)
+	f := slurmtest.New(t)
 	ln := listenLocal(t)
-	r := f.submit(t.Context(), Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1"), Port: ln}})
+	r := submit(t.Context(), t, f, Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1"), Port: ln}})
 	r.wait()
 	err := r.outcome.Err()
 	if err == nil || !strings.Contains(err.Error(), "is taken by your process") {
@@ -250,9 +250,9 @@ func TestPortTaken(t *testing.T) {
 
 // A server that puts itself into the background is served, and ends with its session.
 func TestDaemon(t *testing.T) {
-	f := newFake(t)
+	f := slurmtest.New(t)
 	id := testID(t)
-	r := f.submit(t.Context(), Submission{ID: id, Launch: Launch{
+	r := submit(t.Context(), t, f, Submission{ID: id, Launch: Launch{
 		Argv:  []string{"sh", "-c", `setsid "$@" & exit 0`, "sh", "python3", "-c", "import time\ntime.sleep(1.5)\n" + server, "{port}", "127.0.0.1"},
 		Grace: time.Second,
 	}})
@@ -267,9 +267,9 @@ func TestDaemon(t *testing.T) {
 
 // A server that does not hear SIGTERM is killed after its grace.
 func TestStubborn(t *testing.T) {
-	f := newFake(t)
+	f := slurmtest.New(t)
 	id := testID(t)
-	r := f.submit(t.Context(), Submission{ID: id, Launch: Launch{
+	r := submit(t.Context(), t, f, Submission{ID: id, Launch: Launch{
 		Argv:  []string{"python3", "-c", "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + server, "{port}", "127.0.0.1"},
 		Grace: time.Second,
 	}})
@@ -291,11 +291,11 @@ func TestStartupFiles(t *testing.T) {
 		{"echo welcome; printf 'no newline at the end'", ""},
 		{"echo welcome; exit 1", "the login shell ended before it ran our command"},
 	} {
-		f := newFake(t, "SHLVL=0")
-		if err := os.WriteFile(filepath.Join(f.home, ".bashrc"), []byte(c.rc+"\n"), 0o600); err != nil {
+		f := slurmtest.New(t, "SHLVL=0")
+		if err := os.WriteFile(filepath.Join(f.Home, ".bashrc"), []byte(c.rc+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r := f.submit(t.Context(), Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
+		r := submit(t.Context(), t, f, Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
 		r.wait()
 		var remote *RemoteError
 		if c.want == "" && r.err != nil || c.want != "" && (!errors.As(r.err, &remote) || remote.Message != c.want || !strings.Contains(remote.Output, "welcome")) {
@@ -306,11 +306,11 @@ func TestStartupFiles(t *testing.T) {
 
 // A profile that ends the login shell on the node is named, not the server.
 func TestProfileEndsShell(t *testing.T) {
-	f := newFake(t)
-	if err := os.WriteFile(filepath.Join(f.home, ".bash_profile"), []byte("echo going; exit 4\n"), 0o600); err != nil {
+	f := slurmtest.New(t)
+	if err := os.WriteFile(filepath.Join(f.Home, ".bash_profile"), []byte("echo going; exit 4\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := f.submit(t.Context(), Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
+	r := submit(t.Context(), t, f, Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
 	r.wait()
 	err := r.outcome.Err()
 	if err == nil || !strings.Contains(err.Error(), "ended with status 4 before it ran the server") {
@@ -321,8 +321,8 @@ func TestProfileEndsShell(t *testing.T) {
 
 // What srun says against a step of its own is what the user is told.
 func TestStepArgsRefused(t *testing.T) {
-	f := newFake(t)
-	r := f.submit(t.Context(), Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}, Step: []string{"--uenv=nosuch"}}})
+	f := slurmtest.New(t)
+	r := submit(t.Context(), t, f, Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}, Step: []string{"--uenv=nosuch"}}})
 	r.wait()
 	err := r.outcome.Err()
 	if err == nil || err.Error() != "uenv: no uenv matches 'nosuch'; Invalid --uenv argument: nosuch" {
@@ -333,24 +333,24 @@ func TestStepArgsRefused(t *testing.T) {
 
 // The home directory cannot be written to.
 func TestHomeNotWritable(t *testing.T) {
-	f := newFake(t)
-	f.env = append(f.env, "HOME=/proc")
-	r := f.submit(t.Context(), Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
+	f := slurmtest.New(t)
+	f.Setenv("HOME=/proc")
+	r := submit(t.Context(), t, f, Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
 	r.wait()
 	var remote *RemoteError
 	if !errors.As(r.err, &remote) || remote.Kind != "home" {
 		t.Errorf("error %v", r.err)
 	}
-	if calls, _ := os.ReadFile(filepath.Join(f.dir, "calls")); strings.Contains(string(calls), "salloc") {
-		t.Errorf("calls:\n%s", calls)
+	if f.Called("salloc") {
+		t.Error("an allocation was asked for")
 	}
 }
 
 // A flood is cut to the newest part and slows nobody else down.
 func TestFlood(t *testing.T) {
-	f := newFake(t)
+	f := slurmtest.New(t)
 	id := testID(t)
-	r := f.submit(t.Context(), Submission{ID: id, Launch: Launch{
+	r := submit(t.Context(), t, f, Submission{ID: id, Launch: Launch{
 		Argv: []string{"sh", "-c", "head -c 100000000 /dev/zero; echo the end; exit 2"},
 	}})
 	r.wait()
@@ -361,9 +361,9 @@ func TestFlood(t *testing.T) {
 }
 
 func TestStopKeepsLogThatWasNotStored(t *testing.T) {
-	f := newFake(t)
+	f := slurmtest.New(t)
 	id := testID(t)
-	r := f.submit(t.Context(), Submission{ID: id, Launch: Launch{
+	r := submit(t.Context(), t, f, Submission{ID: id, Launch: Launch{
 		Argv: []string{"sh", "-c", "echo precious; exit 2"}, Files: map[string][]byte{"token": []byte("s3cret")},
 	}})
 	r.wait()
@@ -371,7 +371,7 @@ func TestStopKeepsLogThatWasNotStored(t *testing.T) {
 		t.Error("no error")
 	}
 	var left []string
-	_ = filepath.WalkDir(filepath.Join(f.home, ".cscs"), func(path string, d os.DirEntry, _ error) error {
+	_ = filepath.WalkDir(filepath.Join(f.Home, ".cscs"), func(path string, d os.DirEntry, _ error) error {
 		if !d.IsDir() {
 			left = append(left, d.Name())
 		}

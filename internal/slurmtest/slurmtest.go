@@ -1,0 +1,115 @@
+// Package slurmtest runs the remote half with this machine's bash, as sshd would,
+// against commands that print what Slurm's were seen to print (bin/). It is for
+// fast tests; what Slurm really does, the lab decides.
+package slurmtest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// A Cluster is a Slurm of one node, nid001001, whose jobs are processes of this
+// machine. Its behaviour is set by the environment; see bin/.
+type Cluster struct {
+	Home string // of the user
+
+	t     *testing.T
+	state string
+	env   []string
+}
+
+// New returns a cluster with a fresh home. The environment is added to.
+func New(t *testing.T, env ...string) *Cluster {
+	t.Helper()
+	_, file, _, _ := runtime.Caller(0)
+	c := &Cluster{t: t, state: t.TempDir(), Home: t.TempDir()}
+	c.env = append([]string{
+		"PATH=" + filepath.Join(filepath.Dir(file), "bin") + ":" + os.Getenv("PATH"),
+		"HOME=" + c.Home, "FAKE=" + c.state, "SHELL=/bin/bash",
+		// What sites and sshd set.
+		"SQUEUE_FORMAT=%i only", "SLURM_TIME_FORMAT=relative", "SSH_CLIENT=127.0.0.1 1 22",
+	}, env...)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("calls of Slurm's commands:\n%s", c.Calls())
+		}
+	})
+	return c
+}
+
+// Setenv changes the environment of what runs from now on.
+func (c *Cluster) Setenv(s string) { c.env = append(c.env, s) }
+
+// Free lets pending jobs start (FAKE_QUEUE=1).
+func (c *Cluster) Free() {
+	c.t.Helper()
+	if err := os.WriteFile(filepath.Join(c.state, "free"), nil, 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// Jobs returns the jobs that are in the queue.
+func (c *Cluster) Jobs() []string {
+	jobs, _ := filepath.Glob(filepath.Join(c.state, "jobs", "*"))
+	return jobs
+}
+
+// Calls returns the command lines with which Slurm's commands were called.
+func (c *Cluster) Calls() string {
+	b, _ := os.ReadFile(filepath.Join(c.state, "calls"))
+	return string(b)
+}
+
+// Called reports whether one of Slurm's commands was called.
+func (c *Cluster) Called(command string) bool {
+	for line := range strings.Lines(c.Calls()) {
+		if strings.HasPrefix(line, command+" ") {
+			return true
+		}
+	}
+	return false
+}
+
+// ExitError is the error of a command that ended with another status than 0.
+type ExitError int
+
+func (e ExitError) Error() string { return "the command failed" }
+
+// ExitStatus returns the status.
+func (e ExitError) ExitStatus() int { return int(e) }
+
+// Exec does what sshd does: the login shell is given the command. The end of ctx
+// is the end of the connection.
+func (c *Cluster) Exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
+	// Not CommandContext: sshd does not kill either, it closes standard input.
+	cmd := exec.Command("/bin/bash", "-c", command) //nolint:noctx // see above
+	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = c.env, c.Home, stdout, stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	go func() {
+		_, _ = io.Copy(in, stdin)
+		_ = in.Close()
+	}()
+	defer context.AfterFunc(ctx, func() { _ = in.Close() })()
+	err = cmd.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return ExitError(exit.ExitCode())
+	}
+	return err
+}

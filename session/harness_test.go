@@ -1,0 +1,199 @@
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/internal/app"
+	"github.com/alps-tunnel/cscs/internal/slurmtest"
+	"github.com/alps-tunnel/cscs/internal/sshtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// An alps is a way through ela to a login node with the recorded Slurm, and to the
+// one node that it has; all on this machine.
+type alps struct {
+	*slurmtest.Cluster
+	t                *testing.T
+	signer           ssh.Signer
+	ela, login, node *sshtest.Server
+	refuse           func() error // of the node's account check
+}
+
+func newAlps(t *testing.T, env ...string) *alps {
+	t.Helper()
+	a := &alps{Cluster: slurmtest.New(t, env...), t: t, signer: sshtest.NewKey(t)}
+	keys := []ssh.PublicKey{a.signer.PublicKey()}
+	a.node = sshtest.Start(t, sshtest.Config{Keys: keys, Account: func(string) error {
+		if a.refuse != nil {
+			return a.refuse()
+		}
+		return nil
+	}})
+	a.login = sshtest.Start(t, sshtest.Config{Keys: keys,
+		Exec: func(cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
+			err := a.Exec(context.Background(), cmd, stdin, stdout, stderr)
+			var status slurmtest.ExitError
+			switch {
+			case err == nil:
+				return 0
+			case errors.As(err, &status):
+				return status.ExitStatus()
+			}
+			return 255
+		},
+		Dial: a.hosts("nid001001:22", a.node.Addr())})
+	a.ela = sshtest.Start(t, sshtest.Config{Keys: keys, Dial: a.hosts("daint:22", a.login.Addr())})
+	return a
+}
+
+// hosts is the network of one host: it reaches one other.
+func (a *alps) hosts(name, addr string) func(string, string) (net.Conn, error) {
+	return func(network, to string) (net.Conn, error) {
+		if to != name {
+			return nil, errors.New("no route to " + to)
+		}
+		return net.Dial(network, addr)
+	}
+}
+
+func (a *alps) hops() []chain.Hop {
+	return []chain.Hop{
+		{Name: "ela", Addr: a.ela.Addr(), User: "alice", Signer: a.signer, HostKeys: chain.PinnedKeys(a.ela.HostKey())},
+		{Name: "daint", Addr: "daint:22", User: "alice", Signer: a.signer, HostKeys: chain.PinnedKeys(a.login.HostKey())},
+	}
+}
+
+// nodeHop: the runner reads the host keys of this machine; those of the test's node
+// are others. That the right ones are pinned, the lab shows.
+func (a *alps) nodeHop(node string, _ chain.HostKeys) chain.Hop {
+	return chain.Hop{Name: node, Addr: node + ":22", User: "alice", Signer: a.signer, HostKeys: chain.PinnedKeys(a.node.HostKey())}
+}
+
+const webServer = `
+import http.server, signal, sys
+if sys.argv[2] == "stubborn": signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("serving", flush=True)
+http.server.test(http.server.SimpleHTTPRequestHandler, port=int(sys.argv[1]), bind="127.0.0.1")
+`
+
+func server(manner string) app.App {
+	return app.App{Name: "run", Argv: []string{"python3", "-c", webServer, "{port}", manner}, Path: "/"}
+}
+
+// A life is one session under way.
+type life struct {
+	t              *testing.T
+	cfg            Config
+	interrupt      context.CancelCauseFunc
+	hurry, abandon context.CancelFunc
+	events         chan Event
+	done           chan struct{}
+	err            error
+
+	mu  sync.Mutex
+	all []Event
+}
+
+func (a *alps) config() Config {
+	return Config{
+		ID: NewID(), Cluster: "daint", Hops: a.hops(), NodeHop: a.nodeHop, App: server("meek"),
+		QueueTimeout: time.Minute, StartTimeout: 30 * time.Second, LogDir: a.t.TempDir(),
+		Explain: func(err error) Explanation {
+			code := 1
+			if errors.Is(err, ErrInterrupted) {
+				code = 130
+			}
+			return Explanation{Message: err.Error(), Code: code}
+		},
+	}
+}
+
+func (a *alps) start(cfg Config) *life {
+	a.t.Helper()
+	ctx, interrupt := context.WithCancelCause(context.Background())
+	hurry, hurryNow := context.WithCancel(context.Background())
+	abandon, abandonNow := context.WithCancel(context.Background())
+	cfg.Hurry, cfg.Abandon = hurry, abandon
+	l := &life{t: a.t, cfg: cfg, interrupt: interrupt, hurry: hurryNow, abandon: abandonNow,
+		events: make(chan Event, 1000), done: make(chan struct{})}
+	go func() {
+		defer close(l.done)
+		defer close(l.events)
+		l.err = Run(ctx, cfg, func(e Event) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.all = append(l.all, e)
+			l.events <- e
+		})
+	}()
+	a.t.Cleanup(func() {
+		interrupt(ErrInterrupted)
+		hurryNow()
+		<-l.done
+		abandonNow()
+	})
+	return l
+}
+
+// await returns the next event of that name.
+func (l *life) await(name string) Event {
+	l.t.Helper()
+	deadline := time.After(30 * time.Second)
+	for {
+		select {
+		case e, ok := <-l.events:
+			if !ok {
+				<-l.done
+				l.t.Fatalf("the session ended (%v) before %q: %s", l.err, name, l.names())
+			}
+			if e.Event == name {
+				return e
+			}
+		case <-deadline:
+			l.t.Fatalf("no %q came: %s", name, l.names())
+		}
+	}
+}
+
+// end waits for the end and returns the error, after checking what always holds.
+func (l *life) end() error {
+	l.t.Helper()
+	select {
+	case <-l.done:
+	case <-time.After(40 * time.Second):
+		l.t.Fatalf("the session does not end: %s", l.names())
+	}
+	names := strings.Fields(l.names())
+	if len(names) == 0 || names[len(names)-1] != EventEnded || strings.Count(l.names(), EventEnded) != 1 {
+		l.t.Errorf("ended is not the last event, once: %s", names)
+	}
+	return l.err
+}
+
+func (l *life) names() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var names []string
+	for _, e := range l.all {
+		names = append(names, e.Event)
+	}
+	return strings.Join(names, " ")
+}
+
+func jsonOf(e Event) (string, error) {
+	b, err := json.Marshal(e)
+	return string(b), err
+}
