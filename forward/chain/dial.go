@@ -52,9 +52,9 @@ type dialing struct {
 	offer *offer
 	wire  *wire
 
-	verified bool  // the host key was accepted
-	pondered bool  // and that took as long as a person takes
-	hostKey  error // or it was not
+	verified ssh.PublicKey // the host key, once it was accepted
+	pondered bool          // and that took as long as a person takes
+	hostKey  error         // or it was not
 
 	banner   strings.Builder
 	methods  []string
@@ -110,8 +110,12 @@ func (d *dialing) config(ctx context.Context) *ssh.ClientConfig {
 		Auth:              []ssh.AuthMethod{ssh.PublicKeys(d.offer)},
 		HostKeyAlgorithms: algorithms,
 		HostKeyCallback: func(_ string, remote net.Addr, key ssh.PublicKey) error {
-			d.hostKey = d.check(ctx, remote, key)
-			d.verified = d.hostKey == nil
+			if d.verified != nil { // the keys are exchanged anew (RFC 4253 §9)
+				return sameAgain(d.hop, d.verified, key)
+			}
+			if d.hostKey = d.check(ctx, remote, key); d.hostKey == nil {
+				d.verified = key
+			}
 			return d.hostKey
 		},
 		BannerCallback: func(message string) error {
@@ -146,6 +150,19 @@ func (d *dialing) check(ctx context.Context, remote net.Addr, key ssh.PublicKey)
 	}
 }
 
+// sameAgain refuses a host that changes its key while we are connected to it, as
+// ssh does.
+func sameAgain(hop Hop, before, now ssh.PublicKey) error {
+	if sameKey(before, now) {
+		return nil
+	}
+	return &HostKeyError{
+		Hop: hop.Name, Host: hop.hostName(), Kind: HostKeyChanged,
+		KeyType: typeName(now.Type()), Fingerprint: ssh.FingerprintSHA256(bareKey(now)),
+		Reason: "it is not the one that the connection began with",
+	}
+}
+
 // explain turns what went wrong into the error that says it best.
 func (d *dialing) explain(ctx context.Context, phase string, err error) error {
 	if ctx.Err() != nil {
@@ -163,7 +180,7 @@ func (d *dialing) explain(ctx context.Context, phase string, err error) error {
 	if d.hostKey != nil && ctx.Err() == nil {
 		return &DialError{Hop: d.hop.Name, Addr: d.hop.Addr, Phase: phase, Err: d.hostKey}
 	}
-	if d.verified {
+	if d.verified != nil {
 		phase = PhaseAuthenticate
 	}
 	if d.refused(ctx, err) {
@@ -192,7 +209,7 @@ func (d *dialing) explain(ctx context.Context, phase string, err error) error {
 // away or never having answered.
 func (d *dialing) refused(ctx context.Context, err error) bool {
 	switch {
-	case !d.verified || ctx.Err() != nil:
+	case d.verified == nil || ctx.Err() != nil:
 		return false
 	case disconnectMessage(err) != "":
 		return true

@@ -232,8 +232,11 @@ func disconnectMessage(err error) string {
 // characters, which could move the cursor or worse, become spaces.
 func printable(s string) string {
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if r == '\n' {
+		switch r {
+		case '\n':
 			return r
+		case '\r':
+			return -1
 		}
 		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) || r == '\uFFFD' {
 			return ' '

@@ -14,7 +14,8 @@ type wire struct {
 	net.Conn
 	began time.Time
 	heard atomic.Int64 // when bytes last came in, in nanoseconds since began
-	ended atomic.Bool  // a read has failed
+	ended atomic.Bool  // a read or write has failed, and not because we had closed it
+	shut  atomic.Bool  // we have closed it
 
 	done     atomic.Bool // the handshake is over; greeting is not kept any more
 	mu       sync.Mutex
@@ -31,10 +32,25 @@ func (w *wire) Read(p []byte) (int, error) {
 			w.keep(p[:n])
 		}
 	}
-	if err != nil {
+	w.note(err)
+	return n, err
+}
+
+func (w *wire) Write(p []byte) (int, error) {
+	n, err := w.Conn.Write(p)
+	w.note(err)
+	return n, err
+}
+
+func (w *wire) Close() error {
+	w.shut.Store(true)
+	return w.Conn.Close()
+}
+
+func (w *wire) note(err error) {
+	if err != nil && !w.shut.Load() {
 		w.ended.Store(true)
 	}
-	return n, err
 }
 
 // silence is how long nothing has come in.

@@ -1,0 +1,320 @@
+package chain
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/internal/sshtest"
+)
+
+// echo answers every connection with what it gets.
+func echo(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tasks sync.WaitGroup
+	tasks.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			tasks.Go(func() {
+				defer conn.Close()
+				_, _ = io.Copy(conn, conn)
+			})
+		}
+	})
+	t.Cleanup(func() { _ = l.Close(); tasks.Wait() })
+	return l.Addr().String()
+}
+
+// roundTrip sends data to an echo through c, and closes its half when all is
+// sent.
+func roundTrip(ctx context.Context, c *Chain, addr string, data []byte) error {
+	conn, err := c.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	var sending sync.WaitGroup
+	defer sending.Wait()
+	sending.Go(func() {
+		_, _ = io.Copy(conn, bytes.NewReader(data))
+		_ = conn.(interface{ CloseWrite() error }).CloseWrite()
+	})
+	sum := sha256.New()
+	if _, err := io.Copy(sum, conn); err != nil {
+		return err
+	}
+	if want := sha256.Sum256(data); !bytes.Equal(sum.Sum(nil), want[:]) {
+		return errors.New("not byte for byte")
+	}
+	return nil
+}
+
+// TestBulk: 100 MB there and back through three hops, with a new key exchange
+// every few megabytes.
+func TestBulk(t *testing.T) {
+	for name, rekey := range map[string]uint64{"": 0, "rekeying": 4 << 20} {
+		t.Run(name, func(t *testing.T) {
+			w := newWay(t, 3, func(_ int, c *sshtest.Config) { c.RekeyThreshold = rekey })
+			c := dial(t, w.hops, Options{})
+			size := 100 << 20
+			if testing.Short() || rekey > 0 {
+				size = 20 << 20
+			}
+			if err := roundTrip(t.Context(), c, echo(t), pattern(size)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestManyChannels(t *testing.T) {
+	before := runtime.NumGoroutine()
+	c := dial(t, newWay(t, 3, nil).hops, Options{})
+	addr := echo(t)
+	standing := runtime.NumGoroutine()
+	var channels sync.WaitGroup
+	for i := range 500 {
+		channels.Go(func() {
+			if err := roundTrip(t.Context(), c, addr, pattern(1000+i)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	channels.Wait()
+	eventually(t, "the channels' goroutines have ended", func() bool { return runtime.NumGoroutine() <= standing })
+	_ = c.Close()
+	// Those of the servers stay until the test ends.
+	t.Logf("goroutines: %d before, %d with the chain and its servers", before, standing)
+}
+
+func TestUnixSocket(t *testing.T) {
+	dir, err := os.MkdirTemp("", "chain")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	l, err := net.Listen("unix", dir+"/s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if conn, err := l.Accept(); err == nil {
+			_, _ = io.Copy(conn, conn)
+			_ = conn.Close()
+		}
+	})
+	defer serving.Wait()
+	defer l.Close()
+	c := dial(t, newWay(t, 2, nil).hops, Options{})
+	conn, err := c.DialContext(t.Context(), "unix", dir+"/s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if got := conn.RemoteAddr(); got.Network() != "unix" || got.String() != dir+"/s" {
+		t.Errorf("%s %s", got.Network(), got)
+	}
+	_, _ = conn.Write([]byte("hello"))
+	if _, err := io.ReadFull(conn, make([]byte, 5)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDialContextErrors(t *testing.T) {
+	c := dial(t, newWay(t, 1, nil).hops, Options{})
+	for _, tt := range []struct{ network, addr string }{
+		{"udp", "localhost:53"}, {"tcp", "localhost"}, {"tcp", "localhost:http"}, {"tcp", "localhost:70000"},
+	} {
+		if _, err := c.DialContext(t.Context(), tt.network, tt.addr); err == nil {
+			t.Errorf("%s %s: no error", tt.network, tt.addr)
+		}
+	}
+	var open *OpenError
+	if _, err := c.DialContext(t.Context(), "tcp", "127.0.0.1:1"); !errors.As(err, &open) || open.Reason != "connect failed" {
+		t.Error(err)
+	}
+}
+
+// TestDialContextCancel: what opens too late is closed again.
+func TestDialContextCancel(t *testing.T) {
+	ctrlC := errors.New("ctrl-c")
+	asked, release, closed := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	w := newWay(t, 1, func(_ int, c *sshtest.Config) {
+		c.Dial = func(string, string) (net.Conn, error) {
+			close(asked)
+			<-release
+			near, far := sshtest.Pipe()
+			go func() { _, _ = io.Copy(io.Discard, far); close(closed) }()
+			return near, nil
+		}
+	})
+	c := dial(t, w.hops, Options{})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	done := make(chan error, 1)
+	go func() { _, err := c.DialContext(ctx, "tcp", "localhost:80"); done <- err }()
+	<-asked
+	cancel(ctrlC)
+	if err := soon(t, "DialContext", func() error { return <-done }); !errors.Is(err, ctrlC) {
+		t.Error(err)
+	}
+	close(release)
+	_ = soon(t, "the late connection", func() error { <-closed; return nil })
+}
+
+// blackHole accepts connections and never reads nor closes them.
+func blackHole(t *testing.T) string {
+	t.Helper()
+	hold := make(chan struct{})
+	addr := rude(t, func(net.Conn) { <-hold })
+	t.Cleanup(func() { close(hold) })
+	return addr
+}
+
+// TestConnClose: Close lets go of a Read and of a Write at once.
+func TestConnClose(t *testing.T) {
+	c := dial(t, newWay(t, 2, nil).hops, Options{})
+	conn, err := c.DialContext(t.Context(), "tcp", blackHole(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, written := make(chan error, 1), make(chan error, 1)
+	go func() { _, err := conn.Read(make([]byte, 1)); read <- err }()
+	go func() {
+		var err error
+		for err == nil {
+			_, err = conn.Write(make([]byte, 1<<20)) // until the window is used up
+		}
+		written <- err
+	}()
+	eventually(t, "the write is stuck", func() bool { return len(written) == 0 })
+	_ = conn.Close()
+	for what, end := range map[string]chan error{"Read": read, "Write": written} {
+		if err := soon(t, what, func() error { return <-end }); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := conn.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDeadlines(t *testing.T) {
+	c := dial(t, newWay(t, 1, nil).hops, Options{})
+	conn, err := c.DialContext(t.Context(), "tcp", echo(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	buf := make([]byte, 5)
+	for range 3 {
+		_ = conn.SetReadDeadline(time.Now().Add(5 * time.Millisecond))
+		if _, err := conn.Read(buf); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal(err)
+		}
+	}
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	if _, err := conn.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(conn, buf); err != nil || string(buf) != "hello" {
+		t.Errorf("after a deadline: %q, %v", buf, err)
+	}
+	_ = conn.SetDeadline(time.Time{})
+
+	stuck, err := c.DialContext(t.Context(), "tcp", blackHole(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stuck.Close()
+	_ = stuck.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+	err = soon(t, "a write with a deadline", func() error {
+		var err error
+		for err == nil {
+			_, err = stuck.Write(make([]byte, 1<<20))
+		}
+		return err
+	})
+	var timeout net.Error
+	if !errors.As(err, &timeout) || !timeout.Timeout() {
+		t.Error(err)
+	}
+}
+
+// TestDataBeforeClose: what was sent before the far side closed is still read.
+func TestDataBeforeClose(t *testing.T) {
+	c := dial(t, newWay(t, 2, nil).hops, Options{})
+	data := pattern(1 << 20)
+	addr := rude(t, func(conn net.Conn) { _, _ = conn.Write(data) })
+	conn, err := c.DialContext(t.Context(), "tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	eventually(t, "a write fails, since the far side is gone", func() bool {
+		_, err := conn.Write([]byte("x"))
+		return err != nil
+	})
+	got, err := io.ReadAll(conn)
+	if err != nil || !bytes.Equal(got, data) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}
+
+// TestChatter: requests on a channel, which nobody expects, are answered.
+func TestChatter(t *testing.T) {
+	key := sshtest.NewKey(t)
+	config := &ssh.ServerConfig{PublicKeyCallback: func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) { return nil, nil }}
+	host := sshtest.NewKey(t)
+	config.AddHostKey(host)
+	answered := make(chan int, 1)
+	addr := rude(t, func(conn net.Conn) {
+		sc, channels, requests, err := ssh.NewServerConn(conn, config)
+		if err != nil {
+			return
+		}
+		defer sc.Close()
+		go ssh.DiscardRequests(requests)
+		for ch := range channels {
+			channel, reqs, err := ch.Accept()
+			if err != nil {
+				return
+			}
+			go ssh.DiscardRequests(reqs)
+			n := 0
+			for range 100 {
+				if _, err := channel.SendRequest("are-you-there", true, nil); err == nil {
+					n++
+				}
+			}
+			answered <- n
+			_, _ = io.Copy(io.Discard, channel)
+		}
+	})
+	c := dial(t, []Hop{{Name: "x", Addr: addr, Signer: key, HostKeys: PinnedKeys(host.PublicKey())}}, Options{})
+	conn, err := c.DialContext(t.Context(), "tcp", "localhost:80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if n := <-answered; n != 100 {
+		t.Errorf("%d of 100 answered", n)
+	}
+}

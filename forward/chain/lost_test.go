@@ -1,0 +1,259 @@
+package chain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/internal/sshtest"
+)
+
+// TestLost: whichever host dies, it is named, and whatever runs through it ends
+// and says so.
+func TestLost(t *testing.T) {
+	for i := range 3 {
+		w := newWay(t, 3, nil)
+		c := dial(t, w.hops, Options{})
+		target := rude(t, func(conn net.Conn) { _, _ = conn.Write([]byte("x")); silent(conn) })
+		conn, err := c.DialContext(t.Context(), "tcp", target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		stdin, keepOpen := io.Pipe()
+		running := make(chan error)
+		go func() { running <- c.Exec(t.Context(), "wait", stdin, nil, nil) }()
+
+		w.servers[i].Cut()
+		<-c.Done()
+		for what, err := range map[string]error{
+			"the chain":  c.Err(),
+			"a command":  <-running,
+			"a read":     func() error { _, err := conn.Read(make([]byte, 1)); return err }(),
+			"a write":    func() error { _, err := conn.Write(make([]byte, 1)); return err }(),
+			"a dial":     func() error { _, err := c.DialContext(t.Context(), "tcp", target); return err }(),
+			"another":    c.Exec(t.Context(), "echo", nil, nil, nil),
+			"the longer": func() error { _, err := c.Extend(t.Context(), w.hops[2]); return err }(),
+		} {
+			var lost *LostError
+			if !errors.As(err, &lost) || lost.Hop != w.hops[i].Name {
+				t.Errorf("%s died: %s: %T %v", w.hops[i].Name, what, err, err)
+			}
+		}
+		_ = conn.Close()
+		_ = keepOpen.Close()
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		if lost := (*LostError)(nil); !errors.As(c.Err(), &lost) {
+			t.Errorf("after Close: %v", c.Err())
+		}
+		w.emptied(t)
+	}
+}
+
+func TestClosed(t *testing.T) {
+	c := dial(t, newWay(t, 2, nil).hops, Options{})
+	if err := c.Err(); err != nil {
+		t.Error(err)
+	}
+	for range 2 {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if !errors.Is(c.Err(), net.ErrClosed) {
+		t.Error(c.Err())
+	}
+	if err := c.Exec(t.Context(), "echo", nil, nil, nil); !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
+	if _, err := c.DialContext(t.Context(), "tcp", "localhost:1"); !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
+}
+
+func TestLostWithParent(t *testing.T) {
+	w := newWay(t, 3, nil)
+	short := dial(t, w.hops[:2], Options{})
+	long, err := short.Extend(t.Context(), w.hops[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer long.Close()
+	w.servers[0].Cut()
+	<-long.Done()
+	if lost := (*LostError)(nil); !errors.As(long.Err(), &lost) || lost.Hop != "ela" {
+		t.Error(long.Err())
+	}
+}
+
+// bubble is a chain to one server over a link in memory, in a synctest bubble.
+type bubble struct {
+	chain *Chain
+	near  *sshtest.Conn
+	asked atomic.Int64 // keepalives
+}
+
+func inBubble(t *testing.T, opts Options, test func(t *testing.T, b *bubble)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		key := sshtest.NewKey(t)
+		b := &bubble{}
+		s := sshtest.New(t, sshtest.Config{
+			Keys: []ssh.PublicKey{key.PublicKey()}, Exec: shell,
+			Request: func(r *ssh.Request) {
+				if r.Type == "keepalive@openssh.com" && r.WantReply {
+					b.asked.Add(1)
+				}
+				_ = r.Reply(false, nil)
+			},
+		})
+		near, far := sshtest.Pipe()
+		var serving sync.WaitGroup
+		serving.Go(func() { s.Serve(far) })
+		t.Cleanup(func() { _ = far.Close(); serving.Wait() })
+		b.near = near
+		opts.NetDial = inMemoryConn(near)
+		hop := Hop{Name: "ela", Addr: "ela:22", User: "alice", Signer: key, HostKeys: PinnedKeys(s.HostKey())}
+		c, err := Dial(t.Context(), []Hop{hop}, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		b.chain = c
+		test(t, b)
+	})
+}
+
+func TestKeepalive(t *testing.T) {
+	t.Run("a healthy link lives", func(t *testing.T) {
+		inBubble(t, Options{}, func(t *testing.T, b *bubble) {
+			select {
+			case <-b.chain.Done():
+				t.Fatal(b.chain.Err())
+			case <-time.After(time.Hour):
+			}
+			if b.asked.Load() < 100 || b.asked.Load() > 240 {
+				t.Errorf("asked %d times in an hour", b.asked.Load())
+			}
+		})
+	})
+	t.Run("a silent one is given up", func(t *testing.T) {
+		inBubble(t, Options{}, func(t *testing.T, b *bubble) {
+			began := time.Now()
+			b.near.Freeze()
+			<-b.chain.Done()
+			took := time.Since(began)
+			var lost *LostError
+			if !errors.As(b.chain.Err(), &lost) || lost.Hop != "ela" || lost.Silence < 60*time.Second {
+				t.Errorf("%#v", b.chain.Err())
+			}
+			if took < 60*time.Second || took > 91*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	})
+	t.Run("a pause is endured", func(t *testing.T) {
+		inBubble(t, Options{}, func(t *testing.T, b *bubble) {
+			for range 5 {
+				b.near.Freeze()
+				time.Sleep(50 * time.Second) //nolint:forbidigo // of the bubble's time
+				b.near.Thaw()
+				time.Sleep(50 * time.Second) //nolint:forbidigo // of the bubble's time
+			}
+			if err := b.chain.Exec(t.Context(), "echo", nil, nil, nil); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	t.Run("what arrives is a sign of life", func(t *testing.T) {
+		inBubble(t, Options{}, func(t *testing.T, b *bubble) {
+			stdin, input := io.Pipe()
+			output, stdout := io.Pipe()
+			ran := make(chan error)
+			go func() { ran <- b.chain.Exec(t.Context(), "cat", stdin, stdout, nil) }()
+			for range 100 {
+				_, _ = input.Write([]byte("x"))
+				if _, err := io.ReadFull(output, make([]byte, 1)); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(10 * time.Second) //nolint:forbidigo // of the bubble's time
+			}
+			_ = input.Close()
+			if err := <-ran; err != nil {
+				t.Error(err)
+			}
+			if b.asked.Load() > 0 {
+				t.Errorf("asked %d times", b.asked.Load())
+			}
+		})
+	})
+	t.Run("never", func(t *testing.T) {
+		inBubble(t, Options{Keepalive: -1}, func(t *testing.T, b *bubble) {
+			time.Sleep(time.Hour) //nolint:forbidigo // of the bubble's time
+			if b.asked.Load() > 0 {
+				t.Errorf("asked %d times", b.asked.Load())
+			}
+		})
+	})
+}
+
+// TestDeadLink: on a link that has died without a word, what is under way ends
+// when its context does, and Close does not wait.
+func TestDeadLink(t *testing.T) {
+	ctrlC := errors.New("ctrl-c")
+	for name, do := range map[string]func(ctx context.Context, c *Chain) error{
+		"exec": func(ctx context.Context, c *Chain) error { return c.Exec(ctx, "echo", nil, nil, nil) },
+		"dial": func(ctx context.Context, c *Chain) error {
+			_, err := c.DialContext(ctx, "tcp", "daint:22")
+			return err
+		},
+		"extend": func(ctx context.Context, c *Chain) error {
+			_, err := c.Extend(ctx, Hop{Name: "daint", Addr: "daint:22", Signer: sshtest.NewKey(t), HostKeys: PinnedKeys()})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, Options{Keepalive: -1}, func(t *testing.T, b *bubble) {
+				b.near.Freeze()
+				ctx, cancel := context.WithCancelCause(t.Context())
+				time.AfterFunc(10*time.Second, func() { cancel(ctrlC) })
+				began := time.Now()
+				if err := do(ctx, b.chain); !errors.Is(err, ctrlC) {
+					t.Error(err)
+				}
+				if took := time.Since(began); took != 10*time.Second {
+					t.Errorf("it took %v", took)
+				}
+				began = time.Now()
+				_ = b.chain.Close()
+				if took := time.Since(began); took > 0 {
+					t.Errorf("Close took %v", took)
+				}
+			})
+		})
+	}
+}
+
+func TestLostErrorText(t *testing.T) {
+	for want, err := range map[string]error{
+		"connection to ela lost: EOF":                &LostError{Hop: "ela", Err: io.EOF},
+		"connection to ela lost: no answer for 1m0s": &LostError{Hop: "ela", Silence: 60*time.Second + 3*time.Millisecond, Err: errSilent},
+	} {
+		if got := fmt.Sprint(err); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
