@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # A cluster of one node in the directory $FAKE, for the commands beside this file:
 # they print what the real ones were seen to print. Sourced, not run.
 mkdir -p "$FAKE/jobs"
