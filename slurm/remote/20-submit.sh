@@ -95,6 +95,11 @@ cscs_submit() {
 		exit 0
 	fi
 	[[ -z $errors ]] || cscs_say note "message=$errors"
+	# salloc would only go on to ask whether the nodes are ready; srun asks too. With
+	# --no-shell the allocation does not depend on it.
+	kill -KILL "$cscs_salloc" 2>/dev/null
+	wait "$cscs_salloc" 2>/dev/null
+	exec {cscs_out}<&-
 	cscs_grant
 	cscs_runner
 	cscs_follow 0
@@ -177,9 +182,8 @@ cscs_runner() {
 	done
 	[[ ${1:-} != keep ]] || return 0
 	kill -KILL -- "-$pid" 2>/dev/null
-	kill -KILL "$cscs_salloc" 2>/dev/null
 	# The shell would tell of each killed child on its standard error.
-	wait "$pid" "$cscs_salloc" 2>/dev/null
-	exec {fd}<&- {cscs_out}<&-
+	wait "$pid" 2>/dev/null
+	exec {fd}<&-
 	cscs_let_go=1
 }
