@@ -1,0 +1,102 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/forward/chain"
+)
+
+// dials measures a whole process that reaches the login node through the jump
+// host and runs true there: the chain's, and ssh's.
+func (b *bench) dials(ctx context.Context, r record) error {
+	for round := range 4 * b.rounds {
+		for _, side := range []struct {
+			name string
+			argv []string
+		}{
+			{"cscs", []string{b.self, "dial", "/home/alice/.ssh/cscs-key", "/home/alice/.ssh/known_hosts"}},
+			{"ssh", []string{"ssh", "-F", "/home/alice/bench-ssh", "daint", "true"}},
+		} {
+			d, err := b.timed(ctx, side.argv...)
+			if err != nil {
+				return fmt.Errorf("%s: %w", side.name, err)
+			}
+			if err := r.add(side.name, round, d.Seconds(), "s"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// timed runs a command of alice's on the laptop and tells how long it took, by
+// a clock that runs beside it there.
+func (b *bench) timed(ctx context.Context, argv ...string) (time.Duration, error) {
+	const watch = `a=$EPOCHREALTIME; "$@" >/dev/null </dev/null || exit; b=$EPOCHREALTIME; echo $((${b/./} - ${a/./}))`
+	c := b.As(ctx, "alice", "laptop", append([]string{"bash", "-c", watch, "bash"}, argv...)...)
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
+	out, err := c.Output()
+	if err != nil {
+		return 0, fmt.Errorf("%q: %w: %s", argv, err, stderr.String())
+	}
+	var us int64
+	if _, err := fmt.Sscan(string(out), &us); err != nil {
+		return 0, fmt.Errorf("%q printed %q", argv, out)
+	}
+	return time.Duration(us) * time.Microsecond, nil
+}
+
+// dial is the other end of dials: on the laptop, with the chain as cscs has it.
+func dial(ctx context.Context, keyFile, knownHosts string) error {
+	signer, err := certified(keyFile)
+	if err != nil {
+		return err
+	}
+	known, err := chain.OpenKnownHosts([]string{knownHosts}, nil)
+	if err != nil {
+		return err
+	}
+	hop := func(name, addr string) chain.Hop {
+		return chain.Hop{Name: name, Addr: addr, User: "alice", Signer: signer, HostKeys: known}
+	}
+	c, err := chain.Dial(ctx, []chain.Hop{hop("ela", "ela.cscs.ch:22"), hop("daint", "daint.alps.cscs.ch:22")}, chain.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	return c.Exec(ctx, "true", nil, io.Discard, io.Discard)
+}
+
+func certified(keyFile string) (ssh.Signer, error) {
+	private, err := os.ReadFile(keyFile)
+	if err != nil {
+		return nil, err
+	}
+	key, err := ssh.ParsePrivateKey(private)
+	if err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(keyFile + "-cert.pub")
+	if err != nil {
+		return nil, err
+	}
+	public, _, _, _, err := ssh.ParseAuthorizedKey(text)
+	if err != nil {
+		return nil, err
+	}
+	cert, ok := public.(*ssh.Certificate)
+	if !ok {
+		return nil, fmt.Errorf("%s-cert.pub holds no certificate", keyFile)
+	}
+	return ssh.NewCertSigner(cert, key)
+}

@@ -1,0 +1,234 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// firstAnswer measures the time from the command to the first HTTP 200 on the
+// laptop, from the grant to the server's process, and what a session asks of
+// Slurm's controller; the same by hand.
+func (b *bench) firstAnswer(ctx context.Context, r record) error {
+	for round := range b.rounds {
+		for _, side := range []struct {
+			name string
+			do   func(context.Context) (timing, error)
+		}{{"cscs", b.byCSCS}, {"by hand", b.byHand}} {
+			if err := b.settle(ctx); err != nil {
+				return err
+			}
+			before, err := b.rpcs(ctx)
+			if err != nil {
+				return err
+			}
+			t, err := side.do(ctx)
+			if err != nil {
+				return fmt.Errorf("%s: %w", side.name, err)
+			}
+			after, err := b.rpcs(ctx)
+			if err != nil {
+				return err
+			}
+			if err := r.add(side.name, round, t.answer.Seconds(), "s"); err != nil {
+				return err
+			}
+			server := record{b, "grant-to-server", r.rtt}
+			if err := server.add(side.name, round, t.server.Seconds(), "s"); err != nil {
+				return err
+			}
+			if err := (record{b, "rpcs", r.rtt}).add(side.name, round, float64(after-before), "RPCs"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+type timing struct {
+	answer time.Duration // from the command to the first HTTP 200
+	server time.Duration // from the grant to the server's process
+}
+
+func (b *bench) byCSCS(ctx context.Context) (timing, error) {
+	s, err := b.start(ctx, "6007", "python3", "-m", "http.server", "{port}", "--bind", "127.0.0.1")
+	if err != nil {
+		return timing{}, err
+	}
+	began, err := s.began()
+	if err != nil {
+		return timing{}, err
+	}
+	if err := s.ready(); err != nil {
+		return timing{}, err
+	}
+	if err := b.get(ctx, s.url); err != nil {
+		return timing{}, err
+	}
+	t := timing{answer: time.Since(began)}
+	t.server, err = b.grantToServer(ctx, s.job)
+	if err != nil {
+		return timing{}, err
+	}
+	return t, s.stop()
+}
+
+func (b *bench) get(ctx context.Context, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	req.Close = true
+	resp, err := b.Client("laptop").Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET %s: %s", url, resp.Status)
+	}
+	return nil
+}
+
+func (b *bench) byHand(ctx context.Context) (timing, error) {
+	c := b.As(ctx, "alice", "laptop", "bash", "-c", byHand, "bash", "6007")
+	c.Stderr = os.Stderr
+	out, err := c.StdoutPipe()
+	if err != nil {
+		return timing{}, err
+	}
+	if err := c.Start(); err != nil {
+		return timing{}, err
+	}
+	var t timing
+	var began time.Time
+	var job string
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		word, rest, _ := strings.Cut(lines.Text(), " ")
+		switch word {
+		case "began":
+			began, err = epoch(rest)
+		case "job":
+			job, _, _ = strings.Cut(rest, " ")
+		case "answered":
+			var answered time.Time
+			answered, err = epoch(rest)
+			t.answer = answered.Sub(began)
+			if err == nil {
+				t.server, err = b.grantToServer(ctx, job)
+			}
+		}
+		if err != nil {
+			return timing{}, err
+		}
+	}
+	if err := c.Wait(); err != nil {
+		return timing{}, fmt.Errorf("the recipe by hand: %w", err)
+	}
+	return t, nil
+}
+
+var allocation = regexp.MustCompile(`(?m)^\[(\S+)\] sched: _slurm_rpc_allocate_resources JobId=(\d+) NodeList=nid`)
+
+// grantToServer is the time from the controller's decision, as its log has it,
+// to the start of the server's process, as the node's kernel has it. It is
+// called while the server runs.
+func (b *bench) grantToServer(ctx context.Context, job string) (time.Duration, error) {
+	log, err := b.As(ctx, "root", "ctl", "tail", "-n", "2000", "/var/log/slurm/slurmctld.log").Output()
+	if err != nil {
+		return 0, fmt.Errorf("read slurmctld's log: %w", err)
+	}
+	var grantedAt time.Time
+	for _, m := range allocation.FindAllStringSubmatch(string(log), -1) {
+		if m[2] == job {
+			if grantedAt, err = time.ParseInLocation("2006-01-02T15:04:05.000", m[1], time.Local); err != nil {
+				return 0, err
+			}
+		}
+	}
+	if grantedAt.IsZero() {
+		return 0, fmt.Errorf("slurmctld's log does not tell when job %s was granted", job)
+	}
+	started, err := b.serverStart()
+	if err != nil {
+		return 0, err
+	}
+	return started.Sub(grantedAt), nil
+}
+
+// serverStart is when alice's python3 http.server was started.
+func (b *bench) serverStart() (time.Time, error) {
+	var real, boot unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_REALTIME, &real); err != nil {
+		return time.Time{}, err
+	}
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot); err != nil {
+		return time.Time{}, err
+	}
+	booted := time.Unix(real.Unix()).Add(-time.Duration(boot.Nano()))
+	var newest time.Time
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		cmdline, _ := os.ReadFile(dir + "/cmdline")
+		if !strings.HasPrefix(string(cmdline), "python3\x00-m\x00http.server") || !b.onNode(dir) {
+			continue
+		}
+		stat, err := os.ReadFile(dir + "/stat")
+		if err != nil {
+			continue
+		}
+		fields := strings.Fields(string(stat)[strings.LastIndex(string(stat), ")")+1:])
+		var ticks int64
+		if _, err := fmt.Sscan(fields[19], &ticks); err != nil {
+			return time.Time{}, err
+		}
+		// USER_HZ is 100 on every architecture that is left.
+		if t := booted.Add(time.Duration(ticks) * 10 * time.Millisecond); t.After(newest) {
+			newest = t
+		}
+	}
+	if newest.IsZero() {
+		return time.Time{}, fmt.Errorf("the server's process is not there")
+	}
+	return newest, nil
+}
+
+// onNode tells whether a process is on one of this lab's compute nodes.
+func (b *bench) onNode(dir string) bool {
+	ns, err := os.Readlink(dir + "/ns/uts")
+	if err != nil {
+		return false
+	}
+	for _, node := range b.Nodes {
+		if of, err := os.Readlink("/proc/" + b.HostPID(node) + "/ns/uts"); err == nil && of == ns {
+			return true
+		}
+	}
+	return false
+}
+
+var byUser = regexp.MustCompile(`(?m)^\s+alice\s+\(\s*2001\) count:(\d+)`)
+
+// rpcs counts what alice has asked of Slurm's controller so far.
+func (b *bench) rpcs(ctx context.Context) (int, error) {
+	out, err := b.As(ctx, "root", "ctl", "sdiag").Output()
+	if err != nil {
+		return 0, fmt.Errorf("sdiag: %w", err)
+	}
+	n := 0
+	if m := byUser.FindSubmatch(out); m != nil {
+		_, _ = fmt.Sscan(string(m[1]), &n)
+	}
+	return n, nil
+}

@@ -1,0 +1,153 @@
+//go:build linux
+
+// Command bench measures cscs in the lab beside what it replaces: the recipe by
+// hand, and OpenSSH. Both sides of a comparison take turns in one run, so what
+// else the machine does meets both.
+//
+//	bench run --cscs BIN --rounds N [--only REGEX] >>RESULTS     in the lab that is up
+//	bench table RESULTS                                          docs/performance.md
+//	bench dial KEY KNOWN_HOSTS                                   on the laptop: dial the chain, run true
+//
+// scripts/bench drives it.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"github.com/alps-tunnel/cscs/internal/lab/labctl"
+)
+
+// result is one measurement: a line of the results file.
+type result struct {
+	Release string  `json:"release"`
+	Item    string  `json:"item"`
+	RTT     int     `json:"rtt_ms"`
+	Side    string  `json:"side"` // "cscs", or what it is compared with
+	Round   int     `json:"round"`
+	Value   float64 `json:"value"`
+	Unit    string  `json:"unit"`
+}
+
+// bench is one run in one lab.
+type bench struct {
+	*labctl.Lab
+	cscs   string
+	self   string
+	rounds int
+	only   *regexp.Regexp
+	out    *json.Encoder
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	var err error
+	switch {
+	case len(os.Args) == 4 && os.Args[1] == "dial":
+		err = dial(ctx, os.Args[2], os.Args[3])
+	case len(os.Args) == 3 && os.Args[1] == "table":
+		err = table(os.Stdout, os.Args[2])
+	case len(os.Args) > 1 && os.Args[1] == "run":
+		err = run(ctx, os.Args[2:])
+	default:
+		err = fmt.Errorf("usage: bench run|table|dial: see the source")
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("run", flag.ExitOnError)
+	cscs := flags.String("cscs", "", "the built cscs, inside the checkout")
+	rounds := flags.Int("rounds", 5, "how often each is measured")
+	only := flags.String("only", "", "only the items that match")
+	_ = flags.Parse(args)
+	re, err := regexp.Compile(*only)
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	bin, err := filepath.Abs(*cscs)
+	if err != nil {
+		return err
+	}
+	l, err := labctl.Open(ctx, "scripts/lab")
+	if err != nil {
+		return err
+	}
+	b := &bench{Lab: l, cscs: bin, self: self, rounds: *rounds, only: re, out: json.NewEncoder(os.Stdout)}
+	if err := b.prepare(ctx); err != nil {
+		return err
+	}
+	for _, item := range b.items() {
+		if !re.MatchString(item.name) {
+			continue
+		}
+		for _, rtt := range item.rtts {
+			if err := b.tell(ctx, "rtt", rtt.String()); err != nil {
+				return err
+			}
+			began := time.Now()
+			if err := item.measure(ctx, record{b, item.name, int(rtt.Milliseconds())}); err != nil {
+				return fmt.Errorf("%s at %v: %w", item.name, rtt, err)
+			}
+			fmt.Fprintf(os.Stderr, "%s: %s at rtt %v: %.0f s\n", l.Env["LAB_RELEASE"], item.name, rtt, time.Since(began).Seconds())
+		}
+	}
+	return b.tell(ctx, "rtt", "0")
+}
+
+// record writes the measurements of one item at one distance.
+type record struct {
+	*bench
+	item string
+	rtt  int
+}
+
+func (r record) add(side string, round int, value float64, unit string) error {
+	return r.out.Encode(result{Release: r.Env["LAB_RELEASE"], Item: r.item, RTT: r.rtt, Side: side, Round: round, Value: value, Unit: unit})
+}
+
+type item struct {
+	name    string
+	rtts    []time.Duration
+	measure func(context.Context, record) error
+}
+
+const ms = time.Millisecond
+
+// items are what is measured. Slurm's own pace is measured on each release,
+// what Slurm has no part in on one.
+func (b *bench) items() []item {
+	items := []item{
+		{"first-200", []time.Duration{0, 20 * ms, 100 * ms}, b.firstAnswer},
+	}
+	if b.Env["LAB_RELEASE"] != "trixie" {
+		return items
+	}
+	return append(items,
+		item{"dial", []time.Duration{0, 20 * ms, 100 * ms}, b.dials},
+		item{"transfer", []time.Duration{0, 20 * ms}, b.transfers},
+		item{"version", []time.Duration{0}, b.version},
+	)
+}
+
+func (b *bench) tell(ctx context.Context, args ...string) error {
+	if out, err := b.Command(ctx, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("scripts/lab %q: %w\n%s", args, err, out)
+	}
+	return nil
+}

@@ -1,0 +1,164 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// session is a cscs of alice's on the laptop.
+type session struct {
+	cmd    *exec.Cmd
+	stderr bytes.Buffer
+	lines  *bufio.Scanner
+	job    string
+	url    string
+	port   int
+}
+
+// start runs "cscs run" and waits until it is ready.
+func (b *bench) start(ctx context.Context, port string, command ...string) (*session, error) {
+	argv := append([]string{b.cscs, "run", "--json", "--no-browser", "--cluster", "daint", "--time", "10", "--port", port, "--"}, command...)
+	// The clock starts where alice presses Enter, not where the lab is entered.
+	s := &session{cmd: b.As(ctx, "alice", "laptop", append([]string{"bash", "-c", `echo "began $EPOCHREALTIME"; exec "$@"`, "bash"}, argv...)...)}
+	s.cmd.Stderr = &s.stderr
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	s.lines = bufio.NewScanner(out)
+	return s, nil
+}
+
+// began is when the command was given.
+func (s *session) began() (time.Time, error) {
+	if !s.lines.Scan() {
+		return time.Time{}, fmt.Errorf("no first line: %s", s.stderr.String())
+	}
+	return epoch(strings.TrimPrefix(s.lines.Text(), "began "))
+}
+
+func epoch(text string) (time.Time, error) {
+	var sec, usec int64
+	if _, err := fmt.Sscanf(strings.TrimSpace(text), "%d.%d", &sec, &usec); err != nil {
+		return time.Time{}, fmt.Errorf("not a time: %q", text)
+	}
+	return time.Unix(sec, usec*1000), nil
+}
+
+func (s *session) ready() error {
+	for s.lines.Scan() {
+		var e struct {
+			Event, Job, URL, Message string
+			LocalPort                int `json:"local_port"`
+		}
+		if err := json.Unmarshal(s.lines.Bytes(), &e); err != nil {
+			return fmt.Errorf("%q: %w", s.lines.Text(), err)
+		}
+		switch e.Event {
+		case "granted":
+			s.job = e.Job
+		case "ready":
+			s.url, s.port = e.URL, e.LocalPort
+			return nil
+		case "error":
+			return fmt.Errorf("cscs: %s", e.Message)
+		}
+	}
+	return fmt.Errorf("cscs ended: %s", s.stderr.String())
+}
+
+// stop ends the session as Ctrl-C does and waits for it.
+func (s *session) stop() error {
+	if err := s.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		return err
+	}
+	for s.lines.Scan() { //nolint:revive // what comes now only has to be read
+	}
+	if err := s.cmd.Wait(); err != nil {
+		return fmt.Errorf("cscs: %w: %s", err, s.stderr.String())
+	}
+	return nil
+}
+
+// sshConfig is the laptop's, as CSCS's documentation has it.
+const sshConfig = `Host ela
+    HostName ela.cscs.ch
+Host daint
+    HostName daint.alps.cscs.ch
+    ProxyJump ela
+Host nid*
+    ProxyJump ela,daint
+    StrictHostKeyChecking no
+    UserKnownHostsFile /dev/null
+    LogLevel ERROR
+Host *
+    User alice
+    IdentityFile ~/.ssh/cscs-key
+    IdentitiesOnly yes
+`
+
+// byHand is the recipe of CSCS's documentation, done by somebody who makes no
+// mistake and waits for nothing: one login, in which salloc and srun run, and
+// the tunnel from the laptop. $1 is the port. It prints its steps.
+const byHand = `
+echo "began $EPOCHREALTIME"
+exec 3< <(exec ssh -F ~/bench-ssh daint "salloc --no-shell -J byhand -t 10 2>/dev/null
+	read -r job node < <(squeue -h -n byhand -o '%i %N')
+	echo \$job \$node
+	exec srun --jobid=\$job --overlap python3 -m http.server $1 --bind 127.0.0.1 >/dev/null 2>&1" </dev/null)
+read -r job node <&3
+echo "job $job $node"
+ssh -F ~/bench-ssh -N -L $1:localhost:$1 $node </dev/null &
+until curl -sf -o /dev/null --max-time 5 http://127.0.0.1:$1/; do sleep 0.05; done
+echo "answered $EPOCHREALTIME"
+kill %1 && wait %1 2>/dev/null
+ssh -F ~/bench-ssh daint "scancel $job"
+echo done
+`
+
+// prepare lays out what alice needs for the recipe by hand.
+func (b *bench) prepare(ctx context.Context) error {
+	write := b.As(ctx, "alice", "laptop", "bash", "-c", "cat >~/bench-ssh")
+	write.Stdin = strings.NewReader(sshConfig)
+	if out, err := write.CombinedOutput(); err != nil {
+		return fmt.Errorf("write ssh config: %w: %s", err, out)
+	}
+	build := exec.CommandContext(ctx, "go", "build", "-o", b.Env["CLUSTER_HOMES"]+"/testserver", "./internal/e2e/testserver")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build testserver: %w: %s", err, out)
+	}
+	return b.settle(ctx)
+}
+
+// settle waits until the queue is empty, so that no round waits for a node.
+func (b *bench) settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		out, err := b.As(ctx, "root", "daint", "squeue", "-a", "-h").CombinedOutput()
+		if err == nil && len(bytes.TrimSpace(out)) == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the queue does not empty: %s", out)
+		case <-tick.C:
+		}
+	}
+}

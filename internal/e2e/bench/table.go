@@ -1,0 +1,132 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+)
+
+// titles name the items in the table's order, with what is aimed at.
+var titles = []struct{ item, title, aim string }{
+	{"first-200", "From the command to the first HTTP 200", "a quarter"},
+	{"grant-to-server", "From the grant to the server's process", "under 0.2 s"},
+	{"dial", "Reach the login node through the jump host, run `true`", "half at RTT 0, three quarters at 100 ms"},
+	{"download", "One download of 256 MiB", "never slower"},
+	{"100-requests", "100 parallel requests of 1 kB, each on its own connection", "never slower"},
+	{"memory", "Resident memory with 100 open connections", "under 40 MiB"},
+	{"version", "`cscs version`, the whole process", ""},
+	{"rpcs", "Requests to Slurm's controller for one session, by `sdiag`", "at most 12"},
+}
+
+// slurms are the versions that the releases bring.
+var slurms = map[string]string{"bookworm": "22.05", "trixie": "24.11", "forky": "26.05"}
+
+var releases = []string{"bookworm", "trixie", "forky"}
+
+type key struct {
+	item, release string
+	rtt           int
+}
+
+// table writes the results as docs/performance.md has them.
+func table(w io.Writer, file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	all := map[key]map[string][]float64{}
+	units := map[string]string{}
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		var r result
+		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
+			return fmt.Errorf("%q: %w", lines.Text(), err)
+		}
+		k := key{r.Item, r.Release, r.RTT}
+		if all[k] == nil {
+			all[k] = map[string][]float64{}
+		}
+		all[k][r.Side] = append(all[k][r.Side], r.Value)
+		units[r.Item] = r.Unit
+	}
+	fmt.Fprintln(w, "| What | Slurm | RTT | cscs | beside it | | ratio | aim |")
+	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|")
+	for _, t := range titles {
+		title := t.title + ", " + units[t.item]
+		aim := t.aim
+		for _, release := range releases {
+			for _, rtt := range []int{0, 20, 100} {
+				sides := all[key{t.item, release, rtt}]
+				if sides == nil {
+					continue
+				}
+				for _, other := range others(sides) {
+					ratio := ""
+					if other != "" && !strings.HasPrefix(other, "cscs") {
+						ratio = spread(ratios(sides["cscs"], sides[other]))
+					}
+					fmt.Fprintf(w, "| %s | %s | %d ms | %s | %s | %s | %s | %s |\n", title, slurms[release], rtt,
+						spread(sides["cscs"]), other, spread(sides[other]), ratio, aim)
+					title, aim = "″", ""
+				}
+			}
+		}
+	}
+	return lines.Err()
+}
+
+// others are the sides that are compared with cscs, in order.
+func others(sides map[string][]float64) []string {
+	var names []string
+	for name := range sides {
+		if name != "cscs" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// ratios are taken within each round, so that what the machine did meanwhile
+// is in both.
+func ratios(ours, theirs []float64) []float64 {
+	var all []float64
+	for i := range min(len(ours), len(theirs)) {
+		all = append(all, ours[i]/theirs[i])
+	}
+	return all
+}
+
+// spread is the median, and the least and the greatest.
+func spread(values []float64) string {
+	if len(values) == 0 {
+		return ""
+	}
+	v := slices.Sorted(slices.Values(values))
+	median := v[len(v)/2]
+	if len(v)%2 == 0 {
+		median = (v[len(v)/2-1] + v[len(v)/2]) / 2
+	}
+	if len(v) == 1 || v[0] == v[len(v)-1] {
+		return number(median)
+	}
+	return fmt.Sprintf("**%s** (%s–%s)", number(median), number(v[0]), number(v[len(v)-1]))
+}
+
+func number(x float64) string {
+	switch {
+	case x >= 100:
+		return fmt.Sprintf("%.0f", x)
+	case x >= 10:
+		return fmt.Sprintf("%.1f", x)
+	default:
+		return fmt.Sprintf("%.2f", x)
+	}
+}
