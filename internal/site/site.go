@@ -266,3 +266,6 @@ func expandHome(p string) string {
 	}
 	return p
 }
+
+// Recipes are the names of the recipes, sorted.
+func (c *Config) Recipes() []string { return slices.Sorted(maps.Keys(c.recipes)) }

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/alps-tunnel/cscs/internal/app"
+	"github.com/alps-tunnel/cscs/session"
+	"github.com/alps-tunnel/cscs/slurm"
+)
+
+// printWay prints the hops.
+func printWay(out io.Writer, w *way, node string) {
+	fmt.Fprintln(out, "The way:")
+	for i := range w.hosts {
+		fmt.Fprintf(out, "  %d  %s\n", i+1, w.describe(i))
+	}
+	last := w.hosts[len(w.hosts)-1]
+	fmt.Fprintf(out, "  %d  %-8s %s@%s:22  the same key\n", len(w.hosts)+1, node, last.User, node)
+	for _, m := range w.takeWarnings(map[string]bool{}) {
+		fmt.Fprintln(out, "  !  "+m)
+	}
+}
+
+// dryRun prints what a session would do.
+func dryRun(out io.Writer, w *way, cfg session.Config) {
+	printWay(out, w, "NODE")
+	fmt.Fprintf(out, "\nOn %s:\n  %s\n", w.hosts[len(w.hosts)-1].Name, cfg.Request.CommandLine(cfg.ID))
+	fmt.Fprintf(out, "\nOn the first node, in your login environment:\n%s", indent(command(cfg.App, cfg.Launch)))
+	fmt.Fprintf(out, "  {port}: %s; {dir}: the session's directory on the cluster, ~/.cscs/…/%s\n", portWords(cfg.App.Port), cfg.ID)
+	if len(cfg.App.Query) > 0 {
+		fmt.Fprintln(out, "  The token goes by a file in {dir} that only you can read.")
+	}
+	fmt.Fprintf(out, "\nHere:\n  %s\n", localWords(cfg.LocalPort, cfg.App))
+}
+
+// command is the server's command line, without any secret: an App has those in its files.
+func command(a app.App, l slurm.Launch) string {
+	env := map[string]string{}
+	for _, m := range []map[string]string{l.Env, a.Env} {
+		for k, v := range m {
+			env[k] = v
+		}
+	}
+	l.Argv, l.Env = a.Argv, env
+	return l.CommandLine()
+}
+
+func indent(s string) string {
+	var b strings.Builder
+	for l := range strings.Lines(s) {
+		b.WriteString("  " + strings.TrimRight(l, "\n") + "\n")
+	}
+	return b.String()
+}
+
+func portWords(port int) string {
+	if port == 0 {
+		return "a free port, chosen there"
+	}
+	return fmt.Sprint(port)
+}
+
+func localWords(local int, a app.App) string {
+	switch {
+	case local != 0:
+		return fmt.Sprintf("http://127.0.0.1:%d%s leads there; if the port is in use, that is an error", local, a.Path)
+	case a.LocalPort != 0:
+		return fmt.Sprintf("http://127.0.0.1:%d%s leads there, or the next port that is free", a.LocalPort, a.Path)
+	}
+	return fmt.Sprintf("http://127.0.0.1:PORT%s leads there, PORT being a free one", a.Path)
+}
+
+// dryTunnel prints what a tunnel would do.
+func dryTunnel(out io.Writer, w *way, cfg session.TunnelConfig) {
+	node := cfg.Node
+	if node == "" {
+		node = "NODE"
+	}
+	printWay(out, w, node)
+	if cfg.Job != "" {
+		fmt.Fprintf(out, "     NODE: the first one of job %s, asked on %s\n", cfg.Job, w.hosts[len(w.hosts)-1].Name)
+	}
+	fmt.Fprintf(out, "\nHere:\n  %s\n", localWords(cfg.LocalPort, app.App{LocalPort: cfg.Port, Path: "/"}))
+}

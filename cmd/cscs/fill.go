@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/site"
+)
+
+// envVar is the environment variable that stands for a flag.
+func envVar(flag string) string {
+	return "CSCS_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// fillEnv sets the flags that the command line leaves open from the environment.
+func fillEnv(flags *pflag.FlagSet) error {
+	var failed error
+	flags.VisitAll(func(f *pflag.Flag) {
+		v := os.Getenv(envVar(f.Name))
+		if f.Changed || v == "" || failed != nil || f.Name == "help" {
+			return
+		}
+		values := []string{v}
+		if w, ok := f.Value.(*value); ok && w.many {
+			values = strings.Split(strings.TrimRight(v, "\n"), "\n") // one value a line
+		}
+		for _, v := range values {
+			if err := flags.Set(f.Name, v); err != nil {
+				failed = &problem.UsageError{Message: badValue(envVar(f.Name), v, cause(err))}
+				return
+			}
+		}
+	})
+	return failed
+}
+
+// fillConfig sets the flags that are still open from config.toml. --env is filled up name by
+// name, so that a cluster's variables and those of today do not exclude each other.
+func fillConfig(flags *pflag.FlagSet, settings []site.Setting) error {
+	for _, s := range settings {
+		f := flags.Lookup(s.Flag)
+		if f == nil {
+			continue // "time" means nothing to a tunnel
+		}
+		values := s.Values
+		if s.Flag == "env" {
+			values = missing(values, f.Value.(*value))
+		} else if f.Changed {
+			continue
+		}
+		for _, v := range values {
+			if err := flags.Set(f.Name, v); err != nil {
+				return &site.ConfigError{File: s.Pos.File, Line: s.Pos.Line, Column: s.Pos.Column,
+					Message: badValue(strings.ReplaceAll(s.Flag, "-", "_"), v, cause(err))}
+			}
+		}
+	}
+	return nil
+}
+
+// missing are those NAME=VALUE whose names are not set yet.
+func missing(values []string, have *value) []string {
+	set := map[string]bool{}
+	for _, kv := range *have.to {
+		name, _, _ := strings.Cut(kv, "=")
+		set[name] = true
+	}
+	var out []string
+	for _, kv := range values {
+		if name, _, _ := strings.Cut(kv, "="); !set[name] {
+			out = append(out, kv)
+		}
+	}
+	return out
+}
+
+// cause is what the check said, without the words that pflag puts around it.
+func cause(err error) error {
+	if u, ok := err.(interface{ Unwrap() error }); ok && u.Unwrap() != nil { //nolint:errorlint // this very layer is to be taken off
+		return u.Unwrap()
+	}
+	return err
+}
+
+// fill completes the flags, after fillEnv, from the recipe and the cluster. It returns
+// the cluster.
+func (o *options) fill(ctx context.Context, flags *pflag.FlagSet, recipe func(*site.Config) ([]site.Setting, error)) (*site.Config, site.Cluster, error) {
+	var none site.Cluster
+	if o.json && o.dryRun {
+		return nil, none, problem.Usagef("--json and --dry-run exclude each other: nothing happens that could be an event")
+	}
+	cfg, err := site.Load()
+	if err != nil {
+		return nil, none, err
+	}
+	if recipe != nil {
+		settings, err := recipe(cfg)
+		if err != nil {
+			return nil, none, err
+		}
+		if err := fillConfig(flags, settings); err != nil {
+			return nil, none, err
+		}
+	}
+	name := one(o.cluster)
+	if name == "" {
+		name = cfg.Default()
+	}
+	if name == "" {
+		return nil, none, &problem.UsageError{Message: "which cluster? none is named",
+			Hint: fmt.Sprintf("name one with --cluster (%s), or as default_cluster in %s", strings.Join(cfg.Known(), ", "), cfg.Path)}
+	}
+	cl, err := cfg.Cluster(ctx, name)
+	if err != nil {
+		return nil, none, err
+	}
+	return cfg, cl, fillConfig(flags, cl.Settings)
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/alps-tunnel/cscs/slurm"
+)
+
+// options are the flags that commands share. Values are kept as they were
+// written, so that the environment and config.toml can set them just the same;
+// "" or nothing is "not set".
+type options struct {
+	cluster, user, identity []string
+	port, localPort         []string
+
+	noBrowser, json, dryRun, verbose, allowWideBind bool
+
+	setup, venv, workdir, env, uenv, view, environment []string
+	queueTimeout, startTimeout                         []string
+
+	time, account, partition, qos, nodes, nodelist, gpus, mem, constraint, reservation, slurm []string
+}
+
+// A group is a heading in the help, and the flags below it.
+type group struct {
+	title string
+	flags *pflag.FlagSet
+}
+
+const groupOf = "group" // annotation of a flag: its group's title
+
+func (g group) add(to *[]string, name, short, kind, usage string, check func(string) error) {
+	g.flags.VarP(&value{to: to, kind: kind, check: check}, name, short, usage)
+}
+
+func (g group) addMany(to *[]string, name, kind, usage string, check func(string) error) {
+	free := name == "env" || name == "setup"
+	g.flags.Var(&value{to: to, kind: kind, many: true, free: free, check: check}, name, usage)
+}
+
+// newGroup begins a group; what is added until done is called is part of it.
+func newGroup(title string) group {
+	g := group{title, pflag.NewFlagSet(title, pflag.ContinueOnError)}
+	g.flags.SortFlags = false // the order of importance, not of the alphabet
+	return g
+}
+
+func (g group) done(cmd *cobra.Command) {
+	g.flags.VisitAll(func(f *pflag.Flag) { f.Annotations = map[string][]string{groupOf: {g.title}} })
+	cmd.Flags().AddFlagSet(g.flags)
+}
+
+// addWhere adds the flags that say where it runs and who we are there.
+func (o *options) addWhere(cmd *cobra.Command) {
+	g := newGroup("Where")
+	g.add(&o.cluster, "cluster", "c", "NAME", "a cluster: built in, of config.toml, or a Host of ~/.ssh/config", checkWord)
+	g.add(&o.user, "user", "", "NAME", "user name there (default: ~/.ssh/config's, else the certificate's)", checkUser)
+	g.add(&o.identity, "identity", "", "FILE", "private key, with its certificate beside it (default: ~/.ssh/config's, else ~/.ssh/cscs-key)", checkFile)
+	g.done(cmd)
+}
+
+// addHere adds the flags that say what happens on the laptop.
+func (o *options) addHere(cmd *cobra.Command) {
+	g := newGroup("Here")
+	g.add(&o.localPort, "local-port", "", "PORT", "local port (default: the server's usual one, or the next that is free)", checkPort("leave --local-port out for a free one"))
+	g.flags.BoolVar(&o.noBrowser, "no-browser", false, "print the URL only")
+	g.flags.BoolVar(&o.json, "json", false, "write events to stdout, one JSON object a line")
+	g.flags.BoolVar(&o.dryRun, "dry-run", false, "show the way and the commands, and contact nobody")
+	g.flags.BoolVarP(&o.verbose, "verbose", "v", false, "tell more")
+	g.done(cmd)
+}
+
+// addServer adds the flags that say how the server is started on its node.
+func (o *options) addServer(cmd *cobra.Command, ports bool) {
+	g := newGroup("Server")
+	if ports {
+		g.add(&o.port, "port", "", "PORT", "port on the node (default: a free one, chosen there)", checkPort("leave --port out for a free one"))
+	}
+	g.addMany(&o.setup, "setup", "CMD", "shell command to run before the server, as in 'module load x' (repeatable)", nil)
+	g.add(&o.venv, "venv", "", "DIR", "Python virtual environment to activate, on the cluster", checkWord)
+	g.add(&o.workdir, "workdir", "", "DIR", "directory to start in, on the cluster (default: the home)", checkWord)
+	g.addMany(&o.env, "env", "NAME=VALUE", "environment variable for the server (repeatable)", checkEnv)
+	g.add(&o.uenv, "uenv", "", "NAME", "uenv to run the server in", checkWord)
+	g.add(&o.view, "view", "", "NAME", "view of the uenv", checkWord)
+	g.add(&o.environment, "environment", "", "FILE", "environment definition of the Container Engine to run the server in", checkWord)
+	g.add(&o.startTimeout, "start-timeout", "", "TIME", "how long the server may take from the grant to ready (default 5m)", checkDuration)
+	g.flags.BoolVar(&o.allowWideBind, "allow-wide-bind", false, "let the server listen on more than 127.0.0.1, where others reach it")
+	g.done(cmd)
+}
+
+// addSlurm adds Slurm's own flags.
+func (o *options) addSlurm(cmd *cobra.Command) {
+	g := newGroup("Slurm (what is left out is the site's default)")
+	g.add(&o.time, "time", "t", "TIME", "time limit: MINUTES, HH:MM:SS, DAYS-HH, …", checkTime)
+	g.add(&o.account, "account", "A", "NAME", "account to charge", checkWord)
+	g.add(&o.partition, "partition", "p", "NAME", "partition", checkWord)
+	g.add(&o.qos, "qos", "q", "NAME", "quality of service", checkWord)
+	g.add(&o.nodes, "nodes", "N", "N[-M]", "number of nodes; the server runs on the first", checkNodes)
+	g.add(&o.nodelist, "nodelist", "w", "NODES", "these nodes", checkWord)
+	g.add(&o.gpus, "gpus", "G", "[TYPE:]N", "number of GPUs", checkWord)
+	g.add(&o.mem, "mem", "", "SIZE", "memory per node", checkWord)
+	g.add(&o.constraint, "constraint", "C", "LIST", "features that the nodes must have", checkWord)
+	g.add(&o.reservation, "reservation", "", "NAME", "reservation", checkWord)
+	g.addMany(&o.slurm, "slurm", "OPTION", "any other option of salloc, as in --slurm=--exclusive (repeatable)", checkSlurm)
+	g.add(&o.queueTimeout, "queue-timeout", "", "TIME", "how long to wait in the queue (default 12h)", checkDuration)
+	g.done(cmd)
+}
+
+// request is what is asked of Slurm.
+func (o *options) request() slurm.Request {
+	return slurm.Request{
+		Time: one(o.time), Account: one(o.account), Partition: one(o.partition), QOS: one(o.qos), Nodes: one(o.nodes),
+		Nodelist: one(o.nodelist), GPUs: one(o.gpus), Mem: one(o.mem), Constraint: one(o.constraint),
+		Reservation: one(o.reservation), Extra: o.slurm,
+	}
+}
+
+// launch is how the server is started. What the app brings along is the session's to add.
+func (o *options) launch() slurm.Launch {
+	l := slurm.Launch{
+		Setup: o.setup, Venv: one(o.venv), Workdir: one(o.workdir), AllowWideBind: o.allowWideBind,
+		Env: map[string]string{},
+	}
+	for _, kv := range o.env {
+		name, v, _ := strings.Cut(kv, "=")
+		l.Env[name] = v
+	}
+	for _, s := range []struct{ name, value string }{
+		{"uenv", one(o.uenv)}, {"view", one(o.view)}, {"environment", one(o.environment)},
+	} {
+		if s.value != "" {
+			l.Step = append(l.Step, "--"+s.name+"="+s.value)
+		}
+	}
+	return l
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"github.com/alps-tunnel/cscs/session"
+)
+
+// interrupts hears the signals that ask for the end: the first begins the
+// teardown, the second ends all patience in it, the third ends everything at once.
+type interrupts struct {
+	ctx            context.Context // ends with the first, by session.ErrInterrupted
+	hurry, abandon context.Context // end with the second and the third
+
+	mu    sync.Mutex
+	steps []func() // what is left to be done, in order
+}
+
+// hearInterrupts hears them from now on, until stop is called.
+func hearInterrupts(parent context.Context) (i *interrupts, stop func()) {
+	ctx, interrupt := context.WithCancelCause(parent)
+	hurry, hasten := context.WithCancel(context.WithoutCancel(parent))
+	abandon, leave := context.WithCancel(context.WithoutCancel(parent))
+	i = &interrupts{ctx: ctx, hurry: hurry, abandon: abandon}
+	i.steps = []func(){func() { interrupt(session.ErrInterrupted) }, hasten, leave}
+
+	// A reader of our output that goes away (head, a closed pager) must not
+	// kill us by SIGPIPE with a job on the cluster.
+	signal.Ignore(syscall.SIGPIPE)
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-signals:
+				i.raise()
+			case <-done:
+				return
+			}
+		}
+	})
+	return i, func() {
+		signal.Stop(signals)
+		close(done)
+		wg.Wait()
+		interrupt(nil)
+		hasten()
+		leave()
+	}
+}
+
+// raise does the next step.
+func (i *interrupts) raise() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if len(i.steps) > 0 {
+		i.steps[0]()
+		i.steps = i.steps[1:]
+	}
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/alps-tunnel/cscs/internal/app"
+	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/session"
+)
+
+// A job is a command that allocates, starts an app and forwards to it: the three run
+// commands differ only in what they run.
+type job struct {
+	options
+	recipe func(*site.Config) ([]site.Setting, error) // may be nil
+	app    func() (app.App, error)                    // called when all flags are filled
+}
+
+// addFlags adds the flags of a run command.
+func (j *job) addFlags(cmd *cobra.Command) {
+	j.addWhere(cmd)
+	j.addServer(cmd, true)
+	j.addSlurm(cmd)
+	j.addHere(cmd)
+	markRun(cmd)
+}
+
+func (d *deps) runJob(cmd *cobra.Command, j *job) error {
+	if err := fillEnv(cmd.Flags()); err != nil {
+		return err
+	}
+	if j.recipe == nil { // else the command is not known before config.toml is
+		if _, err := j.app(); err != nil {
+			return err
+		}
+	}
+	cfg, cl, err := j.fill(cmd.Context(), cmd.Flags(), j.recipe)
+	if err != nil {
+		return err
+	}
+	a, err := j.app()
+	if err != nil {
+		return err
+	}
+	if p := port(j.port); p != 0 {
+		a.Port = p
+	}
+	return d.begin(cmd.Context(), &j.options, cfg, cl, func(s *start) error {
+		sc, err := s.config(a)
+		if err != nil {
+			return s.failed(err)
+		}
+		if j.dryRun {
+			dryRun(d.io.Out, s.way, sc)
+			return nil
+		}
+		return over(d.run(s.signals.ctx, sc, s.event))
+	})
+}
+
+// config is the one function that makes a session of flags.
+func (s *start) config(a app.App) (session.Config, error) {
+	o := s.opts
+	logs, err := stateDir()
+	if err != nil {
+		return session.Config{}, err
+	}
+	c := session.Config{
+		ID: s.id, Cluster: s.cluster.Name,
+		Hops: s.way.hops, Chain: s.way.options, NodeHop: s.way.nodeHop,
+		App: a, Request: o.request(), Launch: o.launch(),
+		LocalPort: port(o.localPort), QueueTimeout: 12 * time.Hour, StartTimeout: 5 * time.Minute,
+		LogDir: logs, Open: s.open(), Explain: s.explain,
+		Hurry: s.signals.hurry, Abandon: s.signals.abandon,
+	}
+	if d := duration(o.queueTimeout); d != 0 {
+		c.QueueTimeout = d
+	}
+	if d := duration(o.startTimeout); d != 0 {
+		c.StartTimeout = d
+	}
+	return c, nil
+}

@@ -1,0 +1,14 @@
+// Command cscs takes a laptop from nothing to a browser tab that shows a server
+// on a compute node of a Slurm cluster behind a jump host, and back to nothing.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/alps-tunnel/cscs/internal/ui"
+)
+
+func main() {
+	os.Exit(execute(context.Background(), os.Args[1:], system(ui.System())))
+}

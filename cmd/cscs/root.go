@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/ui"
+	"github.com/alps-tunnel/cscs/session"
+)
+
+// deps are what commands need of the world; tests put others in their place.
+type deps struct {
+	io     *ui.IO
+	run    func(context.Context, session.Config, func(session.Event)) error
+	tunnel func(context.Context, session.TunnelConfig, func(session.Event)) error
+}
+
+func system(io *ui.IO) *deps {
+	return &deps{io: io, run: session.Run, tunnel: session.Tunnel}
+}
+
+// execute runs one command line and returns the exit code. It is the one place where an
+// error becomes one.
+func execute(ctx context.Context, args []string, d *deps) int {
+	root := newRootCommand(d)
+	root.SetArgs(args)
+	root.SetOut(d.io.Out)
+	root.SetErr(d.io.Err)
+	err := root.ExecuteContext(ctx)
+	var told *toldError
+	if errors.As(err, &told) {
+		return problem.Of(told.error).Code
+	}
+	p := problem.Of(err)
+	if p.Code != problem.OK {
+		ui.Error(d.io, p.Message, p.Hint)
+	}
+	return p.Code
+}
+
+// A toldError is one that the user knows of already, from an event.
+type toldError struct{ error }
+
+func (e *toldError) Unwrap() error { return e.error }
+
+const exitStatus = `
+Exit status:
+  0    ended as asked
+  1    failure
+  2    wrong usage or configuration, unknown name
+  3    authentication or host key refused
+  4    no allocation, or it was taken away
+  5    the server failed to start, or ended with an error
+  6    torn down incompletely: something may be left on the cluster
+  130  interrupted before it was ready (and torn down)`
+
+func newRootCommand(d *deps) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "cscs",
+		Short: "Run a server on a compute node and open it in your browser",
+		Long: `cscs runs a server on a compute node of a Slurm cluster behind a jump host and
+opens it in your browser: one command instead of ssh, salloc, squeue, srun and
+a tunnel. It asks for the allocation, starts the server bound to 127.0.0.1,
+forwards a local port to it and, on Ctrl-C, takes all of it down again.`,
+		Example: `  cscs run-jupyter --cluster daint
+  cscs run-tensorboard --cluster daint --logdir runs
+  cscs run --cluster daint --time 30 -- python3 -m http.server {port} --bind 127.0.0.1
+  cscs tunnel --cluster daint --node nid006554 --port 6006`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          knownCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.SetFlagErrorFunc(flagError)
+	cmd.SetUsageFunc(usage)
+	cmd.AddCommand(
+		newRunJupyterCommand(d),
+		newRunTensorBoardCommand(d),
+		newRunCommand(d),
+		newTunnelCommand(d),
+		newVersionCommand(d),
+	)
+	for _, c := range append(cmd.Commands(), cmd) {
+		c.Flags().BoolP("help", "h", false, "show this help")
+	}
+	return cmd
+}
+
+// knownCommand refuses what is no command, with the nearest that is one.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := problem.Usagef("unknown command %q", args[0])
+	err.Hint = "see cscs --help"
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		err.Message += ", did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return err
+}
+
+// flagError says in one line what is wrong with a flag.
+func flagError(cmd *cobra.Command, err error) error {
+	u := problem.Usagef("%v", err)
+	u.Hint = "see " + cmd.CommandPath() + " --help"
+	var invalid *pflag.InvalidValueError
+	var missing *pflag.ValueRequiredError
+	var unknown *pflag.NotExistError
+	switch {
+	case errors.As(err, &invalid):
+		u.Message = badValue("--"+invalid.GetFlag().Name, invalid.GetValue(), invalid.Unwrap())
+	case errors.As(err, &missing):
+		u.Message = "--" + missing.GetFlag().Name + " needs a value"
+	case errors.As(err, &unknown):
+		name := unknown.GetSpecifiedName()
+		u.Message = "unknown flag --" + name
+		if short := unknown.GetSpecifiedShortnames(); short == name {
+			u.Message = "unknown flag -" + name
+		} else if short != "" {
+			u.Message = "unknown flag -" + name + " in -" + short
+		}
+		if cmd.Name() == "run" {
+			u.Hint = "the command and its flags go behind --: cscs run -- COMMAND; see cscs run --help"
+		}
+	}
+	return u
+}
+
+// badValue words what is wrong with the value that origin (a flag, a variable)
+// gives. Errors of values begin with what the value is or lacks.
+func badValue(origin, value string, err error) string {
+	return origin + " " + quoted(value) + ": " + err.Error()
+}
+
+// quoted leaves plain words as they were typed.
+func quoted(s string) string {
+	if s == "" || strings.ContainsAny(s, " \t\n\"'") {
+		return "'" + s + "'"
+	}
+	return s
+}

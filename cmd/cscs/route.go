@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os/user"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/internal/ui"
+)
+
+// A way is everything that is needed to dial a cluster's login node and its
+// compute nodes.
+type way struct {
+	hosts    []site.Host
+	keys     []*key.Identity // one for each host
+	hops     []chain.Hop
+	options  chain.Options
+	warnings []string
+
+	mu    sync.Mutex
+	known []*chain.KnownHosts // whose warnings are still to be told
+}
+
+// findWay asks ssh's configuration for the hosts and chooses the key for each. Nobody is
+// contacted; an expired certificate is told here, before anyone is.
+func findWay(ctx context.Context, cfg *site.Config, cl site.Cluster, ov site.Overrides, ask *ui.Prompter) (*way, error) {
+	hosts, err := cfg.Route(ctx, cl, ov)
+	if err != nil {
+		return nil, err
+	}
+	w := &way{hosts: hosts}
+	if err := w.findKeys(ctx, ask); err != nil {
+		return w, err
+	}
+	login := w.keys[len(hosts)-1]
+	for i, h := range hosts {
+		w.warnings = append(w.warnings, h.Warnings...)
+		hostKeys, err := w.hostKeys(h, ask)
+		if err != nil {
+			return w, err
+		}
+		u := first(h.User, w.keys[i].Principal(), hosts[len(hosts)-1].User, login.Principal(), localUser())
+		w.hosts[i].User = u
+		if p := w.keys[i].Principals; len(p) > 0 && !slices.Contains(p, u) {
+			w.warnings = append(w.warnings, fmt.Sprintf("the certificate for %s is for %s, not for %s", h.Name, strings.Join(p, ", "), u))
+		}
+		w.hops = append(w.hops, chain.Hop{
+			Name: h.Name, Addr: h.Addr(), User: u, Signer: w.keys[i].Signer, HostKeys: hostKeys, HostKeyAlias: h.HostKeyAlias,
+		})
+		w.options.Timeout = max(w.options.Timeout, h.ConnectTimeout)
+	}
+	if !login.PermitsForwarding() {
+		w.warnings = append(w.warnings, "the certificate does not permit port forwarding, without which there is no tunnel")
+	}
+	switch hosts[0].AddressFamily {
+	case "inet":
+		w.options.Network = "tcp4"
+	case "inet6":
+		w.options.Network = "tcp6"
+	}
+	return w, nil
+}
+
+// findKeys loads the key of each host, the same one but once.
+func (w *way) findKeys(ctx context.Context, ask *ui.Prompter) error {
+	var prompter key.Prompter
+	if ask != nil {
+		prompter = ask
+	}
+	var ring key.Ring
+	var sources []key.Source
+	for _, h := range w.hosts {
+		src := key.Source{
+			Identity: h.Identity, IdentityFiles: h.IdentityFiles, CertificateFiles: h.CertificateFiles,
+			IdentityAgent: h.IdentityAgent, IdentitiesOnly: h.IdentitiesOnly,
+		}
+		sources = append(sources, src)
+		same := slices.IndexFunc(sources, func(s key.Source) bool { return reflect.DeepEqual(s, src) })
+		if same < len(w.keys) {
+			w.keys = append(w.keys, w.keys[same])
+			continue
+		}
+		id, err := ring.Load(ctx, src, prompter)
+		if err != nil {
+			return err
+		}
+		w.keys = append(w.keys, id)
+	}
+	return nil
+}
+
+// hostKeys is how the keys of h are verified: by its known_hosts files and, for a
+// host that they do not know, as StrictHostKeyChecking says.
+func (w *way) hostKeys(h site.Host, ask *ui.Prompter) (chain.HostKeys, error) {
+	var answer chain.AskFunc
+	switch h.StrictHostKeyChecking {
+	case "yes", "true":
+	case "no", "off", "false", "accept-new":
+		// A key that has changed is refused all the same: nothing good is lost by that.
+		answer = func(_ context.Context, q chain.Question) (bool, error) {
+			w.warn(fmt.Sprintf("the host key of %s was not known and is accepted (StrictHostKeyChecking): %s %s", q.Host, q.KeyType, q.Fingerprint))
+			return true, nil
+		}
+	default:
+		if ask != nil {
+			answer = func(ctx context.Context, q chain.Question) (bool, error) {
+				return ask.Ask(ctx, q.String(), chain.AskAgain, q.Answer)
+			}
+		}
+	}
+	known, err := chain.OpenKnownHosts(slices.Concat(h.UserKnownHosts, h.GlobalKnownHosts), answer)
+	if err != nil {
+		return nil, err
+	}
+	w.known = append(w.known, known)
+	return known, nil
+}
+
+func (w *way) warn(message string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.warnings = append(w.warnings, message)
+}
+
+// takeWarnings returns what has come up since it was called last.
+func (w *way) takeWarnings(told map[string]bool) []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := w.warnings
+	for _, k := range w.known {
+		all = append(all, k.Warnings()...)
+	}
+	var fresh []string
+	for _, m := range all {
+		if !told[m] {
+			told[m] = true
+			fresh = append(fresh, m)
+		}
+	}
+	return fresh
+}
+
+// nodeHop is the hop from the login node to a compute node: the user and the key of the
+// login node, and the host keys that the node was said to have.
+func (w *way) nodeHop(node string, keys chain.HostKeys) chain.Hop {
+	login := w.hops[len(w.hops)-1]
+	return chain.Hop{Name: node, Addr: net.JoinHostPort(node, "22"), User: login.User, Signer: login.Signer, HostKeys: keys}
+}
+
+// describe tells of hop i: where it is, as whom, with which key, good until when.
+func (w *way) describe(i int) string {
+	h := w.hosts[i]
+	return fmt.Sprintf("%-8s %s@%s  %s", h.Name, h.User, h.Addr(), describeKey(w.keys[i]))
+}
+
+func describeKey(id *key.Identity) string {
+	s := "key " + first(id.Path, id.Comment, id.Fingerprint)
+	if id.Agent {
+		s += " (in the agent)"
+	}
+	if id.Cert == nil {
+		return s + ", no certificate"
+	}
+	s += ", certificate of " + strings.Join(id.Principals, ", ")
+	if id.ValidBefore.IsZero() {
+		return s + ", valid for ever"
+	}
+	return fmt.Sprintf("%s, valid until %s (%s)", s, id.ValidBefore.Local().Format("Mon 2 Jan 15:04"), ui.Duration(time.Until(id.ValidBefore)))
+}
+
+func first(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// localUser is the last resort, as it is ssh's.
+func localUser() string {
+	u, err := user.Current()
+	if err != nil {
+		return ""
+	}
+	return u.Username[strings.LastIndex(u.Username, `\`)+1:] // Windows: DOMAIN\name
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/alps-tunnel/cscs/internal/app"
+	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/site"
+)
+
+func newRunCommand(d *deps) *cobra.Command {
+	j := &job{}
+	cmd := &cobra.Command{
+		Use:   "run [flags] -- COMMAND... | NAME [flags] [-- arguments]",
+		Short: "Run any web server on a compute node and open it",
+		Long: `Run any web server on a compute node and open it in the browser.
+
+The command comes after --. {port} in its arguments, and $PORT in its environment,
+stand for the port that it is to listen on, at 127.0.0.1; without --port, a free one is
+chosen on the node. A server that listens for more than 127.0.0.1 is stopped.
+
+A NAME is a recipe of config.toml: a command and its flags under [recipes.NAME].
+Ctrl-C stops the server and ends the job.`,
+		Example: `  cscs run --cluster daint -- python3 -m http.server {port} --bind 127.0.0.1
+  cscs run -c daint --port 5000 --venv ~/venvs/ml -- mlflow ui --port 5000
+  cscs run -c daint -p debug -t 30 --setup 'module load cray-python' -- streamlit run app.py --server.port {port} --server.address 127.0.0.1
+  cscs run mlflow`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name, command, err := splitRun(args, cmd.ArgsLenAtDash())
+			if err != nil {
+				return err
+			}
+			if name != "" {
+				given := command
+				j.recipe = func(cfg *site.Config) ([]site.Setting, error) {
+					r, err := cfg.Recipe(name)
+					command = append(slices.Clone(r.Command), given...)
+					return r.Settings, err
+				}
+			}
+			j.app = func() (app.App, error) { return app.Command(command, port(j.port)) }
+			return d.runJob(cmd, j)
+		},
+		ValidArgsFunction: completeRecipes,
+	}
+	j.addFlags(cmd)
+	return cmd
+}
+
+// splitRun takes the arguments apart: a recipe's name and what is added to it, or a command.
+func splitRun(args []string, dash int) (name string, command []string, err error) {
+	before := args
+	if dash >= 0 {
+		before, command = args[:dash], args[dash:]
+	}
+	switch {
+	case len(before) == 1:
+		return before[0], command, nil
+	case len(before) > 1:
+		return "", nil, &problem.UsageError{Message: "the command goes behind --: cscs run [flags] -- " + strings.Join(before, " "),
+			Hint: "see cscs run --help"}
+	case len(command) == 0 || command[0] == "":
+		return "", nil, &problem.UsageError{Message: "no command to run: give it behind --, as in cscs run -- python3 -m http.server {port} --bind 127.0.0.1",
+			Hint: "see cscs run --help"}
+	}
+	return "", command, nil
+}
+
+// onlyBehindDashes is for commands whose arguments all belong to the server.
+func onlyBehindDashes(cmd *cobra.Command, args []string) error {
+	if n := cmd.ArgsLenAtDash(); len(args) > 0 && n != 0 {
+		server := strings.TrimPrefix(cmd.Name(), "run-")
+		return &problem.UsageError{Message: "unknown argument " + quoted(args[0]) + ": arguments for " + server + " go behind --",
+			Hint: "see " + cmd.CommandPath() + " --help"}
+	}
+	return nil
+}

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/alps-tunnel/cscs/internal/app"
+)
+
+func newRunJupyterCommand(d *deps) *cobra.Command {
+	j := &job{}
+	cmd := &cobra.Command{
+		Use:   "run-jupyter [flags] [-- jupyter arguments]",
+		Short: "Run JupyterLab on a compute node and open it",
+		Long: `Run JupyterLab on a compute node and open it in the browser.
+
+cscs asks Slurm for the allocation, starts "jupyter lab" on its first node, bound
+to 127.0.0.1 there and with a token of its own, and opens it. Ctrl-C stops the
+server and ends the job. What comes after -- is for jupyter.`,
+		Example: `  cscs run-jupyter --cluster daint
+  cscs run-jupyter -c daint -t 2:00:00 -A g123 --venv ~/venvs/ml --workdir ~/project
+  cscs run-jupyter -c santis --gpus 1 --uenv prgenv-gnu/24.11:v1 --view default
+  cscs run-jupyter -c daint -- --ServerApp.root_dir=/capstor/scratch`,
+		Args: onlyBehindDashes,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			j.app = func() (app.App, error) { return app.Jupyter(args, "") }
+			return d.runJob(cmd, j)
+		},
+	}
+	j.addFlags(cmd)
+	return cmd
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/internal/ui"
+	"github.com/alps-tunnel/cscs/session"
+)
+
+// A start is a session that is about to begin: who is told, who is asked, and how it is
+// interrupted.
+type start struct {
+	deps    *deps
+	opts    *options
+	id      string
+	cluster site.Cluster
+	printer ui.Printer
+	note    func(string) // with --verbose
+	ask     *ui.Prompter // nil: there is nobody to ask
+	signals *interrupts
+	way     *way
+	told    map[string]bool // warnings
+}
+
+// begin finds the way to the cluster and hands it to do, which returns when the session is
+// over. From here on errors are events, but for those of usage: these are told
+// plainly on stderr even with --json, as before any session they must be.
+func (d *deps) begin(ctx context.Context, o *options, cfg *site.Config, cl site.Cluster, do func(*start) error) error {
+	signals, stop := hearInterrupts(ctx)
+	defer stop()
+	s := &start{deps: d, opts: o, id: session.NewID(), cluster: cl, signals: signals, told: map[string]bool{}}
+	if o.json {
+		s.printer, s.note = ui.NewJSON(d.io), func(string) {}
+	} else {
+		text := ui.NewText(d.io, o.verbose)
+		s.printer, s.note = text, text.Note
+	}
+	if ui.CanAsk() {
+		s.ask = &ui.Prompter{Interrupt: signals.raise}
+		if text, ok := s.printer.(*ui.Text); ok {
+			s.ask.Hold = text.Hold
+		}
+	}
+	var err error
+	s.way, err = findWay(signals.ctx, cfg, cl, site.Overrides{User: one(o.user), Identity: one(o.identity)}, s.ask)
+	if err != nil {
+		return s.failed(err)
+	}
+	if !o.dryRun {
+		for i := range s.way.hosts {
+			s.note(s.way.describe(i))
+		}
+		s.warn()
+	}
+	return do(s)
+}
+
+// failed tells of an error that came before the session began.
+func (s *start) failed(err error) error {
+	p := problem.At(s.cluster.Name, err)
+	if p.Code == problem.Usage {
+		return err
+	}
+	if p.Code != problem.Interrupted {
+		s.emit(session.Event{Event: session.EventError, Message: p.Message, Hint: p.Hint, Code: &p.Code})
+	}
+	s.emit(session.Event{Event: session.EventEnded, Reason: p.Message, Code: &p.Code})
+	return &toldError{err}
+}
+
+// emit prints an event of our own, before the session's.
+func (s *start) emit(e session.Event) {
+	e.V, e.Time, e.Session, e.Cluster = session.EventVersion, time.Now().UTC(), s.id, s.cluster.Name
+	s.printer.Event(e)
+}
+
+// warn tells what the way has to say that is new.
+func (s *start) warn() {
+	for _, m := range s.way.takeWarnings(s.told) {
+		s.emit(session.Event{Event: session.EventWarning, Message: m})
+	}
+}
+
+// event prints an event of the session's; a connection may have brought warnings
+// of its known_hosts file.
+func (s *start) event(e session.Event) {
+	s.printer.Event(e)
+	if e.Event == session.EventConnected {
+		s.warn()
+	}
+}
+
+// explain says what an error means here.
+func (s *start) explain(err error) session.Explanation {
+	p := problem.At(s.cluster.Name, err)
+	return session.Explanation{Message: p.Message, Hint: p.Hint, Code: p.Code}
+}
+
+// over is the end of a session, of whose error an event has told.
+func over(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &toldError{err}
+}
+
+// stateDir is where logs are kept on the laptop: below $XDG_STATE_HOME, else below
+// ~/.local/state, on macOS too (as with the configuration), and %LocalAppData% on Windows.
+func stateDir() (string, error) {
+	dir := os.Getenv("XDG_STATE_HOME")
+	if !filepath.IsAbs(dir) {
+		var err error
+		if runtime.GOOS == "windows" {
+			dir, err = os.UserCacheDir()
+		} else {
+			dir, err = os.UserHomeDir()
+			dir = filepath.Join(dir, ".local", "state")
+		}
+		if err != nil {
+			return "", fmt.Errorf("find a place for the server's log: %w", err)
+		}
+	}
+	return filepath.Join(dir, "cscs"), nil
+}

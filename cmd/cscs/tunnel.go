@@ -1,0 +1,86 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/session"
+)
+
+// tunnelOptions are those of cscs tunnel.
+type tunnelOptions struct {
+	options
+	node, job []string
+}
+
+func newTunnelCommand(d *deps) *cobra.Command {
+	o := &tunnelOptions{}
+	cmd := &cobra.Command{
+		Use:   "tunnel [flags] --port PORT --node NODE | --job ID",
+		Short: "Forward to a server that already runs on a compute node",
+		Long: `Forward a local port to a server that already runs on a compute node of yours, and
+open it in the browser. It allocates nothing and cancels nothing: Ctrl-C ends the
+tunnel alone.
+
+The server has to be your own, and to listen at 127.0.0.1 of its node.`,
+		Example: `  cscs tunnel --cluster daint --node nid006554 --port 6006
+  cscs tunnel -c daint --job 4270667 --port 8888 --local-port 9000`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return d.runTunnel(cmd, o) },
+	}
+	o.addWhere(cmd)
+	g := newGroup("Server")
+	g.add(&o.node, "node", "", "NODE", "the node that it runs on", checkNode)
+	g.add(&o.job, "job", "", "ID", "or the job; its first node is meant", checkJob)
+	g.add(&o.port, "port", "", "PORT", "port that it listens on, on the node", checkPort("a server has one of its own"))
+	g.flags.BoolVar(&o.allowWideBind, "allow-wide-bind", false, "forward even if it listens on more than 127.0.0.1")
+	g.done(cmd)
+	o.addHere(cmd)
+	markRun(cmd)
+	return cmd
+}
+
+func (d *deps) runTunnel(cmd *cobra.Command, o *tunnelOptions) error {
+	if err := fillEnv(cmd.Flags()); err != nil {
+		return err
+	}
+	if err := o.check(); err != nil {
+		return err
+	}
+	cfg, cl, err := o.fill(cmd.Context(), cmd.Flags(), nil)
+	if err != nil {
+		return err
+	}
+	return d.begin(cmd.Context(), &o.options, cfg, cl, func(s *start) error {
+		tc := o.config(s)
+		if o.dryRun {
+			dryTunnel(d.io.Out, s.way, tc)
+			return nil
+		}
+		return over(d.tunnel(s.signals.ctx, tc, s.event))
+	})
+}
+
+func (o *tunnelOptions) check() error {
+	hint := "see cscs tunnel --help"
+	switch {
+	case len(o.node) == 0 && len(o.job) == 0:
+		return &problem.UsageError{Message: "where does the server run? name its node with --node, or its job with --job", Hint: hint}
+	case len(o.node) > 0 && len(o.job) > 0:
+		return &problem.UsageError{Message: "--node and --job exclude each other", Hint: hint}
+	case len(o.port) == 0:
+		return &problem.UsageError{Message: "on which port does the server listen? name it with --port", Hint: hint}
+	}
+	return nil
+}
+
+// config is the one function that makes a tunnel of flags.
+func (o *tunnelOptions) config(s *start) session.TunnelConfig {
+	return session.TunnelConfig{
+		ID: s.id, Cluster: s.cluster.Name,
+		Hops: s.way.hops, Chain: s.way.options, NodeHop: s.way.nodeHop,
+		Node: one(o.node), Job: one(o.job), Port: port(o.port),
+		LocalPort: port(o.localPort), AllowWideBind: o.allowWideBind,
+		Open: s.open(), Explain: s.explain,
+	}
+}

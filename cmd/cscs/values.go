@@ -1,0 +1,205 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/alps-tunnel/cscs/slurm"
+)
+
+// A value is a flag that checks what it is given, wherever that comes from: the
+// command line, the environment, config.toml.
+type value struct {
+	to    *[]string
+	kind  string // as the help shows it
+	many  bool   // may be given repeatedly
+	free  bool   // may have line ends and tabs in it
+	check func(string) error
+}
+
+func (v *value) String() string {
+	if v == nil || v.to == nil {
+		return ""
+	}
+	return strings.Join(*v.to, ", ")
+}
+
+func (v *value) Type() string { return v.kind }
+
+// Set implements pflag.Value.
+func (v *value) Set(s string) error {
+	switch {
+	case s == "":
+		return errors.New("it is empty; leave it out instead")
+	case strings.ContainsFunc(s, unicode.IsControl) && (!v.free || strings.Contains(s, "\x00")):
+		return errors.New("it has a control character in it")
+	}
+	if v.check != nil {
+		if err := v.check(s); err != nil {
+			return err
+		}
+	}
+	if v.many {
+		*v.to = append(*v.to, s)
+	} else {
+		*v.to = []string{s}
+	}
+	return nil
+}
+
+// one is the value of a flag that is given once.
+func one(v []string) string {
+	if len(v) == 0 {
+		return ""
+	}
+	return v[len(v)-1]
+}
+
+// checkWord refuses what is most likely the next flag, because the value was forgotten.
+func checkWord(s string) error {
+	if strings.HasPrefix(s, "-") {
+		return errors.New("it looks like a flag: is the value missing?")
+	}
+	return nil
+}
+
+// checkPort is for ports; zero says what 0 would be better written as.
+func checkPort(zero string) func(string) error {
+	return func(s string) error {
+		n, err := strconv.Atoi(s)
+		switch {
+		case err != nil:
+			return errors.New("a port is a number from 1 to 65535")
+		case n == 0:
+			return errors.New("a port is a number from 1 to 65535; " + zero)
+		case n < 0 || n > 65535:
+			return errors.New("a port is at most 65535 and at least 1")
+		}
+		return nil
+	}
+}
+
+func port(v []string) int {
+	n, _ := strconv.Atoi(one(v)) // checkPort has been here
+	return n
+}
+
+func checkTime(s string) error {
+	if err := slurm.CheckTime(s); err != nil {
+		return errors.New("it is no time limit of Slurm's: write MINUTES, HOURS:MINUTES:SECONDS or DAYS-HOURS[:MINUTES[:SECONDS]]")
+	}
+	return nil
+}
+
+var nodeCount = regexp.MustCompile(`^(\d+)([kKmM]?)(?:-(\d+)([kKmM]?))?$`)
+
+// checkNodes takes a number or a range of them (salloc(1), --nodes). Slurm's lists of
+// sizes are left to --slurm.
+func checkNodes(s string) error {
+	m := nodeCount.FindStringSubmatch(s)
+	bad := errors.New("the number of nodes is a number from 1 on, or a range: 2-4")
+	if m == nil {
+		return bad
+	}
+	least, most := count(m[1], m[2]), count(m[3], m[4])
+	if least < 1 || m[3] != "" && most < least {
+		return bad
+	}
+	return nil
+}
+
+func count(digits, unit string) int {
+	n, err := strconv.Atoi(digits)
+	if err != nil {
+		return 0
+	}
+	switch strings.ToLower(unit) {
+	case "k":
+		n *= 1024
+	case "m":
+		n *= 1024 * 1024
+	}
+	return n
+}
+
+func checkDuration(s string) error {
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return errors.New("a time span is more than 0, as in 90s, 30m or 12h")
+	}
+	return nil
+}
+
+func duration(v []string) time.Duration {
+	d, _ := time.ParseDuration(one(v)) // checkDuration has been here
+	return d
+}
+
+var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+func checkEnv(s string) error {
+	name, _, ok := strings.Cut(s, "=")
+	switch {
+	case !ok:
+		return errors.New("it must be of the form NAME=VALUE")
+	case !envName.MatchString(name):
+		return fmt.Errorf("%q is no name for an environment variable", name)
+	}
+	return nil
+}
+
+func checkFile(s string) error {
+	path := expandHome(s)
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return errors.New("there is no such file")
+	case err != nil:
+		return err
+	case info.IsDir():
+		return errors.New("it is a directory")
+	}
+	return nil
+}
+
+// expandHome replaces a leading ~ that the shell has left alone, as in --identity=~/key.
+func expandHome(p string) string {
+	if home, err := os.UserHomeDir(); err == nil && (p == "~" || strings.HasPrefix(p, "~/")) {
+		return filepath.Join(home, p[1:])
+	}
+	return p
+}
+
+var userName = regexp.MustCompile(`^[^\s:@/\\-][^\s:@/\\]*$`)
+
+func checkUser(s string) error {
+	if !userName.MatchString(s) {
+		return errors.New("it is no user name")
+	}
+	return nil
+}
+
+var nodeName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`)
+
+func checkNode(s string) error {
+	if !nodeName.MatchString(s) {
+		return errors.New("it is the name of one node, as in nid006554")
+	}
+	return nil
+}
+
+var jobNumber = regexp.MustCompile(`^[1-9][0-9]*(_[0-9]+|\+[0-9]+)?$`)
+
+func checkJob(s string) error {
+	if !jobNumber.MatchString(s) {
+		return errors.New("a job is a number")
+	}
+	return nil
+}
