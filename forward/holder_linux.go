@@ -1,98 +1,46 @@
 package forward
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
-	"encoding/hex"
-	"io"
 	"net/netip"
 	"os"
 	"os/user"
 	"path/filepath"
 	"strconv"
-	"strings"
+
+	"github.com/alps-tunnel/cscs/internal/procnet"
 )
 
 // holder asks /proc: the kernel's table of sockets says which user has the
 // port, to anyone; the files of a process say which process, to its owner.
 func holder(_ context.Context, port int) string {
-	for _, name := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-		f, err := os.Open(name)
-		if err != nil {
-			continue
-		}
-		inode, uid, ok := findListener(f, port)
-		_ = f.Close()
-		if !ok {
+	for s := range procnet.TCP() {
+		if !holds(s, port) {
 			continue
 		}
 		owner := ""
-		if uid != os.Getuid() {
-			owner = userName(uid)
+		if s.UID != os.Getuid() {
+			owner = userName(s.UID)
 		}
-		if pid, comm, ok := findProcess("/proc", inode); ok {
+		if pid, comm, ok := findProcess("/proc", s.Inode); ok {
 			return process(comm, pid, owner)
 		}
-		if owner == "" {
-			owner = userName(uid)
-		}
-		return "a process of user " + owner
+		return "a process of user " + userName(s.UID)
 	}
 	return ""
 }
 
-// findListener reads the form of /proc/net/tcp and /proc/net/tcp6
-// (Documentation/networking/proc_net_tcp.rst) for a listening socket that
-// keeps us from port: one on a loopback address or on all.
-func findListener(table io.Reader, port int) (inode string, uid int, ok bool) {
-	const (
-		fieldLocal, fieldState, fieldUID, fieldInode = 1, 3, 7, 9
-		listening                                    = "0A"
-	)
-	s := bufio.NewScanner(table)
-	for s.Scan() {
-		f := strings.Fields(s.Text())
-		if len(f) <= fieldInode || f[fieldState] != listening {
-			continue
-		}
-		addr, ok := parseAddr(f[fieldLocal])
-		if !ok || int(addr.Port()) != port {
-			continue
-		}
-		if a := addr.Addr().Unmap(); !a.IsLoopback() && !a.IsUnspecified() {
-			continue
-		}
-		uid, err := strconv.Atoi(f[fieldUID])
-		if err != nil {
-			continue
-		}
-		return f[fieldInode], uid, true
+// holds tells whether a socket keeps us from port: it listens there on one of
+// our addresses or on all.
+func holds(s procnet.Socket, port int) bool {
+	if s.State != procnet.Listen || int(s.Local.Port()) != port {
+		return false
 	}
-	return "", 0, false
+	a := s.Local.Addr()
+	return a.IsUnspecified() || a == v4Loopback || a == netip.IPv6Loopback()
 }
 
-// parseAddr reads an address as the kernel prints it: each 32-bit word of it
-// in the machine's own byte order, and the port.
-func parseAddr(s string) (netip.AddrPort, bool) {
-	h, p, ok := strings.Cut(s, ":")
-	if !ok {
-		return netip.AddrPort{}, false
-	}
-	port, err := strconv.ParseUint(p, 16, 16)
-	if err != nil {
-		return netip.AddrPort{}, false
-	}
-	b, err := hex.DecodeString(h)
-	if err != nil || len(b)%4 != 0 {
-		return netip.AddrPort{}, false
-	}
-	for i := 0; i < len(b); i += 4 {
-		binary.NativeEndian.PutUint32(b[i:], binary.BigEndian.Uint32(b[i:]))
-	}
-	addr, ok := netip.AddrFromSlice(b)
-	return netip.AddrPortFrom(addr, uint16(port)), ok
-}
+var v4Loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
 // findProcess looks for the process that has a socket open, among those whose
 // files we may see.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
@@ -12,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/alps-tunnel/cscs/internal/procnet"
 )
 
 func TestHolderIsAnotherProcess(t *testing.T) {
@@ -31,39 +34,26 @@ func TestHolderIsAnotherProcess(t *testing.T) {
 	}
 }
 
-func TestFindListener(t *testing.T) {
-	// As the kernel printed it on a little-endian machine, which are all that
-	// we build for.
-	const head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
-	line := func(local, state, uid, inode string) string {
-		return fmt.Sprintf("   0: %s 00000000:0000 %s 00000000:00000000 00:00000000 00000000  %s        0 %s 1 0000 100 0 0 10 0\n",
-			local, state, uid, inode)
-	}
-	const port = 0x22B8 // 8888
+func TestHolds(t *testing.T) {
+	const port = 8888
 	for _, tt := range []struct {
-		name, table string
-		inode       string
-		uid         int
+		local string
+		state procnet.State
+		want  bool
 	}{
-		{"empty", "", "", 0},
-		{"no sockets", head, "", 0},
-		{"loopback", head + line("0100007F:22B8", "0A", "1000", "4711"), "4711", 1000},
-		{"wildcard", head + line("00000000:22B8", "0A", "1000", "4711"), "4711", 1000},
-		{"loopback 6", head + line("00000000000000000000000001000000:22B8", "0A", "7", "12"), "12", 7},
-		{"wildcard 6", head + line("00000000000000000000000000000000:22B8", "0A", "7", "12"), "12", 7},
-		{"mapped loopback", head + line("0000000000000000FFFF00000100007F:22B8", "0A", "7", "12"), "12", 7},
-		{"another port", head + line("0100007F:22B9", "0A", "1000", "4711"), "", 0},
-		{"another address", head + line("0201A8C0:22B8", "0A", "1000", "4711"), "", 0},
-		{"not listening", head + line("0100007F:22B8", "01", "1000", "4711"), "", 0},
-		{"the second", head + line("0100007F:22B9", "0A", "1", "2") + line("0100007F:22B8", "0A", "3", "4"), "4", 3},
-		{"nonsense", head + "   0: x y z\n" + line("0100007F", "0A", "1", "2") + line("01:22B8", "0A", "1", "2"), "", 0},
+		{"127.0.0.1:8888", procnet.Listen, true},
+		{"127.0.0.2:8888", procnet.Listen, false},
+		{"[::1]:8888", procnet.Listen, true},
+		{"0.0.0.0:8888", procnet.Listen, true},
+		{"[::]:8888", procnet.Listen, true},
+		{"127.0.0.1:8889", procnet.Listen, false},
+		{"192.168.1.2:8888", procnet.Listen, false},
+		{"127.0.0.1:8888", procnet.Established, false},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			inode, uid, ok := findListener(strings.NewReader(tt.table), port)
-			if inode != tt.inode || uid != tt.uid || ok != (tt.inode != "") {
-				t.Errorf("got %q of %d (%v), want %q of %d", inode, uid, ok, tt.inode, tt.uid)
-			}
-		})
+		s := procnet.Socket{Local: netip.MustParseAddrPort(tt.local), State: tt.state}
+		if got := holds(s, port); got != tt.want {
+			t.Errorf("holds(%v, %d) = %v", s, port, got)
+		}
 	}
 }
 
