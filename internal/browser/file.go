@@ -1,0 +1,51 @@
+package browser
+
+import (
+	"context"
+	"fmt"
+	"html"
+	"net/url"
+	"os"
+	"path/filepath"
+)
+
+// page sends the browser on, or lets the user do it where that is forbidden.
+// It has no script: those are forbidden more often.
+const page = `<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="referrer" content="no-referrer">
+<meta http-equiv="refresh" content="0; url=%[1]s">
+<title>cscs</title>
+</head>
+<body><p><a href="%[1]s" rel="noreferrer">Go on to the server</a></p></body>
+</html>
+`
+
+// openFile gives link to the browser by way of a file that only this user can
+// read, and removes that when it has had its time. Whether it was read is not
+// to be seen.
+func (o *opener) openFile(ctx context.Context, link string) error {
+	// 0700; on Windows the user's temporary directory is the user's own.
+	dir, err := os.MkdirTemp("", "cscs-open-")
+	if err != nil {
+		return &LaunchError{Err: err}
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	name := filepath.Join(dir, "open.html")
+	if err := os.WriteFile(name, fmt.Appendf(nil, page, html.EscapeString(link)), 0o600); err != nil {
+		return &LaunchError{Err: err}
+	}
+	return o.await(ctx, fileURL(name), nil, func() error { return nil })
+}
+
+// fileURL is a file's URL; of C:\a b it is file:///C:/a%20b.
+func fileURL(name string) string {
+	path := filepath.ToSlash(name)
+	if path[0] != '/' {
+		path = "/" + path
+	}
+	u := url.URL{Scheme: "file", Path: path}
+	return u.String()
+}

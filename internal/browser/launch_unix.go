@@ -1,0 +1,22 @@
+//go:build unix
+
+package browser
+
+import (
+	"os"
+	"runtime"
+	"syscall"
+)
+
+// detached gives the helper a session of its own: no Ctrl-C and no hangup of
+// the user's terminal reaches it, and no text browser can take that over.
+func detached() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+
+// executable is this program, on Linux even if it has been replaced or removed
+// since it was started.
+func executable() (string, error) {
+	if runtime.GOOS == "linux" {
+		return "/proc/self/exe", nil
+	}
+	return os.Executable()
+}

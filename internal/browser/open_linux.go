@@ -1,0 +1,44 @@
+package browser
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/sourcegraph/conc"
+)
+
+// answerTime is how long the redirect may take to get out.
+const answerTime = 2 * time.Second
+
+// open gives link to the browser by way of a one-use link of our own.
+func (o *opener) open(ctx context.Context, link string) error {
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp4", "127.0.0.1:0")
+	if err != nil {
+		return &LaunchError{Err: err}
+	}
+	off := newOffer(link, ln.Addr().String(), o.peer)
+	server := &http.Server{
+		Handler:           off,
+		ReadHeaderTimeout: answerTime,
+		// It would write to our terminal.
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
+	}
+	var serving conc.WaitGroup
+	defer serving.Wait()
+	defer func() {
+		// The answer is under way still.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
+		defer cancel()
+		if server.Shutdown(ctx) != nil {
+			_ = server.Close()
+		}
+	}()
+	serving.Go(func() { _ = server.Serve(ln) })
+	return o.await(ctx, off.url(), off.used, func() error {
+		return &UnusedError{After: Lifetime, Refused: off.refusal()}
+	})
+}
