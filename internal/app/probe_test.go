@@ -20,16 +20,21 @@ const patience = 30 * time.Second
 // fakeJupyter answers as Jupyter Server 2 does. It sets a cookie for one who
 // comes with the token, and lets in one who brings that.
 type fakeJupyter struct {
-	token    string
-	closed   int          // status for one who is not let in
-	unready  atomic.Int64 // this many requests are answered with 503 first
-	drop     atomic.Int64 // this many connections are cut before that
-	wrong    int          // status for all, if not 0
-	requests atomic.Int64
+	token   string
+	closed  int           // status for one who is not let in
+	unready atomic.Int64  // this many requests are answered with 503 first
+	drop    atomic.Int64  // this many connections are cut before that
+	wrong   int           // status for all, if not 0
+	asked   chan struct{} // gets a value for each request, if not nil
 }
 
 func (f *fakeJupyter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	f.requests.Add(1)
+	if f.asked != nil {
+		select {
+		case f.asked <- struct{}{}:
+		case <-r.Context().Done():
+		}
+	}
 	if f.drop.Add(-1) >= 0 {
 		panic(http.ErrAbortHandler)
 	}
@@ -124,8 +129,8 @@ func TestProbeGivesUpWithContext(t *testing.T) {
 		f      *fakeJupyter
 		status int
 	}{
-		{"503", func() *fakeJupyter { f := &fakeJupyter{}; f.unready.Store(1 << 40); return f }(), 503},
-		{"cut", func() *fakeJupyter { f := &fakeJupyter{}; f.drop.Store(1 << 40); return f }(), 0},
+		{"503", func() *fakeJupyter { f := &fakeJupyter{asked: make(chan struct{})}; f.unready.Store(1 << 40); return f }(), 503},
+		{"cut", func() *fakeJupyter { f := &fakeJupyter{asked: make(chan struct{})}; f.drop.Store(1 << 40); return f }(), 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := httptest.NewServer(tt.f)
@@ -138,8 +143,8 @@ func TestProbeGivesUpWithContext(t *testing.T) {
 			defer cancel()
 			got := make(chan error, 1)
 			go func() { got <- a.Probe(ctx, s.Client(), s.URL) }()
-			for tt.f.requests.Load() < 3 { // it has come back for more
-				time.Sleep(time.Millisecond)
+			for range 3 { // it comes back for more
+				<-tt.f.asked
 			}
 			cancel()
 			err = <-got

@@ -41,10 +41,10 @@ func TensorBoard(logdir string, args []string) (App, error) {
 				return App{}, &UsageError{App: name, Arg: "--" + option, Message: why}
 			}
 		}
-		switch {
-		case option == "logdir_spec":
+		switch option {
+		case "logdir_spec":
 			spec = true
-		case option == "path_prefix":
+		case "path_prefix":
 			prefix = "/" + strings.Trim(value, "/")
 		}
 	}
