@@ -4,7 +4,6 @@
 # cscs_fail MESSAGE: what the user has to mend before the server can start.
 cscs_fail() {
 	printf '%s\n' "$1" >"$cscs_dir/failure"
-	printf 'cscs: %s\n' "$1" >&2
 	exit 97
 }
 
