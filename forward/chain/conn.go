@@ -222,7 +222,10 @@ func (c *conn) hand(p []byte) error {
 // unwritable is what a Write says when the far side does not take any more:
 // x/crypto has io.EOF for it, which in a Write would puzzle.
 func (c *conn) unwritable() error {
-	if c.link.broken() {
+	switch {
+	case c.isClosed():
+		return net.ErrClosed
+	case c.link.broken():
 		return c.link.lost(syscall.EPIPE)
 	}
 	return syscall.EPIPE

@@ -194,7 +194,7 @@ func TestAccountDenied(t *testing.T) {
 func TestTooManyFailures(t *testing.T) {
 	w := newWay(t, 1, func(_ int, c *sshtest.Config) { c.Keys = nil; c.MaxAuthTries = 1 })
 	e := fails[*AuthError](t, w, Options{})
-	if !strings.Contains(e.Disconnect, "too many authentication failures") {
+	if e.Disconnect != "too many authentication failures" {
 		t.Errorf("%+v", e)
 	}
 }

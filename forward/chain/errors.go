@@ -3,6 +3,7 @@ package chain
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -225,6 +226,9 @@ func disconnectMessage(err error) string {
 		return ""
 	}
 	_, msg, _ := strings.Cut(rest, ": ")
+	if plain, err := strconv.Unquote(msg); err == nil {
+		msg = plain
+	}
 	return printable(msg)
 }
 
