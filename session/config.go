@@ -26,6 +26,7 @@ type Config struct {
 	Launch  slurm.Launch // Argv, Env, Unset, Files and Port are the App's
 
 	LocalPort    int           // 0: the app's, or the next free one
+	Lease        time.Duration // how long the job may run without a client; 0: for ever
 	QueueTimeout time.Duration // from the request to its grant
 	StartTimeout time.Duration // from the grant to ready
 

@@ -119,7 +119,7 @@ func (s *session) dial(ctx context.Context) error {
 func (s *session) submit(work context.Context) {
 	s.withdraw, s.submitEnd = make(chan struct{}), make(chan struct{})
 	s.submitted = true
-	sub := slurm.Submission{ID: s.cfg.ID, Request: s.cfg.Request, Launch: s.cfg.launch()}
+	sub := slurm.Submission{ID: s.cfg.ID, Request: s.cfg.Request, Launch: s.cfg.launch(), Lease: s.cfg.Lease}
 	s.work.Go(func() {
 		defer close(s.submitEnd)
 		out, err := slurm.Submit(work, s.chain, sub, s.withdraw, func(e slurm.Event) error {

@@ -2,8 +2,11 @@ package slurm
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"strings"
+	"time"
 )
 
 // A Submission is everything that one session asks of a cluster.
@@ -11,6 +14,40 @@ type Submission struct {
 	ID      string // of the session
 	Request Request
 	Launch  Launch
+	Lease   time.Duration // how long the job may run unowned, whole seconds; 0: for ever
+}
+
+// renewals is how often a lease is renewed within its time; maxRenewal bounds the
+// time between two of them.
+const (
+	renewals   = 4
+	maxRenewal = 30 * time.Second
+)
+
+// heartbeat writes the client's sign of life to w until ctx ends or stop is closed.
+// Each is a number that the one before was not; another client that has the same
+// session open shall not say the same by chance.
+func heartbeat(ctx context.Context, stop <-chan struct{}, w io.Writer, lease time.Duration) {
+	var tick <-chan time.Time
+	if lease > 0 {
+		t := time.NewTicker(min(lease/renewals, maxRenewal))
+		defer t.Stop()
+		tick = t.C
+	}
+	n := rand.Uint32N(1e9)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-stop:
+			return
+		case <-tick:
+			n++
+			if _, err := fmt.Fprintln(w, n); err != nil {
+				return
+			}
+		}
+	}
 }
 
 // Outcome is how a submission ended.
@@ -34,6 +71,7 @@ func Submit(ctx context.Context, remote Remote, s Submission, withdraw <-chan st
 	v.set("cscs_id", s.ID)
 	v.list("cscs_salloc_args", s.Request.Args())
 	s.Launch.vars(v)
+	v.set("cscs_lease", seconds(s.Lease))
 
 	stdin, feed := io.Pipe()
 	ctx, cancel := context.WithCancel(ctx)
@@ -42,12 +80,11 @@ func Submit(ctx context.Context, remote Remote, s Submission, withdraw <-chan st
 	waited := make(chan struct{})
 	go func() {
 		defer close(waited)
-		select {
-		case <-withdraw:
+		heartbeat(ctx, withdraw, feed, s.Lease)
+		if ctx.Err() == nil {
 			// The end of standard input would say it too, but not of a client that
 			// is still there to hear the answer.
 			_, _ = io.WriteString(feed, "stop\n")
-		case <-ctx.Done():
 		}
 		feed.Close()
 	}()
@@ -106,6 +143,13 @@ func (o Outcome) Err() error {
 		return &JobEndedError{Job: o.Job.ID, State: o.Job.State, Explained: o.Job.explainState()}
 	}
 	x := o.Exited
+	if x.Reason == "lease" {
+		e := &JobEndedError{State: "LEASE", Explained: "was ended by its own guard: " + x.Message}
+		if o.Job != nil {
+			e.Job = o.Job.ID
+		}
+		return e
+	}
 	e := &ServerError{Node: o.node, Reason: x.Reason, Message: x.Message, Code: x.Code}
 	if e.Message != "" {
 		return e

@@ -235,6 +235,62 @@ func TestServers(t *testing.T) {
 	}
 }
 
+// A job whose client has gone ends with its lease, and not before.
+func TestLeaseRunsOut(t *testing.T) {
+	f := slurmtest.New(t)
+	id := testID(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r := submit(ctx, t, f, Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}, Lease: 3 * time.Second})
+	l := await[Listening](r)
+	owned := time.Now()
+	for time.Since(owned) < 5*time.Second { // longer than the lease
+		getOK(t, l.Addr)
+	}
+	cancel()
+	r.wait()
+	lost := time.Now()
+	for len(f.Jobs()) > 0 {
+		if d := time.Since(lost); d > 10*time.Second {
+			t.Fatalf("the job is still there after %v", d)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	if d := time.Since(lost); d < 2*time.Second {
+		t.Errorf("the job ended %v after its client", d)
+	}
+	log, _ := stopFake(t, f, Stopping{ID: id})
+	if !strings.Contains(log, "hello") {
+		t.Errorf("log %q", log)
+	}
+}
+
+// A client that is silent though its connection stands loses its place in the queue.
+func TestSilentWhileQueued(t *testing.T) {
+	f := slurmtest.New(t, "FAKE_QUEUE=1")
+	v := new(vars)
+	v.set("cscs_id", testID(t))
+	v.set("cscs_lease", "1")
+	stdin, never := io.Pipe()
+	defer never.Close()
+	c := call{verb: "submit", vars: v, stdin: stdin}
+	if err := c.run(t.Context(), f); err != nil {
+		t.Fatal(err)
+	}
+	if jobs := f.Jobs(); len(jobs) > 0 {
+		t.Errorf("jobs left: %v", jobs)
+	}
+}
+
+func getOK(t *testing.T, addr string) {
+	t.Helper()
+	res, err := http.Get("http://" + addr + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+}
+
 // A port that the user chose and that is taken is told before the server starts.
 func TestPortTaken(t *testing.T) {
 	f := slurmtest.New(t)

@@ -14,14 +14,18 @@ cscs_open_dir() {
 		printf %s "${cscs_files[$f]}" >"$cscs_dir/$f"
 	done
 	: >"$cscs_dir/events"
+	cscs_renew 0
 }
 
-# cscs_client: has the client said stop, or gone? Never waits.
+# cscs_client: has the client said stop, or gone? Never waits. Its other lines are
+# its heartbeat.
 cscs_client() {
 	local line
 	read -r -t 0 -u 0 || return 1
 	IFS= read -r -t 1 -u 0 line || return 0
-	[[ $line == stop ]]
+	[[ $line == stop ]] && return 0
+	cscs_renew "$line"
+	return 1
 }
 
 # cscs_withdraw: takes the request back. On SIGTERM a pending salloc has Slurm
@@ -60,7 +64,7 @@ cscs_submit() {
 		if ((code != 0)); then
 			part+=$line
 			((code > 128)) || break
-			cscs_client && cscs_withdraw
+			if cscs_client || cscs_silent; then cscs_withdraw; fi
 			# Asked at once, so that a job that can never start is told at once; then
 			# when the scheduler has had a look; then once a minute (invariant I9).
 			((tick++))

@@ -46,7 +46,9 @@ cscs_step_lives() {
 }
 
 cscs_follow() {
-	local line code nap=50 now=0 pulse='' last='' beats=0 beat=0 asked=-60000
+	local line code nap=50 now pulse='' last='' beats=0 beat asked=0
+	cscs_uptime
+	beat=$REPLY
 	cscs_offset=$1 cscs_seen=''
 	while :; do
 		if ! cscs_read_events && [[ ! -d $cscs_dir ]]; then
@@ -71,7 +73,9 @@ cscs_follow() {
 		IFS= read -r -t "$line" -u 0 line
 		code=$?
 		((code == 0 || code > 128)) || return
-		((now += nap))
+		((code != 0)) || cscs_renew "$line"
+		cscs_uptime
+		now=$REPLY
 
 		# The runner's pulse beats every 5 s, and every second in the beginning.
 		{ IFS= read -r last <"$cscs_dir/pulse"; } 2>/dev/null

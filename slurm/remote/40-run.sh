@@ -13,7 +13,9 @@ cscs_run() {
 	cscs_job=$SLURM_JOB_ID
 	cscs_node=${SLURMD_NODENAME:-${HOSTNAME%%.*}}
 	{ IFS= read -r cscs_gres <"$cscs_dir/gres"; } 2>/dev/null
-	cscs_beat=0 cscs_pulsed=-100000 cscs_clock=0
+	cscs_beat=0 cscs_pulsed=-100000 cscs_clock=0 cscs_looked=0
+	cscs_uptime
+	cscs_born=$REPLY
 	cscs_pulse
 	cscs_alive
 	printf 'cscs-alive\n' >&3
@@ -141,7 +143,7 @@ cscs_log() {
 }
 
 # cscs_watch: from the start of the server to its end; cscs_end says which end:
-# exit, stopped, term, wide, foreign, collision, setup.
+# exit, term, lease, wide, collision, setup.
 cscs_watch() {
 	local nap=20 state=starting sock='' rest=0 checked=-100000
 	while :; do
@@ -195,8 +197,17 @@ cscs_watch() {
 		fi
 		printf -v REPLY '0.%03d' "$nap"
 		cscs_nap "$REPLY"
-		((cscs_clock += nap))
+		cscs_uptime
+		cscs_clock=$((REPLY - cscs_born))
 		cscs_pulse
+		if ((cscs_clock - cscs_looked >= cscs_lease_look)); then
+			if cscs_lease_over $((cscs_clock - cscs_looked)); then
+				cscs_message="nobody has renewed the lease of $cscs_lease s"
+				cscs_terminate lease
+				return
+			fi
+			cscs_looked=$cscs_clock
+		fi
 		# Seconds of waiting for a slow start need no look every 20 ms.
 		((nap < 100 && cscs_clock > 5000)) && nap=100
 	done
