@@ -26,7 +26,11 @@ type (
 		addr string
 		err  error
 	}
-	openDone struct{ err error }
+	openDone  struct{ err error }
+	redialled struct {
+		chain *chain.Chain
+		err   error
+	}
 )
 
 // live carries the session from nothing to its end and returns why it ended; nil:
@@ -70,9 +74,10 @@ func (s *session) live(ctx context.Context) error {
 			return &slurm.QueueTimeoutError{Job: s.job.ID, Waited: time.Since(waiting).Round(time.Second), Reason: s.reason}
 		case <-start.C:
 			return s.late()
-		case <-s.chain.Done():
-			// The end of submit says the same, but without the reason.
-			return s.chain.Err()
+		case <-s.chainEnd():
+			if err := s.chainLost(work); err != nil {
+				return err
+			}
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -117,14 +122,19 @@ func (s *session) dial(ctx context.Context) error {
 
 // submit sends the request; its events come as messages.
 func (s *session) submit(work context.Context) {
-	s.withdraw, s.submitEnd = make(chan struct{}), make(chan struct{})
-	s.submitted = true
-	sub := slurm.Submission{ID: s.cfg.ID, Request: s.cfg.Request, Launch: s.cfg.launch(), Lease: s.cfg.Lease}
+	s.withdraw, s.submitted = make(chan struct{}), true
+	s.submission = slurm.Submission{ID: s.cfg.ID, Request: s.cfg.Request, Launch: s.cfg.launch(), Lease: s.cfg.Lease}
+	s.read(work, s.submission.Submit)
+}
+
+// read has the session's events read, by Submit or Follow.
+func (s *session) read(work context.Context, from func(context.Context, slurm.Remote, <-chan struct{}, func(slurm.Event) error) (slurm.Outcome, error)) {
+	end := make(chan struct{})
+	s.submitEnd = end
+	remote := s.chain
 	s.work.Go(func() {
-		defer close(s.submitEnd)
-		out, err := slurm.Submit(work, s.chain, sub, s.withdraw, func(e slurm.Event) error {
-			return s.send(work, e)
-		})
+		defer close(end)
+		out, err := from(work, remote, s.withdraw, func(e slurm.Event) error { return s.send(work, e) })
 		_ = s.send(work, submitDone{out, err})
 	})
 }
@@ -176,6 +186,12 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 	case slurm.JobState:
 		s.job.State = m.Job.State
 	case nodeDialled:
+		if s.chainIsLost() {
+			if m.chain != nil {
+				_ = m.chain.Close()
+			}
+			return false, nil // over a chain that is no more; the next one dials again
+		}
 		if m.err != nil {
 			return false, m.err
 		}
@@ -186,6 +202,9 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		}
 		s.connect(work)
 	case nodeLost:
+		if s.chainIsLost() {
+			return false, nil // with the chain that carries it
+		}
 		s.node = nil
 		s.listener.SetTarget(nil)
 		s.out.event(Event{Event: EventLost, Host: s.nodeName, Message: m.err.Error()})
@@ -203,11 +222,9 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 			s.out.warn(s.cfg.Explain(m.err).Message)
 		}
 	case submitDone:
-		s.outcome, s.submitErr = m.outcome, m.err
-		if m.err != nil {
-			return false, m.err
-		}
-		return true, m.outcome.Err()
+		return s.submitDone(work, m)
+	case redialled:
+		return false, s.resume(work, m)
 	}
 	return false, nil
 }

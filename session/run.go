@@ -62,11 +62,13 @@ type session struct {
 	work     conc.WaitGroup
 	stopWork context.CancelFunc
 
-	withdraw  chan struct{}
-	submitted bool // the request was sent: there may be a job
-	submitEnd chan struct{}
-	outcome   slurm.Outcome
-	submitErr error
+	submission slurm.Submission
+	withdraw   chan struct{}
+	submitted  bool      // the request was sent: there may be a job
+	lost       time.Time // since when the chain is; zero: it is not
+	stopRedial context.CancelFunc
+	submitEnd  chan struct{}
+	submitErr  error
 
 	job       slurm.JobInfo
 	step      string

@@ -265,15 +265,54 @@ func TestAbandon(t *testing.T) {
 	}
 }
 
-// The network goes away for good while the session is live: the job is ended over
-// a new chain.
+// The connection to the login node is lost: the session goes on over a new one, on
+// the same local port, with no event lost or repeated.
 func TestChainLost(t *testing.T) {
+	a := newAlps(t)
+	cfg := a.config()
+	cfg.Lease = time.Hour
+	l := a.start(cfg)
+	ready := l.await(EventReady)
+	for range 2 {
+		a.ela.Cut()
+		l.await(EventLost)
+		l.await(EventRestored)
+		if err := get(t, ready.URL); err != nil {
+			t.Errorf("after the connection came back: %v", err)
+		}
+	}
+	l.interrupt(ErrInterrupted)
+	if err := l.end(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	if n := strings.Count(l.names(), EventStarted); n != 1 {
+		t.Errorf("events repeated: %s", l.names())
+	}
+	a.nothingLeft()
+}
+
+// The connection is lost while the job is queued: the request is taken back.
+func TestChainLostWhileQueued(t *testing.T) {
+	a := newAlps(t, "FAKE_QUEUE=1")
+	l := a.start(a.config())
+	l.await(EventQueued)
+	a.ela.Cut()
+	var lost *chain.LostError
+	if err := l.end(); !errors.As(err, &lost) {
+		t.Errorf("ended with %v", err)
+	}
+	a.nothingLeft()
+}
+
+// The user ends a session whose connection is lost and does not come back at once.
+func TestInterruptWhileLost(t *testing.T) {
 	a := newAlps(t)
 	l := a.start(a.config())
 	l.await(EventReady)
 	a.ela.Cut()
-	var lost *chain.LostError
-	if err := l.end(); !errors.As(err, &lost) {
+	l.await(EventLost)
+	l.interrupt(ErrInterrupted)
+	if err := l.end(); err != nil {
 		t.Errorf("ended with %v", err)
 	}
 	a.nothingLeft()

@@ -42,6 +42,9 @@ func (s *session) tearDown(ctx context.Context) (*serverLog, error) {
 func (s *session) stopJob(ctx context.Context, log *serverLog) error {
 	patient, release := until(ctx, s.cfg.Hurry)
 	defer release()
+	if s.stopRedial != nil {
+		s.stopRedial()
+	}
 	s.settle(patient)
 	var refused *slurm.RefusedError
 	if errors.As(s.submitErr, &refused) {
@@ -113,8 +116,12 @@ func (s *session) settle(ctx context.Context) {
 				s.step = m.Job + "." + m.Step
 			case nodeDialled:
 				s.node = m.chain
+			case redialled:
+				if m.chain != nil {
+					s.chain = m.chain
+				}
 			case submitDone:
-				s.outcome, s.submitErr = m.outcome, m.err
+				s.submitErr = m.err
 			}
 		case <-s.submitEnd:
 			return

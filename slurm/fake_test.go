@@ -28,7 +28,7 @@ func submit(ctx context.Context, t *testing.T, f *slurmtest.Cluster, s Submissio
 	r := &run{t: t, events: make(chan Event, 100), withdraw: make(chan struct{}), done: make(chan struct{})}
 	go func() {
 		defer close(r.done)
-		r.outcome, r.err = Submit(ctx, f, s, r.withdraw, func(e Event) error {
+		r.outcome, r.err = s.Submit(ctx, f, r.withdraw, func(e Event) error {
 			r.events <- e
 			return nil
 		})

@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// stateForgotten is our word for a job that Slurm has forgotten (MinJobAge).
+const stateForgotten = "FORGOTTEN"
+
 // JobInfo is what scontrol says of a job.
 type JobInfo struct {
 	ID        string
@@ -40,6 +43,9 @@ func parseJobInfo(s string) JobInfo {
 		Account:   get("Account"),
 		Ends:      unixTime(get("EndTime")),
 	}
+	if j.State == "" && strings.Contains(s, "Invalid job id") {
+		j.State = stateForgotten
+	}
 	if nodes, err := Hostlist(get("NodeList")); err == nil {
 		j.Nodes = nodes
 	}
@@ -64,9 +70,20 @@ func parseQueue(job, answer string) Event {
 	return Queued{Job: job, State: f[0], Reason: f[1], Explained: ExplainReason(f[1]), Start: unixTime(f[2])}
 }
 
+// over reports whether the job is in a state that it never leaves.
+func (j JobInfo) over() bool {
+	switch j.State {
+	case "", "PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING":
+		return false
+	}
+	return true
+}
+
 // explainState says in plain words how a job ended.
 func (j JobInfo) explainState() string {
 	switch j.State {
+	case "", stateForgotten:
+		return "has ended; Slurm does not say how"
 	case "TIMEOUT":
 		return "reached its time limit"
 	case "CANCELLED":

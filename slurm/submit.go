@@ -2,19 +2,26 @@ package slurm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"time"
 )
 
-// A Submission is everything that one session asks of a cluster.
+// A Submission is one session as the cluster has it: what is asked for, and how far
+// its events have been read. It is used by one goroutine at a time.
 type Submission struct {
 	ID      string // of the session
 	Request Request
 	Launch  Launch
 	Lease   time.Duration // how long the job may run unowned, whole seconds; 0: for ever
+
+	offset  int64 // in the session's event file
+	job     string
+	outcome Outcome
 }
 
 // renewals is how often a lease is renewed within its time; maxRenewal bounds the
@@ -59,20 +66,36 @@ type Outcome struct {
 	node      string
 }
 
+// ErrCut tells that the remote half ended on the login node though neither the
+// session nor the connection did: it was killed there. Follow takes the session up.
+var ErrCut = errors.New("our command on the login node was ended by somebody")
+
 // Submit asks for the allocation, has the server started in it and hands each
 // event to handle, one after the other, until the session ends on the cluster, the
 // connection ends or ctx does. Closing withdraw takes a pending request back; one
 // that was granted is left to Stop.
 //
-// It returns *RefusedError, *NeverStartsError, *StepError, *RemoteError, an error
-// of handle's, or the error of the connection.
-func Submit(ctx context.Context, remote Remote, s Submission, withdraw <-chan struct{}, handle func(Event) error) (Outcome, error) {
+// It returns *RefusedError, *NeverStartsError, *StepError, *RemoteError, ErrCut, an
+// error of handle's, or the error of the connection.
+func (s *Submission) Submit(ctx context.Context, remote Remote, withdraw <-chan struct{}, handle func(Event) error) (Outcome, error) {
 	v := new(vars)
-	v.set("cscs_id", s.ID)
 	v.list("cscs_salloc_args", s.Request.Args())
 	s.Launch.vars(v)
-	v.set("cscs_lease", seconds(s.Lease))
+	return s.call(ctx, remote, "submit", v, withdraw, handle)
+}
 
+// Follow takes the session up again, over another connection, where the last one
+// left it: no event is lost, none comes twice. Else it is as Submit.
+func (s *Submission) Follow(ctx context.Context, remote Remote, withdraw <-chan struct{}, handle func(Event) error) (Outcome, error) {
+	v := new(vars)
+	v.set("cscs_from", strconv.FormatInt(s.offset, 10))
+	v.set("cscs_job", s.job)
+	return s.call(ctx, remote, "follow", v, withdraw, handle)
+}
+
+func (s *Submission) call(ctx context.Context, remote Remote, verb string, v *vars, withdraw <-chan struct{}, handle func(Event) error) (Outcome, error) {
+	v.set("cscs_id", s.ID)
+	v.set("cscs_lease", seconds(s.Lease))
 	stdin, feed := io.Pipe()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -90,40 +113,58 @@ func Submit(ctx context.Context, remote Remote, s Submission, withdraw <-chan st
 	}()
 	defer func() { cancel(); stdin.Close(); <-waited }()
 
-	var out Outcome
-	var job string
-	c := call{verb: "submit", vars: v, stdin: stdin, handle: func(l line) error {
-		switch l.kind {
-		case "refused":
-			return &RefusedError{Message: refusal(l), Accounts: strings.Fields(l.get("accounts"))}
-		case "withdrawn":
-			out.Withdrawn = true
-		case "stepfailed":
-			return &StepError{Job: job, Message: clean(l.get("message"))}
-		}
-		e := l.event()
-		switch e := e.(type) {
-		case nil:
-			return nil
-		case Queued:
-			if NeverStarts(e.Reason) {
-				return &NeverStartsError{Job: e.Job, Reason: e.Reason, Explained: e.Explained}
-			}
-		case Granted:
-			job = e.Job.ID
-		case Alive:
-			out.node = e.Node
-		case Listening:
-			out.Served = true
-		case Exited:
-			out.Exited = &e
-		case JobState:
-			out.Job = &e.Job
-		}
-		return handle(e)
-	}}
+	c := call{verb: verb, vars: v, stdin: stdin, handle: func(l line) error { return s.take(l, handle) }}
 	err := c.run(ctx, remote)
-	return out, err
+	if err == nil && !s.outcome.ended() {
+		select {
+		case <-withdraw: // it ended because it was told to
+		default:
+			err = ErrCut
+		}
+	}
+	return s.outcome, err
+}
+
+// take takes one line in.
+func (s *Submission) take(l line, handle func(Event) error) error {
+	s.offset += l.size
+	switch l.kind {
+	case "refused":
+		return &RefusedError{Message: refusal(l), Accounts: strings.Fields(l.get("accounts"))}
+	case "withdrawn":
+		s.outcome.Withdrawn = true
+	case "stepfailed":
+		return &StepError{Job: s.job, Message: clean(l.get("message"))}
+	case "restart":
+		s.offset = 0
+	case "gone":
+		return &RemoteError{Kind: "gone", Message: "the session's directory has disappeared from the cluster"}
+	}
+	e := l.event()
+	switch e := e.(type) {
+	case nil:
+		return nil
+	case Queued:
+		if NeverStarts(e.Reason) {
+			return &NeverStartsError{Job: e.Job, Reason: e.Reason, Explained: e.Explained}
+		}
+	case Granted:
+		s.job = e.Job.ID
+	case Alive:
+		s.outcome.node = e.Node
+	case Listening:
+		s.outcome.Served = true
+	case Exited:
+		s.outcome.Exited = &e
+	case JobState:
+		s.outcome.Job = &e.Job
+	}
+	return handle(e)
+}
+
+// ended reports whether the session is known to be over on the cluster.
+func (o Outcome) ended() bool {
+	return o.Withdrawn || o.Exited != nil || o.Job != nil && o.Job.over()
 }
 
 func refusal(l line) string {

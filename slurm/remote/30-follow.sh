@@ -89,8 +89,11 @@ cscs_follow() {
 		elif ((now - beat > 20000 && now - asked > 60000)); then
 			asked=$now
 			cscs_job_state
-			# A job that is over has no runner left to say so.
-			[[ $cscs_info == *' JobState='@(RUNNING|COMPLETING|SUSPENDED|CONFIGURING)' '* ]] || return
+			# A job that is over has no runner left to say so. No answer says nothing.
+			if [[ $cscs_info != *' JobState='@(RUNNING|COMPLETING|SUSPENDED|CONFIGURING)' '* &&
+				$cscs_info == *@(' JobState='|'Invalid job id')* ]]; then
+				return
+			fi
 		fi
 	done
 }
@@ -102,4 +105,16 @@ cscs_start_again() {
 	cscs_say restart
 	cscs_offset=0 cscs_seen=''
 	cscs_runner keep
+}
+
+# follow by itself: the client has come back, perhaps to another login node.
+cscs_take_up() {
+	cscs_have_slurm
+	cscs_find_dir
+	[[ -d $cscs_dir ]] || {
+		cscs_say gone
+		return
+	}
+	cscs_say hello "host=${HOSTNAME%%.*}" "dir=$cscs_dir"
+	cscs_follow "$cscs_from"
 }

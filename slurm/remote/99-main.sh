@@ -8,7 +8,7 @@ cscs_main() {
 	esac
 	case $1 in
 	submit) cscs_submit ;;
-	follow) cscs_reattach ;;
+	follow) cscs_take_up ;;
 	stop) cscs_stop_session ;;
 	run) cscs_run ;;
 	launch) cscs_launch ;;
