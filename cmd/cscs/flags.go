@@ -16,10 +16,10 @@ type options struct {
 	cluster, user, identity []string
 	port, localPort         []string
 
-	noBrowser, json, dryRun, verbose, allowWideBind bool
+	noBrowser, json, dryRun, verbose, allowWideBind, keep bool
 
 	setup, venv, workdir, env, uenv, view, environment []string
-	queueTimeout, startTimeout                         []string
+	queueTimeout, startTimeout, lease                  []string
 
 	time, account, partition, qos, nodes, nodelist, gpus, mem, constraint, reservation, slurm []string
 }
@@ -106,6 +106,8 @@ func (o *options) addSlurm(cmd *cobra.Command) {
 	g.add(&o.reservation, "reservation", "", "NAME", "reservation", checkWord)
 	g.addMany(&o.slurm, "slurm", "OPTION", "any other option of salloc, as in --slurm=--exclusive (repeatable)", checkSlurm)
 	g.add(&o.queueTimeout, "queue-timeout", "", "TIME", "how long to wait in the queue (default 12h)", checkDuration)
+	g.add(&o.lease, "lease", "", "TIME", "how long the job may run without cscs, if the laptop or the network is gone (default 1h; 0s: until its time limit)", checkLease)
+	g.flags.BoolVar(&o.keep, "keep", false, "no lease: the job may run until its time limit, whatever becomes of cscs")
 	g.done(cmd)
 }
 

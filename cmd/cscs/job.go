@@ -71,9 +71,15 @@ func (s *start) config(a app.App) (session.Config, error) {
 		ID: s.id, Cluster: s.cluster.Name,
 		Hops: s.way.hops, Chain: s.way.options, NodeHop: s.way.nodeHop,
 		App: a, Request: o.request(), Launch: o.launch(),
-		LocalPort: port(o.localPort), QueueTimeout: 12 * time.Hour, StartTimeout: 5 * time.Minute,
+		LocalPort: port(o.localPort), Lease: time.Hour, QueueTimeout: 12 * time.Hour, StartTimeout: 5 * time.Minute,
 		LogDir: logs, Open: s.open(), Explain: s.explain,
 		Hurry: s.signals.hurry, Abandon: s.signals.abandon,
+	}
+	switch {
+	case o.keep:
+		c.Lease = 0
+	case len(o.lease) > 0:
+		c.Lease = duration(o.lease)
 	}
 	if d := duration(o.queueTimeout); d != 0 {
 		c.QueueTimeout = d

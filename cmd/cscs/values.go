@@ -129,6 +129,26 @@ func count(digits, unit string) int {
 	return n
 }
 
+// leaseFloor is the shortest lease: a client that is alive must not miss it, however slow
+// its network is. CSCS_LEASE_FLOOR is for tests.
+func leaseFloor() time.Duration {
+	if d, err := time.ParseDuration(os.Getenv("CSCS_LEASE_FLOOR")); err == nil && d > 0 {
+		return d
+	}
+	return 2 * time.Minute
+}
+
+func checkLease(s string) error {
+	d, err := time.ParseDuration(s)
+	switch floor := leaseFloor(); {
+	case err != nil || d < 0:
+		return errors.New("a time span is written as in 2m, 90m or 12h")
+	case d != 0 && d < floor:
+		return fmt.Errorf("a lease is at least %v, or 0s for none", floor)
+	}
+	return nil
+}
+
 func checkDuration(s string) error {
 	d, err := time.ParseDuration(s)
 	if err != nil || d <= 0 {

@@ -68,8 +68,10 @@ type defaults struct {
 	LocalPort     text              `toml:"local_port"`
 	QueueTimeout  text              `toml:"queue_timeout"`
 	StartTimeout  text              `toml:"start_timeout"`
+	Lease         text              `toml:"lease"`
 	NoBrowser     *bool             `toml:"no_browser"`
 	AllowWideBind *bool             `toml:"allow_wide_bind"`
+	Keep          *bool             `toml:"keep"`
 }
 
 // text is a string that may also be written as a number: time = 30.
