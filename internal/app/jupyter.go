@@ -22,7 +22,7 @@ const (
 var flavours = map[string]string{
 	"lab":       "lab",
 	"notebook":  "tree",
-	"nbclassic": "tree",
+	"nbclassic": "nbclassic/tree",
 	"server":    "",
 }
 

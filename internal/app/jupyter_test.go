@@ -60,7 +60,7 @@ func TestJupyter(t *testing.T) {
 }
 
 func TestJupyterFlavours(t *testing.T) {
-	for flavour, page := range map[string]string{"lab": "lab", "notebook": "tree", "nbclassic": "tree", "server": ""} {
+	for flavour, page := range map[string]string{"lab": "lab", "notebook": "tree", "nbclassic": "nbclassic/tree", "server": ""} {
 		a, err := Jupyter(nil, flavour)
 		if err != nil {
 			t.Fatal(err)
