@@ -98,17 +98,19 @@ func (p *prober) ask(ctx context.Context, url, token string) (int, error) {
 	var why error // there was none that would do
 	code, err := backoff.Retry(ctx, func() (int, error) {
 		code, err := p.once(ctx, url, token)
-		switch {
-		case ctx.Err() != nil: // which is no news of the server
-			return 0, err
-		case err == nil && code >= http.StatusInternalServerError:
+		if err == nil && code < http.StatusInternalServerError {
+			return code, nil
+		}
+		if err == nil {
 			last, err = code, errBusy
 		}
-		why = err
-		return code, err
+		if ctx.Err() == nil { // otherwise it is no news of the server
+			why = err
+		}
+		return 0, err
 	}, backoff.WithBackOff(pause), backoff.WithMaxElapsedTime(0))
 	if err != nil {
-		if why != nil && !errors.Is(why, errBusy) && !errors.Is(err, why) {
+		if why != nil && !errors.Is(why, errBusy) {
 			err = fmt.Errorf("%w: %w", err, why)
 		}
 		return 0, &ProbeError{App: p.name, URL: url, Status: last, Err: err}
