@@ -81,7 +81,7 @@ func missing(values []string, have *value) []string {
 
 // cause is what the check said, without the words that pflag puts around it.
 func cause(err error) error {
-	if u, ok := err.(interface{ Unwrap() error }); ok && u.Unwrap() != nil { //nolint:errorlint // this very layer is to be taken off
+	if u, ok := err.(interface{ Unwrap() error }); ok && u.Unwrap() != nil {
 		return u.Unwrap()
 	}
 	return err

@@ -105,6 +105,14 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 	return err
 }
 
+// noArgs is for commands that take none.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return &problem.UsageError{Message: "unknown argument " + quoted(args[0]), Hint: "see " + cmd.CommandPath() + " --help"}
+}
+
 // flagError says in one line what is wrong with a flag.
 func flagError(cmd *cobra.Command, err error) error {
 	u := problem.Usagef("%v", err)

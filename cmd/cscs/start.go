@@ -42,8 +42,9 @@ func (d *deps) begin(ctx context.Context, o *options, cfg *site.Config, cl site.
 		text := ui.NewText(d.io, o.verbose)
 		s.printer, s.note = text, text.Note
 	}
-	if ui.CanAsk() {
-		s.ask = &ui.Prompter{Interrupt: signals.raise}
+	if ask, err := ui.NewPrompter(); err == nil {
+		s.ask = ask
+		s.ask.Interrupt = signals.raise
 		if text, ok := s.printer.(*ui.Text); ok {
 			s.ask.Hold = text.Hold
 		}

@@ -25,7 +25,7 @@ tunnel alone.
 The server has to be your own, and to listen at 127.0.0.1 of its node.`,
 		Example: `  cscs tunnel --cluster daint --node nid006554 --port 6006
   cscs tunnel -c daint --job 4270667 --port 8888 --local-port 9000`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.runTunnel(cmd, o) },
 	}
 	o.addWhere(cmd)

@@ -74,12 +74,6 @@ func newAsker(file string) *asker {
 	return a
 }
 
-func (a *asker) warn(message string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.warnings = append(a.warnings, message)
-}
-
 // ask answers one question.
 func (a *asker) ask(ctx context.Context, q question) (settings, error) {
 	a.mu.Lock()

@@ -7,8 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alps-tunnel/cscs/session"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/alps-tunnel/cscs/session"
 )
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)

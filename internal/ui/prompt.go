@@ -25,39 +25,38 @@ type Prompter struct {
 	Hold func() (release func())
 	// Interrupt, if set, is called for a Ctrl-C that the terminal made no signal of.
 	Interrupt func()
+
+	in, out *os.File
+	lines   *bufio.Reader
+	secrets *term.Terminal // kept, since it holds what was typed ahead
 }
 
-// CanAsk says whether there is a terminal to ask on.
-func CanAsk() bool {
+// NewPrompter opens the terminal, for as long as the process lives: a question that was
+// interrupted may still be reading from it. Without one the error is ErrNoTerminal.
+func NewPrompter() (*Prompter, error) {
 	in, out, err := openTerminal()
 	if err != nil {
-		return false
+		return nil, ErrNoTerminal
 	}
-	closeTerminal(in, out)
-	return true
+	return &Prompter{in: in, out: out, lines: bufio.NewReader(in), secrets: term.NewTerminal(readWriter{in, out}, "")}, nil
 }
 
 // Ask asks a question whose answer understand makes a yes or a no of; to what it does not
 // understand, again is said. The question stays on the screen: it is a
 // decision to be able to look at later.
 func (p *Prompter) Ask(ctx context.Context, question, again string, understand func(answer string) (yes, understood bool)) (bool, error) {
-	in, out, release, err := p.open(ctx)
-	if err != nil {
-		return false, err
-	}
-	defer release()
-	fmt.Fprint(out, cleanText(question))
-	lines := bufio.NewReader(in)
+	defer p.hold()()
+	fmt.Fprint(p.out, cleanText(question))
 	for {
-		answer, err := interruptible(ctx, func() (string, error) { return lines.ReadString('\n') })
+		answer, err := interruptible(ctx, func() (string, error) { return p.lines.ReadString('\n') })
 		if err != nil {
-			fmt.Fprintln(out)
+			fmt.Fprintln(p.out)
 			return false, err
 		}
 		if yes, ok := understand(strings.TrimSpace(answer)); ok {
 			return yes, nil
 		}
-		fmt.Fprint(out, again)
+		fmt.Fprint(p.out, again)
 	}
 }
 
@@ -75,28 +74,26 @@ func cleanText(s string) string {
 // ReadSecret asks for something that must not be seen, and takes the question back
 // afterwards.
 func (p *Prompter) ReadSecret(ctx context.Context, question string) ([]byte, error) {
-	in, out, release, err := p.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
+	defer p.hold()()
 	// Raw mode, and only then the question: who types ahead is not shown either.
 	// (term.ReadPassword turns the echo off after the question was seen.)
-	fd := int(in.Fd())
+	fd := int(p.in.Fd())
 	before, err := term.MakeRaw(fd)
 	if err != nil {
 		return nil, fmt.Errorf("turn off the terminal's echo: %w", err)
 	}
 	defer func() { _ = term.Restore(fd, before) }()
-	screen := term.NewTerminal(readWriter{in, out}, "")
-	if w, h, err := term.GetSize(int(out.Fd())); err == nil && w > 0 {
-		_ = screen.SetSize(w, h) // it only fails to write
-	}
-	answer, err := interruptible(ctx, func() (string, error) { return screen.ReadPassword(cleanText(question)) })
+	question = cleanText(question)
+	_ = p.secrets.SetSize(len(question)+1<<10, 1) // no line ends of its own: the terminal wraps by itself
+	answer, err := interruptible(ctx, func() (string, error) { return p.secrets.ReadPassword(question) })
 	if err != nil {
-		fmt.Fprint(out, "\r\n")
-	} else if os.Getenv("TERM") != "dumb" && enableEscapes(out) {
-		fmt.Fprint(out, "\x1b[A\r\x1b[K")
+		fmt.Fprint(p.out, "\r\n")
+	} else if os.Getenv("TERM") != "dumb" && enableEscapes(p.out) {
+		rows := 1
+		if w, _, err := term.GetSize(int(p.out.Fd())); err == nil && w > 0 {
+			rows += (len([]rune(question)) - 1) / w
+		}
+		fmt.Fprintf(p.out, "\x1b[%dA\r\x1b[J", rows)
 	}
 	if errors.Is(err, io.EOF) { // Ctrl-C, which is no signal in raw mode, or Ctrl-D
 		if p.Interrupt != nil {
@@ -112,29 +109,11 @@ type readWriter struct {
 	io.Writer
 }
 
-func (p *Prompter) open(ctx context.Context) (in, out *os.File, release func(), err error) {
-	in, out, err = openTerminal()
-	if err != nil {
-		return nil, nil, nil, ErrNoTerminal
+func (p *Prompter) hold() (release func()) {
+	if p.Hold == nil {
+		return func() {}
 	}
-	held := func() {}
-	if p.Hold != nil {
-		held = p.Hold()
-	}
-	return in, out, func() {
-		// A read that was left behind must not find another file under the same number.
-		if ctx.Err() == nil {
-			closeTerminal(in, out)
-		}
-		held()
-	}, nil
-}
-
-func closeTerminal(in, out *os.File) {
-	_ = in.Close() // nothing was written that could be lost
-	if out != in {
-		_ = out.Close()
-	}
+	return p.Hold()
 }
 
 // interruptible reads an answer until ctx ends. A read of a terminal cannot be

@@ -27,9 +27,11 @@ func TestMain(m *testing.M) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	p := &Prompter{}
 	var answer any
-	var err error
+	p, err := NewPrompter()
+	if err != nil {
+		what = ""
+	}
 	switch what {
 	case "hostkey":
 		answer, err = p.Ask(ctx, "The authenticity of \x1b[2Jit can't be established.\nAre you sure (yes/no/[fingerprint])? ",
@@ -38,6 +40,11 @@ func TestMain(m *testing.M) {
 		var b []byte
 		b, err = p.ReadSecret(ctx, "Enter passphrase for key '/k': ")
 		answer = string(b)
+	case "two secrets":
+		var a, b []byte
+		a, _ = p.ReadSecret(ctx, "first: ")
+		b, err = p.ReadSecret(ctx, "second: ")
+		answer = string(a) + "," + string(b)
 	}
 	fmt.Printf("answer=%v err=%v", answer, err)
 	os.Exit(0)
@@ -164,10 +171,18 @@ func TestSecretQuestion(t *testing.T) {
 			if !echoes {
 				t.Error("the terminal was left without echo")
 			}
-			if tt.name == "typed" && !strings.HasSuffix(screen, "\x1b[A\r\x1b[K") {
+			if tt.name == "typed" && !strings.HasSuffix(screen, "\x1b[1A\r\x1b[J") {
 				t.Errorf("the question was not taken back: %q", screen)
 			}
 		})
+	}
+}
+
+// What is typed ahead of the second question is its answer.
+func TestTypedAhead(t *testing.T) {
+	_, result, echoes := ask(t, "two secrets", "first: ", "one\ntwo\n")
+	if want := "answer=one,two err=<nil>"; result != want || !echoes {
+		t.Errorf("got %q, want %q; echo: %v", result, want, echoes)
 	}
 }
 
@@ -179,7 +194,7 @@ func TestNobodyToAsk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "answer= err=" + ErrNoTerminal.Error(); string(out) != want {
+	if want := "answer=<nil> err=" + ErrNoTerminal.Error(); string(out) != want {
 		t.Errorf("got %q, want %q", out, want)
 	}
 	if errors.Is(ErrNoTerminal, io.EOF) {

@@ -17,8 +17,9 @@ import (
 	"runtime"
 	"strings"
 
-	"github.com/alps-tunnel/cscs/session"
 	"golang.org/x/term"
+
+	"github.com/alps-tunnel/cscs/session"
 )
 
 // A Printer shows what happens to a session.

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/crypto/ssh"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"cscs": main})
+}
+
+// TestScripts runs testdata/*.txtar: the program as a user sees it, in a home
+// of its own.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			home := filepath.Join(e.WorkDir, "home")
+			if err := os.MkdirAll(filepath.Join(home, ".ssh"), 0o700); err != nil {
+				return err
+			}
+			e.Setenv("HOME", home)
+			e.Setenv("TZ", "UTC")
+			e.Setenv("LANG", "C.UTF-8")
+			e.Setenv("SSH_AUTH_SOCK", "")
+			// ssh takes the home from the password database, whatever HOME says
+			e.Setenv("CSCS_SSH_CONFIG", filepath.Join(home, ".ssh", "config"))
+			return os.WriteFile(filepath.Join(home, ".ssh", "config"), []byte("Host *\nUserKnownHostsFile "+home+"/.ssh/known_hosts\n"), 0o600)
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"key":  makeKey,
+			"code": exitsWith,
+		},
+	})
+}
+
+// makeKey is: key FILE PRINCIPAL VALIDITY [PASSPHRASE], the validity being a time span from now,
+// negative for one that is over.
+func makeKey(ts *testscript.TestScript, _ bool, args []string) {
+	check := func(err error) {
+		if err != nil {
+			ts.Fatalf("make key: %v", err)
+		}
+	}
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	check(err)
+	signer, err := ssh.NewSignerFromKey(private)
+	check(err)
+	var block *pem.Block
+	if len(args) > 3 {
+		block, err = ssh.MarshalPrivateKeyWithPassphrase(private, "test", []byte(args[3]))
+	} else {
+		block, err = ssh.MarshalPrivateKey(private, "test")
+	}
+	check(err)
+	file := ts.MkAbs(args[0])
+	check(os.WriteFile(file, pem.EncodeToMemory(block), 0o600))
+	check(os.WriteFile(file+".pub", ssh.MarshalAuthorizedKey(signer.PublicKey()), 0o644))
+	validity, err := time.ParseDuration(args[2])
+	check(err)
+	cert := &ssh.Certificate{
+		Key: signer.PublicKey(), CertType: ssh.UserCert, KeyId: args[1], ValidPrincipals: []string{args[1]},
+		ValidAfter: uint64(time.Now().Add(-48 * time.Hour).Unix()), ValidBefore: uint64(time.Now().Add(validity).Unix()),
+		Permissions: ssh.Permissions{Extensions: map[string]string{"permit-port-forwarding": ""}},
+	}
+	check(cert.SignCert(rand.Reader, signer))
+	check(os.WriteFile(file+"-cert.pub", ssh.MarshalAuthorizedKey(cert), 0o644))
+}
+
+// exitsWith is: code N ARGS..., cscs run to its end with exit code N. Errors of
+// usage must be one line and hints.
+func exitsWith(ts *testscript.TestScript, _ bool, args []string) {
+	want := args[0]
+	err := ts.Exec("sh", append([]string{"-c", `cscs "$@"; c=$?; [ $c = ` + want + ` ] || { echo "exit code $c" >&2; exit 1; }`, "cscs"}, args[1:]...)...)
+	if err != nil {
+		ts.Fatalf("cscs %s: want exit code %s\n%s%s", strings.Join(args[1:], " "), want, ts.ReadFile("stdout"), ts.ReadFile("stderr"))
+	}
+	if want != "2" {
+		return
+	}
+	if out := ts.ReadFile("stdout"); out != "" {
+		ts.Fatalf("on stdout: %s", out)
+	}
+	for i, line := range strings.Split(strings.TrimRight(ts.ReadFile("stderr"), "\n"), "\n") {
+		if i == 0 && !strings.HasPrefix(line, "cscs: ") || i > 0 && !strings.HasPrefix(line, "hint: ") {
+			ts.Fatalf("line %d: %s", i+1, line)
+		}
+	}
+}
+
+func TestVersionLine(t *testing.T) {
+	info := &debug.BuildInfo{Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "0123456789abcdef"}, {Key: "vcs.modified", Value: "true"}}}
+	if got := versionLine("v1.2.3", info); !strings.HasPrefix(got, "cscs v1.2.3 (commit 0123456789ab, modified, go") {
+		t.Error(got)
+	}
+	if got := versionLine("", nil); !strings.HasPrefix(got, "cscs devel (commit unknown, go") {
+		t.Error(got)
+	}
+}
