@@ -1,11 +1,16 @@
 package main
 
-import "context"
+import (
+	"context"
 
-// open is how the link is opened in a browser; nil: it is not.
+	"github.com/alps-tunnel/cscs/internal/browser"
+)
+
+// open is how the link is opened in a browser; nil: it is not, and the URL that is printed
+// has to do.
 func (s *start) open() func(ctx context.Context, link string) error {
-	if s.opts.noBrowser {
+	if s.opts.noBrowser || !browser.CanOpen() {
 		return nil
 	}
-	return nil
+	return browser.Open
 }

@@ -6,9 +6,13 @@ import (
 	"context"
 	"os"
 
+	"github.com/alps-tunnel/cscs/internal/browser"
 	"github.com/alps-tunnel/cscs/internal/ui"
 )
 
 func main() {
+	if browser.Helper() {
+		return // we were a child that starts the browser
+	}
 	os.Exit(execute(context.Background(), os.Args[1:], system(ui.System())))
 }
