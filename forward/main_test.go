@@ -28,6 +28,11 @@ const patience = 30 * time.Second
 // closed when that returns.
 func testServer(t testing.TB, handle func(*net.TCPConn)) Target {
 	t.Helper()
+	return dialTarget(serverAddr(t, handle))
+}
+
+func serverAddr(t testing.TB, handle func(*net.TCPConn)) string {
+	t.Helper()
 	ln, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +62,7 @@ func testServer(t testing.TB, handle func(*net.TCPConn)) Target {
 		_ = ln.Close()
 		<-done
 	})
-	return dialTarget(ln.Addr().String())
+	return ln.Addr().String()
 }
 
 func dialTarget(addr string) Target {
