@@ -1,16 +1,13 @@
 package browser
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -197,150 +194,5 @@ func TestOpenRefusesOtherLinks(t *testing.T) {
 		if err := Open(t.Context(), s); err == nil || strings.Contains(err.Error(), secret) {
 			t.Errorf("Open(%q): %v", s, err)
 		}
-	}
-}
-
-func TestOpenWithoutDisplay(t *testing.T) {
-	for _, name := range []string{"DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME", "WSL_INTEROP", "BROWSER"} {
-		t.Setenv(name, "")
-	}
-	if err := Open(t.Context(), link); !errors.Is(err, ErrNoBrowser) {
-		t.Errorf("Open: %v, want %v", err, ErrNoBrowser)
-	}
-}
-
-// The kernel's own word on who asks, which no test double can give.
-func TestAnotherUserIsRefused(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Fatal("this test must run as root, as scripts/test does: it needs a process of another user")
-	}
-	const nobody = 65534
-	o := serveOffer(t, peerUID)
-	ask := func(uid uint32) answer {
-		cmd := exec.Command("/proc/self/exe")
-		cmd.Env = append(os.Environ(), fetchEnv+"="+o.url())
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("%v: %s", err, &stderr)
-		}
-		var a answer
-		if err := json.Unmarshal(out, &a); err != nil {
-			t.Fatal(err)
-		}
-		return a
-	}
-	if a := ask(nobody); a.Status != http.StatusNotFound || a.Location != "" {
-		t.Errorf("another user got %+v", a)
-	}
-	if got, want := o.refusal(), "a process of user nobody"; got != want {
-		t.Errorf("refused %q, want %q", got, want)
-	}
-	if a := ask(0); a.Location != link {
-		t.Errorf("this user got %+v", a)
-	}
-}
-
-// The socket of an IPv6 family that speaks IPv4 is in another table.
-func TestPeerUID(t *testing.T) {
-	for _, addr := range []string{"127.0.0.1:0", "[::1]:0"} {
-		ln, err := net.Listen("tcp", addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ln.Close()
-		to := netip.MustParseAddrPort(ln.Addr().String())
-		c, err := net.Dial("tcp", ln.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		from := netip.MustParseAddrPort(c.LocalAddr().String())
-		if uid, err := peerUID(from, to); err != nil || uid != os.Getuid() {
-			t.Errorf("%v: user %d, %v", from, uid, err)
-		}
-		c.Close()
-		// Closed by its process, the socket may be in the table still.
-		if uid, err := peerUID(from, to); err == nil {
-			t.Errorf("%v when closed: user %d", from, uid)
-		}
-	}
-}
-
-func TestCanOpen(t *testing.T) {
-	for _, tt := range []struct {
-		env, programs string
-		want          bool
-	}{
-		{"", "xdg-open", false},
-		{"DISPLAY=:0", "xdg-open", true},
-		{"WAYLAND_DISPLAY=wayland-0", "xdg-open", true},
-		{"WSL_DISTRO_NAME=Debian", "xdg-open", true},
-		{"BROWSER=firefox", "xdg-open", true},
-		{"BROWSER=/opt/code/bin/helper.sh --open", "xdg-open", true},
-		{"BROWSER=w3m", "xdg-open", false},
-		{"BROWSER=/usr/bin/lynx:firefox", "xdg-open", false},
-		{"BROWSER=w3m DISPLAY=:0", "xdg-open", true},
-		{"DISPLAY=:0", "x-www-browser", true},
-		{"DISPLAY=:0", "www-browser", false},
-		{"DISPLAY=:0", "", false},
-		{"SSH_CONNECTION=1", "xdg-open", false},
-		{"SSH_CONNECTION=1 DISPLAY=localhost:10.0", "xdg-open", true},
-	} {
-		t.Run(tt.env+" "+tt.programs, func(t *testing.T) {
-			getenv := func(name string) string {
-				_, after, _ := strings.Cut(" "+tt.env, " "+name+"=")
-				value, _, _ := strings.Cut(after, " ")
-				return value
-			}
-			lookPath := func(name string) (string, error) {
-				if name == tt.programs {
-					return name, nil
-				}
-				return "", exec.ErrNotFound
-			}
-			if got := canOpen(getenv, lookPath); got != tt.want {
-				t.Errorf("canOpen = %v", got)
-			}
-		})
-	}
-}
-
-// Where the kernel does not vouch for anyone, a file does what the server does
-// here. That needs no other system to be tried.
-func TestOpenFile(t *testing.T) {
-	called := fakeXDGOpen(t, `f=${1#file://}; IFS= read -r x <"$f" || exit 4; /bin/cp -p "$f" copy; /bin/ls -ld "$f" "${f%/*}" >modes; /bin/mv modes done`)
-	t.Setenv("TMPDIR", t.TempDir())
-	o := newOpener()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	opened := make(chan error, 1)
-	go func() { opened <- o.openFile(ctx, link) }()
-	awaitFile(t, "done")
-	cancel()
-	if err := <-opened; !errors.Is(err, context.Canceled) {
-		t.Errorf("openFile: %v", err)
-	}
-	if argv := called(); strings.Contains(argv, secret) {
-		t.Errorf("xdg-open was called with %q", argv)
-	}
-	b, err := os.ReadFile("copy")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := strings.Count(string(b), link); n != 2 {
-		t.Errorf("the link is %d times in %s", n, b)
-	}
-	modes, err := os.ReadFile("done")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s := string(modes); !strings.HasPrefix(s, "drwx------ ") || !strings.Contains(s, "\n-rw------- ") {
-		t.Errorf("modes: %s", s)
-	}
-	left, err := filepath.Glob(filepath.Join(os.TempDir(), "*"))
-	if err != nil || len(left) != 0 {
-		t.Errorf("left behind: %q %v", left, err)
 	}
 }
