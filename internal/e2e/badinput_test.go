@@ -54,7 +54,7 @@ func TestBadInput(t *testing.T) {
 		{"command", 2, []string{"rum-jupyter"}, []string{"rum-jupyter", "run-jupyter"}},
 		{"env", 2, []string{"run", "--cluster", "daint", "--env", "NOEQUALS", "--", "x"}, []string{"NOEQUALS"}},
 		{"env-name", 2, []string{"run", "--cluster", "daint", "--env", "A B=c", "--", "x"}, []string{"A B"}},
-		{"identity-missing", 3, []string{"run", "--cluster", "daint", "--identity", "/home/alice/nosuchkey", "--", "x"}, []string{"/home/alice/nosuchkey"}},
+		{"identity-missing", 2, []string{"run", "--cluster", "daint", "--identity", "/home/alice/nosuchkey", "--", "x"}, []string{"/home/alice/nosuchkey"}},
 		{"workdir-missing", 5, []string{"run", "--cluster", "daint", "--workdir", "nosuchdir", "--", "x"}, []string{"nosuchdir"}},
 		{"venv-missing", 5, []string{"run", "--cluster", "daint", "--venv", "nosuchvenv", "--", "x"}, []string{"nosuchvenv"}},
 		{"slurm-option-newline", 2, []string{"run", "--cluster", "daint", "--slurm=--comment=a\nb", "--", "x"}, nil},
@@ -195,9 +195,9 @@ func TestBadConfig(t *testing.T) {
 		name, text string
 		at         string
 	}{
-		{"syntax", "cluster = \"daint\"\n[clusters.mine\n", ":2:"},
-		{"unknown-key", "cluster = \"daint\"\nclutser = \"x\"\n", ":2:"},
-		{"wrong-type", "cluster = 7\n", ":1:"},
+		{"syntax", "default_cluster = \"daint\"\n[clusters.mine\n", ":2:"},
+		{"unknown-key", "default_cluster = \"daint\"\nclutser = \"x\"\n", ":2:"},
+		{"wrong-type", "default_cluster = 7\n", ":1:"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			begin(t)

@@ -22,7 +22,7 @@ var keyRules = []rule{
 	}),
 	on(func(e *key.NotYetValidError) Problem {
 		return Problem{ID: "key-not-yet-valid", Code: Auth,
-			Message: fmt.Sprintf("the certificate %s is valid from %s only", e.Path, e.From.Local().Format("Mon 2 Jan 15:04")),
+			Message: fmt.Sprintf("the certificate %s is not valid before %s", e.Path, e.From.Local().Format("Mon 2 Jan 15:04")),
 			Hint:    "is this machine's clock right? it says " + time.Now().Format("Mon 2 Jan 15:04")}
 	}),
 	on(func(e *key.PassphraseError) Problem {

@@ -51,7 +51,7 @@ func TestOf(t *testing.T) {
 
 		{&key.MissingError{Looked: []string{"~/.ssh/cscs-key"}, Fix: "cscs-key sign"}, "key-missing", 3, "~/.ssh/cscs-key", "cscs-key sign"},
 		{&key.ExpiredError{Path: "k-cert.pub", Until: time.Now()}, "key-expired", 3, "expired", "24 hours"},
-		{&key.NotYetValidError{Path: "k-cert.pub", From: time.Now()}, "key-not-yet-valid", 3, "valid from", "clock"},
+		{&key.NotYetValidError{Path: "k-cert.pub", From: time.Now()}, "key-not-yet-valid", 3, "not valid before", "clock"},
 		{&key.PassphraseError{Path: "k", Fix: "ssh-add k", Err: key.ErrNoTerminal}, "key-passphrase", 3, "passphrase", "ssh-add k"},
 		{&key.PermissionsError{Path: "k", Mode: 0o644, Fix: "chmod 600 k"}, "key-permissions", 3, "0644", "chmod 600 k"},
 		{&key.FileError{Path: "k", What: "it is not a key"}, "key-file", 3, "not a key", ""},

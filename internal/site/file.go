@@ -58,7 +58,7 @@ type defaults struct {
 	Constraint    text              `toml:"constraint"`
 	Reservation   text              `toml:"reservation"`
 	Slurm         []string          `toml:"slurm"`
-	Setup         text              `toml:"setup"`
+	Setup         texts             `toml:"setup"`
 	Venv          text              `toml:"venv"`
 	Workdir       text              `toml:"workdir"`
 	Env           map[string]string `toml:"env"`
@@ -83,6 +83,15 @@ func (t *text) UnmarshalText(b []byte) error {
 	return nil
 }
 
+// texts is a list of strings that may also be written as one string.
+type texts []string
+
+// UnmarshalText is what the decoder calls for a value that is no list.
+func (t *texts) UnmarshalText(b []byte) error {
+	*t = texts{string(b)}
+	return nil
+}
+
 // A Setting is a value that config.toml presets for a flag.
 type Setting struct {
 	Flag   string   // the flag's name, without the dashes
@@ -103,6 +112,8 @@ func (d defaults) settings(at func(key string) Position) []Setting {
 				values = []string{string(x)}
 			}
 		case []string:
+			values = x
+		case texts:
 			values = x
 		case *bool:
 			if x != nil {
@@ -136,9 +147,55 @@ func parse(name string, data []byte) (*file, positions, error) {
 	case errors.As(err, &strict) && len(strict.Errors) > 0:
 		first := strict.Errors[0]
 		cerr.Line, cerr.Column = first.Position()
-		cerr.Message = fmt.Sprintf("unknown key %s", strings.Join(first.Key(), "."))
+		key := first.Key()
+		cerr.Message = "unknown key " + strings.Join(key, ".")
+		wrong, known := key[0], keysOf(file{}) // a table that does not exist, or a key in one that does
+		if slices.Contains(known, wrong) {
+			wrong, known = key[len(key)-1], keysOf(fileHost{}, fileCluster{}, fileRecipe{}, defaults{})
+		}
+		if near := nearest(wrong, known); near != "" {
+			cerr.Message += ", did you mean " + near + "?"
+		}
 	case errors.As(err, &dec):
 		cerr.Line, cerr.Column = dec.Position()
+		cerr.Message = plainly(cerr.Message, dec.Key())
 	}
 	return nil, nil, cerr
+}
+
+// keysOf are the keys that these forms have.
+func keysOf(forms ...any) []string {
+	var keys []string
+	for _, form := range forms {
+		t := reflect.TypeOf(form)
+		for i := range t.NumField() {
+			if key := t.Field(i).Tag.Get("toml"); key != "" {
+				keys = append(keys, key)
+			}
+		}
+	}
+	return keys
+}
+
+// plainly says of a value of the wrong type what should stand there; the decoder says
+// it in terms of Go, and only in words.
+func plainly(message string, key toml.Key) string {
+	is, field, ok := strings.Cut(strings.TrimPrefix(message, "cannot decode TOML "), " into struct field ")
+	if !ok {
+		return message
+	}
+	should := field[strings.LastIndex(field, " of type ")+len(" of type "):]
+	switch {
+	case strings.HasPrefix(should, "[]"), strings.HasPrefix(should, "*[]"):
+		should = "a list"
+	case strings.HasPrefix(should, "map["), strings.Contains(should, ".file"):
+		should = "a table"
+	case strings.HasSuffix(should, "bool"):
+		should = "true or false"
+	case should == "int":
+		should = "a number"
+	default:
+		should = "a string"
+	}
+	return fmt.Sprintf("%s must be %s, not %s", strings.Join(key, "."), should, is)
 }

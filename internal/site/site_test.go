@@ -304,9 +304,14 @@ func TestLoad(t *testing.T) {
 		{"no file", "", ""},
 		{"good", "default_cluster='daint'\n[clusters.daint]\naccount='g1'\ntime=30\nslurm=['--x']\n[clusters.daint.env]\nA='1'\n[recipes.mlflow]\ncommand=['mlflow','ui']\nport=5000\nno_browser=true", ""},
 		{"syntax", "default_cluster = 'daint'\n[clusters.daint\n", "config.toml:2:16: "},
-		{"type", "\ndefault_cluster = ['x']", "config.toml:2:"},
-		{"unknown key", "[clusters.daint]\nhost='x'\n  acount='g1'", "config.toml:3:3: unknown key clusters.daint.acount"},
-		{"unknown table", "[cluster.daint]\nhost='x'", "config.toml:1:2: unknown key cluster"},
+		{"type", "\ndefault_cluster = 7", "config.toml:2:19: default_cluster must be a string, not integer"},
+		{"list for a string", "default_cluster = ['x']", "config.toml:1:"},
+		{"string for a list", "[clusters.daint]\nslurm = '--x'", "config.toml:2:9: clusters.daint.slurm must be a list, not string"},
+		{"string for a number", "[clusters.daint]\nport = '22'", "config.toml:2:8: clusters.daint.port must be a number, not string"},
+		{"string for yes or no", "[recipes.x]\ncommand=['x']\nno_browser = 'yes'", "config.toml:3:14: recipes.x.no_browser must be true or false, not string"},
+		{"string for a table", "clusters = 'x'", "config.toml:1:12: clusters must be a table, not string"},
+		{"unknown key", "[clusters.daint]\nhost='x'\n  acount='g1'", "config.toml:3:3: unknown key clusters.daint.acount, did you mean account?"},
+		{"unknown table", "[cluster.daint]\nhost='x'", "config.toml:1:2: unknown key cluster.daint, did you mean clusters?"},
 		{"port", "[clusters.daint]\nport = 70000", "config.toml:2:1: port 70000 is not between 1 and 65535"},
 		{"host port", "[hosts.ela]\nport = -1", "config.toml:2:1: port -1 is not between 1 and 65535"},
 		{"jump", "[clusters.daint]\nhost='x'\njump = ['-oX']", "config.toml:3:1: \"-oX\" is not a jump host of the form [user@]host[:port]"},
@@ -339,7 +344,7 @@ func TestLoad(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	dir := home(t, "", "[clusters.daint]\ntime = 30\nslurm = ['--a', '--b']\nenv = {B='2', A='1'}\nallow_wide_bind = false\n[recipes.r]\ncommand=['x']\nport = 5000\ncluster='daint'")
+	dir := home(t, "", "[clusters.daint]\ntime = 30\nslurm = ['--a', '--b']\nsetup = 'module load x'\nenv = {B='2', A='1'}\nallow_wide_bind = false\n[recipes.r]\ncommand=['x']\nport = 5000\ncluster='daint'")
 	c, err := Load()
 	if err != nil {
 		t.Fatal(err)
@@ -352,8 +357,9 @@ func TestSettings(t *testing.T) {
 	want := []Setting{
 		{"time", []string{"30"}, Position{file, 2, 1}},
 		{"slurm", []string{"--a", "--b"}, Position{file, 3, 1}},
-		{"env", []string{"A=1", "B=2"}, Position{file, 4, 1}},
-		{"allow-wide-bind", []string{"false"}, Position{file, 5, 1}},
+		{"setup", []string{"module load x"}, Position{file, 4, 1}},
+		{"env", []string{"A=1", "B=2"}, Position{file, 5, 1}},
+		{"allow-wide-bind", []string{"false"}, Position{file, 6, 1}},
 	}
 	if diff := cmp.Diff(want, cl.Settings); diff != "" {
 		t.Error(diff)
@@ -362,7 +368,7 @@ func TestSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want = []Setting{{"cluster", []string{"daint"}, Position{file, 9, 1}}, {"port", []string{"5000"}, Position{file, 8, 1}}}
+	want = []Setting{{"cluster", []string{"daint"}, Position{file, 10, 1}}, {"port", []string{"5000"}, Position{file, 9, 1}}}
 	if diff := cmp.Diff(want, r.Settings); diff != "" {
 		t.Error(diff)
 	}

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,11 +18,15 @@ type Text struct {
 	now     func() time.Time
 
 	mu      sync.Mutex
-	waiting string               // the line that can be taken back
+	waiting string               // the line on the screen that can be taken back
+	pending []pending            // what is being waited for, oldest first
 	since   map[string]time.Time // when the steps began, by name
 	told    string               // the last waiting line that was printed for good
 	failed  bool                 // an error was shown
 }
+
+// pending is something that is being waited for.
+type pending struct{ step, text string }
 
 // NewText is the printer for people.
 func NewText(io *IO, verbose bool) *Text {
@@ -37,37 +42,40 @@ func (t *Text) Event(e session.Event) {
 	}
 	switch e.Event {
 	case session.EventConnecting:
-		t.since[e.Host] = e.Time
-		t.wait("connecting to "+Clean(e.Host), t.verbose)
+		t.wait("connect "+e.Host, e.Time, "connecting to "+Clean(e.Host), t.verbose)
 	case session.EventConnected:
-		t.done(fmt.Sprintf("%s connected", Clean(e.Host)), e.Time.Sub(t.begin(e.Host, e.Time)))
+		t.done("connect "+e.Host, e.Time, Clean(e.Host)+" connected")
 		t.since["queue"] = e.Time
 	case session.EventQueued:
-		t.wait(t.queued(e), true)
+		t.wait("queue", t.begin("queue", e.Time), t.queued(e), true)
 	case session.EventGranted:
-		t.done(t.granted(e), e.Time.Sub(t.begin("queue", e.Time)))
-		t.since["server"] = e.Time
-		t.wait("starting the server on "+Clean(e.Node), false)
+		t.done("queue", e.Time, t.granted(e))
+		t.wait("server", e.Time, "starting the server on "+Clean(e.Node), false)
 	case session.EventStarted:
-		t.done("server started on "+Clean(e.Node), e.Time.Sub(t.begin("server", e.Time)))
-		t.since["answer"] = e.Time
-		t.wait("waiting for it to answer", false)
+		t.done("server", e.Time, "server started on "+Clean(e.Node))
+		t.wait("answer", e.Time, "waiting for it to answer", false)
 	case session.EventReady:
-		t.done(ready(e), e.Time.Sub(t.begin("all", e.Time)))
+		t.pending = nil
+		t.done("all", e.Time, ready(e))
 		t.link(e)
 	case session.EventLost:
 		t.line("!", yellow, "connection to "+Clean(e.Host)+" lost: "+Clean(e.Message))
-		t.since["lost"] = e.Time
-		t.wait("connecting to "+Clean(e.Host)+" again", false)
+		t.wait("lost "+e.Host, e.Time, "connecting to "+Clean(e.Host)+" again", false)
 	case session.EventRestored:
-		t.done(Clean(e.Host)+" connected again", e.Time.Sub(t.begin("lost", e.Time)))
+		t.done("lost "+e.Host, e.Time, Clean(e.Host)+" connected again")
 	case session.EventWarning:
 		t.line("!", yellow, Clean(e.Message))
 	case session.EventEnding:
-		t.wait("ending: "+Clean(e.Reason), true)
+		t.pending = nil
+		text := "ending: " + Clean(e.Reason)
+		if t.io.Rewrite {
+			text += " (Ctrl-C: do not wait)"
+		}
+		t.wait("end", e.Time, text, true)
 	case session.EventError:
 		t.error(e)
 	case session.EventEnded:
+		t.pending = nil
 		t.clear()
 		if !t.failed && e.Reason != "" {
 			t.line(t.mark("✓", "*"), green, Clean(e.Reason))
@@ -83,7 +91,10 @@ func (t *Text) Event(e session.Event) {
 func (t *Text) Hold() (release func()) {
 	t.mu.Lock()
 	t.clear()
-	return t.mu.Unlock
+	return func() {
+		t.show()
+		t.mu.Unlock()
+	}
 }
 
 // Note shows a line that is no event, with --verbose.
@@ -159,6 +170,7 @@ func (t *Text) link(e session.Event) {
 
 func (t *Text) error(e session.Event) {
 	t.failed = true
+	t.pending = nil
 	t.clear()
 	printError(t.io, e.Message, e.Hint, e.Log)
 }
@@ -203,33 +215,46 @@ func (t *Text) mark(unicode, ascii string) string {
 }
 
 // done prints a step that is behind us, with the time that it took.
-func (t *Text) done(s string, took time.Duration) {
-	t.line(t.mark("✓", "*"), green, s+" "+t.paint(dim, Duration(took)))
+func (t *Text) done(step string, at time.Time, s string) {
+	t.pending = slices.DeleteFunc(t.pending, func(p pending) bool { return p.step == step })
+	t.line(t.mark("✓", "*"), green, s+" "+t.paint(dim, Duration(at.Sub(t.begin(step, at)))))
 }
 
+// line prints a line for good, above that of what is waited for.
 func (t *Text) line(mark, color, s string) {
 	t.clear()
 	fmt.Fprintln(t.io.Err, t.paint(color, mark), s)
+	t.show()
 }
 
-// wait shows what is being waited for: in place if that can be done, else as a line
-// of its own, if it is worth one and says something new.
-func (t *Text) wait(s string, worth bool) {
-	mark := t.mark("…", "-")
-	if t.io.Rewrite {
-		t.clear()
-		line := mark + " " + s
-		if w := t.io.Width() - 1; len([]rune(line)) > w { // a wrapped line could not be taken back
-			line = string([]rune(line)[:max(w, 0)])
-		}
-		fmt.Fprint(t.io.Err, line)
-		t.waiting = line
+// wait tells what is being waited for since a time: in place if that can be done, else
+// as a line of its own, if it is worth one and says something new.
+func (t *Text) wait(step string, since time.Time, s string, worth bool) {
+	t.since[step] = since
+	if i := slices.IndexFunc(t.pending, func(p pending) bool { return p.step == step }); i >= 0 {
+		t.pending[i].text = s
+	} else {
+		t.pending = append(t.pending, pending{step, s})
+	}
+	t.show()
+	if !t.io.Rewrite && worth && s != t.told {
+		t.told = s
+		fmt.Fprintln(t.io.Err, t.mark("…", "-"), s)
+	}
+}
+
+// show writes the waiting line.
+func (t *Text) show() {
+	if !t.io.Rewrite || len(t.pending) == 0 {
 		return
 	}
-	if worth && s != t.told {
-		t.told = s
-		fmt.Fprintln(t.io.Err, mark, s)
+	t.clear()
+	line := t.mark("…", "-") + " " + t.pending[len(t.pending)-1].text
+	if w := t.io.Width() - 1; len([]rune(line)) > w { // a wrapped line could not be taken back
+		line = string([]rune(line)[:max(w, 0)])
 	}
+	fmt.Fprint(t.io.Err, line)
+	t.waiting = line
 }
 
 func (t *Text) clear() {
