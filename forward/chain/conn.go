@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"errors"
 	"net"
 	"os"
 	"sync"
@@ -13,10 +14,10 @@ import (
 // A conn is a channel as a net.Conn.
 //
 // A Read or Write of a channel of x/crypto's ends when the far side, or the whole
-// connection, does, and nothing else ends it; on a dead link, that is never soon. So they are called
-// in goroutines of their own, and Close and deadlines let go of them at once;
-// they end with the channel. The price is a copy and two switches for each
-// 32 KiB, some 3 µs.
+// connection, does, and nothing else ends it; on a dead link, that is never
+// soon. So both are called in goroutines of their own, and Close and deadlines
+// let go of them at once; they end with the channel. The price is a copy and
+// two switches for each 32 KiB, some 3 µs.
 type conn struct {
 	link   *link
 	ch     ssh.Channel
@@ -29,18 +30,17 @@ type conn struct {
 	readMu sync.Mutex // one Read at a time; guards rest
 	rest   []byte     // of the chunk last taken
 	more   chan struct{}
-	chunks chan []byte // from the reader; closed after readErr is set
+	chunks chan []byte // from the reader; closed after rerr is set
 	rerr   error
 
-	writeMu sync.Mutex // one Write at a time; guards buf
-	buf     []byte
-	work    chan []byte // for the writer; nil asks for EOF
-	wrote   chan error
+	writeMu sync.Mutex // one Write at a time
+	out     *sender
 
 	readBy, writeBy deadline
 }
 
-const maxPacket = 32 << 10 // x/crypto's channelMaxPacket
+// linger is how long what was written before Close may take to be sent.
+const linger = 5 * time.Second
 
 func newConn(l *link, ch ssh.Channel, reqs <-chan *ssh.Request, remote net.Addr) (net.Conn, error) {
 	c := &conn{
@@ -49,8 +49,7 @@ func newConn(l *link, ch ssh.Channel, reqs <-chan *ssh.Request, remote net.Addr)
 		ended:  make(chan struct{}),
 		more:   make(chan struct{}, 1),
 		chunks: make(chan []byte),
-		work:   make(chan []byte),
-		wrote:  make(chan error, 1),
+		out:    newSender(ch),
 	}
 	ok := l.chain.spawn(func() { c.attend(reqs) }) &&
 		l.chain.spawn(c.reader) &&
@@ -78,9 +77,23 @@ func (c *conn) attend(reqs <-chan *ssh.Request) {
 			_ = req.Reply(false, nil)
 		case <-closed:
 			closed = nil
-			closing.Go(func() { _ = c.ch.Close() }) // may have to wait for a stuck transport
+			closing.Go(c.hangUp)
 		}
 	}
+}
+
+// hangUp closes the channel when what was written is sent, or cannot be.
+func (c *conn) hangUp() {
+	c.out.finish()
+	patience := time.NewTimer(linger)
+	defer patience.Stop()
+	select {
+	case <-c.out.ended:
+	case <-patience.C:
+	case <-c.ended:
+	case <-c.link.chain.done:
+	}
+	_ = c.ch.Close() // may have to wait for a transport that is stuck
 }
 
 // reader takes what comes in, a chunk at a time, and waits until it is read: also
@@ -155,68 +168,26 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// writer sends what Write hands it. It ends with the channel.
+// writer sends what is written, and then says that there is no more. It ends
+// with the channel.
 func (c *conn) writer() {
-	for {
-		select {
-		case p := <-c.work:
-			var err error
-			if p == nil {
-				err = c.ch.CloseWrite()
-			} else {
-				_, err = c.ch.Write(p)
-			}
-			c.wrote <- err
-		case <-c.closed:
-			return
-		case <-c.ended:
-			return
-		}
-	}
+	c.out.run(c.ended)
+	_ = c.ch.CloseWrite()
 }
 
-func (c *conn) Write(p []byte) (n int, err error) {
+// Write returns when p is on its way, not when it has arrived; a failure to
+// send it is told by a later call, as by a socket.
+func (c *conn) Write(p []byte) (int, error) {
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
-	for len(p) > 0 && err == nil {
-		// A copy, for the writer may still be at it when Write has returned.
-		chunk := p[:min(len(p), maxPacket)]
-		if cap(c.buf) < len(chunk) {
-			c.buf = make([]byte, len(chunk))
-		}
-		c.buf = c.buf[:copy(c.buf[:cap(c.buf)], chunk)]
-		if err = c.hand(c.buf); err == nil {
-			n += len(chunk)
-			p = p[len(chunk):]
-		}
+	if c.isClosed() {
+		return 0, net.ErrClosed
+	}
+	n, err := c.out.write(p, c.closed, c.writeBy.wait())
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		err = c.unwritable()
 	}
 	return n, err
-}
-
-// hand gives p to the writer and waits until it is sent. If a deadline passes
-// in the middle of that, nobody knows how much was sent, and the conn is closed.
-func (c *conn) hand(p []byte) error {
-	select {
-	case c.work <- p:
-	case <-c.ended:
-		return c.unwritable()
-	case <-c.closed:
-		return net.ErrClosed
-	case <-c.writeBy.wait():
-		return os.ErrDeadlineExceeded
-	}
-	select {
-	case err := <-c.wrote:
-		if err != nil {
-			return c.unwritable()
-		}
-		return nil
-	case <-c.closed:
-		return net.ErrClosed
-	case <-c.writeBy.wait():
-		_ = c.Close()
-		return os.ErrDeadlineExceeded
-	}
 }
 
 // unwritable is what a Write says when the far side does not take any more:
@@ -231,14 +202,15 @@ func (c *conn) unwritable() error {
 	return syscall.EPIPE
 }
 
-// CloseWrite sends EOF (RFC 4254 §5.3); what the far side sends is still read.
+// CloseWrite sends EOF (RFC 4254 §5.3) after what was written; what the far side
+// sends is still read.
 func (c *conn) CloseWrite() error {
-	c.writeMu.Lock()
-	defer c.writeMu.Unlock()
-	return c.hand(nil)
+	c.out.finish()
+	return nil
 }
 
-// Close ends the channel in both directions and waits for nothing.
+// Close ends the channel in both directions and waits for nothing: what was
+// written before is sent in the background, what comes in is not read any more.
 func (c *conn) Close() error {
 	c.once.Do(func() { close(c.closed) })
 	return nil

@@ -100,11 +100,11 @@ func TestManyChannels(t *testing.T) {
 }
 
 func TestUnixSocket(t *testing.T) {
-	dir, err := os.MkdirTemp("", "chain")
+	dir, err := os.MkdirTemp("", "chain") //nolint:usetesting // t.TempDir's is too long for a socket on macOS
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	l, err := net.Listen("unix", dir+"/s")
 	if err != nil {
 		t.Fatal(err)

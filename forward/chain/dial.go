@@ -11,6 +11,10 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
+// clientVersion is what servers log. Not x/crypto's own "SSH-2.0-Go", which
+// sites know from the bots that try passwords, and some block.
+const clientVersion = "SSH-2.0-cscs"
+
 // netDial is the way to the first hop. TCP's own keepalive is a second line of
 // defence: ours asks the SSH server, this one also frees a socket whose chain was not
 // closed in order.
@@ -18,7 +22,11 @@ func netDial(ctx context.Context, network, addr string) (net.Conn, error) {
 	d := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 8,
 	}}
-	return d.DialContext(ctx, network, addr)
+	conn, err := d.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return promptly(conn), nil
 }
 
 // add dials hop through what the chain has so far and appends the link.
@@ -106,6 +114,7 @@ func (d *dialing) config(ctx context.Context) *ssh.ClientConfig {
 		algorithms = append(append([]string{}, certAlgorithms...), plainAlgorithms...)
 	}
 	return &ssh.ClientConfig{
+		ClientVersion:     clientVersion,
 		User:              d.hop.User,
 		Auth:              []ssh.AuthMethod{ssh.PublicKeys(d.offer)},
 		HostKeyAlgorithms: algorithms,

@@ -126,7 +126,7 @@ func TestHostKeyAlias(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.hops[0].HostKeys = k
-	fails[*HostKeyError](t, w, Options{})
+	_ = fails[*HostKeyError](t, w, Options{})
 	w.hops[0].HostKeyAlias = "NID001001"
 	dial(t, w.hops, Options{})
 }

@@ -95,8 +95,7 @@ func checkHostCert(name string, cert *ssh.Certificate) string {
 	if cert.CertType != ssh.HostCert {
 		return "it is not a certificate for hosts"
 	}
-	switch cert.Signature.Format {
-	case ssh.KeyAlgoRSA, ssh.InsecureKeyAlgoDSA:
+	if cert.Signature.Format == ssh.KeyAlgoRSA {
 		return "its authority signed it by SHA-1"
 	}
 	var checker ssh.CertChecker

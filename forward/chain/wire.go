@@ -86,3 +86,22 @@ func (w *wire) said() string {
 	first, _, _ := strings.Cut(printable(text), "\n")
 	return strings.TrimSpace(first)
 }
+
+// promptConn acknowledges what it reads without delay.
+type promptConn struct {
+	net.Conn
+	ack func()
+}
+
+func promptly(conn net.Conn) net.Conn {
+	if ack := quickAck(conn); ack != nil {
+		return &promptConn{conn, ack}
+	}
+	return conn
+}
+
+func (c *promptConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.ack()
+	return n, err
+}

@@ -19,7 +19,7 @@ import (
 // newAgent serves a keyring on a socket.
 func newAgent(t *testing.T, keys ...agent.AddedKey) (socket string, ring agent.Agent) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "agent") // t.TempDir's may be too long for a socket
+	dir, err := os.MkdirTemp("", "agent") //nolint:usetesting // t.TempDir's is too long for a socket on macOS
 	if err != nil {
 		t.Fatal(err)
 	}

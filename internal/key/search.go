@@ -112,25 +112,17 @@ func (s *search) files(paths []string, certified bool) (*Identity, error) {
 // use makes an identity of a key that exists; nil if it cannot be used, which
 // is then noted.
 func (s *search) use(k *keyFile, certified bool) (*Identity, error) {
-	chosen, stale := s.best(k.certs)
+	chosen := s.best(k.certs)
 	inAgent, isHeld := held{}, false
 	if k.pub != nil && (k.signer == nil || chosen.cert == nil) { // only then can the agent help
 		s.askAgent()
 		inAgent, isHeld = holding(s.held, k.pub)
 		if chosen.cert == nil {
-			c, agentStale := s.best(certificatesFor(s.held, k.pub))
-			if chosen = c; stale == nil {
-				stale = agentStale
-			}
+			chosen = s.best(certificatesFor(s.held, k.pub))
 		}
 	}
-	if chosen.cert == nil {
-		if s.stale == nil {
-			s.stale = stale
-		}
-		if certified || s.stale != nil {
-			return nil, nil // a bare key is no answer to a certificate that has run out
-		}
+	if chosen.cert == nil && (certified || s.late()) {
+		return nil, nil // a bare key is no answer to a certificate that has run out
 	}
 
 	id := &Identity{Path: k.private, CertPath: chosen.path, Comment: k.comment}
@@ -182,11 +174,8 @@ func (s *search) agentCertificate() (*Identity, error) {
 		s.look("the agent")
 	}
 	s.askAgent()
-	chosen, stale := s.best(certificatesFor(s.held, nil))
+	chosen := s.best(certificatesFor(s.held, nil))
 	if chosen.cert == nil {
-		if s.stale == nil {
-			s.stale = stale
-		}
 		return nil, nil
 	}
 	i := slices.IndexFunc(s.held, func(h held) bool { return h.cert == chosen.cert })
@@ -195,11 +184,14 @@ func (s *search) agentCertificate() (*Identity, error) {
 
 // agentKey is the agent's only key, if it holds only one.
 func (s *search) agentKey() (*Identity, error) {
-	if s.from.IdentitiesOnly || s.stale != nil || len(s.held) != 1 || s.held[0].cert != nil {
+	if s.from.IdentitiesOnly || s.late() || len(s.held) != 1 || s.held[0].cert != nil {
 		return nil, nil
 	}
 	return s.fromAgent(s.held[0])
 }
+
+// late reports whether a certificate was found that is out of its time.
+func (s *search) late() bool { return s.stale != nil }
 
 func (s *search) look(where string) {
 	if !slices.Contains(s.looked, where) {

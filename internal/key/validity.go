@@ -12,10 +12,12 @@ import (
 // then.
 const slack = 5 * time.Minute
 
-// best is the certificate that is valid the longest, or else what is wrong with the
-// first of them.
-func (s *search) best(certs []certFile) (best certFile, stale error) {
+// best is the certificate that is valid the longest. If none is valid, what is
+// wrong with the first is kept as the search's error, should nothing better be
+// found.
+func (s *search) best(certs []certFile) (best certFile) {
 	now := s.from.Now()
+	var stale error
 	for _, c := range certs {
 		if err := inTime(c, now); err != nil {
 			if stale == nil {
@@ -27,7 +29,10 @@ func (s *search) best(certs []certFile) (best certFile, stale error) {
 			best = c
 		}
 	}
-	return best, stale
+	if best.cert == nil && s.stale == nil {
+		s.stale = stale
+	}
+	return best
 }
 
 func inTime(c certFile, now time.Time) error {
