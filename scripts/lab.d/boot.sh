@@ -89,13 +89,18 @@ pam_sshd() {
 start_host() {
 	local host=$1 dir=$LAB_RUN/hosts/$1 pid
 	in_fabric env -i PATH="$PATH" unshare --net --uts --pid --mount --ipc --fork --kill-child \
-		bash "$LAB_SCRIPTS/host-init" "$LAB_RUN" "$host" "$(host_kind "$host")" "$TREE" "$LAB_REPO" \
+		bash "$LAB_SCRIPTS/host-init" "$LAB_RUN" "$host" "$(host_kind "$host")" "$(lower_of "$host")" "$LAB_REPO" \
 		&>>"$dir/log"
 	wait_for 5 "$host" find_init "$host"
 	pid=$(cat "$dir/pid")
 	read -r -t 10 <>"$dir/mounted" || die "$host did not start: $dir/log"
 	connect "$host" "$pid"
 	echo 1<>"$dir/connected"
+}
+
+# lower_of HOST: what lies below the host's own layer.
+lower_of() {
+	if [[ $1 == ctl && -n $ACCOUNTING ]]; then echo "$ACCOUNTING/files:$TREE"; else echo "$TREE"; fi
 }
 
 # find_init HOST: record the host's pid 1. Inside, it only knows itself as 1,

@@ -49,8 +49,8 @@ lab_help() {
 	cat <<-'EOF'
 		scripts/lab VERB: a small Alps on this machine (docs/lab.md)
 
-		  install [--release R | --all]   what is needed, once; R: bookworm, trixie (default), forky
-		  up [--release R] [--rtt 20ms] [--nodes 3]
+		  install [--release R | --all] [--accounting]   what is needed, once; R: bookworm, trixie (default), forky
+		  up [--release R] [--rtt 20ms] [--nodes 3] [--accounting]
 		  down                            and leave nothing
 		  try                             install, up, and cscs run-jupyter as alice on the laptop
 		  status | env                    for people | for tests: eval "$(scripts/lab env)"
@@ -64,7 +64,7 @@ lab_help() {
 		  stop-service | start-service HOST sshd|munged|slurmctld|slurmd
 		  fill-home on|off | readonly-home on|off   the cluster's home file system
 
-		  selftest [--release R]          tests of the lab itself
+		  selftest [--release R] [--accounting]          tests of the lab itself
 		  check-clean                     fail if anything of a lab is left
 
 		Hosts: laptop, ela, daint, ctl (slurmctld), nid001001 and on.

@@ -3,7 +3,7 @@
 # and renamed when it is complete.
 
 lab_install() {
-	local releases=()
+	local releases=() accounting=
 	while [[ $# -gt 0 ]]; do
 		case $1 in
 		--release)
@@ -15,7 +15,11 @@ lab_install() {
 			releases=("${LAB_RELEASES[@]}")
 			shift
 			;;
-		*) usage_error "install: usage: install [--release R | --all]" ;;
+		--accounting)
+			accounting=yes
+			shift
+			;;
+		*) usage_error "install: usage: install [--release R | --all] [--accounting]" ;;
 		esac
 	done
 	[[ ${#releases[@]} -gt 0 ]] || releases=(trixie)
@@ -24,7 +28,10 @@ lab_install() {
 	install_host_packages
 	build_programs
 	local release
-	for release in "${releases[@]}"; do install_release "$release"; done
+	for release in "${releases[@]}"; do
+		install_release "$release"
+		[[ -z $accounting ]] || install_accounting "$release"
+	done
 }
 
 install_release() {
@@ -43,7 +50,7 @@ install_release() {
 # and that are older than a day: a younger one is another worktree's.
 remove_old_trees() {
 	local old
-	find "$LAB_ROOT/$1" -mindepth 1 -maxdepth 1 -mtime +1 ! -path "$(tree_of "$1")" | while read -r old; do
-		grep -qsF "lowerdir=$old," /proc/[0-9]*/mountinfo || rm -rf "$old"
+	find "$LAB_ROOT/$1" -mindepth 1 -maxdepth 1 -mtime +1 ! -path "$(tree_of "$1")*" | while read -r old; do
+		grep -qsE "lowerdir=([^,]*:)?$old(/files)?[:,]" /proc/[0-9]*/mountinfo || rm -rf "$old"
 	done
 }

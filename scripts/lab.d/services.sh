@@ -13,13 +13,17 @@ start_all() {
 		;;
 	controller)
 		start munged
+		if [[ -e /etc/slurm/slurmdbd.conf ]]; then
+			start mariadbd
+			start slurmdbd
+		fi
 		start slurmctld
 		;;
 	node)
 		start sshd
 		start munged
 		# slurmd registers at its start, and tries again only after seconds.
-		until (exec 4<>/dev/tcp/ctl/6817) 2>/dev/null; do sleep 0.05; done
+		ask_until connects 6817 || :
 		start slurmd
 		;;
 	esac
@@ -37,6 +41,16 @@ start() {
 		install -d -o munge -g munge -m 700 /var/log/munge /var/lib/munge
 		setpriv --reuid munge --regid munge --init-groups munged
 		;;
+	mariadbd)
+		install -d -o mysql -g mysql -m 755 /run/mysqld
+		setsid mariadbd --user=mysql --pid-file=/run/mysqld/mariadbd.pid </dev/null &>/var/log/mariadbd.log &
+		ask_until mariadb-admin --silent ping
+		;;
+	slurmdbd)
+		install -d -o slurm -g slurm -m 755 /var/log/slurm
+		slurmdbd
+		ask_until connects 6819
+		;;
 	slurmctld)
 		install -d -o slurm -g slurm -m 755 /var/lib/slurm /var/lib/slurm/slurmctld /var/log/slurm
 		slurmctld
@@ -46,11 +60,26 @@ start() {
 		slurmd
 		;;
 	*)
-		echo "no service $1: there are sshd, munged, slurmctld, slurmd" >&2
+		echo "no service $1: there are sshd, munged, slurmctld, slurmd, slurmdbd, mariadbd" >&2
 		return 2
 		;;
 	esac
 }
+
+# ask_until COMMAND...: until it succeeds, or for 30 s.
+ask_until() {
+	local deadline=$((SECONDS + 30))
+	until "$@" &>/dev/null; do
+		if ((SECONDS >= deadline)); then
+			echo "no answer in 30 s: $*" >&2
+			return 1
+		fi
+		sleep 0.05
+	done
+}
+
+# connects PORT: whether something listens there on ctl.
+connects() { (exec 5<>"/dev/tcp/ctl/$1"); }
 
 # stop SERVICE: what it has started lives on (an sshd's connections, a slurmd's
 # jobs), as when the service fails.
@@ -58,9 +87,10 @@ stop() {
 	local file pid
 	case $1 in
 	munged) file=/run/munge/munged.pid ;;
-	sshd | slurmctld | slurmd) file=/run/$1.pid ;;
+	mariadbd) file=/run/mysqld/mariadbd.pid ;;
+	sshd | slurmdbd | slurmctld | slurmd) file=/run/$1.pid ;;
 	*)
-		echo "no service $1: there are sshd, munged, slurmctld, slurmd" >&2
+		echo "no service $1: there are sshd, munged, slurmctld, slurmd, slurmdbd, mariadbd" >&2
 		return 2
 		;;
 	esac

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Slurm's settings: one controller, the compute nodes, four partitions.
 
-# slurm_conf: CPUs are this machine's real ones, because task/affinity binds to
+# slurm_conf: the whole of slurm.conf. CPUs are this machine's real ones, because task/affinity binds to
 # them; memory and GPUs are only claimed (config_overrides).
 slurm_conf() {
 	local cpus
@@ -46,6 +46,7 @@ slurm_conf() {
 		PartitionName=shared Nodes=ALL OverSubscribe=NO DefaultTime=01:00:00 MaxTime=24:00:00 State=UP
 		PartitionName=down Nodes=ALL DefaultTime=01:00:00 MaxTime=24:00:00 State=DOWN
 	EOF
+	[[ -z $ACCOUNTING ]] || accounting_conf
 }
 
 # gres_conf: four GPUs, which are /dev/null under another name (see host-init).

@@ -9,7 +9,7 @@ lab_try() {
 	[[ -e $LAB_RUN/up ]] || "$LAB_REPO/scripts/lab" up
 	load_state
 	note "building bin/cscs"
-	(cd "$LAB_REPO" && CGO_ENABLED=0 go build -o bin/cscs ./cmd/cscs)
+	(cd "$LAB_REPO" && CGO_ENABLED=0 go build -buildvcs=false -o bin/cscs ./cmd/cscs)
 	if [[ -t 0 && -t 1 ]]; then try_in_terminal; else try_unattended; fi
 }
 

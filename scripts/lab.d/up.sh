@@ -5,16 +5,17 @@ HOME_SIZE=2g # the cluster's home file system
 
 lab_up() {
 	local began=$EPOCHREALTIME
-	RELEASE=trixie NODES=3
+	RELEASE=trixie NODES=3 ACCOUNTING=
 	local rtt=0
 	while [[ $# -gt 0 ]]; do
 		case $1 in
-		--release) RELEASE=${2:-} ;;
-		--nodes) NODES=${2:-} ;;
-		--rtt) rtt=${2:-} ;;
-		*) usage_error "up: usage: up [--release R] [--rtt 20ms] [--nodes 3]" ;;
+		--release) RELEASE=${2:-} && shift ;;
+		--nodes) NODES=${2:-} && shift ;;
+		--rtt) rtt=${2:-} && shift ;;
+		--accounting) ACCOUNTING=yes ;;
+		*) usage_error "up: usage: up [--release R] [--rtt 20ms] [--nodes 3] [--accounting]" ;;
 		esac
-		shift 2 || usage_error "up: usage: up [--release R] [--rtt 20ms] [--nodes 3]"
+		shift || usage_error "up: the last option lacks its value"
 	done
 	is_release "$RELEASE" || usage_error "up: no release '$RELEASE': there are ${LAB_RELEASES[*]}"
 	[[ $NODES =~ ^[1-9][0-9]?$ ]] || usage_error "up: --nodes: from 1 to 99, not '$NODES'"
@@ -23,6 +24,10 @@ lab_up() {
 	[[ ! -e $LAB_RUN/up ]] || die "a lab is already up at $LAB_RUN: scripts/lab down"
 	[[ ! -e $LAB_RUN ]] || take_down # what is left of an up that failed
 	installed "$RELEASE" || die "$RELEASE is not installed, or its recipe has changed: scripts/lab install --release $RELEASE"
+	if [[ -n $ACCOUNTING ]]; then
+		ACCOUNTING=$(accounting_layer "$RELEASE")
+		[[ -d $ACCOUNTING ]] || die "accounting is not installed: scripts/lab install --release $RELEASE --accounting (bookworm and trixie have it)"
+	fi
 	build_programs
 	touch "$(tree_of "$RELEASE")" # in use: see remove_old_trees
 	STARTING=1
@@ -43,7 +48,8 @@ lab_up() {
 up_failed() {
 	trap - EXIT
 	note "up failed; the logs' last lines follow, and what was started is taken down"
-	tail -n 5 "$LAB_RUN"/{fabric,wire}.log "$LAB_RUN"/hosts/*/log "$LAB_RUN"/hosts/*/upper/var/log/slurm/*.log >&2 || :
+	find "$LAB_RUN" -type f -size +0 \( -path '*/var/log/*.log' -o -path '*/var-log/*.log' -o -path '*/hosts/*/log' \
+		-o -path "$LAB_RUN/*.log" \) -exec tail -n 5 -v {} + >&2 || :
 	take_down
 }
 
@@ -54,7 +60,7 @@ make_run_directory() {
 	mkdir -p "$LAB_RUN"/hosts "$LAB_RUN"/home/{laptop,ela,cluster}
 	mount -t tmpfs -o "mode=755,size=$HOME_SIZE" cscs-lab-home "$LAB_RUN/home/cluster"
 	TREE=$(tree_of "$RELEASE")
-	printf 'RELEASE=%q\nNODES=%q\nTREE=%q\n' "$RELEASE" "$NODES" "$TREE" >"$LAB_RUN/state"
+	printf '%s=%q\n' RELEASE "$RELEASE" NODES "$NODES" TREE "$TREE" ACCOUNTING "$ACCOUNTING" >"$LAB_RUN/state"
 	lab_bin >"$LAB_RUN/bin"
 }
 
