@@ -1,13 +1,10 @@
 package site
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os/exec"
-	"os/user"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,25 +17,6 @@ type question struct {
 	name string
 	user string
 	port int
-}
-
-// settings is the answer, as far as it matters here. Nothing in it is expanded.
-type settings struct {
-	hostName         string
-	user             string // empty if it is only the local user's name
-	port             int
-	proxyJump        string
-	proxyCommand     string
-	identityFiles    []string // nil if they are only ssh's defaults
-	identitiesOnly   bool
-	certificateFiles []string
-	identityAgent    string
-	userKnownHosts   []string
-	globalKnownHosts []string
-	hostKeyAlias     string
-	strict           string
-	addressFamily    string
-	connectTimeout   time.Duration
 }
 
 // askTimeout bounds one ssh -G. It takes some 50 ms, but runs the user's own
@@ -160,114 +138,3 @@ func (a *asker) askSSH(ctx context.Context, q question) (settings, error) {
 func plainHost(name string) bool {
 	return name != "" && name[0] != '-' && !strings.ContainsAny(name, " \t\r\n\"'`$\\;&<>|(){}")
 }
-
-// parseAnswer reads the output of ssh -G: one lower-case keyword and its value a line.
-func parseAnswer(out []byte) settings {
-	var s settings
-	sc := bufio.NewScanner(bytes.NewReader(out))
-	sc.Buffer(nil, 1<<20)
-	for sc.Scan() {
-		key, value, _ := strings.Cut(strings.TrimRight(sc.Text(), "\r"), " ")
-		s.set(key, value)
-	}
-	if defaultIdentities(s.identityFiles) {
-		s.identityFiles = nil
-	}
-	return s
-}
-
-func (s *settings) set(key, value string) {
-	none := strings.EqualFold(value, "none")
-	switch key {
-	case "hostname":
-		s.hostName = value
-	case "user":
-		s.user = value
-	case "port":
-		s.port, _ = strconv.Atoi(value)
-	case "proxyjump":
-		if !none {
-			s.proxyJump = value
-		}
-	case "proxycommand":
-		if !none {
-			s.proxyCommand = value
-		}
-	case "identityfile":
-		s.identityFiles = append(s.identityFiles, value)
-	case "identitiesonly":
-		s.identitiesOnly = isYes(value)
-	case "certificatefile":
-		if !none {
-			s.certificateFiles = append(s.certificateFiles, value)
-		}
-	case "identityagent":
-		s.identityAgent = value
-	case "userknownhostsfile":
-		s.userKnownHosts = splitFiles(value)
-	case "globalknownhostsfile":
-		s.globalKnownHosts = splitFiles(value)
-	case "hostkeyalias":
-		s.hostKeyAlias = value
-	case "stricthostkeychecking":
-		s.strict = strings.ToLower(value)
-	case "addressfamily":
-		s.addressFamily = strings.ToLower(value)
-	case "connecttimeout":
-		if n, err := strconv.Atoi(value); err == nil {
-			s.connectTimeout = time.Duration(n) * time.Second
-		}
-	}
-}
-
-func isYes(v string) bool { return strings.EqualFold(v, "yes") || strings.EqualFold(v, "true") }
-
-// splitFiles takes apart a list of files. ssh -G prints them without quotes,
-// so a name with a space in it is known only by what its second half lacks: the
-// beginning of a path.
-func splitFiles(value string) []string {
-	if strings.EqualFold(value, "none") {
-		return nil
-	}
-	var files []string
-	for f := range strings.FieldsSeq(value) {
-		begins := strings.HasPrefix(f, "/") || strings.HasPrefix(f, "~") || strings.HasPrefix(f, "%") ||
-			strings.HasPrefix(f, "$") || strings.HasPrefix(f, "__PROGRAMDATA__") || len(f) > 1 && f[1] == ':'
-		if begins || len(files) == 0 {
-			files = append(files, f)
-		} else {
-			files[len(files)-1] += " " + f
-		}
-	}
-	return files
-}
-
-// defaultIdentities recognises the list that ssh tries when no IdentityFile is configured.
-// It has grown and shrunk over the years; a user's own list of four of them
-// or more, and nothing else, comes to the same.
-func defaultIdentities(files []string) bool {
-	for _, f := range files {
-		switch strings.TrimPrefix(f, "~/.ssh/") {
-		case "id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk", "id_xmss", "id_dsa", "id_mldsa44_ed25519":
-		default:
-			return false
-		}
-	}
-	return len(files) > 3
-}
-
-// isLocalUser says whether name is the one that ssh takes when it is told none.
-func isLocalUser(name string) bool {
-	local := localUser()
-	return name == local || strings.EqualFold(name, local) && strings.Contains(local, `\`) // Windows: DOMAIN\name
-}
-
-func localUser() string {
-	u, err := user.Current()
-	if err != nil {
-		return ""
-	}
-	return u.Username
-}
-
-var errNoSSH = errors.New("there is no ssh program")

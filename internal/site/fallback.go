@@ -15,6 +15,8 @@ import (
 	"github.com/kevinburke/ssh_config"
 )
 
+var errNoSSH = errors.New("there is no ssh program")
+
 // newFallback reads ssh's configuration where there is no ssh to ask. It knows no
 // Match blocks; skipping them is told once. Host blocks, Include and
 // the first-value-wins rule are the library's.

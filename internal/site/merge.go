@@ -1,0 +1,106 @@
+package site
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+)
+
+// A name may be typed in a shell and handed to ssh, so it is kept plain.
+var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+
+// merge lays f over what c knows already.
+func (c *Config) merge(name string, f *file, ps positions, own bool) error {
+	bad := func(message string, path ...string) error {
+		p := ps.at(name, path...)
+		return &ConfigError{File: p.File, Line: p.Line, Column: p.Column, Message: message}
+	}
+	if f.DefaultCluster != "" {
+		c.DefaultCluster = f.DefaultCluster
+	}
+	for _, n := range slices.Sorted(maps.Keys(f.Hosts)) {
+		h := f.Hosts[n]
+		switch {
+		case !plainName.MatchString(n):
+			return bad(fmt.Sprintf("%q cannot be the name of a host", n), "hosts", n)
+		case badPort(h.Port):
+			return bad(fmt.Sprintf("port %d is not between 1 and 65535", h.Port), "hosts", n, "port")
+		}
+		s := c.hosts[n]
+		s.name = n
+		s.lay(h.Host, h.User, h.Identity, h.Port, own)
+		c.hosts[n] = s
+	}
+	for _, n := range slices.Sorted(maps.Keys(f.Clusters)) {
+		fc := f.Clusters[n]
+		switch {
+		case !plainName.MatchString(n):
+			return bad(fmt.Sprintf("%q cannot be the name of a cluster", n), "clusters", n)
+		case badPort(fc.Port):
+			return bad(fmt.Sprintf("port %d is not between 1 and 65535", fc.Port), "clusters", n, "port")
+		case fc.Cluster != "":
+			return bad("a cluster cannot name a cluster", "clusters", n, "cluster")
+		case fc.LocalPort != "":
+			return bad("local_port belongs into a recipe: two sessions cannot share one", "clusters", n, "local_port")
+		}
+		cl := c.clusters[n]
+		cl.Name, cl.spec.name = n, n
+		cl.spec.lay(fc.Host, fc.User, fc.Identity, fc.Port, own)
+		if fc.Jump != nil {
+			cl.spec.jump, cl.spec.jumpSet = *fc.Jump, own
+			for _, j := range *fc.Jump {
+				if _, err := parseJump(j); err != nil {
+					return bad(err.Error(), "clusters", n, "jump")
+				}
+			}
+		}
+		cl.Settings = fc.settings(func(key string) Position { return ps.at(name, "clusters", n, key) })
+		c.clusters[n] = cl
+		if own {
+			c.own = append(c.own, n)
+		}
+	}
+	for _, n := range slices.Sorted(maps.Keys(f.Recipes)) {
+		fr := f.Recipes[n]
+		switch {
+		case !plainName.MatchString(n):
+			return bad(fmt.Sprintf("%q cannot be the name of a recipe", n), "recipes", n)
+		case len(fr.Command) == 0 || fr.Command[0] == "":
+			return bad(fmt.Sprintf("recipe %s has no command", n), "recipes", n, "command")
+		}
+		at := func(key string) Position { return ps.at(name, "recipes", n, key) }
+		r := Recipe{Name: n, Command: fr.Command, Settings: fr.settings(at)}
+		if fr.Port != "" {
+			r.Settings = append(r.Settings, Setting{Flag: "port", Values: []string{string(fr.Port)}, Pos: at("port")})
+		}
+		c.recipes[n] = r
+	}
+	return nil
+}
+
+// lay sets what is given. A host name of the user's own is asked for as it is;
+// only a built-in one gives way to an alias in ~/.ssh/config, because there the
+// user has said something and here nobody has.
+func (s *spec) lay(host, user, identity string, port int, own bool) {
+	switch {
+	case host != "":
+		s.host, s.alias = host, ""
+		if !own {
+			s.alias = s.name
+		}
+	case s.host == "":
+		s.host = s.name // a name that only ~/.ssh/config or the DNS knows
+	}
+	if user != "" {
+		s.user = user
+	}
+	if identity != "" {
+		s.identity = expandHome(identity)
+	}
+	if port != 0 {
+		s.port = port
+	}
+}
+
+func badPort(p int) bool { return p < 0 || p > 65535 }

@@ -1,0 +1,111 @@
+package ui
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+const (
+	red    = "\x1b[31m"
+	green  = "\x1b[32m"
+	yellow = "\x1b[33m"
+	dim    = "\x1b[2m"
+	reset  = "\x1b[0m"
+)
+
+func (t *Text) paint(color, s string) string {
+	if !t.io.Color {
+		return s
+	}
+	return color + s + reset
+}
+
+func (t *Text) mark(unicode, ascii string) string {
+	if t.io.Unicode {
+		return unicode
+	}
+	return ascii
+}
+
+// done prints a step that is behind us, with the time that it took.
+func (t *Text) done(step string, at time.Time, s string) {
+	t.pending = slices.DeleteFunc(t.pending, func(p pending) bool { return p.step == step })
+	t.line(t.mark("✓", "*"), green, s+" "+t.paint(dim, Duration(at.Sub(t.begin(step, at)))))
+}
+
+// line prints a line for good, above that of what is waited for.
+func (t *Text) line(mark, color, s string) {
+	t.clear()
+	fmt.Fprintln(t.io.Err, t.paint(color, mark), s)
+	t.show()
+}
+
+// wait tells what is being waited for since a time: in place if that can be done, else
+// as a line of its own, if it is worth one and says something new.
+func (t *Text) wait(step string, since time.Time, s string, worth bool) {
+	t.since[step] = since
+	if i := slices.IndexFunc(t.pending, func(p pending) bool { return p.step == step }); i >= 0 {
+		t.pending[i].text = s
+	} else {
+		t.pending = append(t.pending, pending{step, s})
+	}
+	t.show()
+	if !t.io.Rewrite && worth && s != t.told {
+		t.told = s
+		fmt.Fprintln(t.io.Err, t.mark("…", "-"), s)
+	}
+}
+
+// show writes the waiting line.
+func (t *Text) show() {
+	if !t.io.Rewrite || len(t.pending) == 0 {
+		return
+	}
+	t.clear()
+	line := t.mark("…", "-") + " " + t.pending[len(t.pending)-1].text
+	if w := t.io.Width() - 1; len([]rune(line)) > w { // a wrapped line could not be taken back
+		line = string([]rune(line)[:max(w, 0)])
+	}
+	fmt.Fprint(t.io.Err, line)
+	t.waiting = line
+}
+
+func (t *Text) clear() {
+	if t.waiting != "" {
+		fmt.Fprint(t.io.Err, "\r\x1b[K")
+		t.waiting = ""
+	}
+}
+
+func (t *Text) begin(step string, otherwise time.Time) time.Time {
+	if b, ok := t.since[step]; ok {
+		return b
+	}
+	return otherwise
+}
+
+// clock is a time of day, with the date if it is not today's.
+func (t *Text) clock(at time.Time) string {
+	at, now := at.Local(), t.now().Local()
+	if at.Format(time.DateOnly) == now.Format(time.DateOnly) {
+		return "at " + at.Format("15:04")
+	}
+	return "on " + at.Format("Mon 2 Jan 15:04")
+}
+
+// Duration is a time span as a person would say it.
+func Duration(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "0.0 s"
+	case d < 10*time.Second:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.0f s", d.Seconds())
+	case d < time.Hour:
+		return fmt.Sprintf("%d min %02d s", int(d.Minutes()), int(d.Seconds())%60)
+	default:
+		return fmt.Sprintf("%d h %02d min", int(d.Hours()), int(d.Minutes())%60)
+	}
+}
