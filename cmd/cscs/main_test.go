@@ -48,34 +48,54 @@ func TestScripts(t *testing.T) {
 // makeKey is: key FILE PRINCIPAL VALIDITY [PASSPHRASE], the validity being a time span from now,
 // negative for one that is over.
 func makeKey(ts *testscript.TestScript, _ bool, args []string) {
-	check := func(err error) {
-		if err != nil {
-			ts.Fatalf("make key: %v", err)
-		}
-	}
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	check(err)
-	signer, err := ssh.NewSignerFromKey(private)
-	check(err)
-	var block *pem.Block
-	if len(args) > 3 {
-		block, err = ssh.MarshalPrivateKeyWithPassphrase(private, "test", []byte(args[3]))
-	} else {
-		block, err = ssh.MarshalPrivateKey(private, "test")
-	}
-	check(err)
-	file := ts.MkAbs(args[0])
-	check(os.WriteFile(file, pem.EncodeToMemory(block), 0o600))
-	check(os.WriteFile(file+".pub", ssh.MarshalAuthorizedKey(signer.PublicKey()), 0o644))
 	validity, err := time.ParseDuration(args[2])
-	check(err)
+	if err == nil {
+		err = newKey(ts.MkAbs(args[0]), args[1], validity, strings.Join(args[3:], " "))
+	}
+	if err != nil {
+		ts.Fatalf("make key: %v", err)
+	}
+}
+
+// newKey writes a key, its public half and a certificate for it.
+func newKey(file, principal string, validity time.Duration, passphrase string) error {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	signer, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		return err
+	}
+	block, err := ssh.MarshalPrivateKey(private, "test")
+	if passphrase != "" {
+		block, err = ssh.MarshalPrivateKeyWithPassphrase(private, "test", []byte(passphrase))
+	}
+	if err != nil {
+		return err
+	}
 	cert := &ssh.Certificate{
-		Key: signer.PublicKey(), CertType: ssh.UserCert, KeyId: args[1], ValidPrincipals: []string{args[1]},
+		Key: signer.PublicKey(), CertType: ssh.UserCert, KeyId: principal, ValidPrincipals: []string{principal},
 		ValidAfter: uint64(time.Now().Add(-48 * time.Hour).Unix()), ValidBefore: uint64(time.Now().Add(validity).Unix()),
 		Permissions: ssh.Permissions{Extensions: map[string]string{"permit-port-forwarding": ""}},
 	}
-	check(cert.SignCert(rand.Reader, signer))
-	check(os.WriteFile(file+"-cert.pub", ssh.MarshalAuthorizedKey(cert), 0o644))
+	if err := cert.SignCert(rand.Reader, signer); err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		name string
+		data []byte
+		mode os.FileMode
+	}{
+		{file, pem.EncodeToMemory(block), 0o600},
+		{file + ".pub", ssh.MarshalAuthorizedKey(signer.PublicKey()), 0o644},
+		{file + "-cert.pub", ssh.MarshalAuthorizedKey(cert), 0o644},
+	} {
+		if err := os.WriteFile(f.name, f.data, f.mode); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // exitsWith is: code N ARGS..., cscs run to its end with exit code N. Errors of

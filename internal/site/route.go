@@ -56,6 +56,11 @@ func (c *Config) Cluster(ctx context.Context, name string) (Cluster, error) {
 		}
 	}
 	if plainName.MatchString(name) {
+		qs := []question{{name: name}, {name: nobody}}
+		for _, h := range c.hosts { // its ProxyJump may well be one of them
+			qs = append(qs, h.questions()...)
+		}
+		c.ssh.prefetch(ctx, qs...)
 		byHostName, byJump, err := c.ssh.knows(ctx, name)
 		if err != nil {
 			return Cluster{}, err
@@ -119,6 +124,7 @@ type walker struct {
 // way is the hosts that lead to s, and s. behind are the names of the hosts that it leads
 // to, to notice a circle.
 func (w *walker) way(ctx context.Context, s spec, behind []string) ([]Host, error) {
+	w.config.ssh.prefetch(ctx, s.questions()...)
 	host, set, err := w.resolve(ctx, s)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/internal/ui"
+	"github.com/alps-tunnel/cscs/session"
+	"github.com/alps-tunnel/cscs/slurm"
+)
+
+// home gives the test a HOME with a signed key and this ~/.ssh/config.
+func home(t *testing.T, sshConfig string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, ".ssh"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, ".ssh", "config")
+	known := filepath.Join(dir, ".ssh", "known_hosts")
+	if err := os.WriteFile(file, []byte(sshConfig+"\nHost *\nUserKnownHostsFile "+known+"\nGlobalKnownHostsFile none\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{
+		"HOME": dir, "USERPROFILE": dir, "CSCS_SSH_CONFIG": file, "XDG_CONFIG_HOME": "", "XDG_STATE_HOME": "", "SSH_AUTH_SOCK": "", "CSCS_CONFIG": "",
+	} {
+		t.Setenv(name, value)
+	}
+	if err := newKey(filepath.Join(dir, ".ssh", "cscs-key"), "alice", time.Hour, ""); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// a captured is what a command line handed to the session.
+type captured struct {
+	run    *session.Config
+	tunnel *session.TunnelConfig
+	out    string
+	err    string
+	code   int
+}
+
+// capture executes a command line with a session that does nothing but return result.
+func capture(t *testing.T, result error, args ...string) captured {
+	t.Helper()
+	var c captured
+	var out, errs bytes.Buffer
+	d := &deps{
+		io: &ui.IO{Out: &out, Err: &errs},
+		run: func(_ context.Context, cfg session.Config, _ func(session.Event)) error {
+			c.run = &cfg
+			return result
+		},
+		tunnel: func(_ context.Context, cfg session.TunnelConfig, _ func(session.Event)) error {
+			c.tunnel = &cfg
+			return result
+		},
+	}
+	c.code = execute(t.Context(), args, d)
+	c.out, c.err = out.String(), errs.String()
+	return c
+}
+
+func TestFlagsBecomeASession(t *testing.T) {
+	dir := home(t, "")
+	c := capture(t, nil, "run", "-c", "daint", "--port", "7000", "--local-port", "9000", "--no-browser",
+		"-t", "1-0", "-A", "g1", "-p", "debug", "-q", "high", "-N", "2-4", "-w", "nid[1-2]", "-G", "gh200:4", "--mem", "10G", "-C", "gpu",
+		"--reservation", "course", "--slurm=--exclusive", "--slurm=-n2",
+		"--setup", "module load x", "--setup", "true", "--venv", "~/v", "--workdir", "w", "--env", "A=b=c", "--env", "B=",
+		"--uenv", "u", "--view", "v", "--environment", "e", "--queue-timeout", "1m", "--start-timeout", "90s", "--allow-wide-bind",
+		"--", "serve", "{port}")
+	if c.code != 0 || c.run == nil {
+		t.Fatalf("exit code %d: %s", c.code, c.err)
+	}
+	got := *c.run
+	want := slurm.Request{Time: "1-0", Account: "g1", Partition: "debug", QOS: "high", Nodes: "2-4", Nodelist: "nid[1-2]", GPUs: "gh200:4",
+		Mem: "10G", Constraint: "gpu", Reservation: "course", Extra: []string{"--exclusive", "-n2"}}
+	if diff := cmp.Diff(want, got.Request); diff != "" {
+		t.Error(diff)
+	}
+	launch := slurm.Launch{Setup: []string{"module load x", "true"}, Venv: "~/v", Workdir: "w", Env: map[string]string{"A": "b=c", "B": ""},
+		Step: []string{"--uenv=u", "--view=v", "--environment=e"}, AllowWideBind: true}
+	if diff := cmp.Diff(launch, got.Launch); diff != "" {
+		t.Error(diff)
+	}
+	if got.LocalPort != 9000 || got.App.Port != 7000 || got.QueueTimeout != time.Minute || got.StartTimeout != 90*time.Second || got.Open != nil ||
+		got.Cluster != "daint" || len(got.ID) != 8 || got.Hurry == nil || got.Abandon == nil || got.Explain == nil {
+		t.Errorf("got %+v", got)
+	}
+	if want := filepath.Join(dir, ".local", "state", "cscs"); got.LogDir != want {
+		t.Errorf("log in %s, want %s", got.LogDir, want)
+	}
+	if diff := cmp.Diff([]string{"serve", "{port}"}, got.App.Argv); diff != "" {
+		t.Error(diff)
+	}
+	var hops []string
+	for _, h := range got.Hops {
+		hops = append(hops, h.Name+" "+h.User+"@"+h.Addr)
+	}
+	if diff := cmp.Diff([]string{"ela alice@ela.cscs.ch:22", "daint alice@daint.alps.cscs.ch:22"}, hops); diff != "" {
+		t.Error(diff)
+	}
+	node := got.NodeHop("nid001001", chain.PinnedKeys())
+	if node.Addr != "nid001001:22" || node.User != "alice" || node.Signer != got.Hops[1].Signer {
+		t.Errorf("the node's hop is %+v", node)
+	}
+}
+
+func TestDefaultsOfASession(t *testing.T) {
+	home(t, "")
+	c := capture(t, nil, "run-jupyter", "-c", "daint", "--no-browser")
+	if c.code != 0 {
+		t.Fatal(c.err)
+	}
+	if diff := cmp.Diff(slurm.Request{}, c.run.Request); diff != "" {
+		t.Errorf("what was left out is not left to the site: %s", diff)
+	}
+	if c.run.QueueTimeout != 12*time.Hour || c.run.StartTimeout != 5*time.Minute || c.run.LocalPort != 0 || c.run.App.Port != 0 {
+		t.Errorf("got %+v", c.run)
+	}
+}
+
+func TestTunnelOfFlags(t *testing.T) {
+	home(t, "Host daint\nHostName daint.alps.cscs.ch\nAddressFamily inet\nHost ela\nHostName ela.cscs.ch\nAddressFamily inet\nConnectTimeout 7")
+	t.Setenv("CSCS_PORT", "6006") // what is required may come from the environment
+	c := capture(t, nil, "tunnel", "-c", "daint", "--node", "nid006554", "--no-browser")
+	if c.code != 0 || c.tunnel == nil {
+		t.Fatalf("exit code %d: %s", c.code, c.err)
+	}
+	if got := *c.tunnel; got.Node != "nid006554" || got.Port != 6006 || got.Chain.Network != "tcp4" || got.Chain.Timeout != 7*time.Second {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// Errors of a session have been told by its events: only the exit code is left to say.
+func TestExitCodeOfASession(t *testing.T) {
+	home(t, "")
+	for _, tt := range []struct {
+		err  error
+		code int
+	}{
+		{nil, 0},
+		{errors.New("x"), 1},
+		{&slurm.RefusedError{}, 4},
+		{&slurm.ServerError{}, 5},
+		{&session.TeardownError{Err: errors.New("x")}, 6},
+		{session.ErrInterrupted, 130},
+	} {
+		c := capture(t, tt.err, "run", "-c", "daint", "--no-browser", "--", "x")
+		if c.code != tt.code || c.err != "" || c.out != "" {
+			t.Errorf("%v: exit code %d, want %d; told %q, %q", tt.err, c.code, tt.code, c.out, c.err)
+		}
+	}
+}
+
+func TestHostKeyPolicy(t *testing.T) {
+	for _, tt := range []struct{ strict, want string }{
+		{"yes", "refused"}, {"accept-new", "accepted"}, {"no", "accepted"},
+	} {
+		home(t, "Host ela\nHostName ela.cscs.ch\nStrictHostKeyChecking "+tt.strict)
+		c := capture(t, nil, "run", "-c", "daint", "--no-browser", "--", "x")
+		if c.code != 0 {
+			t.Fatal(c.err)
+		}
+		hop := c.run.Hops[0]
+		got := "accepted"
+		var refused *chain.HostKeyError
+		if err := hop.HostKeys.Check(t.Context(), "ela.cscs.ch", nil, hop.Signer.PublicKey()); errors.As(err, &refused) {
+			got = "refused"
+		}
+		if got != tt.want {
+			t.Errorf("StrictHostKeyChecking %s: %s", tt.strict, got)
+		}
+	}
+}
+
+// The reason of an error of the remote half is told with the place.
+func TestExplain(t *testing.T) {
+	home(t, "")
+	c := capture(t, nil, "run", "-c", "daint", "--no-browser", "--", "x")
+	x := c.run.Explain(&slurm.RemoteError{Kind: "shell", Message: "the login shell ended"})
+	if !strings.HasPrefix(x.Message, "daint: ") || x.Code != 1 {
+		t.Errorf("got %+v", x)
+	}
+}
