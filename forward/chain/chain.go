@@ -65,6 +65,8 @@ type Options struct {
 	// Network is "tcp" (the default), "tcp4" or "tcp6": ssh_config's
 	// AddressFamily, for the first hop.
 	Network string
+
+	wall func() time.Time // the wall clock, which goes on while the machine sleeps; for tests
 }
 
 func (o Options) withDefaults() Options {
@@ -85,6 +87,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.NetDial == nil {
 		o.NetDial = netDial
+	}
+	if o.wall == nil {
+		o.wall = func() time.Time { return time.Now().Round(0) } // without the monotonic reading
 	}
 	return o
 }

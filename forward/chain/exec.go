@@ -43,20 +43,18 @@ func (c *Chain) Exec(ctx context.Context, command string, stdin io.Reader, stdou
 		return fmt.Errorf("run command on %s: %w", l.hop, err)
 	}
 
+	// Neither is a task of the chain's, whose Close would wait for it: they may
+	// be held by a stdin that has nothing to say, or an output that nobody takes.
 	ended := make(chan error, 1)
-	ok := l.chain.spawn(func() {
+	go func() {
 		defer sess.Close()
 		if err := sess.Start(command); err != nil {
-			ended <- &startError{err}
+			ended <- fmt.Errorf("start command: %w", err)
 			return
 		}
-		// Not waited for: see above.
 		go feed(input, stdin)
 		ended <- sess.Wait()
-	})
-	if !ok {
-		return l.lost(io.EOF)
-	}
+	}()
 	select {
 	case err := <-ended:
 		return l.execError(err)
@@ -64,8 +62,21 @@ func (c *Chain) Exec(ctx context.Context, command string, stdin io.Reader, stdou
 		// Closing may wait for a transport that is stuck.
 		l.chain.spawn(func() { _ = sess.Close() })
 		return context.Cause(ctx)
+	case <-l.chain.done:
+		// The end may be on its way, behind the last of the output.
+		select {
+		case err := <-ended:
+			return l.execError(err)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(grace):
+			return l.chain.err
+		}
 	}
 }
+
+// grace is how long an output may take to swallow what came last.
+const grace = 250 * time.Millisecond
 
 // session opens a session, or gives up when ctx ends; NewSession can wait for
 // good on a dead link (golang/go#26643).
@@ -95,11 +106,6 @@ func feed(input io.WriteCloser, stdin io.Reader) {
 	}
 	_ = input.Close()
 }
-
-type startError struct{ err error }
-
-func (e *startError) Error() string { return "start command: " + e.err.Error() }
-func (e *startError) Unwrap() error { return e.err }
 
 // execError tells a lost connection, which ends a session without a status,
 // from a command that ended so.
@@ -141,7 +147,7 @@ func (g *gate) Write(p []byte) (int, error) {
 // that nobody reads any more, because the reader waits for Exec.
 func (g *gate) close() {
 	g.shut.Store(true)
-	timer := time.NewTimer(time.Second)
+	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	select {
 	case g.hold <- struct{}{}:

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -93,6 +94,30 @@ func TestExecStuckWriter(t *testing.T) {
 	}
 	cancel()
 	if err := soon(t, "Exec", func() error { return <-ran }); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	_ = output.Close()
+}
+
+// TestCloseStuckWriter: nor does Close wait for an output that nobody takes.
+func TestCloseStuckWriter(t *testing.T) {
+	w := newWay(t, 1, func(_ int, c *sshtest.Config) {
+		c.Exec = func(_ string, _ io.Reader, stdout, _ io.Writer) int {
+			_, _ = stdout.Write(make([]byte, 1<<20))
+			return 0
+		}
+	})
+	c := dial(t, w.hops, Options{})
+	output, stdout := io.Pipe()
+	ran := make(chan error, 1)
+	go func() { ran <- c.Exec(t.Context(), "flood", nil, stdout, nil) }()
+	if _, err := io.ReadFull(output, make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	if err := soon(t, "Close", c.Close); err != nil {
+		t.Error(err)
+	}
+	if err := soon(t, "Exec", func() error { return <-ran }); !errors.Is(err, net.ErrClosed) {
 		t.Error(err)
 	}
 	_ = output.Close()

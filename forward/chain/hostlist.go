@@ -11,17 +11,14 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// KnownHostsError says that a known_hosts file cannot be used.
+// KnownHostsError says that a known_hosts file cannot be used as it is.
 type KnownHostsError struct {
 	File string
-	Line int // from 1; 0: the whole file
+	Line int // from 1
 	Err  error
 }
 
 func (e *KnownHostsError) Error() string {
-	if e.Line == 0 {
-		return fmt.Sprintf("read known hosts: %v", e.Err)
-	}
 	return fmt.Sprintf("read known hosts: %s:%d: %v", e.File, e.Line, e.Err)
 }
 

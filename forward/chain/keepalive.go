@@ -16,29 +16,29 @@ const wakeful = 10 * time.Second
 // There is never a second request: on a dead link the first blocks for good, and holds a
 // lock (golang/go#19338). Ending the chain is what frees it.
 func (c *Chain) keepalive(l *link) {
-	ticker := time.NewTicker(c.opts.Keepalive)
-	defer ticker.Stop()
-	wall := time.Now().Round(0) // without the monotonic reading
+	pause := time.NewTimer(c.opts.Keepalive)
+	defer pause.Stop()
 	for {
+		asleep := c.opts.wall()
+		wait := time.Now()
 		select {
-		case <-ticker.C:
+		case <-pause.C:
 		case <-c.done:
 			return
 		}
 		tolerance := c.opts.Tolerance
-		now := time.Now().Round(0)
-		slept := now.Sub(wall) > c.opts.Keepalive+wakeful
-		wall = now
-		if slept {
+		if c.opts.wall().Sub(asleep)-time.Since(wait) > wakeful {
 			// Behind a NAT the link rarely survives a laptop's sleep; do not
 			// make its user wait to find out.
 			tolerance = min(tolerance, wakeful)
-		} else if l.conn.silence() < c.opts.Keepalive {
+		} else if silence := l.conn.silence(); silence < c.opts.Keepalive {
+			pause.Reset(c.opts.Keepalive - silence)
 			continue
 		}
 		if !c.ping(l, tolerance) {
 			return
 		}
+		pause.Reset(c.opts.Keepalive)
 	}
 }
 

@@ -39,12 +39,11 @@ type KnownHosts struct {
 }
 
 // OpenKnownHosts reads known_hosts files: those of the user, then the system's. Files that
-// do not exist are passed over, and so are "none" and lines that cannot be
-// read, about which Warnings tells. A host that is not known is asked about;
+// do not exist are passed over, and so is "none"; files and lines that cannot be
+// read are, too, but Warnings tells. A host that is not known is asked about;
 // with a nil ask it is refused. A yes is appended to the first of the files.
 //
-// The error is a *KnownHostsError: a @revoked line or a file that is there and
-// cannot be read.
+// The error is a *KnownHostsError: a @revoked line that cannot be read.
 func OpenKnownHosts(files []string, ask AskFunc) (*KnownHosts, error) {
 	k := &KnownHosts{files: files, ask: ask}
 	list, err := readFiles(files)
@@ -75,7 +74,8 @@ func readFiles(files []string) (list hostList, err error) {
 			continue
 		}
 		if err != nil {
-			return list, &KnownHostsError{File: file, Err: err}
+			list.warnings = append(list.warnings, fmt.Sprintf("%v; the file is passed over", err))
+			continue
 		}
 		if err := list.parse(file, data); err != nil {
 			return list, err

@@ -318,6 +318,24 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+func TestUnreadableFile(t *testing.T) {
+	key := sshtest.NewKey(t).PublicKey()
+	file := filepath.Join(t.TempDir(), "known_hosts")
+	if err := os.WriteFile(file, []byte("ela "+keyText(key)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k, err := OpenKnownHosts([]string{t.TempDir(), file}, nil) // a directory
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := k.Warnings(); len(w) != 1 || !strings.Contains(w[0], "passed over") {
+		t.Errorf("%q", w)
+	}
+	if err := k.Check(t.Context(), "ela", nil, key); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestMended(t *testing.T) {
 	key, old := sshtest.NewKey(t).PublicKey(), sshtest.NewKey(t).PublicKey()
 	file := filepath.Join(t.TempDir(), "known_hosts")

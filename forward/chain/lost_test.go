@@ -160,7 +160,7 @@ func TestKeepalive(t *testing.T) {
 			if !errors.As(b.chain.Err(), &lost) || lost.Hop != "ela" || lost.Silence < 60*time.Second {
 				t.Errorf("%#v", b.chain.Err())
 			}
-			if took < 60*time.Second || took > 91*time.Second {
+			if took < 60*time.Second || took > 76*time.Second {
 				t.Errorf("took %v", took)
 			}
 		})
@@ -197,6 +197,25 @@ func TestKeepalive(t *testing.T) {
 			}
 			if b.asked.Load() > 0 {
 				t.Errorf("asked %d times", b.asked.Load())
+			}
+		})
+	})
+	t.Run("after a sleep", func(t *testing.T) {
+		var slept atomic.Int64 // what the wall clock is ahead of the program's
+		opts := Options{wall: func() time.Time { return time.Now().Round(0).Add(time.Duration(slept.Load())) }}
+		inBubble(t, opts, func(t *testing.T, b *bubble) {
+			time.Sleep(20 * time.Second) //nolint:forbidigo // of the bubble's time
+			slept.Add(int64(time.Hour))
+			time.Sleep(time.Minute) //nolint:forbidigo // of the bubble's time
+			if err := b.chain.Err(); err != nil {
+				t.Fatalf("a link that survived: %v", err)
+			}
+			b.near.Freeze()
+			slept.Add(int64(time.Hour))
+			began := time.Now()
+			<-b.chain.Done()
+			if took := time.Since(began); took > 26*time.Second {
+				t.Errorf("took %v", took)
 			}
 		})
 	})
