@@ -59,6 +59,7 @@ lab_help() {
 		  in HOST CMD...                       run CMD as root
 		  cert USER [VALIDITY] [--principal P] [--key PATH]   sign a key (default +1d; -2h:-1h is expired)
 
+		  expose PORT                          make a port of the laptop's answer on this machine
 		  cut | heal | rtt D | loss PERCENT    the line between laptop and ela
 		  crash HOST | boot HOST               the power goes | is back
 		  stop-service | start-service HOST sshd|munged|slurmctld|slurmd
