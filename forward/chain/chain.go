@@ -115,8 +115,8 @@ type Chain struct {
 // Once Dial has returned, ctx has no hold on the chain.
 //
 // Errors: *DialError (a hop could not be reached or fell silent; it wraps an
-// *OpenError if the hop before refused), *HostKeyError, *AuthError; the cause
-// of ctx if that ended.
+// *OpenError if the hop before refused), *HostKeyError, *AuthError, *SignError;
+// the cause of ctx if that ended.
 func Dial(ctx context.Context, hops []Hop, opts Options) (*Chain, error) {
 	if len(hops) == 0 {
 		return nil, errors.New("dial chain: no hops given")

@@ -192,6 +192,9 @@ func (d *dialing) explain(ctx context.Context, phase string, err error) error {
 	if d.verified != nil {
 		phase = PhaseAuthenticate
 	}
+	if d.offer != nil && d.offer.failed != nil && ctx.Err() == nil {
+		return &SignError{Hop: d.hop.Name, Offered: describe(d.hop.Signer.PublicKey()), Err: d.offer.failed}
+	}
 	if d.refused(ctx, err) {
 		return &AuthError{
 			Hop:        d.hop.Name,

@@ -210,6 +210,33 @@ func TestCertificateForAnother(t *testing.T) {
 	}
 }
 
+// lockedSigner is an agent that was locked meanwhile.
+type lockedSigner struct{ ssh.Signer }
+
+func (lockedSigner) Sign(io.Reader, []byte) (*ssh.Signature, error) {
+	return nil, errors.New("agent: failure")
+}
+
+func TestHolderWillNotSign(t *testing.T) {
+	w := newWay(t, 1, nil)
+	w.hops[0].Signer = lockedSigner{w.hops[0].Signer}
+	if e := fails[*SignError](t, w, Options{}); e.Hop != "ela" || e.Err.Error() != "agent: failure" {
+		t.Errorf("%+v", e)
+	}
+}
+
+// TestSameAgain: a host must keep its key while we are connected to it.
+func TestSameAgain(t *testing.T) {
+	key, other := sshtest.NewKey(t).PublicKey(), sshtest.NewKey(t).PublicKey()
+	if err := sameAgain(Hop{}, key, key); err != nil {
+		t.Error(err)
+	}
+	var e *HostKeyError
+	if err := sameAgain(Hop{Name: "ela", Addr: "ela:22"}, key, other); !errors.As(err, &e) || e.Kind != HostKeyChanged {
+		t.Error(err)
+	}
+}
+
 // rude is a server that is no SSH server.
 func rude(t *testing.T, serve func(net.Conn)) string {
 	t.Helper()

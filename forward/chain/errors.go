@@ -84,8 +84,6 @@ func (e *AuthError) Error() string {
 	switch {
 	case e.Disconnect != "":
 		b.WriteString(e.Disconnect)
-	case errors.As(e.Err, new(*signError)):
-		b.WriteString(e.Err.Error())
 	case e.Partial:
 		fmt.Fprintf(&b, "the key was accepted, and more is asked for (%s)", strings.Join(e.Methods, ", "))
 	case e.Accepted:
@@ -102,6 +100,20 @@ func (e *AuthError) Error() string {
 }
 
 func (e *AuthError) Unwrap() error { return e.Err }
+
+// SignError says that the hop would have the key, but that whoever holds it, an
+// agent mostly, would not sign.
+type SignError struct {
+	Hop     string
+	Offered string // as in AuthError
+	Err     error
+}
+
+func (e *SignError) Error() string {
+	return fmt.Sprintf("sign for %s with %s: %v", e.Hop, e.Offered, e.Err)
+}
+
+func (e *SignError) Unwrap() error { return e.Err }
 
 // A HostKeyKind is why a host key was not accepted.
 type HostKeyKind string

@@ -22,6 +22,8 @@ type offer struct {
 	ctx   context.Context // of the dial; a Signer's methods have no place for it
 	clock *clock
 	asked atomic.Bool
+
+	failed error // its holder would not sign
 }
 
 func (o *offer) Sign(rand io.Reader, data []byte) (*ssh.Signature, error) {
@@ -46,7 +48,8 @@ func (o *offer) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string)
 	select {
 	case r := <-signed:
 		if r.err != nil {
-			return nil, &signError{r.err}
+			o.failed = r.err
+			return nil, r.err
 		}
 		return r.sig, nil
 	case <-o.ctx.Done():
@@ -85,13 +88,6 @@ func (o *offer) Algorithms() []string {
 	}
 	return both
 }
-
-// signError says that the key's holder would not sign, which is not the
-// server's refusal.
-type signError struct{ err error }
-
-func (e *signError) Error() string { return "sign with the key: " + e.err.Error() }
-func (e *signError) Unwrap() error { return e.err }
 
 // describe names a key as AuthError does: by what an administrator can look for
 // in the server's log.

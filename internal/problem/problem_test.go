@@ -67,6 +67,7 @@ func TestOf(t *testing.T) {
 		{&chain.AuthError{Hop: "ela", User: "alice", Disconnect: "Too many authentication failures"}, "auth-too-many", 3, "too many authentication failures", "ssh-add -D"},
 		{&chain.AuthError{Hop: "ela", User: "alice", Partial: true, Methods: []string{"keyboard-interactive"}}, "auth-refused", 3, "keyboard-interactive", ""},
 		{&chain.AuthError{Hop: "ela", User: "alice", Accepted: true, Banner: "notice\nproject ended\n"}, "auth-refused", 3, "it said: project ended", "--user"},
+		{&chain.SignError{Hop: "ela", Offered: "ED25519", Err: io.EOF}, "key-no-signature", 3, "sign for ela", "ssh-add -l"},
 		{&chain.AuthError{Hop: "nid1", User: "alice", Accepted: true, Banner: "Access denied by pam_slurm_adopt: you have no active jobs on this node\n"}, "no-job-on-node", 4, "nid1", "squeue --me"},
 
 		{dial(&net.DNSError{Err: "no such host", Name: "ela.cscs.ch", IsNotFound: true}), "no-such-host", 1, "cannot reach ela (ela.cscs.ch:22): there is no host of that name", "VPN"},

@@ -16,6 +16,10 @@ var sshRules = []rule{
 		return Problem{ID: "known-hosts", Code: Auth, Message: e.Error()}
 	}),
 	on(auth),
+	on(func(e *chain.SignError) Problem {
+		return Problem{ID: "key-no-signature", Code: Auth, Message: e.Error(),
+			Hint: "is the agent locked, or did it ask for a confirmation? ssh-add -l shows what it holds"}
+	}),
 	on(dial),
 	on(open),
 	on(func(e *chain.LostError) Problem {
