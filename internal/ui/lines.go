@@ -62,11 +62,14 @@ func (t *Text) show() {
 	if !t.io.Rewrite || len(t.pending) == 0 {
 		return
 	}
-	t.clear()
 	line := t.mark("…", "-") + " " + t.pending[len(t.pending)-1].text
 	if w := t.io.Width() - 1; len([]rune(line)) > w { // a wrapped line could not be taken back
 		line = string([]rune(line)[:max(w, 0)])
 	}
+	if line == t.waiting {
+		return
+	}
+	t.clear()
 	fmt.Fprint(t.io.Err, line)
 	t.waiting = line
 }

@@ -62,7 +62,7 @@ func TestTextIntoFiles(t *testing.T) {
 	}
 	want := `* ela connected 1.0 s
 * daint connected 1.0 s
-- job 42 waits: it waits for resources, expected to start at 12:10
+- job 42 is queued: it waits for resources, expected to start at 12:10
 * job 42 granted: nid001001 and 1 more, partition normal, account g1, ends on Mon 23 Nov 14:00 3.0 s
 * server started on nid001001 1.0 s
 * ready: localhost:8888 leads to 127.0.0.1:4567 on nid001001 8.0 s
@@ -105,7 +105,7 @@ func TestTextOnATerminal(t *testing.T) {
 	if diff := cmp.Diff(want, screen); diff != "" {
 		t.Error(diff)
 	}
-	if !strings.Contains(errs.String(), "… job 42 waits: it waits for resources") {
+	if !strings.Contains(errs.String(), "… job 42 is queued: it waits for resources") {
 		t.Errorf("no waiting line in %q", errs)
 	}
 	if strings.Contains(errs.String(), secret) {

@@ -108,7 +108,7 @@ func (t *Text) Note(s string) {
 func (t *Text) queued(e session.Event) string {
 	s := "waiting in the queue"
 	if e.Job != "" {
-		s = "job " + Clean(e.Job) + " waits"
+		s = "job " + Clean(e.Job) + " is queued"
 	}
 	if e.Reason != "" {
 		s += ": " + Clean(e.Reason)
