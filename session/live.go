@@ -18,18 +18,28 @@ type (
 		err     error
 	}
 	nodeDialled struct {
+		login *chain.Chain // over which
 		chain *chain.Chain
 		err   error
 	}
-	nodeLost  struct{ err error }
+	nodeLost struct {
+		chain *chain.Chain
+		err   error
+	}
 	probeDone struct {
 		addr string
 		err  error
 	}
 	openDone  struct{ err error }
 	redialled struct {
+		dial  int
 		chain *chain.Chain
 		err   error
+	}
+	silence struct {
+		dial   int // of the chain that tells
+		hop    string
+		silent bool
 	}
 )
 
@@ -45,6 +55,7 @@ func (s *session) live(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stopWork = stop
 	s.messages = make(chan any)
+	s.work.Go(func() { s.tellSilence(work) })
 	s.work.Go(func() { _ = s.listener.Serve(work) })
 	s.submit(work)
 
@@ -107,7 +118,7 @@ func (s *session) listen() error {
 
 // dial makes the chain to the login node.
 func (s *session) dial(ctx context.Context) error {
-	opts := s.cfg.Chain
+	opts := s.options()
 	opts.Observe = func(hop string, connected bool) {
 		name := EventConnecting
 		if connected {
@@ -117,13 +128,14 @@ func (s *session) dial(ctx context.Context) error {
 	}
 	var err error
 	s.chain, err = chain.Dial(ctx, s.cfg.Hops, opts)
+	s.dialled = s.dials
 	return err
 }
 
 // submit sends the request; its events come as messages.
 func (s *session) submit(work context.Context) {
 	s.withdraw, s.submitted = make(chan struct{}), true
-	s.submission = slurm.Submission{ID: s.cfg.ID, Request: s.cfg.Request, Launch: s.cfg.launch(), Lease: s.cfg.Lease}
+	s.submission = &slurm.Submission{ID: s.cfg.ID, Request: s.cfg.Request, Launch: s.cfg.launch(), Lease: s.cfg.Lease}
 	s.read(work, s.submission.Submit)
 }
 
@@ -132,10 +144,15 @@ func (s *session) read(work context.Context, from func(context.Context, slurm.Re
 	end := make(chan struct{})
 	s.submitEnd = end
 	remote := s.chain
+	ctx, stop := context.WithCancel(work)
+	s.stopRead = stop
 	s.work.Go(func() {
 		defer close(end)
-		out, err := from(work, remote, s.withdraw, func(e slurm.Event) error { return s.send(work, e) })
-		_ = s.send(work, submitDone{out, err})
+		defer stop()
+		out, err := from(ctx, remote, s.withdraw, func(e slurm.Event) error { return s.send(ctx, e) })
+		if ctx.Err() == nil {
+			_ = s.send(ctx, submitDone{out, err})
+		}
 	})
 }
 
@@ -186,7 +203,7 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 	case slurm.JobState:
 		s.job.State = m.Job.State
 	case nodeDialled:
-		if s.chainIsLost() {
+		if s.chainIsLost() || m.login != s.chain {
 			if m.chain != nil {
 				_ = m.chain.Close()
 			}
@@ -202,7 +219,7 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		}
 		s.connect(work)
 	case nodeLost:
-		if s.chainIsLost() {
+		if s.chainIsLost() || m.chain != s.node {
 			return false, nil // with the chain that carries it
 		}
 		s.node = nil
@@ -225,6 +242,8 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		return s.submitDone(work, m)
 	case redialled:
 		return false, s.resume(work, m)
+	case silence:
+		s.hush(work, m)
 	}
 	return false, nil
 }

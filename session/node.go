@@ -25,15 +25,15 @@ const admission = 15 * time.Second
 // node's host keys are those that the runner read there: nothing is asked, nothing
 // is trusted blindly (invariant I7).
 func (s *session) dialNode(work context.Context) {
-	node, lines, again := s.nodeName, s.hostKeys, s.ready
+	login, node, lines, again := s.chain, s.nodeName, s.hostKeys, s.ready
 	s.work.Go(func() {
 		keys, err := parseKeys(lines)
 		var c *chain.Chain
 		if err == nil {
 			hop := s.cfg.NodeHop(node, chain.PinnedKeys(keys...))
-			c, err = dialAdmitted(work, s.chain, hop, again)
+			c, err = dialAdmitted(work, login, hop, again)
 		}
-		if sendErr := s.send(work, nodeDialled{c, err}); sendErr != nil && c != nil {
+		if sendErr := s.send(work, nodeDialled{login, c, err}); sendErr != nil && c != nil {
 			_ = c.Close()
 		}
 	})
@@ -44,7 +44,7 @@ func (s *session) watchNode(work context.Context, c *chain.Chain) {
 	s.work.Go(func() {
 		select {
 		case <-c.Done():
-			_ = s.send(work, nodeLost{c.Err()})
+			_ = s.send(work, nodeLost{c, c.Err()})
 		case <-work.Done():
 		}
 	})

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -14,15 +15,16 @@ import (
 const (
 	redialFirst = time.Second      // after which a lost chain is dialled again, if the first try fails
 	redialMost  = 15 * time.Second // between two tries
+	retirement  = 60 * time.Second // of a silent chain beside the one that took over
 
 	// overrun is by how much a job may outlive its lease: the runner's look, its
 	// grace for the server and Slurm's own time to end a job.
 	overrun = 90 * time.Second
 )
 
-// chainEnd is closed when the chain is lost; nil, which never is, while it is dialled.
+// chainEnd is closed when the chain is lost; nil, which never is, once that is known.
 func (s *session) chainEnd() <-chan struct{} {
-	if !s.lost.IsZero() {
+	if s.lost {
 		return nil
 	}
 	return s.chain.Done()
@@ -40,7 +42,7 @@ func (s *session) chainLost(work context.Context) error {
 	if s.step == "" {
 		return err
 	}
-	s.lost = time.Now()
+	s.lost, s.silent = true, false
 	s.node = nil
 	s.listener.SetTarget(nil)
 	host := s.cfg.Hops[0].Name
@@ -53,11 +55,60 @@ func (s *session) chainLost(work context.Context) error {
 	return nil
 }
 
+// options are those of the next chain, which tells the session of its silence.
+func (s *session) options() chain.Options {
+	opts := s.cfg.Chain
+	opts.Observe = nil
+	s.dials++
+	dial := s.dials
+	opts.Silence = func(hop string, silent bool) {
+		select {
+		case s.silences <- silence{dial, hop, silent}:
+		default: // the session has more of these than it can use
+		}
+	}
+	return opts
+}
+
+// tellSilence brings what a chain tells, which must not wait, to the session.
+func (s *session) tellSilence(work context.Context) {
+	for {
+		select {
+		case m := <-s.silences:
+			_ = s.send(work, m)
+		case <-work.Done():
+			return
+		}
+	}
+}
+
+// hush is called when a hop has fallen silent, or is heard of again. Another chain is
+// then dialled beside the silent one, and whichever answers first is kept: a stall
+// that passes costs nothing, and one that does not is not waited for.
+func (s *session) hush(work context.Context, m silence) {
+	ours := slices.ContainsFunc(s.cfg.Hops, func(h chain.Hop) bool { return h.Name == m.hop })
+	if m.dial != s.dialled || !ours || s.step == "" || s.lost || s.chainIsLost() {
+		return
+	}
+	s.silent = m.silent
+	switch {
+	case s.silent:
+		s.redial(work)
+	case s.stopRedial != nil:
+		s.stopRedial()
+		s.stopRedial = nil
+	}
+}
+
+// redial dials another chain, again and again. There is one redial at a time.
 func (s *session) redial(work context.Context) {
+	if s.stopRedial != nil {
+		return
+	}
 	ctx, cancel := context.WithCancel(work)
 	s.stopRedial = cancel
-	opts, hops, limit := s.cfg.Chain, s.cfg.Hops, time.Duration(0)
-	opts.Observe = nil
+	opts, hops, limit := s.options(), s.cfg.Hops, time.Duration(0)
+	dial := s.dials
 	if s.cfg.Lease > 0 {
 		limit = s.cfg.Lease + overrun
 	}
@@ -73,7 +124,7 @@ func (s *session) redial(work context.Context) {
 			}
 			return c, err
 		}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(limit))
-		if sendErr := s.send(work, redialled{c, err}); sendErr != nil && c != nil {
+		if sendErr := s.send(ctx, redialled{dial, c, err}); sendErr != nil && c != nil {
 			_ = c.Close()
 		}
 	})
@@ -81,14 +132,40 @@ func (s *session) redial(work context.Context) {
 
 // resume takes the session up over a new chain.
 func (s *session) resume(work context.Context, m redialled) error {
-	if m.err != nil {
+	s.stopRedial = nil
+	switch {
+	case m.err != nil && s.lost:
 		return m.err
+	case m.err != nil:
+		return nil // the silent one has not ended yet; it will
+	case !s.lost && !s.silent:
+		return m.chain.Close() // the old one was heard of at the same moment
 	}
-	_ = s.chain.Close()
-	s.chain, s.lost = m.chain, time.Time{}
+	if !s.lost {
+		s.out.event(Event{Event: EventLost, Host: s.cfg.Hops[0].Name, Message: "no answer: going on over a new connection"})
+	}
+	s.stopRead()
+	s.retire(work, s.chain)
+	s.listener.SetTarget(nil)
+	s.chain, s.dialled, s.node, s.lost, s.silent = m.chain, m.dial, nil, false, false
 	s.read(work, s.submission.Follow)
 	s.dialNode(work)
 	return nil
+}
+
+// retire closes an old chain after a while: if it was only stalled, the connections
+// that it carries go on as if nothing had been.
+func (s *session) retire(work context.Context, old *chain.Chain) {
+	s.work.Go(func() {
+		timer := time.NewTimer(retirement)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-old.Done():
+		case <-work.Done():
+		}
+		_ = old.Close()
+	})
 }
 
 // submitDone takes in that the reading of events has ended.

@@ -31,7 +31,7 @@ const (
 // 0. ErrInterrupted: it was interrupted before. A *TeardownError hides the error
 // that led to it; that one was told by an event.
 func Run(ctx context.Context, cfg Config, emit func(Event)) error {
-	s := &session{cfg: cfg, out: emitter{cfg.ID, cfg.Cluster, emit}}
+	s := &session{cfg: cfg, out: emitter{cfg.ID, cfg.Cluster, emit}, silences: make(chan silence, 16)}
 	return s.run(ctx)
 }
 
@@ -58,14 +58,19 @@ type session struct {
 	chain    *chain.Chain // to the login node
 	node     *chain.Chain // to the compute node, carried by chain
 
+	dials, dialled int // how many chains were dialled, and which of them chain is
+
 	messages chan any // from the goroutines in work
+	silences chan silence
 	work     conc.WaitGroup
 	stopWork context.CancelFunc
 
-	submission slurm.Submission
+	submission *slurm.Submission
+	stopRead   context.CancelFunc // of the reader of the submission's events
+	silent     bool               // the chain is, so that another is dialled beside it
 	withdraw   chan struct{}
-	submitted  bool      // the request was sent: there may be a job
-	lost       time.Time // since when the chain is; zero: it is not
+	submitted  bool // the request was sent: there may be a job
+	lost       bool // the chain is
 	stopRedial context.CancelFunc
 	submitEnd  chan struct{}
 	submitErr  error

@@ -87,7 +87,6 @@ func (s *session) stopOnce(ctx context.Context, stop slurm.Stopping) error {
 	dialling, cancel := context.WithTimeout(ctx, redialTimeout)
 	defer cancel()
 	opts := s.cfg.Chain
-	opts.Observe = nil
 	c, dialErr := chain.Dial(dialling, s.cfg.Hops, opts)
 	if dialErr != nil {
 		return dialErr

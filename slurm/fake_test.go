@@ -23,7 +23,7 @@ type run struct {
 	once     sync.Once
 }
 
-func submit(ctx context.Context, t *testing.T, f *slurmtest.Cluster, s Submission) *run {
+func submit(ctx context.Context, t *testing.T, f *slurmtest.Cluster, s *Submission) *run {
 	t.Helper()
 	r := &run{t: t, events: make(chan Event, 100), withdraw: make(chan struct{}), done: make(chan struct{})}
 	go func() {

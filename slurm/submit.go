@@ -8,18 +8,21 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
 // A Submission is one session as the cluster has it: what is asked for, and how far
-// its events have been read. It is used by one goroutine at a time.
+// its events have been read. Submit and Follow supersede the one that is under way.
 type Submission struct {
 	ID      string // of the session
 	Request Request
 	Launch  Launch
 	Lease   time.Duration // how long the job may run unowned, whole seconds; 0: for ever
 
-	offset  int64 // in the session's event file
+	mu      sync.Mutex
+	turn    int   // which Submit or Follow is the one that reads
+	offset  int64 // in the session's event file: what was handled
 	job     string
 	outcome Outcome
 }
@@ -88,12 +91,18 @@ func (s *Submission) Submit(ctx context.Context, remote Remote, withdraw <-chan 
 // left it: no event is lost, none comes twice. Else it is as Submit.
 func (s *Submission) Follow(ctx context.Context, remote Remote, withdraw <-chan struct{}, handle func(Event) error) (Outcome, error) {
 	v := new(vars)
+	s.mu.Lock()
 	v.set("cscs_from", strconv.FormatInt(s.offset, 10))
 	v.set("cscs_job", s.job)
+	s.mu.Unlock()
 	return s.call(ctx, remote, "follow", v, withdraw, handle)
 }
 
 func (s *Submission) call(ctx context.Context, remote Remote, verb string, v *vars, withdraw <-chan struct{}, handle func(Event) error) (Outcome, error) {
+	s.mu.Lock()
+	s.turn++
+	turn := s.turn
+	s.mu.Unlock()
 	v.set("cscs_id", s.ID)
 	v.set("cscs_lease", seconds(s.Lease))
 	stdin, feed := io.Pipe()
@@ -113,21 +122,38 @@ func (s *Submission) call(ctx context.Context, remote Remote, verb string, v *va
 	}()
 	defer func() { cancel(); stdin.Close(); <-waited }()
 
-	c := call{verb: verb, vars: v, stdin: stdin, handle: func(l line) error { return s.take(l, handle) }}
+	c := call{verb: verb, vars: v, stdin: stdin, handle: func(l line) error { return s.take(turn, l, handle) }}
 	err := c.run(ctx, remote)
-	if err == nil && !s.outcome.ended() {
+	s.mu.Lock()
+	out := s.outcome
+	s.mu.Unlock()
+	if err == nil && !out.ended() {
 		select {
 		case <-withdraw: // it ended because it was told to
 		default:
 			err = ErrCut
 		}
 	}
-	return s.outcome, err
+	return out, err
 }
 
-// take takes one line in.
-func (s *Submission) take(l line, handle func(Event) error) error {
+var errSuperseded = errors.New("the session is followed over another connection")
+
+// take takes one line in. What handle did not take comes again to the next reader.
+func (s *Submission) take(turn int, l line, handle func(Event) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if turn != s.turn {
+		return errSuperseded
+	}
+	if err := s.digest(l, handle); err != nil {
+		return err
+	}
 	s.offset += l.size
+	return nil
+}
+
+func (s *Submission) digest(l line, handle func(Event) error) error {
 	switch l.kind {
 	case "refused":
 		return &RefusedError{Message: refusal(l), Accounts: strings.Fields(l.get("accounts"))}

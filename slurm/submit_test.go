@@ -30,7 +30,7 @@ func serverArgv(bind string) []string {
 func TestWholeLife(t *testing.T) {
 	f := slurmtest.New(t)
 	id := testID(t)
-	r := submit(t.Context(), t, f, Submission{ID: id, Request: Request{Time: "10"}, Launch: Launch{
+	r := submit(t.Context(), t, f, &Submission{ID: id, Request: Request{Time: "10"}, Launch: Launch{
 		Argv:  serverArgv("127.0.0.1"),
 		Env:   map[string]string{"GREETING": "it's {port}\n\"quoted\" $HOME", "KEYFILE": "{dir}/token"},
 		Files: map[string][]byte{"token": []byte("s3cret")},
@@ -105,7 +105,7 @@ func modes(t *testing.T, dir string) {
 
 func TestQueueThenWithdraw(t *testing.T) {
 	f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_REASON=Priority", "FAKE_START=1700000100")
-	r := submit(t.Context(), t, f, Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
 	if p := await[Pending](r); p.Job != "4711" {
 		t.Errorf("pending: %+v", p)
 	}
@@ -129,7 +129,7 @@ func TestQueueThenConnectionLost(t *testing.T) {
 	f := slurmtest.New(t, "FAKE_QUEUE=1")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	r := submit(ctx, t, f, Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	r := submit(ctx, t, f, &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
 	await[Pending](r)
 	cancel()
 	r.wait()
@@ -140,7 +140,7 @@ func TestQueueThenConnectionLost(t *testing.T) {
 
 func TestQueueThenGranted(t *testing.T) {
 	f := slurmtest.New(t, "FAKE_QUEUE=1")
-	r := submit(t.Context(), t, f, Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
 	await[Queued](r)
 	f.Free()
 	await[Listening](r)
@@ -151,7 +151,7 @@ func TestQueueThenGranted(t *testing.T) {
 
 func TestNeverStarts(t *testing.T) {
 	f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_REASON=PartitionTimeLimit")
-	r := submit(t.Context(), t, f, Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
 	r.wait()
 	var never *NeverStartsError
 	if !errors.As(r.err, &never) || never.Reason != "PartitionTimeLimit" {
@@ -168,7 +168,7 @@ func TestRefused(t *testing.T) {
 		{"salloc: error: Invalid --time specification", "Invalid --time specification"},
 	} {
 		f := slurmtest.New(t, "FAKE_REFUSE="+c.salloc)
-		r := submit(t.Context(), t, f, Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
+		r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
 		r.wait()
 		var refused *RefusedError
 		if !errors.As(r.err, &refused) || refused.Message != c.want {
@@ -182,7 +182,7 @@ func TestRefused(t *testing.T) {
 
 func TestStepFails(t *testing.T) {
 	f := slurmtest.New(t, "FAKE_SRUN_FAILS=Unable to create step for job 4711: Invalid generic resource (gres) specification")
-	r := submit(t.Context(), t, f, Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
+	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
 	r.wait()
 	var step *StepError
 	if !errors.As(r.err, &step) || !strings.Contains(step.Message, "Invalid generic resource") {
@@ -218,7 +218,7 @@ func TestServers(t *testing.T) {
 			t.Parallel()
 			f := slurmtest.New(t)
 			id := testID(t)
-			r := submit(t.Context(), t, f, Submission{ID: id, Launch: c.launch})
+			r := submit(t.Context(), t, f, &Submission{ID: id, Launch: c.launch})
 			r.wait()
 			if r.err != nil {
 				t.Fatal(r.err)
@@ -241,7 +241,7 @@ func TestLeaseRunsOut(t *testing.T) {
 	id := testID(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	r := submit(ctx, t, f, Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}, Lease: 3 * time.Second})
+	r := submit(ctx, t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}, Lease: 3 * time.Second})
 	l := await[Listening](r)
 	owned := time.Now()
 	for time.Since(owned) < 5*time.Second { // longer than the lease
@@ -295,7 +295,7 @@ func getOK(t *testing.T, addr string) {
 func TestPortTaken(t *testing.T) {
 	f := slurmtest.New(t)
 	ln := listenLocal(t)
-	r := submit(t.Context(), t, f, Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1"), Port: ln}})
+	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1"), Port: ln}})
 	r.wait()
 	err := r.outcome.Err()
 	if err == nil || !strings.Contains(err.Error(), "is taken by your process") {
@@ -308,7 +308,7 @@ func TestPortTaken(t *testing.T) {
 func TestDaemon(t *testing.T) {
 	f := slurmtest.New(t)
 	id := testID(t)
-	r := submit(t.Context(), t, f, Submission{ID: id, Launch: Launch{
+	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{
 		Argv:  []string{"sh", "-c", `setsid "$@" & exit 0`, "sh", "python3", "-c", "import time\ntime.sleep(1.5)\n" + server, "{port}", "127.0.0.1"},
 		Grace: time.Second,
 	}})
@@ -325,7 +325,7 @@ func TestDaemon(t *testing.T) {
 func TestStubborn(t *testing.T) {
 	f := slurmtest.New(t)
 	id := testID(t)
-	r := submit(t.Context(), t, f, Submission{ID: id, Launch: Launch{
+	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{
 		Argv:  []string{"python3", "-c", "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + server, "{port}", "127.0.0.1"},
 		Grace: time.Second,
 	}})
@@ -351,7 +351,7 @@ func TestStartupFiles(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(f.Home, ".bashrc"), []byte(c.rc+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r := submit(t.Context(), t, f, Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
+		r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
 		r.wait()
 		var remote *RemoteError
 		if c.want == "" && r.err != nil || c.want != "" && (!errors.As(r.err, &remote) || remote.Message != c.want || !strings.Contains(remote.Output, "welcome")) {
@@ -366,7 +366,7 @@ func TestProfileEndsShell(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(f.Home, ".bash_profile"), []byte("echo going; exit 4\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := submit(t.Context(), t, f, Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
+	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
 	r.wait()
 	err := r.outcome.Err()
 	if err == nil || !strings.Contains(err.Error(), "ended with status 4 before it ran the server") {
@@ -378,7 +378,7 @@ func TestProfileEndsShell(t *testing.T) {
 // What srun says against a step of its own is what the user is told.
 func TestStepArgsRefused(t *testing.T) {
 	f := slurmtest.New(t)
-	r := submit(t.Context(), t, f, Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}, Step: []string{"--uenv=nosuch"}}})
+	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}, Step: []string{"--uenv=nosuch"}}})
 	r.wait()
 	err := r.outcome.Err()
 	if err == nil || err.Error() != "uenv: no uenv matches 'nosuch'; Invalid --uenv argument: nosuch" {
@@ -391,7 +391,7 @@ func TestStepArgsRefused(t *testing.T) {
 func TestHomeNotWritable(t *testing.T) {
 	f := slurmtest.New(t)
 	f.Setenv("HOME=/proc")
-	r := submit(t.Context(), t, f, Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
+	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
 	r.wait()
 	var remote *RemoteError
 	if !errors.As(r.err, &remote) || remote.Kind != "home" {
@@ -406,7 +406,7 @@ func TestHomeNotWritable(t *testing.T) {
 func TestFlood(t *testing.T) {
 	f := slurmtest.New(t)
 	id := testID(t)
-	r := submit(t.Context(), t, f, Submission{ID: id, Launch: Launch{
+	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{
 		Argv: []string{"sh", "-c", "head -c 100000000 /dev/zero; echo the end; exit 2"},
 	}})
 	r.wait()
@@ -419,7 +419,7 @@ func TestFlood(t *testing.T) {
 func TestStopKeepsLogThatWasNotStored(t *testing.T) {
 	f := slurmtest.New(t)
 	id := testID(t)
-	r := submit(t.Context(), t, f, Submission{ID: id, Launch: Launch{
+	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{
 		Argv: []string{"sh", "-c", "echo precious; exit 2"}, Files: map[string][]byte{"token": []byte("s3cret")},
 	}})
 	r.wait()

@@ -47,12 +47,17 @@ type Options struct {
 	Timeout time.Duration
 
 	// Keepalive is how long a link may be silent before the far side is asked
-	// for a sign of life; 0 means 15 s, and less than 0 never.
+	// for a sign of life; 0 means 10 s, and less than 0 never.
 	Keepalive time.Duration
 
 	// Tolerance is how long an answer to that may take before the link is
 	// given up for lost; 0 means 60 s.
 	Tolerance time.Duration
+
+	// Silence, if set, is called with true when a hop has been silent for 15 s (by
+	// default) though it was asked, or has not answered at once after this machine had
+	// slept, and with false when it is heard of again. It must not block.
+	Silence func(hop string, silent bool)
 
 	// Observe, if set, is called when a hop is about to be dialled, with false,
 	// and when it has let us in, with true. It must not block.
@@ -74,10 +79,13 @@ func (o Options) withDefaults() Options {
 		o.Timeout = 30 * time.Second
 	}
 	if o.Keepalive == 0 {
-		o.Keepalive = 15 * time.Second
+		o.Keepalive = 10 * time.Second
 	}
 	if o.Tolerance <= 0 {
 		o.Tolerance = 60 * time.Second
+	}
+	if o.Silence == nil {
+		o.Silence = func(string, bool) {}
 	}
 	if o.Observe == nil {
 		o.Observe = func(string, bool) {}

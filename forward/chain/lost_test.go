@@ -145,7 +145,7 @@ func TestKeepalive(t *testing.T) {
 				t.Fatal(b.chain.Err())
 			case <-time.After(time.Hour):
 			}
-			if b.asked.Load() < 100 || b.asked.Load() > 240 {
+			if b.asked.Load() < 250 || b.asked.Load() > 360 {
 				t.Errorf("asked %d times in an hour", b.asked.Load())
 			}
 		})
@@ -162,6 +162,26 @@ func TestKeepalive(t *testing.T) {
 			}
 			if took < 60*time.Second || took > 76*time.Second {
 				t.Errorf("took %v", took)
+			}
+		})
+	})
+	t.Run("silence is told, and its end", func(t *testing.T) {
+		told := make(chan bool, 10)
+		opts := Options{Silence: func(_ string, silent bool) { told <- silent }}
+		inBubble(t, opts, func(t *testing.T, b *bubble) {
+			began := time.Now()
+			b.near.Freeze()
+			if silent, after := <-told, time.Since(began); !silent || after.Round(time.Second) != 15*time.Second {
+				t.Errorf("told %v after %v", silent, after)
+			}
+			time.Sleep(25 * time.Second) //nolint:forbidigo // of the bubble's time
+			b.near.Thaw()
+			if silent, after := <-told, time.Since(began); silent || after.Round(time.Second) != 40*time.Second {
+				t.Errorf("told %v after %v", silent, after)
+			}
+			time.Sleep(time.Hour) //nolint:forbidigo // of the bubble's time
+			if len(told) > 0 {
+				t.Errorf("told %v of a healthy link", <-told)
 			}
 		})
 	})
@@ -189,7 +209,7 @@ func TestKeepalive(t *testing.T) {
 				if _, err := io.ReadFull(output, make([]byte, 1)); err != nil {
 					t.Fatal(err)
 				}
-				time.Sleep(10 * time.Second) //nolint:forbidigo // of the bubble's time
+				time.Sleep(9 * time.Second) //nolint:forbidigo // of the bubble's time
 			}
 			_ = input.Close()
 			if err := <-ran; err != nil {

@@ -1,0 +1,107 @@
+package session
+
+import (
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A stall carries TCP connections to an address, and can make those that are open
+// stand still while it lets new ones pass: a network that has forgotten them.
+type stall struct {
+	t    *testing.T
+	ln   net.Listener
+	to   string
+	mu   sync.Mutex
+	gate *sync.RWMutex // held for writing: still
+}
+
+func newStall(t *testing.T, to string) *stall {
+	t.Helper()
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &stall{t: t, ln: ln, to: to, gate: new(sync.RWMutex)}
+	var work sync.WaitGroup
+	work.Go(func() {
+		for {
+			in, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			s.mu.Lock()
+			gate := s.gate
+			s.mu.Unlock()
+			for _, c := range [][2]net.Conn{{in, out}, {out, in}} {
+				work.Go(func() {
+					defer c[0].Close()
+					defer c[1].Close()
+					_, _ = io.Copy(gated{c[0], gate}, c[1])
+				})
+			}
+		}
+	})
+	t.Cleanup(func() { _ = ln.Close(); work.Wait() })
+	return s
+}
+
+// stop makes what is open now stand still, until the returned function is called.
+func (s *stall) stop() (thaw func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.gate
+	old.Lock()
+	s.gate = new(sync.RWMutex)
+	return sync.OnceFunc(old.Unlock)
+}
+
+type gated struct {
+	net.Conn
+	gate *sync.RWMutex
+}
+
+func (g gated) Write(p []byte) (int, error) {
+	g.gate.RLock()
+	defer g.gate.RUnlock()
+	return g.Conn.Write(p)
+}
+
+// The connection stalls, without an end that anybody could see: a second chain takes
+// over long before the first is given up.
+func TestStall(t *testing.T) {
+	a := newAlps(t)
+	line := newStall(t, a.ela.Addr())
+	cfg := a.config()
+	cfg.Hops[0].Addr = line.ln.Addr().String()
+	cfg.Chain.Keepalive = 500 * time.Millisecond
+	l := a.start(cfg)
+	ready := l.await(EventReady)
+	thaw := line.stop()
+	t.Cleanup(thaw)
+	began := time.Now()
+	l.await(EventLost)
+	l.await(EventRestored)
+	if d := time.Since(began); d > 15*time.Second {
+		t.Errorf("took %v", d)
+	}
+	if err := get(t, ready.URL); err != nil {
+		t.Errorf("over the second chain: %v", err)
+	}
+	thaw()
+	if err := get(t, ready.URL); err != nil {
+		t.Errorf("when the first has come back: %v", err)
+	}
+	l.interrupt(ErrInterrupted)
+	if err := l.end(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	a.nothingLeft()
+}
