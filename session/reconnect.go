@@ -134,10 +134,10 @@ func (s *session) redial(work context.Context) {
 func (s *session) resume(work context.Context, m redialled) error {
 	s.stopRedial = nil
 	switch {
-	case m.err != nil && s.lost:
+	case m.chain == nil && s.lost:
 		return m.err
-	case m.err != nil:
-		return nil // the silent one has not ended yet; it will
+	case m.chain == nil: // the silent one has not ended yet; it will
+		return nil
 	case !s.lost && !s.silent:
 		return m.chain.Close() // the old one was heard of at the same moment
 	}

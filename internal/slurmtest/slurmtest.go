@@ -37,11 +37,24 @@ func New(t *testing.T, env ...string) *Cluster {
 		"SQUEUE_FORMAT=%i only", "SLURM_TIME_FORMAT=relative", "SSH_CLIENT=127.0.0.1 1 22",
 	}, env...)
 	t.Cleanup(func() {
+		c.kill()
 		if t.Failed() {
 			t.Logf("calls of Slurm's commands:\n%s", c.Calls())
 		}
 	})
 	return c
+}
+
+// kill ends what a test has left in jobs on purpose.
+func (c *Cluster) kill() {
+	files, _ := filepath.Glob(filepath.Join(c.state, "*", "*", "pids"))
+	for _, f := range files {
+		text, _ := os.ReadFile(f)
+		for pid := range strings.FieldsSeq(string(text)) {
+			_ = exec.Command("pkill", "-KILL", "-s", pid).Run() //nolint:noctx // ends at once
+		}
+	}
+	_ = exec.Command("pkill", "-KILL", "-f", c.Home+"/").Run() //nolint:noctx // ends at once
 }
 
 // Setenv changes the environment of what runs from now on.

@@ -262,7 +262,7 @@ cscs_terminate() {
 	local waited=0
 	cscs_end=$1
 	cscs_event stopping "reason=$1"
-	cscs_sweep "${cscs_signal:-TERM}"
+	cscs_ask_to_end
 	while ((waited < cscs_grace * 1000)); do
 		kill -0 "$cscs_pid" 2>/dev/null || [[ -n $cscs_code ]] || break
 		cscs_nap 0.05
@@ -292,6 +292,23 @@ cscs_marked() {
 		done
 	done
 	((${#cscs_pids[@]}))
+}
+
+# cscs_ask_to_end: SIGTERM to each process of the server's group, once: to some servers
+# a second one means "at once", and what they started themselves (kernels, in sessions
+# of their own) they end themselves. srun would end a step of its own harder than
+# that, so there the server is asked that runs in it.
+cscs_ask_to_end() {
+	local pid
+	if [[ -n $cscs_code ]]; then # it is in the background
+		cscs_marked && kill -s TERM -- "${cscs_pids[@]}" 2>/dev/null
+	elif ((${#cscs_step_args[@]})) && { IFS= read -r pid <"$cscs_dir/launched"; } 2>/dev/null &&
+		cscs_marked && [[ " ${cscs_pids[*]} " == *" $pid "* ]]; then
+		kill -s TERM "$pid" 2>/dev/null
+	else
+		kill -s TERM -- "-$cscs_pid" 2>/dev/null
+	fi
+	return 0
 }
 
 # cscs_sweep SIGNAL: to the server's process group and to all that is marked.

@@ -10,7 +10,7 @@ cscs_fail() {
 cscs_launch() {
 	local i
 	cscs_dir=${BASH_SOURCE[0]%/*}
-	: >"$cscs_dir/launched"
+	printf '%d\n' "$$" >"$cscs_dir/launched"
 	IFS= read -r PORT <"$cscs_dir/port"
 	export PORT CSCS_SESSION=$cscs_id
 	# A dead login's value of these would win over ours.
