@@ -59,13 +59,13 @@ func (e *TeardownError) Command() string {
 type NotYoursError struct {
 	Node  string
 	Port  int
-	UID   string // the owner's; "": it is the user's own, but bound to Bound
+	Owner string // "": it is the user's own, but bound to Bound
 	Bound string
 }
 
 func (e *NotYoursError) Error() string {
-	if e.UID != "" {
-		return fmt.Sprintf("port %d on %s belongs to another user (uid %s)", e.Port, e.Node, e.UID)
+	if e.Owner != "" {
+		return fmt.Sprintf("port %d on %s belongs to another user, %s", e.Port, e.Node, e.Owner)
 	}
 	return fmt.Sprintf("the server on port %d of %s listens on %s, where others can reach it", e.Port, e.Node, e.Bound)
 }

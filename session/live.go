@@ -170,8 +170,7 @@ func (s *session) send(work context.Context, m any) error {
 func (s *session) handle(work context.Context, m any) (done bool, err error) {
 	switch m := m.(type) {
 	case slurm.Pending:
-		s.job.ID = m.Job
-		s.out.event(Event{Event: EventQueued, Job: m.Job})
+		s.job.ID = m.Job // told with the reason, which Slurm is asked for at once
 	case slurm.Queued:
 		s.queued(m)
 	case slurm.Granted:

@@ -46,8 +46,7 @@ func (s *session) stopJob(ctx context.Context, log *serverLog) error {
 		s.stopRedial()
 	}
 	s.settle(patient)
-	var refused *slurm.RefusedError
-	if errors.As(s.submitErr, &refused) {
+	if s.neverAsked() {
 		return nil // there never was one
 	}
 	stop := slurm.Stopping{ID: s.cfg.ID, Step: s.step, Grace: stopGrace, Log: log}
@@ -73,6 +72,15 @@ func (s *session) stopJob(ctx context.Context, log *serverLog) error {
 		err = errors.New("it was not waited for")
 	}
 	return &TeardownError{Job: s.job.ID, Name: slurm.JobName(s.cfg.ID), Cluster: s.cfg.Cluster, Host: host, Err: err}
+}
+
+// neverAsked reports whether Slurm is known to have no job of this session: it said
+// no, or the remote half ended before it could ask.
+func (s *session) neverAsked() bool {
+	var refused *slurm.RefusedError
+	var remote *slurm.RemoteError
+	return errors.As(s.submitErr, &refused) ||
+		s.job.ID == "" && errors.As(s.submitErr, &remote) && remote.BeforeRequest()
 }
 
 // stopOnce runs slurm.Stop over the chain or, if that was lost, over a new one.

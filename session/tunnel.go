@@ -123,7 +123,7 @@ func (t *tunnel) live(ctx context.Context) error {
 func (t *tunnel) see(work context.Context, l slurm.Listener) error {
 	switch {
 	case l.Verdict == "foreign":
-		return &NotYoursError{Node: t.nodeName, Port: t.cfg.Port, UID: l.UID}
+		return &NotYoursError{Node: t.nodeName, Port: t.cfg.Port, Owner: l.Owner}
 	case l.Verdict == "wide" && !t.cfg.AllowWideBind:
 		return &NotYoursError{Node: t.nodeName, Port: t.cfg.Port, Bound: l.Bound}
 	case l.Verdict == "none" && !t.ready:

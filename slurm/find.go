@@ -62,7 +62,7 @@ type Listener struct {
 	Verdict string // none, ours, wide, foreign
 	Addr    string // to forward to, host:port
 	Bound   string // the address that it is bound to
-	UID     string // the owner, of a foreign one
+	Owner   string // of a foreign one: the user's name or, if that is not known there, the uid
 }
 
 // Watch looks, on the node that remote is, for a server of the user's own on port,
@@ -82,7 +82,7 @@ func Watch(ctx context.Context, remote Remote, port int, handle func(Listener) e
 			Verdict: l.get("verdict"),
 			Addr:    net.JoinHostPort(l.get("addr"), l.get("port")),
 			Bound:   l.get("bound"),
-			UID:     l.get("uid"),
+			Owner:   l.get("owner"),
 		})
 	}}
 	return c.run(ctx, remote)

@@ -62,12 +62,17 @@ type call struct {
 
 // RemoteError tells that the remote half could not do its work on the host.
 type RemoteError struct {
-	Kind    string // shell, noslurm, home, nosession, nonode, protocol
+	Kind    string // shell, noslurm, home, gone, nonode, protocol
 	Message string
 	Output  string // what the login shell printed instead, if it did
 }
 
 func (e *RemoteError) Error() string { return e.Message }
+
+// BeforeRequest reports whether the error kept Submit from asking Slurm for anything.
+func (e *RemoteError) BeforeRequest() bool {
+	return e.Kind == "shell" || e.Kind == "noslurm" || e.Kind == "home"
+}
 
 const marker = "\x1ecscs/1 "
 

@@ -441,3 +441,44 @@ func TestStopKeepsLogThatWasNotStored(t *testing.T) {
 type failingWriter struct{}
 
 func (failingWriter) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
+
+// What is missing on the login node already is told before a node is asked for.
+func TestMissingPlaces(t *testing.T) {
+	f := slurmtest.New(t)
+	for name, c := range map[string]struct {
+		launch Launch
+		says   string
+	}{
+		"workdir":          {Launch{Workdir: "nosuch/dir"}, "the work directory nosuch/dir is not there on "},
+		"workdir of home":  {Launch{Workdir: "~/nosuch"}, "the work directory ~/nosuch is not there on "},
+		"venv":             {Launch{Venv: f.Home + "/v"}, "there is no virtual environment in " + f.Home + "/v "},
+		"venv, not a venv": {Launch{Venv: "~"}, "there is no virtual environment in ~ "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.launch.Argv = serverArgv("127.0.0.1")
+			r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: c.launch})
+			r.wait()
+			var bad *ServerError
+			if err := r.outcome.Err(); r.err != nil || !errors.As(err, &bad) || bad.Reason != "setup" || !strings.Contains(bad.Message, c.says) {
+				t.Errorf("outcome %v, %v", err, r.err)
+			}
+			if f.Called("salloc") {
+				t.Error("a node was asked for")
+			}
+			if left, _ := os.ReadDir(filepath.Join(f.Home, ".cscs")); len(left) > 0 {
+				t.Errorf("left: %v", left)
+			}
+		})
+	}
+}
+
+// A path may lie in a file system that only the nodes have: that is for the node to say.
+func TestPlacesOfTheNode(t *testing.T) {
+	f := slurmtest.New(t)
+	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1"), Workdir: "/nodelocal/x"}})
+	r.wait()
+	var bad *ServerError
+	if err := r.outcome.Err(); !errors.As(err, &bad) || !strings.Contains(bad.Message, "/nodelocal/x is not there on ") || !f.Called("salloc") {
+		t.Errorf("outcome %v, %v", err, r.err)
+	}
+}

@@ -97,7 +97,7 @@ func TestOf(t *testing.T) {
 		{&session.StartTimeoutError{Node: "nid1", Waited: time.Minute, Waiting: "it", Others: []string{"127.0.0.1:9"}}, "start-timeout", 5, "nid1", "127.0.0.1:9"},
 		{&session.ProbeError{Node: "nid1", Err: &app.OpenAccessError{App: "jupyter"}}, "server-open", 5, "no token", "jupyter_server_config"},
 		{&session.ProbeError{Node: "nid1", Err: &app.ProbeError{App: "jupyter", Status: 500}}, "server-probe", 5, "500", ""},
-		{&session.NotYoursError{Node: "nid1", Port: 6006, UID: "2"}, "not-yours", 1, "another user", ""},
+		{&session.NotYoursError{Node: "nid1", Port: 6006, Owner: "mallory"}, "not-yours", 1, "another user", ""},
 		{&session.NotYoursError{Node: "nid1", Port: 6006, Bound: "0.0.0.0"}, "server-wide", 1, "0.0.0.0", "--allow-wide-bind"},
 		{&session.NothingListensError{Node: "nid1", Port: 6006}, "nothing-listens", 1, "6006", "127.0.0.1"},
 

@@ -119,7 +119,7 @@ var serverRules = []rule{
 	}),
 	on(func(e *session.NotYoursError) Problem {
 		p := Problem{ID: "not-yours", Code: Failure, Message: e.Error()}
-		if e.UID == "" {
+		if e.Owner == "" {
 			p.ID, p.Hint = "server-wide", "ensure the server binds to 127.0.0.1; --allow-wide-bind forwards to it all the same"
 		}
 		return p

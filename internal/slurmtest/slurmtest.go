@@ -4,6 +4,7 @@
 package slurmtest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -11,6 +12,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -45,16 +48,21 @@ func New(t *testing.T, env ...string) *Cluster {
 	return c
 }
 
-// kill ends what a test has left in jobs on purpose.
+// kill ends what a test has left in jobs on purpose. Processes of the cluster are
+// known by their environment; their recorded numbers may be others' by now.
 func (c *Cluster) kill() {
-	files, _ := filepath.Glob(filepath.Join(c.state, "*", "*", "pids"))
-	for _, f := range files {
-		text, _ := os.ReadFile(f)
-		for pid := range strings.FieldsSeq(string(text)) {
-			_ = exec.Command("pkill", "-KILL", "-s", pid).Run() //nolint:noctx // ends at once
+	mark := []byte("FAKE=" + c.state)
+	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, f := range environs {
+		env, _ := os.ReadFile(f)
+		if !slices.ContainsFunc(bytes.Split(env, []byte{0}), func(v []byte) bool { return bytes.Equal(v, mark) }) {
+			continue
+		}
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
+		if p, err := os.FindProcess(pid); err == nil {
+			_ = p.Kill()
 		}
 	}
-	_ = exec.Command("pkill", "-KILL", "-f", c.Home+"/").Run() //nolint:noctx // ends at once
 }
 
 // Setenv changes the environment of what runs from now on.

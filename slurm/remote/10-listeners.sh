@@ -114,13 +114,15 @@ cscs_free_port() {
 # to a server that cscs did not start. Says so again whenever that changes, for as
 # long as the client listens.
 cscs_look() {
-	local said='' now code
+	local said='' now code owner
 	while :; do
 		cscs_judge "$cscs_port"
 		now="$cscs_verdict $cscs_sock $cscs_uid"
 		if [[ $now != "$said" ]]; then
 			said=$now
-			cscs_say listener "verdict=$cscs_verdict" "addr=$cscs_addr" "bound=$cscs_bound" "uid=$cscs_uid" "port=$cscs_port"
+			owner=${cscs_uid:+$(id -un "$cscs_uid" 2>/dev/null)}
+			cscs_say listener "verdict=$cscs_verdict" "addr=$cscs_addr" "bound=$cscs_bound" \
+				"owner=${owner:-$cscs_uid}" "port=$cscs_port"
 		fi
 		IFS= read -r -t 1 -u 0
 		code=$?

@@ -17,6 +17,37 @@ cscs_open_dir() {
 	cscs_renew 0
 }
 
+# cscs_look_ahead: what the node would not find, it does not find here either, and
+# that is told before a node is asked for. Nothing is said of what lies in a file
+# system that only the nodes have, or that a container or uenv brings with it.
+cscs_look_ahead() {
+	((${#cscs_step_args[@]} == 0)) || return 0
+	cd || return 0
+	if [[ -n $cscs_workdir && ! -d ${cscs_workdir/#\~/$HOME} ]]; then
+		cscs_absent "${cscs_workdir/#\~/$HOME}" "the work directory $cscs_workdir is not there"
+	fi
+	# A relative one is looked for in the work directory, as the node will do.
+	cd -- "${cscs_workdir/#\~/$HOME}" 2>/dev/null || return 0
+	if [[ -n $cscs_venv && ! -r ${cscs_venv/#\~/$HOME}/bin/activate ]]; then
+		cscs_absent "${cscs_venv/#\~/$HOME}" "there is no virtual environment in $cscs_venv (no bin/activate)"
+	fi
+	cd || return 0
+}
+
+# cscs_absent PATH MESSAGE: ends the session for a path that is missing from a file
+# system of which this host has more than the root.
+cscs_absent() {
+	local there=$1
+	[[ $there == /* ]] || there=$PWD/$there
+	while [[ -n $there && ! -d $there ]]; do there=${there%/*}; done
+	case $there in
+	"$HOME" | "$HOME"/*) ;;
+	'' | /tmp | /tmp/* | /var/* | /dev/* | /run/*) return 0 ;;
+	esac
+	cscs_say exited reason=setup code= "message=$2 on ${HOSTNAME%%.*}"
+	exit 0
+}
+
 # cscs_client: has the client said stop, or gone? Never waits. Its other lines are
 # its heartbeat.
 cscs_client() {
@@ -50,6 +81,7 @@ cscs_ask_queue() {
 cscs_submit() {
 	local line part='' errors='' code tick=0 ask=0
 	cscs_have_slurm
+	cscs_look_ahead
 	cscs_open_dir
 	cscs_job='' cscs_granted=''
 	cscs_say hello "host=${HOSTNAME%%.*}" "dir=$cscs_dir"
