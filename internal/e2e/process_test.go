@@ -124,9 +124,16 @@ func (b *background) signal(s os.Signal) {
 	}
 }
 
+// kill asks the command to end before it insists: SIGKILL would reach only what
+// stands for it here, and leave the command itself behind.
 func (b *background) kill() {
-	_ = b.cmd.Process.Kill()
-	<-b.done
+	_ = b.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-b.done:
+	case <-time.After(20 * time.Second):
+		_ = b.cmd.Process.Kill()
+		<-b.done
+	}
 }
 
 // exit waits for the end and gives the exit code.

@@ -85,7 +85,8 @@ func (s *session) stop() error {
 	if err := s.cmd.Process.Signal(syscall.SIGINT); err != nil {
 		return err
 	}
-	for s.lines.Scan() { //nolint:revive // what comes now only has to be read
+	for s.lines.Scan() {
+		// What comes now only has to be read.
 	}
 	if err := s.cmd.Wait(); err != nil {
 		return fmt.Errorf("cscs: %w: %s", err, s.stderr.String())

@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command testserver is the server that alice runs on a compute node in the
 // end-to-end tests. Its flags are the ways in which servers misbehave.
 //
