@@ -36,7 +36,8 @@ type TeardownError struct {
 	Job     string // its number, if known
 	Name    string // its name
 	Cluster string
-	Host    string // the login node
+	Host    string        // the login node
+	Lease   time.Duration // after which the job ends by itself; 0: never
 	Err     error
 }
 

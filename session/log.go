@@ -43,6 +43,15 @@ func (l *serverLog) Write(p []byte) (int, error) {
 	return l.file.Write(p)
 }
 
+// restart forgets what came: the log will be sent again from its beginning.
+func (l *serverLog) restart() {
+	l.last = nil
+	if l.file != nil {
+		_ = l.file.Close()
+		l.file = nil // opened again, and emptied, with the next byte
+	}
+}
+
 func (l *serverLog) close() {
 	if l.file != nil {
 		l.err = l.file.Close()

@@ -17,8 +17,9 @@ const (
 
 	// How long teardown may take in all; slurmctld can be busy for a while.
 	teardownTimeout = 90 * time.Second
-	withdrawTimeout = 20 * time.Second
-	redialTimeout   = 30 * time.Second
+	withdrawTimeout = 20 * time.Second // for a pending request to be taken back
+	hangUpTimeout   = 5 * time.Second  // for the reader of events to end, once there is a runner to be asked
+	redialTimeout   = 20 * time.Second // for a chain over which to end the job, if the one that is there is lost
 )
 
 // Run lives one session from nothing to nothing: the local listener, the chain,

@@ -105,3 +105,25 @@ func TestStall(t *testing.T) {
 	}
 	a.nothingLeft()
 }
+
+// The connection has stalled when the user ends the session: the job is ended over a
+// new one, long before the first is given up.
+func TestInterruptWhileStalled(t *testing.T) {
+	a := newAlps(t)
+	line := newStall(t, a.ela.Addr())
+	cfg := a.config()
+	cfg.Hops[0].Addr = line.ln.Addr().String()
+	cfg.Chain.Keepalive = 500 * time.Millisecond
+	l := a.start(cfg)
+	l.await(EventReady)
+	t.Cleanup(line.stop())
+	l.interrupt(ErrInterrupted)
+	began := time.Now()
+	if err := l.end(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	if d := time.Since(began); d > 20*time.Second {
+		t.Errorf("took %v", d)
+	}
+	a.nothingLeft()
+}

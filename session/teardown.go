@@ -50,11 +50,13 @@ func (s *session) stopJob(ctx context.Context, log *serverLog) error {
 		return nil // there never was one
 	}
 	stop := slurm.Stopping{ID: s.cfg.ID, Step: s.step, Grace: stopGrace, Log: log}
-	err := s.stopOnce(patient, stop)
+	err := s.stopOnce(patient, stop, log)
 	if patient.Err() != nil && ctx.Err() == nil {
 		// The user is in a hurry: no grace.
+		s.out.warn("interrupted again: the server gets no time to end")
 		stop.Step, stop.Grace, stop.Kill = "", 0, true
-		err = s.stopOnce(ctx, stop)
+		log.restart()
+		err = s.stopOnce(ctx, stop, log)
 	}
 	var unkept *slurm.LogError
 	if errors.As(err, &unkept) {
@@ -71,7 +73,8 @@ func (s *session) stopJob(ctx context.Context, log *serverLog) error {
 	if ctx.Err() != nil {
 		err = errors.New("it was not waited for")
 	}
-	return &TeardownError{Job: s.job.ID, Name: slurm.JobName(s.cfg.ID), Cluster: s.cfg.Cluster, Host: host, Err: err}
+	return &TeardownError{Job: s.job.ID, Name: slurm.JobName(s.cfg.ID), Cluster: s.cfg.Cluster, Host: host,
+		Lease: s.cfg.Lease, Err: err}
 }
 
 // neverAsked reports whether Slurm is known to have no job of this session: it said
@@ -83,25 +86,50 @@ func (s *session) neverAsked() bool {
 		s.job.ID == "" && errors.As(s.submitErr, &remote) && remote.BeforeRequest()
 }
 
-// stopOnce runs slurm.Stop over the chain or, if that was lost, over a new one.
-func (s *session) stopOnce(ctx context.Context, stop slurm.Stopping) error {
-	_, err := slurm.Stop(ctx, s.chain, stop)
-	var remains *slurm.RemainsError
-	var remote *slurm.RemoteError
-	var unkept *slurm.LogError
-	if err == nil || errors.As(err, &unkept) || errors.As(err, &remains) || errors.As(err, &remote) || ctx.Err() != nil {
-		return err
+// stopOnce runs slurm.Stop over the chain or, if that is lost or has fallen silent,
+// over a new one.
+func (s *session) stopOnce(ctx context.Context, stop slurm.Stopping, log *serverLog) error {
+	if !s.lost && !s.silent {
+		err := s.stopOver(ctx, stop)
+		var remains *slurm.RemainsError
+		var remote *slurm.RemoteError
+		var unkept *slurm.LogError
+		if err == nil || errors.As(err, &unkept) || errors.As(err, &remains) || errors.As(err, &remote) || ctx.Err() != nil {
+			return err
+		}
+		s.out.event(Event{Event: EventLost, Host: s.cfg.Hops[0].Name, Message: "ending the session over a new connection"})
+		log.restart()
 	}
 	dialling, cancel := context.WithTimeout(ctx, redialTimeout)
 	defer cancel()
-	opts := s.cfg.Chain
-	c, dialErr := chain.Dial(dialling, s.cfg.Hops, opts)
-	if dialErr != nil {
-		return dialErr
+	c, err := chain.Dial(dialling, s.cfg.Hops, s.cfg.Chain)
+	if err != nil {
+		return err
 	}
 	defer c.Close()
 	_, err = slurm.Stop(ctx, c, stop)
 	return err
+}
+
+// stopOver runs slurm.Stop over the chain that there is, until that falls silent.
+func (s *session) stopOver(ctx context.Context, stop slurm.Stopping) error {
+	ctx, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	done, over := make(chan error, 1), s.chain
+	go func() {
+		_, err := slurm.Stop(ctx, over, stop)
+		done <- err
+	}()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case m := <-s.messages:
+			if quiet, ok := m.(silence); ok && quiet.silent && quiet.dial == s.dialled {
+				giveUp()
+			}
+		}
+	}
 }
 
 // settle waits for submit to end, after asking it to: a request that is still
@@ -109,7 +137,11 @@ func (s *session) stopOnce(ctx context.Context, stop slurm.Stopping) error {
 // looked. Messages that come meanwhile are taken for what they tell of the job.
 func (s *session) settle(ctx context.Context) {
 	close(s.withdraw)
-	patience := time.NewTimer(withdrawTimeout)
+	limit := withdrawTimeout
+	if s.step != "" {
+		limit = hangUpTimeout
+	}
+	patience := time.NewTimer(limit)
 	defer patience.Stop()
 	for {
 		select {
@@ -125,8 +157,10 @@ func (s *session) settle(ctx context.Context) {
 				s.node = m.chain
 			case redialled:
 				if m.chain != nil {
-					s.chain = m.chain
+					s.chain, s.dialled, s.lost, s.silent = m.chain, m.dial, false, false
 				}
+			case silence:
+				s.silent = s.silent || m.dial == s.dialled && m.silent
 			case submitDone:
 				s.submitErr = m.err
 			}

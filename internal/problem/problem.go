@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/alps-tunnel/cscs/session"
 )
@@ -107,7 +108,11 @@ func At(cluster string, err error) Problem {
 }
 
 func teardown(e *session.TeardownError) Problem {
-	return Problem{ID: "remains", Code: Remains, Message: e.Error(), Hint: "end it by hand: " + e.Command()}
+	hint := "end it by hand: " + e.Command()
+	if e.Lease > 0 {
+		hint += fmt.Sprintf("; if it did start, it ends by itself when its lease of %s is over", short(e.Lease))
+	}
+	return Problem{ID: "remains", Code: Remains, Message: e.Error(), Hint: hint}
 }
 
 func interrupted(err error) (Problem, bool) {
@@ -126,4 +131,16 @@ func hints(lines ...string) string {
 		}
 	}
 	return strings.Join(out, "\n")
+}
+
+// short is d without the units that are zero.
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }

@@ -40,6 +40,7 @@ func TestOf(t *testing.T) {
 		{session.ErrInterrupted, "interrupted", 130, "interrupted", ""},
 		{fmt.Errorf("x: %w", context.Canceled), "interrupted", 130, "", ""},
 		{&session.TeardownError{Job: "7", Name: "cscs-x", Cluster: "daint", Host: "daint", Err: dial(io.EOF)}, "remains", 6, "cscs-x (7) on daint", "ssh daint scancel --name=cscs-x"},
+		{&session.TeardownError{Name: "cscs-x", Cluster: "daint", Lease: 90 * time.Minute, Err: io.EOF}, "remains", 6, "cscs-x on daint", "its lease of 1h30m is over"},
 
 		{Usagef("port %d", 0), "usage", 2, "port 0", ""},
 		{&app.UsageError{App: "jupyter", Arg: "--ip", Message: "no"}, "usage", 2, "jupyter argument --ip: no", ""},
