@@ -114,16 +114,23 @@ func (w window) do(name string, actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// text waits until something matches the selector, and gives its text.
-func (w window) text(name, css string) string {
+// textAfter performs the action, again every few seconds, until something matches the
+// selector, and gives its text.
+func (w window) textAfter(name, css string, action chromedp.Action[chromedp.Void]) string {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.ctx, step)
-	defer cancel()
-	text, err := chromedp.Run(ctx, chromedp.Text(chromedp.CSS(css)))
-	if err != nil {
-		w.fail(name, err)
+	deadline := time.Now().Add(step)
+	for {
+		w.do(name, action)
+		ctx, cancel := context.WithTimeout(w.ctx, 5*time.Second)
+		text, err := chromedp.Run(ctx, chromedp.Text(chromedp.CSS(css)))
+		cancel()
+		if err == nil {
+			return text
+		}
+		if time.Now().After(deadline) {
+			w.fail(name, err)
+		}
 	}
-	return text
 }
 
 func (w window) fail(name string, err error) {

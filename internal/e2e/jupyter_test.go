@@ -33,8 +33,9 @@ func TestJupyterInChromium(t *testing.T) {
 			b.do("open the notebook", chromedp.DoubleClick(`//span[text()="one.ipynb"]`))
 			b.do("see its cell", chromedp.WaitVisible(chromedp.CSS(`.jp-Notebook .jp-Cell`)))
 			b.do("wait for the kernel", chromedp.WaitVisible(chromedp.CSS(`.jp-NotebookPanel [data-status="idle"], .jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status="idle"]`)))
-			b.do("run the cell", chromedp.Click(chromedp.CSS(`.jp-NotebookPanel-toolbar [data-command="notebook:run-cell-and-select-next"]`)))
-			answer := b.text("read the answer", `.jp-OutputArea-output pre`)
+			// JupyterLab shows the button, and the kernel as idle, before either answers: a click may be lost.
+			answer := b.textAfter("run the cell", `.jp-OutputArea-output pre`,
+				chromedp.Click(chromedp.CSS(`.jp-NotebookPanel-toolbar [data-command="notebook:run-cell-and-select-next"]`)))
 			if !strings.HasPrefix(answer, "42 on nid") {
 				t.Errorf("the cell says %q", answer)
 			}
@@ -59,7 +60,7 @@ func TestJupyterNeedsItsToken(t *testing.T) {
 	s := cscs(t, "run-jupyter", "--venv", lab.Env["LAB_VENV"])
 	e := s.ready()
 	token := jupyterToken(t)
-	base := strings.TrimRight(e.URL, "/")
+	base := serverURL(e)
 	if code, _ := get(t, base+"/api/contents"); code != http.StatusForbidden {
 		t.Errorf("without the token: %d", code)
 	}
@@ -73,6 +74,11 @@ func TestJupyterNeedsItsToken(t *testing.T) {
 		t.Error("the token is in the event")
 	}
 	closeReady(t, s)
+}
+
+// serverURL is where Jupyter's API begins; the event has the page of the lab.
+func serverURL(ready event) string {
+	return strings.TrimSuffix(strings.TrimRight(ready.URL, "/"), "/lab")
 }
 
 // jupyterToken reads the token of alice's running server as root can: from the
@@ -110,7 +116,7 @@ func TestJupyterArguments(t *testing.T) {
 	mkdir(t, clusterHome("elsewhere"))
 	put(t, clusterHome("elsewhere/here.txt"), "x", 0o644)
 	s := cscs(t, "run-jupyter", "--venv", lab.Env["LAB_VENV"], "--", "--ServerApp.root_dir=elsewhere")
-	url := strings.TrimRight(s.ready().URL, "/")
+	url := serverURL(s.ready())
 	if code, body := get(t, url+"/api/contents?token="+jupyterToken(t)); code != http.StatusOK || !strings.Contains(body, "here.txt") {
 		t.Errorf("%d %s", code, body)
 	}

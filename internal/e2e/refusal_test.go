@@ -15,7 +15,8 @@ func TestRefusals(t *testing.T) {
 		says  []string
 	}{
 		{"partition", []string{"--partition", "nosuch"}, []string{"invalid partition name specified"}},
-		{"partition-down", []string{"--partition", "down"}, []string{"partition"}},
+		// It may come up again: what is told is why the job waited in vain.
+		{"partition-down", []string{"--partition", "down", "--queue-timeout", "2s"}, []string{"the partition is down"}},
 		{"time-limit", []string{"--partition", "debug", "--time", "2:00:00"}, []string{"time"}},
 		{"node-limit", []string{"--nodes", "99"}, []string{"node"}},
 		{"node-name", []string{"--nodelist", "nid999999"}, []string{"invalid node name specified"}},
