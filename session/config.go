@@ -23,7 +23,7 @@ type Config struct {
 
 	App     app.App
 	Request slurm.Request
-	Launch  slurm.Launch // Argv, Env, Unset, Files and Port are the App's
+	Launch  slurm.Launch // Argv, Env, Unset, Files, Port and Reads are the App's
 
 	LocalPort    int           // 0: the app's, or the next free one
 	Lease        time.Duration // how long the job may run without a client; 0: for ever
@@ -63,7 +63,7 @@ func NewID() string {
 // what the user asked for. The app's own environment wins: its safety rests on it.
 func (c *Config) launch() slurm.Launch {
 	l := c.Launch
-	l.Argv, l.Files, l.Port = c.App.Argv, c.App.Files, c.App.Port
+	l.Argv, l.Files, l.Port, l.Reads = c.App.Argv, c.App.Files, c.App.Port, c.App.Reads
 	l.Unset = append(append([]string(nil), c.App.Unset...), l.Unset...)
 	env := make(map[string]string, len(c.App.Env)+len(l.Env))
 	for k, v := range l.Env {

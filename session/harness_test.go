@@ -36,27 +36,28 @@ func newAlps(t *testing.T, env ...string) *alps {
 	t.Helper()
 	a := &alps{Cluster: slurmtest.New(t, env...), t: t, signer: sshtest.NewKey(t)}
 	keys := []ssh.PublicKey{a.signer.PublicKey()}
-	a.node = sshtest.Start(t, sshtest.Config{Keys: keys, Account: func(string) error {
+	a.node = sshtest.Start(t, sshtest.Config{Keys: keys, Exec: a.shell, Account: func(string) error {
 		if a.refuse != nil {
 			return a.refuse()
 		}
 		return nil
 	}})
-	a.login = sshtest.Start(t, sshtest.Config{Keys: keys,
-		Exec: func(cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
-			err := a.Exec(context.Background(), cmd, stdin, stdout, stderr)
-			var status slurmtest.ExitError
-			switch {
-			case err == nil:
-				return 0
-			case errors.As(err, &status):
-				return status.ExitStatus()
-			}
-			return 255
-		},
-		Dial: a.hosts("nid001001:22", a.node.Addr())})
+	a.login = sshtest.Start(t, sshtest.Config{Keys: keys, Exec: a.shell, Dial: a.hosts("nid001001:22", a.node.Addr())})
 	a.ela = sshtest.Start(t, sshtest.Config{Keys: keys, Dial: a.hosts("daint:22", a.login.Addr())})
 	return a
+}
+
+// shell is the login shell of both hosts.
+func (a *alps) shell(cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
+	err := a.Exec(context.Background(), cmd, stdin, stdout, stderr)
+	var status slurmtest.ExitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &status):
+		return status.ExitStatus()
+	}
+	return 255
 }
 
 // hosts is the network of one host: it reaches one other.

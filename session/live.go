@@ -182,6 +182,7 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		}
 	case slurm.Started:
 		s.port = m.Port
+		s.watchPort(work)
 		s.out.event(Event{Event: EventStarted, Node: m.Node, PID: m.PID})
 	case slurm.Listening:
 		if m.Bound != m.Addr {
@@ -213,6 +214,7 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		}
 		s.node = m.chain
 		s.watchNode(work, m.chain)
+		s.watchPort(work)
 		if s.ready {
 			s.out.event(Event{Event: EventRestored, Host: s.nodeName})
 		}
@@ -290,8 +292,9 @@ func (s *session) connect(work context.Context) {
 	ctx, cancel := context.WithCancel(work)
 	s.probing = cancel
 	addr := s.listening.Addr
+	dial := s.target(addr)
 	s.work.Go(func() {
-		err := s.probe(ctx, addr)
+		err := s.probe(ctx, dial)
 		if ctx.Err() == nil {
 			_ = s.send(work, probeDone{addr, err})
 		}
@@ -301,7 +304,7 @@ func (s *session) connect(work context.Context) {
 // serve points the local port at the server's socket, the exact address that was
 // seen on the node (invariant I5).
 func (s *session) serve(work context.Context) {
-	s.listener.SetTarget(target(s.node, s.listening.Addr))
+	s.listener.SetTarget(s.target(s.listening.Addr))
 	if s.ready {
 		return
 	}

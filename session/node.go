@@ -7,13 +7,16 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"github.com/sourcegraph/conc"
 	"golang.org/x/crypto/ssh"
 
 	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/slurm"
 )
 
 // admission is for how long a node may refuse us because its pam_slurm_adopt has
@@ -85,16 +88,90 @@ func parseKeys(lines []string) ([]ssh.PublicKey, error) {
 	return keys, nil
 }
 
-// target opens connections to addr, as seen from the last hop of c.
-func target(c *chain.Chain, addr string) forward.Target {
+// watchPort keeps an eye on the server's port, over the connection to its node, as
+// soon as both are known. Nothing reaches the server before that.
+func (s *session) watchPort(work context.Context) {
+	if s.node == nil || s.port == 0 {
+		return
+	}
+	if s.stopWatch != nil {
+		s.stopWatch()
+	}
+	ctx, stop := context.WithCancel(work)
+	s.stopWatch = stop
+	// What changes there by itself, the runner tells.
+	watch, node, name := slurm.NewWatch(s.port, time.Hour), s.node, s.nodeName
+	s.watch = watch
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = 200*time.Millisecond, 10*time.Second
+	warn := sync.OnceFunc(func() {
+		_ = s.send(ctx, slurm.Note{Message: "whose port it is on " + name + " cannot be seen any more: new connections wait until it can"})
+	})
+	s.work.Go(func() {
+		_, _ = backoff.Retry(ctx, func() (struct{}, error) {
+			err := watch.Run(ctx, node, func(slurm.Listener) error { return nil })
+			switch {
+			case node.Err() != nil:
+				return struct{}{}, backoff.Permanent(node.Err())
+			case ctx.Err() != nil:
+				return struct{}{}, backoff.Permanent(ctx.Err())
+			case err == nil:
+				err = slurm.ErrCut
+			}
+			warn()
+			return struct{}{}, err
+		}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0))
+	})
+}
+
+// target opens connections to addr, as seen from the node, and hands them on once a
+// look at the port has shown that what listens there is still the user's (invariant
+// I5): a server that has closed its port may have been succeeded by another user's a
+// moment ago.
+//
+// The look is asked for together with the connection, so that it costs no round trip.
+// It is taken after the connection is made all the same: both requests travel in one
+// SSH connection, and sshd connects as it reads the one, but only wakes a shell for
+// the other.
+func (s *session) target(addr string) forward.Target {
+	node, name, watch, port := s.node, s.nodeName, s.watch, s.port
 	return func(ctx context.Context) (net.Conn, error) {
-		return c.DialContext(ctx, "tcp", addr)
+		var conn net.Conn
+		var err error
+		looking, stop := context.WithCancel(ctx)
+		var dialling conc.WaitGroup
+		dialling.Go(func() {
+			defer stop()
+			if conn, err = node.DialContext(ctx, "tcp", addr); err != nil {
+				return
+			}
+			select {
+			case <-node.Done(): // nobody answers the look any more
+			case <-looking.Done():
+			}
+		})
+		seen, unseen := watch.Look(looking)
+		stop()
+		dialling.Wait()
+		switch {
+		case err != nil:
+			return nil, err
+		case unseen != nil:
+			err = unseen
+		case !seen.Ours():
+			err = &NotYoursError{Node: name, Port: port, Owner: seen.Owner}
+		case seen.Addr != addr:
+			err = &NotYoursError{Node: name, Port: port, Bound: seen.Bound}
+		default:
+			return conn, nil
+		}
+		_ = conn.Close()
+		return nil, err
 	}
 }
 
 // probe asks the server, through the tunnel, whether it answers as it must.
-func (s *session) probe(ctx context.Context, addr string) error {
-	dial := target(s.node, addr)
+func (s *session) probe(ctx context.Context, dial forward.Target) error {
 	transport := &http.Transport{
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 		DisableKeepAlives: true,

@@ -83,6 +83,8 @@ type session struct {
 	listening *slurm.Listening // nil: the server does not listen
 	port      int              // that the server is to listen on
 	others    []string         // what the user's new listeners are instead
+	watch     *slurm.Watch     // over that port, by way of node
+	stopWatch context.CancelFunc
 	probing   context.CancelFunc
 	ready     bool
 	reason    string // of the last look at the queue
@@ -106,11 +108,13 @@ func (s *session) run(ctx context.Context) error {
 		if cause != nil && !interrupted {
 			s.fail(cause, log)
 		}
-		return s.end(left, log)
-	case cause == nil, interrupted && wasReady:
-		return s.end(nil, log)
+		return s.end(left, "", log)
+	case cause == nil:
+		return s.end(nil, "the server ended", log)
+	case interrupted && wasReady:
+		return s.end(nil, "ended as asked", log)
 	default:
-		return s.end(cause, log)
+		return s.end(cause, "", log)
 	}
 }
 
@@ -137,9 +141,9 @@ func (s *session) fail(err error, log *serverLog) {
 	s.out.event(e)
 }
 
-// end tells of the session's end.
-func (s *session) end(err error, log *serverLog) error {
-	code, reason := 0, "ended as asked"
+// end tells of the session's end: of the error, or of another reason.
+func (s *session) end(err error, reason string, log *serverLog) error {
+	code := 0
 	if err != nil {
 		x := s.cfg.Explain(err)
 		code, reason = x.Code, x.Message

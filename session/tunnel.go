@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/forward/chain"
@@ -48,7 +49,7 @@ func Tunnel(ctx context.Context, cfg TunnelConfig, emit func(Event)) error {
 	if errors.Is(cause, ErrInterrupted) && wasReady {
 		cause = nil
 	}
-	return t.end(cause, log)
+	return t.end(cause, "ended as asked", log)
 }
 
 type tunnel struct {
@@ -85,9 +86,10 @@ func (t *tunnel) live(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	t.stopWork = stop
 	t.messages = make(chan any)
+	t.port, t.watch = t.cfg.Port, slurm.NewWatch(t.cfg.Port, time.Second)
 	t.work.Go(func() { _ = t.listener.Serve(work) })
 	t.work.Go(func() {
-		err := slurm.Watch(work, t.node, t.cfg.Port, func(l slurm.Listener) error { return t.send(work, l) })
+		err := t.watch.Run(work, t.node, func(l slurm.Listener) error { return t.send(work, l) })
 		_ = t.send(work, submitDone{err: err})
 	})
 	for {

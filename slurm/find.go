@@ -2,9 +2,6 @@ package slurm
 
 import (
 	"context"
-	"io"
-	"net"
-	"strconv"
 	"strings"
 )
 
@@ -55,35 +52,4 @@ func checkRunning(job, answer string) error {
 		return &JobEndedError{Job: job, State: state, Explained: "is not running (" + strings.ToLower(state) + ")"}
 	}
 	return nil
-}
-
-// A Listener is what listens on a port of a node, as the user sees it there.
-type Listener struct {
-	Verdict string // none, ours, wide, foreign
-	Addr    string // to forward to, host:port
-	Bound   string // the address that it is bound to
-	Owner   string // of a foreign one: the user's name or, if that is not known there, the uid
-}
-
-// Watch looks, on the node that remote is, for a server of the user's own on port,
-// and hands what it sees to handle: at once, and whenever it changes, until ctx or
-// the connection ends or handle returns an error.
-func Watch(ctx context.Context, remote Remote, port int, handle func(Listener) error) error {
-	v := new(vars)
-	v.set("cscs_port", strconv.Itoa(port))
-	stdin, feed := io.Pipe()
-	defer feed.Close()
-	defer stdin.Close()
-	c := call{verb: "look", vars: v, stdin: stdin, handle: func(l line) error {
-		if l.kind != "listener" {
-			return nil
-		}
-		return handle(Listener{
-			Verdict: l.get("verdict"),
-			Addr:    net.JoinHostPort(l.get("addr"), l.get("port")),
-			Bound:   l.get("bound"),
-			Owner:   l.get("owner"),
-		})
-	}}
-	return c.run(ctx, remote)
 }

@@ -89,7 +89,7 @@ func (j JobInfo) explainState() string {
 	case "CANCELLED":
 		return "was cancelled with scancel, not by this session"
 	case "NODE_FAIL":
-		return "ended because its node failed"
+		return "ended because " + j.itsNode() + " failed"
 	case "PREEMPTED":
 		return "was preempted by a job of higher priority"
 	case "OUT_OF_MEMORY":
@@ -97,11 +97,22 @@ func (j JobInfo) explainState() string {
 	case "DEADLINE":
 		return "could not end before its deadline"
 	case "BOOT_FAIL":
-		return "ended because its node did not boot"
+		return "ended because " + j.itsNode() + " did not boot"
 	case "FAILED":
 		return "failed"
 	case "COMPLETED":
 		return "ended"
 	}
 	return "ended (" + j.State + ")"
+}
+
+// itsNode names the node that failed, as far as Slurm says which.
+func (j JobInfo) itsNode() string {
+	switch len(j.Nodes) {
+	case 0:
+		return "its node"
+	case 1:
+		return "its node " + j.Nodes[0]
+	}
+	return "one of its nodes (" + strings.Join(j.Nodes, ", ") + ")"
 }

@@ -19,6 +19,7 @@ type Launch struct {
 	Setup         []string          // shell commands to be run before, in the server's shell
 	Venv          string            // a Python virtual environment to be activated; ~ is the home there
 	Workdir       string            // ~ is the home there; empty: the home
+	Reads         []string          // paths that the server is to show, which may be told to be missing; likewise
 	Step          []string          // srun options of a step for the server alone: --uenv=…, --environment=…
 	Port          int               // 0: a free one, chosen on the node
 	AllowWideBind bool              // let it listen on more than loopback
@@ -42,6 +43,7 @@ func (l Launch) vars(v *vars) {
 	v.list("cscs_setup", l.Setup)
 	v.set("cscs_venv", l.Venv)
 	v.set("cscs_workdir", l.Workdir)
+	v.list("cscs_reads", l.Reads)
 	v.list("cscs_step_args", l.Step)
 	v.set("cscs_port", strconv.Itoa(l.Port))
 	v.set("cscs_allow_wide", map[bool]string{true: "1", false: "0"}[l.AllowWideBind])

@@ -207,7 +207,11 @@ func (o Outcome) Err() error {
 		if o.Job == nil {
 			return nil
 		}
-		return &JobEndedError{Job: o.Job.ID, State: o.Job.State, Explained: o.Job.explainState()}
+		job := *o.Job
+		if len(job.Nodes) == 0 && o.node != "" {
+			job.Nodes = []string{o.node} // Slurm has taken it away already
+		}
+		return &JobEndedError{Job: job.ID, State: job.State, Explained: job.explainState()}
 	}
 	x := o.Exited
 	if x.Reason == "lease" {

@@ -28,6 +28,7 @@ type App struct {
 	Argv      []string          // the command, not yet quoted for any shell
 	Env       map[string]string // added to the environment; a value may be empty on purpose
 	Unset     []string          // variables of the login environment that must not reach the server
+	Reads     []string          // paths on the cluster that the server shows: that one is missing is worth a word
 	// Files are written into {dir} before the start, with mode 0600 and
 	// nothing added. It is the only way for a secret to the server.
 	Files map[string][]byte `json:"-"`

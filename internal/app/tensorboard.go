@@ -61,10 +61,20 @@ func TensorBoard(logdir string, args []string) (App, error) {
 		Name:      name,
 		LocalPort: tensorBoardPort,
 		Argv:      append(argv, args...),
+		Reads:     logdirs(logdir),
 		Path:      path,
 		Probe: func(ctx context.Context, c *http.Client, base string) error {
 			return probeOK(ctx, c, name, strings.TrimRight(base, "/")+path)
 		},
 	}
 	return a, a.Validate()
+}
+
+// logdirs is the directory that TensorBoard waits for, if logdir is one: it may also be
+// a list, or an address elsewhere (s3://bucket/runs).
+func logdirs(logdir string) []string {
+	if logdir == "" || strings.ContainsAny(logdir, ",:") {
+		return nil
+	}
+	return []string{logdir}
 }

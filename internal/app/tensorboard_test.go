@@ -17,22 +17,24 @@ func TestTensorBoard(t *testing.T) {
 		args         []string
 		argv         []string
 		path         string
+		reads        []string
 	}{
-		{"plain", "runs", nil, argv("--logdir=runs"), "/"},
-		{"home", "~/my runs", nil, argv("--logdir=~/my runs"), "/"},
-		{"like an option", "-x", nil, argv("--logdir=-x"), "/"},
-		{"arguments", "runs", []string{"--reload_multifile=true"}, argv("--logdir=runs", "--reload_multifile=true"), "/"},
-		{"prefix", "runs", []string{"--path_prefix=/tb"}, argv("--logdir=runs", "--path_prefix=/tb"), "/tb/"},
-		{"prefix apart", "runs", []string{"--path_prefix", "/tb/"}, argv("--logdir=runs", "--path_prefix", "/tb/"), "/tb/"},
-		{"empty prefix", "runs", []string{"--path_prefix="}, argv("--logdir=runs", "--path_prefix="), "/"},
-		{"several", "", []string{"--logdir_spec=a:x,b:y"}, argv("--logdir_spec=a:x,b:y"), "/"},
+		{"plain", "runs", nil, argv("--logdir=runs"), "/", []string{"runs"}},
+		{"home", "~/my runs", nil, argv("--logdir=~/my runs"), "/", []string{"~/my runs"}},
+		{"like an option", "-x", nil, argv("--logdir=-x"), "/", []string{"-x"}},
+		{"elsewhere", "s3://bucket/runs", nil, argv("--logdir=s3://bucket/runs"), "/", nil},
+		{"arguments", "runs", []string{"--reload_multifile=true"}, argv("--logdir=runs", "--reload_multifile=true"), "/", []string{"runs"}},
+		{"prefix", "runs", []string{"--path_prefix=/tb"}, argv("--logdir=runs", "--path_prefix=/tb"), "/tb/", []string{"runs"}},
+		{"prefix apart", "runs", []string{"--path_prefix", "/tb/"}, argv("--logdir=runs", "--path_prefix", "/tb/"), "/tb/", []string{"runs"}},
+		{"empty prefix", "runs", []string{"--path_prefix="}, argv("--logdir=runs", "--path_prefix="), "/", []string{"runs"}},
+		{"several", "", []string{"--logdir_spec=a:x,b:y"}, argv("--logdir_spec=a:x,b:y"), "/", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := TensorBoard(tt.logdir, tt.args)
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := App{Name: "tensorboard", LocalPort: 6006, Argv: tt.argv, Path: tt.path}
+			want := App{Name: "tensorboard", LocalPort: 6006, Argv: tt.argv, Path: tt.path, Reads: tt.reads}
 			if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(App{}, "Probe")); diff != "" {
 				t.Error(diff)
 			}

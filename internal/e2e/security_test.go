@@ -203,7 +203,10 @@ func greps(t *testing.T, user, host, word string, dirs ...string) string {
 	defer cancel()
 	c := as(ctx, user, host, append([]string{"timeout", "-k1", "40", "find"}, append(dirs, "-xdev", "-type", "f", "-readable", "!", "-path", "/proc/*/task/*",
 		"!", "-path", "/proc/k*", "!", "-path", "/proc/sys*", "!", "-name", "*pagemap", "!", "-name", "mem",
-		"-exec", "/bin/sh", "-c", `read -r w; for f; do timeout 2 grep -aqF -- "$w" "$f" 2>/dev/null <"$f" && echo "$f"; done`, "sh", "{}", "+")...)...)
+		"-exec", "/bin/sh", "-c", `read -r w; for f; do timeout 2 grep -aqF -f /dev/fd/3 "$f" 2>/dev/null <"$f" 3<<W && echo "$f"
+$w
+W
+done`, "sh", "{}", "+")...)...)
 	c.Stdin = strings.NewReader(strings.Repeat(word+"\n", 1000))
 	out, _ := c.Output()
 	return strings.TrimSpace(string(out))

@@ -66,16 +66,18 @@ cscs_loopback() {
 
 # cscs_judge PORT: looks at all listeners, and tells what listens on that port in
 # cscs_verdict: none, ours, wide or foreign.
+# cscs_barred is set if a socket of another user's lies on more than ::1.
 # For ours and wide, cscs_addr is the address to forward to, and cscs_sock is
 # what changes when the socket does. 127.0.0.1 comes before ::1.
 cscs_judge() {
 	local s a p u i
-	cscs_verdict=none cscs_addr='' cscs_sock='' cscs_uid='' cscs_bound=''
+	cscs_verdict=none cscs_addr='' cscs_sock='' cscs_uid='' cscs_bound='' cscs_barred=''
 	cscs_listeners
 	for s in "${cscs_found[@]}"; do
 		cscs_fields "$s"
 		[[ $p == "$1" ]] || continue
 		if [[ $u != "$UID" ]]; then
+			[[ $a == ::1 ]] || cscs_barred=1
 			[[ $cscs_verdict == none ]] && cscs_verdict=foreign cscs_uid=$u
 		elif ! cscs_loopback "$a"; then
 			case $a in
@@ -90,6 +92,10 @@ cscs_judge() {
 		fi
 	done
 }
+
+# cscs_untaken: by the last look, can a server listen on 127.0.0.1? Another user's on
+# ::1 is not in the way: the forward goes to the very address that was seen.
+cscs_untaken() { [[ $cscs_verdict == none || $cscs_verdict == foreign && -z $cscs_barred ]]; }
 
 # cscs_free_port: REPLY is a port on which nobody listens by the last look, below the range
 # that the kernel gives to outgoing connections, so that none of those takes it
@@ -110,22 +116,32 @@ cscs_free_port() {
 	return 1
 }
 
-# look: is there a server of this user's on cscs_port of this host? For a tunnel
-# to a server that cscs did not start. Says so again whenever that changes, for as
-# long as the client listens.
+# look: is there a server of this user's on cscs_port of this host? Says so again
+# whenever that changes, and for each number that the client sends, for as long as it
+# listens. Numbers that have come together are answered by one look, with the last.
 cscs_look() {
-	local said='' now code owner
+	local said='' now code look='' part='' line
 	while :; do
 		cscs_judge "$cscs_port"
 		now="$cscs_verdict $cscs_sock $cscs_uid"
+		[[ -z $look ]] || cscs_tell_listener "look=$look"
 		if [[ $now != "$said" ]]; then
 			said=$now
-			owner=${cscs_uid:+$(id -un "$cscs_uid" 2>/dev/null)}
-			cscs_say listener "verdict=$cscs_verdict" "addr=$cscs_addr" "bound=$cscs_bound" \
-				"owner=${owner:-$cscs_uid}" "port=$cscs_port"
+			cscs_tell_listener
 		fi
-		IFS= read -r -t 1 -u 0
+		IFS= read -r -t "$cscs_every" -u 0 line
 		code=$?
-		((code == 0 || code > 128)) || return
+		look='' part+=$line
+		((code <= 128)) || continue
+		((code == 0)) || return
+		look=$part part=''
+		while read -r -t 0 -u 0 && IFS= read -r -t 1 -u 0 line; do look=$line; done
 	done
+}
+
+# cscs_tell_listener [KEY=VALUE]...: what was seen at the last look.
+cscs_tell_listener() {
+	local owner=${cscs_uid:+$(id -un "$cscs_uid" 2>/dev/null)}
+	cscs_say listener "verdict=$cscs_verdict" "addr=$cscs_addr" "bound=$cscs_bound" \
+		"owner=${owner:-$cscs_uid}" "port=$cscs_port" "$@"
 }

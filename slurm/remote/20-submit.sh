@@ -18,33 +18,45 @@ cscs_open_dir() {
 }
 
 # cscs_look_ahead: what the node would not find, it does not find here either, and
-# that is told before a node is asked for. Nothing is said of what lies in a file
-# system that only the nodes have, or that a container or uenv brings with it.
+# that is told before a node is asked for. Nothing is said of what a container or uenv
+# may bring with it.
 cscs_look_ahead() {
+	local f
 	((${#cscs_step_args[@]} == 0)) || return 0
 	cd || return 0
-	if [[ -n $cscs_workdir && ! -d ${cscs_workdir/#\~/$HOME} ]]; then
-		cscs_absent "${cscs_workdir/#\~/$HOME}" "the work directory $cscs_workdir is not there"
+	f=${cscs_workdir/#\~/$HOME}
+	if [[ -n $f && ! -d $f ]] && cscs_not_here "$f"; then
+		cscs_not_there "the work directory $cscs_workdir is not there"
 	fi
-	# A relative one is looked for in the work directory, as the node will do.
-	cd -- "${cscs_workdir/#\~/$HOME}" 2>/dev/null || return 0
-	if [[ -n $cscs_venv && ! -r ${cscs_venv/#\~/$HOME}/bin/activate ]]; then
-		cscs_absent "${cscs_venv/#\~/$HOME}" "there is no virtual environment in $cscs_venv (no bin/activate)"
+	# What is relative is looked for in the work directory, as the node will do.
+	cd -- "$f" 2>/dev/null || return 0
+	f=${cscs_venv/#\~/$HOME}
+	if [[ -n $f && ! -r $f/bin/activate ]] && cscs_not_here "$f"; then
+		cscs_not_there "there is no virtual environment in $cscs_venv (no bin/activate)"
 	fi
+	for f in "${cscs_reads[@]}"; do
+		if [[ ! -e ${f/#\~/$HOME} ]] && cscs_not_here "${f/#\~/$HOME}"; then
+			cscs_say note "message=$f is not there on ${HOSTNAME%%.*}: there is nothing to show until it is"
+		fi
+	done
 	cd || return 0
 }
 
-# cscs_absent PATH MESSAGE: ends the session for a path that is missing from a file
-# system of which this host has more than the root.
-cscs_absent() {
-	local there=$1
-	[[ $there == /* ]] || there=$PWD/$there
-	while [[ -n $there && ! -d $there ]]; do there=${there%/*}; done
-	case $there in
-	"$HOME" | "$HOME"/*) ;;
-	'' | /tmp | /tmp/* | /var/* | /dev/* | /run/*) return 0 ;;
+# cscs_not_here PATH: does PATH, which is missing, lie in a file system that this host
+# has? The nodes may have more of them.
+cscs_not_here() {
+	local up=$1
+	[[ $up == /* ]] || up=$PWD/$up
+	while [[ -n $up && ! -d $up ]]; do up=${up%/*}; done
+	case $up in
+	"$HOME" | "$HOME"/*) return 0 ;;
+	'' | /tmp | /tmp/* | /var/* | /dev/* | /run/*) return 1 ;;
 	esac
-	cscs_say exited reason=setup code= "message=$2 on ${HOSTNAME%%.*}"
+}
+
+# cscs_not_there MESSAGE: ends the session before anything is asked for.
+cscs_not_there() {
+	cscs_say exited reason=setup code= "message=$1 on ${HOSTNAME%%.*}"
 	exit 0
 }
 

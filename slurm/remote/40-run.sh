@@ -74,7 +74,7 @@ cscs_choose_port() {
 		cscs_listen=$REPLY
 		return 0
 	fi
-	[[ $cscs_verdict == none ]] && return 0
+	cscs_untaken && return 0
 	cscs_end=port cscs_message="port $cscs_listen on $cscs_node is taken by $(cscs_owner "${cscs_sock##* }" "$cscs_uid")"
 	return 1
 }
@@ -224,7 +224,7 @@ cscs_ended() {
 		cscs_unlaunched
 	elif [[ $1 == starting ]]; then
 		cscs_judge "$cscs_listen"
-		[[ $cscs_verdict == none ]] || cscs_end=collision
+		cscs_untaken || cscs_end=collision
 		[[ $cscs_end == collision && $cscs_port != 0 ]] && cscs_message="port $cscs_listen on $cscs_node was taken by another process"
 	fi
 	cscs_sweep KILL

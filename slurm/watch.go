@@ -1,0 +1,150 @@
+package slurm
+
+import (
+	"context"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// A Listener is what listens on a port of a node, as the user sees it there.
+type Listener struct {
+	Verdict string // none, ours, wide, foreign
+	Addr    string // to forward to, host:port
+	Bound   string // the address that it is bound to
+	Owner   string // of a foreign one: the user's name or, if that is not known there, the uid
+}
+
+// Ours reports whether it is the user's own.
+func (l Listener) Ours() bool { return l.Verdict == "ours" || l.Verdict == "wide" }
+
+// A Watch is an eye on one port of one node. Its looks tell whose socket listens
+// there now, by the uid that the kernel shows for it (proc(5), /proc/net/tcp).
+type Watch struct {
+	port  int
+	every time.Duration
+
+	mu      sync.Mutex
+	asked   uint64        // looks that were asked for
+	sent    uint64        // of these, those that were asked of the node
+	wake    chan struct{} // there is more to be sent
+	seen    uint64        // the last of them that was answered
+	last    Listener
+	changed chan struct{} // closed and renewed when that changes
+}
+
+// NewWatch returns the watch over a port. Its node looks by itself every so often
+// (whole seconds), beside the looks that are asked for.
+func NewWatch(port int, every time.Duration) *Watch {
+	return &Watch{port: port, every: every, wake: make(chan struct{}, 1), changed: make(chan struct{})}
+}
+
+// Run has the node, which remote is, look, and hands what it sees to handle: at once,
+// and whenever that changes, until ctx or the connection ends or handle returns an
+// error. It may be run again when it has ended.
+func (w *Watch) Run(ctx context.Context, remote Remote, handle func(Listener) error) error {
+	v := new(vars)
+	v.set("cscs_port", strconv.Itoa(w.port))
+	v.set("cscs_every", seconds(w.every))
+	stdin, feed := io.Pipe()
+	ctx, cancel := context.WithCancel(ctx)
+	asked := make(chan struct{})
+	w.again()
+	go func() {
+		defer close(asked)
+		defer feed.Close()
+		w.ask(ctx, feed)
+	}()
+	defer func() { cancel(); stdin.Close(); <-asked }()
+	c := call{verb: "look", vars: v, stdin: stdin, handle: func(l line) error {
+		if l.kind != "listener" {
+			return nil
+		}
+		now := Listener{
+			Verdict: l.get("verdict"),
+			Addr:    net.JoinHostPort(l.get("addr"), l.get("port")),
+			Bound:   l.get("bound"),
+			Owner:   l.get("owner"),
+		}
+		if n := l.int("look"); n > 0 {
+			w.answer(uint64(n), now)
+			return nil
+		}
+		return handle(now)
+	}}
+	return c.run(ctx, remote)
+}
+
+// Look returns what a look at the port shows that was taken after Look was called.
+// It waits for a Run that is under way, or to come.
+func (w *Watch) Look(ctx context.Context) (Listener, error) {
+	w.mu.Lock()
+	if w.asked == w.sent { // else the next to be sent is early enough for us too
+		w.asked++
+		select {
+		case w.wake <- struct{}{}:
+		default:
+		}
+	}
+	n := w.asked
+	w.mu.Unlock()
+	for {
+		w.mu.Lock()
+		seen, last, changed := w.seen, w.last, w.changed
+		w.mu.Unlock()
+		if seen >= n {
+			return last, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return Listener{}, context.Cause(ctx)
+		}
+	}
+}
+
+// again has what an earlier Run did not answer asked once more.
+func (w *Watch) again() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sent = w.seen
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// ask writes the number of each look that is to be taken. Looks that are asked for
+// while one is being written become one.
+func (w *Watch) ask(ctx context.Context, feed io.Writer) {
+	for {
+		select {
+		case <-w.wake:
+		case <-ctx.Done():
+			return
+		}
+		w.mu.Lock()
+		n, more := w.asked, w.asked > w.sent
+		w.sent = n
+		w.mu.Unlock()
+		if !more {
+			continue
+		}
+		if _, err := io.WriteString(feed, strconv.FormatUint(n, 10)+"\n"); err != nil {
+			return
+		}
+	}
+}
+
+func (w *Watch) answer(n uint64, l Listener) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n <= w.seen {
+		return
+	}
+	w.seen, w.last = n, l
+	close(w.changed)
+	w.changed = make(chan struct{})
+}

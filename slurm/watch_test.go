@@ -1,0 +1,147 @@
+package slurm
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alps-tunnel/cscs/internal/slurmtest"
+)
+
+// An eye is a Watch that runs on this machine.
+type eye struct {
+	*Watch
+	seen chan Listener
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+func watch(t *testing.T, remote Remote, port int) *eye {
+	t.Helper()
+	e := &eye{Watch: NewWatch(port, time.Hour)}
+	e.run(t, remote)
+	return e
+}
+
+func (e *eye) run(t *testing.T, remote Remote) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	seen, done := make(chan Listener, 100), make(chan struct{})
+	e.seen, e.stop, e.done = seen, stop, done
+	go func() {
+		defer close(done)
+		_ = e.Run(ctx, remote, func(l Listener) error { seen <- l; return nil })
+	}()
+	t.Cleanup(func() { stop(); <-done })
+}
+
+func (e *eye) look(t *testing.T) Listener {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	l, err := e.Look(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func listen(t *testing.T, addr string) (l net.Listener, port int) {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l, l.Addr().(*net.TCPAddr).Port
+}
+
+// A look shows what is there when it is asked for, not what was.
+func TestLook(t *testing.T) {
+	f := slurmtest.New(t)
+	l, port := listen(t, "127.0.0.1:0")
+	e := watch(t, f, port)
+	if s := e.look(t); !s.Ours() || s.Verdict != "ours" || s.Addr != l.Addr().String() {
+		t.Errorf("seen: %+v", s)
+	}
+	for range 20 {
+		_ = l.Close()
+		if s := e.look(t); s.Ours() || s.Verdict != "none" {
+			t.Fatalf("seen after the end: %+v", s)
+		}
+		l, _ = listen(t, l.Addr().String())
+		if s := e.look(t); !s.Ours() {
+			t.Fatalf("seen when it listens again: %+v", s)
+		}
+	}
+	_ = l.Close()
+	w, err := new(net.ListenConfig).Listen(t.Context(), "tcp4", "0.0.0.0:"+itoa(port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := e.look(t); s.Verdict != "wide" || s.Addr != l.Addr().String() || s.Bound != "0.0.0.0" {
+		t.Errorf("seen on all addresses: %+v", s)
+	}
+	_ = w.Close()
+}
+
+// Looks that are asked for together are taken together.
+func TestManyLooks(t *testing.T) {
+	f := slurmtest.New(t)
+	l, port := listen(t, "127.0.0.1:0")
+	e := watch(t, f, port)
+	e.look(t)
+	began := time.Now()
+	var all sync.WaitGroup
+	for range 1000 {
+		all.Go(func() {
+			if s := e.look(t); s.Addr != l.Addr().String() {
+				t.Errorf("seen: %+v", s)
+			}
+		})
+	}
+	all.Wait()
+	if d := time.Since(began); d > 5*time.Second {
+		t.Errorf("took %v", d)
+	}
+}
+
+// A look that the end of the connection left unanswered is answered over the next.
+func TestLookOverTheNextConnection(t *testing.T) {
+	f := slurmtest.New(t)
+	l, port := listen(t, "127.0.0.1:0")
+	e := watch(t, f, port)
+	e.look(t)
+	e.stop()
+	<-e.done
+	ctx, cancel := context.WithCancelCause(t.Context())
+	gone := errors.New("gone")
+	cancel(gone)
+	if _, err := e.Look(ctx); !errors.Is(err, gone) {
+		t.Errorf("a look that nobody waits for: %v", err)
+	}
+	got := make(chan Listener)
+	go func() { got <- e.look(t) }()
+	e.run(t, f)
+	if s := <-got; s.Addr != l.Addr().String() {
+		t.Errorf("seen: %+v", s)
+	}
+}
+
+// The node tells by itself what has changed.
+func TestWatchTells(t *testing.T) {
+	f := slurmtest.New(t)
+	l, port := listen(t, "127.0.0.1:0")
+	e := &eye{Watch: NewWatch(port, time.Second)}
+	e.run(t, f)
+	if s := <-e.seen; s.Verdict != "ours" {
+		t.Errorf("seen: %+v", s)
+	}
+	_ = l.Close()
+	if s := <-e.seen; s.Verdict != "none" {
+		t.Errorf("seen: %+v", s)
+	}
+}
