@@ -212,22 +212,25 @@ func about(t *testing.T, url string) map[string]string {
 // TestServerSeesTheAllocation: all CPUs and all GPUs of the job, on the bare
 // node and in a step of its own.
 func TestServerSeesTheAllocation(t *testing.T) {
-	cpus := strings.Fields(output(t, "alice", "daint", "sinfo", "-h", "-n", lab.Nodes[0], "-p", "normal", "-o", "%c"))[0]
+	whole := strings.Fields(output(t, "alice", "daint", "sinfo", "-h", "-n", lab.Nodes[0], "-p", "normal", "-o", "%c"))[0]
 	for _, c := range []struct {
 		name  string
 		flags []string
+		cpus  string
 		gpus  int
 	}{
-		{"whole-node", []string{"--gpus", "4"}, 4},
-		{"two-gpus", []string{"--gpus", "2"}, 2},
-		{"uenv", []string{"--gpus", "4", "--uenv", "prgenv-gnu/24.11:v1", "--view", "default"}, 4},
+		{"whole-node", []string{"--gpus", "4"}, whole, 4},
+		// A job that has a node to itself has all of it, whatever it asked for.
+		{"more-than-asked", []string{"--gpus", "2"}, whole, 4},
+		{"part-of-a-node", append([]string{"--gpus", "2"}, onShared...), "1", 2},
+		{"uenv", []string{"--gpus", "4", "--uenv", "prgenv-gnu/24.11:v1", "--view", "default"}, whole, 4},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			begin(t)
 			s := serve(t, c.flags)
 			told := about(t, s.ready().URL)
-			if n := countList(t, told["cpus"]); strconv.Itoa(n) != cpus {
-				t.Errorf("the server sees CPUs %s, the node has %s", told["cpus"], cpus)
+			if n := countList(t, told["cpus"]); strconv.Itoa(n) != c.cpus {
+				t.Errorf("the server sees CPUs %s, the job has %s", told["cpus"], c.cpus)
 			}
 			if n := len(strings.Split(told["gpus"], ",")); told["gpus"] == "" || n != c.gpus {
 				t.Errorf("the server sees GPUs %q, the job has %d", told["gpus"], c.gpus)
