@@ -160,21 +160,19 @@ func TestServerJobEnds(t *testing.T) {
 		output(t, "root", "daint", "scancel", g.Job)
 		s.failure(4)
 	})
-	t.Run("time-limit", func(t *testing.T) {
+	// Slurm takes its time for both: they are waited for together.
+	t.Run("time-limit-and-node-failure", func(t *testing.T) {
 		begin(t)
-		s := serve(t, []string{"--time", "1"})
-		s.ready()
-		s.exitAfter(150 * time.Second)
-		says(t, s.failure(4).Message, "time limit")
-	})
-	t.Run("node-failure", func(t *testing.T) {
-		begin(t)
-		s := serve(t, []string{"--nodelist", "nid001003"})
-		s.ready()
+		timed := serve(t, []string{"--nodelist", "nid001001", "--time", "1"})
+		doomed := serve(t, []string{"--nodelist", "nid001003"})
+		timed.ready()
+		doomed.ready()
 		t.Cleanup(func() { bootNode(t, "nid001003") })
 		tell(t, "crash", "nid001003")
-		s.exitAfter(150 * time.Second)
-		says(t, s.failure(4).Message, "nid001003")
+		timed.exitAfter(150 * time.Second)
+		says(t, timed.failure(4).Message, "time limit")
+		doomed.exitAfter(150 * time.Second)
+		says(t, doomed.failure(4).Message, "nid001003")
 	})
 }
 
