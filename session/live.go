@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/alps-tunnel/cscs/forward"
@@ -64,6 +65,9 @@ func (s *session) live(ctx context.Context) error {
 	start := time.NewTimer(s.cfg.StartTimeout)
 	start.Stop()
 	defer start.Stop()
+	elsewhere := time.NewTimer(elsewhereGrace)
+	elsewhere.Stop()
+	defer elsewhere.Stop()
 	var waiting time.Time // since when the job has been waited for
 	for waiting = time.Now(); ; {
 		select {
@@ -76,6 +80,8 @@ func (s *session) live(ctx context.Context) error {
 			case slurm.Granted:
 				queue.Stop()
 				start.Reset(s.cfg.StartTimeout)
+			case slurm.Elsewhere:
+				elsewhere.Reset(elsewhereGrace)
 			case probeDone, slurm.Listening, nodeDialled:
 				if s.ready {
 					start.Stop()
@@ -85,6 +91,8 @@ func (s *session) live(ctx context.Context) error {
 			return &slurm.QueueTimeoutError{Job: s.job.ID, Waited: time.Since(waiting).Round(time.Second), Reason: s.reason}
 		case <-start.C:
 			return s.late()
+		case <-elsewhere.C:
+			s.astray()
 		case <-s.chainEnd():
 			if err := s.chainLost(work); err != nil {
 				return err
@@ -321,6 +329,16 @@ func (s *session) serve(work context.Context) {
 			_ = s.send(work, openDone{err})
 		}
 	})
+}
+
+// astray tells that the server seems to listen on another port than it was given: a
+// person who is told need not wait for the start timeout.
+func (s *session) astray() {
+	if s.ready || s.listening != nil {
+		return
+	}
+	s.out.warn(fmt.Sprintf("nothing listens on port %d of %s, but your processes listen on %s: let the server use {port}, or name its port with --port",
+		s.port, s.nodeName, strings.Join(s.others, ", ")))
 }
 
 // late says for what the start timeout was waited in vain.

@@ -13,6 +13,10 @@ import (
 )
 
 const (
+	// How long a server that has opened another port may take to open its own: many
+	// have ports for themselves.
+	elsewhereGrace = 5 * time.Second
+
 	stopGrace = 10 * time.Second // for the server, between being asked to end and being killed
 
 	// How long teardown may take in all; slurmctld can be busy for a while.
@@ -112,7 +116,7 @@ func (s *session) run(ctx context.Context) error {
 	case cause == nil:
 		return s.end(nil, "the server ended", log)
 	case interrupted && wasReady:
-		return s.end(nil, "ended as asked", log)
+		return s.end(nil, "ended as asked"+s.gone(), log)
 	default:
 		return s.end(cause, "", log)
 	}
@@ -141,13 +145,23 @@ func (s *session) fail(err error, log *serverLog) {
 	s.out.event(e)
 }
 
+// gone says that nothing runs any more.
+func (s *session) gone() string {
+	if s.job.ID == "" {
+		return ""
+	}
+	return ": job " + s.job.ID + " is gone"
+}
+
 // end tells of the session's end: of the error, or of another reason.
 func (s *session) end(err error, reason string, log *serverLog) error {
 	code := 0
 	if err != nil {
 		x := s.cfg.Explain(err)
 		code, reason = x.Code, x.Message
-		if !errors.Is(err, ErrInterrupted) {
+		if errors.Is(err, ErrInterrupted) {
+			reason += s.gone()
+		} else {
 			s.fail(err, log)
 		}
 	}

@@ -213,6 +213,22 @@ func TestQueueTimeout(t *testing.T) {
 }
 
 // Somebody else cancels the job.
+// A server that does not listen where it was told to: the user is told within seconds.
+func TestServerAstray(t *testing.T) {
+	a := newAlps(t)
+	cfg := a.config()
+	cfg.App.Argv = []string{"python3", "-c", webServer, "0", "meek"}
+	l := a.start(cfg)
+	if w := l.await(EventWarning); !strings.Contains(w.Message, "127.0.0.1:") || !strings.Contains(w.Message, "--port") {
+		t.Errorf("warning %q", w.Message)
+	}
+	l.interrupt(ErrInterrupted)
+	if err := l.end(); !errors.Is(err, ErrInterrupted) {
+		t.Errorf("ended with %v", err)
+	}
+	a.nothingLeft()
+}
+
 func TestCancelledElsewhere(t *testing.T) {
 	a := newAlps(t)
 	l := a.start(a.config())

@@ -15,7 +15,7 @@ var reasons = map[string]struct {
 	"PartitionNodeLimit":              {"more nodes than the partition allows, or has", true},
 	"PartitionDown":                   {"the partition is down", false},
 	"PartitionInactive":               {"the partition is not active", false},
-	"PartitionConfig":                 {"the request does not fit the partition", true},
+	"PartitionConfig":                 {"the request does not fit the partition's limits on time or nodes", true},
 	"InvalidAccount":                  {"the account is not valid", true},
 	"InvalidQOS":                      {"the QOS is not valid", true},
 	"AccountNotAllowed":               {"the account may not use this partition", true},

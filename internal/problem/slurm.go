@@ -51,7 +51,9 @@ func fits(reason string) string {
 	switch {
 	case strings.Contains(reason, "Time") || strings.Contains(reason, "Wall"):
 		return "ask for less with --time, or for another --partition"
-	case strings.Contains(reason, "NodeLimit") || reason == "PartitionConfig":
+	case reason == "PartitionConfig":
+		return "ask for less with --time or --nodes, or for another --partition"
+	case strings.Contains(reason, "NodeLimit"):
 		return "ask for fewer with --nodes, or for another --partition"
 	case strings.Contains(reason, "Account") || strings.HasPrefix(reason, "Assoc"):
 		return "choose another account with --account"
@@ -112,6 +114,10 @@ var serverRules = []rule{
 			p.ID, p.Hint = "server-port", "pick another port with --port, or leave it out for a free one"
 		case "setup":
 			p.ID = "server-setup"
+			// Where only an interactive shell knows the command, the message says so, and the way out.
+			if strings.Contains(e.Message, "is not to be found") && !strings.Contains(e.Message, "interactive shells") {
+				p.Hint = "if it is installed there, bring it in with --venv DIR, --setup 'module load …' or --uenv NAME"
+			}
 		case "timeout":
 			p.ID, p.Hint = "start-timeout", "give it longer with --start-timeout"
 		}
