@@ -37,7 +37,9 @@ type (
 		chain *chain.Chain
 		err   error
 	}
-	silence struct {
+	stranger  struct{ err *NotYoursError } // has the server's port
+	localLost struct{ err error }          // the local port
+	silence   struct {
 		dial   int // of the chain that tells
 		hop    string
 		silent bool
@@ -56,8 +58,8 @@ func (s *session) live(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stopWork = stop
 	s.messages = make(chan any)
-	s.work.Go(func() { s.tellSilence(work) })
-	s.work.Go(func() { _ = s.listener.Serve(work) })
+	s.work.Go(func() { s.tellNotices(work) })
+	s.work.Go(func() { s.serveLocal(work) })
 	s.submit(work)
 
 	queue := time.NewTimer(s.cfg.QueueTimeout)
@@ -105,6 +107,19 @@ func (s *session) live(ctx context.Context) error {
 
 // listen opens the local port, before anything is asked of anybody.
 func (s *session) listen() error {
+	if err := s.bind(); err != nil {
+		return err
+	}
+	s.listener.Observe = func(err error) {
+		var e *NotYoursError
+		if errors.As(err, &e) {
+			s.notice(stranger{e})
+		}
+	}
+	return nil
+}
+
+func (s *session) bind() error {
 	var err error
 	if s.cfg.LocalPort != 0 {
 		s.listener, err = forward.Listen(s.cfg.LocalPort)
@@ -119,7 +134,11 @@ func (s *session) listen() error {
 		return err
 	}
 	if p := s.listener.Port(); p != first {
-		s.out.warn(fmt.Sprintf("local port %d is in use: taking %d", first, p))
+		use := "in use"
+		if holder := forward.Holder(context.Background(), first); holder != "" {
+			use += " by " + holder
+		}
+		s.out.warn(fmt.Sprintf("local port %d is %s: taking %d", first, use, p))
 	}
 	return nil
 }
@@ -253,8 +272,28 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		return false, s.resume(work, m)
 	case silence:
 		s.hush(work, m)
+	case stranger:
+		s.refused(m.err)
+	case localLost:
+		return false, m.err
 	}
 	return false, nil
+}
+
+// serveLocal carries the connections to the local port.
+func (s *session) serveLocal(work context.Context) {
+	if err := s.listener.Serve(work); err != nil {
+		_ = s.send(work, localLost{err})
+	}
+}
+
+// refused tells of connections that were not forwarded because the port at the other
+// end is not the user's any more; a browser may try many.
+func (s *session) refused(err *NotYoursError) {
+	if now := time.Now(); now.Sub(s.refusedAt) > refusedPause {
+		s.refusedAt = now
+		s.out.warn("not forwarded: " + err.Error())
+	}
 }
 
 // queued tells why the job waits, when that has changed.

@@ -62,19 +62,24 @@ func (s *session) options() chain.Options {
 	s.dials++
 	dial := s.dials
 	opts.Silence = func(hop string, silent bool) {
-		select {
-		case s.silences <- silence{dial, hop, silent}:
-		default: // the session has more of these than it can use
-		}
+		s.notice(silence{dial, hop, silent})
 	}
 	return opts
 }
 
-// tellSilence brings what a chain tells, which must not wait, to the session.
-func (s *session) tellSilence(work context.Context) {
+// notice tells the session something without waiting for it.
+func (s *session) notice(m any) {
+	select {
+	case s.notices <- m:
+	default: // the session has more of these than it can use
+	}
+}
+
+// tellNotices brings what was noticed to the session.
+func (s *session) tellNotices(work context.Context) {
 	for {
 		select {
-		case m := <-s.silences:
+		case m := <-s.notices:
 			_ = s.send(work, m)
 		case <-work.Done():
 			return

@@ -17,6 +17,8 @@ const (
 	// have ports for themselves.
 	elsewhereGrace = 5 * time.Second
 
+	refusedPause = time.Minute // between two warnings of refused connections
+
 	stopGrace = 10 * time.Second // for the server, between being asked to end and being killed
 
 	// How long teardown may take in all; slurmctld can be busy for a while.
@@ -36,7 +38,7 @@ const (
 // 0. ErrInterrupted: it was interrupted before. A *TeardownError hides the error
 // that led to it; that one was told by an event.
 func Run(ctx context.Context, cfg Config, emit func(Event)) error {
-	s := &session{cfg: cfg, out: emitter{cfg.ID, cfg.Cluster, emit}, silences: make(chan silence, 16)}
+	s := &session{cfg: cfg, out: emitter{cfg.ID, cfg.Cluster, emit}, notices: make(chan any, 16)}
 	return s.run(ctx)
 }
 
@@ -66,7 +68,7 @@ type session struct {
 	dials, dialled int // how many chains were dialled, and which of them chain is
 
 	messages chan any // from the goroutines in work
-	silences chan silence
+	notices  chan any // as messages, from who must not wait
 	work     conc.WaitGroup
 	stopWork context.CancelFunc
 
@@ -87,6 +89,7 @@ type session struct {
 	listening *slurm.Listening // nil: the server does not listen
 	port      int              // that the server is to listen on
 	others    []string         // what the user's new listeners are instead
+	refusedAt time.Time        // when the last warning of refused connections was given
 	watch     *slurm.Watch     // over that port, by way of node
 	stopWatch context.CancelFunc
 	probing   context.CancelFunc

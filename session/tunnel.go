@@ -36,7 +36,7 @@ func Tunnel(ctx context.Context, cfg TunnelConfig, emit func(Event)) error {
 	t := &tunnel{session: session{
 		cfg: Config{ID: cfg.ID, Cluster: cfg.Cluster, Hops: cfg.Hops, Chain: cfg.Chain, NodeHop: cfg.NodeHop,
 			LocalPort: cfg.LocalPort, Open: cfg.Open, Explain: cfg.Explain},
-		out: emitter{cfg.ID, cfg.Cluster, emit},
+		out: emitter{cfg.ID, cfg.Cluster, emit}, notices: make(chan any, 16),
 	}, cfg: cfg}
 	t.session.cfg.App.LocalPort = cfg.Port
 	t.session.cfg.App.Path = "/"
@@ -87,7 +87,8 @@ func (t *tunnel) live(ctx context.Context) error {
 	t.stopWork = stop
 	t.messages = make(chan any)
 	t.port, t.watch = t.cfg.Port, slurm.NewWatch(t.cfg.Port, time.Second)
-	t.work.Go(func() { _ = t.listener.Serve(work) })
+	t.work.Go(func() { t.tellNotices(work) })
+	t.work.Go(func() { t.serveLocal(work) })
 	t.work.Go(func() {
 		err := t.watch.Run(work, t.node, func(l slurm.Listener) error { return t.send(work, l) })
 		_ = t.send(work, submitDone{err: err})
@@ -100,6 +101,10 @@ func (t *tunnel) live(ctx context.Context) error {
 				if err := t.see(work, m); err != nil {
 					return err
 				}
+			case stranger:
+				t.refused(m.err)
+			case localLost:
+				return m.err
 			case openDone:
 				if m.err != nil {
 					t.out.warn(t.cfg.Explain(m.err).Message)
