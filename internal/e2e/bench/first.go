@@ -107,6 +107,10 @@ func (b *bench) byHand(ctx context.Context) (timing, error) {
 	if err != nil {
 		return timing{}, err
 	}
+	seen, err := c.StdinPipe()
+	if err != nil {
+		return timing{}, err
+	}
 	if err := c.Start(); err != nil {
 		return timing{}, err
 	}
@@ -128,6 +132,7 @@ func (b *bench) byHand(ctx context.Context) (timing, error) {
 			if err == nil {
 				t.server, err = b.grantToServer(ctx, job)
 			}
+			_ = seen.Close()
 		}
 		if err != nil {
 			return timing{}, err
@@ -181,7 +186,9 @@ func (b *bench) serverStart() (time.Time, error) {
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
 		cmdline, _ := os.ReadFile(dir + "/cmdline")
-		if !strings.HasPrefix(string(cmdline), "python3\x00-m\x00http.server") || !b.onNode(dir) {
+		// srun gives a command its whole path as its name.
+		if name, args, _ := strings.Cut(string(cmdline), "\x00"); filepath.Base(name) != "python3" ||
+			!strings.HasPrefix(args, "-m\x00http.server") || !b.onNode(dir) {
 			continue
 		}
 		stat, err := os.ReadFile(dir + "/stat")

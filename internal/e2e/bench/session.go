@@ -113,7 +113,8 @@ Host *
 
 // byHand is the recipe of CSCS's documentation, done by somebody who makes no
 // mistake and waits for nothing: one login, in which salloc and srun run, and
-// the tunnel from the laptop. $1 is the port. It prints its steps.
+// the tunnel from the laptop. $1 is the port. It prints its steps, and goes on to the
+// end when its input ends.
 const byHand = `
 echo "began $EPOCHREALTIME"
 exec 3< <(exec ssh -F ~/bench-ssh daint "salloc --no-shell -J byhand -t 10 2>/dev/null
@@ -125,6 +126,7 @@ echo "job $job $node"
 ssh -F ~/bench-ssh -N -L $1:localhost:$1 $node </dev/null &
 until curl -sf -o /dev/null --max-time 5 http://127.0.0.1:$1/; do sleep 0.05; done
 echo "answered $EPOCHREALTIME"
+read -r
 kill %1 && wait %1 2>/dev/null
 ssh -F ~/bench-ssh daint "scancel $job"
 echo done
