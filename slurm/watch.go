@@ -116,8 +116,13 @@ func (w *Watch) again() {
 	}
 }
 
+// lookPause lies between two looks. A look costs the node some milliseconds (the kernel
+// walks all its sockets for it), and a page of a hundred connections at once need not
+// keep a core of it busy.
+const lookPause = 8 * time.Millisecond
+
 // ask writes the number of each look that is to be taken. Looks that are asked for
-// while one is being written become one.
+// within the pause become one.
 func (w *Watch) ask(ctx context.Context, feed io.Writer) {
 	for {
 		select {
@@ -133,6 +138,11 @@ func (w *Watch) ask(ctx context.Context, feed io.Writer) {
 			continue
 		}
 		if _, err := io.WriteString(feed, strconv.FormatUint(n, 10)+"\n"); err != nil {
+			return
+		}
+		select {
+		case <-time.After(lookPause):
+		case <-ctx.Done():
 			return
 		}
 	}
