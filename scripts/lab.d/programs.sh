@@ -12,11 +12,18 @@ build_programs() {
 	local bin
 	bin=$(lab_bin)
 	[[ ! -x $bin/enter || ! -x $bin/wire ]] || return 0
-	command -v go >/dev/null || die "go is not in the PATH: https://go.dev/doc/install"
+	need_go
 	note "building wire and enter"
 	mkdir -p "$bin.new.$$"
 	(cd "$LAB_REPO" && CGO_ENABLED=0 go build -buildvcs=false -o "$bin.new.$$/" ./internal/lab/wire ./internal/lab/enter)
 	mkdir -p "$bin"
 	mv "$bin.new.$$"/* "$bin/"
 	rmdir "$bin.new.$$"
+}
+
+# need_go: a Go that can build what is in this repository.
+need_go() {
+	go_is_new_enough "$LAB_REPO" && return
+	command -v go >/dev/null || without_services apt_install golang-go
+	go_fetch "$LAB_REPO" || exit 1
 }

@@ -9,6 +9,7 @@ lab_try() {
 	"$LAB_REPO/scripts/lab" install
 	[[ -e $LAB_RUN/up ]] || "$LAB_REPO/scripts/lab" up
 	load_state
+	need_go
 	note "building bin/cscs"
 	(cd "$LAB_REPO" && CGO_ENABLED=0 go build -buildvcs=false -o bin/ ./cmd/cscs ./internal/lab/expose)
 	TRY=("$LAB_REPO/bin/cscs" run-jupyter --cluster daint --venv "$VENV")
@@ -59,6 +60,7 @@ url_or_end() { grep -q '^http' "$TRY_OUT" || [[ ! -e /proc/$1 ]]; }
 lab_expose() {
 	[[ ${1:-} =~ ^[0-9]+$ && $# -eq 1 ]] || usage_error "expose: usage: expose PORT"
 	need_root
+	need_go
 	load_state
 	(cd "$LAB_REPO" && CGO_ENABLED=0 go build -buildvcs=false -o bin/expose ./internal/lab/expose)
 	note "127.0.0.1:$1 of the laptop answers here; Ctrl-C ends that"
