@@ -7,6 +7,9 @@
 #
 # Bash 4.4 (SLES 15) is enough; no Python, no awk. What bash can do itself is
 # not forked for: these loops run for as long as the session does.
+#
+# A subshell sets variables for itself here, and on purpose:
+# shellcheck shell=bash disable=SC2030,SC2031
 
 # Everything made here is the user's alone.
 umask 077
