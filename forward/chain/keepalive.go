@@ -31,32 +31,46 @@ const (
 func (c *Chain) keepalive(l *link) {
 	ticker := time.NewTicker(min(look, c.opts.Keepalive))
 	defer ticker.Stop()
-	wall, looked := c.opts.wall(), time.Now()
+	sleep := c.newSleepWatch()
 	for {
 		select {
 		case <-ticker.C:
 		case <-c.done:
 			return
 		}
-		// Asleep, a machine's wall clock goes on, the program's own does not.
-		slept := c.opts.wall().Sub(wall)-time.Since(looked) > wakeful
-		wall, looked = c.opts.wall(), time.Now()
-		alive := true
-		switch {
-		case slept:
-			alive = c.ping(l, time.Second, min(c.opts.Tolerance, afterSleep))
-		case l.conn.silence() >= c.opts.Keepalive:
-			alive = c.ping(l, c.opts.Keepalive+suspicion, c.opts.Keepalive+c.opts.Tolerance)
+		slept := sleep.slept()
+		if !slept && l.conn.silence() < c.opts.Keepalive {
+			continue
 		}
-		if !alive {
+		if !c.ping(l, sleep, slept) {
 			return
 		}
 	}
 }
 
-// ping asks for a sign of life and reports whether one came. After that much silence
-// the link is suspected, and after that much the chain is ended.
-func (c *Chain) ping(l *link, suspect, end time.Duration) bool {
+// A sleepWatch notices that the machine has slept: its wall clock went on meanwhile,
+// the program's own did not.
+type sleepWatch struct {
+	clock        func() time.Time
+	wall, looked time.Time
+}
+
+func (c *Chain) newSleepWatch() *sleepWatch {
+	return &sleepWatch{clock: c.opts.wall, wall: c.opts.wall(), looked: time.Now()}
+}
+
+// slept reports whether the machine has slept since the last call.
+func (s *sleepWatch) slept() bool {
+	wall, now := s.clock(), time.Now()
+	ahead := wall.Sub(s.wall) - now.Sub(s.looked)
+	s.wall, s.looked = wall, now
+	return ahead > wakeful
+}
+
+// ping asks for a sign of life and reports whether one came. A link that is silent for
+// too long is suspected, and then ended with the chain; one that has slept, now or while
+// it is waited for, has less time, but is not to blame for that before it woke up.
+func (c *Chain) ping(l *link, sleep *sleepWatch, slept bool) bool {
 	answer := make(chan error, 1)
 	ok := c.spawn(func() {
 		_, _, err := l.client.SendRequest("keepalive@openssh.com", true, nil)
@@ -66,22 +80,19 @@ func (c *Chain) ping(l *link, suspect, end time.Duration) bool {
 		return false
 	}
 	suspected := false
-	asked := time.Now()
-	timer := time.NewTimer(max(suspect-l.conn.silence(), time.Second))
-	defer timer.Stop()
+	suspect, end := c.opts.Keepalive+suspicion, c.opts.Keepalive+c.opts.Tolerance
+	var awake time.Time // since when; zero: it has not slept
+	ticker := time.NewTicker(min(time.Second, c.opts.Keepalive))
+	defer ticker.Stop()
 	for {
-		select {
-		case err := <-answer:
-			if suspected && err == nil {
-				c.opts.Silence(l.hop, false)
-			}
-			return err == nil // an error ends the link, and watch sees to that
-		case <-c.done:
-			return false
-		case <-timer.C:
+		silence := l.conn.silence()
+		if slept {
+			awake = time.Now()
+			suspect, end = time.Second, min(c.opts.Tolerance, afterSleep)
 		}
-		// A link that had slept is not to blame for the time before it was asked.
-		silence := min(l.conn.silence(), time.Since(asked)+c.opts.Keepalive)
+		if !awake.IsZero() {
+			silence = min(silence, time.Since(awake))
+		}
 		switch {
 		case silence >= end:
 			c.finish(&LostError{Hop: l.hop, Silence: silence, Err: errSilent})
@@ -90,10 +101,16 @@ func (c *Chain) ping(l *link, suspect, end time.Duration) bool {
 			suspected = true
 			c.opts.Silence(l.hop, true)
 		}
-		next := end
-		if !suspected {
-			next = suspect
+		select {
+		case err := <-answer:
+			if suspected && err == nil {
+				c.opts.Silence(l.hop, false)
+			}
+			return err == nil // an error ends the link, and watch sees to that
+		case <-c.done:
+			return false
+		case <-ticker.C:
+			slept = sleep.slept()
 		}
-		timer.Reset(max(next-silence, time.Second))
 	}
 }

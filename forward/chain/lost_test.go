@@ -246,6 +246,20 @@ func TestKeepalive(t *testing.T) {
 			}
 		})
 	})
+	t.Run("asleep while it was asked", func(t *testing.T) {
+		var slept atomic.Int64
+		opts := Options{wall: func() time.Time { return time.Now().Round(0).Add(time.Duration(slept.Load())) }}
+		inBubble(t, opts, func(t *testing.T, b *bubble) {
+			b.near.Freeze()
+			time.Sleep(14 * time.Second) //nolint:forbidigo // of the bubble's time
+			slept.Add(int64(time.Hour))
+			began := time.Now()
+			<-b.chain.Done()
+			if took := time.Since(began); took > 13*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	})
 	t.Run("never", func(t *testing.T) {
 		inBubble(t, Options{Keepalive: -1}, func(t *testing.T, b *bubble) {
 			time.Sleep(time.Hour) //nolint:forbidigo // of the bubble's time
