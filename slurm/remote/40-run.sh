@@ -8,7 +8,10 @@ cscs_run() {
 	# The step must not hang on a pipe that leads to a dead srun.
 	exec 3>&1 >>"$cscs_dir/runner.log" 2>&1 </dev/null
 	cscs_stop=''
-	trap 'cscs_stop=1' TERM INT
+	# By our own stop; and by Slurm (scancel by somebody, a time limit), which tells the
+	# server too.
+	trap 'cscs_stop=asked' URG
+	trap 'cscs_stop=slurm' TERM INT
 	trap '' HUP PIPE
 	cscs_job=$SLURM_JOB_ID
 	cscs_node=${SLURMD_NODENAME:-${HOSTNAME%%.*}}
@@ -33,7 +36,7 @@ cscs_run() {
 	cscs_drain
 	# The job first: whoever reads the event then finds it gone. Slurm leaves us
 	# its KillWait for what remains.
-	trap '' TERM
+	trap '' TERM URG
 	scancel "$cscs_job"
 	cscs_event exited "reason=$cscs_end" "code=${cscs_code:-}" "message=${cscs_message:-}"
 }
@@ -114,7 +117,7 @@ cscs_start() {
 	rm -f "$cscs_dir/failure" "$cscs_dir/launched"
 	printf '%s\n' "$cscs_listen" >"$cscs_dir/port"
 	cscs_code='' cscs_end='' cscs_message='' cscs_said=''
-	exec {log}> >(trap '' TERM INT && cscs_log)
+	exec {log}> >(trap '' TERM INT URG && cscs_log)
 	cscs_logger=$!
 	# The mark stands in the environment from the first moment: see cscs_marked.
 	if ((${#cscs_step_args[@]})); then
@@ -262,9 +265,11 @@ cscs_terminate() {
 	local waited=0
 	cscs_end=$1
 	cscs_event stopping "reason=$1"
-	cscs_ask_to_end
+	[[ $cscs_stop == slurm ]] || cscs_ask_to_end
 	while ((waited < cscs_grace * 1000)); do
 		kill -0 "$cscs_pid" 2>/dev/null || [[ -n $cscs_code ]] || break
+		# It may have been the runner alone after all.
+		((waited != 3000)) || [[ $cscs_stop != slurm ]] || cscs_ask_to_end
 		cscs_nap 0.05
 		((waited += 50))
 	done

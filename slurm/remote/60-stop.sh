@@ -25,7 +25,9 @@ cscs_stop_session() {
 	if ((cscs_grace > 0)) && [[ -n $cscs_step && -s $cscs_dir/events ]] && ! cscs_exited; then
 		# To the whole job: one request, where a step's costs four. It is the end for
 		# all of it anyway.
-		scancel --signal=TERM "${cscs_step%.*}" 2>/dev/null
+		# Slurm hands a signal to every process of a step. SIGURG means something to the
+		# runner alone: what does not ask for it ignores it (signal(7)).
+		scancel --signal=URG "${cscs_step%.*}" 2>/dev/null
 		cscs_wait_exited
 	fi
 	for nap in 0.1 0.2 0.4 0.8 1.5 3 5 10; do
