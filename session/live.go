@@ -31,15 +31,17 @@ type (
 		addr string
 		err  error
 	}
-	openDone  struct{ err error }
-	redialled struct {
+	openDone    struct{ err error }
+	followAgain struct{ dial int }  // the events are to be read again, over that chain
+	shutOut     struct{ err error } // the key is not taken any more
+	redialled   struct {
 		dial  int
 		chain *chain.Chain
 		err   error
 	}
-	stranger  struct{ err *NotYoursError } // has the server's port
-	localLost struct{ err error }          // the local port
-	silence   struct {
+	unforwarded struct{ err error } // a connection, and why
+	localLost   struct{ err error } // the local port
+	silence     struct {
 		dial   int // of the chain that tells
 		hop    string
 		silent bool
@@ -111,9 +113,11 @@ func (s *session) listen() error {
 		return err
 	}
 	s.listener.Observe = func(err error) {
-		var e *NotYoursError
-		if errors.As(err, &e) {
-			s.notice(stranger{e})
+		var stranger *NotYoursError
+		if errors.As(err, &stranger) {
+			s.notice(unforwarded{stranger})
+		} else if errors.Is(err, errUnseen) {
+			s.notice(unforwarded{errUnseen})
 		}
 	}
 	return nil
@@ -195,6 +199,10 @@ func (s *session) send(work context.Context, m any) error {
 
 // handle takes one message in. done: the server ended as it should.
 func (s *session) handle(work context.Context, m any) (done bool, err error) {
+	switch m.(type) {
+	case slurm.Alive, slurm.Started, slurm.Listening, slurm.Closed, slurm.JobState:
+		s.unfollowed = 0 // the events are read
+	}
 	switch m := m.(type) {
 	case slurm.Pending:
 		s.job.ID = m.Job // told with the reason, which Slurm is asked for at once
@@ -236,6 +244,11 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 			}
 			return false, nil // over a chain that is no more; the next one dials again
 		}
+		var late *chain.DialError
+		if m.err != nil && s.silent && errors.As(m.err, &late) {
+			s.dialNode(work) // it is the network that stalls
+			return false, nil
+		}
 		if m.err != nil {
 			return false, m.err
 		}
@@ -250,13 +263,12 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		if s.chainIsLost() || m.chain != s.node {
 			return false, nil // with the chain that carries it
 		}
-		s.node = nil
-		s.listener.SetTarget(nil)
+		s.leaveNode()
 		s.out.event(Event{Event: EventLost, Host: s.nodeName, Message: m.err.Error()})
 		s.dialNode(work)
 	case probeDone:
-		if s.listening == nil || s.listening.Addr != m.addr {
-			return false, nil // of a socket that is no more
+		if s.node == nil || s.listening == nil || s.listening.Addr != m.addr {
+			return false, nil // of a connection or a socket that is no more
 		}
 		if m.err != nil {
 			return false, &ProbeError{Node: s.nodeName, Err: m.err}
@@ -270,9 +282,19 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		return s.submitDone(work, m)
 	case redialled:
 		return false, s.resume(work, m)
+	case followAgain:
+		if m.dial == s.dialled && !s.lost && !s.chainIsLost() {
+			s.read(work, s.submission.Follow)
+		}
+	case shutOut:
+		if !s.shut {
+			s.shut = true
+			x := s.cfg.Explain(m.err)
+			s.out.warn("cannot connect again: " + x.Message + " (" + x.Hint + "); trying every minute")
+		}
 	case silence:
 		s.hush(work, m)
-	case stranger:
+	case unforwarded:
 		s.refused(m.err)
 	case localLost:
 		return false, m.err
@@ -288,8 +310,8 @@ func (s *session) serveLocal(work context.Context) {
 }
 
 // refused tells of connections that were not forwarded because the port at the other
-// end is not the user's any more; a browser may try many.
-func (s *session) refused(err *NotYoursError) {
+// end is not seen to be the user's; a browser may try many.
+func (s *session) refused(err error) {
 	if now := time.Now(); now.Sub(s.refusedAt) > refusedPause {
 		s.refusedAt = now
 		s.out.warn("not forwarded: " + err.Error())

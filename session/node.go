@@ -138,19 +138,31 @@ func (s *session) target(addr string) forward.Target {
 	return func(ctx context.Context) (net.Conn, error) {
 		var conn net.Conn
 		var err error
-		looking, stop := context.WithCancel(ctx)
+		looking, stop := context.WithTimeoutCause(ctx, lookTimeout, errUnseen)
+		defer stop()
+		dialled := make(chan struct{})
 		var dialling conc.WaitGroup
 		dialling.Go(func() {
-			defer stop()
-			if conn, err = node.DialContext(ctx, "tcp", addr); err != nil {
+			conn, err = node.DialContext(ctx, "tcp", addr)
+			close(dialled)
+			if err != nil {
+				stop()
 				return
 			}
 			select {
-			case <-node.Done(): // nobody answers the look any more
+			case <-node.Done():
+				stop() // nobody answers the look any more
 			case <-looking.Done():
 			}
 		})
 		seen, unseen := watch.Look(looking)
+		select {
+		case <-dialled:
+		default:
+			// It was quicker than the connection: it does not tell of that.
+			<-dialled
+			seen, unseen = watch.Look(looking)
+		}
 		stop()
 		dialling.Wait()
 		switch {
@@ -158,15 +170,31 @@ func (s *session) target(addr string) forward.Target {
 			return nil, err
 		case unseen != nil:
 			err = unseen
-		case !seen.Ours():
+		case seen.Verdict == "foreign":
 			err = &NotYoursError{Node: name, Port: port, Owner: seen.Owner}
-		case seen.Addr != addr:
-			err = &NotYoursError{Node: name, Port: port, Bound: seen.Bound}
+		case !seen.Ours() || seen.Addr != addr:
+			// The server has closed its socket, or moved; the runner will say so.
+			err = &NothingListensError{Node: name, Port: port}
 		default:
 			return conn, nil
 		}
 		_ = conn.Close()
 		return nil, err
+	}
+}
+
+// lookTimeout is for a look at the port, where a connection is made already.
+const lookTimeout = 20 * time.Second
+
+var errUnseen = errors.New("our command on the node does not answer")
+
+// leaveNode is called when the way to the node is lost.
+func (s *session) leaveNode() {
+	s.node = nil
+	s.listener.SetTarget(nil)
+	if s.probing != nil {
+		s.probing()
+		s.probing = nil
 	}
 }
 

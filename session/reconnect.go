@@ -15,7 +15,9 @@ import (
 const (
 	redialFirst = time.Second      // after which a lost chain is dialled again, if the first try fails
 	redialMost  = 15 * time.Second // between two tries
-	retirement  = 60 * time.Second // of a silent chain beside the one that took over
+	// redialRefused lies between two tries if the key was not taken.
+	redialRefused = time.Minute
+	retirement    = 60 * time.Second // of a silent chain beside the one that took over
 
 	// overrun is by how much a job may outlive its lease: the runner's look, its
 	// grace for the server and Slurm's own time to end a job.
@@ -43,13 +45,13 @@ func (s *session) chainLost(work context.Context) error {
 		return err
 	}
 	s.lost, s.silent = true, false
-	s.node = nil
-	s.listener.SetTarget(nil)
+	s.leaveNode()
 	host := s.cfg.Hops[0].Name
 	var lost *chain.LostError
 	if errors.As(err, &lost) {
 		host = lost.Hop
 	}
+	s.lostHop = host
 	s.out.event(Event{Event: EventLost, Host: host, Message: err.Error()})
 	s.redial(work)
 	return nil
@@ -91,18 +93,24 @@ func (s *session) tellNotices(work context.Context) {
 // then dialled beside the silent one, and whichever answers first is kept: a stall
 // that passes costs nothing, and one that does not is not waited for.
 func (s *session) hush(work context.Context, m silence) {
-	ours := slices.ContainsFunc(s.cfg.Hops, func(h chain.Hop) bool { return h.Name == m.hop })
-	if m.dial != s.dialled || !ours || s.step == "" || s.lost || s.chainIsLost() {
+	if !s.isOurs(m) || s.lost || s.chainIsLost() {
 		return
 	}
 	s.silent = m.silent
 	switch {
+	case s.step == "": // the request or the job goes with this connection
 	case s.silent:
 		s.redial(work)
 	case s.stopRedial != nil:
 		s.stopRedial()
 		s.stopRedial = nil
 	}
+}
+
+// isOurs reports whether it is a hop of the present chain to the login node that has
+// fallen silent, and not the node, or a hop of a chain that was left.
+func (s *session) isOurs(m silence) bool {
+	return m.dial == s.dialled && slices.ContainsFunc(s.cfg.Hops, func(h chain.Hop) bool { return h.Name == m.hop })
 }
 
 // redial dials another chain, again and again. There is one redial at a time.
@@ -124,13 +132,22 @@ func (s *session) redial(work context.Context) {
 		c, err := backoff.Retry(ctx, func() (*chain.Chain, error) {
 			c, err := chain.Dial(ctx, hops, opts)
 			var stranger *chain.HostKeyError
-			if errors.As(err, &stranger) {
+			var refused *chain.AuthError
+			var unsigned *chain.SignError
+			switch {
+			case errors.As(err, &stranger):
 				return nil, backoff.Permanent(err)
+			case errors.As(err, &refused), errors.As(err, &unsigned):
+				// A certificate that has expired meanwhile: no hurry, and the site counts.
+				s.notice(shutOut{err})
+				return nil, errors.Join(err, backoff.RetryAfter(int(redialRefused/time.Second)))
 			}
 			return c, err
 		}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(limit))
-		if sendErr := s.send(ctx, redialled{dial, c, err}); sendErr != nil && c != nil {
-			_ = c.Close()
+		if ctx.Err() != nil || s.send(ctx, redialled{dial, c, err}) != nil {
+			if c != nil {
+				_ = c.Close()
+			}
 		}
 	})
 }
@@ -147,12 +164,14 @@ func (s *session) resume(work context.Context, m redialled) error {
 		return m.chain.Close() // the old one was heard of at the same moment
 	}
 	if !s.lost {
-		s.out.event(Event{Event: EventLost, Host: s.cfg.Hops[0].Name, Message: "no answer: going on over a new connection"})
+		s.lostHop = s.cfg.Hops[0].Name
+		s.out.event(Event{Event: EventLost, Host: s.lostHop, Message: "no answer: going on over a new connection"})
 	}
 	s.stopRead()
 	s.retire(work, s.chain)
 	s.listener.SetTarget(nil)
 	s.chain, s.dialled, s.node, s.lost, s.silent = m.chain, m.dial, nil, false, false
+	s.out.event(Event{Event: EventRestored, Host: s.lostHop})
 	s.read(work, s.submission.Follow)
 	s.dialNode(work)
 	return nil
@@ -180,11 +199,46 @@ func (s *session) submitDone(work context.Context, m submitDone) (done bool, err
 		return true, m.outcome.Err()
 	case s.chainIsLost() && s.step != "":
 		return false, nil // with the chain; the next one reads on
-	case errors.Is(m.err, slurm.ErrCut) && s.step != "":
-		s.out.warn(m.err.Error() + ": starting it again")
-		s.read(work, s.submission.Follow)
+	case s.step != "" && s.readAgain(work, m.err):
 		return false, nil
 	}
 	s.submitErr = m.err
 	return false, m.err
+}
+
+// readAgain has the events read again, after a pause, when their reading has failed
+// though the chain is there and the runner guards the job: somebody killed our command
+// on the login node, or this one of the login nodes cannot do its work. False: enough
+// was tried.
+func (s *session) readAgain(work context.Context, err error) bool {
+	limit := s.cfg.Lease + overrun
+	var remote *slurm.RemoteError
+	var open *chain.OpenError
+	switch {
+	case errors.As(err, &remote) && remote.Kind == "gone":
+		limit = overrun // unless a file system comes back, the session's directory was removed
+	case errors.Is(err, slurm.ErrCut), errors.As(err, &remote), errors.As(err, &open):
+	default:
+		return false
+	}
+	if s.unfollowed == 0 {
+		s.unread = time.Now()
+		s.out.warn(err.Error() + ": trying again")
+	}
+	if time.Since(s.unread) > limit {
+		return false
+	}
+	pause := min(redialFirst<<min(s.unfollowed, 10), redialMost)
+	s.unfollowed++
+	dial := s.dialled
+	s.work.Go(func() {
+		timer := time.NewTimer(pause)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			_ = s.send(work, followAgain{dial})
+		case <-work.Done():
+		}
+	})
+	return true
 }

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/sourcegraph/conc"
@@ -38,7 +39,7 @@ const (
 // 0. ErrInterrupted: it was interrupted before. A *TeardownError hides the error
 // that led to it; that one was told by an event.
 func Run(ctx context.Context, cfg Config, emit func(Event)) error {
-	s := &session{cfg: cfg, out: emitter{cfg.ID, cfg.Cluster, emit}, notices: make(chan any, 16)}
+	s := &session{cfg: cfg, out: emitter{id: cfg.ID, cluster: cfg.Cluster, emit: emit}, notices: make(chan any, 16)}
 	return s.run(ctx)
 }
 
@@ -46,14 +47,17 @@ func Run(ctx context.Context, cfg Config, emit func(Event)) error {
 type emitter struct {
 	id, cluster string
 	emit        func(Event)
+	mu          sync.Mutex // a hop is told of by the goroutine that dials it
 }
 
-func (o emitter) event(e Event) {
+func (o *emitter) event(e Event) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	e.V, e.Time, e.Session, e.Cluster = EventVersion, time.Now().UTC(), o.id, o.cluster
 	o.emit(e)
 }
 
-func (o emitter) warn(message string) { o.event(Event{Event: EventWarning, Message: message}) }
+func (o *emitter) warn(message string) { o.event(Event{Event: EventWarning, Message: message}) }
 
 // session is the state of one Run. Only the goroutine of run touches it; the
 // others send what they find to messages.
@@ -76,11 +80,15 @@ type session struct {
 	stopRead   context.CancelFunc // of the reader of the submission's events
 	silent     bool               // the chain is, so that another is dialled beside it
 	withdraw   chan struct{}
-	submitted  bool // the request was sent: there may be a job
-	lost       bool // the chain is
+	submitted  bool   // the request was sent: there may be a job
+	lost       bool   // the chain is
+	lostHop    string // the hop with which it was told to be lost
+	shut       bool   // the key was told not to be taken any more
 	stopRedial context.CancelFunc
 	submitEnd  chan struct{}
 	submitErr  error
+	unfollowed int       // readings of the events that failed, one after the other
+	unread     time.Time // since when
 
 	job       slurm.JobInfo
 	step      string

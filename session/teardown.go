@@ -51,7 +51,7 @@ func (s *session) stopJob(ctx context.Context, log *serverLog) error {
 	}
 	stop := slurm.Stopping{ID: s.cfg.ID, Step: s.step, Grace: stopGrace, Log: log}
 	err := s.stopOnce(patient, stop, log)
-	if patient.Err() != nil && ctx.Err() == nil {
+	if err != nil && patient.Err() != nil && ctx.Err() == nil {
 		// The user is in a hurry: no grace.
 		s.out.warn("interrupted again: the server gets no time to end")
 		stop.Step, stop.Grace, stop.Kill = "", 0, true
@@ -73,8 +73,25 @@ func (s *session) stopJob(ctx context.Context, log *serverLog) error {
 	if ctx.Err() != nil {
 		err = errors.New("it was not waited for")
 	}
-	return &TeardownError{Job: s.job.ID, Name: slurm.JobName(s.cfg.ID), Cluster: s.cfg.Cluster, Host: host,
-		Lease: s.cfg.Lease, Err: err}
+	left := &TeardownError{Job: s.job.ID, Name: slurm.JobName(s.cfg.ID), Cluster: s.cfg.Cluster, Host: host, Err: err}
+	if s.step != "" { // before that, nobody holds the lease
+		left.Lease = s.cfg.Lease
+	}
+	return left
+}
+
+// drop closes the chain that a message brings for which it is too late.
+func drop(m any) {
+	var late *chain.Chain
+	switch m := m.(type) {
+	case nodeDialled:
+		late = m.chain
+	case redialled:
+		late = m.chain
+	}
+	if late != nil {
+		_ = late.Close()
+	}
 }
 
 // neverAsked reports whether Slurm is known to have no job of this session: it said
@@ -82,7 +99,7 @@ func (s *session) stopJob(ctx context.Context, log *serverLog) error {
 func (s *session) neverAsked() bool {
 	var refused *slurm.RefusedError
 	var remote *slurm.RemoteError
-	return errors.As(s.submitErr, &refused) ||
+	return errors.As(s.submitErr, &refused) && !refused.Unsure ||
 		s.job.ID == "" && errors.As(s.submitErr, &remote) && remote.BeforeRequest()
 }
 
@@ -125,8 +142,13 @@ func (s *session) stopOver(ctx context.Context, stop slurm.Stopping) error {
 		case err := <-done:
 			return err
 		case m := <-s.messages:
-			if quiet, ok := m.(silence); ok && quiet.silent && quiet.dial == s.dialled {
-				giveUp()
+			switch m := m.(type) {
+			case silence:
+				if m.silent && s.isOurs(m) {
+					giveUp()
+				}
+			default:
+				drop(m)
 			}
 		}
 	}
@@ -153,16 +175,12 @@ func (s *session) settle(ctx context.Context) {
 				s.job = m.Job
 			case slurm.Alive:
 				s.step = m.Job + "." + m.Step
-			case nodeDialled:
-				s.node = m.chain
-			case redialled:
-				if m.chain != nil {
-					s.chain, s.dialled, s.lost, s.silent = m.chain, m.dial, false, false
-				}
 			case silence:
-				s.silent = s.silent || m.dial == s.dialled && m.silent
+				s.silent = s.silent || m.silent && s.isOurs(m)
 			case submitDone:
 				s.submitErr = m.err
+			default:
+				drop(m)
 			}
 		case <-s.submitEnd:
 			return

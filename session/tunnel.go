@@ -36,7 +36,7 @@ func Tunnel(ctx context.Context, cfg TunnelConfig, emit func(Event)) error {
 	t := &tunnel{session: session{
 		cfg: Config{ID: cfg.ID, Cluster: cfg.Cluster, Hops: cfg.Hops, Chain: cfg.Chain, NodeHop: cfg.NodeHop,
 			LocalPort: cfg.LocalPort, Open: cfg.Open, Explain: cfg.Explain},
-		out: emitter{cfg.ID, cfg.Cluster, emit}, notices: make(chan any, 16),
+		out: emitter{id: cfg.ID, cluster: cfg.Cluster, emit: emit}, notices: make(chan any, 16),
 	}, cfg: cfg}
 	t.session.cfg.App.LocalPort = cfg.Port
 	t.session.cfg.App.Path = "/"
@@ -76,12 +76,10 @@ func (t *tunnel) live(ctx context.Context) error {
 		return err
 	}
 	t.nodeName = node.Name
-	t.out.event(Event{Event: EventConnecting, Host: node.Name})
 	t.node, err = t.chain.Extend(ctx, t.cfg.NodeHop(node.Name, chain.PinnedKeys(keys...)))
 	if err != nil {
 		return err
 	}
-	t.out.event(Event{Event: EventConnected, Host: node.Name})
 
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	t.stopWork = stop
@@ -101,7 +99,7 @@ func (t *tunnel) live(ctx context.Context) error {
 				if err := t.see(work, m); err != nil {
 					return err
 				}
-			case stranger:
+			case unforwarded:
 				t.refused(m.err)
 			case localLost:
 				return m.err

@@ -10,6 +10,7 @@ import (
 type RefusedError struct {
 	Message  string   // Slurm's own words
 	Accounts []string // the user's, if the account may be what was wrong
+	Unsure   bool     // Slurm could not be seen to have nothing of the request
 }
 
 func (e *RefusedError) Error() string { return "slurm refused the request: " + e.Message }
@@ -51,7 +52,7 @@ func (e *JobEndedError) Error() string { return fmt.Sprintf("job %s %s", e.Job, 
 // ServerError tells that the server did not start as it should, or ended by itself.
 type ServerError struct {
 	Node    string
-	Reason  string // as Exited has it, or "timeout"
+	Reason  string // as Exited has it
 	Message string
 	Code    int // the server's exit status; -1: none
 }

@@ -53,7 +53,7 @@ type (
 	Elsewhere struct{ Addr string }
 	// Exited: the runner ended the session on the node. See Outcome.
 	Exited struct {
-		Reason  string // exit, term, wide, port, collision, setup
+		Reason  string // exit, term, lease, wide, port, collision, setup, killed
 		Code    int    // the server's exit status; -1: it has none
 		Message string
 	}

@@ -67,6 +67,7 @@ type Outcome struct {
 	Withdrawn bool     // the request was taken back while it was pending
 	Served    bool     // the server had been seen to listen
 	node      string
+	job       string // that was withdrawn
 }
 
 // ErrCut tells that the remote half ended on the login node though neither the
@@ -156,9 +157,9 @@ func (s *Submission) take(turn int, l line, handle func(Event) error) error {
 func (s *Submission) digest(l line, handle func(Event) error) error {
 	switch l.kind {
 	case "refused":
-		return &RefusedError{Message: refusal(l), Accounts: strings.Fields(l.get("accounts"))}
+		return &RefusedError{Message: refusal(l), Accounts: strings.Fields(l.get("accounts")), Unsure: l.get("left") != ""}
 	case "withdrawn":
-		s.outcome.Withdrawn = true
+		s.outcome.Withdrawn, s.outcome.job = true, l.get("job")
 	case "stepfailed":
 		return &StepError{Job: s.job, Message: clean(l.get("message"))}
 	case "restart":
@@ -203,6 +204,10 @@ func refusal(l line) string {
 // Err says why the session ended on the cluster; nil: the server ended by itself,
 // with status 0, after it had served.
 func (o Outcome) Err() error {
+	if o.Withdrawn {
+		return &JobEndedError{Job: o.job, State: "WITHDRAWN",
+			Explained: "was taken back while it waited: nothing had been heard of this machine for some minutes"}
+	}
 	if o.Exited == nil || o.Exited.Reason == "term" {
 		if o.Job == nil {
 			return nil

@@ -38,8 +38,12 @@ func hearInterrupts(parent context.Context) (i *interrupts, stop func()) {
 	wg.Go(func() {
 		for {
 			select {
-			case <-signals:
-				i.raise()
+			case s := <-signals:
+				if s == syscall.SIGHUP {
+					i.hangUp() // the kernel and the shell each send one when a window is closed
+				} else {
+					i.raise()
+				}
 			case <-done:
 				return
 			}
@@ -52,6 +56,13 @@ func hearInterrupts(parent context.Context) (i *interrupts, stop func()) {
 		interrupt(nil)
 		hasten()
 		leave()
+	}
+}
+
+// hangUp does the first step, if that was not done yet.
+func (i *interrupts) hangUp() {
+	if i.ctx.Err() == nil {
+		i.raise()
 	}
 }
 

@@ -32,11 +32,17 @@ func TestInterrupts(t *testing.T) {
 	send(syscall.SIGPIPE) // must not end us
 	send(syscall.SIGHUP)
 	await(i.ctx)
+	send(syscall.SIGHUP) // of the same closed window
 	if !errors.Is(context.Cause(i.ctx), session.ErrInterrupted) {
 		t.Errorf("the cause is %v", context.Cause(i.ctx))
 	}
 	if i.hurry.Err() != nil || i.abandon.Err() != nil {
 		t.Error("one signal did the work of more")
+	}
+	select {
+	case <-i.hurry.Done():
+		t.Error("a second SIGHUP did the work of a second Ctrl-C")
+	case <-time.After(100 * time.Millisecond):
 	}
 	send(syscall.SIGTERM)
 	await(i.hurry)

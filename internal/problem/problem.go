@@ -110,7 +110,7 @@ func At(cluster string, err error) Problem {
 func teardown(e *session.TeardownError) Problem {
 	hint := "end it by hand: " + e.Command()
 	if e.Lease > 0 {
-		hint += fmt.Sprintf("; if it did start, it ends by itself when its lease of %s is over", short(e.Lease))
+		hint += fmt.Sprintf("; else it ends by itself when its lease of %s is over", short(e.Lease))
 	}
 	return Problem{ID: "remains", Code: Remains, Message: e.Error(), Hint: hint}
 }

@@ -118,8 +118,6 @@ var serverRules = []rule{
 			if strings.Contains(e.Message, "is not to be found") && !strings.Contains(e.Message, "interactive shells") {
 				p.Hint = "if it is installed there, bring it in with --venv DIR, --setup 'module load …' or --uenv NAME"
 			}
-		case "timeout":
-			p.ID, p.Hint = "start-timeout", "give it longer with --start-timeout"
 		}
 		return p
 	}),

@@ -53,7 +53,7 @@ unmount_all() {
 lab_check_clean() {
 	local left=()
 	[[ ! -e $LAB_RUN ]] || left+=("directory $LAB_RUN")
-	! grep -qF " $LAB_RUN" /proc/self/mountinfo || left+=("mounts below $LAB_RUN")
+	! grep -qE " ${LAB_RUN//./\\.}[/ ]" /proc/self/mountinfo || left+=("mounts below $LAB_RUN")
 	no_lab_process || left+=("processes $(lab_processes | tr '\n' ' ')")
 	[[ ${#left[@]} -eq 0 ]] || die "left behind: $(IFS=';' && echo "${left[*]}")"
 }

@@ -16,10 +16,13 @@ umask 077
 
 # Sites preset these for people (SQUEUE_FORMAT, SLURM_TIME_FORMAT=relative, …);
 # they would change what Slurm's commands print for us.
-unset "${!SQUEUE_@}" "${!SINFO_@}" SLURM_BITSTR_LEN
-# Every time that Slurm prints is then in seconds since 1970: the cluster's time
-# zone does not matter.
-export SLURM_TIME_FORMAT=%s
+cscs_unset_presets() {
+	unset "${!SQUEUE_@}" "${!SINFO_@}" "${!SCANCEL_@}" SLURM_BITSTR_LEN CDPATH
+	# Every time that Slurm prints is then in seconds since 1970: the cluster's time
+	# zone does not matter.
+	export SLURM_TIME_FORMAT=%s
+}
+cscs_unset_presets
 
 # What the client sets; which of them depends on the verb.
 : "${cscs_nonce:=}" "${cscs_id:=}" "${cscs_port:=0}" "${cscs_job:=}" "${cscs_node:=}" "${cscs_step:=}"
@@ -80,8 +83,7 @@ cscs_have_slurm() {
 	command -v squeue >/dev/null && return
 	# shellcheck disable=SC1091 # the site's own file
 	. /etc/profile >/dev/null 2>&1
-	export SLURM_TIME_FORMAT=%s
-	unset "${!SQUEUE_@}" "${!SINFO_@}"
+	cscs_unset_presets
 	command -v squeue >/dev/null && return
 	cscs_die noslurm "squeue and salloc are not to be found here (PATH=$PATH)"
 }

@@ -18,11 +18,9 @@ cscs_open_dir() {
 }
 
 # cscs_look_ahead: what the node would not find, it does not find here either, and
-# that is told before a node is asked for. Nothing is said of what a container or uenv
-# may bring with it.
+# that is told before a node is asked for.
 cscs_look_ahead() {
 	local f
-	((${#cscs_step_args[@]} == 0)) || return 0
 	cd || return 0
 	f=${cscs_workdir/#\~/$HOME}
 	if [[ -n $f && ! -d $f ]] && cscs_not_here "$f"; then
@@ -42,16 +40,23 @@ cscs_look_ahead() {
 	cd || return 0
 }
 
-# cscs_not_here PATH: does PATH, which is missing, lie in a file system that this host
-# has? The nodes may have more of them.
+# cscs_not_here PATH: does PATH, which is missing, lie where the nodes look too: below
+# the home, or in another file system than this host's own (which the nodes do not have)
+# and than those that every host has for itself?
 cscs_not_here() {
-	local up=$1
-	[[ $up == /* ]] || up=$PWD/$up
-	while [[ -n $up && ! -d $up ]]; do up=${up%/*}; done
-	case $up in
+	local path=$1 up
+	[[ $path == /* ]] || path=$PWD/$path
+	case $path in
 	"$HOME" | "$HOME"/*) return 0 ;;
-	'' | /tmp | /tmp/* | /var/* | /dev/* | /run/*) return 1 ;;
 	esac
+	# A container or uenv may bring the rest with it.
+	((${#cscs_step_args[@]} == 0)) || return 1
+	case $path in
+	/tmp/* | /var/* | /dev/* | /run/*) return 1 ;;
+	esac
+	up=$path
+	while [[ -n $up && ! -d $up ]]; do up=${up%/*}; done
+	[[ -n $up && $(stat -c %d "$up") != "$(stat -c %d /)" ]]
 }
 
 # cscs_not_there MESSAGE: ends the session before anything is asked for.
@@ -78,9 +83,25 @@ cscs_withdraw() {
 	local line
 	while IFS= read -r -t 10 -u "$cscs_out" line; do :; done
 	wait "$cscs_salloc" 2>/dev/null
+	cscs_cancel_all
 	cscs_remove_dir
 	cscs_say withdrawn "job=$cscs_job"
 	exit 0
+}
+
+# cscs_cancel_all: cancels what Slurm has of this session, and sees that it is gone. A
+# request can outlive the salloc that made it: granted in the moment in which it was
+# taken back, or queued by a controller whose answer was lost.
+cscs_cancel_all() {
+	local nap job
+	for nap in 0.2 0.4 0.8 1.5 3 0; do
+		if cscs_queue; then
+			((${#cscs_jobs[@]})) || return 0
+			for job in "${cscs_jobs[@]}"; do scancel "${job%% *}" </dev/null 2>/dev/null; done
+		fi
+		cscs_nap "$nap"
+	done
+	return 1
 }
 
 # cscs_ask_queue: state, reason and estimated start of a pending job.
@@ -91,7 +112,7 @@ cscs_ask_queue() {
 }
 
 cscs_submit() {
-	local line part='' errors='' code tick=0 ask=0
+	local line part='' errors='' left='' code tick=0 ask=0
 	cscs_have_slurm
 	cscs_look_ahead
 	cscs_open_dir
@@ -138,8 +159,9 @@ cscs_submit() {
 		wait "$cscs_salloc"
 		code=$?
 		[[ -z $part ]] || errors+=${errors:+|}$part
+		cscs_cancel_all || left=1
 		cscs_remove_dir
-		cscs_refused "$code" "$errors"
+		cscs_refused "$code" "$errors" "$left"
 		exit 0
 	fi
 	[[ -z $errors ]] || cscs_say note "message=$errors"
@@ -153,7 +175,8 @@ cscs_submit() {
 	cscs_follow 0
 }
 
-# cscs_refused CODE TEXT: salloc ended without an allocation.
+# cscs_refused CODE TEXT LEFT: salloc ended without an allocation, and if LEFT is set
+# nobody knows what Slurm has of the request.
 cscs_refused() {
 	local accounts=''
 	# What is wrong with an account only a list of the user's accounts mends.
@@ -163,7 +186,7 @@ cscs_refused() {
 		accounts=$(sacctmgr --noheader --parsable2 show associations user="$cscs_user" format=account 2>/dev/null | sort -u)
 		;;
 	esac
-	cscs_say refused "code=$1" "message=$2" "accounts=${accounts//$'\n'/ }"
+	cscs_say refused "code=$1" "message=$2" "accounts=${accounts//$'\n'/ }" "left=$3"
 }
 
 # cscs_grant: tells what was granted, and learns the generic resources of the
@@ -223,8 +246,8 @@ cscs_runner() {
 			cscs_say stepfailed "code=$code" "message=$said${said:+|}$part"
 			exit 0
 		fi
-		if cscs_client; then
-			scancel "$cscs_job"
+		if cscs_client || cscs_silent; then
+			scancel "$cscs_job" </dev/null
 			exit 0
 		fi
 	done

@@ -9,11 +9,15 @@ cscs_read_events() {
 	{ mapfile lines <"$cscs_dir/events"; } 2>/dev/null || return 1
 	for line in "${lines[@]}"; do
 		((at += ${#line}))
-		((at > cscs_offset)) || continue
 		[[ $line == *$'\n' ]] || break
+		[[ $line != alive*[[:space:]]step=* ]] || {
+			cscs_runner_step=${line#*[[:space:]]step=}
+			cscs_runner_step=${cscs_runner_step%%[[:space:]]*}
+		}
+		cscs_seen=${line%$'\n'} # also of what was printed before: what is expected follows from it
+		((at > cscs_offset)) || continue
 		printf '@%s' "$line"
 		cscs_offset=$at
-		cscs_seen=${line%$'\n'}
 	done
 }
 
@@ -36,13 +40,15 @@ cscs_why() {
 	done
 }
 
-# cscs_step_lives: does Slurm still have the runner's step?
-cscs_step_lives() {
-	local step
+# cscs_step_gone: does Slurm say that it no longer has the runner's step? No answer
+# says nothing.
+cscs_step_gone() {
+	local answer step
+	answer=$(squeue --local --noheader --steps --jobs="$cscs_job" --format=%i 2>/dev/null) || return 1
 	while IFS= read -r step; do
-		[[ $step == *.+([0-9]) ]] && return 0
-	done < <(squeue --local --noheader --steps --jobs="$cscs_job" --format=%i 2>/dev/null)
-	return 1
+		[[ $step == *.${cscs_runner_step:-+([0-9])} ]] && return 1
+	done <<<"$answer"
+	return 0
 }
 
 cscs_follow() {
@@ -84,7 +90,7 @@ cscs_follow() {
 			((beats++))
 		elif [[ -n ${cscs_let_go:-} ]] && ((beats < 2 && now - beat > 6000)); then
 			cscs_let_go=''
-			cscs_step_lives || cscs_start_again
+			if cscs_step_gone; then cscs_start_again; fi
 			beat=$now
 		elif ((now - beat > 20000 && now - asked > 60000)); then
 			asked=$now
@@ -92,6 +98,11 @@ cscs_follow() {
 			# A job that is over has no runner left to say so. No answer says nothing.
 			if [[ $cscs_info != *' JobState='@(RUNNING|COMPLETING|SUSPENDED|CONFIGURING)' '* &&
 				$cscs_info == *@(' JobState='|'Invalid job id')* ]]; then
+				return
+			fi
+			# The job would go on without anybody who guards it.
+			if [[ $cscs_info == *' JobState=RUNNING '* ]] && cscs_step_gone; then
+				cscs_say exited reason=killed code= "message=our job step was killed (scancel of the step, or out of memory?)"
 				return
 			fi
 		fi

@@ -37,7 +37,7 @@ cscs_run() {
 	# The job first: whoever reads the event then finds it gone. Slurm leaves us
 	# its KillWait for what remains.
 	trap '' TERM URG
-	scancel "$cscs_job"
+	scancel "$cscs_job" </dev/null
 	cscs_event exited "reason=$cscs_end" "code=${cscs_code:-}" "message=${cscs_message:-}"
 }
 
@@ -277,10 +277,15 @@ cscs_terminate() {
 		cscs_message+="${cscs_message:+; }the server did not end within $cscs_grace s and was killed"
 	fi
 	cscs_sweep KILL
-	[[ -n $cscs_code ]] || {
+	# What hangs in the kernel does not even hear SIGKILL; the job ends all the same.
+	for ((waited = 0; waited < 2000; waited += 20)); do
+		kill -0 "$cscs_pid" 2>/dev/null || break
+		cscs_nap 0.02
+	done
+	if [[ -z $cscs_code ]] && ! kill -0 "$cscs_pid" 2>/dev/null; then
 		wait "$cscs_pid"
 		cscs_code=$?
-	}
+	fi
 }
 
 # cscs_marked: cscs_pids are the processes that carry the session's mark in their

@@ -71,7 +71,9 @@ cscs_setup_one() {
 # module and the like only for interactive shells; then the fix is another one.
 cscs_missing() {
 	local found
-	found=$(bash -i -c "type -t -- $(printf %q "$1")" 2>/dev/null </dev/null)
+	# /etc/profile and its like are for login shells, ~/.bashrc for the others.
+	found=$(bash --login -i -c "type -t -- $(printf %q "$1")" 2>/dev/null </dev/null) ||
+		found=$(bash -i -c "type -t -- $(printf %q "$1")" 2>/dev/null </dev/null)
 	case ${found##*$'\n'} in
 	function | alias)
 		cscs_fail "$1 $2: only your interactive shells know it (a ${found##*$'\n'} of ~/.bashrc): load what defines it with --setup, or move it to ~/.bash_profile"

@@ -27,7 +27,7 @@ cscs_stop_session() {
 		# all of it anyway.
 		# Slurm hands a signal to every process of a step. SIGURG means something to the
 		# runner alone: what does not ask for it ignores it (signal(7)).
-		scancel --signal=URG "${cscs_step%.*}" 2>/dev/null
+		scancel --signal=URG "${cscs_step%.*}" </dev/null 2>/dev/null
 		cscs_wait_exited
 	fi
 	for nap in 0.1 0.2 0.4 0.8 1.5 3 5 10; do
@@ -37,7 +37,7 @@ cscs_stop_session() {
 				break
 			}
 			for job in "${cscs_jobs[@]}"; do
-				scancel ${cscs_kill:+--signal=KILL} "${job%% *}" 2>/dev/null
+				scancel ${cscs_kill:+--signal=KILL} "${job%% *}" </dev/null 2>/dev/null
 			done
 		fi
 		cscs_nap "$nap"
