@@ -85,7 +85,9 @@ func (s *session) live(ctx context.Context) error {
 				queue.Stop()
 				start.Reset(s.cfg.StartTimeout)
 			case slurm.Elsewhere:
-				elsewhere.Reset(elsewhereGrace)
+				if len(s.others) == 1 { // the first: more of them are no reason to wait longer
+					elsewhere.Reset(elsewhereGrace)
+				}
 			case probeDone, slurm.Listening, nodeDialled:
 				if s.ready {
 					start.Stop()
@@ -220,7 +222,7 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		s.watchPort(work)
 		s.out.event(Event{Event: EventStarted, Node: m.Node, PID: m.PID})
 	case slurm.Listening:
-		if m.Bound != m.Addr {
+		if m.Wide {
 			s.out.warn(fmt.Sprintf("the server listens on %s of %s, where others can reach it too", m.Bound, s.nodeName))
 		}
 		s.listening = &m
@@ -320,10 +322,13 @@ func (s *session) refused(err error) {
 
 // queued tells why the job waits, when that has changed.
 func (s *session) queued(q slurm.Queued) {
-	if q.State != "PENDING" || q.Explained == s.reason && q.Start.IsZero() {
+	if q.State == "CONFIGURING" {
+		q.Explained = "its nodes are being made ready"
+	}
+	if q.Explained == s.reason && q.Start.Equal(s.estimate) {
 		return
 	}
-	s.reason = q.Explained
+	s.reason, s.estimate = q.Explained, q.Start
 	e := Event{Event: EventQueued, Job: q.Job, Reason: q.Explained}
 	if !q.Start.IsZero() {
 		start := q.Start.UTC()
@@ -379,7 +384,7 @@ func (s *session) serve(work context.Context) {
 	}
 	s.ready = true
 	public, link := s.cfg.App.Link(fmt.Sprintf("http://127.0.0.1:%d", s.listener.Port()))
-	s.out.event(Event{Event: EventReady, URL: public, Link: link, Node: s.nodeName,
+	s.out.event(Event{Event: EventReady, URL: public, Link: link, On: s.nodeName,
 		LocalPort: s.listener.Port(), Remote: s.listening.Addr})
 	if s.cfg.Open == nil {
 		return

@@ -18,7 +18,6 @@ type serverLog struct {
 	file *os.File
 	path string
 	last []byte
-	err  error
 }
 
 func (l *serverLog) Write(p []byte) (int, error) {
@@ -54,7 +53,7 @@ func (l *serverLog) restart() {
 
 func (l *serverLog) close() {
 	if l.file != nil {
-		l.err = l.file.Close()
+		_ = l.file.Close()
 	}
 }
 
@@ -69,12 +68,4 @@ func (l *serverLog) tail() []string {
 		lines = lines[n:]
 	}
 	return lines
-}
-
-// where says where the log is.
-func (l *serverLog) where() string {
-	if l.path == "" {
-		return ""
-	}
-	return "server log: " + l.path
 }

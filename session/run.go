@@ -102,7 +102,8 @@ type session struct {
 	stopWatch context.CancelFunc
 	probing   context.CancelFunc
 	ready     bool
-	reason    string // of the last look at the queue
+	reason    string    // of the last look at the queue
+	estimate  time.Time // likewise, of the job's start
 }
 
 func (s *session) run(ctx context.Context) error {
@@ -113,7 +114,7 @@ func (s *session) run(ctx context.Context) error {
 	interrupted := errors.Is(cause, ErrInterrupted)
 	wasReady := s.ready
 	if s.submitted {
-		s.out.event(Event{Event: EventEnding, Reason: s.endReason(cause), Job: s.job.ID})
+		s.out.event(Event{Event: EventEnding, Reason: s.endReason(cause)})
 	}
 	log, left := s.tearDown(context.WithoutCancel(ctx))
 
@@ -176,6 +177,6 @@ func (s *session) end(err error, reason string, log *serverLog) error {
 			s.fail(err, log)
 		}
 	}
-	s.out.event(Event{Event: EventEnded, Reason: reason, Code: &code, Message: log.where()})
+	s.out.event(Event{Event: EventEnded, Reason: reason, Code: &code, LogFile: log.path})
 	return err
 }

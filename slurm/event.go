@@ -45,7 +45,8 @@ type (
 	// the socket changes.
 	Listening struct {
 		Addr  string // the exact address to forward to, host:port
-		Bound string // what it is bound to: wider than Addr if that was allowed
+		Bound string // the address that it is bound to
+		Wide  bool   // others can reach it too, which was allowed
 	}
 	// Closed: the server's socket is gone, or not the user's any more.
 	Closed struct{}
@@ -94,7 +95,7 @@ func (l line) event() Event {
 	case "started":
 		return Started{Node: l.get("node"), PID: int(l.int("pid")), Port: int(l.int("port"))}
 	case "listening":
-		return Listening{Addr: net.JoinHostPort(l.get("addr"), l.get("port")), Bound: net.JoinHostPort(l.get("bound"), l.get("port"))}
+		return Listening{Addr: net.JoinHostPort(l.get("addr"), l.get("port")), Bound: net.JoinHostPort(l.get("bound"), l.get("port")), Wide: l.get("wide") != ""}
 	case "closed":
 		return Closed{}
 	case "elsewhere":

@@ -45,21 +45,30 @@ func (l Launch) vars(v *vars) {
 	v.set("cscs_workdir", l.Workdir)
 	v.list("cscs_reads", l.Reads)
 	v.list("cscs_step_args", l.Step)
+	v.list("cscs_srun_args", stepArgs)
 	v.set("cscs_port", strconv.Itoa(l.Port))
 	v.set("cscs_allow_wide", map[bool]string{true: "1", false: "0"}[l.AllowWideBind])
 	v.set("cscs_grace", seconds(l.Grace))
 }
 
+// stepArgs make a step that has all of the allocation on one node: all CPUs (no
+// binding), all memory; shared with whatever else runs there (srun(1)).
+var stepArgs = []string{"--overlap", "--nodes=1", "--ntasks=1", "--cpu-bind=none", "--mem=0",
+	"--mpi=none", "--export=ALL", "--input=none", "--unbuffered"}
+
 // CommandLine returns the server's command, as a shell would have to be given it,
-// with the step that is made for it, if one is. Port and session directory stand
-// as {port} and {dir}.
+// with the step that is made for it, if one is. What is known only there stands as
+// {port}, {dir}, {job}, {node} and, for the generic resources of the node, {gres}.
 func (l Launch) CommandLine() string {
 	var parts []string
+	if len(l.Unset) > 0 {
+		parts = append(parts, "unset "+strings.Join(l.Unset, " "))
+	}
 	if l.Workdir != "" {
-		parts = append(parts, "cd "+shellescape.Quote(l.Workdir))
+		parts = append(parts, "cd "+quotePath(l.Workdir))
 	}
 	if l.Venv != "" {
-		parts = append(parts, ". "+shellescape.Quote(l.Venv+"/bin/activate"))
+		parts = append(parts, ". "+quotePath(l.Venv+"/bin/activate"))
 	}
 	env := make([]string, 0, len(l.Env))
 	for k, val := range l.Env {
@@ -73,9 +82,22 @@ func (l Launch) CommandLine() string {
 	parts = append(parts, shellescape.QuoteCommand(l.Argv))
 	cmd := strings.Join(parts, " && ")
 	if len(l.Step) > 0 {
-		cmd = shellescape.QuoteCommand(append([]string{"srun", "--overlap"}, l.Step...)) + " bash --login -c " + shellescape.Quote(cmd)
+		srun := append([]string{"srun", "--jobid={job}"}, stepArgs...)
+		srun = append(append(srun, "--gres={gres}", "--nodelist={node}"), l.Step...)
+		cmd = shellescape.QuoteCommand(srun) + " bash --login -c " + shellescape.Quote(cmd)
 	}
 	return cmd
+}
+
+// quotePath quotes a path, but for a leading ~, which is the home there.
+func quotePath(p string) string {
+	if rest, ok := strings.CutPrefix(p, "~/"); ok {
+		return "~/" + shellescape.Quote(rest)
+	}
+	if p == "~" {
+		return p
+	}
+	return shellescape.Quote(p)
 }
 
 func seconds(d time.Duration) string {

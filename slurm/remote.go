@@ -62,7 +62,7 @@ type call struct {
 
 // RemoteError tells that the remote half could not do its work on the host.
 type RemoteError struct {
-	Kind    string // shell, noslurm, home, gone, nonode, protocol
+	Kind    string // shell, noslurm, home, gone, nonode, revoked, protocol
 	Message string
 	Output  string // what the login shell printed instead, if it did
 }

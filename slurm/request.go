@@ -60,39 +60,24 @@ func (r Request) CommandLine(id string) string {
 
 // CheckTime reports whether s is a time limit in one of the forms that Slurm
 // takes: minutes, minutes:seconds, hours:minutes:seconds, days-hours,
-// days-hours:minutes, days-hours:minutes:seconds, UNLIMITED or INFINITE
-// (salloc(1), --time).
+// days-hours:minutes, days-hours:minutes:seconds, UNLIMITED or INFINITE; zero asks
+// for none (salloc(1), --time).
 func CheckTime(s string) error {
-	bad := fmt.Errorf("time limit %q is none that Slurm takes: write minutes, hours:minutes:seconds or days-hours", s)
 	switch strings.ToUpper(s) {
 	case "UNLIMITED", "INFINITE":
 		return nil
 	}
+	var parts []string
 	rest := s
-	days, tail, hasDays := strings.Cut(s, "-")
-	if hasDays {
-		if !isNumber(days) {
-			return bad
-		}
+	if days, tail, ok := strings.Cut(s, "-"); ok {
+		parts = append(parts, days)
 		rest = tail
 	}
-	parts := strings.Split(rest, ":")
-	if len(parts) > 3 {
-		return bad
-	}
-	total := 0
-	for _, p := range parts {
-		if !isNumber(p) {
-			return bad
+	hms := strings.Split(rest, ":")
+	for _, p := range append(parts, hms...) {
+		if _, err := strconv.Atoi(p); err != nil || !isNumber(p) || len(hms) > 3 {
+			return fmt.Errorf("time limit %q is none that Slurm takes: write minutes, hours:minutes:seconds or days-hours", s)
 		}
-		n, err := strconv.Atoi(p)
-		if err != nil {
-			return bad
-		}
-		total += n
-	}
-	if n, _ := strconv.Atoi(days); total == 0 && (!hasDays || n == 0) {
-		return fmt.Errorf("time limit %q is no time at all", s)
 	}
 	return nil
 }

@@ -24,12 +24,12 @@ func TestRequestArgs(t *testing.T) {
 
 // The forms of salloc(1), --time.
 func TestCheckTime(t *testing.T) {
-	for _, s := range []string{"1", "90", "10:30", "1:00:00", "01:30:00", "2-0", "2-12", "1-12:30", "1-12:30:10", "UNLIMITED", "infinite", "0-1", "0:30"} {
+	for _, s := range []string{"1", "90", "10:30", "1:00:00", "01:30:00", "2-0", "2-12", "1-12:30", "1-12:30:10", "UNLIMITED", "infinite", "0-1", "0:30", "0", "0:0:0", "0-0"} {
 		if err := CheckTime(s); err != nil {
 			t.Error(err)
 		}
 	}
-	for _, s := range []string{"", "abc", "1h", "1:2:3:4", "-1", "1-", "-", "1:", ":1", "1-2-3", "1.5", "0", "0:0:0", "0-0", " 1", "99999999999999999999"} {
+	for _, s := range []string{"", "abc", "1h", "1:2:3:4", "-1", "1-", "-", "1:", ":1", "1-2-3", "1.5", "+1", "1:2:3-4", " 1", "99999999999999999999"} {
 		if err := CheckTime(s); err == nil {
 			t.Errorf("%q is taken for a time", s)
 		}

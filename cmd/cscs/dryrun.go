@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/alps-tunnel/cscs/internal/app"
@@ -29,6 +30,9 @@ func dryRun(out io.Writer, w *way, cfg session.Config) {
 	fmt.Fprintf(out, "\nOn %s:\n  %s\n", w.hosts[len(w.hosts)-1].Name, cfg.Request.CommandLine(cfg.ID))
 	fmt.Fprintf(out, "\nOn the first node, in your login environment:\n%s", indent(command(cfg.App, cfg.Launch)))
 	fmt.Fprintf(out, "  {port}: %s; {dir}: the session's directory on the cluster, ~/.cscs/…/%s\n", portWords(cfg.App.Port), cfg.ID)
+	if len(cfg.Launch.Step) > 0 {
+		fmt.Fprintln(out, "  {job}, {node}, {gres}: the job, its first node, and the generic resources that it has there")
+	}
 	if len(cfg.App.Query) > 0 {
 		fmt.Fprintln(out, "  The token goes by a file in {dir} that only you can read.")
 	}
@@ -43,7 +47,7 @@ func command(a app.App, l slurm.Launch) string {
 			env[k] = v
 		}
 	}
-	l.Argv, l.Env = a.Argv, env
+	l.Argv, l.Env, l.Unset = a.Argv, env, append(slices.Clone(a.Unset), l.Unset...)
 	return l.CommandLine()
 }
 

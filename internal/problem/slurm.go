@@ -79,6 +79,8 @@ func remote(e *slurm.RemoteError) Problem {
 		p.Hint = "is the home directory full or read-only? quota, or df ~, on the cluster tells"
 	case "nonode":
 		p.Hint = "confirm that the node matches your current Slurm allocation: squeue --me"
+	case "revoked":
+		p.Code = Auth
 	case "protocol":
 		p.Hint = "try again; if it stays so, it is an error of cscs: please report it"
 	}

@@ -28,7 +28,7 @@ func life() []session.Event {
 		{Event: session.EventQueued, Job: "42", Reason: "it waits for \x1b[31mresources", Start: &start},
 		{Event: session.EventGranted, Job: "42", Node: "nid001001", Nodes: []string{"nid001001", "nid001002"}, Partition: "normal", Account: "g1", Ends: &ends},
 		{Event: session.EventStarted, Node: "nid001001", PID: 7},
-		{Event: session.EventReady, URL: "http://localhost:8888/lab", Link: "http://localhost:8888/lab?token=" + secret + "&x=<y>", LocalPort: 8888, Remote: "127.0.0.1:4567", Node: "nid001001"},
+		{Event: session.EventReady, URL: "http://localhost:8888/lab", Link: "http://localhost:8888/lab?token=" + secret + "&x=<y>", LocalPort: 8888, Remote: "127.0.0.1:4567", On: "nid001001"},
 		{Event: session.EventWarning, Message: "something\x07 odd"},
 		{Event: session.EventEnding, Reason: "interrupted"},
 		{Event: session.EventEnded, Reason: "ended as asked", Code: &code},
@@ -178,7 +178,7 @@ func TestJSON(t *testing.T) {
 			t.Errorf("line %d: %s", i, l)
 		}
 	}
-	want := `{"v":1,"time":"2026-11-22T12:00:08Z","event":"ready","session":"abcd2345","cluster":"daint","node":"nid001001","url":"http://localhost:8888/lab","local_port":8888,"remote":"127.0.0.1:4567"}`
+	want := `{"v":1,"time":"2026-11-22T12:00:08Z","event":"ready","session":"abcd2345","cluster":"daint","url":"http://localhost:8888/lab","local_port":8888,"remote":"127.0.0.1:4567"}`
 	if diff := cmp.Diff(want, lines[8]); diff != "" {
 		t.Error(diff)
 	}

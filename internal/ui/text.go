@@ -79,8 +79,8 @@ func (t *Text) Event(e session.Event) {
 		if !t.failed && e.Reason != "" {
 			t.line(t.mark("✓", "*"), green, Clean(e.Reason))
 		}
-		if e.Message != "" && (t.failed || t.verbose) {
-			t.line(t.mark("·", "-"), dim, Clean(e.Message))
+		if e.LogFile != "" && (t.failed || t.verbose) {
+			t.line(t.mark("·", "-"), dim, "server log: "+Clean(e.LogFile))
 		}
 	}
 }
@@ -140,8 +140,8 @@ func ready(e session.Event) string {
 	s := "ready"
 	if e.LocalPort != 0 && e.Remote != "" {
 		s += fmt.Sprintf(": localhost:%d leads to %s", e.LocalPort, Clean(e.Remote))
-		if e.Node != "" {
-			s += " on " + Clean(e.Node)
+		if e.On != "" {
+			s += " on " + Clean(e.On)
 		}
 	}
 	return s

@@ -24,7 +24,7 @@ try_in_terminal() {
 	"$LAB_REPO/bin/expose" "$LAB_REPO/scripts/lab" "$port" &
 	exposer=$!
 	# shellcheck disable=SC2064 # the number as it is now
-	trap "kill $exposer 2>/dev/null" EXIT
+	trap "kill $exposer 2>/dev/null || :" EXIT
 	cat >&2 <<-EOF
 
 		You are alice on a laptop. Behind ela.cscs.ch is a small cluster, daint, with $NODES compute nodes.
@@ -43,7 +43,7 @@ try_unattended() {
 	(lab_as alice laptop "${TRY[@]}" --no-browser) >"$TRY_OUT" &
 	pid=$!
 	# shellcheck disable=SC2064 # the number as it is now
-	trap "kill $pid 2>/dev/null; rm -f '$TRY_OUT'" EXIT
+	trap "kill $pid 2>/dev/null || :; rm -f '$TRY_OUT'" EXIT
 	wait_for 120 'a URL from run-jupyter' url_or_end "$pid"
 	url=$(grep -m 1 '^http' "$TRY_OUT") || die "run-jupyter ended before it was ready"
 	printf 'GET %s: HTTP %s\n' "$url" \

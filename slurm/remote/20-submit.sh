@@ -212,8 +212,7 @@ cscs_grant() {
 cscs_srun() {
 	local gres=()
 	[[ -z ${cscs_gres:-} ]] || gres=(--gres="$cscs_gres")
-	exec setsid srun --jobid="$cscs_job" --overlap --nodes=1 --ntasks=1 --cpu-bind=none --mem=0 \
-		--mpi=none --export=ALL --input=none --unbuffered "${gres[@]}" "$@"
+	exec setsid srun --jobid="$cscs_job" "${cscs_srun_args[@]}" "${gres[@]}" "$@"
 }
 
 # cscs_runner [keep]: starts the runner and, once it has shown life, lets go of

@@ -148,7 +148,7 @@ cscs_log() {
 # cscs_watch: from the start of the server to its end; cscs_end says which end:
 # exit, term, lease, wide, collision, setup.
 cscs_watch() {
-	local nap=20 state=starting sock='' rest=0 checked=-100000
+	local nap=20 state=starting sock='' rest=0 checked=-100000 wide
 	while :; do
 		if [[ -n $cscs_stop ]]; then
 			cscs_terminate term
@@ -170,8 +170,9 @@ cscs_watch() {
 			case $cscs_verdict in
 			ours | wide)
 				if [[ $cscs_sock != "$sock" ]]; then
-					sock=$cscs_sock state=up
-					cscs_event listening "addr=$cscs_addr" "port=$cscs_listen" "bound=$cscs_bound" "uid=$UID"
+					sock=$cscs_sock state=up wide=''
+					[[ $cscs_verdict != wide ]] || wide=1
+					cscs_event listening "addr=$cscs_addr" "port=$cscs_listen" "bound=$cscs_bound" "uid=$UID" "wide=$wide"
 				fi
 				# After ready nothing has to be seen within milliseconds.
 				nap=250

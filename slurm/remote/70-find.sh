@@ -2,7 +2,7 @@
 # cscs did not start.
 
 cscs_find() {
-	local answer line type key found=''
+	local answer line type key found='' revoked=' '
 	cscs_have_slurm
 	cscs_say hello "host=${HOSTNAME%%.*}"
 	cscs_me
@@ -15,13 +15,19 @@ cscs_find() {
 		cscs_node=$(scontrol show hostnames "$cscs_node" 2>/dev/null | head -n 1)
 	fi
 	while read -r line type key; do
-		[[ $line == '#'* || $line == '@'* ]] && continue
+		[[ $line == '#'* ]] && continue
+		if [[ $line == @* ]]; then
+			# @revoked HOSTS TYPE KEY; authorities sign the keys of hosts, and are none.
+			[[ $line != @revoked ]] || revoked+="${key#* } "
+			continue
+		fi
 		cscs_say hostkey "node=$cscs_node" "from=ssh_known_hosts" "key=$type ${key%% *}"
 		found=1
 	done < <(ssh-keygen -F "$cscs_node" -f /etc/ssh/ssh_known_hosts 2>/dev/null)
 	if [[ -z $found ]]; then
 		while read -r _ type key; do
 			[[ $type == ssh-* || $type == ecdsa-* ]] || continue
+			[[ $revoked != *" $key "* ]] || cscs_die revoked "the host key of $cscs_node is marked as revoked in the login node's /etc/ssh/ssh_known_hosts"
 			cscs_say hostkey "node=$cscs_node" "from=scan" "key=$type $key"
 			found=1
 		done < <(ssh-keyscan -T 5 -- "$cscs_node" 2>/dev/null)
