@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,6 +31,7 @@ type alps struct {
 	signer           ssh.Signer
 	ela, login, node *sshtest.Server
 	refuse           func() error // of the node's account check
+	broken           atomic.Bool  // the login shells end before they run anything
 }
 
 func newAlps(t *testing.T, env ...string) *alps {
@@ -49,6 +51,9 @@ func newAlps(t *testing.T, env ...string) *alps {
 
 // shell is the login shell of both hosts.
 func (a *alps) shell(cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if a.broken.Load() {
+		return 1
+	}
 	err := a.Exec(context.Background(), cmd, stdin, stdout, stderr)
 	var status slurmtest.ExitError
 	switch {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"golang.org/x/crypto/ssh"
 
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/slurm"
@@ -214,10 +215,11 @@ func (s *session) readAgain(work context.Context, err error) bool {
 	limit := s.cfg.Lease + overrun
 	var remote *slurm.RemoteError
 	var open *chain.OpenError
+	var unsaid *ssh.ExitMissingError
 	switch {
 	case errors.As(err, &remote) && remote.Kind == "gone":
 		limit = overrun // unless a file system comes back, the session's directory was removed
-	case errors.Is(err, slurm.ErrCut), errors.As(err, &remote), errors.As(err, &open):
+	case errors.Is(err, slurm.ErrCut), errors.As(err, &remote), errors.As(err, &open), errors.As(err, &unsaid):
 	default:
 		return false
 	}

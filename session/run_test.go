@@ -307,6 +307,28 @@ func TestChainLost(t *testing.T) {
 	a.nothingLeft()
 }
 
+// Our commands on the login node and the node are killed, and neither can run another
+// for a while: the job, which does not need it, is not given up.
+func TestFollowAgain(t *testing.T) {
+	a := newAlps(t)
+	l := a.start(a.config())
+	ready := l.await(EventReady)
+	a.broken.Store(true)
+	if n := a.Kill("bash --noprofile --norc -c IFS= read -r n;"); n == 0 {
+		t.Fatal("there is no command of ours")
+	}
+	l.await(EventWarning)
+	a.broken.Store(false)
+	if err := get(t, ready.URL); err != nil {
+		t.Errorf("when it can again: %v", err)
+	}
+	l.interrupt(ErrInterrupted)
+	if err := l.end(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	a.nothingLeft()
+}
+
 // The connection is lost while the job is queued: the request is taken back.
 func TestChainLostWhileQueued(t *testing.T) {
 	a := newAlps(t, "FAKE_QUEUE=1")

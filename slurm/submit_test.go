@@ -274,11 +274,49 @@ func TestSilentWhileQueued(t *testing.T) {
 	stdin, never := io.Pipe()
 	defer never.Close()
 	c := call{verb: "submit", vars: v, stdin: stdin}
+	s := Submission{}
+	c.handle = func(l line) error { return s.digest(l, func(Event) error { return nil }) }
 	if err := c.run(t.Context(), f); err != nil {
 		t.Fatal(err)
 	}
 	if jobs := f.Jobs(); len(jobs) > 0 {
 		t.Errorf("jobs left: %v", jobs)
+	}
+	// To a client that comes to itself again this is no end as it should be.
+	var ended *JobEndedError
+	if err := s.outcome.Err(); !errors.As(err, &ended) || ended.Job != "4711" {
+		t.Errorf("the outcome is %v", err)
+	}
+}
+
+// salloc is killed while the request waits: Slurm would keep it, nobody's.
+func TestSallocKilled(t *testing.T) {
+	f := slurmtest.New(t, "FAKE_QUEUE=1")
+	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	await[Pending](r)
+	if n := f.Kill("bin/salloc "); n != 1 {
+		t.Fatalf("killed %d salloc", n)
+	}
+	r.wait()
+	var refused *RefusedError
+	if !errors.As(r.err, &refused) || refused.Unsure {
+		t.Errorf("ended with %#v", r.err)
+	}
+	if jobs := f.Jobs(); len(jobs) > 0 {
+		t.Errorf("jobs left: %v", jobs)
+	}
+}
+
+// The same, and Slurm does not let the job be cancelled: then it is not claimed to be gone.
+func TestSallocKilledAndSlurmBusy(t *testing.T) {
+	f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_NO_CANCEL=1")
+	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	await[Pending](r)
+	f.Kill("bin/salloc ")
+	r.wait()
+	var refused *RefusedError
+	if !errors.As(r.err, &refused) || !refused.Unsure {
+		t.Errorf("ended with %#v", r.err)
 	}
 }
 
@@ -474,11 +512,15 @@ func TestMissingPlaces(t *testing.T) {
 
 // A path may lie in a file system that only the nodes have: that is for the node to say.
 func TestPlacesOfTheNode(t *testing.T) {
-	f := slurmtest.New(t)
-	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1"), Workdir: "/nodelocal/x"}})
-	r.wait()
-	var bad *ServerError
-	if err := r.outcome.Err(); !errors.As(err, &bad) || !strings.Contains(bad.Message, "/nodelocal/x is not there on ") || !f.Called("salloc") {
-		t.Errorf("outcome %v, %v", err, r.err)
+	for _, dir := range []string{"/nodelocal/x", "/opt/nosuch/x", "/var/nosuch", "/tmp/nosuch/x"} {
+		t.Run(dir, func(t *testing.T) {
+			f := slurmtest.New(t)
+			r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1"), Workdir: dir}})
+			r.wait()
+			var bad *ServerError
+			if err := r.outcome.Err(); !errors.As(err, &bad) || !strings.Contains(bad.Message, dir+" is not there on ") || !f.Called("salloc") {
+				t.Errorf("outcome %v, %v", err, r.err)
+			}
+		})
 	}
 }

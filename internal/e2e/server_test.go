@@ -160,6 +160,15 @@ func TestServerJobEnds(t *testing.T) {
 		output(t, "root", "daint", "scancel", g.Job)
 		s.failure(4)
 	})
+	// The runner is killed, and with it what guards the job.
+	t.Run("step-killed", func(t *testing.T) {
+		begin(t)
+		s := serve(t, nil)
+		s.ready()
+		g, _ := s.find("granted")
+		output(t, "root", "daint", "scancel", "--signal=KILL", g.Job+".0")
+		says(t, s.failure(5).Message, "killed")
+	})
 	// Slurm takes its time for both: they are waited for together.
 	t.Run("time-limit-and-node-failure", func(t *testing.T) {
 		begin(t)

@@ -50,19 +50,28 @@ func New(t *testing.T, env ...string) *Cluster {
 
 // kill ends what a test has left in jobs on purpose. Processes of the cluster are
 // known by their environment; their recorded numbers may be others' by now.
-func (c *Cluster) kill() {
-	mark := []byte("FAKE=" + c.state)
+func (c *Cluster) kill() { c.Kill("") }
+
+// Kill kills, as kill -9 does, the processes of the cluster whose command line contains
+// the words; it returns how many.
+func (c *Cluster) Kill(words string) int {
+	mark, n := []byte("FAKE="+c.state), 0
 	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, f := range environs {
 		env, _ := os.ReadFile(f)
 		if !slices.ContainsFunc(bytes.Split(env, []byte{0}), func(v []byte) bool { return bytes.Equal(v, mark) }) {
 			continue
 		}
+		cmdline, _ := os.ReadFile(filepath.Join(filepath.Dir(f), "cmdline"))
+		if !strings.Contains(strings.ReplaceAll(string(cmdline), "\x00", " "), words) {
+			continue
+		}
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
-		if p, err := os.FindProcess(pid); err == nil {
-			_ = p.Kill()
+		if p, err := os.FindProcess(pid); err == nil && p.Kill() == nil {
+			n++
 		}
 	}
+	return n
 }
 
 // Setenv changes the environment of what runs from now on.
