@@ -30,6 +30,8 @@ type Config struct {
 	QueueTimeout time.Duration // from the request to its grant
 	StartTimeout time.Duration // from the grant to ready
 
+	further func(port int) bool // for tests: which further ports count; nil: all
+
 	LogDir string // where the server's log is kept on the laptop; "": it is thrown away
 
 	// Open shows the link in a browser and returns when it has been used, or why

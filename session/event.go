@@ -17,6 +17,7 @@ const (
 	EventGranted    = "granted"    // Job, Node, Nodes, Partition, Account, Ends
 	EventStarted    = "started"    // Node, PID
 	EventReady      = "ready"      // URL, LocalPort, Remote
+	EventForward    = "forward"    // URL, LocalPort, Remote: a further port, with Launch.ForwardNew
 	EventLost       = "lost"       // Host, Message
 	EventRestored   = "restored"   // Host
 	EventWarning    = "warning"    // Message

@@ -114,15 +114,18 @@ func (s *session) listen() error {
 	if err := s.bind(); err != nil {
 		return err
 	}
-	s.listener.Observe = func(err error) {
-		var stranger *NotYoursError
-		if errors.As(err, &stranger) {
-			s.notice(unforwarded{stranger})
-		} else if errors.Is(err, errUnseen) {
-			s.notice(unforwarded{errUnseen})
-		}
-	}
+	s.listener.Observe = s.observe
 	return nil
+}
+
+// observe is told of connections that came to nothing.
+func (s *session) observe(err error) {
+	var stranger *NotYoursError
+	if errors.As(err, &stranger) {
+		s.notice(unforwarded{stranger})
+	} else if errors.Is(err, errUnseen) {
+		s.notice(unforwarded{errUnseen})
+	}
 }
 
 func (s *session) bind() error {
@@ -219,6 +222,7 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		}
 	case slurm.Started:
 		s.port = m.Port
+		s.dropFurther()
 		s.watchPort(work)
 		s.out.event(Event{Event: EventStarted, Node: m.Node, PID: m.PID})
 	case slurm.Listening:
@@ -234,7 +238,18 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 			s.out.warn("the server closed its port: new connections wait for it to listen again")
 		}
 	case slurm.Elsewhere:
-		s.others = append(s.others, m.Addr)
+		if !s.ready {
+			s.others = append(s.others, m.Addr)
+		}
+		s.appeared(work, m.Addr)
+	case slurm.Vanished:
+		s.vanished(work, m.Addr)
+	case examined:
+		s.examined(work, m)
+	case expired:
+		s.expired(work, m)
+	case furtherLost:
+		s.furtherLost(work, m)
 	case slurm.Note:
 		s.out.warn(m.Message)
 	case slurm.JobState:
@@ -257,6 +272,7 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		s.node = m.chain
 		s.watchNode(work, m.chain)
 		s.watchPort(work)
+		s.resumeFurther(work)
 		if s.ready {
 			s.out.event(Event{Event: EventRestored, Host: s.nodeName})
 		}
@@ -366,7 +382,7 @@ func (s *session) connect(work context.Context) {
 	ctx, cancel := context.WithCancel(work)
 	s.probing = cancel
 	addr := s.listening.Addr
-	dial := s.target(addr)
+	dial := s.gate().target(s.port, addr)
 	s.work.Go(func() {
 		err := s.probe(ctx, dial)
 		if ctx.Err() == nil {
@@ -378,7 +394,7 @@ func (s *session) connect(work context.Context) {
 // serve points the local port at the server's socket, the exact address that was
 // seen on the node (invariant I5).
 func (s *session) serve(work context.Context) {
-	s.listener.SetTarget(s.target(s.listening.Addr))
+	s.listener.SetTarget(s.gate().target(s.port, s.listening.Addr))
 	if s.ready {
 		return
 	}
@@ -386,6 +402,7 @@ func (s *session) serve(work context.Context) {
 	public, link := s.cfg.App.Link(fmt.Sprintf("http://127.0.0.1:%d", s.listener.Port()))
 	s.out.event(Event{Event: EventReady, URL: public, Link: link, On: s.nodeName,
 		LocalPort: s.listener.Port(), Remote: s.listening.Addr})
+	s.resumeFurther(work)
 	if s.cfg.Open == nil {
 		return
 	}

@@ -124,8 +124,17 @@ func (s *session) watchPort(work context.Context) {
 	})
 }
 
+// A gate is the way to the ports of the node over one connection to it.
+type gate struct {
+	node  *chain.Chain
+	name  string
+	watch *slurm.Watch
+}
+
+func (s *session) gate() gate { return gate{s.node, s.nodeName, s.watch} }
+
 // target opens connections to addr, as seen from the node, and hands them on once a
-// look at the port has shown that what listens there is still the user's (invariant
+// look at its port has shown that what listens there is still the user's (invariant
 // I5): a server that has closed its port may have been succeeded by another user's a
 // moment ago.
 //
@@ -133,8 +142,7 @@ func (s *session) watchPort(work context.Context) {
 // It is taken after the connection is made all the same: both requests travel in one
 // SSH connection, and sshd connects as it reads the one, but only wakes a shell for
 // the other.
-func (s *session) target(addr string) forward.Target {
-	node, name, watch, port := s.node, s.nodeName, s.watch, s.port
+func (g gate) target(port int, addr string) forward.Target {
 	return func(ctx context.Context) (net.Conn, error) {
 		var conn net.Conn
 		var err error
@@ -143,25 +151,25 @@ func (s *session) target(addr string) forward.Target {
 		dialled := make(chan struct{})
 		var dialling conc.WaitGroup
 		dialling.Go(func() {
-			conn, err = node.DialContext(ctx, "tcp", addr)
+			conn, err = g.node.DialContext(ctx, "tcp", addr)
 			close(dialled)
 			if err != nil {
 				stop()
 				return
 			}
 			select {
-			case <-node.Done():
+			case <-g.node.Done():
 				stop() // nobody answers the look any more
 			case <-looking.Done():
 			}
 		})
-		seen, unseen := watch.Look(looking)
+		seen, unseen := g.watch.Look(looking, port)
 		select {
 		case <-dialled:
 		default:
 			// It was quicker than the connection: it does not tell of that.
 			<-dialled
-			seen, unseen = watch.Look(looking)
+			seen, unseen = g.watch.Look(looking, port)
 		}
 		stop()
 		dialling.Wait()
@@ -171,10 +179,10 @@ func (s *session) target(addr string) forward.Target {
 		case unseen != nil:
 			err = unseen
 		case seen.Verdict == "foreign":
-			err = &NotYoursError{Node: name, Port: port, Owner: seen.Owner}
+			err = &NotYoursError{Node: g.name, Port: port, Owner: seen.Owner}
 		case !seen.Ours() || seen.Addr != addr:
 			// The server has closed its socket, or moved; the runner will say so.
-			err = &NothingListensError{Node: name, Port: port}
+			err = &NothingListensError{Node: g.name, Port: port}
 		default:
 			return conn, nil
 		}
@@ -192,6 +200,7 @@ var errUnseen = errors.New("our command on the node does not answer")
 func (s *session) leaveNode() {
 	s.node = nil
 	s.listener.SetTarget(nil)
+	s.holdFurther()
 	if s.probing != nil {
 		s.probing()
 		s.probing = nil

@@ -171,6 +171,7 @@ func (s *session) resume(work context.Context, m redialled) error {
 	s.stopRead()
 	s.retire(work, s.chain)
 	s.listener.SetTarget(nil)
+	s.holdFurther()
 	s.chain, s.dialled, s.node, s.lost, s.silent = m.chain, m.dial, nil, false, false
 	s.out.event(Event{Event: EventRestored, Host: s.lostHop})
 	s.read(work, s.submission.Follow)

@@ -102,6 +102,7 @@ type session struct {
 	stopWatch context.CancelFunc
 	probing   context.CancelFunc
 	ready     bool
+	further   furtherPorts
 	reason    string    // of the last look at the queue
 	estimate  time.Time // likewise, of the job's start
 }

@@ -34,6 +34,7 @@ func (s *session) tearDown(ctx context.Context) (*serverLog, error) {
 	if s.listener != nil {
 		_ = s.listener.Close()
 	}
+	s.dropFurther()
 	s.work.Wait()
 	return log, left
 }

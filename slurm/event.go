@@ -50,8 +50,11 @@ type (
 	}
 	// Closed: the server's socket is gone, or not the user's any more.
 	Closed struct{}
-	// Elsewhere: the user has a new listener on another port than the server's.
+	// Elsewhere: the user has a new listener on another port than the server's. Told
+	// until the server listens or, with Launch.ForwardNew, until the end.
 	Elsewhere struct{ Addr string }
+	// Vanished: one that was told of is gone.
+	Vanished struct{ Addr string }
 	// Exited: the runner ended the session on the node. See Outcome.
 	Exited struct {
 		Reason  string // exit, term, lease, wide, port, collision, setup, killed
@@ -73,6 +76,7 @@ func (Started) isEvent()   {}
 func (Listening) isEvent() {}
 func (Closed) isEvent()    {}
 func (Elsewhere) isEvent() {}
+func (Vanished) isEvent()  {}
 func (Exited) isEvent()    {}
 func (Note) isEvent()      {}
 func (JobState) isEvent()  {}
@@ -100,6 +104,8 @@ func (l line) event() Event {
 		return Closed{}
 	case "elsewhere":
 		return Elsewhere{Addr: net.JoinHostPort(l.get("addr"), l.get("port"))}
+	case "vanished":
+		return Vanished{Addr: net.JoinHostPort(l.get("addr"), l.get("port"))}
 	case "exited":
 		return parseExited(l)
 	case "note":

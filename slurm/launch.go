@@ -23,6 +23,7 @@ type Launch struct {
 	Step          []string          // srun options of a step for the server alone: --uenv=…, --environment=…
 	Port          int               // 0: a free one, chosen on the node
 	AllowWideBind bool              // let it listen on more than loopback
+	ForwardNew    bool              // go on telling of the user's other listeners while the server is up
 	Grace         time.Duration     // between asking the server to end and killing it; whole seconds
 }
 
@@ -47,7 +48,8 @@ func (l Launch) vars(v *vars) {
 	v.list("cscs_step_args", l.Step)
 	v.list("cscs_srun_args", stepArgs)
 	v.set("cscs_port", strconv.Itoa(l.Port))
-	v.set("cscs_allow_wide", map[bool]string{true: "1", false: "0"}[l.AllowWideBind])
+	v.set("cscs_allow_wide", flag(l.AllowWideBind))
+	v.set("cscs_forward_new", flag(l.ForwardNew))
 	v.set("cscs_grace", seconds(l.Grace))
 }
 
@@ -98,6 +100,13 @@ func quotePath(p string) string {
 		return p
 	}
 	return shellescape.Quote(p)
+}
+
+func flag(b bool) string {
+	if b {
+		return "1"
+	}
+	return "0"
 }
 
 func seconds(d time.Duration) string {

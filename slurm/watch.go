@@ -2,9 +2,11 @@ package slurm
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -20,30 +22,37 @@ type Listener struct {
 // Ours reports whether it is the user's own.
 func (l Listener) Ours() bool { return l.Verdict == "ours" || l.Verdict == "wide" }
 
-// A Watch is an eye on one port of one node. Its looks tell whose socket listens
-// there now, by the uid that the kernel shows for it (proc(5), /proc/net/tcp).
+// A Watch is an eye on the ports of one node, and on one of them above all. Its looks
+// tell whose socket listens there now, by the uid that the kernel shows for it (proc(5),
+// /proc/net/tcp). One shell there serves all ports: sshd bounds how many a connection
+// may have (MaxSessions).
 type Watch struct {
 	port  int
 	every time.Duration
+	wake  chan struct{} // there is more to be sent
 
-	mu      sync.Mutex
-	asked   uint64        // looks that were asked for
-	sent    uint64        // of these, those that were asked of the node
-	wake    chan struct{} // there is more to be sent
-	seen    uint64        // the last of them that was answered
+	mu    sync.Mutex
+	gazes map[int]*gaze // by port
+}
+
+// A gaze is the looks at one port.
+type gaze struct {
+	asked   uint64 // looks that were asked for
+	sent    uint64 // of these, those that were asked of the node
+	seen    uint64 // the last of them that was answered
 	last    Listener
 	changed chan struct{} // closed and renewed when that changes
 }
 
-// NewWatch returns the watch over a port. Its node looks by itself every so often
-// (whole seconds), beside the looks that are asked for.
+// NewWatch returns the watch over a node. It looks at the port by itself every so often
+// (whole seconds), beside the looks that are asked for, at this and other ports.
 func NewWatch(port int, every time.Duration) *Watch {
-	return &Watch{port: port, every: every, wake: make(chan struct{}, 1), changed: make(chan struct{})}
+	return &Watch{port: port, every: every, wake: make(chan struct{}, 1), gazes: map[int]*gaze{}}
 }
 
-// Run has the node, which remote is, look, and hands what it sees to handle: at once,
-// and whenever that changes, until ctx or the connection ends or handle returns an
-// error. It may be run again when it has ended.
+// Run has the node, which remote is, look, and hands what it sees at the watch's port to
+// handle: at once, and whenever that changes, until ctx or the connection ends or handle
+// returns an error. It may be run again when it has ended.
 func (w *Watch) Run(ctx context.Context, remote Remote, handle func(Listener) error) error {
 	v := new(vars)
 	v.set("cscs_port", strconv.Itoa(w.port))
@@ -69,7 +78,7 @@ func (w *Watch) Run(ctx context.Context, remote Remote, handle func(Listener) er
 			Owner:   l.get("owner"),
 		}
 		if n := l.int("look"); n > 0 {
-			w.answer(uint64(n), now)
+			w.answer(int(l.int("port")), uint64(n), now)
 			return nil
 		}
 		return handle(now)
@@ -77,22 +86,24 @@ func (w *Watch) Run(ctx context.Context, remote Remote, handle func(Listener) er
 	return c.run(ctx, remote)
 }
 
-// Look returns what a look at the port shows that was taken after Look was called.
-// It waits for a Run that is under way, or to come.
-func (w *Watch) Look(ctx context.Context) (Listener, error) {
+// Look returns what a look at a port shows that was taken after Look was called. It
+// waits for a Run that is under way, or to come.
+func (w *Watch) Look(ctx context.Context, port int) (Listener, error) {
 	w.mu.Lock()
-	if w.asked == w.sent { // else the next to be sent is early enough for us too
-		w.asked++
-		select {
-		case w.wake <- struct{}{}:
-		default:
-		}
+	g := w.gazes[port]
+	if g == nil {
+		g = &gaze{changed: make(chan struct{})}
+		w.gazes[port] = g
 	}
-	n := w.asked
+	if g.asked == g.sent { // else the next to be sent is early enough for us too
+		g.asked++
+		w.rouse()
+	}
+	n := g.asked
 	w.mu.Unlock()
 	for {
 		w.mu.Lock()
-		seen, last, changed := w.seen, w.last, w.changed
+		seen, last, changed := g.seen, g.last, g.changed
 		w.mu.Unlock()
 		if seen >= n {
 			return last, nil
@@ -109,7 +120,13 @@ func (w *Watch) Look(ctx context.Context) (Listener, error) {
 func (w *Watch) again() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.sent = w.seen
+	for _, g := range w.gazes {
+		g.sent = g.seen
+	}
+	w.rouse()
+}
+
+func (w *Watch) rouse() {
 	select {
 	case w.wake <- struct{}{}:
 	default:
@@ -121,8 +138,8 @@ func (w *Watch) again() {
 // keep a core of it busy.
 const lookPause = 8 * time.Millisecond
 
-// ask writes the number of each look that is to be taken. Looks that are asked for
-// within the pause become one.
+// ask writes the number and port of each look that is to be taken. Looks at a port that
+// are asked for within the pause become one.
 func (w *Watch) ask(ctx context.Context, feed io.Writer) {
 	for {
 		select {
@@ -130,14 +147,11 @@ func (w *Watch) ask(ctx context.Context, feed io.Writer) {
 		case <-ctx.Done():
 			return
 		}
-		w.mu.Lock()
-		n, more := w.asked, w.asked > w.sent
-		w.sent = n
-		w.mu.Unlock()
-		if !more {
+		lines := w.due()
+		if lines == "" {
 			continue
 		}
-		if _, err := io.WriteString(feed, strconv.FormatUint(n, 10)+"\n"); err != nil {
+		if _, err := io.WriteString(feed, lines); err != nil {
 			return
 		}
 		select {
@@ -148,13 +162,28 @@ func (w *Watch) ask(ctx context.Context, feed io.Writer) {
 	}
 }
 
-func (w *Watch) answer(n uint64, l Listener) {
+// due is what is to be written now.
+func (w *Watch) due() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if n <= w.seen {
+	var b strings.Builder
+	for port, g := range w.gazes {
+		if g.asked > g.sent {
+			g.sent = g.asked
+			fmt.Fprintf(&b, "%d %d\n", g.asked, port)
+		}
+	}
+	return b.String()
+}
+
+func (w *Watch) answer(port int, n uint64, l Listener) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	g := w.gazes[port]
+	if g == nil || n <= g.seen {
 		return
 	}
-	w.seen, w.last = n, l
-	close(w.changed)
-	w.changed = make(chan struct{})
+	g.seen, g.last = n, l
+	close(g.changed)
+	g.changed = make(chan struct{})
 }

@@ -42,7 +42,7 @@ func (e *eye) look(t *testing.T) Listener {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	l, err := e.Look(ctx)
+	l, err := e.Look(ctx, e.port)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestLookOverTheNextConnection(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	gone := errors.New("gone")
 	cancel(gone)
-	if _, err := e.Look(ctx); !errors.Is(err, gone) {
+	if _, err := e.Look(ctx, port); !errors.Is(err, gone) {
 		t.Errorf("a look that nobody waits for: %v", err)
 	}
 	got := make(chan Listener)

@@ -64,15 +64,20 @@ cscs_loopback() {
 	esac
 }
 
-# cscs_judge PORT: looks at all listeners, and tells what listens on that port in
-# cscs_verdict: none, ours, wide or foreign.
+# cscs_judge PORT: looks at all listeners, and tells what listens on that port.
+cscs_judge() {
+	cscs_listeners
+	cscs_judge_seen "$1"
+}
+
+# cscs_judge_seen PORT: what listens on that port, by the last look, in cscs_verdict:
+# none, ours, wide or foreign.
 # cscs_barred is set if a socket of another user's lies on more than ::1.
 # For ours and wide, cscs_addr is the address to forward to, and cscs_sock is
 # what changes when the socket does. 127.0.0.1 comes before ::1.
-cscs_judge() {
+cscs_judge_seen() {
 	local s a p u i
 	cscs_verdict=none cscs_addr='' cscs_sock='' cscs_uid='' cscs_bound='' cscs_barred=''
-	cscs_listeners
 	for s in "${cscs_found[@]}"; do
 		cscs_fields "$s"
 		[[ $p == "$1" ]] || continue
@@ -117,31 +122,38 @@ cscs_free_port() {
 }
 
 # look: is there a server of this user's on cscs_port of this host? Says so again
-# whenever that changes, and for each number that the client sends, for as long as it
-# listens. Numbers that have come together are answered by one look, with the last.
+# whenever that changes, and, of any port, for each line "NUMBER PORT" that the client
+# sends, for as long as it listens. Lines that have come together are answered by one
+# look, each port with its last number.
 cscs_look() {
-	local said='' now code look='' part='' line
+	local said='' now code part='' line
+	local -A looks=()
 	while :; do
-		cscs_judge "$cscs_port"
+		cscs_listeners
+		for line in "${!looks[@]}"; do
+			cscs_judge_seen "$line"
+			cscs_tell_listener "$line" "look=${looks[$line]}"
+		done
+		looks=()
+		cscs_judge_seen "$cscs_port"
 		now="$cscs_verdict $cscs_sock $cscs_uid"
-		[[ -z $look ]] || cscs_tell_listener "look=$look"
 		if [[ $now != "$said" ]]; then
 			said=$now
-			cscs_tell_listener
+			cscs_tell_listener "$cscs_port"
 		fi
 		IFS= read -r -t "$cscs_every" -u 0 line
 		code=$?
-		look='' part+=$line
+		part+=$line
 		((code <= 128)) || continue
 		((code == 0)) || return
-		look=$part part=''
-		while read -r -t 0 -u 0 && IFS= read -r -t 1 -u 0 line; do look=$line; done
+		looks[${part#* }]=${part% *} part=''
+		while read -r -t 0 -u 0 && IFS= read -r -t 1 -u 0 line; do looks[${line#* }]=${line% *}; done
 	done
 }
 
-# cscs_tell_listener [KEY=VALUE]...: what was seen at the last look.
+# cscs_tell_listener PORT [KEY=VALUE]...: what was judged last, which was that port.
 cscs_tell_listener() {
 	local owner=${cscs_uid:+$(id -un "$cscs_uid" 2>/dev/null)}
 	cscs_say listener "verdict=$cscs_verdict" "addr=$cscs_addr" "bound=$cscs_bound" \
-		"owner=${owner:-$cscs_uid}" "port=$cscs_port" "$@"
+		"owner=${owner:-$cscs_uid}" "port=$1" "${@:2}"
 }

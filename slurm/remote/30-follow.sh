@@ -8,13 +8,15 @@ cscs_read_events() {
 	local LC_ALL=C lines=() line at=0
 	{ mapfile lines <"$cscs_dir/events"; } 2>/dev/null || return 1
 	for line in "${lines[@]}"; do
-		((at += ${#line}))
 		[[ $line == *$'\n' ]] || break
+		# Also of what was printed before: what is expected follows from it. Other sockets
+		# say nothing of how far the server has come.
+		[[ $line == @(elsewhere|vanished|note)"$cscs_tab"* ]] || cscs_seen=${line%$'\n'}
+		((at += ${#line}))
 		[[ $line != alive*[[:space:]]step=* ]] || {
 			cscs_runner_step=${line#*[[:space:]]step=}
 			cscs_runner_step=${cscs_runner_step%%[[:space:]]*}
 		}
-		cscs_seen=${line%$'\n'} # also of what was printed before: what is expected follows from it
 		((at > cscs_offset)) || continue
 		printf '@%s' "$line"
 		cscs_offset=$at

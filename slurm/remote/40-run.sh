@@ -110,13 +110,17 @@ cscs_holder() {
 	done
 }
 
+# Of how many other sockets is told at the most.
+cscs_tellings_most=2000
+
 # cscs_start: the server, in a session of its own, its output through a pipe
 # into a log that cannot fill the disk.
 cscs_start() {
 	local log
 	rm -f "$cscs_dir/failure" "$cscs_dir/launched"
 	printf '%s\n' "$cscs_listen" >"$cscs_dir/port"
-	cscs_code='' cscs_end='' cscs_message='' cscs_said=''
+	cscs_code='' cscs_end='' cscs_message='' cscs_tellings=0
+	declare -gA cscs_told=()
 	exec {log}> >(trap '' TERM INT URG && cscs_log)
 	cscs_logger=$!
 	# The mark stands in the environment from the first moment: see cscs_marked.
@@ -184,7 +188,7 @@ cscs_watch() {
 				fi
 				;;
 			esac
-			[[ $state == up ]] || cscs_elsewhere
+			[[ $state == up && $cscs_forward_new != 1 ]] || cscs_elsewhere
 		fi
 		# A server that puts itself into the background is watched by its socket.
 		if [[ -n $cscs_code ]]; then
@@ -249,15 +253,33 @@ cscs_unlaunched() {
 }
 
 # cscs_elsewhere: sockets of this user that were not there before the server:
-# told once each, for "it listens, but not there" and as a warning (invariant I4).
-# By the last look.
+# told once each, for "it listens, but not there" and as a warning (invariant I4), and
+# with cscs_forward_new also when they are gone, the gone ones first: one that comes
+# anew is another. By the last look. The event file is read whole again and again, so it
+# has to stay small.
 cscs_elsewhere() {
 	local s a p u i
+	local -A here=()
 	for s in "${cscs_found[@]}"; do
 		cscs_fields "$s"
-		[[ $u == "$UID" && $p != "$cscs_listen" && $cscs_before$cscs_said != *" $a $p $u $i "* ]] || continue
-		cscs_said+=" $s "
+		[[ $u == "$UID" && $p != "$cscs_listen" && $cscs_before != *" $s "* ]] && here[$s]=1
+	done
+	if ((cscs_forward_new)); then
+		for s in "${!cscs_told[@]}"; do
+			[[ -z ${here[$s]:-} ]] || continue
+			cscs_fields "$s"
+			unset "cscs_told[$s]"
+			cscs_event vanished "addr=$a" "port=$p"
+		done
+	fi
+	for s in "${!here[@]}"; do
+		((cscs_tellings < cscs_tellings_most)) || return 0
+		[[ -z ${cscs_told[$s]:-} ]] || continue
+		cscs_told[$s]=1
+		cscs_fields "$s"
 		cscs_event elsewhere "addr=$a" "port=$p"
+		((++cscs_tellings < cscs_tellings_most)) ||
+			cscs_event note "message=your processes have opened $cscs_tellings_most other ports: no more of them are told"
 	done
 }
 
