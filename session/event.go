@@ -55,8 +55,8 @@ type Event struct {
 	// Link is the URL with which a browser gets in, secret and all. It is for
 	// the terminal of the owner alone and never serialised (invariant I6).
 	Link string `json:"-"`
-	// On is the node that a ready server runs on, and LogFile where its log is kept on
-	// this machine: for people, who are told in whole sentences.
+	// On is the node that a ready server, or that of a forward, runs on, and LogFile where
+	// its log is kept on this machine: for people, who are told in whole sentences.
 	On      string `json:"-"`
 	LogFile string `json:"-"`
 	// Log is the tail of the server's log, shown with an error on a terminal.

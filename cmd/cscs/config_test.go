@@ -77,7 +77,7 @@ func TestFlagsBecomeASession(t *testing.T) {
 		"-t", "1-0", "-A", "g1", "-p", "debug", "-q", "high", "-N", "2-4", "-w", "nid[1-2]", "-G", "gh200:4", "--mem", "10G", "-C", "gpu",
 		"--reservation", "course", "--slurm=--exclusive", "--slurm=-n2",
 		"--setup", "module load x", "--setup", "true", "--venv", "~/v", "--workdir", "w", "--env", "A=b=c", "--env", "B=",
-		"--uenv", "u", "--view", "v", "--environment", "e", "--queue-timeout", "1m", "--start-timeout", "90s", "--allow-wide-bind",
+		"--uenv", "u", "--view", "v", "--environment", "e", "--queue-timeout", "1m", "--start-timeout", "90s", "--allow-wide-bind", "--forward-new",
 		"--", "serve", "{port}")
 	if c.code != 0 || c.run == nil {
 		t.Fatalf("exit code %d: %s", c.code, c.err)
@@ -89,7 +89,7 @@ func TestFlagsBecomeASession(t *testing.T) {
 		t.Error(diff)
 	}
 	launch := slurm.Launch{Setup: []string{"module load x", "true"}, Venv: "~/v", Workdir: "w", Env: map[string]string{"A": "b=c", "B": ""},
-		Step: []string{"--uenv=u", "--view=v", "--environment=e"}, AllowWideBind: true}
+		Step: []string{"--uenv=u", "--view=v", "--environment=e"}, AllowWideBind: true, ForwardNew: true}
 	if diff := cmp.Diff(launch, got.Launch); diff != "" {
 		t.Error(diff)
 	}

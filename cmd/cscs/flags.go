@@ -16,7 +16,7 @@ type options struct {
 	cluster, user, identity []string
 	port, localPort         []string
 
-	noBrowser, json, dryRun, verbose, allowWideBind, keep bool
+	noBrowser, json, dryRun, verbose, allowWideBind, forwardNew, keep bool
 
 	setup, venv, workdir, env, uenv, view, environment []string
 	queueTimeout, startTimeout, lease                  []string
@@ -88,6 +88,7 @@ func (o *options) addServer(cmd *cobra.Command, ports bool) {
 	g.add(&o.environment, "environment", "", "FILE", "environment definition of the Container Engine to run the server in", checkWord)
 	g.add(&o.startTimeout, "start-timeout", "", "TIME", "how long the server may take from the grant to ready (default 5m)", checkDuration)
 	g.flags.BoolVar(&o.allowWideBind, "allow-wide-bind", false, "let the server listen on more than 127.0.0.1, where others reach it")
+	g.flags.BoolVar(&o.forwardNew, "forward-new", false, "forward other web servers, too, that you start on the node while the session lasts")
 	g.done(cmd)
 }
 
@@ -123,7 +124,7 @@ func (o *options) request() slurm.Request {
 // launch is how the server is started. What the app brings along is the session's to add.
 func (o *options) launch() slurm.Launch {
 	l := slurm.Launch{
-		Setup: o.setup, Venv: one(o.venv), Workdir: one(o.workdir), AllowWideBind: o.allowWideBind,
+		Setup: o.setup, Venv: one(o.venv), Workdir: one(o.workdir), AllowWideBind: o.allowWideBind, ForwardNew: o.forwardNew,
 		Env: map[string]string{},
 	}
 	for _, kv := range o.env {

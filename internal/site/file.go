@@ -71,6 +71,7 @@ type defaults struct {
 	Lease         text              `toml:"lease"`
 	NoBrowser     *bool             `toml:"no_browser"`
 	AllowWideBind *bool             `toml:"allow_wide_bind"`
+	ForwardNew    *bool             `toml:"forward_new"`
 	Keep          *bool             `toml:"keep"`
 }
 

@@ -344,7 +344,7 @@ func TestLoad(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	dir := home(t, "", "[clusters.daint]\ntime = 30\nslurm = ['--a', '--b']\nsetup = 'module load x'\nenv = {B='2', A='1'}\nallow_wide_bind = false\n[recipes.r]\ncommand=['x']\nport = 5000\ncluster='daint'")
+	dir := home(t, "", "[clusters.daint]\ntime = 30\nslurm = ['--a', '--b']\nsetup = 'module load x'\nenv = {B='2', A='1'}\nallow_wide_bind = false\nforward_new = true\n[recipes.r]\ncommand=['x']\nport = 5000\ncluster='daint'")
 	c, err := Load()
 	if err != nil {
 		t.Fatal(err)
@@ -360,6 +360,7 @@ func TestSettings(t *testing.T) {
 		{"setup", []string{"module load x"}, Position{file, 4, 1}},
 		{"env", []string{"A=1", "B=2"}, Position{file, 5, 1}},
 		{"allow-wide-bind", []string{"false"}, Position{file, 6, 1}},
+		{"forward-new", []string{"true"}, Position{file, 7, 1}},
 	}
 	if diff := cmp.Diff(want, cl.Settings); diff != "" {
 		t.Error(diff)
@@ -368,7 +369,7 @@ func TestSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want = []Setting{{"cluster", []string{"daint"}, Position{file, 10, 1}}, {"port", []string{"5000"}, Position{file, 9, 1}}}
+	want = []Setting{{"cluster", []string{"daint"}, Position{file, 11, 1}}, {"port", []string{"5000"}, Position{file, 10, 1}}}
 	if diff := cmp.Diff(want, r.Settings); diff != "" {
 		t.Error(diff)
 	}

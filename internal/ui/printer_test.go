@@ -29,6 +29,7 @@ func life() []session.Event {
 		{Event: session.EventGranted, Job: "42", Node: "nid001001", Nodes: []string{"nid001001", "nid001002"}, Partition: "normal", Account: "g1", Ends: &ends},
 		{Event: session.EventStarted, Node: "nid001001", PID: 7},
 		{Event: session.EventReady, URL: "http://localhost:8888/lab", Link: "http://localhost:8888/lab?token=" + secret + "&x=<y>", LocalPort: 8888, Remote: "127.0.0.1:4567", On: "nid001001"},
+		{Event: session.EventForward, URL: "http://127.0.0.1:8788/", LocalPort: 8788, Remote: "127.0.0.1:8787", On: "nid001001"},
 		{Event: session.EventWarning, Message: "something\x07 odd"},
 		{Event: session.EventEnding, Reason: "interrupted"},
 		{Event: session.EventEnded, Reason: "ended as asked", Code: &code},
@@ -66,6 +67,7 @@ func TestTextIntoFiles(t *testing.T) {
 * job 42 granted: nid001001 and 1 more, partition normal, account g1, ends on Mon 23 Nov 14:00 3.0 s
 * server started on nid001001 1.0 s
 * ready: localhost:8888 leads to 127.0.0.1:4567 on nid001001 8.0 s
+* also: localhost:8788 leads to 127.0.0.1:8787 on nid001001: http://127.0.0.1:8788/
 ! something odd
 - ending: interrupted
 * ended as asked
@@ -99,6 +101,7 @@ func TestTextOnATerminal(t *testing.T) {
 		"✓ server started on nid001001 1.0 s",
 		"✓ ready: localhost:8888 leads to 127.0.0.1:4567 on nid001001 8.0 s",
 		"Ctrl-C ends it",
+		"✓ also: localhost:8788 leads to 127.0.0.1:8787 on nid001001: http://127.0.0.1:8788/",
 		"! something odd",
 		"✓ ended as asked",
 	}
@@ -180,6 +183,10 @@ func TestJSON(t *testing.T) {
 	}
 	want := `{"v":1,"time":"2026-11-22T12:00:08Z","event":"ready","session":"abcd2345","cluster":"daint","url":"http://localhost:8888/lab","local_port":8888,"remote":"127.0.0.1:4567"}`
 	if diff := cmp.Diff(want, lines[8]); diff != "" {
+		t.Error(diff)
+	}
+	want = `{"v":1,"time":"2026-11-22T12:00:09Z","event":"forward","session":"abcd2345","cluster":"daint","url":"http://127.0.0.1:8788/","local_port":8788,"remote":"127.0.0.1:8787"}`
+	if diff := cmp.Diff(want, lines[9]); diff != "" {
 		t.Error(diff)
 	}
 	if errs.Len() > 0 {

@@ -55,8 +55,10 @@ func (t *Text) Event(e session.Event) {
 		t.wait("answer", e.Time, "waiting for it to answer", false)
 	case session.EventReady:
 		t.pending = nil
-		t.done("all", e.Time, ready(e))
+		t.done("all", e.Time, leads("ready", e))
 		t.link(e)
+	case session.EventForward:
+		t.line(t.mark("✓", "*"), green, leads("also", e)+": "+Clean(e.URL))
 	case session.EventLost:
 		t.line("!", yellow, "connection to "+Clean(e.Host)+" lost: "+Clean(e.Message))
 		t.wait("lost "+e.Host, e.Time, "connecting to "+Clean(e.Host)+" again", false)
@@ -136,8 +138,8 @@ func (t *Text) granted(e session.Event) string {
 	return s
 }
 
-func ready(e session.Event) string {
-	s := "ready"
+// leads says where a local port leads.
+func leads(s string, e session.Event) string {
 	if e.LocalPort != 0 && e.Remote != "" {
 		s += fmt.Sprintf(": localhost:%d leads to %s", e.LocalPort, Clean(e.Remote))
 		if e.On != "" {
