@@ -57,6 +57,7 @@ func handler(o options, l net.Listener) http.Handler {
 		fmt.Fprintf(w, "%d %s %v", n, hex.EncodeToString(h.Sum(nil)), err)
 	})
 	mux.HandleFunc("/echo", echo)
+	(&others{name: o.name}).handle(mux)
 	mux.HandleFunc("/quit", func(_ http.ResponseWriter, r *http.Request) {
 		code, _ := strconv.Atoi(r.FormValue("code"))
 		fmt.Fprintf(os.Stderr, "testserver: asked to quit with %d\n", code)

@@ -1,0 +1,73 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// others are the servers beside the first, by their addresses.
+type others struct {
+	name string
+	mu   sync.Mutex
+	ls   map[string]net.Listener
+}
+
+// handle adds
+//
+//	/listen?addr=ADDRESS[&zmq=1]  another web server, or one that greets as ZeroMQ does
+//	/unlisten?addr=ADDRESS        its end
+func (o *others) handle(mux *http.ServeMux) {
+	o.ls = map[string]net.Listener{}
+	mux.HandleFunc("/listen", func(w http.ResponseWriter, r *http.Request) {
+		addr := r.FormValue("addr")
+		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp4", addr)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusConflict)
+			return
+		}
+		o.mu.Lock()
+		o.ls[addr] = l
+		o.mu.Unlock()
+		if r.FormValue("zmq") != "" {
+			go greet(l)
+			return
+		}
+		s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, "%s at %s\n", o.name, addr)
+		})}
+		go func() { _ = s.Serve(l) }()
+	})
+	mux.HandleFunc("/unlisten", func(w http.ResponseWriter, r *http.Request) {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		l := o.ls[r.FormValue("addr")]
+		if l == nil {
+			http.Error(w, "nothing listens there", http.StatusNotFound)
+			return
+		}
+		_ = l.Close()
+		delete(o.ls, r.FormValue("addr"))
+	})
+}
+
+// greet says what a ZeroMQ socket says first (ZMTP 3.0).
+func greet(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer func() { _ = c.Close() }()
+			_, _ = io.WriteString(c, "\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f")
+			_, _ = io.Copy(io.Discard, c)
+		}()
+	}
+}
