@@ -290,7 +290,11 @@ cscs_terminate() {
 	cscs_event stopping "reason=$1"
 	[[ $cscs_stop == slurm ]] || cscs_ask_to_end
 	while ((waited < cscs_grace * 1000)); do
-		kill -0 "$cscs_pid" 2>/dev/null || [[ -n $cscs_code ]] || break
+		if [[ -n $cscs_code ]]; then # it is in the background
+			cscs_marked || break
+		else
+			kill -0 "$cscs_pid" 2>/dev/null || break
+		fi
 		# It may have been the runner alone after all.
 		((waited != 3000)) || [[ $cscs_stop != slurm ]] || cscs_ask_to_end
 		cscs_nap 0.05
