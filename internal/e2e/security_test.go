@@ -4,8 +4,14 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,32 +24,100 @@ var onShared = []string{"--partition", "shared", "--nodelist", "nid001001", "--s
 func mallorysServer(t *testing.T, flags ...string) *background {
 	t.Helper()
 	job := occupy(t, "mallory", "-p", "shared", "-w", "nid001001", "-n1", "-c1")
-	return inJob(t, "mallory", job, append([]string{lab.testserver, "-name", "mallory"}, flags...)...)
+	return inJob(t, "mallory", job, append([]string{lab.testserver, "-name", "mallory", "-tell"}, flags...)...)
 }
 
-// TestSecurityPortTaken (I5): mallory has the port already. Alice's server
-// cannot listen; what listens is not taken for it.
+// untouched fails the test if a byte has reached mallory's server, which listens on that
+// port of nid001001. A connection that is closed without one tells nothing.
+func untouched(t *testing.T, m *background, port string) {
+	t.Helper()
+	// What she would have been sent stands before this, and this does arrive.
+	c, err := lab.Dial(t.Context(), "nid001001", "127.0.0.1:"+port)
+	if err != nil {
+		t.Fatalf("mallory's server does not answer: %v", err)
+	}
+	defer func() { _ = c.Close() }()
+	if _, err := fmt.Fprint(c, "control"); err != nil {
+		t.Fatal(err)
+	}
+	m.line(`received "control"`)
+	for line := range strings.Lines(m.stdout.String()) {
+		if strings.HasPrefix(line, "received") && strings.TrimSpace(line) != `received "control"` {
+			t.Errorf("mallory's server %s", line)
+		}
+	}
+}
+
+// TestSecurityPortTaken (I5): mallory has the port already, or takes it between the
+// runner's look at it and the server's start. Alice's server cannot listen; what
+// listens is not taken for it.
 func TestSecurityPortTaken(t *testing.T) {
+	fails, silent := []string{lab.testserver, "127.0.0.1:{port}"}, []string{"sleep", "600"}
 	for _, c := range []struct {
 		name   string
 		server []string
+		later  bool // mallory comes after the runner's look
+		says   []string
 	}{
-		{"server-fails", []string{lab.testserver, "127.0.0.1:{port}"}},
-		{"server-is-silent", []string{"sleep", "600"}},
+		{"server-fails", fails, false, []string{"7000", "mallory"}},
+		{"server-is-silent", silent, false, []string{"7000", "mallory"}},
+		{"after-the-look/server-fails", fails, true, []string{"port 7000", "was taken"}},
+		{"after-the-look/server-is-silent", silent, true, []string{"listen", "7000"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			begin(t)
-			mallorysServer(t, "127.0.0.1:7000").line("listens")
-			words := append([]string{"run"}, onShared...)
-			words = append(words, "--start-timeout", "4s", "--port", "7000", "--")
-			s := cscs(t, append(words, c.server...)...)
+			words := append([]string{"run", "--start-timeout", "8s", "--port", "7000"}, onShared...)
+			var m *background
+			var g *gate
+			if c.later {
+				g = newGate(t)
+				words = append(words, "--setup", gateSetup)
+			} else {
+				m = mallorysServer(t, "127.0.0.1:7000")
+				m.line("listens")
+			}
+			s := cscs(t, append(append(words, "--"), c.server...)...)
+			if c.later {
+				g.reached(1)
+				m = mallorysServer(t, "127.0.0.1:7000")
+				m.line("listens")
+				g.pass()
+			}
 			e := s.failure(5)
-			says(t, e.Message+" "+e.Hint, "7000")
+			says(t, e.Message+" "+e.Hint, c.says...)
 			if _, ready := s.find("ready"); ready {
 				t.Error("ready, with mallory's server at the other end")
 			}
+			untouched(t, m, "7000")
 		})
 	}
+}
+
+// TestSecurityFreePortTaken (I5): mallory takes the port that the runner has chosen,
+// before alice's server does. Another is chosen, and that is told.
+func TestSecurityFreePortTaken(t *testing.T) {
+	begin(t)
+	g := newGate(t)
+	s := serve(t, append([]string{"--setup", gateSetup}, onShared...))
+	port := g.reached(1)
+	m := mallorysServer(t, "127.0.0.1:"+port)
+	m.line("listens")
+	g.pass()
+	other := g.reached(2)
+	if other == port {
+		t.Errorf("port %s was taken, and is tried again", port)
+	}
+	g.pass()
+	says(t, s.wait("warning").Message, port, "taken")
+	e := s.ready()
+	if e.Remote != "127.0.0.1:"+other {
+		t.Errorf("forwarded to %s, the server was told port %s", e.Remote, other)
+	}
+	if _, body := get(t, e.URL); !strings.HasPrefix(body, "alice") {
+		t.Errorf("answered by %s", body)
+	}
+	untouched(t, m, port)
+	closeReady(t, s)
 }
 
 // TestSecurityOtherFamily (I5): mallory has the same port on ::1. The forward
@@ -87,9 +161,7 @@ func TestSecurityPortTakenOver(t *testing.T) {
 		default:
 		}
 	}
-	if out := m.stdout.String(); strings.Contains(out, "secret") {
-		t.Errorf("mallory saw: %s", out)
-	}
+	untouched(t, m, "7000")
 	s.stop()
 }
 
@@ -104,30 +176,50 @@ func (s *session) stop() {
 	}
 }
 
-// TestSecurityWideBind (I4): a server that listens for everybody is stopped,
-// with the reason; --allow-wide-bind lets it be, with a warning.
+// TestSecurityWideBind (I4): a server that listens where others reach it is stopped,
+// with the reason; --allow-wide-bind lets it be, with a warning. One that only this
+// node reaches is neither, whatever family its socket is of.
 func TestSecurityWideBind(t *testing.T) {
-	for _, addr := range []string{"0.0.0.0:{port}", "[::]:{port}"} {
+	own := strings.Fields(output(t, "alice", "daint", "getent", "hosts", "nid001001"))[0]
+	for _, addr := range []string{"0.0.0.0", "[::]", own} {
+		command := []string{"--nodelist", "nid001001", "--", lab.testserver, addr + ":{port}"}
 		t.Run("stopped/"+addr, func(t *testing.T) {
 			begin(t)
-			s := cscs(t, "run", "--", lab.testserver, addr)
+			s := cscs(t, append([]string{"run"}, command...)...)
 			e := s.failure(5)
-			says(t, e.Message+" "+e.Hint, "--allow-wide-bind")
+			says(t, e.Message, strings.Trim(addr, "[]"))
+			says(t, e.Hint, "--allow-wide-bind")
+			if _, ready := s.find("ready"); ready {
+				t.Error("ready all the same")
+			}
 			if left := aliceJobs(t); left != "" {
 				t.Errorf("left in the queue: %s", left)
 			}
 		})
 		t.Run("allowed/"+addr, func(t *testing.T) {
 			begin(t)
-			s := cscs(t, "run", "--allow-wide-bind", "--", lab.testserver, addr)
+			s := cscs(t, append([]string{"run", "--allow-wide-bind"}, command...)...)
 			e := s.ready()
 			if _, body := get(t, e.URL); !strings.HasPrefix(body, "alice") {
 				t.Errorf("GET: %s", body)
 			}
-			if _, warned := s.find("warning"); !warned {
-				t.Error("no warning")
+			w, _ := s.find("warning")
+			says(t, w.Message, strings.Trim(addr, "[]"), "others can reach it")
+			closeReady(t, s)
+		})
+	}
+	for _, addr := range []string{"127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"} {
+		t.Run("loopback/"+addr, func(t *testing.T) {
+			begin(t)
+			s := cscs(t, "run", "--", lab.testserver, addr+":{port}")
+			e := s.ready()
+			if _, body := get(t, e.URL); !strings.HasPrefix(body, "alice") {
+				t.Errorf("GET: %s", body)
 			}
 			closeReady(t, s)
+			if w, warned := s.find("warning"); warned {
+				t.Errorf("warned: %s", w.Message)
+			}
 		})
 	}
 	t.Run("second-socket", func(t *testing.T) {
@@ -155,20 +247,24 @@ func TestSecurityTokenIsNowhere(t *testing.T) {
 	}
 	for _, host := range lab.Hosts {
 		if host == "ctl" {
-			continue
+			continue // nobody's home; its processes' arguments are watched
 		}
-		if out := greps(t, "mallory", host, token, "/home", "/tmp", "/var/tmp", "/run", "/dev/shm", "/var/log", "/proc"); out != "" {
-			t.Errorf("mallory finds the token on %s in\n%s", host, out)
+		if out := greps(t, "mallory", host, token, "/home", "/tmp", "/var/tmp", "/run", "/dev/shm", "/var/log", "/proc"); len(out) > 0 {
+			t.Errorf("mallory finds the token on %s in %q", host, out)
 		}
 	}
 	// Alice's own: one file that the server reads it from, and what the server
 	// writes for itself, readable by nobody else. No log and no record.
-	for _, host := range []string{"laptop", "daint"} {
-		for line := range strings.Lines(greps(t, "alice", host, token, "/home/alice", "/tmp", "/run/user", "/dev/shm")) {
-			path := strings.TrimSpace(line)
-			if strings.HasSuffix(path, ".log") || strings.Contains(path, "/state/") || host == "laptop" {
-				t.Errorf("the token is in %s:%s", host, path)
-			}
+	if out := greps(t, "alice", "laptop", token, "/home/alice", "/tmp", "/run/user", "/dev/shm"); len(out) > 0 {
+		t.Errorf("the token is on the laptop in %q", out)
+	}
+	own := greps(t, "alice", "daint", token, "/home/alice", "/tmp", "/run/user", "/dev/shm")
+	if !slices.ContainsFunc(own, tokenFile.MatchString) {
+		t.Errorf("alice does not find her own token on daint, only %q", own)
+	}
+	for _, path := range own {
+		if strings.HasSuffix(path, ".log") || strings.HasSuffix(path, "/log") || strings.HasSuffix(path, "/events") {
+			t.Errorf("the token is in daint:%s", path)
 		}
 	}
 	m.send(ctrlC)
@@ -182,34 +278,65 @@ func TestSecurityTokenIsNowhere(t *testing.T) {
 		t.Errorf("the server's log is not Jupyter's:\n%s", log)
 	}
 	seen := watch()
-	if len(seen) < 20 {
-		t.Fatalf("only %d command lines were seen", len(seen))
+	for _, must := range []string{"laptop: .*run-jupyter", "nid.*: .*jupyter-?lab", "daint: .*sshd", "ela: .*sshd", "ctl: .*slurmctld"} {
+		if re := regexp.MustCompile("^" + must); !slices.ContainsFunc(slices.Collect(maps.Keys(seen)), re.MatchString) {
+			t.Errorf("no arguments like %q were seen: how would the token have been?", must)
+		}
 	}
 	for line := range seen {
 		if strings.Contains(line, token) {
 			t.Errorf("the token was in the arguments of %s", line)
 		}
 	}
-	if left := greps(t, "alice", "daint", token, "/home/alice"); strings.Contains(left, ".cscs") {
-		t.Errorf("after the end the token is still in\n%s", left)
+	for _, path := range greps(t, "alice", "daint", token, "/home/alice") {
+		if strings.Contains(path, ".cscs") {
+			t.Errorf("after the end the token is still in %s", path)
+		}
 	}
 }
 
-// greps tells the files in which a user finds the word. The word is told
-// through stdin, so that this search is not what it finds.
-func greps(t *testing.T, user, host, word string, dirs ...string) string {
+// tokenFile is where a session keeps the token, on the cluster.
+var tokenFile = regexp.MustCompile(`^/home/alice/\.cscs/[^/]+/[^/]+/token$`)
+
+// greps tells the files in which a user finds the word. The words are told through
+// stdin, so that this search is not what it finds. That it searches at all is shown
+// by a file in /tmp that everybody may read, with a word of its own: where /tmp is
+// among the directories, it must be found.
+func greps(t *testing.T, user, host, word string, dirs ...string) []string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	const decoy, lure = "/tmp/e2e-decoy", "a-word-that-stands-nowhere-else"
+	write(t, lab.Path(host, decoy), lure+"\n")
+	defer func() { _ = os.Remove(lab.Path(host, decoy)) }()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()
-	c := as(ctx, user, host, append([]string{"timeout", "-k1", "40", "find"}, append(dirs, "-xdev", "-type", "f", "-readable", "!", "-path", "/proc/*/task/*",
+	c := as(ctx, user, host, append([]string{"timeout", "-k1", "100", "find"}, append(dirs, "-xdev", "-type", "f", "-readable", "!", "-path", "/proc/*/task/*",
 		"!", "-path", "/proc/k*", "!", "-path", "/proc/sys*", "!", "-name", "*pagemap", "!", "-name", "mem",
-		"-exec", "/bin/sh", "-c", `read -r w; for f; do timeout 2 grep -aqF -f /dev/fd/3 "$f" 2>/dev/null <"$f" 3<<W && echo "$f"
+		"-exec", "/bin/sh", "-c", `read -r w d; for f; do timeout 20 grep -aqF -f /dev/fd/3 "$f" 2>/dev/null <"$f" 3<<W
 $w
+$d
 W
+case $? in 0) echo "$f" ;; 124) echo "no end: $f" ;; esac
 done`, "sh", "{}", "+")...)...)
-	c.Stdin = strings.NewReader(strings.Repeat(word+"\n", 1000))
-	out, _ := c.Output()
-	return strings.TrimSpace(string(out))
+	c.Stdin = strings.NewReader(strings.Repeat(word+" "+lure+"\n", 1000))
+	out, err := c.Output()
+	// find says 1 for what it may not look into, and that is much.
+	var exit *exec.ExitError
+	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 1) {
+		t.Errorf("the search of %s on %s broke off: %v", user, host, err)
+	}
+	var found []string
+	lured := !slices.Contains(dirs, "/tmp")
+	for line := range strings.Lines(string(out)) {
+		if path := strings.TrimSpace(line); path == decoy {
+			lured = true
+		} else {
+			found = append(found, path)
+		}
+	}
+	if !lured {
+		t.Errorf("the search of %s on %s did not find what is there for all to read", user, host)
+	}
+	return found
 }
 
 // watchArguments records the command line of every process on every host

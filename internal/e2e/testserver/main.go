@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -25,6 +26,8 @@ type options struct {
 	name       string
 	tcp        bool
 	ignoreTerm bool
+	linger     time.Duration
+	tell       bool
 	daemonise  bool
 	floodMiB   int
 	binary     bool
@@ -39,6 +42,8 @@ func main() {
 	flag.StringVar(&o.name, "name", "alice", "how it answers to /")
 	flag.BoolVar(&o.tcp, "tcp", false, "speak plain TCP: count and hash until EOF, then answer (half-close)")
 	flag.BoolVar(&o.ignoreTerm, "ignore-term", false, "ignore SIGTERM, SIGINT and SIGHUP")
+	flag.DurationVar(&o.linger, "linger", 0, "on SIGTERM, take so long to end; tell of each")
+	flag.BoolVar(&o.tell, "tell", false, "tell of each connection, and of the first bytes that come over it")
 	flag.BoolVar(&o.daemonise, "daemonise", false, "serve from a child in a session of its own, and return")
 	flag.IntVar(&o.floodMiB, "flood", 0, "write so many MiB to the log before listening")
 	flag.BoolVar(&o.binary, "binary", false, "write all 256 byte values and terminal escapes to the log")
@@ -56,6 +61,11 @@ func main() {
 func run(o options, addr string) error {
 	if o.ignoreTerm {
 		signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	}
+	if o.linger > 0 {
+		terms := make(chan os.Signal, 100)
+		signal.Notify(terms, syscall.SIGTERM)
+		go linger(terms, o.linger)
 	}
 	if o.binary {
 		for i := range 256 {
@@ -87,6 +97,9 @@ func run(o options, addr string) error {
 	if err != nil {
 		return err
 	}
+	if o.tell {
+		l = &telling{Listener: l}
+	}
 	fmt.Printf("testserver %s listens on %s\n", o.name, l.Addr())
 	if o.tcp {
 		return serveTCP(l)
@@ -100,13 +113,66 @@ func run(o options, addr string) error {
 	return err
 }
 
-func listen(addr string, retry bool) (net.Listener, error) {
+// linger ends the process that long after the first SIGTERM, and writes a line for
+// each that comes until then.
+func linger(terms <-chan os.Signal, d time.Duration) {
+	var over <-chan time.Time
 	for {
-		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
+		select {
+		case <-terms:
+			fmt.Println("testserver: SIGTERM")
+			if over == nil {
+				over = time.After(d)
+			}
+		case <-over:
+			fmt.Println("testserver: finished")
+			os.Exit(0)
+		}
+	}
+}
+
+func listen(addr string, retry bool) (net.Listener, error) {
+	network, at := "tcp", netip.AddrPort{}
+	if literal, err := netip.ParseAddrPort(addr); err == nil {
+		at = literal
+	}
+	// With "tcp", 0.0.0.0 would become a socket of IPv6.
+	if at.Addr().Is4() {
+		network = "tcp4"
+	}
+	bind := func() (net.Listener, error) {
+		if at.Addr().Is4In6() {
+			return listenMapped(at)
+		}
+		return new(net.ListenConfig).Listen(context.Background(), network, addr)
+	}
+	for {
+		l, err := bind()
 		if err == nil || !retry {
 			return l, err
 		}
 	}
+}
+
+// listenMapped listens on an IPv4 address through a socket of IPv6, as some servers
+// do (Java's, for one). Package net would make one of IPv4 of it.
+func listenMapped(at netip.AddrPort) (net.Listener, error) {
+	fd, err := syscall.Socket(syscall.AF_INET6, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), at.String())
+	defer func() { _ = f.Close() }()
+	if err := syscall.SetsockoptInt(fd, syscall.IPPROTO_IPV6, syscall.IPV6_V6ONLY, 0); err != nil {
+		return nil, err
+	}
+	if err := syscall.Bind(fd, &syscall.SockaddrInet6{Port: int(at.Port()), Addr: at.Addr().As16()}); err != nil {
+		return nil, err
+	}
+	if err := syscall.Listen(fd, 128); err != nil {
+		return nil, err
+	}
+	return net.FileListener(f)
 }
 
 func drain(l net.Listener) {

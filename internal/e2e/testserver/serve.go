@@ -25,6 +25,34 @@ func pattern(p []byte, offset int64) {
 	}
 }
 
+// telling tells of each connection that it accepts, and of what comes first over it.
+type telling struct {
+	net.Listener
+}
+
+func (l *telling) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	fmt.Printf("accepted %s\n", c.RemoteAddr())
+	return &toldConn{Conn: c}, nil
+}
+
+type toldConn struct {
+	net.Conn
+	told bool
+}
+
+func (c *toldConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 && !c.told {
+		c.told = true
+		fmt.Printf("received %q\n", p[:min(n, 100)])
+	}
+	return n, err
+}
+
 func handler(o options, l net.Listener) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -70,7 +98,8 @@ func handler(o options, l net.Listener) http.Handler {
 	return mux
 }
 
-// about tells what the server was given: directory, CPUs, GPUs, memory, threads' limits.
+// about tells what the server was given: directory, CPUs, GPUs, and the job step that
+// it runs in, of which Slurm tells the memory.
 func about(w http.ResponseWriter, _ *http.Request) {
 	dir, _ := os.Getwd()
 	fmt.Fprintf(w, "dir %s\n", dir)
@@ -83,6 +112,7 @@ func about(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintf(w, "gpus %s\n", os.Getenv("CUDA_VISIBLE_DEVICES"))
 	devices, _ := filepath.Glob("/dev/nvidia[0-9]*")
 	fmt.Fprintf(w, "devices %d\n", len(devices))
+	fmt.Fprintf(w, "step %s.%s\n", os.Getenv("SLURM_JOB_ID"), os.Getenv("SLURM_STEP_ID"))
 }
 
 // echo upgrades the connection to a plain stream, as a websocket does, and
