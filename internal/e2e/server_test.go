@@ -49,7 +49,8 @@ func TestServerFailsToStart(t *testing.T) {
 		{"not-a-command", nil, []string{"/nosuch/server"}, []string{"/nosuch/server"}},
 		{"not-executable", nil, []string{"/etc/passwd"}, []string{"/etc/passwd"}},
 		{"never-listens", []string{"--start-timeout", "3s"}, []string{"sleep", "600"}, []string{"listen"}},
-		{"conda-of-interactive-shells", nil, []string{"conda", "run", "jupyter"}, []string{"conda"}},
+		{"conda-of-interactive-shells", nil, []string{"conda", "run", "jupyter"}, []string{"conda", "interactive shells"}},
+		{"module-of-interactive-shells", []string{"--setup", "module load x"}, []string{lab.testserver, "127.0.0.1:{port}"}, []string{"module", "interactive shells"}},
 		{"setup-fails", []string{"--setup", "false"}, []string{lab.testserver, "127.0.0.1:{port}"}, []string{"setup"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -126,20 +127,54 @@ func clusterUsage(t *testing.T) int64 {
 // serves on: it is found, used, and ended.
 func TestServerDaemonises(t *testing.T) {
 	begin(t)
-	s := serve(t, nil, "-daemonise")
-	e, ok := s.await(patience, "ready", "error")
-	if !ok {
-		t.Fatalf("neither ready nor an error\n%s", s.stdout)
+	s := serve(t, []string{"--nodelist", "nid001001"}, "-daemonise")
+	if code, body := get(t, s.ready().URL); code != http.StatusOK || !strings.HasPrefix(body, "alice") {
+		t.Errorf("GET: %d %s", code, body)
 	}
-	if e.Event == "error" {
-		// Where it is not supported it has to be said, and nothing may be left.
-		s.end(5)
-		return
+	if n := len(userListeners("nid001001")); n != 1 {
+		t.Errorf("%d listeners on the node, want the server's", n)
 	}
-	if code, _ := get(t, e.URL); code != http.StatusOK {
-		t.Errorf("GET: %d", code)
-	}
+	began := time.Now()
 	closeReady(t, s)
+	// It ends on SIGTERM: its grace is not waited out.
+	if d := time.Since(began); d > 8*time.Second {
+		t.Errorf("its end took %v", d)
+	}
+	// The job is gone when cscs says so, and with it what was in it.
+	if left := userListeners("nid001001"); len(left) > 0 {
+		t.Errorf("listeners are left: %v", left)
+	}
+	for _, p := range userProcesses() {
+		if strings.Contains(p.cmdline, "testserver") {
+			t.Errorf("left on %s: %s", p.host, p.cmdline)
+		}
+	}
+}
+
+// TestServerIsAskedOnce: one SIGTERM, no more, since to some servers a second one means
+// "at once"; and then the time to end in its own way.
+func TestServerIsAskedOnce(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		flags []string
+	}{
+		{"bare-node", nil},
+		{"uenv", []string{"--uenv", "prgenv-gnu/24.11:v1", "--view", "default"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			begin(t)
+			s := serve(t, c.flags, "-linger", "6s")
+			s.ready()
+			closeReady(t, s)
+			log := lastLog(t)
+			if n := strings.Count(log, "testserver: SIGTERM\n"); n != 1 {
+				t.Errorf("the server got SIGTERM %d times", n)
+			}
+			if !strings.Contains(log, "testserver: finished\n") {
+				t.Errorf("the server was not let finish:\n%s", log)
+			}
+		})
+	}
 }
 
 // TestServerJobEnds: the job is taken away, and it is told how.
@@ -216,24 +251,28 @@ func about(t *testing.T, url string) map[string]string {
 	return told
 }
 
-// TestServerSeesTheAllocation: all CPUs and all GPUs of the job, on the bare
-// node and in a step of its own.
+// TestServerSeesTheAllocation: all CPUs, all GPUs and all memory of the job, on the
+// bare node and in a step of its own.
 func TestServerSeesTheAllocation(t *testing.T) {
 	whole := strings.Fields(output(t, "alice", "daint", "sinfo", "-h", "-n", lab.Nodes[0], "-p", "normal", "-o", "%c"))[0]
 	for _, c := range []struct {
-		name  string
-		flags []string
-		cpus  string
-		gpus  int
+		name   string
+		flags  []string
+		cpus   string
+		gpus   int
+		memory string
 	}{
-		{"whole-node", []string{"--gpus", "4"}, whole, 4},
+		{"whole-node", []string{"--gpus", "4"}, whole, 4, "8000M"},
 		// A job that has a node to itself has all of it, whatever it asked for.
-		{"more-than-asked", []string{"--gpus", "2"}, whole, 4},
-		{"part-of-a-node", append([]string{"--gpus", "2"}, onShared...), "1", 2},
-		{"uenv", []string{"--gpus", "4", "--uenv", "prgenv-gnu/24.11:v1", "--view", "default"}, whole, 4},
+		{"more-than-asked", []string{"--gpus", "2", "--mem", "3000M"}, whole, 4, "3000M"},
+		{"part-of-a-node", append([]string{"--gpus", "2", "--mem", "3000M"}, onShared...), "1", 2, "3000M"},
+		{"uenv", []string{"--gpus", "4", "--uenv", "prgenv-gnu/24.11:v1", "--view", "default"}, whole, 4, "8000M"},
+		{"environment", []string{"--gpus", "4", "--environment", "mine"}, whole, 4, "8000M"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			begin(t)
+			mkdir(t, clusterHome(".edf"))
+			put(t, clusterHome(".edf/mine.toml"), "image = 'x'\n", 0o644)
 			s := serve(t, c.flags)
 			told := about(t, s.ready().URL)
 			if n := countList(t, told["cpus"]); strconv.Itoa(n) != c.cpus {
@@ -242,9 +281,28 @@ func TestServerSeesTheAllocation(t *testing.T) {
 			if n := len(strings.Split(told["gpus"], ",")); told["gpus"] == "" || n != c.gpus {
 				t.Errorf("the server sees GPUs %q, the job has %d", told["gpus"], c.gpus)
 			}
+			// The lab has no cgroups: what a step may use is what Slurm says of it.
+			g, _ := s.find("granted")
+			if got := memory(t, "job", g.Job); got != c.memory {
+				t.Errorf("the job has %q of memory, want %s", got, c.memory)
+			}
+			if got := memory(t, "step", told["step"]); got != c.memory {
+				t.Errorf("the server's step %s may use %q of memory, the job has %s", told["step"], got, c.memory)
+			}
 			closeReady(t, s)
 		})
 	}
+}
+
+// memory is that of a job or of a step, by what Slurm gave it.
+func memory(t *testing.T, kind, id string) string {
+	t.Helper()
+	said := output(t, "root", "daint", "scontrol", "--oneliner", "show", kind, id)
+	m := regexp.MustCompile(` (?:Alloc)?TRES=\S*\bmem=([^,\s]+)`).FindStringSubmatch(said)
+	if m == nil {
+		t.Fatalf("no memory in %s", said)
+	}
+	return m[1]
 }
 
 // countList counts what a list such as 0-3,8 has.
@@ -290,8 +348,8 @@ func TestServerInUenvAndContainer(t *testing.T) {
 		flags []string
 		env   []string
 	}{
-		{"uenv", []string{"--uenv", "prgenv-gnu/24.11:v1", "--view", "default"}, []string{"UENV_NAME=prgenv-gnu/24.11:v1"}},
-		{"environment", []string{"--environment", "mine"}, nil},
+		{"uenv", []string{"--uenv", "prgenv-gnu/24.11:v1", "--view", "default"}, []string{"UENV_NAME=prgenv-gnu/24.11:v1", "UENV_VIEW=default"}},
+		{"environment", []string{"--environment", "mine"}, []string{"EDF_NAME=mine"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			begin(t)
@@ -317,15 +375,23 @@ func TestServerInUenvAndContainer(t *testing.T) {
 	})
 }
 
-// TestServerSitePresets: formats that a site presets for squeue and the like
-// change nothing. (The lab's own preset some; these are as bad as they can be.)
+// TestServerSitePresets: what a site presets for Slurm's commands changes nothing. (The
+// lab's own preset some; these are as bad as they can be.) It stands where sshd's exec
+// shell reads it, too: at the top of ~/.bashrc.
 func TestServerSitePresets(t *testing.T) {
 	begin(t)
-	put(t, clusterHome(".bash_profile"), strings.Join([]string{
+	put(t, clusterHome(".bashrc"), strings.Join([]string{
 		"export SQUEUE_FORMAT=%i SQUEUE_FORMAT2=jobid SQUEUE_STATES=COMPLETED SQUEUE_SORT=-i SQUEUE_PARTITION=debug SQUEUE_USERS=root",
-		"export SINFO_FORMAT=%N SLURM_TIME_FORMAT='%%' SCONTROL_ALL=1 SALLOC_PARTITION=nosuch SBATCH_PARTITION=nosuch",
-		"export SLURM_JOB_NAME=x SALLOC_TIMELIMIT=99999 SLURM_CONF_SERVER= SLURM_OVERLAP=0 SLURM_EXACT=1 SLURM_NTASKS=3 SCANCEL_STATE=PENDING",
-		"unset SLURM_CONF_SERVER", ""}, "\n"), 0o644)
+		"export SINFO_FORMAT=%N SLURM_TIME_FORMAT='%%' SCONTROL_ALL=1",
+		"export SLURM_JOB_NAME=x SLURM_OVERLAP=0 SLURM_EXACT=1 SLURM_NTASKS=3",
+		"export SCANCEL_STATE=PENDING SCANCEL_INTERACTIVE=1 SCANCEL_PARTITION=debug",
+		""}, "\n")+readFile(t, clusterHome(".bashrc")), 0o644)
+	// They do reach what sshd runs for her.
+	sees, err := try(t, "alice", "laptop", "ssh", "-i", "/home/alice/.ssh/cscs-key",
+		"-o", "UpdateHostKeys=no", "-o", "ProxyCommand=ssh -i /home/alice/.ssh/cscs-key -o UpdateHostKeys=no -W %h:%p ela.cscs.ch", "daint.alps.cscs.ch", "env")
+	if err != nil || !strings.Contains(sees, "SCANCEL_STATE=PENDING\n") {
+		t.Fatalf("a command of alice's on daint does not see them: %v\n%s", err, sees)
+	}
 	s := serve(t, nil)
 	s.ready()
 	closeReady(t, s)
