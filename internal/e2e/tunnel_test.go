@@ -86,11 +86,7 @@ func TestTunnelWithoutJob(t *testing.T) {
 	begin(t)
 	unallocated(t)
 	s := cscs(t, "tunnel", "--node", "nid001001", "--port", "6006")
-	s.exit(patience)
-	if s.code == 0 {
-		t.Error("exit code 0")
-	}
-	e, _ := s.find("error")
+	e := s.failure(4)
 	says(t, e.Message+" "+e.Hint, "nid001001", "job")
 }
 
@@ -99,11 +95,7 @@ func TestTunnelToNothing(t *testing.T) {
 	begin(t)
 	occupy(t, "alice", "-w", "nid001001")
 	s := cscs(t, "tunnel", "--node", "nid001001", "--port", "6006")
-	s.exit(patience)
-	if s.code == 0 {
-		t.Error("exit code 0")
-	}
-	e, _ := s.find("error")
+	e := s.failure(1)
 	says(t, e.Message+" "+e.Hint, "6006")
 }
 
@@ -121,11 +113,7 @@ func TestTunnelToMallory(t *testing.T) {
 	occupy(t, "alice", "-p", "shared", "-w", "nid001001", "-n1")
 	running(t, "mallory", []string{"-p", "shared", "-w", "nid001001", "-n1"}, "127.0.0.1:6006")
 	s := cscs(t, "tunnel", "--node", "nid001001", "--port", "6006")
-	s.exit(patience)
-	if s.code == 0 {
-		t.Error("exit code 0")
-	}
-	e, _ := s.find("error")
+	e := s.failure(1)
 	says(t, e.Message, "6006", "mallory")
 	if _, ready := s.find("ready"); ready {
 		t.Error("ready, with mallory's server at the other end")
@@ -138,11 +126,7 @@ func TestTunnelWide(t *testing.T) {
 	begin(t)
 	job := running(t, "alice", []string{"-w", "nid001001"}, "0.0.0.0:6006")
 	s := cscs(t, "tunnel", "--node", "nid001001", "--port", "6006")
-	s.exit(patience)
-	if s.code == 0 {
-		t.Error("exit code 0")
-	}
-	e, _ := s.find("error")
+	e := s.failure(1)
 	says(t, e.Message+" "+e.Hint, "6006", "--allow-wide-bind")
 	allowed := cscs(t, "tunnel", "--node", "nid001001", "--port", "6006", "--allow-wide-bind")
 	allowed.ready()
