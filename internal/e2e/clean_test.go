@@ -42,8 +42,10 @@ func leftovers(before map[string]bool) string {
 	for _, p := range userProcesses() {
 		left = append(left, fmt.Sprintf("process on %s: %s", p.host, p.cmdline))
 	}
-	for _, addr := range userListeners("laptop") {
-		left = append(left, "listener on laptop: "+addr)
+	for _, host := range lab.Hosts {
+		for _, addr := range userListeners(host) {
+			left = append(left, "listener on "+host+": "+addr)
+		}
 	}
 	for path := range files() {
 		if !before[path] && !mayStay(path) {
@@ -152,7 +154,8 @@ func listeners(host string) []listener {
 	return found
 }
 
-// files are all of alice's and mallory's, by the host they are seen on.
+// files are all of alice's and mallory's, by the host they are seen on. Directories
+// (which end in "/") count too.
 func files() map[string]bool {
 	all := map[string]bool{}
 	roots := map[string]string{
@@ -167,12 +170,15 @@ func files() map[string]bool {
 	}
 	for name, root := range roots {
 		_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
+			if err != nil {
 				return nil
 			}
 			info, err := d.Info()
 			if err != nil {
 				return nil
+			}
+			if d.IsDir() {
+				path += "/"
 			}
 			if uid := info.Sys().(*syscall.Stat_t).Uid; uid == labctl.AliceUID || uid == labctl.MalloryUID {
 				all[name+strings.TrimPrefix(path, root)] = true
@@ -186,11 +192,10 @@ func files() map[string]bool {
 // stays are the files that may outlive a session: the log that was fetched, a
 // host key that alice accepted, and what the servers themselves keep.
 var stays = regexp.MustCompile(`^(` + strings.Join([]string{
-	`laptop:/home/alice/\.local/state/cscs/.*\.log`,
+	`laptop:/home/alice/\.local/(state/(cscs/([^/]*\.log)?)?)?`,
 	`laptop:/home/alice/\.ssh/known_hosts`,
-	`cluster:/home/alice/\.(jupyter|ipython|local/share/jupyter|cache|config|bash_history|python_history)(/.*)?`,
-	`laptop:/home/alice/\.(cache|config|local/share|pki)/.*`,
-	`nid\d+:/tmp/\.tensorboard-info/.*`,
+	`cluster:/home/alice/\.(jupyter|ipython|local/(share/(jupyter)?)?|local/share/jupyter|cache|config|bash_history|python_history)(/.*)?`,
+	`nid\d+:/tmp/\.tensorboard-info/.*`, // also its directory
 }, "|") + `)$`)
 
 func mayStay(path string) bool { return stays.MatchString(path) }
