@@ -54,6 +54,59 @@ func (o opener) wait(t *testing.T) string {
 	return url
 }
 
+// TestBrowser: it is opened where there is a desktop and nobody said no. The URL is on
+// the screen in any case.
+func TestBrowser(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		environment []string
+		flags       []string
+		opened      bool
+	}{
+		{"opened", nil, nil, true},
+		{"no-browser", nil, []string{"--no-browser"}, false},
+		{"no-desktop", []string{"DISPLAY="}, nil, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			begin(t)
+			link := xdgOpen(t)
+			words := append(c.environment, append([]string{"run", "--cluster", "daint"}, c.flags...)...)
+			m := link.terminal(t, append(words, "--", lab.testserver, "127.0.0.1:{port}")...)
+			url := m.expect(`http://127\.0\.0\.1:\d+`)[0]
+			if _, body := get(t, url); !strings.HasPrefix(body, "alice") {
+				t.Errorf("GET %s: %s", url, body)
+			}
+			if c.opened {
+				// A link for one use, which leads to the same server.
+				asked := link.wait(t)
+				if out := output(t, "alice", "laptop", "curl", "-sSL", "--max-time", "10", "-w", "%{url_effective}", asked); !strings.HasPrefix(out, "alice") || !strings.HasSuffix(out, url+"/") {
+					t.Errorf("%s was opened, which leads to %s; on the screen is %s", asked, out, url)
+				}
+			} else if called(link, 2*time.Second) {
+				t.Error("a browser was opened")
+			}
+			m.send(ctrlC)
+			if code := m.exit(patience); code != 0 {
+				t.Errorf("exit code %d\n%s", code, plain(m.stdout.String()))
+			}
+			if !c.opened && called(link, 0) {
+				t.Error("a browser was opened at the end")
+			}
+		})
+	}
+}
+
+// called tells whether a browser is asked for within that time. (Where it is, that comes
+// with the URL.)
+func called(link opener, within time.Duration) bool {
+	return poll(within, func() string {
+		if _, err := os.Stat(link.file); err != nil {
+			return "not yet"
+		}
+		return ""
+	}) == ""
+}
+
 // window is a headless Chromium of alice's on the laptop.
 type window struct {
 	t   *testing.T

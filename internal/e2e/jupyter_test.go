@@ -123,13 +123,18 @@ func TestJupyterArguments(t *testing.T) {
 	closeReady(t, s)
 }
 
-// TestJupyterMissing: a node without Jupyter gets one line that says so, and
-// the end of the server's log.
+// TestJupyterMissing: a node without Jupyter gets one line that says so, and what
+// brings it there.
 func TestJupyterMissing(t *testing.T) {
 	begin(t)
-	s := cscs(t, "run-jupyter")
+	s := cscs(t, "run-jupyter", "--nodelist", "nid001001")
 	e := s.failure(5)
-	says(t, e.Message+e.Hint, "jupyter")
+	if !strings.HasPrefix(e.Message, "jupyter is not to be found on nid001001 (PATH=/") {
+		t.Errorf("it says %q", e.Message)
+	}
+	if want := "if it is installed there, bring it in with --venv DIR, --setup 'module load …' or --uenv NAME"; e.Hint != want {
+		t.Errorf("the hint is %q, want %q", e.Hint, want)
+	}
 }
 
 // TestJupyterLinkIsAlicesOnly: another user of the laptop cannot use the link,
