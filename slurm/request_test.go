@@ -45,6 +45,8 @@ func TestReasons(t *testing.T) {
 		{"PartitionTimeLimit", "the time limit is longer than the partition allows", true},
 		{"ReqNodeNotAvail, UnavailableNodes:nid001001", "a node that was asked for is not available, or a maintenance is near", false},
 		{"AssocGrpGRES", "the account uses as much as it may: waiting for other jobs of it to end", false},
+		{"AssocGrpCPURunMinutesLimit", "the account uses as much as it may: waiting for other jobs of it to end", false},
+		{"AssocGrpCPUMinutesLimit", "the budget of the account is used up, or too small for what the job asks for", true},
 		{"QOSMaxJobsPerUserLimit", "the QOS allows you no more at a time: waiting for your other jobs to end", false},
 		{"QOSMaxWallDurationPerJobLimit", "more than the QOS allows for one job", true},
 		{"QOSMinGRES", "qosmin gres", true},
