@@ -18,6 +18,7 @@ func (e *RefusedError) Error() string { return "slurm refused the request: " + e
 // NeverStartsError tells that Slurm took the request, but the job can never start.
 type NeverStartsError struct {
 	Job, Reason, Explained string
+	Accounts               []string // the user's, if the account may be what is wrong
 }
 
 func (e *NeverStartsError) Error() string {

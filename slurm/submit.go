@@ -173,7 +173,7 @@ func (s *Submission) digest(l line, handle func(Event) error) error {
 		return nil
 	case Queued:
 		if NeverStarts(e.Reason) {
-			return &NeverStartsError{Job: e.Job, Reason: e.Reason, Explained: e.Explained}
+			return &NeverStartsError{Job: e.Job, Reason: e.Reason, Explained: e.Explained, Accounts: strings.Fields(l.get("accounts"))}
 		}
 	case Granted:
 		s.job = e.Job.ID

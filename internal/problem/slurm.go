@@ -15,12 +15,19 @@ var slurmRules = []rule{
 	on(func(e *slurm.RefusedError) Problem {
 		p := Problem{ID: "slurm-refused", Code: Allocation, Message: "Slurm refused the request: " + e.Message}
 		if len(e.Accounts) > 0 {
-			p.Hint = "your accounts there: " + strings.Join(e.Accounts, ", ") + "; choose one with --account"
+			p.Hint = choose(e.Accounts)
 		}
 		return p
 	}),
 	on(func(e *slurm.NeverStartsError) Problem {
-		return Problem{ID: "never-starts", Code: Allocation, Message: e.Error(), Hint: fits(e.Reason)}
+		p := Problem{ID: "never-starts", Code: Allocation, Message: e.Error(), Hint: fits(e.Reason)}
+		if len(e.Accounts) > 0 {
+			p.Hint = choose(e.Accounts)
+			if strings.Contains(e.Reason, "Minutes") {
+				p.Hint += "; or ask for less with --time"
+			}
+		}
+		return p
 	}),
 	on(func(e *slurm.QueueTimeoutError) Problem {
 		return Problem{ID: "queue-timeout", Code: Allocation, Message: e.Error(),
@@ -44,6 +51,10 @@ var slurmRules = []rule{
 	}),
 	on(func(e *slurm.LogError) Problem { return Problem{ID: "log", Code: Failure, Message: e.Error()} }),
 	on(remote),
+}
+
+func choose(accounts []string) string {
+	return "your accounts there: " + strings.Join(accounts, ", ") + "; choose one with --account"
 }
 
 // fits says with which option a request that can never start is made to fit.

@@ -108,7 +108,13 @@ cscs_cancel_all() {
 cscs_ask_queue() {
 	local answer
 	answer=$(squeue --local --noheader --jobs="$cscs_job" --format='%T|%r|%S' 2>/dev/null) || return
-	[[ -n $answer ]] && cscs_say queue "job=$cscs_job" "answer=$answer"
+	[[ -n $answer ]] || return
+	# Asked once; where it is the account, the job may never start with this one.
+	if [[ -z ${cscs_mine+asked} && $answer == *'|'@(Assoc|*Account)* ]]; then
+		cscs_accounts
+		cscs_mine=$REPLY
+	fi
+	cscs_say queue "job=$cscs_job" "answer=$answer" "accounts=${cscs_mine:-}"
 }
 
 cscs_submit() {
@@ -175,6 +181,13 @@ cscs_submit() {
 	cscs_follow 0
 }
 
+# cscs_accounts: REPLY are the user's accounts, none where there is no accounting.
+cscs_accounts() {
+	cscs_me
+	REPLY=$(sacctmgr --noheader --parsable2 show associations user="$cscs_user" format=account 2>/dev/null </dev/null | sort -u)
+	REPLY=${REPLY//$'\n'/ }
+}
+
 # cscs_refused CODE TEXT LEFT: salloc ended without an allocation, and if LEFT is set
 # nobody knows what Slurm has of the request.
 cscs_refused() {
@@ -182,11 +195,11 @@ cscs_refused() {
 	# What is wrong with an account only a list of the user's accounts mends.
 	case $2 in
 	*[Aa]ccount* | *QOS* | *qos* | *association*)
-		cscs_me
-		accounts=$(sacctmgr --noheader --parsable2 show associations user="$cscs_user" format=account 2>/dev/null | sort -u)
+		cscs_accounts
+		accounts=$REPLY
 		;;
 	esac
-	cscs_say refused "code=$1" "message=$2" "accounts=${accounts//$'\n'/ }" "left=$3"
+	cscs_say refused "code=$1" "message=$2" "accounts=$accounts" "left=$3"
 }
 
 # cscs_grant: tells what was granted, and learns the generic resources of the
