@@ -25,7 +25,7 @@ func TestAccountingRefusals(t *testing.T) {
 		hint  string
 	}{
 		{"account", "alice", []string{"-A", "nosuch"}, []string{"invalid account or account/partition combination specified"}, accounts},
-		{"qos", "alice", []string{"-q", "nosuch"}, []string{"invalid qos specification"}, ""},
+		{"qos", "alice", []string{"-q", "nosuch"}, []string{"invalid qos specification"}, accounts},
 		{"no-account", "mallory", nil, []string{"invalid account or account/partition combination specified"}, ""},
 		// Its budget is used up, which no waiting changes.
 		{"spent", "alice", []string{"-A", "spent"}, []string{"AssocGrpCPUMinutesLimit"}, accounts},
