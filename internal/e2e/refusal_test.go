@@ -40,8 +40,8 @@ func TestRefusals(t *testing.T) {
 }
 
 // TestRefusedByQueueTimeout: a queue that is full of others' jobs is waited
-// for, and given up at --queue-timeout. (The lab has no accounting, so Slurm
-// takes any account and QOS there: those refusals are in slurm's unit tests.)
+// for, and given up at --queue-timeout. (This lab has no accounting, so Slurm takes
+// any account and QOS: those refusals are in accounting_test.go.)
 func TestRefusedByQueueTimeout(t *testing.T) {
 	begin(t)
 	settle(t)
