@@ -201,6 +201,16 @@ func TestServerJobEnds(t *testing.T) {
 		s := serve(t, nil)
 		s.ready()
 		g, _ := s.find("granted")
+		// A step that dies before its second pulse is taken for one that did not survive its srun.
+		pulse := clusterHome(".cscs/daint", g.Session, "pulse")
+		if young := poll(patience, func() string {
+			if beat := strings.TrimSpace(readFile(t, pulse)); beat < "0000000003" {
+				return beat
+			}
+			return ""
+		}); young != "" {
+			t.Fatalf("the runner's pulse stands at %s", young)
+		}
 		output(t, "root", "daint", "scancel", "--signal=KILL", g.Job+".0")
 		says(t, s.failure(5).Message, "killed")
 	})
