@@ -183,6 +183,11 @@ func (c *conn) Write(p []byte) (int, error) {
 	if c.isClosed() {
 		return 0, net.ErrClosed
 	}
+	select {
+	case <-c.link.chain.done: // the sender may not have noticed yet
+		return 0, c.link.chain.err
+	default:
+	}
 	n, err := c.out.write(p, c.closed, c.writeBy.wait())
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		err = c.unwritable()
