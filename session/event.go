@@ -20,7 +20,7 @@ const (
 	EventForward    = "forward"    // URL, LocalPort, Remote: a further port, with Launch.ForwardNew
 	EventLost       = "lost"       // Host, Message
 	EventRestored   = "restored"   // Host
-	EventWarning    = "warning"    // Message
+	EventWarning    = "warning"    // Message, Ends: when the time limit is what is warned of
 	EventEnding     = "ending"     // Reason
 	EventError      = "error"      // Message, Hint, Code
 	EventEnded      = "ended"      // Reason, Code; always last, exactly once

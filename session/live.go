@@ -72,6 +72,9 @@ func (s *session) live(ctx context.Context) error {
 	elsewhere := time.NewTimer(elsewhereGrace)
 	elsewhere.Stop()
 	defer elsewhere.Stop()
+	limit := time.NewTimer(time.Hour)
+	limit.Stop()
+	defer limit.Stop()
 	var waiting time.Time // since when the job has been waited for
 	for waiting = time.Now(); ; {
 		select {
@@ -84,6 +87,7 @@ func (s *session) live(ctx context.Context) error {
 			case slurm.Granted:
 				queue.Stop()
 				start.Reset(s.cfg.StartTimeout)
+				s.awaitLimit(limit)
 			case slurm.Elsewhere:
 				if len(s.others) == 1 { // the first: more of them are no reason to wait longer
 					elsewhere.Reset(elsewhereGrace)
@@ -97,6 +101,9 @@ func (s *session) live(ctx context.Context) error {
 			return &slurm.QueueTimeoutError{Job: s.job.ID, Waited: time.Since(waiting).Round(time.Second), Reason: s.reason}
 		case <-start.C:
 			return s.late()
+		case <-limit.C:
+			s.warnOfLimit()
+			s.awaitLimit(limit)
 		case <-elsewhere.C:
 			s.astray()
 		case <-s.chainEnd():
