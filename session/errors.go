@@ -10,6 +10,9 @@ import (
 // asks for the end.
 var ErrInterrupted = errors.New("interrupted")
 
+// errStoppedElsewhere tells that another client, or "cscs stop", has ended the session.
+var errStoppedElsewhere = errors.New("stopped from elsewhere")
+
 // StartTimeoutError tells that the server was not ready in time.
 type StartTimeoutError struct {
 	Node    string

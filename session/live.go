@@ -177,13 +177,15 @@ func (s *session) dial(ctx context.Context) error {
 
 // submit sends the request; its events come as messages.
 func (s *session) submit(work context.Context) {
-	s.withdraw, s.submitted = make(chan struct{}), true
-	s.submission = &slurm.Submission{ID: s.cfg.ID, Request: s.cfg.Request, Launch: s.cfg.launch(), Lease: s.cfg.Lease}
+	s.submitted = true
+	request := s.cfg.Request
+	request.Patience = s.cfg.QueueTimeout
+	s.submission = &slurm.Submission{ID: s.cfg.ID, Request: request, Launch: s.cfg.launch(), Lease: s.cfg.Lease}
 	s.read(work, s.submission.Submit)
 }
 
 // read has the session's events read, by Submit or Follow.
-func (s *session) read(work context.Context, from func(context.Context, slurm.Remote, <-chan struct{}, func(slurm.Event) error) (slurm.Outcome, error)) {
+func (s *session) read(work context.Context, from func(context.Context, slurm.Remote, func(slurm.Event) error) (slurm.Outcome, error)) {
 	end := make(chan struct{})
 	s.submitEnd = end
 	remote := s.chain
@@ -192,7 +194,7 @@ func (s *session) read(work context.Context, from func(context.Context, slurm.Re
 	s.work.Go(func() {
 		defer close(end)
 		defer stop()
-		out, err := from(ctx, remote, s.withdraw, func(e slurm.Event) error { return s.send(ctx, e) })
+		out, err := from(ctx, remote, func(e slurm.Event) error { return s.send(ctx, e) })
 		if ctx.Err() == nil {
 			_ = s.send(ctx, submitDone{out, err})
 		}
@@ -212,12 +214,12 @@ func (s *session) send(work context.Context, m any) error {
 // handle takes one message in. done: the server ended as it should.
 func (s *session) handle(work context.Context, m any) (done bool, err error) {
 	switch m.(type) {
-	case slurm.Alive, slurm.Started, slurm.Listening, slurm.Closed, slurm.JobState:
+	case slurm.Pending, slurm.Queued, slurm.Granted, slurm.Alive, slurm.Started, slurm.Listening, slurm.Closed, slurm.JobState:
 		s.unfollowed = 0 // the events are read
 	}
 	switch m := m.(type) {
 	case slurm.Pending:
-		s.job.ID = m.Job // told with the reason, which Slurm is asked for at once
+		s.job.ID, s.kept = m.Job, m.Kept // told with the reason, which Slurm is asked for at once
 	case slurm.Queued:
 		s.queued(m)
 	case slurm.Granted:
@@ -343,15 +345,15 @@ func (s *session) refused(err error) {
 	}
 }
 
-// queued tells why the job waits, when that has changed.
+// queued tells why the job waits, when that or its number has changed.
 func (s *session) queued(q slurm.Queued) {
 	if q.State == "CONFIGURING" {
 		q.Explained = "its nodes are being made ready"
 	}
-	if q.Explained == s.reason && q.Start.Equal(s.estimate) {
+	if q.Job == s.queuedJob && q.Explained == s.reason && q.Start.Equal(s.estimate) {
 		return
 	}
-	s.reason, s.estimate = q.Explained, q.Start
+	s.queuedJob, s.reason, s.estimate = q.Job, q.Explained, q.Start
 	e := Event{Event: EventQueued, Job: q.Job, Reason: q.Explained}
 	if !q.Start.IsZero() {
 		start := q.Start.UTC()

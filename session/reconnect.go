@@ -36,13 +36,16 @@ func (s *session) chainEnd() <-chan struct{} {
 // chainIsLost reports whether the chain has ended, be it that nobody was told yet.
 func (s *session) chainIsLost() bool { return s.chain.Err() != nil }
 
-// chainLost is called when the connection to the login node has ended. While the
-// runner guards the job, nothing is lost with it: a new chain is dialled for as long
+// guarded reports whether the session stands without this connection: the job waits in
+// Slurm alone, or has its runner. Else the request or the job goes with the connection.
+func (s *session) guarded() bool { return s.kept || s.step != "" }
+
+// chainLost is called when the connection to the login node has ended. If the session is
+// guarded, nothing is lost with it: a new chain is dialled for as long
 // as the lease lasts, from whatever network there is then, and new connections wait.
-// Before that, the request or the job went with the connection.
 func (s *session) chainLost(work context.Context) error {
 	err := s.chain.Err()
-	if s.step == "" {
+	if !s.guarded() {
 		return err
 	}
 	s.lost, s.silent = true, false
@@ -99,7 +102,7 @@ func (s *session) hush(work context.Context, m silence) {
 	}
 	s.silent = m.silent
 	switch {
-	case s.step == "": // the request or the job goes with this connection
+	case !s.guarded(): // the request or the job goes with this connection
 	case s.silent:
 		s.redial(work)
 	case s.stopRedial != nil:
@@ -175,7 +178,9 @@ func (s *session) resume(work context.Context, m redialled) error {
 	s.chain, s.dialled, s.node, s.lost, s.silent = m.chain, m.dial, nil, false, false
 	s.out.event(Event{Event: EventRestored, Host: s.lostHop})
 	s.read(work, s.submission.Follow)
-	s.dialNode(work)
+	if s.step != "" {
+		s.dialNode(work)
+	}
 	return nil
 }
 
@@ -197,11 +202,13 @@ func (s *session) retire(work context.Context, old *chain.Chain) {
 // submitDone takes in that the reading of events has ended.
 func (s *session) submitDone(work context.Context, m submitDone) (done bool, err error) {
 	switch {
+	case m.err == nil && m.outcome.Asked():
+		return false, errStoppedElsewhere // not by us: then nobody listens here any more
 	case m.err == nil:
 		return true, m.outcome.Err()
-	case s.chainIsLost() && s.step != "":
+	case s.chainIsLost() && s.guarded():
 		return false, nil // with the chain; the next one reads on
-	case s.step != "" && s.readAgain(work, m.err):
+	case s.guarded() && s.readAgain(work, m.err):
 		return false, nil
 	}
 	s.submitErr = m.err
@@ -209,7 +216,7 @@ func (s *session) submitDone(work context.Context, m submitDone) (done bool, err
 }
 
 // readAgain has the events read again, after a pause, when their reading has failed
-// though the chain is there and the runner guards the job: somebody killed our command
+// though the chain is there and the session is guarded: somebody killed our command
 // on the login node, or this one of the login nodes cannot do its work. False: enough
 // was tried.
 func (s *session) readAgain(work context.Context, err error) bool {

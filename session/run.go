@@ -35,8 +35,8 @@ const (
 // last event is always "ended".
 //
 // It returns nil when the session ended as asked: the user interrupted it after it
-// was ready (with ErrInterrupted as ctx's cause), or the server ended with status
-// 0. ErrInterrupted: it was interrupted before. A *TeardownError hides the error
+// was ready (with ErrInterrupted as ctx's cause), somebody stopped it from elsewhere, or
+// the server ended with status 0. ErrInterrupted: it was interrupted before. A *TeardownError hides the error
 // that led to it; that one was told by an event.
 func Run(ctx context.Context, cfg Config, emit func(Event)) error {
 	s := &session{cfg: cfg, out: emitter{id: cfg.ID, cluster: cfg.Cluster, emit: emit}, notices: make(chan any, 16)}
@@ -79,11 +79,10 @@ type session struct {
 	submission *slurm.Submission
 	stopRead   context.CancelFunc // of the reader of the submission's events
 	silent     bool               // the chain is, so that another is dialled beside it
-	withdraw   chan struct{}
-	submitted  bool   // the request was sent: there may be a job
-	lost       bool   // the chain is
-	lostHop    string // the hop with which it was told to be lost
-	shut       bool   // the key was told not to be taken any more
+	submitted  bool               // the request was sent: there may be a job
+	lost       bool               // the chain is
+	lostHop    string             // the hop with which it was told to be lost
+	shut       bool               // the key was told not to be taken any more
 	stopRedial context.CancelFunc
 	submitEnd  chan struct{}
 	submitErr  error
@@ -103,7 +102,9 @@ type session struct {
 	probing   context.CancelFunc
 	ready     bool
 	further   furtherPorts
-	reason    string    // of the last look at the queue
+	kept      bool      // the request waits in Slurm alone
+	queuedJob string    // of the last look at the queue
+	reason    string    // likewise
 	estimate  time.Time // likewise, of the job's start
 }
 
@@ -113,9 +114,17 @@ func (s *session) run(ctx context.Context) error {
 		cause = context.Cause(ctx)
 	}
 	interrupted := errors.Is(cause, ErrInterrupted)
+	byServer := "the server ended"
+	if errors.Is(cause, errStoppedElsewhere) {
+		cause, byServer = nil, errStoppedElsewhere.Error()
+	}
 	wasReady := s.ready
 	if s.submitted {
-		s.out.event(Event{Event: EventEnding, Reason: s.endReason(cause)})
+		reason := byServer
+		if cause != nil {
+			reason = s.endReason(cause)
+		}
+		s.out.event(Event{Event: EventEnding, Reason: reason})
 	}
 	log, left := s.tearDown(context.WithoutCancel(ctx))
 
@@ -127,7 +136,7 @@ func (s *session) run(ctx context.Context) error {
 		}
 		return s.end(left, "", log)
 	case cause == nil:
-		return s.end(nil, "the server ended", log)
+		return s.end(nil, byServer, log)
 	case interrupted && wasReady:
 		return s.end(nil, "ended as asked"+s.gone(), log)
 	default:
@@ -137,10 +146,7 @@ func (s *session) run(ctx context.Context) error {
 
 // endReason is why the session ends, for the event "ending".
 func (s *session) endReason(cause error) string {
-	switch {
-	case cause == nil:
-		return "the server ended"
-	case errors.Is(cause, ErrInterrupted):
+	if errors.Is(cause, ErrInterrupted) {
 		return "interrupted"
 	}
 	return s.cfg.Explain(cause).Message

@@ -75,7 +75,7 @@ func (s *session) stopJob(ctx context.Context, log *serverLog) error {
 		err = errors.New("it was not waited for")
 	}
 	left := &TeardownError{Job: s.job.ID, Name: slurm.JobName(s.cfg.ID), Cluster: s.cfg.Cluster, Host: host, Err: err}
-	if s.step != "" { // before that, nobody holds the lease
+	if s.guarded() { // before that, nobody holds the lease
 		left.Lease = s.cfg.Lease
 	}
 	return left
@@ -159,7 +159,7 @@ func (s *session) stopOver(ctx context.Context, stop slurm.Stopping) error {
 // pending is taken back by the salloc that made it, and none is made after we have
 // looked. Messages that come meanwhile are taken for what they tell of the job.
 func (s *session) settle(ctx context.Context) {
-	close(s.withdraw)
+	s.submission.Withdraw()
 	limit := withdrawTimeout
 	if s.step != "" {
 		limit = hangUpTimeout

@@ -101,16 +101,17 @@ func (e *LogError) Error() string {
 }
 func (e *LogError) Unwrap() error { return e.Err }
 
-// clean makes one line of what salloc or srun printed: lines come separated by
+// clean makes one line of what salloc, sbatch or srun printed: lines come separated by
 // "|", each with the program's name before it.
 func clean(message string) string {
 	var out []string
 	for _, s := range strings.Split(message, "|") {
 		s = strings.TrimSpace(s)
-		for _, p := range []string{"salloc: ", "srun: ", "error: ", "fatal: "} {
+		for _, p := range []string{"salloc: ", "sbatch: ", "srun: ", "error: ", "fatal: "} {
 			s = strings.TrimPrefix(s, p)
 		}
 		s = strings.TrimPrefix(s, "Job submit/allocate failed: ")
+		s = strings.TrimPrefix(s, "Batch job submission failed: ")
 		if s == "" || strings.HasPrefix(s, "Try \"") || strings.HasPrefix(s, "Force Terminated job") {
 			continue
 		}

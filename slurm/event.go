@@ -16,8 +16,14 @@ type (
 		Host string // which of the login nodes
 		Dir  string // the session's directory there
 	}
-	// Pending: the request has a number.
-	Pending struct{ Job string }
+	// Pending: the request has a number; again when that changes, as it does with a
+	// hand-over to sbatch.
+	Pending struct {
+		Job string
+		// Kept: it waits in Slurm alone. No process on the login node guards it any more,
+		// and the end of a connection is not its end.
+		Kept bool
+	}
 	// Queued: what Slurm says of a pending job.
 	Queued struct {
 		Job       string
@@ -57,7 +63,7 @@ type (
 	Vanished struct{ Addr string }
 	// Exited: the runner ended the session on the node. See Outcome.
 	Exited struct {
-		Reason  string // exit, term, lease, wide, port, collision, setup, killed
+		Reason  string // exit, asked, term, lease, wide, port, collision, setup, killed
 		Code    int    // the server's exit status; -1: it has none
 		Message string
 	}
@@ -87,7 +93,7 @@ func (l line) event() Event {
 	case "hello":
 		return Hello{Host: l.get("host"), Dir: l.get("dir")}
 	case "pending":
-		return Pending{Job: l.get("job")}
+		return Pending{Job: l.get("job"), Kept: l.get("kept") != ""}
 	case "queue":
 		return parseQueue(l.get("job"), l.get("answer"))
 	case "granted":

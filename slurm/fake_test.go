@@ -5,7 +5,6 @@ import (
 	"context"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -14,21 +13,29 @@ import (
 
 // A run is a submission under way.
 type run struct {
-	t        *testing.T
-	events   chan Event
-	withdraw chan struct{}
-	done     chan struct{}
-	outcome  Outcome
-	err      error
-	once     sync.Once
+	t       *testing.T
+	s       *Submission
+	events  chan Event
+	done    chan struct{}
+	outcome Outcome
+	err     error
 }
 
 func submit(ctx context.Context, t *testing.T, f *slurmtest.Cluster, s *Submission) *run {
 	t.Helper()
-	r := &run{t: t, events: make(chan Event, 100), withdraw: make(chan struct{}), done: make(chan struct{})}
+	return reading(ctx, t, f, s, s.Submit)
+}
+
+func follow(ctx context.Context, t *testing.T, f *slurmtest.Cluster, s *Submission) *run {
+	t.Helper()
+	return reading(ctx, t, f, s, s.Follow)
+}
+
+func reading(ctx context.Context, t *testing.T, f *slurmtest.Cluster, s *Submission, read func(context.Context, Remote, func(Event) error) (Outcome, error)) *run {
+	r := &run{t: t, s: s, events: make(chan Event, 100), done: make(chan struct{})}
 	go func() {
 		defer close(r.done)
-		r.outcome, r.err = s.Submit(ctx, f, r.withdraw, func(e Event) error {
+		r.outcome, r.err = read(ctx, f, func(e Event) error {
 			r.events <- e
 			return nil
 		})
@@ -38,7 +45,7 @@ func submit(ctx context.Context, t *testing.T, f *slurmtest.Cluster, s *Submissi
 	return r
 }
 
-func (r *run) letGo() { r.once.Do(func() { close(r.withdraw) }) }
+func (r *run) letGo() { r.s.Withdraw() }
 
 // await returns the first event of type T from now on.
 func await[T Event](r *run) T {

@@ -4,8 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-
-	"al.essio.dev/pkg/shellescape"
+	"time"
 )
 
 // A Request is what is asked of Slurm, in the words of salloc(1). Empty fields
@@ -22,6 +21,10 @@ type Request struct {
 	Constraint  string
 	Reservation string
 	Extra       []string // any further options, each as one word: "--exclusive"
+
+	Via      Via           // how it is asked for
+	Patience time.Duration // for how long the job may wait in the queue; 0: for ever
+	HandOver time.Duration // after which salloc's request goes over to sbatch (ViaAuto); 0: 20 s
 }
 
 // Args returns salloc's arguments, without those that are cscs's own
@@ -51,12 +54,6 @@ func (r Request) Args() []string {
 // JobName is the name of the job of the session id, by which it is found again
 // even when its number never reached the laptop.
 func JobName(id string) string { return "cscs-" + id }
-
-// CommandLine returns the command that asks for the allocation, as a shell would
-// have to be given it.
-func (r Request) CommandLine(id string) string {
-	return shellescape.QuoteCommand(append([]string{"salloc", "--no-shell", "--job-name=" + JobName(id)}, r.Args()...))
-}
 
 // CheckTime reports whether s is a time limit in one of the forms that Slurm
 // takes: minutes, minutes:seconds, hours:minutes:seconds, days-hours,

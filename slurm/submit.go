@@ -3,7 +3,6 @@ package slurm
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"strconv"
@@ -20,10 +19,12 @@ type Submission struct {
 	Launch  Launch
 	Lease   time.Duration // how long the job may run unowned, whole seconds; 0: for ever
 
+	orders  orders
 	mu      sync.Mutex
 	turn    int   // which Submit or Follow is the one that reads
 	offset  int64 // in the session's event file: what was handled
 	job     string
+	granted bool
 	outcome Outcome
 }
 
@@ -34,10 +35,10 @@ const (
 	maxRenewal = 30 * time.Second
 )
 
-// heartbeat writes the client's sign of life to w until ctx ends or stop is closed.
-// Each is a number that the one before was not; another client that has the same
-// session open shall not say the same by chance.
-func heartbeat(ctx context.Context, stop <-chan struct{}, w io.Writer, lease time.Duration) {
+// speak writes what the client has to say to w, until ctx ends or the request is to be
+// withdrawn: its orders, and its sign of life. Each of those is a number that the one before
+// was not; another client that has the same session open shall not say the same by chance.
+func speak(ctx context.Context, orders *orders, w io.Writer, lease time.Duration) {
 	var tick <-chan time.Time
 	if lease > 0 {
 		t := time.NewTicker(min(lease/renewals, maxRenewal))
@@ -45,17 +46,25 @@ func heartbeat(ctx context.Context, stop <-chan struct{}, w io.Writer, lease tim
 		tick = t.C
 	}
 	n := rand.Uint32N(1e9)
+	detach := orders.detach.done()
 	for {
+		var line string
 		select {
 		case <-ctx.Done():
 			return
-		case <-stop:
+		case <-orders.withdraw.done():
+			// The end of standard input would say it too, but not of a client that
+			// is still there to hear the answer.
+			_, _ = io.WriteString(w, "stop\n")
 			return
+		case <-detach:
+			line, detach = "detach", nil
 		case <-tick:
 			n++
-			if _, err := fmt.Fprintln(w, n); err != nil {
-				return
-			}
+			line = strconv.FormatUint(uint64(n), 10)
+		}
+		if _, err := io.WriteString(w, line+"\n"); err != nil {
+			return
 		}
 	}
 }
@@ -65,6 +74,7 @@ type Outcome struct {
 	Exited    *Exited  // what the runner said last; nil: it said nothing
 	Job       *JobInfo // what Slurm said last; nil: it was not asked
 	Withdrawn bool     // the request was taken back while it was pending
+	Detached  bool     // the session goes on without this client, as it was told to
 	Served    bool     // the server had been seen to listen
 	node      string
 	job       string // that was withdrawn
@@ -76,30 +86,33 @@ var ErrCut = errors.New("our command on the login node was ended by somebody")
 
 // Submit asks for the allocation, has the server started in it and hands each
 // event to handle, one after the other, until the session ends on the cluster, the
-// connection ends or ctx does. Closing withdraw takes a pending request back; one
-// that was granted is left to Stop.
+// connection ends, ctx does, or an order (Withdraw, Detach) has been carried out.
 //
 // It returns *RefusedError, *NeverStartsError, *StepError, *RemoteError, ErrCut, an
 // error of handle's, or the error of the connection.
-func (s *Submission) Submit(ctx context.Context, remote Remote, withdraw <-chan struct{}, handle func(Event) error) (Outcome, error) {
+func (s *Submission) Submit(ctx context.Context, remote Remote, handle func(Event) error) (Outcome, error) {
 	v := new(vars)
-	v.list("cscs_salloc_args", s.Request.Args())
+	s.Request.vars(v)
 	s.Launch.vars(v)
-	return s.call(ctx, remote, "submit", v, withdraw, handle)
+	return s.call(ctx, remote, "submit", v, handle)
 }
 
 // Follow takes the session up again, over another connection, where the last one
-// left it: no event is lost, none comes twice. Else it is as Submit.
-func (s *Submission) Follow(ctx context.Context, remote Remote, withdraw <-chan struct{}, handle func(Event) error) (Outcome, error) {
+// left it: no event is lost, none comes twice. So it does for a client that has not seen
+// it before, of which it needs the ID and the lease only. Else it is as Submit.
+func (s *Submission) Follow(ctx context.Context, remote Remote, handle func(Event) error) (Outcome, error) {
 	v := new(vars)
 	s.mu.Lock()
 	v.set("cscs_from", strconv.FormatInt(s.offset, 10))
 	v.set("cscs_job", s.job)
+	if s.granted {
+		v.set("cscs_granted", "1")
+	}
 	s.mu.Unlock()
-	return s.call(ctx, remote, "follow", v, withdraw, handle)
+	return s.call(ctx, remote, "follow", v, handle)
 }
 
-func (s *Submission) call(ctx context.Context, remote Remote, verb string, v *vars, withdraw <-chan struct{}, handle func(Event) error) (Outcome, error) {
+func (s *Submission) call(ctx context.Context, remote Remote, verb string, v *vars, handle func(Event) error) (Outcome, error) {
 	s.mu.Lock()
 	s.turn++
 	turn := s.turn
@@ -113,12 +126,7 @@ func (s *Submission) call(ctx context.Context, remote Remote, verb string, v *va
 	waited := make(chan struct{})
 	go func() {
 		defer close(waited)
-		heartbeat(ctx, withdraw, feed, s.Lease)
-		if ctx.Err() == nil {
-			// The end of standard input would say it too, but not of a client that
-			// is still there to hear the answer.
-			_, _ = io.WriteString(feed, "stop\n")
-		}
+		speak(ctx, &s.orders, feed, s.Lease)
 		feed.Close()
 	}()
 	defer func() { cancel(); stdin.Close(); <-waited }()
@@ -128,12 +136,8 @@ func (s *Submission) call(ctx context.Context, remote Remote, verb string, v *va
 	s.mu.Lock()
 	out := s.outcome
 	s.mu.Unlock()
-	if err == nil && !out.ended() {
-		select {
-		case <-withdraw: // it ended because it was told to
-		default:
-			err = ErrCut
-		}
+	if err == nil && !out.ended() && !s.orders.withdraw.given() { // else it ended because it was told to
+		err = ErrCut
 	}
 	return out, err
 }
@@ -160,6 +164,8 @@ func (s *Submission) digest(l line, handle func(Event) error) error {
 		return &RefusedError{Message: refusal(l), Accounts: strings.Fields(l.get("accounts")), Unsure: l.get("left") != ""}
 	case "withdrawn":
 		s.outcome.Withdrawn, s.outcome.job = true, l.get("job")
+	case "detached":
+		s.outcome.Detached = true
 	case "stepfailed":
 		return &StepError{Job: s.job, Message: clean(l.get("message"))}
 	case "restart":
@@ -175,8 +181,10 @@ func (s *Submission) digest(l line, handle func(Event) error) error {
 		if NeverStarts(e.Reason) {
 			return &NeverStartsError{Job: e.Job, Reason: e.Reason, Explained: e.Explained, Accounts: strings.Fields(l.get("accounts"))}
 		}
+	case Pending:
+		s.job = e.Job
 	case Granted:
-		s.job = e.Job.ID
+		s.job, s.granted = e.Job.ID, true
 	case Alive:
 		s.outcome.node = e.Node
 	case Listening:
@@ -191,19 +199,27 @@ func (s *Submission) digest(l line, handle func(Event) error) error {
 
 // ended reports whether the session is known to be over on the cluster.
 func (o Outcome) ended() bool {
-	return o.Withdrawn || o.Exited != nil || o.Job != nil && o.Job.over()
+	return o.Withdrawn || o.Detached || o.Exited != nil || o.Job != nil && o.Job.over()
 }
 
 func refusal(l line) string {
 	if m := clean(l.get("message")); m != "" {
 		return m
 	}
-	return "salloc ended with status " + l.get("code")
+	return l.get("by") + " ended with status " + l.get("code")
 }
 
+// Asked reports whether the session was ended because a Stop of ours asked for it: this
+// client's own, or that of another one.
+func (o Outcome) Asked() bool { return o.Exited != nil && o.Exited.Reason == "asked" }
+
 // Err says why the session ended on the cluster; nil: the server ended by itself,
-// with status 0, after it had served.
+// with status 0, after it had served; or the end was asked for (Asked); or the session has
+// not ended (Detached).
 func (o Outcome) Err() error {
+	if o.Detached || o.Asked() {
+		return nil
+	}
 	if o.Withdrawn {
 		return &JobEndedError{Job: o.job, State: "WITHDRAWN",
 			Explained: "was taken back while it waited: nothing had been heard of this machine for some minutes"}

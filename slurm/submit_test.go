@@ -66,7 +66,7 @@ func TestWholeLife(t *testing.T) {
 		t.Errorf("Submit: %v", r.err)
 	}
 	log, exited := stopFake(t, f, Stopping{ID: id, Step: "4711.0", Grace: 5 * time.Second})
-	if exited == nil || exited.Reason != "term" {
+	if exited == nil || exited.Reason != "asked" {
 		t.Errorf("exited: %+v", exited)
 	}
 	_, port, _ := strings.Cut(l.Addr, ":")

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/slurm"
 )
 
 // markRun is for commands that begin a session.
@@ -18,6 +19,13 @@ func markRun(cmd *cobra.Command) {
 	})
 	if err != nil {
 		panic(err) // the flag is not there: a mistake of ours that every test sees
+	}
+	if cmd.Flags().Lookup("via") != nil {
+		var vias []string
+		for _, v := range slurm.Vias {
+			vias = append(vias, string(v))
+		}
+		_ = cmd.RegisterFlagCompletionFunc("via", cobra.FixedCompletions(vias, cobra.ShellCompDirectiveNoFileComp))
 	}
 	for _, name := range []string{"user", "port", "local-port", "time", "account", "partition", "qos", "nodes", "nodelist", "gpus", "mem",
 		"constraint", "reservation", "slurm", "node", "job", "env", "setup", "uenv", "view", "queue-timeout", "start-timeout", "lease",

@@ -77,14 +77,14 @@ func TestFlagsBecomeASession(t *testing.T) {
 		"-t", "1-0", "-A", "g1", "-p", "debug", "-q", "high", "-N", "2-4", "-w", "nid[1-2]", "-G", "gh200:4", "--mem", "10G", "-C", "gpu",
 		"--reservation", "course", "--slurm=--exclusive", "--slurm=-n2",
 		"--setup", "module load x", "--setup", "true", "--venv", "~/v", "--workdir", "w", "--env", "A=b=c", "--env", "B=",
-		"--uenv", "u", "--view", "v", "--environment", "e", "--queue-timeout", "1m", "--start-timeout", "90s", "--allow-wide-bind", "--forward-new",
+		"--uenv", "u", "--view", "v", "--environment", "e", "--via", "sbatch", "--queue-timeout", "1m", "--start-timeout", "90s", "--allow-wide-bind", "--forward-new",
 		"--", "serve", "{port}")
 	if c.code != 0 || c.run == nil {
 		t.Fatalf("exit code %d: %s", c.code, c.err)
 	}
 	got := *c.run
 	want := slurm.Request{Time: "1-0", Account: "g1", Partition: "debug", QOS: "high", Nodes: "2-4", Nodelist: "nid[1-2]", GPUs: "gh200:4",
-		Mem: "10G", Constraint: "gpu", Reservation: "course", Extra: []string{"--exclusive", "-n2"}}
+		Mem: "10G", Constraint: "gpu", Reservation: "course", Extra: []string{"--exclusive", "-n2"}, Via: slurm.ViaSbatch}
 	if diff := cmp.Diff(want, got.Request); diff != "" {
 		t.Error(diff)
 	}

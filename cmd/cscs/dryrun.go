@@ -27,7 +27,8 @@ func printWay(out io.Writer, w *way, node string) {
 // dryRun prints what a session would do.
 func dryRun(out io.Writer, w *way, cfg session.Config) {
 	printWay(out, w, "NODE")
-	fmt.Fprintf(out, "\nOn %s:\n  %s\n", w.hosts[len(w.hosts)-1].Name, cfg.Request.CommandLine(cfg.ID))
+	cfg.Request.Patience = cfg.QueueTimeout
+	fmt.Fprintf(out, "\nOn %s:\n%s", w.hosts[len(w.hosts)-1].Name, indent(strings.Join(cfg.Request.CommandLines(cfg.ID), "\n")))
 	fmt.Fprintf(out, "\nOn the first node, in your login environment:\n%s", indent(command(cfg.App, cfg.Launch)))
 	fmt.Fprintf(out, "  {port}: %s; {dir}: the session's directory on the cluster, ~/.cscs/…/%s\n", portWords(cfg.App.Port), cfg.ID)
 	if len(cfg.Launch.Step) > 0 {

@@ -19,7 +19,7 @@ type options struct {
 	noBrowser, json, dryRun, verbose, allowWideBind, forwardNew, keep bool
 
 	setup, venv, workdir, env, uenv, view, environment []string
-	queueTimeout, startTimeout, lease                  []string
+	via, queueTimeout, startTimeout, lease             []string
 
 	time, account, partition, qos, nodes, nodelist, gpus, mem, constraint, reservation, slurm []string
 }
@@ -105,7 +105,8 @@ func (o *options) addSlurm(cmd *cobra.Command) {
 	g.add(&o.mem, "mem", "", "SIZE", "memory per node", checkWord)
 	g.add(&o.constraint, "constraint", "C", "LIST", "features that the nodes must have", checkWord)
 	g.add(&o.reservation, "reservation", "", "NAME", "reservation", checkWord)
-	g.addMany(&o.slurm, "slurm", "OPTION", "any other option of salloc, as in --slurm=--exclusive (repeatable)", checkSlurm)
+	g.addMany(&o.slurm, "slurm", "OPTION", "any other option of salloc (sbatch), as in --slurm=--exclusive (repeatable)", checkSlurm)
+	g.add(&o.via, "via", "", "HOW", "salloc, sbatch (the job waits without cscs), or auto: salloc, then sbatch if it has to wait (default auto)", checkVia)
 	g.add(&o.queueTimeout, "queue-timeout", "", "TIME", "how long to wait in the queue (default 12h)", checkDuration)
 	g.add(&o.lease, "lease", "", "TIME", "how long the job may run without cscs, if the laptop or the network is gone (default 1h; 0s: until its time limit)", checkLease)
 	g.flags.BoolVar(&o.keep, "keep", false, "no lease: the job may run until its time limit, whatever becomes of cscs")
@@ -117,7 +118,7 @@ func (o *options) request() slurm.Request {
 	return slurm.Request{
 		Time: one(o.time), Account: one(o.account), Partition: one(o.partition), QOS: one(o.qos), Nodes: one(o.nodes),
 		Nodelist: one(o.nodelist), GPUs: one(o.gpus), Mem: one(o.mem), Constraint: one(o.constraint),
-		Reservation: one(o.reservation), Extra: o.slurm,
+		Reservation: one(o.reservation), Extra: o.slurm, Via: slurm.Via(one(o.via)), HandOver: handOver(),
 	}
 }
 

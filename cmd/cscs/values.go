@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -98,6 +99,13 @@ func checkTime(s string) error {
 	return nil
 }
 
+func checkVia(s string) error {
+	if !slices.Contains(slurm.Vias, slurm.Via(s)) {
+		return errors.New("it is auto, salloc or sbatch")
+	}
+	return nil
+}
+
 var nodeCount = regexp.MustCompile(`^(\d+)([kKmM]?)(?:-(\d+)([kKmM]?))?$`)
 
 // checkNodes takes a number or a range of them (salloc(1), --nodes). Slurm's lists of
@@ -136,6 +144,13 @@ func leaseFloor() time.Duration {
 		return d
 	}
 	return 2 * time.Minute
+}
+
+// handOver is after which time a request goes from salloc to sbatch; 0: as slurm has it.
+// CSCS_HAND_OVER is for tests.
+func handOver() time.Duration {
+	d, _ := time.ParseDuration(os.Getenv("CSCS_HAND_OVER"))
+	return d
 }
 
 func checkLease(s string) error {

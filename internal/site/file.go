@@ -66,6 +66,7 @@ type defaults struct {
 	View          text              `toml:"view"`
 	Environment   text              `toml:"environment"`
 	LocalPort     text              `toml:"local_port"`
+	Via           text              `toml:"via"`
 	QueueTimeout  text              `toml:"queue_timeout"`
 	StartTimeout  text              `toml:"start_timeout"`
 	Lease         text              `toml:"lease"`

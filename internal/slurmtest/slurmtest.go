@@ -4,7 +4,6 @@
 package slurmtest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -16,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A Cluster is a Slurm of one node, nid001001, whose jobs are processes of this
@@ -54,12 +54,19 @@ func (c *Cluster) kill() { c.Kill("") }
 
 // Kill kills, as kill -9 does, the processes of the cluster whose command line contains
 // the words; it returns how many.
-func (c *Cluster) Kill(words string) int {
-	mark, n := []byte("FAKE="+c.state), 0
+func (c *Cluster) Kill(words string) int { return c.killThose(words, false) }
+
+// KillLogin kills, as kill -9 does, every process of the login node.
+func (c *Cluster) KillLogin() int { return c.killThose("", true) }
+
+func (c *Cluster) killThose(words string, login bool) int {
+	n := 0
 	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, f := range environs {
-		env, _ := os.ReadFile(f)
-		if !slices.ContainsFunc(bytes.Split(env, []byte{0}), func(v []byte) bool { return bytes.Equal(v, mark) }) {
+		text, _ := os.ReadFile(f)
+		env := strings.Split(string(text), "\x00")
+		// What runs on the node was started there with a mark.
+		if !slices.Contains(env, "FAKE="+c.state) || login && slices.Contains(env, "FAKE_ON=node") {
 			continue
 		}
 		cmdline, _ := os.ReadFile(filepath.Join(filepath.Dir(f), "cmdline"))
@@ -83,6 +90,34 @@ func (c *Cluster) Free() {
 	if err := os.WriteFile(filepath.Join(c.state, "free"), nil, 0o600); err != nil {
 		c.t.Fatal(err)
 	}
+}
+
+// Paused waits until one of Slurm's commands has reached the place of FAKE_PAUSE.
+func (c *Cluster) Paused() {
+	c.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		if _, err := os.Stat(filepath.Join(c.state, "paused")); err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			c.t.Fatal("the place of FAKE_PAUSE was never reached")
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+}
+
+// GoOn ends the pause, and there is no other.
+func (c *Cluster) GoOn() {
+	c.t.Helper()
+	if err := os.WriteFile(filepath.Join(c.state, "went-on"), nil, 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// Twice tells of allocations that stood beside each other; there should be none.
+func (c *Cluster) Twice() string {
+	b, _ := os.ReadFile(filepath.Join(c.state, "two"))
+	return string(b)
 }
 
 // Jobs returns the jobs that are in the queue.

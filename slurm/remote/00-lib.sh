@@ -26,11 +26,15 @@ cscs_unset_presets
 
 # What the client sets; which of them depends on the verb.
 : "${cscs_nonce:=}" "${cscs_id:=}" "${cscs_port:=0}" "${cscs_job:=}" "${cscs_node:=}" "${cscs_step:=}"
+: "${cscs_via:=salloc}" "${cscs_patience:=20000}" "${cscs_deadline:=}" "${cscs_deadline_auto:=}" "${cscs_granted:=}"
 : "${cscs_workdir:=}" "${cscs_venv:=}" "${cscs_allow_wide:=0}" "${cscs_forward_new:=0}" "${cscs_grace:=10}" "${cscs_kill:=}" "${cscs_lease:=0}" "${cscs_from:=0}" "${cscs_every:=1}"
 cscs_script=${cscs_script:-} # by the bootstrap: all of this
 cscs_salloc_args=("${cscs_salloc_args[@]}") cscs_step_args=("${cscs_step_args[@]}") cscs_reads=("${cscs_reads[@]}") cscs_srun_args=("${cscs_srun_args[@]}")
 cscs_argv=("${cscs_argv[@]}") cscs_env=("${cscs_env[@]}") cscs_unset=("${cscs_unset[@]}") cscs_setup=("${cscs_setup[@]}")
 declare -A cscs_files
+
+# Whatever the environment says of these.
+cscs_salloc='' cscs_batched='' cscs_detaching='' cscs_let_go='' cscs_runner_step=''
 
 cscs_tab=$'\t'
 cscs_name=cscs-$cscs_id

@@ -7,12 +7,17 @@
 # How often the runner looks, in milliseconds: often enough for a short lease, too.
 cscs_lease_look=$((cscs_lease > 0 && cscs_lease < 25 ? cscs_lease * 200 : 5000))
 
-# cscs_renew N: the client lives. A fixed-length value, rewritten in place.
+# The file is one line of fixed length, "VALUE STAMP", rewritten in place. STAMP is the
+# login node's time at the last renewal. It is looked at once, by a runner that starts: a
+# job that waited for hours in the queue shall not run for another lease if its owner has
+# been gone since.
+
+# cscs_renew N: the client lives.
 cscs_renew() {
 	[[ $1 == +([0-9]) ]] || return 0
 	cscs_uptime
 	cscs_heard=$REPLY
-	{ printf '%010d\n' "$((10#$1))" 1<>"$cscs_dir/lease"; } 2>/dev/null
+	{ printf '%010d %(%s)T\n' "$((10#$1))" -1 1<>"$cscs_dir/lease"; } 2>/dev/null
 	return 0
 }
 
@@ -23,7 +28,7 @@ cscs_renew() {
 cscs_lease_over() {
 	local value=''
 	((cscs_lease > 0)) || return 1
-	if ! { IFS= read -r value <"$cscs_dir/lease"; } 2>/dev/null; then
+	if ! { read -r value _ <"$cscs_dir/lease"; } 2>/dev/null; then
 		[[ -d $HOME && ! -e $cscs_dir ]] || return 1
 	fi
 	if [[ $value != "${cscs_leased:-}" ]]; then
@@ -32,6 +37,36 @@ cscs_lease_over() {
 	fi
 	((cscs_unowned += $1 < 2 * cscs_lease_look ? $1 : 2 * cscs_lease_look))
 	((cscs_unowned >= cscs_lease * 1000))
+}
+
+# cscs_forsaken: for a runner that starts: has nobody been heard of since long before?
+# REPLY is for how many seconds. A client that went on purpose (cscs_mark_detached) may stay
+# away until one lease after the start.
+#
+# The stamp is by another host's clock. Those differ by less than 300 s, else munge would
+# refuse Slurm's own messages, and a live client's stamp is at most 30 s old: what is 330 s
+# old is nobody's, whatever the clocks. (Leases of less than 120 s are those of tests.)
+cscs_forsaken() {
+	local value stamp detached most=$((cscs_lease + 60))
+	((cscs_lease > 0)) || return 1
+	{ read -r value stamp <"$cscs_dir/lease"; } 2>/dev/null || return 1
+	[[ $stamp == +([0-9]) ]] || return 1
+	{ read -r detached <"$cscs_dir/detached"; } 2>/dev/null && [[ $detached == "$value" ]] && return 1
+	((cscs_lease >= 120)) || most=$((2 * cscs_lease))
+	((cscs_lease < 120 || most >= 330)) || most=330
+	printf -v REPLY '%(%s)T' -1
+	((REPLY -= 10#$stamp, REPLY > most))
+}
+
+# cscs_mark_detached: the client goes on purpose. The lease is renewed once more, and the
+# mark holds for as long as nobody else renews it.
+cscs_mark_detached() {
+	local value=''
+	{ read -r value _ <"$cscs_dir/lease"; } 2>/dev/null
+	[[ $value == +([0-9]) ]] || value=0
+	value=$(((10#$value + 1) % 10000000000))
+	cscs_renew "$value"
+	printf '%010d\n' "$value" >"$cscs_dir/detached"
 }
 
 # cscs_silent: for submit, while it waits: has the client been silent for four of its

@@ -1,4 +1,5 @@
-# submit: asks for the allocation, starts the runner in it, lets go, follows.
+# submit: asks for the allocation, starts the runner in it, lets go, follows. How it
+# asks: 22-salloc.sh, 24-batch.sh.
 
 # cscs_open_dir: makes the session's directory and puts into it what the node needs.
 cscs_open_dir() {
@@ -65,120 +66,50 @@ cscs_not_there() {
 	exit 0
 }
 
-# cscs_client: has the client said stop, or gone? Never waits. Its other lines are
-# its heartbeat.
+# cscs_client: has the client said stop, or gone? Never waits.
 cscs_client() {
 	local line
 	read -r -t 0 -u 0 || return 1
 	IFS= read -r -t 1 -u 0 line || return 0
-	[[ $line == stop ]] && return 0
-	cscs_renew "$line"
+	cscs_heed "$line"
+}
+
+# cscs_heed LINE: what the client says: its heartbeat, or an order. True: stop.
+cscs_heed() {
+	case $1 in
+	stop) return 0 ;;
+	detach) cscs_detaching=1 ;;
+	*) cscs_renew "$1" ;;
+	esac
 	return 1
-}
-
-# cscs_withdraw: takes the request back. On SIGTERM a pending salloc has Slurm
-# forget the job; SIGKILL would leave it in the queue, nobody's.
-cscs_withdraw() {
-	kill -TERM "$cscs_salloc" 2>/dev/null
-	local line
-	while IFS= read -r -t 10 -u "$cscs_out" line; do :; done
-	wait "$cscs_salloc" 2>/dev/null
-	cscs_cancel_all
-	cscs_remove_dir
-	cscs_say withdrawn "job=$cscs_job"
-	exit 0
-}
-
-# cscs_cancel_all: cancels what Slurm has of this session, and sees that it is gone. A
-# request can outlive the salloc that made it: granted in the moment in which it was
-# taken back, or queued by a controller whose answer was lost.
-cscs_cancel_all() {
-	local nap job
-	for nap in 0.2 0.4 0.8 1.5 3 0; do
-		if cscs_queue; then
-			((${#cscs_jobs[@]})) || return 0
-			for job in "${cscs_jobs[@]}"; do scancel "${job%% *}" </dev/null 2>/dev/null; done
-		fi
-		cscs_nap "$nap"
-	done
-	return 1
-}
-
-# cscs_ask_queue: state, reason and estimated start of a pending job.
-cscs_ask_queue() {
-	local answer
-	answer=$(squeue --local --noheader --jobs="$cscs_job" --format='%T|%r|%S' 2>/dev/null) || return
-	[[ -n $answer ]] || return
-	# Asked once; where it is the account, the job may never start with this one.
-	if [[ -z ${cscs_mine+asked} && $answer == *'|'@(Assoc|*Account)* ]]; then
-		cscs_accounts
-		cscs_mine=$REPLY
-	fi
-	cscs_say queue "job=$cscs_job" "answer=$answer" "accounts=${cscs_mine:-}"
 }
 
 cscs_submit() {
-	local line part='' errors='' left='' code tick=0 ask=0
 	cscs_have_slurm
 	cscs_look_ahead
 	cscs_open_dir
 	cscs_job='' cscs_granted=''
 	cscs_say hello "host=${HOSTNAME%%.*}" "dir=$cscs_dir"
-
-	# In a session of its own: what ends this shell shall not end it unasked.
-	exec {cscs_out}< <(exec setsid salloc --no-shell --job-name="$cscs_name" "${cscs_salloc_args[@]}" 2>&1 </dev/null)
-	cscs_salloc=$!
-
-	while :; do
-		IFS= read -r -t 0.25 -u "$cscs_out" line
-		code=$?
-		if ((code != 0)); then
-			part+=$line
-			((code > 128)) || break
-			if cscs_client || cscs_silent; then cscs_withdraw; fi
-			# Asked at once, so that a job that can never start is told at once; then
-			# when the scheduler has had a look; then once a minute (invariant I9).
-			((tick++))
-			if [[ -n $cscs_job ]] && ((tick >= ask)); then
-				cscs_ask_queue
-				((ask = ask < 4 ? 4 : ask < 12 ? 12 : ask < 40 ? 40 : tick + 240))
-			fi
-			continue
-		fi
-		line=$part$line part=''
-		case $line in
-		*'Pending job allocation '*)
-			cscs_job=${line##* }
-			cscs_say pending "job=$cscs_job"
-			tick=0 ask=0
-			;;
-		*'Granted job allocation '*)
-			cscs_job=${line##* }
-			cscs_granted=1
-			break
-			;;
-		*'queued and waiting for resources'* | *'has been allocated resources'*) ;;
-		*) errors+=${errors:+|}$line ;;
-		esac
-	done
-	if [[ -z $cscs_granted ]]; then
-		wait "$cscs_salloc"
-		code=$?
-		[[ -z $part ]] || errors+=${errors:+|}$part
-		cscs_cancel_all || left=1
-		cscs_remove_dir
-		cscs_refused "$code" "$errors" "$left"
-		exit 0
+	if [[ $cscs_via == sbatch ]]; then
+		cscs_enqueue || cscs_give_up sbatch "$cscs_code" "$cscs_words"
+		cscs_in_queue "$REPLY"
+	else
+		cscs_ask
 	fi
-	[[ -z $errors ]] || cscs_say note "message=$errors"
-	# salloc would only go on to ask whether the nodes are ready; srun asks too. With
-	# --no-shell the allocation does not depend on it.
-	kill -KILL "$cscs_salloc" 2>/dev/null
-	wait "$cscs_salloc" 2>/dev/null
-	exec {cscs_out}<&-
-	cscs_grant
-	cscs_runner
+	if [[ -n $cscs_granted ]]; then
+		cscs_grant
+		cscs_runner
+	fi
 	cscs_follow 0
+}
+
+# cscs_give_up COMMAND CODE TEXT: the command ended without a request that Slurm has taken.
+cscs_give_up() {
+	local left=''
+	cscs_cancel_all || left=1
+	cscs_remove_dir
+	cscs_refused "$@" "$left"
+	exit 0
 }
 
 # cscs_accounts: REPLY are the user's accounts, none where there is no accounting.
@@ -188,30 +119,35 @@ cscs_accounts() {
 	REPLY=${REPLY//$'\n'/ }
 }
 
-# cscs_refused CODE TEXT LEFT: salloc ended without an allocation, and if LEFT is set
-# nobody knows what Slurm has of the request.
+# cscs_refused COMMAND CODE TEXT LEFT: salloc or sbatch ended without an allocation, and if
+# LEFT is set nobody knows what Slurm has of the request.
 cscs_refused() {
 	local accounts=''
 	# What is wrong with an account only a list of the user's accounts mends.
-	case $2 in
+	case $3 in
 	*[Aa]ccount* | *QOS* | *qos* | *association*)
 		cscs_accounts
 		accounts=$REPLY
 		;;
 	esac
-	cscs_say refused "code=$1" "message=$2" "accounts=$accounts" "left=$3"
+	cscs_say refused "by=$1" "code=$2" "message=$3" "accounts=$accounts" "left=$4"
 }
 
-# cscs_grant: tells what was granted, and learns the generic resources of the
-# first node: a step of a job on whole nodes is not given those that the job has
-# only because the node is all its own (srun(1), --gres), so they are asked for.
+# cscs_grant: tells what was granted.
 cscs_grant() {
-	local info
-	info=$(scontrol --local --oneliner --details show job "$cscs_job" 2>/dev/null)
-	cscs_say granted "job=$cscs_job" "info=$info"
+	cscs_learn
+	cscs_granted=1
+	cscs_say granted "job=$cscs_job" "info=$cscs_info"
+}
+
+# cscs_learn: cscs_info is what Slurm knows of the job, and cscs_gres the generic resources
+# of its first node: a step of a job on whole nodes is not given those that the job has
+# only because the node is all its own (srun(1), --gres), so they are asked for.
+cscs_learn() {
+	cscs_info=$(scontrol --local --oneliner --details show job "$cscs_job" 2>/dev/null)
 	cscs_gres=''
 	# Nodes=nid001001 CPU_IDs=0-3 Mem=0 GRES=gpu:4(IDX:0-3),…
-	if [[ $info =~ ' Nodes='[^' ']+' CPU_IDs='[^' ']*' Mem='[^' ']*' GRES='([^' ']+) ]]; then
+	if [[ $cscs_info =~ ' Nodes='[^' ']+' CPU_IDs='[^' ']*' Mem='[^' ']*' GRES='([^' ']+) ]]; then
 		cscs_gres=${BASH_REMATCH[1]}
 		while [[ $cscs_gres =~ ^(.*)\([^\)]*\)(.*)$ ]]; do
 			cscs_gres=${BASH_REMATCH[1]}${BASH_REMATCH[2]}
@@ -255,9 +191,10 @@ cscs_runner() {
 			wait "$pid"
 			code=$?
 			# The step ended before the runner spoke.
-			cscs_say stepfailed "code=$code" "message=$said${said:+|}$part"
+			cscs_tell stepfailed "code=$code" "message=$said${said:+|}$part"
 			exit 0
 		fi
+		[[ -z $cscs_batched ]] || continue
 		if cscs_client || cscs_silent; then
 			scancel "$cscs_job" </dev/null
 			exit 0

@@ -1,5 +1,6 @@
 # follow: prints the session's events from a byte on, for as long as the client
-# listens. It watches the runner's pulse, and asks Slurm when that stops.
+# listens. While the job waits in the queue it tells of that; later it watches the
+# runner's pulse, and asks Slurm when that stops.
 
 # cscs_read_events: prints the lines that are new since byte cscs_offset. The
 # file is opened anew each time: on a shared file system that is what makes the
@@ -18,6 +19,12 @@ cscs_read_events() {
 			cscs_runner_step=${cscs_runner_step%%[[:space:]]*}
 		}
 		((at > cscs_offset)) || continue
+		# A job that sbatch asked for says itself that it runs; what it was granted is told first.
+		if [[ -z $cscs_granted && $line == alive"$cscs_tab"* ]]; then
+			cscs_job=${line#*"$cscs_tab"job=}
+			cscs_job=${cscs_job%%"$cscs_tab"*}
+			cscs_grant
+		fi
 		printf '@%s' "$line"
 		cscs_offset=$at
 	done
@@ -60,7 +67,7 @@ cscs_follow() {
 	cscs_offset=$1 cscs_seen=''
 	while :; do
 		if ! cscs_read_events && [[ ! -d $cscs_dir ]]; then
-			cscs_say gone
+			cscs_gone
 			return
 		fi
 		case $cscs_seen in
@@ -68,7 +75,9 @@ cscs_follow() {
 			cscs_why
 			return
 			;;
-		exited*)
+		# Who has asked for it looks after the rest.
+		exited*reason=asked*) return ;;
+		exited* | stepfailed*)
 			cscs_job_state
 			return
 			;;
@@ -76,14 +85,42 @@ cscs_follow() {
 		listening*) nap=1000 ;;
 		*) nap=50 ;;
 		esac
+		# A job in the queue says nothing for long; one that has just been asked for may start.
+		[[ -n $cscs_granted ]] || nap=$((cscs_ask_at < 20000 ? 250 : 1000))
 		# The client's lines are the clock of this loop; its end is ours.
 		printf -v line '%d.%03d' $((nap / 1000)) $((nap % 1000))
 		IFS= read -r -t "$line" -u 0 line
 		code=$?
 		((code == 0 || code > 128)) || return
-		((code != 0)) || cscs_renew "$line"
+		if ((code == 0)) && cscs_heed "$line" && [[ -z $cscs_granted ]]; then cscs_withdraw; fi
+		if [[ -n $cscs_detaching ]] && cscs_stands; then
+			cscs_mark_detached
+			cscs_say detached
+			return
+		fi
+		if [[ -z $cscs_granted ]]; then
+			cscs_ask_in_turn
+			case $cscs_state in
+			RUNNING) cscs_grant ;;
+			gone)
+				[[ -n $cscs_job ]] || {
+					cscs_say gone
+					return
+				}
+				cscs_read_events
+				[[ $cscs_seen == exited* ]] || {
+					cscs_why
+					return
+				}
+				;;
+			esac
+		fi
 		cscs_uptime
 		now=$REPLY
+		[[ -n $cscs_granted ]] || {
+			beat=$now
+			continue
+		}
 
 		# The runner's pulse beats every 5 s, and every second in the beginning.
 		{ IFS= read -r last <"$cscs_dir/pulse"; } 2>/dev/null
@@ -120,6 +157,35 @@ cscs_start_again() {
 	cscs_runner keep
 }
 
+# cscs_stands: does the session go on without us? A runner's step must have shown that it
+# survives its srun.
+cscs_stands() {
+	[[ -z $cscs_granted ]] || [[ -n $cscs_runner_step ]] && { [[ -z $cscs_let_go ]] || ((beats >= 2)); }
+}
+
+# cscs_gone: the session's directory is not there any more. If the job is not either, our
+# own stop has been here, for another client.
+cscs_gone() {
+	if [[ -d $HOME ]] && cscs_queue && ((${#cscs_jobs[@]} == 0)); then
+		cscs_say exited reason=asked code= message=
+	else
+		cscs_say gone
+	fi
+}
+
+# cscs_take_up_queued: for a client that has not heard of a grant.
+cscs_take_up_queued() {
+	local job=''
+	{ IFS= read -r job <"$cscs_dir/batch"; } 2>/dev/null
+	if [[ $job == +([0-9]) ]]; then
+		# A hand-over that was cut short is brought to its end.
+		cscs_leave_only "$job"
+		cscs_in_queue "$job"
+	else
+		cscs_begin_turn
+	fi
+}
+
 # follow by itself: the client has come back, perhaps to another login node.
 cscs_take_up() {
 	cscs_have_slurm
@@ -129,5 +195,6 @@ cscs_take_up() {
 		return
 	}
 	cscs_say hello "host=${HOSTNAME%%.*}" "dir=$cscs_dir"
+	[[ -n $cscs_granted ]] || cscs_take_up_queued
 	cscs_follow "$cscs_from"
 }

@@ -24,8 +24,11 @@ cscs_run() {
 	printf 'cscs-alive\n' >&3
 	exec 3>&-
 
-	local _
-	for _ in 1 2 3 4 5; do
+	local tries=5
+	if cscs_forsaken; then
+		cscs_end=lease cscs_message="nobody had been heard of for $REPLY s when the job started" tries=0
+	fi
+	for ((; tries > 0; tries--)); do
 		cscs_choose_port || break
 		cscs_start
 		cscs_watch
@@ -33,7 +36,7 @@ cscs_run() {
 		[[ $cscs_end == collision && $cscs_port == 0 ]] || break
 		cscs_event collision "port=$cscs_listen"
 	done
-	cscs_drain
+	[[ -z ${cscs_logger:-} ]] || cscs_drain
 	# The job first: whoever reads the event then finds it gone. Slurm leaves us
 	# its KillWait for what remains.
 	trap '' TERM URG
@@ -150,12 +153,15 @@ cscs_log() {
 }
 
 # cscs_watch: from the start of the server to its end; cscs_end says which end:
-# exit, term, lease, wide, collision, setup.
+# exit, asked, term, lease, wide, collision, setup.
 cscs_watch() {
 	local nap=20 state=starting sock='' rest=0 checked=-100000 wide
 	while :; do
 		if [[ -n $cscs_stop ]]; then
-			cscs_terminate term
+			case $cscs_stop in
+			asked) cscs_terminate asked ;;
+			*) cscs_terminate term ;;
+			esac
 			return
 		fi
 		if ! kill -0 "$cscs_pid" 2>/dev/null && [[ -z $cscs_code ]]; then

@@ -2,7 +2,7 @@ shopt -s extglob
 
 cscs_main() {
 	case $1 in
-	run | launch) ;;
+	run | batch | launch) ;;
 	# What start-up files printed stands before this line; the rest is ours.
 	*) printf '\n\036cscs/1 %s\n' "$cscs_nonce" ;;
 	esac
@@ -11,6 +11,7 @@ cscs_main() {
 	follow) cscs_take_up ;;
 	stop) cscs_stop_session ;;
 	run) cscs_run ;;
+	batch) cscs_batch ;;
 	launch) cscs_launch ;;
 	find) cscs_find ;;
 	look) cscs_look ;;

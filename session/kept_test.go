@@ -1,0 +1,88 @@
+package session
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/alps-tunnel/cscs/slurm"
+)
+
+// The connection is lost, and our command on the login node killed, while the job waits in
+// Slurm alone: the session goes on and sees it start.
+func TestKeptWhileQueued(t *testing.T) {
+	a := newAlps(t, "FAKE_QUEUE=1")
+	cfg := a.config()
+	cfg.Lease, cfg.Request.Via = time.Hour, slurm.ViaSbatch
+	l := a.start(cfg)
+	q := l.await(EventQueued)
+	a.ela.Cut()
+	l.await(EventLost)
+	l.await(EventRestored)
+	if n := a.KillLogin(); n == 0 {
+		t.Fatal("there is no command of ours")
+	}
+	l.await(EventWarning)
+	a.Free()
+	if g := l.await(EventGranted); g.Job != q.Job {
+		t.Errorf("queued as job %s, granted as %s", q.Job, g.Job)
+	}
+	ready := l.await(EventReady)
+	if err := get(t, ready.URL); err != nil {
+		t.Error(err)
+	}
+	l.interrupt(ErrInterrupted)
+	if err := l.end(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	a.nothingLeft()
+}
+
+// The job's new number after a hand-over is told, though the reason is the same.
+func TestHandedOver(t *testing.T) {
+	a := newAlps(t, "FAKE_QUEUE=1")
+	cfg := a.config()
+	cfg.Request.HandOver = 300 * time.Millisecond
+	l := a.start(cfg)
+	if q := l.await(EventQueued); q.Job != "4711" {
+		t.Errorf("queued as %s", q.Job)
+	}
+	if q := l.await(EventQueued); q.Job != "4712" {
+		t.Errorf("handed over to %s", q.Job)
+	}
+	l.interrupt(ErrInterrupted)
+	if err := l.end(); !errors.Is(err, ErrInterrupted) {
+		t.Errorf("ended with %v", err)
+	}
+	a.nothingLeft()
+}
+
+// A stop of ours from elsewhere is an end as asked, running or queued.
+func TestStoppedElsewhere(t *testing.T) {
+	for _, event := range []string{EventReady, EventQueued} {
+		t.Run(event, func(t *testing.T) {
+			a := newAlps(t)
+			if event == EventQueued {
+				a = newAlps(t, "FAKE_QUEUE=1")
+			}
+			cfg := a.config()
+			cfg.Request.Via = slurm.ViaSbatch
+			l := a.start(cfg)
+			l.await(event)
+			stop := slurm.Stopping{ID: cfg.ID, Grace: stopGrace}
+			if event == EventReady {
+				stop.Step = "4711.0"
+			}
+			if _, err := slurm.Stop(t.Context(), a, stop); err != nil {
+				t.Fatal(err)
+			}
+			if e := l.await(EventEnded); e.Reason != "stopped from elsewhere" || *e.Code != 0 {
+				t.Errorf("ended with %q, code %d", e.Reason, *e.Code)
+			}
+			if err := l.end(); err != nil {
+				t.Errorf("ended with %v", err)
+			}
+			a.nothingLeft()
+		})
+	}
+}

@@ -1,0 +1,123 @@
+# Asking by sbatch, for a request that waits without a process on the login node: its script
+# is the batch verb here, which starts the same runner in the same kind of step.
+
+# cscs_enqueue [hand-over] [OPTION]...: gives the request to sbatch. REPLY is the job; else
+# cscs_code and cscs_words are how sbatch ended.
+cscs_enqueue() {
+	local answer line job='' over=''
+	if [[ ${1:-} == hand-over ]]; then over=1 && shift; fi
+	# The step shall have the environment that srun would bring from here, not the one
+	# that sbatch makes of it.
+	(set -o posix && export -p) >"$cscs_dir/environ"
+	line=${cscs_dir//\\/\\\\}
+	line=${line//%/%%}
+	answer=$(
+		cscs_presets "$over"
+		exec sbatch --parsable --job-name="$cscs_name" "${cscs_salloc_args[@]}" "$@" --export=ALL --no-requeue \
+			--output="$line/batch.log" --wrap="exec bash --noprofile --norc ${cscs_dir@Q}/remote.sh batch" 2>&1 </dev/null
+	)
+	cscs_code=$? cscs_words=''
+	while IFS= read -r line; do
+		if ((cscs_code == 0)) && [[ $line =~ ^([0-9]+)(;.*)?$ ]]; then
+			job=${BASH_REMATCH[1]}
+		elif [[ -n $line ]]; then
+			cscs_words+=${cscs_words:+|}$line
+		fi
+	done <<<"$answer"
+	[[ -n $job ]] || return 1
+	printf '%s\n' "$job" >"$cscs_dir/batch"
+	# What a site says to a request it has said to salloc already.
+	[[ -z $cscs_words || -n $over ]] || cscs_say note "message=$cscs_words"
+	REPLY=$job
+}
+
+# cscs_presets HAND-OVER: sbatch's presets are the user's, but for those that are about how
+# it asks. A request that salloc made goes over with salloc's.
+cscs_presets() {
+	local v
+	if [[ -n $1 ]]; then
+		for v in "${!SBATCH_@}"; do unset "$v"; done
+		for v in "${!SALLOC_@}"; do export "SBATCH_${v#SALLOC_}=${!v}"; done
+	fi
+	unset SBATCH_WAIT SBATCH_ARRAY_INX SBATCH_REQUEUE SBATCH_NO_REQUEUE SBATCH_OPEN_MODE SBATCH_EXPORT SBATCH_EXPORT_FILE \
+		SBATCH_GET_USER_ENV SBATCH_JOB_NAME SBATCH_OUTPUT SBATCH_INPUT SBATCH_ERROR
+}
+
+# cscs_in_queue JOB: from here on the request waits in Slurm alone.
+cscs_in_queue() {
+	cscs_job=$1
+	cscs_say pending "job=$cscs_job" kept=1
+	cscs_begin_turn
+}
+
+# batch: the batch script, on the first node. The runner gets a step of its own, as it does
+# from the login node, since a batch step is another thing to Slurm (what it is given
+# of generic resources and networks, what a signal to the job reaches). This shell stays
+# only because the job would end with it.
+cscs_batch() {
+	local v
+	cscs_dir=${BASH_SOURCE[0]%/*}
+	cscs_job=$SLURM_JOB_ID cscs_batched=1
+	exec >>"$cscs_dir/runner.log" 2>&1 </dev/null
+	# The session is over, or has another job.
+	{ IFS= read -r v <"$cscs_dir/batch"; } 2>/dev/null
+	[[ $v != none ]] || return
+	! cscs_exited || return
+	# The runner hears Slurm's signals too, and does what is to be done.
+	trap 'cscs_stop=slurm' TERM INT
+	trap : URG HUP
+	cscs_stop=''
+	for v in $(compgen -e); do unset "$v"; done 2>/dev/null
+	# shellcheck disable=SC1091 # made by cscs_enqueue
+	. "$cscs_dir/environ"
+	cscs_learn
+	cscs_runner
+	cscs_attend
+	if [[ -z $cscs_lived ]]; then
+		cscs_event note "message=a job step does not survive its srun on this cluster: srun is kept in the job"
+		cscs_runner keep
+		cscs_attend
+	fi
+}
+
+# cscs_tell KIND [KEY=VALUE]...: to the client, from wherever this runs.
+cscs_tell() {
+	if [[ -n $cscs_batched ]]; then cscs_event "$@"; else cscs_say "$@"; fi
+}
+
+# cscs_attend: until the runner has gone; cscs_lived is empty if that was so early that the
+# end of its srun was the reason. One that cannot be seen, by its number or its pulse, for
+# 30 s is gone too.
+cscs_attend() {
+	local pid='' pulse='' last='' began now beat seen='' line
+	while IFS= read -r line; do
+		[[ $line != alive* ]] || pid=${line#*"$cscs_tab"pid=}
+	done <"$cscs_dir/events"
+	pid=${pid%%"$cscs_tab"*} cscs_lived=1
+	cscs_uptime
+	began=$REPLY beat=$REPLY
+	while :; do
+		cscs_nap 1
+		cscs_uptime
+		now=$REPLY
+		{ IFS= read -r last <"$cscs_dir/pulse"; } 2>/dev/null
+		if kill -0 "$pid" 2>/dev/null; then
+			seen=1 beat=$now
+		elif [[ $last != "$pulse" ]]; then
+			pulse=$last beat=$now
+		elif ((now - beat > (${#seen} ? 1500 : 30000))); then
+			break
+		fi
+		! cscs_exited || return
+	done
+	if [[ -n $cscs_let_go && -z $cscs_stop ]] && ((beat - began < 6000)); then
+		cscs_let_go='' cscs_lived=''
+		return
+	fi
+	# Its heir says what it could not.
+	if [[ -n $cscs_stop ]]; then
+		cscs_event exited reason=term code= message=
+	else
+		cscs_event exited reason=killed code= "message=our job step was killed (scancel of the step, or out of memory?)"
+	fi
+}

@@ -1,0 +1,49 @@
+# What Slurm says of a request that waits: asked when it is made, so that a job that can
+# never start is told at once; when the scheduler has had a look; then once a minute
+# (invariant I9).
+
+# cscs_begin_turn: a job has begun to wait.
+cscs_begin_turn() {
+	cscs_uptime
+	cscs_waits=$REPLY cscs_ask_at=0 cscs_state='' cscs_absent=0
+}
+
+# cscs_ask_in_turn: asks when it is time.
+cscs_ask_in_turn() {
+	local waited
+	cscs_uptime
+	((waited = REPLY - cscs_waits, waited >= cscs_ask_at)) || return 0
+	((cscs_ask_at = waited < 1000 ? 1000 : waited < 3000 ? 3000 : waited < 10000 ? 10000 : waited + 60000))
+	cscs_ask_queue
+}
+
+# cscs_ask_queue: state, reason and estimated start of the session's job. By its name: it
+# may have got another number, from a hand-over that another connection began. cscs_state is its
+# state; after two answers without it, "gone".
+cscs_ask_queue() {
+	local answer line found='' job
+	cscs_me
+	answer=$(squeue --local --noheader --user="$cscs_user" --name="$cscs_name" --format='%i|%T|%r|%S' 2>/dev/null) || return 0
+	while IFS= read -r line; do
+		[[ -n $line && $line != *'|COMPLETING|'* ]] || continue
+		[[ -n $found && ${line%%|*} != "$cscs_job" ]] || found=$line
+	done <<<"$answer"
+	if [[ -z $found ]]; then
+		((++cscs_absent < 2)) || cscs_state=gone
+		# It has ended, or runs no longer than a file system needs to show what it has said.
+		((cscs_ask_at = REPLY - cscs_waits + 3000))
+		return 0
+	fi
+	cscs_absent=0
+	job=${found%%|*} answer=${found#*|} cscs_state=${answer%%|*}
+	if [[ $job != "$cscs_job" ]]; then
+		cscs_job=$job
+		cscs_say pending "job=$cscs_job" kept=1
+	fi
+	# Asked once; where it is the account, the job may never start with this one.
+	if [[ -z ${cscs_mine+asked} && $answer == *'|'@(Assoc|*Account)* ]]; then
+		cscs_accounts
+		cscs_mine=$REPLY
+	fi
+	[[ $cscs_state == RUNNING ]] || cscs_say queue "job=$cscs_job" "answer=$answer" "accounts=${cscs_mine:-}"
+}

@@ -1,0 +1,156 @@
+package slurm
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"al.essio.dev/pkg/shellescape"
+)
+
+// Via is how an allocation is asked for. What is asked for, and what happens after the
+// grant, is the same.
+type Via string
+
+const (
+	// ViaAuto: by salloc, which is the quickest to be heard; a request that is not granted
+	// soon is handed over to sbatch.
+	ViaAuto Via = "auto"
+	// ViaSalloc: by salloc alone, a process on the login node, with which the request ends.
+	ViaSalloc Via = "salloc"
+	// ViaSbatch: by sbatch. Nothing is needed on the login node while the job waits.
+	ViaSbatch Via = "sbatch"
+)
+
+// Vias are all of them; the zero value means ViaAuto.
+var Vias = []Via{ViaAuto, ViaSalloc, ViaSbatch}
+
+// handOver is after which time a request goes over from salloc to sbatch.
+const handOver = 20 * time.Second
+
+// handOverSlack is how much longer salloc's own request may stay in the queue, by its
+// deadline, if nobody is left to hand it over.
+const handOverSlack = 100 * time.Second
+
+func (r Request) handOver() time.Duration {
+	if r.HandOver > 0 {
+		return r.HandOver
+	}
+	return handOver
+}
+
+// via resolves ViaAuto where the request itself says that it will wait: salloc would only
+// be asked to be left again.
+func (r Request) via() Via {
+	if r.Via != "" && r.Via != ViaAuto {
+		return r.Via
+	}
+	for _, o := range r.Extra {
+		name, _, _ := strings.Cut(o, "=")
+		switch {
+		case name == "--dependency", name == "--begin", name == "--hold",
+			strings.HasPrefix(o, "-d"), strings.HasPrefix(o, "-b"), strings.HasPrefix(o, "-H"):
+			return ViaSbatch
+		}
+	}
+	return ViaAuto
+}
+
+// deadline is the value of salloc's --deadline for a request that may wait for so long;
+// "": none. Slurm takes a pending job away once it could not end before its deadline any more,
+// so that is the wait and the time limit. A job that is running at its deadline is left
+// alone (seen on 24.11, with a time limit that was raised beyond it), so none that was
+// granted in time is ever cut.
+//
+// Where the time limit is the partition's default, it is not known here: Slurm counts with
+// it all the same, refuses a deadline that is too near for it, and would let one that is too
+// far lapse into hours. Then there is none; nor can it be added later, since a job's owner
+// may not change it.
+func (r Request) deadline(wait time.Duration) string {
+	limit, ok := timeLimit(r.Time)
+	if !ok || wait <= 0 {
+		return ""
+	}
+	for _, o := range r.Extra {
+		// The user's own; and other words for the time limit.
+		name, _, _ := strings.Cut(o, "=")
+		if long := strings.TrimPrefix(name, "--"); long != name && len(long) > 2 &&
+			(strings.HasPrefix("deadline", long) || strings.HasPrefix("time-min", long)) || strings.HasPrefix(o, "-t") {
+			return ""
+		}
+	}
+	return "now+" + strconv.FormatInt(int64((wait+limit+time.Second-1)/time.Second), 10)
+}
+
+// timeLimit reads a time limit as CheckTime has it, rounded up to minutes as Slurm does.
+// false: there is none, or it is the site's.
+func timeLimit(s string) (time.Duration, bool) {
+	if s == "" || CheckTime(s) != nil {
+		return 0, false
+	}
+	n := func(s string) int {
+		v, _ := strconv.Atoi(s) // CheckTime has been here; UNLIMITED is 0
+		return v
+	}
+	seconds := 0
+	days, hms, long := strings.Cut(s, "-")
+	if !long {
+		hms = days
+	}
+	parts := strings.Split(hms, ":")
+	units := []int{3600, 60, 1}
+	switch {
+	case long:
+		seconds = n(days) * 24 * 3600
+	case len(parts) < 3:
+		units = units[1:] // minutes, minutes:seconds
+	}
+	for i, p := range parts {
+		seconds += n(p) * units[i]
+	}
+	minutes := (seconds + 59) / 60
+	return time.Duration(minutes) * time.Minute, minutes > 0
+}
+
+// salloc is the command that asks by salloc, for a request that may wait for so long.
+func (r Request) salloc(id string, wait time.Duration) string {
+	argv := append([]string{"salloc", "--no-shell", "--job-name=" + JobName(id)}, r.Args()...)
+	if d := r.deadline(wait); d != "" {
+		argv = append(argv, "--deadline="+d)
+	}
+	return shellescape.QuoteCommand(argv)
+}
+
+// CommandLines returns the commands that ask for the allocation, as a shell would have to
+// be given them. {dir} is the session's directory, {job} the number of the first request.
+func (r Request) CommandLines(id string) []string {
+	sbatch := func(more ...string) string {
+		argv := append([]string{"sbatch", "--parsable", "--job-name=" + JobName(id)}, r.Args()...)
+		argv = append(argv, "--export=ALL", "--no-requeue")
+		for i, a := range argv {
+			argv[i] = shellescape.Quote(a)
+		}
+		argv = append(argv, more...)
+		return strings.Join(append(argv, `--output={dir}/batch.log`, `--wrap='exec bash --noprofile --norc {dir}/remote.sh batch'`), " ")
+	}
+	switch r.via() {
+	case ViaSalloc:
+		return []string{r.salloc(id, r.Patience)}
+	case ViaSbatch:
+		return []string{sbatch()}
+	}
+	return []string{
+		r.salloc(id, r.handOver()+handOverSlack),
+		"# not granted within " + r.handOver().String() + ":",
+		sbatch("--dependency=afterany:{job}"),
+		"scancel --state=PENDING {job}",
+	}
+}
+
+func (r Request) vars(v *vars) {
+	v.list("cscs_salloc_args", r.Args())
+	v.set("cscs_via", string(r.via()))
+	v.set("cscs_patience", strconv.FormatInt(r.handOver().Milliseconds(), 10))
+	v.set("cscs_deadline", r.deadline(r.Patience))
+	v.set("cscs_deadline_auto", r.deadline(r.handOver()+handOverSlack))
+}

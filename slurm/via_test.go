@@ -1,0 +1,491 @@
+package slurm
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/alps-tunnel/cscs/internal/slurmtest"
+)
+
+// soon is when these tests hand a request over.
+const soon = 300 * time.Millisecond
+
+// A request by sbatch is the same session: the same events in the same order, the same
+// environment for the server, the same end.
+func TestViaSbatch(t *testing.T) {
+	f := slurmtest.New(t, "SBATCH_WAIT=1", "SLURM_HINT=nomultithread", "MINE=it's\nmine")
+	id := testID(t)
+	s := &Submission{ID: id, Request: Request{Via: ViaSbatch}, Launch: Launch{
+		Argv: serverArgv("127.0.0.1"), Grace: 5 * time.Second,
+		Setup: []string{`printf '%s|' "$MINE" "$SLURM_HINT" "${SLURM_TASKS_PER_NODE-}" "${ENVIRONMENT-}" "$SLURM_NTASKS" "$SLURM_STEP_ID"`},
+	}}
+	r := submit(t.Context(), t, f, s)
+	if p := await[Pending](r); p != (Pending{Job: "4711", Kept: true}) {
+		t.Errorf("pending: %+v", p)
+	}
+	if g := await[Granted](r); g.Job.ID != "4711" || g.Job.Nodes[0] != "nid001001" {
+		t.Errorf("granted: %+v", g)
+	}
+	if a := await[Alive](r); a.Job != "4711" || a.Step != "0" {
+		t.Errorf("alive: %+v", a)
+	}
+	l := await[Listening](r)
+	getOK(t, l.Addr)
+	// Nothing of the login node matters.
+	f.KillLogin()
+	r.wait()
+	if !errors.Is(r.err, ErrCut) {
+		t.Errorf("ended with %v", r.err)
+	}
+	getOK(t, l.Addr)
+	log, exited := stopFake(t, f, Stopping{ID: id, Step: "4711.0", Grace: 5 * time.Second})
+	if exited == nil || exited.Reason != "asked" {
+		t.Errorf("exited: %+v", exited)
+	}
+	if want := "it's\nmine|nomultithread|||1|0|hello from " + f.Home; !strings.Contains(log, want) {
+		t.Errorf("log:\n%s\nwants:\n%s", log, want)
+	}
+	if f.Called("salloc") || strings.Contains(f.Calls(), "presets") {
+		t.Errorf("calls:\n%s", f.Calls())
+	}
+}
+
+// What sbatch refuses is told as what salloc refuses is.
+func TestSbatchRefuses(t *testing.T) {
+	for _, c := range []struct{ sbatch, want string }{
+		{"sbatch: error: invalid partition specified: x\nsbatch: error: Batch job submission failed: Invalid partition name specified", "invalid partition specified: x; Invalid partition name specified"},
+		{`sbatch: unrecognized option '--uenv=x'\nTry "sbatch --help" for more information`, "unrecognized option '--uenv=x'"},
+		{"sbatch: error: Invalid --time specification", "Invalid --time specification"},
+	} {
+		f := slurmtest.New(t, "FAKE_SBATCH_REFUSE="+c.sbatch)
+		r := submit(t.Context(), t, f, &Submission{ID: testID(t), Request: Request{Via: ViaSbatch}, Launch: Launch{Argv: []string{"true"}}})
+		r.wait()
+		var refused *RefusedError
+		if !errors.As(r.err, &refused) || refused.Message != c.want || refused.Unsure {
+			t.Errorf("%s: error %#v", c.sbatch, r.err)
+		}
+		if left, _ := filepath.Glob(filepath.Join(f.Home, ".cscs")); len(left) > 0 {
+			t.Errorf("left: %v", left)
+		}
+	}
+}
+
+// A request that waits is handed over, with salloc's presets; then nothing on the login
+// node is needed, and whoever follows sees it start.
+func TestHandOver(t *testing.T) {
+	f := slurmtest.New(t, "FAKE_QUEUE=1", "SALLOC_ACCOUNT=g1", "SBATCH_PARTITION=other")
+	id := testID(t)
+	s := &Submission{ID: id, Request: Request{HandOver: soon}, Launch: Launch{Argv: serverArgv("127.0.0.1")}}
+	r := submit(t.Context(), t, f, s)
+	if p := await[Pending](r); p != (Pending{Job: "4711"}) {
+		t.Errorf("pending: %+v", p)
+	}
+	if p := await[Pending](r); p != (Pending{Job: "4712", Kept: true}) {
+		t.Errorf("handed over: %+v", p)
+	}
+	if q := await[Queued](r); q.Job != "4712" || q.Reason != "Resources" {
+		t.Errorf("queued: %+v", q)
+	}
+	if calls := f.Calls(); !strings.Contains(calls, "presets: SBATCH_ACCOUNT\n") {
+		t.Errorf("calls:\n%s", calls)
+	}
+	f.KillLogin()
+	r.wait()
+	if !errors.Is(r.err, ErrCut) {
+		t.Fatalf("ended with %v", r.err)
+	}
+	r = follow(t.Context(), t, f, s)
+	if p := await[Pending](r); p != (Pending{Job: "4712", Kept: true}) {
+		t.Errorf("taken up: %+v", p)
+	}
+	// Another laptop, which has the ID alone.
+	other := follow(t.Context(), t, f, &Submission{ID: id})
+	if q := await[Queued](other); q.Job != "4712" {
+		t.Errorf("queued: %+v", q)
+	}
+	f.Free()
+	for _, r := range []*run{r, other} {
+		if g := await[Granted](r); g.Job.ID != "4712" {
+			t.Errorf("granted: %+v", g)
+		}
+		await[Alive](r)
+		getOK(t, await[Listening](r).Addr)
+	}
+	r.letGo()
+	r.wait()
+	stopFake(t, f, Stopping{ID: id, Step: "4712.0", Grace: 5 * time.Second})
+	// The other one is told that it was a stop of ours.
+	other.wait()
+	if !other.outcome.Asked() || other.outcome.Err() != nil {
+		t.Errorf("the other client ended with %+v, %v", other.outcome, other.err)
+	}
+	if two := f.Twice(); two != "" {
+		t.Errorf("two allocations: %s", two)
+	}
+}
+
+// The first request is granted in the moment in which it is handed over: the session
+// runs in it. If it was taken back all the same, the session runs in the second.
+func TestHandOverRace(t *testing.T) {
+	for race, job := range map[string]string{"granted": "4711", "crossed": "4712"} {
+		t.Run(race, func(t *testing.T) {
+			f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_RACE="+race)
+			id := testID(t)
+			r := submit(t.Context(), t, f, &Submission{ID: id, Request: Request{HandOver: soon}, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+			if race == "crossed" {
+				for await[Pending](r).Job != job {
+				}
+				f.Free()
+			}
+			if g := await[Granted](r); g.Job.ID != job {
+				t.Errorf("granted: %+v", g)
+			}
+			await[Listening](r)
+			f.Free()
+			if jobs := f.Jobs(); len(jobs) != 1 || filepath.Base(jobs[0]) != job {
+				t.Errorf("jobs: %v", jobs)
+			}
+			if two := f.Twice(); two != "" {
+				t.Errorf("two allocations: %s", two)
+			}
+			r.letGo()
+			r.wait()
+			stopFake(t, f, Stopping{ID: id, Step: job + ".0", Grace: 5 * time.Second})
+		})
+	}
+}
+
+// Every process of the login node is killed at each step of the hand-over: there are never
+// two allocations, a client that is there ends it all, and one that takes the session up
+// brings it on its way.
+func TestHandOverKilled(t *testing.T) {
+	for _, place := range []string{"before-sbatch", "in-sbatch", "before-scancel", "after-scancel", "before-release"} {
+		for _, then := range []string{"stop", "follow", "nobody"} {
+			if place == "before-sbatch" && then == "nobody" {
+				continue // salloc's request alone: its deadline is its guard
+			}
+			t.Run(place+" "+then, func(t *testing.T) {
+				f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_PAUSE="+place)
+				id := strings.ReplaceAll(testID(t), " ", "")
+				s := &Submission{ID: id, Request: Request{HandOver: soon}, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}, Lease: 3 * time.Second}
+				r := submit(t.Context(), t, f, s)
+				f.Paused()
+				f.KillLogin()
+				f.GoOn()
+				r.wait()
+				if !errors.Is(r.err, ErrCut) {
+					t.Fatalf("ended with %v", r.err)
+				}
+				switch then {
+				case "stop":
+					stopFake(t, f, Stopping{ID: id})
+					f.Free()
+				case "follow":
+					if strings.HasSuffix(place, "-sbatch") {
+						// Nobody knows of the second request yet: the first may wait for ever, nobody's.
+						stopFake(t, f, Stopping{ID: id})
+						break
+					}
+					r := follow(t.Context(), t, f, s)
+					await[Pending](r)
+					f.Free()
+					if g := await[Granted](r); g.Job.ID != "4712" {
+						t.Errorf("granted: %+v", g)
+					}
+					await[Listening](r)
+					r.letGo()
+					r.wait()
+					stopFake(t, f, Stopping{ID: id, Step: "4712.0", Grace: time.Second})
+				case "nobody":
+					// Slurm takes the first request away at its deadline.
+					_ = os.RemoveAll(filepath.Join(filepath.Dir(f.Jobs()[0]), "4711"))
+					<-time.After(7 * time.Second) // longer than two leases
+					f.Free()
+				}
+				for deadline := time.Now().Add(15 * time.Second); len(f.Jobs()) > 0; <-time.After(50 * time.Millisecond) {
+					if time.Now().After(deadline) {
+						t.Fatalf("jobs left: %v", f.Jobs())
+					}
+				}
+				if two := f.Twice(); two != "" {
+					t.Errorf("two allocations: %s", two)
+				}
+			})
+		}
+	}
+}
+
+// sbatch does not take what salloc took: it goes on with salloc, and the request gets the
+// deadline of a long wait.
+func TestHandOverRefused(t *testing.T) {
+	for name, request := range map[string]Request{"limit": {Time: "10", Patience: time.Hour, HandOver: soon}, "none": {HandOver: soon}} {
+		t.Run(name, func(t *testing.T) {
+			f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_SBATCH_REFUSE=sbatch: error: Batch job submission failed: no batch jobs here")
+			id := testID(t)
+			s := &Submission{ID: id, Request: request, Launch: Launch{Argv: serverArgv("127.0.0.1")}}
+			r := submit(t.Context(), t, f, s)
+			if n := await[Note](r); !strings.Contains(n.Message, "sbatch does not take what salloc took") || !strings.Contains(n.Message, "no batch jobs here") {
+				t.Errorf("note %q", n.Message)
+			}
+			want := "4711"
+			if name == "limit" {
+				want = "4712"
+				if p := await[Pending](r); p != (Pending{Job: want}) {
+					t.Errorf("pending: %+v", p)
+				}
+				if calls := f.Calls(); !strings.Contains(calls, "--time=10 --deadline=now+701\n") || !strings.Contains(calls, "--time=10 --deadline=now+4200\n") {
+					t.Errorf("calls:\n%s", calls)
+				}
+			}
+			s.Detach()
+			if n := await[Note](r); !strings.Contains(n.Message, "cannot be left alone") {
+				t.Errorf("note %q", n.Message)
+			}
+			f.Free()
+			if g := await[Granted](r); g.Job.ID != want {
+				t.Errorf("granted: %+v", g)
+			}
+			await[Listening](r)
+			r.letGo()
+			r.wait()
+			stopFake(t, f, Stopping{ID: id, Step: want + ".0", Grace: 5 * time.Second})
+			if two := f.Twice(); two != "" {
+				t.Errorf("two allocations: %s", two)
+			}
+		})
+	}
+}
+
+// Ways in which a request that waits in Slurm alone comes to its end.
+func TestKeptEnds(t *testing.T) {
+	begin := func(t *testing.T, env ...string) (*slurmtest.Cluster, *run, string) {
+		f := slurmtest.New(t, append(env, "FAKE_QUEUE=1")...)
+		id := testID(t)
+		r := submit(t.Context(), t, f, &Submission{ID: id, Request: Request{Via: ViaSbatch}, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+		return f, r, id
+	}
+	t.Run("withdrawn", func(t *testing.T) {
+		f, r, id := begin(t)
+		await[Queued](r)
+		r.letGo()
+		r.wait()
+		if r.err != nil || !r.outcome.Withdrawn || len(f.Jobs()) > 0 {
+			t.Errorf("outcome %+v, %v; jobs %v", r.outcome, r.err, f.Jobs())
+		}
+		stopFake(t, f, Stopping{ID: id})
+	})
+	t.Run("never starts", func(t *testing.T) {
+		f, r, id := begin(t, "FAKE_REASON=PartitionTimeLimit")
+		r.wait()
+		var never *NeverStartsError
+		if !errors.As(r.err, &never) || never.Job != "4711" {
+			t.Errorf("error %v", r.err)
+		}
+		stopFake(t, f, Stopping{ID: id})
+	})
+	t.Run("cancelled", func(t *testing.T) {
+		f, r, id := begin(t)
+		await[Queued](r)
+		if err := f.Exec(t.Context(), "scancel 4711", strings.NewReader(""), os.Stderr, os.Stderr); err != nil {
+			t.Fatal(err)
+		}
+		r.wait()
+		var ended *JobEndedError
+		if err := r.outcome.Err(); r.err != nil || !errors.As(err, &ended) || ended.State != "CANCELLED" {
+			t.Errorf("ended with %v, %v", err, r.err)
+		}
+		stopFake(t, f, Stopping{ID: id})
+	})
+	t.Run("stopped", func(t *testing.T) { // from elsewhere
+		f, r, id := begin(t)
+		await[Queued](r)
+		stopFake(t, f, Stopping{ID: id})
+		r.wait()
+		if r.err != nil || !r.outcome.Asked() || r.outcome.Err() != nil {
+			t.Errorf("ended with %+v, %v", r.outcome, r.err)
+		}
+	})
+}
+
+// A job that starts when nobody has been heard of for long ends at once; one that was left
+// on purpose has a lease from its start.
+func TestForsaken(t *testing.T) {
+	for _, detached := range []bool{false, true} {
+		t.Run(map[bool]string{false: "lost", true: "detached"}[detached], func(t *testing.T) {
+			f := slurmtest.New(t, "FAKE_QUEUE=1")
+			id := testID(t)
+			s := &Submission{ID: id, Request: Request{Via: ViaSbatch}, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}, Lease: 120 * time.Second}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			r := submit(ctx, t, f, s)
+			await[Queued](r)
+			if detached {
+				s.Detach()
+				r.wait()
+				if r.err != nil || !r.outcome.Detached || r.outcome.Err() != nil {
+					t.Fatalf("ended with %+v, %v", r.outcome, r.err)
+				}
+			} else {
+				cancel()
+				r.wait()
+			}
+			file := filepath.Join(f.Home, ".cscs", "fake", id, "lease")
+			value, _, _ := strings.Cut(readAll(t, file), " ")
+			// As it will be in half an hour.
+			if err := os.WriteFile(file, []byte(value+" "+itoa(int(time.Now().Unix()-331))+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			f.Free()
+			r = follow(t.Context(), t, f, &Submission{ID: id})
+			if detached {
+				await[Listening](r)
+				r.letGo()
+				r.wait()
+				stopFake(t, f, Stopping{ID: id, Step: "4711.0", Grace: time.Second})
+				return
+			}
+			r.wait()
+			var ended *JobEndedError
+			if err := r.outcome.Err(); r.err != nil || !errors.As(err, &ended) || ended.State != "LEASE" || !strings.Contains(ended.Explained, "nobody had been heard of") {
+				t.Errorf("ended with %v, %v", err, r.err)
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(file), "launched")); err == nil {
+				t.Error("the server was started")
+			}
+			if jobs := f.Jobs(); len(jobs) > 0 {
+				t.Errorf("jobs left: %v", jobs)
+			}
+			stopFake(t, f, Stopping{ID: id})
+		})
+	}
+}
+
+func readAll(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// Left while salloc waits, the request goes to sbatch at once; left while it runs, the job
+// goes on.
+func TestDetach(t *testing.T) {
+	f := slurmtest.New(t, "FAKE_QUEUE=1")
+	id := testID(t)
+	s := &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}, Lease: time.Hour}
+	r := submit(t.Context(), t, f, s)
+	await[Queued](r)
+	s.Detach()
+	if p := await[Pending](r); p != (Pending{Job: "4712", Kept: true}) {
+		t.Errorf("pending: %+v", p)
+	}
+	r.wait()
+	if r.err != nil || !r.outcome.Detached {
+		t.Fatalf("ended with %+v, %v", r.outcome, r.err)
+	}
+	f.Free()
+	s = &Submission{ID: id, Lease: time.Hour}
+	r = follow(t.Context(), t, f, s)
+	l := await[Listening](r)
+	s.Detach()
+	r.wait()
+	if r.err != nil || !r.outcome.Detached {
+		t.Fatalf("ended with %+v, %v", r.outcome, r.err)
+	}
+	getOK(t, l.Addr)
+	stopFake(t, f, Stopping{ID: id, Step: "4712.0", Grace: 5 * time.Second})
+}
+
+// salloc's job, too, goes on when it is left.
+func TestDetachGranted(t *testing.T) {
+	f := slurmtest.New(t)
+	id := testID(t)
+	s := &Submission{ID: id, Request: Request{Via: ViaSalloc}, Launch: Launch{Argv: serverArgv("127.0.0.1")}}
+	s.Detach()
+	r := submit(t.Context(), t, f, s)
+	r.wait()
+	if r.err != nil || !r.outcome.Detached {
+		t.Fatalf("ended with %+v, %v", r.outcome, r.err)
+	}
+	r = follow(t.Context(), t, f, &Submission{ID: id})
+	getOK(t, await[Listening](r).Addr)
+	r.letGo()
+	r.wait()
+	stopFake(t, f, Stopping{ID: id, Step: "4711.0", Grace: 5 * time.Second})
+}
+
+// The runner of a batch job is killed: its batch script says so, and the job ends.
+func TestRunnerKilled(t *testing.T) {
+	f := slurmtest.New(t)
+	id := testID(t)
+	r := submit(t.Context(), t, f, &Submission{ID: id, Request: Request{Via: ViaSbatch}, Launch: Launch{Argv: []string{"sleep", "600"}}})
+	await[Started](r)
+	<-time.After(7 * time.Second) // one that is killed earlier is started again
+	f.Kill("remote.sh run")
+	r.wait()
+	var server *ServerError
+	if err := r.outcome.Err(); !errors.As(err, &server) || server.Reason != "killed" {
+		t.Errorf("ended with %v, %v", err, r.err)
+	}
+	stopFake(t, f, Stopping{ID: id})
+}
+
+func TestDeadline(t *testing.T) {
+	for _, c := range []struct {
+		time  string
+		extra []string
+		want  string
+	}{
+		{"10", nil, "now+660"},
+		{"0:30", nil, "now+120"},
+		{"10:01", nil, "now+720"},
+		{"1:00:00", nil, "now+3660"},
+		{"2-0", nil, "now+172860"},
+		{"1-12:30", nil, "now+131460"},
+		{"1-12:30:10", nil, "now+131520"},
+		{"", nil, ""},
+		{"UNLIMITED", nil, ""},
+		{"0", nil, ""},
+		{"10", []string{"--deadline=now+5"}, ""},
+		{"10", []string{"--dead=now+5"}, ""},
+		{"10", []string{"--time-min=5"}, ""},
+		{"10", []string{"-t5"}, ""},
+		{"10", []string{"--exclusive"}, "now+660"},
+	} {
+		if got := (Request{Time: c.time, Extra: c.extra}).deadline(time.Minute); got != c.want {
+			t.Errorf("%s %v: %q, want %q", c.time, c.extra, got, c.want)
+		}
+	}
+	if got := (Request{Time: "10"}).deadline(0); got != "" {
+		t.Errorf("without an end of patience: %q", got)
+	}
+}
+
+func TestCommandLines(t *testing.T) {
+	const batch = `--export=ALL --no-requeue`
+	const script = ` --output={dir}/batch.log --wrap='exec bash --noprofile --norc {dir}/remote.sh batch'`
+	for _, c := range []struct {
+		request Request
+		want    []string
+	}{
+		{Request{Time: "10", Via: ViaSalloc, Patience: time.Hour}, []string{"salloc --no-shell --job-name=cscs-abc --time=10 --deadline=now+4200"}},
+		{Request{Mem: "1 G", Via: ViaSbatch}, []string{"sbatch --parsable --job-name=cscs-abc '--mem=1 G' " + batch + script}},
+		{Request{Extra: []string{"--begin=noon"}}, []string{"sbatch --parsable --job-name=cscs-abc --begin=noon " + batch + script}},
+		{Request{Time: "10", Patience: time.Hour}, []string{
+			"salloc --no-shell --job-name=cscs-abc --time=10 --deadline=now+720", "# not granted within 20s:",
+			"sbatch --parsable --job-name=cscs-abc --time=10 " + batch + " --dependency=afterany:{job}" + script, "scancel --state=PENDING {job}"}},
+	} {
+		if diff := cmp.Diff(c.want, c.request.CommandLines("abc")); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+}
