@@ -276,6 +276,10 @@ func TestServerSeesTheAllocation(t *testing.T) {
 		// A job that has a node to itself has all of it, whatever it asked for.
 		{"more-than-asked", []string{"--gpus", "2", "--mem", "3000M"}, whole, 4, "3000M"},
 		{"part-of-a-node", append([]string{"--gpus", "2", "--mem", "3000M"}, onShared...), "1", 2, "3000M"},
+		{"sbatch", []string{"--via", "sbatch", "--gpus", "4"}, whole, 4, "8000M"},
+		{"sbatch-more-than-asked", []string{"--via", "sbatch", "--gpus", "2", "--mem", "3000M"}, whole, 4, "3000M"},
+		{"sbatch-part-of-a-node", append([]string{"--via", "sbatch", "--gpus", "2", "--mem", "3000M"}, onShared...), "1", 2, "3000M"},
+		{"sbatch-uenv", []string{"--via", "sbatch", "--gpus", "4", "--uenv", "prgenv-gnu/24.11:v1", "--view", "default"}, whole, 4, "8000M"},
 		{"uenv", []string{"--gpus", "4", "--uenv", "prgenv-gnu/24.11:v1", "--view", "default"}, whole, 4, "8000M"},
 		{"environment", []string{"--gpus", "4", "--environment", "mine"}, whole, 4, "8000M"},
 	} {

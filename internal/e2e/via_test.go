@@ -1,0 +1,237 @@
+//go:build lab
+
+package e2e
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestViaSbatch: the same session, to ready and back.
+func TestViaSbatch(t *testing.T) {
+	begin(t)
+	s := serve(t, []string{"--via", "sbatch"})
+	url := s.ready().URL
+	if code, body := get(t, url); code != 200 {
+		t.Errorf("%d %s", code, body)
+	}
+	if want := []string{"granted", "started", "ready"}; !isSubsequence(want, names(s.events())) {
+		t.Errorf("events %v", names(s.events()))
+	}
+	closeReady(t, s)
+}
+
+// TestViaSbatchEnvironment: the server's is what it has by salloc, but for the numbers.
+func TestViaSbatchEnvironment(t *testing.T) {
+	begin(t)
+	number := regexp.MustCompile(`[0-9]+`)
+	var seen [2][]string
+	for i, via := range []string{"salloc", "sbatch"} {
+		s := cscs(t, "run", "--via", via, "--nodelist", lab.Nodes[0], "--", "sh", "-c", "env >env.$0; exec "+lab.testserver+" 127.0.0.1:{port}", via)
+		s.ready()
+		closeReady(t, s)
+		settle(t)
+		for _, line := range strings.Split(output(t, "alice", "daint", "sort", "env."+via), "\n") {
+			name, value, _ := strings.Cut(line, "=")
+			switch name {
+			case "CSCS_SESSION", "_", "SLURM_SUBMIT_HOST":
+				continue
+			case "SLURM_SRUN_COMM_HOST", "SLURM_LAUNCH_NODE_IPADDR": // that of srun
+				value = ""
+			}
+			seen[i] = append(seen[i], name+"="+number.ReplaceAllString(value, "N"))
+		}
+		output(t, "alice", "daint", "rm", "env."+via)
+	}
+	for i, via := range []string{"salloc", "sbatch"} {
+		for _, line := range seen[i] {
+			if !slices.Contains(seen[1-i], line) {
+				t.Errorf("only by %s: %s", via, line)
+			}
+		}
+	}
+}
+
+// TestViaSbatchRefused: in Slurm's own words.
+func TestViaSbatchRefused(t *testing.T) {
+	begin(t)
+	unallocated(t)
+	says(t, serve(t, []string{"--via", "sbatch", "--partition", "nosuch"}).failure(4).Message, "invalid partition")
+}
+
+// full has every node taken by somebody else, until the returned function is called.
+func full(t *testing.T) (free func()) {
+	t.Helper()
+	settle(t)
+	job := occupy(t, "mallory", "-N", fmt.Sprint(len(lab.Nodes)))
+	return func() { cancelJob(t, job) }
+}
+
+// kept is a session whose request waits in Slurm alone.
+func kept(t *testing.T, words ...string) (*session, func()) {
+	t.Helper()
+	free := full(t)
+	s := cscs(t, append(words, "run", "--via", "sbatch", "--lease", "6s", "--", lab.testserver, "127.0.0.1:{port}")...)
+	s.wait("queued")
+	return s, free
+}
+
+// floor lets a lease be as short as kept's.
+const floor = "CSCS_LEASE_FLOOR=5s"
+
+// TestViaHandOver: a request that waits is handed over to sbatch, gets another number, and
+// is granted when there is room.
+func TestViaHandOver(t *testing.T) {
+	begin(t)
+	free := full(t)
+	s := serve(t, nil)
+	first := s.wait("queued")
+	second := first
+	for second.Job == first.Job {
+		second = s.wait("queued")
+	}
+	if d := second.Time.Sub(first.Time); d < 18*time.Second || d > 30*time.Second {
+		t.Errorf("handed over after %v", d)
+	}
+	if state := jobState(t, first.Job); state != "" {
+		t.Errorf("the first job is still %s", state)
+	}
+	free()
+	if g := s.wait("granted"); g.Job != second.Job {
+		t.Errorf("handed over to job %s, granted as %s", second.Job, g.Job)
+	}
+	s.ready()
+	closeReady(t, s)
+}
+
+// TestViaInterrupted: Ctrl-C while the request waits in Slurm alone takes it back.
+func TestViaInterrupted(t *testing.T) {
+	begin(t)
+	s, _ := kept(t, floor)
+	s.signal(syscall.SIGINT)
+	s.end(130)
+	if left := aliceJobs(t); left != "" {
+		t.Errorf("cscs has ended, and in the queue is: %s", left)
+	}
+}
+
+// TestViaClientKilled: the job of a client that was killed while it waited ends within
+// seconds of its start.
+func TestViaClientKilled(t *testing.T) {
+	begin(t)
+	s, free := kept(t, floor)
+	killed := 0
+	for _, p := range userProcesses() {
+		if p.host == "laptop" && strings.HasPrefix(p.cmdline, lab.bin+" run") && syscall.Kill(p.pid, syscall.SIGKILL) == nil {
+			killed++
+		}
+	}
+	if killed == 0 {
+		t.Fatal("no client was found")
+	}
+	s.exit(patience)
+	if left := aliceJobs(t); !strings.Contains(left, "PENDING") {
+		t.Errorf("in the queue is %q: the job went with its client", left)
+	}
+	<-time.After(14 * time.Second) // twice the lease, and a little
+	free()
+	if left := poll(15*time.Second, func() string { return squeue("COMPLETING") }); left != "" {
+		t.Errorf("still there: %s", left)
+	}
+	says(t, output(t, "alice", "daint", "sh", "-c", "cat .cscs/daint/*/events"), "reason=lease", "nobody had been heard of")
+	forgetSessions(t)
+}
+
+// TestViaNetworkCut: the line is cut while the request waits, for longer than the chain
+// bears; the session goes on.
+func TestViaNetworkCut(t *testing.T) {
+	begin(t)
+	free := full(t)
+	s := serve(t, []string{"--via", "sbatch"})
+	q := s.wait("queued")
+	cut(t)
+	if e, ok := s.await(2*patience, "lost", "ended"); !ok || e.Event != "lost" { // 75 s of silence
+		t.Fatalf("no loss was told: %s", s.stdout)
+	}
+	tell(t, "heal")
+	s.wait("restored")
+	free()
+	if g := s.wait("granted"); g.Job != q.Job {
+		t.Errorf("queued as job %s, granted as %s", q.Job, g.Job)
+	}
+	s.ready()
+	closeReady(t, s)
+}
+
+// TestViaLoginKilled: every process of alice's on the login node is killed while the
+// request waits, and again when the job runs.
+func TestViaLoginKilled(t *testing.T) {
+	begin(t)
+	free := full(t)
+	s := serve(t, []string{"--via", "sbatch"})
+	q := s.wait("queued")
+	killOnLogin(t)
+	s.wait("warning", "lost")
+	free()
+	if g := s.wait("granted"); g.Job != q.Job {
+		t.Errorf("queued as job %s, granted as %s", q.Job, g.Job)
+	}
+	url := s.ready().URL
+	killOnLogin(t)
+	s.wait("warning", "lost")
+	if left := poll(patience, func() string {
+		if code, body := get(t, url); code != 200 {
+			return body
+		}
+		return ""
+	}); left != "" {
+		t.Errorf("the server does not answer: %s", left)
+	}
+	closeReady(t, s)
+}
+
+func killOnLogin(t *testing.T) {
+	t.Helper()
+	killed := 0
+	for _, p := range userProcesses() {
+		if p.host == "daint" && syscall.Kill(p.pid, syscall.SIGKILL) == nil {
+			killed++
+		}
+	}
+	if killed == 0 {
+		t.Fatal("no process of alice's was on the login node")
+	}
+}
+
+// TestViaRaces: resources are freed at the very moment of the hand-over. There is one
+// allocation, whichever it is.
+func TestViaRaces(t *testing.T) {
+	begin(t)
+	const after = 3 * time.Second
+	won := map[bool]int{}
+	for i := range 20 {
+		free := full(t)
+		s := cscs(t, "CSCS_HAND_OVER="+after.String(), "run", "--", lab.testserver, "127.0.0.1:{port}")
+		q := s.wait("queued")
+		// The hand-over takes some 0.2 s here; from scancel to the next job's grant it may be 2 s.
+		<-time.After(time.Until(q.Time.Add(after - 2300*time.Millisecond + time.Duration(i)*125*time.Millisecond)))
+		free()
+		g := s.wait("granted")
+		s.ready()
+		var jobs []string
+		for line := range strings.Lines(squeue("COMPLETING")) {
+			jobs = append(jobs, strings.TrimSpace(line))
+		}
+		if len(jobs) != 1 || !strings.HasPrefix(jobs[0], g.Job+" alice RUNNING") {
+			t.Errorf("round %d: granted %s, in the queue: %q", i, g.Job, jobs)
+		}
+		won[g.Job == q.Job]++
+		closeReady(t, s)
+	}
+	t.Logf("salloc's request won %d times, sbatch's %d times", won[true], won[false])
+}
