@@ -39,7 +39,7 @@ func TestViaSbatchEnvironment(t *testing.T) {
 		for _, line := range strings.Split(output(t, "alice", "daint", "sort", "env."+via), "\n") {
 			name, value, _ := strings.Cut(line, "=")
 			switch name {
-			case "CSCS_SESSION", "_", "SLURM_SUBMIT_HOST":
+			case "CSCS_SESSION", "_", "SLURM_JOB_SLUID": // another for each
 				continue
 			case "SLURM_SRUN_COMM_HOST", "SLURM_LAUNCH_NODE_IPADDR": // that of srun
 				value = ""
@@ -62,6 +62,35 @@ func TestViaSbatchRefused(t *testing.T) {
 	begin(t)
 	unallocated(t)
 	says(t, serve(t, []string{"--via", "sbatch", "--partition", "nosuch"}).failure(4).Message, "invalid partition")
+}
+
+// TestViaSbatchCancelled: a job that somebody else cancels is told of as by salloc, when
+// its server has had its time to end.
+func TestViaSbatchCancelled(t *testing.T) {
+	begin(t)
+	s := serve(t, []string{"--via", "sbatch"})
+	s.ready()
+	g, _ := s.find("granted")
+	output(t, "root", "daint", "scancel", g.Job)
+	says(t, s.failure(4).Message, "cancelled", g.Job)
+}
+
+// TestViaSallocForgotten: client and salloc are killed while the request waits. It leaves the
+// queue at its deadline, by Slurm alone.
+func TestViaSallocForgotten(t *testing.T) {
+	begin(t)
+	full(t)
+	s := serve(t, []string{"--via", "salloc", "--time", "1", "--queue-timeout", "10s"})
+	s.wait("queued")
+	killClient(t, s)
+	killOnLogin(t)
+	if left := aliceJobs(t); !strings.Contains(left, "PENDING") {
+		t.Errorf("in the queue is %q", left)
+	}
+	if left := poll(2*time.Minute, func() string { return aliceJobs(t) }); left != "" {
+		t.Errorf("still there: %s", left)
+	}
+	forgetSessions(t)
 }
 
 // full has every node taken by somebody else, until the returned function is called.
@@ -125,16 +154,7 @@ func TestViaInterrupted(t *testing.T) {
 func TestViaClientKilled(t *testing.T) {
 	begin(t)
 	s, free := kept(t, floor)
-	killed := 0
-	for _, p := range userProcesses() {
-		if p.host == "laptop" && strings.HasPrefix(p.cmdline, lab.bin+" run") && syscall.Kill(p.pid, syscall.SIGKILL) == nil {
-			killed++
-		}
-	}
-	if killed == 0 {
-		t.Fatal("no client was found")
-	}
-	s.exit(patience)
+	killClient(t, s)
 	if left := aliceJobs(t); !strings.Contains(left, "PENDING") {
 		t.Errorf("in the queue is %q: the job went with its client", left)
 	}
@@ -193,6 +213,21 @@ func TestViaLoginKilled(t *testing.T) {
 		t.Errorf("the server does not answer: %s", left)
 	}
 	closeReady(t, s)
+}
+
+// killClient kills cscs on the laptop.
+func killClient(t *testing.T, s *session) {
+	t.Helper()
+	killed := 0
+	for _, p := range userProcesses() {
+		if p.host == "laptop" && strings.HasPrefix(p.cmdline, lab.bin+" run") && syscall.Kill(p.pid, syscall.SIGKILL) == nil {
+			killed++
+		}
+	}
+	if killed == 0 {
+		t.Fatal("no client was found")
+	}
+	s.exit(patience)
 }
 
 func killOnLogin(t *testing.T) {
