@@ -131,7 +131,9 @@ func TestEndWhileTurnedAway(t *testing.T) {
 	})
 	c := dial(t, l)
 	write(t, c, "GET / HT")
-	<-observed // now the rest of the line is waited for
+	if err := <-observed; err == nil { // now the rest of the line is waited for
+		t.Error("nothing observed")
+	}
 	stop()
 	if got, err := io.ReadAll(c); len(got) > 0 {
 		t.Errorf("got %q, %v", got, err)

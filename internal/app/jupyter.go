@@ -81,6 +81,8 @@ func Jupyter(args []string, flavour string) (App, error) {
 		Probe: func(ctx context.Context, c *http.Client, at string) error {
 			return probeJupyter(ctx, c, strings.TrimRight(at, "/")+base, token)
 		},
+		LastUse: (&jupyterUse{base: base, token: token}).last,
+		Use:     "run a cell, type in a terminal or save a file",
 	}
 	return a, a.Validate()
 }
