@@ -29,6 +29,7 @@ type Config struct {
 	Lease        time.Duration // how long the job may run without a client; 0: for ever
 	QueueTimeout time.Duration // from the request to its grant
 	StartTimeout time.Duration // from the grant to ready
+	Idle         time.Duration // without use, after which the session ends; 0: never
 
 	further func(port int) bool // for tests: which further ports count; nil: all
 

@@ -20,7 +20,7 @@ const (
 	EventForward    = "forward"    // URL, LocalPort, Remote: a further port, with Launch.ForwardNew
 	EventLost       = "lost"       // Host, Message
 	EventRestored   = "restored"   // Host
-	EventWarning    = "warning"    // Message, Ends: when the time limit is what is warned of
+	EventWarning    = "warning"    // Message, Ends: when the time limit, or Idle, is what is warned of
 	EventEnding     = "ending"     // Reason
 	EventError      = "error"      // Message, Hint, Code
 	EventEnded      = "ended"      // Reason, Code; always last, exactly once
@@ -43,7 +43,7 @@ type Event struct {
 	Nodes     []string   `json:"nodes,omitempty"`     // all nodes of the allocation
 	Partition string     `json:"partition,omitempty"` //
 	Account   string     `json:"account,omitempty"`   //
-	Ends      *time.Time `json:"ends,omitempty"`      // when the time limit ends the job
+	Ends      *time.Time `json:"ends,omitempty"`      // when the time limit ends the job; in a warning, also when the session ends unused
 	PID       int        `json:"pid,omitempty"`       // of the server, on its node
 	URL       string     `json:"url,omitempty"`       // never with a secret in it
 	LocalPort int        `json:"local_port,omitempty"`

@@ -75,6 +75,9 @@ func (s *session) live(ctx context.Context) error {
 	limit := time.NewTimer(time.Hour)
 	limit.Stop()
 	defer limit.Stop()
+	s.idle.timer = time.NewTimer(time.Hour)
+	s.idle.timer.Stop()
+	defer s.idle.timer.Stop()
 	var waiting time.Time // since when the job has been waited for
 	for waiting = time.Now(); ; {
 		select {
@@ -104,6 +107,10 @@ func (s *session) live(ctx context.Context) error {
 		case <-limit.C:
 			s.warnOfLimit()
 			s.awaitLimit(limit)
+		case <-s.idle.timer.C:
+			if err := s.lookIdle(work); err != nil {
+				return err
+			}
 		case <-elsewhere.C:
 			s.astray()
 		case <-s.chainEnd():
@@ -319,6 +326,8 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		}
 	case silence:
 		s.hush(work, m)
+	case lastUse:
+		return false, s.useKnown(m)
 	case unforwarded:
 		s.refused(m.err)
 	case localLost:
@@ -409,6 +418,7 @@ func (s *session) serve(work context.Context) {
 	public, link := s.cfg.App.Link(fmt.Sprintf("http://127.0.0.1:%d", s.listener.Port()))
 	s.out.event(Event{Event: EventReady, URL: public, Link: link, On: s.nodeName,
 		LocalPort: s.listener.Port(), Remote: s.listening.Addr})
+	s.awaitIdle()
 	s.resumeFurther(work)
 	if s.cfg.Open == nil {
 		return

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -209,13 +208,18 @@ func (s *session) leaveNode() {
 
 // probe asks the server, through the tunnel, whether it answers as it must.
 func (s *session) probe(ctx context.Context, dial forward.Target) error {
+	client, base, closeIdle := s.client(dial)
+	defer closeIdle()
+	return s.cfg.App.Probe(ctx, client, base)
+}
+
+// client asks the server at base through the tunnel, but not through the local port.
+func (s *session) client(dial forward.Target) (client *http.Client, base string, closeIdle func()) {
 	transport := &http.Transport{
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 		DisableKeepAlives: true,
 	}
-	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	client = &http.Client{Transport: transport, Timeout: 10 * time.Second}
 	// The Host that the browser will send.
-	base := fmt.Sprintf("http://127.0.0.1:%d", s.listener.Port())
-	return s.cfg.App.Probe(ctx, client, strings.TrimSuffix(base, "/"))
+	return client, fmt.Sprintf("http://127.0.0.1:%d", s.listener.Port()), transport.CloseIdleConnections
 }

@@ -35,9 +35,9 @@ const (
 // last event is always "ended".
 //
 // It returns nil when the session ended as asked: the user interrupted it after it
-// was ready (with ErrInterrupted as ctx's cause), or the server ended with status
-// 0. ErrInterrupted: it was interrupted before. A *TeardownError hides the error
-// that led to it; that one was told by an event.
+// was ready (with ErrInterrupted as ctx's cause), nobody used it for Config.Idle, or the
+// server ended with status 0. ErrInterrupted: it was interrupted before. A
+// *TeardownError hides the error that led to it; that one was told by an event.
 func Run(ctx context.Context, cfg Config, emit func(Event)) error {
 	s := &session{cfg: cfg, out: emitter{id: cfg.ID, cluster: cfg.Cluster, emit: emit}, notices: make(chan any, 16)}
 	return s.run(ctx)
@@ -103,6 +103,7 @@ type session struct {
 	probing   context.CancelFunc
 	ready     bool
 	further   furtherPorts
+	idle      idleness
 	reason    string    // of the last look at the queue
 	estimate  time.Time // likewise, of the job's start
 }
@@ -113,6 +114,8 @@ func (s *session) run(ctx context.Context) error {
 		cause = context.Cause(ctx)
 	}
 	interrupted := errors.Is(cause, ErrInterrupted)
+	var idle *idleError
+	unused := errors.As(cause, &idle)
 	wasReady := s.ready
 	if s.submitted {
 		s.out.event(Event{Event: EventEnding, Reason: s.endReason(cause)})
@@ -122,12 +125,14 @@ func (s *session) run(ctx context.Context) error {
 	switch {
 	case left != nil:
 		// What led here is told first, what is left behind last.
-		if cause != nil && !interrupted {
+		if cause != nil && !interrupted && !unused {
 			s.fail(cause, log)
 		}
 		return s.end(left, "", log)
 	case cause == nil:
 		return s.end(nil, "the server ended", log)
+	case unused:
+		return s.end(nil, idle.Error()+s.gone(), log)
 	case interrupted && wasReady:
 		return s.end(nil, "ended as asked"+s.gone(), log)
 	default:
@@ -137,11 +142,14 @@ func (s *session) run(ctx context.Context) error {
 
 // endReason is why the session ends, for the event "ending".
 func (s *session) endReason(cause error) string {
+	var idle *idleError
 	switch {
 	case cause == nil:
 		return "the server ended"
 	case errors.Is(cause, ErrInterrupted):
 		return "interrupted"
+	case errors.As(cause, &idle):
+		return idle.Error()
 	}
 	return s.cfg.Explain(cause).Message
 }
