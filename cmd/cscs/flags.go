@@ -19,7 +19,7 @@ type options struct {
 	noBrowser, json, dryRun, verbose, allowWideBind, forwardNew, keep bool
 
 	setup, venv, workdir, env, uenv, view, environment []string
-	queueTimeout, startTimeout, lease                  []string
+	queueTimeout, startTimeout, lease, idle            []string
 
 	time, account, partition, qos, nodes, nodelist, gpus, mem, constraint, reservation, slurm []string
 }
@@ -108,6 +108,7 @@ func (o *options) addSlurm(cmd *cobra.Command) {
 	g.addMany(&o.slurm, "slurm", "OPTION", "any other option of salloc, as in --slurm=--exclusive (repeatable)", checkSlurm)
 	g.add(&o.queueTimeout, "queue-timeout", "", "TIME", "how long to wait in the queue (default 12h)", checkDuration)
 	g.add(&o.lease, "lease", "", "TIME", "how long the job may run without cscs, if the laptop or the network is gone (default 1h; 0s: until its time limit)", checkLease)
+	g.add(&o.idle, "idle", "", "TIME", "end the session when nobody has used the server for so long, and it computed nothing (at least 1m; default: never)", checkIdle)
 	g.flags.BoolVar(&o.keep, "keep", false, "no lease: the job may run until its time limit, whatever becomes of cscs")
 	g.done(cmd)
 }

@@ -71,7 +71,7 @@ func (s *start) config(a app.App) (session.Config, error) {
 		ID: s.id, Cluster: s.cluster.Name,
 		Hops: s.way.hops, Chain: s.way.options, NodeHop: s.way.nodeHop,
 		App: a, Request: o.request(), Launch: o.launch(),
-		LocalPort: port(o.localPort), Lease: time.Hour, QueueTimeout: 12 * time.Hour, StartTimeout: 5 * time.Minute,
+		LocalPort: port(o.localPort), Lease: time.Hour, QueueTimeout: 12 * time.Hour, StartTimeout: 5 * time.Minute, Idle: duration(o.idle),
 		LogDir: logs, Open: s.open(), Explain: s.explain,
 		Hurry: s.signals.hurry, Abandon: s.signals.abandon,
 	}

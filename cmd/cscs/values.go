@@ -149,6 +149,26 @@ func checkLease(s string) error {
 	return nil
 }
 
+// idleFloor is the shortest time without use: less is a pause for thought.
+// CSCS_IDLE_FLOOR is for tests.
+func idleFloor() time.Duration {
+	if d, err := time.ParseDuration(os.Getenv("CSCS_IDLE_FLOOR")); err == nil && d > 0 {
+		return d
+	}
+	return time.Minute
+}
+
+func checkIdle(s string) error {
+	d, err := time.ParseDuration(s)
+	switch floor := idleFloor(); {
+	case err != nil || d < 0:
+		return errors.New("a time span is written as in 30m, 2h or 90m")
+	case d != 0 && d < floor:
+		return fmt.Errorf("the time without use is at least %v, or 0s for no end to it", floor)
+	}
+	return nil
+}
+
 func checkDuration(s string) error {
 	d, err := time.ParseDuration(s)
 	if err != nil || d <= 0 {

@@ -69,6 +69,7 @@ type defaults struct {
 	QueueTimeout  text              `toml:"queue_timeout"`
 	StartTimeout  text              `toml:"start_timeout"`
 	Lease         text              `toml:"lease"`
+	Idle          text              `toml:"idle"`
 	NoBrowser     *bool             `toml:"no_browser"`
 	AllowWideBind *bool             `toml:"allow_wide_bind"`
 	ForwardNew    *bool             `toml:"forward_new"`
