@@ -16,7 +16,7 @@ type options struct {
 	cluster, user, identity []string
 	port, localPort         []string
 
-	noBrowser, json, dryRun, verbose, allowWideBind, forwardNew, keep bool
+	noBrowser, noNotify, json, dryRun, verbose, allowWideBind, forwardNew, keep bool
 
 	setup, venv, workdir, env, uenv, view, environment []string
 	queueTimeout, startTimeout, lease, idle            []string
@@ -62,11 +62,15 @@ func (o *options) addWhere(cmd *cobra.Command) {
 	g.done(cmd)
 }
 
-// addHere adds the flags that say what happens on the laptop.
-func (o *options) addHere(cmd *cobra.Command) {
+// addHere adds the flags that say what happens on the laptop. limited: the session's time may
+// be up.
+func (o *options) addHere(cmd *cobra.Command, limited bool) {
 	g := newGroup("Here")
 	g.add(&o.localPort, "local-port", "", "PORT", "local port (default: the server's usual one, or the next that is free)", checkPort("leave --local-port out for a free one"))
 	g.flags.BoolVar(&o.noBrowser, "no-browser", false, "print the URL only")
+	if limited {
+		g.flags.BoolVar(&o.noNotify, "no-notify", false, "no notification on the desktop before the session's time is up")
+	}
 	g.flags.BoolVar(&o.json, "json", false, "write events to stdout, one JSON object a line")
 	g.flags.BoolVar(&o.dryRun, "dry-run", false, "show the way and the commands, and contact nobody")
 	g.flags.BoolVarP(&o.verbose, "verbose", "v", false, "tell more")

@@ -23,7 +23,7 @@ func (j *job) addFlags(cmd *cobra.Command) {
 	j.addWhere(cmd)
 	j.addServer(cmd, true)
 	j.addSlurm(cmd)
-	j.addHere(cmd)
+	j.addHere(cmd, true)
 	markRun(cmd)
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/alps-tunnel/cscs/internal/notify"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
@@ -18,10 +19,11 @@ type deps struct {
 	io     *ui.IO
 	run    func(context.Context, session.Config, func(session.Event)) error
 	tunnel func(context.Context, session.TunnelConfig, func(session.Event)) error
+	notify func(ctx context.Context, title, text string) error // on the desktop
 }
 
 func system(io *ui.IO) *deps {
-	return &deps{io: io, run: session.Run, tunnel: session.Tunnel}
+	return &deps{io: io, run: session.Run, tunnel: session.Tunnel, notify: notify.Show}
 }
 
 // execute runs one command line and returns the exit code. It is the one place where an

@@ -71,6 +71,7 @@ type defaults struct {
 	Lease         text              `toml:"lease"`
 	Idle          text              `toml:"idle"`
 	NoBrowser     *bool             `toml:"no_browser"`
+	NoNotify      *bool             `toml:"no_notify"`
 	AllowWideBind *bool             `toml:"allow_wide_bind"`
 	ForwardNew    *bool             `toml:"forward_new"`
 	Keep          *bool             `toml:"keep"`
