@@ -133,11 +133,5 @@ func apiActivity(t *testing.T, api, token string) time.Time {
 	if err := json.Unmarshal([]byte(body), &status); err != nil {
 		t.Fatal(err)
 	}
-	_, metrics := get(t, api+"/metrics?token="+token)
-	for line := range strings.Lines(metrics) {
-		if strings.HasPrefix(line, "http_request_duration_seconds_count") {
-			t.Log(strings.TrimSpace(line))
-		}
-	}
 	return status.Last
 }
