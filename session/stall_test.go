@@ -86,9 +86,14 @@ func TestStall(t *testing.T) {
 	ready := l.await(EventReady)
 	thaw := line.stop()
 	t.Cleanup(thaw)
+	asked := make(chan error, 1)
+	go func() { asked <- get(t, ready.URL) }() // nobody knows of the stall yet
 	began := time.Now()
 	l.await(EventLost)
 	l.await(EventRestored)
+	if err := <-asked; err != nil {
+		t.Errorf("asked in the stall: %v", err)
+	}
 	if d := time.Since(began); d > 15*time.Second {
 		t.Errorf("took %v", d)
 	}
