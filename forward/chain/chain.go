@@ -37,6 +37,11 @@ type Hop struct {
 	// HostKeyAlias is the name under which the host's keys are known, if it is
 	// not that in Addr; as in ssh_config(5), it then has no port.
 	HostKeyAlias string
+
+	// Carrier, if set, opens what the hop's connection runs over, in place of a
+	// connection to Addr. Its errors come wrapped in a *DialError; ctx has no hold on what it
+	// returned.
+	Carrier func(ctx context.Context) (net.Conn, error)
 }
 
 // Options are how a chain is dialled and kept. The zero value is good.

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/crypto/ssh"
 )
 
 // Phases of reaching a hop, in order, as DialError names them.
@@ -202,6 +204,18 @@ func (e *OpenError) Error() string {
 }
 
 func (e *OpenError) Unwrap() error { return e.Err }
+
+// Prohibited reports whether the hop connects nobody to Addr, or not us.
+func (e *OpenError) Prohibited() bool {
+	var refused *ssh.OpenChannelError
+	return errors.As(e.Err, &refused) && refused.Reason == ssh.Prohibited
+}
+
+// Refused reports whether the host at Addr has answered, and nothing listens there. The
+// protocol has no number for that: sshd sends what its system says (strerror(3)).
+func (e *OpenError) Refused() bool {
+	return strings.HasSuffix(strings.ToLower(e.Message), "connection refused")
+}
 
 // LostError says that a chain that stood has fallen, and at which hop.
 type LostError struct {
