@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -26,6 +28,8 @@ type Cluster struct {
 	t     *testing.T
 	state string
 	env   []string
+
+	started sync.WaitGroup
 }
 
 // New returns a cluster with a fresh home. The environment is added to.
@@ -41,6 +45,7 @@ func New(t *testing.T, env ...string) *Cluster {
 	}, env...)
 	t.Cleanup(func() {
 		c.kill()
+		c.started.Wait()
 		if t.Failed() {
 			t.Logf("calls of Slurm's commands:\n%s", c.Calls())
 		}
@@ -55,7 +60,24 @@ func (c *Cluster) kill() { c.Kill("") }
 // Kill kills, as kill -9 does, the processes of the cluster whose command line contains
 // the words; it returns how many.
 func (c *Cluster) Kill(words string) int {
-	mark, n := []byte("FAKE="+c.state), 0
+	n := 0
+	c.each(words, func(p *os.Process) {
+		if p.Kill() == nil {
+			n++
+		}
+	})
+	return n
+}
+
+// Running counts the processes of the cluster whose command line contains the words.
+func (c *Cluster) Running(words string) int {
+	n := 0
+	c.each(words, func(*os.Process) { n++ })
+	return n
+}
+
+func (c *Cluster) each(words string, visit func(*os.Process)) {
+	mark := []byte("FAKE=" + c.state)
 	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, f := range environs {
 		env, _ := os.ReadFile(f)
@@ -67,11 +89,10 @@ func (c *Cluster) Kill(words string) int {
 			continue
 		}
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
-		if p, err := os.FindProcess(pid); err == nil && p.Kill() == nil {
-			n++
+		if p, err := os.FindProcess(pid); err == nil {
+			visit(p)
 		}
 	}
-	return n
 }
 
 // Setenv changes the environment of what runs from now on.
@@ -142,4 +163,15 @@ func (c *Cluster) Exec(ctx context.Context, command string, stdin io.Reader, std
 		return ExitError(exit.ExitCode())
 	}
 	return err
+}
+
+// Start is Exec with standard input and output as a connection, whose end is that of
+// the command's standard input.
+func (c *Cluster) Start(_ context.Context, command string, stderr io.Writer) (net.Conn, error) {
+	here, there := net.Pipe()
+	c.started.Go(func() {
+		_ = c.Exec(context.Background(), command, there, there, stderr)
+		_ = there.Close()
+	})
+	return here, nil
 }

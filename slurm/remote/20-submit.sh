@@ -228,6 +228,11 @@ cscs_srun() {
 	exec setsid srun --jobid="$cscs_job" "${cscs_srun_args[@]}" "${gres[@]}" "$@"
 }
 
+# cscs_leave_login: what belongs to this login, not to the job.
+cscs_leave_login() {
+	unset SSH_CLIENT SSH_CONNECTION SSH_TTY SSH_AUTH_SOCK XDG_RUNTIME_DIR XDG_SESSION_ID DBUS_SESSION_BUS_ADDRESS
+}
+
 # cscs_runner [keep]: starts the runner and, once it has shown life, lets go of
 # it: from then on no process on the login node matters. srun and the shepherd
 # that it forks are killed in one call: if only one of them dies, the other ends
@@ -235,8 +240,7 @@ cscs_srun() {
 cscs_runner() {
 	local line part='' code said='' fd pid
 	exec {fd}< <(
-		# What belongs to this login, not to the job.
-		unset SSH_CLIENT SSH_CONNECTION SSH_TTY SSH_AUTH_SOCK XDG_RUNTIME_DIR XDG_SESSION_ID DBUS_SESSION_BUS_ADDRESS
+		cscs_leave_login
 		printf '%s\n' "$cscs_gres" >"$cscs_dir/gres"
 		cscs_srun --relative=0 bash --noprofile --norc "$cscs_dir/remote.sh" run 2>&1 </dev/null
 	)

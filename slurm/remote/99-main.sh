@@ -2,7 +2,7 @@ shopt -s extglob
 
 cscs_main() {
 	case $1 in
-	run | launch) ;;
+	run | launch | sshd) ;;
 	# What start-up files printed stands before this line; the rest is ours.
 	*) printf '\n\036cscs/1 %s\n' "$cscs_nonce" ;;
 	esac
@@ -14,5 +14,7 @@ cscs_main() {
 	launch) cscs_launch ;;
 	find) cscs_find ;;
 	look) cscs_look ;;
+	enter) cscs_enter ;;
+	sshd) cscs_sshd "$2" ;;
 	esac
 }
