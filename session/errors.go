@@ -10,6 +10,17 @@ import (
 // asks for the end.
 var ErrInterrupted = errors.New("interrupted")
 
+// NodeError tells that nothing leads to the node though the job runs there.
+type NodeError struct {
+	Node string
+	SSH  error // why not by its own sshd
+	Step error // and why not by one that a step of the job would run
+}
+
+func (e *NodeError) Error() string {
+	return fmt.Sprintf("reach %s, where the job runs: %v; through a job step: %v", e.Node, e.SSH, e.Step)
+}
+
 // StartTimeoutError tells that the server was not ready in time.
 type StartTimeoutError struct {
 	Node    string

@@ -274,9 +274,10 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 			return false, nil
 		}
 		if m.err != nil {
-			return false, m.err
+			return false, s.shutOutOf(work, m.err)
 		}
 		s.node = m.chain
+		s.tellOtherWay()
 		s.watchNode(work, m.chain)
 		s.watchPort(work)
 		s.resumeFurther(work)

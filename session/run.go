@@ -94,6 +94,7 @@ type session struct {
 	step      string
 	nodeName  string
 	hostKeys  []string         // of the node, as the runner read them there
+	other     otherWay         // to the node
 	listening *slurm.Listening // nil: the server does not listen
 	port      int              // that the server is to listen on
 	others    []string         // what the user's new listeners are instead

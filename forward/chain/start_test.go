@@ -126,7 +126,9 @@ func TestStartLost(t *testing.T) {
 // carried makes the last hop one that is not reached through the one before.
 func carried(w *way) {
 	far := len(w.hops) - 1
-	w.hops[far].Carrier = func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "tcp", w.servers[far].Addr()) }
+	w.hops[far].Carrier = func(ctx context.Context) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", w.servers[far].Addr())
+	}
 	w.hops[far].Addr = "nowhere:22"
 }
 
