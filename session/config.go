@@ -30,7 +30,8 @@ type Config struct {
 	QueueTimeout time.Duration // from the request to its grant
 	StartTimeout time.Duration // from the grant to ready
 
-	further func(port int) bool // for tests: which further ports count; nil: all
+	further   func(port int) bool // for tests: which further ports count; nil: all
+	admission time.Duration       // likewise: how long a node may refuse us; 0: see there
 
 	LogDir string // where the server's log is kept on the laptop; "": it is thrown away
 

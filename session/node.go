@@ -65,6 +65,10 @@ type patience struct {
 func (s *session) patience() patience {
 	o := &s.other
 	var stranger *chain.HostKeyError
+	admission := admission
+	if s.cfg.admission != 0 {
+		admission = s.cfg.admission
+	}
 	p := patience{first: 500 * time.Millisecond, most: 2 * time.Second, limit: admission,
 		again: func(err error) bool { return !errors.As(err, &stranger) }}
 	switch {

@@ -16,6 +16,13 @@ import (
 
 var errNoJob = errors.New("access denied by pam_slurm_adopt: you have no active jobs on this node")
 
+// impatient is a config that believes a refusal soon.
+func (a *alps) impatient() Config {
+	cfg := a.config()
+	cfg.admission = time.Second
+	return cfg
+}
+
 // otherWays counts how often the session has told that it goes the other way.
 func (l *life) otherWays() int {
 	l.mu.Lock()
@@ -72,7 +79,7 @@ func TestOtherWay(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			a := newAlps(t)
 			tt.bar(a)
-			l := a.start(a.config())
+			l := a.start(a.impatient())
 			if w := l.await(EventWarning); !strings.Contains(w.Message, tt.words) || !strings.Contains(w.Message, "nid001001") {
 				t.Errorf("told: %q", w.Message)
 			}
@@ -102,7 +109,7 @@ func TestOtherWayIsKept(t *testing.T) {
 	a := newAlps(t)
 	var asked atomic.Int32
 	a.refuse = func() error { asked.Add(1); return errNoJob }
-	l := a.start(a.config())
+	l := a.start(a.impatient())
 	ready := l.await(EventReady)
 	before := asked.Load()
 	for _, lose := range []func(){a.ela.Cut, func() { a.Kill("/out.") }} {
@@ -137,7 +144,7 @@ func TestOtherWayLater(t *testing.T) {
 		}
 		return nil
 	}
-	l := a.start(a.config())
+	l := a.start(a.impatient())
 	ready := l.await(EventReady)
 	shut.Store(true)
 	a.node.Cut()
@@ -162,7 +169,7 @@ func TestNoWayLater(t *testing.T) {
 		}
 		return nil
 	}
-	l := a.start(a.config())
+	l := a.start(a.impatient())
 	ready := l.await(EventReady)
 	shut.Store(true)
 	a.node.Cut()
@@ -190,7 +197,7 @@ func TestNoWayLater(t *testing.T) {
 func TestNoWay(t *testing.T) {
 	a := newAlps(t, "cscs_sshd_dirs=/nowhere")
 	a.refuse = func() error { return errNoJob }
-	err := a.start(a.config()).end()
+	err := a.start(a.impatient()).end()
 	var none *NodeError
 	var refused *chain.AuthError
 	var remote *slurm.RemoteError

@@ -150,10 +150,6 @@ func TestOtherWayLost(t *testing.T) {
 	if _, ok := s.await(2*patience, "lost"); !ok {
 		t.Fatal("the loss was not told")
 	}
-	// Nothing on the way knows of that yet but the sshd in the step, which has asked for us.
-	if left := poll(2*patience, doors); left != "" {
-		t.Errorf("nobody hears of it, and there is still:\n%s", left)
-	}
 	tell(t, "heal")
 	s.wait("restored") // the login node
 	if code, body := get(t, url); code != http.StatusOK {
@@ -162,10 +158,57 @@ func TestOtherWayLost(t *testing.T) {
 	if n := s.told(); n != 1 {
 		t.Errorf("told %d times", n)
 	}
-	if n := strings.Count(doors(), "remote.sh sshd"); n != 2 { // srun and its shepherd
-		t.Errorf("of one step there are:\n%s", doors())
+	if left := poll(2*patience, func() string {
+		if n := strings.Count(doors(), "remote.sh sshd"); n != 2 { // srun and its shepherd
+			return doors()
+		}
+		return ""
+	}); left != "" {
+		t.Errorf("not of one step:\n%s", left)
 	}
 	closeReady(t, s)
+}
+
+// TestOtherWayAsleep: the laptop is closed. The step's sshd asks for the client and then
+// ends, though no connection on the way does; when the laptop wakes, another takes its place.
+func TestOtherWayAsleep(t *testing.T) {
+	begin(t)
+	sshdStopped(t)
+	s := serveBarred(t)
+	url := s.ready().URL
+	client := clientProcess(t)
+	t.Cleanup(func() { _ = syscall.Kill(client, syscall.SIGCONT) })
+	if err := syscall.Kill(client, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if left := poll(2*patience, doors); left != "" {
+		t.Errorf("nothing is heard of the client, and there is still:\n%s", left)
+	}
+	if err := syscall.Kill(client, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	s.signal(syscall.SIGCONT) // what stands for it here has stopped with it
+	s.wait("lost")
+	s.wait("restored")
+	if code, body := get(t, url); code != http.StatusOK {
+		t.Errorf("after the sleep: %d %s", code, body)
+	}
+	closeReady(t, s)
+}
+
+// clientProcess is the number of the one cscs on the laptop.
+func clientProcess(t *testing.T) int {
+	t.Helper()
+	var found []int
+	for _, p := range userProcesses() {
+		if p.host == "laptop" && strings.HasPrefix(p.cmdline, lab.bin+" ") {
+			found = append(found, p.pid)
+		}
+	}
+	if len(found) != 1 {
+		t.Fatalf("%d clients run", len(found))
+	}
+	return found[0]
 }
 
 // TestOtherWayKilled: what carries the connection is killed, on the login node or on the
@@ -205,14 +248,8 @@ func TestOtherWayClientKilled(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	killed := false
-	for _, p := range userProcesses() {
-		if p.host == "laptop" && strings.HasPrefix(p.cmdline, lab.bin+" ") && syscall.Kill(p.pid, syscall.SIGKILL) == nil {
-			killed = true
-		}
-	}
-	if !killed {
-		t.Fatal("the client was not found")
+	if err := syscall.Kill(clientProcess(t), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
 	}
 	if left := poll(20*time.Second, doors); left != "" {
 		t.Errorf("the client is dead, and there is still:\n%s", left)
