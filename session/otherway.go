@@ -33,8 +33,8 @@ type otherWay struct {
 	hostKey    []byte     // of host, as a file of OpenSSH's
 }
 
-// keys makes the two key pairs, once for each session. The user's leaves this process not at
-// all, the host's only for the session's directory.
+// keys makes the two key pairs, once for each session. The user's never leaves this
+// process, the host's only for the session's directory.
 func (o *otherWay) keys() error {
 	if o.user != nil {
 		return nil
