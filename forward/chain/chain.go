@@ -63,6 +63,11 @@ type Options struct {
 	// and when it has let us in, with true. It must not block.
 	Observe func(hop string, connected bool)
 
+	// Asking, if set, is called when a hop is kept waiting by a person, as far as can
+	// be seen: a question about its host key is not answered, or an agent has not
+	// signed, for 2 s. It must not block.
+	Asking func()
+
 	// NetDial makes the connection to the first hop; nil is a net.Dialer, which
 	// tries IPv6 and IPv4 side by side (RFC 8305).
 	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -89,6 +94,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Observe == nil {
 		o.Observe = func(string, bool) {}
+	}
+	if o.Asking == nil {
+		o.Asking = func() {}
 	}
 	if o.Network == "" {
 		o.Network = "tcp"

@@ -73,7 +73,7 @@ type dialing struct {
 func (d *dialing) run(ctx context.Context) (*link, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	d.clock = startClock(d.chain.opts.Timeout, func() { cancel(&timeoutError{d.chain.opts.Timeout}) })
+	d.clock = startClock(d.chain.opts.Timeout, func() { cancel(&timeoutError{d.chain.opts.Timeout}) }, d.chain.opts.Asking)
 	defer d.clock.stop()
 
 	conn, err := d.reach(ctx)

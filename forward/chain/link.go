@@ -15,6 +15,7 @@ type link struct {
 	hop    string // its name
 	conn   *wire
 	client *ssh.Client
+	told   chan struct{} // closed once the far side has told all it had to; nil: it tells nothing
 
 	dead chan struct{} // closed once the client has ended, err set
 	err  error
@@ -32,6 +33,9 @@ const settle = 50 * time.Millisecond
 // watch ends the chain when l ends; outer are the links that carry it.
 func (c *Chain) watch(l *link, outer []*link) {
 	l.err = l.client.Wait()
+	if l.told != nil {
+		<-l.told
+	}
 	close(l.dead)
 	c.finish(c.blame(l, outer))
 }
