@@ -22,6 +22,8 @@ type carriage struct {
 	up     ssh.Channel
 	down   ssh.Channel
 	sent   atomic.Int64 // bytes, up
+
+	answering sync.Mutex // held until a request of the sharer's is answered
 }
 
 // carry opens the channel that the sharer asks for and carries it to its end.
@@ -67,6 +69,9 @@ func (c *carriage) toSharer(reqs <-chan *ssh.Request) {
 	})
 	rest.Go(func() { c.requestsToSharer(reqs) })
 	rest.Wait()
+	// The host's answer may still be on its way, in toHost's hands.
+	c.answering.Lock()
+	defer c.answering.Unlock()
 	// The channel has ended. If that is since the connection has, its end says so.
 	if _, err := c.up.Read(make([]byte, 1)); errors.Is(err, io.EOF) {
 		_ = c.down.Close()
@@ -90,8 +95,10 @@ func (c *carriage) toHost(reqs <-chan *ssh.Request) {
 	})
 	for req := range reqs {
 		// One at a time and in order, as they have to be answered.
+		c.answering.Lock()
 		ok, err := c.up.SendRequest(req.Type, req.WantReply, req.Payload)
 		_ = req.Reply(ok && err == nil, nil)
+		c.answering.Unlock()
 	}
 	c.linger(over)
 	_ = c.up.Close()

@@ -83,6 +83,24 @@ func TestSameAsAlone(t *testing.T) {
 	}
 }
 
+// TestBriefCommands: a command that ends at once must not overtake the news that it was started.
+func TestBriefCommands(t *testing.T) {
+	_, sharer := newSite(t, nil).pair(t)
+	var tasks sync.WaitGroup
+	for range 4 {
+		tasks.Go(func() {
+			for range 250 {
+				var out bytes.Buffer
+				if err := sharer.Exec(t.Context(), "echo hello", nil, &out, nil); err != nil || out.String() != "hello\n" {
+					t.Errorf("%q, %v", &out, err)
+					return
+				}
+			}
+		})
+	}
+	tasks.Wait()
+}
+
 // TestExtended: a node behind the shared chain is the sharer's own hop.
 func TestExtended(t *testing.T) {
 	s := newSite(t, nil)

@@ -36,8 +36,6 @@ func (d *dialling) join(ctx context.Context) (*Chain, error) {
 		_ = conn.Close()
 		return nil, err
 	}
-	d.quiet = time.Time{} // there is somebody
-
 	// A process that is stopped accepts connections, too: the kernel does.
 	greeting, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -49,6 +47,7 @@ func (d *dialling) join(ctx context.Context) (*Chain, error) {
 		Hop: d.place.Host,
 		Join: func(sc ssh.Conn) error {
 			timer.Stop()
+			d.quiet = time.Time{} // there is somebody
 			j.conn = sc
 			return j.ask()
 		},

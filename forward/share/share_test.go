@@ -68,6 +68,9 @@ func newPlace(t testing.TB, host string) Place {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o711); err != nil { // a stranger may come this far
+		t.Fatal(err)
+	}
 	return Place{Dir: filepath.Join(dir, "s"), Key: []string{"alice", host}, Host: host}
 }
 
