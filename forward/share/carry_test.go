@@ -189,7 +189,7 @@ func TestManyChannels(t *testing.T) {
 	var tasks sync.WaitGroup
 	for i := range 200 {
 		tasks.Go(func() {
-			if err := roundTrip(t.Context(), sharer, addr, pattern(10000+i)); err != nil {
+			if err := roundTrip(t.Context(), sharer, addr, pattern(60000+i)); err != nil {
 				t.Error(err)
 			}
 		})

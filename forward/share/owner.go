@@ -60,7 +60,7 @@ func (o *owner) accept(l *net.UnixListener) {
 		}
 		o.mu.Unlock()
 		if refused {
-			_ = conn.Close()
+			s.close()
 			continue
 		}
 		o.tasks.Go(s.run)

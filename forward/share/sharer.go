@@ -37,7 +37,7 @@ type note struct {
 func newSharer(o *owner, conn *net.UnixConn) *sharer {
 	s := &sharer{owner: o, socket: newSocket(conn), notes: make(chan note, 64)}
 	s.ctx, s.close = context.WithCancel(context.Background())
-	context.AfterFunc(s.ctx, func() { _ = conn.Close() })
+	context.AfterFunc(s.ctx, func() { _ = s.socket.Close() })
 	return s
 }
 
@@ -45,6 +45,7 @@ func newSharer(o *owner, conn *net.UnixConn) *sharer {
 func (s *sharer) run() {
 	defer s.tasks.Wait()
 	defer s.owner.leaves(s)
+	defer s.socket.Close()
 	defer s.close()
 	if checkPeer(s.socket.UnixConn) != nil {
 		return
@@ -153,6 +154,7 @@ func (s *sharer) lose(last lostMessage) {
 	defer s.close()
 	if s.socket.SetWriteDeadline(time.Now().Add(time.Second)) == nil {
 		_, _, _ = s.conn.SendRequest(lostRequest, false, ssh.Marshal(last))
+		s.socket.flush()
 	}
 }
 
