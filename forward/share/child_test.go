@@ -77,7 +77,7 @@ func (s *site) process(t testing.TB, change ...func(*exec.Cmd)) *process {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), childEnv+"="+string(text))
+	cmd.Env = append(os.Environ(), childEnv+"="+string(text), "GORACE=atexit_sleep_ms=0")
 	cmd.Stderr = os.Stderr
 	for _, f := range change {
 		f(cmd)

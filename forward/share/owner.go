@@ -103,6 +103,9 @@ func (o *owner) dialled(c *chain.Chain) {
 	}
 	o.mu.Lock()
 	o.chain = c
+	if len(o.silent) == 0 {
+		o.retake() // if a hop was silent while the next was dialled
+	}
 	o.mu.Unlock()
 	close(o.decided)
 	o.tasks.Go(func() {

@@ -165,6 +165,45 @@ func TestStale(t *testing.T) {
 	}
 }
 
+// TestGuest: who ends soon joins, and serves nobody.
+func TestGuest(t *testing.T) {
+	s := newSite(t, nil)
+	guest := &site{hops: s.hops, place: s.place}
+	guest.place.Guest = true
+	if c := guest.share(t, chain.Options{}); !errors.Is(c.Alone(), errGuest) {
+		t.Errorf("alone: %v", c.Alone())
+	}
+	if c := s.share(t, chain.Options{}); c.Joined() || c.Alone() != nil {
+		t.Errorf("joined: %v, alone: %v", c.Joined(), c.Alone())
+	}
+	if c := guest.share(t, chain.Options{}); !c.Joined() {
+		t.Errorf("alone: %v", c.Alone())
+	}
+}
+
+// TestSilentMeanwhile: a hop that is silent while the next is dialled, and then heard of, is as good as any.
+func TestSilentMeanwhile(t *testing.T) {
+	s := newSite(t, nil)
+	c, err := Dial(t.Context(), s.place, chain.Options{}, func(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
+		observe := opts.Observe
+		opts.Observe = func(hop string, connected bool) {
+			observe(hop, connected)
+			if hop == "daint" && !connected {
+				opts.Silence("ela", true)
+				opts.Silence("ela", false)
+			}
+		}
+		return s.dialSite(ctx, opts)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if c := s.share(t, chain.Options{}); !c.Joined() {
+		t.Errorf("alone: %v", c.Alone())
+	}
+}
+
 // TestKeys: ways that differ are not shared.
 func TestKeys(t *testing.T) {
 	s := newSite(t, nil)

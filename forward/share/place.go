@@ -28,6 +28,10 @@ type Place struct {
 	// Wait is how long another's dial may be waited for; 0: 35 s.
 	Wait time.Duration
 
+	// Guest is for a process that ends soon: it joins, but is nobody's owner, so that nobody
+	// has to move when it ends.
+	Guest bool
+
 	nth int // of several connections for the same way
 }
 

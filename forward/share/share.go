@@ -103,6 +103,8 @@ func (d *dialling) run(ctx context.Context) (*Chain, error) {
 			return nil, context.Cause(ctx)
 		case !errors.Is(err, errNobody):
 			return d.alone(ctx, err)
+		case d.place.Guest:
+			return d.alone(ctx, errGuest)
 		}
 		o, err := claim(d.place)
 		switch {
@@ -230,6 +232,9 @@ func (c *Chain) followLeaving(leaving <-chan struct{}) {
 	if !c.told {
 		c.told = true
 		close(c.leaving)
+		if c.owner != nil {
+			c.owner.abandon() // else we would join ourselves
+		}
 	}
 }
 
@@ -284,6 +289,7 @@ func (c *Chain) Close() error {
 
 var (
 	errNobody   = errors.New("nobody shares it")
+	errGuest    = errors.New("it is for a moment only")
 	errTaken    = errors.New("another process is its owner")
 	errStuck    = fmt.Errorf("%w, and does not answer", errTaken)
 	errPatience = fmt.Errorf("%w, and was waited for in vain", errTaken)

@@ -107,26 +107,29 @@ func TestMaxSessions(t *testing.T) {
 	eventually(t, "no connection is left", func() bool { return server.Conns() == 0 })
 }
 
+// hold has a command run until it is released.
+func hold(t *testing.T, c *Chain) (release func()) {
+	t.Helper()
+	stdin, keep := io.Pipe()
+	output, stdout := io.Pipe()
+	ran := make(chan error, 1)
+	go func() { ran <- c.Exec(t.Context(), "echo on; cat", stdin, stdout, nil); _ = stdout.Close() }()
+	if text, err := io.ReadAll(io.LimitReader(output, 3)); err != nil || string(text) != "on\n" {
+		t.Fatalf("%q, %v", text, err)
+	}
+	return func() { _ = keep.Close(); _ = soon(t, "a command", ran) }
+}
+
 // TestFurtherLost: a process is told of the loss of whatever it runs commands on.
 func TestFurtherLost(t *testing.T) {
 	_, s := realSite(t, "MaxSessions 1")
 	owner, sharer := s.pair(t)
-	hold := func(c *Chain) (release func()) {
-		stdin, keep := io.Pipe()
-		output, stdout := io.Pipe()
-		ran := make(chan error, 1)
-		go func() { ran <- c.Exec(t.Context(), "echo on; cat", stdin, stdout, nil); _ = stdout.Close() }()
-		if text, err := io.ReadAll(io.LimitReader(output, 3)); err != nil || string(text) != "on\n" {
-			t.Fatalf("%q, %v, %v", text, err, <-ran)
-		}
-		return func() { _ = keep.Close(); _ = soon(t, "a command", ran) }
-	}
-	defer hold(sharer)()
-	defer hold(owner)()
+	defer hold(t, sharer)()
+	defer hold(t, owner)()
 	if sharer.another() != nil || owner.another() == nil {
 		t.Fatal("the owner's command runs elsewhere than it should")
 	}
-	defer hold(sharer)()
+	defer hold(t, sharer)()
 	_ = owner.another().Chain.Close()
 	soon(t, "the owner's end", owner.Done())
 	soon(t, "the sharer's end", sharer.Done())
@@ -137,6 +140,30 @@ func TestFurtherLost(t *testing.T) {
 	}
 	soon(t, "the sharer is asked to leave", sharer.Leaving())
 	s.pair(t) // the place is free
+}
+
+// TestFurtherLeaves: who runs commands on another's further connection is asked to dial anew when
+// that one leaves, and does not join itself.
+func TestFurtherLeaves(t *testing.T) {
+	_, s := realSite(t, "MaxSessions 1")
+	owner, sharer := s.pair(t)
+	defer hold(t, s.share(t, chain.Options{}))()
+	hold(t, sharer)() // on a further connection, which is its own
+	release := hold(t, owner)
+	if next := owner.another(); next == nil || !next.Joined() {
+		t.Fatal("the owner's command does not run on the sharer's connection")
+	}
+	left := make(chan int, 1)
+	go func() { left <- sharer.Leave(t.Context()) }()
+	soon(t, "the owner is asked to dial anew", owner.Leaving())
+	if c := s.share(t, chain.Options{}); c.Joined() {
+		t.Error("it joined itself")
+	}
+	release()
+	owner.Retire()
+	if n := soon(t, "Leave", left); n != 0 {
+		t.Errorf("%d left", n)
+	}
 }
 
 // TestNoSessions: a host that runs no commands is dialled a few times, and says so.
