@@ -115,7 +115,7 @@ func (c carriedErrors) Read(p []byte) (int, error) {
 
 func (c carried) ended(err error) error {
 	if err != nil && c.link.broken() {
-		return c.link.lost(err)
+		return c.link.lost(c.link.cut())
 	}
 	return err
 }

@@ -203,7 +203,8 @@ func (e *OpenError) Error() string {
 
 func (e *OpenError) Unwrap() error { return e.Err }
 
-// LostError says that a chain that stood has fallen, and at which hop.
+// LostError says that a chain that stood has fallen, and at which hop. It never
+// wraps io.EOF: a Read may return it.
 type LostError struct {
 	Hop     string
 	Silence time.Duration // how long nothing was heard, if that is why it was given up

@@ -73,7 +73,7 @@ func (c *carriage) toSharer(reqs <-chan *ssh.Request) {
 	c.answering.Lock()
 	defer c.answering.Unlock()
 	// The channel has ended. If that is since the connection has, its end says so.
-	if _, err := c.up.Read(make([]byte, 1)); isEnd(err) {
+	if _, err := c.up.Read(make([]byte, 1)); errors.Is(err, io.EOF) {
 		_ = c.down.Close()
 	}
 }
@@ -171,16 +171,10 @@ func pump(dst io.Writer, src io.Reader, count *atomic.Int64) error {
 				buf = make([]byte, most) // not an idle one
 			}
 		}
-		if isEnd(err) {
+		if errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err
 		}
 	}
-}
-
-// isEnd reports whether err is the end of the data. That of the connection wraps io.EOF,
-// too, as often as not.
-func isEnd(err error) bool {
-	return errors.Is(err, io.EOF) && !errors.As(err, new(*chain.LostError))
 }
