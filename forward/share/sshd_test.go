@@ -23,6 +23,7 @@ import (
 func realSite(t testing.TB, options ...string) (*sshtest.SSHD, *site) {
 	t.Helper()
 	key := sshtest.NewKey(t)
+	options = append(options, "SetEnv HOME=/nonexistent") // bash would read a .bashrc there, which may have much to say
 	server := sshtest.StartSSHD(t, sshtest.SSHDConfig{Keys: []ssh.PublicKey{key.PublicKey()}, Options: options})
 	return server, &site{place: newPlace(t, "daint"), hops: []chain.Hop{{
 		Name: "daint", Addr: server.Addr, User: server.User, Signer: key, HostKeys: chain.PinnedKeys(server.HostKeys...),
@@ -39,6 +40,7 @@ func TestOpenSSH(t *testing.T) {
 	}{
 		{"echo hello; echo oh >&2; exit 3", "", "hello\n", "oh\n", 3, ""},
 		{"cat", "some text", "some text", "", 0, ""},
+		{"echo $HOME", "", "/nonexistent\n", "", 0, ""},
 		{"kill -TERM $$", "", "", "", 128 + 15, "TERM"},
 		{"head -c 3000000 /dev/zero | tr '\\0' x", "", strings.Repeat("x", 3000000), "", 0, ""},
 		{"head -c 3000000 /dev/zero | tr '\\0' x >&2", "", "", strings.Repeat("x", 3000000), 0, ""},
@@ -51,7 +53,7 @@ func TestOpenSSH(t *testing.T) {
 			t.Errorf("%s: %v", tt.command, err)
 		}
 		if out.String() != tt.stdout || errOut.String() != tt.stderr {
-			t.Errorf("%s: stdout %d bytes, stderr %d bytes", tt.command, out.Len(), errOut.Len())
+			t.Errorf("%s: stdout %d bytes, stderr %d bytes: %.500q", tt.command, out.Len(), errOut.Len(), errOut.String())
 		}
 	}
 	var tasks sync.WaitGroup
