@@ -20,9 +20,9 @@ const (
 	redialRefused = time.Minute
 	retirement    = 60 * time.Second // of a silent chain beside the one that took over
 
-	// overrun is by how much a job may outlive its lease: the runner's look, its
+	// Overrun is by how much a job may outlive its lease: the runner's look, its
 	// grace for the server and Slurm's own time to end a job.
-	overrun = 90 * time.Second
+	Overrun = 90 * time.Second
 )
 
 // chainEnd is closed when the chain is lost; nil, which never is, once that is known.
@@ -124,7 +124,7 @@ func (s *session) redial(work context.Context) {
 	opts, hops, limit := s.options(), s.cfg.Hops, time.Duration(0)
 	dial := s.dials
 	if s.cfg.Lease > 0 {
-		limit = s.cfg.Lease + overrun
+		limit = s.cfg.Lease + Overrun
 	}
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = redialFirst, redialMost
@@ -213,13 +213,13 @@ func (s *session) submitDone(work context.Context, m submitDone) (done bool, err
 // on the login node, or this one of the login nodes cannot do its work. False: enough
 // was tried.
 func (s *session) readAgain(work context.Context, err error) bool {
-	limit := s.cfg.Lease + overrun
+	limit := s.cfg.Lease + Overrun
 	var remote *slurm.RemoteError
 	var open *chain.OpenError
 	var unsaid *ssh.ExitMissingError
 	switch {
 	case errors.As(err, &remote) && remote.Kind == "gone":
-		limit = overrun // unless a file system comes back, the session's directory was removed
+		limit = Overrun // unless a file system comes back, the session's directory was removed
 	case errors.Is(err, slurm.ErrCut), errors.As(err, &remote), errors.As(err, &open), errors.As(err, &unsaid):
 	default:
 		return false
