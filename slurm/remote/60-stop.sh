@@ -76,6 +76,7 @@ cscs_wait_exited() {
 cscs_hand_over_log() {
 	local f files=() size=0 line
 	[[ -d $cscs_dir ]] || {
+		cscs_remove_dir # those above it may be left
 		cscs_say log bytes=0
 		return
 	}

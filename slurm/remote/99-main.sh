@@ -14,5 +14,7 @@ cscs_main() {
 	launch) cscs_launch ;;
 	find) cscs_find ;;
 	look) cscs_look ;;
+	list) cscs_list ;;
+	log) cscs_show_log ;;
 	esac
 }
