@@ -78,5 +78,6 @@ func (c *Config) launch() slurm.Launch {
 	if l.Grace == 0 {
 		l.Grace = stopGrace
 	}
+	c.addAbout(&l)
 	return l
 }

@@ -10,6 +10,12 @@ import (
 // asks for the end.
 var ErrInterrupted = errors.New("interrupted")
 
+// ErrStopped is the cause if it is another process of the user's that asks: cscs stop.
+var ErrStopped = errors.New("stopped from elsewhere")
+
+// ErrDetached is the cause if the session shall go on without this process.
+var ErrDetached = errors.New("detached")
+
 // StartTimeoutError tells that the server was not ready in time.
 type StartTimeoutError struct {
 	Node    string

@@ -35,12 +35,15 @@ const (
 // last event is always "ended".
 //
 // It returns nil when the session ended as asked: the user interrupted it after it
-// was ready (with ErrInterrupted as ctx's cause), or the server ended with status
-// 0. ErrInterrupted: it was interrupted before. A *TeardownError hides the error
+// was ready (with ErrInterrupted as ctx's cause) or stopped it from elsewhere
+// (ErrStopped), or the server ended with status 0. ErrInterrupted: it was interrupted before. A *TeardownError hides the error
 // that led to it; that one was told by an event.
 func Run(ctx context.Context, cfg Config, emit func(Event)) error {
-	s := &session{cfg: cfg, out: emitter{id: cfg.ID, cluster: cfg.Cluster, emit: emit}, notices: make(chan any, 16)}
-	return s.run(ctx)
+	return newSession(cfg, emit).run(ctx)
+}
+
+func newSession(cfg Config, emit func(Event)) *session {
+	return &session{cfg: cfg, out: emitter{id: cfg.ID, cluster: cfg.Cluster, emit: emit}, notices: make(chan any, 16)}
 }
 
 // An emitter fills in what every event has.
@@ -112,8 +115,9 @@ func (s *session) run(ctx context.Context) error {
 	if errors.Is(cause, context.Canceled) && ctx.Err() != nil {
 		cause = context.Cause(ctx)
 	}
-	interrupted := errors.Is(cause, ErrInterrupted)
-	wasReady := s.ready
+	stopped := errors.Is(cause, ErrStopped)
+	interrupted := stopped || errors.Is(cause, ErrInterrupted)
+	asked := stopped || s.ready
 	if s.submitted {
 		s.out.event(Event{Event: EventEnding, Reason: s.endReason(cause)})
 	}
@@ -128,7 +132,7 @@ func (s *session) run(ctx context.Context) error {
 		return s.end(left, "", log)
 	case cause == nil:
 		return s.end(nil, "the server ended", log)
-	case interrupted && wasReady:
+	case interrupted && asked:
 		return s.end(nil, "ended as asked"+s.gone(), log)
 	default:
 		return s.end(cause, "", log)
@@ -142,6 +146,8 @@ func (s *session) endReason(cause error) string {
 		return "the server ended"
 	case errors.Is(cause, ErrInterrupted):
 		return "interrupted"
+	case errors.Is(cause, ErrStopped):
+		return "stopped by cscs stop"
 	}
 	return s.cfg.Explain(cause).Message
 }

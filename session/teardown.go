@@ -50,6 +50,11 @@ func (s *session) stopJob(ctx context.Context, log *serverLog) error {
 	if s.neverAsked() {
 		return nil // there never was one
 	}
+	return s.endJob(ctx, patient, log)
+}
+
+// endJob ends the job, with the grace that there is while patient lives.
+func (s *session) endJob(ctx, patient context.Context, log *serverLog) error {
 	stop := slurm.Stopping{ID: s.cfg.ID, Step: s.step, Grace: stopGrace, Log: log}
 	err := s.stopOnce(patient, stop, log)
 	if err != nil && patient.Err() != nil && ctx.Err() == nil {

@@ -73,6 +73,13 @@ func (o *options) addHere(cmd *cobra.Command) {
 	g.done(cmd)
 }
 
+// addVerbose adds the one flag of addHere that every command has that connects.
+func (o *options) addVerbose(cmd *cobra.Command) {
+	g := newGroup("Here")
+	g.flags.BoolVarP(&o.verbose, "verbose", "v", false, "tell more")
+	g.done(cmd)
+}
+
 // addServer adds the flags that say how the server is started on its node.
 func (o *options) addServer(cmd *cobra.Command, ports bool) {
 	g := newGroup("Server")

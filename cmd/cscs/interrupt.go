@@ -16,8 +16,9 @@ type interrupts struct {
 	ctx            context.Context // ends with the first, by session.ErrInterrupted
 	hurry, abandon context.Context // end with the second and the third
 
-	mu    sync.Mutex
-	steps []func() // what is left to be done, in order
+	interrupt context.CancelCauseFunc
+	mu        sync.Mutex
+	steps     []func() // what is left to be done, in order
 }
 
 // hearInterrupts hears them from now on, until stop is called.
@@ -25,7 +26,7 @@ func hearInterrupts(parent context.Context) (i *interrupts, stop func()) {
 	ctx, interrupt := context.WithCancelCause(parent)
 	hurry, hasten := context.WithCancel(context.WithoutCancel(parent))
 	abandon, leave := context.WithCancel(context.WithoutCancel(parent))
-	i = &interrupts{ctx: ctx, hurry: hurry, abandon: abandon}
+	i = &interrupts{ctx: ctx, hurry: hurry, abandon: abandon, interrupt: interrupt}
 	i.steps = []func(){func() { interrupt(session.ErrInterrupted) }, hasten, leave}
 
 	// A reader of our output that goes away (head, a closed pager) must not
@@ -74,4 +75,15 @@ func (i *interrupts) raise() {
 		i.steps[0]()
 		i.steps = i.steps[1:]
 	}
+}
+
+// end does the first step for another cause than a signal's, if that was not done yet.
+func (i *interrupts) end(cause error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.ctx.Err() != nil {
+		return
+	}
+	i.interrupt(cause)
+	i.steps = i.steps[1:]
 }

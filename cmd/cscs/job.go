@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/alps-tunnel/cscs/internal/app"
+	"github.com/alps-tunnel/cscs/internal/live"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/session"
 )
@@ -56,7 +57,10 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 			dryRun(d.io.Out, s.way, sc)
 			return nil
 		}
-		return over(d.run(s.signals.ctx, sc, s.event))
+		a := s.attend(live.Record{App: sc.App.Name, Lease: int(sc.Lease / time.Second)})
+		err = d.run(s.signals.ctx, sc, a.event)
+		a.over(err)
+		return over(err)
 	})
 }
 

@@ -18,10 +18,11 @@ type deps struct {
 	io     *ui.IO
 	run    func(context.Context, session.Config, func(session.Event)) error
 	tunnel func(context.Context, session.TunnelConfig, func(session.Event)) error
+	end    func(context.Context, session.Config, func(session.Event)) error
 }
 
 func system(io *ui.IO) *deps {
-	return &deps{io: io, run: session.Run, tunnel: session.Tunnel}
+	return &deps{io: io, run: session.Run, tunnel: session.Tunnel, end: session.Stop}
 }
 
 // execute runs one command line and returns the exit code. It is the one place where an
@@ -83,6 +84,11 @@ forwards a local port to it and, on Ctrl-C, takes all of it down again.`,
 		newRunTensorBoardCommand(d),
 		newRunCommand(d),
 		newTunnelCommand(d),
+		newPsCommand(d),
+		newDetachCommand(d),
+		newStopCommand(d),
+		newLogsCommand(d),
+		newOpenCommand(d),
 		newVersionCommand(d),
 	)
 	for _, c := range append(cmd.Commands(), cmd) {

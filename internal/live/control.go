@@ -138,6 +138,28 @@ func (e *GoneError) Error() string {
 }
 func (e *GoneError) Unwrap() error { return e.Err }
 
+// UnattendedError tells that no process of this laptop attends the session.
+type UnattendedError struct{ ID string }
+
+func (e *UnattendedError) Error() string {
+	return "session " + e.ID + " is not attended by any process of this machine"
+}
+
+// NotReadyError tells that there is nothing to open yet.
+type NotReadyError struct{ ID, State string }
+
+func (e *NotReadyError) Error() string {
+	return "session " + e.ID + " is not ready yet: it is " + e.State
+}
+
+// EndedBadlyError tells that a session that was asked to end did not as it should have.
+type EndedBadlyError struct {
+	ID string
+	Outcome
+}
+
+func (e *EndedBadlyError) Error() string { return "session " + e.ID + ": " + e.Reason }
+
 // Link asks for the address with which a browser gets in; "": the server is not ready.
 func (p *Peer) Link(ctx context.Context) (string, error) {
 	var a struct{ Link string }

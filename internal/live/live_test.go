@@ -75,7 +75,9 @@ func TestRecordOfASession(t *testing.T) {
 			t.Errorf("%s has mode %v", f, info.Mode())
 		}
 	}
-	if err := e.Update(func(r *Record) bool { return r.Take(session.Event{Event: session.EventQueued, Job: "7", Reason: "waits"}) }); err != nil {
+	if err := e.Update(func(r *Record) bool {
+		return r.Take(session.Event{Event: session.EventQueued, Job: "7", Reason: "waits"})
+	}); err != nil {
 		t.Fatal(err)
 	}
 	all := list(t, s)

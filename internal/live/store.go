@@ -23,6 +23,9 @@ type Store struct{ dir string }
 // Open returns the store in the state directory, whether it is there yet or not.
 func Open(state string) *Store { return &Store{dir: filepath.Join(state, "sessions")} }
 
+// Dir is where the records are.
+func (s *Store) Dir() string { return s.dir }
+
 // AttendedError tells that a live process of this laptop attends the session.
 type AttendedError struct{ ID string }
 

@@ -73,6 +73,7 @@ var catalogue = concat(
 	slurmRules,
 	serverRules,
 	localRules,
+	liveRules,
 	[]rule{unplaced},
 )
 

@@ -149,25 +149,33 @@ func leads(s string, e session.Event) string {
 	return s
 }
 
-// link prints the result. The link with its secret goes to a terminal only:
-// what is not one may be a log, a pipe or somebody else's screen.
+// link prints the result.
 func (t *Text) link(e session.Event) {
-	url, link := Clean(e.URL), Clean(e.Link)
-	if link == "" {
-		link = url
-	}
-	if t.io.OutTTY {
-		fmt.Fprintln(t.io.Out, link)
-	} else {
-		fmt.Fprintln(t.io.Out, url)
-		if t.io.ErrTTY && link != url {
-			fmt.Fprintln(t.io.Err, link)
-		}
-	}
+	Link(t.io, e.URL, e.Link)
 	if t.io.ErrTTY {
 		fmt.Fprintln(t.io.Err, t.paint(dim, "Ctrl-C ends it"))
 	}
 }
+
+// Link prints an address as a result. The link with its secret goes to a terminal only:
+// what is not one may be a log, a pipe or somebody else's screen.
+func Link(io *IO, url, link string) {
+	url, link = Clean(url), Clean(link)
+	if link == "" {
+		link = url
+	}
+	if io.OutTTY {
+		fmt.Fprintln(io.Out, link)
+		return
+	}
+	fmt.Fprintln(io.Out, url)
+	if io.ErrTTY && link != url {
+		fmt.Fprintln(io.Err, link)
+	}
+}
+
+// Say prints a line of ours that belongs to no session under way.
+func Say(io *IO, line string) { fmt.Fprintln(io.Err, Clean(line)) }
 
 func (t *Text) error(e session.Event) {
 	t.failed = true
