@@ -42,7 +42,7 @@ func (e *TargetError) Error() string { return fmt.Sprintf("open forwarded connec
 func (e *TargetError) Unwrap() error { return e.Err }
 
 // A HoldError tells that a connection was closed because there was no target
-// for as long as [Listener.Hold]. It is given to [Listener.Observe].
+// that answered for as long as [Listener.Hold]. It is given to [Listener.Observe].
 type HoldError struct{}
 
 func (*HoldError) Error() string { return "forwarded connection waited in vain for the server" }

@@ -23,7 +23,8 @@ import (
 
 // A Target opens a connection to the server that is forwarded. It is called
 // once for each local connection, by many goroutines at once, and must give up
-// when ctx ends.
+// when ctx ends. That it does, too, when another target is set and when the
+// connection has waited for long enough; a connection that is open outlives it.
 //
 // The connection should have a CloseWrite method, as [net.TCPConn] and
 // chain's connections have, or else the server never learns that a client has
@@ -31,7 +32,8 @@ import (
 // whatever the network does: [Listener.Serve] waits for both.
 type Target func(ctx context.Context) (net.Conn, error)
 
-// DefaultHold is how long a connection waits for a target by default.
+// DefaultHold is how long a connection waits for a target, and for it to answer, by
+// default.
 const DefaultHold = 60 * time.Second
 
 // Stats are the counts of a [Listener]. They are read without a lock and so

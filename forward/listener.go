@@ -12,8 +12,9 @@ import (
 // A Listener is a local port and the way its connections go. Its fields may be
 // set until [Listener.Serve] is called.
 type Listener struct {
-	// Hold is how long a connection waits while there is no target, before it
-	// is closed.
+	// Hold is how long a connection waits while there is no target, or none that
+	// answers. Then it gets a 503, if it has asked for something in HTTP, and is
+	// closed.
 	Hold time.Duration
 	// Drain is how long connections may go on after Serve was told to end.
 	// Zero resets them at once.

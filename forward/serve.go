@@ -133,24 +133,44 @@ func (l *Listener) open(ctx context.Context) (net.Conn, error) {
 		if err != nil {
 			return nil, context.Cause(holdCtx)
 		}
-		c, err := t(ctx)
+		c, err := openOne(holdCtx, t, changed)
 		if err == nil {
 			return c, nil
 		}
 		select {
 		case <-changed:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+		case <-holdCtx.Done():
+			return nil, context.Cause(holdCtx)
 		case <-time.After(changeGrace):
 			return nil, &TargetError{Err: err}
 		}
 	}
 }
 
+// openOne opens a connection to a target, until that is not the target any more: a
+// network that has fallen silent fails nothing, and who waits for it must neither
+// miss the way that is found around it nor wait for longer than the others.
+func openOne(ctx context.Context, t Target, changed <-chan struct{}) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var watching conc.WaitGroup
+	defer func() {
+		cancel()
+		watching.Wait()
+	}()
+	watching.Go(func() {
+		select {
+		case <-changed:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	return t(ctx)
+}
+
 // refuse ends a connection that has no target to go to.
 //
-// One that waited in vain, or until the session's end, is closed in order:
-// nothing is wrong with it. One whose target failed is reset, because to a
+// One that waited in vain is told so, if it speaks HTTP, and closed in order, as is
+// one that waited until the session's end: nothing is wrong with it. One whose target failed is reset, because to a
 // client the orderly end of an empty answer can be an answer: an empty file, a
 // stream with nothing in it. A reset cannot be taken for one, and browsers and
 // HTTP libraries know to try again after it.
@@ -163,7 +183,7 @@ func (l *Listener) refuse(ctx context.Context, local net.Conn, err error) {
 		abort(local)
 	case errors.As(err, &waited):
 		l.observe(err)
-		linger(ctx, local)
+		turnAway(ctx, local)
 	default: // the end of the session
 		_ = local.Close()
 	}

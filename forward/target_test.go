@@ -61,7 +61,7 @@ func TestHeldTooLong(t *testing.T) {
 		l.Observe = func(err error) { observed <- err }
 	})
 	c := dial(t, l)
-	write(t, c, "GET / HTTP/1.1\r\n\r\n")
+	write(t, c, "\x00hello")
 	// What it sent and nobody read must not make a reset of the end.
 	if got := readAll(t, c); got != "" {
 		t.Errorf("got %q", got)

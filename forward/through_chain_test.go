@@ -21,10 +21,19 @@ import (
 // before.
 func newChain(t *testing.T) *chain.Chain {
 	t.Helper()
+	c, _ := newCutChain(t)
+	return c
+}
+
+// newCutChain is one whose hosts can be cut off.
+func newCutChain(t *testing.T) (*chain.Chain, []*sshtest.Server) {
+	t.Helper()
 	key := sshtest.NewKey(t)
 	var hops []chain.Hop
+	var servers []*sshtest.Server
 	for _, name := range []string{"ela", "daint", "nid001001"} {
 		s := sshtest.Start(t, sshtest.Config{Keys: []ssh.PublicKey{key.PublicKey()}})
+		servers = append(servers, s)
 		hops = append(hops, chain.Hop{
 			Name: name, Addr: s.Addr(), User: "alice", Signer: key, HostKeys: chain.PinnedKeys(s.HostKey()),
 		})
@@ -36,7 +45,7 @@ func newChain(t *testing.T) *chain.Chain {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	return c
+	return c, servers
 }
 
 // through is a target beyond the chain. The address is that of a server here.
@@ -120,6 +129,23 @@ func TestThroughChain(t *testing.T) {
 			})
 		}
 		all.Wait()
+	})
+	t.Run("cut", func(t *testing.T) { // a host hangs up, which is an end, but not of the data
+		for i := range 9 {
+			l, stop := start(t, nil)
+			first, servers := newCutChain(t)
+			l.SetTarget(through(t, first, func(c *net.TCPConn) {
+				_, _ = io.WriteString(c, "half of it")
+				_, _ = io.Copy(io.Discard, c)
+			}))
+			c := dial(t, l)
+			readN(t, c, len("half of it"))
+			servers[i%3].Cut()
+			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("read: %v, want a reset", err)
+			}
+			stop()
+		}
 	})
 	t.Run("lost and restored", func(t *testing.T) {
 		l, _ := start(t, nil)

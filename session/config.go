@@ -16,9 +16,14 @@ import (
 type Config struct {
 	ID      string // see NewID
 	Cluster string // as events name it
+	Client  string // who attends it, as others see it: "alice on her laptop"
 
-	Hops    []chain.Hop // to the login node, in order
-	Chain   chain.Options
+	Hops  []chain.Hop // to the login node, in order
+	Chain chain.Options
+	// Dial makes the chain to the login node; nil: chain.Dial of Hops. It is called again
+	// whenever the connection was lost, perhaps days later and with another key; for want
+	// of one that is good, its error is a *chain.KeyError.
+	Dial    func(context.Context, chain.Options) (*chain.Chain, error)
 	NodeHop func(node string, keys chain.HostKeys) chain.Hop // from the login node to a compute node
 
 	App     app.App
@@ -28,9 +33,15 @@ type Config struct {
 	LocalPort    int           // 0: the app's, or the next free one
 	Lease        time.Duration // how long the job may run without a client; 0: for ever
 	QueueTimeout time.Duration // from the request to its grant
-	StartTimeout time.Duration // from the grant to ready
+	StartTimeout time.Duration // from the grant to ready; 0: for ever
+	Idle         time.Duration // without use, after which the session ends; 0: never
 
-	further func(port int) bool // for tests: which further ports count; nil: all
+	further   func(port int) bool // for tests: which further ports count; nil: all
+	admission time.Duration       // likewise: how long a node may refuse us; 0: see there
+
+	// Detach leaves the session as soon as its job is in the queue; there is no local port
+	// then.
+	Detach bool
 
 	LogDir string // where the server's log is kept on the laptop; "": it is thrown away
 
@@ -61,6 +72,14 @@ func NewID() string {
 	return strings.ToLower(base32.StdEncoding.EncodeToString(b))
 }
 
+// dial makes a chain to the login node.
+func (c *Config) dial(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
+	if c.Dial != nil {
+		return c.Dial(ctx, opts)
+	}
+	return chain.Dial(ctx, c.Hops, opts)
+}
+
 // launch is how the app is started, put together from what the app needs and
 // what the user asked for. The app's own environment wins: its safety rests on it.
 func (c *Config) launch() slurm.Launch {
@@ -78,5 +97,6 @@ func (c *Config) launch() slurm.Launch {
 	if l.Grace == 0 {
 		l.Grace = stopGrace
 	}
+	c.addAbout(&l)
 	return l
 }

@@ -10,8 +10,22 @@ import (
 // asks for the end.
 var ErrInterrupted = errors.New("interrupted")
 
-// errStoppedElsewhere tells that another client, or "cscs stop", has ended the session.
-var errStoppedElsewhere = errors.New("stopped from elsewhere")
+// ErrStopped is the cause if it is another process of the user's that asks: cscs stop.
+var ErrStopped = errors.New("stopped from elsewhere")
+
+// ErrDetached is the cause if the session shall go on without this process.
+var ErrDetached = errors.New("detached")
+
+// NodeError tells that nothing leads to the node though the job runs there.
+type NodeError struct {
+	Node string
+	SSH  error // why not by its own sshd
+	Step error // and why not by one that a step of the job would run
+}
+
+func (e *NodeError) Error() string {
+	return fmt.Sprintf("reach %s, where the job runs: %v; through a job step: %v", e.Node, e.SSH, e.Step)
+}
 
 // StartTimeoutError tells that the server was not ready in time.
 type StartTimeoutError struct {
@@ -53,9 +67,9 @@ func (e *TeardownError) Error() string {
 }
 func (e *TeardownError) Unwrap() error { return e.Err }
 
-// Command returns the shell command that ends the job by hand.
+// Command says what ends the job by hand.
 func (e *TeardownError) Command() string {
-	return fmt.Sprintf("ssh %s scancel --name=%s", e.Host, e.Name)
+	return fmt.Sprintf("scancel --name=%s on %s", e.Name, e.Host)
 }
 
 // NotYoursError tells that what listens on the port of the node is not the

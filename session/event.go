@@ -20,7 +20,8 @@ const (
 	EventForward    = "forward"    // URL, LocalPort, Remote: a further port, with Launch.ForwardNew
 	EventLost       = "lost"       // Host, Message
 	EventRestored   = "restored"   // Host
-	EventWarning    = "warning"    // Message, Ends: when the time limit is what is warned of
+	EventWarning    = "warning"    // Message, Ends: when the time limit, or Idle, is what is warned of
+	EventDetached   = "detached"   // Lease: the session goes on without this process
 	EventEnding     = "ending"     // Reason
 	EventError      = "error"      // Message, Hint, Code
 	EventEnded      = "ended"      // Reason, Code; always last, exactly once
@@ -43,14 +44,15 @@ type Event struct {
 	Nodes     []string   `json:"nodes,omitempty"`     // all nodes of the allocation
 	Partition string     `json:"partition,omitempty"` //
 	Account   string     `json:"account,omitempty"`   //
-	Ends      *time.Time `json:"ends,omitempty"`      // when the time limit ends the job
+	Ends      *time.Time `json:"ends,omitempty"`      // when the time limit ends the job; in a warning, also when the session ends unused
 	PID       int        `json:"pid,omitempty"`       // of the server, on its node
 	URL       string     `json:"url,omitempty"`       // never with a secret in it
 	LocalPort int        `json:"local_port,omitempty"`
 	Remote    string     `json:"remote,omitempty"` // address of the server on its node, as seen there
 	Message   string     `json:"message,omitempty"`
-	Hint      string     `json:"hint,omitempty"` // the command or step that mends it
-	Code      *int       `json:"code,omitempty"` // the exit code that follows from it
+	Hint      string     `json:"hint,omitempty"`  // the command or step that mends it
+	Lease     int        `json:"lease,omitempty"` // seconds for which a session may go on that nobody attends; 0: for ever
+	Code      *int       `json:"code,omitempty"`  // the exit code that follows from it
 
 	// Link is the URL with which a browser gets in, secret and all. It is for
 	// the terminal of the owner alone and never serialised (invariant I6).

@@ -292,6 +292,7 @@ func (s *session) giveBack(work context.Context, f *further) {
 	if f.listener == nil {
 		return
 	}
+	s.idle.usedAt(f.listener.Stats().LastActivity)
 	_ = f.listener.Close()
 	f.listener = nil
 	for _, g := range s.further.ports {
@@ -333,6 +334,7 @@ func (s *session) dropFurther() {
 	for _, f := range s.further.ports {
 		f.next()
 		if f.listener != nil {
+			s.idle.usedAt(f.listener.Stats().LastActivity)
 			_ = f.listener.Close()
 		}
 	}

@@ -31,6 +31,9 @@ type alps struct {
 	signer           ssh.Signer
 	ela, login, node *sshtest.Server
 	refuse           func() error // of the node's account check
+	nodeLine         string       // the address by which the node is reached, if not its own
+	closed           func() error // to connections from the login node to the node
+	me               string       // the user that an sshd in a job step lets in
 	broken           atomic.Bool  // the login shells end before they run anything
 }
 
@@ -44,7 +47,16 @@ func newAlps(t *testing.T, env ...string) *alps {
 		}
 		return nil
 	}})
-	a.login = sshtest.Start(t, sshtest.Config{Keys: keys, Exec: a.shell, Dial: a.hosts("nid001001:22", a.node.Addr())})
+	_, a.me = sshtest.NeedSSHD(t)
+	reach := a.hosts("nid001001:22", a.node.Addr())
+	a.login = sshtest.Start(t, sshtest.Config{Keys: keys, Exec: a.shell, Dial: func(network, to string) (net.Conn, error) {
+		if a.closed != nil {
+			if err := a.closed(); err != nil {
+				return nil, err
+			}
+		}
+		return reach(network, to)
+	}})
 	a.ela = sshtest.Start(t, sshtest.Config{Keys: keys, Dial: a.hosts("daint:22", a.login.Addr())})
 	return a
 }
@@ -71,6 +83,9 @@ func (a *alps) hosts(name, addr string) func(string, string) (net.Conn, error) {
 		if to != name {
 			return nil, errors.New("no route to " + to)
 		}
+		if name == "nid001001:22" && a.nodeLine != "" {
+			addr = a.nodeLine
+		}
 		return net.Dial(network, addr)
 	}
 }
@@ -85,7 +100,7 @@ func (a *alps) hops() []chain.Hop {
 // nodeHop: the runner reads the host keys of this machine; those of the test's node
 // are others. That the right ones are pinned, the lab shows.
 func (a *alps) nodeHop(node string, _ chain.HostKeys) chain.Hop {
-	return chain.Hop{Name: node, Addr: node + ":22", User: "alice", Signer: a.signer, HostKeys: chain.PinnedKeys(a.node.HostKey())}
+	return chain.Hop{Name: node, Addr: node + ":22", User: a.me, Signer: a.signer, HostKeys: chain.PinnedKeys(a.node.HostKey())}
 }
 
 const webServer = `

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,21 +53,24 @@ type (
 // live carries the session from nothing to its end and returns why it ended; nil:
 // the server ended by itself, as it should.
 func (s *session) live(ctx context.Context) error {
-	if err := s.listen(); err != nil {
-		return err
-	}
-	if err := s.dial(ctx); err != nil {
+	if err := s.begin(ctx); err != nil {
 		return err
 	}
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stopWork = stop
 	s.messages = make(chan any)
 	s.work.Go(func() { s.tellNotices(work) })
-	s.work.Go(func() { s.serveLocal(work) })
-	s.submit(work)
-
+	if s.listener != nil {
+		s.work.Go(func() { s.serveLocal(work) })
+	}
 	queue := time.NewTimer(s.cfg.QueueTimeout)
 	defer queue.Stop()
+	if s.adopted != nil {
+		queue.Stop() // whoever has begun it has set a limit
+		s.pickUp(work)
+	} else {
+		s.submit(work)
+	}
 	start := time.NewTimer(s.cfg.StartTimeout)
 	start.Stop()
 	defer start.Stop()
@@ -75,6 +80,9 @@ func (s *session) live(ctx context.Context) error {
 	limit := time.NewTimer(time.Hour)
 	limit.Stop()
 	defer limit.Stop()
+	s.idle.timer = time.NewTimer(time.Hour)
+	s.idle.timer.Stop()
+	defer s.idle.timer.Stop()
 	var waiting time.Time // since when the job has been waited for
 	for waiting = time.Now(); ; {
 		select {
@@ -83,10 +91,15 @@ func (s *session) live(ctx context.Context) error {
 			if done || err != nil {
 				return err
 			}
+			if s.cfg.Detach && (s.guarded() && s.queuedJob != "" || s.step != "") {
+				return ErrDetached
+			}
 			switch m.(type) {
 			case slurm.Granted:
 				queue.Stop()
-				start.Reset(s.cfg.StartTimeout)
+				if s.cfg.StartTimeout > 0 {
+					start.Reset(s.cfg.StartTimeout)
+				}
 				s.awaitLimit(limit)
 			case slurm.Elsewhere:
 				if len(s.others) == 1 { // the first: more of them are no reason to wait longer
@@ -104,6 +117,10 @@ func (s *session) live(ctx context.Context) error {
 		case <-limit.C:
 			s.warnOfLimit()
 			s.awaitLimit(limit)
+		case <-s.idle.timer.C:
+			if err := s.lookIdle(work); err != nil {
+				return err
+			}
 		case <-elsewhere.C:
 			s.astray()
 		case <-s.chainEnd():
@@ -114,6 +131,26 @@ func (s *session) live(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// begin opens the local port and dials the login node; in which order depends on who
+// knows the port.
+func (s *session) begin(ctx context.Context) error {
+	if s.adopted == nil && !s.cfg.Detach {
+		if err := s.listen(); err != nil {
+			return err
+		}
+	}
+	if err := s.dial(ctx); err != nil {
+		return err
+	}
+	if s.adopted == nil {
+		return nil
+	}
+	if err := s.adopt(ctx); err != nil {
+		return err
+	}
+	return s.listen()
 }
 
 // listen opens the local port, before anything is asked of anybody.
@@ -151,7 +188,12 @@ func (s *session) bind() error {
 	}
 	if p := s.listener.Port(); p != first {
 		use := "in use"
-		if holder := forward.Holder(context.Background(), first); holder != "" {
+		var denied *forward.PortDeniedError
+		if l, err := forward.Listen(first); err == nil {
+			_ = l.Close() // it has become free just now
+		} else if errors.As(err, &denied) {
+			use = "reserved by the system"
+		} else if holder := forward.Holder(context.Background(), first); holder != "" {
 			use += " by " + holder
 		}
 		s.out.warn(fmt.Sprintf("local port %d is %s: taking %d", first, use, p))
@@ -170,7 +212,7 @@ func (s *session) dial(ctx context.Context) error {
 		s.out.event(Event{Event: name, Host: hop})
 	}
 	var err error
-	s.chain, err = chain.Dial(ctx, s.cfg.Hops, opts)
+	s.chain, err = s.cfg.dial(ctx, opts)
 	s.dialled = s.dials
 	return err
 }
@@ -180,8 +222,16 @@ func (s *session) submit(work context.Context) {
 	s.submitted = true
 	request := s.cfg.Request
 	request.Patience = s.cfg.QueueTimeout
-	s.submission = &slurm.Submission{ID: s.cfg.ID, Request: request, Launch: s.cfg.launch(), Lease: s.cfg.Lease}
+	s.submission = &slurm.Submission{ID: s.cfg.ID, Request: request, Launch: s.cfg.launch(), Client: s.cfg.Client, Lease: s.cfg.Lease}
 	s.read(work, s.submission.Submit)
+}
+
+// pickUp has the events read from the first on; they come as messages, as if they
+// happened now.
+func (s *session) pickUp(work context.Context) {
+	s.submitted = true
+	s.submission = &slurm.Submission{ID: s.cfg.ID, Client: s.cfg.Client, Lease: s.cfg.Lease}
+	s.read(work, s.submission.Follow)
 }
 
 // read has the session's events read, by Submit or Follow.
@@ -259,6 +309,8 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		s.expired(work, m)
 	case furtherLost:
 		s.furtherLost(work, m)
+	case slurm.Swept:
+		s.out.warn(fmt.Sprintf("session %s was nobody's any more: its job %s is cancelled", m.ID, m.Job))
 	case slurm.Note:
 		s.out.warn(m.Message)
 	case slurm.JobState:
@@ -271,27 +323,29 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 			return false, nil // over a chain that is no more; the next one dials again
 		}
 		var late *chain.DialError
-		if m.err != nil && s.silent && errors.As(m.err, &late) {
+		if m.err != nil && s.silent() && errors.As(m.err, &late) {
 			s.dialNode(work) // it is the network that stalls
 			return false, nil
 		}
 		if m.err != nil {
-			return false, m.err
+			return false, s.shutOutOf(work, m.err)
 		}
 		s.node = m.chain
+		s.tellOtherWay()
 		s.watchNode(work, m.chain)
 		s.watchPort(work)
 		s.resumeFurther(work)
-		if s.ready {
-			s.out.event(Event{Event: EventRestored, Host: s.nodeName})
+		if s.ready { // also after a new chain: now the server is reached again
+			s.nodeLost = true
 		}
+		s.tellNodeBack()
 		s.connect(work)
 	case nodeLost:
 		if s.chainIsLost() || m.chain != s.node {
 			return false, nil // with the chain that carries it
 		}
 		s.leaveNode()
-		s.out.event(Event{Event: EventLost, Host: s.nodeName, Message: m.err.Error()})
+		s.tellNodeLost(m.err.Error())
 		s.dialNode(work)
 	case probeDone:
 		if s.node == nil || s.listening == nil || s.listening.Addr != m.addr {
@@ -317,10 +371,16 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		if !s.shut {
 			s.shut = true
 			x := s.cfg.Explain(m.err)
-			s.out.warn("cannot connect again: " + x.Message + " (" + x.Hint + "); trying every minute")
+			s.out.warn("cannot connect again: " + x.Message + " (" + x.Hint + "); the session goes on by itself as soon as that is mended")
 		}
 	case silence:
 		s.hush(work, m)
+	case nodeMute:
+		if m.chain == s.node && !s.silent() && !s.lost {
+			s.tellNodeLost(noAnswer)
+		}
+	case lastUse:
+		return false, s.useKnown(m)
 	case unforwarded:
 		s.refused(m.err)
 	case localLost:
@@ -411,6 +471,7 @@ func (s *session) serve(work context.Context) {
 	public, link := s.cfg.App.Link(fmt.Sprintf("http://127.0.0.1:%d", s.listener.Port()))
 	s.out.event(Event{Event: EventReady, URL: public, Link: link, On: s.nodeName,
 		LocalPort: s.listener.Port(), Remote: s.listening.Addr})
+	s.awaitIdle()
 	s.resumeFurther(work)
 	if s.cfg.Open == nil {
 		return
@@ -429,8 +490,17 @@ func (s *session) astray() {
 	if s.ready || s.listening != nil {
 		return
 	}
-	s.out.warn(fmt.Sprintf("nothing listens on port %d of %s, but your processes listen on %s: let the server use {port}, or name its port with --port",
-		s.port, s.nodeName, strings.Join(s.others, ", ")))
+	message := fmt.Sprintf("nothing listens on port %d of %s, but your processes listen on %s", s.port, s.nodeName, strings.Join(s.others, ", "))
+	if slices.ContainsFunc(s.others, reachable) {
+		message += ", where everybody on the cluster can reach them"
+	}
+	s.out.warn(message + ": let the server use {port} and listen on 127.0.0.1, or name its port with --port")
+}
+
+// reachable reports whether others than this host reach the address.
+func reachable(addr string) bool {
+	ap, err := netip.ParseAddrPort(addr)
+	return err == nil && !ap.Addr().Unmap().IsLoopback()
 }
 
 // late says for what the start timeout was waited in vain.

@@ -6,87 +6,16 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/sourcegraph/conc"
-	"golang.org/x/crypto/ssh"
 
 	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/slurm"
 )
-
-// admission is for how long a node may refuse us because its pam_slurm_adopt has
-// not heard of the job yet.
-const admission = 15 * time.Second
-
-// dialNode makes the last hop: while the server starts, and again when the
-// connection to the node was lost though that to the login node was not. The
-// node's host keys are those that the runner read there: nothing is asked, nothing
-// is trusted blindly (invariant I7).
-func (s *session) dialNode(work context.Context) {
-	login, node, lines, again := s.chain, s.nodeName, s.hostKeys, s.ready
-	s.work.Go(func() {
-		keys, err := parseKeys(lines)
-		var c *chain.Chain
-		if err == nil {
-			hop := s.cfg.NodeHop(node, chain.PinnedKeys(keys...))
-			c, err = dialAdmitted(work, login, hop, again)
-		}
-		if sendErr := s.send(work, nodeDialled{login, c, err}); sendErr != nil && c != nil {
-			_ = c.Close()
-		}
-	})
-}
-
-// watchNode tells of the end of the connection to the node.
-func (s *session) watchNode(work context.Context, c *chain.Chain) {
-	s.work.Go(func() {
-		select {
-		case <-c.Done():
-			_ = s.send(work, nodeLost{c, c.Err()})
-		case <-work.Done():
-		}
-	})
-}
-
-// dialAdmitted dials the node; for a while again, if it lets nobody in. A node
-// that was reached before is dialled for as long as ctx lives: if it is dead,
-// Slurm will say so.
-func dialAdmitted(ctx context.Context, login *chain.Chain, hop chain.Hop, patient bool) (*chain.Chain, error) {
-	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval, wait.MaxInterval = 200*time.Millisecond, 2*time.Second
-	limit := admission
-	if patient {
-		wait.MaxInterval, limit = 30*time.Second, 0 // no limit
-	}
-	return backoff.Retry(ctx, func() (*chain.Chain, error) {
-		c, err := login.Extend(ctx, hop)
-		var refused *chain.AuthError
-		var stranger *chain.HostKeyError
-		if errors.As(err, &stranger) || err != nil && !patient && !errors.As(err, &refused) {
-			return nil, backoff.Permanent(err)
-		}
-		return c, err
-	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(limit))
-}
-
-func parseKeys(lines []string) ([]ssh.PublicKey, error) {
-	var keys []ssh.PublicKey
-	for _, l := range lines {
-		// A type of key that we do not know is no reason to do without the others.
-		if k, _, _, _, err := ssh.ParseAuthorizedKey([]byte(l)); err == nil {
-			keys = append(keys, k)
-		}
-	}
-	if len(keys) == 0 {
-		return nil, errNoHostKeys
-	}
-	return keys, nil
-}
 
 // watchPort keeps an eye on the server's port, over the connection to its node, as
 // soon as both are known. Nothing reaches the server before that.
@@ -100,7 +29,8 @@ func (s *session) watchPort(work context.Context) {
 	ctx, stop := context.WithCancel(work)
 	s.stopWatch = stop
 	// What changes there by itself, the runner tells.
-	watch, node, name := slurm.NewWatch(s.port, time.Hour), s.node, s.nodeName
+	watch, node, name := slurm.NewWatch(s.port, watchEvery), s.node, s.nodeName
+	watch.Session = s.cfg.ID
 	s.watch = watch
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 200*time.Millisecond, 10*time.Second
@@ -191,6 +121,10 @@ func (g gate) target(port int, addr string) forward.Target {
 	}
 }
 
+// watchEvery is how often the shell on the node looks unasked, and whether its session is
+// there still.
+const watchEvery = time.Minute
+
 // lookTimeout is for a look at the port, where a connection is made already.
 const lookTimeout = 20 * time.Second
 
@@ -209,13 +143,18 @@ func (s *session) leaveNode() {
 
 // probe asks the server, through the tunnel, whether it answers as it must.
 func (s *session) probe(ctx context.Context, dial forward.Target) error {
+	client, base, closeIdle := s.client(dial)
+	defer closeIdle()
+	return s.cfg.App.Probe(ctx, client, base)
+}
+
+// client asks the server at base through the tunnel, but not through the local port.
+func (s *session) client(dial forward.Target) (client *http.Client, base string, closeIdle func()) {
 	transport := &http.Transport{
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 		DisableKeepAlives: true,
 	}
-	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	client = &http.Client{Transport: transport, Timeout: 10 * time.Second}
 	// The Host that the browser will send.
-	base := fmt.Sprintf("http://127.0.0.1:%d", s.listener.Port())
-	return s.cfg.App.Probe(ctx, client, strings.TrimSuffix(base, "/"))
+	return client, fmt.Sprintf("http://127.0.0.1:%d", s.listener.Port()), transport.CloseIdleConnections
 }

@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -18,11 +17,13 @@ const (
 	redialMost  = 15 * time.Second // between two tries
 	// redialRefused lies between two tries if the key was not taken.
 	redialRefused = time.Minute
-	retirement    = 60 * time.Second // of a silent chain beside the one that took over
+	// rekeyPause lies between two looks for a key that is good.
+	rekeyPause = 2 * time.Second
+	retirement = 60 * time.Second // of a silent chain beside the one that took over
 
-	// overrun is by how much a job may outlive its lease: the runner's look, its
+	// Overrun is by how much a job may outlive its lease: the runner's look, its
 	// grace for the server and Slurm's own time to end a job.
-	overrun = 90 * time.Second
+	Overrun = 90 * time.Second
 )
 
 // chainEnd is closed when the chain is lost; nil, which never is, once that is known.
@@ -48,15 +49,14 @@ func (s *session) chainLost(work context.Context) error {
 	if !s.guarded() {
 		return err
 	}
-	s.lost, s.silent = true, false
+	s.lost = true
 	s.leaveNode()
 	host := s.cfg.Hops[0].Name
 	var lost *chain.LostError
 	if errors.As(err, &lost) {
 		host = lost.Hop
 	}
-	s.lostHop = host
-	s.out.event(Event{Event: EventLost, Host: host, Message: err.Error()})
+	s.tellLost(host, err.Error())
 	s.redial(work)
 	return nil
 }
@@ -93,30 +93,6 @@ func (s *session) tellNotices(work context.Context) {
 	}
 }
 
-// hush is called when a hop has fallen silent, or is heard of again. Another chain is
-// then dialled beside the silent one, and whichever answers first is kept: a stall
-// that passes costs nothing, and one that does not is not waited for.
-func (s *session) hush(work context.Context, m silence) {
-	if !s.isOurs(m) || s.lost || s.chainIsLost() {
-		return
-	}
-	s.silent = m.silent
-	switch {
-	case !s.guarded(): // the request or the job goes with this connection
-	case s.silent:
-		s.redial(work)
-	case s.stopRedial != nil:
-		s.stopRedial()
-		s.stopRedial = nil
-	}
-}
-
-// isOurs reports whether it is a hop of the present chain to the login node that has
-// fallen silent, and not the node, or a hop of a chain that was left.
-func (s *session) isOurs(m silence) bool {
-	return m.dial == s.dialled && slices.ContainsFunc(s.cfg.Hops, func(h chain.Hop) bool { return h.Name == m.hop })
-}
-
 // redial dials another chain, again and again. There is one redial at a time.
 func (s *session) redial(work context.Context) {
 	if s.stopRedial != nil {
@@ -124,23 +100,28 @@ func (s *session) redial(work context.Context) {
 	}
 	ctx, cancel := context.WithCancel(work)
 	s.stopRedial = cancel
-	opts, hops, limit := s.options(), s.cfg.Hops, time.Duration(0)
+	opts, limit := s.options(), time.Duration(0)
 	dial := s.dials
 	if s.cfg.Lease > 0 {
-		limit = s.cfg.Lease + overrun
+		limit = s.cfg.Lease + Overrun
 	}
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = redialFirst, redialMost
 	s.work.Go(func() {
 		defer cancel()
 		c, err := backoff.Retry(ctx, func() (*chain.Chain, error) {
-			c, err := chain.Dial(ctx, hops, opts)
+			c, err := s.cfg.dial(ctx, opts)
 			var stranger *chain.HostKeyError
 			var refused *chain.AuthError
 			var unsigned *chain.SignError
+			var keyless *chain.KeyError
 			switch {
 			case errors.As(err, &stranger):
 				return nil, backoff.Permanent(err)
+			case errors.As(err, &keyless):
+				// That costs nobody anything: a new certificate is seen soon.
+				s.notice(shutOut{err})
+				return nil, errors.Join(err, backoff.RetryAfter(int(rekeyPause/time.Second)))
 			case errors.As(err, &refused), errors.As(err, &unsigned):
 				// A certificate that has expired meanwhile: no hurry, and the site counts.
 				s.notice(shutOut{err})
@@ -164,19 +145,16 @@ func (s *session) resume(work context.Context, m redialled) error {
 		return m.err
 	case m.chain == nil: // the silent one has not ended yet; it will
 		return nil
-	case !s.lost && !s.silent:
+	case !s.lost && !s.silent():
 		return m.chain.Close() // the old one was heard of at the same moment
-	}
-	if !s.lost {
-		s.lostHop = s.cfg.Hops[0].Name
-		s.out.event(Event{Event: EventLost, Host: s.lostHop, Message: "no answer: going on over a new connection"})
 	}
 	s.stopRead()
 	s.retire(work, s.chain)
 	s.listener.SetTarget(nil)
 	s.holdFurther()
-	s.chain, s.dialled, s.node, s.lost, s.silent = m.chain, m.dial, nil, false, false
-	s.out.event(Event{Event: EventRestored, Host: s.lostHop})
+	s.chain, s.dialled, s.node, s.lost, s.shut = m.chain, m.dial, nil, false, false
+	clear(s.mute)
+	s.tellRestored()
 	s.read(work, s.submission.Follow)
 	if s.step != "" {
 		s.dialNode(work)
@@ -203,8 +181,10 @@ func (s *session) retire(work context.Context, old *chain.Chain) {
 func (s *session) submitDone(work context.Context, m submitDone) (done bool, err error) {
 	switch {
 	case m.err == nil && m.outcome.Asked():
-		return false, errStoppedElsewhere // not by us: then nobody listens here any more
+		s.over = true
+		return false, ErrStopped // not by us: then nobody listens here any more
 	case m.err == nil:
+		s.over = true
 		return true, m.outcome.Err()
 	case s.chainIsLost() && s.guarded():
 		return false, nil // with the chain; the next one reads on
@@ -220,13 +200,13 @@ func (s *session) submitDone(work context.Context, m submitDone) (done bool, err
 // on the login node, or this one of the login nodes cannot do its work. False: enough
 // was tried.
 func (s *session) readAgain(work context.Context, err error) bool {
-	limit := s.cfg.Lease + overrun
+	limit := s.cfg.Lease + Overrun
 	var remote *slurm.RemoteError
 	var open *chain.OpenError
 	var unsaid *ssh.ExitMissingError
 	switch {
 	case errors.As(err, &remote) && remote.Kind == "gone":
-		limit = overrun // unless a file system comes back, the session's directory was removed
+		limit = Overrun // unless a file system comes back, the session's directory was removed
 	case errors.Is(err, slurm.ErrCut), errors.As(err, &remote), errors.As(err, &open), errors.As(err, &unsaid):
 	default:
 		return false

@@ -35,12 +35,16 @@ const (
 // last event is always "ended".
 //
 // It returns nil when the session ended as asked: the user interrupted it after it
-// was ready (with ErrInterrupted as ctx's cause), somebody stopped it from elsewhere, or
-// the server ended with status 0. ErrInterrupted: it was interrupted before. A *TeardownError hides the error
-// that led to it; that one was told by an event.
+// was ready (with ErrInterrupted as ctx's cause), somebody stopped it from elsewhere
+// (ErrStopped), nobody used it for Config.Idle, or the server ended with status 0; or when
+// it goes on without us (ErrDetached). ErrInterrupted: it was interrupted before. A
+// *TeardownError hides the error that led to it; that one was told by an event.
 func Run(ctx context.Context, cfg Config, emit func(Event)) error {
-	s := &session{cfg: cfg, out: emitter{id: cfg.ID, cluster: cfg.Cluster, emit: emit}, notices: make(chan any, 16)}
-	return s.run(ctx)
+	return newSession(cfg, emit).run(ctx)
+}
+
+func newSession(cfg Config, emit func(Event)) *session {
+	return &session{cfg: cfg, out: emitter{id: cfg.ID, cluster: cfg.Cluster, emit: emit}, notices: make(chan any, 16), mute: map[string]bool{}}
 }
 
 // An emitter fills in what every event has.
@@ -76,12 +80,16 @@ type session struct {
 	work     conc.WaitGroup
 	stopWork context.CancelFunc
 
+	adopted    func(About, slurm.Found) // the session goes on already, and is picked up; nil: it is begun here
 	submission *slurm.Submission
 	stopRead   context.CancelFunc // of the reader of the submission's events
-	silent     bool               // the chain is, so that another is dialled beside it
+	mute       map[string]bool    // the hops of the chain that do not answer
 	submitted  bool               // the request was sent: there may be a job
+	over       bool               // the session has ended on the cluster
 	lost       bool               // the chain is
-	lostHop    string             // the hop with which it was told to be lost
+	lostHop    string             // the hop with which it was told to be lost or mute; "": it was not
+	nodeLost   bool               // the node was told to be lost or mute
+	nodeMuted  context.CancelFunc // of the wait before that is told
 	shut       bool               // the key was told not to be taken any more
 	stopRedial context.CancelFunc
 	submitEnd  chan struct{}
@@ -93,6 +101,7 @@ type session struct {
 	step      string
 	nodeName  string
 	hostKeys  []string         // of the node, as the runner read them there
+	other     otherWay         // to the node
 	listening *slurm.Listening // nil: the server does not listen
 	port      int              // that the server is to listen on
 	others    []string         // what the user's new listeners are instead
@@ -102,6 +111,7 @@ type session struct {
 	probing   context.CancelFunc
 	ready     bool
 	further   furtherPorts
+	idle      idleness
 	kept      bool      // the request waits in Slurm alone
 	queuedJob string    // of the last look at the queue
 	reason    string    // likewise
@@ -113,31 +123,35 @@ func (s *session) run(ctx context.Context) error {
 	if errors.Is(cause, context.Canceled) && ctx.Err() != nil {
 		cause = context.Cause(ctx)
 	}
-	interrupted := errors.Is(cause, ErrInterrupted)
-	byServer := "the server ended"
-	if errors.Is(cause, errStoppedElsewhere) {
-		cause, byServer = nil, errStoppedElsewhere.Error()
+	if s.leaves(cause) {
+		return s.leave(context.WithoutCancel(ctx), cause)
 	}
-	wasReady := s.ready
+	if errors.Is(cause, ErrDetached) {
+		cause = ErrInterrupted // there is nothing yet that could go on
+	}
+	stopped := errors.Is(cause, ErrStopped)
+	interrupted := stopped || errors.Is(cause, ErrInterrupted)
+	var idle *idleError
+	unused := errors.As(cause, &idle)
 	if s.submitted {
-		reason := byServer
-		if cause != nil {
-			reason = s.endReason(cause)
-		}
-		s.out.event(Event{Event: EventEnding, Reason: reason})
+		s.out.event(Event{Event: EventEnding, Reason: s.endReason(cause)})
 	}
 	log, left := s.tearDown(context.WithoutCancel(ctx))
 
 	switch {
 	case left != nil:
 		// What led here is told first, what is left behind last.
-		if cause != nil && !interrupted {
+		if cause != nil && !interrupted && !unused {
 			s.fail(cause, log)
 		}
 		return s.end(left, "", log)
 	case cause == nil:
-		return s.end(nil, byServer, log)
-	case interrupted && wasReady:
+		return s.end(nil, "the server ended", log)
+	case unused:
+		return s.end(nil, idle.Error()+s.gone(), log)
+	case stopped:
+		return s.end(nil, ErrStopped.Error()+s.gone(), log)
+	case interrupted && s.ready:
 		return s.end(nil, "ended as asked"+s.gone(), log)
 	default:
 		return s.end(cause, "", log)
@@ -146,8 +160,16 @@ func (s *session) run(ctx context.Context) error {
 
 // endReason is why the session ends, for the event "ending".
 func (s *session) endReason(cause error) string {
-	if errors.Is(cause, ErrInterrupted) {
+	var idle *idleError
+	switch {
+	case cause == nil:
+		return "the server ended"
+	case errors.Is(cause, ErrInterrupted):
 		return "interrupted"
+	case errors.Is(cause, ErrStopped):
+		return ErrStopped.Error()
+	case errors.As(cause, &idle):
+		return idle.Error()
 	}
 	return s.cfg.Explain(cause).Message
 }

@@ -3,6 +3,7 @@ package session
 import (
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -86,9 +87,16 @@ func TestStall(t *testing.T) {
 	ready := l.await(EventReady)
 	thaw := line.stop()
 	t.Cleanup(thaw)
+	asked := make(chan error, 1)
+	go func() { asked <- get(t, ready.URL) }() // nobody knows of the stall yet
 	began := time.Now()
-	l.await(EventLost)
+	if e := l.await(EventLost); e.Message != noAnswer {
+		t.Errorf("lost: %+v", e)
+	}
 	l.await(EventRestored)
+	if err := <-asked; err != nil {
+		t.Errorf("asked in the stall: %v", err)
+	}
 	if d := time.Since(began); d > 15*time.Second {
 		t.Errorf("took %v", d)
 	}
@@ -102,6 +110,35 @@ func TestStall(t *testing.T) {
 	l.interrupt(ErrInterrupted)
 	if err := l.end(); err != nil {
 		t.Errorf("ended with %v", err)
+	}
+	a.nothingLeft()
+}
+
+// A node that does not answer any more is told, while the way there is well; and that it
+// answers again.
+func TestNodeStall(t *testing.T) {
+	a := newAlps(t)
+	line := newStall(t, a.node.Addr())
+	a.nodeLine = line.ln.Addr().String()
+	cfg := a.config()
+	cfg.Chain.Keepalive = 500 * time.Millisecond
+	l := a.start(cfg)
+	l.await(EventReady)
+	thaw := line.stop()
+	t.Cleanup(thaw)
+	if e := l.await(EventLost); e.Host != "nid001001" || e.Message != noAnswer {
+		t.Errorf("lost: %+v", e)
+	}
+	thaw()
+	if e := l.await(EventRestored); e.Host != "nid001001" {
+		t.Errorf("restored: %+v", e)
+	}
+	l.interrupt(ErrInterrupted)
+	if err := l.end(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	if n := strings.Count(l.names(), EventLost); n != 1 {
+		t.Errorf("told %d times: %s", n, l.names())
 	}
 	a.nothingLeft()
 }

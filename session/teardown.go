@@ -23,6 +23,12 @@ func (s *session) tearDown(ctx context.Context) (*serverLog, error) {
 		left = s.stopJob(ctx, log)
 	}
 	log.close()
+	s.close()
+	return log, left
+}
+
+// close gives back what this process has.
+func (s *session) close() {
 	if s.stopWork != nil {
 		s.stopWork()
 	}
@@ -36,7 +42,6 @@ func (s *session) tearDown(ctx context.Context) (*serverLog, error) {
 	}
 	s.dropFurther()
 	s.work.Wait()
-	return log, left
 }
 
 // stopJob ends the job and sees that it is gone.
@@ -50,6 +55,11 @@ func (s *session) stopJob(ctx context.Context, log *serverLog) error {
 	if s.neverAsked() {
 		return nil // there never was one
 	}
+	return s.endJob(ctx, patient, log)
+}
+
+// endJob ends the job, with the grace that there is while patient lives.
+func (s *session) endJob(ctx, patient context.Context, log *serverLog) error {
 	stop := slurm.Stopping{ID: s.cfg.ID, Step: s.step, Grace: stopGrace, Log: log}
 	err := s.stopOnce(patient, stop, log)
 	if err != nil && patient.Err() != nil && ctx.Err() == nil {
@@ -107,7 +117,7 @@ func (s *session) neverAsked() bool {
 // stopOnce runs slurm.Stop over the chain or, if that is lost or has fallen silent,
 // over a new one.
 func (s *session) stopOnce(ctx context.Context, stop slurm.Stopping, log *serverLog) error {
-	if !s.lost && !s.silent {
+	if !s.lost && !s.silent() {
 		err := s.stopOver(ctx, stop)
 		var remains *slurm.RemainsError
 		var remote *slurm.RemoteError
@@ -115,12 +125,12 @@ func (s *session) stopOnce(ctx context.Context, stop slurm.Stopping, log *server
 		if err == nil || errors.As(err, &unkept) || errors.As(err, &remains) || errors.As(err, &remote) || ctx.Err() != nil {
 			return err
 		}
-		s.out.event(Event{Event: EventLost, Host: s.cfg.Hops[0].Name, Message: "ending the session over a new connection"})
+		s.tellLost(s.cfg.Hops[0].Name, "ending the session over a new connection")
 		log.restart()
 	}
 	dialling, cancel := context.WithTimeout(ctx, redialTimeout)
 	defer cancel()
-	c, err := chain.Dial(dialling, s.cfg.Hops, s.cfg.Chain)
+	c, err := s.cfg.dial(dialling, s.cfg.Chain)
 	if err != nil {
 		return err
 	}
@@ -177,7 +187,9 @@ func (s *session) settle(ctx context.Context) {
 			case slurm.Alive:
 				s.step = m.Job + "." + m.Step
 			case silence:
-				s.silent = s.silent || m.silent && s.isOurs(m)
+				if m.silent && s.isOurs(m) {
+					s.mute[m.hop] = true
+				}
 			case submitDone:
 				s.submitErr = m.err
 			default:

@@ -17,6 +17,7 @@ type TunnelConfig struct {
 
 	Hops    []chain.Hop
 	Chain   chain.Options
+	Dial    func(context.Context, chain.Options) (*chain.Chain, error) // as Config has it
 	NodeHop func(node string, keys chain.HostKeys) chain.Hop
 
 	Node string // or
@@ -33,8 +34,8 @@ type TunnelConfig struct {
 // until ctx ends, the connection is lost, or the port turns out not to be the
 // user's. It allocates and cancels nothing. Events and errors are as Run's.
 func Tunnel(ctx context.Context, cfg TunnelConfig, emit func(Event)) error {
-	t := &tunnel{session: session{
-		cfg: Config{ID: cfg.ID, Cluster: cfg.Cluster, Hops: cfg.Hops, Chain: cfg.Chain, NodeHop: cfg.NodeHop,
+	t := &tunnel{session: session{mute: map[string]bool{},
+		cfg: Config{ID: cfg.ID, Cluster: cfg.Cluster, Hops: cfg.Hops, Chain: cfg.Chain, Dial: cfg.Dial, NodeHop: cfg.NodeHop,
 			LocalPort: cfg.LocalPort, Open: cfg.Open, Explain: cfg.Explain},
 		out: emitter{id: cfg.ID, cluster: cfg.Cluster, emit: emit}, notices: make(chan any, 16),
 	}, cfg: cfg}
@@ -46,7 +47,7 @@ func Tunnel(ctx context.Context, cfg TunnelConfig, emit func(Event)) error {
 	}
 	wasReady := t.ready
 	log, _ := t.tearDown(context.WithoutCancel(ctx)) // a tunnel has no job
-	if errors.Is(cause, ErrInterrupted) && wasReady {
+	if (errors.Is(cause, ErrInterrupted) || errors.Is(cause, ErrDetached)) && wasReady {
 		cause = nil
 	}
 	return t.end(cause, "ended as asked", log)

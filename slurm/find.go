@@ -47,7 +47,11 @@ func checkRunning(job, answer string) error {
 	state, _, ok := strings.Cut(answer, "|")
 	switch {
 	case !ok:
-		return &JobEndedError{Job: job, Explained: "is not in the queue: " + clean(answer)}
+		e := &JobEndedError{Job: job, Explained: "is not in the queue"}
+		if said := clean(answer); said != "" {
+			e.Explained += ": " + said
+		}
+		return e
 	case state != "RUNNING":
 		return &JobEndedError{Job: job, State: state, Explained: "is not running (" + strings.ToLower(state) + ")"}
 	}

@@ -62,7 +62,7 @@ type call struct {
 
 // RemoteError tells that the remote half could not do its work on the host.
 type RemoteError struct {
-	Kind    string // shell, noslurm, home, gone, nonode, revoked, protocol
+	Kind    string // shell, noslurm, home, gone, nonode, nosshd, nologin, revoked, protocol
 	Message string
 	Output  string // what the login shell printed instead, if it did
 }
@@ -79,10 +79,8 @@ const marker = "\x1ecscs/1 "
 // run runs the verb on remote and hands each line of its answer to c.handle. It
 // returns nil when the verb ended, whatever it said.
 func (c call) run(ctx context.Context, remote Remote) error {
-	nonce := rand.Text()
-	c.vars.set("cscs_nonce", nonce)
-	text := c.vars.String() + script + "\ncscs_main \"${1:-" + c.verb + "}\"\n"
-	stdin := io.MultiReader(strings.NewReader(fmt.Sprintf("%d\n%s", len(text), text)))
+	payload, mark := c.payload()
+	var stdin io.Reader = strings.NewReader(payload)
 	if c.stdin != nil {
 		stdin = io.MultiReader(stdin, c.stdin)
 	}
@@ -97,7 +95,7 @@ func (c call) run(ctx context.Context, remote Remote) error {
 		pw.CloseWithError(io.EOF)
 		done <- err
 	}()
-	readErr := c.read(pr, marker+nonce)
+	readErr := c.read(bufio.NewReaderSize(pr, 64<<10), mark)
 	if readErr != nil {
 		cancel(readErr)
 	}
@@ -122,9 +120,17 @@ func (c call) run(ctx context.Context, remote Remote) error {
 	return nil
 }
 
+// payload is what bootstrap reads from standard input, and the line with which the
+// answer to it begins.
+func (c call) payload() (text, mark string) {
+	nonce := rand.Text()
+	c.vars.set("cscs_nonce", nonce)
+	text = c.vars.String() + script + "\ncscs_main \"${1:-" + c.verb + "}\" \"${@:2}\"\n"
+	return fmt.Sprintf("%d\n%s", len(text), text), marker + nonce
+}
+
 // read reads the answer after the line with the marker.
-func (c call) read(r io.Reader, mark string) error {
-	br := bufio.NewReaderSize(r, 64<<10)
+func (c call) read(br *bufio.Reader, mark string) error {
 	var before tail
 	for {
 		s, err := br.ReadString('\n')
@@ -132,6 +138,9 @@ func (c call) read(r io.Reader, mark string) error {
 			break
 		}
 		_, _ = before.Write([]byte(s))
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
 		if err != nil {
 			return &RemoteError{
 				Kind:    "shell",

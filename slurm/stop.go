@@ -10,11 +10,14 @@ import (
 // Stopping is how a session's job is to be ended.
 type Stopping struct {
 	ID    string
-	Step  string        // the runner's, "123.0", so that the server is asked first; "": the job is cancelled at once
+	Step  string        // the runner's, "123.0", so that the server is asked first, or AnyStep; "": the job is cancelled at once
 	Grace time.Duration // for the server, between being asked and being killed; 0: none
 	Kill  bool          // no SIGTERM either
 	Log   io.Writer     // takes the server's log, at most 64 MiB; nil: it is thrown away
 }
+
+// AnyStep stands for the runner's step where it is not known: its own events tell.
+const AnyStep = "any"
 
 // Stop ends the job of the session, by its name, and sees that it is gone (has
 // left the queue, or is COMPLETING); then takes the server's log and removes the

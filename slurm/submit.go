@@ -17,6 +17,7 @@ type Submission struct {
 	ID      string // of the session
 	Request Request
 	Launch  Launch
+	Client  string        // who attends it, for those who list sessions; "": nobody is told
 	Lease   time.Duration // how long the job may run unowned, whole seconds; 0: for ever
 
 	orders  orders
@@ -119,6 +120,7 @@ func (s *Submission) call(ctx context.Context, remote Remote, verb string, v *va
 	s.mu.Unlock()
 	v.set("cscs_id", s.ID)
 	v.set("cscs_lease", seconds(s.Lease))
+	v.set("cscs_client_name", s.Client)
 	stdin, feed := io.Pipe()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -162,6 +164,8 @@ func (s *Submission) digest(l line, handle func(Event) error) error {
 	switch l.kind {
 	case "refused":
 		return &RefusedError{Message: refusal(l), Accounts: strings.Fields(l.get("accounts")), Unsure: l.get("left") != ""}
+	case "swept":
+		return handle(parseSwept(l))
 	case "withdrawn":
 		s.outcome.Withdrawn, s.outcome.job = true, l.get("job")
 	case "detached":

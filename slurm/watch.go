@@ -27,6 +27,8 @@ func (l Listener) Ours() bool { return l.Verdict == "ours" || l.Verdict == "wide
 // /proc/net/tcp). One shell there serves all ports: sshd bounds how many a connection
 // may have (MaxSessions).
 type Watch struct {
+	Session string // with whose directory the shell ends, if its client vanishes; "": it stays until sshd notices
+
 	port  int
 	every time.Duration
 	wake  chan struct{} // there is more to be sent
@@ -57,6 +59,7 @@ func (w *Watch) Run(ctx context.Context, remote Remote, handle func(Listener) er
 	v := new(vars)
 	v.set("cscs_port", strconv.Itoa(w.port))
 	v.set("cscs_every", seconds(w.every))
+	v.set("cscs_id", w.Session)
 	stdin, feed := io.Pipe()
 	ctx, cancel := context.WithCancel(ctx)
 	asked := make(chan struct{})

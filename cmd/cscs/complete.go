@@ -10,6 +10,25 @@ import (
 // markRun is for commands that begin a session.
 func markRun(cmd *cobra.Command) {
 	cmd.Annotations = map[string]string{showsExitStatus: "yes"}
+	completeCluster(cmd)
+	if cmd.Flags().Lookup("via") != nil {
+		var vias []string
+		for _, v := range slurm.Vias {
+			vias = append(vias, string(v))
+		}
+		_ = cmd.RegisterFlagCompletionFunc("via", cobra.FixedCompletions(vias, cobra.ShellCompDirectiveNoFileComp))
+	}
+	for _, name := range []string{"user", "port", "local-port", "time", "account", "partition", "qos", "nodes", "nodelist", "gpus", "mem",
+		"constraint", "reservation", "slurm", "node", "job", "env", "setup", "uenv", "view", "queue-timeout", "start-timeout", "lease", "idle",
+		"venv", "workdir", "logdir"} { // what they name is on the cluster, if anywhere
+		if cmd.Flags().Lookup(name) != nil {
+			_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions) // it exists, and is registered once
+		}
+	}
+}
+
+// completeCluster offers the known clusters as values of --cluster.
+func completeCluster(cmd *cobra.Command) {
 	err := cmd.RegisterFlagCompletionFunc("cluster", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		cfg, err := site.Load()
 		if err != nil {
@@ -19,20 +38,6 @@ func markRun(cmd *cobra.Command) {
 	})
 	if err != nil {
 		panic(err) // the flag is not there: a mistake of ours that every test sees
-	}
-	if cmd.Flags().Lookup("via") != nil {
-		var vias []string
-		for _, v := range slurm.Vias {
-			vias = append(vias, string(v))
-		}
-		_ = cmd.RegisterFlagCompletionFunc("via", cobra.FixedCompletions(vias, cobra.ShellCompDirectiveNoFileComp))
-	}
-	for _, name := range []string{"user", "port", "local-port", "time", "account", "partition", "qos", "nodes", "nodelist", "gpus", "mem",
-		"constraint", "reservation", "slurm", "node", "job", "env", "setup", "uenv", "view", "queue-timeout", "start-timeout", "lease",
-		"venv", "workdir", "logdir"} { // what they name is on the cluster, if anywhere
-		if cmd.Flags().Lookup(name) != nil {
-			_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions) // it exists, and is registered once
-		}
 	}
 }
 

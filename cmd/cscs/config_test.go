@@ -77,7 +77,7 @@ func TestFlagsBecomeASession(t *testing.T) {
 		"-t", "1-0", "-A", "g1", "-p", "debug", "-q", "high", "-N", "2-4", "-w", "nid[1-2]", "-G", "gh200:4", "--mem", "10G", "-C", "gpu",
 		"--reservation", "course", "--slurm=--exclusive", "--slurm=-n2",
 		"--setup", "module load x", "--setup", "true", "--venv", "~/v", "--workdir", "w", "--env", "A=b=c", "--env", "B=",
-		"--uenv", "u", "--view", "v", "--environment", "e", "--via", "sbatch", "--queue-timeout", "1m", "--start-timeout", "90s", "--allow-wide-bind", "--forward-new",
+		"--uenv", "u", "--view", "v", "--environment", "e", "--via", "sbatch", "--queue-timeout", "1m", "--start-timeout", "90s", "--idle", "90m", "--allow-wide-bind", "--forward-new",
 		"--", "serve", "{port}")
 	if c.code != 0 || c.run == nil {
 		t.Fatalf("exit code %d: %s", c.code, c.err)
@@ -93,7 +93,7 @@ func TestFlagsBecomeASession(t *testing.T) {
 	if diff := cmp.Diff(launch, got.Launch); diff != "" {
 		t.Error(diff)
 	}
-	if got.LocalPort != 9000 || got.App.Port != 7000 || got.QueueTimeout != time.Minute || got.StartTimeout != 90*time.Second || got.Open != nil ||
+	if got.LocalPort != 9000 || got.App.Port != 7000 || got.QueueTimeout != time.Minute || got.StartTimeout != 90*time.Second || got.Idle != 90*time.Minute || got.Open != nil ||
 		got.Cluster != "daint" || len(got.ID) != 8 || got.Hurry == nil || got.Abandon == nil || got.Explain == nil {
 		t.Errorf("got %+v", got)
 	}
@@ -125,7 +125,7 @@ func TestDefaultsOfASession(t *testing.T) {
 	if diff := cmp.Diff(slurm.Request{}, c.run.Request); diff != "" {
 		t.Errorf("what was left out is not left to the site: %s", diff)
 	}
-	if c.run.QueueTimeout != 12*time.Hour || c.run.StartTimeout != 5*time.Minute || c.run.LocalPort != 0 || c.run.App.Port != 0 {
+	if c.run.QueueTimeout != 12*time.Hour || c.run.StartTimeout != 5*time.Minute || c.run.Idle != 0 || c.run.LocalPort != 0 || c.run.App.Port != 0 {
 		t.Errorf("got %+v", c.run)
 	}
 }

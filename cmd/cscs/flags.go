@@ -16,10 +16,10 @@ type options struct {
 	cluster, user, identity []string
 	port, localPort         []string
 
-	noBrowser, json, dryRun, verbose, allowWideBind, forwardNew, keep bool
+	noBrowser, noNotify, json, dryRun, verbose, allowWideBind, forwardNew, keep, detach bool
 
 	setup, venv, workdir, env, uenv, view, environment []string
-	via, queueTimeout, startTimeout, lease             []string
+	via, queueTimeout, startTimeout, lease, idle       []string
 
 	time, account, partition, qos, nodes, nodelist, gpus, mem, constraint, reservation, slurm []string
 }
@@ -62,13 +62,24 @@ func (o *options) addWhere(cmd *cobra.Command) {
 	g.done(cmd)
 }
 
-// addHere adds the flags that say what happens on the laptop.
-func (o *options) addHere(cmd *cobra.Command) {
+// addHere adds the flags that say what happens on the laptop. limited: the session's time may
+// be up.
+func (o *options) addHere(cmd *cobra.Command, limited bool) {
 	g := newGroup("Here")
 	g.add(&o.localPort, "local-port", "", "PORT", "local port (default: the server's usual one, or the next that is free)", checkPort("leave --local-port out for a free one"))
 	g.flags.BoolVar(&o.noBrowser, "no-browser", false, "print the URL only")
+	if limited {
+		g.flags.BoolVar(&o.noNotify, "no-notify", false, "no notification on the desktop before the session's time is up")
+	}
 	g.flags.BoolVar(&o.json, "json", false, "write events to stdout, one JSON object a line")
 	g.flags.BoolVar(&o.dryRun, "dry-run", false, "show the way and the commands, and contact nobody")
+	g.flags.BoolVarP(&o.verbose, "verbose", "v", false, "tell more")
+	g.done(cmd)
+}
+
+// addVerbose adds the one flag of addHere that every command has that connects.
+func (o *options) addVerbose(cmd *cobra.Command) {
+	g := newGroup("Here")
 	g.flags.BoolVarP(&o.verbose, "verbose", "v", false, "tell more")
 	g.done(cmd)
 }
@@ -109,6 +120,8 @@ func (o *options) addSlurm(cmd *cobra.Command) {
 	g.add(&o.via, "via", "", "HOW", "salloc, sbatch (the job waits without cscs), or auto: salloc, then sbatch if it has to wait (default auto)", checkVia)
 	g.add(&o.queueTimeout, "queue-timeout", "", "TIME", "how long to wait in the queue (default 12h)", checkDuration)
 	g.add(&o.lease, "lease", "", "TIME", "how long the job may run without cscs, if the laptop or the network is gone (default 1h; 0s: until its time limit)", checkLease)
+	g.flags.BoolVar(&o.detach, "detach", false, "return once the job is queued; cscs attach picks it up")
+	g.add(&o.idle, "idle", "", "TIME", "end the session when nobody has used the server for so long, and it computed nothing (at least 1m; default: never)", checkIdle)
 	g.flags.BoolVar(&o.keep, "keep", false, "no lease: the job may run until its time limit, whatever becomes of cscs")
 	g.done(cmd)
 }

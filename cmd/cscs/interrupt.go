@@ -16,8 +16,9 @@ type interrupts struct {
 	ctx            context.Context // ends with the first, by session.ErrInterrupted
 	hurry, abandon context.Context // end with the second and the third
 
-	mu    sync.Mutex
-	steps []func() // what is left to be done, in order
+	interrupt context.CancelCauseFunc
+	mu        sync.Mutex
+	steps     []func() // what is left to be done, in order
 }
 
 // hearInterrupts hears them from now on, until stop is called.
@@ -25,7 +26,7 @@ func hearInterrupts(parent context.Context) (i *interrupts, stop func()) {
 	ctx, interrupt := context.WithCancelCause(parent)
 	hurry, hasten := context.WithCancel(context.WithoutCancel(parent))
 	abandon, leave := context.WithCancel(context.WithoutCancel(parent))
-	i = &interrupts{ctx: ctx, hurry: hurry, abandon: abandon}
+	i = &interrupts{ctx: ctx, hurry: hurry, abandon: abandon, interrupt: interrupt}
 	i.steps = []func(){func() { interrupt(session.ErrInterrupted) }, hasten, leave}
 
 	// A reader of our output that goes away (head, a closed pager) must not
@@ -40,7 +41,8 @@ func hearInterrupts(parent context.Context) (i *interrupts, stop func()) {
 			select {
 			case s := <-signals:
 				if s == syscall.SIGHUP {
-					i.hangUp() // the kernel and the shell each send one when a window is closed
+					// The kernel and the shell each send one when a window is closed.
+					i.end(session.ErrDetached)
 				} else {
 					i.raise()
 				}
@@ -59,13 +61,6 @@ func hearInterrupts(parent context.Context) (i *interrupts, stop func()) {
 	}
 }
 
-// hangUp does the first step, if that was not done yet.
-func (i *interrupts) hangUp() {
-	if i.ctx.Err() == nil {
-		i.raise()
-	}
-}
-
 // raise does the next step.
 func (i *interrupts) raise() {
 	i.mu.Lock()
@@ -74,4 +69,15 @@ func (i *interrupts) raise() {
 		i.steps[0]()
 		i.steps = i.steps[1:]
 	}
+}
+
+// end does the first step for another cause than a signal's, if that was not done yet.
+func (i *interrupts) end(cause error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.ctx.Err() != nil {
+		return
+	}
+	i.interrupt(cause)
+	i.steps = i.steps[1:]
 }

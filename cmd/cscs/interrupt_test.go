@@ -33,7 +33,7 @@ func TestInterrupts(t *testing.T) {
 	send(syscall.SIGHUP)
 	await(i.ctx)
 	send(syscall.SIGHUP) // of the same closed window
-	if !errors.Is(context.Cause(i.ctx), session.ErrInterrupted) {
+	if !errors.Is(context.Cause(i.ctx), session.ErrDetached) {
 		t.Errorf("the cause is %v", context.Cause(i.ctx))
 	}
 	if i.hurry.Err() != nil || i.abandon.Err() != nil {

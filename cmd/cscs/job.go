@@ -6,8 +6,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/alps-tunnel/cscs/internal/app"
+	"github.com/alps-tunnel/cscs/internal/live"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/session"
+	"github.com/alps-tunnel/cscs/slurm"
 )
 
 // A job is a command that allocates, starts an app and forwards to it: the three run
@@ -23,7 +25,7 @@ func (j *job) addFlags(cmd *cobra.Command) {
 	j.addWhere(cmd)
 	j.addServer(cmd, true)
 	j.addSlurm(cmd)
-	j.addHere(cmd)
+	j.addHere(cmd, true)
 	markRun(cmd)
 }
 
@@ -56,7 +58,10 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 			dryRun(d.io.Out, s.way, sc)
 			return nil
 		}
-		return over(d.run(s.signals.ctx, sc, s.event))
+		a := s.attend(live.Record{App: sc.App.Name, Lease: int(sc.Lease / time.Second)})
+		err = d.run(s.signals.ctx, sc, a.event)
+		a.over(err)
+		return over(err)
 	})
 }
 
@@ -69,11 +74,17 @@ func (s *start) config(a app.App) (session.Config, error) {
 	}
 	c := session.Config{
 		ID: s.id, Cluster: s.cluster.Name,
-		Hops: s.way.hops, Chain: s.way.options, NodeHop: s.way.nodeHop,
+		Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dial, NodeHop: s.way.nodeHop,
 		App: a, Request: o.request(), Launch: o.launch(),
-		LocalPort: port(o.localPort), Lease: time.Hour, QueueTimeout: 12 * time.Hour, StartTimeout: 5 * time.Minute,
+		LocalPort: port(o.localPort), Lease: time.Hour, QueueTimeout: 12 * time.Hour, StartTimeout: 5 * time.Minute, Idle: duration(o.idle),
 		LogDir: logs, Open: s.open(), Explain: s.explain,
 		Hurry: s.signals.hurry, Abandon: s.signals.abandon,
+	}
+	if c.Detach = o.detach; o.detach {
+		c.Open = nil
+		if c.Request.Via == "" || c.Request.Via == slurm.ViaAuto {
+			c.Request.Via = slurm.ViaSbatch // nobody waits for it
+		}
 	}
 	switch {
 	case o.keep:

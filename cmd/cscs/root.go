@@ -8,9 +8,11 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/alps-tunnel/cscs/internal/notify"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
+	"github.com/alps-tunnel/cscs/slurm"
 )
 
 // deps are what commands need of the world; tests put others in their place.
@@ -18,10 +20,13 @@ type deps struct {
 	io     *ui.IO
 	run    func(context.Context, session.Config, func(session.Event)) error
 	tunnel func(context.Context, session.TunnelConfig, func(session.Event)) error
+	end    func(context.Context, session.Config, bool, func(session.Event)) error
+	adopt  func(context.Context, session.Config, func(session.About, slurm.Found), func(session.Event)) error
+	notify func(ctx context.Context, title, text string) error // on the desktop
 }
 
 func system(io *ui.IO) *deps {
-	return &deps{io: io, run: session.Run, tunnel: session.Tunnel}
+	return &deps{io: io, run: session.Run, tunnel: session.Tunnel, end: session.Stop, adopt: session.Attach, notify: notify.Show}
 }
 
 // execute runs one command line and returns the exit code. It is the one place where an
@@ -83,6 +88,12 @@ forwards a local port to it and, on Ctrl-C, takes all of it down again.`,
 		newRunTensorBoardCommand(d),
 		newRunCommand(d),
 		newTunnelCommand(d),
+		newPsCommand(d),
+		newAttachCommand(d),
+		newDetachCommand(d),
+		newStopCommand(d),
+		newLogsCommand(d),
+		newOpenCommand(d),
 		newVersionCommand(d),
 	)
 	for _, c := range append(cmd.Commands(), cmd) {
@@ -123,6 +134,9 @@ func flagError(cmd *cobra.Command, err error) error {
 	switch {
 	case errors.As(err, &invalid):
 		u.Message = badValue("--"+invalid.GetFlag().Name, invalid.GetValue(), invalid.Unwrap())
+		if invalid.GetFlag().Value.Type() == "bool" {
+			u.Message = "--" + invalid.GetFlag().Name + " takes no value"
+		}
 	case errors.As(err, &missing):
 		u.Message = "--" + missing.GetFlag().Name + " needs a value"
 	case errors.As(err, &unknown):

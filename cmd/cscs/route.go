@@ -24,10 +24,12 @@ type way struct {
 	keys     []*key.Identity // one for each host
 	hops     []chain.Hop
 	options  chain.Options
+	ring     key.Ring
 	warnings []string
 
-	mu    sync.Mutex
-	known []*chain.KnownHosts // whose warnings are still to be told
+	mu     sync.Mutex
+	known  []*chain.KnownHosts // whose warnings are still to be told
+	dialed bool
 }
 
 // findWay asks ssh's configuration for the hosts and chooses the key for each. Nobody is
@@ -38,7 +40,11 @@ func findWay(ctx context.Context, cfg *site.Config, cl site.Cluster, ov site.Ove
 		return nil, err
 	}
 	w := &way{hosts: hosts}
-	if err := w.findKeys(ctx, ask); err != nil {
+	var prompter key.Prompter
+	if ask != nil { // else it would be no nil
+		prompter = ask
+	}
+	if w.keys, err = w.findKeys(ctx, prompter); err != nil {
 		return w, err
 	}
 	login := w.keys[len(hosts)-1]
@@ -71,12 +77,8 @@ func findWay(ctx context.Context, cfg *site.Config, cl site.Cluster, ov site.Ove
 }
 
 // findKeys loads the key of each host, the same one but once.
-func (w *way) findKeys(ctx context.Context, ask *ui.Prompter) error {
-	var prompter key.Prompter
-	if ask != nil {
-		prompter = ask
-	}
-	var ring key.Ring
+func (w *way) findKeys(ctx context.Context, prompter key.Prompter) ([]*key.Identity, error) {
+	var keys []*key.Identity
 	var sources []key.Source
 	for _, h := range w.hosts {
 		src := key.Source{
@@ -85,17 +87,40 @@ func (w *way) findKeys(ctx context.Context, ask *ui.Prompter) error {
 		}
 		sources = append(sources, src)
 		same := slices.IndexFunc(sources, func(s key.Source) bool { return reflect.DeepEqual(s, src) })
-		if same < len(w.keys) {
-			w.keys = append(w.keys, w.keys[same])
+		if same < len(keys) {
+			keys = append(keys, keys[same])
 			continue
 		}
-		id, err := ring.Load(ctx, src, prompter)
+		id, err := w.ring.Load(ctx, src, prompter)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		w.keys = append(w.keys, id)
+		keys = append(keys, id)
 	}
-	return nil
+	return keys, nil
+}
+
+// dial makes the chain to the login node. When it is not the first, the keys are looked
+// for anew: a certificate may have run out since, and have been renewed. Nobody is
+// asked for a passphrase then; those that were given are remembered.
+func (w *way) dial(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
+	w.mu.Lock()
+	if w.dialed {
+		keys, err := w.findKeys(ctx, nil)
+		if err != nil {
+			w.mu.Unlock()
+			return nil, &chain.KeyError{Err: err}
+		}
+		hops := slices.Clone(w.hops) // others dial with theirs
+		for i := range hops {
+			hops[i].Signer = keys[i].Signer
+		}
+		w.hops = hops
+	}
+	w.dialed = true
+	hops := w.hops
+	w.mu.Unlock()
+	return chain.Dial(ctx, hops, opts)
 }
 
 // hostKeys is how the keys of h are verified: by its known_hosts files and, for a
@@ -152,6 +177,8 @@ func (w *way) takeWarnings(told map[string]bool) []string {
 // nodeHop is the hop from the login node to a compute node: the user and the key of the
 // login node, and the host keys that the node was said to have.
 func (w *way) nodeHop(node string, keys chain.HostKeys) chain.Hop {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	login := w.hops[len(w.hops)-1]
 	return chain.Hop{Name: node, Addr: net.JoinHostPort(node, "22"), User: login.User, Signer: login.Signer, HostKeys: keys}
 }

@@ -66,6 +66,10 @@ func splitRun(args []string, dash int) (name string, command []string, err error
 		return "", nil, &problem.UsageError{Message: "no command to run: give it behind --, as in cscs run -- python3 -m http.server {port} --bind 127.0.0.1",
 			Hint: "see cscs run --help"}
 	}
+	if line := command[0]; len(command) == 1 && strings.Contains(line, " ") && (strings.Contains(line, "{port}") || strings.Contains(line, " -")) {
+		return "", nil, &problem.UsageError{Message: "the command is one word with spaces in it: " + quoted(line),
+			Hint: "leave the quotes out: cscs run -- " + line}
+	}
 	return "", command, nil
 }
 

@@ -27,6 +27,7 @@ type start struct {
 	signals *interrupts
 	way     *way
 	told    map[string]bool // warnings
+	desktop desktop
 }
 
 // begin finds the way to the cluster and hands it to do, which returns when the session is
@@ -36,6 +37,7 @@ func (d *deps) begin(ctx context.Context, o *options, cfg *site.Config, cl site.
 	signals, stop := hearInterrupts(ctx)
 	defer stop()
 	s := &start{deps: d, opts: o, id: session.NewID(), cluster: cl, signals: signals, told: map[string]bool{}}
+	defer s.desktop.wait()
 	if o.json {
 		s.printer, s.note = ui.NewJSON(d.io), func(string) {}
 	} else {
@@ -93,6 +95,7 @@ func (s *start) warn() {
 // of its known_hosts file.
 func (s *start) event(e session.Event) {
 	s.printer.Event(e)
+	s.notify(e)
 	if e.Event == session.EventConnected {
 		s.warn()
 	}

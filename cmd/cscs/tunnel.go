@@ -35,7 +35,7 @@ The server has to be your own, and to listen at 127.0.0.1 of its node.`,
 	g.add(&o.port, "port", "", "PORT", "port that it listens on, on the node", checkPort("a server has one of its own"))
 	g.flags.BoolVar(&o.allowWideBind, "allow-wide-bind", false, "forward even if it listens on more than 127.0.0.1")
 	g.done(cmd)
-	o.addHere(cmd)
+	o.addHere(cmd, false)
 	markRun(cmd)
 	return cmd
 }
@@ -78,7 +78,7 @@ func (o *tunnelOptions) check() error {
 func (o *tunnelOptions) config(s *start) session.TunnelConfig {
 	return session.TunnelConfig{
 		ID: s.id, Cluster: s.cluster.Name,
-		Hops: s.way.hops, Chain: s.way.options, NodeHop: s.way.nodeHop,
+		Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dial, NodeHop: s.way.nodeHop,
 		Node: one(o.node), Job: one(o.job), Port: port(o.port),
 		LocalPort: port(o.localPort), AllowWideBind: o.allowWideBind,
 		Open: s.open(), Explain: s.explain,

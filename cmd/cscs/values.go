@@ -38,7 +38,7 @@ func (v *value) Type() string { return v.kind }
 func (v *value) Set(s string) error {
 	switch {
 	case s == "":
-		return errors.New("it is empty; leave it out instead")
+		return errors.New("it is empty")
 	case strings.ContainsFunc(s, unicode.IsControl) && (!v.free || strings.Contains(s, "\x00")):
 		return errors.New("it has a control character in it")
 	}
@@ -160,6 +160,26 @@ func checkLease(s string) error {
 		return errors.New("a time span is written as in 2m, 90m or 12h")
 	case d != 0 && d < floor:
 		return fmt.Errorf("a lease is at least %v, or 0s for none", floor)
+	}
+	return nil
+}
+
+// idleFloor is the shortest time without use: less is a pause for thought.
+// CSCS_IDLE_FLOOR is for tests.
+func idleFloor() time.Duration {
+	if d, err := time.ParseDuration(os.Getenv("CSCS_IDLE_FLOOR")); err == nil && d > 0 {
+		return d
+	}
+	return time.Minute
+}
+
+func checkIdle(s string) error {
+	d, err := time.ParseDuration(s)
+	switch floor := idleFloor(); {
+	case err != nil || d < 0:
+		return errors.New("a time span is written as in 30m, 2h or 90m")
+	case d != 0 && d < floor:
+		return fmt.Errorf("the time without use is at least %v, or 0s for no end to it", floor)
 	}
 	return nil
 }

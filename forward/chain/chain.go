@@ -37,6 +37,11 @@ type Hop struct {
 	// HostKeyAlias is the name under which the host's keys are known, if it is
 	// not that in Addr; as in ssh_config(5), it then has no port.
 	HostKeyAlias string
+
+	// Carrier, if set, opens what the hop's connection runs over, in place of a
+	// connection to Addr. Its errors come wrapped in a *DialError; ctx has no hold on what it
+	// returned.
+	Carrier func(ctx context.Context) (net.Conn, error)
 }
 
 // Options are how a chain is dialled and kept. The zero value is good.
@@ -62,6 +67,11 @@ type Options struct {
 	// Observe, if set, is called when a hop is about to be dialled, with false,
 	// and when it has let us in, with true. It must not block.
 	Observe func(hop string, connected bool)
+
+	// Asking, if set, is called when a hop is kept waiting by a person, as far as can
+	// be seen: a question about its host key is not answered, or an agent has not
+	// signed, for 2 s. It must not block.
+	Asking func()
 
 	// NetDial makes the connection to the first hop; nil is a net.Dialer, which
 	// tries IPv6 and IPv4 side by side (RFC 8305).
@@ -89,6 +99,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Observe == nil {
 		o.Observe = func(string, bool) {}
+	}
+	if o.Asking == nil {
+		o.Asking = func() {}
 	}
 	if o.Network == "" {
 		o.Network = "tcp"

@@ -14,10 +14,17 @@ type clock struct {
 	since  time.Time // when it was last set going
 	paused int       // how many hold it
 	over   bool
+
+	asking func()      // called once it has stood still for pondering
+	asked  *time.Timer // until then; nil: it runs
 }
 
-func startClock(d time.Duration, expire func()) *clock {
-	c := &clock{left: d, since: time.Now()}
+// pondering is what neither a list of known hosts nor a key takes to answer: after it,
+// a person is taken to be asked.
+const pondering = 2 * time.Second
+
+func startClock(d time.Duration, expire, asking func()) *clock {
+	c := &clock{left: d, since: time.Now(), asking: asking}
 	c.timer = time.AfterFunc(d, expire)
 	return c
 }
@@ -26,8 +33,11 @@ func startClock(d time.Duration, expire func()) *clock {
 func (c *clock) pause() (resume func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.paused++; c.paused == 1 && c.timer.Stop() {
-		c.left -= time.Since(c.since)
+	if c.paused++; c.paused == 1 {
+		if c.timer.Stop() {
+			c.left -= time.Since(c.since)
+		}
+		c.asked = time.AfterFunc(pondering, c.asking)
 	}
 	return sync.OnceFunc(c.resume)
 }
@@ -35,7 +45,11 @@ func (c *clock) pause() (resume func()) {
 func (c *clock) resume() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.paused--; c.paused > 0 || c.over {
+	if c.paused--; c.paused > 0 {
+		return
+	}
+	c.asked.Stop()
+	if c.over {
 		return
 	}
 	c.since = time.Now()

@@ -128,7 +128,7 @@ func (c *conn) reader() {
 			if c.link.broken() {
 				// To x/crypto the end of the connection is the end of every
 				// channel in it. It must not pass for the end of the data.
-				err = c.link.lost(err)
+				err = c.link.lost(c.link.cut())
 			}
 			c.rerr = err
 			return

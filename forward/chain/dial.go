@@ -73,7 +73,7 @@ type dialing struct {
 func (d *dialing) run(ctx context.Context) (*link, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	d.clock = startClock(d.chain.opts.Timeout, func() { cancel(&timeoutError{d.chain.opts.Timeout}) })
+	d.clock = startClock(d.chain.opts.Timeout, func() { cancel(&timeoutError{d.chain.opts.Timeout}) }, d.chain.opts.Asking)
 	defer d.clock.stop()
 
 	conn, err := d.reach(ctx)
@@ -102,6 +102,9 @@ func (d *dialing) run(ctx context.Context) (*link, error) {
 
 // reach opens what the hop's SSH connection runs over.
 func (d *dialing) reach(ctx context.Context) (net.Conn, error) {
+	if d.hop.Carrier != nil {
+		return d.hop.Carrier(ctx)
+	}
 	if carrier := d.chain.last(); carrier != nil {
 		return carrier.dial(ctx, "tcp", d.hop.Addr)
 	}

@@ -482,7 +482,9 @@ func TestPatience(t *testing.T) {
 		}
 		hop.HostKeys = k
 		began := time.Now()
-		c, err := Dial(t.Context(), []Hop{hop}, Options{NetDial: inMemory(t, s)})
+		told := make(chan time.Duration, 2)
+		asking := func() { told <- time.Since(began) }
+		c, err := Dial(t.Context(), []Hop{hop}, Options{NetDial: inMemory(t, s), Asking: asking})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -490,6 +492,24 @@ func TestPatience(t *testing.T) {
 		if time.Since(began) < time.Hour {
 			t.Error("nobody was asked")
 		}
+		if n, after := len(told), <-told; n != 1 || after != pondering {
+			t.Errorf("told %d times that somebody is asked, first after %v", n, after)
+		}
+	})
+}
+
+// TestNobodyAsked: a list of hosts and a key answer at once.
+func TestNobodyAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		key := sshtest.NewKey(t)
+		s := sshtest.New(t, sshtest.Config{Keys: []ssh.PublicKey{key.PublicKey()}})
+		hop := Hop{Name: "ela", Addr: "ela:22", User: "alice", Signer: key, HostKeys: PinnedKeys(s.HostKey())}
+		c, err := Dial(t.Context(), []Hop{hop}, Options{NetDial: inMemory(t, s), Asking: func() { t.Error("told that somebody is asked") }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		time.Sleep(time.Minute) //nolint:forbidigo // of the bubble's time
 	})
 }
 

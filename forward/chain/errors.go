@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/crypto/ssh"
 )
 
 // Phases of reaching a hop, in order, as DialError names them.
@@ -49,6 +51,13 @@ type timeoutError struct{ after time.Duration }
 
 func (e *timeoutError) Error() string { return fmt.Sprintf("no answer within %v", e.after) }
 func (e *timeoutError) Timeout() bool { return true }
+
+// KeyError says that there is no key that could be shown: nobody was dialled. It is for
+// those who find the keys for a chain, which is given complete ones.
+type KeyError struct{ Err error }
+
+func (e *KeyError) Error() string { return e.Err.Error() }
+func (e *KeyError) Unwrap() error { return e.Err }
 
 // AuthError says that a hop was reached, is the right one, and does not let us
 // in.
@@ -203,7 +212,20 @@ func (e *OpenError) Error() string {
 
 func (e *OpenError) Unwrap() error { return e.Err }
 
-// LostError says that a chain that stood has fallen, and at which hop.
+// Prohibited reports whether the hop connects nobody to Addr, or not us.
+func (e *OpenError) Prohibited() bool {
+	var refused *ssh.OpenChannelError
+	return errors.As(e.Err, &refused) && refused.Reason == ssh.Prohibited
+}
+
+// Refused reports whether the host at Addr has answered, and nothing listens there. The
+// protocol has no number for that: sshd sends what its system says (strerror(3)).
+func (e *OpenError) Refused() bool {
+	return strings.HasSuffix(strings.ToLower(e.Message), "connection refused")
+}
+
+// LostError says that a chain that stood has fallen, and at which hop. It never
+// wraps io.EOF: a Read may return it.
 type LostError struct {
 	Hop     string
 	Silence time.Duration // how long nothing was heard, if that is why it was given up

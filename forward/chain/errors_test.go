@@ -30,7 +30,7 @@ func TestErrorTexts(t *testing.T) {
 		{&HostKeyError{Host: "ela", Kind: HostKeyBadCert, KeyType: "RSA", Fingerprint: "SHA256:x", Reason: "expired"}, "verify host key of ela: its certificate for RSA key SHA256:x is not valid: expired"},
 		{&OpenError{Hop: "ela", Addr: "daint:22", Reason: "connect failed", Message: "Connection refused"}, "open daint:22 from ela: connect failed: Connection refused"},
 		{&OpenError{Hop: "ela", Addr: "daint:22", Reason: "connect failed", Message: "connect failed"}, "open daint:22 from ela: connect failed"},
-		{&LostError{Hop: "ela", Err: io.EOF}, "connection to ela lost: EOF"},
+		{&LostError{Hop: "ela", Err: io.ErrUnexpectedEOF}, "connection to ela lost: unexpected EOF"},
 		{&KnownHostsError{File: "kh", Line: 3, Err: errors.New("odd")}, "read known hosts: kh:3: odd"},
 	} {
 		if got := tt.err.Error(); got != tt.want {

@@ -3,6 +3,7 @@ package chain
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"time"
 
@@ -15,6 +16,7 @@ type link struct {
 	hop    string // its name
 	conn   *wire
 	client *ssh.Client
+	told   chan struct{} // closed once the far side has told all it had to; nil: it tells nothing
 
 	dead chan struct{} // closed once the client has ended, err set
 	err  error
@@ -31,7 +33,14 @@ const settle = 50 * time.Millisecond
 
 // watch ends the chain when l ends; outer are the links that carry it.
 func (c *Chain) watch(l *link, outer []*link) {
-	l.err = l.client.Wait()
+	if l.err = l.client.Wait(); errors.Is(l.err, io.EOF) {
+		// The host has hung up. To who reads from a connection in this one, io.EOF, however
+		// deep it is wrapped, would be the end of the data.
+		l.err = io.ErrUnexpectedEOF
+	}
+	if l.told != nil {
+		<-l.told
+	}
 	close(l.dead)
 	c.finish(c.blame(l, outer))
 }
@@ -71,6 +80,9 @@ func (c *Chain) blame(l *link, outer []*link) error {
 func (l *link) broken() bool {
 	return l.conn.failed() || isClosed(l.dead) || isClosed(l.chain.done)
 }
+
+// cut is what is said of a broken link when it takes too long to find out more.
+func (l *link) cut() error { return &LostError{Hop: l.hop, Err: io.ErrUnexpectedEOF} }
 
 // lost returns the reason why the chain has ended, if it has or is about to,
 // and otherwise err.

@@ -50,6 +50,9 @@ func TestLost(t *testing.T) {
 			if !errors.As(err, &lost) || lost.Hop != w.hops[i].Name {
 				t.Errorf("%s died: %s: %T %v", w.hops[i].Name, what, err, err)
 			}
+			if errors.Is(err, io.EOF) {
+				t.Errorf("%s died: %s: %v, which passes for the end of the data", w.hops[i].Name, what, err)
+			}
 		}
 		_ = conn.Close()
 		_ = keepOpen.Close()
@@ -309,7 +312,7 @@ func TestDeadLink(t *testing.T) {
 
 func TestLostErrorText(t *testing.T) {
 	for want, err := range map[string]error{
-		"connection to ela lost: EOF":                &LostError{Hop: "ela", Err: io.EOF},
+		"connection to ela lost: unexpected EOF":     &LostError{Hop: "ela", Err: io.ErrUnexpectedEOF},
 		"connection to ela lost: no answer for 1m0s": &LostError{Hop: "ela", Silence: 60*time.Second + 3*time.Millisecond, Err: errSilent},
 	} {
 		if got := fmt.Sprint(err); got != want {

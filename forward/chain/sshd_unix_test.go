@@ -284,3 +284,33 @@ func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
 }
+
+// The way through a command of the host before, as ssh's ProxyCommand goes it.
+func TestOpenSSHThroughACommand(t *testing.T) {
+	_, hops := realWay(t, 2)
+	login := dial(t, hops[:1], Options{})
+	_, port, err := net.SplitHostPort(hops[1].Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hops[1].Addr, hops[1].HostKeyAlias = "nowhere:22", "127.0.0.1"
+	hops[1].Carrier = func(ctx context.Context) (net.Conn, error) {
+		return login.Start(ctx, "exec bash -c 'exec 3<>/dev/tcp/127.0.0.1/"+port+"; cat <&3 & cat >&3; kill $!'", io.Discard)
+	}
+	c, err := login.Extend(t.Context(), hops[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := roundTrip(t.Context(), c, echo(t), pattern(20<<20)); err != nil {
+		t.Error(err)
+	}
+	if err := c.Exec(t.Context(), "exit 3", nil, nil, nil); err == nil || !strings.Contains(err.Error(), "3") {
+		t.Errorf("a command: %v", err)
+	}
+	_ = login.Close()
+	var lost *LostError
+	if err := soon(t, "the chain", func() error { <-c.Done(); return c.Err() }); !errors.As(err, &lost) {
+		t.Errorf("%v", err)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // An App is one server, ready to be run.
@@ -38,6 +39,11 @@ type App struct {
 	// it answers as it should, and keeps asking until it does, it answers
 	// wrongly, or ctx ends. Nil: that it listens is enough.
 	Probe func(ctx context.Context, c *http.Client, base string) error `json:"-"`
+	// LastUse asks the server at base when it was last used, by this machine's
+	// clock: now if it computes, zero if never. It is for servers whose pages
+	// move bytes though nobody touches them. Nil: to move bytes is use.
+	LastUse func(ctx context.Context, c *http.Client, base string) (time.Time, error) `json:"-"`
+	Use     string                                                                    // what counts as use, for one who should know: "run a cell"; empty: anything
 }
 
 // Link returns the address of the app behind base, such as

@@ -78,11 +78,18 @@ func Jupyter(args []string, flavour string) (App, error) {
 		Files: map[string][]byte{tokenFile: []byte(token)},
 		Path:  base + page,
 		Query: url.Values{"token": {token}},
-		Probe: func(ctx context.Context, c *http.Client, at string) error {
-			return probeJupyter(ctx, c, strings.TrimRight(at, "/")+base, token)
-		},
 	}
+	a.asJupyter(base, token)
 	return a, a.Validate()
+}
+
+// asJupyter gives the app what is asked of a Jupyter server that runs.
+func (a *App) asJupyter(base, token string) {
+	a.Probe = func(ctx context.Context, c *http.Client, at string) error {
+		return probeJupyter(ctx, c, strings.TrimRight(at, "/")+base, token)
+	}
+	a.LastUse = (&jupyterUse{base: base, token: token}).last
+	a.Use = "run a cell, type in a terminal or save a file"
 }
 
 // randomHex is n bytes that nobody can guess, in hexadecimal digits.

@@ -45,8 +45,9 @@ func TestJupyter(t *testing.T) {
 		Files: map[string][]byte{"token": []byte(token)}, // no newline: Jupyter would take it for part of it
 		Path:  a.Path,
 		Query: a.Query,
+		Use:   "run a cell, type in a terminal or save a file",
 	}
-	if diff := cmp.Diff(want, a, cmpopts.IgnoreFields(App{}, "Probe")); diff != "" {
+	if diff := cmp.Diff(want, a, cmpopts.IgnoreFields(App{}, "Probe", "LastUse")); diff != "" {
 		t.Error(diff)
 	}
 

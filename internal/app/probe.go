@@ -119,11 +119,24 @@ func (p *prober) ask(ctx context.Context, url, token string) (int, error) {
 }
 
 func (p *prober) once(ctx context.Context, url, token string) (int, error) {
+	a, err := p.read(ctx, url, token, probeBody)
+	return a.status, err
+}
+
+// An answer is what a server says to one request.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte // as much of it as was asked for
+}
+
+// read requests url once, with the token if there is one.
+func (p *prober) read(ctx context.Context, url, token string, limit int64) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, probePatience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return 0, backoff.Permanent(err)
+		return answer{}, backoff.Permanent(err)
 	}
 	if token != "" {
 		req.Header.Set("Authorization", "token "+token)
@@ -134,9 +147,12 @@ func (p *prober) once(ctx context.Context, url, token string) (int, error) {
 		if errors.As(err, &of) { // ProbeError has the URL already
 			err = of.Err
 		}
-		return 0, err
+		return answer{}, err
 	}
 	defer resp.Body.Close()
-	_, _ = io.CopyN(io.Discard, resp.Body, probeBody)
-	return resp.StatusCode, nil
+	body, err := io.ReadAll(io.LimitReader(resp.Body, limit))
+	if err != nil && ctx.Err() == nil {
+		err = nil // what came is judged by who asked
+	}
+	return answer{resp.StatusCode, resp.Header, body}, err
 }

@@ -192,7 +192,8 @@ func files() map[string]bool {
 // stays are the files that may outlive a session: the log that was fetched, a
 // host key that alice accepted, and what the servers themselves keep.
 var stays = regexp.MustCompile(`^(` + strings.Join([]string{
-	`laptop:/home/alice/\.local/(state/(cscs/([^/]*\.log)?)?)?`,
+	`laptop:/home/alice/\.local/(state/(cscs/([^/]*\.log|sessions/(\.lock)?)?)?)?`,
+	`laptop:/tmp/another/.*`, // a second laptop's state
 	`laptop:/home/alice/\.ssh/known_hosts`,
 	`cluster:/home/alice/\.(jupyter|ipython|local/(share/(jupyter)?)?|local/share/jupyter|cache|config|bash_history|python_history)(/.*)?`,
 	`nid\d+:/tmp/\.tensorboard-info/.*`, // also its directory

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -55,45 +56,60 @@ func TestForwardGigabyte(t *testing.T) {
 	begin(t)
 	s := serve(t, nil)
 	url := s.ready().URL
-	_, want := sumOf(t, &stream{n: gigabyte})
-
-	t.Run("download", func(t *testing.T) {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("%sdownload?n=%d", url, gigabyte), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp, err := onLaptop.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = resp.Body.Close() }()
-		if n, sum := sumOf(t, resp.Body); n != gigabyte || sum != want {
-			t.Errorf("%d bytes came, sum %s, want %s", n, sum, want)
-		}
-	})
-	t.Run("upload", func(t *testing.T) {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"upload", &stream{n: gigabyte})
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.ContentLength = gigabyte
-		resp, err := onLaptop.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = resp.Body.Close() }()
-		body, _ := io.ReadAll(resp.Body)
-		if got := string(body); got != fmt.Sprintf("%d %s <nil>", gigabyte, want) {
-			t.Errorf("the server says %q, want %s", got, want)
-		}
-	})
+	t.Run("download", func(t *testing.T) { download(t, url, gigabyte) })
+	t.Run("upload", func(t *testing.T) { upload(t, url, gigabyte) })
 	closeReady(t, s)
+}
+
+// download takes n bytes from the test server, and holds them to what they must be.
+func download(t *testing.T, url string, n int64) {
+	t.Helper()
+	_, want := sumOf(t, &stream{n: n})
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("%sdownload?n=%d", url, n), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := onLaptop.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if got, sum := sumOf(t, resp.Body); got != n || sum != want {
+		t.Errorf("%d bytes came, sum %s, want %s", got, sum, want)
+	}
+}
+
+// upload gives n bytes to the test server, likewise.
+func upload(t *testing.T, url string, n int64) {
+	t.Helper()
+	_, want := sumOf(t, &stream{n: n})
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"upload", &stream{n: n})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.ContentLength = n
+	resp, err := onLaptop.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, _ := io.ReadAll(resp.Body)
+	if got := string(body); got != fmt.Sprintf("%d %s <nil>", n, want) {
+		t.Errorf("the server says %q, want %s", got, want)
+	}
 }
 
 // TestForwardHalfClose: either side may be done sending and still listen.
 func TestForwardHalfClose(t *testing.T) {
 	begin(t)
 	s := serve(t, nil, "-tcp")
+	halfClose(t, s)
+	closeReady(t, s)
+}
+
+// halfClose half-closes connections to a server that speaks plain TCP.
+func halfClose(t *testing.T, s *session) {
+	t.Helper()
 	addr := fmt.Sprintf("127.0.0.1:%d", s.ready().LocalPort)
 	const n = 3 << 20
 
@@ -127,11 +143,21 @@ func TestForwardHalfClose(t *testing.T) {
 		if err := c.CloseWrite(); err != nil {
 			t.Error(err)
 		}
+		// Nothing comes back that would say when it has arrived.
+		if log := poll(patience, func() string {
+			all, _ := filepath.Glob(clusterHome(".cscs/*", s.events()[0].Session, "log"))
+			if len(all) != 1 {
+				return fmt.Sprintf("logs: %v", all)
+			}
+			log := readFile(t, all[0])
+			if strings.Contains(log, fmt.Sprintf("PUSH %d %s <nil>", n, want)) {
+				return ""
+			}
+			return log
+		}); log != "" {
+			t.Errorf("the server did not get what was sent after its own end:\n%s", log)
+		}
 	})
-	closeReady(t, s)
-	if log := lastLog(t); !strings.Contains(log, "PUSH 3145728 ") {
-		t.Errorf("the server did not get what was sent after its own end:\n%s", log)
-	}
 }
 
 func dialTCP(t *testing.T, addr string) *net.TCPConn {
@@ -151,8 +177,13 @@ func dialTCP(t *testing.T, addr string) *net.TCPConn {
 func TestForwardThousandConnections(t *testing.T) {
 	begin(t)
 	s := serve(t, nil)
-	addr := fmt.Sprintf("127.0.0.1:%d", s.ready().LocalPort)
-	const many = 1000
+	openAtOnce(t, fmt.Sprintf("127.0.0.1:%d", s.ready().LocalPort), 1000)
+	closeReady(t, s)
+}
+
+// openAtOnce has so many connections, upgraded as a websocket's is, echo what each is sent.
+func openAtOnce(t *testing.T, addr string, many int) {
+	t.Helper()
 	conns := make([]*bufio.ReadWriter, many)
 	errs := make([]error, many)
 	each := func(f func(i int) error) {
@@ -219,7 +250,6 @@ func TestForwardThousandConnections(t *testing.T) {
 			return err
 		})
 	}
-	closeReady(t, s)
 }
 
 // TestForwardOnLoopbackOnly (I4): 127.0.0.1 and ::1, the same port, nothing else.

@@ -50,7 +50,7 @@ var contract = map[string]struct{ must, may string }{
 	"lost":       {"host", "message"},
 	"restored":   {"host", "message"},
 	"warning":    {"message", "ends"},
-	"detached":   {"lease", ""},
+	"detached":   {"", "lease"}, // none with --keep
 	"ending":     {"reason", ""},
 	"error":      {"message code", "hint"},
 	"ended":      {"reason code", ""},

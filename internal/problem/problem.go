@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/session"
+	"github.com/alps-tunnel/cscs/slurm"
 )
 
 // Exit codes. They are a contract with scripts.
@@ -73,6 +74,7 @@ var catalogue = concat(
 	slurmRules,
 	serverRules,
 	localRules,
+	liveRules,
 	[]rule{unplaced},
 )
 
@@ -108,15 +110,15 @@ func At(cluster string, err error) Problem {
 }
 
 func teardown(e *session.TeardownError) Problem {
-	hint := "end it by hand: " + e.Command()
+	hint := "try again: cscs stop " + strings.TrimPrefix(e.Name, slurm.JobName("")) + "; or by hand: " + e.Command()
 	if e.Lease > 0 {
-		hint += fmt.Sprintf("; else it ends by itself when its lease of %s is over", short(e.Lease))
+		hint += fmt.Sprintf("; else it ends by itself, at the latest when its lease of %s is over", short(e.Lease))
 	}
 	return Problem{ID: "remains", Code: Remains, Message: e.Error(), Hint: hint}
 }
 
 func interrupted(err error) (Problem, bool) {
-	if errors.Is(err, session.ErrInterrupted) || errors.Is(err, context.Canceled) {
+	if errors.Is(err, session.ErrInterrupted) || errors.Is(err, session.ErrDetached) || errors.Is(err, session.ErrStopped) || errors.Is(err, context.Canceled) {
 		return Problem{ID: "interrupted", Code: Interrupted, Message: "interrupted"}, true
 	}
 	return Problem{}, false

@@ -108,6 +108,11 @@ var serverRules = []rule{
 	on(func(e *session.ProbeError) Problem {
 		return Problem{ID: "server-probe", Code: Server, Message: e.Error(), Hint: hintOf(e.Err)}
 	}),
+	on(func(e *session.NodeError) Problem {
+		return Problem{ID: "no-way-to-node", Code: Failure,
+			Message: fmt.Sprintf("no way leads to %s though the job runs there: %v; and through a job step: %s", e.Node, e.SSH, unwrapped(e.Step)),
+			Hint:    "ask the site to let you in by ssh where a job of yours runs (pam_slurm_adopt), or to have OpenSSH's sshd on its nodes"}
+	}),
 	on(func(e *session.StartTimeoutError) Problem {
 		p := Problem{ID: "start-timeout", Code: Server, Message: e.Error(), Hint: "give it longer with --start-timeout"}
 		if len(e.Others) > 0 {
@@ -145,6 +150,19 @@ var serverRules = []rule{
 		return Problem{ID: "nothing-listens", Code: Failure, Message: e.Error(),
 			Hint: "ensure the server binds to 127.0.0.1 and is running on the compute node; confirm that the node matches your current Slurm allocation: squeue --me"}
 	}),
+}
+
+// unwrapped is what the cluster said of a step that led nowhere, without how far it was.
+func unwrapped(err error) string {
+	var remote *slurm.RemoteError
+	var step *slurm.StepError
+	switch {
+	case errors.As(err, &remote):
+		return remote.Message
+	case errors.As(err, &step):
+		return step.Message
+	}
+	return err.Error()
 }
 
 // hintOf is the hint of an error that has one of its own.

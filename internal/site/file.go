@@ -70,7 +70,9 @@ type defaults struct {
 	QueueTimeout  text              `toml:"queue_timeout"`
 	StartTimeout  text              `toml:"start_timeout"`
 	Lease         text              `toml:"lease"`
+	Idle          text              `toml:"idle"`
 	NoBrowser     *bool             `toml:"no_browser"`
+	NoNotify      *bool             `toml:"no_notify"`
 	AllowWideBind *bool             `toml:"allow_wide_bind"`
 	ForwardNew    *bool             `toml:"forward_new"`
 	Keep          *bool             `toml:"keep"`

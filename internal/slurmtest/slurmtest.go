@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -26,6 +28,8 @@ type Cluster struct {
 	t     *testing.T
 	state string
 	env   []string
+
+	started sync.WaitGroup
 }
 
 // New returns a cluster with a fresh home. The environment is added to.
@@ -41,6 +45,7 @@ func New(t *testing.T, env ...string) *Cluster {
 	}, env...)
 	t.Cleanup(func() {
 		c.kill()
+		c.started.Wait()
 		if t.Failed() {
 			t.Logf("calls of Slurm's commands:\n%s", c.Calls())
 		}
@@ -61,6 +66,22 @@ func (c *Cluster) KillLogin() int { return c.killThose("", true) }
 
 func (c *Cluster) killThose(words string, login bool) int {
 	n := 0
+	c.each(words, login, func(p *os.Process) {
+		if p.Kill() == nil {
+			n++
+		}
+	})
+	return n
+}
+
+// Running counts the processes of the cluster whose command line contains the words.
+func (c *Cluster) Running(words string) int {
+	n := 0
+	c.each(words, false, func(*os.Process) { n++ })
+	return n
+}
+
+func (c *Cluster) each(words string, login bool, visit func(*os.Process)) {
 	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, f := range environs {
 		text, _ := os.ReadFile(f)
@@ -74,11 +95,10 @@ func (c *Cluster) killThose(words string, login bool) int {
 			continue
 		}
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
-		if p, err := os.FindProcess(pid); err == nil && p.Kill() == nil {
-			n++
+		if p, err := os.FindProcess(pid); err == nil {
+			visit(p)
 		}
 	}
-	return n
 }
 
 // Setenv changes the environment of what runs from now on.
@@ -177,4 +197,15 @@ func (c *Cluster) Exec(ctx context.Context, command string, stdin io.Reader, std
 		return ExitError(exit.ExitCode())
 	}
 	return err
+}
+
+// Start is Exec with standard input and output as a connection, whose end is that of
+// the command's standard input.
+func (c *Cluster) Start(_ context.Context, command string, stderr io.Writer) (net.Conn, error) {
+	here, there := net.Pipe()
+	c.started.Go(func() {
+		_ = c.Exec(context.Background(), command, there, there, stderr)
+		_ = there.Close()
+	})
+	return here, nil
 }

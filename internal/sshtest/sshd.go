@@ -46,9 +46,9 @@ type SSHDConfig struct {
 	Options []string        // further lines of sshd_config, which come first and so win
 }
 
-// StartSSHD fails the test if there is no sshd: on Debian, apt install
-// openssh-server.
-func StartSSHD(t testing.TB, config SSHDConfig) *SSHD {
+// NeedSSHD fails the test if there is no sshd: on Debian, apt install openssh-server. It
+// returns its path, and the user that it lets in when the test's own user runs it.
+func NeedSSHD(t testing.TB) (program, username string) {
 	t.Helper()
 	program, err := exec.LookPath("/usr/sbin/sshd")
 	if err != nil {
@@ -64,7 +64,14 @@ func StartSSHD(t testing.TB, config SSHDConfig) *SSHD {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &SSHD{User: me.Username, dir: t.TempDir(), procs: map[*os.Process]bool{}}
+	return program, me.Username
+}
+
+// StartSSHD starts a server; see NeedSSHD.
+func StartSSHD(t testing.TB, config SSHDConfig) *SSHD {
+	t.Helper()
+	program, me := NeedSSHD(t)
+	s := &SSHD{User: me, dir: t.TempDir(), procs: map[*os.Process]bool{}}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

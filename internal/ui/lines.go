@@ -30,8 +30,13 @@ func (t *Text) mark(unicode, ascii string) string {
 
 // done prints a step that is behind us, with the time that it took.
 func (t *Text) done(step string, at time.Time, s string) {
-	t.pending = slices.DeleteFunc(t.pending, func(p pending) bool { return p.step == step })
+	t.forget(step)
 	t.line(t.mark("✓", "*"), green, s+" "+t.paint(dim, Duration(at.Sub(t.begin(step, at)))))
+}
+
+// forget stops waiting for a step.
+func (t *Text) forget(step string) {
+	t.pending = slices.DeleteFunc(t.pending, func(p pending) bool { return p.step == step })
 }
 
 // line prints a line for good, above that of what is waited for.

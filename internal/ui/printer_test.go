@@ -65,11 +65,10 @@ func TestTextIntoFiles(t *testing.T) {
 * daint connected 1.0 s
 - job 42 is queued: it waits for resources, expected to start at 12:10
 * job 42 granted: nid001001 and 1 more, partition normal, account g1, ends on Mon 23 Nov 14:00 3.0 s
-* server started on nid001001 1.0 s
 * ready: localhost:8888 leads to 127.0.0.1:4567 on nid001001 8.0 s
 * also: localhost:8788 leads to 127.0.0.1:8787 on nid001001: http://127.0.0.1:8788/
 ! something odd
-- ending: interrupted
+- ending
 * ended as asked
 `
 	if diff := cmp.Diff(want, errs.String()); diff != "" {
@@ -98,7 +97,6 @@ func TestTextOnATerminal(t *testing.T) {
 		"✓ ela connected 1.0 s",
 		"✓ daint connected 1.0 s",
 		"✓ job 42 granted: nid001001 and 1 more, partition normal, account g1, ends on Mon 23 Nov 14:00 3.0 s",
-		"✓ server started on nid001001 1.0 s",
 		"✓ ready: localhost:8888 leads to 127.0.0.1:4567 on nid001001 8.0 s",
 		"Ctrl-C ends it",
 		"✓ also: localhost:8788 leads to 127.0.0.1:8787 on nid001001: http://127.0.0.1:8788/",

@@ -51,8 +51,9 @@ func (t *Text) Event(e session.Event) {
 		t.done("queue", e.Time, t.granted(e))
 		t.wait("server", e.Time, "starting the server on "+Clean(e.Node), false)
 	case session.EventStarted:
-		t.done("server", e.Time, "server started on "+Clean(e.Node))
-		t.wait("answer", e.Time, "waiting for it to answer", false)
+		// That a process exists is not yet a server that anybody could tick off.
+		t.forget("server")
+		t.wait("answer", e.Time, "server is starting on "+Clean(e.Node), false)
 	case session.EventReady:
 		t.pending = nil
 		t.done("all", e.Time, leads("ready", e))
@@ -66,11 +67,14 @@ func (t *Text) Event(e session.Event) {
 		t.done("lost "+e.Host, e.Time, Clean(e.Host)+" connected again")
 	case session.EventWarning:
 		t.line("!", yellow, Clean(e.Message))
+	case session.EventDetached:
+		t.pending = nil
+		t.detached(e)
 	case session.EventEnding:
 		t.pending = nil
-		text := "ending: " + Clean(e.Reason)
+		text := "ending" // why is told with the end
 		if t.io.Rewrite {
-			text += " (Ctrl-C: do not wait)"
+			text += ": " + Clean(e.Reason) + " (Ctrl-C: do not wait)"
 		}
 		t.wait("end", e.Time, text, true)
 	case session.EventError:
@@ -138,6 +142,15 @@ func (t *Text) granted(e session.Event) string {
 	return s
 }
 
+// detached says for how long the session goes on, and how it is picked up and ended.
+func (t *Text) detached(e session.Event) {
+	s := "detached: it goes on until its time limit"
+	if e.Lease > 0 {
+		s = "detached: it goes on, for up to " + Duration(time.Duration(e.Lease)*time.Second) + " without anybody"
+	}
+	t.line(t.mark("·", "-"), dim, s+"; pick it up with: cscs attach "+Clean(e.Session)+", end it with: cscs stop "+Clean(e.Session))
+}
+
 // leads says where a local port leads.
 func leads(s string, e session.Event) string {
 	if e.LocalPort != 0 && e.Remote != "" {
@@ -149,25 +162,33 @@ func leads(s string, e session.Event) string {
 	return s
 }
 
-// link prints the result. The link with its secret goes to a terminal only:
-// what is not one may be a log, a pipe or somebody else's screen.
+// link prints the result.
 func (t *Text) link(e session.Event) {
-	url, link := Clean(e.URL), Clean(e.Link)
-	if link == "" {
-		link = url
-	}
-	if t.io.OutTTY {
-		fmt.Fprintln(t.io.Out, link)
-	} else {
-		fmt.Fprintln(t.io.Out, url)
-		if t.io.ErrTTY && link != url {
-			fmt.Fprintln(t.io.Err, link)
-		}
-	}
+	Link(t.io, e.URL, e.Link)
 	if t.io.ErrTTY {
 		fmt.Fprintln(t.io.Err, t.paint(dim, "Ctrl-C ends it"))
 	}
 }
+
+// Link prints an address as a result. The link with its secret goes to a terminal only:
+// what is not one may be a log, a pipe or somebody else's screen.
+func Link(io *IO, url, link string) {
+	url, link = Clean(url), Clean(link)
+	if link == "" {
+		link = url
+	}
+	if io.OutTTY {
+		fmt.Fprintln(io.Out, link)
+		return
+	}
+	fmt.Fprintln(io.Out, url)
+	if io.ErrTTY && link != url {
+		fmt.Fprintln(io.Err, link)
+	}
+}
+
+// Say prints a line of ours that belongs to no session under way.
+func Say(io *IO, line string) { fmt.Fprintln(io.Err, Clean(line)) }
 
 func (t *Text) error(e session.Event) {
 	t.failed = true

@@ -127,6 +127,7 @@ cscs_free_port() {
 # look, each port with its last number.
 cscs_look() {
 	local said='' now code part='' line
+	[[ -z $cscs_id ]] || cscs_find_dir
 	local -A looks=()
 	while :; do
 		cscs_listeners
@@ -141,6 +142,8 @@ cscs_look() {
 			said=$now
 			cscs_tell_listener "$cscs_port"
 		fi
+		# A client that vanished does not end what it reads from; the session's end is ours.
+		[[ -z $cscs_id || -d $cscs_dir ]] || return
 		IFS= read -r -t "$cscs_every" -u 0 line
 		code=$?
 		part+=$line

@@ -12,14 +12,19 @@ cscs_lease_look=$((cscs_lease > 0 && cscs_lease < 25 ? cscs_lease * 200 : 5000))
 # job that waited for hours in the queue shall not run for another lease if its owner has
 # been gone since.
 
-# cscs_renew N: the client lives.
+# cscs_renew N: the client lives. Its own file says who it is, for cscs ps.
 cscs_renew() {
 	[[ $1 == +([0-9]) ]] || return 0
 	cscs_uptime
 	cscs_heard=$REPLY
 	{ printf '%010d %(%s)T\n' "$((10#$1))" -1 1<>"$cscs_dir/lease"; } 2>/dev/null
+	[[ -z $cscs_client_name || ! -d $cscs_dir ]] ||
+		printf '%(%s)T %s\n' -1 "$cscs_client_name" >"$cscs_dir/client.$cscs_nonce"
 	return 0
 }
+
+# cscs_left: this client attends the session no more.
+cscs_left() { rm -f "$cscs_dir/client.$cscs_nonce"; }
 
 # cscs_lease_over MILLISECONDS: the runner's look, that time after the last one. Has
 # the lease run out? A gap longer than usual (a file system that hung, a suspended

@@ -24,14 +24,16 @@ cscs_look_ahead() {
 	local f
 	cd || return 0
 	f=${cscs_workdir/#\~/$HOME}
-	if [[ -n $f && ! -d $f ]] && cscs_not_here "$f"; then
-		cscs_not_there "the work directory $cscs_workdir is not there"
+	if [[ -n $f && ! -d $f ]]; then
+		! cscs_not_here "$f" || cscs_not_there "the work directory $cscs_workdir is not there"
+		cscs_perhaps_not "$cscs_workdir"
 	fi
 	# What is relative is looked for in the work directory, as the node will do.
 	cd -- "$f" 2>/dev/null || return 0
 	f=${cscs_venv/#\~/$HOME}
-	if [[ -n $f && ! -r $f/bin/activate ]] && cscs_not_here "$f"; then
-		cscs_not_there "there is no virtual environment in $cscs_venv (no bin/activate)"
+	if [[ -n $f && ! -r $f/bin/activate ]]; then
+		! cscs_not_here "$f" || cscs_not_there "there is no virtual environment in $cscs_venv (no bin/activate)"
+		cscs_perhaps_not "$cscs_venv"
 	fi
 	for f in "${cscs_reads[@]}"; do
 		if [[ ! -e ${f/#\~/$HOME} ]] && cscs_not_here "${f/#\~/$HOME}"; then
@@ -39,6 +41,11 @@ cscs_look_ahead() {
 		fi
 	done
 	cd || return 0
+}
+
+# cscs_perhaps_not PATH: it may be there on the nodes alone; a slip of the pen looks the same.
+cscs_perhaps_not() {
+	((${#cscs_step_args[@]})) || cscs_say note "message=$1 is not there on ${HOSTNAME%%.*}: unless the node has it, the server cannot start"
 }
 
 # cscs_not_here PATH: does PATH, which is missing, lie where the nodes look too: below
@@ -90,6 +97,7 @@ cscs_submit() {
 	cscs_open_dir
 	cscs_job='' cscs_granted=''
 	cscs_say hello "host=${HOSTNAME%%.*}" "dir=$cscs_dir"
+	cscs_sweep_forgotten
 	if [[ $cscs_via == sbatch ]]; then
 		cscs_enqueue || cscs_give_up sbatch "$cscs_code" "$cscs_words"
 		cscs_in_queue "$REPLY"
@@ -164,6 +172,11 @@ cscs_srun() {
 	exec setsid srun --jobid="$cscs_job" "${cscs_srun_args[@]}" "${gres[@]}" "$@"
 }
 
+# cscs_leave_login: what belongs to this login, not to the job.
+cscs_leave_login() {
+	unset SSH_CLIENT SSH_CONNECTION SSH_TTY SSH_AUTH_SOCK XDG_RUNTIME_DIR XDG_SESSION_ID DBUS_SESSION_BUS_ADDRESS
+}
+
 # cscs_runner [keep]: starts the runner and, once it has shown life, lets go of
 # it: from then on no process on the login node matters. srun and the shepherd
 # that it forks are killed in one call: if only one of them dies, the other ends
@@ -171,8 +184,7 @@ cscs_srun() {
 cscs_runner() {
 	local line part='' code said='' fd pid
 	exec {fd}< <(
-		# What belongs to this login, not to the job.
-		unset SSH_CLIENT SSH_CONNECTION SSH_TTY SSH_AUTH_SOCK XDG_RUNTIME_DIR XDG_SESSION_ID DBUS_SESSION_BUS_ADDRESS
+		cscs_leave_login
 		printf '%s\n' "$cscs_gres" >"$cscs_dir/gres"
 		cscs_srun --relative=0 bash --noprofile --norc "$cscs_dir/remote.sh" run 2>&1 </dev/null
 	)

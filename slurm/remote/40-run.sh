@@ -143,10 +143,12 @@ cscs_start() {
 
 # cscs_log: the newest 64 MiB of what it reads at the most, in two files of which
 # the older is thrown away. A server that floods is slowed down, not stopped; nor
-# is one whose log finds no room.
+# is one whose log finds no room. head would keep what it has read until that is 4 KiB,
+# and a quiet server's log would stay empty.
 cscs_log() {
-	local half=${cscs_log_half:-33554432}
-	while head -c "$half" >"$cscs_dir/log" && (($(wc -c <"$cscs_dir/log") >= half)); do
+	local half=${cscs_log_half:-33554432} at_once=()
+	! command -v stdbuf >/dev/null || at_once=(stdbuf -o0)
+	while "${at_once[@]}" head -c "$half" >"$cscs_dir/log" && (($(wc -c <"$cscs_dir/log") >= half)); do
 		mv -f "$cscs_dir/log" "$cscs_dir/log.1"
 	done
 	cat >/dev/null

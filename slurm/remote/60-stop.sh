@@ -22,6 +22,7 @@ cscs_stop_session() {
 	cscs_have_slurm
 	cscs_find_dir
 	cscs_say hello "host=${HOSTNAME%%.*}" "dir=$cscs_dir"
+	[[ $cscs_step != any ]] || cscs_find_step
 	if ((cscs_grace > 0)) && [[ -n $cscs_step && -s $cscs_dir/events ]] && ! cscs_exited; then
 		# To the whole job: one request, where a step's costs four. It is the end for
 		# all of it anyway.
@@ -50,6 +51,17 @@ cscs_stop_session() {
 	cscs_hand_over_log
 }
 
+# cscs_find_step: cscs_step is the runner's, as it said itself; empty if it did not.
+cscs_find_step() {
+	local line
+	cscs_step=''
+	while IFS= read -r line; do
+		[[ $line == alive"$cscs_tab"*job=* ]] || continue
+		line=${line#*job=} line=${line%%"$cscs_tab"*}
+		cscs_step=$line.
+	done 2>/dev/null <"$cscs_dir/events"
+}
+
 # cscs_exited: has the runner said so? REPLY is its line.
 cscs_exited() {
 	while IFS= read -r REPLY; do
@@ -76,6 +88,7 @@ cscs_wait_exited() {
 cscs_hand_over_log() {
 	local f files=() size=0 line
 	[[ -d $cscs_dir ]] || {
+		cscs_remove_dir # those above it may be left
 		cscs_say log bytes=0
 		return
 	}

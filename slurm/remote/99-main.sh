@@ -2,18 +2,28 @@ shopt -s extglob
 
 cscs_main() {
 	case $1 in
-	run | batch | launch) ;;
+	run | batch | launch | sshd) ;;
 	# What start-up files printed stands before this line; the rest is ours.
 	*) printf '\n\036cscs/1 %s\n' "$cscs_nonce" ;;
 	esac
 	case $1 in
-	submit) cscs_submit ;;
-	follow) cscs_take_up ;;
+	submit)
+		cscs_submit
+		cscs_left
+		;;
+	follow)
+		cscs_take_up
+		cscs_left
+		;;
 	stop) cscs_stop_session ;;
 	run) cscs_run ;;
 	batch) cscs_batch ;;
 	launch) cscs_launch ;;
 	find) cscs_find ;;
 	look) cscs_look ;;
+	list) cscs_list ;;
+	log) cscs_show_log ;;
+	enter) cscs_enter ;;
+	sshd) cscs_sshd "$2" ;;
 	esac
 }

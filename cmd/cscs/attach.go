@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/session"
+	"github.com/alps-tunnel/cscs/slurm"
+)
+
+func newAttachCommand(d *deps) *cobra.Command {
+	o := &options{}
+	cmd := &cobra.Command{
+		Use:   "attach [ID]",
+		Short: "Pick up a session, from this machine or another",
+		Long: `Pick up a session that goes on without this terminal: one that was left, whose process
+has died, that was begun on another machine, or that another terminal attends, too.
+Its server gets a local port here, and is opened.
+
+Ctrl-C, and a closed terminal, detach again: the job goes on under its lease. To end
+it: cscs stop.
+
+A session that this machine does not know is looked for on --cluster, or on the default
+cluster.`,
+		Example: `  cscs attach
+  cscs attach k7
+  cscs attach k7 --cluster daint`,
+		Args:              atMostOneID,
+		ValidArgsFunction: completeIDs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := fillEnv(cmd.Flags()); err != nil {
+				return err
+			}
+			return d.attach(cmd.Context(), o, args)
+		},
+	}
+	o.addWhere(cmd)
+	g := newGroup("Here")
+	g.add(&o.localPort, "local-port", "", "PORT", "local port (default: the server's usual one, or the next that is free)", checkPort("leave --local-port out for a free one"))
+	g.flags.BoolVar(&o.noBrowser, "no-browser", false, "print the URL only")
+	g.flags.BoolVar(&o.json, "json", false, "write events to stdout, one JSON object a line")
+	g.flags.BoolVarP(&o.verbose, "verbose", "v", false, "tell more")
+	g.done(cmd)
+	cmd.Annotations = map[string]string{showsExitStatus: "yes"}
+	completeCluster(cmd)
+	_ = cmd.RegisterFlagCompletionFunc("local-port", cobra.NoFileCompletions) // it exists, and is registered once
+	return cmd
+}
+
+func (d *deps) attach(ctx context.Context, o *options, args []string) error {
+	r, err := attachTarget(o, args)
+	if err != nil {
+		return err
+	}
+	return d.wayTo(ctx, r, o, func(s *start) error {
+		a := &attendance{start: s}
+		cfg := session.Config{
+			ID: r.ID, Cluster: s.cluster.Name, Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dial, NodeHop: s.way.nodeHop,
+			LocalPort: port(o.localPort), Open: s.open(), Explain: s.explain,
+			Hurry: s.signals.hurry, Abandon: s.signals.abandon,
+		}
+		if cfg.LogDir, err = stateDir(); err != nil {
+			return s.failed(err)
+		}
+		err := d.adopt(s.signals.ctx, cfg, func(about session.About, f slurm.Found) {
+			s.id = f.ID
+			a.begin(live.Record{App: about.App, Lease: about.Lease, Begun: about.Begun, State: live.Starting, Job: f.Job})
+		}, a.event)
+		a.over(err)
+		return over(err)
+	})
+}
+
+// attachTarget is the session that is meant.
+func attachTarget(o *options, args []string) (live.Record, error) {
+	prefix := ""
+	if len(args) > 0 {
+		prefix = args[0]
+	}
+	_, all, err := records()
+	if err != nil {
+		return live.Record{}, err
+	}
+	if name := one(o.cluster); name != "" {
+		all = slices.DeleteFunc(all, func(l live.Listed) bool { return l.Cluster != name })
+	}
+	l, err := o.known(all, prefix)
+	return l.Record, err
+}
+
+// known is the session that this machine knows by that ID, or prefix of one. For one that
+// it does not know, it is what there is to look for, and where: no more than the cluster,
+// and as much of the ID as was given.
+func (o *options) known(all []live.Listed, prefix string) (live.Listed, error) {
+	l, err := live.Find(all, prefix)
+	var unknown *live.UnknownError
+	if err == nil || !errors.As(err, &unknown) {
+		return l, err
+	}
+	cluster := one(o.cluster)
+	if cluster == "" {
+		cfg, loadErr := site.Load()
+		if loadErr != nil {
+			return l, loadErr
+		}
+		cluster = cfg.Default()
+	}
+	if cluster == "" {
+		return l, err // and there is nobody to be asked
+	}
+	return live.Listed{Record: live.Record{ID: prefix, Cluster: cluster}}, nil
+}

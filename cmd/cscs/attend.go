@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/sourcegraph/conc"
+
+	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/session"
+)
+
+// An attendance is what other terminals see of the session that this process attends: its
+// record, and the control socket over which they ask for its end. A session is not worth
+// less without them: what goes wrong with them is a warning.
+type attendance struct {
+	start *start
+
+	mu    sync.Mutex
+	rec   live.Record
+	entry *live.Entry   // nil: another process of this machine has the record, or none can be made
+	ctl   *live.Control // nil: likewise
+	link  string
+	last  session.Event
+
+	keeping conc.WaitGroup
+	still   context.CancelFunc // nil: the attendance has not begun
+}
+
+const (
+	seenEvery = 30 * time.Second // how often a record is told that its process lives
+	tryEvery  = time.Second      // how often one that another process has is tried for
+)
+
+// attend begins the attendance of a session that is about to begin: the record is there
+// before anything is asked of anybody.
+func (s *start) attend(r live.Record) *attendance {
+	a := &attendance{start: s}
+	r.State, r.Begun = live.Connecting, time.Now().UTC().Truncate(time.Second)
+	a.begin(r)
+	return a
+}
+
+// begin makes the record and the control socket. If another process of this machine has
+// them, they become ours when that has left the session.
+func (a *attendance) begin(r live.Record) {
+	s := a.start
+	r.ID, r.Cluster, r.PID = s.id, s.cluster.Name, os.Getpid()
+	r.User, r.Identity = one(s.opts.user), one(s.opts.identity)
+	a.rec = r
+	var attended *live.AttendedError
+	err := a.take()
+	if err != nil && !errors.As(err, &attended) {
+		s.emit(session.Event{Event: session.EventWarning,
+			Message: "cscs ps and cscs stop will not know of this session: " + err.Error()})
+	}
+	ctx, still := context.WithCancel(context.Background())
+	a.still = still
+	if a.entry != nil || attended != nil {
+		a.keeping.Go(func() { a.keep(ctx) })
+	}
+}
+
+// take takes the record, and opens the control socket.
+func (a *attendance) take() error {
+	state, err := stateDir()
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	store := live.Open(state)
+	entry, err := store.Take(a.rec)
+	if err != nil {
+		return err
+	}
+	a.entry = entry
+	if a.ctl, err = live.Serve(store.Dir(), a.rec.ID, a); err != nil {
+		return err
+	}
+	a.rec.Control = a.ctl.Path()
+	return entry.Write(a.rec)
+}
+
+// keep tells the record that this process lives, or tries to get it.
+func (a *attendance) keep(ctx context.Context) {
+	tick := time.NewTicker(tryEvery)
+	defer tick.Stop()
+	var seen time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		a.mu.Lock()
+		have := a.entry != nil
+		a.mu.Unlock()
+		switch {
+		case !have:
+			_ = a.take() // again soon
+		case time.Since(seen) >= seenEvery:
+			seen = time.Now()
+			a.update(func(*live.Record) bool { return true })
+		}
+	}
+}
+
+func (a *attendance) update(change func(*live.Record) bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !change(&a.rec) || a.entry == nil {
+		return
+	}
+	if err := a.entry.Write(a.rec); err != nil {
+		a.start.note(err.Error())
+	}
+}
+
+// event shows an event of the session's, and takes it into the record.
+func (a *attendance) event(e session.Event) {
+	a.mu.Lock()
+	a.last = e
+	if e.Event == session.EventReady {
+		a.link = e.Link
+	}
+	a.mu.Unlock()
+	a.update(func(r *live.Record) bool { return r.Take(e) })
+	a.start.event(e)
+}
+
+// over ends the attendance: with the session, of which nothing is to be known any more, or
+// without.
+func (a *attendance) over(err error) {
+	if a.still == nil {
+		return
+	}
+	a.still()
+	a.keeping.Wait()
+	if a.entry == nil {
+		return
+	}
+	var left *session.TeardownError
+	switch {
+	case errors.As(err, &left):
+		a.leave(live.Left, left.Error())
+	case a.rec.State == live.Detached:
+		a.leave(live.Detached, "")
+	default:
+		if err := a.entry.Remove(); err != nil {
+			a.start.note(err.Error())
+		}
+	}
+	if a.ctl == nil {
+		return
+	}
+	o := live.Outcome{Reason: a.last.Reason}
+	if a.last.Code != nil {
+		o.Code = *a.last.Code
+	}
+	a.ctl.Close(o)
+}
+
+// leave keeps the record for whoever comes next.
+func (a *attendance) leave(state, reason string) {
+	a.update(func(r *live.Record) bool {
+		r.State, r.Reason, r.PID, r.Control = state, reason, 0, ""
+		return true
+	})
+	a.entry.Leave()
+}
+
+// Link implements live.Controlled.
+func (a *attendance) Link() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.link
+}
+
+// Stop implements live.Controlled.
+func (a *attendance) Stop() { a.start.signals.end(session.ErrStopped) }
+
+// Detach implements live.Controlled.
+func (a *attendance) Detach() { a.start.signals.end(session.ErrDetached) }

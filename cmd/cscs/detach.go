@@ -1,0 +1,44 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/internal/problem"
+)
+
+func newDetachCommand(d *deps) *cobra.Command {
+	return &cobra.Command{
+		Use:   "detach [ID]",
+		Short: "Leave a session running, under its lease",
+		Long: `Leave a session running: the process of this machine that attends it ends, the job goes
+on until somebody picks it up with cscs attach, from this machine or another, or its
+lease is over.`,
+		Example: `  cscs detach
+  cscs attach k7`,
+		Args:              atMostOneID,
+		ValidArgsFunction: completeIDs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := theSession(args)
+			if err != nil {
+				return err
+			}
+			if !l.Attended {
+				return &live.UnattendedError{ID: l.ID}
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), stopPatience)
+			defer cancel()
+			out, err := live.Reach(l.Record).Detach(ctx)
+			switch {
+			case err != nil:
+				return err
+			case out.Code != problem.OK:
+				return &live.EndedBadlyError{ID: l.ID, Outcome: out}
+			}
+			d.say("session " + l.ID + " " + out.Reason)
+			return nil
+		},
+	}
+}

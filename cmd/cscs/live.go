@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/internal/ui"
+)
+
+// records returns this laptop's records, without those of sessions that must be over.
+func records() (*live.Store, []live.Listed, error) {
+	state, err := stateDir()
+	if err != nil {
+		return nil, nil, err
+	}
+	store := live.Open(state)
+	found, err := store.List()
+	if err != nil {
+		return nil, nil, err
+	}
+	var all []live.Listed
+	for _, l := range found {
+		if !l.Attended && l.State != live.Left && l.Over(time.Now()) {
+			_ = store.Forget(l.ID) // next time, then
+			continue
+		}
+		all = append(all, l)
+	}
+	return store, all, nil
+}
+
+// theSession is the one that the arguments mean: an ID, the beginning of one, or nothing if
+// there is only one.
+func theSession(args []string) (live.Listed, error) {
+	_, all, err := records()
+	if err != nil {
+		return live.Listed{}, err
+	}
+	prefix := ""
+	if len(args) > 0 {
+		prefix = args[0]
+	}
+	return live.Find(all, prefix)
+}
+
+// atMostOneID is for commands of one session.
+func atMostOneID(cmd *cobra.Command, args []string) error {
+	if len(args) <= 1 {
+		return nil
+	}
+	return &problem.UsageError{Message: "one session at a time: " + quoted(args[1]) + " is one too many", Hint: "see " + cmd.CommandPath() + " --help"}
+}
+
+// completeIDs offers the IDs of the live sessions, each with what it is.
+func completeIDs(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	_, all, err := records()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	given := map[string]bool{}
+	for _, a := range args {
+		given[a] = true
+	}
+	var ids []string
+	for _, l := range all {
+		if !given[l.ID] {
+			ids = append(ids, l.ID+"\t"+l.App+" on "+l.Cluster+", "+l.State)
+		}
+	}
+	return ids, cobra.ShellCompDirectiveNoFileComp
+}
+
+// wayTo begins what has to reach the cluster of a session, as the session itself did.
+func (d *deps) wayTo(ctx context.Context, r live.Record, o *options, do func(*start) error) error {
+	cfg, err := site.Load()
+	if err != nil {
+		return err
+	}
+	cl, err := cfg.Cluster(ctx, r.Cluster)
+	if err != nil {
+		return err
+	}
+	if len(o.user) == 0 && r.User != "" {
+		o.user = []string{r.User}
+	}
+	if len(o.identity) == 0 && r.Identity != "" {
+		o.identity = []string{r.Identity}
+	}
+	return d.begin(ctx, o, cfg, cl, func(s *start) error {
+		s.id = r.ID
+		return do(s)
+	})
+}
+
+// say prints a line for the person who called.
+func (d *deps) say(line string) { ui.Say(d.io, line) }

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/alps-tunnel/cscs/internal/browser"
+	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/internal/ui"
+)
+
+func newOpenCommand(d *deps) *cobra.Command {
+	noBrowser := false
+	cmd := &cobra.Command{
+		Use:   "open [ID]",
+		Short: "Open a session in the browser again",
+		Long: `Open a session that this machine attends in the browser again, and print its address:
+with the way in on a terminal, without on a pipe.`,
+		Args:              atMostOneID,
+		ValidArgsFunction: completeIDs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := theSession(args)
+			if err != nil {
+				return err
+			}
+			if !l.Attended {
+				return &live.UnattendedError{ID: l.ID}
+			}
+			link, err := live.Reach(l.Record).Link(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if link == "" {
+				return &live.NotReadyError{ID: l.ID, State: l.State}
+			}
+			ui.Link(d.io, l.URL, link)
+			if noBrowser || !browser.CanOpen() {
+				return nil
+			}
+			return browser.Open(cmd.Context(), link)
+		},
+	}
+	cmd.Flags().BoolVar(&noBrowser, "no-browser", false, "print the URL only")
+	return cmd
+}

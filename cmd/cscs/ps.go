@@ -1,0 +1,222 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/internal/ui"
+	"github.com/alps-tunnel/cscs/session"
+	"github.com/alps-tunnel/cscs/slurm"
+)
+
+// psOptions are those of cscs ps.
+type psOptions struct {
+	options
+	refresh bool
+}
+
+func newPsCommand(d *deps) *cobra.Command {
+	o := &psOptions{}
+	cmd := &cobra.Command{
+		Use:   "ps",
+		Short: "List live sessions",
+		Long: `List the live sessions that this machine knows of, at once and without asking anybody.
+
+With --refresh each cluster is asked once: those of the sessions known here, the default
+one, and that of --cluster. Sessions that were begun elsewhere are then listed too, and
+what nobody has owned for longer than its lease is cancelled.`,
+		Example: `  cscs ps
+  cscs ps --refresh --cluster daint
+  cscs ps --json | jq -r .id`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := fillEnv(cmd.Flags()); err != nil {
+				return err
+			}
+			return d.ps(cmd.Context(), o)
+		},
+	}
+	g := newGroup("Which")
+	g.flags.BoolVar(&o.refresh, "refresh", false, "ask the clusters, too")
+	g.done(cmd)
+	o.addWhere(cmd)
+	g = newGroup("Here")
+	g.flags.BoolVar(&o.json, "json", false, "write sessions to stdout, one JSON object a line")
+	g.flags.BoolVarP(&o.verbose, "verbose", "v", false, "tell more")
+	g.done(cmd)
+	completeCluster(cmd)
+	return cmd
+}
+
+func (d *deps) ps(ctx context.Context, o *psOptions) error {
+	store, all, err := records()
+	if err != nil {
+		return err
+	}
+	rows, ways := []ui.Row{}, map[string]live.Record{}
+	for _, l := range all {
+		rows = append(rows, rowOf(l))
+		ways[l.Cluster] = l.Record // it went there: this is a way
+	}
+	if o.refresh {
+		r := &refreshing{deps: d, opts: o, store: store, ways: ways}
+		rows, err = r.all(ctx, rows)
+	}
+	if name := one(o.cluster); name != "" {
+		rows = slices.DeleteFunc(rows, func(r ui.Row) bool { return r.Cluster != name })
+	}
+	if o.json {
+		enc := json.NewEncoder(d.io.Out)
+		enc.SetEscapeHTML(false)
+		for _, r := range rows {
+			if err := enc.Encode(r); err != nil {
+				return err
+			}
+		}
+		return err
+	}
+	ui.Table(d.io, rows, time.Now())
+	return err
+}
+
+// rowOf is a session as this laptop knows it.
+func rowOf(l live.Listed) ui.Row {
+	r := ui.Row{V: session.EventVersion, ID: l.ID, App: l.App, Cluster: l.Cluster, State: l.State, Reason: l.Reason,
+		Job: l.Job, Node: l.Node, URL: l.URL, Begun: l.Begun, Ends: l.Ends, Attached: []string{}}
+	if l.Attended {
+		r.Attached = []string{fmt.Sprintf("here (pid %d)", l.PID)}
+	} else {
+		r.URL = "" // it leads nowhere
+	}
+	return r.LeftAt(time.Now())
+}
+
+// A refreshing asks the clusters.
+type refreshing struct {
+	*deps
+	opts  *psOptions
+	store *live.Store
+	ways  map[string]live.Record // a session that went to the cluster
+}
+
+// all asks each cluster once. Of one that does not answer, the sessions stay as they are
+// known here; the first error is returned.
+func (r *refreshing) all(ctx context.Context, rows []ui.Row) ([]ui.Row, error) {
+	clusters := slices.Collect(maps.Keys(r.ways))
+	if name := one(r.opts.cluster); name != "" {
+		clusters = []string{name}
+	} else if cfg, err := site.Load(); err != nil {
+		return rows, err
+	} else if name := cfg.Default(); name != "" {
+		clusters = append(clusters, name)
+	}
+	slices.Sort(clusters)
+	var failed error
+	for _, name := range slices.Compact(clusters) {
+		found, err := r.ask(ctx, name)
+		if err != nil {
+			failed = cmp.Or(failed, err)
+			continue
+		}
+		rows = r.merge(rows, name, found)
+	}
+	slices.SortStableFunc(rows, func(a, b ui.Row) int { return a.Begun.Compare(b.Begun) })
+	return rows, failed
+}
+
+// ask asks one cluster.
+func (r *refreshing) ask(ctx context.Context, cluster string) (found []slurm.Found, err error) {
+	known := r.ways[cluster]
+	known.Cluster = cluster
+	opts := options{user: r.opts.user, identity: r.opts.identity, verbose: r.opts.verbose}
+	err = r.wayTo(ctx, known, &opts, func(s *start) error {
+		ctx := s.signals.ctx
+		c, err := s.way.dial(ctx, s.way.options)
+		if err != nil {
+			return cancelled(ctx, err)
+		}
+		defer c.Close()
+		var swept []slurm.Swept
+		found, swept, err = slurm.List(ctx, c)
+		for _, w := range swept {
+			r.say(fmt.Sprintf("session %s on %s: nobody had owned it for %s: job %s is cancelled", w.ID, cluster, ui.Duration(w.Age), w.Job))
+		}
+		return cancelled(ctx, err)
+	})
+	return found, err
+}
+
+// merge brings what the cluster says into the rows: it knows best of the job and of who is
+// attached, this laptop of its own URL.
+func (r *refreshing) merge(rows []ui.Row, cluster string, found []slurm.Found) []ui.Row {
+	there := map[string]slurm.Found{}
+	for _, f := range found {
+		if !f.Over {
+			there[f.ID] = f
+		}
+	}
+	var out []ui.Row
+	for _, row := range rows {
+		f, ok := there[row.ID]
+		switch {
+		case row.Cluster != cluster:
+		case ok:
+			row = withFound(row, f)
+			delete(there, row.ID)
+		case len(row.Attached) == 0 && r.store.Forget(row.ID) == nil:
+			continue // it is over
+		}
+		out = append(out, row)
+	}
+	for _, f := range found {
+		if _, ok := there[f.ID]; ok {
+			out = append(out, withFound(ui.Row{V: session.EventVersion, ID: f.ID, Cluster: cluster, Attached: []string{}}, f))
+		}
+	}
+	return out
+}
+
+func withFound(r ui.Row, f slurm.Found) ui.Row {
+	about := session.ParseAbout(f.About)
+	r.App, r.Job = cmp.Or(r.App, about.App, "?"), f.Job
+	if r.Begun.IsZero() {
+		r.Begun = about.Begun
+	}
+	if !f.Ends.IsZero() {
+		ends := f.Ends.UTC()
+		r.Ends = &ends
+	}
+	if len(f.Nodes) > 0 {
+		r.Node = f.Nodes[0]
+	}
+	if len(r.Attached) == 0 {
+		r.Attached, r.Reason = f.Clients, ""
+		switch {
+		case f.State == "PENDING":
+			r.State, r.Reason = live.Queued, f.Reason
+		case f.Left && len(f.Clients) == 0:
+			r.State = live.Detached
+		case f.Serving:
+			r.State = live.Ready
+		default:
+			r.State = strings.ToLower(f.State)
+		}
+		if len(r.Attached) == 0 {
+			r.Attached = []string{}
+			if r.State == live.Ready {
+				r.State = live.Unattended
+			}
+		}
+	}
+	return r.LeftAt(time.Now())
+}

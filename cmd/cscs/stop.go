@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/alps-tunnel/cscs/internal/app"
+	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/session"
+)
+
+func newStopCommand(d *deps) *cobra.Command {
+	o := &options{}
+	all := false
+	cmd := &cobra.Command{
+		Use:   "stop [ID…]",
+		Short: "End sessions, from any terminal",
+		Long: `End sessions, from any terminal: the server is asked to end, the job is cancelled and seen
+to be gone. A session is named by its ID or the beginning of it; the only one there is
+needs no name. What this machine does not know is looked for on --cluster, or on the
+default cluster.`,
+		Example: `  cscs stop
+  cscs stop k7
+  cscs stop --all`,
+		ValidArgsFunction: completeIDs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := fillEnv(cmd.Flags()); err != nil {
+				return err
+			}
+			targets, err := stopTargets(o, args, all)
+			if err != nil {
+				return err
+			}
+			var first error
+			for _, l := range targets {
+				if err := d.stop(cmd.Context(), l, o); err != nil && first == nil {
+					first = err
+				}
+			}
+			return first
+		},
+	}
+	g := newGroup("Which")
+	g.flags.BoolVar(&all, "all", false, "every live session of this machine")
+	g.done(cmd)
+	o.addWhere(cmd)
+	o.addVerbose(cmd)
+	completeCluster(cmd)
+	cmd.Annotations = map[string]string{showsExitStatus: "yes"}
+	return cmd
+}
+
+// stopTargets are the sessions that are meant. With --all there may be none.
+func stopTargets(o *options, args []string, all bool) ([]live.Listed, error) {
+	if all && len(args) > 0 {
+		return nil, &problem.UsageError{Message: "--all and an ID exclude each other", Hint: "see cscs stop --help"}
+	}
+	_, have, err := records()
+	if name := one(o.cluster); name != "" {
+		have = slices.DeleteFunc(have, func(l live.Listed) bool { return l.Cluster != name })
+	}
+	if err != nil || all {
+		return have, err
+	}
+	if len(args) == 0 {
+		args = []string{""}
+	}
+	var targets []live.Listed
+	seen := map[string]bool{}
+	for _, prefix := range args {
+		l, err := o.known(have, prefix)
+		if err != nil {
+			return nil, err
+		}
+		if !seen[l.ID] {
+			seen[l.ID] = true
+			targets = append(targets, l)
+		}
+	}
+	return targets, nil
+}
+
+// stopPatience is for a process that is asked to end its session: its own teardown, and
+// the time that a server may take to be dialled for it.
+const stopPatience = 3 * time.Minute
+
+// stop ends one session: by the process that attends it, or over a connection of our own.
+func (d *deps) stop(ctx context.Context, l live.Listed, o *options) error {
+	if l.Attended {
+		asked, cancel := context.WithTimeout(ctx, stopPatience)
+		defer cancel()
+		out, err := live.Reach(l.Record).Stop(asked)
+		var gone *live.GoneError
+		switch {
+		case err == nil && out.Code == problem.OK:
+			d.say("session " + l.ID + " " + out.Reason)
+			return nil
+		case err == nil:
+			return &live.EndedBadlyError{ID: l.ID, Outcome: out}
+		case !errors.As(err, &gone):
+			return err
+		}
+		// It has died meanwhile: its session is ours to end.
+	}
+	return d.wayTo(ctx, l.Record, o, func(s *start) error {
+		logs, err := stateDir()
+		if err != nil {
+			return s.failed(err)
+		}
+		err = d.end(s.signals.ctx, session.Config{
+			ID: l.ID, Cluster: s.cluster.Name, Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dial, App: app.App{Name: l.App},
+			Lease: time.Duration(l.Lease) * time.Second, LogDir: logs, Explain: s.explain,
+			Hurry: s.signals.hurry, Abandon: s.signals.abandon,
+		}, l.State == "", s.event)
+		if err == nil {
+			err = live.Open(logs).Forget(l.ID)
+		}
+		return over(err)
+	})
+}

@@ -1,0 +1,82 @@
+package chain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// Start runs command in the login shell of the last hop, as Exec does, and returns its
+// standard input and output as one connection, which is as those of DialContext are: Close
+// closes the command's channel, which it feels as Exec says, and waits for nothing. What it
+// writes to standard error goes to stderr; when a Read has returned io.EOF, all of
+// it has. When ctx ends first, its cause is returned and the command is let go; later
+// ctx has no hold on the connection.
+//
+// Errors: *OpenError if the hop runs no commands, *LostError if it is gone.
+func (c *Chain) Start(ctx context.Context, command string, stderr io.Writer) (net.Conn, error) {
+	l := c.last()
+	ch, reqs, err := l.openChannel(ctx, "session", nil)
+	if err != nil {
+		return nil, l.openError(ctx, "session", err)
+	}
+	inner, err := newConn(l, ch, reqs, hopAddr{"ssh", l.hop})
+	if err != nil {
+		return nil, l.lost(err)
+	}
+	conn := &pipe{Conn: inner, told: make(chan struct{})}
+	started := make(chan error, 1)
+	ok := l.chain.spawn(func() {
+		defer close(conn.told)
+		_, _ = io.Copy(stderr, ch.Stderr())
+		// Unread, it would use up the window that the channel's data has, too.
+		_, _ = io.Copy(io.Discard, ch.Stderr())
+	}) && l.chain.spawn(func() {
+		ok, err := ch.SendRequest("exec", true, ssh.Marshal(struct{ Command string }{command}))
+		if err == nil && !ok {
+			err = errNotRun
+		}
+		started <- err
+	})
+	if !ok {
+		_ = conn.Close()
+		return nil, l.lost(net.ErrClosed)
+	}
+	select {
+	case err = <-started:
+		if err == nil {
+			return conn, nil
+		}
+		err = fmt.Errorf("run command on %s: %w", l.hop, err)
+		if !errors.Is(err, errNotRun) {
+			err = l.lost(err)
+		}
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	_ = conn.Close()
+	return nil, err
+}
+
+var errNotRun = errors.New("the server does not run it")
+
+// A pipe is the channel of a command.
+type pipe struct {
+	net.Conn
+	told chan struct{} // closed when all of standard error was written
+}
+
+func (p *pipe) Read(b []byte) (int, error) {
+	n, err := p.Conn.Read(b)
+	if errors.Is(err, io.EOF) {
+		<-p.told // the channel has ended, and this with it
+	}
+	return n, err
+}
+
+// CloseWrite is the end of the command's standard input.
+func (p *pipe) CloseWrite() error { return p.Conn.(interface{ CloseWrite() error }).CloseWrite() }

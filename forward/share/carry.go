@@ -1,0 +1,180 @@
+package share
+
+import (
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/forward/chain"
+)
+
+// linger is how long what a sharer wrote before it closed a channel may wait for the far
+// side to take any of it.
+const linger = 5 * time.Second
+
+// carriage is a channel that is carried: up is the last hop's end of it, down the sharer's.
+type carriage struct {
+	sharer *sharer
+	up     ssh.Channel
+	down   ssh.Channel
+	sent   atomic.Int64 // bytes, up
+
+	answering sync.Mutex // held until a request of the sharer's is answered
+}
+
+// carry opens the channel that the sharer asks for and carries it to its end.
+func carry(s *sharer, asked ssh.NewChannel) {
+	up, upRequests, err := s.chain.OpenChannel(s.ctx, asked.ChannelType(), asked.ExtraData())
+	if err != nil {
+		var refused *ssh.OpenChannelError
+		var lost *chain.LostError
+		switch {
+		case errors.As(err, &refused):
+			_ = asked.Reject(refused.Reason, refused.Message)
+		case errors.As(err, &lost), s.chain.Err() != nil:
+			<-s.ctx.Done() // that is told by the end of the connection, and why
+		default:
+			_ = asked.Reject(ssh.ConnectionFailed, err.Error())
+		}
+		return
+	}
+	down, downRequests, err := asked.Accept()
+	if err != nil {
+		_ = up.Close()
+		ssh.DiscardRequests(upRequests)
+		return
+	}
+	c := &carriage{sharer: s, up: up, down: down}
+	var both sync.WaitGroup
+	both.Go(func() { c.toSharer(upRequests) })
+	both.Go(func() { c.toHost(downRequests) })
+	both.Wait()
+}
+
+// toSharer carries what the host sends, until the host has closed the channel.
+func (c *carriage) toSharer(reqs <-chan *ssh.Request) {
+	var data, rest sync.WaitGroup
+	var lost atomic.Bool
+	data.Go(func() { lost.CompareAndSwap(false, pump(c.down, c.up, nil) != nil) })
+	data.Go(func() { lost.CompareAndSwap(false, pump(c.down.Stderr(), c.up.Stderr(), nil) != nil) })
+	rest.Go(func() {
+		data.Wait()
+		if !lost.Load() {
+			_ = c.down.CloseWrite()
+		}
+	})
+	rest.Go(func() { c.requestsToSharer(reqs) })
+	rest.Wait()
+	// The host's answer may still be on its way, in toHost's hands.
+	c.answering.Lock()
+	defer c.answering.Unlock()
+	// The channel has ended. If that is since the connection has, its end says so.
+	if _, err := c.up.Read(make([]byte, 1)); errors.Is(err, io.EOF) {
+		_ = c.down.Close()
+	}
+}
+
+// toHost carries what the sharer sends, until the sharer has closed the channel.
+func (c *carriage) toHost(reqs <-chan *ssh.Request) {
+	over := make(chan struct{})
+	var data sync.WaitGroup
+	data.Go(func() {
+		var both sync.WaitGroup
+		both.Go(func() { _ = pump(c.up, c.down, &c.sent) })
+		both.Go(func() { _ = pump(c.up.Stderr(), c.down.Stderr(), &c.sent) })
+		both.Wait()
+		// A sharer that was killed has not come to the end of its data.
+		if !c.sharer.socket.failed.Load() {
+			_ = c.up.CloseWrite()
+		}
+		close(over)
+	})
+	for req := range reqs {
+		// One at a time and in order, as they have to be answered.
+		c.answering.Lock()
+		ok, err := c.up.SendRequest(req.Type, req.WantReply, req.Payload)
+		_ = req.Reply(ok && err == nil, nil)
+		c.answering.Unlock()
+	}
+	c.linger(over)
+	_ = c.up.Close()
+	data.Wait()
+}
+
+// linger waits until what the sharer has written is sent, or nothing is taken of it.
+func (c *carriage) linger(over <-chan struct{}) {
+	ticker := time.NewTicker(linger)
+	defer ticker.Stop()
+	for before := c.sent.Load(); ; {
+		select {
+		case <-over:
+			return
+		case <-c.sharer.ctx.Done():
+			return
+		case <-ticker.C:
+			now := c.sent.Load()
+			if now == before {
+				return
+			}
+			before = now
+		}
+	}
+}
+
+// requestsToSharer passes on what the host says of the channel (exit-status, exit-signal). A
+// sharer that is stopped must not hold up the host's other channels: what it does not
+// take waits, and there is little of it.
+func (c *carriage) requestsToSharer(reqs <-chan *ssh.Request) {
+	queue := make(chan *ssh.Request, 16)
+	var passing sync.WaitGroup
+	passing.Go(func() {
+		for req := range queue {
+			ok, err := c.down.SendRequest(req.Type, req.WantReply, req.Payload)
+			_ = req.Reply(ok && err == nil, nil)
+		}
+	})
+	for req := range reqs {
+		if req.Type == "keepalive@openssh.com" {
+			_ = req.Reply(false, nil) // the host asks after this connection (ClientAliveInterval)
+			continue
+		}
+		select {
+		case queue <- req:
+		default:
+			_ = c.up.Close()
+		}
+	}
+	close(queue)
+	passing.Wait()
+}
+
+// pump copies until the end of src, and returns why that is not io.EOF. What dst does not
+// take any more is thrown away: the window, which src's other end may be waiting for, must
+// open again.
+func pump(dst io.Writer, src io.Reader, count *atomic.Int64) error {
+	const most = 32 << 10 // x/crypto's packet
+	buf := make([]byte, 2<<10)
+	refused := false
+	for {
+		n, err := src.Read(buf)
+		if n > 0 && !refused {
+			_, failed := dst.Write(buf[:n])
+			refused = failed != nil
+			if count != nil {
+				count.Add(int64(n))
+			}
+			if n == len(buf) && n < most {
+				buf = make([]byte, most) // not an idle one
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}

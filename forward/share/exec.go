@@ -1,0 +1,78 @@
+package share
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/alps-tunnel/cscs/forward/chain"
+)
+
+// Exec is as chain.Chain's, except that a command that the last hop refuses, since there
+// are as many on this connection as it allows (sshd's MaxSessions, 10 by default), gets
+// another connection, which is shared likewise.
+func (c *Chain) Exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
+	err := c.Chain.Exec(ctx, command, stdin, stdout, stderr)
+	var refused *chain.OpenError
+	if !errors.As(err, &refused) || refused.Addr != "session" || c.further.place.nth >= most {
+		return err
+	}
+	// Nothing of stdin was read, for the command was not started.
+	next, failed := c.dialNext(ctx)
+	if failed != nil {
+		return fmt.Errorf("%w; dial another connection: %w", err, failed)
+	}
+	return next.Exec(ctx, command, stdin, stdout, stderr)
+}
+
+// dialNext is the connection for what this one has no place for.
+func (c *Chain) dialNext(ctx context.Context) (*Chain, error) {
+	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if c.Chain.Err() != nil {
+		return nil, c.Chain.Err()
+	}
+	if next := c.another(); next != nil {
+		return next, nil
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	over := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-c.Chain.Done():
+			cancel(c.Chain.Err())
+		case <-over:
+		}
+	})
+	defer watching.Wait()
+	defer close(over)
+	defer cancel(nil)
+	further := c.further
+	next, err := further.run(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	c.next = next
+	c.mu.Unlock()
+	c.tasks.Go(func() { c.followLeaving(next.leaving) })
+	c.tasks.Go(func() {
+		<-next.Done()
+		c.end(next.Err()) // whoever runs a command there must dial anew
+	})
+	return next, nil
+}
+
+// another is the further connection, if there is one.
+func (c *Chain) another() *Chain {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.next
+}

@@ -1,0 +1,419 @@
+//go:build linux || darwin
+
+package share
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/internal/sshtest"
+)
+
+// later dials in a goroutine.
+func (s *site) later(t *testing.T, dial DialFunc) <-chan *Chain {
+	t.Helper()
+	result := make(chan *Chain, 1)
+	go func() {
+		c, err := Dial(t.Context(), s.place, chain.Options{}, dial)
+		if err != nil {
+			c = nil
+		}
+		result <- c
+	}()
+	return result
+}
+
+// waiting waits until n processes wait for the one that dials.
+func (s *site) waiting(t *testing.T, o *owner, n int) {
+	t.Helper()
+	eventually(t, "somebody waits", func() bool {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		return len(o.sharers) == n
+	})
+}
+
+// TestOwnerAsks: nobody waits for a person at another terminal.
+func TestOwnerAsks(t *testing.T) {
+	s := newSite(t, nil)
+	dialling, answered := make(chan func(), 1), make(chan struct{})
+	first := s.later(t, func(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
+		dialling <- opts.Asking
+		<-answered
+		return s.dialSite(ctx, opts)
+	})
+	ask := <-dialling
+	second := s.later(t, s.dialSite) // waits already, or comes later
+	ask()
+	c := soon(t, "the second", second)
+	if !errors.Is(c.Alone(), errAsking) {
+		t.Errorf("alone: %v", c.Alone())
+	}
+	third := s.share(t, chain.Options{})
+	if !errors.Is(third.Alone(), errAsking) {
+		t.Errorf("alone: %v", third.Alone())
+	}
+	close(answered)
+	owner := soon(t, "the first", first)
+	if fourth := s.share(t, chain.Options{}); !fourth.Joined() {
+		t.Errorf("alone: %v", fourth.Alone())
+	}
+	_ = c.Close()
+	_ = owner.Close()
+}
+
+// TestOwnerFails: those who have waited for it try by themselves, one after the other.
+func TestOwnerFails(t *testing.T) {
+	s := newSite(t, nil)
+	o, err := func() (*owner, error) {
+		if err := s.place.prepare(); err != nil {
+			return nil, err
+		}
+		return claim(s.place)
+	}()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var results []<-chan *Chain
+	for range 5 {
+		results = append(results, s.later(t, s.dialSite))
+	}
+	s.waiting(t, o, 5)
+	o.dialled(nil)
+	o.tasks.Wait()
+	owners := 0
+	for _, result := range results {
+		c := soon(t, "those who waited", result)
+		if !c.Joined() {
+			owners++
+		}
+		defer c.Close()
+		if c.Alone() != nil {
+			t.Errorf("alone: %v", c.Alone())
+		}
+	}
+	if n := s.dials.Load(); owners != 1 || n != 1 {
+		t.Errorf("%d owners, %d dials", owners, n)
+	}
+}
+
+// TestImpatient: a dial that takes too long is not waited for, nor is one whose end ctx does not await.
+func TestImpatient(t *testing.T) {
+	s := newSite(t, nil)
+	dialling, answered := make(chan struct{}), make(chan struct{})
+	first := s.later(t, func(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
+		close(dialling)
+		<-answered
+		return s.dialSite(ctx, opts)
+	})
+	<-dialling
+	ctrlC := errors.New("ctrl-c")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	time.AfterFunc(50*time.Millisecond, func() { cancel(ctrlC) })
+	if _, err := Dial(ctx, s.place, chain.Options{}, s.dialSite); !errors.Is(err, ctrlC) {
+		t.Error(err)
+	}
+	s.place.Wait = 50 * time.Millisecond
+	if c := s.share(t, chain.Options{}); !errors.Is(c.Alone(), errPatience) {
+		t.Errorf("alone: %v", c.Alone())
+	}
+	close(answered)
+	_ = soon(t, "the first", first).Close()
+}
+
+// TestDialFails: the error of a dial is its caller's, whose place is free then.
+func TestDialFails(t *testing.T) {
+	s := newSite(t, nil)
+	broken := errors.New("broken")
+	for range 2 {
+		_, err := Dial(t.Context(), s.place, chain.Options{}, func(context.Context, chain.Options) (*chain.Chain, error) {
+			return nil, broken
+		})
+		if !errors.Is(err, broken) {
+			t.Error(err)
+		}
+	}
+	s.pair(t)
+}
+
+// TestStale: what a killed owner leaves behind is a socket on which nobody listens.
+func TestStale(t *testing.T) {
+	s := newSite(t, nil)
+	if err := s.place.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: s.place.socket(), Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	_ = l.Close()
+	s.pair(t)
+	info, err := os.Stat(s.place.socket())
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+}
+
+// TestGuest: who ends soon joins, and serves nobody.
+func TestGuest(t *testing.T) {
+	s := newSite(t, nil)
+	guest := &site{hops: s.hops, place: s.place}
+	guest.place.Guest = true
+	if c := guest.share(t, chain.Options{}); !errors.Is(c.Alone(), errGuest) {
+		t.Errorf("alone: %v", c.Alone())
+	}
+	if c := s.share(t, chain.Options{}); c.Joined() || c.Alone() != nil {
+		t.Errorf("joined: %v, alone: %v", c.Joined(), c.Alone())
+	}
+	if c := guest.share(t, chain.Options{}); !c.Joined() {
+		t.Errorf("alone: %v", c.Alone())
+	}
+}
+
+// TestSilentMeanwhile: a hop that is silent while the next is dialled, and then heard of, is as good as any.
+func TestSilentMeanwhile(t *testing.T) {
+	s := newSite(t, nil)
+	c, err := Dial(t.Context(), s.place, chain.Options{}, func(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
+		observe := opts.Observe
+		opts.Observe = func(hop string, connected bool) {
+			observe(hop, connected)
+			if hop == "daint" && !connected {
+				opts.Silence("ela", true)
+				opts.Silence("ela", false)
+			}
+		}
+		return s.dialSite(ctx, opts)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if c := s.share(t, chain.Options{}); !c.Joined() {
+		t.Errorf("alone: %v", c.Alone())
+	}
+}
+
+// TestKeys: ways that differ are not shared.
+func TestKeys(t *testing.T) {
+	s := newSite(t, nil)
+	s.share(t, chain.Options{})
+	s.place.Key = []string{"bob", "daint"}
+	if c := s.share(t, chain.Options{}); c.Joined() {
+		t.Error("joined another's way")
+	}
+	one, other := s.place, s.place
+	one.Key, other.Key = []string{"ab", "c"}, []string{"a", "bc"}
+	if one.base() == other.base() {
+		t.Error("the parts of a key run together")
+	}
+}
+
+// TestVersion: who speaks differently dials alone, from whichever side it is seen.
+func TestVersion(t *testing.T) {
+	s := newSite(t, nil)
+	s.share(t, chain.Options{})
+	conn, err := net.Dial("unix", s.place.socket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	sc, chans, reqs, err := ssh.NewControlClientConn(newSocket(conn.(*net.UnixConn)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer discardConn(sc, chans, reqs)
+	ok, reply, err := sc.SendRequest(joinRequest, true, ssh.Marshal(joinMessage{protocolVersion + 1}))
+	var m verdictMessage
+	if err != nil || ok || ssh.Unmarshal(reply, &m) != nil || m.Verdict != verdictVersion {
+		t.Errorf("%v, %q, %v", ok, reply, err)
+	}
+	// It was not let in, and can open nothing.
+	if _, _, err := sc.OpenChannel("session", nil); !errors.As(err, new(*ssh.OpenChannelError)) {
+		t.Error(err)
+	}
+
+	for _, answer := range []string{"gibberish that is no greeting of ours, and goes on for a while", ""} {
+		s.place.Key = append(s.place.Key, "x")
+		held, err := s.place.take()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var serving sync.WaitGroup
+		serving.Go(func() {
+			for {
+				conn, err := held.listener.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = io.WriteString(conn, answer)
+				_ = conn.Close()
+			}
+		})
+		if c := s.share(t, chain.Options{}); !errors.Is(c.Alone(), errStuck) {
+			t.Errorf("alone: %v", c.Alone())
+		}
+		held.release()
+		serving.Wait()
+	}
+}
+
+func discardConn(sc ssh.Conn, chans <-chan ssh.NewChannel, reqs <-chan *ssh.Request) {
+	_ = sc.Close()
+	ssh.DiscardRequests(reqs)
+	for range chans {
+		continue
+	}
+}
+
+// TestClose: an owner that ends without a word is lost, and its place is free.
+func TestClose(t *testing.T) {
+	s := newSite(t, nil)
+	owner, sharer := s.pair(t)
+	if err := owner.Close(); err != nil {
+		t.Error(err)
+	}
+	soon(t, "the sharer's end", sharer.Done())
+	var lost *chain.LostError
+	if !errors.As(sharer.Err(), &lost) || lost.Hop != "daint" || lost.Err.Error() != errOwnerEnded.Error() {
+		t.Error(sharer.Err())
+	}
+	if !errors.Is(owner.Err(), net.ErrClosed) {
+		t.Error(owner.Err())
+	}
+	s.pair(t)
+}
+
+// TestLeave: an owner that leaves waits for those who have something open, and no longer than
+// it is given.
+func TestLeave(t *testing.T) {
+	s := newSite(t, nil)
+	owner, sharer := s.pair(t)
+	if n := owner.Sharers(); n != 1 {
+		t.Errorf("%d sharers", n)
+	}
+	stdin, keep := io.Pipe()
+	ran := make(chan error, 1)
+	go func() { ran <- sharer.Exec(t.Context(), "cat", stdin, io.Discard, nil) }()
+	if _, err := keep.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if n := owner.Leave(ctx); n != 1 {
+		t.Errorf("%d left", n)
+	}
+	soon(t, "the news", sharer.Leaving())
+	next, other := s.pair(t) // the place is free
+
+	left := make(chan int, 1)
+	go func() { left <- owner.Leave(t.Context()) }()
+	sharer.Retire()
+	if err := roundTrip(t.Context(), sharer, tcp(t, echo), pattern(1<<20)); err != nil {
+		t.Error(err)
+	}
+	_ = keep.Close()
+	if err := soon(t, "cat", ran); err != nil {
+		t.Error(err)
+	}
+	if n := soon(t, "Leave", left); n != 0 {
+		t.Errorf("%d left", n)
+	}
+	soon(t, "the end of a chain that was retired", sharer.Done())
+	if n := other.Leave(t.Context()); n != 0 || next.Err() != nil || other.Err() != nil {
+		t.Errorf("%d left, %v, %v", n, next.Err(), other.Err())
+	}
+}
+
+// TestRetireUnused: who has nothing open is gone at once.
+func TestRetireUnused(t *testing.T) {
+	owner, sharer := newSite(t, nil).pair(t)
+	sharer.Retire()
+	if n := owner.Leave(t.Context()); n != 0 {
+		t.Errorf("%d left", n)
+	}
+}
+
+// TestSilence: the silence of a hop is told to all, and the next to dial does not join it.
+func TestSilence(t *testing.T) {
+	for _, replaced := range []bool{false, true} {
+		t.Run(map[bool]string{false: "that passes", true: "and another chain"}[replaced], func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, nil)
+			near, far := sshtest.Pipe()
+			var serving sync.WaitGroup
+			serving.Go(func() { s.servers[0].Serve(far) })
+			defer serving.Wait()
+			defer far.Close()
+			var mu sync.Mutex
+			var told []string
+			opts := func(who string) chain.Options {
+				return chain.Options{Keepalive: 50 * time.Millisecond, Silence: func(hop string, silent bool) {
+					mu.Lock()
+					defer mu.Unlock()
+					if hop == "ela" {
+						told = append(told, who+map[bool]string{true: " silent", false: " heard"}[silent])
+					}
+				}}
+			}
+			heard := func(want ...string) func() bool {
+				return func() bool {
+					mu.Lock()
+					defer mu.Unlock()
+					return !slices.ContainsFunc(want, func(w string) bool { return !slices.Contains(told, w) })
+				}
+			}
+			over := opts("owner")
+			over.NetDial = func(context.Context, string, string) (net.Conn, error) { return near, nil }
+			owner, sharer := s.share(t, over), s.share(t, opts("sharer"))
+			if !sharer.Joined() {
+				t.Fatal("not joined")
+			}
+			near.Freeze()
+			eventually(t, "silence is told", heard("owner silent", "sharer silent"))
+			var next *Chain
+			if replaced {
+				next = s.share(t, chain.Options{})
+				if next.Joined() || next.Alone() != nil {
+					t.Errorf("next joined: %v, alone: %v", next.Joined(), next.Alone())
+				}
+			}
+			near.Thaw()
+			eventually(t, "its end is told", heard("owner heard", "sharer heard"))
+			if err := sharer.Exec(t.Context(), "echo", nil, nil, nil); err != nil {
+				t.Error(err)
+			}
+			last := s.share(t, chain.Options{})
+			if !last.Joined() {
+				t.Fatalf("alone: %v", last.Alone())
+			}
+			served := owner
+			if replaced {
+				served = next
+			}
+			if n := served.Sharers(); n != map[bool]int{true: 1, false: 2}[replaced] {
+				t.Errorf("%d sharers", n)
+			}
+		})
+	}
+}
+
+// TestExtensionSilent: what the owner has added to the chain is its own affair.
+func TestExtensionSilent(t *testing.T) {
+	s := newSite(t, nil)
+	owner := s.share(t, chain.Options{})
+	owner.owner.silence("nid001001", true)
+	if c := s.share(t, chain.Options{}); !c.Joined() {
+		t.Errorf("alone: %v", c.Alone())
+	}
+}

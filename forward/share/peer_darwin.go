@@ -1,0 +1,14 @@
+package share
+
+import "golang.org/x/sys/unix"
+
+func supported() error { return nil }
+
+// credentials is the user id of the process that made the other end, or that listened there.
+func credentials(fd int) (uid uint32, err error) {
+	c, err := unix.GetsockoptXucred(fd, unix.SOL_LOCAL, unix.LOCAL_PEERCRED)
+	if err != nil {
+		return 0, err
+	}
+	return c.Uid, nil
+}

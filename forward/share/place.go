@@ -1,0 +1,127 @@
+package share
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// A Place is where the processes that may share a chain meet.
+type Place struct {
+	Dir string // the user's alone; made if it is not there; "": nothing is shared
+
+	// Key tells ways apart that must not be shared: the hops, the users there, the
+	// identity. Nothing of it is seen in the file system.
+	Key []string
+
+	Host string // what the last hop is called (chain.Hop)
+
+	// Wait is how long another's dial may be waited for; 0: 35 s.
+	Wait time.Duration
+
+	// Guest is for a process that ends soon: it joins, but is nobody's owner, so that nobody
+	// has to move when it ends.
+	Guest bool
+
+	nth int // of several connections for the same way
+}
+
+// base is the name of the place's files. It is short, for a socket's path has 104
+// bytes at most (Linux: 108), and is another on each host, for several may share a home.
+func (p Place) base() string {
+	host, _ := os.Hostname()
+	h := sha256.New()
+	for _, s := range append([]string{host, strconv.Itoa(p.nth)}, p.Key...) {
+		fmt.Fprintf(h, "%d:%s", len(s), s)
+	}
+	name := base32.StdEncoding.EncodeToString(h.Sum(nil)[:10])
+	return filepath.Join(p.Dir, strings.ToLower(name))
+}
+
+func (p Place) socket() string { return p.base() + ".sock" }
+func (p Place) lock() string   { return p.base() + ".lock" }
+
+var (
+	errNoPlace     = errors.New("no directory to share it in")
+	errUnprotected = errors.New("it is not the user's alone")
+)
+
+// prepare sees to it that the directory is there and is the user's alone.
+func (p Place) prepare() error {
+	if p.Dir == "" {
+		return errNoPlace
+	}
+	if err := supported(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(p.Dir, 0o700); err != nil {
+		return fmt.Errorf("share the connection: %w", err)
+	}
+	info, err := os.Lstat(p.Dir)
+	if err != nil {
+		return fmt.Errorf("share the connection: %w", err)
+	}
+	if !info.IsDir() || info.Mode().Perm()&0o077 != 0 || !isOurs(info) {
+		return fmt.Errorf("share the connection in %s: %w", p.Dir, errUnprotected)
+	}
+	return nil
+}
+
+// held is the right to serve a place: the lock, and the socket that it covers. Only
+// who holds the lock makes or removes the socket's file.
+type held struct {
+	lock     *flock.Flock
+	listener *net.UnixListener
+	path     string
+}
+
+// take takes the place, or fails with errTaken.
+func (p Place) take() (*held, error) {
+	lock := flock.New(p.lock())
+	locked, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("share the connection: %w", err)
+	}
+	if !locked {
+		return nil, errTaken
+	}
+	h := &held{lock: lock, path: p.socket()}
+	if err := h.listen(); err != nil {
+		_ = lock.Close()
+		return nil, fmt.Errorf("share the connection: %w", err)
+	}
+	return h, nil
+}
+
+func (h *held) listen() error {
+	if err := os.Remove(h.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err // of an owner that was killed
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: h.path, Net: "unix"})
+	if err != nil {
+		return err
+	}
+	l.SetUnlinkOnClose(false) // it would be another's by then
+	if err := os.Chmod(h.path, 0o600); err != nil {
+		_ = l.Close()
+		return err
+	}
+	h.listener = l
+	return nil
+}
+
+// release gives the place up. Who waits to be accepted is sent away.
+func (h *held) release() {
+	_ = os.Remove(h.path)
+	_ = h.listener.Close()
+	_ = h.lock.Close()
+}

@@ -1,0 +1,178 @@
+package share
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/forward/chain"
+)
+
+// A sharer is the owner's end of the connection to a process that joined, or wants to.
+type sharer struct {
+	owner  *owner
+	socket *socket
+	conn   ssh.Conn
+	chain  *chain.Chain // once it was let in
+	tasks  sync.WaitGroup
+
+	ctx   context.Context // ends with the connection
+	close context.CancelFunc
+	notes chan note
+
+	mu    sync.Mutex
+	open  int  // channels
+	moved bool // to another chain, so that it is done when it has none open
+}
+
+// A note is a global request that is to be sent.
+type note struct {
+	request string
+	message any
+}
+
+func newSharer(o *owner, conn *net.UnixConn) *sharer {
+	s := &sharer{owner: o, socket: newSocket(conn), notes: make(chan note, 64)}
+	s.ctx, s.close = context.WithCancel(context.Background())
+	context.AfterFunc(s.ctx, func() { _ = s.socket.Close() })
+	return s
+}
+
+// run is the connection from beginning to end.
+func (s *sharer) run() {
+	defer s.tasks.Wait()
+	defer s.owner.leaves(s)
+	defer s.socket.Close()
+	defer s.close()
+	if checkPeer(s.socket.UnixConn) != nil {
+		return
+	}
+	conn, chans, reqs, err := s.socket.serve()
+	if err != nil {
+		return
+	}
+	s.conn = conn
+	s.tasks.Go(func() { s.requests(reqs) })
+	for ch := range chans {
+		if !s.opens() {
+			_ = ch.Reject(ssh.Prohibited, "not let in")
+			continue
+		}
+		s.tasks.Go(func() {
+			defer s.closes()
+			carry(s, ch)
+		})
+	}
+}
+
+// requests answers the sharer's global requests. A keepalive is always answered: it
+// asks for this process, and the hops' silence is told by itself.
+func (s *sharer) requests(reqs <-chan *ssh.Request) {
+	asked := false
+	for req := range reqs {
+		switch {
+		case req.Type == joinRequest && !asked:
+			asked = true
+			s.tasks.Go(func() { s.join(req) })
+		case req.Type == movedRequest:
+			s.mu.Lock()
+			s.moved = true
+			done := s.open == 0
+			s.mu.Unlock()
+			if done {
+				s.close()
+			}
+		default:
+			_ = req.Reply(false, nil)
+		}
+	}
+	s.close()
+}
+
+// join answers when it is known whether there is a chain, or will not be for long.
+func (s *sharer) join(req *ssh.Request) {
+	verdict := func(why string) { _ = req.Reply(false, ssh.Marshal(verdictMessage{why})) }
+	var m joinMessage
+	if ssh.Unmarshal(req.Payload, &m) != nil || m.Version != protocolVersion {
+		verdict(verdictVersion)
+		return
+	}
+	select {
+	case <-s.owner.decided:
+	default:
+		select {
+		case <-s.owner.decided:
+		case <-s.owner.asking:
+			verdict(verdictAsking)
+			return
+		case <-s.ctx.Done():
+			return
+		}
+	}
+	s.mu.Lock()
+	in := s.owner.admit(s)
+	if in {
+		s.chain = s.owner.chain
+	}
+	s.mu.Unlock()
+	if !in {
+		verdict(verdictAgain)
+		return
+	}
+	_ = req.Reply(true, nil)
+	for {
+		select {
+		case n := <-s.notes:
+			_, _, _ = s.conn.SendRequest(n.request, false, n.payload())
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
+func (n note) payload() []byte {
+	if n.message == nil {
+		return nil
+	}
+	return ssh.Marshal(n.message)
+}
+
+// tell has something sent. Who does not take what is sent is let go of.
+func (s *sharer) tell(request string, message any) {
+	select {
+	case s.notes <- note{request, message}:
+	default:
+		s.close()
+	}
+}
+
+// lose says the last word. It does not wait for long: whoever is stopped reads nothing.
+func (s *sharer) lose(last lostMessage) {
+	defer s.close()
+	if s.socket.SetWriteDeadline(time.Now().Add(time.Second)) == nil {
+		_, _, _ = s.conn.SendRequest(lostRequest, false, ssh.Marshal(last))
+		s.socket.flush()
+	}
+}
+
+// opens counts a channel, if the sharer may have one.
+func (s *sharer) opens() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.chain == nil {
+		return false
+	}
+	s.open++
+	return true
+}
+
+func (s *sharer) closes() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open--; s.open == 0 && s.moved {
+		s.close()
+	}
+}

@@ -1,0 +1,310 @@
+//go:build lab
+
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The node of these tests, which lets nobody in by ssh.
+const barred = "nid001001"
+
+// sshdStopped ends the node's sshd for the length of the test.
+func sshdStopped(t *testing.T) {
+	t.Helper()
+	tell(t, "stop-service", barred, "sshd")
+	t.Cleanup(func() { tell(t, "start-service", barred, "sshd") })
+}
+
+// changed puts a line before those of a file of a host, and puts the file back in the end.
+func changed(t *testing.T, host, path, line string) {
+	t.Helper()
+	file := lab.Path(host, path)
+	before := readFile(t, file)
+	t.Cleanup(func() { write(t, file, before) })
+	write(t, file, line+"\n"+before)
+}
+
+// pamDenies has the node's PAM refuse everybody.
+func pamDenies(t *testing.T) {
+	t.Helper()
+	changed(t, barred, "/etc/pam.d/sshd", "account requisite pam_deny.so")
+}
+
+// loginForwardsNothing has the login node's sshd carry no connections further.
+func loginForwardsNothing(t *testing.T) {
+	t.Helper()
+	restart := func() {
+		tell(t, "stop-service", "daint", "sshd")
+		tell(t, "start-service", "daint", "sshd")
+	}
+	t.Cleanup(restart) // after the file is put back
+	changed(t, "daint", "/etc/ssh/sshd_config", "AllowTcpForwarding no")
+	restart()
+}
+
+// serveBarred is serve on the node that lets nobody in by ssh.
+func serveBarred(t *testing.T, server ...string) *session {
+	t.Helper()
+	return serve(t, []string{"--nodelist", barred}, server...)
+}
+
+// isDoor reports whether it is a process of the way in: srun on the login node, sshd on
+// the node, whose own does not run.
+func isDoor(p process) bool {
+	return strings.HasPrefix(p.cmdline, "srun ") && strings.Contains(p.cmdline, "remote.sh sshd") ||
+		p.host == barred && strings.HasPrefix(p.cmdline, "sshd")
+}
+
+// doors are alice's processes of that kind.
+func doors() string {
+	var found []string
+	for _, p := range userProcesses() {
+		if isDoor(p) {
+			found = append(found, p.host+": "+p.cmdline)
+		}
+	}
+	return strings.Join(found, "\n")
+}
+
+// told is how often the session has told that it goes the other way.
+func (s *session) told() int {
+	s.t.Helper()
+	n := 0
+	for _, e := range s.events() {
+		if e.Event == "warning" && strings.Contains(e.Message, "going through a job step") {
+			n++
+		}
+	}
+	return n
+}
+
+// TestOtherWay: ssh to the node is refused though the job runs there, in one of the ways
+// in which sites do that; the session goes through a job step, and leaves nothing.
+func TestOtherWay(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		bar  func(*testing.T)
+		says string
+	}{
+		{"sshd-stopped", sshdStopped, "connection refused"},
+		{"refused-by-pam", pamDenies, "account"},
+		{"login-forwards-nothing", loginForwardsNothing, "daint cannot reach " + barred},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			begin(t)
+			c.bar(t)
+			s := serveBarred(t)
+			w := s.wait("warning")
+			says(t, w.Message, "no ssh to "+barred, c.says, "job step")
+			e := s.ready()
+			if code, body := get(t, e.URL); code != http.StatusOK {
+				t.Errorf("%d %s", code, body)
+			}
+			if n := strings.Count(doors(), "remote.sh sshd"); n != 2 { // srun and its shepherd
+				t.Errorf("of one step there are:\n%s", doors())
+			}
+			closeReady(t, s)
+			if n := s.told(); n != 1 {
+				t.Errorf("told %d times", n)
+			}
+		})
+	}
+}
+
+// TestOtherWayCarries what the ordinary way carries.
+func TestOtherWayCarries(t *testing.T) {
+	t.Run("http", func(t *testing.T) {
+		begin(t)
+		sshdStopped(t)
+		s := serveBarred(t)
+		e := s.ready()
+		t.Run("download", func(t *testing.T) { download(t, e.URL, 30<<20) })
+		t.Run("upload", func(t *testing.T) { upload(t, e.URL, 30<<20) })
+		t.Run("200-at-once", func(t *testing.T) { openAtOnce(t, fmt.Sprintf("127.0.0.1:%d", e.LocalPort), 200) })
+		closeReady(t, s)
+	})
+	t.Run("half-close", func(t *testing.T) {
+		begin(t)
+		sshdStopped(t)
+		s := serveBarred(t, "-tcp")
+		halfClose(t, s)
+		closeReady(t, s)
+	})
+}
+
+// TestOtherWayLost: the network is cut for longer than a chain lives, and comes back;
+// the session goes on through another step, and the one of before ends.
+func TestOtherWayLost(t *testing.T) {
+	begin(t)
+	sshdStopped(t)
+	s := serveBarred(t)
+	url := s.ready().URL
+	cut(t)
+	if _, ok := s.await(2*patience, "lost"); !ok {
+		t.Fatal("the loss was not told")
+	}
+	tell(t, "heal")
+	s.wait("restored") // the login node
+	if code, body := get(t, url); code != http.StatusOK {
+		t.Errorf("after the network came back: %d %s", code, body)
+	}
+	if n := s.told(); n != 1 {
+		t.Errorf("told %d times", n)
+	}
+	if left := poll(2*patience, func() string {
+		if n := strings.Count(doors(), "remote.sh sshd"); n != 2 { // srun and its shepherd
+			return doors()
+		}
+		return ""
+	}); left != "" {
+		t.Errorf("not of one step:\n%s", left)
+	}
+	closeReady(t, s)
+}
+
+// TestOtherWayAsleep: the laptop is closed. The step's sshd asks for the client and then
+// ends, though no connection on the way does; when the laptop wakes, another takes its place.
+func TestOtherWayAsleep(t *testing.T) {
+	begin(t)
+	sshdStopped(t)
+	s := serveBarred(t)
+	url := s.ready().URL
+	client := clientProcess(t)
+	t.Cleanup(func() { _ = syscall.Kill(client, syscall.SIGCONT) })
+	if err := syscall.Kill(client, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if left := poll(2*patience, doors); left != "" {
+		t.Errorf("nothing is heard of the client, and there is still:\n%s", left)
+	}
+	if err := syscall.Kill(client, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	s.signal(syscall.SIGCONT) // what stands for it here has stopped with it
+	s.wait("lost")
+	s.wait("restored")
+	if code, body := get(t, url); code != http.StatusOK {
+		t.Errorf("after the sleep: %d %s", code, body)
+	}
+	closeReady(t, s)
+}
+
+// clientProcess is the number of the one cscs on the laptop.
+func clientProcess(t *testing.T) int {
+	t.Helper()
+	var found []int
+	for _, p := range userProcesses() {
+		if p.host == "laptop" && strings.HasPrefix(p.cmdline, lab.bin+" ") {
+			found = append(found, p.pid)
+		}
+	}
+	if len(found) != 1 {
+		t.Fatalf("%d clients run", len(found))
+	}
+	return found[0]
+}
+
+// TestOtherWayKilled: what carries the connection is killed, on the login node or on the
+// node; another step takes its place.
+func TestOtherWayKilled(t *testing.T) {
+	for _, host := range []string{"daint", barred} {
+		t.Run(host, func(t *testing.T) {
+			begin(t)
+			sshdStopped(t)
+			s := serveBarred(t)
+			url := s.ready().URL
+			for _, p := range userProcesses() {
+				if p.host == host && isDoor(p) {
+					_ = syscall.Kill(p.pid, syscall.SIGKILL)
+				}
+			}
+			s.wait("lost")
+			s.wait("restored")
+			if code, body := get(t, url); code != http.StatusOK {
+				t.Errorf("%d %s", code, body)
+			}
+			closeReady(t, s)
+		})
+	}
+}
+
+// TestOtherWayClientKilled: the step ends with the client, long before the lease.
+func TestOtherWayClientKilled(t *testing.T) {
+	begin(t)
+	sshdStopped(t)
+	s := serveBarred(t)
+	s.ready()
+	g, _ := s.find("granted")
+	t.Cleanup(func() {
+		cancelJob(t, g.Job)
+		if err := os.RemoveAll(clusterHome(".cscs")); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := syscall.Kill(clientProcess(t), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if left := poll(20*time.Second, doors); left != "" {
+		t.Errorf("the client is dead, and there is still:\n%s", left)
+	}
+	if state := jobState(t, g.Job); state != "RUNNING" {
+		t.Errorf("the job, under its lease, is %q", state)
+	}
+}
+
+// TestOtherWayInterrupted: Ctrl-C while the step is on its way.
+func TestOtherWayInterrupted(t *testing.T) {
+	begin(t)
+	sshdStopped(t)
+	s := serveBarred(t)
+	s.wait("started")
+	if left := poll(patience, func() string {
+		if doors() == "" {
+			return "no step"
+		}
+		return ""
+	}); left != "" {
+		t.Fatal(left)
+	}
+	s.signal(os.Interrupt)
+	if code := s.exit(patience); code != 0 && code != 130 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// TestNoWayToNode: no sshd on the node at all. Both reasons are told, and nothing is left.
+func TestNoWayToNode(t *testing.T) {
+	begin(t)
+	sshdStopped(t)
+	t.Cleanup(func() { output(t, "root", barred, "mv", "/usr/sbin/sshd.away", "/usr/sbin/sshd") })
+	output(t, "root", barred, "mv", "/usr/sbin/sshd", "/usr/sbin/sshd.away")
+	s := serveBarred(t)
+	e := s.failure(1)
+	says(t, e.Message, "no way leads to "+barred, "connection refused", "there is no sshd on "+barred)
+	says(t, e.Hint, "site")
+	if _, ready := s.find("ready"); ready {
+		t.Error("it was ready")
+	}
+}
+
+// TestOtherWayNotForAStranger (I7): a node with another host key than the runner has read
+// there is not gone round.
+func TestOtherWayNotForAStranger(t *testing.T) {
+	begin(t)
+	file := lab.Path(barred, "/etc/ssh/ssh_host_ed25519_key.pub")
+	before := readFile(t, file)
+	t.Cleanup(func() { write(t, file, before) })
+	write(t, file, readFile(t, lab.Env["LAB_HOSTKEY_nid001002"]))
+	s := serveBarred(t)
+	says(t, s.failure(3).Message, barred, "key")
+	if n := s.told(); n > 0 {
+		t.Error("it went another way")
+	}
+}

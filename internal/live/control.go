@@ -1,0 +1,227 @@
+package live
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/sourcegraph/conc"
+)
+
+// An Outcome is how a session ended for the process that attended it.
+type Outcome struct {
+	Code   int    `json:"code"` // its exit code
+	Reason string `json:"reason"`
+}
+
+// A Controlled process is one that attends a session, as its control socket reaches it.
+type Controlled interface {
+	// Link is the address with which a browser gets into the server, secret and all;
+	// "": it is not ready.
+	Link() string
+	// Stop asks for the end of the session, Detach for that of the process alone.
+	Stop()
+	Detach()
+}
+
+// A Control is the control socket of this process: HTTP over a unix socket that only
+// the user reaches, since its directory is the user's alone (0700).
+type Control struct {
+	path    string
+	process Controlled
+	server  *http.Server
+	serving conc.WaitGroup
+
+	over    chan struct{} // closed by Close
+	outcome Outcome
+	closing sync.Once
+}
+
+// answerTime is how long those who wait for the session's end have to be told of it.
+const answerTime = time.Second
+
+// Serve opens the control socket of the session id, in dir or, where the paths of
+// sockets are limited to less than that (unix(7): 108 bytes, on macOS 104), in a
+// directory of the user's for temporary files.
+func Serve(dir, id string, process Controlled) (*Control, error) {
+	path, err := socketPath(dir, id)
+	if err != nil {
+		return nil, err
+	}
+	_ = os.Remove(path) // of a process that was killed: the lock of the record is ours
+	l, err := new(net.ListenConfig).Listen(context.Background(), "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("open the control socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		_ = l.Close()
+		return nil, fmt.Errorf("open the control socket: %w", err)
+	}
+	c := &Control{path: path, process: process, over: make(chan struct{})}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /link", c.link)
+	mux.HandleFunc("POST /stop", c.ending(process.Stop))
+	mux.HandleFunc("POST /detach", c.ending(process.Detach))
+	c.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	c.serving.Go(func() { _ = c.server.Serve(l) })
+	return c, nil
+}
+
+// Path is where the socket is.
+func (c *Control) Path() string { return c.path }
+
+// Close tells those who wait how the session ended, and removes the socket.
+func (c *Control) Close(o Outcome) {
+	c.closing.Do(func() {
+		c.outcome = o
+		close(c.over)
+		ctx, cancel := context.WithTimeout(context.Background(), answerTime)
+		defer cancel()
+		if c.server.Shutdown(ctx) != nil {
+			_ = c.server.Close()
+		}
+		c.serving.Wait()
+	})
+}
+
+func (c *Control) link(w http.ResponseWriter, _ *http.Request) {
+	answer(w, map[string]string{"link": c.process.Link()})
+}
+
+// ending answers when the session has ended.
+func (c *Control) ending(ask func()) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		ask()
+		select {
+		case <-c.over:
+			answer(w, c.outcome)
+		case <-r.Context().Done():
+		}
+	}
+}
+
+func answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v) // whoever asked has gone, or has it
+}
+
+// A Peer is the process that attends a session, as another reaches it.
+type Peer struct {
+	path   string
+	client *http.Client
+}
+
+// Reach returns the process that attends the session of that record.
+func Reach(r Record) *Peer {
+	p := &Peer{path: r.Control}
+	p.client = &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", p.path)
+		},
+	}}
+	return p
+}
+
+// GoneError tells that the process that attended the session has ended meanwhile.
+type GoneError struct{ Err error }
+
+func (e *GoneError) Error() string {
+	return "the process that attends the session does not answer: " + e.Err.Error()
+}
+func (e *GoneError) Unwrap() error { return e.Err }
+
+// UnattendedError tells that no process of this laptop attends the session.
+type UnattendedError struct{ ID string }
+
+func (e *UnattendedError) Error() string {
+	return "session " + e.ID + " is not attended by any process of this machine"
+}
+
+// NotReadyError tells that there is nothing to open yet.
+type NotReadyError struct{ ID, State string }
+
+func (e *NotReadyError) Error() string {
+	return "session " + e.ID + " is not ready yet: it is " + e.State
+}
+
+// EndedBadlyError tells that a session that was asked to end did not as it should have.
+type EndedBadlyError struct {
+	ID string
+	Outcome
+}
+
+func (e *EndedBadlyError) Error() string { return "session " + e.ID + ": " + e.Reason }
+
+// Link asks for the address with which a browser gets in; "": the server is not ready.
+func (p *Peer) Link(ctx context.Context) (string, error) {
+	var a struct{ Link string }
+	err := p.ask(ctx, http.MethodGet, "/link", &a)
+	return a.Link, err
+}
+
+// Stop asks for the end of the session and waits for it.
+func (p *Peer) Stop(ctx context.Context) (Outcome, error) {
+	var o Outcome
+	err := p.ask(ctx, http.MethodPost, "/stop", &o)
+	return o, err
+}
+
+// Detach asks the process to leave the session, and waits until it has.
+func (p *Peer) Detach(ctx context.Context) (Outcome, error) {
+	var o Outcome
+	err := p.ask(ctx, http.MethodPost, "/detach", &o)
+	return o, err
+}
+
+func (p *Peer) ask(ctx context.Context, method, path string, to any) error {
+	if p.path == "" {
+		return &GoneError{errors.New("it has no control socket")}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://cscs"+path, nil)
+	if err != nil {
+		return err
+	}
+	res, err := p.client.Do(req)
+	if err == nil {
+		defer res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			return &GoneError{errors.New("it answers " + res.Status)}
+		}
+		err = json.NewDecoder(res.Body).Decode(to)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		return &GoneError{err}
+	}
+	return nil
+}
+
+const sockSuffix = ".sock"
+
+// longestPath is of a unix socket, on macOS; elsewhere it is a little longer.
+const longestPath = 103
+
+// socketPath is where the control socket of the session goes; its directory is made.
+func socketPath(dir, id string) (string, error) {
+	for _, d := range []string{dir, shortDir()} {
+		path := filepath.Join(d, id+sockSuffix)
+		if len(path) > longestPath {
+			continue
+		}
+		if err := ownDir(d); err != nil {
+			return "", err
+		}
+		return path, nil
+	}
+	return "", fmt.Errorf("open the control socket: the path of %s is too long", dir)
+}

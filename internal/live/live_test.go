@@ -1,0 +1,335 @@
+package live
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/alps-tunnel/cscs/session"
+)
+
+// holder is the environment that makes of the test binary a process that attends a session
+// of that store, until its standard input ends.
+const holder = "CSCS_TEST_ATTEND"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(holder); dir != "" {
+		s := Open(dir)
+		e, err := s.Take(Record{ID: "heldheld", State: Ready})
+		if err == nil {
+			_, err = Serve(s.Dir(), "heldheld", attending{})
+		}
+		if err != nil {
+			panic(err)
+		}
+		_, _ = os.Stdout.WriteString("attending\n")
+		_, _ = os.Stdin.Read(make([]byte, 1))
+		_ = e.Remove()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func take(t *testing.T, s *Store, r Record) *Entry {
+	t.Helper()
+	e, err := s.Take(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func list(t *testing.T, s *Store) []Listed {
+	t.Helper()
+	all, err := s.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestRecordOfASession(t *testing.T) {
+	dir := t.TempDir()
+	s := Open(dir)
+	if all := list(t, s); all != nil {
+		t.Errorf("before the first: %v", all)
+	}
+	if left, _ := os.ReadDir(dir); len(left) > 0 {
+		t.Errorf("to look made %v", left)
+	}
+
+	e := take(t, s, Record{ID: "abcdefgh", App: "jupyter", Cluster: "daint", State: Connecting})
+	for _, f := range []string{"abcdefgh.json", "abcdefgh.lock"} {
+		info, err := os.Stat(filepath.Join(dir, "sessions", f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v", f, info.Mode())
+		}
+	}
+	if err := e.Write(Record{App: "jupyter", State: Queued, Job: "7"}); err != nil {
+		t.Fatal(err)
+	}
+	all := list(t, s)
+	if len(all) != 1 || all[0].State != Queued || all[0].Job != "7" || !all[0].Attended || all[0].V != RecordVersion {
+		t.Errorf("listed %+v", all)
+	}
+	var attended *AttendedError
+	if _, err := s.Take(Record{ID: "abcdefgh"}); !errors.As(err, &attended) {
+		t.Errorf("taken twice: %v", err)
+	}
+	if err := s.Forget("abcdefgh"); !errors.As(err, &attended) {
+		t.Errorf("forgotten while it is attended: %v", err)
+	}
+	if err := e.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	left, _ := os.ReadDir(filepath.Join(dir, "sessions"))
+	for _, f := range left {
+		if f.Name() != ".lock" {
+			t.Errorf("left: %s", f.Name())
+		}
+	}
+}
+
+// A process that is killed leaves a record that anyone may take.
+func TestKilledProcess(t *testing.T) {
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), holder+"="+dir)
+	stdin, _ := cmd.StdinPipe()
+	defer stdin.Close()
+	stdout, _ := cmd.StdoutPipe()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stdout.Read(make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	s := Open(dir)
+	if all := list(t, s); len(all) != 1 || !all[0].Attended || all[0].State != Ready {
+		t.Errorf("while it lives: %+v", all)
+	}
+	var attended *AttendedError
+	if _, err := s.Take(Record{ID: "heldheld"}); !errors.As(err, &attended) {
+		t.Errorf("taken from a live process: %v", err)
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if all := list(t, s); len(all) != 1 || all[0].Attended || all[0].State != Unattended {
+		t.Errorf("when it is dead: %+v", all)
+	}
+	e := take(t, s, Record{ID: "heldheld", State: Ready})
+	e.Leave()
+	if err := s.Forget("heldheld"); err != nil {
+		t.Error(err)
+	}
+	if all := list(t, s); len(all) != 0 {
+		t.Errorf("forgotten, and there: %+v", all)
+	}
+	if left, _ := filepath.Glob(filepath.Join(s.Dir(), "heldheld*")); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// Whoever lists, takes and removes at once never sees half a record, and no two have the
+// same session.
+func TestManyAtOnce(t *testing.T) {
+	s := Open(t.TempDir())
+	var wg sync.WaitGroup
+	var held sync.Mutex
+	for range 8 {
+		wg.Go(func() {
+			for range 20 {
+				e, err := s.Take(Record{ID: "sametime", State: Ready, Cluster: "daint"})
+				var attended *AttendedError
+				if errors.As(err, &attended) {
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if !held.TryLock() {
+					t.Error("two processes attend one session")
+				}
+				for _, l := range list(t, s) {
+					if l.Cluster != "daint" || !l.Attended {
+						t.Errorf("listed %+v", l)
+					}
+				}
+				held.Unlock()
+				if err := e.Remove(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestFind(t *testing.T) {
+	all := []Listed{{Record: Record{ID: "abcdefgh"}}, {Record: Record{ID: "abxyzxyz"}}, {Record: Record{ID: "qqqqqqqq"}}}
+	for _, c := range []struct{ prefix, want string }{
+		{"abcdefgh", "abcdefgh"}, {"q", "qqqqqqqq"}, {"Q", "qqqqqqqq"}, {"abc", "abcdefgh"},
+		{"ab", "ab is the beginning of 2 IDs"}, {"zz", "no live session has the ID zz"}, {"", "there are 3 live sessions"},
+	} {
+		l, err := Find(all, c.prefix)
+		got := l.ID
+		if err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%q: %s, want %s", c.prefix, got, c.want)
+		}
+	}
+	if l, err := Find(all[:1], ""); err != nil || l.ID != "abcdefgh" {
+		t.Errorf("the only one: %v %v", l, err)
+	}
+	if _, err := Find(nil, ""); err == nil || err.Error() != "there is no live session" {
+		t.Errorf("none: %v", err)
+	}
+}
+
+func TestTakeEvents(t *testing.T) {
+	var r Record
+	ends := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	var states []string
+	for _, e := range []session.Event{
+		{Event: session.EventConnecting, Host: "ela"},
+		{Event: session.EventQueued, Job: "1", Reason: "waits"},
+		{Event: session.EventGranted, Job: "2", Node: "nid001001", Ends: &ends},
+		{Event: session.EventConnecting, Host: "nid001001"},
+		{Event: session.EventReady, URL: "http://127.0.0.1:8888/", LocalPort: 8888},
+		{Event: session.EventLost, Host: "ela"},
+		{Event: session.EventConnecting, Host: "ela"},
+		{Event: session.EventRestored, Host: "ela"},
+		{Event: session.EventEnding, Reason: "interrupted"},
+		{Event: session.EventEnded},
+	} {
+		r.Take(e)
+		states = append(states, r.State)
+	}
+	want := strings.Fields("connecting queued starting starting ready lost lost ready ending ending")
+	if diff := cmp.Diff(want, states); diff != "" {
+		t.Errorf("states (-want +got):\n%s", diff)
+	}
+	if r.Job != "2" || r.Node != "nid001001" || r.LocalPort != 8888 || !r.Ends.Equal(ends) {
+		t.Errorf("record %+v", r)
+	}
+}
+
+func TestOver(t *testing.T) {
+	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	at := func(d time.Duration) *time.Time { x := now.Add(d); return &x }
+	for _, c := range []struct {
+		name string
+		r    Record
+		want bool
+	}{
+		{"queued when it was seen last", Record{Seen: now.Add(-100 * time.Hour), Lease: 60}, false},
+		{"within its lease", Record{Seen: now.Add(-2 * time.Minute), Lease: 60, Ends: at(time.Hour)}, false},
+		{"after its lease", Record{Seen: now.Add(-3 * time.Minute), Lease: 60, Ends: at(time.Hour)}, true},
+		{"no lease", Record{Seen: now.Add(-3 * time.Hour), Ends: at(time.Hour)}, false},
+		{"after its time limit", Record{Seen: now.Add(-3 * time.Hour), Ends: at(-time.Second)}, true},
+		{"after its time limit, within its lease", Record{Seen: now, Lease: 3600, Ends: at(-time.Second)}, true},
+	} {
+		if got := c.r.Over(now); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
+// attending stands for the process of a session.
+type attending struct{ asked chan string }
+
+func (a attending) Link() string { return "http://127.0.0.1:8888/?token=secret" }
+func (a attending) Stop()        { a.asked <- "stop" }
+func (a attending) Detach()      { a.asked <- "detach" }
+
+func TestControl(t *testing.T) {
+	for name, dir := range map[string]string{"short": t.TempDir(), "long": filepath.Join(t.TempDir(), strings.Repeat("long", 40))} {
+		t.Run(name, func(t *testing.T) {
+			a := attending{make(chan string, 1)}
+			c, err := Serve(dir, "abcdefgh", a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info, err := os.Stat(c.Path()); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+				t.Errorf("the socket: %v %v", info, err)
+			}
+			p := Reach(Record{Control: c.Path()})
+			if link, err := p.Link(t.Context()); err != nil || link != a.Link() {
+				t.Errorf("link %q, %v", link, err)
+			}
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				if asked := <-a.asked; asked != "stop" {
+					t.Errorf("asked for %s", asked)
+				}
+				c.Close(Outcome{Code: 6, Reason: "a job may be left"})
+			})
+			if o, err := p.Stop(t.Context()); err != nil || o.Code != 6 || o.Reason != "a job may be left" {
+				t.Errorf("stop: %+v, %v", o, err)
+			}
+			wg.Wait()
+			var gone *GoneError
+			if _, err := p.Link(t.Context()); !errors.As(err, &gone) {
+				t.Errorf("after the end: %v", err)
+			}
+			if _, err := os.Stat(c.Path()); !os.IsNotExist(err) {
+				t.Errorf("the socket is left: %v", err)
+			}
+		})
+	}
+}
+
+// A process that dies while it ends the session is told as that, and one that never
+// ends does not hold the other for longer than it wants to wait.
+func TestControlOfNobody(t *testing.T) {
+	dir := t.TempDir()
+	a := attending{make(chan string, 1)}
+	c, err := Serve(dir, "abcdefgh", a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		<-a.asked
+		cancel()
+	})
+	if _, err := Reach(Record{Control: c.Path()}).Detach(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("detach: %v", err)
+	}
+	wg.Wait()
+	c.Close(Outcome{})
+	var gone *GoneError
+	if _, err := Reach(Record{}).Link(t.Context()); !errors.As(err, &gone) {
+		t.Errorf("no socket: %v", err)
+	}
+	if err := os.WriteFile(c.Path(), bytes.Repeat([]byte("x"), 3), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Reach(Record{Control: c.Path()}).Link(t.Context()); !errors.As(err, &gone) {
+		t.Errorf("no process: %v", err)
+	}
+	// What a killed process has left is no obstacle.
+	again, err := Serve(dir, "abcdefgh", a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Close(Outcome{})
+}

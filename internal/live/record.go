@@ -1,0 +1,111 @@
+// Package live knows the live sessions of this laptop: a record of each, by which any
+// terminal can list, stop or pick it up, and the control socket of the process that
+// attends it.
+//
+// A record is a file, 0600, in the state directory. Its process holds an advisory lock
+// beside it for as long as it lives: a record whose lock is free has nobody here any more
+// who attends the session, be it that the user left it (detached) or that the process
+// died. It is written before anything is asked of Slurm and removed last, and no secret
+// is in it (invariant I6): the way into a server is asked for over the control socket.
+package live
+
+import (
+	"time"
+
+	"github.com/alps-tunnel/cscs/session"
+)
+
+// RecordVersion is the version of the form of a record.
+const RecordVersion = 1
+
+// States of a session, as records and cscs ps have them.
+const (
+	Connecting = "connecting"
+	Queued     = "queued"
+	Starting   = "starting" // granted, the server does not answer yet
+	Ready      = "ready"
+	Lost       = "lost" // the connection is, and is being made again
+	Ending     = "ending"
+	Detached   = "detached"   // left on purpose; runs under its lease
+	Unattended = "unattended" // its process has died; likewise. Never in a file
+	Left       = "left"       // torn down incompletely: something may be left on the cluster
+)
+
+// A Record is what this laptop knows of a session.
+type Record struct {
+	V       int    `json:"v"`
+	ID      string `json:"id"`
+	App     string `json:"app"`
+	Cluster string `json:"cluster"`
+	State   string `json:"state"`
+	Reason  string `json:"reason,omitempty"` // why it is in that state, if that is not plain
+
+	Job       string     `json:"job,omitempty"`
+	Node      string     `json:"node,omitempty"`
+	Partition string     `json:"partition,omitempty"`
+	Account   string     `json:"account,omitempty"`
+	Ends      *time.Time `json:"ends,omitempty"` // by the job's time limit
+	URL       string     `json:"url,omitempty"`  // without a secret
+	LocalPort int        `json:"local_port,omitempty"`
+
+	User     string `json:"user,omitempty"`     // --user, so that later commands go the same way
+	Identity string `json:"identity,omitempty"` // --identity, likewise
+	Lease    int    `json:"lease,omitempty"`    // seconds; 0: none
+
+	Begun   time.Time `json:"begun"`
+	Seen    time.Time `json:"seen"`              // when its process was alive, to half a minute
+	PID     int       `json:"pid,omitempty"`     // of that process
+	Control string    `json:"control,omitempty"` // its control socket
+}
+
+// Take takes in an event of the session; false: it changes nothing of the record.
+func (r *Record) Take(e session.Event) bool {
+	switch e.Event {
+	case session.EventConnecting, session.EventConnected:
+		if r.State != "" {
+			return false // the node, or a chain that is dialled again
+		}
+		r.State = Connecting
+	case session.EventQueued:
+		r.State, r.Reason, r.Job = Queued, e.Reason, e.Job
+	case session.EventGranted:
+		r.State, r.Reason = Starting, ""
+		r.Job, r.Node, r.Partition, r.Account, r.Ends = e.Job, e.Node, e.Partition, e.Account, e.Ends
+	case session.EventStarted:
+		r.Node = e.Node
+	case session.EventReady:
+		r.State, r.Reason = Ready, ""
+		r.URL, r.LocalPort = e.URL, e.LocalPort
+	case session.EventLost:
+		if r.State != Ready {
+			return false
+		}
+		r.State, r.Reason = Lost, e.Host
+	case session.EventRestored:
+		if r.State != Lost {
+			return false
+		}
+		r.State, r.Reason = Ready, ""
+	case session.EventDetached:
+		r.State, r.Reason = Detached, ""
+	case session.EventEnding:
+		r.State, r.Reason = Ending, e.Reason
+	default:
+		return false
+	}
+	return true
+}
+
+// Over reports whether a session that nobody here attends must have ended by then: its
+// job has reached its time limit, or its lease has run out. One that was still queued
+// when it was seen last may wait for much longer.
+func (r *Record) Over(now time.Time) bool {
+	if r.Ends == nil {
+		return false
+	}
+	end := *r.Ends
+	if lease := r.Seen.Add(time.Duration(r.Lease)*time.Second + session.Overrun); r.Lease > 0 && lease.Before(end) {
+		end = lease
+	}
+	return now.After(end)
+}

@@ -1,0 +1,239 @@
+package live
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/google/renameio/v2/maybe"
+)
+
+// A Store is the directory of the records.
+type Store struct{ dir string }
+
+// Open returns the store in the state directory, whether it is there yet or not.
+func Open(state string) *Store { return &Store{dir: filepath.Join(state, "sessions")} }
+
+// Dir is where the records are.
+func (s *Store) Dir() string { return s.dir }
+
+// AttendedError tells that a live process of this laptop attends the session.
+type AttendedError struct{ ID string }
+
+func (e *AttendedError) Error() string {
+	return "session " + e.ID + " is attended by another process of this machine"
+}
+
+// An Entry is the record of a session that this process attends: its lock is held.
+type Entry struct {
+	store *Store
+	id    string
+	lock  *flock.Flock
+}
+
+// Take locks the record of the session r.ID and writes r as its content. The error is
+// an [*AttendedError], or of the file system.
+func (s *Store) Take(r Record) (*Entry, error) {
+	e := &Entry{store: s, id: r.ID}
+	err := s.alone(func() error {
+		e.lock = s.lockOf(r.ID)
+		ok, err := e.lock.TryLock()
+		switch {
+		case err != nil:
+			return fmt.Errorf("lock the record of session %s: %w", r.ID, err)
+		case !ok:
+			_ = e.lock.Close()
+			return &AttendedError{ID: r.ID}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := e.Write(r); err != nil {
+		_ = e.Remove()
+		return nil, err
+	}
+	return e, nil
+}
+
+// patience is how long another process of ours may hold the lock of the store: it does
+// for some system calls.
+const patience = 5 * time.Second
+
+// alone does something while no other process takes, tries or removes a lock: one that
+// is removed by its holder as another opens it would be two.
+func (s *Store) alone(do func() error) error {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return fmt.Errorf("make a place for records: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	all := flock.New(filepath.Join(s.dir, ".lock"), flock.SetPermissions(0o600))
+	defer all.Close()
+	if _, err := all.TryLockContext(ctx, time.Millisecond); err != nil {
+		return fmt.Errorf("lock the records in %s: %w", s.dir, err)
+	}
+	return do()
+}
+
+func (s *Store) lockOf(id string) *flock.Flock {
+	return flock.New(s.path(id, ".lock"), flock.SetPermissions(0o600))
+}
+
+func (s *Store) path(id, suffix string) string { return filepath.Join(s.dir, id+suffix) }
+
+// Write makes r the record, whole or not at all.
+func (e *Entry) Write(r Record) error {
+	r.ID, r.V, r.Seen = e.id, RecordVersion, time.Now().UTC().Truncate(time.Second)
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := maybe.WriteFile(e.store.path(e.id, ".json"), append(b, '\n'), 0o600); err != nil {
+		return fmt.Errorf("write the record of session %s: %w", e.id, err)
+	}
+	return nil
+}
+
+// Leave lets go of the session and keeps its record for others.
+func (e *Entry) Leave() { _ = e.lock.Close() }
+
+// Remove lets go of the session and removes its record.
+func (e *Entry) Remove() error {
+	return e.store.alone(func() error {
+		defer e.lock.Close()
+		err := os.Remove(e.store.path(e.id, ".json"))
+		_ = e.lock.Close() // Windows removes no open file; nobody else opens it now
+		_ = os.Remove(e.lock.Path())
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	})
+}
+
+// A Listed record is one as it was found.
+type Listed struct {
+	Record
+	Attended bool // a live process of this laptop attends the session
+}
+
+// List returns the records, oldest first. One that cannot be read is passed over.
+func (s *Store) List() ([]Listed, error) {
+	if _, err := os.Stat(s.dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // nothing was ever run here: nothing is made for having asked
+	}
+	var all []Listed
+	err := s.alone(func() error {
+		files, err := os.ReadDir(s.dir)
+		for _, f := range files {
+			if id, ok := strings.CutSuffix(f.Name(), ".json"); ok {
+				if l, ok := s.read(id); ok {
+					all = append(all, l)
+				}
+			}
+		}
+		return err
+	})
+	slices.SortStableFunc(all, func(a, b Listed) int { return a.Begun.Compare(b.Begun) })
+	return all, err
+}
+
+func (s *Store) read(id string) (l Listed, ok bool) {
+	b, err := os.ReadFile(s.path(id, ".json"))
+	if err != nil || json.Unmarshal(b, &l.Record) != nil || l.ID != id {
+		return l, false
+	}
+	l.Attended = s.attended(l.ID)
+	if !l.Attended && l.State != Detached && l.State != Left {
+		l.State, l.Reason = Unattended, ""
+	}
+	return l, true
+}
+
+// attended reports whether the lock is held.
+func (s *Store) attended(id string) bool {
+	lock := s.lockOf(id)
+	if _, err := os.Stat(lock.Path()); err != nil {
+		return false
+	}
+	defer lock.Close()
+	ok, err := lock.TryRLock()
+	return err == nil && !ok
+}
+
+// Forget removes the record of a session that is over; one that is attended stays.
+func (s *Store) Forget(id string) error {
+	return s.alone(func() error {
+		if s.attended(id) {
+			return &AttendedError{ID: id}
+		}
+		_ = os.Remove(s.path(id, ".lock"))
+		for _, dir := range []string{s.dir, shortDir()} {
+			_ = os.Remove(filepath.Join(dir, id+sockSuffix)) // of a process that was killed
+		}
+		err := os.Remove(s.path(id, ".json"))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	})
+}
+
+// UnknownError tells that no session has that ID, or prefix of one.
+type UnknownError struct {
+	Prefix string // "": the only session was meant, and there is none
+	Known  []string
+}
+
+func (e *UnknownError) Error() string {
+	if e.Prefix == "" {
+		return "there is no live session"
+	}
+	return "no live session has the ID " + e.Prefix
+}
+
+// AmbiguousError tells that several sessions are meant.
+type AmbiguousError struct {
+	Prefix string // "": there is more than one session
+	IDs    []string
+}
+
+func (e *AmbiguousError) Error() string {
+	if e.Prefix == "" {
+		return fmt.Sprintf("there are %d live sessions", len(e.IDs))
+	}
+	return fmt.Sprintf("%s is the beginning of %d IDs", e.Prefix, len(e.IDs))
+}
+
+// Find returns the one record whose ID begins with prefix; with "", the only one there
+// is. The error is an [*UnknownError] or an [*AmbiguousError].
+func Find(all []Listed, prefix string) (Listed, error) {
+	var found, ids []string
+	var hit Listed
+	for _, l := range all {
+		ids = append(ids, l.ID)
+		if l.ID == prefix {
+			return l, nil
+		}
+		if strings.HasPrefix(l.ID, strings.ToLower(prefix)) {
+			hit, found = l, append(found, l.ID)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return Listed{}, &UnknownError{Prefix: prefix, Known: ids}
+	case 1:
+		return hit, nil
+	}
+	return Listed{}, &AmbiguousError{Prefix: prefix, IDs: found}
+}

@@ -1,0 +1,5 @@
+package notify
+
+import "context"
+
+func show(context.Context, string, string) error { return ErrNoDesktop }

@@ -1,0 +1,45 @@
+package problem
+
+import (
+	"strings"
+
+	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/session"
+)
+
+var liveRules = []rule{
+	on(func(e *live.UnknownError) Problem {
+		p := Problem{ID: "unknown-session", Code: Usage, Message: e.Error(),
+			Hint: "sessions of other laptops: cscs ps --refresh --cluster NAME"}
+		if len(e.Known) > 0 {
+			p.Hint = hints("live: "+strings.Join(e.Known, ", "), p.Hint)
+		}
+		return p
+	}),
+	on(func(e *session.NotThereError) Problem {
+		p := Problem{ID: "unknown-session", Code: Usage, Message: e.Error()}
+		if len(e.Known) > 0 {
+			p.Hint = "live there: " + strings.Join(e.Known, ", ")
+		}
+		return p
+	}),
+	on(func(e *live.AmbiguousError) Problem {
+		return Problem{ID: "ambiguous-session", Code: Usage, Message: e.Error(),
+			Hint: "name one: " + strings.Join(e.IDs, ", ") + "; cscs ps tells which is which"}
+	}),
+	on(func(e *live.AttendedError) Problem {
+		return Problem{ID: "attended", Code: Failure, Message: e.Error(), Hint: "cscs ps tells where"}
+	}),
+	on(func(e *live.GoneError) Problem {
+		return Problem{ID: "unreachable", Code: Failure, Message: e.Error(), Hint: "see what has become of it: cscs ps --refresh"}
+	}),
+	on(func(e *live.UnattendedError) Problem {
+		return Problem{ID: "unattended", Code: Failure, Message: e.Error(), Hint: "pick it up first: cscs attach " + e.ID}
+	}),
+	on(func(e *live.NotReadyError) Problem {
+		return Problem{ID: "not-ready", Code: Failure, Message: e.Error()}
+	}),
+	on(func(e *live.EndedBadlyError) Problem {
+		return Problem{ID: "ended-badly", Code: e.Code, Message: e.Error()}
+	}),
+}

@@ -1,0 +1,76 @@
+package ui
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// A Row is a session as cscs ps lists it. Its JSON is a contract with whoever reads it.
+type Row struct {
+	V        int        `json:"v"`
+	ID       string     `json:"id"`
+	App      string     `json:"app"`
+	Cluster  string     `json:"cluster"`
+	State    string     `json:"state"`
+	Reason   string     `json:"reason,omitempty"`
+	Job      string     `json:"job,omitempty"`
+	Node     string     `json:"node,omitempty"`
+	URL      string     `json:"url,omitempty"`
+	Begun    time.Time  `json:"begun"`
+	Ends     *time.Time `json:"ends,omitempty"`
+	Left     *int       `json:"left,omitempty"` // seconds until the job's time limit
+	Attached []string   `json:"attached"`       // who attends it
+}
+
+// LeftAt is the row with the time left as of now.
+func (r Row) LeftAt(now time.Time) Row {
+	if r.Ends != nil {
+		left := int(max(r.Ends.Sub(now), 0).Seconds())
+		r.Left = &left
+	}
+	return r
+}
+
+// Table prints sessions to standard output, or that there are none.
+func Table(io *IO, rows []Row, now time.Time) {
+	if len(rows) == 0 {
+		fmt.Fprintln(io.Err, "no live session")
+		return
+	}
+	w := tabwriter.NewWriter(io.Out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tAPP\tCLUSTER\tSTATE\tJOB\tNODE\tLEFT\tATTACHED\tURL")
+	for _, r := range rows {
+		left := "-"
+		if r.Ends != nil {
+			left = span(r.Ends.Sub(now))
+		}
+		cells := []string{r.ID, r.App, r.Cluster, r.State, r.Job, r.Node, left, strings.Join(r.Attached, ", "), r.URL}
+		for i, c := range cells {
+			if cells[i] = Clean(c); c == "" {
+				cells[i] = "-"
+			}
+		}
+		fmt.Fprintln(w, strings.TrimRight(strings.Join(cells, "\t"), " "))
+	}
+	_ = w.Flush() // to the user's own terminal or pipe: nobody else is to be told
+	for _, r := range rows {
+		if r.Reason != "" {
+			fmt.Fprintf(io.Err, "%s: %s\n", r.ID, Clean(r.Reason))
+		}
+	}
+}
+
+// span is a time to come, to the minute.
+func span(d time.Duration) string {
+	switch {
+	case d <= 0:
+		return "over"
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h %02d min", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%d days", int(d.Hours()/24))
+}

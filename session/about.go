@@ -1,0 +1,58 @@
+package session
+
+import (
+	"encoding/json"
+	"maps"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/alps-tunnel/cscs/internal/app"
+	"github.com/alps-tunnel/cscs/slurm"
+)
+
+// AboutFile is the name of what a session says of itself, in its directory on the
+// cluster, for whoever finds it there: another terminal, or another laptop. The directory
+// and the file are the user's alone, so the way into the server may stand in it.
+const AboutFile = "session.json"
+
+// About is what a session says of itself.
+type About struct {
+	V          int        `json:"v"`
+	ID         string     `json:"id"`
+	App        string     `json:"app"`
+	Path       string     `json:"path"`
+	Query      url.Values `json:"query,omitempty"` // the secret part of the link
+	LocalPort  int        `json:"local_port,omitempty"`
+	Lease      int        `json:"lease"` // seconds; the remote half reads it too (65-list.sh)
+	ForwardNew bool       `json:"forward_new,omitempty"`
+	Idle       int        `json:"idle,omitempty"` // seconds
+	Begun      time.Time  `json:"begun"`
+	From       string     `json:"from,omitempty"` // the laptop on which it was begun
+}
+
+// ParseAbout reads what a session says of itself; what cannot be read is empty.
+func ParseAbout(s string) About {
+	var a About
+	_ = json.Unmarshal([]byte(s), &a) // of another version, or of no session
+	return a
+}
+
+// AsApp is the app as it must be to be reached again; it cannot be started.
+func (a About) AsApp() app.App { return app.Again(a.App, a.LocalPort, a.Path, a.Query) }
+
+// addAbout adds the file to what is written for the session.
+func (c *Config) addAbout(l *slurm.Launch) {
+	host, _ := os.Hostname() // for people: it may be missing
+	a := About{V: EventVersion, ID: c.ID, App: c.App.Name, Path: c.App.Path, Query: c.App.Query, LocalPort: c.App.LocalPort, ForwardNew: c.Launch.ForwardNew,
+		Lease: int(c.Lease / time.Second), Idle: int(c.Idle / time.Second), Begun: time.Now().UTC().Truncate(time.Second), From: host}
+	b, err := json.Marshal(a) // one line: control characters are escaped
+	if err != nil {
+		panic(err) // of strings and numbers
+	}
+	l.Files = maps.Clone(l.Files)
+	if l.Files == nil {
+		l.Files = map[string][]byte{}
+	}
+	l.Files[AboutFile] = append(b, '\n')
+}

@@ -1,0 +1,102 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/alps-tunnel/cscs/slurm"
+)
+
+// detachTimeout is how long the cluster may take to be told that the session is left; if
+// it is not, the lease counts from the last heartbeat.
+const detachTimeout = 15 * time.Second
+
+// leaves reports whether that cause ends this process's part in the session, and not the
+// session. What cannot be left alone yet ends with us.
+func (s *session) leaves(cause error) bool {
+	switch {
+	case !s.submitted, s.over, errors.Is(cause, ErrStopped):
+		return false
+	case s.cfg.Request.Via == slurm.ViaSalloc && !s.guarded():
+		return false // the request is this connection's
+	}
+	return s.adopted != nil || errors.Is(cause, ErrDetached)
+}
+
+// leave ends this process's part in the session.
+func (s *session) leave(ctx context.Context, cause error) error {
+	ctx, cancel := context.WithTimeout(ctx, detachTimeout)
+	defer cancel()
+	ctx, release := until(ctx, s.cfg.Hurry)
+	defer release()
+	if s.stopRedial != nil {
+		s.stopRedial()
+	}
+	unsaid := s.tellLeft(ctx)
+	s.close()
+	reason := "detached: " + s.goesOn()
+	var idle *idleError
+	switch {
+	case errors.Is(cause, ErrDetached), errors.Is(cause, ErrInterrupted):
+		cause = nil
+	case errors.As(cause, &idle): // whoever else attends it may use it
+		cause, reason = nil, idle.Error()+", "+reason
+	default:
+		s.fail(cause, &serverLog{})
+	}
+	s.out.event(Event{Event: EventDetached, Lease: int(s.cfg.Lease / time.Second)})
+	if unsaid != nil {
+		reason += "; the cluster was not told (" + unsaid.Error() + "), and counts from when it last heard of this machine"
+	}
+	code := 0
+	if cause != nil {
+		code = s.cfg.Explain(cause).Code
+	}
+	s.out.event(Event{Event: EventEnded, Reason: reason, Code: &code})
+	return cause
+}
+
+// goesOn says what of the session goes on.
+func (s *session) goesOn() string {
+	job := "job " + slurm.JobName(s.cfg.ID)
+	if s.job.ID != "" {
+		job = "job " + s.job.ID
+	}
+	if s.cfg.Lease == 0 {
+		return job + " goes on until its time limit"
+	}
+	return job + " goes on under its lease"
+}
+
+// tellLeft tells the cluster that the session is left, and waits until it knows.
+func (s *session) tellLeft(ctx context.Context) error {
+	s.submission.Detach()
+	if s.lost || s.chainIsLost() {
+		return errUnreached
+	}
+	for {
+		select {
+		case m := <-s.messages:
+			switch m := m.(type) {
+			case slurm.Pending:
+				s.job.ID = m.Job
+			case slurm.Granted:
+				s.job = m.Job
+			case submitDone:
+				if m.err != nil {
+					return m.err
+				}
+				return nil
+			default:
+				drop(m)
+			}
+		case <-s.chain.Done():
+			return errUnreached
+		case <-ctx.Done():
+			return errUnreached
+		}
+	}
+}
+
+var errUnreached = errors.New("it could not be reached")

@@ -1,0 +1,121 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/forward/chain"
+)
+
+// admission is for how long a node may refuse us before that is believed: its
+// pam_slurm_adopt, or whatever it asks for who we are, may not have heard of the job
+// yet. The runner is there already, so it is a matter of moments.
+const admission = 5 * time.Second
+
+// dialNode makes the last hop: while the server starts, and again when the
+// connection to the node was lost though that to the login node was not. The
+// node's host keys are those that the runner read there: nothing is asked, nothing
+// is trusted blindly (invariant I7).
+func (s *session) dialNode(work context.Context) {
+	login, hold := s.chain, s.patience()
+	hop, err := s.nodeHop(login)
+	s.work.Go(func() {
+		var c *chain.Chain
+		if err == nil {
+			c, err = dialAdmitted(work, login, hop, hold)
+		}
+		if sendErr := s.send(work, nodeDialled{login, c, err}); sendErr != nil && c != nil {
+			_ = c.Close()
+		}
+	})
+}
+
+// watchNode tells of the end of the connection to the node.
+func (s *session) watchNode(work context.Context, c *chain.Chain) {
+	s.work.Go(func() {
+		select {
+		case <-c.Done():
+			_ = s.send(work, nodeLost{c, c.Err()})
+		case <-work.Done():
+		}
+	})
+}
+
+// A patience is how a node is dialled again that was not reached.
+type patience struct {
+	first, most time.Duration    // pauses between two tries
+	limit       time.Duration    // for all of them; 0: none
+	again       func(error) bool // whether the error is one after which it is tried again
+}
+
+// patience is that for the next dial of the node. A node that was reached before is
+// dialled for as long as the session lives: if it is dead, Slurm will say so.
+func (s *session) patience() patience {
+	o := &s.other
+	var stranger *chain.HostKeyError
+	admission := admission
+	if s.cfg.admission != 0 {
+		admission = s.cfg.admission
+	}
+	p := patience{first: 500 * time.Millisecond, most: 2 * time.Second, limit: admission,
+		again: func(err error) bool { return !errors.As(err, &stranger) }}
+	switch {
+	case s.ready && o.proven:
+		p.first, p.most, p.limit = time.Second, otherPause, 0
+	case o.taken:
+		// Once: what it needs, Slurm and the file system, was there for the runner.
+		p.again = func(error) bool { return false }
+	case s.ready:
+		p.first, p.most, p.limit = 200*time.Millisecond, 30*time.Second, 0
+		rest := max(admission, time.Until(o.failed.Add(otherPause)))
+		until := time.Now().Add(rest)
+		p.again = func(err error) bool {
+			return !errors.As(err, &stranger) && (!turnedAway(err, true) || time.Now().Before(until))
+		}
+	default:
+		p.again = mayAdmit
+	}
+	return p
+}
+
+// mayAdmit reports whether a node that has turned us away may let us in a moment later:
+// what its sshd says of a user may change, and it may be about to start.
+func mayAdmit(err error) bool {
+	var refused *chain.AuthError
+	var closed *chain.OpenError
+	if errors.As(err, &closed) {
+		return closed.Refused()
+	}
+	return errors.As(err, &refused)
+}
+
+// dialAdmitted dials the node until it lets us in.
+func dialAdmitted(ctx context.Context, login *chain.Chain, hop chain.Hop, hold patience) (*chain.Chain, error) {
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = hold.first, hold.most
+	return backoff.Retry(ctx, func() (*chain.Chain, error) {
+		c, err := login.Extend(ctx, hop)
+		if err != nil && (login.Err() != nil || !hold.again(err)) {
+			return nil, backoff.Permanent(err)
+		}
+		return c, err
+	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(hold.limit))
+}
+
+func parseKeys(lines []string) ([]ssh.PublicKey, error) {
+	var keys []ssh.PublicKey
+	for _, l := range lines {
+		// A type of key that we do not know is no reason to do without the others.
+		if k, _, _, _, err := ssh.ParseAuthorizedKey([]byte(l)); err == nil {
+			keys = append(keys, k)
+		}
+	}
+	if len(keys) == 0 {
+		return nil, errNoHostKeys
+	}
+	return keys, nil
+}

@@ -1,0 +1,157 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// useFailures is after how many questions without an answer the user is told.
+const useFailures = 3
+
+// idleness is what is known of the use of the server, for Config.Idle. Times are by the
+// wall clock, so that the sleep of the laptop counts.
+type idleness struct {
+	limit  time.Duration
+	timer  *time.Timer // until the next look
+	used   time.Time   // when the server was last used, as far as is known
+	warned time.Time   // when the user was told of the end; zero: not since it was used
+	failed int         // questions to the server without an answer, one after the other
+}
+
+// notice is how long before the end the user is told.
+func (i *idleness) notice() time.Duration {
+	return min(max(i.limit/10, time.Minute), i.limit/2)
+}
+
+// pause is the least time between two questions to the server.
+func (i *idleness) pause() time.Duration { return min(i.notice(), time.Minute) }
+
+// lastUse is the server's answer, as a message to the session.
+type lastUse struct {
+	at  time.Time
+	err error
+}
+
+// An idleError is the cause of the end of a session that was not used. It is as the
+// user has asked for, and so none to anybody outside.
+type idleError struct{ after time.Duration }
+
+func (e *idleError) Error() string { return "idle for " + spell(e.after) }
+
+// awaitIdle begins to watch for use, once the session is ready.
+func (s *session) awaitIdle() {
+	i := &s.idle
+	i.limit = s.cfg.Idle
+	if i.limit > 0 {
+		i.used = time.Now().Round(0)
+		i.timer.Reset(i.limit - i.notice())
+	}
+}
+
+// lookIdle finds out when the server was last used. That is asked only when the end is
+// near: nothing polls. A server that cannot be asked, because the connection is lost,
+// counts as used; how long that may last is the lease's business.
+func (s *session) lookIdle(work context.Context) error {
+	judge := s.cfg.App.LastUse
+	switch {
+	case s.node == nil, s.silent(), judge != nil && s.listening == nil:
+		s.useUnknown()
+		return nil
+	case judge == nil:
+		return s.judgeUse(s.listener.Stats().LastActivity)
+	}
+	dial := s.gate().target(s.port, s.listening.Addr)
+	s.work.Go(func() {
+		client, base, closeIdle := s.client(dial)
+		defer closeIdle()
+		at, err := judge(work, client, base)
+		_ = s.send(work, lastUse{at, err})
+	})
+	return nil
+}
+
+// useKnown takes in what the server has said.
+func (s *session) useKnown(m lastUse) error {
+	if m.err == nil {
+		s.idle.failed = 0
+		return s.judgeUse(m.at)
+	}
+	s.idle.failed++
+	if s.idle.failed == useFailures && s.node != nil {
+		s.out.warn(fmt.Sprintf("the server does not say when it was last used, and so counts as used: %v", m.err))
+	}
+	s.useUnknown()
+	return nil
+}
+
+// useUnknown looks again soon. The user could not do anything either: a warning that was
+// given is not worth anything any more.
+func (s *session) useUnknown() {
+	s.idle.warned = time.Time{}
+	s.idle.timer.Reset(s.idle.pause())
+}
+
+// judgeUse warns of the end and, if the server was not used after that, is the end. There
+// is none without a warning: who opens a laptop in the morning has the time to come back.
+func (s *session) judgeUse(used time.Time) error {
+	i, now := &s.idle, time.Now().Round(0)
+	i.usedAt(used)
+	for _, f := range s.further.ports {
+		if f.listener != nil {
+			i.usedAt(f.listener.Stats().LastActivity)
+		}
+	}
+	if i.used.After(i.warned) {
+		i.warned = time.Time{}
+	}
+	left := i.used.Add(i.limit).Sub(now)
+	switch {
+	case !i.warned.IsZero():
+		rest := i.warned.Add(i.notice()).Sub(now)
+		if rest <= 0 {
+			return &idleError{i.limit}
+		}
+		i.timer.Reset(rest)
+	case left > i.notice():
+		i.timer.Reset(max(left-i.notice(), i.pause()))
+	default:
+		i.warned = now
+		i.timer.Reset(i.notice())
+		s.warnOfIdle(now.Sub(i.used), now.Add(i.notice()).UTC())
+	}
+	return nil
+}
+
+// usedAt takes in that the server was used, or one at a further port.
+func (i *idleness) usedAt(at time.Time) {
+	if at = at.Round(0); at.After(i.used) {
+		i.used = at
+	}
+}
+
+func (s *session) warnOfIdle(unused time.Duration, ends time.Time) {
+	use := s.cfg.App.Use
+	if use == "" {
+		use = "use it"
+	}
+	s.out.event(Event{Event: EventWarning, Ends: &ends,
+		Message: fmt.Sprintf("the server was not used for %s, and the session ends in %s: %s to keep it", spell(unused), spell(s.idle.notice()), use)})
+}
+
+// spell is d to the second, or to the minute, without the units that are zero.
+func spell(d time.Duration) string {
+	unit := time.Second
+	if d >= 10*time.Minute {
+		unit = time.Minute
+	}
+	text := d.Round(unit).String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}

@@ -1,0 +1,235 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/alps-tunnel/cscs/forward"
+)
+
+// A use is when a server was used, or that it could not be asked.
+type use struct {
+	from, to time.Duration // after ready
+	lost     bool
+}
+
+// watch lives through the idleness of a session whose server is used as told, until it ends,
+// and tells when it warned and ended, after ready.
+func watch(t *testing.T, limit time.Duration, uses ...use) (warned []time.Duration, ended time.Duration, asked int) {
+	t.Helper()
+	began := time.Now()
+	s := &session{cfg: Config{Idle: limit}}
+	s.out.emit = func(e Event) {
+		if e.Event != EventWarning {
+			t.Errorf("told %+v", e)
+			return
+		}
+		warned = append(warned, time.Since(began))
+		if want := time.Now().Add(s.idle.notice()); e.Ends == nil || !e.Ends.Equal(want) {
+			t.Errorf("warned of %v, want %v", e.Ends, want)
+		}
+	}
+	s.idle.timer = time.NewTimer(limit)
+	s.awaitIdle()
+	for {
+		<-s.idle.timer.C
+		asked++
+		now := time.Since(began)
+		used, lost := time.Time{}, false
+		for _, u := range uses {
+			switch {
+			case now < u.from:
+			case u.lost:
+				lost = lost || now < u.to
+			default:
+				used = began.Add(min(now, u.to))
+			}
+		}
+		if lost {
+			s.useUnknown()
+			continue
+		}
+		var idle *idleError
+		if err := s.judgeUse(used); errors.As(err, &idle) {
+			return warned, time.Since(began), asked
+		}
+	}
+}
+
+func TestIdle(t *testing.T) {
+	const m = time.Minute
+	for _, tt := range []struct {
+		name   string
+		limit  time.Duration
+		uses   []use
+		warned []time.Duration
+		ended  time.Duration
+	}{
+		{"never used", time.Hour, nil, []time.Duration{54 * m}, 60 * m},
+		{"shortest", m, nil, []time.Duration{30 * time.Second}, m},
+		{"a tenth is less than a minute", 5 * m, nil, []time.Duration{4 * m}, 5 * m},
+		{"used once", time.Hour, []use{{from: 20 * m, to: 20 * m}}, []time.Duration{74 * m}, 80 * m},
+		{"used all day", time.Hour, []use{{from: 0, to: 600 * m}}, []time.Duration{654 * m}, 660 * m},
+		{"used after the warning", time.Hour, []use{{from: 57 * m, to: 57 * m}}, []time.Duration{54 * m, 111 * m}, 117 * m},
+		{"lost before the warning", time.Hour, []use{{from: 50 * m, to: 600*m + 30*time.Second, lost: true}}, []time.Duration{601 * m}, 607 * m},
+		{"lost after the warning", time.Hour, []use{{from: 58 * m, to: 70*m + 30*time.Second, lost: true}}, []time.Duration{54 * m, 71 * m}, 77 * m},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				warned, ended, asked := watch(t, tt.limit, tt.uses...)
+				if len(warned) != len(tt.warned) || ended != tt.ended {
+					t.Fatalf("warned after %v and ended after %v, want %v and %v", warned, ended, tt.warned, tt.ended)
+				}
+				for i := range warned {
+					if warned[i] != tt.warned[i] {
+						t.Errorf("warned after %v, want %v", warned, tt.warned)
+					}
+				}
+				// Not more than once a minute, and at a shorter limit twice in that.
+				if most := 2 + int(time.Since(began)/m); asked > most {
+					t.Errorf("asked %d times in %v", asked, ended)
+				}
+			})
+		})
+	}
+}
+
+// While all goes well, a server is asked twice within the limit at most: nothing polls.
+func TestIdleDoesNotPoll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, _, asked := watch(t, time.Hour, use{from: 0, to: 24 * time.Hour})
+		if asked > 29 {
+			t.Errorf("asked %d times in 24 hours", asked)
+		}
+	})
+}
+
+// What moved at a further port counts too, be it that the port is gone meanwhile.
+func TestIdleOfFurtherPorts(t *testing.T) {
+	s := &session{cfg: Config{Idle: time.Hour}, out: emitter{emit: func(Event) {}}}
+	s.idle.timer = time.NewTimer(time.Hour)
+	defer s.idle.timer.Stop()
+	s.awaitIdle()
+	s.idle.used = time.Now().Add(-2 * time.Hour)
+	l, err := forward.Listen(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	f := &further{port: l.Port(), listener: l, stop: func() {}}
+	s.further.ports = map[int]*further{f.port: f}
+	if err := s.judgeUse(time.Time{}); err != nil || !s.idle.warned.IsZero() {
+		t.Errorf("warned at %v, %v", s.idle.warned, err)
+	}
+	s.idle.used = time.Now().Add(-2 * time.Hour)
+	s.giveBack(t.Context(), f)
+	if err := s.judgeUse(time.Time{}); err != nil || !s.idle.warned.IsZero() {
+		t.Errorf("without the port: warned at %v, %v", s.idle.warned, err)
+	}
+}
+
+// A session that nobody uses ends as asked, and one that is used does not.
+func TestIdleEnds(t *testing.T) {
+	a := newAlps(t)
+	cfg := a.config()
+	cfg.Idle = 4 * time.Second
+	l := a.start(cfg)
+	ready := l.await(EventReady)
+	w := l.await(EventWarning)
+	if w.Ends == nil || !strings.Contains(w.Message, "not used for 2s") || !strings.Contains(w.Message, "use it") {
+		t.Errorf("warned %+v", w)
+	}
+	if err := get(t, ready.URL); err != nil {
+		t.Error(err)
+	}
+	used := time.Now()
+	l.await(EventWarning)
+	e := l.await(EventEnding)
+	if e.Reason != "idle for 4s" || e.Time.Sub(used) < 3*time.Second {
+		t.Errorf("ending: %q, %v after the last use", e.Reason, e.Time.Sub(used))
+	}
+	end := l.await(EventEnded)
+	if !strings.HasPrefix(end.Reason, "idle for 4s: job ") || *end.Code != 0 {
+		t.Errorf("ended: %+v", end)
+	}
+	if err := l.end(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	if strings.Contains(l.names(), EventError) {
+		t.Errorf("an error was told: %s", l.names())
+	}
+	a.nothingLeft()
+}
+
+// A server that has its own idea of use is asked for that, through the tunnel, and what
+// an open page does by itself is no use.
+func TestIdleAsksTheServer(t *testing.T) {
+	a := newAlps(t)
+	cfg := a.config()
+	cfg.Idle = 4 * time.Second
+	cfg.App.Use = "turn the handle"
+	var asked atomic.Int64
+	cfg.App.LastUse = func(ctx context.Context, c *http.Client, base string) (time.Time, error) {
+		switch asked.Add(1) {
+		case 1:
+			return time.Now(), nil // it computes
+		case 2, 3, 4:
+			return time.Time{}, errors.New("too busy to answer")
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/", nil)
+		if err != nil {
+			return time.Time{}, err
+		}
+		resp, err := c.Do(req)
+		if err != nil {
+			return time.Time{}, err
+		}
+		return time.Time{}, resp.Body.Close()
+	}
+	l := a.start(cfg)
+	ready := l.await(EventReady)
+	ctx, stop := context.WithCancel(t.Context())
+	var page sync.WaitGroup
+	page.Go(func() {
+		for tick := time.NewTicker(200 * time.Millisecond); ctx.Err() == nil; <-tick.C {
+			_ = get(t, ready.URL)
+		}
+	})
+	if w := l.await(EventWarning); !strings.Contains(w.Message, "too busy to answer") || w.Ends != nil {
+		t.Errorf("warned %+v", w)
+	}
+	if w := l.await(EventWarning); !strings.Contains(w.Message, "turn the handle") {
+		t.Errorf("warned %+v", w)
+	}
+	if e := l.await(EventEnding); e.Reason != "idle for 4s" {
+		t.Errorf("ending: %q", e.Reason)
+	}
+	stop()
+	page.Wait()
+	if err := l.end(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	if n := asked.Load(); n != 6 {
+		t.Errorf("asked %d times", n)
+	}
+	a.nothingLeft()
+}
+
+func TestSpell(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		4 * time.Second: "4s", time.Minute: "1m", 90 * time.Second: "1m30s", time.Hour: "1h", 54*time.Minute + 20*time.Second: "54m",
+		25*time.Hour + 30*time.Minute: "25h30m", 0: "0s",
+	} {
+		if got := spell(d); got != want {
+			t.Errorf("%v: %q, want %q", d, got, want)
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package session
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"net"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/slurm"
+)
+
+// otherPause lies between two tries of the other way, for a node that was reached by
+// ssh before: each asks Slurm for a step (invariant I9).
+const otherPause = time.Minute
+
+// An otherWay is the way to the node where its sshd does not let us in though the job
+// runs there: through a step of the job, which runs an sshd of the session's own
+// (slurm.Entrance). What comes out of it is a hop like any other.
+type otherWay struct {
+	taken   bool      // the node is dialled this way now
+	proven  bool      // it has led there, and is kept for the rest of the session
+	refusal error     // of the node's own sshd
+	failed  time.Time // when it last came to nothing, for a node that was reached by ssh
+
+	host, user ssh.Signer // the step's sshd shows the one, and lets in the other
+	hostKey    []byte     // of host, as a file of OpenSSH's
+}
+
+// keys makes the two key pairs, once for each session. The user's never leaves this
+// process, the host's only for the session's directory.
+func (o *otherWay) keys() error {
+	if o.user != nil {
+		return nil
+	}
+	_, hostKey, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	_, userKey, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	block, err := ssh.MarshalPrivateKey(hostKey, "")
+	if err != nil {
+		return err
+	}
+	if o.host, err = ssh.NewSignerFromKey(hostKey); err != nil {
+		return err
+	}
+	o.hostKey = pem.EncodeToMemory(block)
+	o.user, err = ssh.NewSignerFromKey(userKey)
+	return err
+}
+
+// nodeHop is the hop from login to the node, this way or that. Its host key is, on
+// either, one that cannot be another's (invariant I7).
+func (s *session) nodeHop(login *chain.Chain) (chain.Hop, error) {
+	o := &s.other
+	if !o.taken {
+		keys, err := parseKeys(s.hostKeys)
+		return s.cfg.NodeHop(s.nodeName, chain.PinnedKeys(keys...)), err
+	}
+	if err := o.keys(); err != nil {
+		return chain.Hop{}, err
+	}
+	// The user is the node's; all else is the step's own.
+	only := chain.PinnedKeys(o.host.PublicKey())
+	hop := s.cfg.NodeHop(s.nodeName, only)
+	hop.Signer, hop.HostKeys, hop.HostKeyAlias = o.user, only, ""
+	entrance := slurm.Entrance{
+		ID: s.cfg.ID, Job: s.job.ID, Node: s.nodeName, HostKey: o.hostKey,
+		UserKey: strings.TrimSpace(string(ssh.MarshalAuthorizedKey(o.user.PublicKey()))),
+	}
+	hop.Carrier = func(ctx context.Context) (net.Conn, error) { return entrance.Open(ctx, login) }
+	return hop, nil
+}
+
+// shutOutOf takes in that the node was not reached. If it was its sshd that did not let us
+// in, or could not be reached, the other way is tried: the runner has said that the job
+// runs there. A host key that is not the one that the runner has seen is no reason for
+// that; it ends the session.
+func (s *session) shutOutOf(work context.Context, err error) error {
+	o := &s.other
+	switch {
+	case !o.taken && turnedAway(err, s.ready):
+		o.taken, o.refusal = true, err
+	case o.taken && !o.proven && s.ready:
+		// It was reached by ssh before, so that may come back.
+		o.taken, o.failed = false, time.Now()
+	case o.taken:
+		return &NodeError{Node: s.nodeName, SSH: o.refusal, Step: err}
+	default:
+		return err
+	}
+	s.dialNode(work)
+	return nil
+}
+
+// turnedAway reports whether err is the node's refusal, or that of the login node to
+// connect to it. A node that was reached before may be dead, and then nothing leads to it: of
+// that one an answer is wanted.
+func turnedAway(err error, reached bool) bool {
+	var stranger *chain.HostKeyError
+	var lost *chain.LostError
+	var refused *chain.AuthError
+	var late *chain.DialError
+	switch {
+	case errors.As(err, &stranger), errors.As(err, &lost):
+		return false
+	case errors.As(err, &refused), errors.Is(err, errNoHostKeys):
+		return true
+	case !errors.As(err, &late):
+		return false
+	case !reached:
+		return true
+	}
+	var open *chain.OpenError
+	if errors.As(err, &open) {
+		return open.Prohibited() || open.Refused()
+	}
+	return late.Phase != chain.PhaseConnect && !late.Timeout()
+}
+
+// tellOtherWay says, once, that the node is reached the other way, and why.
+func (s *session) tellOtherWay() {
+	o := &s.other
+	if !o.taken || o.proven {
+		return
+	}
+	o.proven = true
+	s.out.warn("no ssh to " + s.nodeName + " though the job runs there (" + s.cfg.Explain(o.refusal).Message +
+		"): going through a job step with an sshd of its own instead, which is slower")
+}

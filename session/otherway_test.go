@@ -1,0 +1,227 @@
+package session
+
+import (
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/internal/sshtest"
+	"github.com/alps-tunnel/cscs/slurm"
+)
+
+var errNoJob = errors.New("access denied by pam_slurm_adopt: you have no active jobs on this node")
+
+// impatient is a config that believes a refusal soon.
+func (a *alps) impatient() Config {
+	cfg := a.config()
+	cfg.admission = time.Second
+	return cfg
+}
+
+// otherWays counts how often the session has told that it goes the other way.
+func (l *life) otherWays() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for _, e := range l.all {
+		if e.Event == EventWarning && strings.Contains(e.Message, "going through a job step") {
+			n++
+		}
+	}
+	return n
+}
+
+// entered counts the steps with an sshd of their own that were asked for.
+func (a *alps) entered() int {
+	n := 0
+	for line := range strings.Lines(a.Calls()) {
+		if strings.HasPrefix(line, "srun ") && strings.Contains(line, "/remote.sh sshd ") {
+			n++
+		}
+	}
+	return n
+}
+
+// noSteps waits until no srun runs any more.
+func (a *alps) noSteps() {
+	a.t.Helper()
+	deadline, tick := time.After(20*time.Second), time.NewTicker(10*time.Millisecond)
+	defer tick.Stop()
+	for a.Running("/srun ") > 0 {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			a.t.Fatal("an srun still runs")
+		}
+	}
+}
+
+// The node does not let us in though the job runs there: it is reached through a job
+// step, which is told once, with the reason.
+func TestOtherWay(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		bar   func(a *alps)
+		words string
+	}{
+		{"refused by PAM", func(a *alps) { a.refuse = func() error { return errNoJob } }, "pam_slurm_adopt"},
+		{"no sshd", func(a *alps) { a.closed = func() error { return errors.New("Connection refused") } }, "Connection refused"},
+		{"no route", func(a *alps) { a.closed = func() error { return errors.New("No route to host") } }, "No route to host"},
+		{"prohibited", func(a *alps) {
+			a.closed = func() error { return &ssh.OpenChannelError{Reason: ssh.Prohibited, Message: "open failed"} }
+		}, "open failed"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := newAlps(t)
+			tt.bar(a)
+			l := a.start(a.impatient())
+			if w := l.await(EventWarning); !strings.Contains(w.Message, tt.words) || !strings.Contains(w.Message, "nid001001") {
+				t.Errorf("told: %q", w.Message)
+			}
+			ready := l.await(EventReady)
+			if err := get(t, ready.URL); err != nil {
+				t.Errorf("through the step: %v", err)
+			}
+			if n := a.entered(); n != 1 {
+				t.Errorf("%d steps", n)
+			}
+			l.interrupt(ErrInterrupted)
+			if err := l.end(); err != nil {
+				t.Errorf("ended with %v", err)
+			}
+			if n := l.otherWays(); n != 1 {
+				t.Errorf("told %d times", n)
+			}
+			a.nothingLeft()
+			a.noSteps()
+		})
+	}
+}
+
+// Once it has led to the node, it is the way for the rest of the session: after the
+// loss of the chain, and of the step.
+func TestOtherWayIsKept(t *testing.T) {
+	a := newAlps(t)
+	var asked atomic.Int32
+	a.refuse = func() error { asked.Add(1); return errNoJob }
+	l := a.start(a.impatient())
+	ready := l.await(EventReady)
+	before := asked.Load()
+	for _, lose := range []func(){a.ela.Cut, func() { a.Kill("/out.") }} {
+		lose()
+		l.await(EventLost)
+		l.await(EventRestored)
+		if err := get(t, ready.URL); err != nil {
+			t.Errorf("after the connection came back: %v", err)
+		}
+	}
+	if n := asked.Load() - before; n > 0 {
+		t.Errorf("ssh to the node was tried %d times more", n)
+	}
+	l.interrupt(ErrInterrupted)
+	if err := l.end(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	if n, steps := l.otherWays(), a.entered(); n != 1 || steps != 3 {
+		t.Errorf("told %d times, %d steps", n, steps)
+	}
+	a.nothingLeft()
+	a.noSteps()
+}
+
+// A node that let us in first, and then no more.
+func TestOtherWayLater(t *testing.T) {
+	a := newAlps(t)
+	var shut atomic.Bool
+	a.refuse = func() error {
+		if shut.Load() {
+			return errNoJob
+		}
+		return nil
+	}
+	l := a.start(a.impatient())
+	ready := l.await(EventReady)
+	shut.Store(true)
+	a.node.Cut()
+	l.await(EventLost)
+	l.await(EventRestored)
+	if err := get(t, ready.URL); err != nil {
+		t.Errorf("through the step: %v", err)
+	}
+	if n := l.otherWays(); n != 1 {
+		t.Errorf("told %d times", n)
+	}
+}
+
+// A node that lets us in no more, and has no sshd for a step either: the session has
+// work there, so it goes on trying.
+func TestNoWayLater(t *testing.T) {
+	a := newAlps(t, "cscs_sshd_dirs=/nowhere")
+	var shut atomic.Bool
+	a.refuse = func() error {
+		if shut.Load() {
+			return errNoJob
+		}
+		return nil
+	}
+	l := a.start(a.impatient())
+	ready := l.await(EventReady)
+	shut.Store(true)
+	a.node.Cut()
+	l.await(EventLost)
+	deadline, tick := time.After(30*time.Second), time.NewTicker(10*time.Millisecond)
+	defer tick.Stop()
+	for a.entered() == 0 {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("the other way was not tried")
+		}
+	}
+	shut.Store(false)
+	l.await(EventRestored)
+	if err := get(t, ready.URL); err != nil {
+		t.Errorf("when ssh came back: %v", err)
+	}
+	if n, steps := l.otherWays(), a.entered(); n != 0 || steps != 1 {
+		t.Errorf("told %d times, %d steps", n, steps)
+	}
+}
+
+// Nothing leads to the node: both reasons are told, and all is taken down.
+func TestNoWay(t *testing.T) {
+	a := newAlps(t, "cscs_sshd_dirs=/nowhere")
+	a.refuse = func() error { return errNoJob }
+	err := a.start(a.impatient()).end()
+	var none *NodeError
+	var refused *chain.AuthError
+	var remote *slurm.RemoteError
+	if !errors.As(err, &none) || !errors.As(none.SSH, &refused) || !errors.As(none.Step, &remote) || remote.Kind != "nosshd" {
+		t.Errorf("ended with %v", err)
+	}
+	a.nothingLeft()
+	a.noSteps()
+}
+
+// A node with another host key than the runner has seen there is no reason to go
+// another way (invariant I7).
+func TestStrangerIsNotPassedBy(t *testing.T) {
+	a := newAlps(t)
+	cfg := a.config()
+	cfg.NodeHop = func(node string, keys chain.HostKeys) chain.Hop {
+		hop := a.nodeHop(node, keys)
+		hop.HostKeys = chain.PinnedKeys(sshtest.NewKey(t).PublicKey())
+		return hop
+	}
+	err := a.start(cfg).end()
+	var stranger *chain.HostKeyError
+	if !errors.As(err, &stranger) || a.entered() > 0 {
+		t.Errorf("ended with %v, %d steps", err, a.entered())
+	}
+	a.nothingLeft()
+}

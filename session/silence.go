@@ -1,0 +1,116 @@
+package session
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/alps-tunnel/cscs/forward/chain"
+)
+
+// hush is called when a hop has fallen silent, or is heard of again. Another chain is
+// then dialled beside the silent one, and whichever answers first is kept: a stall
+// that passes costs nothing, and one that does not is not waited for.
+func (s *session) hush(work context.Context, m silence) {
+	if m.dial != s.dialled || s.lost || s.chainIsLost() {
+		return // of a chain that was left, or is lost anyway
+	}
+	if !s.isOurs(m) {
+		s.hushNode(work, m)
+		return
+	}
+	if m.silent {
+		s.mute[m.hop] = true
+		s.tellLost(m.hop, noAnswer)
+	} else if delete(s.mute, m.hop); !s.silent() {
+		s.tellRestored()
+	}
+	switch {
+	case !s.guarded(): // the request or the job goes with this connection
+	case s.silent():
+		s.redial(work)
+	case s.stopRedial != nil:
+		s.stopRedial()
+		s.stopRedial = nil
+	}
+}
+
+const noAnswer = "it does not answer"
+
+// silent reports whether the chain is, so that another is dialled beside it.
+func (s *session) silent() bool { return len(s.mute) > 0 }
+
+// isOurs reports whether it is a hop of the present chain to the login node that has
+// fallen silent, and not the node, or a hop of a chain that was left.
+func (s *session) isOurs(m silence) bool {
+	return m.dial == s.dialled && slices.ContainsFunc(s.cfg.Hops, func(h chain.Hop) bool { return h.Name == m.hop })
+}
+
+// tellLost tells, once, that a hop to the login node is lost or does not answer.
+func (s *session) tellLost(hop, message string) {
+	if s.lostHop != "" {
+		return
+	}
+	s.lostHop = hop
+	s.out.event(Event{Event: EventLost, Host: hop, Message: message})
+}
+
+// tellRestored tells that the way is there again, if it was told to be lost.
+func (s *session) tellRestored() {
+	if s.lostHop != "" {
+		s.out.event(Event{Event: EventRestored, Host: s.lostHop})
+		s.lostHop = ""
+	}
+}
+
+// nodeMute is the message that the node has been silent for nodePatience more, over that
+// connection.
+type nodeMute struct{ chain *chain.Chain }
+
+// nodePatience is how long the silence of the node waits to be told: if it is the way
+// there that is silent, that is known by then, and is what is told.
+const nodePatience = 3 * time.Second
+
+// hushNode is hush for the node. It may be dead, of which Slurm hears later than we do;
+// then nothing helps but to say so.
+func (s *session) hushNode(work context.Context, m silence) {
+	if s.node == nil || m.hop != s.nodeName {
+		return
+	}
+	if s.nodeMuted != nil {
+		s.nodeMuted()
+		s.nodeMuted = nil
+	}
+	if !m.silent {
+		s.tellNodeBack()
+		return
+	}
+	ctx, cancel := context.WithCancel(work)
+	s.nodeMuted = cancel
+	node := s.node
+	s.work.Go(func() {
+		timer := time.NewTimer(nodePatience)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			_ = s.send(ctx, nodeMute{node})
+		case <-ctx.Done():
+		}
+	})
+}
+
+// tellNodeLost tells, once, that the node is lost or does not answer.
+func (s *session) tellNodeLost(message string) {
+	if !s.nodeLost {
+		s.nodeLost = true
+		s.out.event(Event{Event: EventLost, Host: s.nodeName, Message: message})
+	}
+}
+
+// tellNodeBack tells that the node is there again, if it was told to be lost.
+func (s *session) tellNodeBack() {
+	if s.nodeLost {
+		s.nodeLost = false
+		s.out.event(Event{Event: EventRestored, Host: s.nodeName})
+	}
+}

@@ -1,0 +1,91 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/slurm"
+)
+
+// orphan is a session whose client has died while the server listened.
+func (a *alps) orphan(cfg Config) {
+	a.t.Helper()
+	c, err := chain.Dial(a.t.Context(), cfg.Hops, cfg.Chain)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	listening := errors.New("it listens")
+	s := slurm.Submission{ID: cfg.ID, Request: cfg.Request, Launch: cfg.launch(), Lease: time.Hour}
+	_, err = s.Submit(a.t.Context(), c, func(e slurm.Event) error {
+		if _, ok := e.(slurm.Listening); ok {
+			return listening
+		}
+		return nil
+	})
+	_ = c.Close()
+	if !errors.Is(err, listening) {
+		a.t.Fatalf("submit: %v", err)
+	}
+}
+
+func TestStopWithoutItsClient(t *testing.T) {
+	a := newAlps(t)
+	cfg := a.config()
+	a.orphan(cfg)
+	var events []string
+	err := Stop(t.Context(), cfg, false, func(e Event) { events = append(events, e.Event) })
+	if err != nil {
+		t.Errorf("stop: %v", err)
+	}
+	if got := strings.Join(events, " "); got != "connecting connected connecting connected ending ended" {
+		t.Errorf("events: %s", got)
+	}
+	a.nothingLeft()
+	logs, _ := os.ReadDir(cfg.LogDir)
+	if len(logs) != 1 {
+		t.Errorf("logs %v", logs)
+	}
+	// The server was asked to end, not killed.
+	if !strings.Contains(a.Calls(), "scancel --signal=URG") {
+		t.Error("the runner was not asked")
+	}
+
+	// Again: nothing is there, which is as it was asked.
+	if err := Stop(t.Context(), cfg, false, func(Event) {}); err != nil {
+		t.Errorf("stop again: %v", err)
+	}
+}
+
+func TestStopThatCannot(t *testing.T) {
+	a := newAlps(t, "FAKE_NO_CANCEL=1")
+	cfg := a.config()
+	a.orphan(cfg)
+	abandon, leave := context.WithCancel(t.Context())
+	hurry, hasten := context.WithCancel(t.Context())
+	cfg.Hurry, cfg.Abandon = hurry, abandon
+	var last Event
+	err := Stop(t.Context(), cfg, false, func(e Event) {
+		if last = e; e.Event == EventEnding {
+			hasten()
+			leave()
+		}
+	})
+	var left *TeardownError
+	if !errors.As(err, &left) || left.Name != "cscs-"+cfg.ID {
+		t.Errorf("stop: %v", err)
+	}
+	if last.Event != EventEnded || *last.Code == 0 {
+		t.Errorf("last event %+v", last)
+	}
+
+	gone, cancel := context.WithCancelCause(t.Context())
+	cancel(ErrInterrupted)
+	if err := Stop(gone, cfg, false, func(Event) {}); !errors.Is(err, ErrInterrupted) {
+		t.Errorf("interrupted on the way there: %v", err)
+	}
+}

@@ -1,0 +1,108 @@
+package slurm
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Found session is one as the cluster has it, from whatever laptop it was begun.
+type Found struct {
+	ID                 string
+	About              string        // what the session says of itself: its file session.json
+	Age                time.Duration // since its lease was renewed; -1: not known
+	Left               bool          // it was left on purpose, under its lease
+	Serving            bool          // the server listens
+	Over               bool          // it has ended; its log may still be there
+	Clients            []string      // who attends it, as they call themselves
+	Job                string        // "": Slurm has none of it
+	State              string        // squeue's %T
+	Reason             string        // why it waits, in plain words
+	Start              time.Time     // of a job that waits: Slurm's estimate
+	Ends               time.Time     // of a job that runs: by its time limit
+	Nodes              []string
+	Partition, Account string
+}
+
+// Swept is a session that nobody had owned for longer than its lease, so that its job was
+// cancelled: an event of a Submission's, too.
+type Swept struct {
+	ID, Job, State string
+	Age            time.Duration // since somebody had been heard of
+}
+
+// List returns the user's sessions on the cluster, and puts an end to those that nobody
+// owns. It asks Slurm once. It returns *RemoteError, or the error of the connection.
+func List(ctx context.Context, remote Remote) ([]Found, []Swept, error) {
+	var found []Found
+	var swept []Swept
+	complete := false
+	c := call{verb: "list", vars: new(vars), handle: func(l line) error {
+		switch l.kind {
+		case "session":
+			found = append(found, parseFound(l))
+		case "swept":
+			swept = append(swept, parseSwept(l))
+		case "listed":
+			complete = true
+		}
+		return nil
+	}}
+	if err := c.run(ctx, remote); err != nil {
+		return nil, swept, err
+	}
+	if !complete {
+		return nil, swept, &RemoteError{Kind: "protocol", Message: "the login node's answer was cut short"}
+	}
+	return found, swept, nil
+}
+
+func parseSwept(l line) Swept {
+	return Swept{ID: l.get("id"), Job: l.get("job"), State: l.get("state"), Age: age(l)}
+}
+
+func (Swept) isEvent() {}
+
+func age(l line) time.Duration {
+	n, err := strconv.ParseInt(l.get("age"), 10, 64)
+	if err != nil || n < 0 {
+		return -1
+	}
+	return time.Duration(n) * time.Second
+}
+
+// parseFound reads one session; its job is squeue's %i|%j|%T|%r|%S|%e|%P|%a|%N.
+func parseFound(l line) Found {
+	f := Found{ID: l.get("id"), About: l.get("about"), Age: age(l), Left: l.get("left") != "", Clients: l.all("client")}
+	switch l.get("last") {
+	case "listening":
+		f.Serving = true
+	case "exited":
+		f.Over = true
+	}
+	q := strings.SplitN(l.get("job"), "|", 9)
+	if len(q) != 9 {
+		f.Over = true // or it has not been asked for yet: whoever does so knows
+		return f
+	}
+	f.Over = f.Over || q[2] == "COMPLETING" // what runs of it takes no longer than processes take to die
+	f.Job, f.State, f.Partition, f.Account = q[0], q[2], q[6], unset(q[7])
+	if f.State == "PENDING" {
+		f.Reason, f.Start = ExplainReason(q[3]), unixTime(q[4])
+	} else {
+		f.Ends = unixTime(q[5])
+	}
+	if nodes, err := Hostlist(q[8]); err == nil {
+		f.Nodes = nodes
+	}
+	return f
+}
+
+// unset is the empty string for what Slurm prints of something that is not there.
+func unset(s string) string {
+	if s == "(null)" || s == "N/A" || s == "None" {
+		return ""
+	}
+	return s
+}

@@ -1,0 +1,157 @@
+package slurm
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/alps-tunnel/cscs/internal/slurmtest"
+)
+
+func TestList(t *testing.T) {
+	f := slurmtest.New(t)
+	if found, swept, err := List(t.Context(), f); err != nil || len(found)+len(swept) > 0 {
+		t.Fatalf("nothing there: %v %v %v", found, swept, err)
+	}
+	id := testID(t)
+	r := submit(t.Context(), t, f, &Submission{ID: id, Lease: time.Minute, Launch: Launch{Argv: serverArgv("127.0.0.1"),
+		Files: map[string][]byte{"session.json": []byte(`{"id":"x","lease":60}` + "\n")}}})
+	await[Listening](r)
+	found, swept, err := List(t.Context(), f)
+	if err != nil || len(swept) > 0 {
+		t.Fatalf("swept %v, error %v", swept, err)
+	}
+	want := []Found{{ID: id, About: `{"id":"x","lease":60}`, Serving: true, Job: "4711", State: "RUNNING",
+		Ends: time.Unix(1700003600, 0), Nodes: []string{"nid001001"}, Partition: "normal", Account: "csstaff"}}
+	if diff := cmp.Diff(want, found, cmpopts.IgnoreFields(Found{}, "Age")); diff != "" {
+		t.Errorf("found (-want +got):\n%s", diff)
+	}
+	// A directory that somebody removed does not hide the job.
+	if err := os.RemoveAll(filepath.Join(f.Home, ".cscs", "fake", id)); err != nil {
+		t.Fatal(err)
+	}
+	found, _, err = List(t.Context(), f)
+	if err != nil || len(found) != 1 || found[0].Job != "4711" || found[0].Age != -1 {
+		t.Errorf("without its directory: %+v, %v", found, err)
+	}
+	r.letGo()
+	stopFake(t, f, Stopping{ID: id})
+}
+
+// A log that grows, and is turned over, comes whole and once.
+func TestLogFollowed(t *testing.T) {
+	f := slurmtest.New(t)
+	id := testID(t)
+	dir := filepath.Join(f.Home, ".cscs", "fake", id)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var remote *RemoteError
+	if err := Log(t.Context(), f, "another", 0, &bytes.Buffer{}); !errors.As(err, &remote) || remote.Kind != "gone" {
+		t.Errorf("of no session: %v", err)
+	}
+	write := func(name, text string) {
+		t.Helper()
+		o, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer o.Close()
+		if _, err := o.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("events", "started\n")
+	write("log.1", "first\n")
+	write("log", "second\x00\n")
+	var once bytes.Buffer
+	if err := Log(t.Context(), f, id, 0, &once); err != nil || once.String() != "first\nsecond\x00\n" {
+		t.Errorf("once: %q, %v", once.String(), err)
+	}
+
+	var got awaited
+	done := make(chan error, 1)
+	go func() { done <- Log(t.Context(), f, id, time.Second, &got) }()
+	got.await(t, "first\nsecond\x00\n")
+	write("log", "third\n")
+	got.await(t, "third\n")
+	write("log", "fourth\n")
+	if err := os.Rename(filepath.Join(dir, "log"), filepath.Join(dir, "log.1")); err != nil {
+		t.Fatal(err)
+	}
+	write("log", "fifth\n")
+	got.await(t, "fifth\n")
+	write("log", "sixth\n")
+	write("events", "exited\treason=exit\n")
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if want := "first\nsecond\x00\nthird\nfourth\nfifth\nsixth\n"; got.String() != want {
+		t.Errorf("followed %q, want %q", got.String(), want)
+	}
+}
+
+// What a server has written can be read while it runs, be it one line.
+func TestLogOfALiveServer(t *testing.T) {
+	f := slurmtest.New(t)
+	id := testID(t)
+	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	await[Listening](r)
+	var got awaited
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- Log(ctx, f, id, time.Second, &got) }()
+	got.await(t, "hello from "+f.Home+"\n")
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	r.letGo()
+	stopFake(t, f, Stopping{ID: id})
+}
+
+// An awaited writer tells when something has been written.
+type awaited struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+	cond *sync.Cond
+}
+
+func (a *awaited) Write(p []byte) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.cond != nil {
+		defer a.cond.Broadcast()
+	}
+	return a.text.Write(p)
+}
+
+func (a *awaited) String() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.text.String()
+}
+
+// await waits until the text ends in that.
+func (a *awaited) await(t *testing.T, end string) {
+	t.Helper()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.cond == nil {
+		a.cond = sync.NewCond(&a.mu)
+	}
+	late := time.AfterFunc(20*time.Second, func() { t.Errorf("%q never came", end); a.cond.Broadcast() })
+	defer late.Stop()
+	for !strings.HasSuffix(a.text.String(), end) && !t.Failed() {
+		a.cond.Wait()
+	}
+}

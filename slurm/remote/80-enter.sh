@@ -1,0 +1,89 @@
+# enter: the other way to the node, where its own sshd does not let the user in though
+# the job runs there. A step of the job runs an sshd as the user, for one connection
+# (sshd(8), -i), and this command's standard input and output are that connection. Key
+# pairs and configuration are this session's own: it lets in the one key of the client
+# that asked for it, and shows the host key that this client has made for it.
+
+# cscs_put_keys DIRECTORY: what the sshd on the node needs.
+cscs_put_keys() {
+	local err
+	cscs_me
+	err=$({
+		mkdir -p "$1" &&
+			printf '%s' "$cscs_host_key" >"$1/host_key" &&
+			printf 'restrict,port-forwarding %s\n' "$cscs_user_key" >"$1/authorized_keys" &&
+			cscs_sshd_config "$1" >"$1/config"
+	} 2>&1) || cscs_die home "cannot write in $1: ${err##*: }"
+}
+
+# cscs_sshd_config DIRECTORY: sshd_config(5). Commands, and connections to ports and
+# sockets of the node, are what it is for; all else is off. PAM and the owners of the
+# directories above are not its business: it can become nobody else anyway. A client
+# that is heard of no more is let go of a little later than it would give up itself.
+cscs_sshd_config() {
+	cat <<-END
+		HostKey "$1/host_key"
+		AuthorizedKeysFile "${1//%/%%}/authorized_keys"
+		AuthenticationMethods publickey
+		PasswordAuthentication no
+		KbdInteractiveAuthentication no
+		HostbasedAuthentication no
+		AllowUsers $cscs_user
+		PermitRootLogin prohibit-password
+		UsePAM no
+		StrictModes no
+		PermitTTY no
+		PermitUserRC no
+		PermitUserEnvironment no
+		PermitTunnel no
+		X11Forwarding no
+		AllowAgentForwarding no
+		AllowTcpForwarding local
+		AllowStreamLocalForwarding local
+		GatewayPorts no
+		MaxSessions 100
+		MaxAuthTries 2
+		LoginGraceTime 60
+		ClientAliveInterval 15
+		ClientAliveCountMax 5
+		UseDNS no
+		PidFile none
+		PrintMotd no
+		LogLevel ERROR
+	END
+}
+
+cscs_enter() {
+	cscs_have_slurm
+	cscs_find_dir
+	[[ -d $cscs_dir ]] || cscs_die gone "the session's directory has disappeared from the cluster"
+	cscs_put_keys "$cscs_dir/sshd-$cscs_door"
+	cscs_leave_login
+	# Else bash would read it there (bash(1), BASH_ENV), and what it printed stand before the stream.
+	unset BASH_ENV
+	# The stream is all that is left of standard input; srun takes it over. Its own words
+	# go to standard error.
+	exec srun --jobid="$cscs_job" "${cscs_srun_args[@]}" --nodelist="$cscs_node" \
+		bash --noprofile --norc "$cscs_dir/remote.sh" sshd "$cscs_door"
+}
+
+# Where an sshd may lie: nobody's PATH need have it.
+cscs_sshd_dirs=${cscs_sshd_dirs:-/usr/sbin:/usr/local/sbin:/sbin:/usr/lib/ssh:/usr/libexec:/opt/ssh/sbin:$PATH}
+
+# sshd DOOR: in the step on the node, becomes the sshd. From the line "stream" on, standard
+# output is the connection; what sshd has to say goes to standard error.
+cscs_sshd() {
+	local dir found='' dirs at=${BASH_SOURCE[0]%/*}/sshd-$1 node=${SLURMD_NODENAME:-${HOSTNAME%%.*}}
+	# sshd itself looks at that, and would run no command for anybody but root.
+	[[ ! -e /etc/nologin ]] || cscs_die nologin "$node is closed for logins (/etc/nologin)"
+	IFS=: read -ra dirs <<<"$cscs_sshd_dirs"
+	for dir in "${dirs[@]}"; do
+		# It starts itself anew, and insists on an absolute path for that.
+		[[ $dir == /* && -f $dir/sshd && -x $dir/sshd ]] || continue
+		found=$dir/sshd
+		break
+	done
+	[[ -n $found ]] || cscs_die nosshd "there is no sshd on $node (looked for in ${cscs_sshd_dirs//:/, })"
+	cscs_say stream
+	exec "$found" -i -e -f "$at/config"
+}
