@@ -265,6 +265,96 @@ func TestLeaseRunsOut(t *testing.T) {
 	}
 }
 
+// Slurm does not answer in the moment in which the lease has run out: the runner, the
+// only one that is left, asks again until it does.
+func TestLeaseRunsOutAndSlurmBusy(t *testing.T) {
+	f := slurmtest.New(t)
+	id := testID(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r := submit(ctx, t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}, Lease: time.Second})
+	await[Listening](r)
+	f.Busy(true)
+	cancel()
+	r.wait()
+	within(t, 10*time.Second, "a scancel", func() bool { return f.Called("scancel") })
+	f.Busy(false)
+	within(t, 10*time.Second, "the end of the job", func() bool { return len(f.Jobs()) == 0 })
+	if log, exited := stopFake(t, f, Stopping{ID: id}); !strings.Contains(log, "hello") || exited != nil {
+		t.Errorf("log %q, exited %v", log, exited)
+	}
+}
+
+// The client goes while its request waits and Slurm does not answer: the request is taken
+// back when it does.
+func TestConnectionLostAndSlurmBusy(t *testing.T) {
+	f := slurmtest.New(t, "FAKE_QUEUE=1")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r := submit(ctx, t, f, &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	await[Pending](r)
+	f.Busy(true)
+	cancel()
+	// As often as for somebody who waits for the answer, and once more.
+	within(t, 30*time.Second, "more tries", func() bool { return strings.Count(f.Calls(), "scancel ") > 7 })
+	f.Busy(false)
+	within(t, 15*time.Second, "the end of the job", func() bool { return len(f.Jobs()) == 0 })
+	r.wait()
+}
+
+// A deaf Remote has no ears any more once the request is pending: the first that the
+// remote half notices of its client's end is that nobody reads.
+type deaf struct {
+	*slurmtest.Cluster
+	pending func()
+}
+
+func (d deaf) Exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
+	return d.Cluster.Exec(ctx, command, stdin, ear{stdout, d.pending}, stderr)
+}
+
+type ear struct {
+	io.Writer
+	pending func()
+}
+
+func (e ear) Write(p []byte) (int, error) {
+	n, err := e.Writer.Write(p)
+	if strings.Contains(string(p), "pending\t") {
+		e.pending()
+		return 0, io.ErrClosedPipe
+	}
+	return n, err
+}
+
+// The client dies in the moment in which the job is granted: to be told of that is
+// nobody there. The job is not left without a guard.
+func TestClientGoneAsGranted(t *testing.T) {
+	f := slurmtest.New(t, "FAKE_QUEUE=1")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan struct{})
+	s := &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}, Lease: time.Second}
+	go func() {
+		defer close(done)
+		_, _ = s.Submit(ctx, deaf{f, f.Free}, func(Event) error { return nil })
+	}()
+	within(t, 10*time.Second, "the grant", func() bool { return strings.Contains(f.Calls(), "show job") })
+	cancel()
+	within(t, 15*time.Second, "the end of the job", func() bool { return len(f.Jobs()) == 0 })
+	<-done
+}
+
+// within waits for what sends no event.
+func within(t *testing.T, limit time.Duration, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(limit); !is(); <-time.After(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%v passed without %s", limit, what)
+		}
+	}
+}
+
 // A client that is silent though its connection stands loses its place in the queue.
 func TestSilentWhileQueued(t *testing.T) {
 	f := slurmtest.New(t, "FAKE_QUEUE=1")

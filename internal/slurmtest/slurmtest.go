@@ -112,6 +112,19 @@ func (c *Cluster) Free() {
 	}
 }
 
+// Busy has scancel fail, as with a controller that does not answer, or not any more.
+func (c *Cluster) Busy(busy bool) {
+	c.t.Helper()
+	file := filepath.Join(c.state, "busy")
+	err := os.Remove(file)
+	if busy {
+		err = os.WriteFile(file, nil, 0o600)
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 // Paused waits until one of Slurm's commands has reached the place of FAKE_PAUSE.
 func (c *Cluster) Paused() {
 	c.t.Helper()

@@ -126,7 +126,7 @@ cscs_free_port() {
 # sends, for as long as it listens. Lines that have come together are answered by one
 # look, each port with its last number.
 cscs_look() {
-	local said='' now code part='' line
+	local said='' now code part='' line there=''
 	[[ -z $cscs_id ]] || cscs_find_dir
 	local -A looks=()
 	while :; do
@@ -143,7 +143,7 @@ cscs_look() {
 			cscs_tell_listener "$cscs_port"
 		fi
 		# A client that vanished does not end what it reads from; the session's end is ours.
-		[[ -z $cscs_id || -d $cscs_dir ]] || return
+		if [[ -n $cscs_id && -d $cscs_dir ]]; then there=1; else [[ -z $there ]] || return; fi
 		IFS= read -r -t "$cscs_every" -u 0 line
 		code=$?
 		part+=$line

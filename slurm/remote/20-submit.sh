@@ -208,7 +208,7 @@ cscs_runner() {
 		fi
 		[[ -z $cscs_batched ]] || continue
 		if cscs_client || cscs_silent; then
-			scancel "$cscs_job" </dev/null
+			cscs_cancel_in_the_end
 			exit 0
 		fi
 	done

@@ -171,7 +171,7 @@ cscs_withdraw() {
 		while IFS= read -r -t 10 -u "$cscs_out" line; do :; done
 		wait "$cscs_salloc" 2>/dev/null
 	fi
-	cscs_cancel_all
+	cscs_cancel_in_the_end
 	cscs_remove_dir
 	cscs_say withdrawn "job=$cscs_job"
 	exit 0
@@ -181,3 +181,12 @@ cscs_withdraw() {
 # request can outlive the salloc that made it: granted in the moment in which it was
 # taken back, or queued by a controller whose answer was lost.
 cscs_cancel_all() { cscs_leave_only ''; }
+
+# cscs_cancel_in_the_end: the same for a client that may be gone: if slurmctld does not
+# answer now, nobody will ask it later. For as long as a restart of it may take.
+cscs_cancel_in_the_end() {
+	local n
+	for ((n = 0; n < 60; n++)); do
+		cscs_cancel_all && break
+	done
+}

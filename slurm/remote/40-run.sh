@@ -40,7 +40,18 @@ cscs_run() {
 	# The job first: whoever reads the event then finds it gone. Slurm leaves us
 	# its KillWait for what remains.
 	trap '' TERM URG
-	scancel "$cscs_job" </dev/null
+	local told=''
+	until scancel "$cscs_job" </dev/null; do
+		# A controller that does not answer: nobody else may be left to end the job.
+		[[ -n $told ]] || cscs_exit_event
+		told=1
+		if cscs_queue && ((${#cscs_jobs[@]} == 0)); then break; fi
+		cscs_nap 5
+	done
+	[[ -n $told ]] || cscs_exit_event
+}
+
+cscs_exit_event() {
 	cscs_event exited "reason=$cscs_end" "code=${cscs_code:-}" "message=${cscs_message:-}"
 }
 

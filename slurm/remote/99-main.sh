@@ -3,8 +3,13 @@ shopt -s extglob
 cscs_main() {
 	case $1 in
 	run | batch | launch | sshd) ;;
-	# What start-up files printed stands before this line; the rest is ours.
-	*) printf '\n\036cscs/1 %s\n' "$cscs_nonce" ;;
+	# What start-up files printed stands before this line; the rest is ours. A client that
+	# is gone must not end us by SIGPIPE, with a request of its own at large: the end of
+	# standard input is what tells, and there is something to undo then.
+	*)
+		trap : PIPE
+		printf '\n\036cscs/1 %s\n' "$cscs_nonce"
+		;;
 	esac
 	case $1 in
 	submit)
