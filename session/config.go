@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/forward/share"
 	"github.com/alps-tunnel/cscs/internal/app"
 	"github.com/alps-tunnel/cscs/slurm"
 )
@@ -20,10 +21,11 @@ type Config struct {
 
 	Hops  []chain.Hop // to the login node, in order
 	Chain chain.Options
-	// Dial makes the chain to the login node; nil: chain.Dial of Hops. It is called again
-	// whenever the connection was lost, perhaps days later and with another key; for want
-	// of one that is good, its error is a *chain.KeyError.
-	Dial    func(context.Context, chain.Options) (*chain.Chain, error)
+	// Dial makes the chain to the login node, which other processes may share; nil: one of
+	// our own, of Hops. It is called again whenever the connection was lost, perhaps days
+	// later and with another key; for want of one that is good, its error is a
+	// *chain.KeyError.
+	Dial    func(context.Context, chain.Options) (*share.Chain, error)
 	NodeHop func(node string, keys chain.HostKeys) chain.Hop // from the login node to a compute node
 
 	App     app.App
@@ -73,11 +75,13 @@ func NewID() string {
 }
 
 // dial makes a chain to the login node.
-func (c *Config) dial(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
+func (c *Config) dial(ctx context.Context, opts chain.Options) (*share.Chain, error) {
 	if c.Dial != nil {
 		return c.Dial(ctx, opts)
 	}
-	return chain.Dial(ctx, c.Hops, opts)
+	return share.Dial(ctx, share.Place{}, opts, func(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
+		return chain.Dial(ctx, c.Hops, opts)
+	})
 }
 
 // launch is how the app is started, put together from what the app needs and

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/forward/share"
 )
 
 // admission is for how long a node may refuse us before that is believed: its
@@ -94,7 +95,7 @@ func mayAdmit(err error) bool {
 }
 
 // dialAdmitted dials the node until it lets us in.
-func dialAdmitted(ctx context.Context, login *chain.Chain, hop chain.Hop, hold patience) (*chain.Chain, error) {
+func dialAdmitted(ctx context.Context, login *share.Chain, hop chain.Hop, hold patience) (*chain.Chain, error) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = hold.first, hold.most
 	return backoff.Retry(ctx, func() (*chain.Chain, error) {

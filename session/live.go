@@ -11,6 +11,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/forward/share"
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
@@ -21,7 +22,7 @@ type (
 		err     error
 	}
 	nodeDialled struct {
-		login *chain.Chain // over which
+		login *share.Chain // over which
 		chain *chain.Chain
 		err   error
 	}
@@ -38,7 +39,7 @@ type (
 	shutOut     struct{ err error } // the key is not taken any more
 	redialled   struct {
 		dial  int
-		chain *chain.Chain
+		chain *share.Chain
 		err   error
 	}
 	unforwarded struct{ err error } // a connection, and why
@@ -123,6 +124,8 @@ func (s *session) live(ctx context.Context) error {
 			}
 		case <-elsewhere.C:
 			s.astray()
+		case <-s.chainLeaving():
+			s.ownerLeaves(work)
 		case <-s.chainEnd():
 			if err := s.chainLost(work); err != nil {
 				return err

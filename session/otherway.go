@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/forward/share"
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
@@ -61,7 +62,7 @@ func (o *otherWay) keys() error {
 
 // nodeHop is the hop from login to the node, this way or that. Its host key is, on
 // either, one that cannot be another's (invariant I7).
-func (s *session) nodeHop(login *chain.Chain) (chain.Hop, error) {
+func (s *session) nodeHop(login *share.Chain) (chain.Hop, error) {
 	o := &s.other
 	if !o.taken {
 		keys, err := parseKeys(s.hostKeys)

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/forward/share"
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
@@ -19,6 +20,7 @@ const (
 	redialRefused = time.Minute
 	// rekeyPause lies between two looks for a key that is good.
 	rekeyPause = 2 * time.Second
+	handOn     = 5 * time.Second  // of a chain whose owner waits for us to leave it
 	retirement = 60 * time.Second // of a silent chain beside the one that took over
 
 	// Overrun is by how much a job may outlive its lease: the runner's look, its
@@ -40,6 +42,22 @@ func (s *session) chainIsLost() bool { return s.chain.Err() != nil }
 // guarded reports whether the session stands without this connection: the job waits in
 // Slurm alone, or has its runner. Else the request or the job goes with the connection.
 func (s *session) guarded() bool { return s.kept || s.step != "" }
+
+// chainLeaving is closed when the process that owns our chain is about to end; nil, which
+// never is, once we are on our way to another, and as long as we cannot leave it.
+func (s *session) chainLeaving() <-chan struct{} {
+	if s.leaving || s.lost || !s.guarded() {
+		return nil
+	}
+	return s.chain.Leaving()
+}
+
+// ownerLeaves is called when the process that owns our chain is about to end. It waits for
+// us to move to another, which then is somebody else's, or our own.
+func (s *session) ownerLeaves(work context.Context) {
+	s.leaving = true
+	s.redial(work)
+}
 
 // chainLost is called when the connection to the login node has ended. If the session is
 // guarded, nothing is lost with it: a new chain is dialled for as long
@@ -109,7 +127,7 @@ func (s *session) redial(work context.Context) {
 	wait.InitialInterval, wait.MaxInterval = redialFirst, redialMost
 	s.work.Go(func() {
 		defer cancel()
-		c, err := backoff.Retry(ctx, func() (*chain.Chain, error) {
+		c, err := backoff.Retry(ctx, func() (*share.Chain, error) {
 			c, err := s.cfg.dial(ctx, opts)
 			var stranger *chain.HostKeyError
 			var refused *chain.AuthError
@@ -145,14 +163,19 @@ func (s *session) resume(work context.Context, m redialled) error {
 		return m.err
 	case m.chain == nil: // the silent one has not ended yet; it will
 		return nil
-	case !s.lost && !s.silent():
+	case !s.lost && !s.silent() && !s.leaving:
 		return m.chain.Close() // the old one was heard of at the same moment
 	}
 	s.stopRead()
-	s.retire(work, s.chain)
+	after := retirement
+	if s.leaving {
+		after = handOn
+	}
+	s.chain.Retire()
+	s.retire(work, s.chain, after)
 	s.listener.SetTarget(nil)
 	s.holdFurther()
-	s.chain, s.dialled, s.node, s.lost, s.shut = m.chain, m.dial, nil, false, false
+	s.chain, s.dialled, s.node, s.lost, s.leaving, s.shut = m.chain, m.dial, nil, false, false, false
 	clear(s.mute)
 	s.tellRestored()
 	s.read(work, s.submission.Follow)
@@ -164,9 +187,9 @@ func (s *session) resume(work context.Context, m redialled) error {
 
 // retire closes an old chain after a while: if it was only stalled, the connections
 // that it carries go on as if nothing had been.
-func (s *session) retire(work context.Context, old *chain.Chain) {
+func (s *session) retire(work context.Context, old *share.Chain, after time.Duration) {
 	s.work.Go(func() {
-		timer := time.NewTimer(retirement)
+		timer := time.NewTimer(after)
 		defer timer.Stop()
 		select {
 		case <-timer.C:

@@ -10,6 +10,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/forward/share"
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
@@ -70,7 +71,7 @@ type session struct {
 	out emitter
 
 	listener *forward.Listener
-	chain    *chain.Chain // to the login node
+	chain    *share.Chain // to the login node
 	node     *chain.Chain // to the compute node, carried by chain
 
 	dials, dialled int // how many chains were dialled, and which of them chain is
@@ -87,6 +88,7 @@ type session struct {
 	submitted  bool               // the request was sent: there may be a job
 	over       bool               // the session has ended on the cluster
 	lost       bool               // the chain is
+	leaving    bool               // the chain's owner is, and another is dialled
 	lostHop    string             // the hop with which it was told to be lost or mute; "": it was not
 	nodeLost   bool               // the node was told to be lost or mute
 	nodeMuted  context.CancelFunc // of the wait before that is told

@@ -276,7 +276,7 @@ func TestAbandon(t *testing.T) {
 	if err := l.end(); !errors.As(err, &left) || left.Job != "4711" {
 		t.Fatalf("ended with %v", l.err)
 	}
-	if want := "ssh daint scancel --name=" + slurm.JobName(l.cfg.ID); left.Command() != want {
+	if want := "scancel --name=" + slurm.JobName(l.cfg.ID) + " on daint"; left.Command() != want {
 		t.Errorf("command %q, not %q", left.Command(), want)
 	}
 }

@@ -52,6 +52,9 @@ func (s *session) tellLost(hop, message string) {
 		return
 	}
 	s.lostHop = hop
+	if !s.idle.warned.IsZero() {
+		s.useUnknown() // nobody can heed that warning now
+	}
 	s.out.event(Event{Event: EventLost, Host: hop, Message: message})
 }
 

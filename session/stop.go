@@ -21,7 +21,7 @@ func Stop(ctx context.Context, cfg Config, find bool, emit func(Event)) error {
 		}
 		return s.end(err, "", &serverLog{})
 	}
-	defer s.chain.Close()
+	defer s.closeChain(s.chain)
 	if find {
 		if _, err := s.find(ctx); err != nil {
 			return s.end(err, "", &serverLog{})

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/forward/share"
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
@@ -32,10 +32,11 @@ func (s *session) close() {
 	if s.stopWork != nil {
 		s.stopWork()
 	}
-	for _, c := range []*chain.Chain{s.node, s.chain} {
-		if c != nil {
-			_ = c.Close()
-		}
+	if s.node != nil {
+		_ = s.node.Close()
+	}
+	if s.chain != nil {
+		s.closeChain(s.chain)
 	}
 	if s.listener != nil {
 		_ = s.listener.Close()
@@ -93,16 +94,30 @@ func (s *session) endJob(ctx, patient context.Context, log *serverLog) error {
 
 // drop closes the chain that a message brings for which it is too late.
 func drop(m any) {
-	var late *chain.Chain
 	switch m := m.(type) {
 	case nodeDialled:
-		late = m.chain
+		if m.chain != nil {
+			_ = m.chain.Close()
+		}
 	case redialled:
-		late = m.chain
+		if m.chain != nil {
+			_ = m.chain.Close()
+		}
 	}
-	if late != nil {
-		_ = late.Close()
-	}
+}
+
+// handOnTimeout is how long those who share our chain have to move to another.
+const handOnTimeout = 20 * time.Second
+
+// closeChain ends a chain. Those who share it dial anew before: one of them owns theirs
+// then.
+func (s *session) closeChain(c *share.Chain) {
+	ctx, cancel := context.WithTimeout(context.Background(), handOnTimeout)
+	defer cancel()
+	ctx, release := until(ctx, s.cfg.Hurry)
+	defer release()
+	c.Leave(ctx)
+	_ = c.Close()
 }
 
 // neverAsked reports whether Slurm is known to have no job of this session: it said
@@ -134,7 +149,7 @@ func (s *session) stopOnce(ctx context.Context, stop slurm.Stopping, log *server
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer s.closeChain(c)
 	_, err = slurm.Stop(ctx, c, stop)
 	return err
 }

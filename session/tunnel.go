@@ -8,6 +8,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/forward/share"
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
@@ -17,7 +18,7 @@ type TunnelConfig struct {
 
 	Hops    []chain.Hop
 	Chain   chain.Options
-	Dial    func(context.Context, chain.Options) (*chain.Chain, error) // as Config has it
+	Dial    func(context.Context, chain.Options) (*share.Chain, error) // as Config has it
 	NodeHop func(node string, keys chain.HostKeys) chain.Hop
 
 	Node string // or

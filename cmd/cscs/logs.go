@@ -58,7 +58,7 @@ const followEvery = time.Second
 
 func (s *start) showLog(to io.Writer, id string, follow bool) error {
 	ctx := s.signals.ctx
-	c, err := s.way.dial(ctx, s.way.options)
+	c, err := s.way.visit(ctx)
 	if err != nil {
 		return cancelled(ctx, err)
 	}

@@ -141,7 +141,7 @@ func (r *refreshing) ask(ctx context.Context, cluster string) (found []slurm.Fou
 	opts := options{user: r.opts.user, identity: r.opts.identity, verbose: r.opts.verbose}
 	err = r.wayTo(ctx, known, &opts, func(s *start) error {
 		ctx := s.signals.ctx
-		c, err := s.way.dial(ctx, s.way.options)
+		c, err := s.way.visit(ctx)
 		if err != nil {
 			return cancelled(ctx, err)
 		}

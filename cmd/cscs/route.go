@@ -100,10 +100,10 @@ func (w *way) findKeys(ctx context.Context, prompter key.Prompter) ([]*key.Ident
 	return keys, nil
 }
 
-// dial makes the chain to the login node. When it is not the first, the keys are looked
+// dialHops makes a chain to the login node. When it is not the first, the keys are looked
 // for anew: a certificate may have run out since, and have been renewed. Nobody is
 // asked for a passphrase then; those that were given are remembered.
-func (w *way) dial(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
+func (w *way) dialHops(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
 	w.mu.Lock()
 	if w.dialed {
 		keys, err := w.findKeys(ctx, nil)

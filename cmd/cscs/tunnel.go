@@ -78,7 +78,7 @@ func (o *tunnelOptions) check() error {
 func (o *tunnelOptions) config(s *start) session.TunnelConfig {
 	return session.TunnelConfig{
 		ID: s.id, Cluster: s.cluster.Name,
-		Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dial, NodeHop: s.way.nodeHop,
+		Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dialAlone, NodeHop: s.way.nodeHop,
 		Node: one(o.node), Job: one(o.job), Port: port(o.port),
 		LocalPort: port(o.localPort), AllowWideBind: o.allowWideBind,
 		Open: s.open(), Explain: s.explain,

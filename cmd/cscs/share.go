@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/forward/share"
+)
+
+// Sites count logins: all processes of this machine that go the same way share one.
+
+// redialWait is how long a process that has lost its connection waits for another that is
+// about to make one for all.
+const redialWait = 10 * time.Minute
+
+// dial makes the chain to the login node, or joins that of another process.
+func (w *way) dial(ctx context.Context, opts chain.Options) (*share.Chain, error) {
+	p := w.place()
+	w.mu.Lock()
+	if w.dialed {
+		p.Wait = redialWait
+	}
+	w.mu.Unlock()
+	return share.Dial(ctx, p, opts, w.dialHops)
+}
+
+// visit is dial for a command that ends soon.
+func (w *way) visit(ctx context.Context) (*share.Chain, error) {
+	p := w.place()
+	p.Guest = true
+	return share.Dial(ctx, p, w.options, w.dialHops)
+}
+
+// dialAlone is dial for what cannot move to another chain when its owner ends.
+func (w *way) dialAlone(ctx context.Context, opts chain.Options) (*share.Chain, error) {
+	return share.Dial(ctx, share.Place{}, opts, w.dialHops)
+}
+
+// place is where those meet who go this way: through the same hops, as the same users,
+// with the same key.
+func (w *way) place() share.Place {
+	p := share.Place{Host: w.hops[len(w.hops)-1].Name}
+	if dir, err := socketDir(); err == nil { // else nothing is shared
+		p.Dir = dir
+	}
+	for i, h := range w.hops {
+		p.Key = append(p.Key, h.Addr, h.User, w.keys[i].Fingerprint)
+	}
+	return p
+}
+
+// socketDir is for the sockets by which our processes reach each other: below
+// $XDG_RUNTIME_DIR, where there is one, else beside the records.
+func socketDir() (string, error) {
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
+		if info, err := os.Stat(dir); err == nil && info.IsDir() {
+			return filepath.Join(dir, "cscs"), nil
+		}
+	}
+	state, err := stateDir()
+	return filepath.Join(state, "run"), err
+}

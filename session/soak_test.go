@@ -1,0 +1,54 @@
+package session
+
+import (
+	"runtime"
+	"testing"
+	"time"
+)
+
+// Eight hours of a session whose connection is lost every ten minutes are 48 losses: the
+// last leaves no more goroutines than the first.
+func TestGoroutinesAfterManyLosses(t *testing.T) {
+	a := newAlps(t)
+	cfg := a.config()
+	cfg.Lease = time.Hour
+	l := a.start(cfg)
+	ready := l.await(EventReady)
+	first := 0
+	for n := range 48 {
+		a.ela.Cut()
+		l.await(EventLost)
+		l.await(EventRestored)
+		if err := get(t, ready.URL); err != nil {
+			t.Fatalf("after %d losses: %v", n+1, err)
+		}
+		switch n {
+		case 2:
+			first = settled(1 << 30)
+		case 47:
+			if last := settled(first); last > first {
+				t.Errorf("%d goroutines after three losses, %d after 48\n%s", first, last, stacks())
+			}
+		}
+	}
+	l.interrupt(ErrInterrupted)
+	if err := l.end(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	a.nothingLeft()
+}
+
+// settled is the least number of goroutines within two seconds, or the first that is low
+// enough: what the last loss has ended may still be ending.
+func settled(enough int) int {
+	least := runtime.NumGoroutine()
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end) && (least > enough || enough == 1<<30); <-time.After(20 * time.Millisecond) {
+		least = min(least, runtime.NumGoroutine())
+	}
+	return least
+}
+
+func stacks() string {
+	buf := make([]byte, 1<<20)
+	return string(buf[:runtime.Stack(buf, true)])
+}
