@@ -110,6 +110,23 @@ func TestTargetFailsAndIsReplaced(t *testing.T) {
 }
 
 // Targets come and go while connections do: each reaches one of them.
+// A connection that is being opened over a way that is silent does not wait for that
+// once there is another.
+func TestTargetSilentAndIsReplaced(t *testing.T) {
+	l, _ := start(t, nil)
+	l.SetTarget(func(ctx context.Context) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	})
+	c := dial(t, l)
+	eventually(t, "it is being opened", func() bool { return l.Stats().Held == 1 })
+	l.SetTarget(nil)
+	l.SetTarget(saying(t, "another"))
+	if got := readN(t, c, len("another")); got != "another" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestTargetSwapUnderLoad(t *testing.T) {
 	l, _ := start(t, nil)
 	targets := []Target{saying(t, "a"), nil, saying(t, "b"), nil}
