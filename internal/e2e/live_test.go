@@ -5,14 +5,16 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// row is a line of cscs ps --json.
-type row struct {
+// listed is a line of cscs ps --json.
+type listed struct {
 	V        int      `json:"v"`
 	ID       string   `json:"id"`
 	App      string   `json:"app"`
@@ -50,16 +52,16 @@ func mustCmd(t *testing.T, words ...string) string {
 	return out
 }
 
-func ps(t *testing.T, words ...string) []row {
+func ps(t *testing.T, words ...string) []listed {
 	t.Helper()
 	i := 0
 	for i < len(words) && strings.Contains(words[i], "=") {
 		i++
 	}
 	words = append(append(append([]string(nil), words[:i]...), "ps", "--json"), words[i:]...)
-	var rows []row
+	var rows []listed
 	for line := range strings.Lines(mustCmd(t, words...)) {
-		var r row
+		var r listed
 		d := json.NewDecoder(strings.NewReader(line))
 		d.DisallowUnknownFields()
 		if err := d.Decode(&r); err != nil {
@@ -315,4 +317,63 @@ func TestLiveAttachToNothing(t *testing.T) {
 		}
 		says(t, out, "no live session")
 	}
+}
+
+// logins counts alice's connections to ela.
+func logins() (n int) {
+	eachProcess(func(p process) {
+		if p.host == "ela" && strings.HasPrefix(p.cmdline, "sshd") && strings.Contains(p.cmdline, "alice [priv]") {
+			n++
+		}
+	})
+	return n
+}
+
+// TestLiveSharedChain: three sessions and the commands beside them are one login, which is
+// handed on when the process that made it ends, killed or not.
+func TestLiveSharedChain(t *testing.T) {
+	begin(t)
+	first, second, third := serve(t, nil), serve(t, nil), serve(t, nil)
+	sessions := []*session{first, second, third}
+	var urls []string
+	for _, s := range sessions {
+		urls = append(urls, s.ready().URL)
+	}
+	if n := logins(); n != 1 {
+		t.Errorf("%d logins for three sessions", n)
+	}
+	mustCmd(t, "ps", "--refresh")
+	if n := logins(); n != 1 {
+		t.Errorf("%d logins after cscs ps --refresh", n)
+	}
+	// Whoever is the owner: each ends in its turn, the first as asked, the second killed.
+	first.signal(syscall.SIGINT)
+	first.end(0)
+	for _, url := range urls[1:] {
+		answers(t, url)
+	}
+	id := second.events()[0].Session
+	for _, r := range ps(t) {
+		if r.ID == id {
+			var pid int
+			if _, err := fmt.Sscanf(r.Attached[0], "here (pid %d)", &pid); err != nil {
+				t.Fatal(err)
+			}
+			_, _ = try(t, "alice", "laptop", "kill", "-9", strconv.Itoa(pid))
+		}
+	}
+	second.exit(patience)
+	if left := poll(20*time.Second, func() string {
+		if code, body := get(t, urls[2]); code != 200 {
+			return body
+		}
+		return ""
+	}); left != "" {
+		t.Errorf("the third does not answer: %s", left)
+	}
+	if n := logins(); n != 1 {
+		t.Errorf("%d logins when one session is left", n)
+	}
+	mustCmd(t, "stop", "--all")
+	third.end(0)
 }

@@ -46,6 +46,9 @@ func (l *tape) end() {
 	l.wrote = make(chan struct{})
 }
 
+// poke has those who wait look again.
+func (l *tape) poke() { _, _ = l.Write(nil) }
+
 func (l *tape) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -43,10 +43,18 @@ in_net_of() {
 	nsenter --net="/proc/$pid/ns/net" "$@"
 }
 
+# mac_of ADDRESS: a host that has been booted again has the network card that it had, so
+# that its neighbours, who remember that, do not look for it elsewhere.
+mac_of() {
+	local IFS=.
+	# shellcheck disable=SC2086 # its four numbers
+	printf '02:00:%02x:%02x:%02x:%02x' $1
+}
+
 # connect_bridge HOST PID BRIDGE ADDRESS: the host's interface has the bridge's name.
 connect_bridge() {
 	in_fabric_net ip -batch - <<-EOF
-		link add $3-$1 type veth peer name $3 netns $2
+		link add $3-$1 type veth peer name $3 address $(mac_of "$4") netns $2
 		link set $3-$1 master $3 up
 	EOF
 	in_net_of "$2" ip -batch - <<-EOF

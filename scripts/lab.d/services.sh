@@ -96,5 +96,11 @@ stop() {
 	esac
 	pid=$(cat "$file") || return
 	kill "$pid"
-	while [[ -e /proc/$pid ]]; do sleep 0.02; done
+	# slurmctld (24.11) may wait for itself for ever when it is told to end while it allocates;
+	# systemd's patience ends as well.
+	local deadline=$((SECONDS + 6))
+	while [[ -e /proc/$pid ]]; do
+		((SECONDS < deadline)) || kill -KILL "$pid" 2>/dev/null || :
+		sleep 0.02
+	done
 }

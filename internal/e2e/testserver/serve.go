@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Pattern fills p with the bytes of the test stream that begin at offset: no
@@ -84,6 +85,7 @@ func handler(o options, l net.Listener) http.Handler {
 		n, err := io.Copy(h, r.Body)
 		fmt.Fprintf(w, "%d %s %v", n, hex.EncodeToString(h.Sum(nil)), err)
 	})
+	mux.HandleFunc("/count", count)
 	mux.HandleFunc("/echo", echo)
 	(&others{name: o.name}).handle(mux)
 	mux.HandleFunc("/quit", func(_ http.ResponseWriter, r *http.Request) {
@@ -113,6 +115,23 @@ func about(w http.ResponseWriter, _ *http.Request) {
 	devices, _ := filepath.Glob("/dev/nvidia[0-9]*")
 	fmt.Fprintf(w, "devices %d\n", len(devices))
 	fmt.Fprintf(w, "step %s.%s\n", os.Getenv("SLURM_JOB_ID"), os.Getenv("SLURM_STEP_ID"))
+}
+
+// count numbers its lines, twenty a second, for as long as the connection lasts.
+func count(w http.ResponseWriter, r *http.Request) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for n := 1; ; n++ {
+		if _, err := fmt.Fprintln(w, n); err != nil {
+			return
+		}
+		w.(http.Flusher).Flush()
+		select {
+		case <-tick.C:
+		case <-r.Context().Done():
+			return
+		}
+	}
 }
 
 // echo upgrades the connection to a plain stream, as a websocket does, and

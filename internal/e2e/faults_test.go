@@ -1,0 +1,203 @@
+//go:build lab
+
+package e2e
+
+import (
+	"testing"
+	"time"
+)
+
+// The fault matrix (invariants I1 and I2): each fault strikes a session in each
+// phase of its life. One cell is one test:
+//
+//	scripts/test faults -run 'TestFault/client-killed/queued'
+//
+// The cells of a row share one fault: their sessions are brought into their phases,
+// then it strikes all of them at once, so that leases run out together.
+// docs/reliability.md is the table for readers.
+
+// The phases, in the order in which a session goes through them.
+const (
+	connecting = "connecting" // the jump host has answered, the login node has not yet
+	submitted  = "submitted"  // the job runs, and the laptop has not heard its number yet
+	queued     = "queued"     // the job waits for a node that mallory has
+	starting   = "starting"   // the runner lives, the server does not listen yet
+	ready      = "ready"      // the URL answers
+	ending     = "ending"     // Ctrl-C was pressed, and the server does not heed SIGTERM
+)
+
+var faultPhases = []string{connecting, submitted, queued, starting, ready, ending}
+
+// outcome is what must become of a session in one cell. The empty one is for
+// a client that died with the fault: its job is gone, and so is the directory.
+type outcome struct {
+	goesOn bool     // the client lives, and the session is or becomes ready and ends as asked
+	code   int      // the client lives, and ends with this code
+	says   []string // and its last event, or its error, says so
+	stays  bool     // the session's directory stays on the cluster: nobody is left to clean it
+
+	// known is the reason for which the job outlives its owner, which is a gap of I1. The
+	// cell must be seen to leak just so: the day it does not, it fails, and known goes.
+	known string
+}
+
+// lives reports whether there is a client that has to say how it went.
+func (o outcome) lives() bool { return o.goesOn || o.code != 0 }
+
+// fault is a row.
+type fault struct {
+	name   string
+	lease  string
+	within time.Duration // after the fault, nothing of the session runs any more
+	strike func(*testing.T, *row)
+	mend   func(*testing.T, *row) // once every cell has been looked at in the midst of it
+	cells  map[string]outcome
+}
+
+// nobody is why a request can leak. slurmctld keeps what it was asked for, whoever asked
+// is dead, and until the runner lives there is none of ours to end it.
+const nobody = "salloc and its shell are dead, the runner is not there yet: Slurm keeps the request, and grants it to nobody"
+
+// orphaned are the cells of a fault that kills the client and all that is on the login node.
+var orphaned = map[string]outcome{
+	connecting: {},
+	submitted:  {known: nobody, stays: true},
+	queued:     {known: nobody, stays: true},
+	starting:   {stays: true},
+	ready:      {stays: true},
+	ending:     {stays: true},
+}
+
+// unattended are the cells of a fault that kills the client alone.
+var unattended = map[string]outcome{
+	connecting: {}, submitted: {}, queued: {},
+	starting: {stays: true}, ready: {stays: true}, ending: {stays: true},
+}
+
+// unharmed are the cells of a fault that costs nobody anything.
+var unharmed = map[string]outcome{
+	connecting: {goesOn: true}, submitted: {goesOn: true}, queued: {goesOn: true},
+	starting: {goesOn: true}, ready: {goesOn: true}, ending: {goesOn: true},
+}
+
+// faults is the matrix.
+var faults = []fault{
+	{name: "client-killed", lease: "5s", within: 25 * time.Second, cells: unattended,
+		strike: func(t *testing.T, r *row) { kill(r.clients(t)) },
+		mend:   func(t *testing.T, r *row) { r.free(t) }},
+	{name: "laptop-crashed", lease: "5s", within: 25 * time.Second, cells: unattended,
+		strike: func(t *testing.T, _ *row) { tell(t, "crash", "laptop") },
+		mend: func(t *testing.T, r *row) {
+			tell(t, "boot", "laptop")
+			r.free(t)
+		}},
+	{name: "cut", lease: "5s", within: 25 * time.Second,
+		strike: func(t *testing.T, _ *row) { tell(t, "cut") },
+		mend: func(t *testing.T, r *row) {
+			tell(t, "heal")
+			r.free(t)
+		},
+		cells: map[string]outcome{
+			connecting: {code: 1},
+			submitted:  {code: 6, says: []string{"scancel"}},
+			queued:     {code: 6, says: []string{"scancel"}},
+			starting:   {code: 6, says: []string{"scancel"}, stays: true},
+			ready:      {code: 6, says: []string{"scancel"}, stays: true},
+			ending:     {code: 6, says: []string{"scancel"}, stays: true},
+		}},
+	{name: "cut-healed", lease: "60s", cells: unharmed,
+		strike: func(t *testing.T, r *row) {
+			tell(t, "cut")
+			r.untilRedialled(t)
+			tell(t, "heal")
+			r.healed = time.Now()
+			r.free(t)
+		}},
+	{name: "login-processes-killed", lease: "60s",
+		strike: func(t *testing.T, r *row) {
+			kill(onLogin())
+			r.healed = time.Now()
+			r.free(t)
+		},
+		cells: map[string]outcome{
+			connecting: {goesOn: true}, // it is root's sshd that it was talking to
+			submitted:  {code: 1, says: []string{"lost"}},
+			queued:     {code: 1, says: []string{"lost"}},
+			starting:   {goesOn: true},
+			ready:      {goesOn: true},
+			ending:     {goesOn: true},
+		}},
+	{name: "login-crashed", lease: "120s",
+		strike: func(t *testing.T, r *row) {
+			tell(t, "crash", "daint")
+			tell(t, "boot", "daint")
+			r.healed = time.Now()
+			r.free(t)
+		},
+		cells: map[string]outcome{
+			connecting: {code: 1, says: []string{"cannot reach daint"}},
+			submitted:  {code: 1, says: []string{"lost"}},
+			queued:     {code: 1, says: []string{"lost"}},
+			starting:   {goesOn: true},
+			ready:      {goesOn: true},
+			ending:     {goesOn: true},
+		}},
+	{name: "slurmctld-down", lease: "60s", cells: unharmed,
+		strike: func(t *testing.T, r *row) {
+			tell(t, "stop-service", "ctl", "slurmctld")
+			r.last(15 * time.Second)
+			tell(t, "start-service", "ctl", "slurmctld")
+			r.healed = time.Now()
+			r.free(t)
+		}},
+	{name: "client-killed-slurmctld-down", lease: "5s", within: 60 * time.Second, cells: unattended,
+		strike: func(t *testing.T, r *row) {
+			tell(t, "stop-service", "ctl", "slurmctld")
+			kill(r.clients(t))
+			// Their leases run out while nobody can be told so, and it goes on for long
+			// enough that whoever tries a few times only would have given up.
+			r.untilServersEnd(t)
+			r.last(20 * time.Second)
+			tell(t, "start-service", "ctl", "slurmctld")
+			r.free(t)
+		}},
+	{name: "client-and-login-processes-killed", lease: "5s", within: 25 * time.Second, cells: orphaned,
+		strike: func(t *testing.T, r *row) {
+			kill(append(r.clients(t), onLogin()...))
+			r.free(t)
+		}},
+	{name: "client-killed-login-crashed", lease: "5s", within: 30 * time.Second, cells: orphaned,
+		strike: func(t *testing.T, r *row) {
+			kill(r.clients(t))
+			tell(t, "crash", "daint")
+			r.free(t)
+		},
+		mend: func(t *testing.T, _ *row) { tell(t, "boot", "daint") }},
+	{name: "laptop-and-login-crashed", lease: "5s", within: 30 * time.Second, cells: orphaned,
+		strike: func(t *testing.T, r *row) {
+			tell(t, "crash", "laptop")
+			tell(t, "crash", "daint")
+			r.free(t)
+		},
+		mend: func(t *testing.T, _ *row) {
+			tell(t, "boot", "daint")
+			tell(t, "boot", "laptop")
+		}},
+}
+
+func TestFault(t *testing.T) {
+	for _, f := range faults {
+		t.Run(f.name, func(t *testing.T) {
+			begin(t)
+			settle(t)
+			r := newRow(t, f)
+			for _, phase := range faultPhases {
+				t.Run(phase, func(t *testing.T) {
+					r.join()
+					t.Parallel()
+					r.cell(t, phase)
+				})
+			}
+		})
+	}
+}
