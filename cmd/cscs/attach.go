@@ -9,6 +9,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/internal/live"
 	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
 	"github.com/alps-tunnel/cscs/slurm"
 )
@@ -59,6 +60,9 @@ func (d *deps) attach(ctx context.Context, o *options, args []string) error {
 	}
 	return d.wayTo(ctx, r, o, func(s *start) error {
 		a := &attendance{start: s}
+		if text, ok := s.printer.(*ui.Text); ok {
+			text.CtrlC = "Ctrl-C leaves it running; cscs stop ends it"
+		}
 		cfg := session.Config{
 			ID: r.ID, Cluster: s.cluster.Name, Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dial, NodeHop: s.way.nodeHop,
 			LocalPort: port(o.localPort), Open: s.open(), Explain: s.explain,

@@ -12,6 +12,8 @@ import (
 // Text shows a session to a person: a line for each step that is done, and on a
 // terminal one more line, rewritten in place, for what it is waiting for.
 type Text struct {
+	CtrlC string // what Ctrl-C does once the session is ready
+
 	io      *IO
 	verbose bool
 	now     func() time.Time
@@ -29,7 +31,7 @@ type pending struct{ step, text string }
 
 // NewText is the printer for people.
 func NewText(io *IO, verbose bool) *Text {
-	return &Text{io: io, verbose: verbose, now: time.Now, since: map[string]time.Time{}}
+	return &Text{CtrlC: "Ctrl-C ends it", io: io, verbose: verbose, now: time.Now, since: map[string]time.Time{}}
 }
 
 // Event shows e.
@@ -166,7 +168,7 @@ func leads(s string, e session.Event) string {
 func (t *Text) link(e session.Event) {
 	Link(t.io, e.URL, e.Link)
 	if t.io.ErrTTY {
-		fmt.Fprintln(t.io.Err, t.paint(dim, "Ctrl-C ends it"))
+		fmt.Fprintln(t.io.Err, t.paint(dim, t.CtrlC))
 	}
 }
 
