@@ -191,7 +191,7 @@ cscs_take_up() {
 	cscs_have_slurm
 	cscs_find_dir
 	[[ -d $cscs_dir ]] || {
-		cscs_say gone
+		cscs_gone
 		return
 	}
 	cscs_say hello "host=${HOSTNAME%%.*}" "dir=$cscs_dir"

@@ -86,7 +86,7 @@ cscs_wait_exited() {
 # cscs_hand_over_log: the server's log goes to the client, and when it says that
 # it has it, the directory goes. Secrets go in any case.
 cscs_hand_over_log() {
-	local f files=() size=0 line
+	local f files=() size=0 line all=$cscs_dir/log.$cscs_nonce fd=''
 	[[ -d $cscs_dir ]] || {
 		cscs_remove_dir # those above it may be left
 		cscs_say log bytes=0
@@ -95,14 +95,17 @@ cscs_hand_over_log() {
 	for f in "$cscs_dir/log.1" "$cscs_dir/log"; do
 		[[ -s $f ]] && files+=("$f")
 	done
-	# One snapshot: a straggler may still write.
-	((${#files[@]})) && size=$(cat "${files[@]}" | head -c 67108864 | tee "$cscs_dir/log.all" | wc -c)
+	# One snapshot: a straggler may still write; and opened: another client that attends the
+	# session may be at the same, and remove it all.
+	((${#files[@]})) && size=$(cat "${files[@]}" 2>/dev/null | head -c 67108864 | tee "$all" 2>/dev/null | wc -c)
+	{ exec {fd}<"$all"; } 2>/dev/null || size=0
 	cscs_say log "bytes=$((size))"
-	((size == 0)) || cat "$cscs_dir/log.all"
+	((size == 0)) || cat <&"$fd"
 	IFS= read -r -t 60 -u 0 line
 	if [[ $line == ok ]]; then
 		cscs_remove_dir
 	else
+		[[ -z $fd ]] || mv -f "$all" "$cscs_dir/log.all" 2>/dev/null
 		for f in "$cscs_dir"/*; do
 			[[ $f == */log.all ]] || rm -rf "$f"
 		done

@@ -1,0 +1,60 @@
+package slurm
+
+import (
+	"bytes"
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alps-tunnel/cscs/internal/slurmtest"
+)
+
+// Two that attend a session end it at once: one brings the log home and removes what is
+// there, and the other does not wait for what it will never get.
+func TestStopTwiceAtOnce(t *testing.T) {
+	f := slurmtest.New(t)
+	for range 5 {
+		id := testID(t)
+		r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: 5 * time.Second}})
+		await[Listening](r)
+		r.letGo()
+		r.wait()
+		var logs [2]bytes.Buffer
+		var stops sync.WaitGroup
+		began := time.Now()
+		for i := range logs {
+			stops.Go(func() {
+				if _, err := Stop(t.Context(), f, Stopping{ID: id, Step: AnyStep, Grace: 5 * time.Second, Log: &logs[i]}); err != nil {
+					t.Errorf("stop %d: %v", i, err)
+				}
+			})
+		}
+		stops.Wait()
+		if d := time.Since(began); d > 15*time.Second {
+			t.Errorf("it took %v", d)
+		}
+		if !bytes.Contains(append(logs[0].Bytes(), logs[1].Bytes()...), []byte("hello from")) {
+			t.Errorf("nobody has the log: %q, %q", &logs[0], &logs[1])
+		}
+	}
+}
+
+// A client that comes back when the session was stopped meanwhile learns just that, though
+// nothing of the session is left.
+func TestFollowAfterStop(t *testing.T) {
+	f := slurmtest.New(t)
+	id := testID(t)
+	s := &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: 5 * time.Second}}
+	ctx, lose := context.WithCancel(t.Context())
+	r := submit(ctx, t, f, s)
+	await[Listening](r)
+	lose()
+	r.wait()
+	stopFake(t, f, Stopping{ID: id, Step: AnyStep, Grace: 5 * time.Second})
+	back := &Submission{ID: id, Launch: s.Launch}
+	out, err := back.Follow(t.Context(), f, func(Event) error { return nil })
+	if err != nil || !out.Asked() {
+		t.Errorf("asked: %v, error %v", out.Asked(), err)
+	}
+}
