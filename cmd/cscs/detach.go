@@ -21,12 +21,9 @@ lease is over.`,
 		Args:              atMostOneID,
 		ValidArgsFunction: completeIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			l, err := theSession(args)
+			l, err := attendedHere(args)
 			if err != nil {
 				return err
-			}
-			if !l.Attended {
-				return &live.UnattendedError{ID: l.ID}
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), stopPatience)
 			defer cancel()

@@ -48,6 +48,15 @@ func theSession(args []string) (live.Listed, error) {
 	return live.Find(all, prefix)
 }
 
+// attendedHere is theSession for what only the process that attends it can do.
+func attendedHere(args []string) (live.Listed, error) {
+	l, err := theSession(args)
+	if err == nil && !l.Attended {
+		err = &live.UnattendedError{ID: l.ID}
+	}
+	return l, err
+}
+
 // atMostOneID is for commands of one session.
 func atMostOneID(cmd *cobra.Command, args []string) error {
 	if len(args) <= 1 {

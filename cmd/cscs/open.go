@@ -18,12 +18,9 @@ with the way in on a terminal, without on a pipe.`,
 		Args:              atMostOneID,
 		ValidArgsFunction: completeIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			l, err := theSession(args)
+			l, err := attendedHere(args)
 			if err != nil {
 				return err
-			}
-			if !l.Attended {
-				return &live.UnattendedError{ID: l.ID}
 			}
 			link, err := live.Reach(l.Record).Link(cmd.Context())
 			if err != nil {
