@@ -220,12 +220,21 @@ func TestOtherWayKilled(t *testing.T) {
 			sshdStopped(t)
 			s := serveBarred(t)
 			url := s.ready().URL
-			for _, p := range userProcesses() {
-				if p.host == host && isDoor(p) {
-					_ = syscall.Kill(p.pid, syscall.SIGKILL)
+			// sshd has several processes, of which one may just be beginning.
+			lost := false
+			for range 20 {
+				for _, p := range userProcesses() {
+					if p.host == host && isDoor(p) {
+						_ = syscall.Kill(p.pid, syscall.SIGKILL)
+					}
+				}
+				if _, lost = s.await(time.Second, "lost"); lost {
+					break
 				}
 			}
-			s.wait("lost")
+			if !lost {
+				t.Fatalf("nothing was lost: %s", s.stdout)
+			}
 			s.wait("restored")
 			if code, body := get(t, url); code != http.StatusOK {
 				t.Errorf("%d %s", code, body)
