@@ -29,7 +29,7 @@ func (r *row) bring(t *testing.T, s *subject) {
 		server = []string{lab.testserver, "-ignore-term", "127.0.0.1:{port}"}
 	}
 	words := []string{"CSCS_LEASE_FLOOR=5s", "run", "--lease", r.lease, "--nodelist", node,
-		"--time", "20", "--slurm=--comment=" + comment, "--"}
+		"--time", "20", "--start-timeout", "40s", "--slurm=--comment=" + comment, "--"}
 	s.session = cscs(t, append(words, server...)...)
 	s.id = s.wait("connecting").Session
 	switch s.phase {
@@ -42,8 +42,7 @@ func (r *row) bring(t *testing.T, s *subject) {
 			if !strings.Contains(sessionJobs(s.id), "RUNNING") {
 				return "it does not run: " + sessionJobs(s.id)
 			}
-			// Slurm's own prolog is over, too, when salloc ends. A controller that dies
-			// before that leaves the job unusable for minutes, whoever owns it.
+			// Slurm has made the nodes ready, too, when salloc ends.
 			for _, p := range userProcesses() {
 				if strings.HasPrefix(p.cmdline, "/usr/bin/salloc ") && strings.Contains(p.cmdline, comment) {
 					return p.cmdline
