@@ -330,6 +330,9 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 			s.dialNode(work) // it is the network that stalls
 			return false, nil
 		}
+		if s.lostOnTheWay(m.err) {
+			return false, nil // the chain's own end is told within a moment; the next one dials again
+		}
 		if m.err != nil {
 			return false, s.shutOutOf(work, m.err)
 		}

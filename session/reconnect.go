@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -57,6 +58,13 @@ func (s *session) chainLeaving() <-chan struct{} {
 func (s *session) ownerLeaves(work context.Context) {
 	s.leaving = true
 	s.redial(work)
+}
+
+// lostOnTheWay reports whether err is the loss of a hop to the login node. What is carried
+// learns of it before the chain has made out which hop it was, and says so.
+func (s *session) lostOnTheWay(err error) bool {
+	var lost *chain.LostError
+	return errors.As(err, &lost) && slices.ContainsFunc(s.cfg.Hops, func(h chain.Hop) bool { return h.Name == lost.Hop })
 }
 
 // chainLost is called when the connection to the login node has ended. If the session is
@@ -209,7 +217,7 @@ func (s *session) submitDone(work context.Context, m submitDone) (done bool, err
 	case m.err == nil:
 		s.over = true
 		return true, m.outcome.Err()
-	case s.chainIsLost() && s.guarded():
+	case s.guarded() && (s.chainIsLost() || s.lostOnTheWay(m.err)):
 		return false, nil // with the chain; the next one reads on
 	case s.guarded() && s.readAgain(work, m.err):
 		return false, nil

@@ -1,9 +1,12 @@
 package session
 
 import (
+	"io"
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/alps-tunnel/cscs/forward/chain"
 )
 
 // Eight hours of a session whose connection is lost every ten minutes are 48 losses: the
@@ -51,4 +54,23 @@ func settled(enough int) int {
 func stacks() string {
 	buf := make([]byte, 1<<20)
 	return string(buf[:runtime.Stack(buf, true)])
+}
+
+// The dial of the node, or the reader of events, learns of the loss of the chain before the
+// chain itself has told of it: that ends no session.
+func TestLossLearntBeforeTold(t *testing.T) {
+	a := newAlps(t)
+	cfg := a.config()
+	c, err := cfg.dial(t.Context(), cfg.Chain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	s := &session{cfg: cfg, chain: c, step: "1.0"}
+	loss := &chain.LostError{Hop: cfg.Hops[1].Name, Err: io.ErrUnexpectedEOF}
+	for _, m := range []any{nodeDialled{login: c, err: loss}, submitDone{err: loss}} {
+		if done, err := s.handle(t.Context(), m); done || err != nil {
+			t.Errorf("%T: the session ends: %v", m, err)
+		}
+	}
 }
