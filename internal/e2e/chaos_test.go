@@ -46,7 +46,7 @@ func TestChaos(t *testing.T) {
 	for _, k := range slices.Sorted(maps.Keys(ends)) {
 		fmt.Printf("chaos: %4d %s\n", ends[k], k)
 	}
-	for _, k := range []string{jobLeaked, urlLost, sessionLost, eventsBroken, dataBroken, leftBehind, untidy} {
+	for _, k := range []string{jobLeaked, urlLost, sessionLost, eventsBroken, dataBroken, leftBehind, untidy, nodeDrained} {
 		fmt.Printf("chaos: %4d times: %s\n", total[k], k)
 	}
 }
@@ -59,6 +59,7 @@ const (
 	eventsBroken = "events lost or repeated"
 	dataBroken   = "bytes lost, repeated or ended in an orderly way"
 	leftBehind   = "processes or files left behind"
+	nodeDrained  = "Slurm drained a node (told and resumed; not counted as failed)"
 	untidy       = "an end that took too long, or was claimed and not true"
 )
 
@@ -75,6 +76,13 @@ func chaosRound(t *testing.T, n int, total, ends tally) {
 			sweepLinks(t)
 		}
 	})
+	// A node that Slurm gave up in an earlier round ("Kill task failed" comes after a minute)
+	// would fail all that follow.
+	if drained := output(t, "root", "daint", "sinfo", "-h", "-R", "-o", "%N %H %E"); drained != "" {
+		total[nodeDrained]++
+		fmt.Printf("round %3d: before it: drained: %s\n", n, drained)
+		output(t, "root", "daint", "scontrol", "update", "NodeName="+strings.Join(lab.Nodes, ","), "State=RESUME")
+	}
 	if p.full > 0 {
 		settle(t)
 		c.occupy = occupy(t, "mallory", "-N", fmt.Sprint(len(lab.Nodes)))
