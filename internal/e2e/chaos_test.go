@@ -181,8 +181,10 @@ func (c *chaos) judgeLife(restored time.Time, total tally) string {
 			total.wrong(t, urlLost, "%s %v after all was back", body, time.Since(restored))
 		}
 	}
-	if _, ending := s.find("ending"); ending {
-		s.exit(2 * patience) // it is at it
+	for _, name := range []string{"ending", "ended"} {
+		if _, told := s.find(name); told {
+			s.exit(2 * patience) // it is at it
+		}
 	}
 	select {
 	case <-s.done:
