@@ -145,7 +145,7 @@ var faults = []fault{
 	{name: "slurmctld-down", lease: "60s",
 		cells: map[string]outcome{
 			connecting: {goesOn: true},
-			// Slurm 24.11, started anew, gives no step in a job that had none yet: srun waits.
+			// srun was seen to wait for a step for a minute and more here. Why is not known.
 			submitted: {code: 5, says: []string{"nid001002"}},
 			queued:    {goesOn: true}, starting: {goesOn: true}, ready: {goesOn: true}, ending: {goesOn: true},
 		},
