@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -64,7 +63,7 @@ func (s *session) ownerLeaves(work context.Context) {
 // learns of it before the chain has made out which hop it was, and says so.
 func (s *session) lostOnTheWay(err error) bool {
 	var lost *chain.LostError
-	return errors.As(err, &lost) && slices.ContainsFunc(s.cfg.Hops, func(h chain.Hop) bool { return h.Name == lost.Hop })
+	return errors.As(err, &lost) && s.isHop(lost.Hop)
 }
 
 // chainLost is called when the connection to the login node has ended. If the session is

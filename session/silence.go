@@ -43,7 +43,12 @@ func (s *session) silent() bool { return len(s.mute) > 0 }
 // isOurs reports whether it is a hop of the present chain to the login node that has
 // fallen silent, and not the node, or a hop of a chain that was left.
 func (s *session) isOurs(m silence) bool {
-	return m.dial == s.dialled && slices.ContainsFunc(s.cfg.Hops, func(h chain.Hop) bool { return h.Name == m.hop })
+	return m.dial == s.dialled && s.isHop(m.hop)
+}
+
+// isHop reports whether that is the name of a hop to the login node.
+func (s *session) isHop(name string) bool {
+	return slices.ContainsFunc(s.cfg.Hops, func(h chain.Hop) bool { return h.Name == name })
 }
 
 // tellLost tells, once, that a hop to the login node is lost or does not answer.
