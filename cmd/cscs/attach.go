@@ -64,7 +64,7 @@ func (d *deps) attach(ctx context.Context, o *options, args []string) error {
 			text.CtrlC = "Ctrl-C leaves it running; cscs stop ends it"
 		}
 		cfg := session.Config{
-			ID: r.ID, Cluster: s.cluster.Name, Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dial, NodeHop: s.way.nodeHop,
+			ID: r.ID, Cluster: s.cluster.Name, Client: clientName(), Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dial, NodeHop: s.way.nodeHop,
 			LocalPort: port(o.localPort), Open: s.open(), Explain: s.explain,
 			Hurry: s.signals.hurry, Abandon: s.signals.abandon,
 		}

@@ -73,7 +73,7 @@ func (s *start) config(a app.App) (session.Config, error) {
 		return session.Config{}, err
 	}
 	c := session.Config{
-		ID: s.id, Cluster: s.cluster.Name,
+		ID: s.id, Cluster: s.cluster.Name, Client: clientName(),
 		Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dial, NodeHop: s.way.nodeHop,
 		App: a, Request: o.request(), Launch: o.launch(),
 		LocalPort: port(o.localPort), Lease: time.Hour, QueueTimeout: 12 * time.Hour, StartTimeout: 5 * time.Minute, Idle: duration(o.idle),

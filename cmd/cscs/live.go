@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -104,6 +105,13 @@ func (d *deps) wayTo(ctx context.Context, r live.Record, o *options, do func(*st
 		s.id = r.ID
 		return do(s)
 	})
+}
+
+// clientName is this process as others see it who list the session: the user's name and
+// the machine's.
+func clientName() string {
+	host, _ := os.Hostname() // for people: it may be missing
+	return localUser() + "@" + host
 }
 
 // say prints a line for the person who called.

@@ -96,7 +96,8 @@ func TestLiveSession(t *testing.T) {
 		t.Errorf("cscs ps --refresh: %+v", refreshed)
 	}
 	found := ps(t, another, "--refresh", "--cluster", "daint")
-	if len(found) != 1 || found[0].ID != ready.Session || found[0].Node != granted.Node || found[0].App != "run" {
+	if len(found) != 1 || found[0].ID != ready.Session || found[0].Node != granted.Node || found[0].App != "run" ||
+		len(found[0].Attached) != 1 || found[0].Attached[0] != "alice@laptop" {
 		t.Errorf("on another laptop: %+v", found)
 	}
 
