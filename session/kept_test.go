@@ -1,7 +1,6 @@
 package session
 
 import (
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -37,25 +36,6 @@ func TestKeptWhileQueued(t *testing.T) {
 	}
 	l.interrupt(ErrInterrupted)
 	if err := l.end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
-	a.nothingLeft()
-}
-
-// The job's new number after a hand-over is told, though the reason is the same.
-func TestHandedOver(t *testing.T) {
-	a := newAlps(t, "FAKE_QUEUE=1")
-	cfg := a.config()
-	cfg.Request.HandOver = 300 * time.Millisecond
-	l := a.start(cfg)
-	if q := l.await(EventQueued); q.Job != "4711" {
-		t.Errorf("queued as %s", q.Job)
-	}
-	if q := l.await(EventQueued); q.Job != "4712" {
-		t.Errorf("handed over to %s", q.Job)
-	}
-	l.interrupt(ErrInterrupted)
-	if err := l.end(); !errors.Is(err, ErrInterrupted) {
 		t.Errorf("ended with %v", err)
 	}
 	a.nothingLeft()

@@ -329,10 +329,12 @@ func TestFollowAgain(t *testing.T) {
 	a.nothingLeft()
 }
 
-// The connection is lost while the job is queued: the request is taken back.
+// The connection is lost while the job waits with salloc: the request is taken back.
 func TestChainLostWhileQueued(t *testing.T) {
 	a := newAlps(t, "FAKE_QUEUE=1")
-	l := a.start(a.config())
+	cfg := a.config()
+	cfg.Request.Via = slurm.ViaSalloc
+	l := a.start(cfg)
 	l.await(EventQueued)
 	a.ela.Cut()
 	var lost *chain.LostError

@@ -16,8 +16,7 @@ type (
 		Host string // which of the login nodes
 		Dir  string // the session's directory there
 	}
-	// Pending: the request has a number; again when that changes, as it does with a
-	// hand-over to sbatch.
+	// Pending: the request has a number.
 	Pending struct {
 		Job string
 		// Kept: it waits in Slurm alone. No process on the login node guards it any more,

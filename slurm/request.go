@@ -24,7 +24,6 @@ type Request struct {
 
 	Via      Via           // how it is asked for
 	Patience time.Duration // for how long the job may wait in the queue; 0: for ever
-	HandOver time.Duration // after which salloc's request goes over to sbatch (ViaAuto); 0: 20 s
 }
 
 // Args returns salloc's arguments, without those that are cscs's own

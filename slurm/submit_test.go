@@ -105,7 +105,7 @@ func modes(t *testing.T, dir string) {
 
 func TestQueueThenWithdraw(t *testing.T) {
 	f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_REASON=Priority", "FAKE_START=1700000100")
-	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Request: Request{Via: ViaSalloc}, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
 	if p := await[Pending](r); p.Job != "4711" {
 		t.Errorf("pending: %+v", p)
 	}
@@ -129,7 +129,7 @@ func TestQueueThenConnectionLost(t *testing.T) {
 	f := slurmtest.New(t, "FAKE_QUEUE=1")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	r := submit(ctx, t, f, &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	r := submit(ctx, t, f, &Submission{ID: testID(t), Request: Request{Via: ViaSalloc}, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
 	await[Pending](r)
 	cancel()
 	r.wait()
@@ -291,7 +291,7 @@ func TestConnectionLostAndSlurmBusy(t *testing.T) {
 	f := slurmtest.New(t, "FAKE_QUEUE=1")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	r := submit(ctx, t, f, &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	r := submit(ctx, t, f, &Submission{ID: testID(t), Request: Request{Via: ViaSalloc}, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
 	await[Pending](r)
 	f.Busy(true)
 	cancel()
@@ -334,7 +334,7 @@ func TestClientGoneAsGranted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	done := make(chan struct{})
-	s := &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}, Lease: time.Second}
+	s := &Submission{ID: testID(t), Request: Request{Via: ViaSalloc}, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}, Lease: time.Second}
 	go func() {
 		defer close(done)
 		_, _ = s.Submit(ctx, deaf{f, f.Free}, func(Event) error { return nil })
@@ -382,7 +382,7 @@ func TestSilentWhileQueued(t *testing.T) {
 // salloc is killed while the request waits: Slurm would keep it, nobody's.
 func TestSallocKilled(t *testing.T) {
 	f := slurmtest.New(t, "FAKE_QUEUE=1")
-	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Request: Request{Via: ViaSalloc}, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
 	await[Pending](r)
 	if n := f.Kill("bin/salloc "); n != 1 {
 		t.Fatalf("killed %d salloc", n)
@@ -400,7 +400,7 @@ func TestSallocKilled(t *testing.T) {
 // The same, and Slurm does not let the job be cancelled: then it is not claimed to be gone.
 func TestSallocKilledAndSlurmBusy(t *testing.T) {
 	f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_NO_CANCEL=1")
-	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Request: Request{Via: ViaSalloc}, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
 	await[Pending](r)
 	f.Kill("bin/salloc ")
 	r.wait()

@@ -1,6 +1,7 @@
 package slurm
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,8 +14,8 @@ import (
 type Via string
 
 const (
-	// ViaAuto: by salloc, which is the quickest to be heard; a request that is not granted
-	// soon is handed over to sbatch.
+	// ViaAuto: by salloc what is granted at once, which is how Slurm is the quickest; else by
+	// sbatch.
 	ViaAuto Via = "auto"
 	// ViaSalloc: by salloc alone, a process on the login node, with which the request ends.
 	ViaSalloc Via = "salloc"
@@ -24,20 +25,6 @@ const (
 
 // Vias are all of them; the zero value means ViaAuto.
 var Vias = []Via{ViaAuto, ViaSalloc, ViaSbatch}
-
-// handOver is after which time a request goes over from salloc to sbatch.
-const handOver = 20 * time.Second
-
-// handOverSlack is how much longer salloc's own request may stay in the queue, by its
-// deadline, if nobody is left to hand it over.
-const handOverSlack = 100 * time.Second
-
-func (r Request) handOver() time.Duration {
-	if r.HandOver > 0 {
-		return r.HandOver
-	}
-	return handOver
-}
 
 // via resolves ViaAuto where the request itself says that it will wait: salloc would only
 // be asked to be left again.
@@ -112,9 +99,10 @@ func timeLimit(s string) (time.Duration, bool) {
 	return time.Duration(minutes) * time.Minute, minutes > 0
 }
 
-// salloc is the command that asks by salloc, for a request that may wait for so long.
-func (r Request) salloc(id string, wait time.Duration) string {
-	argv := append([]string{"salloc", "--no-shell", "--job-name=" + JobName(id)}, r.Args()...)
+// salloc is the command that asks by salloc, with these options more, for a request that may
+// wait for so long.
+func (r Request) salloc(id string, wait time.Duration, more ...string) string {
+	argv := slices.Concat([]string{"salloc", "--no-shell", "--job-name=" + JobName(id)}, r.Args(), more)
 	if d := r.deadline(wait); d != "" {
 		argv = append(argv, "--deadline="+d)
 	}
@@ -122,16 +110,11 @@ func (r Request) salloc(id string, wait time.Duration) string {
 }
 
 // CommandLines returns the commands that ask for the allocation, as a shell would have to
-// be given them. {dir} is the session's directory, {job} the number of the first request.
+// be given them. {dir} is the session's directory.
 func (r Request) CommandLines(id string) []string {
-	sbatch := func(more ...string) string {
-		argv := append([]string{"sbatch", "--parsable", "--job-name=" + JobName(id)}, r.Args()...)
-		argv = append(argv, "--export=ALL", "--no-requeue")
-		for i, a := range argv {
-			argv[i] = shellescape.Quote(a)
-		}
-		argv = append(argv, more...)
-		return strings.Join(append(argv, `--output={dir}/batch.log`, `--wrap='exec bash --noprofile --norc {dir}/remote.sh batch'`), " ")
+	sbatch := func() string {
+		argv := slices.Concat([]string{"sbatch", "--parsable", "--job-name=" + JobName(id)}, r.Args(), []string{"--export=ALL", "--no-requeue"})
+		return shellescape.QuoteCommand(argv) + ` --output={dir}/batch.log --wrap='exec bash --noprofile --norc {dir}/remote.sh batch'`
 	}
 	switch r.via() {
 	case ViaSalloc:
@@ -140,17 +123,14 @@ func (r Request) CommandLines(id string) []string {
 		return []string{sbatch()}
 	}
 	return []string{
-		r.salloc(id, r.handOver()+handOverSlack),
-		"# not granted within " + r.handOver().String() + ":",
-		sbatch("--dependency=afterany:{job}"),
-		"scancel --state=PENDING {job}",
+		r.salloc(id, 0, "--immediate"),
+		"# not granted at once:",
+		sbatch(),
 	}
 }
 
 func (r Request) vars(v *vars) {
 	v.list("cscs_salloc_args", r.Args())
 	v.set("cscs_via", string(r.via()))
-	v.set("cscs_patience", strconv.FormatInt(r.handOver().Milliseconds(), 10))
 	v.set("cscs_deadline", r.deadline(r.Patience))
-	v.set("cscs_deadline_auto", r.deadline(r.handOver()+handOverSlack))
 }

@@ -14,9 +14,6 @@ import (
 	"github.com/alps-tunnel/cscs/internal/slurmtest"
 )
 
-// soon is when these tests hand a request over.
-const soon = 300 * time.Millisecond
-
 // A request by sbatch is the same session: the same events in the same order, the same
 // environment for the server, the same end.
 func TestViaSbatch(t *testing.T) {
@@ -77,23 +74,20 @@ func TestSbatchRefuses(t *testing.T) {
 	}
 }
 
-// A request that waits is handed over, with salloc's presets; then nothing on the login
-// node is needed, and whoever follows sees it start.
-func TestHandOver(t *testing.T) {
+// A request that is not granted at once goes to sbatch, with salloc's presets; then nothing on
+// the login node is needed, and whoever follows sees it start.
+func TestAutoWaits(t *testing.T) {
 	f := slurmtest.New(t, "FAKE_QUEUE=1", "SALLOC_ACCOUNT=g1", "SBATCH_PARTITION=other")
 	id := testID(t)
-	s := &Submission{ID: id, Request: Request{HandOver: soon}, Launch: Launch{Argv: serverArgv("127.0.0.1")}}
+	s := &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}}
 	r := submit(t.Context(), t, f, s)
-	if p := await[Pending](r); p != (Pending{Job: "4711"}) {
+	if p := await[Pending](r); p != (Pending{Job: "4711", Kept: true}) {
 		t.Errorf("pending: %+v", p)
 	}
-	if p := await[Pending](r); p != (Pending{Job: "4712", Kept: true}) {
-		t.Errorf("handed over: %+v", p)
-	}
-	if q := await[Queued](r); q.Job != "4712" || q.Reason != "Resources" {
+	if q := await[Queued](r); q.Job != "4711" || q.Reason != "Resources" {
 		t.Errorf("queued: %+v", q)
 	}
-	if calls := f.Calls(); !strings.Contains(calls, "presets: SBATCH_ACCOUNT\n") {
+	if calls := f.Calls(); !strings.Contains(calls, "presets: SBATCH_ACCOUNT\n") || !strings.Contains(calls, " --immediate\n") {
 		t.Errorf("calls:\n%s", calls)
 	}
 	f.KillLogin()
@@ -102,17 +96,17 @@ func TestHandOver(t *testing.T) {
 		t.Fatalf("ended with %v", r.err)
 	}
 	r = follow(t.Context(), t, f, s)
-	if p := await[Pending](r); p != (Pending{Job: "4712", Kept: true}) {
+	if p := await[Pending](r); p != (Pending{Job: "4711", Kept: true}) {
 		t.Errorf("taken up: %+v", p)
 	}
 	// Another laptop, which has the ID alone.
 	other := follow(t.Context(), t, f, &Submission{ID: id})
-	if q := await[Queued](other); q.Job != "4712" {
+	if q := await[Queued](other); q.Job != "4711" {
 		t.Errorf("queued: %+v", q)
 	}
 	f.Free()
 	for _, r := range []*run{r, other} {
-		if g := await[Granted](r); g.Job.ID != "4712" {
+		if g := await[Granted](r); g.Job.ID != "4711" {
 			t.Errorf("granted: %+v", g)
 		}
 		await[Alive](r)
@@ -120,61 +114,42 @@ func TestHandOver(t *testing.T) {
 	}
 	r.letGo()
 	r.wait()
-	stopFake(t, f, Stopping{ID: id, Step: "4712.0", Grace: 5 * time.Second})
+	stopFake(t, f, Stopping{ID: id, Step: "4711.0", Grace: 5 * time.Second})
 	// The other one is told that it was a stop of ours.
 	other.wait()
 	if !other.outcome.Asked() || other.outcome.Err() != nil {
 		t.Errorf("the other client ended with %+v, %v", other.outcome, other.err)
 	}
+}
+
+// salloc did not hear that its request was granted: that allocation goes before another
+// is asked for.
+func TestAutoAnswerLost(t *testing.T) {
+	f := slurmtest.New(t, "FAKE_ANSWER_LOST=1")
+	id := testID(t)
+	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	if g := await[Granted](r); g.Job.ID != "4712" {
+		t.Errorf("granted: %+v", g)
+	}
+	await[Listening](r)
 	if two := f.Twice(); two != "" {
 		t.Errorf("two allocations: %s", two)
 	}
+	r.letGo()
+	r.wait()
+	stopFake(t, f, Stopping{ID: id, Step: "4712.0", Grace: 5 * time.Second})
 }
 
-// The first request is granted in the moment in which it is handed over: the session
-// runs in it. If it was taken back all the same, the session runs in the second.
-func TestHandOverRace(t *testing.T) {
-	for race, job := range map[string]string{"granted": "4711", "crossed": "4712"} {
-		t.Run(race, func(t *testing.T) {
-			f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_RACE="+race)
-			id := testID(t)
-			r := submit(t.Context(), t, f, &Submission{ID: id, Request: Request{HandOver: soon}, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
-			if race == "crossed" {
-				for await[Pending](r).Job != job {
-				}
-				f.Free()
-			}
-			if g := await[Granted](r); g.Job.ID != job {
-				t.Errorf("granted: %+v", g)
-			}
-			await[Listening](r)
-			f.Free()
-			if jobs := f.Jobs(); len(jobs) != 1 || filepath.Base(jobs[0]) != job {
-				t.Errorf("jobs: %v", jobs)
-			}
-			if two := f.Twice(); two != "" {
-				t.Errorf("two allocations: %s", two)
-			}
-			r.letGo()
-			r.wait()
-			stopFake(t, f, Stopping{ID: id, Step: job + ".0", Grace: 5 * time.Second})
-		})
-	}
-}
-
-// Every process of the login node is killed at each step of the hand-over: there are never
-// two allocations, a client that is there ends it all, and one that takes the session up
-// brings it on its way.
-func TestHandOverKilled(t *testing.T) {
-	for _, place := range []string{"before-sbatch", "in-sbatch", "before-scancel", "after-scancel", "before-release"} {
+// Every process of the login node is killed while sbatch asks: a client that is there ends
+// it all, one that takes the session up brings it on its way, and without one it ends by
+// itself.
+func TestAutoKilled(t *testing.T) {
+	for _, place := range []string{"before-sbatch", "in-sbatch"} {
 		for _, then := range []string{"stop", "follow", "nobody"} {
-			if place == "before-sbatch" && then == "nobody" {
-				continue // salloc's request alone: its deadline is its guard
-			}
 			t.Run(place+" "+then, func(t *testing.T) {
 				f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_PAUSE="+place)
 				id := strings.ReplaceAll(testID(t), " ", "")
-				s := &Submission{ID: id, Request: Request{HandOver: soon}, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}, Lease: 3 * time.Second}
+				s := &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}, Lease: 3 * time.Second}
 				r := submit(t.Context(), t, f, s)
 				f.Paused()
 				f.KillLogin()
@@ -183,84 +158,63 @@ func TestHandOverKilled(t *testing.T) {
 				if !errors.Is(r.err, ErrCut) {
 					t.Fatalf("ended with %v", r.err)
 				}
-				switch then {
-				case "stop":
+				switch {
+				case then == "stop":
 					stopFake(t, f, Stopping{ID: id})
 					f.Free()
-				case "follow":
-					if strings.HasSuffix(place, "-sbatch") {
-						// Nobody knows of the second request yet: the first may wait for ever, nobody's.
-						stopFake(t, f, Stopping{ID: id})
-						break
+				case place == "before-sbatch":
+					if jobs := f.Jobs(); len(jobs) > 0 {
+						t.Errorf("nothing was asked for, and there is %v", jobs)
 					}
+				case then == "follow": // its number is lost, its name is not
 					r := follow(t.Context(), t, f, s)
 					await[Pending](r)
 					f.Free()
-					if g := await[Granted](r); g.Job.ID != "4712" {
+					if g := await[Granted](r); g.Job.ID != "4711" {
 						t.Errorf("granted: %+v", g)
 					}
 					await[Listening](r)
 					r.letGo()
 					r.wait()
-					stopFake(t, f, Stopping{ID: id, Step: "4712.0", Grace: time.Second})
-				case "nobody":
-					// Slurm takes the first request away at its deadline.
-					_ = os.RemoveAll(filepath.Join(filepath.Dir(f.Jobs()[0]), "4711"))
+					stopFake(t, f, Stopping{ID: id, Step: "4711.0", Grace: time.Second})
+				default:
 					<-time.After(7 * time.Second) // longer than two leases
 					f.Free()
 				}
-				for deadline := time.Now().Add(15 * time.Second); len(f.Jobs()) > 0; <-time.After(50 * time.Millisecond) {
-					if time.Now().After(deadline) {
-						t.Fatalf("jobs left: %v", f.Jobs())
-					}
-				}
-				if two := f.Twice(); two != "" {
-					t.Errorf("two allocations: %s", two)
-				}
+				within(t, 15*time.Second, "the end of the job", func() bool { return len(f.Jobs()) == 0 })
 			})
 		}
 	}
 }
 
-// sbatch does not take what salloc took: it goes on with salloc, and the request gets the
-// deadline of a long wait.
-func TestHandOverRefused(t *testing.T) {
-	for name, request := range map[string]Request{"limit": {Time: "10", Patience: time.Hour, HandOver: soon}, "none": {HandOver: soon}} {
-		t.Run(name, func(t *testing.T) {
-			f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_SBATCH_REFUSE=sbatch: error: Batch job submission failed: no batch jobs here")
-			id := testID(t)
-			s := &Submission{ID: id, Request: request, Launch: Launch{Argv: serverArgv("127.0.0.1")}}
-			r := submit(t.Context(), t, f, s)
-			if n := await[Note](r); !strings.Contains(n.Message, "sbatch does not take what salloc took") || !strings.Contains(n.Message, "no batch jobs here") {
-				t.Errorf("note %q", n.Message)
-			}
-			want := "4711"
-			if name == "limit" {
-				want = "4712"
-				if p := await[Pending](r); p != (Pending{Job: want}) {
-					t.Errorf("pending: %+v", p)
-				}
-				if calls := f.Calls(); !strings.Contains(calls, "--time=10 --deadline=now+701\n") || !strings.Contains(calls, "--time=10 --deadline=now+4200\n") {
-					t.Errorf("calls:\n%s", calls)
-				}
-			}
-			s.Detach()
-			if n := await[Note](r); !strings.Contains(n.Message, "cannot be left alone") {
-				t.Errorf("note %q", n.Message)
-			}
-			f.Free()
-			if g := await[Granted](r); g.Job.ID != want {
-				t.Errorf("granted: %+v", g)
-			}
-			await[Listening](r)
-			r.letGo()
-			r.wait()
-			stopFake(t, f, Stopping{ID: id, Step: want + ".0", Grace: 5 * time.Second})
-			if two := f.Twice(); two != "" {
-				t.Errorf("two allocations: %s", two)
-			}
-		})
+// A site where sbatch does not take what salloc takes: the request waits with salloc, which
+// is told, with the deadline of a long wait.
+func TestAutoWithoutSbatch(t *testing.T) {
+	f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_SBATCH_REFUSE=sbatch: error: Batch job submission failed: no batch jobs here")
+	id := testID(t)
+	s := &Submission{ID: id, Request: Request{Time: "10", Patience: time.Hour}, Launch: Launch{Argv: serverArgv("127.0.0.1")}}
+	r := submit(t.Context(), t, f, s)
+	if n := await[Note](r); !strings.Contains(n.Message, "sbatch does not take what salloc took") || !strings.Contains(n.Message, "no batch jobs here") {
+		t.Errorf("note %q", n.Message)
 	}
+	if p := await[Pending](r); p != (Pending{Job: "4711"}) {
+		t.Errorf("pending: %+v", p)
+	}
+	if calls := f.Calls(); !strings.Contains(calls, "--time=10 --immediate\n") || !strings.Contains(calls, "--time=10 --deadline=now+4200\n") {
+		t.Errorf("calls:\n%s", calls)
+	}
+	s.Detach()
+	if n := await[Note](r); !strings.Contains(n.Message, "cannot be left alone") {
+		t.Errorf("note %q", n.Message)
+	}
+	f.Free()
+	if g := await[Granted](r); g.Job.ID != "4711" {
+		t.Errorf("granted: %+v", g)
+	}
+	await[Listening](r)
+	r.letGo()
+	r.wait()
+	stopFake(t, f, Stopping{ID: id, Step: "4711.0", Grace: 5 * time.Second})
 }
 
 // Ways in which a request that waits in Slurm alone comes to its end.
@@ -376,8 +330,7 @@ func readAll(t *testing.T, path string) string {
 	return string(b)
 }
 
-// Left while salloc waits, the request goes to sbatch at once; left while it runs, the job
-// goes on.
+// Left while it waits or while it runs, the job goes on.
 func TestDetach(t *testing.T) {
 	f := slurmtest.New(t, "FAKE_QUEUE=1")
 	id := testID(t)
@@ -385,9 +338,6 @@ func TestDetach(t *testing.T) {
 	r := submit(t.Context(), t, f, s)
 	await[Queued](r)
 	s.Detach()
-	if p := await[Pending](r); p != (Pending{Job: "4712", Kept: true}) {
-		t.Errorf("pending: %+v", p)
-	}
 	r.wait()
 	if r.err != nil || !r.outcome.Detached {
 		t.Fatalf("ended with %+v, %v", r.outcome, r.err)
@@ -402,7 +352,7 @@ func TestDetach(t *testing.T) {
 		t.Fatalf("ended with %+v, %v", r.outcome, r.err)
 	}
 	getOK(t, l.Addr)
-	stopFake(t, f, Stopping{ID: id, Step: "4712.0", Grace: 5 * time.Second})
+	stopFake(t, f, Stopping{ID: id, Step: "4711.0", Grace: 5 * time.Second})
 }
 
 // salloc's job, too, goes on when it is left.
@@ -481,8 +431,8 @@ func TestCommandLines(t *testing.T) {
 		{Request{Mem: "1 G", Via: ViaSbatch}, []string{"sbatch --parsable --job-name=cscs-abc '--mem=1 G' " + batch + script}},
 		{Request{Extra: []string{"--begin=noon"}}, []string{"sbatch --parsable --job-name=cscs-abc --begin=noon " + batch + script}},
 		{Request{Time: "10", Patience: time.Hour}, []string{
-			"salloc --no-shell --job-name=cscs-abc --time=10 --deadline=now+720", "# not granted within 20s:",
-			"sbatch --parsable --job-name=cscs-abc --time=10 " + batch + " --dependency=afterany:{job}" + script, "scancel --state=PENDING {job}"}},
+			"salloc --no-shell --job-name=cscs-abc --time=10 --immediate", "# not granted at once:",
+			"sbatch --parsable --job-name=cscs-abc --time=10 " + batch + script}},
 	} {
 		if diff := cmp.Diff(c.want, c.request.CommandLines("abc")); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)

@@ -117,7 +117,7 @@ func (o *options) addSlurm(cmd *cobra.Command) {
 	g.add(&o.constraint, "constraint", "C", "LIST", "features that the nodes must have", checkWord)
 	g.add(&o.reservation, "reservation", "", "NAME", "reservation", checkWord)
 	g.addMany(&o.slurm, "slurm", "OPTION", "any other option of salloc (sbatch), as in --slurm=--exclusive (repeatable)", checkSlurm)
-	g.add(&o.via, "via", "", "HOW", "salloc, sbatch (the job waits without cscs), or auto: salloc, then sbatch if it has to wait (default auto)", checkVia)
+	g.add(&o.via, "via", "", "HOW", "salloc, sbatch (the job waits without cscs), or auto: salloc for what is granted at once, else sbatch (default auto)", checkVia)
 	g.add(&o.queueTimeout, "queue-timeout", "", "TIME", "how long to wait in the queue (default 12h)", checkDuration)
 	g.add(&o.lease, "lease", "", "TIME", "how long the job may run without cscs, if the laptop or the network is gone (default 1h; 0s: until its time limit)", checkLease)
 	g.flags.BoolVar(&o.detach, "detach", false, "return once the job is queued; cscs attach picks it up")
@@ -131,7 +131,7 @@ func (o *options) request() slurm.Request {
 	return slurm.Request{
 		Time: one(o.time), Account: one(o.account), Partition: one(o.partition), QOS: one(o.qos), Nodes: one(o.nodes),
 		Nodelist: one(o.nodelist), GPUs: one(o.gpus), Mem: one(o.mem), Constraint: one(o.constraint),
-		Reservation: one(o.reservation), Extra: o.slurm, Via: slurm.Via(one(o.via)), HandOver: handOver(),
+		Reservation: one(o.reservation), Extra: o.slurm, Via: slurm.Via(one(o.via)),
 	}
 }
 

@@ -146,13 +146,6 @@ func leaseFloor() time.Duration {
 	return 2 * time.Minute
 }
 
-// handOver is after which time a request goes from salloc to sbatch; 0: as slurm has it.
-// CSCS_HAND_OVER is for tests.
-func handOver() time.Duration {
-	d, _ := time.ParseDuration(os.Getenv("CSCS_HAND_OVER"))
-	return d
-}
-
 func checkLease(s string) error {
 	d, err := time.ParseDuration(s)
 	switch floor := leaseFloor(); {

@@ -98,12 +98,7 @@ cscs_submit() {
 	cscs_job='' cscs_granted=''
 	cscs_say hello "host=${HOSTNAME%%.*}" "dir=$cscs_dir"
 	cscs_sweep_forgotten
-	if [[ $cscs_via == sbatch ]]; then
-		cscs_enqueue || cscs_give_up sbatch "$cscs_code" "$cscs_words"
-		cscs_in_queue "$REPLY"
-	else
-		cscs_ask
-	fi
+	cscs_request
 	if [[ -n $cscs_granted ]]; then
 		cscs_grant
 		cscs_runner

@@ -1,19 +1,18 @@
 # Asking by sbatch, for a request that waits without a process on the login node: its script
 # is the batch verb here, which starts the same runner in the same kind of step.
 
-# cscs_enqueue [hand-over] [OPTION]...: gives the request to sbatch. REPLY is the job; else
-# cscs_code and cscs_words are how sbatch ended.
+# cscs_enqueue [as-salloc]: gives the request to sbatch. REPLY is the job; else cscs_code
+# and cscs_words are how sbatch ended. as-salloc: a request that salloc was asked before.
 cscs_enqueue() {
-	local answer line job='' over=''
-	if [[ ${1:-} == hand-over ]]; then over=1 && shift; fi
+	local answer line job='' as=${1:-}
 	# The step shall have the environment that srun would bring from here, not the one
 	# that sbatch makes of it.
 	(set -o posix && export -p) >"$cscs_dir/environ"
 	line=${cscs_dir//\\/\\\\}
 	line=${line//%/%%}
 	answer=$(
-		cscs_presets "$over"
-		exec sbatch --parsable --job-name="$cscs_name" "${cscs_salloc_args[@]}" "$@" --export=ALL --no-requeue \
+		cscs_presets "$as"
+		exec sbatch --parsable --job-name="$cscs_name" "${cscs_salloc_args[@]}" --export=ALL --no-requeue \
 			--output="$line/batch.log" --wrap="exec bash --noprofile --norc ${cscs_dir@Q}/remote.sh batch" 2>&1 </dev/null
 	)
 	cscs_code=$? cscs_words=''
@@ -26,20 +25,19 @@ cscs_enqueue() {
 	done <<<"$answer"
 	[[ -n $job ]] || return 1
 	printf '%s\n' "$job" >"$cscs_dir/batch"
-	# What a site says to a request it has said to salloc already.
-	[[ -z $cscs_words || -n $over ]] || cscs_say note "message=$cscs_words"
+	[[ -z $cscs_words ]] || cscs_say note "message=$cscs_words"
 	REPLY=$job
 }
 
-# cscs_presets HAND-OVER: sbatch's presets are the user's, but for those that are about how
-# it asks. A request that salloc made goes over with salloc's.
+# cscs_presets AS-SALLOC: sbatch's presets are the user's, but for those that are about how
+# it asks. A request that salloc was asked before keeps salloc's.
 cscs_presets() {
 	local v
 	if [[ -n $1 ]]; then
 		for v in "${!SBATCH_@}"; do unset "$v"; done
 		for v in "${!SALLOC_@}"; do export "SBATCH_${v#SALLOC_}=${!v}"; done
 	fi
-	unset SBATCH_WAIT SBATCH_ARRAY_INX SBATCH_REQUEUE SBATCH_NO_REQUEUE SBATCH_OPEN_MODE SBATCH_EXPORT SBATCH_EXPORT_FILE \
+	unset SBATCH_IMMEDIATE SBATCH_WAIT SBATCH_ARRAY_INX SBATCH_REQUEUE SBATCH_NO_REQUEUE SBATCH_OPEN_MODE SBATCH_EXPORT SBATCH_EXPORT_FILE \
 		SBATCH_GET_USER_ENV SBATCH_JOB_NAME SBATCH_OUTPUT SBATCH_INPUT SBATCH_ERROR
 }
 
@@ -59,10 +57,7 @@ cscs_batch() {
 	cscs_dir=${BASH_SOURCE[0]%/*}
 	cscs_job=$SLURM_JOB_ID cscs_batched=1
 	exec >>"$cscs_dir/runner.log" 2>&1 </dev/null
-	# The session is over, or has another job.
-	{ IFS= read -r v <"$cscs_dir/batch"; } 2>/dev/null
-	[[ $v != none ]] || return
-	! cscs_exited || return
+	! cscs_exited || return # the session is over
 	# The runner hears Slurm's signals too, and does what is to be done.
 	trap 'cscs_stop=slurm' TERM INT
 	trap : URG HUP

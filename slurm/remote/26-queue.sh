@@ -17,8 +17,8 @@ cscs_ask_in_turn() {
 	cscs_ask_queue
 }
 
-# cscs_ask_queue: state, reason and estimated start of the session's job. By its name: it
-# may have got another number, from a hand-over that another connection began. cscs_state is its
+# cscs_ask_queue: state, reason and estimated start of the session's job. By its name: its
+# number may have been lost with the connection that made the request. cscs_state is its
 # state; after two answers without it, "gone".
 cscs_ask_queue() {
 	local answer line found='' job

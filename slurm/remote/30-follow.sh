@@ -178,8 +178,6 @@ cscs_take_up_queued() {
 	local job=''
 	{ IFS= read -r job <"$cscs_dir/batch"; } 2>/dev/null
 	if [[ $job == +([0-9]) ]]; then
-		# A hand-over that was cut short is brought to its end.
-		cscs_leave_only "$job"
 		cscs_in_queue "$job"
 	else
 		cscs_begin_turn
