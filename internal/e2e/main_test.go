@@ -83,10 +83,11 @@ func leaveOut(ctx context.Context) error {
 	if flag.Lookup("test.run").Value.String() == "" {
 		out = append(out, "^TestFault", "^TestCost", "^TestChaos", "^TestSoak") // each a stage of its own, which names it
 	}
-	if skip := flag.Lookup("test.skip"); skip.Value.String() == "" && len(out) > 0 {
-		return skip.Value.Set(strings.Join(out, "|"))
+	skip := flag.Lookup("test.skip").Value
+	if given := skip.String(); given != "" {
+		out = append(out, given)
 	}
-	return nil
+	return skip.Set(strings.Join(out, "|"))
 }
 
 // poll asks state until it is empty, and gives what it said last. It is for

@@ -96,13 +96,21 @@ func start(t *testing.T, cmd *exec.Cmd) *background {
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start %q: %v", cmd.Args, err)
 	}
-	go b.wait()
+	go b.wait(nil)
 	t.Cleanup(b.kill)
 	return b
 }
 
-func (b *background) wait() {
+// wait waits for the end of the process, and for that of what it has written, if somebody else
+// reads that. Something that it has left behind may hold the terminal for longer.
+func (b *background) wait(read <-chan struct{}) {
 	err := b.cmd.Wait()
+	if read != nil {
+		select {
+		case <-read:
+		case <-time.After(5 * time.Second):
+		}
+	}
 	var exit *exec.ExitError
 	switch {
 	case err == nil:

@@ -42,10 +42,7 @@ func terminal(t *testing.T, words ...string) *term {
 		defer close(read)
 		_, _ = io.Copy(b.stdout, tty) // ends with EIO when the last process has closed the terminal
 	}()
-	go func() {
-		b.wait()
-		<-read
-	}()
+	go b.wait(read)
 	t.Cleanup(func() {
 		b.kill()
 		_ = tty.Close()
