@@ -41,15 +41,8 @@ cluster.`,
 		},
 	}
 	o.addWhere(cmd)
-	g := newGroup("Here")
-	g.add(&o.localPort, "local-port", "", "PORT", "local port (default: the server's usual one, or the next that is free)", checkPort("leave --local-port out for a free one"))
-	g.flags.BoolVar(&o.noBrowser, "no-browser", false, "print the URL only")
-	g.flags.BoolVar(&o.json, "json", false, "write events to stdout, one JSON object a line")
-	g.flags.BoolVarP(&o.verbose, "verbose", "v", false, "tell more")
-	g.done(cmd)
-	cmd.Annotations = map[string]string{showsExitStatus: "yes"}
-	completeCluster(cmd)
-	_ = cmd.RegisterFlagCompletionFunc("local-port", cobra.NoFileCompletions) // it exists, and is registered once
+	o.addHere(cmd, runsOut)
+	markRun(cmd)
 	return cmd
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// markRun is for commands that begin a session.
+// markRun is for commands that begin a session, or pick one up.
 func markRun(cmd *cobra.Command) {
 	cmd.Annotations = map[string]string{showsExitStatus: "yes"}
 	completeCluster(cmd)

@@ -62,17 +62,26 @@ func (o *options) addWhere(cmd *cobra.Command) {
 	g.done(cmd)
 }
 
-// addHere adds the flags that say what happens on the laptop. limited: the session's time may
-// be up.
-func (o *options) addHere(cmd *cobra.Command, limited bool) {
+// What else a command does on the laptop, for addHere.
+type here int
+
+const (
+	runsOut   here = 1 << iota // its session has a time limit
+	plansOnly                  // it can show what it would do
+)
+
+// addHere adds the flags that say what happens on the laptop.
+func (o *options) addHere(cmd *cobra.Command, does here) {
 	g := newGroup("Here")
 	g.add(&o.localPort, "local-port", "", "PORT", "local port (default: the server's usual one, or the next that is free)", checkPort("leave --local-port out for a free one"))
 	g.flags.BoolVar(&o.noBrowser, "no-browser", false, "print the URL only")
-	if limited {
+	if does&runsOut != 0 {
 		g.flags.BoolVar(&o.noNotify, "no-notify", false, "no notification on the desktop before the session's time is up")
 	}
 	g.flags.BoolVar(&o.json, "json", false, "write events to stdout, one JSON object a line")
-	g.flags.BoolVar(&o.dryRun, "dry-run", false, "show the way and the commands, and contact nobody")
+	if does&plansOnly != 0 {
+		g.flags.BoolVar(&o.dryRun, "dry-run", false, "show the way and the commands, and contact nobody")
+	}
 	g.flags.BoolVarP(&o.verbose, "verbose", "v", false, "tell more")
 	g.done(cmd)
 }

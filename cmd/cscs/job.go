@@ -25,7 +25,7 @@ func (j *job) addFlags(cmd *cobra.Command) {
 	j.addWhere(cmd)
 	j.addServer(cmd, true)
 	j.addSlurm(cmd)
-	j.addHere(cmd, true)
+	j.addHere(cmd, runsOut|plansOnly)
 	markRun(cmd)
 }
 

@@ -35,7 +35,7 @@ The server has to be your own, and to listen at 127.0.0.1 of its node.`,
 	g.add(&o.port, "port", "", "PORT", "port that it listens on, on the node", checkPort("a server has one of its own"))
 	g.flags.BoolVar(&o.allowWideBind, "allow-wide-bind", false, "forward even if it listens on more than 127.0.0.1")
 	g.done(cmd)
-	o.addHere(cmd, false)
+	o.addHere(cmd, plansOnly)
 	markRun(cmd)
 	return cmd
 }

@@ -5,10 +5,8 @@ package share
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
-	"syscall"
 )
 
 var errStranger = errors.New("the other side is another user's")
@@ -31,9 +29,4 @@ func checkPeer(conn *net.UnixConn) error {
 		return fmt.Errorf("%w (uid %d)", errStranger, uid)
 	}
 	return nil
-}
-
-func isOurs(info fs.FileInfo) bool {
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	return ok && int(stat.Uid) == os.Geteuid()
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/alps-tunnel/cscs/internal/owndir"
 )
 
 // A Place is where the processes that may share a chain meet.
@@ -50,10 +52,7 @@ func (p Place) base() string {
 func (p Place) socket() string { return p.base() + ".sock" }
 func (p Place) lock() string   { return p.base() + ".lock" }
 
-var (
-	errNoPlace     = errors.New("no directory to share it in")
-	errUnprotected = errors.New("it is not the user's alone")
-)
+var errNoPlace = errors.New("no directory to share it in")
 
 // prepare sees to it that the directory is there and is the user's alone.
 func (p Place) prepare() error {
@@ -63,15 +62,8 @@ func (p Place) prepare() error {
 	if err := supported(); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(p.Dir, 0o700); err != nil {
+	if err := owndir.Make(p.Dir); err != nil {
 		return fmt.Errorf("share the connection: %w", err)
-	}
-	info, err := os.Lstat(p.Dir)
-	if err != nil {
-		return fmt.Errorf("share the connection: %w", err)
-	}
-	if !info.IsDir() || info.Mode().Perm()&0o077 != 0 || !isOurs(info) {
-		return fmt.Errorf("share the connection in %s: %w", p.Dir, errUnprotected)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/internal/owndir"
 )
 
 const nobody = 65534
@@ -54,7 +55,7 @@ func TestStranger(t *testing.T) {
 	if _, err := d.join(t.Context()); !errors.Is(err, errStranger) {
 		t.Errorf("joined a stranger: %v", err)
 	}
-	if c := s.share(t, chain.Options{}); !errors.Is(c.Alone(), errUnprotected) {
+	if c := s.share(t, chain.Options{}); !errors.Is(c.Alone(), owndir.ErrShared) {
 		t.Errorf("alone: %v", c.Alone())
 	}
 }
@@ -73,7 +74,7 @@ func TestNowhere(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := errors.Join(os.Chmod(open, 0o755), os.Chown(foreign, nobody, nobody)); err != nil {
+	if err := errors.Join(os.Chmod(open, 0o777), os.Chown(foreign, nobody, nobody)); err != nil {
 		t.Fatal(err)
 	}
 	link := filepath.Join(base, "link")

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/sourcegraph/conc"
+
+	"github.com/alps-tunnel/cscs/internal/owndir"
 )
 
 // An Outcome is how a session ended for the process that attended it.
@@ -218,8 +220,8 @@ func socketPath(dir, id string) (string, error) {
 		if len(path) > longestPath {
 			continue
 		}
-		if err := ownDir(d); err != nil {
-			return "", err
+		if err := owndir.Make(d); err != nil {
+			return "", fmt.Errorf("make a place for the control socket: %w", err)
 		}
 		return path, nil
 	}
