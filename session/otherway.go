@@ -29,6 +29,7 @@ type otherWay struct {
 	proven  bool      // it has led there, and is kept for the rest of the session
 	refusal error     // of the node's own sshd
 	failed  time.Time // when it last came to nothing, for a node that was reached by ssh
+	guest   bool      // the job is none of ours
 
 	host, user ssh.Signer // the step's sshd shows the one, and lets in the other
 	hostKey    []byte     // of host, as a file of OpenSSH's
@@ -76,7 +77,7 @@ func (s *session) nodeHop(login *share.Chain) (chain.Hop, error) {
 	hop := s.cfg.NodeHop(s.nodeName, only)
 	hop.Signer, hop.HostKeys, hop.HostKeyAlias = o.user, only, ""
 	entrance := slurm.Entrance{
-		ID: s.cfg.ID, Job: s.job.ID, Node: s.nodeName, HostKey: o.hostKey,
+		ID: s.cfg.ID, Job: s.job.ID, Node: s.nodeName, Guest: o.guest, HostKey: o.hostKey,
 		UserKey: strings.TrimSpace(string(ssh.MarshalAuthorizedKey(o.user.PublicKey()))),
 	}
 	hop.Carrier = func(ctx context.Context) (net.Conn, error) { return entrance.Open(ctx, login) }

@@ -66,20 +66,7 @@ func (t *tunnel) live(ctx context.Context) error {
 	if err := t.dial(ctx); err != nil {
 		return err
 	}
-	node, err := slurm.Find(ctx, t.chain, t.cfg.Job, t.cfg.Node)
-	if err != nil {
-		return err
-	}
-	if node.Scanned {
-		t.out.warn(fmt.Sprintf("the host key of %s is from a scan by the login node, which does not list it in its ssh_known_hosts", node.Name))
-	}
-	keys, err := parseKeys(node.HostKeys)
-	if err != nil {
-		return err
-	}
-	t.nodeName = node.Name
-	t.node, err = t.chain.Extend(ctx, t.cfg.NodeHop(node.Name, chain.PinnedKeys(keys...)))
-	if err != nil {
+	if err := t.reach(ctx); err != nil {
 		return err
 	}
 
@@ -113,7 +100,7 @@ func (t *tunnel) live(ctx context.Context) error {
 				if m.err != nil {
 					return m.err
 				}
-				return &slurm.RemoteError{Kind: "protocol", Message: "the watch over the port on " + node.Name + " ended"}
+				return &slurm.RemoteError{Kind: "protocol", Message: "the watch over the port on " + t.nodeName + " ended"}
 			}
 		case <-t.chain.Done():
 			return t.chain.Err()
@@ -123,6 +110,49 @@ func (t *tunnel) live(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// reach makes the last hop: by ssh or, where that is refused though a job of the user's runs
+// there, through a step of that job.
+func (t *tunnel) reach(ctx context.Context) error {
+	node, refusal := slurm.Find(ctx, t.chain, t.cfg.Job, t.cfg.Node)
+	t.nodeName, t.hostKeys = node.Name, node.HostKeys
+	var noSSHD *slurm.RemoteError
+	switch {
+	case refusal == nil:
+		if node.Scanned {
+			t.out.warn(fmt.Sprintf("the host key of %s is from a scan by the login node, which does not list it in its ssh_known_hosts", node.Name))
+		}
+		refusal = t.extend(ctx)
+		if refusal == nil || !turnedAway(refusal, false) {
+			return refusal
+		}
+	case errors.As(refusal, &noSSHD) && noSSHD.Kind == "nonode":
+	default:
+		return refusal
+	}
+	t.job.ID = t.cfg.Job
+	t.other.taken, t.other.guest, t.other.refusal = true, true, refusal
+	err := t.extend(ctx)
+	var noJob *slurm.RemoteError
+	switch {
+	case err == nil:
+		t.tellOtherWay()
+		return nil
+	case errors.As(err, &noJob) && noJob.Kind == "nojob":
+		return refusal
+	}
+	return &NodeError{Node: t.nodeName, SSH: refusal, Step: err}
+}
+
+// extend dials the node, this way or the other.
+func (t *tunnel) extend(ctx context.Context) error {
+	hop, err := t.nodeHop(t.chain)
+	if err != nil {
+		return err
+	}
+	t.node, err = t.chain.Extend(ctx, hop)
+	return err
 }
 
 // see takes in what listens on the port of the node: forwarded is only what is the

@@ -24,9 +24,13 @@ type Starter interface {
 // the caller's, made for this session.
 type Entrance struct {
 	ID        string // of the session
-	Job, Node string
+	Job, Node string // Job may be empty for a guest: the user's on that node
 	HostKey   []byte // the private key that the sshd shows, as a file of OpenSSH's
 	UserKey   string // the one key that it lets in, as a line of authorized_keys(5)
+
+	// Guest: the job is none of the session's. What the step needs is put into the user's home
+	// for as long as it runs.
+	Guest bool
 }
 
 // enterArgs make a step beside the runner's, which has no claim of its own to anything
@@ -38,13 +42,17 @@ var enterArgs = []string{"--overlap", "--nodes=1", "--ntasks=1", "--cpu-bind=non
 // Open starts the step, from the login node that host is, and returns the stream to its
 // sshd. The step ends with the stream.
 //
-// It returns *RemoteError (of kind "nosshd", if the node has none), *StepError, the error of the
+// It returns *RemoteError (of kind "nosshd", if the node has none; "nojob", if no job of the user's
+// runs there), *StepError, the error of the
 // connection or the cause of ctx, if that ended first; later ctx has no hold on the stream.
 func (e Entrance) Open(ctx context.Context, host Starter) (net.Conn, error) {
 	v := new(vars)
 	v.set("cscs_id", e.ID)
 	v.set("cscs_job", e.Job)
 	v.set("cscs_node", e.Node)
+	if e.Guest {
+		v.set("cscs_guest", "1")
+	}
 	v.list("cscs_srun_args", enterArgs)
 	v.set("cscs_host_key", string(e.HostKey))
 	v.set("cscs_user_key", e.UserKey)

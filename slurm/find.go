@@ -15,7 +15,7 @@ type Node struct {
 
 // Find asks the login node for the host keys of node, or of the first node of the
 // user's running job. It returns *JobEndedError for a job that does not run, and
-// *RemoteError.
+// *RemoteError: of kind "nonode", with the node's name, if it has no sshd that answers.
 func Find(ctx context.Context, remote Remote, job, node string) (Node, error) {
 	v := new(vars)
 	v.set("cscs_job", job)
@@ -26,11 +26,13 @@ func Find(ctx context.Context, remote Remote, job, node string) (Node, error) {
 		switch l.kind {
 		case "where":
 			return checkRunning(job, l.get("answer"))
+		case "node":
+			n.Name = l.get("node")
 		case "hostkey":
 			n.Scanned = l.get("from") == "scan"
 			n.HostKeys = append(n.HostKeys, l.get("key"))
 		case "found":
-			n.Name, found = l.get("node"), true
+			found = true
 		}
 		return nil
 	}}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -116,6 +117,44 @@ func TestOtherWay(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestOtherWayTunnel: a tunnel into a job of the user's goes that way too, and leaves nothing.
+func TestOtherWayTunnel(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		bar  func(*testing.T)
+		to   func(job string) []string
+	}{
+		{"job", sshdStopped, func(job string) []string { return []string{"--job", job} }},
+		{"node", pamDenies, func(string) []string { return []string{"--node", barred} }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			begin(t)
+			job := running(t, "alice", []string{"-w", barred}, "127.0.0.1:6006")
+			c.bar(t)
+			s := cscs(t, append([]string{"tunnel", "--port", "6006"}, c.to(job)...)...)
+			if code, body := get(t, s.ready().URL); code != http.StatusOK || !strings.HasPrefix(body, "alice") {
+				t.Errorf("%d %s", code, body)
+			}
+			if n := s.told(); n != 1 {
+				t.Errorf("told %d times", n)
+			}
+			s.signal(syscall.SIGINT)
+			s.end(0)
+			if left := poll(patience, func() string {
+				files, _ := filepath.Glob(clusterHome(".cscs/*/*"))
+				return doors() + strings.Join(files, " ")
+			}); left != "" {
+				t.Errorf("left: %s", left)
+			}
+		})
+	}
+	t.Run("no-job", func(t *testing.T) {
+		begin(t)
+		sshdStopped(t)
+		says(t, cscs(t, "tunnel", "--node", barred, "--port", "6006").failure(1).Message, "cannot reach "+barred, "refused")
+	})
 }
 
 // TestOtherWayCarries what the ordinary way carries.

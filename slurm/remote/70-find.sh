@@ -14,6 +14,7 @@ cscs_find() {
 		# The list's first node is what scontrol makes of it.
 		cscs_node=$(scontrol show hostnames "$cscs_node" 2>/dev/null | head -n 1)
 	fi
+	cscs_say node "node=$cscs_node"
 	while read -r line type key; do
 		[[ $line == '#'* ]] && continue
 		if [[ $line == @* ]]; then
@@ -33,5 +34,5 @@ cscs_find() {
 		done < <(ssh-keyscan -T 5 -- "$cscs_node" 2>/dev/null)
 	fi
 	[[ -n $found ]] || cscs_die nonode "no sshd answers on $cscs_node"
-	cscs_say found "node=$cscs_node"
+	cscs_say found
 }

@@ -54,8 +54,13 @@ cscs_sshd_config() {
 }
 
 cscs_enter() {
+	local run=exec
 	cscs_have_slurm
 	cscs_find_dir
+	if [[ -n $cscs_guest ]]; then
+		cscs_be_guest
+		run=''
+	fi
 	[[ -d $cscs_dir ]] || cscs_die gone "the session's directory has disappeared from the cluster"
 	cscs_put_keys "$cscs_dir/sshd-$cscs_door"
 	cscs_leave_login
@@ -63,8 +68,28 @@ cscs_enter() {
 	unset BASH_ENV
 	# The stream is all that is left of standard input; srun takes it over. Its own words
 	# go to standard error.
-	exec srun --jobid="$cscs_job" "${cscs_srun_args[@]}" --nodelist="$cscs_node" \
+	$run srun --jobid="$cscs_job" "${cscs_srun_args[@]}" --nodelist="$cscs_node" \
 		bash --noprofile --norc "$cscs_dir/remote.sh" sshd "$cscs_door"
+	cscs_remove_dir
+}
+
+# cscs_be_guest: for a tunnel into a job that is no session of ours: which job, and a directory
+# that is gone when the step is. Its name is no session's, so that nobody lists it.
+cscs_be_guest() {
+	local err
+	if [[ -z $cscs_job ]]; then
+		cscs_me
+		read -r cscs_job < <(squeue --local --noheader --user="$cscs_user" --nodelist="$cscs_node" --states=RUNNING --format=%i 2>/dev/null)
+		[[ -n $cscs_job ]] || cscs_die nojob "no job of yours runs on $cscs_node"
+	fi
+	# What is left where this shell was killed.
+	find "${cscs_dir%/*}" -maxdepth 1 -name 'tunnel-*' -mtime +2 -exec rm -rf {} + 2>/dev/null
+	cscs_dir=${cscs_dir%/*}/tunnel-${cscs_dir##*/}
+	err=$({ mkdir -p "$cscs_dir" && printf '%s\n' "$cscs_script" >"$cscs_dir/remote.sh"; } 2>&1) || {
+		cscs_remove_dir
+		cscs_die home "cannot write in $cscs_dir: ${err##*: }"
+	}
+	trap '' HUP # what comes after the step is for us to do
 }
 
 # Where an sshd may lie: nobody's PATH need have it.
