@@ -58,7 +58,7 @@ func runAll(m *testing.M) (int, error) {
 	}
 	code := m.Run()
 	// Whatever the single tests let pass as COMPLETING must be gone in the end.
-	if left := poll(time.Minute, func() string { return squeue("") }); left != "" {
+	if left := poll(3*time.Minute, func() string { return squeue("") }); left != "" {
 		return 1, fmt.Errorf("left in the queue after all tests:\n%s", left)
 	}
 	return code, nil
