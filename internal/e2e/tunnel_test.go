@@ -90,6 +90,13 @@ func TestTunnelWithoutJob(t *testing.T) {
 	says(t, e.Message+" "+e.Hint, "nid001001", "job")
 }
 
+// TestTunnelToNoNode: a node that the cluster does not have.
+func TestTunnelToNoNode(t *testing.T) {
+	begin(t)
+	e := cscs(t, "tunnel", "--node", "nid009999", "--port", "6006").failure(1)
+	says(t, e.Message+" "+e.Hint, "there is no node nid009999", "squeue --me")
+}
+
 // TestTunnelToNothing: a port on which nobody listens.
 func TestTunnelToNothing(t *testing.T) {
 	begin(t)

@@ -88,7 +88,7 @@ func remote(e *slurm.RemoteError) Problem {
 		p.Hint = "is this the login node of a Slurm cluster, and is Slurm on the PATH of a login shell there?"
 	case "home":
 		p.Hint = "is the home directory full or read-only? quota, or df ~, on the cluster tells"
-	case "nonode":
+	case "nonode", "unknownnode":
 		p.Hint = "confirm that the node matches your current Slurm allocation: squeue --me"
 	case "revoked":
 		p.Code = Auth

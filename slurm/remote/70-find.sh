@@ -33,6 +33,10 @@ cscs_find() {
 			found=1
 		done < <(ssh-keyscan -T 5 -- "$cscs_node" 2>/dev/null)
 	fi
-	[[ -n $found ]] || cscs_die nonode "no sshd answers on $cscs_node"
+	if [[ -z $found ]]; then
+		answer=$(sinfo --local --noheader --nodes="$cscs_node" --format=%N 2>/dev/null) && [[ -z $answer ]] &&
+			cscs_die unknownnode "there is no node $cscs_node on this cluster"
+		cscs_die nonode "no sshd answers on $cscs_node"
+	fi
 	cscs_say found
 }
