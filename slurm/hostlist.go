@@ -11,6 +11,10 @@ import (
 // little enough that a mistaken list does not fill the memory.
 const maxHosts = 1 << 16
 
+// maxName is the longest host name (RFC 1035, section 2.3.4): a few leading zeros too many in a
+// long list fill the memory too.
+const maxName = 255
+
 var errHostlist = errors.New("not a host list")
 
 // Hostlist expands a node list as Slurm prints it, "nid[001001-001003,001007],x1",
@@ -65,7 +69,7 @@ func expandItem(item string, limit int) ([]string, error) {
 	}
 	before, after, ok := strings.Cut(item, "[")
 	if !ok {
-		if item == "" {
+		if item == "" || len(item) > maxName {
 			return nil, errHostlist
 		}
 		return []string{item}, nil
@@ -77,6 +81,10 @@ func expandItem(item string, limit int) ([]string, error) {
 		if tails, err = expandItem(after, limit); err != nil {
 			return nil, err
 		}
+	}
+	longest := len(before)
+	for _, t := range tails {
+		longest = max(longest, len(before)+len(t))
 	}
 	var out []string
 	for _, r := range strings.Split(ranges, ",") {
@@ -90,6 +98,9 @@ func expandItem(item string, limit int) ([]string, error) {
 		a, errA := strconv.ParseUint(lo, 10, 63)
 		b, errB := strconv.ParseUint(hi, 10, 63)
 		if errA != nil || errB != nil || b < a {
+			return nil, errHostlist
+		}
+		if longest+max(len(lo), len(hi)) > maxName {
 			return nil, errHostlist
 		}
 		if b-a >= uint64(limit) || (len(out)+int(b-a)+1)*len(tails) > limit {

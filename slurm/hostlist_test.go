@@ -28,6 +28,7 @@ func TestHostlist(t *testing.T) {
 	for _, in := range []string{
 		",", "a,", ",a", "a,,b", "n[1-3", "n1]", "n[]", "n[1-]", "n[-1]", "n[3-1]", "n[1,]", "n[a]", "n[[1]]", "n[1]]",
 		"n[1-999999999]", "n[0-99999999999999999999]", "n[1-400][1-400]", "a b", "a\tb",
+		"n[" + strings.Repeat("0", 300) + "1-9]", strings.Repeat("n", 200) + "[1-2]" + strings.Repeat("x", 60), strings.Repeat("n", 256),
 	} {
 		if got, err := Hostlist(in); err == nil {
 			t.Errorf("%q: no error, but %d hosts", in, len(got))
@@ -48,7 +49,7 @@ func FuzzHostlist(f *testing.F) {
 			t.Fatalf("%q: %d hosts", s, len(hosts))
 		}
 		for _, h := range hosts {
-			if h == "" || strings.ContainsAny(h, "[], \t\n") {
+			if h == "" || len(h) > maxName || strings.ContainsAny(h, "[], \t\n") {
 				t.Fatalf("%q: host %q", s, h)
 			}
 		}

@@ -24,7 +24,9 @@ func begin(t *testing.T) {
 	t.Helper()
 	before := files()
 	t.Cleanup(func() {
-		left := poll(30*time.Second, func() string {
+		// sshd keeps its end of a connection that was cut until TCP tries again to tell it of the
+		// other's.
+		left := poll(time.Minute, func() string {
 			left := leftovers(before)
 			if onlyRecords(left) {
 				// Of a client that was killed, or could not see its job gone. The next look at
