@@ -20,26 +20,7 @@ import (
 
 // echo answers every connection with what it gets.
 func echo(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var tasks sync.WaitGroup
-	tasks.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			tasks.Go(func() {
-				defer conn.Close()
-				_, _ = io.Copy(conn, conn)
-			})
-		}
-	})
-	t.Cleanup(func() { _ = l.Close(); tasks.Wait() })
-	return l.Addr().String()
+	return sshtest.ServeTCP(t, func(conn net.Conn) { _, _ = io.Copy(conn, conn) })
 }
 
 // roundTrip sends data to an echo through c, and closes its half when all is
@@ -178,7 +159,7 @@ func TestDialContextCancel(t *testing.T) {
 func blackHole(t *testing.T) string {
 	t.Helper()
 	hold := make(chan struct{})
-	addr := rude(t, func(net.Conn) { <-hold })
+	addr := sshtest.ServeTCP(t, func(net.Conn) { <-hold })
 	t.Cleanup(func() { close(hold) })
 	return addr
 }
@@ -258,7 +239,7 @@ func TestDataBeforeClose(t *testing.T) {
 	c := dial(t, newWay(t, 2, nil).hops, Options{})
 	data := pattern(1 << 20)
 	sent := make(chan struct{})
-	addr := rude(t, func(conn net.Conn) { _, _ = conn.Write(data); close(sent) })
+	addr := sshtest.ServeTCP(t, func(conn net.Conn) { _, _ = conn.Write(data); close(sent) })
 	conn, err := c.DialContext(t.Context(), "tcp", addr)
 	if err != nil {
 		t.Fatal(err)
@@ -278,7 +259,7 @@ func TestChatter(t *testing.T) {
 	host := sshtest.NewKey(t)
 	config.AddHostKey(host)
 	answered := make(chan int, 1)
-	addr := rude(t, func(conn net.Conn) {
+	addr := sshtest.ServeTCP(t, func(conn net.Conn) {
 		sc, channels, requests, err := ssh.NewServerConn(conn, config)
 		if err != nil {
 			return

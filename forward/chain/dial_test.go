@@ -237,30 +237,6 @@ func TestSameAgain(t *testing.T) {
 	}
 }
 
-// rude is a server that is no SSH server.
-func rude(t *testing.T, serve func(net.Conn)) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var tasks sync.WaitGroup
-	tasks.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			tasks.Go(func() {
-				defer conn.Close()
-				serve(conn)
-			})
-		}
-	})
-	t.Cleanup(func() { _ = l.Close(); tasks.Wait() })
-	return l.Addr().String()
-}
-
 func silent(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
 
 func says(s string) func(net.Conn) {
@@ -297,7 +273,7 @@ func TestNoSSH(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%d", tt.name, behind), func(t *testing.T) {
 				w := newWay(t, behind, nil)
 				w.hops = append(w.hops, Hop{
-					Name: "odd", Addr: rude(t, tt.serve), Signer: sshtest.NewKey(t),
+					Name: "odd", Addr: sshtest.ServeTCP(t, tt.serve), Signer: sshtest.NewKey(t),
 					HostKeys: PinnedKeys(sshtest.NewKey(t).PublicKey()),
 				})
 				e := fails[*DialError](t, w, Options{Timeout: 300 * time.Millisecond})
@@ -393,7 +369,7 @@ func TestCancel(t *testing.T) {
 		}},
 		{"greeting", func(t *testing.T, w *way, last *Hop, opts *Options) <-chan struct{} {
 			reached := make(chan struct{})
-			last.Addr = rude(t, func(conn net.Conn) { close(reached); silent(conn) })
+			last.Addr = sshtest.ServeTCP(t, func(conn net.Conn) { close(reached); silent(conn) })
 			return reached
 		}},
 		{"host key", func(t *testing.T, w *way, last *Hop, opts *Options) <-chan struct{} {

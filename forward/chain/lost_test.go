@@ -23,7 +23,7 @@ func TestLost(t *testing.T) {
 	for i := range 3 {
 		w := newWay(t, 3, nil)
 		c := dial(t, w.hops, Options{})
-		target := rude(t, func(conn net.Conn) { _, _ = conn.Write([]byte("x")); silent(conn) })
+		target := sshtest.ServeTCP(t, func(conn net.Conn) { _, _ = conn.Write([]byte("x")); silent(conn) })
 		conn, err := c.DialContext(t.Context(), "tcp", target)
 		if err != nil {
 			t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/internal/sshtest"
 )
 
 // BenchmarkThroughput is a download through one of OpenSSH's servers, by the owner and by who
@@ -17,7 +18,7 @@ func BenchmarkThroughput(b *testing.B) {
 	_, s := realSite(b)
 	owner, sharer := s.share(b, chain.Options{}), s.share(b, chain.Options{})
 	const size = 64 << 20
-	addr := tcp(b, func(c net.Conn) {
+	addr := sshtest.ServeTCP(b, func(c net.Conn) {
 		piece := make([]byte, 256<<10)
 		for range size / len(piece) {
 			if _, err := c.Write(piece); err != nil {

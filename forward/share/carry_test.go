@@ -114,7 +114,7 @@ func TestExtended(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer node.Close()
-	if err := roundTrip(t.Context(), node, tcp(t, echo), pattern(3<<20)); err != nil {
+	if err := roundTrip(t.Context(), node, sshtest.ServeTCP(t, echo), pattern(3<<20)); err != nil {
 		t.Error(err)
 	}
 	var out bytes.Buffer
@@ -139,7 +139,7 @@ func TestCut(t *testing.T) {
 	for i := range 2 {
 		s := newSite(t, nil)
 		_, sharer := s.pair(t)
-		conn, err := sharer.DialContext(t.Context(), "tcp", tcp(t, func(c net.Conn) {
+		conn, err := sharer.DialContext(t.Context(), "tcp", sshtest.ServeTCP(t, func(c net.Conn) {
 			_, _ = c.Write([]byte("half"))
 			_, _ = c.Read(make([]byte, 1))
 		}))
@@ -177,7 +177,7 @@ func TestCut(t *testing.T) {
 func TestManyBytes(t *testing.T) {
 	s := newSite(t, nil)
 	_, sharer := s.pair(t)
-	if err := roundTrip(t.Context(), sharer, tcp(t, echo), pattern(50<<20)); err != nil {
+	if err := roundTrip(t.Context(), sharer, sshtest.ServeTCP(t, echo), pattern(50<<20)); err != nil {
 		t.Error(err)
 	}
 }
@@ -185,7 +185,7 @@ func TestManyBytes(t *testing.T) {
 func TestManyChannels(t *testing.T) {
 	s := newSite(t, nil)
 	owner, sharer := s.pair(t)
-	addr := tcp(t, echo)
+	addr := sshtest.ServeTCP(t, echo)
 	var tasks sync.WaitGroup
 	for i := range 200 {
 		tasks.Go(func() {
@@ -223,7 +223,7 @@ func TestBackPressure(t *testing.T) {
 		t.Fatal(err)
 	}
 	var before, after runtime.MemStats
-	addr := tcp(t, echo)
+	addr := sshtest.ServeTCP(t, echo)
 	if err := roundTrip(t.Context(), sharer, addr, pattern(10<<20)); err != nil { // the windows are full by then
 		t.Error(err)
 	}

@@ -319,7 +319,7 @@ func TestLeave(t *testing.T) {
 	left := make(chan int, 1)
 	go func() { left <- owner.Leave(t.Context()) }()
 	sharer.Retire()
-	if err := roundTrip(t.Context(), sharer, tcp(t, echo), pattern(1<<20)); err != nil {
+	if err := roundTrip(t.Context(), sharer, sshtest.ServeTCP(t, echo), pattern(1<<20)); err != nil {
 		t.Error(err)
 	}
 	_ = keep.Close()

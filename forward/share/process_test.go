@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/internal/sshtest"
 )
 
 // flood sends for as long as it is taken.
@@ -57,7 +58,7 @@ func TestTenAtOnce(t *testing.T) {
 // others takes its place.
 func TestKilled(t *testing.T) {
 	s := newOpenSite(t)
-	addr := tcp(t, flood)
+	addr := sshtest.ServeTCP(t, flood)
 	owner, one, other := s.process(t), s.process(t), s.process(t)
 	owner.want("owner", "dial")
 	for _, p := range []*process{one, other} {
@@ -93,7 +94,7 @@ func TestKilled(t *testing.T) {
 func TestHandOn(t *testing.T) {
 	s := newOpenSite(t)
 	data, enough := pattern(8<<20), make(chan struct{})
-	addr := tcp(t, func(c net.Conn) {
+	addr := sshtest.ServeTCP(t, func(c net.Conn) {
 		_, _ = c.Write(data)
 		<-enough
 		_, _ = c.Write(data)
@@ -156,12 +157,12 @@ func TestStoppedSharer(t *testing.T) {
 	owner := s.share(t, chain.Options{})
 	stopped := s.process(t)
 	stopped.want("joined", "dial")
-	stopped.want("flowing", "flow", tcp(t, flood))
+	stopped.want("flowing", "flow", sshtest.ServeTCP(t, flood))
 	if err := stopped.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	other := s.share(t, chain.Options{})
-	if err := roundTrip(t.Context(), other, tcp(t, echo), pattern(10<<20)); err != nil {
+	if err := roundTrip(t.Context(), other, sshtest.ServeTCP(t, echo), pattern(10<<20)); err != nil {
 		t.Error(err)
 	}
 	closed := make(chan error, 1)

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -146,30 +145,6 @@ func soon[T any](t testing.TB, what string, from <-chan T) T {
 		t.Fatalf("not within %v: %s", patience, what)
 		panic("not reached")
 	}
-}
-
-// tcp serves connections by handle until the test ends.
-func tcp(t testing.TB, handle func(net.Conn)) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var tasks sync.WaitGroup
-	tasks.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			tasks.Go(func() {
-				defer conn.Close()
-				handle(conn)
-			})
-		}
-	})
-	t.Cleanup(func() { _ = l.Close(); tasks.Wait() })
-	return l.Addr().String()
 }
 
 func echo(conn net.Conn) {

@@ -57,7 +57,7 @@ func TestOpenSSH(t *testing.T) {
 		}
 	}
 	var tasks sync.WaitGroup
-	addr := tcp(t, echo)
+	addr := sshtest.ServeTCP(t, echo)
 	for i := range 100 {
 		tasks.Go(func() {
 			if err := roundTrip(t.Context(), sharer, addr, pattern(50000+i)); err != nil {
@@ -92,7 +92,7 @@ func TestMaxSessions(t *testing.T) {
 		t.Errorf("%d connections, %d dials", n, s.dials.Load())
 	}
 	// Connections are not counted.
-	if err := roundTrip(t.Context(), all[2], tcp(t, echo), pattern(100)); err != nil {
+	if err := roundTrip(t.Context(), all[2], sshtest.ServeTCP(t, echo), pattern(100)); err != nil {
 		t.Error(err)
 	}
 	for _, c := range commands {

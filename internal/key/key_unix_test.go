@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
@@ -35,20 +34,7 @@ func newAgent(t *testing.T, keys ...agent.AddedKey) (socket string, ring agent.A
 	if err != nil {
 		t.Fatal(err)
 	}
-	var tasks sync.WaitGroup
-	tasks.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			tasks.Go(func() {
-				defer conn.Close()
-				_ = agent.ServeAgent(ring, conn)
-			})
-		}
-	})
-	t.Cleanup(func() { _ = l.Close(); tasks.Wait() })
+	sshtest.Serve(t, l, func(conn net.Conn) { _ = agent.ServeAgent(ring, conn) })
 	return socket, ring
 }
 
