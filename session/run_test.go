@@ -204,7 +204,7 @@ func TestStartTimeout(t *testing.T) {
 func TestQueueTimeout(t *testing.T) {
 	a := newAlps(t, "FAKE_QUEUE=1")
 	cfg := a.config()
-	cfg.QueueTimeout = time.Second
+	cfg.QueueTimeout = 5 * time.Second // the request must have been made by then
 	var timeout *slurm.QueueTimeoutError
 	if err := a.start(cfg).end(); !errors.As(err, &timeout) || timeout.Job == "" {
 		t.Errorf("ended with %v", err)

@@ -111,17 +111,13 @@ cscs_owner() {
 	fi
 }
 
-# cscs_holder INODE: the process of this user that holds the socket.
+# cscs_holder INODE: the process of this user that holds the socket. A process with many
+# files, or many of them, would cost a fork for each.
 cscs_holder() {
 	local fd
-	for fd in /proc/[0-9]*/fd/*; do
-		[[ $fd -ef /proc/self/fd/0 ]] && continue
-		if [[ $(readlink "$fd" 2>/dev/null) == "socket:[$1]" ]]; then
-			fd=${fd#/proc/}
-			printf '%s' "${fd%%/*}"
-			return
-		fi
-	done
+	fd=$(find /proc/[0-9]*/fd -maxdepth 1 -lname "socket:\\[$1\\]" -print -quit 2>/dev/null)
+	fd=${fd#/proc/}
+	printf '%s' "${fd%%/*}"
 }
 
 # Of how many other sockets is told at the most.
