@@ -140,6 +140,23 @@ func TestAutoAnswerLost(t *testing.T) {
 	stopFake(t, f, Stopping{ID: id, Step: "4712.0", Grace: 5 * time.Second})
 }
 
+// What can never start, salloc --immediate is granted and revoked at once: that is no grant.
+func TestAutoRevoked(t *testing.T) {
+	f := slurmtest.New(t, "FAKE_REVOKED=1")
+	id := testID(t)
+	s := &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}}
+	r := submit(t.Context(), t, f, s)
+	if p := await[Pending](r); p != (Pending{Job: "4712", Kept: true}) {
+		t.Errorf("pending: %+v", p)
+	}
+	if g := await[Granted](r); g.Job.ID != "4712" {
+		t.Errorf("granted: %+v", g)
+	}
+	r.letGo()
+	r.wait()
+	stopFake(t, f, Stopping{ID: id})
+}
+
 // Every process of the login node is killed while sbatch asks: a client that is there ends
 // it all, one that takes the session up brings it on its way, and without one it ends by
 // itself.

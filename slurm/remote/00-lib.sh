@@ -35,7 +35,7 @@ cscs_argv=("${cscs_argv[@]}") cscs_env=("${cscs_env[@]}") cscs_unset=("${cscs_un
 declare -A cscs_files
 
 # Whatever the environment says of these.
-cscs_salloc='' cscs_batched='' cscs_detaching='' cscs_let_go='' cscs_runner_step=''
+cscs_salloc='' cscs_batched='' cscs_detaching='' cscs_let_go='' cscs_runner_step='' cscs_learnt=''
 
 cscs_tab=$'\t'
 cscs_name=cscs-$cscs_id

@@ -138,15 +138,17 @@ cscs_refused() {
 
 # cscs_grant: tells what was granted.
 cscs_grant() {
-	cscs_learn
+	[[ $cscs_learnt == "$cscs_job" ]] || cscs_learn
 	cscs_granted=1
 	cscs_say granted "job=$cscs_job" "info=$cscs_info"
 }
 
 # cscs_learn: cscs_info is what Slurm knows of the job, and cscs_gres the generic resources
 # of its first node: a step of a job on whole nodes is not given those that the job has
-# only because the node is all its own (srun(1), --gres), so they are asked for.
+# only because the node is all its own (srun(1), --gres), so they are asked for. cscs_learnt is
+# the job of which this was asked.
 cscs_learn() {
+	cscs_learnt=$cscs_job
 	cscs_info=$(scontrol --local --oneliner --details show job "$cscs_job" 2>/dev/null)
 	cscs_gres=''
 	# Nodes=nid001001 CPU_IDs=0-3 Mem=0 GRES=gpu:4(IDX:0-3),…

@@ -20,7 +20,8 @@ cscs_request() {
 	auto)
 		# Slurm tries a request of salloc's when it comes, and one of sbatch's when its
 		# scheduler has a turn.
-		! cscs_ask --immediate || return 0
+		if cscs_ask --immediate && cscs_holds; then return; fi
+		cscs_granted=''
 		# Never a second request beside one that may still be there: an answer can be lost.
 		cscs_cancel_all || cscs_give_up salloc "$cscs_code" "$cscs_words"
 		if cscs_enqueue as-salloc; then
@@ -33,6 +34,14 @@ cscs_request() {
 		;;
 	esac
 	cscs_ask "${deadline[@]}" || cscs_give_up salloc "$cscs_code" "$cscs_words"
+}
+
+# cscs_holds: has the job what salloc says that it was granted? What exceeds the limits of its
+# partition, --immediate is granted and revoked in one (seen on 24.11 and 26.05): the job ends
+# in the moment in which it starts. No answer says nothing.
+cscs_holds() {
+	cscs_learn
+	[[ -z $cscs_info || $cscs_info == *' JobState='@(RUNNING|CONFIGURING|SUSPENDED)' '* ]]
 }
 
 # cscs_ask [OPTION]...: asks by salloc, with these options more. True: the allocation is
