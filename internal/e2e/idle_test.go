@@ -80,7 +80,7 @@ func TestIdleOverLoss(t *testing.T) {
 
 // busyNotebook computes for longer than the test's limit.
 const busyNotebook = `{"cells":[{"cell_type":"code","execution_count":null,"id":"a","metadata":{},"outputs":[],
-"source":["import time\n","print('busy', flush=True)\n","time.sleep(75)\n","print('computed')"]}],
+"source":["import time\n","print('busy', flush=True)\n","time.sleep(90)\n","print('computed')"]}],
 "metadata":{"kernelspec":{"display_name":"Python 3 (ipykernel)","language":"python","name":"python3"}},
 "nbformat":4,"nbformat_minor":5}
 `
@@ -91,7 +91,7 @@ func TestIdleJupyter(t *testing.T) {
 	begin(t)
 	dir := mkdir(t, clusterHome("notebooks"))
 	put(t, dir+"/busy.ipynb", busyNotebook, 0o644)
-	s := cscs(t, "CSCS_IDLE_FLOOR=5s", "run-jupyter", "--idle", "50s", "--venv", lab.Env["LAB_VENV"], "--workdir", "notebooks")
+	s := cscs(t, "CSCS_IDLE_FLOOR=5s", "run-jupyter", "--idle", "55s", "--venv", lab.Env["LAB_VENV"], "--workdir", "notebooks")
 	ready := s.ready()
 	token, api := jupyterToken(t), serverURL(ready)
 	b := chromium(t)
@@ -103,12 +103,16 @@ func TestIdleJupyter(t *testing.T) {
 		chromedp.Click(chromedp.CSS(`.jp-NotebookPanel-toolbar [data-command="notebook:run-cell-and-select-next"]`)))
 	started := time.Now()
 	b.do("see its result", chromedp.WaitVisible(`//pre[contains(text(), "computed")]`))
-	if d := time.Since(started); d < 60*time.Second {
+	if d := time.Since(started); d < 75*time.Second {
 		t.Errorf("the kernel computed for %v only", d)
 	}
-	if _, warned := s.find("warning"); warned {
-		t.Errorf("it warned while the kernel computed: %s", s.stdout)
+	for _, e := range s.events() {
+		// Before that a loaded machine may have taken its time to show the notebook.
+		if e.Event == "warning" && e.Time.After(started) {
+			t.Errorf("it warned while the kernel computed: %s", s.stdout)
+		}
 	}
+	s.next = len(s.events())
 
 	if _, ok := s.await(2*patience, "warning"); !ok {
 		t.Fatalf("no warning: %s", s.stdout)
@@ -117,7 +121,7 @@ func TestIdleJupyter(t *testing.T) {
 	if fresh := apiActivity(t, api, token); time.Since(fresh) > 40*time.Second {
 		t.Errorf("the tab asked for nothing since %v: this test shows nothing", fresh)
 	}
-	warning := unused(t, s, "50s")
+	warning := unused(t, s, "55s")
 	says(t, warning.Message, "run a cell, type in a terminal or save a file to keep it")
 }
 
