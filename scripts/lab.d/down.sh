@@ -38,6 +38,7 @@ lab_processes() {
 		lab_inits
 		pgrep -f "host-init ${LAB_RUN//./\\.} " || :
 		pgrep -f "wire serve ${LAB_RUN//./\\.}/" || :
+		keys_pid
 		# What runs on a host has that host's layer among its mounts.
 		grep -lsF "upperdir=$LAB_RUN/" /proc/[0-9]*/mountinfo | cut -d/ -f3
 	} | sort -nu

@@ -58,6 +58,8 @@ hosts_file() {
 	case $host in
 	laptop)
 		printf '%s.1 laptop\n%s.2 ela.cscs.ch\n' "$WAN" "$WAN"
+		# They answer after keys on (keys.sh).
+		printf '%s.2 auth.cscs.ch authx-gateway.svc.cscs.ch sshservice.cscs.ch\n' "$WEB"
 		;;
 	ela)
 		printf '%s.2 ela.cscs.ch ela\n%s.3 daint.alps.cscs.ch daint\n' "$DMZ" "$DMZ"

@@ -63,6 +63,7 @@ lab_help() {
 		  cut | heal | rtt D | loss PERCENT    the line between laptop and ela
 		  crash HOST | boot HOST               the power goes | is back
 		  stop-service | start-service HOST sshd|munged|slurmctld|slurmd
+		  keys on|off                     the key service, which the laptop alone reaches
 		  fill-home on|off | readonly-home on|off   the cluster's home file system
 
 		  selftest [--release R] [--accounting]          tests of the lab itself

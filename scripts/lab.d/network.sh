@@ -21,7 +21,10 @@ make_bridges() {
 connect() {
 	local host=$1 pid=$2
 	case $host in
-	laptop) connect_wan "$pid" a "$WAN.1" "$WAN.2" ;;
+	laptop)
+		connect_wan "$pid" a "$WAN.1" "$WAN.2"
+		connect_keys
+		;;
 	ela)
 		connect_wan "$pid" b "$WAN.2" "$WAN.1"
 		connect_bridge "$host" "$pid" dmz "$DMZ.2"

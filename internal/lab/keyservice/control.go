@@ -1,0 +1,109 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// settings are what a test can change, on the socket DIR/control:
+//
+//	POST /set       settings as JSON; what is left out is as at the start
+//	GET  /requests  what was asked since then
+//	GET  /otp       what a phone shows now
+//	GET  /password  alice's
+type settings struct {
+	Fault    string `json:"fault"`    // see spoil, and certify
+	Validity int    `json:"validity"` // seconds that a certificate is good for; 0: as it should be
+	Used     int    `json:"used"`     // of today's five, by others of the same user's machines
+}
+
+// request is one that came, without what is secret in it.
+type request struct {
+	Host   string `json:"host"`
+	Method string `json:"method"`
+	Path   string `json:"path"`
+	Agent  string `json:"agent"`
+	Client string `json:"client"` // X-Client-Type
+}
+
+func (s *service) control() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /set", func(w http.ResponseWriter, r *http.Request) {
+		var want settings
+		if err := json.NewDecoder(r.Body).Decode(&want); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		s.set(want)
+	})
+	mux.HandleFunc("GET /requests", func(w http.ResponseWriter, _ *http.Request) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		_ = json.NewEncoder(w).Encode(s.requests)
+	})
+	mux.HandleFunc("GET /otp", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(totp(time.Now()))) })
+	mux.HandleFunc("GET /password", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(passwords["alice"])) })
+	return mux
+}
+
+// set begins anew: nothing was issued, nothing asked.
+func (s *service) set(to settings) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settings, s.issued, s.requests = to, nil, []request{}
+}
+
+func (s *service) note(r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests = append(s.requests, request{
+		Host: r.Host, Method: r.Method, Path: r.URL.Path, Agent: r.UserAgent(), Client: r.Header.Get("X-Client-Type"),
+	})
+}
+
+// spoil answers a request for a certificate as a service does that is not well; it
+// reports whether it has.
+func (s *service) spoil(w http.ResponseWriter, r *http.Request) bool {
+	s.mu.Lock()
+	fault := s.settings.Fault
+	s.mu.Unlock()
+	if !strings.HasSuffix(r.URL.Path, "/sign") && !strings.HasSuffix(r.URL.Path, "/signed-key") {
+		return false
+	}
+	switch fault {
+	case "slow":
+		_, _ = io.Copy(io.Discard, r.Body) // else the server would not see that the client goes
+		<-r.Context().Done()               // until the client has had enough
+	case "nonsense":
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = w.Write([]byte("<html><body>Welcome to the captive portal</body></html>"))
+	case "no-certificate":
+		tell(w, http.StatusCreated, map[string]any{"sshKey": map[string]any{"publicKey": "ssh-ed25519-cert-v01@openssh.com AAAA"}, "public": "x", "private": "y"})
+	case "flood":
+		for range 64 {
+			if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+				break
+			}
+		}
+	case "half":
+		w.Header().Set("Content-Length", "4000")
+		_, _ = w.Write([]byte(`{"sshKey":{"publicKey":"ssh-ed25519-cert-v01@openssh.com AAAAIHNza`))
+		if f, ok := w.(http.Flusher); ok {
+			f.Flush()
+		}
+		panic(http.ErrAbortHandler)
+	case "401":
+		refuse(w, http.StatusUnauthorized, "Unauthorized")
+	case "429":
+		w.Header().Set("Retry-After", "30")
+		refuse(w, http.StatusTooManyRequests, "Too many requests")
+	case "503":
+		http.Error(w, "Service Unavailable", http.StatusServiceUnavailable)
+	default:
+		return false
+	}
+	return true
+}

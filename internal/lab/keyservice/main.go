@@ -1,0 +1,94 @@
+// Command keyservice is the lab's key service: CSCS's current one behind a real
+// OpenID provider, and the older one, with TLS from the lab's own authority.
+// It signs with the authority that the lab's sshd trust.
+//
+//	keyservice serve DIR USER_CA     until it is killed
+//
+// In DIR it keeps its authority (ca.pem), and the socket by which a test steers
+// it: see control.go.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// The names under which CSCS's own services are reached: the laptop of the lab
+// knows them too, so that the addresses that are built into cscs are what is tested.
+const (
+	issuerHost  = "auth.cscs.ch"
+	issuer      = "https://" + issuerHost + issuerPath
+	issuerPath  = "/auth/realms/cscs"
+	gatewayHost = "authx-gateway.svc.cscs.ch"
+	olderHost   = "sshservice.cscs.ch"
+)
+
+func main() {
+	if len(os.Args) != 4 || os.Args[1] != "serve" {
+		fmt.Fprintln(os.Stderr, "usage: keyservice serve DIR USER_CA")
+		os.Exit(2)
+	}
+	if err := serve(os.Args[2], os.Args[3]); err != nil {
+		fmt.Fprintln(os.Stderr, "keyservice:", err)
+		os.Exit(1)
+	}
+}
+
+func serve(dir, userCA string) error {
+	pem, err := os.ReadFile(userCA)
+	if err != nil {
+		return err
+	}
+	authority, err := ssh.ParsePrivateKey(pem)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", userCA, err)
+	}
+	cert, err := certificate(dir, issuerHost, gatewayHost, olderHost)
+	if err != nil {
+		return err
+	}
+	s := &service{authority: authority}
+	s.set(settings{})
+	provider, err := newProvider()
+	if err != nil {
+		return err
+	}
+	s.provider = provider
+
+	socket := filepath.Join(dir, "control")
+	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	control, err := net.Listen("unix", socket)
+	if err != nil {
+		return err
+	}
+	public, err := net.Listen("tcp", ":443")
+	if err != nil {
+		return err
+	}
+	ended := make(chan error, 2)
+	go func() { ended <- (&http.Server{Handler: s.control(), ReadHeaderTimeout: 10 * time.Second}).Serve(control) }()
+	go func() {
+		server := &http.Server{
+			Handler:           s.public(),
+			ReadHeaderTimeout: 10 * time.Second,
+			ErrorLog:          log.New(io.Discard, "", 0), // clients that distrust us are what tests are about
+			TLSConfig:         &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
+			BaseContext:       func(net.Listener) context.Context { return context.Background() },
+		}
+		ended <- server.ServeTLS(public, "", "")
+	}()
+	return <-ended
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// perDay is how many certificates for a day a user may have at a time. Those for a minute
+// are not counted, nor what has expired or was revoked.
+const perDay = 5
+
+// service is what both generations share: the authority, and who was given what.
+type service struct {
+	authority ssh.Signer
+	provider  http.Handler
+
+	mu       sync.Mutex
+	settings settings
+	issued   []*issued
+	requests []request
+	accounts map[string]string // access tokens of service accounts, and whom they are for
+}
+
+type issued struct {
+	user    string
+	cert    *ssh.Certificate
+	day     bool
+	revoked time.Time
+}
+
+func (i *issued) expires() time.Time { return time.Unix(int64(i.cert.ValidBefore), 0) }
+
+// active says whether it counts.
+func (i *issued) active() bool { return i.day && i.revoked.IsZero() && time.Now().Before(i.expires()) }
+
+// certify signs a key for a user; nil if the user has had as many as there are a day.
+func (s *service) certify(user string, key ssh.PublicKey, day bool) (*ssh.Certificate, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.settings.Used
+	for _, i := range s.issued {
+		if i.user == user && i.active() {
+			n++
+		}
+	}
+	if day && n >= perDay {
+		return nil, nil
+	}
+	validity := time.Minute
+	if day {
+		validity = 24 * time.Hour
+	}
+	if s.settings.Validity > 0 {
+		validity = time.Duration(s.settings.Validity) * time.Second
+	}
+	now := time.Now()
+	begin := now.Add(-time.Minute)
+	switch s.settings.Fault {
+	case "expired":
+		begin, validity = now.Add(-2*time.Hour), -time.Hour
+	case "other-key":
+		key = s.authority.PublicKey()
+	}
+	var serial [8]byte
+	_, _ = rand.Read(serial[:])
+	cert := &ssh.Certificate{
+		Key: key, CertType: ssh.UserCert, KeyId: user, ValidPrincipals: []string{user},
+		Serial:     binary.BigEndian.Uint64(serial[:]) | 1<<63, // no number of JavaScript's could hold it
+		ValidAfter: uint64(begin.Unix()), ValidBefore: uint64(now.Add(validity).Unix()),
+		Permissions: ssh.Permissions{Extensions: map[string]string{
+			"permit-agent-forwarding": "", "permit-port-forwarding": "", "permit-pty": "", "permit-user-rc": "",
+		}},
+	}
+	if s.settings.Fault == "host" {
+		cert.CertType = ssh.HostCert
+	}
+	if err := cert.SignCert(rand.Reader, s.authority); err != nil {
+		return nil, err
+	}
+	if s.settings.Fault == "forged" {
+		cert.ValidBefore += 3600 // after it was signed
+	}
+	s.issued = append(s.issued, &issued{user: user, cert: cert, day: day})
+	return cert, nil
+}
+
+// of are the certificates of a user, newest first.
+func (s *service) of(user string) []*issued {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var own []*issued
+	for _, i := range slices.Backward(s.issued) {
+		if i.user == user {
+			own = append(own, i)
+		}
+	}
+	return own
+}
+
+// public is what the laptop reaches.
+func (s *service) public() http.Handler {
+	gateway, older := s.gateway(), s.older()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, _ := strings.Cut(r.Host, ":")
+		s.note(r)
+		if s.spoil(w, r) {
+			return
+		}
+		switch host {
+		case issuerHost:
+			s.provider.ServeHTTP(w, r)
+		case gatewayHost:
+			gateway.ServeHTTP(w, r)
+		case olderHost:
+			older.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
