@@ -69,6 +69,9 @@ func (r Request) deadline(wait time.Duration) string {
 	return "now+" + strconv.FormatInt(int64((wait+limit+time.Second-1)/time.Second), 10)
 }
 
+// TimeLimit is how long the job may run; false: it is for the site to say.
+func (r Request) TimeLimit() (time.Duration, bool) { return timeLimit(r.Time) }
+
 // timeLimit reads a time limit as CheckTime has it, rounded up to minutes as Slurm does.
 // false: there is none, or it is the site's.
 func timeLimit(s string) (time.Duration, bool) {

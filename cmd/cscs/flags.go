@@ -2,6 +2,7 @@ package main
 
 import (
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -16,7 +17,9 @@ type options struct {
 	cluster, user, identity []string
 	port, localPort         []string
 
-	noBrowser, noNotify, json, dryRun, verbose, allowWideBind, forwardNew, keep, detach bool
+	noBrowser, noNotify, noSign, json, dryRun, verbose, allowWideBind, forwardNew, keep, detach bool
+
+	jobLimit time.Duration // how long the job may run that is asked for; 0: none is
 
 	setup, venv, workdir, env, uenv, view, environment []string
 	via, queueTimeout, startTimeout, lease, idle       []string
@@ -59,6 +62,7 @@ func (o *options) addWhere(cmd *cobra.Command) {
 	g.add(&o.cluster, "cluster", "c", "NAME", "a cluster: built in, of config.toml, or a Host of ~/.ssh/config", checkWord)
 	g.add(&o.user, "user", "", "NAME", "user name there (default: ~/.ssh/config's, else the certificate's)", checkUser)
 	g.add(&o.identity, "identity", "", "FILE", "private key, with its certificate beside it (default: ~/.ssh/config's, else ~/.ssh/cscs-key)", checkFile)
+	g.flags.BoolVar(&o.noSign, "no-sign", false, "never offer to have the key signed, as cscs key sign does")
 	g.done(cmd)
 }
 

@@ -49,6 +49,10 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 	if p := port(j.port); p != 0 {
 		a.Port = p
 	}
+	j.jobLimit = usualLimit
+	if limit, ok := j.request().TimeLimit(); ok {
+		j.jobLimit = limit
+	}
 	return d.begin(cmd.Context(), &j.options, cfg, cl, func(s *start) error {
 		sc, err := s.config(a)
 		if err != nil {

@@ -101,6 +101,11 @@ func (d *deps) wayTo(ctx context.Context, r live.Record, o *options, do func(*st
 	if len(o.identity) == 0 && r.Identity != "" {
 		o.identity = []string{r.Identity}
 	}
+	for _, s := range cl.Settings { // the only one that is not of the session that there is already
+		if s.Flag == "no-sign" && s.Values[0] == "true" {
+			o.noSign = true
+		}
+	}
 	return d.begin(ctx, o, cfg, cl, func(s *start) error {
 		s.id = r.ID
 		return do(s)

@@ -94,6 +94,7 @@ forwards a local port to it and, on Ctrl-C, takes all of it down again.`,
 		newStopCommand(d),
 		newLogsCommand(d),
 		newOpenCommand(d),
+		newKeyCommand(d),
 		newVersionCommand(d),
 	)
 	for _, c := range append(cmd.Commands(), cmd) {

@@ -25,6 +25,7 @@ type way struct {
 	hops     []chain.Hop
 	options  chain.Options
 	ring     key.Ring
+	renew    *renewal // nil: nobody signs keys for this cluster
 	warnings []string
 
 	mu     sync.Mutex
@@ -33,18 +34,22 @@ type way struct {
 }
 
 // findWay asks ssh's configuration for the hosts and chooses the key for each. Nobody is
-// contacted; an expired certificate is told here, before anyone is.
-func findWay(ctx context.Context, cfg *site.Config, cl site.Cluster, ov site.Overrides, ask *ui.Prompter) (*way, error) {
+// contacted, but for who signs keys if renew has one signed; an expired certificate is told
+// here, before anyone is.
+func findWay(ctx context.Context, cfg *site.Config, cl site.Cluster, ov site.Overrides, ask *ui.Prompter, renew *renewal) (*way, error) {
 	hosts, err := cfg.Route(ctx, cl, ov)
 	if err != nil {
 		return nil, err
 	}
-	w := &way{hosts: hosts}
+	w := &way{hosts: hosts, renew: renew}
+	if renew != nil {
+		renew.tell = w.warn
+	}
 	var prompter key.Prompter
 	if ask != nil { // else it would be no nil
 		prompter = ask
 	}
-	if w.keys, err = w.findKeys(ctx, prompter); err != nil {
+	if err := w.findSignedKeys(ctx, prompter); err != nil {
 		return w, err
 	}
 	login := w.keys[len(hosts)-1]
@@ -74,6 +79,56 @@ func findWay(ctx context.Context, cfg *site.Config, cl site.Cluster, ov site.Ove
 		w.options.Network = "tcp6"
 	}
 	return w, nil
+}
+
+// findSignedKeys finds the keys, and has the one signed that has to be.
+func (w *way) findSignedKeys(ctx context.Context, prompter key.Prompter) error {
+	keys, err := w.findKeys(ctx, prompter)
+	signed := false
+	if err != nil {
+		var failed error
+		if signed, failed = w.renew.after(ctx, w.hosts, err); failed != nil {
+			return failed
+		}
+		if !signed {
+			return err
+		}
+	} else {
+		login := keys[len(keys)-1]
+		if signed, err = w.renew.bare(ctx, login); err == nil && !signed {
+			signed, err = w.renew.early(ctx, login)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if signed {
+		if keys, err = w.findKeys(ctx, prompter); err != nil {
+			return err
+		}
+	}
+	w.keys = keys
+	return nil
+}
+
+// refresh looks for the keys anew, without asking anybody: a certificate may have run out
+// since, and have been renewed. w.mu is held.
+func (w *way) refresh(ctx context.Context) error {
+	if w.renew.can() && w.renew.signer.unattended() {
+		if _, err := w.renew.early(ctx, w.keys[len(w.keys)-1]); err != nil {
+			return err
+		}
+	}
+	keys, err := w.findKeys(ctx, nil)
+	if err != nil {
+		return err
+	}
+	w.keys = keys
+	w.hops = slices.Clone(w.hops) // others dial with theirs
+	for i := range w.hops {
+		w.hops[i].Signer = keys[i].Signer
+	}
+	return nil
 }
 
 // findKeys loads the key of each host, the same one but once.
@@ -106,16 +161,10 @@ func (w *way) findKeys(ctx context.Context, prompter key.Prompter) ([]*key.Ident
 func (w *way) dialHops(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
 	w.mu.Lock()
 	if w.dialed {
-		keys, err := w.findKeys(ctx, nil)
-		if err != nil {
+		if err := w.refresh(ctx); err != nil {
 			w.mu.Unlock()
 			return nil, &chain.KeyError{Err: err}
 		}
-		hops := slices.Clone(w.hops) // others dial with theirs
-		for i := range hops {
-			hops[i].Signer = keys[i].Signer
-		}
-		w.hops = hops
 	}
 	w.dialed = true
 	hops := w.hops
@@ -175,10 +224,16 @@ func (w *way) takeWarnings(told map[string]bool) []string {
 }
 
 // nodeHop is the hop from the login node to a compute node: the user and the key of the
-// login node, and the host keys that the node was said to have.
+// login node, and the host keys that the node was said to have. The job may have waited for
+// longer than the certificate was good for: one that was renewed since is taken.
 func (w *way) nodeHop(node string, keys chain.HostKeys) chain.Hop {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if until := w.keys[len(w.keys)-1].ValidBefore; !until.IsZero() && time.Until(until) < 30*time.Second {
+		ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+		defer cancel()
+		_ = w.refresh(ctx) // with the old one, the node says what is wrong
+	}
 	login := w.hops[len(w.hops)-1]
 	return chain.Hop{Name: node, Addr: net.JoinHostPort(node, "22"), User: login.User, Signer: login.Signer, HostKeys: keys}
 }

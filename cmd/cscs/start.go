@@ -51,8 +51,11 @@ func (d *deps) begin(ctx context.Context, o *options, cfg *site.Config, cl site.
 			s.ask.Hold = text.Hold
 		}
 	}
-	var err error
-	s.way, err = findWay(signals.ctx, cfg, cl, site.Overrides{User: one(o.user), Identity: one(o.identity)}, s.ask)
+	renew, err := s.newRenewal(cfg, cl)
+	if err != nil {
+		return s.failed(err)
+	}
+	s.way, err = findWay(signals.ctx, cfg, cl, site.Overrides{User: one(o.user), Identity: one(o.identity)}, s.ask, renew)
 	if err != nil {
 		return s.failed(err)
 	}

@@ -9,8 +9,8 @@ import (
 	"al.essio.dev/pkg/shellescape"
 )
 
-// SignCommand is CSCS's own way to a key that is valid for a day.
-const SignCommand = "cscs-key sign"
+// SignCommand is the way to a key that is valid for a day.
+const SignCommand = "cscs key sign"
 
 // MissingError says that there is no key.
 type MissingError struct {

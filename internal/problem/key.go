@@ -41,6 +41,6 @@ var keyRules = []rule{
 	on(func(e *key.AgentError) Problem {
 		return Problem{ID: "agent", Code: Auth,
 			Message: fmt.Sprintf("could not open a connection to your authentication agent (%s): %v", e.Socket, e.Err),
-			Hint:    hints("start one: eval $(ssh-agent)", "and give it the key: ssh-add -t 1d ~/.ssh/cscs-key")}
+			Hint:    hints(startAgent, "and give it the key: cscs key agent")}
 	}),
 }

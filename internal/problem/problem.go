@@ -69,6 +69,7 @@ func on[E error](explain func(E) Problem) rule {
 var catalogue = concat(
 	[]rule{on(teardown), interrupted},
 	usageRules,
+	signRules,
 	keyRules,
 	sshRules,
 	slurmRules,

@@ -17,6 +17,7 @@ type file struct {
 	DefaultCluster string                 `toml:"default_cluster"`
 	SSHConfig      string                 `toml:"ssh_config"`
 	Hosts          map[string]fileHost    `toml:"hosts"`
+	Signing        map[string]fileSigning `toml:"signing"`
 	Clusters       map[string]fileCluster `toml:"clusters"`
 	Recipes        map[string]fileRecipe  `toml:"recipes"`
 }
@@ -34,6 +35,7 @@ type fileCluster struct {
 	Port     int       `toml:"port"`
 	User     string    `toml:"user"`
 	Identity string    `toml:"identity"`
+	Signing  *string   `toml:"signing"` // an empty one says "none"
 	defaults
 }
 
@@ -73,6 +75,7 @@ type defaults struct {
 	Idle          text              `toml:"idle"`
 	NoBrowser     *bool             `toml:"no_browser"`
 	NoNotify      *bool             `toml:"no_notify"`
+	NoSign        *bool             `toml:"no_sign"`
 	AllowWideBind *bool             `toml:"allow_wide_bind"`
 	ForwardNew    *bool             `toml:"forward_new"`
 	Keep          *bool             `toml:"keep"`
@@ -155,7 +158,7 @@ func parse(name string, data []byte) (*file, positions, error) {
 		cerr.Message = "unknown key " + strings.Join(key, ".")
 		wrong, known := key[0], keysOf(file{}) // a table that does not exist, or a key in one that does
 		if slices.Contains(known, wrong) {
-			wrong, known = key[len(key)-1], keysOf(fileHost{}, fileCluster{}, fileRecipe{}, defaults{})
+			wrong, known = key[len(key)-1], keysOf(fileHost{}, fileSigning{}, fileCluster{}, fileRecipe{}, defaults{})
 		}
 		if near := nearest(wrong, known); near != "" {
 			cerr.Message += ", did you mean " + near + "?"

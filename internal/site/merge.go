@@ -19,6 +19,9 @@ func (c *Config) merge(name string, f *file, ps positions, own bool) error {
 	if f.DefaultCluster != "" {
 		c.DefaultCluster = f.DefaultCluster
 	}
+	if err := c.mergeSigning(f, bad); err != nil {
+		return err
+	}
 	for _, n := range slices.Sorted(maps.Keys(f.Hosts)) {
 		h := f.Hosts[n]
 		switch {
@@ -54,6 +57,12 @@ func (c *Config) merge(name string, f *file, ps positions, own bool) error {
 					return bad(err.Error(), "clusters", n, "jump")
 				}
 			}
+		}
+		if fc.Signing != nil {
+			if _, known := c.signing[*fc.Signing]; !known && *fc.Signing != "" {
+				return bad(fmt.Sprintf("there is no [signing.%s]", *fc.Signing), "clusters", n, "signing")
+			}
+			cl.Signing = *fc.Signing
 		}
 		cl.Settings = fc.settings(func(key string) Position { return ps.at(name, "clusters", n, key) })
 		c.clusters[n] = cl

@@ -31,6 +31,7 @@ type Config struct {
 
 	clusters map[string]Cluster
 	hosts    map[string]spec
+	signing  map[string]Signing
 	recipes  map[string]Recipe
 	own      []string // names of the clusters that config.toml mentions
 	ssh      *asker
@@ -40,6 +41,7 @@ type Config struct {
 type Cluster struct {
 	Name     string
 	Settings []Setting // flags that config.toml presets for it
+	Signing  string    // the service that signs keys for it; empty: none that we know of
 
 	spec spec
 }
@@ -97,7 +99,7 @@ func Load() (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Config{Path: path, clusters: map[string]Cluster{}, hosts: map[string]spec{}, recipes: map[string]Recipe{}}
+	c := &Config{Path: path, clusters: map[string]Cluster{}, hosts: map[string]spec{}, signing: map[string]Signing{}, recipes: map[string]Recipe{}}
 	sshConfig := os.Getenv("CSCS_SSH_CONFIG")
 	base, ps, err := parse("clusters.toml", builtin)
 	if err == nil {

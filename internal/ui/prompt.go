@@ -60,6 +60,20 @@ func (p *Prompter) Ask(ctx context.Context, question, again string, understand f
 	}
 }
 
+// Tell says something on the terminal, between two questions.
+func (p *Prompter) Tell(line string) { fmt.Fprintln(p.out, Clean(line)) }
+
+// ReadLine asks for a line that may be seen.
+func (p *Prompter) ReadLine(ctx context.Context, question string) (string, error) {
+	defer p.hold()()
+	fmt.Fprint(p.out, cleanText(question))
+	answer, err := interruptible(ctx, func() (string, error) { return p.lines.ReadString('\n') })
+	if err != nil {
+		fmt.Fprintln(p.out)
+	}
+	return strings.TrimSpace(answer), err
+}
+
 // cleanText is Clean for text of several lines, the last of which may be a question
 // with a space behind it.
 func cleanText(s string) string {

@@ -79,7 +79,9 @@ func serve(dir, userCA string) error {
 		return err
 	}
 	ended := make(chan error, 2)
-	go func() { ended <- (&http.Server{Handler: s.control(), ReadHeaderTimeout: 10 * time.Second}).Serve(control) }()
+	go func() {
+		ended <- (&http.Server{Handler: s.control(), ReadHeaderTimeout: 10 * time.Second}).Serve(control)
+	}()
 	go func() {
 		server := &http.Server{
 			Handler:           s.public(),

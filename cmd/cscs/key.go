@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/internal/ui"
+)
+
+// keyOptions are those that the commands of cscs key share.
+type keyOptions struct {
+	identity, service, cluster []string
+	headless, noBrowser, json  bool
+}
+
+func newKeyCommand(d *deps) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "key",
+		Short: "Have your ssh key signed, and see to it",
+		Long: `Have your ssh key signed for 24 hours, as CSCS asks for, and see to it.
+
+The key is ~/.ssh/cscs-key unless --identity names another; its certificate is beside it,
+where ssh looks for it.`,
+		Example: `  cscs key sign
+  cscs key status
+  cscs key sign --headless          on a machine without a browser
+  cscs key import                   a key that the browser has saved`,
+		Args: knownCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newKeySignCommand(d), newKeyStatusCommand(d), newKeyListCommand(d), newKeyRevokeCommand(d),
+		newKeyImportCommand(d), newKeyPassphraseCommand(d), newKeyAgentCommand(d))
+	for _, c := range cmd.Commands() {
+		c.Flags().BoolP("help", "h", false, "show this help")
+		c.Annotations = map[string]string{showsExitStatus: "yes"}
+	}
+	return cmd
+}
+
+func (o *keyOptions) addKey(cmd *cobra.Command) {
+	g := newGroup("Which")
+	g.add(&o.identity, "identity", "", "FILE", "private key (default: ~/.ssh/cscs-key)", nil)
+	g.done(cmd)
+}
+
+// addService adds the flags of commands that ask the service.
+func (o *keyOptions) addService(cmd *cobra.Command) {
+	g := newGroup("Service")
+	g.add(&o.cluster, "cluster", "c", "NAME", "the cluster that the key is for (default: config's)", checkWord)
+	g.add(&o.service, "service", "", "NAME", "the service: cscs, sshservice (the older one), or one of config.toml (default: the cluster's)", checkWord)
+	g.flags.BoolVar(&o.headless, "headless", false, "sign in on another device, by a code")
+	g.flags.BoolVar(&o.noBrowser, "no-browser", false, "print the address to sign in at, and open nothing")
+	g.done(cmd)
+	completeCluster(cmd)
+	_ = cmd.RegisterFlagCompletionFunc("service", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		cfg, err := site.Load()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		return cfg.Signings(), cobra.ShellCompDirectiveNoFileComp
+	}) // it exists, and is registered once
+}
+
+func (o *keyOptions) addJSON(cmd *cobra.Command, what string) {
+	g := newGroup("Here")
+	g.flags.BoolVar(&o.json, "json", false, "write "+what)
+	g.done(cmd)
+}
+
+// path is the private key that is meant.
+func (o *keyOptions) path() (string, error) {
+	named := one(o.identity)
+	if named == "" {
+		return key.DefaultPath()
+	}
+	for _, suffix := range []string{"-cert.pub", ".pub"} {
+		named = strings.TrimSuffix(named, suffix)
+	}
+	if rest, ok := strings.CutPrefix(named, "~/"); ok { // --identity=~/x: the shell leaves it alone
+		home, err := os.UserHomeDir()
+		return filepath.Join(home, rest), err
+	}
+	return filepath.Abs(named)
+}
+
+// signer is the service that the flags mean, for who is at the terminal.
+func (d *deps) signer(ctx context.Context, o *keyOptions, signals *interrupts) (*signer, error) {
+	cfg, err := site.Load()
+	if err != nil {
+		return nil, err
+	}
+	name, user := one(o.service), ""
+	if cluster := first(one(o.cluster), cfg.Default()); cluster != "" && name == "" {
+		cl, err := cfg.Cluster(ctx, cluster)
+		if err != nil {
+			return nil, err
+		}
+		if name = cl.Signing; name == "" && len(o.cluster) > 0 {
+			return nil, &problem.UsageError{Message: "nobody is known to sign keys for " + cluster,
+				Hint: "name a service with --service (" + strings.Join(cfg.Signings(), ", ") + "), or as signing in [clusters." + cluster + "] of " + cfg.Path}
+		}
+	}
+	by, err := cfg.Signing(first(name, site.DefaultSigning))
+	if err != nil {
+		return nil, err
+	}
+	if path, err := o.path(); err == nil {
+		if s := key.Inspect(path, time.Now()); s.Cert != nil && len(s.Cert.ValidPrincipals) == 1 {
+			user = s.Cert.ValidPrincipals[0]
+		}
+	}
+	return &signer{io: d.io, by: by, ask: asker(signals), headless: o.headless, noBrows: o.noBrowser, user: user}, nil
+}
+
+// asker asks on the terminal; nil without one.
+func asker(signals *interrupts) *ui.Prompter {
+	ask, err := ui.NewPrompter()
+	if err != nil {
+		return nil
+	}
+	ask.Interrupt = signals.raise
+	return ask
+}

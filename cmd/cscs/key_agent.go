@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/ui"
+)
+
+func newKeyAgentCommand(d *deps) *cobra.Command {
+	o := &keyOptions{}
+	cmd := &cobra.Command{
+		Use:   "agent [flags]",
+		Short: "Give the key to the ssh agent, until its certificate ends",
+		Long: `Give the key and its certificate to the ssh agent, which forgets them when the certificate ends,
+and take certificates that have expired out of it.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := fillEnv(cmd.Flags()); err != nil {
+				return err
+			}
+			return d.keyAgent(cmd.Context(), o)
+		},
+	}
+	o.addKey(cmd)
+	return cmd
+}
+
+func (d *deps) keyAgent(ctx context.Context, o *keyOptions) error {
+	signals, stop := hearInterrupts(ctx)
+	defer stop()
+	path, err := o.path()
+	if err != nil {
+		return err
+	}
+	agent := key.FindAgent("")
+	removed, err := agent.RemoveExpired(signals.ctx, time.Now())
+	if err != nil {
+		return err
+	}
+	for _, name := range removed {
+		ui.Say(d.io, "expired, taken out of the agent: "+name)
+	}
+	state := key.Inspect(path, time.Now())
+	if state.Problem != nil {
+		return state.Problem
+	}
+	var prompter key.Prompter
+	if ask := asker(signals); ask != nil {
+		prompter = ask
+	}
+	private, passphrase, err := key.Open(signals.ctx, path, prompter)
+	clear(passphrase)
+	if err != nil {
+		return err
+	}
+	if err := agent.Add(signals.ctx, private, state.Cert, first(state.Comment, path), time.Now()); err != nil {
+		return err
+	}
+	d.say("the agent holds it: " + describeCertificate(path, state.Cert.ValidPrincipals, state.ValidBefore))
+	return nil
+}
+
+func fingerprint(pub ssh.PublicKey) string { return ssh.FingerprintSHA256(pub) }

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/alps-tunnel/cscs/internal/key/signing"
+	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/ui"
+)
+
+func newKeyImportCommand(d *deps) *cobra.Command {
+	o := &keyOptions{}
+	cmd := &cobra.Command{
+		Use:   "import [FILE | DIRECTORY]",
+		Short: "Bring in a signed key that the browser has saved",
+		Long: `Bring in a signed key that the browser has saved: key and certificate are looked for in
+~/Downloads, or where you say, are looked at, and are moved to ~/.ssh/cscs-key, readable by
+you alone. What is there is replaced only by what is good.`,
+		Example: `  cscs key import
+  cscs key import ~/Desktop/cscs-key`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return &problem.UsageError{Message: "one key at a time: " + quoted(args[1]) + " is one too many", Hint: "see cscs key import --help"}
+			}
+			if err := fillEnv(cmd.Flags()); err != nil {
+				return err
+			}
+			return d.keyImport(cmd.Context(), o, args)
+		},
+	}
+	o.addKey(cmd)
+	return cmd
+}
+
+func (d *deps) keyImport(ctx context.Context, o *keyOptions, args []string) error {
+	signals, stop := hearInterrupts(ctx)
+	defer stop()
+	path, err := o.path()
+	if err != nil {
+		return err
+	}
+	state, err := stateDir()
+	if err != nil {
+		return err
+	}
+	from := ""
+	if len(args) > 0 {
+		from = args[0]
+	} else {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return err
+		}
+		from = filepath.Join(home, "Downloads")
+	}
+	pair, err := signing.Find(from)
+	if err != nil {
+		return err
+	}
+	r := signing.Request{Name: "import", Path: path, State: state, Comment: clientName()}
+	if ask := asker(signals); ask != nil {
+		r.Ask = passphrases{ask}
+	}
+	result, err := signing.Import(signals.ctx, r, pair)
+	if err != nil {
+		return err
+	}
+	ui.Say(d.io, "moved from "+pair.Key)
+	d.signed(result)
+	return nil
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/key/signing"
+)
+
+func newKeyPassphraseCommand(d *deps) *cobra.Command {
+	o := &keyOptions{}
+	cmd := &cobra.Command{
+		Use:   "passphrase [flags]",
+		Short: "Give the key a passphrase, or another one",
+		Long: `Give the private key a passphrase, or another one, or with an empty one none. The certificate
+stays. With cscs key agent it is asked for once a day.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := fillEnv(cmd.Flags()); err != nil {
+				return err
+			}
+			return d.keyPassphrase(cmd.Context(), o)
+		},
+	}
+	o.addKey(cmd)
+	return cmd
+}
+
+func (d *deps) keyPassphrase(ctx context.Context, o *keyOptions) error {
+	signals, stop := hearInterrupts(ctx)
+	defer stop()
+	path, err := o.path()
+	if err != nil {
+		return err
+	}
+	state, err := stateDir()
+	if err != nil {
+		return err
+	}
+	ask := asker(signals)
+	if ask == nil {
+		return &key.PassphraseError{Path: path, Err: key.ErrNoTerminal}
+	}
+	protected, err := signing.Rekey(signals.ctx, signing.Request{Path: path, State: state, Ask: passphrases{ask}})
+	if err != nil {
+		return err
+	}
+	if protected {
+		d.say(path + " has a new passphrase; to be asked for it once a day: cscs key agent")
+	} else {
+		d.say(path + " has no passphrase")
+	}
+	return nil
+}

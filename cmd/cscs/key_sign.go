@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/key/signing"
+	"github.com/alps-tunnel/cscs/internal/ui"
+)
+
+func newKeySignCommand(d *deps) *cobra.Command {
+	o := &keyOptions{}
+	force := false
+	cmd := &cobra.Command{
+		Use:   "sign [flags]",
+		Short: "Have the key signed for 24 hours",
+		Long: `Have the key signed for 24 hours. You sign in at CSCS in the browser, or with --headless on
+another device; the key is made if there is none. What is there is replaced only by what is
+good. Since five keys a day are signed, one that is good for half of its time still is not
+signed again, except with --force.
+
+A service account's key in $CSCS_API_KEY signs in without anybody, and gets a certificate for a
+minute. The older service (--service sshservice) asks for name, password and a six-digit number.`,
+		Example: `  cscs key sign
+  cscs key sign --headless
+  cscs key sign --service sshservice`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := fillEnv(cmd.Flags()); err != nil {
+				return err
+			}
+			return d.keySign(cmd.Context(), o, force)
+		},
+	}
+	o.addKey(cmd)
+	cmd.Flags().Lookup("identity").Usage += "; it is made if it is not there"
+	o.addService(cmd)
+	g := newGroup("Here")
+	g.flags.BoolVarP(&force, "force", "f", false, "even if the certificate is good for long")
+	g.done(cmd)
+	return cmd
+}
+
+func (d *deps) keySign(ctx context.Context, o *keyOptions, force bool) error {
+	signals, stop := hearInterrupts(ctx)
+	defer stop()
+	path, err := o.path()
+	if err != nil {
+		return err
+	}
+	s, err := d.signer(signals.ctx, o, signals)
+	if err != nil {
+		return err
+	}
+	if !force && !s.unattended() {
+		if have := key.Inspect(path, time.Now()); have.Problem == nil && !halfOver(have, time.Now()) {
+			d.say("it is good still: " + describeCertificate(path, have.Cert.ValidPrincipals, have.ValidBefore) + "; to have it signed all the same: cscs key sign --force")
+			return nil
+		}
+	}
+	r, err := s.sign(signals.ctx, path)
+	if err != nil {
+		return err
+	}
+	d.signed(r)
+	if n, of := s.used(); of > 0 && !s.unattended() {
+		d.say(fmt.Sprintf("%d of %d a day are used, as far as this machine knows", n, of))
+	}
+	return nil
+}
+
+// signed tells of a key that was signed, and where it is.
+func (d *deps) signed(r signing.Result) {
+	what := "signed: "
+	switch {
+	case r.Meanwhile:
+		what = "another cscs has had it signed: "
+	case r.NewKey:
+		what = "a new key, signed: "
+	}
+	ui.Say(d.io, what+describeCertificate(r.Path, r.Cert.ValidPrincipals, key.Until(r.Cert)))
+}
+
+// used is how many of the day's signings count, as far as this machine knows, and how many
+// there are; 0: nobody knows.
+func (s *signer) used() (n, of int) {
+	state, err := stateDir()
+	if err != nil {
+		return 0, 0
+	}
+	return signing.OpenJournal(state).Used(s.by.Name, time.Now()), s.by.PerDay
+}
+
+// halfOver says whether a certificate has had the half of its time.
+func halfOver(s key.State, now time.Time) bool {
+	return !s.ValidBefore.IsZero() && s.ValidBefore.Sub(now) < s.ValidBefore.Sub(s.ValidAfter)/2
+}
+
+func describeCertificate(path string, principals []string, until time.Time) string {
+	s := path + ", certificate of " + strings.Join(principals, ", ")
+	if until.IsZero() {
+		return s + ", valid for ever"
+	}
+	return fmt.Sprintf("%s, valid until %s (%s)", s, until.Local().Format("Mon 2 Jan 15:04"), ui.Duration(time.Until(until)))
+}

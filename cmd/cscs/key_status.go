@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/key/signing"
+	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/internal/ui"
+)
+
+// A keyStatus is what cscs key status tells. Its JSON is a contract with whoever reads it.
+type keyStatus struct {
+	V           int               `json:"v"`
+	Usable      bool              `json:"usable"`
+	Problem     string            `json:"problem,omitempty"`
+	Hint        string            `json:"hint,omitempty"`
+	Key         string            `json:"key"`
+	Encrypted   bool              `json:"encrypted"`
+	Fingerprint string            `json:"fingerprint,omitempty"`
+	Certificate string            `json:"certificate,omitempty"`
+	User        string            `json:"user,omitempty"` // the certificate's key ID
+	Principals  []string          `json:"principals,omitempty"`
+	Serial      string            `json:"serial,omitempty"` // too large for JavaScript's numbers
+	ValidAfter  *time.Time        `json:"valid_after,omitempty"`
+	ValidBefore *time.Time        `json:"valid_before,omitempty"`
+	Left        *int              `json:"left,omitempty"` // seconds
+	Extensions  []string          `json:"extensions,omitempty"`
+	Options     map[string]string `json:"critical_options,omitempty"`
+	Agent       string            `json:"agent"`             // holds, lacks, none, or silent
+	Signed      int               `json:"signed"`            // of today's, those that count still, made on this machine
+	PerDay      int               `json:"per_day,omitempty"` // how many there are
+}
+
+func newKeyStatusCommand(d *deps) *cobra.Command {
+	o := &keyOptions{}
+	cmd := &cobra.Command{
+		Use:   "status [flags]",
+		Short: "Tell whether the key is good, and until when",
+		Long: `Tell whether the key is good, for whom and until when; nobody is asked but the agent. The exit
+status is 3 if it cannot be used now.`,
+		Example: `  cscs key status
+  cscs key status --json | jq .left`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := fillEnv(cmd.Flags()); err != nil {
+				return err
+			}
+			return d.keyStatus(cmd.Context(), o)
+		},
+	}
+	o.addKey(cmd)
+	o.addJSON(cmd, "it to stdout as a JSON object")
+	return cmd
+}
+
+func (d *deps) keyStatus(ctx context.Context, o *keyOptions) error {
+	path, err := o.path()
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	state := key.Inspect(path, now)
+	s := statusOf(ctx, state, now)
+	cfg, err := site.Load()
+	if err != nil {
+		return err
+	}
+	if dir, err := stateDir(); err == nil {
+		if by, err := cfg.Signing(site.DefaultSigning); err == nil {
+			s.Signed, s.PerDay = signing.OpenJournal(dir).Used(by.Name, now), by.PerDay
+		}
+	}
+	if o.json {
+		enc := json.NewEncoder(d.io.Out)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(s); err != nil {
+			return err
+		}
+	} else {
+		s.print(d.io.Out)
+	}
+	if state.Problem == nil {
+		return nil
+	}
+	if o.json {
+		return &toldError{state.Problem}
+	}
+	return state.Problem
+}
+
+// statusOf puts into words what there is of a key.
+func statusOf(ctx context.Context, state key.State, now time.Time) keyStatus {
+	s := keyStatus{V: 1, Usable: state.Problem == nil, Key: state.Path, Encrypted: state.Encrypted, Agent: "none"}
+	if state.Problem != nil {
+		p := problem.Of(state.Problem)
+		s.Problem, s.Hint = p.Message, p.Hint
+	}
+	if state.Public != nil {
+		s.Fingerprint = fingerprint(state.Public)
+		switch held, err := key.FindAgent("").Holds(ctx, state.Public); {
+		case held:
+			s.Agent = "holds"
+		case err == nil:
+			s.Agent = "lacks"
+		case problem.Of(err).ID != "agent-none":
+			s.Agent = "silent"
+		}
+	}
+	if c := state.Cert; c != nil {
+		s.Certificate, s.User, s.Principals, s.Serial = state.CertPath, c.KeyId, c.ValidPrincipals, strconv.FormatUint(c.Serial, 10)
+		s.Extensions, s.Options = slices.Sorted(maps.Keys(c.Extensions)), c.CriticalOptions
+		if !state.ValidAfter.IsZero() {
+			after := state.ValidAfter.UTC()
+			s.ValidAfter = &after
+		}
+		if !state.ValidBefore.IsZero() {
+			before, left := state.ValidBefore.UTC(), int(max(state.ValidBefore.Sub(now), 0).Seconds())
+			s.ValidBefore, s.Left = &before, &left
+		}
+	}
+	return s
+}
+
+// print writes a line for each thing that there is to tell.
+func (s keyStatus) print(out io.Writer) {
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	line := func(name, value string) {
+		if value != "" {
+			fmt.Fprintln(w, name+"\t"+ui.Clean(value))
+		}
+	}
+	line("key", s.Key+map[bool]string{true: " (with a passphrase)"}[s.Encrypted])
+	line("fingerprint", s.Fingerprint)
+	if s.Certificate != "" {
+		line("user", s.User)
+		line("valid for", strings.Join(s.Principals, ", "))
+		if s.ValidAfter != nil {
+			line("from", s.ValidAfter.Local().Format("Mon 2 Jan 2006 15:04:05"))
+		}
+		switch {
+		case s.ValidBefore == nil:
+			line("until", "for ever")
+		case *s.Left == 0:
+			line("until", s.ValidBefore.Local().Format("Mon 2 Jan 2006 15:04:05")+" (over)")
+		default:
+			line("until", s.ValidBefore.Local().Format("Mon 2 Jan 2006 15:04:05")+" ("+ui.Duration(time.Duration(*s.Left)*time.Second)+" left)")
+		}
+		line("serial", s.Serial)
+		line("permits", strings.Join(s.Extensions, ", "))
+		for _, name := range slices.Sorted(maps.Keys(s.Options)) {
+			line("only", strings.TrimSpace(name+" "+s.Options[name]))
+		}
+	}
+	line("agent", map[string]string{"holds": "holds it", "lacks": "does not hold it (cscs key agent)", "none": "there is none", "silent": "does not answer"}[s.Agent])
+	if s.PerDay > 0 {
+		line("signed", fmt.Sprintf("%d of %d a day, as far as this machine knows", s.Signed, s.PerDay))
+	}
+	_ = w.Flush() // to the user's own terminal or pipe: nobody else is to be told
+}

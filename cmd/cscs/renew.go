@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/internal/ui"
+)
+
+// A renewal has a key signed when a command finds that it needs that: whoever is at the
+// terminal is asked first; a service account is asked nothing.
+type renewal struct {
+	signer *signer
+	never  bool
+	until  time.Time // the certificate should be good until then; zero: now will do
+	tell   func(warning string)
+	say    func(line string)
+	now    func() time.Time
+}
+
+// aDay is for how long a person's key is signed.
+const aDay = 24 * time.Hour
+
+// worthIt is what another signing must win at least, since there are five a day.
+const worthIt = time.Hour
+
+// newRenewal is that of a cluster whose keys somebody signs; nil for another.
+func (s *start) newRenewal(cfg *site.Config, cl site.Cluster) (*renewal, error) {
+	o := s.opts
+	if cl.Signing == "" || o.dryRun {
+		return nil, nil
+	}
+	by, err := cfg.Signing(cl.Signing)
+	if err != nil {
+		return nil, err
+	}
+	r := &renewal{
+		signer: &signer{io: s.deps.io, by: by, ask: s.ask, noBrows: o.noBrowser, user: one(o.user)},
+		never:  o.noSign, now: time.Now,
+		say:  func(line string) { ui.Say(s.deps.io, line) },
+		tell: func(string) {}, // until there is a way, which has warnings
+	}
+	if o.jobLimit > 0 {
+		r.until = time.Now().Add(o.jobLimit)
+	}
+	return r, nil
+}
+
+// usualLimit is how long a job may run that was given no time limit: CSCS's default.
+const usualLimit = time.Hour
+
+// can says whether there is a way to have a key signed now: nobody need be asked, or
+// somebody can.
+func (r *renewal) can() bool {
+	return r != nil && !r.never && (r.signer.ask != nil || r.signer.unattended())
+}
+
+// after has the key signed whose lack err tells of; it reports whether there is something
+// new to be found.
+func (r *renewal) after(ctx context.Context, hosts []site.Host, err error) (bool, error) {
+	if !r.can() {
+		return false, nil
+	}
+	path, err := r.lacking(hosts, err)
+	if path == "" || err != nil {
+		return false, err
+	}
+	what := "there is no key yet"
+	if s := key.Inspect(path, r.now()); s.Exists && s.Cert == nil {
+		what = "the key is not signed"
+	} else if s.Exists {
+		what = "the key's certificate has expired"
+	}
+	return r.offer(ctx, path, what+": have it signed by "+r.signer.by.Name+" now?")
+}
+
+// lacking is the key that has to be signed so that err goes away; "" if that would not help.
+func (r *renewal) lacking(hosts []site.Host, err error) (string, error) {
+	var missing *key.MissingError
+	var expired *key.ExpiredError
+	switch {
+	case errors.As(err, &missing):
+		for _, h := range hosts {
+			if h.Identity != "" {
+				return "", nil // a key that was named is not made on the way
+			}
+		}
+		return key.DefaultPath()
+	case errors.As(err, &expired):
+		if path, ok := strings.CutSuffix(expired.Path, "-cert.pub"); ok && filepath.IsAbs(path) {
+			return path, nil
+		}
+		return key.DefaultPath() // it is the agent's
+	}
+	return "", nil
+}
+
+// bare has the key signed if it is ours to be, and is not.
+func (r *renewal) bare(ctx context.Context, id *key.Identity) (bool, error) {
+	ours, err := key.DefaultPath()
+	if err != nil || r == nil || !r.can() || id.Cert != nil || id.Path != ours {
+		return false, err
+	}
+	return r.offer(ctx, ours, "the key is not signed: have it signed by "+r.signer.by.Name+" now?")
+}
+
+// early has the key signed if its certificate ends before the job could, and another day
+// would change that by as much as it is worth. That it cannot be had is no reason to give up.
+func (r *renewal) early(ctx context.Context, id *key.Identity) (bool, error) {
+	if r == nil || id.Cert == nil || id.ValidBefore.IsZero() {
+		return false, nil
+	}
+	now := r.now()
+	if r.can() && r.signer.unattended() {
+		if id.ValidBefore.Sub(now) > 30*time.Second {
+			return false, nil
+		}
+		return r.offer(ctx, strings.TrimSuffix(id.Path, ".pub"), "")
+	}
+	if r.until.IsZero() || !id.ValidBefore.Before(r.until) {
+		return false, nil
+	}
+	gain := min(now.Add(aDay).Sub(id.ValidBefore), r.until.Sub(id.ValidBefore))
+	if gain < min(worthIt, r.until.Sub(now)/2) {
+		return false, nil
+	}
+	ends := fmt.Sprintf("the key's certificate ends %s, before the job may (%s)", clock(id.ValidBefore, now), clock(r.until, now))
+	n, of := r.signer.used()
+	if !r.can() || id.Path == "" || of > 0 && n >= of {
+		r.tell(ends + ": a connection that is lost after that comes back only with a new one: " + key.SignCommand + " --force")
+		return false, nil
+	}
+	signed, err := r.offer(ctx, strings.TrimSuffix(id.Path, ".pub"), ends+": have it signed anew first?")
+	if err != nil && ctx.Err() == nil {
+		r.tell("the key was not signed anew: " + err.Error())
+		err = nil
+	}
+	return signed, err
+}
+
+// offer asks, and signs after a yes. Without a question nobody is asked.
+func (r *renewal) offer(ctx context.Context, path, question string) (bool, error) {
+	if !r.signer.unattended() {
+		yes, err := r.signer.ask.Ask(ctx, question+" [Y/n] ", "yes or no? ", yesNo)
+		if err != nil || !yes {
+			return false, err
+		}
+	}
+	result, err := r.signer.sign(ctx, path)
+	if err != nil {
+		return false, err
+	}
+	if !r.signer.unattended() {
+		r.say("signed: " + describeCertificate(result.Path, result.Cert.ValidPrincipals, key.Until(result.Cert)))
+	}
+	return true, nil
+}
+
+// yesNo understands an answer; none is a yes.
+func yesNo(answer string) (yes, understood bool) {
+	switch strings.ToLower(answer) {
+	case "", "y", "yes":
+		return true, true
+	case "n", "no":
+		return false, true
+	}
+	return false, false
+}
+
+// clock is a time of day, with the day if it is not today.
+func clock(at, now time.Time) string {
+	if at.Local().Format(time.DateOnly) == now.Local().Format(time.DateOnly) {
+		return "at " + at.Local().Format("15:04")
+	}
+	return "on " + at.Local().Format("Mon 2 Jan 15:04")
+}

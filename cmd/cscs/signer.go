@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"crypto/subtle"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"github.com/alps-tunnel/cscs/internal/browser"
+	"github.com/alps-tunnel/cscs/internal/key/service"
+	"github.com/alps-tunnel/cscs/internal/key/signing"
+	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/internal/ui"
+)
+
+// A signer has keys signed by one service, for who is at the terminal.
+type signer struct {
+	io       *ui.IO
+	by       site.Signing
+	ask      *ui.Prompter // nil: there is nobody to ask
+	headless bool         // sign in on another device
+	noBrows  bool         // print the address to sign in at, and open nothing
+	user     string       // who it is most likely
+}
+
+// apiKeyVar is a service account's, by CSCS's own name for it.
+const apiKeyVar = "CSCS_API_KEY"
+
+// unattended says whether nobody has to be asked.
+func (s *signer) unattended() bool {
+	return s.by.Kind == site.SigningCSCS && os.Getenv(apiKeyVar) != ""
+}
+
+// sign has the key at path signed, which is made if it is not there.
+func (s *signer) sign(ctx context.Context, path string) (signing.Result, error) {
+	state, err := stateDir()
+	if err != nil {
+		return signing.Result{}, err
+	}
+	svc, err := s.service()
+	if err != nil {
+		return signing.Result{}, err
+	}
+	r := signing.Request{
+		Service: svc, Name: s.by.Name, Path: path, State: state, Comment: clientName(), Short: s.unattended(),
+		Waiting: func() { ui.Say(s.io, "another cscs is having this key signed; waiting for it") },
+	}
+	if s.ask != nil {
+		r.Ask = passphrases{s.ask}
+	}
+	return signing.Sign(ctx, r)
+}
+
+// service is the one that is configured.
+func (s *signer) service() (signing.Service, error) {
+	if s.by.Kind == site.SigningSSHService {
+		return &service.Older{HTTP: service.NewHTTP(userAgent()), Endpoint: s.by.Endpoint, Credentials: s.credentials}, nil
+	}
+	return s.current()
+}
+
+// current is the service as one that can list and revoke, which the older one cannot.
+func (s *signer) current() (*service.Current, error) {
+	http := service.NewHTTP(userAgent())
+	if s.unattended() {
+		if s.by.Account == "" {
+			return nil, fmt.Errorf("%s is set, but signing service %s has no account_endpoint in config.toml", apiKeyVar, s.by.Name)
+		}
+		return &service.Current{HTTP: http, Endpoint: s.by.Endpoint, Minute: true,
+			Login: &service.Account{HTTP: http, Endpoint: s.by.Account, Key: os.Getenv(apiKeyVar)}}, nil
+	}
+	tokens, err := s.tokens()
+	if err != nil {
+		return nil, err
+	}
+	login := &service.OIDC{HTTP: http, Issuer: s.by.Issuer, ClientID: s.by.ClientID, Redirect: s.by.Redirect, Tokens: tokens}
+	switch {
+	case s.headless || s.ask != nil && !s.noBrows && !browser.CanOpen():
+		login.Show = s.show
+	case s.ask != nil || s.noBrows:
+		login.Browse = s.browse
+	}
+	return &service.Current{HTTP: http, Endpoint: s.by.Endpoint, Login: login}, nil
+}
+
+// tokens is where they are kept.
+func (s *signer) tokens() (service.Tokens, error) {
+	switch s.by.Tokens {
+	case site.TokensNone:
+		return service.NoTokens{}, nil
+	case site.TokensKeyring:
+		return service.KeyringTokens{}, nil
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return nil, fmt.Errorf("find a place for tokens: %w", err)
+	}
+	return service.FileTokens{Path: filepath.Join(dir, "cscs", "token-"+s.by.Name+".json")}, nil
+}
+
+// browse sends the person to an address in the browser.
+func (s *signer) browse(ctx context.Context, address string) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return // it is of our own making
+	}
+	if s.noBrows || browser.Open(ctx, address) != nil && ctx.Err() == nil {
+		ui.Say(s.io, "sign in at: "+address)
+		return
+	}
+	if ctx.Err() == nil {
+		ui.Say(s.io, "sign in in the browser, at "+u.Host)
+	}
+}
+
+// show tells where to sign in from another device.
+func (s *signer) show(d service.Device) {
+	ui.Say(s.io, "sign in from any device, at "+d.Address)
+	ui.Say(s.io, "with the code "+d.Code)
+	if s.io.ErrTTY && s.io.Unicode && d.Complete != "" {
+		fmt.Fprint(s.io.Err, ui.QR(d.Complete, s.io.Width()-1))
+	}
+}
+
+// credentials asks for what the older service wants to know.
+func (s *signer) credentials(ctx context.Context) (user string, password []byte, otp string, err error) {
+	if s.ask == nil {
+		u, _ := url.Parse(s.by.Endpoint) // it was checked when it was configured
+		return "", nil, "", &service.SignInError{Host: u.Hostname(), Why: service.SignInNobody}
+	}
+	question := "User name at CSCS: "
+	if s.user != "" {
+		question = fmt.Sprintf("User name at CSCS [%s]: ", s.user)
+	}
+	if user, err = s.ask.ReadLine(ctx, question); err != nil {
+		return "", nil, "", err
+	}
+	user = first(user, s.user)
+	if password, err = s.ask.ReadSecret(ctx, fmt.Sprintf("Password of %s: ", user)); err != nil {
+		return "", nil, "", err
+	}
+	number, err := s.ask.ReadSecret(ctx, "Six-digit number (OTP): ")
+	return user, password, strings.TrimSpace(string(number)), err
+}
+
+// passphrases asks for those of keys.
+type passphrases struct{ *ui.Prompter }
+
+// NewPassphrase implements signing.Prompter.
+func (p passphrases) NewPassphrase(ctx context.Context, path string) ([]byte, error) {
+	for {
+		one, err := p.ReadSecret(ctx, fmt.Sprintf("Enter passphrase for the new key '%s' (empty for none): ", path))
+		if err != nil || len(one) == 0 {
+			return nil, err
+		}
+		again, err := p.ReadSecret(ctx, "The same passphrase again: ")
+		if err != nil {
+			return nil, err
+		}
+		same := subtle.ConstantTimeCompare(one, again) == 1
+		clear(again)
+		if same {
+			return one, nil
+		}
+		clear(one)
+		p.Tell("they differ: once more")
+	}
+}
+
+// userAgent is what services are told of us.
+func userAgent() string {
+	v := version
+	if info, ok := debug.ReadBuildInfo(); ok && v == "" {
+		v = info.Main.Version
+	}
+	return fmt.Sprintf("cscs/%s (%s; %s)", first(strings.Trim(v, "()"), "devel"), runtime.GOOS, runtime.GOARCH)
+}

@@ -1,0 +1,126 @@
+package key
+
+import (
+	"context"
+	"crypto"
+	"math"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+)
+
+// An Agent is one that holds keys for the user (ssh-agent).
+type Agent struct{ addr agentAddr }
+
+// FindAgent is the agent that ssh_config's IdentityAgent names, or "" for the
+// environment's.
+func FindAgent(named string) Agent { return Agent{agentOf(named)} }
+
+// NoAgentError says that there is none to ask.
+type NoAgentError struct{}
+
+func (e *NoAgentError) Error() string {
+	return "could not open a connection to your authentication agent: there is none"
+}
+
+// Holds says whether the agent holds a key, with or without a certificate. The error is a
+// *NoAgentError or an *AgentError.
+func (a Agent) Holds(ctx context.Context, pub ssh.PublicKey) (bool, error) {
+	all, err := a.list(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, h := range all {
+		if same(h.plain(), pub) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// RemoveExpired takes out of the agent the certificates that have run out, and the keys
+// that it holds for nothing else: by the names that it knows them by.
+func (a Agent) RemoveExpired(ctx context.Context, now time.Time) (removed []string, err error) {
+	all, err := a.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// A bare key goes with its certificate only if it has no other that is still good.
+	good := func(key ssh.PublicKey) bool {
+		for _, h := range all {
+			if h.cert != nil && same(h.cert.Key, key) && inTime(certFile{"", h.cert}, now) == nil {
+				return true
+			}
+		}
+		return false
+	}
+	expired := func(cert *ssh.Certificate) bool {
+		until := validBefore(cert)
+		return !until.IsZero() && !now.Before(until)
+	}
+	err = a.addr.do(ctx, func(client agent.ExtendedAgent) error {
+		for _, h := range all {
+			if h.cert == nil || h.cert.CertType != ssh.UserCert || !expired(h.cert) {
+				continue
+			}
+			if err := client.Remove(&agent.Key{Format: h.pub.Type(), Blob: h.blob}); err != nil {
+				return err
+			}
+			removed = append(removed, h.comment)
+			for _, bare := range all {
+				if bare.cert == nil && same(bare.pub, h.cert.Key) && !good(bare.pub) {
+					if err := client.Remove(&agent.Key{Format: bare.pub.Type(), Blob: bare.blob}); err != nil {
+						return err
+					}
+				}
+			}
+		}
+		return nil
+	})
+	return removed, err
+}
+
+// Add gives the agent a key and its certificate, to keep until the certificate ends. What
+// it held of the same key before makes way.
+func (a Agent) Add(ctx context.Context, private crypto.PrivateKey, cert *ssh.Certificate, comment string, now time.Time) error {
+	all, err := a.list(ctx)
+	if err != nil {
+		return err
+	}
+	var lifetime uint32 // 0: no limit
+	if until := validBefore(cert); !until.IsZero() {
+		left := until.Sub(now)
+		if left < time.Second {
+			return &ExpiredError{Path: comment, Until: until, Fix: SignCommand}
+		}
+		lifetime = uint32(min(left/time.Second, math.MaxInt32))
+	}
+	return a.addr.do(ctx, func(client agent.ExtendedAgent) error {
+		// Both, as ssh-add does: with the bare key, a certificate that is renewed in its file
+		// can be shown without the agent being told.
+		for _, k := range []agent.AddedKey{
+			{PrivateKey: private, Comment: comment, LifetimeSecs: lifetime},
+			{PrivateKey: private, Certificate: cert, Comment: comment, LifetimeSecs: lifetime},
+		} {
+			if err := client.Add(k); err != nil {
+				return err
+			}
+		}
+		for _, h := range all {
+			if h.cert != nil && same(h.cert.Key, cert.Key) && h.cert.Serial != cert.Serial {
+				if err := client.Remove(&agent.Key{Format: h.pub.Type(), Blob: h.blob}); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func (a Agent) list(ctx context.Context) ([]held, error) {
+	if a.addr == "" {
+		return nil, &NoAgentError{}
+	}
+	return a.addr.list(ctx)
+}

@@ -1,0 +1,153 @@
+package key
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// DefaultPath is the key that CSCS's tools make: ~/.ssh/cscs-key.
+func DefaultPath() (string, error) {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("find a key: %w", err)
+	}
+	return filepath.Join(home, ".ssh", "cscs-key"), nil
+}
+
+// A State is what there is of one key, good or not.
+type State struct {
+	Path        string        // of the private key
+	Exists      bool          // it does
+	Encrypted   bool          // it has a passphrase
+	Public      ssh.PublicKey // nil: not known
+	Comment     string
+	Cert        *ssh.Certificate // nil: none; it fits the key
+	CertPath    string
+	ValidAfter  time.Time // of the certificate; zero: always
+	ValidBefore time.Time // zero: for ever
+
+	// Problem is what keeps it from being used now, with a certificate: nil for nothing.
+	// *MissingError, *ExpiredError, *NotYetValidError, *PermissionsError, *FileError,
+	// *UncertifiedError.
+	Problem error
+}
+
+// Inspect tells what there is under a key's name, without asking anybody.
+func Inspect(path string, now time.Time) State {
+	s := State{Path: path, CertPath: path + "-cert.pub"}
+	k, err := readKey(path, nil)
+	switch {
+	case errors.Is(err, errAbsent):
+		s.Problem = &MissingError{Looked: []string{path}, Fix: SignCommand}
+		return s
+	case err != nil:
+		s.Problem = err
+		// What is wrong may be the certificate alone.
+		k = &keyFile{private: path}
+		if k.readPrivate() != nil || k.readPublic() != nil {
+			return s
+		}
+	}
+	s.Exists, s.Public, s.Comment = k.exists, k.pub, k.comment
+	s.Encrypted = k.exists && k.signer == nil && k.unusable == nil
+	if len(k.certs) > 0 {
+		s.Cert = k.certs[0].cert
+		s.ValidAfter, s.ValidBefore = validAfter(s.Cert), validBefore(s.Cert)
+	}
+	switch {
+	case s.Problem != nil:
+	case k.unusable != nil:
+		s.Problem = k.unusable
+	case s.Cert == nil:
+		s.Problem = &UncertifiedError{Path: path}
+	default:
+		s.Problem = inTime(k.certs[0], now)
+	}
+	return s
+}
+
+// UncertifiedError says that a key has no certificate, without which it opens nothing
+// at a site that has keys signed.
+type UncertifiedError struct{ Path string }
+
+func (e *UncertifiedError) Error() string { return "key " + e.Path + " has no certificate" }
+
+// ParseCertificate reads a user certificate, one line as in a -cert.pub file. The error
+// says in words what it is instead.
+func ParseCertificate(data []byte) (*ssh.Certificate, error) {
+	cert, _, what := parseCertificate(data)
+	if what != "" {
+		return nil, errors.New(what)
+	}
+	return cert, nil
+}
+
+// InTime says whether a certificate is good now: nil, *ExpiredError or *NotYetValidError.
+func InTime(path string, cert *ssh.Certificate, now time.Time) error {
+	return inTime(certFile{path, cert}, now)
+}
+
+// Until is when a certificate ends; zero: never.
+func Until(cert *ssh.Certificate) time.Time { return validBefore(cert) }
+
+// Open opens a private key, and asks for its passphrase if it has one, three times at
+// most. The passphrase is nil if there is none; whoever is given one clears it.
+//
+// Errors: *MissingError, *PassphraseError, *PermissionsError, *FileError; the cause of ctx
+// if that ended.
+func Open(ctx context.Context, path string, ask Prompter) (private crypto.PrivateKey, passphrase []byte, err error) {
+	k := &keyFile{private: path}
+	if err := k.readPrivate(); err != nil {
+		return nil, nil, err
+	}
+	switch {
+	case !k.exists:
+		return nil, nil, &MissingError{Looked: []string{path}, Fix: SignCommand}
+	case k.unusable != nil:
+		return nil, nil, k.unusable
+	}
+	data, _, err := readSmall(path)
+	if err != nil {
+		return nil, nil, &FileError{Path: path, What: "it cannot be read", Err: reason(err)}
+	}
+	if k.signer != nil {
+		private, err = ssh.ParseRawPrivateKey(data)
+		if err != nil {
+			return nil, nil, &FileError{Path: path, What: "it is no private key that can be used from here", Err: err}
+		}
+		return private, nil, nil
+	}
+	failed := &PassphraseError{Path: path, Err: ErrNoTerminal}
+	if ask == nil {
+		return nil, nil, failed
+	}
+	for failed.Tries < 3 {
+		passphrase, err := ask.ReadSecret(ctx, fmt.Sprintf("Enter passphrase for key '%s': ", path))
+		if ctx.Err() != nil {
+			return nil, nil, context.Cause(ctx)
+		}
+		if err != nil {
+			failed.Err = err
+			return nil, nil, failed
+		}
+		if private, err = ssh.ParseRawPrivateKeyWithPassphrase(data, passphrase); err == nil {
+			return private, passphrase, nil
+		}
+		clear(passphrase)
+		failed.Tries, failed.Err = failed.Tries+1, err
+	}
+	return nil, nil, failed
+}
+
+// same says whether two keys are one.
+func same(a, b ssh.PublicKey) bool {
+	return a != nil && b != nil && bytes.Equal(a.Marshal(), b.Marshal())
+}

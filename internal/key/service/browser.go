@@ -1,0 +1,137 @@
+package service
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/sourcegraph/conc"
+	"golang.org/x/oauth2"
+)
+
+// signInPatience is how long a person may take in the browser: to find the phone, say.
+const signInPatience = 5 * time.Minute
+
+// byBrowser has the person sign in in a browser, which comes back to us with a code.
+func (o *OIDC) byBrowser(ctx context.Context, cfg *oauth2.Config) (*oauth2.Token, error) {
+	listeners, err := o.listen(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var work conc.WaitGroup
+	defer work.Wait()
+	ctx, cancel := context.WithTimeout(ctx, signInPatience)
+	defer cancel()
+	b := &back{oidc: o, cfg: cfg, state: rand.Text(), verifier: oauth2.GenerateVerifier(), got: make(chan signedIn, 1), ctx: ctx}
+	server := &http.Server{Handler: b, ReadHeaderTimeout: 10 * time.Second}
+	for _, l := range listeners {
+		work.Go(func() { _ = server.Serve(l) }) // until Shutdown
+	}
+	defer func() {
+		// The page that says how it ended is still on its way.
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if server.Shutdown(grace) != nil {
+			_ = server.Close()
+		}
+	}()
+	work.Go(func() { o.Browse(ctx, cfg.AuthCodeURL(b.state, oauth2.S256ChallengeOption(b.verifier))) })
+	select {
+	case s := <-b.got:
+		return s.token, s.err
+	case <-ctx.Done():
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return nil, &SignInError{Host: hostOf(o.Issuer), Why: SignInExpired}
+		}
+		return nil, context.Cause(ctx)
+	}
+}
+
+// listen takes the port of the redirect on both loopback addresses: what is told
+// "localhost" may try either, and what listens on the other would get the code.
+func (o *OIDC) listen(ctx context.Context) ([]net.Listener, error) {
+	u, err := url.Parse(o.Redirect)
+	if err != nil {
+		return nil, &SignInError{Host: hostOf(o.Issuer), Why: SignInFailed, Err: errors.New("the redirect is no address")}
+	}
+	var all []net.Listener
+	var lc net.ListenConfig
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		l, err := lc.Listen(ctx, "tcp", net.JoinHostPort(host, u.Port()))
+		if err != nil {
+			if host == "::1" && !inUse(err) {
+				continue // a machine without IPv6
+			}
+			for _, l := range all {
+				_ = l.Close()
+			}
+			return nil, &SignInError{Host: hostOf(o.Issuer), Why: SignInPort, Err: err}
+		}
+		all = append(all, l)
+	}
+	return all, nil
+}
+
+// back is where the browser comes back to.
+type back struct {
+	oidc     *OIDC
+	cfg      *oauth2.Config
+	ctx      context.Context //nolint:containedctx // of the sign-in, which a request is only a step of
+	state    string
+	verifier string
+	got      chan signedIn
+}
+
+type signedIn struct {
+	token *oauth2.Token
+	err   error
+}
+
+func (b *back) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	q := r.URL.Query()
+	// Whoever does not know the state was not sent by the provider we have sent the browser to.
+	if r.Method != http.MethodGet || subtle.ConstantTimeCompare([]byte(q.Get("state")), []byte(b.state)) != 1 {
+		http.Error(w, "this is not for you", http.StatusBadRequest)
+		return
+	}
+	var s signedIn
+	switch refused := q.Get("error"); {
+	case refused == "access_denied":
+		s.err = &SignInError{Host: hostOf(b.oidc.Issuer), Why: SignInDenied}
+	case refused != "":
+		s.err = &SignInError{Host: hostOf(b.oidc.Issuer), Why: SignInFailed, Err: errors.New(printable(refused + " " + q.Get("error_description")))}
+	default:
+		token, err := b.cfg.Exchange(b.ctx, q.Get("code"), oauth2.VerifierOption(b.verifier))
+		if err != nil {
+			err = b.oidc.failed(b.ctx, err)
+		}
+		s = signedIn{token, err}
+	}
+	text := "You are signed in. This tab can be closed; cscs goes on in its terminal."
+	if s.err != nil {
+		text = "It did not work: the terminal says why."
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	if s.err != nil {
+		w.WriteHeader(http.StatusBadGateway)
+	}
+	fmt.Fprintf(w, page, text)
+	select {
+	case b.got <- s:
+	default: // the tab was loaded again
+	}
+}
+
+// page is for texts of our own alone: nothing in them is escaped.
+const page = `<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>cscs</title></head>
+<body style="font-family: sans-serif; margin: 4em"><p>%s</p></body></html>
+`

@@ -1,0 +1,97 @@
+package service
+
+import (
+	"fmt"
+	"time"
+)
+
+// A DownError says that a service cannot be reached, or does not work.
+type DownError struct {
+	Host string
+	Op   string // what was asked of it
+	Err  error
+}
+
+func (e *DownError) Error() string { return fmt.Sprintf("ask %s to %s: %v", e.Host, e.Op, e.Err) }
+func (e *DownError) Unwrap() error { return e.Err }
+
+// An AnswerError says that an answer is not what a service answers: a proxy's, perhaps.
+type AnswerError struct {
+	Host string
+	Op   string
+	What string // what is wrong with it
+}
+
+func (e *AnswerError) Error() string {
+	return fmt.Sprintf("ask %s to %s: its answer cannot be understood: %s", e.Host, e.Op, e.What)
+}
+
+// A RefusedError says that a service does not want to.
+type RefusedError struct {
+	Host    string
+	Op      string
+	Status  int    // of HTTP; 4xx
+	Message string // the service's own, or empty
+}
+
+func (e *RefusedError) Error() string {
+	s := fmt.Sprintf("%s refuses to %s (status %d)", e.Host, e.Op, e.Status)
+	if e.Message != "" {
+		s += ": " + e.Message
+	}
+	return s
+}
+
+// A BusyError says that a service was asked too often.
+type BusyError struct {
+	Host    string
+	Op      string
+	After   time.Duration // when to ask again; 0: it does not say
+	Message string
+}
+
+func (e *BusyError) Error() string { return fmt.Sprintf("%s was asked too often to %s", e.Host, e.Op) }
+
+// A QuotaError says that the user has had all keys of the day.
+type QuotaError struct {
+	Host    string
+	Message string
+}
+
+func (e *QuotaError) Error() string {
+	return fmt.Sprintf("%s gives no more keys today: %s", e.Host, e.Message)
+}
+
+// A SignInError says that a person could not be signed in.
+type SignInError struct {
+	Host string
+	Why  SignInReason
+	Err  error // may be nil
+}
+
+// A SignInReason is why.
+type SignInReason string
+
+// The reasons.
+const (
+	SignInDenied  SignInReason = "it was denied"
+	SignInExpired SignInReason = "it took too long"
+	SignInPort    SignInReason = "the port that the browser is sent back to is taken"
+	SignInNobody  SignInReason = "there is no terminal, and nobody to sign in"
+	SignInFailed  SignInReason = "it failed"
+)
+
+func (e *SignInError) Error() string {
+	s := fmt.Sprintf("sign in at %s: %s", e.Host, e.Why)
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+func (e *SignInError) Unwrap() error { return e.Err }
+
+// An InputError says that what was typed cannot be right.
+type InputError struct{ Message string }
+
+func (e *InputError) Error() string { return e.Message }

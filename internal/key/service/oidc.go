@@ -1,0 +1,162 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+)
+
+// OIDC signs a person in at an OpenID provider: in the browser, by the authorization code
+// with PKCE (RFC 8252, RFC 7636), or anywhere, by a code that is typed on another device
+// (RFC 8628).
+type OIDC struct {
+	HTTP     *HTTP
+	Issuer   string
+	ClientID string
+	Redirect string // http://localhost:PORT, as it is registered with the provider
+	Tokens   Tokens // where they are kept
+
+	// Browse shows the person an address to sign in at, in a browser on this machine; nil:
+	// there is none, and Show has to do. It returns when ctx ends, if not before.
+	Browse func(ctx context.Context, address string)
+	// Show shows where to go, and the code that is asked for there; nil: nobody looks on.
+	Show func(Device)
+}
+
+// A Device is what a person needs to sign in from another device.
+type Device struct {
+	Address  string // where to go
+	Complete string // the same with the code in it, for a QR code; may be empty
+	Code     string
+	Until    time.Time // zero: it does not say
+}
+
+// early is how long before its end a token is not used any more.
+const early = 20 * time.Second
+
+// Token implements Login.
+func (o *OIDC) Token(ctx context.Context, anew bool) (string, bool, error) {
+	kept := o.Tokens.load(o.Issuer, o.ClientID)
+	if kept != nil && !anew && kept.AccessToken != "" && time.Until(kept.Expiry) > early {
+		return kept.AccessToken, true, nil
+	}
+	ctx = context.WithValue(ctx, oauth2.HTTPClient, o.HTTP.forOAuth2())
+	cfg, err := o.discover(ctx)
+	if err != nil {
+		return "", false, err
+	}
+	if kept != nil && kept.RefreshToken != "" && !anew {
+		fresh, err := cfg.TokenSource(ctx, &oauth2.Token{RefreshToken: kept.RefreshToken}).Token()
+		if err == nil && plausible(fresh.AccessToken) {
+			o.Tokens.save(o.Issuer, o.ClientID, fresh)
+			return fresh.AccessToken, true, nil
+		}
+		var refused *oauth2.RetrieveError
+		if err != nil && !errors.As(err, &refused) {
+			return "", false, o.failed(ctx, err)
+		}
+		// The provider has forgotten the session: it is begun anew.
+	}
+	o.Tokens.forget(o.Issuer, o.ClientID)
+	var fresh *oauth2.Token
+	switch {
+	case o.Browse != nil:
+		fresh, err = o.byBrowser(ctx, cfg)
+	case o.Show != nil:
+		fresh, err = o.byDevice(ctx, cfg)
+	default:
+		return "", false, &SignInError{Host: hostOf(o.Issuer), Why: SignInNobody}
+	}
+	if err != nil {
+		return "", false, err
+	}
+	if !plausible(fresh.AccessToken) {
+		return "", false, &AnswerError{Host: hostOf(o.Issuer), Op: signIn, What: "there is no token in it"}
+	}
+	o.Tokens.save(o.Issuer, o.ClientID, fresh)
+	return fresh.AccessToken, false, nil
+}
+
+const signIn = "sign you in"
+
+// discovered is what we need of the provider's description of itself (OpenID Connect
+// Discovery 1.0, section 3).
+type discovered struct {
+	Issuer string `json:"issuer"`
+	Auth   string `json:"authorization_endpoint"`
+	Token  string `json:"token_endpoint"`
+	Device string `json:"device_authorization_endpoint"`
+}
+
+// discover asks the provider where things are.
+func (o *OIDC) discover(ctx context.Context) (*oauth2.Config, error) {
+	var d discovered
+	err := o.HTTP.do(ctx, call{
+		op: "tell about itself", method: http.MethodGet, fine: []int{http.StatusOK},
+		url: strings.TrimSuffix(o.Issuer, "/") + "/.well-known/openid-configuration",
+	}, &d)
+	if err != nil {
+		return nil, err
+	}
+	if what := d.wrong(o.Issuer); what != "" {
+		return nil, &AnswerError{Host: hostOf(o.Issuer), Op: "tell about itself", What: what}
+	}
+	return &oauth2.Config{
+		ClientID: o.ClientID, RedirectURL: o.Redirect, Scopes: []string{"openid"},
+		Endpoint: oauth2.Endpoint{AuthURL: d.Auth, TokenURL: d.Token, DeviceAuthURL: d.Device, AuthStyle: oauth2.AuthStyleInParams},
+	}, nil
+}
+
+// wrong says what of a description cannot be: it must be of the very issuer, and lead to
+// nowhere less safe.
+func (d discovered) wrong(issuer string) string {
+	if strings.TrimSuffix(d.Issuer, "/") != strings.TrimSuffix(issuer, "/") {
+		return "it is of another issuer"
+	}
+	at, err := url.Parse(issuer)
+	if err != nil {
+		return "the issuer is no address"
+	}
+	for _, address := range []string{d.Auth, d.Token, d.Device} {
+		u, err := url.Parse(address)
+		if address == "" && address == d.Device {
+			continue // not every provider has it
+		}
+		if err != nil || u.Host == "" || u.User != nil || u.Scheme != at.Scheme {
+			return "it leads to an address that is none, or not safe"
+		}
+	}
+	return ""
+}
+
+// failed is the error for what oauth2 says of a sign-in. Its own words are not handed
+// on, for they have the provider's whole answer in them.
+func (o *OIDC) failed(ctx context.Context, err error) error {
+	host := hostOf(o.Issuer)
+	var refused *oauth2.RetrieveError
+	var network *url.Error
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &network):
+		return &SignInError{Host: host, Why: SignInExpired}
+	case errors.As(err, &refused):
+		switch refused.ErrorCode {
+		case "access_denied":
+			return &SignInError{Host: host, Why: SignInDenied}
+		case "expired_token":
+			return &SignInError{Host: host, Why: SignInExpired}
+		case "":
+			return refusal(host, signIn, refused.Response.StatusCode, refused.Response.Header, nil)
+		}
+		return &SignInError{Host: host, Why: SignInFailed, Err: errors.New(printable(strings.TrimSpace(refused.ErrorCode + " " + refused.ErrorDescription)))}
+	case errors.As(err, &network):
+		return down(ctx, host, signIn, err)
+	}
+	return &AnswerError{Host: host, Op: signIn, What: "there is no token in it"}
+}

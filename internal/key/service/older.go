@@ -1,0 +1,56 @@
+package service
+
+import (
+	"context"
+	"net/http"
+	"regexp"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// Older is the service before (sshservice): for a name, a password and a number from the
+// phone it makes a key and certifies it.
+type Older struct {
+	HTTP     *HTTP
+	Endpoint string
+	// Credentials asks who it is. The password is cleared when it was sent.
+	Credentials func(ctx context.Context) (user string, password []byte, otp string, err error)
+}
+
+// MakesKeys implements signing.Service.
+func (o *Older) MakesKeys() bool { return true }
+
+var (
+	userName = regexp.MustCompile(`^[a-z_][a-z0-9_-]{1,31}$`)
+	sixDigit = regexp.MustCompile(`^[0-9]{6}$`)
+)
+
+// Certify implements signing.Service.
+func (o *Older) Certify(ctx context.Context, _ ssh.PublicKey) (certificate, private []byte, err error) {
+	user, password, otp, err := o.Credentials(ctx)
+	defer clear(password)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case !userName.MatchString(user):
+		return nil, nil, &InputError{Message: "that is no user name of CSCS's"}
+	case !sixDigit.MatchString(otp):
+		return nil, nil, &InputError{Message: "a one-time password is a six-digit number"}
+	}
+	var answer struct {
+		Public  string `json:"public"`
+		Private string `json:"private"`
+	}
+	const op = "make a signed key"
+	err = o.HTTP.do(ctx, call{
+		op: op, method: http.MethodPost, url: o.Endpoint, fine: []int{http.StatusOK, http.StatusCreated},
+		body: map[string]string{"username": user, "password": string(password), "otp": otp},
+	}, &answer)
+	if err != nil {
+		return nil, nil, err
+	}
+	if answer.Public == "" || answer.Private == "" {
+		return nil, nil, &AnswerError{Host: hostOf(o.Endpoint), Op: op, What: "there is no key in it"}
+	}
+	return []byte(answer.Public), []byte(answer.Private), nil
+}

@@ -1,0 +1,164 @@
+package signing
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/internal/key"
+)
+
+// A NothingError says that there is no pair of key and certificate to bring in.
+type NothingError struct {
+	Where string
+	What  string // what is wrong with what there is; may be empty
+}
+
+func (e *NothingError) Error() string {
+	s := "there is no key with its certificate in " + e.Where
+	if e.What != "" {
+		s += ": " + e.What
+	}
+	return s
+}
+
+// A Pair is a private key and a certificate that fits it, as a browser has saved them.
+type Pair struct {
+	Key, Cert string // their files
+
+	cert      *ssh.Certificate
+	encrypted bool
+}
+
+// Find looks for a pair: file may be the private key, the certificate, or a directory, in
+// which that whose certificate is valid the longest is taken. Browsers number what
+// they save twice ("cscs-key (1)"), so files belong together by what is in them.
+//
+// Errors: *NothingError, of the file system.
+func Find(file string) (Pair, error) {
+	dir, only := file, ""
+	info, err := os.Stat(file)
+	if err != nil {
+		return Pair{}, err
+	}
+	if !info.IsDir() {
+		dir, only = filepath.Dir(file), filepath.Base(file)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return Pair{}, err
+	}
+	keys, certs := map[string]Pair{}, []Pair{}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || info.IsDir() || info.Size() > 1<<16 || !strings.Contains(e.Name(), "key") && e.Name() != only {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		if cert, err := readCert(path); err == nil {
+			certs = append(certs, Pair{Cert: path, cert: cert})
+			continue
+		}
+		if s := key.Inspect(path, time.Now()); s.Exists && s.Public != nil {
+			id := ssh.FingerprintSHA256(s.Public)
+			if old, ok := keys[id]; !ok || filepath.Base(old.Key) != only {
+				keys[id] = Pair{Key: path, encrypted: s.Encrypted}
+			}
+		}
+	}
+	// The newest first; and what was named is meant.
+	slices.SortStableFunc(certs, func(a, b Pair) int { return cmp.Compare(b.cert.ValidBefore, a.cert.ValidBefore) })
+	what := ""
+	for _, p := range certs {
+		k, ok := keys[ssh.FingerprintSHA256(p.cert.Key)]
+		if !ok {
+			what = "the key of " + filepath.Base(p.Cert) + " is missing"
+			continue
+		}
+		if only == "" || only == filepath.Base(k.Key) || only == filepath.Base(p.Cert) {
+			return Pair{Key: k.Key, Cert: p.Cert, cert: p.cert, encrypted: k.encrypted}, nil
+		}
+	}
+	return Pair{}, &NothingError{Where: file, What: what}
+}
+
+func readCert(path string) (*ssh.Certificate, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return key.ParseCertificate(data)
+}
+
+// Import moves a pair to r.Path, as if it had been signed there: what is not good is not
+// taken, and what was there stays then. An encrypted key keeps its passphrase.
+//
+// Errors: those of Sign.
+func Import(ctx context.Context, r Request, p Pair) (Result, error) {
+	release, _, err := lock(ctx, r.State, r.Path, r.Waiting)
+	if err != nil {
+		return Result{}, err
+	}
+	defer release()
+	sweep(r.Path)
+	files, err := r.stageAll()
+	defer func() {
+		for _, f := range files {
+			f.discard()
+		}
+	}()
+	if err != nil {
+		return Result{}, err
+	}
+	data, err := os.ReadFile(p.Key)
+	if err != nil {
+		return Result{}, fmt.Errorf("import a key: %w", err)
+	}
+	defer clear(data)
+	text, err := os.ReadFile(p.Cert)
+	if err != nil {
+		return Result{}, fmt.Errorf("import a key: %w", err)
+	}
+	var result Result
+	if p.encrypted {
+		cert, err := verify(text, p.cert.Key, time.Now())
+		if err != nil {
+			return Result{}, err
+		}
+		data = append(bytes.TrimRight(data, "\r\n"), '\n')
+		for i, d := range [][]byte{data, publicLine(cert.Key, r.Comment), ssh.MarshalAuthorizedKey(cert)} {
+			if err := files[i].write(d); err != nil {
+				return Result{}, err
+			}
+		}
+		result, err = r.finish(files, cert, true)
+		if err != nil {
+			return Result{}, err
+		}
+	} else {
+		raw, err := ssh.ParseRawPrivateKey(data)
+		if err != nil {
+			return Result{}, &CertificateError{What: "what came with it is no private key"}
+		}
+		if result, err = r.install(ctx, files, raw, text); err != nil {
+			return Result{}, err
+		}
+	}
+	for _, f := range []string{p.Key, p.Cert} {
+		if realPath(f) == realPath(r.Path) || realPath(f) == realPath(result.CertPath) {
+			continue // it was there already
+		}
+		if err := os.Remove(f); err != nil {
+			return result, &WriteError{Path: f, Err: bare(err)}
+		}
+	}
+	return result, nil
+}

@@ -1,0 +1,55 @@
+package signing
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// A BusyError says that another process is at the same key, and does not come to an end.
+type BusyError struct{ Path string }
+
+func (e *BusyError) Error() string { return "another cscs is having " + e.Path + " signed" }
+
+// patience is for another process that is having the key signed: its person may be at
+// the browser.
+const patience = 5 * time.Minute
+
+// lock keeps others from the key at path until release is called; waited says that another
+// had it before.
+func lock(ctx context.Context, state, path string, waiting func()) (release func(), waited bool, err error) {
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		return nil, false, &WriteError{Path: state, Err: bare(err)}
+	}
+	path = realPath(path)
+	// Not beside the key: nothing of ours is to stay there.
+	sum := sha256.Sum256([]byte(path))
+	l := flock.New(filepath.Join(state, fmt.Sprintf("sign-%x.lock", sum[:8])), flock.SetPermissions(0o600))
+	ok, err := l.TryLock()
+	if err == nil && !ok {
+		waited = true
+		if waiting != nil {
+			waiting()
+		}
+		limited, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		ok, err = l.TryLockContext(limited, 100*time.Millisecond)
+		if !ok && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		} else if !ok {
+			err = &BusyError{Path: path}
+		}
+	} else if err != nil {
+		err = &WriteError{Path: l.Path(), Err: bare(err)}
+	}
+	if err != nil {
+		_ = l.Close()
+		return nil, waited, err
+	}
+	return func() { _ = l.Close() }, waited, nil
+}

@@ -1,0 +1,46 @@
+package signing
+
+import (
+	"context"
+	"time"
+
+	"github.com/alps-tunnel/cscs/internal/key"
+)
+
+// Rekey gives the private key of r.Path another passphrase, or takes it away if the new
+// one is empty. The key itself, and so its certificate, stay.
+//
+// Errors: those of key.Open, *WriteError, *BusyError; the cause of ctx if that ended.
+func Rekey(ctx context.Context, r Request) (protected bool, err error) {
+	release, _, err := lock(ctx, r.State, r.Path, r.Waiting)
+	if err != nil {
+		return false, err
+	}
+	defer release()
+	sweep(r.Path)
+	raw, old, err := key.Open(ctx, r.Path, r.Ask)
+	clear(old)
+	if err != nil {
+		return false, err
+	}
+	f, err := stage(r.Path, 0o600)
+	if err != nil {
+		return false, err
+	}
+	defer f.discard()
+	passphrase, err := r.Ask.NewPassphrase(ctx, r.Path)
+	if err != nil {
+		return false, err
+	}
+	defer clear(passphrase)
+	comment := key.Inspect(r.Path, time.Now()).Comment
+	sealed, err := seal(raw, comment, passphrase)
+	if err != nil {
+		return false, err
+	}
+	defer clear(sealed)
+	if err := f.write(sealed); err != nil {
+		return false, err
+	}
+	return len(passphrase) > 0, commit([]*staged{f})
+}

@@ -1,0 +1,54 @@
+package signing
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/internal/key"
+)
+
+// A CertificateError says that what a service gave is no good. Nothing was changed.
+type CertificateError struct {
+	What string
+	Err  error // may be nil
+}
+
+func (e *CertificateError) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("the certificate is no good: %s: %v", e.What, e.Err)
+	}
+	return "the certificate is no good: " + e.What
+}
+
+func (e *CertificateError) Unwrap() error { return e.Err }
+
+// verify reads a certificate and sees that it is one that can be used: for a user, for
+// this very key, signed by its authority, valid now.
+func verify(text []byte, pub ssh.PublicKey, now time.Time) (*ssh.Certificate, error) {
+	cert, err := key.ParseCertificate(text)
+	switch {
+	case err != nil:
+		return nil, &CertificateError{What: err.Error()}
+	case !bytes.Equal(cert.Key.Marshal(), pub.Marshal()):
+		return nil, &CertificateError{What: fmt.Sprintf("it certifies another key (%s) than ours (%s)",
+			ssh.FingerprintSHA256(cert.Key), ssh.FingerprintSHA256(pub))}
+	case len(cert.ValidPrincipals) == 0:
+		return nil, &CertificateError{What: "it is for no user"}
+	}
+	if err := key.InTime("of the service", cert, now); err != nil {
+		return nil, &CertificateError{What: "it is not valid now", Err: err}
+	}
+	// The rest of PROTOCOL.certkeys is x/crypto's to check: the signature above all. The time
+	// is seen to already, with some patience for this machine's clock.
+	checker := ssh.CertChecker{
+		SupportedCriticalOptions: []string{"force-command", "source-address", "verify-required"},
+		Clock:                    func() time.Time { return time.Unix(int64(cert.ValidAfter), 0) },
+	}
+	if err := checker.CheckCert(cert.ValidPrincipals[0], cert); err != nil {
+		return nil, &CertificateError{What: "its signature or its options do not hold", Err: err}
+	}
+	return cert, nil
+}

@@ -1,0 +1,116 @@
+package problem
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"al.essio.dev/pkg/shellescape"
+
+	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/key/service"
+	"github.com/alps-tunnel/cscs/internal/key/signing"
+	"github.com/alps-tunnel/cscs/internal/site"
+)
+
+// Of the older service, which is there in the browser as well.
+const importKey = "or get a key in the browser and bring it in: cscs key import"
+
+var signRules = []rule{
+	on(signIn),
+	on(func(e *service.QuotaError) Problem {
+		return Problem{ID: "sign-quota", Code: Auth,
+			Message: fmt.Sprintf("%s signs no more keys for you today: %s", e.Host, e.Message),
+			Hint: hints("five a day are signed, those count that are valid still; which they are: cscs key list",
+				"one that is revoked does not count any more: cscs key revoke SERIAL")}
+	}),
+	on(func(e *service.BusyError) Problem {
+		hint := "try again in a minute"
+		if e.After > 0 {
+			hint = "try again in " + short(e.After.Round(time.Second))
+		}
+		return Problem{ID: "sign-too-often", Code: Auth, Message: fmt.Sprintf("%s was asked too often to %s", e.Host, e.Op), Hint: hint}
+	}),
+	on(func(e *service.RefusedError) Problem {
+		return Problem{ID: "sign-refused", Code: Auth, Message: e.Error(), Hint: refusedHint(e)}
+	}),
+	on(func(e *service.AnswerError) Problem {
+		return Problem{ID: "sign-answer", Code: Failure, Message: fmt.Sprintf("%s does not answer as a key service does: %s", e.Host, e.What),
+			Hint: "is there a page to sign in to your network in the browser? else the service may have changed: see whether there is a newer cscs"}
+	}),
+	on(func(e *service.DownError) Problem {
+		p := Problem{ID: "sign-down", Code: Failure, Message: fmt.Sprintf("cannot ask %s to %s: %v", e.Host, e.Op, e.Err), Hint: "try again in a minute; what you have is untouched"}
+		if words, id, hint := network(e.Err); id != "" {
+			p.Message, p.Hint = fmt.Sprintf("cannot ask %s to %s: %s", e.Host, e.Op, words), hint
+		}
+		return p
+	}),
+	on(func(e *service.InputError) Problem {
+		return Problem{ID: "sign-input", Code: Usage, Message: e.Error(), Hint: "nothing was sent; once more: " + key.SignCommand}
+	}),
+	on(func(e *signing.CertificateError) Problem {
+		p := Problem{ID: "sign-certificate", Code: Failure, Message: e.Error() + "; what you have is untouched", Hint: "try again: " + key.SignCommand}
+		if errors.As(e.Err, new(*key.NotYetValidError)) || errors.As(e.Err, new(*key.ExpiredError)) {
+			p.Hint = "is this machine's clock right? it says " + time.Now().Format("Mon 2 Jan 15:04")
+		}
+		return p
+	}),
+	on(func(e *signing.WriteError) Problem {
+		dir := shellescape.Quote(filepath.Dir(e.Path))
+		p := Problem{ID: "key-write", Code: Failure, Message: e.Error()}
+		switch {
+		case isAny(e.Err, full):
+			p.ID, p.Hint = "disk-full", "make room: df -h "+dir
+		case errors.Is(e.Err, os.ErrPermission):
+			p.Hint = "make it yours to write: chmod u+rwx " + dir
+		case isAny(e.Err, readOnly):
+			p.Hint = "its file system is read-only: findmnt -T " + dir
+		}
+		return p
+	}),
+	on(func(e *signing.BusyError) Problem {
+		return Problem{ID: "sign-busy", Code: Failure, Message: e.Error(), Hint: "finish or end the other one first"}
+	}),
+	on(func(e *signing.NothingError) Problem {
+		return Problem{ID: "import-nothing", Code: Auth, Message: e.Error(),
+			Hint: "name the private key, with its certificate beside it: cscs key import FILE"}
+	}),
+	on(func(e *key.UncertifiedError) Problem {
+		return Problem{ID: "key-uncertified", Code: Auth, Message: e.Error(), Hint: "have it signed for 24 hours: " + key.SignCommand}
+	}),
+	on(func(e *key.NoAgentError) Problem {
+		return Problem{ID: "agent-none", Code: Auth, Message: e.Error(), Hint: startAgent + ", and then: cscs key agent"}
+	}),
+	on(func(e *site.UnknownSigningError) Problem {
+		return Problem{ID: "unknown-signing", Code: Usage, Message: e.Error(),
+			Hint: hints("known: "+strings.Join(e.Known, ", "), "any other is a [signing.NAME] in config.toml")}
+	}),
+}
+
+func signIn(e *service.SignInError) Problem {
+	p := Problem{ID: "sign-in", Code: Auth, Message: e.Error(), Hint: "once more: " + key.SignCommand}
+	switch e.Why {
+	case service.SignInPort:
+		p.Hint = "another program listens there (another cscs key sign?); without it: " + key.SignCommand + " --headless"
+	case service.SignInNobody:
+		p.Hint = hints("on a terminal: "+key.SignCommand, "from another device: "+key.SignCommand+" --headless", "for a program: a service account's key in CSCS_API_KEY")
+	}
+	return p
+}
+
+func refusedHint(e *service.RefusedError) string {
+	switch {
+	case e.Status == 401 && strings.Contains(e.Op, "service account"):
+		return "is CSCS_API_KEY right, and still good? to sign in yourself: env -u CSCS_API_KEY " + key.SignCommand
+	case e.Status == 401 && strings.Contains(e.Op, "signed key"):
+		return hints("are name and password right, and was the number on the phone still good? once more: "+key.SignCommand, importKey)
+	case e.Status == 401:
+		return "sign in once more: " + key.SignCommand
+	case e.Status == 404 && strings.Contains(e.Op, "revoke"):
+		return "which there are: cscs key list"
+	}
+	return ""
+}

@@ -1,0 +1,167 @@
+package site
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// The kinds of services that sign keys.
+const (
+	SigningCSCS       = "cscs"       // signs a key of ours for who has signed in (OpenID Connect)
+	SigningSSHService = "sshservice" // makes the key itself, for a name, a password and a number
+)
+
+// Where tokens are kept between commands.
+const (
+	TokensFile    = "file"    // a 0600 file in the user's cache
+	TokensKeyring = "keyring" // the system's
+	TokensNone    = "none"    // nowhere
+)
+
+// A Signing is a service that signs keys, as it is configured.
+type Signing struct {
+	Name     string
+	Kind     string // SigningCSCS or SigningSSHService
+	Endpoint string // where keys are signed
+
+	// Of SigningCSCS alone:
+	Issuer   string // the OpenID provider
+	ClientID string // who we are there
+	Redirect string // where it sends the browser back to; on this machine
+	Account  string // where a service account's API key is changed for a token; may be empty
+	Tokens   string // TokensFile, TokensKeyring or TokensNone
+
+	PerDay int // how many it gives a day; 0: nobody knows
+}
+
+type fileSigning struct {
+	Kind     string `toml:"kind"`
+	Endpoint string `toml:"endpoint"`
+	Issuer   string `toml:"issuer"`
+	ClientID string `toml:"client_id"`
+	Redirect string `toml:"redirect"`
+	Account  string `toml:"account_endpoint"`
+	Tokens   string `toml:"tokens"`
+	PerDay   int    `toml:"per_day"`
+}
+
+// mergeSigning lays the [signing] tables of f over what c knows already.
+func (c *Config) mergeSigning(f *file, bad func(message string, path ...string) error) error {
+	for _, n := range slices.Sorted(maps.Keys(f.Signing)) {
+		if !plainName.MatchString(n) {
+			return bad(fmt.Sprintf("%q cannot be the name of a signing service", n), "signing", n)
+		}
+		fs, s := f.Signing[n], c.signing[n]
+		s.Name = n
+		if s.Tokens == "" {
+			s.Tokens = TokensFile
+		}
+		for _, v := range []struct {
+			to        *string
+			from, key string
+		}{
+			{&s.Kind, fs.Kind, "kind"}, {&s.Endpoint, fs.Endpoint, "endpoint"}, {&s.Issuer, fs.Issuer, "issuer"},
+			{&s.ClientID, fs.ClientID, "client_id"}, {&s.Redirect, fs.Redirect, "redirect"},
+			{&s.Account, fs.Account, "account_endpoint"}, {&s.Tokens, fs.Tokens, "tokens"},
+		} {
+			if v.from != "" {
+				*v.to = v.from
+			}
+		}
+		if fs.PerDay != 0 {
+			s.PerDay = fs.PerDay
+		}
+		if message, key := s.wrong(); message != "" {
+			return bad(message, "signing", n, key)
+		}
+		c.signing[n] = s
+	}
+	return nil
+}
+
+// wrong says what cannot be, and under which key.
+func (s Signing) wrong() (message, key string) {
+	switch {
+	case s.Kind != SigningCSCS && s.Kind != SigningSSHService:
+		return fmt.Sprintf("kind %q is neither %s nor %s", s.Kind, SigningCSCS, SigningSSHService), "kind"
+	case s.Tokens != TokensFile && s.Tokens != TokensKeyring && s.Tokens != TokensNone:
+		return fmt.Sprintf("tokens %q is none of %s, %s and %s", s.Tokens, TokensFile, TokensKeyring, TokensNone), "tokens"
+	case s.PerDay < 0:
+		return "per_day cannot be negative", "per_day"
+	}
+	if message := notSafe(s.Endpoint); message != "" {
+		return message, "endpoint"
+	}
+	if s.Kind == SigningSSHService {
+		return "", ""
+	}
+	if message := notSafe(s.Issuer); message != "" {
+		return message, "issuer"
+	}
+	if s.Account != "" {
+		if message := notSafe(s.Account); message != "" {
+			return message, "account_endpoint"
+		}
+	}
+	if s.ClientID == "" {
+		return "it needs a client_id", "client_id"
+	}
+	// RFC 8252, section 7.3: the redirect of a program is to its own machine.
+	u, err := url.Parse(s.Redirect)
+	if err != nil || u.Scheme != "http" || !loopback(u.Hostname()) || u.Port() == "" {
+		return fmt.Sprintf("redirect %q is no http address of this machine with a port", s.Redirect), "redirect"
+	}
+	return "", ""
+}
+
+// notSafe says why secrets cannot be sent there.
+func notSafe(address string) string {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil || u.Host == "" || u.User != nil:
+		return fmt.Sprintf("%q is no address of a service", address)
+	case u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())):
+		return fmt.Sprintf("%q is not https, and secrets are sent there", address)
+	}
+	return ""
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}
+
+// Signing is the signing service of that name.
+func (c *Config) Signing(name string) (Signing, error) {
+	s, ok := c.signing[name]
+	if !ok {
+		known := slices.Sorted(maps.Keys(c.signing))
+		return s, &UnknownSigningError{Name: name, Nearest: nearest(name, known), Known: known}
+	}
+	return s, nil
+}
+
+// DefaultSigning is the service that signs where no cluster says which.
+const DefaultSigning = "cscs"
+
+// Signings are the names of the signing services, sorted.
+func (c *Config) Signings() []string { return slices.Sorted(maps.Keys(c.signing)) }
+
+// UnknownSigningError says that there is no signing service of that name.
+type UnknownSigningError struct {
+	Name    string
+	Nearest string // the one that may be meant; "" if none is near
+	Known   []string
+}
+
+func (e *UnknownSigningError) Error() string {
+	s := fmt.Sprintf("unknown signing service %q", e.Name)
+	if e.Nearest != "" {
+		s += ", did you mean " + e.Nearest + "?"
+	}
+	return s
+}
