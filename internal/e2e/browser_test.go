@@ -115,7 +115,7 @@ type window struct {
 
 // chromium starts one. It is spoken to through a pipe that it inherits, so it
 // opens no port that could be mistaken for a session's.
-func chromium(t *testing.T) window {
+func chromium(t *testing.T, more ...chromedp.ExecAllocatorOption) window {
 	t.Helper()
 	mkdir(t, laptopHome("chromium"))
 	const home = "/home/alice/chromium"
@@ -138,7 +138,7 @@ func chromium(t *testing.T) window {
 		chromedp.NoInheritEnv, chromedp.Env("HOME="+home, "TMPDIR="+home, "XDG_RUNTIME_DIR="+home, "PATH=/usr/bin:/bin", "LANG=C.UTF-8"),
 		chromedp.ModifyCmdFunc(inLaptop), chromedp.CombinedOutput(io.Discard),
 	}
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), append(options, more...)...)
 	t.Cleanup(cancel)
 	ctx, cancelBrowser := chromedp.NewContext(ctx)
 	t.Cleanup(func() {

@@ -3,6 +3,8 @@ package key
 import (
 	"context"
 	"crypto"
+	"errors"
+	"fmt"
 	"math"
 	"time"
 
@@ -96,7 +98,7 @@ func (a Agent) Add(ctx context.Context, private crypto.PrivateKey, cert *ssh.Cer
 		}
 		lifetime = uint32(min(left/time.Second, math.MaxInt32))
 	}
-	return a.addr.do(ctx, func(client agent.ExtendedAgent) error {
+	err = a.addr.do(ctx, func(client agent.ExtendedAgent) error {
 		// Both, as ssh-add does: with the bare key, a certificate that is renewed in its file
 		// can be shown without the agent being told.
 		for _, k := range []agent.AddedKey{
@@ -116,7 +118,24 @@ func (a Agent) Add(ctx context.Context, private crypto.PrivateKey, cert *ssh.Cer
 		}
 		return nil
 	})
+	var silent *AgentError
+	if errors.As(err, &silent) && ctx.Err() == nil {
+		return &AgentRefusedError{Socket: silent.Socket, Err: silent.Err} // it has just answered
+	}
+	return err
 }
+
+// AgentRefusedError says that an agent answers, and does not want to. A locked one holds
+// nothing and takes nothing, and does not say why (draft-ietf-sshm-ssh-agent, section 3.7).
+type AgentRefusedError struct {
+	Socket string
+	Err    error
+}
+
+func (e *AgentRefusedError) Error() string {
+	return fmt.Sprintf("the agent (%s) does not take the key: %v", e.Socket, e.Err)
+}
+func (e *AgentRefusedError) Unwrap() error { return e.Err }
 
 func (a Agent) list(ctx context.Context) ([]held, error) {
 	if a.addr == "" {

@@ -84,6 +84,9 @@ var signRules = []rule{
 	on(func(e *key.NoAgentError) Problem {
 		return Problem{ID: "agent-none", Code: Auth, Message: e.Error(), Hint: startAgent + ", and then: cscs key agent"}
 	}),
+	on(func(e *key.AgentRefusedError) Problem {
+		return Problem{ID: "agent-refused", Code: Auth, Message: e.Error(), Hint: "if it is locked, unlock it: ssh-add -X"}
+	}),
 	on(func(e *site.UnknownSigningError) Problem {
 		return Problem{ID: "unknown-signing", Code: Usage, Message: e.Error(),
 			Hint: hints("known: "+strings.Join(e.Known, ", "), "any other is a [signing.NAME] in config.toml")}

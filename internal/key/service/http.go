@@ -115,8 +115,10 @@ func (h *HTTP) do(ctx context.Context, c call, answer any) error {
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
 	switch {
+	case err != nil && !isTimeout(err):
+		return down(ctx, host, c.op, errHalf)
 	case err != nil:
-		return down(ctx, host, c.op, err)
+		return down(ctx, host, c.op, errSlow)
 	case len(data) > most:
 		return &AnswerError{Host: host, Op: c.op, What: "it is longer than 1 MiB"}
 	}
@@ -229,14 +231,16 @@ func down(ctx context.Context, host, op string, err error) error {
 	var u *url.Error // it names the address again
 	if errors.As(err, &u) {
 		err = u.Err
-		if u.Timeout() {
+		if errors.Is(err, context.DeadlineExceeded) { // the client's own
 			err = errSlow
 		}
 	}
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		err = errHalf
-	}
 	return &DownError{Host: host, Op: op, Err: err}
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
 }
 
 // Why there is no answer.
