@@ -66,21 +66,26 @@ func TestKeyEarly(t *testing.T) {
 	begin(t)
 	k := keys(t)
 	certificate(t, "+30m")
-	long := []string{"--time", "120"}
-	s := serve(t, long)
-	says(t, s.wait("warning").Message, "the key's certificate ends", "before the job may", "cscs key sign")
-	s.ready()
-	closeReady(t, s)
-	s = serve(t, []string{"--time", "10"})
-	s.ready()
-	closeReady(t, s)
-	if w, warned := s.find("warning"); warned {
+	long, short := serve(t, []string{"--time", "120"}), serve(t, []string{"--time", "10"})
+	says(t, long.wait("warning").Message, "the key's certificate ends", "before the job may", "cscs key sign")
+	long.ready()
+	short.ready()
+	if w, warned := short.find("warning"); warned {
 		t.Errorf("warned: %s", w.Message)
 	}
+	closeReady(t, long)
+	closeReady(t, short)
+
+	// Whoever has signed in today is not sent to the browser again.
+	signing := terminal(t, "key", "sign", "--no-browser", "--force")
+	k.signIn(signing.expect(`sign in at: (https://\S+)`)[1])
+	if code := signing.exit(patience); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	certificate(t, "+30m")
 	m := terminal(t, "run", "--cluster", "daint", "--time", "120", "--", lab.testserver, "127.0.0.1:{port}")
 	m.expect(`the key's certificate ends .*, before the job may .*: have it signed anew first\? \[Y/n\] `)
 	m.send("y\r")
-	k.approve(m.expect(`with the code (\S+)`)[1])
 	m.expect("signed: /home/alice/.ssh/cscs-key")
 	m.expect(`http://127\.0\.0\.1:\d+`)
 	m.send(ctrlC)
@@ -111,60 +116,63 @@ func shortLived(t *testing.T, k keyService, seconds int) (over func()) {
 	}
 }
 
-// TestKeyExpiresQueued: the certificate runs out while the job waits. With one that was
-// signed meanwhile the node is reached as ever; without, the session finds the other way, and
-// says why.
+// TestKeyExpiresQueued: the certificate runs out while two jobs wait. One starts before
+// there is another: the session finds the other way, and says why. For one that starts
+// when it was signed anew, the node is reached as ever.
 func TestKeyExpiresQueued(t *testing.T) {
-	for _, renewed := range []bool{true, false} {
-		t.Run(fmt.Sprintf("renewed=%v", renewed), func(t *testing.T) {
-			begin(t)
-			k := keys(t)
-			job := occupy(t, "alice", "-N", fmt.Sprint(len(lab.Nodes)))
-			over := shortLived(t, k, 6)
-			s := cscs(t, "run", "--time", "5", "--", lab.testserver, "127.0.0.1:{port}")
-			s.wait("queued")
-			over()
-			if renewed {
-				runKey(t, apiKey, "sign").want(0)
+	begin(t)
+	k := keys(t)
+	nodes := lab.Nodes[:2]
+	var jobs []string
+	for _, n := range nodes {
+		jobs = append(jobs, occupy(t, "alice", "-w", n))
+	}
+	over := shortLived(t, k, 8)
+	var waiting []*session
+	for _, n := range nodes {
+		waiting = append(waiting, serve(t, []string{"--time", "5", "--nodelist", n}))
+	}
+	for _, s := range waiting {
+		s.wait("queued")
+	}
+	over()
+	for i, s := range waiting {
+		cancelJob(t, jobs[i])
+		e := s.ready()
+		if _, body := get(t, e.URL); !strings.HasPrefix(body, "alice") {
+			t.Errorf("GET %s: %s", e.URL, body)
+		}
+		told := ""
+		for _, e := range s.events() {
+			if e.Event == "warning" {
+				told += e.Message + "\n"
 			}
-			cancelJob(t, job)
-			e := s.ready()
-			if _, body := get(t, e.URL); !strings.HasPrefix(body, "alice") {
-				t.Errorf("GET %s: %s", e.URL, body)
-			}
-			var step string
-			for _, e := range s.events() {
-				if e.Event == "warning" && strings.Contains(e.Message, "step") {
-					step = e.Message
-				}
-			}
-			if renewed && step != "" {
-				t.Errorf("with a certificate that is good: %s", step)
-			}
-			if !renewed && step == "" {
-				t.Error("nothing was said of the expired certificate")
-			}
-			if !renewed {
-				runKey(t, apiKey, "sign").want(0) // else the end could not be seen to
-			}
-			closeReady(t, s)
-		})
+		}
+		if i == 0 {
+			says(t, told, "step")
+			runKey(t, apiKey, "sign").want(0)
+		} else if strings.Contains(told, "step") {
+			t.Errorf("with a certificate that is good: %s", told)
+		}
+	}
+	for _, s := range waiting {
+		closeReady(t, s)
 	}
 }
 
-// TestKeyExpiresReady: what is connected goes on. After a cut, the session tells what is
+// TestKeyExpiresReady: what is connected goes on. When the connection is lost, the session tells what is
 // missing, and comes back with what cscs key sign has brought, at the same address.
 func TestKeyExpiresReady(t *testing.T) {
 	begin(t)
 	k := keys(t)
-	over := shortLived(t, k, 6)
+	over := shortLived(t, k, 8)
 	s := serve(t, []string{"--time", "5"})
 	url := s.ready().URL
 	over()
 	if _, body := get(t, url); !strings.HasPrefix(body, "alice") {
 		t.Errorf("GET %s with an expired certificate: %s", url, body)
 	}
-	cut(t)
+	// (TestLiveCertificateExpires: during a cut.)
 	for _, p := range userProcesses() {
 		if p.host == "ela" {
 			_ = syscall.Kill(p.pid, syscall.SIGKILL)
@@ -172,7 +180,6 @@ func TestKeyExpiresReady(t *testing.T) {
 	}
 	s.wait("lost")
 	says(t, s.wait("warning").Message, "expired", "cscs key sign")
-	tell(t, "heal")
 	k.set(`{"validity": 600}`)
 	runKey(t, apiKey, "sign").want(0)
 	began := time.Now()
