@@ -47,15 +47,13 @@ func (d *deps) keyImport(ctx context.Context, o *keyOptions, args []string) erro
 	if err != nil {
 		return err
 	}
-	from := ""
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return err
+	}
+	from := filepath.Join(home, "Downloads")
 	if len(args) > 0 {
 		from = args[0]
-	} else {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return err
-		}
-		from = filepath.Join(home, "Downloads")
 	}
 	pair, err := signing.Find(from)
 	if err != nil {

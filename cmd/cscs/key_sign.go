@@ -68,6 +68,9 @@ func (d *deps) keySign(ctx context.Context, o *keyOptions, force bool) error {
 		return err
 	}
 	d.signed(r)
+	if p := key.Inspect(path, time.Now()).Problem; p != nil {
+		return p // its permissions, say
+	}
 	if n, of := s.used(); of > 0 && !s.unattended() {
 		d.say(fmt.Sprintf("%d of %d a day are used, as far as this machine knows", n, of))
 	}

@@ -61,6 +61,19 @@ func (r *renewal) can() bool {
 	return r != nil && !r.never && (r.signer.ask != nil || r.signer.unattended())
 }
 
+// look has a key signed if that helps: because there was none (err), or because the last
+// host's is not good for what it is needed for. It reports whether there is something new.
+func (r *renewal) look(ctx context.Context, hosts []site.Host, keys []*key.Identity, err error) (bool, error) {
+	if err != nil {
+		return r.after(ctx, hosts, err)
+	}
+	login := keys[len(keys)-1]
+	if signed, err := r.bare(ctx, login); signed || err != nil {
+		return signed, err
+	}
+	return r.early(ctx, login)
+}
+
 // after has the key signed whose lack err tells of; it reports whether there is something
 // new to be found.
 func (r *renewal) after(ctx context.Context, hosts []site.Host, err error) (bool, error) {
@@ -77,7 +90,7 @@ func (r *renewal) after(ctx context.Context, hosts []site.Host, err error) (bool
 	} else if s.Exists {
 		what = "the key's certificate has expired"
 	}
-	return r.offer(ctx, path, what+": have it signed by "+r.signer.by.Name+" now?")
+	return r.offer(ctx, path, what+": have it signed now?")
 }
 
 // lacking is the key that has to be signed so that err goes away; "" if that would not help.
@@ -107,7 +120,7 @@ func (r *renewal) bare(ctx context.Context, id *key.Identity) (bool, error) {
 	if err != nil || r == nil || !r.can() || id.Cert != nil || id.Path != ours {
 		return false, err
 	}
-	return r.offer(ctx, ours, "the key is not signed: have it signed by "+r.signer.by.Name+" now?")
+	return r.offer(ctx, ours, "the key is not signed: have it signed now?")
 }
 
 // early has the key signed if its certificate ends before the job could, and another day

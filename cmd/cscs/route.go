@@ -84,31 +84,15 @@ func findWay(ctx context.Context, cfg *site.Config, cl site.Cluster, ov site.Ove
 // findSignedKeys finds the keys, and has the one signed that has to be.
 func (w *way) findSignedKeys(ctx context.Context, prompter key.Prompter) error {
 	keys, err := w.findKeys(ctx, prompter)
-	signed := false
-	if err != nil {
-		var failed error
-		if signed, failed = w.renew.after(ctx, w.hosts, err); failed != nil {
-			return failed
-		}
-		if !signed {
-			return err
-		}
-	} else {
-		login := keys[len(keys)-1]
-		if signed, err = w.renew.bare(ctx, login); err == nil && !signed {
-			signed, err = w.renew.early(ctx, login)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if signed {
-		if keys, err = w.findKeys(ctx, prompter); err != nil {
-			return err
-		}
+	signed, failed := w.renew.look(ctx, w.hosts, keys, err)
+	switch {
+	case failed != nil:
+		return failed
+	case signed:
+		keys, err = w.findKeys(ctx, prompter)
 	}
 	w.keys = keys
-	return nil
+	return err
 }
 
 // refresh looks for the keys anew, without asking anybody: a certificate may have run out

@@ -18,7 +18,7 @@ func TestKeyOffer(t *testing.T) {
 	k := keys(t)
 	certificate(t, "-2h:-1h")
 	command := []string{"run", "--cluster", "daint", "--", lab.testserver, "127.0.0.1:{port}"}
-	const question = `the key's certificate has expired: have it signed by cscs now\? \[Y/n\] `
+	const question = `the key's certificate has expired: have it signed now\? \[Y/n\] `
 
 	m := terminal(t, command...)
 	m.expect(question)

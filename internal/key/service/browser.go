@@ -82,7 +82,7 @@ func (o *OIDC) listen(ctx context.Context) ([]net.Listener, error) {
 type back struct {
 	oidc     *OIDC
 	cfg      *oauth2.Config
-	ctx      context.Context //nolint:containedctx // of the sign-in, which a request is only a step of
+	ctx      context.Context // of the sign-in, which a request is only a step of
 	state    string
 	verifier string
 	got      chan signedIn

@@ -125,16 +125,15 @@ func (c *Current) call(ctx context.Context, what call, answer any) error {
 	if err != nil {
 		return err
 	}
-	for {
-		what.header = http.Header{"Authorization": {"Bearer " + token}}
-		err = c.HTTP.do(ctx, what, answer)
-		var refused *RefusedError
-		if !cached || !errors.As(err, &refused) || refused.Status != http.StatusUnauthorized {
-			return err
-		}
-		if token, cached, err = c.Login.Token(ctx, true); err != nil {
-			return err
-		}
-		cached = false
+	what.header = http.Header{"Authorization": {"Bearer " + token}}
+	err = c.HTTP.do(ctx, what, answer)
+	var refused *RefusedError
+	if !cached || !errors.As(err, &refused) || refused.Status != http.StatusUnauthorized {
+		return err
 	}
+	if token, _, err = c.Login.Token(ctx, true); err != nil {
+		return err
+	}
+	what.header.Set("Authorization", "Bearer "+token)
+	return c.HTTP.do(ctx, what, answer)
 }

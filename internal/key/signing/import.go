@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -34,8 +35,7 @@ func (e *NothingError) Error() string {
 type Pair struct {
 	Key, Cert string // their files
 
-	cert      *ssh.Certificate
-	encrypted bool
+	cert *ssh.Certificate
 }
 
 // Find looks for a pair: file may be the private key, the certificate, or a directory, in
@@ -73,7 +73,7 @@ func Find(file string) (Pair, error) {
 		if s := key.Inspect(path, time.Now()); s.Exists && s.Public != nil {
 			id := ssh.FingerprintSHA256(s.Public)
 			if old, ok := keys[id]; !ok || filepath.Base(old.Key) != only {
-				keys[id] = Pair{Key: path, encrypted: s.Encrypted}
+				keys[id] = Pair{Key: path}
 			}
 		}
 	}
@@ -87,7 +87,7 @@ func Find(file string) (Pair, error) {
 			continue
 		}
 		if only == "" || only == filepath.Base(k.Key) || only == filepath.Base(p.Cert) {
-			return Pair{Key: k.Key, Cert: p.Cert, cert: p.cert, encrypted: k.encrypted}, nil
+			return Pair{Key: k.Key, Cert: p.Cert, cert: p.cert}, nil
 		}
 	}
 	return Pair{}, &NothingError{Where: file, What: what}
@@ -131,10 +131,16 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 		return Result{}, fmt.Errorf("import a key: %w", err)
 	}
 	var result Result
-	if p.encrypted {
+	raw, err := ssh.ParseRawPrivateKey(data)
+	var sealed *ssh.PassphraseMissingError
+	switch {
+	case errors.As(err, &sealed):
 		cert, err := verify(text, p.cert.Key, time.Now())
 		if err != nil {
 			return Result{}, err
+		}
+		if sealed.PublicKey != nil && !bytes.Equal(sealed.PublicKey.Marshal(), cert.Key.Marshal()) {
+			return Result{}, &CertificateError{What: "it certifies another key"}
 		}
 		data = append(bytes.TrimRight(data, "\r\n"), '\n')
 		for i, d := range [][]byte{data, publicLine(cert.Key, r.Comment), ssh.MarshalAuthorizedKey(cert)} {
@@ -146,11 +152,9 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 		if err != nil {
 			return Result{}, err
 		}
-	} else {
-		raw, err := ssh.ParseRawPrivateKey(data)
-		if err != nil {
-			return Result{}, &CertificateError{What: "what came with it is no private key"}
-		}
+	case err != nil:
+		return Result{}, &CertificateError{What: "what came with it is no private key"}
+	default:
 		if result, err = r.install(ctx, files, raw, text); err != nil {
 			return Result{}, err
 		}

@@ -13,8 +13,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -86,7 +85,7 @@ func serve(dir, userCA string) error {
 		server := &http.Server{
 			Handler:           s.public(),
 			ReadHeaderTimeout: 10 * time.Second,
-			ErrorLog:          log.New(io.Discard, "", 0), // clients that distrust us are what tests are about
+			ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // clients that distrust us are no news
 			TLSConfig:         &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
 			BaseContext:       func(net.Listener) context.Context { return context.Background() },
 		}

@@ -4,7 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha1" //nolint:gosec // RFC 6238's own
+	"crypto/sha1" // RFC 6238's own
 	"encoding/binary"
 	"encoding/json"
 	"encoding/pem"

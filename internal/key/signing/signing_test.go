@@ -1,0 +1,508 @@
+package signing
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/internal/key"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// authority is a Service that signs what it is given, and spoils it.
+type authority struct {
+	t     testing.TB
+	ca    ssh.Signer
+	makes bool
+	spoil func(*ssh.Certificate) // before it is signed
+	after func([]byte) []byte    // of the certificate's line
+	err   error
+	asked int
+	in    chan struct{} // if not nil, told when it is asked, and heard before it answers
+}
+
+func newAuthority(t testing.TB) *authority {
+	t.Helper()
+	return &authority{t: t, ca: newSigner(t)}
+}
+
+func newSigner(t testing.TB) ssh.Signer {
+	t.Helper()
+	s, err := ssh.NewSignerFromKey(newKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func newKey(t testing.TB) ed25519.PrivateKey {
+	t.Helper()
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return private
+}
+
+func (a *authority) MakesKeys() bool { return a.makes }
+
+func (a *authority) Certify(_ context.Context, pub ssh.PublicKey) (certificate, private []byte, err error) {
+	a.asked++
+	if a.in != nil {
+		a.in <- struct{}{}
+		<-a.in
+	}
+	if a.err != nil {
+		return nil, nil, a.err
+	}
+	if a.makes {
+		k := newKey(a.t)
+		block, err := ssh.MarshalPrivateKey(k, "")
+		if err != nil {
+			a.t.Fatal(err)
+		}
+		private = pem.EncodeToMemory(block)
+		signer, err := ssh.NewSignerFromKey(k)
+		if err != nil {
+			a.t.Fatal(err)
+		}
+		pub = signer.PublicKey()
+	}
+	return a.sign(pub), private, nil
+}
+
+func (a *authority) sign(pub ssh.PublicKey) []byte {
+	now := time.Now()
+	cert := &ssh.Certificate{Key: pub, CertType: ssh.UserCert, KeyId: "alice", ValidPrincipals: []string{"alice"}, Serial: uint64(a.asked),
+		ValidAfter: uint64(now.Add(-time.Minute).Unix()), ValidBefore: uint64(now.Add(24 * time.Hour).Unix())}
+	if a.spoil != nil {
+		a.spoil(cert)
+	}
+	if err := cert.SignCert(rand.Reader, a.ca); err != nil {
+		a.t.Fatal(err)
+	}
+	line := ssh.MarshalAuthorizedKey(cert)
+	if a.after != nil {
+		line = a.after(line)
+	}
+	return line
+}
+
+// typist types one passphrase after the other.
+type typist []string
+
+func (p *typist) ReadSecret(context.Context, string) ([]byte, error) {
+	if len(*p) == 0 {
+		return nil, errors.New("nobody types any more")
+	}
+	s := (*p)[0]
+	*p = (*p)[1:]
+	return []byte(s), nil
+}
+
+func (p *typist) NewPassphrase(ctx context.Context, path string) ([]byte, error) {
+	return p.ReadSecret(ctx, path)
+}
+
+func request(t *testing.T, s Service) Request {
+	t.Helper()
+	dir := t.TempDir()
+	return Request{Service: s, Name: "test", Path: filepath.Join(dir, "home", ".ssh", "cscs-key"), State: filepath.Join(dir, "state"), Comment: "alice@laptop"}
+}
+
+// tree is all that is in a directory: names, permissions, contents.
+func tree(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		all[strings.TrimPrefix(path, dir+"/")] = info.Mode().String() + "\n" + string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// TestSign: a key is made, signed, and signed again; all is as ssh wants it.
+func TestSign(t *testing.T) {
+	for name, makes := range map[string]bool{"our key": false, "the service's": true} {
+		t.Run(name, func(t *testing.T) {
+			a := newAuthority(t)
+			a.makes = makes
+			r := request(t, a)
+			r.Ask = &typist{"a pass phrase", "another"}
+			first, err := Sign(t.Context(), r)
+			if err != nil || !first.NewKey {
+				t.Fatalf("%+v %v", first, err)
+			}
+			s := key.Inspect(r.Path, time.Now())
+			if s.Problem != nil || !s.Encrypted || s.Comment != "alice@laptop" || s.Cert.Serial != 1 {
+				t.Errorf("%+v", s)
+			}
+			want := map[string]string{"cscs-key": "-rw-------", "cscs-key.pub": "-rw-r--r--", "cscs-key-cert.pub": "-rw-r--r--"}
+			got := map[string]string{}
+			for name, content := range tree(t, filepath.Dir(r.Path)) {
+				got[name], _, _ = strings.Cut(content, "\n")
+			}
+			if d := cmp.Diff(want, got); d != "" && runtime.GOOS != "windows" {
+				t.Error(d)
+			}
+			if info, err := os.Stat(filepath.Dir(r.Path)); err != nil || info.Mode().Perm() != 0o700 {
+				t.Errorf("%v %v", info, err)
+			}
+			second, err := Sign(t.Context(), r)
+			if err != nil || second.Cert.Serial != 2 || second.NewKey != makes {
+				t.Errorf("%+v %v", second, err)
+			}
+			if same := bytes.Equal(first.Cert.Key.Marshal(), second.Cert.Key.Marshal()); same == makes {
+				t.Errorf("the same key: %v", same)
+			}
+			j := OpenJournal(r.State)
+			if n := j.Used("test", time.Now()); n != 2 {
+				t.Errorf("%d are counted", n)
+			}
+			if err := j.Revoke(2); err != nil || j.Used("test", time.Now()) != 1 || j.Used("test", time.Now().Add(25*time.Hour)) != 0 || j.Used("other", time.Now()) != 0 {
+				t.Errorf("%v: %+v", err, j.read())
+			}
+		})
+	}
+}
+
+// TestSignKeepsWhatIsThere: nothing but a certificate that is good in every way changes a
+// byte, and nothing is left lying about.
+func TestSignKeepsWhatIsThere(t *testing.T) {
+	for name, spoil := range map[string]func(*authority){
+		"an error": func(a *authority) { a.err = errors.New("no") },
+		"over": func(a *authority) {
+			a.spoil = func(c *ssh.Certificate) { c.ValidBefore = uint64(time.Now().Unix()) - 1 }
+		},
+		"to come": func(a *authority) {
+			a.spoil = func(c *ssh.Certificate) { c.ValidAfter = uint64(time.Now().Unix()) + 3600 }
+		},
+		"another key": func(a *authority) { a.spoil = func(c *ssh.Certificate) { c.Key = newSigner(t).PublicKey() } },
+		"a host's":    func(a *authority) { a.spoil = func(c *ssh.Certificate) { c.CertType = ssh.HostCert } },
+		"nobody's":    func(a *authority) { a.spoil = func(c *ssh.Certificate) { c.ValidPrincipals = nil } },
+		"odd options": func(a *authority) {
+			a.spoil = func(c *ssh.Certificate) { c.CriticalOptions = map[string]string{"dance": "yes"} }
+		},
+		"empty":         func(a *authority) { a.after = func([]byte) []byte { return nil } },
+		"no key at all": func(a *authority) { a.after = func([]byte) []byte { return []byte("<html>") } },
+		"half":          func(a *authority) { a.after = func(b []byte) []byte { return b[:len(b)/2] } },
+		"forged": func(a *authority) {
+			a.after = func(b []byte) []byte {
+				pub, _, _, _, err := ssh.ParseAuthorizedKey(b)
+				if err != nil {
+					a.t.Fatal(err)
+				}
+				cert := pub.(*ssh.Certificate)
+				cert.ValidPrincipals = []string{"mallory"}
+				return ssh.MarshalAuthorizedKey(cert)
+			}
+		},
+	} {
+		for _, makes := range []bool{false, true} {
+			for _, there := range []bool{true, false} {
+				a := newAuthority(t)
+				r := request(t, a)
+				if there {
+					if _, err := Sign(t.Context(), r); err != nil {
+						t.Fatal(err)
+					}
+				} else if err := os.MkdirAll(filepath.Dir(r.Path), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				before := tree(t, filepath.Dir(r.Path))
+				spoil(a)
+				if a.makes = makes; makes && name == "another key" {
+					a.spoil = func(c *ssh.Certificate) { c.Key = a.ca.PublicKey() }
+				}
+				if _, err := Sign(t.Context(), r); err == nil {
+					t.Errorf("%s, makes=%v: taken", name, makes)
+				}
+				if d := cmp.Diff(before, tree(t, filepath.Dir(r.Path))); d != "" {
+					t.Errorf("%s, makes=%v, there=%v: %s", name, makes, there, d)
+				}
+				if n := OpenJournal(r.State).Used("test", time.Now()); there && n != 1 || !there && n != 0 {
+					t.Errorf("%s: %d are counted", name, n)
+				}
+			}
+		}
+	}
+}
+
+// TestCommitGoesBack: where a later file cannot be put, the earlier ones are as before.
+func TestCommitGoesBack(t *testing.T) {
+	a := newAuthority(t)
+	a.makes = true
+	r := request(t, a)
+	if _, err := Sign(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	cert := r.Path + "-cert.pub"
+	if err := os.Remove(cert); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(cert, "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	before := tree(t, filepath.Dir(r.Path))
+	var failed *WriteError
+	if _, err := Sign(t.Context(), r); !errors.As(err, &failed) {
+		t.Errorf("%v", err)
+	}
+	if d := cmp.Diff(before, tree(t, filepath.Dir(r.Path))); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestSweep: what a process that was killed has left is gone after the next one; what is
+// not ours is not.
+func TestSweep(t *testing.T) {
+	r := request(t, newAuthority(t))
+	dir := filepath.Dir(r.Path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{".cscs-key-123", ".cscs-key-cert.pub-4567", ".cscs-key.pub-8", ".cscs-key-notes", "cscs-key-1"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Sign(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if d := cmp.Diff([]string{".cscs-key-notes", "cscs-key", "cscs-key-1", "cscs-key-cert.pub", "cscs-key.pub"}, names); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestTwoAtOnce: the second takes what the first has got; if the first gets nothing, it
+// asks for itself.
+func TestTwoAtOnce(t *testing.T) {
+	for name, fails := range map[string]bool{"good": false, "the first fails": true} {
+		t.Run(name, func(t *testing.T) {
+			a := newAuthority(t)
+			a.in = make(chan struct{})
+			r := request(t, a)
+			waits := make(chan struct{})
+			other := newAuthority(t)
+			second := r
+			second.Service, second.Waiting = other, func() { close(waits) }
+			var wg sync.WaitGroup
+			var errs [2]error
+			var results [2]Result
+			wg.Go(func() { results[0], errs[0] = Sign(t.Context(), r) })
+			<-a.in // it holds the lock, and is at the service
+			wg.Go(func() { results[1], errs[1] = Sign(t.Context(), second) })
+			<-waits
+			if fails {
+				a.err = errors.New("no")
+			}
+			a.in <- struct{}{}
+			wg.Wait()
+			if (errs[0] != nil) != fails || errs[1] != nil || results[1].Meanwhile == fails || other.asked != map[bool]int{true: 1}[fails] {
+				t.Errorf("%v %v, %+v, %d asked", errs[0], errs[1], results[1], other.asked)
+			}
+		})
+	}
+}
+
+// TestRekey: another passphrase, and none; key and comment stay.
+func TestRekey(t *testing.T) {
+	r := request(t, newAuthority(t))
+	if _, err := Sign(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	before := key.Inspect(r.Path, time.Now())
+	for _, c := range []struct {
+		typed     typist
+		protected bool
+	}{{typist{"new"}, true}, {typist{"wrong", "new", "newer"}, true}, {typist{"newer", ""}, false}} {
+		r.Ask = &c.typed
+		protected, err := Rekey(t.Context(), r)
+		s := key.Inspect(r.Path, time.Now())
+		if err != nil || protected != c.protected || s.Encrypted != c.protected || s.Problem != nil || s.Comment != before.Comment ||
+			!bytes.Equal(s.Public.Marshal(), before.Public.Marshal()) {
+			t.Errorf("%v %v: %+v", protected, err, s)
+		}
+	}
+	r.Ask = &typist{"new"}
+	if _, err := Rekey(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	was := tree(t, filepath.Dir(r.Path))
+	r.Ask = &typist{"a", "b", "c"}
+	var wrong *key.PassphraseError
+	if _, err := Rekey(t.Context(), r); !errors.As(err, &wrong) || wrong.Tries != 3 {
+		t.Errorf("%v", err)
+	}
+	if d := cmp.Diff(was, tree(t, filepath.Dir(r.Path))); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestImport: of what lies about in a directory the pair that fits and lasts is taken, with
+// the passphrase that it has.
+func TestImport(t *testing.T) {
+	a := newAuthority(t)
+	save := func(dir, name, certName, passphrase string, last time.Duration) {
+		t.Helper()
+		k := newKey(t)
+		sealed, err := seal(k, "", []byte(passphrase))
+		if err != nil {
+			t.Fatal(err)
+		}
+		signer, err := ssh.NewSignerFromKey(k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.spoil = func(c *ssh.Certificate) { c.ValidBefore = uint64(time.Now().Add(last).Unix()) }
+		for name, data := range map[string][]byte{name: sealed, certName: a.sign(signer.PublicKey())} {
+			if name == "" {
+				continue
+			}
+			if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	dir := t.TempDir()
+	var nothing *NothingError
+	if _, err := Find(dir); !errors.As(err, &nothing) {
+		t.Errorf("in an empty directory: %v", err)
+	}
+	save(dir, "", "cscs-key-cert (2).pub", "", 30*time.Hour) // its key is not there
+	if _, err := Find(dir); !errors.As(err, &nothing) || !strings.Contains(nothing.What, "missing") {
+		t.Errorf("without the key: %v", err)
+	}
+	save(dir, "cscs-key", "cscs-key-cert.pub", "", time.Hour)
+	save(dir, "cscs-key (1)", "cscs-key-cert (1).pub", "", 20*time.Hour)
+	p, err := Find(dir)
+	if err != nil || filepath.Base(p.Key) != "cscs-key (1)" {
+		t.Errorf("%+v %v", p, err)
+	}
+	if p, err = Find(filepath.Join(dir, "cscs-key")); err != nil || filepath.Base(p.Key) != "cscs-key" || filepath.Base(p.Cert) != "cscs-key-cert.pub" {
+		t.Errorf("by name: %+v %v", p, err)
+	}
+	r := request(t, nil)
+	if _, err := Import(t.Context(), r, p); err != nil {
+		t.Fatal(err)
+	}
+	if s := key.Inspect(r.Path, time.Now()); s.Problem != nil || s.Encrypted {
+		t.Errorf("%+v", s)
+	}
+	if _, err := os.Stat(p.Key); err == nil {
+		t.Error("it was not moved")
+	}
+	save(dir, "sealed-key", "sealed-key-cert.pub", "hush", 23*time.Hour)
+	if p, err = Find(dir); err != nil || filepath.Base(p.Key) != "sealed-key" {
+		t.Fatalf("%+v %v", p, err)
+	}
+	if _, err := Import(t.Context(), r, p); err != nil {
+		t.Fatal(err)
+	}
+	if s := key.Inspect(r.Path, time.Now()); s.Problem != nil || !s.Encrypted {
+		t.Errorf("%+v", s)
+	}
+	// An old one, named: what is there stays.
+	save(dir, "old-key", "old-key-cert.pub", "", -time.Hour)
+	before := tree(t, filepath.Dir(filepath.Dir(r.Path)))
+	if p, err = Find(filepath.Join(dir, "old-key-cert.pub")); err != nil {
+		t.Fatal(err)
+	}
+	var bad *CertificateError
+	if _, err := Import(t.Context(), r, p); !errors.As(err, &bad) {
+		t.Errorf("%v", err)
+	}
+	if d := cmp.Diff(before, tree(t, filepath.Dir(filepath.Dir(r.Path)))); d != "" {
+		t.Error(d)
+	}
+	if _, err := os.Stat(p.Key); err != nil {
+		t.Error("it was taken away")
+	}
+}
+
+// TestInterrupted: who waits for another process, and is told to stop, stops.
+func TestInterrupted(t *testing.T) {
+	r := request(t, newAuthority(t))
+	release, _, err := lock(t.Context(), r.State, r.Path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	gone := errors.New("interrupted")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	r.Waiting = func() { cancel(gone) }
+	if _, err := Sign(ctx, r); !errors.Is(err, gone) {
+		t.Errorf("%v", err)
+	}
+}
+
+// FuzzVerify: whatever a service says is a certificate, what is taken is one for this key,
+// for somebody, now.
+func FuzzVerify(f *testing.F) {
+	a := newAuthority(f)
+	pub := newSigner(f).PublicKey()
+	f.Add(a.sign(pub))
+	f.Add(a.sign(newSigner(f).PublicKey()))
+	f.Add(ssh.MarshalAuthorizedKey(pub))
+	f.Add([]byte("ssh-ed25519-cert-v01@openssh.com AAAA"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		now := time.Now()
+		cert, err := verify(text, pub, now)
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(cert.Key.Marshal(), pub.Marshal()) || len(cert.ValidPrincipals) == 0 || uint64(now.Unix()) >= cert.ValidBefore {
+			t.Errorf("taken: %+v", cert)
+		}
+		if again, err := verify(ssh.MarshalAuthorizedKey(cert), pub, now); err != nil || again.Serial != cert.Serial {
+			t.Errorf("what is written cannot be read: %v", err)
+		}
+	})
+}
+
+// FuzzJournal: of a file that anybody may have changed, only lines count that are ours.
+func FuzzJournal(f *testing.F) {
+	f.Add([]byte(`{"time":"2026-11-25T10:00:00Z","service":"cscs","serial":"7","until":"2026-11-26T10:00:00Z","path":"/k"}` + "\nnull\n{}\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, e := range parseJournal(data) {
+			if e.Time.IsZero() {
+				t.Errorf("%+v", e)
+			}
+		}
+	})
+}
