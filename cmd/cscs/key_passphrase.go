@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/key/signing"
+	"github.com/alps-tunnel/cscs/internal/ui"
 )
 
 func newKeyPassphraseCommand(d *deps) *cobra.Command {
@@ -39,9 +42,12 @@ func (d *deps) keyPassphrase(ctx context.Context, o *keyOptions) error {
 	if err != nil {
 		return err
 	}
+	if have := key.Inspect(path, time.Now()); !have.Exists && have.Problem != nil {
+		return have.Problem
+	}
 	ask := asker(signals)
 	if ask == nil {
-		return &key.PassphraseError{Path: path, Err: key.ErrNoTerminal}
+		return fmt.Errorf("ask for a passphrase: %w", ui.ErrNoTerminal)
 	}
 	protected, err := signing.Rekey(signals.ctx, signing.Request{Path: path, State: state, Ask: passphrases{ask}})
 	if err != nil {

@@ -18,6 +18,8 @@ import (
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/internal/app"
 	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/key/service"
+	"github.com/alps-tunnel/cscs/internal/key/signing"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/session"
 	"github.com/alps-tunnel/cscs/slurm"
@@ -56,6 +58,27 @@ func TestOf(t *testing.T) {
 		{&key.PassphraseError{Path: "k", Fix: "ssh-add k", Err: key.ErrNoTerminal}, "key-passphrase", 3, "passphrase", "ssh-add k"},
 		{&key.PermissionsError{Path: "k", Mode: 0o644, Fix: "chmod 600 k"}, "key-permissions", 3, "0644", "chmod 600 k"},
 		{&key.FileError{Path: "k", What: "it is not a key"}, "key-file", 3, "not a key", ""},
+		{&service.SignInError{Host: "auth.cscs.ch", Why: service.SignInPort, Err: errors.New("in use")}, "sign-in", 3, "taken: in use", "cscs key sign --headless"},
+		{&service.SignInError{Host: "auth.cscs.ch", Why: service.SignInNobody}, "sign-in", 3, "nobody to sign in", "CSCS_API_KEY"},
+		{&service.SignInError{Host: "auth.cscs.ch", Why: service.SignInDenied}, "sign-in", 3, "denied", "cscs key sign"},
+		{&service.QuotaError{Host: "h", Message: "maximum"}, "sign-quota", 3, "no more keys", "cscs key revoke"},
+		{&service.BusyError{Host: "h", Op: "sign the key", After: 90 * time.Second}, "sign-too-often", 3, "too often to sign the key", "in 1m30s"},
+		{&service.RefusedError{Host: "h", Op: "sign the key", Status: 401, Message: "no"}, "sign-refused", 3, "h refuses to sign the key (status 401): no", "sign in once more"},
+		{&service.AnswerError{Host: "h", Op: "o", What: "it is not JSON"}, "sign-answer", 1, "h does not answer as a key service does", "sign in to your network"},
+		{&service.DownError{Host: "h", Op: "o", Err: &net.DNSError{IsNotFound: true}}, "sign-down", 1, "no host of that name", "online"},
+		{&service.DownError{Host: "h", Op: "o", Err: io.ErrNoProgress}, "sign-down", 1, "cannot ask h", "untouched"},
+		{&service.InputError{Message: "no number"}, "sign-input", 2, "no number", "nothing was sent"},
+		{&signing.CertificateError{What: "empty"}, "sign-certificate", 1, "empty; what you have is untouched", "cscs key sign"},
+		{&signing.CertificateError{What: "over", Err: &key.ExpiredError{}}, "sign-certificate", 1, "over", "clock"},
+		{&signing.WriteError{Path: "/home/a b/.ssh/cscs-key", Err: os.ErrPermission}, "key-write", 1, "/home/a b/.ssh/cscs-key", "chmod u+rwx '/home/a b/.ssh'"},
+		{&signing.WriteError{Path: "/x/y", Err: full[0]}, "disk-full", 1, "/x/y", "df -h /x"},
+		{&signing.WriteError{Path: "/x/y", Err: readOnly[0]}, "key-write", 1, "/x/y", "read-only"},
+		{&signing.BusyError{Path: "k"}, "sign-busy", 1, "having k signed", "first"},
+		{&signing.NothingError{Where: "/d"}, "import-nothing", 3, "no key with its certificate in /d", "cscs key import FILE"},
+		{&key.UncertifiedError{Path: "k"}, "key-uncertified", 3, "k has no certificate", "cscs key sign"},
+		{&key.NoAgentError{}, "agent-none", 3, "could not open a connection to your authentication agent", "cscs key agent"},
+		{&key.AgentRefusedError{Socket: "/s", Err: errors.New("failure")}, "agent-refused", 3, "does not take the key", "ssh-add -X"},
+		{&site.UnknownSigningError{Name: "x", Known: []string{"cscs"}}, "unknown-signing", 2, `"x"`, "known: cscs"},
 		{&key.AgentError{Socket: "/s", Err: errors.New("refused")}, "agent", 3, "could not open a connection to your authentication agent", "eval $(ssh-agent)"},
 
 		{&chain.HostKeyError{Host: "ela.cscs.ch", Kind: chain.HostKeyUnknown, KeyType: "ED25519", Fingerprint: "SHA256:x", Line: "ela.cscs.ch ssh-ed25519 AAAA", File: "/k h"},
