@@ -68,7 +68,7 @@ func (r *renewal) look(ctx context.Context, hosts []site.Host, keys []*key.Ident
 		return r.after(ctx, hosts, err)
 	}
 	login := keys[len(keys)-1]
-	if signed, err := r.bare(ctx, login); signed || err != nil {
+	if signed, err := r.bare(ctx, hosts[len(hosts)-1], login); signed || err != nil {
 		return signed, err
 	}
 	return r.early(ctx, login)
@@ -114,13 +114,20 @@ func (r *renewal) lacking(hosts []site.Host, err error) (string, error) {
 	return "", nil
 }
 
-// bare has the key signed if it is ours to be, and is not.
-func (r *renewal) bare(ctx context.Context, id *key.Identity) (bool, error) {
-	ours, err := key.DefaultPath()
-	if err != nil || r == nil || !r.can() || id.Cert != nil || id.Path != ours {
+// bare has the key for a cluster signed that is not, since it would be refused: the one that
+// was named for it, or else ~/.ssh/cscs-key and none of the user's others.
+func (r *renewal) bare(ctx context.Context, h site.Host, id *key.Identity) (bool, error) {
+	if !r.can() || id.Cert != nil {
+		return false, nil
+	}
+	path, err := key.DefaultPath()
+	if err != nil {
 		return false, err
 	}
-	return r.offer(ctx, ours, "the key is not signed: have it signed now?")
+	if h.Identity != "" && id.Path != "" {
+		path = strings.TrimSuffix(id.Path, ".pub")
+	}
+	return r.offer(ctx, path, path+" is not signed: have it signed now?")
 }
 
 // early has the key signed if its certificate ends before the job could, and another day

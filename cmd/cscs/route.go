@@ -99,7 +99,7 @@ func (w *way) findSignedKeys(ctx context.Context, prompter key.Prompter) error {
 // since, and have been renewed. w.mu is held.
 func (w *way) refresh(ctx context.Context) error {
 	if w.renew.can() && w.renew.signer.unattended() {
-		if _, err := w.renew.early(ctx, w.keys[len(w.keys)-1]); err != nil {
+		if _, err := w.renew.look(ctx, w.hosts, w.keys, nil); err != nil {
 			return err
 		}
 	}

@@ -50,7 +50,7 @@ func (s *signer) sign(ctx context.Context, path string) (signing.Result, error) 
 		Service: svc, Name: s.by.Name, Path: path, State: state, Comment: clientName(), Short: s.unattended(),
 		Waiting: func() { ui.Say(s.io, "another cscs is having this key signed; waiting for it") },
 	}
-	if s.ask != nil {
+	if s.ask != nil && !s.unattended() {
 		r.Ask = passphrases{s.ask}
 	}
 	return signing.Sign(ctx, r)
@@ -103,18 +103,16 @@ func (s *signer) tokens() (service.Tokens, error) {
 	return service.FileTokens{Path: filepath.Join(dir, "cscs", "token-"+s.by.Name+".json")}, nil
 }
 
-// browse sends the person to an address in the browser.
+// browse sends the person to an address in the browser. It is shown in any case: nobody can
+// say whether the browser that is there opens where the person looks.
 func (s *signer) browse(ctx context.Context, address string) {
-	u, err := url.Parse(address)
-	if err != nil {
-		return // it is of our own making
-	}
-	if s.noBrows || browser.Open(ctx, address) != nil && ctx.Err() == nil {
+	if s.noBrows || !browser.CanOpen() {
 		ui.Say(s.io, "sign in at: "+address)
 		return
 	}
-	if ctx.Err() == nil {
-		ui.Say(s.io, "sign in in the browser, at "+u.Host)
+	ui.Say(s.io, "sign in in the browser, or at: "+address)
+	if err := browser.Open(ctx, address); err != nil && ctx.Err() == nil {
+		ui.Say(s.io, err.Error())
 	}
 }
 

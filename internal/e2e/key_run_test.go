@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -40,6 +41,16 @@ func TestKeyOffer(t *testing.T) {
 		}
 	}
 	says(t, cscs(t, "run", "--", "true").failure(3).Hint, "cscs key sign")
+	if err := os.Remove(laptopHome(".ssh/cscs-key-cert.pub")); err != nil {
+		t.Fatal(err)
+	}
+	m = terminal(t, command...)
+	m.expect(`/home/alice/\.ssh/cscs-key is not signed: have it signed now\? \[Y/n\] `)
+	m.send(ctrlC)
+	if code := m.exit(patience); code != 130 {
+		t.Errorf("Ctrl-C: exit code %d", code)
+	}
+	certificate(t, "-2h:-1h")
 	if n := k.asked("/sign"); n != 0 {
 		t.Errorf("%d signings", n)
 	}
@@ -103,40 +114,54 @@ func shortLived(t *testing.T, k keyService, seconds int) (over func()) {
 	k.set(fmt.Sprintf(`{"validity": %d}`, seconds))
 	runKey(t, apiKey, "sign").want(0)
 	k.set(`{}`)
-	return func() {
-		t.Helper()
-		if left := poll(time.Duration(seconds+5)*time.Second, func() string {
-			if keyStatus(t).Usable {
-				return "still good"
-			}
-			return ""
-		}); left != "" {
-			t.Fatal(left)
+	return func() { t.Helper(); expired(t) }
+}
+
+// expired waits until alice's key is not good any more.
+func expired(t *testing.T, which ...string) {
+	t.Helper()
+	if left := poll(30*time.Second, func() string {
+		if keyStatus(t, which...).Usable {
+			return "still good"
 		}
+		return ""
+	}); left != "" {
+		t.Fatal(left)
 	}
 }
 
-// TestKeyExpiresQueued: the certificate runs out while two jobs wait. One starts before
+// TestKeyExpiresQueued: the certificate runs out while three jobs wait. One starts before
 // there is another: the session finds the other way, and says why. For one that starts
-// when it was signed anew, the node is reached as ever.
+// when it was signed anew, the node is reached as ever; and a service account's signs by
+// itself.
 func TestKeyExpiresQueued(t *testing.T) {
 	begin(t)
 	k := keys(t)
-	nodes := lab.Nodes[:2]
+	nodes := lab.Nodes[:3]
 	var jobs []string
 	for _, n := range nodes {
 		jobs = append(jobs, occupy(t, "alice", "-w", n))
 	}
-	over := shortLived(t, k, 8)
+	k.set(`{"validity": 10}`)
+	runKey(t, apiKey, "sign").want(0)
 	var waiting []*session
-	for _, n := range nodes {
-		waiting = append(waiting, serve(t, []string{"--time", "5", "--nodelist", n}))
+	for i, n := range nodes {
+		words := []string{"run", "--time", "5", "--nodelist", n, "--", lab.testserver, "127.0.0.1:{port}"}
+		if i == 2 { // with a key of its own, since it has that signed at once
+			output(t, "alice", "laptop", "ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "", "-f", ".ssh/other")
+			words = slices.Insert(words, 1, "--identity", "/home/alice/.ssh/other")
+			words = append([]string{apiKey}, words...)
+		}
+		waiting = append(waiting, cscs(t, words...))
 	}
 	for _, s := range waiting {
 		s.wait("queued")
 	}
-	over()
+	expired(t)
+	expired(t, "--identity", "/home/alice/.ssh/other")
+	k.set(`{}`)
 	for i, s := range waiting {
+		before := k.asked("/sign")
 		cancelJob(t, jobs[i])
 		e := s.ready()
 		if _, body := get(t, e.URL); !strings.HasPrefix(body, "alice") {
@@ -148,11 +173,14 @@ func TestKeyExpiresQueued(t *testing.T) {
 				told += e.Message + "\n"
 			}
 		}
-		if i == 0 {
+		switch {
+		case i == 0:
 			says(t, told, "step")
 			runKey(t, apiKey, "sign").want(0)
-		} else if strings.Contains(told, "step") {
+		case strings.Contains(told, "step"):
 			t.Errorf("with a certificate that is good: %s", told)
+		case i == 2 && k.asked("/sign") != before+1:
+			t.Errorf("it was signed %d times", k.asked("/sign")-before)
 		}
 	}
 	for _, s := range waiting {

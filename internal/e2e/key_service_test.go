@@ -191,10 +191,15 @@ type status struct {
 	Extensions []string `json:"extensions"`
 }
 
-// keyStatus is what there is of alice's key; the exit code must agree with it.
+// keyStatus is what there is of alice's key; the exit code must agree with it. VAR=VALUE words
+// set the environment.
 func keyStatus(t *testing.T, words ...string) status {
 	t.Helper()
-	c := runKey(t, append(words, "status", "--json")...)
+	var env []string
+	for len(words) > 0 && strings.Contains(words[0], "=") {
+		env, words = append(env, words[0]), words[1:]
+	}
+	c := runKey(t, append(append(env, "status", "--json"), words...)...)
 	var s status
 	if err := json.Unmarshal([]byte(c.out), &s); err != nil {
 		t.Fatalf("cscs key status --json: %v\n%s%s", err, c.out, c.err)

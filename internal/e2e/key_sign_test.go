@@ -155,8 +155,15 @@ func TestKeyOlderService(t *testing.T) {
 			t.Error("there is a key all the same")
 		}
 	}
+	k.set(`{"used": 5}`)
+	m := sign(k.otp())
+	m.expect("cscs: .*signs no more keys for you today: You have reached the maximum")
+	if code := m.exit(patience); code != 3 {
+		t.Errorf("exit code %d", code)
+	}
+	k.set(`{}`)
 	otp := k.otp()
-	m := sign(otp)
+	m = sign(otp)
 	m.expect("Enter passphrase for the new key")
 	m.send("hush hush\r")
 	m.expect("The same passphrase again: ")
