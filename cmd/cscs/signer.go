@@ -140,10 +140,10 @@ func (s *signer) credentials(ctx context.Context) (user string, password []byte,
 	}
 	user = first(user, s.user)
 	if password, err = s.ask.ReadSecret(ctx, fmt.Sprintf("Password of %s: ", user)); err != nil {
-		return "", nil, "", err
+		return "", nil, "", cancelled(ctx, err)
 	}
 	number, err := s.ask.ReadSecret(ctx, "Six-digit number (OTP): ")
-	return user, password, strings.TrimSpace(string(number)), err
+	return user, password, strings.TrimSpace(string(number)), cancelled(ctx, err)
 }
 
 // passphrases asks for those of keys.
@@ -154,11 +154,11 @@ func (p passphrases) NewPassphrase(ctx context.Context, path string) ([]byte, er
 	for {
 		one, err := p.ReadSecret(ctx, fmt.Sprintf("Enter passphrase for the new key '%s' (empty for none): ", path))
 		if err != nil || len(one) == 0 {
-			return nil, err
+			return nil, cancelled(ctx, err)
 		}
 		again, err := p.ReadSecret(ctx, "The same passphrase again: ")
 		if err != nil {
-			return nil, err
+			return nil, cancelled(ctx, err)
 		}
 		same := subtle.ConstantTimeCompare(one, again) == 1
 		clear(again)

@@ -113,6 +113,17 @@ func TestKeyDisk(t *testing.T) {
 		runKey(t, apiKey, "sign").want(0, "signed")
 		wellKept(t)
 	})
+	t.Run("read-only-file-system", func(t *testing.T) {
+		begin(t)
+		k := keys(t)
+		output(t, "root", "laptop", "sh", "-ec", "cd /home/alice; mount --bind .ssh .ssh; mount -o remount,bind,ro .ssh")
+		t.Cleanup(func() { output(t, "root", "laptop", "umount", "/home/alice/.ssh") })
+		before := sshFiles(t)
+		runKey(t, apiKey, "sign").want(1, "read-only file system", "findmnt -T /home/alice/.ssh")
+		if n := k.asked("/sign"); n != 0 || sshFiles(t) != before {
+			t.Errorf("%d signings, or what was there is not as it was", n)
+		}
+	})
 	t.Run("full", func(t *testing.T) {
 		begin(t)
 		k := keys(t)

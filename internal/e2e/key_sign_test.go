@@ -313,6 +313,22 @@ func TestKeyInterrupted(t *testing.T) {
 	if n := k.asked("/sign"); n != 0 {
 		t.Errorf("%d signings", n)
 	}
+	for _, c := range []struct{ service, answer, question string }{
+		{"cscs", "", "Enter passphrase for the new key"},
+		{"sshservice", "alice\r", "Password of alice"},
+	} {
+		m = terminal(t, "key", "sign", "--no-browser", "--service", c.service, "--identity", "/home/alice/.ssh/new")
+		if c.answer != "" {
+			m.expect("User name")
+			m.send(c.answer)
+		}
+		m.expect(c.question)
+		m.send(ctrlC)
+		if code := m.exit(patience); code != 130 {
+			t.Errorf("%s: exit code %d\n%s", c.question, code, plain(m.stdout.String()))
+		}
+		wellKept(t) // and no new key
+	}
 	// The port is taken by somebody else.
 	b := start(t, as(context.Background(), "mallory", "laptop", "python3", "-u", "-m", "http.server", "8765", "--bind", "127.0.0.1"))
 	b.line("Serving")
