@@ -155,7 +155,7 @@ func TestSign(t *testing.T) {
 			a := newAuthority(t)
 			a.makes = makes
 			r := request(t, a)
-			r.Ask = &typist{"a pass phrase", "another"}
+			r.Ask = &typist{"a pass phrase", ""}
 			first, err := Sign(t.Context(), r)
 			if err != nil || !first.NewKey {
 				t.Fatalf("%+v %v", first, err)
@@ -227,6 +227,9 @@ func TestSignKeepsWhatIsThere(t *testing.T) {
 	} {
 		for _, makes := range []bool{false, true} {
 			for _, there := range []bool{true, false} {
+				if !there && name != "forged" && name != "an error" {
+					continue // each is an fsync or eight
+				}
 				a := newAuthority(t)
 				r := request(t, a)
 				if there {
@@ -350,7 +353,7 @@ func TestRekey(t *testing.T) {
 	for _, c := range []struct {
 		typed     typist
 		protected bool
-	}{{typist{"new"}, true}, {typist{"wrong", "new", "newer"}, true}, {typist{"newer", ""}, false}} {
+	}{{typist{"new"}, true}, {typist{"wrong", "new", ""}, false}} {
 		r.Ask = &c.typed
 		protected, err := Rekey(t.Context(), r)
 		s := key.Inspect(r.Path, time.Now())
@@ -359,15 +362,10 @@ func TestRekey(t *testing.T) {
 			t.Errorf("%v %v: %+v", protected, err, s)
 		}
 	}
-	r.Ask = &typist{"new"}
-	if _, err := Rekey(t.Context(), r); err != nil {
-		t.Fatal(err)
-	}
 	was := tree(t, filepath.Dir(r.Path))
-	r.Ask = &typist{"a", "b", "c"}
-	var wrong *key.PassphraseError
-	if _, err := Rekey(t.Context(), r); !errors.As(err, &wrong) || wrong.Tries != 3 {
-		t.Errorf("%v", err)
+	r.Ask = &typist{} // who does not answer
+	if _, err := Rekey(t.Context(), r); err == nil {
+		t.Error("done, with a passphrase that nobody typed")
 	}
 	if d := cmp.Diff(was, tree(t, filepath.Dir(r.Path))); d != "" {
 		t.Error(d)
