@@ -62,7 +62,7 @@ func (o *options) addWhere(cmd *cobra.Command) {
 	g.add(&o.cluster, "cluster", "c", "NAME", "a cluster: built in, of config.toml, or a Host of ~/.ssh/config", checkWord)
 	g.add(&o.user, "user", "", "NAME", "user name there (default: ~/.ssh/config's, else the certificate's)", checkUser)
 	g.add(&o.identity, "identity", "", "FILE", "private key, with its certificate beside it (default: ~/.ssh/config's, else ~/.ssh/cscs-key)", checkFile)
-	g.flags.BoolVar(&o.noSign, "no-sign", false, "never offer to have the key signed, as cscs key sign does")
+	o.addNoSign(g)
 	g.done(cmd)
 }
 
@@ -73,6 +73,10 @@ const (
 	runsOut   here = 1 << iota // its session has a time limit
 	plansOnly                  // it can show what it would do
 )
+
+func (o *options) addNoSign(g group) {
+	g.flags.BoolVar(&o.noSign, "no-sign", false, "never offer to have the key signed, as cscs key sign does")
+}
 
 // addHere adds the flags that say what happens on the laptop.
 func (o *options) addHere(cmd *cobra.Command, does here) {

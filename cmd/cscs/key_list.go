@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -13,10 +12,8 @@ import (
 
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/key/service"
-	"github.com/alps-tunnel/cscs/internal/key/signing"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/site"
-	"github.com/alps-tunnel/cscs/internal/ui"
 )
 
 // A listedKey is a certificate as cscs key list tells of it. Its JSON is a contract.
@@ -120,91 +117,4 @@ func (d *deps) keyList(ctx context.Context, o *keyOptions, c *service.Current, a
 		fmt.Fprintln(w, r.Serial+"\t"+r.State+"\t"+r.Until.Local().Format("Mon 2 Jan 15:04")+"\t"+where)
 	}
 	return w.Flush()
-}
-
-func newKeyRevokeCommand(d *deps) *cobra.Command {
-	o := &keyOptions{}
-	all := false
-	cmd := &cobra.Command{
-		Use:   "revoke SERIAL... | --all",
-		Short: "Take signed keys back, so that nobody gets in with them",
-		Long: `Take signed keys back: nobody gets in with them any more, and they do not count among the five
-a day. cscs key list shows the serial numbers. A certificate of this machine is removed; the
-key itself stays, to be signed again.`,
-		Example: `  cscs key revoke 14829735431805717965
-  cscs key revoke --all`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := fillEnv(cmd.Flags()); err != nil {
-				return err
-			}
-			if err := checkSerials(args, all); err != nil {
-				return err
-			}
-			return d.withService(cmd.Context(), o, func(ctx context.Context, c *service.Current, _ *signer) error {
-				return d.keyRevoke(ctx, o, c, args, all)
-			})
-		},
-	}
-	o.addKey(cmd)
-	g := newGroup("Which")
-	g.flags.BoolVar(&all, "all", false, "all of yours that are good, on whatever machine")
-	g.done(cmd)
-	o.addService(cmd)
-	return cmd
-}
-
-func checkSerials(args []string, all bool) error {
-	hint := "see cscs key revoke --help"
-	switch {
-	case all && len(args) > 0:
-		return &problem.UsageError{Message: "--all and a serial number exclude each other", Hint: hint}
-	case !all && len(args) == 0:
-		return &problem.UsageError{Message: "which key? cscs key list shows the serial numbers", Hint: hint}
-	}
-	for _, a := range args {
-		if _, err := strconv.ParseUint(a, 10, 64); err != nil {
-			return &problem.UsageError{Message: quoted(a) + " is no serial number", Hint: "cscs key list shows them"}
-		}
-	}
-	return nil
-}
-
-func (d *deps) keyRevoke(ctx context.Context, o *keyOptions, c *service.Current, serials []string, all bool) error {
-	path, err := o.path()
-	if err != nil {
-		return err
-	}
-	state, err := stateDir()
-	if err != nil {
-		return err
-	}
-	if all {
-		issued, err := c.List(ctx, false)
-		if err != nil {
-			return err
-		}
-		for _, i := range issued {
-			serials = append(serials, i.Serial)
-		}
-		if len(serials) == 0 {
-			d.say("no key of yours is signed")
-		}
-	}
-	for _, serial := range serials {
-		if err := c.Revoke(ctx, serial); err != nil {
-			return err
-		}
-		ui.Say(d.io, "revoked: "+serial)
-		n, err := strconv.ParseUint(serial, 10, 64)
-		if err != nil {
-			continue // the service's own list had it
-		}
-		_ = signing.OpenJournal(state).Revoke(n) // for counting alone
-		if have := key.Inspect(path, time.Now()); have.Cert != nil && have.Cert.Serial == n {
-			if err := os.Remove(have.CertPath); err != nil {
-				return &signing.WriteError{Path: have.CertPath, Err: err}
-			}
-		}
-	}
-	return nil
 }

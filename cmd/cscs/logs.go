@@ -49,6 +49,9 @@ ended, this machine keeps the log; its ID is then needed in full.`,
 		},
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is added, until the session ends or Ctrl-C")
+	g := newGroup("Where")
+	o.addNoSign(g)
+	g.done(cmd)
 	o.addVerbose(cmd)
 	return cmd
 }

@@ -143,3 +143,11 @@ func bare(err error) error {
 	}
 	return err
 }
+
+// realPath is where a file really is: it may be a link to a directory of somebody's dotfiles.
+func realPath(path string) string {
+	if to, err := filepath.EvalSymlinks(path); err == nil {
+		return to
+	}
+	return path
+}

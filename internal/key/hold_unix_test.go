@@ -1,0 +1,65 @@
+//go:build unix
+
+package key
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+)
+
+// TestHold: what has expired goes, with the key that it was for; a key whose other
+// certificate is good stays, as do others; what is added takes the place of what it renews.
+func TestHold(t *testing.T) {
+	h := newHome(t)
+	old, both, other := h.key("old"), h.key("both"), h.key("other")
+	oldCert := h.cert("old", old, expired)
+	bothOld := h.cert("both", both, expired)
+	bothNew := h.cert("both", both, func(c *ssh.Certificate) { c.Serial = 7 })
+	socket, ring := newAgent(t,
+		agent.AddedKey{PrivateKey: old}, agent.AddedKey{PrivateKey: old, Certificate: oldCert, Comment: "the old one"},
+		agent.AddedKey{PrivateKey: both}, agent.AddedKey{PrivateKey: both, Certificate: bothOld, Comment: "one of two"}, agent.AddedKey{PrivateKey: both, Certificate: bothNew},
+		agent.AddedKey{PrivateKey: other})
+	holds := func(want int) {
+		t.Helper()
+		if all, err := ring.List(); err != nil || len(all) != want {
+			t.Errorf("it holds %d: %v %v", len(all), all, err)
+		}
+	}
+	a := FindAgent(socket)
+	removed, err := a.RemoveExpired(t.Context(), time.Now())
+	if err != nil || len(removed) != 2 {
+		t.Errorf("removed %q, %v", removed, err)
+	}
+	holds(3)
+	for name, want := range map[string]bool{"old": false, "both": true, "other": true} {
+		s := Inspect(h.path(name), time.Now())
+		if got, err := a.Holds(t.Context(), s.Public); got != want || err != nil {
+			t.Errorf("holds %s: %v %v", name, got, err)
+		}
+	}
+	newer := h.cert("both", both, func(c *ssh.Certificate) { c.Serial = 8 })
+	if err := a.Add(t.Context(), both, newer, "both", time.Now()); err != nil {
+		t.Error(err)
+	}
+	holds(3) // the key, its new certificate, and the other
+	var over *ExpiredError
+	if err := a.Add(t.Context(), old, oldCert, "old", time.Now()); !errors.As(err, &over) {
+		t.Errorf("an expired one: %v", err)
+	}
+	// A locked agent seems to be empty, and takes nothing.
+	if err := ring.Lock([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	var refused *AgentRefusedError
+	if err := a.Add(t.Context(), both, newer, "both", time.Now()); !errors.As(err, &refused) {
+		t.Errorf("a locked one: %v", err)
+	}
+	var none *NoAgentError
+	if _, err := FindAgent("none").Holds(t.Context(), signerOf(t, old).PublicKey()); !errors.As(err, &none) {
+		t.Errorf("none: %v", err)
+	}
+}

@@ -1,0 +1,44 @@
+package key
+
+import (
+	"os"
+	"testing"
+	"time"
+)
+
+// TestInspect: what there is of a key, and what is wrong with it.
+func TestInspect(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		setup func(h *home)
+		check func(s State) bool
+	}{
+		{"nothing", func(*home) {}, func(s State) bool { return !s.Exists && is[*MissingError](s.Problem) }},
+		{"good", func(h *home) { h.cert("k", h.key("k")) }, func(s State) bool {
+			return s.Exists && !s.Encrypted && s.Problem == nil && s.Cert != nil && s.Comment == "alice@laptop" && !s.ValidBefore.IsZero()
+		}},
+		{"encrypted", func(h *home) { h.cert("k", h.encrypted("k")) }, func(s State) bool { return s.Encrypted && s.Problem == nil }},
+		{"bare", func(h *home) { h.key("k") }, func(s State) bool { return s.Cert == nil && is[*UncertifiedError](s.Problem) }},
+		{"expired", func(h *home) { h.cert("k", h.key("k"), expired) }, func(s State) bool { return s.Cert != nil && is[*ExpiredError](s.Problem) }},
+		{"to come", func(h *home) { h.cert("k", h.key("k"), future) }, func(s State) bool { return is[*NotYetValidError](s.Problem) }},
+		{"another's certificate", func(h *home) {
+			h.key("k")
+			h.cert("k", h.key("other"))
+		}, func(s State) bool { return s.Exists && s.Public != nil && s.Cert == nil && is[*FileError](s.Problem) }},
+		{"the certificate is rubbish", func(h *home) {
+			h.key("k")
+			h.write("k-cert.pub", []byte("rubbish"), 0o644)
+		}, func(s State) bool { return s.Exists && s.Public != nil && is[*FileError](s.Problem) }},
+		{"the key is empty", func(h *home) { h.write("k", nil, 0o600) }, func(s State) bool { return is[*FileError](s.Problem) }},
+		{"the private half is elsewhere", func(h *home) {
+			h.cert("k", h.key("k"))
+			_ = os.Remove(h.path("k"))
+		}, func(s State) bool { return !s.Exists && s.Public != nil && s.Problem == nil }},
+	} {
+		h := newHome(t)
+		c.setup(h)
+		if s := Inspect(h.path("k"), time.Now()); !c.check(s) {
+			t.Errorf("%s: %+v (%v)", c.name, s, s.Problem)
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package signing
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/internal/key"
+)
+
+// publicOf is the public half of the key at path; only an old encrypted file without its
+// .pub has to be opened for it.
+func publicOf(ctx context.Context, path string, ask Prompter) (ssh.PublicKey, error) {
+	s := key.Inspect(path, time.Now())
+	if s.Public != nil && s.Exists {
+		return s.Public, nil
+	}
+	if s.Public != nil { // the private half is elsewhere: in an agent, or on a token
+		return s.Public, nil
+	}
+	if !s.Exists && s.Problem != nil {
+		return nil, s.Problem
+	}
+	var prompter key.Prompter
+	if ask != nil {
+		prompter = ask
+	}
+	raw, passphrase, err := key.Open(ctx, path, prompter)
+	if err != nil {
+		return nil, err
+	}
+	clear(passphrase)
+	signer, err := ssh.NewSignerFromKey(raw)
+	if err != nil {
+		return nil, &key.FileError{Path: path, What: "it is no private key that can be used from here", Err: err}
+	}
+	return signer.PublicKey(), nil
+}
+
+// generate makes an Ed25519 key, in files that are not in their places yet.
+func (r Request) generate(ctx context.Context) (ssh.PublicKey, []*staged, error) {
+	var passphrase []byte
+	var err error
+	if r.Ask != nil {
+		if passphrase, err = r.Ask.NewPassphrase(ctx, r.Path); err != nil {
+			return nil, nil, err
+		}
+		defer clear(passphrase)
+	}
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make a key: %w", err)
+	}
+	signer, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make a key: %w", err)
+	}
+	sealed, err := seal(private, r.Comment, passphrase)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer clear(sealed)
+	var files []*staged
+	for _, f := range []struct {
+		path string
+		mode fs.FileMode
+		data []byte
+	}{{r.Path, 0o600, sealed}, {r.Path + ".pub", 0o644, publicLine(signer.PublicKey(), r.Comment)}} {
+		s, err := stage(f.path, f.mode)
+		if err == nil {
+			files = append(files, s)
+			err = s.write(f.data)
+		}
+		if err != nil {
+			return nil, files, err
+		}
+	}
+	return signer.PublicKey(), files, nil
+}
+
+// seal is a private key in OpenSSH's own format (PROTOCOL.key), encrypted if there is a
+// passphrase.
+func seal(private any, comment string, passphrase []byte) ([]byte, error) {
+	block, err := ssh.MarshalPrivateKey(private, comment)
+	if len(passphrase) > 0 {
+		block, err = ssh.MarshalPrivateKeyWithPassphrase(private, comment, passphrase)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("write a key: %w", err)
+	}
+	return pem.EncodeToMemory(block), nil
+}
+
+// publicLine is a public key as ssh-keygen writes it.
+func publicLine(pub ssh.PublicKey, comment string) []byte {
+	line := bytes.TrimSuffix(ssh.MarshalAuthorizedKey(pub), []byte("\n"))
+	return fmt.Appendf(line, " %s\n", comment)
+}
