@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os/user"
@@ -154,6 +155,26 @@ func (w *way) dialHops(ctx context.Context, opts chain.Options) (*chain.Chain, e
 	hops := w.hops
 	w.mu.Unlock()
 	return chain.Dial(ctx, hops, opts)
+}
+
+// because is what err comes from, if this side knows better than the host that refused us: a
+// certificate that was good when the session began may have run out.
+func (w *way) because(err error) error {
+	var refused *chain.AuthError
+	if w == nil || !errors.As(err, &refused) || refused.Accepted {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.keys) == 0 {
+		return err
+	}
+	id := w.keys[len(w.keys)-1]
+	var expired *key.ExpiredError
+	if id.Cert == nil || !errors.As(key.InTime(first(id.CertPath, id.Path), id.Cert, time.Now()), &expired) {
+		return err
+	}
+	return expired
 }
 
 // hostKeys is how the keys of h are verified: by its known_hosts files and, for a

@@ -106,7 +106,7 @@ func (s *start) event(e session.Event) {
 
 // explain says what an error means here.
 func (s *start) explain(err error) session.Explanation {
-	p := problem.At(s.cluster.Name, err)
+	p := problem.At(s.cluster.Name, s.way.because(err))
 	return session.Explanation{Message: p.Message, Hint: p.Hint, Code: p.Code}
 }
 

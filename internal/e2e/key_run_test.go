@@ -175,7 +175,7 @@ func TestKeyExpiresQueued(t *testing.T) {
 		}
 		switch {
 		case i == 0:
-			says(t, told, "step")
+			says(t, told, "step", "the key has expired")
 			runKey(t, apiKey, "sign").want(0)
 		case strings.Contains(told, "step"):
 			t.Errorf("with a certificate that is good: %s", told)
