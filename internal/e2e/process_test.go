@@ -83,8 +83,6 @@ type background struct {
 	stderr *tape
 	done   chan struct{}
 	code   int // once done is closed
-
-	drained chan struct{} // closed when all that it wrote to its terminal was read; nil: it has none
 }
 
 // start starts cmd; the test's end kills it if it still runs.
@@ -123,12 +121,6 @@ func (b *background) wait(read <-chan struct{}) {
 	default:
 		b.code = -1
 		_, _ = io.WriteString(b.stderr, err.Error())
-	}
-	if b.drained != nil {
-		select {
-		case <-b.drained:
-		case <-time.After(time.Second): // a child of its own has the terminal still
-		}
 	}
 	b.stdout.end()
 	b.stderr.end()

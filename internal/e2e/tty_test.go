@@ -38,7 +38,6 @@ func terminal(t *testing.T, words ...string) *term {
 	}
 	b := &background{t: t, cmd: c, stdout: newTape(), stderr: newTape(), done: make(chan struct{})}
 	read := make(chan struct{})
-	b.drained = read
 	go func() {
 		defer close(read)
 		_, _ = io.Copy(b.stdout, tty) // ends with EIO when the last process has closed the terminal
