@@ -31,6 +31,10 @@ type Entrance struct {
 	// Guest: the job is none of the session's. What the step needs is put into the user's home
 	// for as long as it runs.
 	Guest bool
+
+	// Person: whom it lets in is another ssh client of the user's, as one that logs in: it
+	// may have a terminal, sftp and its agent there, and show other keys before that one.
+	Person bool
 }
 
 // enterArgs make a step beside the runner's, which has no claim of its own to anything
@@ -56,9 +60,14 @@ func (e Entrance) Open(ctx context.Context, host Starter) (net.Conn, error) {
 	v.list("cscs_srun_args", enterArgs)
 	v.set("cscs_host_key", string(e.HostKey))
 	v.set("cscs_user_key", e.UserKey)
-	// Each client of the session has files of its own.
-	door := sha256.Sum256([]byte(e.UserKey))
-	v.set("cscs_door", hex.EncodeToString(door[:4]))
+	// Each client of the session has files of its own, and each connection of a person's.
+	owner, door := e.UserKey, ""
+	if e.Person {
+		owner, door = owner+string(e.HostKey), "person-"
+		v.set("cscs_person", "1")
+	}
+	sum := sha256.Sum256([]byte(owner))
+	v.set("cscs_door", door+hex.EncodeToString(sum[:4]))
 	c := call{verb: "enter", vars: v, handle: func(l line) error {
 		if l.kind == "stream" {
 			return errStream

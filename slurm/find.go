@@ -45,6 +45,40 @@ func Find(ctx context.Context, remote Remote, job, node string) (Node, error) {
 	return n, nil
 }
 
+// A Runner is where a session runs, as its runner has said itself.
+type Runner struct {
+	Node
+	Up   bool // it has begun, and has not ended
+	Over bool // it has ended
+}
+
+// FindRunner asks the login node for the node of a session. Slurm is not asked. It
+// returns *RemoteError, of kind "gone" if the cluster has nothing of such a session.
+func FindRunner(ctx context.Context, remote Remote, id string) (Runner, error) {
+	v := new(vars)
+	v.set("cscs_id", id)
+	var r Runner
+	complete := false
+	c := call{verb: "find", vars: v, handle: func(l line) error {
+		switch e := l.event().(type) {
+		case Alive:
+			r.Node = Node{Name: e.Node, Job: e.Job, HostKeys: e.HostKeys}
+		case Exited:
+			r.Over = true
+		}
+		complete = complete || l.kind == "found"
+		return nil
+	}}
+	if err := c.run(ctx, remote); err != nil {
+		return r, err
+	}
+	if !complete {
+		return r, &RemoteError{Kind: "protocol", Message: "the login node's answer was cut short"}
+	}
+	r.Up = r.Name != "" && !r.Over
+	return r, nil
+}
+
 func checkRunning(job, answer string) error {
 	state, _, ok := strings.Cut(answer, "|")
 	switch {

@@ -95,6 +95,8 @@ forwards a local port to it and, on Ctrl-C, takes all of it down again.`,
 		newLogsCommand(d),
 		newOpenCommand(d),
 		newKeyCommand(d),
+		newSSHConfigCommand(d),
+		newProxyCommand(d),
 		newVersionCommand(d),
 	)
 	for _, c := range append(cmd.Commands(), cmd) {

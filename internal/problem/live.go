@@ -23,6 +23,9 @@ var liveRules = []rule{
 		}
 		return p
 	}),
+	on(func(e *session.NoNodeError) Problem {
+		return Problem{ID: "not-ready", Code: Failure, Message: e.Error(), Hint: "cscs ps tells when it has one"}
+	}),
 	on(func(e *live.AmbiguousError) Problem {
 		return Problem{ID: "ambiguous-session", Code: Usage, Message: e.Error(),
 			Hint: "name one: " + strings.Join(e.IDs, ", ") + "; cscs ps tells which is which"}

@@ -21,6 +21,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/key/service"
 	"github.com/alps-tunnel/cscs/internal/key/signing"
 	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/internal/sshconfig"
 	"github.com/alps-tunnel/cscs/session"
 	"github.com/alps-tunnel/cscs/slurm"
 )
@@ -50,6 +51,9 @@ func TestOf(t *testing.T) {
 		{&site.UnknownClusterError{Name: "dait", Nearest: "daint", Known: []string{"daint", "eiger"}}, "unknown-cluster", 2, `did you mean "daint"`, "daint, eiger"},
 		{&site.UnknownRecipeError{Name: "x", File: "/c.toml"}, "unknown-recipe", 2, `"x"`, "none in /c.toml"},
 		{&site.SSHConfigError{Host: "ela", Message: "line 3"}, "ssh-config", 2, "line 3", "ssh -G ela"},
+		{&sshconfig.RefusedError{File: "/c", Message: "line 3: bad", Before: true}, "ssh-config", 2, "line 3: bad", "nothing was changed"},
+		{&sshconfig.WriteError{File: "/c", Line: "Include x", Err: errors.New("read-only file system")}, "ssh-config-file", 1, "read-only", "Include x"},
+		{&session.NoNodeError{ID: "k7"}, "not-ready", 1, "k7", "cscs ps"},
 		{&site.ProxyCommandError{Host: "a", Command: "nc"}, "proxy-command", 2, "ProxyCommand", "ProxyJump"},
 
 		{&key.MissingError{Looked: []string{"~/.ssh/cscs-key"}, Fix: "cscs key sign"}, "key-missing", 3, "~/.ssh/cscs-key", "cscs key sign"},

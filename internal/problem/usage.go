@@ -5,6 +5,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/internal/app"
 	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/internal/sshconfig"
 )
 
 var usageRules = []rule{
@@ -19,6 +20,20 @@ var usageRules = []rule{
 	}),
 	on(func(e *site.SSHConfigError) Problem {
 		return Problem{ID: "ssh-config", Code: Usage, Message: e.Error(), Hint: "see what ssh makes of it: ssh -G " + e.Host}
+	}),
+	on(func(e *sshconfig.RefusedError) Problem {
+		p := Problem{ID: "ssh-config", Code: Usage, Message: e.Error(), Hint: "nothing was changed; see what ssh makes of it: ssh -G ela"}
+		if !e.Before {
+			p.Code, p.Hint = Failure, "nothing was changed; it is an error of cscs: please report it"
+		}
+		return p
+	}),
+	on(func(e *sshconfig.WriteError) Problem {
+		p := Problem{ID: "ssh-config-file", Code: Failure, Message: e.Error()}
+		if e.Line != "" {
+			p.Hint = "put this line at its top by hand, or where the file is made: " + e.Line
+		}
+		return p
 	}),
 	on(func(e *site.ProxyCommandError) Problem {
 		return Problem{ID: "proxy-command", Code: Usage, Message: e.Error(),

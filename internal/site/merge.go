@@ -68,6 +68,8 @@ func (c *Config) merge(name string, f *file, ps positions, own bool) error {
 		c.clusters[n] = cl
 		if own {
 			c.own = append(c.own, n)
+		} else {
+			c.builtin = append(c.builtin, n)
 		}
 	}
 	for _, n := range slices.Sorted(maps.Keys(f.Recipes)) {

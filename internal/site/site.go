@@ -34,7 +34,22 @@ type Config struct {
 	signing  map[string]Signing
 	recipes  map[string]Recipe
 	own      []string // names of the clusters that config.toml mentions
+	builtin  []string // names of those that are built in
 	ssh      *asker
+
+	sshConfig string // instead of ~/.ssh/config, if not empty
+}
+
+// SSHConfigPath is the user's own configuration of ssh, whether it exists or not.
+func (c *Config) SSHConfigPath() (string, error) {
+	if c.sshConfig != "" {
+		return filepath.Abs(c.sshConfig)
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("find ~/.ssh/config: %w", err)
+	}
+	return filepath.Join(home, ".ssh", "config"), nil
 }
 
 // A Cluster is a Slurm site and how to get to its login node.
@@ -125,7 +140,8 @@ func Load() (*Config, error) {
 			sshConfig = f.SSHConfig
 		}
 	}
-	c.ssh = newAsker(expandHome(sshConfig))
+	c.sshConfig = expandHome(sshConfig)
+	c.ssh = newAsker(c.sshConfig)
 	return c, nil
 }
 

@@ -65,6 +65,7 @@ sshd_config() {
 		;;
 	node) printf '%s\n' 'UsePAM yes' 'AcceptEnv LANG LC_*' ;;
 	esac
+	if [[ $kind != jump ]]; then echo 'Subsystem sftp /usr/lib/openssh/sftp-server'; fi
 	# From 9.8 on sshd punishes an address for its users' failures. Everybody
 	# comes from ela here: one test's refused key would lock out the next test.
 	if on_cluster "$host"; then

@@ -1,8 +1,28 @@
 # find: which node, and which host keys it has, for a tunnel to a server that
-# cscs did not start.
+# cscs did not start, or for another program that goes to a session's node.
+
+# cscs_find_runner: where the session cscs_id is, in its runner's own words. Slurm is not asked.
+cscs_find_runner() {
+	local line alive='' over=''
+	cscs_find_dir
+	[[ -d $cscs_dir ]] || cscs_die gone "there is no session $cscs_id on this cluster any more"
+	while IFS= read -r line; do
+		case $line in
+		alive"$cscs_tab"*) alive=$line ;;
+		exited"$cscs_tab"*) over=$line ;;
+		esac
+	done 2>/dev/null <"$cscs_dir/events"
+	[[ -z $alive ]] || printf '%s\n' "$alive"
+	[[ -z $over ]] || printf '%s\n' "$over"
+	cscs_say found
+}
 
 cscs_find() {
 	local answer line type key found='' revoked=' '
+	[[ -z $cscs_id ]] || {
+		cscs_find_runner
+		return
+	}
 	cscs_have_slurm
 	cscs_say hello "host=${HOSTNAME%%.*}"
 	cscs_me

@@ -6,12 +6,13 @@
 
 # cscs_put_keys DIRECTORY: what the sshd on the node needs.
 cscs_put_keys() {
-	local err
+	local err may='restrict,port-forwarding '
 	cscs_me
+	[[ -z $cscs_person ]] || may=''
 	err=$({
 		mkdir -p "$1" &&
 			printf '%s' "$cscs_host_key" >"$1/host_key" &&
-			printf 'restrict,port-forwarding %s\n' "$cscs_user_key" >"$1/authorized_keys" &&
+			printf '%s\n' "$may$cscs_user_key" >"$1/authorized_keys" &&
 			cscs_sshd_config "$1" >"$1/config"
 	} 2>&1) || cscs_die home "cannot write in $1: ${err##*: }"
 }
@@ -19,8 +20,17 @@ cscs_put_keys() {
 # cscs_sshd_config DIRECTORY: sshd_config(5). Commands, and connections to ports and
 # sockets of the node, are what it is for; all else is off. PAM and the owners of the
 # directories above are not its business: it can become nobody else anyway. A client
-# that is heard of no more is let go of a little later than it would give up itself.
+# that is heard of no more is let go of a little later than it would give up itself. A person
+# gets what the node's own sshd would give: the first value of each keyword counts.
 cscs_sshd_config() {
+	[[ -z $cscs_person ]] || cat <<-END
+		PermitTTY yes
+		AllowAgentForwarding yes
+		AllowTcpForwarding yes
+		MaxAuthTries 6
+		AcceptEnv LANG LC_*
+		Subsystem sftp internal-sftp
+	END
 	cat <<-END
 		HostKey "$1/host_key"
 		AuthorizedKeysFile "${1//%/%%}/authorized_keys"
@@ -60,6 +70,11 @@ cscs_enter() {
 	if [[ -n $cscs_guest ]]; then
 		cscs_be_guest
 		run=''
+	elif [[ -n $cscs_person ]]; then
+		# What is left where this shell was killed. sshd needs its files until it has let somebody in.
+		find "$cscs_dir" -maxdepth 1 -name 'sshd-person-*' -mmin +10 -exec rm -rf {} + 2>/dev/null
+		trap '' HUP
+		run=''
 	fi
 	[[ -d $cscs_dir ]] || cscs_die gone "the session's directory has disappeared from the cluster"
 	cscs_put_keys "$cscs_dir/sshd-$cscs_door"
@@ -70,7 +85,11 @@ cscs_enter() {
 	# go to standard error.
 	$run srun --jobid="$cscs_job" "${cscs_srun_args[@]}" --nodelist="$cscs_node" \
 		bash --noprofile --norc "$cscs_dir/remote.sh" sshd "$cscs_door"
-	cscs_remove_dir
+	if [[ -n $cscs_person ]]; then
+		rm -rf "$cscs_dir/sshd-$cscs_door"
+	else
+		cscs_remove_dir
+	fi
 }
 
 # cscs_be_guest: for a tunnel into a job that is no session of ours: which job, and a directory

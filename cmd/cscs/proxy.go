@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/alps-tunnel/cscs/forward/share"
+	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/sshconfig"
+	"github.com/alps-tunnel/cscs/session"
+)
+
+func newProxyCommand(d *deps) *cobra.Command {
+	o := &options{}
+	cmd := &cobra.Command{
+		Use:   "proxy ID",
+		Short: "Connect stdin and stdout with a session's node, for ssh",
+		Long: `Connect standard input and output with the sshd of a session's node. It is what ssh runs as
+its ProxyCommand for the hosts cscs-ID: see cscs ssh-config.
+
+It shares the connection of a process of this machine that attends a session there, if there is
+one. A session that this machine does not know is looked for on --cluster, or on the default cluster.`,
+		Args:              exactlyOneID,
+		ValidArgsFunction: completeIDs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := fillEnv(cmd.Flags()); err != nil {
+				return err
+			}
+			return d.proxy(cmd.Context(), o, args[0])
+		},
+	}
+	o.addWhere(cmd)
+	o.addVerbose(cmd)
+	completeCluster(cmd)
+	return cmd
+}
+
+func exactlyOneID(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return &problem.UsageError{Message: "which session? none is named", Hint: "see " + cmd.CommandPath() + " --help"}
+	}
+	return atMostOneID(cmd, args)
+}
+
+func (d *deps) proxy(ctx context.Context, o *options, host string) error {
+	id := strings.ToLower(strings.TrimPrefix(host, sshconfig.Prefix))
+	state, err := stateDir()
+	if err != nil {
+		return err
+	}
+	_, all, err := records()
+	if err != nil {
+		return err
+	}
+	if name := one(o.cluster); name != "" {
+		all = slices.DeleteFunc(all, func(l live.Listed) bool { return l.Cluster != name })
+	}
+	l, err := o.known(all, id)
+	if err != nil {
+		return err
+	}
+	known := sshconfig.Known(filepath.Join(state, "known_hosts"))
+	return d.wayTo(ctx, l.Record, o, func(s *start) error {
+		ctx := s.signals.ctx
+		err := session.Proxy(ctx, session.ProxyConfig{
+			ID: l.ID, Whole: l.State != "", Ready: l.State == live.Ready, Cluster: s.cluster.Name, NodeHop: s.way.nodeHop,
+			Dial: func(ctx context.Context) (*share.Chain, error) { return s.way.visit(ctx) },
+			Known: func(node string, keys []string) error {
+				return known.Put(ctx, sshconfig.Prefix+id, node, keys, time.Now())
+			},
+			Note: d.say,
+		}, os.Stdin, os.Stdout)
+		if err = cancelled(ctx, err); errors.Is(err, session.ErrDetached) {
+			return nil // ssh hangs up like this
+		}
+		return err
+	})
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/internal/sshconfig"
+)
+
+func newSSHConfigCommand(d *deps) *cobra.Command {
+	o := &options{}
+	install, uninstall := false, false
+	cmd := &cobra.Command{
+		Use:   "ssh-config",
+		Short: "Make ssh, scp and other tools know the clusters and your sessions",
+		Long: `Print a configuration for ssh: a Host block for each built-in cluster, and one for the
+nodes of your live sessions, so that ssh cscs-ID, scp, rsync, sftp, VS Code and whatever
+else reads ssh's configuration get there.
+
+--install writes it beside ~/.ssh/config and has that include it by one line at its top.
+The rest of your file stays as it is, and a copy of it is kept, once. A host of which
+your own file has a block is left to that. --uninstall takes everything away again.`,
+		Example: `  cscs ssh-config
+  cscs ssh-config --install
+  ssh daint
+  scp result.csv cscs-k7:`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := fillEnv(cmd.Flags()); err != nil {
+				return err
+			}
+			if install && uninstall {
+				return &problem.UsageError{Message: "--install and --uninstall exclude each other", Hint: "see cscs ssh-config --help"}
+			}
+			return d.sshConfig(cmd.Context(), o, install, uninstall)
+		},
+	}
+	g := newGroup("What")
+	g.flags.BoolVar(&install, "install", false, "write it, and include it in ~/.ssh/config")
+	g.flags.BoolVar(&uninstall, "uninstall", false, "take it away again")
+	g.add(&o.user, "user", "", "NAME", "user name there (default: ~/.ssh/config's, else the certificate's)", checkUser)
+	g.add(&o.identity, "identity", "", "FILE", "private key, with its certificate beside it (default: ~/.ssh/config's, else ~/.ssh/cscs-key)", checkFile)
+	g.done(cmd)
+	return cmd
+}
+
+func (d *deps) sshConfig(ctx context.Context, o *options, install, uninstall bool) error {
+	cfg, err := site.Load()
+	if err != nil {
+		return err
+	}
+	files, err := sshFiles(cfg)
+	if err != nil {
+		return err
+	}
+	if uninstall {
+		if err := files.Uninstall(); err != nil {
+			return err
+		}
+		d.say(files.Config + " includes nothing of cscs any more")
+		return nil
+	}
+	text, own, err := sshText(ctx, cfg, files, site.Overrides{User: one(o.user), Identity: one(o.identity)})
+	if err != nil {
+		return err
+	}
+	if !install {
+		_, err := io.WriteString(d.io.Out, text)
+		return err
+	}
+	if err := files.Install(ctx, text); err != nil {
+		return err
+	}
+	d.say(fmt.Sprintf("%s includes %s now: ssh daint, and for a session's node ssh %sID", files.Config, files.Part, sshconfig.Prefix))
+	if len(own) > 0 {
+		d.say("left as your own configuration has it: " + strings.Join(own, ", "))
+	}
+	return nil
+}
+
+// sshFiles are where ssh's configuration is.
+func sshFiles(cfg *site.Config) (sshconfig.Files, error) {
+	state, err := stateDir()
+	if err != nil {
+		return sshconfig.Files{}, err
+	}
+	config, err := cfg.SSHConfigPath()
+	return sshconfig.In(config, filepath.Join(state, "known_hosts")), err
+}
+
+// sshText is what ssh is to know, and the names that are left to the user's own file.
+func sshText(ctx context.Context, cfg *site.Config, files sshconfig.Files, ov site.Overrides) (text string, own []string, err error) {
+	without, done, err := files.Without()
+	if err != nil {
+		return "", nil, err
+	}
+	defer done()
+	aliases, err := cfg.Aliases(ctx, without, ov)
+	if err != nil {
+		return "", nil, err
+	}
+	s := sshconfig.Sessions{KnownHosts: files.Known}
+	if s.Proxy, err = proxyCommand(); err != nil {
+		return "", nil, err
+	}
+	var hosts []sshconfig.Host
+	for _, a := range aliases {
+		login := loginOf(ctx, a.Host)
+		if a.Name == first(cfg.Default(), "daint") || s.Login == (sshconfig.Login{}) {
+			s.Login = login
+		}
+		if a.Own {
+			own = append(own, a.Name)
+			continue
+		}
+		hosts = append(hosts, sshconfig.Host{Name: a.Name, HostName: a.HostName, Port: a.Port, Jump: a.Jump, Login: login})
+	}
+	text, err = sshconfig.Text(hosts, own, s)
+	return text, own, err
+}
+
+// loginOf is who we are at a host: what cscs itself would take, without asking anybody.
+func loginOf(ctx context.Context, h site.Host) sshconfig.Login {
+	id, err := key.Load(ctx, key.Source{
+		Identity: h.Identity, IdentityFiles: h.IdentityFiles, CertificateFiles: h.CertificateFiles,
+		IdentityAgent: h.IdentityAgent, IdentitiesOnly: h.IdentitiesOnly,
+	}, nil)
+	l := sshconfig.Login{User: h.User}
+	var shut *key.PassphraseError
+	switch {
+	case err == nil:
+		l.User = first(l.User, id.Principal())
+		l.Identity = id.Path // none: the agent alone has it
+		if id.CertPath != "" && id.CertPath != strings.TrimSuffix(id.Path, ".pub")+"-cert.pub" {
+			l.Certificate = id.CertPath
+		}
+	case errors.As(err, &shut):
+		l.User, l.Identity = first(l.User, principalIn(shut.Path+"-cert.pub")), shut.Path
+	default: // where there will be one
+		l.Identity = first(h.Identity, homePath(".ssh", "cscs-key"))
+	}
+	l.Identity, l.Certificate = sshconfig.Tilde(l.Identity), sshconfig.Tilde(l.Certificate)
+	return l
+}
+
+// principalIn is whom a certificate is for, if it is for one.
+func principalIn(file string) string {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	pub, _, _, _, err := ssh.ParseAuthorizedKey(data)
+	if cert, ok := pub.(*ssh.Certificate); err == nil && ok && len(cert.ValidPrincipals) == 1 {
+		return cert.ValidPrincipals[0]
+	}
+	return ""
+}
+
+func homePath(parts ...string) string {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(append([]string{home}, parts...)...)
+}
+
+// proxyCommand is how ssh is to call us: by the name on the PATH, if that is this very
+// program, since a package manager may keep each version elsewhere.
+func proxyCommand() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find this program: %w", err)
+	}
+	if onPath, err := exec.LookPath("cscs"); err == nil && filepath.IsAbs(onPath) {
+		a, errA := os.Stat(self)
+		b, errB := os.Stat(onPath)
+		if errA == nil && errB == nil && os.SameFile(a, b) {
+			self = onPath
+		}
+	}
+	return sshconfig.Command(self, "proxy"), nil
+}

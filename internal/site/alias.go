@@ -1,0 +1,76 @@
+package site
+
+import (
+	"context"
+	"errors"
+	"slices"
+)
+
+// An Alias is a short name of a built-in host, as ssh is to know it: a jump host or the
+// login node of a cluster.
+type Alias struct {
+	Host        // where it leads; its User may be empty
+	Jump string // as ssh_config's ProxyJump has it; may be empty
+	Own  bool   // the user's own configuration means something by that name
+}
+
+// Aliases are the short names of all built-in hosts: first the jump hosts, then the
+// clusters, each in the order of their names. Config.toml and the flags count as they do for Route. What ssh's configuration says
+// is asked of file (ssh -F), "none" for none: the user's own without what we would write.
+func (c *Config) Aliases(ctx context.Context, file string, ov Overrides) ([]Alias, error) {
+	own := *c
+	own.ssh = newAsker(file)
+	var jumps, logins []spec
+	qs := []question{{name: nobody}}
+	for _, n := range c.builtin {
+		s := c.clusters[n].spec
+		logins = append(logins, s)
+		qs = append(qs, s.questions()...)
+		for _, j := range s.jump {
+			h, ok := c.hosts[j]
+			if ok && !slices.ContainsFunc(jumps, func(have spec) bool { return have.name == h.name }) {
+				jumps = append(jumps, h)
+				qs = append(qs, h.questions()...)
+			}
+		}
+	}
+	own.ssh.prefetch(ctx, qs...)
+
+	var all []Alias
+	for _, s := range slices.Concat(jumps, logins) {
+		a, err := own.alias(ctx, s, ov)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, a)
+	}
+	return all, nil
+}
+
+func (c *Config) alias(ctx context.Context, s spec, ov Overrides) (Alias, error) {
+	meant, byJump, err := c.ssh.knows(ctx, s.name)
+	if err != nil {
+		return Alias{}, err
+	}
+	w := walker{config: c, ov: ov, cluster: s}
+	h, set, err := w.resolve(ctx, s)
+	if err != nil {
+		return Alias{}, err
+	}
+	a := Alias{Host: h, Own: meant || byJump}
+	jumps, err := w.jumps(s, set, &h)
+	var command *ProxyCommandError
+	switch {
+	case errors.As(err, &command): // ssh can go that way, though we cannot
+		return a, nil
+	case err != nil:
+		return a, err
+	}
+	for _, j := range jumps {
+		if a.Jump != "" {
+			a.Jump += ","
+		}
+		a.Jump += j
+	}
+	return a, nil
+}

@@ -1,0 +1,305 @@
+package sshconfig
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func files(t *testing.T) Files {
+	t.Helper()
+	dir := t.TempDir()
+	return In(filepath.Join(dir, ".ssh", "config"), filepath.Join(dir, "state", "known_hosts"))
+}
+
+func text(t *testing.T) string {
+	t.Helper()
+	s, err := Text([]Host{
+		{Name: "ela", HostName: "ela.cscs.ch", Login: Login{User: "alice", Identity: "~/.ssh/cscs-key"}},
+		{Name: "daint", HostName: "daint.alps.cscs.ch", Port: 2222, Jump: "ela", Login: Login{User: "alice", Identity: "/keys of alice/100%/k", Certificate: "/c"}},
+	}, []string{"eiger"}, Sessions{Proxy: Command("/opt/my tools/cscs", "proxy"), KnownHosts: "/state/known_hosts", Login: Login{User: "alice"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func write(t *testing.T, name, content string, mode fs.FileMode) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(content), mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(name, mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// asked is what the machine's own ssh makes of a configuration.
+func asked(t *testing.T, config, host string) map[string]string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "ssh", "-T", "-G", "-F", config, host).CombinedOutput()
+	if err != nil {
+		t.Fatalf("ssh -G %s: %v\n%s\n%s", host, err, out, read(t, config))
+	}
+	got := map[string]string{}
+	for line := range strings.Lines(string(out)) {
+		k, v, _ := strings.Cut(strings.TrimSpace(line), " ")
+		got[k] = v
+	}
+	return got
+}
+
+// TestText: ssh itself understands what was meant.
+func TestText(t *testing.T) {
+	f := files(t)
+	write(t, f.Config, text(t), 0o600)
+	for host, want := range map[string]map[string]string{
+		"ela":   {"hostname": "ela.cscs.ch", "user": "alice", "identityfile": "~/.ssh/cscs-key", "identitiesonly": "yes"},
+		"daint": {"hostname": "daint.alps.cscs.ch", "port": "2222", "proxyjump": "ela", "identityfile": "/keys of alice/100%%/k", "certificatefile": "/c"},
+		"cscs-k7": {"hostname": "cscs-k7", "port": "22", "user": "alice", "proxycommand": "'/opt/my tools/cscs' proxy '%h'",
+			"userknownhostsfile": "/state/known_hosts", "stricthostkeychecking": "true", "identitiesonly": "no"},
+	} {
+		got := asked(t, f.Config, host)
+		for k, v := range want {
+			if got[k] != v {
+				t.Errorf("%s: %s is %q, want %q", host, k, got[k], v)
+			}
+		}
+	}
+	if strings.Contains(read(t, f.Config), "Host eiger") {
+		t.Error("the user's own host is overridden")
+	}
+}
+
+func TestTextRefuses(t *testing.T) {
+	for _, user := range []string{"a\nProxyCommand evil", `a"b`, "a\x00b"} {
+		if _, err := Text([]Host{{Name: "ela", HostName: "h", Login: Login{User: user}}}, nil, Sessions{Proxy: "p", KnownHosts: "k"}); err == nil {
+			t.Errorf("%q went into the file", user)
+		}
+	}
+}
+
+// TestInstall: what the user has stays byte for byte, in there, and when it is taken out
+// again.
+func TestInstall(t *testing.T) {
+	for name, before := range map[string]string{
+		"usual":          "Host *\n    ServerAliveInterval 30\n",
+		"empty":          "",
+		"no end of line": "Host x\n  User y",
+		"CRLF":           "Host x\r\n\tUser y\r\n\r\n",
+		"odd spaces":     "\n\n  # mine \nHost\tx\n\n\n   User   y   \n\n",
+		"latin1":         "# gr\xfc\xdfe\nHost x\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := files(t)
+			write(t, f.Config, before, 0o644)
+			for range 2 { // the second time there is nothing to do
+				if err := f.Install(t.Context(), text(t)); err != nil {
+					t.Fatal(err)
+				}
+				if got, want := read(t, f.Config), f.line()+"\n"+before; got != want {
+					t.Fatalf("got %q, want %q", got, want)
+				}
+			}
+			if info, _ := os.Stat(f.Config); info.Mode().Perm() != 0o644 {
+				t.Errorf("its mode is %v", info.Mode())
+			}
+			if read(t, f.Backup) != before {
+				t.Errorf("the backup is %q", read(t, f.Backup))
+			}
+			if got := asked(t, f.Config, "daint"); got["hostname"] != "daint.alps.cscs.ch" {
+				t.Errorf("ssh does not know daint: %v", got["hostname"])
+			}
+			if err := f.Uninstall(); err != nil {
+				t.Fatal(err)
+			}
+			if got := read(t, f.Config); got != before {
+				t.Errorf("after uninstalling: %q", got)
+			}
+			left, err := filepath.Glob(filepath.Join(filepath.Dir(f.Config), "*"))
+			if err != nil || len(left) != 1 {
+				t.Errorf("left: %v", left)
+			}
+		})
+	}
+}
+
+// What the user writes in between is kept, and so is the backup then: it is of before.
+func TestInstallThenEdit(t *testing.T) {
+	f := files(t)
+	write(t, f.Config, "Host x\n", 0o600)
+	if err := f.Install(t.Context(), text(t)); err != nil {
+		t.Fatal(err)
+	}
+	edited := "# on top\n" + read(t, f.Config) + "Host y\n"
+	write(t, f.Config, edited, 0o600)
+	if err := f.Install(t.Context(), text(t)+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, f.Config); got != edited {
+		t.Errorf("the line was moved: %q", got)
+	}
+	// Behind a block it would belong to that.
+	write(t, f.Config, "Host y\n"+f.line()+"\n", 0o600)
+	if err := f.Install(t.Context(), text(t)); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, f.Config); got != f.line()+"\nHost y\n" {
+		t.Errorf("got %q", got)
+	}
+	if err := f.Uninstall(); err != nil {
+		t.Fatal(err)
+	}
+	if read(t, f.Config) != "Host y\n" || read(t, f.Backup) != "Host x\n" {
+		t.Errorf("got %q, backup %q", read(t, f.Config), read(t, f.Backup))
+	}
+}
+
+// Without any configuration one is made, and goes again.
+func TestInstallFromNothing(t *testing.T) {
+	f := files(t)
+	if err := f.Uninstall(); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Install(t.Context(), text(t)); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]fs.FileMode{filepath.Dir(f.Config): 0o700, f.Config: 0o600, f.Part: 0o600} {
+		if info, err := os.Stat(name); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v", name, info.Mode(), err)
+		}
+	}
+	if err := f.Uninstall(); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(f.Config), "*")); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// TestInstallThroughLink: a configuration kept elsewhere stays there, and stays linked.
+func TestInstallThroughLink(t *testing.T) {
+	f := files(t)
+	dotfiles := filepath.Join(t.TempDir(), "dotfiles", "ssh_config")
+	write(t, dotfiles, "Host x\n", 0o640)
+	if err := os.MkdirAll(filepath.Dir(f.Config), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(dotfiles, f.Config); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Install(t.Context(), text(t)); err != nil {
+		t.Fatal(err)
+	}
+	if to, err := os.Readlink(f.Config); err != nil || to != dotfiles {
+		t.Errorf("the link is %q, %v", to, err)
+	}
+	if got := read(t, dotfiles); got != f.line()+"\nHost x\n" {
+		t.Errorf("got %q", got)
+	}
+	if err := f.Uninstall(); err != nil {
+		t.Fatal(err)
+	}
+	if to, err := os.Readlink(f.Config); err != nil || to != dotfiles || read(t, dotfiles) != "Host x\n" {
+		t.Errorf("the link is %q, %v; its file %q", to, err, read(t, dotfiles))
+	}
+}
+
+// TestInstallRefused: nothing is changed where ssh refuses what is there, or what we bring.
+func TestInstallRefused(t *testing.T) {
+	f := files(t)
+	broken := "Host x\n  Nonsense yes\n"
+	write(t, f.Config, broken, 0o600)
+	var refused *RefusedError
+	if err := f.Install(t.Context(), text(t)); !errors.As(err, &refused) || !refused.Before || !strings.Contains(refused.Message, "onsense") {
+		t.Errorf("got %v", err)
+	}
+	write(t, f.Config, "Host x\n", 0o600)
+	if err := f.Install(t.Context(), "Nonsense yes\n"); !errors.As(err, &refused) || refused.Before {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(f.Part); err == nil || read(t, f.Config) != "Host x\n" {
+		t.Error("something was left of it")
+	}
+}
+
+// TestInstallUnwritable: the line that would do it is told.
+func TestInstallUnwritable(t *testing.T) {
+	f := files(t)
+	readOnly := filepath.Join(t.TempDir(), "store", "config")
+	write(t, readOnly, "Host x\n", 0o444)
+	if err := os.MkdirAll(filepath.Dir(f.Config), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(readOnly, f.Config); err != nil {
+		t.Fatal(err)
+	}
+	immutable(t, filepath.Dir(readOnly))
+	var failed *WriteError
+	if err := f.Install(t.Context(), text(t)); !errors.As(err, &failed) || failed.Line != f.line() {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(f.Part); err == nil {
+		t.Error("our file was left")
+	}
+}
+
+// immutable makes a directory one in which nobody writes, for the length of the test; root
+// may write in any but one on a read-only file system or of /proc.
+func immutable(t *testing.T, dir string) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		if err := os.Chmod(dir, 0o500); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.Chmod(dir, 0o700) })
+		return
+	}
+	// A directory that is gone takes no new file either.
+	moved := dir + ".moved"
+	if err := os.Rename(dir, moved); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/proc/self", dir); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// FuzzInclude: whatever the user has, our line goes in and out without a trace, and twice
+// is once.
+func FuzzInclude(f *testing.F) {
+	for _, s := range []string{"", "Host x\n User y\n", "Include ~/.ssh/cscs_config\nHost x", "host=x\r\n", "include \"a b\"", "Match all\nInclude x", "\x00\xff\nHost"} {
+		f.Add([]byte(s))
+	}
+	fs := In("/home/alice/.ssh/config", "/state/known_hosts")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		bare := fs.remove(data)
+		in := fs.insert(bare)
+		if got := fs.remove(in); !bytes.Equal(got, bare) {
+			t.Errorf("in and out again: %q, was %q", got, bare)
+		}
+		if got := fs.insert(in); !bytes.Equal(got, in) {
+			t.Errorf("twice: %q, once: %q", got, in)
+		}
+		if got := fs.insert(data); len(fs.remove(got)) != len(bare) {
+			t.Errorf("of %q: %q", data, got)
+		}
+	})
+}

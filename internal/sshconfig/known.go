@@ -1,0 +1,88 @@
+package sshconfig
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/google/renameio/v2/maybe"
+	"golang.org/x/crypto/ssh"
+)
+
+// Known is the known_hosts file (sshd(8)) of sessions' nodes. ssh reads it after its
+// ProxyCommand has begun to answer, so that can write the keys of the very node that it
+// goes to, under the name that the user has typed.
+type Known string
+
+// keep is how long an entry stays that is not written anew. ssh needs it for a moment only.
+const keep = 24 * time.Hour
+
+var name = regexp.MustCompile(`^` + Prefix + `[a-z0-9]+$`)
+
+// Put says which keys the host of that name has, and no others. Keys are lines as in
+// authorized_keys(5); those of unknown types are left out.
+func (k Known) Put(ctx context.Context, host, node string, keys []string, now time.Time) error {
+	if !name.MatchString(host) {
+		return fmt.Errorf("remember the host keys of %q: it is no session's name", host)
+	}
+	if err := os.MkdirAll(filepath.Dir(string(k)), 0o700); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second) // others hold it for a moment
+	defer cancel()
+	lock := flock.New(string(k)+".lock", flock.SetPermissions(0o600))
+	if _, err := lock.TryLockContext(ctx, 5*time.Millisecond); err != nil {
+		return fmt.Errorf("lock %s: %w", k, err)
+	}
+	defer func() { _ = lock.Unlock() }()
+	before, err := os.ReadFile(string(k))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return maybe.WriteFile(string(k), []byte(put(string(before), host, node, keys, now)), 0o600)
+}
+
+// put is the file with these keys in it and without what is too old.
+func put(before, host, node string, keys []string, now time.Time) string {
+	var b strings.Builder
+	for line := range strings.Lines(before) {
+		f := strings.Fields(line)
+		if len(f) != 5 || f[0] == host || !name.MatchString(f[0]) {
+			continue
+		}
+		if at, err := time.Parse(time.RFC3339, f[4]); err != nil || now.Sub(at) > keep {
+			continue
+		}
+		b.WriteString(strings.Join(f, " ") + "\n")
+	}
+	for _, line := range keys {
+		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
+		if err != nil {
+			continue
+		}
+		text := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
+		fmt.Fprintf(&b, "%s %s %s %s\n", host, text, plain(node), now.UTC().Format(time.RFC3339))
+	}
+	return b.String()
+}
+
+// plain keeps a comment one word.
+func plain(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r > ' ' && r < 0x7f {
+			return r
+		}
+		return -1
+	}, s)
+	if s == "" {
+		return "-"
+	}
+	return s
+}

@@ -1,0 +1,119 @@
+// Package sshconfig makes cscs part of ssh's own configuration: a file of ours, which one line
+// at the top of ~/.ssh/config includes, and the known_hosts file that goes with it. So
+// ssh, scp, rsync and whatever else reads ssh_config know the clusters by their short
+// names, and a live session's node as cscs-ID.
+//
+// The rest of the user's file is not ours: it stays as it is, byte for byte.
+package sshconfig
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// A Host is one Host block.
+type Host struct {
+	Name     string // as it is typed
+	HostName string
+	Port     int    // 0 or 22: ssh's default
+	Jump     string // ProxyJump; "" is none
+	Login
+}
+
+// A Login is who we are somewhere. What is empty is left to the rest of ssh's configuration.
+type Login struct {
+	User        string
+	Identity    string // the private key; then nothing else is offered
+	Certificate string // only if it is not where ssh looks for it
+}
+
+// Sessions is the block by which the nodes of live sessions are reached.
+type Sessions struct {
+	Proxy      string // the command line of the program that does it, without the host
+	KnownHosts string // the file in which that writes the host keys, see [Known]
+	Login
+}
+
+// Prefix begins the names of sessions' nodes: cscs-ID.
+const Prefix = "cscs-"
+
+const heading = `# Written by cscs ssh-config, which overwrites it. To change something, put it
+# into a Host block of your own file: cscs ssh-config --install then leaves that
+# host to you.
+`
+
+// Text is the file of ours. A value that cannot stand in ssh_config is an error.
+func Text(hosts []Host, own []string, sessions Sessions) (string, error) {
+	w := writer{}
+	w.b.WriteString(heading)
+	for _, n := range own {
+		fmt.Fprintf(&w.b, "\n# %s: as your own configuration has it\n", n)
+	}
+	for _, h := range hosts {
+		w.begin("Host", h.Name)
+		w.put("HostName", h.HostName)
+		if h.Port != 0 && h.Port != 22 {
+			w.put("Port", strconv.Itoa(h.Port))
+		}
+		w.login(h.Login)
+		w.put("ProxyJump", h.Jump)
+	}
+	w.begin("# The node of a live session, by its ID or the beginning of it: cscs ps tells them.\nHost", Prefix+"*")
+	w.put("Port", "22") // or the host's key would be looked for under another name
+	w.login(sessions.Login)
+	w.line("ProxyCommand", sessions.Proxy+" "+quoteHost)
+	// ssh_config's HostKeyAlias knows no tokens; the name that is typed is the alias.
+	w.put("UserKnownHostsFile", percent(sessions.KnownHosts))
+	w.line("GlobalKnownHostsFile", nullFile)
+	w.line("StrictHostKeyChecking", "yes")
+	return w.b.String(), w.err
+}
+
+// A writer writes ssh_config(5).
+type writer struct {
+	b   strings.Builder
+	err error
+}
+
+func (w *writer) begin(word, name string) { fmt.Fprintf(&w.b, "\n%s %s\n", word, name) }
+
+func (w *writer) line(key, value string) { fmt.Fprintf(&w.b, "    %s %s\n", key, value) }
+
+// put writes a value, quoted if need be; an empty one is not written.
+func (w *writer) put(key, value string) {
+	if value == "" {
+		return
+	}
+	q, err := quote(value)
+	if err != nil && w.err == nil {
+		w.err = fmt.Errorf("%s: %w", key, err)
+	}
+	w.line(key, q)
+}
+
+func (w *writer) login(l Login) {
+	w.put("User", l.User)
+	if l.Identity == "" {
+		return
+	}
+	w.put("IdentityFile", percent(l.Identity))
+	w.put("CertificateFile", percent(l.Certificate))
+	w.line("IdentitiesOnly", "yes")
+}
+
+// percent makes each % stand for itself, where ssh expands tokens.
+func percent(s string) string { return strings.ReplaceAll(s, "%", "%%") }
+
+// quote makes one argument of s. There is no way to write a quote or a line's end in
+// ssh_config that every version of OpenSSH reads alike.
+func quote(s string) (string, error) {
+	if strings.ContainsFunc(s, func(r rune) bool { return r == '"' || unicode.IsControl(r) }) {
+		return `""`, fmt.Errorf("%q cannot stand in ssh's configuration", s)
+	}
+	if strings.ContainsAny(s, " '#\\=") || s == "" {
+		return `"` + s + `"`, nil
+	}
+	return s, nil
+}

@@ -1,0 +1,47 @@
+package slurm
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/alps-tunnel/cscs/internal/slurmtest"
+)
+
+func TestFindRunner(t *testing.T) {
+	f := slurmtest.New(t)
+	var remote *RemoteError
+	if _, err := FindRunner(t.Context(), f, "nosuch"); !errors.As(err, &remote) || remote.Kind != "gone" {
+		t.Errorf("of no session: %v", err)
+	}
+	waiting := filepath.Join(f.Home, ".cscs", "fake", "waiting")
+	if err := os.MkdirAll(waiting, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := FindRunner(t.Context(), f, "waiting"); err != nil || r.Up || r.Over {
+		t.Errorf("of one that waits: %+v, %v", r, err)
+	}
+	if err := os.RemoveAll(waiting); err != nil {
+		t.Fatal(err)
+	}
+
+	id := testID(t)
+	r := submit(t.Context(), t, f, &Submission{ID: id, Lease: time.Minute, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	alive := await[Alive](r)
+	got, err := FindRunner(t.Context(), f, id)
+	if err != nil || !got.Up || got.Over || got.Name != "nid001001" || got.Job != "4711" || len(got.HostKeys) != len(alive.HostKeys) || len(got.HostKeys) == 0 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	r.letGo()
+	if f, err := os.OpenFile(filepath.Join(f.Home, ".cscs", "fake", id, "events"), os.O_APPEND|os.O_WRONLY, 0); err != nil {
+		t.Error(err)
+	} else if _, err := f.WriteString("exited\treason=exit\tcode=0\n"); err != nil || f.Close() != nil {
+		t.Error(err)
+	}
+	if got, err := FindRunner(t.Context(), f, id); err != nil || got.Up || !got.Over {
+		t.Errorf("of one that has ended: %+v, %v", got, err)
+	}
+	stopFake(t, f, Stopping{ID: id})
+}
