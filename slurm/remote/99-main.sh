@@ -25,6 +25,7 @@ cscs_main() {
 	batch) cscs_batch ;;
 	launch) cscs_launch ;;
 	find) cscs_find ;;
+	examine) cscs_examine ;;
 	look) cscs_look ;;
 	list) cscs_list ;;
 	log) cscs_show_log ;;

@@ -1,0 +1,213 @@
+package slurm
+
+import (
+	"context"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// An Examination is what a login node, the home directory there and Slurm are like.
+type Examination struct {
+	// Before is what the login shell's start-up files printed before they ran our command, and
+	// Began how long they took, a round trip included.
+	Before string
+	Began  time.Duration
+
+	Host, User, Shell string
+	Now               time.Time // by the login node's clock
+	Asked, Answered   time.Time // by ours, around that
+
+	Home      string
+	HomeUsed  int    // percent of its file system; -1: not known
+	HomeError string // why nothing can be written there; "" if it can
+
+	Logins     int // that the user has on that host
+	MostLogins int // that may be; 0: no limit is written there
+
+	Version    string // of Slurm
+	Silent     string // why Slurm's controller does not answer, in its commands' words; "" if it does
+	Partitions []Partition
+	Jobs       []Found // the user's, with Job, State, Reason, Nodes and Partition; ID if it is a session's
+	Accounting bool    // there are accounts
+	Accounts   []Account
+}
+
+// A Partition is one of Slurm's.
+type Partition struct {
+	Name    string
+	Default bool
+	Up      bool
+	Limit   string // of time, in Slurm's form
+	Nodes   int    // that are not down or drained
+}
+
+// An Account is one of the user's.
+type Account struct {
+	Name               string
+	MaxJobs, MaxSubmit int // running at once, and running or waiting; 0: no limit
+}
+
+// Examine has a login node say what it is like. What was said before an error, or the end of
+// ctx, is in the answer.
+//
+// Errors: *RemoteError (of kind "hang" if the login shell had not begun with our command
+// when ctx ended), the error of the connection, the cause of ctx.
+func Examine(ctx context.Context, remote Remote) (*Examination, error) {
+	e := &Examination{Asked: time.Now(), HomeUsed: -1}
+	began, complete := false, false
+	c := call{verb: "examine", vars: new(vars), handle: func(l line) error {
+		began = true
+		e.take(l)
+		complete = complete || l.kind == "examined"
+		return nil
+	}}
+	err := c.run(ctx, notingBefore{remote, e})
+	switch {
+	case err != nil && ctx.Err() != nil && !began:
+		return e, &RemoteError{Kind: "hang", Message: "the login shell has not begun with our command after " +
+			time.Since(e.Asked).Round(time.Second).String(), Output: e.Before}
+	case err != nil:
+		return e, err
+	case !complete:
+		return e, &RemoteError{Kind: "protocol", Message: "the login node's answer was cut short"}
+	}
+	return e, nil
+}
+
+// notingBefore notes what comes before the first line of ours, and when that came.
+type notingBefore struct {
+	Remote
+	e *Examination
+}
+
+func (n notingBefore) Exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
+	return n.Remote.Exec(ctx, command, stdin, &beforeMarker{to: stdout, e: n.e}, stderr)
+}
+
+// A beforeMarker passes everything on.
+type beforeMarker struct {
+	to     io.Writer
+	e      *Examination
+	passed bool
+	head   strings.Builder
+}
+
+func (b *beforeMarker) Write(p []byte) (int, error) {
+	if !b.passed && b.head.Len() < 64<<10 {
+		b.head.Write(p)
+		// The marker's line begins with a line's end of its own, see 99-main.sh.
+		if before, _, found := strings.Cut(b.head.String(), "\n"+marker); found {
+			b.passed = true
+			b.e.Before, b.e.Began = strings.TrimSpace(before), time.Since(b.e.Asked)
+		} else {
+			b.e.Before = strings.TrimSpace(b.head.String())
+		}
+	}
+	return b.to.Write(p)
+}
+
+// take takes in one line of the answer.
+func (e *Examination) take(l line) {
+	answer := l.get("answer")
+	switch l.kind {
+	case "host":
+		e.Host, e.User, e.Shell, e.Answered = l.get("host"), l.get("user"), l.get("shell"), time.Now()
+		if ns := l.int("now"); ns > 0 {
+			e.Now = time.Unix(0, ns)
+		}
+	case "home":
+		e.Home, e.HomeError = l.get("path"), l.get("error")
+		if n, err := strconv.Atoi(l.get("used")); err == nil {
+			e.HomeUsed = n
+		}
+	case "logins":
+		e.Logins, e.MostLogins = int(l.int("now")), int(l.int("most"))
+	case "slurm":
+		e.Version = strings.TrimPrefix(strings.TrimPrefix(l.get("version"), "slurm-wlm "), "slurm ")
+	case "answered":
+		failed := l.get("code") != "0"
+		switch {
+		case l.get("by") == "sacctmgr":
+			e.Accounting = !failed
+		case failed && e.Silent == "":
+			e.Silent = l.get("by") + " failed"
+			if l.get("code") == "124" { // timeout(1)
+				e.Silent = l.get("by") + " did not answer"
+			}
+		}
+	case "partition":
+		if p, ok := parsePartition(answer); ok {
+			e.addPartition(p)
+		} else if e.Silent != "" {
+			e.Silent = clean(stripProgram(answer))
+		}
+	case "job":
+		e.addJob(answer)
+	case "account":
+		if a, ok := parseAccount(answer); ok && e.Accounting {
+			e.Accounts = append(e.Accounts, a)
+		}
+	}
+}
+
+// stripProgram takes away what Slurm's commands put before their words: sinfo: error: …
+func stripProgram(s string) string {
+	for _, p := range []string{"sinfo: ", "squeue: ", "slurm_load_partitions: ", "slurm_load_jobs error: "} {
+		s = strings.TrimPrefix(s, p)
+	}
+	return s
+}
+
+// parsePartition reads one line of sinfo's %P|%a|%l|%D|%T.
+func parsePartition(s string) (p Partition, ok bool) {
+	f := strings.Split(s, "|")
+	if len(f) != 5 || f[0] == "" {
+		return p, false
+	}
+	nodes, err := strconv.Atoi(f[3])
+	if err != nil || nodes < 0 {
+		return p, false
+	}
+	p = Partition{Name: strings.TrimSuffix(f[0], "*"), Default: strings.HasSuffix(f[0], "*"), Up: f[1] == "up", Limit: f[2]}
+	state := strings.TrimRight(f[4], "*~#!%$@^-+")
+	if !slices.Contains([]string{"down", "drained", "draining", "fail", "failing", "unknown"}, state) {
+		p.Nodes = nodes
+	}
+	return p, true
+}
+
+// addPartition adds the nodes of one state to what is known of the partition.
+func (e *Examination) addPartition(p Partition) {
+	i := slices.IndexFunc(e.Partitions, func(have Partition) bool { return have.Name == p.Name })
+	if i < 0 {
+		e.Partitions = append(e.Partitions, p)
+		return
+	}
+	e.Partitions[i].Nodes += p.Nodes
+}
+
+// addJob reads one line of squeue's, as list's are.
+func (e *Examination) addJob(s string) {
+	if strings.Count(s, "|") != 8 {
+		return
+	}
+	f := parseFound(line{kind: "session", fields: []string{"job=" + s}})
+	_, rest, _ := strings.Cut(s, "|")
+	if name, _, _ := strings.Cut(rest, "|"); strings.HasPrefix(name, JobName("")) {
+		f.ID = strings.TrimPrefix(name, JobName(""))
+	}
+	e.Jobs = append(e.Jobs, f)
+}
+
+// parseAccount reads one line of sacctmgr's account|maxjobs|maxsubmit.
+func parseAccount(s string) (a Account, ok bool) {
+	f := strings.Split(s, "|")
+	if len(f) != 3 || f[0] == "" {
+		return a, false
+	}
+	limit := func(s string) int { n, _ := strconv.Atoi(s); return max(n, 0) }
+	return Account{Name: f[0], MaxJobs: limit(f[1]), MaxSubmit: limit(f[2])}, true
+}

@@ -1,0 +1,146 @@
+package slurm
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/alps-tunnel/cscs/internal/slurmtest"
+)
+
+func TestExamine(t *testing.T) {
+	f := slurmtest.New(t, `FAKE_SINFO=normal*|up|1-00:00:00|3|idle\nnormal*|up|1-00:00:00|1|down*\ndebug|down|30:00|3|idle\n`, `FAKE_ACCOUNTS=g1||\ng2|4|10\n`)
+	if err := f.Exec(t.Context(), "salloc --no-shell --job-name=cscs-k7", strings.NewReader(""), io.Discard, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	e, err := Examine(t.Context(), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.Before != "" || e.Began <= 0 || e.Host == "" || e.Shell != "bash" || e.Home != f.Home || e.HomeError != "" || e.HomeUsed < 0 || e.Version != "25.05.9" || e.Silent != "" {
+		t.Errorf("got %+v", e)
+	}
+	if e.Now.Before(e.Asked) || e.Now.After(e.Answered) {
+		t.Errorf("its clock says %s, ours %s to %s", e.Now, e.Asked, e.Answered)
+	}
+	if diff := cmp.Diff([]Partition{{"normal", true, true, "1-00:00:00", 3}, {"debug", false, false, "30:00", 3}}, e.Partitions); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]Account{{Name: "g1"}, {"g2", 4, 10}}, e.Accounts); diff != "" || !e.Accounting {
+		t.Error(diff)
+	}
+	if len(e.Jobs) != 1 || e.Jobs[0].ID != "k7" || e.Jobs[0].Job != "4711" || e.Jobs[0].State != "RUNNING" || e.Jobs[0].Nodes[0] != "nid001001" {
+		t.Errorf("jobs: %+v", e.Jobs)
+	}
+	if left, _ := filepath.Glob(filepath.Join(f.Home, ".cscs*")); len(left) > 0 {
+		t.Errorf("left in the home directory: %v", left)
+	}
+}
+
+// What start-up files print is not taken for ours, and told.
+func TestExamineTalk(t *testing.T) {
+	f := slurmtest.New(t)
+	e, err := Examine(t.Context(), talking{f, "Welcome\nto daint\n"})
+	if err != nil || e.Before != "Welcome\nto daint" || e.Version == "" {
+		t.Errorf("%v, %+v", err, e)
+	}
+}
+
+type talking struct {
+	Remote
+	says string
+}
+
+func (r talking) Exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
+	for _, b := range []byte(r.says) { // in as many pieces as there may be
+		if _, err := stdout.Write([]byte{b}); err != nil {
+			return err
+		}
+	}
+	return r.Remote.Exec(ctx, command, stdin, stdout, stderr)
+}
+
+// Each of Slurm's failures is told, and what could be learnt without it.
+func TestExamineAiling(t *testing.T) {
+	f := slurmtest.New(t, "FAKE_SINFO_ERROR=Unable to contact slurm controller (connect failure)")
+	e, err := Examine(t.Context(), f)
+	if err != nil || e.Silent != "Unable to contact slurm controller (connect failure)" || e.Accounting || e.Home == "" {
+		t.Errorf("%v, %+v", err, e)
+	}
+	gone := filepath.Join(f.Home, "gone")
+	if err := os.Rename(f.Home, f.Home+"-away"); err != nil {
+		t.Fatal(err)
+	}
+	f.Setenv("HOME=" + gone)
+	f.Home = "/"
+	e, err = Examine(t.Context(), f)
+	if err != nil || e.HomeError == "" {
+		t.Errorf("without a home: %v, %+v", err, e)
+	}
+}
+
+// A login shell that never begins is told as one.
+func TestExamineHang(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	e, err := Examine(ctx, hanging{})
+	var remote *RemoteError
+	if !errors.As(err, &remote) || remote.Kind != "hang" || remote.Output != "password?" || e.Host != "" {
+		t.Errorf("%v, %+v", err, e)
+	}
+}
+
+type hanging struct{}
+
+func (hanging) Exec(ctx context.Context, _ string, _ io.Reader, stdout, _ io.Writer) error {
+	_, _ = io.WriteString(stdout, "password?\n")
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+// FuzzExamine: whatever Slurm's commands say.
+func FuzzExamine(f *testing.F) {
+	for _, s := range []string{
+		"partition\tanswer=normal*|up|1-00:00:00|3|idle", "partition\tanswer=|||", "account\tanswer=g1|-1|999999999999999999999", "job\tanswer=1|cscs-k|RUNNING|None|1|2|p|a|nid[1-3",
+		"answered\tby=sinfo\tcode=124", "host\tnow=99999999999999999999", "home\tused=-5\terror=x\x1b[2J", "logins\tnow=\tmost=x", "slurm\tversion=",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		e := &Examination{Accounting: true, Silent: "x"}
+		e.take(parseLine(s))
+		for _, p := range e.Partitions {
+			if p.Name == "" && !p.Default || p.Nodes < 0 {
+				t.Errorf("%q: %+v", s, p)
+			}
+		}
+		for _, a := range e.Accounts {
+			if a.Name == "" || a.MaxJobs < 0 || a.MaxSubmit < 0 {
+				t.Errorf("%q: %+v", s, a)
+			}
+		}
+	})
+}
+
+// FuzzSaid: what salloc, sbatch, srun, squeue and scontrol print becomes one line, and no panic.
+func FuzzSaid(f *testing.F) {
+	f.Add("salloc: error: Job submit/allocate failed: Invalid account|srun: x", "1|cscs-k7|RUNNING|None|1|2|p|a|nid001001")
+	f.Add("", "JobId=7 JobState=RUNNING NodeList=nid[1-2 EndTime=x")
+	f.Fuzz(func(t *testing.T, words, data string) {
+		if s := clean(words); strings.Contains(s, "|") {
+			t.Errorf("%q became %q", words, s)
+		}
+		parseFound(line{kind: "session", fields: []string{"job=" + data}})
+		parseJobInfo(data)
+		parseQueue("7", data)
+		_ = checkRunning("7", data)
+		ExplainReason(data)
+	})
+}
