@@ -157,13 +157,13 @@ type ending interface {
 // carry carries bytes both ways. Reading in cannot be interrupted: when the connection is
 // lost, or ctx ends, it is left behind.
 func carry(ctx context.Context, c ending, conn net.Conn, in io.Reader, out io.WriteCloser) error {
-	up, down := make(chan error, 1), make(chan error, 1)
+	up, down := make(chan struct{}), make(chan error, 1)
 	go func() {
-		_, err := io.Copy(conn, in)
+		defer close(up)
+		_, _ = io.Copy(conn, in) // if it fails the node has hung up; its last words are on their way down
 		if cw, ok := conn.(interface{ CloseWrite() error }); ok {
 			_ = cw.CloseWrite()
 		}
-		up <- err
 	}()
 	go func() {
 		_, err := io.Copy(out, conn)
@@ -173,7 +173,7 @@ func carry(ctx context.Context, c ending, conn net.Conn, in io.Reader, out io.Wr
 	for up != nil || down != nil {
 		select {
 		case <-up:
-			up = nil // if it failed the node has hung up; its last words are on their way down
+			up = nil
 		case err := <-down:
 			if down = nil; err != nil {
 				return err

@@ -203,6 +203,7 @@ func (d *dialing) explain(ctx context.Context, phase string, err error) error {
 			Hop:        d.hop.Name,
 			User:       d.hop.User,
 			Offered:    describe(d.hop.Signer.PublicKey()),
+			Principals: principals(d.hop.Signer.PublicKey()),
 			Accepted:   d.offer.asked.Load(),
 			Partial:    d.partial,
 			Methods:    d.methods,

@@ -69,6 +69,9 @@ type AuthError struct {
 	// and, for a certificate, its identity and serial number.
 	Offered string
 
+	// Principals are the users that the certificate is for, if one was shown.
+	Principals []string
+
 	// Accepted is whether the server took the key and refused all the same, as
 	// it does when the account, and not the key, is the trouble (PAM), or when
 	// it wants something more (Partial).

@@ -99,6 +99,15 @@ func describe(key ssh.PublicKey) string {
 	return fmt.Sprintf("%s key %s", typeName(key.Type()), ssh.FingerprintSHA256(key))
 }
 
+// principals are the users that a certificate is for.
+func principals(key ssh.PublicKey) []string {
+	cert, err := asCertificate(key)
+	if err != nil || cert == nil {
+		return nil
+	}
+	return cert.ValidPrincipals
+}
+
 // asCertificate is the certificate that key is, or nil. A key that came from an
 // agent is an *agent.Key, whatever it holds, and must be parsed to be known.
 func asCertificate(key ssh.PublicKey) (*ssh.Certificate, error) {

@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -98,7 +99,8 @@ func throughSSH(t *testing.T, host, node string) {
 		t.Errorf("%d bytes came back of %d: %v %s", len(out), len(data), err, said)
 	}
 	// A command's status, and one that ends while there is more input.
-	if _, _, err := ssh(t, data, "ssh", host, "exit 7"); err == nil || err.(*exec.ExitError).ExitCode() != 7 {
+	var status *exec.ExitError
+	if _, _, err := ssh(t, data, "ssh", host, "exit 7"); !errors.As(err, &status) || status.ExitCode() != 7 {
 		t.Errorf("exit 7 is %v", err)
 	}
 	if got := mustSSH(t, data, "ssh", host, "head -c 3 | wc -c"); got != "3" {

@@ -66,12 +66,12 @@ func (f Files) Install(ctx context.Context, text string) error {
 		return err
 	}
 	partBefore, partErr := os.ReadFile(f.Part)
-	if err := writeThrough(f.Part, []byte(text), 0o600); err != nil {
+	if err := writeThrough(f.Part, []byte(text)); err != nil {
 		return err
 	}
 	undo := func() {
 		if partErr == nil {
-			_ = writeThrough(f.Part, partBefore, 0o600)
+			_ = writeThrough(f.Part, partBefore)
 		} else {
 			_ = os.Remove(f.Part)
 		}
@@ -90,13 +90,13 @@ func (f Files) Install(ctx context.Context, text string) error {
 			return err
 		}
 	}
-	if err := writeThrough(f.Config, after, 0o600); err != nil {
+	if err := writeThrough(f.Config, after); err != nil {
 		undo()
 		return &WriteError{File: f.Config, Line: f.line(), Err: reason(err)}
 	}
 	if err := accepts(ctx, f.Config); err != nil {
 		if existed {
-			_ = writeThrough(f.Config, before, 0o600)
+			_ = writeThrough(f.Config, before)
 		} else {
 			_ = os.Remove(f.Config)
 		}
@@ -139,7 +139,7 @@ func (f Files) exclude(data []byte) error {
 		}
 		fallthrough
 	default:
-		if err := writeThrough(f.Config, rest, 0o600); err != nil {
+		if err := writeThrough(f.Config, rest); err != nil {
 			return &WriteError{File: f.Config, Err: reason(err)}
 		}
 	}
@@ -260,7 +260,7 @@ func firstWord(line []byte) string {
 
 // writeThrough writes a file whole or not at all; a symbolic link stays one, and what it
 // leads to is written. What is there keeps its permissions.
-func writeThrough(name string, data []byte, mode fs.FileMode) error {
+func writeThrough(name string, data []byte) error {
 	target, err := filepath.EvalSymlinks(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		target = name
@@ -272,8 +272,8 @@ func writeThrough(name string, data []byte, mode fs.FileMode) error {
 	} else if err != nil {
 		return err
 	}
-	info, err := os.Stat(target)
-	if err == nil {
+	mode := fs.FileMode(0o600)
+	if info, err := os.Stat(target); err == nil {
 		mode = info.Mode().Perm()
 	}
 	if err := maybe.WriteFile(target, data, mode); err != nil {
