@@ -97,6 +97,7 @@ forwards a local port to it and, on Ctrl-C, takes all of it down again.`,
 		newKeyCommand(d),
 		newSSHConfigCommand(d),
 		newProxyCommand(d),
+		newDoctorCommand(d),
 		newVersionCommand(d),
 	)
 	for _, c := range append(cmd.Commands(), cmd) {

@@ -53,33 +53,49 @@ func findWay(ctx context.Context, cfg *site.Config, cl site.Cluster, ov site.Ove
 	if err := w.findSignedKeys(ctx, prompter); err != nil {
 		return w, err
 	}
-	login := w.keys[len(hosts)-1]
-	for i, h := range hosts {
+	var hostKeys []chain.HostKeys
+	for _, h := range hosts {
 		w.warnings = append(w.warnings, h.Warnings...)
-		hostKeys, err := w.hostKeys(h, ask)
+		k, err := w.hostKeys(h, ask)
 		if err != nil {
 			return w, err
 		}
-		u := first(h.User, w.keys[i].Principal(), hosts[len(hosts)-1].User, login.Principal(), localUser())
+		hostKeys = append(hostKeys, k)
+	}
+	w.addHops(hostKeys)
+	w.addOptions()
+	return w, nil
+}
+
+// addHops makes the hops of the hosts, their keys and ours.
+func (w *way) addHops(hostKeys []chain.HostKeys) {
+	login := w.keys[len(w.hosts)-1]
+	for i, h := range w.hosts {
+		u := first(h.User, w.keys[i].Principal(), w.hosts[len(w.hosts)-1].User, login.Principal(), localUser())
 		w.hosts[i].User = u
 		if p := w.keys[i].Principals; len(p) > 0 && !slices.Contains(p, u) {
 			w.warnings = append(w.warnings, fmt.Sprintf("the certificate for %s is for %s, not for %s", h.Name, strings.Join(p, ", "), u))
 		}
 		w.hops = append(w.hops, chain.Hop{
-			Name: h.Name, Addr: h.Addr(), User: u, Signer: w.keys[i].Signer, HostKeys: hostKeys, HostKeyAlias: h.HostKeyAlias,
+			Name: h.Name, Addr: h.Addr(), User: u, Signer: w.keys[i].Signer, HostKeys: hostKeys[i], HostKeyAlias: h.HostKeyAlias,
 		})
-		w.options.Timeout = max(w.options.Timeout, h.ConnectTimeout)
 	}
 	if !login.PermitsForwarding() {
 		w.warnings = append(w.warnings, "the certificate does not permit port forwarding, without which there is no tunnel")
 	}
-	switch hosts[0].AddressFamily {
+}
+
+// addOptions takes over what ssh's configuration says of dialling.
+func (w *way) addOptions() {
+	for _, h := range w.hosts {
+		w.options.Timeout = max(w.options.Timeout, h.ConnectTimeout)
+	}
+	switch w.hosts[0].AddressFamily {
 	case "inet":
 		w.options.Network = "tcp4"
 	case "inet6":
 		w.options.Network = "tcp6"
 	}
-	return w, nil
 }
 
 // findSignedKeys finds the keys, and has the one signed that has to be.

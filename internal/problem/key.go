@@ -2,6 +2,8 @@ package problem
 
 import (
 	"fmt"
+	"runtime"
+	"strings"
 	"time"
 
 	"github.com/alps-tunnel/cscs/internal/key"
@@ -13,34 +15,54 @@ const newKey = "get a new one, valid for 24 hours: " + key.SignCommand
 var keyRules = []rule{
 	on(func(e *key.MissingError) Problem {
 		return Problem{ID: "key-missing", Code: Auth, Message: e.Error(),
-			Hint: hints("get a key that is signed for 24 hours: "+e.Fix, "a key elsewhere: --identity FILE")}
+			Hint: hints("get a key that is signed for 24 hours: "+e.Fix, "a key elsewhere: --identity FILE"), Fix: e.Fix}
 	}),
 	on(func(e *key.ExpiredError) Problem {
 		return Problem{ID: "key-expired", Code: Auth,
 			Message: fmt.Sprintf("the key has expired: its certificate %s was valid until %s", e.Path, e.Until.Local().Format("Mon 2 Jan 15:04")),
-			Hint:    newKey}
+			Hint:    newKey, Fix: key.SignCommand}
 	}),
 	on(func(e *key.NotYetValidError) Problem {
 		return Problem{ID: "key-not-yet-valid", Code: Auth,
 			Message: fmt.Sprintf("the certificate %s is not valid before %s", e.Path, e.From.Local().Format("Mon 2 Jan 15:04")),
-			Hint:    "is this machine's clock right? it says " + time.Now().Format("Mon 2 Jan 15:04")}
+			Hint:    "is this machine's clock right? it says " + time.Now().Format("Mon 2 Jan 15:04") + "; set it: " + setClock(runtime.GOOS), Fix: setClock(runtime.GOOS)}
 	}),
 	on(func(e *key.PassphraseError) Problem {
 		p := Problem{ID: "key-passphrase", Code: Auth, Message: e.Error()}
 		if e.Fix != "" {
-			p.Hint = "give it to the agent, and it is asked for once a day: " + e.Fix
+			p.Hint, p.Fix = "give it to the agent, and it is asked for once a day: "+e.Fix, e.Fix
 		}
 		return p
 	}),
 	on(func(e *key.PermissionsError) Problem {
-		return Problem{ID: "key-permissions", Code: Auth, Message: e.Error(), Hint: e.Fix}
+		return Problem{ID: "key-permissions", Code: Auth, Message: e.Error(), Hint: e.Fix, Fix: e.Fix}
 	}),
 	on(func(e *key.FileError) Problem {
-		return Problem{ID: "key-file", Code: Auth, Message: e.Error(), Hint: e.Fix}
+		return Problem{ID: "key-file", Code: Auth, Message: e.Error(), Hint: e.Fix, Fix: e.Fix}
 	}),
 	on(func(e *key.AgentError) Problem {
 		return Problem{ID: "agent", Code: Auth,
 			Message: fmt.Sprintf("could not open a connection to your authentication agent (%s): %v", e.Socket, e.Err),
-			Hint:    hints(startAgent, "and give it the key: cscs key agent")}
+			Hint:    hints(startAgent, "and give it the key: cscs key agent"), Fix: after(startAgent)}
 	}),
+}
+
+// emptyAgent is what CSCS's documentation gives for an agent with too many keys.
+const emptyAgent = "ssh-add -D"
+
+// after is the command of a hint that ends in one.
+func after(hint string) string {
+	_, command, _ := strings.Cut(hint, ": ")
+	return command
+}
+
+// setClock is the command that has a system set its clock by the network.
+func setClock(system string) string {
+	switch system {
+	case "darwin":
+		return "sudo sntp -sS time.apple.com"
+	case "windows":
+		return "w32tm /resync"
+	}
+	return "sudo timedatectl set-ntp true"
 }

@@ -35,6 +35,7 @@ type Problem struct {
 	Code    int    // the exit code
 	Message string // one line: what happened, and where
 	Hint    string // what mends it; a line for each step; may be empty
+	Fix     string // of the hint, what can be pasted: a command, mostly; may be empty
 }
 
 // UsageError is a command line that cannot be carried out.
@@ -68,6 +69,7 @@ func on[E error](explain func(E) Problem) rule {
 // and what says most comes first.
 var catalogue = concat(
 	[]rule{on(teardown), interrupted},
+	doctorRules, // some of them wrap others'
 	usageRules,
 	signRules,
 	keyRules,

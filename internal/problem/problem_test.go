@@ -114,7 +114,7 @@ func TestOf(t *testing.T) {
 		{&slurm.RefusedError{Message: "Invalid account", Accounts: []string{"g1", "g2"}}, "slurm-refused", 4, "Invalid account", "g1, g2"},
 		{&slurm.NeverStartsError{Job: "7", Reason: "PartitionTimeLimit", Explained: "too long"}, "never-starts", 4, "too long", "--time"},
 		{&slurm.NeverStartsError{Job: "7", Reason: "QOSMaxWallDurationPerJobLimit"}, "never-starts", 4, "", "--time"},
-		{&slurm.NeverStartsError{Job: "7", Reason: "AssocGrpCPUMinutesLimit", Accounts: []string{"g1", "g2"}}, "never-starts", 4, "", "your accounts there: g1, g2; choose one with --account; or ask for less with --time"},
+		{&slurm.NeverStartsError{Job: "7", Reason: "AssocGrpCPUMinutesLimit", Accounts: []string{"g1", "g2"}}, "never-starts", 4, "", "your accounts there: g1, g2; choose one, as in --account g1; or ask for less with --time"},
 		{&slurm.NeverStartsError{Job: "7", Reason: "InvalidAccount"}, "never-starts", 4, "", "--account"},
 		{&slurm.QueueTimeoutError{Job: "7", Waited: time.Hour}, "queue-timeout", 4, "job 7", "--queue-timeout"},
 		{&slurm.JobEndedError{Job: "7", State: "TIMEOUT", Explained: "reached its time limit"}, "job-ended", 4, "reached its time limit", "--time"},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/internal/app"
+	"github.com/alps-tunnel/cscs/internal/browser"
 	"github.com/alps-tunnel/cscs/session"
 	"github.com/alps-tunnel/cscs/slurm"
 )
@@ -15,14 +16,14 @@ var slurmRules = []rule{
 	on(func(e *slurm.RefusedError) Problem {
 		p := Problem{ID: "slurm-refused", Code: Allocation, Message: "Slurm refused the request: " + e.Message}
 		if len(e.Accounts) > 0 {
-			p.Hint = choose(e.Accounts)
+			p.Hint, p.Fix = choose(e.Accounts), "--account "+e.Accounts[0]
 		}
 		return p
 	}),
 	on(func(e *slurm.NeverStartsError) Problem {
 		p := Problem{ID: "never-starts", Code: Allocation, Message: e.Error(), Hint: fits(e.Reason)}
 		if len(e.Accounts) > 0 {
-			p.Hint = choose(e.Accounts)
+			p.Hint, p.Fix = choose(e.Accounts), "--account "+e.Accounts[0]
 			if strings.Contains(e.Reason, "Minutes") {
 				p.Hint += "; or ask for less with --time"
 			}
@@ -54,7 +55,7 @@ var slurmRules = []rule{
 }
 
 func choose(accounts []string) string {
-	return "your accounts there: " + strings.Join(accounts, ", ") + "; choose one with --account"
+	return "your accounts there: " + strings.Join(accounts, ", ") + "; choose one, as in --account " + accounts[0]
 }
 
 // fits says with which option a request that can never start is made to fit.
@@ -76,6 +77,12 @@ func fits(reason string) string {
 	return ""
 }
 
+// What is pasted on the login node.
+const (
+	roomiest   = "du -xhd1 ~ | sort -h"
+	quietShell = "[[ $- == *i* ]] || return"
+)
+
 func remote(e *slurm.RemoteError) Problem {
 	p := Problem{ID: "remote-" + e.Kind, Code: Failure, Message: e.Message}
 	switch e.Kind {
@@ -87,9 +94,14 @@ func remote(e *slurm.RemoteError) Problem {
 	case "noslurm":
 		p.Hint = "is this the login node of a Slurm cluster, and is Slurm on the PATH of a login shell there?"
 	case "home":
-		p.Hint = "is the home directory full or read-only? quota, or df ~, on the cluster tells"
+		p.Hint, p.Fix = "is the home directory full or read-only? quota, or df ~, on the cluster tells; what takes the room: "+roomiest, roomiest
+	case "hang":
+		if out := lastLine(e.Output); out != "" {
+			p.Message += "; it said: " + out
+		}
+		p.Hint, p.Fix = "something in the start-up files (~/.bash_profile, ~/.bashrc, ~/.profile) waits or hangs; have them do nothing where no person is, by this as their first line: "+quietShell, quietShell
 	case "nonode", "unknownnode":
-		p.Hint = "confirm that the node matches your current Slurm allocation: squeue --me"
+		p.Hint, p.Fix = "confirm that the node matches your current Slurm allocation: squeue --me", "squeue --me"
 	case "revoked":
 		p.Code = Auth
 	case "protocol":
@@ -148,7 +160,7 @@ var serverRules = []rule{
 	}),
 	on(func(e *session.NothingListensError) Problem {
 		return Problem{ID: "nothing-listens", Code: Failure, Message: e.Error(),
-			Hint: "ensure the server binds to 127.0.0.1 and is running on the compute node; confirm that the node matches your current Slurm allocation: squeue --me"}
+			Hint: "ensure the server binds to 127.0.0.1 and is running on the compute node; confirm that the node matches your current Slurm allocation: squeue --me", Fix: "squeue --me"}
 	}),
 }
 
@@ -174,12 +186,21 @@ func hintOf(err error) string {
 	return ""
 }
 
+const noBrowser = "--no-browser"
+
 var localRules = []rule{
 	on(func(e *forward.PortBusyError) Problem {
 		return Problem{ID: "port-busy", Code: Failure, Message: e.Error(),
-			Hint: "pick another with --local-port, or leave it out for the next free one"}
+			Hint: fmt.Sprintf("pick another with --local-port %d, or leave it out for the next free one", e.Port%65535+1), Fix: fmt.Sprintf("--local-port %d", e.Port%65535+1)}
 	}),
 	on(func(e *forward.PortDeniedError) Problem {
 		return Problem{ID: "port-denied", Code: Failure, Message: e.Error(), Hint: "pick one above 1023 with --local-port, or leave it out"}
 	}),
+	on(func(e *browser.LaunchError) Problem {
+		return Problem{ID: "browser", Code: Failure, Message: e.Error(), Hint: "open the link yourself; to have it printed only: " + noBrowser, Fix: noBrowser}
+	}),
+	func(err error) (Problem, bool) {
+		return Problem{ID: "no-browser", Code: Failure, Message: browser.ErrNoBrowser.Error(),
+			Hint: "open the link yourself; to have it printed only: " + noBrowser, Fix: noBrowser}, errors.Is(err, browser.ErrNoBrowser)
+	},
 }

@@ -3,11 +3,13 @@ package problem
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"al.essio.dev/pkg/shellescape"
 
 	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/internal/key"
 )
 
 var sshRules = []rule{
@@ -18,7 +20,7 @@ var sshRules = []rule{
 	on(auth),
 	on(func(e *chain.SignError) Problem {
 		return Problem{ID: "key-no-signature", Code: Auth, Message: e.Error(),
-			Hint: "is the agent locked, or did it ask for a confirmation? ssh-add -l shows what it holds"}
+			Hint: "is the agent locked (unlock it: ssh-add -X), or did it ask for a confirmation? ssh-add -l shows what it holds", Fix: "ssh-add -X"}
 	}),
 	on(dial),
 	on(open),
@@ -33,8 +35,8 @@ func hostKey(e *chain.HostKeyError) Problem {
 	case chain.HostKeyUnknown:
 		p.Message = fmt.Sprintf("the host key of %s is not known: %s %s", e.Host, e.KeyType, e.Fingerprint)
 		if e.Line != "" && e.File != "" {
-			p.Hint = hints("run cscs on a terminal to be asked; or, if this is its fingerprint, make it known:",
-				"echo "+shellescape.Quote(e.Line)+" >> "+shellescape.Quote(e.File))
+			p.Fix = "echo " + shellescape.Quote(e.Line) + " >> " + shellescape.Quote(e.File)
+			p.Hint = hints("run cscs on a terminal to be asked; or, if this is its fingerprint, make it known:", p.Fix)
 		}
 	case chain.HostKeyDeclined:
 		p.Message = fmt.Sprintf("the host key of %s was not confirmed", e.Host)
@@ -45,7 +47,7 @@ func hostKey(e *chain.HostKeyError) Problem {
 		}
 		p.Hint = "somebody could be listening in: ask the site whether it has new keys"
 		if e.Fix != "" {
-			p.Hint = hints(p.Hint, "and only if so, forget the old one: "+e.Fix)
+			p.Hint, p.Fix = hints(p.Hint, "and only if so, forget the old one: "+e.Fix), e.Fix
 		}
 	}
 	return p
@@ -59,27 +61,47 @@ func auth(e *chain.AuthError) Problem {
 	case strings.Contains(e.Banner+e.Disconnect, "pam_slurm_adopt"):
 		return Problem{ID: "no-job-on-node", Code: Allocation,
 			Message: fmt.Sprintf("%s lets %s in only while a job runs there", e.Hop, e.User),
-			Hint:    "confirm that the node matches your current Slurm allocation: squeue --me"}
+			Hint:    "confirm that the node matches your current Slurm allocation: squeue --me", Fix: "squeue --me"}
 	// The words of sshd's disconnect (auth.c, auth_maxtries_exceeded).
 	case strings.Contains(strings.ToLower(e.Disconnect), "too many authentication failures"):
 		p.ID = "auth-too-many"
 		p.Message = fmt.Sprintf("%s refused %s: too many authentication failures", e.Hop, e.User)
-		p.Hint = "you may have too many keys in your ssh agent: ssh-add -D"
+		p.Hint, p.Fix = tooManyKeys, emptyAgent
 		return p
 	case e.Partial:
 		p.Message = fmt.Sprintf("%s took the key of %s and asks for more: %s", e.Hop, e.User, strings.Join(e.Methods, ", "))
-		p.Hint = "cscs logs in with a signed key alone: " + newKey
+		// A person would be asked again and again.
+		p.Hint, p.Fix = hints("cscs logs in with a signed key alone: "+newKey,
+			"verify your SSH MFA to CSCS, and that your SSH agent is correctly set up and loaded with your keys: ssh-add -l"), key.SignCommand
+	// The words of pam_limits(8), maxlogins.
+	case strings.Contains(strings.ToLower(e.Banner+e.Disconnect), "too many logins"):
+		p.ID = "too-many-logins"
+		p.Message = fmt.Sprintf("%s refused %s: there are as many logins as one user may have", e.Hop, e.User)
+		p.Hint = "log out elsewhere; sessions of cscs on one machine share one login: cscs ps"
+		return p
 	case e.Accepted:
 		p.Message = fmt.Sprintf("%s took the key of %s, but refused the account", e.Hop, e.User)
 		p.Hint = "is the user name right (--user), and does the account have access to this cluster?"
 	default:
 		p.Message = fmt.Sprintf("permission denied by %s for %s with %s", e.Hop, e.User, e.Offered)
-		p.Hint = hints("the key may have expired, or lack its certificate: "+newKey, "or the user name is not yours there: --user NAME")
+		p.Hint, p.Fix = hints("the key may have expired, or lack its certificate: "+newKey, "or the user name is not yours there: --user NAME"), key.SignCommand
+		if len(e.Principals) > 0 && !slices.Contains(e.Principals, e.User) {
+			p.ID = "key-principal"
+			p.Message = fmt.Sprintf("permission denied by %s for %s: the certificate is for %s", e.Hop, e.User, strings.Join(e.Principals, ", "))
+			p.Hint, p.Fix = asPrincipal(e.Principals), "--user "+e.Principals[0]
+		}
 	}
 	if said != "" {
 		p.Message += "; it said: " + said
 	}
 	return p
+}
+
+const tooManyKeys = "you may have too many keys in your ssh agent; flush them all: " + emptyAgent
+
+// asPrincipal is what to do with a certificate that is for others.
+func asPrincipal(principals []string) string {
+	return "log in as whom it is for: --user " + principals[0] + ", or get one for yourself: " + key.SignCommand
 }
 
 func lastLine(s string) string {

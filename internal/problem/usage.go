@@ -3,6 +3,8 @@ package problem
 import (
 	"strings"
 
+	"al.essio.dev/pkg/shellescape"
+
 	"github.com/alps-tunnel/cscs/internal/app"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/sshconfig"
@@ -16,10 +18,17 @@ var usageRules = []rule{
 		return Problem{ID: "usage", Code: Usage, Message: e.Error()}
 	}),
 	on(func(e *site.ConfigError) Problem {
-		return Problem{ID: "config", Code: Usage, Message: e.Error()}
+		fix := "${EDITOR:-vi} " + shellescape.Quote(e.File)
+		return Problem{ID: "config", Code: Usage, Message: e.Error(), Hint: "mend it: " + fix, Fix: fix}
 	}),
 	on(func(e *site.SSHConfigError) Problem {
-		return Problem{ID: "ssh-config", Code: Usage, Message: e.Error(), Hint: "see what ssh makes of it: ssh -G " + e.Host}
+		p := Problem{ID: "ssh-config", Code: Usage, Message: e.Error(), Hint: "see what ssh makes of it: ssh -G " + e.Host, Fix: "ssh -G " + e.Host}
+		// ssh's words for a file that others may write (OpenSSH's readconf.c).
+		if _, file, ok := strings.Cut(e.Message, "Bad owner or permissions on "); ok {
+			p.Fix = "chmod 600 " + shellescape.Quote(strings.TrimSpace(firstLine(file)))
+			p.Hint = "let nobody else write it: " + p.Fix
+		}
+		return p
 	}),
 	on(func(e *sshconfig.RefusedError) Problem {
 		p := Problem{ID: "ssh-config", Code: Usage, Message: e.Error(), Hint: "nothing was changed; see what ssh makes of it: ssh -G ela"}
@@ -52,4 +61,9 @@ var usageRules = []rule{
 		return Problem{ID: "unknown-recipe", Code: Usage, Message: e.Error(),
 			Hint: hints(known, "a command of your own goes behind --: cscs run -- COMMAND")}
 	}),
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
 }

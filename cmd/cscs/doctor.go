@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/alps-tunnel/cscs/internal/browser"
+	"github.com/alps-tunnel/cscs/internal/doctor"
+	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/internal/ui"
+)
+
+func newDoctorCommand(d *deps) *cobra.Command {
+	o := &options{}
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Check every step of the way, and say what mends it",
+		Long: `Look at every step of the way from this machine to a compute node, in order: files, key and
+agent, names, the network, ssh and host keys, the login node, its shell, clock and home,
+Slurm, a node on which a job of yours runs, and local ports and the browser here. Each is
+said to be good, or what is wrong and what mends it.
+
+It asks for nothing, changes nothing and allocates nothing, and takes 20 s at the most. The exit
+status is that of a command that meets the first failure; a warning is none.`,
+		Example: `  cscs doctor
+  cscs doctor --cluster daint --json`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := fillEnv(cmd.Flags()); err != nil {
+				return err
+			}
+			return d.doctor(cmd.Context(), o)
+		},
+	}
+	o.addWhere(cmd)
+	g := newGroup("Here")
+	g.add(&o.account, "account", "A", "NAME", "account that jobs are to be charged to", checkWord)
+	g.add(&o.localPort, "local-port", "", "PORT", "local port that is needed", checkPort("leave --local-port out for a free one"))
+	g.flags.BoolVar(&o.json, "json", false, "write what is seen to stdout, one JSON object a line")
+	g.done(cmd)
+	completeCluster(cmd)
+	cmd.Annotations = map[string]string{showsExitStatus: "yes"}
+	return cmd
+}
+
+// The ports that servers usually get here: JupyterLab's and TensorBoard's.
+var usualPorts = []int{8888, 6006}
+
+func (d *deps) doctor(ctx context.Context, o *options) error {
+	signals, stop := hearInterrupts(ctx)
+	defer stop()
+	cluster := doctorsCluster(o)
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return err
+	}
+	state, err := stateDir()
+	if err != nil {
+		return err
+	}
+	cfg := doctor.Config{
+		Cluster: cluster, Account: one(o.account), SSHDir: filepath.Join(home, ".ssh"), SSHConfig: filepath.Join(home, ".ssh", "config"),
+		StateDir: state, Ports: usualPorts, CanOpen: browser.CanOpen,
+		Way: func(ctx context.Context) doctor.Way { return findWayFor(ctx, o, cluster) },
+		Explain: func(err error) doctor.Explanation {
+			p := problem.At(cluster, err)
+			return doctor.Explanation{ID: p.ID, Message: p.Message, Hint: p.Hint, Fix: p.Fix, Code: p.Code}
+		},
+	}
+	if p := port(o.localPort); p != 0 {
+		cfg.Ports, cfg.MustHave = []int{p}, true
+	}
+	if c, err := site.Load(); err == nil { // else the first check tells
+		if path, err := c.SSHConfigPath(); err == nil {
+			cfg.SSHConfig = path
+		}
+		if cl, err := c.Cluster(signals.ctx, cluster); err == nil && cfg.Account == "" {
+			i := slices.IndexFunc(cl.Settings, func(s site.Setting) bool { return s.Flag == "account" })
+			if i >= 0 {
+				cfg.Account = cl.Settings[i].Values[0]
+			}
+		}
+	}
+	worst := doctor.Run(signals.ctx, cfg, ui.Report(d.io, o.json))
+	if signals.ctx.Err() != nil {
+		return context.Cause(signals.ctx)
+	}
+	return over(worst)
+}
+
+// doctorsCluster is the one that is looked at.
+func doctorsCluster(o *options) string {
+	if name := one(o.cluster); name != "" {
+		return name
+	}
+	if c, err := site.Load(); err == nil && c.Default() != "" {
+		return c.Default()
+	}
+	return "daint" // the way to any other begins like that to this one
+}
+
+// findWayFor is findWay, but goes on where something is wrong, as far as that leads.
+func findWayFor(ctx context.Context, o *options, cluster string) (dw doctor.Way) {
+	cfg, err := site.Load()
+	var cl site.Cluster
+	if err == nil {
+		cl, err = cfg.Cluster(ctx, cluster)
+	}
+	w := &way{}
+	if err == nil {
+		w.hosts, err = cfg.Route(ctx, cl, site.Overrides{User: one(o.user), Identity: one(o.identity)})
+	}
+	if err != nil {
+		dw.HostsErr = err
+		return dw
+	}
+	dw.Hosts = w.hosts
+	for _, h := range w.hosts {
+		keys, err := w.hostKeys(h, nil)
+		if err != nil {
+			dw.KnownErr = err
+			break
+		}
+		dw.Known = append(dw.Known, keys)
+	}
+	if w.keys, err = w.findKeys(ctx, nil); err != nil {
+		dw.KeyErr = err
+	}
+	if dw.KeyErr == nil && dw.KnownErr == nil {
+		w.addHops(dw.Known)
+		dw.Keys, dw.Hops, dw.NodeHop = w.keys, w.hops, w.nodeHop
+	}
+	w.addOptions()
+	dw.Options = w.options
+	for _, k := range w.known {
+		dw.Note = append(dw.Note, k.Warnings()...)
+	}
+	return dw
+}

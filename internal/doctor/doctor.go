@@ -1,0 +1,180 @@
+// Package doctor walks the way from this machine to a compute node, in order, and says of
+// each step whether it is good: what it saw and, as an error, what is wrong. What
+// the user is told of that, and what mends it, is internal/problem's to say; it
+// comes in as Config.Explain.
+//
+// A check is looked at as soon as those are that it rests on; what rests on one that has failed
+// is skipped. All of them together take at most [Limit], whatever hangs.
+package doctor
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/site"
+)
+
+// Limit is how long everything takes at most.
+const Limit = 20 * time.Second
+
+// A Status is what came of a check.
+type Status string
+
+// What may come of it.
+const (
+	OK      Status = "ok"
+	Warning Status = "warning" // cscs gets along with it
+	Failure Status = "failure"
+	Skipped Status = "skipped" // another that it rests on has failed
+)
+
+// A Result is one thing that a check has seen. Its JSON is a contract with whoever reads it.
+type Result struct {
+	V       int       `json:"v"`
+	Time    time.Time `json:"time"`
+	Check   string    `json:"check"`
+	Host    string    `json:"host,omitempty"` // that it is about
+	Status  Status    `json:"status"`
+	Seen    string    `json:"seen"`              // one line
+	Problem string    `json:"problem,omitempty"` // its ID in the catalogue
+	Hint    string    `json:"hint,omitempty"`    // what mends it, a line for each step
+	Fix     string    `json:"fix,omitempty"`     // the one of them that can be pasted
+	Code    *int      `json:"code,omitempty"`    // the exit code of a command that meets the problem
+	Took    float64   `json:"took"`              // seconds
+
+	Err error `json:"-"` // what was wrong
+}
+
+// An Explanation is an error as the user is told it.
+type Explanation struct {
+	ID, Message, Hint, Fix string
+	Code                   int
+}
+
+// A Way is what is known of the way before anybody is asked.
+type Way struct {
+	Hosts []site.Host // to the login node; none if HostsErr
+
+	HostsErr error // of the configurations
+	KeyErr   error // of the keys; then there are neither Keys nor Hops
+	KnownErr error // of the known_hosts files; then there are no Hops
+
+	Keys    []*key.Identity  // one for each host
+	Known   []chain.HostKeys // likewise
+	Hops    []chain.Hop      // likewise
+	Options chain.Options
+	Note    []string // what the known_hosts files are warned of
+
+	NodeHop func(node string, keys chain.HostKeys) chain.Hop
+}
+
+// Config is what the doctor looks at.
+type Config struct {
+	Cluster string
+	Account string // that the user has chosen; may be empty
+	Way     func(context.Context) Way
+	Explain func(error) Explanation
+
+	SSHDir    string      // ~/.ssh
+	SSHConfig string      // the user's own
+	Config    string      // the user's config.toml
+	StateDir  string      // where records and logs are kept
+	Agent     string      // IdentityAgent, or empty for the environment's
+	Ports     []int       // local ones that servers usually get
+	MustHave  bool        // and these are no mere wish
+	CanOpen   func() bool // a browser
+	Now       func() time.Time
+	Lookup    func(ctx context.Context, network, host string) ([]netip.Addr, error) // nil: the system's
+	Limit     time.Duration                                                         // 0: the usual
+}
+
+// A Check is one step of the way.
+type check struct {
+	name  string
+	after []string // that it rests on
+	limit time.Duration
+	run   func(*visit, context.Context) []finding
+}
+
+// A finding is what a check has seen.
+type finding struct {
+	host   string
+	status Status
+	seen   string // for err, its explanation says it
+	err    error
+}
+
+func ok(host, seen string) finding           { return finding{host, OK, seen, nil} }
+func warning(host string, err error) finding { return finding{host, Warning, "", err} }
+func failure(host string, err error) finding { return finding{host, Failure, "", err} }
+func skipped(host, because string) finding   { return finding{host, Skipped, because, nil} }
+func one(f finding) []finding                { return []finding{f} }
+
+// Run looks at everything and tells each result, in the order of the way. It returns the
+// error that the worst of them stands for, which is the first failure: what comes after it rests
+// on it, or can wait. nil: there is none.
+func Run(ctx context.Context, cfg Config, tell func(Result)) error {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Limit == 0 {
+		cfg.Limit = Limit
+	}
+	// What a check needs to see that its time is up, and to say so.
+	ctx, cancel := context.WithTimeoutCause(ctx, cfg.Limit-time.Second, errTime)
+	defer cancel()
+	v := &visit{cfg: cfg, over: map[string]chan struct{}{}, bad: map[string]bool{}}
+	defer v.close()
+
+	all := checks()
+	results := map[string]chan []Result{}
+	for _, c := range all {
+		v.over[c.name], results[c.name] = make(chan struct{}), make(chan []Result, 1)
+	}
+	for _, c := range all {
+		v.looking.Go(func() {
+			defer close(v.over[c.name])
+			results[c.name] <- v.look(ctx, c)
+		})
+	}
+	var worst error
+	for _, c := range all {
+		for _, r := range <-results[c.name] {
+			tell(r)
+			if r.Status == Failure && worst == nil {
+				worst = r.Err
+			}
+		}
+	}
+	return worst
+}
+
+// checks are all of them, in the order of the way.
+func checks() []check {
+	const quick = 5 * time.Second
+	return []check{
+		{name: "config", limit: quick, run: (*visit).config},
+		{name: "files", limit: quick, run: (*visit).files},
+		{name: "key", after: []string{"config"}, limit: quick, run: (*visit).key},
+		{name: "agent", after: []string{"config"}, limit: quick, run: (*visit).agent},
+		{name: "names", after: []string{"config"}, limit: quick, run: (*visit).names},
+		{name: "tcp", after: []string{"names"}, limit: quick, run: (*visit).tcp},
+		{name: "ssh", after: []string{"tcp"}, limit: quick, run: (*visit).ssh},
+		{name: "host-key", after: []string{"ssh"}, limit: quick, run: (*visit).hostKey},
+		{name: "auth", after: []string{"key", "host-key"}, limit: quick, run: (*visit).auth},
+		{name: "login", after: []string{"auth"}, limit: quick, run: (*visit).login},
+		{name: "shell", after: []string{"login"}, limit: 9 * time.Second, run: (*visit).shell},
+		{name: "clock", after: []string{"shell"}, limit: quick, run: (*visit).clock},
+		{name: "home", after: []string{"shell"}, limit: quick, run: (*visit).home},
+		{name: "slurm", after: []string{"shell"}, limit: quick, run: (*visit).slurm},
+		{name: "partitions", after: []string{"slurm"}, limit: quick, run: (*visit).partitions},
+		{name: "account", after: []string{"slurm"}, limit: quick, run: (*visit).account},
+		{name: "sessions", after: []string{"shell"}, limit: quick, run: (*visit).sessions},
+		{name: "node", after: []string{"slurm"}, limit: quick, run: (*visit).node},
+		{name: "ports", limit: quick, run: (*visit).ports},
+		{name: "browser", limit: quick, run: (*visit).browser},
+	}
+}

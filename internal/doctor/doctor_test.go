@@ -1,0 +1,349 @@
+package doctor
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/internal/slurmtest"
+	"github.com/alps-tunnel/cscs/internal/sshtest"
+	"github.com/alps-tunnel/cscs/slurm"
+)
+
+// A patient is a way through ela to a login node with the recorded Slurm, all on this machine.
+type patient struct {
+	*slurmtest.Cluster
+	Config
+	way   Way
+	shell func(cmd string, stdin io.Reader, stdout, stderr io.Writer) int
+	node  *sshtest.Server
+	shut  error // of the login node, to connections to the node
+}
+
+func newPatient(t *testing.T, env ...string) *patient {
+	t.Helper()
+	p := &patient{Cluster: slurmtest.New(t, env...)}
+	signer := sshtest.NewKey(t)
+	keys := []ssh.PublicKey{signer.PublicKey()}
+	p.shell = func(cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
+		err := p.Exec(context.Background(), cmd, stdin, stdout, stderr)
+		var status slurmtest.ExitError
+		if errors.As(err, &status) {
+			return status.ExitStatus()
+		}
+		return 0
+	}
+	p.node = sshtest.Start(t, sshtest.Config{Keys: keys})
+	login := sshtest.Start(t, sshtest.Config{Keys: keys, Exec: func(cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
+		return p.shell(cmd, stdin, stdout, stderr)
+	}, Dial: func(network, _ string) (net.Conn, error) {
+		if p.shut != nil {
+			return nil, p.shut
+		}
+		return net.Dial(network, p.node.Addr())
+	}})
+	ela := sshtest.Start(t, sshtest.Config{Keys: keys, Dial: func(network, _ string) (net.Conn, error) { return net.Dial(network, login.Addr()) }})
+	host, port, err := net.SplitHostPort(ela.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, _ := strconv.Atoi(port)
+	id := &key.Identity{Signer: signer, Path: "/keys/cscs-key", Cert: &ssh.Certificate{}, Principals: []string{"alice"}, Extensions: []string{"permit-port-forwarding"},
+		ValidBefore: time.Now().Add(20 * time.Hour)}
+	p.way = Way{
+		Hosts: []site.Host{{Name: "ela", Asked: "ela", HostName: host, Port: n, User: "alice"}, {Name: "daint", HostName: "daint", Port: 22, User: "alice"}},
+		Keys:  []*key.Identity{id, id},
+		Known: []chain.HostKeys{chain.PinnedKeys(ela.HostKey()), chain.PinnedKeys(login.HostKey())},
+		NodeHop: func(node string, _ chain.HostKeys) chain.Hop {
+			return chain.Hop{Name: node, Addr: node + ":22", User: "alice", Signer: signer, HostKeys: chain.PinnedKeys(p.node.HostKey())}
+		},
+	}
+	p.way.Hops = []chain.Hop{
+		{Name: "ela", Addr: ela.Addr(), User: "alice", Signer: signer, HostKeys: p.way.Known[0]},
+		{Name: "daint", Addr: "daint:22", User: "alice", Signer: signer, HostKeys: p.way.Known[1]},
+	}
+	dir := t.TempDir()
+	t.Setenv("SSH_AUTH_SOCK", "")
+	p.Config = Config{
+		Cluster: "daint", SSHDir: filepath.Join(dir, ".ssh"), SSHConfig: filepath.Join(dir, ".ssh", "config"), StateDir: filepath.Join(dir, "state"),
+		Way: func(context.Context) Way { return p.way }, CanOpen: func() bool { return true },
+		Explain: func(err error) Explanation {
+			return Explanation{ID: fmt.Sprintf("%T", err), Message: err.Error(), Hint: "mend it", Fix: "mend", Code: 7}
+		},
+	}
+	return p
+}
+
+// run looks at everything; it gives what each check says worst, and the error.
+func (p *patient) run(t *testing.T) (map[string]Result, error) {
+	t.Helper()
+	rank := map[Status]int{OK: 0, Skipped: 1, Warning: 2, Failure: 3}
+	all := map[string]Result{}
+	var order []string
+	err := Run(t.Context(), p.Config, func(r Result) {
+		if have, ok := all[r.Check]; !ok || rank[r.Status] > rank[have.Status] {
+			all[r.Check] = r
+		}
+		order = append(order, r.Check)
+	})
+	i := 0
+	for _, c := range checks() { // each is told, in their order
+		if i >= len(order) || order[i] != c.name {
+			t.Fatalf("in this order: %v", order)
+		}
+		for i < len(order) && order[i] == c.name {
+			i++
+		}
+	}
+	return all, err
+}
+
+func (p *patient) want(t *testing.T, check string, status Status, words ...string) Result {
+	t.Helper()
+	all, err := p.run(t)
+	r := all[check]
+	if r.Status != status {
+		t.Errorf("want %s %s, got %+v", check, status, r)
+	}
+	for _, w := range words {
+		if !strings.Contains(r.Seen, w) {
+			t.Errorf("%s does not say %q: %q", check, w, r.Seen)
+		}
+	}
+	if (status == Failure) != (err != nil) {
+		t.Errorf("%s is a %s, and the error %v", check, status, err)
+	}
+	return r
+}
+
+func TestHealthy(t *testing.T) {
+	p := newPatient(t)
+	all, err := p.run(t)
+	for name, r := range all {
+		if r.Status != OK && name != "node" {
+			t.Errorf("%+v", r)
+		}
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAilments: what the lab cannot have; broken, and mended.
+func TestAilments(t *testing.T) {
+	for _, tt := range []struct {
+		name, check string
+		status      Status
+		words       []string
+		env         string // of the cluster
+		busy        bool   // a job runs there
+		harm, mend  func(p *patient)
+	}{
+		{name: "clock slow", check: "clock", status: Failure, words: []string{"behind that of daint", "10m"},
+			harm: func(p *patient) { p.Now = func() time.Time { return time.Now().Add(-10 * time.Minute) } }, mend: func(p *patient) { p.Now = nil }},
+		{name: "clock fast", check: "clock", status: Warning, words: []string{"ahead of that of daint", "2m"},
+			harm: func(p *patient) { p.Now = func() time.Time { return time.Now().Add(2 * time.Minute) } }, mend: func(p *patient) { p.Now = nil }},
+		{name: "no way by IPv6", check: "tcp", status: Warning, words: []string{"answers by IPv4, but not by IPv6 (::1)", "refused"},
+			harm: func(p *patient) { p.Lookup = both }, mend: func(p *patient) { p.Lookup = nil }},
+		{name: "names that do not end", check: "names", status: Failure, words: []string{"no answer"},
+			harm: func(p *patient) { p.Limit, p.Lookup = 3*time.Second, never }, mend: func(p *patient) { p.Lookup, p.Limit = nil, 0 }},
+		{name: "a bare key", check: "key", status: Warning, words: []string{"has no certificate"},
+			harm: func(p *patient) { p.way.Keys = []*key.Identity{bare(p), bare(p)} }, mend: func(p *patient) { p.way.Keys = []*key.Identity{whole(p), whole(p)} }},
+		{name: "a certificate without forwarding", check: "key", status: Failure, words: []string{"does not permit port forwarding"},
+			harm: func(p *patient) { p.way.Keys[0].Extensions = nil }, mend: func(p *patient) { p.way.Keys[0].Extensions = []string{"permit-port-forwarding"} }},
+		{name: "a login shell that is slow", check: "shell", status: Warning, words: []string{"take 3"},
+			harm: func(p *patient) {
+				shell := p.shell
+				p.shell = func(cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
+					<-time.After(slowShell + 50*time.Millisecond)
+					return shell(cmd, stdin, stdout, stderr)
+				}
+			},
+			mend: func(p *patient) { p.shell = direct(p) }},
+		{name: "no Slurm", check: "slurm", status: Failure, words: []string{"squeue and salloc are not to be found"},
+			harm: func(p *patient) { p.Setenv("PATH=/usr/bin:/bin") }, mend: func(p *patient) { p.Setenv("PATH=" + fakes() + ":/usr/bin:/bin") }},
+		{name: "Slurm's own words", check: "slurm", status: Failure, words: []string{"Unable to contact slurm controller"},
+			harm: func(p *patient) { p.Setenv("FAKE_SINFO_ERROR=Unable to contact slurm controller (connect failure)") }, mend: func(p *patient) { p.Setenv("FAKE_SINFO_ERROR=") }},
+		{name: "all partitions down", check: "partitions", status: Failure, words: []string{"no partition is up"},
+			harm: func(p *patient) { p.Setenv(`FAKE_SINFO=normal*|up|1:00|3|drained*\ndebug|down|1:00|3|idle\n`) }, mend: func(p *patient) { p.Setenv(`FAKE_SINFO=normal*|up|1:00|2|drained\nnormal*|up|1:00|1|mixed\n`) }},
+		{name: "no account", check: "account", status: Failure, words: []string{"no account of yours"},
+			harm: func(p *patient) { p.Setenv("FAKE_ACCOUNTS=") }, mend: func(p *patient) { p.Setenv(`FAKE_ACCOUNTS=g1||\n`) }},
+		{name: "an account of others", check: "account", status: Failure, words: []string{"g9 is none of yours"}, env: `FAKE_ACCOUNTS=g1||\ng2||\n`,
+			harm: func(p *patient) { p.Account = "g9" }, mend: func(p *patient) { p.Account = "g2" }},
+		{name: "as many jobs as may be", check: "sessions", status: Warning, words: []string{"1 of the 1 running jobs", "csstaff"}, busy: true,
+			harm: func(p *patient) { p.Setenv(`FAKE_ACCOUNTS=csstaff|1|\n`) }, mend: func(p *patient) { p.Setenv(`FAKE_ACCOUNTS=csstaff|5|9\n`) }},
+		{name: "a node that is shut", check: "node", status: Warning, words: []string{"no ssh to nid001001 though job 4711 runs there"}, busy: true,
+			harm: func(p *patient) { p.shut = errors.New("closed") }, mend: func(p *patient) { p.shut = nil }},
+		{name: "a configuration that cannot be read", check: "config", status: Failure, words: []string{"x"},
+			harm: func(p *patient) { p.way.HostsErr = errors.New("x") }, mend: func(p *patient) { p.way.HostsErr = nil }},
+		{name: "a browser", check: "browser", status: Warning,
+			harm: func(p *patient) { p.CanOpen = func() bool { return false } }, mend: func(p *patient) { p.CanOpen = func() bool { return true } }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var env []string
+			if tt.env != "" {
+				env = append(env, tt.env)
+			}
+			p := newPatient(t, env...)
+			if tt.busy {
+				p.occupy(t)
+			}
+			tt.harm(p)
+			p.want(t, tt.check, tt.status, tt.words...)
+			tt.mend(p)
+			p.want(t, tt.check, OK)
+		})
+	}
+}
+
+// fakes is where the recorded Slurm is.
+func fakes() string {
+	dir, _ := filepath.Abs("../slurmtest/bin")
+	return dir
+}
+
+func direct(p *patient) func(string, io.Reader, io.Writer, io.Writer) int {
+	return func(cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
+		_ = p.Exec(context.Background(), cmd, stdin, stdout, stderr)
+		return 0
+	}
+}
+
+func both(context.Context, string, string) ([]netip.Addr, error) {
+	return []netip.Addr{netip.MustParseAddr("::1"), netip.MustParseAddr("127.0.0.1")}, nil
+}
+
+func never(ctx context.Context, _, _ string) ([]netip.Addr, error) {
+	<-ctx.Done()
+	return nil, context.Cause(ctx)
+}
+
+func whole(p *patient) *key.Identity {
+	id := *p.way.Keys[0]
+	id.Cert, id.Principals, id.ValidBefore = &ssh.Certificate{}, []string{"alice"}, time.Now().Add(20*time.Hour)
+	id.Extensions = []string{"permit-port-forwarding"}
+	return &id
+}
+
+func bare(p *patient) *key.Identity {
+	id := *p.way.Keys[0]
+	id.Cert, id.Principals, id.ValidBefore = nil, nil, time.Time{}
+	return &id
+}
+
+// occupy gives the patient a running job, a session's.
+func (p *patient) occupy(t *testing.T) {
+	t.Helper()
+	if err := p.Exec(t.Context(), "salloc --no-shell --job-name=cscs-k7", strings.NewReader(""), io.Discard, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(p.Home, ".cscs", "fake", "k7")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	alive := "alive\tjob=4711\tstep=0\tnode=nid001001\thostkey=" + strings.TrimSpace(string(ssh.MarshalAuthorizedKey(p.node.HostKey()))) + "\n"
+	if err := os.WriteFile(filepath.Join(dir, "events"), []byte(alive), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestClockFromCertificate: without a login, the certificate's own times say something.
+func TestClockFromCertificate(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "k-cert.pub")
+	p := newPatient(t)
+	write(t, file)
+	p.way.Hops, p.way.Keys = nil, nil
+	for _, err := range []error{
+		&key.ExpiredError{Path: file, Until: time.Now().Add(-3 * time.Hour)},
+		&key.NotYetValidError{Path: file, From: time.Now().Add(3 * time.Hour)},
+	} {
+		p.way.KeyErr = err
+		var clock *ClockError
+		n := 0
+		if got := Run(t.Context(), p.Config, func(r Result) {
+			if r.Check == "key" && errors.As(r.Err, &clock) {
+				n++
+			}
+			// What needs no key is looked at all the same.
+			if (r.Check == "ssh" || r.Check == "host-key") && r.Status != OK || r.Check == "auth" && r.Status != Skipped {
+				t.Errorf("%+v", r)
+			}
+		}); !errors.Is(got, err) || n != 1 || clock.Ahead.Abs() < 2*time.Hour {
+			t.Errorf("%v: error %v, clock %+v", err, got, clock)
+		}
+	}
+}
+
+// TestNothingShown: without a key of the user's, no server is asked to let anybody in.
+func TestNothingShown(t *testing.T) {
+	shown := 0
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ela := sshtest.Start(t, sshtest.Config{HostKeys: []ssh.Signer{host}, Account: func(string) error { shown++; return nil }, Anyone: true})
+	p := newPatient(t)
+	name, port, _ := net.SplitHostPort(ela.Addr())
+	p.way.Hosts[0].HostName = name
+	p.way.Hosts[0].Port, _ = strconv.Atoi(port)
+	p.way.Known = []chain.HostKeys{chain.PinnedKeys(host.PublicKey())}
+	p.way.Hops, p.way.Keys, p.way.KeyErr = nil, nil, &key.MissingError{}
+	if all, _ := p.run(t); all["host-key"].Status != OK || all["auth"].Status != Skipped {
+		t.Errorf("%+v", all["host-key"])
+	}
+	p.way.Known, p.way.KnownErr = nil, errors.New("x")
+	p.want(t, "host-key", Failure)
+	if n := len(ela.Offered()); n > 0 || shown > 0 {
+		t.Errorf("%d keys were shown", n)
+	}
+}
+
+// TestNeverHangs: whatever does not come to an end is left behind, and told.
+func TestNeverHangs(t *testing.T) {
+	p := newPatient(t)
+	stuck := make(chan struct{})
+	t.Cleanup(func() { close(stuck) })
+	p.Limit = 3 * time.Second
+	p.CanOpen = func() bool { <-stuck; return true }
+	p.shell = func(string, io.Reader, io.Writer, io.Writer) int { <-stuck; return 0 }
+	began := time.Now()
+	all, _ := p.run(t)
+	if took := time.Since(began); took > p.Limit {
+		t.Errorf("it took %s", took)
+	}
+	var late *OvertimeError
+	var hang *slurm.RemoteError
+	if r := all["browser"]; r.Status != Failure || !errors.As(r.Err, &late) {
+		t.Errorf("%+v", r)
+	}
+	if r := all["shell"]; r.Status != Failure || !errors.As(r.Err, &hang) || hang.Kind != "hang" {
+		t.Errorf("%+v", r)
+	}
+}
+
+func write(t *testing.T, file string) {
+	t.Helper()
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

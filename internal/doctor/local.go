@@ -1,0 +1,210 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"al.essio.dev/pkg/shellescape"
+
+	"github.com/alps-tunnel/cscs/forward"
+	"github.com/alps-tunnel/cscs/internal/browser"
+	"github.com/alps-tunnel/cscs/internal/key"
+)
+
+// config: what cscs and ssh are told about the way.
+func (v *visit) config(ctx context.Context) []finding {
+	v.way = v.cfg.Way(ctx)
+	if v.way.HostsErr != nil {
+		return one(failure("", v.way.HostsErr))
+	}
+	var names []string
+	for _, h := range v.way.Hosts {
+		names = append(names, h.Addr())
+	}
+	return one(ok("", "the way is "+strings.Join(names, ", then ")))
+}
+
+// files: what others may write, and whether we can.
+func (v *visit) files(context.Context) []finding {
+	var found []finding
+	for _, f := range []struct{ path, fix string }{{v.cfg.SSHDir, "chmod 700 "}, {v.cfg.SSHConfig, "chmod 600 "}} {
+		info, err := os.Stat(f.path)
+		if err != nil || runtime.GOOS == "windows" { // what is not there does no harm, and Windows has other rules
+			continue
+		}
+		if mode := info.Mode().Perm(); mode&0o022 != 0 {
+			found = append(found, failure("", &ModeError{Path: f.path, Mode: uint32(mode), Fix: f.fix + shellescape.Quote(f.path)}))
+		}
+	}
+	if err := writable(v.cfg.StateDir); err != nil {
+		found = append(found, failure("", &UnwritableError{Path: v.cfg.StateDir, Err: err}))
+	}
+	if len(found) == 0 {
+		return one(ok("", v.cfg.SSHDir+" and "+v.cfg.StateDir+" are as they should be"))
+	}
+	return found
+}
+
+// writable tries it: permissions say little of read-only and full file systems.
+func writable(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return reason(err)
+	}
+	f, err := os.CreateTemp(dir, ".doctor-")
+	if err != nil {
+		return reason(err)
+	}
+	_, err = f.Write(make([]byte, 4096))
+	err = errors.Join(err, f.Close())
+	return errors.Join(reason(err), os.Remove(f.Name()))
+}
+
+// reason takes the path off an error of the file system.
+func reason(err error) error {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+// soon is when a certificate is worth renewing.
+const soon = 2 * time.Hour
+
+// key: the one that is shown, and its certificate.
+func (v *visit) key(context.Context) []finding {
+	if err := v.way.KeyErr; err != nil {
+		found := one(failure("", err))
+		if c := clockOf(err); c != nil {
+			found = append(found, warning("", c))
+		}
+		return found
+	}
+	var found []finding
+	for i, id := range v.way.Keys {
+		h := v.way.Hosts[i]
+		if i > 0 && id == v.way.Keys[i-1] && h.User == v.way.Hosts[i-1].User {
+			continue
+		}
+		before := len(found)
+		path := nameOf(id)
+		if id.Cert == nil {
+			found = append(found, warning(h.Name, &BareKeyError{Path: path}))
+		} else {
+			if !id.ValidBefore.IsZero() && id.ValidBefore.Sub(v.cfg.Now()) < soon {
+				found = append(found, warning(h.Name, &ExpiresError{Path: path, Until: id.ValidBefore}))
+			}
+			if len(id.Principals) > 0 && !slices.Contains(id.Principals, h.User) {
+				found = append(found, warning(h.Name, &PrincipalError{Host: h.Name, User: h.User, For: id.Principals}))
+			}
+			if !id.PermitsForwarding() {
+				found = append(found, failure(h.Name, &NoForwardingError{Path: path}))
+			}
+		}
+		if len(found) == before {
+			until := "for ever"
+			if !id.ValidBefore.IsZero() {
+				until = "until " + id.ValidBefore.Local().Format("Mon 2 Jan 15:04")
+			}
+			found = append(found, ok(h.Name, fmt.Sprintf("%s, a certificate for %s, valid %s", path, strings.Join(id.Principals, ", "), until)))
+		}
+	}
+	return found
+}
+
+func nameOf(id *key.Identity) string {
+	for _, s := range []string{id.Path, id.Comment, id.Fingerprint} {
+		if s != "" {
+			return s
+		}
+	}
+	return "the agent's key"
+}
+
+// clockOf guesses at this machine's clock by when a certificate was stored here: it cannot have
+// been before it was made, nor, most likely, after it had run out.
+func clockOf(err error) error {
+	var expired *key.ExpiredError
+	var early *key.NotYetValidError
+	switch {
+	case errors.As(err, &expired):
+		if at, ok := modified(expired.Path); ok && at.After(expired.Until) {
+			return &ClockError{Ahead: at.Sub(expired.Until), Of: "the service that signed the key"}
+		}
+	case errors.As(err, &early):
+		if at, ok := modified(early.Path); ok && at.Before(early.From) {
+			return &ClockError{Ahead: at.Sub(early.From), Of: "the service that signed the key"}
+		}
+	}
+	return nil
+}
+
+func modified(path string) (time.Time, bool) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return time.Time{}, false
+	}
+	return info.ModTime(), true
+}
+
+// mostKeys is how many keys a client may show before an OpenSSH server hangs up, but for one
+// (sshd_config(5), MaxAuthTries).
+const mostKeys = 5
+
+// agent: whether there is one, and what it holds.
+func (v *visit) agent(ctx context.Context) []finding {
+	held, err := key.Held(ctx, v.cfg.Agent)
+	var shut *key.PassphraseError
+	needed := errors.As(v.way.KeyErr, &shut)
+	switch {
+	case err != nil && needed:
+		return one(failure("", err))
+	case err != nil:
+		return one(warning("", err))
+	case held.Socket == "" && needed:
+		return one(failure("", &key.AgentError{Socket: "SSH_AUTH_SOCK is not set", Err: errors.New("none runs")}))
+	case held.Socket == "":
+		return one(ok("", "none runs, and none is needed"))
+	case held.Keys > mostKeys:
+		return one(warning("", &ManyKeysError{Keys: held.Keys}))
+	}
+	return one(ok("", fmt.Sprintf("%s holds %d keys", held.Socket, held.Keys)))
+}
+
+// ports: whether servers can have those that they usually get here.
+func (v *visit) ports(context.Context) []finding {
+	var found []finding
+	var free []string
+	for _, p := range append([]int{0}, v.cfg.Ports...) {
+		ln, err := forward.Listen(p)
+		switch {
+		case err == nil:
+			_ = ln.Close()
+			if p != 0 {
+				free = append(free, fmt.Sprint(p))
+			}
+		case p == 0 || v.cfg.MustHave:
+			found = append(found, failure("", err))
+		default: // the next free one is taken
+			found = append(found, warning("", err))
+		}
+	}
+	if len(found) == 0 {
+		return one(ok("", "free: "+strings.Join(free, ", ")))
+	}
+	return found
+}
+
+// browser: whether there is one that can show itself.
+func (v *visit) browser(context.Context) []finding {
+	if !v.cfg.CanOpen() {
+		return one(warning("", browser.ErrNoBrowser))
+	}
+	return one(ok("", "there is one"))
+}

@@ -1,0 +1,95 @@
+package problem
+
+import (
+	"fmt"
+	"runtime"
+
+	"github.com/alps-tunnel/cscs/internal/doctor"
+	"github.com/alps-tunnel/cscs/internal/key"
+)
+
+// doctorRules are for what only the doctor looks for. What a command meets, too, has the
+// same error there as here.
+var doctorRules = []rule{
+	on(func(e *doctor.ModeError) Problem {
+		return Problem{ID: "file-mode", Code: Failure, Message: e.Error(), Hint: "let nobody else write it: " + e.Fix, Fix: e.Fix}
+	}),
+	on(func(e *doctor.UnwritableError) Problem {
+		return Problem{ID: "state-dir", Code: Failure, Message: e.Error() + ": cscs ps and cscs stop would not know of your sessions",
+			Hint: "is the disk full, or the directory another user's? or keep such files elsewhere: export XDG_STATE_HOME=DIRECTORY", Fix: "export XDG_STATE_HOME="}
+	}),
+	on(func(e *doctor.ClockError) Problem {
+		fix := setClock(runtime.GOOS)
+		return Problem{ID: "clock", Code: Auth, Message: e.Error(), Hint: "certificates are good or bad by the clock; have it set by the network: " + fix, Fix: fix}
+	}),
+	on(func(e *doctor.BareKeyError) Problem {
+		return Problem{ID: "key-bare", Code: Auth, Message: e.Error(), Hint: "CSCS lets in signed keys alone; get one: " + key.SignCommand, Fix: key.SignCommand}
+	}),
+	on(func(e *doctor.ExpiresError) Problem {
+		return Problem{ID: "key-expires", Code: Auth, Message: e.Error(), Hint: newKey, Fix: key.SignCommand}
+	}),
+	on(func(e *doctor.PrincipalError) Problem {
+		return Problem{ID: "key-principal", Code: Auth, Message: e.Error(), Hint: asPrincipal(e.For), Fix: "--user " + e.For[0]}
+	}),
+	on(func(e *doctor.NoForwardingError) Problem {
+		return Problem{ID: "key-no-forwarding", Code: Auth, Message: e.Error(), Hint: newKey, Fix: key.SignCommand}
+	}),
+	on(func(e *doctor.ManyKeysError) Problem {
+		return Problem{ID: "auth-too-many", Code: Auth, Message: e.Error(), Hint: tooManyKeys, Fix: emptyAgent}
+	}),
+	on(func(e *doctor.FamilyError) Problem {
+		family := "inet"
+		if e.Other == "IPv6" {
+			family = "inet6"
+		}
+		fix := fmt.Sprintf("printf '\\nMatch originalhost %s\\n    AddressFamily %s\\n' >>~/.ssh/config", e.Asked, family)
+		return Problem{ID: "ip-family", Code: Failure, Message: e.Error(), Hint: "ssh tries both; to have it go by " + e.Other + " alone: " + fix, Fix: fix}
+	}),
+	on(func(e *doctor.KnownLineError) Problem {
+		return Problem{ID: "known-hosts-line", Code: Failure, Message: e.Error(), Hint: "mend or remove the line; other lines count all the same"}
+	}),
+	on(func(e *doctor.TalkError) Problem {
+		return Problem{ID: "shell-talks", Code: Failure, Message: e.Error(),
+			Hint: "have ~/.bashrc there say nothing where no person is, by this as its first line: " + quietShell, Fix: quietShell}
+	}),
+	on(func(e *doctor.SlowShellError) Problem {
+		return Problem{ID: "shell-slow", Code: Failure, Message: e.Error(),
+			Hint: "every command of cscs waits for them; have ~/.bashrc there do nothing where no person is, by this as its first line: " + quietShell, Fix: quietShell}
+	}),
+	on(func(e *doctor.HomeFullError) Problem {
+		return Problem{ID: "home-full", Code: Failure, Message: e.Error(), Hint: "what takes the room, on the cluster: " + roomiest, Fix: roomiest}
+	}),
+	on(func(e *doctor.SilentError) Problem {
+		return Problem{ID: "slurm-silent", Code: Allocation, Message: e.Error(),
+			Hint: "it may be in maintenance: see the site's status page; when it answers again: scontrol ping", Fix: "scontrol ping"}
+	}),
+	on(func(e *doctor.PartitionError) Problem {
+		p := Problem{ID: "partition", Code: Allocation, Message: e.Error(), Hint: "see which are up: sinfo -s", Fix: "sinfo -s"}
+		if e.Name != "" {
+			p.Hint = "choose another with --partition; which are up: sinfo -s"
+		}
+		return p
+	}),
+	on(func(e *doctor.AccountError) Problem {
+		p := Problem{ID: "account", Code: Allocation, Message: e.Error(),
+			Hint: "ask your project's PI whether the project has access to this cluster; what Slurm knows of you: sacctmgr show associations user=$USER", Fix: "sacctmgr show associations user=$USER"}
+		if len(e.Known) > 0 {
+			p.Hint, p.Fix = choose(e.Known), "--account "+e.Known[0]
+		}
+		return p
+	}),
+	on(func(e *doctor.QuotaError) Problem {
+		p := Problem{ID: "quota", Code: Allocation, Message: e.Error(), Hint: "end what you do not need: cscs stop, or scancel; what there is: squeue --me", Fix: "squeue --me"}
+		if e.What == "login" {
+			p.ID, p.Code, p.Hint, p.Fix = "too-many-logins", Auth, "log out elsewhere; who is logged in: who; sessions of cscs on one machine share one login: cscs ps", "cscs ps"
+		}
+		return p
+	}),
+	on(func(e *doctor.ClosedNodeError) Problem {
+		return Problem{ID: "node-closed", Code: Failure, Message: fmt.Sprintf("no ssh to %s though job %s runs there: %s", e.Node, e.Job, e.Why),
+			Hint: "sessions go through a step of their job instead, which is slower; for cscs tunnel, ask the site to let you in by ssh where a job of yours runs (pam_slurm_adopt)"}
+	}),
+	on(func(e *doctor.OvertimeError) Problem {
+		return Problem{ID: "overtime", Code: Failure, Message: e.Error(), Hint: "try again; if it stays so, look at the step by hand"}
+	}),
+}

@@ -1,0 +1,47 @@
+package ui
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/alps-tunnel/cscs/internal/doctor"
+)
+
+// Report prints what the doctor sees to standard output, of which it is the result: for
+// people, or as one JSON object a line.
+func Report(io *IO, asJSON bool) func(doctor.Result) {
+	if asJSON {
+		enc := json.NewEncoder(io.Out)
+		enc.SetEscapeHTML(false)
+		return func(r doctor.Result) { _ = enc.Encode(r) } // a reader that went away wants no more
+	}
+	marks := map[doctor.Status][3]string{
+		doctor.OK: {"✓", "ok", green}, doctor.Warning: {"!", "warning", yellow}, doctor.Failure: {"✗", "FAILED", red}, doctor.Skipped: {"·", "-", dim},
+	}
+	return func(r doctor.Result) {
+		mark := marks[r.Status][1]
+		if io.Unicode {
+			mark = marks[r.Status][0]
+		}
+		mark = fmt.Sprintf("%-7s", mark)
+		if io.Unicode {
+			mark = marks[r.Status][0]
+		}
+		if io.OutTTY && io.Color {
+			mark = marks[r.Status][2] + mark + reset
+		}
+		seen := Clean(r.Seen)
+		if r.Host != "" && !strings.Contains(seen, r.Host) {
+			seen = r.Host + ": " + seen
+		}
+		fmt.Fprintf(io.Out, "%s %-10s %s\n", mark, r.Check, seen)
+		indent := strings.Repeat(" ", 13)
+		if !io.Unicode {
+			indent = strings.Repeat(" ", 19)
+		}
+		for line := range strings.Lines(r.Hint) {
+			fmt.Fprintf(io.Out, "%s%s\n", indent, Clean(line))
+		}
+	}
+}
