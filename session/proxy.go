@@ -47,7 +47,7 @@ func (e *NoNodeError) Error() string {
 // so though the job runs there, the client is given an sshd of the session's own, in a
 // step of the job (slurm.Entrance), which lets in the same key.
 //
-// Errors: *NotThereError, *NoNodeError, *NodeError, those of the chain, *slurm.RemoteError; the cause of ctx.
+// Errors: *NotThereError, *NoNodeError, *NodeError, ErrOwnerLeft, those of the chain, *slurm.RemoteError; the cause of ctx.
 func Proxy(ctx context.Context, cfg ProxyConfig, in io.Reader, out io.WriteCloser) error {
 	c, err := cfg.Dial(ctx)
 	if err != nil {
@@ -86,18 +86,33 @@ func Proxy(ctx context.Context, cfg ProxyConfig, in io.Reader, out io.WriteClose
 	}
 	var leaving sync.WaitGroup
 	defer leaving.Wait()
-	over, done := context.WithCancel(ctx)
-	defer done()
+	carrying, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	leaving.Go(func() {
 		select {
 		case <-c.Leaving():
 			cfg.Note("the process whose connection this one shares is ending, and this one ends with it")
-			c.Retire()
-		case <-over.Done():
+		case <-carrying.Done():
+			return
+		}
+		grace := time.NewTimer(leaveGrace)
+		defer grace.Stop()
+		select {
+		case <-grace.C:
+			end(ErrOwnerLeft)
+		case <-carrying.Done():
 		}
 	})
-	return carry(ctx, c, conn, in, out)
+	return carry(carrying, c, conn, in, out)
 }
+
+// ErrOwnerLeft is the end of a connection because the process that owns what it runs over
+// has ended.
+var ErrOwnerLeft = errors.New("the process whose connection it shared has ended")
+
+// leaveGrace is how long a process that wants to leave is kept waiting: what runs over its
+// connection cannot be moved to another, and would break in the end all the same.
+const leaveGrace = 3 * time.Second
 
 // guestPatience is for a node whose PAM has not heard of the job yet, as the runner was
 // there a moment ago.

@@ -64,7 +64,7 @@ func (d *deps) doctor(ctx context.Context, o *options) error {
 		return err
 	}
 	cfg := doctor.Config{
-		Cluster: cluster, Account: one(o.account), SSHDir: filepath.Join(home, ".ssh"), SSHConfig: filepath.Join(home, ".ssh", "config"),
+		Account: one(o.account), SSHDir: filepath.Join(home, ".ssh"), SSHConfig: filepath.Join(home, ".ssh", "config"),
 		StateDir: state, Ports: usualPorts, CanOpen: browser.CanOpen,
 		Way: func(ctx context.Context) doctor.Way { return findWayFor(ctx, o, cluster) },
 		Explain: func(err error) doctor.Explanation {

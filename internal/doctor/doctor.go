@@ -73,16 +73,13 @@ type Way struct {
 
 // Config is what the doctor looks at.
 type Config struct {
-	Cluster string
 	Account string // that the user has chosen; may be empty
 	Way     func(context.Context) Way
 	Explain func(error) Explanation
 
 	SSHDir    string      // ~/.ssh
 	SSHConfig string      // the user's own
-	Config    string      // the user's config.toml
 	StateDir  string      // where records and logs are kept
-	Agent     string      // IdentityAgent, or empty for the environment's
 	Ports     []int       // local ones that servers usually get
 	MustHave  bool        // and these are no mere wish
 	CanOpen   func() bool // a browser

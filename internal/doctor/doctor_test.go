@@ -81,7 +81,7 @@ func newPatient(t *testing.T, env ...string) *patient {
 	dir := t.TempDir()
 	t.Setenv("SSH_AUTH_SOCK", "")
 	p.Config = Config{
-		Cluster: "daint", SSHDir: filepath.Join(dir, ".ssh"), SSHConfig: filepath.Join(dir, ".ssh", "config"), StateDir: filepath.Join(dir, "state"),
+		SSHDir: filepath.Join(dir, ".ssh"), SSHConfig: filepath.Join(dir, ".ssh", "config"), StateDir: filepath.Join(dir, "state"),
 		Way: func(context.Context) Way { return p.way }, CanOpen: func() bool { return true },
 		Explain: func(err error) Explanation {
 			return Explanation{ID: fmt.Sprintf("%T", err), Message: err.Error(), Hint: "mend it", Fix: "mend", Code: 7}

@@ -159,7 +159,7 @@ const mostKeys = 5
 
 // agent: whether there is one, and what it holds.
 func (v *visit) agent(ctx context.Context) []finding {
-	held, err := key.Held(ctx, v.cfg.Agent)
+	held, err := key.Held(ctx, v.way.Hosts[len(v.way.Hosts)-1].IdentityAgent)
 	var shut *key.PassphraseError
 	needed := errors.As(v.way.KeyErr, &shut)
 	switch {

@@ -4,6 +4,8 @@ package e2e
 
 import (
 	"context"
+	"errors"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -69,4 +71,51 @@ func TestAccountingAccount(t *testing.T) {
 			closeReady(t, s)
 		})
 	}
+}
+
+// TestAccountingDoctor: the doctor knows whose accounts are whose, and how many jobs may be.
+func TestAccountingDoctor(t *testing.T) {
+	begin(t)
+	all, code := asksDoctor(t)
+	if s := of(all, "account"); s.Status != "ok" || code != 0 {
+		t.Errorf("%+v, exit code %d", s, code)
+	}
+	says(t, of(all, "account").Seen, "g110", "g120")
+
+	all, code = asksDoctor(t, "--account", "nosuch")
+	s := of(all, "account")
+	if s.Status != "failure" || s.Problem != "account" || s.Fix != "--account g110" || code != 4 {
+		t.Errorf("%+v, exit code %d", s, code)
+	}
+	all, _ = asksDoctor(t, strings.Fields(s.Fix)...)
+	if s := of(all, "account"); s.Status != "ok" {
+		t.Errorf("%+v", s)
+	}
+
+	limit := func(n string) {
+		output(t, "root", "ctl", "sacctmgr", "-i", "modify", "user", "alice", "where", "account=g110", "set", "maxsubmitjobs="+n)
+	}
+	t.Cleanup(func() { limit("-1") })
+	occupy(t, "alice", "-A", "g110", "-w", "nid001001")
+	limit("1")
+	all, _ = asksDoctor(t, "--account", "g110")
+	if s := of(all, "sessions"); s.Status != "warning" || s.Problem != "quota" || !strings.Contains(s.Seen, "1 of the 1 jobs") {
+		t.Errorf("%+v", s)
+	}
+	limit("2")
+	all, _ = asksDoctor(t, "--account", "g110")
+	if s := of(all, "sessions"); s.Status != "ok" {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestAccountingDoctorStranger: somebody without any account is told so.
+func TestAccountingDoctorStranger(t *testing.T) {
+	begin(t)
+	out, err := try(t, "mallory", "laptop", lab.bin, "doctor", "--cluster", "daint")
+	var status *exec.ExitError
+	if !errors.As(err, &status) || status.ExitCode() != 4 {
+		t.Errorf("%v", err)
+	}
+	says(t, out, "Slurm knows no account of yours on this cluster", "sacctmgr show associations")
 }

@@ -13,7 +13,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // sshInstalled has alice's ssh know of cscs for the length of the test.
@@ -98,15 +100,6 @@ func throughSSH(t *testing.T, host, node string) {
 	if err != nil || !bytes.Equal(out, append(bytes.Clone(data), "the end\n"...)) {
 		t.Errorf("%d bytes came back of %d: %v %s", len(out), len(data), err, said)
 	}
-	// A command's status, and one that ends while there is more input.
-	var status *exec.ExitError
-	if _, _, err := ssh(t, data, "ssh", host, "exit 7"); !errors.As(err, &status) || status.ExitCode() != 7 {
-		t.Errorf("exit 7 is %v", err)
-	}
-	if got := mustSSH(t, data, "ssh", host, "head -c 3 | wc -c"); got != "3" {
-		t.Errorf("3 is %s", got)
-	}
-
 	put(t, laptopHome("blob"), string(data), 0o600)
 	mkdir(t, clusterHome("there"))
 	back := filepath.Join(mkdir(t, laptopHome("back")), "blob")
@@ -148,6 +141,14 @@ func TestSSHToSession(t *testing.T) {
 	host := "cscs-" + e.Session
 	logins := loginsAtEla()
 	throughSSH(t, host, "nid001001")
+	// A command's status, and one that ends while there is more input.
+	var status *exec.ExitError
+	if _, _, err := ssh(t, blob(5<<20), "ssh", host, "exit 7"); !errors.As(err, &status) || status.ExitCode() != 7 {
+		t.Errorf("exit 7 is %v", err)
+	}
+	if got := mustSSH(t, blob(5<<20), "ssh", host, "head -c 3 | wc -c"); got != "3" {
+		t.Errorf("3 is %s", got)
+	}
 
 	// Several at once, by the beginning of the ID: none of them logs in anew.
 	gate := newGate(t)
@@ -270,4 +271,43 @@ func TestSSHConfigRoundTrip(t *testing.T) {
 	if got := readFile(t, laptopHome(".ssh/config")); got != before {
 		t.Errorf("alice's configuration is %q", got)
 	}
+}
+
+// TestSSHDoesNotHoldUp: an ssh that is open holds up the end of the session that it shares the
+// connection of for some seconds only, and is told why it ends.
+func TestSSHDoesNotHoldUp(t *testing.T) {
+	begin(t)
+	sshInstalled(t)
+	s := serve(t, nil)
+	host := "cscs-" + s.ready().Session
+	open := start(t, as(t.Context(), "alice", "laptop", "ssh", "-tt", host, "echo in; exec sleep 1000")) // whom its terminal ends with it
+	open.line("in")
+	began := time.Now()
+	s.signal(syscall.SIGINT)
+	s.end(0)
+	if took := time.Since(began); took > 15*time.Second {
+		t.Errorf("the end took %s", took)
+	}
+	if code := open.exit(patience); code != 255 {
+		t.Errorf("ssh ends with %d", code)
+	}
+	// A node that ends its processes with the job is quicker than our words.
+	if said := open.stderr.String(); !strings.Contains(said, "has ended") && !strings.Contains(said, "closed by") {
+		t.Errorf("it says %q", said)
+	}
+}
+
+// TestSSHToQueued: a session that has no node yet says so.
+func TestSSHToQueued(t *testing.T) {
+	begin(t)
+	sshInstalled(t)
+	occupy(t, "alice", "-N", fmt.Sprint(len(lab.Nodes)))
+	mustCmd(t, "run", "--cluster", "daint", "--detach", "--", lab.testserver, "127.0.0.1:{port}")
+	id := ps(t)[0].ID
+	_, said, err := ssh(t, nil, "ssh", "cscs-"+id, "true")
+	if err == nil {
+		t.Error("there is a way to it")
+	}
+	says(t, said, "has no node yet", id)
+	mustCmd(t, "stop", id)
 }

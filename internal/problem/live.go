@@ -1,6 +1,7 @@
 package problem
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/alps-tunnel/cscs/internal/live"
@@ -23,6 +24,10 @@ var liveRules = []rule{
 		}
 		return p
 	}),
+	func(err error) (Problem, bool) {
+		return Problem{ID: "owner-left", Code: Failure, Message: session.ErrOwnerLeft.Error(), Hint: "connect again: it goes its own way then"},
+			errors.Is(err, session.ErrOwnerLeft)
+	},
 	on(func(e *session.NoNodeError) Problem {
 		return Problem{ID: "not-ready", Code: Failure, Message: e.Error(), Hint: "cscs ps tells when it has one"}
 	}),

@@ -53,6 +53,7 @@ func TestOf(t *testing.T) {
 		{&site.SSHConfigError{Host: "ela", Message: "line 3"}, "ssh-config", 2, "line 3", "ssh -G ela"},
 		{&sshconfig.RefusedError{File: "/c", Message: "line 3: bad", Before: true}, "ssh-config", 2, "line 3: bad", "nothing was changed"},
 		{&sshconfig.WriteError{File: "/c", Line: "Include x", Err: errors.New("read-only file system")}, "ssh-config-file", 1, "read-only", "Include x"},
+		{session.ErrOwnerLeft, "owner-left", 1, "has ended", "connect again"},
 		{&session.NoNodeError{ID: "k7"}, "not-ready", 1, "k7", "cscs ps"},
 		{&site.ProxyCommandError{Host: "a", Command: "nc"}, "proxy-command", 2, "ProxyCommand", "ProxyJump"},
 
