@@ -76,6 +76,9 @@ func (d *deps) sshConfig(ctx context.Context, o *options, install, uninstall boo
 	if err != nil {
 		return err
 	}
+	if strings.Contains(text, sshconfig.NoUser) {
+		d.say("your user name there is not known yet: name it with --user, or come again when there is a key")
+	}
 	if !install {
 		_, err := io.WriteString(d.io.Out, text)
 		return err

@@ -123,7 +123,7 @@ func Run(ctx context.Context, cfg Config, tell func(Result)) error {
 	// What a check needs to see that its time is up, and to say so.
 	ctx, cancel := context.WithTimeoutCause(ctx, cfg.Limit-time.Second, errTime)
 	defer cancel()
-	v := &visit{cfg: cfg, over: map[string]chan struct{}{}, bad: map[string]bool{}}
+	v := &visit{cfg: cfg, over: map[string]chan struct{}{}, bad: map[string]string{}}
 	defer v.close()
 
 	all := checks()

@@ -30,6 +30,7 @@ func (e *UnwritableError) Unwrap() error { return e.Err }
 type ClockError struct {
 	Ahead time.Duration // of the other's, at least; less than 0: behind it
 	Of    string        // whose clock it was compared with
+	Guess bool          // by when a certificate was stored here, which may have been copied since
 }
 
 func (e *ClockError) Error() string {
@@ -37,7 +38,11 @@ func (e *ClockError) Error() string {
 	if by < 0 {
 		way, by = "behind", -by
 	}
-	return fmt.Sprintf("the clock of this machine is %s %s that of %s", round(by), way, e.Of)
+	s := fmt.Sprintf("the clock of this machine is %s %s that of %s", round(by), way, e.Of)
+	if e.Guess {
+		s += ", going by when the certificate was stored here"
+	}
+	return s
 }
 
 func round(d time.Duration) time.Duration {

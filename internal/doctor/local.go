@@ -135,11 +135,11 @@ func clockOf(err error) error {
 	switch {
 	case errors.As(err, &expired):
 		if at, ok := modified(expired.Path); ok && at.After(expired.Until) {
-			return &ClockError{Ahead: at.Sub(expired.Until), Of: "the service that signed the key"}
+			return &ClockError{Ahead: at.Sub(expired.Until), Of: "the service that signed the key", Guess: true}
 		}
 	case errors.As(err, &early):
 		if at, ok := modified(early.Path); ok && at.Before(early.From) {
-			return &ClockError{Ahead: at.Sub(early.From), Of: "the service that signed the key"}
+			return &ClockError{Ahead: at.Sub(early.From), Of: "the service that signed the key", Guess: true}
 		}
 	}
 	return nil

@@ -23,7 +23,7 @@ type visit struct {
 	over    map[string]chan struct{} // closed when the check is
 
 	mu  sync.Mutex
-	bad map[string]bool // checks that failed, or were skipped
+	bad map[string]string // checks that failed or were skipped, with the one that failed
 
 	way     Way          // of "config"
 	addrs   []netip.Addr // of "names"
@@ -55,8 +55,9 @@ func (v *visit) look(ctx context.Context, c check) []Result {
 	}
 	began := time.Now()
 	var found []finding
-	if name := v.failed(c.after); name != "" {
-		found = one(skipped("", "not looked at, because of "+name))
+	root := v.failed(c.after)
+	if root != "" {
+		found = one(skipped("", "not looked at, because of "+root))
 	} else {
 		found = v.bounded(ctx, c)
 	}
@@ -65,20 +66,22 @@ func (v *visit) look(ctx context.Context, c check) []Result {
 		results = append(results, v.result(c.name, f, time.Since(began)))
 		if f.status == Failure || f.status == Skipped {
 			v.mu.Lock()
-			v.bad[c.name] = true
+			if v.bad[c.name] = root; root == "" {
+				v.bad[c.name] = c.name
+			}
 			v.mu.Unlock()
 		}
 	}
 	return results
 }
 
-// failed is the first of those that is not good.
+// failed is the check that failed for which the first of those is not good.
 func (v *visit) failed(names []string) string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, name := range names {
-		if v.bad[name] {
-			return name
+		if root := v.bad[name]; root != "" {
+			return root
 		}
 	}
 	return ""

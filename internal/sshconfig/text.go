@@ -39,6 +39,9 @@ type Sessions struct {
 // Prefix begins the names of sessions' nodes: cscs-ID.
 const Prefix = "cscs-"
 
+// NoUser stands where a User should, if nobody has said who that is.
+const NoUser = "# User NAME"
+
 const heading = `# Written by cscs ssh-config, which overwrites it. To change something, put it
 # into a Host block of your own file: cscs ssh-config --install then leaves that
 # host to you.
@@ -94,6 +97,9 @@ func (w *writer) put(key, value string) {
 }
 
 func (w *writer) login(l Login) {
+	if l.User == "" {
+		w.b.WriteString("    " + NoUser + "\n")
+	}
 	w.put("User", l.User)
 	if l.Identity == "" {
 		return
