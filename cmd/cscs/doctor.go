@@ -121,6 +121,9 @@ func findWayFor(ctx context.Context, o *options, cluster string) (dw doctor.Way)
 	}
 	dw.Hosts = w.hosts
 	for _, h := range w.hosts {
+		if slices.Contains([]string{"no", "off", "false", "accept-new"}, h.StrictHostKeyChecking) {
+			h.UserKnownHosts = append([]string{"none"}, h.UserKnownHosts...) // what is accepted is not written
+		}
 		keys, err := w.hostKeys(h, nil)
 		if err != nil {
 			dw.KnownErr = err

@@ -1,0 +1,47 @@
+package site
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/kevinburke/ssh_config"
+)
+
+// FuzzSSHConfig: whatever stands in ssh's configuration, and whatever ssh makes of it.
+func FuzzSSHConfig(f *testing.F) {
+	for _, s := range []string{
+		recommended, "hostname h\nuser bob\nport 22\nproxyjump none\nidentityfile ~/.ssh/k\nuserknownhostsfile /a b /c\nconnecttimeout x\n",
+		"Match exec \"x\"\n User a\nHost *\n User b\r\n", "proxycommand ssh -W %h:%p -p 22 -l a b", "proxyjump ssh://a@[::1]:2222/,b", "Include ~/.ssh/cscs_config\n", "match final all\n\x00", "port -1\nhost=\n",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		rest, _ := withoutMatch(data)
+		if got, want := bytes.Count(rest, []byte("\n")), bytes.Count(data, []byte("\n")); got < want || got > want+1 {
+			t.Errorf("%d lines became %d", want, got)
+		}
+		// It reads what is included, whatever that may be.
+		if included := bytes.Contains(bytes.ToLower(rest), []byte("include")); included {
+			rest = nil
+		}
+		if cfg, err := ssh_config.DecodeBytes(rest); err == nil {
+			_, _ = readSettings([]*ssh_config.Config{cfg}, question{name: "daint"})
+		}
+		s := parseAnswer(data)
+		h := Host{HostName: s.hostName, Asked: "daint", Port: s.port}
+		for _, file := range newTokens(h).files(s.userKnownHosts) {
+			if file == "" {
+				t.Error("a file without a name")
+			}
+		}
+		for j := range strings.SplitSeq(s.proxyJump, ",") {
+			if j, err := parseJump(j); err == nil && (!plainHost(j.host) || strings.HasPrefix(j.user, "-") || badPort(j.port)) {
+				t.Errorf("%q is a jump host: %+v", s.proxyJump, j)
+			}
+		}
+		if j, ok := jumpOfCommand(s.proxyCommand); ok && j == "" {
+			t.Errorf("%q jumps to nobody", s.proxyCommand)
+		}
+	})
+}

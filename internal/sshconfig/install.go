@@ -1,0 +1,246 @@
+package sshconfig
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2/maybe"
+)
+
+// Files are where ssh's configuration is on this machine.
+type Files struct {
+	Config string // the user's own
+	Part   string // the file of ours that it includes
+	Backup string // the user's own as it was before it included ours
+	Known  string // the host keys of sessions' nodes
+}
+
+// In returns the files for a user's own configuration of that name.
+func In(config, known string) Files {
+	return Files{Config: config, Part: filepath.Join(filepath.Dir(config), "cscs_config"), Backup: config + ".before-cscs", Known: known}
+}
+
+// A RefusedError tells that ssh does not accept its configuration.
+type RefusedError struct {
+	File    string // as the user knows it
+	Message string // ssh's own words
+	Before  bool   // and that it did not before anything of ours was in it
+}
+
+func (e *RefusedError) Error() string { return "ssh refuses " + e.File + ": " + e.Message }
+
+// A WriteError tells that a file of the user's could not be written; by hand it can be
+// done all the same.
+type WriteError struct {
+	File string
+	Line string // that belongs at its top
+	Err  error
+}
+
+func (e *WriteError) Error() string { return "write " + e.File + ": " + e.Err.Error() }
+func (e *WriteError) Unwrap() error { return e.Err }
+
+// Install writes text as the file of ours and has the user's own include it. Each file is
+// written whole or not at all, ours first. What ssh does not accept is taken back.
+//
+// Errors: *RefusedError, *WriteError, of the file system.
+func (f Files) Install(ctx context.Context, text string) error {
+	before, err := os.ReadFile(f.Config)
+	existed := err == nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if existed {
+		if err := accepts(ctx, f.Config); err != nil {
+			return &RefusedError{File: f.Config, Message: err.Error(), Before: true}
+		}
+	}
+	if err := os.MkdirAll(filepath.Dir(f.Config), 0o700); err != nil {
+		return err
+	}
+	partBefore, partErr := os.ReadFile(f.Part)
+	if err := writeThrough(f.Part, []byte(text)); err != nil {
+		return err
+	}
+	undo := func() {
+		if partErr == nil {
+			_ = writeThrough(f.Part, partBefore)
+		} else {
+			_ = os.Remove(f.Part)
+		}
+	}
+	if err := accepts(ctx, f.Part); err != nil {
+		undo()
+		return &RefusedError{File: f.Part, Message: err.Error()}
+	}
+	after := f.insert(before)
+	if bytes.Equal(after, before) {
+		return nil
+	}
+	if existed {
+		if err := f.backUp(before); err != nil {
+			undo()
+			return err
+		}
+	}
+	if err := writeThrough(f.Config, after); err != nil {
+		undo()
+		return &WriteError{File: f.Config, Line: f.line(), Err: reason(err)}
+	}
+	if err := accepts(ctx, f.Config); err != nil {
+		if existed {
+			_ = writeThrough(f.Config, before)
+		} else {
+			_ = os.Remove(f.Config)
+		}
+		undo()
+		return &RefusedError{File: f.Config, Message: err.Error()}
+	}
+	return nil
+}
+
+// Uninstall takes everything of ours away again. The user's own file stays with what the
+// user has written in it since.
+func (f Files) Uninstall() error {
+	data, err := os.ReadFile(f.Config)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	default:
+		if err := f.exclude(data); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{f.Part, f.Known, f.Known + ".lock"} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// exclude takes our line out of the user's own file, and the file away if it was made for it.
+func (f Files) exclude(data []byte) error {
+	rest := f.remove(data)
+	backup, err := os.ReadFile(f.Backup)
+	switch {
+	case bytes.Equal(rest, data):
+	case len(rest) == 0 && err != nil:
+		if link, err := os.Lstat(f.Config); err == nil && link.Mode().IsRegular() {
+			return os.Remove(f.Config)
+		}
+		fallthrough
+	default:
+		if err := writeThrough(f.Config, rest); err != nil {
+			return &WriteError{File: f.Config, Err: reason(err)}
+		}
+	}
+	if err == nil && bytes.Equal(backup, rest) {
+		return os.Remove(f.Backup)
+	}
+	return nil
+}
+
+// Without is the user's own configuration without our line, for ssh -F: "none" if there is
+// none. done removes what was made for it.
+func (f Files) Without() (file string, done func(), err error) {
+	data, err := os.ReadFile(f.Config)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "none", func() {}, nil
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	rest := f.remove(data)
+	if bytes.Equal(rest, data) {
+		return f.Config, func() {}, nil
+	}
+	tmp, err := os.CreateTemp("", "cscs-ssh-config-")
+	if err != nil {
+		return "", nil, err
+	}
+	_, err = tmp.Write(rest)
+	if err = errors.Join(err, tmp.Close()); err != nil {
+		_ = os.Remove(tmp.Name())
+		return "", nil, err
+	}
+	return tmp.Name(), func() { _ = os.Remove(tmp.Name()) }, nil
+}
+
+// backUp keeps the user's own file as it was, once.
+func (f Files) backUp(data []byte) error {
+	b, err := os.OpenFile(f.Backup, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = b.Write(data)
+	return errors.Join(err, b.Close())
+}
+
+// writeThrough writes a file whole or not at all; a symbolic link stays one, and what it
+// leads to is written. What is there keeps its permissions.
+func writeThrough(name string, data []byte) error {
+	target, err := filepath.EvalSymlinks(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		target = name
+		if to, err := os.Readlink(name); err == nil { // it leads to nothing yet
+			if target = to; !filepath.IsAbs(to) {
+				target = filepath.Join(filepath.Dir(name), to)
+			}
+		}
+	} else if err != nil {
+		return err
+	}
+	mode := fs.FileMode(0o600)
+	if info, err := os.Stat(target); err == nil {
+		mode = info.Mode().Perm()
+	}
+	if err := maybe.WriteFile(target, data, mode); err != nil {
+		return err
+	}
+	return os.Chmod(target, mode) // the umask may have taken some of it
+}
+
+// accepts asks ssh whether it accepts a file; where there is no ssh, nobody refuses it.
+func accepts(ctx context.Context, file string) error {
+	if _, err := exec.LookPath("ssh"); err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	var said bytes.Buffer
+	cmd := exec.CommandContext(ctx, "ssh", "-T", "-G", "-F", file, Prefix+"check")
+	cmd.Stderr = &said
+	cmd.WaitDelay = time.Second
+	if err := cmd.Run(); err != nil {
+		if s := strings.TrimSpace(said.String()); s != "" {
+			return errors.New(s[:min(len(s), 500)])
+		}
+		return err
+	}
+	return nil
+}
+
+// reason takes the path off an error of the file system, which is told already.
+func reason(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	var l *os.LinkError
+	if errors.As(err, &l) {
+		return l.Err
+	}
+	return err
+}
