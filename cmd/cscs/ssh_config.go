@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/crypto/ssh"
@@ -150,33 +151,21 @@ func loginOf(ctx context.Context, h site.Host) sshconfig.Login {
 			l.Certificate = id.CertPath
 		}
 	case errors.As(err, &shut):
-		l.User, l.Identity = first(l.User, principalIn(shut.Path+"-cert.pub")), shut.Path
+		l.User, l.Identity = first(l.User, principalOf(key.Inspect(shut.Path, time.Now()).Cert)), shut.Path
 	default: // where there will be one
-		l.Identity = first(h.Identity, homePath(".ssh", "cscs-key"))
+		usual, _ := key.DefaultPath() // without a home directory, ssh has none either
+		l.Identity = first(h.Identity, usual)
 	}
 	l.Identity, l.Certificate = sshconfig.Tilde(l.Identity), sshconfig.Tilde(l.Certificate)
 	return l
 }
 
-// principalIn is whom a certificate is for, if it is for one.
-func principalIn(file string) string {
-	data, err := os.ReadFile(file)
-	if err != nil {
+// principalOf is whom a certificate is for, if it is for one.
+func principalOf(cert *ssh.Certificate) string {
+	if cert == nil || len(cert.ValidPrincipals) != 1 {
 		return ""
 	}
-	pub, _, _, _, err := ssh.ParseAuthorizedKey(data)
-	if cert, ok := pub.(*ssh.Certificate); err == nil && ok && len(cert.ValidPrincipals) == 1 {
-		return cert.ValidPrincipals[0]
-	}
-	return ""
-}
-
-func homePath(parts ...string) string {
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return ""
-	}
-	return filepath.Join(append([]string{home}, parts...)...)
+	return cert.ValidPrincipals[0]
 }
 
 // proxyCommand is how ssh is to call us: by the name on the PATH, if that is this very

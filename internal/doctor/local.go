@@ -159,22 +159,20 @@ const mostKeys = 5
 
 // agent: whether there is one, and what it holds.
 func (v *visit) agent(ctx context.Context) []finding {
-	held, err := key.Held(ctx, v.way.Hosts[len(v.way.Hosts)-1].IdentityAgent)
+	n, err := key.FindAgent(v.way.Hosts[len(v.way.Hosts)-1].IdentityAgent).Count(ctx)
 	var shut *key.PassphraseError
-	needed := errors.As(v.way.KeyErr, &shut)
+	var none *key.NoAgentError
 	switch {
-	case err != nil && needed:
+	case err != nil && errors.As(v.way.KeyErr, &shut): // it is needed
 		return one(failure("", err))
+	case errors.As(err, &none):
+		return one(ok("", "none runs, and none is needed"))
 	case err != nil:
 		return one(warning("", err))
-	case held.Socket == "" && needed:
-		return one(failure("", &key.AgentError{Socket: "SSH_AUTH_SOCK is not set", Err: errors.New("none runs")}))
-	case held.Socket == "":
-		return one(ok("", "none runs, and none is needed"))
-	case held.Keys > mostKeys:
-		return one(warning("", &ManyKeysError{Keys: held.Keys}))
+	case n > mostKeys:
+		return one(warning("", &ManyKeysError{Keys: n}))
 	}
-	return one(ok("", fmt.Sprintf("%s holds %d keys", held.Socket, held.Keys)))
+	return one(ok("", fmt.Sprintf("it holds %d keys", n)))
 }
 
 // ports: whether servers can have those that they usually get here.

@@ -41,7 +41,7 @@ func TestDocumented(t *testing.T) {
 		{"permission denied: the key may have expired", []error{&chain.AuthError{Hop: "ela", User: "alice", Methods: []string{"publickey"}}}, "permission denied", key.SignCommand},
 		{"permission denied, the cause", []error{&chain.AuthError{Hop: "ela", User: "alice"}, &key.ExpiredError{Path: "k", Until: time.Now()}}, "expired", key.SignCommand},
 		{"keys are valid for 24 hours", []error{&key.ExpiredError{Path: "k", Until: time.Now()}, &key.MissingError{Fix: key.SignCommand}, &doctor.ExpiresError{Path: "k", Until: time.Now()}}, "24 hours", key.SignCommand},
-		{"could not open a connection to your authentication agent", []error{&key.AgentError{Socket: "/s", Err: errors.New("refused")}},
+		{"could not open a connection to your authentication agent", []error{&key.AgentError{Socket: "/s", Err: errors.New("refused")}, &key.NoAgentError{}},
 			"could not open a connection to your authentication agent", "eval $(ssh-agent)"},
 		{"chmod 0600 ~/.ssh/cscs-key", []error{&key.PermissionsError{Path: "k", Mode: 0o644, Fix: "chmod 600 k"}}, "permissions", "chmod 600 k"},
 	} {

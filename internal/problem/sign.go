@@ -79,13 +79,13 @@ var signRules = []rule{
 			Hint: "name the private key, with its certificate beside it: cscs key import FILE"}
 	}),
 	on(func(e *key.UncertifiedError) Problem {
-		return Problem{ID: "key-uncertified", Code: Auth, Message: e.Error(), Hint: "have it signed for 24 hours: " + key.SignCommand}
+		return Problem{ID: "key-uncertified", Code: Auth, Message: e.Error(), Hint: "have it signed for 24 hours: " + key.SignCommand, Fix: key.SignCommand}
 	}),
 	on(func(e *key.NoAgentError) Problem {
-		return Problem{ID: "agent-none", Code: Auth, Message: e.Error(), Hint: startAgent + ", and then: cscs key agent"}
+		return Problem{ID: "agent-none", Code: Auth, Message: e.Error(), Hint: hints(startAgent, "and give it the key: cscs key agent"), Fix: after(startAgent)}
 	}),
 	on(func(e *key.AgentRefusedError) Problem {
-		return Problem{ID: "agent-refused", Code: Auth, Message: e.Error(), Hint: "if it is locked, unlock it: ssh-add -X"}
+		return Problem{ID: "agent-refused", Code: Auth, Message: e.Error(), Hint: "if it is locked, unlock it: ssh-add -X", Fix: "ssh-add -X"}
 	}),
 	on(func(e *site.UnknownSigningError) Problem {
 		return Problem{ID: "unknown-signing", Code: Usage, Message: e.Error(),
