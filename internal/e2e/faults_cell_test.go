@@ -16,20 +16,27 @@ import (
 // bring starts a session and brings it into its phase: each is known by what is seen.
 func (r *row) bring(t *testing.T, s *subject) {
 	t.Helper()
-	comment, node := s.tag, r.node[s.phase]
+	comment := s.tag
+	if held := holds(s.phase); held != "" {
+		comment = "hold-" + held + "-" + s.tag
+	}
+	// The request is handed over where that is what is struck, and else stays where it is.
+	via, handOver := "auto", time.Hour
 	server := []string{lab.testserver, "127.0.0.1:{port}"}
 	switch s.phase {
 	case connecting:
 		stopSSHD(t)
-	case submitted:
-		comment = "held-" + s.tag
+	case handingOver:
+		handOver = time.Second
+	case submittedSbatch, queuedSbatch, readySbatch:
+		via = "sbatch"
 	case starting:
 		server = []string{"bash", "-c", "until [[ -e " + s.hook() + " ]]; do sleep 0.05; done; exec " + lab.testserver + " 127.0.0.1:$PORT"}
 	case ending:
 		server = []string{lab.testserver, "-ignore-term", "127.0.0.1:{port}"}
 	}
-	words := []string{"CSCS_LEASE_FLOOR=5s", "run", "--lease", r.lease, "--nodelist", node,
-		"--time", "20", "--start-timeout", "40s", "--slurm=--comment=" + comment, "--"}
+	words := []string{floor, "CSCS_HAND_OVER=" + handOver.String(), s.runtime(t), "run", "--via", via, "--lease", r.lease,
+		"--nodelist", r.node[s.phase], "--time", "20", "--start-timeout", "3m", "--slurm=--comment=" + comment, "--"}
 	s.session = cscs(t, append(words, server...)...)
 	s.id = s.wait("connecting").Session
 	switch s.phase {
@@ -37,30 +44,38 @@ func (r *row) bring(t *testing.T, s *subject) {
 		for e := s.wait("connecting"); e.Host != "daint"; {
 			e = s.wait("connecting")
 		}
-	case submitted:
-		if left := poll(patience, func() string {
-			if !strings.Contains(sessionJobs(s.id), "RUNNING") {
-				return "it does not run: " + sessionJobs(s.id)
-			}
-			// Slurm has made the nodes ready, too, when salloc ends.
-			for _, p := range userProcesses() {
-				if strings.HasPrefix(p.cmdline, "/usr/bin/salloc ") && strings.Contains(p.cmdline, comment) {
-					return p.cmdline
-				}
-			}
-			return ""
-		}); left != "" {
-			t.Fatalf("%s\n%s", left, s)
-		}
+	case submitted, submittedSbatch:
+		s.unheard(t, func(jobs string) bool { return strings.Contains(jobs, "RUNNING") })
 		if _, told := s.find("granted"); told {
 			t.Fatal("the laptop knows the job's number")
 		}
-	case queued:
+	case queued, queuedSbatch:
 		s.wait("queued")
+	case handingOver:
+		s.unheard(t, func(jobs string) bool { return strings.Count(jobs, "PENDING") == 2 })
 	case starting:
 		s.wait("started")
-	case ready, ending:
+	case ready, readySbatch, ending:
 		s.ready()
+	}
+}
+
+// unheard waits until Slurm has done what it was asked for, as its jobs show, and its command
+// has ended, whose answer is kept back.
+func (s *subject) unheard(t *testing.T, done func(jobs string) bool) {
+	t.Helper()
+	if left := poll(patience, func() string {
+		if jobs := sessionJobs(s.id); !done(jobs) {
+			return "jobs: " + jobs
+		}
+		for _, p := range userProcesses() {
+			if strings.HasPrefix(p.cmdline, "/usr/bin/"+holds(s.phase)+" ") && strings.Contains(p.cmdline, s.tag) {
+				return p.cmdline
+			}
+		}
+		return ""
+	}); left != "" {
+		t.Fatalf("%s\n%s", left, s)
 	}
 }
 
@@ -116,7 +131,13 @@ func (s *subject) gone(t *testing.T, r *row, o outcome) {
 	if r.within > 0 {
 		limit = r.within - time.Since(r.struck)
 	}
-	left := poll(limit, func() string { return strings.TrimSpace(sessionJobs(s.id) + "\n" + sessionProcesses(s.id)) })
+	left := poll(limit, func() string {
+		jobs := sessionJobs(s.id)
+		if o.waits && strings.Contains(jobs, "PENDING") {
+			jobs = ""
+		}
+		return strings.TrimSpace(jobs + "\n" + sessionProcesses(s.id))
+	})
 	took := time.Since(r.struck).Round(100 * time.Millisecond)
 	if left != "" {
 		t.Errorf("%v after the fault there is:\n%s\n%s", took, left, s)
@@ -126,13 +147,25 @@ func (s *subject) gone(t *testing.T, r *row, o outcome) {
 	// Who withdraws a request is not seen above: it tidies up when Slurm has no job any more.
 	if left := poll(patience, func() string {
 		_, err := os.Stat(clusterHome(".cscs/daint", s.id))
-		if o.stays != (err == nil) {
+		if !o.either && o.stays != (err == nil) {
 			return fmt.Sprintf("the session's directory: %v; want it to stay: %v", err, o.stays)
 		}
 		return ""
 	}); left != "" {
 		t.Error(left)
 	}
+}
+
+// goneWhenFreed: the request that nobody owns gets its node, and gives it back.
+func (s *subject) goneWhenFreed(t *testing.T, r *row) {
+	t.Helper()
+	left := poll(patience, func() string { return strings.TrimSpace(sessionJobs(s.id) + "\n" + sessionProcesses(s.id)) })
+	took := time.Since(r.freed).Round(100 * time.Millisecond)
+	if left != "" {
+		t.Errorf("%v after the node was free there is:\n%s\n%s", took, left, s)
+		return
+	}
+	t.Logf("measured: %s: nothing is left %v after the node was free", s.tag, took)
 }
 
 // leaks: the job got its node, and there is nobody in it, nor anywhere, who would end it.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,8 +28,9 @@ type row struct {
 	once    [2]sync.Once
 	subject map[string]*subject // by phase
 	node    map[string]string   // by phase
-	occupy  string              // mallory's job, on the node that is queued for
+	occupy  string              // mallory's job, on the nodes that are queued for
 	struck  time.Time
+	freed   time.Time // mallory's nodes are
 	healed  time.Time // the network, or what else was gone, is back
 }
 
@@ -38,8 +40,8 @@ type subject struct {
 	phase, tag, id string
 }
 
-// newRow prepares the lab for a row: mallory has a node, and salloc on the login node
-// can be held.
+// newRow prepares the lab for a row: mallory has nodes, and salloc and sbatch on the login
+// node can be held.
 func newRow(t *testing.T, f fault) *row {
 	t.Helper()
 	r := &row{fault: f, subject: map[string]*subject{}, node: map[string]string{}}
@@ -50,15 +52,17 @@ func newRow(t *testing.T, f fault) *row {
 	for i, phase := range faultPhases {
 		r.node[phase] = lab.Nodes[i]
 	}
-	r.occupy = occupy(t, "mallory", "-w", r.node[queued])
-	holdSalloc(t)
+	wanted := []string{r.node[queued], r.node[handingOver], r.node[queuedSbatch]}
+	r.occupy = occupy(t, "mallory", "-N", strconv.Itoa(len(wanted)), "-w", strings.Join(wanted, ","))
+	holdRequests(t)
 	t.Cleanup(func() { r.sweep(t) })
 	return r
 }
 
-// free gives mallory's node back: what waits for it can start.
+// free gives mallory's nodes back: what waits for them can start.
 func (r *row) free(t *testing.T) {
 	t.Helper()
+	r.freed = time.Now()
 	if out, err := lab.Command(context.Background(), "in", "ctl", "scancel", r.occupy).CombinedOutput(); err != nil {
 		t.Errorf("scancel %s: %v: %s", r.occupy, err, out)
 	}
@@ -121,7 +125,8 @@ func (r *row) cell(t *testing.T, phase string) {
 		resumeSSHD(t)
 	})
 	o := r.cells[phase]
-	if o.lives() && r.mend == nil {
+	// sbatch answers late, but it does.
+	if holds(phase) == "sbatch" || o.lives() && r.mend == nil {
 		s.release(t)
 	}
 	if !o.lives() || r.mend != nil {
@@ -137,6 +142,8 @@ func (r *row) cell(t *testing.T, phase string) {
 		}
 	})
 	switch {
+	case o.waits:
+		s.goneWhenFreed(t, r)
 	case o.goesOn:
 		s.goesOn(t, r)
 		s.gone(t, r, o)
@@ -156,7 +163,7 @@ func (r *row) sweep(t *testing.T) {
 		if s.id == "" {
 			continue
 		}
-		if _, err := os.Stat(dir); err == nil && r.cells[phase].stays {
+		if _, err := os.Stat(dir); err == nil && (r.cells[phase].stays || r.cells[phase].either) {
 			_ = os.RemoveAll(dir)
 		}
 		if r.cells[phase].known != "" {
@@ -266,41 +273,66 @@ func sshdSignal(t *testing.T, sig syscall.Signal) {
 	})
 }
 
-// holdSalloc puts a salloc before Slurm's on daint's PATH. If the request's comment
-// says so, it keeps back what Slurm's says, until there is a file, or nobody left who
-// would read it.
-func holdSalloc(t *testing.T) {
+// holds is whose answer is kept from the session in that phase.
+func holds(phase string) string {
+	switch phase {
+	case submitted:
+		return "salloc"
+	case submittedSbatch, handingOver:
+		return "sbatch"
+	}
+	return ""
+}
+
+// holdRequests puts a salloc and an sbatch before Slurm's on daint's PATH. If the request's
+// comment says so, what Slurm's says is kept back until there is a file, or nobody left
+// who would read it.
+func holdRequests(t *testing.T) {
 	t.Helper()
-	const script = `#!/bin/bash
-[[ "$*" =~ --comment=(held-[a-z-]+) ]] || exec /usr/bin/salloc "$@"
-file=/home/release-${BASH_REMATCH[1]} reader=$PPID
-exec /usr/bin/salloc "$@" 2> >(
+	const head = `#!/bin/bash
+[[ "$*" =~ --comment=hold-%[1]s-([a-z-]+) ]] || exec /usr/bin/%[1]s "$@"
+file=/home/go-${BASH_REMATCH[1]} reader=$PPID
+wait_for_it() {
 	exec {never}<> <(:)
 	until [[ -e $file || ! -d /proc/$reader ]]; do read -r -t 0.05 -u "$never"; done
-	exec cat >&2)
+}
 `
-	path := func() string { return lab.Path("daint", "/usr/local/bin/salloc") }
-	if err := os.WriteFile(path(), []byte(script), 0o755); err != nil {
-		t.Fatal(err)
+	for name, tail := range map[string]string{
+		"salloc": `exec /usr/bin/salloc "$@" 2> >(wait_for_it; exec cat >&2)` + "\n",
+		"sbatch": `answer=$(/usr/bin/sbatch "$@" 2>&1)` + "\n" + `code=$?` + "\n" + `wait_for_it` + "\n" + `printf '%s\n' "$answer"` + "\n" + `exit "$code"` + "\n",
+	} {
+		path := func() string { return lab.Path("daint", "/usr/local/bin/"+name) }
+		if err := os.WriteFile(path(), []byte(fmt.Sprintf(head, name)+tail), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.Remove(path()) })
 	}
 	t.Cleanup(func() {
-		_ = os.Remove(path())
-		for _, prefix := range []string{"release-", "go-"} {
-			files, _ := filepath.Glob(filepath.Join(lab.Env["CLUSTER_HOMES"], prefix+"*"))
-			for _, f := range files {
-				_ = os.Remove(f)
-			}
+		files, _ := filepath.Glob(filepath.Join(lab.Env["CLUSTER_HOMES"], "go-*"))
+		for _, f := range files {
+			_ = os.Remove(f)
 		}
 	})
 }
 
-// hook is a file that a held salloc or a slow server waits for, as the cluster sees it.
-func (s *subject) hook() string {
-	if s.phase == submitted {
-		return "/home/release-held-" + s.tag
+// runtime makes a runtime directory on the laptop for the session alone, so that it
+// shares its login with none of the row's others. It is what sets it in its environment.
+func (s *subject) runtime(t *testing.T) string {
+	t.Helper()
+	dir := fmt.Sprintf("/run/user/%d/%s", labctl.AliceUID, s.phase)
+	path := func() string { return lab.Path("laptop", dir) }
+	if err := os.Mkdir(path(), 0o700); err != nil {
+		t.Fatal(err)
 	}
-	return "/home/go-" + s.tag
+	t.Cleanup(func() { _ = os.RemoveAll(path()) })
+	if err := os.Chown(path(), labctl.AliceUID, labctl.AliceUID); err != nil {
+		t.Fatal(err)
+	}
+	return "XDG_RUNTIME_DIR=" + dir
 }
+
+// hook is a file that a held request or a slow server waits for, as the cluster sees it.
+func (s *subject) hook() string { return "/home/go-" + s.tag }
 
 // release lets go on what was held.
 func (s *subject) release(t *testing.T) {

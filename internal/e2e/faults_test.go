@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"maps"
 	"testing"
 	"time"
 )
@@ -16,17 +17,22 @@ import (
 // then it strikes all of them at once, so that leases run out together.
 // docs/reliability.md is the table for readers.
 
-// The phases, in the order in which a session goes through them.
+// The phases, in the order in which a session goes through them. Those named -sbatch are
+// those of a session with --via sbatch; the others have the default, auto.
 const (
-	connecting = "connecting" // the jump host has answered, the login node has not yet
-	submitted  = "submitted"  // the job runs, and the laptop has not heard its number yet
-	queued     = "queued"     // the job waits for a node that mallory has
-	starting   = "starting"   // the runner lives, the server does not listen yet
-	ready      = "ready"      // the URL answers
-	ending     = "ending"     // Ctrl-C was pressed, and the server does not heed SIGTERM
+	connecting      = "connecting"       // the jump host has answered, the login node has not yet
+	submitted       = "submitted"        // the job runs, and the laptop has not heard its number yet
+	submittedSbatch = "submitted-sbatch" // the same: it is sbatch that has not told it
+	queued          = "queued"           // salloc waits for a node that mallory has
+	handingOver     = "handing-over"     // so does the job to which sbatch hands it over; sbatch has not told its number
+	queuedSbatch    = "queued-sbatch"    // the job waits in Slurm alone
+	starting        = "starting"         // the runner lives, the server does not listen yet
+	ready           = "ready"            // the URL answers
+	readySbatch     = "ready-sbatch"     // the same, in a batch job
+	ending          = "ending"           // Ctrl-C was pressed, and the server does not heed SIGTERM
 )
 
-var faultPhases = []string{connecting, submitted, queued, starting, ready, ending}
+var faultPhases = []string{connecting, submitted, submittedSbatch, queued, handingOver, queuedSbatch, starting, ready, readySbatch, ending}
 
 // outcome is what must become of a session in one cell. The empty one is for
 // a client that died with the fault: its job is gone, and so is the directory.
@@ -35,6 +41,8 @@ type outcome struct {
 	code   int      // the client lives, and ends with this code
 	says   []string // and its last event, or its error, says so
 	stays  bool     // the session's directory stays on the cluster: nobody is left to clean it
+	either bool     // it may stay or go, by who was quicker
+	waits  bool     // the request stays in the queue until there is a node, and ends then
 
 	// known is the reason for which the job outlives its owner, which is a gap of I1. The
 	// cell must be seen to leak just so: the day it does not, it fails, and known goes.
@@ -61,24 +69,31 @@ const nobody = "salloc and its shell are dead, the runner is not there yet: Slur
 // orphaned are the cells of a fault that kills the client and all that is on the login node.
 var orphaned = map[string]outcome{
 	connecting: {},
-	submitted:  {known: nobody, stays: true},
-	queued:     {known: nobody, stays: true},
-	starting:   {stays: true},
-	ready:      {stays: true},
-	ending:     {stays: true},
+	submitted:  {known: nobody, stays: true}, submittedSbatch: {stays: true},
+	queued: {known: nobody, stays: true}, handingOver: {known: nobody, stays: true}, queuedSbatch: {stays: true},
+	starting: {stays: true}, ready: {stays: true}, readySbatch: {stays: true}, ending: {stays: true},
 }
 
 // unattended are the cells of a fault that kills the client alone.
 var unattended = map[string]outcome{
-	connecting: {}, submitted: {}, queued: {},
-	starting: {stays: true}, ready: {stays: true}, ending: {stays: true},
+	connecting: {},
+	submitted:  {}, submittedSbatch: {stays: true},
+	queued: {}, handingOver: {waits: true, either: true}, queuedSbatch: {waits: true, stays: true},
+	starting: {stays: true}, ready: {stays: true}, readySbatch: {stays: true}, ending: {stays: true},
+}
+
+// but are the same cells with other outcomes in some phases.
+func but(cells map[string]outcome, o outcome, phases ...string) map[string]outcome {
+	changed := map[string]outcome{}
+	maps.Copy(changed, cells)
+	for _, p := range phases {
+		changed[p] = o
+	}
+	return changed
 }
 
 // unharmed are the cells of a fault that costs nobody anything.
-var unharmed = map[string]outcome{
-	connecting: {goesOn: true}, submitted: {goesOn: true}, queued: {goesOn: true},
-	starting: {goesOn: true}, ready: {goesOn: true}, ending: {goesOn: true},
-}
+var unharmed = but(nil, outcome{goesOn: true}, faultPhases...)
 
 // faults is the matrix.
 var faults = []fault{
@@ -98,12 +113,16 @@ var faults = []fault{
 			r.free(t)
 		},
 		cells: map[string]outcome{
-			connecting: {code: 1},
-			submitted:  {code: 6, says: []string{"scancel"}},
-			queued:     {code: 6, says: []string{"scancel"}},
-			starting:   {code: 6, says: []string{"scancel"}, stays: true},
-			ready:      {code: 6, says: []string{"scancel"}, stays: true},
-			ending:     {code: 6, says: []string{"scancel"}, stays: true},
+			connecting:      {code: 1},
+			submitted:       {code: 6, says: []string{"scancel"}},
+			submittedSbatch: {code: 6, says: []string{"scancel"}, stays: true},
+			queued:          {code: 6, says: []string{"scancel"}},
+			handingOver:     {code: 6, says: []string{"scancel"}, waits: true, either: true},
+			queuedSbatch:    {code: 6, says: []string{"scancel"}, waits: true, stays: true},
+			starting:        {code: 6, says: []string{"scancel"}, stays: true},
+			ready:           {code: 6, says: []string{"scancel"}, stays: true},
+			readySbatch:     {code: 6, says: []string{"scancel"}, stays: true},
+			ending:          {code: 6, says: []string{"scancel"}, stays: true},
 		}},
 	{name: "cut-healed", lease: "60s", cells: unharmed,
 		strike: func(t *testing.T, r *row) {
@@ -119,14 +138,8 @@ var faults = []fault{
 			r.healed = time.Now()
 			r.free(t)
 		},
-		cells: map[string]outcome{
-			connecting: {goesOn: true}, // it is root's sshd that it was talking to
-			submitted:  {code: 1, says: []string{"lost"}},
-			queued:     {code: 1, says: []string{"lost"}},
-			starting:   {goesOn: true},
-			ready:      {goesOn: true},
-			ending:     {goesOn: true},
-		}},
+		// In connecting it was talking to root's sshd.
+		cells: but(unharmed, outcome{code: 1, says: []string{"lost"}}, submitted, submittedSbatch, queued, handingOver)},
 	{name: "login-crashed", lease: "120s",
 		strike: func(t *testing.T, r *row) {
 			tell(t, "crash", "daint")
@@ -134,36 +147,24 @@ var faults = []fault{
 			r.healed = time.Now()
 			r.free(t)
 		},
-		cells: map[string]outcome{
-			connecting: {code: 1, says: []string{"cannot reach daint"}},
-			submitted:  {code: 1, says: []string{"lost"}},
-			queued:     {code: 1, says: []string{"lost"}},
-			starting:   {goesOn: true},
-			ready:      {goesOn: true},
-			ending:     {goesOn: true},
-		}},
-	{name: "slurmctld-down", lease: "60s",
-		cells: map[string]outcome{
-			connecting: {goesOn: true},
-			// srun was seen to wait for a step for a minute and more here. Why is not known.
-			submitted: {code: 5, says: []string{"nid001002"}},
-			queued:    {goesOn: true}, starting: {goesOn: true}, ready: {goesOn: true}, ending: {goesOn: true},
-		},
+		cells: but(but(unharmed, outcome{code: 1, says: []string{"lost"}}, submitted, submittedSbatch, queued, handingOver),
+			outcome{code: 1, says: []string{"cannot reach daint"}}, connecting)},
+	{name: "slurmctld-down", lease: "60s", cells: unharmed,
 		strike: func(t *testing.T, r *row) {
 			tell(t, "stop-service", "ctl", "slurmctld")
-			r.last(15 * time.Second)
+			r.last(time.Minute)
 			tell(t, "start-service", "ctl", "slurmctld")
 			r.healed = time.Now()
 			r.free(t)
 		}},
-	{name: "client-killed-slurmctld-down", lease: "5s", within: 60 * time.Second, cells: unattended,
+	{name: "client-killed-slurmctld-down", lease: "5s", within: 120 * time.Second, cells: unattended,
 		strike: func(t *testing.T, r *row) {
 			tell(t, "stop-service", "ctl", "slurmctld")
 			kill(r.clients(t))
 			// Their leases run out while nobody can be told so, and it goes on for long
 			// enough that whoever tries a few times only would have given up.
 			r.untilServersEnd(t)
-			r.last(20 * time.Second)
+			r.last(time.Until(r.struck.Add(time.Minute)))
 			tell(t, "start-service", "ctl", "slurmctld")
 			r.free(t)
 		}},
