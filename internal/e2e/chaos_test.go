@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -76,13 +77,7 @@ func chaosRound(t *testing.T, n int, total, ends tally) {
 			sweepLinks(t)
 		}
 	})
-	// A node that Slurm gave up in an earlier round ("Kill task failed" comes after a minute)
-	// would fail all that follow.
-	if drained := output(t, "root", "daint", "sinfo", "-h", "-R", "-o", "%N %H %E"); drained != "" {
-		total[nodeDrained]++
-		fmt.Printf("round %3d: before it: drained: %s\n", n, drained)
-		output(t, "root", "daint", "scontrol", "update", "NodeName="+strings.Join(lab.Nodes, ","), "State=RESUME")
-	}
+	resumeDrained(t, n, total)
 	if p.full > 0 {
 		settle(t)
 		c.occupy = occupy(t, "mallory", "-N", fmt.Sprint(len(lab.Nodes)))
@@ -98,6 +93,24 @@ func chaosRound(t *testing.T, n int, total, ends tally) {
 		verdict = "FAILED"
 	}
 	fmt.Printf("round %3d: lease %v; %s: %s: %s\n", n, p.lease, p, how, verdict)
+}
+
+// resumeDrained gives back a node that Slurm gave up in an earlier round ("Kill task failed"
+// comes after a minute), which would fail all that follow.
+func resumeDrained(t *testing.T, round int, total tally) {
+	t.Helper()
+	for _, node := range lab.Nodes {
+		reason := output(t, "root", "daint", "sinfo", "-h", "-R", "-n", node, "-o", "%H %E")
+		if reason == "" {
+			continue
+		}
+		total[nodeDrained]++
+		fmt.Printf("round %3d: before it: drained: %s %s\n", round, node, reason)
+		log, _ := os.ReadFile(lab.Path(node, "/var/log/slurm/slurmd.log"))
+		lines := strings.Split(string(log), "\n")
+		t.Logf("slurmd on %s:\n%s", node, strings.Join(lines[max(0, len(lines)-400):], "\n"))
+		output(t, "root", "daint", "scontrol", "update", "NodeName="+node, "State=RESUME")
+	}
 }
 
 // chaos is one session and what becomes of it.
