@@ -191,6 +191,20 @@ func TestStepFails(t *testing.T) {
 	stopFake(t, f, Stopping{ID: testID(t)})
 }
 
+// slurmctld has begun anew between the grant and the step: srun waits in vain, and the next
+// one does not.
+func TestStepWaits(t *testing.T) {
+	f := slurmtest.New(t, "FAKE_SRUN_WAITS=1")
+	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	await[Listening](r)
+	if n := strings.Count(f.Calls(), "srun "); n != 2 {
+		t.Errorf("%d calls of srun:\n%s", n, f.Calls())
+	}
+	r.letGo()
+	r.wait()
+	stopFake(t, f, Stopping{ID: testID(t), Step: "4711.0", Grace: 5 * time.Second})
+}
+
 // Servers that end, or do not do as they should.
 func TestServers(t *testing.T) {
 	notPython := func(argv ...string) Launch { return Launch{Argv: argv, Grace: time.Second} }

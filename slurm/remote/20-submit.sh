@@ -174,38 +174,30 @@ cscs_leave_login() {
 	unset SSH_CLIENT SSH_CONNECTION SSH_TTY SSH_AUTH_SOCK XDG_RUNTIME_DIR XDG_SESSION_ID DBUS_SESSION_BUS_ADDRESS
 }
 
+# For how long one srun waits for the runner's step, and all of them, in seconds. By itself,
+# one whose step cannot be made at once waits for SlurmctldTimeout, a minute at the least,
+# unless another step of the job ends (Slurm's src/srun/launch.c, create_job_step): after a
+# restart of slurmctld that would be for a node that it hears of 2 s later.
+cscs_step_wait=5 cscs_step_most=300
+
 # cscs_runner [keep]: starts the runner and, once it has shown life, lets go of
 # it: from then on no process on the login node matters. srun and the shepherd
 # that it forks are killed in one call: if only one of them dies, the other ends
 # the step. Their group is that of the session that setsid began.
 cscs_runner() {
-	local line part='' code said='' fd pid
-	exec {fd}< <(
-		cscs_leave_login
-		printf '%s\n' "$cscs_gres" >"$cscs_dir/gres"
-		cscs_srun --relative=0 bash --noprofile --norc "$cscs_dir/remote.sh" run 2>&1 </dev/null
-	)
-	pid=$!
+	local said fd pid began tried
+	cscs_uptime
+	began=$REPLY
 	while :; do
-		IFS= read -r -t 0.5 -u "$fd" line
-		code=$?
-		if ((code == 0)); then
-			line=$part$line part=''
-			[[ $line == cscs-alive ]] && break
-			said+=${said:+|}$line
-			continue
-		fi
-		part+=$line
-		if ((code <= 128)); then
-			wait "$pid"
-			code=$?
-			# The step ended before the runner spoke.
-			cscs_tell stepfailed "code=$code" "message=$said${said:+|}$part"
-			exit 0
-		fi
-		[[ -z $cscs_batched ]] || continue
-		if cscs_client || cscs_silent; then
-			cscs_cancel_in_the_end
+		cscs_uptime
+		tried=$REPLY
+		! cscs_begin_runner || break
+		cscs_uptime
+		# What srun says where there is no step: it has waited in vain, or Slurm has not
+		# answered. Whatever else it says, a step may be there, and there must be one only.
+		if [[ $said != *'Unable to create step'* && $said != *'Unable to confirm allocation'* ]] ||
+			((REPLY - tried < cscs_step_wait * 1000 - 1000 || REPLY - began > cscs_step_most * 1000)); then
+			cscs_tell stepfailed "code=$cscs_code" "message=$said"
 			exit 0
 		fi
 	done
@@ -215,4 +207,40 @@ cscs_runner() {
 	wait "$pid" 2>/dev/null
 	exec {fd}<&-
 	cscs_let_go=1
+}
+
+# cscs_begin_runner: true: it has shown life, and its srun is the caller's pid, with what it
+# prints in fd. Else srun has ended, and cscs_code and said are how.
+cscs_begin_runner() {
+	local line part=''
+	said=''
+	exec {fd}< <(
+		cscs_leave_login
+		printf '%s\n' "$cscs_gres" >"$cscs_dir/gres"
+		cscs_srun --immediate="$cscs_step_wait" --relative=0 bash --noprofile --norc "$cscs_dir/remote.sh" run 2>&1 </dev/null
+	)
+	pid=$!
+	while :; do
+		IFS= read -r -t 0.5 -u "$fd" line
+		cscs_code=$?
+		if ((cscs_code == 0)); then
+			line=$part$line part=''
+			[[ $line != cscs-alive ]] || return 0
+			said+=${said:+|}$line
+			continue
+		fi
+		part+=$line
+		if ((cscs_code <= 128)); then
+			wait "$pid"
+			cscs_code=$?
+			exec {fd}<&-
+			[[ -z $part ]] || said+=${said:+|}$part
+			return 1
+		fi
+		[[ -z $cscs_batched ]] || continue
+		if cscs_client || cscs_silent; then
+			cscs_cancel_in_the_end
+			exit 0
+		fi
+	done
 }
