@@ -20,22 +20,22 @@ func (r *row) bring(t *testing.T, s *subject) {
 	if held := holds(s.phase); held != "" {
 		comment = "hold-" + held + "-" + s.tag
 	}
-	// The request is handed over where that is what is struck, and else stays where it is.
-	via, handOver := "auto", time.Hour
+	via := "salloc"
 	server := []string{lab.testserver, "127.0.0.1:{port}"}
 	switch s.phase {
 	case connecting:
 		stopSSHD(t)
-	case handingOver:
-		handOver = time.Second
-	case submittedSbatch, queuedSbatch, readySbatch:
+		via = "auto"
+	case enqueued, queued:
+		via = "auto"
+	case submittedSbatch, readySbatch:
 		via = "sbatch"
 	case starting:
 		server = []string{"bash", "-c", "until [[ -e " + s.hook() + " ]]; do sleep 0.05; done; exec " + lab.testserver + " 127.0.0.1:$PORT"}
 	case ending:
 		server = []string{lab.testserver, "-ignore-term", "127.0.0.1:{port}"}
 	}
-	words := []string{floor, "CSCS_HAND_OVER=" + handOver.String(), s.runtime(t), "run", "--via", via, "--lease", r.lease,
+	words := []string{floor, s.runtime(t), "run", "--via", via, "--lease", r.lease,
 		"--nodelist", r.node[s.phase], "--time", "20", "--start-timeout", "3m", "--slurm=--comment=" + comment, "--"}
 	s.session = cscs(t, append(words, server...)...)
 	s.id = s.wait("connecting").Session
@@ -49,10 +49,10 @@ func (r *row) bring(t *testing.T, s *subject) {
 		if _, told := s.find("granted"); told {
 			t.Fatal("the laptop knows the job's number")
 		}
-	case queued, queuedSbatch:
+	case enqueued:
+		s.unheard(t, func(jobs string) bool { return strings.Contains(jobs, "PENDING") })
+	case queued, queuedSalloc:
 		s.wait("queued")
-	case handingOver:
-		s.unheard(t, func(jobs string) bool { return strings.Count(jobs, "PENDING") == 2 })
 	case starting:
 		s.wait("started")
 	case ready, readySbatch, ending:
@@ -147,7 +147,7 @@ func (s *subject) gone(t *testing.T, r *row, o outcome) {
 	// Who withdraws a request is not seen above: it tidies up when Slurm has no job any more.
 	if left := poll(patience, func() string {
 		_, err := os.Stat(clusterHome(".cscs/daint", s.id))
-		if !o.either && o.stays != (err == nil) {
+		if o.stays != (err == nil) {
 			return fmt.Sprintf("the session's directory: %v; want it to stay: %v", err, o.stays)
 		}
 		return ""

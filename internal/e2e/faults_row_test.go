@@ -52,7 +52,7 @@ func newRow(t *testing.T, f fault) *row {
 	for i, phase := range faultPhases {
 		r.node[phase] = lab.Nodes[i]
 	}
-	wanted := []string{r.node[queued], r.node[handingOver], r.node[queuedSbatch]}
+	wanted := []string{r.node[enqueued], r.node[queued], r.node[queuedSalloc]}
 	r.occupy = occupy(t, "mallory", "-N", strconv.Itoa(len(wanted)), "-w", strings.Join(wanted, ","))
 	holdRequests(t)
 	t.Cleanup(func() { r.sweep(t) })
@@ -163,7 +163,7 @@ func (r *row) sweep(t *testing.T) {
 		if s.id == "" {
 			continue
 		}
-		if _, err := os.Stat(dir); err == nil && (r.cells[phase].stays || r.cells[phase].either) {
+		if _, err := os.Stat(dir); err == nil && r.cells[phase].stays {
 			_ = os.RemoveAll(dir)
 		}
 		if r.cells[phase].known != "" {
@@ -278,7 +278,7 @@ func holds(phase string) string {
 	switch phase {
 	case submitted:
 		return "salloc"
-	case submittedSbatch, handingOver:
+	case submittedSbatch, enqueued:
 		return "sbatch"
 	}
 	return ""

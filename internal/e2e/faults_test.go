@@ -17,22 +17,23 @@ import (
 // then it strikes all of them at once, so that leases run out together.
 // docs/reliability.md is the table for readers.
 
-// The phases, in the order in which a session goes through them. Those named -sbatch are
-// those of a session with --via sbatch; the others have the default, auto.
+// The phases, in the order in which a session goes through them. connecting, enqueued and
+// queued have the default, auto. What salloc is asked for at once is refused as long as a job
+// of higher priority waits in the partition, as those do; so the others say how they ask.
 const (
 	connecting      = "connecting"       // the jump host has answered, the login node has not yet
-	submitted       = "submitted"        // the job runs, and the laptop has not heard its number yet
-	submittedSbatch = "submitted-sbatch" // the same: it is sbatch that has not told it
-	queued          = "queued"           // salloc waits for a node that mallory has
-	handingOver     = "handing-over"     // so does the job to which sbatch hands it over; sbatch has not told its number
-	queuedSbatch    = "queued-sbatch"    // the job waits in Slurm alone
+	submitted       = "submitted"        // the job runs, and salloc has not told its number yet
+	submittedSbatch = "submitted-sbatch" // the same with sbatch
+	enqueued        = "enqueued"         // the job waits for a node that mallory has, and sbatch has not told its number yet
+	queued          = "queued"           // the job waits, which the laptop knows
+	queuedSalloc    = "queued-salloc"    // the same with salloc, which waits on the login node
 	starting        = "starting"         // the runner lives, the server does not listen yet
 	ready           = "ready"            // the URL answers
-	readySbatch     = "ready-sbatch"     // the same, in a batch job
+	readySbatch     = "ready-sbatch"     // the same in a batch job
 	ending          = "ending"           // Ctrl-C was pressed, and the server does not heed SIGTERM
 )
 
-var faultPhases = []string{connecting, submitted, submittedSbatch, queued, handingOver, queuedSbatch, starting, ready, readySbatch, ending}
+var faultPhases = []string{connecting, submitted, submittedSbatch, enqueued, queued, queuedSalloc, starting, ready, readySbatch, ending}
 
 // outcome is what must become of a session in one cell. The empty one is for
 // a client that died with the fault: its job is gone, and so is the directory.
@@ -41,7 +42,6 @@ type outcome struct {
 	code   int      // the client lives, and ends with this code
 	says   []string // and its last event, or its error, says so
 	stays  bool     // the session's directory stays on the cluster: nobody is left to clean it
-	either bool     // it may stay or go, by who was quicker
 	waits  bool     // the request stays in the queue until there is a node, and ends then
 
 	// known is the reason for which the job outlives its owner, which is a gap of I1. The
@@ -70,7 +70,7 @@ const nobody = "salloc and its shell are dead, the runner is not there yet: Slur
 var orphaned = map[string]outcome{
 	connecting: {},
 	submitted:  {known: nobody, stays: true}, submittedSbatch: {stays: true},
-	queued: {known: nobody, stays: true}, handingOver: {known: nobody, stays: true}, queuedSbatch: {stays: true},
+	enqueued: {stays: true}, queued: {stays: true}, queuedSalloc: {known: nobody, stays: true},
 	starting: {stays: true}, ready: {stays: true}, readySbatch: {stays: true}, ending: {stays: true},
 }
 
@@ -78,7 +78,7 @@ var orphaned = map[string]outcome{
 var unattended = map[string]outcome{
 	connecting: {},
 	submitted:  {}, submittedSbatch: {stays: true},
-	queued: {}, handingOver: {waits: true, either: true}, queuedSbatch: {waits: true, stays: true},
+	enqueued: {waits: true, stays: true}, queued: {waits: true, stays: true}, queuedSalloc: {},
 	starting: {stays: true}, ready: {stays: true}, readySbatch: {stays: true}, ending: {stays: true},
 }
 
@@ -116,9 +116,9 @@ var faults = []fault{
 			connecting:      {code: 1},
 			submitted:       {code: 6, says: []string{"scancel"}},
 			submittedSbatch: {code: 6, says: []string{"scancel"}, stays: true},
-			queued:          {code: 6, says: []string{"scancel"}},
-			handingOver:     {code: 6, says: []string{"scancel"}, waits: true, either: true},
-			queuedSbatch:    {code: 6, says: []string{"scancel"}, waits: true, stays: true},
+			enqueued:        {code: 6, says: []string{"scancel"}, waits: true, stays: true},
+			queued:          {code: 6, says: []string{"scancel"}, waits: true, stays: true},
+			queuedSalloc:    {code: 6, says: []string{"scancel"}},
 			starting:        {code: 6, says: []string{"scancel"}, stays: true},
 			ready:           {code: 6, says: []string{"scancel"}, stays: true},
 			readySbatch:     {code: 6, says: []string{"scancel"}, stays: true},
@@ -139,7 +139,7 @@ var faults = []fault{
 			r.free(t)
 		},
 		// In connecting it was talking to root's sshd.
-		cells: but(unharmed, outcome{code: 1, says: []string{"lost"}}, submitted, submittedSbatch, queued, handingOver)},
+		cells: but(unharmed, outcome{code: 1, says: []string{"lost"}}, submitted, submittedSbatch, enqueued, queuedSalloc)},
 	{name: "login-crashed", lease: "120s",
 		strike: func(t *testing.T, r *row) {
 			tell(t, "crash", "daint")
@@ -147,11 +147,12 @@ var faults = []fault{
 			r.healed = time.Now()
 			r.free(t)
 		},
-		cells: but(but(unharmed, outcome{code: 1, says: []string{"lost"}}, submitted, submittedSbatch, queued, handingOver),
+		cells: but(but(unharmed, outcome{code: 1, says: []string{"lost"}}, submitted, submittedSbatch, enqueued, queuedSalloc),
 			outcome{code: 1, says: []string{"cannot reach daint"}}, connecting)},
-	{name: "slurmctld-down", lease: "60s", cells: unharmed,
+	{name: "slurmctld-down", lease: "180s", cells: unharmed,
 		strike: func(t *testing.T, r *row) {
 			tell(t, "stop-service", "ctl", "slurmctld")
+			resumeSSHD(t)
 			r.last(time.Minute)
 			tell(t, "start-service", "ctl", "slurmctld")
 			r.healed = time.Now()
