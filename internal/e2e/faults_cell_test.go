@@ -185,7 +185,7 @@ func (s *subject) leaks(t *testing.T, r *row) {
 // ends: the client lives, and says how it went.
 func (s *subject) ends(t *testing.T, o outcome) {
 	t.Helper()
-	code := s.exit(3 * time.Minute)
+	code := s.exit(5 * time.Minute) // a lease, 90 s, and an end that nothing answers
 	events := s.events()
 	last := events[len(events)-1]
 	if code != o.code || last.Event != "ended" || *last.Code != code {

@@ -75,7 +75,7 @@ func isAliceOn(hosts ...string) func(process) bool {
 func TestSoak(t *testing.T) {
 	begin(t)
 	t.Cleanup(func() { sweepLinks(t) })
-	s := cscs(t, "CSCS_LEASE_FLOOR=5s", "run", "--lease", "2m", "--", lab.testserver, "127.0.0.1:{port}")
+	s := cscs(t, "run", "--", lab.testserver, "127.0.0.1:{port}")
 	e := s.ready()
 	traffic := watchTraffic(s)
 	defer traffic.stop()
