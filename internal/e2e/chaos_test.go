@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -95,8 +94,8 @@ func chaosRound(t *testing.T, n int, total, ends tally) {
 	fmt.Printf("round %3d: lease %v; %s: %s: %s\n", n, p.lease, p, how, verdict)
 }
 
-// resumeDrained gives back a node that Slurm gave up in an earlier round ("Kill task failed"
-// comes after a minute), which would fail all that follow.
+// resumeDrained gives back a node that Slurm gave up in an earlier round, which would fail
+// all that follow.
 func resumeDrained(t *testing.T, round int, total tally) {
 	t.Helper()
 	for _, node := range lab.Nodes {
@@ -106,9 +105,6 @@ func resumeDrained(t *testing.T, round int, total tally) {
 		}
 		total[nodeDrained]++
 		fmt.Printf("round %3d: before it: drained: %s %s\n", round, node, reason)
-		log, _ := os.ReadFile(lab.Path(node, "/var/log/slurm/slurmd.log"))
-		lines := strings.Split(string(log), "\n")
-		t.Logf("slurmd on %s:\n%s", node, strings.Join(lines[max(0, len(lines)-400):], "\n"))
 		output(t, "root", "daint", "scontrol", "update", "NodeName="+node, "State=RESUME")
 	}
 }

@@ -30,6 +30,10 @@ slurm_conf() {
 		SlurmdTimeout=20
 		InactiveLimit=0
 		KillWait=5
+		# slurmstepd tries once a minute to say that a step is over (24.11, slurmstepd/mgr.c), and by
+		# default is taken for one that cannot be killed after as long: a node on which a job ends
+		# while slurmctld is down would be drained ("Kill task failed").
+		UnkillableStepTimeout=150
 		MinJobAge=300
 		SchedulerType=sched/backfill
 		SchedulerParameters=bf_interval=2,sched_interval=2
