@@ -18,6 +18,7 @@ import (
 // plan is a round, drawn before it begins.
 type plan struct {
 	lease time.Duration
+	via   string
 	full  time.Duration // for so long mallory has all nodes
 	steps []moment
 }
@@ -30,7 +31,7 @@ type moment struct {
 }
 
 func (p plan) String() string {
-	var words []string
+	words := []string{"via " + p.via}
 	if p.full > 0 {
 		words = append(words, "cluster full")
 	}
@@ -114,6 +115,10 @@ func draw(r *rand.Rand) plan {
 		}
 	}
 	slices.SortStableFunc(p.steps, func(a, b moment) int { return cmp.Compare(a.at, b.at) })
+	p.via = []string{"auto", "auto", "salloc", "sbatch"}[r.IntN(4)]
+	if *chaosVia != "" {
+		p.via = *chaosVia
+	}
 	return p
 }
 
