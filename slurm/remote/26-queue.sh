@@ -17,20 +17,36 @@ cscs_ask_in_turn() {
 	cscs_ask_queue
 }
 
-# cscs_ask_queue: state, reason and estimated start of the session's job. By its name: its
-# number may have been lost with the connection that made the request. cscs_state is its
-# state; after two answers without it, "gone".
+# cscs_still_waits: does the job whose number is known? REPLY is its state, reason and
+# estimated start, as squeue prints them. squeue costs slurmctld two RPCs, since it wants the
+# partitions too (24.11), and scontrol one.
+cscs_still_waits() {
+	local info
+	[[ -n $cscs_job ]] || return 1
+	info=$(scontrol --local --oneliner show job "$cscs_job" 2>/dev/null)
+	[[ $info == *" JobName=$cscs_name "* && $info =~ ' JobState=PENDING Reason='([^ ]*)' '.*' StartTime='([^ ]*)' ' ]] || return 1
+	REPLY="PENDING|${BASH_REMATCH[1]//_/ }|${BASH_REMATCH[2]/#Unknown/N/A}"
+}
+
+# cscs_ask_queue: state, reason and estimated start of the session's job. By its name, if
+# need be: its number may have been lost with the connection that made the request.
+# cscs_state is its state; after two answers without it, "gone".
 cscs_ask_queue() {
 	local answer line found='' job
-	cscs_me
-	answer=$(squeue --local --noheader --user="$cscs_user" --name="$cscs_name" --format='%i|%T|%r|%S' 2>/dev/null) || return 0
-	while IFS= read -r line; do
-		[[ -n $line && $line != *'|COMPLETING|'* ]] || continue
-		[[ -n $found && ${line%%|*} != "$cscs_job" ]] || found=$line
-	done <<<"$answer"
+	if cscs_still_waits; then
+		found="$cscs_job|$REPLY"
+	else
+		cscs_me
+		answer=$(squeue --local --noheader --user="$cscs_user" --name="$cscs_name" --format='%i|%T|%r|%S' 2>/dev/null) || return 0
+		while IFS= read -r line; do
+			[[ -n $line && $line != *'|COMPLETING|'* ]] || continue
+			[[ -n $found && ${line%%|*} != "$cscs_job" ]] || found=$line
+		done <<<"$answer"
+	fi
 	if [[ -z $found ]]; then
 		((++cscs_absent < 2)) || cscs_state=gone
 		# It has ended, or runs no longer than a file system needs to show what it has said.
+		cscs_uptime
 		((cscs_ask_at = REPLY - cscs_waits + 3000))
 		return 0
 	fi
