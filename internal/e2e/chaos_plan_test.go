@@ -65,7 +65,7 @@ var chaosFaults = []struct {
 	{"slurmctld stops", "slurmctld starts", 10 * time.Second, 2,
 		func(c *chaos) { tell(c.t, "stop-service", "ctl", "slurmctld") },
 		func(c *chaos) { tell(c.t, "start-service", "ctl", "slurmctld") }, false},
-	{"kill -9 of the client", "", 0, 3, func(c *chaos) { c.clientDies(); c.signalClient(syscall.SIGKILL) }, nil, true},
+	{"kill -9 of the client", "", 0, 3, (*chaos).killClient, nil, true},
 	{"the laptop crashes", "it boots", 3 * time.Second, 1,
 		func(c *chaos) {
 			c.clientDies()
@@ -176,16 +176,35 @@ func (c *chaos) interrupt() {
 	_ = c.s.cmd.Process.Signal(syscall.SIGINT)
 }
 
-// signalClient reaches cscs itself, and not what stands for it here.
-func (c *chaos) signalClient(sig syscall.Signal) {
+// killClient waits for a client that is just beginning.
+func (c *chaos) killClient() {
+	c.clientDies()
+	poll(patience, func() string {
+		select {
+		case <-c.s.done: // of another fault
+			return ""
+		default:
+		}
+		if c.signalClient(syscall.SIGKILL) == 0 {
+			return "there is none yet"
+		}
+		return ""
+	})
+}
+
+// signalClient reaches cscs itself, and not what stands for it here. It returns how many
+// processes that were.
+func (c *chaos) signalClient(sig syscall.Signal) int {
+	n := 0
 	eachProcess(func(p process) {
-		if p.host == "laptop" && p.uid == labctl.AliceUID && strings.HasPrefix(p.cmdline, lab.bin+" ") {
-			_ = syscall.Kill(p.pid, sig)
+		if p.host == "laptop" && p.uid == labctl.AliceUID && strings.HasPrefix(p.cmdline, lab.bin+" ") && syscall.Kill(p.pid, sig) == nil {
+			n++
 		}
 	})
 	if sig == syscall.SIGCONT {
 		_ = c.s.cmd.Process.Signal(sig) // what stands for it was stopped with it
 	}
+	return n
 }
 
 // killJump ends the first hop with a reset.

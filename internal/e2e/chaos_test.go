@@ -202,7 +202,8 @@ func (c *chaos) judgeLife(restored time.Time, total tally) string {
 		if _, guarded := s.find("started"); guarded && c.plan.lease > time.Minute || s.code == 0 {
 			total.wrong(t, sessionLost, "it ended with %d", s.code)
 		}
-		return fmt.Sprintf("it could not go on and ended with %d", s.code)
+		last, _ := s.find("ended")
+		return fmt.Sprintf("it could not go on and ended with %d, saying: %s", s.code, last.Reason)
 	default:
 	}
 	back := time.Since(restored)
