@@ -173,23 +173,29 @@ func (c *chaos) interrupt() {
 		return
 	}
 	c.interrupted = true
+	c.begun(func() bool { return c.s.stdout.String() != "" }) // it hears signals by then
 	_ = c.s.cmd.Process.Signal(syscall.SIGINT)
 }
 
-// killClient waits for a client that is just beginning.
-func (c *chaos) killClient() {
-	c.clientDies()
+// begun waits for a client that is just beginning: what stands for it is no cscs.
+func (c *chaos) begun(far func() bool) {
 	poll(patience, func() string {
 		select {
 		case <-c.s.done: // of another fault
 			return ""
 		default:
 		}
-		if c.signalClient(syscall.SIGKILL) == 0 {
-			return "there is none yet"
+		if !far() {
+			return "not yet"
 		}
 		return ""
 	})
+}
+
+func (c *chaos) killClient() {
+	c.clientDies()
+	c.begun(func() bool { return c.signalClient(0) > 0 })
+	c.signalClient(syscall.SIGKILL)
 }
 
 // signalClient reaches cscs itself, and not what stands for it here. It returns how many
