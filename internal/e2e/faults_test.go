@@ -171,13 +171,14 @@ var faults = []fault{
 		}},
 	{name: "client-and-login-processes-killed", lease: "5s", within: 25 * time.Second, cells: orphaned,
 		strike: func(t *testing.T, r *row) {
-			kill(append(r.clients(t), onLogin()...))
+			// Whoever is left for a moment on the login node would take the request back.
+			kill(append(onLogin(), r.clients(t)...))
 			r.free(t)
 		}},
 	{name: "client-killed-login-crashed", lease: "5s", within: 30 * time.Second, cells: orphaned,
 		strike: func(t *testing.T, r *row) {
-			kill(r.clients(t))
 			tell(t, "crash", "daint")
+			kill(r.clients(t))
 			r.free(t)
 		},
 		mend: func(t *testing.T, _ *row) { tell(t, "boot", "daint") }},
