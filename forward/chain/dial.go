@@ -229,6 +229,8 @@ func (d *dialing) refused(ctx context.Context, err error) bool {
 		return false
 	case disconnectMessage(err) != "":
 		return true
+	case errors.As(err, new(*LostError)):
+		return false // what carries it broke
 	case d.offer.asked.Load():
 		// It took the key, and then hung up: the account is refused (PAM),
 		// which OpenSSH says in a banner at most.

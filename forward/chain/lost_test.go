@@ -66,6 +66,30 @@ func TestLost(t *testing.T) {
 	}
 }
 
+// TestLostWhileAuthenticating: a host that took the key and is not heard of any more has
+// refused nobody, if it is the one before it that died.
+func TestLostWhileAuthenticating(t *testing.T) {
+	var w *way
+	w = newWay(t, 2, func(i int, c *sshtest.Config) {
+		if i == 1 {
+			c.Account = func(string) error {
+				w.servers[0].Cut()
+				return nil
+			}
+		}
+	})
+	_, err := Dial(t.Context(), w.hops, Options{})
+	var lost *LostError
+	if !errors.As(err, &lost) || lost.Hop != w.hops[0].Name {
+		t.Errorf("%T %v", err, err)
+	}
+	var refused *AuthError
+	if errors.As(err, &refused) {
+		t.Errorf("a refusal: %v", refused)
+	}
+	w.emptied(t)
+}
+
 func TestClosed(t *testing.T) {
 	c := dial(t, newWay(t, 2, nil).hops, Options{})
 	if err := c.Err(); err != nil {
