@@ -35,6 +35,7 @@ type alps struct {
 	closed           func() error // to connections from the login node to the node
 	me               string       // the user that an sshd in a job step lets in
 	broken           atomic.Bool  // the login shells end before they run anything
+	away             atomic.Int32 // so many connections to the login node fail
 }
 
 func newAlps(t *testing.T, env ...string) *alps {
@@ -57,7 +58,13 @@ func newAlps(t *testing.T, env ...string) *alps {
 		}
 		return reach(network, to)
 	}})
-	a.ela = sshtest.Start(t, sshtest.Config{Keys: keys, Dial: a.hosts("daint:22", a.login.Addr())})
+	lead := a.hosts("daint:22", a.login.Addr())
+	a.ela = sshtest.Start(t, sshtest.Config{Keys: keys, Dial: func(network, to string) (net.Conn, error) {
+		if a.away.Add(-1) >= 0 {
+			return nil, errors.New("no route to " + to)
+		}
+		return lead(network, to)
+	}})
 	return a
 }
 

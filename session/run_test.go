@@ -344,6 +344,27 @@ func TestChainLostWhileQueued(t *testing.T) {
 	a.nothingLeft()
 }
 
+// The login node goes down while the job waits with salloc, and is not back at once.
+func TestLoginAwayWhileQueued(t *testing.T) {
+	a := newAlps(t, "FAKE_QUEUE=1")
+	cfg := a.config()
+	cfg.Request.Via = slurm.ViaSalloc
+	l := a.start(cfg)
+	l.await(EventQueued)
+	a.KillLogin() // nobody is left there who would take the request back
+	a.away.Store(2)
+	a.login.Cut()
+	var lost *chain.LostError
+	if err := l.end(); !errors.As(err, &lost) {
+		t.Errorf("ended with %v", err)
+	}
+	var left *TeardownError
+	if errors.As(l.err, &left) {
+		t.Errorf("left: %v", left)
+	}
+	a.nothingLeft()
+}
+
 // The user ends a session whose connection is lost and does not come back at once.
 func TestInterruptWhileLost(t *testing.T) {
 	a := newAlps(t)

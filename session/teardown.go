@@ -5,6 +5,9 @@ import (
 	"errors"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/forward/share"
 	"github.com/alps-tunnel/cscs/slurm"
 )
@@ -143,15 +146,40 @@ func (s *session) stopOnce(ctx context.Context, stop slurm.Stopping, log *server
 		s.tellLost(s.cfg.Hops[0].Name, "ending the session over a new connection")
 		log.restart()
 	}
-	dialling, cancel := context.WithTimeout(ctx, redialTimeout)
-	defer cancel()
-	c, err := s.cfg.dial(dialling, s.cfg.Chain)
+	c, err := s.dialToEnd(ctx)
 	if err != nil {
 		return err
 	}
 	defer s.closeChain(c)
 	_, err = slurm.Stop(ctx, c, stop)
 	return err
+}
+
+// dialToEnd makes a chain over which to end the job. A login node that has gone down may be
+// back in time, and nobody else may be there who could end a job that has no runner yet: so
+// it is tried again, but for what no trying mends.
+func (s *session) dialToEnd(ctx context.Context) (*share.Chain, error) {
+	ctx, cancel := context.WithTimeout(ctx, redialTimeout)
+	defer cancel()
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = redialFirst, 3*redialFirst
+	var last error
+	c, err := backoff.Retry(ctx, func() (*share.Chain, error) {
+		c, err := s.cfg.dial(ctx, s.cfg.Chain)
+		if err != nil && (last == nil || ctx.Err() == nil) {
+			last = err
+		}
+		var away *chain.DialError
+		var lost *chain.LostError
+		if err != nil && !errors.As(err, &away) && !errors.As(err, &lost) {
+			err = backoff.Permanent(err)
+		}
+		return c, err
+	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0))
+	if err != nil {
+		return nil, last
+	}
+	return c, nil
 }
 
 // stopOver runs slurm.Stop over the chain that there is, until that falls silent.
