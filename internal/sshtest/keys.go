@@ -2,7 +2,6 @@ package sshtest
 
 import (
 	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
@@ -11,16 +10,18 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/internal/sshserver"
 )
 
 // NewKey makes an Ed25519 key.
 func NewKey(t testing.TB) ssh.Signer {
 	t.Helper()
-	_, key, err := ed25519.GenerateKey(rand.Reader)
+	key, err := sshserver.NewKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return signer(t, key)
+	return key
 }
 
 // NewECDSAKey makes a P-256 key.

@@ -1,78 +1,35 @@
-// Package sshtest is an SSH server within a test: small, on x/crypto/ssh, and
-// as strict or as odd as the test wants it. It runs commands by calling a Go
-// function, opens connections by calling another, and remembers which keys it
-// was shown. Over Pipe it runs inside a testing/synctest bubble.
+// Package sshtest is an SSH server within a test: internal/sshserver, which is closed when
+// the test ends, and OpenSSH's own (StartSSHD). Over Pipe it runs inside a
+// testing/synctest bubble.
 package sshtest
 
 import (
-	"errors"
-	"io"
-	"net"
-	"slices"
-	"sync"
 	"testing"
-	"time"
 
-	"golang.org/x/crypto/ssh"
+	"github.com/alps-tunnel/cscs/internal/sshserver"
 )
 
-// Config is how a Server behaves. The zero value lets nobody in.
-type Config struct {
-	HostKeys []ssh.Signer // keys or certificates; default: one fresh Ed25519 key
+type (
+	// Config is how a Server behaves. The zero value lets nobody in.
+	Config = sshserver.Config
+	// A Server is an SSH server that listens on a port of the loopback, or serves
+	// the connections it is given.
+	Server = sshserver.Server
+	// Conn is one end of a Pipe.
+	Conn = sshserver.Conn
+)
 
-	UserCA  ssh.PublicKey   // certificates that it signed get in, for their principals
-	Keys    []ssh.PublicKey // and so do these
-	Anyone  bool            // every key gets in
-	Banner  string          // sent before authentication
-	Account func(user string) error
-	// Account, if set, is asked after a key was accepted, as PAM is. The text of
-	// its error is sent as a banner, and the connection is closed, as sshd does.
-
-	// Exec runs a command and returns its exit status; less than 0 means none is
-	// sent. Nil refuses sessions.
-	Exec func(cmd string, stdin io.Reader, stdout, stderr io.Writer) int
-
-	// Dial opens the connections that clients ask for. Nil is net.Dial; an
-	// *ssh.OpenChannelError is passed on, any other error is "connect failed".
-	Dial func(network, addr string) (net.Conn, error)
-
-	// Request answers global requests, keepalive among them; nil refuses them,
-	// which is an answer. If it returns without Reply, there is none.
-	Request func(*ssh.Request)
-
-	MaxAuthTries   int    // as ssh.ServerConfig has it
-	RekeyThreshold uint64 // in bytes
-	Algorithms     []string
-}
-
-// A Server is an SSH server that listens on a port of the loopback, or serves
-// the connections it is given.
-type Server struct {
-	config   Config
-	ssh      *ssh.ServerConfig
-	listener net.Listener
-	tasks    sync.WaitGroup
-
-	mu      sync.Mutex
-	conns   map[net.Conn]bool
-	live    map[*ssh.ServerConn]bool
-	closed  bool
-	offered []ssh.PublicKey
-	dialled []string
-}
+// Pipe is a connection in memory, which can be made to freeze.
+func Pipe() (a, b *Conn) { return sshserver.Pipe() }
 
 // New returns a server that listens nowhere; Serve gives it connections. It is
 // closed when the test ends.
 func New(t testing.TB, config Config) *Server {
 	t.Helper()
-	if len(config.HostKeys) == 0 {
-		config.HostKeys = []ssh.Signer{NewKey(t)}
+	s, err := sshserver.New(config)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if config.Dial == nil {
-		config.Dial = net.Dial
-	}
-	s := &Server{config: config, conns: map[net.Conn]bool{}, live: map[*ssh.ServerConn]bool{}}
-	s.ssh = s.serverConfig()
 	t.Cleanup(s.Close)
 	return s
 }
@@ -81,167 +38,8 @@ func New(t testing.TB, config Config) *Server {
 func Start(t testing.TB, config Config) *Server {
 	t.Helper()
 	s := New(t, config)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	if err := s.Listen(); err != nil {
 		t.Fatal(err)
 	}
-	s.listener = listener
-	s.tasks.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			s.tasks.Go(func() { s.Serve(conn) })
-		}
-	})
 	return s
-}
-
-func (s *Server) serverConfig() *ssh.ServerConfig {
-	checker := ssh.CertChecker{
-		IsUserAuthority: func(auth ssh.PublicKey) bool {
-			return s.config.UserCA != nil && string(auth.Marshal()) == string(s.config.UserCA.Marshal())
-		},
-		UserKeyFallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
-			for _, k := range s.config.Keys {
-				if string(k.Marshal()) == string(key.Marshal()) {
-					return nil, nil
-				}
-			}
-			return nil, errors.New("unknown key")
-		},
-	}
-	config := &ssh.ServerConfig{
-		MaxAuthTries: s.config.MaxAuthTries,
-		PublicKeyCallback: func(conn ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
-			s.mu.Lock()
-			if !slices.ContainsFunc(s.offered, func(k ssh.PublicKey) bool {
-				return string(k.Marshal()) == string(key.Marshal())
-			}) {
-				s.offered = append(s.offered, key)
-			}
-			s.mu.Unlock()
-			if s.config.Anyone {
-				return nil, nil
-			}
-			return checker.Authenticate(conn, key)
-		},
-	}
-	if s.config.Account != nil {
-		config.VerifiedPublicKeyCallback = func(conn ssh.ConnMetadata, _ ssh.PublicKey, p *ssh.Permissions, _ string) (*ssh.Permissions, error) {
-			if err := s.config.Account(conn.User()); err != nil {
-				s.hangUp(conn)
-				return nil, &ssh.BannerError{Err: err, Message: err.Error() + "\n"}
-			}
-			return p, nil
-		}
-	}
-	if s.config.Banner != "" {
-		config.BannerCallback = func(ssh.ConnMetadata) string { return s.config.Banner }
-	}
-	config.RekeyThreshold = s.config.RekeyThreshold
-	if s.config.Algorithms != nil {
-		config.PublicKeyAuthAlgorithms = s.config.Algorithms
-	}
-	for _, key := range s.config.HostKeys {
-		config.AddHostKey(key)
-	}
-	return config
-}
-
-// hangUp closes the connection as soon as the banner has had time to leave.
-func (s *Server) hangUp(conn ssh.ConnMetadata) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.conns {
-		if c.RemoteAddr() == conn.RemoteAddr() {
-			time.AfterFunc(100*time.Millisecond, func() { _ = c.Close() })
-		}
-	}
-}
-
-// Addr is where the server listens, host:port.
-func (s *Server) Addr() string { return s.listener.Addr().String() }
-
-// HostKey is the first of its host keys.
-func (s *Server) HostKey() ssh.PublicKey { return s.config.HostKeys[0].PublicKey() }
-
-// Offered are the keys that clients have shown, each once.
-func (s *Server) Offered() []ssh.PublicKey {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.offered)
-}
-
-// Dialled are the addresses that clients have asked for, in order.
-func (s *Server) Dialled() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.dialled)
-}
-
-// Conns is how many connections are open.
-func (s *Server) Conns() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.conns)
-}
-
-// Cut closes all connections without a word, as a host that dies does.
-func (s *Server) Cut() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for conn := range s.conns {
-		_ = conn.Close()
-	}
-}
-
-// Close stops the server and waits until nothing of it is running.
-func (s *Server) Close() {
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
-	if s.listener != nil {
-		_ = s.listener.Close()
-	}
-	s.Cut()
-	s.tasks.Wait()
-}
-
-// Serve is one connection from beginning to end.
-func (s *Server) Serve(conn net.Conn) {
-	defer conn.Close()
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return
-	}
-	s.conns[conn] = true
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		delete(s.conns, conn)
-		s.mu.Unlock()
-	}()
-
-	sc, channels, requests, err := ssh.NewServerConn(conn, s.ssh)
-	if err != nil {
-		return
-	}
-	var tasks sync.WaitGroup
-	defer tasks.Wait()
-	defer sc.Close()
-	tasks.Go(func() {
-		for req := range requests {
-			if s.config.Request != nil {
-				s.config.Request(req)
-			} else {
-				_ = req.Reply(false, nil)
-			}
-		}
-	})
-	for ch := range channels {
-		tasks.Go(func() { s.channel(ch) })
-	}
 }

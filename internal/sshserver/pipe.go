@@ -1,4 +1,4 @@
-package sshtest
+package sshserver
 
 import (
 	"errors"
@@ -42,16 +42,17 @@ func (c *Conn) Freeze() { c.in.freeze(true); c.out.freeze(true) }
 // Thaw ends a Freeze.
 func (c *Conn) Thaw() { c.in.freeze(false); c.out.freeze(false) }
 
-func (c *Conn) LocalAddr() net.Addr              { return pipeAddr{} }
-func (c *Conn) RemoteAddr() net.Addr             { return pipeAddr{} }
+func (c *Conn) LocalAddr() net.Addr              { return (*pipeAddr)(c) }
+func (c *Conn) RemoteAddr() net.Addr             { return (*pipeAddr)(c) }
 func (c *Conn) SetDeadline(time.Time) error      { return os.ErrNoDeadline }
 func (c *Conn) SetReadDeadline(time.Time) error  { return os.ErrNoDeadline }
 func (c *Conn) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
 
-type pipeAddr struct{}
+// A pipeAddr is no other connection's.
+type pipeAddr Conn
 
-func (pipeAddr) Network() string { return "pipe" }
-func (pipeAddr) String() string  { return "pipe" }
+func (*pipeAddr) Network() string { return "pipe" }
+func (*pipeAddr) String() string  { return "pipe" }
 
 // buffer is one direction. It blocks on a condition variable only, which
 // testing/synctest counts as durably blocked.
