@@ -125,7 +125,7 @@ func (c call) run(ctx context.Context, remote Remote) error {
 func (c call) payload() (text, mark string) {
 	nonce := rand.Text()
 	c.vars.set("cscs_nonce", nonce)
-	text = c.vars.String() + script + "\ncscs_main \"${1:-" + c.verb + "}\" \"${@:2}\"\n"
+	text = c.vars.String() + script + verbBefore + c.verb + verbAfter
 	return fmt.Sprintf("%d\n%s", len(text), text), marker + nonce
 }
 

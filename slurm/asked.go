@@ -1,0 +1,175 @@
+package slurm
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// Asked is a call of the remote half, taken apart, for who answers it without a shell: the
+// embedded cluster (internal/demo). It is what payload.go has put together.
+type Asked struct {
+	Verb  string
+	nonce string
+	words map[string]string            // name=value
+	lists map[string][]string          // name=(…)
+	pairs map[string]map[string]string // declare -A name=(…)
+}
+
+// IsCall reports whether the command line of an exec is that of a call.
+func IsCall(command string) bool { return command == bootstrap }
+
+// maxCall bounds a call; its longest part is the script.
+const maxCall = 16 << 20
+
+// ErrOtherScript tells that a call's script is not this program's own: it was made by
+// another version.
+var ErrOtherScript = errors.New("the remote half is that of another version of cscs")
+
+// ReadCall reads a call from the beginning of standard input; what follows is left in r.
+func ReadCall(r *bufio.Reader) (*Asked, error) {
+	length, err := r.ReadString('\n')
+	if err != nil {
+		return nil, fmt.Errorf("read a call: %w", err)
+	}
+	n, err := strconv.Atoi(strings.TrimSuffix(length, "\n"))
+	if err != nil || n < 0 || n > maxCall {
+		return nil, fmt.Errorf("read a call: %q is no length", length)
+	}
+	text := make([]byte, n)
+	if _, err := io.ReadFull(r, text); err != nil {
+		return nil, fmt.Errorf("read a call: %w", err)
+	}
+	return parseCall(string(text))
+}
+
+const verbBefore, verbAfter = "\ncscs_main \"${1:-", "}\" \"${@:2}\"\n"
+
+func parseCall(text string) (*Asked, error) {
+	a := &Asked{words: map[string]string{}, lists: map[string][]string{}, pairs: map[string]map[string]string{}}
+	p := &assignments{rest: text}
+	for !strings.HasPrefix(p.rest, script) {
+		if err := p.one(a); err != nil {
+			return nil, err
+		}
+	}
+	end, ok := strings.CutPrefix(p.rest[len(script):], verbBefore)
+	if ok {
+		a.Verb, ok = strings.CutSuffix(end, verbAfter)
+	}
+	if !ok {
+		return nil, ErrOtherScript
+	}
+	a.nonce = a.words["cscs_nonce"]
+	return a, nil
+}
+
+// assignments are what stands before the script, as vars writes it.
+type assignments struct{ rest string }
+
+// one takes one assignment.
+func (p *assignments) one(a *Asked) error {
+	rest, table := strings.CutPrefix(p.rest, "declare -A ")
+	name, value, ok := strings.Cut(rest, "=")
+	if !ok || !strings.HasPrefix(name, "cscs_") || strings.ContainsAny(name, " \n'\"") {
+		return ErrOtherScript
+	}
+	p.rest = value
+	switch {
+	case table:
+		pairs := map[string]string{}
+		for p.skip("("); !p.skip(")"); {
+			if !p.skip("[") {
+				return ErrOtherScript
+			}
+			key := p.word()
+			if !p.skip("]=") {
+				return ErrOtherScript
+			}
+			pairs[key] = p.word()
+		}
+		a.pairs[name] = pairs
+	case p.skip("("):
+		list := []string{}
+		for !p.skip(")") {
+			before := len(p.rest)
+			list = append(list, p.word())
+			if len(p.rest) == before {
+				return ErrOtherScript
+			}
+		}
+		a.lists[name] = list
+	default:
+		a.words[name] = p.word()
+	}
+	if !p.skip("\n") {
+		return ErrOtherScript
+	}
+	return nil
+}
+
+// skip passes over blanks, and then over s if that is there.
+func (p *assignments) skip(s string) bool {
+	var ok bool
+	p.rest, ok = strings.CutPrefix(strings.TrimLeft(p.rest, " "), s)
+	return ok
+}
+
+// word takes a word of a shell, as shellescape.Quote writes them: plain, in single quotes,
+// a single quote in double ones.
+func (p *assignments) word() string {
+	var b strings.Builder
+	for p.rest != "" {
+		switch c := p.rest[0]; c {
+		case '\'', '"':
+			quoted, rest, _ := strings.Cut(p.rest[1:], string(c))
+			b.WriteString(quoted)
+			p.rest = rest
+		case ' ', '\n', ')', ']':
+			return b.String()
+		default:
+			b.WriteByte(c)
+			p.rest = p.rest[1:]
+		}
+	}
+	return b.String()
+}
+
+// Get is the value of a variable of the remote half's, without its cscs_; "" if the call
+// does not set it.
+func (a *Asked) Get(name string) string { return a.words["cscs_"+name] }
+
+// Int is Get as a number; 0 if it is none.
+func (a *Asked) Int(name string) int {
+	n, _ := strconv.Atoi(a.Get(name))
+	return n
+}
+
+// List is the value of a variable that is a list.
+func (a *Asked) List(name string) []string { return a.lists["cscs_"+name] }
+
+// Files are those that the call brings for the session's directory.
+func (a *Asked) Files() map[string]string { return a.pairs["cscs_files"] }
+
+// Greeting is what an answer begins with.
+func (a *Asked) Greeting() string { return "\n" + marker + a.nonce + "\n" }
+
+// Line is one line of an answer, as cscs_say prints it: a kind and KEY=VALUE fields.
+func Line(kind string, fields ...string) string {
+	var b strings.Builder
+	for i, s := range append([]string{kind}, fields...) {
+		if i > 0 {
+			b.WriteByte('\t')
+		}
+		b.WriteString(strings.Map(func(r rune) rune {
+			if r < ' ' || r == 0x7f {
+				return ' '
+			}
+			return r
+		}, s))
+	}
+	return b.String() + "\n"
+}
