@@ -1,6 +1,7 @@
 package live
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -72,17 +73,51 @@ const patience = 5 * time.Second
 // alone does something while no other process takes, tries or removes a lock: one that
 // is removed by its holder as another opens it would be two.
 func (s *Store) alone(do func() error) error {
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return fmt.Errorf("make a place for records: %w", err)
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	all := flock.New(filepath.Join(s.dir, ".lock"), flock.SetPermissions(0o600))
-	defer all.Close()
-	if _, err := all.TryLockContext(ctx, time.Millisecond); err != nil {
+	all, err := s.lockAll(ctx)
+	if err != nil {
 		return fmt.Errorf("lock the records in %s: %w", s.dir, err)
 	}
+	defer all.Close()
+	defer s.vanish()
 	return do()
+}
+
+// lockAll takes the lock of the store, on the file that has its name: one that another
+// process has removed while we waited for it locks nobody out.
+func (s *Store) lockAll(ctx context.Context) (*flock.Flock, error) {
+	name := filepath.Join(s.dir, ".lock")
+	for {
+		if err := os.MkdirAll(s.dir, 0o700); err != nil {
+			return nil, err
+		}
+		all := flock.New(name, flock.SetPermissions(0o600))
+		_, err := all.TryLockContext(ctx, time.Millisecond)
+		if err == nil {
+			held, heldErr := all.Stat()
+			named, namedErr := os.Stat(name)
+			if heldErr == nil && namedErr == nil && os.SameFile(held, named) {
+				return all, nil
+			}
+		}
+		_ = all.Close()
+		if err != nil && !errors.Is(err, fs.ErrNotExist) || ctx.Err() != nil {
+			return nil, cmp.Or(err, ctx.Err())
+		}
+	}
+}
+
+// vanish removes a store that has nothing in it but its lock, which is held, and the
+// directory above, if that is empty too. (Windows removes no open file: there it stays.)
+func (s *Store) vanish() {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil || len(entries) != 1 || os.Remove(filepath.Join(s.dir, ".lock")) != nil {
+		return
+	}
+	if os.Remove(s.dir) == nil {
+		_ = os.Remove(filepath.Dir(s.dir))
+	}
 }
 
 func (s *Store) lockOf(id string) *flock.Flock {
