@@ -47,7 +47,9 @@ func newAsker(file string) *asker {
 	a := &asker{file: file, answers: map[question]*answer{}}
 	a.read = a.askSSH
 	if _, err := exec.LookPath("ssh"); err != nil {
-		a.read = a.newFallback()
+		// Nothing of the user's is read before somebody asks.
+		fallback := sync.OnceValue(a.newFallback)
+		a.read = func(ctx context.Context, q question) (settings, error) { return fallback()(ctx, q) }
 	}
 	return a
 }

@@ -27,6 +27,8 @@ type fileHost struct {
 	Port     int    `toml:"port"`
 	User     string `toml:"user"`
 	Identity string `toml:"identity"`
+
+	KnownHosts string `toml:"known_hosts"`
 }
 
 type fileCluster struct {
@@ -36,6 +38,8 @@ type fileCluster struct {
 	User     string    `toml:"user"`
 	Identity string    `toml:"identity"`
 	Signing  *string   `toml:"signing"` // an empty one says "none"
+
+	KnownHosts string `toml:"known_hosts"`
 	defaults
 }
 

@@ -10,8 +10,18 @@ import (
 // A name may be typed in a shell and handed to ssh, so it is kept plain.
 var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
+// An origin is where a file of the form of config.toml comes from.
+type origin int
+
+const (
+	builtIn origin = iota
+	users          // the user's config.toml
+	made           // of a cluster that was made: it says all
+)
+
 // merge lays f over what c knows already.
-func (c *Config) merge(name string, f *file, ps positions, own bool) error {
+func (c *Config) merge(name string, f *file, ps positions, from origin) error {
+	own := from == users
 	bad := func(message string, path ...string) error {
 		p := ps.at(name, path...)
 		return &ConfigError{File: p.File, Line: p.Line, Column: p.Column, Message: message}
@@ -31,8 +41,12 @@ func (c *Config) merge(name string, f *file, ps positions, own bool) error {
 			return bad(fmt.Sprintf("port %d is not between 1 and 65535", h.Port), "hosts", n, "port")
 		}
 		s := c.hosts[n]
+		if from == made {
+			s = spec{complete: true}
+		}
 		s.name = n
 		s.lay(h.Host, h.User, h.Identity, h.Port, own)
+		s.layKnown(h.KnownHosts)
 		c.hosts[n] = s
 	}
 	for _, n := range slices.Sorted(maps.Keys(f.Clusters)) {
@@ -48,8 +62,12 @@ func (c *Config) merge(name string, f *file, ps positions, own bool) error {
 			return bad("local_port belongs into a recipe: two sessions cannot share one", "clusters", n, "local_port")
 		}
 		cl := c.clusters[n]
+		if from == made {
+			cl = Cluster{spec: spec{complete: true}}
+		}
 		cl.Name, cl.spec.name = n, n
 		cl.spec.lay(fc.Host, fc.User, fc.Identity, fc.Port, own)
+		cl.spec.layKnown(fc.KnownHosts)
 		if fc.Jump != nil {
 			cl.spec.jump, cl.spec.jumpSet = *fc.Jump, own
 			for _, j := range *fc.Jump {
@@ -111,6 +129,12 @@ func (s *spec) lay(host, user, identity string, port int, own bool) {
 	}
 	if port != 0 {
 		s.port = port
+	}
+}
+
+func (s *spec) layKnown(file string) {
+	if file != "" {
+		s.known = expandHome(file)
 	}
 }
 

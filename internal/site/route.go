@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,6 +57,11 @@ func (c *Config) Cluster(ctx context.Context, name string) (Cluster, error) {
 			return cl, nil
 		}
 	}
+	for _, m := range c.made {
+		if m.Name == name {
+			return c.make(ctx, m)
+		}
+	}
 	if plainName.MatchString(name) {
 		qs := []question{{name: name}, {name: nobody}}
 		for _, h := range c.hosts { // its ProxyJump may well be one of them
@@ -73,11 +80,36 @@ func (c *Config) Cluster(ctx context.Context, name string) (Cluster, error) {
 	return Cluster{}, &UnknownClusterError{Name: name, Nearest: nearest(name, known), Known: known}
 }
 
+// make has a cluster made, and reads what is said of it.
+func (c *Config) make(ctx context.Context, m Made) (Cluster, error) {
+	path, err := m.Make(ctx)
+	if err != nil {
+		return Cluster{}, err
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return Cluster{}, &ConfigError{File: path, Message: "cannot be read: " + reason(err)}
+	}
+	f, ps, err := parse(path, data)
+	if err == nil {
+		err = c.merge(path, f, ps, made)
+	}
+	if err != nil {
+		return Cluster{}, err
+	}
+	cl := c.clusters[m.Name]
+	cl.Dir = filepath.Dir(path)
+	return cl, nil
+}
+
 // Route is the way to a cluster: its jump hosts in order, then its login host.
 func (c *Config) Route(ctx context.Context, cl Cluster, ov Overrides) ([]Host, error) {
 	// Everything that will probably be asked, at once: another round is needed
 	// only where ~/.ssh/config leads to a jump host that is not ours.
-	qs := []question{{name: nobody}}
+	var qs []question
+	if !cl.spec.complete {
+		qs = append(qs, question{name: nobody})
+	}
 	for _, j := range cl.spec.jump {
 		js, err := c.jumpSpec(j)
 		if err != nil {
@@ -92,12 +124,17 @@ func (c *Config) Route(ctx context.Context, cl Cluster, ov Overrides) ([]Host, e
 	if err != nil {
 		return nil, err
 	}
-	hosts[0].Warnings = append(slices.Clone(c.ssh.warnings), hosts[0].Warnings...)
+	if !cl.spec.complete {
+		hosts[0].Warnings = append(slices.Clone(c.ssh.warnings), hosts[0].Warnings...)
+	}
 	return hosts, nil
 }
 
 // questions are those whose answers resolve s.
 func (s spec) questions() []question {
+	if s.complete {
+		return nil
+	}
 	qs := []question{{name: s.host, user: s.user, port: s.port}}
 	if s.alias != "" {
 		qs = append(qs, question{name: s.alias}, question{name: s.alias, user: s.user, port: s.port})
@@ -187,6 +224,9 @@ func (w *walker) jumps(s spec, set settings, host *Host) ([]string, error) {
 
 // resolve asks ssh about one host and lays over its answer what has precedence.
 func (w *walker) resolve(ctx context.Context, s spec) (Host, settings, error) {
+	if s.complete {
+		return s.whole(), settings{}, nil
+	}
 	asked := s.host
 	if s.alias != "" && s.alias != s.host {
 		byHostName, _, err := w.config.ssh.knows(ctx, s.alias)
@@ -231,8 +271,24 @@ func (w *walker) resolve(ctx context.Context, s spec) (Host, settings, error) {
 	h.CertificateFiles = t.files(set.certificateFiles)
 	h.UserKnownHosts = t.files(set.userKnownHosts)
 	h.GlobalKnownHosts = t.files(set.globalKnownHosts)
+	if s.known != "" {
+		h.UserKnownHosts, h.GlobalKnownHosts = []string{s.known}, nil
+	}
 	h.IdentityAgent = t.agent(set.identityAgent)
 	return h, set, nil
+}
+
+// whole is a host of which all is said.
+func (s spec) whole() Host {
+	port := s.port
+	if port == 0 {
+		port = 22
+	}
+	return Host{
+		Name: s.name, Asked: s.host, HostName: s.host, Port: port, User: s.user,
+		Identity: s.identity, IdentitiesOnly: true, IdentityAgent: "none",
+		UserKnownHosts: []string{s.known}, StrictHostKeyChecking: "yes",
+	}
 }
 
 func first(values ...string) string {

@@ -9,6 +9,7 @@
 package site
 
 import (
+	"context"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -35,6 +36,7 @@ type Config struct {
 	recipes  map[string]Recipe
 	own      []string // names of the clusters that config.toml mentions
 	builtin  []string // names of those that are built in
+	made     []Made
 	ssh      *asker
 
 	sshConfig string // instead of ~/.ssh/config, if not empty
@@ -52,11 +54,21 @@ func (c *Config) SSHConfigPath() (string, error) {
 	return filepath.Join(home, ".ssh", "config"), nil
 }
 
+// Made is a cluster that is made when it is asked for. Whoever makes it describes it in a
+// file of the form of config.toml, with host, port, user, identity and known_hosts of
+// each host of the way: that is all that there is to know, and neither ssh nor the user's
+// overrides are asked. One of config.toml that has the name is preferred.
+type Made struct {
+	Name string
+	Make func(context.Context) (file string, err error)
+}
+
 // A Cluster is a Slurm site and how to get to its login node.
 type Cluster struct {
 	Name     string
 	Settings []Setting // flags that config.toml presets for it
 	Signing  string    // the service that signs keys for it; empty: none that we know of
+	Dir      string    // of one that was made: where its files are, and other files about it may be; else ""
 
 	spec spec
 }
@@ -81,6 +93,8 @@ type spec struct {
 	port     int      // configured for this host
 	jump     []string // the jump hosts, outermost first
 	jumpSet  bool     // config.toml says so, which ~/.ssh/config cannot change
+	known    string   // a known_hosts file, in place of ssh's
+	complete bool     // nothing more is asked of anybody: see Made
 }
 
 // ConfigPath is where the user's config.toml is looked for: $CSCS_CONFIG, else
@@ -109,16 +123,16 @@ func ConfigPath() (string, error) {
 
 // Load reads the built-in clusters and the user's config.toml, which need not exist
 // unless CSCS_CONFIG names it.
-func Load() (*Config, error) {
+func Load(made ...Made) (*Config, error) {
 	path, err := ConfigPath()
 	if err != nil {
 		return nil, err
 	}
-	c := &Config{Path: path, clusters: map[string]Cluster{}, hosts: map[string]spec{}, signing: map[string]Signing{}, recipes: map[string]Recipe{}}
+	c := &Config{Path: path, clusters: map[string]Cluster{}, hosts: map[string]spec{}, signing: map[string]Signing{}, recipes: map[string]Recipe{}, made: made}
 	sshConfig := os.Getenv("CSCS_SSH_CONFIG")
 	base, ps, err := parse("clusters.toml", builtin)
 	if err == nil {
-		err = c.merge("clusters.toml", base, ps, false)
+		err = c.merge("clusters.toml", base, ps, builtIn)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the built-in clusters: %w", err) // a test sees to it that this never happens
@@ -133,7 +147,7 @@ func Load() (*Config, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := c.merge(path, f, ps, true); err != nil {
+		if err := c.merge(path, f, ps, users); err != nil {
 			return nil, err
 		}
 		if sshConfig == "" {
@@ -155,7 +169,14 @@ func reason(err error) string {
 }
 
 // Known are the names of the clusters that need no ssh to be known, sorted.
-func (c *Config) Known() []string { return slices.Sorted(maps.Keys(c.clusters)) }
+func (c *Config) Known() []string {
+	names := slices.Collect(maps.Keys(c.clusters))
+	for _, m := range c.made {
+		names = append(names, m.Name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
 
 // Default is the cluster that is meant when none is named: default_cluster of
 // config.toml, else the only one that config.toml speaks of, else none.
