@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/alps-tunnel/cscs/internal/live"
-	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
 	"github.com/alps-tunnel/cscs/slurm"
@@ -47,7 +46,7 @@ cluster.`,
 }
 
 func (d *deps) attach(ctx context.Context, o *options, args []string) error {
-	r, err := attachTarget(o, args)
+	r, err := d.attachTarget(o, args)
 	if err != nil {
 		return err
 	}
@@ -74,7 +73,7 @@ func (d *deps) attach(ctx context.Context, o *options, args []string) error {
 }
 
 // attachTarget is the session that is meant.
-func attachTarget(o *options, args []string) (live.Record, error) {
+func (d *deps) attachTarget(o *options, args []string) (live.Record, error) {
 	prefix := ""
 	if len(args) > 0 {
 		prefix = args[0]
@@ -86,14 +85,14 @@ func attachTarget(o *options, args []string) (live.Record, error) {
 	if name := one(o.cluster); name != "" {
 		all = slices.DeleteFunc(all, func(l live.Listed) bool { return l.Cluster != name })
 	}
-	l, err := o.known(all, prefix)
+	l, err := d.known(o, all, prefix)
 	return l.Record, err
 }
 
 // known is the session that this machine knows by that ID, or prefix of one. For one that
 // it does not know, it is what there is to look for, and where: no more than the cluster,
 // and as much of the ID as was given.
-func (o *options) known(all []live.Listed, prefix string) (live.Listed, error) {
+func (d *deps) known(o *options, all []live.Listed, prefix string) (live.Listed, error) {
 	l, err := live.Find(all, prefix)
 	var unknown *live.UnknownError
 	if err == nil || !errors.As(err, &unknown) {
@@ -101,7 +100,7 @@ func (o *options) known(all []live.Listed, prefix string) (live.Listed, error) {
 	}
 	cluster := one(o.cluster)
 	if cluster == "" {
-		cfg, loadErr := site.Load()
+		cfg, loadErr := d.sites()
 		if loadErr != nil {
 			return l, loadErr
 		}

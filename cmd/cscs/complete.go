@@ -29,8 +29,9 @@ func markRun(cmd *cobra.Command) {
 
 // completeCluster offers the known clusters as values of --cluster.
 func completeCluster(cmd *cobra.Command) {
+	var none deps
 	err := cmd.RegisterFlagCompletionFunc("cluster", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		cfg, err := site.Load()
+		cfg, err := none.sites()
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}

@@ -89,12 +89,12 @@ func cause(err error) error {
 
 // fill completes the flags, after fillEnv, from the recipe and the cluster. It returns
 // the cluster.
-func (o *options) fill(ctx context.Context, flags *pflag.FlagSet, recipe func(*site.Config) ([]site.Setting, error)) (*site.Config, site.Cluster, error) {
+func (o *options) fill(ctx context.Context, flags *pflag.FlagSet, load func() (*site.Config, error), recipe func(*site.Config) ([]site.Setting, error)) (*site.Config, site.Cluster, error) {
 	var none site.Cluster
 	if o.json && o.dryRun {
 		return nil, none, problem.Usagef("--json and --dry-run exclude each other: nothing happens that could be an event")
 	}
-	cfg, err := site.Load()
+	cfg, err := load()
 	if err != nil {
 		return nil, none, err
 	}

@@ -18,6 +18,7 @@ type job struct {
 	options
 	recipe func(*site.Config) ([]site.Setting, error) // may be nil
 	app    func() (app.App, error)                    // called when all flags are filled
+	noLog  bool                                       // the server's log is not kept here
 }
 
 // addFlags adds the flags of a run command.
@@ -38,7 +39,7 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 			return err
 		}
 	}
-	cfg, cl, err := j.fill(cmd.Context(), cmd.Flags(), j.recipe)
+	cfg, cl, err := j.fill(cmd.Context(), cmd.Flags(), d.sites, j.recipe)
 	if err != nil {
 		return err
 	}
@@ -57,6 +58,9 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 		sc, err := s.config(a)
 		if err != nil {
 			return s.failed(err)
+		}
+		if j.noLog {
+			sc.LogDir = ""
 		}
 		if j.dryRun {
 			dryRun(d.io.Out, s.way, sc)

@@ -9,7 +9,6 @@ import (
 
 	"github.com/alps-tunnel/cscs/internal/live"
 	"github.com/alps-tunnel/cscs/internal/problem"
-	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/ui"
 )
 
@@ -87,7 +86,7 @@ func completeIDs(_ *cobra.Command, args []string, _ string) ([]string, cobra.She
 
 // wayTo begins what has to reach the cluster of a session, as the session itself did.
 func (d *deps) wayTo(ctx context.Context, r live.Record, o *options, do func(*start) error) error {
-	cfg, err := site.Load()
+	cfg, err := d.sites()
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/alps-tunnel/cscs/internal/live"
-	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
 	"github.com/alps-tunnel/cscs/slurm"
@@ -115,7 +114,7 @@ func (r *refreshing) all(ctx context.Context, rows []ui.Row) ([]ui.Row, error) {
 	clusters := slices.Collect(maps.Keys(r.ways))
 	if name := one(r.opts.cluster); name != "" {
 		clusters = []string{name}
-	} else if cfg, err := site.Load(); err != nil {
+	} else if cfg, err := r.sites(); err != nil {
 		return rows, err
 	} else if name := cfg.Default(); name != "" {
 		clusters = append(clusters, name)

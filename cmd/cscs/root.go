@@ -23,6 +23,7 @@ type deps struct {
 	end    func(context.Context, session.Config, bool, func(session.Event)) error
 	adopt  func(context.Context, session.Config, func(session.About, slurm.Found), func(session.Event)) error
 	notify func(ctx context.Context, title, text string) error // on the desktop
+	demo   demoVisit
 }
 
 func system(io *ui.IO) *deps {
@@ -37,6 +38,7 @@ func execute(ctx context.Context, args []string, d *deps) int {
 	root.SetOut(d.io.Out)
 	root.SetErr(d.io.Err)
 	err := root.ExecuteContext(ctx)
+	d.demo.leave()
 	var told *toldError
 	if errors.As(err, &told) {
 		return problem.Of(told.error).Code
@@ -98,6 +100,7 @@ forwards a local port to it and, on Ctrl-C, takes all of it down again.`,
 		newSSHConfigCommand(d),
 		newProxyCommand(d),
 		newDoctorCommand(d),
+		newDemoCommand(d),
 		newVersionCommand(d),
 	)
 	for _, c := range append(cmd.Commands(), cmd) {

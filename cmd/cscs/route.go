@@ -25,6 +25,7 @@ type way struct {
 	keys     []*key.Identity // one for each host
 	hops     []chain.Hop
 	options  chain.Options
+	dir      string // of the sockets over which processes share the way; "": the common one
 	ring     key.Ring
 	renew    *renewal // nil: nobody signs keys for this cluster
 	warnings []string
@@ -42,7 +43,7 @@ func findWay(ctx context.Context, cfg *site.Config, cl site.Cluster, ov site.Ove
 	if err != nil {
 		return nil, err
 	}
-	w := &way{hosts: hosts, renew: renew}
+	w := &way{hosts: hosts, dir: cl.Dir, renew: renew}
 	if renew != nil {
 		renew.tell = w.warn
 	}

@@ -43,8 +43,8 @@ func (w *way) dialAlone(ctx context.Context, opts chain.Options) (*share.Chain, 
 // with the same key.
 func (w *way) place() share.Place {
 	p := share.Place{Host: w.hops[len(w.hops)-1].Name}
-	if dir, err := socketDir(); err == nil { // else nothing is shared
-		p.Dir = dir
+	if p.Dir = w.dir; p.Dir == "" {
+		p.Dir, _ = socketDir() // else nothing is shared
 	}
 	for i, h := range w.hops {
 		p.Key = append(p.Key, h.Addr, h.User, w.keys[i].Fingerprint)

@@ -32,7 +32,7 @@ default cluster.`,
 			if err := fillEnv(cmd.Flags()); err != nil {
 				return err
 			}
-			targets, err := stopTargets(o, args, all)
+			targets, err := d.stopTargets(o, args, all)
 			if err != nil {
 				return err
 			}
@@ -56,7 +56,7 @@ default cluster.`,
 }
 
 // stopTargets are the sessions that are meant. With --all there may be none.
-func stopTargets(o *options, args []string, all bool) ([]live.Listed, error) {
+func (d *deps) stopTargets(o *options, args []string, all bool) ([]live.Listed, error) {
 	if all && len(args) > 0 {
 		return nil, &problem.UsageError{Message: "--all and an ID exclude each other", Hint: "see cscs stop --help"}
 	}
@@ -73,7 +73,7 @@ func stopTargets(o *options, args []string, all bool) ([]live.Listed, error) {
 	var targets []live.Listed
 	seen := map[string]bool{}
 	for _, prefix := range args {
-		l, err := o.known(have, prefix)
+		l, err := d.known(o, have, prefix)
 		if err != nil {
 			return nil, err
 		}

@@ -47,7 +47,7 @@ func (d *deps) runTunnel(cmd *cobra.Command, o *tunnelOptions) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	cfg, cl, err := o.fill(cmd.Context(), cmd.Flags(), nil)
+	cfg, cl, err := o.fill(cmd.Context(), cmd.Flags(), d.sites, nil)
 	if err != nil {
 		return err
 	}

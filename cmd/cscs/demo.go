@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/alps-tunnel/cscs/internal/app"
+	"github.com/alps-tunnel/cscs/internal/demo"
+	"github.com/alps-tunnel/cscs/internal/site"
+)
+
+// demoLease is short: what a demo leaves that was killed shall not be there for long.
+const demoLease = 30 * time.Second
+
+func newDemoCommand(d *deps) *cobra.Command {
+	j := &job{noLog: true}
+	var queue []string
+	page := false
+	cmd := &cobra.Command{
+		Use:   "demo [flags] [-- jupyter arguments]",
+		Short: "Try cscs on a small cluster inside of it, without an account",
+		Long: `Try cscs run-jupyter on a cluster that is inside of cscs: a jump host, a login node and two
+compute nodes, in one process of your own machine, with SSH servers, certificates and
+a queue. Everything goes the way that it goes on a real cluster, and is gone
+afterwards. Your keys and your ~/.ssh are neither read nor written.
+
+The server is this machine's own JupyterLab, where there is one on your PATH, or else a small
+page that tells what has happened.
+
+Every other command takes --cluster demo. The cluster lives for as long as a command
+uses it or a job runs there.`,
+		Example: `  cscs demo
+  cscs demo --queue 20s
+  cscs run --cluster demo -- python3 -m http.server {port} --bind 127.0.0.1`,
+		Args: onlyBehindDashes,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			j.cluster, j.lease = []string{demo.Name}, []string{demoLease.String()}
+			j.app = func() (app.App, error) {
+				if page || !haveJupyter() {
+					return demo.Page(), nil
+				}
+				return app.Jupyter(args, "")
+			}
+			// Whoever has started the cluster had a PATH of their own.
+			j.env = []string{"PATH=" + os.Getenv("PATH")}
+			if wait := duration(queue); wait > 0 {
+				seconds := int((wait + time.Second - 1) / time.Second)
+				j.partition, j.slurm = []string{demo.BusyPartition}, []string{"--begin=now+" + strconv.Itoa(seconds)}
+			}
+			return d.runJob(cmd, j)
+		},
+	}
+	g := newGroup("Demo")
+	g.add(&queue, "queue", "", "TIME", "have the cluster be busy for so long (default: a node is free)", checkDuration)
+	g.flags.BoolVar(&page, "page", false, "show the page also where there is JupyterLab")
+	g.done(cmd)
+	j.addHere(cmd, true)
+	cmd.Annotations = map[string]string{showsExitStatus: "yes"}
+	for _, name := range []string{"queue", "local-port"} {
+		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions) // it exists, and is registered once
+	}
+	return cmd
+}
+
+// haveJupyter: is there a JupyterLab on the PATH? The program jupyter alone may have other parts.
+func haveJupyter() bool {
+	for _, program := range []string{"jupyter", "jupyter-lab"} {
+		if _, err := exec.LookPath(program); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// A demoVisit keeps the embedded cluster alive for as long as this command runs, if it has
+// asked for it. The zero value is that of a command that has not.
+type demoVisit struct {
+	mu    sync.Mutex
+	visit *demo.Visit
+}
+
+// sites are the clusters that are known here. The embedded one is among them, and is made
+// when it is asked for, or joined if another process has made it.
+func (d *deps) sites() (*site.Config, error) {
+	return site.Load(site.Made{Name: demo.Name, Make: d.demo.enter})
+}
+
+func (v *demoVisit) enter(ctx context.Context) (string, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.visit == nil {
+		dir, err := socketDir()
+		if err != nil {
+			return "", err
+		}
+		if v.visit, err = (demo.Place{Dir: filepath.Join(dir, "demo")}).Enter(ctx); err != nil {
+			return "", err
+		}
+	}
+	return v.visit.Config, nil
+}
+
+// leave ends the visit. If nobody else needs the cluster, it is gone when this returns.
+func (v *demoVisit) leave() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.visit != nil {
+		v.visit.Leave(context.Background())
+		v.visit = nil
+	}
+}

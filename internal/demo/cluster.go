@@ -1,0 +1,217 @@
+package demo
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/internal/sshserver"
+)
+
+// Name is that of the cluster, and of its login node as messages have it.
+const Name = "demo"
+
+// The hosts, as they call each other. The jump host has an address of the loopback; the
+// others are reached through it alone.
+const (
+	jumpName  = "ela"
+	loginName = "login.demo"
+)
+
+var nodeNames = []string{"nid001001", "nid001002"}
+
+// A Cluster is an embedded cluster at work.
+type Cluster struct {
+	dir  string // everything that it writes is below
+	user string
+
+	ca       ssh.Signer
+	identity ssh.Signer // of the one user that there is
+	jump     *sshserver.Server
+	login    *sshserver.Server
+	nodes    map[string]*sshserver.Server
+	keys     map[string]ssh.Signer // the hosts' own, by name
+	line     net.Listener          // to the jump host
+
+	ctl   *controller
+	tasks sync.WaitGroup // connections and runners
+
+	mu       sync.Mutex
+	sessions map[string]*session
+	recent   []step // connections that belong to no session yet
+	cut      bool
+	turned   bool // the nodes refuse all ssh
+	closed   bool
+}
+
+// New starts a cluster whose files are in dir, the user's alone. Files by which others find
+// it, Publish writes.
+func New(dir string) (*Cluster, error) { return newCluster(dir, func() {}) }
+
+// newCluster is New; idle is called whenever there is no job any more.
+func newCluster(dir string, idle func()) (*Cluster, error) {
+	c := &Cluster{dir: dir, user: userName(), nodes: map[string]*sshserver.Server{}, keys: map[string]ssh.Signer{}, sessions: map[string]*session{}}
+	c.ctl = newController(nodeNames, idle)
+	if err := os.MkdirAll(c.home(), 0o700); err != nil {
+		return nil, err
+	}
+	if err := c.makeKeys(); err != nil {
+		return nil, err
+	}
+	if err := c.makeHosts(); err != nil {
+		return nil, err
+	}
+	var err error
+	if c.line, err = net.Listen("tcp", "127.0.0.1:0"); err != nil { //nolint:noctx // it is done at once
+		return nil, err
+	}
+	c.tasks.Go(c.accept)
+	return c, nil
+}
+
+// home is where the cluster's user is at home: sessions have their directories there, and
+// servers start there.
+func (c *Cluster) home() string { return filepath.Join(c.dir, "home") }
+
+// userName is the user's, as far as a name of Unix's can be made of it.
+func userName() string {
+	u, err := user.Current()
+	if err != nil {
+		return "you"
+	}
+	name := u.Username[strings.LastIndex(u.Username, `\`)+1:] // Windows: DOMAIN\name
+	name = strings.Map(func(r rune) rune {
+		if r == ' ' || r == ':' || r == '@' || r == '/' {
+			return '_'
+		}
+		return r
+	}, name)
+	if name == "" || name[0] == '-' {
+		return "you"
+	}
+	return name
+}
+
+// makeHosts makes the SSH server of each host, and the network between them: from the
+// jump host to the login node, from there to the compute nodes. A compute node is this machine,
+// of which it shows the loopback only.
+func (c *Cluster) makeHosts() error {
+	server := func(name string, config sshserver.Config) (*sshserver.Server, error) {
+		config.HostKeys = []ssh.Signer{c.keys[name]}
+		config.UserCA = c.ca.PublicKey()
+		config.Entered = func(ssh.ConnMetadata) { c.entered(name) }
+		return sshserver.New(config)
+	}
+	var err error
+	for _, name := range nodeNames {
+		c.nodes[name], err = server(name, sshserver.Config{
+			Dial:    dialLoopback,
+			Account: c.admit(name),
+			Exec: func(cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
+				return c.exec(name, cmd, stdin, stdout, stderr)
+			},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	c.login, err = server(loginName, sshserver.Config{
+		Dial: func(_, addr string) (net.Conn, error) {
+			for name, s := range c.nodes {
+				if addr == net.JoinHostPort(name, "22") {
+					return c.connect(s), nil
+				}
+			}
+			return nil, errors.New("no route to " + addr)
+		},
+		Exec: func(cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
+			return c.exec(loginName, cmd, stdin, stdout, stderr)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	c.jump, err = server(jumpName, sshserver.Config{
+		Dial: func(_, addr string) (net.Conn, error) {
+			if addr != net.JoinHostPort(loginName, "22") {
+				return nil, errors.New("no route to " + addr)
+			}
+			return c.connect(c.login), nil
+		},
+	})
+	return err
+}
+
+// connect is a connection to a host, inside of this process.
+func (c *Cluster) connect(to *sshserver.Server) net.Conn {
+	here, there := sshserver.Pipe()
+	c.tasks.Go(func() { to.Serve(there) })
+	return here
+}
+
+// dialLoopback opens a connection to a port of this machine's loopback.
+func dialLoopback(network, addr string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	if ip := net.ParseIP(host); network != "tcp" || ip == nil || !ip.IsLoopback() {
+		return nil, errors.New("the demo's nodes show the loopback only, not " + addr)
+	}
+	return net.DialTimeout(network, addr, 10*time.Second) //nolint:noctx // sshserver has none to hand on
+}
+
+// admit is what a node's PAM says: it lets in who has a job there.
+func (c *Cluster) admit(node string) func(string) error {
+	return func(string) error {
+		c.mu.Lock()
+		turned := c.turned
+		c.mu.Unlock()
+		if turned || !c.ctl.runsOn(node) {
+			return fmt.Errorf("Access denied by pam_slurm_adopt: you have no active jobs on this node") //nolint:staticcheck,revive // its words
+		}
+		return nil
+	}
+}
+
+// accept takes connections to the jump host.
+func (c *Cluster) accept() {
+	for {
+		conn, err := c.line.Accept()
+		if err != nil {
+			return
+		}
+		c.mu.Lock()
+		away := c.cut || c.closed
+		c.mu.Unlock()
+		if away {
+			_ = conn.Close()
+			continue
+		}
+		c.tasks.Go(func() { c.jump.Serve(conn) })
+	}
+}
+
+// Close ends the cluster, its jobs and all that runs in them, and waits for that.
+func (c *Cluster) Close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	_ = c.line.Close()
+	c.ctl.cancelAll()
+	c.jump.Close()
+	c.login.Close()
+	for _, s := range c.nodes {
+		s.Close()
+	}
+	c.tasks.Wait()
+}

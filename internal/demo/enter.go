@@ -1,0 +1,63 @@
+package demo
+
+import (
+	"encoding/base64"
+	"io"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/internal/sshserver"
+)
+
+func base64Of(key ssh.PublicKey) string { return base64.StdEncoding.EncodeToString(key.Marshal()) }
+
+// enter: the other way to a node, where its own sshd turns the user away: a job step's
+// sshd, with the host key and for the user's key that the client has made.
+func (k *call) enter() {
+	node, j := k.Get("node"), k.c.ctl.find(k.Get("job"))
+	switch {
+	case k.session() == nil:
+		k.fail("gone", "the session's directory has disappeared from the cluster")
+		return
+	case j == nil || k.c.nodes[node] == nil || k.c.ctl.stateOf(k.Get("job")) != "RUNNING":
+		k.fail("gone", "job "+k.Get("job")+" does not run on "+node)
+		return
+	}
+	hostKey, err := ssh.ParsePrivateKey([]byte(k.Get("host_key")))
+	if err != nil {
+		k.fail("home", err.Error())
+		return
+	}
+	userKey, _, _, _, err := ssh.ParseAuthorizedKey([]byte(k.Get("user_key")))
+	if err != nil {
+		k.fail("home", err.Error())
+		return
+	}
+	server, err := sshserver.New(sshserver.Config{
+		HostKeys: []ssh.Signer{hostKey}, Keys: []ssh.PublicKey{userKey}, Dial: dialLoopback,
+		Exec: func(cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
+			return k.c.exec(node, cmd, stdin, stdout, stderr)
+		},
+	})
+	if err != nil {
+		k.fail("home", err.Error())
+		return
+	}
+	k.say("stream")
+	here, there := sshserver.Pipe()
+	k.c.tasks.Go(func() { // the step ends with its stream, or with its job
+		defer func() { _ = here.Close() }()
+		_, _ = io.Copy(here, k.in)
+	})
+	go func() {
+		l := k.c.ctl.look(j)
+		for l.state == "RUNNING" {
+			<-l.changed
+			l = k.c.ctl.look(j)
+		}
+		_ = here.Close()
+	}()
+	k.c.tasks.Go(func() { server.Serve(there) })
+	_, _ = io.Copy(k.out, here)
+	server.Close()
+}

@@ -1,0 +1,128 @@
+package demo
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/alps-tunnel/cscs/slurm"
+)
+
+// A call is one verb of the remote half at work on a host.
+type call struct {
+	*slurm.Asked
+	c     *Cluster
+	host  string
+	in    *bufio.Reader // what follows the script
+	lines <-chan string // the same, line by line; closed at its end
+	out   io.Writer
+}
+
+// exec is what a host's login shell is to a client. It knows one command.
+func (c *Cluster) exec(host, command string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if !slurm.IsCall(command) {
+		fmt.Fprintln(stderr, "the hosts of cscs demo run nothing but cscs's own commands")
+		return 127
+	}
+	in := bufio.NewReader(stdin)
+	asked, err := slurm.ReadCall(in)
+	if err != nil {
+		fmt.Fprintf(stderr, "cscs demo: %v\n", err)
+		return 1
+	}
+	k := &call{Asked: asked, c: c, host: host, in: in, out: stdout}
+	_, _ = io.WriteString(stdout, asked.Greeting())
+	verb, ok := map[string]func(*call){
+		"submit": (*call).submit, "follow": (*call).takeUp, "stop": (*call).stop, "list": (*call).list,
+		"log": (*call).showLog, "find": (*call).find, "look": (*call).look, "enter": (*call).enter,
+	}[asked.Verb]
+	if !ok {
+		k.fail("protocol", "the demo does not know the verb "+asked.Verb)
+		return 1
+	}
+	verb(k)
+	return 0
+}
+
+// say writes a line of the answer. A client that has gone is heard of by the end of its
+// input.
+func (k *call) say(kind string, fields ...string) {
+	_, _ = io.WriteString(k.out, slurm.Line(kind, fields...))
+}
+
+// fail says why the verb ends.
+func (k *call) fail(kind, message string) { k.say("error", "kind="+kind, "message="+message) }
+
+// hello is the first line of most answers.
+func (k *call) hello(dir string) { k.say("hello", "host="+shortName(k.host), "dir="+dir) }
+
+func shortName(host string) string { s, _, _ := strings.Cut(host, "."); return s }
+
+// listen reads the client's lines, until stop is called.
+func (k *call) listen() (stop func()) {
+	lines, done := make(chan string), make(chan struct{})
+	k.lines = lines
+	go func() { // ends with the client's input, at the latest when the host closes the channel
+		defer close(lines)
+		for {
+			line, err := k.in.ReadString('\n')
+			if err != nil {
+				return
+			}
+			select {
+			case lines <- strings.TrimSuffix(line, "\n"):
+			case <-done:
+				return
+			}
+		}
+	}()
+	return sync.OnceFunc(func() { close(done) })
+}
+
+// sessionDir is where a session's directory is.
+func (c *Cluster) sessionDir(id string) string {
+	return filepath.Join(c.home(), ".cscs", Name, filepath.Base(id))
+}
+
+// session is the session of the call, nil if there is none.
+func (k *call) session() *session {
+	k.c.mu.Lock()
+	defer k.c.mu.Unlock()
+	return k.c.sessions[k.Get("id")]
+}
+
+// find: the host keys of a node, for a tunnel to a server that runs there already.
+func (k *call) find() {
+	k.say("hello", "host="+shortName(k.host))
+	node, number := k.Get("node"), k.Get("job")
+	if number != "" {
+		j := k.c.ctl.find(number)
+		if j == nil {
+			k.say("where", "job="+number, "answer=slurm_load_jobs error: Invalid job id specified")
+			return
+		}
+		l := k.c.ctl.look(j)
+		f := strings.Split(l.queue, "|")
+		nodes := f[len(f)-1]
+		k.say("where", "job="+number, "answer="+l.state+"|"+nodes+"|"+k.c.user)
+		if l.state != "RUNNING" {
+			return
+		}
+		node, _, _ = strings.Cut(nodes, ",")
+	}
+	if k.c.nodes[node] == nil {
+		k.fail("nonode", "no sshd answers on "+node)
+		return
+	}
+	k.say("hostkey", "node="+node, "from=ssh_known_hosts", "key="+k.c.hostKey(node))
+	k.say("found", "node="+node)
+}
+
+// hostKey is a host's, as a line of authorized_keys(5) has it.
+func (c *Cluster) hostKey(host string) string {
+	key := c.keys[host].PublicKey()
+	return key.Type() + " " + base64Of(key)
+}

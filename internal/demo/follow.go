@@ -1,0 +1,179 @@
+package demo
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/alps-tunnel/cscs/slurm"
+)
+
+// follow tells the session's events from a byte on, and before that of the queue, for as
+// long as the client listens.
+func (k *call) follow(s *session, offset int, granted bool) {
+	nonce := strings.TrimSpace(k.Greeting())
+	s.renew(nonce, k.Get("client_name"))
+	defer s.leave(nonce, false)
+	told, j := "", s.theJob()
+	for {
+		// First where to wait, then what there is: nothing is missed in between.
+		s.mu.Lock()
+		changed, events, exited, removed := s.changed, s.events, s.exited, s.removed
+		s.mu.Unlock()
+		l := k.c.ctl.look(j)
+		if removed {
+			k.gone()
+			return
+		}
+		if !granted && (l.state == "RUNNING" || len(events) > 0) {
+			granted = true
+			k.say("granted", "job="+j.number(), "info="+l.info)
+		}
+		for offset < len(events) {
+			n := strings.IndexByte(string(events[offset:]), '\n') + 1
+			_, _ = io.WriteString(k.out, "@"+string(events[offset:offset+n]))
+			offset += n
+		}
+		switch {
+		case strings.Contains(exited, "reason=asked"):
+			return // who asked looks after the rest
+		case exited != "" || !granted && l.state != "PENDING":
+			k.jobState(s)
+			return
+		}
+		if answer := l.answer(); !granted && answer != told {
+			told = answer
+			k.say("queue", "job="+j.number(), "answer="+answer)
+		}
+		select {
+		case <-changed:
+		case <-l.changed:
+		case line, ok := <-k.lines:
+			if !ok {
+				if !granted && !s.keeps() {
+					k.withdraw(s) // salloc's request ends with salloc
+				}
+				return
+			}
+			if k.heed(s, nonce, line, granted) {
+				return
+			}
+		}
+	}
+}
+
+// theJob is the session's; nil: it has asked for none yet, or there is no session.
+func (s *session) theJob() *job {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.job
+}
+
+func (s *session) keeps() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kept
+}
+
+// heed does what the client says; true: it has no more to hear.
+func (k *call) heed(s *session, nonce, line string, granted bool) bool {
+	switch line {
+	case "stop":
+		if granted {
+			return false // that is for the verb stop
+		}
+		k.withdraw(s)
+		return true
+	case "detach":
+		if !granted && !s.keeps() {
+			k.say("note", "message=the request waits with salloc on "+shortName(k.host)+" and ends with this session: it cannot be left alone before it is granted")
+			return false
+		}
+		s.leave(nonce, true)
+		k.say("detached")
+		return true
+	}
+	if _, err := strconv.ParseUint(line, 10, 64); err == nil {
+		s.renew(nonce, k.Get("client_name"))
+	}
+	return false
+}
+
+// withdraw takes a request back.
+func (k *call) withdraw(s *session) {
+	j := s.theJob()
+	k.c.ctl.end(j, "CANCELLED", false)
+	s.remove()
+	k.say("withdrawn", "job="+j.number())
+}
+
+// stop: ends the job, sees that it is gone, and hands over the server's log.
+func (k *call) stop() {
+	defer k.listen()()
+	id := k.Get("id")
+	s := k.session()
+	k.hello(k.c.sessionDir(id))
+	if s != nil && k.Int("grace") > 0 && k.Get("step") != "" {
+		k.askRunner(s)
+	}
+	for _, j := range k.c.ctl.named(slurm.JobName(id)) {
+		k.c.ctl.end(j, "CANCELLED", k.Get("kill") != "")
+	}
+	if j := s.theJob(); j != nil && k.Get("kill") != "" {
+		k.c.ctl.end(j, "CANCELLED", true) // one that is ending already ends at once
+	}
+	k.say("stopped")
+	k.handOver(s)
+}
+
+// askRunner has the runner ask the server to end, and waits until it has ended.
+func (k *call) askRunner(s *session) {
+	s.mu.Lock()
+	r := s.run
+	s.mu.Unlock()
+	if r == nil {
+		return
+	}
+	r.ask()
+	for {
+		s.mu.Lock()
+		exited, changed := s.exited, s.changed
+		s.mu.Unlock()
+		if exited != "" {
+			_, _ = io.WriteString(k.out, exited+"\n")
+			return
+		}
+		select {
+		case <-changed:
+		case _, ok := <-k.lines:
+			if !ok {
+				return
+			}
+		}
+	}
+}
+
+// handOver gives the client the server's log, and removes the session's directory when
+// it has it.
+func (k *call) handOver(s *session) {
+	if s == nil {
+		k.say("log", "bytes=0")
+		return
+	}
+	s.settled()
+	text := s.log.all()
+	k.say("log", fmt.Sprintf("bytes=%d", len(text)))
+	_, _ = k.out.Write(text)
+	line := <-k.lines
+	s.remove()
+	if line != "ok" && os.MkdirAll(s.dir, 0o700) == nil {
+		_ = os.WriteFile(filepath.Join(s.dir, "log.all"), text, 0o600)
+	}
+	k.say("removed")
+}

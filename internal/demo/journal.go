@@ -1,0 +1,76 @@
+package demo
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// A step is one thing that happened, as the page tells it.
+type step struct {
+	Time time.Time `json:"time"`
+	Host string    `json:"host"`
+	What string    `json:"what"`
+}
+
+// journalFile is a session's steps, in its directory, one a line. The page reads it.
+const journalFile = "journal"
+
+// recentFor is how long before a request the connections were made that brought it.
+const recentFor = 30 * time.Second
+
+// note takes a step of a session's; of all sessions, and of one that is about to begin, if
+// id is empty.
+func (c *Cluster) note(id, host, what string) {
+	c.mu.Lock()
+	now := step{time.Now(), shortName(host), what}
+	var to []*session
+	for _, s := range c.sessions {
+		if id == "" || s.id == id {
+			to = append(to, s)
+		}
+	}
+	if id == "" {
+		c.recent = append(c.recent, now)
+		if n := len(c.recent) - 20; n > 0 {
+			c.recent = c.recent[n:]
+		}
+	}
+	c.mu.Unlock()
+	for _, s := range to {
+		s.note(now)
+	}
+}
+
+// begin gives a new session the steps that led to it.
+func (c *Cluster) begin(s *session) {
+	c.mu.Lock()
+	recent := c.recent
+	c.mu.Unlock()
+	for _, r := range recent {
+		if time.Since(r.Time) < recentFor {
+			s.note(r)
+		}
+	}
+}
+
+func (s *session) note(one step) {
+	line, err := json.Marshal(one)
+	if err != nil {
+		panic(err) // of strings and a time
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, _ = s.journal.Write(append(line, '\n')) // it is for show
+}
+
+// entered takes the step of somebody who has logged in.
+func (c *Cluster) entered(host string) {
+	what := map[string]string{
+		jumpName:  "you have come in: your certificate is signed by this cluster's authority, and the host's key is known",
+		loginName: "you have come in, through ela, encrypted to here",
+	}[host]
+	if what == "" {
+		what = "you have come in, through ela and the login node; the host's key is the one that the job itself has told"
+	}
+	c.note("", host, what)
+}

@@ -1,0 +1,165 @@
+package demo
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// mark is the variable by which what belongs to the session is known.
+func (r *runner) mark() string { return "CSCS_SESSION=" + r.s.id }
+
+// launch starts the server, as slurm/remote/50-launch.sh does. The error is what the user
+// has to mend.
+func (r *runner) launch() error {
+	a := r.s.asked
+	if len(a.List("step_args")) > 0 {
+		return errNoUenv
+	}
+	work := r.c.expand(a.Get("workdir"))
+	if info, err := os.Stat(work); err != nil || !info.IsDir() {
+		return fmt.Errorf("the work directory %s is not there on %s", a.Get("workdir"), r.node)
+	}
+	env := r.environment(a.List("unset"))
+	if venv := a.Get("venv"); venv != "" {
+		dir := absolute(work, r.c.expand(venv))
+		env.set("VIRTUAL_ENV", dir)
+		env.set("PATH", filepath.Join(dir, venvPrograms)+string(filepath.ListSeparator)+env.get("PATH"))
+	}
+	place := strings.NewReplacer("{port}", strconv.Itoa(r.port), "{dir}", r.s.dir).Replace
+	for _, kv := range a.List("env") {
+		name, value, _ := strings.Cut(kv, "=")
+		env.set(name, place(value))
+	}
+	var argv []string
+	for _, arg := range a.List("argv") {
+		argv = append(argv, place(arg))
+	}
+	program, err := r.program(argv[0], env, work)
+	if err != nil {
+		return err
+	}
+	if argv, err = setUp(a.List("setup"), append([]string{program}, argv[1:]...)); err != nil {
+		return err
+	}
+	r.proc, err = startProcess(argv, env.all, work, r.s.log)
+	if err != nil {
+		return fmt.Errorf("%s cannot be run on %s: %w", argv[0], r.node, err)
+	}
+	r.c.note(r.s.id, r.node, fmt.Sprintf("the server starts, as process %d, and is to listen on port %d", r.proc.pid, r.port))
+	r.s.say("started", "node="+r.node, "pid="+strconv.Itoa(r.proc.pid), "port="+strconv.Itoa(r.port))
+	return nil
+}
+
+// program finds a program in the PATH that the server will have. The page is the one
+// that every node of the demo has: this program itself.
+func (r *runner) program(name string, env *environ, work string) (string, error) {
+	if name == PageProgram {
+		env.set(helperEnv, pageHelper)
+		env.set(journalEnv, filepath.Join(r.s.dir, journalFile))
+		return executable()
+	}
+	path := env.get("PATH")
+	if strings.ContainsRune(name, '/') || strings.ContainsRune(name, filepath.Separator) {
+		if found := runnable(absolute(work, name), env); found != "" {
+			return found, nil
+		}
+	} else {
+		for _, dir := range filepath.SplitList(path) {
+			if found := runnable(filepath.Join(absolute(work, dir), name), env); found != "" {
+				return found, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("%s is not to be found on %s (PATH=%s)", name, r.node, path)
+}
+
+// runnable is the file that runs by that name; on Windows it has an extension.
+func runnable(path string, env *environ) string {
+	extensions := []string{""}
+	if runtime.GOOS == "windows" {
+		extensions = append(extensions, strings.Split(strings.ToLower(env.get("PATHEXT")), ";")...)
+	}
+	for _, ext := range extensions {
+		info, err := os.Stat(path + ext)
+		if err == nil && !info.IsDir() && (runtime.GOOS == "windows" && (ext != "" || filepath.Ext(path) != "") || info.Mode()&0o111 != 0) {
+			return path + ext
+		}
+	}
+	return ""
+}
+
+// setUp has argv run behind the user's shell commands.
+func setUp(commands, argv []string) ([]string, error) {
+	if len(commands) == 0 {
+		return argv, nil
+	}
+	if runtime.GOOS == "windows" {
+		return nil, fmt.Errorf("the demo runs no --setup on Windows")
+	}
+	var script strings.Builder
+	for _, c := range commands {
+		script.WriteString(c + "\nc=$?; [ $c = 0 ] || { echo \"--setup ended with status $c\" >&2; exit $c; }\n")
+	}
+	script.WriteString("exec \"$@\"\n")
+	return append([]string{"/bin/sh", "-c", script.String(), "sh"}, argv...), nil
+}
+
+// An environ is an environment that is being made.
+type environ struct{ all []string }
+
+func (e *environ) get(name string) string {
+	for _, kv := range e.all {
+		if k, v, ok := strings.Cut(kv, "="); ok && sameName(k, name) {
+			return v
+		}
+	}
+	return ""
+}
+
+func (e *environ) set(name, value string) {
+	e.unset(name)
+	e.all = append(e.all, name+"="+value)
+}
+
+func (e *environ) unset(name string) {
+	e.all = slices.DeleteFunc(e.all, func(kv string) bool {
+		k, _, _ := strings.Cut(kv, "=")
+		return sameName(k, name)
+	})
+}
+
+func sameName(a, b string) bool {
+	return a == b || runtime.GOOS == "windows" && strings.EqualFold(a, b)
+}
+
+// environment is a node's login environment: this process's, without what belongs to a
+// login or to cscs itself. What Jupyter and IPython keep goes below the cluster's home, and is
+// gone with it; kernels that the user has are found all the same.
+func (r *runner) environment(unset []string) *environ {
+	e := &environ{}
+	for _, kv := range os.Environ() {
+		name, _, _ := strings.Cut(kv, "=")
+		if !strings.HasPrefix(name, "CSCS_") && !strings.HasPrefix(name, "SSH_") {
+			e.all = append(e.all, kv)
+		}
+	}
+	home := r.c.home()
+	if real, err := os.UserHomeDir(); err == nil {
+		e.set("JUPYTER_PATH", strings.Trim(e.get("JUPYTER_PATH")+string(filepath.ListSeparator)+filepath.Join(real, ".local", "share", "jupyter"), string(filepath.ListSeparator)))
+	}
+	e.set("JUPYTER_CONFIG_DIR", filepath.Join(home, ".jupyter"))
+	e.set("JUPYTER_DATA_DIR", filepath.Join(home, ".local", "share", "jupyter"))
+	e.set("IPYTHONDIR", filepath.Join(home, ".ipython"))
+	e.set("PORT", strconv.Itoa(r.port))
+	e.set("CSCS_SESSION", r.s.id)
+	e.set("SLURMD_NODENAME", r.node)
+	for _, name := range unset {
+		e.unset(name)
+	}
+	return e
+}

@@ -1,0 +1,114 @@
+package demo
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A listener is a socket of TCP that listens on this machine.
+type listener struct {
+	addr  netip.AddrPort
+	mine  bool   // it is of a process of this user's
+	owner string // whose it is, if not mine
+	pid   int    // 0: not known
+	id    string // what tells it from a later one at the same address
+}
+
+// A verdict is what listens on a port, as slurm/remote/10-listeners.sh judges it.
+type verdict struct {
+	kind  string // none, ours, wide, foreign
+	addr  string // to forward to
+	bound string
+	owner string
+	id    string
+}
+
+// judge says what listens on a port.
+func judge(all []listener, port int) verdict {
+	v := verdict{kind: "none"}
+	for _, l := range all {
+		a := l.addr.Addr().Unmap()
+		switch {
+		case int(l.addr.Port()) != port:
+		case !l.mine:
+			if v.kind == "none" {
+				v = verdict{kind: "foreign", owner: l.owner}
+			}
+		case !a.IsLoopback():
+			to := a
+			if a == netip.IPv4Unspecified() {
+				to = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+			} else if a.IsUnspecified() {
+				to = netip.IPv6Loopback()
+			}
+			return verdict{kind: "wide", addr: to.String(), bound: a.String(), id: l.id + l.addr.String()}
+		case v.kind != "ours":
+			v = verdict{kind: "ours", addr: a.String(), bound: a.String(), id: l.id + l.addr.String()}
+		}
+	}
+	return v
+}
+
+// look: what listens on a port, and on any that the client asks for.
+func (k *call) look() {
+	defer k.listen()()
+	tell := func(port int, v verdict, more ...string) {
+		k.say("listener", append([]string{"verdict=" + v.kind, "addr=" + v.addr, "bound=" + v.bound, "owner=" + v.owner, "port=" + strconv.Itoa(port)}, more...)...)
+	}
+	s, port := k.session(), k.Int("port")
+	tick := time.NewTicker(max(time.Duration(k.Int("every"))*time.Second, time.Second))
+	defer tick.Stop()
+	var said verdict
+	for {
+		all := listeners()
+		if v := judge(all, port); v != said {
+			said = v
+			tell(port, v)
+		}
+		var ended <-chan struct{}
+		if s != nil {
+			s.mu.Lock()
+			removed, changed := s.removed, s.changed
+			s.mu.Unlock()
+			if removed {
+				return
+			}
+			ended = changed
+		}
+		select {
+		case <-tick.C:
+		case <-ended:
+		case line, ok := <-k.lines:
+			if !ok {
+				return
+			}
+			// One look answers all that have come together.
+			lines := []string{line}
+			for more := true; more; {
+				select {
+				case l, ok := <-k.lines:
+					if more = ok; ok {
+						lines = append(lines, l)
+					}
+				default:
+					more = false
+				}
+			}
+			all := listeners()
+			for _, line := range lines {
+				if number, at, ok := splitLook(line); ok {
+					tell(at, judge(all, at), "look="+number)
+				}
+			}
+		}
+	}
+}
+
+// splitLook reads "NUMBER PORT".
+func splitLook(line string) (number string, port int, ok bool) {
+	number, p, ok := strings.Cut(line, " ")
+	port, err := strconv.Atoi(p)
+	return number, port, ok && err == nil
+}

@@ -1,0 +1,57 @@
+package demo
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// listeners asks lsof, which macOS brings along. It shows this user's processes; another's
+// socket is then as good as none, and nothing is forwarded to it either.
+func listeners() []listener {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "/usr/sbin/lsof", "-nP", "-w", "-iTCP", "-sTCP:LISTEN", "-FpuLn").Output()
+	if err != nil {
+		return nil // it ends with 1 if there is none
+	}
+	var all []listener
+	var of listener
+	for line := range strings.Lines(string(out)) {
+		line = strings.TrimSuffix(line, "\n")
+		if line == "" {
+			continue
+		}
+		switch value := line[1:]; line[0] {
+		case 'p':
+			of = listener{}
+			of.pid, _ = strconv.Atoi(value)
+		case 'u':
+			of.mine = value == strconv.Itoa(os.Getuid())
+		case 'L':
+			of.owner = value
+		case 'n':
+			// "*:80" is of IPv4 or IPv6, for which it is as wide.
+			if addr, err := netip.ParseAddrPort(strings.Replace(value, "*:", "0.0.0.0:", 1)); err == nil {
+				l := of
+				l.addr, l.id = addr, strconv.Itoa(of.pid)
+				all = append(all, l)
+			}
+		}
+	}
+	return all
+}
+
+// ofSession leaves those of all that the server itself has, or others of its process group.
+func ofSession(all []listener, _ string, group int) []listener {
+	return slices.DeleteFunc(slices.Clone(all), func(l listener) bool {
+		pgid, err := syscall.Getpgid(l.pid)
+		return err != nil || pgid != group
+	})
+}

@@ -1,0 +1,111 @@
+package demo
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// A serverLog is what a server has written: the newest 64 MiB at the most, in two files
+// of which the older is thrown away.
+type serverLog struct {
+	path string
+
+	mu   sync.Mutex
+	file *os.File
+	size int
+	gone int // bytes that were in files thrown away, and in the older one
+}
+
+const logHalf = 32 << 20
+
+func newServerLog(dir string) (*serverLog, error) {
+	l := &serverLog{path: filepath.Join(dir, "log")}
+	return l, l.begin()
+}
+
+func (l *serverLog) begin() (err error) {
+	l.file, err = os.OpenFile(l.path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	l.size = 0
+	return err
+}
+
+// Write implements io.Writer. A log that finds no room does not end its server.
+func (l *serverLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.size >= logHalf {
+		_ = l.file.Close()
+		_ = os.Rename(l.path, l.path+".1")
+		l.gone += l.size
+		if err := l.begin(); err != nil {
+			return len(p), nil //nolint:nilerr // see above
+		}
+	}
+	n, _ := l.file.Write(p)
+	l.size += n
+	return len(p), nil
+}
+
+// all is what there is of it.
+func (l *serverLog) all() []byte { text, _ := l.since(0); return text }
+
+// since is what came after the first so many bytes, as far as it is there, and how many
+// there were in all.
+func (l *serverLog) since(n int) ([]byte, int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	older, _ := os.ReadFile(l.path + ".1")
+	newer, _ := os.ReadFile(l.path)
+	text := append(older, newer...)
+	total := l.gone + l.size
+	if missed := total - n; missed < len(text) {
+		text = text[len(text)-max(missed, 0):]
+	}
+	return text, total
+}
+
+func (l *serverLog) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_ = l.file.Close()
+}
+
+// showLog: the server's log, and with an interval what is added to it until the session ends.
+func (k *call) showLog() {
+	defer k.listen()()
+	s := k.session()
+	if s == nil {
+		k.say("gone")
+		return
+	}
+	k.hello(s.dir)
+	every := time.Duration(k.Int("every")) * time.Second
+	for shown := 0; ; {
+		// Before the look, so that nothing is lost that came in between.
+		s.mu.Lock()
+		over := s.exited != "" || s.removed
+		s.mu.Unlock()
+		var text []byte
+		if text, shown = s.log.since(shown); len(text) > 0 {
+			k.say("log", fmt.Sprintf("bytes=%d", len(text)))
+			_, _ = k.out.Write(text)
+		}
+		if over || every == 0 {
+			break
+		}
+		tick := time.NewTimer(every)
+		select {
+		case <-tick.C:
+		case _, ok := <-k.lines:
+			over = !ok
+		}
+		tick.Stop()
+		if over {
+			break
+		}
+	}
+	k.say("shown")
+}

@@ -1,0 +1,150 @@
+package demo
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// A Place is where the processes of a user's find the one that is the cluster: a directory,
+// the user's alone, with what config.toml says of a cluster, a key, the hosts' keys, the
+// door, and a lock that the cluster holds. A lock that nobody holds beside files means
+// that a cluster was killed; who comes next tidies.
+type Place struct {
+	Dir string // made if it is not there; its parent is one for such files
+}
+
+const (
+	lockFile = "lock"
+	doorFile = "door" // the address of a port of the loopback, see door.go
+)
+
+// A Visit keeps the cluster alive.
+type Visit struct {
+	Config string // a file in the form of config.toml: the way to the cluster
+	door   net.Conn
+}
+
+// Enter joins the cluster that is at the place, or starts one. It lives for as long as
+// somebody visits it, or has a job there.
+func (p Place) Enter(ctx context.Context) (*Visit, error) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		there, err := p.lived()
+		if err == nil && !there {
+			err = p.start(ctx)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("start the demo's cluster: %w", err)
+		}
+		if v := p.join(ctx); v != nil {
+			return v, nil
+		}
+		// One that is about to come, or to go.
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("reach the demo's cluster in %s: %w", p.Dir, ctx.Err())
+		}
+	}
+}
+
+// lived reports whether a process holds the place.
+func (p Place) lived() (bool, error) {
+	if _, err := os.Stat(p.file(lockFile)); errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	lock := flock.New(p.file(lockFile))
+	free, err := lock.TryLock()
+	if free {
+		_ = lock.Close()
+	}
+	return !free, err
+}
+
+func (p Place) file(name string) string { return filepath.Join(p.Dir, name) }
+
+// join enters the cluster that is there; nil: there is none, or not yet, or not any more.
+func (p Place) join(ctx context.Context) *Visit {
+	addr, err := os.ReadFile(p.file(doorFile))
+	if err != nil {
+		return nil
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", strings.TrimSpace(string(addr)))
+	if err != nil {
+		return nil
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(2 * time.Second))
+	if word, err := bufio.NewReader(io.LimitReader(conn, int64(len(welcome)))).ReadString('\n'); err != nil || word != welcome {
+		_ = conn.Close()
+		return nil
+	}
+	return &Visit{Config: p.file(clusterFile), door: conn}
+}
+
+// Leave ends the visit, and waits for the end of the cluster if nobody else needs it. stays
+// reports that somebody does.
+func (v *Visit) Leave(ctx context.Context) (stays bool) {
+	defer func() { _ = v.door.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = v.door.Close() })()
+	if half, ok := v.door.(*net.TCPConn); ok {
+		_ = half.CloseWrite()
+	}
+	_ = v.door.SetReadDeadline(time.Now().Add(10 * time.Second))
+	word, _ := io.ReadAll(v.door)
+	return string(word) == stayWord
+}
+
+// start starts a cluster at the place, in a process of its own, and returns when it can be
+// joined, or another has been quicker.
+func (p Place) start(ctx context.Context) error {
+	if !helped {
+		return errors.New("main does not call demo.Helper")
+	}
+	self, err := executable()
+	if err != nil {
+		return err
+	}
+	// It outlives us, and ctx.
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), self)
+	cmd.Args = []string{"cscs", p.Dir}
+	cmd.Env = append(os.Environ(), helperEnv+"="+clusterHelper)
+	cmd.SysProcAttr = detached()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = out.Close() })
+	said, err := bufio.NewReader(out).ReadString('\n')
+	stop()
+	_ = out.Close()
+	switch said = strings.TrimSpace(said); {
+	case said == readyWord || said == takenWord:
+		return cmd.Process.Release()
+	case said != "":
+		_ = cmd.Wait()
+		return errors.New(said)
+	case ctx.Err() != nil:
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		return ctx.Err()
+	}
+	_ = cmd.Wait()
+	return fmt.Errorf("it ended before it began: %w", err)
+}

@@ -1,0 +1,161 @@
+//go:build unix
+
+package demo
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// venvPrograms is where a virtual environment has its programs.
+const venvPrograms = "bin"
+
+// executable is this program, on Linux even if it has been replaced or removed since it
+// was started.
+func executable() (string, error) {
+	if runtime.GOOS == "linux" {
+		return "/proc/self/exe", nil
+	}
+	return os.Executable()
+}
+
+// detached is a session of its own: no Ctrl-C and no hangup of a terminal reaches it.
+func detached() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+
+// startProcess starts a server below a keeper, which is this program again: when the pipe
+// that is its standard input ends, as it does with this process, it ends the server.
+func startProcess(argv, env []string, dir string, log io.Writer) (*process, error) {
+	self, err := executable()
+	if err != nil {
+		return nil, err
+	}
+	out, logged, err := logPipe(log)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = out.Close() }()
+	said, report, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = said.Close() }()
+	cmd := exec.CommandContext(context.Background(), self)
+	cmd.Args = append([]string{"cscs"}, argv...)
+	// The child's own helper variable, if it has one, is for it to see.
+	cmd.Env = append(replaceHelper(env), helperEnv+"="+keeperHelper)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
+	cmd.ExtraFiles = []*os.File{report}
+	cmd.SysProcAttr = detached()
+	lifeline, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	_ = report.Close()
+	if err != nil {
+		return nil, err
+	}
+	p := &process{done: make(chan struct{})}
+	line, _ := bufio.NewReader(said).ReadString('\n')
+	if p.pid, err = strconv.Atoi(strings.TrimSpace(line)); err != nil {
+		_ = cmd.Wait()
+		return nil, errors.New(strings.TrimSpace(line))
+	}
+	p.kill = func(hard bool) {
+		sig := syscall.SIGTERM
+		if hard {
+			sig = syscall.SIGKILL
+		}
+		_ = syscall.Kill(-p.pid, sig)
+	}
+	go func() { // ends with the keeper
+		defer close(p.done)
+		err := cmd.Wait()
+		_ = lifeline.Close()
+		// Who has inherited the pipe may hold it for ever.
+		full := make(chan struct{})
+		go func() { logged(); close(full) }()
+		select {
+		case <-full:
+		case <-time.After(time.Second):
+		}
+		var exit *exec.ExitError
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		switch {
+		case errors.As(err, &exit) && exit.ExitCode() >= 0:
+			p.code = exit.ExitCode()
+		case err != nil:
+			p.code = 128 + int(syscall.SIGKILL) // the keeper was killed
+		}
+	}()
+	return p, nil
+}
+
+// replaceHelper puts the variable of a helper that is to be the server aside.
+func replaceHelper(env []string) []string {
+	out := make([]string, 0, len(env)+1)
+	for _, kv := range env {
+		if value, ok := strings.CutPrefix(kv, helperEnv+"="); ok {
+			kv = innerEnv + "=" + value
+		}
+		out = append(out, kv)
+	}
+	return out
+}
+
+// keep is the keeper: it runs argv, reports its number, ends as it does, and ends it when
+// the cluster's process is gone.
+func keep(argv []string) int {
+	report := os.NewFile(3, "report")
+	// Heard, and nothing done: what would be ignored, the server would ignore too.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	runtime.LockOSThread() // the server is told of the end of this very thread (prctl(2))
+	cmd := exec.CommandContext(context.Background(), argv[0], argv[1:]...)
+	cmd.Env = os.Environ()
+	if inner, ok := os.LookupEnv(innerEnv); ok {
+		_ = os.Unsetenv(innerEnv)
+		cmd.Env = append(os.Environ(), helperEnv+"="+inner)
+	}
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr //nolint:forbidigo // they are the pipe to the log
+	cmd.SysProcAttr = bound()
+	if err := cmd.Start(); err != nil {
+		fmt.Fprintln(report, err)
+		return 97
+	}
+	fmt.Fprintln(report, cmd.Process.Pid)
+	_ = report.Close()
+	ended := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin) //nolint:forbidigo // the pipe from the cluster's process
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
+		select {
+		case <-ended:
+		case <-time.After(2 * time.Second):
+		}
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	}()
+	err := cmd.Wait()
+	close(ended)
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+			return 128 + int(status.Signal())
+		}
+		return exit.ExitCode()
+	}
+	return 97
+}

@@ -1,0 +1,86 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+)
+
+const venvPrograms = "Scripts"
+
+func executable() (string, error) { return os.Executable() }
+
+// detached keeps a process from our console and its Ctrl-C.
+func detached() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{HideWindow: true, CreationFlags: windows.CREATE_NO_WINDOW | windows.CREATE_NEW_PROCESS_GROUP}
+}
+
+// startProcess starts a server in a job object, which ends with the last handle to it, as
+// that does with this process. There is no asking to end: what ends it, ends it at once.
+func startProcess(argv, env []string, dir string, log io.Writer) (*process, error) {
+	object, err := windows.CreateJobObject(nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	closeObject := sync.OnceFunc(func() { _ = windows.CloseHandle(object) })
+	limits := windows.JOBOBJECT_EXTENDED_LIMIT_INFORMATION{
+		BasicLimitInformation: windows.JOBOBJECT_BASIC_LIMIT_INFORMATION{LimitFlags: windows.JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE},
+	}
+	if _, err := windows.SetInformationJobObject(object, windows.JobObjectExtendedLimitInformation,
+		uintptr(unsafe.Pointer(&limits)), uint32(unsafe.Sizeof(limits))); err != nil {
+		closeObject()
+		return nil, err
+	}
+	out, logged, err := logPipe(log)
+	if err != nil {
+		closeObject()
+		return nil, err
+	}
+	defer func() { _ = out.Close() }()
+	cmd := exec.CommandContext(context.Background(), argv[0], argv[1:]...)
+	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = env, dir, out, out
+	cmd.SysProcAttr = detached()
+	if err := cmd.Start(); err != nil {
+		closeObject()
+		return nil, err
+	}
+	handle, err := windows.OpenProcess(windows.PROCESS_SET_QUOTA|windows.PROCESS_TERMINATE, false, uint32(cmd.Process.Pid))
+	if err == nil {
+		err = windows.AssignProcessToJobObject(object, handle)
+		_ = windows.CloseHandle(handle)
+	}
+	if err != nil {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		closeObject()
+		return nil, err
+	}
+	p := &process{pid: cmd.Process.Pid, done: make(chan struct{})}
+	p.kill = func(bool) { closeObject() }
+	go func() { // ends with the process
+		defer close(p.done)
+		err := cmd.Wait()
+		closeObject()
+		_ = out.Close()
+		logged()
+		var exit *exec.ExitError
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if errors.As(err, &exit) {
+			p.code = exit.ExitCode()
+		} else if err != nil {
+			p.code = 1
+		}
+	}()
+	return p, nil
+}
+
+// keep is for systems without job objects.
+func keep([]string) int { return 97 }

@@ -1,0 +1,136 @@
+package demo
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alps-tunnel/cscs/slurm"
+)
+
+// A request is what salloc's arguments come to.
+type request struct {
+	partition string
+	limit     time.Duration
+	nodes     int
+	nodelist  []string
+	begin     time.Duration // from now
+}
+
+// BusyPartition is one whose jobs wait, as if other people's were before them: for some seconds, or as
+// long as --begin says.
+const BusyPartition = "busy"
+
+// The partitions, with the longest time limit that each allows. Nothing ever
+// starts in down.
+const (
+	downPartition = "down"
+	defaultLimit  = time.Hour
+	busyWait      = 10 * time.Second
+)
+
+var partitions = map[string]time.Duration{
+	"normal": 24 * time.Hour, "debug": 30 * time.Minute, BusyPartition: 24 * time.Hour, downPartition: 24 * time.Hour,
+}
+
+const unlimited = 365 * 24 * time.Hour
+
+// options are those of salloc(1) and sbatch(1) that are taken for what they are, though
+// nothing here depends on them.
+var options = strings.Fields(`account qos mem gpus gpus-per-node gres constraint reservation exclusive cpus-per-task ntasks ntasks-per-node
+	comment wckey deadline time-min mail-type mail-user signal hint licenses network overcommit uenv view cpus-per-gpu mem-per-cpu mem-per-gpu
+	tasks-per-node threads-per-core switches requeue no-requeue nice priority immediate`)
+
+// parseRequest reads the arguments; refusal is what salloc or sbatch (program) would say of
+// them, "" if it would take them.
+func parseRequest(program string, args []string) (r request, refusal string) {
+	fail := func(words string) (request, string) { return request{}, program + ": error: " + words }
+	refused := func(words string) (request, string) {
+		verb := map[string]string{"salloc": "Job submit/allocate failed: ", "sbatch": "Batch job submission failed: "}[program]
+		return fail(verb + words)
+	}
+	r = request{partition: "normal", limit: defaultLimit, nodes: 1}
+	for _, arg := range args {
+		name, value, _ := strings.Cut(strings.TrimPrefix(arg, "--"), "=")
+		switch {
+		case !strings.HasPrefix(arg, "--"):
+			return fail("invalid option: " + arg)
+		case name == "time":
+			if slurm.CheckTime(value) != nil {
+				return fail("Invalid --time specification")
+			}
+			limit, ok := slurm.TimeLimit(value)
+			if !ok {
+				limit = unlimited
+			}
+			r.limit = limit
+		case name == "partition":
+			if _, ok := partitions[value]; !ok {
+				return refused("Invalid partition name specified")
+			}
+			r.partition = value
+		case name == "nodes":
+			least, _, _ := strings.Cut(value, "-")
+			n, err := strconv.Atoi(least)
+			if err != nil || n < 1 || n > len(nodeNames) {
+				return refused("Node count specification invalid")
+			}
+			r.nodes = n
+		case name == "nodelist":
+			nodes, err := slurm.Hostlist(value)
+			if err != nil || slices.ContainsFunc(nodes, func(n string) bool { return !slices.Contains(nodeNames, n) }) {
+				return refused("Invalid node name specified")
+			}
+			r.nodelist, r.nodes = nodes, max(r.nodes, len(nodes))
+		case name == "begin":
+			d, ok := beginning(value)
+			if !ok {
+				return fail("Invalid --begin specification")
+			}
+			r.begin = d
+		case name == "reservation":
+			return refused("Requested reservation is invalid")
+		case name == "constraint":
+			return refused("Invalid feature specification")
+		case !slices.Contains(options, name):
+			return request{}, program + ": unrecognized option '" + arg + "'"
+		}
+	}
+	return r, ""
+}
+
+// beginning reads "now+SECONDS", also with a unit (salloc(1), --begin).
+func beginning(s string) (time.Duration, bool) {
+	after, ok := strings.CutPrefix(s, "now")
+	if !ok {
+		return 0, false
+	}
+	after = strings.TrimPrefix(after, "+")
+	if after == "" {
+		return 0, true
+	}
+	digits := strings.TrimRight(after, "abcdefghijklmnopqrstuvwxyz")
+	n, err := strconv.Atoi(digits)
+	unit, known := map[string]time.Duration{"": time.Second, "seconds": time.Second, "minutes": time.Minute, "hours": time.Hour}[after[len(digits):]]
+	return time.Duration(n) * unit, err == nil && known
+}
+
+// delay is how long it waits at least.
+func (r request) delay() time.Duration {
+	if r.partition == BusyPartition && r.begin == 0 {
+		return busyWait
+	}
+	return r.begin
+}
+
+// obstacle is Slurm's reason for which it cannot start, "" if there is none.
+func (r request) obstacle() string {
+	switch {
+	case r.limit > partitions[r.partition]:
+		return "PartitionTimeLimit"
+	case r.partition == downPartition:
+		return "PartitionDown"
+	}
+	return ""
+}

@@ -1,0 +1,280 @@
+package demo
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"time"
+)
+
+// A runner is the guard of a job: it starts the server, finds its socket, reports, watches
+// the lease and ends the job with the server. It is what slurm/remote/40-run.sh is on a real
+// node.
+type runner struct {
+	s    *session
+	c    *Cluster
+	node string
+	port int
+	wide bool // the server may listen on more than loopback
+
+	asked  chan struct{} // to end, by a stop of ours
+	slurm  chan struct{} // to end, by Slurm
+	killed chan struct{} // without any grace
+	done   chan struct{}
+
+	proc *process
+	told map[string]bool // other sockets
+	old  map[string]bool // those that were there before the server
+
+	end, message string
+	code         int // the server's status; -1: none
+}
+
+// start starts the runner of a job that was granted. The controller's lock is held.
+func (c *Cluster) start(s *session, j *job) {
+	r := &runner{
+		s: s, c: c, node: j.nodes[0], code: -1, wide: s.asked.Get("allow_wide") == "1", told: map[string]bool{}, old: map[string]bool{},
+		asked: make(chan struct{}, 1), slurm: make(chan struct{}, 1), killed: make(chan struct{}, 1), done: make(chan struct{}),
+	}
+	j.stop = func(kill bool) {
+		raise(r.slurm)
+		if kill {
+			raise(r.killed)
+		}
+	}
+	c.tasks.Go(func() {
+		defer close(r.done)
+		s.change(func() { s.job, s.run = j, r })
+		c.note(s.id, "slurm", "granted: job "+j.number()+" on "+r.node)
+		r.alive(j)
+		r.live()
+		// The job first: whoever reads the event then finds it gone.
+		c.ctl.released(j, "CANCELLED")
+		code := ""
+		if r.code >= 0 {
+			code = strconv.Itoa(r.code)
+		}
+		s.say("exited", "reason="+r.end, "code="+code, "message="+r.message)
+	})
+}
+
+// raise makes it known once.
+func raise(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// ask has the server asked to end.
+func (r *runner) ask() { raise(r.asked) }
+
+func (r *runner) alive(j *job) {
+	r.s.say("alive", "job="+j.number(), "step=0", "node="+r.node, "pid=1", "hostkey="+r.c.hostKey(r.node))
+}
+
+// live is from the grant to the end of the server.
+func (r *runner) live() {
+	if unheard, ok := r.s.forsaken(); ok {
+		r.end, r.message = "lease", fmt.Sprintf("nobody had been heard of for %d s when the job started", unheard)
+		return
+	}
+	for range 5 {
+		if !r.choosePort() {
+			return
+		}
+		err := r.launch()
+		if err != nil {
+			r.end, r.message = "setup", err.Error()
+			return
+		}
+		r.watch()
+		if r.end != "collision" || r.s.asked.Int("port") != 0 {
+			return
+		}
+		r.s.say("collision", "port="+strconv.Itoa(r.port))
+	}
+}
+
+// choosePort finds a free one, below the range that outgoing connections are given, or sees
+// that the one that was asked for is free.
+func (r *runner) choosePort() bool {
+	all := listeners()
+	clear(r.old)
+	for _, l := range all {
+		r.old[l.id+l.addr.String()] = true
+	}
+	if r.port = r.s.asked.Int("port"); r.port != 0 {
+		v := judge(all, r.port)
+		if v.kind == "none" && bindable(r.port) {
+			return true
+		}
+		whose := "another process of yours"
+		if v.kind == "foreign" {
+			whose = "user " + v.owner
+		}
+		r.end, r.message = "port", fmt.Sprintf("port %d on %s is taken by %s", r.port, r.node, whose)
+		return false
+	}
+	for range 1000 {
+		if r.port = 10240 + rand.IntN(32768-10240); judge(all, r.port).kind == "none" && bindable(r.port) {
+			return true
+		}
+	}
+	r.end, r.message = "port", "no free port on "+r.node
+	return false
+}
+
+func bindable(port int) bool {
+	l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))) //nolint:noctx // it is done at once
+	if err == nil {
+		_ = l.Close()
+	}
+	return err == nil
+}
+
+// How often the sockets are looked at: while the server starts, and afterwards.
+const (
+	lookOften  = 25 * time.Millisecond
+	lookSeldom = time.Second
+)
+
+// watch is from the start of the server to its end.
+func (r *runner) watch() {
+	r.end, r.message, r.code = "", "", -1
+	up, sock := false, ""
+	look := time.NewTicker(lookOften)
+	defer look.Stop()
+	lease := time.NewTimer(time.Hour)
+	defer lease.Stop()
+	for {
+		r.s.mu.Lock()
+		changed := r.s.changed
+		r.s.mu.Unlock()
+		var over <-chan time.Time
+		if left, ok := r.s.owned(); ok {
+			lease.Reset(max(left, 0))
+			over = lease.C
+		}
+		select {
+		case <-changed:
+		case <-r.asked:
+			r.terminate("asked")
+			return
+		case <-r.slurm:
+			r.terminate("term")
+			return
+		case <-over:
+			r.message = fmt.Sprintf("nobody has renewed the lease of %d s", int(r.s.term.Seconds()))
+			r.terminate("lease")
+			return
+		case <-r.proc.done:
+			r.code, r.end = r.proc.status(), "exit"
+			if v := judge(listeners(), r.port); !up && (v.kind == "ours" || v.kind == "foreign") {
+				r.end = "collision"
+				if r.s.asked.Int("port") != 0 {
+					r.message = fmt.Sprintf("port %d on %s was taken by another process", r.port, r.node)
+				}
+			}
+			r.proc.sweep()
+			return
+		case <-look.C:
+			all := listeners()
+			v := judge(all, r.port)
+			switch {
+			case v.kind == "wide" && !r.wide:
+				r.message = fmt.Sprintf("the server listens on %s port %d, where others can reach it", v.bound, r.port)
+				r.terminate("wide")
+				return
+			case v.kind == "ours" || v.kind == "wide":
+				if v.id != sock {
+					up, sock = true, v.id
+					wide := ""
+					if v.kind == "wide" {
+						wide = "1"
+					}
+					r.c.note(r.s.id, r.node, fmt.Sprintf("the server listens on %s port %d, and the socket is yours", v.bound, r.port))
+					r.s.say("listening", "addr="+v.addr, "port="+strconv.Itoa(r.port), "bound="+v.bound, "wide="+wide)
+					look.Reset(lookSeldom)
+				}
+			case sock != "":
+				sock = ""
+				r.s.say("closed", "verdict="+v.kind)
+				look.Reset(lookOften)
+			}
+			if !up || r.s.asked.Get("forward_new") == "1" {
+				r.elsewhere(all)
+			}
+		}
+	}
+}
+
+// elsewhere tells of the session's other sockets, each once, and when they are gone. Those
+// of the user's that have nothing to do with the session are many on a machine like
+// this one, the client's own among them.
+func (r *runner) elsewhere(all []listener) {
+	var fresh []listener
+	here := map[string]bool{}
+	for _, l := range all {
+		name := l.addr.String()
+		if !l.mine || int(l.addr.Port()) == r.port || r.old[l.id+name] {
+			continue
+		}
+		here[name] = true
+		if !r.told[name] {
+			fresh = append(fresh, l)
+		}
+	}
+	fields := func(l string) []string {
+		host, port, _ := net.SplitHostPort(l)
+		return []string{"addr=" + host, "port=" + port}
+	}
+	for name := range r.told {
+		if !here[name] {
+			delete(r.told, name)
+			r.s.say("vanished", fields(name)...)
+		}
+	}
+	if len(fresh) == 0 {
+		return
+	}
+	for _, l := range ofSession(fresh, r.mark(), r.proc.pid) {
+		r.told[l.addr.String()] = true
+		r.s.say("elsewhere", fields(l.addr.String())...)
+	}
+}
+
+// terminate asks the server to end, waits for its grace, and insists.
+func (r *runner) terminate(why string) {
+	r.end = why
+	r.s.say("stopping", "reason="+why)
+	r.proc.terminate()
+	grace := time.NewTimer(time.Duration(r.s.asked.Int("grace")) * time.Second)
+	defer grace.Stop()
+	select {
+	case <-r.proc.done:
+	case <-r.killed:
+	case <-grace.C:
+		if r.message != "" {
+			r.message += "; "
+		}
+		r.message += fmt.Sprintf("the server did not end within %d s and was killed", r.s.asked.Int("grace"))
+	}
+	r.proc.sweep()
+	<-r.proc.done
+	r.code = r.proc.status()
+}
+
+// settled waits until the session's server has ended, if it has one, and its log is complete.
+func (s *session) settled() {
+	s.mu.Lock()
+	r := s.run
+	s.mu.Unlock()
+	if r != nil {
+		<-r.done
+	}
+}
+
+var errNoUenv = errors.New("the demo has neither uenv nor containers: leave --uenv, --view and --environment out")

@@ -1,0 +1,242 @@
+package demo
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// What is said to visitors, and to who has started the cluster.
+const (
+	welcome   = "cscs demo 1\n"
+	stayWord  = "stays\n"
+	readyWord = "ready"
+	takenWord = "taken"
+)
+
+// A door counts a cluster's visitors: each has a connection to it open. Nothing is said
+// over it that is worth anything; the door lets nobody into the cluster.
+type door struct {
+	listener net.Listener
+	cluster  *Cluster
+	place    Place
+	lock     *flock.Flock
+
+	mu       sync.Mutex
+	visitors map[net.Conn]bool
+	leaving  []net.Conn // who has said so, and waits for the end
+	visited  bool
+	ending   bool
+	ended    chan struct{} // closed when all is over
+}
+
+// errTaken tells that another process is the cluster of this place.
+var errTaken = errors.New(takenWord)
+
+// firstVisit is how long a cluster that nobody visits waits for the first.
+const firstVisit = 20 * time.Second
+
+// open makes the cluster of a place, in this process, which is it until the last visitor and
+// the last job have gone, or Shut is called. What a cluster that was killed has left is
+// tidied away before.
+func (p Place) open() (*door, error) {
+	if err := p.prepare(); err != nil {
+		return nil, err
+	}
+	d := &door{place: p, lock: flock.New(p.file(lockFile), flock.SetPermissions(0o600)), visitors: map[net.Conn]bool{}, ended: make(chan struct{})}
+	got, err := d.lock.TryLock()
+	switch {
+	case err != nil:
+		return nil, err
+	case !got || !d.sameLock(): // or it is that of one that has just ended
+		_ = d.lock.Close()
+		return nil, errTaken
+	}
+	if err := d.make(); err != nil {
+		p.tidy()
+		_ = d.lock.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// sameLock reports whether the lock is on the file that has its name.
+func (d *door) sameLock() bool {
+	named, err := os.Stat(d.lock.Path())
+	if err != nil {
+		return false
+	}
+	held, err := d.lock.Stat()
+	return err == nil && os.SameFile(named, held)
+}
+
+func (d *door) make() error {
+	d.place.tidy()
+	c, err := newCluster(d.place.Dir, func() { d.perhapsEnd() })
+	if err != nil {
+		return err
+	}
+	d.cluster = c
+	if d.listener, err = net.Listen("tcp", "127.0.0.1:0"); err == nil { //nolint:noctx // it is done at once
+		err = d.cluster.publish()
+	}
+	if err == nil { // last: who reads it finds all there
+		file := d.place.file(doorFile)
+		if err = os.WriteFile(file+".new", []byte(d.listener.Addr().String()+"\n"), 0o600); err == nil {
+			err = os.Rename(file+".new", file)
+		}
+	}
+	if err != nil {
+		d.cluster.Close()
+		return err
+	}
+	go d.welcome()
+	time.AfterFunc(firstVisit, func() {
+		d.mu.Lock()
+		d.visited = true
+		d.mu.Unlock()
+		d.perhapsEnd()
+	})
+	return nil
+}
+
+// prepare makes the directory; it must be the user's alone.
+func (p Place) prepare() error {
+	if err := os.MkdirAll(p.Dir, 0o700); err != nil {
+		return err
+	}
+	return checkOwn(p.Dir)
+}
+
+// tidy removes what is there but for the lock.
+func (p Place) tidy() {
+	entries, _ := os.ReadDir(p.Dir)
+	for _, e := range entries {
+		if e.Name() != lockFile {
+			_ = os.RemoveAll(filepath.Join(p.Dir, e.Name()))
+		}
+	}
+}
+
+func (d *door) welcome() {
+	for {
+		conn, err := d.listener.Accept()
+		if err != nil {
+			return
+		}
+		d.mu.Lock()
+		if d.ending {
+			_ = conn.Close()
+			d.mu.Unlock()
+			continue
+		}
+		d.visitors[conn], d.visited = true, true
+		d.mu.Unlock()
+		go d.visit(conn)
+	}
+}
+
+// visit is one visitor, from coming to going.
+func (d *door) visit(conn net.Conn) {
+	_, _ = io.WriteString(conn, welcome)
+	_, _ = io.Copy(io.Discard, conn)
+	d.mu.Lock()
+	delete(d.visitors, conn)
+	d.leaving = append(d.leaving, conn)
+	d.mu.Unlock()
+	if !d.perhapsEnd() {
+		d.dismiss(stayWord)
+	}
+}
+
+// dismiss lets those go who wait for the end.
+func (d *door) dismiss(word string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, conn := range d.leaving {
+		_, _ = io.WriteString(conn, word)
+		_ = conn.Close()
+	}
+	d.leaving = nil
+}
+
+// perhapsEnd ends the cluster if nobody needs it; false: somebody does.
+func (d *door) perhapsEnd() bool {
+	d.mu.Lock()
+	needed := !d.visited || len(d.visitors) > 0 || d.cluster.ctl.busy()
+	if !needed && !d.ending {
+		d.ending = true
+		go d.end()
+	}
+	d.mu.Unlock()
+	return !needed
+}
+
+// Shut ends the cluster, whoever needs it.
+func (d *door) Shut() {
+	d.mu.Lock()
+	if !d.ending {
+		d.ending = true
+		go d.end()
+	}
+	d.mu.Unlock()
+	<-d.ended
+}
+
+// end takes everything away: the files first, so that nobody comes any more.
+func (d *door) end() {
+	defer close(d.ended)
+	_ = os.Remove(d.place.file(doorFile))
+	_ = d.listener.Close()
+	d.cluster.Close()
+	d.place.tidy()
+	// The lock last. Who has opened it in this moment finds it taken, and then none there.
+	if removeHeld {
+		_ = os.Remove(d.place.file(lockFile))
+	}
+	_ = d.lock.Close()
+	if !removeHeld {
+		_ = os.Remove(d.place.file(lockFile))
+	}
+	_ = os.Remove(d.place.Dir)
+	_ = os.Remove(filepath.Dir(d.place.Dir)) // if nothing else is in it
+	d.dismiss("")
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for conn := range d.visitors {
+		_ = conn.Close()
+	}
+}
+
+// serve is the process that is the cluster of a place. What it has to say to who has
+// started it goes to out, one line.
+func serve(dir string, out io.WriteCloser) error {
+	d, err := Place{Dir: dir}.open()
+	if err != nil {
+		fmt.Fprintln(out, err)
+		_ = out.Close()
+		if errors.Is(err, errTaken) {
+			return nil
+		}
+		return err
+	}
+	fmt.Fprintln(out, readyWord)
+	_ = out.Close()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	select {
+	case <-d.ended:
+	case <-signals:
+		d.Shut()
+	}
+	return nil
+}

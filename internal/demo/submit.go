@@ -1,0 +1,122 @@
+package demo
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/alps-tunnel/cscs/slurm"
+)
+
+// submit: asks for the allocation, and follows.
+func (k *call) submit() {
+	defer k.listen()()
+	if what := k.lookAhead(); what != "" {
+		k.say("exited", "reason=setup", "code=", "message="+what+" on "+shortName(k.host))
+		return
+	}
+	s, err := k.c.open(k.Asked)
+	if err != nil {
+		k.fail("home", err.Error())
+		return
+	}
+	k.hello(s.dir)
+	via, program := slurm.Via(k.Get("via")), "salloc"
+	if via == slurm.ViaSbatch {
+		program = "sbatch"
+	}
+	r, refusal := parseRequest(program, k.List("salloc_args"))
+	if refusal != "" {
+		s.remove()
+		k.say("refused", "by="+program, "code=1", "message="+refusal)
+		return
+	}
+	k.c.note(s.id, k.host, "the request has come: "+strings.Join(append([]string{program}, k.List("salloc_args")...), " "))
+	j := k.ask(s, r, via)
+	s.change(func() { s.job, s.kept = j, via != slurm.ViaSalloc })
+	if l := k.c.ctl.look(j); l.state == "PENDING" {
+		k.say("pending", append([]string{"job=" + j.number()}, map[bool][]string{true: {"kept=1"}}[via != slurm.ViaSalloc]...)...)
+	}
+	k.follow(s, 0, false)
+}
+
+// ask asks as via says: by salloc what can be had at once, and what has to wait by
+// sbatch, whose requests wait by themselves.
+func (k *call) ask(s *session, r request, via slurm.Via) *job {
+	run := func(j *job) { k.c.start(s, j) }
+	if via == slurm.ViaAuto {
+		if j := k.c.ctl.submit(slurm.JobName(s.id), r, true, run); j != nil {
+			return j
+		}
+	}
+	return k.c.ctl.submit(slurm.JobName(s.id), r, false, run)
+}
+
+// lookAhead says what the node would not find.
+func (k *call) lookAhead() string {
+	work := k.c.expand(k.Get("workdir"))
+	if info, err := os.Stat(work); err != nil || !info.IsDir() {
+		return "the work directory " + k.Get("workdir") + " is not there"
+	}
+	if venv := k.Get("venv"); venv != "" {
+		if _, err := os.Stat(filepath.Join(absolute(work, k.c.expand(venv)), venvPrograms)); err != nil {
+			return fmt.Sprintf("there is no virtual environment in %s (no %s)", venv, venvPrograms)
+		}
+	}
+	for _, f := range k.List("reads") {
+		if _, err := os.Stat(absolute(work, k.c.expand(f))); err != nil {
+			k.say("note", "message="+f+" is not there on "+shortName(k.host)+": there is nothing to show until it is")
+		}
+	}
+	return ""
+}
+
+// expand replaces a leading ~ by the user's home on this machine: what is named by it is
+// there. Empty is the cluster's home.
+func (c *Cluster) expand(path string) string {
+	if path == "" {
+		return c.home()
+	}
+	if rest, ok := strings.CutPrefix(path, "~"); ok && (rest == "" || rest[0] == '/' || rest[0] == filepath.Separator) {
+		if home, err := os.UserHomeDir(); err == nil {
+			return home + rest
+		}
+	}
+	return absolute(c.home(), path)
+}
+
+func absolute(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
+// takeUp is follow by itself: a client has come back.
+func (k *call) takeUp() {
+	defer k.listen()()
+	s := k.session()
+	if s == nil {
+		k.gone()
+		return
+	}
+	k.hello(s.dir)
+	s.mu.Lock()
+	j := s.job
+	s.mu.Unlock()
+	granted := k.Get("granted") != ""
+	if j != nil && !granted {
+		k.say("pending", "job="+j.number(), "kept=1")
+	}
+	k.follow(s, k.Int("from"), granted)
+}
+
+// gone: the session's directory is not there any more. Without a job, a stop has been here.
+func (k *call) gone() {
+	if len(k.c.ctl.named(slurm.JobName(k.Get("id")))) == 0 {
+		k.say("exited", "reason=asked", "code=", "message=")
+		return
+	}
+	k.say("gone")
+}
