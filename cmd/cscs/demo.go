@@ -61,7 +61,7 @@ uses it or a job runs there.`,
 	g.add(&queue, "queue", "", "TIME", "have the cluster be busy for so long (default: a node is free)", checkDuration)
 	g.flags.BoolVar(&page, "page", false, "show the page also where there is JupyterLab")
 	g.done(cmd)
-	j.addHere(cmd, true)
+	j.addHere(cmd, runsOut|plansOnly)
 	cmd.Annotations = map[string]string{showsExitStatus: "yes"}
 	for _, name := range []string{"queue", "local-port"} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions) // it exists, and is registered once

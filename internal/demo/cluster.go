@@ -53,11 +53,8 @@ type Cluster struct {
 	closed   bool
 }
 
-// New starts a cluster whose files are in dir, the user's alone. Files by which others find
-// it, Publish writes.
-func New(dir string) (*Cluster, error) { return newCluster(dir, func() {}) }
-
-// newCluster is New; idle is called whenever there is no job any more.
+// newCluster starts a cluster whose files are in dir, the user's alone; idle is called whenever
+// there is no job any more.
 func newCluster(dir string, idle func()) (*Cluster, error) {
 	c := &Cluster{dir: dir, user: userName(), nodes: map[string]*sshserver.Server{}, keys: map[string]ssh.Signer{}, sessions: map[string]*session{}}
 	c.ctl = newController(nodeNames, idle)
@@ -176,7 +173,7 @@ func (c *Cluster) admit(node string) func(string) error {
 		c.mu.Lock()
 		turned := c.turned
 		c.mu.Unlock()
-		if turned || !c.ctl.runsOn(node) {
+		if turned || c.ctl.jobOn(node) == "" {
 			return fmt.Errorf("Access denied by pam_slurm_adopt: you have no active jobs on this node") //nolint:staticcheck,revive // its words
 		}
 		return nil

@@ -252,13 +252,16 @@ func (ctl *controller) named(name string) []*job {
 	return found
 }
 
-// runsOn reports whether a job of the user's runs on the node.
-func (ctl *controller) runsOn(node string) bool {
+// jobOn is the job of the user's that runs on the node; "" if there is none.
+func (ctl *controller) jobOn(node string) string {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
-	return slices.ContainsFunc(ctl.jobs, func(j *job) bool {
-		return (j.state == "RUNNING" || j.held) && j.run != nil && slices.Contains(j.nodes, node)
-	})
+	for _, j := range ctl.jobs {
+		if (j.state == "RUNNING" || j.held) && j.run != nil && slices.Contains(j.nodes, node) {
+			return j.number()
+		}
+	}
+	return ""
 }
 
 // occupy gives the nodes that are free to somebody else.
@@ -333,13 +336,13 @@ func (ctl *controller) stateOf(number string) string {
 	return j.state
 }
 
-// queue lists the active jobs, those of one state only if it is given.
-func (ctl *controller) queue(state string) string {
+// queue lists the active jobs.
+func (ctl *controller) queue() string {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
 	var lines []string
 	for _, j := range ctl.jobs {
-		if j.active() && (state == "" || j.state == state) {
+		if j.active() {
 			lines = append(lines, fmt.Sprintf("%d %s %s %s", j.id, j.name, j.state, j.reason))
 		}
 	}

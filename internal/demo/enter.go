@@ -14,13 +14,17 @@ func base64Of(key ssh.PublicKey) string { return base64.StdEncoding.EncodeToStri
 // enter: the other way to a node, where its own sshd turns the user away: a job step's
 // sshd, with the host key and for the user's key that the client has made.
 func (k *call) enter() {
-	node, j := k.Get("node"), k.c.ctl.find(k.Get("job"))
-	switch {
-	case k.session() == nil:
+	node, number := k.Get("node"), k.Get("job")
+	if k.Get("guest") == "" && k.session() == nil {
 		k.fail("gone", "the session's directory has disappeared from the cluster")
 		return
-	case j == nil || k.c.nodes[node] == nil || k.c.ctl.stateOf(k.Get("job")) != "RUNNING":
-		k.fail("gone", "job "+k.Get("job")+" does not run on "+node)
+	}
+	if number == "" {
+		number = k.c.ctl.jobOn(node)
+	}
+	j := k.c.ctl.find(number)
+	if j == nil || k.c.nodes[node] == nil || k.c.ctl.stateOf(number) != "RUNNING" {
+		k.fail("nojob", "no job of yours runs on "+node)
 		return
 	}
 	hostKey, err := ssh.ParsePrivateKey([]byte(k.Get("host_key")))

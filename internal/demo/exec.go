@@ -113,12 +113,13 @@ func (k *call) find() {
 		}
 		node, _, _ = strings.Cut(nodes, ",")
 	}
+	k.say("node", "node="+node)
 	if k.c.nodes[node] == nil {
-		k.fail("nonode", "no sshd answers on "+node)
+		k.fail("unknownnode", "there is no node "+node+" on this cluster")
 		return
 	}
 	k.say("hostkey", "node="+node, "from=ssh_known_hosts", "key="+k.c.hostKey(node))
-	k.say("found", "node="+node)
+	k.say("found")
 }
 
 // hostKey is a host's, as a line of authorized_keys(5) has it.

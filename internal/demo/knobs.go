@@ -3,14 +3,8 @@ package demo
 // What can be done to a cluster by others than its user: for tests, which do the same to
 // the lab.
 
-// Addr is where the jump host listens.
-func (c *Cluster) Addr() string { return c.line.Addr().String() }
-
-// Publish writes the files by which processes of the user's find the cluster.
-func (c *Cluster) Publish() error { return c.publish() }
-
-// Queue is what squeue shows, one job a line: number, user, state, reason or node.
-func (c *Cluster) Queue() string { return c.ctl.queue("") }
+// Queue is what squeue shows, one job a line: number, name, state, reason.
+func (c *Cluster) Queue() string { return c.ctl.queue() }
 
 // State is the state of a job, "" when it has left the queue.
 func (c *Cluster) State(job string) string { return c.ctl.stateOf(job) }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/alps-tunnel/cscs/internal/owndir"
 )
 
 // What is said to visitors, and to who has started the cluster.
@@ -35,6 +37,7 @@ type door struct {
 	visitors map[net.Conn]bool
 	leaving  []net.Conn // who has said so, and waits for the end
 	visited  bool
+	kept     bool // for as long as its process likes
 	ending   bool
 	ended    chan struct{} // closed when all is over
 }
@@ -49,7 +52,7 @@ const firstVisit = 20 * time.Second
 // the last job have gone, or Shut is called. What a cluster that was killed has left is
 // tidied away before.
 func (p Place) open() (*door, error) {
-	if err := p.prepare(); err != nil {
+	if err := owndir.Make(p.Dir); err != nil {
 		return nil, err
 	}
 	d := &door{place: p, lock: flock.New(p.file(lockFile), flock.SetPermissions(0o600)), visitors: map[net.Conn]bool{}, ended: make(chan struct{})}
@@ -109,14 +112,6 @@ func (d *door) make() error {
 	return nil
 }
 
-// prepare makes the directory; it must be the user's alone.
-func (p Place) prepare() error {
-	if err := os.MkdirAll(p.Dir, 0o700); err != nil {
-		return err
-	}
-	return checkOwn(p.Dir)
-}
-
 // tidy removes what is there but for the lock.
 func (p Place) tidy() {
 	entries, _ := os.ReadDir(p.Dir)
@@ -172,13 +167,30 @@ func (d *door) dismiss(word string) {
 // perhapsEnd ends the cluster if nobody needs it; false: somebody does.
 func (d *door) perhapsEnd() bool {
 	d.mu.Lock()
-	needed := !d.visited || len(d.visitors) > 0 || d.cluster.ctl.busy()
+	needed := d.kept || !d.visited || len(d.visitors) > 0 || d.cluster.ctl.busy()
 	if !needed && !d.ending {
 		d.ending = true
 		go d.end()
 	}
 	d.mu.Unlock()
 	return !needed
+}
+
+// Serve makes the cluster of a place in this process, for others to join, until stop is called.
+func (p Place) Serve() (c *Cluster, stop func(), err error) {
+	d, err := p.open()
+	if err != nil {
+		return nil, nil, err
+	}
+	d.keep()
+	return d.cluster, d.Shut, nil
+}
+
+// keep has the cluster live without visitors.
+func (d *door) keep() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.kept = true
 }
 
 // Shut ends the cluster, whoever needs it.
@@ -199,12 +211,10 @@ func (d *door) end() {
 	_ = d.listener.Close()
 	d.cluster.Close()
 	d.place.tidy()
-	// The lock last. Who has opened it in this moment finds it taken, and then none there.
-	if removeHeld {
-		_ = os.Remove(d.place.file(lockFile))
-	}
+	// The lock last, and while it is held. (Windows removes no open file.)
+	held := os.Remove(d.place.file(lockFile))
 	_ = d.lock.Close()
-	if !removeHeld {
+	if held != nil {
 		_ = os.Remove(d.place.file(lockFile))
 	}
 	_ = os.Remove(d.place.Dir)
