@@ -162,6 +162,7 @@ func (a *attendance) over(err error) {
 		o.Code = *a.last.Code
 	}
 	a.ctl.Close(o)
+	a.entry.Tidy()
 }
 
 // leave keeps the record for whoever comes next.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"al.essio.dev/pkg/shellescape"
 )
 
 // mark is the variable by which what belongs to the session is known.
@@ -43,7 +45,7 @@ func (r *runner) launch() error {
 	if err != nil {
 		return err
 	}
-	if argv, err = setUp(a.List("setup"), append([]string{program}, argv[1:]...)); err != nil {
+	if argv, err = setUp(a.List("setup"), r.failureFile(), append([]string{program}, argv[1:]...)); err != nil {
 		return err
 	}
 	r.proc, err = startProcess(argv, env.all, work, r.s.log)
@@ -93,8 +95,11 @@ func runnable(path string, env *environ) string {
 	return ""
 }
 
-// setUp has argv run behind the user's shell commands.
-func setUp(commands, argv []string) ([]string, error) {
+// failureFile is where a server's shell says what the user has to mend.
+func (r *runner) failureFile() string { return filepath.Join(r.s.dir, "failure") }
+
+// setUp has argv run behind the user's shell commands. Of one that fails, failure tells.
+func setUp(commands []string, failure string, argv []string) ([]string, error) {
 	if len(commands) == 0 {
 		return argv, nil
 	}
@@ -103,10 +108,11 @@ func setUp(commands, argv []string) ([]string, error) {
 	}
 	var script strings.Builder
 	for _, c := range commands {
-		script.WriteString(c + "\nc=$?; [ $c = 0 ] || { echo \"--setup ended with status $c\" >&2; exit $c; }\n")
+		words := shellescape.Quote("--setup \"" + c + "\" ended with status")
+		script.WriteString(c + "\nc=$?; [ $c = 0 ] || { printf '%s %s\\n' " + words + " $c >\"$0\"; exit 97; }\n")
 	}
 	script.WriteString("exec \"$@\"\n")
-	return append([]string{"/bin/sh", "-c", script.String(), "sh"}, argv...), nil
+	return append([]string{"/bin/sh", "-c", script.String(), failure}, argv...), nil
 }
 
 // An environ is an environment that is being made.

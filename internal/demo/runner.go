@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -172,6 +174,9 @@ func (r *runner) watch() {
 			return
 		case <-r.proc.done:
 			r.code, r.end = r.proc.status(), "exit"
+			if failure, err := os.ReadFile(r.failureFile()); err == nil {
+				r.end, r.message = "setup", strings.TrimSpace(string(failure))
+			}
 			if v := judge(listeners(), r.port); !up && (v.kind == "ours" || v.kind == "foreign") {
 				r.end = "collision"
 				if r.s.asked.Int("port") != 0 {

@@ -5,7 +5,6 @@ package e2e
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -107,25 +106,6 @@ func writeRun(t *testing.T, dir, tag string) {
 	t.Helper()
 	t.Cleanup(func() { _, _ = try(t, "alice", "daint", "rm", "-rf", dir) })
 	output(t, "alice", "daint", lab.Env["LAB_VENV"]+"/bin/write-run", dir, tag)
-}
-
-func names(events []event) []string {
-	var all []string
-	for _, e := range events {
-		all = append(all, e.Event)
-	}
-	return all
-}
-
-func isSubsequence(want, got []string) bool {
-	for _, w := range want {
-		i := slices.Index(got, w)
-		if i < 0 {
-			return false
-		}
-		got = got[i+1:]
-	}
-	return true
 }
 
 // TestMainTwoSessions: two at once, each with its own port, server and job;

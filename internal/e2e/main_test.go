@@ -89,18 +89,3 @@ func leaveOut(ctx context.Context) error {
 	}
 	return skip.Set(strings.Join(out, "|"))
 }
-
-// poll asks state until it is empty, and gives what it said last. It is for
-// what sends no event: a queue, a process table, a file of another host.
-func poll(limit time.Duration, state func() string) string {
-	deadline := time.Now().Add(limit)
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		s := state()
-		if s == "" || time.Now().After(deadline) {
-			return s
-		}
-		<-tick.C
-	}
-}

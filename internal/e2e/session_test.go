@@ -1,4 +1,4 @@
-//go:build lab
+//go:build unix
 
 package e2e
 
@@ -100,7 +100,7 @@ type session struct {
 	next int // the first event that was not waited for yet
 }
 
-// cscs starts "cscs COMMAND --json --cluster daint --no-browser ARGS…" as alice
+// cscs starts "cscs COMMAND --json --no-browser --cluster NAME ARGS…" as the user
 // on the laptop. VAR=VALUE words before the command set its environment.
 func cscs(t *testing.T, words ...string) *session {
 	t.Helper()
@@ -109,18 +109,18 @@ func cscs(t *testing.T, words ...string) *session {
 		env, words = append(env, words[0]), words[1:]
 	}
 	command, args := words[0], words[1:]
-	argv := append(env, lab.bin, command, "--json", "--no-browser")
+	argv := append(env, command, "--json", "--no-browser")
 	if !slices.ContainsFunc(args, func(a string) bool { return a == "--cluster" || strings.HasPrefix(a, "--cluster=") }) {
-		argv = append(argv, "--cluster", "daint")
+		argv = append(argv, "--cluster", here.cluster())
 	}
-	return &session{background: start(t, as(context.Background(), "alice", "laptop", append(argv, args...)...))}
+	return &session{background: start(t, here.command(context.Background(), append(argv, args...)...))}
 }
 
 // serve starts "cscs run" with the test server, whose flags come after "--".
 func serve(t *testing.T, flags []string, server ...string) *session {
 	t.Helper()
 	words := append([]string{"run"}, flags...)
-	words = append(words, "--", lab.testserver)
+	words = append(words, "--", here.server())
 	words = append(words, server...)
 	return cscs(t, append(words, "127.0.0.1:{port}")...)
 }
@@ -242,4 +242,23 @@ func says(t *testing.T, text string, words ...string) {
 			t.Errorf("%q does not say %q", text, w)
 		}
 	}
+}
+
+func names(events []event) []string {
+	var all []string
+	for _, e := range events {
+		all = append(all, e.Event)
+	}
+	return all
+}
+
+func isSubsequence(want, got []string) bool {
+	for _, w := range want {
+		i := slices.Index(got, w)
+		if i < 0 {
+			return false
+		}
+		got = got[i+1:]
+	}
+	return true
 }

@@ -156,6 +156,10 @@ func (e *Entry) Remove() error {
 	})
 }
 
+// Tidy removes the store, if there is nothing in it any more: for who has removed a record,
+// and then closed its Control, whose socket may be there too.
+func (e *Entry) Tidy() { _ = e.store.alone(func() error { return nil }) }
+
 // A Listed record is one as it was found.
 type Listed struct {
 	Record

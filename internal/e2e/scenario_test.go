@@ -1,0 +1,323 @@
+//go:build unix
+
+package e2e
+
+import (
+	"context"
+	"net"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A world is a cluster on which the scenarios run, and what can be done to it by others
+// than its user. There are two: the lab, with the real things, and the demo, which is held to
+// it by the same table.
+type world interface {
+	begin(t *testing.T)                                     // it is clean, and will be at the test's end
+	cluster() string                                        // its name
+	command(ctx context.Context, words ...string) *exec.Cmd // cscs as the user calls it; VAR=VALUE words may come first
+	server() string                                         // the path of the test server there
+	get(t *testing.T, url string) (code int, body string)   // on the laptop; code 0: nothing answered
+	jobs(t *testing.T) string                               // the user's jobs that hold something, or wait to
+	occupy(t *testing.T) (free func())                      // all nodes, by another user
+	cancel(t *testing.T, job string)                        // scancel, by somebody else
+	expire(t *testing.T, job string)                        // the end of a time limit of one minute
+	cut(t *testing.T)                                       // the laptop's line
+	heal(t *testing.T)                                      // gives it back
+	scratch(t *testing.T) string                            // a directory on the laptop, for the length of the test
+}
+
+// run is cscs WORDS to its end, and what it printed.
+func run(t *testing.T, words ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	out, err := here.command(ctx, words...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("cscs %q: %v\n%s", words, err, out)
+	}
+	return string(out)
+}
+
+// scenarios are what happens to sessions, told as their user sees it.
+var scenarios = []struct {
+	name string
+	play func(*testing.T)
+}{
+	{"ready-and-back", func(t *testing.T) {
+		s := serve(t, nil)
+		e := s.ready()
+		reaches(t, e)
+		s.leaveBy(syscall.SIGINT, 0)
+		order := []string{"connecting", "connected", "connecting", "connected", "granted", "started", "ready", "ending", "ended"}
+		if got := names(s.events()); !isSubsequence(order, got) {
+			t.Errorf("events %v lack, in this order, %v", got, order)
+		}
+		if code, _ := here.get(t, e.URL); code != 0 {
+			t.Errorf("the local port still answers, with %d", code)
+		}
+	}},
+	{"queued-and-granted", func(t *testing.T) {
+		free := here.occupy(t)
+		s := serve(t, nil)
+		q := s.wait("queued")
+		says(t, q.Reason, "node")
+		free()
+		if g := s.wait("granted"); g.Job != q.Job {
+			t.Errorf("queued as job %s, granted as %s", q.Job, g.Job)
+		}
+		reaches(t, s.ready())
+		s.leaveBy(syscall.SIGINT, 0)
+	}},
+	{"queued-with-salloc", func(t *testing.T) {
+		free := here.occupy(t)
+		s := serve(t, []string{"--via", "salloc"})
+		s.wait("queued")
+		free()
+		s.ready()
+		s.leaveBy(syscall.SIGINT, 0)
+	}},
+	{"queued-for-too-long", func(t *testing.T) {
+		here.occupy(t)
+		s := serve(t, []string{"--queue-timeout", "3s"})
+		q := s.wait("queued")
+		says(t, s.failure(4).Message, q.Job)
+	}},
+	{"queued-and-cancelled-by-another", func(t *testing.T) {
+		here.occupy(t)
+		s := serve(t, nil)
+		q := s.wait("queued")
+		here.cancel(t, q.Job)
+		says(t, s.failure(4).Message, "cancel")
+	}},
+	{"refused/partition", refused("invalid partition name specified", "--partition", "nosuch")},
+	{"refused/node", refused("invalid node name specified", "--nodelist", "nid999999")},
+	{"refused/option", refused("unrecognized option", "--slurm=--nosuch=1")},
+	{"never-starts", refused("time", "--partition", "debug", "--time", "2:00:00")},
+	{"partition-down", refused("the partition is down", "--partition", "down", "--queue-timeout", "2s")},
+	{"interrupted/connecting", interrupted(130, func(t *testing.T) *session {
+		here.cut(t)
+		s := serve(t, nil)
+		s.wait("connecting")
+		return s
+	})},
+	{"interrupted/queued", interrupted(130, func(t *testing.T) *session {
+		here.occupy(t)
+		s := serve(t, nil)
+		s.wait("queued")
+		return s
+	})},
+	{"interrupted/starting", interrupted(130, func(t *testing.T) *session {
+		s := cscs(t, "run", "--", "sleep", "600")
+		s.wait("started")
+		return s
+	})},
+	{"interrupted/ready", interrupted(0, func(t *testing.T) *session {
+		s := serve(t, nil)
+		s.ready()
+		return s
+	})},
+	{"interrupted-twice", func(t *testing.T) {
+		s := serve(t, nil, "-ignore-term")
+		s.ready()
+		began := time.Now()
+		s.signal(syscall.SIGINT)
+		s.wait("ending")
+		s.leaveBy(syscall.SIGINT, 0)
+		if d := time.Since(began); d > 8*time.Second {
+			t.Errorf("the second Ctrl-C took %v: it waited for the server's grace", d)
+		}
+	}},
+	{"server/exits-at-once", fails("7", here0, "-exit", "7", "x")},
+	{"server/exits-with-0", fails("", here0, "-exit", "0", "x")},
+	{"server/not-there", fails("/nosuch/server", "/nosuch/server")},
+	{"server/setup-fails", func(t *testing.T) {
+		says(t, serve(t, []string{"--setup", "false"}).failure(5).Message, "setup")
+	}},
+	{"server/never-listens", func(t *testing.T) {
+		s := cscs(t, "run", "--start-timeout", "3s", "--", "sleep", "600")
+		says(t, s.failure(5).Message, "listen")
+	}},
+	{"server/listens-wide", fails("where others can reach it", here0, "0.0.0.0:{port}")},
+	{"server/ends-with-0", func(t *testing.T) {
+		s := serve(t, nil)
+		_, _ = here.get(t, s.ready().URL+"quit?code=0")
+		says(t, s.end(0).Reason, "server")
+	}},
+	{"server/ends-with-3", func(t *testing.T) {
+		s := serve(t, nil)
+		_, _ = here.get(t, s.ready().URL+"quit?code=3")
+		says(t, s.failure(5).Message, "3")
+	}},
+	{"server/log", func(t *testing.T) {
+		s := serve(t, nil)
+		s.ready()
+		says(t, run(t, "logs"), "testserver alice listens on 127.0.0.1:")
+		s.leaveBy(syscall.SIGINT, 0)
+	}},
+	{"time-limit", func(t *testing.T) {
+		s := serve(t, []string{"--time", "1"})
+		s.ready()
+		g, _ := s.find("granted")
+		here.expire(t, g.Job)
+		_ = s.exit(150 * time.Second)
+		e := s.failure(4)
+		says(t, e.Message, "time limit")
+		says(t, e.Hint, "--time")
+	}},
+	{"cancelled-by-another", func(t *testing.T) {
+		s := serve(t, nil)
+		s.ready()
+		g, _ := s.find("granted")
+		here.cancel(t, g.Job)
+		says(t, s.failure(4).Message, "cancel")
+	}},
+	{"stopped-from-elsewhere", func(t *testing.T) {
+		s := serve(t, nil)
+		id := s.ready().Session
+		says(t, run(t, "ps"), id, "ready")
+		says(t, run(t, "stop", id[:4]), id)
+		says(t, s.end(0).Reason, "stopped from elsewhere")
+	}},
+	{"detached-and-attached", func(t *testing.T) {
+		first := serve(t, nil)
+		ready := first.ready()
+		says(t, run(t, "detach"), "detached", ready.Session)
+		first.end(0)
+		second := pickUp(t)
+		again := second.ready()
+		if again.Session != ready.Session || again.Remote != ready.Remote {
+			t.Errorf("attached: %+v, begun: %+v", again, ready)
+		}
+		reaches(t, again)
+		second.signal(syscall.SIGINT)
+		says(t, second.end(0).Reason, "detached")
+		if here.jobs(t) == "" {
+			t.Error("the job is gone, though it was only left")
+		}
+		run(t, "stop", ready.Session)
+	}},
+	{"begun-detached", func(t *testing.T) {
+		s := serve(t, []string{"--detach"})
+		says(t, s.end(0).Reason, "detached")
+		second := pickUp(t)
+		reaches(t, second.ready())
+		second.signal(syscall.SIGINT)
+		second.end(0)
+		run(t, "stop")
+	}},
+	{"two-laptops", func(t *testing.T) {
+		first := serve(t, nil)
+		ready := first.ready()
+		second := &session{background: start(t, here.command(context.Background(), elsewhere(t), "attach", "--json", "--no-browser", ready.Session[:4], "--cluster", here.cluster()))}
+		reaches(t, second.ready())
+		first.leaveBy(syscall.SIGINT, 0)
+		says(t, second.end(0).Reason, "stopped")
+	}},
+	{"connection-lost-and-back", func(t *testing.T) {
+		s := serve(t, nil)
+		e := s.ready()
+		here.cut(t)
+		s.wait("lost")
+		here.heal(t)
+		s.wait("restored")
+		reaches(t, e)
+		s.leaveBy(syscall.SIGINT, 0)
+	}},
+	{"tunnel", func(t *testing.T) {
+		s := serve(t, nil)
+		e := s.ready()
+		g, _ := s.find("granted")
+		_, port, err := net.SplitHostPort(e.Remote)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tunnel := cscs(t, "tunnel", "--job", g.Job, "--port", port)
+		reaches(t, tunnel.ready())
+		tunnel.signal(syscall.SIGINT)
+		tunnel.end(0)
+		reaches(t, e)
+		s.leaveBy(syscall.SIGINT, 0)
+	}},
+}
+
+// TestScenario plays each of them.
+func TestScenario(t *testing.T) {
+	for _, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) {
+			here.begin(t)
+			s.play(t)
+			if left := here.jobs(t); left != "" {
+				t.Errorf("cscs has ended, and in the queue is: %s", left)
+			}
+		})
+	}
+}
+
+// here0 stands for the test server in a command.
+const here0 = "{server}"
+
+// reaches fails the test unless the session's URL leads to the test server.
+func reaches(t *testing.T, ready event) {
+	t.Helper()
+	if code, body := here.get(t, ready.URL); code != 200 || !strings.HasPrefix(body, "alice") {
+		t.Errorf("GET %s: %d %s", ready.URL, code, body)
+	}
+}
+
+// leaveBy ends the session by a signal, with that exit code.
+func (s *session) leaveBy(sig syscall.Signal, code int) {
+	s.t.Helper()
+	s.signal(sig)
+	s.end(code)
+}
+
+// refused is a request that gets no node.
+func refused(words string, flags ...string) func(*testing.T) {
+	return func(t *testing.T) {
+		s := serve(t, flags)
+		says(t, s.failure(4).Message, words)
+		if _, granted := s.find("granted"); granted {
+			t.Error("granted, and yet refused")
+		}
+	}
+}
+
+// interrupted is a session that is ended where to leaves it.
+func interrupted(code int, to func(*testing.T) *session) func(*testing.T) {
+	return func(t *testing.T) {
+		for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+			t.Run(sig.String(), func(t *testing.T) {
+				here.begin(t)
+				to(t).leaveBy(sig, code)
+				if left := here.jobs(t); left != "" {
+					t.Errorf("cscs has ended, and in the queue is: %s", left)
+				}
+			})
+		}
+	}
+}
+
+// fails is a server that there is never anything to reach of.
+func fails(words string, command ...string) func(*testing.T) {
+	return func(t *testing.T) {
+		all := []string{"run", "--"}
+		for _, w := range command {
+			all = append(all, strings.ReplaceAll(w, here0, here.server()))
+		}
+		e := cscs(t, all...).failure(5)
+		says(t, e.Message+" "+e.Hint, words)
+	}
+}
+
+// pickUp attaches to the one session that there is.
+func pickUp(t *testing.T) *session {
+	t.Helper()
+	return &session{background: start(t, here.command(context.Background(), "attach", "--json", "--no-browser"))}
+}
+
+// elsewhere is the environment of a second laptop of the user's: the same keys, no records.
+func elsewhere(t *testing.T) string { return "XDG_STATE_HOME=" + here.scratch(t) }
