@@ -49,8 +49,8 @@ type Cluster struct {
 	sessions map[string]*session
 	recent   []step // connections that belong to no session yet
 	cut      bool
+	mute     []net.Conn // that came while the line was cut
 	turned   bool // the nodes refuse all ssh
-	closed   bool
 }
 
 // newCluster starts a cluster whose files are in dir, the user's alone; idle is called whenever
@@ -188,22 +188,21 @@ func (c *Cluster) accept() {
 			return
 		}
 		c.mu.Lock()
-		away := c.cut || c.closed
-		c.mu.Unlock()
-		if away {
-			_ = conn.Close()
-			continue
+		cut := c.cut
+		if cut { // who calls hears nothing
+			c.mute = append(c.mute, conn)
 		}
-		c.tasks.Go(func() { c.jump.Serve(conn) })
+		c.mu.Unlock()
+		if !cut {
+			c.tasks.Go(func() { c.jump.Serve(conn) })
+		}
 	}
 }
 
 // Close ends the cluster, its jobs and all that runs in them, and waits for that.
 func (c *Cluster) Close() {
-	c.mu.Lock()
-	c.closed = true
-	c.mu.Unlock()
 	_ = c.line.Close()
+	c.Heal()
 	c.ctl.cancelAll()
 	c.jump.Close()
 	c.login.Close()

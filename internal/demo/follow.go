@@ -3,8 +3,6 @@ package demo
 import (
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -170,10 +168,10 @@ func (k *call) handOver(s *session) {
 	text := s.log.all()
 	k.say("log", fmt.Sprintf("bytes=%d", len(text)))
 	_, _ = k.out.Write(text)
-	line := <-k.lines
-	s.remove()
-	if line != "ok" && os.MkdirAll(s.dir, 0o700) == nil {
-		_ = os.WriteFile(filepath.Join(s.dir, "log.all"), text, 0o600)
+	if line := <-k.lines; line == "ok" {
+		s.remove()
+	} else {
+		s.keepLog(text)
 	}
 	k.say("removed")
 }

@@ -21,7 +21,8 @@ func (c *Cluster) Fail(job string) { c.ctl.cancel(job, "NODE_FAIL", true) }
 // Occupy gives all nodes to another user, until release is called.
 func (c *Cluster) Occupy() (release func()) { return c.ctl.occupy() }
 
-// Cut takes the line to the jump host away, until Heal is called.
+// Cut takes the line to the jump host away, until Heal is called: connections break, and new
+// ones are not answered.
 func (c *Cluster) Cut() {
 	c.mu.Lock()
 	c.cut = true
@@ -34,6 +35,10 @@ func (c *Cluster) Heal() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.cut = false
+	for _, conn := range c.mute {
+		_ = conn.Close()
+	}
+	c.mute = nil
 }
 
 // TurnAway has the nodes' own sshd refuse everybody, or not any more.

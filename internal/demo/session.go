@@ -149,6 +149,15 @@ func (s *session) remove() {
 	_ = os.Remove(filepath.Dir(filepath.Dir(s.dir)))
 }
 
+// keepLog keeps what a client has not taken, unless another client has removed it all.
+func (s *session) keepLog(text []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.removed {
+		_ = os.WriteFile(filepath.Join(s.dir, "log.all"), text, 0o600)
+	}
+}
+
 // jobState is the line that tells what Slurm knows of the job.
 func (k *call) jobState(s *session) {
 	s.mu.Lock()
