@@ -54,6 +54,9 @@ uses it or a job runs there.`,
 				seconds := int((wait + time.Second - 1) / time.Second)
 				j.partition, j.slurm = []string{demo.BusyPartition}, []string{"--begin=now+" + strconv.Itoa(seconds)}
 			}
+			if !j.json && !j.dryRun {
+				d.say(demoIntro(page))
+			}
 			return d.runJob(cmd, j)
 		},
 	}
@@ -67,6 +70,18 @@ uses it or a job runs there.`,
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions) // it exists, and is registered once
 	}
 	return cmd
+}
+
+// demoIntro says what is about to be shown.
+func demoIntro(page bool) string {
+	what := "JupyterLab is this machine's own"
+	switch {
+	case page:
+		what = "the server is a small page"
+	case !haveJupyter():
+		what = "JupyterLab is not on your PATH, so the server is a small page"
+	}
+	return "a cluster of two nodes, inside of this program; " + what
 }
 
 // haveJupyter: is there a JupyterLab on the PATH? The program jupyter alone may have other parts.
@@ -103,8 +118,25 @@ func (v *demoVisit) enter(ctx context.Context) (string, error) {
 		if v.visit, err = (demo.Place{Dir: filepath.Join(dir, "demo")}).Enter(ctx); err != nil {
 			return "", err
 		}
+		if v.visit.Fresh {
+			forgetDemos()
+		}
 	}
 	return v.visit.Config, nil
+}
+
+// forgetDemos forgets the sessions of a cluster that is not there any more, whose processes
+// were killed with it.
+func forgetDemos() {
+	store, all, err := records()
+	if err != nil {
+		return // they are listed for longer, and that is all
+	}
+	for _, l := range all {
+		if l.Cluster == demo.Name && !l.Attended {
+			_ = store.Forget(l.ID)
+		}
+	}
 }
 
 // leave ends the visit. If nobody else needs the cluster, it is gone when this returns.

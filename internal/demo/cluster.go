@@ -35,7 +35,6 @@ type Cluster struct {
 	user string
 
 	ca       ssh.Signer
-	identity ssh.Signer // of the one user that there is
 	jump     *sshserver.Server
 	login    *sshserver.Server
 	nodes    map[string]*sshserver.Server
@@ -50,7 +49,7 @@ type Cluster struct {
 	recent   []step // connections that belong to no session yet
 	cut      bool
 	mute     []net.Conn // that came while the line was cut
-	turned   bool // the nodes refuse all ssh
+	turned   bool       // the nodes refuse all ssh
 }
 
 // newCluster starts a cluster whose files are in dir, the user's alone; idle is called whenever
@@ -174,7 +173,7 @@ func (c *Cluster) admit(node string) func(string) error {
 		turned := c.turned
 		c.mu.Unlock()
 		if turned || c.ctl.jobOn(node) == "" {
-			return fmt.Errorf("Access denied by pam_slurm_adopt: you have no active jobs on this node") //nolint:staticcheck,revive // its words
+			return fmt.Errorf("Access denied by pam_slurm_adopt: you have no active jobs on this node") //nolint:staticcheck // its words
 		}
 		return nil
 	}

@@ -144,8 +144,9 @@ func sameName(a, b string) bool {
 }
 
 // environment is a node's login environment: this process's, without what belongs to a
-// login or to cscs itself. What Jupyter and IPython keep goes below the cluster's home, and is
-// gone with it; kernels that the user has are found all the same.
+// login or to cscs itself. HOME stays the user's, for much of Python is found by it; but what
+// Jupyter and its like keep goes below the cluster's home, and is gone with it. Kernels that
+// the user has are found all the same.
 func (r *runner) environment(unset []string) *environ {
 	e := &environ{}
 	for _, kv := range os.Environ() {
@@ -161,6 +162,8 @@ func (r *runner) environment(unset []string) *environ {
 	e.set("JUPYTER_CONFIG_DIR", filepath.Join(home, ".jupyter"))
 	e.set("JUPYTER_DATA_DIR", filepath.Join(home, ".local", "share", "jupyter"))
 	e.set("IPYTHONDIR", filepath.Join(home, ".ipython"))
+	e.set("XDG_CACHE_HOME", filepath.Join(home, ".cache"))
+	e.set("npm_config_cache", filepath.Join(home, ".npm")) // JupyterLab asks npm for its version, which makes a log
 	e.set("PORT", strconv.Itoa(r.port))
 	e.set("CSCS_SESSION", r.s.id)
 	e.set("SLURMD_NODENAME", r.node)

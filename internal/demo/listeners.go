@@ -12,8 +12,7 @@ type listener struct {
 	addr  netip.AddrPort
 	mine  bool   // it is of a process of this user's
 	owner string // whose it is, if not mine
-	pid   int    // 0: not known
-	id    string // what tells it from a later one at the same address
+	id    string // what tells it from a later one at the same address: its inode or, where that is not to be had, its process
 }
 
 // A verdict is what listens on a port, as slurm/remote/10-listeners.sh judges it.

@@ -31,7 +31,7 @@ func listeners() []listener {
 		switch value := line[1:]; line[0] {
 		case 'p':
 			of = listener{}
-			of.pid, _ = strconv.Atoi(value)
+			of.id = value
 		case 'u':
 			of.mine = value == strconv.Itoa(os.Getuid())
 		case 'L':
@@ -40,7 +40,7 @@ func listeners() []listener {
 			// "*:80" is of IPv4 or IPv6, for which it is as wide.
 			if addr, err := netip.ParseAddrPort(strings.Replace(value, "*:", "0.0.0.0:", 1)); err == nil {
 				l := of
-				l.addr, l.id = addr, strconv.Itoa(of.pid)
+				l.addr = addr
 				all = append(all, l)
 			}
 		}
@@ -51,7 +51,11 @@ func listeners() []listener {
 // ofSession leaves those of all that the server itself has, or others of its process group.
 func ofSession(all []listener, _ string, group int) []listener {
 	return slices.DeleteFunc(slices.Clone(all), func(l listener) bool {
-		pgid, err := syscall.Getpgid(l.pid)
+		pid, err := strconv.Atoi(l.id)
+		if err != nil {
+			return true
+		}
+		pgid, err := syscall.Getpgid(pid)
 		return err != nil || pgid != group
 	})
 }

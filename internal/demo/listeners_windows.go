@@ -26,9 +26,8 @@ func listeners() []listener {
 
 func tableRow(addr, port, pid []byte) listener {
 	a, _ := netip.AddrFromSlice(addr)
-	l := listener{addr: netip.AddrPortFrom(a, binary.BigEndian.Uint16(port)), pid: int(binary.LittleEndian.Uint32(pid))}
-	l.id = strconv.Itoa(l.pid)
-	l.mine = isMine(uint32(l.pid))
+	number := binary.LittleEndian.Uint32(pid)
+	l := listener{addr: netip.AddrPortFrom(a, binary.BigEndian.Uint16(port)), mine: isMine(number), id: strconv.FormatUint(uint64(number), 10)}
 	if !l.mine {
 		l.owner = "of process " + l.id
 	}
@@ -81,5 +80,5 @@ func isMine(pid uint32) bool {
 
 // ofSession leaves the server's own of all.
 func ofSession(all []listener, _ string, pid int) []listener {
-	return slices.DeleteFunc(slices.Clone(all), func(l listener) bool { return l.pid != pid })
+	return slices.DeleteFunc(slices.Clone(all), func(l listener) bool { return l.id != strconv.Itoa(pid) })
 }

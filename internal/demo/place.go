@@ -32,6 +32,7 @@ const (
 // A Visit keeps the cluster alive.
 type Visit struct {
 	Config string // a file in the form of config.toml: the way to the cluster
+	Fresh  bool   // the cluster was made for it: of any that was there before, nothing is left
 	door   net.Conn
 }
 
@@ -42,15 +43,17 @@ func (p Place) Enter(ctx context.Context) (*Visit, error) {
 	defer cancel()
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
+	fresh := false
 	for {
 		there, err := p.lived()
 		if err == nil && !there {
-			err = p.start(ctx)
+			fresh, err = true, p.start(ctx)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("start the demo's cluster: %w", err)
 		}
 		if v := p.join(ctx); v != nil {
+			v.Fresh = fresh
 			return v, nil
 		}
 		// One that is about to come, or to go.

@@ -45,8 +45,8 @@ var options = strings.Fields(`account qos mem gpus gpus-per-node gres constraint
 // parseRequest reads the arguments; refusal is what salloc or sbatch (program) would say of
 // them, "" if it would take them.
 func parseRequest(program string, args []string) (r request, refusal string) {
-	fail := func(words string) (request, string) { return request{}, program + ": error: " + words }
-	refused := func(words string) (request, string) {
+	fail := func(words string) string { return program + ": error: " + words }
+	refused := func(words string) string {
 		verb := map[string]string{"salloc": "Job submit/allocate failed: ", "sbatch": "Batch job submission failed: "}[program]
 		return fail(verb + words)
 	}
@@ -55,10 +55,10 @@ func parseRequest(program string, args []string) (r request, refusal string) {
 		name, value, _ := strings.Cut(strings.TrimPrefix(arg, "--"), "=")
 		switch {
 		case !strings.HasPrefix(arg, "--"):
-			return fail("invalid option: " + arg)
+			return request{}, fail("invalid option: " + arg)
 		case name == "time":
 			if slurm.CheckTime(value) != nil {
-				return fail("Invalid --time specification")
+				return request{}, fail("Invalid --time specification")
 			}
 			limit, ok := slurm.TimeLimit(value)
 			if !ok {
@@ -67,32 +67,32 @@ func parseRequest(program string, args []string) (r request, refusal string) {
 			r.limit = limit
 		case name == "partition":
 			if _, ok := partitions[value]; !ok {
-				return refused("Invalid partition name specified")
+				return request{}, refused("Invalid partition name specified")
 			}
 			r.partition = value
 		case name == "nodes":
 			least, _, _ := strings.Cut(value, "-")
 			n, err := strconv.Atoi(least)
 			if err != nil || n < 1 || n > len(nodeNames) {
-				return refused("Node count specification invalid")
+				return request{}, refused("Node count specification invalid")
 			}
 			r.nodes = n
 		case name == "nodelist":
 			nodes, err := slurm.Hostlist(value)
 			if err != nil || slices.ContainsFunc(nodes, func(n string) bool { return !slices.Contains(nodeNames, n) }) {
-				return refused("Invalid node name specified")
+				return request{}, refused("Invalid node name specified")
 			}
 			r.nodelist, r.nodes = nodes, max(r.nodes, len(nodes))
 		case name == "begin":
 			d, ok := beginning(value)
 			if !ok {
-				return fail("Invalid --begin specification")
+				return request{}, fail("Invalid --begin specification")
 			}
 			r.begin = d
 		case name == "reservation":
-			return refused("Requested reservation is invalid")
+			return request{}, refused("Requested reservation is invalid")
 		case name == "constraint":
-			return refused("Invalid feature specification")
+			return request{}, refused("Invalid feature specification")
 		case !slices.Contains(options, name):
 			return request{}, program + ": unrecognized option '" + arg + "'"
 		}
