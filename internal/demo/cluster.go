@@ -34,12 +34,12 @@ type Cluster struct {
 	dir  string // everything that it writes is below
 	user string
 
-	ca       ssh.Signer
-	jump     *sshserver.Server
-	login    *sshserver.Server
-	nodes    map[string]*sshserver.Server
-	keys     map[string]ssh.Signer // the hosts' own, by name
-	line     net.Listener          // to the jump host
+	ca    ssh.Signer
+	jump  *sshserver.Server
+	login *sshserver.Server
+	nodes map[string]*sshserver.Server
+	keys  map[string]ssh.Signer // the hosts' own, by name
+	line  net.Listener          // to the jump host
 
 	ctl   *controller
 	tasks sync.WaitGroup // connections and runners
