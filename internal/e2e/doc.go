@@ -8,4 +8,7 @@
 // Each test begins and ends with a clean lab: no job in the queue, no process
 // of alice's or mallory's on any host, no port taken on the laptop and no new
 // file but logs. A test waits for events, never for time to pass.
+//
+// One table of scenarios (TestScenario) needs no lab: without the build tag it runs
+// against the demo (internal/demo), in go test, as anybody.
 package e2e
