@@ -2,6 +2,8 @@ package slurm
 
 import (
 	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -28,6 +30,13 @@ const maxCall = 16 << 20
 // ErrOtherScript tells that a call's script is not this program's own: it was made by
 // another version.
 var ErrOtherScript = errors.New("the remote half is that of another version of cscs")
+
+// ScriptSum tells versions of the remote half apart: who answers calls, and who makes them,
+// must have the same.
+func ScriptSum() string {
+	sum := sha256.Sum256([]byte(script))
+	return hex.EncodeToString(sum[:8])
+}
 
 // ReadCall reads a call from the beginning of standard input; what follows is left in r.
 func ReadCall(r *bufio.Reader) (*Asked, error) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/internal/app"
 	"github.com/alps-tunnel/cscs/internal/demo"
+	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/site"
 )
 
@@ -53,6 +54,14 @@ uses it or a job runs there.`,
 			if wait := duration(queue); wait > 0 {
 				seconds := int((wait + time.Second - 1) / time.Second)
 				j.partition, j.slurm = []string{demo.BusyPartition}, []string{"--begin=now+" + strconv.Itoa(seconds)}
+			}
+			cfg, err := d.sites()
+			if err != nil {
+				return err
+			}
+			if !cfg.Makes(demo.Name) {
+				return &problem.UsageError{Message: "config.toml has a cluster of its own by the name " + demo.Name,
+					Hint: "rename it in " + cfg.Path + " to have the one inside of cscs"}
 			}
 			if !j.json && !j.dryRun {
 				d.say(demoIntro(page))

@@ -214,9 +214,9 @@ func (ctl *controller) busy() bool {
 }
 
 // cancel is scancel of a number, or whatever else ends the job in that state.
-func (ctl *controller) cancel(number, state string, kill bool) {
+func (ctl *controller) cancel(number, state string) {
 	if j := ctl.find(number); j != nil {
-		ctl.end(j, state, kill)
+		ctl.end(j, state, false)
 	}
 }
 

@@ -2,6 +2,8 @@ package demo
 
 import (
 	"encoding/json"
+	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -12,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -224,12 +227,44 @@ func TestPlaceTaken(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, info, err)
 		}
 	}
+	if word := welcome(); len(word) < 20 || !strings.HasPrefix(word, greeting) {
+		t.Errorf("welcome: %q", word)
+	}
 	if v.Fresh || !v.Leave(t.Context()) {
 		t.Error("one visitor has taken another's cluster for its own")
 	}
 	stop()
 	if _, err := os.Stat(filepath.Dir(p.Dir)); err == nil {
 		t.Error("something is left")
+	}
+}
+
+// TestPlaceOfAnotherVersion is told, and not joined.
+func TestPlaceOfAnotherVersion(t *testing.T) {
+	p := Place{Dir: t.TempDir()}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		conn, err := l.Accept()
+		if err == nil {
+			_, _ = conn.Write([]byte(greeting + "0123456789abcdef\n"))
+			_ = conn.Close()
+		}
+	}()
+	if err := os.WriteFile(p.file(doorFile), []byte(l.Addr().String()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	lock := flock.New(p.file(lockFile))
+	if ok, err := lock.TryLock(); !ok {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	var other *OtherVersionError
+	if _, err := p.Enter(t.Context()); !errors.As(err, &other) {
+		t.Errorf("got %v", err)
 	}
 }
 

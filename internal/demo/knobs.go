@@ -6,17 +6,11 @@ package demo
 // Queue is what squeue shows, one job a line: number, name, state, reason.
 func (c *Cluster) Queue() string { return c.ctl.queue() }
 
-// State is the state of a job, "" when it has left the queue.
-func (c *Cluster) State(job string) string { return c.ctl.stateOf(job) }
-
 // Cancel is scancel by somebody.
-func (c *Cluster) Cancel(job string) { c.ctl.cancel(job, "CANCELLED", false) }
+func (c *Cluster) Cancel(job string) { c.ctl.cancel(job, "CANCELLED") }
 
 // Expire is the end of a job's time limit.
-func (c *Cluster) Expire(job string) { c.ctl.cancel(job, "TIMEOUT", false) }
-
-// Fail is the end of the job's node.
-func (c *Cluster) Fail(job string) { c.ctl.cancel(job, "NODE_FAIL", true) }
+func (c *Cluster) Expire(job string) { c.ctl.cancel(job, "TIMEOUT") }
 
 // Occupy gives all nodes to another user, until release is called.
 func (c *Cluster) Occupy() (release func()) { return c.ctl.occupy() }

@@ -52,7 +52,11 @@ func (p Place) Enter(ctx context.Context) (*Visit, error) {
 		if err != nil {
 			return nil, fmt.Errorf("start the demo's cluster: %w", err)
 		}
-		if v := p.join(ctx); v != nil {
+		v, err := p.join(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if v != nil {
 			v.Fresh = fresh
 			return v, nil
 		}
@@ -80,22 +84,29 @@ func (p Place) lived() (bool, error) {
 
 func (p Place) file(name string) string { return filepath.Join(p.Dir, name) }
 
-// join enters the cluster that is there; nil: there is none, or not yet, or not any more.
-func (p Place) join(ctx context.Context) *Visit {
+// join enters the cluster that is there; nil: there is none, or not yet, or not any more. The
+// error is an *OtherVersionError.
+func (p Place) join(ctx context.Context) (*Visit, error) {
 	addr, err := os.ReadFile(p.file(doorFile))
 	if err != nil {
-		return nil
+		return nil, nil //nolint:nilerr // there is none
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", strings.TrimSpace(string(addr)))
 	if err != nil {
-		return nil
+		return nil, nil //nolint:nilerr // it has gone
 	}
 	_ = conn.SetReadDeadline(time.Now().Add(2 * time.Second))
-	if word, err := bufio.NewReader(io.LimitReader(conn, int64(len(welcome)))).ReadString('\n'); err != nil || word != welcome {
-		_ = conn.Close()
-		return nil
+	word, err := bufio.NewReader(io.LimitReader(conn, int64(len(welcome())))).ReadString('\n')
+	switch {
+	case err == nil && word == welcome():
+		return &Visit{Config: p.file(clusterFile), door: conn}, nil
+	case err == nil && strings.HasPrefix(word, greeting):
+		err = &OtherVersionError{Dir: p.Dir}
+	default:
+		err = nil // it is going, or another program has got its port
 	}
-	return &Visit{Config: p.file(clusterFile), door: conn}
+	_ = conn.Close()
+	return nil, err
 }
 
 // Leave ends the visit, and waits for the end of the cluster if nobody else needs it. stays
@@ -125,6 +136,7 @@ func (p Place) start(ctx context.Context) error {
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), self)
 	cmd.Args = []string{"cscs", p.Dir}
 	cmd.Env = append(os.Environ(), helperEnv+"="+clusterHelper)
+	cmd.Dir = os.TempDir() // not ours, which may be about to be removed
 	cmd.SysProcAttr = detached()
 	out, err := cmd.StdoutPipe()
 	if err != nil {

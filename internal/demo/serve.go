@@ -15,15 +15,26 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/alps-tunnel/cscs/internal/owndir"
+	"github.com/alps-tunnel/cscs/slurm"
 )
 
 // What is said to visitors, and to who has started the cluster.
 const (
-	welcome   = "cscs demo 1\n"
+	greeting  = "cscs demo "
 	stayWord  = "stays\n"
 	readyWord = "ready"
 	takenWord = "taken"
 )
+
+// welcome is what a visitor hears first: of which version the cluster is.
+func welcome() string { return greeting + slurm.ScriptSum() + "\n" }
+
+// OtherVersionError tells that the cluster that is there was made by another version of cscs.
+type OtherVersionError struct{ Dir string }
+
+func (e *OtherVersionError) Error() string {
+	return "a demo of another version of cscs is at work (in " + e.Dir + "): end its sessions with that one's cscs stop --all, and try again"
+}
 
 // A door counts a cluster's visitors: each has a connection to it open. Nothing is said
 // over it that is worth anything; the door lets nobody into the cluster.
@@ -102,7 +113,7 @@ func (d *door) make() error {
 		d.cluster.Close()
 		return err
 	}
-	go d.welcome()
+	go d.receive()
 	time.AfterFunc(firstVisit, func() {
 		d.mu.Lock()
 		d.visited = true
@@ -122,7 +133,7 @@ func (p Place) tidy() {
 	}
 }
 
-func (d *door) welcome() {
+func (d *door) receive() {
 	for {
 		conn, err := d.listener.Accept()
 		if err != nil {
@@ -142,7 +153,7 @@ func (d *door) welcome() {
 
 // visit is one visitor, from coming to going.
 func (d *door) visit(conn net.Conn) {
-	_, _ = io.WriteString(conn, welcome)
+	_, _ = io.WriteString(conn, welcome())
 	_, _ = io.Copy(io.Discard, conn)
 	d.mu.Lock()
 	delete(d.visitors, conn)

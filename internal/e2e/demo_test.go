@@ -324,6 +324,21 @@ func TestDemoOtherWay(t *testing.T) {
 	s.leaveBy(syscall.SIGINT, 0)
 }
 
+// TestQuickVersion: nothing of a demo is made by a command that does not ask for it.
+func TestQuickVersion(t *testing.T) {
+	best := time.Hour
+	for range 10 {
+		began := time.Now()
+		if err := exec.CommandContext(t.Context(), stage.bin, "version").Run(); err != nil {
+			t.Fatal(err)
+		}
+		best = min(best, time.Since(began))
+	}
+	if best > 30*time.Millisecond {
+		t.Errorf("cscs version took %v", best)
+	}
+}
+
 // TestDemoReadme: the README's first command, word for word, from a checkout, by somebody who
 // has Go and nothing else.
 func TestDemoReadme(t *testing.T) {

@@ -51,7 +51,7 @@ func TestMade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Contains(c.Known(), "toy") || times != 0 {
+	if !slices.Contains(c.Known(), "toy") || !c.Makes("toy") || c.Makes("daint") || times != 0 {
 		t.Errorf("known: %v, made %d times", c.Known(), times)
 	}
 	cl, err := c.Cluster(t.Context(), "toy")
@@ -96,6 +96,9 @@ func TestMadeGivesWay(t *testing.T) {
 	}})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if c.Makes("toy") {
+		t.Error("it is said to be made")
 	}
 	if cl, err := c.Cluster(t.Context(), "toy"); err != nil || cl.Host() != "real.example" {
 		t.Errorf("%s, %v", cl.Host(), err)

@@ -178,6 +178,12 @@ func (c *Config) Known() []string {
 	return slices.Compact(names)
 }
 
+// Makes reports whether the cluster of that name is one that is made when it is asked for.
+func (c *Config) Makes(name string) bool {
+	_, own := c.clusters[name]
+	return !own && slices.ContainsFunc(c.made, func(m Made) bool { return m.Name == name })
+}
+
 // Default is the cluster that is meant when none is named: default_cluster of
 // config.toml, else the only one that config.toml speaks of, else none.
 func (c *Config) Default() string {
