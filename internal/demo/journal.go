@@ -66,11 +66,11 @@ func (s *session) note(one step) {
 // entered takes the step of somebody who has logged in.
 func (c *Cluster) entered(host string) {
 	what := map[string]string{
-		jumpName:  "you have come in: your certificate is signed by this cluster's authority, and the host's key is known",
-		loginName: "you have come in, through ela, encrypted to here",
+		jumpName:  "you are let in: your certificate is signed by this cluster's authority, and you know the host by its key",
+		loginName: "you are let in, through ela; what you send is encrypted all the way to here",
 	}[host]
 	if what == "" {
-		what = "you have come in, through ela and the login node; the host's key is the one that the job itself has told"
+		what = "you are let in, through ela and the login node; the host's key is the one that the job itself has told"
 	}
 	c.note("", host, what)
 }

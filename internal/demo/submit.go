@@ -32,7 +32,7 @@ func (k *call) submit() {
 		k.say("refused", "by="+program, "code=1", "message="+refusal)
 		return
 	}
-	k.c.note(s.id, k.host, "the request has come: "+strings.Join(append([]string{program}, k.List("salloc_args")...), " "))
+	k.c.note(s.id, k.host, "Slurm is asked for a node: "+strings.Join(append([]string{program}, k.List("salloc_args")...), " "))
 	j := k.ask(s, r, via)
 	s.change(func() { s.job, s.kept = j, via != slurm.ViaSalloc })
 	if l := k.c.ctl.look(j); l.state == "PENDING" {
