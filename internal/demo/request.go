@@ -60,7 +60,7 @@ func parseRequest(program string, args []string) (r request, refusal string) {
 			if slurm.CheckTime(value) != nil {
 				return request{}, fail("Invalid --time specification")
 			}
-			limit, ok := slurm.TimeLimit(value)
+			limit, ok := slurm.Request{Time: value}.TimeLimit()
 			if !ok {
 				limit = unlimited
 			}
