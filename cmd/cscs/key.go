@@ -93,7 +93,7 @@ func (o *keyOptions) path() (string, error) {
 
 // signer is the service that the flags mean, for who is at the terminal.
 func (d *deps) signer(ctx context.Context, o *keyOptions, signals *interrupts) (*signer, error) {
-	cfg, err := site.Load()
+	cfg, err := d.sites()
 	if err != nil {
 		return nil, err
 	}
