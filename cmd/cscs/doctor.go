@@ -54,7 +54,7 @@ var usualPorts = []int{8888, 6006}
 func (d *deps) doctor(ctx context.Context, o *options) error {
 	signals, stop := hearInterrupts(ctx)
 	defer stop()
-	cluster := doctorsCluster(o)
+	cluster := d.doctorsCluster(o)
 	home, err := os.UserHomeDir()
 	if err != nil {
 		return err
@@ -66,7 +66,7 @@ func (d *deps) doctor(ctx context.Context, o *options) error {
 	cfg := doctor.Config{
 		Account: one(o.account), SSHDir: filepath.Join(home, ".ssh"), SSHConfig: filepath.Join(home, ".ssh", "config"),
 		StateDir: state, Ports: usualPorts, CanOpen: browser.CanOpen,
-		Way: func(ctx context.Context) doctor.Way { return findWayFor(ctx, o, cluster) },
+		Way: func(ctx context.Context) doctor.Way { return d.findWayFor(ctx, o, cluster) },
 		Explain: func(err error) doctor.Explanation {
 			p := problem.At(cluster, err)
 			return doctor.Explanation{ID: p.ID, Message: p.Message, Hint: p.Hint, Fix: p.Fix, Code: p.Code}
@@ -75,7 +75,7 @@ func (d *deps) doctor(ctx context.Context, o *options) error {
 	if p := port(o.localPort); p != 0 {
 		cfg.Ports, cfg.MustHave = []int{p}, true
 	}
-	if c, err := site.Load(); err == nil { // else the first check tells
+	if c, err := d.sites(); err == nil { // else the first check tells
 		if path, err := c.SSHConfigPath(); err == nil {
 			cfg.SSHConfig = path
 		}
@@ -94,19 +94,19 @@ func (d *deps) doctor(ctx context.Context, o *options) error {
 }
 
 // doctorsCluster is the one that is looked at.
-func doctorsCluster(o *options) string {
+func (d *deps) doctorsCluster(o *options) string {
 	if name := one(o.cluster); name != "" {
 		return name
 	}
-	if c, err := site.Load(); err == nil && c.Default() != "" {
+	if c, err := d.sites(); err == nil && c.Default() != "" {
 		return c.Default()
 	}
 	return "daint" // the way to any other begins like that to this one
 }
 
 // findWayFor is findWay, but goes on where something is wrong, as far as that leads.
-func findWayFor(ctx context.Context, o *options, cluster string) (dw doctor.Way) {
-	cfg, err := site.Load()
+func (d *deps) findWayFor(ctx context.Context, o *options, cluster string) (dw doctor.Way) {
+	cfg, err := d.sites()
 	var cl site.Cluster
 	if err == nil {
 		cl, err = cfg.Cluster(ctx, cluster)

@@ -63,7 +63,7 @@ func (d *deps) proxy(ctx context.Context, o *options, host string) error {
 	if name := one(o.cluster); name != "" {
 		all = slices.DeleteFunc(all, func(l live.Listed) bool { return l.Cluster != name })
 	}
-	l, err := o.known(all, id)
+	l, err := d.known(o, all, id)
 	if err != nil {
 		return err
 	}

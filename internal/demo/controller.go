@@ -323,6 +323,23 @@ func (l look) answer() string {
 	return l.state + "|" + l.reason + "|" + start
 }
 
+// mine are the user's active jobs.
+func (ctl *controller) mine() []look {
+	ctl.mu.Lock()
+	var mine []*job
+	for _, j := range ctl.jobs {
+		if j.active() && j.run != nil {
+			mine = append(mine, j)
+		}
+	}
+	ctl.mu.Unlock()
+	var all []look
+	for _, j := range mine {
+		all = append(all, ctl.look(j))
+	}
+	return all
+}
+
 func (ctl *controller) stateOf(number string) string {
 	j := ctl.find(number)
 	if j == nil {

@@ -4,9 +4,13 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"maps"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/alps-tunnel/cscs/slurm"
 )
@@ -37,7 +41,7 @@ func (c *Cluster) exec(host, command string, stdin io.Reader, stdout, stderr io.
 	_, _ = io.WriteString(stdout, asked.Greeting())
 	verb, ok := map[string]func(*call){
 		"submit": (*call).submit, "follow": (*call).takeUp, "stop": (*call).stop, "list": (*call).list,
-		"log": (*call).showLog, "find": (*call).find, "look": (*call).look, "enter": (*call).enter,
+		"log": (*call).showLog, "find": (*call).find, "examine": (*call).examine, "look": (*call).look, "enter": (*call).enter,
 	}[asked.Verb]
 	if !ok {
 		k.fail("protocol", "the demo does not know the verb "+asked.Verb)
@@ -96,6 +100,10 @@ func (k *call) session() *session {
 
 // find: the host keys of a node, for a tunnel to a server that runs there already.
 func (k *call) find() {
+	if k.Get("id") != "" {
+		k.findRunner()
+		return
+	}
 	k.say("hello", "host="+shortName(k.host))
 	node, number := k.Get("node"), k.Get("job")
 	if number != "" {
@@ -120,6 +128,55 @@ func (k *call) find() {
 	}
 	k.say("hostkey", "node="+node, "from=ssh_known_hosts", "key="+k.c.hostKey(node))
 	k.say("found")
+}
+
+// findRunner: where a session is, in its runner's own words.
+func (k *call) findRunner() {
+	s := k.session()
+	if s == nil {
+		k.fail("gone", "there is no session "+k.Get("id")+" on this cluster any more")
+		return
+	}
+	s.mu.Lock()
+	events := string(s.events)
+	s.mu.Unlock()
+	for line := range strings.Lines(events) {
+		if kind, _, _ := strings.Cut(line, "\t"); kind == "alive" || kind == "exited" {
+			_, _ = io.WriteString(k.out, line)
+		}
+	}
+	k.say("found")
+}
+
+// examine: what the login node, the home and Slurm are like.
+func (k *call) examine() {
+	k.say("host", "host="+shortName(k.host), "user="+k.c.user, "shell=cscs", fmt.Sprintf("now=%d", time.Now().UnixNano()))
+	home := []string{"path=" + k.c.home(), "error="}
+	if err := os.WriteFile(filepath.Join(k.c.home(), ".cscs-doctor"), make([]byte, 1<<16), 0o600); err != nil {
+		home[1] += err.Error()
+	}
+	_ = os.Remove(filepath.Join(k.c.home(), ".cscs-doctor"))
+	k.say("home", home...)
+	k.say("logins", "now=1")
+	k.say("slurm", "version=slurm 24.11 (cscs demo)")
+	k.say("answered", "by=sinfo", "code=0")
+	for _, name := range slices.Sorted(maps.Keys(partitions)) {
+		up, mark := "up", ""
+		switch name {
+		case downPartition:
+			up = "down"
+		case defaultPartition:
+			mark = "*"
+		}
+		minutes := int(partitions[name].Minutes())
+		k.say("partition", fmt.Sprintf("answer=%s%s|%s|%d-%02d:%02d:00|%d|idle", name, mark, up, minutes/1440, minutes/60%24, minutes%60, len(nodeNames)))
+	}
+	k.say("answered", "by=squeue", "code=0")
+	for _, l := range k.c.ctl.mine() {
+		k.say("job", "answer="+l.queue)
+	}
+	k.say("answered", "by=sacctmgr", "code=1") // there is no accounting
+	k.say("examined")
 }
 
 // hostKey is a host's, as a line of authorized_keys(5) has it.

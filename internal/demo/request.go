@@ -25,13 +25,14 @@ const BusyPartition = "busy"
 // The partitions, with the longest time limit that each allows. Nothing ever
 // starts in down.
 const (
-	downPartition = "down"
-	defaultLimit  = time.Hour
-	busyWait      = 10 * time.Second
+	defaultPartition = "normal"
+	downPartition    = "down"
+	defaultLimit     = time.Hour
+	busyWait         = 10 * time.Second
 )
 
 var partitions = map[string]time.Duration{
-	"normal": 24 * time.Hour, "debug": 30 * time.Minute, BusyPartition: 24 * time.Hour, downPartition: 24 * time.Hour,
+	defaultPartition: 24 * time.Hour, "debug": 30 * time.Minute, BusyPartition: 24 * time.Hour, downPartition: 24 * time.Hour,
 }
 
 const unlimited = 365 * 24 * time.Hour
@@ -50,7 +51,7 @@ func parseRequest(program string, args []string) (r request, refusal string) {
 		verb := map[string]string{"salloc": "Job submit/allocate failed: ", "sbatch": "Batch job submission failed: "}[program]
 		return fail(verb + words)
 	}
-	r = request{partition: "normal", limit: defaultLimit, nodes: 1}
+	r = request{partition: defaultPartition, limit: defaultLimit, nodes: 1}
 	for _, arg := range args {
 		name, value, _ := strings.Cut(strings.TrimPrefix(arg, "--"), "=")
 		switch {

@@ -311,6 +311,23 @@ func TestDemoTogether(t *testing.T) {
 	n.gone(5 * time.Second)
 }
 
+// TestDemoDoctor finds nothing wrong with the way there.
+func TestDemoDoctor(t *testing.T) {
+	here.begin(t)
+	s := serve(t, nil)
+	s.ready()
+	out, err := here.command(t.Context(), "doctor", "--cluster", here.cluster(), "--json").CombinedOutput()
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, `"fail"`) || strings.Contains(line, `"failed"`) {
+			t.Errorf("%s", line)
+		}
+	}
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	s.leaveBy(syscall.SIGINT, 0)
+}
+
 // TestDemoOtherWay: where the nodes' sshd turns everybody away, the way is by a job step.
 func TestDemoOtherWay(t *testing.T) {
 	here.begin(t)
