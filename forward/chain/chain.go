@@ -68,6 +68,10 @@ type Options struct {
 	// and when it has let us in, with true. It must not block.
 	Observe func(hop string, connected bool)
 
+	// RoundTrip, if set, is told how long a hop took to answer such a request, which nobody
+	// was kept from by a sleep of this machine. It must not block.
+	RoundTrip func(hop string, took time.Duration)
+
 	// Asking, if set, is called when a hop is kept waiting by a person, as far as can
 	// be seen: a question about its host key is not answered, or an agent has not
 	// signed, for 2 s. It must not block.
@@ -99,6 +103,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Observe == nil {
 		o.Observe = func(string, bool) {}
+	}
+	if o.RoundTrip == nil {
+		o.RoundTrip = func(string, time.Duration) {}
 	}
 	if o.Asking == nil {
 		o.Asking = func() {}

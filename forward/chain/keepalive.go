@@ -71,7 +71,7 @@ func (s *sleepWatch) slept() bool {
 // too long is suspected, and then ended with the chain; one that has slept, now or while
 // it is waited for, has less time, but is not to blame for that before it woke up.
 func (c *Chain) ping(l *link, sleep *sleepWatch, slept bool) bool {
-	answer := make(chan error, 1)
+	answer, asked := make(chan error, 1), time.Now()
 	ok := c.spawn(func() {
 		_, _, err := l.client.SendRequest("keepalive@openssh.com", true, nil)
 		answer <- err
@@ -105,6 +105,9 @@ func (c *Chain) ping(l *link, sleep *sleepWatch, slept bool) bool {
 		case err := <-answer:
 			if suspected && err == nil {
 				c.opts.Silence(l.hop, false)
+			}
+			if err == nil && awake.IsZero() {
+				c.opts.RoundTrip(l.hop, time.Since(asked))
 			}
 			return err == nil // an error ends the link, and watch sees to that
 		case <-c.done:

@@ -166,7 +166,8 @@ func inBubble(t *testing.T, opts Options, test func(t *testing.T, b *bubble)) {
 
 func TestKeepalive(t *testing.T) {
 	t.Run("a healthy link lives", func(t *testing.T) {
-		inBubble(t, Options{}, func(t *testing.T, b *bubble) {
+		var told atomic.Int64
+		inBubble(t, Options{RoundTrip: func(string, time.Duration) { told.Add(1) }}, func(t *testing.T, b *bubble) {
 			select {
 			case <-b.chain.Done():
 				t.Fatal(b.chain.Err())
@@ -174,6 +175,9 @@ func TestKeepalive(t *testing.T) {
 			}
 			if b.asked.Load() < 250 || b.asked.Load() > 360 {
 				t.Errorf("asked %d times in an hour", b.asked.Load())
+			}
+			if told.Load() != b.asked.Load() {
+				t.Errorf("asked %d times, and told how long it took %d times", b.asked.Load(), told.Load())
 			}
 		})
 	})
@@ -216,6 +220,23 @@ func TestKeepalive(t *testing.T) {
 			time.Sleep(time.Hour) //nolint:forbidigo // of the bubble's time
 			if silent.Load() != 1 || heard.Load() != 1 {
 				t.Errorf("in the end: told %d and %d times", silent.Load(), heard.Load())
+			}
+		})
+	})
+	t.Run("how long an answer took is told", func(t *testing.T) {
+		var took atomic.Int64
+		inBubble(t, Options{RoundTrip: func(hop string, d time.Duration) {
+			if hop != "ela" {
+				t.Errorf("of %s", hop)
+			}
+			took.Store(int64(d))
+		}}, func(t *testing.T, b *bubble) {
+			b.near.Freeze()
+			time.Sleep(30 * time.Second) //nolint:forbidigo // of the bubble's time
+			b.near.Thaw()
+			time.Sleep(5 * time.Second) //nolint:forbidigo // of the bubble's time
+			if d := time.Duration(took.Load()); d < 15*time.Second || d > 30*time.Second {
+				t.Errorf("it was asked, answered after a silence of 30 s, and took %v", d)
 			}
 		})
 	})
