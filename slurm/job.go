@@ -17,6 +17,7 @@ type JobInfo struct {
 	Partition string
 	Account   string
 	Nodes     []string
+	Begins    time.Time // when it began to run; zero: unknown
 	Ends      time.Time // when the time limit ends it; zero: unknown or never
 }
 
@@ -41,6 +42,7 @@ func parseJobInfo(s string) JobInfo {
 		Reason:    get("Reason"),
 		Partition: get("Partition"),
 		Account:   get("Account"),
+		Begins:    unixTime(get("StartTime")),
 		Ends:      unixTime(get("EndTime")),
 	}
 	if j.State == "" && strings.Contains(s, "Invalid job id") {

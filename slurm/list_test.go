@@ -56,7 +56,7 @@ func TestLogFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	var remote *RemoteError
-	if err := Log(t.Context(), f, "another", 0, &bytes.Buffer{}); !errors.As(err, &remote) || remote.Kind != "gone" {
+	if err := Log(t.Context(), f, "another", 0, 0, &bytes.Buffer{}); !errors.As(err, &remote) || remote.Kind != "gone" {
 		t.Errorf("of no session: %v", err)
 	}
 	write := func(name, text string) {
@@ -74,13 +74,13 @@ func TestLogFollowed(t *testing.T) {
 	write("log.1", "first\n")
 	write("log", "second\x00\n")
 	var once bytes.Buffer
-	if err := Log(t.Context(), f, id, 0, &once); err != nil || once.String() != "first\nsecond\x00\n" {
+	if err := Log(t.Context(), f, id, 0, 0, &once); err != nil || once.String() != "first\nsecond\x00\n" {
 		t.Errorf("once: %q, %v", once.String(), err)
 	}
 
 	var got awaited
 	done := make(chan error, 1)
-	go func() { done <- Log(t.Context(), f, id, time.Second, &got) }()
+	go func() { done <- Log(t.Context(), f, id, 0, time.Second, &got) }()
 	got.await(t, "first\nsecond\x00\n")
 	write("log", "third\n")
 	got.await(t, "third\n")
@@ -100,6 +100,41 @@ func TestLogFollowed(t *testing.T) {
 	}
 }
 
+// Only the last lines, and then what comes.
+func TestLogFromItsLastLines(t *testing.T) {
+	f := slurmtest.New(t)
+	id := testID(t)
+	dir := filepath.Join(f.Home, ".cscs", "fake", id)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"events": "started\n", "log.1": "zero\n", "log": "one\ntwo\nthree\nfou"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for last, want := range map[int]string{2: "three\nfou", 4: "one\ntwo\nthree\nfou", 9: "one\ntwo\nthree\nfou"} {
+		var got bytes.Buffer
+		if err := Log(t.Context(), f, id, last, 0, &got); err != nil || got.String() != want {
+			t.Errorf("last %d: %q, %v, want %q", last, got.String(), err, want)
+		}
+	}
+	var got awaited
+	done := make(chan error, 1)
+	go func() { done <- Log(t.Context(), f, id, 1, time.Second, &got) }()
+	got.await(t, "fou")
+	if err := os.WriteFile(filepath.Join(dir, "log"), []byte("one\ntwo\nthree\nfour\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got.await(t, "four\n")
+	if err := os.WriteFile(filepath.Join(dir, "events"), []byte("exited\treason=exit\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil || got.String() != "four\n" {
+		t.Errorf("followed %q, %v", got.String(), err)
+	}
+}
+
 // What a server has written can be read while it runs, be it one line.
 func TestLogOfALiveServer(t *testing.T) {
 	f := slurmtest.New(t)
@@ -109,7 +144,7 @@ func TestLogOfALiveServer(t *testing.T) {
 	var got awaited
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- Log(ctx, f, id, time.Second, &got) }()
+	go func() { done <- Log(ctx, f, id, 0, time.Second, &got) }()
 	got.await(t, "hello from "+f.Home+"\n")
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {

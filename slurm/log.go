@@ -3,19 +3,23 @@ package slurm
 import (
 	"context"
 	"io"
+	"strconv"
 	"time"
 )
 
 // Log copies the log of the session's server to w, as far as it is kept (the newest
-// 64 MiB), and with every > 0 also what is added to it, looking so often, until the
+// 64 MiB; last > 0: no more than so many lines of it), and with every > 0 also what is added to it, looking so often, until the
 // session ends or ctx does.
 //
 // It returns *RemoteError, of the kind "gone" if the session's directory is not there,
 // an error of w's, or that of the connection.
-func Log(ctx context.Context, remote Remote, id string, every time.Duration, w io.Writer) error {
+func Log(ctx context.Context, remote Remote, id string, last int, every time.Duration, w io.Writer) error {
 	v := new(vars)
 	v.set("cscs_id", id)
 	v.set("cscs_every", seconds(every))
+	if last > 0 {
+		v.set("cscs_last", strconv.Itoa(last))
+	}
 	stdin, open := io.Pipe() // its end is ours
 	defer stdin.Close()
 	defer open.Close()

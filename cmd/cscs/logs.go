@@ -40,7 +40,7 @@ ended, this machine keeps the log; its ID is then needed in full.`,
 				return err
 			}
 			return d.wayTo(cmd.Context(), l.Record, o, func(s *start) error {
-				err := s.showLog(d.io.Out, l.ID, follow)
+				err := s.showLog(s.signals.ctx, d.io.Out, l.ID, 0, follow)
 				if errors.Is(err, session.ErrInterrupted) && follow {
 					return nil // that is how one stops to look
 				}
@@ -59,8 +59,9 @@ ended, this machine keeps the log; its ID is then needed in full.`,
 // followEvery is how often the cluster looks for what is new in a log.
 const followEvery = time.Second
 
-func (s *start) showLog(to io.Writer, id string, follow bool) error {
-	ctx := s.signals.ctx
+// showLog shows the log of a session's server, or no more than its last lines, until ctx
+// ends.
+func (s *start) showLog(ctx context.Context, to io.Writer, id string, last int, follow bool) error {
 	c, err := s.way.visit(ctx)
 	if err != nil {
 		return cancelled(ctx, err)
@@ -70,7 +71,7 @@ func (s *start) showLog(to io.Writer, id string, follow bool) error {
 	if follow {
 		every = followEvery
 	}
-	return cancelled(ctx, slurm.Log(ctx, c, id, every, to))
+	return cancelled(ctx, slurm.Log(ctx, c, id, last, every, to))
 }
 
 // cancelled is the cause of ctx's end, if that is what err comes from.

@@ -1,4 +1,4 @@
-# log: the server's log, and with cscs_every what is added to it until the session ends.
+# log: the server's log or, with cscs_last, its last lines, and with cscs_every what is added to it until the session ends.
 
 # cscs_log_block FILE FROM: what the file has beyond its first FROM bytes. It is opened
 # once: meanwhile it may be moved away, and another take its name.
@@ -23,8 +23,13 @@ cscs_show_log() {
 	}
 	cscs_say hello "host=${HOSTNAME%%.*}" "dir=$cscs_dir"
 	cscs_shown=0
-	[[ ! -s $cscs_dir/log.1 ]] || cscs_log_block "$cscs_dir/log.1" 0
-	cscs_shown=0
+	if [[ -n ${cscs_last:-} ]]; then
+		# Counted up to them, the size means nothing: the server goes on writing.
+		cscs_shown=$(head -n "-$cscs_last" "$cscs_dir/log" 2>/dev/null | wc -c)
+	else
+		[[ ! -s $cscs_dir/log.1 ]] || cscs_log_block "$cscs_dir/log.1" 0
+		cscs_shown=0
+	fi
 	node=$(cscs_inode "$cscs_dir/log")
 	while :; do
 		# Before the last look, so that nothing is lost that came in between.
