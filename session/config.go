@@ -45,6 +45,8 @@ type Config struct {
 	// then.
 	Detach bool
 
+	Gauge *Gauge // for who wants to see what is carried; may be nil
+
 	LogDir string // where the server's log is kept on the laptop; "": it is thrown away
 
 	// Open shows the link in a browser and returns when it has been used, or why

@@ -57,6 +57,10 @@ type Event struct {
 	// Link is the URL with which a browser gets in, secret and all. It is for
 	// the terminal of the owner alone and never serialised (invariant I6).
 	Link string `json:"-"`
+	// Begins is when the job began to run, and Kept whether one that is queued would wait
+	// without this process: for the live view.
+	Begins *time.Time `json:"-"`
+	Kept   bool       `json:"-"`
 	// On is the node that a ready server, or that of a forward, runs on, and LogFile where
 	// its log is kept on this machine: for people, who are told in whole sentences.
 	On      string `json:"-"`

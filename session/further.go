@@ -268,6 +268,7 @@ func (s *session) openFurther(work context.Context, f *further) bool {
 	}
 	l.Observe = s.observe
 	f.listener = l
+	s.cfg.Gauge.watch(l)
 	s.work.Go(func() {
 		if err := l.Serve(work); err != nil {
 			_ = s.send(work, furtherLost{f, l, err})
@@ -294,6 +295,7 @@ func (s *session) giveBack(work context.Context, f *further) {
 	}
 	s.idle.usedAt(f.listener.Stats().LastActivity)
 	_ = f.listener.Close()
+	s.cfg.Gauge.leave(f.listener)
 	f.listener = nil
 	for _, g := range s.further.ports {
 		if g.passed {
@@ -336,6 +338,7 @@ func (s *session) dropFurther() {
 		if f.listener != nil {
 			s.idle.usedAt(f.listener.Stats().LastActivity)
 			_ = f.listener.Close()
+			s.cfg.Gauge.leave(f.listener)
 		}
 	}
 	clear(s.further.ports)

@@ -162,6 +162,7 @@ func (s *session) listen() error {
 		return err
 	}
 	s.listener.Observe = s.observe
+	s.cfg.Gauge.watch(s.listener)
 	return nil
 }
 
@@ -420,7 +421,7 @@ func (s *session) queued(q slurm.Queued) {
 		return
 	}
 	s.queuedJob, s.reason, s.estimate = q.Job, q.Explained, q.Start
-	e := Event{Event: EventQueued, Job: q.Job, Reason: q.Explained}
+	e := Event{Event: EventQueued, Job: q.Job, Reason: q.Explained, Kept: s.guarded()}
 	if !q.Start.IsZero() {
 		start := q.Start.UTC()
 		e.Start = &start
@@ -437,6 +438,10 @@ func (s *session) granted(job slurm.JobInfo) {
 	if !job.Ends.IsZero() {
 		ends := job.Ends.UTC()
 		e.Ends = &ends
+	}
+	if !job.Begins.IsZero() {
+		begins := job.Begins.UTC()
+		e.Begins = &begins
 	}
 	s.out.event(e)
 }

@@ -59,9 +59,10 @@ type gate struct {
 	node  *chain.Chain
 	name  string
 	watch *slurm.Watch
+	gauge *Gauge
 }
 
-func (s *session) gate() gate { return gate{s.node, s.nodeName, s.watch} }
+func (s *session) gate() gate { return gate{s.node, s.nodeName, s.watch, s.cfg.Gauge} }
 
 // target opens connections to addr, as seen from the node, and hands them on once a
 // look at its port has shown that what listens there is still the user's (invariant
@@ -81,12 +82,14 @@ func (g gate) target(port int, addr string) forward.Target {
 		dialled := make(chan struct{})
 		var dialling conc.WaitGroup
 		dialling.Go(func() {
+			asked := time.Now()
 			conn, err = g.node.DialContext(ctx, "tcp", addr)
 			close(dialled)
 			if err != nil {
 				stop()
 				return
 			}
+			g.gauge.took(time.Since(asked))
 			select {
 			case <-g.node.Done():
 				stop() // nobody answers the look any more

@@ -95,6 +95,11 @@ func (s *session) options() chain.Options {
 	opts.Silence = func(hop string, silent bool) {
 		s.notice(silence{dial, hop, silent})
 	}
+	opts.RoundTrip = func(hop string, took time.Duration) {
+		if !s.isHop(hop) {
+			s.cfg.Gauge.took(took) // the node, over all hops
+		}
+	}
 	return opts
 }
 

@@ -27,6 +27,7 @@ type TunnelConfig struct {
 
 	LocalPort     int // 0: that of the server, or the next free one
 	AllowWideBind bool
+	Gauge         *Gauge // as Config has it
 	Open          func(ctx context.Context, link string) error
 	Explain       func(error) Explanation
 }
@@ -37,7 +38,7 @@ type TunnelConfig struct {
 func Tunnel(ctx context.Context, cfg TunnelConfig, emit func(Event)) error {
 	t := &tunnel{session: session{mute: map[string]bool{},
 		cfg: Config{ID: cfg.ID, Cluster: cfg.Cluster, Hops: cfg.Hops, Chain: cfg.Chain, Dial: cfg.Dial, NodeHop: cfg.NodeHop,
-			LocalPort: cfg.LocalPort, Open: cfg.Open, Explain: cfg.Explain},
+			LocalPort: cfg.LocalPort, Gauge: cfg.Gauge, Open: cfg.Open, Explain: cfg.Explain},
 		out: emitter{id: cfg.ID, cluster: cfg.Cluster, emit: emit}, notices: make(chan any, 16),
 	}, cfg: cfg}
 	t.session.cfg.App.LocalPort = cfg.Port

@@ -1,0 +1,82 @@
+package session
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/alps-tunnel/cscs/forward"
+)
+
+// A Gauge tells what the local ports of a session carry and how far away its node is, at
+// any time, to anybody who looks: it costs nothing over the wire. The session that has it in
+// its Config feeds it. Nil is one that nobody looks at.
+type Gauge struct {
+	mu    sync.Mutex
+	ports []*forward.Listener
+	past  Reading // of the ports that were given back
+	rtt   time.Duration
+}
+
+// A Reading is what a Gauge shows.
+type Reading struct {
+	Open           int64 // connections that are being carried
+	Held           int64 // connections that wait for the server
+	Received, Sent int64 // bytes, from the server and to it, at all ports so far
+	// RTT is how long the last request to the node took that was sent anyway: a connection that
+	// was opened, or a keepalive, of which there is one every 10 s where all is silent. 0: there was none yet.
+	RTT time.Duration
+}
+
+// Read reads the gauge.
+func (g *Gauge) Read() Reading {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r := g.past
+	for _, l := range g.ports {
+		s := l.Stats()
+		r.Open += s.Open
+		r.Held += s.Held
+		r.Received += s.Received
+		r.Sent += s.Sent
+	}
+	r.RTT = g.rtt
+	return r
+}
+
+// watch counts a local port in.
+func (g *Gauge) watch(l *forward.Listener) {
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ports = append(g.ports, l)
+}
+
+// leave keeps of a local port that is given back what it has carried.
+func (g *Gauge) leave(l *forward.Listener) {
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := slices.Index(g.ports, l)
+	if i < 0 {
+		return
+	}
+	g.ports = slices.Delete(g.ports, i, i+1)
+	s := l.Stats()
+	g.past.Received += s.Received
+	g.past.Sent += s.Sent
+}
+
+// took takes in how long a request to the node took.
+func (g *Gauge) took(d time.Duration) {
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.rtt = d
+}

@@ -1,0 +1,79 @@
+package session
+
+import (
+	"context"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/sourcegraph/conc"
+
+	"github.com/alps-tunnel/cscs/forward"
+)
+
+// What ports carry is counted while they are there and when they are given back.
+func TestGauge(t *testing.T) {
+	var g Gauge
+	var none *Gauge
+	none.took(time.Second) // nobody looks
+	if r := g.Read(); r != (Reading{}) {
+		t.Errorf("of nothing: %+v", r)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var serving conc.WaitGroup
+	defer serving.Wait()
+	defer stop()
+	var ports []*forward.Listener
+	for range 2 {
+		l, err := forward.Listen(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.SetTarget(func(context.Context) (net.Conn, error) {
+			near, far := net.Pipe()
+			serving.Go(func() { // says what it hears, twice
+				defer far.Close()
+				b := make([]byte, 4)
+				if _, err := io.ReadFull(far, b); err == nil {
+					_, _ = far.Write(append(b, b...))
+				}
+				_, _ = io.Copy(io.Discard, far)
+			})
+			return near, nil
+		})
+		serving.Go(func() { _ = l.Serve(ctx) })
+		g.watch(l)
+		ports = append(ports, l)
+	}
+	for _, l := range ports {
+		c, err := net.DialTCP("tcp", nil, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: l.Port()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := c.Write([]byte("ping")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(c, make([]byte, 8)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.took(20 * time.Millisecond)
+	want := Reading{Open: 2, Received: 16, Sent: 8, RTT: 20 * time.Millisecond}
+	// A byte is counted when it has gone on, which may be after it was seen to arrive.
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for late := time.Now().Add(10 * time.Second); g.Read() != want && time.Now().Before(late); {
+		<-tick.C
+	}
+	if r := g.Read(); r != want {
+		t.Errorf("got %+v, want %+v", r, want)
+	}
+	g.leave(ports[0])
+	g.leave(ports[0])
+	want.Open = 1
+	if r := g.Read(); r != want {
+		t.Errorf("after one was given back: %+v, want %+v", r, want)
+	}
+}
