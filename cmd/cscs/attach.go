@@ -57,12 +57,13 @@ func (d *deps) attach(ctx context.Context, o *options, args []string) error {
 		}
 		cfg := session.Config{
 			ID: r.ID, Cluster: s.cluster.Name, Client: clientName(), Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dial, NodeHop: s.way.nodeHop,
-			LocalPort: port(o.localPort), Open: s.open(), Explain: s.explain,
+			LocalPort: port(o.localPort), Gauge: &s.gauge, Open: s.open(), Explain: s.explain,
 			Hurry: s.signals.hurry, Abandon: s.signals.abandon,
 		}
 		if cfg.LogDir, err = stateDir(); err != nil {
 			return s.failed(err)
 		}
+		defer s.live(liveKeys{log: true, detach: true, stays: true})()
 		err := d.adopt(s.signals.ctx, cfg, func(about session.About, f slurm.Found) {
 			s.id = f.ID
 			a.begin(live.Record{App: about.App, Lease: about.Lease, Begun: about.Begun, State: live.Starting, Job: f.Job})

@@ -67,6 +67,7 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 			return nil
 		}
 		a := s.attend(live.Record{App: sc.App.Name, Lease: int(sc.Lease / time.Second)})
+		defer s.live(liveKeys{log: true, detach: true})()
 		err = d.run(s.signals.ctx, sc, a.event)
 		a.over(err)
 		return over(err)
@@ -85,7 +86,7 @@ func (s *start) config(a app.App) (session.Config, error) {
 		Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dial, NodeHop: s.way.nodeHop,
 		App: a, Request: o.request(), Launch: o.launch(),
 		LocalPort: port(o.localPort), Lease: time.Hour, QueueTimeout: 12 * time.Hour, StartTimeout: 5 * time.Minute, Idle: duration(o.idle),
-		LogDir: logs, Open: s.open(), Explain: s.explain,
+		Gauge: &s.gauge, LogDir: logs, Open: s.open(), Explain: s.explain,
 		Hurry: s.signals.hurry, Abandon: s.signals.abandon,
 	}
 	if c.Detach = o.detach; o.detach {

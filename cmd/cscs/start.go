@@ -25,6 +25,7 @@ type start struct {
 	note    func(string) // with --verbose
 	ask     *ui.Prompter // nil: there is nobody to ask
 	signals *interrupts
+	gauge   session.Gauge
 	way     *way
 	told    map[string]bool // warnings
 	desktop desktop

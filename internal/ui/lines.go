@@ -10,12 +10,13 @@ const (
 	red    = "\x1b[31m"
 	green  = "\x1b[32m"
 	yellow = "\x1b[33m"
+	bold   = "\x1b[1m"
 	dim    = "\x1b[2m"
 	reset  = "\x1b[0m"
 )
 
 func (t *Text) paint(color, s string) string {
-	if !t.io.Color {
+	if !t.io.Color || color == "" || s == "" {
 		return s
 	}
 	return color + s + reset
@@ -42,9 +43,12 @@ func (t *Text) forget(step string) {
 // line prints a line for good, above that of what is waited for.
 func (t *Text) line(mark, color, s string) {
 	t.clear()
-	fmt.Fprintln(t.io.Err, t.paint(color, mark), s)
+	t.print(t.paint(color, mark) + " " + s)
 	t.show()
 }
+
+// print writes a line for good, where nothing stands.
+func (t *Text) print(s string) { fmt.Fprintln(t.io.Err, s) }
 
 // wait tells what is being waited for since a time: in place if that can be done, else
 // as a line of its own, if it is worth one and says something new.
@@ -62,15 +66,17 @@ func (t *Text) wait(step string, since time.Time, s string, worth bool) {
 	}
 }
 
-// show writes the waiting line.
+// show writes the waiting line, or what stands of the live view.
 func (t *Text) show() {
+	if t.view != nil {
+		t.view.draw()
+		return
+	}
 	if !t.io.Rewrite || len(t.pending) == 0 {
 		return
 	}
 	line := t.mark("…", "-") + " " + t.pending[len(t.pending)-1].text
-	if w := t.io.Width() - 1; len([]rune(line)) > w { // a wrapped line could not be taken back
-		line = string([]rune(line)[:max(w, 0)])
-	}
+	line = cut(line, t.io.Width()-1, "") // a wrapped line could not be taken back
 	if line == t.waiting {
 		return
 	}
@@ -79,7 +85,12 @@ func (t *Text) show() {
 	t.waiting = line
 }
 
+// clear takes back what show has written.
 func (t *Text) clear() {
+	if t.view != nil {
+		t.view.standing.erase()
+		return
+	}
 	if t.waiting != "" {
 		fmt.Fprint(t.io.Err, "\r\x1b[K")
 		t.waiting = ""
@@ -93,13 +104,31 @@ func (t *Text) begin(step string, otherwise time.Time) time.Time {
 	return otherwise
 }
 
+// flush brings to the terminal what the live view has gathered.
+func (t *Text) flush() {
+	if t.view != nil {
+		t.view.standing.flush()
+	}
+}
+
 // clock is a time of day, with the date if it is not today's.
 func (t *Text) clock(at time.Time) string {
-	at, now := at.Local(), t.now().Local()
-	if at.Format(time.DateOnly) == now.Format(time.DateOnly) {
-		return "at " + at.Format("15:04")
+	now := t.now()
+	if sameDay(at, now) {
+		return "at " + clock(at, now)
 	}
-	return "on " + at.Format("Mon 2 Jan 15:04")
+	return "on " + clock(at, now)
+}
+
+func clock(at, now time.Time) string {
+	if sameDay(at, now) {
+		return at.Local().Format("15:04")
+	}
+	return at.Local().Format("Mon 2 Jan 15:04")
+}
+
+func sameDay(at, now time.Time) bool {
+	return at.Local().Format(time.DateOnly) == now.Local().Format(time.DateOnly)
 }
 
 // Duration is a time span as a person would say it.

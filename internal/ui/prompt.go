@@ -27,6 +27,7 @@ type Prompter struct {
 	Interrupt func()
 
 	in, out *os.File
+	typed   *typed // what is typed on in
 	lines   *bufio.Reader
 	secrets *term.Terminal // kept, since it holds what was typed ahead
 }
@@ -38,7 +39,8 @@ func NewPrompter() (*Prompter, error) {
 	if err != nil {
 		return nil, ErrNoTerminal
 	}
-	return &Prompter{in: in, out: out, lines: bufio.NewReader(in), secrets: term.NewTerminal(readWriter{in, out}, "")}, nil
+	t := newTyped(in)
+	return &Prompter{in: in, out: out, typed: t, lines: bufio.NewReader(t), secrets: term.NewTerminal(readWriter{t, out}, "")}, nil
 }
 
 // Ask asks a question whose answer understand makes a yes or a no of; to what it does not

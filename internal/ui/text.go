@@ -19,6 +19,7 @@ type Text struct {
 	now     func() time.Time
 
 	mu      sync.Mutex
+	view    *view                // nil: there is none
 	waiting string               // the line on the screen that can be taken back
 	pending []pending            // what is being waited for, oldest first
 	since   map[string]time.Time // when the steps began, by name
@@ -38,6 +39,10 @@ func NewText(io *IO, verbose bool) *Text {
 func (t *Text) Event(e session.Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	defer t.flush()
+	if t.view != nil {
+		t.view.status.take(e)
+	}
 	if _, ok := t.since["all"]; !ok {
 		t.since["all"] = e.Time
 	}
@@ -98,8 +103,16 @@ func (t *Text) Event(e session.Event) {
 func (t *Text) Hold() (release func()) {
 	t.mu.Lock()
 	t.clear()
+	t.flush()
+	if t.view != nil {
+		t.view.quiet()
+	}
 	return func() {
+		if t.view != nil {
+			t.view.settle()
+		}
 		t.show()
+		t.flush()
 		t.mu.Unlock()
 	}
 }
@@ -108,9 +121,18 @@ func (t *Text) Hold() (release func()) {
 func (t *Text) Note(s string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	defer t.flush()
 	if t.verbose {
 		t.line(t.mark("·", "-"), dim, Clean(s))
 	}
+}
+
+// complain shows what went wrong with something that a key asked for.
+func (t *Text) complain(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	defer t.flush()
+	t.line("!", yellow, Clean(err.Error()))
 }
 
 func (t *Text) queued(e session.Event) string {
@@ -166,8 +188,10 @@ func leads(s string, e session.Event) string {
 
 // link prints the result.
 func (t *Text) link(e session.Event) {
+	t.clear()
+	defer t.show()
 	Link(t.io, e.URL, e.Link)
-	if t.io.ErrTTY {
+	if t.io.ErrTTY && t.view == nil { // which has a place for that
 		fmt.Fprintln(t.io.Err, t.paint(dim, t.CtrlC))
 	}
 }

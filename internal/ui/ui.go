@@ -35,6 +35,7 @@ type IO struct {
 	Color          bool       // on Err
 	Unicode        bool       // on Err
 	Width          func() int // of Err, in columns; only if ErrTTY
+	Height         func() int // likewise, in lines; nil: not known
 }
 
 // System is the process's own IO.
@@ -50,12 +51,35 @@ func System() *IO {
 			}
 			return w
 		},
+		Height: func() int {
+			_, h, err := term.GetSize(int(os.Stderr.Fd()))
+			if err != nil {
+				return 0
+			}
+			return h
+		},
 	}
-	if s.ErrTTY && os.Getenv("TERM") != "dumb" {
+	// What runs in CI may have a terminal, of which a log is made.
+	if s.ErrTTY && os.Getenv("TERM") != "dumb" && !isCI(os.Getenv("CI")) {
 		s.Rewrite = enableEscapes(os.Stderr)
 	}
 	s.Color = s.Rewrite && os.Getenv("NO_COLOR") == "" // no-color.org
 	return s
+}
+
+// isCI reports whether that value of $CI says that nobody looks on.
+func isCI(value string) bool { return value != "" && value != "0" && value != "false" }
+
+// size is that of Err, in columns and lines.
+func (s *IO) size() (w, h int) {
+	w, h = s.Width(), 0
+	if s.Height != nil {
+		h = s.Height()
+	}
+	if h <= 0 {
+		h = 24
+	}
+	return w, h
 }
 
 // utf8Locale asks the locale as C programs do. Windows has none; Go writes UTF-16

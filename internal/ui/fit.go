@@ -1,0 +1,99 @@
+package ui
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/clipperhouse/displaywidth"
+)
+
+// A row is one line of what stands on the screen, in several wordings, the longest
+// first: the first that fits is shown, the last is cut if it must be.
+type row struct {
+	words []string
+	paint string // a colour; "": none
+	// When the screen is low, rows with less weight go first.
+	weight int
+}
+
+// fit is the row in a width of w columns.
+func (r row) fit(w int, ellipsis string) string {
+	for _, s := range r.words {
+		if displaywidth.String(s) <= w {
+			return s
+		}
+	}
+	return cut(r.words[len(r.words)-1], w, ellipsis)
+}
+
+// cut shortens s to w columns.
+func cut(s string, w int, ellipsis string) string {
+	if w <= displaywidth.String(ellipsis) {
+		ellipsis = ""
+	}
+	return displaywidth.TruncateString(s, max(w, 0), ellipsis)
+}
+
+// wrap breaks s between words into lines of at most w columns. A word that is longer
+// stays whole.
+func wrap(s string, w int) []string {
+	var lines []string
+	line := ""
+	for word := range strings.FieldsSeq(s) {
+		switch {
+		case line == "":
+			line = word
+		case displaywidth.String(line)+1+displaywidth.String(word) <= w:
+			line += " " + word
+		default:
+			lines = append(lines, line)
+			line = word
+		}
+	}
+	if line == "" {
+		return lines
+	}
+	return append(lines, line)
+}
+
+// lower drops the rows of the least weight until no more than h are left; of several, the
+// last.
+func lower(rows []row, h int) []row {
+	for len(rows) > max(h, 1) {
+		least := 0
+		for i, r := range rows {
+			if r.weight <= rows[least].weight {
+				least = i
+			}
+		}
+		rows = append(rows[:least:least], rows[least+1:]...)
+	}
+	return rows
+}
+
+// bar shows a part of a whole in n columns.
+func bar(part float64, n int, unicode bool) string {
+	full := min(max(int(part*float64(n)+0.5), 0), n)
+	if part > 0 && full == 0 {
+		full = min(1, n) // there is some left
+	}
+	if !unicode {
+		return strings.Repeat("#", full) + strings.Repeat("-", n-full)
+	}
+	return strings.Repeat("█", full) + strings.Repeat("░", n-full)
+}
+
+// Bytes is a number of bytes as a person would say it, in powers of 1000.
+func Bytes(n int64) string {
+	if n < 1000 {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, unit := float64(n)/1000, 0
+	for f >= 999.95 && unit < 4 {
+		f, unit = f/1000, unit+1
+	}
+	if f < 99.95 {
+		return fmt.Sprintf("%.1f %cB", f, "kMGTP"[unit])
+	}
+	return fmt.Sprintf("%.0f %cB", f, "kMGTP"[unit])
+}

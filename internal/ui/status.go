@@ -1,0 +1,225 @@
+package ui
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/alps-tunnel/cscs/session"
+)
+
+// status is what is known of a session that is shown while it lasts. It is made of its
+// events alone.
+type status struct {
+	id, url, link, job, node string
+	nodes                    int
+	begins, ends             time.Time // zero: not known
+	warning                  string    // the last
+	warned                   time.Time
+	lost                     int // connections
+	ready, ending, over      bool
+	kept                     bool // it would go on without this process
+}
+
+// take takes an event in.
+func (s *status) take(e session.Event) {
+	s.id = e.Session
+	switch e.Event {
+	case session.EventQueued:
+		s.job, s.kept = e.Job, e.Kept
+	case session.EventGranted:
+		s.job, s.node, s.nodes = e.Job, e.Node, len(e.Nodes)
+		s.begins, s.ends = e.Time, time.Time{}
+		if e.Begins != nil {
+			s.begins = *e.Begins
+		}
+		if e.Ends != nil {
+			s.ends = *e.Ends
+		}
+	case session.EventStarted:
+		s.node, s.kept = e.Node, true
+	case session.EventReady:
+		s.url, s.link, s.ready = e.URL, e.Link, true
+		if e.On != "" {
+			s.node = e.On
+		}
+	case session.EventLost:
+		s.lost++
+	case session.EventRestored:
+		s.lost = max(s.lost-1, 0)
+	case session.EventWarning:
+		s.warning, s.warned = e.Message, e.Time
+	case session.EventDetached, session.EventEnding, session.EventError:
+		s.ready, s.ending = false, true
+	case session.EventEnded:
+		s.ready, s.over = false, true
+	}
+}
+
+// look is what the rows of a status are made with.
+type look struct {
+	w       int // columns
+	unicode bool
+	now     time.Time
+	gauge   session.Reading
+	gauged  bool
+	keys    []string // a row of keys, as row.words
+	help    []string // lines of help; nil: not asked for
+	pending []string // what is being waited for
+	lost    bool     // a connection is
+}
+
+func (l look) dot() string {
+	if l.unicode {
+		return " · "
+	}
+	return ", "
+}
+
+func (l look) ellipsis() string {
+	if l.unicode {
+		return "…"
+	}
+	return "..."
+}
+
+// rows are what stands on the screen.
+func (s *status) rows(l look) []row {
+	var rows []row
+	for _, p := range l.pending {
+		for _, part := range folded(p, l.w) {
+			rows = append(rows, row{words: []string{part}, weight: 9})
+		}
+	}
+	if s.ready {
+		rows = append([]row{{words: []string{""}, weight: 0}}, rows...)
+		rows = append(rows, s.address(), s.place(l))
+		if !s.ends.IsZero() {
+			rows = append(rows, s.left(l))
+		}
+		if l.gauged {
+			l.lost = s.lost > 0
+			rows = append(rows, traffic(l))
+		}
+		if s.warning != "" {
+			for _, part := range folded("! "+clock(s.warned, l.now)+" "+Clean(s.warning), l.w) {
+				rows = append(rows, row{words: []string{part}, paint: yellow, weight: 6})
+			}
+		}
+	}
+	for _, h := range l.help {
+		for _, part := range wrap(h, l.w) {
+			rows = append(rows, row{words: []string{part}, paint: dim, weight: 2})
+		}
+	}
+	if len(l.keys) > 0 {
+		rows = append(rows, row{words: l.keys, paint: dim, weight: 3})
+	}
+	return rows
+}
+
+func (s *status) address() row {
+	u := Clean(s.url)
+	return row{words: []string{u, strings.TrimPrefix(u, "http://")}, paint: bold, weight: 8}
+}
+
+// place is where it runs.
+func (s *status) place(l look) row {
+	node := Clean(s.node)
+	more := node
+	if s.nodes > 1 {
+		more += fmt.Sprintf(" and %d more", s.nodes-1)
+	}
+	if s.job == "" {
+		return row{words: []string{more, node}, weight: 4}
+	}
+	job := "job " + Clean(s.job)
+	return row{words: []string{job + " on " + more + l.dot() + "session " + s.id, job + " on " + more, job + " on " + node, node}, weight: 4}
+}
+
+// left is the time that is left of the job's limit.
+func (s *status) left(l look) row {
+	rest := s.ends.Sub(l.now)
+	part := 1.0
+	if whole := s.ends.Sub(s.begins); whole > 0 {
+		part = rest.Seconds() / whole.Seconds()
+	}
+	paint := ""
+	switch {
+	case rest < 2*time.Minute:
+		paint = red
+	case rest < 10*time.Minute:
+		paint = yellow
+	}
+	text, until := span(rest)+" left", ", until "+clock(s.ends, l.now)
+	if rest <= 0 {
+		text, until = "its time is over", ""
+	}
+	with := func(n int, s string) string { return bar(part, n, l.unicode) + " " + s }
+	return row{paint: paint, weight: 7, words: []string{with(30, text+until), with(20, text+until), with(20, text), with(10, text), with(5, text), text, span(rest)}}
+}
+
+// traffic is what the local ports have carried, and how far the node is.
+func traffic(l look) row {
+	g := l.gauge
+	far := ""
+	if g.RTT > 0 && !l.lost {
+		far = millis(g.RTT)
+	}
+	conns := fmt.Sprintf("%d connections", g.Open+g.Held)
+	if g.Open+g.Held == 1 {
+		conns = "1 connection"
+	}
+	if g.Held > 0 {
+		conns += fmt.Sprintf(" (%d waiting)", g.Held)
+	}
+	join := func(parts ...string) string {
+		var have []string
+		for _, p := range parts {
+			if p != "" {
+				have = append(have, p)
+			}
+		}
+		return strings.Join(have, l.dot())
+	}
+	latency := ""
+	if far != "" {
+		latency = "latency " + far
+	}
+	in, out := Bytes(g.Received), Bytes(g.Sent)
+	return row{weight: 5, words: []string{
+		join(latency, in+" in", out+" out", conns),
+		join(far, in+" in", out+" out", fmt.Sprintf("%d open", g.Open+g.Held)),
+		join(far, in+" in", out+" out"),
+		join(far, in+" in"),
+	}}
+}
+
+// folds is how many lines one message may take.
+const folds = 4
+
+// folded is a message in as many lines as it takes, up to a few: the last has what is left.
+func folded(s string, w int) []string {
+	lines := wrap(s, w-2)
+	for i := range lines {
+		if i > 0 {
+			lines[i] = "  " + lines[i]
+		}
+	}
+	if len(lines) > folds {
+		lines[folds-1] += " " + strings.TrimSpace(strings.Join(lines[folds:], " "))
+		lines = lines[:folds]
+	}
+	return lines
+}
+
+// millis is a short time.
+func millis(d time.Duration) string {
+	switch {
+	case d < time.Millisecond:
+		return "< 1 ms"
+	case d < 10*time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	}
+	return Duration(d)
+}
