@@ -7,14 +7,13 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // A keyboard is the terminal, told to hand on each key as it is pressed and to show none.
-// Only that: Ctrl-C stays a signal that the kernel sends, however busy this process is,
-// and the ends of lines are written as ever.
+// Little more: Ctrl-C stays a signal that the kernel sends, however busy this process is,
+// and the ends of lines are written as ever. Only Ctrl-Z is a key.
 type keyboard struct {
 	tty     *os.File
 	before  *unix.Termios // as we found it; nil: we have not looked yet
@@ -35,7 +34,7 @@ func (k *keyboard) enable() bool {
 	}
 	keys := *now
 	keys.Lflag &^= unix.ICANON | unix.ECHO
-	keys.Cc[unix.VMIN], keys.Cc[unix.VTIME] = 1, 0
+	keys.Cc[unix.VMIN], keys.Cc[unix.VTIME], keys.Cc[unix.VSUSP] = 1, 0, noKey
 	k.enabled = unix.IoctlSetTermios(fd, setTermios, &keys) == nil
 	return k.enabled
 }
@@ -58,25 +57,18 @@ func (k *keyboard) foreground() bool {
 }
 
 // attend calls look when the terminal may have another size or this process may have come
-// to its foreground, and leave when Ctrl-Z is pressed, until ctx ends. It returns when it
-// listens, with what waits for its end.
-func (k *keyboard) attend(ctx context.Context, look, leave func()) (run func()) {
-	changed, stopped := make(chan os.Signal, 1), make(chan os.Signal, 1)
+// to its foreground. It listens when it returns; run ends with ctx.
+func (k *keyboard) attend(ctx context.Context, look func()) (run func()) {
+	changed := make(chan os.Signal, 1)
 	signal.Notify(changed, syscall.SIGWINCH, syscall.SIGCONT)
-	signal.Notify(stopped, syscall.SIGTSTP)
 	// A read that is under way when the shell moves us into the background fails, instead of
 	// stopping the session.
 	signal.Ignore(syscall.SIGTTIN)
 	return func() {
-		defer signal.Reset(syscall.SIGWINCH, syscall.SIGCONT, syscall.SIGTSTP, syscall.SIGTTIN)
+		defer signal.Reset(syscall.SIGWINCH, syscall.SIGCONT, syscall.SIGTTIN)
 		for {
 			select {
 			case <-changed:
-				look()
-			case <-stopped:
-				leave()
-				suspend(changed)
-				signal.Notify(stopped, syscall.SIGTSTP)
 				look()
 			case <-ctx.Done():
 				return
@@ -85,15 +77,10 @@ func (k *keyboard) attend(ctx context.Context, look, leave func()) (run func()) 
 	}
 }
 
-// suspend stops this process as Ctrl-Z would, and returns when it goes on: soon, if nobody
-// would be there to continue it.
-func suspend(changed <-chan os.Signal) {
-	signal.Reset(syscall.SIGTSTP)
-	_ = syscall.Kill(os.Getpid(), syscall.SIGTSTP)
-	orphaned := time.NewTimer(time.Second)
-	defer orphaned.Stop()
-	select {
-	case <-changed: // SIGCONT
-	case <-orphaned.C:
-	}
-}
+// ctrlZ is what the key gives, since the kernel was told not to stop us before the
+// terminal is given back.
+const ctrlZ = 0x1a
+
+// suspend does what the kernel would have done: it stops the whole job, if there is a shell
+// that could continue it.
+func suspend() { _ = syscall.Kill(0, syscall.SIGTSTP) }

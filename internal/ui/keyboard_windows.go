@@ -39,6 +39,11 @@ func (k *keyboard) forget() { k.enabled = false }
 func (k *keyboard) foreground() bool { return true }
 
 // attend: a console that has another size is seen at the next look, which is every second.
-func (k *keyboard) attend(ctx context.Context, _, _ func()) (run func()) {
+func (k *keyboard) attend(ctx context.Context, _ func()) (run func()) {
 	return func() { <-ctx.Done() }
 }
+
+// ctrlZ means nothing to a console.
+const ctrlZ = 0x1a
+
+func suspend() {}

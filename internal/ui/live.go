@@ -61,7 +61,7 @@ func (t *Text) Live(l Live) (stop func()) {
 	t.io, t.view = &buffered, v
 	if l.Keys != nil {
 		v.board = &keyboard{tty: l.Keys.in}
-		attend := v.board.attend(ctx, v.look, v.leave)
+		attend := v.board.attend(ctx, v.look)
 		v.tasks.Go(attend)
 	}
 	v.tasks.Go(v.run)
@@ -92,7 +92,11 @@ func (v *view) run() {
 		case <-tick.C:
 			v.look()
 		case k := <-v.pressed:
-			v.press(k)
+			if k == ctrlZ {
+				v.leave()
+			} else {
+				v.press(k)
+			}
 		}
 	}
 }
@@ -106,14 +110,16 @@ func (v *view) look() {
 	v.standing.flush()
 }
 
-// leave gives the terminal back for a while: Ctrl-Z.
+// leave gives the terminal back and stops this process. When that goes on, or if nobody
+// could continue it, the next look takes the terminal again.
 func (v *view) leave() {
 	v.text.mu.Lock()
 	defer v.text.mu.Unlock()
-	v.standing.erase()
+	v.away = true
+	v.draw()
 	v.standing.flush()
 	v.quiet()
-	v.away = true
+	suspend()
 }
 
 // settle takes the keys if the screen is ours, and lets go of both if it is not.
@@ -236,18 +242,18 @@ func (v *view) help() []string {
 	id := Clean(v.status.id)
 	var lines []string
 	if v.Open != nil {
-		lines = append(lines, "o  opens it in the browser again")
+		lines = append(lines, "o: opens it in the browser again")
 	}
 	if v.Log != nil {
-		lines = append(lines, "l  shows what the server writes; again: no more")
+		lines = append(lines, "l: shows what the server writes; again: no more")
 	}
 	if v.Detach != nil {
-		lines = append(lines, "d  leaves it running, under its lease: cscs attach "+id+" picks it up")
+		lines = append(lines, "d: leaves it running, under its lease: cscs attach "+id+" picks it up")
 	}
 	if v.Stays {
-		return append(lines, "Ctrl-C  likewise; cscs stop "+id+" ends it")
+		return append(lines, "Ctrl-C: likewise; cscs stop "+id+" ends it")
 	}
-	return append(lines, "Ctrl-C  ends it; again: without grace; a third time: at once, whatever may be left")
+	return append(lines, "Ctrl-C: ends it; again: without grace; a third time: at once, whatever may be left")
 }
 
 // press does what a key says.

@@ -5,3 +5,5 @@ package ui
 import "golang.org/x/sys/unix"
 
 const getTermios, setTermios = unix.TIOCGETA, unix.TIOCSETA
+
+const noKey = 0xff // _POSIX_VDISABLE

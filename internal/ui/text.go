@@ -68,7 +68,8 @@ func (t *Text) Event(e session.Event) {
 	case session.EventForward:
 		t.line(t.mark("✓", "*"), green, leads("also", e)+": "+Clean(e.URL))
 	case session.EventLost:
-		t.line("!", yellow, "connection to "+Clean(e.Host)+" lost: "+Clean(e.Message))
+		lost := "connection to " + Clean(e.Host) + " lost: "
+		t.line("!", yellow, lost+strings.TrimPrefix(Clean(e.Message), lost)) // which an error says itself
 		t.wait("lost "+e.Host, e.Time, "connecting to "+Clean(e.Host)+" again", false)
 	case session.EventRestored:
 		t.done("lost "+e.Host, e.Time, Clean(e.Host)+" connected again")
