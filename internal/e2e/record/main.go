@@ -1,0 +1,143 @@
+//go:build unix
+
+// Command record shows a run of a command in a terminal as an animated SVG, which a web page shows
+// like any other picture: scripts/record. The terminal is tmux's, so what is recorded is what a
+// person would see, and the command is the real one.
+//
+//	record -o FILE [-w COLUMNS] [-h LINES] COMMAND STEP…
+//
+// COMMAND is for sh. A STEP is "wait REGEXP", until the screen shows it; "pause SPAN";
+// "key NAME", by tmux's names; or "size COLUMNS LINES". The recording ends with the last.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+)
+
+const (
+	tick     = 100 * time.Millisecond // how often the screen is looked at
+	patience = 90 * time.Second       // for a "wait"
+)
+
+// A frame is what the screen shows from a moment on.
+type frame struct {
+	at    time.Duration
+	lines []string // with their colours, as escape sequences
+}
+
+type recording struct {
+	socket string
+	began  time.Time
+	frames []frame
+}
+
+func main() {
+	out := flag.String("o", "", "the SVG file")
+	w := flag.Int("w", 90, "columns")
+	h := flag.Int("h", 16, "lines")
+	flag.Parse()
+	if *out == "" || flag.NArg() < 2 {
+		flag.Usage()
+		os.Exit(2)
+	}
+	if err := record(context.Background(), *out, *w, *h, flag.Arg(0), flag.Args()[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "record:", err)
+		os.Exit(1)
+	}
+}
+
+func record(ctx context.Context, out string, w, h int, command string, steps []string) error {
+	dir, err := os.MkdirTemp("", "record")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	r := &recording{socket: filepath.Join(dir, "tmux")}
+	if _, err := r.tmux(ctx, "-f", "/dev/null", "new-session", "-d", "-x", fmt.Sprint(w), "-y", fmt.Sprint(h), command+"; exec cat"); err != nil {
+		return err
+	}
+	defer func() { _, _ = r.tmux(ctx, "kill-server") }()
+	r.began = time.Now()
+	for _, step := range steps {
+		if err := r.step(ctx, step); err != nil {
+			return fmt.Errorf("%s: %w", step, err)
+		}
+	}
+	return os.WriteFile(out, draw(r.frames, time.Since(r.began), w, h), 0o644)
+}
+
+func (r *recording) tmux(ctx context.Context, args ...string) (string, error) {
+	c := exec.CommandContext(ctx, "tmux", append([]string{"-u", "-S", r.socket}, args...)...)
+	text, err := c.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("tmux %s: %w: %s", args[0], err, text)
+	}
+	return string(text), nil
+}
+
+func (r *recording) step(ctx context.Context, step string) error {
+	verb, arg, _ := strings.Cut(step, " ")
+	switch verb {
+	case "wait":
+		re, err := regexp.Compile("(?m)" + arg)
+		if err != nil {
+			return err
+		}
+		return r.watch(ctx, patience, re)
+	case "pause":
+		d, err := time.ParseDuration(arg)
+		if err != nil {
+			return err
+		}
+		return r.watch(ctx, d, nil)
+	case "key":
+		_, err := r.tmux(ctx, "send-keys", arg)
+		return err
+	case "size":
+		w, h, _ := strings.Cut(arg, " ")
+		_, err := r.tmux(ctx, "resize-window", "-x", w, "-y", h)
+		return err
+	}
+	return errors.New("no such step")
+}
+
+// secret is the way into a server, be it of a lab that is no more.
+var secret = regexp.MustCompile(`token=[0-9a-f]+`)
+
+var sgr = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
+// watch takes down what the screen shows, for so long or until that matches.
+func (r *recording) watch(ctx context.Context, limit time.Duration, until *regexp.Regexp) error {
+	ticks := time.NewTicker(tick)
+	defer ticks.Stop()
+	for deadline := time.Now().Add(limit); ; <-ticks.C {
+		text, err := r.tmux(ctx, "capture-pane", "-p", "-e")
+		if err != nil {
+			return err
+		}
+		text = secret.ReplaceAllStringFunc(text, func(s string) string { return "token=" + strings.Repeat("x", len(s)-len("token=")) })
+		lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+		if n := len(r.frames); n == 0 || strings.Join(r.frames[n-1].lines, "\n") != strings.Join(lines, "\n") {
+			r.frames = append(r.frames, frame{time.Since(r.began), lines})
+		}
+		plain := sgr.ReplaceAllString(text, "")
+		switch {
+		case until != nil && until.MatchString(plain):
+			return nil
+		case time.Now().Before(deadline):
+		case until != nil:
+			return fmt.Errorf("never shown; there is\n%s", plain)
+		default:
+			return nil
+		}
+	}
+}
