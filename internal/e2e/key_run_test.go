@@ -139,8 +139,20 @@ func TestKeyExpiresQueued(t *testing.T) {
 	k := keys(t)
 	nodes := lab.Nodes[:3]
 	var jobs []string
-	for _, n := range nodes {
-		jobs = append(jobs, occupy(t, "alice", "-w", n))
+	for _, n := range nodes { // salloc would wait for 3 s each
+		job := output(t, "alice", "daint", "sbatch", "--parsable", "-J", "occupy", "-o", "/dev/null", "-t", "30", "-w", n, "--wrap", "sleep 1000")
+		t.Cleanup(func() { cancelJob(t, job) })
+		jobs = append(jobs, job)
+	}
+	for _, job := range jobs {
+		if poll(patience, func() string {
+			if jobState(t, job) == "RUNNING" {
+				return ""
+			}
+			return "not yet"
+		}) != "" {
+			t.Fatalf("job %s does not run", job)
+		}
 	}
 	k.set(`{"validity": 10}`)
 	runKey(t, apiKey, "sign").want(0)
@@ -184,7 +196,10 @@ func TestKeyExpiresQueued(t *testing.T) {
 		}
 	}
 	for _, s := range waiting {
-		closeReady(t, s)
+		s.signal(interrupt)
+	}
+	for _, s := range waiting {
+		s.end(0)
 	}
 }
 
