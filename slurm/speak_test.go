@@ -38,17 +38,17 @@ func spoken(t *testing.T, lease, within time.Duration, order func(*orders)) (at 
 	return at, lines
 }
 
-// A lease is renewed four times within its time, and every 30 s at the least; each sign of
-// life is another than the one before.
+// A lease is renewed at once, four times within its time, and every 30 s at the least; each
+// sign of life is another than the one before.
 func TestRenewals(t *testing.T) {
 	for _, c := range []struct {
 		lease, within time.Duration
 		want          []int
 	}{
-		{time.Hour, 2*time.Minute + time.Second, []int{30, 60, 90, 120}},
-		{2 * time.Minute, 65 * time.Second, []int{30, 60}},
-		{time.Minute, 50 * time.Second, []int{15, 30, 45}},
-		{4 * time.Second, 3500 * time.Millisecond, []int{1, 2, 3}},
+		{time.Hour, 2*time.Minute + time.Second, []int{0, 30, 60, 90, 120}},
+		{2 * time.Minute, 65 * time.Second, []int{0, 30, 60}},
+		{time.Minute, 50 * time.Second, []int{0, 15, 30, 45}},
+		{4 * time.Second, 3500 * time.Millisecond, []int{0, 1, 2, 3}},
 		{0, time.Hour, nil},
 	} {
 		at, lines := spoken(t, c.lease, c.within, nil)
@@ -66,11 +66,11 @@ func TestRenewals(t *testing.T) {
 // A client that detaches lives on until it has been heard; one that withdraws says nothing more.
 func TestOrders(t *testing.T) {
 	_, lines := spoken(t, time.Minute, 50*time.Second, func(o *orders) { o.detach.give() })
-	if len(lines) != 4 || lines[1] != "detach" {
+	if len(lines) != 5 || lines[2] != "detach" {
 		t.Errorf("detach: %q", lines)
 	}
 	at, lines := spoken(t, time.Minute, 50*time.Second, func(o *orders) { o.withdraw.give() })
-	if diff := cmp.Diff([]int{15, 25}, at); diff != "" || lines[1] != "stop" {
+	if diff := cmp.Diff([]int{0, 15, 25}, at); diff != "" || lines[2] != "stop" {
 		t.Errorf("withdraw: %q\n%s", lines, diff)
 	}
 }

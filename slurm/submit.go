@@ -29,8 +29,8 @@ type Submission struct {
 	outcome Outcome
 }
 
-// renewals is how often a lease is renewed within its time; maxRenewal bounds the
-// time between two of them.
+// renewals is how often a lease is renewed within its time, the first time at once; maxRenewal
+// bounds the time between two of them.
 const (
 	renewals   = 4
 	maxRenewal = 30 * time.Second
@@ -41,12 +41,16 @@ const (
 // was not; another client that has the same session open shall not say the same by chance.
 func speak(ctx context.Context, orders *orders, w io.Writer, lease time.Duration) {
 	var tick <-chan time.Time
+	n := rand.Uint32N(1e9)
 	if lease > 0 {
 		t := time.NewTicker(min(lease/renewals, maxRenewal))
 		defer t.Stop()
 		tick = t.C
+		// At once: a client that was cut off may be back in the last moment of the lease.
+		if _, err := io.WriteString(w, strconv.FormatUint(uint64(n), 10)+"\n"); err != nil {
+			return
+		}
 	}
-	n := rand.Uint32N(1e9)
 	detach := orders.detach.done()
 	for {
 		var line string

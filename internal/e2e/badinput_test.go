@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -170,6 +171,25 @@ func TestBadHome(t *testing.T) {
 		tell(t, "fill-home", "on")
 		s := cscs(t, plainRun...)
 		says(t, s.failure(1).Message, "no space left")
+	})
+	// Its log comes home without a copy there, and nothing stays.
+	t.Run("full-in-the-end", func(t *testing.T) {
+		begin(t)
+		s := serve(t, nil)
+		s.ready()
+		t.Cleanup(func() { tell(t, "fill-home", "off") })
+		tell(t, "fill-home", "on")
+		began := time.Now()
+		s.signal(syscall.SIGINT)
+		s.end(0)
+		if d := time.Since(began); d > 20*time.Second {
+			t.Errorf("the end took %v", d)
+		}
+		logs := serverLogs()
+		if len(logs) == 0 {
+			t.Fatal("no log was brought home")
+		}
+		says(t, readFile(t, logs[len(logs)-1]), "listens")
 	})
 	t.Run("read-only", func(t *testing.T) {
 		begin(t)

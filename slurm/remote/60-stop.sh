@@ -96,11 +96,20 @@ cscs_hand_over_log() {
 		[[ -s $f ]] && files+=("$f")
 	done
 	# One snapshot: a straggler may still write; and opened: another client that attends the
-	# session may be at the same, and remove it all.
-	((${#files[@]})) && size=$(cat "${files[@]}" 2>/dev/null | head -c 67108864 | tee "$all" 2>/dev/null | wc -c)
-	{ exec {fd}<"$all"; } 2>/dev/null || size=0
-	cscs_say log "bytes=$((size))"
-	((size == 0)) || cat <&"$fd"
+	# session may be at the same, and remove it all. Where there is no room for one, what is there
+	# now must do.
+	if ((${#files[@]})) && cat "${files[@]}" 2>/dev/null | head -c 67108864 2>/dev/null >"$all" &&
+		{ exec {fd}<"$all"; } 2>/dev/null; then
+		size=$(stat -L -c %s "/dev/fd/$fd")
+		cscs_say log "bytes=$((size))"
+		cat <&"$fd"
+	else
+		rm -f "$all"
+		((${#files[@]} == 0)) || size=$(cat "${files[@]}" 2>/dev/null | head -c 67108864 | wc -c)
+		cscs_say log "bytes=$((size))"
+		# As many as was said, whatever becomes of the files meanwhile.
+		((size == 0)) || cat "${files[@]}" /dev/zero 2>/dev/null | head -c "$size"
+	fi
 	IFS= read -r -t 60 -u 0 line
 	if [[ $line == ok ]]; then
 		cscs_remove_dir
