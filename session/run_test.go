@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/forward/share"
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
@@ -361,6 +362,34 @@ func TestLoginAwayWhileQueued(t *testing.T) {
 	var left *TeardownError
 	if errors.As(l.err, &left) {
 		t.Errorf("left: %v", left)
+	}
+	a.nothingLeft()
+}
+
+// The chain over which the job is to be ended is lost, too, before it can be.
+func TestLostAgainAtTheEnd(t *testing.T) {
+	a := newAlps(t, "FAKE_QUEUE=1")
+	cfg := a.config()
+	cfg.Request.Via = slurm.ViaSalloc
+	plain, dials := cfg, 0
+	cfg.Dial = func(ctx context.Context, opts chain.Options) (*share.Chain, error) {
+		c, err := plain.dial(ctx, opts)
+		if dials++; err == nil && dials == 2 {
+			a.ela.Cut()
+			<-c.Done()
+		}
+		return c, err
+	}
+	l := a.start(cfg)
+	l.await(EventQueued)
+	a.KillLogin() // nobody is left there who would take the request back
+	a.login.Cut()
+	var left *TeardownError
+	if err := l.end(); errors.As(err, &left) {
+		t.Errorf("left: %v", left)
+	}
+	if dials != 3 {
+		t.Errorf("%d dials", dials)
 	}
 	a.nothingLeft()
 }

@@ -146,13 +146,28 @@ func (s *session) stopOnce(ctx context.Context, stop slurm.Stopping, log *server
 		s.tellLost(s.cfg.Hops[0].Name, "ending the session over a new connection")
 		log.restart()
 	}
-	c, err := s.dialToEnd(ctx)
-	if err != nil {
-		return err
+	for began := time.Now(); ; {
+		c, err := s.dialToEnd(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = slurm.Stop(ctx, c, stop)
+		s.closeChain(c)
+		var lost *chain.LostError
+		if !errors.As(err, &lost) || ctx.Err() != nil || time.Since(began) > redialTimeout {
+			return err
+		}
+		// It may have been the old one once more: what is carried learns of a loss before the
+		// chain has told those who share it, and this process joins its own.
+		log.restart()
+		pause := time.NewTimer(redialFirst)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return err
+		}
 	}
-	defer s.closeChain(c)
-	_, err = slurm.Stop(ctx, c, stop)
-	return err
 }
 
 // dialToEnd makes a chain over which to end the job. A login node that has gone down may be
