@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"syscall"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -156,6 +157,8 @@ func (s *session) redial(work context.Context) {
 				// A certificate that has expired meanwhile: no hurry, and the site counts.
 				s.notice(shutOut{err})
 				return nil, errors.Join(err, backoff.RetryAfter(int(redialRefused/time.Second)))
+			case unanswered(err):
+				return nil, errors.Join(err, backoff.RetryAfter(int(redialFirst/time.Second)))
 			}
 			return c, err
 		}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(limit))
@@ -165,6 +168,15 @@ func (s *session) redial(work context.Context) {
 			}
 		}
 	})
+}
+
+// unanswered reports whether a dial came to nothing for lack of a network: what nobody has heard
+// is a burden to nobody, and the network may be back at any moment.
+func unanswered(err error) bool {
+	var late *chain.DialError
+	var refused *chain.OpenError
+	return errors.As(err, &late) && !errors.As(err, &refused) &&
+		(late.Timeout() || late.Phase == chain.PhaseConnect && !errors.Is(err, syscall.ECONNREFUSED))
 }
 
 // resume takes the session up over a new chain.

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,7 +40,7 @@ func redials(t *testing.T, lease time.Duration, answer func(nth int) (*share.Cha
 // A lost chain is dialled again at once, then at growing pauses of some seconds, for as
 // long as the lease lasts and the job may outlive it.
 func TestRedialGivesUp(t *testing.T) {
-	unreachable := &chain.DialError{Hop: "ela", Err: errors.New("no route")}
+	unreachable := &chain.DialError{Hop: "ela", Phase: chain.PhaseConnect, Err: syscall.ECONNREFUSED}
 	const lease = 10 * time.Minute
 	at, end, _ := redials(t, lease, func(int) (*share.Chain, error) { return nil, unreachable })
 	if !errors.Is(end.err, unreachable) {
@@ -73,6 +74,7 @@ func TestRedialPauses(t *testing.T) {
 		"no key that is good":   {&chain.KeyError{Err: errors.New("expired")}, rekeyPause, 3},
 		"the key is not taken":  {&chain.AuthError{Hop: "ela"}, redialRefused, 3},
 		"the agent is locked":   {&chain.SignError{Err: errors.New("locked")}, redialRefused, 3},
+		"no network":            {&chain.DialError{Hop: "ela", Phase: chain.PhaseConnect, Err: syscall.ENETUNREACH}, redialFirst, 0},
 		"another host than ela": {&chain.HostKeyError{Host: "ela", Kind: chain.HostKeyChanged}, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,20 +15,6 @@ import (
 // sites know from the bots that try passwords, and some block.
 const clientVersion = "SSH-2.0-cscs"
 
-// netDial is the way to the first hop. TCP's own keepalive is a second line of
-// defence: ours asks the SSH server, this one also frees a socket whose chain was not
-// closed in order.
-func netDial(ctx context.Context, network, addr string) (net.Conn, error) {
-	d := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
-		Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 8,
-	}}
-	conn, err := d.DialContext(ctx, network, addr)
-	if err != nil {
-		return nil, err
-	}
-	return promptly(conn), nil
-}
-
 // add dials hop through what the chain has so far and appends the link.
 func (c *Chain) add(ctx context.Context, hop Hop) error {
 	if hop.Signer == nil || hop.HostKeys == nil {
