@@ -275,12 +275,13 @@ func TestViewForms(t *testing.T) {
 	}
 	t.Run("pipe", func(t *testing.T) {
 		argv := as(context.Background(), "alice", "laptop", "LC_ALL=C.UTF-8", lab.bin, "attach", "--no-browser").Args
-		p := shellInPane(t, 100, 30, shellescape.QuoteCommand(argv)+` 2>&1 | tee `+filepath.Join(t.TempDir(), "out"))
+		p := shellInPane(t, 100, 30, shellescape.QuoteCommand(argv)+` 2>&1 | tee -i `+filepath.Join(t.TempDir(), "out"))
 		text := p.shows(`✓ ready|\* ready`)
 		if strings.Contains(text, "min left") || strings.Contains(text, "? help") {
 			t.Errorf("a live view in a pipe:\n%s", text)
 		}
 		p.keys("C-c")
+		p.ends(0)
 	})
 	s.signal(syscall.SIGINT)
 	s.end(0)
@@ -309,7 +310,7 @@ func TestViewInTheBackground(t *testing.T) {
 	begin(t)
 	s := serve(t, nil)
 	s.ready()
-	argv := as(context.Background(), "alice", "laptop", "LC_ALL=C.UTF-8", "PS1=prompt: ", "bash", "--norc", "--noprofile", "-i").Args
+	argv := as(context.Background(), "alice", "laptop", "LC_ALL=C.UTF-8", "PS1=prompt: ", "HISTFILE=/dev/null", "bash", "--norc", "--noprofile", "-i").Args
 	p := shellInPane(t, 100, 30, shellescape.QuoteCommand(argv))
 	p.shows(`prompt:$`)
 	p.keys("-l", lab.bin+" attach --no-browser")
