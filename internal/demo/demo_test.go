@@ -281,3 +281,23 @@ func TestPlaceOfAnother(t *testing.T) {
 		t.Error("others could write to it, and it is used")
 	}
 }
+
+// The last lines are those that the remote half shows (slurm/remote/67-log.sh, by head -n -N).
+func TestLastLines(t *testing.T) {
+	for _, tt := range []struct {
+		text string
+		n    int
+		want string
+	}{
+		{"one\ntwo\nthree\nfou", 2, "three\nfou"},
+		{"one\ntwo\nthree\n", 2, "two\nthree\n"},
+		{"one\ntwo\n", 2, "one\ntwo\n"},
+		{"one\ntwo\n", 9, "one\ntwo\n"},
+		{"one", 1, "one"},
+		{"", 3, ""},
+	} {
+		if got := string(lastLines([]byte(tt.text), tt.n)); got != tt.want {
+			t.Errorf("%q, %d: %q, want %q", tt.text, tt.n, got, tt.want)
+		}
+	}
+}

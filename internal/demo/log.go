@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -73,7 +74,16 @@ func (l *serverLog) close() {
 	_ = l.file.Close()
 }
 
-// showLog: the server's log, and with an interval what is added to it until the session ends.
+// lastLines is the end of text from the last n lines on; the last may have no end.
+func lastLines(text []byte, n int) []byte {
+	at := len(bytes.TrimSuffix(text, []byte("\n")))
+	for ; n > 0 && at >= 0; n-- {
+		at = bytes.LastIndexByte(text[:at], '\n')
+	}
+	return text[at+1:]
+}
+
+// showLog: the server's log or, if so many are asked for, its last lines, and with an interval what is added to it until the session ends.
 func (k *call) showLog() {
 	defer k.listen()()
 	s := k.session()
@@ -89,7 +99,11 @@ func (k *call) showLog() {
 		over := s.exited != "" || s.removed
 		s.mu.Unlock()
 		var text []byte
-		if text, shown = s.log.since(shown); len(text) > 0 {
+		first := shown == 0
+		if text, shown = s.log.since(shown); first && k.Int("last") > 0 {
+			text = lastLines(text, k.Int("last"))
+		}
+		if len(text) > 0 {
 			k.say("log", fmt.Sprintf("bytes=%d", len(text)))
 			_, _ = k.out.Write(text)
 		}
