@@ -23,6 +23,7 @@ const (
 	rekeyPause = 2 * time.Second
 	handOn     = 5 * time.Second  // of a chain whose owner waits for us to leave it
 	retirement = 60 * time.Second // of a silent chain beside the one that took over
+	inUseLook  = time.Second      // between two looks whether a retired chain is in use
 
 	// Overrun is by how much a job may outlive its lease: the runner's look, its
 	// grace for the server and Slurm's own time to end a job.
@@ -191,12 +192,12 @@ func (s *session) resume(work context.Context, m redialled) error {
 		return m.chain.Close() // the old one was heard of at the same moment
 	}
 	s.stopRead()
-	after := retirement
-	if s.leaving {
-		after = handOn
-	}
 	s.chain.Retire()
-	s.retire(work, s.chain, after)
+	if s.leaving {
+		s.retire(work, s.chain, nil, handOn)
+	} else {
+		s.retire(work, s.chain, s.node, s.retirement())
+	}
 	s.listener.SetTarget(nil)
 	s.holdFurther()
 	s.chain, s.dialled, s.node, s.lost, s.leaving, s.shut = m.chain, m.dial, nil, false, false, false
@@ -209,18 +210,45 @@ func (s *session) resume(work context.Context, m redialled) error {
 	return nil
 }
 
-// retire closes an old chain after a while: if it was only stalled, the connections
-// that it carries go on as if nothing had been.
-func (s *session) retire(work context.Context, old *share.Chain, after time.Duration) {
+func (s *session) retirement() time.Duration {
+	if s.cfg.retirement != 0 {
+		return s.cfg.retirement
+	}
+	return retirement
+}
+
+// retire closes an old chain after a while. If it was only stalled, what it carries goes on as if
+// nothing had been: as long as connections to the node are open over it, it stays, but not beside
+// a third one (sites count logins). One that remains silent ends by itself.
+func (s *session) retire(work context.Context, old *share.Chain, node *chain.Chain, after time.Duration) {
+	if s.stopRetired != nil {
+		s.stopRetired()
+	}
+	only, third := context.WithCancel(work)
+	s.stopRetired = third
 	s.work.Go(func() {
+		defer third()
+		defer old.Close()
 		timer := time.NewTimer(after)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
 		case <-old.Done():
+			return
 		case <-work.Done():
+			return
 		}
-		_ = old.Close()
+		look := time.NewTicker(inUseLook)
+		defer look.Stop()
+		for node != nil && (node.Conns() > 0 || old.Sharers() > 0) {
+			select {
+			case <-look.C:
+			case <-old.Done():
+				return
+			case <-only.Done():
+				return
+			}
+		}
 	})
 }
 

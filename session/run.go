@@ -94,10 +94,12 @@ type session struct {
 	nodeMuted  context.CancelFunc // of the wait before that is told
 	shut       bool               // the key was told not to be taken any more
 	stopRedial context.CancelFunc
-	submitEnd  chan struct{}
-	submitErr  error
-	unfollowed int       // readings of the events that failed, one after the other
-	unread     time.Time // since when
+
+	stopRetired context.CancelFunc // of the wait for what a chain that was left still carries
+	submitEnd   chan struct{}
+	submitErr   error
+	unfollowed  int       // readings of the events that failed, one after the other
+	unread      time.Time // since when
 
 	job       slurm.JobInfo
 	step      string

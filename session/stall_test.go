@@ -114,6 +114,59 @@ func TestStall(t *testing.T) {
 	a.nothingLeft()
 }
 
+// A stall costs what was open nothing, however long it stays open after that: the chain that
+// stalled is kept for it.
+func TestStallCostsNothing(t *testing.T) {
+	a := newAlps(t)
+	line := newStall(t, a.ela.Addr())
+	cfg := a.config()
+	cfg.Hops[0].Addr = line.ln.Addr().String()
+	cfg.Chain.Keepalive, cfg.retirement = 500*time.Millisecond, time.Second
+	l := a.start(cfg)
+	ready := l.await(EventReady)
+	open, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimSuffix(strings.TrimPrefix(ready.URL, "http://"), "/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	// The first half of a request: the server waits for the rest.
+	if _, err := io.WriteString(open, "GET / HTTP/1.1\r\nHost: x\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := get(t, ready.URL); err != nil { // what came before is there by now
+		t.Fatal(err)
+	}
+	thaw := line.stop()
+	t.Cleanup(thaw)
+	l.await(EventLost)
+	l.await(EventRestored)
+	thaw()
+	if err := get(t, ready.URL); err != nil {
+		t.Errorf("over the second chain: %v", err)
+	}
+	<-time.After(2*inUseLook + cfg.retirement)
+	if _, err := io.WriteString(open, "Connection: close\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	_ = open.SetReadDeadline(time.Now().Add(10 * time.Second))
+	answer, err := io.ReadAll(open)
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.") {
+		t.Errorf("what was open before the stall: %q, %v", answer, err)
+	}
+	// When nothing is open over it any more, it goes.
+	_ = open.Close()
+	for deadline := time.Now().Add(10 * time.Second); a.ela.Conns() > 1; <-time.After(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections to ela", a.ela.Conns())
+		}
+	}
+	l.interrupt(ErrInterrupted)
+	if err := l.end(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	a.nothingLeft()
+}
+
 // A node that does not answer any more is told, while the way there is well; and that it
 // answers again.
 func TestNodeStall(t *testing.T) {

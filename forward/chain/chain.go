@@ -15,6 +15,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -136,6 +137,8 @@ type Chain struct {
 	links   []*link // in order; owned, the parent's are not; grows while dialling
 	closing bool    // no more links and tasks
 	tasks   sync.WaitGroup
+
+	conns atomic.Int64 // open, over the last link
 }
 
 // Dial reaches the hops in order and returns the chain that ends at the last.
@@ -198,6 +201,10 @@ func (c *Chain) last() *link {
 	}
 	return c.parent.last()
 }
+
+// Conns is how many connections are open that DialContext and Start have made over the chain
+// itself; those of a longer one are not counted.
+func (c *Chain) Conns() int { return int(c.conns.Load()) }
 
 // Done is closed when the chain has ended, for whatever reason.
 func (c *Chain) Done() <-chan struct{} { return c.done }

@@ -51,6 +51,7 @@ func newConn(l *link, ch ssh.Channel, reqs <-chan *ssh.Request, remote net.Addr)
 		chunks: make(chan []byte),
 		out:    newSender(ch),
 	}
+	l.chain.conns.Add(1)
 	ok := l.chain.spawn(func() { c.attend(reqs) }) &&
 		l.chain.spawn(c.reader) &&
 		l.chain.spawn(c.writer)
@@ -67,6 +68,7 @@ func (c *conn) attend(reqs <-chan *ssh.Request) {
 	var closing sync.WaitGroup
 	defer closing.Wait()
 	defer close(c.ended)
+	defer c.link.chain.conns.Add(-1)
 	closed := c.closed
 	for {
 		select {
