@@ -30,6 +30,7 @@ type job struct {
 	state  string // PENDING, RUNNING, or how it ended
 	reason string
 	start  time.Time // of one that waits: the estimate
+	began  time.Time
 	ends   time.Time // by the time limit
 	nodes  []string
 	held   bool // what ran in it has not ended yet
@@ -149,7 +150,8 @@ func (ctl *controller) nextEnd() time.Time {
 // grant gives the nodes to a job. The lock is held.
 func (ctl *controller) grant(j *job, nodes []string) {
 	j.state, j.reason, j.nodes, j.start = "RUNNING", "None", nodes, time.Time{}
-	j.ends = time.Now().Add(j.request.limit)
+	j.began = time.Now()
+	j.ends = j.began.Add(j.request.limit)
 	ctl.after(j, j.request.limit, func() { ctl.endLocked(j, "TIMEOUT", false) })
 	j.held = j.run != nil
 	j.touch()
@@ -308,8 +310,8 @@ func (ctl *controller) look(j *job) look {
 	nodes := strings.Join(j.nodes, ",")
 	return look{
 		state: j.state, reason: j.reason, start: j.start, changed: j.changed,
-		info: fmt.Sprintf("JobId=%d JobName=%s JobState=%s Reason=%s Partition=%s Account=(null) EndTime=%s NodeList=%s",
-			j.id, j.name, j.state, j.reason, j.request.partition, stamp(j.ends), nodes),
+		info: fmt.Sprintf("JobId=%d JobName=%s JobState=%s Reason=%s Partition=%s Account=(null) StartTime=%s EndTime=%s NodeList=%s",
+			j.id, j.name, j.state, j.reason, j.request.partition, stamp(j.began), stamp(j.ends), nodes),
 		queue: strings.Join([]string{j.number(), j.name, j.state, j.reason, stamp(j.start), stamp(j.ends), j.request.partition, "(null)", nodes}, "|"),
 	}
 }

@@ -201,6 +201,26 @@ func TestLogKeepsTheNewest(t *testing.T) {
 	}
 }
 
+func TestLogsLastLines(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		last int
+		want string
+	}{
+		{"", 2, ""}, {"a\n", 2, "a\n"}, {"a\nb\nc\n", 2, "b\nc\n"}, {"a\nb\nc", 2, "b\nc"}, {"a\nb\n", 2, "a\nb\n"}, {"\n\n\n", 1, "\n"},
+	} {
+		l, err := newServerLog(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = l.Write([]byte(c.text))
+		if got, _ := l.since(l.before(c.last)); string(got) != c.want {
+			t.Errorf("the last %d lines of %q: %q", c.last, c.text, got)
+		}
+		l.close()
+	}
+}
+
 // TestPlaceTaken: one process at a time is the cluster of a place; what one that was killed
 // has left is tidied away, and an end leaves nothing.
 func TestPlaceTaken(t *testing.T) {

@@ -68,6 +68,16 @@ func (l *serverLog) since(n int) ([]byte, int) {
 	return text, total
 }
 
+// before is how many bytes come before the last so many lines.
+func (l *serverLog) before(lines int) int {
+	text, total := l.since(0)
+	at := len(bytes.TrimSuffix(text, []byte("\n")))
+	for ; lines > 0 && at >= 0; lines-- {
+		at = bytes.LastIndexByte(text[:at], '\n')
+	}
+	return total - len(text) + at + 1
+}
+
 func (l *serverLog) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -93,7 +103,11 @@ func (k *call) showLog() {
 	}
 	k.hello(s.dir)
 	every := time.Duration(k.Int("every")) * time.Second
-	for shown := 0; ; {
+	shown := 0
+	if last := k.Int("last"); last > 0 {
+		shown = s.log.before(last)
+	}
+	for {
 		// Before the look, so that nothing is lost that came in between.
 		s.mu.Lock()
 		over := s.exited != "" || s.removed
