@@ -218,3 +218,29 @@ func TestUTF8Locale(t *testing.T) {
 		}
 	}
 }
+
+// Two losses, the node back after each: how long it took is counted from its own loss.
+func TestLostTwice(t *testing.T) {
+	io, _, errs := testIO(false, false)
+	text := NewText(io, false)
+	at := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	for _, e := range []session.Event{
+		{Event: session.EventLost, Host: "ela", Message: "it does not answer"},
+		{Event: session.EventRestored, Host: "ela"},
+		{Event: session.EventRestored, Host: "nid001001"},
+		{Event: session.EventLost, Host: "ela", Message: "it does not answer"},
+		{Event: session.EventRestored, Host: "ela"},
+		{Event: session.EventRestored, Host: "nid001001"},
+	} {
+		at = at.Add(10 * time.Second)
+		e.Time = at
+		text.Event(e)
+	}
+	want := strings.Repeat(`! connection to ela lost: it does not answer
+* ela connected again 10 s
+* nid001001 connected again 20 s
+`, 2)
+	if diff := cmp.Diff(want, errs.String()); diff != "" {
+		t.Error(diff)
+	}
+}
