@@ -20,16 +20,16 @@ func netDial(ctx context.Context, network, addr string) (net.Conn, error) {
 	d := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 8,
 	}}
-	conn, err := firstOf(ctx, connectPause, func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, network, addr) })
+	conn, err := firstOf(ctx, func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, network, addr) })
 	if err != nil {
 		return nil, err
 	}
 	return promptly(conn), nil
 }
 
-// firstOf dials, and again beside that after each pause, until one has its answer: that is the
-// answer of all.
-func firstOf(ctx context.Context, pause time.Duration, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
+// firstOf dials, and again beside that after each connectPause, until one has its answer: that is
+// the answer of all.
+func firstOf(ctx context.Context, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
 	type answer struct {
 		conn net.Conn
 		err  error
@@ -48,7 +48,7 @@ func firstOf(ctx context.Context, pause time.Duration, dial func(context.Context
 			}
 		}
 	}
-	again := time.NewTicker(pause)
+	again := time.NewTicker(connectPause)
 	defer again.Stop()
 	for {
 		tries.Go(try)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,8 +14,8 @@ import (
 func TestConnectAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		back := time.Now().Add(20*time.Second + 300*time.Millisecond)
-		open := 0
-		conn, err := firstOf(t.Context(), connectPause, func(ctx context.Context) (net.Conn, error) {
+		var open atomic.Int32
+		conn, err := firstOf(t.Context(), func(ctx context.Context) (net.Conn, error) {
 			if time.Now().Before(back) { // lost, and sent again after a minute
 				select {
 				case <-time.After(time.Minute):
@@ -22,16 +23,17 @@ func TestConnectAgain(t *testing.T) {
 					return nil, ctx.Err()
 				}
 			}
-			open++
+			open.Add(1)
 			near, far := net.Pipe()
-			go func() { _, _ = far.Read(make([]byte, 1)); open-- }()
+			go func() { _, _ = far.Read(make([]byte, 1)); open.Add(-1) }()
 			return near, nil
 		})
 		if err != nil || time.Since(back) > connectPause {
 			t.Fatalf("%v after it was back: %v", time.Since(back), err)
 		}
-		if open != 1 {
-			t.Errorf("%d are open", open)
+		synctest.Wait()
+		if n := open.Load(); n != 1 {
+			t.Errorf("%d are open", n)
 		}
 		_ = conn.Close()
 		synctest.Wait()
@@ -41,19 +43,20 @@ func TestConnectAgain(t *testing.T) {
 // An answer is an answer, also one that says no; and the end of ctx is the end.
 func TestConnectRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		refused, tries := errors.New("refused"), 0
-		_, err := firstOf(t.Context(), connectPause, func(context.Context) (net.Conn, error) {
-			tries++
+		var tries atomic.Int32
+		refused := errors.New("refused")
+		_, err := firstOf(t.Context(), func(context.Context) (net.Conn, error) {
+			tries.Add(1)
 			<-time.After(2500 * time.Millisecond)
 			return nil, refused
 		})
-		if !errors.Is(err, refused) || tries != 3 {
-			t.Errorf("%v after %d tries", err, tries)
+		if n := tries.Load(); !errors.Is(err, refused) || n != 3 {
+			t.Errorf("%v after %d tries", err, n)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		began := time.Now()
-		if _, err := firstOf(ctx, connectPause, func(ctx context.Context) (net.Conn, error) {
+		if _, err := firstOf(ctx, func(ctx context.Context) (net.Conn, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != 10*time.Second {

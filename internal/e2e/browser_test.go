@@ -167,13 +167,13 @@ func (w window) do(name string, actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// textAfter performs the action, again every few seconds, until something matches the
+// textAfter performs the actions, again every few seconds, until something matches the
 // selector, and gives its text.
-func (w window) textAfter(name, css string, action chromedp.Action[chromedp.Void]) string {
+func (w window) textAfter(name, css string, actions ...chromedp.Action[chromedp.Void]) string {
 	w.t.Helper()
 	deadline := time.Now().Add(step)
 	for {
-		w.do(name, action)
+		w.do(name, actions...)
 		ctx, cancel := context.WithTimeout(w.ctx, 5*time.Second)
 		text, err := chromedp.Run(ctx, chromedp.Text(chromedp.CSS(css)))
 		cancel()

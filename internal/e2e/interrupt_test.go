@@ -155,6 +155,7 @@ func TestTeardownWithoutNetwork(t *testing.T) {
 	g, _ := s.find("granted")
 	cut(t)
 	s.signal(syscall.SIGINT)
+	s.await(2*patience, "ended") // 15 s of silence, 20 s of dialling, and a parting word
 	e := s.failure(6)
 	says(t, e.Message+" "+e.Hint, "scancel", g.Job)
 	tell(t, "heal")
