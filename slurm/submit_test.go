@@ -41,7 +41,7 @@ func TestWholeLife(t *testing.T) {
 		t.Errorf("session directory %q", h.Dir)
 	}
 	g := await[Granted](r)
-	want := JobInfo{ID: "4711", State: "RUNNING", Partition: "normal", Account: "csstaff", Nodes: []string{"nid001001"}, Ends: time.Unix(1700003600, 0)}
+	want := JobInfo{ID: "4711", State: "RUNNING", Partition: "normal", Account: "csstaff", Nodes: []string{"nid001001"}, Begins: time.Unix(1700000000, 0), Ends: time.Unix(1700003600, 0)}
 	if diff := cmp.Diff(want, g.Job); diff != "" {
 		t.Errorf("granted (-want +got):\n%s", diff)
 	}
