@@ -9,15 +9,20 @@ import (
 // Stop ends a session that no process of this laptop attends: it dials the login node,
 // ends the job by its name, sees that it is gone, brings the log home and removes what the
 // session has on the cluster. A session that has ended already is no error, unless find is
-// set: ID is then looked for there, as Attach does. Of the configuration it needs ID, Cluster, Hops, Chain, LogDir, App's name, Lease and Explain.
+// set: ID is then looked for there, as Attach does. One that cannot be reached is a
+// *TeardownError: its job may be there. Of the configuration it needs ID, Cluster, Hops, Chain, LogDir, App's name, Lease and Explain.
 // Events and errors are as Run's; ctx with its cause is only for the way there, then
 // Hurry and Abandon count.
 func Stop(ctx context.Context, cfg Config, find bool, emit func(Event)) error {
 	s := newSession(cfg, emit)
 	s.messages = make(chan any)
 	if err := s.dial(ctx); err != nil {
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			err = context.Cause(ctx)
+		case !find: // there is a job, as far as anybody knows
+			s.step = slurm.AnyStep
+			err = s.remains(err)
 		}
 		return s.end(err, "", &serverLog{})
 	}

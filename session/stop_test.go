@@ -83,6 +83,19 @@ func TestStopThatCannot(t *testing.T) {
 		t.Errorf("last event %+v", last)
 	}
 
+	// Nobody knows of its job if the cluster cannot be reached.
+	a.away.Store(1)
+	cfg.Hurry, cfg.Abandon = nil, nil
+	left = nil
+	if err := Stop(t.Context(), cfg, false, func(Event) {}); !errors.As(err, &left) || left.Name != "cscs-"+cfg.ID || left.Host != "daint" {
+		t.Errorf("stop without a way: %v", err)
+	}
+	a.away.Store(1)
+	var away *chain.DialError
+	if err := Stop(t.Context(), cfg, true, func(Event) {}); !errors.As(err, &away) || errors.As(err, &left) {
+		t.Errorf("stop what is not known, without a way: %v", err)
+	}
+
 	gone, cancel := context.WithCancelCause(t.Context())
 	cancel(ErrInterrupted)
 	if err := Stop(gone, cfg, false, func(Event) {}); !errors.Is(err, ErrInterrupted) {

@@ -81,12 +81,17 @@ func (s *session) endJob(ctx, patient context.Context, log *serverLog) error {
 	if err == nil {
 		return nil
 	}
+	if ctx.Err() != nil {
+		err = errors.New("it was not waited for")
+	}
+	return s.remains(err)
+}
+
+// remains is the error that the job may still be there, because of err.
+func (s *session) remains(err error) *TeardownError {
 	host := ""
 	if n := len(s.cfg.Hops); n > 0 {
 		host = s.cfg.Hops[n-1].Name
-	}
-	if ctx.Err() != nil {
-		err = errors.New("it was not waited for")
 	}
 	left := &TeardownError{Job: s.job.ID, Name: slurm.JobName(s.cfg.ID), Cluster: s.cfg.Cluster, Host: host, Err: err}
 	if s.guarded() { // before that, nobody holds the lease

@@ -25,6 +25,7 @@ type attendance struct {
 	ctl   *live.Control // nil: likewise
 	link  string
 	last  session.Event
+	hint  string // of the error that was told last
 
 	keeping conc.WaitGroup
 	still   context.CancelFunc // nil: the attendance has not begun
@@ -124,8 +125,11 @@ func (a *attendance) update(change func(*live.Record) bool) {
 func (a *attendance) event(e session.Event) {
 	a.mu.Lock()
 	a.last = e
-	if e.Event == session.EventReady {
+	switch e.Event {
+	case session.EventReady:
 		a.link = e.Link
+	case session.EventError:
+		a.hint = e.Hint
 	}
 	a.mu.Unlock()
 	a.update(func(r *live.Record) bool { return r.Take(e) })
@@ -157,7 +161,7 @@ func (a *attendance) over(err error) {
 	if a.ctl == nil {
 		return
 	}
-	o := live.Outcome{Reason: a.last.Reason}
+	o := live.Outcome{Reason: a.last.Reason, Hint: a.hint}
 	if a.last.Code != nil {
 		o.Code = *a.last.Code
 	}

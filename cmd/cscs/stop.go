@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/app"
 	"github.com/alps-tunnel/cscs/internal/live"
 	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
 )
 
@@ -85,9 +87,9 @@ func (d *deps) stopTargets(o *options, args []string, all bool) ([]live.Listed, 
 	return targets, nil
 }
 
-// stopPatience is for a process that is asked to end its session: its own teardown, and
-// the time that a server may take to be dialled for it.
-const stopPatience = 3 * time.Minute
+// stopPatience is for a process that is asked to end its session, and gives signs of life:
+// its own teardown (90 s), and the time that those need who share its connection (20 s).
+const stopPatience = 2 * time.Minute
 
 // stop ends one session: by the process that attends it, or over a connection of our own.
 func (d *deps) stop(ctx context.Context, l live.Listed, o *options) error {
@@ -96,16 +98,21 @@ func (d *deps) stop(ctx context.Context, l live.Listed, o *options) error {
 		defer cancel()
 		out, err := live.Reach(l.Record).Stop(asked)
 		var gone *live.GoneError
+		var silent *live.SilentError
 		switch {
 		case err == nil && out.Code == problem.OK:
 			d.say("session " + l.ID + " " + out.Reason)
 			return nil
 		case err == nil:
 			return &live.EndedBadlyError{ID: l.ID, Outcome: out}
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.As(err, &silent):
+			d.say(err.Error() + ": ending the session without it")
 		case !errors.As(err, &gone):
-			return err
+			d.say(fmt.Sprintf("the process that attends session %s (pid %d) has not ended it within %s: ending it without that", l.ID, l.PID, ui.Duration(stopPatience)))
 		}
-		// It has died meanwhile: its session is ours to end.
+		// It has died meanwhile, or is no help: its session is ours to end.
 	}
 	return d.wayTo(ctx, l.Record, o, func(s *start) error {
 		logs, err := stateDir()
@@ -117,8 +124,15 @@ func (d *deps) stop(ctx context.Context, l live.Listed, o *options) error {
 			Lease: time.Duration(l.Lease) * time.Second, LogDir: logs, Explain: s.explain,
 			Hurry: s.signals.hurry, Abandon: s.signals.abandon,
 		}, l.State == "", s.event)
-		if err == nil {
-			err = live.Open(logs).Forget(l.ID)
+		if err != nil {
+			return over(err)
+		}
+		err = live.Open(logs).Forget(l.ID)
+		var attended *live.AttendedError
+		if errors.As(err, &attended) {
+			s.emit(session.Event{Event: session.EventWarning, Message: fmt.Sprintf(
+				"the process that attended session %s (pid %d) is still there: it ends by itself when it goes on (fg in its terminal)", l.ID, l.PID)})
+			return nil
 		}
 		return over(err)
 	})

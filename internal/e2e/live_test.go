@@ -145,6 +145,34 @@ func TestLiveKilledClient(t *testing.T) {
 	}
 }
 
+// TestLiveStoppedClient (Ctrl-Z): its session cannot be opened, which is said at once; it can
+// be stopped without it, and when it goes on, it ends, too.
+func TestLiveStoppedClient(t *testing.T) {
+	begin(t)
+	s := serve(t, nil)
+	id := s.ready().Session
+	granted, _ := s.find("granted")
+	pid := clientProcess(t)
+	_ = syscall.Kill(pid, syscall.SIGSTOP)
+	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+	asked := time.Now()
+	out, err := cmd(t, "open", "--no-browser")
+	if err == nil {
+		t.Errorf("opened: %s", out)
+	}
+	says(t, out, id, "stopped", "fg in its terminal", "cscs stop "+id)
+	says(t, mustCmd(t, "stop"), id, "ending the session without it", "goes on (fg")
+	if d := time.Since(asked); d > patience {
+		t.Errorf("it took %v", d)
+	}
+	if state := jobState(t, granted.Job); state != "" && state != "COMPLETING" {
+		t.Errorf("stopped, and the job is %s", state)
+	}
+	_ = syscall.Kill(pid, syscall.SIGCONT)
+	s.signal(syscall.SIGCONT) // what stands for it here has stopped with it
+	says(t, s.end(0).Reason, "stopped from elsewhere")
+}
+
 // TestLiveCertificateExpires while the line is cut: it is said at once, with what to do,
 // and when there is a new one, the session goes on by itself.
 func TestLiveCertificateExpires(t *testing.T) {

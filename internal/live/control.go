@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -21,6 +22,7 @@ import (
 type Outcome struct {
 	Code   int    `json:"code"` // its exit code
 	Reason string `json:"reason"`
+	Hint   string `json:"hint,omitempty"` // what mends it, if it did not end as asked
 }
 
 // A Controlled process is one that attends a session, as its control socket reaches it.
@@ -45,6 +47,14 @@ type Control struct {
 	outcome Outcome
 	closing sync.Once
 }
+
+// Who waits for the end of a session hears that its process lives, and how soon one that
+// gives no sign at all counts as stopped (Ctrl-Z), or as hung: the kernel takes connections
+// for it in any case.
+const (
+	signEvery = time.Second
+	silence   = 5 * time.Second
+)
 
 // answerTime is how long those who wait for the session's end have to be told of it.
 const answerTime = time.Second
@@ -97,14 +107,24 @@ func (c *Control) link(w http.ResponseWriter, _ *http.Request) {
 	answer(w, map[string]string{"link": c.process.Link()})
 }
 
-// ending answers when the session has ended.
+// ending answers how the session has ended, and until then that it is at it: by white
+// space, which means nothing in front of JSON.
 func (c *Control) ending(ask func()) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ask()
-		select {
-		case <-c.over:
-			answer(w, c.outcome)
-		case <-r.Context().Done():
+		tick := time.NewTicker(signEvery)
+		defer tick.Stop()
+		for {
+			_, _ = io.WriteString(w, " ")
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case <-c.over:
+				answer(w, c.outcome)
+				return
+			case <-r.Context().Done():
+				return
+			case <-tick.C:
+			}
 		}
 	}
 }
@@ -116,17 +136,18 @@ func answer(w http.ResponseWriter, v any) {
 
 // A Peer is the process that attends a session, as another reaches it.
 type Peer struct {
-	path   string
-	client *http.Client
+	record   Record
+	client   *http.Client
+	patience time.Duration // with a process that gives no sign
 }
 
 // Reach returns the process that attends the session of that record.
 func Reach(r Record) *Peer {
-	p := &Peer{path: r.Control}
+	p := &Peer{record: r, patience: silence}
 	p.client = &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", p.path)
+			return new(net.Dialer).DialContext(ctx, "unix", r.Control)
 		},
 	}}
 	return p
@@ -139,6 +160,17 @@ func (e *GoneError) Error() string {
 	return "the process that attends the session does not answer: " + e.Err.Error()
 }
 func (e *GoneError) Unwrap() error { return e.Err }
+
+// SilentError tells that the process that attends the session lives, and gives no sign of
+// it: it is stopped, or hangs.
+type SilentError struct {
+	ID  string
+	PID int
+}
+
+func (e *SilentError) Error() string {
+	return fmt.Sprintf("the process that attends session %s (pid %d) does not answer: it is stopped, or hangs", e.ID, e.PID)
+}
 
 // UnattendedError tells that no process of this laptop attends the session.
 type UnattendedError struct{ ID string }
@@ -169,7 +201,8 @@ func (p *Peer) Link(ctx context.Context) (string, error) {
 	return a.Link, err
 }
 
-// Stop asks for the end of the session and waits for it.
+// Stop asks for the end of the session and waits for it. As those of the others, its error
+// is a [*GoneError], a [*SilentError], or the cause of ctx's end.
 func (p *Peer) Stop(ctx context.Context) (Outcome, error) {
 	var o Outcome
 	err := p.ask(ctx, http.MethodPost, "/stop", &o)
@@ -184,9 +217,13 @@ func (p *Peer) Detach(ctx context.Context) (Outcome, error) {
 }
 
 func (p *Peer) ask(ctx context.Context, method, path string, to any) error {
-	if p.path == "" {
+	if p.record.Control == "" {
 		return &GoneError{errors.New("it has no control socket")}
 	}
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	quiet := time.AfterFunc(p.patience, func() { giveUp(&SilentError{p.record.ID, p.record.PID}) })
+	defer quiet.Stop()
 	req, err := http.NewRequestWithContext(ctx, method, "http://cscs"+path, nil)
 	if err != nil {
 		return err
@@ -197,15 +234,27 @@ func (p *Peer) ask(ctx context.Context, method, path string, to any) error {
 		if res.StatusCode != http.StatusOK {
 			return &GoneError{errors.New("it answers " + res.Status)}
 		}
-		err = json.NewDecoder(res.Body).Decode(to)
+		err = json.NewDecoder(heard{res.Body, func() { quiet.Reset(p.patience) }}).Decode(to)
 	}
 	switch {
+	case err == nil:
+		return nil
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case err != nil:
-		return &GoneError{err}
 	}
-	return nil
+	return &GoneError{err}
+}
+
+// heard is an answer of which each piece is a sign of life.
+type heard struct {
+	io.Reader
+	sign func()
+}
+
+func (h heard) Read(b []byte) (int, error) {
+	n, err := h.Reader.Read(b)
+	h.sign()
+	return n, err
 }
 
 const sockSuffix = ".sock"

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -332,4 +334,68 @@ func TestControlOfNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	again.Close(Outcome{})
+}
+
+// A process that is stopped takes connections by the kernel, and answers none of them; or it
+// is stopped when it had begun to.
+func TestControlOfAStoppedProcess(t *testing.T) {
+	for name, began := range map[string]string{"at once": "", "later": "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n  "} {
+		t.Run(name, func(t *testing.T) {
+			path, err := socketPath(t.TempDir(), "abcdefgh")
+			if err != nil {
+				t.Fatal(err)
+			}
+			l, err := net.Listen("unix", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var wg sync.WaitGroup
+			defer wg.Wait()
+			defer l.Close()
+			wg.Go(func() {
+				for began != "" {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					defer c.Close()
+					_, _ = io.WriteString(c, began)
+				}
+			})
+			p := Reach(Record{ID: "abcdefgh", PID: 7, Control: path})
+			p.patience = 200 * time.Millisecond
+			ask := map[string]func() error{
+				"stop":   func() error { _, err := p.Stop(t.Context()); return err },
+				"detach": func() error { _, err := p.Detach(t.Context()); return err },
+				"open":   func() error { _, err := p.Link(t.Context()); return err },
+			}
+			for what, f := range ask {
+				var silent *SilentError
+				if err := f(); !errors.As(err, &silent) || silent.PID != 7 || silent.ID != "abcdefgh" {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+		})
+	}
+}
+
+// A process that takes its time, and says so, is waited for.
+func TestControlOfASlowProcess(t *testing.T) {
+	a := attending{make(chan string, 1)}
+	c, err := Serve(t.TempDir(), "abcdefgh", a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := Reach(Record{Control: c.Path()})
+	p.patience = 3 * signEvery / 2
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		<-a.asked
+		<-time.After(3 * signEvery)
+		c.Close(Outcome{Reason: "stopped"})
+	})
+	if o, err := p.Stop(t.Context()); err != nil || o.Reason != "stopped" {
+		t.Errorf("stop: %+v, %v", o, err)
+	}
+	wg.Wait()
 }

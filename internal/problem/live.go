@@ -2,6 +2,7 @@ package problem
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/alps-tunnel/cscs/internal/live"
@@ -41,6 +42,10 @@ var liveRules = []rule{
 	on(func(e *live.GoneError) Problem {
 		return Problem{ID: "unreachable", Code: Failure, Message: e.Error(), Hint: "see what has become of it: cscs ps --refresh"}
 	}),
+	on(func(e *live.SilentError) Problem {
+		return Problem{ID: "silent", Code: Failure, Message: e.Error(),
+			Hint: fmt.Sprintf("let it go on: fg in its terminal, or kill -CONT %d; or end the session without it: cscs stop %s", e.PID, e.ID)}
+	}),
 	on(func(e *live.UnattendedError) Problem {
 		return Problem{ID: "unattended", Code: Failure, Message: e.Error(), Hint: "pick it up first: cscs attach " + e.ID}
 	}),
@@ -48,6 +53,6 @@ var liveRules = []rule{
 		return Problem{ID: "not-ready", Code: Failure, Message: e.Error()}
 	}),
 	on(func(e *live.EndedBadlyError) Problem {
-		return Problem{ID: "ended-badly", Code: e.Code, Message: e.Error()}
+		return Problem{ID: "ended-badly", Code: e.Code, Message: e.Error(), Hint: e.Hint}
 	}),
 }
