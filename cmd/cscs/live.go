@@ -57,10 +57,21 @@ func attendedHere(args []string) (live.Listed, error) {
 	return l, err
 }
 
+// anyIDs is for commands of sessions. A variable that is not set, in a script, means no
+// session, least of all the only one there is.
+func anyIDs(cmd *cobra.Command, args []string) error {
+	for _, id := range args {
+		if id == "" {
+			return &problem.UsageError{Message: "an ID is empty", Hint: "leave it out where the only session is meant; see " + cmd.CommandPath() + " --help"}
+		}
+	}
+	return nil
+}
+
 // atMostOneID is for commands of one session.
 func atMostOneID(cmd *cobra.Command, args []string) error {
 	if len(args) <= 1 {
-		return nil
+		return anyIDs(cmd, args)
 	}
 	return &problem.UsageError{Message: "one session at a time: " + quoted(args[1]) + " is one too many", Hint: "see " + cmd.CommandPath() + " --help"}
 }

@@ -44,7 +44,7 @@ one. A session that this machine does not know is looked for on --cluster, or on
 }
 
 func exactlyOneID(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
+	if len(args) == 0 || args[0] == "" {
 		return &problem.UsageError{Message: "which session? none is named", Hint: "see " + cmd.CommandPath() + " --help"}
 	}
 	return atMostOneID(cmd, args)

@@ -29,6 +29,7 @@ default cluster.`,
 		Example: `  cscs stop
   cscs stop k7
   cscs stop --all`,
+		Args:              anyIDs,
 		ValidArgsFunction: completeIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := fillEnv(cmd.Flags()); err != nil {
