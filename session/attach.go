@@ -28,7 +28,7 @@ func (e *NotThereError) Error() string {
 // Attach picks up a session that was begun before, by this laptop or another: it dials
 // the login node, takes the session's events from the beginning, opens a local port and
 // forwards to its server. Its end is not the session's: interrupted, or on any error, it
-// detaches, and only ErrStopped as ctx's cause takes everything down. Others that attend
+// detaches; ErrStopped as ctx's cause takes everything down, and so does Config.Idle, as in Run. Others that attend
 // the session do not notice.
 //
 // Of the configuration it needs no App, Request and Launch: what the session says of

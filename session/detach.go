@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/alps-tunnel/cscs/slurm"
@@ -14,18 +15,42 @@ const detachTimeout = 15 * time.Second
 
 // leaves reports whether that cause ends this process's part in the session, and not the
 // session. What cannot be left alone yet ends with us.
-func (s *session) leaves(cause error) bool {
+func (s *session) leaves(ctx context.Context, cause error) bool {
+	var idle *idleError
 	switch {
 	case !s.submitted, s.over, errors.Is(cause, ErrStopped):
 		return false
 	case s.cfg.Request.Via == slurm.ViaSalloc && !s.guarded():
 		return false // the request is this connection's
+	case errors.As(cause, &idle):
+		return s.usedByOthers(ctx)
 	}
 	return s.adopted != nil || errors.Is(cause, ErrDetached)
 }
 
-// leave ends this process's part in the session.
-func (s *session) leave(ctx context.Context, cause error) error {
+// usedByOthers reports whether others attend the session, of whose use of the server
+// nothing is known here: an app with a judge of its own knows of all use.
+func (s *session) usedByOthers(ctx context.Context) bool {
+	if s.cfg.App.LastUse != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, detachTimeout)
+	defer cancel()
+	found, _, err := slurm.List(ctx, s.chain)
+	if err != nil {
+		return false // a forgotten node is worse
+	}
+	for _, f := range found {
+		if f.ID == s.cfg.ID {
+			return slices.ContainsFunc(f.Clients, func(c string) bool { return c != s.cfg.Client })
+		}
+	}
+	return false
+}
+
+// leave ends this process's part in the session. last: there is nobody any more for whom an
+// unused session would go on, and nothing has been given back.
+func (s *session) leave(ctx context.Context, cause error) (last bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, detachTimeout)
 	defer cancel()
 	ctx, release := until(ctx, s.cfg.Hurry)
@@ -34,14 +59,19 @@ func (s *session) leave(ctx context.Context, cause error) error {
 		s.stopRedial()
 	}
 	unsaid := s.tellLeft(ctx)
+	var idle *idleError
+	unused := errors.As(cause, &idle)
+	// Of two that go at the same time, each sees the other before, and the second none after.
+	if unused && (unsaid != nil || !s.usedByOthers(ctx)) {
+		return true, nil
+	}
 	s.close()
 	reason := "detached: " + s.goesOn()
-	var idle *idleError
 	switch {
 	case errors.Is(cause, ErrDetached), errors.Is(cause, ErrInterrupted):
 		cause = nil
-	case errors.As(cause, &idle): // whoever else attends it may use it
-		cause, reason = nil, idle.Error()+", "+reason
+	case unused: // whoever else attends it may use it
+		cause, reason = nil, idle.Error()+" here, and others attend it; "+reason
 	default:
 		s.fail(cause, &serverLog{})
 	}
@@ -54,7 +84,7 @@ func (s *session) leave(ctx context.Context, cause error) error {
 		code = s.cfg.Explain(cause).Code
 	}
 	s.out.event(Event{Event: EventEnded, Reason: reason, Code: &code})
-	return cause
+	return false, cause
 }
 
 // goesOn says what of the session goes on.

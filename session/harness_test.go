@@ -151,6 +151,12 @@ func (a *alps) config() Config {
 
 func (a *alps) start(cfg Config) *life {
 	a.t.Helper()
+	return a.live(cfg, Run)
+}
+
+// live carries a session on as run does.
+func (a *alps) live(cfg Config, run func(context.Context, Config, func(Event)) error) *life {
+	a.t.Helper()
 	ctx, interrupt := context.WithCancelCause(context.Background())
 	hurry, hurryNow := context.WithCancel(context.Background())
 	abandon, abandonNow := context.WithCancel(context.Background())
@@ -160,7 +166,7 @@ func (a *alps) start(cfg Config) *life {
 	go func() {
 		defer close(l.done)
 		defer close(l.events)
-		l.err = Run(ctx, cfg, func(e Event) {
+		l.err = run(ctx, cfg, func(e Event) {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			l.all = append(l.all, e)

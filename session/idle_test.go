@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/forward"
+	"github.com/alps-tunnel/cscs/internal/app"
+	"github.com/alps-tunnel/cscs/slurm"
 )
 
 // A use is when a server was used, or that it could not be asked.
@@ -167,6 +170,54 @@ func TestIdleEnds(t *testing.T) {
 		t.Errorf("an error was told: %s", l.names())
 	}
 	a.nothingLeft()
+}
+
+// adopt attends the session of cfg, which goes on already.
+func (a *alps) adopt(cfg Config, client string) *life {
+	a.t.Helper()
+	cfg.App, cfg.Client = app.App{}, client
+	return a.live(cfg, func(ctx context.Context, cfg Config, emit func(Event)) error {
+		return Attach(ctx, cfg, func(About, slurm.Found) {}, emit)
+	})
+}
+
+// One that was picked up ends, too, when nobody uses it. It goes on as long as another
+// attends it, who may use it: the last one ends it, also if both go at the same time.
+func TestIdleEndsWhatWasPickedUp(t *testing.T) {
+	for _, clients := range [][]string{{"alice@laptop (pid 1)"}, {"alice@laptop (pid 1)", "alice@desktop (pid 1)"}} {
+		t.Run(strconv.Itoa(len(clients)), func(t *testing.T) {
+			a := newAlps(t)
+			cfg := a.config()
+			cfg.Idle, cfg.Lease = 4*time.Second, time.Hour
+			a.orphan(cfg)
+			var lives []*life
+			for _, c := range clients {
+				lives = append(lives, a.adopt(cfg, c))
+			}
+			gone := 0
+			for _, l := range lives {
+				l.await(EventReady)
+			}
+			for _, l := range lives {
+				end := l.await(EventEnded)
+				switch {
+				case *end.Code != 0:
+					t.Errorf("ended: %+v", end)
+				case strings.HasPrefix(end.Reason, "idle for 4s: job "), strings.HasPrefix(end.Reason, "stopped from elsewhere"):
+					gone++
+				case !strings.HasPrefix(end.Reason, "idle for 4s here, and others attend it; detached: job "):
+					t.Errorf("ended: %q", end.Reason)
+				}
+				if err := l.end(); err != nil {
+					t.Errorf("ended with %v", err)
+				}
+			}
+			if gone == 0 {
+				t.Error("nobody ended it")
+			}
+			a.nothingLeft()
+		})
+	}
 }
 
 // A server that has its own idea of use is asked for that, through the tunnel, and what

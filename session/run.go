@@ -37,7 +37,8 @@ const (
 //
 // It returns nil when the session ended as asked: the user interrupted it after it
 // was ready (with ErrInterrupted as ctx's cause), somebody stopped it from elsewhere
-// (ErrStopped), nobody used it for Config.Idle, or the server ended with status 0; or when
+// (ErrStopped), nobody used it for Config.Idle (one that others attend, who may use it, goes
+// on without us), or the server ended with status 0; or when
 // it goes on without us (ErrDetached). ErrInterrupted: it was interrupted before. A
 // *TeardownError hides the error that led to it; that one was told by an event.
 func Run(ctx context.Context, cfg Config, emit func(Event)) error {
@@ -127,8 +128,10 @@ func (s *session) run(ctx context.Context) error {
 	if errors.Is(cause, context.Canceled) && ctx.Err() != nil {
 		cause = context.Cause(ctx)
 	}
-	if s.leaves(cause) {
-		return s.leave(context.WithoutCancel(ctx), cause)
+	if s.leaves(context.WithoutCancel(ctx), cause) {
+		if last, err := s.leave(context.WithoutCancel(ctx), cause); !last {
+			return err
+		}
 	}
 	if errors.Is(cause, ErrDetached) {
 		cause = ErrInterrupted // there is nothing yet that could go on

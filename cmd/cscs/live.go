@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"time"
 
@@ -122,11 +123,13 @@ func (d *deps) wayTo(ctx context.Context, r live.Record, o *options, do func(*st
 	})
 }
 
-// clientName is this process as others see it who list the session: the user's name and
-// the machine's.
-func clientName() string {
+// clientName is this process as others see it who list the session: the user's name, the
+// machine's, and which process it is there.
+func clientName() string { return clientNameOf(os.Getpid()) }
+
+func clientNameOf(pid int) string {
 	host, _ := os.Hostname() // for people: it may be missing
-	return localUser() + "@" + host
+	return fmt.Sprintf("%s@%s (pid %d)", localUser(), host, pid)
 }
 
 // say prints a line for the person who called.

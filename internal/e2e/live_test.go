@@ -97,7 +97,7 @@ func TestLiveSession(t *testing.T) {
 	}
 	found := ps(t, another, "--refresh", "--cluster", "daint")
 	if len(found) != 1 || found[0].ID != ready.Session || found[0].Node != granted.Node || found[0].App != "run" ||
-		len(found[0].Attached) != 1 || found[0].Attached[0] != "alice@laptop" {
+		len(found[0].Attached) != 1 || !strings.HasPrefix(found[0].Attached[0], "alice@laptop (pid ") {
 		t.Errorf("on another laptop: %+v", found)
 	}
 
