@@ -17,6 +17,12 @@ func envVar(flag string) string {
 	return "CSCS_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
+// whichCluster is for who names none.
+func whichCluster(cfg *site.Config) error {
+	return &problem.UsageError{Message: "which cluster? none is named",
+		Hint: fmt.Sprintf("name one with --cluster (%s), or as default_cluster in %s", strings.Join(cfg.Known(), ", "), cfg.Path)}
+}
+
 // fillEnv sets the flags that the command line leaves open from the environment.
 func fillEnv(flags *pflag.FlagSet) error {
 	var failed error
@@ -112,8 +118,7 @@ func (o *options) fill(ctx context.Context, flags *pflag.FlagSet, load func() (*
 		name = cfg.Default()
 	}
 	if name == "" {
-		return nil, none, &problem.UsageError{Message: "which cluster? none is named",
-			Hint: fmt.Sprintf("name one with --cluster (%s), or as default_cluster in %s", strings.Join(cfg.Known(), ", "), cfg.Path)}
+		return nil, none, whichCluster(cfg)
 	}
 	cl, err := cfg.Cluster(ctx, name)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
 	"github.com/alps-tunnel/cscs/slurm"
@@ -31,8 +33,8 @@ func newPsCommand(d *deps) *cobra.Command {
 		Short: "List live sessions",
 		Long: `List the live sessions that this machine knows of, at once and without asking anybody.
 
-With --refresh each cluster is asked once: those of the sessions known here, the default
-one, and that of --cluster. Sessions that were begun elsewhere are then listed too, and
+With --refresh each cluster is asked once: those of the sessions known here and the default
+one, or that of --cluster alone. Sessions that were begun elsewhere are then listed too, and
 what nobody has owned for longer than its lease is cancelled.`,
 		Example: `  cscs ps
   cscs ps --refresh --cluster daint
@@ -69,7 +71,10 @@ func (d *deps) ps(ctx context.Context, o *psOptions) error {
 	}
 	if o.refresh {
 		r := &refreshing{deps: d, opts: o, store: store, ways: ways}
-		rows, err = r.all(ctx, rows)
+		var usage *problem.UsageError
+		if rows, err = r.all(ctx, rows); errors.As(err, &usage) {
+			return err
+		}
 	}
 	if name := one(o.cluster); name != "" {
 		rows = slices.DeleteFunc(rows, func(r ui.Row) bool { return r.Cluster != name })
@@ -118,6 +123,8 @@ func (r *refreshing) all(ctx context.Context, rows []ui.Row) ([]ui.Row, error) {
 		return rows, err
 	} else if name := cfg.Default(); name != "" {
 		clusters = append(clusters, name)
+	} else if len(clusters) == 0 {
+		return rows, whichCluster(cfg) // to say that there is none would be a guess
 	}
 	slices.Sort(clusters)
 	var failed error
