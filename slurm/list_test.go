@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,6 +46,32 @@ func TestList(t *testing.T) {
 	}
 	r.letGo()
 	stopFake(t, f, Stopping{ID: id})
+}
+
+// Who attends a session is told once, however often he has connected, and not when nothing has
+// been heard of him for long.
+func TestListTellsWhoAttends(t *testing.T) {
+	f := slurmtest.New(t)
+	id := testID(t)
+	dir := filepath.Join(f.Home, ".cscs", "fake", id)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	ago := func(d time.Duration) int64 { return time.Now().Add(-d).Unix() }
+	for name, text := range map[string]string{
+		"a": fmt.Sprintf("%d alice@laptop (pid 7)\n", ago(0)), "b": fmt.Sprintf("%d alice@laptop (pid 7)\n", ago(40*time.Second)),
+		"c": fmt.Sprintf("%d alice@laptop (pid 8)\n", ago(10*time.Second)), "d": fmt.Sprintf("%d alice@desktop (pid 7)\n", ago(4*time.Minute)),
+		"e": "",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, "client."+name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, _, err := List(t.Context(), f)
+	want := []Found{{ID: id, Over: true, Age: -1, Clients: []string{"alice@laptop (pid 7)", "alice@laptop (pid 8)"}}}
+	if diff := cmp.Diff(want, found); diff != "" || err != nil {
+		t.Errorf("found (-want +got), %v:\n%s", err, diff)
+	}
 }
 
 // A log that grows, and is turned over, comes whole and once.

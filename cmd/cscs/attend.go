@@ -23,6 +23,7 @@ type attendance struct {
 	rec   live.Record
 	entry *live.Entry   // nil: another process of this machine has the record, or none can be made
 	ctl   *live.Control // nil: likewise
+	guest *live.Guest   // as which we are known while another process has the record
 	link  string
 	last  session.Event
 	hint  string // of the error that was told last
@@ -58,6 +59,9 @@ func (a *attendance) begin(r live.Record) {
 		s.emit(session.Event{Event: session.EventWarning,
 			Message: "cscs ps and cscs stop will not know of this session: " + err.Error()})
 	}
+	if attended != nil {
+		a.join()
+	}
 	ctx, still := context.WithCancel(context.Background())
 	a.still = still
 	if a.entry != nil || attended != nil {
@@ -86,6 +90,17 @@ func (a *attendance) take() error {
 	return entry.Write(a.rec)
 }
 
+// join makes this process known beside the one that has the record.
+func (a *attendance) join() {
+	state, err := stateDir()
+	if err == nil {
+		a.guest, err = live.Open(state).Join(a.rec.ID, a.rec.PID)
+	}
+	if err != nil {
+		a.start.note("cscs ps will not tell of this process: " + err.Error())
+	}
+}
+
 // keep tells the record that this process lives, or tries to get it.
 func (a *attendance) keep(ctx context.Context) {
 	tick := time.NewTicker(tryEvery)
@@ -102,7 +117,10 @@ func (a *attendance) keep(ctx context.Context) {
 		a.mu.Unlock()
 		switch {
 		case !have:
-			_ = a.take() // again soon
+			if a.take() == nil { // else again soon
+				a.guest.Leave()
+				a.guest = nil
+			}
 		case time.Since(seen) >= seenEvery:
 			seen = time.Now()
 			a.update(func(*live.Record) bool { return true })
@@ -144,6 +162,7 @@ func (a *attendance) over(err error) {
 	}
 	a.still()
 	a.keeping.Wait()
+	a.guest.Leave()
 	if a.entry == nil {
 		return
 	}
@@ -172,7 +191,7 @@ func (a *attendance) over(err error) {
 // leave keeps the record for whoever comes next.
 func (a *attendance) leave(state, reason string) {
 	a.update(func(r *live.Record) bool {
-		r.State, r.Reason, r.PID, r.Control = state, reason, 0, ""
+		r.State, r.Reason, r.Control = state, reason, ""
 		return true
 	})
 	a.entry.Leave()

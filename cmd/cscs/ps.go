@@ -64,13 +64,14 @@ func (d *deps) ps(ctx context.Context, o *psOptions) error {
 	if err != nil {
 		return err
 	}
-	rows, ways := []ui.Row{}, map[string]live.Record{}
+	rows, ways, known := []ui.Row{}, map[string]live.Record{}, map[string]live.Listed{}
 	for _, l := range all {
 		rows = append(rows, rowOf(l))
+		known[l.ID] = l
 		ways[l.Cluster] = l.Record // it went there: this is a way
 	}
 	if o.refresh {
-		r := &refreshing{deps: d, opts: o, store: store, ways: ways}
+		r := &refreshing{deps: d, opts: o, store: store, ways: ways, known: known}
 		var usage *problem.UsageError
 		if rows, err = r.all(ctx, rows); errors.As(err, &usage) {
 			return err
@@ -97,13 +98,17 @@ func (d *deps) ps(ctx context.Context, o *psOptions) error {
 func rowOf(l live.Listed) ui.Row {
 	r := ui.Row{V: session.EventVersion, ID: l.ID, App: l.App, Cluster: l.Cluster, State: l.State, Reason: l.Reason,
 		Job: l.Job, Node: l.Node, URL: l.URL, Begun: l.Begun, Ends: l.Ends, Attached: []string{}}
-	if l.Attended {
-		r.Attached = []string{fmt.Sprintf("here (pid %d)", l.PID)}
-	} else {
+	for _, pid := range l.Here {
+		r.Attached = append(r.Attached, hereName(pid))
+	}
+	if !l.Attended {
 		r.URL = "" // it leads nowhere
 	}
 	return r.LeftAt(time.Now())
 }
+
+// hereName is a process of this machine that attends a session.
+func hereName(pid int) string { return fmt.Sprintf("here (pid %d)", pid) }
 
 // A refreshing asks the clusters.
 type refreshing struct {
@@ -111,6 +116,7 @@ type refreshing struct {
 	opts  *psOptions
 	store *live.Store
 	ways  map[string]live.Record // a session that went to the cluster
+	known map[string]live.Listed // the sessions that this machine knows
 }
 
 // all asks each cluster once. Of one that does not answer, the sessions stay as they are
@@ -177,7 +183,7 @@ func (r *refreshing) merge(rows []ui.Row, cluster string, found []slurm.Found) [
 		switch {
 		case row.Cluster != cluster:
 		case ok:
-			row = withFound(row, f)
+			row = withFound(row, f, r.known[row.ID])
 			delete(there, row.ID)
 		case len(row.Attached) == 0 && r.store.Forget(row.ID) == nil:
 			continue // it is over
@@ -186,13 +192,15 @@ func (r *refreshing) merge(rows []ui.Row, cluster string, found []slurm.Found) [
 	}
 	for _, f := range found {
 		if _, ok := there[f.ID]; ok {
-			out = append(out, withFound(ui.Row{V: session.EventVersion, ID: f.ID, Cluster: cluster, Attached: []string{}}, f))
+			out = append(out, withFound(ui.Row{V: session.EventVersion, ID: f.ID, Cluster: cluster, Attached: []string{}}, f, live.Listed{}))
 		}
 	}
 	return out
 }
 
-func withFound(r ui.Row, f slurm.Found) ui.Row {
+// withFound takes into the row what the cluster says of the session, of which this machine
+// knows l.
+func withFound(r ui.Row, f slurm.Found, l live.Listed) ui.Row {
 	about := session.ParseAbout(f.About)
 	r.App, r.Job = cmp.Or(r.App, about.App, "?"), f.Job
 	if r.Begun.IsZero() {
@@ -205,24 +213,30 @@ func withFound(r ui.Row, f slurm.Found) ui.Row {
 	if len(f.Nodes) > 0 {
 		r.Node = f.Nodes[0]
 	}
-	if len(r.Attached) == 0 {
-		r.Attached, r.Reason = f.Clients, ""
+	here := len(r.Attached) > 0
+	r.Attached = append(r.Attached, elsewhere(f.Clients, l)...)
+	if !here {
+		r.Reason = ""
 		switch {
 		case f.State == "PENDING":
 			r.State, r.Reason = live.Queued, f.Reason
-		case f.Left && len(f.Clients) == 0:
+		case f.Left && len(r.Attached) == 0:
 			r.State = live.Detached
+		case f.Serving && len(r.Attached) == 0:
+			r.State = live.Unattended
 		case f.Serving:
 			r.State = live.Ready
 		default:
 			r.State = strings.ToLower(f.State)
 		}
-		if len(r.Attached) == 0 {
-			r.Attached = []string{}
-			if r.State == live.Ready {
-				r.State = live.Unattended
-			}
-		}
 	}
 	return r.LeftAt(time.Now())
+}
+
+// elsewhere are those of the clients that are no processes of this machine: neither one that
+// attends the session here, nor one that did, and could not tell the cluster that it went.
+func elsewhere(clients []string, l live.Listed) []string {
+	return slices.DeleteFunc(slices.Clone(clients), func(c string) bool {
+		return c == clientNameOf(l.PID) || slices.ContainsFunc(l.Here, func(pid int) bool { return c == clientNameOf(pid) })
+	})
 }

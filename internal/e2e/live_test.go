@@ -324,15 +324,33 @@ func TestLiveDetached(t *testing.T) {
 	}
 }
 
-// TestLiveStoppedFromAnotherLaptop ends everywhere, with 0.
+// TestLiveStoppedFromAnotherLaptop ends everywhere, with 0. Before, everybody who attends the
+// session is listed, here and there.
 func TestLiveStoppedFromAnotherLaptop(t *testing.T) {
 	begin(t)
 	s := serve(t, nil)
 	id := s.ready().Session
 	elsewhere := attach(t, []string{another}, id, "--cluster", "daint")
 	elsewhere.ready()
+	beside := attach(t, nil, id)
+	beside.ready()
+	here := func(rows []listed, want int) {
+		t.Helper()
+		if len(rows) != 1 || len(rows[0].Attached) < 2 {
+			t.Errorf("listed %+v", rows)
+			return
+		}
+		for i, a := range rows[0].Attached {
+			if prefix := map[bool]string{true: "here (pid ", false: "alice@laptop (pid "}[i < 2]; len(rows[0].Attached) != want || !strings.HasPrefix(a, prefix) {
+				t.Errorf("attached %q", rows[0].Attached)
+			}
+		}
+	}
+	here(ps(t), 2)
+	here(ps(t, "--refresh"), 3)
 	mustCmd(t, another, "stop", id)
 	elsewhere.end(0)
+	beside.end(0)
 	says(t, s.end(0).Reason, "stopped from elsewhere")
 }
 

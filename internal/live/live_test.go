@@ -1,15 +1,18 @@
 package live
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -143,6 +146,39 @@ func TestKilledProcess(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(s.Dir(), "heldheld*")); len(left) > 0 {
 		t.Errorf("left: %v", left)
+	}
+}
+
+// A process that attends a session of which another has the record is known too, until it
+// leaves or is killed.
+func TestGuests(t *testing.T) {
+	s := Open(t.TempDir())
+	e := take(t, s, Record{ID: "abcdefgh", State: Ready, PID: 5})
+	g, err := s.Join("abcdefgh", 9)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := s.Join("abcdefgh", 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(s.Dir(), "abcdefgh.8"+guestSuffix), nil, 0o600); err != nil { // was killed
+		t.Fatal(err)
+	}
+	if all := list(t, s); len(all) != 1 || !slices.Equal(all[0].Here, []int{5, 7, 9}) {
+		t.Errorf("listed %+v", all)
+	}
+	other.Leave()
+	e.Leave()
+	if all := list(t, s); len(all) != 1 || all[0].Attended || !slices.Equal(all[0].Here, []int{9}) {
+		t.Errorf("without the first: %+v", all)
+	}
+	if err := s.Forget("abcdefgh"); err != nil {
+		t.Error(err)
+	}
+	g.Leave()
+	if _, err := os.Stat(s.Dir()); !os.IsNotExist(err) {
+		t.Errorf("the store is left: %v", err)
 	}
 }
 
@@ -359,6 +395,7 @@ func TestControlOfAStoppedProcess(t *testing.T) {
 						return
 					}
 					defer c.Close()
+					_, _ = http.ReadRequest(bufio.NewReader(c))
 					_, _ = io.WriteString(c, began)
 				}
 			})

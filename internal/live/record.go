@@ -54,7 +54,7 @@ type Record struct {
 
 	Begun   time.Time `json:"begun"`
 	Seen    time.Time `json:"seen"`              // when its process was alive, to half a minute
-	PID     int       `json:"pid,omitempty"`     // of that process
+	PID     int       `json:"pid,omitempty"`     // of that process, also of one that has left
 	Control string    `json:"control,omitempty"` // its control socket
 }
 

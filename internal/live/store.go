@@ -163,7 +163,8 @@ func (e *Entry) Tidy() { _ = e.store.alone(func() error { return nil }) }
 // A Listed record is one as it was found.
 type Listed struct {
 	Record
-	Attended bool // a live process of this laptop attends the session
+	Attended bool  // a live process of this laptop attends the session, and has its record
+	Here     []int // all of them that attend it; that one is the first
 }
 
 // List returns the records, oldest first. One that cannot be read is passed over.
@@ -174,9 +175,11 @@ func (s *Store) List() ([]Listed, error) {
 	var all []Listed
 	err := s.alone(func() error {
 		files, err := os.ReadDir(s.dir)
+		guests := s.guests()
 		for _, f := range files {
 			if id, ok := strings.CutSuffix(f.Name(), ".json"); ok {
 				if l, ok := s.read(id); ok {
+					l.Here = append(l.Here, guests[id]...)
 					all = append(all, l)
 				}
 			}
@@ -192,7 +195,9 @@ func (s *Store) read(id string) (l Listed, ok bool) {
 	if err != nil || json.Unmarshal(b, &l.Record) != nil || l.ID != id {
 		return l, false
 	}
-	l.Attended = s.attended(l.ID)
+	if l.Attended = s.attended(l.ID); l.Attended {
+		l.Here = []int{l.PID}
+	}
 	if !l.Attended && l.State != Detached && l.State != Left {
 		l.State, l.Reason = Unattended, ""
 	}
@@ -205,9 +210,7 @@ func (s *Store) attended(id string) bool {
 	if _, err := os.Stat(lock.Path()); err != nil {
 		return false
 	}
-	defer lock.Close()
-	ok, err := lock.TryRLock()
-	return err == nil && !ok
+	return held(lock)
 }
 
 // Forget removes the record of a session that is over; one that is attended stays.

@@ -8,6 +8,10 @@ cscs_forgotten=300
 # How long the log of a session is kept that nobody came back for.
 cscs_keep_logs=$((7 * 86400))
 
+# How long after its last heartbeat, which come every 30 s, a client counts as one that
+# attends the session. Who was killed with his login node has left his file.
+cscs_present=150
+
 # cscs_session_of FILE: cscs_about is the session's own words of itself, cscs_term its
 # lease in seconds, cscs_age the seconds since that was renewed, or -1, cscs_marked_left
 # set if it was left on purpose.
@@ -94,13 +98,17 @@ cscs_list() {
 # cscs_list_one ID DIR JOB: tells of one session, and of who attends it.
 cscs_list_one() {
 	local f last='' line seen now clients=()
+	local -A told=()
 	if [[ -n $2 ]]; then
 		while IFS= read -r line; do last=${line%%$'\t'*}; done 2>/dev/null <"$2/events"
 		printf -v now '%(%s)T' -1
 		for f in "$2"/client.*; do
 			{ read -r seen line <"$f"; } 2>/dev/null || continue
-			# One that was killed has left its file. Heartbeats come every 30 s, at the most.
-			[[ $seen != +([0-9]) ]] || ((now - 10#$seen > cscs_forgotten)) || clients+=("client=$line")
+			[[ $seen == +([0-9]) && -n $line ]] || continue
+			# Each of its connections has a file of its own.
+			if ((now - 10#$seen <= cscs_present)) && [[ -z ${told[$line]:-} ]]; then
+				clients+=("client=$line") told[$line]=1
+			fi
 		done
 	fi
 	cscs_say session "id=$1" "job=$3" "about=$cscs_about" "age=$cscs_age" "left=$cscs_left" "last=$last" "${clients[@]}"
