@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +24,21 @@ func (e *NotThereError) Error() string {
 	return "there is no live session " + e.Prefix + " on " + e.Cluster
 }
 
+// EndedError tells that the session has ended; what it has left on the cluster, its log, is
+// kept there for a week.
+type EndedError struct {
+	ID, Cluster string
+	How         string // "": nobody has said
+}
+
+func (e *EndedError) Error() string {
+	s := "session " + e.ID + " on " + e.Cluster + " has ended"
+	if e.How != "" {
+		s += ": " + e.How
+	}
+	return s
+}
+
 // Attach picks up a session that was begun before, by this laptop or another: it dials
 // the login node, takes the session's events from the beginning, opens a local port and
 // forwards to its server. Its end is not the session's: interrupted, or on any error, it
@@ -35,19 +49,26 @@ func (e *NotThereError) Error() string {
 // itself counts; its ID may be the beginning of one, or empty for the only session there
 // is. adopted is told what was found, before anything of the session is told.
 //
-// Events and errors are as Run's; also *NotThereError.
+// Events and errors are as Run's; also *NotThereError and *EndedError.
 func Attach(ctx context.Context, cfg Config, adopted func(About, slurm.Found), emit func(Event)) error {
 	s := newSession(cfg, emit)
 	s.adopted = adopted
 	return s.run(ctx)
 }
 
-// find makes the session the one that the cluster has of that ID, or prefix of one.
-func (s *session) find(ctx context.Context) (f slurm.Found, err error) {
-	found, _, err := slurm.List(ctx, s.chain)
-	if err == nil {
-		f, err = pick(found, s.cfg.ID, s.cfg.Cluster)
+// Find looks for the session of that ID, or the beginning of one, on the cluster; with "", for
+// the only live one there is. It returns *NotThereError, *EndedError, or slurm.List's.
+func Find(ctx context.Context, remote slurm.Remote, prefix, cluster string) (slurm.Found, error) {
+	found, _, err := slurm.List(ctx, remote)
+	if err != nil {
+		return slurm.Found{}, err
 	}
+	return pick(found, prefix, cluster)
+}
+
+// find makes the session the one that the cluster has of that ID, or prefix of one.
+func (s *session) find(ctx context.Context) (slurm.Found, error) {
+	f, err := Find(ctx, s.chain, s.cfg.ID, s.cfg.Cluster)
 	if err != nil {
 		return f, err
 	}
@@ -70,22 +91,32 @@ func (s *session) adopt(ctx context.Context) error {
 	return nil
 }
 
-// pick is the one session whose ID begins with prefix, or the only one.
+// pick is the one live session whose ID begins with prefix, or the only one.
 func pick(found []slurm.Found, prefix, cluster string) (slurm.Found, error) {
-	found = slices.DeleteFunc(slices.Clone(found), func(f slurm.Found) bool { return f.Over })
 	e := &NotThereError{Prefix: prefix, Cluster: cluster}
-	var hits []slurm.Found
+	var live, over []slurm.Found
 	for _, f := range found {
-		e.Known = append(e.Known, f.ID)
-		if f.ID == prefix {
+		switch {
+		case f.ID == prefix && !f.Over:
 			return f, nil
+		case strings.HasPrefix(f.ID, prefix) && f.Over:
+			over = append(over, f)
+		case strings.HasPrefix(f.ID, prefix):
+			live = append(live, f)
 		}
-		if strings.HasPrefix(f.ID, prefix) {
-			hits = append(hits, f)
+		if !f.Over {
+			e.Known = append(e.Known, f.ID)
 		}
 	}
-	if len(hits) != 1 {
-		return slurm.Found{}, e
+	switch {
+	case len(live) == 1:
+		return live[0], nil
+	case len(live) == 0 && len(over) == 1 && prefix != "":
+		ended := &EndedError{ID: over[0].ID, Cluster: cluster}
+		if over[0].Ended != nil {
+			ended.How = over[0].Ended.How()
+		}
+		return slurm.Found{}, ended
 	}
-	return hits[0], nil
+	return slurm.Found{}, e
 }

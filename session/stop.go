@@ -2,14 +2,15 @@ package session
 
 import (
 	"context"
+	"errors"
 
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
 // Stop ends a session that no process of this laptop attends: it dials the login node,
 // ends the job by its name, sees that it is gone, brings the log home and removes what the
-// session has on the cluster. A session that has ended already is no error, unless find is
-// set: ID is then looked for there, as Attach does. One that cannot be reached is a
+// session has on the cluster. A session that has ended already is no error. If find is
+// set, ID is looked for there, as Attach does, and must be of one that has at least left its log. One that cannot be reached is a
 // *TeardownError: its job may be there. Of the configuration it needs ID, Cluster, Hops, Chain, LogDir, App's name, Lease and Explain.
 // Events and errors are as Run's; ctx with its cause is only for the way there, then
 // Hurry and Abandon count.
@@ -27,27 +28,33 @@ func Stop(ctx context.Context, cfg Config, find bool, emit func(Event)) error {
 		return s.end(err, "", &serverLog{})
 	}
 	defer s.closeChain(s.chain)
+	ending, ended := ErrStopped.Error(), "stopped"
 	if find {
-		if _, err := s.find(ctx); err != nil {
+		var before *EndedError
+		if _, err := s.find(ctx); errors.As(err, &before) {
+			// Its log is still there, and all that is done to one that lives does no harm.
+			s.cfg.ID, s.out.id = before.ID, before.ID
+			ending, ended = before.Error(), "ended before"
+		} else if err != nil {
 			return s.end(err, "", &serverLog{})
 		}
 		cfg = s.cfg
 	}
-	s.out.event(Event{Event: EventEnding, Reason: ErrStopped.Error()})
+	s.out.event(Event{Event: EventEnding, Reason: ending})
 	work, done := context.WithCancel(context.WithoutCancel(ctx))
 	s.work.Go(func() { s.tellNotices(work) })
 	defer s.work.Wait()
 	defer done()
 
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardownTimeout)
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardownTimeout)
 	defer cancel()
-	ending, release := until(ending, cfg.Abandon)
+	within, release := until(within, cfg.Abandon)
 	defer release()
-	patient, calm := until(ending, cfg.Hurry)
+	patient, calm := until(within, cfg.Hurry)
 	defer calm()
 	log := &serverLog{dir: cfg.LogDir, id: cfg.ID, app: cfg.App.Name}
 	s.step = slurm.AnyStep
-	err := s.endJob(ending, patient, log)
+	err := s.endJob(within, patient, log)
 	log.close()
-	return s.end(err, "stopped: nothing of session "+cfg.ID+" runs any more", log)
+	return s.end(err, ended+": nothing of session "+cfg.ID+" runs any more", log)
 }

@@ -123,6 +123,21 @@ func (l line) event() Event {
 	return nil
 }
 
+// How says how it ended, for one that was not there.
+func (e Exited) How() string {
+	switch {
+	case e.Message != "":
+		return e.Message
+	case e.Reason == "term":
+		return "slurm ended its job"
+	case e.Reason == "asked":
+		return "it was stopped"
+	case e.Code >= 0:
+		return "its server ended with status " + itoa(e.Code)
+	}
+	return "its server ended"
+}
+
 func parseExited(l line) Exited {
 	code, err := strconv.Atoi(l.get("code"))
 	if err != nil {

@@ -15,6 +15,7 @@ type Found struct {
 	Left               bool          // it was left on purpose, under its lease
 	Serving            bool          // the server listens
 	Over               bool          // it has ended; its log may still be there
+	Ended              *Exited       // how, as its runner has said; nil: it did not
 	Clients            []string      // who attends it, as they call themselves
 	Job                string        // "": Slurm has none of it
 	State              string        // squeue's %T
@@ -79,7 +80,8 @@ func parseFound(l line) Found {
 	case "listening":
 		f.Serving = true
 	case "exited":
-		f.Over = true
+		x := parseExited(l)
+		f.Over, f.Ended = true, &x
 	}
 	q := strings.SplitN(l.get("job"), "|", 9)
 	if len(q) != 9 {

@@ -74,6 +74,37 @@ func TestListTellsWhoAttends(t *testing.T) {
 	}
 }
 
+// What has ended tells how, also when it is swept, as long as it has a log.
+func TestListTellsHowItEnded(t *testing.T) {
+	f := slurmtest.New(t)
+	id := testID(t)
+	dir := filepath.Join(f.Home, ".cscs", "fake", id)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"session.json": `{"lease":60}` + "\n", "lease": fmt.Sprintf("%010d %d\n", 3, time.Now().Add(-time.Hour).Unix()), "log": "the last words\n",
+		"events": "started\tport=1\nexited\treason=lease\tcode=\tmessage=nobody has renewed the lease for 60 s\n", "secret": "x",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 { // when it is swept, and after
+		found, _, err := List(t.Context(), f)
+		if err != nil || len(found) != 1 || !found[0].Over || found[0].Ended == nil || found[0].Ended.How() != "nobody has renewed the lease for 60 s" {
+			t.Fatalf("found %+v, %v", found, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "secret")); !os.IsNotExist(err) {
+		t.Errorf("it was not swept: %v", err)
+	}
+	var log bytes.Buffer
+	if err := Log(t.Context(), f, id, 0, 0, &log); err != nil || log.String() != "the last words\n" {
+		t.Errorf("its log: %q, %v", log.String(), err)
+	}
+}
+
 // A log that grows, and is turned over, comes whole and once.
 func TestLogFollowed(t *testing.T) {
 	f := slurmtest.New(t)

@@ -46,7 +46,7 @@ cluster.`,
 }
 
 func (d *deps) attach(ctx context.Context, o *options, args []string) error {
-	r, err := d.attachTarget(o, args)
+	r, err := d.target(o, args)
 	if err != nil {
 		return err
 	}
@@ -73,8 +73,8 @@ func (d *deps) attach(ctx context.Context, o *options, args []string) error {
 	})
 }
 
-// attachTarget is the session that is meant.
-func (d *deps) attachTarget(o *options, args []string) (live.Record, error) {
+// target is the session that is meant.
+func (d *deps) target(o *options, args []string) (live.Record, error) {
 	prefix := ""
 	if len(args) > 0 {
 		prefix = args[0]

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/alps-tunnel/cscs/internal/live"
 	"github.com/alps-tunnel/cscs/session"
 	"github.com/alps-tunnel/cscs/slurm"
 )
@@ -22,38 +21,46 @@ func newLogsCommand(d *deps) *cobra.Command {
 		Use:   "logs [ID]",
 		Short: "Show the log of a session's server",
 		Long: `Show what the server of a session has written, its newest 64 MiB. Of a session that has
-ended, this machine keeps the log; its ID is then needed in full.`,
+ended, this machine keeps the log; its ID is then needed in full. One that ended by itself, with
+nobody there, has left it on the cluster for a week: name that with --cluster.`,
 		Args:              atMostOneID,
 		ValidArgsFunction: completeIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := fillEnv(cmd.Flags()); err != nil {
 				return err
 			}
-			l, err := theSession(args)
-			var unknown *live.UnknownError
-			if errors.As(err, &unknown) && len(args) > 0 {
-				if kept, ok := keptLog(args[0]); ok {
-					return copyFile(d.io.Out, kept)
-				}
-			}
-			if err != nil {
-				return err
-			}
-			return d.wayTo(cmd.Context(), l.Record, o, func(s *start) error {
-				err := s.showLog(s.signals.ctx, d.io.Out, l.ID, 0, follow)
-				if errors.Is(err, session.ErrInterrupted) && follow {
-					return nil // that is how one stops to look
-				}
-				return err
-			})
+			return d.logs(cmd.Context(), o, args, follow)
 		},
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is added, until the session ends or Ctrl-C")
-	g := newGroup("Where")
-	o.addNoSign(g)
-	g.done(cmd)
+	o.addWhere(cmd)
 	o.addVerbose(cmd)
+	completeCluster(cmd)
 	return cmd
+}
+
+func (d *deps) logs(ctx context.Context, o *options, args []string, follow bool) error {
+	if len(args) > 0 {
+		if kept, ok := keptLog(args[0]); ok {
+			return copyFile(d.io.Out, kept)
+		}
+	}
+	r, err := d.target(o, args)
+	if err != nil {
+		return err
+	}
+	return d.wayTo(ctx, r, o, func(s *start) error {
+		var err error
+		if r.State == "" {
+			err = s.findLog(s.signals.ctx, d.io.Out, r.ID, follow)
+		} else {
+			err = s.showLog(s.signals.ctx, d.io.Out, r.ID, 0, follow)
+		}
+		if errors.Is(err, session.ErrInterrupted) && follow {
+			return nil // that is how one stops to look
+		}
+		return err
+	})
 }
 
 // followEvery is how often the cluster looks for what is new in a log.
@@ -67,11 +74,34 @@ func (s *start) showLog(ctx context.Context, to io.Writer, id string, last int, 
 		return cancelled(ctx, err)
 	}
 	defer c.Close()
+	return cancelled(ctx, showLogOver(ctx, c, to, id, last, follow))
+}
+
+// findLog is showLog for a session that this machine does not know; one that has ended has
+// its log, too.
+func (s *start) findLog(ctx context.Context, to io.Writer, prefix string, follow bool) error {
+	c, err := s.way.visit(ctx)
+	if err != nil {
+		return cancelled(ctx, err)
+	}
+	defer c.Close()
+	f, err := session.Find(ctx, c, prefix, s.cluster.Name)
+	var ended *session.EndedError
+	if errors.As(err, &ended) {
+		f.ID, err = ended.ID, nil
+	}
+	if err == nil {
+		err = showLogOver(ctx, c, to, f.ID, 0, follow)
+	}
+	return cancelled(ctx, err)
+}
+
+func showLogOver(ctx context.Context, remote slurm.Remote, to io.Writer, id string, last int, follow bool) error {
 	every := time.Duration(0)
 	if follow {
 		every = followEvery
 	}
-	return cancelled(ctx, slurm.Log(ctx, c, id, last, every, to))
+	return slurm.Log(ctx, remote, id, last, every, to)
 }
 
 // cancelled is the cause of ctx's end, if that is what err comes from.

@@ -189,6 +189,9 @@ func (k *call) list() {
 		for _, client := range s.clients {
 			fields = append(fields, "client="+client)
 		}
+		if _, how, ok := strings.Cut(s.exited, "\t"); ok {
+			fields = append(fields, strings.Split(how, "\t")...)
+		}
 		j := s.job
 		s.mu.Unlock()
 		if j != nil && k.c.ctl.stateOf(j.number()) != "" {

@@ -354,6 +354,30 @@ func TestLiveStoppedFromAnotherLaptop(t *testing.T) {
 	says(t, s.end(0).Reason, "stopped from elsewhere")
 }
 
+// TestLiveEndedByItsLease, with nobody there: how it ended, and its log, can be seen from any
+// machine, and brought home.
+func TestLiveEndedByItsLease(t *testing.T) {
+	begin(t)
+	s := cscs(t, floor, "run", "--lease", "5s", "--", "python3", "-u", "-m", "http.server", "{port}", "--bind", "127.0.0.1")
+	id := s.ready().Session
+	_ = syscall.Kill(clientProcess(t), syscall.SIGKILL)
+	s.exit(patience)
+	if left := poll(patience, func() string { return squeue("COMPLETING") }); left != "" {
+		t.Fatalf("its lease is over, and there is %s", left)
+	}
+	for _, where := range []string{"XDG_STATE_HOME=", another} { // the first knows it still
+		out, err := cmd(t, where, "attach", id[:5], "--cluster", "daint")
+		if err == nil {
+			t.Errorf("attached: %s", out)
+		}
+		says(t, out, "session "+id+" on daint has ended: nobody", "cscs logs "+id+" --cluster daint")
+	}
+	says(t, mustCmd(t, another, "logs", id[:5], "--cluster", "daint"), "Serving HTTP")
+	says(t, mustCmd(t, another, "stop", id[:5], "--cluster", "daint"), "ended before")
+	says(t, mustCmd(t, another, "logs", id), "Serving HTTP")
+	mustCmd(t, "stop", "--all")
+}
+
 // TestLiveAttachToNothing says so.
 func TestLiveAttachToNothing(t *testing.T) {
 	begin(t)

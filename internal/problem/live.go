@@ -12,7 +12,7 @@ import (
 var liveRules = []rule{
 	on(func(e *live.UnknownError) Problem {
 		p := Problem{ID: "unknown-session", Code: Usage, Message: e.Error(),
-			Hint: "sessions of other laptops: cscs ps --refresh --cluster NAME"}
+			Hint: "one of another laptop, or that has ended: name its cluster, --cluster NAME; what lives there: cscs ps --refresh --cluster NAME"}
 		if len(e.Known) > 0 {
 			p.Hint = hints("live: "+strings.Join(e.Known, ", "), p.Hint)
 		}
@@ -24,6 +24,9 @@ var liveRules = []rule{
 			p.Hint = "live there: " + strings.Join(e.Known, ", ")
 		}
 		return p
+	}),
+	on(func(e *session.EndedError) Problem {
+		return Problem{ID: "ended", Code: Usage, Message: e.Error(), Hint: "its log is kept there for 7 days: cscs logs " + e.ID + " --cluster " + e.Cluster}
 	}),
 	func(err error) (Problem, bool) {
 		return Problem{ID: "owner-left", Code: Failure, Message: session.ErrOwnerLeft.Error(), Hint: "connect again: it goes its own way then"},

@@ -83,7 +83,7 @@ cscs_list() {
 		state=${line#*|*|} state=${state%%|*}
 		if cscs_stale && [[ -z $cscs_left || $state == PENDING ]]; then
 			cscs_sweep_stale "$dir" "$job" "$state"
-			continue
+			[[ -d $dir ]] || continue
 		fi
 		cscs_list_one "$id" "$dir" "$line"
 	done
@@ -95,12 +95,14 @@ cscs_list() {
 	cscs_say listed
 }
 
-# cscs_list_one ID DIR JOB: tells of one session, and of who attends it.
+# cscs_list_one ID DIR JOB: tells of one session, of who attends it, and how it has ended.
 cscs_list_one() {
-	local f last='' line seen now clients=()
+	local f last='' line seen now clients=() ended=()
 	local -A told=()
 	if [[ -n $2 ]]; then
-		while IFS= read -r line; do last=${line%%$'\t'*}; done 2>/dev/null <"$2/events"
+		while IFS= read -r line; do last=$line; done 2>/dev/null <"$2/events"
+		[[ $last != exited"$cscs_tab"* ]] || IFS=$cscs_tab read -r -a ended <<<"${last#*"$cscs_tab"}"
+		last=${last%%"$cscs_tab"*}
 		printf -v now '%(%s)T' -1
 		for f in "$2"/client.*; do
 			{ read -r seen line <"$f"; } 2>/dev/null || continue
@@ -111,7 +113,7 @@ cscs_list_one() {
 			fi
 		done
 	fi
-	cscs_say session "id=$1" "job=$3" "about=$cscs_about" "age=$cscs_age" "left=$cscs_left" "last=$last" "${clients[@]}"
+	cscs_say session "id=$1" "job=$3" "about=$cscs_about" "age=$cscs_age" "left=$cscs_left" "last=$last" "${clients[@]}" "${ended[@]}"
 }
 
 # cscs_sweep_stale DIR JOB STATE: an end to a session that nobody owns. A running job has
@@ -124,7 +126,7 @@ cscs_sweep_stale() {
 	}
 	local f
 	for f in "$1"/* "$1"/.[!.]*; do
-		[[ $f == */log || $f == */log.1 || $f == */lease || $f == */session.json ]] || rm -rf "$f"
+		[[ $f == */log || $f == */log.1 || $f == */events || $f == */lease || $f == */session.json ]] || rm -rf "$f"
 	done
 	if [[ ! -s $1/log ]] || ((cscs_age > cscs_keep_logs)); then
 		local cscs_dir=$1
