@@ -7,6 +7,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/internal/app"
 	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/session"
 	"github.com/alps-tunnel/cscs/slurm"
@@ -46,6 +47,10 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 	a, err := j.app()
 	if err != nil {
 		return err
+	}
+	if j.detach && one(j.via) == string(slurm.ViaSalloc) {
+		return &problem.UsageError{Message: "--detach and --via salloc exclude each other: such a request waits for as long as cscs does",
+			Hint: "leave --via out, or say --via sbatch"}
 	}
 	if p := port(j.port); p != 0 {
 		a.Port = p
