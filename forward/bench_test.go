@@ -32,6 +32,10 @@ func BenchmarkDownload(b *testing.B) {
 			l, _ := start(b, testServer(b, serve))
 			run(b, dial(b, l))
 		})
+		b.Run(strconv.Itoa(size)+"/WithRoom", func(b *testing.B) {
+			l, _ := start(b, testServer(b, serve), withRoom(newFakeRoom()))
+			run(b, dial(b, l))
+		})
 		b.Run(strconv.Itoa(size)+"/Direct", func(b *testing.B) { run(b, direct(b, serve)) })
 	}
 }
@@ -50,6 +54,10 @@ func BenchmarkRoundTrip(b *testing.B) {
 	}
 	b.Run("Forwarded", func(b *testing.B) {
 		l, _ := start(b, testServer(b, echo))
+		run(b, dial(b, l))
+	})
+	b.Run("WithRoom", func(b *testing.B) {
+		l, _ := start(b, testServer(b, echo), withRoom(newFakeRoom()))
 		run(b, dial(b, l))
 	})
 	b.Run("Direct", func(b *testing.B) { run(b, direct(b, echo)) })
@@ -71,6 +79,10 @@ func BenchmarkConnect(b *testing.B) {
 	}
 	b.Run("Forwarded", func(b *testing.B) {
 		l, _ := start(b, testServer(b, serve))
+		run(b, dialTarget(loopback("127.0.0.1", l.Port())))
+	})
+	b.Run("WithRoom", func(b *testing.B) {
+		l, _ := start(b, testServer(b, serve), withRoom(newFakeRoom()))
 		run(b, dialTarget(loopback("127.0.0.1", l.Port())))
 	})
 	b.Run("Direct", func(b *testing.B) { run(b, testServer(b, serve)) })

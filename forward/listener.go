@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,10 +24,17 @@ type Listener struct {
 	// [*TargetError], [*HoldError] or [*AcceptError]. It is called by many
 	// goroutines at once, as often as it happens, and must not block.
 	Observe func(error)
+	// Room, if set, answers those of the connections that it wants, while there is no
+	// target. Its answers are its own: Serve's end does not wait for them.
+	Room Room
+	// Guarded gives every connection to the room, which may reach the target by
+	// [Listener.Dial].
+	Guarded bool
 
 	port   int
 	ls     []net.Listener
 	target slot
+	away   atomic.Bool // there is no target
 	count  counters
 	now    func() time.Time
 
@@ -100,7 +108,13 @@ func (l *Listener) Port() int { return l.port }
 // SetTarget says where connections go from now on, those that wait included;
 // those that are being carried go on as they are. With nil, new connections
 // wait until there is a target again, up to [Listener.Hold].
-func (l *Listener) SetTarget(t Target) { l.target.set(t) }
+func (l *Listener) SetTarget(t Target) {
+	l.target.set(t)
+	l.away.Store(t == nil)
+	if l.Room != nil {
+		l.Room.Leads(t != nil)
+	}
+}
 
 // Stats returns the counts so far.
 func (l *Listener) Stats() Stats { return l.count.stats() }

@@ -112,8 +112,11 @@ func passes(err error) bool {
 // target, connCtx the whole.
 func (l *Listener) serve(waitCtx, connCtx context.Context, local net.Conn) {
 	l.count.held.Add(1)
-	remote, err := l.open(waitCtx)
+	local, remote, err := l.admit(waitCtx, local)
 	l.count.held.Add(-1)
+	if local == nil {
+		return // it is the room's
+	}
 	if err != nil {
 		l.count.failed.Add(1)
 		l.refuse(waitCtx, local, err)
@@ -124,10 +127,32 @@ func (l *Listener) serve(waitCtx, connCtx context.Context, local net.Conn) {
 	l.splice(connCtx, local, remote)
 }
 
-// open waits for a target and opens a connection to it.
+// admit lets the room judge a connection, if there is one, and opens one to the target for
+// what is not the room's. What it gives back of local is to be used instead; nil: the room
+// has it.
+func (l *Listener) admit(waitCtx context.Context, local net.Conn) (net.Conn, net.Conn, error) {
+	holdCtx, cancel := context.WithTimeoutCause(waitCtx, l.Hold, &HoldError{})
+	defer cancel()
+	if l.Room != nil {
+		c, mine := l.meet(holdCtx, local)
+		if mine {
+			return nil, nil, nil
+		}
+		local = c
+	}
+	remote, err := l.openWithin(holdCtx)
+	return local, remote, err
+}
+
+// open waits for a target, for as long as Hold, and opens a connection to it.
 func (l *Listener) open(ctx context.Context) (net.Conn, error) {
 	holdCtx, cancel := context.WithTimeoutCause(ctx, l.Hold, &HoldError{})
 	defer cancel()
+	return l.openWithin(holdCtx)
+}
+
+// openWithin is open with a context that ends the waiting.
+func (l *Listener) openWithin(holdCtx context.Context) (net.Conn, error) {
 	for {
 		t, changed, err := l.target.wait(holdCtx)
 		if err != nil {

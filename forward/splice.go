@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -19,8 +20,11 @@ const lingerTime = 2 * time.Second
 // splice carries bytes between local and remote until both directions have
 // ended, one has failed, or ctx ends, and closes both connections.
 func (l *Listener) splice(ctx context.Context, local, remote net.Conn) {
+	var turned atomic.Pointer[begun] // the room's, from there on
 	resetBoth := sync.OnceFunc(func() {
-		abort(local)
+		if turned.Load() == nil {
+			abort(local)
+		}
 		abort(remote)
 	})
 	stop := context.AfterFunc(ctx, resetBoth)
@@ -29,10 +33,14 @@ func (l *Listener) splice(ctx context.Context, local, remote net.Conn) {
 	var wg conc.WaitGroup
 	down := make(chan struct{})
 	wg.Go(func() {
-		err := l.copy(remote, local, &l.count.sent)
+		err := l.copy(remote, local, &l.count.sent, l.isTurn)
 		var gone *writeError
+		var turn *turnError
 		switch {
 		case err == nil:
+		case errors.As(err, &turn):
+			turned.Store(&begun{Conn: local, read: turn.began})
+			resetBoth()
 		case errors.As(err, &gone):
 			// The server has hung up while the client is still sending, too
 			// large an upload for instance. Its last words are on their way
@@ -47,23 +55,44 @@ func (l *Listener) splice(ctx context.Context, local, remote net.Conn) {
 			resetBoth()
 		}
 	})
-	if err := l.copy(local, remote, &l.count.received); err != nil {
+	if err := l.copy(local, remote, &l.count.received, nil); err != nil {
 		resetBoth()
 	}
 	close(down)
 	wg.Wait()
-	_ = local.Close()
 	_ = remote.Close()
+	if b := turned.Load(); b != nil && stop() {
+		l.Room.Take(b)
+		return
+	}
+	_ = local.Close()
 }
 
-// copy carries bytes from src to dst until src ends, and hands that end on.
-func (l *Listener) copy(dst, src net.Conn, count *atomic.Int64) error {
+// isTurn tells whether a connection that is carried turns to the room with these bytes. A
+// browser keeps its connections, and would ask for its next page over one whose way has
+// fallen silent. What the room takes for the beginning of its own is the beginning of a
+// request, before which the last one was answered to its end.
+func (l *Listener) isTurn(began []byte) bool {
+	return l.Room != nil && l.away.Load() && l.Room.Judge(began) == Mine
+}
+
+// turnError ends the copying of a connection that is the room's from these bytes on.
+type turnError struct{ began []byte }
+
+func (e *turnError) Error() string { return "the connection is the room's now" }
+
+// copy carries bytes from src to dst until src ends, and hands that end on, or until it
+// comes upon the turn, which is a *turnError.
+func (l *Listener) copy(dst, src net.Conn, count *atomic.Int64, isTurn func([]byte) bool) error {
 	var b buffer
 	defer b.free()
 	for {
 		p := b.get()
 		n, err := src.Read(p)
 		if n > 0 {
+			if isTurn != nil && isTurn(p[:n]) {
+				return &turnError{bytes.Clone(p[:n])}
+			}
 			if _, err := dst.Write(p[:n]); err != nil {
 				return &writeError{err}
 			}
