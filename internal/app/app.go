@@ -39,6 +39,10 @@ type App struct {
 	// it answers as it should, and keeps asking until it does, it answers
 	// wrongly, or ctx ends. Nil: that it listens is enough.
 	Probe func(ctx context.Context, c *http.Client, base string) error `json:"-"`
+	// Login asks the server at base for the cookies that let a browser in (each as in
+	// Set-Cookie), so that the browser need not see the secret itself. Nil: it hands out none.
+	Login func(ctx context.Context, c *http.Client, base string) ([]string, error) `json:"-"`
+	Open  bool                                                                     // it is known to have no login: who reaches its port is in
 	// LastUse asks the server at base when it was last used, by this machine's
 	// clock: now if it computes, zero if never. It is for servers whose pages
 	// move bytes though nobody touches them. Nil: to move bytes is use.

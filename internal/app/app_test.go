@@ -113,7 +113,7 @@ func TestCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := App{Name: "run", LocalPort: 6007, Port: 6007, Argv: argv, Path: "/"}
+	want := App{Name: "run", LocalPort: 6007, Port: 6007, Argv: argv, Path: "/", Open: true}
 	if diff := cmp.Diff(want, a); diff != "" {
 		t.Error(diff)
 	}

@@ -17,6 +17,7 @@ func Command(argv []string, port int) (App, error) {
 		Port:      port,
 		Argv:      slices.Clone(argv),
 		Path:      "/",
+		Open:      isOpen(argv),
 	}
 	return a, a.Validate()
 }

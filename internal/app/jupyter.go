@@ -88,6 +88,9 @@ func (a *App) asJupyter(base, token string) {
 	a.Probe = func(ctx context.Context, c *http.Client, at string) error {
 		return probeJupyter(ctx, c, strings.TrimRight(at, "/")+base, token)
 	}
+	a.Login = func(ctx context.Context, c *http.Client, at string) ([]string, error) {
+		return loginJupyter(ctx, c, strings.TrimRight(at, "/")+base, token)
+	}
 	a.LastUse = (&jupyterUse{base: base, token: token}).last
 	a.Use = "run a cell, type in a terminal or save a file"
 }

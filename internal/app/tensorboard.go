@@ -63,6 +63,7 @@ func TensorBoard(logdir string, args []string) (App, error) {
 		Argv:      append(argv, args...),
 		Reads:     logdirs(logdir),
 		Path:      path,
+		Open:      true,
 		Probe: func(ctx context.Context, c *http.Client, base string) error {
 			return probeOK(ctx, c, name, strings.TrimRight(base, "/")+path)
 		},
