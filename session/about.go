@@ -27,6 +27,7 @@ type About struct {
 	Lease      int        `json:"lease"` // seconds; the remote half reads it too (65-list.sh)
 	ForwardNew bool       `json:"forward_new,omitempty"`
 	Idle       int        `json:"idle,omitempty"` // seconds
+	Protect    bool       `json:"protect,omitempty"`
 	Begun      time.Time  `json:"begun"`
 	From       string     `json:"from,omitempty"` // the laptop on which it was begun
 }
@@ -44,7 +45,7 @@ func (a About) AsApp() app.App { return app.Again(a.App, a.LocalPort, a.Path, a.
 // addAbout adds the file to what is written for the session.
 func (c *Config) addAbout(l *slurm.Launch) {
 	host, _ := os.Hostname() // for people: it may be missing
-	a := About{V: EventVersion, ID: c.ID, App: c.App.Name, Path: c.App.Path, Query: c.App.Query, LocalPort: c.App.LocalPort, ForwardNew: c.Launch.ForwardNew,
+	a := About{V: EventVersion, ID: c.ID, App: c.App.Name, Path: c.App.Path, Query: c.App.Query, LocalPort: c.App.LocalPort, Protect: c.protected(), ForwardNew: c.Launch.ForwardNew,
 		Lease: int(c.Lease / time.Second), Idle: int(c.Idle / time.Second), Begun: time.Now().UTC().Truncate(time.Second), From: host}
 	b, err := json.Marshal(a) // one line: control characters are escaped
 	if err != nil {

@@ -87,6 +87,9 @@ func (s *session) adopt(ctx context.Context) error {
 	s.cfg.Lease = time.Duration(about.Lease) * time.Second
 	s.cfg.Idle = time.Duration(about.Idle) * time.Second
 	s.cfg.Launch.ForwardNew = about.ForwardNew
+	if s.cfg.Protect == nil {
+		s.cfg.Protect = &about.Protect
+	}
 	s.adopted(about, f)
 	return nil
 }

@@ -50,8 +50,15 @@ type Config struct {
 
 	LogDir string // where the server's log is kept on the laptop; "": it is thrown away
 
+	// Room answers at the local port while the server does not; nil: connections wait.
+	Room Room
+	// Protect lets only those browsers in that come by the Room's link. nil: for one that is
+	// attached to, as the session says of itself, else not.
+	Protect *bool
+
 	// Open shows the link in a browser and returns when it has been used, or why
-	// it was not. nil: no browser.
+	// it was not. nil: no browser. With a Room it is called as soon as the job is in the queue, and
+	// the link has no secret in it.
 	Open func(ctx context.Context, link string) error
 
 	// Explain turns an error into what the user is told and the exit code.
@@ -76,6 +83,9 @@ func NewID() string {
 	_, _ = rand.Read(b) // never fails (crypto/rand)
 	return strings.ToLower(base32.StdEncoding.EncodeToString(b))
 }
+
+// protected reports whether the local ports let in only whom the Room does.
+func (c *Config) protected() bool { return c.Room != nil && c.Protect != nil && *c.Protect }
 
 // dial makes a chain to the login node.
 func (c *Config) dial(ctx context.Context, opts chain.Options) (*share.Chain, error) {

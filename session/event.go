@@ -65,6 +65,6 @@ type Event struct {
 	// its log is kept on this machine: for people, who are told in whole sentences.
 	On      string `json:"-"`
 	LogFile string `json:"-"`
-	// Log is the tail of the server's log, shown with an error on a terminal.
+	// Log is the tail of the server's log, with an error or the end, if there is one.
 	Log []string `json:"-"`
 }

@@ -267,6 +267,9 @@ func (s *session) openFurther(work context.Context, f *further) bool {
 		return false
 	}
 	l.Observe = s.observe
+	if s.cfg.protected() {
+		l.Room, l.Guarded = s.cfg.Room.Beside(l.Port(), l.Dial), true
+	}
 	f.listener = l
 	s.cfg.Gauge.watch(l)
 	s.work.Go(func() {

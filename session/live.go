@@ -54,16 +54,13 @@ type (
 // live carries the session from nothing to its end and returns why it ended; nil:
 // the server ended by itself, as it should.
 func (s *session) live(ctx context.Context) error {
-	if err := s.begin(ctx); err != nil {
-		return err
-	}
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stopWork = stop
 	s.messages = make(chan any)
-	s.work.Go(func() { s.tellNotices(work) })
-	if s.listener != nil {
-		s.work.Go(func() { s.serveLocal(work) })
+	if err := s.begin(ctx, work); err != nil {
+		return err
 	}
+	s.work.Go(func() { s.tellNotices(work) })
 	queue := time.NewTimer(s.cfg.QueueTimeout)
 	defer queue.Stop()
 	if s.adopted != nil {
@@ -138,9 +135,9 @@ func (s *session) live(ctx context.Context) error {
 
 // begin opens the local port and dials the login node; in which order depends on who
 // knows the port.
-func (s *session) begin(ctx context.Context) error {
+func (s *session) begin(ctx, work context.Context) error {
 	if s.adopted == nil && !s.cfg.Detach {
-		if err := s.listen(); err != nil {
+		if err := s.listen(work); err != nil {
 			return err
 		}
 	}
@@ -153,16 +150,19 @@ func (s *session) begin(ctx context.Context) error {
 	if err := s.adopt(ctx); err != nil {
 		return err
 	}
-	return s.listen()
+	return s.listen(work)
 }
 
-// listen opens the local port, before anything is asked of anybody.
-func (s *session) listen() error {
+// listen opens the local port, before anything is asked of anybody, and answers there from
+// then on.
+func (s *session) listen(work context.Context) error {
 	if err := s.bind(); err != nil {
 		return err
 	}
 	s.listener.Observe = s.observe
 	s.cfg.Gauge.watch(s.listener)
+	s.furnish()
+	s.work.Go(func() { s.serveLocal(work) })
 	return nil
 }
 
@@ -276,8 +276,10 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		s.job.ID, s.kept = m.Job, m.Kept // told with the reason, which Slurm is asked for at once
 	case slurm.Queued:
 		s.queued(m)
+		s.openRoom(work)
 	case slurm.Granted:
 		s.granted(m.Job)
+		s.openRoom(work)
 	case slurm.Alive:
 		s.step, s.nodeName, s.hostKeys = m.Job+"."+m.Step, m.Node, m.HostKeys
 		if s.node == nil { // else the runner was started again
@@ -384,12 +386,15 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		s.hush(work, m)
 	case nodeMute:
 		if m.chain == s.node && !s.silent() && !s.lost {
+			s.listener.SetTarget(nil)
 			s.tellNodeLost(noAnswer)
 		}
 	case lastUse:
 		return false, s.useKnown(m)
 	case unforwarded:
 		s.refused(m.err)
+	case unadmitted:
+		s.out.warn("the browser will be asked for the token: " + m.err.Error())
 	case localLost:
 		return false, m.err
 	}
@@ -465,6 +470,9 @@ func (s *session) connect(work context.Context) {
 	dial := s.gate().target(s.port, addr)
 	s.work.Go(func() {
 		err := s.probe(ctx, dial)
+		if err == nil {
+			s.login(ctx, dial)
+		}
 		if ctx.Err() == nil {
 			_ = s.send(work, probeDone{addr, err})
 		}
@@ -479,20 +487,12 @@ func (s *session) serve(work context.Context) {
 		return
 	}
 	s.ready = true
-	public, link := s.cfg.App.Link(fmt.Sprintf("http://127.0.0.1:%d", s.listener.Port()))
+	public, link := s.link()
 	s.out.event(Event{Event: EventReady, URL: public, Link: link, On: s.nodeName,
 		LocalPort: s.listener.Port(), Remote: s.listening.Addr})
 	s.awaitIdle()
 	s.resumeFurther(work)
-	if s.cfg.Open == nil {
-		return
-	}
-	s.work.Go(func() {
-		err := s.cfg.Open(work, link)
-		if work.Err() == nil {
-			_ = s.send(work, openDone{err})
-		}
-	})
+	s.open(work)
 }
 
 // astray tells that the server seems to listen on another port than it was given: a

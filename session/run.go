@@ -115,6 +115,7 @@ type session struct {
 	stopWatch context.CancelFunc
 	probing   context.CancelFunc
 	ready     bool
+	opened    bool // the browser was, or is being
 	further   furtherPorts
 	idle      idleness
 	kept      bool      // the request waits in Slurm alone
@@ -213,6 +214,6 @@ func (s *session) end(err error, reason string, log *serverLog) error {
 			s.fail(err, log)
 		}
 	}
-	s.out.event(Event{Event: EventEnded, Reason: reason, Code: &code, LogFile: log.path})
+	s.out.event(Event{Event: EventEnded, Reason: reason, Code: &code, LogFile: log.path, Log: log.tail()})
 	return err
 }

@@ -21,8 +21,10 @@ func (s *session) hush(work context.Context, m silence) {
 	}
 	if m.silent {
 		s.mute[m.hop] = true
+		s.listener.SetTarget(nil) // who waits for it would wait in vain, and not be told
 		s.tellLost(m.hop, noAnswer)
 	} else if delete(s.mute, m.hop); !s.silent() {
+		s.leadAgain()
 		s.tellRestored()
 	}
 	switch {
@@ -90,6 +92,7 @@ func (s *session) hushNode(work context.Context, m silence) {
 		s.nodeMuted = nil
 	}
 	if !m.silent {
+		s.leadAgain()
 		s.tellNodeBack()
 		return
 	}
@@ -105,6 +108,13 @@ func (s *session) hushNode(work context.Context, m silence) {
 		case <-ctx.Done():
 		}
 	})
+}
+
+// leadAgain points the local port at the server again, when a silence has passed.
+func (s *session) leadAgain() {
+	if s.ready && s.node != nil && s.listening != nil {
+		s.listener.SetTarget(s.gate().target(s.port, s.listening.Addr))
+	}
 }
 
 // tellNodeLost tells, once, that the node is lost or does not answer.

@@ -28,6 +28,8 @@ type TunnelConfig struct {
 	LocalPort     int // 0: that of the server, or the next free one
 	AllowWideBind bool
 	Gauge         *Gauge // as Config has it
+	Room          Room   // as Config has it
+	Protect       *bool  // likewise
 	Open          func(ctx context.Context, link string) error
 	Explain       func(error) Explanation
 }
@@ -38,7 +40,7 @@ type TunnelConfig struct {
 func Tunnel(ctx context.Context, cfg TunnelConfig, emit func(Event)) error {
 	t := &tunnel{session: session{mute: map[string]bool{},
 		cfg: Config{ID: cfg.ID, Cluster: cfg.Cluster, Hops: cfg.Hops, Chain: cfg.Chain, Dial: cfg.Dial, NodeHop: cfg.NodeHop,
-			LocalPort: cfg.LocalPort, Gauge: cfg.Gauge, Open: cfg.Open, Explain: cfg.Explain},
+			LocalPort: cfg.LocalPort, Gauge: cfg.Gauge, Room: cfg.Room, Protect: cfg.Protect, Open: cfg.Open, Explain: cfg.Explain},
 		out: emitter{id: cfg.ID, cluster: cfg.Cluster, emit: emit}, notices: make(chan any, 16),
 	}, cfg: cfg}
 	t.session.cfg.App.LocalPort = cfg.Port
@@ -61,7 +63,10 @@ type tunnel struct {
 }
 
 func (t *tunnel) live(ctx context.Context) error {
-	if err := t.listen(); err != nil {
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	t.stopWork = stop
+	t.messages = make(chan any)
+	if err := t.listen(work); err != nil {
 		return err
 	}
 	if err := t.dial(ctx); err != nil {
@@ -71,12 +76,8 @@ func (t *tunnel) live(ctx context.Context) error {
 		return err
 	}
 
-	work, stop := context.WithCancel(context.WithoutCancel(ctx))
-	t.stopWork = stop
-	t.messages = make(chan any)
 	t.port, t.watch = t.cfg.Port, slurm.NewWatch(t.cfg.Port, time.Second)
 	t.work.Go(func() { t.tellNotices(work) })
-	t.work.Go(func() { t.serveLocal(work) })
 	t.work.Go(func() {
 		err := t.watch.Run(work, t.node, func(l slurm.Listener) error { return t.send(work, l) })
 		_ = t.send(work, submitDone{err: err})

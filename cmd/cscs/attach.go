@@ -55,9 +55,10 @@ func (d *deps) attach(ctx context.Context, o *options, args []string) error {
 		if text, ok := s.printer.(*ui.Text); ok {
 			text.CtrlC = "Ctrl-C leaves it running; cscs stop ends it"
 		}
+		defer s.openRoom(r.App, d.args)()
 		cfg := session.Config{
 			ID: r.ID, Cluster: s.cluster.Name, Client: clientName(), Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dial, NodeHop: s.way.nodeHop,
-			LocalPort: port(o.localPort), Gauge: &s.gauge, Open: s.open(), Explain: s.explain,
+			LocalPort: port(o.localPort), Gauge: &s.gauge, Room: s.room, Protect: o.protect, Open: s.open(), Explain: s.explain,
 			Hurry: s.signals.hurry, Abandon: s.signals.abandon,
 		}
 		if cfg.LogDir, err = stateDir(); err != nil {
@@ -66,6 +67,7 @@ func (d *deps) attach(ctx context.Context, o *options, args []string) error {
 		defer s.live(liveKeys{log: true, detach: true, stays: true})()
 		err := d.adopt(s.signals.ctx, cfg, func(about session.About, f slurm.Found) {
 			s.id = f.ID
+			s.room.Adopt(f.ID, about.App)
 			a.begin(live.Record{App: about.App, Lease: about.Lease, Begun: about.Begun, State: live.Starting, Job: f.Job})
 		}, a.event)
 		a.over(err)

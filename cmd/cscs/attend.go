@@ -204,6 +204,12 @@ func (a *attendance) Link() string {
 	return a.link
 }
 
+// Enter implements live.Controlled.
+func (a *attendance) Enter() (string, []string) {
+	way := a.start.room.Enter()
+	return way.URL, way.Cookies
+}
+
 // Stop implements live.Controlled.
 func (a *attendance) Stop() { a.start.signals.end(session.ErrStopped) }
 

@@ -93,6 +93,9 @@ func TestFlagsBecomeASession(t *testing.T) {
 	if diff := cmp.Diff(launch, got.Launch); diff != "" {
 		t.Error(diff)
 	}
+	if got.Protect == nil || *got.Protect {
+		t.Error("a server that is not known to have no login is protected")
+	}
 	if got.LocalPort != 9000 || got.App.Port != 7000 || got.QueueTimeout != time.Minute || got.StartTimeout != 90*time.Second || got.Idle != 90*time.Minute || got.Open != nil ||
 		got.Cluster != "daint" || len(got.ID) != 8 || got.Hurry == nil || got.Abandon == nil || got.Explain == nil {
 		t.Errorf("got %+v", got)
@@ -113,6 +116,58 @@ func TestFlagsBecomeASession(t *testing.T) {
 	node := got.NodeHop("nid001001", chain.PinnedKeys())
 	if node.Addr != "nid001001:22" || node.User != "alice" || node.Signer != got.Hops[1].Signer {
 		t.Errorf("the node's hop is %+v", node)
+	}
+}
+
+// What has no login is protected, unless somebody says otherwise, wherever that is said.
+func TestProtect(t *testing.T) {
+	dir := home(t, "")
+	file := filepath.Join(dir, "config.toml")
+	if err := os.WriteFile(file, []byte("[clusters.daint]\nprotect = true\n[clusters.eiger]\nprotect = false\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("CSCS_CONFIG", file)
+	for _, tt := range []struct {
+		line, env string
+		want      bool
+	}{
+		{"run-tensorboard -c santis --logdir x", "", true},
+		{"run-tensorboard -c santis --logdir x --protect=false", "", false},
+		{"run-tensorboard -c santis --logdir x", "0", false},
+		{"run-tensorboard -c eiger --logdir x", "", false},
+		{"run-tensorboard -c eiger --logdir x", "1", true},
+		{"run-jupyter -c santis", "", false},
+		{"run-jupyter -c santis --protect", "", true},
+		{"run-jupyter -c daint", "", true},
+		{"run -c santis -- python3 -m http.server {port}", "", true},
+		{"run -c santis -- serve {port}", "", false},
+		{"run -c santis --protect -- serve {port}", "", true},
+	} {
+		t.Setenv("CSCS_PROTECT", tt.env)
+		c := capture(t, nil, strings.Fields(tt.line)...)
+		if c.run == nil || c.run.Room == nil || c.run.Protect == nil || *c.run.Protect != tt.want {
+			t.Errorf("CSCS_PROTECT=%s cscs %s: %+v %s", tt.env, tt.line, c.run, c.err)
+		}
+	}
+	t.Setenv("CSCS_PROTECT", "")
+	if c := capture(t, nil, "tunnel", "-c", "santis", "--node", "nid001001", "--port", "1", "--protect"); c.tunnel == nil || c.tunnel.Protect == nil || !*c.tunnel.Protect {
+		t.Errorf("a tunnel: %+v %s", c.tunnel, c.err)
+	}
+	if c := capture(t, nil, "run-jupyter", "-c", "santis", "--protect=maybe"); c.code != 2 {
+		t.Errorf("exit code %d: %s", c.code, c.err)
+	}
+}
+
+// The page that shows how to start again has no value of a variable in it.
+func TestCommandAgain(t *testing.T) {
+	for line, want := range map[string]string{
+		"run-jupyter -c daint":                             "cscs run-jupyter -c daint",
+		"run --env A=secret --env=B=secret -- x --env C=d": "cscs run --env 'A=…' '--env=B=…' -- x --env C=d",
+		"run --env A= -- 127.0.0.1:{port}":                 "cscs run --env A= -- '127.0.0.1:{port}'",
+	} {
+		if got := commandAgain(strings.Fields(line)); got != want {
+			t.Errorf("%s: %s", line, got)
+		}
 	}
 }
 

@@ -17,6 +17,8 @@ type options struct {
 	cluster, user, identity []string
 	port, localPort         []string
 
+	protect *bool // nil: as the server needs it
+
 	noBrowser, noNotify, noSign, json, dryRun, verbose, allowWideBind, forwardNew, keep, detach bool
 
 	jobLimit time.Duration // how long the job may run that is asked for; 0: none is
@@ -83,6 +85,7 @@ func (o *options) addHere(cmd *cobra.Command, does here) {
 	g := newGroup("Here")
 	g.add(&o.localPort, "local-port", "", "PORT", "local port (default: the server's usual one, or the next that is free)", checkPort("leave --local-port out for a free one"))
 	g.flags.BoolVar(&o.noBrowser, "no-browser", false, "print the URL only")
+	g.flags.VarPF(choice{&o.protect}, "protect", "", "let in none but the browser that cscs opens, or that has its link (default: for servers that have no login)").NoOptDefVal = "true"
 	if does&runsOut != 0 {
 		g.flags.BoolVar(&o.noNotify, "no-notify", false, "no notification on the desktop before the session's time is up")
 	}

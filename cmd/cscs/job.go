@@ -71,6 +71,8 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 			dryRun(d.io.Out, s.way, sc)
 			return nil
 		}
+		defer s.openRoom(sc.App.Name, d.args)()
+		sc.Room = s.room
 		a := s.attend(live.Record{App: sc.App.Name, Lease: int(sc.Lease / time.Second)})
 		defer s.live(liveKeys{log: true, detach: true})()
 		err = d.run(s.signals.ctx, sc, a.event)
@@ -91,8 +93,11 @@ func (s *start) config(a app.App) (session.Config, error) {
 		Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dial, NodeHop: s.way.nodeHop,
 		App: a, Request: o.request(), Launch: o.launch(),
 		LocalPort: port(o.localPort), Lease: time.Hour, QueueTimeout: 12 * time.Hour, StartTimeout: 5 * time.Minute, Idle: duration(o.idle),
-		Gauge: &s.gauge, LogDir: logs, Open: s.open(), Explain: s.explain,
+		Gauge: &s.gauge, LogDir: logs, Protect: o.protect, Open: s.open(), Explain: s.explain,
 		Hurry: s.signals.hurry, Abandon: s.signals.abandon,
+	}
+	if c.Protect == nil {
+		c.Protect = &a.Open
 	}
 	if c.Detach = o.detach; o.detach {
 		c.Open = nil

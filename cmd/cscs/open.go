@@ -1,12 +1,29 @@
 package main
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/alps-tunnel/cscs/internal/browser"
 	"github.com/alps-tunnel/cscs/internal/live"
 	"github.com/alps-tunnel/cscs/internal/ui"
 )
+
+// openAttended opens a session that another process attends. That is asked for the way when the
+// browser has come, and once before, so that its errors are told.
+func openAttended(ctx context.Context, p *live.Peer) error {
+	url, cookies, err := p.Enter(ctx)
+	if err != nil {
+		return err
+	}
+	return browser.Open(ctx, func() browser.Way {
+		if u, c, err := p.Enter(ctx); err == nil {
+			url, cookies = u, c
+		}
+		return browser.Way{URL: url, Cookies: cookies}
+	})
+}
 
 func newOpenCommand(d *deps) *cobra.Command {
 	noBrowser := false
@@ -33,7 +50,7 @@ with the way in on a terminal, without on a pipe.`,
 			if noBrowser || !browser.CanOpen() {
 				return nil
 			}
-			return browser.Open(cmd.Context(), link)
+			return openAttended(cmd.Context(), live.Reach(l.Record))
 		},
 	}
 	cmd.Flags().BoolVar(&noBrowser, "no-browser", false, "print the URL only")

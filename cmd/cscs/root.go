@@ -18,6 +18,7 @@ import (
 // deps are what commands need of the world; tests put others in their place.
 type deps struct {
 	io     *ui.IO
+	args   []string // the command line
 	run    func(context.Context, session.Config, func(session.Event)) error
 	tunnel func(context.Context, session.TunnelConfig, func(session.Event)) error
 	end    func(context.Context, session.Config, bool, func(session.Event)) error
@@ -33,6 +34,7 @@ func system(io *ui.IO) *deps {
 // execute runs one command line and returns the exit code. It is the one place where an
 // error becomes one.
 func execute(ctx context.Context, args []string, d *deps) int {
+	d.args = args
 	root := newRootCommand(d)
 	root.SetArgs(args)
 	root.SetOut(d.io.Out)

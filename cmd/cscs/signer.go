@@ -111,7 +111,7 @@ func (s *signer) browse(ctx context.Context, address string) {
 		return
 	}
 	ui.Say(s.io, "sign in in the browser, or at: "+address)
-	if err := browser.Open(ctx, address); err != nil && ctx.Err() == nil {
+	if err := browser.Open(ctx, browser.To(address)); err != nil && ctx.Err() == nil {
 		ui.Say(s.io, err.Error())
 	}
 }

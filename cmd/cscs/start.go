@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/room"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
@@ -29,6 +30,7 @@ type start struct {
 	way     *way
 	told    map[string]bool // warnings
 	desktop desktop
+	room    *room.Room // what a browser sees while it waits; nil: not yet
 }
 
 // begin finds the way to the cluster and hands it to do, which returns when the session is
@@ -98,6 +100,9 @@ func (s *start) warn() {
 // event prints an event of the session's; a connection may have brought warnings
 // of its known_hosts file.
 func (s *start) event(e session.Event) {
+	if s.room != nil { // first: a page is never behind what was told
+		s.room.Event(e)
+	}
 	s.printer.Event(e)
 	s.notify(e)
 	if e.Event == session.EventConnected {

@@ -57,6 +57,8 @@ func (d *deps) runTunnel(cmd *cobra.Command, o *tunnelOptions) error {
 			dryTunnel(d.io.Out, s.way, tc)
 			return nil
 		}
+		defer s.openRoom("tunnel", d.args)()
+		tc.Room = s.room
 		defer s.live(liveKeys{})()
 		return over(d.tunnel(s.signals.ctx, tc, s.event))
 	})
@@ -81,7 +83,7 @@ func (o *tunnelOptions) config(s *start) session.TunnelConfig {
 		ID: s.id, Cluster: s.cluster.Name,
 		Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dialAlone, NodeHop: s.way.nodeHop,
 		Node: one(o.node), Job: one(o.job), Port: port(o.port),
-		LocalPort: port(o.localPort), AllowWideBind: o.allowWideBind, Gauge: &s.gauge,
+		LocalPort: port(o.localPort), AllowWideBind: o.allowWideBind, Protect: o.protect, Gauge: &s.gauge,
 		Open: s.open(), Explain: s.explain,
 	}
 }

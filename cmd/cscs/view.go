@@ -25,7 +25,7 @@ func (s *start) live(k liveKeys) (stop func()) {
 	}
 	l := ui.Live{Keys: s.ask, Gauge: &s.gauge, Stays: k.stays}
 	if browser.CanOpen() {
-		l.Open = func(ctx context.Context, link string) error { return s.inWords(browser.Open(ctx, link)) }
+		l.Open = func(ctx context.Context, _ string) error { return s.inWords(browser.Open(ctx, s.room.Enter)) }
 	}
 	if k.log {
 		l.Log = s.liveLog

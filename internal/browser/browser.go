@@ -1,13 +1,13 @@
-// Package browser opens the user's browser at a link that has a secret in it,
-// without the secret being in any process's arguments, which every user of the
-// machine can read (invariant I6).
+// Package browser opens the user's browser at a place that is not for everybody, without a
+// secret being in any process's arguments, which every user of the machine can read, or in
+// the browser's history (invariant I6).
 //
-// On Linux the browser is given another link, to a server of our own on a
-// loopback port. It works once, for 30 s, and only for a process of this user,
-// which the kernel vouches for; the answer is a redirect to the real one. A
-// file would do as well but for browsers in a sandbox (snap, flatpak), which
-// see neither /tmp nor hidden directories. Elsewhere nobody vouches for the
-// owner of a connection, and it is a file that only this user can read.
+// The browser is given a link to a server of our own on a loopback port, which works once
+// and for 30 s. The answer is a redirect, with the cookies that let the browser in. On Linux
+// the link works for a process of this user only, which the kernel vouches for, and so it
+// may be seen. Elsewhere nobody vouches for the owner of a connection: there it is in a file that
+// only this user can read, and the browser is given that. (Not on Linux: browsers in a
+// sandbox, snap or flatpak, see neither /tmp nor hidden directories.)
 //
 // The browser is started by a child of ours, see [Helper], in a session of its
 // own: otherwise Ctrl-C, by which most runs of cscs end, would reach a browser
@@ -19,7 +19,10 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"runtime"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/peer"
 )
 
 // Lifetime is how long the browser has to use the link.
@@ -51,21 +54,32 @@ func (e *UnusedError) Error() string {
 	return s
 }
 
-// Open shows link, an http URL with a secret in it, in the user's browser. It
-// returns when the browser has followed it, or, where that cannot be seen, when
-// the link has had its time ([Lifetime]). In any case nothing but the browser
-// is left then.
+// A Way is where a browser is sent, and what lets it in there.
+type Way struct {
+	URL     string
+	Cookies []string // as in Set-Cookie (RFC 6265, section 4.1), for all ports of 127.0.0.1
+}
+
+// To is the way to an address that needs nothing else.
+func To(address string) func() Way {
+	return func() Way { return Way{URL: address} }
+}
+
+// Open shows the user's browser a way, which it is asked for when the browser has come. Its
+// URL is an http URL. It
+// returns when the browser was sent on, or when the link has had its time ([Lifetime]). In any
+// case nothing but the browser is left then.
 //
 // The error is [ErrNoBrowser], a [*LaunchError], an [*UnusedError], or ctx's
-// own; none has the secret in it.
-func Open(ctx context.Context, link string) error {
+// own; none has a secret in it.
+func Open(ctx context.Context, way func() Way) error {
 	if !CanOpen() {
 		return ErrNoBrowser
 	}
-	if err := check(link); err != nil {
+	if err := check(way().URL); err != nil {
 		return err
 	}
-	return newOpener().open(ctx, link)
+	return newOpener().open(ctx, way)
 }
 
 // check sees that link is one for a browser, not for whatever else the desktop
@@ -79,15 +93,19 @@ func check(link string) error {
 }
 
 // An opener is Open with its outside: how a browser is started, how time
-// passes, who asks. Each system has its own open.
+// passes, who asks.
 type opener struct {
 	start func(ctx context.Context, at string) (*launch, error)
 	after func(time.Duration) <-chan time.Time
-	peer  peerFunc
+	peer  peer.Func // nil: nobody can say that
 }
 
 func newOpener() *opener {
-	return &opener{start: startHelper, after: time.After, peer: peerUID}
+	o := &opener{start: startHelper, after: time.After}
+	if runtime.GOOS == "linux" {
+		o.peer = peer.UID
+	}
+	return o
 }
 
 // await waits for the browser to use the link, and for what may come first.

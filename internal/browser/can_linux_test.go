@@ -11,7 +11,7 @@ func TestOpenWithoutDisplay(t *testing.T) {
 	for _, name := range []string{"DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME", "WSL_INTEROP", "BROWSER"} {
 		t.Setenv(name, "")
 	}
-	if err := Open(t.Context(), link); !errors.Is(err, ErrNoBrowser) {
+	if err := Open(t.Context(), way); !errors.Is(err, ErrNoBrowser) {
 		t.Errorf("Open: %v, want %v", err, ErrNoBrowser)
 	}
 }

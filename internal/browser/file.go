@@ -1,7 +1,6 @@
 package browser
 
 import (
-	"context"
 	"fmt"
 	"html"
 	"net/url"
@@ -23,21 +22,21 @@ const page = `<!DOCTYPE html>
 </html>
 `
 
-// openFile gives link to the browser by way of a file that only this user can
-// read, and removes that when it has had its time. Whether it was read is not
-// to be seen.
-func (o *opener) openFile(ctx context.Context, link string) error {
+// hide puts a link into a file that only this user can read, and gives the file's address
+// and what removes it.
+func hide(link string) (at string, forget func(), err error) {
 	// 0700; on Windows the user's temporary directory is the user's own.
 	dir, err := os.MkdirTemp("", "cscs-open-")
 	if err != nil {
-		return &LaunchError{Err: err}
+		return "", nil, err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
+	forget = func() { _ = os.RemoveAll(dir) }
 	name := filepath.Join(dir, "open.html")
 	if err := os.WriteFile(name, fmt.Appendf(nil, page, html.EscapeString(link)), 0o600); err != nil {
-		return &LaunchError{Err: err}
+		forget()
+		return "", nil, err
 	}
-	return o.await(ctx, fileURL(name), nil, func() error { return nil })
+	return fileURL(name), forget, nil
 }
 
 // fileURL is a file's URL; of C:\a b it is file:///C:/a%20b.

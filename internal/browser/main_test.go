@@ -3,6 +3,7 @@ package browser
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"testing"
@@ -14,8 +15,12 @@ import (
 const (
 	patience = 30 * time.Second
 	secret   = "0123456789abcdef0123456789abcdef"
-	link     = "http://127.0.0.1:8888/x/lab?token=" + secret
+	target   = "http://127.0.0.1:8888/x/lab"
+	cookie   = "login=" + secret + "; Path=/x/; HttpOnly"
 )
+
+// way is where the browser is sent.
+func way() Way { return Way{URL: target, Cookies: []string{cookie}} }
 
 // fetchEnv makes this program a browser that fetches the address in it and
 // prints an answer.
@@ -26,6 +31,7 @@ type answer struct {
 	Location string
 	Header   http.Header
 	Close    bool // the server ends the connection
+	Body     string
 }
 
 // TestMain is the helper too, and the browser that it starts.
@@ -66,5 +72,6 @@ func fetch(method, at string, change func(*http.Request)) (answer, error) {
 		return answer{}, err
 	}
 	defer resp.Body.Close()
-	return answer{resp.StatusCode, resp.Header.Get("Location"), resp.Header, resp.Close}, nil
+	body, err := io.ReadAll(resp.Body)
+	return answer{resp.StatusCode, resp.Header.Get("Location"), resp.Header, resp.Close, string(body)}, err
 }

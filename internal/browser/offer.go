@@ -4,35 +4,34 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"fmt"
+	"html"
 	"net"
 	"net/http"
-	"net/netip"
-	"os"
-	"os/user"
-	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/alps-tunnel/cscs/internal/peer"
 )
 
 // An offer is a link that works once. It is a server's handler.
 //
 // Whoever asks in any other way than a browser of this user's that was given
 // the link gets the same answer, 404, and the link stays good. Its path may be
-// known: it is in the arguments of xdg-open, for all to see.
+// known where users can be told apart: it is in the arguments of xdg-open, for all to see.
 type offer struct {
-	link string
+	way  func() Way
 	host string // our own host:port
 	path string
-	peer peerFunc
-	used chan struct{} // closed when the link has been given
+	peer peer.Func     // nil: nobody vouches for anyone, and who knows the path is let in
+	used chan struct{} // closed when the way has been given
 
 	mu      sync.Mutex
 	given   bool
 	refused string
 }
 
-func newOffer(link, host string, peer peerFunc) *offer {
-	return &offer{link: link, host: host, path: "/" + rand.Text(), peer: peer, used: make(chan struct{})}
+func newOffer(way func() Way, host string, who peer.Func) *offer {
+	return &offer{way: way, host: host, path: "/" + rand.Text(), peer: who, used: make(chan struct{})}
 }
 
 func (o *offer) url() string { return "http://" + o.host + o.path }
@@ -53,10 +52,31 @@ func (o *offer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	// See Other: with a plain GET, never to be remembered.
-	h.Set("Location", o.link)
-	w.WriteHeader(http.StatusSeeOther)
-	close(o.used)
+	defer close(o.used)
+	way := o.way()
+	for _, c := range way.Cookies {
+		h.Add("Set-Cookie", c)
+	}
+	SendOn(w, r, way.URL)
+}
+
+// SendOn sends a browser on to another address of this machine.
+//
+// A browser that comes from elsewhere, be it from a file, would go on as from there, and
+// leave out the cookies that are for this machine's own pages alone (SameSite=Strict). It
+// gets a page of ours to come from.
+func SendOn(w http.ResponseWriter, r *http.Request, to string) {
+	h := w.Header()
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "none", "same-origin":
+		// See Other: with a plain GET, never to be remembered.
+		h.Set("Location", to)
+		w.WriteHeader(http.StatusSeeOther)
+	default:
+		h.Set("Content-Type", "text/html; charset=utf-8")
+		h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		_, _ = fmt.Fprintf(w, page, html.EscapeString(to))
+	}
 }
 
 // asked tells whether the request is that of a browser that was sent here.
@@ -66,46 +86,41 @@ func (o *offer) asked(r *http.Request) bool {
 	}
 	// A page may give its own name our address (DNS rebinding); the browser
 	// says that name here then.
-	if r.Host != o.host {
-		return false
-	}
-	// What is fetched ahead may never be looked at, and would use up the link.
+	return r.Host == o.host && !Ahead(r)
+}
+
+// Ahead tells whether a browser fetches ahead: what may never be looked at must not use up
+// what works once.
+func Ahead(r *http.Request) bool {
 	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
 		if v := strings.ToLower(r.Header.Get(name)); strings.Contains(v, "prefetch") || strings.Contains(v, "preview") {
-			return false
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 // ours tells whether the process at the other end of the connection is one of
 // this user's.
 func (o *offer) ours(r *http.Request) bool {
+	if o.peer == nil {
+		return true
+	}
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if !ok {
 		return false
 	}
-	to, err := netip.ParseAddrPort(local.String())
+	remote, err := net.ResolveTCPAddr("tcp", r.RemoteAddr)
 	if err != nil {
 		return false
 	}
-	from, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return false
-	}
-	uid, err := o.peer(from, to)
-	if err == nil && allowed(uid, os.Getuid(), os.Getenv) {
+	uid, err := o.peer.Of(remote, local)
+	if err == nil && peer.Ours(uid) {
 		return true
-	}
-	who := "a process of user " + strconv.Itoa(uid)
-	if err != nil {
-		who = fmt.Sprintf("someone (%v)", err)
-	} else if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
-		who = "a process of user " + u.Username
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.refused = who
+	o.refused = peer.Name(uid, err)
 	return false
 }
 
@@ -118,12 +133,4 @@ func (o *offer) take() bool {
 	}
 	o.given = true
 	return true
-}
-
-// allowed tells whether a process of user uid may have the link of user self.
-// Under WSL browsers are on the Windows side and come by way of a relay of
-// root's; the Linux side has no users to be told apart there.
-func allowed(uid, self int, getenv func(string) string) bool {
-	wsl := getenv("WSL_DISTRO_NAME") != "" || getenv("WSL_INTEROP") != ""
-	return uid == self || wsl && uid == 0
 }

@@ -10,20 +10,22 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/alps-tunnel/cscs/internal/peer"
 )
 
-// serveOffer serves an offer of link, to users as peer has it.
-func serveOffer(t *testing.T, peer peerFunc) *offer {
+// serveOffer serves an offer, to users as who has it.
+func serveOffer(t *testing.T, who peer.Func) *offer {
 	t.Helper()
 	s := httptest.NewUnstartedServer(nil)
-	o := newOffer(link, s.Listener.Addr().String(), peer)
+	o := newOffer(way, s.Listener.Addr().String(), who)
 	s.Config.Handler = o
 	s.Start()
 	t.Cleanup(s.Close)
 	return o
 }
 
-func peerIs(uid int) peerFunc {
+func peerIs(uid int) peer.Func {
 	return func(_, _ netip.AddrPort) (int, error) { return uid, nil }
 }
 
@@ -37,15 +39,18 @@ func mustFetch(t *testing.T, method, at string, change func(*http.Request)) answ
 }
 
 func TestOfferIsTakenOnce(t *testing.T) {
-	o := serveOffer(t, peerUID)
+	o := serveOffer(t, peer.UID)
 	a := mustFetch(t, http.MethodGet, o.url(), nil)
-	if diff := cmp.Diff(link, a.Location); diff != "" || a.Status != http.StatusSeeOther {
+	if diff := cmp.Diff(target, a.Location); diff != "" || a.Status != http.StatusSeeOther {
 		t.Fatalf("status %d, location: %s", a.Status, diff)
 	}
 	for name, want := range map[string]string{"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"} {
 		if got := a.Header.Get(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
+	}
+	if got := a.Header.Get("Set-Cookie"); got != cookie {
+		t.Errorf("Set-Cookie: %q", got)
 	}
 	if !a.Close {
 		t.Error("the connection stays open")
@@ -59,7 +64,7 @@ func TestOfferIsTakenOnce(t *testing.T) {
 // What does not come from the browser itself is refused and leaves the link
 // good.
 func TestOfferIsNotTaken(t *testing.T) {
-	o := serveOffer(t, peerUID)
+	o := serveOffer(t, peer.UID)
 	base := "http://" + o.host
 	header := func(name, value string) func(*http.Request) {
 		return func(r *http.Request) { r.Header.Set(name, value) }
@@ -89,7 +94,7 @@ func TestOfferIsNotTaken(t *testing.T) {
 			}
 		})
 	}
-	if a := mustFetch(t, http.MethodGet, o.url(), nil); a.Location != link {
+	if a := mustFetch(t, http.MethodGet, o.url(), nil); a.Location != target {
 		t.Errorf("afterwards: %+v", a)
 	}
 }
@@ -98,7 +103,7 @@ func TestOfferIsForThisUser(t *testing.T) {
 	errNo := errors.New("no such socket")
 	for _, tt := range []struct {
 		name string
-		peer peerFunc
+		peer peer.Func
 		want string
 	}{
 		{"another user", peerIs(os.Getuid() + 54321), "a process of user"},
@@ -113,30 +118,10 @@ func TestOfferIsForThisUser(t *testing.T) {
 				t.Errorf("refused: %q, want %q in it", got, tt.want)
 			}
 			o.peer = peerIs(os.Getuid())
-			if a := mustFetch(t, http.MethodGet, o.url(), nil); a.Location != link {
+			if a := mustFetch(t, http.MethodGet, o.url(), nil); a.Location != target {
 				t.Errorf("this user afterwards: %+v", a)
 			}
 		})
-	}
-}
-
-func TestAllowed(t *testing.T) {
-	wsl := map[string]string{"WSL_DISTRO_NAME": "Debian"}
-	for _, tt := range []struct {
-		uid, self int
-		env       map[string]string
-		want      bool
-	}{
-		{1000, 1000, nil, true},
-		{1001, 1000, nil, false},
-		{0, 1000, nil, false},
-		{0, 1000, wsl, true},
-		{1001, 1000, wsl, false},
-		{0, 0, nil, true},
-	} {
-		if got := allowed(tt.uid, tt.self, func(name string) string { return tt.env[name] }); got != tt.want {
-			t.Errorf("allowed(%d, %d, %v) = %v", tt.uid, tt.self, tt.env, got)
-		}
 	}
 }
 

@@ -16,6 +16,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+
+	"github.com/alps-tunnel/cscs/internal/peer"
 )
 
 // fakeXDGOpen puts an xdg-open on the PATH, alone, that writes down what it is
@@ -63,7 +65,7 @@ func awaitFile(t *testing.T, name string) []byte {
 
 func TestOpen(t *testing.T) {
 	called := fakeXDGOpen(t, `fetch "$1" >answer.new && /bin/mv answer.new answer`)
-	if err := Open(t.Context(), link); err != nil {
+	if err := Open(t.Context(), way); err != nil {
 		t.Fatal(err)
 	}
 	argv := called()
@@ -74,7 +76,7 @@ func TestOpen(t *testing.T) {
 	if err := json.Unmarshal(awaitFile(t, "answer"), &a); err != nil {
 		t.Fatal(err)
 	}
-	if a.Location != link || a.Status != http.StatusSeeOther {
+	if a.Location != target || a.Status != http.StatusSeeOther {
 		t.Errorf("the browser got %+v", a)
 	}
 	// The server has gone with the link.
@@ -86,7 +88,7 @@ func TestOpen(t *testing.T) {
 // xdg-open may become the browser, and stay for hours.
 func TestOpenDoesNotWaitForBrowser(t *testing.T) {
 	fakeXDGOpen(t, `echo $$ >pid; fetch "$1" >/dev/null; exec /bin/sleep 1000`)
-	if err := Open(t.Context(), link); err != nil {
+	if err := Open(t.Context(), way); err != nil {
 		t.Fatal(err)
 	}
 	b, err := os.ReadFile("pid")
@@ -126,11 +128,11 @@ func TestOpenDoesNotWaitForBrowser(t *testing.T) {
 func TestOpenErrors(t *testing.T) {
 	for _, tt := range []struct {
 		name, script string
-		peer         peerFunc
+		peer         peer.Func
 		want         error
 	}{
-		{"xdg-open fails", "exit 3", peerUID, &LaunchError{Err: errors.New("exit status 3")}},
-		{"nobody comes", "exit 0", peerUID, &UnusedError{After: Lifetime}},
+		{"xdg-open fails", "exit 3", peer.UID, &LaunchError{Err: errors.New("exit status 3")}},
+		{"nobody comes", "exit 0", peer.UID, &UnusedError{After: Lifetime}},
 		{
 			"another user comes", `fetch "$1"`,
 			func(_, _ netip.AddrPort) (int, error) { return 54321, nil },
@@ -160,7 +162,7 @@ func TestOpenErrors(t *testing.T) {
 				}()
 				return l, nil
 			}
-			err := o.open(t.Context(), link)
+			err := o.open(t.Context(), way)
 			byMessage := cmp.Comparer(func(a, b error) bool { return fmt.Sprintf("%T %v", a, a) == fmt.Sprintf("%T %v", b, b) })
 			if diff := cmp.Diff(tt.want, err, byMessage); diff != "" {
 				t.Error(diff)
@@ -174,7 +176,7 @@ func TestOpenEndsWithContext(t *testing.T) {
 	cause := errors.New("the session ended")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	opened := make(chan error, 1)
-	go func() { opened <- Open(ctx, link) }()
+	go func() { opened <- Open(ctx, way) }()
 	var pid int
 	if _, err := fmt.Sscan(string(awaitFile(t, "pid")), &pid); err != nil {
 		t.Fatal(err)
@@ -191,7 +193,7 @@ func TestOpenEndsWithContext(t *testing.T) {
 func TestOpenRefusesOtherLinks(t *testing.T) {
 	fakeXDGOpen(t, "exit 0")
 	for _, s := range []string{"", "file:///etc/passwd", "javascript:alert(1)", "http:", "://" + secret} {
-		if err := Open(t.Context(), s); err == nil || strings.Contains(err.Error(), secret) {
+		if err := Open(t.Context(), To(s)); err == nil || strings.Contains(err.Error(), secret) {
 			t.Errorf("Open(%q): %v", s, err)
 		}
 	}

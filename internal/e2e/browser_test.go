@@ -54,6 +54,27 @@ func (o opener) wait(t *testing.T) string {
 	return url
 }
 
+// again has the session opened by cscs open, and gives the link that the browser was asked to
+// open for that.
+func (o opener) again(t *testing.T) string {
+	t.Helper()
+	before, _ := os.ReadFile(o.file)
+	start(t, as(context.Background(), "alice", "laptop", "PATH=/home/alice/opener:/usr/local/bin:/usr/bin:/bin", "DISPLAY=:0", lab.bin, "open"))
+	var url string
+	if poll(patience, func() string {
+		text, _ := os.ReadFile(o.file)
+		line, _, complete := strings.Cut(strings.TrimPrefix(string(text), string(before)), "\n")
+		if !complete {
+			return "not asked"
+		}
+		url = line
+		return ""
+	}) != "" {
+		t.Fatal("cscs open opened no browser")
+	}
+	return url
+}
+
 // TestBrowser: it is opened where there is a desktop and nobody said no. The URL is on
 // the screen in any case.
 func TestBrowser(t *testing.T) {

@@ -75,7 +75,7 @@ func ps(t *testing.T, words ...string) []listed {
 // TestLiveSession is seen, opened, read and stopped from another terminal.
 func TestLiveSession(t *testing.T) {
 	begin(t)
-	s := cscs(t, "run", "--", "python3", "-u", "-m", "http.server", "{port}", "--bind", "127.0.0.1")
+	s := cscs(t, "run", "--protect=false", "--", "python3", "-u", "-m", "http.server", "{port}", "--bind", "127.0.0.1")
 	ready := s.ready()
 	granted, _ := s.find("granted")
 

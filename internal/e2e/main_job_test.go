@@ -46,7 +46,7 @@ func mainJupyter(t *testing.T) {
 
 func mainTensorBoard(t *testing.T) {
 	writeRun(t, "runs", "loss")
-	s := cscs(t, "run-tensorboard", "--venv", lab.Env["LAB_VENV"], "--logdir", "runs")
+	s := cscs(t, "run-tensorboard", "--venv", lab.Env["LAB_VENV"], "--logdir", "runs", "--protect=false")
 	url := s.ready().URL
 	if code, body := get(t, url); code != http.StatusOK || !strings.Contains(body, "TensorBoard") {
 		t.Errorf("GET %s: %d %s", url, code, body)
@@ -55,7 +55,7 @@ func mainTensorBoard(t *testing.T) {
 }
 
 func mainRun(t *testing.T) {
-	s := cscs(t, "run", "--port", "6007", "--", "python3", "-m", "http.server", "{port}", "--bind", "127.0.0.1")
+	s := cscs(t, "run", "--port", "6007", "--protect=false", "--", "python3", "-m", "http.server", "{port}", "--bind", "127.0.0.1")
 	e := s.ready()
 	if e.Remote != "127.0.0.1:6007" {
 		t.Errorf("the server is at %s", e.Remote)

@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"net"
+	"net/http"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -16,18 +17,18 @@ import (
 // than its user. There are two: the lab, with the real things, and the demo, which is held to
 // it by the same table.
 type world interface {
-	begin(t *testing.T)                                     // it is clean, and will be at the test's end
-	cluster() string                                        // its name
-	command(ctx context.Context, words ...string) *exec.Cmd // cscs as the user calls it; VAR=VALUE words may come first
-	server() string                                         // the path of the test server there
-	get(t *testing.T, url string) (code int, body string)   // on the laptop; code 0: nothing answered
-	jobs(t *testing.T) string                               // the user's jobs that hold something, or wait to
-	occupy(t *testing.T) (free func())                      // all nodes, by another user
-	cancel(t *testing.T, job string)                        // scancel, by somebody else
-	expire(t *testing.T, job string)                        // the end of a time limit of one minute
-	cut(t *testing.T)                                       // the laptop's line
-	heal(t *testing.T)                                      // gives it back
-	scratch(t *testing.T) string                            // a directory on the laptop, for the length of the test
+	begin(t *testing.T)                                                      // it is clean, and will be at the test's end
+	cluster() string                                                         // its name
+	command(ctx context.Context, words ...string) *exec.Cmd                  // cscs as the user calls it; VAR=VALUE words may come first
+	server() string                                                          // the path of the test server there
+	get(t *testing.T, url string, headers ...string) (code int, body string) // on the laptop; code 0: nothing answered
+	jobs(t *testing.T) string                                                // the user's jobs that hold something, or wait to
+	occupy(t *testing.T) (free func())                                       // all nodes, by another user
+	cancel(t *testing.T, job string)                                         // scancel, by somebody else
+	expire(t *testing.T, job string)                                         // the end of a time limit of one minute
+	cut(t *testing.T)                                                        // the laptop's line
+	heal(t *testing.T)                                                       // gives it back
+	scratch(t *testing.T) string                                             // a directory on the laptop, for the length of the test
 }
 
 // run is cscs WORDS to its end, and what it printed.
@@ -40,6 +41,24 @@ func run(t *testing.T, words ...string) string {
 		t.Fatalf("cscs %q: %v\n%s", words, err, out)
 	}
 	return string(out)
+}
+
+// asNavigation is what a browser says that is to show a page.
+var asNavigation = []string{"Accept: text/html", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"}
+
+// freePort is a local port that nobody has at the moment.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
 }
 
 // scenarios are what happens to sessions, told as their user sees it.
@@ -70,6 +89,26 @@ var scenarios = []struct {
 			t.Errorf("queued as job %s, granted as %s", q.Job, g.Job)
 		}
 		reaches(t, s.ready())
+		s.leaveBy(syscall.SIGINT, 0)
+	}},
+	{"waiting-room", func(t *testing.T) {
+		free := here.occupy(t)
+		port := freePort(t)
+		s := serve(t, []string{"--local-port", port})
+		q := s.wait("queued")
+		url := "http://127.0.0.1:" + port + "/"
+		code, page := here.get(t, url, asNavigation...)
+		if code != http.StatusServiceUnavailable {
+			t.Errorf("a browser gets %d", code)
+		}
+		_, page, _ = strings.Cut(page, "<main")
+		says(t, page, "<h1>Waiting in the queue</h1>", "Job "+q.Job+" waits", q.Reason)
+		free()
+		e := s.ready()
+		reaches(t, e)
+		if code, page := here.get(t, url, asNavigation...); code != http.StatusOK || strings.Contains(page, "<h1>") {
+			t.Errorf("a browser gets %d when it is ready: %s", code, page)
+		}
 		s.leaveBy(syscall.SIGINT, 0)
 	}},
 	{"queued-with-salloc", func(t *testing.T) {

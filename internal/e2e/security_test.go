@@ -238,11 +238,13 @@ func TestSecurityTokenIsNowhere(t *testing.T) {
 	watch := watchArguments(t)
 	link := xdgOpen(t)
 	m := link.terminal(t, "run-jupyter", "--cluster", "daint", "--venv", lab.Env["LAB_VENV"], "-v")
-	url := link.wait(t)
+	link.wait(t) // is of the waiting room
+	m.expect(`http://127\.0\.0\.1:\d+/\w+/lab`)
 	token := jupyterToken(t)
 
-	out, err := try(t, "alice", "laptop", "curl", "-sS", "-L", "-c", "/dev/null", "--max-time", "10", "-o", "/dev/null", "-w", "%{http_code}", url)
-	if err != nil || out != "200" {
+	url := link.again(t)
+	out, err := try(t, "alice", "laptop", "curl", "-sS", "-L", "-c", "/dev/null", "--max-time", "10", "-o", "/dev/null", "-w", "%{http_code} %{url_effective}", url)
+	if err != nil || !strings.HasPrefix(out, "200 ") || !strings.HasSuffix(out, "/lab") {
 		t.Errorf("the link gave %q, %v", out, err)
 	}
 	for _, host := range lab.Hosts {

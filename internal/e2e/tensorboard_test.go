@@ -29,7 +29,7 @@ func TestTensorBoardInChromium(t *testing.T) {
 func TestTensorBoardNewRun(t *testing.T) {
 	begin(t)
 	writeRun(t, "runs", "first")
-	s := cscs(t, "run-tensorboard", "--venv", lab.Env["LAB_VENV"], "--logdir", "runs", "--", "--reload_interval", "1")
+	s := cscs(t, "run-tensorboard", "--venv", lab.Env["LAB_VENV"], "--logdir", "runs", "--protect=false", "--", "--reload_interval", "1")
 	url := strings.TrimRight(s.ready().URL, "/") + "/data/plugin/scalars/tags"
 	writeRun(t, "runs/more", "second")
 	if left := poll(patience, func() string {

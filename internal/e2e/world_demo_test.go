@@ -118,12 +118,13 @@ func (w *demoWorld) command(ctx context.Context, words ...string) *exec.Cmd {
 	return cmd
 }
 
-func (w *demoWorld) get(t *testing.T, url string) (int, string) {
+func (w *demoWorld) get(t *testing.T, url string, headers ...string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	setHeaders(req, headers)
 	req.Close = true
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -135,6 +136,14 @@ func (w *demoWorld) get(t *testing.T, url string) (int, string) {
 		return 0, err.Error()
 	}
 	return resp.StatusCode, string(body)
+}
+
+// setHeaders sets headers of the form "Name: value".
+func setHeaders(r *http.Request, headers []string) {
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		r.Header.Set(name, value)
+	}
 }
 
 func (w *demoWorld) jobs(*testing.T) string {

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
@@ -28,11 +29,24 @@ func (labWorld) command(ctx context.Context, words ...string) *exec.Cmd {
 	return as(ctx, "alice", "laptop", argv...)
 }
 
-func (labWorld) get(t *testing.T, url string) (int, string) { return get(t, url) }
-func (labWorld) jobs(t *testing.T) string                   { return aliceJobs(t) }
-func (labWorld) occupy(t *testing.T) func()                 { return full(t) }
-func (labWorld) cancel(t *testing.T, job string)            { output(t, "root", "daint", "scancel", job) }
-func (labWorld) expire(*testing.T, string)                  {} // Slurm's own clock does it
-func (labWorld) cut(t *testing.T)                           { cut(t) }
-func (labWorld) heal(t *testing.T)                          { tell(t, "heal") }
-func (labWorld) scratch(*testing.T) string                  { return "/tmp/another" }
+func (labWorld) get(t *testing.T, url string, headers ...string) (int, string) {
+	if len(headers) == 0 {
+		return get(t, url)
+	}
+	// What looks at who asks must see alice.
+	var options []string
+	for _, h := range headers {
+		options = append(options, "-H", h)
+	}
+	head, body := curl(t, "alice", url, options...)
+	var code int
+	_, _ = fmt.Sscanf(head, "HTTP/1.1 %d", &code)
+	return code, body
+}
+func (labWorld) jobs(t *testing.T) string        { return aliceJobs(t) }
+func (labWorld) occupy(t *testing.T) func()      { return full(t) }
+func (labWorld) cancel(t *testing.T, job string) { output(t, "root", "daint", "scancel", job) }
+func (labWorld) expire(*testing.T, string)       {} // Slurm's own clock does it
+func (labWorld) cut(t *testing.T)                { cut(t) }
+func (labWorld) heal(t *testing.T)               { tell(t, "heal") }
+func (labWorld) scratch(*testing.T) string       { return "/tmp/another" }

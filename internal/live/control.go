@@ -30,6 +30,9 @@ type Controlled interface {
 	// Link is the address with which a browser gets into the server, secret and all;
 	// "": it is not ready.
 	Link() string
+	// Enter is where a browser is sent that this user opens, and the cookies (as in
+	// Set-Cookie) that let it in there.
+	Enter() (url string, cookies []string)
 	// Stop asks for the end of the session, Detach for that of the process alone.
 	Stop()
 	Detach()
@@ -79,6 +82,7 @@ func Serve(dir, id string, process Controlled) (*Control, error) {
 	c := &Control{path: path, process: process, over: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /link", c.link)
+	mux.HandleFunc("POST /enter", c.enter)
 	mux.HandleFunc("POST /stop", c.ending(process.Stop))
 	mux.HandleFunc("POST /detach", c.ending(process.Detach))
 	c.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
@@ -105,6 +109,17 @@ func (c *Control) Close(o Outcome) {
 
 func (c *Control) link(w http.ResponseWriter, _ *http.Request) {
 	answer(w, map[string]string{"link": c.process.Link()})
+}
+
+// An entrance is the answer to /enter.
+type entrance struct {
+	URL     string   `json:"url"`
+	Cookies []string `json:"cookies"`
+}
+
+func (c *Control) enter(w http.ResponseWriter, _ *http.Request) {
+	url, cookies := c.process.Enter()
+	answer(w, entrance{url, cookies})
 }
 
 // ending answers how the session has ended, and until then that it is at it: by white
@@ -199,6 +214,14 @@ func (p *Peer) Link(ctx context.Context) (string, error) {
 	var a struct{ Link string }
 	err := p.ask(ctx, http.MethodGet, "/link", &a)
 	return a.Link, err
+}
+
+// Enter asks for the way of a browser that is about to be sent there. It is good for a
+// moment.
+func (p *Peer) Enter(ctx context.Context) (url string, cookies []string, err error) {
+	var a entrance
+	err = p.ask(ctx, http.MethodPost, "/enter", &a)
+	return a.URL, a.Cookies, err
 }
 
 // Stop asks for the end of the session and waits for it. As those of the others, its error

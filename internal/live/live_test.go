@@ -293,6 +293,10 @@ func TestOver(t *testing.T) {
 // attending stands for the process of a session.
 type attending struct{ asked chan string }
 
+func (a attending) Enter() (string, []string) {
+	return "http://127.0.0.1:8888/lab", []string{"cscs=secret; HttpOnly"}
+}
+
 func (a attending) Link() string { return "http://127.0.0.1:8888/?token=secret" }
 func (a attending) Stop()        { a.asked <- "stop" }
 func (a attending) Detach()      { a.asked <- "detach" }
@@ -309,6 +313,9 @@ func TestControl(t *testing.T) {
 				t.Errorf("the socket: %v %v", info, err)
 			}
 			p := Reach(Record{Control: c.Path()})
+			if url, cookies, err := p.Enter(t.Context()); err != nil || url != "http://127.0.0.1:8888/lab" || len(cookies) != 1 || cookies[0] != "cscs=secret; HttpOnly" {
+				t.Errorf("the way of a browser: %q %q %v", url, cookies, err)
+			}
 			if link, err := p.Link(t.Context()); err != nil || link != a.Link() {
 				t.Errorf("link %q, %v", link, err)
 			}

@@ -80,6 +80,7 @@ type defaults struct {
 	NoBrowser     *bool             `toml:"no_browser"`
 	NoNotify      *bool             `toml:"no_notify"`
 	NoSign        *bool             `toml:"no_sign"`
+	Protect       *bool             `toml:"protect"`
 	AllowWideBind *bool             `toml:"allow_wide_bind"`
 	ForwardNew    *bool             `toml:"forward_new"`
 	Keep          *bool             `toml:"keep"`

@@ -27,7 +27,7 @@ type session struct {
 
 // start runs "cscs run" and waits until it is ready.
 func (b *bench) start(ctx context.Context, port string, command ...string) (*session, error) {
-	argv := append([]string{b.cscs, "run", "--json", "--no-browser", "--cluster", "daint", "--time", "10", "--port", port, "--"}, command...)
+	argv := append([]string{b.cscs, "run", "--json", "--no-browser", "--protect=false", "--cluster", "daint", "--time", "10", "--port", port, "--"}, command...)
 	// The clock starts where alice presses Enter, not where the lab is entered.
 	s := &session{cmd: b.As(ctx, "alice", "laptop", append([]string{"bash", "-c", `echo "began $EPOCHREALTIME"; exec "$@"`, "bash"}, argv...)...)}
 	s.cmd.Stderr = &s.stderr

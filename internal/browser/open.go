@@ -10,17 +10,17 @@ import (
 	"github.com/sourcegraph/conc"
 )
 
-// answerTime is how long the redirect may take to get out.
+// answerTime is how long the answer may take to get out.
 const answerTime = 2 * time.Second
 
-// open gives link to the browser by way of a one-use link of our own.
-func (o *opener) open(ctx context.Context, link string) error {
+// open shows the browser the way by a one-use link of our own.
+func (o *opener) open(ctx context.Context, way func() Way) error {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp4", "127.0.0.1:0")
 	if err != nil {
 		return &LaunchError{Err: err}
 	}
-	off := newOffer(link, ln.Addr().String(), o.peer)
+	off := newOffer(way, ln.Addr().String(), o.peer)
 	server := &http.Server{
 		Handler:           off,
 		ReadHeaderTimeout: answerTime,
@@ -38,7 +38,15 @@ func (o *opener) open(ctx context.Context, link string) error {
 		}
 	}()
 	serving.Go(func() { _ = server.Serve(ln) })
-	return o.await(ctx, off.url(), off.used, func() error {
+	at := off.url()
+	if o.peer == nil {
+		var forget func()
+		if at, forget, err = hide(at); err != nil {
+			return &LaunchError{Err: err}
+		}
+		defer forget()
+	}
+	return o.await(ctx, at, off.used, func() error {
 		return &UnusedError{After: Lifetime, Refused: off.refusal()}
 	})
 }

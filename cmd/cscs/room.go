@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"al.essio.dev/pkg/shellescape"
+
+	"github.com/alps-tunnel/cscs/internal/browser"
+	"github.com/alps-tunnel/cscs/internal/room"
+)
+
+// openRoom makes the session's waiting room, which lasts until close is called. The session's
+// events are to be given to it.
+func (s *start) openRoom(app string, again []string) (close func()) {
+	c := room.Config{ID: s.id, Cluster: s.cluster.Name, App: app, Again: commandAgain(again)}
+	for _, h := range s.way.hops {
+		c.Hops = append(c.Hops, h.Name)
+	}
+	s.room = room.New(c)
+	return s.room.Close
+}
+
+// open is how the room, and with it the server, is opened in a browser; nil: it is not, and
+// the URL that is printed has to do.
+func (s *start) open() func(ctx context.Context, link string) error {
+	if s.opts.noBrowser || !browser.CanOpen() {
+		return nil
+	}
+	return func(ctx context.Context, _ string) error { return browser.Open(ctx, s.room.Enter) }
+}
+
+// commandAgain is the command line that starts the like of this session. The values of
+// variables for the server are left out: they may be secrets, and this is for a page.
+func commandAgain(args []string) string {
+	words := []string{"cscs"}
+	env, server := false, false
+	for _, a := range args {
+		name, value, ok := strings.Cut(strings.TrimPrefix(a, "--env="), "=")
+		switch {
+		case server: // what is behind -- is the server's
+		case a == "--":
+			server = true
+		case ok && value != "" && env:
+			a = name + "=…"
+		case ok && value != "" && strings.HasPrefix(a, "--env="):
+			a = "--env=" + name + "=…"
+		}
+		env = !server && a == "--env"
+		words = append(words, a)
+	}
+	for i, w := range words {
+		words[i] = shellescape.Quote(w)
+	}
+	return strings.Join(words, " ")
+}
+
+// A choice is a flag that is on, off, or left to what it is about.
+type choice struct{ to **bool }
+
+// Set implements pflag.Value.
+func (c choice) Set(s string) error {
+	b, err := strconv.ParseBool(s)
+	if err != nil {
+		return err
+	}
+	*c.to = &b
+	return nil
+}
+
+// String implements pflag.Value.
+func (c choice) String() string {
+	if c.to == nil || *c.to == nil {
+		return ""
+	}
+	return strconv.FormatBool(**c.to)
+}
+
+// Type implements pflag.Value.
+func (choice) Type() string { return "bool" }
+
+// IsBoolFlag lets it be given without a value.
+func (choice) IsBoolFlag() bool { return true }

@@ -1,0 +1,33 @@
+package peer
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"testing"
+)
+
+// The socket of an IPv6 family that speaks IPv4 is in another table.
+func TestUID(t *testing.T) {
+	for _, addr := range []string{"127.0.0.1:0", "[::1]:0"} {
+		ln, err := net.Listen("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		to := netip.MustParseAddrPort(ln.Addr().String())
+		c, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		from := netip.MustParseAddrPort(c.LocalAddr().String())
+		if uid, err := Func(UID).Of(c.LocalAddr(), ln.Addr()); err != nil || uid != os.Getuid() {
+			t.Errorf("%v: user %d, %v", from, uid, err)
+		}
+		c.Close()
+		// Closed by its process, the socket may be in the table still.
+		if uid, err := UID(from, to); err == nil {
+			t.Errorf("%v when closed: user %d", from, uid)
+		}
+	}
+}

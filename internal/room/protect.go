@@ -1,0 +1,137 @@
+package room
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/alps-tunnel/cscs/forward"
+)
+
+// mayPass reports whether a request may go on to the server of a protected session: it has
+// the cookie, which the browser sends to every port of 127.0.0.1, and it is the session's own
+// page that asks, or a person.
+func mayPass(req *http.Request, who standing) bool {
+	return who.known && ownPage(req)
+}
+
+// deny answers a request that may not go on.
+func (r *Room) deny(w http.ResponseWriter, req *http.Request, port int) {
+	host := "127.0.0.1:" + strconv.Itoa(port)
+	switch {
+	case !isNavigation(req):
+		r.refuse(w, req, "this session is protected (--protect): open it by the link that cscs prints, or by: cscs open "+r.cfg.ID, true)
+	case req.Host != host && ownPage(req):
+		// The cookie is of the other name.
+		ours(w)
+		w.Header().Set("Location", "http://"+host+req.URL.RequestURI())
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	case !ownPage(req):
+		// A link on another page. Who has come by it and means to may go on from here.
+		writePage(w, http.StatusForbidden, view{Title: "cscs", Class: "failed", Headline: "Another page has sent you here",
+			Lines: []string{"This session is protected: other pages may not use it."}, On: req.URL.RequestURI()})
+	default:
+		r.refuse(w, req, "This session is protected: it is only for the tab that cscs has opened.", true)
+	}
+}
+
+// buffers of the proxy's, as large as a packet of an SSH channel.
+type buffers struct{ pool sync.Pool }
+
+func (b *buffers) Get() []byte  { return *b.pool.Get().(*[]byte) }
+func (b *buffers) Put(p []byte) { b.pool.Put(&p) }
+
+// A front stands before the server at one local port of a protected session. It implements
+// forward.Room, for a port that never shows the room's page.
+type front struct {
+	room      *Room
+	proxy     http.Handler
+	closeIdle func() // what the proxy keeps open
+}
+
+// Judge implements forward.Room; it is not asked.
+func (f *front) Judge([]byte) forward.Verdict { return forward.Mine }
+
+// Take implements forward.Room.
+func (f *front) Take(c net.Conn) { f.room.Take(c) }
+
+// Leads implements forward.Room: what is kept open leads to where the server was.
+func (f *front) Leads(bool) { f.closeIdle() }
+
+// Expects implements forward.Room.
+func (f *front) Expects() time.Time { return time.Time{} }
+
+// Beside implements [session.Room]: a further port of a protected session lets in who is in at
+// the first.
+func (r *Room) Beside(port int, dial func(context.Context) (net.Conn, error)) forward.Room {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f := newFront(r, dial)
+	r.fronts[port] = f
+	return f
+}
+
+// newFront hands requests on over the connections that dial opens, websockets too. The
+// server sees them as they are, without our cookie. The room is locked.
+func newFront(r *Room, dial func(context.Context) (net.Conn, error)) *front {
+	cookie := r.cookieName()
+	transport := &http.Transport{
+		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+		DisableCompression:  true, // what the browser and the server agree upon is theirs
+		MaxIdleConnsPerHost: 32,
+		IdleConnTimeout:     90 * time.Second,
+	}
+	return &front{room: r, closeIdle: transport.CloseIdleConnections, proxy: &httputil.ReverseProxy{
+		Transport: transport,
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.Out.URL.Scheme, p.Out.URL.Host = "http", p.In.Host
+			p.Out.Host = p.In.Host
+			withoutCookie(p.Out.Header, cookie)
+		},
+		FlushInterval: -1,
+		BufferPool:    &buffers{sync.Pool{New: func() any { p := make([]byte, 32<<10); return &p }}},
+		ErrorHandler:  unreached,
+		ErrorLog:      nolog,
+	}}
+}
+
+// unreached answers for a server that has not answered.
+func unreached(w http.ResponseWriter, req *http.Request, err error) {
+	ours(w)
+	var waited *forward.HoldError
+	switch {
+	case req.Context().Err() != nil: // nobody waits for it
+		panic(http.ErrAbortHandler)
+	case errors.As(err, &waited):
+		w.Header().Set("Retry-After", "5")
+		http.Error(w, "cscs: there is no way to the server at present, and this address answers again when it is found", http.StatusServiceUnavailable)
+	default:
+		http.Error(w, "cscs: the server does not answer", http.StatusBadGateway)
+	}
+}
+
+// withoutCookie takes our cookie away and leaves the others as they were written.
+func withoutCookie(h http.Header, name string) {
+	var lines []string
+	for _, line := range h.Values("Cookie") {
+		parts := slices.DeleteFunc(strings.Split(line, ";"), func(p string) bool {
+			n, _, _ := strings.Cut(strings.TrimSpace(p), "=")
+			return n == name
+		})
+		if line = strings.TrimSpace(strings.Join(parts, ";")); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	if len(lines) == 0 {
+		h.Del("Cookie")
+		return
+	}
+	h["Cookie"] = lines
+}

@@ -1,0 +1,270 @@
+package room
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/alps-tunnel/cscs/internal/browser"
+	"github.com/alps-tunnel/cscs/internal/peer"
+)
+
+// A guest is who is at the other end of a connection, asked for once.
+type guest struct {
+	conn net.Conn
+	once sync.Once
+	uid  int
+	err  error
+}
+
+type guestKey struct{}
+
+func withGuest(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, guestKey{}, &guest{conn: c})
+}
+
+// standing is what is known of who asks.
+type standing struct {
+	stranger bool // a process of another user's, says the kernel
+	ours     bool // one of this user's, says the kernel
+	known    bool // has the cookie
+}
+
+// trusted reports whether that may see what only the user may.
+func (s standing) trusted() bool { return !s.stranger && (s.ours || s.known) }
+
+func (r *Room) standing(req *http.Request) standing {
+	var s standing
+	if g, ok := req.Context().Value(guestKey{}).(*guest); ok {
+		g.once.Do(func() { g.uid, g.err = r.peer.Of(g.conn.RemoteAddr(), g.conn.LocalAddr()) })
+		s.ours = g.err == nil && peer.Ours(g.uid)
+		s.stranger = g.err == nil && !s.ours
+	}
+	r.mu.Lock()
+	name := r.cookieName()
+	r.mu.Unlock()
+	for _, c := range req.CookiesNamed(name) {
+		s.known = s.known || same(c.Value, r.cookie)
+	}
+	return s
+}
+
+func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
+
+// ServeHTTP answers all that the room has taken.
+func (r *Room) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	at := localPort(req)
+	who := r.standing(req)
+	if who.stranger {
+		r.refuse(w, req, "This address belongs to another user of this machine.", false)
+		return
+	}
+	if !isHost(req.Host, at) {
+		r.refuse(w, req, "This address is for 127.0.0.1 alone, and not for another name of it.", false)
+		return
+	}
+	r.mu.Lock()
+	front, beside, there := r.fronts[at], at != r.port, r.there
+	r.mu.Unlock()
+	if beside { // a further port of a protected session
+		there = true
+	}
+	switch {
+	case req.URL.Path == r.own()+"events":
+		r.ourOwn(w, req, func() { r.attend(func() { r.events(w, req, who) }) })
+	case req.URL.Path == r.own()+"in" && req.URL.RawQuery != "":
+		r.letIn(w, req)
+	case req.URL.Path == r.own()+"in":
+		r.ourOwn(w, req, func() { r.attend(func() { r.admit(w, req, who) }) })
+	case front != nil && !mayPass(req, who):
+		r.deny(w, req, at)
+	case isNavigation(req) && !there:
+		r.page(w, who)
+	case front != nil:
+		front.proxy.ServeHTTP(w, req)
+	default:
+		ours(w)
+		http.NotFound(w, req)
+	}
+}
+
+// localPort is the port at which a request has come.
+func localPort(req *http.Request) int {
+	if addr, ok := req.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
+		return addr.Port
+	}
+	return 0
+}
+
+// isHost reports whether a browser may ask for the port under that name.
+func isHost(host string, port int) bool {
+	name, p, err := net.SplitHostPort(host)
+	return err == nil && p == strconv.Itoa(port) && slices.Contains([]string{"127.0.0.1", "localhost", "::1"}, name)
+}
+
+// ours sets what every answer of our own has: it is of now, and for nobody else.
+func ours(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Connection", "close")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+}
+
+// ourOwn does what only our own page may ask for.
+func (r *Room) ourOwn(w http.ResponseWriter, req *http.Request, do func()) {
+	if !ownPage(req) || req.Method != http.MethodGet {
+		r.refuse(w, req, "This is for cscs's own page.", false)
+		return
+	}
+	do()
+}
+
+// ownPage reports whether no other page has asked, as far as the browser tells
+// (Sec-Fetch-Site; Origin, where that is unknown).
+func ownPage(req *http.Request) bool {
+	switch req.Header.Get("Sec-Fetch-Site") {
+	case "", "same-origin", "none":
+	default:
+		return false
+	}
+	origin := req.Header.Get("Origin")
+	return origin == "" || origin == "http://"+req.Host
+}
+
+// page answers a navigation for as long as there is no server.
+func (r *Room) page(w http.ResponseWriter, who standing) {
+	r.mu.Lock()
+	r.expects = time.Now().Add(pageTime)
+	v := r.story.view(who.trusted(), time.Now())
+	v.Room, v.Known, v.Live = r.own(), who.known, !r.story.over
+	if who.trusted() {
+		v.Home = r.path
+	}
+	r.mu.Unlock()
+	// What is asked for is not there; a person sees why.
+	writePage(w, http.StatusServiceUnavailable, v)
+}
+
+// A message is what an open page is told.
+type message struct {
+	Title string `json:"title"`
+	Class string `json:"class"`
+	Said  string `json:"said"` // to whom the page is read aloud
+	Main  string `json:"main"`
+	Foot  string `json:"foot"`
+	There bool   `json:"there"`
+	Over  bool   `json:"over"`
+}
+
+// events tells an open page what happens, by server-sent events.
+func (r *Room) events(w http.ResponseWriter, req *http.Request, who standing) {
+	ours(w)
+	w.Header().Set("Content-Type", "text/event-stream")
+	control := http.NewResponseController(w)
+	for {
+		r.mu.Lock()
+		v, changed := r.story.view(who.trusted(), time.Now()), r.changed
+		m := message{Title: v.Title, Class: v.Class, Said: v.Headline + ". " + first(v.Lines), Foot: v.Foot, There: r.there, Over: r.story.over}
+		r.mu.Unlock()
+		m.Main = v.main()
+		b, err := json.Marshal(m)
+		if err != nil {
+			panic(err) // of strings
+		}
+		if _, err := fmt.Fprintf(w, "retry: 1000\ndata: %s\n\n", b); err != nil || control.Flush() != nil || m.Over {
+			return
+		}
+		select {
+		case <-changed:
+		case <-req.Context().Done():
+			return
+		case <-r.closed:
+			return
+		}
+	}
+}
+
+// admit answers when the server is there, with what lets the tab in. It gives no answer but a
+// refusal to a tab that is not known.
+func (r *Room) admit(w http.ResponseWriter, req *http.Request, who standing) {
+	ours(w)
+	if !who.known {
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	for {
+		r.mu.Lock()
+		there, over, login, changed := r.there, r.story.over, r.login, r.changed
+		r.mu.Unlock()
+		switch {
+		case over:
+			w.WriteHeader(http.StatusGone)
+			return
+		case there:
+			for _, c := range login {
+				w.Header().Add("Set-Cookie", c)
+			}
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		select {
+		case <-changed:
+		case <-req.Context().Done():
+			return
+		case <-r.closed:
+			return
+		}
+	}
+}
+
+// letIn takes a ticket or the key of a protected session, and sends the browser on with the
+// cookies.
+func (r *Room) letIn(w http.ResponseWriter, req *http.Request) {
+	ours(w)
+	q := req.URL.Query()
+	r.mu.Lock()
+	good := r.protected && req.Method == http.MethodGet && !browser.Ahead(req) &&
+		(same(q.Get("key"), r.key) || r.tickets.take(q.Get("ticket"), time.Now()))
+	cookies, to := r.admission(), "http://127.0.0.1:"+strconv.Itoa(r.port)+r.path
+	r.mu.Unlock()
+	if !good {
+		r.refuse(w, req, "This link has had its time.", true)
+		return
+	}
+	for _, c := range cookies {
+		w.Header().Add("Set-Cookie", c)
+	}
+	browser.SendOn(w, req, to)
+}
+
+// refuse answers what may not be.
+func (r *Room) refuse(w http.ResponseWriter, req *http.Request, why string, help bool) {
+	if isNavigation(req) {
+		v := view{Title: "cscs", Class: "failed", Headline: "Not for this tab", Lines: []string{why}}
+		if help {
+			v.Lines = append(v.Lines, "On this machine's terminal, this command opens the session:")
+			v.Again = "cscs open " + r.cfg.ID
+		}
+		writePage(w, http.StatusForbidden, v)
+		return
+	}
+	ours(w)
+	http.Error(w, "cscs: "+why, http.StatusForbidden)
+}
+
+func first(lines []string) string {
+	if len(lines) == 0 {
+		return ""
+	}
+	return lines[0]
+}

@@ -1,0 +1,265 @@
+package room
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/alps-tunnel/cscs/internal/ui"
+	"github.com/alps-tunnel/cscs/session"
+)
+
+// A story is what the events of a session come to.
+type story struct {
+	cfg Config
+
+	began               time.Time
+	connected           []string
+	reached             time.Time // the login node
+	queued, granted     *session.Event
+	started, ready      *session.Event
+	lost                []session.Event // and not restored
+	warning             string
+	ending              string
+	failure             *session.Event
+	detached            bool
+	over                bool
+	end                 session.Event
+	there, wasThere     bool
+	grantedAt, queuedAt time.Time
+}
+
+// take takes an event in.
+func (s *story) take(e session.Event) {
+	if s.began.IsZero() {
+		s.began = e.Time
+	}
+	switch e.Event {
+	case session.EventConnected:
+		if slices.Contains(s.cfg.Hops, e.Host) && !slices.Contains(s.connected, e.Host) {
+			s.connected = append(s.connected, e.Host)
+			s.reached = e.Time
+		}
+	case session.EventQueued:
+		if s.queued == nil {
+			s.queuedAt = e.Time
+		}
+		s.queued = &e
+	case session.EventGranted:
+		if s.granted == nil {
+			s.grantedAt = e.Time
+		}
+		s.granted = &e
+	case session.EventStarted:
+		s.started = &e
+	case session.EventReady:
+		s.ready, s.warning = &e, ""
+	case session.EventLost:
+		s.lost = append(slices.DeleteFunc(s.lost, func(l session.Event) bool { return l.Host == e.Host }), e)
+	case session.EventRestored:
+		s.lost = slices.DeleteFunc(s.lost, func(l session.Event) bool { return l.Host == e.Host })
+	case session.EventWarning:
+		s.warning = e.Message
+	case session.EventEnding:
+		s.ending = e.Reason
+	case session.EventDetached:
+		s.detached = true
+	case session.EventError:
+		s.failure = &e
+	case session.EventEnded:
+		s.over, s.end = true, e
+	}
+}
+
+// view is the page that shows it; trusted: to one who may see all of it.
+func (s *story) view(trusted bool, now time.Time) view {
+	v := view{Foot: "A page of cscs, on this machine. It becomes " + s.name() + " by itself."}
+	switch {
+	case s.over:
+		s.ended(&v, trusted)
+	case s.ending != "":
+		v.Headline = "Ending"
+		v.Lines = []string{sentence(s.ending)}
+	case s.wasThere:
+		s.away(&v)
+	default:
+		s.arrival(&v, now)
+	}
+	v.Title = v.Headline + " · " + s.name() + " on " + s.cfg.Cluster
+	if !s.over && s.warning != "" {
+		v.Warning = sentence(s.warning)
+	}
+	return v
+}
+
+// name is what is waited for.
+func (s *story) name() string {
+	switch s.cfg.App {
+	case "jupyter":
+		return "Jupyter"
+	case "tensorboard":
+		return "TensorBoard"
+	}
+	return "the server"
+}
+
+// away is shown between two times of the server.
+func (s *story) away(v *view) {
+	switch {
+	case s.there:
+		v.Headline = "Ready"
+	case len(s.lost) > 0:
+		l := s.lost[0]
+		v.Headline = "Reconnecting"
+		text := "The connection to " + l.Host + " is lost"
+		if m := strings.TrimPrefix(l.Message, "connection to "+l.Host+" lost: "); m != "" {
+			text += ": " + m
+		}
+		v.Lines = []string{sentence(text)}
+		if s.granted != nil {
+			v.Lines = append(v.Lines, "Job "+s.granted.Job+" goes on meanwhile.")
+		}
+		v.Lines = append(v.Lines, "When the connection is back, this page returns to where you were.")
+	default:
+		v.Headline = "Waiting for " + s.name()
+		v.Lines = []string{"The server does not take connections at this moment. When it does, this page returns to where you were."}
+	}
+}
+
+// arrival is shown before the server is there for the first time.
+func (s *story) arrival(v *view, now time.Time) {
+	connect := step{Name: "Connect to " + s.cfg.Cluster, State: "now", Since: ms(s.began), Detail: strings.Join(s.connected, " → ")}
+	slurm := step{Name: "Get a node", State: "todo"}
+	server := step{Name: "Start " + s.name(), State: "todo"}
+	v.Headline = "Connecting to " + s.cfg.Cluster
+	if s.granted != nil || s.queued != nil || len(s.connected) >= len(s.cfg.Hops) && len(s.cfg.Hops) > 0 {
+		connect.done(s.began, s.reached)
+		slurm.State, slurm.Since = "now", ms(s.reached)
+		v.Headline = "Asking for a node"
+	}
+	if q := s.queued; q != nil {
+		v.Headline = "Waiting in the queue"
+		slurm.Since = ms(s.queuedAt)
+		slurm.Detail = "Job " + q.Job + " waits"
+		if q.Reason != "" {
+			slurm.Detail += ": " + q.Reason
+		}
+		slurm.Detail += "."
+		if q.Start != nil {
+			v.Lines = append(v.Lines, "Expected to start "+clock(*q.Start, now)+".")
+		}
+		v.Lines = append(v.Lines, "You may leave this tab open, and come back to it.")
+	}
+	if g := s.granted; g != nil {
+		v.Headline, v.Lines = "Starting "+s.name(), nil
+		slurm.done(s.reached, s.grantedAt)
+		slurm.Detail = "Job " + g.Job + " on " + g.Node
+		if n := len(g.Nodes); n > 1 {
+			slurm.Detail += fmt.Sprintf(" and %d more", n-1)
+		}
+		if g.Ends != nil {
+			slurm.Detail += ", until " + strings.TrimPrefix(clock(*g.Ends, now), "at ")
+		}
+		slurm.Detail += "."
+		server.State, server.Since = "now", ms(s.grantedAt)
+		if s.started != nil {
+			server.Detail = "It is starting, and does not answer yet."
+		}
+	}
+	if len(s.lost) > 0 {
+		l := s.lost[0]
+		v.Lines = append([]string{sentence("The connection to " + l.Host + " is lost, and is being made again")}, v.Lines...)
+	}
+	if s.there {
+		v.Headline, v.Lines = "Ready", nil
+		server.State, server.Since = "done", 0
+	}
+	v.Steps = []step{connect, slurm, server}
+}
+
+// ended is shown at the end.
+func (s *story) ended(v *view, trusted bool) {
+	v.Foot = "The session has ended: this address does not answer any more."
+	v.Headline = "Ended"
+	v.Lines = []string{sentence(s.end.Reason)}
+	switch {
+	case s.detached:
+		v.Headline = "Left running"
+		v.Again, v.Lines = "cscs attach "+s.cfg.ID, append(v.Lines, "This command picks it up again:")
+		return
+	case s.failure != nil:
+		v.Class = "failed"
+		v.Lines = []string{sentence(s.failure.Message)}
+		v.Hint = sentence(s.failure.Hint)
+		v.Headline = "Ended by an error"
+		if s.ready == nil {
+			v.Headline = map[bool]string{true: "No node was had", false: "It did not start"}[s.granted == nil]
+		}
+	}
+	if !trusted {
+		return
+	}
+	v.Again = s.cfg.Again
+	v.Log = s.end.Log
+	if len(v.Log) == 0 && s.failure != nil {
+		v.Log = s.failure.Log
+	}
+	v.Log = slices.Clone(v.Log)
+	for i, line := range v.Log {
+		v.Log[i] = ui.CleanLine(line)
+	}
+}
+
+func (s *step) done(from, to time.Time) {
+	s.State, s.Since = "done", 0
+	if !from.IsZero() && !to.Before(from) {
+		s.Took = span(to.Sub(from))
+	}
+}
+
+// span is a time as the page's script writes it.
+func span(d time.Duration) string {
+	sec := int(d.Round(time.Second) / time.Second)
+	switch {
+	case sec < 60:
+		return fmt.Sprintf("%d s", sec)
+	case sec < 3600:
+		return fmt.Sprintf("%d min %d s", sec/60, sec%60)
+	}
+	return fmt.Sprintf("%d h %d min", sec/3600, sec/60%60)
+}
+
+func ms(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// clock is a time of day, with the date if it is not today's. It is the laptop's, whose
+// browser shows it.
+func clock(at, now time.Time) string {
+	at, now = at.Local(), now.Local()
+	if at.Format(time.DateOnly) == now.Format(time.DateOnly) {
+		return "at " + at.Format("15:04")
+	}
+	return "on " + at.Format("Mon 2 Jan, 15:04")
+}
+
+// sentence makes one of a message of ours, which begins in lower case and has no full stop.
+func sentence(s string) string {
+	if s == "" {
+		return ""
+	}
+	if word, _, _ := strings.Cut(s, " "); !strings.ContainsFunc(word, func(r rune) bool { return !unicode.IsLetter(r) }) {
+		first, n := utf8.DecodeRuneInString(s)
+		s = string(unicode.ToUpper(first)) + s[n:]
+	} // else it is the name of a host, or the like
+	if !strings.HasSuffix(s, ".") && !strings.HasSuffix(s, "!") && !strings.HasSuffix(s, "?") {
+		s += "."
+	}
+	return s
+}
