@@ -75,7 +75,7 @@ func (s *session) leave(ctx context.Context, cause error) (last bool, err error)
 	default:
 		s.fail(cause, &serverLog{})
 	}
-	s.out.event(Event{Event: EventDetached, Lease: int(s.cfg.Lease / time.Second)})
+	s.out.event(Event{Event: EventDetached, Lease: int(s.cfg.Lease / time.Second), Kept: s.waits()})
 	if unsaid != nil {
 		reason += "; the cluster was not told (" + unsaid.Error() + "), and counts from when it last heard of this machine"
 	}
@@ -87,11 +87,17 @@ func (s *session) leave(ctx context.Context, cause error) (last bool, err error)
 	return false, cause
 }
 
+// waits reports whether the job is still in the queue.
+func (s *session) waits() bool { return s.queuedJob != "" && len(s.job.Nodes) == 0 }
+
 // goesOn says what of the session goes on.
 func (s *session) goesOn() string {
 	job := "job " + slurm.JobName(s.cfg.ID)
 	if s.job.ID != "" {
 		job = "job " + s.job.ID
+	}
+	if s.waits() {
+		job += " waits in the queue, and then"
 	}
 	if s.cfg.Lease == 0 {
 		return job + " goes on until its time limit"

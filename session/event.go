@@ -58,7 +58,7 @@ type Event struct {
 	// the terminal of the owner alone and never serialised (invariant I6).
 	Link string `json:"-"`
 	// Begins is when the job began to run, and Kept whether one that is queued would wait
-	// without this process: for the live view.
+	// without this process, or, as it is left, does: for people.
 	Begins *time.Time `json:"-"`
 	Kept   bool       `json:"-"`
 	// On is the node that a ready server, or that of a forward, runs on, and LogFile where

@@ -21,9 +21,15 @@ lease is over.`,
 		Args:              atMostOneID,
 		ValidArgsFunction: completeIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			l, err := attendedHere(args)
-			if err != nil {
+			l, err := theSession(args)
+			switch {
+			case err != nil:
 				return err
+			case !l.Attended && l.State != live.Left:
+				d.say("session " + l.ID + " is left already: nobody attends it here; pick it up with: cscs attach " + l.ID)
+				return nil
+			case !l.Attended:
+				return &live.UnattendedError{ID: l.ID}
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), stopPatience)
 			defer cancel()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -25,7 +26,7 @@ func whichCluster(cfg *site.Config) error {
 
 // fillEnv sets the flags that the command line leaves open from the environment.
 func fillEnv(flags *pflag.FlagSet) error {
-	var failed error
+	failed := settleLease(flags)
 	flags.VisitAll(func(f *pflag.Flag) {
 		v := os.Getenv(envVar(f.Name))
 		if f.Changed || v == "" || failed != nil || f.Name == "help" {
@@ -42,7 +43,30 @@ func fillEnv(flags *pflag.FlagSet) error {
 			}
 		}
 	})
+	if failed == nil {
+		failed = settleLease(flags)
+	}
 	return failed
+}
+
+// settleLease makes one of --keep and --lease, as far as they are set: who says the one has
+// said the other, against what comes after it of the environment or config.toml.
+func settleLease(flags *pflag.FlagSet) error {
+	keep, lease := flags.Lookup("keep"), flags.Lookup("lease")
+	if keep == nil || lease == nil {
+		return nil // it begins no job
+	}
+	kept := keep.Changed && keep.Value.String() == "true"
+	given, _ := time.ParseDuration(lease.Value.String()) // checkLease has been here
+	switch {
+	case kept && lease.Changed && given > 0:
+		return &problem.UsageError{Message: "--keep and --lease " + lease.Value.String() + " exclude each other: is there to be a lease, or none?"}
+	case kept && !lease.Changed:
+		return flags.Set("lease", "0s")
+	case lease.Changed && !keep.Changed:
+		return flags.Set("keep", "false")
+	}
+	return nil
 }
 
 // fillConfig sets the flags that are still open from config.toml. --env is filled up name by
@@ -66,7 +90,7 @@ func fillConfig(flags *pflag.FlagSet, settings []site.Setting) error {
 			}
 		}
 	}
-	return nil
+	return settleLease(flags)
 }
 
 // missing are those NAME=VALUE whose names are not set yet.

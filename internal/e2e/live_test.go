@@ -301,7 +301,7 @@ func TestLiveDetached(t *testing.T) {
 	jobs := occupy(t, "mallory", "-N", "3", "--exclusive")
 	s := serve(t, []string{"--detach"})
 	e := s.end(0)
-	says(t, e.Reason, "detached")
+	says(t, e.Reason, "detached", "waits in the queue")
 	if q, ok := s.find("queued"); !ok || q.Job == "" {
 		t.Error("no event queued")
 	}

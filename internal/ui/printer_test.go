@@ -55,6 +55,26 @@ func show(io *IO) {
 	}
 }
 
+// A job that is left goes on at once, or when it has started: its lease begins then.
+func TestTextOfWhatIsLeft(t *testing.T) {
+	for _, tt := range []struct {
+		e    session.Event
+		want string
+	}{
+		{session.Event{Lease: 120}, "detached: it goes on, for up to 2 min 00 s without anybody; pick"},
+		{session.Event{}, "detached: it goes on until its time limit; pick"},
+		{session.Event{Lease: 120, Kept: true}, "detached: it waits in the queue; once it has started, it goes on, for up to 2 min 00 s without anybody; pick"},
+		{session.Event{Kept: true}, "detached: it waits in the queue; once it has started, it goes on until its time limit; pick"},
+	} {
+		io, _, errs := testIO(false, false)
+		tt.e.Event, tt.e.Session = session.EventDetached, "abcd2345"
+		NewText(io, false).Event(tt.e)
+		if !strings.Contains(errs.String(), tt.want) {
+			t.Errorf("%+v: %q, want %q", tt.e, errs.String(), tt.want)
+		}
+	}
+}
+
 func TestTextIntoFiles(t *testing.T) {
 	io, out, errs := testIO(false, false)
 	show(io)

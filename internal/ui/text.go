@@ -176,11 +176,14 @@ func (t *Text) granted(e session.Event) string {
 
 // detached says for how long the session goes on, and how it is picked up and ended.
 func (t *Text) detached(e session.Event) {
-	s := "detached: it goes on until its time limit"
+	s := "it goes on until its time limit"
 	if e.Lease > 0 {
-		s = "detached: it goes on, for up to " + Duration(time.Duration(e.Lease)*time.Second) + " without anybody"
+		s = "it goes on, for up to " + Duration(time.Duration(e.Lease)*time.Second) + " without anybody"
 	}
-	t.line(t.mark("·", "-"), dim, s+"; pick it up with: cscs attach "+Clean(e.Session)+", end it with: cscs stop "+Clean(e.Session))
+	if e.Kept {
+		s = "it waits in the queue; once it has started, " + s
+	}
+	t.line(t.mark("·", "-"), dim, "detached: "+s+"; pick it up with: cscs attach "+Clean(e.Session)+", end it with: cscs stop "+Clean(e.Session))
 }
 
 // leads says where a local port leads.
