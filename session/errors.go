@@ -59,11 +59,16 @@ type TeardownError struct {
 }
 
 func (e *TeardownError) Error() string {
+	return e.What() + " may still be there: " + e.Err.Error()
+}
+
+// What names the job.
+func (e *TeardownError) What() string {
 	job := e.Name
 	if e.Job != "" {
 		job += " (" + e.Job + ")"
 	}
-	return fmt.Sprintf("job %s on %s may still be there: %v", job, e.Cluster, e.Err)
+	return "job " + job + " on " + e.Cluster
 }
 func (e *TeardownError) Unwrap() error { return e.Err }
 

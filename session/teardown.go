@@ -81,7 +81,10 @@ func (s *session) endJob(ctx, patient context.Context, log *serverLog) error {
 	if err == nil {
 		return nil
 	}
-	if ctx.Err() != nil {
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		err = errors.New("its end took longer than " + spell(teardownTimeout))
+	case ctx.Err() != nil:
 		err = errors.New("it was not waited for")
 	}
 	return s.remains(err)

@@ -169,7 +169,7 @@ func (a *attendance) over(err error) {
 	var left *session.TeardownError
 	switch {
 	case errors.As(err, &left):
-		a.leave(live.Left, left.Error())
+		a.leave(live.Left, a.start.explain(left).Message)
 	case a.rec.State == live.Detached:
 		a.leave(live.Detached, "")
 	default:

@@ -16,6 +16,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/ui"
+	"github.com/alps-tunnel/cscs/session"
 )
 
 // A way is everything that is needed to dial a cluster's login node and its
@@ -177,6 +178,12 @@ func (w *way) dialHops(ctx context.Context, opts chain.Options) (*chain.Chain, e
 // because is what err comes from, if this side knows better than the host that refused us: a
 // certificate that was good when the session began may have run out.
 func (w *way) because(err error) error {
+	var left *session.TeardownError
+	if errors.As(err, &left) { // that there may be a job stays true
+		because := *left
+		because.Err = w.because(left.Err)
+		return &because
+	}
 	var refused *chain.AuthError
 	if w == nil || !errors.As(err, &refused) || refused.Accepted {
 		return err

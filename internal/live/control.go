@@ -263,7 +263,10 @@ func (p *Peer) ask(ctx context.Context, method, path string, to any) error {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
-		return context.Cause(ctx)
+		if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
+			return cause
+		}
+		return fmt.Errorf("ask the process that attends session %s (pid %d): %w", p.record.ID, p.record.PID, ctx.Err())
 	}
 	return &GoneError{err}
 }

@@ -7,6 +7,7 @@
 package problem
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,7 +69,7 @@ func on[E error](explain func(E) Problem) rule {
 // catalogue holds the rules, the first that fits counts: errors wrap each other,
 // and what says most comes first.
 var catalogue = concat(
-	[]rule{on(teardown), interrupted},
+	[]rule{interrupted},
 	doctorRules, // some of them wrap others'
 	usageRules,
 	signRules,
@@ -78,7 +79,7 @@ var catalogue = concat(
 	serverRules,
 	localRules,
 	liveRules,
-	[]rule{unplaced},
+	[]rule{late, unplaced},
 )
 
 func concat(lists ...[]rule) []rule {
@@ -93,6 +94,10 @@ func concat(lists ...[]rule) []rule {
 func Of(err error) Problem {
 	if err == nil {
 		return Problem{ID: "ok", Code: OK}
+	}
+	var left *session.TeardownError
+	if errors.As(err, &left) { // whatever it comes from
+		return teardown(left)
 	}
 	for _, r := range catalogue {
 		if p, ok := r(err); ok {
@@ -112,12 +117,25 @@ func At(cluster string, err error) Problem {
 	return p
 }
 
+// teardown is told with what stood in the way, and what mends that.
 func teardown(e *session.TeardownError) Problem {
+	cause := Of(e.Err)
+	var remains *slurm.RemainsError
+	if errors.As(e.Err, &remains) { // it says the same of the job
+		cause.Message, cause.Hint = cmp.Or(remains.Message, "slurm still has it"), ""
+	}
 	hint := "try again: cscs stop " + strings.TrimPrefix(e.Name, slurm.JobName("")) + "; or by hand: " + e.Command()
 	if e.Lease > 0 {
 		hint += fmt.Sprintf("; else it ends by itself, at the latest when its lease of %s is over", short(e.Lease))
 	}
-	return Problem{ID: "remains", Code: Remains, Message: e.Error(), Hint: hint}
+	return Problem{ID: "remains", Code: Remains, Message: e.What() + " may still be there: " + cause.Message, Hint: hints(cause.Hint, hint)}
+}
+
+// late is for what was given up after its time, wherever that was: Go's words for it say
+// nothing to anybody.
+func late(err error) (Problem, bool) {
+	return Problem{ID: "late", Code: Failure, Hint: online,
+		Message: strings.ReplaceAll(err.Error(), context.DeadlineExceeded.Error(), "no answer in time")}, errors.Is(err, context.DeadlineExceeded)
 }
 
 func interrupted(err error) (Problem, bool) {

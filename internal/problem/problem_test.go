@@ -45,6 +45,12 @@ func TestOf(t *testing.T) {
 		{fmt.Errorf("x: %w", context.Canceled), "interrupted", 130, "", ""},
 		{&session.TeardownError{Job: "7", Name: "cscs-x", Cluster: "daint", Host: "daint", Err: dial(io.EOF)}, "remains", 6, "cscs-x (7) on daint", "scancel --name=cscs-x on daint"},
 		{&session.TeardownError{Name: "cscs-x", Cluster: "daint", Lease: 90 * time.Minute, Err: io.EOF}, "remains", 6, "cscs-x on daint", "its lease of 1h30m is over"},
+		{&session.TeardownError{Name: "cscs-x", Cluster: "daint", Host: "daint", Err: fmt.Errorf("dial daint: %w", context.DeadlineExceeded)}, "remains", 6,
+			"job cscs-x on daint may still be there: dial daint: no answer in time", "scancel --name=cscs-x on daint"},
+		{&session.TeardownError{Name: "cscs-x", Cluster: "daint", Host: "daint", Err: &key.ExpiredError{Path: "k", Until: time.Now()}}, "remains", 6, "expired", key.SignCommand},
+		{&session.TeardownError{Job: "7", Name: "cscs-x", Cluster: "daint", Host: "daint", Err: &slurm.RemainsError{Name: "cscs-x", Job: "7"}}, "remains", 6,
+			"job cscs-x (7) on daint may still be there: slurm still has it", "cscs stop x"},
+		{context.DeadlineExceeded, "late", 1, "no answer in time", ""},
 
 		{Usagef("port %d", 0), "usage", 2, "port 0", ""},
 		{&app.UsageError{App: "jupyter", Arg: "--ip", Message: "no"}, "usage", 2, "jupyter argument --ip: no", ""},
