@@ -189,17 +189,22 @@ func (w window) do(name string, actions ...chromedp.Action[chromedp.Void]) {
 }
 
 // textAfter performs the actions, again every few seconds, until something matches the
-// selector, and gives its text.
+// selector, and gives its text. A page that is still being made may replace what is being clicked.
 func (w window) textAfter(name, css string, actions ...chromedp.Action[chromedp.Void]) string {
 	w.t.Helper()
 	deadline := time.Now().Add(step)
 	for {
-		w.do(name, actions...)
-		ctx, cancel := context.WithTimeout(w.ctx, 5*time.Second)
-		text, err := chromedp.Run(ctx, chromedp.Text(chromedp.CSS(css)))
+		ctx, cancel := context.WithTimeout(w.ctx, step)
+		err := chromedp.Do(ctx, actions...)
 		cancel()
 		if err == nil {
-			return text
+			var text string
+			ctx, cancel := context.WithTimeout(w.ctx, 5*time.Second)
+			text, err = chromedp.Run(ctx, chromedp.Text(chromedp.CSS(css)))
+			cancel()
+			if err == nil {
+				return text
+			}
 		}
 		if time.Now().After(deadline) {
 			w.fail(name, err)
