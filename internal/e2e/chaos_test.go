@@ -77,7 +77,10 @@ func chaosRound(t *testing.T, n int, total, ends tally) {
 			sweepLinks(t)
 		}
 	})
-	resumeDrained(t, n, total)
+	if reasons := resumeNodes(t); len(reasons) > 0 {
+		total[nodeDrained]++
+		fmt.Printf("round %3d: before it: drained: %s\n", n, strings.Join(reasons, "; "))
+	}
 	if p.full > 0 {
 		settle(t)
 		c.occupy = occupy(t, "mallory", "-N", fmt.Sprint(len(lab.Nodes)))
@@ -93,21 +96,6 @@ func chaosRound(t *testing.T, n int, total, ends tally) {
 		verdict = "FAILED"
 	}
 	fmt.Printf("round %3d: lease %v; %s: %s: %s\n", n, p.lease, p, how, verdict)
-}
-
-// resumeDrained gives back a node that Slurm gave up in an earlier round, which would fail
-// all that follow.
-func resumeDrained(t *testing.T, round int, total tally) {
-	t.Helper()
-	for _, node := range lab.Nodes {
-		reason := output(t, "root", "daint", "sinfo", "-h", "-R", "-n", node, "-o", "%H %E")
-		if reason == "" {
-			continue
-		}
-		total[nodeDrained]++
-		fmt.Printf("round %3d: before it: drained: %s %s\n", round, node, reason)
-		output(t, "root", "daint", "scontrol", "update", "NodeName="+node, "State=RESUME")
-	}
 }
 
 // chaos is one session and what becomes of it.

@@ -22,6 +22,7 @@ import (
 // be clean again after everything that the test itself started has ended.
 func begin(t *testing.T) {
 	t.Helper()
+	resumeNodes(t)
 	before := files()
 	t.Cleanup(func() {
 		// sshd keeps its end of a connection that was cut until TCP tries again to tell it of the
