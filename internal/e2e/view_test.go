@@ -297,7 +297,7 @@ func TestViewQueue(t *testing.T) {
 	p.shows(`^d detach · \? help · Ctrl-C stop$`)
 	p.keys("d")
 	text := p.ends(0)
-	once(t, text, `^✓ daint connected`, `detached: it goes on`)
+	once(t, text, `^✓ daint connected`, `detached: it waits in the queue`)
 	if strings.Contains(text, "is queued") {
 		t.Errorf("the row was left:\n%s", text)
 	}
