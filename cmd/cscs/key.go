@@ -91,6 +91,15 @@ func (o *keyOptions) path() (string, error) {
 	return filepath.Abs(named)
 }
 
+// files are the private key that is meant, and where it is noted what became of it.
+func (o *keyOptions) files() (path, state string, err error) {
+	if path, err = o.path(); err != nil {
+		return "", "", err
+	}
+	state, err = stateDir()
+	return path, state, err
+}
+
 // signer is the service that the flags mean, for who is at the terminal.
 func (d *deps) signer(ctx context.Context, o *keyOptions, signals *interrupts) (*signer, error) {
 	cfg, err := d.sites()

@@ -39,11 +39,7 @@ you alone. What is there is replaced only by what is good.`,
 func (d *deps) keyImport(ctx context.Context, o *keyOptions, args []string) error {
 	signals, stop := hearInterrupts(ctx)
 	defer stop()
-	path, err := o.path()
-	if err != nil {
-		return err
-	}
-	state, err := stateDir()
+	path, state, err := o.files()
 	if err != nil {
 		return err
 	}

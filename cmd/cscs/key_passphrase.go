@@ -34,11 +34,7 @@ stays. With cscs key agent it is asked for once a day.`,
 func (d *deps) keyPassphrase(ctx context.Context, o *keyOptions) error {
 	signals, stop := hearInterrupts(ctx)
 	defer stop()
-	path, err := o.path()
-	if err != nil {
-		return err
-	}
-	state, err := stateDir()
+	path, state, err := o.files()
 	if err != nil {
 		return err
 	}

@@ -63,11 +63,7 @@ func checkSerials(args []string, all bool) error {
 }
 
 func (d *deps) keyRevoke(ctx context.Context, o *keyOptions, c *service.Current, serials []string, all bool) error {
-	path, err := o.path()
-	if err != nil {
-		return err
-	}
-	state, err := stateDir()
+	path, state, err := o.files()
 	if err != nil {
 		return err
 	}

@@ -238,12 +238,7 @@ func TestSSHTheOtherWay(t *testing.T) {
 		t.Errorf("the terminal is %s", got)
 	}
 	// What is left is the session's own: srun and its shepherd.
-	if left := poll(patience, func() string {
-		if n := strings.Count(doors(), "remote.sh sshd"); n != 2 {
-			return doors()
-		}
-		return ""
-	}); left != "" {
+	if left := poll(patience, notOneStep); left != "" {
 		t.Errorf("steps were left:\n%s", left)
 	}
 	closeReady(t, s)

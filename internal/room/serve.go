@@ -184,14 +184,21 @@ func (r *Room) events(w http.ResponseWriter, req *http.Request, who standing) {
 		if _, err := fmt.Fprintf(w, "retry: 1000\ndata: %s\n\n", b); err != nil || control.Flush() != nil || m.Over {
 			return
 		}
-		select {
-		case <-changed:
-		case <-req.Context().Done():
-			return
-		case <-r.closed:
+		if !r.wait(req, changed) {
 			return
 		}
 	}
+}
+
+// wait reports whether something has changed; else whoever asks, or the room, has gone.
+func (r *Room) wait(req *http.Request, changed <-chan struct{}) bool {
+	select {
+	case <-changed:
+		return true
+	case <-req.Context().Done():
+	case <-r.closed:
+	}
+	return false
 }
 
 // admit answers when the server is there, with what lets the tab in. It gives no answer but a
@@ -217,11 +224,7 @@ func (r *Room) admit(w http.ResponseWriter, req *http.Request, who standing) {
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}
-		select {
-		case <-changed:
-		case <-req.Context().Done():
-			return
-		case <-r.closed:
+		if !r.wait(req, changed) {
 			return
 		}
 	}
