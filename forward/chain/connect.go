@@ -36,13 +36,13 @@ func firstOf(ctx context.Context, dial func(context.Context) (net.Conn, error)) 
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	first := make(chan answer, 1)
+	first, taken := make(chan answer), make(chan struct{})
 	var tries conc.WaitGroup
 	try := func() {
 		conn, err := dial(ctx)
 		select {
 		case first <- answer{conn, err}:
-		default:
+		case <-taken:
 			if err == nil {
 				_ = conn.Close()
 			}
@@ -54,7 +54,7 @@ func firstOf(ctx context.Context, dial func(context.Context) (net.Conn, error)) 
 		tries.Go(try)
 		select {
 		case a := <-first:
-			first <- a // nobody else's is
+			close(taken)
 			cancel()
 			tries.Wait()
 			return a.conn, a.err

@@ -64,3 +64,30 @@ func TestConnectRefused(t *testing.T) {
 		}
 	})
 }
+
+// Many have their answer in one moment, as when ctx ends: one is taken, and what the others made
+// is closed.
+func TestConnectAtOnce(t *testing.T) {
+	for range 500 {
+		synctest.Test(t, func(t *testing.T) {
+			var open atomic.Int32
+			answered := time.Now().Add(10 * connectPause)
+			conn, err := firstOf(t.Context(), func(context.Context) (net.Conn, error) {
+				time.Sleep(time.Until(answered)) //nolint:forbidigo // a clock of the test's own
+				open.Add(1)
+				near, far := net.Pipe()
+				go func() { _, _ = far.Read(make([]byte, 1)); open.Add(-1) }()
+				return near, nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if n := open.Load(); n != 1 {
+				t.Errorf("%d are open", n)
+			}
+			_ = conn.Close()
+			synctest.Wait()
+		})
+	}
+}

@@ -5,9 +5,12 @@ package e2e
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -154,8 +157,33 @@ func (b *background) exit(limit time.Duration) int {
 	case <-b.done:
 		return b.code
 	case <-time.After(limit):
-		b.t.Fatalf("%q still runs after %v\nstdout: %s\nstderr: %s", b.cmd.Args, limit, b.stdout, b.stderr)
+		before := b.stderr.String()
+		stacks(b.cmd.Process.Pid)
+		select {
+		case <-b.done:
+		case <-time.After(10 * time.Second):
+		}
+		b.t.Fatalf("%q still runs after %v\nstdout: %s\nstderr: %s\nwhere it was: %s",
+			b.cmd.Args, limit, b.stdout, before, strings.TrimPrefix(b.stderr.String(), before))
 		return -1
+	}
+}
+
+// stacks has the cscs among the descendants of a process write where each of its goroutines is, and end.
+func stacks(ancestor int) {
+	children, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", ancestor))
+	for _, path := range children {
+		text, _ := os.ReadFile(path)
+		for _, word := range strings.Fields(string(text)) {
+			pid, err := strconv.Atoi(word)
+			if err != nil {
+				continue
+			}
+			stacks(pid)
+			if name, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil && strings.HasPrefix(filepath.Base(name), "cscs") {
+				_ = syscall.Kill(pid, syscall.SIGQUIT)
+			}
+		}
 	}
 }
 
