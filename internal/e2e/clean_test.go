@@ -23,6 +23,7 @@ import (
 func begin(t *testing.T) {
 	t.Helper()
 	resumeNodes(t)
+	awaitNode(t)
 	before := files()
 	t.Cleanup(func() {
 		// sshd keeps its end of a connection that was cut until TCP tries again to tell it of the
@@ -87,6 +88,7 @@ func sweep(t *testing.T) {
 		_ = syscall.Kill(p.pid, syscall.SIGKILL)
 	}
 	_ = os.RemoveAll(clusterHome(".cscs"))
+	_ = os.RemoveAll(laptopHome(".local/state/cscs/sessions"))
 	if left := poll(30*time.Second, func() string { return squeue("COMPLETING") }); left != "" {
 		t.Logf("even after sweeping: %s", left)
 	}

@@ -341,15 +341,16 @@ func TestDemoOtherWay(t *testing.T) {
 	s.leaveBy(syscall.SIGINT, 0)
 }
 
-// TestQuickVersion: nothing of a demo is made by a command that does not ask for it.
+// TestQuickVersion: nothing of a demo is made by a command that does not ask for it. What counts is
+// the processor's time: how long it waits for one is the machine's affair.
 func TestQuickVersion(t *testing.T) {
 	best := time.Hour
 	for range 10 {
-		began := time.Now()
-		if err := exec.CommandContext(t.Context(), stage.bin, "version").Run(); err != nil {
+		cmd := exec.CommandContext(t.Context(), stage.bin, "version")
+		if err := cmd.Run(); err != nil {
 			t.Fatal(err)
 		}
-		best = min(best, time.Since(began))
+		best = min(best, cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime())
 	}
 	if best > 30*time.Millisecond {
 		t.Errorf("cscs version took %v", best)

@@ -112,6 +112,20 @@ func resumeNodes(t *testing.T) (reasons []string) {
 	return reasons
 }
 
+// awaitNode waits until a compute node is free. On a loaded machine Slurm takes its time to complete
+// the jobs of the tests before, and three nodes are soon completing all.
+func awaitNode(t *testing.T) {
+	t.Helper()
+	if why := poll(4*time.Minute, func() string {
+		if output(t, "root", "daint", "sinfo", "-h", "-p", "normal", "-t", "idle", "-o", "%D") != "" {
+			return ""
+		}
+		return squeue("")
+	}); why != "" {
+		t.Fatalf("no node becomes free: %s", why)
+	}
+}
+
 // inJob runs argv as a user inside a job, in the background, until the test ends.
 func inJob(t *testing.T, user, job string, argv ...string) *background {
 	t.Helper()
