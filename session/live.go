@@ -344,9 +344,7 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		s.watchNode(work, m.chain)
 		s.watchPort(work)
 		s.resumeFurther(work)
-		if s.ready { // also after a new chain: now the server is reached again
-			s.nodeLost = true
-		}
+		s.tellRestored()
 		s.tellNodeBack()
 		s.connect(work)
 	case nodeLost:

@@ -65,12 +65,14 @@ func (s *session) tellLost(hop, message string) {
 	s.out.event(Event{Event: EventLost, Host: hop, Message: message})
 }
 
-// tellRestored tells that the way is there again, if it was told to be lost.
+// tellRestored tells that the way is there again, if it was told to be lost: to the node, if the
+// server is there. A restored connection is one that can be used.
 func (s *session) tellRestored() {
-	if s.lostHop != "" {
-		s.out.event(Event{Event: EventRestored, Host: s.lostHop})
-		s.lostHop = ""
+	if s.lostHop == "" || s.step != "" && s.node == nil {
+		return
 	}
+	s.out.event(Event{Event: EventRestored, Host: s.lostHop})
+	s.lostHop = ""
 }
 
 // nodeMute is the message that the node has been silent for nodePatience more, over that

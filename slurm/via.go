@@ -14,33 +14,25 @@ import (
 type Via string
 
 const (
-	// ViaAuto: by salloc what is granted at once, which is how Slurm is the quickest; else by
-	// sbatch.
+	// ViaAuto: by sbatch, or by salloc where sbatch does not take the request (an interactive
+	// QOS of the site's), which is told.
 	ViaAuto Via = "auto"
 	// ViaSalloc: by salloc alone, a process on the login node, with which the request ends.
+	// Slurm tries it when it comes.
 	ViaSalloc Via = "salloc"
-	// ViaSbatch: by sbatch. Nothing is needed on the login node while the job waits.
+	// ViaSbatch: by sbatch alone. Slurm's scheduler tries it when it has a turn, mostly within a
+	// second. No process on the login node is needed, from the request to the end.
 	ViaSbatch Via = "sbatch"
 )
 
 // Vias are all of them; the zero value means ViaAuto.
 var Vias = []Via{ViaAuto, ViaSalloc, ViaSbatch}
 
-// via resolves ViaAuto where the request itself says that it will wait: salloc would only
-// be asked to be left again.
 func (r Request) via() Via {
-	if r.Via != "" && r.Via != ViaAuto {
-		return r.Via
+	if r.Via == "" {
+		return ViaAuto
 	}
-	for _, o := range r.Extra {
-		name, _, _ := strings.Cut(o, "=")
-		switch {
-		case name == "--dependency", name == "--begin", name == "--hold",
-			strings.HasPrefix(o, "-d"), strings.HasPrefix(o, "-b"), strings.HasPrefix(o, "-H"):
-			return ViaSbatch
-		}
-	}
-	return ViaAuto
+	return r.Via
 }
 
 // deadline is the value of salloc's --deadline for a request that may wait for so long;
@@ -102,34 +94,24 @@ func timeLimit(s string) (time.Duration, bool) {
 	return time.Duration(minutes) * time.Minute, minutes > 0
 }
 
-// salloc is the command that asks by salloc, with these options more, for a request that may
-// wait for so long.
-func (r Request) salloc(id string, wait time.Duration, more ...string) string {
-	argv := slices.Concat([]string{"salloc", "--no-shell", "--job-name=" + JobName(id)}, r.Args(), more)
-	if d := r.deadline(wait); d != "" {
-		argv = append(argv, "--deadline="+d)
-	}
-	return shellescape.QuoteCommand(argv)
-}
-
 // CommandLines returns the commands that ask for the allocation, as a shell would have to
 // be given them. {dir} is the session's directory.
 func (r Request) CommandLines(id string) []string {
-	sbatch := func() string {
-		argv := slices.Concat([]string{"sbatch", "--parsable", "--job-name=" + JobName(id)}, r.Args(), []string{"--export=ALL", "--no-requeue"})
-		return shellescape.QuoteCommand(argv) + ` --output={dir}/batch.log --wrap='exec bash --noprofile --norc {dir}/remote.sh batch'`
+	sbatch := shellescape.QuoteCommand(slices.Concat([]string{"sbatch", "--parsable", "--job-name=" + JobName(id)}, r.Args(),
+		[]string{"--export=ALL", "--no-requeue"})) +
+		` --output={dir}/batch.log --wrap='exec bash --noprofile --norc {dir}/remote.sh batch'`
+	argv := slices.Concat([]string{"salloc", "--no-shell", "--job-name=" + JobName(id)}, r.Args())
+	if d := r.deadline(r.Patience); d != "" {
+		argv = append(argv, "--deadline="+d)
 	}
+	salloc := shellescape.QuoteCommand(argv)
 	switch r.via() {
 	case ViaSalloc:
-		return []string{r.salloc(id, r.Patience)}
+		return []string{salloc}
 	case ViaSbatch:
-		return []string{sbatch()}
+		return []string{sbatch}
 	}
-	return []string{
-		r.salloc(id, 0, "--immediate"),
-		"# not granted at once:",
-		sbatch(),
-	}
+	return []string{sbatch, "# if sbatch does not take it:", salloc}
 }
 
 func (r Request) vars(v *vars) {

@@ -54,6 +54,22 @@ func TestViaSbatch(t *testing.T) {
 	}
 }
 
+// The job's script goes with the session, however short that was: Slurm would kill it after KillWait
+// (30 s by default), and hold the node until then.
+func TestBatchEnds(t *testing.T) {
+	f := slurmtest.New(t)
+	id := testID(t)
+	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: 5 * time.Second}})
+	await[Listening](r)
+	r.letGo()
+	r.wait()
+	stopFake(t, f, Stopping{ID: id, Step: "4711.0", Grace: 5 * time.Second})
+	within(t, 5*time.Second, "the end of the job's script", func() bool { return f.Running("remote.sh batch") == 0 })
+	if n := strings.Count(f.Calls(), "remote.sh run"); n != 1 {
+		t.Errorf("the runner was started %d times:\n%s", n, f.Calls())
+	}
+}
+
 // What sbatch refuses is told as what salloc refuses is.
 func TestSbatchRefuses(t *testing.T) {
 	for _, c := range []struct{ sbatch, want string }{
@@ -74,10 +90,10 @@ func TestSbatchRefuses(t *testing.T) {
 	}
 }
 
-// A request that is not granted at once goes to sbatch, with salloc's presets; then nothing on
-// the login node is needed, and whoever follows sees it start.
+// By default sbatch asks, with salloc's presets before its own; then nothing on the login node is
+// needed, and whoever follows sees it start.
 func TestAutoWaits(t *testing.T) {
-	f := slurmtest.New(t, "FAKE_QUEUE=1", "SALLOC_ACCOUNT=g1", "SBATCH_PARTITION=other")
+	f := slurmtest.New(t, "FAKE_QUEUE=1", "SALLOC_ACCOUNT=g1", "SALLOC_QOS=now", "SBATCH_PARTITION=other", "SBATCH_QOS=later")
 	id := testID(t)
 	s := &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}}
 	r := submit(t.Context(), t, f, s)
@@ -87,7 +103,7 @@ func TestAutoWaits(t *testing.T) {
 	if q := await[Queued](r); q.Job != "4711" || q.Reason != "Resources" {
 		t.Errorf("queued: %+v", q)
 	}
-	if calls := f.Calls(); !strings.Contains(calls, "presets: SBATCH_ACCOUNT\n") || !strings.Contains(calls, " --immediate\n") {
+	if calls := f.Calls(); !strings.Contains(calls, "presets: SBATCH_ACCOUNT=g1 SBATCH_PARTITION=other SBATCH_QOS=now\n") || f.Called("salloc") {
 		t.Errorf("calls:\n%s", calls)
 	}
 	f.KillLogin()
@@ -122,39 +138,25 @@ func TestAutoWaits(t *testing.T) {
 	}
 }
 
-// salloc did not hear that its request was granted: that allocation goes before another
-// is asked for.
-func TestAutoAnswerLost(t *testing.T) {
+// sbatch did not hear that its request was taken: it is taken up all the same, and nothing else is
+// asked for.
+func TestSbatchAnswerLost(t *testing.T) {
 	f := slurmtest.New(t, "FAKE_ANSWER_LOST=1")
 	id := testID(t)
 	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
-	if g := await[Granted](r); g.Job.ID != "4712" {
+	if n := await[Note](r); !strings.Contains(n.Message, "Socket timed out") {
+		t.Errorf("note %q", n.Message)
+	}
+	if g := await[Granted](r); g.Job.ID != "4711" {
 		t.Errorf("granted: %+v", g)
 	}
 	await[Listening](r)
-	if two := f.Twice(); two != "" {
-		t.Errorf("two allocations: %s", two)
-	}
 	r.letGo()
 	r.wait()
-	stopFake(t, f, Stopping{ID: id, Step: "4712.0", Grace: 5 * time.Second})
-}
-
-// What can never start, salloc --immediate is granted and revoked at once: that is no grant.
-func TestAutoRevoked(t *testing.T) {
-	f := slurmtest.New(t, "FAKE_REVOKED=1")
-	id := testID(t)
-	s := &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}}
-	r := submit(t.Context(), t, f, s)
-	if p := await[Pending](r); p != (Pending{Job: "4712", Kept: true}) {
-		t.Errorf("pending: %+v", p)
+	stopFake(t, f, Stopping{ID: id, Step: "4711.0", Grace: 5 * time.Second})
+	if f.Called("salloc") {
+		t.Errorf("calls:\n%s", f.Calls())
 	}
-	if g := await[Granted](r); g.Job.ID != "4712" {
-		t.Errorf("granted: %+v", g)
-	}
-	r.letGo()
-	r.wait()
-	stopFake(t, f, Stopping{ID: id})
 }
 
 // Every process of the login node is killed while sbatch asks: a client that is there ends
@@ -211,13 +213,13 @@ func TestAutoWithoutSbatch(t *testing.T) {
 	id := testID(t)
 	s := &Submission{ID: id, Request: Request{Time: "10", Patience: time.Hour}, Launch: Launch{Argv: serverArgv("127.0.0.1")}}
 	r := submit(t.Context(), t, f, s)
-	if n := await[Note](r); !strings.Contains(n.Message, "sbatch does not take what salloc took") || !strings.Contains(n.Message, "no batch jobs here") {
+	if n := await[Note](r); !strings.Contains(n.Message, "sbatch does not take what salloc takes") || !strings.Contains(n.Message, "no batch jobs here") {
 		t.Errorf("note %q", n.Message)
 	}
 	if p := await[Pending](r); p != (Pending{Job: "4711"}) {
 		t.Errorf("pending: %+v", p)
 	}
-	if calls := f.Calls(); !strings.Contains(calls, "--time=10 --immediate\n") || !strings.Contains(calls, "--time=10 --deadline=now+4200\n") {
+	if calls := f.Calls(); !strings.Contains(calls, "--time=10 --deadline=now+4200\n") {
 		t.Errorf("calls:\n%s", calls)
 	}
 	s.Detach()
@@ -446,10 +448,9 @@ func TestCommandLines(t *testing.T) {
 	}{
 		{Request{Time: "10", Via: ViaSalloc, Patience: time.Hour}, []string{"salloc --no-shell --job-name=cscs-abc --time=10 --deadline=now+4200"}},
 		{Request{Mem: "1 G", Via: ViaSbatch}, []string{"sbatch --parsable --job-name=cscs-abc '--mem=1 G' " + batch + script}},
-		{Request{Extra: []string{"--begin=noon"}}, []string{"sbatch --parsable --job-name=cscs-abc --begin=noon " + batch + script}},
 		{Request{Time: "10", Patience: time.Hour}, []string{
-			"salloc --no-shell --job-name=cscs-abc --time=10 --immediate", "# not granted at once:",
-			"sbatch --parsable --job-name=cscs-abc --time=10 " + batch + script}},
+			"sbatch --parsable --job-name=cscs-abc --time=10 " + batch + script, "# if sbatch does not take it:",
+			"salloc --no-shell --job-name=cscs-abc --time=10 --deadline=now+4200"}},
 	} {
 		if diff := cmp.Diff(c.want, c.request.CommandLines("abc")); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)

@@ -55,8 +55,8 @@ func (j *job) touch() {
 	j.changed = make(chan struct{})
 }
 
-// submit takes a request. With immediate it is granted now, or not at all (nil).
-func (ctl *controller) submit(name string, r request, immediate bool, run func(*job)) *job {
+// submit takes a request, and grants it now if there is room.
+func (ctl *controller) submit(name string, r request, run func(*job)) *job {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
 	ctl.next++
@@ -64,10 +64,6 @@ func (ctl *controller) submit(name string, r request, immediate bool, run func(*
 		changed: make(chan struct{}), run: run}
 	ctl.jobs = append(ctl.jobs, j)
 	ctl.schedule()
-	if immediate && j.state == "PENDING" {
-		ctl.jobs = ctl.jobs[:len(ctl.jobs)-1]
-		return nil
-	}
 	return j
 }
 

@@ -85,7 +85,7 @@ func TestQueue(t *testing.T) {
 		if refusal != "" {
 			t.Fatal(refusal)
 		}
-		return ctl.submit("cscs-x", r, false, nil)
+		return ctl.submit("cscs-x", r, nil)
 	}
 	states := func(jobs ...*job) string {
 		var s []string
@@ -101,9 +101,6 @@ func TestQueue(t *testing.T) {
 	}
 	if ctl.look(two).start.IsZero() {
 		t.Error("no estimate, though a job that runs has a limit")
-	}
-	if j := ctl.submit("cscs-y", request{nodes: 2, partition: "normal", limit: time.Hour}, true, nil); j != nil {
-		t.Error("granted at once, without nodes")
 	}
 	ctl.end(one, "COMPLETED", false)
 	if got := states(one, two, small); got != "COMPLETED/None RUNNING/None PENDING/Resources" {

@@ -22,9 +22,9 @@ func (k *call) submit() {
 		return
 	}
 	k.hello(s.dir)
-	via, program := slurm.Via(k.Get("via")), "salloc"
-	if via == slurm.ViaSbatch {
-		program = "sbatch"
+	program, alone := "sbatch", slurm.Via(k.Get("via")) != slurm.ViaSalloc
+	if !alone {
+		program = "salloc"
 	}
 	r, refusal := parseRequest(program, k.List("salloc_args"))
 	if refusal != "" {
@@ -33,24 +33,15 @@ func (k *call) submit() {
 		return
 	}
 	k.c.note(s.id, k.host, "Slurm is asked for a node: "+strings.Join(append([]string{program}, k.List("salloc_args")...), " "))
-	j := k.ask(s, r, via)
-	s.change(func() { s.job, s.kept = j, via != slurm.ViaSalloc })
-	if l := k.c.ctl.look(j); l.state == "PENDING" {
-		k.say("pending", append([]string{"job=" + j.number()}, map[bool][]string{true: {"kept=1"}}[via != slurm.ViaSalloc]...)...)
+	j := k.c.ctl.submit(slurm.JobName(s.id), r, func(j *job) { k.c.start(s, j) })
+	s.change(func() { s.job, s.kept = j, alone })
+	switch {
+	case alone:
+		k.say("pending", "job="+j.number(), "kept=1")
+	case k.c.ctl.look(j).state == "PENDING":
+		k.say("pending", "job="+j.number())
 	}
 	k.follow(s, 0, false)
-}
-
-// ask asks as via says: by salloc what can be had at once, and what has to wait by
-// sbatch, whose requests wait by themselves.
-func (k *call) ask(s *session, r request, via slurm.Via) *job {
-	run := func(j *job) { k.c.start(s, j) }
-	if via == slurm.ViaAuto {
-		if j := k.c.ctl.submit(slurm.JobName(s.id), r, true, run); j != nil {
-			return j
-		}
-	}
-	return k.c.ctl.submit(slurm.JobName(s.id), r, false, run)
 }
 
 // lookAhead says what the node would not find.

@@ -247,7 +247,7 @@ func (c *chaos) judgeRest(total tally, how *string) {
 		return strings.Join(left, "\n")
 	})
 	if left != "" {
-		if unowned && c.struckEarly && c.plan.via != "sbatch" {
+		if unowned && c.struckEarly && c.plan.via == "salloc" {
 			*how += ", and its job was left without a guard: " + nobody
 			cancelAll(t)
 			return

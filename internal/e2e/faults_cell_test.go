@@ -20,16 +20,13 @@ func (r *row) bring(t *testing.T, s *subject) {
 	if held := holds(s.phase); held != "" {
 		comment = "hold-" + held + "-" + s.tag
 	}
-	via := "salloc"
+	via := "auto"
 	server := []string{lab.testserver, "127.0.0.1:{port}"}
 	switch s.phase {
 	case connecting:
 		stopSSHD(t)
-		via = "auto"
-	case enqueued, queued:
-		via = "auto"
-	case submittedSbatch, readySbatch:
-		via = "sbatch"
+	case submittedSalloc, queuedSalloc, readySalloc:
+		via = "salloc"
 	case starting:
 		server = []string{"bash", "-c", "until [[ -e " + s.hook() + " ]]; do sleep 0.05; done; exec " + lab.testserver + " 127.0.0.1:$PORT"}
 	case ending:
@@ -44,7 +41,7 @@ func (r *row) bring(t *testing.T, s *subject) {
 		for e := s.wait("connecting"); e.Host != "daint"; {
 			e = s.wait("connecting")
 		}
-	case submitted, submittedSbatch:
+	case submittedSalloc, submitted:
 		s.unheard(t, func(jobs string) bool { return strings.Contains(jobs, "RUNNING") })
 		if _, told := s.find("granted"); told {
 			t.Fatal("the laptop knows the job's number")
@@ -55,7 +52,7 @@ func (r *row) bring(t *testing.T, s *subject) {
 		s.wait("queued")
 	case starting:
 		s.wait("started")
-	case ready, readySbatch, ending:
+	case ready, readySalloc, ending:
 		s.ready()
 	}
 }

@@ -276,9 +276,9 @@ func sshdSignal(t *testing.T, sig syscall.Signal) {
 // holds is whose answer is kept from the session in that phase.
 func holds(phase string) string {
 	switch phase {
-	case submitted:
+	case submittedSalloc:
 		return "salloc"
-	case submittedSbatch, enqueued:
+	case submitted, enqueued:
 		return "sbatch"
 	}
 	return ""

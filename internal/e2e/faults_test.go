@@ -17,23 +17,22 @@ import (
 // then it strikes all of them at once, so that leases run out together.
 // docs/reliability.md is the table for readers.
 
-// The phases, in the order in which a session goes through them. connecting, enqueued and
-// queued have the default, auto. What salloc is asked for at once is refused as long as a job
-// of higher priority waits in the partition, as those do; so the others say how they ask.
+// The phases, in the order in which a session goes through them. It is asked for as by default,
+// but where the name says that it is by salloc.
 const (
 	connecting      = "connecting"       // the jump host has answered, the login node has not yet
-	submitted       = "submitted"        // the job runs, and salloc has not told its number yet
-	submittedSbatch = "submitted-sbatch" // the same with sbatch
+	submitted       = "submitted"        // the job runs, and sbatch has not told its number yet
+	submittedSalloc = "submitted-salloc" // the same with salloc
 	enqueued        = "enqueued"         // the job waits for a node that mallory has, and sbatch has not told its number yet
 	queued          = "queued"           // the job waits, which the laptop knows
 	queuedSalloc    = "queued-salloc"    // the same with salloc, which waits on the login node
 	starting        = "starting"         // the runner lives, the server does not listen yet
 	ready           = "ready"            // the URL answers
-	readySbatch     = "ready-sbatch"     // the same in a batch job
+	readySalloc     = "ready-salloc"     // the same, in what salloc was granted
 	ending          = "ending"           // Ctrl-C was pressed, and the server does not heed SIGTERM
 )
 
-var faultPhases = []string{connecting, submitted, submittedSbatch, enqueued, queued, queuedSalloc, starting, ready, readySbatch, ending}
+var faultPhases = []string{connecting, submitted, submittedSalloc, enqueued, queued, queuedSalloc, starting, ready, readySalloc, ending}
 
 // outcome is what must become of a session in one cell. The empty one is for
 // a client that died with the fault: its job is gone, and so is the directory.
@@ -68,18 +67,18 @@ const nobody = "salloc and its shell are dead, the runner is not there yet: Slur
 
 // orphaned are the cells of a fault that kills the client and all that is on the login node.
 var orphaned = map[string]outcome{
-	connecting: {},
-	submitted:  {known: nobody, stays: true}, submittedSbatch: {stays: true},
+	connecting:      {},
+	submittedSalloc: {known: nobody, stays: true}, submitted: {stays: true},
 	enqueued: {stays: true}, queued: {stays: true}, queuedSalloc: {known: nobody, stays: true},
-	starting: {stays: true}, ready: {stays: true}, readySbatch: {stays: true}, ending: {stays: true},
+	starting: {stays: true}, ready: {stays: true}, readySalloc: {stays: true}, ending: {stays: true},
 }
 
 // unattended are the cells of a fault that kills the client alone.
 var unattended = map[string]outcome{
-	connecting: {},
-	submitted:  {}, submittedSbatch: {stays: true},
+	connecting:      {},
+	submittedSalloc: {}, submitted: {stays: true},
 	enqueued: {waits: true, stays: true}, queued: {waits: true, stays: true}, queuedSalloc: {},
-	starting: {stays: true}, ready: {stays: true}, readySbatch: {stays: true}, ending: {stays: true},
+	starting: {stays: true}, ready: {stays: true}, readySalloc: {stays: true}, ending: {stays: true},
 }
 
 // but are the same cells with other outcomes in some phases.
@@ -114,14 +113,14 @@ var faults = []fault{
 		},
 		cells: map[string]outcome{
 			connecting:      {code: 1},
-			submitted:       {code: 6, says: []string{"scancel"}},
-			submittedSbatch: {code: 6, says: []string{"scancel"}, stays: true},
+			submittedSalloc: {code: 6, says: []string{"scancel"}},
+			submitted:       {code: 6, says: []string{"scancel"}, stays: true},
 			enqueued:        {code: 6, says: []string{"scancel"}, waits: true, stays: true},
 			queued:          {code: 6, says: []string{"scancel"}, waits: true, stays: true},
 			queuedSalloc:    {code: 6, says: []string{"scancel"}},
 			starting:        {code: 6, says: []string{"scancel"}, stays: true},
 			ready:           {code: 6, says: []string{"scancel"}, stays: true},
-			readySbatch:     {code: 6, says: []string{"scancel"}, stays: true},
+			readySalloc:     {code: 6, says: []string{"scancel"}, stays: true},
 			ending:          {code: 6, says: []string{"scancel"}, stays: true},
 		}},
 	{name: "cut-healed", lease: "60s", cells: unharmed,
@@ -139,7 +138,7 @@ var faults = []fault{
 			r.free(t)
 		},
 		// In connecting it was talking to root's sshd.
-		cells: but(unharmed, outcome{code: 1, says: []string{"lost"}}, submitted, submittedSbatch, enqueued, queuedSalloc)},
+		cells: but(unharmed, outcome{code: 1, says: []string{"lost"}}, submittedSalloc, submitted, enqueued, queuedSalloc)},
 	{name: "login-crashed", lease: "120s",
 		strike: func(t *testing.T, r *row) {
 			tell(t, "crash", "daint")
@@ -147,7 +146,7 @@ var faults = []fault{
 			r.healed = time.Now()
 			r.free(t)
 		},
-		cells: but(but(unharmed, outcome{code: 1, says: []string{"lost"}}, submitted, submittedSbatch, enqueued, queuedSalloc),
+		cells: but(but(unharmed, outcome{code: 1, says: []string{"lost"}}, submittedSalloc, submitted, enqueued, queuedSalloc),
 			outcome{code: 1, says: []string{"cannot reach daint"}}, connecting)},
 	{name: "slurmctld-down", lease: "180s", cells: unharmed,
 		strike: func(t *testing.T, r *row) {

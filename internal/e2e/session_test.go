@@ -137,6 +137,7 @@ func (s *session) events() []event {
 
 func parseEvents(text string) ([]event, error) {
 	var events []event
+	lost := map[string]bool{}
 	for line := range strings.Lines(text) {
 		if !strings.HasSuffix(line, "\n") {
 			break
@@ -153,6 +154,15 @@ func parseEvents(text string) ([]event, error) {
 		}
 		if len(events) > 0 && events[len(events)-1].Event == "ended" {
 			return nil, fmt.Errorf("an event after the end: %q", line)
+		}
+		switch e.Event {
+		case "lost":
+			lost[e.Host] = true
+		case "restored":
+			if !lost[e.Host] {
+				return nil, fmt.Errorf("restored, what was not lost: %s", line)
+			}
+			delete(lost, e.Host)
 		}
 		events = append(events, e)
 	}
@@ -177,14 +187,26 @@ func (s *session) await(limit time.Duration, names ...string) (event, bool) {
 	return found, ok != ""
 }
 
-// wait is await for what must come.
+// wait is await for what must come. The queue has a patience of its own: Slurm may hold the nodes
+// of jobs that are over for more than a minute.
 func (s *session) wait(names ...string) event {
 	s.t.Helper()
+	began := time.Now()
 	e, ok := s.await(patience, append(slices.Clone(names), "ended")...)
+	for !ok && s.queues() && time.Since(began) < 4*patience {
+		e, ok = s.await(patience, append(slices.Clone(names), "ended")...)
+	}
 	if !ok || !slices.Contains(names, e.Event) {
 		s.t.Fatalf("no %s came\nstdout: %s\nstderr: %s", strings.Join(names, " or "), s.stdout, s.stderr)
 	}
 	return e
+}
+
+// queues reports whether the last that was heard is that the job waits for nodes.
+func (s *session) queues() bool {
+	s.t.Helper()
+	events := s.events()
+	return len(events) > 0 && strings.Contains(events[len(events)-1].Reason, "waiting for nodes")
 }
 
 // ready waits until the server can be reached.

@@ -13,18 +13,25 @@ import (
 	"time"
 )
 
-// TestViaSbatch: the same session, to ready and back.
-func TestViaSbatch(t *testing.T) {
-	begin(t)
-	s := serve(t, []string{"--via", "sbatch"})
-	url := s.ready().URL
-	if code, body := get(t, url); code != 200 {
-		t.Errorf("%d %s", code, body)
+// TestVia: the same session, to ready and back, however it is asked for; and by default it
+// needs nobody on the login node.
+func TestVia(t *testing.T) {
+	for via, batch := range map[string]string{"auto": "1", "salloc": "0", "sbatch": "1"} {
+		t.Run(via, func(t *testing.T) {
+			begin(t)
+			s := serve(t, []string{"--via", via})
+			url := s.ready().URL
+			if code, body := get(t, url); code != 200 {
+				t.Errorf("%d %s", code, body)
+			}
+			if want := []string{"granted", "started", "ready"}; !isSubsequence(want, names(s.events())) {
+				t.Errorf("events %v", names(s.events()))
+			}
+			g, _ := s.find("granted")
+			says(t, output(t, "alice", "daint", "scontrol", "show", "job", g.Job), "BatchFlag="+batch)
+			closeReady(t, s)
+		})
 	}
-	if want := []string{"granted", "started", "ready"}; !isSubsequence(want, names(s.events())) {
-		t.Errorf("events %v", names(s.events()))
-	}
-	closeReady(t, s)
 }
 
 // TestViaSbatchEnvironment: the server's is what it has by salloc, but for the numbers.
@@ -114,8 +121,8 @@ func kept(t *testing.T, words ...string) (*session, func()) {
 // floor lets a lease be as short as kept's.
 const floor = "CSCS_LEASE_FLOOR=5s"
 
-// TestViaAuto: what is not granted at once waits in Slurm alone, keeps its number, and is granted
-// when there is room.
+// TestViaAuto: what has to wait waits in Slurm alone, keeps its number, and is granted when there
+// is room.
 func TestViaAuto(t *testing.T) {
 	begin(t)
 	free := full(t)
@@ -249,42 +256,5 @@ func killOnLogin(t *testing.T) {
 	}
 	if killed == 0 {
 		t.Fatal("no process of alice's was on the login node")
-	}
-}
-
-// TestViaRaces: resources are freed about the moment in which they are asked for. There is one
-// allocation, whoever has asked for it.
-func TestViaRaces(t *testing.T) {
-	begin(t)
-	won := map[bool]int{}
-	// When they are freed, after the start of cscs: later if salloc's request has won, else sooner.
-	const step = 40 * time.Millisecond
-	after := 200 * time.Millisecond
-	for i := range 12 {
-		free := full(t)
-		s := cscs(t, "run", "--", lab.testserver, "127.0.0.1:{port}")
-		<-time.After(after)
-		free()
-		g := s.wait("granted")
-		s.ready()
-		var jobs []string
-		for line := range strings.Lines(squeue("COMPLETING")) {
-			jobs = append(jobs, strings.TrimSpace(line))
-		}
-		if len(jobs) != 1 || !strings.HasPrefix(jobs[0], g.Job+" alice RUNNING") {
-			t.Errorf("round %d: granted %s, in the queue: %q", i, g.Job, jobs)
-		}
-		waited := strings.Contains(output(t, "alice", "daint", "scontrol", "show", "job", g.Job), "BatchFlag=1")
-		won[waited]++
-		if waited {
-			after = max(after-step, 0)
-		} else {
-			after += step
-		}
-		closeReady(t, s)
-	}
-	t.Logf("salloc's request won %d times, sbatch's %d times", won[false], won[true])
-	if len(won) != 2 {
-		t.Error("there was no race")
 	}
 }

@@ -70,14 +70,9 @@ func (t *Text) Event(e session.Event) {
 	case session.EventLost:
 		lost := "connection to " + Clean(e.Host) + " lost: "
 		t.line("!", yellow, lost+strings.TrimPrefix(Clean(e.Message), lost)) // which an error says itself
-		t.since["lost"] = e.Time
 		t.wait("lost "+e.Host, e.Time, "connecting to "+Clean(e.Host)+" again", false)
 	case session.EventRestored:
-		// The node is back after the way to it was lost, which was told of that alone.
 		step := "lost " + e.Host
-		if _, told := t.since[step]; !told {
-			t.since[step] = t.begin("lost", e.Time)
-		}
 		t.done(step, e.Time, Clean(e.Host)+" connected again")
 		delete(t.since, step) // the next time is another
 	case session.EventWarning:

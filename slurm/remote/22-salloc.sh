@@ -1,47 +1,28 @@
-# Asking by salloc, which is a process on the login node for as long as its request waits:
-# if that dies, Slurm grants the job to nobody. So by default salloc asks for what can be had
-# at once, and what has to wait is asked for by sbatch.
+# Asking by salloc, which is a process on the login node for as long as its request waits, and
+# which has the job until a runner is in it: if it dies, the job is nobody's. So by default
+# sbatch asks (24-batch.sh).
 
 # cscs_request: asks as cscs_via says. Returns when the allocation is granted
 # (cscs_granted), or when the request waits in the queue by itself.
 cscs_request() {
 	local deadline=()
+	cscs_unbatched=''
+	if [[ $cscs_via != salloc ]]; then
+		if cscs_enqueue; then
+			cscs_in_queue "$REPLY"
+			return
+		fi
+		[[ $cscs_via == auto ]] || cscs_give_up sbatch "$cscs_code" "$cscs_words"
+		# It is the request, which salloc will refuse too, or this site takes none of sbatch's.
+		# Never a second request beside one that may still be there: an answer can be lost.
+		cscs_unbatched=$cscs_words
+		cscs_cancel_all || cscs_give_up sbatch "$cscs_code" "$cscs_words"
+	fi
 	# A request of salloc's that everybody has forgotten leaves the queue by itself at its
 	# deadline: by then it could not have been granted as was asked. Slurm (24.11) looks at
 	# it while the job is pending only; a job that runs is left alone.
 	[[ -z $cscs_deadline ]] || deadline=(--deadline="$cscs_deadline")
-	cscs_unbatched=''
-	case $cscs_via in
-	sbatch)
-		cscs_enqueue || cscs_give_up sbatch "$cscs_code" "$cscs_words"
-		cscs_in_queue "$REPLY"
-		return
-		;;
-	auto)
-		# Slurm tries a request of salloc's when it comes, and one of sbatch's when its
-		# scheduler has a turn.
-		if cscs_ask --immediate && cscs_holds; then return; fi
-		cscs_granted=''
-		# Never a second request beside one that may still be there: an answer can be lost.
-		cscs_cancel_all || cscs_give_up salloc "$cscs_code" "$cscs_words"
-		if cscs_enqueue as-salloc; then
-			cscs_in_queue "$REPLY"
-			return
-		fi
-		# It is the request, which salloc too will refuse, or sbatch alone.
-		cscs_unbatched=$cscs_words
-		cscs_cancel_all || cscs_give_up sbatch "$cscs_code" "$cscs_words"
-		;;
-	esac
 	cscs_ask "${deadline[@]}" || cscs_give_up salloc "$cscs_code" "$cscs_words"
-}
-
-# cscs_holds: has the job what salloc says that it was granted? What exceeds the limits of its
-# partition, --immediate is granted and revoked in one (seen on 24.11 and 26.05): the job ends
-# in the moment in which it starts. No answer says nothing.
-cscs_holds() {
-	cscs_learn
-	[[ -z $cscs_info || $cscs_info == *' JobState='@(RUNNING|CONFIGURING|SUSPENDED)' '* ]]
 }
 
 # cscs_ask [OPTION]...: asks by salloc, with these options more. True: the allocation is
@@ -67,7 +48,7 @@ cscs_ask() {
 		*'Pending job allocation '*)
 			cscs_job=${line##* }
 			[[ -z $cscs_unbatched ]] ||
-				cscs_say note "message=sbatch does not take what salloc took (${cscs_unbatched//|/; }): the request waits with salloc, on ${HOSTNAME%%.*}"
+				cscs_say note "message=sbatch does not take what salloc takes (${cscs_unbatched//|/; }): the request waits with salloc, on ${HOSTNAME%%.*}"
 			cscs_say pending "job=$cscs_job"
 			cscs_begin_turn
 			;;

@@ -1,17 +1,17 @@
 # Asking by sbatch, for a request that waits without a process on the login node: its script
 # is the batch verb here, which starts the same runner in the same kind of step.
 
-# cscs_enqueue [as-salloc]: gives the request to sbatch. REPLY is the job; else cscs_code
-# and cscs_words are how sbatch ended. as-salloc: a request that salloc was asked before.
+# cscs_enqueue: gives the request to sbatch. REPLY is the job; else cscs_code and cscs_words
+# are how sbatch ended.
 cscs_enqueue() {
-	local answer line job='' as=${1:-}
+	local answer line job=''
 	# The step shall have the environment that srun would bring from here, not the one
 	# that sbatch makes of it.
 	(set -o posix && export -p) >"$cscs_dir/environ"
 	line=${cscs_dir//\\/\\\\}
 	line=${line//%/%%}
 	answer=$(
-		cscs_presets "$as"
+		cscs_presets
 		exec sbatch --parsable --job-name="$cscs_name" "${cscs_salloc_args[@]}" --export=ALL --no-requeue \
 			--output="$line/batch.log" --wrap="exec bash --noprofile --norc ${cscs_dir@Q}/remote.sh batch" 2>&1 </dev/null
 	)
@@ -23,18 +23,20 @@ cscs_enqueue() {
 			cscs_words+=${cscs_words:+|}$line
 		fi
 	done <<<"$answer"
+	# Slurm may have taken what it could not say that it has.
+	if [[ -z $job ]] && cscs_queue; then job=${cscs_jobs[0]-} job=${job%% *}; fi
 	[[ -n $job ]] || return 1
 	printf '%s\n' "$job" >"$cscs_dir/batch"
 	[[ -z $cscs_words ]] || cscs_say note "message=$cscs_words"
 	REPLY=$job
 }
 
-# cscs_presets AS-SALLOC: sbatch's presets are the user's, but for those that are about how
-# it asks. A request that salloc was asked before keeps salloc's.
+# cscs_presets: sbatch's presets are the user's, but for those that are about how it asks.
+# Who has asked for nothing in particular gets salloc's too, and before sbatch's: that is
+# what is set for work that one sits at.
 cscs_presets() {
 	local v
-	if [[ -n $1 ]]; then
-		for v in "${!SBATCH_@}"; do unset "$v"; done
+	if [[ $cscs_via == auto ]]; then
 		for v in "${!SALLOC_@}"; do export "SBATCH_${v#SALLOC_}=${!v}"; done
 	fi
 	unset SBATCH_IMMEDIATE SBATCH_WAIT SBATCH_ARRAY_INX SBATCH_REQUEUE SBATCH_NO_REQUEUE SBATCH_OPEN_MODE SBATCH_EXPORT SBATCH_EXPORT_FILE \
@@ -92,7 +94,6 @@ cscs_attend() {
 	cscs_uptime
 	began=$REPLY beat=$REPLY
 	while :; do
-		cscs_nap 1
 		cscs_uptime
 		now=$REPLY
 		{ IFS= read -r last <"$cscs_dir/pulse"; } 2>/dev/null
@@ -100,10 +101,13 @@ cscs_attend() {
 			seen=1 beat=$now
 		elif [[ $last != "$pulse" ]]; then
 			pulse=$last beat=$now
+		elif [[ -n $seen && ! -e $cscs_dir/events ]]; then
+			return # the session is over, and has been cleared away
 		elif ((now - beat > (${#seen} ? 1500 : 30000))); then
 			break
 		fi
-		! cscs_exited || return
+		! cscs_exited 2>/dev/null || return
+		cscs_nap 1
 	done
 	if [[ -n $cscs_let_go && -z $cscs_stop ]] && ((beat - began < 6000)); then
 		cscs_let_go='' cscs_lived=''

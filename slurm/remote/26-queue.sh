@@ -1,11 +1,11 @@
-# What Slurm says of a request that waits: asked when it is made, so that a job that can
-# never start is told at once; when the scheduler has had a look; then once a minute
-# (invariant I9).
+# What Slurm says of a request that waits: asked when it has been made, so that a job that can
+# never start is told at once, if it has not begun by then; when the scheduler has had a look;
+# then once a minute (invariant I9).
 
 # cscs_begin_turn: a job has begun to wait.
 cscs_begin_turn() {
 	cscs_uptime
-	cscs_waits=$REPLY cscs_ask_at=0 cscs_state='' cscs_absent=0
+	cscs_waits=$REPLY cscs_ask_at=600 cscs_state='' cscs_absent=0
 }
 
 # cscs_ask_in_turn: asks when it is time.
@@ -17,15 +17,17 @@ cscs_ask_in_turn() {
 	cscs_ask_queue
 }
 
-# cscs_still_waits: does the job whose number is known? REPLY is its state, reason and
-# estimated start, as squeue prints them. squeue costs slurmctld two RPCs, since it wants the
-# partitions too (24.11), and scontrol one.
-cscs_still_waits() {
-	local info
+# cscs_known: does Slurm know the job whose number is known as one that waits or runs? REPLY is
+# its state, reason and estimated start, as squeue prints them, and of one that runs cscs_learn has
+# what there is. squeue costs slurmctld two RPCs, since it wants the partitions too (24.11), and
+# scontrol one.
+cscs_known() {
 	[[ -n $cscs_job ]] || return 1
-	info=$(scontrol --local --oneliner show job "$cscs_job" 2>/dev/null)
-	[[ $info == *" JobName=$cscs_name "* && $info =~ ' JobState=PENDING Reason='([^ ]*)' '.*' StartTime='([^ ]*)' ' ]] || return 1
-	REPLY="PENDING|${BASH_REMATCH[1]//_/ }|${BASH_REMATCH[2]/#Unknown/N/A}"
+	cscs_learn
+	cscs_learnt=''
+	[[ $cscs_info == *" JobName=$cscs_name "* && $cscs_info =~ ' JobState='(PENDING|RUNNING)' Reason='([^ ]*)' '.*' StartTime='([^ ]*)' ' ]] || return 1
+	[[ ${BASH_REMATCH[1]} == PENDING ]] || cscs_learnt=$cscs_job
+	REPLY="${BASH_REMATCH[1]}|${BASH_REMATCH[2]//_/ }|${BASH_REMATCH[3]/#Unknown/N/A}"
 }
 
 # cscs_ask_queue: state, reason and estimated start of the session's job. By its name, if
@@ -33,7 +35,7 @@ cscs_still_waits() {
 # cscs_state is its state; after two answers without it, "gone".
 cscs_ask_queue() {
 	local answer line found='' job
-	if cscs_still_waits; then
+	if cscs_known; then
 		found="$cscs_job|$REPLY"
 	else
 		cscs_me

@@ -86,7 +86,7 @@ cscs_follow() {
 		*) nap=50 ;;
 		esac
 		# A job in the queue says nothing for long; one that has just been asked for may start.
-		[[ -n $cscs_granted ]] || nap=$((cscs_ask_at < 20000 ? 250 : 1000))
+		[[ -n $cscs_granted ]] || nap=$((cscs_ask_at < 10000 ? 50 : cscs_ask_at < 20000 ? 250 : 1000))
 		# The client's lines are the clock of this loop; its end is ours.
 		printf -v line '%d.%03d' $((nap / 1000)) $((nap % 1000))
 		IFS= read -r -t "$line" -u 0 line
