@@ -18,8 +18,10 @@ slurm_conf() {
 		SlurmdPidFile=/run/slurmd.pid
 		SlurmctldLogFile=/var/log/slurm/slurmctld.log
 		SlurmdLogFile=/var/log/slurm/slurmd.log
-		SlurmctldDebug=info
+		SlurmctldDebug=verbose
 		SlurmdDebug=info
+		# What the backfill scheduler has started, 26.05 tells so only (and if it is verbose).
+		DebugFlags=HetJob
 		MpiDefault=none
 		# cgroups are the machine's, not a lab host's.
 		ProctrackType=proctrack/linuxproc

@@ -144,7 +144,9 @@ func (b *bench) byHand(ctx context.Context) (timing, error) {
 	return t, nil
 }
 
-var allocation = regexp.MustCompile(`(?m)^\[(\S+)\] sched: _slurm_rpc_allocate_resources JobId=(\d+) NodeList=nid`)
+// What slurmctld says when salloc is granted its request, and when one of its schedulers has granted
+// a batch job's.
+var allocation = regexp.MustCompile(`(?m)^\[(\S+)\] .*(?:_slurm_rpc_allocate_resources|Allocate|Started) JobId=(\d+) .*nid`)
 
 // grantToServer is the time from the controller's decision, as its log has it,
 // to the start of the server's process, as the node's kernel has it. It is
