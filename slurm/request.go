@@ -23,6 +23,7 @@ type Request struct {
 	Extra       []string // any further options, each as one word: "--exclusive"
 
 	Via      Via           // how it is asked for
+	Left     bool          // nobody waits for it: ViaAuto does not turn to salloc, which somebody would have to
 	Patience time.Duration // for how long the job may wait in the queue; 0: for ever
 }
 

@@ -105,10 +105,10 @@ func (r Request) CommandLines(id string) []string {
 		argv = append(argv, "--deadline="+d)
 	}
 	salloc := shellescape.QuoteCommand(argv)
-	switch r.via() {
-	case ViaSalloc:
+	switch {
+	case r.via() == ViaSalloc:
 		return []string{salloc}
-	case ViaSbatch:
+	case r.via() == ViaSbatch, r.Left:
 		return []string{sbatch}
 	}
 	return []string{sbatch, "# if sbatch does not take it:", salloc}
@@ -117,5 +117,8 @@ func (r Request) CommandLines(id string) []string {
 func (r Request) vars(v *vars) {
 	v.list("cscs_salloc_args", r.Args())
 	v.set("cscs_via", string(r.via()))
+	if r.Left {
+		v.set("cscs_left", "1")
+	}
 	v.set("cscs_deadline", r.deadline(r.Patience))
 }

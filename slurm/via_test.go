@@ -236,6 +236,17 @@ func TestAutoWithoutSbatch(t *testing.T) {
 	stopFake(t, f, Stopping{ID: id, Step: "4711.0", Grace: 5 * time.Second})
 }
 
+// Who goes away as soon as the request waits is told that sbatch does not take it.
+func TestLeftWithoutSbatch(t *testing.T) {
+	f := slurmtest.New(t, "FAKE_SBATCH_REFUSE=sbatch: error: Batch job submission failed: no batch jobs here")
+	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Request: Request{Left: true}, Launch: Launch{Argv: []string{"true"}}})
+	r.wait()
+	var refused *RefusedError
+	if !errors.As(r.err, &refused) || refused.Message != "no batch jobs here" || f.Called("salloc") {
+		t.Errorf("error %v; calls:\n%s", r.err, f.Calls())
+	}
+}
+
 // Ways in which a request that waits in Slurm alone comes to its end.
 func TestKeptEnds(t *testing.T) {
 	begin := func(t *testing.T, env ...string) (*slurmtest.Cluster, *run, string) {
@@ -448,6 +459,7 @@ func TestCommandLines(t *testing.T) {
 	}{
 		{Request{Time: "10", Via: ViaSalloc, Patience: time.Hour}, []string{"salloc --no-shell --job-name=cscs-abc --time=10 --deadline=now+4200"}},
 		{Request{Mem: "1 G", Via: ViaSbatch}, []string{"sbatch --parsable --job-name=cscs-abc '--mem=1 G' " + batch + script}},
+		{Request{Mem: "1", Left: true}, []string{"sbatch --parsable --job-name=cscs-abc --mem=1 " + batch + script}},
 		{Request{Time: "10", Patience: time.Hour}, []string{
 			"sbatch --parsable --job-name=cscs-abc --time=10 " + batch + script, "# if sbatch does not take it:",
 			"salloc --no-shell --job-name=cscs-abc --time=10 --deadline=now+4200"}},

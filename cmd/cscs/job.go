@@ -100,10 +100,7 @@ func (s *start) config(a app.App) (session.Config, error) {
 		c.Protect = &a.Open
 	}
 	if c.Detach = o.detach; o.detach {
-		c.Open = nil
-		if c.Request.Via == "" || c.Request.Via == slurm.ViaAuto {
-			c.Request.Via = slurm.ViaSbatch // nobody waits for it
-		}
+		c.Open, c.Request.Left = nil, true
 	}
 	switch {
 	case o.keep:

@@ -12,7 +12,7 @@ cscs_request() {
 			cscs_in_queue "$REPLY"
 			return
 		fi
-		[[ $cscs_via == auto ]] || cscs_give_up sbatch "$cscs_code" "$cscs_words"
+		[[ $cscs_via == auto && -z $cscs_left ]] || cscs_give_up sbatch "$cscs_code" "$cscs_words"
 		# It is the request, which salloc will refuse too, or this site takes none of sbatch's.
 		# Never a second request beside one that may still be there: an answer can be lost.
 		cscs_unbatched=$cscs_words
