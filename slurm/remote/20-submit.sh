@@ -138,7 +138,7 @@ cscs_refused() {
 
 # cscs_grant: tells what was granted.
 cscs_grant() {
-	[[ $cscs_learnt == "$cscs_job" ]] || cscs_learn
+	[[ $cscs_learnt == "$cscs_job" ]] || cscs_recall || cscs_learn
 	cscs_granted=1
 	cscs_say granted "job=$cscs_job" "info=$cscs_info"
 }
@@ -158,6 +158,11 @@ cscs_learn() {
 			cscs_gres=${BASH_REMATCH[1]}${BASH_REMATCH[2]}
 		done
 	fi
+}
+
+# cscs_recall: the same from the job's script, which has asked before it began.
+cscs_recall() {
+	{ IFS= read -r cscs_info <"$cscs_dir/job"; } 2>/dev/null && [[ $cscs_info == "JobId=$cscs_job "* ]]
 }
 
 # cscs_srun COMMAND...: replaces this shell by a step with everything that the

@@ -68,6 +68,7 @@ cscs_batch() {
 	# shellcheck disable=SC1091 # made by cscs_enqueue
 	. "$cscs_dir/environ"
 	cscs_learn
+	printf '%s\n' "$cscs_info" >"$cscs_dir/job"
 	cscs_runner
 	cscs_attend
 	if [[ -z $cscs_lived ]]; then

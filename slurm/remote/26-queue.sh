@@ -5,7 +5,7 @@
 # cscs_begin_turn: a job has begun to wait.
 cscs_begin_turn() {
 	cscs_uptime
-	cscs_waits=$REPLY cscs_ask_at=600 cscs_state='' cscs_absent=0
+	cscs_waits=$REPLY cscs_ask_at=1000 cscs_state='' cscs_absent=0
 }
 
 # cscs_ask_in_turn: asks when it is time.
@@ -13,7 +13,7 @@ cscs_ask_in_turn() {
 	local waited
 	cscs_uptime
 	((waited = REPLY - cscs_waits, waited >= cscs_ask_at)) || return 0
-	((cscs_ask_at = waited < 1000 ? 1000 : waited < 3000 ? 3000 : waited < 10000 ? 10000 : waited + 60000))
+	((cscs_ask_at = waited < 3000 ? 3000 : waited < 10000 ? 10000 : waited + 60000))
 	cscs_ask_queue
 }
 

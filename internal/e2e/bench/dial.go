@@ -56,8 +56,9 @@ func (b *bench) timed(ctx context.Context, argv ...string) (time.Duration, error
 	return time.Duration(us) * time.Microsecond, nil
 }
 
-// dial is the other end of dials: on the laptop, with the chain as cscs has it.
-func dial(ctx context.Context, keyFile, knownHosts string) error {
+// dial is the other end of dials: on the laptop, with the chain as cscs has it, to the login node
+// or on to a compute node whose host key is given.
+func dial(ctx context.Context, keyFile, knownHosts string, node []string) error {
 	signer, err := certified(keyFile)
 	if err != nil {
 		return err
@@ -69,7 +70,17 @@ func dial(ctx context.Context, keyFile, knownHosts string) error {
 	hop := func(name, addr string) chain.Hop {
 		return chain.Hop{Name: name, Addr: addr, User: "alice", Signer: signer, HostKeys: known}
 	}
-	c, err := chain.Dial(ctx, []chain.Hop{hop("ela", "ela.cscs.ch:22"), hop("daint", "daint.alps.cscs.ch:22")}, chain.Options{})
+	hops := []chain.Hop{hop("ela", "ela.cscs.ch:22"), hop("daint", "daint.alps.cscs.ch:22")}
+	if len(node) == 2 {
+		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(node[1]))
+		if err != nil {
+			return err
+		}
+		last := hop(node[0], node[0]+":22")
+		last.HostKeys = chain.PinnedKeys(key)
+		hops = append(hops, last)
+	}
+	c, err := chain.Dial(ctx, hops, chain.Options{})
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,7 @@
 //
 //	bench run --cscs BIN --rounds N [--only REGEX] >>RESULTS     in the lab that is up
 //	bench table RESULTS                                          docs/performance.md
-//	bench dial KEY KNOWN_HOSTS                                   on the laptop: dial the chain, run true
+//	bench dial KEY KNOWN_HOSTS [NODE KEY]                        on the laptop: dial the chain, run true
 //
 // scripts/bench drives it.
 package main
@@ -51,8 +51,8 @@ func main() {
 	defer stop()
 	var err error
 	switch {
-	case len(os.Args) == 4 && os.Args[1] == "dial":
-		err = dial(ctx, os.Args[2], os.Args[3])
+	case len(os.Args) > 3 && os.Args[1] == "dial":
+		err = dial(ctx, os.Args[2], os.Args[3], os.Args[4:])
 	case len(os.Args) == 3 && os.Args[1] == "table":
 		err = table(os.Stdout, os.Args[2])
 	case len(os.Args) > 1 && os.Args[1] == "run":
@@ -140,6 +140,7 @@ func (b *bench) items() []item {
 	}
 	return append(items,
 		item{"dial", []time.Duration{0, 20 * ms, 100 * ms}, b.dials},
+		item{"returns", []time.Duration{0, 20 * ms, 100 * ms}, b.returns},
 		item{"transfer", []time.Duration{0, 20 * ms}, b.transfers},
 		item{"version", []time.Duration{0}, b.version},
 	)

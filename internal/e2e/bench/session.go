@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -21,13 +22,15 @@ type session struct {
 	stderr bytes.Buffer
 	lines  *bufio.Scanner
 	job    string
+	node   string
 	url    string
 	port   int
 }
 
 // start runs "cscs run" and waits until it is ready.
-func (b *bench) start(ctx context.Context, port string, command ...string) (*session, error) {
-	argv := append([]string{b.cscs, "run", "--json", "--no-browser", "--protect=false", "--cluster", "daint", "--time", "10", "--port", port, "--"}, command...)
+func (b *bench) start(ctx context.Context, port string, flags []string, command ...string) (*session, error) {
+	argv := slices.Concat([]string{b.cscs, "run", "--json", "--no-browser", "--protect=false", "--cluster", "daint", "--time", "10", "--port", port},
+		flags, []string{"--"}, command)
 	// The clock starts where alice presses Enter, not where the lab is entered.
 	s := &session{cmd: b.As(ctx, "alice", "laptop", append([]string{"bash", "-c", `echo "began $EPOCHREALTIME"; exec "$@"`, "bash"}, argv...)...)}
 	s.cmd.Stderr = &s.stderr
@@ -61,15 +64,15 @@ func epoch(text string) (time.Time, error) {
 func (s *session) ready() error {
 	for s.lines.Scan() {
 		var e struct {
-			Event, Job, URL, Message string
-			LocalPort                int `json:"local_port"`
+			Event, Job, Node, URL, Message string
+			LocalPort                      int `json:"local_port"`
 		}
 		if err := json.Unmarshal(s.lines.Bytes(), &e); err != nil {
 			return fmt.Errorf("%q: %w", s.lines.Text(), err)
 		}
 		switch e.Event {
 		case "granted":
-			s.job = e.Job
+			s.job, s.node = e.Job, e.Node
 		case "ready":
 			s.url, s.port = e.URL, e.LocalPort
 			return nil

@@ -33,7 +33,7 @@ func (b *bench) transfers(ctx context.Context, r record) error {
 	if err := b.settle(ctx); err != nil {
 		return err
 	}
-	s, err := b.start(ctx, "6007", "/home/testserver", "127.0.0.1:{port}")
+	s, err := b.start(ctx, "6007", nil, "/home/testserver", "127.0.0.1:{port}")
 	if err != nil {
 		return err
 	}
