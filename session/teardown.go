@@ -151,7 +151,11 @@ func (s *session) stopOnce(ctx context.Context, stop slurm.Stopping, log *server
 		if err == nil || errors.As(err, &unkept) || errors.As(err, &remains) || errors.As(err, &remote) || ctx.Err() != nil {
 			return err
 		}
-		s.tellLost(s.cfg.Hops[0].Name, "ending the session over a new connection")
+		if errors.Is(err, slurm.ErrCut) && !s.chainIsLost() {
+			s.out.warn(err.Error() + ": trying again")
+		} else {
+			s.tellLost(s.cfg.Hops[0].Name, "ending the session over a new connection")
+		}
 		log.restart()
 	}
 	for began := time.Now(); ; {
@@ -162,7 +166,7 @@ func (s *session) stopOnce(ctx context.Context, stop slurm.Stopping, log *server
 		_, err = slurm.Stop(ctx, c, stop)
 		s.closeChain(c)
 		var lost *chain.LostError
-		if !errors.As(err, &lost) || ctx.Err() != nil || time.Since(began) > redialTimeout {
+		if !errors.As(err, &lost) && !errors.Is(err, slurm.ErrCut) || ctx.Err() != nil || time.Since(began) > redialTimeout {
 			return err
 		}
 		// It may have been the old one once more: what is carried learns of a loss before the

@@ -25,7 +25,7 @@ const AnyStep = "any"
 // or never began, does no harm.
 //
 // It returns what the runner said at its end, if it did; *RemainsError if Slurm
-// still has the job, *RemoteError, *LogError if only the log was not brought home,
+// still has the job, *RemoteError, ErrCut, *LogError if only the log was not brought home,
 // or the error of the connection.
 func Stop(ctx context.Context, remote Remote, s Stopping) (*Exited, error) {
 	v := new(vars)
@@ -94,7 +94,7 @@ func Stop(ctx context.Context, remote Remote, s Stopping) (*Exited, error) {
 	case remains != nil:
 		return exited, remains
 	case !stopped:
-		return exited, &RemainsError{Name: JobName(s.ID), Message: "the login node's answer was cut short"}
+		return exited, ErrCut
 	case logErr != nil:
 		return exited, &LogError{Path: dir + "/log.all", Err: logErr}
 	}

@@ -3,6 +3,8 @@ package slurm
 import (
 	"bytes"
 	"context"
+	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -57,4 +59,27 @@ func TestFollowAfterStop(t *testing.T) {
 	if err != nil || !out.Asked() {
 		t.Errorf("asked: %v, error %v", out.Asked(), err)
 	}
+}
+
+// Somebody kills the command while it waits for the server to end: that is for the caller to try
+// again, and says nothing of the job.
+func TestStopKilled(t *testing.T) {
+	f := slurmtest.New(t)
+	id := testID(t)
+	stubborn := []string{"bash", "-c", `trap "" TERM; exec "$@"`, "bash"}
+	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: append(stubborn, serverArgv("127.0.0.1")...), Grace: 30 * time.Second}})
+	await[Listening](r)
+	r.letGo()
+	r.wait()
+	stopped := make(chan error, 1)
+	go func() {
+		_, err := Stop(t.Context(), f, Stopping{ID: id, Step: AnyStep, Grace: 30 * time.Second})
+		stopped <- err
+	}()
+	within(t, 10*time.Second, "a word to the runner", func() bool { return strings.Contains(f.Calls(), "scancel --signal=URG") })
+	f.KillLogin()
+	if err := <-stopped; !errors.Is(err, ErrCut) {
+		t.Errorf("ended with %v", err)
+	}
+	stopFake(t, f, Stopping{ID: id})
 }
