@@ -40,6 +40,7 @@ type Config struct {
 
 	further    func(port int) bool // for tests: which further ports count; nil: all
 	admission  time.Duration       // likewise: how long a node may refuse us; 0: see there
+	quiet      time.Duration       // likewise: for how long nothing may be heard before that is told
 	retirement time.Duration       // likewise: after which time a chain that was left is closed
 
 	// Detach leaves the session as soon as its job is in the queue; there is no local port

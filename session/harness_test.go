@@ -30,12 +30,14 @@ type alps struct {
 	t                *testing.T
 	signer           ssh.Signer
 	ela, login, node *sshtest.Server
-	refuse           func() error // of the node's account check
-	nodeLine         string       // the address by which the node is reached, if not its own
-	closed           func() error // to connections from the login node to the node
-	me               string       // the user that an sshd in a job step lets in
-	broken           atomic.Bool  // the login shells end before they run anything
-	away             atomic.Int32 // so many connections to the login node fail
+	refuse           func() error                  // of the node's account check
+	nodeLine         string                        // the address by which the node is reached, if not its own
+	closed           func() error                  // to connections from the login node to the node
+	me               string                        // the user that an sshd in a job step lets in
+	broken           atomic.Bool                   // the login shells end before they run anything
+	hang             atomic.Pointer[chan struct{}] // they wait for it before
+	hung             atomic.Int32                  // how many do
+	away             atomic.Int32                  // so many connections to the login node fail
 }
 
 func newAlps(t *testing.T, env ...string) *alps {
@@ -70,6 +72,11 @@ func newAlps(t *testing.T, env ...string) *alps {
 
 // shell is the login shell of both hosts.
 func (a *alps) shell(cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if hang := a.hang.Load(); hang != nil {
+		a.hung.Add(1)
+		defer a.hung.Add(-1)
+		<-*hang
+	}
 	if a.broken.Load() {
 		return 1
 	}

@@ -72,6 +72,8 @@ func (s *session) live(ctx context.Context) error {
 	start := time.NewTimer(s.cfg.StartTimeout)
 	start.Stop()
 	defer start.Stop()
+	quiet := time.NewTimer(s.mayBeQuiet())
+	defer quiet.Stop()
 	elsewhere := time.NewTimer(elsewhereGrace)
 	elsewhere.Stop()
 	defer elsewhere.Stop()
@@ -93,7 +95,15 @@ func (s *session) live(ctx context.Context) error {
 				return ErrDetached
 			}
 			switch m.(type) {
+			case slurm.Hello:
+				quiet.Stop()
+				if s.adopted == nil && s.job.ID == "" {
+					quiet.Reset(s.mayBeQuiet())
+				}
+			case slurm.Pending:
+				quiet.Stop()
 			case slurm.Granted:
+				quiet.Stop()
 				queue.Stop()
 				if s.cfg.StartTimeout > 0 {
 					start.Reset(s.cfg.StartTimeout)
@@ -119,6 +129,8 @@ func (s *session) live(ctx context.Context) error {
 			if err := s.lookIdle(work); err != nil {
 				return err
 			}
+		case <-quiet.C:
+			s.tellQuiet()
 		case <-elsewhere.C:
 			s.astray()
 		case <-s.chainLeaving():
@@ -272,6 +284,8 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		s.unfollowed = 0 // the events are read
 	}
 	switch m := m.(type) {
+	case slurm.Hello:
+		s.greeted = true
 	case slurm.Pending:
 		s.job.ID, s.kept = m.Job, m.Kept // told with the reason, which Slurm is asked for at once
 	case slurm.Queued:

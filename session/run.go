@@ -87,6 +87,7 @@ type session struct {
 	stopRead   context.CancelFunc // of the reader of the submission's events
 	mute       map[string]bool    // the hops of the chain that do not answer
 	submitted  bool               // the request was sent: there may be a job
+	greeted    bool               // the remote half has begun: before that it asks for nothing
 	over       bool               // the session has ended on the cluster
 	lost       bool               // the chain is
 	leaving    bool               // the chain's owner is, and another is dialled

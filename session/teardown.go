@@ -59,7 +59,28 @@ func (s *session) stopJob(ctx context.Context, log *serverLog) error {
 	if s.neverAsked() {
 		return nil // there never was one
 	}
+	if !s.greeted && s.adopted == nil {
+		return s.endUnbegun(ctx, patient, log)
+	}
 	return s.endJob(ctx, patient, log)
+}
+
+// unbegunTimeout is longer than a silence of the connection goes unnoticed.
+const unbegunTimeout = 20 * time.Second
+
+// endUnbegun ends what has not begun, as far as was heard. If our command that ends it does not begin
+// either, though the connection is alive, it is the login shell that hangs: nothing was asked of
+// Slurm, and nothing will be, since the remote half looks whether it is still wanted.
+func (s *session) endUnbegun(ctx, patient context.Context, log *serverLog) error {
+	short, cancel := context.WithTimeout(ctx, unbegunTimeout)
+	defer cancel()
+	patient, release := until(short, patient)
+	defer release()
+	err := s.endJob(short, patient, log)
+	if err != nil && errors.Is(short.Err(), context.DeadlineExceeded) && ctx.Err() == nil && !s.lost && !s.chainIsLost() && !s.silent() {
+		return nil
+	}
+	return err
 }
 
 // endJob ends the job, with the grace that there is while patient lives.
@@ -226,6 +247,7 @@ func (s *session) stopOver(ctx context.Context, stop slurm.Stopping) error {
 			switch m := m.(type) {
 			case silence:
 				if m.silent && s.isOurs(m) {
+					s.mute[m.hop] = true
 					giveUp()
 				}
 			default:
@@ -241,7 +263,7 @@ func (s *session) stopOver(ctx context.Context, stop slurm.Stopping) error {
 func (s *session) settle(ctx context.Context) {
 	s.submission.Withdraw()
 	limit := withdrawTimeout
-	if s.step != "" {
+	if s.step != "" || !s.greeted {
 		limit = hangUpTimeout
 	}
 	patience := time.NewTimer(limit)
@@ -250,6 +272,8 @@ func (s *session) settle(ctx context.Context) {
 		select {
 		case m := <-s.messages:
 			switch m := m.(type) {
+			case slurm.Hello:
+				s.greeted = true
 			case slurm.Pending:
 				s.job.ID = m.Job
 			case slurm.Granted:

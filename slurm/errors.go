@@ -119,3 +119,14 @@ func clean(message string) string {
 	}
 	return strings.Join(out, "; ")
 }
+
+// SilentError tells that Slurm's controller does not answer.
+type SilentError struct{ Message string }
+
+func (e *SilentError) Error() string { return "Slurm does not answer: " + e.Message }
+
+// ShellHangs is the error of a login shell that has not begun with our command after so long; output is
+// what came of it instead.
+func ShellHangs(after time.Duration, output string) *RemoteError {
+	return &RemoteError{Kind: "hang", Message: "the login shell has not begun with our command after " + after.Round(time.Second).String(), Output: output}
+}

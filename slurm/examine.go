@@ -67,8 +67,7 @@ func Examine(ctx context.Context, remote Remote) (*Examination, error) {
 	err := c.run(ctx, notingBefore{remote, e})
 	switch {
 	case err != nil && ctx.Err() != nil && !began:
-		return e, &RemoteError{Kind: "hang", Message: "the login shell has not begun with our command after " +
-			time.Since(e.Asked).Round(time.Second).String(), Output: e.Before}
+		return e, ShellHangs(time.Since(e.Asked), e.Before)
 	case err != nil:
 		return e, err
 	case !complete:

@@ -369,10 +369,12 @@ func within(t *testing.T, limit time.Duration, what string, is func() bool) {
 	}
 }
 
-// A client that is silent though its connection stands loses its place in the queue.
+// A client that is silent though its connection stands loses its place in the queue, if that is
+// salloc's.
 func TestSilentWhileQueued(t *testing.T) {
 	f := slurmtest.New(t, "FAKE_QUEUE=1")
 	v := new(vars)
+	v.set("cscs_via", "salloc")
 	v.set("cscs_id", testID(t))
 	v.set("cscs_lease", "1")
 	stdin, never := io.Pipe()

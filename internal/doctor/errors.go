@@ -141,11 +141,6 @@ func (e *HomeFullError) Error() string {
 	return fmt.Sprintf("the file system of %s is full to %d%%", e.Path, e.Used)
 }
 
-// SilentError tells that Slurm's controller does not answer.
-type SilentError struct{ Message string }
-
-func (e *SilentError) Error() string { return "Slurm does not answer: " + e.Message }
-
 // PartitionError tells that Slurm starts nothing.
 type PartitionError struct {
 	Name string // of the default one; "": of all

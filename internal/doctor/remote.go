@@ -99,7 +99,7 @@ func (v *visit) slurm(context.Context) []finding {
 	case e.Version == "" && v.examErr != nil:
 		return one(failure(name, v.examErr))
 	case e.Silent != "":
-		return one(failure(name, &SilentError{Message: e.Silent}))
+		return one(failure(name, &slurm.SilentError{Message: e.Silent}))
 	case v.examErr != nil:
 		return one(failure(name, v.examErr))
 	}

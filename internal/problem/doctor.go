@@ -6,6 +6,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/internal/doctor"
 	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/slurm"
 )
 
 // doctorRules are for what only the doctor looks for. What a command meets, too, has the
@@ -59,7 +60,7 @@ var doctorRules = []rule{
 	on(func(e *doctor.HomeFullError) Problem {
 		return Problem{ID: "home-full", Code: Failure, Message: e.Error(), Hint: "what takes the room, on the cluster: " + roomiest, Fix: roomiest}
 	}),
-	on(func(e *doctor.SilentError) Problem {
+	on(func(e *slurm.SilentError) Problem {
 		return Problem{ID: "slurm-silent", Code: Allocation, Message: e.Error(),
 			Hint: "it may be in maintenance: see the site's status page; when it answers again: scontrol ping", Fix: "scontrol ping"}
 	}),

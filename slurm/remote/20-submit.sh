@@ -81,6 +81,14 @@ cscs_client() {
 	cscs_heed "$line"
 }
 
+# cscs_still_wanted: has the client neither said stop nor gone? A login shell can hang in its start-up
+# files for longer than anybody waits, and go on then.
+cscs_still_wanted() {
+	while read -r -t 0 -u 0; do
+		! cscs_client || return 1
+	done
+}
+
 # cscs_heed LINE: what the client says: its heartbeat, or an order. True: stop.
 cscs_heed() {
 	case $1 in
@@ -98,6 +106,11 @@ cscs_submit() {
 	cscs_job='' cscs_granted=''
 	cscs_say hello "host=${HOSTNAME%%.*}" "dir=$cscs_dir"
 	cscs_sweep_forgotten
+	cscs_still_wanted || {
+		cscs_remove_dir
+		cscs_say withdrawn job=
+		exit 0
+	}
 	cscs_request
 	if [[ -n $cscs_granted ]]; then
 		cscs_grant

@@ -1,0 +1,54 @@
+package session
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A login shell that hangs in its start-up files is told, and leaves no doubt behind: nothing was
+// asked for, nor is it when the shell goes on.
+func TestShellHangs(t *testing.T) {
+	a := newAlps(t)
+	hang := make(chan struct{})
+	a.hang.Store(&hang)
+	cfg := a.config()
+	cfg.quiet = 300 * time.Millisecond
+	l := a.start(cfg)
+	if e := l.await(EventWarning); !strings.Contains(e.Message, "the login shell has not begun") {
+		t.Errorf("warning %q", e.Message)
+	}
+	l.interrupt(ErrInterrupted)
+	if err := l.end(); !errors.Is(err, ErrInterrupted) {
+		t.Errorf("ended with %v", err)
+	}
+	close(hang)
+	for deadline := time.Now().Add(10 * time.Second); a.hung.Load() > 0; <-time.After(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the shell does not end")
+		}
+	}
+	if a.Called("sbatch") {
+		t.Errorf("a job was asked for by a shell that nobody waited for any more:\n%s", a.Calls())
+	}
+	a.nothingLeft()
+}
+
+// A Slurm that does not answer is told.
+func TestSlurmSilent(t *testing.T) {
+	a := newAlps(t, "FAKE_PAUSE=before-sbatch")
+	cfg := a.config()
+	cfg.quiet = time.Second
+	l := a.start(cfg)
+	if e := l.await(EventWarning); !strings.Contains(e.Message, "Slurm does not answer") {
+		t.Errorf("warning %q", e.Message)
+	}
+	a.GoOn()
+	l.await(EventReady)
+	l.interrupt(ErrInterrupted)
+	if err := l.end(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	a.nothingLeft()
+}
