@@ -290,6 +290,29 @@ func TestClockFromCertificate(t *testing.T) {
 	}
 }
 
+// TestShutKey: a key with a passphrase is no failure; what it is needed for is skipped, and
+// says why.
+func TestShutKey(t *testing.T) {
+	p := newPatient(t)
+	p.way.Hops, p.way.Keys, p.way.KeyErr = nil, nil, &key.PassphraseError{Path: "/k", Err: key.ErrNoTerminal}
+	all, err := p.run(t)
+	var shut *ShutKeyError
+	if r := all["key"]; err != nil || r.Status != Warning || !errors.As(r.Err, &shut) {
+		t.Errorf("%v: %+v", err, r)
+	}
+	for _, c := range []string{"auth", "login", "shell", "slurm", "node"} {
+		if r := all[c]; r.Status != Skipped || !strings.Contains(r.Seen, "passphrase") {
+			t.Errorf("%+v", r)
+		}
+	}
+	if r := all["host-key"]; r.Status != OK {
+		t.Errorf("%+v", r)
+	}
+	if r := all["agent"]; r.Status != Warning { // one would help
+		t.Errorf("%+v", r)
+	}
+}
+
 // TestNothingShown: without a key of the user's, no server is asked to let anybody in.
 func TestNothingShown(t *testing.T) {
 	shown := 0

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/key"
 )
 
 // ModeError tells that others may write what decides where ssh goes.
@@ -51,6 +53,14 @@ func round(d time.Duration) time.Duration {
 	}
 	return d.Round(100 * time.Millisecond)
 }
+
+// ShutKeyError tells that the key has a passphrase, which the doctor does not ask for.
+type ShutKeyError struct{ Err *key.PassphraseError }
+
+func (e *ShutKeyError) Error() string {
+	return "the key " + e.Err.Path + " has a passphrase: the doctor does not ask for it, other commands do on a terminal; nobody was shown the key"
+}
+func (e *ShutKeyError) Unwrap() error { return e.Err }
 
 // BareKeyError tells that the key has no certificate.
 type BareKeyError struct{ Path string }

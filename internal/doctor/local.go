@@ -79,7 +79,10 @@ const soon = 2 * time.Hour
 
 // key: the one that is shown, and its certificate.
 func (v *visit) key(context.Context) []finding {
-	if err := v.way.KeyErr; err != nil {
+	var shut *key.PassphraseError
+	if err := v.way.KeyErr; errors.As(err, &shut) { // as good as any, but not to be tried
+		return one(finding{status: Warning, err: &ShutKeyError{Err: shut}, bars: "the key's passphrase, which the doctor does not ask for"})
+	} else if err != nil {
 		found := one(failure("", err))
 		if c := clockOf(err); c != nil {
 			found = append(found, warning("", c))
@@ -163,14 +166,15 @@ func (v *visit) agent(ctx context.Context) []finding {
 	var shut *key.PassphraseError
 	var none *key.NoAgentError
 	switch {
-	case err != nil && errors.As(v.way.KeyErr, &shut): // it is needed
-		return one(failure("", err))
-	case errors.As(err, &none):
+	case errors.As(err, &none) && !errors.As(v.way.KeyErr, &shut):
 		return one(ok("", "none runs, and none is needed"))
 	case err != nil:
 		return one(warning("", err))
 	case n > mostKeys:
 		return one(warning("", &ManyKeysError{Keys: n}))
+	}
+	if n == 0 {
+		return one(ok("", "it holds no keys; a locked one says so, too, and is unlocked by ssh-add -X"))
 	}
 	return one(ok("", fmt.Sprintf("it holds %d keys", n)))
 }

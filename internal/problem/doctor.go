@@ -22,6 +22,11 @@ var doctorRules = []rule{
 		fix := setClock(runtime.GOOS)
 		return Problem{ID: "clock", Code: Auth, Message: e.Error(), Hint: "certificates are good or bad by the clock; have it set by the network: " + fix, Fix: fix}
 	}),
+	on(func(e *doctor.ShutKeyError) Problem {
+		p := Problem{ID: "key-passphrase", Code: Auth, Message: e.Error()}
+		p.Hint, p.Fix = toAgent(e.Err)
+		return p
+	}),
 	on(func(e *doctor.BareKeyError) Problem {
 		return Problem{ID: "key-bare", Code: Auth, Message: e.Error(), Hint: "CSCS lets in signed keys alone; get one: " + key.SignCommand, Fix: key.SignCommand}
 	}),

@@ -17,6 +17,7 @@ import (
 	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/internal/app"
+	"github.com/alps-tunnel/cscs/internal/doctor"
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/key/service"
 	"github.com/alps-tunnel/cscs/internal/key/signing"
@@ -71,6 +72,9 @@ func TestOf(t *testing.T) {
 		{&key.ExpiredError{Path: "k-cert.pub", Until: time.Now()}, "key-expired", 3, "expired", "24 hours"},
 		{&key.NotYetValidError{Path: "k-cert.pub", From: time.Now()}, "key-not-yet-valid", 3, "not valid before", "clock"},
 		{&key.PassphraseError{Path: "k", Fix: "ssh-add k", Err: key.ErrNoTerminal}, "key-passphrase", 3, "passphrase", "ssh-add k"},
+		{&key.PassphraseError{Path: "k", Fix: "cscs key agent", Alone: true, Err: key.ErrNoTerminal}, "key-passphrase", 3, "passphrase", "cscs key agent"},
+		{&doctor.ShutKeyError{Err: &key.PassphraseError{Path: "k", Fix: "cscs key agent"}}, "key-passphrase", 3, "does not ask", "give it to the agent"},
+		{&key.AgentError{Socket: "/s", Err: key.ErrAgentHangs}, "agent-hangs", 3, "agent (/s) gives no answer", "cscs key agent"},
 		{&key.PermissionsError{Path: "k", Mode: 0o644, Fix: "chmod 600 k"}, "key-permissions", 3, "0644", "chmod 600 k"},
 		{&key.FileError{Path: "k", What: "it is not a key"}, "key-file", 3, "not a key", ""},
 		{&service.SignInError{Host: "auth.cscs.ch", Why: service.SignInPort, Err: errors.New("in use")}, "sign-in", 3, "taken: in use", "cscs key sign --headless"},
