@@ -51,7 +51,7 @@ func (r *Ring) decrypt(ctx context.Context, k *keyFile, ask Prompter) (ssh.Signe
 		return nil, failed
 	}
 	for failed.Tries < 3 {
-		passphrase, err := ask.ReadSecret(ctx, fmt.Sprintf("Enter passphrase for key '%s': ", k.private))
+		passphrase, err := ask.ReadSecret(ctx, question(k.private, failed.Tries))
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
