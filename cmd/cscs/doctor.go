@@ -72,6 +72,9 @@ func (d *deps) doctor(ctx context.Context, o *options) error {
 			return doctor.Explanation{ID: p.ID, Message: p.Message, Hint: p.Hint, Fix: p.Fix, Code: p.Code}
 		},
 	}
+	if path, err := site.ConfigPath(); err == nil {
+		cfg.Settings = path
+	}
 	if p := port(o.localPort); p != 0 {
 		cfg.Ports, cfg.MustHave = []int{p}, true
 	}

@@ -79,6 +79,7 @@ type Config struct {
 
 	SSHDir    string      // ~/.ssh
 	SSHConfig string      // the user's own
+	Settings  string      // config.toml; may be empty
 	StateDir  string      // where records and logs are kept
 	Ports     []int       // local ones that servers usually get
 	MustHave  bool        // and these are no mere wish

@@ -192,6 +192,14 @@ func TestAilments(t *testing.T) {
 			harm: func(p *patient) { p.shut = errors.New("closed") }, mend: func(p *patient) { p.shut = nil }},
 		{name: "a configuration that cannot be read", check: "config", status: Failure, words: []string{"x"},
 			harm: func(p *patient) { p.way.HostsErr = errors.New("x") }, mend: func(p *patient) { p.way.HostsErr = nil }},
+		{name: "a ~/.ssh that takes no file", check: "files", status: Warning, words: []string{"cannot write in", "not a directory"},
+			harm: func(p *patient) { _ = os.WriteFile(p.SSHDir, nil, 0o600) }, mend: func(p *patient) { _ = os.Remove(p.SSHDir) }},
+		{name: "a config.toml of everybody's", check: "files", status: Failure, words: []string{"config.toml", "0666"},
+			harm: func(p *patient) { p.settings(0o700, 0o666) }, mend: func(p *patient) { p.settings(0o700, 0o644) }},
+		{name: "a config.toml of the group's", check: "files", status: Warning, words: []string{"config.toml", "0664"},
+			harm: func(p *patient) { p.settings(0o700, 0o664) }, mend: func(p *patient) { p.settings(0o755, 0o600) }},
+		{name: "a config.toml in everybody's directory", check: "files", status: Failure, words: []string{"0777"},
+			harm: func(p *patient) { p.settings(0o777, 0o600) }, mend: func(p *patient) { p.settings(0o777|os.ModeSticky, 0o600) }},
 		{name: "a browser", check: "browser", status: Warning,
 			harm: func(p *patient) { p.CanOpen = func() bool { return false } }, mend: func(p *patient) { p.CanOpen = func() bool { return true } }},
 	} {
@@ -210,6 +218,15 @@ func TestAilments(t *testing.T) {
 			p.want(t, tt.check, OK)
 		})
 	}
+}
+
+// settings makes a config.toml with these permissions.
+func (p *patient) settings(dir, file os.FileMode) {
+	p.Settings = filepath.Join(filepath.Dir(p.SSHDir), "config", "config.toml")
+	_ = os.MkdirAll(filepath.Dir(p.Settings), 0o700)
+	_ = os.WriteFile(p.Settings, nil, 0o600)
+	_ = os.Chmod(p.Settings, file)
+	_ = os.Chmod(filepath.Dir(p.Settings), dir)
 }
 
 // fakes is where the recorded Slurm is.

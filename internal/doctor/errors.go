@@ -8,7 +8,8 @@ import (
 	"github.com/alps-tunnel/cscs/internal/key"
 )
 
-// ModeError tells that others may write what decides where ssh goes.
+// ModeError tells that others may write what decides where ssh goes, or where passwords are
+// sent.
 type ModeError struct {
 	Path string
 	Mode uint32 // permission bits
@@ -27,6 +28,16 @@ type UnwritableError struct {
 
 func (e *UnwritableError) Error() string { return fmt.Sprintf("cannot write in %s: %v", e.Path, e.Err) }
 func (e *UnwritableError) Unwrap() error { return e.Err }
+
+// SSHDirError tells that nothing new can be put beside ssh's configuration: no key that is
+// signed, no host key that is accepted.
+type SSHDirError struct {
+	Path string
+	Err  error
+}
+
+func (e *SSHDirError) Error() string { return fmt.Sprintf("cannot write in %s: %v", e.Path, e.Err) }
+func (e *SSHDirError) Unwrap() error { return e.Err }
 
 // ClockError tells that this machine's clock is not right.
 type ClockError struct {

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"al.essio.dev/pkg/shellescape"
@@ -42,11 +44,43 @@ func (v *visit) files(context.Context) []finding {
 			found = append(found, failure("", &ModeError{Path: f.path, Mode: uint32(mode), Fix: f.fix + shellescape.Quote(f.path)}))
 		}
 	}
+	found = append(found, v.settings()...)
+	if info, err := os.Stat(v.cfg.SSHDir); err == nil && runtime.GOOS != "windows" {
+		err := mayWrite(v.cfg.SSHDir)
+		if !info.IsDir() {
+			err = syscall.ENOTDIR
+		}
+		if err != nil {
+			found = append(found, warning("", &SSHDirError{Path: v.cfg.SSHDir, Err: err}))
+		}
+	}
 	if err := writable(v.cfg.StateDir); err != nil {
 		found = append(found, failure("", &UnwritableError{Path: v.cfg.StateDir, Err: err}))
 	}
 	if len(found) == 0 {
 		return one(ok("", v.cfg.SSHDir+" and "+v.cfg.StateDir+" are as they should be"))
+	}
+	return found
+}
+
+// settings: whether others may write config.toml, or put another in its place. Many systems
+// give each user a group of their own, and let it write: that is but a warning.
+func (v *visit) settings() (found []finding) {
+	if v.cfg.Settings == "" || runtime.GOOS == "windows" {
+		return nil
+	}
+	for _, path := range []string{filepath.Dir(v.cfg.Settings), v.cfg.Settings} {
+		info, err := os.Stat(path)
+		if err != nil || info.IsDir() && info.Mode()&os.ModeSticky != 0 { // in such a one, only the owner replaces a file
+			continue
+		}
+		e := &ModeError{Path: path, Mode: uint32(info.Mode().Perm()), Fix: "chmod go-w " + shellescape.Quote(path)}
+		switch mode := info.Mode().Perm(); {
+		case mode&0o002 != 0:
+			found = append(found, failure("", e))
+		case mode&0o020 != 0:
+			found = append(found, warning("", e))
+		}
 	}
 	return found
 }

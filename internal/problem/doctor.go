@@ -18,6 +18,10 @@ var doctorRules = []rule{
 		return Problem{ID: "state-dir", Code: Failure, Message: e.Error() + ": cscs ps and cscs stop would not know of your sessions",
 			Hint: "is the disk full, or the directory another user's? or keep such files elsewhere: export XDG_STATE_HOME=DIRECTORY", Fix: "export XDG_STATE_HOME="}
 	}),
+	on(func(e *doctor.SSHDirError) Problem {
+		hint, fix := unwritable(e.Path, e.Err)
+		return Problem{ID: "ssh-dir", Code: Failure, Message: e.Error() + ": no key can be signed into it, and no host key be remembered", Hint: hint, Fix: fix}
+	}),
 	on(func(e *doctor.ClockError) Problem {
 		fix := setClock(runtime.GOOS)
 		return Problem{ID: "clock", Code: Auth, Message: e.Error(), Hint: "certificates are good or bad by the clock; have it set by the network: " + fix, Fix: fix}

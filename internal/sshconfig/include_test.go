@@ -292,6 +292,19 @@ func TestInstallUnwritable(t *testing.T) {
 	}
 }
 
+// TestInstallNowhere: a directory that takes no file is told by the file's own name.
+func TestInstallNowhere(t *testing.T) {
+	f := files(t)
+	if err := os.MkdirAll(filepath.Dir(f.Config), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	immutable(t, filepath.Dir(f.Config))
+	var failed *WriteError
+	if err := f.Install(t.Context(), text(t)); !errors.As(err, &failed) || failed.File != f.Part || failed.Line != "" || strings.Contains(err.Error(), ".cscs_config") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // immutable makes a directory one in which nobody writes, for the length of the test; root
 // may write in any but one on a read-only file system or of /proc.
 func immutable(t *testing.T, dir string) {
