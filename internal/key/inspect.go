@@ -116,7 +116,7 @@ func Open(ctx context.Context, path string, ask Prompter) (private crypto.Privat
 	}
 	data, _, err := readSmall(path)
 	if err != nil {
-		return nil, nil, &FileError{Path: path, What: "it cannot be read", Err: reason(err)}
+		return nil, nil, unreadable(path, err)
 	}
 	if k.signer != nil {
 		private, err = ssh.ParseRawPrivateKey(data)
