@@ -135,7 +135,8 @@ func (d *deps) signer(ctx context.Context, o *keyOptions, signals *interrupts) (
 			user = s.Cert.ValidPrincipals[0]
 		}
 	}
-	return &signer{io: d.io, by: by, ask: asker(signals), headless: o.headless, noBrows: o.noBrowser, user: user}, nil
+	return &signer{io: d.io, by: by, ask: asker(signals), headless: o.headless, noBrows: o.noBrowser, user: user,
+		named: len(o.service) > 0 || len(o.cluster) > 0}, nil
 }
 
 // asker asks on the terminal; nil without one.

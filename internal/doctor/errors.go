@@ -163,13 +163,17 @@ func (e *HomeFullError) Error() string {
 }
 
 // SilentError tells that Slurm's controller does not answer.
-type SilentError struct{ Message string }
+type SilentError struct {
+	Message string
+	Where   string // the login node
+}
 
 func (e *SilentError) Error() string { return "Slurm does not answer: " + e.Message }
 
 // PartitionError tells that Slurm starts nothing.
 type PartitionError struct {
-	Name string // of the default one; "": of all
+	Name  string // of the default one; "": of all
+	Where string // the login node
 }
 
 func (e *PartitionError) Error() string {
@@ -183,6 +187,7 @@ func (e *PartitionError) Error() string {
 type AccountError struct {
 	Account string // that was chosen; "": none is needed to be
 	Known   []string
+	Where   string // the login node
 }
 
 func (e *AccountError) Error() string {

@@ -118,8 +118,10 @@ func signIn(e *service.SignInError) Problem {
 	p := Problem{ID: "sign-in", Code: Auth, Message: e.Error(), Hint: "once more: " + key.SignCommand}
 	switch e.Why {
 	case service.SignInPort:
-		p.Hint = "another program listens there (another cscs key sign?); without it: " + key.SignCommand + " --headless"
-	case service.SignInNobody:
+		p.Hint = "another program listens there (another cscs that signs a key?); without it: " + key.SignCommand + " --headless"
+	case service.SignInTyped: // which no other device can do
+		p.Hint = hints("on a terminal: "+key.SignCommand, importKey)
+	case service.SignInNobody, service.SignInDropped:
 		p.Hint = hints("on a terminal: "+key.SignCommand, "from another device: "+key.SignCommand+" --headless", "for a program: a service account's key in CSCS_API_KEY")
 	}
 	return p
