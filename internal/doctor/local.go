@@ -165,19 +165,14 @@ func nameOf(id *key.Identity) string {
 }
 
 // clockOf guesses at this machine's clock by when a certificate was stored here: it cannot have
-// been before it was made, nor, most likely, after it had run out.
+// been before it was made. After it had run out, it can: by a copy, or from a backup.
 func clockOf(err error) error {
-	var expired *key.ExpiredError
 	var early *key.NotYetValidError
-	switch {
-	case errors.As(err, &expired):
-		if at, ok := modified(expired.Path); ok && at.After(expired.Until) {
-			return &ClockError{Ahead: at.Sub(expired.Until), Of: "the service that signed the key", Guess: true}
-		}
-	case errors.As(err, &early):
-		if at, ok := modified(early.Path); ok && at.Before(early.From) {
-			return &ClockError{Ahead: at.Sub(early.From), Of: "the service that signed the key", Guess: true}
-		}
+	if !errors.As(err, &early) {
+		return nil
+	}
+	if at, ok := modified(early.Path); ok && at.Before(early.From) {
+		return &ClockError{Ahead: at.Sub(early.From), Of: "the service that signed the key", Guess: true}
 	}
 	return nil
 }
