@@ -65,11 +65,11 @@ func round(d time.Duration) time.Duration {
 	return d.Round(100 * time.Millisecond)
 }
 
-// ShutKeyError tells that the key has a passphrase, which the doctor does not ask for.
+// ShutKeyError tells that the key has a passphrase, which the doctor was not given.
 type ShutKeyError struct{ Err *key.PassphraseError }
 
 func (e *ShutKeyError) Error() string {
-	return "the key " + e.Err.Path + " has a passphrase: the doctor does not ask for it, other commands do on a terminal; nobody was shown the key"
+	return "the key " + e.Err.Path + " has a passphrase, which was not given here, so nobody is shown the key; on a terminal every command asks for it"
 }
 func (e *ShutKeyError) Unwrap() error { return e.Err }
 

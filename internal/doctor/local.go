@@ -115,7 +115,7 @@ const soon = 2 * time.Hour
 func (v *visit) key(context.Context) []finding {
 	var shut *key.PassphraseError
 	if err := v.way.KeyErr; errors.As(err, &shut) { // as good as any, but not to be tried
-		return one(finding{status: Warning, err: &ShutKeyError{Err: shut}, bars: "the key's passphrase, which the doctor does not ask for"})
+		return one(finding{status: Warning, err: &ShutKeyError{Err: shut}, bars: "the key's passphrase, which was not given"})
 	} else if err != nil {
 		found := one(failure("", err))
 		if c := clockOf(err); c != nil {

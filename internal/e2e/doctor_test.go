@@ -316,7 +316,7 @@ var ailmentsHere = []ailment{
 			socket := agentWith(t, 7)
 			return func() { output(t, "alice", "laptop", "env", "SSH_AUTH_SOCK="+socket, "ssh-add", "-D") }
 		}},
-	{name: "passphrase", check: "key", status: "warning", problem: "key-passphrase", says: []string{"passphrase", "does not ask"}, fix: "cscs key agent",
+	{name: "passphrase", check: "key", status: "warning", problem: "key-passphrase", says: []string{"passphrase", "not given here"}, fix: "cscs key agent",
 		doctor: []string{"SSH_AUTH_SOCK=/home/alice/agent/socket"}, harm: func(t *testing.T) func() {
 			agentWith(t, 0)
 			put(t, laptopHome(".ssh/cscs-key"), readFile(t, laptopHome(".ssh/cscs-key")), 0o600)

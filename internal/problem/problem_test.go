@@ -73,7 +73,7 @@ func TestOf(t *testing.T) {
 		{&key.NotYetValidError{Path: "k-cert.pub", From: time.Now()}, "key-not-yet-valid", 3, "not valid before", "clock"},
 		{&key.PassphraseError{Path: "k", Fix: "ssh-add k", Err: key.ErrNoTerminal}, "key-passphrase", 3, "passphrase", "ssh-add k"},
 		{&key.PassphraseError{Path: "k", Fix: "cscs key agent", Alone: true, Err: key.ErrNoTerminal}, "key-passphrase", 3, "passphrase", "cscs key agent"},
-		{&doctor.ShutKeyError{Err: &key.PassphraseError{Path: "k", Fix: "cscs key agent"}}, "key-passphrase", 3, "does not ask", "give it to the agent"},
+		{&doctor.ShutKeyError{Err: &key.PassphraseError{Path: "k", Fix: "cscs key agent"}}, "key-passphrase", 3, "not given here", "give it to the agent"},
 		{&key.AgentError{Socket: "/s", Err: key.ErrAgentHangs}, "agent-hangs", 3, "agent (/s) gives no answer", "cscs key agent"},
 		{&key.PermissionsError{Path: "k", Mode: 0o644, Fix: "chmod 600 k"}, "key-permissions", 3, "0644", "chmod 600 k"},
 		{&key.FileError{Path: "k", What: "it is not a key"}, "key-file", 3, "not a key", ""},

@@ -396,21 +396,21 @@ func TestStoredSignInRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			const issuer = "https://login.example.org/r"
-			http := answering(func(w http.ResponseWriter, r *http.Request) {
+			client := answering(func(w http.ResponseWriter, r *http.Request) {
 				switch r.URL.Path {
 				case "/r/.well-known/openid-configuration":
 					_, _ = io.WriteString(w, `{"issuer":"`+issuer+`","authorization_endpoint":"`+issuer+`/a","token_endpoint":"`+issuer+`/t"}`)
 				case "/r/t":
 					w.Header().Set("Content-Type", "application/json")
-					w.WriteHeader(400)
+					w.WriteHeader(http.StatusBadRequest)
 					_, _ = io.WriteString(w, `{"error":"invalid_grant","error_description":"Session not active"}`)
 				default:
-					w.WriteHeader(401)
+					w.WriteHeader(http.StatusUnauthorized)
 				}
 			})
 			tokens := FileTokens{filepath.Join(t.TempDir(), "token.json")}
 			tokens.save(issuer, "c", c.kept)
-			service := &Current{HTTP: http, Endpoint: "https://keys.example.org/k", Login: &OIDC{HTTP: http, Issuer: issuer, ClientID: "c", Redirect: "http://localhost:1", Tokens: tokens}}
+			service := &Current{HTTP: client, Endpoint: "https://keys.example.org/k", Login: &OIDC{HTTP: client, Issuer: issuer, ClientID: "c", Redirect: "http://localhost:1", Tokens: tokens}}
 			_, _, err := service.Certify(t.Context(), newPublic(t))
 			var dropped *SignInError
 			var refused *RefusedError
