@@ -27,7 +27,7 @@ func (s *session) mayBeQuiet() time.Duration {
 func (s *session) tellQuiet() {
 	var err error = slurm.ShellHangs(s.mayBeQuiet(), "")
 	if s.greeted {
-		err = &slurm.SilentError{Message: "nothing was heard of the request for " + s.mayBeQuiet().String()}
+		err = &slurm.SilentError{Message: "nothing was heard of the request for " + s.mayBeQuiet().String(), Where: s.cfg.Hops[len(s.cfg.Hops)-1].Name}
 	}
 	x := s.cfg.Explain(err)
 	s.out.warn(x.Message + " (" + x.Hint + "); still waiting")

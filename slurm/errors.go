@@ -121,7 +121,10 @@ func clean(message string) string {
 }
 
 // SilentError tells that Slurm's controller does not answer.
-type SilentError struct{ Message string }
+type SilentError struct {
+	Message string
+	Where   string // the login node
+}
 
 func (e *SilentError) Error() string { return "Slurm does not answer: " + e.Message }
 

@@ -2,14 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/alps-tunnel/cscs/internal/browser"
 	"github.com/alps-tunnel/cscs/internal/doctor"
+	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/ui"
@@ -25,7 +28,8 @@ agent, names, the network, ssh and host keys, the login node, its shell, clock a
 Slurm, a node on which a job of yours runs, and local ports and the browser here. Each is
 said to be good, or what is wrong and what mends it.
 
-It asks for nothing, changes nothing and allocates nothing, and takes 20 s at the most. The exit
+It changes nothing and allocates nothing, and takes 20 s at the most. Only on a terminal, and not
+with --json, does it ask: for the passphrase of a key that no agent holds, before it begins. The exit
 status is that of a command that meets the first failure; a warning is none.`,
 		Example: `  cscs doctor
   cscs doctor --cluster daint --json`,
@@ -63,14 +67,24 @@ func (d *deps) doctor(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
+	ring := &key.Ring{}
+	if !o.json {
+		d.openDoctorsKey(signals, o, cluster, ring)
+		if signals.ctx.Err() != nil { // by Ctrl-C
+			return context.Cause(signals.ctx)
+		}
+	}
 	cfg := doctor.Config{
 		Account: one(o.account), SSHDir: filepath.Join(home, ".ssh"), SSHConfig: filepath.Join(home, ".ssh", "config"),
 		StateDir: state, Ports: usualPorts, CanOpen: browser.CanOpen,
-		Way: func(ctx context.Context) doctor.Way { return d.findWayFor(ctx, o, cluster) },
+		Way: func(ctx context.Context) doctor.Way { return d.findWayFor(ctx, o, cluster, ring, nil) },
 		Explain: func(err error) doctor.Explanation {
 			p := problem.At(cluster, err)
 			return doctor.Explanation{ID: p.ID, Message: p.Message, Hint: p.Hint, Fix: p.Fix, Code: p.Code}
 		},
+	}
+	if path, err := site.ConfigPath(); err == nil {
+		cfg.Settings = path
 	}
 	if p := port(o.localPort); p != 0 {
 		cfg.Ports, cfg.MustHave = []int{p}, true
@@ -104,14 +118,35 @@ func (d *deps) doctorsCluster(o *options) string {
 	return "daint" // the way to any other begins like that to this one
 }
 
+// openDoctorsKey asks for the passphrase of the key, if it has one that has to be asked for and
+// somebody is there. What else is wrong, and what takes too long, is for the checks to say.
+func (d *deps) openDoctorsKey(signals *interrupts, o *options, cluster string, ring *key.Ring) {
+	ask := asker(signals)
+	if ask == nil {
+		return
+	}
+	looked := make(chan error, 1)
+	go func() { looked <- d.findWayFor(signals.ctx, o, cluster, ring, nil).KeyErr }()
+	patience := time.NewTimer(5 * time.Second)
+	defer patience.Stop()
+	select {
+	case err := <-looked:
+		if errors.As(err, new(*key.PassphraseError)) {
+			d.findWayFor(signals.ctx, o, cluster, ring, ask)
+		}
+	case <-patience.C:
+	case <-signals.ctx.Done():
+	}
+}
+
 // findWayFor is findWay, but goes on where something is wrong, as far as that leads.
-func (d *deps) findWayFor(ctx context.Context, o *options, cluster string) (dw doctor.Way) {
+func (d *deps) findWayFor(ctx context.Context, o *options, cluster string, ring *key.Ring, ask key.Prompter) (dw doctor.Way) {
 	cfg, err := d.sites()
 	var cl site.Cluster
 	if err == nil {
 		cl, err = cfg.Cluster(ctx, cluster)
 	}
-	w := &way{}
+	w := &way{ring: ring}
 	if err == nil {
 		w.hosts, err = cfg.Route(ctx, cl, site.Overrides{User: one(o.user), Identity: one(o.identity)})
 	}
@@ -131,7 +166,7 @@ func (d *deps) findWayFor(ctx context.Context, o *options, cluster string) (dw d
 		}
 		dw.Known = append(dw.Known, keys)
 	}
-	if w.keys, err = w.findKeys(ctx, nil); err != nil {
+	if w.keys, err = w.findKeys(ctx, ask); err != nil {
 		dw.KeyErr = err
 	}
 	if dw.KeyErr == nil && dw.KnownErr == nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
 
 	"github.com/alps-tunnel/cscs/internal/key"
@@ -91,6 +92,14 @@ func (o *keyOptions) path() (string, error) {
 	return filepath.Abs(named)
 }
 
+// identityFlag names the key at path to another command, unless it is the usual one.
+func identityFlag(path string) string {
+	if usual, err := key.DefaultPath(); err == nil && path == usual {
+		return ""
+	}
+	return " --identity " + shellescape.Quote(path)
+}
+
 // files are the private key that is meant, and where it is noted what became of it.
 func (o *keyOptions) files() (path, state string, err error) {
 	if path, err = o.path(); err != nil {
@@ -126,7 +135,8 @@ func (d *deps) signer(ctx context.Context, o *keyOptions, signals *interrupts) (
 			user = s.Cert.ValidPrincipals[0]
 		}
 	}
-	return &signer{io: d.io, by: by, ask: asker(signals), headless: o.headless, noBrows: o.noBrowser, user: user}, nil
+	return &signer{io: d.io, by: by, ask: asker(signals), headless: o.headless, noBrows: o.noBrowser, user: user,
+		named: len(o.service) > 0 || len(o.cluster) > 0}, nil
 }
 
 // asker asks on the terminal; nil without one.

@@ -87,6 +87,9 @@ func (d *deps) signed(r signing.Result) {
 		what = "a new key, signed: "
 	}
 	ui.Say(d.io, what+describeCertificate(r.Path, r.Cert.ValidPrincipals, key.Until(r.Cert)))
+	if r.Bare {
+		ui.Say(d.io, "the key has no passphrase, since there is no terminal to ask for one; on one: cscs key passphrase"+identityFlag(r.Path))
+	}
 }
 
 // used is how many of the day's signings count, as far as this machine knows, and how many

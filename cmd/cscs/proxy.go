@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -52,6 +53,9 @@ func exactlyOneID(cmd *cobra.Command, args []string) error {
 
 func (d *deps) proxy(ctx context.Context, o *options, host string) error {
 	id := strings.ToLower(strings.TrimPrefix(host, sshconfig.Prefix))
+	if id == "" {
+		return &problem.UsageError{Message: fmt.Sprintf("which session? %q lacks its ID, or the beginning of it", host), Hint: "which there are: cscs ps; then, say, ssh " + sshconfig.Prefix + "k7"}
+	}
 	state, err := stateDir()
 	if err != nil {
 		return err
@@ -64,6 +68,14 @@ func (d *deps) proxy(ctx context.Context, o *options, host string) error {
 		all = slices.DeleteFunc(all, func(l live.Listed) bool { return l.Cluster != name })
 	}
 	l, err := d.known(o, all, id)
+	var unknown *live.UnknownError
+	if errors.As(err, &unknown) && len(o.cluster) == 0 { // ssh, which asks, takes no --cluster
+		hint := "which there are: cscs ps; one of another machine is known here after: cscs attach ID --cluster NAME"
+		if len(unknown.Known) > 0 {
+			hint = "live: " + strings.Join(unknown.Known, ", ") + "\n" + hint
+		}
+		return &problem.UsageError{Message: err.Error(), Hint: hint}
+	}
 	if err != nil {
 		return err
 	}

@@ -41,8 +41,9 @@ func (s *start) newRenewal(cfg *site.Config, cl site.Cluster) (*renewal, error) 
 		return nil, err
 	}
 	r := &renewal{
-		signer: &signer{io: s.deps.io, by: by, ask: s.ask, noBrows: o.noBrowser, user: one(o.user)},
-		never:  o.noSign, now: time.Now,
+		signer: &signer{io: s.deps.io, by: by, ask: s.ask, noBrows: o.noBrowser, user: one(o.user),
+			named: cl.Name != cfg.Default() && (cfg.Default() != "" || by.Name != site.DefaultSigning)},
+		never: o.noSign, now: time.Now,
 		say:  func(line string) { ui.Say(s.deps.io, line) },
 		tell: func(string) {}, // until there is a way, which has warnings
 	}

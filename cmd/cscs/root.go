@@ -117,7 +117,7 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	err := problem.Usagef("unknown command %q", args[0])
-	err.Hint = "see cscs --help"
+	err.Hint = "see " + cmd.CommandPath() + " --help"
 	cmd.SuggestionsMinimumDistance = 2
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		err.Message += ", did you mean " + strings.Join(near, " or ") + "?"

@@ -27,7 +27,7 @@ type way struct {
 	hops     []chain.Hop
 	options  chain.Options
 	dir      string // of the sockets over which processes share the way; "": the common one
-	ring     key.Ring
+	ring     *key.Ring
 	renew    *renewal // nil: nobody signs keys for this cluster
 	warnings []string
 
@@ -44,7 +44,7 @@ func findWay(ctx context.Context, cfg *site.Config, cl site.Cluster, ov site.Ove
 	if err != nil {
 		return nil, err
 	}
-	w := &way{hosts: hosts, dir: cl.Dir, renew: renew}
+	w := &way{hosts: hosts, dir: cl.Dir, ring: &key.Ring{}, renew: renew}
 	if renew != nil {
 		renew.tell = w.warn
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/browser"
 	"github.com/alps-tunnel/cscs/internal/key/service"
 	"github.com/alps-tunnel/cscs/internal/key/signing"
+	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/ui"
 )
@@ -26,6 +27,7 @@ type signer struct {
 	headless bool         // sign in on another device
 	noBrows  bool         // print the address to sign in at, and open nothing
 	user     string       // who it is most likely
+	named    bool         // cscs key sign has to be told the service to take this one
 }
 
 // apiKeyVar is a service account's, by CSCS's own name for it.
@@ -53,7 +55,20 @@ func (s *signer) sign(ctx context.Context, path string) (signing.Result, error) 
 	if s.ask != nil && !s.unattended() {
 		r.Ask = passphrases{s.ask}
 	}
-	return signing.Sign(ctx, r)
+	result, err := signing.Sign(ctx, r)
+	if err != nil {
+		err = &problem.SigningError{Flags: s.flags(path), Err: err}
+	}
+	return result, err
+}
+
+// flags are those by which cscs key sign does the same.
+func (s *signer) flags(path string) string {
+	var service string
+	if s.named {
+		service = "--service " + s.by.Name
+	}
+	return strings.TrimSpace(service + identityFlag(path))
 }
 
 // service is the one that is configured.
@@ -129,7 +144,7 @@ func (s *signer) show(d service.Device) {
 func (s *signer) credentials(ctx context.Context) (user string, password []byte, otp string, err error) {
 	if s.ask == nil {
 		u, _ := url.Parse(s.by.Endpoint) // it was checked when it was configured
-		return "", nil, "", &service.SignInError{Host: u.Hostname(), Why: service.SignInNobody}
+		return "", nil, "", &service.SignInError{Host: u.Hostname(), Why: service.SignInTyped}
 	}
 	question := "User name at CSCS: "
 	if s.user != "" {

@@ -32,7 +32,8 @@ else reads ssh's configuration get there.
 
 --install writes it beside ~/.ssh/config and has that include it by one line at its top.
 The rest of your file stays as it is, and a copy of it is kept, once. A host of which
-your own file has a block is left to that. --uninstall takes everything away again.`,
+your own file says where it leads is left to that; of another that it has a block of, what that
+sets is. --uninstall takes everything away again.`,
 		Example: `  cscs ssh-config
   cscs ssh-config --install
   ssh daint
@@ -104,7 +105,7 @@ func sshFiles(cfg *site.Config) (sshconfig.Files, error) {
 	return sshconfig.In(config, filepath.Join(state, "known_hosts")), err
 }
 
-// sshText is what ssh is to know, and the names that are left to the user's own file.
+// sshText is what ssh is to know, and what is left to the user's own file, in words.
 func sshText(ctx context.Context, cfg *site.Config, files sshconfig.Files, ov site.Overrides) (text string, own []string, err error) {
 	without, done, err := files.Without()
 	if err != nil {
@@ -120,18 +121,22 @@ func sshText(ctx context.Context, cfg *site.Config, files sshconfig.Files, ov si
 		return "", nil, err
 	}
 	var hosts []sshconfig.Host
+	var left []string // whole hosts
 	for _, a := range aliases {
 		login := loginOf(ctx, a.Host)
 		if a.Name == first(cfg.Default(), "daint") || s.Login == (sshconfig.Login{}) {
 			s.Login = login
 		}
 		if a.Own {
-			own = append(own, a.Name)
+			left, own = append(left, a.Name), append(own, a.Name)
 			continue
 		}
-		hosts = append(hosts, sshconfig.Host{Name: a.Name, HostName: a.HostName, Port: a.Port, Jump: a.Jump, Login: login})
+		hosts = append(hosts, sshconfig.Host{Name: a.Name, HostName: a.HostName, Port: a.Port, Jump: a.Jump, Login: login, Own: a.Sets})
+		if len(a.Sets) > 0 {
+			own = append(own, strings.Join(a.Sets, " and ")+" of "+a.Name)
+		}
 	}
-	text, err = sshconfig.Text(hosts, own, s)
+	text, err = sshconfig.Text(hosts, left, s)
 	return text, own, err
 }
 

@@ -28,7 +28,7 @@ const (
 	OK      Status = "ok"
 	Warning Status = "warning" // cscs gets along with it
 	Failure Status = "failure"
-	Skipped Status = "skipped" // another that it rests on has failed
+	Skipped Status = "skipped" // another that it rests on has failed, or could not be tried
 )
 
 // A Result is one thing that a check has seen. Its JSON is a contract with whoever reads it.
@@ -79,6 +79,7 @@ type Config struct {
 
 	SSHDir    string      // ~/.ssh
 	SSHConfig string      // the user's own
+	Settings  string      // config.toml; may be empty
 	StateDir  string      // where records and logs are kept
 	Ports     []int       // local ones that servers usually get
 	MustHave  bool        // and these are no mere wish
@@ -102,13 +103,16 @@ type finding struct {
 	status Status
 	seen   string // for err, its explanation says it
 	err    error
+	bars   string // why what rests on it cannot be looked at, though it has not failed
 }
 
-func ok(host, seen string) finding           { return finding{host, OK, seen, nil} }
-func warning(host string, err error) finding { return finding{host, Warning, "", err} }
-func failure(host string, err error) finding { return finding{host, Failure, "", err} }
-func skipped(host, because string) finding   { return finding{host, Skipped, because, nil} }
-func one(f finding) []finding                { return []finding{f} }
+func ok(host, seen string) finding           { return finding{host: host, status: OK, seen: seen} }
+func warning(host string, err error) finding { return finding{host: host, status: Warning, err: err} }
+func failure(host string, err error) finding { return finding{host: host, status: Failure, err: err} }
+func skipped(host, because string) finding {
+	return finding{host: host, status: Skipped, seen: because}
+}
+func one(f finding) []finding { return []finding{f} }
 
 // Run looks at everything and tells each result, in the order of the way. It returns the
 // error that the worst of them stands for, which is the first failure: what comes after it rests

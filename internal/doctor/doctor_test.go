@@ -192,6 +192,14 @@ func TestAilments(t *testing.T) {
 			harm: func(p *patient) { p.shut = errors.New("closed") }, mend: func(p *patient) { p.shut = nil }},
 		{name: "a configuration that cannot be read", check: "config", status: Failure, words: []string{"x"},
 			harm: func(p *patient) { p.way.HostsErr = errors.New("x") }, mend: func(p *patient) { p.way.HostsErr = nil }},
+		{name: "a ~/.ssh that takes no file", check: "files", status: Warning, words: []string{"cannot write in", "not a directory"},
+			harm: func(p *patient) { _ = os.WriteFile(p.SSHDir, nil, 0o600) }, mend: func(p *patient) { _ = os.Remove(p.SSHDir) }},
+		{name: "a config.toml of everybody's", check: "files", status: Failure, words: []string{"config.toml", "0666"},
+			harm: func(p *patient) { p.settings(0o700, 0o666) }, mend: func(p *patient) { p.settings(0o700, 0o644) }},
+		{name: "a config.toml of the group's", check: "files", status: Warning, words: []string{"config.toml", "0664"},
+			harm: func(p *patient) { p.settings(0o700, 0o664) }, mend: func(p *patient) { p.settings(0o755, 0o600) }},
+		{name: "a config.toml in everybody's directory", check: "files", status: Failure, words: []string{"0777"},
+			harm: func(p *patient) { p.settings(0o777, 0o600) }, mend: func(p *patient) { p.settings(0o777|os.ModeSticky, 0o600) }},
 		{name: "a browser", check: "browser", status: Warning,
 			harm: func(p *patient) { p.CanOpen = func() bool { return false } }, mend: func(p *patient) { p.CanOpen = func() bool { return true } }},
 	} {
@@ -210,6 +218,15 @@ func TestAilments(t *testing.T) {
 			p.want(t, tt.check, OK)
 		})
 	}
+}
+
+// settings makes a config.toml with these permissions.
+func (p *patient) settings(dir, file os.FileMode) {
+	p.Settings = filepath.Join(filepath.Dir(p.SSHDir), "config", "config.toml")
+	_ = os.MkdirAll(filepath.Dir(p.Settings), 0o700)
+	_ = os.WriteFile(p.Settings, nil, 0o600)
+	_ = os.Chmod(p.Settings, file)
+	_ = os.Chmod(filepath.Dir(p.Settings), dir)
 }
 
 // fakes is where the recorded Slurm is.
@@ -263,17 +280,21 @@ func (p *patient) occupy(t *testing.T) {
 	}
 }
 
-// TestClockFromCertificate: without a login, the certificate's own times say something.
+// TestClockFromCertificate: without a login, the certificate's own times say something; of one
+// that was copied, or restored, after it had run out they do not.
 func TestClockFromCertificate(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "k-cert.pub")
 	p := newPatient(t)
 	write(t, file)
 	p.way.Hops, p.way.Keys = nil, nil
-	for _, err := range []error{
-		&key.ExpiredError{Path: file, Until: time.Now().Add(-3 * time.Hour)},
-		&key.NotYetValidError{Path: file, From: time.Now().Add(3 * time.Hour)},
+	for _, c := range []struct {
+		err  error
+		told int
+	}{
+		{&key.ExpiredError{Path: file, Until: time.Now().Add(-3 * time.Hour)}, 0},
+		{&key.NotYetValidError{Path: file, From: time.Now().Add(3 * time.Hour)}, 1},
 	} {
-		p.way.KeyErr = err
+		p.way.KeyErr = c.err
 		var clock *ClockError
 		n := 0
 		if got := Run(t.Context(), p.Config, func(r Result) {
@@ -284,9 +305,32 @@ func TestClockFromCertificate(t *testing.T) {
 			if (r.Check == "ssh" || r.Check == "host-key") && r.Status != OK || r.Check == "auth" && r.Status != Skipped {
 				t.Errorf("%+v", r)
 			}
-		}); !errors.Is(got, err) || n != 1 || clock.Ahead.Abs() < 2*time.Hour {
-			t.Errorf("%v: error %v, clock %+v", err, got, clock)
+		}); !errors.Is(got, c.err) || n != c.told || n > 0 && clock.Ahead > -2*time.Hour {
+			t.Errorf("%v: error %v, %d times the clock: %+v", c.err, got, n, clock)
 		}
+	}
+}
+
+// TestShutKey: a key with a passphrase is no failure; what it is needed for is skipped, and
+// says why.
+func TestShutKey(t *testing.T) {
+	p := newPatient(t)
+	p.way.Hops, p.way.Keys, p.way.KeyErr = nil, nil, &key.PassphraseError{Path: "/k", Err: key.ErrNoTerminal}
+	all, err := p.run(t)
+	var shut *ShutKeyError
+	if r := all["key"]; err != nil || r.Status != Warning || !errors.As(r.Err, &shut) {
+		t.Errorf("%v: %+v", err, r)
+	}
+	for _, c := range []string{"auth", "login", "shell", "slurm", "node"} {
+		if r := all[c]; r.Status != Skipped || !strings.Contains(r.Seen, "passphrase") {
+			t.Errorf("%+v", r)
+		}
+	}
+	if r := all["host-key"]; r.Status != OK {
+		t.Errorf("%+v", r)
+	}
+	if r := all["agent"]; r.Status != Warning { // one would help
+		t.Errorf("%+v", r)
 	}
 }
 

@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/key"
 )
 
-// ModeError tells that others may write what decides where ssh goes.
+// ModeError tells that others may write what decides where ssh goes, or where passwords are
+// sent.
 type ModeError struct {
 	Path string
 	Mode uint32 // permission bits
@@ -25,6 +28,16 @@ type UnwritableError struct {
 
 func (e *UnwritableError) Error() string { return fmt.Sprintf("cannot write in %s: %v", e.Path, e.Err) }
 func (e *UnwritableError) Unwrap() error { return e.Err }
+
+// SSHDirError tells that nothing new can be put beside ssh's configuration: no key that is
+// signed, no host key that is accepted.
+type SSHDirError struct {
+	Path string
+	Err  error
+}
+
+func (e *SSHDirError) Error() string { return fmt.Sprintf("cannot write in %s: %v", e.Path, e.Err) }
+func (e *SSHDirError) Unwrap() error { return e.Err }
 
 // ClockError tells that this machine's clock is not right.
 type ClockError struct {
@@ -51,6 +64,14 @@ func round(d time.Duration) time.Duration {
 	}
 	return d.Round(100 * time.Millisecond)
 }
+
+// ShutKeyError tells that the key has a passphrase, which the doctor was not given.
+type ShutKeyError struct{ Err *key.PassphraseError }
+
+func (e *ShutKeyError) Error() string {
+	return "the key " + e.Err.Path + " has a passphrase, which was not given here, so nobody is shown the key; on a terminal every command asks for it"
+}
+func (e *ShutKeyError) Unwrap() error { return e.Err }
 
 // BareKeyError tells that the key has no certificate.
 type BareKeyError struct{ Path string }
@@ -143,7 +164,8 @@ func (e *HomeFullError) Error() string {
 
 // PartitionError tells that Slurm starts nothing.
 type PartitionError struct {
-	Name string // of the default one; "": of all
+	Name  string // of the default one; "": of all
+	Where string // the login node
 }
 
 func (e *PartitionError) Error() string {
@@ -157,6 +179,7 @@ func (e *PartitionError) Error() string {
 type AccountError struct {
 	Account string // that was chosen; "": none is needed to be
 	Known   []string
+	Where   string // the login node
 }
 
 func (e *AccountError) Error() string {

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"al.essio.dev/pkg/shellescape"
@@ -42,11 +44,43 @@ func (v *visit) files(context.Context) []finding {
 			found = append(found, failure("", &ModeError{Path: f.path, Mode: uint32(mode), Fix: f.fix + shellescape.Quote(f.path)}))
 		}
 	}
+	found = append(found, v.settings()...)
+	if info, err := os.Stat(v.cfg.SSHDir); err == nil && runtime.GOOS != "windows" {
+		err := mayWrite(v.cfg.SSHDir)
+		if !info.IsDir() {
+			err = syscall.ENOTDIR
+		}
+		if err != nil {
+			found = append(found, warning("", &SSHDirError{Path: v.cfg.SSHDir, Err: err}))
+		}
+	}
 	if err := writable(v.cfg.StateDir); err != nil {
 		found = append(found, failure("", &UnwritableError{Path: v.cfg.StateDir, Err: err}))
 	}
 	if len(found) == 0 {
 		return one(ok("", v.cfg.SSHDir+" and "+v.cfg.StateDir+" are as they should be"))
+	}
+	return found
+}
+
+// settings: whether others may write config.toml, or put another in its place. Many systems
+// give each user a group of their own, and let it write: that is but a warning.
+func (v *visit) settings() (found []finding) {
+	if v.cfg.Settings == "" || runtime.GOOS == "windows" {
+		return nil
+	}
+	for _, path := range []string{filepath.Dir(v.cfg.Settings), v.cfg.Settings} {
+		info, err := os.Stat(path)
+		if err != nil || info.IsDir() && info.Mode()&os.ModeSticky != 0 { // in such a one, only the owner replaces a file
+			continue
+		}
+		e := &ModeError{Path: path, Mode: uint32(info.Mode().Perm()), Fix: "chmod go-w " + shellescape.Quote(path)}
+		switch mode := info.Mode().Perm(); {
+		case mode&0o002 != 0:
+			found = append(found, failure("", e))
+		case mode&0o020 != 0:
+			found = append(found, warning("", e))
+		}
 	}
 	return found
 }
@@ -79,7 +113,10 @@ const soon = 2 * time.Hour
 
 // key: the one that is shown, and its certificate.
 func (v *visit) key(context.Context) []finding {
-	if err := v.way.KeyErr; err != nil {
+	var shut *key.PassphraseError
+	if err := v.way.KeyErr; errors.As(err, &shut) { // as good as any, but not to be tried
+		return one(finding{status: Warning, err: &ShutKeyError{Err: shut}, bars: "the key's passphrase, which was not given"})
+	} else if err != nil {
 		found := one(failure("", err))
 		if c := clockOf(err); c != nil {
 			found = append(found, warning("", c))
@@ -128,19 +165,14 @@ func nameOf(id *key.Identity) string {
 }
 
 // clockOf guesses at this machine's clock by when a certificate was stored here: it cannot have
-// been before it was made, nor, most likely, after it had run out.
+// been before it was made. After it had run out, it can: by a copy, or from a backup.
 func clockOf(err error) error {
-	var expired *key.ExpiredError
 	var early *key.NotYetValidError
-	switch {
-	case errors.As(err, &expired):
-		if at, ok := modified(expired.Path); ok && at.After(expired.Until) {
-			return &ClockError{Ahead: at.Sub(expired.Until), Of: "the service that signed the key", Guess: true}
-		}
-	case errors.As(err, &early):
-		if at, ok := modified(early.Path); ok && at.Before(early.From) {
-			return &ClockError{Ahead: at.Sub(early.From), Of: "the service that signed the key", Guess: true}
-		}
+	if !errors.As(err, &early) {
+		return nil
+	}
+	if at, ok := modified(early.Path); ok && at.Before(early.From) {
+		return &ClockError{Ahead: at.Sub(early.From), Of: "the service that signed the key", Guess: true}
 	}
 	return nil
 }
@@ -163,14 +195,15 @@ func (v *visit) agent(ctx context.Context) []finding {
 	var shut *key.PassphraseError
 	var none *key.NoAgentError
 	switch {
-	case err != nil && errors.As(v.way.KeyErr, &shut): // it is needed
-		return one(failure("", err))
-	case errors.As(err, &none):
+	case errors.As(err, &none) && !errors.As(v.way.KeyErr, &shut):
 		return one(ok("", "none runs, and none is needed"))
 	case err != nil:
 		return one(warning("", err))
 	case n > mostKeys:
 		return one(warning("", &ManyKeysError{Keys: n}))
+	}
+	if n == 0 {
+		return one(ok("", "it holds no keys; a locked one says so, too, and is unlocked by ssh-add -X"))
 	}
 	return one(ok("", fmt.Sprintf("it holds %d keys", n)))
 }

@@ -99,7 +99,7 @@ func (v *visit) slurm(context.Context) []finding {
 	case e.Version == "" && v.examErr != nil:
 		return one(failure(name, v.examErr))
 	case e.Silent != "":
-		return one(failure(name, &slurm.SilentError{Message: e.Silent}))
+		return one(failure(name, &slurm.SilentError{Message: e.Silent, Where: name}))
 	case v.examErr != nil:
 		return one(failure(name, v.examErr))
 	}
@@ -124,9 +124,9 @@ func (v *visit) partitions(context.Context) []finding {
 	}
 	switch {
 	case len(up) == 0:
-		return one(failure(v.loginName(), &PartitionError{}))
+		return one(failure(v.loginName(), &PartitionError{Where: v.loginName()}))
 	case down != "":
-		return one(warning(v.loginName(), &PartitionError{Name: down}))
+		return one(warning(v.loginName(), &PartitionError{Name: down, Where: v.loginName()}))
 	}
 	return one(ok(v.loginName(), "up: "+strings.Join(up, ", ")))
 }
@@ -144,7 +144,7 @@ func (v *visit) account(context.Context) []finding {
 		}
 	}
 	if len(known) == 0 || v.cfg.Account != "" && !slices.Contains(known, v.cfg.Account) {
-		return one(failure(name, &AccountError{Account: v.cfg.Account, Known: known}))
+		return one(failure(name, &AccountError{Account: v.cfg.Account, Known: known, Where: name}))
 	}
 	return one(ok(name, "yours: "+strings.Join(known, ", ")))
 }

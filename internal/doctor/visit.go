@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ type visit struct {
 	over    map[string]chan struct{} // closed when the check is
 
 	mu  sync.Mutex
-	bad map[string]string // checks that failed or were skipped, with the one that failed
+	bad map[string]string // checks that failed, were skipped or bar others, with why: mostly the one that failed
 
 	way     Way          // of "config"
 	addrs   []netip.Addr // of "names"
@@ -64,18 +65,16 @@ func (v *visit) look(ctx context.Context, c check) []Result {
 	var results []Result
 	for _, f := range found {
 		results = append(results, v.result(c.name, f, time.Since(began)))
-		if f.status == Failure || f.status == Skipped {
+		if f.status == Failure || f.status == Skipped || f.bars != "" {
 			v.mu.Lock()
-			if v.bad[c.name] = root; root == "" {
-				v.bad[c.name] = c.name
-			}
+			v.bad[c.name] = cmp.Or(root, f.bars, c.name)
 			v.mu.Unlock()
 		}
 	}
 	return results
 }
 
-// failed is the check that failed for which the first of those is not good.
+// failed is why, mostly the check that failed,  the first of those is not good.
 func (v *visit) failed(names []string) string {
 	v.mu.Lock()
 	defer v.mu.Unlock()

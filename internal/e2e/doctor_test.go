@@ -284,6 +284,8 @@ var ailmentsHere = []ailment{
 		}},
 	{name: "ssh-dir-writable", check: "files", status: "failure", problem: "file-mode", says: []string{"0777"}, fix: "chmod 700 /home/alice/.ssh", paste: true,
 		harm: func(t *testing.T) func() { mode(t, laptopHome(".ssh"), 0o777); return nil }},
+	{name: "ssh-dir-unwritable", check: "files", status: "warning", problem: "ssh-dir", says: []string{"cannot write in /home/alice/.ssh", "permission denied"}, fix: "chmod u+rwx /home/alice/.ssh", paste: true,
+		harm: func(t *testing.T) func() { mode(t, laptopHome(".ssh"), 0o500); return nil }},
 	{name: "state-dir", check: "files", status: "failure", problem: "state-dir", says: []string{"/home/alice/file"}, fix: "export XDG_STATE_HOME=", doctor: []string{"XDG_STATE_HOME=/home/alice/file"},
 		harm: func(t *testing.T) func() {
 			put(t, laptopHome("file"), "no directory", 0o600)
@@ -314,7 +316,7 @@ var ailmentsHere = []ailment{
 			socket := agentWith(t, 7)
 			return func() { output(t, "alice", "laptop", "env", "SSH_AUTH_SOCK="+socket, "ssh-add", "-D") }
 		}},
-	{name: "passphrase", check: "key", status: "failure", problem: "key-passphrase", says: []string{"passphrase"}, fix: "ssh-add -t 1d ", same: true,
+	{name: "passphrase", check: "key", status: "warning", problem: "key-passphrase", says: []string{"passphrase", "not given here"}, fix: "cscs key agent",
 		doctor: []string{"SSH_AUTH_SOCK=/home/alice/agent/socket"}, harm: func(t *testing.T) func() {
 			agentWith(t, 0)
 			put(t, laptopHome(".ssh/cscs-key"), readFile(t, laptopHome(".ssh/cscs-key")), 0o600)

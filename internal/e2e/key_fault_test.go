@@ -56,6 +56,8 @@ func TestKeyFaults(t *testing.T) {
 			k.set(`{"fault": "` + fault + `"}`)
 			before := sshFiles(t)
 			m := terminal(t, "key", "sign", "--service", "sshservice", "--force")
+			m.expect("Enter passphrase for the new key")
+			m.send("\r")
 			m.expect("User name")
 			m.send("\r") // the certificate's is proposed
 			m.expect("Password of alice: ")

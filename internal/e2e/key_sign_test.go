@@ -131,6 +131,10 @@ func TestKeyOlderService(t *testing.T) {
 	watch := watchArguments(t)
 	sign := func(otp string) *term {
 		m := terminal(t, "key", "sign", "--service", "sshservice")
+		m.expect("Enter passphrase for the new key")
+		m.send("hush hush\r")
+		m.expect("The same passphrase again: ")
+		m.send("hush hush\r")
 		m.expect(`User name at CSCS( \[alice\])?: `)
 		m.send("alice\r")
 		m.expect("Password of alice: ")
@@ -164,10 +168,6 @@ func TestKeyOlderService(t *testing.T) {
 	k.set(`{}`)
 	otp := k.otp()
 	m = sign(otp)
-	m.expect("Enter passphrase for the new key")
-	m.send("hush hush\r")
-	m.expect("The same passphrase again: ")
-	m.send("hush hush\r")
 	m.expect("a new key, signed: ")
 	if code := m.exit(patience); code != 0 {
 		t.Fatalf("exit code %d\n%s", code, plain(m.stdout.String()))
@@ -192,7 +192,7 @@ func TestKeyOlderService(t *testing.T) {
 	m = terminal(t, "key", "passphrase")
 	m.expect("Enter passphrase for key '/home/alice/.ssh/cscs-key': ")
 	m.send("wrong\r")
-	m.expect("Enter passphrase for key '/home/alice/.ssh/cscs-key': ")
+	m.expect("That was wrong. Enter passphrase for key '/home/alice/.ssh/cscs-key': ")
 	m.send("hush hush\r")
 	m.expect("empty for none")
 	m.send("\r")
@@ -313,14 +313,19 @@ func TestKeyInterrupted(t *testing.T) {
 	if n := k.asked("/sign"); n != 0 {
 		t.Errorf("%d signings", n)
 	}
-	for _, c := range []struct{ service, answer, question string }{
-		{"cscs", "", "Enter passphrase for the new key"},
-		{"sshservice", "alice\r", "Password of alice"},
+	for _, c := range []struct {
+		service  string
+		answers  [][2]string // to the questions before it
+		question string
+	}{
+		{"cscs", nil, "Enter passphrase for the new key"},
+		{"sshservice", nil, "Enter passphrase for the new key"},
+		{"sshservice", [][2]string{{"Enter passphrase for the new key", "\r"}, {"User name", "alice\r"}}, "Password of alice"},
 	} {
 		m = terminal(t, "key", "sign", "--no-browser", "--service", c.service, "--identity", "/home/alice/.ssh/new")
-		if c.answer != "" {
-			m.expect("User name")
-			m.send(c.answer)
+		for _, a := range c.answers {
+			m.expect(a[0])
+			m.send(a[1])
 		}
 		m.expect(c.question)
 		m.send(ctrlC)

@@ -52,8 +52,9 @@ func (h held) plain() ssh.PublicKey {
 
 // list asks the agent what it holds. What x/crypto cannot parse is left out.
 func (a agentAddr) list(ctx context.Context) ([]held, error) {
-	// It only looks into its memory; if that takes longer, it hangs.
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	// It only looks into its memory; if that takes longer, it hangs. The doctor, which gives
+	// each check 5 s, is to hear of it.
+	ctx, cancel := context.WithTimeoutCause(ctx, 3*time.Second, ErrAgentHangs)
 	defer cancel()
 	var all []held
 	err := a.do(ctx, func(client agent.ExtendedAgent) error {
@@ -75,6 +76,9 @@ func (a agentAddr) list(ctx context.Context) ([]held, error) {
 func (a agentAddr) do(ctx context.Context, talk func(agent.ExtendedAgent) error) error {
 	conn, err := dialAgent(ctx, string(a))
 	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return &AgentError{Socket: string(a), Err: opReason(err)}
 	}
 	defer conn.Close()

@@ -52,6 +52,7 @@ type PassphraseError struct {
 	Path  string
 	Tries int    // wrong passphrases given; 0: nobody could be asked
 	Fix   string // the command that gives the key to the agent
+	Alone bool   // there is no agent yet that could be given it
 	Err   error
 }
 
@@ -101,9 +102,20 @@ type AgentError struct {
 	Err    error
 }
 
+// ErrAgentHangs is why an AgentError came about with an agent that is there and says nothing.
+var ErrAgentHangs = errors.New("it gives no answer")
+
 func (e *AgentError) Error() string { return fmt.Sprintf("ask agent %s: %v", e.Socket, e.Err) }
 func (e *AgentError) Unwrap() error { return e.Err }
 
-// addToAgent is the command that CSCS's documentation gives: for a day, as long
-// as the certificate lives.
-func addToAgent(path string) string { return "ssh-add -t 1d " + shellescape.Quote(path) }
+// addToAgent is the command that gives a key to the agent: ours, for as long as its
+// certificate lives, or for a bare key the one that CSCS's documentation gives.
+func addToAgent(path string, certified bool) string {
+	if !certified {
+		return "ssh-add -t 1d " + shellescape.Quote(path)
+	}
+	if usual, err := DefaultPath(); err == nil && path == usual {
+		return "cscs key agent"
+	}
+	return "cscs key agent --identity " + shellescape.Quote(path)
+}

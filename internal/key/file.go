@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 
 	"al.essio.dev/pkg/shellescape"
@@ -88,7 +90,7 @@ func (k *keyFile) readPrivate() error {
 		return nil
 	}
 	if err != nil {
-		return &FileError{Path: k.private, What: "it cannot be read", Err: reason(err)}
+		return unreadable(k.private, err)
 	}
 	k.exists = true
 	if pub, comment, err := parsePublic(data); err == nil {
@@ -134,7 +136,7 @@ func (k *keyFile) readPublic() error {
 		return nil
 	}
 	if err != nil {
-		return &FileError{Path: path, What: "it cannot be read", Err: reason(err)}
+		return unreadable(path, err)
 	}
 	pub, comment, err := parsePublic(data)
 	if err != nil {
@@ -156,7 +158,7 @@ func (k *keyFile) readPublic() error {
 func (k *keyFile) decrypt(passphrase []byte) (ssh.Signer, error) {
 	data, _, err := readSmall(k.private)
 	if err != nil {
-		return nil, &FileError{Path: k.private, What: "it cannot be read", Err: reason(err)}
+		return nil, unreadable(k.private, err)
 	}
 	return ssh.ParsePrivateKeyWithPassphrase(data, passphrase)
 }
@@ -168,7 +170,7 @@ func readCertificate(path string) (*ssh.Certificate, string, error) {
 		return nil, "", err
 	}
 	if err != nil {
-		return nil, "", &FileError{Path: path, What: "it cannot be read", Err: reason(err)}
+		return nil, "", unreadable(path, err)
 	}
 	cert, comment, what := parseCertificate(data)
 	if what != "" {
@@ -233,11 +235,33 @@ func readSmall(path string) ([]byte, fs.FileInfo, error) {
 		return nil, nil, err
 	}
 	if info.IsDir() {
-		return nil, nil, errors.New("is a directory")
+		return nil, nil, errDirectory
 	}
 	const most = 1 << 20
 	data, err := io.ReadAll(io.LimitReader(f, most))
 	return data, info, err
+}
+
+// errDirectory: there is a directory of the name that a file should have.
+var errDirectory = errors.New("is a directory")
+
+// unreadable tells of a file that is there and cannot be read, with what mends that.
+func unreadable(path string, err error) *FileError {
+	e := &FileError{Path: path, What: "it cannot be read", Err: reason(err)}
+	switch {
+	case errors.Is(err, errDirectory):
+		e.What, e.Err, e.Fix = "it is a directory, not a key", nil, "rmdir "+shellescape.Quote(path)
+		if left, err := os.ReadDir(path); err != nil || len(left) > 0 { // ~/.ssh itself, say
+			e.What, e.Fix = "it is a directory: name a key in it, or move it away", "ls -A "+shellescape.Quote(path)
+		}
+	case runtime.GOOS == "windows" || !errors.Is(err, fs.ErrPermission): // which has no such command
+	default:
+		e.Fix = "chmod u+rw " + shellescape.Quote(path)
+		if _, err := os.Lstat(path); err != nil { // what is in the way is above it
+			e.Fix = "chmod u+rwx " + shellescape.Quote(filepath.Dir(path))
+		}
+	}
+	return e
 }
 
 // reason takes the path off an error of os's, which tells it already.

@@ -116,7 +116,7 @@ func Open(ctx context.Context, path string, ask Prompter) (private crypto.Privat
 	}
 	data, _, err := readSmall(path)
 	if err != nil {
-		return nil, nil, &FileError{Path: path, What: "it cannot be read", Err: reason(err)}
+		return nil, nil, unreadable(path, err)
 	}
 	if k.signer != nil {
 		private, err = ssh.ParseRawPrivateKey(data)
@@ -130,7 +130,7 @@ func Open(ctx context.Context, path string, ask Prompter) (private crypto.Privat
 		return nil, nil, failed
 	}
 	for failed.Tries < 3 {
-		passphrase, err := ask.ReadSecret(ctx, fmt.Sprintf("Enter passphrase for key '%s': ", path))
+		passphrase, err := ask.ReadSecret(ctx, question(path, failed.Tries))
 		if ctx.Err() != nil {
 			return nil, nil, context.Cause(ctx)
 		}
@@ -145,6 +145,15 @@ func Open(ctx context.Context, path string, ask Prompter) (private crypto.Privat
 		failed.Tries, failed.Err = failed.Tries+1, err
 	}
 	return nil, nil, failed
+}
+
+// question asks for the passphrase of the key at path, after so many wrong ones.
+func question(path string, wrong int) string {
+	q := fmt.Sprintf("Enter passphrase for key '%s': ", path)
+	if wrong > 0 {
+		q = "That was wrong. " + q
+	}
+	return q
 }
 
 // same says whether two keys are one.

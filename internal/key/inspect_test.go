@@ -1,7 +1,11 @@
 package key
 
 import (
+	"io/fs"
 	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -39,6 +43,28 @@ func TestInspect(t *testing.T) {
 		c.setup(h)
 		if s := Inspect(h.path("k"), time.Now()); !c.check(s) {
 			t.Errorf("%s: %+v (%v)", c.name, s, s.Problem)
+		}
+	}
+}
+
+// TestUnreadable: the command that makes it readable is told, of the directory if that is it.
+func TestUnreadable(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		return // it has no such command
+	}
+	dir := t.TempDir()
+	there := filepath.Join(dir, "a key")
+	if err := os.WriteFile(there, nil, 0o000); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		there:                               "chmod u+rw '" + there + "'",
+		filepath.Join(dir, "hidden", "key"): "chmod u+rwx " + filepath.Join(dir, "hidden"),
+	} {
+		// As os says it; root may read all.
+		e := unreadable(path, &fs.PathError{Op: "open", Path: path, Err: syscall.EACCES})
+		if e.Fix != want || e.Error() != "read key "+path+": it cannot be read: permission denied" {
+			t.Errorf("%v, fix %q", e, e.Fix)
 		}
 	}
 }

@@ -313,7 +313,10 @@ func TestErrors(t *testing.T) {
 			var e *FileError
 			return errors.As(err, &e) && strings.HasPrefix(e.Fix, "puttygen ")
 		}, "PuTTY"},
-		{"a directory", func(h *home, from *Source) { from.Identity = h.dir }, is[*FileError], "directory"},
+		{"a directory", func(h *home, from *Source) { from.Identity = h.dir }, func(err error) bool {
+			var e *FileError
+			return errors.As(err, &e) && strings.HasPrefix(e.Fix, "rmdir ")
+		}, "directory"},
 		{"public half alone", func(h *home, from *Source) {
 			h.key("mine")
 			_ = os.Remove(h.path("mine"))
@@ -321,7 +324,7 @@ func TestErrors(t *testing.T) {
 		}, is[*MissingError], "public half"},
 		{"encrypted, no terminal", func(h *home, _ *Source) { h.encrypted("cscs-key") }, func(err error) bool {
 			var e *PassphraseError
-			return errors.As(err, &e) && errors.Is(err, ErrNoTerminal) && strings.HasPrefix(e.Fix, "ssh-add -t 1d ")
+			return errors.As(err, &e) && errors.Is(err, ErrNoTerminal) && strings.HasPrefix(e.Fix, "ssh-add -t 1d ") && e.Alone
 		}, "passphrase"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -46,12 +46,12 @@ func (r *Ring) decrypt(ctx context.Context, k *keyFile, ask Prompter) (ssh.Signe
 	if signer := r.open[k.private]; signer != nil && (k.pub == nil || bytes.Equal(signer.PublicKey().Marshal(), k.pub.Marshal())) {
 		return signer, nil
 	}
-	failed := &PassphraseError{Path: k.private, Fix: addToAgent(k.private), Err: ErrNoTerminal}
+	failed := &PassphraseError{Path: k.private, Fix: addToAgent(k.private, len(k.certs) > 0), Err: ErrNoTerminal}
 	if ask == nil {
 		return nil, failed
 	}
 	for failed.Tries < 3 {
-		passphrase, err := ask.ReadSecret(ctx, fmt.Sprintf("Enter passphrase for key '%s': ", k.private))
+		passphrase, err := ask.ReadSecret(ctx, question(k.private, failed.Tries))
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}

@@ -147,6 +147,11 @@ func (s *search) use(k *keyFile, certified bool) (*Identity, error) {
 		return nil, nil
 	default:
 		if signer, err = s.ring.decrypt(s.ctx, k, s.ask); err != nil {
+			var shut *PassphraseError
+			if errors.As(err, &shut) {
+				s.askAgent()
+				shut.Alone = s.agent == "" || s.agentNo != nil
+			}
 			return nil, err
 		}
 	}

@@ -19,9 +19,18 @@ var doctorRules = []rule{
 		return Problem{ID: "state-dir", Code: Failure, Message: e.Error() + ": cscs ps and cscs stop would not know of your sessions",
 			Hint: "is the disk full, or the directory another user's? or keep such files elsewhere: export XDG_STATE_HOME=DIRECTORY", Fix: "export XDG_STATE_HOME="}
 	}),
+	on(func(e *doctor.SSHDirError) Problem {
+		hint, fix := unwritable(e.Path, e.Err)
+		return Problem{ID: "ssh-dir", Code: Failure, Message: e.Error() + ": no key can be signed into it, and no host key be remembered", Hint: hint, Fix: fix}
+	}),
 	on(func(e *doctor.ClockError) Problem {
 		fix := setClock(runtime.GOOS)
 		return Problem{ID: "clock", Code: Auth, Message: e.Error(), Hint: "certificates are good or bad by the clock; have it set by the network: " + fix, Fix: fix}
+	}),
+	on(func(e *doctor.ShutKeyError) Problem {
+		p := Problem{ID: "key-passphrase", Code: Auth, Message: e.Error()}
+		p.Hint, p.Fix = toAgent(e.Err)
+		return p
 	}),
 	on(func(e *doctor.BareKeyError) Problem {
 		return Problem{ID: "key-bare", Code: Auth, Message: e.Error(), Hint: "CSCS lets in signed keys alone; get one: " + key.SignCommand, Fix: key.SignCommand}
@@ -62,25 +71,25 @@ var doctorRules = []rule{
 	}),
 	on(func(e *slurm.SilentError) Problem {
 		return Problem{ID: "slurm-silent", Code: Allocation, Message: e.Error(),
-			Hint: "it may be in maintenance: see the site's status page; when it answers again: scontrol ping", Fix: "scontrol ping"}
+			Hint: "it may be in maintenance: see the site's status page; when it answers again, on " + e.Where + ": scontrol ping", Fix: "scontrol ping"}
 	}),
 	on(func(e *doctor.PartitionError) Problem {
-		p := Problem{ID: "partition", Code: Allocation, Message: e.Error(), Hint: "see which are up: sinfo -s", Fix: "sinfo -s"}
+		p := Problem{ID: "partition", Code: Allocation, Message: e.Error(), Hint: "see which are up, on " + e.Where + ": sinfo -s", Fix: "sinfo -s"}
 		if e.Name != "" {
-			p.Hint = "choose another with --partition; which are up: sinfo -s"
+			p.Hint = "choose another with --partition; which are up, on " + e.Where + ": sinfo -s"
 		}
 		return p
 	}),
 	on(func(e *doctor.AccountError) Problem {
 		p := Problem{ID: "account", Code: Allocation, Message: e.Error(),
-			Hint: "ask your project's PI whether the project has access to this cluster; what Slurm knows of you: sacctmgr show associations user=$USER", Fix: "sacctmgr show associations user=$USER"}
+			Hint: "ask your project's PI whether the project has access to this cluster; what Slurm knows of you, on " + e.Where + ": sacctmgr show associations user=$USER", Fix: "sacctmgr show associations user=$USER"}
 		if len(e.Known) > 0 {
 			p.Hint, p.Fix = choose(e.Known), "--account "+e.Known[0]
 		}
 		return p
 	}),
 	on(func(e *doctor.QuotaError) Problem {
-		p := Problem{ID: "quota", Code: Allocation, Message: e.Error(), Hint: "end what you do not need: cscs stop, or scancel; what there is: squeue --me", Fix: "squeue --me"}
+		p := Problem{ID: "quota", Code: Allocation, Message: e.Error(), Hint: "end what you do not need: cscs stop, or scancel; what there is, on the cluster: squeue --me", Fix: "squeue --me"}
 		if e.What == "login" {
 			p.ID, p.Code, p.Hint, p.Fix = "too-many-logins", Auth, "log out elsewhere; who is logged in: who; sessions of cscs on one machine share one login: cscs ps", "cscs ps"
 		}

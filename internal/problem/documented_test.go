@@ -67,7 +67,7 @@ func TestDoctorRules(t *testing.T) {
 		&doctor.BareKeyError{Path: "k"}, &doctor.ExpiresError{Path: "k"}, &doctor.PrincipalError{Host: "ela", User: "alice", For: []string{"bob"}}, &doctor.NoForwardingError{Path: "k"},
 		&doctor.ManyKeysError{Keys: 9}, &doctor.FamilyError{Host: "h", Asked: "ela", Family: "IPv6", Other: "IPv4", Err: errors.New("x")}, &doctor.KnownLineError{Message: "k:1: bad"},
 		&doctor.TalkError{Host: "daint", Lines: 1, First: "hi"}, &doctor.SlowShellError{Host: "daint", Took: time.Minute}, &doctor.HomeFullError{Path: "/h", Used: 99},
-		&slurm.SilentError{Message: "x"}, &doctor.PartitionError{}, &doctor.PartitionError{Name: "normal"}, &doctor.AccountError{}, &doctor.AccountError{Account: "g9", Known: []string{"g1"}},
+		&slurm.SilentError{Message: "x", Where: "daint"}, &doctor.PartitionError{Where: "daint"}, &doctor.PartitionError{Name: "normal", Where: "daint"}, &doctor.AccountError{Where: "daint"}, &doctor.AccountError{Account: "g9", Known: []string{"g1"}},
 		&doctor.QuotaError{What: "login", Where: "daint", Now: 5, Most: 5}, &doctor.QuotaError{What: "job", Where: "g1", Now: 5, Most: 5},
 		&doctor.ClosedNodeError{Node: "nid1", Job: "7", Why: "refused", Err: &chain.AuthError{Hop: "nid1"}}, &doctor.OvertimeError{Check: "home", After: time.Second},
 	} {

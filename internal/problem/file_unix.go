@@ -10,4 +10,7 @@ var (
 	readOnly = []error{syscall.EROFS}
 )
 
-const startAgent = "start one: eval $(ssh-agent)"
+const (
+	startAgent   = "start one: eval $(ssh-agent)"
+	anotherAgent = "start another: eval $(ssh-agent)"
+)

@@ -8,4 +8,6 @@ var (
 	readOnly = []error{windows.ERROR_WRITE_PROTECT}
 )
 
+const anotherAgent = "start it again, as administrator: Restart-Service ssh-agent"
+
 const startAgent = "start it, as administrator: Set-Service ssh-agent -StartupType Automatic; Start-Service ssh-agent"

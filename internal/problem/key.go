@@ -1,6 +1,7 @@
 package problem
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -29,9 +30,7 @@ var keyRules = []rule{
 	}),
 	on(func(e *key.PassphraseError) Problem {
 		p := Problem{ID: "key-passphrase", Code: Auth, Message: e.Error()}
-		if e.Fix != "" {
-			p.Hint, p.Fix = "give it to the agent, and it is asked for once a day: "+e.Fix, e.Fix
-		}
+		p.Hint, p.Fix = toAgent(e)
 		return p
 	}),
 	on(func(e *key.PermissionsError) Problem {
@@ -41,10 +40,28 @@ var keyRules = []rule{
 		return Problem{ID: "key-file", Code: Auth, Message: e.Error(), Hint: e.Fix, Fix: e.Fix}
 	}),
 	on(func(e *key.AgentError) Problem {
+		if errors.Is(e.Err, key.ErrAgentHangs) {
+			return Problem{ID: "agent-hangs", Code: Auth, Message: fmt.Sprintf("your authentication agent (%s) gives no answer", e.Socket),
+				Hint: hints(anotherAgent, "and give it the key: cscs key agent"), Fix: after(anotherAgent)}
+		}
 		return Problem{ID: "agent", Code: Auth,
 			Message: fmt.Sprintf("could not open a connection to your authentication agent (%s): %v", e.Socket, e.Err),
 			Hint:    hints(startAgent, "and give it the key: cscs key agent"), Fix: after(startAgent)}
 	}),
+}
+
+// toAgent is how the agent is given a key with a passphrase, and made first if there is none.
+func toAgent(e *key.PassphraseError) (hint, fix string) {
+	switch {
+	case e.Fix == "":
+		return "", ""
+	case !e.Alone:
+		return "give it to the agent, and it is asked for once a day: " + e.Fix, e.Fix
+	case runtime.GOOS == "windows": // whose line is for an administrator
+		return hints(startAgent, "and give it the key: "+e.Fix), after(startAgent)
+	}
+	fix = after(startAgent) + " && " + e.Fix
+	return "start an agent and give it the key, and it is asked for once a day: " + fix, fix
 }
 
 // emptyAgent is what CSCS's documentation gives for an agent with too many keys.

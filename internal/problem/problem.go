@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/session"
 	"github.com/alps-tunnel/cscs/slurm"
 )
@@ -90,11 +91,31 @@ func concat(lists ...[]rule) []rule {
 	return all
 }
 
+// SigningError is what came of signing a key otherwise than cscs key sign does by itself: what
+// proposes that command has to propose it for the same service and key.
+type SigningError struct {
+	Flags string // of cscs key sign
+	Err   error
+}
+
+func (e *SigningError) Error() string { return e.Err.Error() }
+func (e *SigningError) Unwrap() error { return e.Err }
+
 // Of explains err. A nil error is no problem.
 func Of(err error) Problem {
 	if err == nil {
 		return Problem{ID: "ok", Code: OK}
 	}
+	p := of(err)
+	var by *SigningError
+	if errors.As(err, &by) && by.Flags != "" {
+		same := key.SignCommand + " " + by.Flags
+		p.Hint, p.Fix = strings.ReplaceAll(p.Hint, key.SignCommand, same), strings.ReplaceAll(p.Fix, key.SignCommand, same)
+	}
+	return p
+}
+
+func of(err error) Problem {
 	var left *session.TeardownError
 	if errors.As(err, &left) { // whatever it comes from
 		return teardown(left)

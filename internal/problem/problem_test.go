@@ -17,6 +17,7 @@ import (
 	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/internal/app"
+	"github.com/alps-tunnel/cscs/internal/doctor"
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/key/service"
 	"github.com/alps-tunnel/cscs/internal/key/signing"
@@ -71,10 +72,18 @@ func TestOf(t *testing.T) {
 		{&key.ExpiredError{Path: "k-cert.pub", Until: time.Now()}, "key-expired", 3, "expired", "24 hours"},
 		{&key.NotYetValidError{Path: "k-cert.pub", From: time.Now()}, "key-not-yet-valid", 3, "not valid before", "clock"},
 		{&key.PassphraseError{Path: "k", Fix: "ssh-add k", Err: key.ErrNoTerminal}, "key-passphrase", 3, "passphrase", "ssh-add k"},
+		{&key.PassphraseError{Path: "k", Fix: "cscs key agent", Alone: true, Err: key.ErrNoTerminal}, "key-passphrase", 3, "passphrase", "cscs key agent"},
+		{&doctor.ShutKeyError{Err: &key.PassphraseError{Path: "k", Fix: "cscs key agent"}}, "key-passphrase", 3, "not given here", "give it to the agent"},
+		{&key.AgentError{Socket: "/s", Err: key.ErrAgentHangs}, "agent-hangs", 3, "agent (/s) gives no answer", "cscs key agent"},
 		{&key.PermissionsError{Path: "k", Mode: 0o644, Fix: "chmod 600 k"}, "key-permissions", 3, "0644", "chmod 600 k"},
 		{&key.FileError{Path: "k", What: "it is not a key"}, "key-file", 3, "not a key", ""},
 		{&service.SignInError{Host: "auth.cscs.ch", Why: service.SignInPort, Err: errors.New("in use")}, "sign-in", 3, "taken: in use", "cscs key sign --headless"},
 		{&service.SignInError{Host: "auth.cscs.ch", Why: service.SignInNobody}, "sign-in", 3, "nobody to sign in", "CSCS_API_KEY"},
+		{&service.SignInError{Host: "h", Why: service.SignInTyped}, "sign-in", 3, "no terminal to ask for name", "on a terminal: cscs key sign\nor get a key in the browser and bring it in: cscs key import"},
+		{&service.SignInError{Host: "h", Why: service.SignInDropped, Err: &service.RefusedError{Host: "h", Op: "sign the key", Status: 401}}, "sign-in", 3, "was refused and is dropped", "--headless"},
+		{&SigningError{Flags: "--service sshservice --identity /k", Err: &service.InputError{Message: "no number"}}, "sign-input", 2, "no number", "once more: cscs key sign --service sshservice --identity /k"},
+		{&slurm.SilentError{Message: "x", Where: "daint"}, "slurm-silent", 4, "x", "on daint: scontrol ping"},
+		{&doctor.PartitionError{Where: "daint"}, "partition", 4, "no partition", "on daint: sinfo -s"},
 		{&service.SignInError{Host: "auth.cscs.ch", Why: service.SignInDenied}, "sign-in", 3, "denied", "cscs key sign"},
 		{&service.QuotaError{Host: "h", Message: "maximum"}, "sign-quota", 3, "no more keys", "cscs key revoke"},
 		{&service.BusyError{Host: "h", Op: "sign the key", After: 90 * time.Second}, "sign-too-often", 3, "too often to sign the key", "in 1m30s"},
@@ -85,7 +94,10 @@ func TestOf(t *testing.T) {
 		{&service.InputError{Message: "no number"}, "sign-input", 2, "no number", "nothing was sent"},
 		{&signing.CertificateError{What: "empty"}, "sign-certificate", 1, "empty; what you have is untouched", "cscs key sign"},
 		{&signing.CertificateError{What: "over", Err: &key.ExpiredError{}}, "sign-certificate", 1, "over", "clock"},
-		{&signing.WriteError{Path: "/home/a b/.ssh/cscs-key", Err: os.ErrPermission}, "key-write", 1, "/home/a b/.ssh/cscs-key", "chmod u+rwx '/home/a b/.ssh'"},
+		{&signing.WriteError{Path: "/no such/dir/cscs-key", Err: os.ErrPermission}, "key-write", 1, "/no such/dir/cscs-key", "mkdir -p '/no such/dir'"},
+		{&signing.WriteError{Path: "/usr/x", Err: os.ErrPermission}, "key-write", 1, "/usr/x", "chmod u+rwx /usr"},
+		{&sshconfig.WriteError{File: "/usr/x", Err: os.ErrPermission}, "ssh-config-file", 1, "/usr/x", "chmod u+rwx /usr"},
+		{&doctor.SSHDirError{Path: "/usr", Err: os.ErrPermission}, "ssh-dir", 1, "cannot write in /usr", "chmod u+rwx /usr"},
 		{&signing.WriteError{Path: "/x/y", Err: full[0]}, "disk-full", 1, "/x/y", "df -h /x"},
 		{&signing.WriteError{Path: "/x/y", Err: readOnly[0]}, "key-write", 1, "/x/y", "read-only"},
 		{&signing.BusyError{Path: "k"}, "sign-busy", 1, "having k signed", "first"},

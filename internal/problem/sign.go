@@ -3,6 +3,7 @@ package problem
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -59,16 +60,11 @@ var signRules = []rule{
 		return p
 	}),
 	on(func(e *signing.WriteError) Problem {
-		dir := shellescape.Quote(filepath.Dir(e.Path))
 		p := Problem{ID: "key-write", Code: Failure, Message: e.Error()}
-		switch {
-		case isAny(e.Err, full):
-			p.ID, p.Hint = "disk-full", "make room: df -h "+dir
-		case errors.Is(e.Err, os.ErrPermission):
-			p.Hint = "make it yours to write: chmod u+rwx " + dir
-		case isAny(e.Err, readOnly):
-			p.Hint = "its file system is read-only: findmnt -T " + dir
+		if isAny(e.Err, full) {
+			p.ID = "disk-full"
 		}
+		p.Hint, p.Fix = unwritable(filepath.Dir(e.Path), e.Err)
 		return p
 	}),
 	on(func(e *signing.BusyError) Problem {
@@ -93,12 +89,39 @@ var signRules = []rule{
 	}),
 }
 
+// unwritable is what lets a file be put into a directory, by why it cannot be. "" where nobody
+// knows.
+func unwritable(dir string, err error) (hint, fix string) {
+	q := shellescape.Quote(dir)
+	info, statErr := os.Stat(dir)
+	switch {
+	case isAny(err, full):
+		fix = "df -h " + q
+		return "make room: " + fix, fix
+	case isAny(err, readOnly):
+		fix = "findmnt -T " + q
+		return "its file system is read-only: " + fix, fix
+	case statErr == nil && !info.IsDir():
+		fix = "ls -l " + q
+		return "it should be a directory; move away what is there: " + fix, fix
+	case errors.Is(err, os.ErrPermission) && errors.Is(statErr, fs.ErrNotExist):
+		fix = "mkdir -p " + q
+		return "make the directory first, with the rights that this needs, or name a file elsewhere: " + fix, fix
+	case errors.Is(err, os.ErrPermission):
+		fix = "chmod u+rwx " + q
+		return "make it yours to write: " + fix, fix
+	}
+	return "", ""
+}
+
 func signIn(e *service.SignInError) Problem {
 	p := Problem{ID: "sign-in", Code: Auth, Message: e.Error(), Hint: "once more: " + key.SignCommand}
 	switch e.Why {
 	case service.SignInPort:
-		p.Hint = "another program listens there (another cscs key sign?); without it: " + key.SignCommand + " --headless"
-	case service.SignInNobody:
+		p.Hint = "another program listens there (another cscs that signs a key?); without it: " + key.SignCommand + " --headless"
+	case service.SignInTyped: // which no other device can do
+		p.Hint = hints("on a terminal: "+key.SignCommand, importKey)
+	case service.SignInNobody, service.SignInDropped:
 		p.Hint = hints("on a terminal: "+key.SignCommand, "from another device: "+key.SignCommand+" --headless", "for a program: a service account's key in CSCS_API_KEY")
 	}
 	return p

@@ -1,6 +1,7 @@
 package problem
 
 import (
+	"path/filepath"
 	"strings"
 
 	"al.essio.dev/pkg/shellescape"
@@ -41,6 +42,8 @@ var usageRules = []rule{
 		p := Problem{ID: "ssh-config-file", Code: Failure, Message: e.Error()}
 		if e.Line != "" {
 			p.Hint = "put this line at its top by hand, or where the file is made: " + e.Line
+		} else {
+			p.Hint, p.Fix = unwritable(filepath.Dir(e.File), e.Err)
 		}
 		return p
 	}),

@@ -12,6 +12,11 @@ type Alias struct {
 	Host        // where it leads; its User may be empty
 	Jump string // as ssh_config's ProxyJump has it; may be empty
 	Own  bool   // the user's own configuration means something by that name
+
+	// Sets are the keywords of ssh_config that the user's own configuration sets for that very
+	// name without saying where it leads, of those that a [Host] has: User, Port, IdentityFile,
+	// CertificateFile.
+	Sets []string
 }
 
 // Aliases are the short names of all built-in hosts: first the jump hosts, then the
@@ -58,6 +63,11 @@ func (c *Config) alias(ctx context.Context, s spec, ov Overrides) (Alias, error)
 		return Alias{}, err
 	}
 	a := Alias{Host: h, Own: meant || byJump}
+	if !a.Own && !s.complete {
+		if a.Sets, err = c.ssh.sets(ctx, s.name); err != nil {
+			return Alias{}, err
+		}
+	}
 	jumps, err := w.jumps(s, set, &h)
 	var command *ProxyCommandError
 	switch {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -92,6 +93,33 @@ func (a *asker) knows(ctx context.Context, name string) (byHostName, byJump bool
 	byHostName = !strings.EqualFold(s.hostName, strings.ReplaceAll(any.hostName, nobody, name))
 	byJump = s.proxyJump != any.proxyJump || s.proxyCommand != any.proxyCommand
 	return byHostName, byJump, nil
+}
+
+// sets are the keywords that ssh's configuration sets for this very name, otherwise than for
+// any host. A User that is the local one's name looks as if nobody had set it.
+func (a *asker) sets(ctx context.Context, name string) (keywords []string, err error) {
+	s, err := a.ask(ctx, question{name: name})
+	if err != nil {
+		return nil, err
+	}
+	any, err := a.ask(ctx, question{name: nobody})
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range []struct {
+		word string
+		set  bool
+	}{
+		{"User", s.user != any.user},
+		{"Port", s.port != any.port},
+		{"IdentityFile", !slices.Equal(s.identityFiles, any.identityFiles)},
+		{"CertificateFile", !slices.Equal(s.certificateFiles, any.certificateFiles)},
+	} {
+		if k.set {
+			keywords = append(keywords, k.word)
+		}
+	}
+	return keywords, nil
 }
 
 func (a *asker) askSSH(ctx context.Context, q question) (settings, error) {

@@ -88,6 +88,37 @@ func TestText(t *testing.T) {
 	}
 }
 
+// TestTextLeavesOwn: what a block of the user's sets is not overridden from above.
+func TestTextLeavesOwn(t *testing.T) {
+	f := files(t)
+	login := Login{User: "alice", Identity: "~/.ssh/cscs-key"}
+	s, err := Text([]Host{
+		{Name: "daint", HostName: "daint.alps.cscs.ch", Login: login, Own: []string{"User"}},
+		{Name: "eiger", HostName: "eiger.alps.cscs.ch", Port: 2222, Login: login, Own: []string{"Port", "IdentityFile"}},
+	}, nil, Sessions{Proxy: "p", KnownHosts: "k"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, f.Config, "Host daint\n    User me\nHost eiger\n    Port 23\n    IdentityFile ~/.ssh/mine\n", 0o600)
+	if err := f.Install(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]map[string]string{
+		"daint": {"hostname": "daint.alps.cscs.ch", "user": "me", "identityfile": "~/.ssh/cscs-key", "identitiesonly": "yes"},
+		"eiger": {"hostname": "eiger.alps.cscs.ch", "user": "alice", "port": "23", "identityfile": "~/.ssh/mine", "identitiesonly": "no"},
+	} {
+		if host == "eiger" && strings.Count(s, "cscs-key") != 1 {
+			t.Errorf("a key of ours is offered beside the user's own:\n%s", s)
+		}
+		got := asked(t, f.Config, host)
+		for k, v := range want {
+			if got[k] != v {
+				t.Errorf("%s: %s is %q, want %q", host, k, got[k], v)
+			}
+		}
+	}
+}
+
 func TestTextRefuses(t *testing.T) {
 	for _, user := range []string{"a\nProxyCommand evil", `a"b`, "a\x00b"} {
 		if _, err := Text([]Host{{Name: "ela", HostName: "h", Login: Login{User: user}}}, nil, Sessions{Proxy: "p", KnownHosts: "k"}); err == nil {
@@ -258,6 +289,19 @@ func TestInstallUnwritable(t *testing.T) {
 	}
 	if _, err := os.Stat(f.Part); err == nil {
 		t.Error("our file was left")
+	}
+}
+
+// TestInstallNowhere: a directory that takes no file is told by the file's own name.
+func TestInstallNowhere(t *testing.T) {
+	f := files(t)
+	if err := os.MkdirAll(filepath.Dir(f.Config), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	immutable(t, filepath.Dir(f.Config))
+	var failed *WriteError
+	if err := f.Install(t.Context(), text(t)); !errors.As(err, &failed) || failed.File != f.Part || failed.Line != "" || strings.Contains(err.Error(), ".cscs_config") {
+		t.Errorf("got %v", err)
 	}
 }
 

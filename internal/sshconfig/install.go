@@ -63,11 +63,11 @@ func (f Files) Install(ctx context.Context, text string) error {
 		}
 	}
 	if err := os.MkdirAll(filepath.Dir(f.Config), 0o700); err != nil {
-		return err
+		return &WriteError{File: f.Config, Err: reason(err)}
 	}
 	partBefore, partErr := os.ReadFile(f.Part)
 	if err := writeThrough(f.Part, []byte(text)); err != nil {
-		return err
+		return &WriteError{File: f.Part, Err: reason(err)} // not by the name of a temporary file
 	}
 	undo := func() {
 		if partErr == nil {
@@ -87,7 +87,7 @@ func (f Files) Install(ctx context.Context, text string) error {
 	if existed {
 		if err := f.backUp(before); err != nil {
 			undo()
-			return err
+			return &WriteError{File: f.Backup, Err: reason(err)}
 		}
 	}
 	if err := writeThrough(f.Config, after); err != nil {
@@ -135,7 +135,7 @@ func (f Files) exclude(data []byte) error {
 	case bytes.Equal(rest, data):
 	case len(rest) == 0 && err != nil:
 		if link, err := os.Lstat(f.Config); err == nil && link.Mode().IsRegular() {
-			return os.Remove(f.Config)
+			return removed(f.Config)
 		}
 		fallthrough
 	default:
@@ -144,7 +144,15 @@ func (f Files) exclude(data []byte) error {
 		}
 	}
 	if err == nil && bytes.Equal(backup, rest) {
-		return os.Remove(f.Backup)
+		return removed(f.Backup)
+	}
+	return nil
+}
+
+// removed takes a file away; where it cannot, that is the directory's fault.
+func removed(name string) error {
+	if err := os.Remove(name); err != nil {
+		return &WriteError{File: name, Err: reason(err)}
 	}
 	return nil
 }

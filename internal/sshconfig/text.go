@@ -8,6 +8,7 @@ package sshconfig
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -20,6 +21,10 @@ type Host struct {
 	Port     int    // 0 or 22: ssh's default
 	Jump     string // ProxyJump; "" is none
 	Login
+
+	// Own are the keywords that a block of the user's sets for that name: they are left to it. Ours
+	// comes first, and of most keywords ssh takes the first value (ssh_config(5)).
+	Own []string
 }
 
 // A Login is who we are somewhere. What is empty is left to the rest of ssh's configuration.
@@ -57,15 +62,26 @@ func Text(hosts []Host, own []string, sessions Sessions) (string, error) {
 	for _, h := range hosts {
 		w.begin("Host", h.Name)
 		w.put("HostName", h.HostName)
-		if h.Port != 0 && h.Port != 22 {
+		for _, k := range h.Own {
+			w.line("# "+k+":", "as your own configuration has it")
+		}
+		own := func(keyword string) bool { return slices.Contains(h.Own, keyword) }
+		if !own("Port") && h.Port != 0 && h.Port != 22 {
 			w.put("Port", strconv.Itoa(h.Port))
 		}
-		w.login(h.Login)
+		if !own("User") {
+			w.user(h.User)
+		}
+		// Of these ssh takes all, and would offer ours first.
+		if !own("IdentityFile") && !own("CertificateFile") {
+			w.identity(h.Login)
+		}
 		w.put("ProxyJump", h.Jump)
 	}
 	w.begin("# The node of a live session, by its ID or the beginning of it: cscs ps tells them.\nHost", Prefix+"*")
 	w.put("Port", "22") // or the host's key would be looked for under another name
-	w.login(sessions.Login)
+	w.user(sessions.User)
+	w.identity(sessions.Login)
 	w.line("ProxyCommand", sessions.Proxy+" "+quoteHost)
 	// ssh_config's HostKeyAlias knows no tokens; the name that is typed is the alias.
 	w.put("UserKnownHostsFile", percent(sessions.KnownHosts))
@@ -96,11 +112,14 @@ func (w *writer) put(key, value string) {
 	w.line(key, q)
 }
 
-func (w *writer) login(l Login) {
-	if l.User == "" {
+func (w *writer) user(name string) {
+	if name == "" {
 		w.b.WriteString("    " + NoUser + "\n")
 	}
-	w.put("User", l.User)
+	w.put("User", name)
+}
+
+func (w *writer) identity(l Login) {
 	if l.Identity == "" {
 		return
 	}

@@ -132,6 +132,10 @@ func (c *Current) call(ctx context.Context, what call, answer any) error {
 		return err
 	}
 	if token, _, err = c.Login.Token(ctx, true); err != nil {
+		var alone *SignInError
+		if errors.As(err, &alone) && alone.Why == SignInNobody { // that is but the half of it
+			err = &SignInError{Host: alone.Host, Why: SignInDropped, Err: refused}
+		}
 		return err
 	}
 	what.header.Set("Authorization", "Bearer "+token)

@@ -78,6 +78,8 @@ const (
 	SignInExpired SignInReason = "it took too long"
 	SignInPort    SignInReason = "the port that the browser is sent back to is taken"
 	SignInNobody  SignInReason = "there is no terminal, and nobody to sign in"
+	SignInTyped   SignInReason = "there is no terminal to ask for name, password and number on"
+	SignInDropped SignInReason = "the sign-in that was stored here was refused and is dropped; there is no terminal, and nobody to sign in anew"
 	SignInFailed  SignInReason = "it failed"
 )
 

@@ -50,6 +50,7 @@ func (o *OIDC) Token(ctx context.Context, anew bool) (string, bool, error) {
 	if err != nil {
 		return "", false, err
 	}
+	var dropped error // why what was stored is
 	if kept != nil && kept.RefreshToken != "" && !anew {
 		fresh, err := cfg.TokenSource(ctx, &oauth2.Token{RefreshToken: kept.RefreshToken}).Token()
 		if err == nil && plausible(fresh.AccessToken) {
@@ -61,6 +62,9 @@ func (o *OIDC) Token(ctx context.Context, anew bool) (string, bool, error) {
 			return "", false, o.failed(ctx, err)
 		}
 		// The provider has forgotten the session: it is begun anew.
+		if refused != nil {
+			dropped = &RefusedError{Host: hostOf(o.Issuer), Op: signIn, Status: refused.Response.StatusCode, Message: printable(refused.ErrorDescription)}
+		}
 	}
 	o.Tokens.forget(o.Issuer, o.ClientID)
 	var fresh *oauth2.Token
@@ -70,6 +74,9 @@ func (o *OIDC) Token(ctx context.Context, anew bool) (string, bool, error) {
 	case o.Show != nil:
 		fresh, err = o.byDevice(ctx, cfg)
 	default:
+		if dropped != nil {
+			return "", false, &SignInError{Host: hostOf(o.Issuer), Why: SignInDropped, Err: dropped}
+		}
 		return "", false, &SignInError{Host: hostOf(o.Issuer), Why: SignInNobody}
 	}
 	if err != nil {

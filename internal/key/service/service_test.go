@@ -384,3 +384,42 @@ func TestDeviceAnswers(t *testing.T) {
 		}
 	}
 }
+
+// TestStoredSignInRefused: without anybody to sign in anew, it is told why that is needed.
+func TestStoredSignInRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		kept *oauth2.Token
+		op   string // that it was refused at
+	}{
+		"by the service":  {&oauth2.Token{AccessToken: "at", Expiry: time.Now().Add(time.Hour)}, "sign the key"},
+		"by the provider": {&oauth2.Token{AccessToken: "at", RefreshToken: "rt", Expiry: time.Now().Add(-time.Hour)}, "sign you in"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			const issuer = "https://login.example.org/r"
+			client := answering(func(w http.ResponseWriter, r *http.Request) {
+				switch r.URL.Path {
+				case "/r/.well-known/openid-configuration":
+					_, _ = io.WriteString(w, `{"issuer":"`+issuer+`","authorization_endpoint":"`+issuer+`/a","token_endpoint":"`+issuer+`/t"}`)
+				case "/r/t":
+					w.Header().Set("Content-Type", "application/json")
+					w.WriteHeader(http.StatusBadRequest)
+					_, _ = io.WriteString(w, `{"error":"invalid_grant","error_description":"Session not active"}`)
+				default:
+					w.WriteHeader(http.StatusUnauthorized)
+				}
+			})
+			tokens := FileTokens{filepath.Join(t.TempDir(), "token.json")}
+			tokens.save(issuer, "c", c.kept)
+			service := &Current{HTTP: client, Endpoint: "https://keys.example.org/k", Login: &OIDC{HTTP: client, Issuer: issuer, ClientID: "c", Redirect: "http://localhost:1", Tokens: tokens}}
+			_, _, err := service.Certify(t.Context(), newPublic(t))
+			var dropped *SignInError
+			var refused *RefusedError
+			if !errors.As(err, &dropped) || dropped.Why != SignInDropped || !errors.As(err, &refused) || refused.Op != c.op {
+				t.Errorf("%v", err)
+			}
+			if tokens.load(issuer, "c") != nil {
+				t.Error("it is still stored")
+			}
+		})
+	}
+}

@@ -46,14 +46,11 @@ func publicOf(ctx context.Context, path string, ask Prompter) (ssh.PublicKey, er
 
 // generate makes an Ed25519 key, in files that are not in their places yet.
 func (r Request) generate(ctx context.Context) (ssh.PublicKey, []*staged, error) {
-	var passphrase []byte
-	var err error
-	if r.Ask != nil {
-		if passphrase, err = r.Ask.NewPassphrase(ctx, r.Path); err != nil {
-			return nil, nil, err
-		}
-		defer clear(passphrase)
+	passphrase, err := r.newPassphrase(ctx)
+	if err != nil {
+		return nil, nil, err
 	}
+	defer clear(passphrase)
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, nil, fmt.Errorf("make a key: %w", err)

@@ -152,10 +152,19 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 		if err != nil {
 			return Result{}, err
 		}
+		result.Bare = false // it came with one
 	case err != nil:
 		return Result{}, &CertificateError{What: "what came with it is no private key"}
 	default:
-		if result, err = r.install(ctx, files, raw, text); err != nil {
+		if _, err := verify(text, p.cert.Key, time.Now()); err != nil {
+			return Result{}, err // rather than after a question
+		}
+		passphrase, err := r.newPassphrase(ctx)
+		if err != nil {
+			return Result{}, err
+		}
+		defer clear(passphrase)
+		if result, err = r.install(files, raw, text, passphrase); err != nil {
 			return Result{}, err
 		}
 	}

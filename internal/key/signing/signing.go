@@ -56,6 +56,7 @@ type Result struct {
 	Path, CertPath string
 	Cert           *ssh.Certificate
 	NewKey         bool // the key was made for it
+	Bare           bool // and has no passphrase, since nobody could be asked for one
 	Meanwhile      bool // by another process, while this one waited
 }
 
@@ -132,6 +133,13 @@ func (r Request) fetch(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	// Before the service is asked: whoever thinks better of it has lost none of the day's
+	// signings, and there is no certificate that nobody has.
+	passphrase, err := r.newPassphrase(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	defer clear(passphrase)
 	text, private, err := r.Service.Certify(ctx, nil)
 	if err != nil {
 		return Result{}, err
@@ -141,11 +149,19 @@ func (r Request) fetch(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, &CertificateError{What: "what came with it is no private key"}
 	}
-	return r.install(ctx, files, raw, text)
+	return r.install(files, raw, text, passphrase)
+}
+
+// newPassphrase is the user's for a new key; nil: none, or nobody can be asked.
+func (r Request) newPassphrase(ctx context.Context) ([]byte, error) {
+	if r.Ask == nil {
+		return nil, nil
+	}
+	return r.Ask.NewPassphrase(ctx, r.Path)
 }
 
 // install writes a pair that came from elsewhere, with a passphrase of the user's.
-func (r Request) install(ctx context.Context, files []*staged, raw any, text []byte) (Result, error) {
+func (r Request) install(files []*staged, raw any, text, passphrase []byte) (Result, error) {
 	signer, err := ssh.NewSignerFromKey(raw)
 	if err != nil {
 		return Result{}, &CertificateError{What: "what came with it is no private key that can be used"}
@@ -153,13 +169,6 @@ func (r Request) install(ctx context.Context, files []*staged, raw any, text []b
 	cert, err := verify(text, signer.PublicKey(), time.Now())
 	if err != nil {
 		return Result{}, err
-	}
-	var passphrase []byte
-	if r.Ask != nil {
-		if passphrase, err = r.Ask.NewPassphrase(ctx, r.Path); err != nil {
-			return Result{}, err
-		}
-		defer clear(passphrase)
 	}
 	sealed, err := seal(raw, r.Comment, passphrase)
 	if err != nil {
@@ -198,5 +207,5 @@ func (r Request) finish(files []*staged, cert *ssh.Certificate, isNew bool) (Res
 	_ = OpenJournal(r.State).Add(Entry{
 		Time: time.Now().UTC(), Service: r.Name, Serial: cert.Serial, Until: key.Until(cert), Path: r.Path, Short: r.Short,
 	})
-	return Result{Path: r.Path, CertPath: r.Path + "-cert.pub", Cert: cert, NewKey: isNew}, nil
+	return Result{Path: r.Path, CertPath: r.Path + "-cert.pub", Cert: cert, NewKey: isNew, Bare: isNew && r.Ask == nil && !r.Short}, nil
 }

@@ -193,6 +193,24 @@ func TestSign(t *testing.T) {
 	}
 }
 
+// TestSignGivenUp: who gives up at the question for a passphrase has lost no signing.
+func TestSignGivenUp(t *testing.T) {
+	for name, makes := range map[string]bool{"our key": false, "the service's": true} {
+		t.Run(name, func(t *testing.T) {
+			a := newAuthority(t)
+			a.makes = makes
+			r := request(t, a)
+			r.Ask = &typist{}
+			if _, err := Sign(t.Context(), r); err == nil {
+				t.Fatal("it was signed")
+			}
+			if a.asked != 0 {
+				t.Errorf("the service was asked %d times", a.asked)
+			}
+		})
+	}
+}
+
 // TestSignKeepsWhatIsThere: nothing but a certificate that is good in every way changes a
 // byte, and nothing is left lying about.
 func TestSignKeepsWhatIsThere(t *testing.T) {
