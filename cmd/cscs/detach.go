@@ -28,6 +28,8 @@ lease is over.`,
 			case !l.Attended && l.State != live.Left:
 				d.say("session " + l.ID + " is left already: nobody attends it here; pick it up with: cscs attach " + l.ID)
 				return nil
+			case l.Attended && l.Tied():
+				return &live.TiedError{ID: l.ID}
 			case !l.Attended:
 				return &live.UnattendedError{ID: l.ID}
 			}

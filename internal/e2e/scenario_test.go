@@ -115,6 +115,9 @@ var scenarios = []struct {
 		free := here.occupy(t)
 		s := serve(t, []string{"--via", "salloc"})
 		s.wait("queued")
+		if out, err := here.command(t.Context(), "detach").CombinedOutput(); err == nil || !strings.Contains(string(out), "cannot be left alone") {
+			t.Errorf("it is left, though its request ends with it: %v: %s", err, out)
+		}
 		free()
 		s.ready()
 		s.leaveBy(syscall.SIGINT, 0)

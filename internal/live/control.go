@@ -194,6 +194,13 @@ func (e *UnattendedError) Error() string {
 	return "session " + e.ID + " is not attended by any process of this machine"
 }
 
+// TiedError tells that the session cannot be left alone: it would end.
+type TiedError struct{ ID string }
+
+func (e *TiedError) Error() string {
+	return "session " + e.ID + " cannot be left alone before it is granted: its request waits with salloc, and ends with the process that attends it"
+}
+
 // NotReadyError tells that there is nothing to open yet.
 type NotReadyError struct{ ID, State string }
 

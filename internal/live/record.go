@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/session"
+	"github.com/alps-tunnel/cscs/slurm"
 )
 
 // RecordVersion is the version of the form of a record.
@@ -51,6 +52,7 @@ type Record struct {
 	User     string `json:"user,omitempty"`     // --user, so that later commands go the same way
 	Identity string `json:"identity,omitempty"` // --identity, likewise
 	Lease    int    `json:"lease,omitempty"`    // seconds; 0: none
+	Via      string `json:"via,omitempty"`      // --via, if it was given
 
 	Begun   time.Time `json:"begun"`
 	Seen    time.Time `json:"seen"`              // when its process was alive, to half a minute
@@ -80,7 +82,7 @@ func (r *Record) Take(e session.Event) bool {
 		if r.State != Ready {
 			return false
 		}
-		r.State, r.Reason = Lost, e.Host
+		r.State, r.Reason = Lost, "the connection to "+e.Host+" is lost"
 	case session.EventRestored:
 		if r.State != Lost {
 			return false
@@ -94,6 +96,12 @@ func (r *Record) Take(e session.Event) bool {
 		return false
 	}
 	return true
+}
+
+// Tied reports whether the session cannot go on without its process: its request waits with a salloc
+// that ends with that.
+func (r *Record) Tied() bool {
+	return r.Via == string(slurm.ViaSalloc) && (r.State == Connecting || r.State == Queued)
 }
 
 // Over reports whether a session that nobody here attends must have ended by then: its

@@ -12,7 +12,7 @@ import (
 var liveRules = []rule{
 	on(func(e *live.UnknownError) Problem {
 		p := Problem{ID: "unknown-session", Code: Usage, Message: e.Error(),
-			Hint: "one of another laptop, or that has ended: name its cluster, --cluster NAME; what lives there: cscs ps --refresh --cluster NAME"}
+			Hint: "what lives on a cluster: cscs ps --refresh --cluster NAME; one of another laptop, or that has ended: cscs attach ID --cluster NAME"}
 		if len(e.Known) > 0 {
 			p.Hint = hints("live: "+strings.Join(e.Known, ", "), p.Hint)
 		}
@@ -51,6 +51,9 @@ var liveRules = []rule{
 	}),
 	on(func(e *live.UnattendedError) Problem {
 		return Problem{ID: "unattended", Code: Failure, Message: e.Error(), Hint: "pick it up first: cscs attach " + e.ID}
+	}),
+	on(func(e *live.TiedError) Problem {
+		return Problem{ID: "tied", Code: Usage, Message: e.Error(), Hint: "what is to wait by itself is asked for without --via salloc; this one ends by: cscs stop " + e.ID}
 	}),
 	on(func(e *live.NotReadyError) Problem {
 		return Problem{ID: "not-ready", Code: Failure, Message: e.Error()}

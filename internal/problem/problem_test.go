@@ -62,6 +62,7 @@ func TestOf(t *testing.T) {
 		{&sshconfig.RefusedError{File: "/c", Message: "line 3: bad", Before: true}, "ssh-config", 2, "line 3: bad", "nothing was changed"},
 		{&sshconfig.WriteError{File: "/c", Line: "Include x", Err: errors.New("read-only file system")}, "ssh-config-file", 1, "read-only", "Include x"},
 		{session.ErrOwnerLeft, "owner-left", 1, "has ended", "connect again"},
+		{&live.TiedError{ID: "k7"}, "tied", 2, "k7 cannot be left alone", "cscs stop k7"},
 		{&live.SilentError{ID: "k7", PID: 12}, "silent", 1, "k7 (pid 12) does not answer", "cscs stop k7"},
 		{&live.EndedBadlyError{ID: "k7", Outcome: live.Outcome{Code: 6, Reason: "job 7 may still be there", Hint: "scancel"}}, "ended-badly", 6, "k7: job 7", "scancel"},
 		{&session.EndedError{ID: "k7", Cluster: "daint", How: "nobody has renewed the lease"}, "ended", 2, "k7 on daint has ended: nobody", "cscs logs k7 --cluster daint"},
