@@ -73,7 +73,7 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 		}
 		defer s.openRoom(sc.App.Name, d.args)()
 		sc.Room = s.room
-		a := s.attend(live.Record{App: sc.App.Name, Lease: int(sc.Lease / time.Second), Via: one(s.opts.via)})
+		a := s.attend(live.Record{App: sc.App.Name, Lease: int(sc.Lease / time.Second), Salloc: one(s.opts.via) == string(slurm.ViaSalloc)})
 		defer s.live(liveKeys{log: true, detach: true})()
 		err = d.run(s.signals.ctx, sc, a.event)
 		a.over(err)

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/session"
-	"github.com/alps-tunnel/cscs/slurm"
 )
 
 // RecordVersion is the version of the form of a record.
@@ -52,7 +51,7 @@ type Record struct {
 	User     string `json:"user,omitempty"`     // --user, so that later commands go the same way
 	Identity string `json:"identity,omitempty"` // --identity, likewise
 	Lease    int    `json:"lease,omitempty"`    // seconds; 0: none
-	Via      string `json:"via,omitempty"`      // --via, if it was given
+	Salloc   bool   `json:"salloc,omitempty"`   // its request waits with salloc, which this process runs on the login node
 
 	Begun   time.Time `json:"begun"`
 	Seen    time.Time `json:"seen"`              // when its process was alive, to half a minute
@@ -101,7 +100,7 @@ func (r *Record) Take(e session.Event) bool {
 // Tied reports whether the session cannot go on without its process: its request waits with a salloc
 // that ends with that.
 func (r *Record) Tied() bool {
-	return r.Via == string(slurm.ViaSalloc) && (r.State == Connecting || r.State == Queued)
+	return r.Salloc && (r.State == Connecting || r.State == Queued)
 }
 
 // Over reports whether a session that nobody here attends must have ended by then: its
