@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -93,6 +94,7 @@ func newFront(r *Room, dial func(context.Context) (net.Conn, error)) *front {
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL.Scheme, p.Out.URL.Host = "http", p.In.Host
 			p.Out.Host = p.In.Host
+			asSent(p.Out.URL, p.In)
 			withoutCookie(p.Out.Header, cookie)
 		},
 		FlushInterval: -1,
@@ -100,6 +102,17 @@ func newFront(r *Room, dial func(context.Context) (net.Conn, error)) *front {
 		ErrorHandler:  unreached,
 		ErrorLog:      nolog,
 	}}
+}
+
+// asSent gives u the target of a request byte for byte. [httputil.ReverseProxy] drops parameters
+// that net/url does not read (";", a lone "%"), and net/url would write some paths another way;
+// what they mean is the server's business.
+func asSent(u *url.URL, in *http.Request) {
+	u.RawQuery = in.URL.RawQuery
+	path, _, _ := strings.Cut(in.RequestURI, "?")
+	if strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") { // which would be taken for a host
+		u.Opaque = path
+	}
 }
 
 // unreached answers for a server that has not answered.

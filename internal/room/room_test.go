@@ -405,6 +405,25 @@ func TestProtected(t *testing.T) {
 	}
 }
 
+// The target of a request arrives byte for byte, be it that net/url would write it another way.
+func TestProtectedTarget(t *testing.T) {
+	p := open(t, true, nil, 0)
+	p.listener.SetTarget(p.target)
+	for _, target := range []string{"/a?b=1;c=2", "/a?100%", "/a?q=%zz&r=1", "/a?", "/a?b=1&c=2", "/a%2Fb", "/a|b^c?x|y", "/a\"b\"", "//a//b", "/a/../b/.", "/*"} {
+		c, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(p.base, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(c, "GET "+target+" HTTP/1.1\r\nHost: "+strings.TrimPrefix(p.base, "http://")+"\r\n"+p.cookie()+"\r\nConnection: close\r\n\r\n")
+		_ = c.SetDeadline(time.Now().Add(patience))
+		got, err := io.ReadAll(c)
+		_ = c.Close()
+		if _, body, _ := strings.Cut(string(got), "\r\n\r\n"); !strings.HasPrefix(body, "GET "+target+" 127.") {
+			t.Errorf("%s: the server got %q, %v", target, body, err)
+		}
+	}
+}
+
 // What has waited in vain at a protected port is told so, and a ticket has its time.
 func TestProtectedWaits(t *testing.T) {
 	p := open(t, true, nil, 20*time.Millisecond)
