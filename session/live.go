@@ -364,7 +364,7 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		s.serve(work)
 	case openDone:
 		if m.err != nil {
-			s.out.warn(s.cfg.Explain(m.err).Message)
+			s.unopened(m.err)
 		}
 	case submitDone:
 		return s.submitDone(work, m)
@@ -425,6 +425,7 @@ func (s *session) queued(q slurm.Queued) {
 	}
 	s.queuedJob, s.reason, s.estimate = q.Job, q.Explained, q.Start
 	e := Event{Event: EventQueued, Job: q.Job, Reason: q.Explained, Kept: s.guarded()}
+	e.Local, e.Link = s.waitsAt()
 	if !q.Start.IsZero() {
 		start := q.Start.UTC()
 		e.Start = &start
@@ -435,6 +436,7 @@ func (s *session) queued(q slurm.Queued) {
 func (s *session) granted(job slurm.JobInfo) {
 	s.job = job
 	e := Event{Event: EventGranted, Job: job.ID, Nodes: job.Nodes, Partition: job.Partition, Account: job.Account}
+	e.Local, e.Link = s.waitsAt()
 	if len(job.Nodes) > 0 {
 		e.Node = job.Nodes[0]
 	}

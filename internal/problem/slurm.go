@@ -197,7 +197,15 @@ var localRules = []rule{
 		return Problem{ID: "port-denied", Code: Failure, Message: e.Error(), Hint: "pick one above 1023 with --local-port, or leave it out"}
 	}),
 	on(func(e *browser.LaunchError) Problem {
-		return Problem{ID: "browser", Code: Failure, Message: e.Error(), Hint: "open the link yourself; to have it printed only: " + noBrowser, Fix: noBrowser}
+		return Problem{ID: "browser", Code: Failure, Message: fmt.Sprintf("the browser could not be opened (%v)", e.Err),
+			Hint: "open the link yourself; to have it printed only: " + noBrowser, Fix: noBrowser}
+	}),
+	on(func(e *browser.UnusedError) Problem {
+		message := fmt.Sprintf("the browser did not come for the session within %v", e.After)
+		if e.Refused != "" {
+			message += " (" + e.Refused + " did, and was refused)"
+		}
+		return Problem{ID: "browser", Code: Failure, Message: message, Hint: "open the link yourself; to have it printed only: " + noBrowser, Fix: noBrowser}
 	}),
 	func(err error) (Problem, bool) {
 		return Problem{ID: "no-browser", Code: Failure, Message: browser.ErrNoBrowser.Error(),

@@ -61,11 +61,13 @@ func play(io *IO, gauge *dial, show func(name string)) {
 	pass(2500 * time.Millisecond)
 	show("connecting")
 	event(session.Event{Event: session.EventConnected, Host: "daint"})
-	event(session.Event{Event: session.EventQueued, Job: "4270667", Reason: "other jobs come first", Start: at(40 * time.Minute), Kept: true})
+	event(session.Event{Event: session.EventQueued, Job: "4270667", Reason: "other jobs come first", Start: at(40 * time.Minute), Kept: true,
+		Local: "http://127.0.0.1:8888/lab", Link: "http://127.0.0.1:8888/lab?token=" + secret})
 	pass(7 * time.Minute)
 	show("queued")
 	event(session.Event{Event: session.EventGranted, Job: "4270667", Node: "nid006554", Nodes: []string{"nid006554", "nid006555"},
-		Partition: "normal", Account: "g110", Begins: at(0), Ends: at(time.Hour)})
+		Partition: "normal", Account: "g110", Begins: at(0), Ends: at(time.Hour),
+		Local: "http://127.0.0.1:8888/lab", Link: "http://127.0.0.1:8888/lab?token=" + secret})
 	pass(time.Second)
 	event(session.Event{Event: session.EventStarted, Node: "nid006554", PID: 7})
 	pass(4 * time.Second)

@@ -261,3 +261,21 @@ func TestLostTwice(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// A warning with a link in it has its secret on a terminal only.
+func TestWarningWithLink(t *testing.T) {
+	e := session.Event{Event: session.EventWarning, Time: noon, Message: "open http://127.0.0.1:1/ yourself", Local: "http://127.0.0.1:1/", Link: "http://127.0.0.1:1/?token=" + secret}
+	for tty, want := range map[bool]string{false: "! open http://127.0.0.1:1/ yourself\n", true: "! open http://127.0.0.1:1/?token=" + secret + " yourself\n"} {
+		io, _, errs := testIO(tty, tty)
+		io.Color = false
+		NewText(io, false).Event(e)
+		if got := errs.String(); got != want {
+			t.Errorf("on a terminal: %v: %q", tty, got)
+		}
+		io, out, errs := testIO(tty, tty)
+		NewJSON(io).Event(e)
+		if got := out.String() + errs.String(); strings.Contains(got, secret) || strings.Contains(got, "local\"") {
+			t.Errorf("as JSON: %s", got)
+		}
+	}
+}

@@ -27,8 +27,10 @@ func (s *status) take(e session.Event) {
 	switch e.Event {
 	case session.EventQueued:
 		s.job, s.kept = e.Job, e.Kept
+		s.url, s.link = e.Local, e.Link
 	case session.EventGranted:
 		s.job, s.node, s.nodes = e.Job, e.Node, len(e.Nodes)
+		s.url, s.link = e.Local, e.Link
 		s.begins, s.ends = e.Time, time.Time{}
 		if e.Begins != nil {
 			s.begins = *e.Begins
@@ -107,6 +109,9 @@ func (s *status) rows(l look) []row {
 			}
 		}
 	}
+	if !s.ready && s.answers() {
+		rows = append(rows, s.waitingRoom())
+	}
 	for _, h := range l.help {
 		for _, part := range wrap(h, l.w) {
 			rows = append(rows, row{words: []string{part}, paint: dim, weight: 2})
@@ -121,6 +126,17 @@ func (s *status) rows(l look) []row {
 func (s *status) address() row {
 	u := Clean(s.url)
 	return row{words: []string{u, strings.TrimPrefix(u, "http://")}, paint: bold, weight: 8}
+}
+
+// answers reports whether a browser finds anything at the address: the server, or the page that
+// waits for it.
+func (s *status) answers() bool { return s.url != "" && !s.ending && !s.over }
+
+// waitingRoom is the address while the server is not there.
+func (s *status) waitingRoom() row {
+	r := s.address()
+	r.words = append([]string{"in the browser: " + r.words[0]}, r.words...)
+	return r
 }
 
 // place is where it runs.

@@ -76,7 +76,7 @@ func (t *Text) Event(e session.Event) {
 		t.done(step, e.Time, Clean(e.Host)+" connected again")
 		delete(t.since, step) // the next time is another
 	case session.EventWarning:
-		t.line("!", yellow, Clean(e.Message))
+		t.line("!", yellow, t.warning(e))
 	case session.EventDetached:
 		t.pending = nil
 		t.detached(e)
@@ -136,6 +136,14 @@ func (t *Text) complain(err error) {
 	defer t.mu.Unlock()
 	defer t.flush()
 	t.line("!", yellow, Clean(err.Error()))
+}
+
+// warning is one with the link that gets in, where that may be shown.
+func (t *Text) warning(e session.Event) string {
+	if !t.io.ErrTTY || e.Link == "" || e.Local == "" {
+		return Clean(e.Message)
+	}
+	return Clean(strings.Replace(e.Message, e.Local, e.Link, 1))
 }
 
 func (t *Text) queued(e session.Event) string {
