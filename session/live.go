@@ -218,6 +218,7 @@ func (s *session) dial(ctx context.Context) error {
 	var err error
 	s.chain, err = s.cfg.dial(ctx, opts)
 	s.dialled = s.dials
+	s.cfg.Gauge.anew(s.dialled)
 	return err
 }
 
