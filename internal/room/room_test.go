@@ -260,6 +260,21 @@ func TestPageAtTheLastMoment(t *testing.T) {
 	}
 }
 
+// A warning of a connection goes when that is back.
+func TestStoryWarnings(t *testing.T) {
+	var s story
+	for _, e := range []session.Event{{Event: session.EventLost, Host: "ela"}, {Event: session.EventWarning, Message: "cannot connect again"}} {
+		s.take(e)
+	}
+	if v := s.view(true, time.Now()); v.Warning != "Cannot connect again." {
+		t.Errorf("lost: %q", v.Warning)
+	}
+	s.take(session.Event{Event: session.EventRestored, Host: "ela"})
+	if v := s.view(true, time.Now()); v.Warning != "" {
+		t.Errorf("restored: %q", v.Warning)
+	}
+}
+
 func TestJudge(t *testing.T) {
 	p := open(t, false, nil, 0)
 	nav := "Accept: text/html\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n\r\n"

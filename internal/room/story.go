@@ -23,6 +23,7 @@ type story struct {
 	started, ready      *session.Event
 	lost                []session.Event // and not restored
 	warning             string
+	mendable            bool // it is of a connection that was lost
 	ending              string
 	failure             *session.Event
 	detached            bool
@@ -61,8 +62,11 @@ func (s *story) take(e session.Event) {
 		s.lost = append(slices.DeleteFunc(s.lost, func(l session.Event) bool { return l.Host == e.Host }), e)
 	case session.EventRestored:
 		s.lost = slices.DeleteFunc(s.lost, func(l session.Event) bool { return l.Host == e.Host })
+		if len(s.lost) == 0 && s.mendable {
+			s.warning = ""
+		}
 	case session.EventWarning:
-		s.warning = e.Message
+		s.warning, s.mendable = e.Message, len(s.lost) > 0 && e.Ends == nil
 	case session.EventEnding:
 		s.ending = e.Reason
 	case session.EventDetached:

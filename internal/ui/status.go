@@ -16,7 +16,8 @@ type status struct {
 	begins, ends             time.Time // zero: not known
 	warning                  string    // the last
 	warned                   time.Time
-	lost                     int // connections
+	mendable                 bool // the warning is of a connection that was lost
+	lost                     int  // connections
 	ready, ending, over      bool
 	kept                     bool // it would go on without this process
 }
@@ -49,8 +50,12 @@ func (s *status) take(e session.Event) {
 		s.lost++
 	case session.EventRestored:
 		s.lost = max(s.lost-1, 0)
+		if s.lost == 0 && s.mendable {
+			s.warning = "" // it is mended
+		}
 	case session.EventWarning:
 		s.warning, s.warned = e.Message, e.Time
+		s.mendable = s.lost > 0 && e.Ends == nil // else it is of the time that is left
 	case session.EventDetached, session.EventEnding, session.EventError:
 		s.ready, s.ending = false, true
 	case session.EventEnded:
