@@ -63,6 +63,9 @@ func (f *front) Judge([]byte) forward.Verdict { return forward.Mine }
 // Take implements forward.Room.
 func (f *front) Take(c net.Conn) { f.room.Take(c) }
 
+// Absent implements forward.Room.
+func (f *front) Absent() string { return f.room.Absent() }
+
 // Leads implements forward.Room: what is kept open leads to where the server was.
 func (f *front) Leads(bool) { f.closeIdle() }
 
@@ -99,7 +102,7 @@ func newFront(r *Room, dial func(context.Context) (net.Conn, error)) *front {
 		},
 		FlushInterval: -1,
 		BufferPool:    &buffers{sync.Pool{New: func() any { p := make([]byte, 32<<10); return &p }}},
-		ErrorHandler:  unreached,
+		ErrorHandler:  r.unreached,
 		ErrorLog:      nolog,
 	}}
 }
@@ -116,7 +119,7 @@ func asSent(u *url.URL, in *http.Request) {
 }
 
 // unreached answers for a server that has not answered.
-func unreached(w http.ResponseWriter, req *http.Request, err error) {
+func (r *Room) unreached(w http.ResponseWriter, req *http.Request, err error) {
 	ours(w)
 	var waited *forward.HoldError
 	switch {
@@ -124,7 +127,7 @@ func unreached(w http.ResponseWriter, req *http.Request, err error) {
 		panic(http.ErrAbortHandler)
 	case errors.As(err, &waited):
 		w.Header().Set("Retry-After", "5")
-		http.Error(w, "cscs: there is no way to the server at present, and this address answers again when it is found", http.StatusServiceUnavailable)
+		http.Error(w, "cscs: "+r.Absent(), http.StatusServiceUnavailable)
 	default:
 		http.Error(w, "cscs: the server does not answer", http.StatusBadGateway)
 	}

@@ -289,7 +289,12 @@ func TestJudge(t *testing.T) {
 		{"GET /lab HTTP/1.1\r\nHost: x\r\nSec-Purpose: prefetch\r\n" + nav, forward.Yours},
 		{"GET /lab HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n" + nav, forward.Yours},
 		{"POST /lab HTTP/1.1\r\nHost: x\r\n" + nav, forward.Yours},
-		{"GET /lab HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n", forward.Yours},
+		// A browser without Fetch Metadata, and what looks a little like one.
+		{"GET /lab HTTP/1.1\r\nHost: x\r\nAccept: text/html, text/*;q=0.5, image/*\r\n\r\n", forward.Mine},
+		{"GET /lab HTTP/1.1\r\nHost: x\r\nAccept: application/json, text/html\r\n\r\n", forward.Yours},
+		{"GET /lab HTTP/1.1\r\nHost: x\r\nAccept: text/html, */*; q=0.01\r\nX-Requested-With: XMLHttpRequest\r\n\r\n", forward.Yours},
+		{"GET /lab HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\nSec-Fetch-Mode: cors\r\n\r\n", forward.Yours},
+		{"POST /lab HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n", forward.Yours},
 		{"GET /lab HTTP/1.1\r\nHost: x\r\nAccept: */*\r\nSec-Fetch-Mode: navigate\r\n\r\n", forward.Yours},
 		{"GET /lab HTTP/1.1\r\nHost: x\r\n" + strings.Replace(nav, "document", "iframe", 1), forward.Yours},
 		{"GET /.cscs/abcd2345/events HTTP/1.1\r\nHost: x\r\n\r\n", forward.Mine},
@@ -442,9 +447,13 @@ func TestProtectedTarget(t *testing.T) {
 // What has waited in vain at a protected port is told so, and a ticket has its time.
 func TestProtectedWaits(t *testing.T) {
 	p := open(t, true, nil, 20*time.Millisecond)
-	if a := p.ask(http.MethodGet, "/data", p.cookie()); a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" {
+	at := time.Now()
+	p.room.Event(session.Event{Event: session.EventQueued, Time: at, Job: "12"})
+	a := p.ask(http.MethodGet, "/data", p.cookie())
+	if a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" {
 		t.Errorf("got %+v", a.Response)
 	}
+	contains(t, a.body, "waiting in the queue")
 	var ts tickets
 	now := time.Now()
 	k := ts.issue(now)
@@ -453,6 +462,51 @@ func TestProtectedWaits(t *testing.T) {
 	}
 	if k = ts.issue(now); ts.take("", now) || !ts.take(k, now.Add(29*time.Second)) || ts.take(k, now) {
 		t.Error("a ticket is not good once")
+	}
+}
+
+// A program that has waited in vain is told what there is to wait for.
+func TestAbsent(t *testing.T) {
+	p := open(t, false, nil, 20*time.Millisecond)
+	told := func(want string) {
+		t.Helper()
+		if a := p.ask(http.MethodGet, "/data"); a.StatusCode != http.StatusServiceUnavailable || !strings.Contains(a.body, want) || !strings.HasSuffix(a.body, ".\n") {
+			t.Errorf("%d %q, want %q", a.StatusCode, a.body, want)
+		}
+	}
+	told("connecting to daint")
+	p.room.Event(session.Event{Event: session.EventQueued, Job: "12"})
+	told("waiting in the queue")
+	p.room.Event(session.Event{Event: session.EventGranted, Job: "12", Node: "nid001001"})
+	told("starting Jupyter")
+	p.listener.SetTarget(p.target)
+	p.listener.SetTarget(nil)
+	told("There is no way to the server at present")
+	p.room.Event(session.Event{Event: session.EventEnding, Reason: "interrupted"})
+	told("The session is ending")
+}
+
+// A command that a page shows has a heading that says what it does.
+func TestHeadingOfTheCommand(t *testing.T) {
+	p := open(t, true, nil, 0)
+	a := p.visit("/")
+	contains(t, a.body, "<code>cscs open abcd2345</code>", "To open the session")
+	if a.StatusCode != http.StatusForbidden || strings.Contains(a.body, "start again") {
+		t.Errorf("%d %s", a.StatusCode, a.body)
+	}
+	for _, c := range []struct {
+		want   string
+		events []session.Event
+	}{
+		{"To start again", []session.Event{{Event: session.EventEnded, Reason: "interrupted"}}},
+		{"To pick it up", []session.Event{{Event: session.EventDetached}, {Event: session.EventEnded, Reason: "left running"}}},
+	} {
+		s := story{cfg: p.room.cfg}
+		for _, e := range c.events {
+			s.take(e)
+		}
+		v := s.view(true, time.Now())
+		contains(t, v.main(), c.want, "<code>cscs ")
 	}
 }
 

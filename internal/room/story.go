@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
 )
@@ -110,6 +111,22 @@ func (s *story) name() string {
 	return "the server"
 }
 
+// absent says in one sentence why the server does not answer.
+func (s *story) absent(now time.Time) string {
+	switch {
+	case s.over:
+		return "The session has ended."
+	case s.ending != "":
+		return "The session is ending."
+	case s.wasThere:
+		return forward.Unavailable
+	}
+	var v view
+	s.arrival(&v, now)
+	first, n := utf8.DecodeRuneInString(v.Headline)
+	return "The server is not there yet: cscs is " + string(unicode.ToLower(first)) + v.Headline[n:] + ", and this address becomes the server when it answers."
+}
+
 // away is shown between two times of the server.
 func (s *story) away(v *view) {
 	switch {
@@ -192,7 +209,7 @@ func (s *story) ended(v *view, trusted bool) {
 	switch {
 	case s.detached:
 		v.Headline = "Left running"
-		v.Again, v.Lines = "cscs attach "+s.cfg.ID, append(v.Lines, "This command picks it up again:")
+		v.Command, v.CommandFor = "cscs attach "+s.cfg.ID, "To pick it up again, in a terminal"
 		return
 	case s.failure != nil:
 		v.Class = "failed"
@@ -206,7 +223,7 @@ func (s *story) ended(v *view, trusted bool) {
 	if !trusted {
 		return
 	}
-	v.Again = s.cfg.Again
+	v.Command, v.CommandFor = s.cfg.Again, "To start again"
 	v.Log = s.end.Log
 	if len(v.Log) == 0 && s.failure != nil {
 		v.Log = s.failure.Log
