@@ -270,7 +270,7 @@ func TestViewForms(t *testing.T) {
 			}
 			p.keys("C-c")
 			text = p.ends(0)
-			once(t, text, `^. daint connected`, `detached: it goes on`)
+			once(t, text, `^. daint connected`, `detached:\s+it\s+goes\s+on`)
 		})
 	}
 	t.Run("pipe", func(t *testing.T) {

@@ -116,10 +116,10 @@ func TestTextOnATerminal(t *testing.T) {
 	want := []string{
 		"✓ ela connected 1.0 s",
 		"✓ daint connected 1.0 s",
-		"✓ job 42 granted: nid001001 and 1 more, partition normal, account g1, ends on Mon 23 Nov 14:00 3.0 s",
-		"✓ ready: localhost:8888 leads to 127.0.0.1:4567 on nid001001 8.0 s",
+		"✓ job 42 granted: nid001001 and 1 more, partition normal,", "account g1, ends on Mon 23 Nov 14:00 3.0 s",
+		"✓ ready: localhost:8888 leads to 127.0.0.1:4567 on", "nid001001 8.0 s",
 		"Ctrl-C ends it",
-		"✓ also: localhost:8788 leads to 127.0.0.1:8787 on nid001001: http://127.0.0.1:8788/",
+		"✓ also: localhost:8788 leads to 127.0.0.1:8787 on", "nid001001: http://127.0.0.1:8788/",
 		"! something odd",
 		"✓ ended as asked",
 	}

@@ -228,7 +228,13 @@ func Link(io *IO, url, link string) {
 }
 
 // Say prints a line of ours that belongs to no session under way.
-func Say(io *IO, line string) { fmt.Fprintln(io.Err, Clean(line)) }
+func Say(io *IO, line string) { say(io, Clean(line)) }
+
+func say(io *IO, line string) {
+	for _, l := range io.hang(line, "") {
+		fmt.Fprintln(io.Err, l)
+	}
+}
 
 func (t *Text) error(e session.Event) {
 	t.failed = true
@@ -244,12 +250,14 @@ func printError(io *IO, message, hint string, log []string) {
 	for _, l := range log {
 		fmt.Fprintln(io.Err, "    "+CleanLine(l))
 	}
-	name := "cscs:"
-	if io.Color {
-		name = red + name + reset
+	const name = "cscs:"
+	for i, l := range io.hang(name+" "+Clean(message), "") {
+		if io.Color && i == 0 {
+			l = red + name + reset + strings.TrimPrefix(l, name)
+		}
+		fmt.Fprintln(io.Err, l)
 	}
-	fmt.Fprintln(io.Err, name, Clean(message))
 	for l := range strings.Lines(hint) {
-		fmt.Fprintln(io.Err, "hint:", Clean(l))
+		say(io, "hint: "+Clean(l))
 	}
 }
