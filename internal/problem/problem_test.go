@@ -42,6 +42,7 @@ func TestOf(t *testing.T) {
 	}{
 		{nil, "ok", 0, "", ""},
 		{errors.New("boom"), "failure", 1, "boom", ""},
+		{&site.HomeError{Sought: "config.toml", Err: errors.New("$HOME is not defined")}, "no-home", 1, "find config.toml: $HOME is not defined", "export HOME="},
 		{session.ErrInterrupted, "interrupted", 130, "interrupted", ""},
 		{fmt.Errorf("x: %w", context.Canceled), "interrupted", 130, "", ""},
 		{&session.TeardownError{Job: "7", Name: "cscs-x", Cluster: "daint", Host: "daint", Err: dial(io.EOF)}, "remains", 6, "cscs-x (7) on daint", "scancel --name=cscs-x on daint"},

@@ -3,11 +3,13 @@ package problem
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 
 	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/internal/app"
 	"github.com/alps-tunnel/cscs/internal/browser"
+	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/session"
 	"github.com/alps-tunnel/cscs/slurm"
 )
@@ -195,6 +197,14 @@ var localRules = []rule{
 	}),
 	on(func(e *forward.PortDeniedError) Problem {
 		return Problem{ID: "port-denied", Code: Failure, Message: e.Error(), Hint: "pick one above 1023 with --local-port, or leave it out"}
+	}),
+	on(func(e *site.HomeError) Problem {
+		p := Problem{ID: "no-home", Code: Failure, Message: e.Error()}
+		if runtime.GOOS != "windows" { // which has no such thing
+			p.Fix = "export HOME="
+			p.Hint = "say where your home directory is: " + p.Fix + "DIRECTORY"
+		}
+		return p
 	}),
 	on(func(e *browser.LaunchError) Problem {
 		return Problem{ID: "browser", Code: Failure, Message: fmt.Sprintf("the browser could not be opened (%v)", e.Err),

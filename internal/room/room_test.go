@@ -496,17 +496,18 @@ func TestHeadingOfTheCommand(t *testing.T) {
 	}
 	for _, c := range []struct {
 		want   string
+		says   string
 		events []session.Event
 	}{
-		{"To start again", []session.Event{{Event: session.EventEnded, Reason: "interrupted"}}},
-		{"To pick it up", []session.Event{{Event: session.EventDetached}, {Event: session.EventEnded, Reason: "left running"}}},
+		{"To start again", "Interrupted: job 3 is gone.", []session.Event{{Event: session.EventEnded, Reason: "interrupted: job 3 is gone"}}},
+		{"To pick it up", "Left running.", []session.Event{{Event: session.EventDetached}, {Event: session.EventEnded, Reason: "left running"}}},
 	} {
 		s := story{cfg: p.room.cfg}
 		for _, e := range c.events {
 			s.take(e)
 		}
 		v := s.view(true, time.Now())
-		contains(t, v.main(), c.want, "<code>cscs ")
+		contains(t, v.main(), c.want, "<code>cscs ", c.says)
 	}
 }
 

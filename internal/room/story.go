@@ -205,7 +205,7 @@ func (s *story) arrival(v *view, now time.Time) {
 func (s *story) ended(v *view, trusted bool) {
 	v.Foot = "The session has ended: this address does not answer any more."
 	v.Headline = "Ended"
-	v.Lines = []string{sentence(s.end.Reason)}
+	v.Lines = []string{sentence(capital(s.end.Reason))} // no host begins it
 	switch {
 	case s.detached:
 		v.Headline = "Left running"
@@ -270,14 +270,21 @@ func clock(at, now time.Time) string {
 	return "on " + at.Format("Mon 2 Jan, 15:04")
 }
 
+func capital(s string) string {
+	if s == "" {
+		return ""
+	}
+	first, n := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(first)) + s[n:]
+}
+
 // sentence makes one of a message of ours, which begins in lower case and has no full stop.
 func sentence(s string) string {
 	if s == "" {
 		return ""
 	}
 	if word, _, _ := strings.Cut(s, " "); !strings.ContainsFunc(word, func(r rune) bool { return !unicode.IsLetter(r) }) {
-		first, n := utf8.DecodeRuneInString(s)
-		s = string(unicode.ToUpper(first)) + s[n:]
+		s = capital(s)
 	} // else it is the name of a host, or the like
 	if !strings.HasSuffix(s, ".") && !strings.HasSuffix(s, "!") && !strings.HasSuffix(s, "?") {
 		s += "."
