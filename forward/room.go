@@ -24,6 +24,8 @@ type Room interface {
 	// whoever got an answer of the room's a moment ago may be about to ask for the rest of
 	// it. Zero: they are not.
 	Expects() time.Time
+	// Absent says in one sentence, for a person, why there is no target.
+	Absent() string
 }
 
 // A Verdict is whose a connection is.

@@ -46,6 +46,8 @@ func (r *fakeRoom) Leads(there bool) { r.leads.Store(there) }
 
 func (r *fakeRoom) Expects() time.Time { return time.Unix(0, r.expects.Load()) }
 
+func (r *fakeRoom) Absent() string { return "The room says why." }
+
 func withRoom(r Room) func(*Listener) { return func(l *Listener) { l.Room = r } }
 
 // The room answers its own while there is no target; all else gets there whole, whatever of
@@ -142,13 +144,15 @@ func TestRoomExpects(t *testing.T) {
 	}
 }
 
-// What the room does not want waits as long as ever, and is told so.
+// What the room does not want waits as long as ever, and is told what the room says.
 func TestRoomAndUnavailable(t *testing.T) {
 	r := newFakeRoom()
 	l, _ := start(t, nil, withRoom(r), func(l *Listener) { l.Hold = 20 * time.Millisecond })
 	c := dial(t, l)
 	write(t, c, "GET / HTTP/1.1\r\n\r\n")
-	checkUnavailable(t, "GET", readAll(t, c))
+	if got := readAll(t, c); !strings.HasPrefix(got, "HTTP/1.1 503 ") || !strings.HasSuffix(got, "\r\n\r\nThe room says why.\n") {
+		t.Errorf("got %q", got)
+	}
 	if got := readAll(t, dial(t, l)); got != "" {
 		t.Errorf("one that says nothing gets %q", got)
 	}

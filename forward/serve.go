@@ -208,7 +208,11 @@ func (l *Listener) refuse(ctx context.Context, local net.Conn, err error) {
 		abort(local)
 	case errors.As(err, &waited):
 		l.observe(err)
-		turnAway(ctx, local)
+		why := Unavailable
+		if l.Room != nil {
+			why = l.Room.Absent()
+		}
+		turnAway(ctx, local, why)
 	default: // the end of the session
 		_ = local.Close()
 	}

@@ -22,8 +22,8 @@ const (
 	methodMax       = 20
 )
 
-// unavailable is one sentence for a person whose browser shows it.
-const unavailable = "There is no way to the server at present: cscs is looking for one, and this address answers again when it is found.\n"
+// Unavailable is one sentence for a person who has waited in vain, where no [Room] knows more.
+const Unavailable = "There is no way to the server at present: cscs is looking for one, and this address answers again when it is found."
 
 // turnAway ends a connection that waited in vain. A client that has asked for
 // something in HTTP/1 is told so in HTTP, since most of them take the end of an
@@ -33,28 +33,29 @@ const unavailable = "There is no way to the server at present: cscs is looking f
 //
 // Nothing of what a client sends is read before its wait is over, so that a target
 // that comes in time gets all of it, from the kernel's buffer.
-func turnAway(ctx context.Context, c net.Conn) {
+func turnAway(ctx context.Context, c net.Conn, why string) {
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
 	defer stop()
 	if method, ok := readRequestLine(c); ok {
 		_ = c.SetWriteDeadline(time.Now().Add(lingerTime))
-		_, _ = c.Write(unavailableAnswer(method))
+		_, _ = c.Write(unavailableAnswer(method, why))
 	}
 	linger(ctx, c)
 }
 
-// unavailableAnswer is final for a client with "Expect: 100-continue", too, which keeps its
+// unavailableAnswer tells why, and is final for a client with "Expect: 100-continue", too, which keeps its
 // body then.
-func unavailableAnswer(method string) []byte {
+func unavailableAnswer(method, why string) []byte {
+	why += "\n"
 	var b bytes.Buffer
 	b.WriteString("HTTP/1.1 503 Service Unavailable\r\n" +
 		"Content-Type: text/plain; charset=utf-8\r\n" +
-		"Content-Length: " + strconv.Itoa(len(unavailable)) + "\r\n" +
+		"Content-Length: " + strconv.Itoa(len(why)) + "\r\n" +
 		"Retry-After: " + strconv.Itoa(int(retryAfter/time.Second)) + "\r\n" +
 		"Cache-Control: no-store\r\n" +
 		"Connection: close\r\n\r\n")
 	if method != "HEAD" {
-		b.WriteString(unavailable)
+		b.WriteString(why)
 	}
 	return b.Bytes()
 }

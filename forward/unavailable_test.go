@@ -82,11 +82,11 @@ func checkUnavailable(t *testing.T, method, got string) {
 	if err != nil {
 		t.Error(err)
 	}
-	want := unavailable
+	want := Unavailable + "\n"
 	if method == http.MethodHead {
 		want = ""
 	}
-	if resp.StatusCode != http.StatusServiceUnavailable || !resp.Close || resp.ContentLength != int64(len(unavailable)) || string(body) != want {
+	if resp.StatusCode != http.StatusServiceUnavailable || !resp.Close || resp.ContentLength != int64(len(Unavailable)+1) || string(body) != want {
 		t.Errorf("got %q", got)
 	}
 	for name, value := range map[string]string{

@@ -54,9 +54,13 @@ type Event struct {
 	Lease     int        `json:"lease,omitempty"` // seconds for which a session may go on that nobody attends; 0: for ever
 	Code      *int       `json:"code,omitempty"`  // the exit code that follows from it
 
-	// Link is the URL with which a browser gets in, secret and all. It is for
-	// the terminal of the owner alone and never serialised (invariant I6).
+	// Link is the URL with which a browser gets in, secret and all, of a session that is ready,
+	// or of which Local is told. It is for the terminal of the owner alone and never serialised
+	// (invariant I6).
 	Link string `json:"-"`
+	// Local is where the local port answers already, by the waiting room, of a session that is queued
+	// or granted; with a warning, an address that its Message has in it. Without a secret: for people.
+	Local string `json:"-"`
 	// Begins is when the job began to run, and Kept whether one that is queued would wait
 	// without this process, or, as it is left, does: for people.
 	Begins *time.Time `json:"-"`

@@ -15,6 +15,7 @@ type Gauge struct {
 	mu    sync.Mutex
 	ports []*forward.Listener
 	past  Reading // of the ports that were given back
+	dial  int     // of the chain that leads to the node
 	rtt   time.Duration
 }
 
@@ -24,7 +25,8 @@ type Reading struct {
 	Held           int64 // connections that wait for the server
 	Received, Sent int64 // bytes, from the server and to it, at all ports so far
 	// RTT is how long the last request to the node took that was sent anyway: a connection that
-	// was opened, or a keepalive, of which there is one every 10 s where all is silent. 0: there was none yet.
+	// was opened, or a keepalive, of which there is one every 10 s where all is silent. 0: there was none yet
+	// over this connection. What was answered after an outage does not count.
 	RTT time.Duration
 }
 
@@ -71,12 +73,27 @@ func (g *Gauge) leave(l *forward.Listener) {
 	g.past.Sent += s.Sent
 }
 
-// took takes in how long a request to the node took.
-func (g *Gauge) took(d time.Duration) {
+// longestRTT is beyond what a request takes on any way that works: it has waited for one.
+const longestRTT = 5 * time.Second
+
+// took takes in how long a request to the node took, over the chain of that dial.
+func (g *Gauge) took(dial int, d time.Duration) {
 	if g == nil {
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.rtt = d
+	if dial == g.dial && d <= longestRTT {
+		g.rtt = d
+	}
+}
+
+// anew begins with another chain, of which nothing is known.
+func (g *Gauge) anew(dial int) {
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.dial, g.rtt = dial, 0
 }

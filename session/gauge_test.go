@@ -16,7 +16,8 @@ import (
 func TestGauge(t *testing.T) {
 	var g Gauge
 	var none *Gauge
-	none.took(time.Second) // nobody looks
+	none.took(0, time.Second) // nobody looks
+	none.anew(0)
 	if r := g.Read(); r != (Reading{}) {
 		t.Errorf("of nothing: %+v", r)
 	}
@@ -59,7 +60,7 @@ func TestGauge(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	g.took(20 * time.Millisecond)
+	g.took(0, 20*time.Millisecond)
 	want := Reading{Open: 2, Received: 16, Sent: 8, RTT: 20 * time.Millisecond}
 	// A byte is counted when it has gone on, which may be after it was seen to arrive.
 	tick := time.NewTicker(time.Millisecond)
@@ -76,4 +77,26 @@ func TestGauge(t *testing.T) {
 	if r := g.Read(); r != want {
 		t.Errorf("after one was given back: %+v, want %+v", r, want)
 	}
+}
+
+// The latency is that of the way there is now, and the length of an outage is none.
+func TestGaugeLatency(t *testing.T) {
+	var g Gauge
+	is := func(want time.Duration, when string) {
+		t.Helper()
+		if got := g.Read().RTT; got != want {
+			t.Errorf("%s: %v, want %v", when, got, want)
+		}
+	}
+	g.anew(1)
+	g.took(1, 30*time.Millisecond)
+	is(30*time.Millisecond, "over the first chain")
+	g.took(1, 23*time.Second)
+	is(30*time.Millisecond, "after an outage")
+	g.anew(2)
+	is(0, "over a new chain")
+	g.took(1, 40*time.Millisecond)
+	is(0, "after what the old one has still answered")
+	g.took(2, 50*time.Millisecond)
+	is(50*time.Millisecond, "over the new chain")
 }

@@ -230,6 +230,7 @@ func (s *session) dial(ctx context.Context) error {
 	var err error
 	s.chain, err = s.cfg.dial(ctx, opts)
 	s.dialled = s.dials
+	s.cfg.Gauge.anew(s.dialled)
 	return err
 }
 
@@ -378,7 +379,7 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		s.serve(work)
 	case openDone:
 		if m.err != nil {
-			s.out.warn(s.cfg.Explain(m.err).Message)
+			s.unopened(m.err)
 		}
 	case submitDone:
 		return s.submitDone(work, m)
@@ -439,6 +440,7 @@ func (s *session) queued(q slurm.Queued) {
 	}
 	s.queuedJob, s.reason, s.estimate = q.Job, q.Explained, q.Start
 	e := Event{Event: EventQueued, Job: q.Job, Reason: q.Explained, Kept: s.guarded()}
+	e.Local, e.Link = s.waitsAt()
 	if !q.Start.IsZero() {
 		start := q.Start.UTC()
 		e.Start = &start
@@ -449,6 +451,7 @@ func (s *session) queued(q slurm.Queued) {
 func (s *session) granted(job slurm.JobInfo) {
 	s.job = job
 	e := Event{Event: EventGranted, Job: job.ID, Nodes: job.Nodes, Partition: job.Partition, Account: job.Account}
+	e.Local, e.Link = s.waitsAt()
 	if len(job.Nodes) > 0 {
 		e.Node = job.Nodes[0]
 	}

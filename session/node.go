@@ -60,9 +60,10 @@ type gate struct {
 	name  string
 	watch *slurm.Watch
 	gauge *Gauge
+	dial  int // of the chain to the login node
 }
 
-func (s *session) gate() gate { return gate{s.node, s.nodeName, s.watch, s.cfg.Gauge} }
+func (s *session) gate() gate { return gate{s.node, s.nodeName, s.watch, s.cfg.Gauge, s.dialled} }
 
 // target opens connections to addr, as seen from the node, and hands them on once a
 // look at its port has shown that what listens there is still the user's (invariant
@@ -89,7 +90,7 @@ func (g gate) target(port int, addr string) forward.Target {
 				stop()
 				return
 			}
-			g.gauge.took(time.Since(asked))
+			g.gauge.took(g.dial, time.Since(asked))
 			select {
 			case <-g.node.Done():
 				stop() // nobody answers the look any more
@@ -136,6 +137,7 @@ var errUnseen = errors.New("our command on the node does not answer")
 // leaveNode is called when the way to the node is lost.
 func (s *session) leaveNode() {
 	s.node = nil
+	s.cfg.Gauge.anew(s.dialled)
 	s.listener.SetTarget(nil)
 	s.holdFurther()
 	if s.probing != nil {

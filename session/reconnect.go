@@ -99,7 +99,7 @@ func (s *session) options() chain.Options {
 	}
 	opts.RoundTrip = func(hop string, took time.Duration) {
 		if !s.isHop(hop) {
-			s.cfg.Gauge.took(took) // the node, over all hops
+			s.cfg.Gauge.took(dial, took) // the node, over all hops
 		}
 	}
 	return opts
@@ -201,6 +201,7 @@ func (s *session) resume(work context.Context, m redialled) error {
 	s.listener.SetTarget(nil)
 	s.holdFurther()
 	s.chain, s.dialled, s.node, s.lost, s.leaving, s.shut = m.chain, m.dial, nil, false, false, false
+	s.cfg.Gauge.anew(s.dialled)
 	clear(s.mute)
 	s.tellRestored()
 	s.read(work, s.submission.Follow)

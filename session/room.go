@@ -73,11 +73,25 @@ func (s *session) open(work context.Context) {
 	})
 }
 
+// unopened tells that the browser could not be opened, and where it is to be sent by hand.
+func (s *session) unopened(err error) {
+	public, link := s.link()
+	s.out.event(Event{Event: EventWarning, Message: s.cfg.Explain(err).Message + ": open " + public + " yourself", Local: public, Link: link})
+}
+
 // openRoom has the browser opened at the room, if there is one.
 func (s *session) openRoom(work context.Context) {
 	if s.cfg.Room != nil {
 		s.open(work)
 	}
+}
+
+// waitsAt is link while only the room answers there; empty: nobody does.
+func (s *session) waitsAt() (public, secret string) {
+	if s.listener == nil || s.cfg.Room == nil {
+		return "", ""
+	}
+	return s.link()
 }
 
 // link is the address of the server at the local port, for everyone's eyes, and as a browser

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"slices"
@@ -26,6 +27,8 @@ func (r *fakeRoom) tell(s string) {
 }
 
 func (r *fakeRoom) Judge([]byte) forward.Verdict { return forward.Yours }
+
+func (r *fakeRoom) Absent() string { return forward.Unavailable }
 
 func (r *fakeRoom) Leads(there bool) {
 	if there {
@@ -62,7 +65,9 @@ func TestRoomIsOpenedInTheQueue(t *testing.T) {
 	}
 	cfg.App.Query = map[string][]string{"token": {"a-secret-of-some-length"}}
 	l := a.start(cfg)
-	l.await(EventQueued)
+	if e := l.await(EventQueued); !strings.HasPrefix(e.Local, "http://127.0.0.1:") || strings.Contains(e.Local, "secret") || !strings.HasSuffix(e.Link, "&by=room") || !strings.Contains(e.Link, "secret") {
+		t.Errorf("the session waits at %q, by the link %q", e.Local, e.Link)
+	}
 	if link := <-opened; !strings.HasPrefix(link, "http://127.0.0.1:") || strings.Contains(link, "secret") {
 		t.Errorf("opened %q", link)
 	}
@@ -72,6 +77,23 @@ func TestRoomIsOpenedInTheQueue(t *testing.T) {
 	if !slices.Equal(r.told, []string{"begin /"}) {
 		t.Errorf("the room was told %q", r.told)
 	}
+}
+
+// A browser that cannot be opened is told of with the address to open, which has no secret in it.
+func TestBrowserIsNotOpened(t *testing.T) {
+	a := newAlps(t, "FAKE_QUEUE=1")
+	cfg := a.config()
+	cfg.Room = &fakeRoom{}
+	cfg.Open = func(context.Context, string) error { return errors.New("exit status 4") }
+	cfg.App.Query = map[string][]string{"token": {"a-secret-of-some-length"}}
+	l := a.start(cfg)
+	e := l.await(EventWarning)
+	if want := "exit status 4: open " + e.Local + " yourself"; e.Local == "" || e.Message != want || strings.Contains(e.Message, "secret") || !strings.Contains(e.Link, "secret") {
+		t.Errorf("told %q, link %q", e.Message, e.Link)
+	}
+	l.interrupt(ErrInterrupted)
+	_ = l.end()
+	a.nothingLeft()
 }
 
 func TestRoomIsToldTheLogin(t *testing.T) {

@@ -144,7 +144,7 @@ func (a *attendance) event(e session.Event) {
 	a.mu.Lock()
 	a.last = e
 	switch e.Event {
-	case session.EventReady:
+	case session.EventQueued, session.EventGranted, session.EventReady:
 		a.link = e.Link
 	case session.EventError:
 		a.hint = e.Hint

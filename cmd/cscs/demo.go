@@ -120,11 +120,11 @@ func (v *demoVisit) enter(ctx context.Context) (string, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.visit == nil {
-		dir, err := socketDir()
+		place, err := demoPlace()
 		if err != nil {
 			return "", err
 		}
-		if v.visit, err = (demo.Place{Dir: filepath.Join(dir, "demo")}).Enter(ctx); err != nil {
+		if v.visit, err = place.Enter(ctx); err != nil {
 			return "", err
 		}
 		if v.visit.Fresh {
@@ -132,6 +132,26 @@ func (v *demoVisit) enter(ctx context.Context) (string, error) {
 		}
 	}
 	return v.visit.Config, nil
+}
+
+func demoPlace() (demo.Place, error) {
+	dir, err := socketDir()
+	return demo.Place{Dir: filepath.Join(dir, "demo")}, err
+}
+
+// forgetGoneDemos is forgetDemos if the cluster is not there. It makes none.
+func (d *deps) forgetGoneDemos() {
+	cfg, err := d.sites()
+	if err != nil || !cfg.Makes(demo.Name) {
+		return
+	}
+	place, err := demoPlace()
+	if err != nil {
+		return
+	}
+	if lives, err := place.Lives(); err == nil && !lives {
+		forgetDemos()
+	}
 }
 
 // forgetDemos forgets the sessions of a cluster that is not there any more, whose processes

@@ -31,7 +31,8 @@ func newOpenCommand(d *deps) *cobra.Command {
 		Use:   "open [ID]",
 		Short: "Open a session in the browser again",
 		Long: `Open a session that this machine attends in the browser again, and print its address:
-with the way in on a terminal, without on a pipe.`,
+with the way in on a terminal, without on a pipe. While it is queued or starting, that is
+the page that tells how far it is, and becomes the server.`,
 		Args:              atMostOneID,
 		ValidArgsFunction: completeIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {

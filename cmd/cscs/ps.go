@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/alps-tunnel/cscs/internal/demo"
 	"github.com/alps-tunnel/cscs/internal/live"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/ui"
@@ -61,6 +62,10 @@ what nobody has owned for longer than its lease is cancelled.`,
 
 func (d *deps) ps(ctx context.Context, o *psOptions) error {
 	store, all, err := records()
+	if slices.ContainsFunc(all, func(l live.Listed) bool { return l.Cluster == demo.Name && !l.Attended }) {
+		d.forgetGoneDemos()
+		store, all, err = records()
+	}
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -137,7 +136,7 @@ func stateDir() (string, error) {
 			dir = filepath.Join(dir, ".local", "state")
 		}
 		if err != nil {
-			return "", fmt.Errorf("find a place for the server's log: %w", err)
+			return "", &site.HomeError{Sought: "a place for logs and records", Err: err}
 		}
 	}
 	return filepath.Join(dir, "cscs"), nil

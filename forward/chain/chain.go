@@ -70,7 +70,7 @@ type Options struct {
 	Observe func(hop string, connected bool)
 
 	// RoundTrip, if set, is told how long a hop took to answer such a request, which nobody
-	// was kept from by a sleep of this machine. It must not block.
+	// was kept from by a sleep of this machine, and which was no silence. It must not block.
 	RoundTrip func(hop string, took time.Duration)
 
 	// Asking, if set, is called when a hop is kept waiting by a person, as far as can

@@ -106,7 +106,7 @@ func (c *Chain) ping(l *link, sleep *sleepWatch, slept bool) bool {
 			if suspected && err == nil {
 				c.opts.Silence(l.hop, false)
 			}
-			if err == nil && awake.IsZero() {
+			if err == nil && awake.IsZero() && !suspected {
 				c.opts.RoundTrip(l.hop, time.Since(asked))
 			}
 			return err == nil // an error ends the link, and watch sees to that

@@ -45,7 +45,7 @@ func (p Place) Enter(ctx context.Context) (*Visit, error) {
 	defer again.Stop()
 	fresh := false
 	for {
-		there, err := p.lived()
+		there, err := p.Lives()
 		if err == nil && !there {
 			fresh, err = true, p.start(ctx)
 		}
@@ -69,8 +69,8 @@ func (p Place) Enter(ctx context.Context) (*Visit, error) {
 	}
 }
 
-// lived reports whether a process holds the place.
-func (p Place) lived() (bool, error) {
+// Lives reports whether the cluster is there: a process holds the place.
+func (p Place) Lives() (bool, error) {
 	if _, err := os.Stat(p.file(lockFile)); errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}

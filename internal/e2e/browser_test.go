@@ -93,6 +93,7 @@ func TestBrowser(t *testing.T) {
 			link := xdgOpen(t)
 			words := append(c.environment, append([]string{"run", "--cluster", "daint"}, c.flags...)...)
 			m := link.terminal(t, append(words, "--", lab.testserver, "127.0.0.1:{port}")...)
+			m.expect("ready: localhost") // the address is shown before that, too
 			url := m.expect(`http://127\.0\.0\.1:\d+`)[0]
 			if _, body := get(t, url); !strings.HasPrefix(body, "alice") {
 				t.Errorf("GET %s: %s", url, body)

@@ -124,6 +124,7 @@ func TestChainEncryptedKey(t *testing.T) {
 		m := terminal(t, "run", "--cluster", "daint", "--no-browser", "--", lab.testserver, "127.0.0.1:{port}")
 		m.expect(`(?i)passphrase.*:`)
 		m.send("correct horse\n")
+		m.expect("ready: localhost") // the address is shown before that, too
 		m.expect(`http://127\.0\.0\.1:\d+`)
 		m.send(ctrlC)
 		if code := m.exit(patience); code != 0 {
@@ -289,6 +290,7 @@ func TestChainUnknownHost(t *testing.T) {
 		m.send("yes\n")
 		m.expect(`daint\.alps\.cscs\.ch[\s\S]*SHA256:`)
 		m.send("yes\n")
+		m.expect("ready: localhost") // the address is shown before that, too
 		m.expect(`http://127\.0\.0\.1:\d+`)
 		m.send(ctrlC)
 		if code := m.exit(patience); code != 0 {

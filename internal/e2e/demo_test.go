@@ -181,13 +181,22 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-// TestDemoBusy: the queue of a demo that is told to be busy.
+// TestDemoBusy: the queue of a demo that is told to be busy. Its waiting room has an address
+// that cscs open and cscs ps tell.
 func TestDemoBusy(t *testing.T) {
 	n := newNewcomer(t)
-	s := n.cscs("demo", "--queue", "1s")
-	says(t, s.wait("queued").Reason, "waiting for nodes")
+	s := n.cscs("demo", "--queue", "3s")
+	queued := s.wait("queued")
+	says(t, queued.Reason, "waiting for nodes")
+	address := strings.TrimSpace(n.run("open", "--no-browser", queued.Session))
+	if code, body := here.get(t, address, "Accept: text/html", "Sec-Fetch-Mode: navigate"); code != 503 || !strings.Contains(body, "Waiting in the queue") {
+		t.Errorf("GET %q while it is queued: %d %s", address, code, body)
+	}
+	says(t, n.run("ps"), "queued", address)
 	s.wait("granted")
-	s.ready()
+	if e := s.ready(); e.URL != address {
+		t.Errorf("it was to be at %s, and is at %s", address, e.URL)
+	}
 	s.leaveBy(syscall.SIGTERM, 0)
 	n.gone(time.Second)
 }
@@ -255,8 +264,9 @@ func TestDemoKilledClient(t *testing.T) {
 	}); left != "" {
 		t.Errorf("left behind: %s", n.left())
 	}
-	// The record of a session that nobody ended is for the next command to see.
-	n.run("ps", "--refresh", "--cluster", "demo")
+	// The record of a session that nobody ended goes when somebody looks, for which no cluster
+	// has to be made.
+	says(t, n.run("ps"), "no live session")
 	n.gone(5 * time.Second)
 }
 

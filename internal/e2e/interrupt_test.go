@@ -67,7 +67,7 @@ func TestTeardownByKey(t *testing.T) {
 		command     []string
 	}{
 		{"starting", `(?i)start|listen`, 130, []string{"sleep", "600"}},
-		{"ready", `http://127\.0\.0\.1:\d+`, 0, []string{lab.testserver, "127.0.0.1:{port}"}},
+		{"ready", `ready: localhost[\s\S]*http://127\.0\.0\.1:\d+`, 0, []string{lab.testserver, "127.0.0.1:{port}"}},
 	} {
 		t.Run(p.name, func(t *testing.T) {
 			begin(t)

@@ -61,6 +61,7 @@ func TestKeyOffer(t *testing.T) {
 	m.send("\r")
 	k.approve(m.expect(`with the code (\S+)`)[1])
 	m.expect("signed: /home/alice/.ssh/cscs-key, certificate of alice")
+	m.expect("ready: localhost") // the address is shown before that, too
 	url := m.expect(`http://127\.0\.0\.1:\d+`)[0]
 	if _, body := get(t, url); !strings.HasPrefix(body, "alice") {
 		t.Errorf("GET %s: %s", url, body)
@@ -98,6 +99,7 @@ func TestKeyEarly(t *testing.T) {
 	m.expect(`the key's certificate ends .*, before the job may .*: have it signed anew first\? \[Y/n\] `)
 	m.send("y\r")
 	m.expect("signed: /home/alice/.ssh/cscs-key")
+	m.expect("ready: localhost") // the address is shown before that, too
 	m.expect(`http://127\.0\.0\.1:\d+`)
 	m.send(ctrlC)
 	if code := m.exit(patience); code != 0 {

@@ -343,6 +343,7 @@ func TestRoomRefuses(t *testing.T) {
 	}
 	says(t, held.stdout.String(), " 204 ", "Set-Cookie: username-127-0-0-1-8899=")
 	login := setCookie(strings.ReplaceAll(held.stdout.String(), "\r\n", "\n"), "username-127")
+	m.expect("ready: localhost") // the address is shown before that, too
 	public := regexpFind(m.expect(`(http://127\.0\.0\.1:8899/[0-9a-f]+/)lab`)[0])
 	if head, _ := curl(t, "alice", public+"api/status", "-H", "Cookie: "+login); !strings.HasPrefix(head, "HTTP/1.1 200") {
 		t.Errorf("with Jupyter's cookie: %s", head)

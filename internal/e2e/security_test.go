@@ -238,7 +238,8 @@ func TestSecurityTokenIsNowhere(t *testing.T) {
 	watch := watchArguments(t)
 	link := xdgOpen(t)
 	m := link.terminal(t, "run-jupyter", "--cluster", "daint", "--venv", lab.Env["LAB_VENV"], "-v")
-	link.wait(t) // is of the waiting room
+	link.wait(t)                 // is of the waiting room
+	m.expect("ready: localhost") // the address is shown before that, too
 	m.expect(`http://127\.0\.0\.1:\d+/\w+/lab`)
 	token := jupyterToken(t)
 

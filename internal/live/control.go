@@ -28,7 +28,7 @@ type Outcome struct {
 // A Controlled process is one that attends a session, as its control socket reaches it.
 type Controlled interface {
 	// Link is the address with which a browser gets into the server, secret and all;
-	// "": it is not ready.
+	// "": nothing answers there yet.
 	Link() string
 	// Enter is where a browser is sent that this user opens, and the cookies (as in
 	// Set-Cookie) that let it in there.
@@ -205,7 +205,7 @@ func (e *TiedError) Error() string {
 type NotReadyError struct{ ID, State string }
 
 func (e *NotReadyError) Error() string {
-	return "session " + e.ID + " is not ready yet: it is " + e.State
+	return "session " + e.ID + " has no address yet: it is " + e.State
 }
 
 // EndedBadlyError tells that a session that was asked to end did not as it should have.
@@ -216,7 +216,8 @@ type EndedBadlyError struct {
 
 func (e *EndedBadlyError) Error() string { return "session " + e.ID + ": " + e.Reason }
 
-// Link asks for the address with which a browser gets in; "": the server is not ready.
+// Link asks for the address with which a browser gets in; "": nothing answers
+// there yet.
 func (p *Peer) Link(ctx context.Context) (string, error) {
 	var a struct{ Link string }
 	err := p.ask(ctx, http.MethodGet, "/link", &a)

@@ -244,11 +244,11 @@ func TestFind(t *testing.T) {
 func TestTakeEvents(t *testing.T) {
 	var r Record
 	ends := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
-	var states []string
+	var states, urls []string
 	for _, e := range []session.Event{
 		{Event: session.EventConnecting, Host: "ela"},
-		{Event: session.EventQueued, Job: "1", Reason: "waits"},
-		{Event: session.EventGranted, Job: "2", Node: "nid001001", Ends: &ends},
+		{Event: session.EventQueued, Job: "1", Reason: "waits", Local: "http://127.0.0.1:8888/q"},
+		{Event: session.EventGranted, Job: "2", Node: "nid001001", Ends: &ends, Local: "http://127.0.0.1:8888/g"},
 		{Event: session.EventConnecting, Host: "nid001001"},
 		{Event: session.EventReady, URL: "http://127.0.0.1:8888/", LocalPort: 8888},
 		{Event: session.EventLost, Host: "ela"},
@@ -259,6 +259,10 @@ func TestTakeEvents(t *testing.T) {
 	} {
 		r.Take(e)
 		states = append(states, r.State)
+		urls = append(urls, strings.TrimPrefix(r.URL, "http://127.0.0.1:8888/"))
+	}
+	if want := []string{"", "q", "g", "g", "", "", "", "", "", ""}; !slices.Equal(urls, want) {
+		t.Errorf("addresses %q", urls)
 	}
 	want := strings.Fields("connecting queued starting starting ready lost lost ready ending ending")
 	if diff := cmp.Diff(want, states); diff != "" {

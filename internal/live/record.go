@@ -68,9 +68,9 @@ func (r *Record) Take(e session.Event) bool {
 		}
 		r.State = Connecting
 	case session.EventQueued:
-		r.State, r.Reason, r.Job = Queued, e.Reason, e.Job
+		r.State, r.Reason, r.Job, r.URL = Queued, e.Reason, e.Job, e.Local
 	case session.EventGranted:
-		r.State, r.Reason = Starting, ""
+		r.State, r.Reason, r.URL = Starting, "", e.Local
 		r.Job, r.Node, r.Partition, r.Account, r.Ends = e.Job, e.Node, e.Partition, e.Account, e.Ends
 	case session.EventStarted:
 		r.Node = e.Node

@@ -17,6 +17,7 @@ import (
 	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/internal/app"
+	"github.com/alps-tunnel/cscs/internal/browser"
 	"github.com/alps-tunnel/cscs/internal/doctor"
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/key/service"
@@ -42,6 +43,7 @@ func TestOf(t *testing.T) {
 	}{
 		{nil, "ok", 0, "", ""},
 		{errors.New("boom"), "failure", 1, "boom", ""},
+		{&site.HomeError{Sought: "config.toml", Err: errors.New("$HOME is not defined")}, "no-home", 1, "find config.toml: $HOME is not defined", "export HOME="},
 		{session.ErrInterrupted, "interrupted", 130, "interrupted", ""},
 		{fmt.Errorf("x: %w", context.Canceled), "interrupted", 130, "", ""},
 		{&session.TeardownError{Job: "7", Name: "cscs-x", Cluster: "daint", Host: "daint", Err: dial(io.EOF)}, "remains", 6, "cscs-x (7) on daint", "scancel --name=cscs-x on daint"},
@@ -184,5 +186,18 @@ func TestAt(t *testing.T) {
 	}
 	if p := At("daint", &ssh.ExitMissingError{}); strings.HasPrefix(p.Message, "daint") {
 		t.Errorf("got %q", p.Message)
+	}
+}
+
+// A browser that did not come is told of in plain words, not in those of the program that was run.
+func TestBrowserProblems(t *testing.T) {
+	for want, err := range map[string]error{
+		"the browser could not be opened (exit status 4)":                                             &browser.LaunchError{Err: errors.New("exit status 4")},
+		"the browser did not come for the session within 30s":                                         &browser.UnusedError{After: 30 * time.Second},
+		"the browser did not come for the session within 30s (a process of bob did, and was refused)": &browser.UnusedError{After: 30 * time.Second, Refused: "a process of bob"},
+	} {
+		if p := Of(err); p.Message != want || !strings.Contains(p.Hint, "open the link yourself") {
+			t.Errorf("%v: %+v", err, p)
+		}
 	}
 }

@@ -3,11 +3,13 @@ package problem
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 
 	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/internal/app"
 	"github.com/alps-tunnel/cscs/internal/browser"
+	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/session"
 	"github.com/alps-tunnel/cscs/slurm"
 )
@@ -196,8 +198,24 @@ var localRules = []rule{
 	on(func(e *forward.PortDeniedError) Problem {
 		return Problem{ID: "port-denied", Code: Failure, Message: e.Error(), Hint: "pick one above 1023 with --local-port, or leave it out"}
 	}),
+	on(func(e *site.HomeError) Problem {
+		p := Problem{ID: "no-home", Code: Failure, Message: e.Error()}
+		if runtime.GOOS != "windows" { // which has no such thing
+			p.Fix = "export HOME="
+			p.Hint = "say where your home directory is: " + p.Fix + "DIRECTORY"
+		}
+		return p
+	}),
 	on(func(e *browser.LaunchError) Problem {
-		return Problem{ID: "browser", Code: Failure, Message: e.Error(), Hint: "open the link yourself; to have it printed only: " + noBrowser, Fix: noBrowser}
+		return Problem{ID: "browser", Code: Failure, Message: fmt.Sprintf("the browser could not be opened (%v)", e.Err),
+			Hint: "open the link yourself; to have it printed only: " + noBrowser, Fix: noBrowser}
+	}),
+	on(func(e *browser.UnusedError) Problem {
+		message := fmt.Sprintf("the browser did not come for the session within %v", e.After)
+		if e.Refused != "" {
+			message += " (" + e.Refused + " did, and was refused)"
+		}
+		return Problem{ID: "browser", Code: Failure, Message: message, Hint: "open the link yourself; to have it printed only: " + noBrowser, Fix: noBrowser}
 	}),
 	func(err error) (Problem, bool) {
 		return Problem{ID: "no-browser", Code: Failure, Message: browser.ErrNoBrowser.Error(),

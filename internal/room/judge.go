@@ -37,7 +37,19 @@ func (r *Room) Judge(began []byte) forward.Verdict {
 // frame asks for would not know what to do with ours.
 func isNavigation(r *http.Request) bool {
 	return r.Method == http.MethodGet && hasToken(r.Header.Get("Accept"), "text/html") &&
-		r.Header.Get("Sec-Fetch-Mode") == "navigate" &&
-		(r.Header.Get("Sec-Fetch-Dest") == "document" || r.Header.Get("Sec-Fetch-Dest") == "") &&
+		(navigates(r) || r.Header.Get("Sec-Fetch-Site") == "" && seemsToNavigate(r)) &&
 		r.Header.Get("Upgrade") == "" && !browser.Ahead(r)
+}
+
+// navigates: the browser says so (Fetch Metadata).
+func navigates(r *http.Request) bool {
+	return r.Header.Get("Sec-Fetch-Mode") == "navigate" &&
+		(r.Header.Get("Sec-Fetch-Dest") == "document" || r.Header.Get("Sec-Fetch-Dest") == "")
+}
+
+// seemsToNavigate is for browsers that say nothing of that: those of a text terminal, Safari
+// before 16.4. To be shown a page is what they want most then; scripts that want HTML say who they are.
+func seemsToNavigate(r *http.Request) bool {
+	return r.Header.Get("Sec-Fetch-Mode") == "" && r.Header.Get("Sec-Fetch-Dest") == "" &&
+		strings.HasPrefix(strings.TrimSpace(r.Header.Get("Accept")), "text/html") && r.Header.Get("X-Requested-With") == "" && r.Header.Get("Origin") == ""
 }

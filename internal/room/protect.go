@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,6 +63,9 @@ func (f *front) Judge([]byte) forward.Verdict { return forward.Mine }
 // Take implements forward.Room.
 func (f *front) Take(c net.Conn) { f.room.Take(c) }
 
+// Absent implements forward.Room.
+func (f *front) Absent() string { return f.room.Absent() }
+
 // Leads implements forward.Room: what is kept open leads to where the server was.
 func (f *front) Leads(bool) { f.closeIdle() }
 
@@ -93,17 +97,29 @@ func newFront(r *Room, dial func(context.Context) (net.Conn, error)) *front {
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL.Scheme, p.Out.URL.Host = "http", p.In.Host
 			p.Out.Host = p.In.Host
+			asSent(p.Out.URL, p.In)
 			withoutCookie(p.Out.Header, cookie)
 		},
 		FlushInterval: -1,
 		BufferPool:    &buffers{sync.Pool{New: func() any { p := make([]byte, 32<<10); return &p }}},
-		ErrorHandler:  unreached,
+		ErrorHandler:  r.unreached,
 		ErrorLog:      nolog,
 	}}
 }
 
+// asSent gives u the target of a request byte for byte. [httputil.ReverseProxy] drops parameters
+// that net/url does not read (";", a lone "%"), and net/url would write some paths another way;
+// what they mean is the server's business.
+func asSent(u *url.URL, in *http.Request) {
+	u.RawQuery = in.URL.RawQuery
+	path, _, _ := strings.Cut(in.RequestURI, "?")
+	if strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") { // which would be taken for a host
+		u.Opaque = path
+	}
+}
+
 // unreached answers for a server that has not answered.
-func unreached(w http.ResponseWriter, req *http.Request, err error) {
+func (r *Room) unreached(w http.ResponseWriter, req *http.Request, err error) {
 	ours(w)
 	var waited *forward.HoldError
 	switch {
@@ -111,7 +127,7 @@ func unreached(w http.ResponseWriter, req *http.Request, err error) {
 		panic(http.ErrAbortHandler)
 	case errors.As(err, &waited):
 		w.Header().Set("Retry-After", "5")
-		http.Error(w, "cscs: there is no way to the server at present, and this address answers again when it is found", http.StatusServiceUnavailable)
+		http.Error(w, "cscs: "+r.Absent(), http.StatusServiceUnavailable)
 	default:
 		http.Error(w, "cscs: the server does not answer", http.StatusBadGateway)
 	}

@@ -136,6 +136,13 @@ func (r *Room) Expects() time.Time {
 	return r.expects
 }
 
+// Absent implements forward.Room.
+func (r *Room) Absent() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.story.absent(time.Now())
+}
+
 // change changes the room's state, and tells who waits for that.
 func (r *Room) change(do func()) {
 	r.mu.Lock()

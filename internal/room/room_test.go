@@ -260,6 +260,21 @@ func TestPageAtTheLastMoment(t *testing.T) {
 	}
 }
 
+// A warning of a connection goes when that is back.
+func TestStoryWarnings(t *testing.T) {
+	var s story
+	for _, e := range []session.Event{{Event: session.EventLost, Host: "ela"}, {Event: session.EventWarning, Message: "cannot connect again"}} {
+		s.take(e)
+	}
+	if v := s.view(true, time.Now()); v.Warning != "Cannot connect again." {
+		t.Errorf("lost: %q", v.Warning)
+	}
+	s.take(session.Event{Event: session.EventRestored, Host: "ela"})
+	if v := s.view(true, time.Now()); v.Warning != "" {
+		t.Errorf("restored: %q", v.Warning)
+	}
+}
+
 func TestJudge(t *testing.T) {
 	p := open(t, false, nil, 0)
 	nav := "Accept: text/html\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n\r\n"
@@ -274,7 +289,12 @@ func TestJudge(t *testing.T) {
 		{"GET /lab HTTP/1.1\r\nHost: x\r\nSec-Purpose: prefetch\r\n" + nav, forward.Yours},
 		{"GET /lab HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n" + nav, forward.Yours},
 		{"POST /lab HTTP/1.1\r\nHost: x\r\n" + nav, forward.Yours},
-		{"GET /lab HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n", forward.Yours},
+		// A browser without Fetch Metadata, and what looks a little like one.
+		{"GET /lab HTTP/1.1\r\nHost: x\r\nAccept: text/html, text/*;q=0.5, image/*\r\n\r\n", forward.Mine},
+		{"GET /lab HTTP/1.1\r\nHost: x\r\nAccept: application/json, text/html\r\n\r\n", forward.Yours},
+		{"GET /lab HTTP/1.1\r\nHost: x\r\nAccept: text/html, */*; q=0.01\r\nX-Requested-With: XMLHttpRequest\r\n\r\n", forward.Yours},
+		{"GET /lab HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\nSec-Fetch-Mode: cors\r\n\r\n", forward.Yours},
+		{"POST /lab HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n", forward.Yours},
 		{"GET /lab HTTP/1.1\r\nHost: x\r\nAccept: */*\r\nSec-Fetch-Mode: navigate\r\n\r\n", forward.Yours},
 		{"GET /lab HTTP/1.1\r\nHost: x\r\n" + strings.Replace(nav, "document", "iframe", 1), forward.Yours},
 		{"GET /.cscs/abcd2345/events HTTP/1.1\r\nHost: x\r\n\r\n", forward.Mine},
@@ -405,12 +425,35 @@ func TestProtected(t *testing.T) {
 	}
 }
 
+// The target of a request arrives byte for byte, be it that net/url would write it another way.
+func TestProtectedTarget(t *testing.T) {
+	p := open(t, true, nil, 0)
+	p.listener.SetTarget(p.target)
+	for _, target := range []string{"/a?b=1;c=2", "/a?100%", "/a?q=%zz&r=1", "/a?", "/a?b=1&c=2", "/a%2Fb", "/a|b^c?x|y", "/a\"b\"", "//a//b", "/a/../b/.", "/*"} {
+		c, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(p.base, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(c, "GET "+target+" HTTP/1.1\r\nHost: "+strings.TrimPrefix(p.base, "http://")+"\r\n"+p.cookie()+"\r\nConnection: close\r\n\r\n")
+		_ = c.SetDeadline(time.Now().Add(patience))
+		got, err := io.ReadAll(c)
+		_ = c.Close()
+		if _, body, _ := strings.Cut(string(got), "\r\n\r\n"); !strings.HasPrefix(body, "GET "+target+" 127.") {
+			t.Errorf("%s: the server got %q, %v", target, body, err)
+		}
+	}
+}
+
 // What has waited in vain at a protected port is told so, and a ticket has its time.
 func TestProtectedWaits(t *testing.T) {
 	p := open(t, true, nil, 20*time.Millisecond)
-	if a := p.ask(http.MethodGet, "/data", p.cookie()); a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" {
+	at := time.Now()
+	p.room.Event(session.Event{Event: session.EventQueued, Time: at, Job: "12"})
+	a := p.ask(http.MethodGet, "/data", p.cookie())
+	if a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" {
 		t.Errorf("got %+v", a.Response)
 	}
+	contains(t, a.body, "waiting in the queue")
 	var ts tickets
 	now := time.Now()
 	k := ts.issue(now)
@@ -419,6 +462,52 @@ func TestProtectedWaits(t *testing.T) {
 	}
 	if k = ts.issue(now); ts.take("", now) || !ts.take(k, now.Add(29*time.Second)) || ts.take(k, now) {
 		t.Error("a ticket is not good once")
+	}
+}
+
+// A program that has waited in vain is told what there is to wait for.
+func TestAbsent(t *testing.T) {
+	p := open(t, false, nil, 20*time.Millisecond)
+	told := func(want string) {
+		t.Helper()
+		if a := p.ask(http.MethodGet, "/data"); a.StatusCode != http.StatusServiceUnavailable || !strings.Contains(a.body, want) || !strings.HasSuffix(a.body, ".\n") {
+			t.Errorf("%d %q, want %q", a.StatusCode, a.body, want)
+		}
+	}
+	told("connecting to daint")
+	p.room.Event(session.Event{Event: session.EventQueued, Job: "12"})
+	told("waiting in the queue")
+	p.room.Event(session.Event{Event: session.EventGranted, Job: "12", Node: "nid001001"})
+	told("starting Jupyter")
+	p.listener.SetTarget(p.target)
+	p.listener.SetTarget(nil)
+	told("There is no way to the server at present")
+	p.room.Event(session.Event{Event: session.EventEnding, Reason: "interrupted"})
+	told("The session is ending")
+}
+
+// A command that a page shows has a heading that says what it does.
+func TestHeadingOfTheCommand(t *testing.T) {
+	p := open(t, true, nil, 0)
+	a := p.visit("/")
+	contains(t, a.body, "<code>cscs open abcd2345</code>", "To open the session")
+	if a.StatusCode != http.StatusForbidden || strings.Contains(a.body, "start again") {
+		t.Errorf("%d %s", a.StatusCode, a.body)
+	}
+	for _, c := range []struct {
+		want   string
+		says   string
+		events []session.Event
+	}{
+		{"To start again", "Interrupted: job 3 is gone.", []session.Event{{Event: session.EventEnded, Reason: "interrupted: job 3 is gone"}}},
+		{"To pick it up", "Left running.", []session.Event{{Event: session.EventDetached}, {Event: session.EventEnded, Reason: "left running"}}},
+	} {
+		s := story{cfg: p.room.cfg}
+		for _, e := range c.events {
+			s.take(e)
+		}
+		v := s.view(true, time.Now())
+		contains(t, v.main(), c.want, "<code>cscs ", c.says)
 	}
 }
 

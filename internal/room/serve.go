@@ -255,8 +255,7 @@ func (r *Room) refuse(w http.ResponseWriter, req *http.Request, why string, help
 	if isNavigation(req) {
 		v := view{Title: "cscs", Class: "failed", Headline: "Not for this tab", Lines: []string{why}}
 		if help {
-			v.Lines = append(v.Lines, "On this machine's terminal, this command opens the session:")
-			v.Again = "cscs open " + r.cfg.ID
+			v.Command, v.CommandFor = "cscs open "+r.cfg.ID, "To open the session, in a terminal of this machine"
 		}
 		writePage(w, http.StatusForbidden, v)
 		return

@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
 )
@@ -23,6 +24,7 @@ type story struct {
 	started, ready      *session.Event
 	lost                []session.Event // and not restored
 	warning             string
+	mendable            bool // it is of a connection that was lost
 	ending              string
 	failure             *session.Event
 	detached            bool
@@ -61,8 +63,11 @@ func (s *story) take(e session.Event) {
 		s.lost = append(slices.DeleteFunc(s.lost, func(l session.Event) bool { return l.Host == e.Host }), e)
 	case session.EventRestored:
 		s.lost = slices.DeleteFunc(s.lost, func(l session.Event) bool { return l.Host == e.Host })
+		if len(s.lost) == 0 && s.mendable {
+			s.warning = ""
+		}
 	case session.EventWarning:
-		s.warning = e.Message
+		s.warning, s.mendable = e.Message, len(s.lost) > 0 && e.Ends == nil
 	case session.EventEnding:
 		s.ending = e.Reason
 	case session.EventDetached:
@@ -104,6 +109,22 @@ func (s *story) name() string {
 		return "TensorBoard"
 	}
 	return "the server"
+}
+
+// absent says in one sentence why the server does not answer.
+func (s *story) absent(now time.Time) string {
+	switch {
+	case s.over:
+		return "The session has ended."
+	case s.ending != "":
+		return "The session is ending."
+	case s.wasThere:
+		return forward.Unavailable
+	}
+	var v view
+	s.arrival(&v, now)
+	first, n := utf8.DecodeRuneInString(v.Headline)
+	return "The server is not there yet: cscs is " + string(unicode.ToLower(first)) + v.Headline[n:] + ", and this address becomes the server when it answers."
 }
 
 // away is shown between two times of the server.
@@ -184,11 +205,11 @@ func (s *story) arrival(v *view, now time.Time) {
 func (s *story) ended(v *view, trusted bool) {
 	v.Foot = "The session has ended: this address does not answer any more."
 	v.Headline = "Ended"
-	v.Lines = []string{sentence(s.end.Reason)}
+	v.Lines = []string{sentence(capital(s.end.Reason))} // no host begins it
 	switch {
 	case s.detached:
 		v.Headline = "Left running"
-		v.Again, v.Lines = "cscs attach "+s.cfg.ID, append(v.Lines, "This command picks it up again:")
+		v.Command, v.CommandFor = "cscs attach "+s.cfg.ID, "To pick it up again, in a terminal"
 		return
 	case s.failure != nil:
 		v.Class = "failed"
@@ -202,7 +223,7 @@ func (s *story) ended(v *view, trusted bool) {
 	if !trusted {
 		return
 	}
-	v.Again = s.cfg.Again
+	v.Command, v.CommandFor = s.cfg.Again, "To start again"
 	v.Log = s.end.Log
 	if len(v.Log) == 0 && s.failure != nil {
 		v.Log = s.failure.Log
@@ -249,14 +270,21 @@ func clock(at, now time.Time) string {
 	return "on " + at.Format("Mon 2 Jan, 15:04")
 }
 
+func capital(s string) string {
+	if s == "" {
+		return ""
+	}
+	first, n := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(first)) + s[n:]
+}
+
 // sentence makes one of a message of ours, which begins in lower case and has no full stop.
 func sentence(s string) string {
 	if s == "" {
 		return ""
 	}
 	if word, _, _ := strings.Cut(s, " "); !strings.ContainsFunc(word, func(r rune) bool { return !unicode.IsLetter(r) }) {
-		first, n := utf8.DecodeRuneInString(s)
-		s = string(unicode.ToUpper(first)) + s[n:]
+		s = capital(s)
 	} // else it is the name of a host, or the like
 	if !strings.HasSuffix(s, ".") && !strings.HasSuffix(s, "!") && !strings.HasSuffix(s, "?") {
 		s += "."

@@ -30,7 +30,8 @@ type view struct {
 	Steps           []step
 	Warning         string
 	Log             []string
-	Again           string
+	Command         string // for a terminal of this machine
+	CommandFor      string // what it does, as a heading
 	On              string // a link
 	Foot            string
 

@@ -97,6 +97,15 @@ type spec struct {
 	complete bool     // nothing more is asked of anybody: see Made
 }
 
+// A HomeError tells that the user's home directory is not known, and so not where something is.
+type HomeError struct {
+	Sought string
+	Err    error
+}
+
+func (e *HomeError) Error() string { return "find " + e.Sought + ": " + e.Err.Error() }
+func (e *HomeError) Unwrap() error { return e.Err }
+
 // ConfigPath is where the user's config.toml is looked for: $CSCS_CONFIG, else
 // cscs/config.toml below $XDG_CONFIG_HOME, else below ~/.config, on macOS too
 // (that is where people who live in terminals keep such files, and one
@@ -115,7 +124,7 @@ func ConfigPath() (string, error) {
 			dir = filepath.Join(dir, ".config")
 		}
 		if err != nil {
-			return "", fmt.Errorf("find config.toml: %w", err)
+			return "", &HomeError{Sought: "config.toml", Err: err}
 		}
 	}
 	return filepath.Join(dir, "cscs", "config.toml"), nil

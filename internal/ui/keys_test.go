@@ -135,13 +135,20 @@ func TestLiveKeys(t *testing.T) {
 	d.shows("ends it; again: without grace")
 	d.press("?")
 	d.await("help stays", func(s string) bool { return !strings.Contains(s, "without grace") })
+	d.text.Event(session.Event{Event: session.EventQueued, Session: "abcd2345", Time: time.Now(), Job: "1", Local: "http://127.0.0.1:1/", Link: "http://127.0.0.1:1/?room"})
+	d.shows("in the browser: http://127.0.0.1:1/")
+	d.shows("o open, ? help, Ctrl-C stop")
+	d.press("o")
+	if link := <-d.opened; link != "http://127.0.0.1:1/?room" {
+		t.Errorf("opened %q in the queue", link)
+	}
 	d.ready()
 	d.shows("o open, l log, d detach, ? help, Ctrl-C stop")
 	d.press("o")
 	if link := <-d.opened; link != "http://127.0.0.1:1/?token="+secret {
 		t.Errorf("opened %q", link)
 	}
-	d.shows("! no browser here\n")
+	d.shows("! no browser here: open http://127.0.0.1:1/?token=" + secret + " yourself\n")
 	d.press("l")
 	d.shows("| one\n| two\n")
 	d.shows("l no log")

@@ -3,6 +3,7 @@ package ui
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -32,7 +33,7 @@ func (t *Text) mark(unicode, ascii string) string {
 // done prints a step that is behind us, with the time that it took.
 func (t *Text) done(step string, at time.Time, s string) {
 	t.forget(step)
-	t.line(t.mark("✓", "*"), green, s+" "+t.paint(dim, Duration(at.Sub(t.begin(step, at)))))
+	t.entry(t.mark("✓", "*"), green, s, Duration(at.Sub(t.begin(step, at))))
 }
 
 // forget stops waiting for a step.
@@ -41,9 +42,19 @@ func (t *Text) forget(step string) {
 }
 
 // line prints a line for good, above that of what is waited for.
-func (t *Text) line(mark, color, s string) {
+func (t *Text) line(mark, color, s string) { t.entry(mark, color, s, "") }
+
+// entry is line with something less important behind it.
+func (t *Text) entry(mark, color, s, tail string) {
+	lines := t.io.hang(mark+" "+s, tail)
+	lines[0] = t.paint(color, mark) + strings.TrimPrefix(lines[0], mark)
+	if last := len(lines) - 1; tail != "" {
+		lines[last] = strings.TrimSuffix(lines[last], tail) + t.paint(dim, tail)
+	}
 	t.clear()
-	t.print(t.paint(color, mark) + " " + s)
+	for _, l := range lines {
+		t.print(l)
+	}
 	t.show()
 }
 

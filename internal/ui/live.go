@@ -2,6 +2,7 @@ package ui
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -209,7 +210,7 @@ func (v *view) keys() []string {
 	type key struct{ name, does string }
 	var keys []key
 	if v.board != nil && v.board.on() {
-		if v.Open != nil && v.status.ready {
+		if v.Open != nil && v.status.answers() {
 			keys = append(keys, key{"o", "open"})
 		}
 		if v.Log != nil && v.status.ready {
@@ -265,11 +266,11 @@ func (v *view) press(k byte) {
 		v.helping = !v.helping
 	case k == 0x1b || k == 'q':
 		v.helping = false
-	case k == 'o' && v.Open != nil && v.status.ready:
+	case k == 'o' && v.Open != nil && v.status.answers():
 		link := v.status.link
 		v.tasks.Go(func() {
 			if err := v.Open(v.ctx, link); err != nil && v.ctx.Err() == nil {
-				v.text.complain(err)
+				v.text.complain(fmt.Errorf("%w: open %s yourself", err, link)) // this is a terminal
 			}
 		})
 	case k == 'l' && v.Log != nil && v.status.ready:

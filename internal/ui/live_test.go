@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,11 +62,13 @@ func play(io *IO, gauge *dial, show func(name string)) {
 	pass(2500 * time.Millisecond)
 	show("connecting")
 	event(session.Event{Event: session.EventConnected, Host: "daint"})
-	event(session.Event{Event: session.EventQueued, Job: "4270667", Reason: "other jobs come first", Start: at(40 * time.Minute), Kept: true})
+	event(session.Event{Event: session.EventQueued, Job: "4270667", Reason: "other jobs come first", Start: at(40 * time.Minute), Kept: true,
+		Local: "http://127.0.0.1:8888/lab", Link: "http://127.0.0.1:8888/lab?token=" + secret})
 	pass(7 * time.Minute)
 	show("queued")
 	event(session.Event{Event: session.EventGranted, Job: "4270667", Node: "nid006554", Nodes: []string{"nid006554", "nid006555"},
-		Partition: "normal", Account: "g110", Begins: at(0), Ends: at(time.Hour)})
+		Partition: "normal", Account: "g110", Begins: at(0), Ends: at(time.Hour),
+		Local: "http://127.0.0.1:8888/lab", Link: "http://127.0.0.1:8888/lab?token=" + secret})
 	pass(time.Second)
 	event(session.Event{Event: session.EventStarted, Node: "nid006554", PID: 7})
 	pass(4 * time.Second)
@@ -177,6 +180,31 @@ func (p *pieces) take() []string {
 	w := p.writes
 	p.writes = nil
 	return w
+}
+
+// A terminal that is narrower already than it says, as while its window is dragged, keeps nothing of
+// what stood there.
+func TestLiveOnANarrowerScreen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScreen(20, 24)
+		var said atomic.Int64
+		said.Store(60)
+		io := &IO{Out: s, Err: s, OutTTY: true, ErrTTY: true, Rewrite: true, Unicode: true, Width: func() int { return int(said.Load()) }}
+		p := NewText(io, false)
+		stop := p.Live(Live{Gauge: &dial{}})
+		p.Event(session.Event{Event: session.EventConnecting, Time: time.Now(), Host: "a-host-with-a-long-name"})
+		p.Event(session.Event{Event: session.EventQueued, Time: time.Now(), Job: "1", Reason: "other jobs come first", Local: "http://127.0.0.1:8888/lab"})
+		said.Store(20)
+		time.Sleep(3 * time.Second) //nolint:forbidigo // of the bubble's time
+		synctest.Wait()
+		if got := s.text(); strings.Count(got, "job 1") != 1 {
+			t.Errorf("there stands\n%s", got)
+		}
+		stop()
+		if got := s.text(); got != "\n" {
+			t.Errorf("in the end there is left\n%s", got)
+		}
+	})
 }
 
 // A change is one write, in which nothing is erased that is written again; and where nothing

@@ -116,10 +116,10 @@ func TestTextOnATerminal(t *testing.T) {
 	want := []string{
 		"✓ ela connected 1.0 s",
 		"✓ daint connected 1.0 s",
-		"✓ job 42 granted: nid001001 and 1 more, partition normal, account g1, ends on Mon 23 Nov 14:00 3.0 s",
-		"✓ ready: localhost:8888 leads to 127.0.0.1:4567 on nid001001 8.0 s",
+		"✓ job 42 granted: nid001001 and 1 more, partition normal,", "account g1, ends on Mon 23 Nov 14:00 3.0 s",
+		"✓ ready: localhost:8888 leads to 127.0.0.1:4567 on", "nid001001 8.0 s",
 		"Ctrl-C ends it",
-		"✓ also: localhost:8788 leads to 127.0.0.1:8787 on nid001001: http://127.0.0.1:8788/",
+		"✓ also: localhost:8788 leads to 127.0.0.1:8787 on", "nid001001: http://127.0.0.1:8788/",
 		"! something odd",
 		"✓ ended as asked",
 	}
@@ -259,5 +259,23 @@ func TestLostTwice(t *testing.T) {
 `, 2)
 	if diff := cmp.Diff(want, errs.String()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A warning with a link in it has its secret on a terminal only.
+func TestWarningWithLink(t *testing.T) {
+	e := session.Event{Event: session.EventWarning, Time: noon, Message: "open http://127.0.0.1:1/ yourself", Local: "http://127.0.0.1:1/", Link: "http://127.0.0.1:1/?token=" + secret}
+	for tty, want := range map[bool]string{false: "! open http://127.0.0.1:1/ yourself\n", true: "! open http://127.0.0.1:1/?token=" + secret + " yourself\n"} {
+		io, _, errs := testIO(tty, tty)
+		io.Color = false
+		NewText(io, false).Event(e)
+		if got := errs.String(); got != want {
+			t.Errorf("on a terminal: %v: %q", tty, got)
+		}
+		io, out, errs := testIO(tty, tty)
+		NewJSON(io).Event(e)
+		if got := out.String() + errs.String(); strings.Contains(got, secret) || strings.Contains(got, "local\"") {
+			t.Errorf("as JSON: %s", got)
+		}
 	}
 }

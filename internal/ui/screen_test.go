@@ -14,6 +14,7 @@ type screen struct {
 	w, h   int
 	lines  [][]string // of cells; the last h are the screen
 	x, y   int        // y counts from the first line ever
+	nowrap bool       // what goes beyond the last column is written into it
 	parked bool       // behind the last column: the next letter wraps
 	odd    []string   // sequences that it does not know
 }
@@ -58,7 +59,10 @@ func (s *screen) Write(p []byte) (int, error) {
 
 func (s *screen) put(c string) {
 	n := displaywidth.String(c)
-	if s.parked || s.x+n > s.w {
+	if s.nowrap && s.x+n > s.w {
+		s.x, s.parked = s.w-n, false
+	}
+	if s.parked && !s.nowrap || s.x+n > s.w {
 		s.x, s.y, s.parked = 0, s.y+1, false
 		s.reach(s.y)
 	}
@@ -77,7 +81,11 @@ func (s *screen) put(c string) {
 func (s *screen) control(args string, what byte) {
 	n, _ := strconv.Atoi(args)
 	switch what {
-	case 'm', 'h', 'l':
+	case 'h', 'l':
+		if args == "?7" {
+			s.nowrap = what == 'l'
+		}
+	case 'm':
 	case 'A':
 		s.y, s.parked = max(s.y-max(n, 1), s.top()), false
 	case 'C':

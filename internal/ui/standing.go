@@ -26,6 +26,10 @@ type standing struct {
 // Write writes what is there for good. What stands must have been erased.
 func (s *standing) Write(p []byte) (int, error) { return s.out.Write(p) }
 
+// Rows are not wrapped as they are written (DECAWM): a terminal that is being made narrower may tell of it
+// late (tmux, by a quarter of a second), and the way back to the first row must be right all the same.
+const nowrap, wraps = "\x1b[?7l", "\x1b[?7h"
+
 func (s *standing) erase() {
 	if s.rows != nil {
 		// Not all from the first column on: where that is the screen's first, tmux would keep
@@ -50,7 +54,7 @@ func (s *standing) draw(rows []string, w, h int) {
 		return
 	}
 	// Written over, not erased before: what is the same does not flicker.
-	s.out.WriteString("\r" + strings.Join(rows, "\x1b[K\r\n") + "\x1b[J")
+	s.out.WriteString("\r" + nowrap + strings.Join(rows, "\x1b[K\r\n") + "\x1b[J" + wraps)
 	if up := len(rows) - 1; up > 0 {
 		fmt.Fprintf(&s.out, "\x1b[%dA", up)
 	}

@@ -16,7 +16,8 @@ type status struct {
 	begins, ends             time.Time // zero: not known
 	warning                  string    // the last
 	warned                   time.Time
-	lost                     int // connections
+	mendable                 bool // the warning is of a connection that was lost
+	lost                     int  // connections
 	ready, ending, over      bool
 	kept                     bool // it would go on without this process
 }
@@ -27,8 +28,10 @@ func (s *status) take(e session.Event) {
 	switch e.Event {
 	case session.EventQueued:
 		s.job, s.kept = e.Job, e.Kept
+		s.url, s.link = e.Local, e.Link
 	case session.EventGranted:
 		s.job, s.node, s.nodes = e.Job, e.Node, len(e.Nodes)
+		s.url, s.link = e.Local, e.Link
 		s.begins, s.ends = e.Time, time.Time{}
 		if e.Begins != nil {
 			s.begins = *e.Begins
@@ -47,8 +50,12 @@ func (s *status) take(e session.Event) {
 		s.lost++
 	case session.EventRestored:
 		s.lost = max(s.lost-1, 0)
+		if s.lost == 0 && s.mendable {
+			s.warning = "" // it is mended
+		}
 	case session.EventWarning:
 		s.warning, s.warned = e.Message, e.Time
+		s.mendable = s.lost > 0 && e.Ends == nil // else it is of the time that is left
 	case session.EventDetached, session.EventEnding, session.EventError:
 		s.ready, s.ending = false, true
 	case session.EventEnded:
@@ -107,6 +114,9 @@ func (s *status) rows(l look) []row {
 			}
 		}
 	}
+	if !s.ready && s.answers() {
+		rows = append(rows, s.waitingRoom())
+	}
 	for _, h := range l.help {
 		for _, part := range wrap(h, l.w) {
 			rows = append(rows, row{words: []string{part}, paint: dim, weight: 2})
@@ -121,6 +131,17 @@ func (s *status) rows(l look) []row {
 func (s *status) address() row {
 	u := Clean(s.url)
 	return row{words: []string{u, strings.TrimPrefix(u, "http://")}, paint: bold, weight: 8}
+}
+
+// answers reports whether a browser finds anything at the address: the server, or the page that
+// waits for it.
+func (s *status) answers() bool { return s.url != "" && !s.ending && !s.over }
+
+// waitingRoom is the address while the server is not there.
+func (s *status) waitingRoom() row {
+	r := s.address()
+	r.words = append([]string{"in the browser: " + r.words[0]}, r.words...)
+	return r
 }
 
 // place is where it runs.

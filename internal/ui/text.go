@@ -76,7 +76,7 @@ func (t *Text) Event(e session.Event) {
 		t.done(step, e.Time, Clean(e.Host)+" connected again")
 		delete(t.since, step) // the next time is another
 	case session.EventWarning:
-		t.line("!", yellow, Clean(e.Message))
+		t.line("!", yellow, t.warning(e))
 	case session.EventDetached:
 		t.pending = nil
 		t.detached(e)
@@ -136,6 +136,14 @@ func (t *Text) complain(err error) {
 	defer t.mu.Unlock()
 	defer t.flush()
 	t.line("!", yellow, Clean(err.Error()))
+}
+
+// warning is one with the link that gets in, where that may be shown.
+func (t *Text) warning(e session.Event) string {
+	if !t.io.ErrTTY || e.Link == "" || e.Local == "" {
+		return Clean(e.Message)
+	}
+	return Clean(strings.Replace(e.Message, e.Local, e.Link, 1))
 }
 
 func (t *Text) queued(e session.Event) string {
@@ -220,7 +228,13 @@ func Link(io *IO, url, link string) {
 }
 
 // Say prints a line of ours that belongs to no session under way.
-func Say(io *IO, line string) { fmt.Fprintln(io.Err, Clean(line)) }
+func Say(io *IO, line string) { say(io, Clean(line)) }
+
+func say(io *IO, line string) {
+	for _, l := range io.hang(line, "") {
+		fmt.Fprintln(io.Err, l)
+	}
+}
 
 func (t *Text) error(e session.Event) {
 	t.failed = true
@@ -236,12 +250,14 @@ func printError(io *IO, message, hint string, log []string) {
 	for _, l := range log {
 		fmt.Fprintln(io.Err, "    "+CleanLine(l))
 	}
-	name := "cscs:"
-	if io.Color {
-		name = red + name + reset
+	const name = "cscs:"
+	for i, l := range io.hang(name+" "+Clean(message), "") {
+		if io.Color && i == 0 {
+			l = red + name + reset + strings.TrimPrefix(l, name)
+		}
+		fmt.Fprintln(io.Err, l)
 	}
-	fmt.Fprintln(io.Err, name, Clean(message))
 	for l := range strings.Lines(hint) {
-		fmt.Fprintln(io.Err, "hint:", Clean(l))
+		say(io, "hint: "+Clean(l))
 	}
 }

@@ -1,0 +1,44 @@
+package ui
+
+import (
+	"strings"
+
+	"github.com/clipperhouse/displaywidth"
+)
+
+// hang is a line that is there for good in as many as it takes, where a person looks on: broken
+// between words, at the width that the terminal has now, with the further lines set in. A word
+// that is longer than a line, as a link may be, stays in one piece, which the terminal breaks. So does
+// tail, if there is any: it comes last. Whatever a log may be made of is not broken.
+func (s *IO) hang(line, tail string) []string {
+	words := strings.Fields(line)
+	if tail != "" {
+		words, line = append(words, tail), line+" "+tail
+	}
+	if !s.Rewrite {
+		return []string{line}
+	}
+	w := s.Width() - 1
+	if displaywidth.String(line) <= w {
+		return []string{line}
+	}
+	lines := []string{""}
+	used := 0
+	for _, word := range words {
+		last, n := len(lines)-1, displaywidth.String(word)
+		switch {
+		case lines[last] == "":
+			lines[last], used = word, n
+		case used+1+n <= w || n > w-len(indent):
+			lines[last] += " " + word
+			used += 1 + n
+		default:
+			lines = append(lines, indent+word)
+			used = len(indent) + n
+		}
+	}
+	return lines
+}
+
+// indent is how far the further lines of a message are set in.
+const indent = "  "

@@ -1,0 +1,33 @@
+package ui
+
+import (
+	"slices"
+	"testing"
+)
+
+// Lines are broken between words, for a person alone; what does not fit a line is left whole.
+func TestHang(t *testing.T) {
+	const link = "http://127.0.0.1:8888/lab?token=0123456789"
+	for _, c := range []struct {
+		w          int
+		line, tail string
+		want       []string
+	}{
+		{80, "✓ two  words", "2 min 00 s", []string{"✓ two  words 2 min 00 s"}},
+		{20, "✓ daint connected", "2.5 s", []string{"✓ daint connected", "  2.5 s"}},
+		{20, "✓ one two three four five six", "7 min 00 s", []string{"✓ one two three", "  four five six", "  7 min 00 s"}},
+		{20, "! open " + link + " yourself", "", []string{"! open " + link, "  yourself"}},
+		{20, "1234567 123456789012", "", []string{"1234567", "  123456789012"}},
+		{21, "1234567 123456789012", "", []string{"1234567 123456789012"}},
+		{1, "a b", "", []string{"a b"}},
+		{20, "", "", []string{""}},
+	} {
+		io := &IO{Rewrite: true, Width: func() int { return c.w }}
+		if got := io.hang(c.line, c.tail); !slices.Equal(got, c.want) {
+			t.Errorf("%q in %d columns: %q, want %q", c.line, c.w, got, c.want)
+		}
+	}
+	if got := (&IO{}).hang("one two", "3"); !slices.Equal(got, []string{"one two 3"}) {
+		t.Errorf("on no terminal: %q", got)
+	}
+}
