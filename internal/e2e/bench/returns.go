@@ -14,14 +14,8 @@ const away = 20 * time.Second
 // the local port while it was away; beside it, in the same lab, what is aimed at: a second and
 // a dial of the whole chain.
 func (b *bench) returns(ctx context.Context, r record) error {
-	s, err := b.start(ctx, "6007", nil, "/home/testserver", "127.0.0.1:{port}")
+	s, err := b.serve(ctx)
 	if err != nil {
-		return err
-	}
-	if _, err := s.began(); err != nil {
-		return err
-	}
-	if err := s.ready(); err != nil {
 		return err
 	}
 	// As the runner tells it: to be pinned.

@@ -45,6 +45,18 @@ func (b *bench) start(ctx context.Context, port string, flags []string, command 
 	return s, nil
 }
 
+// serve is a session with the tests' server, which is ready.
+func (b *bench) serve(ctx context.Context) (*session, error) {
+	s, err := b.start(ctx, "6007", nil, "/home/testserver", "127.0.0.1:{port}")
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.began(); err != nil {
+		return nil, err
+	}
+	return s, s.ready()
+}
+
 // began is when the command was given.
 func (s *session) began() (time.Time, error) {
 	if !s.lines.Scan() {

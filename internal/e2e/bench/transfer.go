@@ -33,14 +33,8 @@ func (b *bench) transfers(ctx context.Context, r record) error {
 	if err := b.settle(ctx); err != nil {
 		return err
 	}
-	s, err := b.start(ctx, "6007", nil, "/home/testserver", "127.0.0.1:{port}")
+	s, err := b.serve(ctx)
 	if err != nil {
-		return err
-	}
-	if _, err := s.began(); err != nil {
-		return err
-	}
-	if err := s.ready(); err != nil {
 		return err
 	}
 	node, err := b.As(ctx, "root", "daint", "squeue", "-h", "-j", s.job, "-o", "%N").Output()
