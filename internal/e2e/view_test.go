@@ -205,7 +205,8 @@ func TestViewOfALife(t *testing.T) {
 		p.resize(size.w, size.h)
 		row := regexp.MustCompile("(?m)" + size.row)
 		text = p.await(fmt.Sprintf("in its place at %d columns", size.w), func(s string) bool {
-			for _, l := range p.lines()[max(len(p.lines())-4, 0):] {
+			lines := p.lines()
+			for _, l := range lines[max(len(lines)-4, 0):] {
 				if len([]rune(l)) >= size.w {
 					return false // as it stood there before, wrapped
 				}
