@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
 
 	"github.com/alps-tunnel/cscs/internal/key"
@@ -90,14 +89,6 @@ func (o *keyOptions) path() (string, error) {
 		return filepath.Join(home, rest), err
 	}
 	return filepath.Abs(named)
-}
-
-// identityFlag names the key at path to another command, unless it is the usual one.
-func identityFlag(path string) string {
-	if usual, err := key.DefaultPath(); err == nil && path == usual {
-		return ""
-	}
-	return " --identity " + shellescape.Quote(path)
 }
 
 // files are the private key that is meant, and where it is noted what became of it.

@@ -88,7 +88,7 @@ func (d *deps) signed(r signing.Result) {
 	}
 	ui.Say(d.io, what+describeCertificate(r.Path, r.Cert.ValidPrincipals, key.Until(r.Cert)))
 	if r.Bare {
-		ui.Say(d.io, "the key has no passphrase, since there is no terminal to ask for one; on one: cscs key passphrase"+identityFlag(r.Path))
+		ui.Say(d.io, "the key has no passphrase, since there is no terminal to ask for one; on one: cscs key passphrase"+key.IdentityFlag(r.Path))
 	}
 }
 

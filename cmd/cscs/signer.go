@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/alps-tunnel/cscs/internal/browser"
+	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/key/service"
 	"github.com/alps-tunnel/cscs/internal/key/signing"
 	"github.com/alps-tunnel/cscs/internal/problem"
@@ -68,7 +69,7 @@ func (s *signer) flags(path string) string {
 	if s.named {
 		service = "--service " + s.by.Name
 	}
-	return strings.TrimSpace(service + identityFlag(path))
+	return strings.TrimSpace(service + key.IdentityFlag(path))
 }
 
 // service is the one that is configured.

@@ -114,8 +114,14 @@ func addToAgent(path string, certified bool) string {
 	if !certified {
 		return "ssh-add -t 1d " + shellescape.Quote(path)
 	}
+	return "cscs key agent" + IdentityFlag(path)
+}
+
+// IdentityFlag names the key at path to another command of ours, with a space before it; "" for the
+// usual one.
+func IdentityFlag(path string) string {
 	if usual, err := DefaultPath(); err == nil && path == usual {
-		return "cscs key agent"
+		return ""
 	}
-	return "cscs key agent --identity " + shellescape.Quote(path)
+	return " --identity " + shellescape.Quote(path)
 }
