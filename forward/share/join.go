@@ -36,7 +36,8 @@ func (d *dialling) join(ctx context.Context) (*Chain, error) {
 		_ = conn.Close()
 		return nil, err
 	}
-	// A process that is stopped accepts connections, too: the kernel does.
+	// A process that is stopped accepts connections, too: the kernel does. And it may be
+	// stopped at any moment.
 	greeting, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	timer := time.AfterFunc(stuck, func() { stop(errStuck) })
@@ -46,10 +47,10 @@ func (d *dialling) join(ctx context.Context) (*Chain, error) {
 	c, err := chain.Adopt(greeting, newSocket(unix), chain.Adoption{
 		Hop: d.place.Host,
 		Join: func(sc ssh.Conn) error {
-			timer.Stop()
 			d.quiet = time.Time{} // there is somebody
 			j.conn = sc
-			return j.ask()
+			defer timer.Stop()
+			return j.ask(func() { timer.Reset(stuck) })
 		},
 		Attend: j.attend,
 	}, d.opts)
@@ -65,23 +66,29 @@ func (d *dialling) join(ctx context.Context) (*Chain, error) {
 	return d.chain(&Chain{Chain: c, sharer: j}), nil
 }
 
-// ask asks to be let in, which takes as long as the owner dials.
-func (j *joined) ask() error {
-	ok, reply, err := j.conn.SendRequest(joinRequest, true, ssh.Marshal(joinMessage{protocolVersion}))
-	if err != nil || ok {
-		return err
-	}
-	var m verdictMessage
-	if err := ssh.Unmarshal(reply, &m); err != nil {
+// ask asks to be let in, which takes as long as the owner dials. It calls heard whenever
+// the owner gives a sign.
+func (j *joined) ask(heard func()) error {
+	for {
+		heard()
+		ok, reply, err := j.conn.SendRequest(joinRequest, true, ssh.Marshal(joinMessage{protocolVersion}))
+		if err != nil || ok {
+			return err
+		}
+		var m verdictMessage
+		if err := ssh.Unmarshal(reply, &m); err != nil {
+			return errVersion
+		}
+		switch m.Verdict {
+		case verdictWait:
+			continue
+		case verdictAgain:
+			return errNobody
+		case verdictAsking:
+			return errAsking
+		}
 		return errVersion
 	}
-	switch m.Verdict {
-	case verdictAgain:
-		return errNobody
-	case verdictAsking:
-		return errAsking
-	}
-	return errVersion
 }
 
 // attend takes in what the owner has to say. When it says nothing more, it is gone.

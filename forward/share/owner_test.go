@@ -131,6 +131,64 @@ func TestImpatient(t *testing.T) {
 	_ = soon(t, "the first", first).Close()
 }
 
+// TestLongDial: an owner that dials for long says so again and again, and is waited for.
+func TestLongDial(t *testing.T) {
+	s := newSite(t, nil)
+	dialling, answered := make(chan struct{}), make(chan struct{})
+	first := s.later(t, func(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
+		close(dialling)
+		<-answered
+		return s.dialSite(ctx, opts)
+	})
+	<-dialling
+	time.AfterFunc(stuck+2*sign, func() { close(answered) })
+	if c := s.share(t, chain.Options{}); !c.Joined() {
+		t.Errorf("alone: %v", c.Alone())
+	}
+	_ = soon(t, "the first", first)
+}
+
+// TestStoppedWhileItDials: an owner may be stopped at any moment, also after it has let
+// somebody wait for it.
+func TestStoppedWhileItDials(t *testing.T) {
+	s := newSite(t, nil)
+	if err := s.place.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	held, err := s.place.take()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	defer serving.Wait()
+	defer held.release()
+	serving.Go(func() {
+		conn, err := held.listener.AcceptUnix()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		sock := newSocket(conn)
+		defer sock.Close()
+		_, _, reqs, err := sock.serve()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		req := <-reqs
+		_ = req.Reply(false, ssh.Marshal(verdictMessage{verdictWait}))
+		<-reqs // and is stopped
+		for range reqs {
+			t.Error("it is asked once more")
+		}
+	})
+	began := time.Now()
+	c := s.share(t, chain.Options{})
+	if took := time.Since(began); !errors.Is(c.Alone(), errStuck) || took > 5*stuck {
+		t.Errorf("alone: %v, after %v", c.Alone(), took)
+	}
+}
+
 // TestDialFails: the error of a dial is its caller's, whose place is free then.
 func TestDialFails(t *testing.T) {
 	s := newSite(t, nil)

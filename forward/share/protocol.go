@@ -10,14 +10,14 @@ import (
 // What passes over the socket is the SSH connection protocol (RFC 4254), in the framing of
 // OpenSSH's control socket in proxy mode, and these global requests of our own.
 const (
-	joinRequest    = "join@cscs"    // to the owner: may I? With a reply
+	joinRequest    = "join@cscs"    // to the owner: may I? With a reply, within a second
 	movedRequest   = "moved@cscs"   // to the owner: I have another
 	silenceRequest = "silence@cscs" // from the owner
 	leavingRequest = "leaving@cscs" // from the owner: dial another
 	lostRequest    = "lost@cscs"    // from the owner: the last word
 )
 
-const protocolVersion = 1
+const protocolVersion = 2
 
 type joinMessage struct{ Version uint32 }
 
@@ -25,6 +25,7 @@ type joinMessage struct{ Version uint32 }
 type verdictMessage struct{ Verdict string }
 
 const (
+	verdictWait    = "wait"    // the chain is being dialled still: ask again
 	verdictAgain   = "again"   // the place is free, or will be
 	verdictAsking  = "asking"  // it may be long until there is a chain
 	verdictVersion = "version" // we speak differently

@@ -51,6 +51,9 @@ const (
 	// about to listen: that takes it milliseconds.
 	stuck = 2 * time.Second
 
+	// sign is how often an owner that dials says so to who waits for it.
+	sign = stuck / 4
+
 	// most connections of one place: each has its own limit of commands (sshd's MaxSessions),
 	// and a site one of connections.
 	most = 5

@@ -24,6 +24,7 @@ type sharer struct {
 	notes chan note
 
 	mu    sync.Mutex
+	asks  bool // to be let in, or is
 	open  int  // channels
 	moved bool // to another chain, so that it is done when it has none open
 }
@@ -71,11 +72,9 @@ func (s *sharer) run() {
 // requests answers the sharer's global requests. A keepalive is always answered: it
 // asks for this process, and the hops' silence is told by itself.
 func (s *sharer) requests(reqs <-chan *ssh.Request) {
-	asked := false
 	for req := range reqs {
 		switch {
-		case req.Type == joinRequest && !asked:
-			asked = true
+		case req.Type == joinRequest && s.setAsks(true):
 			s.tasks.Go(func() { s.join(req) })
 		case req.Type == movedRequest:
 			s.mu.Lock()
@@ -92,7 +91,17 @@ func (s *sharer) requests(reqs <-chan *ssh.Request) {
 	s.close()
 }
 
-// join answers when it is known whether there is a chain, or will not be for long.
+// setAsks reports whether that is a change.
+func (s *sharer) setAsks(asks bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changed := s.asks != asks
+	s.asks = asks
+	return changed
+}
+
+// join answers when it is known whether there is a chain, or will not be for long; or else
+// after sign that it has to be asked again, so that the sharer sees that we are not stopped.
 func (s *sharer) join(req *ssh.Request) {
 	verdict := func(why string) { _ = req.Reply(false, ssh.Marshal(verdictMessage{why})) }
 	var m joinMessage
@@ -103,10 +112,16 @@ func (s *sharer) join(req *ssh.Request) {
 	select {
 	case <-s.owner.decided:
 	default:
+		again := time.NewTimer(sign)
+		defer again.Stop()
 		select {
 		case <-s.owner.decided:
 		case <-s.owner.asking:
 			verdict(verdictAsking)
+			return
+		case <-again.C:
+			s.setAsks(false)
+			verdict(verdictWait)
 			return
 		case <-s.ctx.Done():
 			return
