@@ -142,7 +142,14 @@ func (r *renewal) early(ctx context.Context, id *key.Identity) (bool, error) {
 		if id.ValidBefore.Sub(now) > 30*time.Second {
 			return false, nil
 		}
-		return r.offer(ctx, strings.TrimSuffix(id.Path, ".pub"), "")
+		path, err := id.Path, error(nil)
+		if path == "" { // the agent's, which takes no file's place
+			path, err = key.DefaultPath()
+		}
+		if err != nil {
+			return false, err
+		}
+		return r.offer(ctx, strings.TrimSuffix(path, ".pub"), "")
 	}
 	if r.until.IsZero() || !id.ValidBefore.Before(r.until) {
 		return false, nil

@@ -64,7 +64,7 @@ func (c *Config) alias(ctx context.Context, s spec, ov Overrides) (Alias, error)
 	}
 	a := Alias{Host: h, Own: meant || byJump}
 	if !a.Own && !s.complete {
-		if a.Sets, err = c.ssh.sets(ctx, s.name); err != nil {
+		if a.Sets, _, err = c.ssh.sets(ctx, s.name); err != nil {
 			return Alias{}, err
 		}
 	}

@@ -95,31 +95,43 @@ func (a *asker) knows(ctx context.Context, name string) (byHostName, byJump bool
 	return byHostName, byJump, nil
 }
 
+// kept are the settings that a block for a name may make without saying where that leads, by
+// their keywords.
+var kept = []struct {
+	word string
+	same func(a, b settings) bool
+	take func(to *settings, from settings)
+}{
+	{"User", func(a, b settings) bool { return a.user == b.user }, func(to *settings, from settings) { to.user = from.user }},
+	{"Port", func(a, b settings) bool { return a.port == b.port }, func(to *settings, from settings) { to.port = from.port }},
+	{"IdentityFile", func(a, b settings) bool { return slices.Equal(a.identityFiles, b.identityFiles) },
+		func(to *settings, from settings) { to.identityFiles = from.identityFiles }},
+	{"CertificateFile", func(a, b settings) bool { return slices.Equal(a.certificateFiles, b.certificateFiles) },
+		func(to *settings, from settings) { to.certificateFiles = from.certificateFiles }},
+}
+
 // sets are the keywords that ssh's configuration sets for this very name, otherwise than for
-// any host. A User that is the local one's name looks as if nobody had set it.
-func (a *asker) sets(ctx context.Context, name string) (keywords []string, err error) {
+// any host, and lay puts them over to. A User that is the local one's name looks as if nobody had set it.
+func (a *asker) sets(ctx context.Context, name string) (keywords []string, lay func(to *settings), err error) {
 	s, err := a.ask(ctx, question{name: name})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	any, err := a.ask(ctx, question{name: nobody})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	for _, k := range []struct {
-		word string
-		set  bool
-	}{
-		{"User", s.user != any.user},
-		{"Port", s.port != any.port},
-		{"IdentityFile", !slices.Equal(s.identityFiles, any.identityFiles)},
-		{"CertificateFile", !slices.Equal(s.certificateFiles, any.certificateFiles)},
-	} {
-		if k.set {
-			keywords = append(keywords, k.word)
+	var takes []func(*settings, settings)
+	for _, k := range kept {
+		if !k.same(s, any) {
+			keywords, takes = append(keywords, k.word), append(takes, k.take)
 		}
 	}
-	return keywords, nil
+	return keywords, func(to *settings) {
+		for _, take := range takes {
+			take(to, s)
+		}
+	}, nil
 }
 
 func (a *asker) askSSH(ctx context.Context, q question) (settings, error) {

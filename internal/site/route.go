@@ -227,20 +227,25 @@ func (w *walker) resolve(ctx context.Context, s spec) (Host, settings, error) {
 	if s.complete {
 		return s.whole(), settings{}, nil
 	}
-	asked := s.host
+	asked, lay := s.host, func(*settings) {}
 	if s.alias != "" && s.alias != s.host {
 		byHostName, _, err := w.config.ssh.knows(ctx, s.alias)
+		switch {
+		case err != nil:
+		case byHostName:
+			asked = s.alias
+		default: // a block without a HostName says who we are there, not where it is
+			_, lay, err = w.config.ssh.sets(ctx, s.alias)
+		}
 		if err != nil {
 			return Host{}, settings{}, err
-		}
-		if byHostName {
-			asked = s.alias
 		}
 	}
 	set, err := w.config.ssh.ask(ctx, question{name: asked, user: s.user, port: s.port})
 	if err != nil {
 		return Host{}, settings{}, err
 	}
+	lay(&set)
 	if set.hostName == "" || set.port == 0 {
 		return Host{}, settings{}, &SSHConfigError{Host: asked, Message: "ssh -G names no host"}
 	}

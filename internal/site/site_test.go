@@ -137,6 +137,8 @@ func TestRoute(t *testing.T) {
 			want: "ela=@ela.cscs.ch:22 | daint=@daint.alps.cscs.ch:22"},
 		{name: "a rule for all names does not make an alias", cluster: "daint", ssh: "Host *\nHostName %h.example.org\nHost *.cscs.ch\nUser x",
 			want: "ela=x@ela.cscs.ch.example.org:22 | daint=x@daint.alps.cscs.ch.example.org:22"},
+		{name: "a block that says only who we are", cluster: "daint", ssh: "Host daint\nUser me\nPort 2222\nIdentityFile ~/.ssh/mine\nHost *\nUser any\nIdentityFile ~/.ssh/all",
+			want: "ela=any@ela.cscs.ch:22 all | daint=me@daint.alps.cscs.ch:2222 mine all"},
 		{name: "the old way to say ProxyJump", cluster: "daint", ssh: "Host daint\nHostName daint.alps.cscs.ch\nProxyCommand /usr/bin/ssh -q -W [%h]:%p -l bob gate",
 			want: "gate=bob@gate:22 | daint=@daint.alps.cscs.ch:22"},
 		{name: "ssh's default keys are nobody's choice", cluster: "daint", ssh: "Host daint\nHostName d\nIdentityFile ~/.ssh/id_ed25519",
