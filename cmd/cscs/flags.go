@@ -21,6 +21,8 @@ type options struct {
 
 	noBrowser, noNotify, noSign, json, dryRun, verbose, allowWideBind, forwardNew, keep, detach bool
 
+	askAs string // who asks for a passphrase, if that has to be said
+
 	jobLimit time.Duration // how long the job may run that is asked for; 0: none is
 
 	setup, venv, workdir, env, uenv, view, environment []string

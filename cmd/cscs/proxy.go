@@ -20,7 +20,7 @@ import (
 )
 
 func newProxyCommand(d *deps) *cobra.Command {
-	o := &options{}
+	o := &options{askAs: "cscs"} // ssh may ask the same next
 	cmd := &cobra.Command{
 		Use:   "proxy ID",
 		Short: "Connect stdin and stdout with a session's node, for ssh",

@@ -95,7 +95,9 @@ func (d *deps) ps(ctx context.Context, o *psOptions) error {
 		}
 		return err
 	}
-	ui.Table(d.io, rows, time.Now())
+	if len(rows) > 0 || err == nil { // else nobody knows that there is none
+		ui.Table(d.io, rows, time.Now())
+	}
 	return err
 }
 

@@ -18,6 +18,7 @@ import (
 type renewal struct {
 	signer *signer
 	never  bool
+	ring   *key.Ring // of the command, for which a new key is open
 	until  time.Time // the certificate should be good until then; zero: now will do
 	tell   func(warning string)
 	say    func(line string)
@@ -183,6 +184,9 @@ func (r *renewal) offer(ctx context.Context, path, question string) (bool, error
 	result, err := r.signer.sign(ctx, path)
 	if err != nil {
 		return false, err
+	}
+	if result.Signer != nil {
+		r.ring.Add(result.Path, result.Signer)
 	}
 	if !r.signer.unattended() {
 		r.say("signed: " + describeCertificate(result.Path, result.Cert.ValidPrincipals, key.Until(result.Cert)))

@@ -46,7 +46,7 @@ func findWay(ctx context.Context, cfg *site.Config, cl site.Cluster, ov site.Ove
 	}
 	w := &way{hosts: hosts, dir: cl.Dir, ring: &key.Ring{}, renew: renew}
 	if renew != nil {
-		renew.tell = w.warn
+		renew.tell, renew.ring = w.warn, w.ring
 	}
 	var prompter key.Prompter
 	if ask != nil { // else it would be no nil

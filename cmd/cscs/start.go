@@ -48,7 +48,7 @@ func (d *deps) begin(ctx context.Context, o *options, cfg *site.Config, cl site.
 	}
 	if ask, err := ui.NewPrompter(); err == nil {
 		s.ask = ask
-		s.ask.Interrupt = signals.raise
+		s.ask.Interrupt, s.ask.As = signals.raise, o.askAs
 		if text, ok := s.printer.(*ui.Text); ok {
 			s.ask.Hold = text.Hold
 		}

@@ -72,6 +72,40 @@ func TestKeyOffer(t *testing.T) {
 	}
 }
 
+// TestKeyOfferNew: a key that is made on the way is not asked the passphrase of that it was
+// given a moment ago.
+func TestKeyOfferNew(t *testing.T) {
+	begin(t)
+	k := keys(t)
+	for _, name := range []string{"cscs-key", "cscs-key.pub", "cscs-key-cert.pub"} {
+		if err := os.Remove(laptopHome(".ssh", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := terminal(t, "run", "--cluster", "daint", "--", lab.testserver, "127.0.0.1:{port}")
+	m.expect(`there is no key yet: have it signed now\? \[Y/n\] `)
+	m.send("y\r")
+	m.expect("Enter passphrase for the new key")
+	m.send("über \"alles\"\r")
+	m.expect("The same passphrase again")
+	m.send("über \"alles\"\r")
+	k.approve(m.expect(`with the code (\S+)`)[1])
+	m.expect("ready: localhost")
+	m.send(ctrlC)
+	if code := m.exit(patience); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	out := plain(m.stdout.String())
+	if strings.Contains(out, "passphrase for key") {
+		t.Errorf("it is asked for again:\n%s", out)
+	}
+	// It does have that passphrase.
+	if _, err := try(t, "alice", "laptop", "ssh-keygen", "-y", "-P", "", "-f", ".ssh/cscs-key"); err == nil {
+		t.Error("the key has no passphrase")
+	}
+	output(t, "alice", "laptop", "ssh-keygen", "-y", "-P", "über \"alles\"", "-f", ".ssh/cscs-key")
+}
+
 // TestKeyEarly: a certificate that ends before the job could is told of without a terminal,
 // and asked for on one; a job that is short enough is not worth a word.
 func TestKeyEarly(t *testing.T) {

@@ -390,6 +390,17 @@ func TestLiveAttachToNothing(t *testing.T) {
 	}
 }
 
+// TestLiveCannotAsk: that there is no session is not said of a cluster that could not be asked.
+func TestLiveCannotAsk(t *testing.T) {
+	begin(t)
+	certificate(t, "-2h:-1h")
+	out, err := cmd(t, "ps", "--refresh", "--cluster", "daint")
+	if err == nil || strings.Contains(out, "no live session") {
+		t.Errorf("%v: %s", err, out)
+	}
+	says(t, out, "the key has expired")
+}
+
 // logins counts alice's connections to ela.
 func logins() (n int) {
 	eachProcess(func(p process) {

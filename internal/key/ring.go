@@ -37,6 +37,21 @@ func (r *Ring) Load(ctx context.Context, from Source, ask Prompter) (*Identity, 
 	return s.run()
 }
 
+// Add has the passphrase of a file not be asked for: its key is at hand.
+func (r *Ring) Add(path string, signer ssh.Signer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.add(path, signer)
+}
+
+// add is Add with the lock held.
+func (r *Ring) add(path string, signer ssh.Signer) {
+	if r.open == nil {
+		r.open = map[string]ssh.Signer{}
+	}
+	r.open[path] = signer
+}
+
 // decrypt asks for the passphrase of a file, three times at most, as ssh does.
 // The lock is held meanwhile: a second host with the same key waits for the
 // answer instead of asking again.
@@ -62,10 +77,7 @@ func (r *Ring) decrypt(ctx context.Context, k *keyFile, ask Prompter) (ssh.Signe
 		signer, err := k.decrypt(passphrase)
 		clear(passphrase)
 		if err == nil {
-			if r.open == nil {
-				r.open = map[string]ssh.Signer{}
-			}
-			r.open[k.private] = signer
+			r.add(k.private, signer)
 			return signer, nil
 		}
 		if errors.As(err, new(*FileError)) {

@@ -25,6 +25,8 @@ type Prompter struct {
 	Hold func() (release func())
 	// Interrupt, if set, is called for a Ctrl-C that the terminal made no signal of.
 	Interrupt func()
+	// As, if set, is who asks for a secret: another program does, too, on the same terminal.
+	As string
 
 	in, out *os.File
 	typed   *typed // what is typed on in
@@ -100,6 +102,9 @@ func (p *Prompter) ReadSecret(ctx context.Context, question string) ([]byte, err
 	}
 	defer func() { _ = term.Restore(fd, before) }()
 	question = cleanText(question)
+	if p.As != "" {
+		question = p.As + ": " + question
+	}
 	_ = p.secrets.SetSize(len(question)+1<<10, 1) // no line ends of its own: the terminal wraps by itself
 	answer, err := interruptible(ctx, func() (string, error) { return p.secrets.ReadPassword(question) })
 	if err != nil {

@@ -35,11 +35,15 @@ func Report(io *IO, asJSON bool) func(doctor.Result) {
 		if r.Host != "" && !strings.Contains(seen, r.Host) {
 			seen = r.Host + ": " + seen
 		}
-		fmt.Fprintf(io.Out, "%s %-10s %s\n", mark, r.Check, seen)
 		indent := strings.Repeat(" ", 13)
 		if !io.Unicode {
 			indent = strings.Repeat(" ", 19)
 		}
+		lines := []string{seen}
+		if io.OutTTY && io.ErrTTY {
+			lines = wrap(seen, io.Width()-len(indent))
+		}
+		fmt.Fprintf(io.Out, "%s %-10s %s\n", mark, r.Check, strings.Join(lines, "\n"+indent))
 		for line := range strings.Lines(r.Hint) {
 			fmt.Fprintf(io.Out, "%s%s\n", indent, Clean(line))
 		}

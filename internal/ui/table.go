@@ -2,9 +2,12 @@ package ui
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/clipperhouse/displaywidth"
 )
 
 // A Row is a session as cscs ps lists it. Its JSON is a contract with whoever reads it.
@@ -33,13 +36,35 @@ func (r Row) LeftAt(now time.Time) Row {
 	return r
 }
 
-// Table prints sessions to standard output, or that there are none.
+// Table prints sessions to standard output, or that there are none. Where a terminal is too
+// narrow for a table, each has some lines of its own.
 func Table(io *IO, rows []Row, now time.Time) {
 	if len(rows) == 0 {
 		fmt.Fprintln(io.Err, "no live session")
 		return
 	}
-	w := tabwriter.NewWriter(io.Out, 0, 8, 2, ' ', 0)
+	text := table(rows, now)
+	if io.OutTTY && io.ErrTTY {
+		w := io.Width()
+		for line := range strings.Lines(text) {
+			if displaywidth.String(strings.TrimSuffix(line, "\n")) > w {
+				text = list(rows, now)
+				break
+			}
+		}
+	}
+	fmt.Fprint(io.Out, text)
+	for _, r := range rows {
+		if r.Reason != "" {
+			fmt.Fprintf(io.Err, "%s: %s\n", r.ID, Clean(r.Reason))
+		}
+	}
+}
+
+// table has a line for each session.
+func table(rows []Row, now time.Time) string {
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "ID\tAPP\tCLUSTER\tSTATE\tJOB\tNODE\tLEFT\tATTACHED\tURL")
 	for _, r := range rows {
 		left := "-"
@@ -54,12 +79,35 @@ func Table(io *IO, rows []Row, now time.Time) {
 		}
 		fmt.Fprintln(w, strings.TrimRight(strings.Join(cells, "\t"), " "))
 	}
-	_ = w.Flush() // to the user's own terminal or pipe: nobody else is to be told
+	_ = w.Flush() // to memory
+	return text.String()
+}
+
+// list has some short lines for each session.
+func list(rows []Row, now time.Time) string {
+	var text strings.Builder
 	for _, r := range rows {
-		if r.Reason != "" {
-			fmt.Fprintf(io.Err, "%s: %s\n", r.ID, Clean(r.Reason))
+		line := func(indent string, parts ...string) {
+			parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" })
+			if len(parts) > 0 {
+				fmt.Fprintln(&text, indent+Clean(strings.Join(parts, ", ")))
+			}
 		}
+		line("", r.ID+"  "+r.App+" on "+r.Cluster, r.State)
+		var job, left string
+		if r.Job != "" {
+			job = "job " + r.Job
+		}
+		if r.Ends != nil {
+			left = span(r.Ends.Sub(now)) + " left"
+		}
+		line("  ", job, r.Node, left)
+		for _, who := range r.Attached {
+			line("  ", "attached: "+who)
+		}
+		line("  ", r.URL)
 	}
+	return text.String()
 }
 
 // span is a time to come, to the minute.

@@ -45,7 +45,7 @@ func publicOf(ctx context.Context, path string, ask Prompter) (ssh.PublicKey, er
 }
 
 // generate makes an Ed25519 key, in files that are not in their places yet.
-func (r Request) generate(ctx context.Context) (ssh.PublicKey, []*staged, error) {
+func (r Request) generate(ctx context.Context) (ssh.Signer, []*staged, error) {
 	passphrase, err := r.newPassphrase(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -79,7 +79,7 @@ func (r Request) generate(ctx context.Context) (ssh.PublicKey, []*staged, error)
 			return nil, files, err
 		}
 	}
-	return signer.PublicKey(), files, nil
+	return signer, files, nil
 }
 
 // seal is a private key in OpenSSH's own format (PROTOCOL.key), encrypted if there is a

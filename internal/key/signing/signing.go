@@ -55,9 +55,10 @@ type Prompter interface {
 type Result struct {
 	Path, CertPath string
 	Cert           *ssh.Certificate
-	NewKey         bool // the key was made for it
-	Bare           bool // and has no passphrase, since nobody could be asked for one
-	Meanwhile      bool // by another process, while this one waited
+	NewKey         bool       // the key was made for it
+	Signer         ssh.Signer // the new key, whose passphrase need not be asked for again; nil: it is not new
+	Bare           bool       // and has no passphrase, since nobody could be asked for one
+	Meanwhile      bool       // by another process, while this one waited
 }
 
 // Sign gets a certificate for the key of r.Path, which is made if it is not there.
@@ -95,11 +96,11 @@ func (r Request) certify(ctx context.Context) (Result, error) {
 	files := []*staged{certFile}
 	pub, err := publicOf(ctx, r.Path, r.Ask)
 	var missing *key.MissingError
-	isNew := errors.As(err, &missing)
-	if isNew {
+	var signer ssh.Signer // of a new key
+	if errors.As(err, &missing) {
 		var made []*staged
-		if pub, made, err = r.generate(ctx); err == nil {
-			files = append(made, certFile)
+		if signer, made, err = r.generate(ctx); err == nil {
+			files, pub = append(made, certFile), signer.PublicKey()
 		}
 		for _, f := range made {
 			defer f.discard()
@@ -119,7 +120,9 @@ func (r Request) certify(ctx context.Context) (Result, error) {
 	if err := certFile.write(ssh.MarshalAuthorizedKey(cert)); err != nil {
 		return Result{}, err
 	}
-	return r.finish(files, cert, isNew)
+	result, err := r.finish(files, cert, signer != nil)
+	result.Signer = signer
+	return result, err
 }
 
 // fetch takes key and certificate from a service that makes both.
@@ -180,7 +183,9 @@ func (r Request) install(files []*staged, raw any, text, passphrase []byte) (Res
 			return Result{}, err
 		}
 	}
-	return r.finish(files, cert, true)
+	result, err := r.finish(files, cert, true)
+	result.Signer = signer
+	return result, err
 }
 
 // stageAll takes room for key, public key and certificate.
