@@ -83,7 +83,13 @@ func Find(file string) (Pair, error) {
 	for _, p := range certs {
 		k, ok := keys[ssh.FingerprintSHA256(p.cert.Key)]
 		if !ok {
-			what = "the key of " + filepath.Base(p.Cert) + " is missing"
+			cert := filepath.Base(p.Cert)
+			what = "the key of " + cert + " is missing"
+			for _, k := range keys {
+				if name := filepath.Base(k.Key); name+"-cert.pub" == cert {
+					what = cert + " certifies another key than " + name
+				}
+			}
 			continue
 		}
 		if only == "" || only == filepath.Base(k.Key) || only == filepath.Base(p.Cert) {

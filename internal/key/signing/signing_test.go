@@ -424,6 +424,12 @@ func TestImport(t *testing.T) {
 	if _, err := Find(dir); !errors.As(err, &nothing) || !strings.Contains(nothing.What, "missing") {
 		t.Errorf("without the key: %v", err)
 	}
+	mixed := t.TempDir()
+	save(mixed, "cscs-key", "cscs-key-cert.pub", "", time.Hour)
+	save(mixed, "", "cscs-key-cert.pub", "", time.Hour)
+	if _, err := Find(mixed); !errors.As(err, &nothing) || nothing.What != "cscs-key-cert.pub certifies another key than cscs-key" {
+		t.Errorf("with another's certificate: %v", err)
+	}
 	save(dir, "cscs-key", "cscs-key-cert.pub", "", time.Hour)
 	save(dir, "cscs-key (1)", "cscs-key-cert (1).pub", "", 20*time.Hour)
 	p, err := Find(dir)
