@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/forward/share"
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/ui"
@@ -34,6 +35,7 @@ type way struct {
 	mu     sync.Mutex
 	known  []*chain.KnownHosts // whose warnings are still to be told
 	dialed bool
+	last   *share.Chain // that was dialled for the session
 }
 
 // findWay asks ssh's configuration for the hosts and chooses the key for each. Nobody is

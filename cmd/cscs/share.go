@@ -24,7 +24,31 @@ func (w *way) dial(ctx context.Context, opts chain.Options) (*share.Chain, error
 		p.Wait = redialWait
 	}
 	w.mu.Unlock()
-	return share.Dial(ctx, p, opts, w.dialHops)
+	c, err := share.Dial(ctx, p, opts, w.dialHops)
+	if err == nil {
+		w.mu.Lock()
+		w.last = c
+		w.mu.Unlock()
+	}
+	return c, err
+}
+
+// yieldWait is for the word to reach those who share a connection. What they have open stays
+// with it.
+const yieldWait = 300 * time.Millisecond
+
+// yield has the others who share our connection dial one of their own: this process is about
+// to be stopped.
+func (w *way) yield() {
+	w.mu.Lock()
+	last := w.last
+	w.mu.Unlock()
+	if last == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), yieldWait)
+	defer cancel()
+	last.Leave(ctx)
 }
 
 // visit is dial for a command that ends soon.

@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -343,4 +344,48 @@ func TestViewInTheBackground(t *testing.T) {
 	p.ends(0)
 	s.signal(syscall.SIGINT)
 	s.end(0)
+}
+
+// TestViewSuspendedOwner: whoever shares the connection of a process that is stopped by Ctrl-Z
+// has another before it could miss it.
+func TestViewSuspendedOwner(t *testing.T) {
+	begin(t)
+	argv := as(context.Background(), "alice", "laptop", "LC_ALL=C.UTF-8", "PS1=prompt: ", "HISTFILE=/dev/null", "bash", "--norc", "--noprofile", "-i").Args
+	p := shellInPane(t, 100, 30, shellescape.QuoteCommand(argv))
+	p.shows(`prompt:$`)
+	before := loginsAtEla()
+	p.keys("-l", lab.bin+" run --cluster daint --no-browser -- "+lab.testserver+" 127.0.0.1:{port}")
+	p.keys("Enter")
+	p.shows(`l log`)
+	s := serve(t, nil)
+	e := s.ready()
+	if n := loginsAtEla() - before; n != 1 {
+		t.Fatalf("two sessions have %d connections to ela", n)
+	}
+	p.keys("C-z")
+	p.shows(`(?s)Stopped.*prompt:$`)
+	began := time.Now()
+	for range 3 {
+		if code, body := get(t, e.URL); code != http.StatusOK {
+			t.Errorf("the other session: %d %s", code, body)
+		}
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("the other session answered after %s", took)
+	}
+	if e, told := s.find("lost"); told {
+		t.Errorf("it is told of: %+v", e)
+	}
+	if n := loginsAtEla() - before; n != 2 {
+		t.Errorf("there are %d connections to ela", n)
+	}
+	p.keys("-l", "fg")
+	p.keys("Enter")
+	p.shows(`l log`)
+	closeReady(t, s)
+	p.keys("C-c")
+	p.shows(`(?s)ended as asked.*prompt:$`)
+	p.keys("-l", "exit")
+	p.keys("Enter")
+	p.ends(0)
 }

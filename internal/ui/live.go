@@ -22,7 +22,11 @@ type Live struct {
 	Open   func(ctx context.Context, link string) error  // opens the link in a browser
 	Log    func(ctx context.Context, to io.Writer) error // shows what the server writes, until ctx ends
 	Detach func()                                        // leaves the session running
-	Stays  bool                                          // Ctrl-C leaves the session running
+
+	// Suspend is called before Ctrl-Z stops the program, which waits for it; nil: nothing is.
+	Suspend func()
+
+	Stays bool // Ctrl-C leaves the session running
 }
 
 // view is the live view of a session: Text's lines, and below them what stands, with the
@@ -120,6 +124,9 @@ func (v *view) leave() {
 	v.draw()
 	v.standing.flush()
 	v.quiet()
+	if v.Suspend != nil {
+		v.Suspend()
+	}
 	suspend()
 }
 
