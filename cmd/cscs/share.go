@@ -33,22 +33,22 @@ func (w *way) dial(ctx context.Context, opts chain.Options) (*share.Chain, error
 	return c, err
 }
 
-// yieldWait is for the word to reach those who share a connection. What they have open stays
+// pauseWait is for the word to reach those who share a connection. What they have open stays
 // with it.
-const yieldWait = 300 * time.Millisecond
+const pauseWait = 300 * time.Millisecond
 
-// yield has the others who share our connection dial one of their own: this process is about
+// pause has the others who share our connection dial one of their own: this process is about
 // to be stopped.
-func (w *way) yield() {
+func (w *way) pause() {
 	w.mu.Lock()
 	last := w.last
 	w.mu.Unlock()
 	if last == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), yieldWait)
+	ctx, cancel := context.WithTimeout(context.Background(), pauseWait)
 	defer cancel()
-	last.Leave(ctx)
+	last.Pause(ctx)
 }
 
 // visit is dial for a command that ends soon.

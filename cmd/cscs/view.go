@@ -23,7 +23,7 @@ func (s *start) live(k liveKeys) (stop func()) {
 	if !ok || s.opts.detach {
 		return func() {}
 	}
-	l := ui.Live{Keys: s.ask, Gauge: &s.gauge, Stays: k.stays, Suspend: s.way.yield}
+	l := ui.Live{Keys: s.ask, Gauge: &s.gauge, Stays: k.stays, Suspend: s.way.pause}
 	if browser.CanOpen() {
 		l.Open = func(ctx context.Context, _ string) error { return s.inWords(browser.Open(ctx, s.room.Enter)) }
 	}

@@ -101,8 +101,9 @@ func (j *joined) attend(reqs <-chan *ssh.Request) error {
 			if ssh.Unmarshal(req.Payload, &m) == nil {
 				j.opts.Silence(m.Hop, m.Silent)
 			}
-		case leavingRequest:
-			if !left {
+		case leavingRequest, pausingRequest:
+			// What a guest is for cannot be moved, and may well go on after a pause.
+			if !left && (req.Type == leavingRequest || !j.place.Guest) {
 				left = true
 				close(j.leaving)
 			}

@@ -26,6 +26,7 @@ type owner struct {
 	silent  map[string]bool
 	asked   bool
 	over    bool             // the place is not taken again
+	left    bool             // and the sharers know that this is for good
 	ended   bool             // nobody is let in any more
 	sharers map[*sharer]bool // true: let in
 	changed chan struct{}    // closed, and made anew, when a sharer goes
@@ -175,17 +176,34 @@ func (o *owner) tell(request string, message any) {
 func (o *owner) abandon() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.left || o.ended {
+		return
+	}
+	o.over, o.left = true, true
+	o.yield()
+	o.tell(leavingRequest, nil)
+}
+
+// pause has those dial anew who can: the chain may not be served for a while.
+func (o *owner) pause() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	if o.over || o.ended {
 		return
 	}
 	o.over = true
 	o.yield()
-	o.tell(leavingRequest, nil)
+	o.tell(pausingRequest, nil)
 }
 
 // leave has everybody dial anew and waits until they have gone, or ctx ends.
 func (o *owner) leave(ctx context.Context) (left int) {
 	o.abandon()
+	return o.empty(ctx)
+}
+
+// empty waits until nobody shares the chain any more, or ctx ends.
+func (o *owner) empty(ctx context.Context) (left int) {
 	for {
 		o.mu.Lock()
 		left, changed := o.present(), o.changed

@@ -393,6 +393,40 @@ func TestLeave(t *testing.T) {
 	}
 }
 
+// TestPause: before a pause, those who can move do; a guest stays, until the owner leaves.
+func TestPause(t *testing.T) {
+	s := newSite(t, nil)
+	owner, sharer := s.pair(t)
+	s.place.Guest = true
+	guest := s.share(t, chain.Options{})
+	s.place.Guest = false
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	owner.Pause(ctx)
+	soon(t, "the news", sharer.Leaving())
+	next, _ := s.pair(t) // the place is free
+	sharer.Retire()
+	soon(t, "the end of a chain that was retired", sharer.Done())
+	if err := roundTrip(t.Context(), guest, sshtest.ServeTCP(t, echo), pattern(1<<20)); err != nil {
+		t.Error(err)
+	}
+	select {
+	case <-guest.Leaving():
+		t.Error("the guest is sent away")
+	default:
+	}
+	owner.Pause(ctx) // once more
+	left, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if n := owner.Leave(left); n != 1 {
+		t.Errorf("%d left", n)
+	}
+	soon(t, "the news for the guest", guest.Leaving())
+	if next.Err() != nil {
+		t.Error(next.Err())
+	}
+}
+
 // TestRetireUnused: who has nothing open is gone at once.
 func TestRetireUnused(t *testing.T) {
 	owner, sharer := newSite(t, nil).pair(t)

@@ -14,6 +14,7 @@ const (
 	movedRequest   = "moved@cscs"   // to the owner: I have another
 	silenceRequest = "silence@cscs" // from the owner
 	leavingRequest = "leaving@cscs" // from the owner: dial another
+	pausingRequest = "pausing@cscs" // from the owner: dial another, if you can
 	lostRequest    = "lost@cscs"    // from the owner: the last word
 )
 

@@ -265,6 +265,19 @@ func (c *Chain) Leave(ctx context.Context) (left int) {
 	return left
 }
 
+// Pause is for an owner that is about to be stopped, and may go on later: those who can move
+// to another chain dial one. Guests (Place.Guest) are left where they are. It waits until
+// nobody shares the chain any more, or ctx ends, and does nothing for who owns nothing.
+func (c *Chain) Pause(ctx context.Context) {
+	if c.owner != nil {
+		c.owner.pause()
+		c.owner.empty(ctx)
+	}
+	if next := c.another(); next != nil {
+		next.Pause(ctx)
+	}
+}
+
 // Sharers is how many other processes share the chain.
 func (c *Chain) Sharers() int {
 	if c.owner == nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -82,5 +83,15 @@ func (k *keyboard) attend(ctx context.Context, look func()) (run func()) {
 const ctrlZ = 0x1a
 
 // suspend does what the kernel would have done: it stops the whole job, if there is a shell
-// that could continue it.
-func suspend() { _ = syscall.Kill(0, syscall.SIGTSTP) }
+// that could continue it, and returns when it goes on. A signal takes effect in its own time,
+// and this thread may run on for a while.
+func suspend() {
+	goesOn := make(chan os.Signal, 1)
+	signal.Notify(goesOn, syscall.SIGCONT)
+	defer signal.Stop(goesOn)
+	_ = syscall.Kill(0, syscall.SIGTSTP)
+	select {
+	case <-goesOn:
+	case <-time.After(time.Second): // nobody could continue it, so that it was not stopped
+	}
+}
