@@ -65,6 +65,8 @@ type Event struct {
 	// without this process, or, as it is left, does: for people.
 	Begins *time.Time `json:"-"`
 	Kept   bool       `json:"-"`
+	// Step says, with a warning, that the node is reached by a step of the job.
+	Step bool `json:"-"`
 	// On is the node that a ready server, or that of a forward, runs on, and LogFile where
 	// its log is kept on this machine: for people, who are told in whole sentences.
 	On      string `json:"-"`

@@ -137,6 +137,6 @@ func (s *session) tellOtherWay() {
 		return
 	}
 	o.proven = true
-	s.out.warn("no ssh to " + s.nodeName + " though the job runs there (" + s.cfg.Explain(o.refusal).Message +
-		"): going through a job step with an sshd of its own instead, which is slower")
+	s.out.event(Event{Event: EventWarning, Step: true, Message: "no ssh to " + s.nodeName + " though the job runs there (" +
+		s.cfg.Explain(o.refusal).Message + "): going through a job step with an sshd of its own instead, which is slower"})
 }

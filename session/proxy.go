@@ -21,6 +21,8 @@ type ProxyConfig struct {
 	ID      string // or the beginning of one
 	Whole   bool   // it is all of it: the cluster is not asked what there is
 	Ready   bool   // its node was reached before: a refusal is believed at once
+	Lives   bool   // and is now, by a process of this machine: it need not be tried
+	Step    bool   // which goes by a step of the job
 	Cluster string // as errors name it
 
 	Dial    func(context.Context) (*share.Chain, error) // to the login node
@@ -43,9 +45,10 @@ func (e *NoNodeError) Error() string {
 // directions have ended. The end of each is handed on by itself: in's is the end of what the
 // node hears, the node's closes out.
 //
-// The node is entered by us first, so that why it is closed is told in words. If that is
-// so though the job runs there, the client is given an sshd of the session's own, in a
-// step of the job (slurm.Entrance), which lets in the same key.
+// The node is entered by us first, so that why it is closed is told in words; but not where
+// another process is there now, and the same way is taken. If it is closed though the job
+// runs there, the client is given an sshd of the session's own, in a step of the job
+// (slurm.Entrance), which lets in the same key.
 //
 // Errors: *NotThereError, *NoNodeError, *NodeError, ErrOwnerLeft, those of the chain, *slurm.RemoteError; the cause of ctx.
 func Proxy(ctx context.Context, cfg ProxyConfig, in io.Reader, out io.WriteCloser) error {
@@ -122,7 +125,14 @@ const guestPatience = 1500 * time.Millisecond
 // host keys that it has.
 func (cfg *ProxyConfig) enter(ctx context.Context, c *share.Chain, id string, node slurm.Node) (net.Conn, []string, error) {
 	keys, err := parseKeys(node.HostKeys)
-	if err == nil {
+	switch {
+	case cfg.Lives && cfg.Step:
+		conn, key, err := cfg.enterStep(ctx, c, id, node)
+		return conn, []string{key}, err
+	case cfg.Lives && err == nil:
+		conn, err := c.DialContext(ctx, "tcp", cfg.NodeHop(node.Name, nil).Addr)
+		return conn, node.HostKeys, err
+	case err == nil:
 		hop := cfg.NodeHop(node.Name, chain.PinnedKeys(keys...))
 		var probe *chain.Chain
 		hold := patience{first: 500 * time.Millisecond, most: time.Second, limit: guestPatience, again: mayAdmit}

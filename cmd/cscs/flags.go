@@ -21,7 +21,8 @@ type options struct {
 
 	noBrowser, noNotify, noSign, json, dryRun, verbose, allowWideBind, forwardNew, keep, detach bool
 
-	askAs string // who asks for a passphrase, if that has to be said
+	askAs  string // who asks for a passphrase, if that has to be said
+	visits bool   // another's connection will do, for which no key is needed
 
 	jobLimit time.Duration // how long the job may run that is asked for; 0: none is
 

@@ -49,6 +49,7 @@ func (d *deps) logs(ctx context.Context, o *options, args []string, follow bool)
 	if err != nil {
 		return err
 	}
+	o.visits = true
 	return d.wayTo(ctx, r, o, func(s *start) error {
 		var err error
 		if r.State == "" {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/alps-tunnel/cscs/forward/share"
 	"github.com/alps-tunnel/cscs/internal/live"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/sshconfig"
@@ -80,11 +79,14 @@ func (d *deps) proxy(ctx context.Context, o *options, host string) error {
 		return err
 	}
 	known := sshconfig.Known(filepath.Join(state, "known_hosts"))
+	lives := l.Attended && l.State == live.Ready
+	o.visits = lives // else the node is entered with the key
 	return d.wayTo(ctx, l.Record, o, func(s *start) error {
 		ctx := s.signals.ctx
 		err := session.Proxy(ctx, session.ProxyConfig{
-			ID: l.ID, Whole: l.State != "", Ready: l.State == live.Ready, Cluster: s.cluster.Name, NodeHop: s.way.nodeHop,
-			Dial: func(ctx context.Context) (*share.Chain, error) { return s.way.visit(ctx) },
+			ID: l.ID, Whole: l.State != "", Ready: l.State == live.Ready, Lives: lives, Step: l.Step, Cluster: s.cluster.Name,
+			NodeHop: s.way.nodeHop,
+			Dial:    s.way.visit,
 			Known: func(node string, keys []string) error {
 				return known.Put(ctx, sshconfig.Prefix+id, node, keys, time.Now())
 			},

@@ -157,7 +157,7 @@ func (r *refreshing) all(ctx context.Context, rows []ui.Row) ([]ui.Row, error) {
 func (r *refreshing) ask(ctx context.Context, cluster string) (found []slurm.Found, err error) {
 	known := r.ways[cluster]
 	known.Cluster = cluster
-	opts := options{user: r.opts.user, identity: r.opts.identity, noSign: r.opts.noSign, verbose: r.opts.verbose}
+	opts := options{user: r.opts.user, identity: r.opts.identity, noSign: r.opts.noSign, verbose: r.opts.verbose, visits: true}
 	err = r.wayTo(ctx, known, &opts, func(s *start) error {
 		ctx := s.signals.ctx
 		c, err := s.way.visit(ctx)

@@ -29,7 +29,9 @@ type way struct {
 	options  chain.Options
 	dir      string // of the sockets over which processes share the way; "": the common one
 	ring     *key.Ring
-	renew    *renewal // nil: nobody signs keys for this cluster
+	sealed   bool         // keys are opened only when there is something to dial
+	prompter key.Prompter // nil: there is nobody to ask
+	renew    *renewal     // nil: nobody signs keys for this cluster
 	warnings []string
 
 	mu     sync.Mutex
@@ -40,21 +42,21 @@ type way struct {
 
 // findWay asks ssh's configuration for the hosts and chooses the key for each. Nobody is
 // contacted, but for who signs keys if renew has one signed; an expired certificate is told
-// here, before anyone is.
-func findWay(ctx context.Context, cfg *site.Config, cl site.Cluster, ov site.Overrides, ask *ui.Prompter, renew *renewal) (*way, error) {
+// here, before anyone is. Who visits is asked for the passphrase of a key only if there is no
+// connection to share.
+func findWay(ctx context.Context, cfg *site.Config, cl site.Cluster, ov site.Overrides, ask *ui.Prompter, renew *renewal, visits bool) (*way, error) {
 	hosts, err := cfg.Route(ctx, cl, ov)
 	if err != nil {
 		return nil, err
 	}
-	w := &way{hosts: hosts, dir: cl.Dir, ring: &key.Ring{}, renew: renew}
+	w := &way{hosts: hosts, dir: cl.Dir, ring: &key.Ring{}, renew: renew, sealed: visits}
 	if renew != nil {
 		renew.tell, renew.ring = w.warn, w.ring
 	}
-	var prompter key.Prompter
 	if ask != nil { // else it would be no nil
-		prompter = ask
+		w.prompter = ask
 	}
-	if err := w.findSignedKeys(ctx, prompter); err != nil {
+	if err := w.findSignedKeys(ctx, w.prompter); err != nil {
 		return w, err
 	}
 	var hostKeys []chain.HostKeys
@@ -143,7 +145,7 @@ func (w *way) findKeys(ctx context.Context, prompter key.Prompter) ([]*key.Ident
 	for _, h := range w.hosts {
 		src := key.Source{
 			Identity: h.Identity, IdentityFiles: h.IdentityFiles, CertificateFiles: h.CertificateFiles,
-			IdentityAgent: h.IdentityAgent, IdentitiesOnly: h.IdentitiesOnly,
+			IdentityAgent: h.IdentityAgent, IdentitiesOnly: h.IdentitiesOnly, Sealed: w.sealed,
 		}
 		sources = append(sources, src)
 		same := slices.IndexFunc(sources, func(s key.Source) bool { return reflect.DeepEqual(s, src) })
@@ -172,8 +174,16 @@ func (w *way) dialHops(ctx context.Context, opts chain.Options) (*chain.Chain, e
 		}
 	}
 	w.dialed = true
-	hops := w.hops
+	hops, keys := w.hops, w.keys
 	w.mu.Unlock()
+	for _, id := range keys {
+		if id.Sealed() {
+			opts.Asking()
+		}
+		if err := id.Open(ctx, w.prompter); err != nil {
+			return nil, err
+		}
+	}
 	return chain.Dial(ctx, hops, opts)
 }
 

@@ -51,7 +51,7 @@ func (w *way) pause() {
 	last.Pause(ctx)
 }
 
-// visit is dial for a command that ends soon.
+// visit is dial for a command that ends soon. It asks for what it has to (see findWay).
 func (w *way) visit(ctx context.Context) (*share.Chain, error) {
 	p := w.place()
 	p.Guest = true

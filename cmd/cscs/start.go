@@ -57,7 +57,7 @@ func (d *deps) begin(ctx context.Context, o *options, cfg *site.Config, cl site.
 	if err != nil {
 		return s.failed(err)
 	}
-	s.way, err = findWay(signals.ctx, cfg, cl, site.Overrides{User: one(o.user), Identity: one(o.identity)}, s.ask, renew)
+	s.way, err = findWay(signals.ctx, cfg, cl, site.Overrides{User: one(o.user), Identity: one(o.identity)}, s.ask, renew, o.visits)
 	if err != nil {
 		return s.failed(err)
 	}

@@ -115,6 +115,7 @@ func (d *deps) stop(ctx context.Context, l live.Listed, o *options) error {
 		}
 		// It has died meanwhile, or is no help: its session is ours to end.
 	}
+	o.visits = true
 	return d.wayTo(ctx, l.Record, o, func(s *start) error {
 		logs, err := stateDir()
 		if err != nil {

@@ -137,6 +137,26 @@ func TestChainEncryptedKey(t *testing.T) {
 			t.Error("the passphrase is on the screen")
 		}
 	})
+	// Who shares a connection needs no key: nobody could be asked here.
+	t.Run("shared", func(t *testing.T) {
+		begin(t)
+		sshInstalled(t)
+		encrypt(t)
+		m := terminal(t, "run", "--cluster", "daint", "--no-browser", "--", lab.testserver, "127.0.0.1:{port}")
+		m.expect(`(?i)passphrase.*:`)
+		m.send("correct horse\n")
+		m.expect("ready: localhost")
+		id := ps(t, "--refresh")[0].ID
+		mustCmd(t, "logs", id)
+		says(t, output(t, "alice", "laptop", "sh", "-c", lab.bin+" proxy "+id+" </dev/null"), "SSH-2.0-")
+		m.send(ctrlC)
+		if code := m.exit(patience); code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+		if out, err := cmd(t, "ps", "--refresh", "--cluster", "daint"); err == nil {
+			t.Errorf("without one, too: %s", out)
+		}
+	})
 	t.Run("no-terminal", func(t *testing.T) {
 		begin(t)
 		encrypt(t)

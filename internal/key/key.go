@@ -44,6 +44,10 @@ type Source struct {
 	IdentityAgent  string
 	IdentitiesOnly bool // of what the agent holds, use only what the files name
 
+	// Sealed has the file of an encrypted key not be opened, if its public half is known without
+	// that: whoever wants to sign calls Open before. For those who may not have to.
+	Sealed bool
+
 	Dir string           // default: ~/.ssh
 	Now func() time.Time // default: time.Now
 }
@@ -69,6 +73,21 @@ type Identity struct {
 	ValidAfter  time.Time        // zero: always
 	ValidBefore time.Time        // zero: for ever
 	Extensions  []string         // what the certificate permits, sorted: "permit-pty", …
+
+	sealed *sealed // nil: it signs
+}
+
+// Sealed reports whether the key has to be opened before it signs.
+func (id *Identity) Sealed() bool { return id.sealed != nil && id.sealed.shut() }
+
+// Open asks for the passphrase of a key that is sealed; of another it does nothing.
+//
+// Errors: *PassphraseError, *FileError; the cause of ctx if that ended.
+func (id *Identity) Open(ctx context.Context, ask Prompter) error {
+	if id.sealed == nil {
+		return nil
+	}
+	return id.sealed.open(ctx, ask)
 }
 
 // Principal is the certificate's user name if there is exactly one, and else "".

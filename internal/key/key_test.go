@@ -392,6 +392,34 @@ func TestPassphrase(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("sealed", func(t *testing.T) {
+		from := h.source()
+		from.Sealed = true
+		var ring Ring
+		p := &prompter{answers: []string{"geheim"}}
+		id, err := ring.Load(t.Context(), from, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !id.Sealed() || id.Principal() == "" || len(p.prompts) > 0 {
+			t.Errorf("sealed: %v, of %q, prompts %q", id.Sealed(), id.Principal(), p.prompts)
+		}
+		if _, err := id.Signer.Sign(rand.Reader, []byte("data")); err == nil {
+			t.Error("it signs before it is open")
+		}
+		if err := id.Open(t.Context(), nil); !is[*PassphraseError](err) {
+			t.Errorf("nobody is asked: %v", err)
+		}
+		for range 2 {
+			if err := id.Open(t.Context(), p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		works(t, id)
+		if id.Sealed() || len(p.prompts) != 1 {
+			t.Errorf("sealed: %v, prompts %q", id.Sealed(), p.prompts)
+		}
+	})
 	t.Run("an old format without .pub", func(t *testing.T) {
 		data, err := os.ReadFile("testdata/encrypted-pem") // made by ssh-keygen -m PEM
 		if err != nil {
@@ -404,6 +432,10 @@ func TestPassphrase(t *testing.T) {
 			t.Fatal(err)
 		}
 		works(t, id)
+		from.Sealed = true // which it cannot be: nobody knows which key it is
+		if id, err = Load(t.Context(), from, &prompter{answers: []string{"geheim"}}); err != nil || id.Sealed() {
+			t.Errorf("sealed: %v", err)
+		}
 	})
 }
 

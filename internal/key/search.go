@@ -145,13 +145,11 @@ func (s *search) use(k *keyFile, certified bool) (*Identity, error) {
 		}
 		s.look(k.private + " (its public half alone; the agent does not hold it)")
 		return nil, nil
+	case s.from.Sealed && k.pub != nil:
+		id.sealed = &sealed{pub: k.pub, unseal: func(ctx context.Context, ask Prompter) (ssh.Signer, error) { return s.decrypt(ctx, k, ask) }}
+		signer = id.sealed
 	default:
-		if signer, err = s.ring.decrypt(s.ctx, k, s.ask); err != nil {
-			var shut *PassphraseError
-			if errors.As(err, &shut) {
-				s.askAgent()
-				shut.Alone = s.agent == "" || s.agentNo != nil
-			}
+		if signer, err = s.decrypt(s.ctx, k, s.ask); err != nil {
 			return nil, err
 		}
 	}
@@ -159,6 +157,17 @@ func (s *search) use(k *keyFile, certified bool) (*Identity, error) {
 		id.Path = k.private + ".pub"
 	}
 	return id.with(signer, chosen.cert)
+}
+
+// decrypt opens the private file of k.
+func (s *search) decrypt(ctx context.Context, k *keyFile, ask Prompter) (ssh.Signer, error) {
+	signer, err := s.ring.decrypt(ctx, k, ask)
+	var shut *PassphraseError
+	if errors.As(err, &shut) {
+		s.askAgent()
+		shut.Alone = s.agent == "" || s.agentNo != nil
+	}
+	return signer, err
 }
 
 // askAgent asks the agent, once, what it holds.

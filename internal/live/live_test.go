@@ -251,6 +251,7 @@ func TestTakeEvents(t *testing.T) {
 		{Event: session.EventGranted, Job: "2", Node: "nid001001", Ends: &ends, Local: "http://127.0.0.1:8888/g"},
 		{Event: session.EventConnecting, Host: "nid001001"},
 		{Event: session.EventReady, URL: "http://127.0.0.1:8888/", LocalPort: 8888},
+		{Event: session.EventWarning, Message: "of something else"},
 		{Event: session.EventLost, Host: "ela"},
 		{Event: session.EventConnecting, Host: "ela"},
 		{Event: session.EventRestored, Host: "ela"},
@@ -261,12 +262,18 @@ func TestTakeEvents(t *testing.T) {
 		states = append(states, r.State)
 		urls = append(urls, strings.TrimPrefix(r.URL, "http://127.0.0.1:8888/"))
 	}
-	if want := []string{"", "q", "g", "g", "", "", "", "", "", ""}; !slices.Equal(urls, want) {
+	if want := []string{"", "q", "g", "g", "", "", "", "", "", "", ""}; !slices.Equal(urls, want) {
 		t.Errorf("addresses %q", urls)
 	}
-	want := strings.Fields("connecting queued starting starting ready lost lost ready ending ending")
+	want := strings.Fields("connecting queued starting starting ready ready lost lost ready ending ending")
 	if diff := cmp.Diff(want, states); diff != "" {
 		t.Errorf("states (-want +got):\n%s", diff)
+	}
+	if r.Step {
+		t.Error("its node is reached by a step of the job")
+	}
+	if !r.Take(session.Event{Event: session.EventWarning, Step: true}) || !r.Step {
+		t.Errorf("its node is not reached by a step of the job: %+v", r)
 	}
 	if r.Job != "2" || r.Node != "nid001001" || r.LocalPort != 8888 || !r.Ends.Equal(ends) {
 		t.Errorf("record %+v", r)

@@ -53,6 +53,8 @@ type Record struct {
 	Lease    int    `json:"lease,omitempty"`    // seconds; 0: none
 	Salloc   bool   `json:"salloc,omitempty"`   // its request waits with salloc, which this process runs on the login node
 
+	Step bool `json:"step,omitempty"` // its node is reached by a step of the job, not by ssh
+
 	Begun   time.Time `json:"begun"`
 	Seen    time.Time `json:"seen"`              // when its process was alive, to half a minute
 	PID     int       `json:"pid,omitempty"`     // of that process, also of one that has left
@@ -89,6 +91,11 @@ func (r *Record) Take(e session.Event) bool {
 		r.State, r.Reason = Ready, ""
 	case session.EventDetached:
 		r.State, r.Reason = Detached, ""
+	case session.EventWarning:
+		if !e.Step || r.Step {
+			return false
+		}
+		r.Step = true
 	case session.EventEnding:
 		r.State, r.Reason = Ending, e.Reason
 	default:
