@@ -475,17 +475,19 @@ func (s *session) connect(work context.Context) {
 		s.probing()
 		s.probing = nil
 	}
-	if s.ready || s.cfg.App.Probe == nil {
+	if !s.ready && s.cfg.App.Probe == nil {
 		s.serve(work)
 		return
 	}
 	ctx, cancel := context.WithCancel(work)
 	s.probing = cancel
-	addr := s.listening.Addr
-	dial := s.gate().target(s.port, addr)
+	port, addr, gate, again := s.port, s.listening.Addr, s.gate(), s.ready
+	dial := gate.target(port, addr)
 	s.work.Go(func() {
-		err := s.probe(ctx, dial)
-		if err == nil {
+		var err error
+		if again {
+			gate.await(ctx, port, addr)
+		} else if err = s.probe(ctx, dial); err == nil {
 			s.login(ctx, dial)
 		}
 		if ctx.Err() == nil {

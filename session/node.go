@@ -125,6 +125,30 @@ func (g gate) target(port int, addr string) forward.Target {
 	}
 }
 
+// await waits until the server is seen to listen, or ctx ends: a job may have ended while
+// nobody heard of it, and who is sent to its port then would be thrown out. What cannot be
+// seen is not waited for, since each connection is looked at once more.
+func (g gate) await(ctx context.Context, port int, addr string) {
+	for {
+		looking, stop := context.WithTimeoutCause(ctx, lookTimeout, errUnseen)
+		seen, err := g.watch.Look(looking, port)
+		stop()
+		if err != nil || seen.Verdict == "foreign" || seen.Ours() && seen.Addr == addr {
+			return
+		}
+		again := time.NewTimer(awaitEvery)
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+			return
+		}
+	}
+}
+
+// awaitEvery lies between two looks at a server that has been there before.
+const awaitEvery = time.Second
+
 // watchEvery is how often the shell on the node looks unasked, and whether its session is
 // there still.
 const watchEvery = time.Minute

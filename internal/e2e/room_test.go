@@ -276,6 +276,30 @@ func TestRoomEnds(t *testing.T) {
 	b.look("5-ended")
 }
 
+// TestRoomEndsInAnOutage: a job that ends while the connection is lost leaves a page that waits
+// with why, too, and not with the error of a server that is not there any more.
+func TestRoomEndsInAnOutage(t *testing.T) {
+	begin(t)
+	link := xdgOpen(t)
+	m := link.terminal(t, "run", "--cluster", "daint", "--", lab.testserver, "127.0.0.1:{port}")
+	b := chromium(t)
+	b.do("open the link", chromedp.Navigate(link.wait(t)))
+	b.do("see the server", chromedp.WaitVisible(`//pre[contains(., "alice")]`))
+	job := output(t, "alice", "daint", "squeue", "--me", "-h", "-o", "%i")
+	back := closeEla(t)
+	m.expect(`connection to \w+ lost`)
+	b.do("load it again", leaves(`location.reload()`))
+	b.heading("Reconnecting")
+	output(t, "alice", "daint", "scancel", strings.TrimSpace(job)) // whose node lets us in for a while still
+	back()
+	b.heading("Ended by an error")
+	b.says("was cancelled with scancel", "cscs run --cluster daint -- ", "does not answer any more")
+	b.look("6-ended-in-an-outage")
+	if code := m.exit(patience); code != 4 {
+		t.Errorf("exit code %d\n%s", code, plain(m.stdout.String()))
+	}
+}
+
 // navigation is what a browser sends that is to show a page.
 var navigation = []string{"-H", "Accept: text/html,*/*;q=0.8", "-H", "Sec-Fetch-Mode: navigate", "-H", "Sec-Fetch-Dest: document", "-H", "Sec-Fetch-Site: none"}
 
