@@ -73,9 +73,12 @@ type Config struct {
 // An Explanation is an error as the user is told it.
 type Explanation struct {
 	Message string
-	Hint    string
-	Code    int // the exit code
+	Hint    string // a line for each
+	Code    int    // the exit code
 }
+
+// inline is the hints in one line.
+func (x Explanation) inline() string { return strings.ReplaceAll(x.Hint, "\n", "; ") }
 
 // NewID returns a session ID: 8 characters of lower-case base32 (RFC 4648,
 // section 6), 40 bits by chance.

@@ -393,7 +393,7 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		if !s.shut {
 			s.shut = true
 			x := s.cfg.Explain(m.err)
-			s.out.warn("cannot connect again: " + x.Message + " (" + x.Hint + "); the session goes on by itself as soon as that is mended")
+			s.out.warn("cannot connect again: " + x.Message + " (" + x.inline() + "); the session goes on by itself as soon as that is mended")
 		}
 	case silence:
 		s.hush(work, m)

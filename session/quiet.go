@@ -30,5 +30,5 @@ func (s *session) tellQuiet() {
 		err = &slurm.SilentError{Message: "nothing was heard of the request for " + s.mayBeQuiet().String(), Where: s.cfg.Hops[len(s.cfg.Hops)-1].Name}
 	}
 	x := s.cfg.Explain(err)
-	s.out.warn(x.Message + " (" + x.Hint + "); still waiting")
+	s.out.warn(x.Message + " (" + x.inline() + "); still waiting")
 }

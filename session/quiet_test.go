@@ -52,3 +52,10 @@ func TestSlurmSilent(t *testing.T) {
 	}
 	a.nothingLeft()
 }
+
+// TestInline: hints are told apart also in the middle of a sentence.
+func TestInline(t *testing.T) {
+	if got := (Explanation{Hint: "do this: a\nor that: b"}).inline(); got != "do this: a; or that: b" {
+		t.Error(got)
+	}
+}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
 	"github.com/alps-tunnel/cscs/slurm"
 )
@@ -40,9 +41,11 @@ nobody there, has left it on the cluster for a week: name that with --cluster.`,
 }
 
 func (d *deps) logs(ctx context.Context, o *options, args []string, follow bool) error {
+	to, done := ui.Log(d.io)
+	defer done()
 	if len(args) > 0 {
 		if kept, ok := keptLog(args[0]); ok {
-			return copyFile(d.io.Out, kept)
+			return copyFile(to, kept)
 		}
 	}
 	r, err := d.target(o, args)
@@ -53,9 +56,9 @@ func (d *deps) logs(ctx context.Context, o *options, args []string, follow bool)
 	return d.wayTo(ctx, r, o, func(s *start) error {
 		var err error
 		if r.State == "" {
-			err = s.findLog(s.signals.ctx, d.io.Out, r.ID, follow)
+			err = s.findLog(s.signals.ctx, to, r.ID, follow)
 		} else {
-			err = s.showLog(s.signals.ctx, d.io.Out, r.ID, 0, follow)
+			err = s.showLog(s.signals.ctx, to, r.ID, 0, follow)
 		}
 		if errors.Is(err, session.ErrInterrupted) && follow {
 			return nil // that is how one stops to look

@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"io"
+	"log"
 	"os"
 
 	"github.com/alps-tunnel/cscs/internal/browser"
@@ -12,6 +14,9 @@ import (
 )
 
 func main() {
+	// net/http has things to say of servers that nobody has asked about, in their own words
+	// and in the middle of what stands on the terminal. We log nothing there.
+	log.SetOutput(io.Discard)
 	if browser.Helper() {
 		return // we were a child that starts the browser
 	}

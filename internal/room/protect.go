@@ -83,9 +83,8 @@ func (r *Room) Beside(port int, dial func(context.Context) (net.Conn, error)) fo
 }
 
 // newFront hands requests on over the connections that dial opens, websockets too. The
-// server sees them as they are, without our cookie. The room is locked.
+// server sees them as they are, without our cookies. The room is locked.
 func newFront(r *Room, dial func(context.Context) (net.Conn, error)) *front {
-	cookie := r.cookieName()
 	transport := &http.Transport{
 		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 		DisableCompression:  true, // what the browser and the server agree upon is theirs
@@ -98,7 +97,7 @@ func newFront(r *Room, dial func(context.Context) (net.Conn, error)) *front {
 			p.Out.URL.Scheme, p.Out.URL.Host = "http", p.In.Host
 			p.Out.Host = p.In.Host
 			asSent(p.Out.URL, p.In)
-			withoutCookie(p.Out.Header, cookie)
+			withoutOurs(p.Out.Header)
 		},
 		FlushInterval: -1,
 		BufferPool:    &buffers{sync.Pool{New: func() any { p := make([]byte, 32<<10); return &p }}},
@@ -133,13 +132,13 @@ func (r *Room) unreached(w http.ResponseWriter, req *http.Request, err error) {
 	}
 }
 
-// withoutCookie takes our cookie away and leaves the others as they were written.
-func withoutCookie(h http.Header, name string) {
+// withoutOurs takes our cookies away, also those of other sessions of this machine, which a
+// browser sends to every port, and leaves the others as they were written.
+func withoutOurs(h http.Header) {
 	var lines []string
 	for _, line := range h.Values("Cookie") {
 		parts := slices.DeleteFunc(strings.Split(line, ";"), func(p string) bool {
-			n, _, _ := strings.Cut(strings.TrimSpace(p), "=")
-			return n == name
+			return strings.HasPrefix(strings.TrimSpace(p), cookiePrefix)
 		})
 		if line = strings.TrimSpace(strings.Join(parts, ";")); line != "" {
 			lines = append(lines, line)

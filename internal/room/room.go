@@ -231,7 +231,9 @@ func (r *Room) Link(app string) string {
 
 // cookieName is of the session and, since several processes may attend that, of the port: cookies are
 // for all ports of a host. The room is locked.
-func (r *Room) cookieName() string { return "cscs-" + r.cfg.ID + "-" + strconv.Itoa(r.port) }
+func (r *Room) cookieName() string { return cookiePrefix + r.cfg.ID + "-" + strconv.Itoa(r.port) }
+
+const cookiePrefix = "cscs-"
 
 // own is the part of the address space that is the room's.
 func (r *Room) own() string { return prefix + r.cfg.ID + "/" }

@@ -300,7 +300,7 @@ func (v *view) toggleLog() {
 	v.unlog = cancel
 	v.tasks.Go(func() {
 		defer cancel()
-		err := v.Log(ctx, &logLines{text: v.text})
+		err := v.Log(ctx, &logLines{show: v.text.log})
 		if ctx.Err() != nil {
 			return // as asked
 		}

@@ -2,12 +2,14 @@ package ui
 
 import (
 	"bytes"
+	"fmt"
+	"io"
 	"strings"
 )
 
-// logLines shows a log, line by line, among the lines that are there for good.
+// logLines shows a log by whole lines.
 type logLines struct {
-	text *Text
+	show func(lines string)
 	rest []byte // of a line whose end has not come
 }
 
@@ -23,12 +25,30 @@ func (l *logLines) Write(p []byte) (int, error) {
 	if end == 0 {
 		return len(p), nil
 	}
-	l.text.log(string(l.rest[:end]))
+	l.show(string(l.rest[:end]))
 	l.rest = append(l.rest[:0], l.rest[end:]...)
 	return len(p), nil
 }
 
-// log shows lines of the server's log.
+// Log is where a log goes that a person has asked for: standard output, as it is, but to a
+// terminal only what cannot steer it. What has no end of line yet is written by done.
+func Log(to *IO) (w io.Writer, done func()) {
+	if !to.OutTTY {
+		return to.Out, func() {}
+	}
+	l := &logLines{show: func(lines string) {
+		for line := range strings.Lines(lines) {
+			fmt.Fprintln(to.Out, CleanLine(line))
+		}
+	}}
+	return l, func() {
+		if len(l.rest) > 0 {
+			l.show(string(l.rest))
+		}
+	}
+}
+
+// log shows lines of the server's log, among the lines that are there for good.
 func (t *Text) log(lines string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -109,7 +109,7 @@ func (p *Prompter) ReadSecret(ctx context.Context, question string) ([]byte, err
 	answer, err := interruptible(ctx, func() (string, error) { return p.secrets.ReadPassword(question) })
 	if err != nil {
 		fmt.Fprint(p.out, "\r\n")
-	} else if os.Getenv("TERM") != "dumb" && enableEscapes(p.out) {
+	} else if !isDumb(os.Getenv("TERM")) && enableEscapes(p.out) {
 		rows := 1
 		if w, _, err := term.GetSize(int(p.out.Fd())); err == nil && w > 0 {
 			rows += (len([]rune(question)) - 1) / w

@@ -60,12 +60,16 @@ func System() *IO {
 		},
 	}
 	// What runs in CI may have a terminal, of which a log is made.
-	if s.ErrTTY && os.Getenv("TERM") != "dumb" && !isCI(os.Getenv("CI")) {
+	if s.ErrTTY && !isDumb(os.Getenv("TERM")) && !isCI(os.Getenv("CI")) {
 		s.Rewrite = enableEscapes(os.Stderr)
 	}
 	s.Color = s.Rewrite && os.Getenv("NO_COLOR") == "" // no-color.org
 	return s
 }
+
+// isDumb reports whether a terminal of that $TERM takes no escape sequences, for all that is
+// known. Windows' consoles have none.
+func isDumb(term string) bool { return term == "dumb" || term == "" && runtime.GOOS != "windows" }
 
 // isCI reports whether that value of $CI says that nobody looks on.
 func isCI(value string) bool { return value != "" && value != "0" && value != "false" }
