@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/alps-tunnel/cscs/slurm"
 )
 
 // ErrInterrupted is the cause with which Run's context is cancelled when the user
@@ -31,8 +33,9 @@ func (e *NodeError) Error() string {
 type StartTimeoutError struct {
 	Node    string
 	Waited  time.Duration
-	Waiting string   // for what: "the server to listen on port 31234", …
-	Others  []string // addresses on which the user has new listeners instead
+	Waiting string                 // for what: "the server to listen on port 31234", …
+	Shell   *slurm.LoginShellError // what it is waited for, if it is that
+	Others  []string               // addresses on which the user has new listeners instead
 }
 
 func (e *StartTimeoutError) Error() string {

@@ -305,6 +305,12 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		s.dropFurther()
 		s.watchPort(work)
 		s.out.event(Event{Event: EventStarted, Node: m.Node, PID: m.PID})
+	case slurm.Unlaunched:
+		s.unlaunched = m.Err
+		x := s.cfg.Explain(m.Err)
+		s.out.warn(x.Message + " (" + x.inline() + "); still waiting")
+	case slurm.Launched:
+		s.unlaunched = nil
 	case slurm.Listening:
 		if m.Wide {
 			s.out.warn(fmt.Sprintf("the server listens on %s of %s, where others can reach it too", m.Bound, s.nodeName))
@@ -540,6 +546,8 @@ func (s *session) late() error {
 		if len(s.job.Nodes) > 0 {
 			e.Node = s.job.Nodes[0]
 		}
+	case s.listening == nil && s.unlaunched != nil:
+		e.Waiting, e.Shell = "its login shell, which is in its start-up files still", s.unlaunched
 	case s.listening == nil:
 		e.Waiting = fmt.Sprintf("it to listen on port %d", s.port)
 	case s.node == nil:

@@ -103,26 +103,27 @@ type session struct {
 	unfollowed  int       // readings of the events that failed, one after the other
 	unread      time.Time // since when
 
-	job       slurm.JobInfo
-	step      string
-	nodeName  string
-	hostKeys  []string         // of the node, as the runner read them there
-	other     otherWay         // to the node
-	listening *slurm.Listening // nil: the server does not listen
-	port      int              // that the server is to listen on
-	others    []string         // what the user's new listeners are instead
-	refusedAt time.Time        // when the last warning of refused connections was given
-	watch     *slurm.Watch     // over that port, by way of node
-	stopWatch context.CancelFunc
-	probing   context.CancelFunc
-	ready     bool
-	opened    bool // the browser was, or is being
-	further   furtherPorts
-	idle      idleness
-	kept      bool      // the request waits in Slurm alone
-	queuedJob string    // of the last look at the queue
-	reason    string    // likewise
-	estimate  time.Time // likewise, of the job's start
+	job        slurm.JobInfo
+	step       string
+	nodeName   string
+	hostKeys   []string               // of the node, as the runner read them there
+	other      otherWay               // to the node
+	unlaunched *slurm.LoginShellError // why the server has not been run yet; nil: no such reason is known
+	listening  *slurm.Listening       // nil: the server does not listen
+	port       int                    // that the server is to listen on
+	others     []string               // what the user's new listeners are instead
+	refusedAt  time.Time              // when the last warning of refused connections was given
+	watch      *slurm.Watch           // over that port, by way of node
+	stopWatch  context.CancelFunc
+	probing    context.CancelFunc
+	ready      bool
+	opened     bool // the browser was, or is being
+	further    furtherPorts
+	idle       idleness
+	kept       bool      // the request waits in Slurm alone
+	queuedJob  string    // of the last look at the queue
+	reason     string    // likewise
+	estimate   time.Time // likewise, of the job's start
 }
 
 func (s *session) run(ctx context.Context) error {

@@ -133,3 +133,17 @@ func (e *SilentError) Error() string { return "Slurm does not answer: " + e.Mess
 func ShellHangs(after time.Duration, output string) *RemoteError {
 	return &RemoteError{Kind: "hang", Message: "the login shell has not begun with our command after " + after.Round(time.Second).String(), Output: output}
 }
+
+// LoginShellError tells of a login shell whose start-up files end it, or do not come to an end.
+type LoginShellError struct {
+	Host   string
+	Status int           // it ended with that; -1: it has not ended
+	After  time.Duration // so long
+}
+
+func (e *LoginShellError) Error() string {
+	if e.Status >= 0 {
+		return fmt.Sprintf("the login shell on %s ended with status %d in its start-up files", e.Host, e.Status)
+	}
+	return fmt.Sprintf("the login shell on %s has not come through its start-up files after %s", e.Host, e.After)
+}

@@ -46,6 +46,10 @@ type (
 		PID  int
 		Port int // that it is to listen on
 	}
+	// Unlaunched: the login shell that is to run the server has not come to that so far.
+	// Launched: it has at last.
+	Unlaunched struct{ Err *LoginShellError }
+	Launched   struct{}
 	// Listening: the server listens, and the socket is the user's. Again when
 	// the socket changes.
 	Listening struct {
@@ -62,7 +66,7 @@ type (
 	Vanished struct{ Addr string }
 	// Exited: the runner ended the session on the node. See Outcome.
 	Exited struct {
-		Reason  string // exit, asked, term, lease, wide, port, collision, setup, killed
+		Reason  string // exit, asked, term, lease, wide, port, collision, setup, shell, killed
 		Code    int    // the server's exit status; -1: it has none
 		Message string
 	}
@@ -72,19 +76,21 @@ type (
 	JobState struct{ Job JobInfo }
 )
 
-func (Hello) isEvent()     {}
-func (Pending) isEvent()   {}
-func (Queued) isEvent()    {}
-func (Granted) isEvent()   {}
-func (Alive) isEvent()     {}
-func (Started) isEvent()   {}
-func (Listening) isEvent() {}
-func (Closed) isEvent()    {}
-func (Elsewhere) isEvent() {}
-func (Vanished) isEvent()  {}
-func (Exited) isEvent()    {}
-func (Note) isEvent()      {}
-func (JobState) isEvent()  {}
+func (Hello) isEvent()      {}
+func (Pending) isEvent()    {}
+func (Queued) isEvent()     {}
+func (Granted) isEvent()    {}
+func (Alive) isEvent()      {}
+func (Started) isEvent()    {}
+func (Unlaunched) isEvent() {}
+func (Launched) isEvent()   {}
+func (Listening) isEvent()  {}
+func (Closed) isEvent()     {}
+func (Elsewhere) isEvent()  {}
+func (Vanished) isEvent()   {}
+func (Exited) isEvent()     {}
+func (Note) isEvent()       {}
+func (JobState) isEvent()   {}
 
 // event turns a line into an Event; nil for a line that is none.
 func (l line) event() Event {
@@ -103,6 +109,10 @@ func (l line) event() Event {
 		return Alive{Job: l.get("job"), Step: l.get("step"), Node: l.get("node"), HostKeys: l.all("hostkey")}
 	case "started":
 		return Started{Node: l.get("node"), PID: int(l.int("pid")), Port: int(l.int("port"))}
+	case "unlaunched":
+		return Unlaunched{&LoginShellError{Host: l.get("node"), Status: -1, After: time.Duration(l.int("after")) * time.Second}}
+	case "launched":
+		return Launched{}
 	case "listening":
 		return Listening{Addr: net.JoinHostPort(l.get("addr"), l.get("port")), Bound: net.JoinHostPort(l.get("bound"), l.get("port")), Wide: l.get("wide") != ""}
 	case "closed":

@@ -20,6 +20,10 @@ type Examination struct {
 	Now               time.Time // by the login node's clock
 	Asked, Answered   time.Time // by ours, around that
 
+	// Startup tells what keeps a login shell from coming through its start-up files; nil:
+	// nothing, as far as is known.
+	Startup *LoginShellError
+
 	Home      string
 	HomeUsed  int    // percent of its file system; -1: not known
 	HomeError string // why nothing can be written there; "" if it can
@@ -122,6 +126,13 @@ func (e *Examination) take(l line) {
 		if n, err := strconv.Atoi(l.get("used")); err == nil {
 			e.HomeUsed = n
 		}
+	case "startup":
+		if l.get("through") == "" {
+			e.Startup = &LoginShellError{Host: e.Host, Status: int(l.int("code"))}
+			if e.Startup.Status == 124 { // timeout(1)
+				e.Startup.Status, e.Startup.After = -1, startupLimit
+			}
+		}
 	case "logins":
 		e.Logins, e.MostLogins = int(l.int("now")), int(l.int("most"))
 	case "slurm":
@@ -151,6 +162,9 @@ func (e *Examination) take(l line) {
 		}
 	}
 }
+
+// startupLimit is what cscs_examine_shell gives a login shell.
+const startupLimit = 5 * time.Second
 
 // stripProgram takes away what Slurm's commands put before their words: sinfo: error: …
 func stripProgram(s string) string {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -83,6 +84,38 @@ func TestExamineAiling(t *testing.T) {
 	e, err = Examine(t.Context(), f)
 	if err != nil || e.HomeError == "" {
 		t.Errorf("without a home: %v, %+v", err, e)
+	}
+}
+
+// TestExamineStartup: start-up files that end a login shell, or hold it up, are told, and nothing of
+// theirs goes on.
+func TestExamineStartup(t *testing.T) {
+	for profile, want := range map[string]*LoginShellError{
+		"exit 3":                     {Status: 3},
+		"exec true":                  {},
+		"sleep 1234.5":               {Status: -1, After: startupLimit},
+		"echo hello; false; set -eu": nil,
+	} {
+		f := slurmtest.New(t)
+		if err := os.WriteFile(filepath.Join(f.Home, ".bash_profile"), []byte(profile+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		e, err := Examine(t.Context(), f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want != nil {
+			want.Host = e.Host
+		}
+		if diff := cmp.Diff(want, e.Startup); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", profile, diff)
+		}
+		if e.Version == "" || e.Before != "" {
+			t.Errorf("%s: %+v", profile, e)
+		}
+	}
+	if out, err := exec.Command("pgrep", "-f", "^sleep 1234.5$").Output(); err == nil {
+		t.Errorf("left: %s", out)
 	}
 }
 

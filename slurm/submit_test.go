@@ -513,9 +513,29 @@ func TestProfileEndsShell(t *testing.T) {
 	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
 	r.wait()
 	err := r.outcome.Err()
-	if err == nil || !strings.Contains(err.Error(), "ended with status 4 before it ran the server") {
+	var server *ServerError
+	if !errors.As(err, &server) || server.Reason != "shell" || !strings.Contains(err.Error(), "ended with status 4 in its start-up files") {
 		t.Errorf("error %v", err)
 	}
+	stopFake(t, f, Stopping{ID: testID(t)})
+}
+
+// TestProfileHangs: one that holds it up is told while it does.
+func TestProfileHangs(t *testing.T) {
+	f := slurmtest.New(t)
+	profile := "while [[ ! -e ~/go ]]; do sleep 0.05; done\n"
+	if err := os.WriteFile(filepath.Join(f.Home, ".bash_profile"), []byte(profile), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: []string{"sleep", "600"}}})
+	started := await[Started](r)
+	if err := await[Unlaunched](r).Err; err.Host != started.Node || err.Status != -1 || err.After != 8*time.Second {
+		t.Errorf("error %+v", err)
+	}
+	if err := os.WriteFile(filepath.Join(f.Home, "go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	await[Launched](r)
 	stopFake(t, f, Stopping{ID: testID(t)})
 }
 

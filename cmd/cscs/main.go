@@ -4,8 +4,7 @@ package main
 
 import (
 	"context"
-	"io"
-	"log"
+	"log/slog"
 	"os"
 
 	"github.com/alps-tunnel/cscs/internal/browser"
@@ -16,7 +15,7 @@ import (
 func main() {
 	// net/http has things to say of servers that nobody has asked about, in their own words
 	// and in the middle of what stands on the terminal. We log nothing there.
-	log.SetOutput(io.Discard)
+	slog.SetDefault(slog.New(slog.DiscardHandler))
 	if browser.Helper() {
 		return // we were a child that starts the browser
 	}

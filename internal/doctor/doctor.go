@@ -155,7 +155,7 @@ func Run(ctx context.Context, cfg Config, tell func(Result)) error {
 
 // checks are all of them, in the order of the way.
 func checks() []check {
-	const quick = 5 * time.Second
+	const quick, shake = 5 * time.Second, shakeTime + time.Second/2
 	return []check{
 		{name: "config", limit: quick, run: (*visit).config},
 		{name: "files", limit: quick, run: (*visit).files},
@@ -163,10 +163,10 @@ func checks() []check {
 		{name: "agent", after: []string{"config"}, limit: quick, run: (*visit).agent},
 		{name: "names", after: []string{"config"}, limit: quick, run: (*visit).names},
 		{name: "tcp", after: []string{"names"}, limit: quick, run: (*visit).tcp},
-		{name: "ssh", after: []string{"tcp"}, limit: quick, run: (*visit).ssh},
+		{name: "ssh", after: []string{"tcp"}, limit: shake, run: (*visit).ssh},
 		{name: "host-key", after: []string{"ssh"}, limit: quick, run: (*visit).hostKey},
 		{name: "auth", after: []string{"key", "host-key"}, limit: quick, run: (*visit).auth},
-		{name: "login", after: []string{"auth"}, limit: quick, run: (*visit).login},
+		{name: "login", after: []string{"auth"}, limit: shake, run: (*visit).login},
 		{name: "shell", after: []string{"login"}, limit: 9 * time.Second, run: (*visit).shell},
 		{name: "clock", after: []string{"shell"}, limit: quick, run: (*visit).clock},
 		{name: "home", after: []string{"shell"}, limit: quick, run: (*visit).home},

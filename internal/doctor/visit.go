@@ -26,11 +26,12 @@ type visit struct {
 	mu  sync.Mutex
 	bad map[string]string // checks that failed, were skipped or bar others, with why: mostly the one that failed
 
-	way     Way          // of "config"
-	addrs   []netip.Addr // of "names"
-	first   *chain.Chain // of "ssh": to the first host; nil: it did not let us in
-	dialed  error        // and why
-	chain   *chain.Chain // of "login"
+	way     Way           // of "config"
+	addrs   []netip.Addr  // of "names"
+	trip    time.Duration // there and back, of "tcp"
+	first   *chain.Chain  // of "ssh": to the first host; nil: it did not let us in
+	dialed  error         // and why
+	chain   *chain.Chain  // of "login"
 	exam    *slurm.Examination
 	examErr error
 	gone    bool // guarded by mu: the visit is over

@@ -21,6 +21,9 @@ import (
 // dialTime is how long one host may take, so that it is told before the check's own time is up.
 const dialTime = 4500 * time.Millisecond
 
+// shakeTime is the same for a handshake, of some eight round trips.
+const shakeTime = 8 * time.Second
+
 // unreached is the error of the chain for a first host that cannot be reached.
 func (v *visit) unreached(err error) error {
 	h := v.way.Hosts[0]
@@ -55,6 +58,7 @@ type family struct {
 	name string
 	addr netip.Addr // the first
 	err  error
+	took time.Duration
 }
 
 // tcp: whether the first host's port answers, by each version of IP that it has.
@@ -77,8 +81,10 @@ func (v *visit) tcp(ctx context.Context) []finding {
 		all.Go(func() {
 			d := net.Dialer{Timeout: dialTime}
 			var c net.Conn
+			began := time.Now()
 			if c, f.err = d.DialContext(ctx, "tcp", net.JoinHostPort(f.addr.String(), strconv.Itoa(h.Port))); f.err == nil {
 				_ = c.Close()
+				f.took = time.Since(began)
 			}
 		})
 	}
@@ -87,6 +93,7 @@ func (v *visit) tcp(ctx context.Context) []finding {
 	for _, f := range order {
 		if f.err == nil {
 			answers = append(answers, f.name)
+			v.trip = max(v.trip, f.took)
 		}
 	}
 	if len(answers) == 0 {
@@ -161,7 +168,7 @@ func (v *visit) ssh(ctx context.Context) []finding {
 		return one(failure(h.Name, err))
 	}
 	opts := v.way.Options
-	opts.Timeout = dialTime
+	opts.Timeout = shakeTime
 	c, err := chain.Dial(ctx, []chain.Hop{hop}, opts)
 	v.keep(&v.first, c)
 	v.dialed = err
@@ -208,7 +215,11 @@ func (v *visit) hostKey(context.Context) []finding {
 // auth: whether the first host lets us in.
 func (v *visit) auth(context.Context) []finding {
 	h := v.way.Hosts[0]
-	if v.dialed != nil {
+	var late *chain.DialError
+	switch {
+	case errors.As(v.dialed, &late) && late.Timeout(): // it was heard of before
+		return one(failure(h.Name, &OvertimeError{Check: "auth", After: shakeTime}))
+	case v.dialed != nil:
 		return one(failure(h.Name, v.dialed))
 	}
 	return one(ok(h.Name, "it lets "+h.User+" in"))

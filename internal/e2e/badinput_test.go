@@ -126,6 +126,24 @@ func TestBadHosts(t *testing.T) {
 	})
 }
 
+// TestBadLoginShell: start-up files that keep the server from being run are blamed, not it.
+func TestBadLoginShell(t *testing.T) {
+	for text, words := range map[string][]string{
+		"exit 3\n":     {"ended with status 3"},
+		"sleep 1000\n": {"its login shell", "start-up files"},
+	} {
+		begin(t)
+		put(t, clusterHome(".bash_profile"), text, 0o644)
+		s := cscs(t, "run", "--start-timeout", "10s", "--", "sleep", "600")
+		e := s.failure(5)
+		says(t, e.Message, words...)
+		says(t, e.Hint, "~/.bash_profile", "[[ $- == *i* ]] || return")
+		if _, told := s.find("warning"); told != (text != "exit 3\n") {
+			t.Errorf("%q: told of it meanwhile: %v", text, told)
+		}
+	}
+}
+
 // TestBadShell: what alice's own start files do on the cluster.
 func TestBadShell(t *testing.T) {
 	works := []struct{ name, file, text string }{

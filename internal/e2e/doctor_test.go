@@ -127,6 +127,21 @@ func TestDoctorHealthy(t *testing.T) {
 	}
 }
 
+// TestDoctorFar: a slow line is no fault of anybody's at its other end.
+func TestDoctorFar(t *testing.T) {
+	begin(t)
+	rtt(t, 600*time.Millisecond)
+	all, code := asksDoctor(t)
+	for _, s := range all {
+		if s.Status != "ok" && s.Status != "skipped" {
+			t.Errorf("%+v", s)
+		}
+	}
+	if code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
 // An ailment is one thing that is broken, and how the doctor tells of it.
 type ailment struct {
 	name, check, status, problem string
@@ -436,6 +451,18 @@ var ailmentsThere = []ailment{
 			rc := clusterHome(".bashrc")
 			put(t, rc, "echo your project has ended\nexit 1\n", 0o644)
 			return func() { write(t, rc, "") }
+		}},
+	{name: "login-shell-ends", check: "shell", status: "failure", problem: "login-shell", says: []string{"ended with status 3", "start-up files"}, fix: "[[ $- == *i* ]] || return",
+		harm: func(t *testing.T) func() {
+			profile := clusterHome(".bash_profile")
+			put(t, profile, "exit 3\n", 0o644)
+			return func() { write(t, profile, "[[ $- == *i* ]] || return\n"+readFile(t, profile)) }
+		}},
+	{name: "login-shell-hangs", check: "shell", status: "failure", problem: "login-shell", says: []string{"has not come through", "start-up files"}, fix: "[[ $- == *i* ]] || return",
+		harm: func(t *testing.T) func() {
+			profile := clusterHome(".bash_profile")
+			put(t, profile, "sleep 1000\n", 0o644)
+			return func() { write(t, profile, "[[ $- == *i* ]] || return\n"+readFile(t, profile)) }
 		}},
 	{name: "home-full", check: "home", status: "failure", problem: "remote-home", says: []string{"/home/alice", "space"}, fix: "du ",
 		harm: func(t *testing.T) func() {

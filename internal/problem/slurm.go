@@ -54,6 +54,9 @@ var slurmRules = []rule{
 	}),
 	on(func(e *slurm.LogError) Problem { return Problem{ID: "log", Code: Failure, Message: e.Error()} }),
 	on(remote),
+	on(func(e *slurm.LoginShellError) Problem {
+		return Problem{ID: "login-shell", Code: Failure, Message: e.Error(), Hint: loginShell, Fix: quietShell}
+	}),
 }
 
 func choose(accounts []string) string {
@@ -83,6 +86,7 @@ func fits(reason string) string {
 const (
 	roomiest   = "du -xhd1 ~ | sort -h"
 	quietShell = "[[ $- == *i* ]] || return"
+	loginShell = "these are /etc/profile and ~/.bash_profile (or ~/.profile); have yours do nothing where no person is, by this as its first line: " + quietShell
 )
 
 func remote(e *slurm.RemoteError) Problem {
@@ -129,6 +133,10 @@ var serverRules = []rule{
 	}),
 	on(func(e *session.StartTimeoutError) Problem {
 		p := Problem{ID: "start-timeout", Code: Server, Message: e.Error(), Hint: "give it longer with --start-timeout"}
+		if e.Shell != nil {
+			p.ID, p.Hint, p.Fix = "login-shell", loginShell, quietShell
+			return p
+		}
 		if len(e.Others) > 0 {
 			p.Hint = fmt.Sprintf("your processes listen on %s there instead: let the server use {port}, or name its port with --port", strings.Join(e.Others, ", "))
 		}
@@ -144,6 +152,8 @@ var serverRules = []rule{
 			p.ID, p.Hint = "server-wide", "ensure the server binds to 127.0.0.1; --allow-wide-bind lets it be, for everyone on the cluster to reach"
 		case "port", "collision":
 			p.ID, p.Hint = "server-port", "pick another port with --port, or leave it out for a free one"
+		case "shell":
+			p.ID, p.Hint, p.Fix = "login-shell", loginShell, quietShell
 		case "setup":
 			p.ID = "server-setup"
 			// Where only an interactive shell knows the command, the message says so, and the way out.

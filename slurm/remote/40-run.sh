@@ -162,9 +162,9 @@ cscs_log() {
 }
 
 # cscs_watch: from the start of the server to its end; cscs_end says which end:
-# exit, asked, term, lease, wide, collision, setup.
+# exit, asked, term, lease, wide, collision, setup, shell.
 cscs_watch() {
-	local nap=20 state=starting sock='' rest=0 checked=-100000 wide
+	local nap=20 state=starting sock='' rest=0 checked=-100000 wide from=$cscs_clock told=''
 	while :; do
 		if [[ -n $cscs_stop ]]; then
 			case $cscs_stop in
@@ -205,6 +205,7 @@ cscs_watch() {
 			esac
 			[[ $state == up && $cscs_forward_new != 1 ]] || cscs_elsewhere
 		fi
+		cscs_hangs "$state"
 		# A server that puts itself into the background is watched by its socket.
 		if [[ -n $cscs_code ]]; then
 			if ((cscs_code != 0)) || [[ $state == down ]]; then
@@ -236,6 +237,22 @@ cscs_watch() {
 	done
 }
 
+# cscs_hangs STATE: tells of a login shell that does not come through its start-up files, and so
+# not to the server, and takes it back if it does at last. For cscs_watch.
+cscs_hangs() {
+	[[ $1 == starting && -z $cscs_code ]] && ((${#cscs_step_args[@]} == 0)) || return 0
+	if [[ -e $cscs_dir/launched ]]; then
+		[[ -z $told ]] || cscs_event launched
+		told='' from=999999999
+	elif [[ -z $told ]] && ((cscs_clock - from >= cscs_shell_patience)); then
+		told=1
+		cscs_event unlaunched "node=$cscs_node" "after=$((cscs_shell_patience / 1000))"
+	fi
+}
+
+# For how many milliseconds a login shell may take.
+cscs_shell_patience=8000
+
 # cscs_ended STATE: the server ended by itself; why?
 cscs_ended() {
 	cscs_end='exit'
@@ -243,7 +260,6 @@ cscs_ended() {
 		cscs_end=setup
 		IFS= read -r cscs_message <"$cscs_dir/failure"
 	elif [[ ! -e $cscs_dir/launched ]]; then
-		cscs_end=setup
 		cscs_unlaunched
 	elif [[ $1 == starting ]]; then
 		cscs_judge "$cscs_listen"
@@ -253,18 +269,18 @@ cscs_ended() {
 	cscs_sweep KILL
 }
 
-# cscs_unlaunched: cscs_message says why not even launch was reached.
+# cscs_unlaunched: cscs_end and cscs_message say why not even launch was reached.
 cscs_unlaunched() {
 	local line words=''
 	if ((${#cscs_step_args[@]} == 0)); then
-		cscs_message="your login shell on $cscs_node ended with status $cscs_code before it ran the server: look at /etc/profile and ~/.bash_profile there"
+		cscs_end=shell cscs_message="the login shell on $cscs_node ended with status $cscs_code in its start-up files"
 		return
 	fi
 	cscs_drain
 	while IFS= read -r line && ((${#words} < 500)); do
 		[[ $line == srun:* ]] && words+=${words:+|}$line
 	done <"$cscs_dir/log"
-	cscs_message="${words:-srun ended with status $cscs_code}"
+	cscs_end=setup cscs_message="${words:-srun ended with status $cscs_code}"
 }
 
 # cscs_elsewhere: sockets of this user that were not there before the server:
