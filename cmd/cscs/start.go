@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -133,6 +134,9 @@ func stateDir() (string, error) {
 			dir, err = os.UserCacheDir()
 		} else {
 			dir, err = os.UserHomeDir()
+			if err == nil && !filepath.IsAbs(dir) {
+				err = fmt.Errorf("$HOME is no absolute path: %q", dir)
+			}
 			dir = filepath.Join(dir, ".local", "state")
 		}
 		if err != nil {
