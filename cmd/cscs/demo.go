@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -54,6 +55,9 @@ uses it or a job runs there.`,
 			if wait := duration(queue); wait > 0 {
 				seconds := int((wait + time.Second - 1) / time.Second)
 				j.partition, j.slurm = []string{demo.BusyPartition}, []string{"--begin=now+" + strconv.Itoa(seconds)}
+			}
+			if len(args) > 0 && (page || !haveJupyter()) {
+				return &problem.UsageError{Message: fmt.Sprintf("the page takes no arguments, as a JupyterLab would: %q", args), Hint: "leave them out, or install JupyterLab here"}
 			}
 			cfg, err := d.sites()
 			if err != nil {
