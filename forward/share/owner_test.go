@@ -33,6 +33,19 @@ func (s *site) later(t *testing.T, dial DialFunc) <-chan *Chain {
 	return result
 }
 
+// dialling is later whose dial takes until answer is called, and has begun.
+func (s *site) dialling(t *testing.T) (result <-chan *Chain, answer func()) {
+	t.Helper()
+	begun, answered := make(chan struct{}), make(chan struct{})
+	result = s.later(t, func(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
+		close(begun)
+		<-answered
+		return s.dialSite(ctx, opts)
+	})
+	<-begun
+	return result, func() { close(answered) }
+}
+
 // waiting waits until n processes wait for the one that dials.
 func (s *site) waiting(t *testing.T, o *owner, n int) {
 	t.Helper()
@@ -110,13 +123,7 @@ func TestOwnerFails(t *testing.T) {
 // TestImpatient: a dial that takes too long is not waited for, nor is one whose end ctx does not await.
 func TestImpatient(t *testing.T) {
 	s := newSite(t, nil)
-	dialling, answered := make(chan struct{}), make(chan struct{})
-	first := s.later(t, func(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
-		close(dialling)
-		<-answered
-		return s.dialSite(ctx, opts)
-	})
-	<-dialling
+	first, answer := s.dialling(t)
 	ctrlC := errors.New("ctrl-c")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	time.AfterFunc(50*time.Millisecond, func() { cancel(ctrlC) })
@@ -127,21 +134,15 @@ func TestImpatient(t *testing.T) {
 	if c := s.share(t, chain.Options{}); !errors.Is(c.Alone(), errPatience) {
 		t.Errorf("alone: %v", c.Alone())
 	}
-	close(answered)
+	answer()
 	_ = soon(t, "the first", first).Close()
 }
 
 // TestLongDial: an owner that dials for long says so again and again, and is waited for.
 func TestLongDial(t *testing.T) {
 	s := newSite(t, nil)
-	dialling, answered := make(chan struct{}), make(chan struct{})
-	first := s.later(t, func(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
-		close(dialling)
-		<-answered
-		return s.dialSite(ctx, opts)
-	})
-	<-dialling
-	time.AfterFunc(stuck+2*sign, func() { close(answered) })
+	first, answer := s.dialling(t)
+	time.AfterFunc(stuck+2*sign, answer)
 	if c := s.share(t, chain.Options{}); !c.Joined() {
 		t.Errorf("alone: %v", c.Alone())
 	}
