@@ -41,21 +41,12 @@ func (a Agent) Holds(ctx context.Context, pub ssh.PublicKey) (bool, error) {
 	return false, nil
 }
 
-// RemoveExpired takes out of the agent the certificates that have run out, and the keys
-// that it holds for nothing else: by the names that it knows them by.
+// RemoveExpired takes out of the agent the certificates that have run out, and nothing else: a
+// plain key beside one may be somebody's for other doors. By the names that it knows them by.
 func (a Agent) RemoveExpired(ctx context.Context, now time.Time) (removed []string, err error) {
 	all, err := a.list(ctx)
 	if err != nil {
 		return nil, err
-	}
-	// A bare key goes with its certificate only if it has no other that is still good.
-	good := func(key ssh.PublicKey) bool {
-		for _, h := range all {
-			if h.cert != nil && same(h.cert.Key, key) && inTime(certFile{"", h.cert}, now) == nil {
-				return true
-			}
-		}
-		return false
 	}
 	expired := func(cert *ssh.Certificate) bool {
 		until := validBefore(cert)
@@ -70,13 +61,6 @@ func (a Agent) RemoveExpired(ctx context.Context, now time.Time) (removed []stri
 				return err
 			}
 			removed = append(removed, h.comment)
-			for _, bare := range all {
-				if bare.cert == nil && same(bare.pub, h.cert.Key) && !good(bare.pub) {
-					if err := client.Remove(&agent.Key{Format: bare.pub.Type(), Blob: bare.blob}); err != nil {
-						return err
-					}
-				}
-			}
 		}
 		return nil
 	})
@@ -84,7 +68,7 @@ func (a Agent) RemoveExpired(ctx context.Context, now time.Time) (removed []stri
 }
 
 // Add gives the agent a key and its certificate, to keep until the certificate ends. What
-// it held of the same key before makes way.
+// it held of the same key and the same authority before makes way.
 func (a Agent) Add(ctx context.Context, private crypto.PrivateKey, cert *ssh.Certificate, comment string, now time.Time) error {
 	all, err := a.list(ctx)
 	if err != nil {
@@ -110,7 +94,7 @@ func (a Agent) Add(ctx context.Context, private crypto.PrivateKey, cert *ssh.Cer
 			}
 		}
 		for _, h := range all {
-			if h.cert != nil && same(h.cert.Key, cert.Key) && h.cert.Serial != cert.Serial {
+			if h.cert != nil && same(h.cert.Key, cert.Key) && same(h.cert.SignatureKey, cert.SignatureKey) && !same(h.cert, cert) {
 				if err := client.Remove(&agent.Key{Format: h.pub.Type(), Blob: h.blob}); err != nil {
 					return err
 				}

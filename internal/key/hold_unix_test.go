@@ -11,8 +11,8 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 )
 
-// TestHold: what has expired goes, with the key that it was for; a key whose other
-// certificate is good stays, as do others; what is added takes the place of what it renews.
+// TestHold: what has expired goes, and no plain key with it; what is added takes the place of
+// what it renews, and not of another authority's.
 func TestHold(t *testing.T) {
 	h := newHome(t)
 	old, both, other := h.key("old"), h.key("both"), h.key("other")
@@ -34,8 +34,8 @@ func TestHold(t *testing.T) {
 	if err != nil || len(removed) != 2 {
 		t.Errorf("removed %q, %v", removed, err)
 	}
-	holds(3)
-	for name, want := range map[string]bool{"old": false, "both": true, "other": true} {
+	holds(4)
+	for name, want := range map[string]bool{"old": true, "both": true, "other": true} {
 		s := Inspect(h.path(name), time.Now())
 		if got, err := a.Holds(t.Context(), s.Public); got != want || err != nil {
 			t.Errorf("holds %s: %v %v", name, got, err)
@@ -45,7 +45,15 @@ func TestHold(t *testing.T) {
 	if err := a.Add(t.Context(), both, newer, "both", time.Now()); err != nil {
 		t.Error(err)
 	}
-	holds(3) // the key, its new certificate, and the other
+	holds(4) // the key, its new certificate, and the others
+	elsewhere := newHome(t).cert("both", both)
+	if err := ring.Add(agent.AddedKey{PrivateKey: both, Certificate: elsewhere}); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Add(t.Context(), both, h.cert("both", both, func(c *ssh.Certificate) { c.Serial = 9 }), "both", time.Now()); err != nil {
+		t.Error(err)
+	}
+	holds(5)
 	var over *ExpiredError
 	if err := a.Add(t.Context(), old, oldCert, "old", time.Now()); !errors.As(err, &over) {
 		t.Errorf("an expired one: %v", err)
