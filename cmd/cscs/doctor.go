@@ -56,7 +56,7 @@ status is that of a command that meets the first failure; a warning is none.`,
 var usualPorts = []int{8888, 6006}
 
 func (d *deps) doctor(ctx context.Context, o *options) error {
-	signals, stop := hearInterrupts(ctx)
+	signals, stop := hearInterrupt(ctx)
 	defer stop()
 	cluster := d.doctorsCluster(o)
 	home, err := os.UserHomeDir()

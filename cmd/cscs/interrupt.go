@@ -11,7 +11,8 @@ import (
 )
 
 // interrupts hears the signals that ask for the end: the first begins the
-// teardown, the second ends all patience in it, the third ends everything at once.
+// teardown, the second ends all patience in it, the third ends everything at once. A fourth does
+// what it does to any program: whatever it is that does not end, it shall not keep the user.
 type interrupts struct {
 	ctx            context.Context // ends with the first, by session.ErrInterrupted
 	hurry, abandon context.Context // end with the second and the third
@@ -19,6 +20,7 @@ type interrupts struct {
 	interrupt context.CancelCauseFunc
 	mu        sync.Mutex
 	steps     []func() // what is left to be done, in order
+	deaf      func()   // has the signals be the system's after that
 }
 
 // hearInterrupts hears them from now on, until stop is called.
@@ -34,6 +36,7 @@ func hearInterrupts(parent context.Context) (i *interrupts, stop func()) {
 	signal.Ignore(syscall.SIGPIPE)
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	i.deaf = func() { signal.Stop(signals) }
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -61,14 +64,31 @@ func hearInterrupts(parent context.Context) (i *interrupts, stop func()) {
 	}
 }
 
+// hearInterrupt is for commands that leave nothing behind, wherever they are ended: the first
+// signal asks them to, the second ends the process.
+func hearInterrupt(parent context.Context) (i *interrupts, stop func()) {
+	i, stop = hearInterrupts(parent)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.steps = i.steps[:min(1, len(i.steps))]
+	return i, stop
+}
+
 // raise does the next step.
 func (i *interrupts) raise() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if len(i.steps) > 0 {
-		i.steps[0]()
-		i.steps = i.steps[1:]
+		i.step(i.steps[0])
 	}
+}
+
+// step does what is next, by the way that is given. i.mu is held.
+func (i *interrupts) step(do func()) {
+	if i.steps = i.steps[1:]; len(i.steps) == 0 {
+		i.deaf()
+	}
+	do()
 }
 
 // end does the first step for another cause than a signal's, if that was not done yet.
@@ -78,6 +98,5 @@ func (i *interrupts) end(cause error) {
 	if i.ctx.Err() != nil {
 		return
 	}
-	i.interrupt(cause)
-	i.steps = i.steps[1:]
+	i.step(func() { i.interrupt(cause) })
 }

@@ -5,6 +5,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"os/exec"
 	"syscall"
 	"testing"
 	"time"
@@ -52,4 +55,40 @@ func TestInterrupts(t *testing.T) {
 	i.raise() // as a Ctrl-C at a prompt does
 	await(i.abandon)
 	i.raise() // nothing more to end
+}
+
+// TestInterruptEnds: a command that is stuck in something which hears of no signal is ended by
+// the second.
+func TestInterruptEnds(t *testing.T) {
+	if os.Getenv("CSCS_TEST_STUCK") != "" {
+		i, _ := hearInterrupt(t.Context())
+		fmt.Fprintln(os.Stderr, "hears") //nolint:forbidigo // the other process waits for it
+		<-i.ctx.Done()
+		fmt.Fprintln(os.Stderr, "heard") //nolint:forbidigo // likewise
+		select {}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestInterruptEnds$")
+	cmd.Env = append(os.Environ(), "CSCS_TEST_STUCK=1")
+	out, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for _, word := range []string{"hears", "heard"} {
+		var got string
+		if _, err := fmt.Fscan(out, &got); got != word {
+			t.Fatalf("it says %q, %v", got, err)
+		}
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = cmd.Wait()
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGTERM {
+		t.Errorf("it ended with %v", cmd.ProcessState)
+	}
 }

@@ -31,7 +31,7 @@ and take certificates that have expired out of it.`,
 }
 
 func (d *deps) keyAgent(ctx context.Context, o *keyOptions) error {
-	signals, stop := hearInterrupts(ctx)
+	signals, stop := hearInterrupt(ctx)
 	defer stop()
 	path, err := o.path()
 	if err != nil {

@@ -37,7 +37,7 @@ you alone. What is there is replaced only by what is good.`,
 }
 
 func (d *deps) keyImport(ctx context.Context, o *keyOptions, args []string) error {
-	signals, stop := hearInterrupts(ctx)
+	signals, stop := hearInterrupt(ctx)
 	defer stop()
 	path, state, err := o.files()
 	if err != nil {

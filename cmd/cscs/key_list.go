@@ -54,7 +54,7 @@ func newKeyListCommand(d *deps) *cobra.Command {
 
 // withService does something with the service that can list and revoke.
 func (d *deps) withService(ctx context.Context, o *keyOptions, do func(context.Context, *service.Current, *signer) error) error {
-	signals, stop := hearInterrupts(ctx)
+	signals, stop := hearInterrupt(ctx)
 	defer stop()
 	s, err := d.signer(signals.ctx, o, signals)
 	if err != nil {

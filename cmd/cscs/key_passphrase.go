@@ -32,7 +32,7 @@ stays. With cscs key agent it is asked for once a day.`,
 }
 
 func (d *deps) keyPassphrase(ctx context.Context, o *keyOptions) error {
-	signals, stop := hearInterrupts(ctx)
+	signals, stop := hearInterrupt(ctx)
 	defer stop()
 	path, state, err := o.files()
 	if err != nil {

@@ -47,7 +47,7 @@ minute. The older service (--service sshservice) asks for name, password and a s
 }
 
 func (d *deps) keySign(ctx context.Context, o *keyOptions, force bool) error {
-	signals, stop := hearInterrupts(ctx)
+	signals, stop := hearInterrupt(ctx)
 	defer stop()
 	path, err := o.path()
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +12,8 @@ import (
 
 	"al.essio.dev/pkg/shellescape"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
 // A keyFile is a key as the file system has it. Of its parts only the public
@@ -85,7 +86,7 @@ func readKey(named string, certificates []string) (*keyFile, error) {
 
 // readPrivate takes from the private file what it gives without a passphrase.
 func (k *keyFile) readPrivate() error {
-	data, mode, err := readSmall(k.private)
+	data, mode, err := regular.Read(k.private)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -131,7 +132,7 @@ func (k *keyFile) readPrivate() error {
 // file does not tell it, the key.
 func (k *keyFile) readPublic() error {
 	path := k.private + ".pub"
-	data, _, err := readSmall(path)
+	data, _, err := regular.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -156,7 +157,7 @@ func (k *keyFile) readPublic() error {
 
 // decrypt opens the private file with a passphrase.
 func (k *keyFile) decrypt(passphrase []byte) (ssh.Signer, error) {
-	data, _, err := readSmall(k.private)
+	data, _, err := regular.Read(k.private)
 	if err != nil {
 		return nil, unreadable(k.private, err)
 	}
@@ -165,7 +166,7 @@ func (k *keyFile) decrypt(passphrase []byte) (ssh.Signer, error) {
 
 // readCertificate reads a user certificate (PROTOCOL.certkeys).
 func readCertificate(path string) (*ssh.Certificate, string, error) {
-	data, _, err := readSmall(path)
+	data, _, err := regular.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, "", err
 	}
@@ -223,37 +224,18 @@ func misshapen(path string, data []byte) (what, fix string) {
 	return "", ""
 }
 
-// readSmall reads a file that is no larger than keys are.
-func readSmall(path string) ([]byte, fs.FileInfo, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, nil, err
-	}
-	if info.IsDir() {
-		return nil, nil, errDirectory
-	}
-	const most = 1 << 20
-	data, err := io.ReadAll(io.LimitReader(f, most))
-	return data, info, err
-}
-
-// errDirectory: there is a directory of the name that a file should have.
-var errDirectory = errors.New("is a directory")
-
 // unreadable tells of a file that is there and cannot be read, with what mends that.
 func unreadable(path string, err error) *FileError {
 	e := &FileError{Path: path, What: "it cannot be read", Err: reason(err)}
+	var special *regular.Error
 	switch {
-	case errors.Is(err, errDirectory):
+	case errors.As(err, &special) && special.Kind == "a directory":
 		e.What, e.Err, e.Fix = "it is a directory, not a key", nil, "rmdir "+shellescape.Quote(path)
 		if left, err := os.ReadDir(path); err != nil || len(left) > 0 { // ~/.ssh itself, say
 			e.What, e.Fix = "it is a directory: name a key in it, or move it away", "ls -A "+shellescape.Quote(path)
 		}
+	case errors.As(err, &special):
+		e.What, e.Err, e.Fix = "it is "+special.Kind+", not a key: name a file, or move it away", nil, "ls -l "+shellescape.Quote(path)
 	case runtime.GOOS == "windows" || !errors.Is(err, fs.ErrPermission): // which has no such command
 	default:
 		e.Fix = "chmod u+rw " + shellescape.Quote(path)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
 // DefaultPath is the key that CSCS's tools make: ~/.ssh/cscs-key.
@@ -114,7 +116,7 @@ func Open(ctx context.Context, path string, ask Prompter) (private crypto.Privat
 	case k.unusable != nil:
 		return nil, nil, k.unusable
 	}
-	data, _, err := readSmall(path)
+	data, _, err := regular.Read(path)
 	if err != nil {
 		return nil, nil, unreadable(path, err)
 	}

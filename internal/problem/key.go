@@ -7,7 +7,10 @@ import (
 	"strings"
 	"time"
 
+	"al.essio.dev/pkg/shellescape"
+
 	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
 // newKey is where to get a key that is valid for a day.
@@ -38,6 +41,13 @@ var keyRules = []rule{
 	}),
 	on(func(e *key.FileError) Problem {
 		return Problem{ID: "key-file", Code: Auth, Message: e.Error(), Hint: e.Fix, Fix: e.Fix}
+	}),
+	on(func(e *regular.Error) Problem {
+		fix := "ls -l " + shellescape.Quote(e.Path)
+		if e.Kind == "a directory" {
+			fix = "ls -A " + shellescape.Quote(e.Path)
+		}
+		return Problem{ID: "no-file", Code: Usage, Message: e.Error(), Hint: "name a file, or move away what is there: " + fix, Fix: fix}
 	}),
 	on(func(e *key.AgentError) Problem {
 		if errors.Is(e.Err, key.ErrAgentHangs) {

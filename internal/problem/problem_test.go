@@ -23,6 +23,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/key/service"
 	"github.com/alps-tunnel/cscs/internal/key/signing"
 	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/internal/regular"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/sshconfig"
 	"github.com/alps-tunnel/cscs/session"
@@ -79,6 +80,7 @@ func TestOf(t *testing.T) {
 		{&doctor.ShutKeyError{Err: &key.PassphraseError{Path: "k", Fix: "cscs key agent"}}, "key-passphrase", 3, "not given here", "give it to the agent"},
 		{&key.AgentError{Socket: "/s", Err: key.ErrAgentHangs}, "agent-hangs", 3, "agent (/s) gives no answer", "cscs key agent"},
 		{&key.PermissionsError{Path: "k", Mode: 0o644, Fix: "chmod 600 k"}, "key-permissions", 3, "0644", "chmod 600 k"},
+		{fmt.Errorf("x: %w", &regular.Error{Path: "/a b", Kind: "a FIFO"}), "no-file", 2, "/a b is a FIFO, not a file", "ls -l '/a b'"},
 		{&key.FileError{Path: "k", What: "it is not a key"}, "key-file", 3, "not a key", ""},
 		{&service.SignInError{Host: "auth.cscs.ch", Why: service.SignInPort, Err: errors.New("in use")}, "sign-in", 3, "taken: in use", "cscs key sign --headless"},
 		{&service.SignInError{Host: "auth.cscs.ch", Why: service.SignInNobody}, "sign-in", 3, "nobody to sign in", "CSCS_API_KEY"},

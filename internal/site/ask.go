@@ -3,13 +3,17 @@ package site
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
 // A question is what ssh is asked: "what would you do for this name?" The user
@@ -138,6 +142,9 @@ func (a *asker) askSSH(ctx context.Context, q question) (settings, error) {
 	if !plainHost(q.name) {
 		return settings{}, &SSHConfigError{Host: q.name, Message: "not a host name"}
 	}
+	if err := a.special(); err != nil {
+		return settings{}, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	args := []string{"-T"} // without it ssh remarks that there is no terminal
@@ -174,6 +181,19 @@ func (a *asker) askSSH(ctx context.Context, q question) (settings, error) {
 		s.user = ""
 	}
 	return s, nil
+}
+
+// special is the error for a configuration of the user's at which ssh would wait for ever.
+func (a *asker) special() error {
+	file := a.file
+	if file == "" {
+		file = expandHome("~/.ssh/config")
+	}
+	var special *regular.Error
+	if err := regular.Check(file); file != os.DevNull && errors.As(err, &special) {
+		return special
+	}
+	return nil // what else is wrong with it, ssh says
 }
 
 // plainHost keeps from ssh what it would take for an option or would refuse.

@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/kevinburke/ssh_config"
+
+	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
 var errNoSSH = errors.New("there is no ssh program")
@@ -32,8 +34,8 @@ func (a *asker) newFallback() func(context.Context, question) (settings, error) 
 	}
 	var configs []*ssh_config.Config
 	for _, name := range files {
-		data, err := os.ReadFile(name)
-		if errors.Is(err, fs.ErrNotExist) && a.file == "" {
+		data, _, err := regular.Read(name)
+		if errors.Is(err, fs.ErrNotExist) && a.file == "" || name == os.DevNull {
 			continue
 		}
 		var cfg *ssh_config.Config

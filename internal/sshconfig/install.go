@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2/maybe"
+
+	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
 // Files are where ssh's configuration is on this machine.
@@ -52,7 +54,7 @@ func (e *WriteError) Unwrap() error { return e.Err }
 //
 // Errors: *RefusedError, *WriteError, of the file system.
 func (f Files) Install(ctx context.Context, text string) error {
-	before, err := os.ReadFile(f.Config)
+	before, _, err := regular.Read(f.Config)
 	existed := err == nil
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -65,7 +67,7 @@ func (f Files) Install(ctx context.Context, text string) error {
 	if err := os.MkdirAll(filepath.Dir(f.Config), 0o700); err != nil {
 		return &WriteError{File: f.Config, Err: reason(err)}
 	}
-	partBefore, partErr := os.ReadFile(f.Part)
+	partBefore, _, partErr := regular.Read(f.Part)
 	if err := writeThrough(f.Part, []byte(text)); err != nil {
 		return &WriteError{File: f.Part, Err: reason(err)} // not by the name of a temporary file
 	}
@@ -109,7 +111,7 @@ func (f Files) Install(ctx context.Context, text string) error {
 // Uninstall takes everything of ours away again. The user's own file stays with what the
 // user has written in it since.
 func (f Files) Uninstall() error {
-	data, err := os.ReadFile(f.Config)
+	data, _, err := regular.Read(f.Config)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
@@ -130,7 +132,7 @@ func (f Files) Uninstall() error {
 // exclude takes our line out of the user's own file, and the file away if it was made for it.
 func (f Files) exclude(data []byte) error {
 	rest := f.remove(data)
-	backup, err := os.ReadFile(f.Backup)
+	backup, _, err := regular.Read(f.Backup)
 	switch {
 	case bytes.Equal(rest, data):
 	case len(rest) == 0 && err != nil:
@@ -160,7 +162,7 @@ func removed(name string) error {
 // Without is the user's own configuration without our line, for ssh -F: "none" if there is
 // none. done removes what was made for it.
 func (f Files) Without() (file string, done func(), err error) {
-	data, err := os.ReadFile(f.Config)
+	data, _, err := regular.Read(f.Config)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "none", func() {}, nil
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
 // A NothingError says that there is no pair of key and certificate to bring in.
@@ -42,7 +43,7 @@ type Pair struct {
 // which that whose certificate is valid the longest is taken. Browsers number what
 // they save twice ("cscs-key (1)"), so files belong together by what is in them.
 //
-// Errors: *NothingError, of the file system.
+// Errors: *NothingError, *regular.Error, of the file system.
 func Find(file string) (Pair, error) {
 	dir, only := file, ""
 	info, err := os.Stat(file)
@@ -50,6 +51,9 @@ func Find(file string) (Pair, error) {
 		return Pair{}, err
 	}
 	if !info.IsDir() {
+		if err := regular.Check(file); err != nil {
+			return Pair{}, err
+		}
 		dir, only = filepath.Dir(file), filepath.Base(file)
 	}
 	entries, err := os.ReadDir(dir)
@@ -100,7 +104,7 @@ func Find(file string) (Pair, error) {
 }
 
 func readCert(path string) (*ssh.Certificate, error) {
-	data, err := os.ReadFile(path)
+	data, _, err := regular.Read(path)
 	if err != nil {
 		return nil, err
 	}
@@ -127,12 +131,12 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	data, err := os.ReadFile(p.Key)
+	data, _, err := regular.Read(p.Key)
 	if err != nil {
 		return Result{}, fmt.Errorf("import a key: %w", err)
 	}
 	defer clear(data)
-	text, err := os.ReadFile(p.Cert)
+	text, _, err := regular.Read(p.Cert)
 	if err != nil {
 		return Result{}, fmt.Errorf("import a key: %w", err)
 	}
