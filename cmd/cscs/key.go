@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -122,12 +123,50 @@ func (d *deps) signer(ctx context.Context, o *keyOptions, signals *interrupts) (
 		return nil, err
 	}
 	if path, err := o.path(); err == nil {
-		if s := key.Inspect(path, time.Now()); s.Cert != nil && len(s.Cert.ValidPrincipals) == 1 {
+		if s := key.Inspect(path, time.Now(), nil); s.Cert != nil && len(s.Cert.ValidPrincipals) == 1 {
 			user = s.Cert.ValidPrincipals[0]
 		}
 	}
 	return &signer{io: d.io, by: by, ask: asker(signals), headless: o.headless, noBrows: o.noBrowser, user: user,
-		named: len(o.service) > 0 || len(o.cluster) > 0}, nil
+		agents: func(ctx context.Context) []key.Agent { return d.agents(ctx, o) }, named: len(o.service) > 0 || len(o.cluster) > 0}, nil
+}
+
+// agents are those in which the key may be: the environment's, and those that ssh's configuration
+// names on the way to the cluster (IdentityAgent).
+func (d *deps) agents(ctx context.Context, o *keyOptions) []key.Agent {
+	all := []key.Agent{key.FindAgent("")}
+	cfg, err := d.sites()
+	if err != nil {
+		return all // whoever needs it more says what is wrong with it
+	}
+	name := first(one(o.cluster), cfg.Default())
+	if name == "" {
+		name = cfg.Known()[0] // what is set for one is mostly set for all
+	}
+	cl, err := cfg.Cluster(ctx, name)
+	if err != nil {
+		return all
+	}
+	return append(all, agentsOf(ctx, cfg, cl)...)
+}
+
+// agentsOf are those that ssh's configuration names on the way to a cluster.
+func agentsOf(ctx context.Context, cfg *site.Config, cl site.Cluster) (all []key.Agent) {
+	hosts, err := cfg.Route(ctx, cl, site.Overrides{})
+	if err != nil {
+		return nil
+	}
+	for _, h := range hosts {
+		if a := key.FindAgent(h.IdentityAgent); !slices.Contains(all, a) {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// inspect tells what there is of the key, asking agents where its private half is in no file.
+func (d *deps) inspect(ctx context.Context, o *keyOptions, path string) key.State {
+	return key.Inspect(path, time.Now(), key.HeldBy(ctx, func(ctx context.Context) []key.Agent { return d.agents(ctx, o) }))
 }
 
 // asker asks on the terminal; nil without one.

@@ -45,9 +45,13 @@ func (d *deps) keyAgent(ctx context.Context, o *keyOptions) error {
 	for _, name := range removed {
 		ui.Say(d.io, "expired, taken out of the agent: "+name)
 	}
-	state := key.Inspect(path, time.Now())
+	state := d.inspect(signals.ctx, o, path)
 	if state.Problem != nil {
 		return state.Problem
+	}
+	if !state.Exists {
+		d.say("an agent alone has the private half of " + path + ", and there is nothing to give it")
+		return nil
 	}
 	var prompter key.Prompter
 	if ask := asker(signals); ask != nil {

@@ -80,7 +80,7 @@ func (d *deps) keyList(ctx context.Context, o *keyOptions, c *service.Current, a
 		return err
 	}
 	own := ""
-	if have := key.Inspect(path, time.Now()); have.Cert != nil {
+	if have := key.Inspect(path, time.Now(), nil); have.Cert != nil {
 		own = strconv.FormatUint(have.Cert.Serial, 10)
 	}
 	var rows []listedKey

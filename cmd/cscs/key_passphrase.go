@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/key/signing"
 	"github.com/alps-tunnel/cscs/internal/ui"
 )
@@ -38,7 +36,7 @@ func (d *deps) keyPassphrase(ctx context.Context, o *keyOptions) error {
 	if err != nil {
 		return err
 	}
-	if have := key.Inspect(path, time.Now()); !have.Exists && have.Problem != nil {
+	if have := d.inspect(signals.ctx, o, path); !have.Exists && have.Problem != nil {
 		return have.Problem
 	}
 	ask := asker(signals)

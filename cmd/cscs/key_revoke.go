@@ -89,7 +89,7 @@ func (d *deps) keyRevoke(ctx context.Context, o *keyOptions, c *service.Current,
 			continue // the service's own list had it
 		}
 		_ = signing.OpenJournal(state).Revoke(n) // for counting alone
-		if have := key.Inspect(path, time.Now()); have.Cert != nil && have.Cert.Serial == n {
+		if have := key.Inspect(path, time.Now(), nil); have.Cert != nil && have.Cert.Serial == n {
 			if err := os.Remove(have.CertPath); err != nil {
 				return &signing.WriteError{Path: have.CertPath, Err: err}
 			}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/key/signing"
+	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/ui"
 )
 
@@ -57,8 +59,13 @@ func (d *deps) keySign(ctx context.Context, o *keyOptions, force bool) error {
 	if err != nil {
 		return err
 	}
+	have := d.inspect(signals.ctx, o, path)
+	var half *key.HalfError
+	if errors.As(have.Problem, &half) && s.by.Kind == site.SigningCSCS { // the other one makes a whole key
+		return have.Problem
+	}
 	if !force && !s.unattended() {
-		if have := key.Inspect(path, time.Now()); have.Problem == nil && !halfOver(have, time.Now()) {
+		if have.Problem == nil && !halfOver(have, time.Now()) {
 			d.say("it is good still: " + describeCertificate(path, have.Cert.ValidPrincipals, have.ValidBefore) + "; to have it signed all the same: cscs key sign --force")
 			return nil
 		}
@@ -68,7 +75,7 @@ func (d *deps) keySign(ctx context.Context, o *keyOptions, force bool) error {
 		return err
 	}
 	d.signed(r)
-	if p := key.Inspect(path, time.Now()).Problem; p != nil {
+	if p := d.inspect(signals.ctx, o, path).Problem; p != nil {
 		return p // its permissions, say
 	}
 	if n, of := s.used(); of > 0 && !s.unattended() {

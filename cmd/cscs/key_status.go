@@ -72,7 +72,7 @@ func (d *deps) keyStatus(ctx context.Context, o *keyOptions) error {
 		return err
 	}
 	now := time.Now()
-	state := key.Inspect(path, now)
+	state := d.inspect(ctx, o, path)
 	s := statusOf(ctx, state, now)
 	cfg, err := site.Load()
 	if err != nil {

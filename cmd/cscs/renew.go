@@ -43,6 +43,9 @@ func (s *start) newRenewal(cfg *site.Config, cl site.Cluster) (*renewal, error) 
 	}
 	r := &renewal{
 		signer: &signer{io: s.deps.io, by: by, ask: s.ask, noBrows: o.noBrowser, user: one(o.user),
+			agents: func(ctx context.Context) []key.Agent {
+				return append([]key.Agent{key.FindAgent("")}, agentsOf(ctx, cfg, cl)...)
+			},
 			named: cl.Name != cfg.Default() && (cfg.Default() != "" || by.Name != site.DefaultSigning)},
 		never: o.noSign, now: time.Now,
 		say:  func(line string) { ui.Say(s.deps.io, line) },
@@ -87,7 +90,7 @@ func (r *renewal) after(ctx context.Context, hosts []site.Host, err error) (bool
 		return false, err
 	}
 	what := "there is no key yet"
-	if s := key.Inspect(path, r.now()); s.Exists && s.Cert == nil {
+	if s := key.Inspect(path, r.now(), nil); s.Exists && s.Cert == nil {
 		what = "the key is not signed"
 	} else if s.Exists {
 		what = "the key's certificate has expired"

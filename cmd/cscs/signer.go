@@ -24,11 +24,12 @@ import (
 type signer struct {
 	io       *ui.IO
 	by       site.Signing
-	ask      *ui.Prompter // nil: there is nobody to ask
-	headless bool         // sign in on another device
-	noBrows  bool         // print the address to sign in at, and open nothing
-	user     string       // who it is most likely
-	named    bool         // cscs key sign has to be told the service to take this one
+	ask      *ui.Prompter                      // nil: there is nobody to ask
+	headless bool                              // sign in on another device
+	noBrows  bool                              // print the address to sign in at, and open nothing
+	user     string                            // who it is most likely
+	agents   func(context.Context) []key.Agent // in which the key may be
+	named    bool                              // cscs key sign has to be told the service to take this one
 }
 
 // apiKeyVar is a service account's, by CSCS's own name for it.
@@ -51,6 +52,7 @@ func (s *signer) sign(ctx context.Context, path string) (signing.Result, error) 
 	}
 	r := signing.Request{
 		Service: svc, Name: s.by.Name, Path: path, State: state, Comment: clientName(), Short: s.unattended(),
+		Held:    key.HeldBy(ctx, s.agents),
 		Waiting: func() { ui.Say(s.io, "another cscs is having this key signed; waiting for it") },
 	}
 	if s.ask != nil && !s.unattended() {

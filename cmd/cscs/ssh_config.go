@@ -156,7 +156,7 @@ func loginOf(ctx context.Context, h site.Host) sshconfig.Login {
 			l.Certificate = id.CertPath
 		}
 	case errors.As(err, &shut):
-		l.User, l.Identity = first(l.User, principalOf(key.Inspect(shut.Path, time.Now()).Cert)), shut.Path
+		l.User, l.Identity = first(l.User, principalOf(key.Inspect(shut.Path, time.Now(), nil).Cert)), shut.Path
 	default: // where there will be one
 		usual, _ := key.DefaultPath() // without a home directory, ssh has none either
 		l.Identity = first(h.Identity, usual)

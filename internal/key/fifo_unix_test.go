@@ -22,7 +22,7 @@ func TestFIFO(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := Load(t.Context(), h.source(), nil)
-		for _, err := range []error{err, Inspect(h.path("cscs-key"), time.Now()).Problem} {
+		for _, err := range []error{err, Inspect(h.path("cscs-key"), time.Now(), nil).Problem} {
 			var e *FileError
 			if !errors.As(err, &e) || !strings.Contains(e.What, "a FIFO") || e.Fix != "ls -l "+h.path(name) {
 				t.Errorf("%s: %v", name, err)

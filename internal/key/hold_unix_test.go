@@ -36,7 +36,7 @@ func TestHold(t *testing.T) {
 	}
 	holds(4)
 	for name, want := range map[string]bool{"old": true, "both": true, "other": true} {
-		s := Inspect(h.path(name), time.Now())
+		s := Inspect(h.path(name), time.Now(), nil)
 		if got, err := a.Holds(t.Context(), s.Public); got != want || err != nil {
 			t.Errorf("holds %s: %v %v", name, got, err)
 		}

@@ -37,18 +37,22 @@ type State struct {
 	ValidBefore time.Time // zero: for ever
 
 	// Problem is what keeps it from being used now, with a certificate: nil for nothing.
-	// *MissingError, *ExpiredError, *NotYetValidError, *PermissionsError, *FileError,
-	// *UncertifiedError.
+	// *MissingError, *HalfError, *AgentError, *ExpiredError, *NotYetValidError,
+	// *PermissionsError, *FileError, *UncertifiedError.
 	Problem error
 }
 
-// Inspect tells what there is under a key's name, without asking anybody.
-func Inspect(path string, now time.Time) State {
+// Inspect tells what there is under a key's name. Nobody is asked but, for a key whose private half
+// is in no file, held; nil: no agent holds it.
+func Inspect(path string, now time.Time, held Holder) State {
 	s := State{Path: path, CertPath: path + "-cert.pub"}
 	k, err := readKey(path, nil)
 	switch {
 	case errors.Is(err, errAbsent):
 		s.Problem = &MissingError{Looked: []string{path}, Fix: SignCommand}
+		if _, is := dangling(path); is {
+			s.Problem = half(path)
+		}
 		return s
 	case err != nil:
 		s.Problem = err
@@ -66,6 +70,7 @@ func Inspect(path string, now time.Time) State {
 	}
 	switch {
 	case s.Problem != nil:
+	case !k.exists && s.lacks(held) != nil:
 	case k.unusable != nil:
 		s.Problem = k.unusable
 	case s.Cert == nil:
@@ -74,6 +79,12 @@ func Inspect(path string, now time.Time) State {
 		s.Problem = inTime(k.certs[0], now)
 	}
 	return s
+}
+
+// lacks notes what is wrong with a key whose private half is in no file.
+func (s *State) lacks(held Holder) error {
+	s.Problem = held.lacks(s.Path, s.Public)
+	return s.Problem
 }
 
 // UncertifiedError says that a key has no certificate, without which it opens nothing

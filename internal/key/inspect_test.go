@@ -34,14 +34,14 @@ func TestInspect(t *testing.T) {
 			h.write("k-cert.pub", []byte("rubbish"), 0o644)
 		}, func(s State) bool { return s.Exists && s.Public != nil && is[*FileError](s.Problem) }},
 		{"the key is empty", func(h *home) { h.write("k", nil, 0o600) }, func(s State) bool { return is[*FileError](s.Problem) }},
-		{"the private half is elsewhere", func(h *home) {
+		{"the private half is nowhere", func(h *home) {
 			h.cert("k", h.key("k"))
 			_ = os.Remove(h.path("k"))
-		}, func(s State) bool { return !s.Exists && s.Public != nil && s.Problem == nil }},
+		}, func(s State) bool { return !s.Exists && s.Public != nil && is[*HalfError](s.Problem) }},
 	} {
 		h := newHome(t)
 		c.setup(h)
-		if s := Inspect(h.path("k"), time.Now()); !c.check(s) {
+		if s := Inspect(h.path("k"), time.Now(), nil); !c.check(s) {
 			t.Errorf("%s: %+v (%v)", c.name, s, s.Problem)
 		}
 	}

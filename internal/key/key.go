@@ -108,7 +108,7 @@ func (id *Identity) PermitsForwarding() bool {
 // Load chooses a key; see the package's description for how. Use a Ring to load
 // for several hosts.
 //
-// Errors: *MissingError, *ExpiredError, *NotYetValidError, *PassphraseError,
+// Errors: *MissingError, *HalfError, *ExpiredError, *NotYetValidError, *PassphraseError,
 // *PermissionsError, *FileError; the cause of ctx if that ended.
 func Load(ctx context.Context, from Source, ask Prompter) (*Identity, error) {
 	return new(Ring).Load(ctx, from, ask)

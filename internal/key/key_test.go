@@ -321,7 +321,7 @@ func TestErrors(t *testing.T) {
 			h.key("mine")
 			_ = os.Remove(h.path("mine"))
 			from.Identity = h.path("mine")
-		}, is[*MissingError], "public half"},
+		}, is[*HalfError], "public half"},
 		{"encrypted, no terminal", func(h *home, _ *Source) { h.encrypted("cscs-key") }, func(err error) bool {
 			var e *PassphraseError
 			return errors.As(err, &e) && errors.Is(err, ErrNoTerminal) && strings.HasPrefix(e.Fix, "ssh-add -t 1d ") && e.Alone

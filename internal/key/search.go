@@ -24,6 +24,7 @@ type search struct {
 
 	looked []string
 	stale  error // the first certificate that is out of its time
+	half   error // the key that was named, or CSCS's, is there by its public half alone
 }
 
 // defaultNames are those that ssh tries when nothing is configured.
@@ -69,6 +70,9 @@ func (s *search) run() (*Identity, error) {
 
 // nothing is the error when no key was found.
 func (s *search) nothing() error {
+	if s.half != nil { // nor would a new certificate help
+		return s.half
+	}
 	if s.stale != nil {
 		return s.stale
 	}
@@ -96,6 +100,9 @@ func (s *search) files(paths []string, certified bool) (*Identity, error) {
 			if !certified {
 				s.look(path)
 			}
+			if _, is := dangling(path); is {
+				s.lack(path)
+			}
 			continue
 		}
 		if err != nil {
@@ -120,6 +127,9 @@ func (s *search) use(k *keyFile, certified bool) (*Identity, error) {
 		if chosen.cert == nil {
 			chosen = s.best(certificatesFor(s.held, k.pub))
 		}
+	}
+	if !k.exists && !isHeld && s.agentNo == nil {
+		s.lack(k.private)
 	}
 	if chosen.cert == nil && (certified || s.late()) {
 		return nil, nil // a bare key is no answer to a certificate that has run out
@@ -206,6 +216,14 @@ func (s *search) agentKey() (*Identity, error) {
 
 // late reports whether a certificate was found that is out of its time.
 func (s *search) late() bool { return s.stale != nil }
+
+// lack notes a key without its private half, if it is one that somebody means to use: others'
+// are passed over, as ssh does.
+func (s *search) lack(path string) {
+	if s.half == nil && (s.from.Identity != "" || path == filepath.Join(s.from.Dir, "cscs-key")) {
+		s.half = half(path)
+	}
+}
 
 func (s *search) look(where string) {
 	if !slices.Contains(s.looked, where) {

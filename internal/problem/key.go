@@ -21,6 +21,13 @@ var keyRules = []rule{
 		return Problem{ID: "key-missing", Code: Auth, Message: e.Error(),
 			Hint: hints("get a key that is signed for 24 hours: "+e.Fix, "a key elsewhere: --identity FILE"), Fix: e.Fix}
 	}),
+	on(func(e *key.HalfError) Problem {
+		back := "give it back, from a copy or to the agent (ssh-add)"
+		if e.Link != "" {
+			back = "give back what the link leads to"
+		}
+		return Problem{ID: "key-half", Code: Auth, Message: e.Error(), Hint: hints(back, "or take the rest away and have a new key made: "+e.Fix), Fix: e.Fix}
+	}),
 	on(func(e *key.ExpiredError) Problem {
 		return Problem{ID: "key-expired", Code: Auth,
 			Message: fmt.Sprintf("the key has expired: its certificate %s was valid until %s", e.Path, e.Until.Local().Format("Mon 2 Jan 15:04")),

@@ -110,7 +110,10 @@ func Of(err error) Problem {
 	var by *SigningError
 	if errors.As(err, &by) && by.Flags != "" {
 		same := key.SignCommand + " " + by.Flags
-		p.Hint, p.Fix = strings.ReplaceAll(p.Hint, key.SignCommand, same), strings.ReplaceAll(p.Fix, key.SignCommand, same)
+		renew := func(s string) string { // what has them already keeps them once
+			return strings.ReplaceAll(strings.ReplaceAll(s, same, key.SignCommand), key.SignCommand, same)
+		}
+		p.Hint, p.Fix = renew(p.Hint), renew(p.Fix)
 	}
 	return p
 }

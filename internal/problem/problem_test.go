@@ -73,6 +73,9 @@ func TestOf(t *testing.T) {
 		{&site.ProxyCommandError{Host: "a", Command: "nc"}, "proxy-command", 2, "ProxyCommand", "ProxyJump"},
 
 		{&key.MissingError{Looked: []string{"~/.ssh/cscs-key"}, Fix: "cscs key sign"}, "key-missing", 3, "~/.ssh/cscs-key", "cscs key sign"},
+		{&key.HalfError{Path: "k", Fix: "rm k.pub && cscs key sign"}, "key-half", 3, "private half of the key k is nowhere", "have a new key made: rm k.pub && cscs key sign"},
+		{&SigningError{Flags: "--identity k", Err: &key.HalfError{Path: "k", Link: "/usb", Fix: "rm k && cscs key sign --identity k"}}, "key-half", 3, "a link to /usb",
+			"what the link leads to\nor take the rest away and have a new key made: rm k && cscs key sign --identity k"},
 		{&key.ExpiredError{Path: "k-cert.pub", Until: time.Now()}, "key-expired", 3, "expired", "24 hours"},
 		{&key.NotYetValidError{Path: "k-cert.pub", From: time.Now()}, "key-not-yet-valid", 3, "not valid before", "clock"},
 		{&key.PassphraseError{Path: "k", Fix: "ssh-add k", Err: key.ErrNoTerminal}, "key-passphrase", 3, "passphrase", "ssh-add k"},

@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io/fs"
 	"time"
@@ -15,17 +16,19 @@ import (
 	"github.com/alps-tunnel/cscs/internal/key"
 )
 
-// publicOf is the public half of the key at path; only an old encrypted file without its
+// publicOf is the public half of the key of r.Path; only an old encrypted file without its
 // .pub has to be opened for it.
-func publicOf(ctx context.Context, path string, ask Prompter) (ssh.PublicKey, error) {
-	s := key.Inspect(path, time.Now())
-	if s.Public != nil && s.Exists {
+func (r Request) publicOf(ctx context.Context) (ssh.PublicKey, error) {
+	path, ask := r.Path, r.Ask
+	s := key.Inspect(path, time.Now(), r.Held)
+	var half *key.HalfError
+	var silent *key.AgentError
+	switch {
+	case errors.As(s.Problem, &half), errors.As(s.Problem, &silent):
+		return nil, s.Problem
+	case s.Public != nil:
 		return s.Public, nil
-	}
-	if s.Public != nil { // the private half is elsewhere: in an agent, or on a token
-		return s.Public, nil
-	}
-	if !s.Exists && s.Problem != nil {
+	case !s.Exists && s.Problem != nil:
 		return nil, s.Problem
 	}
 	var prompter key.Prompter

@@ -74,7 +74,7 @@ func Find(file string) (Pair, error) {
 		if strings.HasSuffix(path, ".pub") {
 			continue // it stands for the private key of its name, as an argument
 		}
-		if s := key.Inspect(path, time.Now()); s.Exists && s.Public != nil {
+		if s := key.Inspect(path, time.Now(), nil); s.Exists && s.Public != nil {
 			id := ssh.FingerprintSHA256(s.Public)
 			if old, ok := keys[id]; !ok || filepath.Base(old.Key) != only {
 				keys[id] = Pair{Key: path}

@@ -33,7 +33,7 @@ func Rekey(ctx context.Context, r Request) (protected bool, err error) {
 		return false, err
 	}
 	defer clear(passphrase)
-	comment := key.Inspect(r.Path, time.Now()).Comment
+	comment := key.Inspect(r.Path, time.Now(), nil).Comment
 	sealed, err := seal(raw, comment, passphrase)
 	if err != nil {
 		return false, err

@@ -40,6 +40,9 @@ type Request struct {
 
 	// Ask is who is asked for passphrases; nil: nobody, and a new key has none.
 	Ask Prompter
+	// Held says whether an agent holds a key whose private half is in no file, which is not
+	// signed otherwise; nil: none does.
+	Held key.Holder
 	// Waiting is called if another process is at it, which is waited for. May be nil.
 	Waiting func()
 }
@@ -75,7 +78,7 @@ func Sign(ctx context.Context, r Request) (Result, error) {
 	sweep(r.Path)
 	if waited {
 		// The other's clock is ours, and its certificate was written since.
-		s := key.Inspect(r.Path, time.Now())
+		s := key.Inspect(r.Path, time.Now(), r.Held)
 		if info, err := os.Stat(s.CertPath); err == nil && s.Problem == nil && !info.ModTime().Before(began.Truncate(time.Second)) {
 			return Result{Path: r.Path, CertPath: s.CertPath, Cert: s.Cert, Meanwhile: true}, nil
 		}
@@ -94,7 +97,7 @@ func (r Request) certify(ctx context.Context) (Result, error) {
 	}
 	defer certFile.discard()
 	files := []*staged{certFile}
-	pub, err := publicOf(ctx, r.Path, r.Ask)
+	pub, err := r.publicOf(ctx)
 	var missing *key.MissingError
 	var signer ssh.Signer // of a new key
 	if errors.As(err, &missing) {

@@ -160,7 +160,7 @@ func TestSign(t *testing.T) {
 			if err != nil || !first.NewKey {
 				t.Fatalf("%+v %v", first, err)
 			}
-			s := key.Inspect(r.Path, time.Now())
+			s := key.Inspect(r.Path, time.Now(), nil)
 			if s.Problem != nil || !s.Encrypted || s.Comment != "alice@laptop" || s.Cert.Serial != 1 {
 				t.Errorf("%+v", s)
 			}
@@ -367,14 +367,14 @@ func TestRekey(t *testing.T) {
 	if _, err := Sign(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
-	before := key.Inspect(r.Path, time.Now())
+	before := key.Inspect(r.Path, time.Now(), nil)
 	for _, c := range []struct {
 		typed     typist
 		protected bool
 	}{{typist{"new"}, true}, {typist{"wrong", "new", ""}, false}} {
 		r.Ask = &c.typed
 		protected, err := Rekey(t.Context(), r)
-		s := key.Inspect(r.Path, time.Now())
+		s := key.Inspect(r.Path, time.Now(), nil)
 		if err != nil || protected != c.protected || s.Encrypted != c.protected || s.Problem != nil || s.Comment != before.Comment ||
 			!bytes.Equal(s.Public.Marshal(), before.Public.Marshal()) {
 			t.Errorf("%v %v: %+v", protected, err, s)
@@ -443,7 +443,7 @@ func TestImport(t *testing.T) {
 	if _, err := Import(t.Context(), r, p); err != nil {
 		t.Fatal(err)
 	}
-	if s := key.Inspect(r.Path, time.Now()); s.Problem != nil || s.Encrypted {
+	if s := key.Inspect(r.Path, time.Now(), nil); s.Problem != nil || s.Encrypted {
 		t.Errorf("%+v", s)
 	}
 	if _, err := os.Stat(p.Key); err == nil {
@@ -456,7 +456,7 @@ func TestImport(t *testing.T) {
 	if _, err := Import(t.Context(), r, p); err != nil {
 		t.Fatal(err)
 	}
-	if s := key.Inspect(r.Path, time.Now()); s.Problem != nil || !s.Encrypted {
+	if s := key.Inspect(r.Path, time.Now(), nil); s.Problem != nil || !s.Encrypted {
 		t.Errorf("%+v", s)
 	}
 	// An old one, named: what is there stays.

@@ -1,0 +1,80 @@
+package key
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"al.essio.dev/pkg/shellescape"
+	"golang.org/x/crypto/ssh"
+)
+
+// HalfError says that of a key there is the public half alone: no certificate makes it of use.
+type HalfError struct {
+	Path string // where the private half belongs
+	Link string // where that leads instead, if it is a link to nothing
+	Fix  string // the command that makes room for a new key, and makes it
+}
+
+func (e *HalfError) Error() string {
+	if e.Link != "" {
+		return fmt.Sprintf("the private half of the key %s is nowhere: that is a link to %s, where there is none", e.Path, e.Link)
+	}
+	return fmt.Sprintf("the private half of the key %s is nowhere: there is its public half alone, and no agent holds it", e.Path)
+}
+
+// half is the error for the key at path.
+func half(path string) *HalfError {
+	e := &HalfError{Path: path}
+	var left []string
+	for _, name := range []string{path, path + ".pub", path + "-cert.pub"} {
+		if _, err := os.Lstat(name); err == nil {
+			left = append(left, shellescape.Quote(name))
+		}
+	}
+	e.Link, _ = dangling(path)
+	e.Fix = "rm " + strings.Join(left, " ") + " && " + SignCommand + IdentityFlag(path)
+	return e
+}
+
+// dangling is where a link leads at whose end there is nothing.
+func dangling(path string) (to string, is bool) {
+	to, err := os.Readlink(path)
+	if err != nil {
+		return "", false
+	}
+	_, err = os.Stat(path)
+	return to, errors.Is(err, os.ErrNotExist)
+}
+
+// A Holder says whether an agent holds a key whose private half is in no file. The error is an
+// *AgentError: that cannot be told.
+type Holder func(ssh.PublicKey) (bool, error)
+
+// HeldBy asks these agents, when it is asked.
+func HeldBy(ctx context.Context, agents func(context.Context) []Agent) Holder {
+	return func(pub ssh.PublicKey) (held bool, failed error) {
+		for _, a := range agents(ctx) {
+			held, err := a.Holds(ctx, pub)
+			switch {
+			case held:
+				return true, nil
+			case errors.As(err, new(*AgentError)):
+				failed = err
+			}
+		}
+		return false, failed
+	}
+}
+
+// lacks is what is wrong with a key whose private half is in no file: nothing if an agent holds it.
+func (h Holder) lacks(path string, pub ssh.PublicKey) error {
+	if h != nil && pub != nil {
+		if held, err := h(pub); held || err != nil {
+			return err
+		}
+	}
+	return half(path)
+}
