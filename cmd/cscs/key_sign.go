@@ -11,6 +11,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/key/signing"
+	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/ui"
 )
@@ -65,9 +66,13 @@ func (d *deps) keySign(ctx context.Context, o *keyOptions, force bool) error {
 		return have.Problem
 	}
 	if !force && !s.unattended() {
-		if have.Problem == nil && !halfOver(have, time.Now()) {
+		why := notGood(have, time.Now())
+		if why == nil && have.Problem == nil && !halfOver(have, time.Now()) {
 			d.say("it is good still: " + describeCertificate(path, have.Cert.ValidPrincipals, have.ValidBefore) + "; to have it signed all the same: cscs key sign --force")
 			return nil
+		}
+		if why != nil {
+			d.say("it is signed anew: " + problem.Of(why).Message)
 		}
 	}
 	r, err := s.sign(signals.ctx, path)
@@ -107,6 +112,20 @@ func (s *signer) used() (n, of int) {
 		return 0, 0
 	}
 	return signing.OpenJournal(state).Used(s.by.Name, time.Now()), s.by.PerDay
+}
+
+// notGood is why a certificate that has not run out is signed anew all the same; nil: it has, or
+// it is good.
+func notGood(s key.State, now time.Time) error {
+	var early *key.NotYetValidError
+	var unfit *key.UnfitError
+	switch {
+	case errors.As(s.Problem, &early), errors.As(s.Problem, &unfit):
+		return s.Problem
+	case s.Problem == nil && s.ValidAfter.After(now): // by less than a clock may be slow
+		return &key.NotYetValidError{Path: s.CertPath, From: s.ValidAfter}
+	}
+	return nil
 }
 
 // halfOver says whether a certificate has had the half of its time.

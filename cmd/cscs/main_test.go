@@ -40,6 +40,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"key":  makeKey,
+			"cert": makeCertificate,
 			"code": exitsWith,
 		},
 	})
@@ -74,12 +75,8 @@ func newKey(file, principal string, validity time.Duration, passphrase string) e
 	if err != nil {
 		return err
 	}
-	cert := &ssh.Certificate{
-		Key: signer.PublicKey(), CertType: ssh.UserCert, KeyId: principal, ValidPrincipals: []string{principal},
-		ValidAfter: uint64(time.Now().Add(-48 * time.Hour).Unix()), ValidBefore: uint64(time.Now().Add(validity).Unix()),
-		Permissions: ssh.Permissions{Extensions: map[string]string{"permit-port-forwarding": ""}},
-	}
-	if err := cert.SignCert(rand.Reader, signer); err != nil {
+	cert, err := newCertificate(signer, principal, validity, nil)
+	if err != nil {
 		return err
 	}
 	for _, f := range []struct {
@@ -96,6 +93,49 @@ func newKey(file, principal string, validity time.Duration, passphrase string) e
 		}
 	}
 	return nil
+}
+
+// newCertificate is one for a key, signed by itself.
+func newCertificate(signer ssh.Signer, principal string, validity time.Duration, change func(*ssh.Certificate)) (*ssh.Certificate, error) {
+	cert := &ssh.Certificate{
+		Key: signer.PublicKey(), CertType: ssh.UserCert, KeyId: principal, ValidPrincipals: []string{principal},
+		ValidAfter: uint64(time.Now().Add(-time.Hour).Unix()), ValidBefore: uint64(time.Now().Add(validity).Unix()),
+		Permissions: ssh.Permissions{Extensions: map[string]string{"permit-port-forwarding": ""}},
+	}
+	if validity < 0 {
+		cert.ValidAfter = uint64(time.Now().Add(-48 * time.Hour).Unix())
+	}
+	if change != nil {
+		change(cert)
+	}
+	return cert, cert.SignCert(rand.Reader, signer)
+}
+
+// makeCertificate is: cert FILE KIND, another certificate for a key that is there, for a day from
+// an hour ago, that is good but for its kind.
+func makeCertificate(ts *testscript.TestScript, _ bool, args []string) {
+	change, ok := map[string]func(*ssh.Certificate){
+		"good":    func(*ssh.Certificate) {},
+		"nobody":  func(c *ssh.Certificate) { c.ValidPrincipals = nil },
+		"clear":   func(c *ssh.Certificate) { c.Extensions = nil },
+		"command": func(c *ssh.Certificate) { c.CriticalOptions = map[string]string{"force-command": "date"} },
+		"ahead":   func(c *ssh.Certificate) { c.ValidAfter = uint64(time.Now().Add(time.Minute).Unix()) },
+	}[args[1]]
+	if !ok {
+		ts.Fatalf("no such kind: %s", args[1])
+	}
+	file := ts.MkAbs(args[0])
+	signer, err := ssh.ParsePrivateKey([]byte(ts.ReadFile(file)))
+	if err != nil {
+		ts.Fatalf("read key: %v", err)
+	}
+	cert, err := newCertificate(signer, "alice", 23*time.Hour, change)
+	if err == nil {
+		err = os.WriteFile(file+"-cert.pub", ssh.MarshalAuthorizedKey(cert), 0o600)
+	}
+	if err != nil {
+		ts.Fatalf("make certificate: %v", err)
+	}
 }
 
 // exitsWith is: code N ARGS..., cscs run to its end with exit code N. Errors of

@@ -15,6 +15,7 @@ import (
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/forward/share"
 	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
@@ -86,8 +87,9 @@ func (w *way) addHops(hostKeys []chain.HostKeys) {
 			Name: h.Name, Addr: h.Addr(), User: u, Signer: w.keys[i].Signer, HostKeys: hostKeys[i], HostKeyAlias: h.HostKeyAlias,
 		})
 	}
-	if !login.PermitsForwarding() {
-		w.warnings = append(w.warnings, "the certificate does not permit port forwarding, without which there is no tunnel")
+	if err := login.Unfit(); err != nil {
+		p := problem.Of(err)
+		w.warnings = append(w.warnings, p.Message+"; "+p.Hint)
 	}
 }
 

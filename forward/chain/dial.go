@@ -190,6 +190,7 @@ func (d *dialing) explain(ctx context.Context, phase string, err error) error {
 			User:       d.hop.User,
 			Offered:    describe(d.hop.Signer.PublicKey()),
 			Principals: principals(d.hop.Signer.PublicKey()),
+			InTime:     inTime(d.hop.Signer.PublicKey(), time.Now()),
 			Accepted:   d.offer.asked.Load(),
 			Partial:    d.partial,
 			Methods:    d.methods,

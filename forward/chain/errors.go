@@ -72,6 +72,9 @@ type AuthError struct {
 	// Principals are the users that the certificate is for, if one was shown.
 	Principals []string
 
+	// InTime is whether a certificate was shown that is valid now, by this machine's clock.
+	InTime bool
+
 	// Accepted is whether the server took the key and refused all the same, as
 	// it does when the account, and not the key, is the trouble (PAM), or when
 	// it wants something more (Partial).

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -106,6 +107,16 @@ func principals(key ssh.PublicKey) []string {
 		return nil
 	}
 	return cert.ValidPrincipals
+}
+
+// inTime reports whether key is a certificate that is valid at a time (PROTOCOL.certkeys).
+func inTime(key ssh.PublicKey, now time.Time) bool {
+	cert, err := asCertificate(key)
+	if err != nil || cert == nil {
+		return false
+	}
+	at := uint64(max(now.Unix(), 0))
+	return cert.ValidAfter <= at && at < cert.ValidBefore
 }
 
 // asCertificate is the certificate that key is, or nil. A key that came from an

@@ -64,7 +64,7 @@ func newPatient(t *testing.T, env ...string) *patient {
 		t.Fatal(err)
 	}
 	n, _ := strconv.Atoi(port)
-	id := &key.Identity{Signer: signer, Path: "/keys/cscs-key", Cert: &ssh.Certificate{}, Principals: []string{"alice"}, Extensions: []string{"permit-port-forwarding"},
+	id := &key.Identity{Signer: signer, Path: "/keys/cscs-key", Cert: certificate(), Principals: []string{"alice"},
 		ValidBefore: time.Now().Add(20 * time.Hour)}
 	p.way = Way{
 		Hosts: []site.Host{{Name: "ela", Asked: "ela", HostName: host, Port: n, User: "alice"}, {Name: "daint", HostName: "daint", Port: 22, User: "alice"}},
@@ -166,7 +166,13 @@ func TestAilments(t *testing.T) {
 		{name: "a bare key", check: "key", status: Warning, words: []string{"has no certificate"},
 			harm: func(p *patient) { p.way.Keys = []*key.Identity{bare(p), bare(p)} }, mend: func(p *patient) { p.way.Keys = []*key.Identity{whole(p), whole(p)} }},
 		{name: "a certificate without forwarding", check: "key", status: Failure, words: []string{"does not permit port forwarding"},
-			harm: func(p *patient) { p.way.Keys[0].Extensions = nil }, mend: func(p *patient) { p.way.Keys[0].Extensions = []string{"permit-port-forwarding"} }},
+			harm: func(p *patient) { p.way.Keys[0].Cert.Extensions = nil }, mend: func(p *patient) { p.way.Keys[0].Cert = certificate() }},
+		{name: "a certificate for nobody", check: "key", status: Failure, words: []string{"is for no user"},
+			harm: func(p *patient) { p.way.Keys[0].Cert.ValidPrincipals, p.way.Keys[0].Principals = nil, nil },
+			mend: func(p *patient) { p.way.Keys[0].Cert, p.way.Keys[0].Principals = certificate(), []string{"alice"} }},
+		{name: "a certificate for one command", check: "key", status: Failure, words: []string{"one command alone"},
+			harm: func(p *patient) { p.way.Keys[0].Cert.CriticalOptions = map[string]string{"force-command": "date"} },
+			mend: func(p *patient) { p.way.Keys[0].Cert = certificate() }},
 		{name: "a login shell that is slow", check: "shell", status: Warning, words: []string{"take 3"},
 			harm: func(p *patient) {
 				shell := p.shell
@@ -251,10 +257,13 @@ func never(ctx context.Context, _, _ string) ([]netip.Addr, error) {
 	return nil, context.Cause(ctx)
 }
 
+func certificate() *ssh.Certificate {
+	return &ssh.Certificate{ValidPrincipals: []string{"alice"}, Permissions: ssh.Permissions{Extensions: map[string]string{"permit-port-forwarding": ""}}}
+}
+
 func whole(p *patient) *key.Identity {
 	id := *p.way.Keys[0]
-	id.Cert, id.Principals, id.ValidBefore = &ssh.Certificate{}, []string{"alice"}, time.Now().Add(20*time.Hour)
-	id.Extensions = []string{"permit-port-forwarding"}
+	id.Cert, id.Principals, id.ValidBefore = certificate(), []string{"alice"}, time.Now().Add(20*time.Hour)
 	return &id
 }
 

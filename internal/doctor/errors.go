@@ -99,13 +99,6 @@ func (e *PrincipalError) Error() string {
 	return fmt.Sprintf("the certificate for %s is for %s, not for %s", e.Host, strings.Join(e.For, ", "), e.User)
 }
 
-// NoForwardingError tells that the certificate does not permit what a tunnel needs.
-type NoForwardingError struct{ Path string }
-
-func (e *NoForwardingError) Error() string {
-	return "the certificate of " + e.Path + " does not permit port forwarding, without which there is no tunnel"
-}
-
 // ManyKeysError tells that the agent holds more keys than a server lets a client try.
 type ManyKeysError struct{ Keys int }
 

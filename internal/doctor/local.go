@@ -130,7 +130,7 @@ func (v *visit) key(context.Context) []finding {
 			continue
 		}
 		before := len(found)
-		path := nameOf(id)
+		path := id.Name()
 		if id.Cert == nil {
 			found = append(found, warning(h.Name, &BareKeyError{Path: path}))
 		} else {
@@ -140,8 +140,8 @@ func (v *visit) key(context.Context) []finding {
 			if len(id.Principals) > 0 && !slices.Contains(id.Principals, h.User) {
 				found = append(found, warning(h.Name, &PrincipalError{Host: h.Name, User: h.User, For: id.Principals}))
 			}
-			if !id.PermitsForwarding() {
-				found = append(found, failure(h.Name, &NoForwardingError{Path: path}))
+			if err := id.Unfit(); err != nil {
+				found = append(found, failure(h.Name, err))
 			}
 		}
 		if len(found) == before {
@@ -153,15 +153,6 @@ func (v *visit) key(context.Context) []finding {
 		}
 	}
 	return found
-}
-
-func nameOf(id *key.Identity) string {
-	for _, s := range []string{id.Path, id.Comment, id.Fingerprint} {
-		if s != "" {
-			return s
-		}
-	}
-	return "the agent's key"
 }
 
 // clockOf guesses at this machine's clock by when a certificate was stored here: it cannot have

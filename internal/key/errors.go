@@ -47,6 +47,25 @@ func (e *NotYetValidError) Error() string {
 	return fmt.Sprintf("certificate %s is not valid before %s (is this machine's clock right?)", e.Path, e.From.Format(time.RFC3339))
 }
 
+// UnfitError says that a certificate is good, and no good for what it is needed for here.
+type UnfitError struct {
+	Path string // of the certificate, or whose it is
+	Why  Unfitness
+}
+
+// An Unfitness is why.
+type Unfitness string
+
+// The reasons. Servers let in nobody by a certificate without principals (sshd_config(5),
+// AuthorizedPrincipalsFile); for the others see OpenSSH's PROTOCOL.certkeys.
+const (
+	NoPrincipals  Unfitness = "is for no user, and lets nobody in"
+	NoForwarding  Unfitness = "does not permit port forwarding, without which there is no tunnel"
+	ForcedCommand Unfitness = "permits one command alone (force-command), and none of ours"
+)
+
+func (e *UnfitError) Error() string { return "the certificate of " + e.Path + " " + string(e.Why) }
+
 // PassphraseError says that an encrypted key stays shut.
 type PassphraseError struct {
 	Path  string

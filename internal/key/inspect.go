@@ -38,7 +38,7 @@ type State struct {
 
 	// Problem is what keeps it from being used now, with a certificate: nil for nothing.
 	// *MissingError, *HalfError, *AgentError, *ExpiredError, *NotYetValidError,
-	// *PermissionsError, *FileError, *UncertifiedError.
+	// *UnfitError, *PermissionsError, *FileError, *UncertifiedError.
 	Problem error
 }
 
@@ -76,7 +76,9 @@ func Inspect(path string, now time.Time, held Holder) State {
 	case s.Cert == nil:
 		s.Problem = &UncertifiedError{Path: path}
 	default:
-		s.Problem = inTime(k.certs[0], now)
+		if s.Problem = inTime(k.certs[0], now); s.Problem == nil {
+			s.Problem = Unfit(path, s.Cert)
+		}
 	}
 	return s
 }

@@ -1,6 +1,7 @@
 package key
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -8,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/ssh"
 )
 
 // TestInspect: what there is of a key, and what is wrong with it.
@@ -25,6 +28,14 @@ func TestInspect(t *testing.T) {
 		{"bare", func(h *home) { h.key("k") }, func(s State) bool { return s.Cert == nil && is[*UncertifiedError](s.Problem) }},
 		{"expired", func(h *home) { h.cert("k", h.key("k"), expired) }, func(s State) bool { return s.Cert != nil && is[*ExpiredError](s.Problem) }},
 		{"to come", func(h *home) { h.cert("k", h.key("k"), future) }, func(s State) bool { return is[*NotYetValidError](s.Problem) }},
+		{"for nobody", func(h *home) { h.cert("k", h.key("k"), func(c *ssh.Certificate) { c.ValidPrincipals = nil }) }, unfit(NoPrincipals)},
+		{"made with -O clear", func(h *home) { h.cert("k", h.key("k"), func(c *ssh.Certificate) { c.Extensions = nil }) }, unfit(NoForwarding)},
+		{"for one command", func(h *home) {
+			h.cert("k", h.key("k"), func(c *ssh.Certificate) { c.CriticalOptions = map[string]string{"force-command": "date"} })
+		}, unfit(ForcedCommand)},
+		{"from one address", func(h *home) {
+			h.cert("k", h.key("k"), func(c *ssh.Certificate) { c.CriticalOptions = map[string]string{"source-address": "192.0.2.0/24"} })
+		}, func(s State) bool { return s.Problem == nil }},
 		{"another's certificate", func(h *home) {
 			h.key("k")
 			h.cert("k", h.key("other"))
@@ -44,6 +55,13 @@ func TestInspect(t *testing.T) {
 		if s := Inspect(h.path("k"), time.Now(), nil); !c.check(s) {
 			t.Errorf("%s: %+v (%v)", c.name, s, s.Problem)
 		}
+	}
+}
+
+func unfit(why Unfitness) func(State) bool {
+	return func(s State) bool {
+		var e *UnfitError
+		return errors.As(s.Problem, &e) && e.Why == why && s.Cert != nil
 	}
 }
 

@@ -98,11 +98,23 @@ func (id *Identity) Principal() string {
 	return ""
 }
 
-// PermitsForwarding reports whether servers will open connections for this
-// identity. A certificate without permit-port-forwarding (OpenSSH's
-// PROTOCOL.certkeys) gets in and can then go nowhere.
-func (id *Identity) PermitsForwarding() bool {
-	return id.Cert == nil || slices.Contains(id.Extensions, "permit-port-forwarding")
+// Name is the key as messages call it.
+func (id *Identity) Name() string {
+	for _, s := range []string{id.Path, id.Comment, id.Fingerprint} {
+		if s != "" {
+			return s
+		}
+	}
+	return "the agent's key"
+}
+
+// Unfit says whether the certificate lets nobody in who could go anywhere: nil, as for a bare
+// key, or *UnfitError.
+func (id *Identity) Unfit() error {
+	if id.Cert == nil {
+		return nil
+	}
+	return Unfit(id.Name(), id.Cert)
 }
 
 // Load chooses a key; see the package's description for how. Use a Ring to load

@@ -245,8 +245,8 @@ func TestIdentity(t *testing.T) {
 	if id.ValidBefore.Unix() != int64(cert.ValidBefore) || id.ValidAfter.Unix() != int64(cert.ValidAfter) {
 		t.Errorf("valid from %v to %v", id.ValidAfter, id.ValidBefore)
 	}
-	if !id.PermitsForwarding() {
-		t.Error("forwarding not permitted")
+	if err := id.Unfit(); err != nil {
+		t.Error(err)
 	}
 
 	h.cert("cscs-key", key, func(c *ssh.Certificate) {
@@ -258,7 +258,7 @@ func TestIdentity(t *testing.T) {
 	if id, err = Load(t.Context(), h.source(), nil); err != nil {
 		t.Fatal(err)
 	}
-	if id.PermitsForwarding() || id.Principal() != "" || !id.ValidBefore.IsZero() || !id.ValidAfter.IsZero() {
+	if !is[*UnfitError](id.Unfit()) || id.Principal() != "" || !id.ValidBefore.IsZero() || !id.ValidAfter.IsZero() {
 		t.Errorf("got %+v", id)
 	}
 }

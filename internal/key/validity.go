@@ -50,6 +50,22 @@ func inTime(c certFile, now time.Time) error {
 	return nil
 }
 
+// Unfit says whether a certificate, which is named in an error, lacks what is needed to open a
+// tunnel with it: nil or *UnfitError.
+func Unfit(name string, cert *ssh.Certificate) error {
+	_, forwards := cert.Extensions["permit-port-forwarding"]
+	_, forced := cert.CriticalOptions["force-command"]
+	switch {
+	case len(cert.ValidPrincipals) == 0:
+		return &UnfitError{Path: name, Why: NoPrincipals}
+	case !forwards:
+		return &UnfitError{Path: name, Why: NoForwarding}
+	case forced:
+		return &UnfitError{Path: name, Why: ForcedCommand}
+	}
+	return nil
+}
+
 // A certificate's times are seconds since 1970 (PROTOCOL.certkeys), in 64 bits,
 // of which time.Time prints those up to the end of the year 9999.
 const endOfTime = 253402300799

@@ -39,10 +39,7 @@ var doctorRules = []rule{
 		return Problem{ID: "key-expires", Code: Auth, Message: e.Error(), Hint: newKey, Fix: key.SignCommand}
 	}),
 	on(func(e *doctor.PrincipalError) Problem {
-		return Problem{ID: "key-principal", Code: Auth, Message: e.Error(), Hint: asPrincipal(e.For), Fix: "--user " + e.For[0]}
-	}),
-	on(func(e *doctor.NoForwardingError) Problem {
-		return Problem{ID: "key-no-forwarding", Code: Auth, Message: e.Error(), Hint: newKey, Fix: key.SignCommand}
+		return Problem{ID: "key-principal", Code: Auth, Message: e.Error(), Hint: asPrincipal(e.For, true), Fix: "--user " + e.For[0]}
 	}),
 	on(func(e *doctor.ManyKeysError) Problem {
 		return Problem{ID: "auth-too-many", Code: Auth, Message: e.Error(), Hint: tooManyKeys, Fix: emptyAgent}

@@ -38,6 +38,10 @@ var keyRules = []rule{
 			Message: fmt.Sprintf("the certificate %s is not valid before %s", e.Path, e.From.Local().Format("Mon 2 Jan 15:04")),
 			Hint:    "is this machine's clock right? it says " + time.Now().Format("Mon 2 Jan 15:04") + "; set it: " + setClock(runtime.GOOS), Fix: setClock(runtime.GOOS)}
 	}),
+	on(func(e *key.UnfitError) Problem {
+		id := map[key.Unfitness]string{key.NoPrincipals: "key-no-principals", key.NoForwarding: "key-no-forwarding", key.ForcedCommand: "key-forced-command"}[e.Why]
+		return Problem{ID: id, Code: Auth, Message: e.Error(), Hint: newKey, Fix: key.SignCommand}
+	}),
 	on(func(e *key.PassphraseError) Problem {
 		p := Problem{ID: "key-passphrase", Code: Auth, Message: e.Error()}
 		p.Hint, p.Fix = toAgent(e)
@@ -65,6 +69,15 @@ var keyRules = []rule{
 			Message: fmt.Sprintf("could not open a connection to your authentication agent (%s): %v", e.Socket, e.Err),
 			Hint:    hints(startAgent, "and give it the key: cscs key agent"), Fix: after(startAgent)}
 	}),
+}
+
+// anotherKey is where to get another certificate than one that is not taken: while that is in its
+// time, cscs key sign has to be told.
+func anotherKey(inTime bool) (hint, fix string) {
+	if inTime {
+		return newKey + " --force", key.SignCommand + " --force"
+	}
+	return newKey, key.SignCommand
 }
 
 // toAgent is how the agent is given a key with a passphrase, and made first if there is none.

@@ -9,7 +9,6 @@ import (
 	"al.essio.dev/pkg/shellescape"
 
 	"github.com/alps-tunnel/cscs/forward/chain"
-	"github.com/alps-tunnel/cscs/internal/key"
 )
 
 var sshRules = []rule{
@@ -56,6 +55,7 @@ func hostKey(e *chain.HostKeyError) Problem {
 func auth(e *chain.AuthError) Problem {
 	p := Problem{ID: "auth-refused", Code: Auth}
 	said := lastLine(e.Banner)
+	another, sign := anotherKey(e.InTime)
 	switch {
 	// The words of pam_slurm_adopt(8), which come as a banner or with the disconnect.
 	case strings.Contains(e.Banner+e.Disconnect, "pam_slurm_adopt"):
@@ -71,8 +71,8 @@ func auth(e *chain.AuthError) Problem {
 	case e.Partial:
 		p.Message = fmt.Sprintf("%s took the key of %s and asks for more: %s", e.Hop, e.User, strings.Join(e.Methods, ", "))
 		// A person would be asked again and again.
-		p.Hint, p.Fix = hints("cscs logs in with a signed key alone: "+newKey,
-			"verify your SSH MFA to CSCS, and that your SSH agent is correctly set up and loaded with your keys: ssh-add -l"), key.SignCommand
+		p.Hint, p.Fix = hints("cscs logs in with a signed key alone: "+another,
+			"verify your SSH MFA to CSCS, and that your SSH agent is correctly set up and loaded with your keys: ssh-add -l"), sign
 	// The words of pam_limits(8), maxlogins.
 	case strings.Contains(strings.ToLower(e.Banner+e.Disconnect), "too many logins"):
 		p.ID = "too-many-logins"
@@ -84,11 +84,15 @@ func auth(e *chain.AuthError) Problem {
 		p.Hint = "is the user name right (--user), and does the account have access to this cluster?"
 	default:
 		p.Message = fmt.Sprintf("permission denied by %s for %s with %s", e.Hop, e.User, e.Offered)
-		p.Hint, p.Fix = hints("the key may have expired, or lack its certificate: "+newKey, "or the user name is not yours there: --user NAME"), key.SignCommand
+		why := "the key may have expired, or lack its certificate: "
+		if e.InTime {
+			why = "its certificate is in its time, but may be another authority's, or good only from elsewhere (source-address): "
+		}
+		p.Hint, p.Fix = hints(why+another, "or the user name is not yours there: --user NAME"), sign
 		if len(e.Principals) > 0 && !slices.Contains(e.Principals, e.User) {
 			p.ID = "key-principal"
 			p.Message = fmt.Sprintf("permission denied by %s for %s: the certificate is for %s", e.Hop, e.User, strings.Join(e.Principals, ", "))
-			p.Hint, p.Fix = asPrincipal(e.Principals), "--user "+e.Principals[0]
+			p.Hint, p.Fix = asPrincipal(e.Principals, e.InTime), "--user "+e.Principals[0]
 		}
 	}
 	if said != "" {
@@ -100,8 +104,9 @@ func auth(e *chain.AuthError) Problem {
 const tooManyKeys = "you may have too many keys in your ssh agent; flush them all: " + emptyAgent
 
 // asPrincipal is what to do with a certificate that is for others.
-func asPrincipal(principals []string) string {
-	return "log in as whom it is for: --user " + principals[0] + ", or get one for yourself: " + key.SignCommand
+func asPrincipal(principals []string, inTime bool) string {
+	_, sign := anotherKey(inTime)
+	return "log in as whom it is for: --user " + principals[0] + ", or get one for yourself: " + sign
 }
 
 func lastLine(s string) string {

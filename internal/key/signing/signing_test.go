@@ -90,7 +90,8 @@ func (a *authority) Certify(_ context.Context, pub ssh.PublicKey) (certificate, 
 func (a *authority) sign(pub ssh.PublicKey) []byte {
 	now := time.Now()
 	cert := &ssh.Certificate{Key: pub, CertType: ssh.UserCert, KeyId: "alice", ValidPrincipals: []string{"alice"}, Serial: uint64(a.asked),
-		ValidAfter: uint64(now.Add(-time.Minute).Unix()), ValidBefore: uint64(now.Add(24 * time.Hour).Unix())}
+		ValidAfter: uint64(now.Add(-time.Minute).Unix()), ValidBefore: uint64(now.Add(24 * time.Hour).Unix()),
+		Permissions: ssh.Permissions{Extensions: map[string]string{"permit-port-forwarding": ""}}}
 	if a.spoil != nil {
 		a.spoil(cert)
 	}
@@ -222,9 +223,13 @@ func TestSignKeepsWhatIsThere(t *testing.T) {
 		"to come": func(a *authority) {
 			a.spoil = func(c *ssh.Certificate) { c.ValidAfter = uint64(time.Now().Unix()) + 3600 }
 		},
-		"another key": func(a *authority) { a.spoil = func(c *ssh.Certificate) { c.Key = newSigner(t).PublicKey() } },
-		"a host's":    func(a *authority) { a.spoil = func(c *ssh.Certificate) { c.CertType = ssh.HostCert } },
-		"nobody's":    func(a *authority) { a.spoil = func(c *ssh.Certificate) { c.ValidPrincipals = nil } },
+		"another key":   func(a *authority) { a.spoil = func(c *ssh.Certificate) { c.Key = newSigner(t).PublicKey() } },
+		"a host's":      func(a *authority) { a.spoil = func(c *ssh.Certificate) { c.CertType = ssh.HostCert } },
+		"nobody's":      func(a *authority) { a.spoil = func(c *ssh.Certificate) { c.ValidPrincipals = nil } },
+		"no forwarding": func(a *authority) { a.spoil = func(c *ssh.Certificate) { c.Extensions = nil } },
+		"one command": func(a *authority) {
+			a.spoil = func(c *ssh.Certificate) { c.CriticalOptions = map[string]string{"force-command": "date"} }
+		},
 		"odd options": func(a *authority) {
 			a.spoil = func(c *ssh.Certificate) { c.CriticalOptions = map[string]string{"dance": "yes"} }
 		},

@@ -2,6 +2,7 @@ package signing
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"time"
 
@@ -17,7 +18,7 @@ type CertificateError struct {
 }
 
 func (e *CertificateError) Error() string {
-	if e.Err != nil {
+	if e.Err != nil && !errors.As(e.Err, new(*key.UnfitError)) { // which is told already
 		return fmt.Sprintf("the certificate is no good: %s: %v", e.What, e.Err)
 	}
 	return "the certificate is no good: " + e.What
@@ -26,7 +27,7 @@ func (e *CertificateError) Error() string {
 func (e *CertificateError) Unwrap() error { return e.Err }
 
 // verify reads a certificate and sees that it is one that can be used: for a user, for
-// this very key, signed by its authority, valid now.
+// this very key, signed by its authority, valid now, fit for a tunnel.
 func verify(text []byte, pub ssh.PublicKey, now time.Time) (*ssh.Certificate, error) {
 	cert, err := key.ParseCertificate(text)
 	switch {
@@ -35,8 +36,10 @@ func verify(text []byte, pub ssh.PublicKey, now time.Time) (*ssh.Certificate, er
 	case !bytes.Equal(cert.Key.Marshal(), pub.Marshal()):
 		return nil, &CertificateError{What: fmt.Sprintf("it certifies another key (%s) than ours (%s)",
 			ssh.FingerprintSHA256(cert.Key), ssh.FingerprintSHA256(pub))}
-	case len(cert.ValidPrincipals) == 0:
-		return nil, &CertificateError{What: "it is for no user"}
+	}
+	var unfit *key.UnfitError
+	if errors.As(key.Unfit("", cert), &unfit) {
+		return nil, &CertificateError{What: "it " + string(unfit.Why), Err: unfit}
 	}
 	if err := key.InTime("of the service", cert, now); err != nil {
 		return nil, &CertificateError{What: "it is not valid now", Err: err}
