@@ -84,7 +84,7 @@ func (d *deps) keySign(ctx context.Context, o *keyOptions, force bool) error {
 		return p // its permissions, say
 	}
 	if n, of := s.used(); of > 0 && !s.unattended() {
-		d.say(fmt.Sprintf("%d of %d a day are used, as far as this machine knows", n, of))
+		d.say(fmt.Sprintf("%d of %d a day are used at %s, as far as this machine knows", n, of, s.by.Name))
 	}
 	return nil
 }

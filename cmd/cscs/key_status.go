@@ -40,8 +40,9 @@ type keyStatus struct {
 	Extensions  []string          `json:"extensions,omitempty"`
 	Options     map[string]string `json:"critical_options,omitempty"`
 	Agent       string            `json:"agent"`             // holds, lacks, none, or silent
-	Signed      int               `json:"signed"`            // of today's, those that count still, made on this machine
-	PerDay      int               `json:"per_day,omitempty"` // how many there are
+	Service     string            `json:"service,omitempty"` // by which a key was signed last, or would be
+	Signed      int               `json:"signed"`            // of its today's, those that count still, made on this machine
+	PerDay      int               `json:"per_day,omitempty"` // how many it gives
 }
 
 func newKeyStatusCommand(d *deps) *cobra.Command {
@@ -79,9 +80,7 @@ func (d *deps) keyStatus(ctx context.Context, o *keyOptions) error {
 		return err
 	}
 	if dir, err := stateDir(); err == nil {
-		if by, err := cfg.Signing(site.DefaultSigning); err == nil {
-			s.Signed, s.PerDay = signing.OpenJournal(dir).Used(by.Name, now), by.PerDay
-		}
+		s.count(cfg, signing.OpenJournal(dir), now)
 	}
 	if o.json {
 		enc := json.NewEncoder(d.io.Out)
@@ -134,6 +133,19 @@ func statusOf(ctx context.Context, state key.State, now time.Time) keyStatus {
 	return s
 }
 
+// count tells how many of a day's signings are used at the service that has signed last: each
+// counts for itself, and cscs key sign has told its number.
+func (s *keyStatus) count(cfg *site.Config, j signing.Journal, now time.Time) {
+	counts := func(name string) bool {
+		by, err := cfg.Signing(name)
+		return err == nil && by.PerDay > 0
+	}
+	by, err := cfg.Signing(first(j.Latest(counts), site.DefaultSigning))
+	if err == nil {
+		s.Service, s.Signed, s.PerDay = by.Name, j.Used(by.Name, now), by.PerDay
+	}
+}
+
 // print writes a line for each thing that there is to tell.
 func (s keyStatus) print(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
@@ -166,7 +178,7 @@ func (s keyStatus) print(out io.Writer) {
 	}
 	line("agent", map[string]string{"holds": "holds it", "lacks": "does not hold it (cscs key agent)", "none": "there is none", "silent": "does not answer"}[s.Agent])
 	if s.PerDay > 0 {
-		line("signed", fmt.Sprintf("%d of %d a day, as far as this machine knows", s.Signed, s.PerDay))
+		line("signed", fmt.Sprintf("%d of %d a day at %s, as far as this machine knows", s.Signed, s.PerDay, s.Service))
 	}
 	_ = w.Flush() // to the user's own terminal or pipe: nobody else is to be told
 }

@@ -43,6 +43,17 @@ func (j Journal) Used(service string, now time.Time) int {
 	return n
 }
 
+// Latest is the service among these by which a key was signed last, within the time that is
+// remembered; "" for none.
+func (j Journal) Latest(among func(service string) bool) string {
+	for _, e := range slices.Backward(j.read()) {
+		if !e.Short && among(e.Service) {
+			return e.Service
+		}
+	}
+	return ""
+}
+
 // Add writes an entry down. Whoever does holds the lock of the key; two keys at once may
 // lose one entry, which is only for counting.
 func (j Journal) Add(e Entry) error {

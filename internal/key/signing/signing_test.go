@@ -194,6 +194,27 @@ func TestSign(t *testing.T) {
 	}
 }
 
+// TestJournalLatest: the service that signed last is the one that is told of, unless it counts none.
+func TestJournalLatest(t *testing.T) {
+	j := OpenJournal(t.TempDir())
+	any := func(string) bool { return true }
+	if got := j.Latest(any); got != "" {
+		t.Errorf("of nothing: %q", got)
+	}
+	for _, e := range []Entry{{Service: "cscs"}, {Service: "sshservice"}, {Service: "import"}, {Service: "robot", Short: true}} {
+		e.Time = time.Now()
+		if err := j.Add(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := j.Latest(any); got != "import" {
+		t.Errorf("got %q", got)
+	}
+	if got := j.Latest(func(name string) bool { return name != "import" }); got != "sshservice" {
+		t.Errorf("got %q", got)
+	}
+}
+
 // TestSignGivenUp: who gives up at the question for a passphrase has lost no signing.
 func TestSignGivenUp(t *testing.T) {
 	for name, makes := range map[string]bool{"our key": false, "the service's": true} {
