@@ -7,20 +7,22 @@ import (
 	"strings"
 
 	"github.com/alps-tunnel/cscs/internal/app"
+	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// printWay prints the hops.
+// printWay prints the hops. What certificates and configurations have in them is cleaned: it is
+// from elsewhere.
 func printWay(out io.Writer, w *way, node string) {
 	fmt.Fprintln(out, "The way:")
 	for i := range w.hosts {
-		fmt.Fprintf(out, "  %d  %s\n", i+1, w.describe(i))
+		fmt.Fprintf(out, "  %d  %s\n", i+1, ui.Clean(w.describe(i)))
 	}
 	last := w.hosts[len(w.hosts)-1]
-	fmt.Fprintf(out, "  %d  %-8s %s@%s:22  the same key\n", len(w.hosts)+1, node, last.User, node)
+	fmt.Fprintf(out, "  %d  %s\n", len(w.hosts)+1, ui.Clean(fmt.Sprintf("%-8s %s@%s:22  the same key", node, last.User, node)))
 	for _, m := range w.takeWarnings(map[string]bool{}) {
-		fmt.Fprintln(out, "  !  "+m)
+		fmt.Fprintln(out, "  !  "+ui.Clean(m))
 	}
 }
 
@@ -28,7 +30,7 @@ func printWay(out io.Writer, w *way, node string) {
 func dryRun(out io.Writer, w *way, cfg session.Config) {
 	printWay(out, w, "NODE")
 	cfg.Request.Patience = cfg.QueueTimeout
-	fmt.Fprintf(out, "\nOn %s:\n%s", w.hosts[len(w.hosts)-1].Name, indent(strings.Join(cfg.Request.CommandLines(cfg.ID), "\n")))
+	fmt.Fprintf(out, "\nOn %s:\n%s", ui.Clean(w.hosts[len(w.hosts)-1].Name), indent(strings.Join(cfg.Request.CommandLines(cfg.ID), "\n")))
 	fmt.Fprintf(out, "\nOn the first node, in your login environment:\n%s", indent(command(cfg.App, cfg.Launch)))
 	fmt.Fprintf(out, "  {port}: %s; {dir}: the session's directory on the cluster, ~/.cscs/…/%s\n", portWords(cfg.App.Port), cfg.ID)
 	if len(cfg.Launch.Step) > 0 {

@@ -14,6 +14,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/key/service"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/internal/ui"
 )
 
 // A listedKey is a certificate as cscs key list tells of it. Its JSON is a contract.
@@ -114,7 +115,7 @@ func (d *deps) keyList(ctx context.Context, o *keyOptions, c *service.Current, a
 		if r.Here {
 			where = path
 		}
-		fmt.Fprintln(w, r.Serial+"\t"+r.State+"\t"+r.Until.Local().Format("Mon 2 Jan 15:04")+"\t"+where)
+		fmt.Fprintln(w, r.Serial+"\t"+r.State+"\t"+r.Until.Local().Format("Mon 2 Jan 15:04")+"\t"+ui.Clean(where))
 	}
 	return w.Flush()
 }

@@ -119,6 +119,7 @@ func makeCertificate(ts *testscript.TestScript, _ bool, args []string) {
 		"nobody":  func(c *ssh.Certificate) { c.ValidPrincipals = nil },
 		"clear":   func(c *ssh.Certificate) { c.Extensions = nil },
 		"command": func(c *ssh.Certificate) { c.CriticalOptions = map[string]string{"force-command": "date"} },
+		"odd":     func(c *ssh.Certificate) { c.ValidPrincipals, c.KeyId = []string{"al\x1b[31mice\nx\a"}, "\x1b]0;x\a" },
 		"ahead":   func(c *ssh.Certificate) { c.ValidAfter = uint64(time.Now().Add(time.Minute).Unix()) },
 	}[args[1]]
 	if !ok {

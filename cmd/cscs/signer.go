@@ -151,13 +151,13 @@ func (s *signer) credentials(ctx context.Context) (user string, password []byte,
 	}
 	question := "User name at CSCS: "
 	if s.user != "" {
-		question = fmt.Sprintf("User name at CSCS [%s]: ", s.user)
+		question = fmt.Sprintf("User name at CSCS [%s]: ", ui.Clean(s.user))
 	}
 	if user, err = s.ask.ReadLine(ctx, question); err != nil {
 		return "", nil, "", err
 	}
 	user = first(user, s.user)
-	if password, err = s.ask.ReadSecret(ctx, fmt.Sprintf("Password of %s: ", user)); err != nil {
+	if password, err = s.ask.ReadSecret(ctx, fmt.Sprintf("Password of %s: ", ui.Clean(user))); err != nil {
 		return "", nil, "", cancelled(ctx, err)
 	}
 	number, err := s.ask.ReadSecret(ctx, "Six-digit number (OTP): ")

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"runtime"
 
+	"al.essio.dev/pkg/shellescape"
+
 	"github.com/alps-tunnel/cscs/internal/doctor"
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/slurm"
@@ -39,7 +41,7 @@ var doctorRules = []rule{
 		return Problem{ID: "key-expires", Code: Auth, Message: e.Error(), Hint: newKey, Fix: key.SignCommand}
 	}),
 	on(func(e *doctor.PrincipalError) Problem {
-		return Problem{ID: "key-principal", Code: Auth, Message: e.Error(), Hint: asPrincipal(e.For, true), Fix: "--user " + e.For[0]}
+		return Problem{ID: "key-principal", Code: Auth, Message: e.Error(), Hint: asPrincipal(e.For, true), Fix: "--user " + shellescape.Quote(e.For[0])}
 	}),
 	on(func(e *doctor.ManyKeysError) Problem {
 		return Problem{ID: "auth-too-many", Code: Auth, Message: e.Error(), Hint: tooManyKeys, Fix: emptyAgent}

@@ -92,7 +92,7 @@ func auth(e *chain.AuthError) Problem {
 		if len(e.Principals) > 0 && !slices.Contains(e.Principals, e.User) {
 			p.ID = "key-principal"
 			p.Message = fmt.Sprintf("permission denied by %s for %s: the certificate is for %s", e.Hop, e.User, strings.Join(e.Principals, ", "))
-			p.Hint, p.Fix = asPrincipal(e.Principals, e.InTime), "--user "+e.Principals[0]
+			p.Hint, p.Fix = asPrincipal(e.Principals, e.InTime), "--user "+shellescape.Quote(e.Principals[0])
 		}
 	}
 	if said != "" {
@@ -106,7 +106,7 @@ const tooManyKeys = "you may have too many keys in your ssh agent; flush them al
 // asPrincipal is what to do with a certificate that is for others.
 func asPrincipal(principals []string, inTime bool) string {
 	_, sign := anotherKey(inTime)
-	return "log in as whom it is for: --user " + principals[0] + ", or get one for yourself: " + sign
+	return "log in as whom it is for: --user " + shellescape.Quote(principals[0]) + ", or get one for yourself: " + sign
 }
 
 func lastLine(s string) string {
