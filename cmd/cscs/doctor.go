@@ -61,7 +61,7 @@ func (d *deps) doctor(ctx context.Context, o *options) error {
 	cluster := d.doctorsCluster(o)
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return err
+		return &site.HomeError{Sought: "~/.ssh", Err: err}
 	}
 	state, err := stateDir()
 	if err != nil {

@@ -85,9 +85,12 @@ func (o *keyOptions) path() (string, error) {
 	for _, suffix := range []string{"-cert.pub", ".pub"} {
 		named = strings.TrimSuffix(named, suffix)
 	}
-	if rest, ok := strings.CutPrefix(named, "~/"); ok { // --identity=~/x: the shell leaves it alone
+	if rest, ok := strings.CutPrefix(named, "~"); ok && (rest == "" || rest[0] == '/') { // --identity=~/x: the shell leaves it alone
 		home, err := os.UserHomeDir()
-		return filepath.Join(home, rest), err
+		if err != nil {
+			return "", &site.HomeError{Sought: "the key", Err: err}
+		}
+		return filepath.Join(home, rest), nil
 	}
 	return filepath.Abs(named)
 }

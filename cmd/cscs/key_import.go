@@ -9,6 +9,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/internal/key/signing"
 	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/ui"
 )
 
@@ -45,7 +46,7 @@ func (d *deps) keyImport(ctx context.Context, o *keyOptions, args []string) erro
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return err
+		return &site.HomeError{Sought: "~/Downloads", Err: err}
 	}
 	from := filepath.Join(home, "Downloads")
 	if len(args) > 0 {
@@ -55,9 +56,9 @@ func (d *deps) keyImport(ctx context.Context, o *keyOptions, args []string) erro
 	if err != nil {
 		return err
 	}
-	r := signing.Request{Name: "import", Path: path, State: state, Comment: clientName()}
+	r := signing.Request{Name: "import", Path: path, State: state, Comment: whoWhere()}
 	if ask := asker(signals); ask != nil {
-		r.Ask = passphrases{ask}
+		r.Ask = passphrases{ask, "Enter passphrase for the new key '%s' (empty for none): "}
 	}
 	result, err := signing.Import(signals.ctx, r, pair)
 	if err != nil {

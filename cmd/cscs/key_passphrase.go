@@ -43,7 +43,7 @@ func (d *deps) keyPassphrase(ctx context.Context, o *keyOptions) error {
 	if ask == nil {
 		return fmt.Errorf("ask for a passphrase: %w", ui.ErrNoTerminal)
 	}
-	protected, err := signing.Rekey(signals.ctx, signing.Request{Path: path, State: state, Ask: passphrases{ask}})
+	protected, err := signing.Rekey(signals.ctx, signing.Request{Path: path, State: state, Ask: passphrases{ask, "Enter new passphrase for key '%s' (empty for none): "}})
 	if err != nil {
 		return err
 	}

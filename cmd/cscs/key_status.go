@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -39,10 +40,12 @@ type keyStatus struct {
 	Left        *int              `json:"left,omitempty"` // seconds
 	Extensions  []string          `json:"extensions,omitempty"`
 	Options     map[string]string `json:"critical_options,omitempty"`
-	Agent       string            `json:"agent"`             // holds, lacks, none, or silent
+	Agent       string            `json:"agent"`             // holds, lacks, none, silent; unknown: there is one, and no key here to ask it about
 	Service     string            `json:"service,omitempty"` // by which a key was signed last, or would be
 	Signed      int               `json:"signed"`            // of its today's, those that count still, made on this machine
 	PerDay      int               `json:"per_day,omitempty"` // how many it gives
+
+	inAgent int // how many keys an agent holds that was asked about none
 }
 
 func newKeyStatusCommand(d *deps) *cobra.Command {
@@ -74,7 +77,11 @@ func (d *deps) keyStatus(ctx context.Context, o *keyOptions) error {
 	}
 	now := time.Now()
 	state := d.inspect(ctx, o, path)
-	s := statusOf(ctx, state, now)
+	agents := []key.Agent{key.FindAgent("")}
+	if !state.Exists { // it may be in one that ssh's configuration names
+		agents = d.agents(ctx, o)
+	}
+	s := statusOf(ctx, agents, state, now)
 	cfg, err := site.Load()
 	if err != nil {
 		return err
@@ -101,7 +108,7 @@ func (d *deps) keyStatus(ctx context.Context, o *keyOptions) error {
 }
 
 // statusOf puts into words what there is of a key.
-func statusOf(ctx context.Context, state key.State, now time.Time) keyStatus {
+func statusOf(ctx context.Context, agents []key.Agent, state key.State, now time.Time) keyStatus {
 	s := keyStatus{V: 1, Usable: state.Problem == nil, Key: state.Path, Encrypted: state.Encrypted, Agent: "none"}
 	if state.Problem != nil {
 		p := problem.Of(state.Problem)
@@ -109,15 +116,8 @@ func statusOf(ctx context.Context, state key.State, now time.Time) keyStatus {
 	}
 	if state.Public != nil {
 		s.Fingerprint = fingerprint(state.Public)
-		switch held, err := key.FindAgent("").Holds(ctx, state.Public); {
-		case held:
-			s.Agent = "holds"
-		case err == nil:
-			s.Agent = "lacks"
-		case problem.Of(err).ID != "agent-none":
-			s.Agent = "silent"
-		}
 	}
+	s.ask(ctx, agents, state)
 	if c := state.Cert; c != nil {
 		s.Certificate, s.User, s.Principals, s.Serial = state.CertPath, c.KeyId, c.ValidPrincipals, strconv.FormatUint(c.Serial, 10)
 		s.Extensions, s.Options = slices.Sorted(maps.Keys(c.Extensions)), c.CriticalOptions
@@ -131,6 +131,31 @@ func statusOf(ctx context.Context, state key.State, now time.Time) keyStatus {
 		}
 	}
 	return s
+}
+
+// ask asks the agents about the key, until one has it.
+func (s *keyStatus) ask(ctx context.Context, agents []key.Agent, state key.State) {
+	for _, a := range agents {
+		held, err := false, error(nil)
+		if state.Public != nil {
+			held, err = a.Holds(ctx, state.Public)
+		} else {
+			s.inAgent, err = a.Count(ctx)
+		}
+		var none *key.NoAgentError
+		switch {
+		case held:
+			s.Agent = "holds"
+			return
+		case err == nil && state.Public == nil:
+			s.Agent = "unknown"
+			return
+		case err == nil:
+			s.Agent = "lacks"
+		case !errors.As(err, &none) && s.Agent == "none":
+			s.Agent = "silent"
+		}
+	}
 }
 
 // count tells how many of a day's signings are used at the service that has signed last: each
@@ -176,7 +201,7 @@ func (s keyStatus) print(out io.Writer) {
 			line("only", strings.TrimSpace(name+" "+s.Options[name]))
 		}
 	}
-	line("agent", map[string]string{"holds": "holds it", "lacks": "does not hold it (cscs key agent)", "none": "there is none", "silent": "does not answer"}[s.Agent])
+	line("agent", map[string]string{"unknown": fmt.Sprintf("holds %d keys; which of them is this, nothing here tells", s.inAgent), "holds": "holds it", "lacks": "does not hold it (cscs key agent)", "none": "there is none", "silent": "does not answer"}[s.Agent])
 	if s.PerDay > 0 {
 		line("signed", fmt.Sprintf("%d of %d a day at %s, as far as this machine knows", s.Signed, s.PerDay, s.Service))
 	}

@@ -127,9 +127,12 @@ func (d *deps) wayTo(ctx context.Context, r live.Record, o *options, do func(*st
 // machine's, and which process it is there.
 func clientName() string { return clientNameOf(os.Getpid()) }
 
-func clientNameOf(pid int) string {
+func clientNameOf(pid int) string { return fmt.Sprintf("%s (pid %d)", whoWhere(), pid) }
+
+// whoWhere is the user and the machine, as ssh-keygen names a key.
+func whoWhere() string {
 	host, _ := os.Hostname() // for people: it may be missing
-	return fmt.Sprintf("%s@%s (pid %d)", localUser(), host, pid)
+	return localUser() + "@" + host
 }
 
 // say prints a line for the person who called.

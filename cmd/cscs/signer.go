@@ -37,8 +37,11 @@ const apiKeyVar = "CSCS_API_KEY"
 
 // unattended says whether nobody has to be asked.
 func (s *signer) unattended() bool {
-	return s.by.Kind == site.SigningCSCS && os.Getenv(apiKeyVar) != ""
+	return s.by.Kind == site.SigningCSCS && apiKey() != ""
 }
+
+// apiKey is the service account's, without the line end that it has got from a file; "" for none.
+func apiKey() string { return strings.TrimSpace(os.Getenv(apiKeyVar)) }
 
 // sign has the key at path signed, which is made if it is not there.
 func (s *signer) sign(ctx context.Context, path string) (signing.Result, error) {
@@ -51,12 +54,12 @@ func (s *signer) sign(ctx context.Context, path string) (signing.Result, error) 
 		return signing.Result{}, err
 	}
 	r := signing.Request{
-		Service: svc, Name: s.by.Name, Path: path, State: state, Comment: clientName(), Short: s.unattended(),
+		Service: svc, Name: s.by.Name, Path: path, State: state, Comment: whoWhere(), Short: s.unattended(),
 		Held:    key.HeldBy(ctx, s.agents),
 		Waiting: func() { ui.Say(s.io, "another cscs is having this key signed; waiting for it") },
 	}
-	if s.ask != nil && !s.unattended() {
-		r.Ask = passphrases{s.ask}
+	if s.ask != nil {
+		r.Ask = passphrases{s.ask, "Enter passphrase for the new key '%s' (empty for none): "}
 	}
 	result, err := signing.Sign(ctx, r)
 	if err != nil {
@@ -89,8 +92,11 @@ func (s *signer) current() (*service.Current, error) {
 		if s.by.Account == "" {
 			return nil, fmt.Errorf("%s is set, but signing service %s has no account_endpoint in config.toml", apiKeyVar, s.by.Name)
 		}
+		if strings.ContainsFunc(apiKey(), func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return nil, &problem.UsageError{Message: apiKeyVar + " has spaces, line ends or other characters in it that no key has", Hint: "set it to the key alone, one word"}
+		}
 		return &service.Current{HTTP: http, Endpoint: s.by.Endpoint, Minute: true,
-			Login: &service.Account{HTTP: http, Endpoint: s.by.Account, Key: os.Getenv(apiKeyVar)}}, nil
+			Login: &service.Account{HTTP: http, Endpoint: s.by.Account, Key: apiKey()}}, nil
 	}
 	tokens, err := s.tokens()
 	if err != nil {
@@ -165,12 +171,15 @@ func (s *signer) credentials(ctx context.Context) (user string, password []byte,
 }
 
 // passphrases asks for those of keys.
-type passphrases struct{ *ui.Prompter }
+type passphrases struct {
+	*ui.Prompter
+	question string // for another one than there is, with %s for the key
+}
 
 // NewPassphrase implements signing.Prompter.
 func (p passphrases) NewPassphrase(ctx context.Context, path string) ([]byte, error) {
 	for {
-		one, err := p.ReadSecret(ctx, fmt.Sprintf("Enter passphrase for the new key '%s' (empty for none): ", path))
+		one, err := p.ReadSecret(ctx, fmt.Sprintf(p.question, path))
 		if err != nil || len(one) == 0 {
 			return nil, cancelled(ctx, err)
 		}

@@ -62,7 +62,7 @@ func listAndRevoke(t *testing.T, here, other string) {
 	t.Helper()
 	list := runKey(t, "list").want(0)
 	hasKeys(t, list.out, here+" valid /home/alice/.ssh/cscs-key", other+" valid -")
-	runKey(t, "revoke", "12345").want(3, "12345", "not found", "cscs key list")
+	runKey(t, "revoke", "12345").want(2, "12345", "not found", "cscs key list")
 	runKey(t, "revoke", here).want(0, "revoked: "+here)
 	if s := keyStatus(t); s.Usable || s.Signed != 1 {
 		t.Errorf("after the revocation: %+v", s)

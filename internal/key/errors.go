@@ -25,6 +25,12 @@ func (e *MissingError) Error() string {
 	return "find a key: none at " + strings.Join(e.Looked, ", ")
 }
 
+// HomeError says that the user's home directory is not known, where keys are.
+type HomeError struct{ Err error }
+
+func (e *HomeError) Error() string { return "find a key: " + e.Err.Error() }
+func (e *HomeError) Unwrap() error { return e.Err }
+
 // ExpiredError says that the certificate has run out.
 type ExpiredError struct {
 	Path  string // of the certificate, or "the agent's certificate …"

@@ -19,7 +19,7 @@ import (
 func DefaultPath() (string, error) {
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", fmt.Errorf("find a key: %w", err)
+		return "", &HomeError{Err: err}
 	}
 	return filepath.Join(home, ".ssh", "cscs-key"), nil
 }
@@ -87,6 +87,15 @@ func Inspect(path string, now time.Time, held Holder) State {
 func (s *State) lacks(held Holder) error {
 	s.Problem = held.lacks(s.Path, s.Public)
 	return s.Problem
+}
+
+// Check says whether a key can be at path: not where there is something else than a file. The
+// error is a *FileError.
+func Check(path string) error {
+	if err := regular.Check(path); errors.As(err, new(*regular.Error)) {
+		return unreadable(path, err)
+	}
+	return nil
 }
 
 // UncertifiedError says that a key has no certificate, without which it opens nothing

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -26,7 +25,7 @@ func (r *Ring) Load(ctx context.Context, from Source, ask Prompter) (*Identity, 
 	if from.Dir == "" {
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return nil, fmt.Errorf("find a key: %w", err)
+			return nil, &HomeError{Err: err}
 		}
 		from.Dir = filepath.Join(home, ".ssh")
 	}

@@ -44,6 +44,7 @@ func TestOf(t *testing.T) {
 	}{
 		{nil, "ok", 0, "", ""},
 		{errors.New("boom"), "failure", 1, "boom", ""},
+		{&key.HomeError{Err: errors.New("$HOME is not defined")}, "no-home", 1, "find a key: $HOME is not defined", "export HOME=$("},
 		{&site.HomeError{Sought: "config.toml", Err: errors.New("$HOME is not defined")}, "no-home", 1, "find config.toml: $HOME is not defined", "export HOME="},
 		{session.ErrInterrupted, "interrupted", 130, "interrupted", ""},
 		{fmt.Errorf("x: %w", context.Canceled), "interrupted", 130, "", ""},
@@ -102,6 +103,7 @@ func TestOf(t *testing.T) {
 		{&service.QuotaError{Host: "h", Message: "maximum"}, "sign-quota", 3, "no more keys", "cscs key revoke"},
 		{&service.BusyError{Host: "h", Op: "sign the key", After: 90 * time.Second}, "sign-too-often", 3, "too often to sign the key", "in 1m30s"},
 		{&service.RefusedError{Host: "h", Op: "sign the key", Status: 401, Message: "no"}, "sign-refused", 3, "h refuses to sign the key (status 401): no", "sign in once more"},
+		{&service.RefusedError{Host: "h", Op: "revoke key 7", Status: 404, Message: "not found"}, "unknown-serial", 2, "revoke key 7 (status 404): not found", "cscs key list"},
 		{&service.AnswerError{Host: "h", Op: "o", What: "it is not JSON"}, "sign-answer", 1, "h does not answer as a key service does", "sign in to your network"},
 		{&service.DownError{Host: "h", Op: "o", Err: &net.DNSError{IsNotFound: true}}, "sign-down", 1, "no host of that name", "online"},
 		{&service.DownError{Host: "h", Op: "o", Err: io.ErrNoProgress}, "sign-down", 1, "cannot ask h", "untouched"},

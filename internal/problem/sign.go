@@ -36,6 +36,9 @@ var signRules = []rule{
 		return Problem{ID: "sign-too-often", Code: Auth, Message: fmt.Sprintf("%s was asked too often to %s", e.Host, e.Op), Hint: hint}
 	}),
 	on(func(e *service.RefusedError) Problem {
+		if e.Status == 404 && strings.Contains(e.Op, "revoke") {
+			return Problem{ID: "unknown-serial", Code: Usage, Message: e.Error(), Hint: "which there are: cscs key list"}
+		}
 		return Problem{ID: "sign-refused", Code: Auth, Message: e.Error(), Hint: refusedHint(e)}
 	}),
 	on(func(e *service.AnswerError) Problem {
@@ -138,8 +141,6 @@ func refusedHint(e *service.RefusedError) string {
 		return hints("are name and password right, and was the number on the phone still good? once more: "+key.SignCommand, importKey)
 	case e.Status == 401:
 		return "sign in once more: " + key.SignCommand
-	case e.Status == 404 && strings.Contains(e.Op, "revoke"):
-		return "which there are: cscs key list"
 	}
 	return ""
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/internal/app"
 	"github.com/alps-tunnel/cscs/internal/browser"
+	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/session"
 	"github.com/alps-tunnel/cscs/slurm"
@@ -198,6 +199,16 @@ func hintOf(err error) string {
 	return ""
 }
 
+// noHome is for what is in the home directory, if that is not known.
+func noHome(err error) Problem {
+	p := Problem{ID: "no-home", Code: Failure, Message: err.Error()}
+	if runtime.GOOS != "windows" { // which has no such thing
+		p.Fix = `export HOME=$(eval echo "~$(id -un)")` // by its name every shell asks the system
+		p.Hint = "have it be what the system says: " + p.Fix
+	}
+	return p
+}
+
 const noBrowser = "--no-browser"
 
 var localRules = []rule{
@@ -208,14 +219,8 @@ var localRules = []rule{
 	on(func(e *forward.PortDeniedError) Problem {
 		return Problem{ID: "port-denied", Code: Failure, Message: e.Error(), Hint: "pick one above 1023 with --local-port, or leave it out"}
 	}),
-	on(func(e *site.HomeError) Problem {
-		p := Problem{ID: "no-home", Code: Failure, Message: e.Error()}
-		if runtime.GOOS != "windows" { // which has no such thing
-			p.Fix = "export HOME="
-			p.Hint = "say where your home directory is: " + p.Fix + "DIRECTORY"
-		}
-		return p
-	}),
+	on(func(e *site.HomeError) Problem { return noHome(e) }),
+	on(func(e *key.HomeError) Problem { return noHome(e) }),
 	on(func(e *browser.LaunchError) Problem {
 		return Problem{ID: "browser", Code: Failure, Message: fmt.Sprintf("the browser could not be opened (%v)", e.Err),
 			Hint: "open the link yourself; to have it printed only: " + noBrowser, Fix: noBrowser}

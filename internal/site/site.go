@@ -49,7 +49,7 @@ func (c *Config) SSHConfigPath() (string, error) {
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", fmt.Errorf("find ~/.ssh/config: %w", err)
+		return "", &HomeError{Sought: "~/.ssh/config", Err: err}
 	}
 	return filepath.Join(home, ".ssh", "config"), nil
 }

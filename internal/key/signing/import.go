@@ -114,8 +114,11 @@ func readCert(path string) (*ssh.Certificate, error) {
 // Import moves a pair to r.Path, as if it had been signed there: what is not good is not
 // taken, and what was there stays then. An encrypted key keeps its passphrase.
 //
-// Errors: those of Sign.
+// Errors: those of Sign; *key.ExpiredError, *key.NotYetValidError.
 func Import(ctx context.Context, r Request, p Pair) (Result, error) {
+	if err := key.Check(r.Path); err != nil {
+		return Result{}, err
+	}
 	release, _, err := lock(ctx, r.State, r.Path, r.Waiting)
 	if err != nil {
 		return Result{}, err
@@ -139,6 +142,9 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 	text, _, err := regular.Read(p.Cert)
 	if err != nil {
 		return Result{}, fmt.Errorf("import a key: %w", err)
+	}
+	if err := key.InTime(p.Cert, p.cert, time.Now()); err != nil {
+		return Result{}, err // the pair's own fault, and no service's
 	}
 	var result Result
 	raw, err := ssh.ParseRawPrivateKey(data)

@@ -38,7 +38,7 @@ type Request struct {
 	Comment string // for a new key
 	Short   bool   // a certificate for a minute, which does not count
 
-	// Ask is who is asked for passphrases; nil: nobody, and a new key has none.
+	// Ask is who is asked for passphrases; nil: nobody, and a new key has none, as with Short.
 	Ask Prompter
 	// Held says whether an agent holds a key whose private half is in no file, which is not
 	// signed otherwise; nil: none does.
@@ -70,6 +70,9 @@ type Result struct {
 // the cause of ctx if that ended.
 func Sign(ctx context.Context, r Request) (Result, error) {
 	began := time.Now()
+	if err := key.Check(r.Path); err != nil {
+		return Result{}, err
+	}
 	release, waited, err := lock(ctx, r.State, r.Path, r.Waiting)
 	if err != nil {
 		return Result{}, err
@@ -160,7 +163,7 @@ func (r Request) fetch(ctx context.Context) (Result, error) {
 
 // newPassphrase is the user's for a new key; nil: none, or nobody can be asked.
 func (r Request) newPassphrase(ctx context.Context) ([]byte, error) {
-	if r.Ask == nil {
+	if r.Ask == nil || r.Short { // who signs for a minute has no time for questions
 		return nil, nil
 	}
 	return r.Ask.NewPassphrase(ctx, r.Path)

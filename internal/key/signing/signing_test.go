@@ -3,8 +3,11 @@ package signing
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"io/fs"
@@ -213,6 +216,63 @@ func TestJournalLatest(t *testing.T) {
 	if got := j.Latest(func(name string) bool { return name != "import" }); got != "sshservice" {
 		t.Errorf("got %q", got)
 	}
+}
+
+// TestSignNoFile: where something else than a file is, no service is asked and nothing is written
+// beside it.
+func TestSignNoFile(t *testing.T) {
+	a := newAuthority(t)
+	for _, makes := range []bool{false, true} {
+		a.makes = makes
+		for _, path := range []string{t.TempDir(), os.DevNull} {
+			r := request(t, a)
+			r.Path = path
+			var file *key.FileError
+			if _, err := Sign(t.Context(), r); !errors.As(err, &file) || a.asked != 0 {
+				t.Errorf("%s: %v, asked %d times", path, err, a.asked)
+			}
+		}
+	}
+}
+
+// TestSignShort: a service account's new key has no passphrase, also on a terminal; that of an old
+// key which does not tell its public half is asked for.
+func TestSignShort(t *testing.T) {
+	a := newAuthority(t)
+	r := request(t, a)
+	r.Short, r.Ask = true, &typist{}
+	if _, err := Sign(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalECPrivateKey(ecdsaKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := x509.EncryptPEMBlock(rand.Reader, "EC PRIVATE KEY", der, []byte("hush"), x509.PEMCipherAES256) //nolint:staticcheck // as old keys are
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{r.Path + ".pub", r.Path + "-cert.pub"} {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(r.Path, pem.EncodeToMemory(block), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.Ask = &typist{"hush"}
+	if _, err := Sign(t.Context(), r); err != nil {
+		t.Error(err)
+	}
+}
+
+func ecdsaKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
 }
 
 // TestSignGivenUp: who gives up at the question for a passphrase has lost no signing.
@@ -491,8 +551,8 @@ func TestImport(t *testing.T) {
 	if p, err = Find(filepath.Join(dir, "old-key-cert.pub")); err != nil {
 		t.Fatal(err)
 	}
-	var bad *CertificateError
-	if _, err := Import(t.Context(), r, p); !errors.As(err, &bad) {
+	var over *key.ExpiredError
+	if _, err := Import(t.Context(), r, p); !errors.As(err, &over) || over.Path != p.Cert {
 		t.Errorf("%v", err)
 	}
 	if d := cmp.Diff(before, tree(t, filepath.Dir(filepath.Dir(r.Path)))); d != "" {

@@ -1,0 +1,85 @@
+//go:build unix
+
+package main
+
+import (
+	"crypto/ed25519"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+
+	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/sshtest"
+)
+
+// TestStatusAgent: that there is an agent is told also where no file says which key is meant; and
+// that a key is in any of several is enough.
+func TestStatusAgent(t *testing.T) {
+	_, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with, without, none := agentWith(t, private), agentWith(t), key.FindAgent("none")
+	gone := key.FindAgent(filepath.Join(t.TempDir(), "gone"))
+	known, unknown := key.State{Public: signer.PublicKey()}, key.State{}
+	for _, c := range []struct {
+		state  key.State
+		agents []key.Agent
+		want   string
+		words  string
+	}{
+		{known, []key.Agent{without, with}, "holds", "holds it"},
+		{known, []key.Agent{without, none}, "lacks", "does not hold it"},
+		{known, []key.Agent{none}, "none", "there is none"},
+		{known, []key.Agent{gone, none}, "silent", "does not answer"},
+		{unknown, []key.Agent{with}, "unknown", "holds 1 keys"},
+		{unknown, []key.Agent{none, without}, "unknown", "holds 0 keys"},
+		{unknown, []key.Agent{none}, "none", "there is none"},
+	} {
+		s := statusOf(t.Context(), c.agents, c.state, time.Now())
+		var out strings.Builder
+		s.print(&out)
+		if s.Agent != c.want || !strings.Contains(out.String(), c.words) {
+			t.Errorf("want %s, got %s:\n%s", c.want, s.Agent, out.String())
+		}
+	}
+}
+
+// agentWith is an agent that holds these keys.
+func agentWith(t *testing.T, keys ...ed25519.PrivateKey) key.Agent {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "agent") //nolint:usetesting // t.TempDir's is too long for a socket on macOS
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	ring := agent.NewKeyring()
+	for _, k := range keys {
+		if err := ring.Add(agent.AddedKey{PrivateKey: k}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := net.Listen("unix", filepath.Join(dir, "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sshtest.Serve(t, l, func(conn net.Conn) { _ = agent.ServeAgent(ring, conn) })
+	return key.FindAgent(filepath.Join(dir, "s"))
+}
+
+// TestComment: a key is named after who made it where, not after a process that has ended.
+func TestComment(t *testing.T) {
+	if c := whoWhere(); strings.Contains(c, "pid") || !strings.Contains(c, "@") {
+		t.Errorf("got %q", c)
+	}
+}
