@@ -62,9 +62,9 @@ func TestInterrupts(t *testing.T) {
 func TestInterruptEnds(t *testing.T) {
 	if os.Getenv("CSCS_TEST_STUCK") != "" {
 		i, _ := hearInterrupt(t.Context())
-		fmt.Fprintln(os.Stderr, "hears") //nolint:forbidigo // the other process waits for it
+		fmt.Fprintln(os.Stderr, "hears") // the other process waits for it
 		<-i.ctx.Done()
-		fmt.Fprintln(os.Stderr, "heard") //nolint:forbidigo // likewise
+		fmt.Fprintln(os.Stderr, "heard")
 		select {}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)

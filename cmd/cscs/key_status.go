@@ -136,7 +136,8 @@ func statusOf(ctx context.Context, agents []key.Agent, state key.State, now time
 // ask asks the agents about the key, until one has it.
 func (s *keyStatus) ask(ctx context.Context, agents []key.Agent, state key.State) {
 	for _, a := range agents {
-		held, err := false, error(nil)
+		var held bool
+		var err error
 		if state.Public != nil {
 			held, err = a.Holds(ctx, state.Public)
 		} else {
