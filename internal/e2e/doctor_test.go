@@ -314,6 +314,8 @@ var ailmentsHere = []ailment{
 			a, b, c := moved(t, ".ssh/cscs-key"), moved(t, ".ssh/cscs-key.pub"), moved(t, ".ssh/cscs-key-cert.pub")
 			return func() { a(); b(); c() }
 		}},
+	{name: "key-half", check: "key", status: "failure", problem: "key-half", says: []string{"private half", "nowhere"}, fix: "rm /home/alice/.ssh/cscs-key.pub", same: true,
+		harm: func(t *testing.T) func() { return moved(t, ".ssh/cscs-key") }},
 	{name: "key-readable", check: "key", status: "failure", problem: "key-permissions", says: []string{"0644"}, fix: "chmod 600 ", same: true, paste: true,
 		harm: func(t *testing.T) func() { mode(t, laptopHome(".ssh/cscs-key"), 0o644); return nil }},
 	{name: "key-expired", check: "key", status: "failure", problem: "key-expired", says: []string{"expired"}, fix: "sign", same: true,
@@ -324,6 +326,12 @@ var ailmentsHere = []ailment{
 		harm: func(t *testing.T) func() { return certified(t, "+20m") }},
 	{name: "key-of-another", check: "key", status: "warning", problem: "key-principal", says: []string{"is for bob"}, fix: "--user bob",
 		harm: func(t *testing.T) func() { return certified(t, "--principal", "bob") }, doctor: []string{"--user", "alice"}},
+	{name: "key-unfit", check: "key", status: "failure", problem: "key-no-forwarding", says: []string{"does not permit port forwarding"}, fix: "cscs key sign",
+		harm: func(t *testing.T) func() {
+			put(t, laptopHome(".ssh/cscs-key-cert.pub"), readFile(t, laptopHome(".ssh/cscs-key-cert.pub")), 0o644)
+			output(t, "alice", "laptop", "sh", "-c", "ssh-keygen -q -t ed25519 -N '' -f other_ca && ssh-keygen -q -s other_ca -I alice -n alice -O clear -V +1d .ssh/cscs-key.pub && rm other_ca other_ca.pub")
+			return func() { tell(t, "cert", "alice") }
+		}},
 	{name: "agent-gone", check: "agent", status: "warning", problem: "agent", says: []string{"could not open a connection to your authentication agent"}, fix: "eval $(ssh-agent)",
 		doctor: []string{"SSH_AUTH_SOCK=/home/alice/agent/socket"}, harm: func(t *testing.T) func() { return func() { agentWith(t, 0) } }},
 	{name: "agent-full", check: "agent", status: "warning", problem: "auth-too-many", says: []string{"7 keys", "too many authentication failures"}, fix: "ssh-add -D",
@@ -394,7 +402,7 @@ s = S(("", 2222), H); print("up", flush=True); s.serve_forever()`
 			knows(t, "ela.cscs.ch nonsense\n"+before)
 			return func() { write(t, laptopHome(".ssh/known_hosts"), before) }
 		}},
-	{name: "denied", check: "auth", status: "failure", problem: "auth-refused", says: []string{"permission denied by ela for alice"}, fix: "sign", same: true,
+	{name: "denied", check: "auth", status: "failure", problem: "auth-refused", says: []string{"permission denied by ela for alice"}, fix: "cscs key sign --force", same: true,
 		harm: func(t *testing.T) func() {
 			// Signed by an authority that nobody trusts.
 			put(t, laptopHome(".ssh/cscs-key-cert.pub"), readFile(t, laptopHome(".ssh/cscs-key-cert.pub")), 0o644)

@@ -1,0 +1,35 @@
+//go:build lab
+
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestKeyHalf: with the private half gone no service is asked; what is proposed, pasted, gets a key
+// that serves.
+func TestKeyHalf(t *testing.T) {
+	begin(t)
+	k := keys(t)
+	if err := os.Remove(laptopHome(".ssh/cscs-key")); err != nil {
+		t.Fatal(err)
+	}
+	n := k.asked("/sign")
+	refused := runKey(t, apiKey, "sign").want(3, "the private half of the key /home/alice/.ssh/cscs-key is nowhere")
+	if k.asked("/sign") != n {
+		t.Error("the service was asked")
+	}
+	if s := keyStatus(t); s.Usable {
+		t.Errorf("status: %+v", s)
+	}
+	runKey(t, "status").want(3, strings.Split(strings.TrimSpace(refused.err), "\n")...) // the same words
+	_, fix, _ := strings.Cut(refused.err, "have a new key made: ")
+	output(t, "alice", "laptop", "env", apiKey, "PATH="+filepath.Dir(lab.bin)+":/usr/bin:/bin", "sh", "-c", fix)
+	wellKept(t)
+	if s := keyStatus(t); !s.Usable {
+		t.Errorf("after %s: %+v", fix, s)
+	}
+}
