@@ -237,7 +237,7 @@ func TestKeyImport(t *testing.T) {
 	downloads := mkdir(t, laptopHome("Downloads"))
 	runKey(t, "import").want(3, "no key with its certificate in /home/alice/Downloads")
 	tell(t, "cert", "alice", "-2h:-1h", "--key", "/home/alice/Downloads/cscs-key")
-	runKey(t, "import").want(1, "not valid now", "untouched")
+	runKey(t, "import").want(3, "the key has expired", "/home/alice/Downloads/cscs-key-cert.pub", "cscs key sign")
 	if readFile(t, laptopHome(".ssh/cscs-key")) != old || readFile(t, laptopHome(".ssh/cscs-key-cert.pub")) != oldCert {
 		t.Error("what was there is not as it was")
 	}
