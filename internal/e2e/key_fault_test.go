@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -216,6 +217,15 @@ func TestKeyLifetime(t *testing.T) {
 		return strings.Replace(out, "The agent has no identities.", "", 1)
 	}); left != "" {
 		t.Errorf("the agent still holds %s", left)
+	}
+	// It counts in whole seconds, and may be up to two too early.
+	if left := poll(15*time.Second, func() string {
+		if s := keyStatus(t); s.Usable {
+			return fmt.Sprint(s.Left)
+		}
+		return ""
+	}); left != "" {
+		t.Errorf("the certificate is good for %s s", left)
 	}
 	runKey(t, sock, "agent").want(3, "expired", "cscs key sign")
 }

@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -27,7 +26,7 @@ func TestKeyHalf(t *testing.T) {
 	}
 	runKey(t, "status").want(3, strings.Split(strings.TrimSpace(refused.err), "\n")...) // the same words
 	_, fix, _ := strings.Cut(refused.err, "have a new key made: ")
-	output(t, "alice", "laptop", "env", apiKey, "PATH="+filepath.Dir(lab.bin)+":/usr/bin:/bin", "sh", "-c", fix)
+	output(t, "alice", "laptop", "env", apiKey, "sh", "-c", strings.ReplaceAll(fix, "cscs key sign", lab.bin+" key sign"))
 	wellKept(t)
 	if s := keyStatus(t); !s.Usable {
 		t.Errorf("after %s: %+v", fix, s)
