@@ -99,6 +99,9 @@ func (d *deps) signed(r signing.Result) {
 		what = "a new key, signed: "
 	}
 	ui.Say(d.io, what+describeCertificate(r.Path, r.Cert.ValidPrincipals, key.Until(r.Cert)))
+	if err := key.Unfit(r.Path, r.Cert); err != nil {
+		ui.Say(d.io, err.Error()+": ask who runs the service for one that does")
+	}
 	if r.Bare {
 		ui.Say(d.io, "the key has no passphrase, since there is no terminal to ask for one; on one: cscs key passphrase"+key.IdentityFlag(r.Path))
 	}

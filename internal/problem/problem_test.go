@@ -81,7 +81,6 @@ func TestOf(t *testing.T) {
 		{&key.NotYetValidError{Path: "k-cert.pub", From: time.Now()}, "key-not-yet-valid", 3, "not valid before", "clock"},
 		{&key.UnfitError{Path: "k", Why: key.NoPrincipals}, "key-no-principals", 3, "of k is for no user", "cscs key sign"},
 		{&key.UnfitError{Path: "k", Why: key.ForcedCommand}, "key-forced-command", 3, "one command alone", "cscs key sign"},
-		{&signing.CertificateError{What: "it is for no user", Err: &key.UnfitError{}}, "sign-certificate", 1, "no good: it is for no user; what you have", "who runs the service"},
 		{&doctor.PrincipalError{Host: "ela", User: "alice", For: []string{"bob"}}, "key-principal", 3, "not for alice", "--user bob, or get one for yourself: cscs key sign --force"},
 		{&chain.AuthError{Hop: "ela", User: "alice", Principals: []string{"x; rm y"}}, "key-principal", 3, "is for x; rm y", "--user 'x; rm y', or"},
 		{&chain.AuthError{Hop: "ela", User: "alice", Offered: "ED25519", Principals: []string{"alice"}, InTime: true}, "auth-refused", 3, "permission denied", "(source-address): get a new one, valid for 24 hours: cscs key sign --force"},

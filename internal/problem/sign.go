@@ -60,9 +60,6 @@ var signRules = []rule{
 		if errors.As(e.Err, new(*key.NotYetValidError)) || errors.As(e.Err, new(*key.ExpiredError)) {
 			p.Hint = "is this machine's clock right? it says " + time.Now().Format("Mon 2 Jan 15:04")
 		}
-		if errors.As(e.Err, new(*key.UnfitError)) { // the next one would be so, too
-			p.Hint = "ask who runs the service for one that permits it"
-		}
 		return p
 	}),
 	on(func(e *signing.WriteError) Problem {

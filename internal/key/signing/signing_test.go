@@ -293,6 +293,20 @@ func TestSignGivenUp(t *testing.T) {
 	}
 }
 
+// TestSignForLess: a certificate that is for less than a tunnel needs is what there is to be had.
+func TestSignForLess(t *testing.T) {
+	a := newAuthority(t)
+	a.spoil = func(c *ssh.Certificate) { c.Extensions = nil }
+	result, err := Sign(t.Context(), request(t, a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var unfit *key.UnfitError
+	if s := key.Inspect(result.Path, time.Now(), nil); !errors.As(s.Problem, &unfit) || unfit.Why != key.NoForwarding {
+		t.Errorf("%+v", s)
+	}
+}
+
 // TestSignKeepsWhatIsThere: nothing but a certificate that is good in every way changes a
 // byte, and nothing is left lying about.
 func TestSignKeepsWhatIsThere(t *testing.T) {
@@ -304,13 +318,9 @@ func TestSignKeepsWhatIsThere(t *testing.T) {
 		"to come": func(a *authority) {
 			a.spoil = func(c *ssh.Certificate) { c.ValidAfter = uint64(time.Now().Unix()) + 3600 }
 		},
-		"another key":   func(a *authority) { a.spoil = func(c *ssh.Certificate) { c.Key = newSigner(t).PublicKey() } },
-		"a host's":      func(a *authority) { a.spoil = func(c *ssh.Certificate) { c.CertType = ssh.HostCert } },
-		"nobody's":      func(a *authority) { a.spoil = func(c *ssh.Certificate) { c.ValidPrincipals = nil } },
-		"no forwarding": func(a *authority) { a.spoil = func(c *ssh.Certificate) { c.Extensions = nil } },
-		"one command": func(a *authority) {
-			a.spoil = func(c *ssh.Certificate) { c.CriticalOptions = map[string]string{"force-command": "date"} }
-		},
+		"another key": func(a *authority) { a.spoil = func(c *ssh.Certificate) { c.Key = newSigner(t).PublicKey() } },
+		"a host's":    func(a *authority) { a.spoil = func(c *ssh.Certificate) { c.CertType = ssh.HostCert } },
+		"nobody's":    func(a *authority) { a.spoil = func(c *ssh.Certificate) { c.ValidPrincipals = nil } },
 		"odd options": func(a *authority) {
 			a.spoil = func(c *ssh.Certificate) { c.CriticalOptions = map[string]string{"dance": "yes"} }
 		},

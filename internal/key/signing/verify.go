@@ -2,7 +2,6 @@ package signing
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"time"
 
@@ -18,7 +17,7 @@ type CertificateError struct {
 }
 
 func (e *CertificateError) Error() string {
-	if e.Err != nil && !errors.As(e.Err, new(*key.UnfitError)) { // which is told already
+	if e.Err != nil {
 		return fmt.Sprintf("the certificate is no good: %s: %v", e.What, e.Err)
 	}
 	return "the certificate is no good: " + e.What
@@ -27,7 +26,8 @@ func (e *CertificateError) Error() string {
 func (e *CertificateError) Unwrap() error { return e.Err }
 
 // verify reads a certificate and sees that it is one that can be used: for a user, for
-// this very key, signed by its authority, valid now, fit for a tunnel.
+// this very key, signed by its authority, valid now. One that is for less than we need is
+// taken all the same: it is what there is, and may be good for something else.
 func verify(text []byte, pub ssh.PublicKey, now time.Time) (*ssh.Certificate, error) {
 	cert, err := key.ParseCertificate(text)
 	switch {
@@ -37,9 +37,8 @@ func verify(text []byte, pub ssh.PublicKey, now time.Time) (*ssh.Certificate, er
 		return nil, &CertificateError{What: fmt.Sprintf("it certifies another key (%s) than ours (%s)",
 			ssh.FingerprintSHA256(cert.Key), ssh.FingerprintSHA256(pub))}
 	}
-	var unfit *key.UnfitError
-	if errors.As(key.Unfit("", cert), &unfit) {
-		return nil, &CertificateError{What: "it " + string(unfit.Why), Err: unfit}
+	if len(cert.ValidPrincipals) == 0 {
+		return nil, &CertificateError{What: "it " + string(key.NoPrincipals)}
 	}
 	if err := key.InTime("of the service", cert, now); err != nil {
 		return nil, &CertificateError{What: "it is not valid now", Err: err}
