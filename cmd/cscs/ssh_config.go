@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -105,6 +106,9 @@ func sshFiles(cfg *site.Config) (sshconfig.Files, error) {
 	return sshconfig.In(config, filepath.Join(state, "known_hosts")), err
 }
 
+// anySession is a name by which ssh's configuration tells what it has for all sessions.
+const anySession = sshconfig.Prefix + "__any__"
+
 // sshText is what ssh is to know, and what is left to the user's own file, in words.
 func sshText(ctx context.Context, cfg *site.Config, files sshconfig.Files, ov site.Overrides) (text string, own []string, err error) {
 	without, done, err := files.Without()
@@ -135,6 +139,14 @@ func sshText(ctx context.Context, cfg *site.Config, files sshconfig.Files, ov si
 		if len(a.Sets) > 0 {
 			own = append(own, strings.Join(a.Sets, " and ")+" of "+a.Name)
 		}
+	}
+	if s.Own, err = cfg.SetFor(ctx, without, anySession); err != nil {
+		return "", nil, err
+	}
+	// Under another port, the host's key would be looked for under another name.
+	s.Own = slices.DeleteFunc(s.Own, func(keyword string) bool { return keyword == "Port" })
+	if len(s.Own) > 0 {
+		own = append(own, strings.Join(s.Own, " and ")+" of "+sshconfig.Prefix+"*")
 	}
 	text, err = sshconfig.Text(hosts, left, s)
 	return text, own, err

@@ -40,12 +40,26 @@ var usageRules = []rule{
 	}),
 	on(func(e *sshconfig.WriteError) Problem {
 		p := Problem{ID: "ssh-config-file", Code: Failure, Message: e.Error()}
-		if e.Line != "" {
-			p.Hint = "put this line at its top by hand, or where the file is made: " + e.Line
-		} else {
+		switch {
+		case e.Line != "" && e.Out:
+			p.Hint = "all else of cscs is taken away; take this line out by hand, or where the file is made: " + e.Line
+		case e.Line != "":
+			p.Hint = "the file that it is to include is written; put this line at its top by hand, or where the file is made: " + e.Line
+		default:
 			p.Hint, p.Fix = unwritable(filepath.Dir(e.File), e.Err)
 		}
 		return p
+	}),
+	on(func(e *sshconfig.ReadError) Problem {
+		p := Problem{ID: "ssh-config-file", Code: Failure, Message: e.Error()}
+		p.Hint, p.Fix = unreadable(e.File, e.Err)
+		return p
+	}),
+	on(func(e *sshconfig.ForeignError) Problem {
+		q := shellescape.Quote(e.File)
+		fix := "mv -i " + q + " " + shellescape.Quote(e.File+".mine")
+		return Problem{ID: "ssh-config-foreign", Code: Failure, Message: e.Error() + ", and is left as it is: nothing was changed",
+			Hint: "move it away, and come again: " + fix, Fix: fix}
 	}),
 	on(func(e *site.ProxyCommandError) Problem {
 		return Problem{ID: "proxy-command", Code: Usage, Message: e.Error(),

@@ -52,6 +52,15 @@ func (c *Config) Aliases(ctx context.Context, file string, ov Overrides) ([]Alia
 	return all, nil
 }
 
+// SetFor are the keywords that ssh's configuration, asked of file as by Aliases, sets for that
+// very name, of those that an Alias tells.
+func (c *Config) SetFor(ctx context.Context, file, name string) ([]string, error) {
+	ssh := newAsker(file)
+	ssh.prefetch(ctx, question{name: name}, question{name: nobody})
+	keywords, _, err := ssh.sets(ctx, name)
+	return keywords, err
+}
+
 func (c *Config) alias(ctx context.Context, s spec, ov Overrides) (Alias, error) {
 	meant, byJump, err := c.ssh.knows(ctx, s.name)
 	if err != nil {

@@ -44,3 +44,27 @@ Host *
 		}
 	})
 }
+
+// TestAliasSetsForSessions: what is set for sessions' names is not taken for what is said of any host.
+func TestAliasSetsForSessions(t *testing.T) {
+	bothWays(t, func(t *testing.T) {
+		dir := home(t, "Host cscs-*\n  User me\n  IdentityFile ~/.ssh/mine\n", "")
+		c, err := Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := c.Aliases(t.Context(), dir+"/.ssh/config", Overrides{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range all {
+			if a.Own || len(a.Sets) > 0 {
+				t.Errorf("%s: %v, %v", a.Name, a.Own, a.Sets)
+			}
+		}
+		sets, err := c.SetFor(t.Context(), dir+"/.ssh/config", "cscs-k7")
+		if d := cmp.Diff([]string{"User", "IdentityFile"}, sets); d != "" || err != nil {
+			t.Error(d, err)
+		}
+	})
+}

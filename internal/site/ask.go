@@ -28,9 +28,9 @@ type question struct {
 // commands where ~/.ssh/config says "Match exec".
 const askTimeout = 15 * time.Second
 
-// nobody is a name that no configuration means: what ssh says of it, it says of
-// every name ("Host *").
-const nobody = "cscs-asks-about-any-host"
+// nobody is a name that no configuration means, nor a pattern in one: what ssh says of it, it
+// says of every name ("Host *").
+const nobody = "__any__"
 
 // An asker asks ssh, each question once.
 type asker struct {

@@ -62,6 +62,7 @@ func asked(t *testing.T, config, host string) map[string]string {
 	for line := range strings.Lines(string(out)) {
 		k, v, _ := strings.Cut(strings.TrimSpace(line), " ")
 		got[k] = v
+		got[k+"s"] += v + "\n"
 	}
 	return got
 }
@@ -95,19 +96,20 @@ func TestTextLeavesOwn(t *testing.T) {
 	s, err := Text([]Host{
 		{Name: "daint", HostName: "daint.alps.cscs.ch", Login: login, Own: []string{"User"}},
 		{Name: "eiger", HostName: "eiger.alps.cscs.ch", Port: 2222, Login: login, Own: []string{"Port", "IdentityFile"}},
-	}, nil, Sessions{Proxy: "p", KnownHosts: "k"})
+	}, nil, Sessions{Proxy: "p", KnownHosts: "k", Login: login, Own: []string{"User"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, f.Config, "Host daint\n    User me\nHost eiger\n    Port 23\n    IdentityFile ~/.ssh/mine\n", 0o600)
+	write(t, f.Config, "Host cscs-*\n    User me\nHost daint\n    User me\nHost eiger\n    Port 23\n    IdentityFile ~/.ssh/mine\n", 0o600)
 	if err := f.Install(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
 	for host, want := range map[string]map[string]string{
-		"daint": {"hostname": "daint.alps.cscs.ch", "user": "me", "identityfile": "~/.ssh/cscs-key", "identitiesonly": "yes"},
-		"eiger": {"hostname": "eiger.alps.cscs.ch", "user": "alice", "port": "23", "identityfile": "~/.ssh/mine", "identitiesonly": "no"},
+		"daint":   {"hostname": "daint.alps.cscs.ch", "user": "me", "identityfile": "~/.ssh/cscs-key", "identitiesonly": "yes"},
+		"cscs-k7": {"port": "22", "user": "me", "identityfile": "~/.ssh/cscs-key"},
+		"eiger":   {"hostname": "eiger.alps.cscs.ch", "user": "alice", "port": "23", "identityfile": "~/.ssh/mine", "identitiesonly": "no"},
 	} {
-		if host == "eiger" && strings.Count(s, "cscs-key") != 1 {
+		if host == "eiger" && strings.Count(s, "cscs-key\n") != 2 {
 			t.Errorf("a key of ours is offered beside the user's own:\n%s", s)
 		}
 		got := asked(t, f.Config, host)
@@ -284,11 +286,124 @@ func TestInstallUnwritable(t *testing.T) {
 	}
 	immutable(t, filepath.Dir(readOnly))
 	var failed *WriteError
-	if err := f.Install(t.Context(), text(t)); !errors.As(err, &failed) || failed.Line != f.line() {
+	for range 2 { // the second time, ours is there already
+		if err := f.Install(t.Context(), text(t)); !errors.As(err, &failed) || failed.Line != f.line() || failed.Out {
+			t.Errorf("got %v", err)
+		}
+	}
+	if read(t, f.Part) != text(t) {
+		t.Error("what the line includes is not there")
+	}
+	if _, err := os.Stat(f.Backup); err == nil {
+		t.Error("a backup of nothing was left")
+	}
+	if err := f.Uninstall(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(f.Part); err == nil {
+		t.Error("ours was left")
+	}
+}
+
+// TestUninstallUnwritable: of a line that was put in by other means it is told that it is to go.
+func TestUninstallUnwritable(t *testing.T) {
+	f := files(t)
+	write(t, f.Part, text(t), 0o600)
+	// A name so long that no temporary file has room for it: not even root replaces the file.
+	long := filepath.Join(t.TempDir(), strings.Repeat("c", 250))
+	write(t, long, f.line()+"\nHost x\n", 0o600)
+	if err := os.Symlink(long, f.Config); err != nil {
+		t.Fatal(err)
+	}
+	var failed *WriteError
+	if err := f.Uninstall(); !errors.As(err, &failed) || !failed.Out || failed.Line != f.line() {
 		t.Errorf("got %v", err)
 	}
 	if _, err := os.Stat(f.Part); err == nil {
-		t.Error("our file was left")
+		t.Error("ours was left")
+	}
+}
+
+// TestForeign: what somebody else has where ours would be is neither overwritten nor taken away,
+// nor is anything else changed.
+func TestForeign(t *testing.T) {
+	for _, linked := range []bool{false, true} {
+		f := files(t)
+		write(t, f.Config, "Host x\n", 0o600)
+		victim := f.Part
+		if linked {
+			victim = filepath.Join(t.TempDir(), "victim")
+			if err := os.Symlink(victim, f.Part); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(t, victim, "keep me\n", 0o600)
+		var foreign *ForeignError
+		if err := f.Install(t.Context(), text(t)); !errors.As(err, &foreign) || foreign.File != f.Part {
+			t.Errorf("got %v", err)
+		}
+		write(t, f.Config, f.line()+"\nHost x\n", 0o600)
+		if err := f.Uninstall(); !errors.As(err, &foreign) {
+			t.Errorf("got %v", err)
+		}
+		if read(t, f.Part) != "keep me\n" || read(t, f.Config) != f.line()+"\nHost x\n" {
+			t.Errorf("got %q, %q", read(t, f.Part), read(t, f.Config))
+		}
+		if left, _ := filepath.Glob(filepath.Join(filepath.Dir(f.Config), "*")); len(left) != 2 {
+			t.Errorf("there are %v", left)
+		}
+		// Ours is written through a link.
+		write(t, victim, text(t)+"# of before\n", 0o600)
+		if err := f.Install(t.Context(), text(t)); err != nil || read(t, victim) != text(t) {
+			t.Errorf("got %v, %q", err, read(t, victim))
+		}
+	}
+}
+
+// TestUnreadable: what cannot be read is told by its name, and nothing is changed.
+func TestUnreadable(t *testing.T) {
+	for _, harm := range []func(name string) error{
+		func(name string) error { return os.Mkdir(name, 0o700) },
+		func(name string) error { return os.Symlink(filepath.Base(name), name) },
+	} {
+		for _, part := range []bool{false, true} {
+			f := files(t)
+			name := f.Config
+			if part {
+				name = f.Part
+			}
+			if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := harm(name); err != nil {
+				t.Fatal(err)
+			}
+			var unread *ReadError
+			if err := f.Install(t.Context(), text(t)); !errors.As(err, &unread) || unread.File != name {
+				t.Errorf("got %v", err)
+			}
+			if left, _ := filepath.Glob(filepath.Join(filepath.Dir(f.Config), "*")); len(left) != 1 {
+				t.Errorf("there are %v", left)
+			}
+		}
+	}
+}
+
+// TestTextBeforeAny: what the user says of any host does not break what ours lead to.
+func TestTextBeforeAny(t *testing.T) {
+	f := files(t)
+	s, err := Text(nil, nil, Sessions{Proxy: "p", KnownHosts: "k", Login: Login{User: "alice", Identity: "~/.ssh/cscs-key"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, f.Config, s+"Host *\n    ProxyUseFdpass yes\n    CertificateFile ~/.ssh/other-cert.pub\n", 0o600)
+	got := asked(t, f.Config, "cscs-k7")
+	if got["proxyusefdpass"] != "no" {
+		t.Errorf("ProxyUseFdpass is %q", got["proxyusefdpass"])
+	}
+	// With any CertificateFile, ssh does not look beside the key for another.
+	if !strings.Contains(got["certificatefiles"], "~/.ssh/cscs-key-cert.pub") {
+		t.Errorf("the certificates are %q", got["certificatefiles"])
 	}
 }
 

@@ -43,20 +43,44 @@ func (e *RefusedError) Error() string { return "ssh refuses " + e.File + ": " + 
 type WriteError struct {
 	File string
 	Line string // that belongs at its top
+	Out  bool   // no, that is to be taken out of it
 	Err  error
 }
 
 func (e *WriteError) Error() string { return "write " + e.File + ": " + e.Err.Error() }
 func (e *WriteError) Unwrap() error { return e.Err }
 
+// A ReadError tells that a file of ssh's configuration is there and cannot be read.
+type ReadError struct {
+	File string
+	Err  error
+}
+
+func (e *ReadError) Error() string {
+	if special := (*regular.Error)(nil); errors.As(e.Err, &special) {
+		return special.Error()
+	}
+	return "read " + e.File + ": " + e.Err.Error()
+}
+func (e *ReadError) Unwrap() error { return e.Err }
+
+// A ForeignError tells that somebody else's file is where ours would be.
+type ForeignError struct{ File string }
+
+func (e *ForeignError) Error() string { return e.File + " is not a file of cscs's" }
+
 // Install writes text as the file of ours and has the user's own include it. Each file is
-// written whole or not at all, ours first. What ssh does not accept is taken back.
+// written whole or not at all, ours first. What ssh does not accept is taken back. Where only the
+// user's own cannot be written, ours stays: the line may be put there by other means.
 //
-// Errors: *RefusedError, *WriteError, of the file system.
+// Errors: *RefusedError, *WriteError, *ReadError, *ForeignError.
 func (f Files) Install(ctx context.Context, text string) error {
-	before, _, err := regular.Read(f.Config)
-	existed := err == nil
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	before, existed, err := load(f.Config)
+	if err != nil {
+		return err
+	}
+	partBefore, partExisted, err := f.readPart()
+	if err != nil {
 		return err
 	}
 	if existed {
@@ -67,15 +91,14 @@ func (f Files) Install(ctx context.Context, text string) error {
 	if err := os.MkdirAll(filepath.Dir(f.Config), 0o700); err != nil {
 		return &WriteError{File: f.Config, Err: reason(err)}
 	}
-	partBefore, _, partErr := regular.Read(f.Part)
 	if err := writeThrough(f.Part, []byte(text)); err != nil {
 		return &WriteError{File: f.Part, Err: reason(err)} // not by the name of a temporary file
 	}
 	undo := func() {
-		if partErr == nil {
+		if partExisted {
 			_ = writeThrough(f.Part, partBefore)
-		} else {
-			_ = os.Remove(f.Part)
+		} else if at, err := behind(f.Part); err == nil {
+			_ = os.Remove(at)
 		}
 	}
 	if err := accepts(ctx, f.Part); err != nil {
@@ -86,22 +109,24 @@ func (f Files) Install(ctx context.Context, text string) error {
 	if bytes.Equal(after, before) {
 		return nil
 	}
+	unkeep := func() {}
 	if existed {
-		if err := f.backUp(before); err != nil {
+		if unkeep, err = f.backUp(before); err != nil {
 			undo()
 			return &WriteError{File: f.Backup, Err: reason(err)}
 		}
 	}
 	if err := writeThrough(f.Config, after); err != nil {
-		undo()
+		unkeep()
 		return &WriteError{File: f.Config, Line: f.line(), Err: reason(err)}
 	}
 	if err := accepts(ctx, f.Config); err != nil {
 		if existed {
 			_ = writeThrough(f.Config, before)
-		} else {
-			_ = os.Remove(f.Config)
+		} else if at, err := behind(f.Config); err == nil {
+			_ = os.Remove(at)
 		}
+		unkeep()
 		undo()
 		return &RefusedError{File: f.Config, Message: err.Error()}
 	}
@@ -110,23 +135,25 @@ func (f Files) Install(ctx context.Context, text string) error {
 
 // Uninstall takes everything of ours away again. The user's own file stays with what the
 // user has written in it since.
+//
+// Errors: *WriteError, *ReadError, *ForeignError.
 func (f Files) Uninstall() error {
-	data, _, err := regular.Read(f.Config)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
+	data, existed, err := load(f.Config)
+	if err != nil {
 		return err
-	default:
-		if err := f.exclude(data); err != nil {
-			return err
-		}
+	}
+	if _, _, err := f.readPart(); err != nil {
+		return err
+	}
+	if existed {
+		err = f.exclude(data)
 	}
 	for _, name := range []string{f.Part, f.Known, f.Known + ".lock"} {
-		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+		if e := removed(name); e != nil && !errors.Is(e, fs.ErrNotExist) {
+			return e
 		}
 	}
-	return nil
+	return err // ssh does not mind a line that includes nothing
 }
 
 // exclude takes our line out of the user's own file, and the file away if it was made for it.
@@ -142,7 +169,7 @@ func (f Files) exclude(data []byte) error {
 		fallthrough
 	default:
 		if err := writeThrough(f.Config, rest); err != nil {
-			return &WriteError{File: f.Config, Err: reason(err)}
+			return &WriteError{File: f.Config, Line: f.line(), Out: true, Err: reason(err)}
 		}
 	}
 	if err == nil && bytes.Equal(backup, rest) {
@@ -162,12 +189,12 @@ func removed(name string) error {
 // Without is the user's own configuration without our line, for ssh -F: "none" if there is
 // none. done removes what was made for it.
 func (f Files) Without() (file string, done func(), err error) {
-	data, _, err := regular.Read(f.Config)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "none", func() {}, nil
-	}
+	data, existed, err := load(f.Config)
 	if err != nil {
 		return "", nil, err
+	}
+	if !existed {
+		return "none", func() {}, nil
 	}
 	rest := f.remove(data)
 	if bytes.Equal(rest, data) {
@@ -185,31 +212,49 @@ func (f Files) Without() (file string, done func(), err error) {
 	return tmp.Name(), func() { _ = os.Remove(tmp.Name()) }, nil
 }
 
-// backUp keeps the user's own file as it was, once.
-func (f Files) backUp(data []byte) error {
+// backUp keeps the user's own file as it was, once; undo takes away what it has made.
+func (f Files) backUp(data []byte) (undo func(), err error) {
 	b, err := os.OpenFile(f.Backup, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return nil
+		return func() {}, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
+	undo = func() { _ = os.Remove(f.Backup) }
 	_, err = b.Write(data)
-	return errors.Join(err, b.Close())
+	if err = errors.Join(err, b.Close()); err != nil {
+		undo()
+	}
+	return undo, err
+}
+
+// load reads a file, if it is there.
+func load(name string) (data []byte, existed bool, err error) {
+	data, _, err = regular.Read(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, &ReadError{File: name, Err: reason(err)}
+	}
+	return data, true, nil
+}
+
+// readPart reads the file of ours, if it is there, and is ours.
+func (f Files) readPart() (data []byte, existed bool, err error) {
+	data, existed, err = load(f.Part)
+	if existed && !bytes.HasPrefix(data, []byte(ours)) {
+		err = &ForeignError{File: f.Part}
+	}
+	return data, existed, err
 }
 
 // writeThrough writes a file whole or not at all; a symbolic link stays one, and what it
 // leads to is written. What is there keeps its permissions.
 func writeThrough(name string, data []byte) error {
-	target, err := filepath.EvalSymlinks(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		target = name
-		if to, err := os.Readlink(name); err == nil { // it leads to nothing yet
-			if target = to; !filepath.IsAbs(to) {
-				target = filepath.Join(filepath.Dir(name), to)
-			}
-		}
-	} else if err != nil {
+	target, err := behind(name)
+	if err != nil {
 		return err
 	}
 	mode := fs.FileMode(0o600)
@@ -220,6 +265,22 @@ func writeThrough(name string, data []byte) error {
 		return err
 	}
 	return os.Chmod(target, mode) // the umask may have taken some of it
+}
+
+// behind is the file itself, that a name leads to, whether there is one yet or not.
+func behind(name string) (string, error) {
+	target, err := filepath.EvalSymlinks(name)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return target, err
+	}
+	to, err := os.Readlink(name)
+	switch {
+	case err != nil:
+		return name, nil
+	case filepath.IsAbs(to):
+		return to, nil
+	}
+	return filepath.Join(filepath.Dir(name), to), nil
 }
 
 // accepts asks ssh whether it accepts a file; where there is no ssh, nobody refuses it.

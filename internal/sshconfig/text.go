@@ -39,6 +39,8 @@ type Sessions struct {
 	Proxy      string // the command line of the program that does it, without the host
 	KnownHosts string // the file in which that writes the host keys, see [Known]
 	Login
+
+	Own []string // as in [Host]
 }
 
 // Prefix begins the names of sessions' nodes: cscs-ID.
@@ -47,7 +49,10 @@ const Prefix = "cscs-"
 // NoUser stands where a User should, if nobody has said who that is.
 const NoUser = "# User NAME"
 
-const heading = `# Written by cscs ssh-config, which overwrites it. To change something, put it
+// ours begins every file of ours, and no other is overwritten or taken away.
+const ours = "# Written by cscs ssh-config"
+
+const heading = ours + `, which overwrites it. To change something, put it
 # into a Host block of your own file: cscs ssh-config --install then leaves that
 # host to you.
 `
@@ -62,27 +67,19 @@ func Text(hosts []Host, own []string, sessions Sessions) (string, error) {
 	for _, h := range hosts {
 		w.begin("Host", h.Name)
 		w.put("HostName", h.HostName)
-		for _, k := range h.Own {
-			w.line("# "+k+":", "as your own configuration has it")
-		}
-		own := func(keyword string) bool { return slices.Contains(h.Own, keyword) }
-		if !own("Port") && h.Port != 0 && h.Port != 22 {
+		w.own(h.Own)
+		if !slices.Contains(h.Own, "Port") && h.Port != 0 && h.Port != 22 {
 			w.put("Port", strconv.Itoa(h.Port))
 		}
-		if !own("User") {
-			w.user(h.User)
-		}
-		// Of these ssh takes all, and would offer ours first.
-		if !own("IdentityFile") && !own("CertificateFile") {
-			w.identity(h.Login)
-		}
+		w.login(h.Login, h.Own)
 		w.put("ProxyJump", h.Jump)
 	}
 	w.begin("# The node of a live session, by its ID or the beginning of it: cscs ps tells them.\nHost", Prefix+"*")
 	w.put("Port", "22") // or the host's key would be looked for under another name
-	w.user(sessions.User)
-	w.identity(sessions.Login)
+	w.own(sessions.Own)
+	w.login(sessions.Login, sessions.Own)
 	w.line("ProxyCommand", sessions.Proxy+" "+quoteHost)
+	w.line("ProxyUseFdpass", "no") // of the user's "Host *": ours hands no descriptor over
 	// ssh_config's HostKeyAlias knows no tokens; the name that is typed is the alias.
 	w.put("UserKnownHostsFile", percent(sessions.KnownHosts))
 	w.line("GlobalKnownHostsFile", nullFile)
@@ -112,6 +109,24 @@ func (w *writer) put(key, value string) {
 	w.line(key, q)
 }
 
+// own tells what is left to the user's own configuration.
+func (w *writer) own(keywords []string) {
+	for _, k := range keywords {
+		w.line("# "+k+":", "as your own configuration has it")
+	}
+}
+
+// login writes what of it the user's own configuration does not set.
+func (w *writer) login(l Login, own []string) {
+	if !slices.Contains(own, "User") {
+		w.user(l.User)
+	}
+	// Of these ssh takes all, and would offer ours first.
+	if !slices.Contains(own, "IdentityFile") && !slices.Contains(own, "CertificateFile") {
+		w.identity(l)
+	}
+}
+
 func (w *writer) user(name string) {
 	if name == "" {
 		w.b.WriteString("    " + NoUser + "\n")
@@ -124,7 +139,12 @@ func (w *writer) identity(l Login) {
 		return
 	}
 	w.put("IdentityFile", percent(l.Identity))
-	w.put("CertificateFile", percent(l.Certificate))
+	cert := l.Certificate
+	if cert == "" {
+		// Where ssh looks by itself, but not if a "Host *" of the user's has any CertificateFile.
+		cert = strings.TrimSuffix(l.Identity, ".pub") + "-cert.pub"
+	}
+	w.put("CertificateFile", percent(cert))
 	w.line("IdentitiesOnly", "yes")
 }
 
