@@ -176,7 +176,12 @@ func (d *deps) findWayFor(ctx context.Context, o *options, cluster string, ring 
 	w.addOptions()
 	dw.Options = w.options
 	for _, k := range w.known {
-		dw.Note = append(dw.Note, k.Warnings()...)
+		for _, m := range k.Warnings() {
+			same := func(n error) bool { return n.Error() == m.Error() }
+			if !slices.ContainsFunc(dw.Note, same) { // hosts share files
+				dw.Note = append(dw.Note, m)
+			}
+		}
 	}
 	return dw
 }

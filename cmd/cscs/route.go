@@ -254,7 +254,9 @@ func (w *way) takeWarnings(told map[string]bool) []string {
 	defer w.mu.Unlock()
 	all := w.warnings
 	for _, k := range w.known {
-		all = append(all, k.Warnings()...)
+		for _, m := range k.Warnings() {
+			all = append(all, m.Error())
+		}
 	}
 	var fresh []string
 	for _, m := range all {

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -22,5 +25,26 @@ func TestRefusedWhileItEnds(t *testing.T) {
 	var expired *key.ExpiredError
 	if p := problem.Of(err); p.Code != problem.Remains || !errors.As(err, &expired) {
 		t.Errorf("%+v", p)
+	}
+}
+
+// TestDoctorsKnownHosts: a line that does not count is told once, though each host of the way
+// reads the file.
+func TestDoctorsKnownHosts(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("XDG_CONFIG_HOME", "")
+	t.Setenv("SSH_AUTH_SOCK", "")
+	known := filepath.Join(home, "known")
+	for name, text := range map[string]string{known: "ela nonsense\n", filepath.Join(home, "config.toml"): "[hosts.ela]\nknown_hosts = \"" + known + "\"\n[clusters.daint]\nknown_hosts = \"" + known + "\"\n"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("CSCS_CONFIG", filepath.Join(home, "config.toml"))
+	dw := system(nil).findWayFor(context.Background(), &options{}, "daint", &key.Ring{}, nil)
+	var passed *chain.PassedOverError
+	if len(dw.Note) != 1 || !errors.As(dw.Note[0], &passed) || passed.Line != 1 || passed.File != known || len(dw.Known) != 2 {
+		t.Errorf("%v of %d hosts, %v", dw.Note, len(dw.Known), dw.HostsErr)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -49,9 +50,9 @@ func appendHost(file, host string, key ssh.PublicKey) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return err
 	}
-	data, err := os.ReadFile(file)
+	data, err := readFile(file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return fmt.Errorf("read %s: %w", file, err)
 	}
 	if hashesNames(data) {
 		line = hash(host).String() + " " + keyText(key)

@@ -157,6 +157,10 @@ type HostKeyError struct {
 	File       string
 	LineNumber int
 
+	// Unread is, for an unknown key, the first of the files that might know it and could not be
+	// read; nil if all could.
+	Unread *PassedOverError
+
 	// Fix is the command that forgets the old entry, for a changed key; to be
 	// given only once the change is known to be genuine.
 	Fix string

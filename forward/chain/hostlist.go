@@ -24,11 +24,27 @@ func (e *KnownHostsError) Error() string {
 
 func (e *KnownHostsError) Unwrap() error { return e.Err }
 
+// PassedOverError tells of what in the known_hosts files does not count.
+type PassedOverError struct {
+	File string
+	Line int // from 1; 0: all of it
+	Err  error
+}
+
+func (e *PassedOverError) Error() string {
+	if e.Line == 0 {
+		return fmt.Sprintf("known hosts %s: %v; the file is passed over", e.File, e.Err)
+	}
+	return fmt.Sprintf("%s:%d: %v; the line is passed over", e.File, e.Line, e.Err)
+}
+
+func (e *PassedOverError) Unwrap() error { return e.Err }
+
 // hostList is what known_hosts files say, in order.
 type hostList struct {
-	entries  []entry
-	revoked  []revocation
-	warnings []string
+	entries []entry
+	revoked []revocation
+	passed  []*PassedOverError
 }
 
 // entry is one line that vouches for a key or an authority.
@@ -67,7 +83,7 @@ func (l *hostList) parse(file string, data []byte) error {
 		}
 		e, err := parseEntry(fields)
 		if err != nil {
-			l.warnings = append(l.warnings, fmt.Sprintf("%s:%d: %v; the line is passed over", file, i+1, err))
+			l.passed = append(l.passed, &PassedOverError{File: file, Line: i + 1, Err: err})
 			continue
 		}
 		e.file, e.line = file, i+1

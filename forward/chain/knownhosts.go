@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"slices"
 	"sync"
 
 	"golang.org/x/crypto/ssh"
@@ -32,10 +31,10 @@ type KnownHosts struct {
 
 	asking sync.Mutex // one question at a time
 
-	mu       sync.Mutex
-	list     hostList
-	saved    []entry  // accepted by Check, whether they could be written or not
-	warnings []string // of what could not be written
+	mu      sync.Mutex
+	list    hostList
+	saved   []entry // accepted by Check, whether they could be written or not
+	unsaved []error // what could not be written
 }
 
 // OpenKnownHosts reads known_hosts files: those of the user, then the system's. Files that
@@ -69,12 +68,12 @@ func readFiles(files []string) (list hostList, err error) {
 		if file == "none" || file == os.DevNull {
 			continue
 		}
-		data, err := os.ReadFile(file)
+		data, err := readFile(file)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			list.warnings = append(list.warnings, fmt.Sprintf("%v; the file is passed over", err))
+			list.passed = append(list.passed, &PassedOverError{File: file, Err: err})
 			continue
 		}
 		if err := list.parse(file, data); err != nil {
@@ -84,11 +83,55 @@ func readFiles(files []string) (list hostList, err error) {
 	return list, nil
 }
 
-// Warnings tells which lines were passed over, and what could not be written.
-func (k *KnownHosts) Warnings() []string {
+// errNoFile: something of that name is there, and can hold nothing.
+var errNoFile = errors.New("it is no regular file")
+
+// readFile reads a known_hosts file. Of a pipe there would be no end; a device, which is
+// mostly the null one, is empty.
+func readFile(name string) ([]byte, error) {
+	info, err := os.Stat(name)
+	switch {
+	case err != nil:
+		return nil, pathReason(err)
+	case info.Mode()&fs.ModeDevice != 0:
+		return nil, nil
+	case !info.Mode().IsRegular():
+		return nil, errNoFile
+	}
+	data, err := os.ReadFile(name)
+	return data, pathReason(err)
+}
+
+// pathReason takes the path off an error of the file system, which is told already.
+func pathReason(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+// Warnings tells which files and lines were passed over, each a *PassedOverError, and what could
+// not be written.
+func (k *KnownHosts) Warnings() (all []error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return slices.Concat(k.list.warnings, k.warnings)
+	for _, p := range k.list.passed {
+		all = append(all, p)
+	}
+	return append(all, k.unsaved...)
+}
+
+// unread is the first of the files that could not be read; nil if all could.
+func (k *KnownHosts) unread() *PassedOverError {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, p := range k.list.passed {
+		if p.Line == 0 {
+			return p
+		}
+	}
+	return nil
 }
 
 // Algorithms implements HostKeys: certificates first if an authority is known
@@ -152,6 +195,7 @@ func (k *KnownHosts) inquire(ctx context.Context, host string, remote net.Addr, 
 	if len(k.files) > 0 {
 		refusal.File = k.files[0]
 	}
+	refusal.Unread = k.unread()
 	if refusal.Line == "" || k.ask == nil {
 		return refusal
 	}
@@ -191,7 +235,7 @@ func (k *KnownHosts) remember(host string, key ssh.PublicKey) {
 		return
 	}
 	if err := appendHost(k.files[0], host, key); err != nil {
-		k.warnings = append(k.warnings, fmt.Sprintf("the key of %s could not be remembered: %v", host, err))
+		k.unsaved = append(k.unsaved, fmt.Errorf("the key of %s could not be remembered: %w", host, err))
 	}
 }
 

@@ -204,7 +204,7 @@ func TestBadLines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := k.Warnings(); len(got) != 4 || !strings.HasPrefix(got[0], "kh:2: ") || !strings.HasPrefix(got[3], "kh:5: ") {
+	if got := k.Warnings(); len(got) != 4 || !strings.HasPrefix(got[0].Error(), "kh:2: ") || !strings.HasPrefix(got[3].Error(), "kh:5: ") {
 		t.Errorf("warnings %q", got)
 	}
 	for _, line := range []string{"@revoked", "@revoked *", "@revoked * " + keyType, "@revoked * " + keyType + " AAAA", "@revoked * ssh-rsa " + blob, "@revoked * " + keyType + " AAAAC3Nz"} {
@@ -324,15 +324,22 @@ func TestUnreadableFile(t *testing.T) {
 	if err := os.WriteFile(file, []byte("ela "+keyText(key)+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	k, err := OpenKnownHosts([]string{t.TempDir(), file}, nil) // a directory
+	dir := t.TempDir()
+	k, err := OpenKnownHosts([]string{dir, file}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w := k.Warnings(); len(w) != 1 || !strings.Contains(w[0], "passed over") {
+	var passed *PassedOverError
+	if w := k.Warnings(); len(w) != 1 || !errors.As(w[0], &passed) || passed.File != dir || passed.Line != 0 {
 		t.Errorf("%q", w)
 	}
 	if err := k.Check(t.Context(), "ela", nil, key); err != nil {
 		t.Error(err)
+	}
+	// It may be what would know another.
+	var unknown *HostKeyError
+	if err := k.Check(t.Context(), "daint", nil, key); !errors.As(err, &unknown) || unknown.Unread == nil || unknown.Unread.File != dir {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -66,7 +66,7 @@ type Way struct {
 	Known   []chain.HostKeys // likewise
 	Hops    []chain.Hop      // likewise
 	Options chain.Options
-	Note    []string // what the known_hosts files are warned of
+	Note    []error // what the known_hosts files are warned of
 
 	NodeHop func(node string, keys chain.HostKeys) chain.Hop
 }

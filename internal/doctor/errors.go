@@ -119,11 +119,6 @@ func (e *FamilyError) Error() string {
 }
 func (e *FamilyError) Unwrap() error { return e.Err }
 
-// KnownLineError tells that something in the known_hosts files was passed over.
-type KnownLineError struct{ Message string }
-
-func (e *KnownLineError) Error() string { return e.Message }
-
 // TalkError tells that the login shell's start-up files print something where nobody reads it.
 type TalkError struct {
 	Host  string

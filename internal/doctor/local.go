@@ -15,8 +15,10 @@ import (
 	"al.essio.dev/pkg/shellescape"
 
 	"github.com/alps-tunnel/cscs/forward"
+	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/internal/browser"
 	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/sshconfig"
 )
 
 // config: what cscs and ssh are told about the way.
@@ -54,6 +56,12 @@ func (v *visit) files(context.Context) []finding {
 			found = append(found, warning("", &SSHDirError{Path: v.cfg.SSHDir, Err: err}))
 		}
 	}
+	if err := readable(v.cfg.SSHConfig); err != nil { // ssh passes it over, and says nothing
+		found = append(found, warning("", &sshconfig.ReadError{File: v.cfg.SSHConfig, Err: err}))
+	}
+	if err := readable(v.cfg.knownHosts()); err != nil {
+		found = append(found, warning("", &chain.PassedOverError{File: v.cfg.knownHosts(), Err: err}))
+	}
 	if err := writable(v.cfg.StateDir); err != nil {
 		found = append(found, failure("", &UnwritableError{Path: v.cfg.StateDir, Err: err}))
 	}
@@ -83,6 +91,32 @@ func (v *visit) settings() (found []finding) {
 		}
 	}
 	return found
+}
+
+// knownHosts is where the user's known host keys usually are.
+func (c Config) knownHosts() string { return filepath.Join(c.SSHDir, "known_hosts") }
+
+// errNoFile: what should be a file is there, and is none.
+var errNoFile = errors.New("it is no regular file")
+
+// readable tries it, if it is there; a device, which is mostly the null one, is as good as nothing.
+func readable(file string) error {
+	info, err := os.Stat(file)
+	switch {
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOTDIR): // the second is the directory's fault
+		return nil
+	case err != nil:
+		return reason(err)
+	case info.Mode()&os.ModeDevice != 0:
+		return nil
+	case !info.Mode().IsRegular():
+		return errNoFile
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return reason(err)
+	}
+	return f.Close()
 }
 
 // writable tries it: permissions say little of read-only and full file systems.

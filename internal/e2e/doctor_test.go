@@ -396,7 +396,7 @@ s = S(("", 2222), H); print("up", flush=True); s.serve_forever()`
 			knows(t, "ela.cscs.ch "+f[0]+" "+f[1]+"\n")
 			return func() { write(t, laptopHome(".ssh/known_hosts"), before) }
 		}},
-	{name: "known-hosts-bad", check: "host-key", status: "warning", problem: "known-hosts-line", says: []string{"known_hosts:1"},
+	{name: "known-hosts-bad", check: "host-key", status: "warning", problem: "known-hosts-line", says: []string{"known_hosts:1"}, fix: "+1 ",
 		harm: func(t *testing.T) func() {
 			before := readFile(t, laptopHome(".ssh/known_hosts"))
 			knows(t, "ela.cscs.ch nonsense\n"+before)

@@ -54,9 +54,6 @@ var doctorRules = []rule{
 		fix := fmt.Sprintf("printf '\\nMatch originalhost %s\\n    AddressFamily %s\\n' >>~/.ssh/config", e.Asked, family)
 		return Problem{ID: "ip-family", Code: Failure, Message: e.Error(), Hint: "ssh tries both; to have it go by " + e.Other + " alone: " + fix, Fix: fix}
 	}),
-	on(func(e *doctor.KnownLineError) Problem {
-		return Problem{ID: "known-hosts-line", Code: Failure, Message: e.Error(), Hint: "mend or remove the line; other lines count all the same"}
-	}),
 	on(func(e *doctor.TalkError) Problem {
 		return Problem{ID: "shell-talks", Code: Failure, Message: e.Error(),
 			Hint: "have ~/.bashrc there say nothing where no person is, by this as its first line: " + quietShell, Fix: quietShell}

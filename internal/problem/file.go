@@ -2,6 +2,7 @@ package problem
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,6 +11,51 @@ import (
 
 	"al.essio.dev/pkg/shellescape"
 )
+
+// edit is the command that shows a line of a file in the editor. By its number no line is removed
+// unseen: that of another may have come to be it.
+func edit(file string, line int) string {
+	return fmt.Sprintf("${EDITOR:-vi} +%d %s", line, shellescape.Quote(file))
+}
+
+// keepsNothing reports whether what is written to a file is gone: ssh_config's none, or the null device.
+func keepsNothing(file string) bool {
+	if file == "none" || file == os.DevNull {
+		return true
+	}
+	info, err := os.Stat(file)
+	return err == nil && info.Mode()&fs.ModeDevice != 0
+}
+
+// appendLine is the command that adds a line to a file as that is now: with its last line not
+// ended, not to be written, or without the directory that it would be in.
+func appendLine(file, line string) string {
+	q := shellescape.Quote(file)
+	command := "echo " + shellescape.Quote(line) + " >> " + q
+	data, err := os.ReadFile(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		at := file
+		if to, err := os.Readlink(file); err == nil { // it leads to what is not there
+			if at = to; !filepath.IsAbs(to) {
+				at = filepath.Join(filepath.Dir(file), to)
+			}
+		}
+		if _, err := os.Stat(filepath.Dir(at)); errors.Is(err, fs.ErrNotExist) {
+			command = "mkdir -p -m 700 " + shellescape.Quote(filepath.Dir(at)) + " && " + command
+		}
+		return command
+	case len(data) > 0 && data[len(data)-1] != '\n':
+		command = "printf '\\n%s\\n' " + shellescape.Quote(line) + " >> " + q
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND, 0)
+	if err == nil {
+		_ = f.Close()
+	} else if errors.Is(err, fs.ErrPermission) {
+		command = "chmod u+w " + q + " && " + command
+	}
+	return command
+}
 
 // unreadable is what lets a file be read, by why it cannot be. "" where nobody knows.
 func unreadable(path string, err error) (hint, fix string) {
@@ -24,6 +70,9 @@ func unreadable(path string, err error) (hint, fix string) {
 	case errors.Is(err, fs.ErrPermission) && statErr != nil: // what is in the way is above it
 		fix = "chmod u+rwx " + shellescape.Quote(filepath.Dir(path))
 		return "let yourself in: " + fix, fix
+	case errors.Is(err, fs.ErrPermission) && !mine(info):
+		fix = "sudo chmod a+r " + q
+		return "it is another user's; as administrator: " + fix, fix
 	case errors.Is(err, fs.ErrPermission):
 		fix = "chmod u+rw " + q
 		return "let yourself read and write it: " + fix, fix

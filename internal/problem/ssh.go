@@ -14,7 +14,18 @@ import (
 var sshRules = []rule{
 	on(hostKey),
 	on(func(e *chain.KnownHostsError) Problem {
-		return Problem{ID: "known-hosts", Code: Auth, Message: e.Error()}
+		fix := edit(e.File, e.Line)
+		return Problem{ID: "known-hosts", Code: Auth, Message: e.Error(),
+			Hint: "it says that a key is not to be trusted, but not which; mend or remove the line: " + fix, Fix: fix}
+	}),
+	on(func(e *chain.PassedOverError) Problem {
+		if e.Line == 0 {
+			p := Problem{ID: "known-hosts-file", Code: Auth, Message: e.Error()}
+			p.Hint, p.Fix = unreadable(e.File, e.Err)
+			return p
+		}
+		fix := edit(e.File, e.Line)
+		return Problem{ID: "known-hosts-line", Code: Failure, Message: e.Error(), Hint: "other lines count all the same; mend or remove it: " + fix, Fix: fix}
 	}),
 	on(auth),
 	on(func(e *chain.SignError) Problem {
@@ -33,8 +44,16 @@ func hostKey(e *chain.HostKeyError) Problem {
 	switch e.Kind {
 	case chain.HostKeyUnknown:
 		p.Message = fmt.Sprintf("the host key of %s is not known: %s %s", e.Host, e.KeyType, e.Fingerprint)
-		if e.Line != "" && e.File != "" {
-			p.Fix = "echo " + shellescape.Quote(e.Line) + " >> " + shellescape.Quote(e.File)
+		switch {
+		case e.Unread != nil:
+			p.Message = fmt.Sprintf("whether the host key of %s is known cannot be told: %s: %v", e.Host, e.Unread.File, e.Unread.Err)
+			p.Hint, p.Fix = unreadable(e.Unread.File, e.Unread.Err)
+		case e.Line == "" || e.File == "":
+		case keepsNothing(e.File):
+			p.Hint = hints("run cscs on a terminal to be asked, each time: host keys are not kept in "+e.File,
+				"to have them kept, let UserKnownHostsFile in ~/.ssh/config name a file")
+		default:
+			p.Fix = appendLine(e.File, e.Line)
 			p.Hint = hints("run cscs on a terminal to be asked; or, if this is its fingerprint, make it known:", p.Fix)
 		}
 	case chain.HostKeyDeclined:
@@ -48,6 +67,14 @@ func hostKey(e *chain.HostKeyError) Problem {
 		if e.Fix != "" {
 			p.Hint, p.Fix = hints(p.Hint, "and only if so, forget the old one: "+e.Fix), e.Fix
 		}
+	case chain.HostKeyRevoked:
+		p.Hint = "somebody said that it is not to be trusted any more: ask the site"
+		if e.LineNumber > 0 && e.File != "" {
+			p.Fix = edit(e.File, e.LineNumber)
+			p.Hint = hints(p.Hint, "and only if that is wrong, remove the line: "+p.Fix)
+		}
+	case chain.HostKeyBadCert:
+		p.Hint = "is this machine's clock right? if it is, ask the site"
 	}
 	return p
 }

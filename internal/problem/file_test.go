@@ -1,0 +1,123 @@
+//go:build unix
+
+package problem
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/internal/sshconfig"
+)
+
+// paste does in a shell what a fix says.
+func paste(t *testing.T, fix string) {
+	t.Helper()
+	if fix == "" {
+		t.Fatal("there is no fix")
+	}
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", fix)
+	cmd.Env = append(os.Environ(), "EDITOR=true")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", fix, err, out)
+	}
+}
+
+// TestUnknownHostFix: whatever known_hosts is like, what is pasted makes the host known and
+// spoils no other line.
+func TestUnknownHostFix(t *testing.T) {
+	const known, line = "ela ssh-ed25519 AAAA", "daint ssh-ed25519 BBBB"
+	for name, tt := range map[string]struct {
+		make func(t *testing.T, file string)
+		want string
+	}{
+		"ended":     {func(t *testing.T, file string) { put(t, file, known+"\n") }, known + "\n" + line + "\n"},
+		"not ended": {func(t *testing.T, file string) { put(t, file, known) }, known + "\n" + line + "\n"},
+		"empty":     {func(t *testing.T, file string) { put(t, file, "") }, line + "\n"},
+		"not there": {func(*testing.T, string) {}, line + "\n"},
+		"a link to nothing": {func(t *testing.T, file string) {
+			if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink("../dotfiles/known", file); err != nil {
+				t.Fatal(err)
+			}
+		}, line + "\n"},
+		"not to be written": {func(t *testing.T, file string) {
+			put(t, file, known+"\n")
+			if err := os.Chmod(file, 0o400); err != nil {
+				t.Fatal(err)
+			}
+		}, known + "\n" + line + "\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "my .ssh", "known_hosts")
+			tt.make(t, file)
+			p := Of(&chain.HostKeyError{Host: "daint", Kind: chain.HostKeyUnknown, Line: line, File: file})
+			paste(t, p.Fix)
+			if got, err := os.ReadFile(file); err != nil || string(got) != tt.want {
+				t.Errorf("by %s: %q, %v", p.Fix, got, err)
+			}
+		})
+	}
+	null := filepath.Join(t.TempDir(), "known_hosts")
+	if err := os.Symlink(os.DevNull, null); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{null, os.DevNull, "none"} {
+		p := Of(&chain.HostKeyError{Host: "daint", Kind: chain.HostKeyUnknown, Line: line, File: file})
+		if p.Fix != "" || !strings.Contains(p.Hint, "not kept in "+file) {
+			t.Errorf("%s: %+v", file, p)
+		}
+	}
+}
+
+// TestUnreadableFix: after what is pasted, the file is there to read, or nothing is in its place.
+func TestUnreadableFix(t *testing.T) {
+	for name, harm := range map[string]func(file string) error{
+		"shut":      func(file string) error { return os.WriteFile(file, nil, 0) },
+		"directory": func(file string) error { return os.Mkdir(file, 0o700) },
+		"circle":    func(file string) error { return os.Symlink(file, file) },
+		"pipe":      func(file string) error { return syscall.Mkfifo(file, 0o600) },
+	} {
+		why := map[string]error{"shut": syscall.EACCES, "directory": syscall.EISDIR, "circle": syscall.ELOOP, "pipe": syscall.EINVAL}[name]
+		for what, problem := range map[string]func(file string) error{
+			"configuration": func(file string) error { return &sshconfig.ReadError{File: file, Err: why} },
+			"known hosts":   func(file string) error { return &chain.PassedOverError{File: file, Err: why} },
+			"host": func(file string) error {
+				return &chain.HostKeyError{Kind: chain.HostKeyUnknown, Line: "l", File: file, Unread: &chain.PassedOverError{File: file, Err: why}}
+			},
+		} {
+			t.Run(name+" "+what, func(t *testing.T) {
+				file := filepath.Join(t.TempDir(), "a file")
+				if err := harm(file); err != nil {
+					t.Fatal(err)
+				}
+				p := Of(problem(file))
+				paste(t, p.Fix)
+				info, err := os.Lstat(file)
+				if !os.IsNotExist(err) && (err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o600 != 0o600) {
+					t.Errorf("after %s: %v, %v", p.Fix, info, err)
+				}
+				if !strings.Contains(p.Message, file) {
+					t.Errorf("which file? %q", p.Message)
+				}
+			})
+		}
+	}
+}
+
+// put writes a file and the directory that it is in.
+func put(t *testing.T, file, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
