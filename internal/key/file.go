@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 
 	"al.essio.dev/pkg/shellescape"
 	"golang.org/x/crypto/ssh"
@@ -117,6 +118,8 @@ func (k *keyFile) readPrivate() error {
 		k.signer, k.pub = signer, signer.PublicKey()
 	case errors.As(err, &encrypted):
 		k.pub = encrypted.PublicKey
+	case bytes.Contains(data, []byte("-----BEGIN ENCRYPTED PRIVATE KEY-----")): // x/crypto opens no such key; ssh-keygen makes one of OpenSSH's of it
+		k.unusable = &FileError{Path: k.private, What: "it is encrypted as PKCS #8, and cannot be opened from here", Fix: "ssh-keygen -p -f " + shellescape.Quote(k.private)}
 	default:
 		// A key on a token, say, which only an agent can use.
 		k.unusable = &FileError{Path: k.private, What: "it is no private key that can be used from here", Err: err}
@@ -214,14 +217,31 @@ func parsePublic(data []byte) (ssh.PublicKey, string, error) {
 func misshapen(path string, data []byte) (what, fix string) {
 	switch text := bytes.TrimSpace(data); {
 	case len(text) == 0:
-		return "it is empty", SignCommand
+		return "it is empty", anotherFor(path)
 	case bytes.HasPrefix(text, []byte("PuTTY-User-Key-File")):
-		q := shellescape.Quote(path)
-		return "it is a key of PuTTY's", "puttygen " + q + " -O private-openssh -o " + shellescape.Quote(strings.TrimSuffix(path, ".ppk")+".key")
+		base := strings.TrimSuffix(path, ".ppk")
+		fix = "puttygen " + shellescape.Quote(base+".ppk") + " -O private-openssh -o " + shellescape.Quote(base)
+		if base == path { // its name is where it is looked for
+			return "it is a key of PuTTY's", moveAway(path, ".ppk") + " && " + fix
+		}
+		return "it is a key of PuTTY's: make one of OpenSSH's of it, and name that", fix
 	case !bytes.Contains(text, []byte("-----BEGIN ")):
-		return "it is not a private key", ""
+		return "it is not a private key", anotherFor(path)
 	}
 	return "", ""
+}
+
+// anotherFor moves away what is no key, with what may belong to it, and has one made and signed there.
+func anotherFor(path string) string {
+	command := moveAway(path, ".away")
+	if _, err := os.Lstat(path + ".pub"); err == nil {
+		command += " && " + moveAway(path+".pub", ".away")
+	}
+	return command + " && " + SignCommand + IdentityFlag(path)
+}
+
+func moveAway(path, suffix string) string {
+	return "mv -i " + shellescape.Quote(path) + " " + shellescape.Quote(path+suffix)
 }
 
 // unreadable tells of a file that is there and cannot be read, with what mends that.
@@ -236,8 +256,17 @@ func unreadable(path string, err error) *FileError {
 		}
 	case errors.As(err, &special):
 		e.What, e.Err, e.Fix = "it is "+special.Kind+", not a key: name a file, or move it away", nil, "ls -l "+shellescape.Quote(path)
-	case runtime.GOOS == "windows" || !errors.Is(err, fs.ErrPermission): // which has no such command
-	default:
+	case runtime.GOOS == "windows": // which has no such command
+	case errors.Is(err, syscall.ENOTDIR): // above it there is a file: ~/.ssh itself, say
+		for path = filepath.Dir(path); ; path = filepath.Dir(path) {
+			if info, err := os.Lstat(path); err == nil && !info.IsDir() {
+				e.Fix = moveAway(path, ".away")
+				break
+			} else if path == filepath.Dir(path) {
+				break
+			}
+		}
+	case errors.Is(err, fs.ErrPermission):
 		e.Fix = "chmod u+rw " + shellescape.Quote(path)
 		if _, err := os.Lstat(path); err != nil { // what is in the way is above it
 			e.Fix = "chmod u+rwx " + shellescape.Quote(filepath.Dir(path))

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -306,13 +307,24 @@ func TestErrors(t *testing.T) {
 		{"corrupt key", func(h *home, _ *Source) {
 			h.write("cscs-key", []byte("-----BEGIN OPENSSH PRIVATE KEY-----\nbm90IGEga2V5\n-----END OPENSSH PRIVATE KEY-----\n"), 0o600)
 		}, is[*FileError], "cscs-key: it is no private key"},
-		{"not a key", func(h *home, _ *Source) { h.write("cscs-key", []byte("hello"), 0o600) }, is[*FileError], "not a private key"},
+		{"not a key", func(h *home, _ *Source) { h.write("cscs-key", []byte("hello"), 0o600) }, fix("mv -i cscs-key cscs-key.away && cscs key sign --identity cscs-key"), "not a private key"},
 		{"PuTTY's", func(h *home, from *Source) {
 			from.Identity = h.write("key.ppk", []byte("PuTTY-User-Key-File-3: ssh-ed25519\n"), 0o600)
-		}, func(err error) bool {
-			var e *FileError
-			return errors.As(err, &e) && strings.HasPrefix(e.Fix, "puttygen ")
-		}, "PuTTY"},
+		}, fix("puttygen key.ppk -O private-openssh -o key"), "PuTTY"},
+		{"PuTTY's by the usual name", func(h *home, _ *Source) {
+			h.write("cscs-key", []byte("PuTTY-User-Key-File-3: ssh-ed25519\n"), 0o600)
+		}, fix("mv -i cscs-key cscs-key.ppk && puttygen cscs-key.ppk -O private-openssh -o cscs-key"), "PuTTY"},
+		{"encrypted as PKCS 8", func(h *home, _ *Source) {
+			h.write("cscs-key", []byte("-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIFLTBX\n-----END ENCRYPTED PRIVATE KEY-----\n"), 0o600)
+			h.write("cscs-key.pub", line(signerOf(h.t, h.key("other")).PublicKey(), ""), 0o600)
+		}, fix("ssh-keygen -p -f cscs-key"), "PKCS #8"},
+		{"not a key, with a public one", func(h *home, _ *Source) {
+			h.write("cscs-key", []byte("hello"), 0o600)
+			h.write("cscs-key.pub", []byte("hello"), 0o600)
+		}, fix("mv -i cscs-key cscs-key.away && mv -i cscs-key.pub cscs-key.pub.away && cscs key sign --identity cscs-key"), "not a private key"},
+		{"a file in the place of the directory", func(h *home, from *Source) {
+			from.Identity = filepath.Join(h.write("file", nil, 0o600), "cscs-key")
+		}, fix("mv -i file file.away"), "not a directory"},
 		{"a directory", func(h *home, from *Source) { from.Identity = h.dir }, func(err error) bool {
 			var e *FileError
 			return errors.As(err, &e) && strings.HasPrefix(e.Fix, "rmdir ")
@@ -342,6 +354,14 @@ func TestErrors(t *testing.T) {
 				t.Errorf("more than a line: %q", err)
 			}
 		})
+	}
+}
+
+// fix is for a FileError with that one, in which files go by their base names.
+func fix(want string) func(error) bool {
+	return func(err error) bool {
+		var e *FileError
+		return errors.As(err, &e) && regexp.MustCompile(`/[^ ]*/`).ReplaceAllString(e.Fix, "") == want
 	}
 }
 
