@@ -3,9 +3,12 @@
 package doctor
 
 import (
+	"bufio"
+	"crypto/ed25519"
 	"errors"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -40,13 +43,112 @@ func TestAgentHangs(t *testing.T) {
 	}
 }
 
-// TestAgentLocked: it looks like an empty one, and may be one.
+// TestAgentLocked: it looks like an empty one, and may be one. Where the key could be in it, that is told.
 func TestAgentLocked(t *testing.T) {
 	p := newPatient(t)
-	ring := agent.NewKeyring()
-	if err := ring.Lock([]byte("x")); err != nil {
+	socket := sshAgent(t)
+	for _, locked := range []bool{true, false} {
+		if locked {
+			lock(t, socket, true)
+		}
+		p.way.KeyErr = nil
+		p.want(t, "agent", OK, "locked", "ssh-add -X")
+		shut := &key.PassphraseError{Path: "k", Fix: "cscs key agent", Err: key.ErrNoTerminal}
+		p.way.KeyErr = shut
+		status := OK
+		if locked {
+			status = Warning
+		}
+		p.want(t, "agent", status, "holds")
+		r := p.want(t, "key", Warning)
+		var told *ShutKeyError
+		if !errors.As(r.Err, &told) || told.Locked != locked {
+			t.Errorf("locked: %v, told %+v", locked, r.Err)
+		}
+		if locked {
+			lock(t, socket, false)
+		}
+	}
+}
+
+// sshAgent is OpenSSH's own, empty.
+func sshAgent(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "agent") //nolint:usetesting // t.TempDir's is too long for a socket on macOS
+	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "s")
+	cmd := exec.CommandContext(t.Context(), "ssh-agent", "-D", "-a", socket)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil { // it listens before it tells where
+		t.Fatal(err)
+	}
+	t.Setenv("SSH_AUTH_SOCK", socket)
+	return socket
+}
+
+// lock locks an agent, or unlocks it.
+func lock(t *testing.T, socket string, locked bool) {
+	t.Helper()
+	c, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	do := agent.NewClient(c).Unlock
+	if locked {
+		do = agent.NewClient(c).Lock
+	}
+	if err := do([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestManyKeys: they are of no harm where ssh shows none but the chosen; what the agent alone has
+// of the chosen is told.
+func TestManyKeys(t *testing.T) {
+	p := newPatient(t)
+	ring := agent.NewKeyring()
+	for range 7 {
+		_, private, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := ring.Add(agent.AddedKey{PrivateKey: private}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	agentThat(t, func(c net.Conn) { _ = agent.ServeAgent(ring, c) })
-	p.want(t, "agent", OK, "locked", "ssh-add -X")
+	only := func() int {
+		var many *ManyKeysError
+		if r := p.want(t, "agent", Warning, "7 keys"); !errors.As(r.Err, &many) {
+			t.Errorf("got %v", r.Err)
+			return -1
+		}
+		return len(many.Only)
+	}
+	if n := only(); n != 0 {
+		t.Errorf("%d", n)
+	}
+	p.way.Keys[0].Agent = true // and has a file
+	if n := only(); n != 0 {
+		t.Errorf("%d", n)
+	}
+	p.way.Keys[0].Path = ""
+	if n := only(); n != 2 { // the key and its certificate
+		t.Errorf("%d", n)
+	}
+	p.way.Hosts[0].IdentitiesOnly = true
+	only()
+	p.way.Hosts[1].IdentitiesOnly = true
+	p.want(t, "agent", OK, "7 keys", "IdentitiesOnly")
 }

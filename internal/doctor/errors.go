@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/crypto/ssh"
+
 	"github.com/alps-tunnel/cscs/internal/key"
 )
 
@@ -66,7 +68,10 @@ func round(d time.Duration) time.Duration {
 }
 
 // ShutKeyError tells that the key has a passphrase, which the doctor was not given.
-type ShutKeyError struct{ Err *key.PassphraseError }
+type ShutKeyError struct {
+	Err    *key.PassphraseError
+	Locked bool // the agent, which could be given it, may be locked
+}
 
 func (e *ShutKeyError) Error() string {
 	return "the key " + e.Err.Path + " has a passphrase, which was not given here, so nobody is shown the key; on a terminal every command asks for it"
@@ -100,11 +105,19 @@ func (e *PrincipalError) Error() string {
 }
 
 // ManyKeysError tells that the agent holds more keys than a server lets a client try.
-type ManyKeysError struct{ Keys int }
+type ManyKeysError struct {
+	Keys int
+	Only []ssh.PublicKey // of those that are chosen, what nobody has but the agent
+}
 
 func (e *ManyKeysError) Error() string {
 	return fmt.Sprintf("the agent holds %d keys: ssh would show them all, and a server hangs up after six (too many authentication failures)", e.Keys)
 }
+
+// LockedAgentError tells that the agent holds nothing, and does not say whether that is so.
+type LockedAgentError struct{}
+
+func (e *LockedAgentError) Error() string { return "the agent holds no keys, or is locked" }
 
 // FamilyError tells that a host answers by one version of IP and not by the other.
 type FamilyError struct {

@@ -13,11 +13,13 @@ import (
 	"time"
 
 	"al.essio.dev/pkg/shellescape"
+	"golang.org/x/crypto/ssh"
 
 	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/internal/browser"
 	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/sshconfig"
 )
 
@@ -146,10 +148,10 @@ func reason(err error) error {
 const soon = 2 * time.Hour
 
 // key: the one that is shown, and its certificate.
-func (v *visit) key(context.Context) []finding {
+func (v *visit) key(ctx context.Context) []finding {
 	var shut *key.PassphraseError
 	if err := v.way.KeyErr; errors.As(err, &shut) { // as good as any, but not to be tried
-		return one(finding{status: Warning, err: &ShutKeyError{Err: shut}, bars: "the key's passphrase, which was not given"})
+		return one(finding{status: Warning, err: &ShutKeyError{Err: shut, Locked: !shut.Alone && v.mayBeLocked(ctx)}, bars: "the key's passphrase, which was not given"})
 	} else if err != nil {
 		found := one(failure("", err))
 		if c := clockOf(err); c != nil {
@@ -216,7 +218,7 @@ const mostKeys = 5
 
 // agent: whether there is one, and what it holds.
 func (v *visit) agent(ctx context.Context) []finding {
-	n, err := key.FindAgent(v.way.Hosts[len(v.way.Hosts)-1].IdentityAgent).Count(ctx)
+	n, err := v.theirAgent().Count(ctx)
 	var shut *key.PassphraseError
 	var none *key.NoAgentError
 	switch {
@@ -224,13 +226,47 @@ func (v *visit) agent(ctx context.Context) []finding {
 		return one(ok("", "none runs, and none is needed"))
 	case err != nil:
 		return one(warning("", err))
+	case n > mostKeys && v.chosenOnly():
+		return one(ok("", fmt.Sprintf("it holds %d keys, of which ssh shows those that are chosen (IdentitiesOnly)", n)))
 	case n > mostKeys:
-		return one(warning("", &ManyKeysError{Keys: n}))
+		return one(warning("", &ManyKeysError{Keys: n, Only: v.onlyThere()}))
+	case n == 0 && v.way.KeyErr != nil && v.mayBeLocked(ctx):
+		return one(warning("", &LockedAgentError{}))
 	}
 	if n == 0 {
 		return one(ok("", "it holds no keys; a locked one says so, too, and is unlocked by ssh-add -X"))
 	}
 	return one(ok("", fmt.Sprintf("it holds %d keys", n)))
+}
+
+func (v *visit) theirAgent() key.Agent {
+	return key.FindAgent(v.way.Hosts[len(v.way.Hosts)-1].IdentityAgent)
+}
+
+// mayBeLocked reports whether the agent holds nothing, and whoever knows its password may know better.
+func (v *visit) mayBeLocked(ctx context.Context) bool {
+	n, err := v.theirAgent().Count(ctx)
+	return err == nil && n == 0 && v.theirAgent().MayBeLocked(ctx)
+}
+
+// chosenOnly reports whether ssh shows all hosts of the way no key but those that are configured.
+func (v *visit) chosenOnly() bool {
+	return !slices.ContainsFunc(v.way.Hosts, func(h site.Host) bool { return !h.IdentitiesOnly })
+}
+
+// onlyThere are the keys of the way that nobody has but the agent.
+func (v *visit) onlyThere() (only []ssh.PublicKey) {
+	for i, id := range v.way.Keys {
+		if !id.Agent || id.Path != "" && !strings.HasSuffix(id.Path, ".pub") || slices.Contains(v.way.Keys[:i], id) {
+			continue
+		}
+		pub := id.Signer.PublicKey()
+		if id.Cert != nil { // it may be held with its certificate and without
+			only, pub = append(only, id.Cert), id.Cert.Key
+		}
+		only = append(only, pub)
+	}
+	return only
 }
 
 // ports: whether servers can have those that they usually get here.

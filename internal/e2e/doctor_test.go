@@ -301,7 +301,7 @@ var ailmentsHere = []ailment{
 		harm: func(t *testing.T) func() { mode(t, laptopHome(".ssh"), 0o777); return nil }},
 	{name: "ssh-dir-unwritable", check: "files", status: "warning", problem: "ssh-dir", says: []string{"cannot write in /home/alice/.ssh", "permission denied"}, fix: "chmod u+rwx /home/alice/.ssh", paste: true,
 		harm: func(t *testing.T) func() { mode(t, laptopHome(".ssh"), 0o500); return nil }},
-	{name: "state-dir", check: "files", status: "failure", problem: "state-dir", says: []string{"/home/alice/file"}, fix: "export XDG_STATE_HOME=", doctor: []string{"XDG_STATE_HOME=/home/alice/file"},
+	{name: "state-dir", check: "files", status: "failure", problem: "state-dir", says: []string{"/home/alice/file"}, fix: "unset XDG_STATE_HOME", doctor: []string{"XDG_STATE_HOME=/home/alice/file"},
 		harm: func(t *testing.T) func() {
 			put(t, laptopHome("file"), "no directory", 0o600)
 			return func() {

@@ -1,9 +1,61 @@
 package key
 
-import "context"
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+)
 
 // Count is how many keys the agent holds. The error is a *NoAgentError or an *AgentError.
 func (a Agent) Count(ctx context.Context) (int, error) {
 	all, err := a.list(ctx)
 	return len(all), err
+}
+
+// MayBeLocked reports whether an agent that holds no keys may only say so. A locked one refuses
+// all but to tell what it holds, which is nothing, and to be unlocked (draft-ietf-sshm-ssh-agent,
+// section 3.7). An OpenSSH's since 8.9 that is not lets a connection be bound to a session
+// (PROTOCOL.agent), here to one that nobody has; others cannot be told from one that is.
+func (a Agent) MayBeLocked(ctx context.Context) bool {
+	if a.addr == "" {
+		return false
+	}
+	bind, err := sessionBind()
+	if err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	err = a.addr.do(ctx, func(client agent.ExtendedAgent) error {
+		_, err := client.Extension("session-bind@openssh.com", bind)
+		return err
+	})
+	return errors.Is(err, agent.ErrExtensionUnsupported) // which is how x/crypto words any refusal
+}
+
+// sessionBind is what binds a connection to an agent to the session of a host that was made up
+// for it.
+func sessionBind() ([]byte, error) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	host, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		return nil, err
+	}
+	session := []byte("whether the agent is locked")
+	sig, err := host.Sign(rand.Reader, session)
+	if err != nil {
+		return nil, err
+	}
+	return ssh.Marshal(struct {
+		HostKey, Session, Signature []byte
+		Forwarding                  bool
+	}{host.PublicKey().Marshal(), session, ssh.Marshal(sig), false}), nil
 }

@@ -1,10 +1,13 @@
 package problem
 
 import (
+	"encoding/base64"
 	"fmt"
+	"os"
 	"runtime"
 
 	"al.essio.dev/pkg/shellescape"
+	"golang.org/x/crypto/ssh"
 
 	"github.com/alps-tunnel/cscs/internal/doctor"
 	"github.com/alps-tunnel/cscs/internal/key"
@@ -18,8 +21,23 @@ var doctorRules = []rule{
 		return Problem{ID: "file-mode", Code: Failure, Message: e.Error(), Hint: "let nobody else write it: " + e.Fix, Fix: e.Fix}
 	}),
 	on(func(e *doctor.UnwritableError) Problem {
-		return Problem{ID: "state-dir", Code: Failure, Message: e.Error() + ": cscs ps and cscs stop would not know of your sessions",
-			Hint: "is the disk full, or the directory another user's? or keep such files elsewhere: export XDG_STATE_HOME=DIRECTORY", Fix: "export XDG_STATE_HOME="}
+		p := Problem{ID: "state-dir", Code: Failure, Message: e.Error() + ": cscs ps and cscs stop would not know of your sessions"}
+		at, info := there(e.Path)
+		if isAny(e.Err, readOnly) || info != nil && !mine(info) {
+			p.Fix = "export XDG_STATE_HOME=$(mktemp -d)"
+			p.Hint = "keep such files elsewhere, in each terminal: " + p.Fix
+			return p
+		}
+		if info != nil && !info.IsDir() && os.Getenv("XDG_STATE_HOME") != "" {
+			p.Fix = "unset XDG_STATE_HOME"
+			p.Hint = "XDG_STATE_HOME should name a directory; go without: " + p.Fix
+			return p
+		}
+		if p.Hint, p.Fix = unwritable(at, e.Err); p.Hint == "" {
+			p.Fix = "ls -ld " + shellescape.Quote(at)
+			p.Hint = hints("see what is there: "+p.Fix, "or keep such files elsewhere: export XDG_STATE_HOME=DIRECTORY")
+		}
+		return p
 	}),
 	on(func(e *doctor.SSHDirError) Problem {
 		hint, fix := unwritable(e.Path, e.Err)
@@ -31,7 +49,10 @@ var doctorRules = []rule{
 	}),
 	on(func(e *doctor.ShutKeyError) Problem {
 		p := Problem{ID: "key-passphrase", Code: Auth, Message: e.Error()}
-		p.Hint, p.Fix = toAgent(e.Err)
+		if p.Hint, p.Fix = toAgent(e.Err); e.Locked && p.Fix != "" {
+			p.Fix = unlock + "; " + p.Fix
+			p.Hint = "unlock the agent, if it is locked, and give it the key: " + p.Fix
+		}
 		return p
 	}),
 	on(func(e *doctor.BareKeyError) Problem {
@@ -44,7 +65,17 @@ var doctorRules = []rule{
 		return Problem{ID: "key-principal", Code: Auth, Message: e.Error(), Hint: asPrincipal(e.For, true), Fix: "--user " + shellescape.Quote(e.For[0])}
 	}),
 	on(func(e *doctor.ManyKeysError) Problem {
-		return Problem{ID: "auth-too-many", Code: Auth, Message: e.Error(), Hint: tooManyKeys, Fix: emptyAgent}
+		p := Problem{ID: "auth-too-many", Code: Auth, Message: e.Error(), Hint: tooManyKeys, Fix: emptyAgent}
+		if len(e.Only) > 0 {
+			p.Fix = keepInAgent(e.Only)
+			p.Hint = "you may have too many keys in your ssh agent; the one that is chosen is nowhere else, so take out all others: " + p.Fix
+		} else {
+			p.Hint = hints(p.Hint, "or have ssh show none but the one that is chosen: cscs ssh-config --install")
+		}
+		return p
+	}),
+	on(func(e *doctor.LockedAgentError) Problem {
+		return Problem{ID: "agent-locked", Code: Auth, Message: e.Error(), Hint: "if it is locked, unlock it: " + unlock, Fix: unlock}
 	}),
 	on(func(e *doctor.FamilyError) Problem {
 		family := "inet"
@@ -98,4 +129,18 @@ var doctorRules = []rule{
 	on(func(e *doctor.OvertimeError) Problem {
 		return Problem{ID: "overtime", Code: Failure, Message: e.Error(), Hint: "try again; if it stays so, look at the step by hand"}
 	}),
+}
+
+// unlock asks for the password that the agent was locked with.
+const unlock = "ssh-add -X"
+
+// keepInAgent takes all keys out of the agent but these. A key's line is told by its end, which is
+// part of the key itself or of its certificate's signature.
+func keepInAgent(keys []ssh.PublicKey) string {
+	command := "ssh-add -L | grep -vF"
+	for _, k := range keys {
+		text := base64.StdEncoding.EncodeToString(k.Marshal())
+		command += " -e " + shellescape.Quote(text[max(0, len(text)-24):])
+	}
+	return command + " | ssh-add -d -"
 }

@@ -65,7 +65,9 @@ func TestDoctorRules(t *testing.T) {
 	for _, err := range []error{
 		&doctor.ModeError{Path: "/c", Mode: 0o666, Fix: "chmod 600 /c"}, &doctor.UnwritableError{Path: "/s", Err: errors.New("x")}, &doctor.ClockError{Ahead: -time.Hour, Of: "daint"},
 		&doctor.BareKeyError{Path: "k"}, &doctor.ExpiresError{Path: "k"}, &doctor.PrincipalError{Host: "ela", User: "alice", For: []string{"bob"}}, &key.UnfitError{Path: "k", Why: key.NoForwarding},
-		&doctor.ManyKeysError{Keys: 9}, &doctor.FamilyError{Host: "h", Asked: "ela", Family: "IPv6", Other: "IPv4", Err: errors.New("x")}, &chain.PassedOverError{File: "k", Line: 1, Err: errors.New("bad")},
+		&doctor.ManyKeysError{Keys: 9}, &doctor.LockedAgentError{}, &doctor.ShutKeyError{Err: &key.PassphraseError{Path: "k", Fix: "cscs key agent"}, Locked: true},
+		&chain.HostKeyError{Host: "ela", Kind: chain.HostKeyRevoked, File: "/kh", LineNumber: 3}, &chain.HostKeyError{Host: "ela", Kind: chain.HostKeyBadCert}, &chain.KnownHostsError{File: "/kh", Line: 2, Err: errors.New("x")},
+		&doctor.FamilyError{Host: "h", Asked: "ela", Family: "IPv6", Other: "IPv4", Err: errors.New("x")}, &chain.PassedOverError{File: "k", Line: 1, Err: errors.New("bad")},
 		&doctor.TalkError{Host: "daint", Lines: 1, First: "hi"}, &doctor.SlowShellError{Host: "daint", Took: time.Minute}, &doctor.HomeFullError{Path: "/h", Used: 99},
 		&slurm.SilentError{Message: "x", Where: "daint"}, &doctor.PartitionError{Where: "daint"}, &doctor.PartitionError{Name: "normal", Where: "daint"}, &doctor.AccountError{Where: "daint"}, &doctor.AccountError{Account: "g9", Known: []string{"g1"}},
 		&doctor.QuotaError{What: "login", Where: "daint", Now: 5, Most: 5}, &doctor.QuotaError{What: "job", Where: "g1", Now: 5, Most: 5},

@@ -57,6 +57,18 @@ func appendLine(file, line string) string {
 	return command
 }
 
+// there is the part of a path that is there, and what it is; nil if it cannot be told.
+func there(path string) (string, fs.FileInfo) {
+	for {
+		info, err := os.Stat(path)
+		up := filepath.Dir(path)
+		if err == nil || up == path {
+			return path, info
+		}
+		path = up
+	}
+}
+
 // unreadable is what lets a file be read, by why it cannot be. "" where nobody knows.
 func unreadable(path string, err error) (hint, fix string) {
 	q := shellescape.Quote(path)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/internal/doctor"
 	"github.com/alps-tunnel/cscs/internal/sshconfig"
 )
 
@@ -108,6 +109,42 @@ func TestUnreadableFix(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestStateDirFix: after what is pasted, the directory can be made and written.
+func TestStateDirFix(t *testing.T) {
+	for name, tt := range map[string]struct {
+		harm func(home string) error
+		err  error
+	}{
+		"shut":       {func(home string) error { return os.MkdirAll(filepath.Join(home, "state", "cscs"), 0o500) }, syscall.EACCES},
+		"above shut": {func(home string) error { return os.Mkdir(filepath.Join(home, "state"), 0o500) }, syscall.EACCES},
+		"a file":     {func(home string) error { return os.WriteFile(filepath.Join(home, "state"), nil, 0o600) }, syscall.ENOTDIR},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("XDG_STATE_HOME", "")
+			home := t.TempDir()
+			dir := filepath.Join(home, "state", "cscs")
+			if err := tt.harm(home); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = os.Chmod(filepath.Join(home, "state"), 0o700); _ = os.Chmod(dir, 0o700) })
+			p := Of(&doctor.UnwritableError{Path: dir, Err: tt.err})
+			if name == "shut" { // MkdirAll gave the parent the same
+				_ = os.Chmod(filepath.Dir(dir), 0o700)
+			}
+			paste(t, p.Fix)
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				t.Fatalf("after %s: %v", p.Fix, err)
+			}
+			if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+				t.Errorf("after %s: %v, %v", p.Fix, info.Mode(), err)
+			}
+		})
+	}
+	if p := Of(&doctor.UnwritableError{Path: "/s", Err: syscall.EROFS}); p.Fix != "export XDG_STATE_HOME=$(mktemp -d)" || !strings.Contains(p.Hint, p.Fix) {
+		t.Errorf("%+v", p)
 	}
 }
 

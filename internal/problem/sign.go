@@ -105,11 +105,14 @@ func unwritable(dir string, err error) (hint, fix string) {
 		fix = "findmnt -T " + q
 		return "its file system is read-only: " + fix, fix
 	case statErr == nil && !info.IsDir():
-		fix = "ls -l " + q
+		fix = "mv -i " + q + " " + shellescape.Quote(dir+".away")
 		return "it should be a directory; move away what is there: " + fix, fix
 	case errors.Is(err, os.ErrPermission) && errors.Is(statErr, fs.ErrNotExist):
 		fix = "mkdir -p " + q
 		return "make the directory first, with the rights that this needs, or name a file elsewhere: " + fix, fix
+	case errors.Is(err, os.ErrPermission) && statErr == nil && !mine(info):
+		fix = "ls -ld " + q
+		return "it is another user's; a place of your own is needed: " + fix, fix
 	case errors.Is(err, os.ErrPermission):
 		fix = "chmod u+rwx " + q
 		return "make it yours to write: " + fix, fix

@@ -1,0 +1,67 @@
+//go:build unix
+
+package problem
+
+import (
+	"crypto/ed25519"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+
+	"github.com/alps-tunnel/cscs/internal/doctor"
+	"github.com/alps-tunnel/cscs/internal/sshtest"
+)
+
+// TestManyKeysFix: what is pasted leaves the key that nobody has but the agent, with its
+// certificate, and nothing else.
+func TestManyKeysFix(t *testing.T) {
+	dir, err := os.MkdirTemp("", "agent") //nolint:usetesting // t.TempDir's is too long for a socket on macOS
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	l, err := net.Listen("unix", filepath.Join(dir, "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring := agent.NewKeyring()
+	sshtest.Serve(t, l, func(c net.Conn) { _ = agent.ServeAgent(ring, c) })
+	t.Setenv("SSH_AUTH_SOCK", l.Addr().String())
+
+	var only []ssh.PublicKey
+	for i := range 8 {
+		pub, private, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		add := agent.AddedKey{PrivateKey: private, Comment: "k"}
+		if i == 3 {
+			plain, err := ssh.NewPublicKey(pub)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cert := sshtest.UserCert(t, sshtest.NewKey(t), plain, []string{"alice"})
+			only = []ssh.PublicKey{cert, plain}
+			if err := ring.Add(agent.AddedKey{PrivateKey: private, Certificate: cert, Comment: "k"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := ring.Add(add); err != nil {
+			t.Fatal(err)
+		}
+	}
+	paste(t, Of(&doctor.ManyKeysError{Keys: 9, Only: only}).Fix)
+	left, err := ring.List()
+	if err != nil || len(left) != 2 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	for _, k := range left {
+		if string(k.Blob) != string(only[0].Marshal()) && string(k.Blob) != string(only[1].Marshal()) {
+			t.Errorf("another was left: %v", k)
+		}
+	}
+}
