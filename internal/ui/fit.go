@@ -36,10 +36,13 @@ func cut(s string, w int, ellipsis string) string {
 
 // wrap breaks s between words into lines of at most w columns. A word that is longer
 // stays whole.
-func wrap(s string, w int) []string {
+func wrap(s string, w int) []string { return fill(strings.Fields(s), w) }
+
+// fill is wrap for words that are told apart already, and may have spaces in them.
+func fill(words []string, w int) []string {
 	var lines []string
 	line := ""
-	for word := range strings.FieldsSeq(s) {
+	for _, word := range words {
 		switch {
 		case line == "":
 			line = word

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/alps-tunnel/cscs/internal/doctor"
 	"github.com/alps-tunnel/cscs/session"
 )
 
@@ -277,5 +278,39 @@ func TestWarningWithLink(t *testing.T) {
 		if got := out.String() + errs.String(); strings.Contains(got, secret) || strings.Contains(got, "local\"") {
 			t.Errorf("as JSON: %s", got)
 		}
+	}
+}
+
+// TestInterrupted: it is no success.
+func TestInterrupted(t *testing.T) {
+	for code, mark := range map[int]string{0: "✓", 130: "·"} {
+		io, _, errs := testIO(false, true)
+		io.Color = false
+		NewText(io, false).Event(session.Event{Event: session.EventEnded, Reason: "interrupted", Code: &code})
+		if errs.String() != mark+" interrupted\n" {
+			t.Errorf("%d: %q", code, errs.String())
+		}
+	}
+}
+
+// TestReportNarrow: a hint is broken at the width of the terminal, but for what can be pasted.
+func TestReportNarrow(t *testing.T) {
+	io, out, _ := testIO(true, true)
+	io.Color, io.Width = false, func() int { return 40 }
+	Report(io, false)(doctor.Result{
+		Check: "files", Status: doctor.Failure, Seen: "cannot write in /home/alice/.ssh",
+		Hint: "make it yours to write, as it is for nobody else: chmod u+rwx /home/alice/.ssh/a/long/way, or a place elsewhere: cscs key sign --identity FILE",
+		Fix:  "chmod u+rwx /home/alice/.ssh/a/long/way",
+	})
+	want := `✗ files      cannot write in
+             /home/alice/.ssh
+             make it yours to write, as
+             it is for nobody else:
+             chmod u+rwx /home/alice/.ssh/a/long/way,
+             or a place elsewhere:
+             cscs key sign --identity FILE
+`
+	if out.String() != want {
+		t.Errorf("got\n%s", out)
 	}
 }

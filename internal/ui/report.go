@@ -3,7 +3,10 @@ package ui
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/clipperhouse/displaywidth"
 
 	"github.com/alps-tunnel/cscs/internal/doctor"
 )
@@ -45,7 +48,28 @@ func Report(io *IO, asJSON bool) func(doctor.Result) {
 		}
 		fmt.Fprintf(io.Out, "%s %-10s %s\n", mark, r.Check, strings.Join(lines, "\n"+indent))
 		for line := range strings.Lines(r.Hint) {
-			fmt.Fprintf(io.Out, "%s%s\n", indent, Clean(line))
+			line = Clean(line)
+			lines := []string{line}
+			if io.OutTTY && io.ErrTTY && displaywidth.String(line) > io.Width()-len(indent) {
+				lines = fill(pastable(line, Clean(r.Fix)), io.Width()-len(indent))
+			}
+			fmt.Fprintln(io.Out, indent+strings.Join(lines, "\n"+indent))
 		}
 	}
+}
+
+// pastable are the words of a line of a hint, in which what can be pasted is but one: the fix, and
+// what is behind the last colon.
+func pastable(line, fix string) []string {
+	if before, after, ok := strings.Cut(line, fix); ok && fix != "" {
+		comma := ""
+		if rest, ok := strings.CutPrefix(after, ","); ok {
+			comma, after = ",", rest
+		}
+		return slices.Concat(pastable(before, ""), []string{fix + comma}, pastable(after, ""))
+	}
+	if i := strings.LastIndex(line, ": "); i >= 0 && strings.TrimSpace(line[i+1:]) != "" {
+		return append(strings.Fields(line[:i+1]), strings.TrimSpace(line[i+1:]))
+	}
+	return strings.Fields(line)
 }

@@ -92,7 +92,11 @@ func (t *Text) Event(e session.Event) {
 	case session.EventEnded:
 		t.pending = nil
 		t.clear()
-		if !t.failed && e.Reason != "" {
+		switch {
+		case t.failed || e.Reason == "":
+		case e.Code != nil && *e.Code != 0: // interrupted before it was ready
+			t.line(t.mark("·", "-"), dim, Clean(e.Reason))
+		default:
 			t.line(t.mark("✓", "*"), green, Clean(e.Reason))
 		}
 		if e.LogFile != "" && (t.failed || t.verbose) {
