@@ -59,10 +59,14 @@ func (d *deps) proxy(ctx context.Context, o *options, host string) error {
 	if err != nil {
 		return err
 	}
-	_, all, err := records()
+	_, here, err := records()
 	if err != nil {
 		return err
 	}
+	lives := func(host string) bool {
+		return slices.ContainsFunc(here, func(l live.Listed) bool { return strings.HasPrefix(sshconfig.Prefix+l.ID, host) })
+	}
+	all := slices.Clone(here)
 	if name := one(o.cluster); name != "" {
 		all = slices.DeleteFunc(all, func(l live.Listed) bool { return l.Cluster != name })
 	}
@@ -79,16 +83,16 @@ func (d *deps) proxy(ctx context.Context, o *options, host string) error {
 		return err
 	}
 	known := sshconfig.Known(filepath.Join(state, "known_hosts"))
-	lives := l.Attended && l.State == live.Ready
-	o.visits = lives // else the node is entered with the key
+	attended := l.Attended && l.State == live.Ready
+	o.visits = attended // else the node is entered with the key
 	return d.wayTo(ctx, l.Record, o, func(s *start) error {
 		ctx := s.signals.ctx
 		err := session.Proxy(ctx, session.ProxyConfig{
-			ID: l.ID, Whole: l.State != "", Ready: l.State == live.Ready, Lives: lives, Step: l.Step, Cluster: s.cluster.Name,
+			ID: l.ID, Whole: l.State != "", Ready: l.State == live.Ready, Lives: attended, Step: l.Step, Cluster: s.cluster.Name,
 			NodeHop: s.way.nodeHop,
 			Dial:    s.way.visit,
 			Known: func(node string, keys []string) error {
-				return known.Put(ctx, sshconfig.Prefix+id, node, keys, time.Now())
+				return known.Put(ctx, sshconfig.Prefix+id, node, keys, time.Now(), lives)
 			},
 			Note: d.say,
 		}, os.Stdin, os.Stdout)

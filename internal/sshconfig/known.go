@@ -21,14 +21,19 @@ import (
 // goes to, under the name that the user has typed.
 type Known string
 
-// keep is how long an entry stays that is not written anew. ssh needs it for a moment only.
-const keep = 24 * time.Hour
+// How long an entry stays that is not written anew, if its session lives, and if not. ssh needs it
+// for a moment only, and may be about to read it for one that this machine has no record of.
+const (
+	keep  = 24 * time.Hour
+	brief = time.Minute
+)
 
 var name = regexp.MustCompile(`^` + Prefix + `[a-z0-9]+$`)
 
 // Put says which keys the host of that name has, and no others. Keys are lines as in
-// authorized_keys(5); those of unknown types are left out.
-func (k Known) Put(ctx context.Context, host, node string, keys []string, now time.Time) error {
+// authorized_keys(5); those of unknown types are left out. What is there of a session that does
+// not live goes; lives is asked by the name that was typed.
+func (k Known) Put(ctx context.Context, host, node string, keys []string, now time.Time, lives func(host string) bool) error {
 	if !name.MatchString(host) {
 		return fmt.Errorf("remember the host keys of %q: it is no session's name", host)
 	}
@@ -46,18 +51,19 @@ func (k Known) Put(ctx context.Context, host, node string, keys []string, now ti
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return maybe.WriteFile(string(k), []byte(put(string(before), host, node, keys, now)), 0o600)
+	return maybe.WriteFile(string(k), []byte(put(string(before), host, node, keys, now, lives)), 0o600)
 }
 
 // put is the file with these keys in it and without what is too old.
-func put(before, host, node string, keys []string, now time.Time) string {
+func put(before, host, node string, keys []string, now time.Time, lives func(host string) bool) string {
 	var b strings.Builder
 	for line := range strings.Lines(before) {
 		f := strings.Fields(line)
 		if len(f) != 5 || f[0] == host || !name.MatchString(f[0]) {
 			continue
 		}
-		if at, err := time.Parse(time.RFC3339, f[4]); err != nil || now.Sub(at) > keep {
+		at, err := time.Parse(time.RFC3339, f[4])
+		if age := now.Sub(at); err != nil || age > keep || age > brief && !lives(f[0]) {
 			continue
 		}
 		b.WriteString(strings.Join(f, " ") + "\n")

@@ -20,13 +20,14 @@ func TestKnown(t *testing.T) {
 	for _, p := range []struct {
 		host string
 		at   time.Time
-	}{{"cscs-old", now.Add(-2 * keep)}, {"cscs-k7", now.Add(-time.Hour)}, {"cscs-k7", now}, {"cscs-b2", now}} {
-		if err := k.Put(t.Context(), p.host, "nid001001", []string{edKey, "ssh-unknown AAAA"}, p.at); err != nil {
+	}{{"cscs-old", now.Add(-2 * keep)}, {"cscs-k7", now.Add(-time.Hour)}, {"cscs-k7", now}, {"cscs-lives", now.Add(-time.Hour)}, {"cscs-over", now.Add(-time.Hour)}, {"cscs-fresh", now}, {"cscs-b2", now}} {
+		lives := func(host string) bool { return host != "cscs-over" && host != "cscs-fresh" }
+		if err := k.Put(t.Context(), p.host, "nid001001", []string{edKey, "ssh-unknown AAAA"}, p.at, lives); err != nil {
 			t.Fatal(err)
 		}
 	}
 	// ssh-keygen reads it as ssh does.
-	for host, want := range map[string]int{"cscs-k7": 1, "cscs-b2": 1, "cscs-old": 0, "cscs-k": 0} {
+	for host, want := range map[string]int{"cscs-k7": 1, "cscs-b2": 1, "cscs-lives": 1, "cscs-over": 0, "cscs-fresh": 1, "cscs-old": 0, "cscs-k": 0} {
 		out, _ := exec.CommandContext(t.Context(), "ssh-keygen", "-F", host, "-f", file).Output()
 		if got := strings.Count(string(out), "ssh-ed25519"); got != want {
 			t.Errorf("%s: %d keys, want %d\n%s", host, got, want, out)
@@ -36,7 +37,7 @@ func TestKnown(t *testing.T) {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 	for _, host := range []string{"", "cscs-", "cscs-*", "cscs-a,ela.cscs.ch", "cscs-a\nela.cscs.ch", "ela.cscs.ch"} {
-		if err := k.Put(t.Context(), host, "n", []string{edKey}, now); err == nil {
+		if err := k.Put(t.Context(), host, "n", []string{edKey}, now, nil); err == nil {
 			t.Errorf("%q became a host", host)
 		}
 	}
@@ -48,7 +49,7 @@ func TestKnownAtOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 20 {
 		all.Go(func() {
-			if err := Known(file).Put(t.Context(), fmt.Sprintf("cscs-k%d", i), "n", []string{edKey}, time.Now()); err != nil {
+			if err := Known(file).Put(t.Context(), fmt.Sprintf("cscs-k%d", i), "n", []string{edKey}, time.Now(), nil); err != nil {
 				t.Error(err)
 			}
 		})
@@ -66,13 +67,14 @@ func FuzzKnown(f *testing.F) {
 	f.Add("ela.cscs.ch ssh-rsa x\n@cert-authority * y\n\x00", "n n\n", "no key")
 	f.Fuzz(func(t *testing.T, before, node, key string) {
 		now := time.Date(2026, 1, 1, 1, 0, 0, 0, time.UTC)
-		after := put(before, "cscs-k7", node, []string{key}, now)
+		lives := func(host string) bool { return host != "cscs-a" }
+		after := put(before, "cscs-k7", node, []string{key}, now, lives)
 		for line := range strings.Lines(after) {
 			if w := strings.Fields(line); len(w) != 5 || !strings.HasPrefix(w[0], Prefix) || strings.ContainsAny(w[0], "*,?!@|") {
 				t.Errorf("a line %q", line)
 			}
 		}
-		if got := put(after, "cscs-k7", node, []string{key}, now); strings.Count(got, "cscs-k7 ") != strings.Count(after, "cscs-k7 ") {
+		if got := put(after, "cscs-k7", node, []string{key}, now, lives); strings.Count(got, "cscs-k7 ") != strings.Count(after, "cscs-k7 ") {
 			t.Errorf("it grows: %q", got)
 		}
 	})
