@@ -301,6 +301,37 @@ var ailmentsHere = []ailment{
 		harm: func(t *testing.T) func() { mode(t, laptopHome(".ssh"), 0o777); return nil }},
 	{name: "ssh-dir-unwritable", check: "files", status: "warning", problem: "ssh-dir", says: []string{"cannot write in /home/alice/.ssh", "permission denied"}, fix: "chmod u+rwx /home/alice/.ssh", paste: true,
 		harm: func(t *testing.T) func() { mode(t, laptopHome(".ssh"), 0o500); return nil }},
+	{name: "state-dir-shut", check: "files", status: "failure", problem: "state-dir", says: []string{"/home/alice/.local/state/cscs", "permission denied"}, fix: "chmod u+rwx /home/alice/.local/state/cscs", paste: true,
+		harm: func(t *testing.T) func() {
+			output(t, "alice", "laptop", "mkdir", "-p", ".local/state/cscs")
+			mode(t, laptopHome(".local/state/cscs"), 0o500)
+			return nil
+		}},
+	{name: "known-hosts-shut", check: "files", status: "warning", problem: "known-hosts-file", says: []string{"/home/alice/.ssh/known_hosts", "permission denied"}, fix: "chmod u+rw /home/alice/.ssh/known_hosts", paste: true,
+		harm: func(t *testing.T) func() { mode(t, laptopHome(".ssh/known_hosts"), 0); return nil }},
+	{name: "ssh-config-shut", check: "files", status: "warning", problem: "ssh-config-file", says: []string{"/home/alice/.ssh/config", "permission denied"}, fix: "chmod u+rw /home/alice/.ssh/config", paste: true,
+		harm: func(t *testing.T) func() {
+			put(t, laptopHome(".ssh/config"), "", 0o600)
+			mode(t, laptopHome(".ssh/config"), 0)
+			return nil
+		}},
+	{name: "no-key", check: "key", status: "failure", problem: "key-file", says: []string{"not a private key"}, fix: "mv -i /home/alice/.ssh/cscs-key /home/alice/.ssh/cscs-key.away && mv -i ", same: true,
+		harm: func(t *testing.T) func() {
+			before := readFile(t, laptopHome(".ssh/cscs-key"))
+			write(t, laptopHome(".ssh/cscs-key"), "hello")
+			return func() { write(t, laptopHome(".ssh/cscs-key"), before) }
+		}},
+	{name: "agent-locked", check: "agent", status: "warning", problem: "agent-locked", says: []string{"locked"}, fix: "ssh-add -X",
+		doctor: []string{"SSH_AUTH_SOCK=/home/alice/agent/socket"}, harm: func(t *testing.T) func() {
+			agentWith(t, 0)
+			output(t, "alice", "laptop", "sh", "-ec", `ssh-keygen -q -p -P '' -N secret -f .ssh/cscs-key
+				printf '#!/bin/sh\necho secret\n' >agent/ask; chmod +x agent/ask
+				SSH_AUTH_SOCK=agent/socket SSH_ASKPASS=$PWD/agent/ask SSH_ASKPASS_REQUIRE=force ssh-add -x`)
+			return func() {
+				output(t, "alice", "laptop", "sh", "-ec", `SSH_AUTH_SOCK=agent/socket SSH_ASKPASS=$PWD/agent/ask SSH_ASKPASS_REQUIRE=force ssh-add -X
+					ssh-keygen -q -p -P secret -N '' -f .ssh/cscs-key`)
+			}
+		}},
 	{name: "state-dir", check: "files", status: "failure", problem: "state-dir", says: []string{"/home/alice/file"}, fix: "unset XDG_STATE_HOME", doctor: []string{"XDG_STATE_HOME=/home/alice/file"},
 		harm: func(t *testing.T) func() {
 			put(t, laptopHome("file"), "no directory", 0o600)
@@ -387,6 +418,19 @@ s = S(("", 2222), H); print("up", flush=True); s.serve_forever()`
 		harm: func(t *testing.T) func() {
 			knows(t, "")
 			return nil
+		}},
+	{name: "host-key-unknown-here", check: "host-key", status: "failure", problem: "host-key-unknown", says: []string{"ela.cscs.ch", "not known"}, fix: "printf ", same: true, paste: true,
+		harm: func(t *testing.T) func() {
+			f := strings.Fields(output(t, "root", "daint", "cat", "/etc/ssh/ssh_host_ed25519_key.pub"))
+			knows(t, "daint.alps.cscs.ch "+f[0]+" "+f[1]) // its last line does not end
+			return nil
+		}},
+	{name: "host-key-revoked", check: "host-key", status: "failure", problem: "host-key-revoked", says: []string{"is revoked", "known_hosts:1"}, fix: "${EDITOR:-vi} +1 /home/alice/.ssh/known_hosts", same: true,
+		harm: func(t *testing.T) func() {
+			before := readFile(t, laptopHome(".ssh/known_hosts"))
+			f := strings.Fields(output(t, "root", "ela", "cat", "/etc/ssh/ssh_host_ed25519_key.pub"))
+			knows(t, "@revoked * "+f[0]+" "+f[1]+"\n"+before)
+			return func() { write(t, laptopHome(".ssh/known_hosts"), before) }
 		}},
 	{name: "host-key-changed", check: "host-key", status: "failure", problem: "host-key-changed", says: []string{"ela.cscs.ch", "has changed"}, fix: "ssh-keygen -f ", same: true,
 		harm: func(t *testing.T) func() {
