@@ -86,14 +86,15 @@ func (d *deps) sshConfig(ctx context.Context, o *options, install, uninstall boo
 		_, err := io.WriteString(d.io.Out, text)
 		return err
 	}
-	if err := files.Install(ctx, text); err != nil {
-		return err
+	err = files.Install(ctx, text)
+	if err == nil {
+		d.say(fmt.Sprintf("%s includes %s now: ssh daint, and for a session's node ssh %sID", files.Config, files.Part, sshconfig.Prefix))
 	}
-	d.say(fmt.Sprintf("%s includes %s now: ssh daint, and for a session's node ssh %sID", files.Config, files.Part, sshconfig.Prefix))
-	if len(own) > 0 {
+	var byHand *sshconfig.WriteError // the file of ours is written, then
+	if len(own) > 0 && (err == nil || errors.As(err, &byHand) && byHand.Line != "") {
 		d.say("left as your own configuration has it: " + strings.Join(own, ", "))
 	}
-	return nil
+	return err
 }
 
 // sshFiles are where ssh's configuration is.

@@ -118,7 +118,10 @@ func TestStateDirFix(t *testing.T) {
 		harm func(home string) error
 		err  error
 	}{
-		"shut":       {func(home string) error { return os.MkdirAll(filepath.Join(home, "state", "cscs"), 0o500) }, syscall.EACCES},
+		"shut": {func(home string) error {
+			put(t, filepath.Join(home, "state", "cscs", "log"), "")
+			return os.Chmod(filepath.Join(home, "state", "cscs"), 0o500)
+		}, syscall.EACCES},
 		"above shut": {func(home string) error { return os.Mkdir(filepath.Join(home, "state"), 0o500) }, syscall.EACCES},
 		"a file":     {func(home string) error { return os.WriteFile(filepath.Join(home, "state"), nil, 0o600) }, syscall.ENOTDIR},
 	} {
@@ -131,9 +134,6 @@ func TestStateDirFix(t *testing.T) {
 			}
 			t.Cleanup(func() { _ = os.Chmod(filepath.Join(home, "state"), 0o700); _ = os.Chmod(dir, 0o700) })
 			p := Of(&doctor.UnwritableError{Path: dir, Err: tt.err})
-			if name == "shut" { // MkdirAll gave the parent the same
-				_ = os.Chmod(filepath.Dir(dir), 0o700)
-			}
 			paste(t, p.Fix)
 			if err := os.MkdirAll(dir, 0o700); err != nil {
 				t.Fatalf("after %s: %v", p.Fix, err)

@@ -31,6 +31,7 @@ import (
 )
 
 func TestOf(t *testing.T) {
+	mine := t.TempDir()
 	refusedErr := &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 22}, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	dial := func(err error) error {
 		return fmt.Errorf("wrapped: %w", &chain.DialError{Hop: "ela", Addr: "ela.cscs.ch:22", Phase: chain.PhaseConnect, Err: err})
@@ -110,9 +111,9 @@ func TestOf(t *testing.T) {
 		{&signing.CertificateError{What: "empty"}, "sign-certificate", 1, "empty; what you have is untouched", "cscs key sign"},
 		{&signing.CertificateError{What: "over", Err: &key.ExpiredError{}}, "sign-certificate", 1, "over", "clock"},
 		{&signing.WriteError{Path: "/no such/dir/cscs-key", Err: os.ErrPermission}, "key-write", 1, "/no such/dir/cscs-key", "mkdir -p '/no such/dir'"},
-		{&signing.WriteError{Path: "/usr/x", Err: os.ErrPermission}, "key-write", 1, "/usr/x", "chmod u+rwx /usr"},
-		{&sshconfig.WriteError{File: "/usr/x", Err: os.ErrPermission}, "ssh-config-file", 1, "/usr/x", "chmod u+rwx /usr"},
-		{&doctor.SSHDirError{Path: "/usr", Err: os.ErrPermission}, "ssh-dir", 1, "cannot write in /usr", "chmod u+rwx /usr"},
+		{&signing.WriteError{Path: mine + "/x", Err: os.ErrPermission}, "key-write", 1, mine + "/x", "chmod u+rwx " + mine},
+		{&sshconfig.WriteError{File: mine + "/x", Err: os.ErrPermission}, "ssh-config-file", 1, mine + "/x", "chmod u+rwx " + mine},
+		{&doctor.SSHDirError{Path: mine, Err: os.ErrPermission}, "ssh-dir", 1, "cannot write in " + mine, "chmod u+rwx " + mine},
 		{&signing.WriteError{Path: "/x/y", Err: full[0]}, "disk-full", 1, "/x/y", "df -h /x"},
 		{&signing.WriteError{Path: "/x/y", Err: readOnly[0]}, "key-write", 1, "/x/y", "read-only"},
 		{&signing.BusyError{Path: "k"}, "sign-busy", 1, "having k signed", "first"},
