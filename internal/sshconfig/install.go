@@ -273,14 +273,13 @@ func behind(name string) (string, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return target, err
 	}
-	to, err := os.Readlink(name)
-	switch {
-	case err != nil:
-		return name, nil
-	case filepath.IsAbs(to):
-		return to, nil
+	target = name
+	if to, err := os.Readlink(name); err == nil { // it leads to nothing yet
+		if target = to; !filepath.IsAbs(to) {
+			target = filepath.Join(filepath.Dir(name), to)
+		}
 	}
-	return filepath.Join(filepath.Dir(name), to), nil
+	return target, nil
 }
 
 // accepts asks ssh whether it accepts a file; where there is no ssh, nobody refuses it.
