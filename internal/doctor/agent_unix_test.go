@@ -3,13 +3,15 @@
 package doctor
 
 import (
-	"bufio"
 	"crypto/ed25519"
 	"errors"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/crypto/ssh/agent"
@@ -80,18 +82,17 @@ func sshAgent(t *testing.T) string {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	socket := filepath.Join(dir, "s")
-	cmd := exec.CommandContext(t.Context(), "ssh-agent", "-D", "-a", socket)
-	out, err := cmd.StdoutPipe()
+	out, err := exec.CommandContext(t.Context(), "ssh-agent", "-s", "-a", socket).Output() // it returns when another process of it listens
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	_, text, _ := strings.Cut(string(out), "SSH_AGENT_PID=")
+	text, _, _ = strings.Cut(text, ";")
+	pid, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil { // it listens before it tells where
-		t.Fatal(err)
-	}
+	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGTERM) })
 	t.Setenv("SSH_AUTH_SOCK", socket)
 	return socket
 }
@@ -104,9 +105,10 @@ func lock(t *testing.T, socket string, locked bool) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	do := agent.NewClient(c).Unlock
+	client := agent.NewClient(c)
+	do := client.Unlock
 	if locked {
-		do = agent.NewClient(c).Lock
+		do = client.Lock
 	}
 	if err := do([]byte("x")); err != nil {
 		t.Fatal(err)
