@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -16,8 +17,8 @@ import (
 // there, and the other does not wait for what it will never get.
 func TestStopTwiceAtOnce(t *testing.T) {
 	f := slurmtest.New(t)
-	for range 5 {
-		id := testID(t)
+	for i := range 5 {
+		id := fmt.Sprint(testID(t), i) // an ID is nobody else's: what is left of its job looks at it still
 		r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: 5 * time.Second}})
 		await[Listening](r)
 		r.letGo()
