@@ -291,6 +291,16 @@ func TestRoomEndsInAnOutage(t *testing.T) {
 	b.do("load it again", leaves(`location.reload()`))
 	b.heading("Reconnecting")
 	output(t, "alice", "daint", "scancel", strings.TrimSpace(job)) // whose node lets us in for a while still
+	if left := poll(patience, func() (left string) {
+		eachProcess(func(p process) {
+			if strings.Contains(p.cmdline, "testserver 127.0.0.1") && strings.HasPrefix(p.host, "nid") {
+				left = p.cmdline
+			}
+		})
+		return left
+	}); left != "" {
+		t.Errorf("it still runs: %s", left)
+	}
 	back()
 	b.heading("Ended by an error")
 	b.says("was cancelled with scancel", "cscs run --cluster daint -- ", "does not answer any more")
