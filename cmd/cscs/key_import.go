@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -64,7 +66,9 @@ func (d *deps) keyImport(ctx context.Context, o *keyOptions, args []string) erro
 	if err != nil {
 		return err
 	}
-	ui.Say(d.io, "moved from "+pair.Key)
+	if _, err := os.Lstat(pair.Key); errors.Is(err, fs.ErrNotExist) { // else it is what was named
+		ui.Say(d.io, "moved from "+pair.Key)
+	}
 	d.signed(result)
 	return nil
 }

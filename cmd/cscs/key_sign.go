@@ -80,7 +80,10 @@ func (d *deps) keySign(ctx context.Context, o *keyOptions, force bool) error {
 		return err
 	}
 	d.signed(r)
-	if p := d.inspect(signals.ctx, o, path).Problem; p != nil {
+	switch p := d.inspect(signals.ctx, o, path).Problem; {
+	case errors.As(p, new(*key.UnfitError)):
+		return &toldError{p}
+	case p != nil:
 		return p // its permissions, say
 	}
 	if n, of := s.used(); of > 0 && !s.unattended() {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/alps-tunnel/cscs/internal/browser"
@@ -29,6 +30,7 @@ type signer struct {
 	noBrows  bool                              // print the address to sign in at, and open nothing
 	user     string                            // who it is most likely
 	agents   func(context.Context) []key.Agent // in which the key may be
+	typed    string                            // who it is, by what was typed
 	named    bool                              // cscs key sign has to be told the service to take this one
 }
 
@@ -63,9 +65,12 @@ func (s *signer) sign(ctx context.Context, path string) (signing.Result, error) 
 	}
 	result, err := signing.Sign(ctx, r)
 	if err != nil {
-		err = &problem.SigningError{Flags: s.flags(path), Err: err}
+		return result, &problem.SigningError{Flags: s.flags(path), Err: err}
 	}
-	return result, err
+	if whose := result.Cert.ValidPrincipals; s.typed != "" && !slices.Contains(whose, s.typed) {
+		ui.Say(s.io, ui.Clean("the certificate is for "+strings.Join(whose, ", ")+", not for "+s.typed))
+	}
+	return result, nil
 }
 
 // flags are those by which cscs key sign does the same.
@@ -166,8 +171,14 @@ func (s *signer) credentials(ctx context.Context) (user string, password []byte,
 	if password, err = s.ask.ReadSecret(ctx, fmt.Sprintf("Password of %s: ", ui.Clean(user))); err != nil {
 		return "", nil, "", cancelled(ctx, err)
 	}
-	number, err := s.ask.ReadSecret(ctx, "Six-digit number (OTP): ")
-	return user, password, strings.TrimSpace(string(number)), cancelled(ctx, err)
+	s.typed = user
+	for {
+		number, err := s.ask.ReadSecret(ctx, "Six-digit number (OTP): ")
+		if otp = strings.Join(strings.Fields(string(number)), ""); err != nil || service.IsOTP(otp) { // phones show it in two parts
+			return user, password, otp, cancelled(ctx, err)
+		}
+		s.ask.Tell("that is no six-digit number: once more")
+	}
 }
 
 // passphrases asks for those of keys.

@@ -48,11 +48,11 @@ func (q Question) String() string {
 // AskAgain is what to say after an answer that was not understood.
 const AskAgain = "Please type 'yes', 'no' or the fingerprint: "
 
-// Answer reads an answer: yes, no, the fingerprint (which is a yes), or nothing
-// (which is a no). Another fingerprint than the host's is not understood.
+// Answer reads an answer: yes, no, or the fingerprint, which is a yes. Another fingerprint than
+// the host's is not understood, nor is nothing.
 func (q Question) Answer(text string) (yes, understood bool) {
 	switch text = strings.TrimSpace(text); {
-	case text == "" || strings.EqualFold(text, "no"):
+	case strings.EqualFold(text, "no"):
 		return false, true
 	case strings.EqualFold(text, "yes") || text == q.Fingerprint:
 		return true, true

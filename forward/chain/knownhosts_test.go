@@ -466,7 +466,7 @@ Are you sure you want to continue connecting (yes/no/[fingerprint])? `
 	}
 	for answer, want := range map[string][2]bool{
 		"yes": {true, true}, " YES\n": {true, true}, "SHA256:abc": {true, true},
-		"no": {false, true}, "": {false, true},
+		"no": {false, true}, "": {false, false},
 		"y": {false, false}, "SHA256:ABC": {false, false}, "SHA256:xyz": {false, false},
 	} {
 		if yes, understood := q.Answer(answer); [2]bool{yes, understood} != want {

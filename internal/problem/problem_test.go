@@ -108,6 +108,7 @@ func TestOf(t *testing.T) {
 		{&service.DownError{Host: "h", Op: "o", Err: &net.DNSError{IsNotFound: true}}, "sign-down", 1, "no host of that name", "online"},
 		{&service.DownError{Host: "h", Op: "o", Err: io.ErrNoProgress}, "sign-down", 1, "cannot ask h", "untouched"},
 		{&service.InputError{Message: "no number"}, "sign-input", 2, "no number", "nothing was sent"},
+		{&signing.ReplaceError{Path: "/k"}, "key-replace", 2, "/k was never signed", "mv -i /k /k.away"},
 		{&signing.CertificateError{What: "empty"}, "sign-certificate", 1, "empty; what you have is untouched", "cscs key sign"},
 		{&signing.CertificateError{What: "over", Err: &key.ExpiredError{}}, "sign-certificate", 1, "over", "clock"},
 		{&signing.WriteError{Path: "/no such/dir/cscs-key", Err: os.ErrPermission}, "key-write", 1, "/no such/dir/cscs-key", "mkdir -p '/no such/dir'"},

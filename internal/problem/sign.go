@@ -70,6 +70,10 @@ var signRules = []rule{
 		p.Hint, p.Fix = unwritable(filepath.Dir(e.Path), e.Err)
 		return p
 	}),
+	on(func(e *signing.ReplaceError) Problem {
+		away := "mv -i " + shellescape.Quote(e.Path) + " " + shellescape.Quote(e.Path+".away")
+		return Problem{ID: "key-replace", Code: Usage, Message: e.Error(), Hint: "name another place with --identity, or move it away first: " + away, Fix: away}
+	}),
 	on(func(e *signing.BusyError) Problem {
 		return Problem{ID: "sign-busy", Code: Failure, Message: e.Error(), Hint: "finish or end the other one first"}
 	}),

@@ -25,6 +25,9 @@ var (
 	sixDigit = regexp.MustCompile(`^[0-9]{6}$`)
 )
 
+// IsOTP reports whether that may be a one-time password.
+func IsOTP(s string) bool { return sixDigit.MatchString(s) }
+
 // Certify implements signing.Service.
 func (o *Older) Certify(ctx context.Context, _ ssh.PublicKey) (certificate, private []byte, err error) {
 	user, password, otp, err := o.Credentials(ctx)
@@ -34,7 +37,7 @@ func (o *Older) Certify(ctx context.Context, _ ssh.PublicKey) (certificate, priv
 		return nil, nil, err
 	case !userName.MatchString(user):
 		return nil, nil, &InputError{Message: "that is no user name of CSCS's"}
-	case !sixDigit.MatchString(otp):
+	case !IsOTP(otp):
 		return nil, nil, &InputError{Message: "a one-time password is a six-digit number"}
 	}
 	var answer struct {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -47,7 +48,10 @@ type Pair struct {
 func Find(file string) (Pair, error) {
 	dir, only := file, ""
 	info, err := os.Stat(file)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Pair{}, &NothingError{Where: file, What: "there is no such file"}
+	case err != nil:
 		return Pair{}, err
 	}
 	if !info.IsDir() {
@@ -111,6 +115,13 @@ func readCert(path string) (*ssh.Certificate, error) {
 	return key.ParseCertificate(data)
 }
 
+// sameFile reports whether two names are those of one file.
+func sameFile(a, b string) bool {
+	one, errOne := os.Stat(a)
+	other, errOther := os.Stat(b)
+	return errOne == nil && errOther == nil && os.SameFile(one, other)
+}
+
 // Import moves a pair to r.Path, as if it had been signed there: what is not good is not
 // taken, and what was there stays then. An encrypted key keeps its passphrase.
 //
@@ -119,6 +130,13 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 	if err := key.Check(r.Path); err != nil {
 		return Result{}, err
 	}
+	inPlace := sameFile(p.Key, r.Path)
+	if !inPlace {
+		if err := r.spare(); err != nil {
+			return Result{}, err
+		}
+	}
+	keep := map[string]bool{p.Key: inPlace, p.Cert: sameFile(p.Cert, r.Path+"-cert.pub")}
 	release, _, err := lock(ctx, r.State, r.Path, r.Waiting)
 	if err != nil {
 		return Result{}, err
@@ -151,7 +169,7 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 	var sealed *ssh.PassphraseMissingError
 	switch {
 	case errors.As(err, &sealed):
-		cert, err := verify(text, p.cert.Key, time.Now())
+		cert, err := r.accept(text, p.cert.Key)
 		if err != nil {
 			return Result{}, err
 		}
@@ -172,7 +190,7 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 	case err != nil:
 		return Result{}, &CertificateError{What: "what came with it is no private key"}
 	default:
-		if _, err := verify(text, p.cert.Key, time.Now()); err != nil {
+		if _, err := r.accept(text, p.cert.Key); err != nil {
 			return Result{}, err // rather than after a question
 		}
 		passphrase, err := r.newPassphrase(ctx)
@@ -185,7 +203,7 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 		}
 	}
 	for _, f := range []string{p.Key, p.Cert} {
-		if realPath(f) == realPath(r.Path) || realPath(f) == realPath(result.CertPath) {
+		if keep[f] {
 			continue // it was there already
 		}
 		if err := os.Remove(f); err != nil {

@@ -66,7 +66,7 @@ type Result struct {
 
 // Sign gets a certificate for the key of r.Path, which is made if it is not there.
 //
-// Errors: the service's; *CertificateError, *WriteError, *BusyError; those of key.Open;
+// Errors: the service's; *CertificateError, *ReplaceError, *WriteError, *BusyError; those of key.Open;
 // the cause of ctx if that ended.
 func Sign(ctx context.Context, r Request) (Result, error) {
 	began := time.Now()
@@ -90,6 +90,23 @@ func Sign(ctx context.Context, r Request) (Result, error) {
 		return r.fetch(ctx)
 	}
 	return r.certify(ctx)
+}
+
+// A ReplaceError says that another key would take the place of one that was never signed, and so
+// is for something else.
+type ReplaceError struct{ Path string }
+
+func (e *ReplaceError) Error() string {
+	return "the key " + e.Path + " was never signed, and the new one would take its place"
+}
+
+// spare says whether there is a key that may not be replaced.
+func (r Request) spare() error {
+	_, err := os.Lstat(r.Path + "-cert.pub")
+	if s := key.Inspect(r.Path, time.Now(), r.Held); s.Exists && errors.Is(err, fs.ErrNotExist) {
+		return &ReplaceError{Path: r.Path}
+	}
+	return nil
 }
 
 // certify has our own key signed.
@@ -119,7 +136,7 @@ func (r Request) certify(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	cert, err := verify(text, pub, time.Now())
+	cert, err := r.accept(text, pub)
 	if err != nil {
 		return Result{}, err
 	}
@@ -133,6 +150,9 @@ func (r Request) certify(ctx context.Context) (Result, error) {
 
 // fetch takes key and certificate from a service that makes both.
 func (r Request) fetch(ctx context.Context) (Result, error) {
+	if err := r.spare(); err != nil {
+		return Result{}, err
+	}
 	files, err := r.stageAll()
 	defer func() {
 		for _, f := range files {
@@ -175,7 +195,7 @@ func (r Request) install(files []*staged, raw any, text, passphrase []byte) (Res
 	if err != nil {
 		return Result{}, &CertificateError{What: "what came with it is no private key that can be used"}
 	}
-	cert, err := verify(text, signer.PublicKey(), time.Now())
+	cert, err := r.accept(text, signer.PublicKey())
 	if err != nil {
 		return Result{}, err
 	}

@@ -397,6 +397,111 @@ func TestCommitGoesBack(t *testing.T) {
 	}
 }
 
+// TestSpare: a key that was never signed is somebody's for something else: neither a service
+// that makes keys nor one that is brought in takes its place.
+func TestSpare(t *testing.T) {
+	a := newAuthority(t)
+	a.makes = true
+	r := request(t, a)
+	if err := os.MkdirAll(filepath.Dir(r.Path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := seal(newKey(t), "mine", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(r.Path, sealed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := tree(t, filepath.Dir(r.Path))
+	var replace *ReplaceError
+	if _, err := Sign(t.Context(), r); !errors.As(err, &replace) || a.asked != 0 {
+		t.Errorf("%v; the service was asked %d times", err, a.asked)
+	}
+	dir := t.TempDir()
+	pair := savePair(t, a, dir)
+	if _, err := Import(t.Context(), r, pair); !errors.As(err, &replace) {
+		t.Errorf("%v", err)
+	}
+	if d := cmp.Diff(before, tree(t, filepath.Dir(r.Path))); d != "" {
+		t.Error(d)
+	}
+	a.makes = false // our own key may well be signed
+	if _, err := Sign(t.Context(), r); err != nil {
+		t.Error(err)
+	}
+}
+
+// savePair saves a key and its certificate as a browser does.
+func savePair(t *testing.T, a *authority, dir string) Pair {
+	t.Helper()
+	k := newKey(t)
+	sealed, err := seal(k, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.NewSignerFromKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{"cscs-key": sealed, "cscs-key-cert.pub": a.sign(signer.PublicKey())} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, err := Find(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// TestImportInPlace: a pair that is where it belongs stays there, however it is called.
+func TestImportInPlace(t *testing.T) {
+	a := newAuthority(t)
+	r := request(t, nil)
+	dir := filepath.Dir(r.Path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	savePair(t, a, dir)
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(filepath.Dir(dir))
+	for _, name := range []string{filepath.Base(dir), filepath.Join(filepath.Base(dir), "..", filepath.Base(dir), "cscs-key"), link, r.Path} {
+		p, err := Find(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Import(t.Context(), r, p); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if s := key.Inspect(r.Path, time.Now(), nil); s.Problem != nil || !s.Exists {
+			t.Fatalf("%s: %+v", name, s)
+		}
+	}
+}
+
+// TestKeepsTheBetter: a certificate that is for less than the one that is there is not taken.
+func TestKeepsTheBetter(t *testing.T) {
+	a := newAuthority(t)
+	r := request(t, a)
+	if _, err := Sign(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	before := tree(t, filepath.Dir(r.Path))
+	a.spoil = func(c *ssh.Certificate) { c.Extensions = nil }
+	var bad *CertificateError
+	if _, err := Sign(t.Context(), r); !errors.As(err, &bad) || !strings.Contains(bad.What, "port forwarding") {
+		t.Errorf("%v", err)
+	}
+	if d := cmp.Diff(before, tree(t, filepath.Dir(r.Path))); d != "" {
+		t.Error(d)
+	}
+}
+
 // TestSweep: what a process that was killed has left is gone after the next one; what is
 // not ours is not.
 func TestSweep(t *testing.T) {
@@ -513,8 +618,10 @@ func TestImport(t *testing.T) {
 	}
 	dir := t.TempDir()
 	var nothing *NothingError
-	if _, err := Find(dir); !errors.As(err, &nothing) {
-		t.Errorf("in an empty directory: %v", err)
+	for _, where := range []string{dir, filepath.Join(dir, "nowhere")} {
+		if _, err := Find(where); !errors.As(err, &nothing) {
+			t.Errorf("in %s: %v", where, err)
+		}
 	}
 	save(dir, "", "cscs-key-cert (2).pub", "", 30*time.Hour) // its key is not there
 	if _, err := Find(dir); !errors.As(err, &nothing) || !strings.Contains(nothing.What, "missing") {

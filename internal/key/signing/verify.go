@@ -2,6 +2,7 @@ package signing
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"time"
 
@@ -24,6 +25,20 @@ func (e *CertificateError) Error() string {
 }
 
 func (e *CertificateError) Unwrap() error { return e.Err }
+
+// accept is verify, for where there may be something better already.
+func (r Request) accept(text []byte, pub ssh.PublicKey) (*ssh.Certificate, error) {
+	now := time.Now()
+	cert, err := verify(text, pub, now)
+	if err != nil {
+		return nil, err
+	}
+	var unfit *key.UnfitError
+	if errors.As(key.Unfit(r.Path, cert), &unfit) && key.Inspect(r.Path, now, r.Held).Problem == nil {
+		return nil, &CertificateError{What: "it " + string(unfit.Why)}
+	}
+	return cert, nil
+}
 
 // verify reads a certificate and sees that it is one that can be used: for a user, for
 // this very key, signed by its authority, valid now. One that is for less than we need is
