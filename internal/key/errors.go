@@ -3,6 +3,7 @@ package key
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -106,10 +107,11 @@ func (e *PermissionsError) Error() string {
 
 // FileError says that a file is not what it should be.
 type FileError struct {
-	Path string
-	What string // what is wrong, in words
-	Fix  string // a command, where there is one
-	Err  error
+	Path  string
+	What  string // what is wrong, in words
+	Fix   string // a command, where there is one
+	Stray bool   // nothing of a key is in it, and no key of ours belongs there: it was named by mistake
+	Err   error
 }
 
 func (e *FileError) Error() string {
@@ -145,8 +147,18 @@ func addToAgent(path string, certified bool) string {
 // IdentityFlag names the key at path to another command of ours, with a space before it; "" for the
 // usual one.
 func IdentityFlag(path string) string {
-	if usual, err := DefaultPath(); err == nil && path == usual {
+	if usual(path) {
 		return ""
 	}
 	return " --identity " + shellescape.Quote(path)
+}
+
+// usual reports whether the key at path is the one that CSCS's tools make.
+func usual(path string) bool {
+	is, err := DefaultPath()
+	if err != nil {
+		return false
+	}
+	path, err = filepath.Abs(path)
+	return err == nil && path == is
 }

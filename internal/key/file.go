@@ -108,8 +108,8 @@ func (k *keyFile) readPrivate() error {
 		}
 		return nil
 	}
-	if what, fix := misshapen(k.private, data); what != "" {
-		return &FileError{Path: k.private, What: what, Fix: fix}
+	if err := misshapen(k.private, data); err != nil {
+		return err
 	}
 	signer, err := ssh.ParsePrivateKey(data)
 	var encrypted *ssh.PassphraseMissingError
@@ -213,31 +213,42 @@ func parsePublic(data []byte) (ssh.PublicKey, string, error) {
 }
 
 // misshapen recognises files that are not private keys of OpenSSH's at all, and
-// says how they come about or what makes keys of them.
-func misshapen(path string, data []byte) (what, fix string) {
+// says how they come about or what makes keys of them; nil: it may be one.
+func misshapen(path string, data []byte) error {
 	switch text := bytes.TrimSpace(data); {
 	case len(text) == 0:
-		return "it is empty", anotherFor(path)
+		return noKey(path, "it is empty")
 	case bytes.HasPrefix(text, []byte("PuTTY-User-Key-File")):
 		base := strings.TrimSuffix(path, ".ppk")
-		fix = "puttygen " + shellescape.Quote(base+".ppk") + " -O private-openssh -o " + shellescape.Quote(base)
+		fix := "puttygen " + shellescape.Quote(base+".ppk") + " -O private-openssh -o " + shellescape.Quote(base)
 		if base == path { // its name is where it is looked for
-			return "it is a key of PuTTY's", moveAway(path, ".ppk") + " && " + fix
+			return &FileError{Path: path, What: "it is a key of PuTTY's", Fix: moveAway(path, ".ppk") + " && " + fix}
 		}
-		return "it is a key of PuTTY's: make one of OpenSSH's of it, and name that", fix
+		return &FileError{Path: path, What: "it is a key of PuTTY's: make one of OpenSSH's of it, and name that", Fix: fix}
 	case !bytes.Contains(text, []byte("-----BEGIN ")):
-		return "it is not a private key", anotherFor(path)
+		return noKey(path, "it is not a private key")
 	}
-	return "", ""
+	return nil
 }
 
-// anotherFor moves away what is no key, with what may belong to it, and has one made and signed there.
-func anotherFor(path string) string {
-	command := moveAway(path, ".away")
-	if _, err := os.Lstat(path + ".pub"); err == nil {
-		command += " && " + moveAway(path+".pub", ".away")
+// noKey tells of a file with nothing of a key in it. Where ours belongs it is in the way; by
+// another name it is somebody's file, and was named by mistake.
+func noKey(path, what string) *FileError {
+	if !usual(path) {
+		return &FileError{Path: path, What: what, Stray: true}
 	}
-	return command + " && " + SignCommand + IdentityFlag(path)
+	return &FileError{Path: path, What: what, Fix: anew(path)}
+}
+
+// anew moves away what there is by the name of a key, and has another one made and signed there.
+func anew(path string) string {
+	command := ""
+	for _, name := range []string{path, path + ".pub", path + "-cert.pub"} {
+		if _, err := os.Lstat(name); err == nil {
+			command += moveAway(name, ".away") + " && "
+		}
+	}
+	return command + SignCommand + IdentityFlag(path)
 }
 
 func moveAway(path, suffix string) string {

@@ -41,7 +41,7 @@ func TestHalf(t *testing.T) {
 		for _, name := range c.rm {
 			fix += " " + h.path(name)
 		}
-		fix += " && " + SignCommand + " --identity " + h.path("cscs-key")
+		fix += " && " + SignCommand
 		_, any := Load(t.Context(), h.source(), nil)
 		from := h.source()
 		from.Identity = h.path("cscs-key")

@@ -32,7 +32,14 @@ type home struct {
 func newHome(t *testing.T) *home {
 	t.Helper()
 	t.Setenv("SSH_AUTH_SOCK", "")
-	return &home{t, t.TempDir(), sshtest.NewKey(t)}
+	dir := t.TempDir()
+	t.Setenv("HOME", dir)
+	t.Setenv("USERPROFILE", dir) // Windows'
+	dir = filepath.Join(dir, ".ssh")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return &home{t, dir, sshtest.NewKey(t)}
 }
 
 func (h *home) path(name string) string { return filepath.Join(h.dir, name) }
@@ -303,11 +310,14 @@ func TestErrors(t *testing.T) {
 			key := h.key("cscs-key")
 			h.write("cscs-key-cert.pub", line(signerOf(h.t, key).PublicKey(), ""), 0o600)
 		}, is[*FileError], "not a certificate"},
-		{"empty key", func(h *home, _ *Source) { h.write("cscs-key", []byte("\n"), 0o600) }, is[*FileError], "empty"},
+		{"empty key", func(h *home, _ *Source) {
+			h.cert("cscs-key", h.key("cscs-key"))
+			h.write("cscs-key", []byte("\n"), 0o600)
+		}, fix("mv -i cscs-key cscs-key.away && mv -i cscs-key.pub cscs-key.pub.away && mv -i cscs-key-cert.pub cscs-key-cert.pub.away && cscs key sign"), "empty"},
 		{"corrupt key", func(h *home, _ *Source) {
 			h.write("cscs-key", []byte("-----BEGIN OPENSSH PRIVATE KEY-----\nbm90IGEga2V5\n-----END OPENSSH PRIVATE KEY-----\n"), 0o600)
 		}, is[*FileError], "cscs-key: it is no private key"},
-		{"not a key", func(h *home, _ *Source) { h.write("cscs-key", []byte("hello"), 0o600) }, fix("mv -i cscs-key cscs-key.away && cscs key sign --identity cscs-key"), "not a private key"},
+		{"not a key", func(h *home, _ *Source) { h.write("cscs-key", []byte("hello"), 0o600) }, fix("mv -i cscs-key cscs-key.away && cscs key sign"), "not a private key"},
 		{"PuTTY's", func(h *home, from *Source) {
 			from.Identity = h.write("key.ppk", []byte("PuTTY-User-Key-File-3: ssh-ed25519\n"), 0o600)
 		}, fix("puttygen key.ppk -O private-openssh -o key"), "PuTTY"},
@@ -321,7 +331,9 @@ func TestErrors(t *testing.T) {
 		{"not a key, with a public one", func(h *home, _ *Source) {
 			h.write("cscs-key", []byte("hello"), 0o600)
 			h.write("cscs-key.pub", []byte("hello"), 0o600)
-		}, fix("mv -i cscs-key cscs-key.away && mv -i cscs-key.pub cscs-key.pub.away && cscs key sign --identity cscs-key"), "not a private key"},
+		}, fix("mv -i cscs-key cscs-key.away && mv -i cscs-key.pub cscs-key.pub.away && cscs key sign"), "not a private key"},
+		{"a thesis", func(h *home, from *Source) { from.Identity = h.write("thesis.txt", []byte("hello"), 0o600) }, stray, "thesis.txt: it is not a private key"},
+		{"an empty file of another name", func(h *home, from *Source) { from.Identity = h.write("empty", nil, 0o600) }, stray, "it is empty"},
 		{"a file in the place of the directory", func(h *home, from *Source) {
 			from.Identity = filepath.Join(h.write("file", nil, 0o600), "cscs-key")
 		}, fix("mv -i file file.away"), "not a directory"},
@@ -363,6 +375,12 @@ func fix(want string) func(error) bool {
 		var e *FileError
 		return errors.As(err, &e) && regexp.MustCompile(`/[^ ]*/`).ReplaceAllString(e.Fix, "") == want
 	}
+}
+
+// stray is for a FileError that moves nothing away.
+func stray(err error) bool {
+	var e *FileError
+	return errors.As(err, &e) && e.Stray && e.Fix == ""
 }
 
 func is[E error](err error) bool {

@@ -14,7 +14,10 @@ import (
 )
 
 // newKey is where to get a key that is valid for a day.
-const newKey = "get a new one, valid for 24 hours: " + key.SignCommand
+const (
+	newKey   = "get a new one, valid for 24 hours: " + key.SignCommand
+	listKeys = "ls ~/.ssh"
+)
 
 var keyRules = []rule{
 	on(func(e *key.MissingError) Problem {
@@ -51,6 +54,9 @@ var keyRules = []rule{
 		return Problem{ID: "key-permissions", Code: Auth, Message: e.Error(), Hint: e.Fix, Fix: e.Fix}
 	}),
 	on(func(e *key.FileError) Problem {
+		if e.Stray {
+			return Problem{ID: "key-file", Code: Auth, Message: e.Error(), Hint: "name the private key, as in --identity ~/.ssh/cscs-key; which there are: " + listKeys, Fix: listKeys}
+		}
 		return Problem{ID: "key-file", Code: Auth, Message: e.Error(), Hint: e.Fix, Fix: e.Fix}
 	}),
 	on(func(e *regular.Error) Problem {

@@ -92,6 +92,7 @@ func TestOf(t *testing.T) {
 		{&key.PermissionsError{Path: "k", Mode: 0o644, Fix: "chmod 600 k"}, "key-permissions", 3, "0644", "chmod 600 k"},
 		{fmt.Errorf("x: %w", &regular.Error{Path: "/a b", Kind: "a FIFO"}), "no-file", 2, "/a b is a FIFO, not a file", "ls -l '/a b'"},
 		{&key.FileError{Path: "k", What: "it is not a key"}, "key-file", 3, "not a key", ""},
+		{&key.FileError{Path: "thesis.txt", What: "it is not a private key", Stray: true}, "key-file", 3, "thesis.txt", "name the private key, as in --identity"},
 		{&service.SignInError{Host: "auth.cscs.ch", Why: service.SignInPort, Err: errors.New("in use")}, "sign-in", 3, "taken: in use", "cscs key sign --headless"},
 		{&service.SignInError{Host: "auth.cscs.ch", Why: service.SignInNobody}, "sign-in", 3, "nobody to sign in", "CSCS_API_KEY"},
 		{&service.SignInError{Host: "h", Why: service.SignInTyped}, "sign-in", 3, "no terminal to ask for name", "on a terminal: cscs key sign\nor get a key in the browser and bring it in: cscs key import"},
