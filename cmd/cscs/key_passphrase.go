@@ -2,12 +2,11 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
+	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/key/signing"
-	"github.com/alps-tunnel/cscs/internal/ui"
 )
 
 func newKeyPassphraseCommand(d *deps) *cobra.Command {
@@ -41,7 +40,7 @@ func (d *deps) keyPassphrase(ctx context.Context, o *keyOptions) error {
 	}
 	ask := asker(signals)
 	if ask == nil {
-		return fmt.Errorf("ask for a passphrase: %w", ui.ErrNoTerminal)
+		return &key.UnaskedError{Path: path, Fix: "cscs key passphrase" + key.IdentityFlag(path)}
 	}
 	protected, err := signing.Rekey(signals.ctx, signing.Request{Path: path, State: state, Ask: passphrases{ask, "Enter new passphrase for key '%s' (empty for none): "}})
 	if err != nil {

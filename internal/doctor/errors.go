@@ -67,13 +67,16 @@ func round(d time.Duration) time.Duration {
 	return d.Round(100 * time.Millisecond)
 }
 
-// ShutKeyError tells that the key has a passphrase, which the doctor was not given.
+// ShutKeyError tells that the key has a passphrase, which the doctor was not given, or wrongly.
 type ShutKeyError struct {
 	Err    *key.PassphraseError
 	Locked bool // the agent, which could be given it, may be locked
 }
 
 func (e *ShutKeyError) Error() string {
+	if e.Err.Tries > 0 {
+		return "the passphrase that was given for the key " + e.Err.Path + " is wrong, so nobody is shown the key"
+	}
 	return "the key " + e.Err.Path + " has a passphrase, which was not given here, so nobody is shown the key; on a terminal every command asks for it"
 }
 func (e *ShutKeyError) Unwrap() error { return e.Err }

@@ -79,6 +79,7 @@ type PassphraseError struct {
 	Tries int    // wrong passphrases given; 0: nobody could be asked
 	Fix   string // the command that gives the key to the agent
 	Alone bool   // there is no agent yet that could be given it
+	Anew  string // after the last try, the command for who has forgotten it: another key in its place
 	Err   error
 }
 
@@ -93,6 +94,27 @@ func (e *PassphraseError) Unwrap() error { return e.Err }
 
 // ErrNoTerminal is why a PassphraseError came about without a question.
 var ErrNoTerminal = errors.New("it has a passphrase, and there is no terminal to ask for it")
+
+// UnaskedError says that a passphrase would have to be typed, and nobody can be asked.
+type UnaskedError struct {
+	Path string // of the key
+	Fix  string // the command to come again with, on a terminal
+}
+
+func (e *UnaskedError) Error() string {
+	return fmt.Sprintf("ask for a passphrase for key %s: there is no terminal to ask on", e.Path)
+}
+
+// mostTries is how often a passphrase is asked for, as by ssh (ssh_config(5), NumberOfPasswordPrompts).
+const mostTries = 3
+
+// wrong notes a passphrase that was wrong.
+func (e *PassphraseError) wrong(err error) {
+	e.Tries, e.Err = e.Tries+1, err
+	if e.Tries == mostTries {
+		e.Anew = anew(e.Path)
+	}
+}
 
 // PermissionsError says that others may read a private key.
 type PermissionsError struct {

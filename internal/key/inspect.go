@@ -153,7 +153,7 @@ func Open(ctx context.Context, path string, ask Prompter) (private crypto.Privat
 	if ask == nil {
 		return nil, nil, failed
 	}
-	for failed.Tries < 3 {
+	for failed.Tries < mostTries {
 		passphrase, err := ask.ReadSecret(ctx, question(path, failed.Tries))
 		if ctx.Err() != nil {
 			return nil, nil, context.Cause(ctx)
@@ -166,7 +166,7 @@ func Open(ctx context.Context, path string, ask Prompter) (private crypto.Privat
 			return private, passphrase, nil
 		}
 		clear(passphrase)
-		failed.Tries, failed.Err = failed.Tries+1, err
+		failed.wrong(err)
 	}
 	return nil, nil, failed
 }

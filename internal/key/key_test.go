@@ -373,8 +373,13 @@ func TestErrors(t *testing.T) {
 func fix(want string) func(error) bool {
 	return func(err error) bool {
 		var e *FileError
-		return errors.As(err, &e) && regexp.MustCompile(`/[^ ]*/`).ReplaceAllString(e.Fix, "") == want
+		return errors.As(err, &e) && base(e.Fix) == want
 	}
+}
+
+// base is a command in which files go by their base names.
+func base(command string) string {
+	return regexp.MustCompile(`/[^ ]*/`).ReplaceAllString(command, "")
 }
 
 // stray is for a FileError that moves nothing away.
@@ -412,14 +417,26 @@ func TestPassphrase(t *testing.T) {
 		}
 	})
 	t.Run("wrong", func(t *testing.T) {
-		p := &prompter{answers: []string{"sesam-oeffne-dich"}}
-		_, err := Load(t.Context(), h.source(), p)
-		var e *PassphraseError
-		if !errors.As(err, &e) || e.Tries != 3 || len(p.prompts) != 3 {
-			t.Errorf("%v after %d prompts", err, len(p.prompts))
+		forgotten := "mv -i cscs-key cscs-key.away && mv -i cscs-key.pub cscs-key.pub.away && mv -i cscs-key-cert.pub cscs-key-cert.pub.away && cscs key sign"
+		var ring Ring
+		for name, open := range map[string]func(p Prompter) error{
+			"load": func(p Prompter) error { _, err := ring.Load(t.Context(), h.source(), p); return err },
+			"open": func(p Prompter) error { _, _, err := Open(t.Context(), h.path("cscs-key"), p); return err },
+		} {
+			p := &prompter{answers: []string{"sesam-oeffne-dich"}}
+			err := open(p)
+			var e *PassphraseError
+			if !errors.As(err, &e) || e.Tries != 3 || len(p.prompts) != 3 || base(e.Anew) != forgotten {
+				t.Errorf("%s: %v after %d prompts, and then %q", name, err, len(p.prompts), e.Anew)
+			}
+			if s := fmt.Sprintf("%v %+v %#v", err, e, e); strings.Contains(s, "sesam") {
+				t.Errorf("%s: the passphrase is in the error: %s", name, s)
+			}
 		}
-		if s := fmt.Sprintf("%v %+v %#v", err, e, e); strings.Contains(s, "sesam") {
-			t.Errorf("the passphrase is in the error: %s", s)
+		// Who asks no more is told what came of it.
+		var e *PassphraseError
+		if _, err := ring.Load(t.Context(), h.source(), nil); !errors.As(err, &e) || e.Tries != 3 || e.Anew == "" {
+			t.Errorf("asked no more: %v", err)
 		}
 	})
 	t.Run("interrupted", func(t *testing.T) {

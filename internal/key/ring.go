@@ -17,7 +17,8 @@ import (
 // once. The zero value is ready; its methods may be called by many goroutines.
 type Ring struct {
 	mu   sync.Mutex
-	open map[string]ssh.Signer // decrypted keys, by path
+	open map[string]ssh.Signer      // decrypted keys, by path
+	shut map[string]PassphraseError // those that no passphrase opened, likewise
 }
 
 // Load is as the function Load.
@@ -62,9 +63,12 @@ func (r *Ring) decrypt(ctx context.Context, k *keyFile, ask Prompter) (ssh.Signe
 	}
 	failed := &PassphraseError{Path: k.private, Fix: addToAgent(k.private, len(k.certs) > 0), Err: ErrNoTerminal}
 	if ask == nil {
+		if before, ok := r.shut[k.private]; ok {
+			failed = &before
+		}
 		return nil, failed
 	}
-	for failed.Tries < 3 {
+	for failed.Tries < mostTries {
 		passphrase, err := ask.ReadSecret(ctx, question(k.private, failed.Tries))
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -82,8 +86,11 @@ func (r *Ring) decrypt(ctx context.Context, k *keyFile, ask Prompter) (ssh.Signe
 		if errors.As(err, new(*FileError)) {
 			return nil, err
 		}
-		failed.Tries++
-		failed.Err = x509.IncorrectPasswordError
+		failed.wrong(x509.IncorrectPasswordError)
 	}
+	if r.shut == nil {
+		r.shut = map[string]PassphraseError{}
+	}
+	r.shut[k.private] = *failed
 	return nil, failed
 }

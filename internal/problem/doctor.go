@@ -49,7 +49,7 @@ var doctorRules = []rule{
 	}),
 	on(func(e *doctor.ShutKeyError) Problem {
 		p := Problem{ID: "key-passphrase", Code: Auth, Message: e.Error()}
-		if p.Hint, p.Fix = toAgent(e.Err); e.Locked && p.Fix != "" {
+		if p.Hint, p.Fix = toOpen(e.Err); e.Locked && e.Err.Anew == "" && p.Fix != "" {
 			p.Fix = unlock + "; " + p.Fix
 			p.Hint = "unlock the agent, if it is locked, and give it the key: " + p.Fix
 		}

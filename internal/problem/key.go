@@ -47,8 +47,11 @@ var keyRules = []rule{
 	}),
 	on(func(e *key.PassphraseError) Problem {
 		p := Problem{ID: "key-passphrase", Code: Auth, Message: e.Error()}
-		p.Hint, p.Fix = toAgent(e)
+		p.Hint, p.Fix = toOpen(e)
 		return p
+	}),
+	on(func(e *key.UnaskedError) Problem {
+		return Problem{ID: "key-passphrase", Code: Auth, Message: e.Error(), Hint: "on a terminal: " + e.Fix, Fix: e.Fix}
 	}),
 	on(func(e *key.PermissionsError) Problem {
 		return Problem{ID: "key-permissions", Code: Auth, Message: e.Error(), Hint: e.Fix, Fix: e.Fix}
@@ -86,11 +89,14 @@ func anotherKey(inTime bool) (hint, fix string) {
 	return newKey, key.SignCommand
 }
 
-// toAgent is how the agent is given a key with a passphrase, and made first if there is none.
-func toAgent(e *key.PassphraseError) (hint, fix string) {
+// toOpen is what helps where a key with a passphrase stays shut: the agent, which is made first if
+// there is none, but only who knows the passphrase.
+func toOpen(e *key.PassphraseError) (hint, fix string) {
 	switch {
+	case e.Anew != "":
+		return hints("try again with the right one", "if it is forgotten, take the key away and have a new one made: "+e.Anew), e.Anew
 	case e.Fix == "":
-		return "", ""
+		return "come again on a terminal, where it is asked for", ""
 	case !e.Alone:
 		return "give it to the agent, and it is asked for once a day: " + e.Fix, e.Fix
 	case runtime.GOOS == "windows": // whose line is for an administrator
