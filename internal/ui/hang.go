@@ -8,10 +8,11 @@ import (
 
 // hang is a line that is there for good in as many as it takes, where a person looks on: broken
 // between words, at the width that the terminal has now, with the further lines set in. A word
-// that is longer than a line, as a link may be, stays in one piece, which the terminal breaks. So does
-// tail, if there is any: it comes last. Whatever a log may be made of is not broken.
+// that is longer than a line, as a link may be, stays in one piece, which the terminal breaks. A
+// command of ours is one word, so that it can be pasted, and so is tail, if there is any: it comes
+// last. Whatever a log may be made of is not broken.
 func (s *IO) hang(line, tail string) []string {
-	words := strings.Fields(line)
+	words := unbroken(line)
 	if tail != "" {
 		words, line = append(words, tail), line+" "+tail
 	}
@@ -38,6 +39,21 @@ func (s *IO) hang(line, tail string) []string {
 		}
 	}
 	return lines
+}
+
+// unbroken are the words of a line, in which a command of ours is but one, up to what ends it.
+func unbroken(line string) []string {
+	var words []string
+	command := false
+	for _, word := range strings.Fields(line) {
+		if last := len(words) - 1; command {
+			words[last] += " " + word
+		} else {
+			words = append(words, word)
+		}
+		command = (command || word == "cscs") && !strings.ContainsAny(word[len(word)-1:], ",;:)")
+	}
+	return words
 }
 
 // indent is how far the further lines of a message are set in.

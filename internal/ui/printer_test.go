@@ -293,6 +293,19 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// TestHintWhole: an error's hint is broken by the terminal alone, which pastes it in one piece.
+func TestHintWhole(t *testing.T) {
+	const first = "nothing was sent, and nothing was changed by any of this; once more: cscs key sign --service x"
+	const then = "mv -i /home/alice/.ssh/cscs-key /home/alice/.ssh/cscs-key.away && cscs key sign"
+	io, _, errs := testIO(true, true)
+	io.Color = false
+	Error(io, "the number that was typed is none, and so nobody could be asked for anything", first+"\n"+then)
+	want := "cscs: the number that was typed is none, and so nobody\n  could be asked for anything\nhint: " + first + "\nhint: " + then + "\n"
+	if diff := cmp.Diff(want, errs.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestReportNarrow: a hint is broken at the width of the terminal, but for what can be pasted.
 func TestReportNarrow(t *testing.T) {
 	io, out, _ := testIO(true, true)

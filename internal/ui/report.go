@@ -60,6 +60,8 @@ func Report(io *IO, asJSON bool) func(doctor.Result) {
 
 // pastable are the words of a line of a hint, in which what can be pasted is but one: the fix, and
 // what is behind the last colon.
+//
+// Only here is a hint broken at all: it is set in, and what the terminal breaks would not be.
 func pastable(line, fix string) []string {
 	if before, after, ok := strings.Cut(line, fix); ok && fix != "" {
 		comma := ""
@@ -69,7 +71,7 @@ func pastable(line, fix string) []string {
 		return slices.Concat(pastable(before, ""), []string{fix + comma}, pastable(after, ""))
 	}
 	if i := strings.LastIndex(line, ": "); i >= 0 && strings.TrimSpace(line[i+1:]) != "" {
-		return append(strings.Fields(line[:i+1]), strings.TrimSpace(line[i+1:]))
+		return append(unbroken(line[:i+1]), strings.TrimSpace(line[i+1:]))
 	}
-	return strings.Fields(line)
+	return unbroken(line)
 }

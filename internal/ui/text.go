@@ -232,10 +232,8 @@ func Link(io *IO, url, link string) {
 }
 
 // Say prints a line of ours that belongs to no session under way.
-func Say(io *IO, line string) { say(io, Clean(line)) }
-
-func say(io *IO, line string) {
-	for _, l := range io.hang(line, "") {
+func Say(io *IO, line string) {
+	for _, l := range io.hang(Clean(line), "") {
 		fmt.Fprintln(io.Err, l)
 	}
 }
@@ -261,7 +259,7 @@ func printError(io *IO, message, hint string, log []string) {
 		}
 		fmt.Fprintln(io.Err, l)
 	}
-	for l := range strings.Lines(hint) {
-		say(io, "hint: "+Clean(l))
+	for l := range strings.Lines(hint) { // the terminal breaks them, and pastes them in one piece
+		fmt.Fprintln(io.Err, "hint: "+Clean(l))
 	}
 }
