@@ -143,7 +143,11 @@ type TalkError struct {
 }
 
 func (e *TalkError) Error() string {
-	return fmt.Sprintf("the start-up files of the login shell on %s print %d lines where no person reads them, which scp, sftp and rsync stumble over: %s", e.Host, e.Lines, e.First)
+	lines := "1 line"
+	if e.Lines != 1 {
+		lines = fmt.Sprintf("%d lines", e.Lines)
+	}
+	return fmt.Sprintf("the start-up files of the login shell on %s print %s where no person reads them, which scp, sftp and rsync stumble over: %s", e.Host, lines, e.First)
 }
 
 // SlowShellError tells that the login shell takes long to begin.

@@ -498,11 +498,11 @@ var ailmentsThere = []ailment{
 			put(t, rc, "echo asking somebody\nread -r -t 11 _ <> <(:)\n", 0o644)
 			return func() { write(t, rc, "[[ $- == *i* ]] || return\n"+readFile(t, rc)) }
 		}},
-	{name: "shell-ends", check: "shell", status: "failure", problem: "remote-shell", says: []string{"the login shell ended", "project has ended"},
+	{name: "shell-ends", check: "shell", status: "failure", problem: "remote-shell", says: []string{"the login shell ended", "project has ended"}, fix: "[[ $- == *i* ]] || return",
 		harm: func(t *testing.T) func() {
 			rc := clusterHome(".bashrc")
-			put(t, rc, "echo your project has ended\nexit 1\n", 0o644)
-			return func() { write(t, rc, "") }
+			put(t, rc, "echo your project has ended\nexit 3\n", 0o644)
+			return func() { write(t, rc, "[[ $- == *i* ]] || return\n"+readFile(t, rc)) }
 		}},
 	{name: "login-shell-ends", check: "shell", status: "failure", problem: "login-shell", says: []string{"ended with status 3", "start-up files"}, fix: "[[ $- == *i* ]] || return",
 		harm: func(t *testing.T) func() {

@@ -97,7 +97,9 @@ func remote(e *slurm.RemoteError) Problem {
 		if out := lastLine(e.Output); out != "" {
 			p.Message += "; it said: " + out
 		}
-		p.Hint = "log in by hand to see why; the start-up files (~/.bash_profile, ~/.bashrc, ~/.profile) are run for us too"
+		p.Hint = hints("log in by hand to see why",
+			"if it is a start-up file of yours (~/.bash_profile, ~/.bashrc, ~/.profile), have it do nothing where no person is, by this as its first line: "+quietShell)
+		p.Fix = quietShell
 	case "noslurm":
 		p.Hint = "is this the login node of a Slurm cluster, and is Slurm on the PATH of a login shell there?"
 	case "home":
