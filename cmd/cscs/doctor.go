@@ -41,7 +41,7 @@ status is that of a command that meets the first failure; a warning is none.`,
 			return d.doctor(cmd.Context(), o)
 		},
 	}
-	o.addWhere(cmd)
+	o.addWhereBy(cmd, nil) // what is wrong with a key is for its check to say
 	g := newGroup("Here")
 	g.add(&o.account, "account", "A", "NAME", "account that jobs are to be charged to", checkWord)
 	g.add(&o.localPort, "local-port", "", "PORT", "local port that is needed", checkPort("leave --local-port out for a free one"))

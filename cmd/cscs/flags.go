@@ -62,11 +62,14 @@ func (g group) done(cmd *cobra.Command) {
 }
 
 // addWhere adds the flags that say where it runs and who we are there.
-func (o *options) addWhere(cmd *cobra.Command) {
+func (o *options) addWhere(cmd *cobra.Command) { o.addWhereBy(cmd, checkFile) }
+
+// addWhereBy is addWhere with what is asked of a key's name here, if anything.
+func (o *options) addWhereBy(cmd *cobra.Command, checkIdentity func(string) error) {
 	g := newGroup("Where")
 	g.add(&o.cluster, "cluster", "c", "NAME", "a cluster: built in, of config.toml, or a Host of ~/.ssh/config", checkWord)
 	g.add(&o.user, "user", "", "NAME", "user name there (default: ~/.ssh/config's, else the certificate's)", checkUser)
-	g.add(&o.identity, "identity", "", "FILE", "private key, with its certificate beside it (default: ~/.ssh/config's, else ~/.ssh/cscs-key)", checkFile)
+	g.add(&o.identity, "identity", "", "FILE", "private key, with its certificate beside it (default: ~/.ssh/config's, else ~/.ssh/cscs-key)", checkIdentity)
 	o.addNoSign(g)
 	g.done(cmd)
 }

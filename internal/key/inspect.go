@@ -49,7 +49,7 @@ func Inspect(path string, now time.Time, held Holder) State {
 	k, err := readKey(path, nil)
 	switch {
 	case errors.Is(err, errAbsent):
-		s.Problem = &MissingError{Looked: []string{path}, Fix: SignCommand}
+		s.Problem = &MissingError{Looked: []string{path}, Fix: SignCommand + IdentityFlag(path)}
 		if _, is := dangling(path); is {
 			s.Problem = half(path)
 		}
@@ -134,7 +134,7 @@ func Open(ctx context.Context, path string, ask Prompter) (private crypto.Privat
 	}
 	switch {
 	case !k.exists:
-		return nil, nil, &MissingError{Looked: []string{path}, Fix: SignCommand}
+		return nil, nil, &MissingError{Looked: []string{path}, Fix: SignCommand + IdentityFlag(path)}
 	case k.unusable != nil:
 		return nil, nil, k.unusable
 	}

@@ -88,6 +88,10 @@ func (s *search) named(path string) (*Identity, error) {
 	if id == nil && err == nil {
 		err = s.nothing()
 	}
+	var missing *MissingError
+	if errors.As(err, &missing) {
+		missing.Fix += IdentityFlag(path)
+	}
 	return id, err
 }
 
