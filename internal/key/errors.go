@@ -111,7 +111,7 @@ const mostTries = 3
 // wrong notes a passphrase that was wrong.
 func (e *PassphraseError) wrong(err error) {
 	e.Tries, e.Err = e.Tries+1, err
-	if e.Tries == mostTries {
+	if e.Tries == mostTries && usual(e.Path) { // another may be for something else, too
 		e.Anew = anew(e.Path)
 	}
 }

@@ -95,6 +95,8 @@ func toOpen(e *key.PassphraseError) (hint, fix string) {
 	switch {
 	case e.Anew != "":
 		return hints("try again with the right one", "if it is forgotten, take the key away and have a new one made: "+e.Anew), e.Anew
+	case e.Tries > 0:
+		return hints("try again with the right one", "if it is forgotten, nothing opens it any more: name another key with --identity"), ""
 	case e.Fix == "":
 		return "come again on a terminal, where it is asked for", ""
 	case !e.Alone:

@@ -88,6 +88,7 @@ func TestOf(t *testing.T) {
 		{&key.PassphraseError{Path: "k", Fix: "ssh-add k", Err: key.ErrNoTerminal}, "key-passphrase", 3, "passphrase", "ssh-add k"},
 		{&key.PassphraseError{Path: "k", Fix: "cscs key agent", Alone: true, Err: key.ErrNoTerminal}, "key-passphrase", 3, "passphrase", "cscs key agent"},
 		{&key.PassphraseError{Path: "k", Err: key.ErrNoTerminal}, "key-passphrase", 3, "passphrase", "on a terminal"},
+		{&key.PassphraseError{Path: "other", Tries: 3, Fix: "cscs key agent"}, "key-passphrase", 3, "wrong passphrase", "name another key with --identity"},
 		{&key.PassphraseError{Path: "k", Tries: 3, Fix: "cscs key agent", Anew: "mv -i k k.away && cscs key sign"}, "key-passphrase", 3, "wrong passphrase", "forgotten, take the key away and have a new one made: mv -i k k.away && cscs key sign"},
 		{&doctor.ShutKeyError{Locked: true, Err: &key.PassphraseError{Path: "k", Tries: 3, Fix: "cscs key agent", Anew: "mv -i k k.away && cscs key sign"}}, "key-passphrase", 3, "key k is wrong", "have a new one made: mv -i k k.away && cscs key sign"},
 		{&key.UnaskedError{Path: "k", Fix: "cscs key passphrase"}, "key-passphrase", 3, "no terminal", "on a terminal: cscs key passphrase"},
