@@ -69,10 +69,14 @@ func (d *deps) sshConfig(ctx context.Context, o *options, install, uninstall boo
 		return err
 	}
 	if uninstall {
-		if err := files.Uninstall(); err != nil {
+		left, err := files.Uninstall()
+		if err != nil {
 			return err
 		}
 		d.say(files.Config + " includes nothing of cscs any more")
+		for _, line := range left {
+			d.say("left as it is, since it may be meant for other files too: " + line)
+		}
 		return nil
 	}
 	text, own, err := sshText(ctx, cfg, files, site.Overrides{User: one(o.user), Identity: one(o.identity)})

@@ -42,7 +42,7 @@ var usageRules = []rule{
 		p := Problem{ID: "ssh-config-file", Code: Failure, Message: e.Error()}
 		switch {
 		case e.Line != "" && e.Out:
-			p.Hint = "all else of cscs is taken away; take this line out by hand, or where the file is made: " + e.Line
+			p.Hint = "all else of cscs is taken away; take this out of it by hand, or where the file is made: " + e.Line
 		case e.Line != "":
 			p.Hint = "the file that it is to include is written; put this line at its top by hand, or where the file is made: " + e.Line
 		default:

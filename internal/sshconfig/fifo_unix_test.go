@@ -22,7 +22,8 @@ func TestFIFO(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _, without := f.Without()
-	for _, err := range []error{f.Install(t.Context(), text(t)), f.Uninstall(), without} {
+	_, uninstall := f.Uninstall()
+	for _, err := range []error{f.Install(t.Context(), text(t)), uninstall, without} {
 		var special *regular.Error
 		if !errors.As(err, &special) || special.Path != f.Config {
 			t.Errorf("%v", err)

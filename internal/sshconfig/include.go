@@ -7,13 +7,15 @@ import (
 )
 
 // line is what the user's own file includes ours by.
-func (f Files) line() string {
-	part := Tilde(f.Part)
-	q, err := quote(filepath.ToSlash(part))
-	if err != nil { // a path with a quote in it; ssh will refuse it, and say so
-		return "Include " + part
+func (f Files) line() string { return "Include " + f.word() }
+
+// word is our file, as that line names it.
+func (f Files) word() string {
+	part := f.Part
+	if includeHome() == passwdHome() {
+		part = Tilde(part)
 	}
-	return "Include " + q
+	return quoted(part)
 }
 
 // Tilde is a path as people write it, with ~ for the home directory, if ssh means the same by that.
@@ -25,53 +27,125 @@ func Tilde(path string) string {
 	return path
 }
 
-// insert puts our line at the top, unless it stands before every block already: behind
-// one, it would be a part of that.
-func (f Files) insert(data []byte) []byte {
+// insert puts our line at the top, unless ours is included before every block already: behind
+// one, it would be a part of that. Whether a line that names it by tokens, which OpenSSH knows
+// since 9.9 only, includes it, is asked of reads.
+func (f Files) insert(data []byte, reads func(line []byte) bool) []byte {
 	for line := range bytes.Lines(data) {
-		if f.isOurs(line) {
-			return data
+		for _, w := range includes(line) {
+			switch by := f.names(w); {
+			case by == nothing:
+			case !by.tokens || reads(line):
+				return data
+			}
 		}
-		if word := firstWord(line); strings.EqualFold(word, "host") || strings.EqualFold(word, "match") {
+		if word, _ := keyword(line); strings.EqualFold(word, "host") || strings.EqualFold(word, "match") {
 			break
 		}
 	}
-	return append([]byte(f.line()+"\n"), f.remove(data)...)
-}
-
-// remove takes our line out, wherever it stands.
-func (f Files) remove(data []byte) []byte {
-	var rest []byte
+	rest := []byte(f.line() + "\n")
 	for line := range bytes.Lines(data) {
-		if !f.isOurs(line) {
+		if !f.alone(line) {
 			rest = append(rest, line...)
 		}
 	}
 	return rest
 }
 
-// isOurs reports whether a line includes our file and nothing else.
-func (f Files) isOurs(line []byte) bool {
-	word := firstWord(line)
-	if !strings.EqualFold(word, "include") {
-		return false
+// alone reports whether a line includes our file and nothing else.
+func (f Files) alone(line []byte) bool {
+	words := includes(line)
+	for _, w := range words {
+		if by := f.names(w); by == nothing || by.wild {
+			return false
+		}
 	}
-	rest := strings.TrimSpace(strings.TrimSpace(string(line))[len(word):])
-	rest = strings.TrimSpace(strings.TrimPrefix(rest, "="))
-	if len(rest) > 1 && rest[0] == '"' && rest[len(rest)-1] == '"' {
-		rest = rest[1 : len(rest)-1]
-	}
-	if after, ok := strings.CutPrefix(rest, "~/"); ok {
-		rest = filepath.Join(passwdHome(), after)
-	}
-	return filepath.FromSlash(rest) == f.Part
+	return len(words) > 0
 }
 
-// firstWord is the keyword of a line of ssh_config, which an = may follow as well as a space.
-func firstWord(line []byte) string {
-	s := strings.TrimSpace(string(line))
-	if i := strings.IndexAny(s, " \t="); i >= 0 {
-		return s[:i]
+// remove takes our file out of the lines that name it, wherever they stand, and a line that names
+// nothing else as a whole. A pattern, which may be meant for other files too, stays.
+func (f Files) remove(data []byte) []byte {
+	return f.rewrite(data, func(w word) string { return w.raw })
+}
+
+// hide makes of a configuration what it is without the content of our file: of a pattern that
+// matches it, the other files are named.
+func (f Files) hide(data []byte) []byte {
+	return f.rewrite(data, func(w word) string {
+		var others []string
+		for _, path := range f.matches(w) {
+			if !f.same(path) {
+				others = append(others, quoted(path))
+			}
+		}
+		return strings.Join(others, " ")
+	})
+}
+
+// rewrite takes our file out of the lines that name it, with what wild makes of a pattern.
+func (f Files) rewrite(data []byte, wild func(word) string) []byte {
+	var rest []byte
+	for line := range bytes.Lines(data) {
+		words := includes(line)
+		var kept []string
+		changed := false
+		for _, w := range words {
+			raw := w.raw
+			switch by := f.names(w); {
+			case by == nothing:
+			case by.wild:
+				raw = wild(w)
+			default:
+				raw = ""
+			}
+			changed = changed || raw != w.raw
+			if raw != "" {
+				kept = append(kept, raw)
+			}
+		}
+		switch {
+		case !changed:
+			rest = append(rest, line...)
+		case len(kept) > 0:
+			before, after := line[:words[0].start], line[words[len(words)-1].end():]
+			rest = append(rest, before...)
+			if kept[0][0] == '=' && !bytes.ContainsRune(before, '=') {
+				rest = append(rest, "= "...) // or it would be the one that may follow the keyword
+			}
+			rest = append(rest, strings.Join(kept, " ")...)
+			rest = append(rest, after...)
+		}
 	}
-	return s
+	return rest
+}
+
+// left are the lines that include our file, if it is there, by a pattern.
+func (f Files) left(data []byte) []string {
+	var lines []string
+	for line := range bytes.Lines(data) {
+		for _, w := range includes(line) {
+			if f.names(w) != nothing {
+				lines = append(lines, strings.TrimSpace(string(line)))
+				break
+			}
+		}
+	}
+	return lines
+}
+
+// named is what of a line includes our file and can be taken out, for people: the whole line if
+// there is nothing else in it.
+func (f Files) named(data []byte) string {
+	for line := range bytes.Lines(data) {
+		if f.alone(line) {
+			return strings.TrimSpace(string(line))
+		}
+		for _, w := range includes(line) {
+			if by := f.names(w); by != nothing && !by.wild {
+				return w.raw
+			}
+		}
+	}
+	return f.line()
 }

@@ -160,7 +160,7 @@ func TestInstall(t *testing.T) {
 			if got := asked(t, f.Config, "daint"); got["hostname"] != "daint.alps.cscs.ch" {
 				t.Errorf("ssh does not know daint: %v", got["hostname"])
 			}
-			if err := f.Uninstall(); err != nil {
+			if _, err := f.Uninstall(); err != nil {
 				t.Fatal(err)
 			}
 			if got := read(t, f.Config); got != before {
@@ -197,7 +197,7 @@ func TestInstallThenEdit(t *testing.T) {
 	if got := read(t, f.Config); got != f.line()+"\nHost y\n" {
 		t.Errorf("got %q", got)
 	}
-	if err := f.Uninstall(); err != nil {
+	if _, err := f.Uninstall(); err != nil {
 		t.Fatal(err)
 	}
 	if read(t, f.Config) != "Host y\n" || read(t, f.Backup) != "Host x\n" {
@@ -208,7 +208,7 @@ func TestInstallThenEdit(t *testing.T) {
 // Without any configuration one is made, and goes again.
 func TestInstallFromNothing(t *testing.T) {
 	f := files(t)
-	if err := f.Uninstall(); err != nil {
+	if _, err := f.Uninstall(); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Install(t.Context(), text(t)); err != nil {
@@ -219,7 +219,7 @@ func TestInstallFromNothing(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, info.Mode(), err)
 		}
 	}
-	if err := f.Uninstall(); err != nil {
+	if _, err := f.Uninstall(); err != nil {
 		t.Fatal(err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(f.Config), "*")); len(left) > 0 {
@@ -247,7 +247,7 @@ func TestInstallThroughLink(t *testing.T) {
 	if got := read(t, dotfiles); got != f.line()+"\nHost x\n" {
 		t.Errorf("got %q", got)
 	}
-	if err := f.Uninstall(); err != nil {
+	if _, err := f.Uninstall(); err != nil {
 		t.Fatal(err)
 	}
 	if to, err := os.Readlink(f.Config); err != nil || to != dotfiles || read(t, dotfiles) != "Host x\n" {
@@ -297,7 +297,7 @@ func TestInstallUnwritable(t *testing.T) {
 	if _, err := os.Stat(f.Backup); err == nil {
 		t.Error("a backup of nothing was left")
 	}
-	if err := f.Uninstall(); err != nil {
+	if _, err := f.Uninstall(); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(f.Part); err == nil {
@@ -308,19 +308,29 @@ func TestInstallUnwritable(t *testing.T) {
 // TestUninstallUnwritable: of a line that was put in by other means it is told that it is to go.
 func TestUninstallUnwritable(t *testing.T) {
 	f := files(t)
-	write(t, f.Part, text(t), 0o600)
 	// A name so long that no temporary file has room for it: not even root replaces the file.
 	long := filepath.Join(t.TempDir(), strings.Repeat("c", 250))
-	write(t, long, f.line()+"\nHost x\n", 0o600)
+	write(t, long, "", 0o600)
+	if err := os.MkdirAll(filepath.Dir(f.Config), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Symlink(long, f.Config); err != nil {
 		t.Fatal(err)
 	}
-	var failed *WriteError
-	if err := f.Uninstall(); !errors.As(err, &failed) || !failed.Out || failed.Line != f.line() {
-		t.Errorf("got %v", err)
-	}
-	if _, err := os.Stat(f.Part); err == nil {
-		t.Error("ours was left")
+	for line, out := range map[string]string{
+		f.line():                        f.line(),
+		"Include " + f.Part + " # mine": "Include " + f.Part + " # mine",
+		"Include none " + f.Part:        f.Part, // the rest of it is to stay
+	} {
+		write(t, f.Part, text(t), 0o600)
+		write(t, long, line+"\nHost x\n", 0o600)
+		var failed *WriteError
+		if _, err := f.Uninstall(); !errors.As(err, &failed) || !failed.Out || failed.Line != out {
+			t.Errorf("got %v, to take out %q, want %q", err, failed.Line, out)
+		}
+		if _, err := os.Stat(f.Part); err == nil {
+			t.Error("ours was left")
+		}
 	}
 }
 
@@ -343,7 +353,7 @@ func TestForeign(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		write(t, f.Config, f.line()+"\nHost x\n", 0o600)
-		if err := f.Uninstall(); !errors.As(err, &foreign) {
+		if _, err := f.Uninstall(); !errors.As(err, &foreign) {
 			t.Errorf("got %v", err)
 		}
 		if read(t, f.Part) != "keep me\n" || read(t, f.Config) != f.line()+"\nHost x\n" {
@@ -444,20 +454,21 @@ func immutable(t *testing.T, dir string) {
 // FuzzInclude: whatever the user has, our line goes in and out without a trace, and twice
 // is once.
 func FuzzInclude(f *testing.F) {
-	for _, s := range []string{"", "Host x\n User y\n", "Include ~/.ssh/cscs_config\nHost x", "host=x\r\n", "include \"a b\"", "Match all\nInclude x", "\x00\xff\nHost"} {
+	for _, s := range []string{"", "Host x\n User y\n", "Include ~/.ssh/cscs_config\nHost x", "host=x\r\n", "include \"a b\"", "Include x =~/.ssh/cscs_config %d/.ssh/cscs_config #", "Include cscs_config '=a' [!x]*", "Match all\nInclude x", "\x00\xff\nHost"} {
 		f.Add([]byte(s))
 	}
 	fs := In("/home/alice/.ssh/config", "/state/known_hosts")
 	f.Fuzz(func(t *testing.T, data []byte) {
+		reads := func([]byte) bool { return len(data)%2 == 0 } // ssh of either age
 		bare := fs.remove(data)
-		in := fs.insert(bare)
+		in := fs.insert(bare, reads)
 		if got := fs.remove(in); !bytes.Equal(got, bare) {
 			t.Errorf("in and out again: %q, was %q", got, bare)
 		}
-		if got := fs.insert(in); !bytes.Equal(got, in) {
+		if got := fs.insert(in, reads); !bytes.Equal(got, in) {
 			t.Errorf("twice: %q, once: %q", got, in)
 		}
-		if got := fs.insert(data); len(fs.remove(got)) != len(bare) {
+		if got := fs.insert(data, reads); len(fs.remove(got)) != len(bare) {
 			t.Errorf("of %q: %q", data, got)
 		}
 	})

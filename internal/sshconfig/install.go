@@ -43,7 +43,7 @@ func (e *RefusedError) Error() string { return "ssh refuses " + e.File + ": " + 
 type WriteError struct {
 	File string
 	Line string // that belongs at its top
-	Out  bool   // no, that is to be taken out of it
+	Out  bool   // no, that is to be taken out of it, be it a line or a word of one
 	Err  error
 }
 
@@ -105,7 +105,7 @@ func (f Files) Install(ctx context.Context, text string) error {
 		undo()
 		return &RefusedError{File: f.Part, Message: err.Error()}
 	}
-	after := f.insert(before)
+	after := f.insert(before, func(line []byte) bool { return f.reads(ctx, line) })
 	if bytes.Equal(after, before) {
 		return nil
 	}
@@ -134,29 +134,31 @@ func (f Files) Install(ctx context.Context, text string) error {
 }
 
 // Uninstall takes everything of ours away again. The user's own file stays with what the
-// user has written in it since.
+// user has written in it since, and with the lines whose patterns have included ours beside other
+// files, which are told: they include nothing of ours any more.
 //
 // Errors: *WriteError, *ReadError, *ForeignError.
-func (f Files) Uninstall() error {
+func (f Files) Uninstall() (left []string, err error) {
 	data, existed, err := load(f.Config)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if _, _, err := f.readPart(); err != nil {
-		return err
+		return nil, err
 	}
 	if existed {
+		left = f.left(f.remove(data))
 		err = f.exclude(data)
 	}
 	for _, name := range []string{f.Part, f.Known, f.Known + ".lock"} {
 		if e := removed(name); e != nil && !errors.Is(e, fs.ErrNotExist) {
-			return e
+			return left, e
 		}
 	}
-	return err // ssh does not mind a line that includes nothing
+	return left, err // ssh does not mind a line that includes nothing
 }
 
-// exclude takes our line out of the user's own file, and the file away if it was made for it.
+// exclude takes our file out of the user's own file, and the file away if it was made for it.
 func (f Files) exclude(data []byte) error {
 	rest := f.remove(data)
 	backup, _, err := regular.Read(f.Backup)
@@ -169,7 +171,7 @@ func (f Files) exclude(data []byte) error {
 		fallthrough
 	default:
 		if err := writeThrough(f.Config, rest); err != nil {
-			return &WriteError{File: f.Config, Line: f.line(), Out: true, Err: reason(err)}
+			return &WriteError{File: f.Config, Line: f.named(data), Out: true, Err: reason(err)}
 		}
 	}
 	if err == nil && bytes.Equal(backup, rest) {
@@ -186,8 +188,8 @@ func removed(name string) error {
 	return nil
 }
 
-// Without is the user's own configuration without our line, for ssh -F: "none" if there is
-// none. done removes what was made for it.
+// Without is the user's own configuration without what our file has, for ssh -F: "none" if there
+// is none. done removes what was made for it.
 func (f Files) Without() (file string, done func(), err error) {
 	data, existed, err := load(f.Config)
 	if err != nil {
@@ -196,15 +198,20 @@ func (f Files) Without() (file string, done func(), err error) {
 	if !existed {
 		return "none", func() {}, nil
 	}
-	rest := f.remove(data)
+	rest := f.hide(data)
 	if bytes.Equal(rest, data) {
 		return f.Config, func() {}, nil
 	}
+	return temporary(rest)
+}
+
+// temporary is a file with that in it, until done.
+func temporary(data []byte) (file string, done func(), err error) {
 	tmp, err := os.CreateTemp("", "cscs-ssh-config-")
 	if err != nil {
 		return "", nil, err
 	}
-	_, err = tmp.Write(rest)
+	_, err = tmp.Write(data)
 	if err = errors.Join(err, tmp.Close()); err != nil {
 		_ = os.Remove(tmp.Name())
 		return "", nil, err
@@ -287,19 +294,41 @@ func accepts(ctx context.Context, file string) error {
 	if _, err := exec.LookPath("ssh"); err != nil {
 		return nil
 	}
+	said, err := parse(ctx, file)
+	if s := strings.TrimSpace(said); err != nil && s != "" {
+		return errors.New(s[:min(len(s), 500)])
+	}
+	return err
+}
+
+// reads asks ssh whether it reads our file for a line of the user's; where there is no ssh, nobody
+// does.
+func (f Files) reads(ctx context.Context, line []byte) bool {
+	file, done, err := temporary(line)
+	if err != nil {
+		return false
+	}
+	defer done()
+	said, _ := parse(ctx, file, "-v")
+	for told := range strings.Lines(said) {
+		_, name, ok := strings.Cut(strings.TrimSpace(told), "Reading configuration data ")
+		if ok && f.same(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// parse has ssh read a configuration, and is what it says of that.
+func parse(ctx context.Context, file string, flags ...string) (said string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	var said bytes.Buffer
-	cmd := exec.CommandContext(ctx, "ssh", "-T", "-G", "-F", file, Prefix+"check")
-	cmd.Stderr = &said
+	var b bytes.Buffer
+	cmd := exec.CommandContext(ctx, "ssh", append(flags, "-T", "-G", "-F", file, Prefix+"check")...)
+	cmd.Stderr = &b
 	cmd.WaitDelay = time.Second
-	if err := cmd.Run(); err != nil {
-		if s := strings.TrimSpace(said.String()); s != "" {
-			return errors.New(s[:min(len(s), 500)])
-		}
-		return err
-	}
-	return nil
+	err = cmd.Run()
+	return b.String(), err
 }
 
 // reason takes the path off an error of the file system, which is told already.

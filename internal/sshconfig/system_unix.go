@@ -3,6 +3,7 @@
 package sshconfig
 
 import (
+	"os"
 	"os/user"
 
 	"al.essio.dev/pkg/shellescape"
@@ -26,4 +27,12 @@ func passwdHome() string {
 		return ""
 	}
 	return u.HomeDir
+}
+
+// includeHome is the home directory that ssh means by ~ in an Include, as its glob has it.
+func includeHome() string {
+	if home, ok := os.LookupEnv("HOME"); ok {
+		return home
+	}
+	return passwdHome()
 }

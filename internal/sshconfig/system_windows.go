@@ -24,3 +24,6 @@ func passwdHome() string {
 	home, _ := os.UserHomeDir()
 	return home
 }
+
+// includeHome is the home directory that ssh means by ~ in an Include.
+func includeHome() string { return passwdHome() }

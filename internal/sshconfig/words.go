@@ -1,0 +1,95 @@
+package sshconfig
+
+import "strings"
+
+// blank is what OpenSSH's readconf.c takes for white space around a line and its keyword.
+const blank = " \t\r\n"
+
+// A word is one argument of a line.
+type word struct {
+	text  string // as ssh reads it, without quotes
+	raw   string // as it stands there
+	start int    // where in the line
+}
+
+func (w word) end() int { return w.start + len(w.raw) }
+
+// keyword is the first word of a line of ssh_config(5), and where what follows it begins.
+func keyword(line []byte) (word string, end int) {
+	s := whole(line)
+	i := len(s) - len(strings.TrimLeft(s, blank))
+	if strings.HasPrefix(s[i:], `"`) {
+		if n := strings.IndexByte(s[i+1:], '"'); n >= 0 {
+			return s[i+1 : i+1+n], i + n + 2
+		}
+		return "", len(s)
+	}
+	n := strings.IndexAny(s[i:], blank+`"=`)
+	if n < 0 {
+		return s[i:], len(s)
+	}
+	word, end = s[i:i+n], i+n
+	if s[end] == '"' {
+		return "", len(s) // ssh takes it for a part of the keyword
+	}
+	// One = may follow, with or without space around it.
+	end += skip(s[end:], blank)
+	if strings.HasPrefix(s[end:], "=") {
+		end++
+	}
+	return word, end
+}
+
+// includes are the patterns of an Include line; of any other line, and of one that ssh refuses,
+// there are none.
+func includes(line []byte) []word {
+	key, i := keyword(line)
+	if !strings.EqualFold(key, "include") {
+		return nil
+	}
+	s := whole(line)
+	i += skip(s[i:], blank)
+	words, ok := split(s, i)
+	if !ok {
+		return nil
+	}
+	return words
+}
+
+// split makes words of what begins there, as OpenSSH's argv_split does it (misc.c): quotes of
+// both kinds, anywhere in a word; a comment where a word would begin.
+func split(s string, i int) (words []word, ok bool) {
+	for {
+		i += skip(s[i:], " \t")
+		if i == len(s) || s[i] == '#' {
+			return words, true
+		}
+		var text strings.Builder
+		start, quote := i, byte(0)
+		for ; i < len(s) && (quote != 0 || s[i] != ' ' && s[i] != '\t'); i++ {
+			switch c := s[i]; {
+			case c == '\\' && i+1 < len(s) && (strings.IndexByte(`'"\`, s[i+1]) >= 0 || quote == 0 && s[i+1] == ' '):
+				i++
+				text.WriteByte(s[i])
+			case quote == 0 && (c == '"' || c == '\''):
+				quote = c
+			case quote != 0 && c == quote:
+				quote = 0
+			default:
+				text.WriteByte(c)
+			}
+		}
+		if quote != 0 || text.Len() == 0 { // ssh refuses both
+			return nil, false
+		}
+		words = append(words, word{text: text.String(), raw: s[start:i], start: start})
+	}
+}
+
+// whole is the line without its end, as far as ssh reads it.
+func whole(line []byte) string {
+	s, _, _ := strings.Cut(string(line), "\x00")
+	return strings.TrimRight(s, blank+"\f")
+}
+
+func skip(s, set string) int { return len(s) - len(strings.TrimLeft(s, set)) }
