@@ -66,42 +66,27 @@ func (f Files) alone(line []byte) bool {
 // remove takes our file out of the lines that name it, wherever they stand, and a line that names
 // nothing else as a whole. A pattern, which may be meant for other files too, stays.
 func (f Files) remove(data []byte) []byte {
-	return f.rewrite(data, func(w word) string { return w.raw })
-}
-
-// hide makes of a configuration what it is without the content of our file: of a pattern that
-// matches it, the other files are named.
-func (f Files) hide(data []byte) []byte {
-	return f.rewrite(data, func(w word) string {
-		var others []string
-		for _, path := range f.matches(w) {
-			if !f.same(path) {
-				others = append(others, quoted(path))
-			}
+	return rewrite(data, func(w word) string {
+		if by := f.names(w); by != nothing && !by.wild {
+			return ""
 		}
-		return strings.Join(others, " ")
+		return w.raw
 	})
 }
 
-// rewrite takes our file out of the lines that name it, with what wild makes of a pattern.
-func (f Files) rewrite(data []byte, wild func(word) string) []byte {
+// rewrite puts in the place of each pattern of a line that includes something what becomes of it;
+// a line of which nothing is left goes.
+func rewrite(data []byte, become func(word) string) []byte {
 	var rest []byte
 	for line := range bytes.Lines(data) {
 		words := includes(line)
 		var kept []string
 		changed := false
 		for _, w := range words {
-			raw := w.raw
-			switch by := f.names(w); {
-			case by == nothing:
-			case by.wild:
-				raw = wild(w)
-			default:
-				raw = ""
-			}
-			changed = changed || raw != w.raw
-			if raw != "" {
-				kept = append(kept, raw)
+			now := become(w)
+			changed = changed || now != w.raw
+			if now != "" {
+				kept = append(kept, now)
 			}
 		}
 		switch {

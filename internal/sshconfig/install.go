@@ -198,25 +198,44 @@ func (f Files) Without() (file string, done func(), err error) {
 	if !existed {
 		return "none", func() {}, nil
 	}
-	rest := f.hide(data)
-	if bytes.Equal(rest, data) {
-		return f.Config, func() {}, nil
+	var made []string
+	done = func() {
+		for _, name := range made {
+			_ = os.Remove(name)
+		}
 	}
-	return temporary(rest)
+	keep := func(data []byte) (string, error) {
+		name, err := temporary(data)
+		if err == nil {
+			made = append(made, name)
+		}
+		return name, err
+	}
+	h := hiding{files: f, keep: keep, by: map[string]string{}}
+	rest := h.of(data)
+	file, err = f.Config, h.err
+	if err == nil && !bytes.Equal(rest, data) {
+		file, err = keep(rest)
+	}
+	if err != nil {
+		done()
+		return "", nil, err
+	}
+	return file, done, nil
 }
 
-// temporary is a file with that in it, until done.
-func temporary(data []byte) (file string, done func(), err error) {
+// temporary is a new file with that in it, for nobody else to read.
+func temporary(data []byte) (file string, err error) {
 	tmp, err := os.CreateTemp("", "cscs-ssh-config-")
 	if err != nil {
-		return "", nil, err
+		return "", err
 	}
 	_, err = tmp.Write(data)
 	if err = errors.Join(err, tmp.Close()); err != nil {
 		_ = os.Remove(tmp.Name())
-		return "", nil, err
+		return "", err
 	}
-	return tmp.Name(), func() { _ = os.Remove(tmp.Name()) }, nil
+	return tmp.Name(), nil
 }
 
 // backUp keeps the user's own file as it was, once; undo takes away what it has made.
@@ -304,11 +323,11 @@ func accepts(ctx context.Context, file string) error {
 // reads asks ssh whether it reads our file for a line of the user's; where there is no ssh, nobody
 // does.
 func (f Files) reads(ctx context.Context, line []byte) bool {
-	file, done, err := temporary(line)
+	file, err := temporary(line)
 	if err != nil {
 		return false
 	}
-	defer done()
+	defer func() { _ = os.Remove(file) }()
 	said, _ := parse(ctx, file, "-v")
 	for told := range strings.Lines(said) {
 		_, name, ok := strings.Cut(strings.TrimSpace(told), "Reading configuration data ")

@@ -47,10 +47,14 @@ func (f Files) under(pattern string) naming {
 
 // matches are the files that a word matches, as ssh would take them, in that order.
 func (f Files) matches(w word) []string {
-	if f.names(w).tokens {
-		w.text, _ = tokens(w.text)
+	if there := glob(anchored(w.text)); len(there) > 0 {
+		return there
 	}
-	return glob(anchored(w.text))
+	expanded, ok := tokens(w.text)
+	if !ok {
+		return nil
+	}
+	return glob(anchored(expanded))
 }
 
 // same reports whether a path leads to our file, be it there or not.

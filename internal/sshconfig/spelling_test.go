@@ -240,3 +240,41 @@ func TestHideQuotes(t *testing.T) {
 		t.Errorf("daint is %s", got["hostname"])
 	}
 }
+
+// TestHideNested: what another file includes of ours is not seen either; the rest of that is, and
+// nothing stays of what was made for it.
+func TestHideNested(t *testing.T) {
+	f := atHome(t, t.TempDir())
+	dir := filepath.Dir(f.Part)
+	t.Setenv("TMPDIR", t.TempDir())
+	write(t, f.Part, text(t), 0o600)
+	write(t, f.Config, "Include conf.d/*\nHost x\n    User y\n", 0o600)
+	write(t, filepath.Join(dir, "conf.d", "1"), "Include deeper # ours\nHost daint\n    Port 77\n", 0o600)
+	write(t, filepath.Join(dir, "conf.d", "2"), "Host daint\n    Port 78\n    User two\n", 0o600)
+	write(t, filepath.Join(dir, "deeper"), "Include cscs_conf*\nInclude conf.none\nHost x\n    Port 79\n", 0o600)
+	if got := asked(t, f.Config, "daint"); got["hostname"] != "daint.alps.cscs.ch" {
+		t.Fatalf("ssh does not read ours: daint is %s", got["hostname"])
+	}
+	without, done, err := f.Without()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := asked(t, without, "daint"); got["hostname"] != "daint" || got["port"] != "77" || got["user"] != "two" {
+		t.Errorf("daint is %s, port %s, user %s, of %s", got["hostname"], got["port"], got["user"], read(t, without))
+	}
+	if got := asked(t, without, "x"); got["port"] != "79" || got["user"] != "y" {
+		t.Errorf("x has port %s, user %s", got["port"], got["user"])
+	}
+	done()
+	if left, _ := filepath.Glob(filepath.Join(os.TempDir(), "*")); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	// Files that include themselves, ssh refuses; they are not followed for ever.
+	for _, name := range []string{"1", "2", "3", "4", "5", "6", "7", "8"} {
+		write(t, filepath.Join(dir, "conf.d", name), "Include conf.d/*\n", 0o600)
+	}
+	if without, done, err = f.Without(); err != nil || without != f.Config {
+		t.Errorf("got %s, %v", without, err)
+	}
+	done()
+}
