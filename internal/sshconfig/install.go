@@ -310,10 +310,10 @@ func behind(name string) (string, error) {
 
 // accepts asks ssh whether it accepts a file; where there is no ssh, nobody refuses it.
 func accepts(ctx context.Context, file string) error {
-	if _, err := exec.LookPath("ssh"); err != nil {
+	said, err := parse(ctx, file)
+	if none := (*exec.Error)(nil); errors.As(err, &none) {
 		return nil
 	}
-	said, err := parse(ctx, file)
 	if s := strings.TrimSpace(said); err != nil && s != "" {
 		return errors.New(s[:min(len(s), 500)])
 	}

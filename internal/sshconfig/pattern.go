@@ -207,17 +207,17 @@ func unescaped(s string) string { return escape.ReplaceAllString(s, "$1") }
 func component(s string) *regexp.Regexp {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == '*':
+		switch s[i] {
+		case '*':
 			b.WriteString(".*")
-		case c == '?':
+		case '?':
 			b.WriteString(".")
-		case c == '[':
+		case '[':
 			set, n := bracket(s[i+1:])
 			b.WriteString(set)
 			i += n
 		default:
-			if c == '\\' && i+1 < len(s) {
+			if s[i] == '\\' && i+1 < len(s) {
 				i++
 			}
 			b.WriteString(regexp.QuoteMeta(s[i : i+1]))

@@ -278,3 +278,18 @@ func TestHideNested(t *testing.T) {
 	}
 	done()
 }
+
+// TestNoSSH: where there is no ssh, nobody refuses anything, nor knows tokens.
+func TestNoSSH(t *testing.T) {
+	f := atHome(t, t.TempDir())
+	t.Setenv("PATH", t.TempDir())
+	write(t, f.Config, "Include cscs_config # mine\n", 0o600)
+	if err := f.Install(t.Context(), text(t)); err != nil || read(t, f.Config) != "Include cscs_config # mine\n" {
+		t.Errorf("got %v, %q", err, read(t, f.Config))
+	}
+	tokens := "Include %d/" + fromPasswd(t, f.Part) + "\n"
+	write(t, f.Config, tokens, 0o600)
+	if err := f.Install(t.Context(), text(t)); err != nil || read(t, f.Config) != f.line()+"\n" {
+		t.Errorf("got %v, %q", err, read(t, f.Config))
+	}
+}
