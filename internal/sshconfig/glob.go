@@ -1,0 +1,130 @@
+package sshconfig
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// glob are the files that a pattern from the root matches, in the order of glob(7).
+func glob(pattern string) []string {
+	volume := filepath.VolumeName(pattern)
+	found := []string{volume}
+	for i, part := range strings.Split(pattern[len(volume):], "/") {
+		sep := "/"
+		if i == 0 {
+			sep = ""
+		}
+		if !magic(part) {
+			for i := range found {
+				found[i] += sep + unescaped(part)
+			}
+			continue
+		}
+		one := component(part)
+		if one == nil {
+			return nil
+		}
+		var next []string
+		for _, dir := range found {
+			entries, _ := os.ReadDir(dir + sep) // what cannot be read matches nothing
+			for _, e := range entries {
+				if n := e.Name(); one.MatchString(n) && (n[0] != '.' || part[0] == '.') {
+					next = append(next, dir+sep+n)
+				}
+			}
+		}
+		found = next
+	}
+	found = slices.DeleteFunc(found, func(path string) bool {
+		_, err := os.Lstat(path)
+		return err != nil
+	})
+	slices.Sort(found)
+	return found
+}
+
+// magic reports whether there is a wildcard in a pattern.
+func magic(s string) bool {
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '*', '?', '[':
+			return true
+		}
+	}
+	return false
+}
+
+var escape = regexp.MustCompile(`(?s)\\(.)`)
+
+func unescaped(s string) string { return escape.ReplaceAllString(s, "$1") }
+
+// component is a pattern for one name of a path, nil if it is none that could match.
+func component(s string) *regexp.Regexp {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '*':
+			b.WriteString(".*")
+		case '?':
+			b.WriteString(".")
+		case '[':
+			set, n := bracket(s[i+1:])
+			b.WriteString(set)
+			i += n
+		default:
+			if s[i] == '\\' && i+1 < len(s) {
+				i++
+			}
+			b.WriteString(regexp.QuoteMeta(s[i : i+1]))
+		}
+	}
+	one, err := regexp.Compile("^(?s:" + b.String() + ")$")
+	if err != nil {
+		return nil
+	}
+	return one
+}
+
+// bracket is a bracket expression that begins there, for regexp, and how long it is; without an
+// end it is the bracket itself.
+func bracket(s string) (set string, n int) {
+	var b strings.Builder
+	b.WriteString("[")
+	i := 0
+	if strings.HasPrefix(s, "!") {
+		b.WriteString("^")
+		i++
+	}
+	for first := true; i < len(s); first = false {
+		class := charClass.FindString(s[i:])
+		switch c := s[i]; {
+		case c == ']' && !first:
+			return b.String() + "]", i + 1
+		case class != "":
+			b.WriteString(class)
+			i += len(class)
+			continue
+		case c == '-' && !first && i+1 < len(s) && s[i+1] != ']':
+			b.WriteString("-")
+		default:
+			if c == '\\' && i+1 < len(s) {
+				i++
+			}
+			if !literal.MatchString(s[i : i+1]) {
+				b.WriteString(`\`)
+			}
+			b.WriteByte(s[i])
+		}
+		i++
+	}
+	return `\[`, 0
+}
+
+var literal = regexp.MustCompile(`[0-9A-Za-z]|[^\x00-\x7f]`)
+
+var charClass = regexp.MustCompile(`^\[:[a-z]+:\]`)
