@@ -285,7 +285,7 @@ func TestRoomEndsInAnOutage(t *testing.T) {
 	b := chromium(t)
 	b.do("open the link", chromedp.Navigate(link.wait(t)))
 	b.do("see the server", chromedp.WaitVisible(`//pre[contains(., "alice")]`))
-	job := output(t, "alice", "daint", "squeue", "--me", "-h", "-o", "%i")
+	job := output(t, "alice", "daint", "squeue", "--me", "-h", "-t", "RUNNING", "-o", "%i") // others may be COMPLETING
 	back := closeEla(t)
 	m.expect(`connection to \w+ lost`)
 	b.do("load it again", leaves(`location.reload()`))

@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +68,9 @@ var granted = regexp.MustCompile(`Granted job allocation (\d+)`)
 // occupy has a user hold an allocation by salloc until the test ends.
 func occupy(t *testing.T, user string, options ...string) (job string) {
 	t.Helper()
+	if i := slices.Index(options, "-w"); i >= 0 {
+		awaitCompleted(t, options[i+1])
+	}
 	argv := append([]string{"salloc", "--no-shell", "-J", "occupy", "-t", "30"}, options...)
 	out := output(t, user, "daint", argv...)
 	m := granted.FindStringSubmatch(out)
@@ -75,6 +79,16 @@ func occupy(t *testing.T, user string, options ...string) (job string) {
 	}
 	t.Cleanup(func() { cancelJob(t, m[1]) })
 	return m[1]
+}
+
+// awaitCompleted waits until no job is COMPLETING on a node, as awaitNode does for any.
+func awaitCompleted(t *testing.T, node string) {
+	t.Helper()
+	if left := poll(4*time.Minute, func() string {
+		return output(t, "root", "daint", "squeue", "-h", "-t", "COMPLETING", "-w", node)
+	}); left != "" {
+		t.Fatalf("%s is still completing: %s", node, left)
+	}
 }
 
 func cancelJob(t *testing.T, job string) {

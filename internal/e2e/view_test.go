@@ -137,11 +137,11 @@ func once(t *testing.T, text string, patterns ...string) {
 }
 
 // steps are the lines of a session that is ready, which stay.
-var steps = []string{`^✓ ela connected \d`, `^✓ daint connected \d`, `^✓ job \d+ granted: nid\d+, partition normal, ends at`,
+var steps = []string{`^✓ ela connected \d`, `^✓ daint connected \d`, `^✓ job \d+ granted: nid\d+, partition normal, ends (at|on)`,
 	`^✓ ready: localhost:\d+ leads to 127\.0\.0\.1:\d+ on nid\d+ \d`}
 
 // block is what stands below them, by the patterns of its lines.
-var block = []string{`^job \d+ on nid\d+ · session \w+$`, `^█+░* \d+ min left, until \d\d:\d\d$`, `^(latency .* · )?\S+ k?B in · \S+ k?B out · \d+ connections?`,
+var block = []string{`^job \d+ on nid\d+ · session \w+$`, `^█+░* \d+ min left, until (\w{3} \d+ \w{3} )?\d\d:\d\d$`, `^(latency .* · )?\S+ k?B in · \S+ k?B out · \d+ connections?`,
 	`^o open · l log · d detach · \? help · Ctrl-C stop$`}
 
 // TestViewOfALife: a session as a person sees it who answers a question, resizes the window,
