@@ -5,7 +5,6 @@ package main
 import (
 	"crypto/ed25519"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -58,23 +57,13 @@ func TestStatusAgent(t *testing.T) {
 // agentWith is an agent that holds these keys.
 func agentWith(t *testing.T, keys ...ed25519.PrivateKey) key.Agent {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "agent") //nolint:usetesting // t.TempDir's is too long for a socket on macOS
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	ring := agent.NewKeyring()
 	for _, k := range keys {
 		if err := ring.Add(agent.AddedKey{PrivateKey: k}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	l, err := net.Listen("unix", filepath.Join(dir, "s"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	sshtest.Serve(t, l, func(conn net.Conn) { _ = agent.ServeAgent(ring, conn) })
-	return key.FindAgent(filepath.Join(dir, "s"))
+	return key.FindAgent(sshtest.ServeUnix(t, func(conn net.Conn) { _ = agent.ServeAgent(ring, conn) }))
 }
 
 // TestComment: a key is named after who made it where, not after a process that has ended.

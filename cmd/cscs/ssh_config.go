@@ -17,6 +17,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/regular"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/sshconfig"
 )
@@ -197,12 +198,8 @@ func proxyCommand() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find this program: %w", err)
 	}
-	if onPath, err := exec.LookPath("cscs"); err == nil && filepath.IsAbs(onPath) {
-		a, errA := os.Stat(self)
-		b, errB := os.Stat(onPath)
-		if errA == nil && errB == nil && os.SameFile(a, b) {
-			self = onPath
-		}
+	if onPath, err := exec.LookPath("cscs"); err == nil && filepath.IsAbs(onPath) && regular.Same(self, onPath) {
+		self = onPath
 	}
 	return sshconfig.Command(self, "proxy"), nil
 }

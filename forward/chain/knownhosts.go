@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
 // KnownHosts are the host keys in known_hosts files, with OpenSSH's rules (sshd(8),
@@ -92,23 +94,14 @@ func readFile(name string) ([]byte, error) {
 	info, err := os.Stat(name)
 	switch {
 	case err != nil:
-		return nil, pathReason(err)
+		return nil, regular.Reason(err)
 	case info.Mode()&fs.ModeDevice != 0:
 		return nil, nil
 	case !info.Mode().IsRegular():
 		return nil, errNoFile
 	}
 	data, err := os.ReadFile(name)
-	return data, pathReason(err)
-}
-
-// pathReason takes the path off an error of the file system, which is told already.
-func pathReason(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
+	return data, regular.Reason(err)
 }
 
 // Warnings tells which files and lines were passed over, each a *PassedOverError, and what could

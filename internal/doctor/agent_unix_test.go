@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -23,17 +22,7 @@ import (
 // agentThat listens where the patient looks for its agent.
 func agentThat(t *testing.T, serve func(net.Conn)) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "agent") //nolint:usetesting // t.TempDir's is too long for a socket on macOS
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	l, err := net.Listen("unix", filepath.Join(dir, "s"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	sshtest.Serve(t, l, serve)
-	t.Setenv("SSH_AUTH_SOCK", l.Addr().String())
+	t.Setenv("SSH_AUTH_SOCK", sshtest.ServeUnix(t, serve))
 }
 
 // TestAgentHangs: it is told as such, before the check's time is up.
@@ -76,12 +65,7 @@ func TestAgentLocked(t *testing.T) {
 // sshAgent is OpenSSH's own, empty.
 func sshAgent(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "agent") //nolint:usetesting // t.TempDir's is too long for a socket on macOS
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "s")
+	socket := filepath.Join(sshtest.ShortDir(t), "s")
 	out, err := exec.CommandContext(t.Context(), "ssh-agent", "-s", "-a", socket).Output() // it returns when another process of it listens
 	if err != nil {
 		t.Fatal(err)

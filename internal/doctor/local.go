@@ -19,6 +19,7 @@ import (
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/internal/browser"
 	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/regular"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/sshconfig"
 )
@@ -108,7 +109,7 @@ func readable(file string) error {
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOTDIR): // the second is the directory's fault
 		return nil
 	case err != nil:
-		return reason(err)
+		return regular.Reason(err)
 	case info.Mode()&os.ModeDevice != 0:
 		return nil
 	case !info.Mode().IsRegular():
@@ -116,7 +117,7 @@ func readable(file string) error {
 	}
 	f, err := os.Open(file)
 	if err != nil {
-		return reason(err)
+		return regular.Reason(err)
 	}
 	return f.Close()
 }
@@ -124,24 +125,15 @@ func readable(file string) error {
 // writable tries it: permissions say little of read-only and full file systems.
 func writable(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return reason(err)
+		return regular.Reason(err)
 	}
 	f, err := os.CreateTemp(dir, ".doctor-")
 	if err != nil {
-		return reason(err)
+		return regular.Reason(err)
 	}
 	_, err = f.Write(make([]byte, 4096))
 	err = errors.Join(err, f.Close())
-	return errors.Join(reason(err), os.Remove(f.Name()))
-}
-
-// reason takes the path off an error of the file system.
-func reason(err error) error {
-	var p *os.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
+	return errors.Join(regular.Reason(err), os.Remove(f.Name()))
 }
 
 // soon is when a certificate is worth renewing.

@@ -257,7 +257,7 @@ func moveAway(path, suffix string) string {
 
 // unreadable tells of a file that is there and cannot be read, with what mends that.
 func unreadable(path string, err error) *FileError {
-	e := &FileError{Path: path, What: "it cannot be read", Err: reason(err)}
+	e := &FileError{Path: path, What: "it cannot be read", Err: regular.Reason(err)}
 	var special *regular.Error
 	switch {
 	case errors.As(err, &special) && special.Kind == "a directory":
@@ -284,13 +284,4 @@ func unreadable(path string, err error) *FileError {
 		}
 	}
 	return e
-}
-
-// reason takes the path off an error of os's, which tells it already.
-func reason(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
@@ -18,24 +17,13 @@ import (
 // newAgent serves a keyring on a socket.
 func newAgent(t *testing.T, keys ...agent.AddedKey) (socket string, ring agent.Agent) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "agent") //nolint:usetesting // t.TempDir's is too long for a socket on macOS
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	ring = agent.NewKeyring()
 	for _, k := range keys {
 		if err := ring.Add(k); err != nil {
 			t.Fatal(err)
 		}
 	}
-	socket = filepath.Join(dir, "s")
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sshtest.Serve(t, l, func(conn net.Conn) { _ = agent.ServeAgent(ring, conn) })
-	return socket, ring
+	return sshtest.ServeUnix(t, func(conn net.Conn) { _ = agent.ServeAgent(ring, conn) }), ring
 }
 
 func TestAgent(t *testing.T) {

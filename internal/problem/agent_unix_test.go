@@ -5,8 +5,6 @@ package problem
 import (
 	"crypto/ed25519"
 	"net"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
@@ -19,18 +17,8 @@ import (
 // TestManyKeysFix: what is pasted leaves the key that nobody has but the agent, with its
 // certificate, and nothing else.
 func TestManyKeysFix(t *testing.T) {
-	dir, err := os.MkdirTemp("", "agent") //nolint:usetesting // t.TempDir's is too long for a socket on macOS
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	l, err := net.Listen("unix", filepath.Join(dir, "s"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	ring := agent.NewKeyring()
-	sshtest.Serve(t, l, func(c net.Conn) { _ = agent.ServeAgent(ring, c) })
-	t.Setenv("SSH_AUTH_SOCK", l.Addr().String())
+	t.Setenv("SSH_AUTH_SOCK", sshtest.ServeUnix(t, func(c net.Conn) { _ = agent.ServeAgent(ring, c) }))
 
 	var only []ssh.PublicKey
 	for i := range 8 {

@@ -75,3 +75,23 @@ func kindOf(mode fs.FileMode) string {
 	}
 	return "something special"
 }
+
+// Same reports whether two names are those of one file.
+func Same(a, b string) bool {
+	one, errOne := os.Stat(a)
+	other, errOther := os.Stat(b)
+	return errOne == nil && errOther == nil && os.SameFile(one, other)
+}
+
+// Reason takes the paths off an error of the file system, for where they are told already.
+func Reason(err error) error {
+	var p *fs.PathError
+	var l *os.LinkError
+	switch {
+	case errors.As(err, &p):
+		return p.Err
+	case errors.As(err, &l):
+		return l.Err
+	}
+	return err
+}

@@ -10,15 +10,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/alps-tunnel/cscs/internal/sshtest"
 )
 
 // TestRead: a file is read, by a link too; what is none is refused at once, with what it is.
 func TestRead(t *testing.T) {
-	dir, err := os.MkdirTemp("", "regular") //nolint:usetesting // t.TempDir's is too long for a socket on macOS
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := sshtest.ShortDir(t)
 	at := func(name string) string { return filepath.Join(dir, name) }
 	l, err := net.Listen("unix", at("socket"))
 	if err != nil {

@@ -89,10 +89,10 @@ func (f Files) Install(ctx context.Context, text string) error {
 		}
 	}
 	if err := os.MkdirAll(filepath.Dir(f.Config), 0o700); err != nil {
-		return &WriteError{File: f.Config, Err: reason(err)}
+		return &WriteError{File: f.Config, Err: regular.Reason(err)}
 	}
 	if err := writeThrough(f.Part, []byte(text)); err != nil {
-		return &WriteError{File: f.Part, Err: reason(err)} // not by the name of a temporary file
+		return &WriteError{File: f.Part, Err: regular.Reason(err)} // not by the name of a temporary file
 	}
 	undo := func() {
 		if partExisted {
@@ -113,12 +113,12 @@ func (f Files) Install(ctx context.Context, text string) error {
 	if existed {
 		if unkeep, err = f.backUp(before); err != nil {
 			undo()
-			return &WriteError{File: f.Backup, Err: reason(err)}
+			return &WriteError{File: f.Backup, Err: regular.Reason(err)}
 		}
 	}
 	if err := writeThrough(f.Config, after); err != nil {
 		unkeep()
-		return &WriteError{File: f.Config, Line: f.line(), Err: reason(err)}
+		return &WriteError{File: f.Config, Line: f.line(), Err: regular.Reason(err)}
 	}
 	if err := accepts(ctx, f.Config); err != nil {
 		if existed {
@@ -171,7 +171,7 @@ func (f Files) exclude(data []byte) error {
 		fallthrough
 	default:
 		if err := writeThrough(f.Config, rest); err != nil {
-			return &WriteError{File: f.Config, Line: f.named(data), Out: true, Err: reason(err)}
+			return &WriteError{File: f.Config, Line: f.named(data), Out: true, Err: regular.Reason(err)}
 		}
 	}
 	if err == nil && bytes.Equal(backup, rest) {
@@ -183,7 +183,7 @@ func (f Files) exclude(data []byte) error {
 // removed takes a file away; where it cannot, that is the directory's fault.
 func removed(name string) error {
 	if err := os.Remove(name); err != nil {
-		return &WriteError{File: name, Err: reason(err)}
+		return &WriteError{File: name, Err: regular.Reason(err)}
 	}
 	return nil
 }
@@ -262,7 +262,7 @@ func load(name string) (data []byte, existed bool, err error) {
 		return nil, false, nil
 	}
 	if err != nil {
-		return nil, false, &ReadError{File: name, Err: reason(err)}
+		return nil, false, &ReadError{File: name, Err: regular.Reason(err)}
 	}
 	return data, true, nil
 }
@@ -348,17 +348,4 @@ func parse(ctx context.Context, file string, flags ...string) (said string, err 
 	cmd.WaitDelay = time.Second
 	err = cmd.Run()
 	return b.String(), err
-}
-
-// reason takes the path off an error of the file system, which is told already.
-func reason(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	var l *os.LinkError
-	if errors.As(err, &l) {
-		return l.Err
-	}
-	return err
 }

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
 // A naming is how a word of an Include line names our file.
@@ -60,16 +62,10 @@ func (f Files) matches(w word) []string {
 // same reports whether a path leads to our file, be it there or not.
 func (f Files) same(path string) bool {
 	path = filepath.FromSlash(path)
-	if path == f.Part || sameFile(path, f.Part) {
+	if path == f.Part || regular.Same(path, f.Part) {
 		return true
 	}
-	return filepath.Base(path) == filepath.Base(f.Part) && sameFile(filepath.Dir(path), filepath.Dir(f.Part))
-}
-
-func sameFile(a, b string) bool {
-	infoA, errA := os.Stat(a)
-	infoB, errB := os.Stat(b)
-	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
+	return filepath.Base(path) == filepath.Base(f.Part) && regular.Same(filepath.Dir(path), filepath.Dir(f.Part))
 }
 
 // quoted is a path as a word of an Include line that means this file and is not expanded further.

@@ -2,6 +2,8 @@ package sshtest
 
 import (
 	"net"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 )
@@ -34,4 +36,28 @@ func ServeTCP(t testing.TB, handle func(net.Conn)) string {
 	}
 	Serve(t, l, handle)
 	return l.Addr().String()
+}
+
+// ServeUnix does so at a unix socket, and returns its path.
+func ServeUnix(t testing.TB, handle func(net.Conn)) (socket string) {
+	t.Helper()
+	socket = filepath.Join(ShortDir(t), "s")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	Serve(t, l, handle)
+	return socket
+}
+
+// ShortDir is a directory for sockets, whose paths have 104 bytes at most on macOS: t.TempDir's is
+// too long.
+func ShortDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "s") //nolint:usetesting // for that reason
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }

@@ -115,13 +115,6 @@ func readCert(path string) (*ssh.Certificate, error) {
 	return key.ParseCertificate(data)
 }
 
-// sameFile reports whether two names are those of one file.
-func sameFile(a, b string) bool {
-	one, errOne := os.Stat(a)
-	other, errOther := os.Stat(b)
-	return errOne == nil && errOther == nil && os.SameFile(one, other)
-}
-
 // Import moves a pair to r.Path, as if it had been signed there: what is not good is not
 // taken, and what was there stays then. An encrypted key keeps its passphrase.
 //
@@ -130,13 +123,13 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 	if err := key.Check(r.Path); err != nil {
 		return Result{}, err
 	}
-	inPlace := sameFile(p.Key, r.Path)
+	inPlace := regular.Same(p.Key, r.Path)
 	if !inPlace {
 		if err := r.spare(); err != nil {
 			return Result{}, err
 		}
 	}
-	keep := map[string]bool{p.Key: inPlace, p.Cert: sameFile(p.Cert, r.Path+"-cert.pub")}
+	keep := map[string]bool{p.Key: inPlace, p.Cert: regular.Same(p.Cert, r.Path+"-cert.pub")}
 	release, _, err := lock(ctx, r.State, r.Path, r.Waiting)
 	if err != nil {
 		return Result{}, err
@@ -207,7 +200,7 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 			continue // it was there already
 		}
 		if err := os.Remove(f); err != nil {
-			return result, &WriteError{Path: f, Err: bare(err)}
+			return result, &WriteError{Path: f, Err: regular.Reason(err)}
 		}
 	}
 	return result, nil

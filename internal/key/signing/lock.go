@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
 // A BusyError says that another process is at the same key, and does not come to an end.
@@ -24,7 +26,7 @@ const patience = 5 * time.Minute
 // had it before.
 func lock(ctx context.Context, state, path string, waiting func()) (release func(), waited bool, err error) {
 	if err := os.MkdirAll(state, 0o700); err != nil {
-		return nil, false, &WriteError{Path: state, Err: bare(err)}
+		return nil, false, &WriteError{Path: state, Err: regular.Reason(err)}
 	}
 	path = realPath(path)
 	// Not beside the key: nothing of ours is to stay there.
@@ -45,7 +47,7 @@ func lock(ctx context.Context, state, path string, waiting func()) (release func
 			err = &BusyError{Path: path}
 		}
 	} else if err != nil {
-		err = &WriteError{Path: l.Path(), Err: bare(err)}
+		err = &WriteError{Path: l.Path(), Err: regular.Reason(err)}
 	}
 	if err != nil {
 		_ = l.Close()

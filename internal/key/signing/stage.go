@@ -1,12 +1,13 @@
 package signing
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
 // room is what is taken for a file before its content is known; no key and no certificate
@@ -35,7 +36,7 @@ type staged struct {
 func stage(path string, mode fs.FileMode) (*staged, error) {
 	path = realPath(path)
 	dir := filepath.Dir(path)
-	failed := func(err error) (*staged, error) { return nil, &WriteError{Path: path, Err: bare(err)} }
+	failed := func(err error) (*staged, error) { return nil, &WriteError{Path: path, Err: regular.Reason(err)} }
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return failed(err)
 	}
@@ -83,7 +84,7 @@ func (s *staged) write(data []byte) error {
 		err = s.file.Sync()
 	}
 	if err != nil {
-		return &WriteError{Path: s.path, Err: bare(err)}
+		return &WriteError{Path: s.path, Err: regular.Reason(err)}
 	}
 	return nil
 }
@@ -124,24 +125,11 @@ func commit(files []*staged) (err error) {
 		if err := os.Rename(name, s.path); err != nil {
 			_ = os.Remove(name)
 			s.file = nil
-			return &WriteError{Path: s.path, Err: bare(err)}
+			return &WriteError{Path: s.path, Err: regular.Reason(err)}
 		}
 		s.file = nil
 	}
 	return nil
-}
-
-// bare is an error of os's without the path, which is told already.
-func bare(err error) error {
-	var p *fs.PathError
-	var l *os.LinkError
-	switch {
-	case errors.As(err, &p):
-		return p.Err
-	case errors.As(err, &l):
-		return l.Err
-	}
-	return err
 }
 
 // realPath is where a file really is: it may be a link to a directory of somebody's dotfiles.
