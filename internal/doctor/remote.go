@@ -36,8 +36,9 @@ func (v *visit) shell(ctx context.Context) []finding {
 		lines := strings.Split(e.Before, "\n")
 		found = append(found, warning(name, &TalkError{Host: name, Lines: len(lines), First: lines[0]}))
 	}
-	// What the line takes, to open a session and to have the command begin, is none of theirs.
-	if took := e.Began - 3*v.trip; took > slowShell {
+	// What the line takes is none of theirs: to open a session, to have the command begin, and three
+	// times for our script, which a connection that has carried little sends in so many parts (RFC 5681 §3.1).
+	if took := e.Began - 5*v.trip; took > slowShell {
 		found = append(found, warning(name, &SlowShellError{Host: name, Took: took}))
 	}
 	if e.Startup != nil {
