@@ -10,6 +10,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/internal/peer"
 )
 
 // joined is a chain that is another process's.
@@ -32,7 +33,7 @@ func (d *dialling) join(ctx context.Context) (*Chain, error) {
 		return nil, fmt.Errorf("%w: %w", errNobody, err)
 	}
 	unix := conn.(*net.UnixConn)
-	if err := checkPeer(unix); err != nil {
+	if err := peer.CheckSocket(unix); err != nil {
 		_ = conn.Close()
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"github.com/sourcegraph/conc"
 
 	"github.com/alps-tunnel/cscs/internal/owndir"
+	"github.com/alps-tunnel/cscs/internal/peer"
 )
 
 // An Outcome is how a session ended for the process that attended it.
@@ -39,7 +41,8 @@ type Controlled interface {
 }
 
 // A Control is the control socket of this process: HTTP over a unix socket that only
-// the user reaches, since its directory is the user's alone (0700).
+// the user reaches, since its directory is the user's alone (0700). Each side also asks the kernel whose
+// process is at the other end, where the system says so.
 type Control struct {
 	path    string
 	process Controlled
@@ -86,7 +89,7 @@ func Serve(dir, id string, process Controlled) (*Control, error) {
 	mux.HandleFunc("POST /stop", c.ending(process.Stop))
 	mux.HandleFunc("POST /detach", c.ending(process.Detach))
 	c.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	c.serving.Go(func() { _ = c.server.Serve(l) })
+	c.serving.Go(func() { _ = c.server.Serve(peer.SocketListener{Listener: l}) })
 	return c, nil
 }
 
@@ -162,7 +165,11 @@ func Reach(r Record) *Peer {
 	p.client = &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", r.Control)
+			// The record may be of any age, and the directory another user's by now.
+			if err := owndir.Check(filepath.Dir(r.Control)); err != nil {
+				return nil, err
+			}
+			return peer.DialSocket(ctx, r.Control)
 		},
 	}}
 	return p
@@ -275,6 +282,9 @@ func (p *Peer) ask(ctx context.Context, method, path string, to any) error {
 			return cause
 		}
 		return fmt.Errorf("ask the process that attends session %s (pid %d): %w", p.record.ID, p.record.PID, ctx.Err())
+	}
+	if request := (*url.Error)(nil); errors.As(err, &request) {
+		err = request.Err // its address means nothing to a person
 	}
 	return &GoneError{err}
 }

@@ -15,6 +15,8 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/google/renameio/v2/maybe"
+
+	"github.com/alps-tunnel/cscs/internal/owndir"
 )
 
 // A Store is the directory of the records.
@@ -89,7 +91,7 @@ func (s *Store) alone(do func() error) error {
 func (s *Store) lockAll(ctx context.Context) (*flock.Flock, error) {
 	name := filepath.Join(s.dir, ".lock")
 	for {
-		if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		if err := owndir.Make(s.dir); err != nil {
 			return nil, err
 		}
 		all := flock.New(name, flock.SetPermissions(0o600))
@@ -221,7 +223,9 @@ func (s *Store) Forget(id string) error {
 		}
 		_ = os.Remove(s.path(id, ".lock"))
 		for _, dir := range []string{s.dir, shortDir()} {
-			_ = os.Remove(filepath.Join(dir, id+sockSuffix)) // of a process that was killed
+			if owndir.Check(dir) == nil { // else what is there is another user's
+				_ = os.Remove(filepath.Join(dir, id+sockSuffix)) // of a process that was killed
+			}
 		}
 		err := os.Remove(s.path(id, ".json"))
 		if errors.Is(err, fs.ErrNotExist) {
