@@ -169,7 +169,11 @@ func Reach(r Record) *Peer {
 			if err := owndir.Check(filepath.Dir(r.Control)); err != nil {
 				return nil, err
 			}
-			return peer.DialSocket(ctx, r.Control)
+			conn, err := peer.DialSocket(ctx, r.Control)
+			if errors.Is(err, peer.ErrStranger) {
+				err = fmt.Errorf("%s: %w", r.Control, err)
+			}
+			return conn, err
 		},
 	}}
 	return p

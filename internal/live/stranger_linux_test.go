@@ -14,8 +14,6 @@ import (
 	"github.com/alps-tunnel/cscs/internal/strangertest"
 )
 
-func init() { otherMain = strangertest.Main }
-
 // publicDir is a directory like /tmp, which shortDir is in until the test ends.
 func publicDir(t *testing.T) string {
 	t.Helper()

@@ -16,6 +16,10 @@ var (
 	ErrNoPeer = errors.New("this system does not say whose process is at the other end of a socket")
 )
 
+// Root is the user who may be at the other end of a socket that the system itself serves, as
+// launchd does on macOS. Nothing is safe from that user in any case.
+const Root = 0
+
 // CheckSocket refuses a unix socket whose other end is not this user's, nor one of the others': with
 // ErrStranger, or ErrNoPeer.
 func CheckSocket(conn *net.UnixConn, others ...int) error {
@@ -38,7 +42,7 @@ func DialSocket(ctx context.Context, path string, others ...int) (net.Conn, erro
 	}
 	if err := CheckSocket(conn.(*net.UnixConn), others...); err != nil {
 		_ = conn.Close()
-		return nil, fmt.Errorf("connect to %s: %w", path, err)
+		return nil, err
 	}
 	return conn, nil
 }
