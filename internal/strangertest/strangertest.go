@@ -34,7 +34,11 @@ func init() {
 	verb, path, _ := strings.Cut(order, " ")
 	switch verb {
 	case "connect":
-		connect(path)
+		connect("unix", path)
+	case "visit":
+		connect("tcp", path)
+	case "greet":
+		greet(path)
 	case "listen":
 		listen(path)
 	default:
@@ -59,16 +63,33 @@ func plant(verb, path string) error {
 	return errors.New("unknown order " + verb)
 }
 
-// connect says how much a unix socket answers to a request.
-func connect(path string) {
-	conn, err := net.Dial("unix", path)
+// connect says how much a server answers to a request.
+func connect(network, address string) {
+	conn, err := net.Dial(network, address)
 	if err != nil {
 		fmt.Fprintln(os.Stdout, err) //nolint:forbidigo // a test reads it
 		return
 	}
 	_, _ = io.WriteString(conn, "GET /link HTTP/1.0\r\n\r\n")
+	_ = conn.(interface{ CloseWrite() error }).CloseWrite()
 	answer, _ := io.ReadAll(conn)
 	fmt.Fprintf(os.Stdout, "%d bytes\n", len(answer)) //nolint:forbidigo // a test reads it
+}
+
+// greet says its port of the loopback, and says a line to whoever connects there.
+func greet(line string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return
+	}
+	fmt.Fprintln(os.Stdout, l.Addr()) //nolint:forbidigo // a test reads it
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		_, _ = io.WriteString(conn, line)
+	}
 }
 
 // listen says how much each that connects to a unix socket sends.
@@ -88,7 +109,7 @@ func listen(path string) {
 }
 
 // Start starts a process of the other user, which ends with the test. An order is one of
-// "mkdir DIR", "symlink TARGET NAME", "fifo NAME", "file NAME", "connect SOCKET", "listen SOCKET". The function
+// "mkdir DIR", "symlink TARGET NAME", "fifo NAME", "file NAME", "connect SOCKET", "listen SOCKET", "visit HOST:PORT", "greet LINE". The function
 // gives the next line that it says: an error or <nil>; then, for each connection, how many bytes it got.
 func Start(t *testing.T, order string) (says func() string) {
 	t.Helper()
