@@ -14,6 +14,8 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/google/renameio/v2/maybe"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/internal/owndir"
 )
 
 // Known is the known_hosts file (sshd(8)) of sessions' nodes. ssh reads it after its
@@ -38,6 +40,9 @@ func (k Known) Put(ctx context.Context, host, node string, keys []string, now ti
 		return fmt.Errorf("remember the host keys of %q: it is no session's name", host)
 	}
 	if err := os.MkdirAll(filepath.Dir(string(k)), 0o700); err != nil {
+		return err
+	}
+	if err := owndir.CheckLinked(filepath.Dir(string(k))); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second) // others hold it for a moment
