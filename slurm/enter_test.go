@@ -264,7 +264,7 @@ func TestEntranceGivenUp(t *testing.T) {
 	gone := errors.New("gone")
 	m := mute{make(chan struct{})}
 	time.AfterFunc(50*time.Millisecond, func() { cancel(gone) })
-	if _, err := (Entrance{}).Open(ctx, m); !errors.Is(err, gone) {
+	if _, err := (Entrance{ID: testID(t)}).Open(ctx, m); !errors.Is(err, gone) {
 		t.Errorf("got %v", err)
 	}
 	<-m.closed

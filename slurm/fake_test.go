@@ -3,6 +3,8 @@ package slurm
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base32"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -79,7 +81,13 @@ func (r *run) wait() {
 }
 
 func testID(t *testing.T) string {
-	return strings.ToLower(strings.NewReplacer("/", "", "_", "").Replace(t.Name()))
+	return idOf(t.Name())
+}
+
+// idOf is the ID that belongs to a name.
+func idOf(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:5]))
 }
 
 func stopFake(t *testing.T, f *slurmtest.Cluster, s Stopping) (string, *Exited) {

@@ -37,7 +37,7 @@ func parseJobInfo(s string) JobInfo {
 		return v
 	}
 	j := JobInfo{
-		ID:        get("JobId"),
+		ID:        jobOf(get("JobId")),
 		State:     get("JobState"),
 		Reason:    get("Reason"),
 		Partition: get("Partition"),

@@ -42,9 +42,13 @@ func List(ctx context.Context, remote Remote) ([]Found, []Swept, error) {
 	c := call{verb: "list", vars: new(vars), handle: func(l line) error {
 		switch l.kind {
 		case "session":
-			found = append(found, parseFound(l))
+			if l.isListed() { // else it is a directory or a job of the user's with such a name
+				found = append(found, parseFound(l))
+			}
 		case "swept":
-			swept = append(swept, parseSwept(l))
+			if l.isListed() {
+				swept = append(swept, parseSwept(l))
+			}
 		case "listed":
 			complete = true
 		}
@@ -60,7 +64,7 @@ func List(ctx context.Context, remote Remote) ([]Found, []Swept, error) {
 }
 
 func parseSwept(l line) Swept {
-	return Swept{ID: l.get("id"), Job: l.get("job"), State: l.get("state"), Age: age(l)}
+	return Swept{ID: l.get("id"), Job: jobOf(l.get("job")), State: l.get("state"), Age: age(l)}
 }
 
 func (Swept) isEvent() {}
@@ -89,7 +93,7 @@ func parseFound(l line) Found {
 		return f
 	}
 	f.Over = f.Over || q[2] == "COMPLETING" // what runs of it takes no longer than processes take to die
-	f.Job, f.State, f.Partition, f.Account = q[0], q[2], q[6], unset(q[7])
+	f.Job, f.State, f.Partition, f.Account = jobOf(q[0]), q[2], q[6], unset(q[7])
 	if f.State == "PENDING" {
 		f.Reason, f.Start = ExplainReason(q[3]), unixTime(q[4])
 	} else {

@@ -114,7 +114,7 @@ func TestLogFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	var remote *RemoteError
-	if err := Log(t.Context(), f, "another", 0, 0, &bytes.Buffer{}); !errors.As(err, &remote) || remote.Kind != "gone" {
+	if err := Log(t.Context(), f, idOf("another"), 0, 0, &bytes.Buffer{}); !errors.As(err, &remote) || remote.Kind != "gone" {
 		t.Errorf("of no session: %v", err)
 	}
 	write := func(name, text string) {

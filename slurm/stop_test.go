@@ -18,7 +18,7 @@ import (
 func TestStopTwiceAtOnce(t *testing.T) {
 	f := slurmtest.New(t)
 	for i := range 5 {
-		id := fmt.Sprint(testID(t), i) // an ID is nobody else's: what is left of its job looks at it still
+		id := idOf(fmt.Sprint(t.Name(), i)) // an ID is nobody else's: what is left of its job looks at it still
 		r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: 5 * time.Second}})
 		await[Listening](r)
 		r.letGo()

@@ -122,7 +122,7 @@ func (s *Submission) call(ctx context.Context, remote Remote, verb string, v *va
 	s.turn++
 	turn := s.turn
 	s.mu.Unlock()
-	v.set("cscs_id", s.ID)
+	v.setID(s.ID)
 	v.set("cscs_lease", seconds(s.Lease))
 	v.set("cscs_client_name", s.Client)
 	stdin, feed := io.Pipe()
@@ -169,6 +169,9 @@ func (s *Submission) digest(l line, handle func(Event) error) error {
 	case "refused":
 		return &RefusedError{Message: refusal(l), Accounts: strings.Fields(l.get("accounts")), Unsure: l.get("left") != ""}
 	case "swept":
+		if !l.isListed() {
+			return nil
+		}
 		return handle(parseSwept(l))
 	case "withdrawn":
 		s.outcome.Withdrawn, s.outcome.job = true, l.get("job")

@@ -167,7 +167,7 @@ func TestAutoKilled(t *testing.T) {
 		for _, then := range []string{"stop", "follow", "nobody"} {
 			t.Run(place+" "+then, func(t *testing.T) {
 				f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_PAUSE="+place)
-				id := strings.ReplaceAll(testID(t), " ", "")
+				id := testID(t)
 				s := &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}, Lease: 3 * time.Second}
 				r := submit(t.Context(), t, f, s)
 				f.Paused()

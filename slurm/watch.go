@@ -59,7 +59,11 @@ func (w *Watch) Run(ctx context.Context, remote Remote, handle func(Listener) er
 	v := new(vars)
 	v.set("cscs_port", strconv.Itoa(w.port))
 	v.set("cscs_every", seconds(w.every))
-	v.set("cscs_id", w.Session)
+	if w.Session == "" {
+		v.set("cscs_id", "")
+	} else {
+		v.setID(w.Session)
+	}
 	stdin, feed := io.Pipe()
 	ctx, cancel := context.WithCancel(ctx)
 	asked := make(chan struct{})

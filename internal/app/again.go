@@ -12,7 +12,7 @@ import (
 // on the cluster: what cannot be a name, a port or a path of that server is replaced.
 func Again(name string, localPort int, path string, query url.Values) App {
 	a := App{Name: name, LocalPort: localPort, Path: path, Query: query}
-	if !plainName.MatchString(name) {
+	if !IsName(name) {
 		a.Name = "run"
 	}
 	if localPort < 0 || localPort > maxPort {

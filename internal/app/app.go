@@ -89,7 +89,7 @@ func (a App) Validate() error {
 	switch {
 	case a.Name == "":
 		return fmt.Errorf("app without a name")
-	case !plainName.MatchString(a.Name):
+	case !IsName(a.Name):
 		return fmt.Errorf("%q is no name for an app: letters, digits, dots, dashes and underscores", a.Name)
 	case len(a.Argv) == 0 || a.Argv[0] == "":
 		return fail("no command to run")

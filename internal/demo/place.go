@@ -102,13 +102,11 @@ func (p Place) join(ctx context.Context) (*Visit, error) {
 	if err != nil {
 		return nil, nil //nolint:nilerr // it has gone
 	}
-	if isStranger(conn) { // which has got the port of a cluster that was killed
-		_ = conn.Close()
-		return nil, nil
-	}
 	_ = conn.SetReadDeadline(time.Now().Add(2 * time.Second))
 	word, err := bufio.NewReader(io.LimitReader(conn, int64(len(welcome())))).ReadString('\n')
 	switch {
+	case err == nil && isStranger(conn):
+		err = nil // which has got the port of a cluster that was killed
 	case err == nil && word == welcome():
 		return &Visit{Config: p.file(clusterFile), door: conn}, nil
 	case err == nil && strings.HasPrefix(word, greeting):

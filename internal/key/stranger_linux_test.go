@@ -45,10 +45,15 @@ func TestAgentOfAnotherUser(t *testing.T) {
 	for what, ask := range map[string]func() error{
 		"list": func() error { _, err := a.Holds(t.Context(), pub); return err },
 		"add":  func() error { return a.Add(t.Context(), private, cert, "key", time.Now()) },
-		"sign": func() error { _, err := (&agentSigner{agent: a.addr, blob: pub.Marshal(), pub: pub}).Sign(nil, []byte("data")); return err },
-		"give": func() error { return a.addr.do(t.Context(), func(client agent.ExtendedAgent) error {
-			return client.Add(agent.AddedKey{PrivateKey: private})
-		}) },
+		"sign": func() error {
+			_, err := (&agentSigner{agent: a.addr, blob: pub.Marshal(), pub: pub}).Sign(nil, []byte("data"))
+			return err
+		},
+		"give": func() error {
+			return a.addr.do(t.Context(), func(client agent.ExtendedAgent) error {
+				return client.Add(agent.AddedKey{PrivateKey: private})
+			})
+		},
 	} {
 		var failed *AgentError
 		if err := ask(); !errors.As(err, &failed) || !errors.Is(err, peer.ErrStranger) || strings.Contains(err.Error(), "\n") {
