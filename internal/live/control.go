@@ -18,6 +18,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/internal/owndir"
 	"github.com/alps-tunnel/cscs/internal/peer"
+	"github.com/alps-tunnel/cscs/internal/sessionid"
 )
 
 // An Outcome is how a session ended for the process that attended it.
@@ -69,6 +70,9 @@ const answerTime = time.Second
 // sockets are limited to less than that (unix(7): 108 bytes, on macOS 104), in a
 // directory of the user's for temporary files.
 func Serve(dir, id string, process Controlled) (*Control, error) {
+	if err := sessionid.Check(id); err != nil {
+		return nil, err
+	}
 	path, err := socketPath(dir, id)
 	if err != nil {
 		return nil, err

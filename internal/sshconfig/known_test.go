@@ -49,7 +49,7 @@ func TestKnownAtOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 20 {
 		all.Go(func() {
-			if err := Known(file).Put(t.Context(), fmt.Sprintf("cscs-k%d", i), "n", []string{edKey}, time.Now(), nil); err != nil {
+			if err := Known(file).Put(t.Context(), fmt.Sprintf("cscs-k%c", 'a'+i), "n", []string{edKey}, time.Now(), nil); err != nil {
 				t.Error(err)
 			}
 		})
