@@ -19,12 +19,14 @@ func TestForeignStateDir(t *testing.T) {
 		plant  func(dir string) error
 		refuse bool
 	}{
-		"not there":           {plant: func(string) error { return nil }},
-		"the user's":          {plant: func(dir string) error { return os.Mkdir(dir, 0o755) }},
-		"moved by the user":   {plant: func(dir string) error { return os.Symlink(t.TempDir(), dir) }},
-		"another user's":      {plant: func(dir string) error { return errors.Join(os.Mkdir(dir, 0o755), os.Chown(dir, nobody, nobody)) }, refuse: true},
-		"another user's link": {plant: func(dir string) error { return errors.Join(os.Symlink(t.TempDir(), dir), os.Lchown(dir, nobody, nobody)) }, refuse: true},
-		"for all to write":    {plant: func(dir string) error { return errors.Join(os.Mkdir(dir, 0o755), os.Chmod(dir, 0o777)) }, refuse: true},
+		"not there":         {plant: func(string) error { return nil }},
+		"the user's":        {plant: func(dir string) error { return os.Mkdir(dir, 0o755) }},
+		"moved by the user": {plant: func(dir string) error { return os.Symlink(t.TempDir(), dir) }},
+		"another user's":    {plant: func(dir string) error { return errors.Join(os.Mkdir(dir, 0o755), os.Chown(dir, nobody, nobody)) }, refuse: true},
+		"another user's link": {plant: func(dir string) error {
+			return errors.Join(os.Symlink(t.TempDir(), dir), os.Lchown(dir, nobody, nobody))
+		}, refuse: true},
+		"for all to write": {plant: func(dir string) error { return errors.Join(os.Mkdir(dir, 0o755), os.Chmod(dir, 0o777)) }, refuse: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			home := t.TempDir()
@@ -54,13 +56,15 @@ func TestForeignRuntimeDir(t *testing.T) {
 		plant func(dir string) error
 		used  bool
 	}{
-		"the user's":          {plant: func(dir string) error { return os.Mkdir(dir, 0o700) }, used: true},
-		"not there":           {plant: func(string) error { return nil }},
-		"another user's":      {plant: func(dir string) error { return errors.Join(os.Mkdir(dir, 0o700), os.Chown(dir, nobody, nobody)) }},
-		"for all to write":    {plant: func(dir string) error { return errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, 0o777)) }},
-		"like /tmp":           {plant: func(dir string) error { return errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, 0o777|os.ModeSticky)) }},
-		"another user's link": {plant: func(dir string) error { return errors.Join(os.Symlink(t.TempDir(), dir), os.Lchown(dir, nobody, nobody)) }},
-		"a file":              {plant: func(dir string) error { return os.WriteFile(dir, nil, 0o600) }},
+		"the user's":       {plant: func(dir string) error { return os.Mkdir(dir, 0o700) }, used: true},
+		"not there":        {plant: func(string) error { return nil }},
+		"another user's":   {plant: func(dir string) error { return errors.Join(os.Mkdir(dir, 0o700), os.Chown(dir, nobody, nobody)) }},
+		"for all to write": {plant: func(dir string) error { return errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, 0o777)) }},
+		"like /tmp":        {plant: func(dir string) error { return errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, 0o777|os.ModeSticky)) }},
+		"another user's link": {plant: func(dir string) error {
+			return errors.Join(os.Symlink(t.TempDir(), dir), os.Lchown(dir, nobody, nobody))
+		}},
+		"a file": {plant: func(dir string) error { return os.WriteFile(dir, nil, 0o600) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "runtime")

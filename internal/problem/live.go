@@ -29,7 +29,7 @@ var liveRules = []rule{
 		return p
 	}),
 	on(func(e *session.EndedError) Problem {
-		return Problem{ID: "ended", Code: Usage, Message: e.Error(), Hint: "its log is kept there for 7 days: cscs logs " + e.ID + " --cluster " + e.Cluster}
+		return Problem{ID: "ended", Code: Usage, Message: e.Error(), Hint: "its log is kept there for 7 days: cscs logs " + e.ID + " --cluster " + shellescape.Quote(e.Cluster)}
 	}),
 	func(err error) (Problem, bool) {
 		return Problem{ID: "owner-left", Code: Failure, Message: session.ErrOwnerLeft.Error(), Hint: "connect again: it goes its own way then"},

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"strings"
 
+	"al.essio.dev/pkg/shellescape"
+
 	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/internal/app"
 	"github.com/alps-tunnel/cscs/internal/browser"
@@ -19,14 +21,14 @@ var slurmRules = []rule{
 	on(func(e *slurm.RefusedError) Problem {
 		p := Problem{ID: "slurm-refused", Code: Allocation, Message: "Slurm refused the request: " + e.Message}
 		if len(e.Accounts) > 0 {
-			p.Hint, p.Fix = choose(e.Accounts), "--account "+e.Accounts[0]
+			p.Hint, p.Fix = choose(e.Accounts), account(e.Accounts[0])
 		}
 		return p
 	}),
 	on(func(e *slurm.NeverStartsError) Problem {
 		p := Problem{ID: "never-starts", Code: Allocation, Message: e.Error(), Hint: fits(e.Reason)}
 		if len(e.Accounts) > 0 {
-			p.Hint, p.Fix = choose(e.Accounts), "--account "+e.Accounts[0]
+			p.Hint, p.Fix = choose(e.Accounts), account(e.Accounts[0])
 			if strings.Contains(e.Reason, "Minutes") {
 				p.Hint += "; or ask for less with --time"
 			}
@@ -61,8 +63,11 @@ var slurmRules = []rule{
 }
 
 func choose(accounts []string) string {
-	return "your accounts there: " + strings.Join(accounts, ", ") + "; choose one, as in --account " + accounts[0]
+	return "your accounts there: " + strings.Join(accounts, ", ") + "; choose one, as in " + account(accounts[0])
 }
+
+// account is the option for an account, whose name the cluster has said.
+func account(name string) string { return "--account " + shellescape.Quote(name) }
 
 // fits says with which option a request that can never start is made to fit.
 func fits(reason string) string {
