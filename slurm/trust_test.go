@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -148,4 +149,55 @@ func TestInfo(t *testing.T) {
 			t.Errorf("%q: %+v", word, f)
 		}
 	}
+}
+
+// FuzzLine: whatever a login node says, what is taken in of it are jobs, nodes and addresses.
+func FuzzLine(f *testing.F) {
+	for _, s := range []string{
+		"pending\tjob=12", "@alive\tjob=12\tstep=0\tnode=nid1\thostkey=x", "listening\taddr=::1\tport=80\tbound=::", "queue\tjob=1_2\tanswer=PENDING|None|0",
+		"granted\tjob=12\tinfo=JobId=12 NodeList=nid[1-2]", "started\tnode=-x\tpid=1\tport=1", "elsewhere\taddr=x\tport=1", "session\tid=abcdefgh\tjob=../x|a|RUNNING|a|0|0|p|a|nid1",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		l := parseLine(s)
+		if l.check() != nil {
+			return
+		}
+		var jobs, nodes, addrs []string
+		switch e := l.event().(type) {
+		case Pending:
+			jobs = append(jobs, e.Job)
+		case Queued:
+			jobs = append(jobs, e.Job)
+		case Granted:
+			jobs, nodes = append(jobs, e.Job.ID), e.Job.Nodes
+		case Alive:
+			jobs, nodes = append(jobs, e.Job), append(nodes, e.Node)
+		case Listening:
+			addrs = append(addrs, e.Addr)
+		case Elsewhere:
+			addrs = append(addrs, e.Addr)
+		case Vanished:
+			addrs = append(addrs, e.Addr)
+		}
+		if found := parseFound(l); l.isListed() {
+			nodes = append(nodes, found.Nodes...)
+		}
+		for _, j := range jobs {
+			if !IsJob(j) {
+				t.Errorf("%q: job %q", s, j)
+			}
+		}
+		for _, n := range nodes {
+			if !IsNode(n) {
+				t.Errorf("%q: node %q", s, n)
+			}
+		}
+		for _, a := range addrs {
+			if _, err := netip.ParseAddrPort(a); err != nil {
+				t.Errorf("%q: address %q", s, a)
+			}
+		}
+	})
 }
