@@ -113,7 +113,7 @@ func TestStrangerListens(t *testing.T) {
 			}
 			for range 4 {
 				if !errors.Is(c.want, peer.ErrStranger) {
-					continue // nobody connects
+					continue // no process connects
 				}
 				if said := says(); said != "0 bytes" {
 					t.Errorf("the stranger heard %s", said)

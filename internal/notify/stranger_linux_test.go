@@ -10,7 +10,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/strangertest"
 )
 
-// TestBusOfAnotherUser: a bus that another user runs is told nothing.
+// TestBusOfAnotherUser: a bus that another user runs hears nothing.
 func TestBusOfAnotherUser(t *testing.T) {
 	dir := filepath.Join(strangertest.PublicDir(t), "own")
 	if err := os.Mkdir(dir, 0o700); err != nil {

@@ -1,5 +1,5 @@
 // Package owndir makes and checks directories that are the user's alone: those of the sockets,
-// locks and records through which our processes trust each other. Whoever can write to such a
+// locks and records through which our processes trust each other. A user who can write to such a
 // directory can be at the other end.
 package owndir
 

@@ -76,7 +76,7 @@ func connect(network, address string) {
 	fmt.Fprintf(os.Stdout, "%d bytes\n", len(answer)) //nolint:forbidigo // a test reads it
 }
 
-// greet says its port of the loopback, and says a line to whoever connects there.
+// greet says its port of the loopback, and sends a line to each client.
 func greet(line string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
