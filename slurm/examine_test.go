@@ -18,7 +18,7 @@ import (
 
 func TestExamine(t *testing.T) {
 	f := slurmtest.New(t, `FAKE_SINFO=normal*|up|1-00:00:00|3|idle\nnormal*|up|1-00:00:00|1|down*\ndebug|down|30:00|3|idle\n`, `FAKE_ACCOUNTS=g1||\ng2|4|10\n`)
-	if err := f.Exec(t.Context(), "salloc --no-shell --job-name=cscs-k7", strings.NewReader(""), io.Discard, io.Discard); err != nil {
+	if err := f.Exec(t.Context(), "salloc --no-shell --job-name=cscs-k7k7k7k7", strings.NewReader(""), io.Discard, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	e, err := Examine(t.Context(), f)
@@ -37,7 +37,7 @@ func TestExamine(t *testing.T) {
 	if diff := cmp.Diff([]Account{{Name: "g1"}, {"g2", 4, 10}}, e.Accounts); diff != "" || !e.Accounting {
 		t.Error(diff)
 	}
-	if len(e.Jobs) != 1 || e.Jobs[0].ID != "k7" || e.Jobs[0].Job != "4711" || e.Jobs[0].State != "RUNNING" || e.Jobs[0].Nodes[0] != "nid001001" {
+	if len(e.Jobs) != 1 || e.Jobs[0].ID != "k7k7k7k7" || e.Jobs[0].Job != "4711" || e.Jobs[0].State != "RUNNING" || e.Jobs[0].Nodes[0] != "nid001001" {
 		t.Errorf("jobs: %+v", e.Jobs)
 	}
 	if left, _ := filepath.Glob(filepath.Join(f.Home, ".cscs*")); len(left) > 0 {
@@ -164,7 +164,7 @@ func FuzzExamine(f *testing.F) {
 
 // FuzzSaid: what salloc, sbatch, srun, squeue and scontrol print becomes one line, and no panic.
 func FuzzSaid(f *testing.F) {
-	f.Add("salloc: error: Job submit/allocate failed: Invalid account|srun: x", "1|cscs-k7|RUNNING|None|1|2|p|a|nid001001")
+	f.Add("salloc: error: Job submit/allocate failed: Invalid account|srun: x", "1|RUNNING|None|1|2|p|a|nid001001|cscs-k7k7k7k7")
 	f.Add("", "JobId=7 JobState=RUNNING NodeList=nid[1-2 EndTime=x")
 	f.Fuzz(func(t *testing.T, words, data string) {
 		if s := clean(words); strings.Contains(s, "|") {

@@ -3,6 +3,8 @@ package slurm
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base32"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -78,8 +80,10 @@ func (r *run) wait() {
 	}
 }
 
+// testID is a session ID that belongs to the test alone.
 func testID(t *testing.T) string {
-	return strings.ToLower(strings.NewReplacer("/", "", "_", "").Replace(t.Name()))
+	sum := sha256.Sum256([]byte(t.Name()))
+	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:5]))
 }
 
 func stopFake(t *testing.T, f *slurmtest.Cluster, s Stopping) (string, *Exited) {

@@ -597,7 +597,7 @@ func TestStopKeepsLogThatWasNotStored(t *testing.T) {
 		}
 		return nil
 	})
-	if diff := cmp.Diff([]string{"log.all"}, left); diff != "" {
+	if diff := cmp.Diff([]string{"log.all", "mark"}, left); diff != "" {
 		t.Errorf("left (-want +got):\n%s", diff)
 	}
 }

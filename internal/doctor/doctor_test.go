@@ -280,16 +280,18 @@ func bare(p *patient) *key.Identity {
 // occupy gives the patient a running job, a session's.
 func (p *patient) occupy(t *testing.T) {
 	t.Helper()
-	if err := p.Exec(t.Context(), "salloc --no-shell --job-name=cscs-k7", strings.NewReader(""), io.Discard, io.Discard); err != nil {
+	if err := p.Exec(t.Context(), "salloc --no-shell --job-name=cscs-k7k7k7k7", strings.NewReader(""), io.Discard, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(p.Home, ".cscs", "fake", "k7")
+	dir := filepath.Join(p.Home, ".cscs", "fake", "k7k7k7k7")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	alive := "alive\tjob=4711\tstep=0\tnode=nid001001\thostkey=" + strings.TrimSpace(string(ssh.MarshalAuthorizedKey(p.node.HostKey()))) + "\n"
-	if err := os.WriteFile(filepath.Join(dir, "events"), []byte(alive), 0o600); err != nil {
-		t.Fatal(err)
+	for name, text := range map[string]string{"mark": "cscs k7k7k7k7\n", "events": alive} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
