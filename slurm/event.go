@@ -83,13 +83,13 @@ type (
 	JobState struct{ Job JobInfo }
 )
 
-func (Hello) isEvent()      {}
-func (Pending) isEvent()    {}
-func (Queued) isEvent()     {}
-func (Granted) isEvent()    {}
-func (Alive) isEvent()      {}
-func (Requeued) isEvent()   {}
-func (Started) isEvent()    {}
+func (Hello) isEvent()    {}
+func (Pending) isEvent()  {}
+func (Queued) isEvent()   {}
+func (Granted) isEvent()  {}
+func (Alive) isEvent()    {}
+func (Requeued) isEvent() {}
+func (Started) isEvent()  {}
 
 func (LeaseUnwritten) isEvent() {}
 func (LeaseWritten) isEvent()   {}
