@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,7 +23,34 @@ import (
 	"github.com/alps-tunnel/cscs/internal/sshtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// strangerEnv makes of the test binary a server of another user at that address, which prints
+// its address, and then how many bytes each connection has brought.
+const strangerEnv = "CSCS_TEST_STRANGER"
+
+func TestMain(m *testing.M) {
+	if addr := os.Getenv(strangerEnv); addr != "" {
+		serveStranger(addr)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func serveStranger(addr string) {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(ln.Addr())
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			panic(err)
+		}
+		n, _ := io.Copy(io.Discard, c)
+		fmt.Println(n)
+		_ = c.Close()
+	}
+}
 
 // An alps is a way through ela to a login node with the recorded Slurm, and to the
 // one node that it has; all on this machine.
@@ -35,6 +64,7 @@ type alps struct {
 	closed           func() error                  // to connections from the login node to the node
 	me               string                        // the user that an sshd in a job step lets in
 	broken           atomic.Bool                   // the login shells end before they run anything
+	broke            atomic.Int32                  // how many did
 	hang             atomic.Pointer[chan struct{}] // they wait for it before
 	hung             atomic.Int32                  // how many do
 	away             atomic.Int32                  // so many connections to the login node fail
@@ -78,6 +108,7 @@ func (a *alps) shell(cmd string, stdin io.Reader, stdout, stderr io.Writer) int 
 		<-*hang
 	}
 	if a.broken.Load() {
+		a.broke.Add(1)
 		return 1
 	}
 	err := a.Exec(context.Background(), cmd, stdin, stdout, stderr)

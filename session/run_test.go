@@ -319,6 +319,11 @@ func TestFollowAgain(t *testing.T) {
 		t.Fatal("there is no command of ours")
 	}
 	l.await(EventWarning)
+	for deadline := time.Now().Add(20 * time.Second); a.broke.Load() == 0; <-time.After(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no other command was tried")
+		}
+	}
 	a.broken.Store(false)
 	if err := get(t, ready.URL); err != nil {
 		t.Errorf("when it can again: %v", err)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -114,8 +115,10 @@ func TestExamineStartup(t *testing.T) {
 			t.Errorf("%s: %+v", profile, e)
 		}
 	}
-	if out, err := exec.Command("pgrep", "-f", "^sleep 1234.5$").Output(); err == nil {
-		t.Errorf("left: %s", out)
+	// 1 says that there is none, as against a pgrep that is not there or cannot look (pgrep(1)).
+	var none *exec.ExitError
+	if out, err := exec.Command("pgrep", "-f", "^sleep 1234.5$").Output(); !errors.As(err, &none) || none.ExitCode() != 1 {
+		t.Errorf("left: %s, %v", out, err)
 	}
 }
 
@@ -170,10 +173,24 @@ func FuzzSaid(f *testing.F) {
 		if s := clean(words); strings.Contains(s, "|") {
 			t.Errorf("%q became %q", words, s)
 		}
-		parseFound(line{kind: "session", fields: []string{"job=" + data}})
-		parseJobInfo(data)
-		parseQueue("7", data)
-		_ = checkRunning("7", data)
-		ExplainReason(data)
+		if found := parseFound(line{kind: "session", fields: []string{"job=" + data}}); found.Over != (strings.Count(data, "|") < 8) {
+			t.Errorf("%q is over: %v", data, found.Over)
+		} else if !found.Over && (strings.Contains(found.Job+found.State+found.Partition, "|") || slices.Contains(found.Nodes, "")) {
+			t.Errorf("%q became %+v", data, found)
+		}
+		if j := parseJobInfo(data); strings.Contains(j.ID+j.State+j.Partition+j.Account, " ") || slices.Contains(j.Nodes, "") {
+			t.Errorf("%q became %+v", data, j)
+		}
+		queued, ok := parseQueue("7", data).(Queued)
+		if ok != (strings.Count(data, "|") >= 2) || ok && (queued.Job != "7" || strings.Contains(queued.State+queued.Reason, "|")) {
+			t.Errorf("%q became %+v, %v", data, queued, ok)
+		}
+		var ended *JobEndedError
+		if err := checkRunning("7", data); (err == nil) != strings.HasPrefix(data, "RUNNING|") || err != nil && (!errors.As(err, &ended) || ended.Job != "7") {
+			t.Errorf("%q: %v", data, err)
+		}
+		if data != "" && strings.Trim(data, "_ ") != "" && ExplainReason(data) == "" {
+			t.Errorf("%q is not explained", data)
+		}
 	})
 }

@@ -94,6 +94,9 @@ func stopFake(t *testing.T, f *slurmtest.Cluster, s Stopping) (string, *Exited) 
 	if err != nil {
 		t.Fatalf("Stop: %v", err)
 	}
+	if jobs := f.Jobs(); len(jobs) > 0 {
+		t.Errorf("Stop says that the job is gone, and there is %v", jobs)
+	}
 	if left, err := filepath.Glob(filepath.Join(f.Home, ".cscs")); err != nil || len(left) > 0 {
 		t.Errorf("left in the home directory: %v, %v", left, err)
 	}

@@ -40,6 +40,24 @@ func TestList(t *testing.T) {
 	stopFake(t, f, Stopping{ID: id})
 }
 
+// What lies in the directory of the sessions and has no session's name is none.
+func TestListPassesOverOddNames(t *testing.T) {
+	f := slurmtest.New(t)
+	base := filepath.Join(f.Home, ".cscs", "fake")
+	for _, name := range []string{"abcd2345", "a b", "UPPER", "x;y", "-rf", "a.b", "*", "ü"} {
+		if err := os.MkdirAll(filepath.Join(base, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(base, name, "session.json"), []byte("{}\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, swept, err := List(t.Context(), f)
+	if err != nil || len(swept) > 0 || len(found) != 1 || found[0].ID != "abcd2345" {
+		t.Errorf("found %+v, swept %v, %v", found, swept, err)
+	}
+}
+
 // Who attends a session is told once, however often he has connected, and not when nothing has
 // been heard of him for long.
 func TestListTellsWhoAttends(t *testing.T) {

@@ -178,11 +178,15 @@ func TestConnClose(t *testing.T) {
 	go func() { close(writes); _, err := conn.Write([]byte("x")); written <- err }()
 	<-reads
 	<-writes
+	began := time.Now()
 	_ = conn.Close()
 	for what, end := range map[string]chan error{"Read": read, "Write": written} {
 		if err := soon(t, what, func() error { return <-end }); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+	if took := time.Since(began); took > linger/2 {
+		t.Errorf("took %v", took)
 	}
 	if err := conn.Close(); err != nil {
 		t.Error(err)
