@@ -135,6 +135,12 @@ func TestStateDirFix(t *testing.T) {
 			t.Cleanup(func() { _ = os.Chmod(filepath.Join(home, "state"), 0o700); _ = os.Chmod(dir, 0o700) })
 			p := Of(&doctor.UnwritableError{Path: dir, Err: tt.err})
 			paste(t, p.Fix)
+			// Root may write anywhere: what counts is what the user may.
+			for at := dir; at != home; at = filepath.Dir(at) {
+				if info, err := os.Stat(at); err == nil && (!info.IsDir() || info.Mode().Perm()&0o700 != 0o700) {
+					t.Errorf("after %s: %s is %v", p.Fix, at, info.Mode())
+				}
+			}
 			if err := os.MkdirAll(dir, 0o700); err != nil {
 				t.Fatalf("after %s: %v", p.Fix, err)
 			}
