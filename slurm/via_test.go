@@ -185,6 +185,14 @@ func TestAutoKilled(t *testing.T) {
 					if jobs := f.Jobs(); len(jobs) > 0 {
 						t.Errorf("nothing was asked for, and there is %v", jobs)
 					}
+					if then == "follow" {
+						r := follow(t.Context(), t, f, s)
+						r.wait()
+						var remote *RemoteError
+						if !errors.As(r.err, &remote) || remote.Kind != "gone" || len(f.Jobs()) > 0 {
+							t.Errorf("taken up: %+v, %v, jobs %v", r.outcome, r.err, f.Jobs())
+						}
+					}
 				case then == "follow": // its number is lost, its name is not
 					r := follow(t.Context(), t, f, s)
 					await[Pending](r)

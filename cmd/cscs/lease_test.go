@@ -48,7 +48,7 @@ func TestKeepOrLease(t *testing.T) {
 			}
 			if tt.fails {
 				var usage *problem.UsageError
-				if !errors.As(err, &usage) || !strings.Contains(usage.Message, "--keep and --lease 2h exclude each other") {
+				if !errors.As(err, &usage) || !strings.Contains(usage.Message, "--keep") || !strings.Contains(usage.Message, "--lease 2h") {
 					t.Errorf("keep %v, lease %v, %v", o.keep, o.lease, err)
 				}
 				return

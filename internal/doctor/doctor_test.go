@@ -311,17 +311,21 @@ func TestClockFromCertificate(t *testing.T) {
 	} {
 		p.way.KeyErr = c.err
 		var clock *ClockError
-		n := 0
+		n, seen := 0, map[string]bool{}
 		if got := Run(t.Context(), p.Config, func(r Result) {
 			if r.Check == "key" && errors.As(r.Err, &clock) {
 				n++
 			}
+			seen[r.Check] = true
 			// What needs no key is looked at all the same.
 			if (r.Check == "ssh" || r.Check == "host-key") && r.Status != OK || r.Check == "auth" && r.Status != Skipped {
 				t.Errorf("%+v", r)
 			}
 		}); !errors.Is(got, c.err) || n != c.told || n > 0 && clock.Ahead > -2*time.Hour {
 			t.Errorf("%v: error %v, %d times the clock: %+v", c.err, got, n, clock)
+		}
+		if !seen["ssh"] || !seen["host-key"] || !seen["auth"] {
+			t.Errorf("%v: checked %v", c.err, seen)
 		}
 	}
 }
