@@ -64,7 +64,7 @@ type alps struct {
 	closed           func() error                  // to connections from the login node to the node
 	me               string                        // the user that an sshd in a job step lets in
 	broken           atomic.Bool                   // the login shells end before they run anything
-	broke            atomic.Int32                  // how many did
+	broke            atomic.Int32                  // how many of the login node's did
 	hang             atomic.Pointer[chan struct{}] // they wait for it before
 	hung             atomic.Int32                  // how many do
 	away             atomic.Int32                  // so many connections to the login node fail
@@ -82,7 +82,7 @@ func newAlps(t *testing.T, env ...string) *alps {
 	}})
 	_, a.me = sshtest.NeedSSHD(t)
 	reach := a.hosts("nid001001:22", a.node.Addr())
-	a.login = sshtest.Start(t, sshtest.Config{Keys: keys, Exec: a.shell, Dial: func(network, to string) (net.Conn, error) {
+	a.login = sshtest.Start(t, sshtest.Config{Keys: keys, Exec: a.loginShell, Dial: func(network, to string) (net.Conn, error) {
 		if a.closed != nil {
 			if err := a.closed(); err != nil {
 				return nil, err
@@ -108,7 +108,6 @@ func (a *alps) shell(cmd string, stdin io.Reader, stdout, stderr io.Writer) int 
 		<-*hang
 	}
 	if a.broken.Load() {
-		a.broke.Add(1)
 		return 1
 	}
 	err := a.Exec(context.Background(), cmd, stdin, stdout, stderr)
@@ -120,6 +119,14 @@ func (a *alps) shell(cmd string, stdin io.Reader, stdout, stderr io.Writer) int 
 		return status.ExitStatus()
 	}
 	return 255
+}
+
+// loginShell is that of the login node.
+func (a *alps) loginShell(cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if a.broken.Load() {
+		defer a.broke.Add(1)
+	}
+	return a.shell(cmd, stdin, stdout, stderr)
 }
 
 // hosts is the network of one host: it reaches one other.
