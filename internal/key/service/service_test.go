@@ -317,7 +317,7 @@ func FuzzAnswers(f *testing.F) {
 		`{"error":"access_denied","error_description":"\u202e"}`,
 		// A provider and a device's code at once, so that the code is shown.
 		`{"issuer":"https://auth.example.org","authorization_endpoint":"https://a/","token_endpoint":"https://b/","device_authorization_endpoint":"https://c/",
-			"device_code":"x","user_code":"A\u001b[2J\u202eB","verification_uri":"https://a/\u0007","verification_uri_complete":"https://a/?c=\n"}`,
+			"device_code":"x","user_code":"A\u001b[2J\u202eB","verification_uri":"https://a/","expires_in":90,"interval":1}`,
 		`{"issuer":"https://auth.example.org","authorization_endpoint":"https://a/","token_endpoint":"https://b/","device_authorization_endpoint":"https://c/",
 			"device_code":"x","user_code":"ABCD","verification_uri":"https://a/","expires_in":90,"interval":1}`,
 		`{"issuer":"https://auth.example.org","authorization_endpoint":"https://a/","token_endpoint":"https://b/","device_authorization_endpoint":"https://c/"}`,
