@@ -25,21 +25,21 @@ import (
 
 const nobody = 65534
 
-// A stranger is a server of another user on the node, which is this machine.
-type stranger struct {
+// A foreignServer is a server of another user on the node, which is this machine.
+type foreignServer struct {
 	port int
 	got  *bufio.Scanner // how many bytes each connection brought
 	stop func()
 }
 
-// newStranger listens at a port of 127.0.0.1; 0 is a free one.
-func newStranger(t *testing.T, port int) *stranger {
+// newForeignServer listens at a port of 127.0.0.1; 0 is a free one.
+func newForeignServer(t *testing.T, port int) *foreignServer {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Fatal("this test must run as root, as scripts/test does: it needs a process of another user")
 	}
 	cmd := exec.Command("/proc/self/exe") // the test binary lies where others cannot go
-	cmd.Env = append(os.Environ(), strangerEnv+"=127.0.0.1:"+strconv.Itoa(port))
+	cmd.Env = append(os.Environ(), foreignServerEnv+"=127.0.0.1:"+strconv.Itoa(port))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -49,7 +49,7 @@ func newStranger(t *testing.T, port int) *stranger {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s := &stranger{got: bufio.NewScanner(out), stop: sync.OnceFunc(func() {
+	s := &foreignServer{got: bufio.NewScanner(out), stop: sync.OnceFunc(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})}
@@ -65,8 +65,8 @@ func newStranger(t *testing.T, port int) *stranger {
 	return s
 }
 
-// knock opens a connection through the gate and sends a byte if that is let through.
-func knock(t *testing.T, to forward.Target) error {
+// connectThrough opens a connection through the gate and sends a byte if that is let through.
+func connectThrough(t *testing.T, to forward.Target) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -97,24 +97,24 @@ func TestGate(t *testing.T) {
 	defer cancel()
 	watching.Go(func() { _ = g.watch.Run(ctx, node, func(slurm.Listener) error { return nil }) })
 
-	if err := knock(t, g.target(ours.port, addr)); err != nil {
+	if err := connectThrough(t, g.target(ours.port, addr)); err != nil {
 		t.Errorf("the user's own: %v", err)
 	}
 	_ = ours.ln.Close()
 	var nothing *NothingListensError
 	var unopened *chain.OpenError
-	if err := knock(t, g.target(ours.port, addr)); !errors.As(err, &unopened) {
+	if err := connectThrough(t, g.target(ours.port, addr)); !errors.As(err, &unopened) {
 		t.Errorf("nothing there: %v", err)
 	}
 
-	s := newStranger(t, ours.port)
+	s := newForeignServer(t, ours.port)
 	var foreign *NotYoursError
-	if err := knock(t, g.target(s.port, addr)); !errors.As(err, &foreign) || foreign.Port != s.port || foreign.Owner != "nobody" || foreign.Node != "nid001001" {
+	if err := connectThrough(t, g.target(s.port, addr)); !errors.As(err, &foreign) || foreign.Port != s.port || foreign.Owner != "nobody" || foreign.Node != "nid001001" {
 		t.Errorf("another user's: %v", err)
 	}
 	// The user's own beside it is another address: the connection led to the other user.
 	p.open(fmt.Sprintf("127.0.0.2:%d", s.port), answers)
-	if err := knock(t, g.target(s.port, addr)); !errors.As(err, &nothing) || nothing.Port != s.port {
+	if err := connectThrough(t, g.target(s.port, addr)); !errors.As(err, &nothing) || nothing.Port != s.port {
 		t.Errorf("another user's beside one of ours: %v", err)
 	}
 	for range 2 {

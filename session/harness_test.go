@@ -23,19 +23,19 @@ import (
 	"github.com/alps-tunnel/cscs/internal/sshtest"
 )
 
-// strangerEnv makes of the test binary a server of another user at that address, which prints
+// foreignServerEnv makes of the test binary a server of another user at that address, which prints
 // its address, and then how many bytes each connection has brought.
-const strangerEnv = "CSCS_TEST_STRANGER"
+const foreignServerEnv = "CSCS_TEST_FOREIGN_SERVER"
 
 func TestMain(m *testing.M) {
-	if addr := os.Getenv(strangerEnv); addr != "" {
-		serveStranger(addr)
+	if addr := os.Getenv(foreignServerEnv); addr != "" {
+		serveForeign(addr)
 		return
 	}
 	goleak.VerifyTestMain(m)
 }
 
-func serveStranger(addr string) {
+func serveForeign(addr string) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		panic(err)
@@ -64,7 +64,7 @@ type alps struct {
 	closed           func() error                  // to connections from the login node to the node
 	me               string                        // the user that an sshd in a job step lets in
 	broken           atomic.Bool                   // the login shells end before they run anything
-	broke            atomic.Int32                  // how many of the login node's did
+	failedShells     atomic.Int32                  // how many of the login node's did
 	hang             atomic.Pointer[chan struct{}] // they wait for it before
 	hung             atomic.Int32                  // how many do
 	away             atomic.Int32                  // so many connections to the login node fail
@@ -124,7 +124,7 @@ func (a *alps) shell(cmd string, stdin io.Reader, stdout, stderr io.Writer) int 
 // loginShell is that of the login node.
 func (a *alps) loginShell(cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if a.broken.Load() {
-		defer a.broke.Add(1)
+		defer a.failedShells.Add(1)
 	}
 	return a.shell(cmd, stdin, stdout, stderr)
 }

@@ -323,7 +323,7 @@ func TestFollowAgain(t *testing.T) {
 		t.Fatal("there is no command of ours")
 	}
 	l.await(EventWarning)
-	for deadline := time.Now().Add(20 * time.Second); a.broke.Load() < 2; <-time.After(10 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); a.failedShells.Load() < 2; <-time.After(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("no other command was tried")
 		}

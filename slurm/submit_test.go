@@ -111,14 +111,14 @@ func modes(t *testing.T, dir string) {
 	}
 }
 
-// A spied is a cluster that keeps the commands which it is asked to run.
-type spied struct {
+// A recordingCluster keeps the commands that it runs.
+type recordingCluster struct {
 	*slurmtest.Cluster
 	mu       sync.Mutex
 	commands []string
 }
 
-func (s *spied) Exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
+func (s *recordingCluster) Exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
 	s.mu.Lock()
 	s.commands = append(s.commands, command)
 	s.mu.Unlock()
@@ -128,7 +128,7 @@ func (s *spied) Exec(ctx context.Context, command string, stdin io.Reader, stdou
 // The command line on the login node is the same for every session and every verb: what a session
 // is, and what it keeps secret, travels by standard input alone (invariant I6).
 func TestCommandLineIsConstant(t *testing.T) {
-	s := &spied{Cluster: slurmtest.New(t)}
+	s := &recordingCluster{Cluster: slurmtest.New(t)}
 	for _, id := range []string{"aaaa2222", "bbbb3333"} {
 		sub := &Submission{ID: id, Launch: Launch{
 			Argv: []string{"sh", "-c", "exit 3", "s3cret" + id}, Env: map[string]string{"KEY": "s3cret" + id}, Files: map[string][]byte{"token": []byte("s3cret" + id)},

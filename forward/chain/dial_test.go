@@ -238,39 +238,39 @@ func TestSameAgain(t *testing.T) {
 	}
 }
 
-// A turncoat is a host key that becomes another one.
-type turncoat struct {
+// A changingKey is a host key that becomes another one.
+type changingKey struct {
 	before, after ssh.Signer
-	turned        atomic.Bool
+	changed       atomic.Bool
 }
 
-func (k *turncoat) now() ssh.Signer {
-	if k.turned.Load() {
+func (k *changingKey) now() ssh.Signer {
+	if k.changed.Load() {
 		return k.after
 	}
 	return k.before
 }
 
-func (k *turncoat) PublicKey() ssh.PublicKey { return k.now().PublicKey() }
+func (k *changingKey) PublicKey() ssh.PublicKey { return k.now().PublicKey() }
 
-func (k *turncoat) Sign(rand io.Reader, data []byte) (*ssh.Signature, error) {
+func (k *changingKey) Sign(rand io.Reader, data []byte) (*ssh.Signature, error) {
 	return k.now().Sign(rand, data)
 }
 
 // TestHostKeyChangesLater: a host that shows another key when the keys are exchanged again is
 // refused, even if that key is known too.
 func TestHostKeyChangesLater(t *testing.T) {
-	for _, turns := range []bool{false, true} {
-		key := &turncoat{before: sshtest.NewKey(t), after: sshtest.NewKey(t)}
+	for _, changes := range []bool{false, true} {
+		key := &changingKey{before: sshtest.NewKey(t), after: sshtest.NewKey(t)}
 		w := newWay(t, 1, func(_ int, c *sshtest.Config) {
 			c.HostKeys = []ssh.Signer{key}
 			c.RekeyThreshold = 1 << 20
 		})
 		w.hops[0].HostKeys = PinnedKeys(key.before.PublicKey(), key.after.PublicKey())
 		c := dial(t, w.hops, Options{})
-		key.turned.Store(turns)
+		key.changed.Store(changes)
 		err := roundTrip(t.Context(), c, echo(t), pattern(8<<20))
-		if !turns {
+		if !changes {
 			if err != nil {
 				t.Errorf("the same key again: %v", err)
 			}
