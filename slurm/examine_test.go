@@ -53,6 +53,12 @@ func TestExamineTalk(t *testing.T) {
 	if err != nil || e.Before != "Welcome\nto daint" || e.Version == "" {
 		t.Errorf("%v, %+v", err, e)
 	}
+	// Not even if it looks as what is ours.
+	e, err = Examine(t.Context(), talking{f, "Welcome\npartition\tanswer=other*|up|1:00|3|idle\nanswered\tby=sinfo\tcode=1\n"})
+	if err != nil || !strings.HasPrefix(e.Before, "Welcome\n") || e.Version == "" || e.Silent != "" ||
+		slices.ContainsFunc(e.Partitions, func(p Partition) bool { return p.Name == "other" }) {
+		t.Errorf("%v, %+v", err, e)
+	}
 }
 
 type talking struct {
