@@ -202,7 +202,7 @@ func TestEntranceIsOurs(t *testing.T) {
 // What start-up files print, there and on the node, is no part of the stream.
 func TestEntrancePassesOverNoise(t *testing.T) {
 	noise := filepath.Join(t.TempDir(), "noise")
-	if err := os.WriteFile(noise, []byte("echo SSH-2.0-noise; echo stream\n"), 0o600); err != nil {
+	if err := os.WriteFile(noise, []byte("echo welcome; echo stream; echo SSH-2.0-noise\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	f := slurmtest.New(t)

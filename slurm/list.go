@@ -77,7 +77,7 @@ func age(l line) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// parseFound reads one session; its job is squeue's %i|%j|%T|%r|%S|%e|%P|%a|%N.
+// parseFound reads one session; its job is squeue's %i|%T|%r|%S|%e|%P|%a|%N.
 func parseFound(l line) Found {
 	f := Found{ID: l.get("id"), About: l.get("about"), Age: age(l), Left: l.get("left") != "", Clients: l.all("client")}
 	switch l.get("last") {
@@ -87,19 +87,19 @@ func parseFound(l line) Found {
 		x := parseExited(l)
 		f.Over, f.Ended = true, &x
 	}
-	q := strings.SplitN(l.get("job"), "|", 9)
-	if len(q) != 9 {
+	q := strings.SplitN(l.get("job"), "|", 8)
+	if len(q) != 8 {
 		f.Over = true // or it has not been asked for yet: whoever does so knows
 		return f
 	}
-	f.Over = f.Over || q[2] == "COMPLETING" // what runs of it takes no longer than processes take to die
-	f.Job, f.State, f.Partition, f.Account = jobOf(q[0]), q[2], q[6], unset(q[7])
+	f.Over = f.Over || q[1] == "COMPLETING" // what runs of it takes no longer than processes take to die
+	f.Job, f.State, f.Partition, f.Account = jobOf(q[0]), q[1], q[5], unset(q[6])
 	if f.State == "PENDING" {
-		f.Reason, f.Start = ExplainReason(q[3]), unixTime(q[4])
+		f.Reason, f.Start = ExplainReason(q[2]), unixTime(q[3])
 	} else {
-		f.Ends = unixTime(q[5])
+		f.Ends = unixTime(q[4])
 	}
-	if nodes, err := Hostlist(q[8]); err == nil {
+	if nodes, err := Hostlist(q[7]); err == nil {
 		f.Nodes = nodes
 	}
 	return f

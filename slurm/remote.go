@@ -62,7 +62,7 @@ type call struct {
 
 // RemoteError tells that the remote half could not do its work on the host.
 type RemoteError struct {
-	Kind    string // shell, noslurm, home, gone, nonode, nosshd, nologin, revoked, protocol
+	Kind    string // shell, noslurm, home, gone, away, nonode, nosshd, nologin, revoked, protocol
 	Message string
 	Output  string // what the login shell printed instead, if it did
 }

@@ -70,7 +70,7 @@ func TestListedIDs(t *testing.T) {
 		if strings.ContainsAny(id, "\n\t") {
 			continue // which ends a line, or a field
 		}
-		found, swept, err := List(t.Context(), says("session\tid="+id+"\tjob=12|cscs-x|RUNNING|None|0|0|p|a|nid1", "session\tid=abcdefgh\tjob=", "swept\tid="+id+"\tjob=1\tstate=RUNNING\tage=9", "listed"))
+		found, swept, err := List(t.Context(), says("session\tid="+id+"\tjob=12|RUNNING|None|0|0|p|a|nid1", "session\tid=abcdefgh\tjob=", "swept\tid="+id+"\tjob=1\tstate=RUNNING\tage=9", "listed"))
 		if err != nil || len(found) != 1 || found[0].ID != "abcdefgh" || len(swept) != 0 {
 			t.Errorf("%q: %v, %v, %v", id, found, swept, err)
 		}
@@ -144,7 +144,7 @@ func TestInfo(t *testing.T) {
 				}
 			}
 		}
-		f := parseFound(parseLine("session\tid=abcdefgh\tjob=" + word + "|cscs-abcdefgh|RUNNING|None|0|0|p|a|" + word))
+		f := parseFound(parseLine("session\tid=abcdefgh\tjob=" + word + "|RUNNING|None|0|0|p|a|" + word))
 		if f.Job != "" && strings.Trim(f.Job, "0123456789") != "" || len(f.Job) > 100 || len(f.Nodes) > 0 && !IsNode(f.Nodes[0]) {
 			t.Errorf("%q: %+v", word, f)
 		}
@@ -155,7 +155,7 @@ func TestInfo(t *testing.T) {
 func FuzzLine(f *testing.F) {
 	for _, s := range []string{
 		"pending\tjob=12", "@alive\tjob=12\tstep=0\tnode=nid1\thostkey=x", "listening\taddr=::1\tport=80\tbound=::", "queue\tjob=1_2\tanswer=PENDING|None|0",
-		"granted\tjob=12\tinfo=JobId=12 NodeList=nid[1-2]", "started\tnode=-x\tpid=1\tport=1", "elsewhere\taddr=x\tport=1", "session\tid=abcdefgh\tjob=../x|a|RUNNING|a|0|0|p|a|nid1",
+		"granted\tjob=12\tinfo=JobId=12 NodeList=nid[1-2]", "started\tnode=-x\tpid=1\tport=1", "elsewhere\taddr=x\tport=1", "session\tid=abcdefgh\tjob=../x|RUNNING|a|0|0|p|a|nid1",
 	} {
 		f.Add(s)
 	}

@@ -124,7 +124,7 @@ func (k *call) find() {
 			return
 		}
 		l := k.c.ctl.look(j)
-		f := strings.Split(l.queue, "|")
+		f := strings.Split(l.listed, "|")
 		nodes := f[len(f)-1]
 		k.say("where", "job="+number, "answer="+l.state+"|"+nodes+"|"+k.c.user)
 		if l.state != "RUNNING" {
