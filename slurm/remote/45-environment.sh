@@ -44,7 +44,9 @@ cscs_login() {
 # cscs_set_environment: replaces the variables of this step by those of the allocation.
 # Variables that Slurm sets for the job, the node and the GPUs stay.
 cscs_set_environment() {
-	local v
+	local v cluster=${cscs_dir%/*}
+	# The runner asks for the job's GPUs as its step's.
+	[[ -z ${SLURM_STEP_GPUS:-} ]] || export SLURM_JOB_GPUS=${SLURM_JOB_GPUS:-$SLURM_STEP_GPUS}
 	for v in "${!SLURM_@}" "${!SLURMD_@}" "${!SRUN_@}" "${!PMI_@}" "${!SBATCH_@}" "${!SALLOC_@}"; do
 		case $v in
 		SLURM_CONF | SLURM_JOB_* | SLURM_JOBID | SLURM_CLUSTER_NAME | SLURMD_NODENAME) ;;
@@ -57,10 +59,11 @@ cscs_set_environment() {
 	# shellcheck disable=SC1091 # made by cscs_save_environment
 	[[ ! -r $cscs_dir/presets ]] || . "$cscs_dir/presets"
 	{ IFS= read -r cscs_info <"$cscs_dir/job"; } 2>/dev/null
-	export SLURM_JOB_NAME=interactive
+	export SLURM_JOB_NAME=interactive SLURM_CLUSTER_NAME=${cluster##*/}
 	cscs_export_field NodeList SLURM_JOB_NODELIST SLURM_NODELIST
 	cscs_export_field NumNodes SLURM_JOB_NUM_NODES SLURM_NNODES
 	cscs_export_field WorkDir SLURM_SUBMIT_DIR
+	cscs_export_field TresPerTask SLURM_TRES_PER_TASK
 	cscs_export_field AllocNode:Sid SLURM_SUBMIT_HOST
 	export SLURM_SUBMIT_HOST=${SLURM_SUBMIT_HOST%%:*}
 	cscs_export_request
