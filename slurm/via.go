@@ -50,13 +50,8 @@ func (r Request) deadline(wait time.Duration) string {
 	if !ok || wait <= 0 {
 		return ""
 	}
-	for _, o := range r.Extra {
-		// The user's own; and other words for the time limit.
-		name, _, _ := strings.Cut(o, "=")
-		if long := strings.TrimPrefix(name, "--"); long != name && len(long) > 2 &&
-			(strings.HasPrefix("deadline", long) || strings.HasPrefix("time-min", long)) || strings.HasPrefix(o, "-t") {
-			return ""
-		}
+	if slices.ContainsFunc(r.Extra, func(word string) bool { return sets(word, "deadline", "time-min", "time") }) {
+		return "" // the user's own, or another time limit
 	}
 	return "now+" + strconv.FormatInt(int64((wait+limit+time.Second-1)/time.Second), 10)
 }
@@ -97,13 +92,17 @@ func timeLimit(s string) (time.Duration, bool) {
 // CommandLines returns the commands that ask for the allocation, as a shell would have to
 // be given them. {dir} is the session's directory.
 func (r Request) CommandLines(id string) []string {
-	sbatch := shellescape.QuoteCommand(slices.Concat([]string{"sbatch", "--parsable", "--job-name=" + JobName(id)}, r.Args(),
-		[]string{"--export=ALL", "--no-requeue"})) +
+	// The user's options come last: none of them can take a word of ours for its value.
+	sbatch := shellescape.QuoteCommand([]string{"sbatch", "--parsable", "--job-name=" + JobName(id), "--export=ALL", "--no-requeue"}) +
 		` --output={dir}/batch.log --wrap='exec bash --noprofile --norc {dir}/remote.sh batch'`
-	argv := slices.Concat([]string{"salloc", "--no-shell", "--job-name=" + JobName(id)}, r.Args())
+	if args := r.Args(); len(args) > 0 {
+		sbatch += " " + shellescape.QuoteCommand(args)
+	}
+	argv := []string{"salloc", "--no-shell", "--job-name=" + JobName(id)}
 	if d := r.deadline(r.Patience); d != "" {
 		argv = append(argv, "--deadline="+d)
 	}
+	argv = append(argv, r.Args()...)
 	salloc := shellescape.QuoteCommand(argv)
 	switch {
 	case r.via() == ViaSalloc:

@@ -227,7 +227,7 @@ func TestAutoWithoutSbatch(t *testing.T) {
 	if p := await[Pending](r); p != (Pending{Job: "4711"}) {
 		t.Errorf("pending: %+v", p)
 	}
-	if calls := f.Calls(); !strings.Contains(calls, "--time=10 --deadline=now+4200\n") {
+	if calls := f.Calls(); !strings.Contains(calls, "--deadline=now+4200 --time=10\n") {
 		t.Errorf("calls:\n%s", calls)
 	}
 	s.Detach()
@@ -465,12 +465,12 @@ func TestCommandLines(t *testing.T) {
 		request Request
 		want    []string
 	}{
-		{Request{Time: "10", Via: ViaSalloc, Patience: time.Hour}, []string{"salloc --no-shell --job-name=cscs-abc --time=10 --deadline=now+4200"}},
-		{Request{Mem: "1 G", Via: ViaSbatch}, []string{"sbatch --parsable --job-name=cscs-abc '--mem=1 G' " + batch + script}},
-		{Request{Mem: "1", Left: true}, []string{"sbatch --parsable --job-name=cscs-abc --mem=1 " + batch + script}},
+		{Request{Time: "10", Via: ViaSalloc, Patience: time.Hour}, []string{"salloc --no-shell --job-name=cscs-abc --deadline=now+4200 --time=10"}},
+		{Request{Mem: "1 G", Via: ViaSbatch}, []string{"sbatch --parsable --job-name=cscs-abc " + batch + script + " '--mem=1 G'"}},
+		{Request{Mem: "1", Left: true}, []string{"sbatch --parsable --job-name=cscs-abc " + batch + script + " --mem=1"}},
 		{Request{Time: "10", Patience: time.Hour}, []string{
-			"sbatch --parsable --job-name=cscs-abc --time=10 " + batch + script, "# if sbatch does not take it:",
-			"salloc --no-shell --job-name=cscs-abc --time=10 --deadline=now+4200"}},
+			"sbatch --parsable --job-name=cscs-abc " + batch + script + " --time=10", "# if sbatch does not take it:",
+			"salloc --no-shell --job-name=cscs-abc --deadline=now+4200 --time=10"}},
 	} {
 		if diff := cmp.Diff(c.want, c.request.CommandLines("abc")); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)

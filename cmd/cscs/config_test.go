@@ -74,6 +74,28 @@ func capture(t *testing.T, result error, args ...string) captured {
 	return c
 }
 
+// TestValuesStayValues: no value of a flag becomes another option of Slurm's, and no word of
+// --slurm takes one of cscs's for its value.
+func TestValuesStayValues(t *testing.T) {
+	home(t, "")
+	for _, flag := range []string{"time", "account", "partition", "qos", "nodes", "nodelist", "gpus", "mem", "constraint", "reservation", "uenv", "view", "environment"} {
+		for _, value := range []string{"-W", "--array=1-3", "1\n--array=1-3", "1\r", "1\t2", "\x1b[1m", ""} {
+			c := capture(t, nil, "run", "-c", "daint", "--"+flag, value, "--", "x")
+			if c.code != 2 || c.run != nil {
+				t.Errorf("--%s %q: exit code %d", flag, value, c.code)
+			}
+		}
+		c := capture(t, nil, "run", "-c", "daint", "--"+flag, "1 --array=1-3", "--", "x")
+		if c.run == nil {
+			continue // it is refused
+		}
+		words := append(c.run.Request.Args(), c.run.Launch.Step...)
+		if diff := cmp.Diff([]string{"--" + flag + "=1 --array=1-3"}, words); diff != "" {
+			t.Errorf("--%s (-want +got):\n%s", flag, diff)
+		}
+	}
+}
+
 func TestFlagsBecomeASession(t *testing.T) {
 	dir := home(t, "")
 	c := capture(t, nil, "run", "-c", "daint", "--port", "7000", "--local-port", "9000", "--no-browser",

@@ -25,14 +25,14 @@ cscs_request() {
 	cscs_ask "${deadline[@]}" || cscs_give_up salloc "$cscs_code" "$cscs_words"
 }
 
-# cscs_ask [OPTION]...: asks by salloc, with these options more. True: the allocation is
+# cscs_ask [OPTION]...: asks by salloc, with these options before the user's. True: the allocation is
 # granted. Else cscs_code and cscs_words are how salloc ended.
 cscs_ask() {
 	local line part=''
 	cscs_words='' cscs_job=''
 	# In a session of its own: what ends this shell shall not end it unasked.
 	cscs_mark_asking $$
-	exec {cscs_out}< <(exec setsid salloc --no-shell --job-name="$cscs_name" "${cscs_salloc_args[@]}" "$@" 2>&1 </dev/null)
+	exec {cscs_out}< <(exec setsid salloc --no-shell --job-name="$cscs_name" "$@" "${cscs_salloc_args[@]}" 2>&1 </dev/null)
 	cscs_salloc=$!
 	cscs_mark_asking "$cscs_salloc"
 	while :; do

@@ -10,9 +10,10 @@ cscs_enqueue() {
 	cscs_mark_asking $$
 	exec {cscs_out}< <(
 		cscs_presets
-		# In a session of its own: a signal to this shell must not end it unseen.
-		exec setsid sbatch --parsable --job-name="$cscs_name" "${cscs_salloc_args[@]}" --export=ALL --no-requeue \
-			--output="$line/batch.log" --wrap="exec bash --noprofile --norc ${cscs_dir@Q}/remote.sh batch" 2>&1 </dev/null
+		# In a session of its own: a signal to this shell must not end it unseen. The user's options
+		# come last: none of them can take a word of ours for its value.
+		exec setsid sbatch --parsable --job-name="$cscs_name" --export=ALL --no-requeue --output="$line/batch.log" \
+			--wrap="exec bash --noprofile --norc ${cscs_dir@Q}/remote.sh batch" "${cscs_salloc_args[@]}" 2>&1 </dev/null
 	)
 	cscs_sbatch=$!
 	cscs_mark_asking "$cscs_sbatch"

@@ -1,0 +1,273 @@
+package slurm
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// argument says whether an option takes a value, as getopt_long(3) has it.
+type argument int
+
+const (
+	noArgument argument = iota
+	requiredArgument
+	optionalArgument // only in the same word: --nice=5
+)
+
+// An option is one of salloc(1) or sbatch(1).
+type option struct {
+	long     string
+	short    byte // 0: none
+	argument argument
+	refusal  string // why the user may not set it, and what to use instead; "": the user may
+}
+
+// Reasons that several options share.
+const (
+	allocatesNothing = "it allocates nothing"
+	setByCscs        = "cscs sets it itself"
+	ownOutput        = "the job's script is cscs's own; cscs logs prints the server's output"
+	ownEnvironment   = "cscs passes the environment on itself: set a variable with --env NAME=VALUE"
+	ownContainer     = "it would run the script of cscs in the container: use --environment or --uenv"
+	ownUser          = "a session belongs to the user who logs in: use --user"
+	oneCluster       = "name the other cluster with --cluster"
+)
+
+// options are all options of salloc and sbatch, from 22.05 to 26.05
+// (testdata/options.txt). The user may set what describes the resources, the time or the
+// accounting of the job. Refused is what would hide the job from cscs, run something else, or
+// end cscs's processes in the job.
+var options = []option{
+	{"account", 'A', requiredArgument, ""},
+	{"acctg-freq", 0, requiredArgument, ""},
+	{"array", 'a', requiredArgument, "a session is one job"},
+	{"autocomplete", 0, requiredArgument, allocatesNothing},
+	{"batch", 0, requiredArgument, ""},
+	{"bb", 0, requiredArgument, ""},
+	{"bbf", 0, requiredArgument, ""},
+	{"begin", 'b', requiredArgument, ""},
+	{"bell", 0, noArgument, ""},
+	{"chdir", 'D', requiredArgument, "name the server's directory with --workdir"},
+	{"cluster", 0, requiredArgument, oneCluster},
+	{"cluster-constraint", 0, requiredArgument, ""},
+	{"clusters", 'M', requiredArgument, oneCluster},
+	{"comment", 0, requiredArgument, ""},
+	{"consolidate-segments", 0, noArgument, ""},
+	{"constraint", 'C', requiredArgument, ""},
+	{"container", 0, requiredArgument, ownContainer},
+	{"container-id", 0, requiredArgument, ownContainer},
+	{"container-type", 0, requiredArgument, ownContainer},
+	{"context", 0, requiredArgument, ""},
+	{"contiguous", 0, noArgument, ""},
+	{"core-spec", 'S', requiredArgument, ""},
+	{"cores-per-socket", 0, requiredArgument, ""},
+	{"cpu-freq", 0, requiredArgument, ""},
+	{"cpus-per-gpu", 0, requiredArgument, ""},
+	{"cpus-per-task", 'c', requiredArgument, ""},
+	{"deadline", 0, requiredArgument, ""},
+	{"delay-boot", 0, requiredArgument, ""},
+	{"dependency", 'd', requiredArgument, ""},
+	{"distribution", 'm', requiredArgument, ""},
+	{"error", 'e', requiredArgument, ownOutput},
+	{"exclude", 'x', requiredArgument, ""},
+	{"exclusive", 0, optionalArgument, ""},
+	{"export", 0, requiredArgument, ownEnvironment},
+	{"export-file", 0, requiredArgument, ownEnvironment},
+	{"external", 0, noArgument, "such a job runs no script, and cscs starts by one"},
+	{"extra", 0, requiredArgument, ""},
+	{"extra-node-info", 'B', requiredArgument, ""},
+	{"get-user-env", 0, optionalArgument, ownEnvironment},
+	{"gid", 0, requiredArgument, ownUser},
+	{"gpu-bind", 0, requiredArgument, ""},
+	{"gpu-freq", 0, requiredArgument, ""},
+	{"gpus", 'G', requiredArgument, ""},
+	{"gpus-per-node", 0, requiredArgument, ""},
+	{"gpus-per-socket", 0, requiredArgument, ""},
+	{"gpus-per-task", 0, requiredArgument, ""},
+	{"gres", 0, requiredArgument, ""},
+	{"gres-flags", 0, requiredArgument, ""},
+	{"help", 'h', noArgument, allocatesNothing},
+	{"hint", 0, requiredArgument, ""},
+	// The job waits until scontrol releases it; cscs tells that reason.
+	{"hold", 'H', noArgument, ""},
+	{"ignore-pbs", 0, noArgument, ""},
+	{"immediate", 'I', optionalArgument, "limit the wait with --queue-timeout"},
+	{"input", 'i', requiredArgument, ownOutput},
+	{"job-name", 'J', requiredArgument, "cscs finds its job by the name that it gives it"},
+	{"kill-command", 'K', optionalArgument, ""},
+	{"kill-on-invalid-dep", 0, requiredArgument, ""},
+	{"licenses", 'L', requiredArgument, ""},
+	{"mail-type", 0, requiredArgument, ""},
+	{"mail-user", 0, requiredArgument, ""},
+	{"mcs-label", 0, requiredArgument, ""},
+	{"mem", 0, requiredArgument, ""},
+	{"mem-bind", 0, requiredArgument, ""},
+	{"mem-per-cpu", 0, requiredArgument, ""},
+	{"mem-per-gpu", 0, requiredArgument, ""},
+	{"mem-update", 0, requiredArgument, ""},
+	{"mincpus", 0, requiredArgument, ""},
+	{"network", 0, requiredArgument, ""},
+	{"nice", 0, optionalArgument, ""},
+	{"no-bell", 0, noArgument, ""},
+	// The runner, which guards the job, is on its first node.
+	{"no-kill", 'k', optionalArgument, "the job must end with its first node, or nothing guards it"},
+	{"no-requeue", 0, noArgument, ""},
+	{"no-shell", 0, noArgument, setByCscs},
+	{"nodefile", 'F', requiredArgument, ""},
+	{"nodelist", 'w', requiredArgument, ""},
+	{"nodes", 'N', requiredArgument, ""},
+	{"ntasks", 'n', requiredArgument, ""},
+	{"ntasks-per-core", 0, requiredArgument, ""},
+	{"ntasks-per-gpu", 0, requiredArgument, ""},
+	{"ntasks-per-node", 0, requiredArgument, ""},
+	{"ntasks-per-socket", 0, requiredArgument, ""},
+	{"ntasks-per-tres", 0, requiredArgument, ""},
+	{"oom-kill-step", 0, optionalArgument, ""},
+	{"open-mode", 0, requiredArgument, ownOutput},
+	{"output", 'o', requiredArgument, ownOutput},
+	{"overcommit", 'O', noArgument, ""},
+	{"oversubscribe", 's', noArgument, ""},
+	{"parsable", 0, noArgument, setByCscs},
+	{"partition", 'p', requiredArgument, ""},
+	{"power", 0, requiredArgument, ""},
+	{"prefer", 0, requiredArgument, ""},
+	{"priority", 0, requiredArgument, ""},
+	{"profile", 0, requiredArgument, ""},
+	{"propagate", 0, optionalArgument, ""},
+	{"qos", 'q', requiredArgument, ""},
+	{"quiet", 'Q', noArgument, "cscs reads what salloc says"},
+	{"reboot", 0, noArgument, ""},
+	{"requeue", 0, optionalArgument, "a session's job is not started twice"}, // a value from 26.05 on
+	{"reservation", 0, requiredArgument, ""},
+	{"resources", 0, requiredArgument, ""},
+	{"resv-ports", 0, optionalArgument, ""},
+	{"segment", 0, requiredArgument, ""},
+	{"signal", 0, requiredArgument, "it would end the processes of cscs in the job: shorten --time instead"},
+	{"sockets-per-node", 0, requiredArgument, ""},
+	{"spread-job", 0, noArgument, ""},
+	{"spread-segments", 0, noArgument, ""},
+	{"stepmgr", 0, noArgument, ""},
+	{"switches", 0, requiredArgument, ""},
+	{"tasks-per-node", 0, requiredArgument, ""},
+	{"test-only", 0, noArgument, allocatesNothing},
+	{"thread-spec", 0, requiredArgument, ""},
+	{"threads-per-core", 0, requiredArgument, ""},
+	{"time", 't', requiredArgument, ""},
+	{"time-min", 0, requiredArgument, ""},
+	{"tmp", 0, requiredArgument, ""},
+	{"tres-bind", 0, requiredArgument, ""},
+	{"tres-per-task", 0, requiredArgument, ""},
+	{"uid", 0, requiredArgument, ownUser},
+	{"usage", 0, noArgument, allocatesNothing},
+	{"use-min-nodes", 0, noArgument, ""},
+	// More words of salloc's; cscs finds its own among them.
+	{"verbose", 'v', noArgument, ""},
+	{"version", 'V', noArgument, allocatesNothing},
+	{"wait", 'W', noArgument, "cscs waits itself"},
+	{"wait-all-nodes", 0, requiredArgument, ""},
+	{"wckey", 0, requiredArgument, ""},
+	{"wrap", 0, requiredArgument, "cscs brings what is to be run"},
+	{"x11", 0, optionalArgument, "salloc, which would carry it, ends at the grant: use X11 forwarding of ssh"},
+}
+
+// CheckOption reports whether word is an option, or several short ones, that the user may add
+// to the request. It reads the word as getopt_long(3) does, which accepts clustered short options
+// and abbreviated long ones. It lets unknown long options through: plugins of the site add
+// some (spank(7)), and Slurm refuses the others.
+func CheckOption(word string) error {
+	used, err := readOptions(word)
+	if err != nil {
+		return err
+	}
+	for _, u := range used {
+		if u.refusal == "" {
+			continue
+		}
+		if u.as == "--"+u.long || u.as == "-"+string(u.short) && len(word) == 2 {
+			return fmt.Errorf("%s", u.refusal)
+		}
+		return fmt.Errorf("%s may stand for --%s: %s", u.as, u.long, u.refusal)
+	}
+	return nil
+}
+
+// sets reports whether word sets one of the options with these long names.
+func sets(word string, long ...string) bool {
+	used, _ := readOptions(word)
+	return slices.ContainsFunc(used, func(u usedOption) bool { return slices.Contains(long, u.long) })
+}
+
+// A usedOption is an option that a word contains, and how it is spelt there.
+type usedOption struct {
+	option
+	as string
+}
+
+// readOptions returns the options that word contains. An ambiguous abbreviation stands for
+// each that it may mean: which one that is depends on the command and its release.
+func readOptions(word string) ([]usedOption, error) {
+	switch {
+	case !strings.HasPrefix(word, "-") || word == "-" || word == "--":
+		return nil, fmt.Errorf("it must be an option of sbatch's or salloc's, as in --slurm='--exclusive'")
+	case strings.HasPrefix(word, "--"):
+		return readLongOption(word)
+	}
+	return readShortOptions(word)
+}
+
+func readLongOption(word string) ([]usedOption, error) {
+	name, _, hasValue := strings.Cut(word[2:], "=")
+	if n, rest, ok := strings.Cut(name, " "); ok {
+		return nil, fmt.Errorf("it must be one word: --slurm='--%s=%s'", n, strings.TrimSpace(rest))
+	}
+	if name == "" {
+		return nil, fmt.Errorf("the option has no name")
+	}
+	var used []usedOption
+	for _, o := range options {
+		switch {
+		case o.long == name:
+			if o.argument == requiredArgument && !hasValue && o.refusal == "" {
+				// Slurm would take the next word for its value.
+				return nil, fmt.Errorf("it needs a value: --slurm='--%s=VALUE'", name)
+			}
+			return []usedOption{{o, "--" + name}}, nil
+		case strings.HasPrefix(o.long, name):
+			used = append(used, usedOption{o, "--" + name})
+		}
+	}
+	if len(used) == 1 && used[0].argument == requiredArgument && !hasValue && used[0].refusal == "" {
+		return nil, fmt.Errorf("it needs a value: --slurm='--%s=VALUE'", used[0].long)
+	}
+	// An option that is refused decides.
+	slices.SortStableFunc(used, func(a, b usedOption) int { return cmp.Compare(len(b.refusal), len(a.refusal)) })
+	return used, nil
+}
+
+func readShortOptions(word string) ([]usedOption, error) {
+	var used []usedOption
+	for i := 1; i < len(word); i++ {
+		k := slices.IndexFunc(options, func(o option) bool { return o.short == word[i] && o.short != 0 })
+		if k < 0 {
+			// Whether the rest is its value is not known.
+			return nil, fmt.Errorf("neither sbatch nor salloc has an option -%c: write the option's long name", word[i])
+		}
+		o := options[k]
+		used = append(used, usedOption{o, "-" + word[i:i+1]})
+		if o.argument == noArgument {
+			continue
+		}
+		rest := word[i+1:]
+		switch {
+		case o.refusal != "" || o.argument == optionalArgument:
+		case strings.TrimSpace(rest) == "":
+			return nil, fmt.Errorf("it needs a value: --slurm='%s'", word[:i+1]+"VALUE")
+		case rest[0] == ' ':
+			return nil, fmt.Errorf("it must be one word: --slurm='%s%s'", word[:i+1], strings.TrimSpace(rest))
+		}
+		break
+	}
+	return used, nil
+}
