@@ -11,15 +11,59 @@
 # A subshell sets variables for itself here, and on purpose:
 # shellcheck shell=bash disable=SC2030,SC2031
 
-# Sites preset these for people (SQUEUE_FORMAT, SLURM_TIME_FORMAT=relative, …);
-# they would change what Slurm's commands print for us.
+# Variables of the environment stand for options of Slurm's commands (squeue(1), srun(1) …, INPUT
+# ENVIRONMENT VARIABLES). A site or a user presets them for a person, and an allocation for
+# its own steps. They must not change what a command of cscs asks, prints or starts, so each
+# runs without them, in a process of its own: the server gets them as they were.
+
+# By these, Slurm's commands find and trust the controller.
+cscs_controller=' SLURM_CONF SLURM_CONF_SERVER SLURM_JWT SLURM_SACK_SOCKET SLURM_SACK_KEY SLURM_SACK_JWKS '
+
+# These presets of salloc and sbatch, without SALLOC_ or SBATCH_, hold for a session: what the
+# job is made of, where it runs and who pays. Of the others, some would hide the job from cscs
+# (CLUSTERS, ARRAY_INX, JOB_NAME, IMMEDIATE, WAIT, DEBUG), some would run or write something else
+# (CONTAINER…, EXPORT, GET_USER_ENV, INPUT, OUTPUT, ERROR, OPEN_MODE, REQUEUE), some would end the
+# runner or leave the job without it (SIGNAL, NO_KILL), and some have nothing to do here (BELL, KILL_CMD).
+cscs_lasting_presets=' ACCOUNT ACCTG_FREQ BATCH BURST_BUFFER CLUSTER_CONSTRAINT CONSOLIDATE_SEGMENTS CONSTRAINT CORE_SPEC
+	CPUS_PER_GPU CPU_FREQ_REQ DELAY_BOOT DISTRIBUTION EXCLUSIVE GPUS GPUS_PER_NODE GPUS_PER_SOCKET GPUS_PER_TASK GPU_BIND GPU_FREQ
+	GRES GRES_FLAGS HINT MEM_BIND MEM_PER_CPU MEM_PER_GPU MEM_PER_NODE NETWORK OVERCOMMIT PARTITION POWER PROFILE QOS REQ_SWITCH
+	RESERVATION SEGMENT_SIZE SPREAD_JOB SPREAD_SEGMENTS THREADS_PER_CORE THREAD_SPEC TIMELIMIT TRES_BIND TRES_PER_TASK
+	USE_MIN_NODES WAIT4SWITCH WAIT_ALL_NODES WCKEY '
+cscs_lasting_presets=${cscs_lasting_presets//[[:space:]]/ }
+
+# cscs_unset_presets [VARIABLE]...: unsets every variable that Slurm's commands read, but those.
 cscs_unset_presets() {
-	unset "${!SQUEUE_@}" "${!SINFO_@}" "${!SCANCEL_@}" SLURM_BITSTR_LEN CDPATH
-	# Every time that Slurm prints is then in seconds since 1970: the cluster's time
-	# zone does not matter.
-	export SLURM_TIME_FORMAT=%s
+	local v
+	for v in "${!SLURM_@}" "${!SLURMD_@}" "${!SRUN_@}" "${!SQUEUE_@}" "${!SINFO_@}" "${!SCANCEL_@}" "${!SCONTROL_@}" "${!SACCTMGR_@}"; do
+		[[ "$cscs_controller$* " == *" $v "* ]] || unset "$v"
+	done
 }
-cscs_unset_presets
+
+# cscs_unset_request_presets: the same for salloc and sbatch, of which the lasting presets stay. They
+# read two of srun's that describe the job, too.
+cscs_unset_request_presets() {
+	local v
+	cscs_unset_presets SLURM_HINT SLURM_HOSTFILE
+	for v in "${!SALLOC_@}" "${!SBATCH_@}"; do
+		[[ $cscs_lasting_presets == *" ${v#*_} "* ]] || unset "$v"
+	done
+}
+
+# cscs_exec_query COMMAND...: becomes a command that asks Slurm. Every time that it prints is in
+# seconds since 1970: the cluster's time zone does not matter.
+cscs_exec_query() {
+	cscs_unset_presets
+	export SLURM_TIME_FORMAT=%s
+	exec "$@"
+}
+squeue() (cscs_exec_query squeue "$@")
+sinfo() (cscs_exec_query sinfo "$@")
+scancel() (cscs_exec_query scancel "$@")
+scontrol() (cscs_exec_query scontrol "$@")
+sacctmgr() (cscs_exec_query sacctmgr "$@")
+
+# With it, cd prints where it has gone, and may go elsewhere.
+unset CDPATH
 
 # What the client sets; which of them depends on the verb.
 : "${cscs_nonce:=}" "${cscs_id:=}" "${cscs_port:=0}" "${cscs_job:=}" "${cscs_node:=}" "${cscs_step:=}" "${cscs_client_name:=}"
@@ -83,11 +127,10 @@ cscs_uptime() {
 # cscs_have_slurm: Slurm's commands are found, if need be where a login shell
 # would find them.
 cscs_have_slurm() {
-	command -v squeue >/dev/null && return
+	type -P squeue >/dev/null && return
 	# shellcheck disable=SC1091 # the site's own file
 	. /etc/profile >/dev/null 2>&1
-	cscs_unset_presets
-	command -v squeue >/dev/null && return
+	type -P squeue >/dev/null && return
 	cscs_die noslurm "squeue and salloc are not to be found here (PATH=$PATH)"
 }
 

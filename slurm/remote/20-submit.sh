@@ -193,10 +193,11 @@ cscs_recall() {
 
 # cscs_srun COMMAND...: replaces this shell by a step with everything that the
 # allocation has on one node: all CPUs (no binding), all memory, all generic
-# resources, shared with whatever else runs there.
+# resources, shared with whatever else runs there. All of that stands on the command line.
 cscs_srun() {
 	local gres=()
 	[[ -z ${cscs_gres:-} ]] || gres=(--gres="$cscs_gres")
+	cscs_unset_presets
 	exec setsid srun --jobid="$cscs_job" "${cscs_srun_args[@]}" "${gres[@]}" "$@"
 }
 

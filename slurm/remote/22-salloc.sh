@@ -32,7 +32,10 @@ cscs_ask() {
 	cscs_words='' cscs_job=''
 	# In a session of its own: what ends this shell shall not end it unasked.
 	cscs_mark_asking $$
-	exec {cscs_out}< <(exec setsid salloc --no-shell --job-name="$cscs_name" "$@" "${cscs_salloc_args[@]}" 2>&1 </dev/null)
+	exec {cscs_out}< <(
+		cscs_unset_request_presets
+		exec setsid salloc --no-shell --job-name="$cscs_name" "$@" "${cscs_salloc_args[@]}" 2>&1 </dev/null
+	)
 	cscs_salloc=$!
 	cscs_mark_asking "$cscs_salloc"
 	while :; do

@@ -97,16 +97,14 @@ cscs_cancel_late() {
 	cscs_cancel_in_the_end
 }
 
-# cscs_presets: sbatch's presets are the user's, but for those that are about how it asks.
-# Who has asked for nothing in particular gets salloc's too, and before sbatch's: that is
-# what is set for work that one sits at.
+# cscs_presets: leaves the presets that hold for sbatch. Who has asked for nothing in particular gets
+# salloc's too, and before sbatch's: that is what is set for work that one sits at.
 cscs_presets() {
 	local v
 	if [[ $cscs_via == auto ]]; then
 		for v in "${!SALLOC_@}"; do export "SBATCH_${v#SALLOC_}=${!v}"; done
 	fi
-	unset SBATCH_IMMEDIATE SBATCH_WAIT SBATCH_ARRAY_INX SBATCH_REQUEUE SBATCH_NO_REQUEUE SBATCH_OPEN_MODE SBATCH_EXPORT SBATCH_EXPORT_FILE \
-		SBATCH_GET_USER_ENV SBATCH_JOB_NAME SBATCH_OUTPUT SBATCH_INPUT SBATCH_ERROR
+	cscs_unset_request_presets
 }
 
 # cscs_in_queue JOB: from here on the request waits in Slurm alone.

@@ -11,17 +11,15 @@ cscs_leave_login() {
 
 # cscs_save_environment: writes what the login began with into the session's directory:
 # environ is all of its environment, for the batch script; presets are the variables that
-# the site or the user has set for Slurm's commands; umask is the user's.
+# the site or the user has set for Slurm's commands, where the job has set none; umask is the user's.
 cscs_save_environment() {
 	local v
 	printf '%s\n' "$cscs_user_umask" >"$cscs_dir/umask" &&
 		(set -o posix && export -p) >"$cscs_dir/environ" &&
-		(
-			for v in $(compgen -e); do
-				[[ $v == @(SLURM|SBATCH|SALLOC|SRUN|SQUEUE|SINFO|SCANCEL|SACCT|SSTAT|SPRIO)_* ]] || unset "$v"
-			done 2>/dev/null
-			set -o posix && export -p
-		) >"$cscs_dir/presets"
+		for v in $(compgen -e); do
+			[[ $v != @(SLURM|SLURMD|SBATCH|SALLOC|SRUN|SQUEUE|SINFO|SCANCEL|SCONTROL|SACCTMGR|SACCT|SSTAT|SPRIO)_* ]] ||
+				printf '[[ -v %s ]] || export %s=%q\n' "$v" "$v" "${!v}" || return
+		done >"$cscs_dir/presets"
 }
 
 # cscs_exec_login: becomes the login shell in which the server starts, with the mark of the

@@ -14,6 +14,8 @@ cscs_launch() {
 	(umask 077 && printf '%d\n' "$$" >"$cscs_dir/launched")
 	IFS= read -r PORT <"$cscs_dir/port"
 	export PORT CSCS_SESSION=$cscs_id
+	# The user's --setup runs Slurm's own commands.
+	unset -f squeue sinfo scancel scontrol sacctmgr
 	# A dead login's value of these would win over ours.
 	unset "${cscs_unset[@]}"
 	if [[ -n $cscs_workdir ]]; then

@@ -43,7 +43,7 @@ cscs_each() {
 # cscs_slurm_of LIMIT COMMAND…: its output, its own words if it fails, and how it ended.
 cscs_slurm_of() {
 	local out code
-	out=$(timeout "$1" "${@:2}" 2>&1 </dev/null)
+	out=$(cscs_exec_query timeout "$1" "${@:2}" 2>&1 </dev/null)
 	code=$?
 	printf '%s\n%s\n' "$code" "$out"
 }

@@ -81,6 +81,7 @@ cscs_enter() {
 	cscs_leave_login
 	# Else bash would read it there (bash(1), BASH_ENV), and what it printed stand before the stream.
 	unset BASH_ENV
+	cscs_unset_presets
 	# The stream is all that is left of standard input; srun takes it over. Its own words
 	# go to standard error.
 	$run srun --jobid="$cscs_job" "${cscs_srun_args[@]}" --nodelist="$cscs_node" \
