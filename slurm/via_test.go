@@ -447,6 +447,8 @@ func TestDeadline(t *testing.T) {
 		{"10", []string{"--dead=now+5"}, ""},
 		{"10", []string{"--time-min=5"}, ""},
 		{"10", []string{"-t5"}, ""},
+		{"10", []string{"-vt5"}, ""},
+		{"10", []string{"-xt5"}, "now+660"}, // not on node t5
 		{"10", []string{"--exclusive"}, "now+660"},
 	} {
 		if got := (Request{Time: c.time, Extra: c.extra}).deadline(time.Minute); got != c.want {
