@@ -79,8 +79,8 @@ func TestEnvironmentOfTheServer(t *testing.T) {
 				beginSeen(t)
 				see := "{ env -0 >seen/env.%[1]s; umask; pwd; ulimit -c; } >seen/rest.%[1]s 2>&1"
 				write(t, clusterHome("seen", "see.sh"), fmt.Sprintf(see, "shell")+"\n")
-				output(t, "alice", "daint", append(append([]string{"salloc", "--quiet", "--nodelist", lab.Nodes[0]}, options...),
-					"srun", "--interactive", "--preserve-env", "sh", "seen/see.sh")...)
+				output(t, "alice", "daint", "bash", "--login", "-c", "salloc --quiet --nodelist="+lab.Nodes[0]+" "+strings.Join(options, " ")+
+					" srun --interactive --preserve-env sh seen/see.sh")
 				settle(t)
 				flags := []string{"--via", via, "--nodelist", lab.Nodes[0]}
 				for _, o := range options {
@@ -119,7 +119,7 @@ func TestEnvironmentOfJobs(t *testing.T) {
 		t.Run(via, func(t *testing.T) {
 			beginSeen(t)
 			job := "sbatch --quiet --wait --partition=shared --ntasks=1 --output=/dev/null --wrap='env -0 >seen/env.%[1]s; umask >seen/umask.%[1]s'"
-			output(t, "alice", "daint", "sh", "-c", fmt.Sprintf(job, "login"))
+			output(t, "alice", "daint", "bash", "--login", "-c", fmt.Sprintf(job, "login"))
 			inSession(t, "srun hostname >seen/hosts; "+fmt.Sprintf(job, "session"), "--via", via, "--nodes", "2")
 			if hosts := strings.Fields(seenFile(t, "hosts")); len(slices.Compact(slices.Sorted(slices.Values(hosts)))) != 2 {
 				t.Errorf("srun hostname printed %q", hosts)
