@@ -16,6 +16,7 @@ import (
 	"github.com/sourcegraph/conc"
 
 	"github.com/alps-tunnel/cscs/internal/owndir"
+	"github.com/alps-tunnel/cscs/internal/runclock"
 )
 
 // An Outcome is how a session ended for the process that attended it.
@@ -253,7 +254,7 @@ func (p *Peer) ask(ctx context.Context, method, path string, to any) error {
 	}
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
-	quiet := time.AfterFunc(p.patience, func() { giveUp(&SilentError{p.record.ID, p.record.PID}) })
+	quiet := runclock.AfterFunc(p.patience, func() { giveUp(&SilentError{p.record.ID, p.record.PID}) })
 	defer quiet.Stop()
 	req, err := http.NewRequestWithContext(ctx, method, "http://cscs"+path, nil)
 	if err != nil {
