@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -237,4 +238,25 @@ func (l *life) names() string {
 func jsonOf(e Event) (string, error) {
 	b, err := json.Marshal(e)
 	return string(b), err
+}
+
+// lateServer is a server that listens when the file is there.
+func lateServer(file string) []string {
+	return []string{"bash", "-c", `until [[ -e $1 ]]; do sleep 0.05; done; exec python3 -c "$2" "$3" meek`, "late", file, webServer, "{port}"}
+}
+
+// endReady interrupts a session that is ready, and sees to it that it ends as asked.
+func (l *life) endReady() {
+	l.t.Helper()
+	l.interrupt(ErrInterrupted)
+	if err := l.end(); err != nil {
+		l.t.Errorf("ended with %v", err)
+	}
+}
+
+func touch(t *testing.T, file string) {
+	t.Helper()
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 }

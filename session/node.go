@@ -14,6 +14,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/internal/runclock"
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
@@ -78,7 +79,7 @@ func (g gate) target(port int, addr string) forward.Target {
 	return func(ctx context.Context) (net.Conn, error) {
 		var conn net.Conn
 		var err error
-		looking, stop := context.WithTimeoutCause(ctx, lookTimeout, errUnseen)
+		looking, stop := runclock.WithTimeoutCause(ctx, lookTimeout, errUnseen)
 		defer stop()
 		dialled := make(chan struct{})
 		var dialling conc.WaitGroup
@@ -130,7 +131,7 @@ func (g gate) target(port int, addr string) forward.Target {
 // seen is not waited for, since each connection is looked at once more.
 func (g gate) await(ctx context.Context, port int, addr string) {
 	for {
-		looking, stop := context.WithTimeoutCause(ctx, lookTimeout, errUnseen)
+		looking, stop := runclock.WithTimeoutCause(ctx, lookTimeout, errUnseen)
 		seen, err := g.watch.Look(looking, port)
 		stop()
 		if err != nil || seen.Verdict == "foreign" || seen.Ours() && seen.Addr == addr {
