@@ -33,6 +33,7 @@ type alps struct {
 	ela, login, node *sshtest.Server
 	refuse           func() error                  // of the node's account check
 	nodeLine         string                        // the address by which the node is reached, if not its own
+	forbids          atomic.Bool                   // the node's sshd forwards no connections
 	closed           func() error                  // to connections from the login node to the node
 	me               string                        // the user that an sshd in a job step lets in
 	broken           atomic.Bool                   // the login shells end before they run anything
@@ -50,6 +51,11 @@ func newAlps(t *testing.T, env ...string) *alps {
 			return a.refuse()
 		}
 		return nil
+	}, Dial: func(network, to string) (net.Conn, error) {
+		if a.forbids.Load() {
+			return nil, &ssh.OpenChannelError{Reason: ssh.Prohibited, Message: "open failed"} // as sshd has it
+		}
+		return net.Dial(network, to)
 	}})
 	_, a.me = sshtest.NeedSSHD(t)
 	reach := a.hosts("nid001001:22", a.node.Addr())

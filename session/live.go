@@ -419,6 +419,8 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		}
 	case lastUse:
 		return false, s.useKnown(m)
+	case forbidden:
+		s.isForbidden(work, m)
 	case unforwarded:
 		s.refused(m.err)
 	case unadmitted:

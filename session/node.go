@@ -62,9 +62,16 @@ type gate struct {
 	watch *slurm.Watch
 	gauge *Gauge
 	dial  int // of the chain to the login node
+
+	forbids func(*chain.OpenError) // is told that the node refuses to open a connection
 }
 
-func (s *session) gate() gate { return gate{s.node, s.nodeName, s.watch, s.cfg.Gauge, s.dialled} }
+func (s *session) gate() gate {
+	node := s.node
+	return gate{node, s.nodeName, s.watch, s.cfg.Gauge, s.dialled, func(err *chain.OpenError) {
+		s.notice(forbidden{node, err})
+	}}
+}
 
 // target opens connections to addr, as seen from the node, and hands them on once a
 // look at its port has shown that what listens there is still the user's (invariant
@@ -108,6 +115,10 @@ func (g gate) target(port int, addr string) forward.Target {
 		}
 		stop()
 		dialling.Wait()
+		var refused *chain.OpenError
+		if errors.As(err, &refused) && refused.Prohibited() {
+			g.forbids(refused)
+		}
 		switch {
 		case err != nil:
 			return nil, err
