@@ -63,7 +63,7 @@ type gate struct {
 	gauge *Gauge
 	dial  int // of the chain to the login node
 
-	forbids func(*chain.OpenError) // is told that the node refuses to open a connection
+	forbids func(*chain.OpenError) // is called when the node refuses to open a connection
 }
 
 func (s *session) gate() gate {
