@@ -118,7 +118,10 @@ func TestListenNoSuchPort(t *testing.T) {
 	}
 }
 
-const childPortEnv = "CSCS_TEST_HOLD_PORT"
+const (
+	childPortEnv = "CSCS_TEST_HOLD_PORT"
+	childLookEnv = "CSCS_TEST_LOOK_AT_PORT" // prints who holds that port
+)
 
 // holdPort is the child of TestHolderIsAnotherProcess.
 func holdPort(addr string) {

@@ -66,10 +66,17 @@ func TestHolderIsAnotherUser(t *testing.T) {
 	}
 	port, pid := startHolder(t, asNobody)
 	got := Holder(t.Context(), port)
-	// Root sees both. What others see is the branch below it, of which the
-	// name of the user is the same.
+	// Root sees both.
 	if want := fmt.Sprintf("(pid %d, user nobody)", pid); !strings.HasSuffix(got, want) {
 		t.Errorf("Holder = %q, want it to end in %q", got, want)
+	}
+	// Another user sees the user alone.
+	port, _ = startHolder(t, nil)
+	look := exec.Command("/proc/self/exe")
+	look.Env = append(os.Environ(), fmt.Sprintf("%s=%d", childLookEnv, port))
+	look.SysProcAttr = asNobody
+	if out, err := look.Output(); err != nil || string(out) != "a process of user root" {
+		t.Errorf("Holder, as another user = %q, %v", out, err)
 	}
 	if got := userName(nobody); got != "nobody" {
 		t.Errorf("userName = %q", got)

@@ -2,14 +2,13 @@ package session
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base32"
 	"strings"
 	"time"
 
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/forward/share"
 	"github.com/alps-tunnel/cscs/internal/app"
+	"github.com/alps-tunnel/cscs/internal/sessionid"
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
@@ -82,13 +81,8 @@ type Explanation struct {
 // inline is the hints in one line.
 func (x Explanation) inline() string { return strings.ReplaceAll(x.Hint, "\n", "; ") }
 
-// NewID returns a session ID: 8 characters of lower-case base32 (RFC 4648,
-// section 6), 40 bits by chance.
-func NewID() string {
-	b := make([]byte, 5)
-	_, _ = rand.Read(b) // never fails (crypto/rand)
-	return strings.ToLower(base32.StdEncoding.EncodeToString(b))
-}
+// NewID returns a session ID.
+func NewID() string { return sessionid.New() }
 
 // protected reports whether the local ports let in only whom the Room does.
 func (c *Config) protected() bool { return c.Room != nil && c.Protect != nil && *c.Protect }

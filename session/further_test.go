@@ -341,7 +341,22 @@ func TestForwardNewSlow(t *testing.T) {
 	}
 }
 
-// The server's own port is no further one, and a local port that is taken is passed over.
+// The server's own port is no further one, whatever the runner says; nor is any without the flag.
+func TestForwardNewPasses(t *testing.T) {
+	for _, tt := range []struct {
+		on   bool
+		addr string
+	}{{true, "127.0.0.1:8888"}, {true, "[::1]:8888"}, {true, "127.0.0.1"}, {true, ""}, {false, "127.0.0.1:8889"}} {
+		s := &session{port: 8888}
+		s.cfg.Launch.ForwardNew = tt.on
+		s.appeared(t.Context(), tt.addr)
+		if len(s.further.ports) > 0 {
+			t.Errorf("%+v: %+v", tt, s.further.ports)
+		}
+	}
+}
+
+// A local port that is taken is passed over.
 func TestForwardNewLocalPort(t *testing.T) {
 	t.Parallel()
 	a := newAlps(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -22,7 +23,34 @@ import (
 	"github.com/alps-tunnel/cscs/internal/sshtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// foreignServerEnv makes of the test binary a server of another user at that address, which prints
+// its address, and then how many bytes each connection has brought.
+const foreignServerEnv = "CSCS_TEST_FOREIGN_SERVER"
+
+func TestMain(m *testing.M) {
+	if addr := os.Getenv(foreignServerEnv); addr != "" {
+		serveForeign(addr)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func serveForeign(addr string) {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(ln.Addr())
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			panic(err)
+		}
+		n, _ := io.Copy(io.Discard, c)
+		fmt.Println(n)
+		_ = c.Close()
+	}
+}
 
 // An alps is a way through ela to a login node with the recorded Slurm, and to the
 // one node that it has; all on this machine.
@@ -37,6 +65,7 @@ type alps struct {
 	closed           func() error                  // to connections from the login node to the node
 	me               string                        // the user that an sshd in a job step lets in
 	broken           atomic.Bool                   // the login shells end before they run anything
+	failedShells     atomic.Int32                  // how many of the login node's did
 	hang             atomic.Pointer[chan struct{}] // they wait for it before
 	hung             atomic.Int32                  // how many do
 	away             atomic.Int32                  // so many connections to the login node fail
@@ -59,7 +88,7 @@ func newAlps(t *testing.T, env ...string) *alps {
 	}})
 	_, a.me = sshtest.NeedSSHD(t)
 	reach := a.hosts("nid001001:22", a.node.Addr())
-	a.login = sshtest.Start(t, sshtest.Config{Keys: keys, Exec: a.shell, Dial: func(network, to string) (net.Conn, error) {
+	a.login = sshtest.Start(t, sshtest.Config{Keys: keys, Exec: a.loginShell, Dial: func(network, to string) (net.Conn, error) {
 		if a.closed != nil {
 			if err := a.closed(); err != nil {
 				return nil, err
@@ -96,6 +125,14 @@ func (a *alps) shell(cmd string, stdin io.Reader, stdout, stderr io.Writer) int 
 		return status.ExitStatus()
 	}
 	return 255
+}
+
+// loginShell is that of the login node.
+func (a *alps) loginShell(cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if a.broken.Load() {
+		defer a.failedShells.Add(1)
+	}
+	return a.shell(cmd, stdin, stdout, stderr)
 }
 
 // hosts is the network of one host: it reaches one other.

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -69,4 +71,42 @@ func TestStoppedElsewhere(t *testing.T) {
 			a.nothingLeft()
 		})
 	}
+}
+
+// The lease of the configuration is the session's on the cluster, and is renewed while the client
+// lives; the session says of itself how long it is.
+func TestLeaseIsRenewed(t *testing.T) {
+	a := newAlps(t)
+	cfg := a.config()
+	cfg.Lease = 4 * time.Second
+	l := a.start(cfg)
+	ready := l.await(EventReady)
+	dir := filepath.Join(a.Home, ".cscs", "fake", cfg.ID)
+	value := func() string {
+		text, err := os.ReadFile(filepath.Join(dir, "lease"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, _, _ := strings.Cut(string(text), " ")
+		return v
+	}
+	about, err := os.ReadFile(filepath.Join(dir, "session.json"))
+	if err != nil || ParseAbout(string(about)).Lease != 4 {
+		t.Errorf("the session says %s, %v", about, err)
+	}
+	seen := map[string]bool{}
+	for began := time.Now(); len(seen) < 7; <-time.After(20 * time.Millisecond) { // longer than the lease
+		seen[value()] = true
+		if time.Since(began) > 30*time.Second {
+			t.Fatalf("the lease was %v", seen)
+		}
+	}
+	if err := get(t, ready.URL); err != nil {
+		t.Error(err)
+	}
+	l.interrupt(ErrInterrupted)
+	if err := l.end(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	a.nothingLeft()
 }

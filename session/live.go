@@ -103,6 +103,12 @@ func (s *session) live(ctx context.Context) error {
 				}
 			case slurm.Pending:
 				quiet.Stop()
+			case slurm.Requeued:
+				start.Stop()
+				if s.adopted == nil {
+					waiting = time.Now()
+					queue.Reset(s.cfg.QueueTimeout)
+				}
 			case slurm.Granted:
 				quiet.Stop()
 				queue.Stop()
@@ -304,8 +310,20 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 	case slurm.Granted:
 		s.granted(m.Job)
 		s.openRoom(work)
+	case slurm.Requeued:
+		s.requeued(m.Job)
+	case slurm.LeaseUnwritten:
+		s.unwritten = true
+		s.out.warn(s.leaseInDoubt(m))
+	case slurm.LeaseWritten:
+		s.unwritten = false
+		s.out.warn("the login node can write the lease again")
+	case unrenewed:
+		if s.unwritten {
+			s.out.warn("the lease cannot be renewed on " + s.nodeName + " either: the job ends when it runs out, within " + spell(s.cfg.Lease))
+		}
 	case slurm.Alive:
-		s.step, s.nodeName, s.hostKeys = m.Job+"."+m.Step, m.Node, m.HostKeys
+		s.step, s.runner, s.nodeName, s.hostKeys = m.Job+"."+m.Step, m.PID, m.Node, m.HostKeys
 		if s.node == nil { // else the runner was started again
 			s.dialNode(work)
 		}
@@ -463,6 +481,21 @@ func (s *session) queued(q slurm.Queued) {
 		e.Start = &start
 	}
 	s.out.event(e)
+}
+
+// requeued takes in that the job waits again, before anything of the session ran in it.
+func (s *session) requeued(job string) {
+	s.job, s.queuedJob, s.kept = slurm.JobInfo{ID: job}, "", true
+	s.out.warn("Slurm has put job " + job + " back into the queue: waiting for it to start again")
+}
+
+// leaseInDoubt says that the login node cannot write the lease, and what keeps the job.
+func (s *session) leaseInDoubt(m slurm.LeaseUnwritten) string {
+	message := "the lease cannot be written on " + m.Host + " (" + m.Message + "): "
+	if s.watch != nil && s.node != nil {
+		return message + "it is renewed over the connection to " + s.nodeName + " alone"
+	}
+	return message + "unless that works again, the job ends after " + spell(s.cfg.Lease) + ". Is the home directory full or read-only there?"
 }
 
 func (s *session) granted(job slurm.JobInfo) {

@@ -5,6 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/alps-tunnel/cscs/internal/app"
+	"github.com/alps-tunnel/cscs/internal/sessionid"
 )
 
 // tailLines of the server's log are shown with an error.
@@ -29,10 +32,17 @@ func (l *serverLog) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	if l.file == nil {
+		if err := sessionid.Check(l.id); err != nil {
+			return 0, err
+		}
 		if err := os.MkdirAll(l.dir, 0o700); err != nil {
 			return 0, err
 		}
-		path := filepath.Join(l.dir, l.id+"-"+l.app+".log")
+		name := l.app // of a record, or of the cluster
+		if !app.IsName(name) {
+			name = "run"
+		}
+		path := filepath.Join(l.dir, l.id+"-"+name+".log")
 		f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 		if err != nil {
 			return 0, err

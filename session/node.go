@@ -31,7 +31,8 @@ func (s *session) watchPort(work context.Context) {
 	s.stopWatch = stop
 	// What changes there by itself, the runner tells.
 	watch, node, name := slurm.NewWatch(s.port, watchEvery), s.node, s.nodeName
-	watch.Session = s.cfg.ID
+	watch.Session, watch.Job, watch.Runner, watch.Lease = s.cfg.ID, s.job.ID, s.runner, s.cfg.Lease
+	watch.Unrenewed = func() { s.notice(unrenewed{}) }
 	s.watch = watch
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 200*time.Millisecond, 10*time.Second
@@ -54,6 +55,9 @@ func (s *session) watchPort(work context.Context) {
 		}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0))
 	})
 }
+
+// unrenewed: the runner is not where its lease could be renewed, on its node.
+type unrenewed struct{}
 
 // A gate is the way to the ports of the node over one connection to it.
 type gate struct {

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"math"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -309,12 +310,17 @@ func (s *session) submitDone(work context.Context, m submitDone) (done bool, err
 // was tried.
 func (s *session) readAgain(work context.Context, err error) bool {
 	limit := s.cfg.Lease + Overrun
+	if s.cfg.Lease == 0 {
+		limit = math.MaxInt64
+	}
 	var remote *slurm.RemoteError
 	var open *chain.OpenError
 	var unsaid *ssh.ExitMissingError
 	switch {
 	case errors.As(err, &remote) && remote.Kind == "gone":
-		limit = Overrun // unless a file system comes back, the session's directory was removed
+		limit = Overrun
+	case errors.As(err, &remote) && remote.Kind == "away" && s.node != nil:
+		limit = math.MaxInt64 // this login node does not see the session; its server is reached all the same
 	case errors.Is(err, slurm.ErrCut), errors.As(err, &remote), errors.As(err, &open), errors.As(err, &unsaid):
 	default:
 		return false

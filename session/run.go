@@ -106,6 +106,8 @@ type session struct {
 
 	job        slurm.JobInfo
 	step       string
+	runner     int  // its process on the node
+	unwritten  bool // the login node cannot write the lease
 	nodeName   string
 	hostKeys   []string               // of the node, as the runner read them there
 	other      otherWay               // to the node

@@ -277,10 +277,14 @@ func TestAbandon(t *testing.T) {
 	l.interrupt(ErrInterrupted)
 	l.await(EventEnding)
 	l.hurry()
+	began := time.Now()
 	l.abandon()
 	var left *TeardownError
 	if err := l.end(); !errors.As(err, &left) || left.Job != "4711" {
 		t.Fatalf("ended with %v", l.err)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("took %v", took)
 	}
 	if want := "scancel --name=" + slurm.JobName(l.cfg.ID) + " on daint"; left.Command() != want {
 		t.Errorf("command %q, not %q", left.Command(), want)
@@ -324,6 +328,11 @@ func TestFollowAgain(t *testing.T) {
 		t.Fatal("there is no command of ours")
 	}
 	l.await(EventWarning)
+	for deadline := time.Now().Add(20 * time.Second); a.failedShells.Load() < 2; <-time.After(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no other command was tried")
+		}
+	}
 	a.broken.Store(false)
 	if err := get(t, ready.URL); err != nil {
 		t.Errorf("when it can again: %v", err)

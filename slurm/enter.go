@@ -51,7 +51,7 @@ var enterArgs = []string{"--overlap", "--nodes=1", "--ntasks=1", "--cpu-bind=non
 // connection or the cause of ctx, if that ended first; later ctx has no hold on the stream.
 func (e Entrance) Open(ctx context.Context, host Starter) (net.Conn, error) {
 	v := new(vars)
-	v.set("cscs_id", e.ID)
+	v.setID(e.ID)
 	v.set("cscs_job", e.Job)
 	v.set("cscs_node", e.Node)
 	if e.Guest {
@@ -75,6 +75,9 @@ func (e Entrance) Open(ctx context.Context, host Starter) (net.Conn, error) {
 		return nil
 	}}
 
+	if v.err != nil {
+		return nil, v.err
+	}
 	var stderr tail
 	conn, err := host.Start(ctx, bootstrap, &stderr)
 	if err != nil {

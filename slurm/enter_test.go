@@ -202,7 +202,7 @@ func TestEntranceIsOurs(t *testing.T) {
 // What start-up files print, there and on the node, is no part of the stream.
 func TestEntrancePassesOverNoise(t *testing.T) {
 	noise := filepath.Join(t.TempDir(), "noise")
-	if err := os.WriteFile(noise, []byte("echo SSH-2.0-noise; echo stream\n"), 0o600); err != nil {
+	if err := os.WriteFile(noise, []byte("echo welcome; echo stream; echo SSH-2.0-noise\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	f := slurmtest.New(t)
@@ -264,7 +264,7 @@ func TestEntranceGivenUp(t *testing.T) {
 	gone := errors.New("gone")
 	m := mute{make(chan struct{})}
 	time.AfterFunc(50*time.Millisecond, func() { cancel(gone) })
-	if _, err := (Entrance{}).Open(ctx, m); !errors.Is(err, gone) {
+	if _, err := (Entrance{ID: testID(t)}).Open(ctx, m); !errors.Is(err, gone) {
 		t.Errorf("got %v", err)
 	}
 	<-m.closed

@@ -38,8 +38,14 @@ type (
 	Alive struct {
 		Job, Step string
 		Node      string
+		PID       int      // of the runner, on its node
 		HostKeys  []string // the node's, as lines of authorized_keys(5) have them
 	}
+	// Requeued: Slurm has put a granted job back into the queue before its runner began.
+	Requeued struct{ Job string }
+	// LeaseUnwritten: the login node cannot write the lease. LeaseWritten: it can again.
+	LeaseUnwritten struct{ Host, Message string }
+	LeaseWritten   struct{}
 	// Started: the server's process exists.
 	Started struct {
 		Node string
@@ -69,6 +75,7 @@ type (
 		Reason  string // exit, asked, term, lease, wide, port, collision, setup, shell, killed
 		Code    int    // the server's exit status; -1: it has none
 		Message string
+		Cause   string // for "term": the job's state to be, where that would not tell any more: PREEMPTED
 	}
 	// Note: something that the user should know, in Slurm's or the remote half's words.
 	Note struct{ Message string }
@@ -76,12 +83,17 @@ type (
 	JobState struct{ Job JobInfo }
 )
 
-func (Hello) isEvent()      {}
-func (Pending) isEvent()    {}
-func (Queued) isEvent()     {}
-func (Granted) isEvent()    {}
-func (Alive) isEvent()      {}
-func (Started) isEvent()    {}
+func (Hello) isEvent()    {}
+func (Pending) isEvent()  {}
+func (Queued) isEvent()   {}
+func (Granted) isEvent()  {}
+func (Alive) isEvent()    {}
+func (Requeued) isEvent() {}
+func (Started) isEvent()  {}
+
+func (LeaseUnwritten) isEvent() {}
+func (LeaseWritten) isEvent()   {}
+
 func (Unlaunched) isEvent() {}
 func (Launched) isEvent()   {}
 func (Listening) isEvent()  {}
@@ -106,7 +118,14 @@ func (l line) event() Event {
 		info.ID = l.get("job")
 		return Granted{Job: info}
 	case "alive":
-		return Alive{Job: l.get("job"), Step: l.get("step"), Node: l.get("node"), HostKeys: l.all("hostkey")}
+		return Alive{Job: l.get("job"), Step: l.get("step"), Node: l.get("node"), PID: int(l.int("pid")), HostKeys: l.all("hostkey")}
+	case "requeued":
+		return Requeued{Job: l.get("job")}
+	case "lease":
+		if l.get("written") != "" {
+			return LeaseWritten{}
+		}
+		return LeaseUnwritten{Host: l.get("host"), Message: l.get("message")}
 	case "started":
 		return Started{Node: l.get("node"), PID: int(l.int("pid")), Port: int(l.int("port"))}
 	case "unlaunched":
@@ -138,6 +157,8 @@ func (e Exited) How() string {
 	switch {
 	case e.Message != "":
 		return e.Message
+	case e.Reason == "term" && e.Cause != "":
+		return "its job " + JobInfo{State: e.Cause}.explainState()
 	case e.Reason == "term":
 		return "slurm ended its job"
 	case e.Reason == "asked":
@@ -153,5 +174,5 @@ func parseExited(l line) Exited {
 	if err != nil {
 		code = -1
 	}
-	return Exited{Reason: l.get("reason"), Code: code, Message: clean(l.get("message"))}
+	return Exited{Reason: l.get("reason"), Code: code, Message: clean(l.get("message")), Cause: l.get("cause")}
 }

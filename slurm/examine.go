@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/sessionid"
 )
 
 // An Examination is what a login node, the home directory there and Slurm are like.
@@ -202,15 +204,16 @@ func (e *Examination) addPartition(p Partition) {
 	e.Partitions[i].Nodes += p.Nodes
 }
 
-// addJob reads one line of squeue's, as list's are.
+// addJob reads one line of squeue's %i|%T|%r|%S|%e|%P|%a|%N|%j. A job that has the name of a
+// session gets its ID; whether there is such a session, the line does not say.
 func (e *Examination) addJob(s string) {
-	if strings.Count(s, "|") != 8 {
+	fields := strings.SplitN(s, "|", 9)
+	if len(fields) != 9 {
 		return
 	}
-	f := parseFound(line{kind: "session", fields: []string{"job=" + s}})
-	_, rest, _ := strings.Cut(s, "|")
-	if name, _, _ := strings.Cut(rest, "|"); strings.HasPrefix(name, JobName("")) {
-		f.ID = strings.TrimPrefix(name, JobName(""))
+	f := parseFound(line{kind: "session", fields: []string{"job=" + strings.Join(fields[:8], "|")}})
+	if id, ok := strings.CutPrefix(fields[8], JobName("")); ok && sessionid.IsID(id) {
+		f.ID = id
 	}
 	e.Jobs = append(e.Jobs, f)
 }

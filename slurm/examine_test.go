@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ import (
 
 func TestExamine(t *testing.T) {
 	f := slurmtest.New(t, `FAKE_SINFO=normal*|up|1-00:00:00|3|idle\nnormal*|up|1-00:00:00|1|down*\ndebug|down|30:00|3|idle\n`, `FAKE_ACCOUNTS=g1||\ng2|4|10\n`)
-	if err := f.Exec(t.Context(), "salloc --no-shell --job-name=cscs-k7", strings.NewReader(""), io.Discard, io.Discard); err != nil {
+	if err := f.Exec(t.Context(), "salloc --no-shell --job-name=cscs-k7k7k7k7", strings.NewReader(""), io.Discard, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	e, err := Examine(t.Context(), f)
@@ -37,7 +38,7 @@ func TestExamine(t *testing.T) {
 	if diff := cmp.Diff([]Account{{Name: "g1"}, {"g2", 4, 10}}, e.Accounts); diff != "" || !e.Accounting {
 		t.Error(diff)
 	}
-	if len(e.Jobs) != 1 || e.Jobs[0].ID != "k7" || e.Jobs[0].Job != "4711" || e.Jobs[0].State != "RUNNING" || e.Jobs[0].Nodes[0] != "nid001001" {
+	if len(e.Jobs) != 1 || e.Jobs[0].ID != "k7k7k7k7" || e.Jobs[0].Job != "4711" || e.Jobs[0].State != "RUNNING" || e.Jobs[0].Nodes[0] != "nid001001" {
 		t.Errorf("jobs: %+v", e.Jobs)
 	}
 	if left, _ := filepath.Glob(filepath.Join(f.Home, ".cscs*")); len(left) > 0 {
@@ -50,6 +51,12 @@ func TestExamineTalk(t *testing.T) {
 	f := slurmtest.New(t)
 	e, err := Examine(t.Context(), talking{f, "Welcome\nto daint\n"})
 	if err != nil || e.Before != "Welcome\nto daint" || e.Version == "" {
+		t.Errorf("%v, %+v", err, e)
+	}
+	// Not even if it looks as what is ours.
+	e, err = Examine(t.Context(), talking{f, "Welcome\npartition\tanswer=other*|up|1:00|3|idle\nanswered\tby=sinfo\tcode=1\n"})
+	if err != nil || !strings.HasPrefix(e.Before, "Welcome\n") || e.Version == "" || e.Silent != "" ||
+		slices.ContainsFunc(e.Partitions, func(p Partition) bool { return p.Name == "other" }) {
 		t.Errorf("%v, %+v", err, e)
 	}
 }
@@ -114,8 +121,10 @@ func TestExamineStartup(t *testing.T) {
 			t.Errorf("%s: %+v", profile, e)
 		}
 	}
-	if out, err := exec.Command("pgrep", "-f", "^sleep 1234.5$").Output(); err == nil {
-		t.Errorf("left: %s", out)
+	// 1 says that there is none, as against a pgrep that is not there or cannot look (pgrep(1)).
+	var none *exec.ExitError
+	if out, err := exec.Command("pgrep", "-f", "^sleep 1234.5$").Output(); !errors.As(err, &none) || none.ExitCode() != 1 {
+		t.Errorf("left: %s, %v", out, err)
 	}
 }
 
@@ -164,16 +173,30 @@ func FuzzExamine(f *testing.F) {
 
 // FuzzSaid: what salloc, sbatch, srun, squeue and scontrol print becomes one line, and no panic.
 func FuzzSaid(f *testing.F) {
-	f.Add("salloc: error: Job submit/allocate failed: Invalid account|srun: x", "1|cscs-k7|RUNNING|None|1|2|p|a|nid001001")
+	f.Add("salloc: error: Job submit/allocate failed: Invalid account|srun: x", "1|RUNNING|None|1|2|p|a|nid001001|cscs-k7k7k7k7")
 	f.Add("", "JobId=7 JobState=RUNNING NodeList=nid[1-2 EndTime=x")
 	f.Fuzz(func(t *testing.T, words, data string) {
 		if s := clean(words); strings.Contains(s, "|") {
 			t.Errorf("%q became %q", words, s)
 		}
-		parseFound(line{kind: "session", fields: []string{"job=" + data}})
-		parseJobInfo(data)
-		parseQueue("7", data)
-		_ = checkRunning("7", data)
-		ExplainReason(data)
+		if found := parseFound(line{kind: "session", fields: []string{"job=" + data}}); found.Over != (strings.Count(data, "|") < 8) {
+			t.Errorf("%q is over: %v", data, found.Over)
+		} else if !found.Over && (strings.Contains(found.Job+found.State+found.Partition, "|") || slices.Contains(found.Nodes, "")) {
+			t.Errorf("%q became %+v", data, found)
+		}
+		if j := parseJobInfo(data); strings.Contains(j.ID+j.State+j.Partition+j.Account, " ") || slices.Contains(j.Nodes, "") {
+			t.Errorf("%q became %+v", data, j)
+		}
+		queued, ok := parseQueue("7", data).(Queued)
+		if ok != (strings.Count(data, "|") >= 2) || ok && (queued.Job != "7" || strings.Contains(queued.State+queued.Reason, "|")) {
+			t.Errorf("%q became %+v, %v", data, queued, ok)
+		}
+		var ended *JobEndedError
+		if err := checkRunning("7", data); (err == nil) != strings.HasPrefix(data, "RUNNING|") || err != nil && (!errors.As(err, &ended) || ended.Job != "7") {
+			t.Errorf("%q: %v", data, err)
+		}
+		if data != "" && strings.Trim(data, "_ ") != "" && ExplainReason(data) == "" {
+			t.Errorf("%q is not explained", data)
+		}
 	})
 }

@@ -3,6 +3,8 @@ package slurm
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base32"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -78,8 +80,10 @@ func (r *run) wait() {
 	}
 }
 
+// testID is a session ID that belongs to the test alone.
 func testID(t *testing.T) string {
-	return strings.ToLower(strings.NewReplacer("/", "", "_", "").Replace(t.Name()))
+	sum := sha256.Sum256([]byte(t.Name()))
+	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:5]))
 }
 
 func stopFake(t *testing.T, f *slurmtest.Cluster, s Stopping) (string, *Exited) {
@@ -89,6 +93,9 @@ func stopFake(t *testing.T, f *slurmtest.Cluster, s Stopping) (string, *Exited) 
 	exited, err := Stop(t.Context(), f, s)
 	if err != nil {
 		t.Fatalf("Stop: %v", err)
+	}
+	if jobs := f.Jobs(); len(jobs) > 0 {
+		t.Errorf("Stop says that the job is gone, and there is %v", jobs)
 	}
 	if left, err := filepath.Glob(filepath.Join(f.Home, ".cscs")); err != nil || len(left) > 0 {
 		t.Errorf("left in the home directory: %v, %v", left, err)

@@ -56,7 +56,7 @@ type Runner struct {
 // returns *RemoteError, of kind "gone" if the cluster has nothing of such a session.
 func FindRunner(ctx context.Context, remote Remote, id string) (Runner, error) {
 	v := new(vars)
-	v.set("cscs_id", id)
+	v.setID(id)
 	var r Runner
 	complete := false
 	c := call{verb: "find", vars: v, handle: func(l line) error {

@@ -13,14 +13,11 @@ import (
 func TestFindRunner(t *testing.T) {
 	f := slurmtest.New(t)
 	var remote *RemoteError
-	if _, err := FindRunner(t.Context(), f, "nosuch"); !errors.As(err, &remote) || remote.Kind != "gone" {
+	if _, err := FindRunner(t.Context(), f, "nosuchid"); !errors.As(err, &remote) || remote.Kind != "gone" {
 		t.Errorf("of no session: %v", err)
 	}
-	waiting := filepath.Join(f.Home, ".cscs", "fake", "waiting")
-	if err := os.MkdirAll(waiting, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if r, err := FindRunner(t.Context(), f, "waiting"); err != nil || r.Up || r.Over {
+	waiting := putSession(t, f, "waitinga", 0)
+	if r, err := FindRunner(t.Context(), f, "waitinga"); err != nil || r.Up || r.Over {
 		t.Errorf("of one that waits: %+v, %v", r, err)
 	}
 	if err := os.RemoveAll(waiting); err != nil {

@@ -31,6 +31,11 @@ func Hostlist(s string) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("expand %q: %w", item, err)
 		}
+		for _, name := range names {
+			if !IsNode(name) {
+				return nil, fmt.Errorf("expand %.60q: %w", item, errHostlist)
+			}
+		}
 		out = append(out, names...)
 		s = rest
 	}

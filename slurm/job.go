@@ -37,7 +37,7 @@ func parseJobInfo(s string) JobInfo {
 		return v
 	}
 	j := JobInfo{
-		ID:        get("JobId"),
+		ID:        jobOf(get("JobId")),
 		State:     get("JobState"),
 		Reason:    get("Reason"),
 		Partition: get("Partition"),
@@ -90,6 +90,8 @@ func (j JobInfo) explainState() string {
 		return "reached its time limit"
 	case "CANCELLED":
 		return "was cancelled with scancel, not by this session"
+	case "PENDING":
+		return "was put back into the queue by Slurm (requeued), and its server is gone"
 	case "NODE_FAIL":
 		return "ended because " + j.itsNode() + " failed"
 	case "PREEMPTED":

@@ -42,9 +42,13 @@ func List(ctx context.Context, remote Remote) ([]Found, []Swept, error) {
 	c := call{verb: "list", vars: new(vars), handle: func(l line) error {
 		switch l.kind {
 		case "session":
-			found = append(found, parseFound(l))
+			if l.isListed() { // else it is a directory or a job of the user's with such a name
+				found = append(found, parseFound(l))
+			}
 		case "swept":
-			swept = append(swept, parseSwept(l))
+			if l.isListed() {
+				swept = append(swept, parseSwept(l))
+			}
 		case "listed":
 			complete = true
 		}
@@ -60,7 +64,7 @@ func List(ctx context.Context, remote Remote) ([]Found, []Swept, error) {
 }
 
 func parseSwept(l line) Swept {
-	return Swept{ID: l.get("id"), Job: l.get("job"), State: l.get("state"), Age: age(l)}
+	return Swept{ID: l.get("id"), Job: jobOf(l.get("job")), State: l.get("state"), Age: age(l)}
 }
 
 func (Swept) isEvent() {}
@@ -73,7 +77,7 @@ func age(l line) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// parseFound reads one session; its job is squeue's %i|%j|%T|%r|%S|%e|%P|%a|%N.
+// parseFound reads one session; its job is squeue's %i|%T|%r|%S|%e|%P|%a|%N.
 func parseFound(l line) Found {
 	f := Found{ID: l.get("id"), About: l.get("about"), Age: age(l), Left: l.get("left") != "", Clients: l.all("client")}
 	switch l.get("last") {
@@ -83,19 +87,19 @@ func parseFound(l line) Found {
 		x := parseExited(l)
 		f.Over, f.Ended = true, &x
 	}
-	q := strings.SplitN(l.get("job"), "|", 9)
-	if len(q) != 9 {
+	q := strings.SplitN(l.get("job"), "|", 8)
+	if len(q) != 8 {
 		f.Over = true // or it has not been asked for yet: whoever does so knows
 		return f
 	}
-	f.Over = f.Over || q[2] == "COMPLETING" // what runs of it takes no longer than processes take to die
-	f.Job, f.State, f.Partition, f.Account = q[0], q[2], q[6], unset(q[7])
+	f.Over = f.Over || q[1] == "COMPLETING" // what runs of it takes no longer than processes take to die
+	f.Job, f.State, f.Partition, f.Account = jobOf(q[0]), q[1], q[5], unset(q[6])
 	if f.State == "PENDING" {
-		f.Reason, f.Start = ExplainReason(q[3]), unixTime(q[4])
+		f.Reason, f.Start = ExplainReason(q[2]), unixTime(q[3])
 	} else {
-		f.Ends = unixTime(q[5])
+		f.Ends = unixTime(q[4])
 	}
-	if nodes, err := Hostlist(q[8]); err == nil {
+	if nodes, err := Hostlist(q[7]); err == nil {
 		f.Nodes = nodes
 	}
 	return f

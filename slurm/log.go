@@ -15,7 +15,7 @@ import (
 // an error of w's, or that of the connection.
 func Log(ctx context.Context, remote Remote, id string, last int, every time.Duration, w io.Writer) error {
 	v := new(vars)
-	v.set("cscs_id", id)
+	v.setID(id)
 	v.set("cscs_every", seconds(every))
 	if last > 0 {
 		v.set("cscs_last", strconv.Itoa(last))

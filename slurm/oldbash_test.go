@@ -14,7 +14,11 @@ func TestNothingNewerThanBash44(t *testing.T) {
 	if m := newer.FindString(script); m != "" {
 		t.Errorf("the remote half uses %q", m)
 	}
-	for _, bad := range []string{"echo $EPOCHREALTIME", "wait -n -p x", "echo ${x@U}", "x=${ date; }"} {
+	for _, bad := range []string{
+		"echo $EPOCHSECONDS", "echo $EPOCHREALTIME", "BASH_ARGV0=x", "echo $SRANDOM", "echo $BASH_MONOSECONDS", "wait -p x", "wait -n -p x", "wait -np x",
+		"wait -f 7", "local -I x", "echo ${x@U}", "echo ${x[@]@K}", "x=${ date; }", "${| date; }", "read -E x", "read -rE x", "source -p . x",
+		"shopt -s localvar_inherit", "shopt -s assoc_expand_once", "shopt -s array_expand_once", "GLOBSORT=name", "shopt -u patsub_replacement",
+	} {
 		if !newer.MatchString(bad) {
 			t.Errorf("%q would not be seen", bad)
 		}

@@ -5,11 +5,25 @@ import (
 	"strings"
 
 	"al.essio.dev/pkg/shellescape"
+
+	"github.com/alps-tunnel/cscs/internal/sessionid"
 )
 
 // vars are the variables that stand before the remote half's script. This is the
 // one place where anything is quoted for a shell.
-type vars struct{ b strings.Builder }
+type vars struct {
+	b   strings.Builder
+	err error // why no call may be made with them
+}
+
+// setID sets the ID of the session that a call is for. One that is none is an error of the call,
+// a *sessionid.Error: it would become part of paths and names on the cluster.
+func (v *vars) setID(id string) {
+	if err := sessionid.Check(id); err != nil {
+		v.err = err
+	}
+	v.set("cscs_id", id)
+}
 
 func (v *vars) set(name, value string) {
 	v.b.WriteString(name + "=" + shellescape.Quote(value) + "\n")

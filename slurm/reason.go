@@ -30,6 +30,7 @@ var reasons = map[string]struct {
 	"Dependency":                      {"waiting for another job", false},
 	"JobHeldUser":                     {"held by its user: scontrol release lets it go", false},
 	"JobHeldAdmin":                    {"held by an administrator", false},
+	"launch":                          {"Slurm could not launch it on its nodes, and holds it", true}, // "launch failed requeued held"
 	"DependencyNeverSatisfied":        {"the job that it depends on did not end as it should have", true},
 	"Licenses":                        {"waiting for licences", false},
 	"Cleaning":                        {"cleaning up from an earlier run", false},

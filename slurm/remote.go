@@ -62,7 +62,7 @@ type call struct {
 
 // RemoteError tells that the remote half could not do its work on the host.
 type RemoteError struct {
-	Kind    string // shell, noslurm, home, gone, nonode, nosshd, nologin, revoked, protocol
+	Kind    string // shell, noslurm, home, gone, away, nonode, nosshd, nologin, revoked, protocol
 	Message string
 	Output  string // what the login shell printed instead, if it did
 }
@@ -79,6 +79,9 @@ const marker = "\x1ecscs/1 "
 // run runs the verb on remote and hands each line of its answer to c.handle. It
 // returns nil when the verb ended, whatever it said.
 func (c call) run(ctx context.Context, remote Remote) error {
+	if c.vars.err != nil {
+		return c.vars.err
+	}
 	payload, mark := c.payload()
 	var stdin io.Reader = strings.NewReader(payload)
 	if c.stdin != nil {
@@ -160,6 +163,9 @@ func (c call) read(br *bufio.Reader, mark string) error {
 		l := parseLine(strings.TrimRight(s, "\n"))
 		if l.kind == "error" {
 			return &RemoteError{Kind: l.get("kind"), Message: l.get("message")}
+		}
+		if err := l.check(); err != nil {
+			return err
 		}
 		if c.handle != nil {
 			if err := c.handle(l); err != nil {

@@ -29,7 +29,7 @@ const AnyStep = "any"
 // or the error of the connection.
 func Stop(ctx context.Context, remote Remote, s Stopping) (*Exited, error) {
 	v := new(vars)
-	v.set("cscs_id", s.ID)
+	v.setID(s.ID)
 	v.set("cscs_step", s.Step)
 	v.set("cscs_grace", seconds(s.Grace))
 	v.set("cscs_kill", map[bool]string{true: "1"}[s.Kill])

@@ -4,7 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +19,7 @@ import (
 func TestStopTwiceAtOnce(t *testing.T) {
 	f := slurmtest.New(t)
 	for i := range 5 {
-		id := fmt.Sprint(testID(t), i) // an ID is nobody else's: what is left of its job looks at it still
+		id := testID(t)[:7] + string("abcde"[i]) // what is left of the last session's job still looks for its files
 		r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: 5 * time.Second}})
 		await[Listening](r)
 		r.letGo()
@@ -38,9 +39,42 @@ func TestStopTwiceAtOnce(t *testing.T) {
 			t.Errorf("it took %v", d)
 		}
 		if !bytes.Contains(append(logs[0].Bytes(), logs[1].Bytes()...), []byte("hello from")) {
-			t.Errorf("nobody has the log: %q, %q", &logs[0], &logs[1])
+			t.Errorf("no stop has the log: %q, %q", &logs[0], &logs[1])
+		}
+		if jobs := f.Jobs(); len(jobs) > 0 {
+			t.Errorf("jobs left: %v", jobs)
+		}
+		if _, err := os.Stat(filepath.Join(f.Home, ".cscs", "fake", id)); !os.IsNotExist(err) {
+			t.Errorf("the session's directory is left: %v", err)
 		}
 	}
+}
+
+// Slurm answers and still has the job after all tries: Stop says so, with the job's number, and
+// keeps what the job may need.
+func TestStopRemains(t *testing.T) {
+	t.Parallel()
+	f := slurmtest.New(t)
+	id := testID(t)
+	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}})
+	await[Listening](r)
+	r.letGo()
+	r.wait()
+	f.Busy(true)
+	var log bytes.Buffer
+	_, err := Stop(t.Context(), f, Stopping{ID: id, Log: &log})
+	var remains *RemainsError
+	if !errors.As(err, &remains) || remains.Job != "4711" || remains.Name != JobName(id) {
+		t.Errorf("stop: %v", err)
+	}
+	if jobs := f.Jobs(); len(jobs) != 1 {
+		t.Errorf("jobs: %v", jobs)
+	}
+	if _, err := os.Stat(filepath.Join(f.Home, ".cscs", "fake", id, "events")); err != nil || log.Len() > 0 {
+		t.Errorf("the session's directory: %v; log %q", err, &log)
+	}
+	f.Busy(false)
+	stopFake(t, f, Stopping{ID: id})
 }
 
 // A client that comes back when the session was stopped meanwhile learns just that, though

@@ -36,6 +36,9 @@ const (
 	maxRenewal = 30 * time.Second
 )
 
+// renewalPeriod is the time between two renewals of a lease.
+func renewalPeriod(lease time.Duration) time.Duration { return min(lease/renewals, maxRenewal) }
+
 // speak writes what the client has to say to w, until ctx ends or the request is to be
 // withdrawn: its orders, and its sign of life. Each of those is a number that the one before
 // was not; another client that has the same session open shall not say the same by chance.
@@ -43,7 +46,7 @@ func speak(ctx context.Context, orders *orders, w io.Writer, lease time.Duration
 	var tick <-chan time.Time
 	n := rand.Uint32N(1e9)
 	if lease > 0 {
-		t := time.NewTicker(min(lease/renewals, maxRenewal))
+		t := time.NewTicker(renewalPeriod(lease))
 		defer t.Stop()
 		tick = t.C
 		// At once: a client that was cut off may be back in the last moment of the lease.
@@ -122,7 +125,7 @@ func (s *Submission) call(ctx context.Context, remote Remote, verb string, v *va
 	s.turn++
 	turn := s.turn
 	s.mu.Unlock()
-	v.set("cscs_id", s.ID)
+	v.setID(s.ID)
 	v.set("cscs_lease", seconds(s.Lease))
 	v.set("cscs_client_name", s.Client)
 	stdin, feed := io.Pipe()
@@ -169,6 +172,9 @@ func (s *Submission) digest(l line, handle func(Event) error) error {
 	case "refused":
 		return &RefusedError{Message: refusal(l), Accounts: strings.Fields(l.get("accounts")), Unsure: l.get("left") != ""}
 	case "swept":
+		if !l.isListed() {
+			return nil
+		}
 		return handle(parseSwept(l))
 	case "withdrawn":
 		s.outcome.Withdrawn, s.outcome.job = true, l.get("job")
@@ -193,6 +199,8 @@ func (s *Submission) digest(l line, handle func(Event) error) error {
 		s.job = e.Job
 	case Granted:
 		s.job, s.granted = e.Job.ID, true
+	case Requeued:
+		s.granted = false
 	case Alive:
 		s.outcome.node = e.Node
 	case Listening:
@@ -239,6 +247,10 @@ func (o Outcome) Err() error {
 		job := *o.Job
 		if len(job.Nodes) == 0 && o.node != "" {
 			job.Nodes = []string{o.node} // Slurm has taken it away already
+		}
+		// The runner cancels the job when its server has ended, which hides why Slurm ended it.
+		if job.State == "CANCELLED" && o.Exited != nil && o.Exited.Cause != "" {
+			job.State = o.Exited.Cause
 		}
 		return &JobEndedError{Job: job.ID, State: job.State, Explained: job.explainState()}
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -59,6 +60,13 @@ func TestWholeLife(t *testing.T) {
 	}
 	res.Body.Close()
 	modes(t, filepath.Join(f.Home, ".cscs"))
+	// No secret is on the command line of any process, nor in the events (invariant I6).
+	if n := f.Running("s3cret"); n > 0 || f.Running("remote.sh run") == 0 {
+		t.Errorf("%d processes have the secret on their command lines", n)
+	}
+	if events := readAll(t, filepath.Join(f.Home, ".cscs", "fake", id, "events")); strings.Contains(events, "s3cret") || !strings.Contains(events, "listening\t") {
+		t.Errorf("events:\n%s", events)
+	}
 
 	r.letGo()
 	r.wait()
@@ -100,6 +108,51 @@ func modes(t *testing.T, dir string) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// A recordingCluster keeps the commands that it runs.
+type recordingCluster struct {
+	*slurmtest.Cluster
+	mu       sync.Mutex
+	commands []string
+}
+
+func (s *recordingCluster) Exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
+	s.mu.Lock()
+	s.commands = append(s.commands, command)
+	s.mu.Unlock()
+	return s.Cluster.Exec(ctx, command, stdin, stdout, stderr)
+}
+
+// The command line on the login node is the same for every session and every verb: what a session
+// is, and what it keeps secret, travels by standard input alone (invariant I6).
+func TestCommandLineIsConstant(t *testing.T) {
+	s := &recordingCluster{Cluster: slurmtest.New(t)}
+	for _, id := range []string{"aaaa2222", "bbbb3333"} {
+		sub := &Submission{ID: id, Launch: Launch{
+			Argv: []string{"sh", "-c", "exit 3", "s3cret" + id}, Env: map[string]string{"KEY": "s3cret" + id}, Files: map[string][]byte{"token": []byte("s3cret" + id)},
+		}}
+		if _, err := sub.Submit(t.Context(), s, func(Event) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := FindRunner(t.Context(), s, id); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := List(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Stop(t.Context(), s, Stopping{ID: id}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(s.commands) != 8 {
+		t.Errorf("%d commands", len(s.commands))
+	}
+	for _, c := range s.commands {
+		if c != s.commands[0] || strings.Contains(c, "s3cret") {
+			t.Errorf("the command %q, and %q", c, s.commands[0])
+		}
 	}
 }
 
@@ -597,7 +650,7 @@ func TestStopKeepsLogThatWasNotStored(t *testing.T) {
 		}
 		return nil
 	})
-	if diff := cmp.Diff([]string{"log.all"}, left); diff != "" {
+	if diff := cmp.Diff([]string{"log.all", "mark"}, left); diff != "" {
 		t.Errorf("left (-want +got):\n%s", diff)
 	}
 }

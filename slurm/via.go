@@ -118,7 +118,7 @@ func (r Request) vars(v *vars) {
 	v.list("cscs_salloc_args", r.Args())
 	v.set("cscs_via", string(r.via()))
 	if r.Left {
-		v.set("cscs_left", "1")
+		v.set("cscs_unattended", "1")
 	}
 	v.set("cscs_deadline", r.deadline(r.Patience))
 }

@@ -29,6 +29,14 @@ func (l Listener) Ours() bool { return l.Verdict == "ours" || l.Verdict == "wide
 type Watch struct {
 	Session string // with whose directory the shell ends, if its client vanishes; "": it stays until sshd notices
 
+	// Job, Runner and Lease have the session's lease renewed in its runner, a process of that
+	// node and job, beside the file on the login node. Unrenewed is called if the runner is
+	// not there. Runner 0: nothing is renewed.
+	Job       string
+	Runner    int
+	Lease     time.Duration
+	Unrenewed func()
+
 	port  int
 	every time.Duration
 	wake  chan struct{} // there is more to be sent
@@ -59,7 +67,12 @@ func (w *Watch) Run(ctx context.Context, remote Remote, handle func(Listener) er
 	v := new(vars)
 	v.set("cscs_port", strconv.Itoa(w.port))
 	v.set("cscs_every", seconds(w.every))
-	v.set("cscs_id", w.Session)
+	if w.Session == "" {
+		v.set("cscs_id", "")
+	} else {
+		v.setID(w.Session)
+	}
+	v.set("cscs_job", w.Job)
 	stdin, feed := io.Pipe()
 	ctx, cancel := context.WithCancel(ctx)
 	asked := make(chan struct{})
@@ -71,7 +84,11 @@ func (w *Watch) Run(ctx context.Context, remote Remote, handle func(Listener) er
 	}()
 	defer func() { cancel(); stdin.Close(); <-asked }()
 	c := call{verb: "look", vars: v, stdin: stdin, handle: func(l line) error {
-		if l.kind != "listener" {
+		switch {
+		case l.kind == "unrenewed" && w.Unrenewed != nil:
+			w.Unrenewed()
+			return nil
+		case l.kind != "listener":
 			return nil
 		}
 		now := Listener{
@@ -141,16 +158,25 @@ func (w *Watch) rouse() {
 // keep a core of it busy.
 const lookPause = 8 * time.Millisecond
 
-// ask writes the number and port of each look that is to be taken. Looks at a port that
-// are asked for within the pause become one.
+// ask writes the number and port of each look that is to be taken, and renews the lease. Looks
+// at a port that are asked for within the pause become one.
 func (w *Watch) ask(ctx context.Context, feed io.Writer) {
+	var renew <-chan time.Time
+	if w.Runner > 0 && w.Lease > 0 {
+		t := time.NewTicker(renewalPeriod(w.Lease))
+		defer t.Stop()
+		renew = t.C
+	}
 	for {
+		lines := ""
 		select {
 		case <-w.wake:
+			lines = w.due()
+		case <-renew:
+			lines = fmt.Sprintf("renew %d\n", w.Runner)
 		case <-ctx.Done():
 			return
 		}
-		lines := w.due()
 		if lines == "" {
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -96,6 +97,7 @@ func (d *deps) target(o *options, args []string) (live.Record, error) {
 // it does not know, it is what there is to look for, and where: no more than the cluster,
 // and as much of the ID as was given.
 func (d *deps) known(o *options, all []live.Listed, prefix string) (live.Listed, error) {
+	prefix = strings.ToLower(prefix) // as IDs are on the cluster
 	l, err := live.Find(all, prefix)
 	var unknown *live.UnknownError
 	if err == nil || !errors.As(err, &unknown) {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"os"
 	"path/filepath"
@@ -11,8 +12,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/crypto/ssh"
 
 	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/internal/live"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
 	"github.com/alps-tunnel/cscs/slurm"
@@ -228,14 +231,77 @@ func TestHostKeyPolicy(t *testing.T) {
 			t.Fatal(c.err)
 		}
 		hop := c.run.Hops[0]
-		got := "accepted"
+		err := hop.HostKeys.Check(t.Context(), "ela.cscs.ch", nil, hop.Signer.PublicKey())
 		var refused *chain.HostKeyError
-		if err := hop.HostKeys.Check(t.Context(), "ela.cscs.ch", nil, hop.Signer.PublicKey()); errors.As(err, &refused) {
-			got = "refused"
+		got := map[bool]string{true: "accepted", false: "refused"}[err == nil]
+		if got != tt.want || err != nil && (!errors.As(err, &refused) || refused.Kind != chain.HostKeyUnknown) {
+			t.Errorf("StrictHostKeyChecking %s: %s, %v", tt.strict, got, err)
 		}
-		if got != tt.want {
-			t.Errorf("StrictHostKeyChecking %s: %s", tt.strict, got)
+		// What was accepted is remembered: another key of the host is refused, whatever ssh's
+		// configuration says.
+		if err == nil {
+			other := newKeyOf(t)
+			if err := hop.HostKeys.Check(t.Context(), "ela.cscs.ch", nil, other); !errors.As(err, &refused) || refused.Kind != chain.HostKeyChanged {
+				t.Errorf("StrictHostKeyChecking %s, another key: %v", tt.strict, err)
+			}
 		}
+	}
+}
+
+func newKeyOf(t *testing.T) ssh.PublicKey {
+	t.Helper()
+	public, _, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ssh.NewPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// TestRecordOfARun: the record is there while the session lives, and goes with it; it stays
+// where a job may be left, or was left on purpose.
+func TestRecordOfARun(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		event string // that the session emits last
+		err   error
+		state string // of the record afterwards; empty: there is none
+	}{
+		{"ended", session.EventReady, nil, ""},
+		{"failed", session.EventReady, &slurm.ServerError{}, ""},
+		{"left", session.EventEnding, &session.TeardownError{Job: "7", Err: errors.New("x")}, live.Left},
+		{"detached", session.EventDetached, nil, live.Detached},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := home(t, "")
+			store := live.Open(filepath.Join(dir, ".local", "state", "cscs"))
+			id := ""
+			d := &deps{
+				io: &ui.IO{Out: new(bytes.Buffer), Err: new(bytes.Buffer)},
+				run: func(_ context.Context, cfg session.Config, emit func(session.Event)) error {
+					id = cfg.ID
+					if all, err := store.List(); err != nil || len(all) != 1 || all[0].ID != id || !all[0].Attended {
+						t.Errorf("while it lives: %+v, %v", all, err)
+					}
+					emit(session.Event{Event: tt.event})
+					return tt.err
+				},
+			}
+			execute(t.Context(), []string{"run", "-c", "daint", "--no-browser", "--", "x"}, d)
+			if id == "" {
+				t.Fatal("no session was begun")
+			}
+			all, err := store.List()
+			if err != nil || (len(all) > 0) != (tt.state != "") || tt.state != "" && (all[0].ID != id || all[0].State != tt.state || all[0].Attended) {
+				t.Errorf("afterwards: %+v, %v", all, err)
+			}
+			if left, err := filepath.Glob(filepath.Join(store.Dir(), "*.sock")); err != nil || len(left) > 0 {
+				t.Errorf("left: %v, %v", left, err)
+			}
+		})
 	}
 }
 

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
 
+	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/site"
 )
 
@@ -44,8 +47,9 @@ func TestKeepOrLease(t *testing.T) {
 				err = fillConfig(cmd.Flags(), tt.config)
 			}
 			if tt.fails {
-				if err == nil {
-					t.Errorf("keep %v, lease %v", o.keep, o.lease)
+				var usage *problem.UsageError
+				if !errors.As(err, &usage) || !strings.Contains(usage.Message, "--keep") || !strings.Contains(usage.Message, "--lease 2h") {
+					t.Errorf("keep %v, lease %v, %v", o.keep, o.lease, err)
 				}
 				return
 			}

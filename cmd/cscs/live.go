@@ -10,6 +10,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/internal/live"
 	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/sessionid"
 	"github.com/alps-tunnel/cscs/internal/ui"
 )
 
@@ -58,12 +59,15 @@ func attendedHere(args []string) (live.Listed, error) {
 	return l, err
 }
 
-// anyIDs is for commands of sessions. A variable that is not set, in a script, means no
-// session, least of all the only one there is.
+// anyIDs is for commands of sessions: each argument is an ID, or the beginning of one. A variable
+// that is not set, in a script, means no session, least of all the only one there is.
 func anyIDs(cmd *cobra.Command, args []string) error {
 	for _, id := range args {
 		if id == "" {
 			return &problem.UsageError{Message: "an ID is empty", Hint: "leave it out where the only session is meant; see " + cmd.CommandPath() + " --help"}
+		}
+		if _, err := sessionid.ParsePrefix(id); err != nil {
+			return &problem.UsageError{Message: err.Error(), Hint: "which there are: cscs ps; the beginning of an ID is enough"}
 		}
 	}
 	return nil
@@ -106,11 +110,11 @@ func (d *deps) wayTo(ctx context.Context, r live.Record, o *options, do func(*st
 	if err != nil {
 		return err
 	}
-	if len(o.user) == 0 && r.User != "" {
-		o.user = []string{r.User}
+	if err := takeOver(r.ID, "user", r.User, &o.user, checkUser); err != nil {
+		return err
 	}
-	if len(o.identity) == 0 && r.Identity != "" {
-		o.identity = []string{r.Identity}
+	if err := takeOver(r.ID, "identity", r.Identity, &o.identity, checkWord); err != nil {
+		return err
 	}
 	for _, s := range cl.Settings { // the only one that is not of the session that there is already
 		if s.Flag == "no-sign" && s.Values[0] == "true" {
@@ -121,6 +125,18 @@ func (d *deps) wayTo(ctx context.Context, r live.Record, o *options, do func(*st
 		s.id = r.ID
 		return do(s)
 	})
+}
+
+// takeOver takes what the record of a session says for a flag that is not given. It is checked as
+// the flag is: ssh gets it as an argument.
+func takeOver(id, flag, word string, to *[]string, check func(string) error) error {
+	if len(*to) > 0 || word == "" {
+		return nil
+	}
+	if err := (&value{to: to, check: check}).Set(word); err != nil {
+		return &problem.UsageError{Message: fmt.Sprintf("the record of session %s has %.60q for --%s: %v", id, word, flag, err), Hint: "say what it is: --" + flag}
+	}
+	return nil
 }
 
 // clientName is this process as others see it who list the session: the user's name, the

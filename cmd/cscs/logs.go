@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/alps-tunnel/cscs/internal/sessionid"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
 	"github.com/alps-tunnel/cscs/slurm"
@@ -119,7 +120,7 @@ func cancelled(ctx context.Context, err error) error {
 // keptLog is the log that this machine has of a session that has ended.
 func keptLog(id string) (path string, ok bool) {
 	dir, err := stateDir()
-	if err != nil || id != filepath.Base(id) {
+	if err != nil || !sessionid.IsID(id) {
 		return "", false
 	}
 	entries, err := os.ReadDir(dir)

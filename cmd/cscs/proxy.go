@@ -47,11 +47,25 @@ func exactlyOneID(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 || args[0] == "" {
 		return &problem.UsageError{Message: "which session? none is named", Hint: "see " + cmd.CommandPath() + " --help"}
 	}
-	return atMostOneID(cmd, args)
+	if len(args) > 1 {
+		return atMostOneID(cmd, args)
+	}
+	if id := idOfHost(args[0]); id != "" { // else proxy says what is missing
+		return anyIDs(cmd, []string{id})
+	}
+	return nil
+}
+
+// idOfHost is the ID in a host's name, cscs-ID, or the ID itself.
+func idOfHost(host string) string {
+	if n := len(sshconfig.Prefix); len(host) >= n && strings.EqualFold(host[:n], sshconfig.Prefix) {
+		return host[n:]
+	}
+	return host
 }
 
 func (d *deps) proxy(ctx context.Context, o *options, host string) error {
-	id := strings.ToLower(strings.TrimPrefix(host, sshconfig.Prefix))
+	id := strings.ToLower(idOfHost(host)) // as ssh writes it, which exactlyOneID has checked
 	if id == "" {
 		return &problem.UsageError{Message: fmt.Sprintf("which session? %q lacks its ID, or the beginning of it", host), Hint: "which there are: cscs ps; then, say, ssh " + sshconfig.Prefix + "k7"}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/forward/share"
+	"github.com/alps-tunnel/cscs/internal/owndir"
 )
 
 // Sites count logins: all processes of this machine that go the same way share one.
@@ -77,13 +78,15 @@ func (w *way) place() share.Place {
 }
 
 // socketDir is for the sockets by which our processes reach each other: below
-// $XDG_RUNTIME_DIR, where there is one, else beside the records.
+// $XDG_RUNTIME_DIR, where that is a directory of the user's alone, as its specification demands, else
+// beside the records.
 func socketDir() (string, error) {
-	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
-		if info, err := os.Stat(dir); err == nil && info.IsDir() {
-			return filepath.Join(dir, "cscs"), nil
-		}
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) && owndir.Check(dir) == nil {
+		return filepath.Join(dir, "cscs"), nil
 	}
 	state, err := stateDir()
-	return filepath.Join(state, "run"), err
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(state, "run"), nil
 }

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"time"
 
+	"github.com/alps-tunnel/cscs/internal/owndir"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/room"
 	"github.com/alps-tunnel/cscs/internal/site"
@@ -125,7 +127,8 @@ func over(err error) error {
 }
 
 // stateDir is where logs are kept on the laptop: below $XDG_STATE_HOME, else below
-// ~/.local/state, on macOS too (as with the configuration), and %LocalAppData% on Windows.
+// ~/.local/state, on macOS too (as with the configuration), and %LocalAppData% on Windows. What is
+// there is trusted, down to the host keys of sessions' nodes: one of another user is an error.
 func stateDir() (string, error) {
 	dir := os.Getenv("XDG_STATE_HOME")
 	if !filepath.IsAbs(dir) {
@@ -143,5 +146,9 @@ func stateDir() (string, error) {
 			return "", &site.HomeError{Sought: "a place for logs and records", Err: err}
 		}
 	}
-	return filepath.Join(dir, "cscs"), nil
+	dir = filepath.Join(dir, "cscs")
+	if err := owndir.CheckLinked(dir); errors.Is(err, owndir.ErrShared) {
+		return "", err
+	}
+	return dir, nil // any other error is of what it is used for
 }

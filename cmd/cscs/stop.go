@@ -11,6 +11,8 @@ import (
 
 	"github.com/alps-tunnel/cscs/internal/app"
 	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/internal/owndir"
+	"github.com/alps-tunnel/cscs/internal/peer"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
@@ -110,6 +112,8 @@ func (d *deps) stop(ctx context.Context, l live.Listed, o *options) error {
 			return context.Cause(ctx)
 		case errors.As(err, &silent):
 			d.say(err.Error() + ": ending the session without it")
+		case errors.As(err, &gone) && (errors.Is(err, peer.ErrStranger) || errors.Is(err, owndir.ErrShared)):
+			d.say("the control socket of session " + l.ID + " is not trusted: " + gone.Err.Error() + ": ending the session without it")
 		case !errors.As(err, &gone):
 			d.say(fmt.Sprintf("the process that attends session %s (pid %d) has not ended it within %s: ending it without that", l.ID, l.PID, ui.Duration(stopPatience)))
 		}

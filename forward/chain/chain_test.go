@@ -60,6 +60,7 @@ func shell(cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
 	case "vanish":
 		return -1
 	case "wait":
+		_, _ = io.WriteString(stdout, "waiting\n")
 		_, _ = io.Copy(io.Discard, stdin)
 	}
 	return 0

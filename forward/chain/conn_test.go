@@ -171,25 +171,45 @@ func TestConnClose(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	fill(t, conn)
 	read, written := make(chan error, 1), make(chan error, 1)
-	go func() { _, err := conn.Read(make([]byte, 1)); read <- err }()
-	go func() {
-		var err error
-		for err == nil {
-			_, err = conn.Write(make([]byte, 1<<20)) // until the window is used up
-		}
-		written <- err
-	}()
-	eventually(t, "the write is stuck", func() bool { return len(written) == 0 })
+	reads, writes := make(chan struct{}), make(chan struct{})
+	go func() { close(reads); _, err := conn.Read(make([]byte, 1)); read <- err }()
+	go func() { close(writes); _, err := conn.Write([]byte("x")); written <- err }()
+	<-reads
+	<-writes
+	began := time.Now()
 	_ = conn.Close()
 	for what, end := range map[string]chan error{"Read": read, "Write": written} {
 		if err := soon(t, what, func() error { return <-end }); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+	if took := time.Since(began); took > linger/2 {
+		t.Errorf("took %v", took)
+	}
 	if err := conn.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// fill writes to a connection that its far side does not read, until a write blocks. The next
+// write blocks too.
+func fill(t *testing.T, conn net.Conn) {
+	t.Helper()
+	_ = conn.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+	err := soon(t, "a write with a deadline", func() error {
+		var err error
+		for err == nil {
+			_, err = conn.Write(make([]byte, 1<<20))
+		}
+		return err
+	})
+	var timeout net.Error
+	if !errors.As(err, &timeout) || !timeout.Timeout() {
+		t.Fatal(err)
+	}
+	_ = conn.SetWriteDeadline(time.Time{})
 }
 
 func TestDeadlines(t *testing.T) {
@@ -220,18 +240,7 @@ func TestDeadlines(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stuck.Close()
-	_ = stuck.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
-	err = soon(t, "a write with a deadline", func() error {
-		var err error
-		for err == nil {
-			_, err = stuck.Write(make([]byte, 1<<20))
-		}
-		return err
-	})
-	var timeout net.Error
-	if !errors.As(err, &timeout) || !timeout.Timeout() {
-		t.Error(err)
-	}
+	fill(t, stuck)
 }
 
 // TestDataBeforeClose: what was sent before the far side closed is still read.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -237,6 +238,53 @@ func TestSameAgain(t *testing.T) {
 	}
 }
 
+// A changingKey is a host key that becomes another one.
+type changingKey struct {
+	before, after ssh.Signer
+	changed       atomic.Bool
+}
+
+func (k *changingKey) now() ssh.Signer {
+	if k.changed.Load() {
+		return k.after
+	}
+	return k.before
+}
+
+func (k *changingKey) PublicKey() ssh.PublicKey { return k.now().PublicKey() }
+
+func (k *changingKey) Sign(rand io.Reader, data []byte) (*ssh.Signature, error) {
+	return k.now().Sign(rand, data)
+}
+
+// TestHostKeyChangesLater: a host that shows another key when the keys are exchanged again is
+// refused, even if that key is known too.
+func TestHostKeyChangesLater(t *testing.T) {
+	for _, changes := range []bool{false, true} {
+		key := &changingKey{before: sshtest.NewKey(t), after: sshtest.NewKey(t)}
+		w := newWay(t, 1, func(_ int, c *sshtest.Config) {
+			c.HostKeys = []ssh.Signer{key}
+			c.RekeyThreshold = 1 << 20
+		})
+		w.hops[0].HostKeys = PinnedKeys(key.before.PublicKey(), key.after.PublicKey())
+		c := dial(t, w.hops, Options{})
+		key.changed.Store(changes)
+		err := roundTrip(t.Context(), c, echo(t), pattern(8<<20))
+		if !changes {
+			if err != nil {
+				t.Errorf("the same key again: %v", err)
+			}
+			continue
+		}
+		_ = soon(t, "the chain", func() error { <-c.Done(); return nil })
+		var lost *LostError
+		var refused *HostKeyError
+		if err == nil || !errors.As(c.Err(), &lost) || !errors.As(c.Err(), &refused) || refused.Kind != HostKeyChanged {
+			t.Errorf("another key: %v, the chain %v", err, c.Err())
+		}
+	}
+}
+
 func silent(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
 
 func says(s string) func(net.Conn) {
@@ -358,13 +406,11 @@ func TestCancel(t *testing.T) {
 	ctrlC := errors.New("ctrl-c")
 	for _, tt := range []struct {
 		name  string
+		hops  []int // in which hop the dialling is in that phase
 		setup func(t *testing.T, w *way, last *Hop, opts *Options) (reached <-chan struct{})
 	}{
-		{"connect", func(t *testing.T, w *way, last *Hop, opts *Options) <-chan struct{} {
+		{"connect", []int{0}, func(t *testing.T, w *way, last *Hop, opts *Options) <-chan struct{} {
 			reached := make(chan struct{})
-			if len(w.hops) > 1 {
-				return nil
-			}
 			opts.NetDial = func(ctx context.Context, _, _ string) (net.Conn, error) {
 				close(reached)
 				<-ctx.Done()
@@ -372,24 +418,24 @@ func TestCancel(t *testing.T) {
 			}
 			return reached
 		}},
-		{"greeting", func(t *testing.T, w *way, last *Hop, opts *Options) <-chan struct{} {
+		{"greeting", []int{0, 1, 2}, func(t *testing.T, w *way, last *Hop, opts *Options) <-chan struct{} {
 			reached := make(chan struct{})
 			last.Addr = sshtest.ServeTCP(t, func(conn net.Conn) { close(reached); silent(conn) })
 			return reached
 		}},
-		{"host key", func(t *testing.T, w *way, last *Hop, opts *Options) <-chan struct{} {
+		{"host key", []int{0, 1, 2}, func(t *testing.T, w *way, last *Hop, opts *Options) <-chan struct{} {
 			s := &stuckKeys{last.HostKeys, make(chan struct{}), make(chan struct{})}
 			t.Cleanup(func() { close(s.release) })
 			last.HostKeys = s
 			return s.asked
 		}},
-		{"signature", func(t *testing.T, w *way, last *Hop, opts *Options) <-chan struct{} {
+		{"signature", []int{0, 1, 2}, func(t *testing.T, w *way, last *Hop, opts *Options) <-chan struct{} {
 			s := &stuckSigner{last.Signer, make(chan struct{}), make(chan struct{})}
 			t.Cleanup(func() { close(s.release) })
 			last.Signer = s
 			return s.asked
 		}},
-		{"account", func(t *testing.T, w *way, last *Hop, opts *Options) <-chan struct{} {
+		{"account", []int{0, 1, 2}, func(t *testing.T, w *way, last *Hop, opts *Options) <-chan struct{} {
 			reached, release := make(chan struct{}), make(chan struct{})
 			s := sshtest.Start(t, sshtest.Config{
 				Keys:    []ssh.PublicKey{last.Signer.PublicKey()},
@@ -399,10 +445,7 @@ func TestCancel(t *testing.T) {
 			last.Addr, last.HostKeys = s.Addr(), PinnedKeys(s.HostKey())
 			return reached
 		}},
-		{"open", func(t *testing.T, w *way, last *Hop, opts *Options) <-chan struct{} {
-			if len(w.hops) < 2 {
-				return nil
-			}
+		{"open", []int{1, 2}, func(t *testing.T, w *way, last *Hop, opts *Options) <-chan struct{} {
 			reached, release := make(chan struct{}), make(chan struct{})
 			s := sshtest.Start(t, sshtest.Config{
 				Keys: []ssh.PublicKey{last.Signer.PublicKey()},
@@ -413,14 +456,11 @@ func TestCancel(t *testing.T) {
 			return reached
 		}},
 	} {
-		for n := range 3 {
+		for _, n := range tt.hops {
 			t.Run(fmt.Sprintf("%s/%d", tt.name, n), func(t *testing.T) {
 				w := newWay(t, n+1, nil)
 				var opts Options
 				reached := tt.setup(t, w, &w.hops[n], &opts)
-				if reached == nil {
-					return // not a phase of this hop
-				}
 				ctx, cancel := context.WithCancelCause(t.Context())
 				defer cancel(nil)
 				done := make(chan error)

@@ -501,6 +501,8 @@ func FuzzKnownHosts(f *testing.F) {
 	key := sshtest.NewKey(f).PublicKey()
 	f.Add([]byte("ela "+keyText(key)+"\n"), "ela")
 	f.Add([]byte(hash("ela").String()+" "+keyText(key)), "ela")
+	f.Add([]byte(""), "ela") // a line is proposed
+	f.Add([]byte("daint "+keyText(key)), "[ela]:2222")
 	f.Add([]byte("@cert-authority *,!x "+keyText(key)+"\n@revoked * "+keyText(key)), "[ela]:2222")
 	f.Fuzz(func(t *testing.T, data []byte, host string) {
 		k, err := ParseKnownHosts("known_hosts", data)

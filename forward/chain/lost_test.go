@@ -32,14 +32,18 @@ func TestLost(t *testing.T) {
 			t.Fatal(err)
 		}
 		stdin, keepOpen := io.Pipe()
-		running := make(chan error)
-		go func() { running <- c.Exec(t.Context(), "wait", stdin, nil, nil) }()
+		output, stdout := io.Pipe()
+		running := make(chan error, 1)
+		go func() { running <- c.Exec(t.Context(), "wait", stdin, stdout, nil) }()
+		if _, err := io.ReadFull(output, make([]byte, len("waiting\n"))); err != nil {
+			t.Fatal(err)
+		}
 
 		w.servers[i].Cut()
 		<-c.Done()
 		for what, err := range map[string]error{
 			"the chain":  c.Err(),
-			"a command":  <-running,
+			"a command":  soon(t, "a command", func() error { return <-running }),
 			"a read":     func() error { _, err := conn.Read(make([]byte, 1)); return err }(),
 			"a write":    func() error { _, err := conn.Write(make([]byte, 1)); return err }(),
 			"a dial":     func() error { _, err := c.DialContext(t.Context(), "tcp", target); return err }(),

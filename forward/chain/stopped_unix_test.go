@@ -99,7 +99,7 @@ func TestStoppedProcessSendsTheRest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		written := fill(t, conn)
+		written := writeUntilFull(t, conn)
 		_ = conn.Close()
 		stop(linger + 2*time.Second)
 		for range 20 { // if the channel were closed now, the host would know after that
@@ -114,8 +114,8 @@ func TestStoppedProcessSendsTheRest(t *testing.T) {
 	})
 }
 
-// fill writes to conn until it takes no more, and returns how much that was.
-func fill(t *testing.T, conn net.Conn) (written int64) {
+// writeUntilFull writes to conn until it takes no more, and returns how much that was.
+func writeUntilFull(t *testing.T, conn net.Conn) (written int64) {
 	t.Helper()
 	chunk := make([]byte, 256<<10)
 	for {

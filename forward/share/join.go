@@ -10,6 +10,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/internal/peer"
 	"github.com/alps-tunnel/cscs/internal/runclock"
 )
 
@@ -33,7 +34,7 @@ func (d *dialling) join(ctx context.Context) (*Chain, error) {
 		return nil, fmt.Errorf("%w: %w", errNobody, err)
 	}
 	unix := conn.(*net.UnixConn)
-	if err := checkPeer(unix); err != nil {
+	if err := peer.CheckSocket(unix); err != nil {
 		_ = conn.Close()
 		return nil, err
 	}

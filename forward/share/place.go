@@ -15,6 +15,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/alps-tunnel/cscs/internal/owndir"
+	"github.com/alps-tunnel/cscs/internal/peer"
 )
 
 // A Place is where the processes that may share a chain meet.
@@ -59,8 +60,8 @@ func (p Place) prepare() error {
 	if p.Dir == "" {
 		return errNoPlace
 	}
-	if err := supported(); err != nil {
-		return err
+	if !peer.KnowsSockets {
+		return peer.ErrNoPeer
 	}
 	if err := owndir.Make(p.Dir); err != nil {
 		return fmt.Errorf("share the connection: %w", err)

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/internal/peer"
 )
 
 // A sharer is the owner's end of the connection to a process that joined, or wants to.
@@ -48,7 +49,7 @@ func (s *sharer) run() {
 	defer s.owner.leaves(s)
 	defer s.socket.Close()
 	defer s.close()
-	if checkPeer(s.socket.UnixConn) != nil {
+	if peer.CheckSocket(s.socket.UnixConn) != nil {
 		return
 	}
 	conn, chans, reqs, err := s.socket.serve()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/internal/owndir"
+	"github.com/alps-tunnel/cscs/internal/peer"
 )
 
 const nobody = 65534
@@ -52,7 +53,7 @@ func TestStranger(t *testing.T) {
 
 	stranger.want("<nil>", "listen", s.place.socket())
 	d := &dialling{place: s.place}
-	if _, err := d.join(t.Context()); !errors.Is(err, errStranger) {
+	if _, err := d.join(t.Context()); !errors.Is(err, peer.ErrStranger) {
 		t.Errorf("joined a stranger: %v", err)
 	}
 	if c := s.share(t, chain.Options{}); !errors.Is(c.Alone(), owndir.ErrShared) {

@@ -8,10 +8,17 @@ import (
 )
 
 // Again is an app that runs already, as its link and its name tell: enough to look
-// whether it answers as it must and to let a browser in, not to start it.
+// whether it answers as it must and to let a browser in, not to start it. They come from a file
+// on the cluster: what cannot be a name, a port or a path of that server is replaced.
 func Again(name string, localPort int, path string, query url.Values) App {
 	a := App{Name: name, LocalPort: localPort, Path: path, Query: query}
-	if !strings.HasPrefix(path, "/") {
+	if !IsName(name) {
+		a.Name = "run"
+	}
+	if localPort < 0 || localPort > maxPort {
+		a.LocalPort = 0
+	}
+	if !isLocalPath(path) {
 		a.Path = "/"
 	}
 	switch name {

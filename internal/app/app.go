@@ -89,6 +89,8 @@ func (a App) Validate() error {
 	switch {
 	case a.Name == "":
 		return fmt.Errorf("app without a name")
+	case !IsName(a.Name):
+		return fmt.Errorf("%q is no name for an app: letters, digits, dots, dashes and underscores", a.Name)
 	case len(a.Argv) == 0 || a.Argv[0] == "":
 		return fail("no command to run")
 	case a.Port < 0 || a.Port > maxPort:
@@ -97,6 +99,8 @@ func (a App) Validate() error {
 		return fail("local port %d is not between 1 and %d", a.LocalPort, maxPort)
 	case !strings.HasPrefix(a.Path, "/"):
 		return fail("path %q does not begin with a slash", a.Path)
+	case !isLocalPath(a.Path):
+		return fail("path %q does not stay on the server: one slash at its beginning, no backslash, no control character", a.Path)
 	}
 	for i, arg := range a.Argv {
 		if strings.ContainsRune(arg, 0) {

@@ -80,7 +80,7 @@ func TestJupyterLastUse(t *testing.T) {
 			defer s.Close()
 			got, err := a.LastUse(t.Context(), s.Client(), s.URL)
 			var probe *ProbeError
-			if tt.fails != errors.As(err, &probe) {
+			if tt.fails != (err != nil) || tt.fails && !errors.As(err, &probe) {
 				t.Fatalf("got %v, %v", got, err)
 			}
 			switch {

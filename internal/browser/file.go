@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+
+	"github.com/alps-tunnel/cscs/internal/owndir"
 )
 
 // page sends the browser on, or lets the user do it where that is forbidden.
@@ -25,6 +27,9 @@ const page = `<!DOCTYPE html>
 // hide puts a link into a file that only this user can read, and gives the file's address
 // and what removes it.
 func hide(link string) (at string, forget func(), err error) {
+	if err := owndir.CheckParent(os.TempDir()); err != nil {
+		return "", nil, err // others could put another page in its place
+	}
 	// 0700; on Windows the user's temporary directory is the user's own.
 	dir, err := os.MkdirTemp("", "cscs-open-")
 	if err != nil {

@@ -290,7 +290,8 @@ type look struct {
 	state, reason string
 	start         time.Time
 	info          string // scontrol --oneliner show job
-	queue         string // squeue's %i|%j|%T|%r|%S|%e|%P|%a|%N
+	listed        string // squeue's %i|%T|%r|%S|%e|%P|%a|%N
+	queue         string // the same with |%j
 	changed       <-chan struct{}
 }
 
@@ -304,11 +305,13 @@ func (ctl *controller) look(j *job) look {
 		return strconv.FormatInt(t.Unix(), 10)
 	}
 	nodes := strings.Join(j.nodes, ",")
+	rest := strings.Join([]string{j.state, j.reason, stamp(j.start), stamp(j.ends), j.request.partition, "(null)", nodes}, "|")
 	return look{
 		state: j.state, reason: j.reason, start: j.start, changed: j.changed,
 		info: fmt.Sprintf("JobId=%d JobName=%s JobState=%s Reason=%s Partition=%s Account=(null) StartTime=%s EndTime=%s NodeList=%s",
 			j.id, j.name, j.state, j.reason, j.request.partition, stamp(j.began), stamp(j.ends), nodes),
-		queue: strings.Join([]string{j.number(), j.name, j.state, j.reason, stamp(j.start), stamp(j.ends), j.request.partition, "(null)", nodes}, "|"),
+		listed: j.number() + "|" + rest,
+		queue:  j.number() + "|" + rest + "|" + j.name,
 	}
 }
 

@@ -16,6 +16,8 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/alps-tunnel/cscs/internal/owndir"
 )
 
 func TestMain(m *testing.M) {
@@ -232,8 +234,8 @@ func TestPlaceTaken(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(p.Dir, "home", "old")); err == nil {
 		t.Error("what was left is still there")
 	}
-	if _, _, err := p.Serve(); err == nil {
-		t.Error("a second cluster at the same place")
+	if _, _, err := p.Serve(); !errors.Is(err, errTaken) {
+		t.Errorf("a second cluster at the same place: %v", err)
 	}
 	v, err := p.Enter(t.Context())
 	if err != nil {
@@ -294,8 +296,11 @@ func TestPlaceOfAnother(t *testing.T) {
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := (Place{Dir: dir}).Serve(); err == nil {
-		t.Error("others could write to it, and it is used")
+	if _, _, err := (Place{Dir: dir}).Serve(); !errors.Is(err, owndir.ErrShared) {
+		t.Errorf("others could write to it: %v", err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("it is used: %v, %v", left, err)
 	}
 }
 

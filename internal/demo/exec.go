@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/alps-tunnel/cscs/internal/sessionid"
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
@@ -47,8 +48,18 @@ func (c *Cluster) exec(host, command string, stdin io.Reader, stdout, stderr io.
 		k.fail("protocol", "the demo does not know the verb "+asked.Verb)
 		return 1
 	}
+	// An ID becomes a directory's name here.
+	if id := k.Get("id"); !sessionid.IsID(id) && (id != "" || !mayLackID(asked.Verb)) {
+		k.fail("protocol", (&sessionid.Error{Text: id}).Error())
+		return 1
+	}
 	verb(k)
 	return 0
+}
+
+// mayLackID reports whether a verb is for no session, or for any.
+func mayLackID(verb string) bool {
+	return slices.Contains([]string{"list", "find", "examine", "look", "enter"}, verb)
 }
 
 // say writes a line of the answer. A client that has gone is heard of by the end of its
@@ -113,7 +124,7 @@ func (k *call) find() {
 			return
 		}
 		l := k.c.ctl.look(j)
-		f := strings.Split(l.queue, "|")
+		f := strings.Split(l.listed, "|")
 		nodes := f[len(f)-1]
 		k.say("where", "job="+number, "answer="+l.state+"|"+nodes+"|"+k.c.user)
 		if l.state != "RUNNING" {

@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/alps-tunnel/cscs/internal/owndir"
+	"github.com/alps-tunnel/cscs/internal/peer"
 )
 
 // A Place is where the processes of a user's find the one that is the cluster: a directory,
@@ -69,8 +72,12 @@ func (p Place) Enter(ctx context.Context) (*Visit, error) {
 	}
 }
 
-// Lives reports whether the cluster is there: a process holds the place.
+// Lives reports whether the cluster is there: a process holds the place. A place that is not the
+// user's alone is an *owndir.Error.
 func (p Place) Lives() (bool, error) {
+	if err := owndir.Check(p.Dir); errors.Is(err, owndir.ErrShared) {
+		return false, err
+	}
 	if _, err := os.Stat(p.file(lockFile)); errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}
@@ -98,6 +105,8 @@ func (p Place) join(ctx context.Context) (*Visit, error) {
 	_ = conn.SetReadDeadline(time.Now().Add(2 * time.Second))
 	word, err := bufio.NewReader(io.LimitReader(conn, int64(len(welcome())))).ReadString('\n')
 	switch {
+	case err == nil && isStranger(conn):
+		err = nil // which has got the port of a cluster that was killed
 	case err == nil && word == welcome():
 		return &Visit{Config: p.file(clusterFile), door: conn}, nil
 	case err == nil && strings.HasPrefix(word, greeting):
@@ -107,6 +116,13 @@ func (p Place) join(ctx context.Context) (*Visit, error) {
 	}
 	_ = conn.Close()
 	return nil, err
+}
+
+// isStranger reports whether the process at the other end is another user's, as far as the kernel
+// says.
+func isStranger(conn net.Conn) bool {
+	uid, err := peer.Func(peer.UID).Of(conn.RemoteAddr(), conn.LocalAddr())
+	return err == nil && !peer.Ours(uid)
 }
 
 // Leave ends the visit, and waits for the end of the cluster if nobody else needs it. stays

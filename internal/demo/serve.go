@@ -139,6 +139,10 @@ func (d *door) receive() {
 		if err != nil {
 			return
 		}
+		if isStranger(conn) {
+			_ = conn.Close()
+			continue
+		}
 		d.mu.Lock()
 		if d.ending {
 			_ = conn.Close()

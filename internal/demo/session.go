@@ -195,7 +195,7 @@ func (k *call) list() {
 		j := s.job
 		s.mu.Unlock()
 		if j != nil && k.c.ctl.stateOf(j.number()) != "" {
-			fields = append(fields, "job="+k.c.ctl.look(j).queue)
+			fields = append(fields, "job="+k.c.ctl.look(j).listed)
 		}
 		k.say("session", fields...)
 	}

@@ -280,16 +280,18 @@ func bare(p *patient) *key.Identity {
 // occupy gives the patient a running job, a session's.
 func (p *patient) occupy(t *testing.T) {
 	t.Helper()
-	if err := p.Exec(t.Context(), "salloc --no-shell --job-name=cscs-k7", strings.NewReader(""), io.Discard, io.Discard); err != nil {
+	if err := p.Exec(t.Context(), "salloc --no-shell --job-name=cscs-k7k7k7k7", strings.NewReader(""), io.Discard, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(p.Home, ".cscs", "fake", "k7")
+	dir := filepath.Join(p.Home, ".cscs", "fake", "k7k7k7k7")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	alive := "alive\tjob=4711\tstep=0\tnode=nid001001\thostkey=" + strings.TrimSpace(string(ssh.MarshalAuthorizedKey(p.node.HostKey()))) + "\n"
-	if err := os.WriteFile(filepath.Join(dir, "events"), []byte(alive), 0o600); err != nil {
-		t.Fatal(err)
+	for name, text := range map[string]string{"mark": "cscs k7k7k7k7\n", "events": alive} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -309,17 +311,21 @@ func TestClockFromCertificate(t *testing.T) {
 	} {
 		p.way.KeyErr = c.err
 		var clock *ClockError
-		n := 0
+		n, seen := 0, map[string]bool{}
 		if got := Run(t.Context(), p.Config, func(r Result) {
 			if r.Check == "key" && errors.As(r.Err, &clock) {
 				n++
 			}
+			seen[r.Check] = true
 			// What needs no key is looked at all the same.
 			if (r.Check == "ssh" || r.Check == "host-key") && r.Status != OK || r.Check == "auth" && r.Status != Skipped {
 				t.Errorf("%+v", r)
 			}
 		}); !errors.Is(got, c.err) || n != c.told || n > 0 && clock.Ahead > -2*time.Hour {
 			t.Errorf("%v: error %v, %d times the clock: %+v", c.err, got, n, clock)
+		}
+		if !seen["ssh"] || !seen["host-key"] || !seen["auth"] {
+			t.Errorf("%v: checked %v", c.err, seen)
 		}
 	}
 }

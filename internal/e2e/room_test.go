@@ -530,6 +530,16 @@ func TestProtect(t *testing.T) {
 			t.Errorf("%s: %q", way, got)
 		}
 	}
+	// The link that goes on stays at this port, as this browser reads it, whatever the other page asks for.
+	for _, path := range []string{"//evil.example/x", "///evil.example/x", `/\\evil.example`, "/%2F/evil.example", "/%5Cevil.example", "/%09/evil.example", "/?//evil.example"} {
+		b.do("see the other page again", chromedp.Navigate("http://127.0.0.1:9000/"), chromedp.WaitVisible(`//h1[text()="evil"]`))
+		b.do("go there from it by "+path, leaves("location.href = "+strconv.Quote(strings.TrimSuffix(url, "/")+path)))
+		b.heading("Another page has sent you here")
+		if origin := b.value(`document.querySelector('main a').origin`); origin != strings.TrimSuffix(url, "/") {
+			t.Errorf("%s: the link leads to %s", path, origin)
+		}
+	}
+	b.do("see the other page again", chromedp.Navigate("http://127.0.0.1:9000/"), chromedp.WaitVisible(`//h1[text()="evil"]`))
 	b.do("go there from it", leaves("location.href = "+strconv.Quote(url)))
 	b.heading("Another page has sent you here")
 	b.look("6-sent")

@@ -5,11 +5,14 @@ package key
 import (
 	"context"
 	"net"
+
+	"github.com/alps-tunnel/cscs/internal/peer"
 )
 
 // Without SSH_AUTH_SOCK there is no agent.
 const defaultAgent agentAddr = ""
 
+// dialAgent refuses an agent that another user runs: it could be given a key.
 func dialAgent(ctx context.Context, socket string) (net.Conn, error) {
-	return new(net.Dialer).DialContext(ctx, "unix", socket)
+	return peer.DialSocket(ctx, socket, peer.Root)
 }

@@ -122,10 +122,14 @@ type prompter struct {
 	answers []string
 	prompts []string
 	err     error
+	asked   func() // if not nil, called at each prompt
 }
 
 func (p *prompter) ReadSecret(_ context.Context, prompt string) ([]byte, error) {
 	p.prompts = append(p.prompts, prompt)
+	if p.asked != nil {
+		p.asked()
+	}
 	if p.err != nil {
 		return nil, p.err
 	}
@@ -442,9 +446,14 @@ func TestPassphrase(t *testing.T) {
 	t.Run("interrupted", func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		stop := errors.New("ctrl-c")
-		cancel(stop)
-		if _, err := Load(ctx, h.source(), &prompter{err: context.Canceled}); !errors.Is(err, stop) {
-			t.Error(err)
+		p := &prompter{err: context.Canceled, asked: func() { cancel(stop) }}
+		if _, err := Load(ctx, h.source(), p); !errors.Is(err, stop) || len(p.prompts) != 1 {
+			t.Errorf("%v after %d prompts", err, len(p.prompts))
+		}
+		// One that is interrupted before asks nothing.
+		p = &prompter{err: context.Canceled}
+		if _, err := Load(ctx, h.source(), p); !errors.Is(err, stop) || len(p.prompts) != 0 {
+			t.Errorf("%v after %d prompts", err, len(p.prompts))
 		}
 	})
 	t.Run("sealed", func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -16,7 +17,9 @@ import (
 	"github.com/sourcegraph/conc"
 
 	"github.com/alps-tunnel/cscs/internal/owndir"
+	"github.com/alps-tunnel/cscs/internal/peer"
 	"github.com/alps-tunnel/cscs/internal/runclock"
+	"github.com/alps-tunnel/cscs/internal/sessionid"
 )
 
 // An Outcome is how a session ended for the process that attended it.
@@ -40,7 +43,8 @@ type Controlled interface {
 }
 
 // A Control is the control socket of this process: HTTP over a unix socket that only
-// the user reaches, since its directory is the user's alone (0700).
+// the user reaches, since its directory is the user's alone (0700). Each side also asks the kernel whose
+// process is at the other end, where the system says so.
 type Control struct {
 	path    string
 	process Controlled
@@ -67,6 +71,9 @@ const answerTime = time.Second
 // sockets are limited to less than that (unix(7): 108 bytes, on macOS 104), in a
 // directory of the user's for temporary files.
 func Serve(dir, id string, process Controlled) (*Control, error) {
+	if err := sessionid.Check(id); err != nil {
+		return nil, err
+	}
 	path, err := socketPath(dir, id)
 	if err != nil {
 		return nil, err
@@ -87,7 +94,7 @@ func Serve(dir, id string, process Controlled) (*Control, error) {
 	mux.HandleFunc("POST /stop", c.ending(process.Stop))
 	mux.HandleFunc("POST /detach", c.ending(process.Detach))
 	c.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	c.serving.Go(func() { _ = c.server.Serve(l) })
+	c.serving.Go(func() { _ = c.server.Serve(peer.SocketListener{Listener: l}) })
 	return c, nil
 }
 
@@ -163,7 +170,15 @@ func Reach(r Record) *Peer {
 	p.client = &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", r.Control)
+			// The record may be of any age, and the directory another user's by now.
+			if err := owndir.Check(filepath.Dir(r.Control)); err != nil {
+				return nil, err
+			}
+			conn, err := peer.DialSocket(ctx, r.Control)
+			if errors.Is(err, peer.ErrStranger) {
+				err = fmt.Errorf("%s: %w", r.Control, err)
+			}
+			return conn, err
 		},
 	}}
 	return p
@@ -276,6 +291,9 @@ func (p *Peer) ask(ctx context.Context, method, path string, to any) error {
 			return cause
 		}
 		return fmt.Errorf("ask the process that attends session %s (pid %d): %w", p.record.ID, p.record.PID, ctx.Err())
+	}
+	if request := (*url.Error)(nil); errors.As(err, &request) {
+		err = request.Err // its address means nothing to a person
 	}
 	return &GoneError{err}
 }

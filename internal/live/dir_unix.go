@@ -8,5 +8,8 @@ import (
 	"path/filepath"
 )
 
+// temporary is where short paths are. Others can write there.
+var temporary = "/tmp"
+
 // shortDir is a directory of the user's with a short path.
-func shortDir() string { return filepath.Join("/tmp", fmt.Sprintf("cscs-%d", os.Getuid())) }
+func shortDir() string { return filepath.Join(temporary, fmt.Sprintf("cscs-%d", os.Getuid())) }

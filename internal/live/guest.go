@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/gofrs/flock"
+
+	"github.com/alps-tunnel/cscs/internal/sessionid"
 )
 
 // A Guest is a process of this laptop that attends a session of which another has the
@@ -22,6 +24,9 @@ const guestSuffix = ".guest"
 
 // Join makes the process known as one that attends the session, too.
 func (s *Store) Join(id string, pid int) (*Guest, error) {
+	if err := sessionid.Check(id); err != nil {
+		return nil, err
+	}
 	g := &Guest{store: s, lock: flock.New(s.path(id, "."+strconv.Itoa(pid)+guestSuffix), flock.SetPermissions(0o600))}
 	err := s.alone(func() error {
 		if ok, err := g.lock.TryLock(); err != nil || !ok {
@@ -55,7 +60,7 @@ func (s *Store) guests() map[string][]int {
 	for _, f := range files {
 		id, number, _ := strings.Cut(strings.TrimSuffix(filepath.Base(f), guestSuffix), ".")
 		pid, err := strconv.Atoi(number)
-		if err != nil {
+		if err != nil || !sessionid.IsID(id) {
 			continue
 		}
 		if held(flock.New(f, flock.SetPermissions(0o600))) {

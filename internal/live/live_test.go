@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -109,6 +110,27 @@ func TestRecordOfASession(t *testing.T) {
 	}
 }
 
+// A record is that of the session that its file names: one that says another ID, which would be
+// the name of another file, counts for nothing.
+func TestRecordOfAnotherID(t *testing.T) {
+	s := Open(t.TempDir())
+	e := take(t, s, Record{ID: "abcdefgh", State: Ready})
+	defer e.Leave()
+	outside := filepath.Join(filepath.Dir(s.Dir()), "outside")
+	for name, id := range map[string]string{"qqqqqqqq": "abcdefgh", "rrrrrrrr": "../outside", "ssssssss": ""} {
+		text := `{"v":1,"id":"` + id + `","state":"ready"}`
+		if err := os.WriteFile(filepath.Join(s.Dir(), name+".json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all := list(t, s); len(all) != 1 || all[0].ID != "abcdefgh" {
+		t.Errorf("listed %+v", all)
+	}
+	if made, err := filepath.Glob(outside + "*"); err != nil || len(made) > 0 {
+		t.Errorf("made %v, %v", made, err)
+	}
+}
+
 // A process that is killed leaves a record that anyone may take.
 func TestKilledProcess(t *testing.T) {
 	dir := t.TempDir()
@@ -188,6 +210,7 @@ func TestManyAtOnce(t *testing.T) {
 	s := Open(t.TempDir())
 	var wg sync.WaitGroup
 	var held sync.Mutex
+	var taken atomic.Int64
 	for range 8 {
 		wg.Go(func() {
 			for range 20 {
@@ -203,10 +226,9 @@ func TestManyAtOnce(t *testing.T) {
 				if !held.TryLock() {
 					t.Error("two processes attend one session")
 				}
-				for _, l := range list(t, s) {
-					if l.Cluster != "daint" || !l.Attended {
-						t.Errorf("listed %+v", l)
-					}
+				taken.Add(1)
+				if all, err := s.List(); err != nil || len(all) != 1 || all[0].Cluster != "daint" || !all[0].Attended {
+					t.Errorf("listed %+v, %v", all, err)
 				}
 				held.Unlock()
 				if err := e.Remove(); err != nil {
@@ -216,6 +238,9 @@ func TestManyAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	if taken.Load() == 0 {
+		t.Error("no process had the session")
+	}
 }
 
 func TestFind(t *testing.T) {

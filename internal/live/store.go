@@ -15,6 +15,9 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/google/renameio/v2/maybe"
+
+	"github.com/alps-tunnel/cscs/internal/owndir"
+	"github.com/alps-tunnel/cscs/internal/sessionid"
 )
 
 // A Store is the directory of the records.
@@ -41,8 +44,11 @@ type Entry struct {
 }
 
 // Take locks the record of the session r.ID and writes r as its content. The error is
-// an [*AttendedError], or of the file system.
+// an [*AttendedError], a [*sessionid.Error], or of the file system.
 func (s *Store) Take(r Record) (*Entry, error) {
+	if err := sessionid.Check(r.ID); err != nil {
+		return nil, err
+	}
 	e := &Entry{store: s, id: r.ID}
 	err := s.alone(func() error {
 		e.lock = s.lockOf(r.ID)
@@ -89,7 +95,7 @@ func (s *Store) alone(do func() error) error {
 func (s *Store) lockAll(ctx context.Context) (*flock.Flock, error) {
 	name := filepath.Join(s.dir, ".lock")
 	for {
-		if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		if err := owndir.Make(s.dir); err != nil {
 			return nil, err
 		}
 		all := flock.New(name, flock.SetPermissions(0o600))
@@ -177,7 +183,7 @@ func (s *Store) List() ([]Listed, error) {
 		files, err := os.ReadDir(s.dir)
 		guests := s.guests()
 		for _, f := range files {
-			if id, ok := strings.CutSuffix(f.Name(), ".json"); ok {
+			if id, ok := strings.CutSuffix(f.Name(), ".json"); ok && sessionid.IsID(id) {
 				if l, ok := s.read(id); ok {
 					l.Here = append(l.Here, guests[id]...)
 					all = append(all, l)
@@ -215,13 +221,18 @@ func (s *Store) attended(id string) bool {
 
 // Forget removes the record of a session that is over; one that is attended stays.
 func (s *Store) Forget(id string) error {
+	if err := sessionid.Check(id); err != nil {
+		return err
+	}
 	return s.alone(func() error {
 		if s.attended(id) {
 			return &AttendedError{ID: id}
 		}
 		_ = os.Remove(s.path(id, ".lock"))
 		for _, dir := range []string{s.dir, shortDir()} {
-			_ = os.Remove(filepath.Join(dir, id+sockSuffix)) // of a process that was killed
+			if owndir.Check(dir) == nil { // else what is there is another user's
+				_ = os.Remove(filepath.Join(dir, id+sockSuffix)) // of a process that was killed
+			}
 		}
 		err := os.Remove(s.path(id, ".json"))
 		if errors.Is(err, fs.ErrNotExist) {

@@ -5,12 +5,13 @@ package notify
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/godbus/dbus/v5"
+
+	"github.com/alps-tunnel/cscs/internal/peer"
 )
 
 // Names of the Desktop Notifications Specification, 1.2.
@@ -43,8 +44,7 @@ func connect(ctx context.Context) (*dbus.Conn, error) {
 	if name == "" {
 		return nil, ErrNoDesktop
 	}
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "unix", name)
+	c, err := peer.DialSocket(ctx, name, peer.Root)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoDesktop, err)
 	}

@@ -1,8 +1,24 @@
-// Package owndir makes directories for sockets, through which our processes trust each
-// other: whoever can write to such a directory can be at the other end.
+// Package owndir makes and checks directories that are the user's alone: those of the sockets,
+// locks and records through which our processes trust each other. A user who can write to such a
+// directory can be at the other end.
 package owndir
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // ErrShared tells that a directory is not the user's alone.
 var ErrShared = errors.New("it is not the user's alone")
+
+// An Error tells why a directory is not the user's alone. It wraps [ErrShared].
+type Error struct {
+	Dir    string
+	Reason string // "belongs to mallory (uid 1001)"
+	Open   bool   // it is the user's, and others can write to it
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s %s: cscs neither reads nor writes there", e.Dir, e.Reason)
+}
+func (e *Error) Unwrap() error { return ErrShared }

@@ -4,8 +4,10 @@ package owndir
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -23,7 +25,19 @@ func TestMake(t *testing.T) {
 			if err := os.Mkdir(dir, 0o700); err != nil {
 				return err
 			}
-			return os.Chown(dir, 65534, 65534) // root, as scripts/test runs
+			return os.Chown(dir, nobody, nobody) // root, as scripts/test runs
+		}, refuse: true},
+		"a link to nothing": {before: func(dir string) error { return os.Symlink(dir+"-else", dir) }, refuse: true},
+		"a FIFO":            {before: func(dir string) error { return syscall.Mkfifo(dir, 0o600) }, refuse: true},
+		"a file":            {before: func(dir string) error { return os.WriteFile(dir, nil, 0o600) }, refuse: true},
+		"in another user's": {before: func(dir string) error { return os.Chown(filepath.Dir(dir), nobody, nobody) }, refuse: true},
+		"there, in another user's": {before: func(dir string) error {
+			return errors.Join(os.Mkdir(dir, 0o700), os.Chown(filepath.Dir(dir), nobody, nobody))
+		}, refuse: true},
+		"where all may rename": {before: func(dir string) error { return os.Chmod(filepath.Dir(dir), 0o777) }, refuse: true},
+		"in a place like /tmp": {before: func(dir string) error { return os.Chmod(filepath.Dir(dir), 0o777|os.ModeSticky) }},
+		"in another user's place like /tmp": {before: func(dir string) error {
+			return errors.Join(os.Chown(filepath.Dir(dir), nobody, nobody), os.Chmod(filepath.Dir(dir), 0o777|os.ModeSticky))
 		}, refuse: true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -31,7 +45,14 @@ func TestMake(t *testing.T) {
 			if err := c.before(dir); err != nil {
 				t.Fatal(err)
 			}
+			before := list(t, filepath.Dir(dir))
+			if Check(dir) == nil && c.refuse {
+				t.Error("the check lets it pass")
+			}
 			err := Make(dir)
+			if after := list(t, filepath.Dir(dir)); c.refuse && after != before {
+				t.Errorf("before %s, after %s", before, after)
+			}
 			if errors.Is(err, ErrShared) != c.refuse || err != nil && !c.refuse {
 				t.Fatalf("refused: %v; want it refused: %v", err, c.refuse)
 			}
@@ -41,6 +62,60 @@ func TestMake(t *testing.T) {
 		})
 	}
 }
+
+// TestCheckLinked: a link of the user's is followed where only the user can make one.
+func TestCheckLinked(t *testing.T) {
+	for name, c := range map[string]struct {
+		before func(dir, target string) error
+		refuse bool
+	}{
+		"a directory": {before: func(dir, _ string) error { return os.Mkdir(dir, 0o700) }},
+		"a link":      {before: func(dir, target string) error { return os.Symlink(target, dir) }},
+		"another user's link": {before: func(dir, target string) error {
+			return errors.Join(os.Symlink(target, dir), os.Lchown(dir, nobody, nobody))
+		}, refuse: true},
+		"a link to another user's": {before: func(dir, target string) error {
+			return errors.Join(os.Symlink(target, dir), os.Chown(target, nobody, nobody))
+		}, refuse: true},
+		"a link where others write": {before: func(dir, target string) error {
+			return errors.Join(os.Symlink(target, dir), os.Chmod(filepath.Dir(dir), 0o777|os.ModeSticky))
+		}, refuse: true},
+		"a link to one for all":    {before: func(dir, target string) error { return errors.Join(os.Symlink(target, dir), os.Chmod(target, 0o777)) }, refuse: true},
+		"another user's directory": {before: func(dir, _ string) error { return errors.Join(os.Mkdir(dir, 0o700), os.Chown(dir, nobody, nobody)) }, refuse: true},
+		"another user's file": {before: func(dir, _ string) error {
+			return errors.Join(os.WriteFile(dir, nil, 0o600), os.Chown(dir, nobody, nobody))
+		}, refuse: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, target := filepath.Join(t.TempDir(), "cscs"), filepath.Join(t.TempDir(), "target")
+			if err := errors.Join(os.Mkdir(target, 0o700), c.before(dir, target)); err != nil {
+				t.Fatal(err)
+			}
+			if err := CheckLinked(dir); errors.Is(err, ErrShared) != c.refuse || err != nil && !c.refuse {
+				t.Errorf("refused: %v; want it refused: %v", err, c.refuse)
+			}
+		})
+	}
+}
+
+// list is what is in a directory, with owners and modes.
+func list(t *testing.T, dir string) (s string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		info, err := os.Lstat(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s += fmt.Sprintf("%s %v of %s; ", e.Name(), info.Mode(), owner(info))
+	}
+	return s
+}
+
+const nobody = 65534
 
 func mkdir(dir string, mode os.FileMode) error {
 	if err := os.Mkdir(dir, mode); err != nil {

@@ -1,5 +1,5 @@
-// Package peer tells whose process is at the other end of a connection on this machine. On
-// Linux the kernel says so to anyone; elsewhere it says nothing, and nobody is known.
+// Package peer tells whose process is at the other end of a connection on this machine. Of a
+// connection by TCP the kernel says so on Linux alone, of one by a unix socket on macOS too.
 package peer
 
 import (

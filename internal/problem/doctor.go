@@ -111,7 +111,7 @@ var doctorRules = []rule{
 		p := Problem{ID: "account", Code: Allocation, Message: e.Error(),
 			Hint: "ask your project's PI whether the project has access to this cluster; what Slurm knows of you, on " + e.Where + ": sacctmgr show associations user=$USER", Fix: "sacctmgr show associations user=$USER"}
 		if len(e.Known) > 0 {
-			p.Hint, p.Fix = choose(e.Known), "--account "+e.Known[0]
+			p.Hint, p.Fix = choose(e.Known), account(e.Known[0])
 		}
 		return p
 	}),

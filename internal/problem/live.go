@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"strings"
 
+	"al.essio.dev/pkg/shellescape"
+
 	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/internal/owndir"
 	"github.com/alps-tunnel/cscs/session"
 )
 
@@ -26,7 +29,7 @@ var liveRules = []rule{
 		return p
 	}),
 	on(func(e *session.EndedError) Problem {
-		return Problem{ID: "ended", Code: Usage, Message: e.Error(), Hint: "its log is kept there for 7 days: cscs logs " + e.ID + " --cluster " + e.Cluster}
+		return Problem{ID: "ended", Code: Usage, Message: e.Error(), Hint: "its log is kept there for 7 days: cscs logs " + e.ID + " --cluster " + shellescape.Quote(e.Cluster)}
 	}),
 	func(err error) (Problem, bool) {
 		return Problem{ID: "owner-left", Code: Failure, Message: session.ErrOwnerLeft.Error(), Hint: "connect again: it goes its own way then"},
@@ -41,6 +44,17 @@ var liveRules = []rule{
 	}),
 	on(func(e *live.AttendedError) Problem {
 		return Problem{ID: "attended", Code: Failure, Message: e.Error(), Hint: "cscs ps tells where"}
+	}),
+	on(func(e *owndir.Error) Problem {
+		p := Problem{ID: "shared-directory", Code: Failure, Message: e.Error()}
+		if e.Open {
+			p.Fix = "chmod go-w " + shellescape.Quote(e.Dir)
+			p.Hint = "close it, if you know what is in it: " + p.Fix
+			return p
+		}
+		p.Fix = "ls -ld " + shellescape.Quote(e.Dir)
+		p.Hint = hints("see whose it is: "+p.Fix, "or keep the files of cscs elsewhere: export XDG_STATE_HOME=DIRECTORY")
+		return p
 	}),
 	on(func(e *live.GoneError) Problem {
 		return Problem{ID: "unreachable", Code: Failure, Message: e.Error(), Hint: "see what has become of it: cscs ps --refresh"}

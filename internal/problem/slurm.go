@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"strings"
 
+	"al.essio.dev/pkg/shellescape"
+
 	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/internal/app"
 	"github.com/alps-tunnel/cscs/internal/browser"
@@ -19,14 +21,14 @@ var slurmRules = []rule{
 	on(func(e *slurm.RefusedError) Problem {
 		p := Problem{ID: "slurm-refused", Code: Allocation, Message: "Slurm refused the request: " + e.Message}
 		if len(e.Accounts) > 0 {
-			p.Hint, p.Fix = choose(e.Accounts), "--account "+e.Accounts[0]
+			p.Hint, p.Fix = choose(e.Accounts), account(e.Accounts[0])
 		}
 		return p
 	}),
 	on(func(e *slurm.NeverStartsError) Problem {
 		p := Problem{ID: "never-starts", Code: Allocation, Message: e.Error(), Hint: fits(e.Reason)}
 		if len(e.Accounts) > 0 {
-			p.Hint, p.Fix = choose(e.Accounts), "--account "+e.Accounts[0]
+			p.Hint, p.Fix = choose(e.Accounts), account(e.Accounts[0])
 			if strings.Contains(e.Reason, "Minutes") {
 				p.Hint += "; or ask for less with --time"
 			}
@@ -61,8 +63,11 @@ var slurmRules = []rule{
 }
 
 func choose(accounts []string) string {
-	return "your accounts there: " + strings.Join(accounts, ", ") + "; choose one, as in --account " + accounts[0]
+	return "your accounts there: " + strings.Join(accounts, ", ") + "; choose one, as in " + account(accounts[0])
 }
+
+// account is the option for an account, whose name the cluster has said.
+func account(name string) string { return "--account " + shellescape.Quote(name) }
 
 // fits says with which option a request that can never start is made to fit.
 func fits(reason string) string {
@@ -104,6 +109,8 @@ func remote(e *slurm.RemoteError) Problem {
 		p.Hint = "is this the login node of a Slurm cluster, and is Slurm on the PATH of a login shell there?"
 	case "home":
 		p.Hint, p.Fix = "is the home directory full or read-only? quota, or df ~, on the cluster tells; what takes the room: "+roomiest, roomiest
+	case "away":
+		p.Hint = "this login node does not see what the others do: try again, which may lead to another one, and tell the site if it stays so"
 	case "hang":
 		if out := lastLine(e.Output); out != "" {
 			p.Message += "; it said: " + out

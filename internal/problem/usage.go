@@ -23,7 +23,7 @@ var usageRules = []rule{
 		return Problem{ID: "config", Code: Usage, Message: e.Error(), Hint: "mend it: " + fix, Fix: fix}
 	}),
 	on(func(e *site.SSHConfigError) Problem {
-		p := Problem{ID: "ssh-config", Code: Usage, Message: e.Error(), Hint: "see what ssh makes of it: ssh -G " + e.Host, Fix: "ssh -G " + e.Host}
+		p := Problem{ID: "ssh-config", Code: Usage, Message: e.Error(), Hint: "see what ssh makes of it: " + askSSH(e.Host), Fix: askSSH(e.Host)}
 		// ssh's words for a file that others may write (OpenSSH's readconf.c).
 		if _, file, ok := strings.Cut(e.Message, "Bad owner or permissions on "); ok {
 			p.Fix = "chmod 600 " + shellescape.Quote(strings.TrimSpace(firstLine(file)))
@@ -83,4 +83,12 @@ var usageRules = []rule{
 func firstLine(s string) string {
 	line, _, _ := strings.Cut(s, "\n")
 	return line
+}
+
+// askSSH is the command that shows what ssh makes of a name, which may look like an option.
+func askSSH(host string) string {
+	if strings.HasPrefix(host, "-") {
+		return "ssh -G -- " + shellescape.Quote(host)
+	}
+	return "ssh -G " + shellescape.Quote(host)
 }

@@ -85,9 +85,11 @@ func parse(line string) (s Socket, ok bool) {
 		return s, false
 	}
 	s.State = State(st)
-	if s.UID, err = strconv.Atoi(f[uid]); err != nil {
+	user, err := strconv.ParseUint(f[uid], 10, 32)
+	if err != nil {
 		return s, false
 	}
+	s.UID = int(user)
 	s.Inode = f[inode]
 	return s, true
 }

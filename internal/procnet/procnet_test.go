@@ -41,8 +41,18 @@ func TestRead(t *testing.T) {
 
 func FuzzRead(f *testing.F) {
 	f.Add("   0: 0100007F:22B8 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4711 1\n")
-	f.Fuzz(func(_ *testing.T, table string) {
-		for range Read(strings.NewReader(table)) {
+	f.Add("   1: 0000000000000000FFFF00000100007F:22B8 0000000000000000FFFF00000100007F:C350 06 0:0 0:0 0 -1 0 x 1\n")
+	f.Add("   1: 0000000000000000FFFF00000100007F:22B8 0000000000000000FFFF00000100007F:C350 06 0:0 0:0 0 7 0 x 1\n")
+	f.Add("   2: 00000000000000000000000001000000:0 0100007F:FFFF 0A 0:0 0:0 0 +7 0 4711 1\n0: : : : : : : : : :\n")
+	f.Fuzz(func(t *testing.T, table string) {
+		sockets := slices.Collect(Read(strings.NewReader(table)))
+		if lines := strings.Count(table, "\n") + 1; len(sockets) > lines {
+			t.Errorf("%d sockets in %d lines", len(sockets), lines)
+		}
+		for _, s := range sockets {
+			if !s.Local.IsValid() || !s.Remote.IsValid() || s.Local.Addr().Is4In6() || s.UID < 0 || s.Inode == "" || strings.ContainsAny(s.Inode, " \n") {
+				t.Errorf("%q has the socket %+v", table, s)
+			}
 		}
 	})
 }

@@ -32,12 +32,12 @@ func (r *Room) deny(w http.ResponseWriter, req *http.Request, port int) {
 	case req.Host != host && ownPage(req):
 		// The cookie is of the other name.
 		ours(w)
-		w.Header().Set("Location", "http://"+host+req.URL.RequestURI())
+		w.Header().Set("Location", "http://"+host+localTarget(req.URL))
 		w.WriteHeader(http.StatusTemporaryRedirect)
 	case !ownPage(req):
 		// A link on another page. Who has come by it and means to may go on from here.
 		writePage(w, http.StatusForbidden, view{Title: "cscs", Class: "failed", Headline: "Another page has sent you here",
-			Lines: []string{"This session is protected: other pages may not use it."}, On: req.URL.RequestURI()})
+			Lines: []string{"This session is protected: other pages may not use it."}, On: localTarget(req.URL)})
 	default:
 		r.refuse(w, req, "This session is protected: it is only for the tab that cscs has opened.", true)
 	}

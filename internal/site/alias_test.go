@@ -57,6 +57,9 @@ func TestAliasSetsForSessions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if len(all) < 7 {
+			t.Errorf("names: %+v", all)
+		}
 		for _, a := range all {
 			if a.Own || len(a.Sets) > 0 {
 				t.Errorf("%s: %v, %v", a.Name, a.Own, a.Sets)

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/alps-tunnel/cscs/internal/regular"
 )
@@ -198,5 +200,6 @@ func (a *asker) special() error {
 
 // plainHost keeps from ssh what it would take for an option or would refuse.
 func plainHost(name string) bool {
-	return name != "" && name[0] != '-' && !strings.ContainsAny(name, " \t\r\n\"'`$\\;&<>|(){}")
+	return name != "" && len(name) <= 255 && name[0] != '-' && utf8.ValidString(name) &&
+		!strings.ContainsFunc(name, unicode.IsControl) && !strings.ContainsAny(name, " \"'`$\\/;&<>|(){}")
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -258,20 +259,39 @@ func TestRefusedBySSH(t *testing.T) {
 }
 
 func TestMatchExecThatHangs(t *testing.T) {
-	home(t, "Match exec \"sleep 60\"\nUser x\n", "")
+	begun := filepath.Join(t.TempDir(), "begun")
+	home(t, "Match exec \"touch "+begun+"; sleep 60\"\nUser x\n", "")
 	c, err := Load()
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("enough")
-	cancel(stop)
 	cl, err := c.Cluster(ctx, "daint")
 	if err != nil {
 		t.Fatal(err)
 	}
+	routed := make(chan error, 1)
+	go func() { _, err := c.Route(ctx, cl, Overrides{}); routed <- err }()
+	for deadline := time.Now().Add(20 * time.Second); ; <-time.After(5 * time.Millisecond) {
+		if _, err := os.Stat(begun); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("ssh does not run the command")
+		}
+	}
+	cancel(stop)
+	select {
+	case err := <-routed:
+		if !errors.Is(err, stop) {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it hangs")
+	}
 	if _, err = c.Route(ctx, cl, Overrides{}); !errors.Is(err, stop) {
-		t.Errorf("got %v", err)
+		t.Errorf("when it is over already: %v", err)
 	}
 }
 

@@ -189,6 +189,9 @@ func (c *Cluster) Exec(ctx context.Context, command string, stdin io.Reader, std
 	// Not CommandContext: sshd does not kill either, it closes standard input.
 	cmd := exec.Command("/bin/bash", "-c", command) //nolint:noctx // see above
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = c.env, c.Home, stdout, stderr
+	if _, err := os.Stat(c.Home); err != nil {
+		cmd.Dir = "/" // as sshd does
+	}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return err

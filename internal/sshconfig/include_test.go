@@ -276,15 +276,8 @@ func TestInstallRefused(t *testing.T) {
 // TestInstallUnwritable: the line that would do it is told.
 func TestInstallUnwritable(t *testing.T) {
 	f := files(t)
-	readOnly := filepath.Join(t.TempDir(), "store", "config")
+	readOnly := irreplaceable(t, f)
 	write(t, readOnly, "Host x\n", 0o444)
-	if err := os.MkdirAll(filepath.Dir(f.Config), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(readOnly, f.Config); err != nil {
-		t.Fatal(err)
-	}
-	immutable(t, filepath.Dir(readOnly))
 	var failed *WriteError
 	for range 2 { // the second time, ours is there already
 		if err := f.Install(t.Context(), text(t)); !errors.As(err, &failed) || failed.Line != f.line() || failed.Out {
@@ -293,6 +286,9 @@ func TestInstallUnwritable(t *testing.T) {
 	}
 	if read(t, f.Part) != text(t) {
 		t.Error("what the line includes is not there")
+	}
+	if got := read(t, f.Config); got != "Host x\n" {
+		t.Errorf("the configuration was changed: %q", got)
 	}
 	if _, err := os.Stat(f.Backup); err == nil {
 		t.Error("a backup of nothing was left")
@@ -305,10 +301,10 @@ func TestInstallUnwritable(t *testing.T) {
 	}
 }
 
-// TestUninstallUnwritable: of a line that was put in by other means it is told that it is to go.
-func TestUninstallUnwritable(t *testing.T) {
-	f := files(t)
-	// A name so long that no temporary file has room for it: not even root replaces the file.
+// irreplaceable makes the configuration a link to a file that can be read, and that not even root
+// replaces: its name is so long that no temporary file has room for it.
+func irreplaceable(t *testing.T, f Files) string {
+	t.Helper()
 	long := filepath.Join(t.TempDir(), strings.Repeat("c", 250))
 	write(t, long, "", 0o600)
 	if err := os.MkdirAll(filepath.Dir(f.Config), 0o700); err != nil {
@@ -317,6 +313,13 @@ func TestUninstallUnwritable(t *testing.T) {
 	if err := os.Symlink(long, f.Config); err != nil {
 		t.Fatal(err)
 	}
+	return long
+}
+
+// TestUninstallUnwritable: of a line that was put in by other means it is told that it is to go.
+func TestUninstallUnwritable(t *testing.T) {
+	f := files(t)
+	long := irreplaceable(t, f)
 	for line, out := range map[string]string{
 		f.line():                        f.line(),
 		"Include " + f.Part + " # mine": "Include " + f.Part + " # mine",
@@ -457,7 +460,10 @@ func FuzzInclude(f *testing.F) {
 	for _, s := range []string{"", "Host x\n User y\n", "Include ~/.ssh/cscs_config\nHost x", "host=x\r\n", "include \"a b\"", "Include x =~/.ssh/cscs_config %d/.ssh/cscs_config #", "Include cscs_config '=a' [!x]*", "Match all\nInclude x", "\x00\xff\nHost"} {
 		f.Add([]byte(s))
 	}
-	fs := In("/home/alice/.ssh/config", "/state/known_hosts")
+	// In the home directory that ssh means, so that tokens may lead there.
+	fs := In(filepath.Join(passwdHome(), ".ssh", "config"), "/state/known_hosts")
+	f.Add([]byte("Include %d/.ssh/cscs_config\nHost x\n"))
+	f.Add([]byte("Include %d/.ssh/cscs_config\nHost x\n#"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		reads := func([]byte) bool { return len(data)%2 == 0 } // ssh of either age
 		bare := fs.remove(data)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/renameio/v2/maybe"
 
+	"github.com/alps-tunnel/cscs/internal/owndir"
 	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
@@ -226,6 +227,9 @@ func (f Files) Without() (file string, done func(), err error) {
 
 // temporary is a new file with that in it, for nobody else to read.
 func temporary(data []byte) (file string, err error) {
+	if err := owndir.CheckParent(os.TempDir()); err != nil {
+		return "", err // others could put another in its place, with commands for ssh to run
+	}
 	tmp, err := os.CreateTemp("", "cscs-ssh-config-")
 	if err != nil {
 		return "", err

@@ -7,13 +7,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
 	"github.com/google/renameio/v2/maybe"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/internal/owndir"
+	"github.com/alps-tunnel/cscs/internal/sessionid"
 )
 
 // Known is the known_hosts file (sshd(8)) of sessions' nodes. ssh reads it after its
@@ -28,16 +30,25 @@ const (
 	brief = time.Minute
 )
 
-var name = regexp.MustCompile(`^` + Prefix + `[a-z0-9]+$`)
+// isSession reports whether a name is that of a session's node, as ssh writes it: cscs-ID, or the
+// beginning of that.
+func isSession(name string) bool {
+	begin, ok := strings.CutPrefix(name, Prefix)
+	id, err := sessionid.ParsePrefix(begin)
+	return ok && err == nil && id == begin
+}
 
 // Put says which keys the host of that name has, and no others. Keys are lines as in
 // authorized_keys(5); those of unknown types are left out. What is there of a session that does
 // not live goes; lives is asked by the name that was typed.
 func (k Known) Put(ctx context.Context, host, node string, keys []string, now time.Time, lives func(host string) bool) error {
-	if !name.MatchString(host) {
-		return fmt.Errorf("remember the host keys of %q: it is no session's name", host)
+	if !isSession(host) {
+		return fmt.Errorf("remember the host keys of %.60q: it is no session's name", host)
 	}
 	if err := os.MkdirAll(filepath.Dir(string(k)), 0o700); err != nil {
+		return err
+	}
+	if err := owndir.CheckLinked(filepath.Dir(string(k))); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second) // others hold it for a moment
@@ -59,7 +70,7 @@ func put(before, host, node string, keys []string, now time.Time, lives func(hos
 	var b strings.Builder
 	for line := range strings.Lines(before) {
 		f := strings.Fields(line)
-		if len(f) != 5 || f[0] == host || !name.MatchString(f[0]) {
+		if len(f) != 5 || f[0] == host || !isSession(f[0]) {
 			continue
 		}
 		at, err := time.Parse(time.RFC3339, f[4])

@@ -49,7 +49,7 @@ func TestKnownAtOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 20 {
 		all.Go(func() {
-			if err := Known(file).Put(t.Context(), fmt.Sprintf("cscs-k%d", i), "n", []string{edKey}, time.Now(), nil); err != nil {
+			if err := Known(file).Put(t.Context(), fmt.Sprintf("cscs-k%c", 'a'+i), "n", []string{edKey}, time.Now(), nil); err != nil {
 				t.Error(err)
 			}
 		})
@@ -68,13 +68,16 @@ func FuzzKnown(f *testing.F) {
 	f.Fuzz(func(t *testing.T, before, node, key string) {
 		now := time.Date(2026, 1, 1, 1, 0, 0, 0, time.UTC)
 		lives := func(host string) bool { return host != "cscs-a" }
-		after := put(before, "cscs-k7", node, []string{key}, now, lives)
+		after := put(before, "cscs-k7", node, []string{key, edKey}, now, lives)
+		if !strings.Contains("\n"+after, "\ncscs-k7 "+edKey+" ") {
+			t.Errorf("the key is not there: %q", after)
+		}
 		for line := range strings.Lines(after) {
 			if w := strings.Fields(line); len(w) != 5 || !strings.HasPrefix(w[0], Prefix) || strings.ContainsAny(w[0], "*,?!@|") {
 				t.Errorf("a line %q", line)
 			}
 		}
-		if got := put(after, "cscs-k7", node, []string{key}, now, lives); strings.Count(got, "cscs-k7 ") != strings.Count(after, "cscs-k7 ") {
+		if got := put(after, "cscs-k7", node, []string{key, edKey}, now, lives); strings.Count(got, "cscs-k7 ") != strings.Count(after, "cscs-k7 ") {
 			t.Errorf("it grows: %q", got)
 		}
 	})

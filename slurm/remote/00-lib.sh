@@ -11,9 +11,6 @@
 # A subshell sets variables for itself here, and on purpose:
 # shellcheck shell=bash disable=SC2030,SC2031
 
-# Everything made here is the user's alone.
-umask 077
-
 # Sites preset these for people (SQUEUE_FORMAT, SLURM_TIME_FORMAT=relative, …);
 # they would change what Slurm's commands print for us.
 cscs_unset_presets() {
@@ -26,7 +23,7 @@ cscs_unset_presets
 
 # What the client sets; which of them depends on the verb.
 : "${cscs_nonce:=}" "${cscs_id:=}" "${cscs_port:=0}" "${cscs_job:=}" "${cscs_node:=}" "${cscs_step:=}" "${cscs_client_name:=}"
-: "${cscs_via:=auto}" "${cscs_left:=}" "${cscs_deadline:=}" "${cscs_granted:=}"
+: "${cscs_via:=auto}" "${cscs_unattended:=}" "${cscs_deadline:=}" "${cscs_granted:=}"
 : "${cscs_workdir:=}" "${cscs_venv:=}" "${cscs_allow_wide:=0}" "${cscs_forward_new:=0}" "${cscs_grace:=10}" "${cscs_kill:=}" "${cscs_lease:=0}" "${cscs_from:=0}" "${cscs_every:=1}"
 : "${cscs_door:=}" "${cscs_guest:=}" "${cscs_person:=}" "${cscs_host_key:=}" "${cscs_user_key:=}"
 cscs_script=${cscs_script:-} # by the bootstrap: all of this
@@ -36,6 +33,7 @@ declare -A cscs_files
 
 # Whatever the environment says of these.
 cscs_salloc='' cscs_batched='' cscs_detaching='' cscs_let_go='' cscs_runner_step='' cscs_learnt=''
+cscs_unwritten='' cscs_signalled='' cscs_leased='' cscs_cause='' cscs_user_umask=0022 cscs_words='' cscs_info='' cscs_gres=''
 
 cscs_tab=$'\t'
 cscs_name=cscs-$cscs_id
@@ -100,7 +98,7 @@ cscs_clustername() {
 	for f in "${SLURM_CONF:-}" /etc/slurm/slurm.conf /run/slurm/conf/slurm.conf; do
 		[[ -r $f ]] || continue
 		while IFS= read -r line; do
-			if [[ ${line,,} =~ ^[[:space:]]*clustername[[:space:]]*=[[:space:]]*([a-z0-9._-]+) ]]; then
+			if [[ ${line,,} =~ ^[[:space:]]*clustername[[:space:]]*=[[:space:]]*([a-z0-9_][a-z0-9._-]*) ]]; then
 				REPLY=${BASH_REMATCH[1]}
 				return
 			fi
@@ -108,8 +106,14 @@ cscs_clustername() {
 	done
 	REPLY=cluster
 	while IFS= read -r line; do
-		[[ $line =~ ^ClusterName[[:space:]]*=[[:space:]]*([A-Za-z0-9._-]+) ]] && REPLY=${BASH_REMATCH[1],,}
+		[[ $line =~ ^ClusterName[[:space:]]*=[[:space:]]*([A-Za-z0-9_][A-Za-z0-9._-]*) ]] && REPLY=${BASH_REMATCH[1],,}
 	done < <(scontrol show config 2>/dev/null)
+}
+
+# cscs_see_home KIND: ends the verb with an error of that kind if the home directory is not
+# there: a login node can lose a file system that all others have.
+cscs_see_home() {
+	[[ -d $HOME ]] || cscs_die "$1" "the home directory $HOME is not there on ${HOSTNAME%%.*}"
 }
 
 # cscs_find_dir: cscs_dir is the session's directory, there or not.
@@ -123,13 +127,53 @@ cscs_me() {
 	[[ -n ${cscs_user:-} ]] || cscs_user=$(id -un)
 }
 
-# cscs_remove_dir: the session's directory, and those above it that are empty then.
-cscs_remove_dir() {
-	# A straggler of the server's may write while we remove.
-	rm -rf "$cscs_dir" 2>/dev/null || {
-		cscs_nap 0.5
-		rm -rf "$cscs_dir"
+# cscs_is_id TEXT: succeeds if TEXT has the form of a session ID: eight characters of
+# lower-case base32 (RFC 4648, section 6). The characters are listed because a range
+# such as a-z depends on the locale. An ID becomes a path and a job's name.
+cscs_is_id() { [[ ${#1} == 8 && $1 != *[!abcdefghijklmnopqrstuvwxyz234567]* ]]; }
+
+# cscs_is_job TEXT: succeeds if TEXT is the number of a plain job: arrays and parts of
+# heterogeneous jobs belong to no session.
+cscs_is_job() { [[ ${#1} -gt 0 && ${#1} -lt 12 && $1 != *[!0123456789]* ]]; }
+
+# cscs_cancel JOB [OPTION]: runs scancel(1) on one job. Without a job's number, scancel
+# would be told of something else.
+cscs_cancel() { cscs_is_job "$1" && scancel ${2:+"$2"} "$1" </dev/null 2>/dev/null; }
+
+# cscs_make_dir: makes the directory cscs_dir with its mark; prints an error to standard
+# error. A directory that exists is never taken over: it may be the user's.
+cscs_make_dir() {
+	mkdir -p "${cscs_dir%/*}" && mkdir "$cscs_dir" || return
+	printf 'cscs %s\n' "${cscs_dir##*/}" >"$cscs_dir/mark" || {
+		rm -f "$cscs_dir/mark"
+		rmdir "$cscs_dir"
+		return 1
 	}
+}
+
+# cscs_is_ours DIRECTORY: succeeds if cscs_make_dir has made the directory. Its name alone
+# proves nothing (invariant I11).
+cscs_is_ours() {
+	local line=''
+	[[ -d $1 && ! -L $1 && -O $1 ]] || return
+	{ IFS= read -r line <"$1/mark"; } 2>/dev/null
+	[[ $line == "cscs ${1##*/}" ]]
+}
+
+# cscs_remove_dir: removes the session's directory, the mark last, and the directories
+# above it that are empty then.
+cscs_remove_dir() {
+	local tries
+	if cscs_is_ours "$cscs_dir"; then
+		for tries in 1 2; do
+			find "$cscs_dir" -mindepth 1 -maxdepth 1 ! -name mark -exec rm -rf {} +
+			rm -f "$cscs_dir/mark"
+			! rmdir "$cscs_dir" || break
+			# A process that the server has left writes while this removes.
+			((tries == 2)) || printf 'cscs %s\n' "${cscs_dir##*/}" >"$cscs_dir/mark"
+			cscs_nap 0.5
+		done 2>/dev/null
+	fi
 	rmdir "${cscs_dir%/*}" "$HOME/.cscs" 2>/dev/null
 	return 0
 }

@@ -124,9 +124,9 @@ cscs_free_port() {
 # look: is there a server of this user's on cscs_port of this host? Says so again
 # whenever that changes, and, of any port, for each line "NUMBER PORT" that the client
 # sends, for as long as it listens. Lines that have come together are answered by one
-# look, each port with its last number.
+# look, each port with its last number. The line "renew PID" renews the lease in the runner.
 cscs_look() {
-	local said='' now code part='' line there=''
+	local said='' now code part='' line there='' unrenewed=''
 	[[ -z $cscs_id ]] || cscs_find_dir
 	local -A looks=()
 	while :; do
@@ -143,15 +143,31 @@ cscs_look() {
 			cscs_tell_listener "$cscs_port"
 		fi
 		# A client that vanished does not end what it reads from; the session's end is ours.
-		if [[ -n $cscs_id && -d $cscs_dir ]]; then there=1; else [[ -z $there ]] || return; fi
+		# A home that is away is no end of the session.
+		if [[ -n $cscs_id && -d $cscs_dir ]]; then there=1; else [[ -z $there || ! -d $HOME ]] || return; fi
 		IFS= read -r -t "$cscs_every" -u 0 line
 		code=$?
 		part+=$line
 		((code <= 128)) || continue
 		((code == 0)) || return
-		looks[${part#* }]=${part% *} part=''
-		while read -r -t 0 -u 0 && IFS= read -r -t 1 -u 0 line; do looks[${line#* }]=${line% *}; done
+		cscs_take_look "$part"
+		part=''
+		while read -r -t 0 -u 0 && IFS= read -r -t 1 -u 0 line; do cscs_take_look "$line"; done
 	done
+}
+
+# cscs_take_look LINE: takes in one line of the client's, for cscs_look.
+cscs_take_look() {
+	if [[ $1 == +([0-9])' '+([0-9]) ]]; then
+		looks[${1#* }]=${1% *}
+	elif [[ $1 == 'renew '* ]]; then
+		if cscs_renew_runner "${1#* }"; then
+			unrenewed=''
+		elif [[ -z $unrenewed ]]; then
+			unrenewed=1
+			cscs_say unrenewed "host=${HOSTNAME%%.*}"
+		fi
+	fi
 }
 
 # cscs_tell_listener PORT [KEY=VALUE]...: what was judged last, which was that port.

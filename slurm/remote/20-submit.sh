@@ -1,21 +1,33 @@
 # submit: asks for the allocation, starts the runner in it, lets go, follows. How it
 # asks: 22-salloc.sh, 24-batch.sh.
 
-# cscs_open_dir: makes the session's directory and puts into it what the node needs.
+# cscs_open_dir: makes the session's directory and writes into it what the node needs.
 cscs_open_dir() {
-	local err f
+	local err
+	cscs_see_home home
 	cscs_find_dir
-	err=$(mkdir -p "$cscs_dir" 2>&1) || cscs_die home "${err#mkdir: }"
 	# A full file system often makes a directory and refuses the first byte.
-	err=$({ printf '%s\n' "$cscs_script" >"$cscs_dir/remote.sh"; } 2>&1) || {
+	err=$(cscs_make_dir 2>&1) || cscs_die home "cannot make $cscs_dir: ${err##*: }"
+	err=$(cscs_fill_dir 2>&1) || {
 		cscs_remove_dir
 		cscs_die home "cannot write in $cscs_dir: ${err##*: }"
 	}
-	for f in "${!cscs_files[@]}"; do
-		printf %s "${cscs_files[$f]}" >"$cscs_dir/$f"
-	done
-	: >"$cscs_dir/events"
 	cscs_renew 0
+	# What the laptop has not renewed yet, it has not lost.
+	[[ -z $cscs_unwritten ]] || {
+		cscs_remove_dir
+		cscs_die home "cannot write $cscs_dir/lease"
+	}
+}
+
+# cscs_fill_dir: writes the session's files; fails at the first that cannot be written.
+cscs_fill_dir() {
+	local f
+	printf '%s\n' "$cscs_script" >"$cscs_dir/remote.sh" || return
+	for f in "${!cscs_files[@]}"; do
+		printf %s "${cscs_files[$f]}" >"$cscs_dir/$f" || return
+	done
+	cscs_save_environment && : >"$cscs_dir/events"
 }
 
 # cscs_look_ahead: what the node would not find, it does not find here either, and
@@ -122,6 +134,7 @@ cscs_submit() {
 # cscs_give_up COMMAND CODE TEXT: the command ended without a request that Slurm has taken.
 cscs_give_up() {
 	local left=''
+	if cscs_is_unsure && ! cscs_find_late; then left=1; fi
 	cscs_cancel_all || left=1
 	cscs_remove_dir
 	cscs_refused "$@" "$left"
@@ -187,11 +200,6 @@ cscs_srun() {
 	exec setsid srun --jobid="$cscs_job" "${cscs_srun_args[@]}" "${gres[@]}" "$@"
 }
 
-# cscs_leave_login: what belongs to this login, not to the job.
-cscs_leave_login() {
-	unset SSH_CLIENT SSH_CONNECTION SSH_TTY SSH_AUTH_SOCK XDG_RUNTIME_DIR XDG_SESSION_ID DBUS_SESSION_BUS_ADDRESS
-}
-
 # For how long one srun waits for the runner's step, and all of them, in seconds. By itself,
 # one whose step cannot be made at once waits for SlurmctldTimeout, a minute at the least,
 # unless another step of the job ends (Slurm's src/srun/launch.c, create_job_step): after a
@@ -204,6 +212,8 @@ cscs_step_wait=5 cscs_step_most=300
 # the step. Their group is that of the session that setsid began.
 cscs_runner() {
 	local said fd pid began tried
+	printf '%s\n' "$cscs_gres" >"$cscs_dir/gres"
+	printf '%s\n' "$cscs_info" >"$cscs_dir/job"
 	cscs_uptime
 	began=$REPLY
 	while :; do
@@ -234,7 +244,6 @@ cscs_begin_runner() {
 	said=''
 	exec {fd}< <(
 		cscs_leave_login
-		printf '%s\n' "$cscs_gres" >"$cscs_dir/gres"
 		cscs_srun --immediate="$cscs_step_wait" --relative=0 bash --noprofile --norc "$cscs_dir/remote.sh" run 2>&1 </dev/null
 	)
 	pid=$!
@@ -256,7 +265,7 @@ cscs_begin_runner() {
 			return 1
 		fi
 		[[ -z $cscs_batched ]] || continue
-		if cscs_client || cscs_silent; then
+		if cscs_client || cscs_is_silent; then
 			cscs_cancel_in_the_end
 			exit 0
 		fi

@@ -12,11 +12,11 @@ cscs_request() {
 			cscs_in_queue "$REPLY"
 			return
 		fi
-		[[ $cscs_via == auto && -z $cscs_left ]] || cscs_give_up sbatch "$cscs_code" "$cscs_words"
+		[[ $cscs_via == auto && -z $cscs_unattended ]] || cscs_give_up sbatch "$cscs_code" "$cscs_words"
 		# It is the request, which salloc will refuse too, or this site takes none of sbatch's.
-		# Never a second request beside one that may still be there: an answer can be lost.
+		# Never a second request beside one that Slurm may still take.
+		cscs_is_refusal || cscs_give_up sbatch "$cscs_code" "$cscs_words"
 		cscs_unbatched=$cscs_words
-		cscs_cancel_all || cscs_give_up sbatch "$cscs_code" "$cscs_words"
 	fi
 	# A request of salloc's that everybody has forgotten leaves the queue by itself at its
 	# deadline: by then it could not have been granted as was asked. Slurm (24.11) looks at
@@ -31,15 +31,17 @@ cscs_ask() {
 	local line part=''
 	cscs_words='' cscs_job=''
 	# In a session of its own: what ends this shell shall not end it unasked.
+	cscs_mark_asking $$
 	exec {cscs_out}< <(exec setsid salloc --no-shell --job-name="$cscs_name" "${cscs_salloc_args[@]}" "$@" 2>&1 </dev/null)
 	cscs_salloc=$!
+	cscs_mark_asking "$cscs_salloc"
 	while :; do
 		IFS= read -r -t 0.25 -u "$cscs_out" line
 		cscs_code=$?
 		if ((cscs_code != 0)); then
 			part+=$line
 			((cscs_code > 128)) || break
-			if cscs_client || cscs_silent; then cscs_withdraw; fi
+			if cscs_client || cscs_is_silent; then cscs_withdraw; fi
 			[[ -z $cscs_job ]] || cscs_wait_in_turn
 			continue
 		fi
@@ -47,6 +49,7 @@ cscs_ask() {
 		case $line in
 		*'Pending job allocation '*)
 			cscs_job=${line##* }
+			rm -f "$cscs_dir/asking"
 			[[ -z $cscs_unbatched ]] ||
 				cscs_say note "message=sbatch does not take what salloc takes (${cscs_unbatched//|/; }): the request waits with salloc, on ${HOSTNAME%%.*}"
 			cscs_say pending "job=$cscs_job"
@@ -72,6 +75,7 @@ cscs_ask() {
 	exec {cscs_out}<&-
 	cscs_salloc=''
 	[[ -z $part ]] || cscs_words+=${cscs_words:+|}$part
+	[[ -z $cscs_granted ]] || rm -f "$cscs_dir/asking"
 	[[ -n $cscs_granted ]]
 }
 
@@ -83,16 +87,17 @@ cscs_wait_in_turn() {
 	cscs_say note "message=the request waits with salloc on ${HOSTNAME%%.*} and ends with this session: it cannot be left alone before it is granted"
 }
 
-# cscs_withdraw: takes the request back. On SIGTERM a pending salloc has Slurm
-# forget the job; SIGKILL would leave it in the queue, nobody's.
+# cscs_withdraw: takes the request back. On SIGTERM a pending salloc has Slurm forget the job;
+# SIGKILL leaves it in the queue, without an owner.
 cscs_withdraw() {
 	local line
 	if [[ -n $cscs_salloc ]]; then
 		kill -TERM "$cscs_salloc" 2>/dev/null
 		while IFS= read -r -t 10 -u "$cscs_out" line; do :; done
+		kill -KILL "$cscs_salloc" 2>/dev/null
 		wait "$cscs_salloc" 2>/dev/null
 	fi
-	cscs_cancel_in_the_end
+	if [[ -e $cscs_dir/asking ]]; then cscs_cancel_late; else cscs_cancel_in_the_end; fi
 	cscs_remove_dir
 	cscs_say withdrawn "job=$cscs_job"
 	exit 0
@@ -106,7 +111,7 @@ cscs_cancel_all() {
 	for nap in 0.2 0.4 0.8 1.5 3 0; do
 		if cscs_queue; then
 			((${#cscs_jobs[@]})) || return 0
-			for job in "${cscs_jobs[@]}"; do scancel "${job%% *}" </dev/null 2>/dev/null; done
+			for job in "${cscs_jobs[@]}"; do cscs_cancel "${job%% *}"; done
 		fi
 		cscs_nap "$nap"
 	done

@@ -4,31 +4,96 @@
 # cscs_enqueue: gives the request to sbatch. REPLY is the job; else cscs_code and cscs_words
 # are how sbatch ended.
 cscs_enqueue() {
-	local answer line job=''
-	# The step shall have the environment that srun would bring from here, not the one
-	# that sbatch makes of it.
-	(set -o posix && export -p) >"$cscs_dir/environ"
-	line=${cscs_dir//\\/\\\\}
+	local line=${cscs_dir//\\/\\\\} part='' job=''
 	line=${line//%/%%}
-	answer=$(
+	cscs_words=''
+	cscs_mark_asking $$
+	exec {cscs_out}< <(
 		cscs_presets
-		exec sbatch --parsable --job-name="$cscs_name" "${cscs_salloc_args[@]}" --export=ALL --no-requeue \
+		# In a session of its own: a signal to this shell must not end it unseen.
+		exec setsid sbatch --parsable --job-name="$cscs_name" "${cscs_salloc_args[@]}" --export=ALL --no-requeue \
 			--output="$line/batch.log" --wrap="exec bash --noprofile --norc ${cscs_dir@Q}/remote.sh batch" 2>&1 </dev/null
 	)
-	cscs_code=$? cscs_words=''
-	while IFS= read -r line; do
-		if ((cscs_code == 0)) && [[ $line =~ ^([0-9]+)(;.*)?$ ]]; then
+	cscs_sbatch=$!
+	cscs_mark_asking "$cscs_sbatch"
+	while :; do
+		IFS= read -r -t 0.25 -u "$cscs_out" line
+		cscs_code=$?
+		line=$part$line part=''
+		if ((cscs_code > 128)); then
+			part=$line
+			if cscs_client || cscs_is_silent; then cscs_withdraw_batch; fi
+			continue
+		fi
+		if [[ $line =~ ^([0-9]+)(\;.*)?$ ]]; then
 			job=${BASH_REMATCH[1]}
 		elif [[ -n $line ]]; then
 			cscs_words+=${cscs_words:+|}$line
 		fi
-	done <<<"$answer"
+		((cscs_code == 0)) || break
+	done
+	wait "$cscs_sbatch"
+	cscs_code=$?
+	exec {cscs_out}<&-
+	((cscs_code == 0)) || job=''
 	# Slurm may have taken what it could not say that it has.
-	if [[ -z $job ]] && cscs_queue; then job=${cscs_jobs[0]-} job=${job%% *}; fi
+	if [[ -z $job ]] && cscs_is_unsure && cscs_find_late; then job=${cscs_jobs[0]%% *}; fi
+	rm -f "$cscs_dir/asking"
 	[[ -n $job ]] || return 1
 	printf '%s\n' "$job" >"$cscs_dir/batch"
 	[[ -z $cscs_words ]] || cscs_say note "message=$cscs_words"
 	REPLY=$job
+}
+
+# cscs_mark_asking PID: notes in the session's directory, for cscs_stop_session, that the
+# process may make a request of Slurm that has no number here yet. The file asking goes as
+# soon as there is a number, or there is none for certain.
+cscs_mark_asking() { printf '%s %s\n' "${HOSTNAME%%.*}" "$1" >"$cscs_dir/asking"; }
+
+# cscs_withdraw_batch: takes back a request that sbatch has not had an answer to.
+cscs_withdraw_batch() {
+	kill -KILL "$cscs_sbatch" 2>/dev/null
+	wait "$cscs_sbatch" 2>/dev/null
+	cscs_cancel_late
+	cscs_remove_dir
+	cscs_say withdrawn job=
+	exit 0
+}
+
+# cscs_is_unsure: succeeds if cscs_code and cscs_words of salloc or sbatch leave it open
+# whether Slurm has taken the request: the command was killed, or its message or the answer
+# was lost on the way (Slurm's slurm_errno.c, general communication errors; errno(3)).
+cscs_is_unsure() {
+	((cscs_code > 128)) && return
+	case $cscs_words in
+	'' | *'imed out'* | *'timeout'* | *[Cc]ommunication* | *'onnection '* | *'Unable to contact'* | *'Zero Bytes'* | *'Message '* | \
+		*'ransport endpoint'* | *'nsane message'* | *'nexpected message'* | *'rotocol'* | *'standby mode'* | *'o route to host'* | *'Network is '* | *'roken pipe'*)
+		return 0
+		;;
+	esac
+	return 1
+}
+
+# cscs_is_refusal: succeeds if cscs_words of sbatch are slurmctld's own answer that it does not
+# take the request.
+cscs_is_refusal() { [[ $cscs_words == *'Batch job submission failed: '* ]] && ! cscs_is_unsure; }
+
+# cscs_find_late: waits for a request that Slurm may still take from its backlog. Succeeds as
+# soon as cscs_jobs has one. Slurm answers several later requests meanwhile.
+cscs_find_late() {
+	local nap
+	for nap in 0.1 0.3 0.6 1 1.5 2 2 0; do
+		if cscs_queue && ((${#cscs_jobs[@]})); then return 0; fi
+		cscs_nap "$nap"
+	done
+	return 1
+}
+
+# cscs_cancel_late: the same, and cancels it. Without an answer of slurmctld's there is no end
+# to be sure of, so it is asked for as long as a restart of it may take.
+cscs_cancel_late() {
+	cscs_find_late
+	cscs_cancel_in_the_end
 }
 
 # cscs_presets: sbatch's presets are the user's, but for those that are about how it asks.
@@ -60,15 +125,17 @@ cscs_batch() {
 	cscs_job=$SLURM_JOB_ID cscs_batched=1
 	exec >>"$cscs_dir/runner.log" 2>&1 </dev/null
 	! cscs_exited || return # the session is over
+	cscs_claim || return    # another job has the session
 	# The runner hears Slurm's signals too, and does what is to be done.
 	trap 'cscs_stop=slurm' TERM INT
 	trap : URG HUP
 	cscs_stop=''
 	for v in $(compgen -e); do unset "$v"; done 2>/dev/null
-	# shellcheck disable=SC1091 # made by cscs_enqueue
+	# The step has the environment that srun would bring from the login node, not the one that
+	# sbatch makes of it.
+	# shellcheck disable=SC1091 # made by cscs_save_environment
 	. "$cscs_dir/environ"
 	cscs_learn
-	printf '%s\n' "$cscs_info" >"$cscs_dir/job"
 	cscs_runner
 	cscs_attend
 	if [[ -z $cscs_lived ]]; then

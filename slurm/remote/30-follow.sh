@@ -14,10 +14,7 @@ cscs_read_events() {
 		# say nothing of how far the server has come.
 		[[ $line == @(elsewhere|vanished|note)"$cscs_tab"* ]] || cscs_seen=${line%$'\n'}
 		((at += ${#line}))
-		[[ $line != alive*[[:space:]]step=* ]] || {
-			cscs_runner_step=${line#*[[:space:]]step=}
-			cscs_runner_step=${cscs_runner_step%%[[:space:]]*}
-		}
+		cscs_parse_alive "$line"
 		((at > cscs_offset)) || continue
 		# A job that sbatch asked for says itself that it runs; what it was granted is told first.
 		if [[ -z $cscs_granted && $line == alive"$cscs_tab"* ]]; then
@@ -28,6 +25,13 @@ cscs_read_events() {
 		printf '@%s' "$line"
 		cscs_offset=$at
 	done
+}
+
+# cscs_parse_alive LINE: cscs_runner_step is the runner's step, if LINE of the event file says.
+cscs_parse_alive() {
+	[[ $1 == alive*[[:space:]]step=* ]] || return 0
+	cscs_runner_step=${1#*[[:space:]]step=}
+	cscs_runner_step=${cscs_runner_step%%[[:space:]]*}
 }
 
 # cscs_job_state: the job as Slurm knows it, for a client that wants to know why
@@ -134,9 +138,17 @@ cscs_follow() {
 		elif ((now - beat > 20000 && now - asked > 60000)); then
 			asked=$now
 			cscs_job_state
+			# Slurm may put a job that it could not launch back into the queue.
+			if [[ $cscs_info == *' JobState=PENDING '* && -z $cscs_runner_step ]]; then
+				cscs_granted=''
+				cscs_say requeued "job=$cscs_job"
+				cscs_begin_turn
+				continue
+			fi
 			# A job that is over has no runner left to say so. No answer says nothing.
 			if [[ $cscs_info != *' JobState='@(RUNNING|COMPLETING|SUSPENDED|CONFIGURING)' '* &&
 				$cscs_info == *@(' JobState='|'Invalid job id')* ]]; then
+				[[ $cscs_info != *' JobState=PENDING '* ]] || cscs_say exited reason=term code= message=
 				return
 			fi
 			# The job would go on without anybody who guards it.
@@ -163,13 +175,18 @@ cscs_stands() {
 	[[ -z $cscs_granted ]] || [[ -n $cscs_runner_step ]] && { [[ -z $cscs_let_go ]] || ((beats >= 2)); }
 }
 
-# cscs_gone: the session's directory is not there any more. If the job is not either, our
-# own stop has been here, for another client.
+# cscs_gone: the session's directory is not there. If the job is not either, the session is
+# over: a stop for another client has removed it. Else this login node does not see the
+# directory, which is no reason to end the session.
 cscs_gone() {
-	if [[ -d $HOME ]] && cscs_queue && ((${#cscs_jobs[@]} == 0)); then
-		cscs_say exited reason=asked code= message=
+	if ! cscs_queue; then
+		cscs_die away "$cscs_dir is not there on ${HOSTNAME%%.*}, and Slurm does not answer"
+	elif ((${#cscs_jobs[@]})); then
+		cscs_die away "$cscs_dir is not there on ${HOSTNAME%%.*}, though job ${cscs_jobs[0]%% *} is"
+	elif [[ ! -d $HOME && -n $cscs_job ]]; then
+		cscs_why
 	else
-		cscs_say gone
+		cscs_say exited reason=asked code= message=
 	fi
 }
 

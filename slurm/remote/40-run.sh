@@ -3,8 +3,8 @@
 # server ends. It stands on the bare node, in a step of the job.
 
 cscs_run() {
-	umask 077
 	cscs_dir=${BASH_SOURCE[0]%/*}
+	{ IFS= read -r cscs_user_umask <"$cscs_dir/umask"; } 2>/dev/null || cscs_user_umask=0022
 	# The step must not hang on a pipe that leads to a dead srun.
 	exec 3>&1 >>"$cscs_dir/runner.log" 2>&1 </dev/null
 	cscs_stop=''
@@ -12,9 +12,15 @@ cscs_run() {
 	# server too.
 	trap 'cscs_stop=asked' URG
 	trap 'cscs_stop=slurm' TERM INT
+	# By a client that is connected to this node (cscs_renew_runner).
+	trap 'cscs_signalled=1' WINCH
 	trap '' HUP PIPE
 	cscs_job=$SLURM_JOB_ID
 	cscs_node=${SLURMD_NODENAME:-${HOSTNAME%%.*}}
+	cscs_claim || {
+		cscs_cancel "$cscs_job"
+		return
+	}
 	{ IFS= read -r cscs_gres <"$cscs_dir/gres"; } 2>/dev/null
 	cscs_beat=0 cscs_pulsed=-100000 cscs_clock=0 cscs_looked=0
 	cscs_uptime
@@ -25,8 +31,8 @@ cscs_run() {
 	exec 3>&-
 
 	local tries=5
-	if cscs_forsaken; then
-		cscs_end=lease cscs_message="nobody had been heard of for $REPLY s when the job started" tries=0
+	if cscs_has_no_owner; then
+		cscs_end=lease cscs_message="the lease had not been renewed for $REPLY s when the job started" tries=0
 	fi
 	for ((; tries > 0; tries--)); do
 		cscs_choose_port || break
@@ -41,7 +47,7 @@ cscs_run() {
 	# its KillWait for what remains.
 	trap '' TERM URG
 	local told=''
-	until scancel "$cscs_job" </dev/null; do
+	until cscs_cancel "$cscs_job"; do
 		# A controller that does not answer: nobody else may be left to end the job.
 		[[ -n $told ]] || cscs_exit_event
 		told=1
@@ -52,7 +58,22 @@ cscs_run() {
 }
 
 cscs_exit_event() {
-	cscs_event exited "reason=$cscs_end" "code=${cscs_code:-}" "message=${cscs_message:-}"
+	cscs_event exited "reason=$cscs_end" "code=${cscs_code:-}" "message=${cscs_message:-}" ${cscs_cause:+"cause=$cscs_cause"}
+}
+
+# cscs_claim: takes the session for this job; fails if another job of the session runs. There
+# are two if Slurm took a request whose answer had been lost, and another request too. The
+# second one ends itself and says nothing, since the first one serves.
+cscs_claim() {
+	local other=''
+	if (set -o noclobber && printf '%s\n' "$cscs_job" >"$cscs_dir/runner") 2>/dev/null; then return 0; fi
+	{ IFS= read -r other <"$cscs_dir/runner"; } 2>/dev/null
+	[[ $other != "$cscs_job" ]] || return 0
+	if cscs_is_job "$other"; then
+		until cscs_queue; do cscs_nap 5; done
+		[[ " ${cscs_jobs[*]} " != *" $other RUNNING "* ]] || return 1
+	fi
+	printf '%s\n' "$cscs_job" >"$cscs_dir/runner"
 }
 
 # cscs_alive: where the runner is, and the node's host keys: Slurm itself started
@@ -133,15 +154,14 @@ cscs_start() {
 	declare -gA cscs_told=()
 	exec {log}> >(trap '' TERM INT URG && cscs_log)
 	cscs_logger=$!
-	# The mark stands in the environment from the first moment: see cscs_marked.
 	if ((${#cscs_step_args[@]})); then
 		# uenv and containers live in the step that Slurm makes for them.
 		(
 			export CSCS_SESSION=$cscs_id
-			cscs_srun --nodelist="$cscs_node" "${cscs_step_args[@]}" bash --login "$cscs_dir/remote.sh" launch
+			cscs_srun --nodelist="$cscs_node" "${cscs_step_args[@]}" bash --noprofile --norc "$cscs_dir/remote.sh" login
 		) </dev/null >&"$log" 2>&1 {log}>&- &
 	else
-		CSCS_SESSION=$cscs_id setsid bash --login "$cscs_dir/remote.sh" launch </dev/null >&"$log" 2>&1 {log}>&- &
+		(cscs_exec_login setsid) </dev/null >&"$log" 2>&1 {log}>&- &
 	fi
 	cscs_pid=$!
 	exec {log}>&-
@@ -213,7 +233,7 @@ cscs_watch() {
 				return
 			elif [[ $state == starting ]] && ((cscs_clock - rest >= 1000)); then
 				rest=$cscs_clock
-				cscs_marked || {
+				cscs_find_processes || {
 					cscs_ended "$state"
 					return
 				}
@@ -226,7 +246,7 @@ cscs_watch() {
 		cscs_pulse
 		if ((cscs_clock - cscs_looked >= cscs_lease_look)); then
 			if cscs_lease_over $((cscs_clock - cscs_looked)); then
-				cscs_message="nobody has renewed the lease of $cscs_lease s"
+				cscs_message="the lease of $cscs_lease s was not renewed"
 				cscs_terminate lease
 				return
 			fi
@@ -316,13 +336,15 @@ cscs_elsewhere() {
 
 # cscs_terminate REASON: asks the server to end, waits for the grace, insists.
 cscs_terminate() {
-	local waited=0
+	local waited=0 why=''
 	cscs_end=$1
 	cscs_event stopping "reason=$1"
+	# The reason, before the runner cancels the job: Slurm knows only that afterwards.
+	[[ $1 != term ]] || exec {why}< <(exec timeout 10 scontrol --local --oneliner show job "$cscs_job" 2>/dev/null)
 	[[ $cscs_stop == slurm ]] || cscs_ask_to_end
 	while ((waited < cscs_grace * 1000)); do
 		if [[ -n $cscs_code ]]; then # it is in the background
-			cscs_marked || break
+			cscs_find_processes || break
 		else
 			kill -0 "$cscs_pid" 2>/dev/null || break
 		fi
@@ -344,22 +366,53 @@ cscs_terminate() {
 		wait "$cscs_pid"
 		cscs_code=$?
 	fi
+	if [[ -n $why ]]; then
+		IFS= read -r cscs_info <&"$why"
+		exec {why}<&-
+		cscs_find_cause
+	fi
 }
 
-# cscs_marked: cscs_pids are the processes that carry the session's mark in their
-# environment: one that went into the background or into a session of its own is
-# no child of ours any more, and some ways of Slurm to track processes lose it.
-cscs_marked() {
-	local f env e
+# cscs_find_cause: cscs_cause is PREEMPTED if cscs_info says that Slurm preempts the job: that
+# still runs for its grace time then, and has no state yet that would tell (slurm.conf(5),
+# GraceTime). Empty: its state tells.
+cscs_find_cause() {
+	cscs_cause=''
+	[[ ! $cscs_info =~ ' PreemptTime='[0-9]+ ]] || cscs_cause=PREEMPTED
+}
+
+# cscs_find_processes: cscs_pids are the processes of the session on this node; fails if there
+# are none. They carry its mark in their environment: one that went into the background or
+# into a session of its own is no child of the runner's any more, and some ways of Slurm to
+# track processes lose it. A job that was submitted from the session inherits the mark, so
+# the process must belong to this job as well.
+cscs_find_processes() {
+	local f env e marked job
 	cscs_pids=()
 	for f in /proc/[0-9]*; do
 		[[ -O $f ]] || continue
 		{ mapfile -d '' -t env <"$f/environ"; } 2>/dev/null || continue
+		marked='' job=''
 		for e in "${env[@]}"; do
-			[[ $e == "CSCS_SESSION=$cscs_id" ]] && cscs_pids+=("${f#/proc/}")
+			case $e in
+			"CSCS_SESSION=$cscs_id") marked=1 ;;
+			SLURM_JOB_ID=*) job=${e#*=} ;;
+			esac
 		done
+		[[ -n $marked ]] || continue
+		if [[ $job == "$cscs_job" ]] || { [[ -z $job ]] && cscs_is_in_job "$f"; }; then cscs_pids+=("${f#/proc/}"); fi
 	done
 	((${#cscs_pids[@]}))
+}
+
+# cscs_is_in_job /proc/PID: for a process that has unset Slurm's variables: succeeds if Slurm has
+# put it into the cgroup of this job (cgroup.conf(5): .../job_N/step_M/...).
+cscs_is_in_job() {
+	local line
+	while IFS= read -r line; do
+		[[ $line != */"job_$cscs_job"/* ]] || return 0
+	done 2>/dev/null <"$1/cgroup"
+	return 1
 }
 
 # cscs_ask_to_end: SIGTERM to each process of the server's group, once: to some servers
@@ -369,20 +422,26 @@ cscs_marked() {
 cscs_ask_to_end() {
 	local pid
 	if [[ -n $cscs_code ]]; then # it is in the background
-		cscs_marked && kill -s TERM -- "${cscs_pids[@]}" 2>/dev/null
+		cscs_find_processes && kill -s TERM -- "${cscs_pids[@]}" 2>/dev/null
 	elif ((${#cscs_step_args[@]})) && { IFS= read -r pid <"$cscs_dir/launched"; } 2>/dev/null &&
-		cscs_marked && [[ " ${cscs_pids[*]} " == *" $pid "* ]]; then
+		cscs_find_processes && [[ " ${cscs_pids[*]} " == *" $pid "* ]]; then
 		kill -s TERM "$pid" 2>/dev/null
 	else
-		kill -s TERM -- "-$cscs_pid" 2>/dev/null
+		cscs_signal_group TERM
 	fi
 	return 0
 }
 
-# cscs_sweep SIGNAL: to the server's process group and to all that is marked.
+# cscs_signal_group SIGNAL: to the server's process group, as long as the server leads it: the
+# number of a group that has ended may be another one's, of a job on the same node.
+cscs_signal_group() {
+	[[ -z $cscs_code ]] && kill -0 "$cscs_pid" 2>/dev/null && kill -s "$1" -- "-$cscs_pid" 2>/dev/null
+}
+
+# cscs_sweep SIGNAL: to the server's process group and to all processes of the session.
 cscs_sweep() {
-	kill -s "$1" -- "-$cscs_pid" 2>/dev/null
-	cscs_marked && kill -s "$1" -- "${cscs_pids[@]}" 2>/dev/null
+	cscs_signal_group "$1"
+	cscs_find_processes && kill -s "$1" -- "${cscs_pids[@]}" 2>/dev/null
 	return 0
 }
 

@@ -3,14 +3,15 @@
 
 # cscs_fail MESSAGE: what the user has to mend before the server can start.
 cscs_fail() {
-	printf '%s\n' "$1" >"$cscs_dir/failure"
+	(umask 077 && printf '%s\n' "$1" >"$cscs_dir/failure")
 	exit 97
 }
 
 cscs_launch() {
 	local i
 	cscs_dir=${BASH_SOURCE[0]%/*}
-	printf '%d\n' "$$" >"$cscs_dir/launched"
+	# The umask here is the user's, for the server.
+	(umask 077 && printf '%d\n' "$$" >"$cscs_dir/launched")
 	IFS= read -r PORT <"$cscs_dir/port"
 	export PORT CSCS_SESSION=$cscs_id
 	# A dead login's value of these would win over ours.

@@ -13,12 +13,12 @@ cscs_queue() {
 	cscs_jobs=()
 	while IFS= read -r line; do
 		# Nothing of a completing job runs for longer than its processes take to die.
-		[[ -z $line || $line == *' COMPLETING' ]] || cscs_jobs+=("$line")
+		! cscs_is_job "${line%% *}" || [[ $line == *' COMPLETING' ]] || cscs_jobs+=("$line")
 	done <<<"$answer"
 }
 
 cscs_stop_session() {
-	local job nap asked=''
+	local job nap asked='' seen=''
 	cscs_have_slurm
 	cscs_find_dir
 	cscs_say hello "host=${HOSTNAME%%.*}" "dir=$cscs_dir"
@@ -28,27 +28,38 @@ cscs_stop_session() {
 		# all of it anyway.
 		# Slurm hands a signal to every process of a step. SIGURG means something to the
 		# runner alone: what does not ask for it ignores it (signal(7)).
-		scancel --signal=URG "${cscs_step%.*}" </dev/null 2>/dev/null
+		cscs_cancel "${cscs_step%.*}" --signal=URG
 		cscs_wait_exited
 	fi
 	for nap in 0.1 0.2 0.4 0.8 1.5 3 5 10; do
 		if cscs_queue; then
-			((${#cscs_jobs[@]})) || {
+			if ((${#cscs_jobs[@]} == 0)) && { [[ -n $seen ]] || cscs_is_settled; }; then
 				asked=gone
 				break
-			}
+			fi
 			for job in "${cscs_jobs[@]}"; do
-				scancel ${cscs_kill:+--signal=KILL} "${job%% *}" </dev/null 2>/dev/null
+				seen=1
+				cscs_cancel "${job%% *}" ${cscs_kill:+--signal=KILL}
 			done
 		fi
 		cscs_nap "$nap"
 	done
 	if [[ $asked != gone ]]; then
+		[[ -n $seen || ! -e $cscs_dir/asking ]] || cscs_said=${cscs_said:-"a request has had no answer from Slurm yet"}
 		cscs_say remains "job=${cscs_jobs[0]%% *}" "message=${cscs_said:-}"
 		return
 	fi
 	cscs_say stopped
 	cscs_hand_over_log
+}
+
+# cscs_is_settled: for a session that Slurm has no job of: succeeds if Slurm will take none
+# either, because no request is on its way (cscs_mark_asking). A process of another login node
+# cannot be seen from here.
+cscs_is_settled() {
+	local host='' pid=''
+	{ read -r host pid <"$cscs_dir/asking"; } 2>/dev/null || return 0
+	[[ $host == "${HOSTNAME%%.*}" && ! -e /proc/$pid ]] && ! cscs_find_late
 }
 
 # cscs_find_step: cscs_step is the runner's, as it said itself; empty if it did not.
@@ -87,7 +98,7 @@ cscs_wait_exited() {
 # it has it, the directory goes. Secrets go in any case.
 cscs_hand_over_log() {
 	local f files=() size=0 line all=$cscs_dir/log.$cscs_nonce fd=''
-	[[ -d $cscs_dir ]] || {
+	cscs_is_ours "$cscs_dir" || {
 		cscs_remove_dir # those above it may be left
 		cscs_say log bytes=0
 		return
@@ -116,7 +127,7 @@ cscs_hand_over_log() {
 	else
 		[[ -z $fd ]] || mv -f "$all" "$cscs_dir/log.all" 2>/dev/null
 		for f in "$cscs_dir"/*; do
-			[[ $f == */log.all ]] || rm -rf "$f"
+			[[ $f == */@(log.all|mark) ]] || rm -rf "$f"
 		done
 	fi
 	cscs_say removed

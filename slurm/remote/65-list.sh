@@ -1,135 +1,188 @@
-# list: all of the user's sessions on this cluster, from whatever laptop they were begun;
-# and an end to those that nobody owns any more.
+# list: reports all of the user's sessions on this cluster, from whatever laptop they were
+# begun, and ends those that have no owner any more. A session is a directory that
+# cscs_make_dir has made; a job that only has a session's name is the user's own.
 
-# Beyond its lease, how much longer nobody may have been heard of before a session counts
-# as forgotten: the stamp is of another login node's clock, which munge lets differ by less
-# than its credentials live (munged(8), 5 minutes).
+# For how many seconds beyond its lease a session may be without a renewal before it counts as
+# stale: the stamp is by another login node's clock, and munge lets clocks differ by less than
+# its credentials live (munged(8), 5 minutes).
 cscs_forgotten=300
-# How long the log of a session is kept that nobody came back for.
+# For how many seconds the log of a session stays that no client has come back for.
 cscs_keep_logs=$((7 * 86400))
 
-# How long after its last heartbeat, which come every 30 s, a client counts as one that
-# attends the session. Who was killed with his login node has left his file.
+# For how many seconds after its last heartbeat, which comes every 30 s, a client counts as
+# one that attends the session. A client that was killed with its login node leaves its file.
 cscs_present=150
 
-# cscs_session_of FILE: cscs_about is the session's own words of itself, cscs_term its
-# lease in seconds, cscs_age the seconds since that was renewed, or -1, cscs_marked_left
-# set if it was left on purpose.
-cscs_session_of() {
+# cscs_read_session DIRECTORY: reads what a session's directory says of it: cscs_about is the
+# session's own description, cscs_term its lease in seconds, cscs_age the seconds since the
+# lease was renewed, or -1. cscs_away is set if its last client detached.
+cscs_read_session() {
 	local now value='' stamp='' mark=''
-	cscs_about='' cscs_term=0 cscs_age=-1 cscs_left=''
+	cscs_about='' cscs_term=0 cscs_age=-1 cscs_away=''
 	{ IFS= read -r cscs_about <"$1/session.json"; } 2>/dev/null
-	[[ ! $cscs_about =~ \"lease\":([0-9]+) ]] || cscs_term=${BASH_REMATCH[1]}
+	[[ ! $cscs_about =~ \"lease\":([0-9]{1,9})[^0-9] ]] || cscs_term=${BASH_REMATCH[1]}
 	{ read -r value stamp <"$1/lease"; } 2>/dev/null
 	if [[ $stamp == +([0-9]) ]]; then
 		printf -v now '%(%s)T' -1
 		((cscs_age = now - 10#$stamp, cscs_age >= 0)) || cscs_age=0
 	fi
 	{ read -r mark <"$1/detached"; } 2>/dev/null
-	[[ -z $mark || $mark != "$value" ]] || cscs_left=1
+	[[ -z $mark || $mark != "$value" ]] || cscs_away=1
 }
 
-# cscs_stale: has nobody owned the session for longer than its lease, as
-# cscs_session_of has found it?
-cscs_stale() { ((cscs_term > 0 && cscs_age > cscs_term + cscs_forgotten)); }
+# cscs_is_stale: succeeds if the session that cscs_read_session has read had no owner for
+# longer than its lease. One that a client has left on purpose is never stale while its job
+# waits or runs: its lease begins when the job starts, and the runner counts it.
+cscs_is_stale() { ((cscs_term > 0 && cscs_age > cscs_term + cscs_forgotten)); }
 
-# cscs_all_jobs: fills the caller's array jobs with squeue's line for each session that Slurm
-# knows, by its ID. False if Slurm does not answer; REPLY is what it says.
-cscs_all_jobs() {
-	local line id
+# cscs_read_jobs: fills the caller's array jobs with one line for each job that has the name
+# of a session, "NUMBER|STATE|REASON|START|END|PARTITION|ACCOUNT|NODES", by the session's
+# ID. Fails if Slurm does not answer; REPLY is what it says. The name comes last in
+# squeue's line because a user's own job may have any name, with a | in it too.
+cscs_read_jobs() {
+	local line id rest answer
 	cscs_me
-	REPLY=$(squeue --local --noheader --user="$cscs_user" --format='%i|%j|%T|%r|%S|%e|%P|%a|%N' 2>&1) || return
+	answer=$(squeue --local --noheader --user="$cscs_user" --format='%i|%T|%r|%S|%e|%P|%a|%N|%j' 2>&1) || {
+		REPLY=$answer
+		return 1
+	}
 	while IFS= read -r line; do
-		[[ $line == *'|cscs-'* ]] || continue
-		id=${line#*|cscs-}
-		jobs[${id%%|*}]=$line
-	done <<<"$REPLY"
+		id=$line
+		for _ in 1 2 3 4 5 6 7 8; do
+			rest=${id#*|}
+			[[ $rest != "$id" ]] || continue 2
+			id=$rest
+		done
+		if [[ $id == cscs-* ]] && cscs_is_id "${id#cscs-}" && cscs_is_job "${line%%|*}"; then
+			jobs[${id#cscs-}]=${line%"|$id"}
+		fi
+	done <<<"$answer"
 }
 
-# cscs_sweep_forgotten: for a client that begins a session: puts an end to those of before that nobody
-# owns. Slurm is asked only if there seems to be one.
-cscs_sweep_forgotten() {
-	local dir id line state asked=''
-	local -A jobs=()
+# cscs_job_number LINE, cscs_job_state_of LINE: REPLY is that field of a line of
+# cscs_read_jobs; empty for an empty line.
+cscs_job_number() { REPLY=${1%%|*}; }
+cscs_job_state_of() {
+	REPLY=${1#*|}
+	REPLY=${REPLY%%|*}
+}
+
+# cscs_each_session FUNCTION: calls FUNCTION ID DIRECTORY for each session of this cluster.
+cscs_each_session() {
+	local dir
 	for dir in "${cscs_dir%/*}"/*/; do
-		dir=${dir%/} id=${dir##*/}
-		[[ -d $dir && $id == +([a-z0-9]) && $id != "$cscs_id" ]] || continue
-		cscs_session_of "$dir"
-		cscs_stale || continue
-		[[ -n $asked ]] || cscs_all_jobs || return 0
-		asked=1
-		line=${jobs[$id]:-}
-		state=${line#*|*|} state=${state%%|*}
-		if [[ -z $cscs_left || -z $line || $state == PENDING ]]; then cscs_sweep_stale "$dir" "${line%%|*}" "$state"; fi
+		dir=${dir%/}
+		if cscs_is_id "${dir##*/}" && cscs_is_ours "$dir"; then "$1" "${dir##*/}" "$dir"; fi
 	done
+}
+
+# cscs_sweep_forgotten: for a client that begins a session: ends those that have no owner any
+# more. Slurm is asked only if there seems to be one.
+cscs_sweep_forgotten() {
+	local asked=''
+	local -A jobs=()
+	cscs_each_session cscs_sweep_one
+}
+
+cscs_sweep_one() {
+	[[ $1 != "$cscs_id" && $asked != failed ]] || return
+	cscs_read_session "$2"
+	cscs_is_stale || return
+	if [[ -z $asked ]]; then
+		asked=failed
+		cscs_read_jobs || return
+		asked=1
+	fi
+	cscs_sweep_stale "$1" "$2" "${jobs[$1]:-}"
 }
 
 cscs_list() {
-	local base dir id line job state
 	local -A jobs=()
 	cscs_have_slurm
+	cscs_see_home away
 	cscs_find_dir
-	base=${cscs_dir%/*}
-	cscs_say hello "host=${HOSTNAME%%.*}" "dir=$base"
-	# Arrays and parts of heterogeneous jobs are none of ours.
-	cscs_all_jobs || cscs_die slurm "squeue: $REPLY"
-	for dir in "$base"/*/; do
-		dir=${dir%/} id=${dir##*/}
-		[[ -d $dir && $id == +([a-z0-9]) ]] || continue
-		cscs_session_of "$dir"
-		line=${jobs[$id]:-}
-		unset "jobs[$id]"
-		job=${line%%|*}
-		state=${line#*|*|} state=${state%%|*}
-		if cscs_stale && [[ -z $cscs_left || $state == PENDING ]]; then
-			cscs_sweep_stale "$dir" "$job" "$state"
-			[[ -d $dir ]] || continue
-		fi
-		cscs_list_one "$id" "$dir" "$line"
-	done
-	# A job without a directory has no guard, or will soon have none.
-	for id in "${!jobs[@]}"; do
-		cscs_about='' cscs_age=-1 cscs_left=''
-		cscs_list_one "$id" '' "${jobs[$id]}"
-	done
+	cscs_dir=${cscs_dir%/*}/none
+	cscs_say hello "host=${HOSTNAME%%.*}" "dir=${cscs_dir%/*}"
+	cscs_read_jobs || cscs_die slurm "squeue: $REPLY"
+	cscs_each_session cscs_list_swept
 	cscs_say listed
 }
 
-# cscs_list_one ID DIR JOB: tells of one session, of who attends it, and how it has ended.
+cscs_list_swept() {
+	cscs_read_session "$2"
+	if cscs_is_stale; then
+		cscs_sweep_stale "$1" "$2" "${jobs[$1]:-}"
+		[[ -d $2 ]] || return
+	fi
+	cscs_list_one "$1" "$2" "${jobs[$1]:-}"
+}
+
+# cscs_list_one ID DIRECTORY JOB: reports one session, the clients that attend it, and how
+# it has ended. JOB is its line of cscs_read_jobs.
 cscs_list_one() {
 	local f last='' line seen now clients=() ended=()
 	local -A told=()
-	if [[ -n $2 ]]; then
-		while IFS= read -r line; do last=$line; done 2>/dev/null <"$2/events"
-		[[ $last != exited"$cscs_tab"* ]] || IFS=$cscs_tab read -r -a ended <<<"${last#*"$cscs_tab"}"
-		last=${last%%"$cscs_tab"*}
-		printf -v now '%(%s)T' -1
-		for f in "$2"/client.*; do
-			{ read -r seen line <"$f"; } 2>/dev/null || continue
-			[[ $seen == +([0-9]) && -n $line ]] || continue
-			# Each of its connections has a file of its own.
-			if ((now - 10#$seen <= cscs_present)) && [[ -z ${told[$line]:-} ]]; then
-				clients+=("client=$line") told[$line]=1
-			fi
-		done
-	fi
-	cscs_say session "id=$1" "job=$3" "about=$cscs_about" "age=$cscs_age" "left=$cscs_left" "last=$last" "${clients[@]}" "${ended[@]}"
+	while IFS= read -r line; do last=$line; done 2>/dev/null <"$2/events"
+	[[ $last != exited"$cscs_tab"* ]] || IFS=$cscs_tab read -r -a ended <<<"${last#*"$cscs_tab"}"
+	last=${last%%"$cscs_tab"*}
+	printf -v now '%(%s)T' -1
+	for f in "$2"/client.*; do
+		{ read -r seen line <"$f"; } 2>/dev/null || continue
+		[[ $seen == +([0-9]) && -n $line ]] || continue
+		# Each of its connections has a file of its own.
+		if ((now - 10#$seen <= cscs_present)) && [[ -z ${told[$line]:-} ]]; then
+			clients+=("client=$line") told[$line]=1
+		fi
+	done
+	cscs_say session "id=$1" "job=$3" "about=$cscs_about" "age=$cscs_age" "left=$cscs_away" "last=$last" "${clients[@]}" "${ended[@]}"
 }
 
-# cscs_sweep_stale DIR JOB STATE: an end to a session that nobody owns. A running job has
-# a guard that ends it with more care; but who knows what became of that.
+# cscs_sweep_stale ID DIRECTORY JOB: ends a session that is stale. JOB is its line of
+# cscs_read_jobs.
 cscs_sweep_stale() {
-	[[ -z $2 || $3 == COMPLETING ]] || {
-		scancel "$2" </dev/null 2>/dev/null
-		cscs_say swept "id=${1##*/}" "job=$2" "state=$3" "age=$cscs_age"
-		return # what it has to say of its end is still to be written
-	}
-	local f
-	for f in "$1"/* "$1"/.[!.]*; do
-		[[ $f == */log || $f == */log.1 || $f == */events || $f == */lease || $f == */session.json ]] || rm -rf "$f"
+	local job state f
+	cscs_job_number "$3"
+	job=$REPLY
+	cscs_job_state_of "$3"
+	state=$REPLY
+	case $state in
+	'' | COMPLETING) ;;
+	PENDING)
+		[[ -z $cscs_away ]] || return
+		cscs_sweep_job "$1" "$job" "$state"
+		return
+		;;
+	*)
+		# A runner that lives counts the lease itself, and knows of renewals that this host
+		# does not see.
+		[[ -z $cscs_away ]] && ! cscs_has_runner "$2" "$job" || return
+		cscs_sweep_job "$1" "$job" "$state"
+		return
+		;;
+	esac
+	# The files that tell how it ended stay for a while; secrets go.
+	for f in "$2"/* "$2"/.[!.]*; do
+		[[ $f == */@(log|log.1|events|lease|session.json|mark) ]] || rm -rf "$f"
 	done
-	if [[ ! -s $1/log ]] || ((cscs_age > cscs_keep_logs)); then
-		local cscs_dir=$1
+	if [[ ! -s $2/log ]] || ((cscs_age > cscs_keep_logs)); then
+		local cscs_dir=$2
 		cscs_remove_dir
 	fi
+}
+
+# cscs_sweep_job ID JOB STATE: cancels the job of a stale session, and reports it. Its
+# directory stays: the runner still has to write how it ended.
+cscs_sweep_job() {
+	cscs_cancel "$2"
+	cscs_say swept "id=$1" "job=$2" "state=$3" "age=$cscs_age"
+}
+
+# cscs_has_runner DIRECTORY JOB: succeeds unless Slurm says that the runner's step of the job
+# is gone, or the runner never began.
+cscs_has_runner() {
+	local line cscs_runner_step='' cscs_job=$2
+	while IFS= read -r line; do
+		[[ $line != alive"$cscs_tab"* ]] || cscs_parse_alive "$line"
+	done 2>/dev/null <"$1/events"
+	[[ -n $cscs_runner_step ]] && ! cscs_step_gone
 }

@@ -16,8 +16,9 @@ cscs_log_block() {
 
 cscs_show_log() {
 	local over='' node now
+	cscs_see_home away
 	cscs_find_dir
-	[[ -d $cscs_dir ]] || {
+	cscs_is_ours "$cscs_dir" || {
 		cscs_say gone
 		return
 	}

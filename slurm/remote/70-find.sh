@@ -5,7 +5,8 @@
 cscs_find_runner() {
 	local line alive='' over=''
 	cscs_find_dir
-	[[ -d $cscs_dir ]] || cscs_die gone "there is no session $cscs_id on this cluster any more"
+	cscs_see_home away
+	cscs_is_ours "$cscs_dir" || cscs_die gone "there is no session $cscs_id on this cluster any more"
 	while IFS= read -r line; do
 		case $line in
 		alive"$cscs_tab"*) alive=$line ;;

@@ -101,14 +101,24 @@ cscs_be_guest() {
 		read -r cscs_job < <(squeue --local --noheader --user="$cscs_user" --nodelist="$cscs_node" --states=RUNNING --format=%i 2>/dev/null)
 		[[ -n $cscs_job ]] || cscs_die nojob "no job of yours runs on $cscs_node"
 	fi
-	# What is left where this shell was killed.
-	find "${cscs_dir%/*}" -maxdepth 1 -name 'tunnel-*' -mtime +2 -exec rm -rf {} + 2>/dev/null
+	cscs_remove_old_guests "${cscs_dir%/*}"
 	cscs_dir=${cscs_dir%/*}/tunnel-${cscs_dir##*/}
-	err=$({ mkdir -p "$cscs_dir" && printf '%s\n' "$cscs_script" >"$cscs_dir/remote.sh"; } 2>&1) || {
+	err=$({ cscs_make_dir && printf '%s\n' "$cscs_script" >"$cscs_dir/remote.sh"; } 2>&1) || {
 		cscs_remove_dir
 		cscs_die home "cannot write in $cscs_dir: ${err##*: }"
 	}
 	trap '' HUP # what comes after the step is for us to do
+}
+
+# cscs_remove_old_guests DIRECTORY: removes there the directories of tunnels whose shell was killed here.
+cscs_remove_old_guests() {
+	local cscs_dir dir
+	while IFS= read -r dir; do
+		! cscs_is_id "${dir##*/tunnel-}" || {
+			cscs_dir=$dir
+			cscs_remove_dir
+		}
+	done < <(find "$1" -maxdepth 1 -name 'tunnel-*' -type d -mtime +2 2>/dev/null)
 }
 
 # Where an sshd may lie: nobody's PATH need have it.

@@ -1,8 +1,6 @@
-package share
+package peer
 
 import "golang.org/x/sys/unix"
-
-func supported() error { return nil }
 
 // credentials is the user id of the process that made the other end, or that listened there.
 func credentials(fd int) (uid uint32, err error) {

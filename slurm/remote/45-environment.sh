@@ -1,0 +1,158 @@
+# The environment of the server (invariant I12): what the user's interactive shell in the
+# allocation would see, which is what salloc gives its shell (salloc(1), OUTPUT ENVIRONMENT
+# VARIABLES; slurm.conf(5), use_interactive_step). The runner's step describes one task on
+# one node. An srun or sbatch that reads that would lose its nodes, its tasks and its CPU
+# binding.
+
+# cscs_leave_login: unsets what belongs to this login and not to the job.
+cscs_leave_login() {
+	unset SSH_CLIENT SSH_CONNECTION SSH_TTY SSH_AUTH_SOCK XDG_RUNTIME_DIR XDG_SESSION_ID DBUS_SESSION_BUS_ADDRESS
+}
+
+# cscs_save_environment: writes what the login began with into the session's directory:
+# environ is all of its environment, for the batch script; presets are the variables that
+# the site or the user has set for Slurm's commands; umask is the user's.
+cscs_save_environment() {
+	local v
+	printf '%s\n' "$cscs_user_umask" >"$cscs_dir/umask" &&
+		(set -o posix && export -p) >"$cscs_dir/environ" &&
+		(
+			for v in $(compgen -e); do
+				[[ $v == @(SLURM|SBATCH|SALLOC|SRUN|SQUEUE|SINFO|SCANCEL|SACCT|SSTAT|SPRIO)_* ]] || unset "$v"
+			done 2>/dev/null
+			set -o posix && export -p
+		) >"$cscs_dir/presets"
+}
+
+# cscs_exec_login: becomes the login shell in which the server starts, with the mark of the
+# session (cscs_find_processes) and the user's umask. In a step of the runner's or of the
+# server's own.
+cscs_exec_login() {
+	cscs_set_environment
+	export CSCS_SESSION=$cscs_id
+	umask "$cscs_user_umask"
+	exec "$@" bash --login "$cscs_dir/remote.sh" launch
+}
+
+# login: the same in the step of a uenv or container.
+cscs_login() {
+	cscs_dir=${BASH_SOURCE[0]%/*}
+	{ IFS= read -r cscs_user_umask <"$cscs_dir/umask"; } 2>/dev/null || cscs_user_umask=0022
+	cscs_exec_login
+}
+
+# cscs_set_environment: replaces the variables of this step by those of the allocation.
+# Variables that Slurm sets for the job, the node and the GPUs stay.
+cscs_set_environment() {
+	local v
+	for v in "${!SLURM_@}" "${!SLURMD_@}" "${!SRUN_@}" "${!PMI_@}" "${!SBATCH_@}" "${!SALLOC_@}"; do
+		case $v in
+		SLURM_CONF | SLURM_JOB_* | SLURM_JOBID | SLURM_CLUSTER_NAME | SLURMD_NODENAME) ;;
+		SLURM_CPUS_ON_NODE | SLURM_GPUS_ON_NODE | SLURM_GTIDS | SLURM_LOCALID | SLURM_NODEID | SLURM_PROCID) ;;
+		SLURM_STEPID | SLURM_STEP_ID | SLURM_STEP_NODELIST | SLURM_STEP_NUM_* | SLURM_STEP_TASKS_PER_NODE) ;;
+		SLURM_TASK_PID | SLURM_TOPOLOGY_* | SLURM_OOM_KILL_STEP | SLURM_PRIO_PROCESS) ;;
+		*) unset "$v" ;;
+		esac
+	done
+	# shellcheck disable=SC1091 # made by cscs_save_environment
+	[[ ! -r $cscs_dir/presets ]] || . "$cscs_dir/presets"
+	{ IFS= read -r cscs_info <"$cscs_dir/job"; } 2>/dev/null
+	export SLURM_JOB_NAME=interactive
+	cscs_export_field NodeList SLURM_JOB_NODELIST SLURM_NODELIST
+	cscs_export_field NumNodes SLURM_JOB_NUM_NODES SLURM_NNODES
+	cscs_export_field WorkDir SLURM_SUBMIT_DIR
+	cscs_export_field AllocNode:Sid SLURM_SUBMIT_HOST
+	export SLURM_SUBMIT_HOST=${SLURM_SUBMIT_HOST%%:*}
+	cscs_export_request
+	cscs_export_tasks
+}
+
+# cscs_export_field FIELD VARIABLE...: exports what scontrol said of the job.
+cscs_export_field() {
+	local value v
+	value=" $cscs_info"
+	[[ $value == *" $1="* ]] || return 0
+	value=${value#*" $1="}
+	value=${value%% *}
+	for v in "${@:2}"; do export "$v=$value"; done
+}
+
+# cscs_export_request: the options of the request that salloc hands on to srun as variables.
+cscs_export_request() {
+	local option name value
+	for option in "${cscs_salloc_args[@]}"; do
+		value=${option#*=}
+		case $option in
+		-[ncGm]?*) name=${option:0:2} value=${option:2} ;;
+		--*=*) name=${option%%=*} ;;
+		*) continue ;;
+		esac
+		case $name in
+		-n | --ntasks) export SLURM_NTASKS=$value SLURM_NPROCS=$value ;;
+		-c | --cpus-per-task) export SLURM_CPUS_PER_TASK=$value ;;
+		-G | --gpus) export SLURM_GPUS=$value ;;
+		-m | --distribution) export SLURM_DISTRIBUTION=$value ;;
+		--gpus-per-node | --gpus-per-socket | --gpus-per-task | --hint | --network | --threads-per-core | \
+			--ntasks-per-core | --ntasks-per-gpu | --ntasks-per-node | --ntasks-per-socket)
+			name=${name#--} name=${name//-/_}
+			export "SLURM_${name^^}=$value"
+			;;
+		--mem | --mem-per-cpu | --mem-per-gpu)
+			cscs_megabytes "$value"
+			name=${name#--} name=${name//-/_}
+			[[ $name != mem ]] || name=mem_per_node
+			export "SLURM_${name^^}=$REPLY"
+			;;
+		esac
+	done
+}
+
+# cscs_megabytes SIZE: REPLY is Slurm's size with an optional unit (srun(1), --mem) in MiB.
+cscs_megabytes() {
+	local n=${1%%[!0-9]*}
+	REPLY=$1
+	[[ -n $n ]] || return 0
+	case ${1#"$n"} in
+	[Kk]*) REPLY=$(((10#$n + 1023) / 1024)) ;;
+	[Gg]*) REPLY=$((10#$n * 1024)) ;;
+	[Tt]*) REPLY=$((10#$n * 1048576)) ;;
+	*) REPLY=$((10#$n)) ;;
+	esac
+}
+
+# cscs_export_tasks: how many tasks Slurm counts with, and on which node, in Slurm's own form
+# "2(x3),1". Without a number of tasks, that is one for each CPU or group of CPUs. A number of
+# tasks is dealt out one to a node at a time (Slurm's slurm_step_layout.c, _task_layout_block).
+cscs_export_tasks() {
+	local part cpus=() tasks=() i left dealt layout='' same
+	# The layout that a request for threads implies is Slurm's to know.
+	[[ -z ${SLURM_THREADS_PER_CORE:-}${SLURM_HINT:-} ]] || return 0
+	for part in ${SLURM_JOB_CPUS_PER_NODE//,/ }; do
+		[[ $part =~ ^([0-9]+)(\(x([0-9]+)\))?$ ]] || return 0
+		for ((i = 0; i < ${BASH_REMATCH[3]:-1}; i++)); do cpus+=("${BASH_REMATCH[1]}") tasks+=(0); done
+	done
+	if [[ ${SLURM_NTASKS_PER_NODE:-} == +([0-9]) ]]; then
+		for i in "${!cpus[@]}"; do tasks[i]=$SLURM_NTASKS_PER_NODE; done
+		export SLURM_NTASKS=${SLURM_NTASKS:-$((SLURM_NTASKS_PER_NODE * ${#cpus[@]}))}
+		export SLURM_NPROCS=$SLURM_NTASKS
+	elif [[ ${SLURM_NTASKS:-} == +([0-9]) ]]; then
+		left=$SLURM_NTASKS
+		while ((left > 0)); do
+			dealt=''
+			for i in "${!cpus[@]}"; do
+				((left > 0 && tasks[i] < cpus[i])) || continue
+				((++tasks[i], --left, dealt = 1))
+			done
+			[[ -n $dealt ]] || return 0 # more tasks than CPUs
+		done
+	else
+		[[ ${SLURM_CPUS_PER_TASK:-1} == +([0-9]) ]] || return 0
+		for i in "${!cpus[@]}"; do tasks[i]=$((cpus[i] / ${SLURM_CPUS_PER_TASK:-1})); done
+	fi
+	for ((i = 0; i < ${#tasks[@]}; i += same)); do
+		for ((same = 1; i + same < ${#tasks[@]} && tasks[i + same] == tasks[i]; same++)); do :; done
+		layout+=${layout:+,}${tasks[i]}
+		((same == 1)) || layout+="(x$same)"
+	done
+	export SLURM_TASKS_PER_NODE=$layout
+}
