@@ -96,7 +96,6 @@ func (c *Chain) ping(l *link, watch *runWatch, stopped bool) bool {
 	period := min(time.Second, c.opts.Keepalive)
 	ticker := time.NewTicker(period)
 	defer ticker.Stop()
-	defer watch.stopped(period) // the next look is a period after this one
 	for {
 		// In this order, a stop between the two readings is noticed.
 		silence := min(l.conn.silence(), c.opts.Keepalive+time.Since(asked))
