@@ -9,6 +9,8 @@ import (
 
 	"github.com/sourcegraph/conc"
 	"github.com/sourcegraph/conc/pool"
+
+	"github.com/alps-tunnel/cscs/internal/runclock"
 )
 
 // Pauses after an accept that failed for want of something, as net/http has
@@ -131,7 +133,7 @@ func (l *Listener) serve(waitCtx, connCtx context.Context, local net.Conn) {
 // what is not the room's. What it gives back of local is to be used instead; nil: the room
 // has it.
 func (l *Listener) admit(waitCtx context.Context, local net.Conn) (net.Conn, net.Conn, error) {
-	holdCtx, cancel := context.WithTimeoutCause(waitCtx, l.Hold, &HoldError{})
+	holdCtx, cancel := runclock.WithTimeoutCause(waitCtx, l.Hold, &HoldError{})
 	defer cancel()
 	if l.Room != nil {
 		c, mine := l.meet(holdCtx, local)
@@ -146,7 +148,7 @@ func (l *Listener) admit(waitCtx context.Context, local net.Conn) (net.Conn, net
 
 // open waits for a target, for as long as Hold, and opens a connection to it.
 func (l *Listener) open(ctx context.Context) (net.Conn, error) {
-	holdCtx, cancel := context.WithTimeoutCause(ctx, l.Hold, &HoldError{})
+	holdCtx, cancel := runclock.WithTimeoutCause(ctx, l.Hold, &HoldError{})
 	defer cancel()
 	return l.openWithin(holdCtx)
 }

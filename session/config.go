@@ -42,6 +42,8 @@ type Config struct {
 	quiet      time.Duration       // likewise: for how long nothing may be heard before that is told
 	retirement time.Duration       // likewise: after which time a chain that was left is closed
 
+	redialLimit time.Duration // likewise: how long a lost chain is dialled, and failed events are read, again
+
 	// Detach leaves the session as soon as its job is in the queue; there is no local port
 	// then.
 	Detach bool

@@ -3,6 +3,9 @@ package session
 import (
 	"context"
 	"errors"
+	"net"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -24,10 +27,15 @@ const admission = 5 * time.Second
 func (s *session) dialNode(work context.Context) {
 	login, hold := s.chain, s.patience()
 	hop, err := s.nodeHop(login)
+	name, port := s.nodeName, s.port
+	check := func(ctx context.Context, node *chain.Chain) error { return checkForwarding(ctx, node, name, port) }
+	if s.other.taken {
+		check = acceptNode // the step's sshd is configured by us
+	}
 	s.work.Go(func() {
 		var c *chain.Chain
 		if err == nil {
-			c, err = dialAdmitted(work, login, hop, hold)
+			c, err = dialAdmitted(work, login, hop, hold, check)
 		}
 		if sendErr := s.send(work, nodeDialled{login, c, err}); sendErr != nil && c != nil {
 			_ = c.Close()
@@ -94,17 +102,72 @@ func mayAdmit(err error) bool {
 	return errors.As(err, &refused)
 }
 
-// dialAdmitted dials the node until it lets us in.
-func dialAdmitted(ctx context.Context, login *share.Chain, hop chain.Hop, hold patience) (*chain.Chain, error) {
+// dialAdmitted dials the node until it lets us in and check has nothing against it.
+func dialAdmitted(ctx context.Context, login *share.Chain, hop chain.Hop, hold patience, check func(context.Context, *chain.Chain) error) (*chain.Chain, error) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = hold.first, hold.most
 	return backoff.Retry(ctx, func() (*chain.Chain, error) {
 		c, err := login.Extend(ctx, hop)
+		if err == nil {
+			if err = check(ctx, c); err != nil {
+				_ = c.Close()
+				c = nil
+			}
+		}
 		if err != nil && (login.Err() != nil || !hold.again(err)) {
 			return nil, backoff.Permanent(err)
 		}
 		return c, err
 	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(hold.limit))
+}
+
+// acceptNode has nothing against a node.
+func acceptNode(context.Context, *chain.Chain) error { return nil }
+
+// checkForwarding returns a *NoForwardingError if the node's sshd opens no connections there.
+// sshd decides that before it connects (serverloop.c, channels.c), with the reason
+// "administratively prohibited" (RFC 4254, section 5.1). So the question is about port 0, where
+// nothing can listen: some servers take one connection only. The server's port, if it is known, is
+// asked for when sshd permits certain ports only. Any other failure is left to who uses
+// the connection.
+func checkForwarding(ctx context.Context, node *chain.Chain, name string, port int) error {
+	var refused *chain.OpenError
+	for _, p := range slices.Compact([]int{0, port}) {
+		conn, err := node.DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(p)))
+		if err == nil {
+			_ = conn.Close()
+			return nil
+		}
+		if !errors.As(err, &refused) || !refused.Prohibited() {
+			return nil
+		}
+	}
+	return &NoForwardingError{Node: name, Err: refused}
+}
+
+// forbidden is the message that the node has refused to open a connection to the server.
+type forbidden struct {
+	node *chain.Chain
+	err  *chain.OpenError
+}
+
+// isForbidden takes in that the node forwards no connections to the server any more. The other
+// way is tried as after a lost connection, but a step is asked for once a minute at most.
+func (s *session) isForbidden(work context.Context, m forbidden) {
+	o := &s.other
+	if m.node != s.node || o.taken || time.Since(o.failed) < otherPause {
+		return
+	}
+	o.taken, o.refusal = true, &NoForwardingError{Node: s.nodeName, Err: m.err}
+	left := s.node
+	s.leaveNode()
+	s.work.Go(func() {
+		if left.Conns() > 0 {
+			<-left.Done() // what is open over it stays open
+		}
+		_ = left.Close()
+	})
+	s.dialNode(work)
 }
 
 func parseKeys(lines []string) ([]ssh.PublicKey, error) {

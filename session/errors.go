@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
@@ -17,6 +18,19 @@ var ErrStopped = errors.New("stopped from elsewhere")
 
 // ErrDetached is the cause if the session shall go on without this process.
 var ErrDetached = errors.New("detached")
+
+// NoForwardingError tells that the sshd of the node lets us in, but opens no connections there:
+// AllowTcpForwarding, PermitOpen or DisableForwarding in its sshd_config(5).
+type NoForwardingError struct {
+	Node string
+	Err  *chain.OpenError
+}
+
+func (e *NoForwardingError) Error() string {
+	return fmt.Sprintf("sshd on %s forwards no connections: %v", e.Node, e.Err)
+}
+
+func (e *NoForwardingError) Unwrap() error { return e.Err }
 
 // NodeError tells that nothing leads to the node though the job runs there.
 type NodeError struct {

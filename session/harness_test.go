@@ -61,6 +61,7 @@ type alps struct {
 	ela, login, node *sshtest.Server
 	refuse           func() error                  // of the node's account check
 	nodeLine         string                        // the address by which the node is reached, if not its own
+	forbids          atomic.Bool                   // the node's sshd forwards no connections
 	closed           func() error                  // to connections from the login node to the node
 	me               string                        // the user that an sshd in a job step lets in
 	broken           atomic.Bool                   // the login shells end before they run anything
@@ -79,6 +80,11 @@ func newAlps(t *testing.T, env ...string) *alps {
 			return a.refuse()
 		}
 		return nil
+	}, Dial: func(network, to string) (net.Conn, error) {
+		if a.forbids.Load() {
+			return nil, &ssh.OpenChannelError{Reason: ssh.Prohibited, Message: "open failed"} // as sshd has it
+		}
+		return net.Dial(network, to)
 	}})
 	_, a.me = sshtest.NeedSSHD(t)
 	reach := a.hosts("nid001001:22", a.node.Addr())
@@ -275,4 +281,25 @@ func (l *life) names() string {
 func jsonOf(e Event) (string, error) {
 	b, err := json.Marshal(e)
 	return string(b), err
+}
+
+// lateServer is a server that listens when the file is there.
+func lateServer(file string) []string {
+	return []string{"bash", "-c", `until [[ -e $1 ]]; do sleep 0.05; done; exec python3 -c "$2" "$3" meek`, "late", file, webServer, "{port}"}
+}
+
+// endReady interrupts a session that is ready, and sees to it that it ends as asked.
+func (l *life) endReady() {
+	l.t.Helper()
+	l.interrupt(ErrInterrupted)
+	if err := l.end(); err != nil {
+		l.t.Errorf("ended with %v", err)
+	}
+}
+
+func touch(t *testing.T, file string) {
+	t.Helper()
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 }

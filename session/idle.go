@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/runclock"
 )
 
 // useFailures is after how many questions without an answer the user is told.
@@ -14,10 +16,10 @@ const useFailures = 3
 // wall clock, so that the sleep of the laptop counts.
 type idleness struct {
 	limit  time.Duration
-	timer  *time.Timer // until the next look
-	used   time.Time   // when the server was last used, as far as is known
-	warned time.Time   // when the user was told of the end; zero: not since it was used
-	failed int         // questions to the server without an answer, one after the other
+	timer  *runclock.Timer // until the next look
+	used   time.Time       // when the server was last used, as far as is known
+	warned time.Time       // when the user was told of the end; zero: not since it was used
+	failed int             // questions to the server without an answer, one after the other
 }
 
 // notice is how long before the end the user is told.
@@ -94,7 +96,8 @@ func (s *session) useUnknown() {
 }
 
 // judgeUse warns of the end and, if the server was not used after that, is the end. There
-// is none without a warning: who opens a laptop in the morning has the time to come back.
+// is none without a warning, and the warning's time counts while this process runs: who
+// opens a laptop in the morning has the time to come back.
 func (s *session) judgeUse(used time.Time) error {
 	i, now := &s.idle, time.Now().Round(0)
 	i.usedAt(used)

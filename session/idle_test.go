@@ -14,6 +14,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/internal/app"
+	"github.com/alps-tunnel/cscs/internal/runclock"
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
@@ -39,7 +40,7 @@ func watch(t *testing.T, limit time.Duration, uses ...use) (warned []time.Durati
 			t.Errorf("warned of %v, want %v", e.Ends, want)
 		}
 	}
-	s.idle.timer = time.NewTimer(limit)
+	s.idle.timer = runclock.NewTimer(limit)
 	s.awaitIdle()
 	for {
 		<-s.idle.timer.C
@@ -118,7 +119,7 @@ func TestIdleDoesNotPoll(t *testing.T) {
 // What moved at a further port counts too, be it that the port is gone meanwhile.
 func TestIdleOfFurtherPorts(t *testing.T) {
 	s := &session{cfg: Config{Idle: time.Hour}, out: emitter{emit: func(Event) {}}}
-	s.idle.timer = time.NewTimer(time.Hour)
+	s.idle.timer = runclock.NewTimer(time.Hour)
 	defer s.idle.timer.Stop()
 	s.awaitIdle()
 	s.idle.used = time.Now().Add(-2 * time.Hour)

@@ -12,6 +12,7 @@ import (
 	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/forward/share"
+	"github.com/alps-tunnel/cscs/internal/runclock"
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
@@ -61,7 +62,7 @@ func (s *session) live(ctx context.Context) error {
 		return err
 	}
 	s.work.Go(func() { s.tellNotices(work) })
-	queue := time.NewTimer(s.cfg.QueueTimeout)
+	queue := runclock.NewTimer(s.cfg.QueueTimeout)
 	defer queue.Stop()
 	if s.adopted != nil {
 		queue.Stop() // whoever has begun it has set a limit
@@ -69,18 +70,18 @@ func (s *session) live(ctx context.Context) error {
 	} else {
 		s.submit(work)
 	}
-	start := time.NewTimer(s.cfg.StartTimeout)
+	start := runclock.NewTimer(s.cfg.StartTimeout)
 	start.Stop()
 	defer start.Stop()
-	quiet := time.NewTimer(s.mayBeQuiet())
+	quiet := runclock.NewTimer(s.mayBeQuiet())
 	defer quiet.Stop()
-	elsewhere := time.NewTimer(elsewhereGrace)
+	elsewhere := runclock.NewTimer(elsewhereGrace)
 	elsewhere.Stop()
 	defer elsewhere.Stop()
 	limit := time.NewTimer(time.Hour)
 	limit.Stop()
 	defer limit.Stop()
-	s.idle.timer = time.NewTimer(time.Hour)
+	s.idle.timer = runclock.NewTimer(time.Hour)
 	s.idle.timer.Stop()
 	defer s.idle.timer.Stop()
 	var waiting time.Time // since when the job has been waited for
@@ -125,8 +126,16 @@ func (s *session) live(ctx context.Context) error {
 				}
 			}
 		case <-queue.C:
+			if rest := s.awaitNews(); rest > 0 {
+				queue.Reset(rest)
+				continue
+			}
 			return &slurm.QueueTimeoutError{Job: s.job.ID, Waited: time.Since(waiting).Round(time.Second), Reason: s.reason}
 		case <-start.C:
+			if rest := s.awaitNews(); rest > 0 {
+				start.Reset(rest)
+				continue
+			}
 			return s.late()
 		case <-limit.C:
 			s.warnOfLimit()
@@ -428,6 +437,8 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		}
 	case lastUse:
 		return false, s.useKnown(m)
+	case forbidden:
+		s.isForbidden(work, m)
 	case unforwarded:
 		s.refused(m.err)
 	case unadmitted:

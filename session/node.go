@@ -14,6 +14,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/internal/runclock"
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
@@ -65,9 +66,16 @@ type gate struct {
 	watch *slurm.Watch
 	gauge *Gauge
 	dial  int // of the chain to the login node
+
+	forbids func(*chain.OpenError) // is called when the node refuses to open a connection
 }
 
-func (s *session) gate() gate { return gate{s.node, s.nodeName, s.watch, s.cfg.Gauge, s.dialled} }
+func (s *session) gate() gate {
+	node := s.node
+	return gate{node, s.nodeName, s.watch, s.cfg.Gauge, s.dialled, func(err *chain.OpenError) {
+		s.notice(forbidden{node, err})
+	}}
+}
 
 // target opens connections to addr, as seen from the node, and hands them on once a
 // look at its port has shown that what listens there is still the user's (invariant
@@ -82,7 +90,7 @@ func (g gate) target(port int, addr string) forward.Target {
 	return func(ctx context.Context) (net.Conn, error) {
 		var conn net.Conn
 		var err error
-		looking, stop := context.WithTimeoutCause(ctx, lookTimeout, errUnseen)
+		looking, stop := runclock.WithTimeoutCause(ctx, lookTimeout, errUnseen)
 		defer stop()
 		dialled := make(chan struct{})
 		var dialling conc.WaitGroup
@@ -111,6 +119,10 @@ func (g gate) target(port int, addr string) forward.Target {
 		}
 		stop()
 		dialling.Wait()
+		var refused *chain.OpenError
+		if errors.As(err, &refused) && refused.Prohibited() {
+			g.forbids(refused)
+		}
 		switch {
 		case err != nil:
 			return nil, err
@@ -134,7 +146,7 @@ func (g gate) target(port int, addr string) forward.Target {
 // seen is not waited for, since each connection is looked at once more.
 func (g gate) await(ctx context.Context, port int, addr string) {
 	for {
-		looking, stop := context.WithTimeoutCause(ctx, lookTimeout, errUnseen)
+		looking, stop := runclock.WithTimeoutCause(ctx, lookTimeout, errUnseen)
 		seen, err := g.watch.Look(looking, port)
 		stop()
 		if err != nil || seen.Verdict == "foreign" || seen.Ours() && seen.Addr == addr {

@@ -113,10 +113,11 @@ func turnedAway(err error, reached bool) bool {
 	var lost *chain.LostError
 	var refused *chain.AuthError
 	var late *chain.DialError
+	var forbids *NoForwardingError
 	switch {
 	case errors.As(err, &stranger), errors.As(err, &lost):
 		return false
-	case errors.As(err, &refused), errors.Is(err, errNoHostKeys):
+	case errors.As(err, &refused), errors.As(err, &forbids), errors.Is(err, errNoHostKeys):
 		return true
 	case !errors.As(err, &late):
 		return false
@@ -137,6 +138,11 @@ func (s *session) tellOtherWay() {
 		return
 	}
 	o.proven = true
-	s.out.event(Event{Event: EventWarning, Step: true, Message: "no ssh to " + s.nodeName + " though the job runs there (" +
-		s.cfg.Explain(o.refusal).Message + "): going through a job step with an sshd of its own instead, which is slower"})
+	why := "no ssh to " + s.nodeName + " though the job runs there (" + s.cfg.Explain(o.refusal).Message + ")"
+	var forbids *NoForwardingError
+	if errors.As(o.refusal, &forbids) {
+		why = "sshd on " + s.nodeName + " forwards no connections (" + forbids.Err.Reason + ")"
+	}
+	s.out.event(Event{Event: EventWarning, Step: true,
+		Message: why + ": going through a job step with an sshd of its own instead, which is slower"})
 }

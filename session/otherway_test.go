@@ -225,3 +225,47 @@ func TestStrangerIsNotPassedBy(t *testing.T) {
 	}
 	a.nothingLeft()
 }
+
+// A node whose sshd lets us in and forwards no connections (AllowTcpForwarding, PermitOpen):
+// that is noticed before the session is ready.
+func TestOtherWayWhereNothingIsForwarded(t *testing.T) {
+	a := newAlps(t)
+	a.forbids.Store(true)
+	l := a.start(a.impatient())
+	ready := l.await(EventReady)
+	if n := l.otherWays(); n != 1 {
+		t.Errorf("told %d times before it was ready", n)
+	}
+	if err := get(t, ready.URL); err != nil {
+		t.Errorf("through the step: %v", err)
+	}
+	l.endReady()
+	a.nothingLeft()
+	a.noSteps()
+}
+
+// A node whose sshd forwards connections first, and then no more: from the next connection to
+// it on, as sshd reads its configuration anew, or at once.
+func TestOtherWayWhereNothingIsForwardedLater(t *testing.T) {
+	for name, lose := range map[string]func(*alps){
+		"a new connection": func(a *alps) { a.node.Cut() },
+		"the same one":     func(*alps) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAlps(t)
+			l := a.start(a.impatient())
+			ready := l.await(EventReady)
+			a.forbids.Store(true)
+			lose(a)
+			if err := get(t, ready.URL); err != nil {
+				t.Errorf("through the step: %v", err)
+			}
+			if n := l.otherWays(); n != 1 {
+				t.Errorf("told %d times", n)
+			}
+			l.endReady()
+			a.nothingLeft()
+			a.noSteps()
+		})
+	}
+}

@@ -139,7 +139,7 @@ func (cfg *ProxyConfig) enter(ctx context.Context, c *share.Chain, id string, no
 		if cfg.Ready {
 			hold.again = func(error) bool { return false }
 		}
-		probe, err = dialAdmitted(ctx, c, hop, hold)
+		probe, err = dialAdmitted(ctx, c, hop, hold, acceptNode)
 		if err == nil {
 			_ = probe.Close()
 			conn, err := c.DialContext(ctx, "tcp", hop.Addr)

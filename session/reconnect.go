@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/forward/share"
+	"github.com/alps-tunnel/cscs/internal/runclock"
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
@@ -138,12 +140,24 @@ func (s *session) redial(work context.Context) {
 	if s.cfg.Lease > 0 {
 		limit = s.cfg.Lease + Overrun
 	}
+	if s.cfg.redialLimit != 0 {
+		limit = s.cfg.redialLimit
+	}
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = redialFirst, redialMost
 	s.work.Go(func() {
 		defer cancel()
+		// Time in which this process is stopped does not count: the network is often back a
+		// moment after the machine wakes.
+		var over atomic.Bool
+		if limit > 0 {
+			defer runclock.AfterFunc(limit, func() { over.Store(true) }).Stop()
+		}
 		c, err := backoff.Retry(ctx, func() (*share.Chain, error) {
 			c, err := s.cfg.dial(ctx, opts)
+			if err != nil && over.Load() {
+				return nil, backoff.Permanent(err)
+			}
 			var stranger *chain.HostKeyError
 			var refused *chain.AuthError
 			var unsigned *chain.SignError
@@ -163,7 +177,7 @@ func (s *session) redial(work context.Context) {
 				return nil, errors.Join(err, backoff.RetryAfter(int(redialFirst/time.Second)))
 			}
 			return c, err
-		}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(limit))
+		}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0))
 		if ctx.Err() != nil || s.send(ctx, redialled{dial, c, err}) != nil {
 			if c != nil {
 				_ = c.Close()
@@ -204,12 +218,30 @@ func (s *session) resume(work context.Context, m redialled) error {
 	s.chain, s.dialled, s.node, s.lost, s.leaving, s.shut = m.chain, m.dial, nil, false, false, false
 	s.cfg.Gauge.anew(s.dialled)
 	clear(s.mute)
+	s.heardAgain = time.Now()
 	s.tellRestored()
 	s.read(work, s.submission.Follow)
 	if s.step != "" {
 		s.dialNode(work)
 	}
 	return nil
+}
+
+// newsTime is how long the session waits for news of the job when the login node is reached
+// again, before a limit of the job's beginning counts: the events of the outage are read,
+// the node is dialled and the server probed.
+const newsTime = 20 * time.Second
+
+// awaitNews is how long to wait until it is known what became of the job; 0: it is known.
+// While the connection is lost or silent, the job may have gone on without our knowledge.
+func (s *session) awaitNews() time.Duration {
+	switch {
+	case s.lost, s.silent(), s.chainIsLost():
+		return time.Second
+	case s.heardAgain.IsZero():
+		return 0
+	}
+	return max(0, time.Until(s.heardAgain.Add(newsTime)))
 }
 
 func (s *session) retirement() time.Duration {
@@ -293,15 +325,19 @@ func (s *session) readAgain(work context.Context, err error) bool {
 	default:
 		return false
 	}
+	if s.cfg.redialLimit != 0 {
+		limit = s.cfg.redialLimit
+	}
 	if s.unfollowed == 0 {
-		s.unread = time.Now()
+		s.unread = 0
 		s.out.warn(err.Error() + ": trying again")
 	}
-	if time.Since(s.unread) > limit {
+	if s.unread > limit { // in pauses: time in which this process is stopped is no attempt
 		return false
 	}
 	pause := min(redialFirst<<min(s.unfollowed, 10), redialMost)
 	s.unfollowed++
+	s.unread += pause
 	dial := s.dialled
 	s.work.Go(func() {
 		timer := time.NewTimer(pause)

@@ -96,12 +96,13 @@ type session struct {
 	nodeMuted  context.CancelFunc // of the wait before that is told
 	shut       bool               // the key was told not to be taken any more
 	stopRedial context.CancelFunc
+	heardAgain time.Time // when the chain was last replaced, or answered after a silence
 
 	stopRetired context.CancelFunc // of the wait for what a chain that was left still carries
 	submitEnd   chan struct{}
 	submitErr   error
-	unfollowed  int       // readings of the events that failed, one after the other
-	unread      time.Time // since when
+	unfollowed  int           // readings of the events that failed, one after the other
+	unread      time.Duration // the pauses between them so far
 
 	job        slurm.JobInfo
 	step       string

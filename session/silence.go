@@ -24,6 +24,7 @@ func (s *session) hush(work context.Context, m silence) {
 		s.listener.SetTarget(nil) // who waits for it would wait in vain, and not be told
 		s.tellLost(m.hop, noAnswer)
 	} else if delete(s.mute, m.hop); !s.silent() {
+		s.heardAgain = time.Now()
 		s.leadAgain()
 		s.tellRestored()
 	}

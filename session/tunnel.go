@@ -125,7 +125,9 @@ func (t *tunnel) reach(ctx context.Context) error {
 		if node.Scanned {
 			t.out.warn(fmt.Sprintf("the host key of %s is from a scan by the login node, which does not list it in its ssh_known_hosts", node.Name))
 		}
-		refusal = t.extend(ctx)
+		if refusal = t.extend(ctx); refusal == nil {
+			refusal = t.checkNode(ctx)
+		}
 		if refusal == nil || !turnedAway(refusal, false) {
 			return refusal
 		}
@@ -154,6 +156,16 @@ func (t *tunnel) extend(ctx context.Context) error {
 		return err
 	}
 	t.node, err = t.chain.Extend(ctx, hop)
+	return err
+}
+
+// checkNode leaves the node again if its sshd forwards no connections.
+func (t *tunnel) checkNode(ctx context.Context) error {
+	err := checkForwarding(ctx, t.node, t.nodeName, t.cfg.Port)
+	if err != nil {
+		_ = t.node.Close()
+		t.node = nil
+	}
 	return err
 }
 

@@ -4,8 +4,10 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/alps-tunnel/cscs/session"
 )
@@ -18,18 +20,33 @@ type interrupts struct {
 	hurry, abandon context.Context // end with the second and the third
 
 	interrupt context.CancelCauseFunc
+	hasten    context.CancelFunc // ends hurry
+	late      *time.Timer        // calls hasten before the system ends the process; nil: it does not
 	mu        sync.Mutex
 	steps     []func() // what is left to be done, in order
 	deaf      func()   // has the signals be the system's after that
 }
 
-// hearInterrupts hears them from now on, until stop is called.
-func hearInterrupts(parent context.Context) (i *interrupts, stop func()) {
+// newInterrupts makes them, without any signal, until stop is called.
+func newInterrupts(parent context.Context) (i *interrupts, stop func()) {
 	ctx, interrupt := context.WithCancelCause(parent)
 	hurry, hasten := context.WithCancel(context.WithoutCancel(parent))
 	abandon, leave := context.WithCancel(context.WithoutCancel(parent))
-	i = &interrupts{ctx: ctx, hurry: hurry, abandon: abandon, interrupt: interrupt}
+	i = &interrupts{ctx: ctx, hurry: hurry, abandon: abandon, interrupt: interrupt, hasten: hasten, deaf: func() {}}
 	i.steps = []func(){func() { interrupt(session.ErrInterrupted) }, hasten, leave}
+	return i, func() {
+		if i.late != nil {
+			i.late.Stop()
+		}
+		interrupt(nil)
+		hasten()
+		leave()
+	}
+}
+
+// hearInterrupts hears them from now on, until stop is called.
+func hearInterrupts(parent context.Context) (i *interrupts, stop func()) {
+	i, end := newInterrupts(parent)
 
 	// A reader of our output that goes away (head, a closed pager) must not
 	// kill us by SIGPIPE with a job on the cluster.
@@ -43,12 +60,7 @@ func hearInterrupts(parent context.Context) (i *interrupts, stop func()) {
 		for {
 			select {
 			case s := <-signals:
-				if s == syscall.SIGHUP {
-					// The kernel and the shell each send one when a window is closed.
-					i.end(session.ErrDetached)
-				} else {
-					i.raise()
-				}
+				i.hear(s, runtime.GOOS)
 			case <-done:
 				return
 			}
@@ -58,10 +70,43 @@ func hearInterrupts(parent context.Context) (i *interrupts, stop func()) {
 		signal.Stop(signals)
 		close(done)
 		wg.Wait()
-		interrupt(nil)
-		hasten()
-		leave()
+		end()
 	}
+}
+
+// hear does what a signal asks for on that system (runtime.GOOS).
+func (i *interrupts) hear(s os.Signal, system string) {
+	detaches, limit := readSignal(s, system)
+	if limit > 0 {
+		i.late = time.AfterFunc(limit, i.hasten)
+	}
+	if detaches {
+		// The kernel and the shell each send one when a window is closed.
+		i.end(session.ErrDetached)
+	} else {
+		i.raise()
+	}
+}
+
+// closeTime is how long the first, patient attempt to detach may take when the console is
+// closed. Windows ends the process 5 s after the event (HandlerRoutine, SetConsoleCtrlHandler).
+// If the cluster does not know by then that the session is left, the lease counts from the last
+// heartbeat.
+const closeTime = 3 * time.Second
+
+// readSignal reports whether a signal leaves a session running on that system (runtime.GOOS), and
+// within which time the process must be done, since the system ends it; 0: no limit.
+//
+// On Windows, Go makes syscall.SIGTERM of CTRL_CLOSE_EVENT, CTRL_LOGOFF_EVENT and
+// CTRL_SHUTDOWN_EVENT, and of nothing else; of Ctrl-C and Ctrl-Break it makes os.Interrupt.
+func readSignal(s os.Signal, system string) (detaches bool, limit time.Duration) {
+	switch {
+	case s == syscall.SIGTERM && system == "windows":
+		return true, closeTime
+	case s == syscall.SIGHUP:
+		return true, 0
+	}
+	return false, 0
 }
 
 // hearInterrupt is for commands that leave nothing behind, wherever they are ended: the first

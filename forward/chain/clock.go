@@ -3,16 +3,18 @@ package chain
 import (
 	"sync"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/runclock"
 )
 
 // A clock calls expire when so much time has gone by while it was running. It
-// is stopped while a person thinks: the host is not to blame for that.
+// is stopped while a person thinks, and while this process does not run: the host is not to
+// blame for either.
 type clock struct {
 	mu     sync.Mutex
-	timer  *time.Timer
+	timer  *runclock.Timer
 	left   time.Duration
-	since  time.Time // when it was last set going
-	paused int       // how many hold it
+	paused int // how many hold it
 	over   bool
 
 	asking func()      // called once it has stood still for pondering
@@ -24,9 +26,7 @@ type clock struct {
 const pondering = 2 * time.Second
 
 func startClock(d time.Duration, expire, asking func()) *clock {
-	c := &clock{left: d, since: time.Now(), asking: asking}
-	c.timer = time.AfterFunc(d, expire)
-	return c
+	return &clock{left: d, asking: asking, timer: runclock.AfterFunc(d, expire)}
 }
 
 // pause holds the clock until resume is called.
@@ -35,7 +35,7 @@ func (c *clock) pause() (resume func()) {
 	defer c.mu.Unlock()
 	if c.paused++; c.paused == 1 {
 		if c.timer.Stop() {
-			c.left -= time.Since(c.since)
+			c.left = c.timer.Left()
 		}
 		c.asked = time.AfterFunc(pondering, c.asking)
 	}
@@ -52,7 +52,6 @@ func (c *clock) resume() {
 	if c.over {
 		return
 	}
-	c.since = time.Now()
 	c.timer.Reset(max(c.left, time.Millisecond))
 }
 

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/internal/runclock"
 )
 
 // A conn is a channel as a net.Conn.
@@ -87,7 +89,7 @@ func (c *conn) attend(reqs <-chan *ssh.Request) {
 // hangUp closes the channel when what was written is sent, or cannot be.
 func (c *conn) hangUp() {
 	c.out.finish()
-	patience := time.NewTimer(linger)
+	patience := runclock.NewTimer(linger)
 	defer patience.Stop()
 	select {
 	case <-c.out.ended:

@@ -8,12 +8,12 @@ const (
 	// look is how often a link is looked at: what a laptop that wakes up has to wait.
 	look = 2 * time.Second
 
-	// wakeful is by how much the wall clock may run ahead of the program's own between
-	// two looks, before the machine is taken to have slept.
-	wakeful = 5 * time.Second
+	// lateness is the delay of a look, by the monotonic or the wall clock, after which the
+	// process counts as stopped or the machine as asleep in between.
+	lateness = 5 * time.Second
 
-	// afterSleep is how long a link is waited for that has slept along: behind a NAT
-	// it rarely survives that.
+	// afterSleep is how long a link may take to answer after that: behind a NAT it
+	// rarely survives a sleep.
 	afterSleep = 10 * time.Second
 
 	// suspicion is how much longer than Options.Keepalive a link may be silent, though
@@ -28,49 +28,60 @@ const (
 //
 // There is never a second request: on a dead link the first blocks for good, and holds a
 // lock (golang/go#19338). Ending the chain is what frees it.
+//
+// Time in which this process does not run is no silence of the server's: the answer may
+// be in the socket's buffer. After such a time the link is asked at once.
 func (c *Chain) keepalive(l *link) {
-	ticker := time.NewTicker(min(look, c.opts.Keepalive))
+	period := min(look, c.opts.Keepalive)
+	ticker := time.NewTicker(period)
 	defer ticker.Stop()
-	sleep := c.newSleepWatch()
+	watch := c.newRunWatch()
 	for {
 		select {
 		case <-ticker.C:
 		case <-c.done:
 			return
 		}
-		slept := sleep.slept()
-		if !slept && l.conn.silence() < c.opts.Keepalive {
+		silence := l.conn.silence() // first: so a stop between the two readings is noticed
+		stopped := watch.stopped(period)
+		if !stopped && silence < c.opts.Keepalive {
 			continue
 		}
-		if !c.ping(l, sleep, slept) {
+		if !c.ping(l, watch, stopped) {
 			return
 		}
 	}
 }
 
-// A sleepWatch notices that the machine has slept: its wall clock went on meanwhile,
-// the program's own did not.
-type sleepWatch struct {
-	clock        func() time.Time
+// A runWatch notices that this process did not run for a while, because it was stopped or
+// the machine slept. A sleep stops the monotonic clock, except on Windows; a stop of
+// the process stops neither clock. So the clock counts that shows more.
+type runWatch struct {
+	wallClock    func() time.Time
+	lateness     time.Duration
 	wall, looked time.Time
 }
 
-func (c *Chain) newSleepWatch() *sleepWatch {
-	return &sleepWatch{clock: c.opts.wall, wall: c.opts.wall(), looked: time.Now()}
+func (c *Chain) newRunWatch() *runWatch {
+	w := &runWatch{wallClock: c.opts.wall, lateness: min(lateness, c.opts.Tolerance/2)}
+	w.stopped(0)
+	return w
 }
 
-// slept reports whether the machine has slept since the last call.
-func (s *sleepWatch) slept() bool {
-	wall, now := s.clock(), time.Now()
-	ahead := wall.Sub(s.wall) - now.Sub(s.looked)
-	s.wall, s.looked = wall, now
-	return ahead > wakeful
+// stopped reports whether the process did not run for a while since the last call, which
+// should have been a period ago.
+func (w *runWatch) stopped(period time.Duration) bool {
+	wall, now := w.wallClock(), time.Now()
+	took := max(now.Sub(w.looked), wall.Sub(w.wall))
+	w.wall, w.looked = wall, now
+	return took > period+w.lateness
 }
 
 // ping asks for a sign of life and reports whether one came. A link that is silent for
-// too long is suspected, and then ended with the chain; one that has slept, now or while
-// it is waited for, has less time, but is not to blame for that before it woke up.
-func (c *Chain) ping(l *link, sleep *sleepWatch, slept bool) bool {
+// too long is suspected, and then ended with the chain. Silence from before the question counts
+// as Options.Keepalive at most. After a stop of this process, now or while the answer is
+// waited for, the link has less time, which begins anew.
+func (c *Chain) ping(l *link, watch *runWatch, stopped bool) bool {
 	answer, asked := make(chan error, 1), time.Now()
 	ok := c.spawn(func() {
 		_, _, err := l.client.SendRequest("keepalive@openssh.com", true, nil)
@@ -81,13 +92,15 @@ func (c *Chain) ping(l *link, sleep *sleepWatch, slept bool) bool {
 	}
 	suspected := false
 	suspect, end := c.opts.Keepalive+suspicion, c.opts.Keepalive+c.opts.Tolerance
-	var awake time.Time // since when; zero: it has not slept
-	ticker := time.NewTicker(min(time.Second, c.opts.Keepalive))
+	var awake time.Time // since when; zero: the process was not stopped
+	period := min(time.Second, c.opts.Keepalive)
+	ticker := time.NewTicker(period)
 	defer ticker.Stop()
 	for {
-		silence := l.conn.silence()
-		if slept {
-			awake = time.Now()
+		// In this order, a stop between the two readings is noticed.
+		silence := min(l.conn.silence(), c.opts.Keepalive+time.Since(asked))
+		if watch.stopped(period) || stopped {
+			stopped, awake = false, time.Now()
 			suspect, end = time.Second, min(c.opts.Tolerance, afterSleep)
 		}
 		if !awake.IsZero() {
@@ -95,7 +108,7 @@ func (c *Chain) ping(l *link, sleep *sleepWatch, slept bool) bool {
 		}
 		switch {
 		case silence >= end:
-			c.finish(&LostError{Hop: l.hop, Silence: silence, Err: errSilent})
+			c.finish(&LostError{Hop: l.hop, Silence: l.conn.silence(), Err: errSilent})
 			return false
 		case silence >= min(suspect, end) && !suspected:
 			suspected = true
@@ -113,7 +126,6 @@ func (c *Chain) ping(l *link, sleep *sleepWatch, slept bool) bool {
 		case <-c.done:
 			return false
 		case <-ticker.C:
-			slept = sleep.slept()
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/internal/runclock"
 )
 
 // linger is how long what a sharer wrote before it closed a channel may wait for the far
@@ -107,15 +108,16 @@ func (c *carriage) toHost(reqs <-chan *ssh.Request) {
 
 // linger waits until what the sharer has written is sent, or nothing is taken of it.
 func (c *carriage) linger(over <-chan struct{}) {
-	ticker := time.NewTicker(linger)
-	defer ticker.Stop()
+	timer := runclock.NewTimer(linger)
+	defer timer.Stop()
 	for before := c.sent.Load(); ; {
 		select {
 		case <-over:
 			return
 		case <-c.sharer.ctx.Done():
 			return
-		case <-ticker.C:
+		case <-timer.C:
+			timer.Reset(linger)
 			now := c.sent.Load()
 			if now == before {
 				return

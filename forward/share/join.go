@@ -11,6 +11,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/internal/peer"
+	"github.com/alps-tunnel/cscs/internal/runclock"
 )
 
 // joined is a chain that is another process's.
@@ -38,10 +39,10 @@ func (d *dialling) join(ctx context.Context) (*Chain, error) {
 		return nil, err
 	}
 	// A process that is stopped accepts connections, too: the kernel does. And it may be
-	// stopped at any moment.
+	// stopped at any moment. If it is this process that is stopped, that does not count.
 	greeting, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	timer := time.AfterFunc(stuck, func() { stop(errStuck) })
+	timer := runclock.AfterFunc(stuck, func() { stop(errStuck) })
 	defer timer.Stop()
 
 	j := &joined{place: d.place, opts: d.opts, leaving: make(chan struct{})}

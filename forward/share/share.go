@@ -40,6 +40,7 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/internal/runclock"
 )
 
 const (
@@ -95,7 +96,7 @@ func (d *dialling) run(ctx context.Context) (*Chain, error) {
 	if wait <= 0 {
 		wait = usual
 	}
-	waiting, enough := context.WithTimeoutCause(ctx, wait, errPatience)
+	waiting, enough := runclock.WithTimeoutCause(ctx, wait, errPatience)
 	defer enough()
 	for {
 		c, err := d.join(waiting)

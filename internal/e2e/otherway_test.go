@@ -41,12 +41,19 @@ func pamDenies(t *testing.T) {
 // loginForwardsNothing has the login node's sshd carry no connections further.
 func loginForwardsNothing(t *testing.T) {
 	t.Helper()
+	sshdConfigured(t, "daint", "AllowTcpForwarding no")
+}
+
+// sshdConfigured has the sshd of a host take a line before all others, for connections that
+// are made from now on. What is connected stays.
+func sshdConfigured(t *testing.T, host, line string) {
+	t.Helper()
 	restart := func() {
-		tell(t, "stop-service", "daint", "sshd")
-		tell(t, "start-service", "daint", "sshd")
+		tell(t, "stop-service", host, "sshd")
+		tell(t, "start-service", host, "sshd")
 	}
 	t.Cleanup(restart) // after the file is put back
-	changed(t, "daint", "/etc/ssh/sshd_config", "AllowTcpForwarding no")
+	changed(t, host, "/etc/ssh/sshd_config", line)
 	restart()
 }
 
@@ -131,6 +138,59 @@ func TestOtherWay(t *testing.T) {
 	}
 }
 
+// forwardsNothing are the ways in which an sshd lets users in and forwards no connections.
+var forwardsNothing = map[string]string{
+	"no-tcp":  "AllowTcpForwarding no",
+	"no-open": "PermitOpen none",
+	"nothing": "DisableForwarding yes",
+}
+
+// TestOtherWayWhereNothingIsForwarded: the node's sshd lets alice in and forwards nothing. The
+// session notices that before it is ready.
+func TestOtherWayWhereNothingIsForwarded(t *testing.T) {
+	for name, line := range forwardsNothing {
+		t.Run(name, func(t *testing.T) {
+			begin(t)
+			sshdConfigured(t, barred, line)
+			s := serveBarred(t)
+			e := s.ready()
+			if n := s.told(); n != 1 {
+				t.Errorf("told %d times before it was ready", n)
+			}
+			if code, body := get(t, e.URL); code != http.StatusOK {
+				t.Errorf("%d %s", code, body)
+			}
+			if left := notOneStep(); left != "" {
+				t.Errorf("of one step there are:\n%s", left)
+			}
+			closeReady(t, s)
+		})
+	}
+}
+
+// TestOtherWayWhereNothingIsForwardedLater: the node's sshd is configured so after the session
+// was ready, and then the connection to the node ends.
+func TestOtherWayWhereNothingIsForwardedLater(t *testing.T) {
+	begin(t)
+	s := serveBarred(t)
+	url := s.ready().URL
+	sshdConfigured(t, barred, "AllowTcpForwarding no")
+	for _, p := range userProcesses() {
+		if p.host == barred && strings.HasPrefix(p.cmdline, "sshd") {
+			_ = syscall.Kill(p.pid, syscall.SIGKILL)
+		}
+	}
+	s.wait("lost")
+	s.wait("restored")
+	if code, body := get(t, url); code != http.StatusOK {
+		t.Errorf("%d %s", code, body)
+	}
+	if n := s.told(); n != 1 {
+		t.Errorf("told %d times", n)
+	}
+	closeReady(t, s)
+}
+
 // TestOtherWayTunnel: a tunnel into a job of the user's goes that way too, and leaves nothing.
 func TestOtherWayTunnel(t *testing.T) {
 	for _, c := range []struct {
@@ -140,6 +200,8 @@ func TestOtherWayTunnel(t *testing.T) {
 	}{
 		{"job", sshdStopped, func(job string) []string { return []string{"--job", job} }},
 		{"node", pamDenies, func(string) []string { return []string{"--node", barred} }},
+		{"nothing-forwarded", func(t *testing.T) { sshdConfigured(t, barred, forwardsNothing["no-tcp"]) },
+			func(job string) []string { return []string{"--job", job} }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			begin(t)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/internal/owndir"
 	"github.com/alps-tunnel/cscs/internal/peer"
+	"github.com/alps-tunnel/cscs/internal/runclock"
 	"github.com/alps-tunnel/cscs/internal/sessionid"
 )
 
@@ -268,7 +269,7 @@ func (p *Peer) ask(ctx context.Context, method, path string, to any) error {
 	}
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
-	quiet := time.AfterFunc(p.patience, func() { giveUp(&SilentError{p.record.ID, p.record.PID}) })
+	quiet := runclock.AfterFunc(p.patience, func() { giveUp(&SilentError{p.record.ID, p.record.PID}) })
 	defer quiet.Stop()
 	req, err := http.NewRequestWithContext(ctx, method, "http://cscs"+path, nil)
 	if err != nil {

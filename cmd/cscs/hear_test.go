@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/alps-tunnel/cscs/session"
+)
+
+// What a signal asks for, on every system. Go makes SIGTERM of a closed console, a logoff
+// and a shutdown on Windows, and SIGINT of Ctrl-C and Ctrl-Break.
+func TestHear(t *testing.T) {
+	for _, c := range []struct {
+		signal os.Signal
+		system string
+		cause  error
+		killed bool // the system ends the process some seconds later
+	}{
+		{os.Interrupt, "linux", session.ErrInterrupted, false},
+		{os.Interrupt, "darwin", session.ErrInterrupted, false},
+		{os.Interrupt, "windows", session.ErrInterrupted, false},
+		{syscall.SIGTERM, "linux", session.ErrInterrupted, false},
+		{syscall.SIGTERM, "darwin", session.ErrInterrupted, false},
+		{syscall.SIGTERM, "windows", session.ErrDetached, true},
+		{syscall.SIGHUP, "linux", session.ErrDetached, false},
+		{syscall.SIGHUP, "darwin", session.ErrDetached, false},
+	} {
+		t.Run(c.system+" "+c.signal.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				i, stop := newInterrupts(t.Context())
+				defer stop()
+				i.hear(c.signal, c.system)
+				if cause := context.Cause(i.ctx); !errors.Is(cause, c.cause) {
+					t.Errorf("the cause is %v, want %v", cause, c.cause)
+				}
+				if i.hurry.Err() != nil {
+					t.Error("one signal did the work of two")
+				}
+				// Windows ends a process 5 s after its console was closed.
+				select {
+				case <-i.hurry.Done():
+					if !c.killed {
+						t.Error("it is in a hurry without need")
+					}
+				case <-time.After(4 * time.Second):
+					if c.killed {
+						t.Error("it waits until the system ends it")
+					}
+				}
+				if i.abandon.Err() != nil {
+					t.Error("one signal did the work of three")
+				}
+			})
+		})
+	}
+}
+
+// A console that is closed while the session ends hurries that on: it is not left.
+func TestHearCloseWhileEnding(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, stop := newInterrupts(t.Context())
+		defer stop()
+		i.hear(os.Interrupt, "windows")
+		i.hear(syscall.SIGTERM, "windows")
+		if cause := context.Cause(i.ctx); !errors.Is(cause, session.ErrInterrupted) {
+			t.Errorf("the cause is %v", cause)
+		}
+		select {
+		case <-i.hurry.Done():
+		case <-time.After(4 * time.Second):
+			t.Error("it waits until the system ends it")
+		}
+	})
+}

@@ -1,0 +1,173 @@
+// Package runclock measures the time in which this process runs.
+//
+// A timer of the standard library counts on while the process is stopped (SIGSTOP, Ctrl-Z)
+// and, on Windows, while the machine sleeps. Code that waits for an answer with such a timer
+// gives up a healthy peer as soon as the process continues: the answer is in the
+// socket's buffer, but the timer expires first.
+//
+// A timer of this package measures its time in short parts. A part that ends much later
+// than planned shows that the process did not run. The delay does not count, and at least
+// [Grace] is left after it, so that the peer can answer.
+package runclock
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+const (
+	// Grace is the least that is left of a wait when the process continues. A wait that
+	// is shorter as a whole gets its whole time again.
+	Grace = 5 * time.Second
+
+	longPart  = 30 * time.Second // the longest part: each one wakes the process
+	shortPart = time.Second      // the longest part within the last Grace of a wait
+
+	// lateness is the delay of a part after which the process counts as stopped. A busy
+	// machine delays timers by less.
+	lateness = time.Second
+)
+
+// A Timer expires when the process has run for a given time. The methods may be called by
+// several goroutines at once.
+type Timer struct {
+	C <-chan time.Time // receives the time of the expiry; nil for a Timer of AfterFunc
+
+	expired chan time.Time
+	call    func()
+
+	mu      sync.Mutex
+	timer   *time.Timer
+	turn    int           // counts the parts; a part of an earlier turn does nothing
+	began   time.Time     // when the part began
+	part    time.Duration // how long the part lasts
+	left    time.Duration // of the wait, when the part began
+	grace   time.Duration
+	late    bool // the last part was late
+	running bool
+}
+
+// NewTimer returns a timer that sends on C when the process has run for d.
+func NewTimer(d time.Duration) *Timer {
+	c := make(chan time.Time, 1)
+	t := &Timer{C: c, expired: c}
+	t.Reset(d)
+	return t
+}
+
+// AfterFunc calls f in its own goroutine when the process has run for d.
+func AfterFunc(d time.Duration, f func()) *Timer {
+	t := &Timer{call: f}
+	t.Reset(d)
+	return t
+}
+
+// Reset starts the timer again. C has no value of an earlier expiry after it.
+func (t *Timer) Reset(d time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.halt()
+	t.left, t.grace, t.late, t.running = d, min(d, Grace), false, true
+	t.startPart()
+}
+
+// Stop stops the timer and reports whether it was running. C has no value after it.
+func (t *Timer) Stop() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	wasRunning := t.running
+	if wasRunning {
+		t.left -= min(elapsed(t.began, time.Now()), t.part)
+	}
+	t.halt()
+	return wasRunning
+}
+
+// Left returns what was left of the wait when the timer was stopped.
+func (t *Timer) Left() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.left
+}
+
+// halt ends the part and takes an expiry back. t.mu is held.
+func (t *Timer) halt() {
+	t.turn++
+	t.running = false
+	if t.timer != nil {
+		t.timer.Stop()
+	}
+	select {
+	case <-t.expired:
+	default:
+	}
+}
+
+// startPart starts the next part. t.mu is held.
+func (t *Timer) startPart() {
+	t.turn++
+	turn := t.turn
+	t.part, t.began = nextPart(t.left), time.Now()
+	t.timer = time.AfterFunc(t.part, func() { t.endPart(turn) })
+}
+
+// nextPart is the length of the next part of a wait.
+func nextPart(left time.Duration) time.Duration {
+	if left > Grace {
+		return min(left-Grace, longPart)
+	}
+	return min(max(left, 0), shortPart)
+}
+
+// endPart counts a part, and starts the next one or expires.
+func (t *Timer) endPart(turn int) {
+	t.mu.Lock()
+	if turn != t.turn {
+		t.mu.Unlock()
+		return
+	}
+	now := time.Now()
+	t.count(elapsed(t.began, now))
+	if t.left > 0 {
+		t.startPart()
+		t.mu.Unlock()
+		return
+	}
+	t.running = false
+	if t.expired != nil {
+		t.expired <- now // it is empty: halt has seen to that
+	}
+	t.mu.Unlock()
+	if t.call != nil {
+		t.call()
+	}
+}
+
+// count takes a part off the wait that took so long. t.mu is held.
+func (t *Timer) count(took time.Duration) {
+	t.left -= t.part
+	late := took > t.part+lateness
+	// Not twice in a row: on a machine that delays every part the wait must end, too.
+	if late && !t.late {
+		t.left = max(t.left, t.grace)
+	}
+	t.late = late
+}
+
+// elapsed is the time between two readings by the clock that shows more of it. The
+// monotonic clock stands still in a sleep of the machine, except on Windows.
+func elapsed(from, to time.Time) time.Duration {
+	return max(to.Sub(from), to.Round(0).Sub(from.Round(0)))
+}
+
+// WithTimeoutCause returns a context that ends with cause when the process has run for d.
+// As for the function of the standard library, cancel must be called.
+func WithTimeoutCause(parent context.Context, d time.Duration, cause error) (ctx context.Context, cancel context.CancelFunc) {
+	ctx, end := context.WithCancelCause(parent)
+	t := AfterFunc(d, func() { end(cause) })
+	return ctx, func() {
+		t.Stop()
+		end(nil)
+	}
+}

@@ -1,0 +1,71 @@
+//go:build unix
+
+package stoptest
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	childEnv = "CSCS_TEST_STOPPED_CHILD"
+	request  = "stop this process for "
+)
+
+// InChild runs a test in a child process. The test may stop its process for a while: stop
+// returns when the process has continued. InChild is called by a test function at the top
+// level, before anything else.
+func InChild(t *testing.T, test func(t *testing.T, stop func(time.Duration))) {
+	t.Helper()
+	if os.Getenv(childEnv) != "" {
+		test(t, stopMe)
+		return
+	}
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), childEnv+"=1")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = cmd.Stdout
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stops := 0
+	var said strings.Builder
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		_, length, asked := strings.Cut(lines.Text(), request)
+		if !asked {
+			said.WriteString(lines.Text() + "\n")
+			continue
+		}
+		d, err := time.ParseDuration(length)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Process.Signal(syscall.SIGSTOP)
+		<-time.After(d) // the length of the stop is what the test is about
+		_ = cmd.Process.Signal(syscall.SIGCONT)
+		stops++
+	}
+	if err := cmd.Wait(); err != nil || stops == 0 {
+		t.Errorf("the child was stopped %d times and ended with %v:\n%s", stops, err, said.String())
+	}
+}
+
+// stopMe has the parent stop this process.
+func stopMe(d time.Duration) {
+	goesOn := make(chan os.Signal, 1)
+	signal.Notify(goesOn, syscall.SIGCONT)
+	defer signal.Stop(goesOn)
+	fmt.Fprintln(os.Stdout, request+d.String()) //nolint:forbidigo // to the parent
+	<-goesOn
+}

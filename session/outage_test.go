@@ -1,0 +1,53 @@
+package session
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// outage takes the connection to the login node away until the returned function is called.
+func (l *life) outage(a *alps) (end func()) {
+	l.t.Helper()
+	a.away.Store(1 << 20)
+	a.ela.Cut()
+	l.await(EventLost)
+	return func() { a.away.Store(0) }
+}
+
+// The network is away for longer than the server may take to start. The server has started
+// meanwhile: within the lease, a lost network ends nothing (I2).
+func TestOutageWhileServerStarts(t *testing.T) {
+	a := newAlps(t)
+	cfg := a.config()
+	file := filepath.Join(t.TempDir(), "listen")
+	cfg.App.Argv = lateServer(file)
+	cfg.Lease = time.Hour
+	cfg.StartTimeout = 5 * time.Second
+	l := a.start(cfg)
+	l.await(EventStarted)
+	end := l.outage(a)
+	touch(t, file)
+	<-time.After(cfg.StartTimeout) // what the test is about
+	end()
+	l.await(EventReady)
+	l.endReady()
+	a.nothingLeft()
+}
+
+// The network is away for longer than the job may wait. It has been granted meanwhile.
+func TestOutageWhileQueued(t *testing.T) {
+	a := newAlps(t, "FAKE_QUEUE=1")
+	cfg := a.config()
+	cfg.Lease = time.Hour
+	cfg.QueueTimeout = 8 * time.Second
+	l := a.start(cfg)
+	l.await(EventQueued)
+	end := l.outage(a)
+	a.Free()
+	<-time.After(cfg.QueueTimeout) // what the test is about
+	end()
+	l.await(EventReady)
+	l.endReady()
+	a.nothingLeft()
+}
