@@ -168,7 +168,7 @@ func (w *Watch) ask(ctx context.Context, feed io.Writer) {
 		renew = t.C
 	}
 	for {
-		lines := ""
+		var lines string
 		select {
 		case <-w.wake:
 			lines = w.due()
