@@ -75,7 +75,7 @@ type (
 		Reason  string // exit, asked, term, lease, wide, port, collision, setup, shell, killed
 		Code    int    // the server's exit status; -1: it has none
 		Message string
-		Cause   string // for "term": the job's state to be, where that would not tell any more: PREEMPTED
+		Cause   string // for "term": the job's state to be, where that would not tell any more: PREEMPTED, REQUEUED
 	}
 	// Note: something that the user should know, in Slurm's or the remote half's words.
 	Note struct{ Message string }

@@ -90,7 +90,7 @@ func (j JobInfo) explainState() string {
 		return "reached its time limit"
 	case "CANCELLED":
 		return "was cancelled with scancel, not by this session"
-	case "PENDING":
+	case "PENDING", "REQUEUED":
 		return "was put back into the queue by Slurm (requeued), and its server is gone"
 	case "NODE_FAIL":
 		return "ended because " + j.itsNode() + " failed"

@@ -20,13 +20,32 @@ lab_fill_home() {
 	esac
 }
 
-# lab_readonly_home: the kernel refuses while a file there is open for writing.
+# lab_readonly_home on|off [HOST]: for all hosts of the cluster, which the kernel refuses while
+# a file there is open for writing, or for one of them.
 lab_readonly_home() {
+	local mode
 	case ${1:-} in
-	on | off) ;;
-	*) usage_error "readonly-home: usage: readonly-home on|off" ;;
+	on) mode=ro ;;
+	off) mode=rw ;;
+	*) usage_error "readonly-home: usage: readonly-home on|off [HOST]" ;;
 	esac
 	need_root
 	load_state
-	mount -o "remount,r$([[ $1 == on ]] && echo o || echo w)" "$LAB_RUN/home/cluster"
+	if [[ -n ${2:-} ]]; then
+		lab_in "$2" mount -o "remount,bind,$mode" /home
+	else
+		mount -o "remount,$mode" "$LAB_RUN/home/cluster"
+	fi
+}
+
+# lab_lose_home on|off HOST: the host has an empty directory where the homes were.
+lab_lose_home() {
+	[[ $# -eq 2 ]] || usage_error "lose-home: usage: lose-home on|off HOST"
+	need_root
+	load_state
+	case $1 in
+	on) lab_in "$2" mount -t tmpfs -o mode=755,size=4k lost /home ;;
+	off) lab_in "$2" umount --lazy /home ;;
+	*) usage_error "lose-home: usage: lose-home on|off HOST" ;;
+	esac
 }

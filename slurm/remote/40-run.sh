@@ -373,12 +373,16 @@ cscs_terminate() {
 	fi
 }
 
-# cscs_find_cause: cscs_cause is PREEMPTED if cscs_info says that Slurm preempts the job: that
-# still runs for its grace time then, and has no state yet that would tell (slurm.conf(5),
-# GraceTime). Empty: its state tells.
+# cscs_find_cause: cscs_cause is why Slurm ends the job, where the job's state will not tell after
+# the runner has cancelled it: PREEMPTED, since such a job still runs for its grace time
+# (slurm.conf(5), GraceTime), or REQUEUED.
 cscs_find_cause() {
 	cscs_cause=''
-	[[ ! $cscs_info =~ ' PreemptTime='[0-9]+ ]] || cscs_cause=PREEMPTED
+	if [[ $cscs_info =~ ' PreemptTime='[0-9]+ ]]; then
+		cscs_cause=PREEMPTED
+	elif [[ $cscs_info =~ ' Restarts='([0-9]+) ]] && ((BASH_REMATCH[1] > ${SLURM_RESTART_COUNT:-0})); then
+		cscs_cause=REQUEUED
+	fi
 }
 
 # cscs_find_processes: cscs_pids are the processes of the session on this node; fails if there
