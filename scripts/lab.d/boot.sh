@@ -63,18 +63,32 @@ make_disk() {
 	}
 }
 
-# add_host_users ETC: this machine's users and groups, and the lab's.
+# add_host_users ETC: the machine's users and groups without those that have a name or a number of
+# the lab's, and then the lab's. sshd takes a password of "!" in /etc/shadow for a locked account, so
+# each of the files is made here, and none is the machine's.
 add_host_users() {
-	local etc=$1 user name uid pattern=()
-	for user in "${LAB_USERS[@]}"; do pattern+=(-e "^${user%:*}:" -e "^[^:]*:[^:]*:${user#*:}:"); done
-	grep -v "${pattern[@]}" /etc/passwd >"$etc/passwd"
-	grep -v "${pattern[@]}" /etc/group >"$etc/group"
+	local etc=$1 user ids="${LAB_USERS[*]}"
+	# Lines of NIS (+ and -) name users of elsewhere.
+	awk -F: -v ids="$ids" "$LAB_IDS"' !/^[+-]/ && !($1 in name) && !($3 in number)' /etc/passwd >"$etc/passwd"
+	# A group of the machine's gives the lab's users nothing.
+	awk -F: -v OFS=: -v ids="$ids" "$LAB_IDS"' !/^[+-]/ && !($1 in name) && !($3 in number) {
+		n = split($4, member, ",")
+		$4 = ""
+		for (i = 1; i <= n; i++) if (!(member[i] in name)) $4 = $4 ($4 == "" ? "" : ",") member[i]
+		print
+	}' /etc/group >"$etc/group"
 	for user in "${LAB_USERS[@]}"; do
-		name=${user%:*} uid=${user#*:}
-		echo "$name:*:$uid:$uid::/home/$name:/bin/bash" >>"$etc/passwd"
-		echo "$name:x:$uid:" >>"$etc/group"
+		echo "${user%:*}:x:${user#*:}:${user#*:}::/home/${user%:*}:/bin/bash" >>"$etc/passwd"
+		echo "${user%:*}:x:${user#*:}:" >>"$etc/group"
 	done
+	# "*" is no password, and unlike "!" no locked account.
+	awk -F: '{ print $1 ":*:::::::" }' "$etc/passwd" >"$etc/shadow"
+	awk -F: '{ print $1 ":*::" $4 }' "$etc/group" >"$etc/gshadow"
+	chmod 600 "$etc/shadow" "$etc/gshadow"
 }
+
+# LAB_IDS: awk's tables of the lab's names and numbers.
+LAB_IDS='BEGIN { n = split(ids, user, " "); for (i = 1; i <= n; i++) { split(user[i], f, ":"); name[f[1]]; number[f[2]] } }'
 
 # pam_sshd HOST: compute nodes admit only who has a job there.
 pam_sshd() {

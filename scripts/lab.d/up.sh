@@ -38,6 +38,7 @@ lab_up() {
 	start_wire
 	wire rtt "$rtt" >/dev/null
 	start_all_hosts
+	check_logins
 	wait_for 20 'Slurm' nodes_idle
 	touch "$LAB_RUN/up"
 	trap - EXIT
@@ -121,6 +122,28 @@ start_all_hosts() {
 	done
 	wait_each "${pids[@]}"
 	for host in $(all_hosts); do wait_for 20 "$host" serving "$host"; done
+}
+
+# check_logins: each user gets through ela. Both hosts before it use this machine's userland and
+# its /etc, so the machine can forbid it.
+check_logins() {
+	local user pids=()
+	for user in "${LAB_USERS[@]}"; do
+		check_login "$user" &
+		pids+=($!)
+	done
+	wait_each "${pids[@]}"
+}
+
+# check_login NAME:UID
+check_login() {
+	local name=${1%:*} uid=${1#*:} said
+	# daint's sshd greets first.
+	said=$(in_host laptop setpriv --reuid "$uid" --regid "$uid" --init-groups \
+		timeout 10 ssh -F none -i "/home/$name/.ssh/cscs-key" -o IdentitiesOnly=yes -o BatchMode=yes -o UpdateHostKeys=no \
+		-W daint.alps.cscs.ch:22 "$name@ela.cscs.ch" </dev/null 2>&1) || :
+	[[ $said == *SSH-2.0-* ]] || die "ela refuses $name: ${said//[[:cntrl:]]/ }; ela's sshd: $(tail -n 3 "$LAB_RUN/hosts/ela/var-log/sshd.log" 2>&1 | tr '\n' ';')" \
+		"see /etc/passwd, /etc/shadow, /etc/hosts.deny and /etc/ssh of this machine"
 }
 
 nodes_idle() {
