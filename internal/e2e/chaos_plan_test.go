@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -17,80 +18,140 @@ import (
 
 // plan is a round, drawn before it begins.
 type plan struct {
-	lease time.Duration
-	via   string
-	full  time.Duration // for so long mallory has all nodes
-	steps []moment
+	n         int
+	lease     time.Duration
+	via       string
+	partition string
+	inner     bool          // the session submits a job of its own
+	full      time.Duration // for so long mallory has the free nodes
+	waits     bool          // the first fault comes when the session is ready
+	detached  bool          // it is left in the queue for longer than its lease
+	steps     []moment
 }
 
 // moment is a fault's beginning or end.
 type moment struct {
-	at   time.Duration // after the start of the client
-	name string
-	do   func(*chaos)
+	at    time.Duration // after the start of the client, or after ready
+	name  string
+	do    func(*chaos) bool // whether it met the session
+	fault bool
 }
 
 func (p plan) String() string {
-	words := []string{"via " + p.via}
+	words := []string{"via " + p.via, "partition " + p.partition}
+	if p.inner {
+		words = append(words, "submits a job")
+	}
 	if p.full > 0 {
-		words = append(words, "cluster full")
+		words = append(words, fmt.Sprintf("nodes free after %.2f s", p.full.Seconds()))
+	}
+	from := "start"
+	switch {
+	case p.detached:
+		from = "detached"
+	case p.waits:
+		from = "ready"
 	}
 	for _, s := range p.steps {
-		words = append(words, fmt.Sprintf("%.2f s %s", s.at.Seconds(), s.name))
+		words = append(words, fmt.Sprintf("%s + %.2f s %s", from, s.at.Seconds(), s.name))
 	}
 	return strings.Join(words, ", ")
 }
 
+// shortLease reports whether the lease ends before a fault does.
+func (p plan) shortLease() bool { return p.lease < time.Minute }
+
 // A fault that lasts has an end of its own.
-var chaosFaults = []struct {
+type chaosFault struct {
 	name, end string
 	most      time.Duration // how long it may last
 	weight    int
-	do, undo  func(*chaos)
+	do        func(*chaos) bool
+	undo      func(*chaos)
 	kills     bool // the client
-}{
-	{"cut", "heal", 22 * time.Second, 5,
-		func(c *chaos) { c.cut = true; tell(c.t, "cut") }, func(c *chaos) { tell(c.t, "heal") }, false},
-	{"loss of 20%", "no loss", 5 * time.Second, 1,
-		func(c *chaos) { tell(c.t, "loss", "20") }, func(c *chaos) { tell(c.t, "loss", "0") }, false},
-	{"rtt of 200 ms", "rtt 0", 5 * time.Second, 1,
-		func(c *chaos) { tell(c.t, "rtt", "200ms") }, func(c *chaos) { tell(c.t, "rtt", "0") }, false},
-	{"the laptop sleeps", "it wakes", 22 * time.Second, 2,
-		func(c *chaos) { c.signalClient(syscall.SIGSTOP); c.cut = true; tell(c.t, "cut") },
-		func(c *chaos) { tell(c.t, "heal"); c.signalClient(syscall.SIGCONT) }, false},
-	{"kill -9 of all on the login node", "", 0, 3, func(c *chaos) { c.loginDies(); kill(onLogin()) }, nil, false},
-	{"kill -9 of all on the jump host", "", 0, 2, (*chaos).killJump, nil, false},
-	{"the login node crashes", "it boots", 8 * time.Second, 2,
-		func(c *chaos) { c.loginDies(); c.crashed = true; tell(c.t, "crash", "daint") }, func(c *chaos) { tell(c.t, "boot", "daint") }, false},
-	{"slurmctld stops", "slurmctld starts", 10 * time.Second, 2,
-		func(c *chaos) { tell(c.t, "stop-service", "ctl", "slurmctld") },
-		func(c *chaos) { tell(c.t, "start-service", "ctl", "slurmctld") }, false},
-	{"kill -9 of the client", "", 0, 3, (*chaos).killClient, nil, true},
-	{"the laptop crashes", "it boots", 3 * time.Second, 1,
-		func(c *chaos) {
-			c.clientDies()
+	fits      func(plan) bool
+}
+
+var chaosFaults = []chaosFault{
+	{name: faultCut, end: "heal", most: 22 * time.Second, weight: 5,
+		do: func(c *chaos) bool { c.cut = true; tell(c.t, "cut"); return true }, undo: func(c *chaos) { tell(c.t, "heal") }},
+	{name: faultLoss, end: "no loss", most: 5 * time.Second, weight: 1,
+		do: func(c *chaos) bool { tell(c.t, "loss", "20"); return true }, undo: func(c *chaos) { tell(c.t, "loss", "0") }},
+	{name: faultRTT, end: "rtt 0", most: 5 * time.Second, weight: 1,
+		do: func(c *chaos) bool { tell(c.t, "rtt", "200ms"); return true }, undo: func(c *chaos) { tell(c.t, "rtt", "0") }},
+	{name: faultSleep, end: "it wakes", most: 22 * time.Second, weight: 2, fits: attended,
+		do: func(c *chaos) bool {
+			n := c.signalClient(syscall.SIGSTOP)
 			c.cut = true
+			tell(c.t, "cut")
+			return n > 0
+		},
+		undo: func(c *chaos) { tell(c.t, "heal"); c.signalClient(syscall.SIGCONT) }},
+	{name: faultLoginKill, weight: 3, do: (*chaos).killLogin},
+	{name: faultJumpKill, weight: 2, do: (*chaos).killJump},
+	{name: faultLogin, end: "it boots", most: 8 * time.Second, weight: 2,
+		do: func(c *chaos) bool {
+			c.loginDies()
+			c.crashed = true
+			c.gone.hosts["daint"] = true
+			tell(c.t, "crash", "daint")
+			return true
+		}, undo: func(c *chaos) { tell(c.t, "boot", "daint") }},
+	{name: faultSlurm, end: "slurmctld starts", most: 10 * time.Second, weight: 2,
+		do:   func(c *chaos) bool { tell(c.t, "stop-service", "ctl", "slurmctld"); return true },
+		undo: func(c *chaos) { tell(c.t, "start-service", "ctl", "slurmctld") }},
+	{name: faultKill, weight: 3, do: (*chaos).killClient, kills: true, fits: attended},
+	{name: faultLaptop, end: "it boots", most: 3 * time.Second, weight: 1, kills: true, fits: attended,
+		do: func(c *chaos) bool {
+			met := c.phase() != phaseOver
+			if met {
+				c.clientDies()
+			}
+			c.cut = true
+			c.gone.hosts["laptop"] = true
 			// What stands for a stopped client is stopped, too, and would not see it die.
 			_ = c.s.cmd.Process.Signal(syscall.SIGCONT)
 			tell(c.t, "crash", "laptop")
-		}, func(c *chaos) { tell(c.t, "boot", "laptop") }, true},
-	{"Ctrl-C", "", 0, 3, (*chaos).interrupt, nil, false},
+			return met
+		}, undo: func(c *chaos) { tell(c.t, "boot", "laptop") }},
+	{name: faultInterrupt, weight: 3, do: (*chaos).interrupt, fits: attended},
+	{name: faultRequeue, weight: 2, do: (*chaos).requeue},
+	{name: faultPreempt, end: "the urgent job ends", most: 22 * time.Second, weight: 4, do: (*chaos).preempt, undo: (*chaos).endUrgent,
+		fits: func(p plan) bool { return p.partition == "preempt" && attended(p) }},
+	{name: faultNode, end: "the node boots", most: 8 * time.Second, weight: 2, do: (*chaos).crashNode, undo: (*chaos).bootNode, fits: attended},
 }
 
+// attended: the plan's session has a client all the time.
+func attended(p plan) bool { return !p.detached }
+
 // draw makes a round: one to three different faults, each at a moment of its own. The lease is
-// short, so that it runs out, or longer than all of them.
-func draw(r *rand.Rand) plan {
-	p := plan{lease: []time.Duration{5 * time.Second, 2 * time.Minute}[r.IntN(2)]}
+// short, so that it runs out, or longer than all of them. Two rounds of three wait until the session is
+// ready; in the others the faults come early, or a session is left in the queue.
+func draw(r *rand.Rand, n int) plan {
+	p := plan{n: n, lease: []time.Duration{5 * time.Second, 2 * time.Minute}[r.IntN(2)], waits: n%3 != 0}
+	p.via = []string{"auto", "auto", "salloc", "sbatch"}[r.IntN(4)]
+	if *chaosVia != "" {
+		p.via = *chaosVia
+	}
+	p.partition = []string{"normal", "normal", "shared", "shared", "preempt"}[r.IntN(5)]
+	p.inner = r.IntN(2) == 0
 	during := 6 * time.Second
-	if r.IntN(4) == 0 {
+	switch {
+	case !p.waits && r.IntN(3) == 0 && p.via != "salloc": // which cannot be left
+		p.detached, p.partition, p.lease = true, "normal", 10*time.Second
+	case p.partition != "shared" && r.IntN(4) == 0:
 		p.full = between(r, time.Second, 6*time.Second)
-		p.steps = append(p.steps, moment{p.full, "nodes free", (*chaos).free})
-		during += p.full
+		if !p.waits {
+			during += p.full
+			p.steps = append(p.steps, moment{at: p.full, name: "nodes free", do: func(c *chaos) bool { c.free(); return false }})
+		}
 	}
 	var bag []int
 	for i, f := range chaosFaults {
-		for range f.weight {
-			bag = append(bag, i)
+		if f.fits == nil || f.fits(p) {
+			for range f.weight {
+				bag = append(bag, i)
+			}
 		}
 	}
 	drawn := map[int]bool{}
@@ -104,21 +165,18 @@ func draw(r *rand.Rand) plan {
 		if f.kills {
 			p.lease = 5 * time.Second // which is waited for
 		}
-		// Half of them in the first second and a half, where all is in motion.
+		// Half of those that come early in the first second and a half, where all is in motion.
 		at := between(r, 0, during)
-		if r.IntN(2) == 0 {
+		if !p.waits && r.IntN(2) == 0 {
 			at = between(r, 0, 1500*time.Millisecond)
 		}
-		p.steps = append(p.steps, moment{at, f.name, f.do})
+		p.steps = append(p.steps, moment{at: at, name: f.name, do: f.do, fault: true})
 		if f.undo != nil {
-			p.steps = append(p.steps, moment{at + between(r, 100*time.Millisecond, f.most), f.end, f.undo})
+			p.steps = append(p.steps, moment{at: at + between(r, 100*time.Millisecond, f.most), name: f.end,
+				do: func(c *chaos) bool { f.undo(c); return false }})
 		}
 	}
 	slices.SortStableFunc(p.steps, func(a, b moment) int { return cmp.Compare(a.at, b.at) })
-	p.via = []string{"auto", "auto", "salloc", "sbatch"}[r.IntN(4)]
-	if *chaosVia != "" {
-		p.via = *chaosVia
-	}
 	return p
 }
 
@@ -128,7 +186,8 @@ func between(r *rand.Rand, lo, hi time.Duration) time.Duration {
 	return lo + time.Duration(r.Int64N(int64(hi-lo)))
 }
 
-// suffer lets the plan happen. Its moments are what is random: no state is waited for.
+// suffer lets the plan happen. Its moments are what is random: but for the start of a round that waits, no
+// state is waited for.
 func (c *chaos) suffer() {
 	began := time.Now()
 	done := 0
@@ -137,14 +196,58 @@ func (c *chaos) suffer() {
 			s.do(c)
 		}
 	})
+	if c.plan.waits {
+		if c.plan.full > 0 {
+			<-time.After(c.plan.full)
+			c.free()
+		}
+		if e, ok := c.s.await(4*patience, "ready", "ended"); !ok || e.Event != "ready" {
+			done = len(c.plan.steps) // it has ended, or never comes: the faults would hide that
+			return
+		}
+		began = time.Now()
+	}
 	for _, s := range c.plan.steps {
 		<-time.After(time.Until(began.Add(s.at)))
 		done++
-		s.do(c)
+		c.take(s)
 	}
-	if c.occupy != "" {
+	if c.occupy != "" && !c.plan.detached {
 		c.free() // slurmctld may not have heard it
 	}
+}
+
+// take does a step, and records a fault that meets the session, with its phase before.
+func (c *chaos) take(s moment) {
+	if !s.fault {
+		s.do(c)
+		return
+	}
+	at := c.phase()
+	struck := s.do(c)
+	if struck && at != phaseOver {
+		c.strikes = append(c.strikes, strike{s.name, at})
+	}
+}
+
+// phase is the session's now.
+func (c *chaos) phase() phase {
+	select {
+	case <-c.s.done:
+		if !c.plan.detached {
+			return phaseOver
+		}
+	default:
+	}
+	if c.plan.detached {
+		return phaseQueued
+	}
+	events, _ := parseEvents(c.s.stdout.String())
+	at := phaseOf(events, "daint")
+	if c.interrupted && at != phaseOver {
+		at = phaseEnding
+	}
+	return at
 }
 
 // clientDies is called before the client does.
@@ -156,10 +259,92 @@ func (c *chaos) loginDies() { c.struckEarly = c.struckEarly || !c.runnerLives() 
 // free gives mallory's nodes back.
 func (c *chaos) free() { _, _ = try(c.t, "root", "ctl", "scancel", c.occupy) }
 
+// killLogin ends all of alice's processes on the login node.
+func (c *chaos) killLogin() bool {
+	c.loginDies()
+	c.gone.onLogin = true
+	met := slices.ContainsFunc(c.beside.otherProcesses(), func(p process) bool { return p.host == "daint" && p.uid == labctl.AliceUID })
+	kill(onLogin())
+	return met
+}
+
+// job is the session's job that Slurm has, and its first node.
+func (c *chaos) job() (id, node string) {
+	out, _ := try(c.t, "root", "ctl", "squeue", "-a", "-h", "-n", "cscs-"+c.id(), "-t", "PENDING,RUNNING,CONFIGURING", "-o", "%i %N")
+	id, node, _ = strings.Cut(strings.TrimSpace(out), " ")
+	if _, err := strconv.Atoi(id); err != nil { // slurmctld does not answer
+		return "", ""
+	}
+	return id, strings.TrimSpace(node)
+}
+
+// id is the session's, "" before its first event.
+func (c *chaos) id() string {
+	events, _ := parseEvents(c.s.stdout.String())
+	for _, e := range events {
+		if e.Session != "" {
+			return e.Session
+		}
+	}
+	return "-"
+}
+
+// requeue asks for what the request forbids.
+func (c *chaos) requeue() bool {
+	id, _ := c.job()
+	if id == "" {
+		return false
+	}
+	out, err := try(c.t, "root", "ctl", "scontrol", "requeue", id)
+	c.t.Logf("requeue of %s: %v %s", id, err, out)
+	return true
+}
+
+// preempt has mallory want the session's node more.
+func (c *chaos) preempt() bool {
+	_, node := c.job()
+	if node == "" {
+		return false
+	}
+	out, err := try(c.t, "mallory", "daint", "sbatch", "--parsable", "-p", "urgent", "-w", node, "-t", "5", "-J", "urgent", "-o", "/dev/null", "--wrap", "exec "+urgentSleep)
+	if err != nil {
+		return false // the login node, or slurmctld, is down
+	}
+	c.urgent = out
+	return true
+}
+
+func (c *chaos) endUrgent() {
+	if c.urgent != "" {
+		_, _ = try(c.t, "root", "ctl", "scancel", c.urgent)
+	}
+}
+
+// crashNode takes the power of the session's node, and of all who have jobs there.
+func (c *chaos) crashNode() bool {
+	_, node := c.job()
+	if !slices.Contains(lab.Nodes, node) {
+		return false
+	}
+	c.node = node
+	c.gone.hosts[node] = true
+	tell(c.t, "crash", node)
+	return true
+}
+
+func (c *chaos) bootNode() {
+	if c.node != "" {
+		tell(c.t, "boot", c.node)
+	}
+}
+
 // runnerLives reports whether the session has a guard on its node.
 func (c *chaos) runnerLives() bool {
 	files, _ := os.ReadDir(clusterHome(".cscs/daint"))
 	for _, f := range files {
+		if !ourDir(f.Name()) {
+			continue
+		}
 		text, _ := os.ReadFile(clusterHome(".cscs/daint", f.Name(), "events"))
 		if strings.Contains(string(text), "alive\t") {
 			return true
@@ -168,13 +353,14 @@ func (c *chaos) runnerLives() bool {
 	return false
 }
 
-func (c *chaos) interrupt() {
-	if c.dead {
-		return
+func (c *chaos) interrupt() bool {
+	if c.dead || c.phase() == phaseOver {
+		return false
 	}
 	c.interrupted = true
 	c.begun(func() bool { return c.s.stdout.String() != "" }) // it hears signals by then
 	_ = c.s.cmd.Process.Signal(syscall.SIGINT)
+	return true
 }
 
 // begun waits for a client that is just beginning: what stands for it is no cscs.
@@ -192,10 +378,13 @@ func (c *chaos) begun(far func() bool) {
 	})
 }
 
-func (c *chaos) killClient() {
+func (c *chaos) killClient() bool {
+	if c.phase() == phaseOver {
+		return false
+	}
 	c.clientDies()
 	c.begun(func() bool { return c.signalClient(0) > 0 })
-	c.signalClient(syscall.SIGKILL)
+	return c.signalClient(syscall.SIGKILL) > 0
 }
 
 // signalClient reaches cscs itself, and not what stands for it here. It returns how many
@@ -214,10 +403,12 @@ func (c *chaos) signalClient(sig syscall.Signal) int {
 }
 
 // killJump ends the first hop with a reset.
-func (c *chaos) killJump() {
+func (c *chaos) killJump() bool {
+	met := false
 	for _, p := range userProcesses() {
 		if p.host == "ela" && p.uid == labctl.AliceUID {
-			_ = syscall.Kill(p.pid, syscall.SIGKILL)
+			met = syscall.Kill(p.pid, syscall.SIGKILL) == nil || met
 		}
 	}
+	return met
 }

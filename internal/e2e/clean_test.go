@@ -24,6 +24,9 @@ func begin(t *testing.T) {
 	t.Helper()
 	resumeNodes(t)
 	awaitNode(t)
+	if b := blind(files()); b != "" {
+		t.Fatal(b)
+	}
 	before := files()
 	t.Cleanup(func() {
 		// sshd keeps its end of a connection that was cut until TCP tries again to tell it of the
@@ -56,9 +59,45 @@ func onlyRecords(left string) bool {
 	return left != ""
 }
 
+// blind tells what the looks at the lab do not see though it is always there: "nothing is left" means nothing
+// where they see nothing.
+func blind(seen map[string]bool) string {
+	var missing []string
+	hosts := map[string]bool{}
+	eachProcess(func(p process) { hosts[p.host] = true })
+	for _, host := range lab.Hosts {
+		if !hosts[host] {
+			missing = append(missing, "a process on "+host)
+		}
+	}
+	for _, host := range append([]string{"ela", "daint"}, lab.Nodes...) {
+		if !slices.ContainsFunc(listeners(host), func(l listener) bool { return l.port == 22 && l.uid == 0 }) {
+			missing = append(missing, "the port of sshd on "+host)
+		}
+	}
+	for _, path := range []string{"laptop:/home/alice/.ssh/known_hosts", "cluster:/home/alice/.bashrc", "cluster:/home/mallory/.bashrc", "ela:/home/alice/"} {
+		if !seen[path] {
+			missing = append(missing, path)
+		}
+	}
+	for _, host := range lab.Hosts {
+		if _, err := os.ReadDir(lab.Path(host, "/tmp")); err != nil {
+			missing = append(missing, host+":/tmp")
+		}
+	}
+	if len(missing) > 0 {
+		return "the tests do not see " + strings.Join(missing, ", ")
+	}
+	return ""
+}
+
 // leftovers tells what is not as it was: jobs, processes, ports, files.
 func leftovers(before map[string]bool) string {
 	var left []string
+	now := files()
+	if b := blind(now); b != "" {
+		left = append(left, b)
+	}
 	for line := range strings.Lines(squeue("COMPLETING")) {
 		left = append(left, "job "+strings.TrimSpace(line))
 	}
@@ -70,7 +109,7 @@ func leftovers(before map[string]bool) string {
 			left = append(left, "listener on "+host+": "+addr)
 		}
 	}
-	for path := range files() {
+	for path := range now {
 		if !before[path] && !mayStay(path) {
 			left = append(left, "file "+path)
 		}

@@ -90,11 +90,12 @@ add_host_users() {
 # LAB_IDS: awk's tables of the lab's names and numbers.
 LAB_IDS='BEGIN { n = split(ids, user, " "); for (i = 1; i <= n; i++) { split(user[i], f, ":"); name[f[1]]; number[f[2]] } }'
 
-# pam_sshd HOST: compute nodes admit only who has a job there.
+# pam_sshd HOST: compute nodes admit only who has a job there. Which of several jobs a login belongs to, the
+# module asks cgroups by default, and refuses without them; a lab confines nothing, so any will do.
 pam_sshd() {
 	echo 'account required pam_unix.so'
 	[[ $(host_kind "$1") != node ]] ||
-		echo 'account required pam_slurm_adopt.so action_no_jobs=deny action_unknown=newest action_adopt_failure=allow action_generic_failure=ignore'
+		echo 'account required pam_slurm_adopt.so action_no_jobs=deny action_unknown=allow action_adopt_failure=allow action_generic_failure=ignore'
 	printf '%s\n' 'session required pam_env.so' 'session required pam_limits.so'
 }
 

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Slurm's settings: one controller, the compute nodes, four partitions.
+# Slurm's settings: one controller, the compute nodes, six partitions.
 
 # slurm_conf: the whole of slurm.conf. CPUs are this machine's real ones, because task/affinity binds to
 # them; memory and GPUs are only claimed (config_overrides).
@@ -47,9 +47,16 @@ slurm_conf() {
 		DefMemPerCPU=$((8000 / cpus))
 		GresTypes=gpu
 		NodeName=$(node_range) CPUs=$cpus Boards=1 SocketsPerBoard=1 CoresPerSocket=$cpus ThreadsPerCore=1 RealMemory=8000 Gres=gpu:4 State=UNKNOWN
+		# A request of urgent takes nodes from jobs of preempt, after 5 s, and from no others.
+		PreemptType=preempt/partition_prio
+		PreemptMode=CANCEL
+		PartitionName=DEFAULT PreemptMode=OFF PriorityTier=1
 		PartitionName=normal Nodes=ALL Default=YES OverSubscribe=EXCLUSIVE DefaultTime=01:00:00 MaxTime=24:00:00 State=UP
 		PartitionName=debug Nodes=ALL OverSubscribe=EXCLUSIVE DefaultTime=00:30:00 MaxTime=00:30:00 State=UP
-		PartitionName=shared Nodes=ALL OverSubscribe=NO DefaultTime=01:00:00 MaxTime=24:00:00 State=UP
+		# Four jobs to a CPU: a node has several users' jobs, and several of one user's.
+		PartitionName=shared Nodes=ALL OverSubscribe=FORCE:4 DefaultTime=01:00:00 MaxTime=24:00:00 State=UP
+		PartitionName=preempt Nodes=ALL OverSubscribe=EXCLUSIVE PreemptMode=CANCEL GraceTime=5 DefaultTime=01:00:00 MaxTime=24:00:00 State=UP
+		PartitionName=urgent Nodes=ALL OverSubscribe=EXCLUSIVE PriorityTier=10 DefaultTime=01:00:00 MaxTime=24:00:00 State=UP
 		PartitionName=down Nodes=ALL DefaultTime=01:00:00 MaxTime=24:00:00 State=DOWN
 	EOF
 	[[ -z $ACCOUNTING ]] || accounting_conf
