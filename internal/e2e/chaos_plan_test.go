@@ -64,7 +64,8 @@ func (p plan) shortLease() bool { return p.lease < time.Minute }
 // A fault that lasts has an end of its own.
 type chaosFault struct {
 	name, end string
-	most      time.Duration // how long it may last
+	least     time.Duration // how long it lasts
+	most      time.Duration // how much longer it may last
 	weight    int
 	do        func(*chaos) bool
 	undo      func(*chaos)
@@ -118,7 +119,9 @@ var chaosFaults = []chaosFault{
 	{name: faultRequeue, weight: 2, do: (*chaos).requeue},
 	{name: faultPreempt, end: "the urgent job ends", most: 22 * time.Second, weight: 4, do: (*chaos).preempt, undo: (*chaos).endUrgent,
 		fits: func(p plan) bool { return p.partition == "preempt" && attended(p) }},
-	{name: faultNode, end: "the node boots", most: 8 * time.Second, weight: 2, do: (*chaos).crashNode, undo: (*chaos).bootNode, fits: attended},
+	// Longer than Slurm needs to notice. One that boots earlier has the same kernel here, and Slurm, which compares
+	// the times since boot, would take it for one that never was down.
+	{name: faultNode, end: "the node boots", least: 30 * time.Second, most: 10 * time.Second, weight: 2, do: (*chaos).crashNode, undo: (*chaos).bootNode, fits: attended},
 }
 
 // attended: the plan's session has a client all the time.
@@ -172,7 +175,7 @@ func draw(r *rand.Rand, n int) plan {
 		}
 		p.steps = append(p.steps, moment{at: at, name: f.name, do: f.do, fault: true})
 		if f.undo != nil {
-			p.steps = append(p.steps, moment{at: at + between(r, 100*time.Millisecond, f.most), name: f.end,
+			p.steps = append(p.steps, moment{at: at + f.least + between(r, 100*time.Millisecond, f.most), name: f.end,
 				do: func(c *chaos) bool { f.undo(c); return false }})
 		}
 	}
