@@ -72,6 +72,9 @@ func run(ctx context.Context, args []string) error {
 	rounds := flags.Int("rounds", 5, "how often each is measured")
 	only := flags.String("only", "", "only the items that match")
 	_ = flags.Parse(args)
+	if *rounds < 1 {
+		return fmt.Errorf("--rounds %d: nothing would be measured", *rounds)
+	}
 	re, err := regexp.Compile(*only)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -57,6 +58,12 @@ func table(w io.Writer, file string) error {
 		all[k][r.Side] = append(all[k][r.Side], r.Value)
 		units[r.Item] = r.Unit
 	}
+	if err := lines.Err(); err != nil {
+		return err
+	}
+	if err := complete(all); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
 	fmt.Fprintln(w, "| What | Slurm | RTT | cscs | beside it | | ratio | aim |")
 	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|")
 	for _, t := range titles {
@@ -80,7 +87,28 @@ func table(w io.Writer, file string) error {
 			}
 		}
 	}
-	return lines.Err()
+	return nil
+}
+
+// complete fails where the table would lack a number: of cscs, of what is beside it, or of a comparison that
+// titles does not know.
+func complete(all map[key]map[string][]float64) error {
+	if len(all) == 0 {
+		return errors.New("there are no results")
+	}
+	for k, sides := range all {
+		switch {
+		case !slices.ContainsFunc(titles, func(t struct{ item, title, aim string }) bool { return t.item == k.item }):
+			return fmt.Errorf("%+v: the table has no such item", k)
+		case !slices.Contains(releases, k.release):
+			return fmt.Errorf("%+v: the table has no such release", k)
+		case len(sides["cscs"]) == 0:
+			return fmt.Errorf("%+v: nothing was measured of cscs", k)
+		case len(others(sides)) == 0:
+			return fmt.Errorf("%+v: nothing was measured beside cscs", k)
+		}
+	}
+	return nil
 }
 
 // others are the sides that are compared with cscs, in order.
