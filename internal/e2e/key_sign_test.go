@@ -175,8 +175,15 @@ func TestKeyOlderService(t *testing.T) {
 		t.Fatalf("exit code %d\n%s", code, plain(m.stdout.String()))
 	}
 	screen := m.stdout.String()
+	arguments := 0
 	for line := range watch() {
+		if strings.Contains(line, " key sign") {
+			arguments++
+		}
 		screen += line + "\n"
+	}
+	if arguments == 0 {
+		t.Error("the arguments of cscs key sign were not seen: a secret among them would not be either")
 	}
 	for _, secret := range []string{k.password(), otp, "hush hush"} {
 		if strings.Contains(screen, secret) {

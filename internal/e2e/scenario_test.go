@@ -70,6 +70,9 @@ var scenarios = []struct {
 		s := serve(t, nil)
 		e := s.ready()
 		reaches(t, e)
+		if here.jobs(t) == "" {
+			t.Error("the queue does not show the job of a session that is ready: it would not show one that is left")
+		}
 		s.leaveBy(syscall.SIGINT, 0)
 		order := []string{"connecting", "connected", "connecting", "connected", "granted", "started", "ready", "ending", "ended"}
 		if got := names(s.events()); !isSubsequence(order, got) {

@@ -29,12 +29,15 @@ func squeue(but string) string {
 	return strings.Join(left, "\n")
 }
 
-// jobState is what Slurm says of a job, "" once it has forgotten it.
+// jobState is what Slurm says of a job, "" once it has forgotten it. An answer that is none is no state.
 func jobState(t *testing.T, job string) string {
 	t.Helper()
 	out, err := try(t, "root", "daint", "squeue", "-a", "-h", "-j", job, "-o", "%T")
-	if err != nil {
+	if err != nil && strings.Contains(out, "Invalid job id") {
 		return ""
+	}
+	if err != nil {
+		return "squeue: " + err.Error() + ": " + out
 	}
 	return out
 }

@@ -79,6 +79,9 @@ func TestSoak(t *testing.T) {
 	e := s.ready()
 	traffic := watchTraffic(s)
 	defer traffic.stop()
+	if *soakFor < 2**soakCut {
+		t.Fatalf("a soak of %v has no two samples, one each %v", *soakFor, *soakCut)
+	}
 	places := []struct {
 		name string
 		of   func(process) bool
@@ -112,6 +115,9 @@ func TestSoak(t *testing.T) {
 	}); left != "" {
 		t.Errorf("the URL did not come back: %s\n%s", left, s.stdout)
 	}
+	if traffic.lines == 0 || traffic.connections == 0 {
+		t.Error("nothing came through the tunnel")
+	}
 	fmt.Printf("soak: %v, %d cuts, %d numbers over %d connections\n", *soakFor, len(samples[0]), traffic.lines, traffic.connections)
 	for i, p := range places {
 		// From the third on: the first two come before there was a chain that retires, for
@@ -121,6 +127,9 @@ func TestSoak(t *testing.T) {
 		}
 		tenth := max(1, len(samples[i])/10)
 		first, last := mean(samples[i][:tenth]), mean(samples[i][len(samples[i])-tenth:])
+		if first.processes == 0 || last.processes == 0 || first.rssKiB == 0 {
+			t.Errorf("of the %s nothing was measured: first %+v, last %+v", p.name, first, last)
+		}
 		for _, q := range []struct {
 			name        string
 			first, last int
@@ -157,6 +166,7 @@ func mean(of []usage) usage {
 	return usage{processes: sum.processes / n, threads: sum.threads / n, files: sum.files / n, rssKiB: sum.rssKiB / n}
 }
 
+// rpcsByUser is alice's line in the output of sdiag.
 var rpcsByUser = regexp.MustCompile(`(?m)^\s*alice\s*\(\s*\d+\)\s+count:(\d+)`)
 
 // rpcs counts what slurmctld was asked in alice's name since it started (sdiag).
@@ -202,6 +212,9 @@ func TestCost(t *testing.T) {
 	<-time.After(12 * time.Second)
 	asked := rpcs(t)
 	fmt.Printf("cost: submission: %d RPCs\n", asked-before)
+	if asked <= before {
+		t.Errorf("sdiag tells no requests of alice's: %d, and %d after a submission", before, asked)
+	}
 	measure("queued", asked)
 	asked = rpcs(t)
 	cancelJob(t, job)
