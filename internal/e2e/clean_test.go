@@ -28,6 +28,7 @@ func begin(t *testing.T) {
 		t.Fatal(b)
 	}
 	before := files()
+	earlierLogs = serverLogs()
 	t.Cleanup(func() {
 		// sshd keeps its end of a connection that was cut until TCP tries again to tell it of the
 		// other's.
@@ -264,6 +265,9 @@ var stays = regexp.MustCompile(`^(` + strings.Join([]string{
 }, "|") + `)$`)
 
 func mayStay(path string) bool { return stays.MatchString(path) }
+
+// earlierLogs are those that were there when the test began.
+var earlierLogs []string
 
 // serverLogs are the logs that sessions fetched to the laptop, oldest first.
 func serverLogs() []string {

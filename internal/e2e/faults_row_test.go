@@ -46,10 +46,16 @@ func newRow(t *testing.T, f fault) *row {
 	t.Helper()
 	r := &row{fault: f, subject: map[string]*subject{}, node: map[string]string{}}
 	r.moved = sync.NewCond(&r.mu)
+	if len(f.cells) != len(faultPhases) {
+		t.Fatalf("%s has outcomes for %d phases, of %d", f.name, len(f.cells), len(faultPhases))
+	}
 	if len(lab.Nodes) < len(faultPhases) {
 		t.Fatalf("a row needs %d nodes, one for each cell: scripts/lab up --nodes %[1]d", len(faultPhases))
 	}
 	for i, phase := range faultPhases {
+		if _, ok := f.cells[phase]; !ok { // the empty outcome is that of a client that died
+			t.Fatalf("%s says nothing of the phase %s", f.name, phase)
+		}
 		r.node[phase] = lab.Nodes[i]
 	}
 	wanted := []string{r.node[enqueued], r.node[queued], r.node[queuedSalloc]}

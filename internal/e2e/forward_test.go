@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -328,10 +329,10 @@ func TestForwardBeforeReady(t *testing.T) {
 	closeReady(t, s)
 }
 
-// lastLog is the newest server log that was fetched to the laptop.
+// lastLog is the newest server log that was fetched to the laptop in this test.
 func lastLog(t *testing.T) string {
 	t.Helper()
-	logs := serverLogs()
+	logs := slices.DeleteFunc(serverLogs(), func(path string) bool { return slices.Contains(earlierLogs, path) })
 	if len(logs) == 0 {
 		t.Fatal("no log was fetched to the laptop")
 	}
