@@ -72,6 +72,7 @@ var neighbourJobs = []struct {
 	{"alice", "cscs-abcdefgh", "CSCS_SESSION=abcdefgh", crowdedNode, "shared"},
 	{"alice", "cscs-../../precious", "CSCS_SESSION=../../precious", neighbourNode, "shared"},
 	{"alice", "cscs-", "CSCS_SESSION=", neighbourNode, "shared"},
+	{"alice", "cscs-hgfedcba", "CSCS_SESSION=hgfedcba", neighbourNode, "shared"}, // with a directory of that name
 	{"alice", "training", "CSCS_SESSION=hgfedcba", crowdedNode, "shared"},
 	{"mallory", "cscs-mallorys", "CSCS_SESSION=mallorys", crowdedNode, "shared"},
 	{"alice", "cscs-waiting2", "", nil, "down"},
@@ -180,7 +181,10 @@ func (n *neighbours) writeFiles(t *testing.T) {
 		{clusterHome("precious/results.csv"), "1,2,3\n", 0o640},
 		{clusterHome("precious/events"), "alive\tjob=1\n", 0o600},
 		{clusterHome(".cscs/daint/notours/thesis.tex"), "\\end{document}\n", 0o644},
-		{clusterHome(".cscs/daint/hgfedcba/lease"), "not a lease\n", 0o600},
+		// As a forgotten session's, but for the mark that cscs gives its own.
+		{clusterHome(".cscs/daint/hgfedcba/lease"), "0000000001 1\n", 0o600},
+		{clusterHome(".cscs/daint/hgfedcba/session.json"), "{\"lease\":60}\n", 0o600},
+		{clusterHome(".cscs/daint/hgfedcba/events"), "alive\tjob=1\n", 0o600},
 		{clusterHome(".cscs/daint/hgfedcba/log"), "", 0o600},
 		{clusterHome(".cscs/daint/hgfedcba/notes.txt"), "mine\n", 0o600},
 		{clusterHome(".cscs/daint/zyxwvuts/.hidden/deep"), "mine\n", 0o400},
