@@ -58,7 +58,7 @@ cscs_run() {
 }
 
 cscs_exit_event() {
-	cscs_event exited "reason=$cscs_end" "code=${cscs_code:-}" "message=${cscs_message:-}" ${cscs_cause:+"cause=$cscs_cause"}
+	cscs_event exited "reason=$cscs_end" "code=${cscs_server_code:-}" "message=${cscs_message:-}" ${cscs_cause:+"cause=$cscs_cause"}
 }
 
 # cscs_claim: takes the session for this job; fails if another job of the session runs. There
@@ -150,7 +150,7 @@ cscs_start() {
 	local log
 	rm -f "$cscs_dir/failure" "$cscs_dir/launched"
 	printf '%s\n' "$cscs_listen" >"$cscs_dir/port"
-	cscs_code='' cscs_end='' cscs_message='' cscs_tellings=0
+	cscs_server_code='' cscs_end='' cscs_message='' cscs_tellings=0
 	declare -gA cscs_told=()
 	exec {log}> >(trap '' TERM INT URG && cscs_log)
 	cscs_logger=$!
@@ -193,9 +193,9 @@ cscs_watch() {
 			esac
 			return
 		fi
-		if ! kill -0 "$cscs_pid" 2>/dev/null && [[ -z $cscs_code ]]; then
+		if ! kill -0 "$cscs_pid" 2>/dev/null && [[ -z $cscs_server_code ]]; then
 			wait "$cscs_pid"
-			cscs_code=$?
+			cscs_server_code=$?
 			rest=$((cscs_clock - 1000)) checked=-100000
 		fi
 		if ((cscs_clock - checked >= (nap > 100 ? 2000 : 0))); then
@@ -227,8 +227,8 @@ cscs_watch() {
 		fi
 		cscs_hangs "$state"
 		# A server that puts itself into the background is watched by its socket.
-		if [[ -n $cscs_code ]]; then
-			if ((cscs_code != 0)) || [[ $state == down ]]; then
+		if [[ -n $cscs_server_code ]]; then
+			if ((cscs_server_code != 0)) || [[ $state == down ]]; then
 				cscs_ended "$state"
 				return
 			elif [[ $state == starting ]] && ((cscs_clock - rest >= 1000)); then
@@ -260,7 +260,7 @@ cscs_watch() {
 # cscs_hangs STATE: tells of a login shell that does not come through its start-up files, and so
 # not to the server, and takes it back if it does at last. For cscs_watch.
 cscs_hangs() {
-	[[ $1 == starting && -z $cscs_code ]] && ((${#cscs_step_args[@]} == 0)) || return 0
+	[[ $1 == starting && -z $cscs_server_code ]] && ((${#cscs_step_args[@]} == 0)) || return 0
 	if [[ -e $cscs_dir/launched ]]; then
 		[[ -z $told ]] || cscs_event launched
 		told='' from=999999999
@@ -293,14 +293,14 @@ cscs_ended() {
 cscs_unlaunched() {
 	local line words=''
 	if ((${#cscs_step_args[@]} == 0)); then
-		cscs_end=shell cscs_message="the login shell on $cscs_node ended with status $cscs_code in its start-up files"
+		cscs_end=shell cscs_message="the login shell on $cscs_node ended with status $cscs_server_code in its start-up files"
 		return
 	fi
 	cscs_drain
 	while IFS= read -r line && ((${#words} < 500)); do
 		[[ $line == srun:* ]] && words+=${words:+|}$line
 	done <"$cscs_dir/log"
-	cscs_end=setup cscs_message="${words:-srun ended with status $cscs_code}"
+	cscs_end=setup cscs_message="${words:-srun ended with status $cscs_server_code}"
 }
 
 # cscs_elsewhere: sockets of this user that were not there before the server:
@@ -343,7 +343,7 @@ cscs_terminate() {
 	[[ $1 != term ]] || exec {why}< <(exec timeout 10 scontrol --local --oneliner show job "$cscs_job" 2>/dev/null)
 	[[ $cscs_stop == slurm ]] || cscs_ask_to_end
 	while ((waited < cscs_grace * 1000)); do
-		if [[ -n $cscs_code ]]; then # it is in the background
+		if [[ -n $cscs_server_code ]]; then # it is in the background
 			cscs_find_processes || break
 		else
 			kill -0 "$cscs_pid" 2>/dev/null || break
@@ -362,9 +362,9 @@ cscs_terminate() {
 		kill -0 "$cscs_pid" 2>/dev/null || break
 		cscs_nap 0.02
 	done
-	if [[ -z $cscs_code ]] && ! kill -0 "$cscs_pid" 2>/dev/null; then
+	if [[ -z $cscs_server_code ]] && ! kill -0 "$cscs_pid" 2>/dev/null; then
 		wait "$cscs_pid"
-		cscs_code=$?
+		cscs_server_code=$?
 	fi
 	if [[ -n $why ]]; then
 		IFS= read -r cscs_info <&"$why"
@@ -425,7 +425,7 @@ cscs_is_in_job() {
 # that, so there the server is asked that runs in it.
 cscs_ask_to_end() {
 	local pid
-	if [[ -n $cscs_code ]]; then # it is in the background
+	if [[ -n $cscs_server_code ]]; then # it is in the background
 		cscs_find_processes && kill -s TERM -- "${cscs_pids[@]}" 2>/dev/null
 	elif ((${#cscs_step_args[@]})) && { IFS= read -r pid <"$cscs_dir/launched"; } 2>/dev/null &&
 		cscs_find_processes && [[ " ${cscs_pids[*]} " == *" $pid "* ]]; then
@@ -439,7 +439,7 @@ cscs_ask_to_end() {
 # cscs_signal_group SIGNAL: to the server's process group, as long as the server leads it: the
 # number of a group that has ended may be another one's, of a job on the same node.
 cscs_signal_group() {
-	[[ -z $cscs_code ]] && kill -0 "$cscs_pid" 2>/dev/null && kill -s "$1" -- "-$cscs_pid" 2>/dev/null
+	[[ -z $cscs_server_code ]] && kill -0 "$cscs_pid" 2>/dev/null && kill -s "$1" -- "-$cscs_pid" 2>/dev/null
 }
 
 # cscs_sweep SIGNAL: to the server's process group and to all processes of the session.

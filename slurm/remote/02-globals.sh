@@ -1,0 +1,86 @@
+# The variables that functions of different files share, or that outlive a function. Each has
+# one meaning. The files (by their numbers) are those that write it; TestGlobals holds this
+# table to the script. What the client sets (00-lib.sh) is written nowhere else, but for what
+# stands here too.
+#
+#	variable		written in	meaning
+#	cscs_about		65		list: the session's own description, its session.json
+#	cscs_absent		26		how many times running Slurm had no job of the session
+#	cscs_addr		10		of the last judged port: the address to forward to
+#	cscs_age		65		list: seconds since the lease was renewed; -1: unknown
+#	cscs_ask_at		26		milliseconds of waiting after which Slurm is asked next
+#	cscs_away		65		list: set if the last client of the session detached
+#	cscs_barred		10		of the last judged port: another user's socket is in the way
+#	cscs_batched		24		set in the batch script
+#	cscs_beat		40		the runner's last pulse
+#	cscs_before		40		runner: the sockets that were there before the server
+#	cscs_born		40		runner: cscs_uptime at its start
+#	cscs_bound		10		of the last judged port: the address that is bound
+#	cscs_cause		40		runner: the state to report for a job that Slurm ends
+#	cscs_clock		40		runner: milliseconds since its start
+#	cscs_code		20 22 24	exit status of the last salloc, sbatch or srun
+#	cscs_controller		00		variables by which Slurm's commands find slurmctld
+#	cscs_detaching		20 22		the client has said detach
+#	cscs_dir		00 24 40 45 50 65 80	the session's directory; list: one beside the sessions'
+#	cscs_end		40		runner: why the session ends
+#	cscs_forgotten		65		seconds beyond the lease until a session is stale
+#	cscs_found		10		the sockets that the last look saw
+#	cscs_granted		20 22 30	the allocation is granted
+#	cscs_gres		20 40		generic resources of the job on its first node
+#	cscs_heard		15		cscs_uptime at the client's last heartbeat
+#	cscs_info		20 30 40 45	what scontrol said of the job last
+#	cscs_job		20 22 24 26 30 40 80	number of the session's job
+#	cscs_jobs		60		"number state" of each job of the session in Slurm
+#	cscs_keep_logs		65		seconds for which a log is kept
+#	cscs_lasting_presets	00		presets of salloc and sbatch that hold for a session
+#	cscs_learnt		20 26		number of the job that cscs_info and cscs_gres are of
+#	cscs_lease_look		15		milliseconds between two reads of the lease
+#	cscs_leased		15		runner: the last value of the lease
+#	cscs_let_go		20 24 30	the runner's srun was killed, and the step may not have outlived it
+#	cscs_listen		40		runner: the port that the server is given
+#	cscs_lived		24		set if the runner outlived its srun
+#	cscs_logger		40		runner: process of cscs_log
+#	cscs_looked		40		runner: cscs_clock at the last read of the lease
+#	cscs_message		40		runner: words for the end of the session
+#	cscs_mine		26		the user's accounts
+#	cscs_name		00		name of the session's job
+#	cscs_node		40 70		name of the node
+#	cscs_offset		30		bytes of the event file that the client has
+#	cscs_out		22 24		descriptor of the output of salloc or sbatch
+#	cscs_pid		40		runner: the server's process
+#	cscs_pids		40		runner: processes of the session
+#	cscs_present		65		seconds for which a client counts after its last heartbeat
+#	cscs_proc_net		10		where the kernel shows its sockets
+#	cscs_pulsed		40		runner: cscs_clock at the last pulse
+#	cscs_runner_step	30		the runner's step, as it said itself
+#	cscs_said		60		what Slurm said instead of an answer
+#	cscs_salloc		22		process of salloc
+#	cscs_sbatch		24		process of sbatch
+#	cscs_script		00		the text of this script
+#	cscs_seen		30		follow: the last line of the event file that matters
+#	cscs_server_code	40		runner: exit status of the server; empty: it runs
+#	cscs_shell_patience	40		milliseconds that a login shell may take
+#	cscs_shown		67		log: bytes that the client has
+#	cscs_signalled		15 40		runner: the lease was renewed by a signal
+#	cscs_sock		10		of the last judged port: its socket
+#	cscs_sshd_dirs		80		where an sshd may be
+#	cscs_state		26		state of the job that waits
+#	cscs_step		60		the runner's step, as the client or its event file says
+#	cscs_step_most		20		seconds for which a step is tried
+#	cscs_step_wait		20		seconds for which one srun waits for its step
+#	cscs_stop		24 40		why this process is to stop the server: asked, slurm
+#	cscs_tab		00		a tab
+#	cscs_tellings		40		runner: how many other sockets it has reported
+#	cscs_tellings_most	40		how many it reports at most
+#	cscs_term		65		list: seconds of the lease
+#	cscs_told		40		runner: the other sockets that it has reported
+#	cscs_uid		10		of the last judged port: the owner, if not the user
+#	cscs_unbatched		22		sbatch's words, where salloc asks instead
+#	cscs_unowned		15		runner: milliseconds since the lease was renewed
+#	cscs_unwritten		15		the lease could not be written
+#	cscs_user		00		the user's name
+#	cscs_user_umask		40 45 99	the user's umask
+#	cscs_venv		50		launch: the virtual environment
+#	cscs_verdict		10		of the last judged port: none, ours, wide, foreign
+#	cscs_waits		26		cscs_uptime when the job began to wait
+#	cscs_words		22 24		what salloc or sbatch said, lines separated by |
