@@ -1,0 +1,64 @@
+package session
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// Ctrl-C while sbatch hangs before Slurm has the request: sbatch ends, the request never comes, and
+// the end is told as one that left nothing.
+func TestInterruptedWhileSbatchHangs(t *testing.T) {
+	t.Parallel()
+	for _, again := range []bool{false, true} {
+		a := newAlps(t, "FAKE_PAUSE=before-sbatch", "FAKE_QUEUE=1")
+		cfg := a.config()
+		cfg.Lease = time.Hour
+		l := a.start(cfg)
+		a.Paused()
+		l.interrupt(ErrInterrupted)
+		if again {
+			l.hurry()
+		}
+		if err := l.end(); !errors.Is(err, ErrInterrupted) {
+			t.Errorf("interrupted again %v: ended with %v", again, err)
+		}
+		if n := a.Running("bin/sbatch"); n > 0 {
+			t.Errorf("interrupted again %v: %d sbatch are left", again, n)
+		}
+		a.GoOn()
+		if jobs := a.Jobs(); len(jobs) > 0 {
+			t.Errorf("interrupted again %v: jobs left: %v", again, jobs)
+		}
+	}
+}
+
+// A job that Slurm could not launch waits again, and the session with it.
+func TestRequeuedAtLaunch(t *testing.T) {
+	t.Parallel()
+	a := newAlps(t, "FAKE_QUEUE=1")
+	cfg := a.config()
+	cfg.Lease = time.Hour
+	l := a.start(cfg)
+	l.await(EventQueued)
+	state := filepath.Join(a.Jobs()[0], "state")
+	setState := func(s string) {
+		if err := os.WriteFile(state, []byte(s+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	setState("RUNNING")
+	l.await(EventGranted)
+	setState("PENDING")
+	l.await(EventWarning)
+	l.await(EventQueued)
+	a.Free()
+	l.await(EventGranted)
+	l.await(EventReady)
+	l.interrupt(ErrInterrupted)
+	if err := l.end(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+}
