@@ -64,8 +64,7 @@ func (p plan) shortLease() bool { return p.lease < time.Minute }
 // A fault that lasts has an end of its own.
 type chaosFault struct {
 	name, end string
-	least     time.Duration // how long it lasts
-	most      time.Duration // how much longer it may last
+	most      time.Duration // how long it may last
 	weight    int
 	do        func(*chaos) bool
 	undo      func(*chaos)
@@ -119,9 +118,7 @@ var chaosFaults = []chaosFault{
 	{name: faultRequeue, weight: 2, do: (*chaos).requeue},
 	{name: faultPreempt, end: "the urgent job ends", most: 22 * time.Second, weight: 4, do: (*chaos).preempt, undo: (*chaos).endUrgent,
 		fits: func(p plan) bool { return p.partition == "preempt" && attended(p) }},
-	// Longer than Slurm needs to notice. One that boots earlier has the same kernel here, and Slurm, which compares
-	// the times since boot, would take it for one that never was down.
-	{name: faultNode, end: "the node boots", least: 30 * time.Second, most: 10 * time.Second, weight: 2, do: (*chaos).crashNode, undo: (*chaos).bootNode, fits: attended},
+	{name: faultNode, end: "the node boots", most: 8 * time.Second, weight: 2, do: (*chaos).crashNode, undo: (*chaos).bootNode, fits: attended},
 }
 
 // attended: the plan's session has a client all the time.
@@ -175,7 +172,7 @@ func draw(r *rand.Rand, n int) plan {
 		}
 		p.steps = append(p.steps, moment{at: at, name: f.name, do: f.do, fault: true})
 		if f.undo != nil {
-			p.steps = append(p.steps, moment{at: at + f.least + between(r, 100*time.Millisecond, f.most), name: f.end,
+			p.steps = append(p.steps, moment{at: at + between(r, 100*time.Millisecond, f.most), name: f.end,
 				do: func(c *chaos) bool { f.undo(c); return false }})
 		}
 	}
@@ -335,10 +332,22 @@ func (c *chaos) crashNode() bool {
 	return true
 }
 
+// bootNode gives the node back when Slurm has noticed, as for a machine that takes minutes to boot. An earlier one
+// has the same kernel here: Slurm takes it for one that was never down, and its jobs for running ones.
 func (c *chaos) bootNode() {
-	if c.node != "" {
-		tell(c.t, "boot", c.node)
+	if c.node == "" {
+		return
 	}
+	if left := poll(2*patience, func() string {
+		out, err := try(c.t, "root", "ctl", "sinfo", "-h", "-p", "normal", "-n", c.node, "-o", "%T")
+		if err == nil && strings.HasPrefix(out, "down") {
+			return ""
+		}
+		return out
+	}); left != "" {
+		c.t.Logf("Slurm does not notice that %s is down: %s", c.node, left)
+	}
+	tell(c.t, "boot", c.node)
 }
 
 // runnerLives reports whether the session has a guard on its node.
