@@ -45,12 +45,7 @@ func TestListPassesOverOddNames(t *testing.T) {
 	f := slurmtest.New(t)
 	base := filepath.Join(f.Home, ".cscs", "fake")
 	for _, name := range []string{"abcd2345", "a b", "UPPER", "x;y", "-rf", "a.b", "*", "ü"} {
-		if err := os.MkdirAll(filepath.Join(base, name), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(base, name, "session.json"), []byte("{}\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		putFiles(t, filepath.Join(base, name), map[string]string{"mark": "cscs " + name + "\n", "session.json": "{}\n"})
 	}
 	found, swept, err := List(t.Context(), f)
 	if err != nil || len(swept) > 0 || len(found) != 1 || found[0].ID != "abcd2345" {

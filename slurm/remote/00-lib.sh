@@ -11,6 +11,15 @@
 # A subshell sets variables for itself here, and on purpose:
 # shellcheck shell=bash disable=SC2030,SC2031
 
+# cscs_reset_options: puts back what a start-up file, or one that BASH_ENV names, has changed of how
+# bash reads this script. The shell that becomes the server keeps it.
+cscs_reset_options() {
+	set +euCf
+	shopt -u failglob nullglob dotglob nocasematch nocaseglob globstar
+	unset GLOBIGNORE
+}
+[[ ${1:-} == launch ]] || cscs_reset_options
+
 # Variables of the environment stand for options of Slurm's commands (squeue(1), srun(1) …, INPUT
 # ENVIRONMENT VARIABLES). A site or a user presets them for a person, and an allocation for
 # its own steps. They must not change what a command of cscs asks, prints or starts, so each
@@ -61,9 +70,6 @@ sinfo() (cscs_exec_query sinfo "$@")
 scancel() (cscs_exec_query scancel "$@")
 scontrol() (cscs_exec_query scontrol "$@")
 sacctmgr() (cscs_exec_query sacctmgr "$@")
-
-# With it, cd prints where it has gone, and may go elsewhere.
-unset CDPATH
 
 # What the client sets; which of them depends on the verb.
 : "${cscs_nonce:=}" "${cscs_id:=}" "${cscs_port:=0}" "${cscs_job:=}" "${cscs_node:=}" "${cscs_step:=}" "${cscs_client_name:=}"
@@ -130,14 +136,16 @@ cscs_have_slurm() {
 	type -P squeue >/dev/null && return
 	# shellcheck disable=SC1091 # the site's own file
 	. /etc/profile >/dev/null 2>&1
+	cscs_reset_options
+	umask 077
 	type -P squeue >/dev/null && return
 	cscs_die noslurm "squeue and salloc are not to be found here (PATH=$PATH)"
 }
 
-# cscs_clustername: REPLY is Slurm's ClusterName; $HOME may be shared by
-# clusters. Asked of the controller only when no configuration can be read.
+# cscs_clustername: REPLY is Slurm's ClusterName; $HOME may be shared by clusters. Asked of the
+# controller only when no configuration can be read; fails if that does not say.
 cscs_clustername() {
-	local f line
+	local f line nap
 	for f in "${SLURM_CONF:-}" /etc/slurm/slurm.conf /run/slurm/conf/slurm.conf; do
 		[[ -r $f ]] || continue
 		while IFS= read -r line; do
@@ -147,10 +155,15 @@ cscs_clustername() {
 			fi
 		done <"$f"
 	done
-	REPLY=cluster
-	while IFS= read -r line; do
-		[[ $line =~ ^ClusterName[[:space:]]*=[[:space:]]*([A-Za-z0-9_][A-Za-z0-9._-]*) ]] && REPLY=${BASH_REMATCH[1],,}
-	done < <(scontrol show config 2>/dev/null)
+	for nap in 0.5 1 2 0; do
+		while IFS= read -r line; do
+			[[ $line =~ ^ClusterName[[:space:]]*=[[:space:]]*([A-Za-z0-9_][A-Za-z0-9._-]*) ]] || continue
+			REPLY=${BASH_REMATCH[1],,}
+			return
+		done < <(scontrol show config 2>/dev/null)
+		cscs_nap "$nap"
+	done
+	return 1
 }
 
 # cscs_see_home KIND: ends the verb with an error of that kind if the home directory is not
@@ -159,9 +172,10 @@ cscs_see_home() {
 	[[ -d $HOME ]] || cscs_die "$1" "the home directory $HOME is not there on ${HOSTNAME%%.*}"
 }
 
-# cscs_find_dir: cscs_dir is the session's directory, there or not.
+# cscs_find_dir: cscs_dir is the session's directory, there or not. Ends the verb if Slurm does not
+# say on which cluster this is: another directory would be another session's.
 cscs_find_dir() {
-	cscs_clustername
+	cscs_clustername || cscs_die slurm "Slurm does not say the name of this cluster (scontrol show config)"
 	cscs_dir=$HOME/.cscs/$REPLY/$cscs_id
 }
 
@@ -186,13 +200,16 @@ cscs_cancel() { cscs_is_job "$1" && scancel ${2:+"$2"} "$1" </dev/null 2>/dev/nu
 # cscs_make_dir: makes the directory cscs_dir with its mark; prints an error to standard
 # error. A directory that exists is never taken over: it may be the user's.
 cscs_make_dir() {
-	mkdir -p "${cscs_dir%/*}" && mkdir "$cscs_dir" || return
-	printf 'cscs %s\n' "${cscs_dir##*/}" >"$cscs_dir/mark" || {
+	# The umask does not count where the home has a default ACL (acl(5)).
+	mkdir -p "${cscs_dir%/*}" && mkdir -m 700 "$cscs_dir" || return
+	cscs_write_mark || {
 		rm -f "$cscs_dir/mark"
 		rmdir "$cscs_dir"
 		return 1
 	}
 }
+
+cscs_write_mark() { printf 'cscs %s\n' "${cscs_dir##*/}" >"$cscs_dir/mark"; }
 
 # cscs_is_ours DIRECTORY: succeeds if cscs_make_dir has made the directory. Its name alone
 # proves nothing (invariant I11).
@@ -206,17 +223,18 @@ cscs_is_ours() {
 # cscs_remove_dir: removes the session's directory, the mark last, and the directories
 # above it that are empty then.
 cscs_remove_dir() {
-	local tries
-	if cscs_is_ours "$cscs_dir"; then
-		for tries in 1 2; do
-			find "$cscs_dir" -mindepth 1 -maxdepth 1 ! -name mark -exec rm -rf {} +
-			rm -f "$cscs_dir/mark"
-			! rmdir "$cscs_dir" || break
-			# A process that the server has left writes while this removes.
-			((tries == 2)) || printf 'cscs %s\n' "${cscs_dir##*/}" >"$cscs_dir/mark"
-			cscs_nap 0.5
-		done 2>/dev/null
-	fi
-	rmdir "${cscs_dir%/*}" "$HOME/.cscs" 2>/dev/null
+	local nap
+	cscs_is_ours "$cscs_dir" || return 0
+	for nap in 0.5 1 0; do
+		find "$cscs_dir" -mindepth 1 -maxdepth 1 ! -name mark -exec rm -rf {} +
+		rm -f "$cscs_dir/mark"
+		if rmdir "$cscs_dir"; then
+			rmdir "${cscs_dir%/*}" "$HOME/.cscs"
+			return 0
+		fi
+		# A process that the server has left writes while this removes. What is left stays ours.
+		cscs_write_mark
+		cscs_nap "$nap"
+	done 2>/dev/null
 	return 0
 }

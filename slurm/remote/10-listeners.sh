@@ -127,7 +127,9 @@ cscs_free_port() {
 # look, each port with its last number. The line "renew PID" renews the lease in the runner.
 cscs_look() {
 	local said='' now code part='' line there='' unrenewed=''
-	[[ -z $cscs_id ]] || cscs_find_dir
+	# The node need not know the cluster's name: then this shell ends with its client alone.
+	cscs_dir=''
+	if [[ -n $cscs_id ]] && cscs_clustername; then cscs_dir=$HOME/.cscs/$REPLY/$cscs_id; fi
 	local -A looks=()
 	while :; do
 		cscs_listeners
@@ -144,7 +146,7 @@ cscs_look() {
 		fi
 		# A client that vanished does not end what it reads from; the session's end is ours.
 		# A home that is away is no end of the session.
-		if [[ -n $cscs_id && -d $cscs_dir ]]; then there=1; else [[ -z $there || ! -d $HOME ]] || return; fi
+		if [[ -n $cscs_dir && -d $cscs_dir ]]; then there=1; else [[ -z $there || ! -d $HOME ]] || return; fi
 		IFS= read -r -t "$cscs_every" -u 0 line
 		code=$?
 		part+=$line

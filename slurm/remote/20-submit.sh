@@ -13,11 +13,11 @@ cscs_open_dir() {
 		cscs_die home "cannot write in $cscs_dir: ${err##*: }"
 	}
 	cscs_renew 0
-	# What the laptop has not renewed yet, it has not lost.
-	[[ -z $cscs_unwritten ]] || {
+	# From here on a request may be on its way, for a stop that comes from elsewhere.
+	if [[ -n $cscs_unwritten ]] || ! cscs_mark_asking $$; then
 		cscs_remove_dir
-		cscs_die home "cannot write $cscs_dir/lease"
-	}
+		cscs_die home "cannot write in $cscs_dir"
+	fi
 }
 
 # cscs_fill_dir: writes the session's files; fails at the first that cannot be written.
@@ -41,7 +41,7 @@ cscs_look_ahead() {
 		cscs_perhaps_not "$cscs_workdir"
 	fi
 	# What is relative is looked for in the work directory, as the node will do.
-	cd -- "$f" 2>/dev/null || return 0
+	CDPATH='' cd -- "$f" 2>/dev/null || return 0
 	f=${cscs_venv/#\~/$HOME}
 	if [[ -n $f && ! -r $f/bin/activate ]]; then
 		! cscs_not_here "$f" || cscs_not_there "there is no virtual environment in $cscs_venv (no bin/activate)"
@@ -118,11 +118,12 @@ cscs_submit() {
 	cscs_job='' cscs_granted=''
 	cscs_say hello "host=${HOSTNAME%%.*}" "dir=$cscs_dir"
 	cscs_sweep_forgotten
-	cscs_still_wanted || {
+	# A stop from elsewhere has removed the directory.
+	if ! cscs_still_wanted || ! cscs_is_ours "$cscs_dir"; then
 		cscs_remove_dir
 		cscs_say withdrawn job=
 		exit 0
-	}
+	fi
 	cscs_request
 	if [[ -n $cscs_granted ]]; then
 		cscs_grant
@@ -226,6 +227,9 @@ cscs_runner() {
 		# answered. Whatever else it says, a step may be there, and there must be one only.
 		if [[ $said != *'Unable to create step'* && $said != *'Unable to confirm allocation'* ]] ||
 			((REPLY - tried < cscs_step_wait * 1000 - 1000 || REPLY - began > cscs_step_most * 1000)); then
+			# Without a runner the job would run to its time limit: a batch script ends it, but
+			# salloc's has no other end than this.
+			[[ -n $cscs_batched ]] || cscs_cancel_in_the_end
 			cscs_tell stepfailed "code=$cscs_code" "message=$said"
 			exit 0
 		fi

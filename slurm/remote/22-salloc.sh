@@ -100,7 +100,7 @@ cscs_withdraw() {
 		kill -KILL "$cscs_salloc" 2>/dev/null
 		wait "$cscs_salloc" 2>/dev/null
 	fi
-	if [[ -e $cscs_dir/asking ]]; then cscs_cancel_late; else cscs_cancel_in_the_end; fi
+	if [[ -e $cscs_dir/asking ]]; then cscs_cancel_late; else cscs_cancel_in_the_end; fi || exit
 	cscs_remove_dir
 	cscs_say withdrawn "job=$cscs_job"
 	exit 0
@@ -121,11 +121,12 @@ cscs_cancel_all() {
 	return 1
 }
 
-# cscs_cancel_in_the_end: the same for a client that may be gone: if slurmctld does not
-# answer now, nobody will ask it later. For as long as a restart of it may take.
+# cscs_cancel_in_the_end: the same for a client that may be gone, since no process asks later
+# then: for as long as a restart of slurmctld may take. Fails if it did not answer.
 cscs_cancel_in_the_end() {
 	local n
 	for ((n = 0; n < 60; n++)); do
-		cscs_cancel_all && break
+		cscs_cancel_all && return
 	done
+	return 1
 }

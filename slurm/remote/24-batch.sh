@@ -4,7 +4,7 @@
 # cscs_enqueue: gives the request to sbatch. REPLY is the job; else cscs_code and cscs_words
 # are how sbatch ended.
 cscs_enqueue() {
-	local line=${cscs_dir//\\/\\\\} part='' job=''
+	local line=${cscs_dir//\\/\\\\} part='' job='' quoted=${cscs_dir//\'/\'\\\'\'}
 	line=${line//%/%%}
 	cscs_words=''
 	cscs_mark_asking $$
@@ -13,7 +13,7 @@ cscs_enqueue() {
 		# In a session of its own: a signal to this shell must not end it unseen. The user's options
 		# come last: none of them can take a word of ours for its value.
 		exec setsid sbatch --parsable --job-name="$cscs_name" --export=ALL --no-requeue --output="$line/batch.log" \
-			--wrap="exec bash --noprofile --norc ${cscs_dir@Q}/remote.sh batch" "${cscs_salloc_args[@]}" 2>&1 </dev/null
+			--wrap="exec bash --noprofile --norc '$quoted/remote.sh' batch" "${cscs_salloc_args[@]}" 2>&1 </dev/null
 	)
 	cscs_sbatch=$!
 	cscs_mark_asking "$cscs_sbatch"
@@ -39,8 +39,8 @@ cscs_enqueue() {
 	((cscs_code == 0)) || job=''
 	# Slurm may have taken what it could not say that it has.
 	if [[ -z $job ]] && cscs_is_unsure && cscs_find_late; then job=${cscs_jobs[0]%% *}; fi
-	rm -f "$cscs_dir/asking"
 	[[ -n $job ]] || return 1
+	rm -f "$cscs_dir/asking"
 	printf '%s\n' "$job" >"$cscs_dir/batch"
 	[[ -z $cscs_words ]] || cscs_say note "message=$cscs_words"
 	REPLY=$job
@@ -55,7 +55,7 @@ cscs_mark_asking() { printf '%s %s\n' "${HOSTNAME%%.*}" "$1" >"$cscs_dir/asking"
 cscs_withdraw_batch() {
 	kill -KILL "$cscs_sbatch" 2>/dev/null
 	wait "$cscs_sbatch" 2>/dev/null
-	cscs_cancel_late
+	cscs_cancel_late || exit
 	cscs_remove_dir
 	cscs_say withdrawn job=
 	exit 0

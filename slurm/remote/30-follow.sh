@@ -53,15 +53,14 @@ cscs_why() {
 	done
 }
 
-# cscs_step_gone: does Slurm say that it no longer has the runner's step? No answer
-# says nothing.
+# cscs_step_gone: succeeds if Slurm says that it no longer has the runner's step. Any other
+# answer says nothing. squeue would not do: it leaves out the steps of a job that manages its
+# steps itself (slurm.conf(5), enable_stepmgr).
 cscs_step_gone() {
-	local answer step
-	answer=$(squeue --local --noheader --steps --jobs="$cscs_job" --format=%i 2>/dev/null) || return 1
-	while IFS= read -r step; do
-		[[ $step == *.${cscs_runner_step:-+([0-9])} ]] && return 1
-	done <<<"$answer"
-	return 0
+	local answer
+	[[ -n $cscs_runner_step ]] || return 1
+	answer=$(scontrol --local --oneliner show step "$cscs_job.$cscs_runner_step" 2>&1)
+	[[ $answer == *"$cscs_job.$cscs_runner_step not found"* ]]
 }
 
 cscs_follow() {

@@ -65,15 +65,24 @@ cscs_exit_event() {
 # are two if Slurm took a request whose answer had been lost, and another request too. The
 # second one ends itself and says nothing, since the first one serves.
 cscs_claim() {
-	local other=''
-	if (set -o noclobber && printf '%s\n' "$cscs_job" >"$cscs_dir/runner") 2>/dev/null; then return 0; fi
+	local other='' mine=$cscs_dir/runner.$cscs_job
+	# A link is made whole or not at all, on NFS too (link(2)).
+	printf '%s\n' "$cscs_job" >"$mine"
+	ln "$mine" "$cscs_dir/runner" 2>/dev/null
 	{ IFS= read -r other <"$cscs_dir/runner"; } 2>/dev/null
-	[[ $other != "$cscs_job" ]] || return 0
-	if cscs_is_job "$other"; then
+	if [[ $other != "$cscs_job" ]] && cscs_is_job "$other"; then
 		until cscs_queue; do cscs_nap 5; done
-		[[ " ${cscs_jobs[*]} " != *" $other RUNNING "* ]] || return 1
+		[[ " ${cscs_jobs[*]} " != *" $other RUNNING "* ]] || {
+			rm -f "$mine"
+			return 1
+		}
+		# Of two that take over a dead one's place, the later stays.
+		mv -f "$mine" "$cscs_dir/runner" 2>/dev/null
+		{ IFS= read -r other <"$cscs_dir/runner"; } 2>/dev/null
 	fi
-	printf '%s\n' "$cscs_job" >"$cscs_dir/runner"
+	rm -f "$mine"
+	# Where nothing can be written, no other job has written either.
+	[[ -z $other || $other == "$cscs_job" ]]
 }
 
 # cscs_alive: where the runner is, and the node's host keys: Slurm itself started
@@ -154,6 +163,8 @@ cscs_start() {
 	declare -gA cscs_told=()
 	exec {log}> >(trap '' TERM INT URG && cscs_log)
 	cscs_logger=$!
+	# The server ignores no signal because the runner does.
+	trap - HUP PIPE
 	if ((${#cscs_step_args[@]})); then
 		# uenv and containers live in the step that Slurm makes for them.
 		(
@@ -161,9 +172,10 @@ cscs_start() {
 			cscs_srun --nodelist="$cscs_node" "${cscs_step_args[@]}" bash --noprofile --norc "$cscs_dir/remote.sh" login
 		) </dev/null >&"$log" 2>&1 {log}>&- &
 	else
-		(cscs_exec_login setsid) </dev/null >&"$log" 2>&1 {log}>&- &
+		CSCS_SESSION=$cscs_id setsid bash --noprofile --norc "$cscs_dir/remote.sh" login </dev/null >&"$log" 2>&1 {log}>&- &
 	fi
 	cscs_pid=$!
+	trap '' HUP PIPE
 	exec {log}>&-
 	cscs_event started "node=$cscs_node" "pid=$cscs_pid" "port=$cscs_listen"
 }

@@ -22,21 +22,24 @@ cscs_save_environment() {
 		done >"$cscs_dir/presets"
 }
 
-# cscs_exec_login: becomes the login shell in which the server starts, with the mark of the
-# session (cscs_find_processes) and the user's umask. In a step of the runner's or of the
-# server's own.
-cscs_exec_login() {
-	cscs_set_environment
-	export CSCS_SESSION=$cscs_id
-	umask "$cscs_user_umask"
-	exec "$@" bash --login "$cscs_dir/remote.sh" launch
-}
-
-# login: the same in the step of a uenv or container.
+# login: in a step of the runner's or of the server's own: becomes the login shell in which the
+# server starts, with the user's umask. It carries the mark of the session from its first moment
+# on (cscs_find_processes).
 cscs_login() {
+	local fd signals=()
 	cscs_dir=${BASH_SOURCE[0]%/*}
 	{ IFS= read -r cscs_user_umask <"$cscs_dir/umask"; } 2>/dev/null || cscs_user_umask=0022
-	cscs_exec_login
+	cscs_set_environment
+	# The runner's descriptors are none of the server's.
+	for fd in /proc/self/fd/*; do
+		fd=${fd##*/}
+		((fd < 3 || fd == 255)) || eval "exec $fd>&-"
+	done 2>/dev/null
+	# A shell without job control has what it starts in the background ignore these, and only another
+	# program can undo that (bash(1), SIGNALS; coreutils 8.31).
+	! env --default-signal=INT,QUIT true 2>/dev/null || signals=(env --default-signal=INT,QUIT)
+	umask "$cscs_user_umask"
+	exec "${signals[@]}" bash --login "$cscs_dir/remote.sh" launch
 }
 
 # cscs_set_environment: replaces the variables of this step by those of the allocation.
@@ -78,10 +81,17 @@ cscs_export_field() {
 	for v in "${@:2}"; do export "$v=$value"; done
 }
 
-# cscs_export_request: the options of the request that salloc hands on to srun as variables.
+# cscs_export_request: the options of the request that salloc hands on to srun as variables: those
+# that were preset, then those of the command line.
 cscs_export_request() {
-	local option name value
-	for option in "${cscs_salloc_args[@]}"; do
+	local option name value preset=() v
+	# salloc's come after sbatch's, so that they win (cscs_presets).
+	for v in "${!SBATCH_@}" "${!SALLOC_@}"; do
+		[[ $v == "${cscs_via/#*salloc/SBATCH}"_* || $v == "${cscs_via/#*sbatch/SALLOC}"_* ]] && continue
+		name=${v#*_} name=${name//_/-} name=${name,,}
+		preset+=("--${name/#mem-per-node/mem}=${!v}")
+	done
+	for option in "${preset[@]}" "${cscs_salloc_args[@]}"; do
 		value=${option#*=}
 		case $option in
 		-[ncGm]?*) name=${option:0:2} value=${option:2} ;;

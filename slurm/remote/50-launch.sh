@@ -19,7 +19,7 @@ cscs_launch() {
 	# A dead login's value of these would win over ours.
 	unset "${cscs_unset[@]}"
 	if [[ -n $cscs_workdir ]]; then
-		cd -- "${cscs_workdir/#\~/$HOME}" 2>/dev/null ||
+		CDPATH='' cd -- "${cscs_workdir/#\~/$HOME}" 2>/dev/null ||
 			cscs_fail "the work directory $cscs_workdir is not there on ${HOSTNAME%%.*}"
 	else
 		cd || cscs_fail "the home directory $HOME is not there on ${HOSTNAME%%.*}"

@@ -45,7 +45,7 @@ cscs_stop_session() {
 		cscs_nap "$nap"
 	done
 	if [[ $asked != gone ]]; then
-		[[ -n $seen || ! -e $cscs_dir/asking ]] || cscs_said=${cscs_said:-"a request has had no answer from Slurm yet"}
+		[[ -n $seen ]] || cscs_said=${cscs_said:-"a request has had no answer from Slurm yet"}
 		cscs_say remains "job=${cscs_jobs[0]%% *}" "message=${cscs_said:-}"
 		return
 	fi
@@ -58,8 +58,10 @@ cscs_stop_session() {
 # cannot be seen from here.
 cscs_is_settled() {
 	local host='' pid=''
-	{ read -r host pid <"$cscs_dir/asking"; } 2>/dev/null || return 0
-	[[ $host == "${HOSTNAME%%.*}" && ! -e /proc/$pid ]] && ! cscs_find_late
+	[[ -d $HOME ]] || return 1
+	[[ -e $cscs_dir/asking ]] || return 0
+	{ read -r host pid <"$cscs_dir/asking"; } 2>/dev/null
+	[[ $host == "${HOSTNAME%%.*}" && $pid == +([0-9]) && ! -e /proc/$pid ]] && ! cscs_find_late
 }
 
 # cscs_find_step: cscs_step is the runner's, as it said itself; empty if it did not.
@@ -99,7 +101,6 @@ cscs_wait_exited() {
 cscs_hand_over_log() {
 	local f files=() size=0 line all=$cscs_dir/log.$cscs_nonce fd=''
 	cscs_is_ours "$cscs_dir" || {
-		cscs_remove_dir # those above it may be left
 		cscs_say log bytes=0
 		return
 	}
@@ -126,7 +127,7 @@ cscs_hand_over_log() {
 		cscs_remove_dir
 	else
 		[[ -z $fd ]] || mv -f "$all" "$cscs_dir/log.all" 2>/dev/null
-		for f in "$cscs_dir"/*; do
+		for f in "$cscs_dir"/* "$cscs_dir"/.[!.]*; do
 			[[ $f == */@(log.all|mark) ]] || rm -rf "$f"
 		done
 	fi

@@ -145,6 +145,10 @@ cscs_sweep_stale() {
 	job=$REPLY
 	cscs_job_state_of "$3"
 	state=$REPLY
+	# A job of that name which is not the session's is the user's own.
+	if [[ -n $job ]] && ! cscs_is_job_of "$2" "$job"; then
+		job='' state=''
+	fi
 	case $state in
 	'' | COMPLETING) ;;
 	PENDING)
@@ -168,6 +172,21 @@ cscs_sweep_stale() {
 		local cscs_dir=$2
 		cscs_remove_dir
 	fi
+}
+
+# cscs_is_job_of DIRECTORY JOB: succeeds if the session's directory records the number of the job, or
+# none.
+cscs_is_job_of() {
+	local f number line recorded=''
+	for f in batch runner; do
+		{ IFS= read -r number <"$1/$f"; } 2>/dev/null && recorded+=" $number"
+	done
+	while IFS= read -r line; do
+		[[ $line == alive"$cscs_tab"*job=* ]] || continue
+		line=${line#*job=}
+		recorded+=" ${line%%"$cscs_tab"*}"
+	done 2>/dev/null <"$1/events"
+	[[ -z $recorded || "$recorded " == *" $2 "* ]]
 }
 
 # cscs_sweep_job ID JOB STATE: cancels the job of a stale session, and reports it. Its

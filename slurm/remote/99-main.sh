@@ -2,7 +2,7 @@ shopt -s extglob
 
 cscs_main() {
 	case $1 in
-	# The server's files are the user's business.
+	# The server's files are the user's business; all others are the user's alone.
 	launch) ;;
 	*)
 		read -r cscs_user_umask < <(umask)

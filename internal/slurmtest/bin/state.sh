@@ -1,6 +1,10 @@
 # shellcheck shell=bash
 # A cluster of one node in the directory $FAKE, for the commands beside this file:
 # they print what the real ones were seen to print. Sourced, not run.
+# Slurm's own commands are no shells, and read no file that BASH_ENV names.
+set +euC
+shopt -u failglob nocasematch dotglob
+unset GLOBIGNORE
 mkdir -p "$FAKE/jobs"
 echo "${0##*/} $*" >>"$FAKE/calls"
 job_dir() { echo "$FAKE/jobs/$1"; }
