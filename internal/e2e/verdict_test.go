@@ -115,7 +115,7 @@ var explained = map[string][]explanation{
 	faultPreempt:   {takenAway},
 	faultNode:      {takenAway},
 	faultKill:      {},
-	faultLaptop:    {},
+	faultLaptop:    {requestLost}, // its network goes first, and the client may see that
 	faultInterrupt: {},
 }
 
@@ -205,6 +205,8 @@ func TestUnexplained(t *testing.T) {
 		{"the client dies after a cut", finish{killed: true}, []strike{{faultCut, phaseReady}}, true, false},
 		{"the client is killed", finish{killed: true}, []strike{{faultKill, phaseQueued}}, true, true},
 		{"the laptop crashes", finish{killed: true}, []strike{{faultLaptop, phaseReady}}, true, true},
+		{"the laptop's network goes first", ended(1), []strike{{faultLaptop, phaseConnecting}}, true, true},
+		{"the laptop's network goes first, when ready", wasReady(1), []strike{{faultLaptop, phaseReady}}, true, false},
 
 		{"Ctrl-C before ready", ended(130), []strike{{faultInterrupt, phaseQueued}}, false, true},
 		{"Ctrl-C when ready", wasReady(0), []strike{{faultInterrupt, phaseReady}}, false, true},
