@@ -135,14 +135,12 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 		return Result{}, err
 	}
 	defer release()
-	sweep(r.Path)
-	files, err := r.stageAll()
-	defer func() {
-		for _, f := range files {
-			f.discard()
-		}
-	}()
-	if err != nil {
+	if err := sweep(r.Path); err != nil {
+		return Result{}, err
+	}
+	b := newBatch(r.Path)
+	defer b.discard()
+	if err := b.stageAll(); err != nil {
 		return Result{}, err
 	}
 	data, _, err := regular.Read(p.Key)
@@ -171,11 +169,11 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 		}
 		data = append(bytes.TrimRight(data, "\r\n"), '\n')
 		for i, d := range [][]byte{data, publicLine(cert.Key, r.Comment), ssh.MarshalAuthorizedKey(cert)} {
-			if err := files[i].write(d); err != nil {
+			if err := b.files[i].write(d); err != nil {
 				return Result{}, err
 			}
 		}
-		result, err = r.finish(files, cert, true)
+		result, err = r.finish(b, cert, true)
 		if err != nil {
 			return Result{}, err
 		}
@@ -191,7 +189,7 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 			return Result{}, err
 		}
 		defer clear(passphrase)
-		if result, err = r.install(files, raw, text, passphrase); err != nil {
+		if result, err = r.install(b, raw, text, passphrase); err != nil {
 			return Result{}, err
 		}
 	}

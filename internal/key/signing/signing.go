@@ -78,7 +78,9 @@ func Sign(ctx context.Context, r Request) (Result, error) {
 		return Result{}, err
 	}
 	defer release()
-	sweep(r.Path)
+	if err := sweep(r.Path); err != nil {
+		return Result{}, err
+	}
 	if waited {
 		// The other's clock is ours, and its certificate was written since.
 		s := key.Inspect(r.Path, time.Now(), r.Held)
@@ -111,22 +113,18 @@ func (r Request) spare() error {
 
 // certify has our own key signed.
 func (r Request) certify(ctx context.Context) (Result, error) {
-	certFile, err := stage(r.Path+"-cert.pub", 0o644)
+	b := newBatch(r.Path)
+	defer b.discard()
+	certFile, err := b.stage("-cert.pub", 0o644)
 	if err != nil {
 		return Result{}, err
 	}
-	defer certFile.discard()
-	files := []*staged{certFile}
 	pub, err := r.publicOf(ctx)
 	var missing *key.MissingError
 	var signer ssh.Signer // of a new key
 	if errors.As(err, &missing) {
-		var made []*staged
-		if signer, made, err = r.generate(ctx); err == nil {
-			files, pub = append(made, certFile), signer.PublicKey()
-		}
-		for _, f := range made {
-			defer f.discard()
+		if signer, err = r.generate(ctx, b); err == nil {
+			pub = signer.PublicKey()
 		}
 	}
 	if err != nil {
@@ -143,7 +141,7 @@ func (r Request) certify(ctx context.Context) (Result, error) {
 	if err := certFile.write(ssh.MarshalAuthorizedKey(cert)); err != nil {
 		return Result{}, err
 	}
-	result, err := r.finish(files, cert, signer != nil)
+	result, err := r.finish(b, cert, signer != nil)
 	result.Signer = signer
 	return result, err
 }
@@ -153,13 +151,9 @@ func (r Request) fetch(ctx context.Context) (Result, error) {
 	if err := r.spare(); err != nil {
 		return Result{}, err
 	}
-	files, err := r.stageAll()
-	defer func() {
-		for _, f := range files {
-			f.discard()
-		}
-	}()
-	if err != nil {
+	b := newBatch(r.Path)
+	defer b.discard()
+	if err := b.stageAll(); err != nil {
 		return Result{}, err
 	}
 	// Before the service is asked: whoever thinks better of it has lost none of the day's
@@ -178,7 +172,7 @@ func (r Request) fetch(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, &CertificateError{What: "what came with it is no private key"}
 	}
-	return r.install(files, raw, text, passphrase)
+	return r.install(b, raw, text, passphrase)
 }
 
 // newPassphrase is the user's for a new key; nil: none, or nobody can be asked.
@@ -190,7 +184,7 @@ func (r Request) newPassphrase(ctx context.Context) ([]byte, error) {
 }
 
 // install writes a pair that came from elsewhere, with a passphrase of the user's.
-func (r Request) install(files []*staged, raw any, text, passphrase []byte) (Result, error) {
+func (r Request) install(b *batch, raw any, text, passphrase []byte) (Result, error) {
 	signer, err := ssh.NewSignerFromKey(raw)
 	if err != nil {
 		return Result{}, &CertificateError{What: "what came with it is no private key that can be used"}
@@ -205,33 +199,31 @@ func (r Request) install(files []*staged, raw any, text, passphrase []byte) (Res
 	}
 	defer clear(sealed)
 	for i, data := range [][]byte{sealed, publicLine(signer.PublicKey(), r.Comment), ssh.MarshalAuthorizedKey(cert)} {
-		if err := files[i].write(data); err != nil {
+		if err := b.files[i].write(data); err != nil {
 			return Result{}, err
 		}
 	}
-	result, err := r.finish(files, cert, true)
+	result, err := r.finish(b, cert, true)
 	result.Signer = signer
 	return result, err
 }
 
 // stageAll takes room for key, public key and certificate.
-func (r Request) stageAll() (files []*staged, err error) {
+func (b *batch) stageAll() error {
 	for _, f := range []struct {
 		suffix string
 		mode   fs.FileMode
 	}{{"", 0o600}, {".pub", 0o644}, {"-cert.pub", 0o644}} {
-		s, err := stage(r.Path+f.suffix, f.mode)
-		if err != nil {
-			return files, err
+		if _, err := b.stage(f.suffix, f.mode); err != nil {
+			return err
 		}
-		files = append(files, s)
 	}
-	return files, nil
+	return nil
 }
 
 // finish puts the files in their places and keeps a note of the signing.
-func (r Request) finish(files []*staged, cert *ssh.Certificate, isNew bool) (Result, error) {
-	if err := commit(files); err != nil {
+func (r Request) finish(b *batch, cert *ssh.Certificate, isNew bool) (Result, error) {
+	if err := b.commit(); err != nil {
 		return Result{}, err
 	}
 	// The note is for counting alone: the certificate is good without it.
