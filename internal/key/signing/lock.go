@@ -25,10 +25,15 @@ const patience = 5 * time.Minute
 // lock keeps others from the key at path until release is called; waited says that another
 // had it before.
 func lock(ctx context.Context, state, path string, waiting func()) (release func(), waited bool, err error) {
+	path = realPath(path)
+	for _, dir := range []string{state, filepath.Dir(path)} {
+		if err := checkOwner(dir); err != nil {
+			return nil, false, err
+		}
+	}
 	if err := os.MkdirAll(state, 0o700); err != nil {
 		return nil, false, &WriteError{Path: state, Err: regular.Reason(err)}
 	}
-	path = realPath(path)
 	// Not beside the key: nothing of ours is to stay there.
 	sum := sha256.Sum256([]byte(path))
 	l := flock.New(filepath.Join(state, fmt.Sprintf("sign-%x.lock", sum[:8])), flock.SetPermissions(0o600))

@@ -235,6 +235,31 @@ func TestSignNoFile(t *testing.T) {
 	}
 }
 
+// TestSignInTheWay: where something else than a file is in place of the certificate or the public
+// key, no service is asked.
+func TestSignInTheWay(t *testing.T) {
+	a := newAuthority(t)
+	for _, suffix := range []string{".pub", "-cert.pub"} {
+		for _, makes := range []bool{false, true} {
+			if !makes && suffix == ".pub" {
+				continue // our own key's is not written again
+			}
+			r := request(t, a)
+			a.makes, a.asked = makes, 0
+			if _, err := Sign(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(os.Remove(r.Path+suffix), os.Mkdir(r.Path+suffix, 0o700)); err != nil {
+				t.Fatal(err)
+			}
+			var file *key.FileError
+			if _, err := Sign(t.Context(), r); !errors.As(err, &file) || file.Fix == "" || a.asked != 1 {
+				t.Errorf("%s, makes=%v: %v, asked %d times", suffix, makes, err, a.asked)
+			}
+		}
+	}
+}
+
 // TestSignShort: a service account's new key has no passphrase, also on a terminal; that of an old
 // key which does not tell its public half is asked for.
 func TestSignShort(t *testing.T) {

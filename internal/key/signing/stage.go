@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/owndir"
 	"github.com/alps-tunnel/cscs/internal/regular"
 )
@@ -67,8 +68,8 @@ func (b *batch) stage(suffix string, mode fs.FileMode) (*staged, error) {
 	if err := checkOwner(dir); err != nil {
 		return nil, err
 	}
-	if info, err := os.Stat(s.path); err == nil && !info.Mode().IsRegular() {
-		return failed(regular.Check(s.path))
+	if err := key.Check(s.path); err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return failed(err)
