@@ -120,22 +120,26 @@ func readCert(path string) (*ssh.Certificate, error) {
 //
 // Errors: those of Sign; *key.ExpiredError, *key.NotYetValidError.
 func Import(ctx context.Context, r Request, p Pair) (Result, error) {
-	if err := key.Check(r.Path); err != nil {
+	if err := r.checkFiles(); err != nil {
 		return Result{}, err
 	}
-	inPlace := regular.Same(p.Key, r.Path)
-	if !inPlace {
-		if err := r.spare(); err != nil {
-			return Result{}, err
-		}
-	}
-	keep := map[string]bool{p.Key: inPlace, p.Cert: regular.Same(p.Cert, r.Path+"-cert.pub")}
 	release, _, err := lock(ctx, r.State, r.Path, r.Waiting)
 	if err != nil {
 		return Result{}, err
 	}
 	defer release()
 	if err := sweep(r.Path); err != nil {
+		return Result{}, err
+	}
+	keep := map[string]bool{p.Key: regular.Same(p.Key, r.Path), p.Cert: regular.Same(p.Cert, r.Path+"-cert.pub")}
+	var by ssh.PublicKey // nil: the pair is in place already
+	switch {
+	case !keep[p.Key]:
+		by, err = r.replaceable()
+	case !keep[p.Cert]:
+		by = r.authority()
+	}
+	if err != nil {
 		return Result{}, err
 	}
 	b := newBatch(r.Path)
@@ -160,7 +164,7 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 	var sealed *ssh.PassphraseMissingError
 	switch {
 	case errors.As(err, &sealed):
-		cert, err := r.accept(text, p.cert.Key)
+		cert, err := r.accept(text, p.cert.Key, by)
 		if err != nil {
 			return Result{}, err
 		}
@@ -181,7 +185,7 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 	case err != nil:
 		return Result{}, &CertificateError{What: "what came with it is no private key"}
 	default:
-		if _, err := r.accept(text, p.cert.Key); err != nil {
+		if _, err := r.accept(text, p.cert.Key, by); err != nil {
 			return Result{}, err // rather than after a question
 		}
 		passphrase, err := r.newPassphrase(ctx)
@@ -189,7 +193,7 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 			return Result{}, err
 		}
 		defer clear(passphrase)
-		if result, err = r.install(b, raw, text, passphrase); err != nil {
+		if result, err = r.install(b, raw, text, passphrase, by); err != nil {
 			return Result{}, err
 		}
 	}

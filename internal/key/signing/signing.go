@@ -70,7 +70,7 @@ type Result struct {
 // the cause of ctx if that ended.
 func Sign(ctx context.Context, r Request) (Result, error) {
 	began := time.Now()
-	if err := key.Check(r.Path); err != nil {
+	if err := r.checkFiles(); err != nil {
 		return Result{}, err
 	}
 	release, waited, err := lock(ctx, r.State, r.Path, r.Waiting)
@@ -92,23 +92,6 @@ func Sign(ctx context.Context, r Request) (Result, error) {
 		return r.fetch(ctx)
 	}
 	return r.certify(ctx)
-}
-
-// A ReplaceError says that another key would take the place of one that was never signed, and so
-// is for something else.
-type ReplaceError struct{ Path string }
-
-func (e *ReplaceError) Error() string {
-	return "the key " + e.Path + " was never signed, and the new one would take its place"
-}
-
-// spare says whether there is a key that may not be replaced.
-func (r Request) spare() error {
-	_, err := os.Lstat(r.Path + "-cert.pub")
-	if s := key.Inspect(r.Path, time.Now(), r.Held); s.Exists && errors.Is(err, fs.ErrNotExist) {
-		return &ReplaceError{Path: r.Path}
-	}
-	return nil
 }
 
 // certify has our own key signed.
@@ -134,7 +117,7 @@ func (r Request) certify(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	cert, err := r.accept(text, pub)
+	cert, err := r.accept(text, pub, nil)
 	if err != nil {
 		return Result{}, err
 	}
@@ -148,7 +131,8 @@ func (r Request) certify(ctx context.Context) (Result, error) {
 
 // fetch takes key and certificate from a service that makes both.
 func (r Request) fetch(ctx context.Context) (Result, error) {
-	if err := r.spare(); err != nil {
+	by, err := r.replaceable()
+	if err != nil {
 		return Result{}, err
 	}
 	b := newBatch(r.Path)
@@ -172,7 +156,7 @@ func (r Request) fetch(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, &CertificateError{What: "what came with it is no private key"}
 	}
-	return r.install(b, raw, text, passphrase)
+	return r.install(b, raw, text, passphrase, by)
 }
 
 // newPassphrase is the user's for a new key; nil: none, or nobody can be asked.
@@ -183,13 +167,14 @@ func (r Request) newPassphrase(ctx context.Context) ([]byte, error) {
 	return r.Ask.NewPassphrase(ctx, r.Path)
 }
 
-// install writes a pair that came from elsewhere, with a passphrase of the user's.
-func (r Request) install(b *batch, raw any, text, passphrase []byte) (Result, error) {
+// install writes a pair that came from elsewhere, with a passphrase of the user's. Its authority
+// must be by; nil: any.
+func (r Request) install(b *batch, raw any, text, passphrase []byte, by ssh.PublicKey) (Result, error) {
 	signer, err := ssh.NewSignerFromKey(raw)
 	if err != nil {
 		return Result{}, &CertificateError{What: "what came with it is no private key that can be used"}
 	}
-	cert, err := r.accept(text, signer.PublicKey())
+	cert, err := r.accept(text, signer.PublicKey(), by)
 	if err != nil {
 		return Result{}, err
 	}

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/owndir"
 	"github.com/alps-tunnel/cscs/internal/regular"
 )
@@ -57,8 +56,7 @@ func newBatch(path string) *batch {
 }
 
 // stage takes room for the file of the batch with this suffix. It makes the directory if need be
-// (0700), and refuses a place in which something other than a file is: a rename there would
-// fail when a service has already signed.
+// (0700).
 func (b *batch) stage(suffix string, mode fs.FileMode) (*staged, error) {
 	s := &staged{part: partOf(suffix), path: realPath(b.path + suffix), mode: mode}
 	dir := filepath.Dir(s.path)
@@ -66,9 +64,6 @@ func (b *batch) stage(suffix string, mode fs.FileMode) (*staged, error) {
 		return nil, &WriteError{Path: s.path, Err: regular.Reason(err)}
 	}
 	if err := checkOwner(dir); err != nil {
-		return nil, err
-	}
-	if err := key.Check(s.path); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
