@@ -11,6 +11,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/alps-tunnel/cscs/internal/regular"
+	"github.com/alps-tunnel/cscs/internal/runclock"
 )
 
 // A BusyError says that another process is at the same key, and does not come to an end.
@@ -43,7 +44,7 @@ func lock(ctx context.Context, state, path string, waiting func()) (release func
 		if waiting != nil {
 			waiting()
 		}
-		limited, cancel := context.WithTimeout(ctx, patience)
+		limited, cancel := runclock.WithTimeoutCause(ctx, patience, nil)
 		defer cancel()
 		ok, err = l.TryLockContext(limited, 100*time.Millisecond)
 		if !ok && ctx.Err() != nil {
