@@ -123,12 +123,12 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 	if err := r.checkFiles(); err != nil {
 		return Result{}, err
 	}
-	release, _, err := lock(ctx, r.State, r.Path, r.Waiting)
+	release, err := lock(ctx, r.State, r.Path, r.Waiting)
 	if err != nil {
 		return Result{}, err
 	}
 	defer release()
-	if err := sweep(r.Path); err != nil {
+	if _, err := sweep(r.Path); err != nil {
 		return Result{}, err
 	}
 	keep := map[string]bool{p.Key: regular.Same(p.Key, r.Path), p.Cert: regular.Same(p.Cert, r.Path+"-cert.pub")}

@@ -12,12 +12,12 @@ import (
 //
 // Errors: those of key.Open, *WriteError, *BusyError; the cause of ctx if that ended.
 func Rekey(ctx context.Context, r Request) (protected bool, err error) {
-	release, _, err := lock(ctx, r.State, r.Path, r.Waiting)
+	release, err := lock(ctx, r.State, r.Path, r.Waiting)
 	if err != nil {
 		return false, err
 	}
 	defer release()
-	if err := sweep(r.Path); err != nil {
+	if _, err := sweep(r.Path); err != nil {
 		return false, err
 	}
 	raw, old, err := key.Open(ctx, r.Path, r.Ask)

@@ -4,15 +4,15 @@
 // What was there stays as it is until the new certificate has been read, fits the key,
 // bears a signature that is its authority's, and is valid now. Room for the new files is taken
 // before the service is asked, so that a full or read-only disk costs none of the
-// day's signings. Two processes at once are one signing: the second waits, and takes what
+// day's signings. Two processes at once are one signing: the second waits if need be, and takes what
 // the first has got.
 package signing
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -38,6 +38,10 @@ type Request struct {
 	Comment string // for a new key
 	Short   bool   // a certificate for a minute, which does not count
 
+	// Before is the state of the key by which the caller decided to sign, maybe before a question;
+	// nil: that when Sign is called. Another process may sign before Sign has the lock: its
+	// certificate is taken then.
+	Before *key.State
 	// Ask is who is asked for passphrases; nil: nobody, and a new key has none, as with Short.
 	Ask Prompter
 	// Held says whether an agent holds a key whose private half is in no file, which is not
@@ -61,7 +65,7 @@ type Result struct {
 	NewKey         bool       // the key was made for it
 	Signer         ssh.Signer // the new key, whose passphrase need not be asked for again; nil: it is not new
 	Bare           bool       // and has no passphrase, since nobody could be asked for one
-	Meanwhile      bool       // by another process, while this one waited
+	Meanwhile      bool       // by another process, since this one looked
 }
 
 // Sign gets a certificate for the key of r.Path, which is made if it is not there.
@@ -69,29 +73,34 @@ type Result struct {
 // Errors: the service's; *CertificateError, *ReplaceError, *WriteError, *BusyError; those of key.Open;
 // the cause of ctx if that ended.
 func Sign(ctx context.Context, r Request) (Result, error) {
-	began := time.Now()
 	if err := r.checkFiles(); err != nil {
 		return Result{}, err
 	}
-	release, waited, err := lock(ctx, r.State, r.Path, r.Waiting)
+	before := r.Before
+	if before == nil {
+		before = new(key.Inspect(r.Path, time.Now(), r.Held))
+	}
+	release, err := lock(ctx, r.State, r.Path, r.Waiting)
 	if err != nil {
 		return Result{}, err
 	}
 	defer release()
-	if err := sweep(r.Path); err != nil {
+	restored, err := sweep(r.Path)
+	if err != nil {
 		return Result{}, err
 	}
-	if waited {
-		// The other's clock is ours, and its certificate was written since.
-		s := key.Inspect(r.Path, time.Now(), r.Held)
-		if info, err := os.Stat(s.CertPath); err == nil && s.Problem == nil && !info.ModTime().Before(began.Truncate(time.Second)) {
-			return Result{Path: r.Path, CertPath: s.CertPath, Cert: s.Cert, Meanwhile: true}, nil
-		}
+	// What was put back is no news.
+	if s := key.Inspect(r.Path, time.Now(), r.Held); !restored && s.Problem == nil && !sameCertificate(s.Cert, before.Cert) {
+		return Result{Path: r.Path, CertPath: s.CertPath, Cert: s.Cert, Meanwhile: true}, nil
 	}
 	if r.Service.MakesKeys() {
 		return r.fetch(ctx)
 	}
 	return r.certify(ctx)
+}
+
+func sameCertificate(a, b *ssh.Certificate) bool {
+	return a != nil && b != nil && bytes.Equal(a.Marshal(), b.Marshal())
 }
 
 // certify has our own key signed.

@@ -559,6 +559,37 @@ func TestTwoAtOnce(t *testing.T) {
 	}
 }
 
+// TestDoneMeanwhile: two commands see that a key has to be signed, and both are told to. The second
+// takes the certificate of the first, also if it need not wait for it; if that is
+// of no use, it has one signed.
+func TestDoneMeanwhile(t *testing.T) {
+	a := newAuthority(t)
+	r := request(t, a)
+	r.Before = new(key.Inspect(r.Path, time.Now(), nil))
+	first, err := Sign(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := Sign(t.Context(), r)
+	if err != nil || !second.Meanwhile || a.asked != 1 || !bytes.Equal(first.Cert.Marshal(), second.Cert.Marshal()) {
+		t.Errorf("%+v %v, asked %d times", second, err, a.asked)
+	}
+	r.Before = new(key.Inspect(r.Path, time.Now(), nil)) // who has seen that one wants another
+	if third, err := Sign(t.Context(), r); err != nil || third.Meanwhile || a.asked != 2 {
+		t.Errorf("%+v %v, asked %d times", third, err, a.asked)
+	}
+	a.spoil = func(c *ssh.Certificate) { c.Extensions = nil }
+	r.Path += "-2"
+	r.Before = new(key.Inspect(r.Path, time.Now(), nil))
+	if _, err := Sign(t.Context(), r); err != nil { // for less than a tunnel needs
+		t.Fatal(err)
+	}
+	a.spoil = nil
+	if again, err := Sign(t.Context(), r); err != nil || again.Meanwhile || a.asked != 4 {
+		t.Errorf("%+v %v, asked %d times", again, err, a.asked)
+	}
+}
+
 // TestRekey: another passphrase, and none; key and comment stay.
 func TestRekey(t *testing.T) {
 	r := request(t, newAuthority(t))
@@ -680,7 +711,7 @@ func TestImport(t *testing.T) {
 // TestInterrupted: who waits for another process, and is told to stop, stops.
 func TestInterrupted(t *testing.T) {
 	r := request(t, newAuthority(t))
-	release, _, err := lock(t.Context(), r.State, r.Path, nil)
+	release, err := lock(t.Context(), r.State, r.Path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,8 +46,8 @@ func hashOf(realPath string) string {
 }
 
 // sweep removes what a killed process has left beside the key at path, and puts back what an
-// incomplete batch has replaced. Its caller holds the lock. The error is a *WriteError.
-func sweep(path string) error {
+// incomplete batch has replaced, which it reports. Its caller holds the lock. The error is a *WriteError.
+func sweep(path string) (restored bool, err error) {
 	type file struct{ name, kind, id, part string }
 	var left []file
 	incomplete := map[string]bool{}
@@ -91,8 +91,9 @@ func sweep(path string) error {
 			_ = os.Remove(f.name)
 		case incomplete[f.id]:
 			if err := os.Rename(f.name, live); err != nil {
-				return &WriteError{Path: live, Err: regular.Reason(err)}
+				return restored, &WriteError{Path: live, Err: regular.Reason(err)}
 			}
+			restored = true
 		default:
 			erase(f.name)
 		}
@@ -102,7 +103,7 @@ func sweep(path string) error {
 			erase(f.name)
 		}
 	}
-	return nil
+	return restored, nil
 }
 
 // erase removes a file of a batch. It empties the file first, since that may be a private key,
