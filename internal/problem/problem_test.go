@@ -126,6 +126,7 @@ func TestOf(t *testing.T) {
 		{&signing.WriteError{Path: "/x/y", Err: full[0]}, "disk-full", 1, "/x/y", "df -h /x"},
 		{&signing.WriteError{Path: "/x/y", Err: readOnly[0]}, "key-write", 1, "/x/y", "read-only"},
 		{&signing.BusyError{Path: "k"}, "sign-busy", 1, "having k signed", "first"},
+		{&signing.SeveralError{Where: "/d", Keys: []string{"/d/a", "/d/b"}}, "import-several", 2, "in /d: /d/a, /d/b", "cscs key import FILE"},
 		{&signing.NothingError{Where: "/d"}, "import-nothing", 3, "no key with its certificate in /d", "cscs key import FILE"},
 		{&key.UncertifiedError{Path: "k"}, "key-uncertified", 3, "k has no certificate", "cscs key sign"},
 		{&key.NoAgentError{}, "agent-none", 3, "could not open a connection to your authentication agent", "cscs key agent"},

@@ -33,6 +33,17 @@ func (e *NothingError) Error() string {
 	return s
 }
 
+// A SeveralError says that pairs of several authorities are in a directory, so that the user has to
+// name the one that is meant.
+type SeveralError struct {
+	Where string
+	Keys  []string // the private keys, one of each authority
+}
+
+func (e *SeveralError) Error() string {
+	return "there are keys of several authorities in " + e.Where + ": " + strings.Join(e.Keys, ", ")
+}
+
 // A Pair is a private key and a certificate that fits it, as a browser has saved them.
 type Pair struct {
 	Key, Cert string // their files
@@ -40,11 +51,11 @@ type Pair struct {
 	cert *ssh.Certificate
 }
 
-// Find looks for a pair: file may be the private key, the certificate, or a directory, in
-// which that whose certificate is valid the longest is taken. Browsers number what
+// Find looks for a pair: file may be the private key, the certificate, or a directory, of
+// which choose takes one. Browsers number what
 // they save twice ("cscs-key (1)"), so files belong together by what is in them.
 //
-// Errors: *NothingError, *regular.Error, of the file system.
+// Errors: *NothingError, *SeveralError, *regular.Error, of the file system.
 func Find(file string) (Pair, error) {
 	dir, only := file, ""
 	info, err := os.Stat(file)
@@ -88,6 +99,7 @@ func Find(file string) (Pair, error) {
 	// The newest first; and what was named is meant.
 	slices.SortStableFunc(certs, func(a, b Pair) int { return cmp.Compare(b.cert.ValidBefore, a.cert.ValidBefore) })
 	what := ""
+	var pairs []Pair
 	for _, p := range certs {
 		k, ok := keys[ssh.FingerprintSHA256(p.cert.Key)]
 		if !ok {
@@ -101,10 +113,39 @@ func Find(file string) (Pair, error) {
 			continue
 		}
 		if only == "" || only == filepath.Base(k.Key) || only == filepath.Base(p.Cert) {
-			return Pair{Key: k.Key, Cert: p.Cert, cert: p.cert}, nil
+			pairs = append(pairs, Pair{Key: k.Key, Cert: p.Cert, cert: p.cert})
 		}
 	}
-	return Pair{}, &NothingError{Where: file, What: what}
+	switch {
+	case len(pairs) == 0:
+		return Pair{}, &NothingError{Where: file, What: what}
+	case only != "":
+		return pairs[0], nil
+	}
+	return choose(dir, pairs)
+}
+
+// choose takes of the pairs in a directory, the newest first, the one that is meant: of those named
+// like CSCS's, if there are any, and valid, if any is, the newest. The error is a *SeveralError.
+func choose(dir string, pairs []Pair) (Pair, error) {
+	narrow := func(fits func(Pair) bool) {
+		if slices.ContainsFunc(pairs, fits) {
+			pairs = slices.DeleteFunc(pairs, func(p Pair) bool { return !fits(p) })
+		}
+	}
+	now := time.Now()
+	narrow(func(p Pair) bool { return strings.HasPrefix(filepath.Base(p.Key), "cscs-key") })
+	narrow(func(p Pair) bool { return key.InTime(p.Cert, p.cert, now) == nil })
+	var authorities, keys []string
+	for _, p := range pairs {
+		if by := string(p.cert.SignatureKey.Marshal()); !slices.Contains(authorities, by) {
+			authorities, keys = append(authorities, by), append(keys, p.Key)
+		}
+	}
+	if len(keys) > 1 {
+		return Pair{}, &SeveralError{Where: dir, Keys: keys}
+	}
+	return pairs[0], nil
 }
 
 func readCert(path string) (*ssh.Certificate, error) {

@@ -680,8 +680,8 @@ func TestImport(t *testing.T) {
 	if _, err := os.Stat(p.Key); err == nil {
 		t.Error("it was not moved")
 	}
-	save(dir, "sealed-key", "sealed-key-cert.pub", "hush", 23*time.Hour)
-	if p, err = Find(dir); err != nil || filepath.Base(p.Key) != "sealed-key" {
+	save(dir, "cscs-key sealed", "cscs-key sealed-cert.pub", "hush", 23*time.Hour)
+	if p, err = Find(dir); err != nil || filepath.Base(p.Key) != "cscs-key sealed" {
 		t.Fatalf("%+v %v", p, err)
 	}
 	if _, err := Import(t.Context(), r, p); err != nil {
