@@ -77,6 +77,7 @@ func TestOf(t *testing.T) {
 		{&site.ProxyCommandError{Host: "a", Command: "nc"}, "proxy-command", 2, "ProxyCommand", "ProxyJump"},
 
 		{&key.MissingError{Looked: []string{"~/.ssh/cscs-key"}, Fix: "cscs key sign"}, "key-missing", 3, "~/.ssh/cscs-key", "cscs key sign"},
+		{&key.HalfError{Path: "k", Unasked: true}, "key-half", 3, "private half of the key k is nowhere", "SSH_AUTH_SOCK"},
 		{&key.HalfError{Path: "k", Fix: "rm k.pub && cscs key sign"}, "key-half", 3, "private half of the key k is nowhere", "have a new key made: rm k.pub && cscs key sign"},
 		{&SigningError{Flags: "--identity k", Err: &key.HalfError{Path: "k", Link: "/usb", Fix: "rm k && cscs key sign --identity k"}}, "key-half", 3, "a link to /usb",
 			"what the link leads to\nor take the rest away and have a new key made: rm k && cscs key sign --identity k"},
