@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -115,5 +116,31 @@ func TestCommitNoWayBack(t *testing.T) {
 	delete(before, "cscs-key.pub")
 	if d := cmp.Diff(before, tree(t, dir)); d != "" {
 		t.Error(d)
+	}
+}
+
+// TestSweepNewerKey: what the user has put in place by hand since a kill is not replaced by what was
+// there before.
+func TestSweepNewerKey(t *testing.T) {
+	a := newAuthority(t)
+	r := request(t, a)
+	result, err := Sign(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, b := filepath.Dir(r.Path), newBatch(r.Path)
+	before := tree(t, dir)
+	staged, old := b.fileName(dir, kindStaged, 2), b.fileName(dir, kindOld, 0)
+	ago := time.Now().Add(-time.Minute)
+	err = errors.Join(os.WriteFile(old, []byte("the key of before"), 0o600), os.WriteFile(staged, []byte("the new certificate"), 0o600), os.Chtimes(staged, ago, ago))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.err = errors.New("no")
+	if _, err := Sign(t.Context(), r); !errors.Is(err, a.err) {
+		t.Errorf("%v", err)
+	}
+	if d := cmp.Diff(before, tree(t, dir)); d != "" {
+		t.Errorf("%s: %s", result.Path, d)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"time"
 
 	"github.com/alps-tunnel/cscs/internal/regular"
 )
@@ -50,7 +51,7 @@ func hashOf(realPath string) string {
 func sweep(path string) (restored bool, err error) {
 	type file struct{ name, kind, id, part string }
 	var left []file
-	incomplete := map[string]bool{}
+	incomplete := map[string]time.Time{} // batches, and when the last file of each was written
 	path = realPath(path)
 	var dirs []string
 	for _, p := range parts {
@@ -66,12 +67,13 @@ func sweep(path string) (restored bool, err error) {
 				continue
 			}
 			f := file{filepath.Join(dir, e.Name()), m[1], m[3], m[4]}
-			if info, err := os.Lstat(f.name); err != nil || !isOwn(info) {
+			info, err := os.Lstat(f.name)
+			if err != nil || !isOwn(info) {
 				continue
 			}
 			left = append(left, f)
-			if f.kind == kindStaged {
-				incomplete[f.id] = true
+			if last, ok := incomplete[f.id]; f.kind == kindStaged && (!ok || info.ModTime().After(last)) {
+				incomplete[f.id] = info.ModTime()
 			}
 		}
 	}
@@ -86,10 +88,14 @@ func sweep(path string) (restored bool, err error) {
 				live = realPath(path + p.suffix)
 			}
 		}
+		last, half := incomplete[f.id]
+		if info, err := os.Stat(live); err == nil && info.ModTime().After(last) {
+			half = false // the user has written that since, by hand
+		}
 		switch {
 		case regular.Same(f.name, live):
 			_ = os.Remove(f.name)
-		case incomplete[f.id]:
+		case half:
 			if err := os.Rename(f.name, live); err != nil {
 				return restored, &WriteError{Path: live, Err: regular.Reason(err)}
 			}
