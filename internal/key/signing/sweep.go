@@ -120,7 +120,7 @@ func erase(name string) {
 		return
 	}
 	if f, err := openForErase(name); err == nil {
-		if info, err := f.Stat(); err == nil && isOwn(info) && links(info) == 1 {
+		if info, err := f.Stat(); err == nil && isOwn(info) && hasOneName(info) {
 			_ = f.Truncate(0)
 		}
 		_ = f.Close()

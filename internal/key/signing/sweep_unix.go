@@ -14,13 +14,10 @@ func isOwn(info fs.FileInfo) bool {
 	return ok && info.Mode().IsRegular() && int(stat.Uid) == os.Geteuid()
 }
 
-// links is how many names a file has; 0: unknown.
-func links(info fs.FileInfo) uint64 {
+// hasOneName reports whether a file has no other name (hard link).
+func hasOneName(info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return 0
-	}
-	return uint64(stat.Nlink)
+	return ok && stat.Nlink == 1
 }
 
 // openForErase follows no link and waits for no FIFO.
