@@ -17,7 +17,7 @@ func newKeyAgentCommand(d *deps) *cobra.Command {
 		Use:   "agent [flags]",
 		Short: "Give the key to the ssh agent, until its certificate ends",
 		Long: `Give the key and its certificate to the ssh agent, which forgets them when the certificate ends,
-and take certificates that have expired out of it.`,
+and take certificates of this key that have expired out of it.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := fillEnv(cmd.Flags()); err != nil {
@@ -38,14 +38,14 @@ func (d *deps) keyAgent(ctx context.Context, o *keyOptions) error {
 		return err
 	}
 	agent := key.FindAgent("")
-	removed, err := agent.RemoveExpired(signals.ctx, time.Now())
+	state := d.inspect(signals.ctx, o, path)
+	removed, err := agent.RemoveExpired(signals.ctx, state.Cert, time.Now())
 	if err != nil {
 		return err
 	}
 	for _, name := range removed {
 		ui.Say(d.io, "expired, taken out of the agent: "+name)
 	}
-	state := d.inspect(signals.ctx, o, path)
 	if state.Problem != nil {
 		return state.Problem
 	}

@@ -65,9 +65,9 @@ func (d *deps) keySign(ctx context.Context, o *keyOptions, force bool) error {
 	if errors.As(have.Problem, &half) && s.by.Kind == site.SigningCSCS { // the other one makes a whole key
 		return have.Problem
 	}
-	if !force && !s.unattended() {
+	if !force {
 		why := notGood(have, time.Now())
-		if why == nil && have.Problem == nil && !halfOver(have, time.Now()) {
+		if why == nil && have.Problem == nil && s.isWorse(have, time.Now()) {
 			d.say("it is good still: " + describeCertificate(path, have.Cert.ValidPrincipals, have.ValidBefore) + "; to have it signed all the same: cscs key sign --force")
 			return nil
 		}
@@ -132,6 +132,18 @@ func notGood(s key.State, now time.Time) error {
 		return &key.NotYetValidError{Path: s.CertPath, From: s.ValidAfter}
 	}
 	return nil
+}
+
+// aMinute is for how long a service account's key is signed.
+const aMinute = time.Minute
+
+// isWorse reports whether a new certificate is not worth one of the day's signings, or, for a
+// service account, would end before the one that is there.
+func (s *signer) isWorse(have key.State, now time.Time) bool {
+	if s.unattended() {
+		return have.ValidBefore.IsZero() || have.ValidBefore.Sub(now) > aMinute
+	}
+	return !halfOver(have, now)
 }
 
 // halfOver says whether a certificate has had the half of its time.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -95,7 +96,16 @@ func newKey(file, principal string, validity time.Duration, passphrase string) e
 	return nil
 }
 
-// newCertificate is one for a key, signed by itself.
+// newAuthority makes the authority of all certificates of the tests.
+var newAuthority = sync.OnceValues(func() (ssh.Signer, error) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	return ssh.NewSignerFromKey(private)
+})
+
+// newCertificate is one for a key.
 func newCertificate(signer ssh.Signer, principal string, validity time.Duration, change func(*ssh.Certificate)) (*ssh.Certificate, error) {
 	cert := &ssh.Certificate{
 		Key: signer.PublicKey(), CertType: ssh.UserCert, KeyId: principal, ValidPrincipals: []string{principal},
@@ -108,7 +118,11 @@ func newCertificate(signer ssh.Signer, principal string, validity time.Duration,
 	if change != nil {
 		change(cert)
 	}
-	return cert, cert.SignCert(rand.Reader, signer)
+	authority, err := newAuthority()
+	if err != nil {
+		return nil, err
+	}
+	return cert, cert.SignCert(rand.Reader, authority)
 }
 
 // makeCertificate is: cert FILE KIND, another certificate for a key that is there, for a day from

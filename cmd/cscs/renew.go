@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"al.essio.dev/pkg/shellescape"
+
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/ui"
@@ -23,6 +25,8 @@ type renewal struct {
 	tell   func(warning string)
 	say    func(line string)
 	now    func() time.Time
+
+	toldInFront bool
 }
 
 // aDay is for how long a person's key is signed.
@@ -131,8 +135,23 @@ func (r *renewal) bare(ctx context.Context, h site.Host, id *key.Identity) (bool
 	}
 	if h.Identity != "" && id.Path != "" {
 		path = strings.TrimSuffix(id.Path, ".pub")
+		return r.offer(ctx, path, path+" is not signed: have it signed now?")
+	}
+	if s := key.Inspect(path, r.now(), nil); s.Problem == nil { // another signing would change nothing
+		r.sayInFront(path, id)
+		return false, nil
 	}
 	return r.offer(ctx, path, path+" is not signed: have it signed now?")
+}
+
+// sayInFront tells, once, which key is used although path is signed.
+func (r *renewal) sayInFront(path string, id *key.Identity) {
+	if r.toldInFront || id.Path == "" {
+		return
+	}
+	r.toldInFront = true
+	r.say(fmt.Sprintf("ssh_config's IdentityFile %s, which is not signed, is used before %s, which is: use that with --identity %s",
+		id.Path, path, shellescape.Quote(path)))
 }
 
 // early has the key signed if its certificate ends before the job could, and another day
@@ -178,13 +197,14 @@ func (r *renewal) early(ctx context.Context, id *key.Identity) (bool, error) {
 
 // offer asks, and signs after a yes. Without a question nobody is asked.
 func (r *renewal) offer(ctx context.Context, path, question string) (bool, error) {
+	before := key.Inspect(path, r.now(), nil) // another process may sign it while the question waits
 	if !r.signer.unattended() {
 		yes, err := r.signer.ask.Ask(ctx, question+" [Y/n] ", "yes or no? ", yesNo)
 		if err != nil || !yes {
 			return false, err
 		}
 	}
-	result, err := r.signer.sign(ctx, path)
+	result, err := r.signer.signAfter(ctx, path, &before)
 	if err != nil {
 		return false, err
 	}

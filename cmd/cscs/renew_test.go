@@ -3,6 +3,9 @@ package main
 import (
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,5 +35,53 @@ func TestEarlyOfTheAgents(t *testing.T) {
 	var failed *problem.SigningError
 	if !errors.As(err, &failed) || failed.Flags != "" {
 		t.Errorf("%#v: %v", err, err)
+	}
+}
+
+// TestBareInFront: a bare IdentityFile that is used before ~/.ssh/cscs-key is told once, and no
+// signing is spent on that key, which is good.
+func TestBareInFront(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("SSH_AUTH_SOCK", "")
+	t.Setenv(apiKeyVar, "secret")
+	dir := filepath.Join(home, ".ssh")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	github, good := filepath.Join(dir, "github"), filepath.Join(dir, "cscs-key")
+	for _, name := range []string{github, good} {
+		if err := newKey(name, "alice", 23*time.Hour, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(github + "-cert.pub"); err != nil {
+		t.Fatal(err)
+	}
+	host := site.Host{IdentityFiles: []string{github}}
+	id, err := key.Load(t.Context(), key.Source{IdentityFiles: host.IdentityFiles, Dir: dir}, nil)
+	if err != nil || id.Cert != nil {
+		t.Fatalf("%+v %v", id, err)
+	}
+	var said []string
+	r := &renewal{
+		signer: &signer{
+			io: &ui.IO{Out: io.Discard, Err: io.Discard},
+			by: site.Signing{Name: "here", Kind: site.SigningCSCS, Endpoint: "https://127.0.0.1:1", Account: "https://127.0.0.1:1"},
+		},
+		ring: new(key.Ring), now: time.Now, say: func(line string) { said = append(said, line) },
+	}
+	for range 2 {
+		if signed, err := r.bare(t.Context(), host, id); signed || err != nil {
+			t.Errorf("%v %v", signed, err)
+		}
+	}
+	if len(said) != 1 || !strings.Contains(said[0], github) || !strings.Contains(said[0], "--identity "+good) {
+		t.Errorf("%q", said)
+	}
+	host.Identity = github // which is meant
+	var failed *problem.SigningError
+	if _, err := r.bare(t.Context(), host, id); !errors.As(err, &failed) {
+		t.Errorf("the named key: %v", err)
 	}
 }

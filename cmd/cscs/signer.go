@@ -47,6 +47,11 @@ func apiKey() string { return strings.TrimSpace(os.Getenv(apiKeyVar)) }
 
 // sign has the key at path signed, which is made if it is not there.
 func (s *signer) sign(ctx context.Context, path string) (signing.Result, error) {
+	return s.signAfter(ctx, path, nil)
+}
+
+// signAfter is sign for a caller that has looked at the key before a question; nil: it asked none.
+func (s *signer) signAfter(ctx context.Context, path string, before *key.State) (signing.Result, error) {
 	state, err := stateDir()
 	if err != nil {
 		return signing.Result{}, err
@@ -57,7 +62,7 @@ func (s *signer) sign(ctx context.Context, path string) (signing.Result, error) 
 	}
 	r := signing.Request{
 		Service: svc, Name: s.by.Name, Path: path, State: state, Comment: whoWhere(), Short: s.unattended(),
-		Held:    key.HeldBy(ctx, s.agents),
+		Held: key.HeldBy(ctx, s.agents), Before: before,
 		Waiting: func() { ui.Say(s.io, "another cscs is having this key signed; waiting for it") },
 	}
 	if s.ask != nil {

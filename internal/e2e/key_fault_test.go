@@ -45,7 +45,7 @@ func TestKeyFaults(t *testing.T) {
 		t.Run(c.fault, func(t *testing.T) {
 			k.set(`{"fault": "` + c.fault + `"}`)
 			before := sshFiles(t)
-			runKey(t, apiKey, "sign").want(c.code, append(c.says, "hint: ")...)
+			runKey(t, apiKey, "sign", "--force").want(c.code, append(c.says, "hint: ")...)
 			if sshFiles(t) != before {
 				t.Error("what was there is not as it was")
 			}
@@ -88,7 +88,7 @@ func TestKeyFaults(t *testing.T) {
 		tell(t, "keys", "off")
 		t.Cleanup(func() { tell(t, "keys", "on") })
 		before := sshFiles(t)
-		runKey(t, apiKey, "sign").want(1, "authx-gateway.svc.cscs.ch", "hint: ")
+		runKey(t, apiKey, "sign", "--force").want(1, "authx-gateway.svc.cscs.ch", "hint: ")
 		if sshFiles(t) != before {
 			t.Error("what was there is not as it was")
 		}
@@ -105,7 +105,7 @@ func TestKeyDisk(t *testing.T) {
 		if err := os.Chmod(laptopHome(".ssh"), 0o500); err != nil {
 			t.Fatal(err)
 		}
-		runKey(t, apiKey, "sign").want(1, "permission denied", "chmod u+rwx /home/alice/.ssh")
+		runKey(t, apiKey, "sign", "--force").want(1, "permission denied", "chmod u+rwx /home/alice/.ssh")
 		if n := k.asked("/sign"); n != 0 {
 			t.Errorf("%d signings", n)
 		}
@@ -113,7 +113,7 @@ func TestKeyDisk(t *testing.T) {
 		if sshFiles(t) != before {
 			t.Error("what was there is not as it was")
 		}
-		runKey(t, apiKey, "sign").want(0, "signed")
+		runKey(t, apiKey, "sign", "--force").want(0, "signed")
 		wellKept(t)
 	})
 	t.Run("read-only-file-system", func(t *testing.T) {
@@ -122,7 +122,7 @@ func TestKeyDisk(t *testing.T) {
 		output(t, "root", "laptop", "sh", "-ec", "cd /home/alice; mount --bind .ssh .ssh; mount -o remount,bind,ro .ssh")
 		t.Cleanup(func() { output(t, "root", "laptop", "umount", "/home/alice/.ssh") })
 		before := sshFiles(t)
-		runKey(t, apiKey, "sign").want(1, "read-only file system", "findmnt -T /home/alice/.ssh")
+		runKey(t, apiKey, "sign", "--force").want(1, "read-only file system", "findmnt -T /home/alice/.ssh")
 		if n := k.asked("/sign"); n != 0 || sshFiles(t) != before {
 			t.Errorf("%d signings, or what was there is not as it was", n)
 		}
@@ -135,7 +135,7 @@ func TestKeyDisk(t *testing.T) {
 		t.Cleanup(func() { output(t, "root", "laptop", "umount", "/home/alice/.ssh") })
 		cert := lab.Path("laptop", "/home/alice/.ssh/cscs-key-cert.pub")
 		before := readFile(t, cert)
-		runKey(t, apiKey, "sign").want(1, "no space left", "df -h /home/alice/.ssh")
+		runKey(t, apiKey, "sign", "--force").want(1, "no space left", "df -h /home/alice/.ssh")
 		if n := k.asked("/sign"); n != 0 {
 			t.Errorf("%d signings", n)
 		}
@@ -146,7 +146,7 @@ func TestKeyDisk(t *testing.T) {
 			t.Errorf("left: %q", left)
 		}
 		output(t, "alice", "laptop", "rm", "/home/alice/.ssh/filler")
-		runKey(t, apiKey, "sign").want(0, "signed")
+		runKey(t, apiKey, "sign", "--force").want(0, "signed")
 	})
 }
 
@@ -162,13 +162,15 @@ func TestKeyAgent(t *testing.T) {
 	if s := keyStatus(t, sock); s.Agent != "lacks" {
 		t.Errorf("status: %+v", s)
 	}
-	// An expired certificate goes; the plain key that came with it stays, as do the thirty.
-	tell(t, "cert", "alice", "-2h:-1h", "--key", "/home/alice/agent/old")
-	output(t, "alice", "laptop", sock, "ssh-add", "-q", "/home/alice/agent/old")
+	// The key's expired certificate goes; the plain key stays, as do the thirty, and another key with its certificate.
+	for _, name := range []string{"/home/alice/agent/old", "/home/alice/.ssh/cscs-key"} {
+		tell(t, "cert", "alice", "-2h:-1h", "--key", name)
+		output(t, "alice", "laptop", sock, "ssh-add", "-q", name)
+	}
 	k.set(`{"validity": 3600}`)
-	runKey(t, apiKey, "sign").want(0)
+	runKey(t, apiKey, "sign", "--force").want(0)
 	runKey(t, sock, "agent").want(0, "expired, taken out of the agent", "the agent holds it")
-	if held := strings.Count(output(t, "alice", "laptop", sock, "ssh-add", "-l"), "\n") + 1; held != 33 { // with the key, and its certificate
+	if held := strings.Count(output(t, "alice", "laptop", sock, "ssh-add", "-l"), "\n") + 1; held != 34 { // with both keys, and a certificate of each
 		t.Errorf("the agent holds %d", held)
 	}
 	if s := keyStatus(t, sock); s.Agent != "holds" {
@@ -184,7 +186,7 @@ func TestKeyAgent(t *testing.T) {
 	s.ready()
 	closeReady(t, s)
 	// The key is in the agent alone, and is signed anew all the same; the agent goes on with it.
-	runKey(t, sock, apiKey, "sign").want(0, "signed")
+	runKey(t, sock, apiKey, "sign", "--force").want(0, "signed")
 	s = cscs(t, sock, "run", "--nodelist", "nid001001", "--", lab.testserver, "127.0.0.1:{port}")
 	s.ready()
 	closeReady(t, s)
@@ -210,7 +212,7 @@ func TestKeyLifetime(t *testing.T) {
 	k := keys(t)
 	sock := "SSH_AUTH_SOCK=" + agent(t)
 	k.set(`{"validity": 4}`)
-	runKey(t, apiKey, "sign").want(0)
+	runKey(t, apiKey, "sign", "--force").want(0)
 	runKey(t, sock, "agent").want(0)
 	if left := poll(15*time.Second, func() string {
 		out, _ := try(t, "alice", "laptop", sock, "ssh-add", "-l")

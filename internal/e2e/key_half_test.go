@@ -17,14 +17,16 @@ func TestKeyHalf(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := k.asked("/sign")
-	refused := runKey(t, apiKey, "sign").want(3, "the private half of the key /home/alice/.ssh/cscs-key is nowhere")
+	runKey(t, apiKey, "sign").want(3, "no agent", "SSH_AUTH_SOCK") // which may hold it
+	sock := "SSH_AUTH_SOCK=" + agent(t)
+	refused := runKey(t, sock, apiKey, "sign").want(3, "the private half of the key /home/alice/.ssh/cscs-key is nowhere")
 	if k.asked("/sign") != n {
 		t.Error("the service was asked")
 	}
 	if s := keyStatus(t); s.Usable {
 		t.Errorf("status: %+v", s)
 	}
-	runKey(t, "status").want(3, strings.Split(strings.TrimSpace(refused.err), "\n")...) // the same words
+	runKey(t, sock, "status").want(3, strings.Split(strings.TrimSpace(refused.err), "\n")...) // the same words
 	_, fix, _ := strings.Cut(refused.err, "have a new key made: ")
 	output(t, "alice", "laptop", "env", apiKey, "sh", "-c", strings.ReplaceAll(fix, "cscs key sign", lab.bin+" key sign"))
 	wellKept(t)

@@ -148,7 +148,7 @@ func TestKeyEarly(t *testing.T) {
 func shortLived(t *testing.T, k keyService, seconds int) (over func()) {
 	t.Helper()
 	k.set(fmt.Sprintf(`{"validity": %d}`, seconds))
-	runKey(t, apiKey, "sign").want(0)
+	runKey(t, apiKey, "sign", "--force").want(0)
 	k.set(`{}`)
 	return func() { t.Helper(); expired(t) }
 }
@@ -191,7 +191,7 @@ func TestKeyExpiresQueued(t *testing.T) {
 		}
 	}
 	k.set(`{"validity": 10}`)
-	runKey(t, apiKey, "sign").want(0)
+	runKey(t, apiKey, "sign", "--force").want(0)
 	var waiting []*session
 	for i, n := range nodes {
 		words := []string{"run", "--time", "5", "--nodelist", n, "--", lab.testserver, "127.0.0.1:{port}"}
@@ -224,7 +224,7 @@ func TestKeyExpiresQueued(t *testing.T) {
 		switch {
 		case i == 0:
 			says(t, told, "step", "the key has expired")
-			runKey(t, apiKey, "sign").want(0)
+			runKey(t, apiKey, "sign", "--force").want(0)
 		case strings.Contains(told, "step"):
 			t.Errorf("with a certificate that is good: %s", told)
 		case i == 2 && k.asked("/sign") != before+1:
@@ -260,7 +260,7 @@ func TestKeyExpiresReady(t *testing.T) {
 	s.wait("lost")
 	says(t, s.wait("warning").Message, "expired", "cscs key sign")
 	k.set(`{"validity": 600}`)
-	runKey(t, apiKey, "sign").want(0)
+	runKey(t, apiKey, "sign", "--force").want(0)
 	began := time.Now()
 	s.wait("restored")
 	if d := time.Since(began); d > 10*time.Second {

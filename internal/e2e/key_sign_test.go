@@ -221,7 +221,7 @@ func TestKeyAccount(t *testing.T) {
 	k := keys(t)
 	noSSH(t)
 	runKey(t, "CSCS_API_KEY=wrong", "sign").want(3, "Invalid API key", "env -u CSCS_API_KEY")
-	runKey(t, apiKey, "sign").want(0, "a new key, signed")
+	runKey(t, apiKey, "sign", "--force").want(0, "a new key, signed")
 	wellKept(t)
 	if s := keyStatus(t); !s.Usable || s.Left > 60 || s.Signed != 0 {
 		t.Errorf("status: %+v", s)

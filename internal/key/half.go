@@ -15,26 +15,37 @@ import (
 type HalfError struct {
 	Path string // where the private half belongs
 	Link string // where that leads instead, if it is a link to nothing
-	Fix  string // the command that makes room for a new key, and makes it
+	Fix  string // the command that makes room for a new key, and makes it; "" if Unasked
+
+	// Unasked tells that there is a public half, and no agent could be asked for the private one:
+	// nothing of the key must be removed then.
+	Unasked bool
 }
 
 func (e *HalfError) Error() string {
 	if e.Link != "" {
 		return fmt.Sprintf("the private half of the key %s is nowhere: that is a link to %s, where there is none", e.Path, e.Link)
 	}
+	if e.Unasked {
+		return fmt.Sprintf("the private half of the key %s is nowhere: there is its public half alone, and no agent to ask", e.Path)
+	}
 	return fmt.Sprintf("the private half of the key %s is nowhere: there is its public half alone, and no agent holds it", e.Path)
 }
 
-// half is the error for the key at path.
-func half(path string) *HalfError {
+// half is the error for the key at path; asked tells that an agent has said that it does not hold it.
+func half(path string, asked bool) *HalfError {
 	e := &HalfError{Path: path}
 	var left []string
 	for _, name := range []string{path, path + ".pub", path + "-cert.pub"} {
 		if _, err := os.Lstat(name); err == nil {
 			left = append(left, shellescape.Quote(name))
+			e.Unasked = e.Unasked || !asked && name != path
 		}
 	}
 	e.Link, _ = dangling(path)
+	if e.Unasked {
+		return e
+	}
 	e.Fix = "rm " + strings.Join(left, " ") + " && " + SignCommand + IdentityFlag(path)
 	return e
 }
@@ -50,17 +61,20 @@ func dangling(path string) (to string, is bool) {
 }
 
 // A Holder says whether an agent holds a key whose private half is in no file. The error is an
-// *AgentError: that cannot be told.
+// *AgentError: that cannot be told; or a *NoAgentError: there is none to ask.
 type Holder func(ssh.PublicKey) (bool, error)
 
 // HeldBy asks these agents, when it is asked.
 func HeldBy(ctx context.Context, agents func(context.Context) []Agent) Holder {
 	return func(pub ssh.PublicKey) (held bool, failed error) {
+		failed = &NoAgentError{}
 		for _, a := range agents(ctx) {
 			held, err := a.Holds(ctx, pub)
 			switch {
 			case held:
 				return true, nil
+			case err == nil && errors.As(failed, new(*NoAgentError)):
+				failed = nil
 			case errors.As(err, new(*AgentError)):
 				failed = err
 			}
@@ -71,10 +85,13 @@ func HeldBy(ctx context.Context, agents func(context.Context) []Agent) Holder {
 
 // lacks is what is wrong with a key whose private half is in no file: nothing if an agent holds it.
 func (h Holder) lacks(path string, pub ssh.PublicKey) error {
-	if h != nil && pub != nil {
-		if held, err := h(pub); held || err != nil {
-			return err
-		}
+	if h == nil || pub == nil {
+		return half(path, false)
 	}
-	return half(path)
+	held, err := h(pub)
+	none := errors.As(err, new(*NoAgentError))
+	if held || err != nil && !none {
+		return err
+	}
+	return half(path, !none)
 }

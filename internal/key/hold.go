@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -41,11 +42,12 @@ func (a Agent) Holds(ctx context.Context, pub ssh.PublicKey) (bool, error) {
 	return false, nil
 }
 
-// RemoveExpired takes out of the agent the certificates that have run out, and nothing else: a
-// plain key beside one may be somebody's for other doors. By the names that it knows them by.
-func (a Agent) RemoveExpired(ctx context.Context, now time.Time) (removed []string, err error) {
+// RemoveExpired takes out of the agent the certificates of one key and one authority, those of
+// cert, that have expired; nil: none. All else may be the user's for other purposes. It returns the
+// names by which the agent knows them.
+func (a Agent) RemoveExpired(ctx context.Context, cert *ssh.Certificate, now time.Time) (removed []string, err error) {
 	all, err := a.list(ctx)
-	if err != nil {
+	if err != nil || cert == nil {
 		return nil, err
 	}
 	expired := func(cert *ssh.Certificate) bool {
@@ -54,7 +56,7 @@ func (a Agent) RemoveExpired(ctx context.Context, now time.Time) (removed []stri
 	}
 	err = a.addr.do(ctx, func(client agent.ExtendedAgent) error {
 		for _, h := range all {
-			if h.cert == nil || h.cert.CertType != ssh.UserCert || !expired(h.cert) {
+			if h.cert == nil || h.cert.CertType != ssh.UserCert || !h.isOfSamePair(cert) || !expired(h.cert) {
 				continue
 			}
 			if err := client.Remove(&agent.Key{Format: h.pub.Type(), Blob: h.blob}); err != nil {
@@ -67,8 +69,8 @@ func (a Agent) RemoveExpired(ctx context.Context, now time.Time) (removed []stri
 	return removed, err
 }
 
-// Add gives the agent a key and its certificate, to keep until the certificate ends. What
-// it held of the same key and the same authority before makes way.
+// Add gives the agent a key and its certificate, to keep until the certificate ends. A certificate
+// that this one renews makes way: of the same key, authority and principals, which ends earlier.
 func (a Agent) Add(ctx context.Context, private crypto.PrivateKey, cert *ssh.Certificate, comment string, now time.Time) error {
 	all, err := a.list(ctx)
 	if err != nil {
@@ -84,20 +86,24 @@ func (a Agent) Add(ctx context.Context, private crypto.PrivateKey, cert *ssh.Cer
 	}
 	err = a.addr.do(ctx, func(client agent.ExtendedAgent) error {
 		// Both, as ssh-add does: with the bare key, a certificate that is renewed in its file
-		// can be shown without the agent being told.
-		for _, k := range []agent.AddedKey{
-			{PrivateKey: private, Comment: comment, LifetimeSecs: lifetime},
-			{PrivateKey: private, Certificate: cert, Comment: comment, LifetimeSecs: lifetime},
-		} {
+		// can be shown without the agent being told. To add a bare key that the agent holds would
+		// replace its lifetime and constraints (ssh-add -c) by ours.
+		var added []agent.AddedKey
+		if !slices.ContainsFunc(all, func(h held) bool { return h.cert == nil && same(h.pub, cert.Key) }) {
+			added = append(added, agent.AddedKey{PrivateKey: private, Comment: comment, LifetimeSecs: lifetime})
+		}
+		added = append(added, agent.AddedKey{PrivateKey: private, Certificate: cert, Comment: comment, LifetimeSecs: lifetime})
+		for _, k := range added {
 			if err := client.Add(k); err != nil {
 				return err
 			}
 		}
 		for _, h := range all {
-			if h.cert != nil && same(h.cert.Key, cert.Key) && same(h.cert.SignatureKey, cert.SignatureKey) && !same(h.cert, cert) {
-				if err := client.Remove(&agent.Key{Format: h.pub.Type(), Blob: h.blob}); err != nil {
-					return err
-				}
+			if h.cert == nil || !h.isOfSamePair(cert) || !samePrincipals(h.cert, cert) || h.cert.ValidBefore >= cert.ValidBefore {
+				continue
+			}
+			if err := client.Remove(&agent.Key{Format: h.pub.Type(), Blob: h.blob}); err != nil {
+				return err
 			}
 		}
 		return nil
@@ -107,6 +113,19 @@ func (a Agent) Add(ctx context.Context, private crypto.PrivateKey, cert *ssh.Cer
 		return &AgentRefusedError{Socket: silent.Socket, Err: silent.Err} // it has just answered
 	}
 	return err
+}
+
+// isOfSamePair reports whether h is a certificate of the same key by the same authority.
+func (h held) isOfSamePair(cert *ssh.Certificate) bool {
+	return same(h.cert.Key, cert.Key) && same(h.cert.SignatureKey, cert.SignatureKey)
+}
+
+// samePrincipals reports whether two certificates are for the same set of users.
+func samePrincipals(a, b *ssh.Certificate) bool {
+	sorted := func(c *ssh.Certificate) []string {
+		return slices.Compact(slices.Sorted(slices.Values(c.ValidPrincipals)))
+	}
+	return slices.Equal(sorted(a), sorted(b))
 }
 
 // AgentRefusedError says that an agent answers, and does not want to. A locked one holds

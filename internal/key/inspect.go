@@ -51,7 +51,7 @@ func Inspect(path string, now time.Time, held Holder) State {
 	case errors.Is(err, errAbsent):
 		s.Problem = &MissingError{Looked: []string{path}, Fix: SignCommand + IdentityFlag(path)}
 		if _, is := dangling(path); is {
-			s.Problem = half(path)
+			s.Problem = half(path, false)
 		}
 		return s
 	case err != nil:

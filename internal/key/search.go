@@ -225,7 +225,7 @@ func (s *search) late() bool { return s.stale != nil }
 // are passed over, as ssh does.
 func (s *search) lack(path string) {
 	if s.half == nil && (s.from.Identity != "" || path == filepath.Join(s.from.Dir, "cscs-key")) {
-		s.half = half(path)
+		s.half = half(path, s.asked && s.agentNo == nil)
 	}
 }
 

@@ -29,6 +29,10 @@ var keyRules = []rule{
 		if e.Link != "" {
 			back = "give back what the link leads to"
 		}
+		if e.Unasked {
+			return Problem{ID: "key-half", Code: Auth, Message: e.Error(),
+				Hint: hints("if an agent holds it, set SSH_AUTH_SOCK to the socket of that agent", "or "+back)}
+		}
 		return Problem{ID: "key-half", Code: Auth, Message: e.Error(), Hint: hints(back, "or take the rest away and have a new key made: "+e.Fix), Fix: e.Fix}
 	}),
 	on(func(e *key.ExpiredError) Problem {

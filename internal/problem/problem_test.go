@@ -23,6 +23,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/key/service"
 	"github.com/alps-tunnel/cscs/internal/key/signing"
 	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/internal/owndir"
 	"github.com/alps-tunnel/cscs/internal/regular"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/sshconfig"
@@ -67,6 +68,7 @@ func TestOf(t *testing.T) {
 		{&sshconfig.RefusedError{File: "/c", Message: "line 3: bad", Before: true}, "ssh-config", 2, "line 3: bad", "nothing was changed"},
 		{&sshconfig.WriteError{File: "/c", Line: "Include x", Err: errors.New("read-only file system")}, "ssh-config-file", 1, "read-only", "Include x"},
 		{session.ErrOwnerLeft, "owner-left", 1, "has ended", "connect again"},
+		{&owndir.OwnerError{Dir: "/home/alice/.ssh", Owner: "alice (uid 1001)"}, "other-owner", 2, "/home/alice/.ssh belongs to alice (uid 1001)", "sudo -H"},
 		{&live.TiedError{ID: "k7"}, "tied", 2, "k7 cannot be left alone", "cscs stop k7"},
 		{&live.SilentError{ID: "k7", PID: 12}, "silent", 1, "k7 (pid 12) does not answer", "cscs stop k7"},
 		{&live.EndedBadlyError{ID: "k7", Outcome: live.Outcome{Code: 6, Reason: "job 7 may still be there", Hint: "scancel"}}, "ended-badly", 6, "k7: job 7", "scancel"},
@@ -75,6 +77,7 @@ func TestOf(t *testing.T) {
 		{&site.ProxyCommandError{Host: "a", Command: "nc"}, "proxy-command", 2, "ProxyCommand", "ProxyJump"},
 
 		{&key.MissingError{Looked: []string{"~/.ssh/cscs-key"}, Fix: "cscs key sign"}, "key-missing", 3, "~/.ssh/cscs-key", "cscs key sign"},
+		{&key.HalfError{Path: "k", Unasked: true}, "key-half", 3, "private half of the key k is nowhere", "SSH_AUTH_SOCK"},
 		{&key.HalfError{Path: "k", Fix: "rm k.pub && cscs key sign"}, "key-half", 3, "private half of the key k is nowhere", "have a new key made: rm k.pub && cscs key sign"},
 		{&SigningError{Flags: "--identity k", Err: &key.HalfError{Path: "k", Link: "/usb", Fix: "rm k && cscs key sign --identity k"}}, "key-half", 3, "a link to /usb",
 			"what the link leads to\nor take the rest away and have a new key made: rm k && cscs key sign --identity k"},
@@ -124,6 +127,7 @@ func TestOf(t *testing.T) {
 		{&signing.WriteError{Path: "/x/y", Err: full[0]}, "disk-full", 1, "/x/y", "df -h /x"},
 		{&signing.WriteError{Path: "/x/y", Err: readOnly[0]}, "key-write", 1, "/x/y", "read-only"},
 		{&signing.BusyError{Path: "k"}, "sign-busy", 1, "having k signed", "first"},
+		{&signing.SeveralError{Where: "/d", Keys: []string{"/d/a", "/d/b"}}, "import-several", 2, "in /d: /d/a, /d/b", "cscs key import FILE"},
 		{&signing.NothingError{Where: "/d"}, "import-nothing", 3, "no key with its certificate in /d", "cscs key import FILE"},
 		{&key.UncertifiedError{Path: "k"}, "key-uncertified", 3, "k has no certificate", "cscs key sign"},
 		{&key.NoAgentError{}, "agent-none", 3, "could not open a connection to your authentication agent", "cscs key agent"},

@@ -81,6 +81,9 @@ var signRules = []rule{
 		return Problem{ID: "import-nothing", Code: Auth, Message: e.Error(),
 			Hint: "name the private key, with its certificate beside it: cscs key import FILE"}
 	}),
+	on(func(e *signing.SeveralError) Problem {
+		return Problem{ID: "import-several", Code: Usage, Message: e.Error(), Hint: "name the private key that you mean: cscs key import FILE"}
+	}),
 	on(func(e *key.UncertifiedError) Problem {
 		return Problem{ID: "key-uncertified", Code: Auth, Message: e.Error(), Hint: "have it signed for 24 hours: " + key.SignCommand, Fix: key.SignCommand}
 	}),

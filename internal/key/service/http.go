@@ -38,17 +38,16 @@ type HTTP struct {
 // NewHTTP returns one that tells services that it is agent.
 func NewHTTP(agent string) *HTTP {
 	return &HTTP{agent: agent, client: &http.Client{
-		Timeout: answerTimeout,
 		// A service that sends us elsewhere is not the one that was configured: no secret
 		// goes there.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
+		Transport: timed{&http.Transport{
 			Proxy:               http.ProxyFromEnvironment,
 			DialContext:         (&net.Dialer{Timeout: connectTimeout}).DialContext,
 			TLSHandshakeTimeout: connectTimeout,
 			ForceAttemptHTTP2:   true,
 			DisableKeepAlives:   true, // a command asks two things and ends
-		},
+		}},
 	}}
 }
 
@@ -115,7 +114,7 @@ func (h *HTTP) do(ctx context.Context, c call, answer any) error {
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
 	switch {
-	case err != nil && !isTimeout(err):
+	case err != nil && !errors.Is(err, errSlow):
 		return down(ctx, host, c.op, errHalf)
 	case err != nil:
 		return down(ctx, host, c.op, errSlow)
@@ -231,20 +230,9 @@ func down(ctx context.Context, host, op string, err error) error {
 	var u *url.Error // it names the address again
 	if errors.As(err, &u) {
 		err = u.Err
-		if errors.Is(err, context.DeadlineExceeded) { // the client's own
-			err = errSlow
-		}
 	}
 	return &DownError{Host: host, Op: op, Err: err}
 }
 
-func isTimeout(err error) bool {
-	var t interface{ Timeout() bool }
-	return errors.As(err, &t) && t.Timeout()
-}
-
-// Why there is no answer.
-var (
-	errSlow = fmt.Errorf("no answer within %v", answerTimeout)
-	errHalf = errors.New("its answer broke off")
-)
+// errHalf is why an answer is of no use.
+var errHalf = errors.New("its answer broke off")

@@ -12,6 +12,8 @@ import (
 	"github.com/google/renameio/v2/maybe"
 	"github.com/zalando/go-keyring"
 	"golang.org/x/oauth2"
+
+	"github.com/alps-tunnel/cscs/internal/owndir"
 )
 
 // Tokens is where tokens are kept between two commands. To keep them is a convenience:
@@ -72,7 +74,7 @@ func (f FileTokens) load(issuer, client string) *oauth2.Token {
 
 func (f FileTokens) save(issuer, client string, t *oauth2.Token) {
 	data, err := json.Marshal(keptToken{issuer, client, t.AccessToken, t.RefreshToken, t.Expiry})
-	if err != nil {
+	if err != nil || owndir.CheckOwner(filepath.Dir(f.Path)) != nil {
 		return
 	}
 	if os.MkdirAll(filepath.Dir(f.Path), 0o700) == nil {

@@ -47,42 +47,40 @@ func (r Request) publicOf(ctx context.Context) (ssh.PublicKey, error) {
 	return signer.PublicKey(), nil
 }
 
-// generate makes an Ed25519 key, in files that are not in their places yet.
-func (r Request) generate(ctx context.Context) (ssh.Signer, []*staged, error) {
+// generate makes an Ed25519 key, in files of b.
+func (r Request) generate(ctx context.Context, b *batch) (ssh.Signer, error) {
 	passphrase, err := r.newPassphrase(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer clear(passphrase)
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
-		return nil, nil, fmt.Errorf("make a key: %w", err)
+		return nil, fmt.Errorf("make a key: %w", err)
 	}
 	signer, err := ssh.NewSignerFromKey(private)
 	if err != nil {
-		return nil, nil, fmt.Errorf("make a key: %w", err)
+		return nil, fmt.Errorf("make a key: %w", err)
 	}
 	sealed, err := seal(private, r.Comment, passphrase)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer clear(sealed)
-	var files []*staged
 	for _, f := range []struct {
-		path string
-		mode fs.FileMode
-		data []byte
-	}{{r.Path, 0o600, sealed}, {r.Path + ".pub", 0o644, publicLine(signer.PublicKey(), r.Comment)}} {
-		s, err := stage(f.path, f.mode)
+		suffix string
+		mode   fs.FileMode
+		data   []byte
+	}{{"", 0o600, sealed}, {".pub", 0o644, publicLine(signer.PublicKey(), r.Comment)}} {
+		s, err := b.stage(f.suffix, f.mode)
 		if err == nil {
-			files = append(files, s)
 			err = s.write(f.data)
 		}
 		if err != nil {
-			return nil, files, err
+			return nil, err
 		}
 	}
-	return signer, files, nil
+	return signer, nil
 }
 
 // seal is a private key in OpenSSH's own format (PROTOCOL.key), encrypted if there is a

@@ -33,6 +33,17 @@ func (e *NothingError) Error() string {
 	return s
 }
 
+// A SeveralError says that pairs of several authorities are in a directory, so that the user has to
+// name the one that is meant.
+type SeveralError struct {
+	Where string
+	Keys  []string // the private keys, one of each authority
+}
+
+func (e *SeveralError) Error() string {
+	return "there are keys of several authorities in " + e.Where + ": " + strings.Join(e.Keys, ", ")
+}
+
 // A Pair is a private key and a certificate that fits it, as a browser has saved them.
 type Pair struct {
 	Key, Cert string // their files
@@ -40,11 +51,11 @@ type Pair struct {
 	cert *ssh.Certificate
 }
 
-// Find looks for a pair: file may be the private key, the certificate, or a directory, in
-// which that whose certificate is valid the longest is taken. Browsers number what
+// Find looks for a pair: file may be the private key, the certificate, or a directory, of
+// which choose takes one. Browsers number what
 // they save twice ("cscs-key (1)"), so files belong together by what is in them.
 //
-// Errors: *NothingError, *regular.Error, of the file system.
+// Errors: *NothingError, *SeveralError, *regular.Error, of the file system.
 func Find(file string) (Pair, error) {
 	dir, only := file, ""
 	info, err := os.Stat(file)
@@ -88,6 +99,7 @@ func Find(file string) (Pair, error) {
 	// The newest first; and what was named is meant.
 	slices.SortStableFunc(certs, func(a, b Pair) int { return cmp.Compare(b.cert.ValidBefore, a.cert.ValidBefore) })
 	what := ""
+	var pairs []Pair
 	for _, p := range certs {
 		k, ok := keys[ssh.FingerprintSHA256(p.cert.Key)]
 		if !ok {
@@ -101,10 +113,39 @@ func Find(file string) (Pair, error) {
 			continue
 		}
 		if only == "" || only == filepath.Base(k.Key) || only == filepath.Base(p.Cert) {
-			return Pair{Key: k.Key, Cert: p.Cert, cert: p.cert}, nil
+			pairs = append(pairs, Pair{Key: k.Key, Cert: p.Cert, cert: p.cert})
 		}
 	}
-	return Pair{}, &NothingError{Where: file, What: what}
+	switch {
+	case len(pairs) == 0:
+		return Pair{}, &NothingError{Where: file, What: what}
+	case only != "":
+		return pairs[0], nil
+	}
+	return choose(dir, pairs)
+}
+
+// choose takes of the pairs in a directory, the newest first, the one that is meant: of those named
+// like CSCS's, if there are any, and valid, if any is, the newest. The error is a *SeveralError.
+func choose(dir string, pairs []Pair) (Pair, error) {
+	narrow := func(fits func(Pair) bool) {
+		if slices.ContainsFunc(pairs, fits) {
+			pairs = slices.DeleteFunc(pairs, func(p Pair) bool { return !fits(p) })
+		}
+	}
+	now := time.Now()
+	narrow(func(p Pair) bool { return strings.HasPrefix(filepath.Base(p.Key), "cscs-key") })
+	narrow(func(p Pair) bool { return key.InTime(p.Cert, p.cert, now) == nil })
+	var authorities, keys []string
+	for _, p := range pairs {
+		if by := string(p.cert.SignatureKey.Marshal()); !slices.Contains(authorities, by) {
+			authorities, keys = append(authorities, by), append(keys, p.Key)
+		}
+	}
+	if len(keys) > 1 {
+		return Pair{}, &SeveralError{Where: dir, Keys: keys}
+	}
+	return pairs[0], nil
 }
 
 func readCert(path string) (*ssh.Certificate, error) {
@@ -120,29 +161,31 @@ func readCert(path string) (*ssh.Certificate, error) {
 //
 // Errors: those of Sign; *key.ExpiredError, *key.NotYetValidError.
 func Import(ctx context.Context, r Request, p Pair) (Result, error) {
-	if err := key.Check(r.Path); err != nil {
+	if err := r.checkFiles(); err != nil {
 		return Result{}, err
 	}
-	inPlace := regular.Same(p.Key, r.Path)
-	if !inPlace {
-		if err := r.spare(); err != nil {
-			return Result{}, err
-		}
-	}
-	keep := map[string]bool{p.Key: inPlace, p.Cert: regular.Same(p.Cert, r.Path+"-cert.pub")}
-	release, _, err := lock(ctx, r.State, r.Path, r.Waiting)
+	release, err := lock(ctx, r.State, r.Path, r.Waiting)
 	if err != nil {
 		return Result{}, err
 	}
 	defer release()
-	sweep(r.Path)
-	files, err := r.stageAll()
-	defer func() {
-		for _, f := range files {
-			f.discard()
-		}
-	}()
+	if _, err := sweep(r.Path); err != nil {
+		return Result{}, err
+	}
+	keep := map[string]bool{p.Key: regular.Same(p.Key, r.Path), p.Cert: regular.Same(p.Cert, r.Path+"-cert.pub")}
+	var by ssh.PublicKey // nil: the pair is in place already
+	switch {
+	case !keep[p.Key]:
+		by, err = r.replaceable()
+	case !keep[p.Cert]:
+		by = r.authority()
+	}
 	if err != nil {
+		return Result{}, err
+	}
+	b := newBatch(r.Path)
+	defer b.discard()
+	if err := b.stageAll(); err != nil {
 		return Result{}, err
 	}
 	data, _, err := regular.Read(p.Key)
@@ -162,7 +205,7 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 	var sealed *ssh.PassphraseMissingError
 	switch {
 	case errors.As(err, &sealed):
-		cert, err := r.accept(text, p.cert.Key)
+		cert, err := r.accept(text, p.cert.Key, by)
 		if err != nil {
 			return Result{}, err
 		}
@@ -171,11 +214,11 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 		}
 		data = append(bytes.TrimRight(data, "\r\n"), '\n')
 		for i, d := range [][]byte{data, publicLine(cert.Key, r.Comment), ssh.MarshalAuthorizedKey(cert)} {
-			if err := files[i].write(d); err != nil {
+			if err := b.files[i].write(d); err != nil {
 				return Result{}, err
 			}
 		}
-		result, err = r.finish(files, cert, true)
+		result, err = r.finish(b, cert, true)
 		if err != nil {
 			return Result{}, err
 		}
@@ -183,7 +226,7 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 	case err != nil:
 		return Result{}, &CertificateError{What: "what came with it is no private key"}
 	default:
-		if _, err := r.accept(text, p.cert.Key); err != nil {
+		if _, err := r.accept(text, p.cert.Key, by); err != nil {
 			return Result{}, err // rather than after a question
 		}
 		passphrase, err := r.newPassphrase(ctx)
@@ -191,7 +234,7 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 			return Result{}, err
 		}
 		defer clear(passphrase)
-		if result, err = r.install(files, raw, text, passphrase); err != nil {
+		if result, err = r.install(b, raw, text, passphrase, by); err != nil {
 			return Result{}, err
 		}
 	}

@@ -105,13 +105,14 @@ func (j Journal) write(entries []Entry) error {
 		}
 		return nil
 	}
-	f, err := stage(j.path, 0o600)
+	b := newBatch(j.path)
+	defer b.discard()
+	f, err := b.stage("", 0o600)
 	if err != nil {
 		return err
 	}
-	defer f.discard()
 	if err := f.write(text.Bytes()); err != nil {
 		return err
 	}
-	return commit([]*staged{f})
+	return b.commit()
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/alps-tunnel/cscs/internal/regular"
+	"github.com/alps-tunnel/cscs/internal/runclock"
 )
 
 // A BusyError says that another process is at the same key, and does not come to an end.
@@ -22,23 +23,26 @@ func (e *BusyError) Error() string { return "another cscs is having " + e.Path +
 // the browser.
 const patience = 5 * time.Minute
 
-// lock keeps others from the key at path until release is called; waited says that another
-// had it before.
-func lock(ctx context.Context, state, path string, waiting func()) (release func(), waited bool, err error) {
-	if err := os.MkdirAll(state, 0o700); err != nil {
-		return nil, false, &WriteError{Path: state, Err: regular.Reason(err)}
-	}
+// lock keeps others from the key at path until release is called.
+func lock(ctx context.Context, state, path string, waiting func()) (release func(), err error) {
 	path = realPath(path)
+	for _, dir := range []string{state, filepath.Dir(path)} {
+		if err := checkOwner(dir); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		return nil, &WriteError{Path: state, Err: regular.Reason(err)}
+	}
 	// Not beside the key: nothing of ours is to stay there.
 	sum := sha256.Sum256([]byte(path))
 	l := flock.New(filepath.Join(state, fmt.Sprintf("sign-%x.lock", sum[:8])), flock.SetPermissions(0o600))
 	ok, err := l.TryLock()
 	if err == nil && !ok {
-		waited = true
 		if waiting != nil {
 			waiting()
 		}
-		limited, cancel := context.WithTimeout(ctx, patience)
+		limited, cancel := runclock.WithTimeoutCause(ctx, patience, nil)
 		defer cancel()
 		ok, err = l.TryLockContext(limited, 100*time.Millisecond)
 		if !ok && ctx.Err() != nil {
@@ -51,7 +55,7 @@ func lock(ctx context.Context, state, path string, waiting func()) (release func
 	}
 	if err != nil {
 		_ = l.Close()
-		return nil, waited, err
+		return nil, err
 	}
-	return func() { _ = l.Close() }, waited, nil
+	return func() { _ = l.Close() }, nil
 }

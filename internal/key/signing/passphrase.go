@@ -12,22 +12,25 @@ import (
 //
 // Errors: those of key.Open, *WriteError, *BusyError; the cause of ctx if that ended.
 func Rekey(ctx context.Context, r Request) (protected bool, err error) {
-	release, _, err := lock(ctx, r.State, r.Path, r.Waiting)
+	release, err := lock(ctx, r.State, r.Path, r.Waiting)
 	if err != nil {
 		return false, err
 	}
 	defer release()
-	sweep(r.Path)
+	if _, err := sweep(r.Path); err != nil {
+		return false, err
+	}
 	raw, old, err := key.Open(ctx, r.Path, r.Ask)
 	clear(old)
 	if err != nil {
 		return false, err
 	}
-	f, err := stage(r.Path, 0o600)
+	b := newBatch(r.Path)
+	defer b.discard()
+	f, err := b.stage("", 0o600)
 	if err != nil {
 		return false, err
 	}
-	defer f.discard()
 	passphrase, err := r.Ask.NewPassphrase(ctx, r.Path)
 	if err != nil {
 		return false, err
@@ -42,5 +45,5 @@ func Rekey(ctx context.Context, r Request) (protected bool, err error) {
 	if err := f.write(sealed); err != nil {
 		return false, err
 	}
-	return len(passphrase) > 0, commit([]*staged{f})
+	return len(passphrase) > 0, b.commit()
 }

@@ -4,15 +4,15 @@
 // What was there stays as it is until the new certificate has been read, fits the key,
 // bears a signature that is its authority's, and is valid now. Room for the new files is taken
 // before the service is asked, so that a full or read-only disk costs none of the
-// day's signings. Two processes at once are one signing: the second waits, and takes what
+// day's signings. Two processes at once are one signing: the second waits if need be, and takes what
 // the first has got.
 package signing
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -38,6 +38,10 @@ type Request struct {
 	Comment string // for a new key
 	Short   bool   // a certificate for a minute, which does not count
 
+	// Before is the state of the key by which the caller decided to sign, maybe before a question;
+	// nil: that when Sign is called. Another process may sign before Sign has the lock: its
+	// certificate is taken then.
+	Before *key.State
 	// Ask is who is asked for passphrases; nil: nobody, and a new key has none, as with Short.
 	Ask Prompter
 	// Held says whether an agent holds a key whose private half is in no file, which is not
@@ -61,7 +65,7 @@ type Result struct {
 	NewKey         bool       // the key was made for it
 	Signer         ssh.Signer // the new key, whose passphrase need not be asked for again; nil: it is not new
 	Bare           bool       // and has no passphrase, since nobody could be asked for one
-	Meanwhile      bool       // by another process, while this one waited
+	Meanwhile      bool       // by another process, since this one looked
 }
 
 // Sign gets a certificate for the key of r.Path, which is made if it is not there.
@@ -69,22 +73,25 @@ type Result struct {
 // Errors: the service's; *CertificateError, *ReplaceError, *WriteError, *BusyError; those of key.Open;
 // the cause of ctx if that ended.
 func Sign(ctx context.Context, r Request) (Result, error) {
-	began := time.Now()
-	if err := key.Check(r.Path); err != nil {
+	if err := r.checkFiles(); err != nil {
 		return Result{}, err
 	}
-	release, waited, err := lock(ctx, r.State, r.Path, r.Waiting)
+	before := r.Before
+	if before == nil {
+		before = new(key.Inspect(r.Path, time.Now(), r.Held))
+	}
+	release, err := lock(ctx, r.State, r.Path, r.Waiting)
 	if err != nil {
 		return Result{}, err
 	}
 	defer release()
-	sweep(r.Path)
-	if waited {
-		// The other's clock is ours, and its certificate was written since.
-		s := key.Inspect(r.Path, time.Now(), r.Held)
-		if info, err := os.Stat(s.CertPath); err == nil && s.Problem == nil && !info.ModTime().Before(began.Truncate(time.Second)) {
-			return Result{Path: r.Path, CertPath: s.CertPath, Cert: s.Cert, Meanwhile: true}, nil
-		}
+	restored, err := sweep(r.Path)
+	if err != nil {
+		return Result{}, err
+	}
+	// What was put back is no news.
+	if s := key.Inspect(r.Path, time.Now(), r.Held); !restored && s.Problem == nil && !sameCertificate(s.Cert, before.Cert) {
+		return Result{Path: r.Path, CertPath: s.CertPath, Cert: s.Cert, Meanwhile: true}, nil
 	}
 	if r.Service.MakesKeys() {
 		return r.fetch(ctx)
@@ -92,41 +99,24 @@ func Sign(ctx context.Context, r Request) (Result, error) {
 	return r.certify(ctx)
 }
 
-// A ReplaceError says that another key would take the place of one that was never signed, and so
-// is for something else.
-type ReplaceError struct{ Path string }
-
-func (e *ReplaceError) Error() string {
-	return "the key " + e.Path + " was never signed, and the new one would take its place"
-}
-
-// spare says whether there is a key that may not be replaced.
-func (r Request) spare() error {
-	_, err := os.Lstat(r.Path + "-cert.pub")
-	if s := key.Inspect(r.Path, time.Now(), r.Held); s.Exists && errors.Is(err, fs.ErrNotExist) {
-		return &ReplaceError{Path: r.Path}
-	}
-	return nil
+func sameCertificate(a, b *ssh.Certificate) bool {
+	return a != nil && b != nil && bytes.Equal(a.Marshal(), b.Marshal())
 }
 
 // certify has our own key signed.
 func (r Request) certify(ctx context.Context) (Result, error) {
-	certFile, err := stage(r.Path+"-cert.pub", 0o644)
+	b := newBatch(r.Path)
+	defer b.discard()
+	certFile, err := b.stage("-cert.pub", 0o644)
 	if err != nil {
 		return Result{}, err
 	}
-	defer certFile.discard()
-	files := []*staged{certFile}
 	pub, err := r.publicOf(ctx)
 	var missing *key.MissingError
 	var signer ssh.Signer // of a new key
 	if errors.As(err, &missing) {
-		var made []*staged
-		if signer, made, err = r.generate(ctx); err == nil {
-			files, pub = append(made, certFile), signer.PublicKey()
-		}
-		for _, f := range made {
-			defer f.discard()
+		if signer, err = r.generate(ctx, b); err == nil {
+			pub = signer.PublicKey()
 		}
 	}
 	if err != nil {
@@ -136,30 +126,27 @@ func (r Request) certify(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	cert, err := r.accept(text, pub)
+	cert, err := r.accept(text, pub, nil)
 	if err != nil {
 		return Result{}, err
 	}
 	if err := certFile.write(ssh.MarshalAuthorizedKey(cert)); err != nil {
 		return Result{}, err
 	}
-	result, err := r.finish(files, cert, signer != nil)
+	result, err := r.finish(b, cert, signer != nil)
 	result.Signer = signer
 	return result, err
 }
 
 // fetch takes key and certificate from a service that makes both.
 func (r Request) fetch(ctx context.Context) (Result, error) {
-	if err := r.spare(); err != nil {
+	by, err := r.replaceable()
+	if err != nil {
 		return Result{}, err
 	}
-	files, err := r.stageAll()
-	defer func() {
-		for _, f := range files {
-			f.discard()
-		}
-	}()
-	if err != nil {
+	b := newBatch(r.Path)
+	defer b.discard()
+	if err := b.stageAll(); err != nil {
 		return Result{}, err
 	}
 	// Before the service is asked: whoever thinks better of it has lost none of the day's
@@ -178,7 +165,7 @@ func (r Request) fetch(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, &CertificateError{What: "what came with it is no private key"}
 	}
-	return r.install(files, raw, text, passphrase)
+	return r.install(b, raw, text, passphrase, by)
 }
 
 // newPassphrase is the user's for a new key; nil: none, or nobody can be asked.
@@ -189,13 +176,14 @@ func (r Request) newPassphrase(ctx context.Context) ([]byte, error) {
 	return r.Ask.NewPassphrase(ctx, r.Path)
 }
 
-// install writes a pair that came from elsewhere, with a passphrase of the user's.
-func (r Request) install(files []*staged, raw any, text, passphrase []byte) (Result, error) {
+// install writes a pair that came from elsewhere, with a passphrase of the user's. Its authority
+// must be by; nil: any.
+func (r Request) install(b *batch, raw any, text, passphrase []byte, by ssh.PublicKey) (Result, error) {
 	signer, err := ssh.NewSignerFromKey(raw)
 	if err != nil {
 		return Result{}, &CertificateError{What: "what came with it is no private key that can be used"}
 	}
-	cert, err := r.accept(text, signer.PublicKey())
+	cert, err := r.accept(text, signer.PublicKey(), by)
 	if err != nil {
 		return Result{}, err
 	}
@@ -205,33 +193,31 @@ func (r Request) install(files []*staged, raw any, text, passphrase []byte) (Res
 	}
 	defer clear(sealed)
 	for i, data := range [][]byte{sealed, publicLine(signer.PublicKey(), r.Comment), ssh.MarshalAuthorizedKey(cert)} {
-		if err := files[i].write(data); err != nil {
+		if err := b.files[i].write(data); err != nil {
 			return Result{}, err
 		}
 	}
-	result, err := r.finish(files, cert, true)
+	result, err := r.finish(b, cert, true)
 	result.Signer = signer
 	return result, err
 }
 
 // stageAll takes room for key, public key and certificate.
-func (r Request) stageAll() (files []*staged, err error) {
+func (b *batch) stageAll() error {
 	for _, f := range []struct {
 		suffix string
 		mode   fs.FileMode
 	}{{"", 0o600}, {".pub", 0o644}, {"-cert.pub", 0o644}} {
-		s, err := stage(r.Path+f.suffix, f.mode)
-		if err != nil {
-			return files, err
+		if _, err := b.stage(f.suffix, f.mode); err != nil {
+			return err
 		}
-		files = append(files, s)
 	}
-	return files, nil
+	return nil
 }
 
 // finish puts the files in their places and keeps a note of the signing.
-func (r Request) finish(files []*staged, cert *ssh.Certificate, isNew bool) (Result, error) {
-	if err := commit(files); err != nil {
+func (r Request) finish(b *batch, cert *ssh.Certificate, isNew bool) (Result, error) {
+	if err := b.commit(); err != nil {
 		return Result{}, err
 	}
 	// The note is for counting alone: the certificate is good without it.

@@ -235,6 +235,31 @@ func TestSignNoFile(t *testing.T) {
 	}
 }
 
+// TestSignInTheWay: where something else than a file is in place of the certificate or the public
+// key, no service is asked.
+func TestSignInTheWay(t *testing.T) {
+	a := newAuthority(t)
+	for _, suffix := range []string{".pub", "-cert.pub"} {
+		for _, makes := range []bool{false, true} {
+			if !makes && suffix == ".pub" {
+				continue // our own key's is not written again
+			}
+			r := request(t, a)
+			a.makes, a.asked = makes, 0
+			if _, err := Sign(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(os.Remove(r.Path+suffix), os.Mkdir(r.Path+suffix, 0o700)); err != nil {
+				t.Fatal(err)
+			}
+			var file *key.FileError
+			if _, err := Sign(t.Context(), r); !errors.As(err, &file) || file.Fix == "" || a.asked != 1 {
+				t.Errorf("%s, makes=%v: %v, asked %d times", suffix, makes, err, a.asked)
+			}
+		}
+	}
+}
+
 // TestSignShort: a service account's new key has no passphrase, also on a terminal; that of an old
 // key which does not tell its public half is asked for.
 func TestSignShort(t *testing.T) {
@@ -381,15 +406,16 @@ func TestCommitGoesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	cert := r.Path + "-cert.pub"
-	if err := os.Remove(cert); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.MkdirAll(filepath.Join(cert, "in the way"), 0o700); err != nil {
-		t.Fatal(err)
-	}
 	before := tree(t, filepath.Dir(r.Path))
+	delete(before, "cscs-key-cert.pub")
+	a.after = func(line []byte) []byte { // while the service is asked
+		if err := errors.Join(os.Remove(cert), os.MkdirAll(filepath.Join(cert, "in the way"), 0o700)); err != nil {
+			t.Error(err)
+		}
+		return line
+	}
 	var failed *WriteError
-	if _, err := Sign(t.Context(), r); !errors.As(err, &failed) {
+	if _, err := Sign(t.Context(), r); !errors.As(err, &failed) || a.asked != 2 {
 		t.Errorf("%v", err)
 	}
 	if d := cmp.Diff(before, tree(t, filepath.Dir(r.Path))); d != "" {
@@ -502,35 +528,6 @@ func TestKeepsTheBetter(t *testing.T) {
 	}
 }
 
-// TestSweep: what a process that was killed has left is gone after the next one; what is
-// not ours is not.
-func TestSweep(t *testing.T) {
-	r := request(t, newAuthority(t))
-	dir := filepath.Dir(r.Path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{".cscs-key-123", ".cscs-key-cert.pub-4567", ".cscs-key.pub-8", ".cscs-key-notes", "cscs-key-1"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := Sign(t.Context(), r); err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		names = append(names, e.Name())
-	}
-	if d := cmp.Diff([]string{".cscs-key-notes", "cscs-key", "cscs-key-1", "cscs-key-cert.pub", "cscs-key.pub"}, names); d != "" {
-		t.Error(d)
-	}
-}
-
 // TestTwoAtOnce: the second takes what the first has got; if the first gets nothing, it
 // asks for itself.
 func TestTwoAtOnce(t *testing.T) {
@@ -559,6 +556,37 @@ func TestTwoAtOnce(t *testing.T) {
 				t.Errorf("%v %v, %+v, %d asked", errs[0], errs[1], results[1], other.asked)
 			}
 		})
+	}
+}
+
+// TestDoneMeanwhile: two commands see that a key has to be signed, and both are told to. The second
+// takes the certificate of the first, also if it need not wait for it; if that is
+// of no use, it has one signed.
+func TestDoneMeanwhile(t *testing.T) {
+	a := newAuthority(t)
+	r := request(t, a)
+	r.Before = new(key.Inspect(r.Path, time.Now(), nil))
+	first, err := Sign(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := Sign(t.Context(), r)
+	if err != nil || !second.Meanwhile || a.asked != 1 || !bytes.Equal(first.Cert.Marshal(), second.Cert.Marshal()) {
+		t.Errorf("%+v %v, asked %d times", second, err, a.asked)
+	}
+	r.Before = new(key.Inspect(r.Path, time.Now(), nil)) // who has seen that one wants another
+	if third, err := Sign(t.Context(), r); err != nil || third.Meanwhile || a.asked != 2 {
+		t.Errorf("%+v %v, asked %d times", third, err, a.asked)
+	}
+	a.spoil = func(c *ssh.Certificate) { c.Extensions = nil }
+	r.Path += "-2"
+	r.Before = new(key.Inspect(r.Path, time.Now(), nil))
+	if _, err := Sign(t.Context(), r); err != nil { // for less than a tunnel needs
+		t.Fatal(err)
+	}
+	a.spoil = nil
+	if again, err := Sign(t.Context(), r); err != nil || again.Meanwhile || a.asked != 4 {
+		t.Errorf("%+v %v, asked %d times", again, err, a.asked)
 	}
 }
 
@@ -652,8 +680,8 @@ func TestImport(t *testing.T) {
 	if _, err := os.Stat(p.Key); err == nil {
 		t.Error("it was not moved")
 	}
-	save(dir, "sealed-key", "sealed-key-cert.pub", "hush", 23*time.Hour)
-	if p, err = Find(dir); err != nil || filepath.Base(p.Key) != "sealed-key" {
+	save(dir, "cscs-key sealed", "cscs-key sealed-cert.pub", "hush", 23*time.Hour)
+	if p, err = Find(dir); err != nil || filepath.Base(p.Key) != "cscs-key sealed" {
 		t.Fatalf("%+v %v", p, err)
 	}
 	if _, err := Import(t.Context(), r, p); err != nil {
@@ -683,7 +711,7 @@ func TestImport(t *testing.T) {
 // TestInterrupted: who waits for another process, and is told to stop, stops.
 func TestInterrupted(t *testing.T) {
 	r := request(t, newAuthority(t))
-	release, _, err := lock(t.Context(), r.State, r.Path, nil)
+	release, err := lock(t.Context(), r.State, r.Path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

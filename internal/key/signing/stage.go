@@ -1,12 +1,17 @@
 package signing
 
 import (
+	"cmp"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/alps-tunnel/cscs/internal/owndir"
 	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
@@ -23,28 +28,53 @@ type WriteError struct {
 func (e *WriteError) Error() string { return fmt.Sprintf("write %s: %v", e.Path, e.Err) }
 func (e *WriteError) Unwrap() error { return e.Err }
 
+// A batch is files of one key that are put in their places together.
+//
+// The last rename of commit completes the batch. Until then a staged file is left, and the files
+// that the batch replaces have a second name. So sweep can tell after a kill whether the batch
+// was completed, and restores the replaced files if not.
+type batch struct {
+	path  string // of the private key, or of the only file
+	id    string // random; in the names of all files of the batch
+	files []*staged
+}
+
 // staged is a file beside the one that it will be. It has the room that it needs from
 // the beginning (renameio's are empty until they are written, and do not exist on Windows).
 type staged struct {
+	part int    // index in parts
 	path string // where it belongs
+	name string // where it is
 	mode fs.FileMode
-	file *os.File // nil once it is in its place, or gone
-	old  string   // what it replaced, until all are in place
+	file *os.File // nil once it is closed
+	old  string   // the second name of what it replaces; "" for nothing
+	done bool     // it is in its place, or was removed
 }
 
-// stage takes room for a file at path, whose directory is made if need be (0700).
-func stage(path string, mode fs.FileMode) (*staged, error) {
-	path = realPath(path)
-	dir := filepath.Dir(path)
-	failed := func(err error) (*staged, error) { return nil, &WriteError{Path: path, Err: regular.Reason(err)} }
+func newBatch(path string) *batch {
+	return &batch{path: realPath(path), id: strings.ToLower(rand.Text()[:8])}
+}
+
+// stage takes room for the file of the batch with this suffix. It makes the directory if need be
+// (0700).
+func (b *batch) stage(suffix string, mode fs.FileMode) (*staged, error) {
+	s := &staged{part: partOf(suffix), path: realPath(b.path + suffix), mode: mode}
+	dir := filepath.Dir(s.path)
+	failed := func(err error) (*staged, error) {
+		return nil, &WriteError{Path: s.path, Err: regular.Reason(err)}
+	}
+	if err := checkOwner(dir); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return failed(err)
 	}
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*") // 0600
+	s.name = b.fileName(dir, kindStaged, s.part)
+	f, err := os.OpenFile(s.name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return failed(err)
 	}
-	s := &staged{path: path, mode: mode, file: f}
+	s.file = f
 	if _, err = f.Write(make([]byte, room)); err == nil {
 		err = f.Sync() // only now some file systems say that there is no room
 	}
@@ -52,24 +82,18 @@ func stage(path string, mode fs.FileMode) (*staged, error) {
 		s.discard()
 		return failed(err)
 	}
+	b.files = append(b.files, s)
 	return s, nil
 }
 
-// sweep removes what a signing that was killed has left beside the key at path; whoever
-// calls it holds the lock.
-func sweep(path string) {
-	for _, suffix := range []string{"", ".pub", "-cert.pub"} {
-		path := realPath(path + suffix)
-		left, _ := filepath.Glob(filepath.Join(globbed.Replace(filepath.Dir(path)), "."+globbed.Replace(filepath.Base(path))+"-[0-9]*"))
-		for _, name := range left {
-			_ = os.Truncate(name, 0)
-			_ = os.Remove(name)
-		}
+// checkOwner refuses a directory of another user, in which root's files would be of no use.
+func checkOwner(dir string) error {
+	err := owndir.CheckOwner(dir)
+	if err == nil || errors.As(err, new(*owndir.OwnerError)) {
+		return err
 	}
+	return &WriteError{Path: dir, Err: regular.Reason(err)}
 }
-
-// globbed takes the special characters of patterns for themselves.
-var globbed = strings.NewReplacer("*", "[*]", "?", "[?]", "[", "[[]")
 
 // write gives the file its content, over the room that it has.
 func (s *staged) write(data []byte) error {
@@ -89,53 +113,142 @@ func (s *staged) write(data []byte) error {
 	return nil
 }
 
-// discard removes a file that did not get to its place, and what is in it.
-func (s *staged) discard() {
-	if s.file == nil {
-		return
+// discard removes the files that did not get to their places, and what is in them.
+func (b *batch) discard() {
+	for _, s := range b.files {
+		s.discard()
 	}
-	name := s.file.Name()
-	_ = s.file.Truncate(0) // it may hold a key
-	_ = s.file.Close()
-	_ = os.Remove(name)
-	s.file = nil
 }
 
-// commit puts files in their places, one after the other. If one cannot be put there, what
+func (s *staged) discard() {
+	if s.done {
+		return
+	}
+	if s.file != nil {
+		_ = s.file.Truncate(0) // it may hold a key
+		_ = s.file.Close()
+		s.file = nil
+	}
+	erase(s.name)
+	s.done = true
+}
+
+// afterStep is called after each change of commit to the file system; tests kill the process there.
+var afterStep = func() {}
+
+// commit puts the files in their places, the certificate last. If one cannot be put there, what
 // the others replaced is put back.
-func commit(files []*staged) (err error) {
-	defer func() {
-		for _, s := range files {
-			switch {
-			case s.old == "":
-			case err == nil:
-				_ = os.Remove(s.old)
-			default:
-				_ = os.Rename(s.old, s.path)
-			}
-		}
-	}()
-	for i, s := range files {
-		// The last one needs no way back, nor does what has replaced nothing.
-		if old := s.file.Name() + ".old"; i < len(files)-1 && os.Link(s.path, old) == nil {
-			s.old = old
-		}
-		name := s.file.Name()
-		_ = s.file.Close() // it was synced
-		if err := os.Rename(name, s.path); err != nil {
-			_ = os.Remove(name)
-			s.file = nil
+func (b *batch) commit() error {
+	slices.SortFunc(b.files, func(x, y *staged) int { return cmp.Compare(x.part, y.part) })
+	// The last one needs no way back.
+	for _, s := range b.files[:len(b.files)-1] {
+		if err := b.backUp(s); err != nil {
+			b.restore()
 			return &WriteError{Path: s.path, Err: regular.Reason(err)}
 		}
+	}
+	for _, s := range b.files {
+		_ = s.file.Close() // it was synced
 		s.file = nil
+		if err := os.Rename(s.name, s.path); err != nil {
+			b.restore()
+			return &WriteError{Path: s.path, Err: regular.Reason(err)}
+		}
+		s.done = true
+		afterStep()
+	}
+	for _, s := range b.files {
+		if s.old != "" {
+			_ = os.Remove(s.old)
+			afterStep()
+		}
 	}
 	return nil
 }
 
+// backUp gives what s replaces a second name, under which it outlasts the rename.
+func (b *batch) backUp(s *staged) error {
+	if _, err := os.Lstat(s.path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	dir := filepath.Dir(s.path)
+	old := b.fileName(dir, kindOld, s.part)
+	if err := os.Link(s.path, old); err != nil { // a file system without hard links
+		copied := b.fileName(dir, kindCopy, s.part)
+		defer erase(copied) // nothing, once it is renamed
+		// A second name that exists has the whole content.
+		if err := copyFile(copied, s.path); err != nil {
+			return err
+		}
+		afterStep()
+		if err := os.Rename(copied, old); err != nil {
+			return err
+		}
+	}
+	s.old = old
+	afterStep()
+	return nil
+}
+
+// restore puts back what the files of the batch replaced. If that fails, the staged files stay,
+// by which the next sweep sees that it has to do the rest.
+func (b *batch) restore() {
+	for _, s := range b.files {
+		if s.old == "" {
+			continue
+		}
+		if err := putBack(s.old, s.path); err != nil {
+			for _, s := range b.files {
+				s.done = true
+			}
+			return
+		}
+		s.old = ""
+		afterStep()
+	}
+}
+
+// putBack makes old the file at path again. A rename of one name of a file to another name of it
+// does nothing (rename(2)).
+func putBack(old, path string) error {
+	if regular.Same(old, path) {
+		return os.Remove(old)
+	}
+	return os.Rename(old, path)
+}
+
+// copyFile copies a file with its mode.
+func copyFile(to, from string) error {
+	data, info, err := regular.Read(from)
+	if err != nil {
+		return err
+	}
+	defer clear(data)
+	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Chmod(info.Mode().Perm())
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
 // realPath is where a file really is: it may be a link to a directory of somebody's dotfiles.
+// It is the same before and after the file is made.
 func realPath(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
 	if to, err := filepath.EvalSymlinks(path); err == nil {
 		return to
+	}
+	if dir := filepath.Dir(path); dir != path {
+		return filepath.Join(realPath(dir), filepath.Base(path))
 	}
 	return path
 }

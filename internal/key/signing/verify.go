@@ -26,12 +26,16 @@ func (e *CertificateError) Error() string {
 
 func (e *CertificateError) Unwrap() error { return e.Err }
 
-// accept is verify, for where there may be something better already.
-func (r Request) accept(text []byte, pub ssh.PublicKey) (*ssh.Certificate, error) {
+// accept is verify, for where there may be something better already, or something of another
+// authority than by; nil: any.
+func (r Request) accept(text []byte, pub, by ssh.PublicKey) (*ssh.Certificate, error) {
 	now := time.Now()
 	cert, err := verify(text, pub, now)
 	if err != nil {
 		return nil, err
+	}
+	if by != nil && !bytes.Equal(by.Marshal(), cert.SignatureKey.Marshal()) {
+		return nil, &ReplaceError{Path: r.Path, What: "has a certificate of another authority"}
 	}
 	var unfit *key.UnfitError
 	if errors.As(key.Unfit(r.Path, cert), &unfit) && key.Inspect(r.Path, now, r.Held).Problem == nil {

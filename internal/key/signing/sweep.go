@@ -1,0 +1,129 @@
+package signing
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/alps-tunnel/cscs/internal/regular"
+)
+
+// The kinds of files that a batch has beside a key while it works.
+const (
+	kindStaged = "staged" // what will be in place
+	kindCopy   = "copy"   // what will be of kindOld, and may not be whole
+	kindOld    = "old"    // what is replaced
+)
+
+// parts are the files of a key, by the suffix of their names, in the order in which they are put
+// in their places.
+var parts = []struct{ suffix, name string }{{"", "file"}, {".pub", "pub"}, {"-cert.pub", "cert"}}
+
+func partOf(suffix string) int {
+	for i, p := range parts {
+		if p.suffix == suffix {
+			return i
+		}
+	}
+	panic("no file of a key ends in " + suffix)
+}
+
+// fileName is a name that no other program and no other key uses: sweep removes the files of
+// such names.
+func (b *batch) fileName(dir, kind string, part int) string {
+	return filepath.Join(dir, fmt.Sprintf(".cscs-%s-%s-%s-%s", kind, hashOf(b.path), b.id, parts[part].name))
+}
+
+var leftover = regexp.MustCompile(`^\.cscs-(staged|copy|old)-([0-9a-f]{8})-([a-z2-7]{8})-(file|pub|cert)$`)
+
+// hashOf stands for a key in the names of its files.
+func hashOf(realPath string) string {
+	sum := sha256.Sum256([]byte(realPath))
+	return fmt.Sprintf("%x", sum[:4])
+}
+
+// sweep removes what a killed process has left beside the key at path, and puts back what an
+// incomplete batch has replaced, which it reports. Its caller holds the lock. The error is a *WriteError.
+func sweep(path string) (restored bool, err error) {
+	type file struct{ name, kind, id, part string }
+	var left []file
+	incomplete := map[string]time.Time{} // batches, and when the last file of each was written
+	path = realPath(path)
+	var dirs []string
+	for _, p := range parts {
+		if dir := filepath.Dir(realPath(path + p.suffix)); !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	for _, dir := range dirs {
+		entries, _ := os.ReadDir(dir)
+		for _, e := range entries {
+			m := leftover.FindStringSubmatch(e.Name())
+			if m == nil || m[2] != hashOf(path) {
+				continue
+			}
+			f := file{filepath.Join(dir, e.Name()), m[1], m[3], m[4]}
+			info, err := os.Lstat(f.name)
+			if err != nil || !isOwn(info) {
+				continue
+			}
+			left = append(left, f)
+			if last, ok := incomplete[f.id]; f.kind == kindStaged && (!ok || info.ModTime().After(last)) {
+				incomplete[f.id] = info.ModTime()
+			}
+		}
+	}
+	// First: the staged files, by which a batch is known to be incomplete, must outlast this.
+	for _, f := range left {
+		if f.kind != kindOld {
+			continue
+		}
+		live := path
+		for _, p := range parts {
+			if p.name == f.part {
+				live = realPath(path + p.suffix)
+			}
+		}
+		last, half := incomplete[f.id]
+		if info, err := os.Stat(live); err == nil && info.ModTime().After(last) {
+			half = false // the user has written that since, by hand
+		}
+		switch {
+		case regular.Same(f.name, live):
+			_ = os.Remove(f.name)
+		case half:
+			if err := os.Rename(f.name, live); err != nil {
+				return restored, &WriteError{Path: live, Err: regular.Reason(err)}
+			}
+			restored = true
+		default:
+			erase(f.name)
+		}
+	}
+	for _, f := range left {
+		if f.kind != kindOld {
+			erase(f.name)
+		}
+	}
+	return restored, nil
+}
+
+// erase removes a file of a batch. It empties the file first, since that may be a private key,
+// unless the file has another name, under which it is in use.
+func erase(name string) {
+	info, err := os.Lstat(name)
+	if err != nil || !isOwn(info) {
+		return
+	}
+	if f, err := openForErase(name); err == nil {
+		if info, err := f.Stat(); err == nil && isOwn(info) && hasOneName(info) {
+			_ = f.Truncate(0)
+		}
+		_ = f.Close()
+	}
+	_ = os.Remove(name)
+}
