@@ -18,9 +18,9 @@ import (
 // would see (invariant I12).
 
 // ownVariables differ between any two steps, or are the session's own. The addresses of srun
-// are of one that has gone.
+// are of one that has gone. 22.05 names the controller and the nodes of a cloud once more.
 var ownVariables = regexp.MustCompile(`^(CSCS_SESSION|PORT|_|SHLVL|PWD|OLDPWD|SLURM_JOB_?ID|SLURM_JOB_SLUID|SLURM_JOB_(START|END)_TIME|` +
-	`SLURM_STEP_?ID|SLURM_TASK_PID|SLURM_SRUN_COMM_(HOST|PORT)|SLURM_STEP_LAUNCHER_PORT|SLURM_LAUNCH_NODE_IPADDR|SRUN_DEBUG|SLURMD_DEBUG|SLURM_MPI_TYPE|SSH_.*)$`)
+	`SLURM_STEP_?ID|SLURM_TASK_PID|SLURM_SRUN_COMM_(HOST|PORT)|SLURM_STEP_LAUNCHER_PORT|SLURM_LAUNCH_NODE_IPADDR|SRUN_DEBUG|SLURMD_DEBUG|SLURM_NODE_ALIASES|SLURM_WORKING_CLUSTER|SLURM_MPI_TYPE|SSH_.*)$`)
 
 // variables reads what "env -0" has printed into a file in the directory seen of alice's on the
 // cluster, without those that ownVariables matches.
@@ -129,7 +129,7 @@ func TestEnvironmentOfJobs(t *testing.T) {
 				login[name], session[name] = "", ""
 			}
 			// A shell in an allocation hands these on as well; Slurm's commands do not read them.
-			for _, name := range []string{"SLURM_STEP_NODELIST", "SLURM_STEP_NUM_NODES", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_TASKS_PER_NODE"} {
+			for _, name := range []string{"SLURM_STEP_NODELIST", "SLURM_STEP_NUM_NODES", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_TASKS_PER_NODE", "SLURM_JOB_CPUS_PER_NODE_PACK_GROUP_0"} {
 				delete(session, name)
 			}
 			if diff := cmp.Diff(onlySlurm(login), onlySlurm(session)); diff != "" {

@@ -48,6 +48,9 @@ cscs_set_environment() {
 	local v cluster=${cscs_dir%/*}
 	# The runner asks for the job's GPUs as its step's.
 	[[ -z ${SLURM_STEP_GPUS:-} ]] || export SLURM_JOB_GPUS=${SLURM_JOB_GPUS:-$SLURM_STEP_GPUS}
+	# In a step, 22.05 tells the CPUs of the job by this name alone.
+	[[ -z ${SLURM_JOB_CPUS_PER_NODE_PACK_GROUP_0:-} ]] ||
+		export SLURM_JOB_CPUS_PER_NODE=${SLURM_JOB_CPUS_PER_NODE:-$SLURM_JOB_CPUS_PER_NODE_PACK_GROUP_0}
 	for v in "${!SLURM_@}" "${!SLURMD_@}" "${!SRUN_@}" "${!PMI_@}" "${!SBATCH_@}" "${!SALLOC_@}"; do
 		case $v in
 		SLURM_CONF | SLURM_JOB_* | SLURM_JOBID | SLURM_CLUSTER_NAME | SLURMD_NODENAME) ;;
@@ -142,6 +145,7 @@ cscs_export_tasks() {
 		[[ $part =~ ^([0-9]+)(\(x([0-9]+)\))?$ ]] || return 0
 		for ((i = 0; i < ${BASH_REMATCH[3]:-1}; i++)); do cpus+=("${BASH_REMATCH[1]}") tasks+=(0); done
 	done
+	((${#cpus[@]})) || return 0
 	if [[ ${SLURM_NTASKS_PER_NODE:-} == +([0-9]) ]]; then
 		for i in "${!cpus[@]}"; do tasks[i]=$SLURM_NTASKS_PER_NODE; done
 		export SLURM_NTASKS=${SLURM_NTASKS:-$((SLURM_NTASKS_PER_NODE * ${#cpus[@]}))}
