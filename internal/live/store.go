@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
-	"github.com/google/renameio/v2/maybe"
 
 	"github.com/alps-tunnel/cscs/internal/owndir"
+	"github.com/alps-tunnel/cscs/internal/regular"
 	"github.com/alps-tunnel/cscs/internal/sessionid"
 )
 
@@ -139,7 +139,7 @@ func (e *Entry) Write(r Record) error {
 	if err != nil {
 		return err
 	}
-	if err := maybe.WriteFile(e.store.path(e.id, ".json"), append(b, '\n'), 0o600); err != nil {
+	if err := regular.Write(e.store.path(e.id, ".json"), append(b, '\n'), 0o600); err != nil {
 		return fmt.Errorf("write the record of session %s: %w", e.id, err)
 	}
 	return nil

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2/maybe"
-
 	"github.com/alps-tunnel/cscs/internal/owndir"
 	"github.com/alps-tunnel/cscs/internal/regular"
 )
@@ -291,7 +289,7 @@ func writeThrough(name string, data []byte) error {
 	if info, err := os.Stat(target); err == nil {
 		mode = info.Mode().Perm()
 	}
-	if err := maybe.WriteFile(target, data, mode); err != nil {
+	if err := regular.Write(target, data, mode); err != nil {
 		return err
 	}
 	return os.Chmod(target, mode) // the umask may have taken some of it

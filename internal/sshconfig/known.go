@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
-	"github.com/google/renameio/v2/maybe"
 	"golang.org/x/crypto/ssh"
 
 	"github.com/alps-tunnel/cscs/internal/owndir"
+	"github.com/alps-tunnel/cscs/internal/regular"
 	"github.com/alps-tunnel/cscs/internal/sessionid"
 )
 
@@ -62,7 +62,7 @@ func (k Known) Put(ctx context.Context, host, node string, keys []string, now ti
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return maybe.WriteFile(string(k), []byte(put(string(before), host, node, keys, now, lives)), 0o600)
+	return regular.Write(string(k), []byte(put(string(before), host, node, keys, now, lives)), 0o600)
 }
 
 // put is the file with these keys in it and without what is too old.
