@@ -22,3 +22,14 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s %s: cscs neither reads nor writes there", e.Dir, e.Reason)
 }
 func (e *Error) Unwrap() error { return ErrShared }
+
+// An OwnerError tells that files of root's would be made in a directory of another user, who
+// could not change or read them afterwards. It comes from sudo with the user's HOME.
+type OwnerError struct {
+	Dir   string
+	Owner string // "alice (uid 1001)"
+}
+
+func (e *OwnerError) Error() string {
+	return fmt.Sprintf("%s belongs to %s, and cscs runs as root: run it without sudo", e.Dir, e.Owner)
+}

@@ -17,3 +17,7 @@ func CheckLinked(dir string) error { return Check(dir) }
 
 // CheckParent is Check.
 func CheckParent(dir string) error { return Check(dir) }
+
+// CheckOwner accepts every directory: an administrator's files take the rights of the directory
+// that they are in.
+func CheckOwner(string) error { return nil }

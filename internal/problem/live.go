@@ -56,6 +56,9 @@ var liveRules = []rule{
 		p.Hint = hints("see whose it is: "+p.Fix, "or keep the files of cscs elsewhere: export XDG_STATE_HOME=DIRECTORY")
 		return p
 	}),
+	on(func(e *owndir.OwnerError) Problem {
+		return Problem{ID: "other-owner", Code: Usage, Message: e.Error(), Hint: "or work in the home directory of root: sudo -H"}
+	}),
 	on(func(e *live.GoneError) Problem {
 		return Problem{ID: "unreachable", Code: Failure, Message: e.Error(), Hint: "see what has become of it: cscs ps --refresh"}
 	}),

@@ -23,6 +23,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/key/service"
 	"github.com/alps-tunnel/cscs/internal/key/signing"
 	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/internal/owndir"
 	"github.com/alps-tunnel/cscs/internal/regular"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/sshconfig"
@@ -67,6 +68,7 @@ func TestOf(t *testing.T) {
 		{&sshconfig.RefusedError{File: "/c", Message: "line 3: bad", Before: true}, "ssh-config", 2, "line 3: bad", "nothing was changed"},
 		{&sshconfig.WriteError{File: "/c", Line: "Include x", Err: errors.New("read-only file system")}, "ssh-config-file", 1, "read-only", "Include x"},
 		{session.ErrOwnerLeft, "owner-left", 1, "has ended", "connect again"},
+		{&owndir.OwnerError{Dir: "/home/alice/.ssh", Owner: "alice (uid 1001)"}, "other-owner", 2, "/home/alice/.ssh belongs to alice (uid 1001)", "sudo -H"},
 		{&live.TiedError{ID: "k7"}, "tied", 2, "k7 cannot be left alone", "cscs stop k7"},
 		{&live.SilentError{ID: "k7", PID: 12}, "silent", 1, "k7 (pid 12) does not answer", "cscs stop k7"},
 		{&live.EndedBadlyError{ID: "k7", Outcome: live.Outcome{Code: 6, Reason: "job 7 may still be there", Hint: "scancel"}}, "ended-badly", 6, "k7: job 7", "scancel"},
