@@ -133,12 +133,26 @@ func (p Place) tidy() {
 	}
 }
 
+// Pauses after an accept that failed, as for want of descriptors.
+const (
+	acceptPause    = 5 * time.Millisecond
+	acceptPauseMax = time.Second
+)
+
+// receive lets visitors in until the listener is closed.
 func (d *door) receive() {
+	pause := acceptPause
 	for {
 		conn, err := d.listener.Accept()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return
 		}
+		if err != nil {
+			<-time.After(pause)
+			pause = min(2*pause, acceptPauseMax)
+			continue
+		}
+		pause = acceptPause
 		if isStranger(conn) {
 			_ = conn.Close()
 			continue
