@@ -41,6 +41,8 @@ type Entry struct {
 	store *Store
 	id    string
 	lock  *flock.Flock
+
+	socket string // of Serve, removed before the lock goes; "": none
 }
 
 // Take locks the record of the session r.ID and writes r as its content. The error is
@@ -146,13 +148,34 @@ func (e *Entry) Write(r Record) error {
 }
 
 // Leave lets go of the session and keeps its record for others.
-func (e *Entry) Leave() { _ = e.lock.Close() }
+func (e *Entry) Leave() {
+	e.removeSocket()
+	_ = e.lock.Close()
+}
+
+// Serve opens the control socket of this process. Leave and Remove take its name away, while the
+// lock is held: afterwards the name is that of the next process. The Control answers until it is
+// closed.
+func (e *Entry) Serve(process Controlled) (*Control, error) {
+	c, err := Serve(e.store.dir, e.id, process)
+	if err == nil {
+		e.socket = c.Path()
+	}
+	return c, err
+}
+
+func (e *Entry) removeSocket() {
+	if e.socket != "" {
+		_ = os.Remove(e.socket)
+	}
+}
 
 // Remove lets go of the session and removes its record.
 func (e *Entry) Remove() error {
 	return e.store.alone(func() error {
 		defer e.lock.Close()
 		err := os.Remove(e.store.path(e.id, ".json"))
+		e.removeSocket()
 		_ = e.lock.Close() // Windows removes no open file; nobody else opens it now
 		_ = os.Remove(e.lock.Path())
 		if errors.Is(err, fs.ErrNotExist) {

@@ -135,14 +135,18 @@ func TestGroupWritable(t *testing.T) {
 		change func(top, mid string) error
 		refuse bool
 	}{
-		"the parent":                  {func(_, mid string) error { return chmod(mid, group, 0o775) }, true},
-		"the parent of the parent":    {func(top, _ string) error { return chmod(top, group, 0o775) }, true},
-		"the user's own group":        {func(top, mid string) error { return errors.Join(chmod(top, os.Getgid(), 0o775), chmod(mid, os.Getgid(), 0o775)) }, false},
-		"a place like /tmp":           {func(top, _ string) error { return chmod(top, group, 0o775|os.ModeSticky) }, false},
-		"another user's above":        {func(top, _ string) error { return os.Chown(top, nobody, nobody) }, true},
-		"for all, above":              {func(top, _ string) error { return os.Chmod(top, 0o777) }, true},
-		"readable by a group":         {func(top, _ string) error { return chmod(top, group, 0o755) }, false},
-		"another user's home is that": {func(top, _ string) error { return errors.Join(os.Chown(top, nobody, nobody), setenv("HOME", top+"/mid")) }, false},
+		"the parent":               {func(_, mid string) error { return chmod(mid, group, 0o775) }, true},
+		"the parent of the parent": {func(top, _ string) error { return chmod(top, group, 0o775) }, true},
+		"the user's own group": {func(top, mid string) error {
+			return errors.Join(chmod(top, os.Getgid(), 0o775), chmod(mid, os.Getgid(), 0o775))
+		}, false},
+		"a place like /tmp":    {func(top, _ string) error { return chmod(top, group, 0o775|os.ModeSticky) }, false},
+		"another user's above": {func(top, _ string) error { return os.Chown(top, nobody, nobody) }, true},
+		"for all, above":       {func(top, _ string) error { return os.Chmod(top, 0o777) }, true},
+		"readable by a group":  {func(top, _ string) error { return chmod(top, group, 0o755) }, false},
+		"another user's home is that": {func(top, _ string) error {
+			return errors.Join(os.Chown(top, nobody, nobody), setenv("HOME", top+"/mid"))
+		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("HOME", "/nonexistent")
