@@ -224,7 +224,8 @@ func (s *Store) read(id string) (l Listed, ok bool) {
 	if err != nil || json.Unmarshal(b, &l.Record) != nil || l.ID != id {
 		return l, false
 	}
-	if l.Attended = s.attended(l.ID); l.Attended {
+	locked, err := s.attended(l.ID)
+	if l.Attended = locked || err != nil; l.Attended {
 		l.Here = []int{l.PID}
 	}
 	if !l.Attended && l.State != Detached && l.State != Left {
@@ -233,11 +234,11 @@ func (s *Store) read(id string) (l Listed, ok bool) {
 	return l, true
 }
 
-// attended reports whether the lock is held.
-func (s *Store) attended(id string) bool {
+// attended reports whether the lock is held, see held.
+func (s *Store) attended(id string) (bool, error) {
 	lock := s.lockOf(id)
-	if _, err := os.Stat(lock.Path()); err != nil {
-		return false
+	if _, err := os.Stat(lock.Path()); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
 	}
 	return held(lock)
 }
@@ -248,7 +249,10 @@ func (s *Store) Forget(id string) error {
 		return err
 	}
 	return s.alone(func() error {
-		if s.attended(id) {
+		switch locked, err := s.attended(id); {
+		case err != nil:
+			return fmt.Errorf("see whether session %s is attended: %w", id, err)
+		case locked:
 			return &AttendedError{ID: id}
 		}
 		_ = os.Remove(s.path(id, ".lock"))
