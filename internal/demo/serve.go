@@ -246,8 +246,8 @@ func (d *door) end() {
 	if held != nil {
 		_ = os.Remove(d.place.file(lockFile))
 	}
-	_ = os.Remove(d.place.Dir)
-	_ = os.Remove(filepath.Dir(d.place.Dir)) // if nothing else is in it
+	_ = owndir.RemoveEmpty(d.place.Dir)
+	_ = owndir.RemoveEmpty(filepath.Dir(d.place.Dir))
 	d.dismiss("")
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -123,8 +123,8 @@ func (s *Store) vanish() {
 	if err != nil || len(entries) != 1 || os.Remove(filepath.Join(s.dir, ".lock")) != nil {
 		return
 	}
-	if os.Remove(s.dir) == nil {
-		_ = os.Remove(filepath.Dir(s.dir))
+	if owndir.RemoveEmpty(s.dir) == nil {
+		_ = owndir.RemoveEmpty(filepath.Dir(s.dir))
 	}
 }
 

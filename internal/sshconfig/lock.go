@@ -40,7 +40,7 @@ func (f Files) lock(ctx context.Context) (unlock func(), err error) {
 		_ = lock.Close()
 		_ = os.Remove(lock.Path()) // Windows removes no open file
 		if errors.Is(missing, fs.ErrNotExist) {
-			_ = os.Remove(dir) // if it is empty
+			_ = owndir.RemoveEmpty(dir)
 		}
 	}, nil
 }
