@@ -73,7 +73,7 @@ func (e *ForeignError) Error() string { return e.File + " is not a file of cscs'
 // user's own cannot be written, ours stays: the line may be put there by other means. What another
 // program saves in the user's own file meanwhile stays in it.
 //
-// Errors: *RefusedError, *WriteError, *ReadError, *ForeignError, *owndir.Error; those of the file
+// Errors: *RefusedError, *WriteError, *ReadError, *ForeignError, *owndir.Error, *owndir.OwnerError; those of the file
 // system and of ctx, for the lock.
 func (f Files) Install(ctx context.Context, text string) error {
 	unlock, err := f.lock(ctx)

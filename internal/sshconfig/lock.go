@@ -18,9 +18,33 @@ import (
 // ssh several times, and a Match exec of the user's may take seconds each time.
 const lockWait = 2 * time.Minute
 
-// lock waits until no other process of cscs changes the configuration. The lock is beside the host
+// checkOwner refuses to let root write a file of another user's, or beside one (sudo, with the user's
+// HOME): ssh would refuse it to its owner.
+func checkOwner(names ...string) error {
+	for _, name := range names {
+		target, err := behind(name)
+		if err != nil {
+			continue // reading it says what is wrong
+		}
+		for _, path := range []string{filepath.Dir(name), filepath.Dir(target), target} {
+			if err := owndir.CheckOwner(path); errors.As(err, new(*owndir.OwnerError)) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// lock waits until no other process of cscs changes the configuration. It refuses what checkOwner
+// refuses. The lock is beside the host
 // keys, not in ~/.ssh, where an Include of the user's may match its name. unlock removes it.
 func (f Files) lock(ctx context.Context) (unlock func(), err error) {
+	if err := checkOwner(f.Config, f.Part); err != nil {
+		return nil, err
+	}
+	if err := Known(f.Known).checkOwner(); err != nil {
+		return nil, err
+	}
 	dir := filepath.Dir(f.Known)
 	_, missing := os.Lstat(dir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
