@@ -194,6 +194,7 @@ type Listed struct {
 	Record
 	Attended bool  // a live process of this laptop attends the session, and has its record
 	Here     []int // all of them that attend it; that one is the first
+	Expired  bool  // it is over by this machine's clock, which may be ahead: only the cluster knows
 }
 
 // List returns the records, oldest first. One that cannot be read is passed over.
@@ -231,6 +232,7 @@ func (s *Store) read(id string) (l Listed, ok bool) {
 	if !l.Attended && l.State != Detached && l.State != Left {
 		l.State, l.Reason = Unattended, ""
 	}
+	l.Expired = !l.Attended && l.State != Left && l.Over(time.Now())
 	return l, true
 }
 
@@ -296,8 +298,15 @@ func (e *AmbiguousError) Error() string {
 }
 
 // Find returns the one record whose ID begins with prefix; with "", the only one there
-// is. The error is an [*UnknownError] or an [*AmbiguousError].
+// is that has not expired, or the only one. The error is an [*UnknownError] or an
+// [*AmbiguousError].
 func Find(all []Listed, prefix string) (Listed, error) {
+	if prefix == "" {
+		alive := slices.DeleteFunc(slices.Clone(all), func(l Listed) bool { return l.Expired })
+		if len(alive) > 0 {
+			all = alive
+		}
+	}
 	var found, ids []string
 	var hit Listed
 	for _, l := range all {
