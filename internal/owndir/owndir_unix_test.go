@@ -177,4 +177,4 @@ func TestGroupWritable(t *testing.T) {
 	}
 }
 
-func setenv(name, value string) error { return os.Setenv(name, value) } //nolint:usetesting // t.Setenv restores it
+func setenv(name, value string) error { return os.Setenv(name, value) } // t.Setenv restores it
