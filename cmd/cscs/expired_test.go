@@ -9,7 +9,7 @@ import (
 )
 
 // TestExpiredRecord: a session that is over by this machine's clock may live: the clock may be ahead.
-// Its record stays until the cluster says that it is over, and is told apart.
+// Its record stays until the cluster says that it is over.
 func TestExpiredRecord(t *testing.T) {
 	state := t.TempDir()
 	t.Setenv("XDG_STATE_HOME", state)

@@ -23,7 +23,7 @@ type Func func(from, to netip.AddrPort) (uid int, err error)
 const tries = 3
 
 var (
-	// ErrUnknown tells that nobody vouches for the other end.
+	// ErrUnknown tells that the system does not say whose the other end is.
 	ErrUnknown = errors.New("not of this machine, as far as can be seen")
 	// ErrNoProcess tells that no process of this machine has the other end: the kernel shows our end
 	// of the connection alone.
