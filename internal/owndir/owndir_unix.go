@@ -21,15 +21,31 @@ func Make(dir string) error {
 			return err // nothing is made in a directory of another user
 		}
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		if planted := Check(dir); planted != nil && !errors.Is(planted, fs.ErrNotExist) {
-			return planted
+	return mkdirOwn(dir)
+}
+
+// tries is how often a directory is made that another process of ours removes at the same moment,
+// since nothing is in it.
+const tries = 100
+
+// mkdirOwn makes a directory and closes it to others, or refuses what Check refuses.
+func mkdirOwn(dir string) (err error) {
+	for range tries {
+		made := os.MkdirAll(dir, 0o700)
+		if err = Check(dir); err == nil && made == nil {
+			err = closeToOthers(dir)
 		}
-		return err
+		if made != nil && (err == nil || errors.Is(err, fs.ErrNotExist)) {
+			err = made
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
 	}
-	if err := Check(dir); err != nil {
-		return err
-	}
+	return err
+}
+
+func closeToOthers(dir string) error {
 	info, err := os.Lstat(dir)
 	if err == nil && info.Mode().Perm()&0o077 != 0 {
 		err = os.Chmod(dir, 0o700)
