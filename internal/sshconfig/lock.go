@@ -47,15 +47,12 @@ func (f Files) lock(ctx context.Context) (unlock func(), err error) {
 	}
 	dir := filepath.Dir(f.Known)
 	_, missing := os.Lstat(dir)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	if err := owndir.CheckLinked(dir); err != nil {
-		return nil, err
-	}
 	ctx, cancel := context.WithTimeout(ctx, lockWait)
 	defer cancel()
-	lock, err := lockNamed(ctx, filepath.Join(dir, "ssh-config.lock"))
+	lock, err := lockIn(ctx, dir)
+	for tries := 0; errors.Is(err, fs.ErrNotExist) && tries < 100; tries++ { // another has removed the directory, with its lock
+		lock, err = lockIn(ctx, dir)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("wait for another cscs that changes %s: %w", f.Config, err)
 	}
@@ -67,6 +64,17 @@ func (f Files) lock(ctx context.Context) (unlock func(), err error) {
 			_ = owndir.RemoveEmpty(dir)
 		}
 	}, nil
+}
+
+// lockIn locks in a directory, which it makes.
+func lockIn(ctx context.Context, dir string) (*flock.Flock, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := owndir.CheckLinked(dir); err != nil {
+		return nil, err
+	}
+	return lockNamed(ctx, filepath.Join(dir, "ssh-config.lock"))
 }
 
 // lockNamed locks the file that has the name: one that its holder removes while this process waits

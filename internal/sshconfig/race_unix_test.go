@@ -159,3 +159,21 @@ func TestInstallAtOnce(t *testing.T) {
 		t.Errorf("left: %v", left)
 	}
 }
+
+// TestInstallManyAtOnce: the end of one, which removes its lock, is no error of those that wait.
+func TestInstallManyAtOnce(t *testing.T) {
+	f := files(t)
+	write(t, f.Config, "Host a\n", 0o600)
+	done := make(chan error, 8)
+	for range cap(done) {
+		go func() { done <- f.Install(t.Context(), text(t)) }()
+	}
+	for range cap(done) {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	if got := read(t, f.Config); got != f.line()+"\nHost a\n" {
+		t.Errorf("got %q", got)
+	}
+}
