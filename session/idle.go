@@ -106,7 +106,10 @@ func (s *session) judgeUse(used time.Time) error {
 			i.usedAt(f.listener.Stats().LastActivity)
 		}
 	}
-	if i.used.After(i.warned) {
+	if i.used.After(now) { // the clock was set back
+		i.used = now
+	}
+	if i.used.After(i.warned) || i.warned.After(now) {
 		i.warned = time.Time{}
 	}
 	left := i.used.Add(i.limit).Sub(now)

@@ -285,3 +285,38 @@ func TestSpell(t *testing.T) {
 		}
 	}
 }
+
+// TestIdleClockStep: a wall clock that is set back puts off neither a warning nor the end: what it has
+// left in the future counts from now.
+func TestIdleClockStep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		warnings := 0
+		s := &session{cfg: Config{Idle: time.Hour}, out: emitter{emit: func(Event) { warnings++ }}}
+		s.idle.timer = runclock.NewTimer(24 * time.Hour)
+		defer s.idle.timer.Stop()
+		s.awaitIdle()
+		now := time.Now().Round(0)
+		// It warned, and then the clock was set back by 30 minutes.
+		s.idle.used, s.idle.warned = now.Add(-90*time.Minute), now.Add(30*time.Minute)
+		if err := s.judgeUse(time.Time{}); err != nil || warnings != 1 || !s.idle.warned.Equal(now) {
+			t.Errorf("%d warnings, the last at %v, %v; now is %v", warnings, s.idle.warned, err, now)
+		}
+		<-s.idle.timer.C
+		if waited := time.Since(now); waited != s.idle.notice() {
+			t.Errorf("it looks after %v", waited)
+		}
+		if err := s.judgeUse(time.Time{}); !errors.As(err, new(*idleError)) {
+			t.Errorf("after the notice: %v", err)
+		}
+		// It was used, and then the clock was set back by ten hours.
+		now = time.Now().Round(0)
+		s.idle.warned = time.Time{}
+		if err := s.judgeUse(now.Add(10 * time.Hour)); err != nil || !s.idle.used.Equal(now) {
+			t.Errorf("used at %v, %v; now is %v", s.idle.used, err, now)
+		}
+		<-s.idle.timer.C
+		if waited := time.Since(now); waited != s.idle.limit-s.idle.notice() {
+			t.Errorf("it looks after %v", waited)
+		}
+	})
+}

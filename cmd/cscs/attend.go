@@ -83,7 +83,7 @@ func (a *attendance) take() error {
 		return err
 	}
 	a.entry = entry
-	if a.ctl, err = live.Serve(store.Dir(), a.rec.ID, a); err != nil {
+	if a.ctl, err = entry.Serve(a); err != nil {
 		return err
 	}
 	a.rec.Control = a.ctl.Path()

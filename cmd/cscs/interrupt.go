@@ -52,7 +52,15 @@ func hearInterrupts(parent context.Context) (i *interrupts, stop func()) {
 	// kill us by SIGPIPE with a job on the cluster.
 	signal.Ignore(syscall.SIGPIPE)
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	heard := []os.Signal{syscall.SIGTERM}
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGHUP} {
+		// nohup, and a shell that starts a job in the background of a script, have the program
+		// ignore a signal. Notify would undo that.
+		if !signal.Ignored(s) {
+			heard = append(heard, s)
+		}
+	}
+	signal.Notify(signals, heard...)
 	i.deaf = func() { signal.Stop(signals) }
 	done := make(chan struct{})
 	var wg sync.WaitGroup

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,24 +13,17 @@ import (
 	"github.com/alps-tunnel/cscs/internal/ui"
 )
 
-// records returns this laptop's records, without those of sessions that must be over.
+// records returns this laptop's records. Those of sessions that have expired stay: this machine's
+// clock may be ahead, and only the cluster knows (cscs ps --refresh, stop, attach).
 func records() (*live.Store, []live.Listed, error) {
 	state, err := stateDir()
 	if err != nil {
 		return nil, nil, err
 	}
 	store := live.Open(state)
-	found, err := store.List()
+	all, err := store.List()
 	if err != nil {
 		return nil, nil, err
-	}
-	var all []live.Listed
-	for _, l := range found {
-		if !l.Attended && l.State != live.Left && l.Over(time.Now()) {
-			_ = store.Forget(l.ID) // next time, then
-			continue
-		}
-		all = append(all, l)
 	}
 	return store, all, nil
 }

@@ -111,6 +111,9 @@ func rowOf(l live.Listed) ui.Row {
 	if !l.Attended {
 		r.URL = "" // it leads nowhere
 	}
+	if l.Expired {
+		r.Reason = "over by this machine's clock; cscs ps --refresh asks the cluster"
+	}
 	return r.LeftAt(time.Now())
 }
 

@@ -70,7 +70,7 @@ func (d *deps) sshConfig(ctx context.Context, o *options, install, uninstall boo
 		return err
 	}
 	if uninstall {
-		left, err := files.Uninstall()
+		left, err := files.Uninstall(ctx)
 		if err != nil {
 			return err
 		}

@@ -128,7 +128,7 @@ func over(err error) error {
 
 // stateDir is where logs are kept on the laptop: below $XDG_STATE_HOME, else below
 // ~/.local/state, on macOS too (as with the configuration), and %LocalAppData% on Windows. What is
-// there is trusted, down to the host keys of sessions' nodes: one of another user is an error.
+// there is trusted, down to the host keys of sessions' nodes: one of another user is an error, and so is one in a user's home if this process is root's (sudo).
 func stateDir() (string, error) {
 	dir := os.Getenv("XDG_STATE_HOME")
 	if !filepath.IsAbs(dir) {
@@ -145,6 +145,9 @@ func stateDir() (string, error) {
 		if err != nil {
 			return "", &site.HomeError{Sought: "a place for logs and records", Err: err}
 		}
+	}
+	if err := owndir.CheckOwner(dir); err != nil {
+		return "", err
 	}
 	dir = filepath.Join(dir, "cscs")
 	if err := owndir.CheckLinked(dir); errors.Is(err, owndir.ErrShared) {

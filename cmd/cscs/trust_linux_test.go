@@ -88,3 +88,29 @@ func TestForeignRuntimeDir(t *testing.T) {
 		t.Errorf("without a home: %q, %v: it would be below the working directory", got, err)
 	}
 }
+
+// TestStateDirAsRoot: with sudo and the user's HOME, no directory is made there.
+func TestStateDirAsRoot(t *testing.T) {
+	for name, below := range map[string]string{"nothing": "", "a state directory": ".local/state", "one of cscs": ".local/state/cscs"} {
+		t.Run(name, func(t *testing.T) {
+			home := t.TempDir()
+			t.Setenv("HOME", home)
+			t.Setenv("XDG_STATE_HOME", "")
+			if err := os.MkdirAll(filepath.Join(home, below), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			for dir := filepath.Join(home, below); ; dir = filepath.Dir(dir) {
+				if err := os.Chown(dir, nobody, nobody); err != nil {
+					t.Fatal(err)
+				}
+				if dir == home {
+					break
+				}
+			}
+			_, err := stateDir()
+			if p := problem.Of(err); p.ID != "other-owner" || p.Code != problem.Usage {
+				t.Errorf("%v: problem %+v", err, p)
+			}
+		})
+	}
+}

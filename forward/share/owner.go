@@ -2,9 +2,11 @@ package share
 
 import (
 	"context"
+	"errors"
 	"net"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/alps-tunnel/cscs/forward/chain"
@@ -38,19 +40,51 @@ func claim(place Place) (*owner, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &owner{
+	o := newOwner(place, held)
+	o.tasks.Go(func() { o.accept(held, held.listener) })
+	return o, nil
+}
+
+func newOwner(place Place, held *held) *owner {
+	return &owner{
 		place: place, held: held,
 		decided: make(chan struct{}), asking: make(chan struct{}), changed: make(chan struct{}),
 		silent: map[string]bool{}, sharers: map[*sharer]bool{},
 	}
-	o.tasks.Go(func() { o.accept(held.listener) })
-	return o, nil
 }
 
-func (o *owner) accept(l *net.UnixListener) {
+// An acceptor is the listener of a place.
+type acceptor interface {
+	AcceptUnix() (*net.UnixConn, error)
+}
+
+// Pauses after an accept that failed for want of descriptors or memory.
+const (
+	acceptPause    = 5 * time.Millisecond
+	acceptPauseMax = 100 * time.Millisecond
+)
+
+// accept serves those who join at the place, until it is given up. An error that passes is
+// no reason to give it up; any other is, for another process can take it then.
+func (o *owner) accept(held *held, l acceptor) {
+	pause := acceptPause
 	for {
 		conn, err := l.AcceptUnix()
-		if err != nil {
+		switch {
+		case err == nil:
+			pause = acceptPause
+		case errors.Is(err, net.ErrClosed):
+			return
+		case passes(err):
+			<-time.After(pause) // short: the next accept sees that the place was given up
+			pause = min(2*pause, acceptPauseMax)
+			continue
+		default:
+			o.mu.Lock()
+			if o.held == held {
+				o.yield()
+			}
+			o.mu.Unlock()
 			return
 		}
 		s := newSharer(o, conn)
@@ -66,6 +100,14 @@ func (o *owner) accept(l *net.UnixListener) {
 		}
 		o.tasks.Go(s.run)
 	}
+}
+
+// passes reports whether accept may work again after err: the system is short of descriptors or
+// memory, or the client has gone meanwhile.
+func passes(err error) bool {
+	var t interface{ Temporary() bool }
+	return errors.As(err, &t) && t.Temporary() ||
+		errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
 }
 
 // options are those of the chain that is dialled to be shared.
@@ -160,7 +202,7 @@ func (o *owner) retake() {
 		return
 	}
 	o.held = held
-	o.tasks.Go(func() { o.accept(held.listener) })
+	o.tasks.Go(func() { o.accept(held, held.listener) })
 }
 
 // tell has all sharers told something. It waits for none of them.

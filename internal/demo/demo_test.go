@@ -3,6 +3,7 @@ package demo
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -270,6 +271,7 @@ func TestPlaceOfAnotherVersion(t *testing.T) {
 		conn, err := l.Accept()
 		if err == nil {
 			_, _ = conn.Write([]byte(greeting + "0123456789abcdef\n"))
+			_, _ = io.Copy(io.Discard, conn) // until the visitor goes
 			_ = conn.Close()
 		}
 	}()

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -34,7 +35,8 @@ func executable() (string, error) {
 func detached() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
 // startProcess starts a server below a keeper, which is this program again: when the pipe
-// that is its standard input ends, as it does with this process, it ends the server.
+// that is its standard input ends, as it does with this process, it ends the server. The keeper
+// also ends what the server leaves behind in its process group.
 func startProcess(argv, env []string, dir string, log io.Writer) (*process, error) {
 	self, err := executable()
 	if err != nil {
@@ -72,11 +74,11 @@ func startProcess(argv, env []string, dir string, log io.Writer) (*process, erro
 		return nil, errors.New(strings.TrimSpace(line))
 	}
 	p.kill = func(hard bool) {
-		sig := syscall.SIGTERM
+		order := byte(termOrder)
 		if hard {
-			sig = syscall.SIGKILL
+			order = killOrder
 		}
-		_ = syscall.Kill(-p.pid, sig)
+		_, _ = lifeline.Write([]byte{order}) // to a keeper that has ended, it fails
 	}
 	go func() { // ends with the keeper
 		defer close(p.done)
@@ -135,16 +137,21 @@ func keep(argv []string) int {
 	}
 	fmt.Fprintln(report, cmd.Process.Pid)
 	_ = report.Close()
+	g := &group{leader: cmd.Process.Pid}
 	ended := make(chan struct{})
 	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin) //nolint:forbidigo // the pipe from the cluster's process
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
+		g.obey(os.Stdin) //nolint:forbidigo // the pipe from the cluster's process
+		g.signal(syscall.SIGTERM)
 		select {
 		case <-ended:
 		case <-time.After(2 * time.Second):
 		}
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		g.signal(syscall.SIGKILL)
 	}()
+	if awaitExit(cmd.Process.Pid) {
+		g.signal(syscall.SIGKILL) // what the server has left behind
+	}
+	g.release()
 	err := cmd.Wait()
 	close(ended)
 	var exit *exec.ExitError
@@ -158,4 +165,49 @@ func keep(argv []string) int {
 		return exit.ExitCode()
 	}
 	return 97
+}
+
+// Orders to the keeper, on its standard input.
+const (
+	termOrder = 't'
+	killOrder = 'k'
+)
+
+// A group is the server's process group. It is signalled by the keeper alone, and only until the
+// leader is reaped: after that, its number may be another group's.
+type group struct {
+	leader int
+
+	mu   sync.Mutex
+	over bool
+}
+
+func (g *group) signal(s syscall.Signal) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.over {
+		_ = syscall.Kill(-g.leader, s)
+	}
+}
+
+// release ends the signals.
+func (g *group) release() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.over = true
+}
+
+// obey does what the cluster's process orders, until that is gone.
+func (g *group) obey(orders io.Reader) {
+	r := bufio.NewReader(orders)
+	for {
+		switch order, err := r.ReadByte(); {
+		case err != nil:
+			return
+		case order == termOrder:
+			g.signal(syscall.SIGTERM)
+		case order == killOrder:
+			g.signal(syscall.SIGKILL)
+		}
+	}
 }

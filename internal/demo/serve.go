@@ -133,12 +133,26 @@ func (p Place) tidy() {
 	}
 }
 
+// Pauses after an accept that failed, as for want of descriptors.
+const (
+	acceptPause    = 5 * time.Millisecond
+	acceptPauseMax = time.Second
+)
+
+// receive lets visitors in until the listener is closed.
 func (d *door) receive() {
+	pause := acceptPause
 	for {
 		conn, err := d.listener.Accept()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return
 		}
+		if err != nil {
+			<-time.After(pause)
+			pause = min(2*pause, acceptPauseMax)
+			continue
+		}
+		pause = acceptPause
 		if isStranger(conn) {
 			_ = conn.Close()
 			continue
@@ -232,8 +246,8 @@ func (d *door) end() {
 	if held != nil {
 		_ = os.Remove(d.place.file(lockFile))
 	}
-	_ = os.Remove(d.place.Dir)
-	_ = os.Remove(filepath.Dir(d.place.Dir)) // if nothing else is in it
+	_ = owndir.RemoveEmpty(d.place.Dir)
+	_ = owndir.RemoveEmpty(filepath.Dir(d.place.Dir))
 	d.dismiss("")
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -69,7 +69,7 @@ const answerTime = time.Second
 
 // Serve opens the control socket of the session id, in dir or, where the paths of
 // sockets are limited to less than that (unix(7): 108 bytes, on macOS 104), in a
-// directory of the user's for temporary files.
+// directory of the user's for temporary files. The caller holds the record's lock.
 func Serve(dir, id string, process Controlled) (*Control, error) {
 	if err := sessionid.Check(id); err != nil {
 		return nil, err
@@ -87,6 +87,7 @@ func Serve(dir, id string, process Controlled) (*Control, error) {
 		_ = l.Close()
 		return nil, fmt.Errorf("open the control socket: %w", err)
 	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false) // the name may be another process's by then
 	c := &Control{path: path, process: process, over: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /link", c.link)
@@ -101,7 +102,8 @@ func Serve(dir, id string, process Controlled) (*Control, error) {
 // Path is where the socket is.
 func (c *Control) Path() string { return c.path }
 
-// Close tells those who wait how the session ended, and removes the socket.
+// Close tells those who wait how the session ended, and serves no others. The file of the socket
+// stays: see [Entry.Serve].
 func (c *Control) Close(o Outcome) {
 	c.closing.Do(func() {
 		c.outcome = o

@@ -63,7 +63,7 @@ func (s *Store) guests() map[string][]int {
 		if err != nil || !sessionid.IsID(id) {
 			continue
 		}
-		if held(flock.New(f, flock.SetPermissions(0o600))) {
+		if locked, err := held(flock.New(f, flock.SetPermissions(0o600))); locked || err != nil {
 			all[id] = append(all[id], pid)
 		} else {
 			_ = os.Remove(f)
@@ -75,9 +75,10 @@ func (s *Store) guests() map[string][]int {
 	return all
 }
 
-// held reports whether a process holds the lock.
-func held(lock *flock.Flock) bool {
+// held reports whether a process holds the lock. A lock that cannot be tried (no descriptor, no
+// memory, no locks on this file system) may be held: the caller must remove nothing then.
+func held(lock *flock.Flock) (bool, error) {
 	defer lock.Close()
 	ok, err := lock.TryRLock()
-	return err == nil && !ok
+	return err == nil && !ok, err
 }

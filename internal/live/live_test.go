@@ -341,7 +341,8 @@ func TestControl(t *testing.T) {
 	for name, dir := range map[string]string{"short": t.TempDir(), "long": filepath.Join(t.TempDir(), strings.Repeat("long", 40))} {
 		t.Run(name, func(t *testing.T) {
 			a := attending{make(chan string, 1)}
-			c, err := Serve(dir, "abcdefgh", a)
+			e := take(t, Open(dir), Record{ID: "abcdefgh"})
+			c, err := e.Serve(a)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -369,6 +370,9 @@ func TestControl(t *testing.T) {
 			var gone *GoneError
 			if _, err := p.Link(t.Context()); !errors.As(err, &gone) {
 				t.Errorf("after the end: %v", err)
+			}
+			if err := e.Remove(); err != nil {
+				t.Error(err)
 			}
 			if _, err := os.Stat(c.Path()); !os.IsNotExist(err) {
 				t.Errorf("the socket is left: %v", err)
@@ -400,6 +404,9 @@ func TestControlOfNobody(t *testing.T) {
 	var gone *GoneError
 	if _, err := Reach(Record{}).Link(t.Context()); !errors.As(err, &gone) {
 		t.Errorf("no socket: %v", err)
+	}
+	if err := os.Remove(c.Path()); err != nil {
+		t.Fatal(err)
 	}
 	if err := os.WriteFile(c.Path(), bytes.Repeat([]byte("x"), 3), 0o600); err != nil {
 		t.Fatal(err)

@@ -110,8 +110,8 @@ func (r *Record) Tied() bool {
 	return r.Salloc && (r.State == Connecting || r.State == Queued)
 }
 
-// Over reports whether a session that nobody here attends must have ended by then: its
-// job has reached its time limit, or its lease has run out. One that was still queued
+// Over reports whether a session that no process here attends has ended by then, as far as this
+// machine's clock says: its job has reached its time limit, or its lease has run out. One that was still queued
 // when it was seen last may wait for much longer.
 func (r *Record) Over(now time.Time) bool {
 	if r.Ends == nil {

@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
-	"github.com/google/renameio/v2/maybe"
 
 	"github.com/alps-tunnel/cscs/internal/owndir"
+	"github.com/alps-tunnel/cscs/internal/regular"
 	"github.com/alps-tunnel/cscs/internal/sessionid"
 )
 
@@ -41,6 +41,8 @@ type Entry struct {
 	store *Store
 	id    string
 	lock  *flock.Flock
+
+	socket string // of Serve, removed before the lock goes; "": none
 }
 
 // Take locks the record of the session r.ID and writes r as its content. The error is
@@ -121,8 +123,8 @@ func (s *Store) vanish() {
 	if err != nil || len(entries) != 1 || os.Remove(filepath.Join(s.dir, ".lock")) != nil {
 		return
 	}
-	if os.Remove(s.dir) == nil {
-		_ = os.Remove(filepath.Dir(s.dir))
+	if owndir.RemoveEmpty(s.dir) == nil {
+		_ = owndir.RemoveEmpty(filepath.Dir(s.dir))
 	}
 }
 
@@ -139,20 +141,41 @@ func (e *Entry) Write(r Record) error {
 	if err != nil {
 		return err
 	}
-	if err := maybe.WriteFile(e.store.path(e.id, ".json"), append(b, '\n'), 0o600); err != nil {
+	if err := regular.Write(e.store.path(e.id, ".json"), append(b, '\n'), 0o600); err != nil {
 		return fmt.Errorf("write the record of session %s: %w", e.id, err)
 	}
 	return nil
 }
 
 // Leave lets go of the session and keeps its record for others.
-func (e *Entry) Leave() { _ = e.lock.Close() }
+func (e *Entry) Leave() {
+	e.removeSocket()
+	_ = e.lock.Close()
+}
+
+// Serve opens the control socket of this process. Leave and Remove take its name away, while the
+// lock is held: afterwards the name is that of the next process. The Control answers until it is
+// closed.
+func (e *Entry) Serve(process Controlled) (*Control, error) {
+	c, err := Serve(e.store.dir, e.id, process)
+	if err == nil {
+		e.socket = c.Path()
+	}
+	return c, err
+}
+
+func (e *Entry) removeSocket() {
+	if e.socket != "" {
+		_ = os.Remove(e.socket)
+	}
+}
 
 // Remove lets go of the session and removes its record.
 func (e *Entry) Remove() error {
 	return e.store.alone(func() error {
 		defer e.lock.Close()
 		err := os.Remove(e.store.path(e.id, ".json"))
+		e.removeSocket()
 		_ = e.lock.Close() // Windows removes no open file; nobody else opens it now
 		_ = os.Remove(e.lock.Path())
 		if errors.Is(err, fs.ErrNotExist) {
@@ -171,6 +194,7 @@ type Listed struct {
 	Record
 	Attended bool  // a live process of this laptop attends the session, and has its record
 	Here     []int // all of them that attend it; that one is the first
+	Expired  bool  // it is over by this machine's clock, which may be ahead: only the cluster knows
 }
 
 // List returns the records, oldest first. One that cannot be read is passed over.
@@ -201,20 +225,22 @@ func (s *Store) read(id string) (l Listed, ok bool) {
 	if err != nil || json.Unmarshal(b, &l.Record) != nil || l.ID != id {
 		return l, false
 	}
-	if l.Attended = s.attended(l.ID); l.Attended {
+	locked, err := s.attended(l.ID)
+	if l.Attended = locked || err != nil; l.Attended {
 		l.Here = []int{l.PID}
 	}
 	if !l.Attended && l.State != Detached && l.State != Left {
 		l.State, l.Reason = Unattended, ""
 	}
+	l.Expired = !l.Attended && l.State != Left && l.Over(time.Now())
 	return l, true
 }
 
-// attended reports whether the lock is held.
-func (s *Store) attended(id string) bool {
+// attended reports whether the lock is held, see held.
+func (s *Store) attended(id string) (bool, error) {
 	lock := s.lockOf(id)
-	if _, err := os.Stat(lock.Path()); err != nil {
-		return false
+	if _, err := os.Stat(lock.Path()); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
 	}
 	return held(lock)
 }
@@ -225,7 +251,10 @@ func (s *Store) Forget(id string) error {
 		return err
 	}
 	return s.alone(func() error {
-		if s.attended(id) {
+		switch locked, err := s.attended(id); {
+		case err != nil:
+			return fmt.Errorf("see whether session %s is attended: %w", id, err)
+		case locked:
 			return &AttendedError{ID: id}
 		}
 		_ = os.Remove(s.path(id, ".lock"))
@@ -269,8 +298,15 @@ func (e *AmbiguousError) Error() string {
 }
 
 // Find returns the one record whose ID begins with prefix; with "", the only one there
-// is. The error is an [*UnknownError] or an [*AmbiguousError].
+// is that has not expired, or the only one. The error is an [*UnknownError] or an
+// [*AmbiguousError].
 func Find(all []Listed, prefix string) (Listed, error) {
+	if prefix == "" {
+		alive := slices.DeleteFunc(slices.Clone(all), func(l Listed) bool { return l.Expired })
+		if len(alive) > 0 {
+			all = alive
+		}
+	}
 	var found, ids []string
 	var hit Listed
 	for _, l := range all {

@@ -6,6 +6,8 @@ package owndir
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 )
 
 // ErrShared tells that a directory is not the user's alone.
@@ -22,6 +24,21 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s %s: cscs neither reads nor writes there", e.Dir, e.Reason)
 }
 func (e *Error) Unwrap() error { return ErrShared }
+
+// RemoveEmpty removes a directory if it is empty. A symbolic link stays: it is the user's, to a
+// directory elsewhere.
+func RemoveEmpty(dir string) error {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return &fs.PathError{Op: "remove", Path: dir, Err: errNotDir}
+	}
+	return os.Remove(dir)
+}
+
+var errNotDir = errors.New("it is not a directory")
 
 // An OwnerError tells that files of root's would be made in a directory of another user, who
 // could not change or read them afterwards. It comes from sudo with the user's HOME.

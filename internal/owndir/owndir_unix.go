@@ -17,24 +17,53 @@ import (
 // into it. It refuses what Check refuses. Its errors are of the file system, or *Error.
 func Make(dir string) error {
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
-		if err := CheckParent(filepath.Dir(dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := checkNearest(filepath.Dir(dir)); err != nil {
 			return err // nothing is made in a directory of another user
 		}
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		if planted := Check(dir); planted != nil && !errors.Is(planted, fs.ErrNotExist) {
-			return planted
+	return mkdirOwn(dir)
+}
+
+// tries is how often a directory is made that another process of ours removes at the same moment,
+// since nothing is in it.
+const tries = 100
+
+// mkdirOwn makes a directory and closes it to others, or refuses what Check refuses.
+func mkdirOwn(dir string) (err error) {
+	for range tries {
+		made := os.MkdirAll(dir, 0o700)
+		if err = Check(dir); err == nil && made == nil {
+			err = closeToOthers(dir)
 		}
-		return err
+		if made != nil && (err == nil || errors.Is(err, fs.ErrNotExist)) {
+			err = made
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
 	}
-	if err := Check(dir); err != nil {
-		return err
-	}
+	return err
+}
+
+func closeToOthers(dir string) error {
 	info, err := os.Lstat(dir)
 	if err == nil && info.Mode().Perm()&0o077 != 0 {
 		err = os.Chmod(dir, 0o700)
 	}
 	return err
+}
+
+// checkNearest is CheckParent for a directory that may have to be made: its nearest ancestor that
+// exists counts.
+func checkNearest(dir string) error {
+	for {
+		err := CheckParent(dir)
+		parent := filepath.Dir(dir)
+		if !errors.Is(err, fs.ErrNotExist) || parent == dir {
+			return err
+		}
+		dir = parent
+	}
 }
 
 // Check reports whether the directory is the user's alone. It refuses one of another user, which below
@@ -74,29 +103,74 @@ func CheckLinked(dir string) error {
 	if uid(info) != os.Geteuid() || parent.Mode().Perm()&0o002 != 0 {
 		return &Error{Dir: dir, Reason: "is a symbolic link of " + owner(info)}
 	}
-	if info, err = os.Stat(dir); err != nil {
+	if err := CheckParent(filepath.Dir(dir)); err != nil {
 		return err
 	}
-	return check(dir, info, os.Geteuid())
-}
-
-// CheckParent refuses a directory in which others can rename and replace what is the user's: one of
-// a user other than root, or one that all can write to without the sticky bit.
-func CheckParent(dir string) error {
-	info, err := os.Stat(dir)
+	real, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return err
 	}
-	if info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky != 0 {
-		if u := uid(info); u == 0 || u == os.Geteuid() {
+	if info, err = os.Stat(real); err != nil {
+		return err
+	}
+	if err := check(dir, info, os.Geteuid()); err != nil {
+		return err
+	}
+	return CheckParent(filepath.Dir(real))
+}
+
+// CheckParent refuses a directory in which others can rename and replace what is the user's, and one
+// that they can swap themselves, through a directory above it: one of another user, or one that
+// all or a group can write to without the sticky bit. The user's private group is no other.
+//
+// It ends at a directory of root's, or at the user's home directory: who controls what is above
+// that controls all that the user has.
+func CheckParent(dir string) error {
+	if err := checkUp(dir); err != nil {
+		return err
+	}
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil || real == filepath.Clean(dir) {
+		return err
+	}
+	return checkUp(real)
+}
+
+// checkUp is CheckParent for the names in a path, as they are.
+func checkUp(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	home, homeErr := os.Stat(os.Getenv("HOME"))
+	for {
+		info, err := os.Stat(dir)
+		if err != nil {
+			return err
+		}
+		if err := checkShared(dir, info); err != nil {
+			return err
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir || uid(info) != os.Geteuid() || homeErr == nil && os.SameFile(info, home) {
 			return nil
 		}
+		dir = parent
 	}
-	if info.Mode().Perm()&0o002 != 0 {
-		return &Error{Dir: dir, Reason: "is writable by everyone", Open: uid(info) == os.Geteuid()}
-	}
-	if u := uid(info); u != 0 && u != os.Geteuid() {
+}
+
+// checkShared refuses a directory in which other users than root can replace what is the user's.
+func checkShared(dir string, info fs.FileInfo) error {
+	own, mode := uid(info) == os.Geteuid(), info.Mode()
+	switch {
+	case !own && uid(info) != 0:
 		return &Error{Dir: dir, Reason: "belongs to " + owner(info)}
+	case mode&fs.ModeSticky != 0:
+		return nil
+	case mode.Perm()&0o002 != 0:
+		return &Error{Dir: dir, Reason: "is writable by everyone", Open: own}
+	case mode.Perm()&0o020 != 0 && gid(info) != 0 && !isPrivate(gid(info)):
+		return &Error{Dir: dir, Reason: "is writable by group " + group(info), Open: own}
 	}
 	return nil
 }
@@ -120,6 +194,23 @@ func uid(info fs.FileInfo) int {
 		return -1
 	}
 	return int(stat.Uid)
+}
+
+// gid is the group; -1: unknown.
+func gid(info fs.FileInfo) int {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return -1
+	}
+	return int(stat.Gid)
+}
+
+func group(info fs.FileInfo) string {
+	id := strconv.Itoa(gid(info))
+	if g, err := user.LookupGroupId(id); err == nil {
+		return g.Name + " (gid " + id + ")"
+	}
+	return "gid " + id
 }
 
 func owner(info fs.FileInfo) string {

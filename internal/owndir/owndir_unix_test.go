@@ -123,3 +123,58 @@ func mkdir(dir string, mode os.FileMode) error {
 	}
 	return os.Chmod(dir, mode) // whatever the umask
 }
+
+// TestGroupWritable: no member of a group can swap a directory of the user's, nor one above it;
+// the group that has the user alone is no danger (umask 002).
+func TestGroupWritable(t *testing.T) {
+	const group = 54321
+	chmod := func(dir string, gid int, mode os.FileMode) error {
+		return errors.Join(os.Chown(dir, -1, gid), os.Chmod(dir, mode))
+	}
+	for name, c := range map[string]struct {
+		change func(top, mid string) error
+		refuse bool
+	}{
+		"the parent":               {func(_, mid string) error { return chmod(mid, group, 0o775) }, true},
+		"the parent of the parent": {func(top, _ string) error { return chmod(top, group, 0o775) }, true},
+		"the user's own group": {func(top, mid string) error {
+			return errors.Join(chmod(top, os.Getgid(), 0o775), chmod(mid, os.Getgid(), 0o775))
+		}, false},
+		"a place like /tmp":    {func(top, _ string) error { return chmod(top, group, 0o775|os.ModeSticky) }, false},
+		"another user's above": {func(top, _ string) error { return os.Chown(top, nobody, nobody) }, true},
+		"for all, above":       {func(top, _ string) error { return os.Chmod(top, 0o777) }, true},
+		"readable by a group":  {func(top, _ string) error { return chmod(top, group, 0o755) }, false},
+		"another user's home is that": {func(top, _ string) error {
+			return errors.Join(os.Chown(top, nobody, nobody), setenv("HOME", top+"/mid"))
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("HOME", "/nonexistent")
+			top := filepath.Join(t.TempDir(), "top")
+			mid := filepath.Join(top, "mid")
+			dir, target, link := filepath.Join(mid, "cscs"), filepath.Join(mid, "target"), filepath.Join(mid, "link")
+			elsewhere := filepath.Join(t.TempDir(), "link")
+			for _, err := range []error{os.MkdirAll(target, 0o700), os.Symlink(target, link), os.Symlink(target, elsewhere), c.change(top, mid)} {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			for what, err := range map[string]error{
+				"make": Make(dir), "make below": Make(filepath.Join(mid, "a", "b")), "check": Check(target), "check parent": CheckParent(mid),
+				"check linked": CheckLinked(target), "check a link": CheckLinked(link), "check a link to there": CheckLinked(elsewhere),
+				"check a linked parent": CheckParent(elsewhere),
+			} {
+				if errors.Is(err, ErrShared) != c.refuse || err != nil && !c.refuse {
+					t.Errorf("%s: refused: %v; want it refused: %v", what, err, c.refuse)
+				}
+			}
+			for _, made := range []string{dir, filepath.Join(mid, "a")} {
+				if _, err := os.Lstat(made); c.refuse && !errors.Is(err, os.ErrNotExist) {
+					t.Errorf("%s was made: %v", made, err)
+				}
+			}
+		})
+	}
+}
+
+func setenv(name, value string) error { return os.Setenv(name, value) } // t.Setenv restores it

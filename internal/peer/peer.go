@@ -22,21 +22,41 @@ type Func func(from, to netip.AddrPort) (uid int, err error)
 // go.
 const tries = 3
 
-// ErrUnknown tells that nobody vouches for the other end.
-var ErrUnknown = errors.New("not of this machine, as far as can be seen")
+var (
+	// ErrUnknown tells that the system does not say whose the other end is.
+	ErrUnknown = errors.New("not of this machine, as far as can be seen")
+	// ErrNoProcess tells that no process of this machine has the other end: the kernel shows our end
+	// of the connection alone.
+	ErrNoProcess = errors.New("no process of this machine")
+)
 
-// UID asks the kernel.
+// UID asks the kernel. The error is ErrUnknown or ErrNoProcess.
 func UID(from, to netip.AddrPort) (int, error) {
+	seen := false
 	for range tries {
 		for s := range procnet.TCP() {
-			// Only an established connection: one that its process has closed
+			// In any state: a process that has ended its half of the connection (FIN_WAIT)
+			// has it still. A socket without an inode is one that its process has closed; it
 			// belongs to root in the table.
-			if s.Local == from && s.Remote == to && s.State == procnet.Established && s.Inode != "0" {
+			if s.Local == from && s.Remote == to && s.Inode != "0" {
 				return s.UID, nil
 			}
+			seen = seen || s.Local == to && s.Remote == from
 		}
 	}
+	if seen && !inWSL(os.Getenv) { // a browser on the Windows side has no socket here
+		return 0, ErrNoProcess
+	}
 	return 0, ErrUnknown
+}
+
+// IsStranger reports, of what a [Func] has said, that the other end is not this user's. Where the
+// system does not tell (ErrUnknown), it reports false.
+func IsStranger(uid int, err error) bool {
+	if err != nil {
+		return errors.Is(err, ErrNoProcess)
+	}
+	return !Ours(uid)
 }
 
 // Of asks f for the user at the other end of a connection whose ends have these addresses.
@@ -59,8 +79,11 @@ func Ours(uid int) bool { return allowed(uid, os.Getuid(), os.Getenv) }
 // are on the Windows side and come by way of a relay of root's; the Linux side has no users
 // to be told apart there.
 func allowed(uid, self int, getenv func(string) string) bool {
-	wsl := getenv("WSL_DISTRO_NAME") != "" || getenv("WSL_INTEROP") != ""
-	return uid == self || wsl && uid == 0
+	return uid == self || uid == 0 && inWSL(getenv)
+}
+
+func inWSL(getenv func(string) string) bool {
+	return getenv("WSL_DISTRO_NAME") != "" || getenv("WSL_INTEROP") != ""
 }
 
 // Name puts into words who asked, from what a [Func] has said.

@@ -24,10 +24,16 @@ func TestUID(t *testing.T) {
 		if uid, err := Func(UID).Of(c.LocalAddr(), ln.Addr()); err != nil || uid != os.Getuid() {
 			t.Errorf("%v: user %d, %v", from, uid, err)
 		}
+		if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if uid, err := UID(from, to); err != nil || uid != os.Getuid() {
+			t.Errorf("%v when half closed: user %d, %v", from, uid, err)
+		}
 		c.Close()
 		// Closed by its process, the socket may be in the table still.
-		if uid, err := UID(from, to); err == nil {
-			t.Errorf("%v when closed: user %d", from, uid)
+		if uid, err := UID(from, to); !IsStranger(uid, err) {
+			t.Errorf("%v when closed: user %d, %v", from, uid, err)
 		}
 	}
 }

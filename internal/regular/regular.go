@@ -1,6 +1,6 @@
 // Package regular reads files of the user's that can only be files: keys, certificates, ssh's
 // configuration. To open a FIFO waits for who writes it, for ever and deaf to Ctrl-C, and to
-// open a device may do anything.
+// open a device may do anything. It also writes files as a whole.
 package regular
 
 import (

@@ -32,7 +32,7 @@ func withGuest(ctx context.Context, c net.Conn) context.Context {
 
 // standing is what is known of who asks.
 type standing struct {
-	stranger bool // a process of another user's, says the kernel
+	stranger bool // not a process of this user's, says the kernel
 	ours     bool // one of this user's, says the kernel
 	known    bool // has the cookie
 }
@@ -45,7 +45,7 @@ func (r *Room) standing(req *http.Request) standing {
 	if g, ok := req.Context().Value(guestKey{}).(*guest); ok {
 		g.once.Do(func() { g.uid, g.err = r.peer.Of(g.conn.RemoteAddr(), g.conn.LocalAddr()) })
 		s.ours = g.err == nil && peer.Ours(g.uid)
-		s.stranger = g.err == nil && !s.ours
+		s.stranger = peer.IsStranger(g.uid, g.err)
 	}
 	r.mu.Lock()
 	name := r.cookieName()

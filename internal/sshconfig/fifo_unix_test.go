@@ -22,7 +22,7 @@ func TestFIFO(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _, without := f.Without()
-	_, uninstall := f.Uninstall()
+	_, uninstall := f.Uninstall(t.Context())
 	for _, err := range []error{f.Install(t.Context(), text(t)), uninstall, without} {
 		var special *regular.Error
 		if !errors.As(err, &special) || special.Path != f.Config {

@@ -160,7 +160,7 @@ func TestInstall(t *testing.T) {
 			if got := asked(t, f.Config, "daint"); got["hostname"] != "daint.alps.cscs.ch" {
 				t.Errorf("ssh does not know daint: %v", got["hostname"])
 			}
-			if _, err := f.Uninstall(); err != nil {
+			if _, err := f.Uninstall(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if got := read(t, f.Config); got != before {
@@ -197,7 +197,7 @@ func TestInstallThenEdit(t *testing.T) {
 	if got := read(t, f.Config); got != f.line()+"\nHost y\n" {
 		t.Errorf("got %q", got)
 	}
-	if _, err := f.Uninstall(); err != nil {
+	if _, err := f.Uninstall(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if read(t, f.Config) != "Host y\n" || read(t, f.Backup) != "Host x\n" {
@@ -208,7 +208,7 @@ func TestInstallThenEdit(t *testing.T) {
 // Without any configuration one is made, and goes again.
 func TestInstallFromNothing(t *testing.T) {
 	f := files(t)
-	if _, err := f.Uninstall(); err != nil {
+	if _, err := f.Uninstall(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Install(t.Context(), text(t)); err != nil {
@@ -219,7 +219,7 @@ func TestInstallFromNothing(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, info.Mode(), err)
 		}
 	}
-	if _, err := f.Uninstall(); err != nil {
+	if _, err := f.Uninstall(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(f.Config), "*")); len(left) > 0 {
@@ -247,7 +247,7 @@ func TestInstallThroughLink(t *testing.T) {
 	if got := read(t, dotfiles); got != f.line()+"\nHost x\n" {
 		t.Errorf("got %q", got)
 	}
-	if _, err := f.Uninstall(); err != nil {
+	if _, err := f.Uninstall(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if to, err := os.Readlink(f.Config); err != nil || to != dotfiles || read(t, dotfiles) != "Host x\n" {
@@ -293,7 +293,7 @@ func TestInstallUnwritable(t *testing.T) {
 	if _, err := os.Stat(f.Backup); err == nil {
 		t.Error("a backup of nothing was left")
 	}
-	if _, err := f.Uninstall(); err != nil {
+	if _, err := f.Uninstall(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(f.Part); err == nil {
@@ -328,7 +328,7 @@ func TestUninstallUnwritable(t *testing.T) {
 		write(t, f.Part, text(t), 0o600)
 		write(t, long, line+"\nHost x\n", 0o600)
 		var failed *WriteError
-		if _, err := f.Uninstall(); !errors.As(err, &failed) || !failed.Out || failed.Line != out {
+		if _, err := f.Uninstall(t.Context()); !errors.As(err, &failed) || !failed.Out || failed.Line != out {
 			t.Errorf("got %v, to take out %q, want %q", err, failed.Line, out)
 		}
 		if _, err := os.Stat(f.Part); err == nil {
@@ -356,7 +356,7 @@ func TestForeign(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		write(t, f.Config, f.line()+"\nHost x\n", 0o600)
-		if _, err := f.Uninstall(); !errors.As(err, &foreign) {
+		if _, err := f.Uninstall(t.Context()); !errors.As(err, &foreign) {
 			t.Errorf("got %v", err)
 		}
 		if read(t, f.Part) != "keep me\n" || read(t, f.Config) != f.line()+"\nHost x\n" {

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2/maybe"
-
 	"github.com/alps-tunnel/cscs/internal/owndir"
 	"github.com/alps-tunnel/cscs/internal/regular"
 )
@@ -72,10 +70,35 @@ func (e *ForeignError) Error() string { return e.File + " is not a file of cscs'
 
 // Install writes text as the file of ours and has the user's own include it. Each file is
 // written whole or not at all, ours first. What ssh does not accept is taken back. Where only the
-// user's own cannot be written, ours stays: the line may be put there by other means.
+// user's own cannot be written, ours stays: the line may be put there by other means. What another
+// program saves in the user's own file meanwhile stays in it.
 //
-// Errors: *RefusedError, *WriteError, *ReadError, *ForeignError.
+// Errors: *RefusedError, *WriteError, *ReadError, *ForeignError, *owndir.Error, *owndir.OwnerError; those of the file
+// system and of ctx, for the lock.
 func (f Files) Install(ctx context.Context, text string) error {
+	unlock, err := f.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	for range attempts {
+		if err = f.install(ctx, text); !errors.Is(err, errChanged) {
+			return err
+		}
+	}
+	return &WriteError{File: f.Config, Line: f.line(), Err: err}
+}
+
+// errChanged tells that another program has written a file since it was read.
+var errChanged = errors.New("another program keeps changing it")
+
+// attempts is how often a change of the user's own file starts over when another program has
+// written the file meanwhile.
+const attempts = 5
+
+// install is one attempt of Install. Its error wraps errChanged if the user's own file is not what it
+// was at the beginning; it is left as it is then.
+func (f Files) install(ctx context.Context, text string) error {
 	before, existed, err := load(f.Config)
 	if err != nil {
 		return err
@@ -117,17 +140,21 @@ func (f Files) Install(ctx context.Context, text string) error {
 			return &WriteError{File: f.Backup, Err: regular.Reason(err)}
 		}
 	}
-	if err := writeThrough(f.Config, after); err != nil {
-		unkeep()
+	if err := f.replace(before, existed, after); err != nil {
+		if errors.Is(err, errChanged) || f.is(before, existed) {
+			unkeep()
+		}
 		return &WriteError{File: f.Config, Line: f.line(), Err: regular.Reason(err)}
 	}
 	if err := accepts(ctx, f.Config); err != nil {
 		if existed {
-			_ = writeThrough(f.Config, before)
-		} else if at, err := behind(f.Config); err == nil {
+			_ = f.replace(after, true, before)
+		} else if at, err := behind(f.Config); err == nil && f.is(after, true) {
 			_ = os.Remove(at)
 		}
-		unkeep()
+		if f.is(before, existed) { // else the backup is the only copy of it
+			unkeep()
+		}
 		undo()
 		return &RefusedError{File: f.Config, Message: err.Error()}
 	}
@@ -138,8 +165,23 @@ func (f Files) Install(ctx context.Context, text string) error {
 // user has written in it since, and with the lines whose patterns have included ours beside other
 // files, which are told: they include nothing of ours any more.
 //
-// Errors: *WriteError, *ReadError, *ForeignError.
-func (f Files) Uninstall() (left []string, err error) {
+// Errors: as Install's, but no *RefusedError.
+func (f Files) Uninstall(ctx context.Context) (left []string, err error) {
+	unlock, err := f.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	for range attempts {
+		if left, err = f.uninstall(); !errors.Is(err, errChanged) {
+			break
+		}
+	}
+	return left, err
+}
+
+// uninstall is one attempt of Uninstall, see install.
+func (f Files) uninstall() (left []string, err error) {
 	data, existed, err := load(f.Config)
 	if err != nil {
 		return nil, err
@@ -166,12 +208,12 @@ func (f Files) exclude(data []byte) error {
 	switch {
 	case bytes.Equal(rest, data):
 	case len(rest) == 0 && err != nil:
-		if link, err := os.Lstat(f.Config); err == nil && link.Mode().IsRegular() {
+		if link, err := os.Lstat(f.Config); err == nil && link.Mode().IsRegular() && f.is(data, true) {
 			return removed(f.Config)
 		}
 		fallthrough
 	default:
-		if err := writeThrough(f.Config, rest); err != nil {
+		if err := f.replace(data, true, rest); err != nil {
 			return &WriteError{File: f.Config, Line: f.named(data), Out: true, Err: regular.Reason(err)}
 		}
 	}
@@ -280,9 +322,30 @@ func (f Files) readPart() (data []byte, existed bool, err error) {
 	return data, existed, err
 }
 
+// is reports whether the user's own file is still that.
+func (f Files) is(data []byte, exists bool) bool {
+	now, there, err := load(f.Config)
+	return err == nil && there == exists && bytes.Equal(now, data)
+}
+
+// replace writes the user's own file, if it is still as it was before; else it returns errChanged.
+func (f Files) replace(before []byte, existed bool, after []byte) error {
+	return writeThroughIf(f.Config, after, func() error {
+		if !f.is(before, existed) {
+			return errChanged
+		}
+		return nil
+	})
+}
+
 // writeThrough writes a file whole or not at all; a symbolic link stays one, and what it
 // leads to is written. What is there keeps its permissions.
 func writeThrough(name string, data []byte) error {
+	return writeThroughIf(name, data, func() error { return nil })
+}
+
+// writeThroughIf is writeThrough, if agree returns nil directly before.
+func writeThroughIf(name string, data []byte, agree func() error) error {
 	target, err := behind(name)
 	if err != nil {
 		return err
@@ -291,7 +354,7 @@ func writeThrough(name string, data []byte) error {
 	if info, err := os.Stat(target); err == nil {
 		mode = info.Mode().Perm()
 	}
-	if err := maybe.WriteFile(target, data, mode); err != nil {
+	if err := regular.WriteIf(target, data, mode, agree); err != nil {
 		return err
 	}
 	return os.Chmod(target, mode) // the umask may have taken some of it

@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
-	"github.com/google/renameio/v2/maybe"
 	"golang.org/x/crypto/ssh"
 
 	"github.com/alps-tunnel/cscs/internal/owndir"
+	"github.com/alps-tunnel/cscs/internal/regular"
 	"github.com/alps-tunnel/cscs/internal/sessionid"
 )
 
@@ -45,6 +45,9 @@ func (k Known) Put(ctx context.Context, host, node string, keys []string, now ti
 	if !isSession(host) {
 		return fmt.Errorf("remember the host keys of %.60q: it is no session's name", host)
 	}
+	if err := k.checkOwner(); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(filepath.Dir(string(k)), 0o700); err != nil {
 		return err
 	}
@@ -62,7 +65,17 @@ func (k Known) Put(ctx context.Context, host, node string, keys []string, now ti
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return maybe.WriteFile(string(k), []byte(put(string(before), host, node, keys, now, lives)), 0o600)
+	return regular.Write(string(k), []byte(put(string(before), host, node, keys, now, lives)), 0o600)
+}
+
+// checkOwner refuses to let root make the directory in another user's. One that exists is checked
+// for more than that.
+func (k Known) checkOwner() error {
+	err := owndir.CheckOwner(filepath.Dir(filepath.Dir(string(k))))
+	if errors.As(err, new(*owndir.OwnerError)) {
+		return err
+	}
+	return nil
 }
 
 // put is the file with these keys in it and without what is too old.

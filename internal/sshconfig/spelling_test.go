@@ -116,7 +116,7 @@ func TestSpellings(t *testing.T) {
 				}
 			}
 
-			left, err := f.Uninstall()
+			left, err := f.Uninstall(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -183,7 +183,7 @@ func TestBehindBlock(t *testing.T) {
 	if got, want := read(t, f.Config), f.line()+"\nHost x\nMatch all\nInclude none cscs_config\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if _, err := f.Uninstall(); err != nil {
+	if _, err := f.Uninstall(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := read(t, f.Config), "Host x\nMatch all\nInclude none\n"; got != want {
@@ -212,7 +212,7 @@ func TestOddHome(t *testing.T) {
 					t.Errorf("daint is %s", got["hostname"])
 				}
 			}
-			if _, err := f.Uninstall(); err != nil || read(t, f.Config) != "Host x\n" {
+			if _, err := f.Uninstall(t.Context()); err != nil || read(t, f.Config) != "Host x\n" {
 				t.Errorf("got %v, %q", err, read(t, f.Config))
 			}
 		})

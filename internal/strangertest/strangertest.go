@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -37,6 +38,8 @@ func init() {
 		connect("unix", path)
 	case "visit":
 		connect("tcp", path)
+	case "ask":
+		ask(path)
 	case "greet":
 		greet(path)
 	case "listen":
@@ -76,6 +79,27 @@ func connect(network, address string) {
 	fmt.Fprintf(os.Stdout, "%d bytes\n", len(answer)) //nolint:forbidigo // a test reads it
 }
 
+// ask sends a quoted request, ends its half of the connection, and says the first line of the
+// answer.
+func ask(order string) {
+	address, quoted, _ := strings.Cut(order, " ")
+	request, err := strconv.Unquote(quoted)
+	if err != nil {
+		fmt.Fprintln(os.Stdout, err) //nolint:forbidigo // a test reads it
+		return
+	}
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		fmt.Fprintln(os.Stdout, err) //nolint:forbidigo // a test reads it
+		return
+	}
+	_, _ = io.WriteString(conn, request)
+	_ = conn.(*net.TCPConn).CloseWrite()
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	line, _ := bufio.NewReader(conn).ReadString('\n')
+	fmt.Fprintln(os.Stdout, strings.TrimSpace(line)) //nolint:forbidigo // a test reads it
+}
+
 // greet says its port of the loopback, and sends a line to each client.
 func greet(line string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -109,7 +133,8 @@ func listen(path string) {
 }
 
 // Start starts a process of the other user, which ends with the test. An order is one of
-// "mkdir DIR", "symlink TARGET NAME", "fifo NAME", "file NAME", "connect SOCKET", "listen SOCKET", "visit HOST:PORT", "greet LINE". The function
+// "mkdir DIR", "symlink TARGET NAME", "fifo NAME", "file NAME", "connect SOCKET", "listen SOCKET", "visit HOST:PORT",
+// "ask HOST:PORT QUOTED-REQUEST", "greet LINE". The function
 // gives the next line that it says: an error or <nil>; then, for each connection, how many bytes it got.
 func Start(t *testing.T, order string) (says func() string) {
 	t.Helper()

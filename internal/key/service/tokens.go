@@ -9,11 +9,11 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/google/renameio/v2/maybe"
 	"github.com/zalando/go-keyring"
 	"golang.org/x/oauth2"
 
 	"github.com/alps-tunnel/cscs/internal/owndir"
+	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
 // Tokens is where tokens are kept between two commands. To keep them is a convenience:
@@ -78,7 +78,7 @@ func (f FileTokens) save(issuer, client string, t *oauth2.Token) {
 		return
 	}
 	if os.MkdirAll(filepath.Dir(f.Path), 0o700) == nil {
-		_ = maybe.WriteFile(f.Path, data, 0o600)
+		_ = regular.Write(f.Path, data, 0o600)
 	}
 }
 
