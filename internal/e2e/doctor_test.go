@@ -345,7 +345,7 @@ var ailmentsHere = []ailment{
 			a, b, c := moved(t, ".ssh/cscs-key"), moved(t, ".ssh/cscs-key.pub"), moved(t, ".ssh/cscs-key-cert.pub")
 			return func() { a(); b(); c() }
 		}},
-	{name: "key-half", check: "key", status: "failure", problem: "key-half", says: []string{"private half", "nowhere"}, fix: "rm /home/alice/.ssh/cscs-key.pub", same: true,
+	{name: "key-half", check: "key", status: "failure", problem: "key-half", says: []string{"private half", "nowhere", "no agent"}, same: true,
 		harm: func(t *testing.T) func() { return moved(t, ".ssh/cscs-key") }},
 	{name: "key-readable", check: "key", status: "failure", problem: "key-permissions", says: []string{"0644"}, fix: "chmod 600 ", same: true, paste: true,
 		harm: func(t *testing.T) func() { mode(t, laptopHome(".ssh/cscs-key"), 0o644); return nil }},

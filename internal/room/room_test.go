@@ -39,6 +39,13 @@ type place struct {
 // open makes one. Its server answers with what it was asked.
 func open(t *testing.T, protected bool, handler http.Handler, hold time.Duration) *place {
 	t.Helper()
+	// As on systems that do not tell whose process is at the other end.
+	return openWith(t, protected, handler, hold, func(_, _ netip.AddrPort) (int, error) { return 0, peer.ErrUnknown })
+}
+
+// openWith is open with another answer to whose process is at the other end.
+func openWith(t *testing.T, protected bool, handler http.Handler, hold time.Duration, who peer.Func) *place {
+	t.Helper()
 	ignore := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, ignore) })
 	if handler == nil {
@@ -53,7 +60,7 @@ func open(t *testing.T, protected bool, handler http.Handler, hold time.Duration
 		t.Fatal(err)
 	}
 	r := New(Config{ID: "abcd2345", Cluster: "daint", App: "jupyter", Hops: []string{"ela", "daint"}, Again: "cscs run-jupyter"})
-	r.peer = func(_, _ netip.AddrPort) (int, error) { return 0, peer.ErrUnknown } // as on other systems
+	r.peer = who
 	r.Begin(l.Port(), "/x/lab", protected, l.Dial)
 	l.Room, l.Guarded = r, protected
 	if hold > 0 {

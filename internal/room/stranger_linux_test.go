@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/alps-tunnel/cscs/internal/peer"
@@ -14,9 +15,8 @@ import (
 // port of 127.0.0.1, is not let in, though it has ended its half of the connection.
 func TestHalfClosedStranger(t *testing.T) {
 	for _, protected := range []bool{false, true} {
-		passed := 0
-		p := open(t, protected, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { passed++ }), 0)
-		p.room.peer = peer.UID
+		var passed atomic.Int32
+		p := openWith(t, protected, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { passed.Add(1) }), 0, peer.UID)
 		p.room.Login([]string{"login=SECRET"})
 		if protected { // else the server itself answers
 			p.listener.SetTarget(p.target)
@@ -34,8 +34,8 @@ func TestHalfClosedStranger(t *testing.T) {
 				t.Errorf("protected %v: %s answers %q", protected, path, said)
 			}
 		}
-		if passed > 0 {
-			t.Errorf("protected %v: the server got %d requests", protected, passed)
+		if n := passed.Load(); n > 0 {
+			t.Errorf("protected %v: the server got %d requests", protected, n)
 		}
 	}
 }

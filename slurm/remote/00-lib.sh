@@ -200,13 +200,17 @@ cscs_cancel() { cscs_is_job "$1" && scancel ${2:+"$2"} "$1" </dev/null 2>/dev/nu
 # cscs_make_dir: makes the directory cscs_dir with its mark; prints an error to standard
 # error. A directory that exists is never taken over: it may be the user's.
 cscs_make_dir() {
+	local parent=${cscs_dir%/*} new=()
+	[[ -d $parent ]] || new=("$parent")
+	[[ -d ${parent%/*} ]] || new+=("${parent%/*}")
 	# The umask does not count where the home has a default ACL (acl(5)).
-	mkdir -p "${cscs_dir%/*}" && mkdir -m 700 "$cscs_dir" || return
-	cscs_write_mark || {
+	if mkdir -p "$parent" && mkdir -m 700 "$cscs_dir"; then
+		! cscs_write_mark || return 0
 		rm -f "$cscs_dir/mark"
 		rmdir "$cscs_dir"
-		return 1
-	}
+	fi
+	((${#new[@]} == 0)) || rmdir "${new[@]}" 2>/dev/null
+	return 1
 }
 
 cscs_write_mark() { printf 'cscs %s\n' "${cscs_dir##*/}" >"$cscs_dir/mark"; }

@@ -37,7 +37,7 @@ cscs_login() {
 	done 2>/dev/null
 	# A shell without job control has what it starts in the background ignore these, and only another
 	# program can undo that (bash(1), SIGNALS; coreutils 8.31).
-	! env --default-signal=INT,QUIT true 2>/dev/null || signals=(env --default-signal=INT,QUIT)
+	! env --default-signal=INT,QUIT true 2>/dev/null || signals=(env '--default-signal=INT,QUIT')
 	umask "$cscs_user_umask"
 	exec "${signals[@]}" bash --login "$cscs_dir/remote.sh" launch
 }
