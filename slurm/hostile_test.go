@@ -186,18 +186,18 @@ func TestSweepSparesTheUsersJob(t *testing.T) {
 	}
 }
 
-// The server has no signal ignored and no descriptor open that the user's shell would not have, and
-// the user's CDPATH.
+// The server has no signal ignored and no descriptor open that the user's shell would not have, the
+// user's CDPATH, and a standard error that leads to the log.
 func TestServerProcess(t *testing.T) {
 	f := slurmtest.New(t, "CDPATH=.:/opt")
 	id := testID(t)
-	look := `grep SigIgn /proc/self/status; echo "CDPATH=$CDPATH"; ls /proc/$$/fd | tr '\n' ' '; echo; exec "$@"`
+	look := `grep SigIgn /proc/self/status; echo "CDPATH=$CDPATH"; ls /proc/$$/fd | tr '\n' ' '; echo; echo words >&2; exec "$@"`
 	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: append([]string{"bash", "-c", look, "look"}, serverArgv("127.0.0.1")...), Grace: time.Second}})
 	await[Listening](r)
 	r.letGo()
 	r.wait()
 	log, _ := stopFake(t, f, Stopping{ID: id, Step: AnyStep, Grace: time.Second})
-	if want := "SigIgn:\t0000000000000000\nCDPATH=.:/opt\n0 1 2 "; !strings.HasPrefix(log, want) {
+	if want := "SigIgn:\t0000000000000000\nCDPATH=.:/opt\n0 1 2 \nwords\n"; !strings.HasPrefix(log, want) {
 		t.Errorf("the log begins\n%s\nwant\n%s", log, want)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/owndir"
 	"github.com/alps-tunnel/cscs/internal/peer"
 	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/sessionid"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
 )
@@ -132,6 +133,9 @@ func (d *deps) stop(ctx context.Context, l live.Listed, o *options) error {
 		}, l.State == "", s.event)
 		if err != nil {
 			return over(err)
+		}
+		if !sessionid.IsID(l.ID) {
+			return nil // the beginning of one that the cluster alone knows: there is no record of it here
 		}
 		err = live.Open(logs).Forget(l.ID)
 		var attended *live.AttendedError

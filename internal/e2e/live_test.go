@@ -370,7 +370,7 @@ func TestLiveEndedByItsLease(t *testing.T) {
 		if err == nil {
 			t.Errorf("attached: %s", out)
 		}
-		says(t, out, "session "+id+" on daint has ended: nobody", "cscs logs "+id+" --cluster daint")
+		says(t, out, "session "+id+" on daint has ended: the lease of 5 s", "cscs logs "+id+" --cluster daint")
 	}
 	says(t, mustCmd(t, another, "logs", id[:5], "--cluster", "daint"), "Serving HTTP")
 	says(t, mustCmd(t, another, "stop", id[:5], "--cluster", "daint"), "ended before")

@@ -179,7 +179,7 @@ func TestViaClientKilled(t *testing.T) {
 	if left := poll(15*time.Second, func() string { return squeue("COMPLETING") }); left != "" {
 		t.Errorf("still there: %s", left)
 	}
-	says(t, output(t, "alice", "daint", "sh", "-c", "cat .cscs/daint/*/events"), "reason=lease", "nobody had been heard of")
+	says(t, output(t, "alice", "daint", "sh", "-c", "cat .cscs/daint/*/events"), "reason=lease", "when the job started")
 	forgetSessions(t)
 }
 

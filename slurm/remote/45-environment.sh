@@ -30,11 +30,12 @@ cscs_login() {
 	cscs_dir=${BASH_SOURCE[0]%/*}
 	{ IFS= read -r cscs_user_umask <"$cscs_dir/umask"; } 2>/dev/null || cscs_user_umask=0022
 	cscs_set_environment
-	# The runner's descriptors are none of the server's.
+	# The runner's descriptors are none of the server's. (Nothing may be redirected meanwhile: bash keeps
+	# the original among them.)
 	for fd in /proc/self/fd/*; do
 		fd=${fd##*/}
 		((fd < 3 || fd == 255)) || eval "exec $fd>&-"
-	done 2>/dev/null
+	done
 	# A shell without job control has what it starts in the background ignore these, and only another
 	# program can undo that (bash(1), SIGNALS; coreutils 8.31).
 	! env --default-signal=INT,QUIT true 2>/dev/null || signals=(env '--default-signal=INT,QUIT')
