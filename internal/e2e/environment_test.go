@@ -129,7 +129,7 @@ func TestEnvironmentOfJobs(t *testing.T) {
 				login[name], session[name] = "", ""
 			}
 			// A shell in an allocation hands these on as well; Slurm's commands do not read them.
-			for _, name := range []string{"SLURM_STEP_NODELIST", "SLURM_STEP_NUM_NODES", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_TASKS_PER_NODE", "SLURM_JOB_CPUS_PER_NODE_PACK_GROUP_0"} {
+			for _, name := range []string{"SLURM_STEP_NODELIST", "SLURM_STEP_NUM_NODES", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_TASKS_PER_NODE", "SLURM_JOB_CPUS_PER_NODE_PACK_GROUP_0", "SLURM_JOB_GROUP"} {
 				delete(session, name)
 			}
 			if diff := cmp.Diff(onlySlurm(login), onlySlurm(session)); diff != "" {
