@@ -55,7 +55,14 @@ func New(t *testing.T, env ...string) *Cluster {
 
 // kill ends what a test has left in jobs on purpose. Processes of the cluster are
 // known by their environment; their recorded numbers may be others' by now.
-func (c *Cluster) kill() { c.Kill("") }
+// One that is killed may have started another a moment before.
+func (c *Cluster) kill() {
+	for range 1000 {
+		if c.Kill("") == 0 {
+			return
+		}
+	}
+}
 
 // Kill kills, as kill -9 does, the processes of the cluster whose command line contains
 // the words; it returns how many.
