@@ -21,7 +21,7 @@
 #	cscs_code		20 22 24	exit status of the last salloc, sbatch or srun
 #	cscs_controller		00		variables by which Slurm's commands find slurmctld
 #	cscs_detaching		20 22		the client has said detach
-#	cscs_dir		00 10 24 40 45 50 65 80	the session's directory; list: one beside the sessions'
+#	cscs_dir		00 10 24 40 45 50 80	the session's directory
 #	cscs_end		40		runner: why the session ends
 #	cscs_forgotten		65		seconds beyond the lease until a session is stale
 #	cscs_found		10		the sockets that the last look saw

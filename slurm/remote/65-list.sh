@@ -101,7 +101,6 @@ cscs_list() {
 	cscs_have_slurm
 	cscs_see_home away
 	cscs_find_dir
-	cscs_dir=${cscs_dir%/*}/none
 	cscs_say hello "host=${HOSTNAME%%.*}" "dir=${cscs_dir%/*}"
 	cscs_read_jobs || cscs_die slurm "squeue: $REPLY"
 	cscs_each_session cscs_list_swept
