@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-	"golang.org/x/crypto/ssh"
 
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/forward/share"
@@ -22,10 +21,11 @@ const admission = 5 * time.Second
 
 // dialNode makes the last hop: while the server starts, and again when the
 // connection to the node was lost though that to the login node was not. The
-// node's host keys are those that the runner read there: nothing is asked, nothing
+// node's host keys are those that the runner found there: nothing is asked, nothing
 // is trusted blindly (invariant I7).
 func (s *session) dialNode(work context.Context) {
 	login, hold := s.chain, s.patience()
+	s.keys.refused = nil
 	hop, err := s.nodeHop(login)
 	name, port := s.nodeName, s.port
 	check := func(ctx context.Context, node *chain.Chain) error { return checkForwarding(ctx, node, name, port) }
@@ -168,18 +168,4 @@ func (s *session) isForbidden(work context.Context, m forbidden) {
 		_ = left.Close()
 	})
 	s.dialNode(work)
-}
-
-func parseKeys(lines []string) ([]ssh.PublicKey, error) {
-	var keys []ssh.PublicKey
-	for _, l := range lines {
-		// A type of key that we do not know is no reason to do without the others.
-		if k, _, _, _, err := ssh.ParseAuthorizedKey([]byte(l)); err == nil {
-			keys = append(keys, k)
-		}
-	}
-	if len(keys) == 0 {
-		return nil, errNoHostKeys
-	}
-	return keys, nil
 }

@@ -323,9 +323,17 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 			s.out.warn("the lease cannot be renewed on " + s.nodeName + " either: the job ends when it runs out, within " + spell(s.cfg.Lease))
 		}
 	case slurm.Alive:
-		s.step, s.runner, s.nodeName, s.hostKeys = m.Job+"."+m.Step, m.PID, m.Node, m.HostKeys
+		s.step, s.runner, s.nodeName, s.keys = m.Job+"."+m.Step, m.PID, m.Node, nodeKeys{lines: m.HostKeys}
 		if s.node == nil { // else the runner was started again
 			s.dialNode(work)
+		}
+	case slurm.Scanned:
+		s.keys.add(m.HostKeys)
+		s.dialKnown(work)
+	case unscanned:
+		if m.node == s.nodeName {
+			s.keys.scanned = true
+			s.dialKnown(work)
 		}
 	case slurm.Started:
 		s.port = m.Port
@@ -601,5 +609,3 @@ func (s *session) late() error {
 	}
 	return e
 }
-
-var errNoHostKeys = errors.New("the runner found no host keys on the node")

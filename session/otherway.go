@@ -66,7 +66,7 @@ func (o *otherWay) keys() error {
 func (s *session) nodeHop(login *share.Chain) (chain.Hop, error) {
 	o := &s.other
 	if !o.taken {
-		keys, err := parseKeys(s.hostKeys)
+		keys, err := parseKeys(s.keys.lines)
 		return s.cfg.NodeHop(s.nodeName, chain.PinnedKeys(keys...)), err
 	}
 	if err := o.keys(); err != nil {
@@ -86,11 +86,13 @@ func (s *session) nodeHop(login *share.Chain) (chain.Hop, error) {
 
 // shutOutOf takes in that the node was not reached. If it was its sshd that did not let us
 // in, or could not be reached, the other way is tried: the runner has said that the job
-// runs there. A host key that is not the one that the runner has seen is no reason for
+// runs there. A host key that the runner has not found there is no reason for
 // that; it ends the session.
 func (s *session) shutOutOf(work context.Context, err error) error {
 	o := &s.other
 	switch {
+	case !o.taken && s.awaitsKeys(work, err):
+		return nil
 	case !o.taken && turnedAway(err, s.ready):
 		o.taken, o.refusal = true, err
 	case o.taken && !o.proven && s.ready:

@@ -109,7 +109,7 @@ type session struct {
 	runner     int  // its process on the node
 	unwritten  bool // the login node cannot write the lease
 	nodeName   string
-	hostKeys   []string               // of the node, as the runner read them there
+	keys       nodeKeys               // of the node, as the runner has found them there
 	other      otherWay               // to the node
 	unlaunched *slurm.LoginShellError // why the server has not been run yet; nil: no such reason is known
 	listening  *slurm.Listening       // nil: the server does not listen

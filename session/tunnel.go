@@ -118,7 +118,7 @@ func (t *tunnel) live(ctx context.Context) error {
 // there, through a step of that job.
 func (t *tunnel) reach(ctx context.Context) error {
 	node, refusal := slurm.Find(ctx, t.chain, t.cfg.Job, t.cfg.Node)
-	t.nodeName, t.hostKeys = node.Name, node.HostKeys
+	t.nodeName, t.keys = node.Name, nodeKeys{lines: node.HostKeys, scanned: true}
 	var noSSHD *slurm.RemoteError
 	switch {
 	case refusal == nil:

@@ -41,6 +41,8 @@ type (
 		PID       int      // of the runner, on its node
 		HostKeys  []string // the node's, as lines of authorized_keys(5) have them
 	}
+	// Scanned: the host keys that the node's own sshd shows on the node.
+	Scanned struct{ HostKeys []string }
 	// Requeued: Slurm has put a granted job back into the queue before its runner began.
 	Requeued struct{ Job string }
 	// LeaseUnwritten: the login node cannot write the lease. LeaseWritten: it can again.
@@ -88,6 +90,7 @@ func (Pending) isEvent()  {}
 func (Queued) isEvent()   {}
 func (Granted) isEvent()  {}
 func (Alive) isEvent()    {}
+func (Scanned) isEvent()  {}
 func (Requeued) isEvent() {}
 func (Started) isEvent()  {}
 
@@ -119,6 +122,8 @@ func (l line) event() Event {
 		return Granted{Job: info}
 	case "alive":
 		return Alive{Job: l.get("job"), Step: l.get("step"), Node: l.get("node"), PID: int(l.int("pid")), HostKeys: l.all("hostkey")}
+	case "scanned":
+		return Scanned{HostKeys: l.all("hostkey")}
 	case "requeued":
 		return Requeued{Job: l.get("job")}
 	case "lease":

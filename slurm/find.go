@@ -63,6 +63,8 @@ func FindRunner(ctx context.Context, remote Remote, id string) (Runner, error) {
 		switch e := l.event().(type) {
 		case Alive:
 			r.Node = Node{Name: e.Node, Job: e.Job, HostKeys: e.HostKeys}
+		case Scanned:
+			r.HostKeys = append(r.HostKeys, e.HostKeys...)
 		case Exited:
 			r.Over = true
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -26,9 +27,12 @@ func TestFindRunner(t *testing.T) {
 
 	id := testID(t)
 	r := submit(t.Context(), t, f, &Submission{ID: id, Lease: time.Minute, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
-	alive := await[Alive](r)
+	alive, scanned := await[Alive](r), await[Scanned](r)
+	if want := []string{slurmtest.HostKey}; !slices.Equal(scanned.HostKeys, want) {
+		t.Errorf("sshd shows %q, found %q", want, scanned.HostKeys)
+	}
 	got, err := FindRunner(t.Context(), f, id)
-	if err != nil || !got.Up || got.Over || got.Name != "nid001001" || got.Job != "4711" || len(got.HostKeys) != len(alive.HostKeys) || len(got.HostKeys) == 0 {
+	if err != nil || !got.Up || got.Over || got.Name != "nid001001" || got.Job != "4711" || !slices.Equal(got.HostKeys, append(alive.HostKeys, scanned.HostKeys...)) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	r.letGo()

@@ -236,14 +236,44 @@ func TestChainWrongHostKey(t *testing.T) {
 	}
 	t.Run("node", func(t *testing.T) {
 		begin(t)
-		// What the runner on the node reports is not what its sshd shows.
-		file := lab.Path("nid001002", "/etc/ssh/ssh_host_ed25519_key.pub")
-		before := readFile(t, file)
-		t.Cleanup(func() { write(t, file, before) })
-		write(t, file, other(t)+" x\n")
+		impersonate(t, "nid001002", "nid001001")
 		s := serve(t, []string{"--nodelist", "nid001002"})
 		says(t, s.failure(3).Message, "nid001002", "key")
 	})
+}
+
+// impersonate has another node answer where the login node connects to node.
+func impersonate(t *testing.T, node, other string) {
+	t.Helper()
+	file := lab.Path("daint", "/etc/hosts")
+	before := readFile(t, file)
+	t.Cleanup(func() { write(t, file, before) })
+	address := ""
+	for line := range strings.Lines(before) {
+		if f := strings.Fields(line); len(f) > 1 && f[1] == other {
+			address = f[0]
+		}
+	}
+	if address == "" {
+		t.Fatalf("daint does not know %s:\n%s", other, before)
+	}
+	write(t, file, address+" "+node+"\n"+before)
+}
+
+// TestChainImageKeys (I7): the node's /etc/ssh has keys that its sshd does not use.
+func TestChainImageKeys(t *testing.T) {
+	const node = "nid001003"
+	begin(t)
+	shown := strings.Fields(readFile(t, lab.Env["LAB_HOSTKEY_"+node]))[1]
+	if strings.Contains(readFile(t, lab.Path(node, "/etc/ssh/ssh_host_ed25519_key.pub")), shown) {
+		t.Fatal("the sshd of the node uses the key in /etc/ssh")
+	}
+	s := serve(t, []string{"--nodelist", node})
+	s.ready()
+	if n := s.told(); n > 0 {
+		t.Error("it went another way")
+	}
+	closeReady(t, s)
 }
 
 // knownBut replaces a host's line in alice's known_hosts (all others stay), and

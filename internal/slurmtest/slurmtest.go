@@ -32,6 +32,9 @@ type Cluster struct {
 	started sync.WaitGroup
 }
 
+// HostKey is what the node's sshd shows. It listens on the node's address only (bin/ssh-keyscan).
+const HostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILQtbh34D6qk717E43t6JGys9MQI6FCbvl74LRwAAAAA"
+
 // New returns a cluster with a fresh home. The environment is added to.
 func New(t *testing.T, env ...string) *Cluster {
 	t.Helper()
@@ -39,7 +42,7 @@ func New(t *testing.T, env ...string) *Cluster {
 	c := &Cluster{t: t, state: t.TempDir(), Home: t.TempDir()}
 	c.env = append([]string{
 		"PATH=" + filepath.Join(filepath.Dir(file), "bin") + ":" + os.Getenv("PATH"),
-		"HOME=" + c.Home, "FAKE=" + c.state, "SHELL=/bin/bash",
+		"HOME=" + c.Home, "FAKE=" + c.state, "SHELL=/bin/bash", "FAKE_HOST_KEY=" + HostKey,
 		// What sites and sshd set.
 		"SQUEUE_FORMAT=%i only", "SLURM_TIME_FORMAT=relative", "SSH_CLIENT=127.0.0.1 1 22",
 	}, env...)

@@ -41,7 +41,7 @@ lab_env() {
 		LAB_HOST_CA_PUB "$LAB_RUN/ca/host_ca.pub"
 	for host in $(all_hosts); do
 		printf 'LAB_PID_%s=%q\n' "$host" "$(host_pid "$host")"
-		[[ $host == laptop ]] || printf 'LAB_HOSTKEY_%s=%q\n' "$host" "$(host_etc "$host")/ssh/ssh_host_ed25519_key.pub"
+		[[ $host == laptop ]] || printf 'LAB_HOSTKEY_%s=%q\n' "$host" "$(host_etc "$host")/ssh/$(host_key "$host").pub"
 	done
 }
 

@@ -20,12 +20,26 @@ host_names() {
 	esac
 }
 
+# has_image_keys HOST: the last of several nodes. Its /etc/ssh has the keys of an image, which its sshd does not use.
+has_image_keys() {
+	local names
+	mapfile -t names < <(node_names)
+	((NODES > 1)) && [[ $1 == "${names[-1]}" ]]
+}
+
+# host_key HOST: its ed25519 key, below /etc/ssh.
+host_key() {
+	if has_image_keys "$1"; then echo node/ssh_host_ed25519_key; else echo ssh_host_ed25519_key; fi
+}
+
 # make_host_keys HOST: ed25519 on each, ecdsa on daint too; certificates on ela
 # and daint, so that tests can trust a plain key or the authority.
 make_host_keys() {
 	local host=$1 etc
 	etc=$(host_etc "$1")/ssh
-	new_key ed25519 "root@$host" "$etc/ssh_host_ed25519_key"
+	install -d -m 755 "$etc/node"
+	new_key ed25519 "root@$host" "$etc/$(host_key "$host")"
+	[[ -e $etc/ssh_host_ed25519_key ]] || new_key ed25519 root@image "$etc/ssh_host_ed25519_key"
 	case $host in
 	ela | daint)
 		[[ $host == ela ]] || new_key ecdsa "root@$host" "$etc/ssh_host_ecdsa_key"
@@ -42,7 +56,7 @@ sshd_config() {
 	cat <<-EOF
 		Port 22
 		PidFile /run/sshd.pid
-		HostKey /etc/ssh/ssh_host_ed25519_key
+		HostKey /etc/ssh/$(host_key "$host")
 		TrustedUserCAKeys /etc/ssh/user_ca.pub
 		AuthorizedKeysFile none
 		PasswordAuthentication no
@@ -95,7 +109,7 @@ make_known_hosts() {
 	for node in "${names[@]}"; do
 		[[ $node != "$last" || $NODES -eq 1 ]] || continue
 		printf '%s,%s %s\n' "$node" "$(hsn_address "$node")" \
-			"$(cut -d' ' -f1-2 "$(host_etc "$node")/ssh/ssh_host_ed25519_key.pub")"
+			"$(cut -d' ' -f1-2 "$(host_etc "$node")/ssh/$(host_key "$node").pub")"
 	done >"$file"
 	chmod 644 "$file"
 }

@@ -29,6 +29,7 @@ cscs_run() {
 	cscs_alive
 	printf 'cscs-alive\n' >&3
 	exec 3>&-
+	cscs_scan_keys &
 
 	local tries=5
 	if cscs_has_no_owner; then
@@ -85,20 +86,29 @@ cscs_claim() {
 	[[ -z $other || $other == "$cscs_job" ]]
 }
 
-# cscs_alive: where the runner is, and the node's host keys: Slurm itself started
-# it there, so that whoever has these keys is that node (invariant I7).
+# cscs_alive: where the runner is, and the node's host keys as its files have them: Slurm itself
+# started it there, so that whoever has these keys is that node (invariant I7).
 cscs_alive() {
 	local f type key keys=()
 	for f in /etc/ssh/ssh_host_*_key.pub; do
 		[[ -r $f ]] || continue
 		read -r type key _ <"$f" && keys+=("hostkey=$type $key")
 	done
-	if ((${#keys[@]} == 0)); then
-		while read -r _ type key; do
-			[[ $type == ssh-* || $type == ecdsa-* ]] && keys+=("hostkey=$type $key")
-		done < <(ssh-keyscan -T 3 127.0.0.1 2>/dev/null)
-	fi
 	cscs_event alive "job=$cscs_job" "step=${SLURM_STEP_ID:-${SLURM_STEPID:-0}}" "node=$cscs_node" "pid=$$" "${keys[@]}"
+}
+
+# cscs_scan_keys: reports the host keys that the node's own sshd shows. An image may carry files
+# of keys that sshd does not use (sshd_config(5), HostKey). Port 22 of an address of this node
+# belongs to root. The scan runs beside the start of the server, which it must not slow down.
+cscs_scan_keys() {
+	local address type key keys=()
+	for address in 127.0.0.1 $(hostname -I 2>/dev/null); do
+		while read -r _ type key; do
+			[[ $type != ssh-* && $type != ecdsa-* ]] || keys+=("hostkey=$type $key")
+		done < <(nice -n 19 ssh-keyscan -T 3 -- "$address" 2>/dev/null)
+		((${#keys[@]} == 0)) || break
+	done
+	cscs_event scanned "node=$cscs_node" "${keys[@]}"
 }
 
 # cscs_pulse: the runner's life, a number that grows, rewritten in place.

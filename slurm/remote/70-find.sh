@@ -3,17 +3,19 @@
 
 # cscs_find_runner: where the session cscs_id is, in its runner's own words. Slurm is not asked.
 cscs_find_runner() {
-	local line alive='' over=''
+	local line alive='' scanned='' over=''
 	cscs_find_dir
 	cscs_see_home away
 	cscs_is_ours "$cscs_dir" || cscs_die gone "there is no session $cscs_id on this cluster any more"
 	while IFS= read -r line; do
 		case $line in
 		alive"$cscs_tab"*) alive=$line ;;
+		scanned"$cscs_tab"*) scanned=$line ;;
 		exited"$cscs_tab"*) over=$line ;;
 		esac
 	done 2>/dev/null <"$cscs_dir/events"
 	[[ -z $alive ]] || printf '%s\n' "$alive"
+	[[ -z $scanned ]] || printf '%s\n' "$scanned"
 	[[ -z $over ]] || printf '%s\n' "$over"
 	cscs_say found
 }

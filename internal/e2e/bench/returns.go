@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"time"
 )
 
@@ -19,7 +20,7 @@ func (b *bench) returns(ctx context.Context, r record) error {
 		return err
 	}
 	// As the runner tells it: to be pinned.
-	key, err := b.Command(ctx, "in", s.node, "cat", "/etc/ssh/ssh_host_ed25519_key.pub").Output()
+	key, err := os.ReadFile(b.Env["LAB_HOSTKEY_"+s.node])
 	if err != nil {
 		return err
 	}
