@@ -22,6 +22,7 @@ type About struct {
 	ID         string     `json:"id"`
 	App        string     `json:"app"`
 	Path       string     `json:"path"`
+	Ready      string     `json:"ready,omitempty"`
 	Query      url.Values `json:"query,omitempty"` // the secret part of the link
 	LocalPort  int        `json:"local_port,omitempty"`
 	Lease      int        `json:"lease"` // seconds; the remote half reads it too (65-list.sh)
@@ -40,12 +41,12 @@ func ParseAbout(s string) About {
 }
 
 // AsApp is the app as it must be to be reached again; it cannot be started.
-func (a About) AsApp() app.App { return app.Again(a.App, a.LocalPort, a.Path, a.Query) }
+func (a About) AsApp() app.App { return app.Again(app.App{Name: a.App, LocalPort: a.LocalPort, Path: a.Path, Ready: a.Ready, Query: a.Query}) }
 
 // addAbout adds the file to what is written for the session.
 func (c *Config) addAbout(l *slurm.Launch) {
 	host, _ := os.Hostname() // for people: it may be missing
-	a := About{V: EventVersion, ID: c.ID, App: c.App.Name, Path: c.App.Path, Query: c.App.Query, LocalPort: c.App.LocalPort, Protect: c.protected(), ForwardNew: c.Launch.ForwardNew,
+	a := About{V: EventVersion, ID: c.ID, App: c.App.Name, Path: c.App.Path, Ready: c.App.Ready, Query: c.App.Query, LocalPort: c.App.LocalPort, Protect: c.protected(), ForwardNew: c.Launch.ForwardNew,
 		Lease: int(c.Lease / time.Second), Idle: int(c.Idle / time.Second), Begun: time.Now().UTC().Truncate(time.Second), From: host}
 	b, err := json.Marshal(a) // one line: control characters are escaped
 	if err != nil {

@@ -112,6 +112,7 @@ func (s *session) live(ctx context.Context) error {
 			case slurm.Granted:
 				quiet.Stop()
 				queue.Stop()
+				s.grantedAt, s.overdue = time.Now(), false
 				if s.cfg.StartTimeout > 0 {
 					start.Reset(s.cfg.StartTimeout)
 				}
@@ -123,6 +124,10 @@ func (s *session) live(ctx context.Context) error {
 			case probeDone, slurm.Listening, nodeDialled:
 				if s.ready {
 					start.Stop()
+				}
+			case slurm.Work:
+				if s.overdue && !s.busy && !s.ready {
+					return s.late()
 				}
 			}
 		case <-queue.C:
@@ -136,7 +141,11 @@ func (s *session) live(ctx context.Context) error {
 				start.Reset(rest)
 				continue
 			}
-			return s.late()
+			if !s.busy {
+				return s.late()
+			}
+			s.overdue = true
+			s.out.warn(s.stillWorks())
 		case <-limit.C:
 			s.warnOfLimit()
 			s.awaitLimit(limit)
@@ -346,11 +355,14 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		s.out.warn(x.Message + " (" + x.inline() + "); still waiting")
 	case slurm.Launched:
 		s.unlaunched = nil
+	case slurm.Work:
+		s.busy = m.Busy
 	case slurm.Listening:
 		if m.Wide {
 			s.out.warn(fmt.Sprintf("the server listens on %s of %s, where others can reach it too", m.Bound, s.nodeName))
 		}
 		s.listening = &m
+		s.warnOfNeighbours()
 		s.connect(work)
 	case slurm.Closed:
 		s.listening = nil
@@ -497,6 +509,20 @@ func (s *session) requeued(job string) {
 	s.out.warn("Slurm has put job " + job + " back into the queue: waiting for it to start again")
 }
 
+// warnOfNeighbours warns once that a server without a login is open to other users of a shared
+// node: its loopback is theirs too.
+func (s *session) warnOfNeighbours() {
+	if !s.job.Shared || s.toldShared || s.cfg.App.Login != nil {
+		return
+	}
+	s.toldShared = true
+	who := "if the server has no login of its own, "
+	if s.cfg.App.Open {
+		who = "the server has no login: "
+	}
+	s.out.warn(who + fmt.Sprintf("other users can reach it while they have a job on %s, which is shared (port %d). --slurm=--exclusive asks for a node of your own", s.nodeName, s.port))
+}
+
 // leaseInDoubt says that the login node cannot write the lease, and what keeps the job.
 func (s *session) leaseInDoubt(m slurm.LeaseUnwritten) string {
 	message := "the lease cannot be written on " + m.Host + " (" + m.Message + "): "
@@ -589,9 +615,18 @@ func reachable(addr string) bool {
 	return err == nil && !ap.Addr().Unmap().IsLoopback()
 }
 
-// late says for what the start timeout was waited in vain.
-func (s *session) late() error {
+// stillWorks says that the server is not ready in time, and why it is waited for all the same.
+func (s *session) stillWorks() string {
+	e := s.late()
+	return fmt.Sprintf("the server on %s is not ready after %s, but it works: its log grows, or it computes. Still waiting for %s", e.Node, spell(e.Waited), e.Waiting)
+}
+
+// late says for what the server was waited until the start timeout.
+func (s *session) late() *StartTimeoutError {
 	e := &StartTimeoutError{Node: s.nodeName, Waited: s.cfg.StartTimeout, Others: s.others}
+	if s.overdue {
+		e.Waited = time.Since(s.grantedAt).Round(time.Second)
+	}
 	switch {
 	case s.nodeName == "":
 		e.Waiting = "the node to begin"
@@ -604,6 +639,8 @@ func (s *session) late() error {
 		e.Waiting = fmt.Sprintf("it to listen on port %d", s.port)
 	case s.node == nil:
 		e.Waiting = "ssh to the node"
+	case s.cfg.App.Ready != "":
+		e.Waiting = "it to answer " + s.cfg.App.Ready + " with 200"
 	default:
 		e.Waiting = "it to answer"
 	}

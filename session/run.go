@@ -112,11 +112,15 @@ type session struct {
 	keys       nodeKeys               // of the node, as the runner has found them there
 	other      otherWay               // to the node
 	unlaunched *slurm.LoginShellError // why the server has not been run yet; nil: no such reason is known
-	listening  *slurm.Listening       // nil: the server does not listen
-	port       int                    // that the server is to listen on
-	others     []string               // what the user's new listeners are instead
-	refusedAt  time.Time              // when the last warning of refused connections was given
-	watch      *slurm.Watch           // over that port, by way of node
+	busy       bool                   // the server, which starts, is seen to work
+	overdue    bool                   // the start timeout is over
+	grantedAt  time.Time              // when the start timeout began
+	toldShared bool
+	listening  *slurm.Listening // nil: the server does not listen
+	port       int              // that the server is to listen on
+	others     []string         // what the user's new listeners are instead
+	refusedAt  time.Time        // when the last warning of refused connections was given
+	watch      *slurm.Watch     // over that port, by way of node
 	stopWatch  context.CancelFunc
 	probing    context.CancelFunc
 	ready      bool

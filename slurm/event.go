@@ -58,6 +58,9 @@ type (
 	// Launched: it has at last.
 	Unlaunched struct{ Err *LoginShellError }
 	Launched   struct{}
+	// Work: a server that starts is seen to work (its log grows, or its processes compute), or
+	// has not been for some time.
+	Work struct{ Busy bool }
 	// Listening: the server listens, and the socket is the user's. Again when
 	// the socket changes.
 	Listening struct {
@@ -91,6 +94,7 @@ func (Queued) isEvent()   {}
 func (Granted) isEvent()  {}
 func (Alive) isEvent()    {}
 func (Scanned) isEvent()  {}
+func (Work) isEvent()     {}
 func (Requeued) isEvent() {}
 func (Started) isEvent()  {}
 
@@ -137,6 +141,8 @@ func (l line) event() Event {
 		return Unlaunched{&LoginShellError{Host: l.get("node"), Status: -1, After: time.Duration(l.int("after")) * time.Second}}
 	case "launched":
 		return Launched{}
+	case "work":
+		return Work{Busy: l.get("busy") != ""}
 	case "listening":
 		return Listening{Addr: net.JoinHostPort(l.get("addr"), l.get("port")), Bound: net.JoinHostPort(l.get("bound"), l.get("port")), Wide: l.get("wide") != ""}
 	case "closed":

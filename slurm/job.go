@@ -19,6 +19,7 @@ type JobInfo struct {
 	Nodes     []string
 	Begins    time.Time // when it began to run; zero: unknown
 	Ends      time.Time // when the time limit ends it; zero: unknown or never
+	Shared    bool      // jobs of other users may run on its nodes
 }
 
 // parseJobInfo reads one line of "scontrol --oneliner show job". Values hold no
@@ -44,6 +45,12 @@ func parseJobInfo(s string) JobInfo {
 		Account:   get("Account"),
 		Begins:    unixTime(get("StartTime")),
 		Ends:      unixTime(get("EndTime")),
+	}
+	// "NO" is a node for one job, "USER" one for jobs of one user (scontrol(1), OverSubscribe).
+	switch get("OverSubscribe") {
+	case "", "NO", "USER":
+	default:
+		j.Shared = true
 	}
 	if j.State == "" && strings.Contains(s, "Invalid job id") {
 		j.State = stateForgotten

@@ -20,7 +20,7 @@ func markRun(cmd *cobra.Command) {
 	}
 	for _, name := range []string{"user", "port", "local-port", "time", "account", "partition", "qos", "nodes", "nodelist", "gpus", "mem",
 		"constraint", "reservation", "slurm", "node", "job", "env", "setup", "uenv", "view", "queue-timeout", "start-timeout", "lease", "idle",
-		"venv", "workdir", "logdir"} { // what they name is on the cluster, if anywhere
+		"venv", "workdir", "logdir", "ready", "path"} { // what they name is on the cluster, if anywhere
 		if cmd.Flags().Lookup(name) != nil {
 			_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions) // it exists, and is registered once
 		}

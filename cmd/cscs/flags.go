@@ -28,6 +28,7 @@ type options struct {
 
 	setup, venv, workdir, env, uenv, view, environment []string
 	via, queueTimeout, startTimeout, lease, idle       []string
+	ready, path                                        []string
 
 	time, account, partition, qos, nodes, nodelist, gpus, mem, constraint, reservation, slurm []string
 }
@@ -124,6 +125,8 @@ func (o *options) addServer(cmd *cobra.Command, ports bool) {
 	g.add(&o.view, "view", "", "NAME", "view of the uenv", checkWord)
 	g.add(&o.environment, "environment", "", "FILE", "environment definition of the Container Engine to run the server in", checkWord)
 	g.add(&o.startTimeout, "start-timeout", "", "TIME", "how long the server may take from the grant to ready (default 5m)", checkDuration)
+	g.add(&o.ready, "ready", "", "PATH", "path of the server that answers 200 once it can be used, as in /health (default: any answer will do)", checkWord)
+	g.add(&o.path, "path", "", "PATH", "path of the server that the browser opens (default: its front page)", checkWord)
 	g.flags.BoolVar(&o.allowWideBind, "allow-wide-bind", false, "let the server listen on more than 127.0.0.1, where others reach it")
 	g.flags.BoolVar(&o.forwardNew, "forward-new", false, "forward other web servers, too, that you start on the node while the session lasts")
 	g.done(cmd)

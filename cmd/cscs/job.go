@@ -52,6 +52,9 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 		return &problem.UsageError{Message: "--detach and --via salloc exclude each other: such a request waits for as long as cscs does",
 			Hint: "leave --via out, or say --via sbatch"}
 	}
+	if a, err = a.WithPaths(one(j.path), one(j.ready)); err != nil {
+		return err
+	}
 	if p := port(j.port); p != 0 {
 		a.Port = p
 	}

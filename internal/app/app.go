@@ -33,7 +33,9 @@ type App struct {
 	// Files are written into {dir} before the start, with mode 0600 and
 	// nothing added. It is the only way for a secret to the server.
 	Files map[string][]byte `json:"-"`
+	Base  string            // the path below which the server serves, without a slash at its end; empty: the whole
 	Path  string            // what the browser opens, from the slash on
+	Ready string            // the path that answers 200 once the server can be used; empty: Probe decides
 	Query url.Values        `json:"-"` // the secret part of the link
 	// Probe asks the server, at base such as "http://127.0.0.1:8888", whether
 	// it answers as it should, and keeps asking until it does, it answers
@@ -57,6 +59,9 @@ func (a App) Link(base string) (public, secret string) {
 	public = strings.TrimRight(base, "/") + a.Path
 	if len(a.Query) == 0 {
 		return public, public
+	}
+	if strings.Contains(a.Path, "?") {
+		return public, public + "&" + a.Query.Encode()
 	}
 	return public, public + "?" + a.Query.Encode()
 }

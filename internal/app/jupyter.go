@@ -76,6 +76,7 @@ func Jupyter(args []string, flavour string) (App, error) {
 			"JUPYTER_RUNTIME_DIR": "{dir}/runtime",
 		},
 		Files: map[string][]byte{tokenFile: []byte(token)},
+		Base:  strings.TrimRight(base, "/"),
 		Path:  base + page,
 		Query: url.Values{"token": {token}},
 	}

@@ -71,7 +71,7 @@ func probeOK(ctx context.Context, c *http.Client, name, url string) error {
 	return nil
 }
 
-// errBusy stands for an answer of 5xx.
+// errBusy stands for an answer that is not the one that is waited for.
 var errBusy = errors.New("server is not ready")
 
 // A prober asks a server what it answers by itself: without following
@@ -91,6 +91,11 @@ func newProber(name string, c *http.Client) *prober {
 // ask requests url, with the token if there is one, until the answer is one
 // that the server means (not 5xx), and returns its status.
 func (p *prober) ask(ctx context.Context, url, token string) (int, error) {
+	return p.askUntil(ctx, url, token, func(code int) bool { return code < http.StatusInternalServerError })
+}
+
+// askUntil requests url until good accepts the status of the answer, which it returns.
+func (p *prober) askUntil(ctx context.Context, url, token string, good func(int) bool) (int, error) {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval = probeFirstPause
 	pause.MaxInterval = probeLastPause
@@ -98,7 +103,7 @@ func (p *prober) ask(ctx context.Context, url, token string) (int, error) {
 	var why error // there was none that would do
 	code, err := backoff.Retry(ctx, func() (int, error) {
 		code, err := p.once(ctx, url, token)
-		if err == nil && code < http.StatusInternalServerError {
+		if err == nil && good(code) {
 			return code, nil
 		}
 		if err == nil {

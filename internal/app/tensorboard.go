@@ -62,6 +62,7 @@ func TensorBoard(logdir string, args []string) (App, error) {
 		LocalPort: tensorBoardPort,
 		Argv:      append(argv, args...),
 		Reads:     logdirs(logdir),
+		Base:      strings.TrimRight(path, "/"),
 		Path:      path,
 		Open:      true,
 		Probe: func(ctx context.Context, c *http.Client, base string) error {

@@ -21,7 +21,7 @@ func TestPathElsewhere(t *testing.T) {
 			t.Errorf("%q is accepted", path)
 		}
 		for _, name := range []string{"run", "jupyter", "tensorboard"} {
-			public, secret := Again(name, 0, path, url.Values{"token": {"x"}}).Link("http://127.0.0.1:8888")
+			public, secret := Again(App{Name: name, LocalPort: 0, Path: path, Query: url.Values{"token": {"x"}}}).Link("http://127.0.0.1:8888")
 			for _, link := range []string{public, secret} {
 				if u, err := url.Parse(link); err != nil || u.Host != "127.0.0.1:8888" || u.User != nil || strings.HasPrefix(u.Path, "//") {
 					t.Errorf("%s at %q: the link is %q", name, path, link)
@@ -33,7 +33,7 @@ func TestPathElsewhere(t *testing.T) {
 		if err := (App{Name: "run", Argv: []string{"true"}, Path: path}).Validate(); err != nil {
 			t.Errorf("%q: %v", path, err)
 		}
-		if a := Again("run", 0, path, nil); a.Path != path {
+		if a := Again(App{Name: "run", LocalPort: 0, Path: path}); a.Path != path {
 			t.Errorf("%q becomes %q", path, a.Path)
 		}
 	}
@@ -45,12 +45,12 @@ func TestNameElsewhere(t *testing.T) {
 		if err := (App{Name: name, Argv: []string{"true"}, Path: "/"}).Validate(); err == nil {
 			t.Errorf("%q is accepted", name)
 		}
-		if a := Again(name, 0, "/", nil); a.Name != "run" {
+		if a := Again(App{Name: name, LocalPort: 0, Path: "/"}); a.Name != "run" {
 			t.Errorf("%q becomes %q", name, a.Name)
 		}
 	}
 	for _, name := range []string{"jupyter", "vllm-2", "My_app.x"} {
-		if a := Again(name, 0, "/", nil); a.Name != name {
+		if a := Again(App{Name: name, LocalPort: 0, Path: "/"}); a.Name != name {
 			t.Errorf("%q becomes %q", name, a.Name)
 		}
 	}
@@ -59,7 +59,7 @@ func TestNameElsewhere(t *testing.T) {
 // TestPortElsewhere: a local port that is none is any.
 func TestPortElsewhere(t *testing.T) {
 	for _, port := range []int{-1, 65536, 1 << 40} {
-		if a := Again("run", port, "/", nil); a.LocalPort != 0 {
+		if a := Again(App{Name: "run", LocalPort: port, Path: "/"}); a.LocalPort != 0 {
 			t.Errorf("%d becomes %d", port, a.LocalPort)
 		}
 	}

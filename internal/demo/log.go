@@ -50,6 +50,13 @@ func (l *serverLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// written returns how many bytes the server has written.
+func (l *serverLog) written() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.gone + l.size
+}
+
 // all is what there is of it.
 func (l *serverLog) all() []byte { text, _ := l.since(0); return text }
 

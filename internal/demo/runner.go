@@ -143,11 +143,20 @@ const (
 	lookSeldom = time.Second
 )
 
+// How often it is looked whether a server that starts works: whether its log grows. After so many
+// looks without that it is reported to rest.
+const (
+	workEvery = 3 * time.Second
+	workRests = 10
+)
+
 // watch is from the start of the server to its end.
 func (r *runner) watch() {
 	r.end, r.message, r.code = "", "", -1
 	up, sock := false, ""
-	look := time.NewTicker(lookOften)
+	look, work := time.NewTicker(lookOften), time.NewTicker(workEvery)
+	defer work.Stop()
+	busy, written, rests := false, r.s.log.written(), 0
 	defer look.Stop()
 	lease := time.NewTimer(time.Hour)
 	defer lease.Stop()
@@ -185,6 +194,22 @@ func (r *runner) watch() {
 			}
 			r.proc.sweep()
 			return
+		case <-work.C:
+			if up {
+				continue
+			}
+			if now := r.s.log.written(); now != written {
+				written, rests = now, 0
+			} else {
+				rests++
+			}
+			if rests == 0 && !busy {
+				busy = true
+				r.s.say("work", "busy=1")
+			} else if rests == workRests && busy {
+				busy = false
+				r.s.say("work", "busy=")
+			}
 		case <-look.C:
 			all := listeners()
 			v := judge(all, r.port)

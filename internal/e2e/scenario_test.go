@@ -186,6 +186,27 @@ var scenarios = []struct {
 		s := cscs(t, "run", "--start-timeout", "3s", "--", "sleep", "600")
 		says(t, s.failure(5).Message, "listen")
 	}},
+	{"server/starts-slowly", func(t *testing.T) {
+		// It writes for longer than the start timeout.
+		s := cscs(t, "run", "--start-timeout", "7s", "--", "bash", "-c",
+			`for i in {1..16}; do echo "loading $i"; sleep 1; done; exec "$0" "127.0.0.1:$PORT"`, here.server())
+		says(t, s.wait("warning", "ready").Message, "not ready after 7s", "log grows")
+		s.ready()
+		s.leaveBy(syscall.SIGINT, 0)
+	}},
+	{"server/ready-path", func(t *testing.T) {
+		s := cscs(t, "run", "--ready", "/health", "--path", "shown?x=1", "--", here.server(), "-healthy-after", "3s", "127.0.0.1:{port}")
+		r := s.ready()
+		says(t, r.URL, "/shown?x=1")
+		if code, body := here.get(t, strings.Replace(r.URL, "shown?x=1", "health", 1)); code != 200 {
+			t.Errorf("ready although /health answers %d %s", code, body)
+		}
+		s.leaveBy(syscall.SIGINT, 0)
+	}},
+	{"server/ready-path-never", func(t *testing.T) {
+		s := cscs(t, "run", "--start-timeout", "4s", "--ready", "/nosuch/page", "--", here.server(), "127.0.0.1:{port}")
+		says(t, s.failure(5).Message, "/nosuch/page", "200")
+	}},
 	{"server/listens-wide", fails("where others can reach it", here0, "0.0.0.0:{port}")},
 	{"server/ends-with-0", func(t *testing.T) {
 		s := serve(t, nil)

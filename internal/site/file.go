@@ -75,6 +75,8 @@ type defaults struct {
 	Via           text              `toml:"via"`
 	QueueTimeout  text              `toml:"queue_timeout"`
 	StartTimeout  text              `toml:"start_timeout"`
+	Ready         text              `toml:"ready"`
+	Path          text              `toml:"path"`
 	Lease         text              `toml:"lease"`
 	Idle          text              `toml:"idle"`
 	NoBrowser     *bool             `toml:"no_browser"`

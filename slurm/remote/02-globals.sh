@@ -41,6 +41,7 @@
 #	cscs_lived		24		set if the runner outlived its srun
 #	cscs_logger		40		runner: process of cscs_log
 #	cscs_looked		40		runner: cscs_clock at the last read of the lease
+#	cscs_measured		40		runner: cscs_clock at the last look whether the server works
 #	cscs_message		40		runner: words for the end of the session
 #	cscs_mine		26		the user's accounts
 #	cscs_name		00		name of the session's job
@@ -83,4 +84,7 @@
 #	cscs_venv		50		launch: the virtual environment
 #	cscs_verdict		10		of the last judged port: none, ours, wide, foreign
 #	cscs_waits		26		cscs_uptime when the job began to wait
+#	cscs_work		40		runner: bytes of the log and ticks of the processes at the last look
+#	cscs_work_pause		40		milliseconds of rest that are reported
+#	cscs_worked		40		runner: cscs_clock when the server was last seen to work; empty: it rests
 #	cscs_words		22 24		what salloc or sbatch said, lines separated by |

@@ -170,6 +170,7 @@ cscs_start() {
 	rm -f "$cscs_dir/failure" "$cscs_dir/launched"
 	printf '%s\n' "$cscs_listen" >"$cscs_dir/port"
 	cscs_server_code='' cscs_end='' cscs_message='' cscs_tellings=0
+	cscs_measured=$cscs_clock cscs_work='' cscs_worked=''
 	declare -gA cscs_told=()
 	exec {log}> >(trap '' TERM INT URG && cscs_log)
 	cscs_logger=$!
@@ -248,6 +249,7 @@ cscs_watch() {
 			[[ $state == up && $cscs_forward_new != 1 ]] || cscs_elsewhere
 		fi
 		cscs_hangs "$state"
+		[[ $state != starting ]] || cscs_report_work
 		# A server that puts itself into the background is watched by its socket.
 		if [[ -n $cscs_server_code ]]; then
 			if ((cscs_server_code != 0)) || [[ $state == down ]]; then
@@ -278,6 +280,37 @@ cscs_watch() {
 		((nap < 100 && cscs_clock > 5000)) && nap=100
 	done
 }
+
+# cscs_report_work: reports that the server works while it starts (its log grows, or its processes
+# compute), and that it rests. A server that loads a model does not hang.
+cscs_report_work() {
+	local was=$cscs_work pid stat bytes ticks=0
+	[[ -e $cscs_dir/launched ]] || ((${#cscs_step_args[@]})) || return 0
+	((cscs_clock - cscs_measured >= 3000)) || return 0
+	cscs_measured=$cscs_clock
+	bytes=$(cat "$cscs_dir/log" "$cscs_dir/log.1" 2>/dev/null | wc -c)
+	cscs_find_processes
+	for pid in "${cscs_pids[@]}"; do
+		# After the name, which may contain anything, utime and stime are the 12th and 13th
+		# field, of 1/100 s (proc(5), /proc/PID/stat).
+		{ read -r stat <"/proc/$pid/stat"; } 2>/dev/null || continue
+		read -ra stat <<<"${stat##*) }"
+		((ticks += stat[11] + stat[12]))
+	done
+	cscs_work="$bytes $ticks"
+	[[ -n $was ]] || return 0
+	# Less than 2 % of a processor is what a server that waits takes.
+	if ((bytes != ${was% *} || ticks - ${was#* } >= 6)); then
+		[[ -n $cscs_worked ]] || cscs_event work busy=1
+		cscs_worked=$cscs_clock
+	elif [[ -n $cscs_worked ]] && ((cscs_clock - cscs_worked >= cscs_work_pause)); then
+		cscs_worked=''
+		cscs_event work busy=
+	fi
+}
+
+# For how many milliseconds a server that starts may do nothing, until that is reported.
+cscs_work_pause=30000
 
 # cscs_hangs STATE: tells of a login shell that does not come through its start-up files, and so
 # not to the server, and takes it back if it does at last. For cscs_watch.

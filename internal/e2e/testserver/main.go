@@ -23,18 +23,19 @@ import (
 )
 
 type options struct {
-	name       string
-	tcp        bool
-	ignoreTerm bool
-	linger     time.Duration
-	tell       bool
-	daemonise  bool
-	floodMiB   int
-	binary     bool
-	secretLog  bool
-	exit       int
-	also       string
-	retry      bool
+	name         string
+	tcp          bool
+	ignoreTerm   bool
+	linger       time.Duration
+	tell         bool
+	daemonise    bool
+	floodMiB     int
+	binary       bool
+	secretLog    bool
+	exit         int
+	also         string
+	retry        bool
+	healthyAfter time.Duration
 }
 
 func main() {
@@ -51,6 +52,7 @@ func main() {
 	flag.IntVar(&o.exit, "exit", -1, "end at once with this code, after a last word")
 	flag.StringVar(&o.also, "also", "", "a second address to listen on")
 	flag.BoolVar(&o.retry, "retry", false, "try to bind again and again until the address is free")
+	flag.DurationVar(&o.healthyAfter, "healthy-after", 0, "/health answers 404 for so long, and then 200")
 	flag.Parse()
 	if err := run(o, flag.Arg(0)); err != nil {
 		fmt.Fprintln(os.Stderr, "testserver:", err)

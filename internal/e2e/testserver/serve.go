@@ -62,6 +62,13 @@ func handler(o options, l net.Listener) http.Handler {
 	mux.HandleFunc("/env", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, strings.Join(os.Environ(), "\n"))
 	})
+	began := time.Now()
+	mux.HandleFunc("/health", func(w http.ResponseWriter, r *http.Request) {
+		if time.Since(began) < o.healthyAfter {
+			http.NotFound(w, r)
+		}
+	})
+	mux.HandleFunc("/nosuch/", http.NotFound)
 	mux.HandleFunc("/about", about)
 	mux.HandleFunc("/download", func(w http.ResponseWriter, r *http.Request) {
 		n, err := strconv.ParseInt(r.FormValue("n"), 10, 64)

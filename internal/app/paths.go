@@ -1,0 +1,46 @@
+package app
+
+import (
+	"context"
+	"net/http"
+	"strings"
+)
+
+// WithPaths returns the app with open as what the browser opens, and ready as the path that
+// answers 200 once the server can be used. Both are paths below the server's base, with or without
+// a slash at the beginning; one that is empty stays as it was.
+//
+// The error is a [*UsageError] if one of them leaves the server.
+func (a App) WithPaths(open, ready string) (App, error) {
+	for _, p := range []struct {
+		option, path string
+		field        *string
+	}{{"--path", open, &a.Path}, {"--ready", ready, &a.Ready}} {
+		if p.path == "" {
+			continue
+		}
+		path := "/" + strings.TrimPrefix(p.path, "/")
+		if !isLocalPath(path) || strings.Contains(p.path, "#") {
+			return a, &UsageError{App: a.Name, Arg: p.option, Message: "it is a path of the server, as in " + p.option + " /health"}
+		}
+		*p.field = a.Base + path
+	}
+	if ready != "" {
+		a.awaitReady()
+	}
+	return a, nil
+}
+
+// awaitReady adds to the app's probe that a.Ready answers 200.
+func (a *App) awaitReady() {
+	name, path, first := a.Name, a.Ready, a.Probe
+	a.Probe = func(ctx context.Context, c *http.Client, at string) error {
+		if first != nil {
+			if err := first(ctx, c, at); err != nil {
+				return err
+			}
+		}
+		_, err := newProber(name, c).askUntil(ctx, strings.TrimRight(at, "/")+path, "", func(code int) bool { return code == http.StatusOK })
+		return err
+	}
+}
