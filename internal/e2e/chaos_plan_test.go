@@ -97,7 +97,7 @@ var chaosFaults = []chaosFault{
 			tell(c.t, "crash", "daint")
 			return true
 		}, undo: func(c *chaos) { tell(c.t, "boot", "daint") }},
-	{name: faultSlurm, end: "slurmctld starts", most: 10 * time.Second, weight: 2,
+	{name: faultSlurm, end: endSlurm, most: 10 * time.Second, weight: 2,
 		do:   func(c *chaos) bool { tell(c.t, "stop-service", "ctl", "slurmctld"); return true },
 		undo: func(c *chaos) { tell(c.t, "start-service", "ctl", "slurmctld") }},
 	{name: faultKill, weight: 3, do: (*chaos).killClient, kills: true, fits: attended},
@@ -118,7 +118,7 @@ var chaosFaults = []chaosFault{
 	{name: faultRequeue, weight: 2, do: (*chaos).requeue},
 	{name: faultPreempt, end: "the urgent job ends", most: 22 * time.Second, weight: 4, do: (*chaos).preempt, undo: (*chaos).endUrgent,
 		fits: func(p plan) bool { return p.partition == "preempt" && attended(p) }},
-	{name: faultNode, end: "the node boots", most: 8 * time.Second, weight: 2, do: (*chaos).crashNode, undo: (*chaos).bootNode, fits: attended},
+	{name: faultNode, end: endNode, most: 8 * time.Second, weight: 2, do: (*chaos).crashNode, undo: (*chaos).bootNode, fits: attended},
 }
 
 // attended: the plan's session has a client all the time.
@@ -177,8 +177,21 @@ func draw(r *rand.Rand, n int) plan {
 		}
 	}
 	slices.SortStableFunc(p.steps, func(a, b moment) int { return cmp.Compare(a.at, b.at) })
+	// The lab boots a node when slurmctld has noticed that it was down, and waits until it is back there.
+	named := func(name string) int { return slices.IndexFunc(p.steps, func(s moment) bool { return s.name == name }) }
+	if boots, starts := named(endNode), named(endSlurm); boots >= 0 && boots < starts {
+		s := p.steps[boots]
+		s.at = p.steps[starts].at
+		p.steps = slices.Insert(slices.Delete(p.steps, boots, boots+1), starts, s)
+	}
 	return p
 }
+
+// How the faults of slurmctld and of the node end.
+const (
+	endSlurm = "slurmctld starts"
+	endNode  = "the node boots"
+)
 
 func lineOf(i int) bool { return chaosFaults[i].end == "heal" || chaosFaults[i].end == "it wakes" }
 
