@@ -87,7 +87,7 @@ func TestTeardownByKey(t *testing.T) {
 // aliceJobs are her jobs that still hold something.
 func aliceJobs(t *testing.T) string {
 	t.Helper()
-	return output(t, "alice", "daint", "squeue", "-h", "-u", "alice", "-t", "PENDING,RUNNING,SUSPENDED,CONFIGURING", "-o", "%i %T")
+	return output(t, "alice", "daint", "squeue", "-a", "-h", "-u", "alice", "-t", "PENDING,RUNNING,SUSPENDED,CONFIGURING", "-o", "%i %T")
 }
 
 // TestTeardownOfDeafServer: a server that ignores SIGTERM costs the grace of 10 s, no

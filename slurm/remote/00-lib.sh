@@ -59,10 +59,11 @@ cscs_unset_request_presets() {
 }
 
 # cscs_exec_query COMMAND...: becomes a command that asks Slurm. Every time that it prints is in
-# seconds since 1970: the cluster's time zone does not matter.
+# seconds since 1970: the cluster's time zone does not matter. Jobs of hidden partitions are shown (slurm.conf(5),
+# Hidden): what is not shown counts as gone.
 cscs_exec_query() {
 	cscs_unset_presets
-	export SLURM_TIME_FORMAT=%s
+	export SLURM_TIME_FORMAT=%s SQUEUE_ALL=1 SCONTROL_ALL=1 SINFO_ALL=1
 	exec "$@"
 }
 squeue() (cscs_exec_query squeue "$@")

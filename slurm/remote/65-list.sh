@@ -157,8 +157,9 @@ cscs_sweep_stale() {
 		;;
 	*)
 		# A runner that lives counts the lease itself, and knows of renewals that this host
-		# does not see.
-		[[ -z $cscs_away ]] && ! cscs_has_runner "$2" "$job" || return
+		# does not see. One that has not begun yet may be about to, in a session that was left.
+		! cscs_has_runner "$2" "$job" || return
+		[[ -z $cscs_away ]] || cscs_has_begun "$2" || return
 		cscs_sweep_job "$1" "$job" "$state"
 		return
 		;;
@@ -171,6 +172,15 @@ cscs_sweep_stale() {
 		local cscs_dir=$2
 		cscs_remove_dir
 	fi
+}
+
+# cscs_has_begun DIRECTORY: succeeds if the runner of the session has begun.
+cscs_has_begun() {
+	local line
+	while IFS= read -r line; do
+		[[ $line != alive"$cscs_tab"* ]] || return 0
+	done 2>/dev/null <"$1/events"
+	return 1
 }
 
 # cscs_is_job_of DIRECTORY JOB: succeeds if the session's directory records the number of the job, or
