@@ -3,7 +3,9 @@ package app
 import (
 	"context"
 	"crypto/rand"
+	_ "embed" // for jupyterConfig
 	"encoding/hex"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
@@ -13,9 +15,16 @@ import (
 const (
 	jupyterPort = 8888
 	tokenFile   = "token"
+	configFile  = "jupyter_config.py"
 	tokenBytes  = 32
 	baseBytes   = 6
 )
+
+// jupyterConfig reads the user's configuration and then sets what is the session's own. The path
+// of the user's --config is in its variable user_config, set in a line before.
+//
+//go:embed jupyter_config.py
+var jupyterConfig string
 
 // flavours are the front ends that `jupyter NAME` starts on the same server,
 // and the page on which each begins.
@@ -31,8 +40,8 @@ var flavours = map[string]string{
 // are the user's own for it.
 //
 // The server gets a token that is made anew each time. It goes by file
-// ([App.Files], JUPYTER_TOKEN_FILE): arguments are for everyone on the node to
-// see, an environment for all that the server starts, and a token that the
+// ([App.Files]), which the server's configuration reads: arguments are for everyone on the node
+// to see, an environment for all that the server starts and for its jobs, and a token that the
 // server makes itself goes into its log. An argument that would open the
 // server wider, or move it from where it is looked for, is a [*UsageError].
 // See docs/apps.md for what was verified of Jupyter's own behaviour.
@@ -48,6 +57,10 @@ func Jupyter(args []string, flavour string) (App, error) {
 		if err := checkJupyter(args[i:]); err != nil {
 			return App{}, err
 		}
+	}
+	args, config, err := takeConfig(args)
+	if err != nil {
+		return App{}, err
 	}
 	token := randomHex(tokenBytes)
 	// The address of the server cannot be guessed by web pages that try
@@ -65,17 +78,9 @@ func Jupyter(args []string, flavour string) (App, error) {
 			// The node chose the port; another would be one that nobody knows.
 			"--ServerApp.port_retries=0",
 			"--ServerApp.base_url=" + base,
+			"--config={dir}/" + configFile,
 		}, args...),
-		Env: map[string]string{
-			"JUPYTER_TOKEN_FILE": "{dir}/" + tokenFile,
-			// One that the profile sets would be preferred to the file; an
-			// empty one is not.
-			"JUPYTER_TOKEN": "",
-			// Jupyter writes the token into its runtime directory, and the
-			// keys of kernels. There they die with the session.
-			"JUPYTER_RUNTIME_DIR": "{dir}/runtime",
-		},
-		Files: map[string][]byte{tokenFile: []byte(token)},
+		Files: map[string][]byte{tokenFile: []byte(token), configFile: configOf(config)},
 		Base:  strings.TrimRight(base, "/"),
 		Path:  base + page,
 		Query: url.Values{"token": {token}},
@@ -83,6 +88,39 @@ func Jupyter(args []string, flavour string) (App, error) {
 	a.asJupyter(base, token)
 	return a, a.Validate()
 }
+
+// configOf returns the configuration file of a session, whose user gave --config=path ("" for none).
+func configOf(path string) []byte {
+	quoted, _ := json.Marshal(path) // a string of JSON is one of Python
+	return []byte("user_config = " + string(quoted) + "\n" + jupyterConfig)
+}
+
+// takeConfig returns args without --config or another name of that option, and its value, since
+// Jupyter takes one such file and it is the session's.
+func takeConfig(args []string) (rest []string, path string, err error) {
+	for i := 0; i < len(args); i++ {
+		name, value, ok := long(args[i:])
+		if !ok || !slices.Contains(configOptions, name) {
+			rest = append(rest, args[i])
+			continue
+		}
+		switch {
+		case value == "":
+			return nil, "", &UsageError{App: "jupyter", Arg: "--" + name, Message: "name a file, such as --config=~/config.py"}
+		case path != "":
+			return nil, "", &UsageError{App: "jupyter", Arg: "--" + name, Message: "name one file; it can load others by load_subconfig"}
+		}
+		path = value
+		if !strings.Contains(args[i], "=") {
+			i++
+		}
+	}
+	return rest, path, nil
+}
+
+// configOptions are the names of the option for the server's configuration file. The front end's,
+// such as LabApp.config_file, is another.
+var configOptions = []string{"config", "JupyterApp.config_file", "ServerApp.config_file", "NotebookApp.config_file"}
 
 // asJupyter gives the app what is asked of a Jupyter server that runs.
 func (a *App) asJupyter(base, token string) {

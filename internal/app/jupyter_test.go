@@ -34,15 +34,13 @@ func TestJupyter(t *testing.T) {
 		LocalPort: 8888,
 		Argv: []string{
 			"jupyter", "lab", "--no-browser", "--ip=127.0.0.1", "--port={port}",
-			"--ServerApp.port_retries=0", "--ServerApp.base_url=/" + base + "/",
+			"--ServerApp.port_retries=0", "--ServerApp.base_url=/" + base + "/", "--config={dir}/jupyter_config.py",
 			"--ServerApp.root_dir=/scratch", "--debug",
 		},
-		Env: map[string]string{
-			"JUPYTER_TOKEN_FILE":  "{dir}/token",
-			"JUPYTER_TOKEN":       "",
-			"JUPYTER_RUNTIME_DIR": "{dir}/runtime",
+		Files: map[string][]byte{
+			"token":             []byte(token), // no newline: Jupyter would take it for part of it
+			"jupyter_config.py": []byte("user_config = \"\"\n" + jupyterConfig),
 		},
-		Files: map[string][]byte{"token": []byte(token)}, // no newline: Jupyter would take it for part of it
 		Path:  a.Path,
 		Query: a.Query,
 		Use:   "run a cell, type in a terminal or save a file",
@@ -57,6 +55,47 @@ func TestJupyter(t *testing.T) {
 	}
 	if b.Query.Get("token") == token || b.Path == a.Path {
 		t.Error("two sessions share a token or a path")
+	}
+}
+
+// The server reads one configuration file, the session's, which reads the user's.
+func TestJupyterConfig(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		rest []string
+		want string // the first line of the session's file; empty: refused
+	}{
+		{[]string{"--config=/a b/'c\".py", "--debug"}, []string{"--debug"}, `user_config = "/a b/'c\".py"`},
+		{[]string{"--debug", "--config", "~/c.py", "x.ipynb"}, []string{"--debug", "x.ipynb"}, `user_config = "~/c.py"`},
+		{[]string{"--JupyterApp.config_file=c"}, nil, `user_config = "c"`},
+		{[]string{"--ServerApp.config_file", "c"}, nil, `user_config = "c"`},
+		{[]string{"--LabApp.config_file=c"}, []string{"--LabApp.config_file=c"}, `user_config = ""`},
+		{[]string{"--config"}, nil, ""},
+		{[]string{"--config="}, nil, ""},
+		{[]string{"--config=c", "--config=d"}, nil, ""},
+	} {
+		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
+			a, err := Jupyter(tt.args, "")
+			if tt.want == "" {
+				if !isUsage(err) {
+					t.Fatalf("got %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			plain, err := Jupyter(nil, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.rest, a.Argv[len(plain.Argv):], cmpopts.EquateEmpty()); diff != "" {
+				t.Error(diff)
+			}
+			if line, rest, _ := strings.Cut(string(a.Files[configFile]), "\n"); line != tt.want || rest != jupyterConfig {
+				t.Errorf("the file begins with %s", line)
+			}
+		})
 	}
 }
 

@@ -4,13 +4,12 @@ package e2e
 
 import (
 	"net/http"
-	"os"
+	"net/url"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
-
-	"github.com/alps-tunnel/cscs/internal/lab/labctl"
 )
 
 // TestJupyterInChromium: the one-use link that the browser is opened with
@@ -82,33 +81,39 @@ func serverURL(ready event) string {
 	return strings.TrimSuffix(strings.TrimRight(ready.URL, "/"), "/lab")
 }
 
-// jupyterToken reads the token of alice's running server as root can: from the
-// file that the server's environment names.
+// jupyterToken reads the token of alice's running server as root can.
 func jupyterToken(t *testing.T) string {
 	t.Helper()
-	var token string
-	missing := poll(patience, func() string {
-		eachProcess(func(p process) {
-			if p.uid != labctl.AliceUID || !strings.HasPrefix(p.host, "nid") {
-				return
-			}
-			path := environ(p.pid)["JUPYTER_TOKEN_FILE"]
-			if content, err := os.ReadFile(lab.Path(p.host, path)); path != "" && err == nil {
-				token = string(content)
-			}
-		})
-		if token == "" {
-			return "no process has JUPYTER_TOKEN_FILE"
-		}
-		return ""
-	})
-	if missing != "" {
-		t.Fatal(missing)
-	}
+	token := readFile(t, clusterHome(sessionDir(t), "token"))
 	if len(token) < 32 || strings.TrimSpace(token) != token {
 		t.Errorf("the token has %d characters, or white space around them", len(token))
 	}
 	return token
+}
+
+// sessionDir is the directory of alice's only session with a token, relative to her home on the
+// cluster.
+func sessionDir(t *testing.T) string {
+	t.Helper()
+	found, err := filepath.Glob(clusterHome(".cscs/*/*/token"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("sessions with a token: %q, %v", found, err)
+	}
+	dir, err := filepath.Rel(clusterHome(), filepath.Dir(found[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// pathOf is the path of a URL.
+func pathOf(t *testing.T, address string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Path
 }
 
 // TestJupyterArguments: what comes after "--" reaches Jupyter.
