@@ -41,6 +41,7 @@ func TestJupyter(t *testing.T) {
 			"token":             []byte(token), // no newline: Jupyter would take it for part of it
 			"jupyter_config.py": []byte("user_config = \"\"\n" + jupyterConfig),
 		},
+		Base:  "/" + base,
 		Path:  a.Path,
 		Query: a.Query,
 		Use:   "run a cell, type in a terminal or save a file",
