@@ -19,6 +19,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/internal/slurmtest"
 	"github.com/alps-tunnel/cscs/internal/sshtest"
 	"github.com/alps-tunnel/cscs/slurm"
 )
@@ -170,6 +171,9 @@ func TestNodeKeysAreTheRunners(t *testing.T) {
 	}
 	keys := <-pinned
 	for _, line := range runner.HostKeys {
+		if line == slurmtest.HostKey {
+			continue // sshd has shown it later: it is for a dial that meets another key
+		}
 		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
 		if err != nil {
 			t.Fatal(err)

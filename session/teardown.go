@@ -85,7 +85,7 @@ func (s *session) endUnbegun(ctx, patient context.Context, log *serverLog) error
 
 // endJob ends the job, with the grace that there is while patient lives.
 func (s *session) endJob(ctx, patient context.Context, log *serverLog) error {
-	stop := slurm.Stopping{ID: s.cfg.ID, Step: s.step, Grace: stopGrace, Log: log}
+	stop := slurm.Stopping{ID: s.cfg.ID, Job: s.job.ID, Step: s.step, Grace: stopGrace, Log: log}
 	err := s.stopOnce(patient, stop, log)
 	if err != nil && patient.Err() != nil && ctx.Err() == nil {
 		// The user is in a hurry: no grace.

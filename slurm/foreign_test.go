@@ -52,6 +52,45 @@ func putJob(t *testing.T, f *slurmtest.Cluster, name string) {
 	}
 }
 
+// A job of the user's may have a session's very name: from within a session, or when the session is
+// over. Only the job whose number is the session's is cancelled (invariant I11).
+func TestStopSparesNamesakes(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		files map[string]string // that record the first job
+		know  string            // the number that the client knows
+		own   bool              // the directory is the session's
+		left  []string
+	}{
+		{"asked by sbatch", map[string]string{"batch": "4711\n"}, "", true, []string{"4712"}},
+		{"asked by salloc", map[string]string{"salloc": "4711\n"}, "", true, []string{"4712"}},
+		{"its runner has said so", map[string]string{"events": "alive\tjob=4711\tstep=0\tnode=nid001001\tpid=1\n"}, "", true, []string{"4712"}},
+		{"the number was lost on the way", map[string]string{"asking": "elsewhere 1\n"}, "", true, nil},
+		{"the directory is away, and the client knows", nil, "4711", false, []string{"4712"}},
+		{"the session is over", nil, "", false, []string{"4711", "4712"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := slurmtest.New(t, "FAKE_QUEUE=1")
+			id := testID(t)
+			if c.own {
+				putFiles(t, putSession(t, f, id, 0), c.files)
+			}
+			putJob(t, f, JobName(id))
+			putJob(t, f, JobName(id))
+			if _, err := Stop(t.Context(), f, Stopping{ID: id, Job: c.know, Step: AnyStep}); err != nil {
+				t.Error(err)
+			}
+			var left []string
+			for _, dir := range f.Jobs() {
+				left = append(left, filepath.Base(dir))
+			}
+			if !slices.Equal(left, c.left) {
+				t.Errorf("left in the queue: %q, want %q", left, c.left)
+			}
+		})
+	}
+}
+
 // The user's own jobs and directories stay what they are, whatever their names (invariant I11):
 // a session is a directory that has the mark, and a job of its name.
 func TestForeignNames(t *testing.T) {
@@ -91,8 +130,7 @@ func TestForeignNames(t *testing.T) {
 			t.Errorf("stop %s: %v", id, err)
 		}
 	}
-	// The one job that a stop may take for a session's: its name and ID are that.
-	if n := len(f.Jobs()); n != len(names)-1 {
+	if n := len(f.Jobs()); n != len(names) {
 		t.Errorf("%d jobs are left of %d:\n%s", n, len(names), f.Calls())
 	}
 	for _, dir := range foreign {

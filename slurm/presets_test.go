@@ -77,6 +77,11 @@ func TestPresetsOfCommands(t *testing.T) {
 			}
 			if run == command { // one that asks
 				want = append(want, "SLURM_TIME_FORMAT=%s")
+				for _, v := range []string{"SQUEUE_ALL", "SCONTROL_ALL", "SINFO_ALL"} {
+					if slices.Contains(reads[command], v) {
+						want = append(want, v+"=1") // what is hidden counts as gone
+					}
+				}
 			}
 			slices.Sort(want)
 			if diff := cmp.Diff(want, got); diff != "" {

@@ -10,6 +10,7 @@ import (
 // Stopping is how a session's job is to be ended.
 type Stopping struct {
 	ID    string
+	Job   string        // its number, if known; else the session's directory tells
 	Step  string        // the runner's, "123.0", so that the server is asked first, or AnyStep; "": the job is cancelled at once
 	Grace time.Duration // for the server, between being asked and being killed; 0: none
 	Kill  bool          // no SIGTERM either
@@ -19,7 +20,7 @@ type Stopping struct {
 // AnyStep stands for the runner's step where it is not known: its own events tell.
 const AnyStep = "any"
 
-// Stop ends the job of the session, by its name, and sees that it is gone (has
+// Stop ends the job of the session, by its name and number, and sees that it is gone (has
 // left the queue, or is COMPLETING); then takes the server's log and removes the
 // session's directory from the cluster. Calling it for a session that has ended,
 // or never began, does no harm.
@@ -30,6 +31,7 @@ const AnyStep = "any"
 func Stop(ctx context.Context, remote Remote, s Stopping) (*Exited, error) {
 	v := new(vars)
 	v.setID(s.ID)
+	v.set("cscs_job", s.Job)
 	v.set("cscs_step", s.Step)
 	v.set("cscs_grace", seconds(s.Grace))
 	v.set("cscs_kill", map[bool]string{true: "1"}[s.Kill])

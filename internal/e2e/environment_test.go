@@ -196,7 +196,8 @@ func TestJobsOfTheUserStay(t *testing.T) {
 	begin(t)
 	settle(t)
 	words := []string{"run", "--partition", "shared", "--slurm=--ntasks=1", "--nodelist", lab.Nodes[0], "--", "sh", "-c",
-		"sbatch --quiet --partition=shared --ntasks=1 --nodelist=" + lab.Nodes[0] + " --output=/dev/null --wrap='setsid sleep 1000 & exec sleep 1001'; exec " + lab.testserver + " 127.0.0.1:{port}"}
+		`sbatch --quiet --job-name="$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%j)"` +
+			" --partition=shared --ntasks=1 --nodelist=" + lab.Nodes[0] + " --output=/dev/null --wrap='setsid sleep 1000 & exec sleep 1001'; exec " + lab.testserver + " 127.0.0.1:{port}"}
 	s := cscs(t, words...)
 	s.ready()
 	named := submitAs(t, "alice", "cscs-abcdefgh", "-N1", "--partition=shared", "--ntasks=1")

@@ -9,6 +9,7 @@
 #	cscs_addr		10		of the last judged port: the address to forward to
 #	cscs_age		65		list: seconds since the lease was renewed; -1: unknown
 #	cscs_ask_at		26		milliseconds of waiting after which Slurm is asked next
+#	cscs_asking		00 24		a request of this process has no number yet
 #	cscs_away		65		list: set if the last client of the session detached
 #	cscs_barred		10		of the last judged port: another user's socket is in the way
 #	cscs_batched		24		set in the batch script

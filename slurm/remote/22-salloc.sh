@@ -52,7 +52,7 @@ cscs_ask() {
 		case $line in
 		*'Pending job allocation '*)
 			cscs_job=${line##* }
-			rm -f "$cscs_dir/asking"
+			cscs_record_job salloc "$cscs_job"
 			[[ -z $cscs_unbatched ]] ||
 				cscs_say note "message=sbatch does not take what salloc takes (${cscs_unbatched//|/; }): the request waits with salloc, on ${HOSTNAME%%.*}"
 			cscs_say pending "job=$cscs_job"
@@ -78,7 +78,7 @@ cscs_ask() {
 	exec {cscs_out}<&-
 	cscs_salloc=''
 	[[ -z $part ]] || cscs_words+=${cscs_words:+|}$part
-	[[ -z $cscs_granted ]] || rm -f "$cscs_dir/asking"
+	[[ -z $cscs_granted ]] || cscs_record_job salloc "$cscs_job"
 	[[ -n $cscs_granted ]]
 }
 

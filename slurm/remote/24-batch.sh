@@ -40,8 +40,7 @@ cscs_enqueue() {
 	# Slurm may have taken what it could not say that it has.
 	if [[ -z $job ]] && cscs_is_unsure && cscs_find_late; then job=${cscs_jobs[0]%% *}; fi
 	[[ -n $job ]] || return 1
-	rm -f "$cscs_dir/asking"
-	printf '%s\n' "$job" >"$cscs_dir/batch"
+	cscs_record_job batch "$job"
 	[[ -z $cscs_words ]] || cscs_say note "message=$cscs_words"
 	REPLY=$job
 }
@@ -49,7 +48,17 @@ cscs_enqueue() {
 # cscs_mark_asking PID: notes in the session's directory, for cscs_stop_session, that the
 # process may make a request of Slurm that has no number here yet. The file asking goes as
 # soon as there is a number, or there is none for certain.
-cscs_mark_asking() { printf '%s %s\n' "${HOSTNAME%%.*}" "$1" >"$cscs_dir/asking"; }
+cscs_mark_asking() {
+	cscs_asking=1
+	printf '%s %s\n' "${HOSTNAME%%.*}" "$1" >"$cscs_dir/asking"
+}
+
+# cscs_record_job FILE JOB: notes the number that the request has.
+cscs_record_job() {
+	printf '%s\n' "$2" >"$cscs_dir/$1"
+	rm -f "$cscs_dir/asking"
+	cscs_asking=''
+}
 
 # cscs_withdraw_batch: takes back a request that sbatch has not had an answer to.
 cscs_withdraw_batch() {

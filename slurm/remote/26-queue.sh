@@ -42,6 +42,7 @@ cscs_ask_queue() {
 		answer=$(squeue --local --noheader --user="$cscs_user" --name="$cscs_name" --format='%i|%T|%r|%S' 2>/dev/null) || return 0
 		while IFS= read -r line; do
 			[[ -n $line && $line != *'|COMPLETING|'* ]] || continue
+			cscs_is_own "${line%%|*}" || continue
 			[[ -n $found && ${line%%|*} != "$cscs_job" ]] || found=$line
 		done <<<"$answer"
 	fi

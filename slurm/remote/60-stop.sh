@@ -1,5 +1,5 @@
-# stop: ends the job and sees that it is gone. By the job's name: a number may
-# never have reached the client, and numbers repeat where clusters share $HOME.
+# stop: ends the job and sees that it is gone. By the job's name: a number may never have reached the
+# client. A job of that name which is known not to be the session's is left alone.
 
 # cscs_queue: cscs_jobs is "id state" of each job of this session that Slurm
 # still has to do something for. False if Slurm does not answer.
@@ -13,8 +13,31 @@ cscs_queue() {
 	cscs_jobs=()
 	while IFS= read -r line; do
 		# Nothing of a completing job runs for longer than its processes take to die.
-		! cscs_is_job "${line%% *}" || [[ $line == *' COMPLETING' ]] || cscs_jobs+=("$line")
+		! cscs_is_job "${line%% *}" || [[ $line == *' COMPLETING' ]] || ! cscs_is_own "${line%% *}" || cscs_jobs+=("$line")
 	done <<<"$answer"
+}
+
+# cscs_is_own JOB: succeeds if a job with the session's name is the session's own, and not one that
+# the user has given that name (invariant I11): its number is known, or is not known of any job yet.
+cscs_is_own() {
+	[[ $1 != "$cscs_job" && -z $cscs_asking ]] || return 0
+	cscs_is_ours "$cscs_dir" || return
+	[[ -e $cscs_dir/asking ]] || cscs_is_job_of "$cscs_dir" "$1"
+}
+
+# cscs_is_job_of DIRECTORY JOB: succeeds if the session's directory records the number of the job, or
+# none.
+cscs_is_job_of() {
+	local f number line recorded=''
+	for f in batch salloc runner; do
+		{ IFS= read -r number <"$1/$f"; } 2>/dev/null && recorded+=" $number"
+	done
+	while IFS= read -r line; do
+		[[ $line == alive"$cscs_tab"*job=* ]] || continue
+		line=${line#*job=}
+		recorded+=" ${line%%"$cscs_tab"*}"
+	done 2>/dev/null <"$1/events"
+	[[ -z $recorded || "$recorded " == *" $2 "* ]]
 }
 
 cscs_stop_session() {

@@ -183,21 +183,6 @@ cscs_has_begun() {
 	return 1
 }
 
-# cscs_is_job_of DIRECTORY JOB: succeeds if the session's directory records the number of the job, or
-# none.
-cscs_is_job_of() {
-	local f number line recorded=''
-	for f in batch runner; do
-		{ IFS= read -r number <"$1/$f"; } 2>/dev/null && recorded+=" $number"
-	done
-	while IFS= read -r line; do
-		[[ $line == alive"$cscs_tab"*job=* ]] || continue
-		line=${line#*job=}
-		recorded+=" ${line%%"$cscs_tab"*}"
-	done 2>/dev/null <"$1/events"
-	[[ -z $recorded || "$recorded " == *" $2 "* ]]
-}
-
 # cscs_sweep_job ID JOB STATE: cancels the job of a stale session, and reports it. Its
 # directory stays: the runner still has to write how it ended.
 cscs_sweep_job() {
