@@ -41,7 +41,9 @@ func ParseAbout(s string) About {
 }
 
 // AsApp is the app as it must be to be reached again; it cannot be started.
-func (a About) AsApp() app.App { return app.Again(app.App{Name: a.App, LocalPort: a.LocalPort, Path: a.Path, Ready: a.Ready, Query: a.Query}) }
+func (a About) AsApp() app.App {
+	return app.Again(app.App{Name: a.App, LocalPort: a.LocalPort, Path: a.Path, Ready: a.Ready, Query: a.Query})
+}
 
 // addAbout adds the file to what is written for the session.
 func (c *Config) addAbout(l *slurm.Launch) {
