@@ -25,14 +25,14 @@ const tries = 3
 var (
 	// ErrUnknown tells that the system does not say whose the other end is.
 	ErrUnknown = errors.New("not of this machine, as far as can be seen")
-	// ErrNoProcess tells that no process of this machine has the other end: the kernel shows our end
-	// of the connection alone.
+	// ErrNoProcess tells that no process of this machine has the other end: the kernel shows other
+	// sockets. It shows neither end of a connection that the other end has reset.
 	ErrNoProcess = errors.New("no process of this machine")
 )
 
 // UID asks the kernel. The error is ErrUnknown or ErrNoProcess.
 func UID(from, to netip.AddrPort) (int, error) {
-	seen := false
+	seen := false // the table of sockets can be read
 	for range tries {
 		for s := range procnet.TCP() {
 			// In any state: a process that has ended its half of the connection (FIN_WAIT)
@@ -41,7 +41,7 @@ func UID(from, to netip.AddrPort) (int, error) {
 			if s.Local == from && s.Remote == to && s.Inode != "0" {
 				return s.UID, nil
 			}
-			seen = seen || s.Local == to && s.Remote == from
+			seen = true
 		}
 	}
 	if seen && !inWSL(os.Getenv) { // a browser on the Windows side has no socket here

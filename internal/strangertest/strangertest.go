@@ -40,6 +40,8 @@ func init() {
 		connect("tcp", path)
 	case "ask":
 		ask(path)
+	case "reset":
+		reset(path)
 	case "greet":
 		greet(path)
 	case "listen":
@@ -100,6 +102,25 @@ func ask(order string) {
 	fmt.Fprintln(os.Stdout, strings.TrimSpace(line)) //nolint:forbidigo // a test reads it
 }
 
+// reset sends a quoted request, resets the connection, and prints the error or <nil>.
+func reset(order string) {
+	address, quoted, _ := strings.Cut(order, " ")
+	request, err := strconv.Unquote(quoted)
+	if err == nil {
+		err = resetAfter(address, request)
+	}
+	fmt.Fprintln(os.Stdout, err) //nolint:forbidigo // a test reads it
+}
+
+func resetAfter(address, request string) error {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return err
+	}
+	_, writeErr := io.WriteString(conn, request)
+	return errors.Join(writeErr, conn.(*net.TCPConn).SetLinger(0), conn.Close())
+}
+
 // greet says its port of the loopback, and sends a line to each client.
 func greet(line string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -134,7 +155,7 @@ func listen(path string) {
 
 // Start starts a process of the other user, which ends with the test. An order is one of
 // "mkdir DIR", "symlink TARGET NAME", "fifo NAME", "file NAME", "connect SOCKET", "listen SOCKET", "visit HOST:PORT",
-// "ask HOST:PORT QUOTED-REQUEST", "greet LINE". The function
+// "ask HOST:PORT QUOTED-REQUEST", "reset HOST:PORT QUOTED-REQUEST", "greet LINE". The function
 // gives the next line that it says: an error or <nil>; then, for each connection, how many bytes it got.
 func Start(t *testing.T, order string) (says func() string) {
 	t.Helper()
