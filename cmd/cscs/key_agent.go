@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
 	"golang.org/x/crypto/ssh"
 
@@ -17,7 +18,8 @@ func newKeyAgentCommand(d *deps) *cobra.Command {
 		Use:   "agent [flags]",
 		Short: "Give the key to the ssh agent, until its certificate ends",
 		Long: `Give the key and its certificate to the ssh agent, which forgets them when the certificate ends,
-and take certificates of this key that have expired out of it.`,
+and take certificates of this key that have expired out of it. A certificate that the agent
+holds already stays as it is, with its lifetime and constraints (ssh-add -t, -c).`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := fillEnv(cmd.Flags()); err != nil {
@@ -62,10 +64,19 @@ func (d *deps) keyAgent(ctx context.Context, o *keyOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := agent.Add(signals.ctx, private, state.Cert, first(state.Comment, path), time.Now()); err != nil {
+	added, err := agent.Add(signals.ctx, private, state.Cert, first(state.Comment, path), time.Now())
+	if err != nil {
 		return err
 	}
-	d.say("the agent holds it: " + describeCertificate(path, state.Cert.ValidPrincipals, state.ValidBefore))
+	what := describeCertificate(path, state.Cert.ValidPrincipals, state.ValidBefore)
+	if added.Held {
+		d.say("the agent holds it already, with the lifetime and constraints that it was added with: " + what)
+		return nil
+	}
+	d.say("the agent holds it: " + what)
+	if added.Beside {
+		d.say("the agent held this key before; if that had to be confirmed at each use, the new certificate does not: ssh-add -c " + shellescape.Quote(path))
+	}
 	return nil
 }
 

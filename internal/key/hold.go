@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -69,27 +70,37 @@ func (a Agent) RemoveExpired(ctx context.Context, cert *ssh.Certificate, now tim
 	return removed, err
 }
 
-// Add gives the agent a key and its certificate, to keep until the certificate ends. A certificate
-// that this one renews makes way: of the same key, authority and principals, which ends earlier.
-func (a Agent) Add(ctx context.Context, private crypto.PrivateKey, cert *ssh.Certificate, comment string, now time.Time) error {
+// An Addition tells what Add did.
+type Addition struct {
+	Held   bool // the agent held the certificate: nothing was added or removed
+	Beside bool // the agent held the key, in a certificate or without; the constraints of that do not apply to what was added
+}
+
+// Add gives the agent a key and its certificate, to keep until the certificate ends. It removes a
+// certificate that this one renews: of the same key, authority, principals, options and extensions,
+// which ends earlier. An agent does not tell the lifetime and constraints of what it holds, and adding
+// that again replaces them. So Add adds nothing that the agent holds.
+func (a Agent) Add(ctx context.Context, private crypto.PrivateKey, cert *ssh.Certificate, comment string, now time.Time) (Addition, error) {
 	all, err := a.list(ctx)
 	if err != nil {
-		return err
+		return Addition{}, err
 	}
 	var lifetime uint32 // 0: no limit
 	if until := validBefore(cert); !until.IsZero() {
 		left := until.Sub(now)
 		if left < time.Second {
-			return &ExpiredError{Path: comment, Until: until, Fix: SignCommand}
+			return Addition{}, &ExpiredError{Path: comment, Until: until, Fix: SignCommand}
 		}
 		lifetime = uint32(min(left/time.Second, math.MaxInt32))
 	}
+	if slices.ContainsFunc(all, func(h held) bool { return same(h.pub, cert) }) {
+		return Addition{Held: true}, nil // the bare key, without the constraints, would allow more
+	}
 	err = a.addr.do(ctx, func(client agent.ExtendedAgent) error {
 		// Both, as ssh-add does: with the bare key, a certificate that is renewed in its file
-		// can be shown without the agent being told. To add a bare key that the agent holds would
-		// replace its lifetime and constraints (ssh-add -c) by ours.
+		// can be shown without the agent being told.
 		var added []agent.AddedKey
-		if !slices.ContainsFunc(all, func(h held) bool { return h.cert == nil && same(h.pub, cert.Key) }) {
+		if !slices.ContainsFunc(all, func(h held) bool { return same(h.pub, cert.Key) }) {
 			added = append(added, agent.AddedKey{PrivateKey: private, Comment: comment, LifetimeSecs: lifetime})
 		}
 		added = append(added, agent.AddedKey{PrivateKey: private, Certificate: cert, Comment: comment, LifetimeSecs: lifetime})
@@ -99,7 +110,7 @@ func (a Agent) Add(ctx context.Context, private crypto.PrivateKey, cert *ssh.Cer
 			}
 		}
 		for _, h := range all {
-			if h.cert == nil || !h.isOfSamePair(cert) || !samePrincipals(h.cert, cert) || h.cert.ValidBefore >= cert.ValidBefore {
+			if h.cert == nil || !isRenewal(cert, h.cert) {
 				continue
 			}
 			if err := client.Remove(&agent.Key{Format: h.pub.Type(), Blob: h.blob}); err != nil {
@@ -110,9 +121,20 @@ func (a Agent) Add(ctx context.Context, private crypto.PrivateKey, cert *ssh.Cer
 	})
 	var silent *AgentError
 	if errors.As(err, &silent) && ctx.Err() == nil {
-		return &AgentRefusedError{Socket: silent.Socket, Err: silent.Err} // it has just answered
+		err = &AgentRefusedError{Socket: silent.Socket, Err: silent.Err} // it has just answered
 	}
-	return err
+	if err != nil {
+		return Addition{}, err
+	}
+	return Addition{Beside: slices.ContainsFunc(all, func(h held) bool { return same(h.plain(), cert.Key) })}, nil
+}
+
+// isRenewal reports whether cert serves all that old does, and for longer: the same key, authority,
+// principals, critical options and extensions.
+func isRenewal(cert, old *ssh.Certificate) bool {
+	return old.CertType == cert.CertType && same(old.Key, cert.Key) && same(old.SignatureKey, cert.SignatureKey) &&
+		samePrincipals(old, cert) && maps.Equal(old.CriticalOptions, cert.CriticalOptions) && maps.Equal(old.Extensions, cert.Extensions) &&
+		old.ValidBefore < cert.ValidBefore
 }
 
 // isOfSamePair reports whether h is a certificate of the same key by the same authority.

@@ -48,20 +48,26 @@ func TestHold(t *testing.T) {
 		}
 	}
 	newer := h.cert("both", both, later(8))
-	if err := a.Add(t.Context(), both, newer, "both", time.Now()); err != nil {
+	if _, err := a.Add(t.Context(), both, newer, "both", time.Now()); err != nil {
 		t.Error(err)
 	}
 	holds(4) // the key, its new certificate, and the others
+	for cert, want := range map[*ssh.Certificate]Addition{newer: {Held: true}, h.cert("both", both, later(8), func(c *ssh.Certificate) { c.Serial = 9 }): {Beside: true}} {
+		if added, err := a.Add(t.Context(), both, cert, "both", time.Now()); added != want || err != nil {
+			t.Errorf("%+v, %v; want %+v", added, err, want)
+		}
+	}
+	holds(5)
 	elsewhere := newHome(t).cert("both", both)
 	if err := ring.Add(agent.AddedKey{PrivateKey: both, Certificate: elsewhere}); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Add(t.Context(), both, h.cert("both", both, later(9)), "both", time.Now()); err != nil {
+	if _, err := a.Add(t.Context(), both, h.cert("both", both, later(9)), "both", time.Now()); err != nil {
 		t.Error(err)
 	}
 	holds(5)
 	var over *ExpiredError
-	if err := a.Add(t.Context(), old, oldCert, "old", time.Now()); !errors.As(err, &over) {
+	if _, err := a.Add(t.Context(), old, oldCert, "old", time.Now()); !errors.As(err, &over) {
 		t.Errorf("an expired one: %v", err)
 	}
 	// A locked agent seems to be empty, and takes nothing.
@@ -69,7 +75,7 @@ func TestHold(t *testing.T) {
 		t.Fatal(err)
 	}
 	var refused *AgentRefusedError
-	if err := a.Add(t.Context(), both, newer, "both", time.Now()); !errors.As(err, &refused) {
+	if _, err := a.Add(t.Context(), both, newer, "both", time.Now()); !errors.As(err, &refused) {
 		t.Errorf("a locked one: %v", err)
 	}
 	var none *NoAgentError

@@ -44,7 +44,7 @@ func TestAgentOfAnotherUser(t *testing.T) {
 	a := FindAgent(socket)
 	for what, ask := range map[string]func() error{
 		"list": func() error { _, err := a.Holds(t.Context(), pub); return err },
-		"add":  func() error { return a.Add(t.Context(), private, cert, "key", time.Now()) },
+		"add":  func() error { _, err := a.Add(t.Context(), private, cert, "key", time.Now()); return err },
 		"sign": func() error {
 			_, err := (&agentSigner{agent: a.addr, blob: pub.Marshal(), pub: pub}).Sign(nil, []byte("data"))
 			return err
