@@ -19,6 +19,7 @@ import (
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/internal/browser"
 	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/owndir"
 	"github.com/alps-tunnel/cscs/internal/regular"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/sshconfig"
@@ -75,7 +76,8 @@ func (v *visit) files(context.Context) []finding {
 }
 
 // settings: whether others may write config.toml, or put another in its place. Many systems
-// give each user a group of their own, and let it write: that is but a warning.
+// give each user a group of their own, and let it write: that is but a warning, unless an access
+// control list may let others write, too.
 func (v *visit) settings() (found []finding) {
 	if v.cfg.Settings == "" || runtime.GOOS == "windows" {
 		return nil
@@ -87,7 +89,7 @@ func (v *visit) settings() (found []finding) {
 		}
 		e := &ModeError{Path: path, Mode: uint32(info.Mode().Perm()), Fix: "chmod go-w " + shellescape.Quote(path)}
 		switch mode := info.Mode().Perm(); {
-		case mode&0o002 != 0:
+		case mode&0o002 != 0, mode&0o020 != 0 && owndir.HasACL(path):
 			found = append(found, failure("", e))
 		case mode&0o020 != 0:
 			found = append(found, warning("", e))

@@ -121,7 +121,8 @@ func CheckLinked(dir string) error {
 
 // CheckParent refuses a directory in which others can rename and replace what is the user's, and one
 // that they can swap themselves, through a directory above it: one of another user, or one that
-// all or a group can write to without the sticky bit. The user's private group is no other.
+// all or a group can write to without the sticky bit. The user's private group is no other, unless
+// the directory has an access control list: the mode does not tell then who can write.
 //
 // It ends at a directory of root's, or at the user's home directory: who controls what is above
 // that controls all that the user has.
@@ -169,8 +170,12 @@ func checkShared(dir string, info fs.FileInfo) error {
 		return nil
 	case mode.Perm()&0o002 != 0:
 		return &Error{Dir: dir, Reason: "is writable by everyone", Open: own}
-	case mode.Perm()&0o020 != 0 && gid(info) != 0 && !isPrivate(gid(info)):
+	case mode.Perm()&0o020 == 0:
+		return nil
+	case gid(info) != 0 && !isPrivate(gid(info)):
 		return &Error{Dir: dir, Reason: "is writable by group " + group(info), Open: own}
+	case HasACL(dir):
+		return &Error{Dir: dir, Reason: "has an access control list that may let others write", Open: own}
 	}
 	return nil
 }

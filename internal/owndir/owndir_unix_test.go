@@ -148,32 +148,37 @@ func TestGroupWritable(t *testing.T) {
 			return errors.Join(os.Chown(top, nobody, nobody), setenv("HOME", top+"/mid"))
 		}, false},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Setenv("HOME", "/nonexistent")
-			top := filepath.Join(t.TempDir(), "top")
-			mid := filepath.Join(top, "mid")
-			dir, target, link := filepath.Join(mid, "cscs"), filepath.Join(mid, "target"), filepath.Join(mid, "link")
-			elsewhere := filepath.Join(t.TempDir(), "link")
-			for _, err := range []error{os.MkdirAll(target, 0o700), os.Symlink(target, link), os.Symlink(target, elsewhere), c.change(top, mid)} {
-				if err != nil {
-					t.Fatal(err)
-				}
-			}
-			for what, err := range map[string]error{
-				"make": Make(dir), "make below": Make(filepath.Join(mid, "a", "b")), "check": Check(target), "check parent": CheckParent(mid),
-				"check linked": CheckLinked(target), "check a link": CheckLinked(link), "check a link to there": CheckLinked(elsewhere),
-				"check a linked parent": CheckParent(elsewhere),
-			} {
-				if errors.Is(err, ErrShared) != c.refuse || err != nil && !c.refuse {
-					t.Errorf("%s: refused: %v; want it refused: %v", what, err, c.refuse)
-				}
-			}
-			for _, made := range []string{dir, filepath.Join(mid, "a")} {
-				if _, err := os.Lstat(made); c.refuse && !errors.Is(err, os.ErrNotExist) {
-					t.Errorf("%s was made: %v", made, err)
-				}
-			}
-		})
+		t.Run(name, func(t *testing.T) { checkBelow(t, c.change, c.refuse) })
+	}
+}
+
+// checkBelow changes two directories, of which top is above mid, and checks that what is in mid is
+// refused or not.
+func checkBelow(t *testing.T, change func(top, mid string) error, refuse bool) {
+	t.Helper()
+	t.Setenv("HOME", "/nonexistent")
+	top := filepath.Join(t.TempDir(), "top")
+	mid := filepath.Join(top, "mid")
+	dir, target, link := filepath.Join(mid, "cscs"), filepath.Join(mid, "target"), filepath.Join(mid, "link")
+	elsewhere := filepath.Join(t.TempDir(), "link")
+	for _, err := range []error{os.MkdirAll(target, 0o700), os.Symlink(target, link), os.Symlink(target, elsewhere), change(top, mid)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for what, err := range map[string]error{
+		"make": Make(dir), "make below": Make(filepath.Join(mid, "a", "b")), "check": Check(target), "check parent": CheckParent(mid),
+		"check linked": CheckLinked(target), "check a link": CheckLinked(link), "check a link to there": CheckLinked(elsewhere),
+		"check a linked parent": CheckParent(elsewhere),
+	} {
+		if errors.Is(err, ErrShared) != refuse || err != nil && !refuse {
+			t.Errorf("%s: refused: %v; want it refused: %v", what, err, refuse)
+		}
+	}
+	for _, made := range []string{dir, filepath.Join(mid, "a")} {
+		if _, err := os.Lstat(made); refuse && !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s was made: %v", made, err)
+		}
 	}
 }
 
