@@ -121,8 +121,8 @@ func (f Files) install(ctx context.Context, text string) error {
 	undo := func() {
 		if partExisted {
 			_ = writeThrough(f.Part, partBefore)
-		} else if at, err := behind(f.Part); err == nil {
-			_ = os.Remove(at)
+		} else {
+			_ = removeBehind(f.Part)
 		}
 	}
 	if err := accepts(ctx, f.Part); err != nil {
@@ -149,8 +149,8 @@ func (f Files) install(ctx context.Context, text string) error {
 	if err := accepts(ctx, f.Config); err != nil {
 		if existed {
 			_ = f.replace(after, true, before)
-		} else if at, err := behind(f.Config); err == nil && f.is(after, true) {
-			_ = os.Remove(at)
+		} else if f.is(after, true) {
+			_ = removeBehind(f.Config)
 		}
 		if f.is(before, existed) { // else the backup is the only copy of it
 			unkeep()
@@ -193,7 +193,10 @@ func (f Files) uninstall() (left []string, err error) {
 		left = f.left(f.remove(data))
 		err = f.exclude(data)
 	}
-	for _, name := range []string{f.Part, f.Known, f.Known + ".lock"} {
+	if e := removeBehind(f.Part); e != nil && !errors.Is(e, fs.ErrNotExist) {
+		return left, e
+	}
+	for _, name := range []string{f.Known, f.Known + ".lock"} {
 		if e := removed(name); e != nil && !errors.Is(e, fs.ErrNotExist) {
 			return left, e
 		}
@@ -208,8 +211,8 @@ func (f Files) exclude(data []byte) error {
 	switch {
 	case bytes.Equal(rest, data):
 	case len(rest) == 0 && err != nil:
-		if link, err := os.Lstat(f.Config); err == nil && link.Mode().IsRegular() && f.is(data, true) {
-			return removed(f.Config)
+		if f.is(data, true) {
+			return removeBehind(f.Config)
 		}
 		fallthrough
 	default:
@@ -229,6 +232,15 @@ func removed(name string) error {
 		return &WriteError{File: name, Err: regular.Reason(err)}
 	}
 	return nil
+}
+
+// removeBehind removes the file that a name leads to. A link is the user's, and stays: cscs makes none.
+func removeBehind(name string) error {
+	at, err := behind(name)
+	if err != nil {
+		return &WriteError{File: name, Err: regular.Reason(err)}
+	}
+	return removed(at)
 }
 
 // Without is the user's own configuration without what our file has, for ssh -F: "none" if there
@@ -360,19 +372,37 @@ func writeThroughIf(name string, data []byte, agree func() error) error {
 	return os.Chmod(target, mode) // the umask may have taken some of it
 }
 
+// maxLinks is how many symbolic links may lead to a file, as on Linux (path_resolution(7)).
+const maxLinks = 40
+
 // behind is the file itself, that a name leads to, whether there is one yet or not.
 func behind(name string) (string, error) {
-	target, err := filepath.EvalSymlinks(name)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return target, err
-	}
-	target = name
-	if to, err := os.Readlink(name); err == nil { // it leads to nothing yet
-		if target = to; !filepath.IsAbs(to) {
-			target = filepath.Join(filepath.Dir(name), to)
+	for range maxLinks {
+		target, err := filepath.EvalSymlinks(name)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return target, err
+		}
+		to, err := os.Readlink(name)
+		if err != nil {
+			return name, nil //nolint:nilerr // it is no link: nothing is there yet
+		}
+		if name, err = resolve(to, filepath.Dir(name)); err != nil {
+			return "", err
 		}
 	}
-	return target, nil
+	return "", &fs.PathError{Op: "open", Path: name, Err: errLinks}
+}
+
+var errLinks = errors.New("too many levels of symbolic links")
+
+// resolve is the path of a link's target, for a link in dir. The parent of a directory that is a link
+// itself is that of its target.
+func resolve(to, dir string) (string, error) {
+	if filepath.IsAbs(to) {
+		return to, nil
+	}
+	real, err := filepath.EvalSymlinks(dir)
+	return filepath.Join(real, to), err
 }
 
 // accepts asks ssh whether it accepts a file; where there is no ssh, nobody refuses it.
