@@ -30,14 +30,14 @@ func TestWriteInPlace(t *testing.T) {
 	}
 }
 
-// TestWriteIf: a refusal leaves the file as it is, and no other file.
-func TestWriteIf(t *testing.T) {
+// TestReplaceRefused: a refusal leaves the file as it is, and no other file.
+func TestReplaceRefused(t *testing.T) {
 	dir := t.TempDir()
 	file, refusal := filepath.Join(dir, "config"), errors.New("no")
 	if err := Write(file, []byte("first"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := WriteIf(file, []byte("second"), 0o600, func() error { return refusal }); !errors.Is(err, refusal) {
+	if err := Replace(file, []byte("second"), 0o600, func() error { return refusal }); !errors.Is(err, refusal) {
 		t.Error(err)
 	}
 	if got, err := os.ReadFile(file); err != nil || string(got) != "first" {

@@ -211,8 +211,8 @@ func (f Files) exclude(data []byte) error {
 	switch {
 	case bytes.Equal(rest, data):
 	case len(rest) == 0 && err != nil:
-		if f.is(data, true) {
-			return removeBehind(f.Config)
+		if at, err := behind(f.Config); err == nil && regular.CheckNames(at) == nil && f.is(data, true) {
+			return removed(at)
 		}
 		fallthrough
 	default:
@@ -340,24 +340,27 @@ func (f Files) is(data []byte, exists bool) bool {
 	return err == nil && there == exists && bytes.Equal(now, data)
 }
 
-// replace writes the user's own file, if it is still as it was before; else it returns errChanged.
+// replace writes the user's own file, if it is still as it was before; else it returns errChanged. A
+// symbolic link stays one, and what it leads to is written.
 func (f Files) replace(before []byte, existed bool, after []byte) error {
-	return writeThroughIf(f.Config, after, func() error {
-		if !f.is(before, existed) {
-			return errChanged
-		}
-		return nil
+	return writeBehind(f.Config, func(target string, mode fs.FileMode) error {
+		return regular.Replace(target, after, mode, func() error {
+			if !f.is(before, existed) {
+				return errChanged
+			}
+			return nil
+		})
 	})
 }
 
-// writeThrough writes a file whole or not at all; a symbolic link stays one, and what it
+// writeThrough writes a file of ours whole or not at all; a symbolic link stays one, and what it
 // leads to is written. What is there keeps its permissions.
 func writeThrough(name string, data []byte) error {
-	return writeThroughIf(name, data, func() error { return nil })
+	return writeBehind(name, func(target string, mode fs.FileMode) error { return regular.Write(target, data, mode) })
 }
 
-// writeThroughIf is writeThrough, if agree returns nil directly before.
-func writeThroughIf(name string, data []byte, agree func() error) error {
+// writeBehind has the file that a name leads to written with its permissions.
+func writeBehind(name string, write func(target string, mode fs.FileMode) error) error {
 	target, err := behind(name)
 	if err != nil {
 		return err
@@ -366,7 +369,7 @@ func writeThroughIf(name string, data []byte, agree func() error) error {
 	if info, err := os.Stat(target); err == nil {
 		mode = info.Mode().Perm()
 	}
-	if err := regular.WriteIf(target, data, mode, agree); err != nil {
+	if err := write(target, mode); err != nil {
 		return err
 	}
 	return os.Chmod(target, mode) // the umask may have taken some of it
