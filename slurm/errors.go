@@ -67,7 +67,7 @@ type StepError struct {
 }
 
 func (e *StepError) Error() string {
-	return fmt.Sprintf("job %s was granted, but no step could be started in it: %s", e.Job, e.Message)
+	return fmt.Sprintf("job %s was granted, but nothing could be started in it: %s", e.Job, e.Message)
 }
 
 // RemainsError tells that Slurm still had the job when we stopped looking.

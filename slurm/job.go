@@ -19,6 +19,7 @@ type JobInfo struct {
 	Nodes     []string
 	Begins    time.Time // when it began to run; zero: unknown
 	Ends      time.Time // when the time limit ends it; zero: unknown or never
+	Exit      string    // status and signal, "0:53"
 	Shared    bool      // jobs of other users may run on its nodes
 }
 
@@ -43,6 +44,7 @@ func parseJobInfo(s string) JobInfo {
 		Reason:    get("Reason"),
 		Partition: get("Partition"),
 		Account:   get("Account"),
+		Exit:      get("ExitCode"),
 		Begins:    unixTime(get("StartTime")),
 		Ends:      unixTime(get("EndTime")),
 	}
@@ -116,6 +118,10 @@ func (j JobInfo) explainState() string {
 	}
 	return "ended (" + j.State + ")"
 }
+
+// unopened is the exit code of a job whose output slurmstepd could not open (Slurm's
+// slurmstepd_job.c sets the signal to 53 for any failure before the job's script began).
+const unopened = "0:53"
 
 // itsNode names the node that failed, as far as Slurm says which.
 func (j JobInfo) itsNode() string {

@@ -248,6 +248,9 @@ func (o Outcome) Err() error {
 		if len(job.Nodes) == 0 && o.node != "" {
 			job.Nodes = []string{o.node} // Slurm has taken it away already
 		}
+		if job.State == "FAILED" && job.Exit == unopened {
+			return &StepError{Job: job.ID, Message: strings.TrimPrefix(job.itsNode(), "its node ") + " cannot write below the home directory (read-only, full, or not there)"}
+		}
 		// The runner cancels the job when its server has ended, which hides why Slurm ended it.
 		if job.State == "CANCELLED" && o.Exited != nil && o.Exited.Cause != "" {
 			job.State = o.Exited.Cause

@@ -38,6 +38,22 @@ lab_readonly_home() {
 	fi
 }
 
+# lab_slow_home on|off HOST [MILLISECONDS]: each call on a path below the homes takes so long (200), in processes
+# that start from now on.
+lab_slow_home() {
+	local root
+	[[ ${1:-} == @(on|off) && $# -ge 2 && ${3:-200} =~ ^[0-9]+$ ]] || usage_error "slow-home: usage: slow-home on|off HOST [MILLISECONDS]"
+	need_root
+	load_state
+	root=/proc/$(need_running "$2")/root
+	if [[ $1 == on ]]; then
+		gcc -Wall -Wextra -Werror -O1 -shared -fPIC -DMILLISECONDS="${3:-200}" -o "$root/usr/lib/slow-home.so" "$LAB_SCRIPTS/slow-home.c"
+		echo /usr/lib/slow-home.so >"$root/etc/ld.so.preload"
+	else
+		rm -f "$root/etc/ld.so.preload"
+	fi
+}
+
 # lab_lose_home on|off HOST: the host has an empty directory where the homes were.
 lab_lose_home() {
 	[[ $# -eq 2 ]] || usage_error "lose-home: usage: lose-home on|off HOST"

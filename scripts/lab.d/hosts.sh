@@ -1,7 +1,9 @@
 # shellcheck shell=bash
 # The hosts of the lab: their names, kinds and addresses.
 #
-#	laptop ──wan── ela ──dmz── daint ──hsn── nid001001 nid001002 … and ctl
+#	laptop ──wan── ela ──dmz── daint, daint2 ──hsn── nid001001 nid001002 … and ctl
+#
+# daint and daint2 are login nodes behind one name, daint.alps.cscs.ch (lab_login_node).
 #
 # ctl runs slurmctld. It is a host of its own, as on Alps: a dead login node
 # does not take the controller with it. No host forwards packets, so each
@@ -13,7 +15,7 @@ HSN=172.28.0   # between the login node, the controller and the compute nodes
 
 # all_hosts: every host's name; NODES is how many compute nodes there are.
 all_hosts() {
-	printf '%s\n' laptop ela daint ctl
+	printf '%s\n' laptop ela daint daint2 ctl
 	node_names
 }
 
@@ -29,7 +31,7 @@ host_kind() {
 	case $1 in
 	laptop) echo laptop ;;
 	ela) echo jump ;;
-	daint) echo login ;;
+	daint | daint2) echo login ;;
 	ctl) echo controller ;;
 	nid*) echo node ;;
 	*) return 1 ;;
@@ -47,6 +49,7 @@ hsn_address() {
 	case $1 in
 	ctl) echo "$HSN.2" ;;
 	daint) echo "$HSN.10" ;;
+	daint2) echo "$HSN.11" ;;
 	nid*) echo "$HSN.$((100 + 10#${1#nid} - 1000))" ;;
 	esac
 }
@@ -62,13 +65,44 @@ hosts_file() {
 		printf '%s.2 auth.cscs.ch authx-gateway.svc.cscs.ch sshservice.cscs.ch\n' "$WEB"
 		;;
 	ela)
-		printf '%s.2 ela.cscs.ch ela\n%s.3 daint.alps.cscs.ch daint\n' "$DMZ" "$DMZ"
+		printf '%s.2 ela.cscs.ch ela\n' "$DMZ"
+		login_names daint
 		;;
 	*)
 		printf '%s daint.alps.cscs.ch daint\n%s ctl\n' "$(hsn_address daint)" "$(hsn_address ctl)"
+		printf '%s daint2\n' "$(hsn_address daint2)"
 		for node in $(node_names); do printf '%s %s\n' "$(hsn_address "$node")" "$node"; done
 		;;
 	esac
+}
+
+# login_names HOST...: what ela knows of the login nodes: the addresses of the common name, in that order.
+login_names() {
+	local host
+	for host in "$@"; do printf '%s %s daint.alps.cscs.ch\n' "$(dmz_address "$host")" "$host"; done
+}
+
+dmz_address() {
+	case $1 in
+	daint) echo "$DMZ.3" ;;
+	daint2) echo "$DMZ.4" ;;
+	esac
+}
+
+# lab_login_node HOST...: the common name of the login nodes leads there from now on, for new connections; the
+# second one is for when the first refuses.
+lab_login_node() {
+	local host
+	(($# > 0)) || usage_error "login-node: usage: login-node daint|daint2 [daint|daint2]"
+	for host in "$@"; do
+		[[ $(host_kind "$host") == login ]] || usage_error "login-node: $host is no login node"
+	done
+	need_root
+	load_state
+	{
+		hosts_file ela | grep -v daint
+		login_names "$@"
+	} | lab_in ela tee /etc/hosts >/dev/null
 }
 
 # need_host NAME: fail unless the running lab has that host.

@@ -65,11 +65,13 @@ lab_help() {
 		  stop-service | start-service HOST sshd|munged|slurmctld|slurmd
 		  keys on|off                     the key service, which the laptop alone reaches
 		  fill-home on|off | readonly-home on|off   the cluster's home file system
+		  slow-home on|off HOST [MS]      each call there takes 200 ms, in processes that start now
+		  login-node daint|daint2         where the common name of the login nodes leads
 
 		  selftest [--release R] [--accounting]          tests of the lab itself
 		  check-clean                     fail if anything of a lab is left
 
-		Hosts: laptop, ela, daint, ctl (slurmctld), nid001001 and on.
+		Hosts: laptop, ela, daint, daint2, ctl (slurmctld), nid001001 and on.
 		CSCS_LAB_RUN (/run/cscs-lab) is the running lab: give each its own to run several at once.
 		CSCS_LAB_ROOT (/var/lib/cscs-lab) is what install makes; all labs share it.
 	EOF

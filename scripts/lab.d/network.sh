@@ -29,9 +29,9 @@ connect() {
 		connect_wan "$pid" b "$WAN.2" "$WAN.1"
 		connect_bridge "$host" "$pid" dmz "$DMZ.2"
 		;;
-	daint)
-		connect_bridge "$host" "$pid" dmz "$DMZ.3"
-		connect_bridge "$host" "$pid" hsn "$(hsn_address daint)"
+	daint | daint2)
+		connect_bridge "$host" "$pid" dmz "$(dmz_address "$host")"
+		connect_bridge "$host" "$pid" hsn "$(hsn_address "$host")"
 		;;
 	*) connect_bridge "$host" "$pid" hsn "$(hsn_address "$host")" ;;
 	esac

@@ -15,7 +15,7 @@ make_authorities() {
 host_names() {
 	case $1 in
 	ela) echo ela.cscs.ch,ela ;;
-	daint) echo daint.alps.cscs.ch,daint ;;
+	daint | daint2) echo "daint.alps.cscs.ch,$1" ;;
 	*) echo "$1" ;;
 	esac
 }
@@ -41,7 +41,7 @@ make_host_keys() {
 	new_key ed25519 "root@$host" "$etc/$(host_key "$host")"
 	[[ -e $etc/ssh_host_ed25519_key ]] || new_key ed25519 root@image "$etc/ssh_host_ed25519_key"
 	case $host in
-	ela | daint)
+	ela | daint | daint2)
 		[[ $host == ela ]] || new_key ecdsa "root@$host" "$etc/ssh_host_ecdsa_key"
 		ssh-keygen -q -s "$LAB_RUN/ca/host_ca" -I "$host" -h -n "$(host_names "$host")" -V +52w \
 			"$etc/ssh_host_ed25519_key.pub"
@@ -96,7 +96,7 @@ make_known_hosts() {
 	known=$LAB_RUN/known_hosts
 	{
 		sed "s/^/ela.cscs.ch /" "$(host_etc ela)/ssh/ssh_host_ed25519_key.pub"
-		sed "s/^/daint.alps.cscs.ch /" "$(host_etc daint)/ssh/ssh_host_ed25519_key.pub"
+		sed "s/^/daint.alps.cscs.ch /" "$(host_etc daint)/ssh/ssh_host_ed25519_key.pub" "$(host_etc daint2)/ssh/ssh_host_ed25519_key.pub"
 	} | cut -d' ' -f1-3 >"$known"
 	ssh-keygen -q -H -f "$known" >/dev/null 2>&1
 	rm -f "$known.old"
@@ -112,6 +112,7 @@ make_known_hosts() {
 			"$(cut -d' ' -f1-2 "$(host_etc "$node")/ssh/$(host_key "$node").pub")"
 	done >"$file"
 	chmod 644 "$file"
+	cp -p "$file" "$(host_etc daint2)/ssh/ssh_known_hosts"
 }
 
 # lab_cert USER [VALIDITY] [--principal P] [--key PATH]

@@ -5,6 +5,11 @@
 cscs_run() {
 	cscs_dir=${BASH_SOURCE[0]%/*}
 	{ IFS= read -r cscs_user_umask <"$cscs_dir/umask"; } 2>/dev/null || cscs_user_umask=0022
+	# What the runner cannot write, the client never sees.
+	{ : >>"$cscs_dir/runner.log"; } 2>/dev/null || {
+		printf '%s cannot write below the home directory (read-only, full, or not there)\n' "${SLURMD_NODENAME:-${HOSTNAME%%.*}}"
+		exit 1
+	}
 	# The step must not hang on a pipe that leads to a dead srun.
 	exec 3>&1 >>"$cscs_dir/runner.log" 2>&1 </dev/null
 	cscs_stop=''

@@ -1,0 +1,73 @@
+/* Makes each call on a path below /home slow, as a home file system under load is. For ld.so.preload. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static void wait_for(const char *path)
+{
+	char dir[4096];
+	struct timespec pause = {MILLISECONDS / 1000, MILLISECONDS % 1000 * 1000000};
+
+	if (path && *path != '/')
+		path = getcwd(dir, sizeof dir);
+	if (path && !strncmp(path, "/home/", 6))
+		nanosleep(&pause, NULL);
+}
+
+#define REAL(name) __typeof__(&name) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
+
+#define OPEN(name)                                                                                                     \
+	int name(const char *path, int flags, ...)                                                                     \
+	{                                                                                                              \
+		va_list args;                                                                                          \
+		mode_t mode;                                                                                           \
+		REAL(name);                                                                                            \
+		va_start(args, flags);                                                                                 \
+		mode = va_arg(args, mode_t);                                                                           \
+		va_end(args);                                                                                          \
+		wait_for(path);                                                                                        \
+		return real(path, flags, mode);                                                                        \
+	}
+OPEN(open)
+OPEN(open64)
+
+#define OPENAT(name)                                                                                                   \
+	int name(int dir, const char *path, int flags, ...)                                                            \
+	{                                                                                                              \
+		va_list args;                                                                                          \
+		mode_t mode;                                                                                           \
+		REAL(name);                                                                                            \
+		va_start(args, flags);                                                                                 \
+		mode = va_arg(args, mode_t);                                                                           \
+		va_end(args);                                                                                          \
+		wait_for(path);                                                                                        \
+		return real(dir, path, flags, mode);                                                                   \
+	}
+OPENAT(openat)
+OPENAT(openat64)
+
+#define CALL(name, params, args)                                                                                       \
+	int name params                                                                                                \
+	{                                                                                                              \
+		REAL(name);                                                                                            \
+		wait_for(path);                                                                                        \
+		return real args;                                                                                      \
+	}
+CALL(stat, (const char *path, struct stat *s), (path, s))
+CALL(lstat, (const char *path, struct stat *s), (path, s))
+CALL(fstatat, (int dir, const char *path, struct stat *s, int flags), (dir, path, s, flags))
+CALL(statx, (int dir, const char *path, int flags, unsigned mask, struct statx *s), (dir, path, flags, mask, s))
+CALL(access, (const char *path, int mode), (path, mode))
+CALL(faccessat, (int dir, const char *path, int mode, int flags), (dir, path, mode, flags))
+CALL(mkdir, (const char *path, mode_t mode), (path, mode))
+CALL(rmdir, (const char *path), (path))
+CALL(unlink, (const char *path), (path))
+CALL(unlinkat, (int dir, const char *path, int flags), (dir, path, flags))
+CALL(link, (const char *path, const char *to), (path, to))
+CALL(rename, (const char *path, const char *to), (path, to))
+CALL(chdir, (const char *path), (path))
