@@ -185,10 +185,10 @@ cscs_start() {
 		# uenv and containers live in the step that Slurm makes for them.
 		(
 			export CSCS_SESSION=$cscs_id
-			cscs_srun --nodelist="$cscs_node" "${cscs_step_args[@]}" bash --noprofile --norc "$cscs_dir/remote.sh" login
+			cscs_srun --nodelist="$cscs_node" "${cscs_step_args[@]}" bash --noprofile --norc -p "$cscs_dir/remote.sh" login
 		) </dev/null >&"$log" 2>&1 {log}>&- &
 	else
-		CSCS_SESSION=$cscs_id setsid bash --noprofile --norc "$cscs_dir/remote.sh" login </dev/null >&"$log" 2>&1 {log}>&- &
+		CSCS_SESSION=$cscs_id setsid bash --noprofile --norc -p "$cscs_dir/remote.sh" login </dev/null >&"$log" 2>&1 {log}>&- &
 	fi
 	cscs_pid=$!
 	trap '' HUP PIPE
