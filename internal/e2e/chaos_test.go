@@ -115,6 +115,11 @@ func (r *chaosRun) round(t *testing.T, n int) {
 	p := draw(rand.New(rand.NewPCG(*chaosSeed, uint64(n))), n)
 	// By numbers of its own: the faults of a seed stay what they are.
 	p.startup = drawStartup(rand.New(rand.NewPCG(*chaosSeed, uint64(n)|1<<32)))
+	// Before all is looked at, and taken back after that.
+	if p.startup.name != "" {
+		loginShell(t, p.startup.shell)
+		p.startup.put(t)
+	}
 	// The last to be run: what cleans up must touch nothing either.
 	c := &chaos{t: t, plan: p, beside: r.beside, gone: gone{hosts: map[string]bool{}}}
 	t.Cleanup(func() {
@@ -128,10 +133,6 @@ func (r *chaosRun) round(t *testing.T, n int) {
 		fmt.Printf("round %3d: before it: drained: %s\n", n, strings.Join(reasons, "; "))
 	}
 	r.beside.begin(t, n, r.total)
-	if p.startup.name != "" {
-		loginShell(t, p.startup.shell)
-		p.startup.put(t)
-	}
 	t.Cleanup(func() {
 		if c.dead || c.cut || c.crashed {
 			sweepLinks(t)
