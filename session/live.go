@@ -25,6 +25,7 @@ type (
 	nodeDialled struct {
 		login *share.Chain // over which
 		chain *chain.Chain
+		keys  nodeKeys // that were known
 		err   error
 	}
 	nodeLost struct {
@@ -405,7 +406,7 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 			return false, nil // the chain's own end is told within a moment; the next one dials again
 		}
 		if m.err != nil {
-			return false, s.shutOutOf(work, m.err)
+			return false, s.shutOutOf(work, m.keys, m.err)
 		}
 		s.node = m.chain
 		s.tellOtherWay()
