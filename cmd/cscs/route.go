@@ -145,10 +145,8 @@ func (w *way) findKeys(ctx context.Context, prompter key.Prompter) ([]*key.Ident
 	var keys []*key.Identity
 	var sources []key.Source
 	for _, h := range w.hosts {
-		src := key.Source{
-			Identity: h.Identity, IdentityFiles: h.IdentityFiles, CertificateFiles: h.CertificateFiles,
-			IdentityAgent: h.IdentityAgent, IdentitiesOnly: h.IdentitiesOnly, Sealed: w.sealed,
-		}
+		src := keySource(h)
+		src.Sealed = w.sealed
 		sources = append(sources, src)
 		same := slices.IndexFunc(sources, func(s key.Source) bool { return reflect.DeepEqual(s, src) })
 		if same < len(keys) {
@@ -162,6 +160,14 @@ func (w *way) findKeys(ctx context.Context, prompter key.Prompter) ([]*key.Ident
 		keys = append(keys, id)
 	}
 	return keys, nil
+}
+
+// keySource is where to look for the key of a host.
+func keySource(h site.Host) key.Source {
+	return key.Source{
+		Identity: h.Identity, IdentityFiles: h.IdentityFiles, CertificateFiles: h.CertificateFiles, Common: h.Common,
+		IdentityAgent: h.IdentityAgent, IdentitiesOnly: h.IdentitiesOnly,
+	}
 }
 
 // dialHops makes a chain to the login node. When it is not the first, the keys are looked

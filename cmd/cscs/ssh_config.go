@@ -160,10 +160,7 @@ func sshText(ctx context.Context, cfg *site.Config, files sshconfig.Files, ov si
 
 // loginOf is who we are at a host: what cscs itself would take, without asking anybody.
 func loginOf(ctx context.Context, h site.Host) sshconfig.Login {
-	id, err := key.Load(ctx, key.Source{
-		Identity: h.Identity, IdentityFiles: h.IdentityFiles, CertificateFiles: h.CertificateFiles,
-		IdentityAgent: h.IdentityAgent, IdentitiesOnly: h.IdentitiesOnly,
-	}, nil)
+	id, err := key.Load(ctx, keySource(h), nil)
 	l := sshconfig.Login{User: h.User}
 	var shut *key.PassphraseError
 	switch {

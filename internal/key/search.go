@@ -34,15 +34,17 @@ func (s *search) run() (*Identity, error) {
 	if s.from.Identity != "" {
 		return s.named(s.from.Identity)
 	}
-	var first, last []string
-	for _, path := range s.from.IdentityFiles {
-		if filepath.Dir(path) == s.from.Dir && slices.Contains(defaultNames, filepath.Base(path)) {
+	var first, common, last []string
+	for i, path := range slices.Concat(s.from.IdentityFiles, s.from.CertificateFiles) { // these for keys that the agent alone has
+		switch {
+		case i < len(s.from.IdentityFiles) && filepath.Dir(path) == s.from.Dir && slices.Contains(defaultNames, filepath.Base(path)):
 			last = append(last, path)
-		} else {
+		case slices.Contains(s.from.Common, path):
+			common = append(common, path)
+		default:
 			first = append(first, path)
 		}
 	}
-	first = append(first, s.from.CertificateFiles...) // for keys that the agent alone has
 	cscs := []string{filepath.Join(s.from.Dir, "cscs-key")}
 	for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} { // the strongest first, as ssh
 		if path := filepath.Join(s.from.Dir, name); !slices.Contains(last, path) {
@@ -52,7 +54,9 @@ func (s *search) run() (*Identity, error) {
 	for _, step := range []func() (*Identity, error){
 		func() (*Identity, error) { return s.files(first, false) },
 		func() (*Identity, error) { return s.files(cscs, true) },
+		func() (*Identity, error) { return s.files(common, true) },
 		s.agentCertificate,
+		func() (*Identity, error) { return s.files(common, false) },
 		func() (*Identity, error) { return s.files(cscs, false) },
 		func() (*Identity, error) { return s.files(last, false) },
 		s.agentKey,
