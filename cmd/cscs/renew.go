@@ -165,14 +165,14 @@ func (r *renewal) early(ctx context.Context, id *key.Identity) (bool, error) {
 		if id.ValidBefore.Sub(now) > 30*time.Second {
 			return false, nil
 		}
-		path, err := id.Path, error(nil)
+		path, err := id.SignPath(), error(nil)
 		if path == "" { // the agent's, which takes no file's place
 			path, err = key.DefaultPath()
 		}
 		if err != nil {
 			return false, err
 		}
-		return r.offer(ctx, strings.TrimSuffix(path, ".pub"), "")
+		return r.offer(ctx, path, "")
 	}
 	if r.until.IsZero() || !id.ValidBefore.Before(r.until) {
 		return false, nil
@@ -187,7 +187,7 @@ func (r *renewal) early(ctx context.Context, id *key.Identity) (bool, error) {
 		r.tell(ends + ": a connection that is lost after that comes back only with a new one: " + key.SignCommand + " --force")
 		return false, nil
 	}
-	signed, err := r.offer(ctx, strings.TrimSuffix(id.Path, ".pub"), ends+": have it signed anew first?")
+	signed, err := r.offer(ctx, id.SignPath(), ends+": have it signed anew first?")
 	if err != nil && ctx.Err() == nil {
 		r.tell("the key was not signed anew: " + err.Error())
 		err = nil

@@ -160,7 +160,9 @@ func sshText(ctx context.Context, cfg *site.Config, files sshconfig.Files, ov si
 
 // loginOf is who we are at a host: what cscs itself would take, without asking anybody.
 func loginOf(ctx context.Context, h site.Host) sshconfig.Login {
-	id, err := key.Load(ctx, keySource(h), nil)
+	src := keySource(h)
+	src.Sealed = true // nothing is signed
+	id, err := key.Load(ctx, src, nil)
 	l := sshconfig.Login{User: h.User}
 	var shut *key.PassphraseError
 	switch {

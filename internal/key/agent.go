@@ -154,7 +154,7 @@ func certificatesFor(all []held, key ssh.PublicKey) (certs []certFile) {
 	for _, h := range all {
 		if h.cert != nil && h.cert.CertType == ssh.UserCert &&
 			(key == nil || bytes.Equal(h.cert.Key.Marshal(), key.Marshal())) {
-			certs = append(certs, certFile{"", h.cert})
+			certs = append(certs, certFile{cert: h.cert})
 		}
 	}
 	return certs

@@ -28,6 +28,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -100,6 +101,15 @@ func (id *Identity) Principal() string {
 		return id.Principals[0]
 	}
 	return ""
+}
+
+// SignPath is the path of the key for which to have another certificate signed, so that it takes
+// the place of this one; "" if it is in no file.
+func (id *Identity) SignPath() string {
+	if base, ok := strings.CutSuffix(id.CertPath, certSuffix); ok {
+		return base
+	}
+	return strings.TrimSuffix(id.Path, ".pub")
 }
 
 // Name is the key as messages call it.

@@ -135,6 +135,9 @@ func (r Request) certify(ctx context.Context) (Result, error) {
 	}
 	result, err := r.finish(b, cert, signer != nil)
 	result.Signer = signer
+	if err == nil { // the certificate may be for a key of another name
+		result.Path = key.Inspect(r.Path, time.Now(), nil).Path
+	}
 	return result, err
 }
 
