@@ -60,7 +60,11 @@ func (d *deps) begin(ctx context.Context, o *options, cfg *site.Config, cl site.
 	if err != nil {
 		return s.failed(err)
 	}
-	s.way, err = findWay(signals.ctx, cfg, cl, site.Overrides{User: one(o.user), Identity: one(o.identity)}, s.ask, renew, o.visits)
+	ask := s.ask
+	if o.dryRun { // a question is not worth it: nothing is signed
+		ask = nil
+	}
+	s.way, err = findWay(signals.ctx, cfg, cl, site.Overrides{User: one(o.user), Identity: one(o.identity)}, ask, renew, o.visits || o.dryRun)
 	if err != nil {
 		return s.failed(err)
 	}

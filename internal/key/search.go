@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"al.essio.dev/pkg/shellescape"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -166,6 +167,10 @@ func (s *search) use(k *keyFile, certified bool) (*Identity, error) {
 	case s.from.Sealed && k.pub != nil:
 		id.sealed = &sealed{pub: k.pub, unseal: func(ctx context.Context, ask Prompter) (ssh.Signer, error) { return s.decrypt(ctx, k, ask) }}
 		signer = id.sealed
+	case s.from.Sealed && s.ask == nil && s.ring.opened(k) == nil:
+		path := shellescape.Quote(k.private)
+		return nil, &FileError{Path: k.private, What: "its public key is not known without its passphrase: write it beside it",
+			Fix: "ssh-keygen -y -f " + path + " >" + path + ".pub"}
 	default:
 		if signer, err = s.decrypt(s.ctx, k, s.ask); err != nil {
 			return nil, err
