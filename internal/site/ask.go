@@ -170,11 +170,11 @@ func (a *asker) askSSH(ctx context.Context, q question) (settings, error) {
 	case ctx.Err() != nil:
 		return settings{}, context.Cause(ctx)
 	case err != nil:
-		message, _, _ := strings.Cut(strings.TrimSpace(stderr.String()), "\n")
-		if message = strings.TrimSpace(message); message == "" {
-			message = "ssh -G: " + err.Error()
+		refused := readRefusal(q.name, stderr.String())
+		if refused.Message == "" {
+			refused.Message = "ssh -G: " + err.Error()
 		}
-		return settings{}, &SSHConfigError{Host: q.name, Message: message}
+		return settings{}, refused
 	}
 	s := parseAnswer(stdout.Bytes())
 	if q.user == "" && isLocalUser(s.user) {
