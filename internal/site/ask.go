@@ -15,6 +15,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/alps-tunnel/cscs/internal/matchexec"
 	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
@@ -163,7 +164,7 @@ func (a *asker) askSSH(ctx context.Context, q question) (settings, error) {
 	cmd := exec.CommandContext(ctx, "ssh", append(args, "-G", q.name)...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.WaitDelay = time.Second // a command of "Match exec" may hold the pipes open
-	err := cmd.Run()
+	err := matchexec.Run(ctx, cmd)
 	switch {
 	case ctx.Err() == context.DeadlineExceeded:
 		return settings{}, &SSHConfigError{Host: q.name, Message: fmt.Sprintf("ssh -G gave no answer in %v (a command of \"Match exec\"?)", askTimeout)}
