@@ -128,7 +128,8 @@ func (w *way) refresh(ctx context.Context) error {
 			return err
 		}
 	}
-	keys, err := w.findKeys(ctx, nil)
+	// The agent may hold others than in the beginning. One that asks its user must not keep w.mu.
+	keys, err := w.findKeys((*key.Lists)(nil).In(ctx), nil)
 	if err != nil {
 		return err
 	}

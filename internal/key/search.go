@@ -81,6 +81,9 @@ func (s *search) nothing() error {
 	if s.stale != nil {
 		return s.stale
 	}
+	if errors.Is(s.agentNo, ErrAgentHangs) { // it may have the key
+		return s.agentNo
+	}
 	return &MissingError{Looked: s.looked, Fix: SignCommand}
 }
 
