@@ -32,6 +32,7 @@ type way struct {
 	ring     *key.Ring
 	sealed   bool         // keys are opened only when there is something to dial
 	prompter key.Prompter // nil: there is nobody to ask
+	ask      *ui.Prompter // likewise
 	renew    *renewal     // nil: nobody signs keys for this cluster
 	warnings []string
 
@@ -55,7 +56,7 @@ func findWay(ctx context.Context, cfg *site.Config, cl site.Cluster, ov site.Ove
 		renew.tell, renew.ring = w.warn, w.ring
 	}
 	if ask != nil { // else it would be no nil
-		w.prompter = ask
+		w.prompter, w.ask = ask, ask
 	}
 	if err := w.findSignedKeys(ctx, w.prompter); err != nil {
 		return w, err
@@ -193,7 +194,36 @@ func (w *way) dialHops(ctx context.Context, opts chain.Options) (*chain.Chain, e
 			return nil, err
 		}
 	}
+	if w.ask != nil {
+		opts.Challenge = w.answer
+	}
 	return chain.Dial(ctx, hops, opts)
+}
+
+// answer has the user answer what a host asks after it has accepted the key: a second factor.
+func (w *way) answer(ctx context.Context, c chain.Challenge) (answers []string, err error) {
+	for _, text := range []string{c.Name, c.Instruction} {
+		if text != "" {
+			w.ask.TellAll(text)
+		}
+	}
+	for _, p := range c.Prompts {
+		question := fmt.Sprintf("(%s@%s) %s ", c.User, c.Hop, p.Text)
+		var answer string
+		if p.Echo {
+			answer, err = w.ask.ReadLine(ctx, question)
+		} else {
+			var secret []byte
+			secret, err = w.ask.ReadSecret(ctx, question)
+			answer = string(secret)
+			clear(secret)
+		}
+		if err != nil {
+			return nil, cancelled(ctx, err)
+		}
+		answers = append(answers, answer)
+	}
+	return answers, nil
 }
 
 // because is what err comes from, if this side knows better than the host that refused us: a

@@ -30,6 +30,10 @@ type Config struct {
 	// Account, if set, is asked after a key was accepted, as PAM is. The text of
 	// its error is sent as a banner, and the connection is closed, as sshd does.
 
+	// SecondFactor, if set, asks its questions after a key was accepted, and Interactive without one
+	// (keyboard-interactive, RFC 4256). Their errors refuse the user.
+	SecondFactor, Interactive func(user string, ask ssh.KeyboardInteractiveChallenge) error
+
 	// Entered, if set, is told of each user who has come in.
 	Entered func(conn ssh.ConnMetadata)
 
@@ -134,11 +138,19 @@ func (s *Server) serverConfig() *ssh.ServerConfig {
 				s.offered = append(s.offered, key)
 			}
 			s.mu.Unlock()
-			if s.config.Anyone {
-				return nil, nil
+			var permissions *ssh.Permissions
+			var err error
+			if !s.config.Anyone {
+				permissions, err = checker.Authenticate(conn, key)
 			}
-			return checker.Authenticate(conn, key)
+			if err == nil && s.config.SecondFactor != nil {
+				return nil, &ssh.PartialSuccessError{Next: ssh.ServerAuthCallbacks{KeyboardInteractiveCallback: interactive(s.config.SecondFactor)}}
+			}
+			return permissions, err
 		},
+	}
+	if s.config.Interactive != nil {
+		config.KeyboardInteractiveCallback = interactive(s.config.Interactive)
 	}
 	if s.config.Account != nil {
 		config.VerifiedPublicKeyCallback = func(conn ssh.ConnMetadata, _ ssh.PublicKey, p *ssh.Permissions, _ string) (*ssh.Permissions, error) {
@@ -160,6 +172,13 @@ func (s *Server) serverConfig() *ssh.ServerConfig {
 		config.AddHostKey(key)
 	}
 	return config
+}
+
+// interactive makes of questions what x/crypto has for them.
+func interactive(questions func(string, ssh.KeyboardInteractiveChallenge) error) func(ssh.ConnMetadata, ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
+	return func(conn ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
+		return nil, questions(conn.User(), ask)
+	}
 }
 
 // hangUp closes the connection as soon as the banner has had time to leave.
