@@ -35,10 +35,13 @@ type way struct {
 	ask      *ui.Prompter // likewise
 	renew    *renewal     // nil: nobody signs keys for this cluster
 	warnings []string
+	master   string // the control socket of an ssh that is logged in at the login node; "": none was found
 
 	mu     sync.Mutex
 	known  []*chain.KnownHosts // whose warnings are still to be told
 	dialed bool
+	joined bool         // an ssh of the user's was looked for
+	keyErr error        // why there are no keys, where ssh makes them unnecessary
 	last   *share.Chain // that was dialled for the session
 }
 
@@ -58,7 +61,11 @@ func findWay(ctx context.Context, cfg *site.Config, cl site.Cluster, ov site.Ove
 	if ask != nil { // else it would be no nil
 		w.prompter, w.ask = ask, ask
 	}
-	if err := w.findSignedKeys(ctx, w.prompter); err != nil {
+	joins, err := w.findMaster(ctx)
+	if err == nil && !joins {
+		err = w.findSignedKeys(ctx, w.prompter)
+	}
+	if err != nil {
 		return w, err
 	}
 	var hostKeys []chain.HostKeys
@@ -134,12 +141,17 @@ func (w *way) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	w.useKeys(keys)
+	return nil
+}
+
+// useKeys has the hops dialled with these keys from now on. w.mu is held.
+func (w *way) useKeys(keys []*key.Identity) {
 	w.keys = keys
 	w.hops = slices.Clone(w.hops) // others dial with theirs
 	for i := range w.hops {
 		w.hops[i].Signer = keys[i].Signer
 	}
-	return nil
 }
 
 // findKeys loads the key of each host, the same one but once.
@@ -170,34 +182,6 @@ func keySource(h site.Host) key.Source {
 		Identity: h.Identity, IdentityFiles: h.IdentityFiles, CertificateFiles: h.CertificateFiles, Common: h.Common,
 		IdentityAgent: h.IdentityAgent, IdentitiesOnly: h.IdentitiesOnly,
 	}
-}
-
-// dialHops makes a chain to the login node. When it is not the first, the keys are looked
-// for anew: a certificate may have run out since, and have been renewed. Nobody is
-// asked for a passphrase then; those that were given are remembered.
-func (w *way) dialHops(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
-	w.mu.Lock()
-	if w.dialed {
-		if err := w.refresh(ctx); err != nil {
-			w.mu.Unlock()
-			return nil, &chain.KeyError{Err: err}
-		}
-	}
-	w.dialed = true
-	hops, keys := w.hops, w.keys
-	w.mu.Unlock()
-	for _, id := range keys {
-		if id.Sealed() {
-			opts.Asking()
-		}
-		if err := id.Open(ctx, w.prompter); err != nil {
-			return nil, err
-		}
-	}
-	if w.ask != nil {
-		opts.Challenge = w.answer
-	}
-	return chain.Dial(ctx, hops, opts)
 }
 
 // answer has the user answer what a host asks after it has accepted the key: a second factor.
@@ -316,6 +300,14 @@ func (w *way) nodeHop(node string, keys chain.HostKeys) chain.Hop {
 		defer cancel()
 		_ = w.refresh(ctx) // with the old one, the node says what is wrong
 	}
+	if w.keyErr != nil { // there may be a key by now
+		ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+		defer cancel()
+		if keys, err := w.findKeys(ctx, nil); err == nil {
+			w.useKeys(keys)
+			w.keyErr = nil
+		}
+	}
 	login := w.hops[len(w.hops)-1]
 	return chain.Hop{Name: node, Addr: net.JoinHostPort(node, "22"), User: login.User, Signer: login.Signer, HostKeys: keys}
 }
@@ -323,7 +315,11 @@ func (w *way) nodeHop(node string, keys chain.HostKeys) chain.Hop {
 // describe tells of hop i: where it is, as whom, with which key, good until when.
 func (w *way) describe(i int) string {
 	h := w.hosts[i]
-	return fmt.Sprintf("%-8s %s@%s  %s", h.Name, h.User, h.Addr(), describeKey(w.keys[i]))
+	s := fmt.Sprintf("%-8s %s@%s  %s", h.Name, h.User, h.Addr(), describeKey(w.keys[i]))
+	if w.master != "" && i == len(w.hosts)-1 {
+		s += "; by the connection of ssh, " + w.master
+	}
+	return s
 }
 
 func describeKey(id *key.Identity) string {

@@ -39,6 +39,10 @@ type Host struct {
 	HostKeyAlias          string // the name to look for in them, if not the host's own
 	StrictHostKeyChecking string // ssh's word: ask, yes, accept-new, no, off
 
+	// ControlPath is the control socket of an ssh that is logged in there as ControlUser, if one runs;
+	// empty if there is none for that host and user alone.
+	ControlPath, ControlUser string
+
 	AddressFamily  string // ssh's word: any, inet, inet6
 	ConnectTimeout time.Duration
 	Warnings       []string
@@ -247,6 +251,7 @@ func (w *walker) resolve(ctx context.Context, s spec) (Host, settings, error) {
 	if err != nil {
 		return Host{}, settings{}, err
 	}
+	expanded := first(set.user, localUser()) // what ControlPath has in it
 	lay(&set)
 	if set.hostName == "" || set.port == 0 {
 		return Host{}, settings{}, &SSHConfigError{Host: asked, Message: "ssh -G names no host"}
@@ -276,11 +281,15 @@ func (w *walker) resolve(ctx context.Context, s spec) (Host, settings, error) {
 	t := newTokens(h)
 	h.IdentityFiles = t.files(set.identityFiles)
 	h.CertificateFiles = t.files(set.certificateFiles)
+	any, err := w.config.ssh.ask(ctx, question{name: nobody})
+	if err != nil {
+		return Host{}, settings{}, err
+	}
+	// A path that is the same for any host may be that of an ssh at another one.
+	if set.controlPath != any.controlPath {
+		h.ControlPath, h.ControlUser = set.controlPath, expanded
+	}
 	if w.signed {
-		any, err := w.config.ssh.ask(ctx, question{name: nobody})
-		if err != nil {
-			return Host{}, settings{}, err
-		}
 		h.Common = t.files(slices.Concat(shared(set.identityFiles, any.identityFiles), shared(set.certificateFiles, any.certificateFiles)))
 	}
 	h.UserKnownHosts = t.files(set.userKnownHosts)

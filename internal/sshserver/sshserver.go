@@ -6,6 +6,7 @@
 package sshserver
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
@@ -40,6 +41,9 @@ type Config struct {
 	// Exec runs a command and returns its exit status; less than 0 means none is
 	// sent. Nil refuses sessions.
 	Exec func(cmd string, stdin io.Reader, stdout, stderr io.Writer) int
+
+	// Run, if set, is called in place of Exec; its context ends when the client closes the channel.
+	Run func(ctx context.Context, cmd string, stdin io.Reader, stdout, stderr io.Writer) int
 
 	// Dial opens the connections that clients ask for. Nil is net.Dial; an
 	// *ssh.OpenChannelError is passed on, any other error is "connect failed".
@@ -82,6 +86,11 @@ func New(config Config) (*Server, error) {
 		config.Dial = net.Dial
 	}
 	s := &Server{config: config, conns: map[net.Conn]bool{}}
+	if exec := config.Exec; config.Run == nil && exec != nil {
+		s.config.Run = func(_ context.Context, cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
+			return exec(cmd, stdin, stdout, stderr)
+		}
+	}
 	s.ssh = s.serverConfig()
 	return s, nil
 }
