@@ -50,7 +50,7 @@ func Helper() (status int, is bool) {
 
 // ask has the process at the socket run a command, and returns its exit status.
 func ask(socket, command string) (int, error) {
-	conn, err := net.Dial("unix", socket)
+	conn, err := new(net.Dialer).DialContext(context.Background(), "unix", socket)
 	if err != nil {
 		return 0, err
 	}
@@ -187,7 +187,7 @@ func listen() (l net.Listener, stop func(), err error) {
 		return nil, nil, err
 	}
 	stop = func() { _ = os.RemoveAll(dir) }
-	if l, err = net.Listen("unix", filepath.Join(dir, "s")); err != nil {
+	if l, err = new(net.ListenConfig).Listen(context.Background(), "unix", filepath.Join(dir, "s")); err != nil {
 		stop()
 		return nil, nil, err
 	}
