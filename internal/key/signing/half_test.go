@@ -63,3 +63,40 @@ func TestSignPair(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// TestFetchOtherAuthority: a service that makes keys has answered, and its authority is another than
+// that of the key in place, which stays. The pair, which is one of the day's signings, is kept beside it.
+func TestFetchOtherAuthority(t *testing.T) {
+	first := newAuthority(t)
+	r := request(t, first)
+	if _, err := Sign(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	before := tree(t, filepath.Dir(r.Path))
+	other := newAuthority(t)
+	other.makes = true
+	r.Service, r.Name = other, "other"
+	var replace *ReplaceError
+	if _, err := Sign(t.Context(), r); !errors.As(err, &replace) || replace.Kept != r.Path+"-other" {
+		t.Fatalf("%+v, %v", replace, err)
+	}
+	after := tree(t, filepath.Dir(r.Path))
+	for name, file := range before {
+		if after[name] != file {
+			t.Errorf("%s is another", name)
+		}
+	}
+	if s := key.Inspect(replace.Kept, time.Now(), nil); s.Problem != nil || !s.Exists {
+		t.Errorf("%+v", s)
+	}
+	// The next one does not take its place.
+	kept := tree(t, filepath.Dir(r.Path))
+	if _, err := Sign(t.Context(), r); !errors.As(err, &replace) {
+		t.Errorf("%v", err)
+	}
+	for name, file := range kept {
+		if tree(t, filepath.Dir(r.Path))[name] != file {
+			t.Errorf("%s is another", name)
+		}
+	}
+}

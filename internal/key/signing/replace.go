@@ -18,6 +18,7 @@ type ReplaceError struct {
 	What string // what there is, as a predicate; "" for a key without a certificate
 	Own  string // the private key beside which there is a place for the new certificate; "" if it is not known
 	From string // and where that is
+	Kept string // where the new key is instead, which a service has made already; "" for nowhere
 }
 
 func (e *ReplaceError) Error() string {
