@@ -35,17 +35,7 @@ func (s *search) run() (*Identity, error) {
 	if s.from.Identity != "" {
 		return s.named(s.from.Identity)
 	}
-	var first, common, last []string
-	for i, path := range slices.Concat(s.from.IdentityFiles, s.from.CertificateFiles) { // these for keys that the agent alone has
-		switch {
-		case i < len(s.from.IdentityFiles) && filepath.Dir(path) == s.from.Dir && slices.Contains(defaultNames, filepath.Base(path)):
-			last = append(last, path)
-		case slices.Contains(s.from.Common, path):
-			common = append(common, path)
-		default:
-			first = append(first, path)
-		}
-	}
+	first, common, last := s.from.order()
 	cscs := []string{filepath.Join(s.from.Dir, "cscs-key")}
 	for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} { // the strongest first, as ssh
 		if path := filepath.Join(s.from.Dir, name); !slices.Contains(last, path) {
@@ -71,6 +61,43 @@ func (s *search) run() (*Identity, error) {
 		}
 	}
 	return nil, s.nothing()
+}
+
+// order sorts the files of ssh_config: those that are looked at before ~/.ssh/cscs-key, after it if
+// they are certified, and in the end.
+func (from Source) order() (first, common, last []string) {
+	for i, path := range slices.Concat(from.IdentityFiles, from.CertificateFiles) { // these for keys that the agent alone has
+		switch {
+		case i < len(from.IdentityFiles) && filepath.Dir(path) == from.Dir && slices.Contains(defaultNames, filepath.Base(path)):
+			last = append(last, path)
+		case slices.Contains(from.Common, path):
+			common = append(common, path)
+		default:
+			first = append(first, path)
+		}
+	}
+	return first, common, last
+}
+
+// Precedes reports whether the key at path is used before ~/.ssh/cscs-key, even if that is signed.
+func (from Source) Precedes(path string) bool {
+	usual, err := DefaultPath()
+	if err != nil {
+		return false
+	}
+	if from.Dir == "" {
+		from.Dir = filepath.Dir(usual)
+	}
+	first, _, _ := from.order()
+	for _, f := range first {
+		if f == usual {
+			return false
+		}
+		if f == path || f+".pub" == path {
+			return true
+		}
+	}
+	return false
 }
 
 // nothing is the error when no key was found.
