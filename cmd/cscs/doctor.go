@@ -119,7 +119,7 @@ func (d *deps) doctorsCluster(o *options) string {
 }
 
 // openDoctorsKey asks for the passphrase of the key, if it has one that has to be asked for and
-// somebody is there. An agent that asks its user has the time for that. What else is wrong, and what
+// a person is there. An agent that asks its user has the time for that. What else is wrong, and what
 // takes too long, is for the checks to say; their context, which it returns, knows what the
 // agents have listed.
 func (d *deps) openDoctorsKey(signals *interrupts, o *options, cluster string, ring *key.Ring) (checks context.Context) {

@@ -57,7 +57,7 @@ func (w *way) findMaster(ctx context.Context) (bool, error) {
 	return w.master != "", nil
 }
 
-// findKeysUnasked finds the keys without asking anybody. Where there is none, the hops have one that
+// findKeysUnasked finds the keys without a question. Where there is none, the hops have one that
 // lets no one in: the login is ssh's, and a node is entered by a step of the job.
 func (w *way) findKeysUnasked(ctx context.Context) error {
 	w.keys, w.keyErr = w.findKeys(ctx, nil)
@@ -137,8 +137,8 @@ func (w *way) prepareKeys(ctx context.Context, opts chain.Options) error {
 }
 
 // dialHops makes a chain to the login node. When it is not the first, the keys are looked
-// for anew: a certificate may have run out since, and have been renewed. Nobody is
-// asked for a passphrase then; those that were given are remembered.
+// for anew: a certificate may have expired since, and have been renewed. No passphrase is asked for
+// then; those that were given are remembered.
 func (w *way) dialHops(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
 	if w.ask != nil {
 		opts.Challenge = w.answer
