@@ -15,11 +15,12 @@ import (
 const certSuffix = "-cert.pub"
 
 // FindPrivate returns the private key in dir that pub belongs to; "" for none. Names that begin
-// with a dot are temporary files of a signing.
+// with a dot are temporary files of a signing, and a key that was moved away is not meant any more.
 func FindPrivate(dir string, pub ssh.PublicKey) string {
 	var likely, others []string
 	for _, name := range fileNames(dir) {
 		switch base, isPublic := strings.CutSuffix(name, ".pub"); {
+		case slices.Contains([]string{".away", ".bak", ".old", ".orig"}, filepath.Ext(base)):
 		case !isPublic:
 			others = append(others, name)
 		case !strings.HasSuffix(name, certSuffix):

@@ -31,7 +31,7 @@ var usageRules = []rule{
 		}
 		if len(e.Unknown) > 0 {
 			p.Fix = edit(e.File, 1)
-			p.Hint = hints("other systems' ssh may know it; as the first line of the file, or in the IgnoreUnknown line that is there: IgnoreUnknown "+optionNames(e.Unknown), p.Fix)
+			p.Hint = hints("if another system's ssh knows it, have this one pass over it, by the first line of the file or the IgnoreUnknown line that is there: IgnoreUnknown "+optionNames(e.Unknown), "else correct it: "+p.Fix)
 		}
 		return p
 	}),
