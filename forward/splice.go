@@ -33,7 +33,7 @@ func (l *Listener) splice(ctx context.Context, local, remote net.Conn) {
 	var wg conc.WaitGroup
 	down := make(chan struct{})
 	wg.Go(func() {
-		err := l.copy(remote, local, &l.count.sent, l.isTurn)
+		err := l.copy(remote, local, &l.count.sent, l.turns(local))
 		var gone *writeError
 		var turn *turnError
 		switch {
@@ -66,6 +66,23 @@ func (l *Listener) splice(ctx context.Context, local, remote net.Conn) {
 		return
 	}
 	_ = local.Close()
+}
+
+// turns gives what tells whether a connection that is carried turns to the room with these bytes. Of a
+// guarded port, only one whose client said nothing at first may: with its first bytes, unless the room is
+// sure not to want them.
+func (l *Listener) turns(local net.Conn) func(began []byte) bool {
+	if !l.Guarded {
+		return l.isTurn
+	}
+	b, ok := local.(*begun)
+	return func(began []byte) bool {
+		first := ok && b.unjudged
+		if ok {
+			b.unjudged = false
+		}
+		return first && l.Room.Judge(began) != Yours
+	}
 }
 
 // isTurn tells whether a connection that is carried turns to the room with these bytes. A

@@ -118,8 +118,8 @@ func TestFlagsBecomeASession(t *testing.T) {
 	if diff := cmp.Diff(launch, got.Launch); diff != "" {
 		t.Error(diff)
 	}
-	if got.Protect == nil || *got.Protect {
-		t.Error("a server that is not known to have no login is protected")
+	if got.Protect == nil || !*got.Protect {
+		t.Error("a server without a login that cscs has set up is not protected")
 	}
 	if got.LocalPort != 9000 || got.App.Port != 7000 || got.QueueTimeout != time.Minute || got.StartTimeout != 90*time.Second || got.Idle != 90*time.Minute || got.Open != nil ||
 		got.Cluster != "daint" || len(got.ID) != 8 || got.Hurry == nil || got.Abandon == nil || got.Explain == nil {
@@ -144,7 +144,7 @@ func TestFlagsBecomeASession(t *testing.T) {
 	}
 }
 
-// What has no login is protected, unless somebody says otherwise, wherever that is said.
+// What has no login that cscs has set up is protected, unless the user says otherwise, wherever that is said.
 func TestProtect(t *testing.T) {
 	dir := home(t, "")
 	file := filepath.Join(dir, "config.toml")
@@ -165,8 +165,13 @@ func TestProtect(t *testing.T) {
 		{"run-jupyter -c santis --protect", "", true},
 		{"run-jupyter -c daint", "", true},
 		{"run -c santis -- python3 -m http.server {port}", "", true},
-		{"run -c santis -- serve {port}", "", false},
-		{"run -c santis --protect -- serve {port}", "", true},
+		{"run -c santis -- serve {port}", "", true},
+		{"run -c santis -- uv run panel serve x.py", "", true},
+		{"run -c santis -- sh -c serve", "", true},
+		{"run -c santis --protect=false -- serve {port}", "", false},
+		{"run -c eiger -- serve {port}", "", false},
+		{"run -c eiger -- serve {port}", "auto", true},
+		{"run-jupyter -c daint --protect=auto", "", false},
 	} {
 		t.Setenv("CSCS_PROTECT", tt.env)
 		c := capture(t, nil, strings.Fields(tt.line)...)

@@ -92,7 +92,7 @@ func (o *options) addHere(cmd *cobra.Command, does here) {
 	g := newGroup("Here")
 	g.add(&o.localPort, "local-port", "", "PORT", "local port (default: the server's usual one, or the next that is free)", checkPort("leave --local-port out for a free one"))
 	g.flags.BoolVar(&o.noBrowser, "no-browser", false, "print the URL only")
-	g.flags.VarPF(choice{&o.protect}, "protect", "", "let in none but the browser that cscs opens, or that has its link (default: for servers that have no login)").NoOptDefVal = "true"
+	g.flags.VarPF(choice{&o.protect}, "protect", "", "guard the local port: let in your own programs and browser, and no other user or web page (default auto: all but run-jupyter; =false: pass everything on as it is)").NoOptDefVal = "true"
 	if does&runsOut != 0 {
 		g.flags.BoolVar(&o.noNotify, "no-notify", false, "no notification on the desktop before the session's time is up")
 	}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"net/http"
 	"strings"
+	"unicode"
 
 	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/internal/browser"
@@ -12,8 +13,14 @@ import (
 
 // Judge implements forward.Room: ours are the navigations of a browser while there is no
 // server, and what our own page asks for. All that is a GET of HTTP/1; any other protocol is
-// known by its first bytes.
+// known by its first bytes. Of a protected session all HTTP is ours.
 func (r *Room) Judge(began []byte) forward.Verdict {
+	r.mu.Lock()
+	protected := r.protected
+	r.mu.Unlock()
+	if protected {
+		return judgeHTTP(began)
+	}
 	if get := []byte("GET "); !bytes.HasPrefix(began, get[:min(len(get), len(began))]) {
 		return forward.Yours
 	}
@@ -31,6 +38,29 @@ func (r *Room) Judge(began []byte) forward.Verdict {
 		return forward.Mine
 	}
 	return forward.Yours
+}
+
+// judgeHTTP tells HTTP/1 from other protocols by the request line (RFC 9112, section 3). The method may be any
+// token, since a script may choose it. HTTP/2 without TLS is another protocol here: no browser speaks it.
+func judgeHTTP(began []byte) forward.Verdict {
+	line, _, whole := bytes.Cut(began, []byte("\n"))
+	if whole {
+		line = bytes.TrimSuffix(line, []byte("\r"))
+		if bytes.HasSuffix(line, []byte(" HTTP/1.1")) || bytes.HasSuffix(line, []byte(" HTTP/1.0")) {
+			return forward.Mine
+		}
+		return forward.Yours
+	}
+	method, target, _ := bytes.Cut(line, []byte(" "))
+	if bytes.ContainsFunc(method, notToken) || bytes.ContainsFunc(target, unicode.IsControl) && !bytes.HasSuffix(target, []byte("\r")) {
+		return forward.Yours
+	}
+	return forward.Undecided
+}
+
+// notToken reports whether a character may not be in a method (RFC 9110, section 5.6.2).
+func notToken(c rune) bool {
+	return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", c)
 }
 
 // isNavigation reports whether a person waits for a page: what a script, a program or a

@@ -16,31 +16,62 @@ import (
 	"github.com/alps-tunnel/cscs/forward"
 )
 
-// mayPass reports whether a request may go on to the server of a protected session: it has
-// the cookie, which the browser sends to every port of 127.0.0.1, and it is the session's own
-// page that asks, or a person.
+// mayPass reports whether a request may go on to the server of a protected session. A page of another
+// site or port is in the user's own browser, so that the user alone proves nothing: what a browser says
+// of a request is looked at first. Then it is the user's own program, address line or page that asks, or a
+// tab with the cookie. A browser that says nothing is let in by the cookie alone, since
+// any page may have made it ask.
 func mayPass(req *http.Request, who standing) bool {
-	return who.known && ownPage(req)
+	return ownPage(req) && (who.known || who.ours && (tellsSite(req) || !isBrowser(req)))
+}
+
+// tellsSite reports whether the browser says from where a request comes.
+func tellsSite(req *http.Request) bool {
+	return req.Header.Get("Sec-Fetch-Site") != "" || req.Header.Get("Origin") != ""
+}
+
+// isBrowser reports whether a browser asks, or a program that wants to pass for one.
+func isBrowser(req *http.Request) bool {
+	return strings.HasPrefix(req.UserAgent(), "Mozilla/") || strings.HasPrefix(req.UserAgent(), "Opera/")
 }
 
 // deny answers a request that may not go on.
-func (r *Room) deny(w http.ResponseWriter, req *http.Request, port int) {
+func (r *Room) deny(w http.ResponseWriter, req *http.Request, who standing, port int) {
 	host := "127.0.0.1:" + strconv.Itoa(port)
 	switch {
-	case !isNavigation(req):
-		r.refuse(w, req, "this session is protected (--protect): open it by the link that cscs prints, or by: cscs open "+r.cfg.ID, true)
-	case req.Host != host && ownPage(req):
-		// The cookie is of the other name.
-		ours(w)
-		w.Header().Set("Location", "http://"+host+localTarget(req.URL))
-		w.WriteHeader(http.StatusTemporaryRedirect)
+	case !ownPage(req) && !isNavigation(req):
+		r.refuse(w, req, "A page of another site or port has asked for this, and only pages of http://"+req.Host+" may. To let others in, start the session with --protect=false.", false)
 	case !ownPage(req):
 		// A link on another page. Who has come by it and means to may go on from here.
 		writePage(w, http.StatusForbidden, view{Title: "cscs", Class: "failed", Headline: "Another page has sent you here",
 			Lines: []string{"This session is protected: other pages may not use it."}, On: localTarget(req.URL)})
+	case isNavigation(req) && req.Host != host && !who.known:
+		// The cookie is of the other name.
+		ours(w)
+		w.Header().Set("Location", "http://"+host+localTarget(req.URL))
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	case who.ours:
+		r.refuse(w, req, "This browser does not say which page asks. "+r.wayIn(), true)
 	default:
-		r.refuse(w, req, "This session is protected: it is only for the tab that cscs has opened.", true)
+		r.refuse(w, req, "The system does not say which user asks. "+r.wayIn(), true)
 	}
+}
+
+// wayIn says by what link one gets in.
+func (r *Room) wayIn() string {
+	way := "Use the link that cscs has printed"
+	if open := r.openCommand(); open != "" {
+		way += ", or the tab that " + open + " opens"
+	}
+	return way + "."
+}
+
+// openCommand opens the session in a browser again; empty: no command does, of a tunnel.
+func (r *Room) openCommand() string {
+	if r.cfg.App == TunnelApp {
+		return ""
+	}
+	return "cscs open " + r.cfg.ID
 }
 
 // buffers of the proxy's, as large as a packet of an SSH channel.
@@ -57,8 +88,11 @@ type front struct {
 	closeIdle func() // what the proxy keeps open
 }
 
-// Judge implements forward.Room; it is not asked.
-func (f *front) Judge([]byte) forward.Verdict { return forward.Mine }
+// Judge implements forward.Room.
+func (f *front) Judge(began []byte) forward.Verdict { return judgeHTTP(began) }
+
+// Vouch implements forward.Room.
+func (f *front) Vouch(c net.Conn) bool { return f.room.Vouch(c) }
 
 // Take implements forward.Room.
 func (f *front) Take(c net.Conn) { f.room.Take(c) }

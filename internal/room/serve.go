@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,8 +22,7 @@ import (
 type guest struct {
 	conn net.Conn
 	once sync.Once
-	uid  int
-	err  error
+	is   peer.Standing
 }
 
 type guestKey struct{}
@@ -40,12 +41,15 @@ type standing struct {
 // trusted reports whether that may see what only the user may.
 func (s standing) trusted() bool { return !s.stranger && (s.ours || s.known) }
 
+// Vouch implements forward.Room: another protocol has no headers to be judged by, so that it is for this
+// user alone, where the kernel tells.
+func (r *Room) Vouch(c net.Conn) bool { return r.peer.Judge(c.RemoteAddr(), c.LocalAddr()) == peer.Own }
+
 func (r *Room) standing(req *http.Request) standing {
 	var s standing
 	if g, ok := req.Context().Value(guestKey{}).(*guest); ok {
-		g.once.Do(func() { g.uid, g.err = r.peer.Of(g.conn.RemoteAddr(), g.conn.LocalAddr()) })
-		s.ours = g.err == nil && peer.Ours(g.uid)
-		s.stranger = peer.IsStranger(g.uid, g.err)
+		g.once.Do(func() { g.is = r.peer.Judge(g.conn.RemoteAddr(), g.conn.LocalAddr()) })
+		s.ours, s.stranger = g.is == peer.Own, g.is == peer.Stranger
 	}
 	r.mu.Lock()
 	name := r.cookieName()
@@ -63,11 +67,11 @@ func (r *Room) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	at := localPort(req)
 	who := r.standing(req)
 	if who.stranger {
-		r.refuse(w, req, "This address belongs to another user of this machine.", false)
+		r.refuse(w, req, "This address belongs to another user of this machine: start a session of your own, with cscs run.", false)
 		return
 	}
 	if !isHost(req.Host, at) {
-		r.refuse(w, req, "This address is for 127.0.0.1 alone, and not for another name of it.", false)
+		r.refuse(w, req, "This address has other names: use http://127.0.0.1:"+strconv.Itoa(at)+"/ or http://localhost:"+strconv.Itoa(at)+"/.", false)
 		return
 	}
 	r.mu.Lock()
@@ -84,7 +88,7 @@ func (r *Room) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case req.URL.Path == r.own()+"in":
 		r.ourOwn(w, req, func() { r.attend(func() { r.admit(w, req, who) }) })
 	case front != nil && !mayPass(req, who):
-		r.deny(w, req, at)
+		r.deny(w, req, who, at)
 	case isNavigation(req) && !there:
 		r.page(w, who)
 	case front != nil:
@@ -106,7 +110,14 @@ func localPort(req *http.Request) int {
 // isHost reports whether a browser may ask for the port under that name.
 func isHost(host string, port int) bool {
 	name, p, err := net.SplitHostPort(host)
-	return err == nil && p == strconv.Itoa(port) && slices.Contains([]string{"127.0.0.1", "localhost", "::1"}, name)
+	return err == nil && p == strconv.Itoa(port) && slices.Contains([]string{"127.0.0.1", "localhost", "::1"}, strings.ToLower(name))
+}
+
+// isOwnAddress reports whether a URL, or an origin, is of the port that a request came to, under any
+// of its names.
+func isOwnAddress(address string, req *http.Request) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Scheme == "http" && isHost(u.Host, localPort(req))
 }
 
 // ours sets what every answer of our own has: it is of now, and for nobody else.
@@ -129,16 +140,21 @@ func (r *Room) ourOwn(w http.ResponseWriter, req *http.Request, do func()) {
 	do()
 }
 
-// ownPage reports whether no other page has asked, as far as the browser tells
-// (Sec-Fetch-Site; Origin, where that is unknown).
+// ownPage reports whether no other page has asked, as far as the browser tells: Sec-Fetch-Site; Origin and
+// Referer, where they are. All three are the browser's own, which no page can set. A page under another
+// name of this port is our own page as well, though to the browser it is another site.
 func ownPage(req *http.Request) bool {
-	switch req.Header.Get("Sec-Fetch-Site") {
-	case "", "same-origin", "none":
-	default:
-		return false
+	origin, from := req.Header.Get("Origin"), req.Header.Get("Referer")
+	if origin != "" {
+		return isOwnAddress(origin, req)
 	}
-	origin := req.Header.Get("Origin")
-	return origin == "" || origin == "http://"+req.Host
+	switch req.Header.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return true
+	case "":
+		return from == "" || isOwnAddress(from, req)
+	}
+	return isOwnAddress(from, req)
 }
 
 // page answers a navigation for as long as there is no server.
@@ -254,8 +270,8 @@ func (r *Room) letIn(w http.ResponseWriter, req *http.Request) {
 func (r *Room) refuse(w http.ResponseWriter, req *http.Request, why string, help bool) {
 	if isNavigation(req) {
 		v := view{Title: "cscs", Class: "failed", Headline: "Not for this tab", Lines: []string{why}}
-		if help {
-			v.Command, v.CommandFor = "cscs open "+r.cfg.ID, "To open the session, in a terminal of this machine"
+		if open := r.openCommand(); help && open != "" {
+			v.Command, v.CommandFor = open, "To open the session, in a terminal of this machine"
 		}
 		writePage(w, http.StatusForbidden, v)
 		return

@@ -1,0 +1,89 @@
+//go:build lab
+
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// guarded fails the test unless a port answers alice's own programs and address line, and neither mallory's
+// nor a page of another site or port. word is in what the server answers.
+func guarded(t *testing.T, port int, word string) {
+	t.Helper()
+	url := fmt.Sprintf("http://localhost:%d/", port)
+	for name, options := range map[string][]string{
+		"curl":           nil,
+		"a typed link":   navigation,
+		"its own page":   {"-H", "Sec-Fetch-Site: same-origin", "-H", "Origin: " + strings.TrimSuffix(url, "/")},
+		"under a number": {"--connect-to", "::127.0.0.1:"},
+	} {
+		if head, body := curl(t, "alice", url, options...); !strings.HasPrefix(head, "HTTP/1.1 200") || !strings.Contains(body, word) {
+			t.Errorf("%s: %s\n%s", name, head, body)
+		}
+	}
+	for name, got := range map[string][2]string{
+		"mallory":              pair(curl(t, "mallory", url)),
+		"mallory types":        pair(curl(t, "mallory", url, navigation...)),
+		"another site's page":  pair(curl(t, "alice", url, "-H", "Sec-Fetch-Site: cross-site")),
+		"another port's page":  pair(curl(t, "alice", url, "-H", "Sec-Fetch-Site: same-site")),
+		"another port's form":  pair(curl(t, "alice", url, "-H", "Origin: http://127.0.0.1:9000", "-d", "x")),
+		"a name that is bound": pair(curl(t, "alice", url, "-H", fmt.Sprintf("Host: evil.example:%d", port))),
+	} {
+		if !strings.HasPrefix(got[0], "HTTP/1.1 403") || strings.Contains(got[1], word) || !strings.Contains(got[1], "cscs") {
+			t.Errorf("%s: %s\n%s", name, got[0], got[1])
+		}
+	}
+	// Another protocol: the test server answers whatever it does not know as HTTP with an error.
+	speak := func(user string) string {
+		out, _ := try(t, user, "laptop", "bash", "-c", fmt.Sprintf(`exec 3<>/dev/tcp/127.0.0.1/%d && printf '*1\r\n\r\n' >&3 && timeout 10 cat <&3`, port))
+		return out
+	}
+	if out := speak("alice"); !strings.Contains(out, "400") {
+		t.Errorf("alice's other protocol: %q", out)
+	}
+	if out := speak("mallory"); strings.Contains(out, "HTTP") {
+		t.Errorf("mallory's other protocol: %q", out)
+	}
+}
+
+// TestGuardedRun: a command that cscs does not know is for alice alone, however it is started.
+func TestGuardedRun(t *testing.T) {
+	begin(t)
+	for _, command := range [][]string{
+		{lab.testserver, "127.0.0.1:{port}"},
+		{"sh", "-c", `exec env A=b "$0" 127.0.0.1:$PORT`, lab.testserver},
+	} {
+		s := cscs(t, append([]string{"run", "--"}, command...)...)
+		guarded(t, s.ready().LocalPort, "alice /")
+		closeReady(t, s)
+	}
+}
+
+// TestGuardedTunnel: so is what a tunnel leads to.
+func TestGuardedTunnel(t *testing.T) {
+	begin(t)
+	job := running(t, "alice", []string{"-w", "nid001002"}, "127.0.0.1:6006")
+	s := cscs(t, "tunnel", "--job", job, "--port", "6006")
+	guarded(t, s.ready().LocalPort, "alice /")
+	s.signal(syscall.SIGTERM)
+	s.end(0)
+}
+
+// TestUnguarded: without the guard, what comes is passed on as it is, whoever sends it.
+func TestUnguarded(t *testing.T) {
+	begin(t)
+	s := serve(t, []string{"--protect=false"})
+	url := fmt.Sprintf("http://localhost:%d/", s.ready().LocalPort)
+	for name, got := range map[string][2]string{
+		"mallory":             pair(curl(t, "mallory", url)),
+		"another site's page": pair(curl(t, "alice", url, "-H", "Sec-Fetch-Site: cross-site")),
+	} {
+		if !strings.HasPrefix(got[0], "HTTP/1.1 200") {
+			t.Errorf("%s: %s\n%s", name, got[0], got[1])
+		}
+	}
+	closeReady(t, s)
+}
