@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -180,8 +181,11 @@ func TestProtect(t *testing.T) {
 		}
 	}
 	t.Setenv("CSCS_PROTECT", "")
-	if c := capture(t, nil, "tunnel", "-c", "santis", "--node", "nid001001", "--port", "1", "--protect"); c.tunnel == nil || c.tunnel.Protect == nil || !*c.tunnel.Protect {
-		t.Errorf("a tunnel: %+v %s", c.tunnel, c.err)
+	for flag, want := range map[string]bool{"": true, "--protect": true, "--protect=false": false} {
+		line := slices.DeleteFunc([]string{"tunnel", "-c", "santis", "--node", "nid001001", "--port", "1", flag}, func(s string) bool { return s == "" })
+		if c := capture(t, nil, line...); c.tunnel == nil || c.tunnel.Protect == nil || *c.tunnel.Protect != want {
+			t.Errorf("a tunnel %s: %+v %s", flag, c.tunnel, c.err)
+		}
 	}
 	if c := capture(t, nil, "run-jupyter", "-c", "santis", "--protect=maybe"); c.code != 2 {
 		t.Errorf("exit code %d: %s", c.code, c.err)
