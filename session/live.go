@@ -1,9 +1,11 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
@@ -219,9 +221,10 @@ func (s *session) bind() error {
 		s.listener, err = forward.Listen(s.cfg.LocalPort)
 		return err
 	}
-	first := s.cfg.App.LocalPort
+	first := cmp.Or(s.cfg.App.Port, s.cfg.App.LocalPort)
 	if first == 0 {
-		s.listener, err = forward.Listen(0)
+		// Any, but one that a server may have, too: see wish.
+		s.listener, err = forward.ListenFrom(firstServerPort + rand.IntN(serverPorts))
 		return err
 	}
 	if s.listener, err = forward.ListenFrom(first); err != nil {
@@ -259,11 +262,34 @@ func (s *session) dial(ctx context.Context) error {
 	return err
 }
 
+const (
+	// Ports that neither need a privilege nor are given to outgoing connections, on any usual system.
+	firstServerPort = 10240
+	serverPorts     = 32768 - firstServerPort
+	// lastPrivileged is the last port that only root may listen on.
+	lastPrivileged = 1023
+)
+
+// wish is the port that the server is to have on its node, if it is free there: that of the local port.
+// A server that compares its own address with what a browser sends then sees what it expects, as by
+// ssh -L 8888:localhost:8888.
+func (s *session) wish() int {
+	port := cmp.Or(s.cfg.LocalPort, s.cfg.App.LocalPort)
+	if s.listener != nil {
+		port = s.listener.Port()
+	}
+	if s.cfg.App.Port != 0 || port <= lastPrivileged {
+		return 0
+	}
+	return port
+}
+
 // submit sends the request; its events come as messages.
 func (s *session) submit(work context.Context) {
 	s.submitted = true
 	request := s.cfg.Request
 	request.Patience = s.cfg.QueueTimeout
+	s.cfg.wish = s.wish()
 	s.submission = &slurm.Submission{ID: s.cfg.ID, Request: request, Launch: s.cfg.launch(), Client: s.cfg.Client, Lease: s.cfg.Lease}
 	s.read(work, s.submission.Submit)
 }
@@ -584,6 +610,7 @@ func (s *session) connect(work context.Context) {
 // serve points the local port at the server's socket, the exact address that was
 // seen on the node (invariant I5).
 func (s *session) serve(work context.Context) {
+	s.tellServes(s.listener.Port(), s.port)
 	s.listener.SetTarget(s.gate().target(s.port, s.listening.Addr))
 	if s.ready {
 		return

@@ -200,6 +200,10 @@ func (s *session) client(dial forward.Target) (client *http.Client, base string,
 		DisableKeepAlives: true,
 	}
 	client = &http.Client{Transport: transport, Timeout: 10 * time.Second}
-	// The Host that the browser will send.
-	return client, fmt.Sprintf("http://127.0.0.1:%d", s.listener.Port()), transport.CloseIdleConnections
+	// The Host that the server will see.
+	base = fmt.Sprintf("http://127.0.0.1:%d", s.listener.Port())
+	if s.cfg.protected() {
+		base = fmt.Sprintf("http://localhost:%d", s.port)
+	}
+	return client, base, transport.CloseIdleConnections
 }

@@ -17,6 +17,8 @@ type Room interface {
 	Begin(port int, path string, protected bool, dial func(context.Context) (net.Conn, error))
 	// Beside makes the guard of a further port, of a protected session.
 	Beside(port int, dial func(context.Context) (net.Conn, error)) forward.Room
+	// Serves tells at which port of its node the server listens behind a local port, of a protected session.
+	Serves(local, remote int)
 	// Login hands over what lets a browser into the server, before that is reached.
 	Login(cookies []string)
 	// Link is the address by which a browser gets in that knows nothing else, made of the
@@ -32,6 +34,13 @@ func (s *session) furnish() {
 	}
 	r.Begin(s.listener.Port(), s.cfg.App.Path, s.cfg.protected(), s.listener.Dial)
 	s.listener.Room, s.listener.Guarded = r, s.cfg.protected()
+}
+
+// tellServes tells the room which port of the node a local port leads to.
+func (s *session) tellServes(local, remote int) {
+	if s.cfg.Room != nil {
+		s.cfg.Room.Serves(local, remote)
+	}
 }
 
 // login asks the server for what lets a browser in, where it hands that out: then the secret

@@ -29,6 +29,7 @@ func (r *fakeRoom) tell(s string) {
 func (r *fakeRoom) Judge([]byte) forward.Verdict { return forward.Yours }
 
 func (r *fakeRoom) Absent() string      { return forward.Unavailable }
+func (r *fakeRoom) Serves(int, int)             {}
 func (r *fakeRoom) Vouch(net.Conn) bool { return true }
 
 func (r *fakeRoom) Leads(there bool) {

@@ -22,6 +22,7 @@ type Launch struct {
 	Reads         []string          // paths that the server is to show, which may be told to be missing; likewise
 	Step          []string          // srun options of a step for the server alone: --uenv=…, --environment=…
 	Port          int               // 0: a free one, chosen on the node
+	Wish          int               // the one to choose if it is free there; 0: any
 	AllowWideBind bool              // let it listen on more than loopback
 	ForwardNew    bool              // go on telling of the user's other listeners while the server is up
 	Grace         time.Duration     // between asking the server to end and killing it; whole seconds
@@ -48,6 +49,7 @@ func (l Launch) vars(v *vars) {
 	v.list("cscs_step_args", l.Step)
 	v.list("cscs_srun_args", stepArgs)
 	v.set("cscs_port", strconv.Itoa(l.Port))
+	v.set("cscs_wish", strconv.Itoa(l.Wish))
 	v.set("cscs_allow_wide", flag(l.AllowWideBind))
 	v.set("cscs_forward_new", flag(l.ForwardNew))
 	v.set("cscs_grace", seconds(l.Grace))

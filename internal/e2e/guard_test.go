@@ -57,7 +57,11 @@ func TestGuardedRun(t *testing.T) {
 		{"sh", "-c", `exec env A=b "$0" 127.0.0.1:$PORT`, lab.testserver},
 	} {
 		s := cscs(t, append([]string{"run", "--"}, command...)...)
-		guarded(t, s.ready().LocalPort, "alice /")
+		e := s.ready()
+		guarded(t, e.LocalPort, "alice /")
+		if want := fmt.Sprintf("127.0.0.1:%d", e.LocalPort); e.Remote != want {
+			t.Errorf("the server is at %s of the node, not at %s", e.Remote, want)
+		}
 		closeReady(t, s)
 	}
 }
@@ -84,6 +88,35 @@ func TestUnguarded(t *testing.T) {
 		if !strings.HasPrefix(got[0], "HTTP/1.1 200") {
 			t.Errorf("%s: %s\n%s", name, got[0], got[1])
 		}
+	}
+	closeReady(t, s)
+}
+
+// TestSamePort: the server has the local port's number on its node where that is free on both sides, and
+// else the next thing: its own address in what it sees.
+func TestSamePort(t *testing.T) {
+	begin(t)
+	s := serve(t, []string{"--port", "7210"})
+	if e := s.ready(); e.LocalPort != 7210 {
+		t.Errorf("the local port of a server on 7210 is %d", e.LocalPort)
+	}
+	s.signal(syscall.SIGINT)
+	s.end(0)
+	s = cscs(t, "run-jupyter", "--venv", lab.Env["LAB_VENV"])
+	if e := s.ready(); e.LocalPort != 8888 || e.Remote != "127.0.0.1:8888" {
+		t.Errorf("Jupyter is at %s, and here at %d", e.Remote, e.LocalPort)
+	}
+	closeReady(t, s)
+	mallory := occupy(t, "mallory", "-p", "shared", "-w", "nid001001", "-n1", "-c1")
+	inJob(t, "mallory", mallory, lab.testserver, "-name", "mallory", "127.0.0.1:7211").line("listens")
+	s = serve(t, append([]string{"--local-port", "7211"}, onShared...))
+	e := s.ready()
+	if e.LocalPort != 7211 || e.Remote == "127.0.0.1:7211" {
+		t.Errorf("beside mallory's, the server is at %s, and here at %d", e.Remote, e.LocalPort)
+	}
+	base := strings.TrimSuffix(e.URL, "/")
+	if code, body := here.get(t, base+"/strict", "Origin: "+base); code != 200 {
+		t.Errorf("a server that answers its own pages alone: %d %s", code, body)
 	}
 	closeReady(t, s)
 }

@@ -293,6 +293,14 @@ var scenarios = []struct {
 		reaches(t, e)
 		s.leaveBy(syscall.SIGINT, 0)
 	}},
+	{"strict-origin", func(t *testing.T) {
+		s := serve(t, nil)
+		base := strings.TrimSuffix(s.ready().URL, "/")
+		if code, body := here.get(t, base+"/strict", "Origin: "+base); code != 200 {
+			t.Errorf("a server that answers its own pages alone: %d %s", code, body)
+		}
+		s.leaveBy(syscall.SIGINT, 0)
+	}},
 	{"tunnel", func(t *testing.T) {
 		s := serve(t, nil)
 		e := s.ready()

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -246,5 +247,49 @@ func TestGuardKnowsHTTP(t *testing.T) {
 		if !strings.HasPrefix(string(got), "HTTP/1.") || string(got[8:10]) != " 4" || strings.Contains(string(got), "SECRET") {
 			t.Errorf("%.40q…: got %.80q", line, got)
 		}
+	}
+}
+
+// The server sees requests as if its user asked it on its node: under its own address. What it says of that
+// address leads back to where the client has asked.
+func TestGuardServersOwnAddress(t *testing.T) {
+	p := openWith(t, true, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if to := r.URL.Query().Get("to"); to != "" {
+			w.Header().Set("Location", to)
+			w.WriteHeader(http.StatusFound)
+		}
+		for _, name := range []string{"Origin", "Referer", "Destination", "X-Forwarded-For", "X-Forwarded-Host"} {
+			_, _ = io.WriteString(w, name+"="+r.Header.Get(name)+" ")
+		}
+		_, _ = io.WriteString(w, "Host="+r.Host)
+	}), 0, ownUser)
+	p.listener.SetTarget(p.target)
+	local := "localhost:" + strconv.Itoa(p.listener.Port())
+	if a := p.ask(http.MethodGet, "/"); !strings.HasSuffix(a.body, "Host="+local) {
+		t.Errorf("before the server's port is known: %s", a.body)
+	}
+	p.room.Serves(p.listener.Port(), 7777)
+	const own = "localhost:7777"
+	for _, base := range []string{p.base, "http://" + local, "http://[::1]:" + strconv.Itoa(p.listener.Port())} {
+		a := p.ask("MOVE", "/a", "Host: "+strings.TrimPrefix(base, "http://"), "Origin: "+base, "Referer: "+base+"/x?y#z", "Destination: "+base+"/b", "X-Forwarded-For: 10.0.0.1", "X-Forwarded-Host: x")
+		want := "Origin=http://" + own + " Referer=http://" + own + "/x?y#z Destination=http://" + own + "/b X-Forwarded-For=10.0.0.1 X-Forwarded-Host=x Host=" + own
+		if a.body != want {
+			t.Errorf("the server got\n%s, not\n%s", a.body, want)
+		}
+		for to, want := range map[string]string{
+			"http://" + own + "/c?d":     base + "/c?d",
+			"http://127.0.0.1:7777":      base,
+			"/relative":                  "/relative",
+			"https://" + own + "/":       "https://" + own + "/",
+			"http://localhost:8888/":     "http://localhost:8888/",
+			"http://elsewhere.example/x": "http://elsewhere.example/x",
+		} {
+			if a := p.ask(http.MethodGet, "/?to="+url.QueryEscape(to), "Host: "+strings.TrimPrefix(base, "http://")); a.Header.Get("Location") != want {
+				t.Errorf("%s: sent on to %s, not %s", to, a.Header.Get("Location"), want)
+			}
+		}
+	}
+	if a := p.ask(http.MethodGet, "/", "Referer: http://elsewhere.example/", p.cookie()); a.StatusCode != http.StatusForbidden {
+		t.Errorf("from elsewhere: %d", a.StatusCode)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/alps-tunnel/cscs/forward"
@@ -84,6 +85,7 @@ func (b *buffers) Put(p []byte) { b.pool.Put(&p) }
 // forward.Room, for a port that never shows the room's page.
 type front struct {
 	room      *Room
+	server    atomic.Int64 // the server's port on its node; 0: not known yet
 	proxy     http.Handler
 	closeIdle func() // what the proxy keeps open
 }
@@ -116,8 +118,17 @@ func (r *Room) Beside(port int, dial func(context.Context) (net.Conn, error)) fo
 	return f
 }
 
+// Serves implements [session.Room].
+func (r *Room) Serves(local, remote int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if f := r.fronts[local]; f != nil {
+		f.server.Store(int64(remote))
+	}
+}
+
 // newFront hands requests on over the connections that dial opens, websockets too. The
-// server sees them as they are, without our cookies. The room is locked.
+// server sees them as they are, but for our cookies and its own address. The room is locked.
 func newFront(r *Room, dial func(context.Context) (net.Conn, error)) *front {
 	transport := &http.Transport{
 		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
@@ -125,19 +136,71 @@ func newFront(r *Room, dial func(context.Context) (net.Conn, error)) *front {
 		MaxIdleConnsPerHost: 32,
 		IdleConnTimeout:     90 * time.Second,
 	}
-	return &front{room: r, closeIdle: transport.CloseIdleConnections, proxy: &httputil.ReverseProxy{
+	f := &front{room: r, closeIdle: transport.CloseIdleConnections}
+	f.proxy = &httputil.ReverseProxy{
 		Transport: transport,
 		Rewrite: func(p *httputil.ProxyRequest) {
-			p.Out.URL.Scheme, p.Out.URL.Host = "http", p.In.Host
-			p.Out.Host = p.In.Host
+			own := f.ownHost(p.In)
+			p.Out.URL.Scheme, p.Out.URL.Host, p.Out.Host = "http", own, own
 			asSent(p.Out.URL, p.In)
 			withoutOurs(p.Out.Header)
+			for _, name := range []string{"Origin", "Referer", "Destination"} { // the last is WebDAV's
+				moveTo(own, p.Out.Header, name, func(address string) bool { return isOwnAddress(address, p.In) })
+			}
+			for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+				if values := p.In.Header.Values(name); values != nil { // which the proxy has dropped
+					p.Out.Header[name] = values
+				}
+			}
+			p.Out = p.Out.WithContext(context.WithValue(p.Out.Context(), askedHost{}, p.In.Host))
+		},
+		ModifyResponse: func(res *http.Response) error {
+			asked, _ := res.Request.Context().Value(askedHost{}).(string)
+			for _, name := range []string{"Location", "Content-Location", "Access-Control-Allow-Origin"} {
+				moveTo(asked, res.Header, name, func(address string) bool { return f.isServer(address) })
+			}
+			return nil
 		},
 		FlushInterval: -1,
 		BufferPool:    &buffers{sync.Pool{New: func() any { p := make([]byte, 32<<10); return &p }}},
 		ErrorHandler:  r.unreached,
 		ErrorLog:      nolog,
-	}}
+	}
+	return f
+}
+
+// askedHost is where the context of a request has the Host that the client sent.
+type askedHost struct{}
+
+// ownHost is the address at which the server sees itself: the one under which its user would reach it by
+// ssh -L PORT:localhost:PORT, or on the node. There are servers that answer pages of that address
+// alone (Bokeh and Panel their websocket, by the name localhost only), others that compare Host and Origin.
+func (f *front) ownHost(in *http.Request) string {
+	port := int(f.server.Load())
+	if port == 0 {
+		port = localPort(in)
+	}
+	return "localhost:" + strconv.Itoa(port)
+}
+
+// isServer reports whether an address is the server's own, as it sees itself.
+func (f *front) isServer(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Scheme == "http" && isHost(u.Host, int(f.server.Load()))
+}
+
+// moveTo replaces the host in a header with an address, if that is one that is to be moved.
+func moveTo(host string, h http.Header, name string, is func(address string) bool) {
+	address := h.Get(name)
+	if address == "" || host == "" || !is(address) {
+		return
+	}
+	_, rest, _ := strings.Cut(address, "://")
+	if slash := strings.IndexAny(rest, "/?#"); slash >= 0 {
+		h.Set(name, "http://"+host+rest[slash:])
+	} else {
+		h.Set(name, "http://"+host)
+	}
 }
 
 // asSent gives u the target of a request byte for byte. [httputil.ReverseProxy] drops parameters

@@ -59,6 +59,15 @@ func handler(o options, l net.Listener) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s %s host=%s\n", o.name, r.URL.RequestURI(), r.Host)
 	})
+	// As Bokeh's server does with a websocket: only a page of this very address is answered.
+	mux.HandleFunc("/strict", func(w http.ResponseWriter, r *http.Request) {
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		if own := "localhost:" + port; r.Header.Get("Origin") != "http://"+own || r.Host != own {
+			http.Error(w, "refused: "+r.Host+" from "+r.Header.Get("Origin"), http.StatusForbidden)
+			return
+		}
+		fmt.Fprintln(w, "welcome")
+	})
 	mux.HandleFunc("/env", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, strings.Join(os.Environ(), "\n"))
 	})
