@@ -26,6 +26,9 @@ type Room interface {
 	Expects() time.Time
 	// Absent says in one sentence, for a person, why there is no target.
 	Absent() string
+	// Diverts reports whether the room answers what a client begins with though there is a target. It is
+	// asked when a connection begins, and after an answer; it must be quick.
+	Diverts(began []byte) bool
 	// Vouch reports whether a connection to a guarded port may be carried that the room does not
 	// answer, because of who is at its other end.
 	Vouch(c net.Conn) bool

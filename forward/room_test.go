@@ -49,6 +49,8 @@ func (r *fakeRoom) Expects() time.Time { return time.Unix(0, r.expects.Load()) }
 
 func (r *fakeRoom) Absent() string { return "The room says why." }
 
+func (r *fakeRoom) Diverts(began []byte) bool { return bytes.HasPrefix(began, []byte("divert")) }
+
 func (r *fakeRoom) Vouch(net.Conn) bool { return r.vouches.Load() }
 
 func withRoom(r Room) func(*Listener) { return func(l *Listener) { l.Room = r } }
@@ -266,5 +268,42 @@ func TestRoomTurn(t *testing.T) {
 	write(t, other, "room")
 	if got := readN(t, other, 4); got != "room" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// The room may answer a request though there is a target: at the beginning of a connection, and after an
+// answer. What is in the middle of something that the client sends is passed on.
+func TestRoomDiverts(t *testing.T) {
+	r := newFakeRoom()
+	l, _ := start(t, testServer(t, echo), withRoom(r))
+	c := dial(t, l)
+	write(t, c, "divert me")
+	_ = c.CloseWrite()
+	if got := readAll(t, c); got != "taken: divert me" {
+		t.Errorf("at first: %q", got)
+	}
+	c = dial(t, l)
+	write(t, c, "hello")
+	if got := readN(t, c, 5); got != "hello" {
+		t.Errorf("got %q", got)
+	}
+	write(t, c, "divert me")
+	_ = c.CloseWrite()
+	if got := readAll(t, c); got != "taken: divert me" {
+		t.Errorf("after an answer: %q", got)
+	}
+
+	silent := make(chan string, 1)
+	l.SetTarget(testServer(t, func(c *net.TCPConn) {
+		all, _ := io.ReadAll(c)
+		silent <- string(all)
+	}))
+	c = dial(t, l)
+	write(t, c, "hello")
+	eventually(t, "it has arrived", func() bool { return l.Stats().Sent >= 10 })
+	write(t, c, "divert me")
+	_ = c.CloseWrite()
+	if got := <-silent; got != "hellodivert me" {
+		t.Errorf("in the middle: %q", got)
 	}
 }

@@ -120,3 +120,26 @@ func TestSamePort(t *testing.T) {
 	}
 	closeReady(t, s)
 }
+
+// TestJupyterFirstSteps: to see whether Jupyter works leaves no warning in its log, and the address without a
+// path leads to its first page, of alice's browser alone.
+func TestJupyterFirstSteps(t *testing.T) {
+	begin(t)
+	s := cscs(t, "run-jupyter", "--venv", lab.Env["LAB_VENV"])
+	e := s.ready()
+	log := readFile(t, clusterHome(sessionDir(t), "log"))
+	if !strings.Contains(log, "ServerApp") || strings.Contains(log, " 403 ") || strings.Contains(log, " 404 ") {
+		t.Errorf("Jupyter's log when it is ready:\n%s", log)
+	}
+	root := fmt.Sprintf("http://localhost:%d/", e.LocalPort)
+	if head, _ := curl(t, "alice", root, navigation...); !strings.HasPrefix(head, "HTTP/1.1 302") || !strings.Contains(head+"\n", "Location: "+e.URL+"\n") {
+		t.Errorf("alice types the address: %s", head)
+	}
+	if head, body := curl(t, "mallory", root, navigation...); !strings.HasPrefix(head, "HTTP/1.1 403") || strings.Contains(head+body, pathOf(t, e.URL)) {
+		t.Errorf("mallory types it: %s\n%s", head, body)
+	}
+	if head, _ := curl(t, "alice", root); !strings.HasPrefix(head, "HTTP/1.1 404") || !strings.Contains(head, "Server: TornadoServer") {
+		t.Errorf("a program's answer is not Jupyter's: %s", head)
+	}
+	closeReady(t, s)
+}

@@ -293,3 +293,55 @@ func TestGuardServersOwnAddress(t *testing.T) {
 		t.Errorf("from elsewhere: %d", a.StatusCode)
 	}
 }
+
+// TestRoot: who types the address of a server that lives below a path is sent there, over whatever
+// connection; all else that asks for "/" is the server's.
+func TestRoot(t *testing.T) {
+	p := openWith(t, false, nil, 0, ownUser)
+	p.listener.SetTarget(p.target)
+	port := strconv.Itoa(p.listener.Port())
+	typed := []string{firefox, "Accept: text/html", "Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"}
+	for _, tt := range []struct {
+		name, path string
+		headers    []string
+		want       bool
+	}{
+		{"typed", "/", typed, true},
+		{"typed by name", "/", append([]string{"Host: localhost:" + port}, typed...), true},
+		{"with a long cookie behind", "/", append([]string{"X-Cookie: " + strings.Repeat("c", 8<<10)}, typed...), true},
+		{"an old browser", "/", []string{firefox, "Accept: text/html,*/*;q=0.8"}, true},
+		{"its link elsewhere", "/", []string{firefox, "Accept: text/html,*/*;q=0.8", "Referer: " + evil + "/"}, false},
+		{"another path", "/x", typed, false},
+		{"a query", "/?x", typed, false},
+		{"a program", "/", nil, false},
+		{"a link on another page", "/", []string{firefox, "Accept: text/html", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"}, false},
+		{"a frame", "/", []string{firefox, "Accept: text/html", "Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe"}, false},
+		{"fetched ahead", "/", append([]string{"Sec-Purpose: prefetch"}, typed...), false},
+	} {
+		a := p.ask(http.MethodGet, tt.path, tt.headers...)
+		if sent := a.StatusCode == http.StatusFound && a.Header.Get("Location") == p.base+"/x/lab" && a.Header.Get("Cache-Control") == "no-store"; sent != tt.want || !sent && !strings.HasPrefix(a.body, "GET ") {
+			t.Errorf("%s: %d %v %s", tt.name, a.StatusCode, a.Header, a.body)
+		}
+	}
+	p.room.peer = anotherUser
+	if a := p.ask(http.MethodGet, "/", typed...); a.StatusCode != http.StatusForbidden || a.Header.Get("Location") != "" {
+		t.Errorf("another user: %d %v", a.StatusCode, a.Header)
+	}
+}
+
+// A link that does not let in says why: its key is of another session, or its ticket was used or is too old.
+func TestBadLinks(t *testing.T) {
+	p := openWith(t, true, nil, 0, ownUser)
+	in := p.room.own() + "in?"
+	said := map[string]string{}
+	for name, query := range map[string]string{"key": "key=x", "ticket": "ticket=x", "neither": "else=x"} {
+		a := p.ask(http.MethodGet, in+query)
+		if a.StatusCode != http.StatusForbidden || a.Header.Get("Set-Cookie") != "" {
+			t.Errorf("%s: %d %v", name, a.StatusCode, a.Header)
+		}
+		said[name] = a.body
+	}
+	if !strings.Contains(said["key"], "key") || strings.Contains(said["key"], "once") || !strings.Contains(said["ticket"], "once") || said["neither"] == said["ticket"] {
+		t.Errorf("told: %q", said)
+	}
+}

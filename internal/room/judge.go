@@ -3,6 +3,7 @@ package room
 import (
 	"bufio"
 	"bytes"
+	"io"
 	"net/http"
 	"strings"
 	"unicode"
@@ -38,6 +39,33 @@ func (r *Room) Judge(began []byte) forward.Verdict {
 		return forward.Mine
 	}
 	return forward.Yours
+}
+
+// Diverts implements forward.Room: an address that is typed without its path is sent to the server's first
+// page, of a server that has nothing but an error at "/". Of the head, what has come is enough.
+func (r *Room) Diverts(began []byte) bool {
+	if !bytes.HasPrefix(began, []byte("GET / HTTP/1.")) {
+		return false
+	}
+	head, _, _ := bytes.Cut(began, []byte("\r\n\r\n"))
+	if !bytes.Contains(began, []byte("\r\n\r\n")) {
+		head = head[:max(0, bytes.LastIndex(head, []byte("\r\n")))] // without a line that is cut off
+	}
+	req, err := http.ReadRequest(bufio.NewReader(io.MultiReader(bytes.NewReader(head), strings.NewReader("\r\n\r\n"))))
+	if err != nil {
+		return false
+	}
+	return r.isMisplaced(req)
+}
+
+// isMisplaced reports whether a person asks for "/" by hand, of a server that serves below a path.
+func (r *Room) isMisplaced(req *http.Request) bool {
+	r.mu.Lock()
+	below := r.base != ""
+	r.mu.Unlock()
+	site := req.Header.Get("Sec-Fetch-Site")
+	byHand := site == "none" || site == "" && req.Header.Get("Referer") == ""
+	return below && req.RequestURI == "/" && byHand && isNavigation(req)
 }
 
 // judgeHTTP tells HTTP/1 from other protocols by the request line (RFC 9112, section 3). The method may be any

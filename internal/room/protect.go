@@ -93,6 +93,9 @@ type front struct {
 // Judge implements forward.Room.
 func (f *front) Judge(began []byte) forward.Verdict { return judgeHTTP(began) }
 
+// Diverts implements forward.Room; it is not asked.
+func (f *front) Diverts([]byte) bool { return false }
+
 // Vouch implements forward.Room.
 func (f *front) Vouch(c net.Conn) bool { return f.room.Vouch(c) }
 

@@ -66,6 +66,7 @@ type Room struct {
 	changed   chan struct{} // closed and renewed at each change
 	port      int
 	path      string // what the browser is to show
+	base      string // below which the server serves; empty: the whole
 	protected bool
 	fronts    map[int]*front // of a protected session, by local port
 	login     []string       // Set-Cookie lines of the server's own
@@ -101,10 +102,10 @@ func New(cfg Config) *Room {
 }
 
 // Begin implements [session.Room].
-func (r *Room) Begin(port int, path string, protected bool, dial func(context.Context) (net.Conn, error)) {
+func (r *Room) Begin(port int, path, base string, protected bool, dial func(context.Context) (net.Conn, error)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.port, r.path, r.protected = port, path, protected
+	r.port, r.path, r.base, r.protected = port, path, base, protected
 	if protected {
 		r.fronts[port] = newFront(r, dial)
 	} else {

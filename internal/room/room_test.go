@@ -61,7 +61,7 @@ func openWith(t *testing.T, protected bool, handler http.Handler, hold time.Dura
 	}
 	r := New(Config{ID: "abcd2345", Cluster: "daint", App: "jupyter", Hops: []string{"ela", "daint"}, Again: "cscs run-jupyter"})
 	r.peer = who
-	r.Begin(l.Port(), "/x/lab", protected, l.Dial)
+	r.Begin(l.Port(), "/x/lab", "/x", protected, l.Dial)
 	l.Room, l.Guarded = r, protected
 	if hold > 0 {
 		l.Hold = hold

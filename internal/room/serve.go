@@ -75,7 +75,7 @@ func (r *Room) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	r.mu.Lock()
-	front, beside, there := r.fronts[at], at != r.port, r.there
+	front, beside, there, path := r.fronts[at], at != r.port, r.there, r.path
 	r.mu.Unlock()
 	if beside { // a further port of a protected session
 		there = true
@@ -89,6 +89,10 @@ func (r *Room) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.ourOwn(w, req, func() { r.attend(func() { r.admit(w, req, who) }) })
 	case front != nil && !mayPass(req, who):
 		r.deny(w, req, who, at)
+	case there && !beside && r.isMisplaced(req):
+		ours(w)
+		w.Header().Set("Location", "http://127.0.0.1:"+strconv.Itoa(at)+path)
+		w.WriteHeader(http.StatusFound)
 	case isNavigation(req) && !there:
 		r.page(w, who)
 	case front != nil:
@@ -257,13 +261,26 @@ func (r *Room) letIn(w http.ResponseWriter, req *http.Request) {
 	cookies, to := r.admission(), "http://127.0.0.1:"+strconv.Itoa(r.port)+r.path
 	r.mu.Unlock()
 	if !good {
-		r.refuse(w, req, "This link has had its time.", true)
+		r.refuse(w, req, whyNot(req), true)
 		return
 	}
 	for _, c := range cookies {
 		w.Header().Add("Set-Cookie", c)
 	}
 	browser.SendOn(w, req, to)
+}
+
+// whyNot says why a link does not let in.
+func whyNot(req *http.Request) string {
+	switch q := req.URL.Query(); {
+	case browser.Ahead(req), req.Method != http.MethodGet:
+		return "This link is for a page that is opened, and not for one that is fetched ahead."
+	case q.Has("key"):
+		return "The key in this link is not the key of this session: it is of another session, or incomplete."
+	case q.Has("ticket"):
+		return "This link works once, for " + strconv.Itoa(int(browser.Lifetime/time.Second)) + " s: it was used, or it is too old."
+	}
+	return "This link has neither a key nor a ticket."
 }
 
 // refuse answers what may not be.
