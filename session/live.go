@@ -37,6 +37,7 @@ type (
 	probeDone struct {
 		addr string
 		err  error
+		link *printedLink // that the server has printed; nil: none was seen
 	}
 	openDone    struct{ err error }
 	followAgain struct{ dial int }  // the events are to be read again, over that chain
@@ -373,6 +374,7 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		}
 	case slurm.Started:
 		s.port = m.Port
+		s.portSeen.Store(int64(m.Port))
 		s.dropFurther()
 		s.watchPort(work)
 		s.out.event(Event{Event: EventStarted, Node: m.Node, PID: m.PID})
@@ -456,7 +458,14 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		if m.err != nil {
 			return false, &ProbeError{Node: s.nodeName, Err: m.err}
 		}
+		if m.link != nil && !s.ready {
+			s.takeLink(m.link)
+		} else if !s.ready && s.seeksLink() {
+			s.awaitLink(work, s.gate().target(s.port, s.listening.Addr))
+		}
 		s.serve(work)
+	case printed:
+		s.linkPrinted(m.link)
 	case openDone:
 		if m.err != nil {
 			s.unopened(m.err)
@@ -586,7 +595,8 @@ func (s *session) connect(work context.Context) {
 		s.probing()
 		s.probing = nil
 	}
-	if !s.ready && s.cfg.App.Probe == nil {
+	seeks := !s.ready && s.seeksLink()
+	if !s.ready && s.cfg.App.Probe == nil && !seeks {
 		s.serve(work)
 		return
 	}
@@ -596,13 +606,19 @@ func (s *session) connect(work context.Context) {
 	dial := gate.target(port, addr)
 	s.work.Go(func() {
 		var err error
+		var link *printedLink
 		if again {
 			gate.await(ctx, port, addr)
 		} else if err = s.probe(ctx, dial); err == nil {
 			s.login(ctx, dial)
+			if seeks {
+				atOnce, stop := context.WithTimeout(ctx, printedAtOnce)
+				link = s.seekLink(atOnce, gate.node, dial, 0)
+				stop()
+			}
 		}
 		if ctx.Err() == nil {
-			_ = s.send(work, probeDone{addr, err})
+			_ = s.send(work, probeDone{addr, err, link})
 		}
 	})
 }
@@ -617,7 +633,7 @@ func (s *session) serve(work context.Context) {
 	}
 	s.ready = true
 	public, link := s.link()
-	s.out.event(Event{Event: EventReady, URL: public, Link: link, On: s.nodeName,
+	s.out.event(Event{Event: EventReady, URL: public, Link: link, OwnLink: s.ownLink(), On: s.nodeName,
 		LocalPort: s.listener.Port(), Remote: s.listening.Addr})
 	s.awaitIdle()
 	s.resumeFurther(work)

@@ -19,6 +19,8 @@ type Room interface {
 	Beside(port int, dial func(context.Context) (net.Conn, error)) forward.Room
 	// Serves tells at which port of its node the server listens behind a local port, of a protected session.
 	Serves(local, remote int)
+	// Shows says what the browser shall open instead. It may have a secret in it.
+	Shows(path string)
 	// Login hands over what lets a browser into the server, before that is reached.
 	Login(cookies []string)
 	// Link is the address by which a browser gets in that knows nothing else, made of the

@@ -30,6 +30,7 @@ func (r *fakeRoom) Judge([]byte) forward.Verdict { return forward.Yours }
 
 func (r *fakeRoom) Absent() string      { return forward.Unavailable }
 func (r *fakeRoom) Serves(int, int)     {}
+func (r *fakeRoom) Shows(path string)   { r.tell("shows " + path) }
 func (r *fakeRoom) Diverts([]byte) bool { return false }
 func (r *fakeRoom) Vouch(net.Conn) bool { return true }
 

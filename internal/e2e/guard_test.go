@@ -143,3 +143,37 @@ func TestJupyterFirstSteps(t *testing.T) {
 	}
 	closeReady(t, s)
 }
+
+// TestRunJupyterByHand: the link that a Jupyter prints which cscs has not set up lets the browser in; it is
+// shown on the terminal.
+func TestRunJupyterByHand(t *testing.T) {
+	begin(t)
+	m := terminal(t, "run", "--cluster", "daint", "--no-browser", "--venv", lab.Env["LAB_VENV"], "--", "jupyter", "lab", "--no-browser", "--ip", "127.0.0.1", "--port", "{port}")
+	key := m.expect(`http://127\.0\.0\.1:\d+/\.cscs/[a-z2-7]{8}/in\?key=\w+`)[0]
+	own := m.expect(`http://127\.0\.0\.1:\d+/lab\?token=\w{20,}`)[0]
+	base := own[:strings.Index(own, "lab?")]
+	head, _ := curl(t, "alice", key)
+	says(t, head, "303", "Location: "+base+"lab", "Set-Cookie: username-localhost-")
+	if strings.Contains(head, "token=") {
+		t.Errorf("the token is in %s", head)
+	}
+	login := setCookie(head, "username-localhost-")
+	for name, c := range map[string]struct {
+		user, url string
+		options   []string
+		want      string
+	}{
+		"with its cookie": {"alice", base + "api/status", []string{"-H", "Cookie: " + login}, "200"},
+		"with its link":   {"alice", own, nil, "200"},
+		"without":         {"alice", base + "api/status", nil, "403"},
+		"mallory":         {"mallory", own, nil, "403"},
+	} {
+		if head, body := curl(t, c.user, c.url, c.options...); !strings.HasPrefix(head, "HTTP/1.1 "+c.want) {
+			t.Errorf("%s: %s\n%s", name, head, body)
+		}
+	}
+	m.send(ctrlC)
+	if code := m.exit(patience); code != 0 {
+		t.Errorf("exit code %d\n%s", code, plain(m.stdout.String()))
+	}
+}

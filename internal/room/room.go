@@ -123,6 +123,9 @@ func (r *Room) Login(cookies []string) {
 	r.change(func() { r.login = cookies })
 }
 
+// Shows implements [session.Room].
+func (r *Room) Shows(path string) { r.change(func() { r.path = path }) }
+
 // Leads implements forward.Room.
 func (r *Room) Leads(there bool) {
 	var front *front

@@ -231,7 +231,7 @@ func (r *Room) admit(w http.ResponseWriter, req *http.Request, who standing) {
 	}
 	for {
 		r.mu.Lock()
-		there, over, login, changed := r.there, r.story.over, r.login, r.changed
+		there, over, login, path, changed := r.there, r.story.over, r.login, r.path, r.changed
 		r.mu.Unlock()
 		switch {
 		case over:
@@ -241,6 +241,7 @@ func (r *Room) admit(w http.ResponseWriter, req *http.Request, who standing) {
 			for _, c := range login {
 				w.Header().Add("Set-Cookie", c)
 			}
+			w.Header().Set("Location", path) // for the page's script
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}
