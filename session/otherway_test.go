@@ -161,7 +161,7 @@ func TestOtherWayLater(t *testing.T) {
 // A node that lets us in no more, and has no sshd for a step either: the session has
 // work there, so it goes on trying.
 func TestNoWayLater(t *testing.T) {
-	a := newAlps(t, "cscs_sshd_dirs=/nowhere")
+	a := newAlps(t, "CSCS_SSHD_DIRS=/nowhere")
 	var shut atomic.Bool
 	a.refuse = func() error {
 		if shut.Load() {
@@ -195,7 +195,7 @@ func TestNoWayLater(t *testing.T) {
 
 // Nothing leads to the node: both reasons are told, and all is taken down.
 func TestNoWay(t *testing.T) {
-	a := newAlps(t, "cscs_sshd_dirs=/nowhere")
+	a := newAlps(t, "CSCS_SSHD_DIRS=/nowhere")
 	a.refuse = func() error { return errNoJob }
 	err := a.start(a.impatient()).end()
 	var none *NodeError

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,9 +32,17 @@ type patient struct {
 	*slurmtest.Cluster
 	Config
 	way   Way
+	mu    sync.Mutex // of shell: a command may outlive the check that it is for
 	shell func(cmd string, stdin io.Reader, stdout, stderr io.Writer) int
 	node  *sshtest.Server
 	shut  error // of the login node, to connections to the node
+}
+
+// setShell sets what the login node's commands do.
+func (p *patient) setShell(shell func(cmd string, stdin io.Reader, stdout, stderr io.Writer) int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.shell = shell
 }
 
 func newPatient(t *testing.T, env ...string) *patient {
@@ -51,7 +60,10 @@ func newPatient(t *testing.T, env ...string) *patient {
 	}
 	p.node = sshtest.Start(t, sshtest.Config{Keys: keys})
 	login := sshtest.Start(t, sshtest.Config{Keys: keys, Exec: func(cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
-		return p.shell(cmd, stdin, stdout, stderr)
+		p.mu.Lock()
+		shell := p.shell
+		p.mu.Unlock()
+		return shell(cmd, stdin, stdout, stderr)
 	}, Dial: func(network, _ string) (net.Conn, error) {
 		if p.shut != nil {
 			return nil, p.shut
@@ -176,12 +188,12 @@ func TestAilments(t *testing.T) {
 		{name: "a login shell that is slow", check: "shell", status: Warning, words: []string{"take 3"},
 			harm: func(p *patient) {
 				shell := p.shell
-				p.shell = func(cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
+				p.setShell(func(cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
 					<-time.After(slowShell + 50*time.Millisecond)
 					return shell(cmd, stdin, stdout, stderr)
-				}
+				})
 			},
-			mend: func(p *patient) { p.shell = direct(p) }},
+			mend: func(p *patient) { p.setShell(direct(p)) }},
 		{name: "no Slurm", check: "slurm", status: Failure, words: []string{"squeue and salloc are not to be found"},
 			harm: func(p *patient) { p.Setenv("PATH=/usr/bin:/bin") }, mend: func(p *patient) { p.Setenv("PATH=" + fakes() + ":/usr/bin:/bin") }},
 		{name: "Slurm's own words", check: "slurm", status: Failure, words: []string{"Unable to contact slurm controller"},
@@ -388,7 +400,7 @@ func TestNeverHangs(t *testing.T) {
 	t.Cleanup(func() { close(stuck) })
 	p.Limit = 3 * time.Second
 	p.CanOpen = func() bool { <-stuck; return true }
-	p.shell = func(string, io.Reader, io.Writer, io.Writer) int { <-stuck; return 0 }
+	p.setShell(func(string, io.Reader, io.Writer, io.Writer) int { <-stuck; return 0 })
 	began := time.Now()
 	all, _ := p.run(t)
 	if took := time.Since(began); took > p.Limit {

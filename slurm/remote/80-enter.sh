@@ -122,8 +122,8 @@ cscs_remove_old_guests() {
 	done < <(find "$1" -maxdepth 1 -name 'tunnel-*' -type d -mtime +2 2>/dev/null)
 }
 
-# Where an sshd may lie: nobody's PATH need have it.
-cscs_sshd_dirs=${cscs_sshd_dirs:-/usr/sbin:/usr/local/sbin:/sbin:/usr/lib/ssh:/usr/libexec:/opt/ssh/sbin:$PATH}
+# Where an sshd may be, which is on no user's PATH. A site whose nodes have it elsewhere sets CSCS_SSHD_DIRS.
+cscs_sshd_dirs=${CSCS_SSHD_DIRS:-/usr/sbin:/usr/local/sbin:/sbin:/usr/lib/ssh:/usr/libexec:/opt/ssh/sbin:$PATH}
 
 # sshd DOOR: in the step on the node, becomes the sshd. From the line "stream" on, standard
 # output is the connection; what sshd has to say goes to standard error.
