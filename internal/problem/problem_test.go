@@ -71,6 +71,7 @@ func TestOf(t *testing.T) {
 		{&owndir.OwnerError{Dir: "/home/alice/.ssh", Owner: "alice (uid 1001)"}, "other-owner", 2, "/home/alice/.ssh belongs to alice (uid 1001)", "sudo -H"},
 		{&live.TiedError{ID: "k7"}, "tied", 2, "k7 cannot be left alone", "cscs stop k7"},
 		{&live.SilentError{ID: "k7", PID: 12}, "silent", 1, "k7 (pid 12) does not answer", "cscs stop k7"},
+		{&live.NotLeftError{ID: "k7", Reason: "stopped"}, "not-left", 1, "k7 was not detached", "cscs logs k7"},
 		{&live.EndedBadlyError{ID: "k7", Outcome: live.Outcome{Code: 6, Reason: "job 7 may still be there", Hint: "scancel"}}, "ended-badly", 6, "k7: job 7", "scancel"},
 		{&session.EndedError{ID: "k7", Cluster: "daint", How: "nobody has renewed the lease"}, "ended", 2, "k7 on daint has ended: nobody", "cscs logs k7 --cluster daint"},
 		{&session.NoNodeError{ID: "k7"}, "not-ready", 1, "k7", "cscs ps"},
