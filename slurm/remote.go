@@ -62,16 +62,17 @@ type call struct {
 
 // RemoteError tells that the remote half could not do its work on the host.
 type RemoteError struct {
-	Kind    string // shell, noslurm, home, gone, away, nonode, nosshd, nologin, revoked, protocol
+	Kind    string // shell, noslurm, home, nodir, gone, away, nonode, nosshd, nologin, revoked, protocol
 	Message string
 	Output  string // what the login shell printed instead, if it did
+	Path    string // for nodir: what is there instead of a directory
 }
 
 func (e *RemoteError) Error() string { return e.Message }
 
 // BeforeRequest reports whether the error kept Submit from asking Slurm for anything.
 func (e *RemoteError) BeforeRequest() bool {
-	return e.Kind == "shell" || e.Kind == "noslurm" || e.Kind == "home"
+	return e.Kind == "shell" || e.Kind == "noslurm" || e.Kind == "home" || e.Kind == "nodir"
 }
 
 const marker = "\x1ecscs/1 "
@@ -162,7 +163,7 @@ func (c call) read(br *bufio.Reader, mark string) error {
 		}
 		l := parseLine(strings.TrimRight(s, "\n"))
 		if l.kind == "error" {
-			return &RemoteError{Kind: l.get("kind"), Message: l.get("message")}
+			return &RemoteError{Kind: l.get("kind"), Message: l.get("message"), Path: clean(l.get("path"))}
 		}
 		if err := l.check(); err != nil {
 			return err

@@ -171,6 +171,7 @@ func TestOf(t *testing.T) {
 		{&slurm.JobEndedError{Job: "7", State: "TIMEOUT", Explained: "reached its time limit"}, "job-ended", 4, "reached its time limit", "--time"},
 		{&slurm.StepError{Job: "7", Message: "no"}, "step", 5, "no step", ""},
 		{&slurm.RemainsError{Name: "cscs-x", Job: "7"}, "remains", 6, "cscs-x", "scancel --name=cscs-x"},
+		{&slurm.RemoteError{Kind: "nodir", Message: "/home/a b/.cscs is no directory", Path: "/home/a b/.cscs"}, "remote-nodir", 1, "no directory", "mv '/home/a b/.cscs' '/home/a b/.cscs.old'"},
 		{&slurm.RemoteError{Kind: "shell", Message: "the login shell ended", Output: "your project has ended\n"}, "remote-shell", 1, "it said: your project has ended", "log in by hand to see why\nif it is a start-up file of yours (~/.bash_profile, ~/.bashrc, ~/.profile), have it do nothing where no person is, by this as its first line: [[ $- == *i* ]] || return"},
 		{&doctor.TalkError{Host: "daint", Lines: 1, First: "hi"}, "shell-talks", 1, "on daint print 1 line where", "[[ $- == *i* ]] || return"},
 		{&doctor.TalkError{Host: "daint", Lines: 2, First: "hi"}, "shell-talks", 1, "on daint print 2 lines where", "[[ $- == *i* ]] || return"},
