@@ -159,9 +159,10 @@ cscs_follow() {
 	done
 }
 
-# cscs_start_again: here a step does not outlive its srun, so this one is kept.
+# cscs_start_again: starts the runner again, whose step ended early. On some clusters a step does not
+# outlive its srun, so this one is kept.
 cscs_start_again() {
-	cscs_say note "message=a job step does not survive its srun on this cluster: srun is kept on the login node"
+	cscs_say note "message=the job step of cscs ended within seconds of its start: it is started again, and its srun is kept on the login node"
 	: >"$cscs_dir/events"
 	cscs_say restart
 	cscs_offset=0 cscs_seen=''
