@@ -146,14 +146,13 @@ func (d *deps) stop(ctx context.Context, l live.Listed, o *options) error {
 		}
 		err = live.Open(logs).Forget(l.ID)
 		var attended *live.AttendedError
-		if errors.As(err, &attended) && !stuck {
-			return nil // by another process, which ends with the session
+		if !errors.As(err, &attended) {
+			return over(err)
 		}
-		if attended != nil {
+		if stuck { // else it is another process, which ends with the session
 			s.emit(session.Event{Event: session.EventWarning, Message: fmt.Sprintf(
 				"the process that attended session %s (pid %d) is still there: it ends by itself when it goes on (fg in its terminal)", l.ID, l.PID)})
-			return nil
 		}
-		return over(err)
+		return nil
 	})
 }
