@@ -75,8 +75,12 @@ func (s *session) leave(ctx context.Context, cause error) (last bool, err error)
 	default:
 		s.fail(cause, &serverLog{})
 	}
+	if unsaid != nil && s.lacksRunner() {
+		s.cfg.Lease = 0
+		reason = "detached: job " + s.job.ID + " was granted, and its server had not been started: see what becomes of it with cscs ps --refresh, or end it with cscs stop " + s.cfg.ID
+	}
 	s.out.event(Event{Event: EventDetached, Lease: int(s.cfg.Lease / time.Second), Kept: s.waits()})
-	if unsaid != nil {
+	if unsaid != nil && !s.lacksRunner() {
 		reason += "; the cluster was not told (" + unsaid.Error() + "), and counts from when it last heard of this machine"
 	}
 	code := 0
@@ -86,6 +90,10 @@ func (s *session) leave(ctx context.Context, cause error) (last bool, err error)
 	s.out.event(Event{Event: EventEnded, Reason: reason, Code: &code})
 	return false, cause
 }
+
+// lacksRunner reports whether the job was granted and no runner has begun in it, as far as is known
+// here. The runner counts the lease.
+func (s *session) lacksRunner() bool { return len(s.job.Nodes) > 0 && s.step == "" }
 
 // waits reports whether the job is still in the queue.
 func (s *session) waits() bool { return s.queuedJob != "" && len(s.job.Nodes) == 0 }

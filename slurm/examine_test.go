@@ -195,7 +195,7 @@ func FuzzSaid(f *testing.F) {
 		if err := checkRunning("7", data); (err == nil) != strings.HasPrefix(data, "RUNNING|") || err != nil && (!errors.As(err, &ended) || ended.Job != "7") {
 			t.Errorf("%q: %v", data, err)
 		}
-		if data != "" && strings.Trim(data, "_ ") != "" && ExplainReason(data) == "" {
+		if data != "" && strings.Trim(data, "_ ") != "" && ExplainReason(data, "7") == "" {
 			t.Errorf("%q is not explained", data)
 		}
 	})

@@ -102,3 +102,6 @@ func stopFake(t *testing.T, f *slurmtest.Cluster, s Stopping) (string, *Exited) 
 	}
 	return log.String(), exited
 }
+
+// awaitAny returns the next event, whatever it is.
+func awaitAny(r *run) Event { return await[Event](r) }

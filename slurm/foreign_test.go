@@ -3,6 +3,8 @@ package slurm
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,6 +26,9 @@ func putSession(t *testing.T, f *slurmtest.Cluster, id string, renewed time.Dura
 		"lease":        "0000000007 " + itoa(int(time.Now().Add(-renewed).Unix())) + "\n",
 		"events":       "",
 	})
+	for _, parent := range []string{filepath.Dir(dir), filepath.Dir(filepath.Dir(dir))} {
+		putFiles(t, parent, map[string]string{".made-by-cscs": ""})
+	}
 	return dir
 }
 
@@ -413,4 +418,82 @@ func TestRequeuedAtLaunch(t *testing.T) {
 	r.letGo()
 	r.wait()
 	stopFake(t, f, Stopping{ID: id, Step: AnyStep, Grace: time.Second})
+}
+
+// TestDirectoriesAbove: of the directories above the session's, its end removes those that a session
+// has made, and no other, even if they are empty. The last session that ends removes them, whichever
+// made them.
+func TestDirectoriesAbove(t *testing.T) {
+	for _, users := range [][]string{nil, {".cscs"}, {".cscs", ".cscs/fake"}} {
+		for _, failure := range []string{"", "FAKE_REFUSE=salloc: error: Invalid partition name specified"} {
+			t.Run(fmt.Sprint(len(users), failure != ""), func(t *testing.T) {
+				f := slurmtest.New(t, failure)
+				before := map[string]os.FileInfo{}
+				for _, dir := range users {
+					if err := os.Mkdir(filepath.Join(f.Home, dir), 0o750); err != nil {
+						t.Fatal(err)
+					}
+					before[dir], _ = os.Stat(filepath.Join(f.Home, dir))
+				}
+				ids := []string{"aaaaaaaa", "bbbbbbbb"}
+				for _, id := range ids {
+					r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: []string{"true"}}})
+					r.wait()
+				}
+				for _, id := range ids {
+					if _, err := Stop(t.Context(), f, Stopping{ID: id, Log: io.Discard}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				after := map[string]bool{}
+				_ = filepath.WalkDir(filepath.Join(f.Home, ".cscs"), func(path string, d os.DirEntry, err error) error {
+					if err != nil {
+						return nil
+					}
+					name, _ := filepath.Rel(f.Home, path)
+					after[name] = true
+					info, _ := d.Info()
+					if was := before[name]; was == nil || !os.SameFile(was, info) || was.Mode() != info.Mode() {
+						t.Errorf("%s is left: %v, and was %v", name, info, was)
+					}
+					return nil
+				})
+				for _, dir := range users {
+					if !after[dir] {
+						t.Errorf("%s is gone", dir)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestNoDirectory: where something else than a directory has the name of one, the error names it.
+func TestNoDirectory(t *testing.T) {
+	for name, put := range map[string]func(string) error{
+		"file":          func(path string) error { return os.WriteFile(path, []byte("mine\n"), 0o600) },
+		"dangling link": func(path string) error { return os.Symlink("/nosuch/place", path) },
+	} {
+		for _, place := range []string{".cscs", ".cscs/fake"} {
+			t.Run(name+" "+place, func(t *testing.T) {
+				f := slurmtest.New(t)
+				path := filepath.Join(f.Home, place)
+				if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if err := put(path); err != nil {
+					t.Fatal(err)
+				}
+				r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
+				r.wait()
+				var remote *RemoteError
+				if !errors.As(r.err, &remote) || remote.Kind != "nodir" || remote.Path != path || !remote.BeforeRequest() {
+					t.Errorf("error %v, want one that names %s", r.err, path)
+				}
+				if _, err := os.Lstat(path); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
 }

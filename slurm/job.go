@@ -78,7 +78,7 @@ func parseQueue(job, answer string) Event {
 	if len(f) != 3 {
 		return nil
 	}
-	return Queued{Job: job, State: f[0], Reason: f[1], Explained: ExplainReason(f[1]), Start: unixTime(f[2])}
+	return Queued{Job: job, State: f[0], Reason: f[1], Explained: ExplainReason(f[1], job), Start: unixTime(f[2])}
 }
 
 // over reports whether the job is in a state that it never leaves.

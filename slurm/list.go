@@ -2,6 +2,7 @@ package slurm
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,8 +34,8 @@ type Swept struct {
 	Age            time.Duration // since somebody had been heard of
 }
 
-// List returns the user's sessions on the cluster, and puts an end to those that nobody
-// owns. It asks Slurm once. It returns *RemoteError, or the error of the connection.
+// List returns the user's sessions on the cluster, and ends those without an owner, which it
+// returns apart. It asks Slurm once. It returns *RemoteError, or the error of the connection.
 func List(ctx context.Context, remote Remote) ([]Found, []Swept, error) {
 	var found []Found
 	var swept []Swept
@@ -60,6 +61,10 @@ func List(ctx context.Context, remote Remote) ([]Found, []Swept, error) {
 	if !complete {
 		return nil, swept, &RemoteError{Kind: "protocol", Message: "the login node's answer was cut short"}
 	}
+	// What was swept was read before its job was cancelled.
+	found = slices.DeleteFunc(found, func(f Found) bool {
+		return slices.ContainsFunc(swept, func(w Swept) bool { return w.ID == f.ID })
+	})
 	return found, swept, nil
 }
 
@@ -95,7 +100,7 @@ func parseFound(l line) Found {
 	f.Over = f.Over || q[1] == "COMPLETING" // what runs of it takes no longer than processes take to die
 	f.Job, f.State, f.Partition, f.Account = jobOf(q[0]), q[1], q[5], unset(q[6])
 	if f.State == "PENDING" {
-		f.Reason, f.Start = ExplainReason(q[2]), unixTime(q[3])
+		f.Reason, f.Start = ExplainReason(q[2], f.Job), unixTime(q[3])
 	} else {
 		f.Ends = unixTime(q[4])
 	}

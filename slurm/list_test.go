@@ -238,3 +238,17 @@ func (a *awaited) await(t *testing.T, end string) {
 		a.cond.Wait()
 	}
 }
+
+// TestListLeavesOutSwept: a session that the list itself ends is no live session any more.
+func TestListLeavesOutSwept(t *testing.T) {
+	f := slurmtest.New(t, "FAKE_QUEUE=1")
+	stale, other := "aaaaaaaa", "bbbbbbbb"
+	putSession(t, f, stale, 3*time.Hour)
+	putSession(t, f, other, 0)
+	putJob(t, f, JobName(stale))
+	putJob(t, f, JobName(other))
+	found, swept, err := List(t.Context(), f)
+	if err != nil || len(swept) != 1 || swept[0].ID != stale || len(found) != 1 || found[0].ID != other {
+		t.Errorf("found %+v, swept %+v, %v", found, swept, err)
+	}
+}

@@ -199,10 +199,33 @@ func sets(word string, long ...string) bool {
 	return slices.ContainsFunc(used, func(u usedOption) bool { return slices.Contains(long, u.long) })
 }
 
-// A usedOption is an option that a word contains, and how it is spelt there.
+// A usedOption is an option that a word contains, how it is spelt there, and its value.
 type usedOption struct {
 	option
-	as string
+	as    string
+	value string
+}
+
+// otherNames are long options that Slurm takes for another one (Slurm's slurm_opt.c).
+var otherNames = map[string]string{"tasks-per-node": "ntasks-per-node"}
+
+// canonicalOptions returns the options in words that have a value, each as --LONGNAME=VALUE. The
+// remote part reads them, and bash has no getopt_long(3). It leaves out unknown options and
+// ambiguous abbreviations, which Slurm refuses.
+func canonicalOptions(words []string) []string {
+	canonical := []string{}
+	for _, word := range words {
+		used, err := readOptions(word)
+		if err != nil || strings.HasPrefix(word, "--") && len(used) > 1 {
+			continue
+		}
+		for _, u := range used {
+			if u.value != "" {
+				canonical = append(canonical, "--"+cmp.Or(otherNames[u.long], u.long)+"="+u.value)
+			}
+		}
+	}
+	return canonical
 }
 
 // readOptions returns the options that word contains. An ambiguous abbreviation stands for
@@ -218,7 +241,7 @@ func readOptions(word string) ([]usedOption, error) {
 }
 
 func readLongOption(word string) ([]usedOption, error) {
-	name, _, hasValue := strings.Cut(word[2:], "=")
+	name, value, hasValue := strings.Cut(word[2:], "=")
 	if n, rest, ok := strings.Cut(name, " "); ok {
 		return nil, fmt.Errorf("it must be one word: --slurm='--%s=%s'", n, strings.TrimSpace(rest))
 	}
@@ -233,9 +256,9 @@ func readLongOption(word string) ([]usedOption, error) {
 				// Slurm would take the next word for its value.
 				return nil, fmt.Errorf("it needs a value: --slurm='--%s=VALUE'", name)
 			}
-			return []usedOption{{o, "--" + name}}, nil
+			return []usedOption{{o, "--" + name, value}}, nil
 		case strings.HasPrefix(o.long, name):
-			used = append(used, usedOption{o, "--" + name})
+			used = append(used, usedOption{o, "--" + name, value})
 		}
 	}
 	if len(used) == 1 && used[0].argument == requiredArgument && !hasValue && used[0].refusal == "" {
@@ -255,11 +278,12 @@ func readShortOptions(word string) ([]usedOption, error) {
 			return nil, fmt.Errorf("neither sbatch nor salloc has an option -%c: write the option's long name", word[i])
 		}
 		o := options[k]
-		used = append(used, usedOption{o, "-" + word[i:i+1]})
+		as, rest := "-"+word[i:i+1], word[i+1:]
 		if o.argument == noArgument {
+			used = append(used, usedOption{o, as, ""})
 			continue
 		}
-		rest := word[i+1:]
+		used = append(used, usedOption{o, as, rest})
 		switch {
 		case o.refusal != "" || o.argument == optionalArgument:
 		case strings.TrimSpace(rest) == "":

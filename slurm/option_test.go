@@ -191,3 +191,27 @@ func TestCheckOptionWords(t *testing.T) {
 		}
 	}
 }
+
+// TestCanonicalOptions: the remote part gets each option with a value under its long name, however
+// the user writes it.
+func TestCanonicalOptions(t *testing.T) {
+	for words, want := range map[string]string{
+		"-vn3":                         "--ntasks=3",
+		"-n3 -c2":                      "--ntasks=3 --cpus-per-task=2",
+		"-HvG2":                        "--gpus=2",
+		"--tasks-per-node=1":           "--ntasks-per-node=1",
+		"--tasks-per=1":                "--ntasks-per-node=1",
+		"--cpus-per-t=4":               "--cpus-per-task=4",
+		"--mem-per-g=1G --mem=2G":      "--mem-per-gpu=1G --mem=2G",
+		"-mblock":                      "--distribution=block",
+		"--constraint=a=b":             "--constraint=a=b",
+		"--exclusive -v --exclusive=u": "--exclusive=u",
+		"--cpus-per=4":                 "", // ambiguous
+		"--uenv=prgenv-gnu":            "", // a plugin's
+		"-Z3":                          "",
+	} {
+		if got := strings.Join(canonicalOptions(strings.Fields(words)), " "); got != want {
+			t.Errorf("%q: %q, want %q", words, got, want)
+		}
+	}
+}

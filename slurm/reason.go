@@ -28,7 +28,7 @@ var reasons = map[string]struct {
 	"NodeDown":                        {"a node that it needs is down", false},
 	"BeginTime":                       {"its begin time has not come", false},
 	"Dependency":                      {"waiting for another job", false},
-	"JobHeldUser":                     {"held by its user: scontrol release lets it go", false},
+	"JobHeldUser":                     {"held by its user: scontrol release JOB lets it go", false},
 	"JobHeldAdmin":                    {"held by an administrator", false},
 	"launch":                          {"Slurm could not launch it on its nodes, and holds it", true}, // "launch failed requeued held"
 	"DependencyNeverSatisfied":        {"the job that it depends on did not end as it should have", true},
@@ -46,11 +46,11 @@ var reasons = map[string]struct {
 	"MaxMemPerLimit":                  {"more memory than is allowed", true},
 }
 
-// ExplainReason says a pending reason in plain words; a reason that is not known
+// ExplainReason says a pending reason of a job in plain words; a reason that is not known
 // is returned with its words taken apart.
-func ExplainReason(reason string) string {
+func ExplainReason(reason, job string) string {
 	if r, ok := lookupReason(reason); ok {
-		return r
+		return strings.Replace(r, "JOB", job, 1)
 	}
 	return splitWords(reason)
 }

@@ -69,10 +69,11 @@ type call struct {
 
 // RemoteError tells that the remote half could not do its work on the host.
 type RemoteError struct {
-	Kind    string // shell, hang, inner, input, noslurm, home, gone, away, nonode, nosshd, nologin, revoked, protocol
+	Kind    string // shell, hang, inner, input, noslurm, home, nodir, gone, away, nonode, nosshd, nologin, revoked, protocol
 	Message string
 	Output  string       // what the login shell printed instead, if it did
 	Line    *StartupLine // of kind inner: the line that starts the other shell, if it was found
+	Path    string       // of kind nodir: what is there instead of a directory
 }
 
 func (e *RemoteError) Error() string { return e.Message }
@@ -80,7 +81,7 @@ func (e *RemoteError) Error() string { return e.Message }
 // BeforeRequest reports whether the error kept Submit from asking Slurm for anything.
 func (e *RemoteError) BeforeRequest() bool {
 	switch e.Kind {
-	case "shell", "inner", "input", "noslurm", "home":
+	case "shell", "inner", "input", "noslurm", "home", "nodir":
 		return true
 	}
 	return false
@@ -206,7 +207,7 @@ func (c call) readLines(br *bufio.Reader) error {
 		}
 		l := parseLine(strings.TrimRight(s, "\n"))
 		if l.kind == "error" {
-			return &RemoteError{Kind: l.get("kind"), Message: l.get("message")}
+			return &RemoteError{Kind: l.get("kind"), Message: l.get("message"), Path: clean(l.get("path"))}
 		}
 		if err := l.check(); err != nil {
 			return err

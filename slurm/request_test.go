@@ -47,10 +47,11 @@ func TestReasons(t *testing.T) {
 		{"QOSMaxJobsPerUserLimit", "the QOS allows you no more at a time: waiting for your other jobs to end", false},
 		{"QOSMaxWallDurationPerJobLimit", "more than the QOS allows for one job", true},
 		{"QOSMinGRES", "qosmin gres", true},
+		{"JobHeldUser", "held by its user: scontrol release 7 lets it go", false},
 		{"SomethingNew", "something new", false},
 		{"", "", false},
 	} {
-		if got := ExplainReason(c.reason); got != c.plain {
+		if got := ExplainReason(c.reason, "7"); got != c.plain {
 			t.Errorf("%s: %q", c.reason, got)
 		}
 		if got := NeverStarts(c.reason); got != c.never {

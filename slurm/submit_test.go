@@ -657,7 +657,7 @@ func TestStopKeepsLogThatWasNotStored(t *testing.T) {
 		t.Error("no error")
 	}
 	var left []string
-	_ = filepath.WalkDir(filepath.Join(f.Home, ".cscs"), func(path string, d os.DirEntry, _ error) error {
+	_ = filepath.WalkDir(filepath.Join(f.Home, ".cscs", "fake", id), func(path string, d os.DirEntry, _ error) error {
 		if !d.IsDir() {
 			left = append(left, d.Name())
 		}

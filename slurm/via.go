@@ -115,6 +115,7 @@ func (r Request) CommandLines(id string) []string {
 
 func (r Request) vars(v *vars) {
 	v.list("cscs_salloc_args", r.Args())
+	v.list("cscs_requested", canonicalOptions(r.Args()))
 	v.set("cscs_via", string(r.via()))
 	if r.Left {
 		v.set("cscs_unattended", "1")

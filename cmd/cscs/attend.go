@@ -180,7 +180,7 @@ func (a *attendance) over(err error) {
 	if a.ctl == nil {
 		return
 	}
-	o := live.Outcome{Reason: a.last.Reason, Hint: a.hint}
+	o := live.Outcome{Reason: a.last.Reason, Hint: a.hint, Detached: a.rec.State == live.Detached}
 	if a.last.Code != nil {
 		o.Code = *a.last.Code
 	}

@@ -41,6 +41,8 @@ lease is over.`,
 				return err
 			case out.Code != problem.OK:
 				return &live.EndedBadlyError{ID: l.ID, Outcome: out}
+			case !out.Detached:
+				return &live.NotLeftError{ID: l.ID, Reason: out.Reason}
 			}
 			d.say("session " + l.ID + " " + out.Reason)
 			return nil

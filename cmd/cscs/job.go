@@ -9,6 +9,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/live"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
 	"github.com/alps-tunnel/cscs/slurm"
 )
@@ -77,6 +78,9 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 		defer s.openRoom(sc.App.Name, d.args)()
 		sc.Room = s.room
 		a := s.attend(live.Record{App: sc.App.Name, Lease: int(sc.Lease / time.Second), Salloc: one(s.opts.via) == string(slurm.ViaSalloc)})
+		if text, ok := s.printer.(*ui.Text); ok {
+			text.Login = s.way.hops[len(s.way.hops)-1].Name
+		}
 		defer s.live(liveKeys{log: true, detach: true})()
 		err = d.run(s.signals.ctx, sc, a.event)
 		a.over(err)

@@ -97,6 +97,7 @@ const stopPatience = 2 * time.Minute
 
 // stop ends one session: by the process that attends it, or over a connection of our own.
 func (d *deps) stop(ctx context.Context, l live.Listed, o *options) error {
+	stuck := false // the attending process lives, and is no help
 	if l.Attended {
 		asked, cancel := context.WithTimeout(ctx, stopPatience)
 		defer cancel()
@@ -104,6 +105,9 @@ func (d *deps) stop(ctx context.Context, l live.Listed, o *options) error {
 		var gone *live.GoneError
 		var silent *live.SilentError
 		switch {
+		case err == nil && out.Detached:
+			// It was leaving the session before it was asked.
+			d.say("the process that attended session " + l.ID + " has just left it: ending the session without it")
 		case err == nil && out.Code == problem.OK:
 			d.say("session " + l.ID + " " + out.Reason)
 			return nil
@@ -112,10 +116,13 @@ func (d *deps) stop(ctx context.Context, l live.Listed, o *options) error {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case errors.As(err, &silent):
+			stuck = true
 			d.say(err.Error() + ": ending the session without it")
 		case errors.As(err, &gone) && (errors.Is(err, peer.ErrStranger) || errors.Is(err, owndir.ErrShared)):
+			stuck = true
 			d.say("the control socket of session " + l.ID + " is not trusted: " + gone.Err.Error() + ": ending the session without it")
 		case !errors.As(err, &gone):
+			stuck = true
 			d.say(fmt.Sprintf("the process that attends session %s (pid %d) has not ended it within %s: ending it without that", l.ID, l.PID, ui.Duration(stopPatience)))
 		}
 		// It has died meanwhile, or is no help: its session is ours to end.
@@ -139,11 +146,13 @@ func (d *deps) stop(ctx context.Context, l live.Listed, o *options) error {
 		}
 		err = live.Open(logs).Forget(l.ID)
 		var attended *live.AttendedError
-		if errors.As(err, &attended) {
+		if !errors.As(err, &attended) {
+			return over(err)
+		}
+		if stuck { // else it is another process, which ends with the session
 			s.emit(session.Event{Event: session.EventWarning, Message: fmt.Sprintf(
 				"the process that attended session %s (pid %d) is still there: it ends by itself when it goes on (fg in its terminal)", l.ID, l.PID)})
-			return nil
 		}
-		return over(err)
+		return nil
 	})
 }

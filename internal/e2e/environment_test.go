@@ -82,6 +82,9 @@ func TestEnvironmentOfTheServer(t *testing.T) {
 		{"--ntasks=1", "--cpus-per-task=2"},
 		{"--nodes=1", "--mem=1G", "--gpus=2"},
 		{"--partition=shared", "--ntasks=1", "--gpus=1"},
+		{"--nodes=2", "-sn3"},
+		{"--nodes=2", "--tasks-per-node=1"},
+		{"--nodes=1", "-n1", "--cpus-per-t=2"},
 	} {
 		for _, via := range []string{"salloc", "sbatch"} {
 			t.Run(strings.Join(append(options, via), " "), func(t *testing.T) {

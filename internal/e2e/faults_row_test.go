@@ -176,8 +176,10 @@ func (r *row) sweep(t *testing.T) {
 			_, _ = try(t, "root", "ctl", "scancel", "-n", "cscs-"+s.id)
 		}
 	}
-	_ = os.Remove(clusterHome(".cscs/daint"))
-	_ = os.Remove(clusterHome(".cscs"))
+	for _, dir := range []string{".cscs/daint", ".cscs"} {
+		_ = os.Remove(clusterHome(dir, ".made-by-cscs"))
+		_ = os.Remove(clusterHome(dir))
+	}
 	sweepLinks(t)
 	settle(t)
 }

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"os/exec"
@@ -274,6 +275,39 @@ var scenarios = []struct {
 		second.signal(syscall.SIGINT)
 		second.end(0)
 		run(t, "stop")
+	}},
+	{"stopped-while-it-is-left", func(t *testing.T) {
+		s := serve(t, nil)
+		id := s.ready().Session
+		// Without a line, the process waits for the cluster while it leaves.
+		here.cut(t)
+		s.signal(syscall.SIGHUP)
+		stop := start(t, here.command(context.Background(), "stop", id))
+		says(t, s.end(0).Reason, "detached")
+		here.heal(t)
+		if code := stop.exit(patience); code != 0 {
+			t.Errorf("cscs stop ended with %d: %s%s", code, stop.stdout, stop.stderr)
+		}
+		if left := here.jobs(t); left != "" {
+			g, _ := s.find("granted")
+			here.cancel(t, g.Job)
+			t.Errorf("cscs stop has ended, and in the queue is: %s", left)
+		}
+	}},
+	{"left-while-it-is-stopped", func(t *testing.T) {
+		s := serve(t, nil, "-ignore-term")
+		id := s.ready().Session
+		stop := start(t, here.command(context.Background(), "stop", id))
+		s.wait("ending")
+		out, err := here.command(t.Context(), "detach", id).CombinedOutput()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != 1 {
+			t.Errorf("cscs detach of a session that is being stopped: %v: %s", err, out)
+		}
+		s.end(0)
+		if code := stop.exit(patience); code != 0 {
+			t.Errorf("cscs stop ended with %d: %s", code, stop.stderr)
+		}
 	}},
 	{"two-laptops", func(t *testing.T) {
 		first := serve(t, nil)

@@ -27,6 +27,8 @@ type Outcome struct {
 	Code   int    `json:"code"` // its exit code
 	Reason string `json:"reason"`
 	Hint   string `json:"hint,omitempty"` // what mends it, if it did not end as asked
+	// Detached: the process left the session, which goes on without it.
+	Detached bool `json:"detached,omitempty"`
 }
 
 // A Controlled process is one that attends a session, as its control socket reaches it.
@@ -233,6 +235,13 @@ type EndedBadlyError struct {
 }
 
 func (e *EndedBadlyError) Error() string { return "session " + e.ID + ": " + e.Reason }
+
+// NotLeftError tells that a session that was asked to be left has ended instead.
+type NotLeftError struct{ ID, Reason string }
+
+func (e *NotLeftError) Error() string {
+	return "session " + e.ID + " was not detached, it has ended: " + e.Reason
+}
 
 // Link asks for the address with which a browser gets in; "": nothing answers
 // there yet.

@@ -75,6 +75,9 @@ var liveRules = []rule{
 	on(func(e *live.NotReadyError) Problem {
 		return Problem{ID: "not-ready", Code: Failure, Message: e.Error()}
 	}),
+	on(func(e *live.NotLeftError) Problem {
+		return Problem{ID: "not-left", Code: Failure, Message: e.Error(), Hint: "its log: cscs logs " + e.ID}
+	}),
 	on(func(e *live.EndedBadlyError) Problem {
 		return Problem{ID: "ended-badly", Code: e.Code, Message: e.Error(), Hint: e.Hint}
 	}),

@@ -138,6 +138,9 @@ func remote(e *slurm.RemoteError) Problem {
 		p.Hint = "is this the login node of a Slurm cluster, and is Slurm on the PATH of a login shell there?"
 	case "home":
 		p.Hint, p.Fix = "is the home directory full or read-only? quota, or df ~, on the cluster tells; what takes the room: "+roomiest, roomiest
+	case "nodir":
+		p.Fix = "mv " + shellescape.Quote(e.Path) + " " + shellescape.Quote(e.Path+".old")
+		p.Hint = "cscs keeps the files of its sessions below it; move it away on the cluster: " + p.Fix
 	case "away":
 		p.Hint = "this login node does not see what the others do: try again, which may lead to another one, and tell the site if it stays so"
 	case "hang":

@@ -84,7 +84,7 @@ func TestTextIntoFiles(t *testing.T) {
 	}
 	want := `* ela connected 1.0 s
 * daint connected 1.0 s
-- job 42 is queued: it waits for resources, expected to start at 12:10
+- job 42 is queued (session abcd2345): it waits for resources, expected to start at 12:10
 * job 42 granted: nid001001 and 1 more, partition normal, account g1, ends on Mon 23 Nov 14:00 3.0 s
 * ready: localhost:8888 leads to 127.0.0.1:4567 on nid001001 8.0 s
 * also: localhost:8788 leads to 127.0.0.1:8787 on nid001001: http://127.0.0.1:8788/
@@ -338,6 +338,53 @@ func TestOwnLinkOnlyOnTerminals(t *testing.T) {
 			if shown := strings.Contains(out.String()+errs.String(), secret); shown != (tty && name == "text") {
 				t.Errorf("%s, terminal %v: %s%s", name, tty, out, errs)
 			}
+		}
+	}
+}
+
+// TestTextNamesTheSession: output that is no terminal names the session by its ID on the first line
+// that names its job, and on no other.
+func TestTextNamesTheSession(t *testing.T) {
+	queued, granted := session.Event{Event: session.EventQueued, Job: "42", Reason: "other jobs come first"}, session.Event{Event: session.EventGranted, Job: "42", Node: "nid1"}
+	for _, events := range [][]session.Event{{queued, queued, granted}, {granted}, {queued}} {
+		io, _, errs := testIO(false, false)
+		p := NewText(io, false)
+		for _, e := range events {
+			e.Session = "abcd2345"
+			p.Event(e)
+		}
+		first, _, _ := strings.Cut(errs.String(), "\n")
+		if !strings.Contains(first, "job 42") || !strings.Contains(first, "session abcd2345") || strings.Count(errs.String(), "abcd2345") != 1 {
+			t.Errorf("%d events: %q", len(events), errs)
+		}
+	}
+}
+
+// TestTextAsksSlurm: from the connection to the login node until the first answer, Slurm is waited for.
+func TestTextAsksSlurm(t *testing.T) {
+	for _, login := range []string{"daint", ""} {
+		io, _, errs := testIO(false, true)
+		p := NewText(io, false)
+		p.Login = login
+		said := func(events ...session.Event) string {
+			errs.Reset()
+			for _, e := range events {
+				p.Event(e)
+			}
+			lines := strings.Split(errs.String(), "\r")
+			return lines[len(lines)-1]
+		}
+		if last := said(session.Event{Event: session.EventConnected, Host: "ela"}); strings.Contains(last, "Slurm") {
+			t.Errorf("connected to the jump host: %q", last)
+		}
+		if last := said(session.Event{Event: session.EventConnected, Host: "daint"}); strings.Contains(last, "Slurm") != (login != "") {
+			t.Errorf("connected to the login node: %q", last)
+		}
+		if last := said(session.Event{Event: session.EventQueued, Job: "42"}); strings.Contains(last, "Slurm") {
+			t.Errorf("queued: %q", last)
+		}
+		if last := said(session.Event{Event: session.EventGranted, Job: "42", Node: "nid1"}); strings.Contains(last, "Slurm") {
+			t.Errorf("granted: %q", last)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 // terminal one more line, rewritten in place, for what it is waiting for.
 type Text struct {
 	CtrlC string // what Ctrl-C does once the session is ready
+	Login string // the host that asks Slurm for a job as soon as it is connected; "": none does
 
 	io      *IO
 	verbose bool
@@ -25,6 +26,7 @@ type Text struct {
 	since   map[string]time.Time // when the steps began, by name
 	told    string               // the last waiting line that was printed for good
 	failed  bool                 // an error was shown
+	names   string               // the job of which a line has the session's ID
 }
 
 // pending is something that is being waited for.
@@ -52,9 +54,14 @@ func (t *Text) Event(e session.Event) {
 	case session.EventConnected:
 		t.done("connect "+e.Host, e.Time, Clean(e.Host)+" connected")
 		t.since["queue"] = e.Time
+		if e.Host == t.Login {
+			t.wait("ask", e.Time, "asking Slurm for the job", false)
+		}
 	case session.EventQueued:
+		t.forget("ask")
 		t.wait("queue", t.begin("queue", e.Time), t.queued(e), true)
 	case session.EventGranted:
+		t.forget("ask")
 		t.done("queue", e.Time, t.granted(e))
 		t.wait("server", e.Time, "starting the server on "+Clean(e.Node), false)
 	case session.EventStarted:
@@ -150,10 +157,20 @@ func (t *Text) warning(e session.Event) string {
 	return Clean(strings.Replace(e.Message, e.Local, e.Link, 1))
 }
 
+// named is the session's ID for a line of output that is no terminal's: cscs stop, logs and attach take
+// it. The lines of one job have it once.
+func (t *Text) named(e session.Event) string {
+	if t.io.Rewrite || e.Event == session.EventGranted && t.names == e.Job {
+		return ""
+	}
+	t.names = e.Job
+	return " (session " + Clean(e.Session) + ")"
+}
+
 func (t *Text) queued(e session.Event) string {
 	s := "waiting in the queue"
 	if e.Job != "" {
-		s = "job " + Clean(e.Job) + " is queued"
+		s = "job " + Clean(e.Job) + " is queued" + t.named(e)
 	}
 	if e.Reason != "" {
 		s += ": " + Clean(e.Reason)
@@ -165,7 +182,7 @@ func (t *Text) queued(e session.Event) string {
 }
 
 func (t *Text) granted(e session.Event) string {
-	s := fmt.Sprintf("job %s granted: %s", Clean(e.Job), Clean(e.Node))
+	s := fmt.Sprintf("job %s granted%s: %s", Clean(e.Job), t.named(e), Clean(e.Node))
 	if n := len(e.Nodes); n > 1 {
 		s += fmt.Sprintf(" and %d more", n-1)
 	}

@@ -86,7 +86,7 @@ sacctmgr() (cscs_exec_query sacctmgr "$@")
 : "${cscs_workdir:=}" "${cscs_venv:=}" "${cscs_allow_wide:=0}" "${cscs_forward_new:=0}" "${cscs_grace:=10}" "${cscs_kill:=}" "${cscs_lease:=0}" "${cscs_from:=0}" "${cscs_every:=1}"
 : "${cscs_door:=}" "${cscs_guest:=}" "${cscs_person:=}" "${cscs_host_key:=}" "${cscs_user_key:=}"
 cscs_script=${script:-} # by the bootstrap: all of this
-cscs_salloc_args=("${cscs_salloc_args[@]}") cscs_step_args=("${cscs_step_args[@]}") cscs_reads=("${cscs_reads[@]}") cscs_srun_args=("${cscs_srun_args[@]}")
+cscs_salloc_args=("${cscs_salloc_args[@]}") cscs_requested=("${cscs_requested[@]}") cscs_step_args=("${cscs_step_args[@]}") cscs_reads=("${cscs_reads[@]}") cscs_srun_args=("${cscs_srun_args[@]}")
 cscs_argv=("${cscs_argv[@]}") cscs_env=("${cscs_env[@]}") cscs_unset=("${cscs_unset[@]}") cscs_setup=("${cscs_setup[@]}")
 cscs_files=("${cscs_files[@]}")
 
@@ -212,17 +212,56 @@ cscs_cancel() { cscs_is_job "$1" && scancel ${2:+"$2"} "$1" </dev/null 2>/dev/nu
 # cscs_make_dir: makes the directory cscs_dir with its mark; prints an error to standard
 # error. A directory that exists is never taken over: it may be the user's.
 cscs_make_dir() {
-	local parent=${cscs_dir%/*} new=()
-	[[ -d $parent ]] || new=("$parent")
-	[[ -d ${parent%/*} ]] || new+=("${parent%/*}")
 	# The umask does not count where the home has a default ACL (acl(5)).
-	if mkdir -p "$parent" && mkdir -m 700 "$cscs_dir"; then
+	if cscs_make_parents && mkdir -m 700 "$cscs_dir"; then
 		! cscs_write_mark || return 0
 		rm -f "$cscs_dir/mark"
 		rmdir "$cscs_dir"
 	fi
-	((${#new[@]} == 0)) || rmdir "${new[@]}" 2>/dev/null
+	cscs_remove_parents
 	return 1
+}
+
+# cscs_make_parents: makes the directories above cscs_dir that are missing, each with a mark: a
+# directory of the user's stays, even if it is empty.
+cscs_make_parents() {
+	local dir
+	for dir in "$HOME/.cscs" "${cscs_dir%/*}"; do
+		[[ ! -d $dir ]] || continue
+		if mkdir "$dir"; then
+			: >"$dir/$cscs_parent_mark" || {
+				rmdir "$dir"
+				return 1
+			}
+		elif [[ ! -d $dir ]]; then # another session may make it at the same moment
+			return 1
+		fi
+	done
+}
+cscs_parent_mark=.made-by-cscs
+
+# cscs_remove_parents: removes the directories above cscs_dir that cscs_make_parents has made and
+# that hold nothing else any more.
+cscs_remove_parents() {
+	local dir
+	for dir in "${cscs_dir%/*}" "$HOME/.cscs"; do
+		[[ -f $dir/$cscs_parent_mark && $(ls -A "$dir") == "$cscs_parent_mark" ]] || return 0
+		rm -f "$dir/$cscs_parent_mark"
+		# Another session may begin at the same moment.
+		rmdir "$dir" || : >"$dir/$cscs_parent_mark"
+	done 2>/dev/null
+	return 0
+}
+
+# cscs_see_parents: ends the verb with an error if there is something else than a directory where one
+# above cscs_dir is to be.
+cscs_see_parents() {
+	local dir
+	for dir in "$HOME/.cscs" "${cscs_dir%/*}"; do
+		if [[ ! -d $dir && (-e $dir || -L $dir) ]]; then
+			cscs_die nodir "$dir is no directory on ${HOSTNAME%%.*}" "path=$dir"
+		fi
+	done
 }
 
 cscs_write_mark() { printf 'cscs %s\n' "${cscs_dir##*/}" >"$cscs_dir/mark"; }
@@ -237,7 +276,7 @@ cscs_is_ours() {
 }
 
 # cscs_remove_dir: removes the session's directory, the mark last, and the directories
-# above it that are empty then.
+# above it that sessions have made and that are empty then.
 cscs_remove_dir() {
 	local nap
 	cscs_is_ours "$cscs_dir" || return 0
@@ -245,7 +284,7 @@ cscs_remove_dir() {
 		find "$cscs_dir" -mindepth 1 -maxdepth 1 ! -name mark -exec rm -rf {} +
 		rm -f "$cscs_dir/mark"
 		if rmdir "$cscs_dir"; then
-			rmdir "${cscs_dir%/*}" "$HOME/.cscs"
+			cscs_remove_parents
 			return 0
 		fi
 		# A process that the server has left writes while this removes. What is left stays ours.

@@ -50,6 +50,7 @@
 #	cscs_node		40 70		name of the node
 #	cscs_offset		30		bytes of the event file that the client has
 #	cscs_out		22 24		descriptor of the output of salloc or sbatch
+#	cscs_parent_mark	00		name of the mark of the directories above the sessions'
 #	cscs_pid		40		runner: the server's process
 #	cscs_pids		40		runner: processes of the session
 #	cscs_present		65		seconds for which a client counts after its last heartbeat

@@ -6,6 +6,7 @@ cscs_open_dir() {
 	local err
 	cscs_see_home home
 	cscs_find_dir
+	cscs_see_parents
 	# A full file system often makes a directory and refuses the first byte.
 	err=$(cscs_make_dir 2>&1) || cscs_die home "cannot make $cscs_dir: ${err##*: }"
 	err=$(cscs_fill_dir 2>&1) || {

@@ -32,6 +32,8 @@ cscs_ask() {
 	cscs_words='' cscs_job=''
 	# In a session of its own: what ends this shell shall not end it unasked.
 	cscs_mark_asking $$
+	cscs_process_began $$
+	printf '%s %s %s\n' "${HOSTNAME%%.*}" $$ "$REPLY" >"$cscs_dir/starter"
 	exec {cscs_out}< <(
 		cscs_unset_request_presets
 		exec setsid salloc --no-shell --job-name="$cscs_name" "$@" "${cscs_salloc_args[@]}" 2>&1 </dev/null
@@ -80,6 +82,34 @@ cscs_ask() {
 	[[ -z $part ]] || cscs_words+=${cscs_words:+|}$part
 	[[ -z $cscs_granted ]] || cscs_record_job salloc "$cscs_job"
 	[[ -n $cscs_granted ]]
+}
+
+# cscs_process_began PID: REPLY is when the process began, in ticks since the host's boot; empty: there
+# is none. With it, a process is not taken for a later one of the same number (proc(5), /proc/PID/stat).
+cscs_process_began() {
+	local stat
+	REPLY=''
+	{ read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
+	read -ra stat <<<"${stat##*) }"
+	REPLY=${stat[19]}
+}
+
+# cscs_is_starter_gone MILLISECONDS: for a job that runs, and whose runner has been waited for so long:
+# succeeds if no process is left that starts it. The shell that asked by salloc does so; the script of
+# a job of sbatch's needs none. A shell on another login node cannot be seen: it gives up within
+# cscs_step_most seconds.
+cscs_is_starter_gone() {
+	local host pid began
+	[[ ! -e $cscs_dir/batch ]] && { read -r host pid began <"$cscs_dir/starter"; } 2>/dev/null || return 1
+	if [[ $host == "${HOSTNAME%%.*}" && $pid == +([0-9]) ]]; then
+		# Its srun may still make the step if the shell alone was killed.
+		(($1 > cscs_step_wait * 1000 + 5000)) || return 1
+		cscs_process_began "$pid"
+		[[ $REPLY != "$began" ]] || return 1
+	else
+		(($1 > cscs_step_most * 1000 + 60000)) || return 1
+	fi
+	[[ $(scontrol --local --oneliner show step "$cscs_job" 2>&1) != *"StepId=$cscs_job."[0-9]* ]]
 }
 
 # cscs_wait_in_turn: while salloc waits.

@@ -38,7 +38,9 @@ cscs_enqueue() {
 	exec {cscs_out}<&-
 	((cscs_code == 0)) || job=''
 	# Slurm may have taken what it could not say that it has.
-	if [[ -z $job ]] && cscs_is_unsure && cscs_find_late; then job=${cscs_jobs[0]%% *}; fi
+	if [[ -z $job ]] && cscs_is_unsure && cscs_find_late; then
+		job=${cscs_jobs[0]%% *} cscs_words='' # they say that it was not taken
+	fi
 	[[ -n $job ]] || return 1
 	cscs_record_job batch "$job"
 	[[ -z $cscs_words ]] || cscs_say note "message=$cscs_words"
@@ -147,7 +149,7 @@ cscs_batch() {
 	cscs_runner
 	cscs_attend
 	if [[ -z $cscs_lived ]]; then
-		cscs_event note "message=a job step does not survive its srun on this cluster: srun is kept in the job"
+		cscs_event note "message=the job step of cscs ended within seconds of its start: it is started again, and its srun is kept in the job"
 		cscs_runner keep
 		cscs_attend
 	fi
@@ -159,7 +161,7 @@ cscs_tell() {
 }
 
 # cscs_attend: until the runner has gone; cscs_lived is empty if that was so early that the
-# end of its srun was the reason. One that cannot be seen, by its number or its pulse, for
+# end of its srun may be the reason. A signal to the runner or its step looks the same. One that cannot be seen, by its number or its pulse, for
 # 30 s is gone too.
 cscs_attend() {
 	local pid='' pulse='' last='' began now beat seen='' line

@@ -64,7 +64,7 @@ cscs_step_gone() {
 }
 
 cscs_follow() {
-	local line code nap=50 now pulse='' last='' beats=0 beat asked=0
+	local line code nap=50 now pulse='' last='' beats=0 beat asked=0 checked=0
 	cscs_uptime
 	beat=$REPLY
 	cscs_offset=$1 cscs_seen=''
@@ -134,6 +134,13 @@ cscs_follow() {
 			cscs_let_go=''
 			if cscs_step_gone; then cscs_start_again; fi
 			beat=$now
+		elif [[ -z $cscs_runner_step ]] && ((now - checked > 5000)) && checked=$now && cscs_is_starter_gone $((now - beat)); then
+			cscs_job_state
+			# Nothing guards the job, and no lease counts.
+			if [[ $cscs_info == *' JobState=RUNNING '* ]]; then
+				cscs_say exited reason=killed code= "message=no process is left that starts the server in job $cscs_job: the login node went down, or our command there was killed, right after salloc's grant"
+				return
+			fi
 		elif ((now - beat > 20000 && now - asked > 60000)); then
 			asked=$now
 			cscs_job_state
@@ -159,9 +166,10 @@ cscs_follow() {
 	done
 }
 
-# cscs_start_again: here a step does not outlive its srun, so this one is kept.
+# cscs_start_again: starts the runner again, whose step ended early. On some clusters a step does not
+# outlive its srun, so this one is kept.
 cscs_start_again() {
-	cscs_say note "message=a job step does not survive its srun on this cluster: srun is kept on the login node"
+	cscs_say note "message=the job step of cscs ended within seconds of its start: it is started again, and its srun is kept on the login node"
 	: >"$cscs_dir/events"
 	cscs_say restart
 	cscs_offset=0 cscs_seen=''

@@ -26,6 +26,7 @@ cscs_run() {
 		cscs_cancel "$cscs_job"
 		return
 	}
+	cscs_end_predecessor
 	{ IFS= read -r cscs_gres <"$cscs_dir/gres"; } 2>/dev/null
 	cscs_beat=0 cscs_pulsed=-100000 cscs_clock=0 cscs_looked=0
 	cscs_uptime
@@ -89,6 +90,14 @@ cscs_claim() {
 	rm -f "$mine"
 	# Where nothing can be written, no other job has written either.
 	[[ -z $other || $other == "$cscs_job" ]]
+}
+
+# cscs_end_predecessor: kills what an earlier runner of this job has left: its server would run
+# beside ours, where no runner watches it.
+cscs_end_predecessor() {
+	[[ -e $cscs_dir/pulse ]] || return 0
+	! cscs_find_processes || kill -s KILL -- "${cscs_pids[@]}" 2>/dev/null
+	return 0
 }
 
 # cscs_alive: where the runner is, and the node's host keys as its files have them: Slurm itself

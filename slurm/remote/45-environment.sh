@@ -109,7 +109,7 @@ cscs_export_field() {
 }
 
 # cscs_export_request: the options of the request that salloc hands on to srun as variables: those
-# that were preset, then those of the command line.
+# that were preset, then those of the command line, each as --NAME=VALUE.
 cscs_export_request() {
 	local option name value preset=() v
 	# salloc's come after sbatch's, so that they win (cscs_presets).
@@ -118,18 +118,13 @@ cscs_export_request() {
 		name=${v#*_} name=${name//_/-} name=${name,,}
 		preset+=("--${name/#mem-per-node/mem}=${!v}")
 	done
-	for option in "${preset[@]}" "${cscs_salloc_args[@]}"; do
-		value=${option#*=}
-		case $option in
-		-[ncGm]?*) name=${option:0:2} value=${option:2} ;;
-		--*=*) name=${option%%=*} ;;
-		*) continue ;;
-		esac
+	for option in "${preset[@]}" "${cscs_requested[@]}"; do
+		name=${option%%=*} value=${option#*=}
 		case $name in
-		-n | --ntasks) export SLURM_NTASKS=$value SLURM_NPROCS=$value ;;
-		-c | --cpus-per-task) export SLURM_CPUS_PER_TASK=$value ;;
-		-G | --gpus) export SLURM_GPUS=$value ;;
-		-m | --distribution) export SLURM_DISTRIBUTION=$value ;;
+		--ntasks) export SLURM_NTASKS=$value SLURM_NPROCS=$value ;;
+		--cpus-per-task) export SLURM_CPUS_PER_TASK=$value ;;
+		--gpus) export SLURM_GPUS=$value ;;
+		--distribution) export SLURM_DISTRIBUTION=$value ;;
 		--gpus-per-node | --gpus-per-socket | --gpus-per-task | --hint | --network | --threads-per-core | \
 			--ntasks-per-core | --ntasks-per-gpu | --ntasks-per-node | --ntasks-per-socket)
 			name=${name#--} name=${name//-/_}

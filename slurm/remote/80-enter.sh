@@ -102,6 +102,7 @@ cscs_be_guest() {
 		read -r cscs_job < <(squeue --local --noheader --user="$cscs_user" --nodelist="$cscs_node" --states=RUNNING --format=%i 2>/dev/null)
 		[[ -n $cscs_job ]] || cscs_die nojob "no job of yours runs on $cscs_node"
 	fi
+	cscs_see_parents
 	cscs_remove_old_guests "${cscs_dir%/*}"
 	cscs_dir=${cscs_dir%/*}/tunnel-${cscs_dir##*/}
 	err=$({ cscs_make_dir && printf '%s\n' "$cscs_script" >"$cscs_dir/remote.sh"; } 2>&1) || {

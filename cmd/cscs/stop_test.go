@@ -1,0 +1,64 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"testing"
+
+	"github.com/alps-tunnel/cscs/internal/ui"
+	"github.com/alps-tunnel/cscs/session"
+)
+
+// attendedEnd runs a session whose process is asked by the command to end, and ends with the events
+// given. It returns the command's exit code, and the sessions that it ended by itself.
+func attendedEnd(t *testing.T, command string, events ...session.Event) (code int, ended []string) {
+	t.Helper()
+	home(t, "")
+	silent := func() *ui.IO { return &ui.IO{Out: new(bytes.Buffer), Err: new(bytes.Buffer)} }
+	done := make(chan struct{})
+	attending := &deps{io: silent(), run: func(ctx context.Context, cfg session.Config, emit func(session.Event)) error {
+		go func() {
+			defer close(done)
+			other := &deps{io: silent(), end: func(_ context.Context, cfg session.Config, _ bool, _ func(session.Event)) error {
+				ended = append(ended, cfg.ID)
+				return nil
+			}}
+			code = execute(t.Context(), []string{command, cfg.ID}, other)
+		}()
+		<-ctx.Done() // the command has asked
+		for _, e := range events {
+			emit(e)
+		}
+		return nil
+	}}
+	execute(t.Context(), []string{"run", "-c", "daint", "--no-browser", "--", "x"}, attending)
+	<-done
+	return code, ended
+}
+
+// TestAskedToEndOtherwise: a process that is leaving its session when it is asked to stop it, or that
+// is stopping it when it is asked to leave it, does not do what the command is for.
+func TestAskedToEndOtherwise(t *testing.T) {
+	ok, failed := 0, 1
+	stopped := []session.Event{{Event: session.EventEnding, Reason: "stopped"}, {Event: session.EventEnded, Reason: "stopped", Code: &ok}}
+	left := []session.Event{{Event: session.EventDetached}, {Event: session.EventEnded, Reason: "detached", Code: &ok}}
+	leftAfterError := []session.Event{{Event: session.EventDetached}, {Event: session.EventEnded, Reason: "detached", Code: &failed}}
+	for _, tt := range []struct {
+		name, command string
+		events        []session.Event
+		code, ended   int
+	}{
+		{"stop while it is stopped", "stop", stopped, 0, 0},
+		{"stop while it is left", "stop", left, 0, 1},
+		{"stop while it is left after an error", "stop", leftAfterError, 0, 1},
+		{"detach while it is left", "detach", left, 0, 0},
+		{"detach while it is stopped", "detach", stopped, 1, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			code, ended := attendedEnd(t, tt.command, tt.events...)
+			if code != tt.code || len(ended) != tt.ended {
+				t.Errorf("exit code %d, want %d; ended by itself: %v, want %d", code, tt.code, ended, tt.ended)
+			}
+		})
+	}
+}
