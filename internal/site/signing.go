@@ -140,7 +140,7 @@ func (c *Config) Signing(name string) (Signing, error) {
 	s, ok := c.signing[name]
 	if !ok {
 		known := slices.Sorted(maps.Keys(c.signing))
-		return s, &UnknownSigningError{Name: name, Nearest: nearest(name, known), Known: known}
+		return s, &UnknownSigningError{Name: name, Nearest: Nearest(name, known), Known: known}
 	}
 	return s, nil
 }

@@ -207,7 +207,7 @@ func (c *Config) Recipe(name string) (Recipe, error) {
 	r, ok := c.recipes[name]
 	if !ok {
 		known := slices.Sorted(maps.Keys(c.recipes))
-		return r, &UnknownRecipeError{Name: name, Nearest: nearest(name, known), Known: known, File: c.Path}
+		return r, &UnknownRecipeError{Name: name, Nearest: Nearest(name, known), Known: known, File: c.Path}
 	}
 	return r, nil
 }
