@@ -58,7 +58,7 @@ func (s *session) awaitIdle() {
 func (s *session) lookIdle(work context.Context) error {
 	judge := s.cfg.App.LastUse
 	switch {
-	case s.node == nil, s.silent(), judge != nil && s.listening == nil:
+	case s.node == nil, s.silent(), s.nodeLost, judge != nil && s.listening == nil:
 		s.useUnknown()
 		return nil
 	case judge == nil:

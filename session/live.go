@@ -534,7 +534,7 @@ func (s *session) leaseInDoubt(m slurm.LeaseUnwritten) string {
 
 func (s *session) granted(job slurm.JobInfo) {
 	s.job = job
-	e := Event{Event: EventGranted, Job: job.ID, Nodes: job.Nodes, Partition: job.Partition, Account: job.Account}
+	e := Event{Event: EventGranted, Job: job.ID, Nodes: job.Nodes, Partition: job.Partition, Account: job.Account, Earlier: s.adopted != nil && s.queuedJob == ""}
 	e.Local, e.Link = s.waitsAt()
 	if len(job.Nodes) > 0 {
 		e.Node = job.Nodes[0]

@@ -110,15 +110,25 @@ func list(rows []Row, now time.Time) string {
 	return text.String()
 }
 
-// span is a time to come, to the minute.
+// span is a time to come, rounded down: to the second in the last ten minutes, else to the minute or
+// the hour.
 func span(d time.Duration) string {
+	const day = 24 * time.Hour
 	switch {
 	case d <= 0:
 		return "over"
+	case d < time.Second:
+		return "1 s"
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < 10*time.Minute:
+		return fmt.Sprintf("%d min %02d s", int(d.Minutes()), int(d.Seconds())%60)
 	case d < time.Hour:
 		return fmt.Sprintf("%d min", int(d.Minutes()))
-	case d < 48*time.Hour:
+	case d < 2*day:
 		return fmt.Sprintf("%d h %02d min", int(d.Hours()), int(d.Minutes())%60)
+	case d < 10*day:
+		return fmt.Sprintf("%d days %d h", int(d/day), int(d%day/time.Hour))
 	}
-	return fmt.Sprintf("%d days", int(d.Hours()/24))
+	return fmt.Sprintf("%d days", int(d/day))
 }

@@ -43,9 +43,6 @@ func (t *Text) Event(e session.Event) {
 	if t.view != nil {
 		t.view.status.take(e)
 	}
-	if _, ok := t.since["all"]; !ok {
-		t.since["all"] = e.Time
-	}
 	switch e.Event {
 	case session.EventConnecting:
 		t.wait("connect "+e.Host, e.Time, "connecting to "+Clean(e.Host), t.verbose)
@@ -55,7 +52,12 @@ func (t *Text) Event(e session.Event) {
 	case session.EventQueued:
 		t.wait("queue", t.begin("queue", e.Time), t.queued(e), true)
 	case session.EventGranted:
-		t.done("queue", e.Time, t.granted(e))
+		if e.Earlier {
+			t.doneEarlier("queue", t.granted(e))
+		} else {
+			t.done("queue", e.Time, t.granted(e))
+		}
+		delete(t.since, "queue") // a job that Slurm requeues waits anew
 		t.wait("server", e.Time, "starting the server on "+Clean(e.Node), false)
 	case session.EventStarted:
 		// That a process exists is not yet a server that anybody could tick off.
@@ -63,7 +65,11 @@ func (t *Text) Event(e session.Event) {
 		t.wait("answer", e.Time, "server is starting on "+Clean(e.Node), false)
 	case session.EventReady:
 		t.pending = nil
-		t.done("all", e.Time, leads("ready", e))
+		// The step since the grant; a tunnel has none, and goes on from the last connection.
+		if _, ok := t.since["server"]; !ok {
+			t.since["server"] = t.begin("queue", e.Time)
+		}
+		t.done("server", e.Time, leads("ready", e))
 		t.link(e)
 	case session.EventForward:
 		t.line(t.mark("✓", "*"), green, leads("also", e)+": "+Clean(e.URL))
@@ -158,7 +164,7 @@ func (t *Text) queued(e session.Event) string {
 	if e.Reason != "" {
 		s += ": " + Clean(e.Reason)
 	}
-	if e.Start != nil {
+	if e.Start != nil && e.Start.After(t.now()) {
 		s += ", expected to start " + t.clock(*e.Start)
 	}
 	return s
@@ -184,8 +190,11 @@ func (t *Text) granted(e session.Event) string {
 // detached says for how long the session goes on, and how it is picked up and ended.
 func (t *Text) detached(e session.Event) {
 	s := "it goes on until its time limit"
-	if e.Lease > 0 {
-		s = "it goes on, for up to " + Duration(time.Duration(e.Lease)*time.Second) + " without anybody"
+	switch {
+	case e.Lease > 0 && !e.Bounded:
+		s = "it goes on, for up to " + Duration(time.Duration(e.Lease)*time.Second) + " without a client"
+	case e.Ends != nil:
+		s += ", " + t.clock(*e.Ends) + " (in " + span(e.Ends.Sub(t.now())) + ")"
 	}
 	if e.Kept {
 		s = "it waits in the queue; once it has started, " + s
