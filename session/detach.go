@@ -92,7 +92,7 @@ func (s *session) tellDetached() {
 	e := Event{Event: EventDetached, Lease: int(s.cfg.Lease / time.Second), Kept: s.waits(), Bounded: s.isBounded()}
 	if !s.job.Ends.IsZero() && !e.Kept {
 		ends := s.job.Ends.UTC()
-		e.Ends = &ends
+		e.Until = &ends
 	}
 	s.out.event(e)
 }

@@ -21,7 +21,7 @@ const (
 	EventLost       = "lost"       // Host, Message
 	EventRestored   = "restored"   // Host
 	EventWarning    = "warning"    // Message, Ends: when the time limit, or Idle, is what is warned of
-	EventDetached   = "detached"   // Lease, Ends: the session goes on without this process
+	EventDetached   = "detached"   // Lease: the session goes on without this process
 	EventEnding     = "ending"     // Reason
 	EventError      = "error"      // Message, Hint, Code
 	EventEnded      = "ended"      // Reason, Code; always last, exactly once
@@ -65,10 +65,14 @@ type Event struct {
 	// without this process, or, as it is left, does: for people.
 	Begins *time.Time `json:"-"`
 	Kept   bool       `json:"-"`
-	// Bounded says, of one that is left, that its time limit ends it before its lease does; Earlier, of
-	// a grant, that it came before this process: for people.
-	Bounded bool `json:"-"`
-	Earlier bool `json:"-"`
+	// Until is, of a session that is left, when its time limit ends it, if that is known, and Bounded
+	// whether that comes before the end of its lease. Earlier says, of a grant, that it came before
+	// this process: for people.
+	Until   *time.Time `json:"-"`
+	Bounded bool       `json:"-"`
+	Earlier bool       `json:"-"`
+	// Stopped says, with the end, that another process asked for it.
+	Stopped bool `json:"-"`
 	// Step says, with a warning, that the node is reached by a step of the job.
 	Step bool `json:"-"`
 	// On is the node that a ready server, or that of a forward, runs on, and LogFile where

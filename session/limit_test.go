@@ -113,7 +113,7 @@ func TestWhatIsLeft(t *testing.T) {
 				s.job.Ends = time.Now().Add(c.ends)
 			}
 			s.tellDetached()
-			if told.Bounded != c.bounded || told.Kept != c.queued || told.Lease != int(c.lease/time.Second) || (told.Ends != nil) != (c.ends > 0) {
+			if told.Bounded != c.bounded || told.Kept != c.queued || told.Lease != int(c.lease/time.Second) || (told.Until != nil) != (c.ends > 0) {
 				t.Errorf("%s: %+v", c.name, told)
 			}
 			if got := s.goesOn(); !strings.Contains(got, c.want) {

@@ -167,7 +167,8 @@ func (s *session) run(ctx context.Context) error {
 	case unused:
 		return s.end(nil, idle.Error()+s.gone(), log)
 	case stopped:
-		return s.end(nil, ErrStopped.Error()+s.gone(), log)
+		s.out.event(s.endEvent(ErrStopped.Error()+s.gone(), 0, log, true))
+		return nil
 	case interrupted && s.ready:
 		return s.end(nil, "ended as asked"+s.gone(), log)
 	default:
@@ -223,6 +224,10 @@ func (s *session) end(err error, reason string, log *serverLog) error {
 			s.fail(err, log)
 		}
 	}
-	s.out.event(Event{Event: EventEnded, Reason: reason, Code: &code, LogFile: log.path, Log: log.tail()})
+	s.out.event(s.endEvent(reason, code, log, false))
 	return err
+}
+
+func (s *session) endEvent(reason string, code int, log *serverLog, stopped bool) Event {
+	return Event{Event: EventEnded, Reason: reason, Code: &code, LogFile: log.path, Log: log.tail(), Stopped: stopped}
 }

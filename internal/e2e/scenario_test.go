@@ -245,7 +245,11 @@ var scenarios = []struct {
 		s := serve(t, nil)
 		id := s.ready().Session
 		says(t, run(t, "ps"), id, "ready")
-		says(t, run(t, "stop", id[:4]), id)
+		out := run(t, "stop", "--all")
+		says(t, out, id, "stopped")
+		if strings.Contains(out, "elsewhere") {
+			t.Errorf("it was stopped here: %s", out)
+		}
 		says(t, s.end(0).Reason, "stopped from elsewhere")
 	}},
 	{"detached-and-attached", func(t *testing.T) {

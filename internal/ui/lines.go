@@ -129,17 +129,22 @@ func (t *Text) flush() {
 }
 
 // clock is a time of day, with the date if it is not today's.
-func (t *Text) clock(at time.Time) string {
-	now := t.now()
-	if sameDay(at, now) {
-		return "at " + clock(at, now)
+func (t *Text) clock(when time.Time) string { return At(when, t.now()) }
+
+// At is a time of day in a sentence: at 14:05, on Mon 2 Jan 14:05.
+func At(when, now time.Time) string {
+	if sameDay(when, now) {
+		return "at " + clock(when, now)
 	}
-	return "on " + clock(at, now)
+	return "on " + clock(when, now)
 }
 
 func clock(at, now time.Time) string {
-	if sameDay(at, now) {
+	switch {
+	case sameDay(at, now):
 		return at.Local().Format("15:04")
+	case at.Local().Year() != now.Local().Year():
+		return at.Local().Format("Mon 2 Jan 2006 15:04")
 	}
 	return at.Local().Format("Mon 2 Jan 15:04")
 }

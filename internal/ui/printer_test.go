@@ -67,10 +67,10 @@ func TestTextOfWhatIsLeft(t *testing.T) {
 		want, lack []string
 	}{
 		{"lease", session.Event{Lease: 120}, []string{"up to 2 min 00 s"}, []string{"time limit", "queue"}},
-		{"lease before the limit", session.Event{Lease: 3600, Ends: &later}, []string{"up to 1 h 00 min"}, []string{"time limit"}},
-		{"limit before the lease", session.Event{Lease: 3600, Ends: &soon, Bounded: true}, []string{"until its time limit", "12:03", "3 min 00 s"}, []string{"1 h"}},
+		{"lease before the limit", session.Event{Lease: 3600, Until: &later}, []string{"up to 1 h 00 min"}, []string{"time limit"}},
+		{"limit before the lease", session.Event{Lease: 3600, Until: &soon, Bounded: true}, []string{"until its time limit", "12:03", "3 min 00 s"}, []string{"1 h"}},
 		{"no lease", session.Event{}, []string{"until its time limit"}, []string{"up to"}},
-		{"no lease, known end", session.Event{Ends: &later}, []string{"until its time limit", "15:00"}, []string{"up to"}},
+		{"no lease, known end", session.Event{Until: &later}, []string{"until its time limit", "15:00"}, []string{"up to"}},
 		{"queued", session.Event{Lease: 120, Kept: true}, []string{"queue", "once it has started", "up to 2 min 00 s"}, nil},
 		{"queued, short", session.Event{Lease: 3600, Kept: true, Bounded: true}, []string{"queue", "once it has started", "until its time limit"}, []string{"1 h"}},
 		{"queued, no lease", session.Event{Kept: true}, []string{"queue", "once it has started", "until its time limit"}, []string{"up to"}},

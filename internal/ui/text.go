@@ -193,8 +193,8 @@ func (t *Text) detached(e session.Event) {
 	switch {
 	case e.Lease > 0 && !e.Bounded:
 		s = "it goes on, for up to " + Duration(time.Duration(e.Lease)*time.Second) + " without a client"
-	case e.Ends != nil:
-		s += ", " + t.clock(*e.Ends) + " (in " + span(e.Ends.Sub(t.now())) + ")"
+	case e.Until != nil:
+		s += ", " + t.clock(*e.Until) + " (in " + span(e.Until.Sub(t.now())) + ")"
 	}
 	if e.Kept {
 		s = "it waits in the queue; once it has started, " + s
