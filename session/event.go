@@ -65,7 +65,9 @@ type Event struct {
 	// without this process, or, as it is left, does: for people.
 	Begins *time.Time `json:"-"`
 	Kept   bool       `json:"-"`
-	// Until is, of a session that is left, when its time limit ends it, if that is known, and Bounded
+	// InJob is, of a tunnel that is ready, the job that the server runs in.
+	InJob string `json:"-"`
+	// Until is, of a session that is left or a tunnel, when its time limit ends it, if that is known, and Bounded
 	// whether that comes before the end of its lease. Earlier says, of a grant, that it came before
 	// this process: for people.
 	Until   *time.Time `json:"-"`

@@ -122,3 +122,14 @@ func TestWhatIsLeft(t *testing.T) {
 		}
 	})
 }
+
+// TestJobOfATunnel: the end of a tunnel is not the end of the job that it led into.
+func TestJobOfATunnel(t *testing.T) {
+	for _, submitted := range []bool{false, true} {
+		s := &session{submitted: submitted}
+		s.job.ID = "7"
+		if got := s.gone(); (got != "") != submitted {
+			t.Errorf("submitted: %v: %q", submitted, got)
+		}
+	}
+}

@@ -589,8 +589,13 @@ func (s *session) serve(work context.Context) {
 	}
 	s.ready = true
 	public, link := s.link()
-	s.out.event(Event{Event: EventReady, URL: public, Link: link, On: s.nodeName,
-		LocalPort: s.listener.Port(), Remote: s.listening.Addr})
+	e := Event{Event: EventReady, URL: public, Link: link, On: s.nodeName,
+		LocalPort: s.listener.Port(), Remote: s.listening.Addr, InJob: s.inJob}
+	if s.inJob != "" && !s.job.Ends.IsZero() {
+		ends, begins := s.job.Ends.UTC(), s.job.Begins.UTC()
+		e.Until, e.Begins = &ends, &begins
+	}
+	s.out.event(e)
 	s.awaitIdle()
 	s.resumeFurther(work)
 	s.open(work)

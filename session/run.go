@@ -105,6 +105,7 @@ type session struct {
 	unread      time.Duration // the pauses between them so far
 
 	job        slurm.JobInfo
+	inJob      string // of a tunnel: the job that the server runs in
 	step       string
 	runner     int  // its process on the node
 	unwritten  bool // the login node cannot write the lease
@@ -206,7 +207,7 @@ func (s *session) fail(err error, log *serverLog) {
 
 // gone says that nothing runs any more.
 func (s *session) gone() string {
-	if s.job.ID == "" {
+	if s.job.ID == "" || !s.submitted { // the job of a tunnel is not the session's
 		return ""
 	}
 	return ": job " + s.job.ID + " is gone"

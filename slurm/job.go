@@ -88,6 +88,23 @@ func (j JobInfo) over() bool {
 	return true
 }
 
+// Runs reports whether the job has its nodes.
+func (j JobInfo) Runs() bool {
+	switch j.State {
+	case "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING":
+		return true
+	}
+	return false
+}
+
+// Ended is how a job that does not run any more has ended; nil: it came to its own end.
+func (j JobInfo) Ended() error {
+	if j.State == "COMPLETED" {
+		return nil
+	}
+	return &JobEndedError{Job: j.ID, State: j.State, Explained: j.explainState()}
+}
+
 // explainState says in plain words how a job ended.
 func (j JobInfo) explainState() string {
 	switch j.State {

@@ -312,6 +312,42 @@ var scenarios = []struct {
 		reaches(t, e)
 		s.leaveBy(syscall.SIGINT, 0)
 	}},
+	{"tunnel/only-job", func(t *testing.T) {
+		s := serve(t, nil)
+		e := s.ready()
+		g, _ := s.find("granted")
+		_, port, err := net.SplitHostPort(e.Remote)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var tunnels []*session
+		for _, where := range [][]string{nil, {"--node", g.Node}, {"--job", g.Job}} {
+			tunnel := cscs(t, append([]string{"tunnel", "--port", port}, where...)...)
+			reaches(t, tunnel.ready())
+			tunnels = append(tunnels, tunnel)
+		}
+		here.cancel(t, g.Job)
+		for _, tunnel := range tunnels { // each ends with the job
+			says(t, tunnel.failure(4).Message, "job "+g.Job, "cancel")
+		}
+		s.failure(4)
+	}},
+	{"tunnel/no-job", func(t *testing.T) {
+		e := cscs(t, "tunnel", "--port", "6006").failure(4)
+		says(t, e.Message, "no job of yours runs")
+	}},
+	{"tunnel/two-jobs", func(t *testing.T) {
+		first, second := serve(t, nil), serve(t, nil)
+		first.ready()
+		second.ready()
+		a, _ := first.find("granted")
+		b, _ := second.find("granted")
+		e := cscs(t, "tunnel", "--port", "6006").failure(2)
+		says(t, e.Message, a.Job, a.Node, b.Job, b.Node)
+		says(t, e.Hint, "--job")
+		first.leaveBy(syscall.SIGINT, 0)
+		second.leaveBy(syscall.SIGINT, 0)
+	}},
 }
 
 // TestScenario plays each of them.

@@ -39,6 +39,16 @@ var slurmRules = []rule{
 		return Problem{ID: "queue-timeout", Code: Allocation, Message: e.Error(),
 			Hint: "wait longer with --queue-timeout, or ask for less: --time, --nodes, another --partition"}
 	}),
+	on(func(e *slurm.WhichJobError) Problem {
+		p := Problem{ID: "which-job", Code: Usage, Message: e.Error()}
+		if running := e.Running(); len(running) > 0 {
+			p.Fix = "--job " + running[0].Job
+			p.Hint = "name one, as in " + p.Fix
+			return p
+		}
+		p.ID, p.Code, p.Hint = "no-job", Allocation, "what you have there, on the login node: squeue --me; a server of your own in a new job: cscs run"
+		return p
+	}),
 	on(func(e *slurm.JobEndedError) Problem {
 		p := Problem{ID: "job-ended", Code: Allocation, Message: e.Error()}
 		switch {

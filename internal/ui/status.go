@@ -48,6 +48,15 @@ func (s *status) take(e session.Event) {
 		if e.On != "" {
 			s.node = e.On
 		}
+		if e.InJob != "" {
+			s.job = e.InJob
+		}
+		if e.Until != nil {
+			s.begins, s.ends = e.Time, *e.Until
+			if e.Begins != nil && !e.Begins.IsZero() {
+				s.begins = *e.Begins
+			}
+		}
 	case session.EventLost:
 		if !slices.Contains(s.lost, e.Host) {
 			s.lost = append(s.lost, e.Host)

@@ -69,7 +69,7 @@ func (t *Text) Event(e session.Event) {
 		if _, ok := t.since["server"]; !ok {
 			t.since["server"] = t.begin("queue", e.Time)
 		}
-		t.done("server", e.Time, leads("ready", e))
+		t.done("server", e.Time, leads("ready", e)+t.inJob(e))
 		t.link(e)
 	case session.EventForward:
 		t.line(t.mark("✓", "*"), green, leads("also", e)+": "+Clean(e.URL))
@@ -200,6 +200,18 @@ func (t *Text) detached(e session.Event) {
 		s = "it waits in the queue; once it has started, " + s
 	}
 	t.line(t.mark("·", "-"), dim, "detached: "+s+"; pick it up with: cscs attach "+Clean(e.Session)+", end it with: cscs stop "+Clean(e.Session))
+}
+
+// inJob says in which job the server of a tunnel runs, and for how long.
+func (t *Text) inJob(e session.Event) string {
+	if e.InJob == "" {
+		return ""
+	}
+	s := ", in job " + Clean(e.InJob)
+	if e.Until != nil {
+		s += ", which ends " + t.clock(*e.Until) + " (" + span(e.Until.Sub(t.now())) + " left)"
+	}
+	return s
 }
 
 // leads says where a local port leads.

@@ -35,6 +35,7 @@ cscs_main() {
 	login) cscs_login ;;
 	launch) cscs_launch ;;
 	find) cscs_find ;;
+	watchjob) cscs_watch_job ;;
 	examine) cscs_examine ;;
 	look) cscs_look ;;
 	list) cscs_list ;;
