@@ -11,6 +11,9 @@ type RefusedError struct {
 	Message  string   // Slurm's own words
 	Accounts []string // the user's, if the account may be what was wrong
 	Unsure   bool     // Slurm could not be seen to have nothing of the request
+
+	Request    Request
+	Partitions []Partition // what there is, if the partition, the nodes or the memory may be what was wrong
 }
 
 func (e *RefusedError) Error() string { return "slurm refused the request: " + e.Message }
@@ -19,6 +22,9 @@ func (e *RefusedError) Error() string { return "slurm refused the request: " + e
 type NeverStartsError struct {
 	Job, Reason, Explained string
 	Accounts               []string // the user's, if the account may be what is wrong
+
+	Request    Request
+	Partitions []Partition // as RefusedError has them
 }
 
 func (e *NeverStartsError) Error() string {

@@ -139,6 +139,9 @@ var scenarios = []struct {
 		says(t, s.failure(4).Message, "cancel")
 	}},
 	{"refused/partition", refused("invalid partition name specified", "--partition", "nosuch")},
+	{"refused/partition-hint", func(t *testing.T) {
+		says(t, serve(t, []string{"--partition", "debgu"}).failure(4).Hint, "--partition debug", "normal")
+	}},
 	{"refused/node", refused("invalid node name specified", "--nodelist", "nid999999")},
 	{"refused/option", refused("unrecognized option", "--slurm=--nosuch=1")},
 	{"never-starts", refused("time", "--partition", "debug", "--time", "2:00:00")},

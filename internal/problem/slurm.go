@@ -22,11 +22,16 @@ var slurmRules = []rule{
 		p := Problem{ID: "slurm-refused", Code: Allocation, Message: "Slurm refused the request: " + e.Message}
 		if len(e.Accounts) > 0 {
 			p.Hint, p.Fix = choose(e.Accounts), account(e.Accounts[0])
+		} else {
+			p.Hint, p.Fix = offer{e.Message, e.Request, e.Partitions}.hint()
 		}
 		return p
 	}),
 	on(func(e *slurm.NeverStartsError) Problem {
 		p := Problem{ID: "never-starts", Code: Allocation, Message: e.Error(), Hint: fits(e.Reason)}
+		if hint, fix := (offer{e.Reason, e.Request, e.Partitions}).hint(); hint != "" {
+			p.Hint, p.Fix = hints(hint, p.Hint), fix
+		}
 		if len(e.Accounts) > 0 {
 			p.Hint, p.Fix = choose(e.Accounts), account(e.Accounts[0])
 			if strings.Contains(e.Reason, "Minutes") {

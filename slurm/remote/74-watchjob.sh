@@ -2,7 +2,7 @@
 # node, once a minute (invariant I9), and again soon after the client says that the job may have ended.
 
 cscs_watch_job() {
-	local info ends told='' nap pauses=() code
+	local info ends known='' nap pauses=() code
 	cscs_have_slurm
 	cscs_say hello "host=${HOSTNAME%%.*}"
 	while :; do
@@ -15,8 +15,8 @@ cscs_watch_job() {
 			fi
 			ends=${info#*' EndTime='}
 			ends=${ends%% *}
-			if [[ $ends != "$told" ]]; then
-				told=$ends
+			if [[ $ends != "$known" ]]; then
+				known=$ends
 				cscs_say job "job=$cscs_job" "info=$info"
 			fi
 			# Slurm needs a moment to say how it ended.
