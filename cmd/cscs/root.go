@@ -111,8 +111,10 @@ forwards a local port to it and, on Ctrl-C, takes all of it down again.`,
 		newProxyCommand(d),
 		newDoctorCommand(d),
 		newDemoCommand(d),
+		newCompletionCommand(d),
 		newVersionCommand(d),
 	)
+	cmd.CompletionOptions.DisableDefaultCmd = true // newCompletionCommand's does more
 	for _, c := range append(cmd.Commands(), cmd) {
 		c.Flags().BoolP("help", "h", false, "show this help")
 	}

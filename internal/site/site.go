@@ -224,3 +224,26 @@ func expandHome(p string) string {
 
 // Recipes are the names of the recipes, sorted.
 func (c *Config) Recipes() []string { return slices.Sorted(maps.Keys(c.recipes)) }
+
+// Presets are the values that config.toml presets for a flag: for that cluster and for recipes, or, with
+// "", for any cluster.
+func (c *Config) Presets(flag, cluster string) []string {
+	var values []string
+	add := func(settings []Setting) {
+		for _, s := range settings {
+			if s.Flag == flag {
+				values = append(values, s.Values...)
+			}
+		}
+	}
+	for name, cl := range c.clusters {
+		if cluster == "" || name == cluster {
+			add(cl.Settings)
+		}
+	}
+	for _, r := range c.recipes {
+		add(r.Settings)
+	}
+	slices.Sort(values)
+	return values
+}
