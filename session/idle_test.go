@@ -339,3 +339,16 @@ func TestIdleOfALostNode(t *testing.T) {
 		}
 	}
 }
+
+// TestIdleAfterTheLimit: nothing says that a session ends unused after its job has reached its time limit.
+func TestIdleAfterTheLimit(t *testing.T) {
+	for limit, want := range map[time.Duration]bool{time.Minute: false, time.Hour: true} {
+		told := false
+		s := &session{cfg: Config{Idle: time.Hour}, out: emitter{emit: func(Event) { told = true }}}
+		s.job.Ends = time.Now().Add(limit)
+		s.warnOfIdle(54*time.Minute, time.Now().Add(6*time.Minute))
+		if told != want {
+			t.Errorf("a job that ends in %v: warned: %v", limit, told)
+		}
+	}
+}

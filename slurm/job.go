@@ -97,12 +97,16 @@ func (j JobInfo) Runs() bool {
 	return false
 }
 
-// Ended is how a job that does not run any more has ended; nil: it came to its own end.
+// Ended is how a job of the user's own that does not run any more has ended; nil: it came to its own end.
 func (j JobInfo) Ended() error {
-	if j.State == "COMPLETED" {
+	e := &JobEndedError{Job: j.ID, State: j.State, Explained: j.explainState(), Guest: true}
+	switch j.State {
+	case "COMPLETED":
 		return nil
+	case "CANCELLED":
+		e.Explained = "was cancelled"
 	}
-	return &JobEndedError{Job: j.ID, State: j.State, Explained: j.explainState()}
+	return e
 }
 
 // explainState says in plain words how a job ended.

@@ -57,6 +57,7 @@ var slurmRules = []rule{
 	on(func(e *slurm.JobEndedError) Problem {
 		p := Problem{ID: "job-ended", Code: Allocation, Message: e.Error()}
 		switch {
+		case e.Guest:
 		case strings.HasPrefix(e.State, "TIMEOUT"):
 			p.Hint = "ask for more time with --time"
 		case strings.HasPrefix(e.State, "OUT_OF_ME"):

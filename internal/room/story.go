@@ -183,7 +183,9 @@ func (s *story) arrival(v *view, now time.Time) {
 	}
 	if g := s.granted; g != nil {
 		v.Headline, v.Lines = "Starting "+s.name(), nil
-		slurm.done(s.reached, s.grantedAt)
+		if slurm.State, slurm.Since = "done", 0; !g.Earlier {
+			slurm.done(s.reached, s.grantedAt)
+		}
 		slurm.Detail = "Job " + g.Job + " on " + g.Node
 		if n := len(g.Nodes); n > 1 {
 			slurm.Detail += fmt.Sprintf(" and %d more", n-1)

@@ -52,3 +52,17 @@ func TestStoryOfAnEstimate(t *testing.T) {
 		}
 	}
 }
+
+// TestStoryOfAnEarlierGrant: a step that was done before this process began has no time.
+func TestStoryOfAnEarlierGrant(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	for _, earlier := range []bool{false, true} {
+		s := story{cfg: Config{Cluster: "daint", Hops: []string{"ela"}}}
+		s.take(session.Event{Event: session.EventConnected, Host: "ela", Time: now})
+		s.take(session.Event{Event: session.EventGranted, Job: "7", Node: "nid1", Earlier: earlier, Time: now.Add(time.Minute)})
+		v := s.view(true, now)
+		if step := v.Steps[1]; step.State != "done" || (step.Took == "") != earlier {
+			t.Errorf("earlier: %v: %+v", earlier, step)
+		}
+	}
+}
