@@ -157,7 +157,11 @@ cscs_partitions() {
 	while IFS= read -r line; do
 		[[ $line != *'|'* ]] || cscs_offer+=("partition=$line")
 		((${#cscs_offer[@]} < 50)) || break
-	done < <(sinfo --local --noheader --exact --format='%P|%a|%l|%D|%m' 2>/dev/null </dev/null)
+	done < <(
+		# A hidden partition is no offer (cscs_exec_query shows them).
+		cscs_unset_presets
+		exec sinfo --local --noheader --exact --format='%P|%a|%l|%D|%m' 2>/dev/null </dev/null
+	)
 }
 
 # cscs_refused COMMAND CODE TEXT LEFT: salloc or sbatch ended without an allocation, and if
