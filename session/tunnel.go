@@ -123,6 +123,14 @@ func (t *tunnel) live(ctx context.Context) error {
 				if m.err != nil {
 					t.out.warn(t.cfg.Explain(m.err).Message)
 				}
+			case silence:
+				t.heedSilence(work, m)
+			case nodeMute:
+				if m.chain == t.node && t.lostHop == "" {
+					t.listener.SetTarget(nil)
+					t.tellNodeLost(noAnswer)
+					t.lookAtJob()
+				}
 			case slurm.JobInfo:
 				if !m.Runs() {
 					t.job.ID, t.job.State = m.ID, m.State
@@ -182,6 +190,20 @@ func (t *tunnel) doubtJob(err error, verdict *time.Timer) bool {
 	}
 	t.lookAtJob()
 	return true
+}
+
+// heedSilence tells that a host on the way does not answer, or answers again. The tunnel goes on over the
+// connection that it has, until that ends.
+func (t *tunnel) heedSilence(work context.Context, m silence) {
+	switch {
+	case m.dial != t.dialled:
+	case !t.isHop(m.hop):
+		t.hushNode(work, m)
+	case m.silent:
+		t.tellLost(m.hop, noAnswer)
+	default:
+		t.tellRestored()
+	}
 }
 
 // lookAtJob has the job looked at soon.

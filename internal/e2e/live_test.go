@@ -252,7 +252,8 @@ func TestLiveAttach(t *testing.T) {
 
 	says(t, mustCmd(t, "detach"), "detached", ready.Session)
 	e := first.end(0)
-	says(t, e.Reason, "detached", "lease")
+	// One hour, as its lease, which begins now.
+	says(t, e.Reason, "detached", "until its time limit")
 	if d, ok := first.find("detached"); !ok || d.Session != ready.Session {
 		t.Error("no event detached")
 	}

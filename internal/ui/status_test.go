@@ -72,3 +72,26 @@ func TestNodeIsLost(t *testing.T) {
 		t.Errorf("without a connection: %s", screen)
 	}
 }
+
+// TestTunnelIntoAJob: a tunnel shows the job that its server runs in, and the time that is left of it.
+func TestTunnelIntoAJob(t *testing.T) {
+	time.Local = time.UTC
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	begins, ends := now.Add(-time.Hour), now.Add(20*time.Minute)
+	ready := session.Event{Event: session.EventReady, URL: "http://127.0.0.1:1/", LocalPort: 1, Remote: "127.0.0.1:2", On: "nid1", InJob: "42", Begins: &begins, Until: &ends, Time: now}
+	var s status
+	s.take(ready)
+	var b strings.Builder
+	for _, r := range s.rows(look{w: 100, now: now}) {
+		b.WriteString(r.fit(100, "...") + "\n")
+	}
+	io, _, errs := testIO(false, false)
+	text := NewText(io, false)
+	text.now = func() time.Time { return now }
+	text.Event(ready)
+	for _, w := range []string{"job 42", "20 min left", "12:20"} {
+		if !strings.Contains(b.String(), w) || !strings.Contains(errs.String(), w) {
+			t.Errorf("%q is missing in %s or %s", w, b.String(), errs)
+		}
+	}
+}
