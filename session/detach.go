@@ -79,7 +79,7 @@ func (s *session) leave(ctx context.Context, cause error) (last bool, err error)
 		s.cfg.Lease = 0
 		reason = "detached: job " + s.job.ID + " was granted, and its server had not been started: see what becomes of it with cscs ps --refresh, or end it with cscs stop " + s.cfg.ID
 	}
-	s.out.event(Event{Event: EventDetached, Lease: int(s.cfg.Lease / time.Second), Kept: s.waits()})
+	s.tellDetached()
 	if unsaid != nil && !s.lacksRunner() {
 		reason += "; the cluster was not told (" + unsaid.Error() + "), and counts from when it last heard of this machine"
 	}
@@ -95,6 +95,29 @@ func (s *session) leave(ctx context.Context, cause error) (last bool, err error)
 // here. The runner counts the lease.
 func (s *session) lacksRunner() bool { return len(s.job.Nodes) > 0 && s.step == "" }
 
+// tellDetached tells that the session goes on without this process, and until when.
+func (s *session) tellDetached() {
+	e := Event{Event: EventDetached, Lease: int(s.cfg.Lease / time.Second), Kept: s.waits(), Bounded: s.isBounded()}
+	if !s.job.Ends.IsZero() && !e.Kept {
+		ends := s.job.Ends.UTC()
+		e.Until = &ends
+	}
+	s.out.event(e)
+}
+
+// isBounded reports whether the job's time limit ends the session before its lease does, if nothing
+// else happens.
+func (s *session) isBounded() bool {
+	if s.cfg.Lease == 0 {
+		return true
+	}
+	if !s.waits() {
+		return !s.job.Ends.IsZero() && time.Until(s.job.Ends) <= s.cfg.Lease
+	}
+	limit, ok := s.cfg.Request.TimeLimit()
+	return ok && limit <= s.cfg.Lease
+}
+
 // waits reports whether the job is still in the queue.
 func (s *session) waits() bool { return s.queuedJob != "" && len(s.job.Nodes) == 0 }
 
@@ -107,7 +130,7 @@ func (s *session) goesOn() string {
 	if s.waits() {
 		job += " waits in the queue, and then"
 	}
-	if s.cfg.Lease == 0 {
+	if s.isBounded() {
 		return job + " goes on until its time limit"
 	}
 	return job + " goes on under its lease"

@@ -53,7 +53,11 @@ type StartTimeoutError struct {
 }
 
 func (e *StartTimeoutError) Error() string {
-	return fmt.Sprintf("the server on %s was not ready within %s: waited for %s", e.Node, e.Waited, e.Waiting)
+	server := "the server"
+	if e.Node != "" {
+		server += " on " + e.Node
+	}
+	return fmt.Sprintf("%s was not ready within %s: waited for %s", server, e.Waited, e.Waiting)
 }
 
 // ProbeError tells that the server answered, but not as it must.

@@ -68,6 +68,16 @@ type Event struct {
 	// without this process, or, as it is left, does: for people.
 	Begins *time.Time `json:"-"`
 	Kept   bool       `json:"-"`
+	// InJob is, of a tunnel that is ready, the job that the server runs in.
+	InJob string `json:"-"`
+	// Until is, of a session that is left or a tunnel, when its time limit ends it, if that is known, and Bounded
+	// whether that comes before the end of its lease. Earlier says, of a grant, that it came before
+	// this process: for people.
+	Until   *time.Time `json:"-"`
+	Bounded bool       `json:"-"`
+	Earlier bool       `json:"-"`
+	// Stopped says, with the end, that another process asked for it.
+	Stopped bool `json:"-"`
 	// Step says, with a warning, that the node is reached by a step of the job.
 	Step bool `json:"-"`
 	// On is the node that a ready server, or that of a forward, runs on, and LogFile where

@@ -58,7 +58,7 @@ func (s *session) awaitIdle() {
 func (s *session) lookIdle(work context.Context) error {
 	judge := s.cfg.App.LastUse
 	switch {
-	case s.node == nil, s.silent(), judge != nil && s.listening == nil:
+	case s.node == nil, s.silent(), s.nodeLost, judge != nil && s.listening == nil:
 		s.useUnknown()
 		return nil
 	case judge == nil:
@@ -138,6 +138,9 @@ func (i *idleness) usedAt(at time.Time) {
 }
 
 func (s *session) warnOfIdle(unused time.Duration, ends time.Time) {
+	if limit := s.job.Ends; !limit.IsZero() && limit.Before(ends) {
+		return // the time limit comes first, of which there are warnings
+	}
 	use := s.cfg.App.Use
 	if use == "" {
 		use = "use it"

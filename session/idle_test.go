@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/forward"
+	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/internal/app"
 	"github.com/alps-tunnel/cscs/internal/runclock"
 	"github.com/alps-tunnel/cscs/slurm"
@@ -319,4 +320,35 @@ func TestIdleClockStep(t *testing.T) {
 			t.Errorf("it looks after %v", waited)
 		}
 	})
+}
+
+// TestIdleOfALostNode: a server on a node that does not answer counts as used, since no client reaches it.
+func TestIdleOfALostNode(t *testing.T) {
+	l, err := forward.Listen(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, lost := range []bool{false, true} {
+		s := &session{cfg: Config{Idle: time.Nanosecond}, out: emitter{emit: func(Event) {}}, node: new(chain.Chain), listener: l, nodeLost: lost}
+		s.idle.timer = runclock.NewTimer(time.Hour)
+		defer s.idle.timer.Stop()
+		s.awaitIdle()
+		if err := s.lookIdle(t.Context()); err != nil || s.idle.warned.IsZero() != lost {
+			t.Errorf("node lost: %v: warned at %v, %v", lost, s.idle.warned, err)
+		}
+	}
+}
+
+// TestIdleAfterTheLimit: nothing says that a session ends unused after its job has reached its time limit.
+func TestIdleAfterTheLimit(t *testing.T) {
+	for limit, want := range map[time.Duration]bool{time.Minute: false, time.Hour: true} {
+		told := false
+		s := &session{cfg: Config{Idle: time.Hour}, out: emitter{emit: func(Event) { told = true }}}
+		s.job.Ends = time.Now().Add(limit)
+		s.warnOfIdle(54*time.Minute, time.Now().Add(6*time.Minute))
+		if told != want {
+			t.Errorf("a job that ends in %v: warned: %v", limit, told)
+		}
+	}
 }

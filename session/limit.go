@@ -21,10 +21,36 @@ func (s *session) awaitLimit(timer *time.Timer) {
 	}
 }
 
-// warnOfLimit tells that the job will soon reach its time limit.
+// warnOfLimit tells that the job will soon reach its time limit. Work can be saved only where the
+// server is reached: the node may be dead, which Slurm notices later than this process.
 func (s *session) warnOfLimit() {
 	ends := s.job.Ends.UTC()
-	left := max(time.Until(ends), 0).Round(time.Minute)
-	s.out.event(Event{Event: EventWarning, Ends: &ends,
-		Message: fmt.Sprintf("job %s reaches its time limit in %d min, and the server ends with it: save your work", s.job.ID, int(left.Minutes()))})
+	left := time.Until(ends).Round(time.Second)
+	message := "job " + s.job.ID + " reaches its time limit in " + inMinutes(left)
+	if left <= 0 {
+		message = "job " + s.job.ID + " has reached its time limit"
+	}
+	switch {
+	case s.nodeLost:
+		message += "; " + s.nodeName + " does not answer, and it is not known whether the job still runs"
+	case s.lostHop != "":
+		message += ", and the server ends with it; the connection to " + s.lostHop + " is still lost"
+	case left <= 0:
+		message += ", and the server ends with it"
+	default:
+		message += ", and the server ends with it: save your work"
+	}
+	s.out.event(Event{Event: EventWarning, Ends: &ends, Message: message})
+}
+
+// inMinutes is d in minutes and seconds, without a part that is zero.
+func inMinutes(d time.Duration) string {
+	min, sec := int(d/time.Minute), int(d%time.Minute/time.Second)
+	switch {
+	case min == 0:
+		return fmt.Sprintf("%d s", sec)
+	case sec == 0:
+		return fmt.Sprintf("%d min", min)
+	}
+	return fmt.Sprintf("%d min %d s", min, sec)
 }

@@ -23,7 +23,7 @@ func TestWarningsOfLimit(t *testing.T) {
 			ends := time.Now().Add(c.limit)
 			var told []time.Duration
 			s := &session{out: emitter{emit: func(e Event) {
-				if e.Event != EventWarning || e.Ends == nil || !e.Ends.Equal(ends) || !strings.Contains(e.Message, " min,") {
+				if e.Event != EventWarning || e.Ends == nil || !e.Ends.Equal(ends) || !strings.Contains(e.Message, "save your work") {
 					t.Errorf("told %+v", e)
 				}
 				told = append(told, time.Until(ends))
@@ -50,5 +50,86 @@ func TestWarningsOfLimit(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestWarningIsTrue: the warning counts what is left when it is told, however late that is, and asks
+// for work to be saved only where the server can be reached.
+func TestWarningIsTrue(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		left       time.Duration
+		change     func(*session)
+		want, lack string
+	}{
+		{"in time", 2 * time.Minute, func(*session) {}, "in 2 min,", "not known"},
+		{"after a sleep", 20 * time.Second, func(*session) {}, "in 20 s,", "0 min"},
+		{"after a sleep", 95 * time.Second, func(*session) {}, "in 1 min 35 s,", "2"},
+		{"too late", -time.Second, func(*session) {}, "has reached its time limit", " in "},
+		{"node lost", 2 * time.Minute, func(s *session) { s.nodeLost, s.nodeName = true, "nid1" }, "nid1", "save your work"},
+		{"connection lost", 2 * time.Minute, func(s *session) { s.lostHop = "ela" }, "ela", "save your work"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var told Event
+			s := &session{out: emitter{emit: func(e Event) { told = e }}}
+			s.job.Ends = time.Now().Add(c.left)
+			c.change(s)
+			s.warnOfLimit()
+			if !strings.Contains(told.Message, c.want) || strings.Contains(told.Message, c.lack) || told.Ends == nil {
+				t.Errorf("%s: %+v", c.name, told)
+			}
+		})
+	}
+}
+
+// TestWhatIsLeft: what a session that is left says of itself follows from what ends it first.
+func TestWhatIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct {
+			name    string
+			lease   time.Duration
+			ends    time.Duration // from now; 0: not known
+			limit   string        // that was asked for, of one that is queued
+			queued  bool
+			bounded bool
+			want    string
+		}{
+			{"the lease", time.Hour, 2 * time.Hour, "", false, false, "under its lease"},
+			{"the limit", time.Hour, 3 * time.Minute, "", false, true, "until its time limit"},
+			{"no limit", time.Hour, 0, "", false, false, "under its lease"},
+			{"no lease", 0, 3 * time.Minute, "", false, true, "until its time limit"},
+			{"queued, the lease", time.Hour, 0, "2:00:00", true, false, "under its lease"},
+			{"queued, the limit", time.Hour, 0, "10", true, true, "until its time limit"},
+			{"queued, not known", time.Hour, 0, "", true, false, "under its lease"},
+		} {
+			var told Event
+			s := &session{cfg: Config{Lease: c.lease}, out: emitter{emit: func(e Event) { told = e }}}
+			s.cfg.Request.Time = c.limit
+			s.job.ID, s.job.Nodes = "7", []string{"nid1"}
+			if c.queued {
+				s.queuedJob, s.job.Nodes = "7", nil
+			}
+			if c.ends > 0 {
+				s.job.Ends = time.Now().Add(c.ends)
+			}
+			s.tellDetached()
+			if told.Bounded != c.bounded || told.Kept != c.queued || told.Lease != int(c.lease/time.Second) || (told.Until != nil) != (c.ends > 0) {
+				t.Errorf("%s: %+v", c.name, told)
+			}
+			if got := s.goesOn(); !strings.Contains(got, c.want) {
+				t.Errorf("%s: %q", c.name, got)
+			}
+		}
+	})
+}
+
+// TestJobOfATunnel: the end of a tunnel is not the end of the job that it led into.
+func TestJobOfATunnel(t *testing.T) {
+	for _, submitted := range []bool{false, true} {
+		s := &session{submitted: submitted}
+		s.job.ID = "7"
+		if got := s.gone(); (got != "") != submitted {
+			t.Errorf("submitted: %v: %q", submitted, got)
+		}
 	}
 }

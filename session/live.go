@@ -570,7 +570,7 @@ func (s *session) leaseInDoubt(m slurm.LeaseUnwritten) string {
 
 func (s *session) granted(job slurm.JobInfo) {
 	s.job = job
-	e := Event{Event: EventGranted, Job: job.ID, Nodes: job.Nodes, Partition: job.Partition, Account: job.Account}
+	e := Event{Event: EventGranted, Job: job.ID, Nodes: job.Nodes, Partition: job.Partition, Account: job.Account, Earlier: s.adopted != nil && s.queuedJob == ""}
 	e.Local, e.Link = s.waitsAt()
 	if len(job.Nodes) > 0 {
 		e.Node = job.Nodes[0]
@@ -633,8 +633,13 @@ func (s *session) serve(work context.Context) {
 	}
 	s.ready = true
 	public, link := s.link()
-	s.out.event(Event{Event: EventReady, URL: public, Link: link, OwnLink: s.ownLink(), On: s.nodeName,
-		LocalPort: s.listener.Port(), Remote: s.listening.Addr})
+	e := Event{Event: EventReady, URL: public, Link: link, OwnLink: s.ownLink(), On: s.nodeName,
+		LocalPort: s.listener.Port(), Remote: s.listening.Addr, InJob: s.inJob}
+	if s.inJob != "" && !s.job.Ends.IsZero() {
+		ends, begins := s.job.Ends.UTC(), s.job.Begins.UTC()
+		e.Until, e.Begins = &ends, &begins
+	}
+	s.out.event(e)
 	s.awaitIdle()
 	s.resumeFurther(work)
 	s.open(work)

@@ -106,6 +106,7 @@ type session struct {
 	unread      time.Duration // the pauses between them so far
 
 	job        slurm.JobInfo
+	inJob      string // of a tunnel: the job that the server runs in
 	step       string
 	runner     int  // its process on the node
 	unwritten  bool // the login node cannot write the lease
@@ -169,7 +170,8 @@ func (s *session) run(ctx context.Context) error {
 	case unused:
 		return s.end(nil, idle.Error()+s.gone(), log)
 	case stopped:
-		return s.end(nil, ErrStopped.Error()+s.gone(), log)
+		s.out.event(s.endEvent(ErrStopped.Error()+s.gone(), 0, log, true))
+		return nil
 	case interrupted && s.ready:
 		return s.end(nil, "ended as asked"+s.gone(), log)
 	default:
@@ -207,7 +209,7 @@ func (s *session) fail(err error, log *serverLog) {
 
 // gone says that nothing runs any more.
 func (s *session) gone() string {
-	if s.job.ID == "" {
+	if s.job.ID == "" || !s.submitted { // the job of a tunnel is not the session's
 		return ""
 	}
 	return ": job " + s.job.ID + " is gone"
@@ -225,6 +227,10 @@ func (s *session) end(err error, reason string, log *serverLog) error {
 			s.fail(err, log)
 		}
 	}
-	s.out.event(Event{Event: EventEnded, Reason: reason, Code: &code, LogFile: log.path, Log: log.tail()})
+	s.out.event(s.endEvent(reason, code, log, false))
 	return err
+}
+
+func (s *session) endEvent(reason string, code int, log *serverLog, stopped bool) Event {
+	return Event{Event: EventEnded, Reason: reason, Code: &code, LogFile: log.path, Log: log.tail(), Stopped: stopped}
 }

@@ -28,7 +28,7 @@ func Stop(ctx context.Context, cfg Config, find bool, emit func(Event)) error {
 		return s.end(err, "", &serverLog{})
 	}
 	defer s.closeChain(s.chain)
-	ending, ended := ErrStopped.Error(), "stopped"
+	ending, ended := "as asked", "stopped"
 	if find {
 		var before *EndedError
 		if _, err := s.find(ctx); errors.As(err, &before) {

@@ -38,7 +38,12 @@ func TestStopWithoutItsClient(t *testing.T) {
 	cfg := a.config()
 	a.orphan(cfg)
 	var events []string
-	err := Stop(t.Context(), cfg, false, func(e Event) { events = append(events, e.Event) })
+	err := Stop(t.Context(), cfg, false, func(e Event) {
+		events = append(events, e.Event)
+		if strings.Contains(e.Reason, "elsewhere") {
+			t.Errorf("it is stopped here: %s: %q", e.Event, e.Reason)
+		}
+	})
 	if err != nil {
 		t.Errorf("stop: %v", err)
 	}

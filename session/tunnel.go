@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,7 @@ type TunnelConfig struct {
 	NodeHop func(node string, keys chain.HostKeys) chain.Hop
 
 	Node string // or
-	Job  string // the first node of which is meant
+	Job  string // the first node of which is meant; neither: the user's only job that runs
 	Port int    // of the server, on the node
 
 	LocalPort     int // 0: that of the server, or the next free one
@@ -35,8 +36,9 @@ type TunnelConfig struct {
 }
 
 // Tunnel forwards a local port to a server that already runs on a compute node,
-// until ctx ends, the connection is lost, or the port turns out not to be the
-// user's. It allocates and cancels nothing. Events and errors are as Run's.
+// until ctx ends, the job there does, the connection is lost, or the port turns out not to be the
+// user's. It allocates and cancels nothing. Events and errors are as Run's; also *slurm.WhichJobError.
+// A job that came to its own end (COMPLETED) is no error.
 func Tunnel(ctx context.Context, cfg TunnelConfig, emit func(Event)) error {
 	t := &tunnel{session: session{mute: map[string]bool{},
 		cfg: Config{ID: cfg.ID, Cluster: cfg.Cluster, Hops: cfg.Hops, Chain: cfg.Chain, Dial: cfg.Dial, NodeHop: cfg.NodeHop,
@@ -54,13 +56,26 @@ func Tunnel(ctx context.Context, cfg TunnelConfig, emit func(Event)) error {
 	if (errors.Is(cause, ErrInterrupted) || errors.Is(cause, ErrDetached)) && wasReady {
 		cause = nil
 	}
-	return t.end(cause, "ended as asked", log)
+	reason := "ended as asked"
+	if errors.Is(cause, errJobCompleted) {
+		cause, reason = nil, "job "+t.job.ID+" has ended"
+	}
+	return t.end(cause, reason, log)
 }
 
 type tunnel struct {
 	session
 	cfg TunnelConfig
+
+	jobLook chan struct{} // asks the watch over the job to look at once; nil: no job is watched
+	broken  error         // of the connection to the node, while it is not known whether the job has ended
 }
+
+// errJobCompleted tells that the job of a tunnel has come to its own end.
+var errJobCompleted = errors.New("the job has ended")
+
+// jobVerdict is how long a tunnel whose node is lost waits to learn whether the job has ended.
+const jobVerdict = 20 * time.Second
 
 func (t *tunnel) live(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -75,6 +90,16 @@ func (t *tunnel) live(ctx context.Context) error {
 	if err := t.reach(ctx); err != nil {
 		return err
 	}
+
+	limit := time.NewTimer(time.Hour)
+	limit.Stop()
+	defer limit.Stop()
+	t.watchJob(work)
+	t.awaitLimit(limit)
+	verdict := time.NewTimer(time.Hour)
+	verdict.Stop()
+	defer verdict.Stop()
+	nodeEnd := t.node.Done()
 
 	t.port, t.watch = t.cfg.Port, slurm.NewWatch(t.cfg.Port, time.Second)
 	t.portSeen.Store(int64(t.cfg.Port))
@@ -99,19 +124,94 @@ func (t *tunnel) live(ctx context.Context) error {
 				if m.err != nil {
 					t.out.warn(t.cfg.Explain(m.err).Message)
 				}
-			case submitDone:
-				if m.err != nil {
-					return m.err
+			case silence:
+				t.heedSilence(work, m)
+			case nodeMute:
+				if m.chain == t.node && t.lostHop == "" {
+					t.listener.SetTarget(nil)
+					t.tellNodeLost(noAnswer)
+					t.lookAtJob()
 				}
-				return &slurm.RemoteError{Kind: "protocol", Message: "the watch over the port on " + t.nodeName + " ended"}
+			case slurm.JobInfo:
+				if !m.Runs() {
+					t.job.ID, t.job.State = m.ID, m.State
+					return cmp.Or(m.Ended(), errJobCompleted)
+				}
+				if !m.Ends.Equal(t.job.Ends) {
+					t.job.Ends = m.Ends
+					t.awaitLimit(limit)
+				}
+			case submitDone:
+				err := cmp.Or[error](m.err, &slurm.RemoteError{Kind: "protocol", Message: "the watch over the port on " + t.nodeName + " ended"})
+				if !t.doubtJob(err, verdict) {
+					return err
+				}
 			}
+		case <-limit.C:
+			t.warnOfLimit()
+			t.awaitLimit(limit)
 		case <-t.chain.Done():
 			return t.chain.Err()
-		case <-t.node.Done():
-			return t.node.Err()
+		case <-nodeEnd:
+			nodeEnd = nil
+			if !t.doubtJob(t.node.Err(), verdict) {
+				return t.node.Err()
+			}
+		case <-verdict.C:
+			return t.broken
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
+	}
+}
+
+// watchJob has the job watched, if one is known.
+func (t *tunnel) watchJob(work context.Context) {
+	if t.job.ID == "" {
+		return
+	}
+	t.jobLook = make(chan struct{}, 1)
+	login, job, look := t.chain, t.job.ID, t.jobLook
+	t.work.Go(func() {
+		// If the watch ends early, the tunnel goes on as one without a job.
+		_ = slurm.WatchJob(work, login, job, look, func(info slurm.JobInfo) error { return t.send(work, info) })
+	})
+}
+
+// doubtJob has it found out whether the job has ended, after err, with which the server went. It returns
+// false if no job is watched.
+func (t *tunnel) doubtJob(err error, verdict *time.Timer) bool {
+	if t.jobLook == nil {
+		return false
+	}
+	if t.broken == nil {
+		t.broken = err
+		t.listener.SetTarget(nil)
+		verdict.Reset(jobVerdict)
+	}
+	t.lookAtJob()
+	return true
+}
+
+// heedSilence tells that a host on the way does not answer, or answers again. The tunnel goes on over the
+// connection that it has, until that ends.
+func (t *tunnel) heedSilence(work context.Context, m silence) {
+	switch {
+	case m.dial != t.dialled:
+	case !t.isHop(m.hop):
+		t.hushNode(work, m)
+	case m.silent:
+		t.tellLost(m.hop, noAnswer)
+	default:
+		t.tellRestored()
+	}
+}
+
+// lookAtJob has the job looked at soon.
+func (t *tunnel) lookAtJob() {
+	select {
+	case t.jobLook <- struct{}{}:
+	default: // it is asked for already, or no job is watched
 	}
 }
 
@@ -119,7 +219,8 @@ func (t *tunnel) live(ctx context.Context) error {
 // there, through a step of that job.
 func (t *tunnel) reach(ctx context.Context) error {
 	node, refusal := slurm.Find(ctx, t.chain, t.cfg.Job, t.cfg.Node)
-	t.nodeName, t.keys = node.Name, nodeKeys{lines: node.HostKeys, scanned: true}
+	t.nodeName, t.job = node.Name, node.Runs
+	t.keys = nodeKeys{lines: node.HostKeys, scanned: true}
 	var noSSHD *slurm.RemoteError
 	switch {
 	case refusal == nil:
@@ -136,7 +237,7 @@ func (t *tunnel) reach(ctx context.Context) error {
 	default:
 		return refusal
 	}
-	t.job.ID = t.cfg.Job
+	t.job.ID = cmp.Or(t.job.ID, t.cfg.Job)
 	t.other.taken, t.other.guest, t.other.refusal = true, true, refusal
 	err := t.extend(ctx)
 	var noJob *slurm.RemoteError
@@ -183,11 +284,13 @@ func (t *tunnel) see(work context.Context, l slurm.Listener) error {
 	case l.Verdict == "none":
 		t.listener.SetTarget(forward.Target(nil))
 		t.out.warn(fmt.Sprintf("nothing listens on port %d of %s any more: new connections wait for it", t.cfg.Port, t.nodeName))
+		t.lookAtJob()
 	default:
 		if l.Verdict == "wide" {
 			t.out.warn(fmt.Sprintf("the server listens on %s of %s, where others can reach it too", l.Bound, t.nodeName))
 		}
 		t.listening = &slurm.Listening{Addr: l.Addr}
+		t.inJob = t.job.ID
 		t.serve(work)
 	}
 	return nil

@@ -11,6 +11,9 @@ type RefusedError struct {
 	Message  string   // Slurm's own words
 	Accounts []string // the user's, if the account may be what was wrong
 	Unsure   bool     // Slurm could not be seen to have nothing of the request
+
+	Request    Request
+	Partitions []Partition // what there is, if the partition, the nodes or the memory may be what was wrong
 }
 
 func (e *RefusedError) Error() string { return "slurm refused the request: " + e.Message }
@@ -19,6 +22,9 @@ func (e *RefusedError) Error() string { return "slurm refused the request: " + e
 type NeverStartsError struct {
 	Job, Reason, Explained string
 	Accounts               []string // the user's, if the account may be what is wrong
+
+	Request    Request
+	Partitions []Partition // as RefusedError has them
 }
 
 func (e *NeverStartsError) Error() string {
@@ -34,7 +40,7 @@ type QueueTimeoutError struct {
 }
 
 func (e *QueueTimeoutError) Error() string {
-	s := fmt.Sprintf("job %s did not start within %s", e.Job, e.Waited)
+	s := fmt.Sprintf("%s did not start within %s", nameJob(e.Job), e.Waited)
 	if e.Reason != "" {
 		s += ": " + e.Reason
 	}
@@ -46,9 +52,18 @@ type JobEndedError struct {
 	Job       string
 	State     string
 	Explained string
+	Guest     bool // it is a job of the user's own, and not a session's
 }
 
-func (e *JobEndedError) Error() string { return fmt.Sprintf("job %s %s", e.Job, e.Explained) }
+func (e *JobEndedError) Error() string { return nameJob(e.Job) + " " + e.Explained }
+
+// nameJob names a job whose number may not be known.
+func nameJob(number string) string {
+	if number == "" {
+		return "the job"
+	}
+	return "job " + number
+}
 
 // ServerError tells that the server did not start as it should, or ended by itself.
 type ServerError struct {

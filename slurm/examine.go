@@ -47,7 +47,8 @@ type Partition struct {
 	Default bool
 	Up      bool
 	Limit   string // of time, in Slurm's form
-	Nodes   int    // that are not down or drained
+	Nodes   int    // that are not down or drained; of an offer, all of them
+	Memory  int    // of the largest of its nodes, in MiB; 0: not known
 }
 
 // An Account is one of the user's.

@@ -32,7 +32,7 @@ func TestExamine(t *testing.T) {
 	if e.Now.Before(e.Asked) || e.Now.After(e.Answered) {
 		t.Errorf("its clock says %s, ours %s to %s", e.Now, e.Asked, e.Answered)
 	}
-	if diff := cmp.Diff([]Partition{{"normal", true, true, "1-00:00:00", 3}, {"debug", false, false, "30:00", 3}}, e.Partitions); diff != "" {
+	if diff := cmp.Diff([]Partition{{"normal", true, true, "1-00:00:00", 3, 0}, {"debug", false, false, "30:00", 3, 0}}, e.Partitions); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]Account{{Name: "g1"}, {"g2", 4, 10}}, e.Accounts); diff != "" || !e.Accounting {

@@ -1,7 +1,11 @@
 package slurm
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"io"
+	"slices"
 	"strings"
 )
 
@@ -11,21 +15,39 @@ type Node struct {
 	Job      string
 	HostKeys []string // as lines of authorized_keys(5) have them
 	Scanned  bool     // the keys are from a scan by the login node, not from its ssh_known_hosts
+
+	Runs JobInfo // of Find: the job that runs there; without an ID: none of the user's
 }
 
-// Find asks the login node for the host keys of node, or of the first node of the
-// user's running job. It returns *JobEndedError for a job that does not run, and
+// Find asks the login node for a node and its host keys: node, or the first node of the user's job, or,
+// with neither, that of the only job of the user's that runs. The answer has the job with its time limit;
+// of a node, that of the user's jobs there which ends last, if any runs there.
+//
+// It returns *JobEndedError for a job that does not run, *WhichJobError if several run or none, and
 // *RemoteError: of kind "nonode", with the node's name, if it has no sshd that answers.
 func Find(ctx context.Context, remote Remote, job, node string) (Node, error) {
 	v := new(vars)
 	v.set("cscs_job", job)
 	v.set("cscs_node", node)
 	n := Node{Name: node, Job: job}
+	var mine []Found
 	found := false
 	c := call{verb: "find", vars: v, handle: func(l line) error {
 		switch l.kind {
 		case "where":
-			return checkRunning(job, l.get("answer"))
+			if err := checkRunning(cmp.Or(job, l.get("job")), l.get("answer")); err != nil {
+				return err
+			}
+			n.setJob(l)
+		case "mine":
+			f := parseFound(line{kind: "session", fields: []string{"job=" + l.get("answer")}})
+			if f.Job != "" {
+				mine = append(mine, f)
+			}
+		case "on":
+			n.setJob(l)
+		case "which":
+			return &WhichJobError{Jobs: mine}
 		case "node":
 			n.Name = l.get("node")
 		case "hostkey":
@@ -43,6 +65,104 @@ func Find(ctx context.Context, remote Remote, job, node string) (Node, error) {
 		return n, &RemoteError{Kind: "protocol", Message: "the login node's answer was cut short"}
 	}
 	return n, nil
+}
+
+// setJob reads squeue's %T|%N|%u|%e|%S of a job that runs. If it is one of several on the node, the
+// one that ends last is kept.
+func (n *Node) setJob(l line) {
+	f := strings.Split(l.get("answer"), "|")
+	if len(f) < 5 || f[0] != "RUNNING" {
+		return
+	}
+	job := JobInfo{ID: jobOf(l.get("job")), State: f[0], Ends: unixTime(f[3]), Begins: unixTime(f[4])}
+	if nodes, err := Hostlist(f[1]); err == nil {
+		job.Nodes = nodes
+	}
+	// A job without a time limit ends last.
+	if n.Runs.ID == "" || !n.Runs.Ends.IsZero() && (job.Ends.IsZero() || job.Ends.After(n.Runs.Ends)) {
+		n.Runs = job
+	}
+}
+
+// WhichJobError tells that no job was named, and that not exactly one runs.
+type WhichJobError struct {
+	Jobs []Found // the user's, those that run and those that wait
+}
+
+// Running are those that run.
+func (e *WhichJobError) Running() []Found {
+	return slices.DeleteFunc(slices.Clone(e.Jobs), func(f Found) bool { return f.State != "RUNNING" })
+}
+
+func (e *WhichJobError) Error() string {
+	running := e.Running()
+	if len(running) == 0 {
+		s := "no job of yours runs"
+		for _, f := range e.Jobs {
+			s += fmt.Sprintf("; job %s is %s", f.Job, strings.ToLower(f.State))
+			if f.Reason != "" {
+				s += " (" + f.Reason + ")"
+			}
+		}
+		return s
+	}
+	var parts []string
+	for _, f := range running {
+		part := "job " + f.Job
+		if len(f.Nodes) > 0 {
+			part += " on " + f.Nodes[0]
+		}
+		if !f.Ends.IsZero() {
+			part += " until " + f.Ends.Local().Format("Mon 2 Jan 15:04")
+		}
+		parts = append(parts, part)
+	}
+	return fmt.Sprintf("%d jobs of yours run: %s", len(running), strings.Join(parts, ", "))
+}
+
+// WatchJob tells of a job that runs: at once, whenever its time limit changes, and when it has ended,
+// after which it returns nil. The login node asks Slurm once a minute, and a few times when look says
+// that the job may have ended. It returns *RemoteError, or the error of the connection.
+func WatchJob(ctx context.Context, remote Remote, job string, look <-chan struct{}, handle func(JobInfo) error) error {
+	v := new(vars)
+	v.set("cscs_job", job)
+	stdin, feed := io.Pipe()
+	ctx, cancel := context.WithCancel(ctx)
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		defer feed.Close()
+		for {
+			select {
+			case <-look:
+				if _, err := io.WriteString(feed, "look\n"); err != nil {
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	defer func() { cancel(); stdin.Close(); <-asked }()
+	over := false
+	c := call{verb: "watchjob", vars: v, stdin: stdin, handle: func(l line) error {
+		if l.kind != "job" {
+			return nil
+		}
+		info := parseJobInfo(l.get("info"))
+		if info.ID == "" {
+			info.ID = job
+		}
+		over = !info.Runs()
+		return handle(info)
+	}}
+	if err := c.run(ctx, remote); err != nil {
+		return err
+	}
+	if !over {
+		return ErrCut
+	}
+	return nil
 }
 
 // A Runner is where a session runs, as its runner has said itself.

@@ -90,6 +90,27 @@ func (j JobInfo) over() bool {
 	return true
 }
 
+// Runs reports whether the job has its nodes.
+func (j JobInfo) Runs() bool {
+	switch j.State {
+	case "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING":
+		return true
+	}
+	return false
+}
+
+// Ended is how a job of the user's own that does not run any more has ended; nil: it came to its own end.
+func (j JobInfo) Ended() error {
+	e := &JobEndedError{Job: j.ID, State: j.State, Explained: j.explainState(), Guest: true}
+	switch j.State {
+	case "COMPLETED":
+		return nil
+	case "CANCELLED":
+		e.Explained = "was cancelled"
+	}
+	return e
+}
+
 // explainState says in plain words how a job ended.
 func (j JobInfo) explainState() string {
 	switch j.State {

@@ -193,6 +193,23 @@ func CheckOption(word string) error {
 	return nil
 }
 
+// OptionWord returns the word for --slurm that gives the option of sbatch or salloc with that long
+// name, or that letter: "--exclusive", "--cpus-per-task=VALUE". It returns false for an option that
+// neither has, or that the user may not set.
+func OptionWord(name string) (string, bool) {
+	for _, o := range options {
+		if o.long != name && (o.short == 0 || name != string(o.short)) || o.refusal != "" {
+			continue
+		}
+		word := "--" + o.long
+		if o.argument == requiredArgument {
+			word += "=VALUE"
+		}
+		return word, true
+	}
+	return "", false
+}
+
 // sets reports whether word sets one of the options with these long names.
 func sets(word string, long ...string) bool {
 	used, _ := readOptions(word)

@@ -215,3 +215,19 @@ func TestCanonicalOptions(t *testing.T) {
 		}
 	}
 }
+
+// TestOptionWord: an option is offered as --slurm takes it, and one that is refused not at all.
+func TestOptionWord(t *testing.T) {
+	for name, want := range map[string]string{
+		"exclusive": "--exclusive", "cpus-per-task": "--cpus-per-task=VALUE", "c": "--cpus-per-task=VALUE",
+		"signal": "", "array": "", "nosuch": "", "": "",
+	} {
+		word, ok := OptionWord(name)
+		if word != want || ok != (want != "") {
+			t.Errorf("%q: %q, %v", name, word, ok)
+		}
+		if ok && CheckOption(strings.Replace(word, "VALUE", "1", 1)) != nil {
+			t.Errorf("%q: --slurm refuses %s", name, word)
+		}
+	}
+}

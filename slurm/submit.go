@@ -170,7 +170,8 @@ func (s *Submission) take(turn int, l line, handle func(Event) error) error {
 func (s *Submission) digest(l line, handle func(Event) error) error {
 	switch l.kind {
 	case "refused":
-		return &RefusedError{Message: refusal(l), Accounts: strings.Fields(l.get("accounts")), Unsure: l.get("left") != ""}
+		return &RefusedError{Message: refusal(l), Accounts: strings.Fields(l.get("accounts")), Unsure: l.get("left") != "",
+			Request: s.Request, Partitions: parseOffer(l)}
 	case "swept":
 		if !l.isListed() {
 			return nil
@@ -197,7 +198,8 @@ func (s *Submission) digest(l line, handle func(Event) error) error {
 		return nil
 	case Queued:
 		if NeverStarts(e.Reason) {
-			return &NeverStartsError{Job: e.Job, Reason: e.Reason, Explained: e.Explained, Accounts: strings.Fields(l.get("accounts"))}
+			return &NeverStartsError{Job: e.Job, Reason: e.Reason, Explained: e.Explained, Accounts: strings.Fields(l.get("accounts")),
+				Request: s.Request, Partitions: parseOffer(l)}
 		}
 	case Pending:
 		s.job = e.Job

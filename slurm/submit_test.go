@@ -233,6 +233,52 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestRefusedOffer: where a partition, a number of nodes or memory may be wrong, what there is comes with
+// the refusal, by one more question to Slurm; else nothing is asked.
+func TestRefusedOffer(t *testing.T) {
+	offer := `FAKE_SINFO=normal*|up|1-00:00:00|3|8000+\ndebug|up|30:00|2|8000\nold|down|1:00|9|1\nodd|up|x|many|y\n`
+	for words, want := range map[string]bool{
+		"Job submit/allocate failed: Invalid partition name specified":              true,
+		"Job submit/allocate failed: Node count specification invalid":              true,
+		"Memory specification can not be satisfied":                                 true,
+		"Job submit/allocate failed: Requested node configuration is not available": true,
+		"Invalid --time specification":                                              false,
+		"Job submit/allocate failed: Invalid qos specification":                     false,
+	} {
+		f := slurmtest.New(t, "FAKE_REFUSE=salloc: error: "+words, offer)
+		r := submit(t.Context(), t, f, &Submission{ID: testID(t), Request: Request{Partition: "nromal"}, Launch: Launch{Argv: []string{"true"}}})
+		r.wait()
+		var refused *RefusedError
+		if !errors.As(r.err, &refused) || refused.Request.Partition != "nromal" {
+			t.Errorf("%s: error %v", words, r.err)
+			continue
+		}
+		var all []Partition
+		if want {
+			all = []Partition{
+				{Name: "normal", Default: true, Up: true, Limit: "1-00:00:00", Nodes: 3, Memory: 8000},
+				{Name: "debug", Up: true, Limit: "30:00", Nodes: 2, Memory: 8000},
+				{Name: "old", Limit: "1:00", Nodes: 9, Memory: 1},
+			}
+		}
+		if diff := cmp.Diff(all, refused.Partitions); diff != "" {
+			t.Errorf("%s: %s", words, diff)
+		}
+		if n := strings.Count(f.Calls(), "sinfo "); n != map[bool]int{true: 1}[want] {
+			t.Errorf("%s: sinfo was asked %d times", words, n)
+		}
+	}
+	f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_REASON=PartitionNodeLimit", offer)
+	id := testID(t)
+	r := submit(t.Context(), t, f, &Submission{ID: id, Request: Request{Nodes: "99"}, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	r.wait()
+	var never *NeverStartsError
+	if !errors.As(r.err, &never) || len(never.Partitions) != 3 || never.Request.Nodes != "99" {
+		t.Errorf("error %+v", r.err)
+	}
+	stopFake(t, f, Stopping{ID: id})
+}
+
 func TestStepFails(t *testing.T) {
 	f := slurmtest.New(t, "FAKE_SRUN_FAILS=Unable to create step for job 4711: Invalid generic resource (gres) specification")
 	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})

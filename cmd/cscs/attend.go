@@ -26,7 +26,10 @@ type attendance struct {
 	guest *live.Guest   // as which we are known while another process has the record
 	link  string
 	last  session.Event
-	hint  string // of the error that was told last
+
+	detached bool // the session goes on without this process
+
+	hint string // of the error that was told last
 
 	keeping conc.WaitGroup
 	still   context.CancelFunc // nil: the attendance has not begun
@@ -148,6 +151,8 @@ func (a *attendance) event(e session.Event) {
 		a.link = e.Link
 	case session.EventError:
 		a.hint = e.Hint
+	case session.EventDetached:
+		a.detached = true
 	}
 	a.mu.Unlock()
 	a.update(func(r *live.Record) bool { return r.Take(e) })
@@ -170,9 +175,12 @@ func (a *attendance) over(err error) {
 	switch {
 	case errors.As(err, &left):
 		a.leave(live.Left, a.start.explain(left).Message)
-	case a.rec.State == live.Detached:
-		a.leave(live.Detached, "")
+	case a.detached:
+		a.leave(a.rec.State, a.rec.Reason)
 	default:
+		if state, err := stateDir(); err == nil {
+			noteEnded(live.Open(state), a.rec, a.last.Reason, a.last.Code)
+		}
 		if err := a.entry.Remove(); err != nil {
 			a.start.note(err.Error())
 		}
@@ -181,6 +189,12 @@ func (a *attendance) over(err error) {
 		return
 	}
 	o := live.Outcome{Reason: a.last.Reason, Hint: a.hint, Detached: a.rec.State == live.Detached}
+	if a.last.Stopped { // "from elsewhere" is not true where this is shown
+		o.Reason = "stopped"
+		if a.rec.Job != "" {
+			o.Reason += ": job " + a.rec.Job + " is gone"
+		}
+	}
 	if a.last.Code != nil {
 		o.Code = *a.last.Code
 	}

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"slices"
+	"time"
+
 	"github.com/spf13/cobra"
 
+	"github.com/alps-tunnel/cscs/internal/live"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/slurm"
 )
@@ -18,8 +22,11 @@ func markRun(cmd *cobra.Command) {
 		}
 		_ = cmd.RegisterFlagCompletionFunc("via", cobra.FixedCompletions(vias, cobra.ShellCompDirectiveNoFileComp))
 	}
-	for _, name := range []string{"user", "port", "local-port", "time", "account", "partition", "qos", "nodes", "nodelist", "gpus", "mem",
-		"constraint", "reservation", "slurm", "node", "job", "env", "setup", "uenv", "view", "queue-timeout", "start-timeout", "lease", "idle",
+	offer(cmd, "partition", func(k knowledge) []string { return k.partitions() })
+	offer(cmd, "node", func(k knowledge) []string { return k.nodes() })
+	offer(cmd, "job", func(k knowledge) []string { return k.jobs() })
+	for _, name := range []string{"user", "port", "local-port", "time", "account", "qos", "nodes", "nodelist", "gpus", "mem",
+		"constraint", "reservation", "slurm", "env", "setup", "uenv", "view", "queue-timeout", "start-timeout", "lease", "idle",
 		"venv", "workdir", "logdir", "ready", "path"} { // what they name is on the cluster, if anywhere
 		if cmd.Flags().Lookup(name) != nil {
 			_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions) // it exists, and is registered once
@@ -48,4 +55,88 @@ func completeRecipes(_ *cobra.Command, args []string, _ string) ([]string, cobra
 		return nil, cobra.ShellCompDirectiveDefault
 	}
 	return cfg.Recipes(), cobra.ShellCompDirectiveNoFileComp
+}
+
+// A knowledge is what this machine knows of a cluster without asking it: its sessions, those that have
+// ended lately, and config.toml.
+type knowledge struct {
+	cfg     *site.Config
+	cluster string // "": any
+	live    []live.Listed
+	ended   []live.Ended
+}
+
+// offer completes the values of a flag by what this machine knows of the cluster that is named.
+func offer(cmd *cobra.Command, flag string, values func(knowledge) []string) {
+	if cmd.Flags().Lookup(flag) == nil {
+		return
+	}
+	_ = cmd.RegisterFlagCompletionFunc(flag, func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		cfg, err := site.Load()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		k := knowledge{cfg: cfg}
+		if f := cmd.Flags().Lookup("cluster"); f != nil {
+			k.cluster = f.Value.String()
+		}
+		if k.cluster == "" {
+			k.cluster = cfg.Default()
+		}
+		store, all, err := records()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		for _, l := range all {
+			if k.means(l.Cluster) {
+				k.live = append(k.live, l)
+			}
+		}
+		for _, e := range store.Ended(time.Now()) {
+			if k.means(e.Cluster) {
+				k.ended = append(k.ended, e)
+			}
+		}
+		return values(k), cobra.ShellCompDirectiveNoFileComp
+	}) // the flag exists, and is registered once
+}
+
+func (k knowledge) means(cluster string) bool { return k.cluster == "" || k.cluster == cluster }
+
+// partitions are those of config.toml, and those that sessions had.
+func (k knowledge) partitions() []string {
+	all := k.cfg.Presets("partition", k.cluster)
+	for _, l := range k.live {
+		all = append(all, l.Partition)
+	}
+	for _, e := range k.ended {
+		all = append(all, e.Partition)
+	}
+	return distinct(all)
+}
+
+// nodes are those of the live sessions.
+func (k knowledge) nodes() []string {
+	var all []string
+	for _, l := range k.live {
+		all = append(all, l.Node)
+	}
+	return distinct(all)
+}
+
+// jobs are those of the live sessions.
+func (k knowledge) jobs() []string {
+	var all []string
+	for _, l := range k.live {
+		if l.Job != "" {
+			all = append(all, l.Job+"\t"+l.App+" on "+l.Cluster+", "+l.State)
+		}
+	}
+	return all
+}
+
+// distinct are the words that are not empty, sorted, each once.
+func distinct(all []string) []string {
+	slices.Sort(all)
+	return slices.DeleteFunc(slices.Compact(all), func(s string) bool { return s == "" })
 }

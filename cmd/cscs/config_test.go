@@ -317,7 +317,12 @@ func TestRecordOfARun(t *testing.T) {
 					if all, err := store.List(); err != nil || len(all) != 1 || all[0].ID != id || !all[0].Attended {
 						t.Errorf("while it lives: %+v, %v", all, err)
 					}
+					code := 4
+					emit(session.Event{Event: session.EventGranted, Job: "7", Partition: "debug"})
 					emit(session.Event{Event: tt.event})
+					if tt.event != session.EventDetached && tt.state == "" {
+						emit(session.Event{Event: session.EventEnded, Reason: "job 7 reached its time limit", Code: &code, Time: time.Now()})
+					}
 					return tt.err
 				},
 			}
@@ -328,6 +333,11 @@ func TestRecordOfARun(t *testing.T) {
 			all, err := store.List()
 			if err != nil || (len(all) > 0) != (tt.state != "") || tt.state != "" && (all[0].ID != id || all[0].State != tt.state || all[0].Attended) {
 				t.Errorf("afterwards: %+v, %v", all, err)
+			}
+			ended := store.Ended(time.Now())
+			if (len(ended) == 1) != (tt.state == "") || len(ended) > 0 && (ended[0].ID != id || ended[0].Job != "7" || ended[0].Partition != "debug" ||
+				ended[0].App != "run" || ended[0].Cluster != "daint" || *ended[0].Code != 4 || !strings.Contains(ended[0].Reason, "time limit")) {
+				t.Errorf("noted as ended: %+v", ended)
 			}
 			if left, err := filepath.Glob(filepath.Join(store.Dir(), "*.sock")); err != nil || len(left) > 0 {
 				t.Errorf("left: %v, %v", left, err)

@@ -86,7 +86,10 @@ func dryTunnel(out io.Writer, w *way, cfg session.TunnelConfig) {
 		node = "NODE"
 	}
 	printWay(out, w, node)
-	if cfg.Job != "" {
+	switch {
+	case cfg.Job == "" && cfg.Node == "":
+		fmt.Fprintf(out, "     NODE: the first one of your only job that runs, asked on %s\n", w.hosts[len(w.hosts)-1].Name)
+	case cfg.Job != "":
 		fmt.Fprintf(out, "     NODE: the first one of job %s, asked on %s\n", cfg.Job, w.hosts[len(w.hosts)-1].Name)
 	}
 	fmt.Fprintf(out, "\nHere:\n  %s\n", localWords(cfg.LocalPort, app.App{LocalPort: cfg.Port, Path: "/"}))

@@ -135,7 +135,7 @@ func (o *options) addServer(cmd *cobra.Command, ports bool) {
 // addSlurm adds Slurm's own flags.
 func (o *options) addSlurm(cmd *cobra.Command) {
 	g := newGroup("Slurm (what is left out is the site's default)")
-	g.add(&o.time, "time", "t", "TIME", "time limit: MINUTES, HH:MM:SS, DAYS-HH, …", checkTime)
+	g.add(&o.time, "time", "t", "TIME", "time limit: 2h, 90m, 1d12h, MINUTES, HH:MM:SS, DAYS-HH, …", checkTime)
 	g.add(&o.account, "account", "A", "NAME", "account to charge", checkWord)
 	g.add(&o.partition, "partition", "p", "NAME", "partition", checkWord)
 	g.add(&o.qos, "qos", "q", "NAME", "quality of service", checkWord)
@@ -157,8 +157,9 @@ func (o *options) addSlurm(cmd *cobra.Command) {
 
 // request is what is asked of Slurm.
 func (o *options) request() slurm.Request {
+	limit, _ := slurm.ParseTime(one(o.time)) // checkTime accepted it; "" stays that
 	return slurm.Request{
-		Time: one(o.time), Account: one(o.account), Partition: one(o.partition), QOS: one(o.qos), Nodes: one(o.nodes),
+		Time: limit, Account: one(o.account), Partition: one(o.partition), QOS: one(o.qos), Nodes: one(o.nodes),
 		Nodelist: one(o.nodelist), GPUs: one(o.gpus), Mem: one(o.mem), Constraint: one(o.constraint),
 		Reservation: one(o.reservation), Extra: o.slurm, Via: slurm.Via(one(o.via)),
 	}

@@ -71,6 +71,9 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 		if j.noLog {
 			sc.LogDir = ""
 		}
+		if doubt := slurm.DoubtTime(one(j.time)); doubt != "" {
+			s.emit(session.Event{Event: session.EventWarning, Message: "--time " + one(j.time) + ": " + doubt})
+		}
 		if j.dryRun {
 			dryRun(d.io.Out, s.way, sc)
 			return nil

@@ -130,7 +130,7 @@ func (d *deps) signer(ctx context.Context, o *keyOptions, signals *interrupts) (
 			user = s.Cert.ValidPrincipals[0]
 		}
 	}
-	return &signer{io: d.io, by: by, ask: asker(signals), headless: o.headless, noBrows: o.noBrowser, user: user,
+	return &signer{io: d.io, by: by, with: cfg.CountedWith(by), ask: asker(signals), headless: o.headless, noBrows: o.noBrowser, user: user,
 		agents: func(ctx context.Context) []key.Agent { return d.agents(ctx, o) }, named: len(o.service) > 0 || len(o.cluster) > 0}, nil
 }
 

@@ -117,7 +117,7 @@ func (s *signer) used() (n, of int) {
 	if err != nil {
 		return 0, 0
 	}
-	return signing.OpenJournal(state).Used(s.by.Name, time.Now()), s.by.PerDay
+	return signing.OpenJournal(state).Used(s.by.Name, time.Now(), s.with...), s.by.PerDay
 }
 
 // notGood is why a certificate that has not run out is signed anew all the same; nil: it has, or

@@ -40,10 +40,11 @@ type keyStatus struct {
 	Left        *int              `json:"left,omitempty"` // seconds
 	Extensions  []string          `json:"extensions,omitempty"`
 	Options     map[string]string `json:"critical_options,omitempty"`
-	Agent       string            `json:"agent"`             // holds, lacks, none, silent; unknown: there is one, and no key here to ask it about
-	Service     string            `json:"service,omitempty"` // by which a key was signed last, or would be
-	Signed      int               `json:"signed"`            // of its today's, those that count still, made on this machine
-	PerDay      int               `json:"per_day,omitempty"` // how many it gives
+	Agent       string            `json:"agent"`                  // holds, lacks, none, silent; unknown: there is one, and no key here to ask it about
+	Service     string            `json:"service,omitempty"`      // by which a key was signed last, or would be
+	Signed      int               `json:"signed"`                 // of its today's, those that count still, made on this machine
+	PerDay      int               `json:"per_day,omitempty"`      // how many it gives
+	CountedWith []string          `json:"counted_with,omitempty"` // services whose signings are counted together with its own
 
 	inAgent int // how many keys an agent holds that was asked about none
 }
@@ -159,8 +160,8 @@ func (s *keyStatus) ask(ctx context.Context, agents []key.Agent, state key.State
 	}
 }
 
-// count tells how many of a day's signings are used at the service that has signed last: each
-// counts for itself, and cscs key sign has told its number.
+// count tells how many of a day's signings are used at the service that has signed last, together with
+// those that the site counts with it.
 func (s *keyStatus) count(cfg *site.Config, j signing.Journal, now time.Time) {
 	counts := func(name string) bool {
 		by, err := cfg.Signing(name)
@@ -168,8 +169,18 @@ func (s *keyStatus) count(cfg *site.Config, j signing.Journal, now time.Time) {
 	}
 	by, err := cfg.Signing(first(j.Latest(counts), site.DefaultSigning))
 	if err == nil {
-		s.Service, s.Signed, s.PerDay = by.Name, j.Used(by.Name, now), by.PerDay
+		s.CountedWith = cfg.CountedWith(by)
+		s.Service, s.Signed, s.PerDay = by.Name, j.Used(by.Name, now, s.CountedWith...), by.PerDay
 	}
+}
+
+// services names the service, and those that are counted with it.
+func (s keyStatus) services() string {
+	if len(s.CountedWith) == 0 {
+		return s.Service
+	}
+	names := slices.Sorted(slices.Values(append(slices.Clone(s.CountedWith), s.Service)))
+	return strings.Join(names, " and ") + " together"
 }
 
 // print writes a line for each thing that there is to tell.
@@ -204,7 +215,7 @@ func (s keyStatus) print(out io.Writer) {
 	}
 	line("agent", map[string]string{"unknown": fmt.Sprintf("holds %d keys; which of them is this, nothing here tells", s.inAgent), "holds": "holds it", "lacks": "does not hold it (cscs key agent)", "none": "there is none", "silent": "does not answer"}[s.Agent])
 	if s.PerDay > 0 {
-		line("signed", fmt.Sprintf("%d of %d a day at %s, as far as this machine knows", s.Signed, s.PerDay, s.Service))
+		line("signed", fmt.Sprintf("%d of %d a day at %s, as far as this machine knows", s.Signed, s.PerDay, s.services()))
 	}
 	_ = w.Flush() // to the user's own terminal or pipe: nobody else is to be told
 }

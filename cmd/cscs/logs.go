@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/alps-tunnel/cscs/internal/live"
 	"github.com/alps-tunnel/cscs/internal/sessionid"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
@@ -24,7 +25,8 @@ func newLogsCommand(d *deps) *cobra.Command {
 		Short: "Show the log of a session's server",
 		Long: `Show what the server of a session has written, its newest 64 MiB. Of a session that has
 ended, this machine keeps the log; its ID is then needed in full. One that ended by itself, with
-nobody there, has left it on the cluster for a week: name that with --cluster.`,
+nobody there, has left it on the cluster for a week: name that with --cluster. Where there is
+nothing to show yet, it is said why.`,
 		Args:              atMostOneID,
 		ValidArgsFunction: completeIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -55,17 +57,76 @@ func (d *deps) logs(ctx context.Context, o *options, args []string, follow bool)
 	}
 	o.visits = true
 	return d.wayTo(ctx, r, o, func(s *start) error {
-		var err error
-		if r.State == "" {
-			err = s.findLog(s.signals.ctx, to, r.ID, follow)
-		} else {
-			err = s.showLog(s.signals.ctx, to, r.ID, 0, follow)
-		}
+		err := s.printLog(s.signals.ctx, to, r, follow)
 		if errors.Is(err, session.ErrInterrupted) && follow {
 			return nil // that is how one stops to look
 		}
 		return err
 	})
+}
+
+// A countingWriter counts what is written through it.
+type countingWriter struct {
+	io.Writer
+	n int64
+}
+
+func (w *countingWriter) Write(b []byte) (int, error) {
+	n, err := w.Writer.Write(b)
+	w.n += int64(n)
+	return n, err
+}
+
+// printLog prints the log of the session r, or of the one that the cluster finds by it, and says why
+// if there is nothing to print.
+func (s *start) printLog(ctx context.Context, to io.Writer, r live.Record, follow bool) error {
+	c, err := s.way.visit(ctx)
+	if err != nil {
+		return cancelled(ctx, err)
+	}
+	defer c.Close()
+	var f slurm.Found // empty: it isn't known
+	if r.State == "" || follow && r.State == live.Queued {
+		f, err = session.Find(ctx, c, r.ID, s.cluster.Name)
+		var ended *session.EndedError
+		if errors.As(err, &ended) {
+			f.ID, f.Over, err = ended.ID, true, nil
+		}
+		if err != nil {
+			return cancelled(ctx, err)
+		}
+		r.ID = f.ID
+		if follow && f.State == "PENDING" {
+			s.deps.say(nothingLogged(f))
+		}
+	}
+	counted := &countingWriter{Writer: to}
+	err = showLogOver(ctx, c, counted, r.ID, 0, follow)
+	if err != nil || counted.n > 0 || follow {
+		return cancelled(ctx, err)
+	}
+	if f.ID == "" {
+		if f, err = session.Find(ctx, c, r.ID, s.cluster.Name); err != nil {
+			f = slurm.Found{ID: r.ID, Over: true}
+		}
+	}
+	s.deps.say(nothingLogged(f))
+	return nil
+}
+
+// nothingLogged says why the log of a session has nothing in it.
+func nothingLogged(f slurm.Found) string {
+	switch {
+	case f.Over:
+		return "the server of session " + f.ID + " has written nothing"
+	case f.State != "PENDING":
+		return "the server of session " + f.ID + " has written nothing so far"
+	}
+	why := f.Reason
+	if f.Start.After(time.Now()) {
+		why += ", expected to start " + ui.At(f.Start, time.Now())
+	}
+	return "session " + f.ID + " is queued (" + why + "): its server has not started, and has written nothing"
 }
 
 // followEvery is how often the cluster looks for what is new in a log.
@@ -80,25 +141,6 @@ func (s *start) showLog(ctx context.Context, to io.Writer, id string, last int, 
 	}
 	defer c.Close()
 	return cancelled(ctx, showLogOver(ctx, c, to, id, last, follow))
-}
-
-// findLog is showLog for a session that this machine does not know; one that has ended has
-// its log, too.
-func (s *start) findLog(ctx context.Context, to io.Writer, prefix string, follow bool) error {
-	c, err := s.way.visit(ctx)
-	if err != nil {
-		return cancelled(ctx, err)
-	}
-	defer c.Close()
-	f, err := session.Find(ctx, c, prefix, s.cluster.Name)
-	var ended *session.EndedError
-	if errors.As(err, &ended) {
-		f.ID, err = ended.ID, nil
-	}
-	if err == nil {
-		err = showLogOver(ctx, c, to, f.ID, 0, follow)
-	}
-	return cancelled(ctx, err)
 }
 
 func showLogOver(ctx context.Context, remote slurm.Remote, to io.Writer, id string, last int, follow bool) error {

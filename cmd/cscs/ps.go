@@ -6,9 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
+	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,13 +17,12 @@ import (
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
-	"github.com/alps-tunnel/cscs/slurm"
 )
 
 // psOptions are those of cscs ps.
 type psOptions struct {
 	options
-	refresh bool
+	refresh, ended bool
 }
 
 func newPsCommand(d *deps) *cobra.Command {
@@ -36,7 +34,10 @@ func newPsCommand(d *deps) *cobra.Command {
 
 With --refresh each cluster is asked once: those of the sessions known here and the default
 one, or that of --cluster alone. Sessions that were begun elsewhere are then listed too, and
-what nobody has owned for longer than its lease is cancelled.`,
+what nobody has owned for longer than its lease is cancelled.
+
+Sessions that ended within a day are told after the list. With --ended those of the last week
+are listed instead of the live ones: when each ended, why, and with which exit code.`,
 		Example: `  cscs ps
   cscs ps --refresh --cluster daint
   cscs ps --json | jq -r .id`,
@@ -50,6 +51,7 @@ what nobody has owned for longer than its lease is cancelled.`,
 	}
 	g := newGroup("Which")
 	g.flags.BoolVar(&o.refresh, "refresh", false, "ask the clusters, too")
+	g.flags.BoolVar(&o.ended, "ended", false, "list sessions that have ended")
 	g.done(cmd)
 	o.addWhere(cmd)
 	g = newGroup("Here")
@@ -61,6 +63,9 @@ what nobody has owned for longer than its lease is cancelled.`,
 }
 
 func (d *deps) ps(ctx context.Context, o *psOptions) error {
+	if o.refresh && o.ended {
+		return &problem.UsageError{Message: "--refresh and --ended exclude each other: what has ended is known here alone", Hint: "see cscs ps --help"}
+	}
 	store, all, err := records()
 	if slices.ContainsFunc(all, func(l live.Listed) bool { return l.Cluster == demo.Name && !l.Attended }) {
 		d.forgetGoneDemos()
@@ -82,34 +87,78 @@ func (d *deps) ps(ctx context.Context, o *psOptions) error {
 			return err
 		}
 	}
+	ended := endedRows(store)
 	if name := one(o.cluster); name != "" {
 		rows = slices.DeleteFunc(rows, func(r ui.Row) bool { return r.Cluster != name })
-	}
-	if o.json {
-		enc := json.NewEncoder(d.io.Out)
-		enc.SetEscapeHTML(false)
-		for _, r := range rows {
-			if err := enc.Encode(r); err != nil {
+		ended = slices.DeleteFunc(ended, func(r ui.EndedRow) bool { return r.Cluster != name })
+		if len(rows) == 0 && len(ended) == 0 && !o.refresh {
+			if err := d.mustKnow(ctx, name); err != nil {
 				return err
 			}
 		}
-		return err
 	}
-	if len(rows) > 0 || err == nil { // else nobody knows that there is none
+	switch {
+	case o.ended && o.json:
+		return printJSON(d.io.Out, ended)
+	case o.ended:
+		ui.EndedTable(d.io, ended, time.Now())
+		return nil
+	case o.json:
+		return cmp.Or(printJSON(d.io.Out, rows), err)
+	}
+	if len(rows) > 0 || err == nil { // else it is not known that there is none
 		ui.Table(d.io, rows, time.Now())
 	}
+	ui.EndedNotes(d.io, ended, time.Now())
 	return err
+}
+
+// printJSON writes each row as a JSON object on a line of its own.
+func printJSON[R any](out io.Writer, rows []R) error {
+	enc := json.NewEncoder(out)
+	enc.SetEscapeHTML(false)
+	for _, r := range rows {
+		if err := enc.Encode(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mustKnow returns an error for the name of a cluster that this machine knows nothing of: that it
+// has no session would be no answer to a name that is misspelt.
+func (d *deps) mustKnow(ctx context.Context, cluster string) error {
+	cfg, err := d.sites()
+	if err != nil || cfg.Makes(cluster) {
+		return err
+	}
+	_, err = cfg.Cluster(ctx, cluster)
+	return err
+}
+
+// endedRows are the sessions that have ended, as this machine noted them.
+func endedRows(store *live.Store) []ui.EndedRow {
+	rows := []ui.EndedRow{}
+	for _, e := range store.Ended(time.Now()) {
+		rows = append(rows, ui.EndedRow{V: session.EventVersion, ID: e.ID, App: e.App, Cluster: e.Cluster, State: "ended",
+			Reason: e.Reason, Job: e.Job, Code: e.Code, Ended: e.Ended})
+	}
+	return rows
 }
 
 // rowOf is a session as this laptop knows it.
 func rowOf(l live.Listed) ui.Row {
 	r := ui.Row{V: session.EventVersion, ID: l.ID, App: l.App, Cluster: l.Cluster, State: l.State, Reason: l.Reason,
-		Job: l.Job, Node: l.Node, URL: l.URL, Begun: l.Begun, Ends: l.Ends, Attached: []string{}}
+		Job: l.Job, Node: l.Node, URL: l.URL, Start: l.Start, Begun: l.Begun, Ends: l.Ends, Attached: []string{}}
 	for _, pid := range l.Here {
 		r.Attached = append(r.Attached, hereName(pid))
 	}
 	if !l.Attended {
 		r.URL = "" // it leads nowhere
+	}
+	if !l.Attended && l.State == live.Queued {
+		seen := l.Seen
+		r.AsOf = &seen
 	}
 	if l.Expired {
 		r.Reason = "over by this machine's clock; cscs ps --refresh asks the cluster"
@@ -119,134 +168,3 @@ func rowOf(l live.Listed) ui.Row {
 
 // hereName is a process of this machine that attends a session.
 func hereName(pid int) string { return fmt.Sprintf("here (pid %d)", pid) }
-
-// A refreshing asks the clusters.
-type refreshing struct {
-	*deps
-	opts  *psOptions
-	store *live.Store
-	ways  map[string]live.Record // a session that went to the cluster
-	known map[string]live.Listed // the sessions that this machine knows
-}
-
-// all asks each cluster once. Of one that does not answer, the sessions stay as they are
-// known here; the first error is returned.
-func (r *refreshing) all(ctx context.Context, rows []ui.Row) ([]ui.Row, error) {
-	clusters := slices.Collect(maps.Keys(r.ways))
-	if name := one(r.opts.cluster); name != "" {
-		clusters = []string{name}
-	} else if cfg, err := r.sites(); err != nil {
-		return rows, err
-	} else if name := cfg.Default(); name != "" {
-		clusters = append(clusters, name)
-	} else if len(clusters) == 0 {
-		return rows, whichCluster(cfg) // to say that there is none would be a guess
-	}
-	slices.Sort(clusters)
-	var failed error
-	for _, name := range slices.Compact(clusters) {
-		found, err := r.ask(ctx, name)
-		if err != nil {
-			failed = cmp.Or(failed, err)
-			continue
-		}
-		rows = r.merge(rows, name, found)
-	}
-	slices.SortStableFunc(rows, func(a, b ui.Row) int { return a.Begun.Compare(b.Begun) })
-	return rows, failed
-}
-
-// ask asks one cluster.
-func (r *refreshing) ask(ctx context.Context, cluster string) (found []slurm.Found, err error) {
-	known := r.ways[cluster]
-	known.Cluster = cluster
-	opts := options{user: r.opts.user, identity: r.opts.identity, noSign: r.opts.noSign, verbose: r.opts.verbose, visits: true}
-	err = r.wayTo(ctx, known, &opts, func(s *start) error {
-		ctx := s.signals.ctx
-		c, err := s.way.visit(ctx)
-		if err != nil {
-			return cancelled(ctx, err)
-		}
-		defer c.Close()
-		var swept []slurm.Swept
-		found, swept, err = slurm.List(ctx, c)
-		for _, w := range swept {
-			r.say(fmt.Sprintf("session %s on %s: nobody had owned it for %s: job %s is cancelled", w.ID, cluster, ui.Duration(w.Age), w.Job))
-		}
-		return cancelled(ctx, err)
-	})
-	return found, err
-}
-
-// merge brings what the cluster says into the rows: it knows best of the job and of who is
-// attached, this laptop of its own URL.
-func (r *refreshing) merge(rows []ui.Row, cluster string, found []slurm.Found) []ui.Row {
-	there := map[string]slurm.Found{}
-	for _, f := range found {
-		if !f.Over {
-			there[f.ID] = f
-		}
-	}
-	var out []ui.Row
-	for _, row := range rows {
-		f, ok := there[row.ID]
-		switch {
-		case row.Cluster != cluster:
-		case ok:
-			row = withFound(row, f, r.known[row.ID])
-			delete(there, row.ID)
-		case len(row.Attached) == 0 && r.store.Forget(row.ID) == nil:
-			continue // it is over
-		}
-		out = append(out, row)
-	}
-	for _, f := range found {
-		if _, ok := there[f.ID]; ok {
-			out = append(out, withFound(ui.Row{V: session.EventVersion, ID: f.ID, Cluster: cluster, Attached: []string{}}, f, live.Listed{}))
-		}
-	}
-	return out
-}
-
-// withFound takes into the row what the cluster says of the session, of which this machine
-// knows l.
-func withFound(r ui.Row, f slurm.Found, l live.Listed) ui.Row {
-	about := session.ParseAbout(f.About)
-	r.App, r.Job = cmp.Or(r.App, about.App, "?"), f.Job
-	if r.Begun.IsZero() {
-		r.Begun = about.Begun
-	}
-	if !f.Ends.IsZero() {
-		ends := f.Ends.UTC()
-		r.Ends = &ends
-	}
-	if len(f.Nodes) > 0 {
-		r.Node = f.Nodes[0]
-	}
-	here := len(r.Attached) > 0
-	r.Attached = append(r.Attached, elsewhere(f.Clients, l)...)
-	if !here {
-		r.Reason = ""
-		switch {
-		case f.State == "PENDING":
-			r.State, r.Reason = live.Queued, f.Reason
-		case f.Left && len(r.Attached) == 0:
-			r.State = live.Detached
-		case f.Serving && len(r.Attached) == 0:
-			r.State = live.Unattended
-		case f.Serving:
-			r.State = live.Ready
-		default:
-			r.State = strings.ToLower(f.State)
-		}
-	}
-	return r.LeftAt(time.Now())
-}
-
-// elsewhere are those of the clients that are no processes of this machine: neither one that
-// attends the session here, nor one that did, and could not tell the cluster that it went.
-func elsewhere(clients []string, l live.Listed) []string {
-	return slices.DeleteFunc(slices.Clone(clients), func(c string) bool {
-		return c == clientNameOf(l.PID) || slices.ContainsFunc(l.Here, func(pid int) bool { return c == clientNameOf(pid) })
-	})
-}

@@ -46,7 +46,7 @@ func (s *start) newRenewal(cfg *site.Config, cl site.Cluster) (*renewal, error) 
 		return nil, err
 	}
 	r := &renewal{
-		signer: &signer{io: s.deps.io, by: by, ask: s.ask, noBrows: o.noBrowser, user: one(o.user),
+		signer: &signer{io: s.deps.io, by: by, with: cfg.CountedWith(by), ask: s.ask, noBrows: o.noBrowser, user: one(o.user),
 			agents: func(ctx context.Context) []key.Agent {
 				return append([]key.Agent{key.FindAgent("")}, agentsOf(ctx, cfg, cl)...)
 			},

@@ -76,6 +76,7 @@ Exit status:
   130  interrupted before it was ready (and torn down)`
 
 func newRootCommand(d *deps) *cobra.Command {
+	showVersion := false
 	cmd := &cobra.Command{
 		Use:   "cscs",
 		Short: "Run a server on a compute node and open it in your browser",
@@ -90,8 +91,15 @@ forwards a local port to it and, on Ctrl-C, takes all of it down again.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          knownCommand,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if showVersion {
+				return d.printVersion()
+			}
+			return cmd.Help()
+		},
 	}
+	cmd.Flags().BoolVar(&showVersion, "version", false, "print the version")
+	cmd.SetHelpCommand(newHelpCommand())
 	cmd.SetFlagErrorFunc(flagError)
 	cmd.SetUsageFunc(usage)
 	cmd.AddCommand(
@@ -110,26 +118,14 @@ forwards a local port to it and, on Ctrl-C, takes all of it down again.`,
 		newProxyCommand(d),
 		newDoctorCommand(d),
 		newDemoCommand(d),
+		newCompletionCommand(d),
 		newVersionCommand(d),
 	)
+	cmd.CompletionOptions.DisableDefaultCmd = true // newCompletionCommand's does more
 	for _, c := range append(cmd.Commands(), cmd) {
 		c.Flags().BoolP("help", "h", false, "show this help")
 	}
 	return cmd
-}
-
-// knownCommand refuses what is no command, with the nearest that is one.
-func knownCommand(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	err := problem.Usagef("unknown command %q", args[0])
-	err.Hint = "see " + cmd.CommandPath() + " --help"
-	cmd.SuggestionsMinimumDistance = 2
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		err.Message += ", did you mean " + strings.Join(near, " or ") + "?"
-	}
-	return err
 }
 
 // noArgs is for commands that take none.
@@ -162,8 +158,12 @@ func flagError(cmd *cobra.Command, err error) error {
 			u.Message = "unknown flag -" + name
 		} else if short != "" {
 			u.Message = "unknown flag -" + name + " in -" + short
+		} else if near := suggestFlag(cmd, name); near != "" {
+			u.Message += ", did you mean --" + near + "?"
 		}
-		if cmd.Name() == "run" {
+		if hint := slurmHint(cmd, name); hint != "" && (len(name) > 1 || cmd.Name() != "run") {
+			u.Hint = hint
+		} else if cmd.Name() == "run" {
 			u.Hint = "the command and its flags go behind --: cscs run -- COMMAND; see cscs run --help"
 		}
 	}

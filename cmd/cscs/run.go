@@ -1,6 +1,7 @@
 package main
 
 import (
+	"hash/fnv"
 	"slices"
 	"strings"
 
@@ -22,7 +23,8 @@ The command comes after --. {port} in its arguments, and $PORT in its environmen
 stand for the port that it is to listen on, at 127.0.0.1; without --port, a free one is
 chosen on the node. A server that listens for more than 127.0.0.1 is stopped.
 
-A NAME is a recipe of config.toml: a command and its flags under [recipes.NAME].
+A NAME is a recipe of config.toml: a command and its flags under [recipes.NAME]. It has the
+same local port each time, if that is free.
 Ctrl-C stops the server and ends the job.`,
 		Example: `  cscs run --cluster daint -- python3 -m http.server {port} --bind 127.0.0.1
   cscs run -c daint --port 5000 --venv ~/venvs/ml -- mlflow ui --port 5000
@@ -41,13 +43,27 @@ Ctrl-C stops the server and ends the job.`,
 					return r.Settings, err
 				}
 			}
-			j.app = func() (app.App, error) { return app.Command(command, port(j.port)) }
+			j.app = func() (app.App, error) {
+				a, err := app.Command(command, port(j.port))
+				if name != "" && a.LocalPort == 0 {
+					a.LocalPort = recipePort(name)
+				}
+				return a, err
+			}
 			return d.runJob(cmd, j)
 		},
 		ValidArgsFunction: completeRecipes,
 	}
 	j.addFlags(cmd)
 	return cmd
+}
+
+// recipePort is the local port that is tried first for a recipe without a port, so that its address can
+// be a bookmark. It is below the ports that systems give out by themselves.
+func recipePort(name string) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(name)) // it never fails
+	return 20000 + int(h.Sum32()%10000)
 }
 
 // splitRun takes the arguments apart: a recipe's name and what is added to it, or a command.

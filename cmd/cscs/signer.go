@@ -31,6 +31,7 @@ type signer struct {
 	user     string                            // who it is most likely
 	agents   func(context.Context) []key.Agent // in which the key may be
 	typed    string                            // who it is, by what was typed
+	with     []string                          // services whose signings count together with this one's
 	named    bool                              // cscs key sign has to be told the service to take this one
 }
 

@@ -38,7 +38,7 @@ default cluster.`,
 			if err := fillEnv(cmd.Flags()); err != nil {
 				return err
 			}
-			targets, err := d.stopTargets(o, args, all)
+			targets, err := d.stopTargets(cmd.Context(), o, args, all)
 			if err != nil {
 				return err
 			}
@@ -62,12 +62,17 @@ default cluster.`,
 }
 
 // stopTargets are the sessions that are meant. With --all there may be none.
-func (d *deps) stopTargets(o *options, args []string, all bool) ([]live.Listed, error) {
+func (d *deps) stopTargets(ctx context.Context, o *options, args []string, all bool) ([]live.Listed, error) {
 	if all && len(args) > 0 {
 		return nil, &problem.UsageError{Message: "--all and an ID exclude each other", Hint: "see cscs stop --help"}
 	}
 	_, have, err := records()
-	if name := one(o.cluster); name != "" {
+	if name := one(o.cluster); name != "" && err == nil {
+		if !slices.ContainsFunc(have, func(l live.Listed) bool { return l.Cluster == name }) {
+			if err := d.mustKnow(ctx, name); err != nil {
+				return nil, err
+			}
+		}
 		have = slices.DeleteFunc(have, func(l live.Listed) bool { return l.Cluster != name })
 	}
 	if err != nil || all {
@@ -133,17 +138,22 @@ func (d *deps) stop(ctx context.Context, l live.Listed, o *options) error {
 		if err != nil {
 			return s.failed(err)
 		}
+		var last session.Event
 		err = d.end(s.signals.ctx, session.Config{
 			ID: l.ID, Cluster: s.cluster.Name, Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dial, App: app.App{Name: l.App},
 			Lease: time.Duration(l.Lease) * time.Second, LogDir: logs, Explain: s.explain,
 			Hurry: s.signals.hurry, Abandon: s.signals.abandon,
-		}, l.State == "", s.event)
+		}, l.State == "", func(e session.Event) {
+			last = e
+			s.event(e)
+		})
 		if err != nil {
 			return over(err)
 		}
 		if !sessionid.IsID(l.ID) {
 			return nil // the beginning of one that the cluster alone knows: there is no record of it here
 		}
+		noteEnded(live.Open(logs), l.Record, last.Reason, last.Code)
 		err = live.Open(logs).Forget(l.ID)
 		var attended *live.AttendedError
 		if !errors.As(err, &attended) {

@@ -17,14 +17,16 @@ type tunnelOptions struct {
 func newTunnelCommand(d *deps) *cobra.Command {
 	o := &tunnelOptions{}
 	cmd := &cobra.Command{
-		Use:   "tunnel [flags] --port PORT --node NODE | --job ID",
+		Use:   "tunnel [flags] --port PORT [--node NODE | --job ID]",
 		Short: "Forward to a server that already runs on a compute node",
 		Long: `Forward a local port to a server that already runs on a compute node of yours, and
 open it in the browser. It allocates nothing and cancels nothing: Ctrl-C ends the
-tunnel alone.
+tunnel alone. Without --node and --job, your only job that runs on the cluster is meant.
+The tunnel ends when the job does.
 
 The server has to be your own, and to listen at 127.0.0.1 of its node.`,
-		Example: `  cscs tunnel --cluster daint --node nid006554 --port 6006
+		Example: `  cscs tunnel --cluster daint --port 6006
+  cscs tunnel --cluster daint --node nid006554 --port 6006
   cscs tunnel -c daint --job 4270667 --port 8888 --local-port 9000`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.runTunnel(cmd, o) },
@@ -68,8 +70,6 @@ func (d *deps) runTunnel(cmd *cobra.Command, o *tunnelOptions) error {
 func (o *tunnelOptions) check() error {
 	hint := "see cscs tunnel --help"
 	switch {
-	case len(o.node) == 0 && len(o.job) == 0:
-		return &problem.UsageError{Message: "where does the server run? name its node with --node, or its job with --job", Hint: hint}
 	case len(o.node) > 0 && len(o.job) > 0:
 		return &problem.UsageError{Message: "--node and --job exclude each other", Hint: hint}
 	case len(o.port) == 0:

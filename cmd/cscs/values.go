@@ -93,8 +93,8 @@ func port(v []string) int {
 }
 
 func checkTime(s string) error {
-	if err := slurm.CheckTime(s); err != nil {
-		return errors.New("it is no time limit of Slurm's: write MINUTES, HOURS:MINUTES:SECONDS or DAYS-HOURS[:MINUTES[:SECONDS]]")
+	if _, err := slurm.ParseTime(s); err != nil {
+		return errors.New("it is no time limit of Slurm's: write 2h, 90m, 1d12h, MINUTES, HOURS:MINUTES:SECONDS or DAYS-HOURS[:MINUTES[:SECONDS]]")
 	}
 	return nil
 }

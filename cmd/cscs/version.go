@@ -16,12 +16,14 @@ func newVersionCommand(d *deps) *cobra.Command {
 		Use:   "version",
 		Short: "Print the version",
 		Args:  noArgs,
-		RunE: func(*cobra.Command, []string) error {
-			info, _ := debug.ReadBuildInfo()
-			_, err := fmt.Fprintln(d.io.Out, versionLine(version, info))
-			return err
-		},
+		RunE:  func(*cobra.Command, []string) error { return d.printVersion() },
 	}
+}
+
+func (d *deps) printVersion() error {
+	info, _ := debug.ReadBuildInfo()
+	_, err := fmt.Fprintln(d.io.Out, versionLine(version, info))
+	return err
 }
 
 // versionLine is the version, the commit that it was built from, the compiler and the system.

@@ -292,6 +292,8 @@ type look struct {
 	info          string // scontrol --oneliner show job
 	listed        string // squeue's %i|%T|%r|%S|%e|%P|%a|%N
 	queue         string // the same with |%j
+	nodes         string
+	begins, ends  string
 	changed       <-chan struct{}
 }
 
@@ -312,7 +314,13 @@ func (ctl *controller) look(j *job) look {
 			j.id, j.name, j.state, j.reason, j.request.partition, stamp(j.began), stamp(j.ends), nodes),
 		listed: j.number() + "|" + rest,
 		queue:  j.number() + "|" + rest + "|" + j.name,
+		nodes:  nodes, begins: stamp(j.began), ends: stamp(j.ends),
 	}
+}
+
+// where is squeue's %T|%N|%u|%e|%S of a job that runs.
+func (l look) where(user string) string {
+	return strings.Join([]string{l.state, l.nodes, user, l.ends, l.begins}, "|")
 }
 
 // answer is squeue's %T|%r|%S.

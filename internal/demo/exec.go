@@ -43,6 +43,7 @@ func (c *Cluster) exec(host, command string, stdin io.Reader, stdout, stderr io.
 	verb, ok := map[string]func(*call){
 		"submit": (*call).submit, "follow": (*call).takeUp, "stop": (*call).stop, "list": (*call).list,
 		"log": (*call).showLog, "find": (*call).find, "examine": (*call).examine, "look": (*call).look, "enter": (*call).enter,
+		"watchjob": (*call).watchJob,
 	}[asked.Verb]
 	if !ok {
 		k.fail("protocol", "the demo does not know the verb "+asked.Verb)
@@ -59,7 +60,7 @@ func (c *Cluster) exec(host, command string, stdin io.Reader, stdout, stderr io.
 
 // mayLackID reports whether a verb is for no session, or for any.
 func mayLackID(verb string) bool {
-	return slices.Contains([]string{"list", "find", "examine", "look", "enter"}, verb)
+	return slices.Contains([]string{"list", "find", "examine", "look", "enter", "watchjob"}, verb)
 }
 
 // say writes a line of the answer. A client that has gone is heard of by the end of its
@@ -117,6 +118,27 @@ func (k *call) find() {
 	}
 	k.say("hello", "host="+shortName(k.host))
 	node, number := k.Get("node"), k.Get("job")
+	switch {
+	case number == "" && node == "":
+		var running []string
+		for _, l := range k.c.ctl.mine() {
+			k.say("mine", "answer="+l.listed)
+			if l.state == "RUNNING" {
+				running = append(running, strings.Split(l.listed, "|")[0])
+			}
+		}
+		if len(running) != 1 {
+			k.say("which")
+			return
+		}
+		number = running[0]
+	case number == "":
+		for _, l := range k.c.ctl.mine() {
+			if slices.Contains(strings.Split(l.nodes, ","), node) && l.state == "RUNNING" {
+				k.say("on", "job="+strings.Split(l.listed, "|")[0], "answer="+l.where(k.c.user))
+			}
+		}
+	}
 	if number != "" {
 		j := k.c.ctl.find(number)
 		if j == nil {
@@ -124,13 +146,11 @@ func (k *call) find() {
 			return
 		}
 		l := k.c.ctl.look(j)
-		f := strings.Split(l.listed, "|")
-		nodes := f[len(f)-1]
-		k.say("where", "job="+number, "answer="+l.state+"|"+nodes+"|"+k.c.user)
+		k.say("where", "job="+number, "answer="+l.where(k.c.user))
 		if l.state != "RUNNING" {
 			return
 		}
-		node, _, _ = strings.Cut(nodes, ",")
+		node, _, _ = strings.Cut(l.nodes, ",")
 	}
 	k.say("node", "node="+node)
 	if k.c.nodes[node] == nil {
@@ -139,6 +159,35 @@ func (k *call) find() {
 	}
 	k.say("hostkey", "node="+node, "from=ssh_known_hosts", "key="+k.c.hostKey(node))
 	k.say("found")
+}
+
+// watchJob: tells of a job until it has ended.
+func (k *call) watchJob() {
+	defer k.listen()()
+	number := k.Get("job")
+	k.say("hello", "host="+shortName(k.host))
+	for told := ""; ; {
+		j := k.c.ctl.find(number)
+		if j == nil {
+			k.say("job", "job="+number, "info=slurm_load_jobs error: Invalid job id specified")
+			return
+		}
+		l := k.c.ctl.look(j)
+		if l.info != told {
+			k.say("job", "job="+number, "info="+l.info)
+			told = l.info
+		}
+		if l.state != "RUNNING" {
+			return
+		}
+		select {
+		case <-l.changed:
+		case _, ok := <-k.lines: // whatever it asks, this is quicker
+			if !ok {
+				return
+			}
+		}
+	}
 }
 
 // findRunner: where a session is, in its runner's own words.

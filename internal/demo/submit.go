@@ -2,8 +2,10 @@ package demo
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/alps-tunnel/cscs/slurm"
@@ -29,7 +31,7 @@ func (k *call) submit() {
 	r, refusal := parseRequest(program, k.List("salloc_args"))
 	if refusal != "" {
 		s.remove()
-		k.say("refused", "by="+program, "code=1", "message="+refusal)
+		k.say("refused", append([]string{"by=" + program, "code=1", "message=" + refusal}, offer()...)...)
 		return
 	}
 	k.c.note(s.id, k.host, "Slurm is asked for a node: "+strings.Join(append([]string{program}, k.List("salloc_args")...), " "))
@@ -42,6 +44,23 @@ func (k *call) submit() {
 		k.say("pending", "job="+j.number())
 	}
 	k.follow(s, 0, false)
+}
+
+// offer is what there is, as fields of a refusal.
+func offer() []string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(partitions)) {
+		up, mark := "up", ""
+		if name == downPartition {
+			up = "down"
+		}
+		if name == defaultPartition {
+			mark = "*"
+		}
+		minutes := int(partitions[name].Minutes())
+		all = append(all, fmt.Sprintf("partition=%s%s|%s|%d-%02d:%02d:00|%d|0", name, mark, up, minutes/1440, minutes/60%24, minutes%60, len(nodeNames)))
+	}
+	return all
 }
 
 // lookAhead says what the node would not find.

@@ -256,7 +256,7 @@ func files() map[string]bool {
 // stays are the files that may outlive a session: the log that was fetched, a
 // host key that alice accepted, and what the servers themselves keep.
 var stays = regexp.MustCompile(`^(` + strings.Join([]string{
-	`laptop:/home/(alice|mallory)/\.local/(state/(cscs/([^/]*\.log|sessions/(\.lock)?|run/([^/]*\.lock)?)?)?)?`,
+	`laptop:/home/(alice|mallory)/\.local/(state/(cscs/([^/]*\.log|ended\.json|sessions/(\.lock)?|run/([^/]*\.lock)?)?)?)?`,
 	`laptop:/run/user/\d+/cscs/([^/]*\.(lock|sock))?`, // a killed process leaves its socket, for the next to remove
 	`laptop:/tmp/another/.*`, // a second laptop's state
 	`laptop:/home/alice/\.ssh/known_hosts`,

@@ -190,7 +190,7 @@ func TestDemo(t *testing.T) {
 // that cscs open and cscs ps tell.
 func TestDemoBusy(t *testing.T) {
 	n := newNewcomer(t)
-	s := n.cscs("demo", "--queue", "3s")
+	s := n.cscs("demo", "--queue", "8s")
 	queued := s.wait("queued")
 	says(t, queued.Reason, "waiting for nodes")
 	address := strings.TrimSpace(n.run("open", "--no-browser", queued.Session))
@@ -198,6 +198,7 @@ func TestDemoBusy(t *testing.T) {
 		t.Errorf("GET %q while it is queued: %d %s", address, code, body)
 	}
 	says(t, n.run("ps"), "queued", address)
+	says(t, n.run("logs", queued.Session), "session "+queued.Session+" is queued", "waiting for nodes")
 	s.wait("granted")
 	if e := s.ready(); e.URL != address {
 		t.Errorf("it was to be at %s, and is at %s", address, e.URL)

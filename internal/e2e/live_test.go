@@ -26,6 +26,8 @@ type listed struct {
 	URL      string   `json:"url"`
 	Begun    string   `json:"begun"`
 	Ends     string   `json:"ends"`
+	Start    string   `json:"start"`
+	AsOf     string   `json:"as_of"`
 	Left     int      `json:"left"`
 	Attached []string `json:"attached"`
 }
@@ -103,8 +105,11 @@ func TestLiveSession(t *testing.T) {
 
 	follow := start(t, as(context.Background(), "alice", "laptop", lab.bin, "logs", "-f"))
 	follow.line("Serving HTTP")
-	out := mustCmd(t, "stop")
+	out := mustCmd(t, "stop", "--all")
 	says(t, out, ready.Session, granted.Job)
+	if strings.Contains(out, "elsewhere") {
+		t.Errorf("it was stopped here: %s", out)
+	}
 	if e := s.end(0); !strings.Contains(e.Reason, "stopped from elsewhere") {
 		t.Errorf("ended: %q", e.Reason)
 	}
@@ -115,6 +120,8 @@ func TestLiveSession(t *testing.T) {
 	if rows := ps(t); len(rows) != 0 {
 		t.Errorf("afterwards: %+v", rows)
 	}
+	says(t, mustCmd(t, "ps"), "no live session", ready.Session+" ended", "job "+granted.Job)
+	says(t, mustCmd(t, "ps", "--ended", "--json"), `"id":"`+ready.Session+`"`, `"job":"`+granted.Job+`"`, `"code":0`)
 	says(t, mustCmd(t, "logs", ready.Session), "Serving HTTP")
 }
 
@@ -245,7 +252,8 @@ func TestLiveAttach(t *testing.T) {
 
 	says(t, mustCmd(t, "detach"), "detached", ready.Session)
 	e := first.end(0)
-	says(t, e.Reason, "detached", "lease")
+	// One hour, as its lease, which begins now.
+	says(t, e.Reason, "detached", "until its time limit")
 	if d, ok := first.find("detached"); !ok || d.Session != ready.Session {
 		t.Error("no event detached")
 	}
@@ -306,12 +314,14 @@ func TestLiveDetached(t *testing.T) {
 		t.Error("no event queued")
 	}
 	rows := ps(t)
-	if len(rows) != 1 || rows[0].State != "detached" {
+	if len(rows) != 1 || rows[0].State != "queued" || rows[0].Reason == "" || rows[0].AsOf == "" {
 		t.Errorf("cscs ps: %+v", rows)
 	}
-	if rows := ps(t, "--refresh"); len(rows) != 1 || rows[0].State != "queued" {
+	// Slurm expects it to start when the other job reaches its time limit.
+	if rows := ps(t, "--refresh"); len(rows) != 1 || rows[0].State != "queued" || rows[0].Reason == "" || rows[0].AsOf != "" {
 		t.Errorf("cscs ps --refresh: %+v", rows)
 	}
+	says(t, mustCmd(t, "logs", e.Session), "session "+e.Session+" is queued")
 	waiting := attach(t, nil)
 	waiting.wait("queued")
 	cancelJob(t, jobs)
@@ -365,7 +375,9 @@ func TestLiveEndedByItsLease(t *testing.T) {
 	if left := poll(patience, func() string { return squeue("COMPLETING") }); left != "" {
 		t.Fatalf("its lease is over, and there is %s", left)
 	}
-	for _, where := range []string{"XDG_STATE_HOME=", another} { // the first knows it still
+	mustCmd(t, "ps", "--refresh") // which sees that it has ended
+	says(t, mustCmd(t, "ps", "--ended"), id, "the lease of 5 s")
+	for _, where := range []string{"XDG_STATE_HOME=", another} {
 		out, err := cmd(t, where, "attach", id[:5], "--cluster", "daint")
 		if err == nil {
 			t.Errorf("attached: %s", out)

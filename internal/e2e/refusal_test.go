@@ -13,25 +13,28 @@ func TestRefusals(t *testing.T) {
 		name  string
 		flags []string
 		says  []string
+		hints []string
 	}{
-		{"partition", []string{"--partition", "nosuch"}, []string{"invalid partition name specified"}},
+		{"partition", []string{"--partition", "nosuch"}, []string{"invalid partition name specified"}, []string{"normal", "debug"}},
+		{"partition-misspelt", []string{"--partition", "nromal"}, []string{"invalid partition name specified"}, []string{"--partition normal"}},
 		// It may come up again: what is told is why the job waited in vain.
-		{"partition-down", []string{"--partition", "down", "--queue-timeout", "2s"}, []string{"the partition is down"}},
-		{"time-limit", []string{"--partition", "debug", "--time", "2:00:00"}, []string{"time"}},
-		{"node-limit", []string{"--nodes", "99"}, []string{"node"}},
-		{"node-name", []string{"--nodelist", "nid999999"}, []string{"invalid node name specified"}},
-		{"memory", []string{"--mem", "900G"}, []string{"memory"}},
-		{"gpus", []string{"--gpus", "77"}, []string{"requested node configuration is not available"}},
-		{"constraint", []string{"--constraint", "nosuch"}, []string{"invalid feature specification"}},
-		{"reservation", []string{"--reservation", "nosuch"}, []string{"reservation"}},
-		{"option", []string{"--slurm=--nosuch=1"}, []string{"unrecognized option", "--nosuch"}},
-		{"time-malformed", []string{"--slurm=--time=never"}, []string{"--time"}},
+		{"partition-down", []string{"--partition", "down", "--queue-timeout", "2s"}, []string{"the partition is down"}, nil},
+		{"time-limit", []string{"--partition", "debug", "--time", "2:00:00"}, []string{"time"}, []string{"debug", "30 min"}},
+		{"node-limit", []string{"--nodes", "99"}, []string{"node"}, []string{"3 nodes"}},
+		{"node-name", []string{"--nodelist", "nid999999"}, []string{"invalid node name specified"}, nil},
+		{"memory", []string{"--mem", "900G"}, []string{"memory"}, []string{"8000M"}},
+		{"gpus", []string{"--gpus", "77"}, []string{"requested node configuration is not available"}, nil},
+		{"constraint", []string{"--constraint", "nosuch"}, []string{"invalid feature specification"}, nil},
+		{"reservation", []string{"--reservation", "nosuch"}, []string{"reservation"}, nil},
+		{"option", []string{"--slurm=--nosuch=1"}, []string{"unrecognized option", "--nosuch"}, nil},
+		{"time-malformed", []string{"--slurm=--time=never"}, []string{"--time"}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			begin(t)
 			s := serve(t, c.flags)
 			e := s.failure(4)
 			says(t, e.Message, c.says...)
+			says(t, e.Hint, c.hints...)
 			if _, granted := s.find("granted"); granted {
 				t.Error("granted, and yet refused")
 			}

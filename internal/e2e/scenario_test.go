@@ -140,6 +140,9 @@ var scenarios = []struct {
 		says(t, s.failure(4).Message, "cancel")
 	}},
 	{"refused/partition", refused("invalid partition name specified", "--partition", "nosuch")},
+	{"refused/partition-hint", func(t *testing.T) {
+		says(t, serve(t, []string{"--partition", "debgu"}).failure(4).Hint, "--partition debug", "normal")
+	}},
 	{"refused/node", refused("invalid node name specified", "--nodelist", "nid999999")},
 	{"refused/option", refused("unrecognized option", "--slurm=--nosuch=1")},
 	{"never-starts", refused("time", "--partition", "debug", "--time", "2:00:00")},
@@ -246,7 +249,11 @@ var scenarios = []struct {
 		s := serve(t, nil)
 		id := s.ready().Session
 		says(t, run(t, "ps"), id, "ready")
-		says(t, run(t, "stop", id[:4]), id)
+		out := run(t, "stop", "--all")
+		says(t, out, id, "stopped")
+		if strings.Contains(out, "elsewhere") {
+			t.Errorf("it was stopped here: %s", out)
+		}
 		says(t, s.end(0).Reason, "stopped from elsewhere")
 	}},
 	{"detached-and-attached", func(t *testing.T) {
@@ -370,6 +377,42 @@ var scenarios = []struct {
 		tunnel.end(0)
 		reaches(t, e)
 		s.leaveBy(syscall.SIGINT, 0)
+	}},
+	{"tunnel/only-job", func(t *testing.T) {
+		s := serve(t, nil)
+		e := s.ready()
+		g, _ := s.find("granted")
+		_, port, err := net.SplitHostPort(e.Remote)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var tunnels []*session
+		for _, where := range [][]string{nil, {"--node", g.Node}, {"--job", g.Job}} {
+			tunnel := cscs(t, append([]string{"tunnel", "--port", port}, where...)...)
+			reaches(t, tunnel.ready())
+			tunnels = append(tunnels, tunnel)
+		}
+		here.cancel(t, g.Job)
+		for _, tunnel := range tunnels { // each ends with the job
+			says(t, tunnel.failure(4).Message, "job "+g.Job, "cancel")
+		}
+		s.failure(4)
+	}},
+	{"tunnel/no-job", func(t *testing.T) {
+		e := cscs(t, "tunnel", "--port", "6006").failure(4)
+		says(t, e.Message, "no job of yours runs")
+	}},
+	{"tunnel/two-jobs", func(t *testing.T) {
+		first, second := serve(t, nil), serve(t, nil)
+		first.ready()
+		second.ready()
+		a, _ := first.find("granted")
+		b, _ := second.find("granted")
+		e := cscs(t, "tunnel", "--port", "6006").failure(2)
+		says(t, e.Message, a.Job, a.Node, b.Job, b.Node)
+		says(t, e.Hint, "--job")
+		first.leaveBy(syscall.SIGINT, 0)
+		second.leaveBy(syscall.SIGINT, 0)
 	}},
 }
 

@@ -10,6 +10,7 @@
 package live
 
 import (
+	"slices"
 	"time"
 
 	"github.com/alps-tunnel/cscs/session"
@@ -44,8 +45,9 @@ type Record struct {
 	Node      string     `json:"node,omitempty"`
 	Partition string     `json:"partition,omitempty"`
 	Account   string     `json:"account,omitempty"`
-	Ends      *time.Time `json:"ends,omitempty"` // by the job's time limit
-	URL       string     `json:"url,omitempty"`  // without a secret
+	Start     *time.Time `json:"start,omitempty"` // of a queued job: Slurm's estimate
+	Ends      *time.Time `json:"ends,omitempty"`  // by the job's time limit
+	URL       string     `json:"url,omitempty"`   // without a secret
 	LocalPort int        `json:"local_port,omitempty"`
 
 	User     string `json:"user,omitempty"`     // --user, so that later commands go the same way
@@ -53,12 +55,15 @@ type Record struct {
 	Lease    int    `json:"lease,omitempty"`    // seconds; 0: none
 	Salloc   bool   `json:"salloc,omitempty"`   // its request waits with salloc, which this process runs on the login node
 
+	Kept bool `json:"kept,omitempty"` // its job is queued, and waits without this process
 	Step bool `json:"step,omitempty"` // its node is reached by a step of the job, not by ssh
 
 	Begun   time.Time `json:"begun"`
 	Seen    time.Time `json:"seen"`              // when its process was alive, to half a minute
 	PID     int       `json:"pid,omitempty"`     // of that process, also of one that has left
 	Control string    `json:"control,omitempty"` // its control socket
+
+	lost []string // hosts whose connection is lost
 }
 
 // Take takes in an event of the session; false: it changes nothing of the record.
@@ -71,8 +76,10 @@ func (r *Record) Take(e session.Event) bool {
 		r.State = Connecting
 	case session.EventQueued:
 		r.State, r.Reason, r.Job, r.URL = Queued, e.Reason, e.Job, e.Local
+		r.Start, r.Kept = e.Start, e.Kept
 	case session.EventGranted:
 		r.State, r.Reason, r.URL = Starting, "", e.Local
+		r.Start, r.Kept = nil, false
 		r.Job, r.Node, r.Partition, r.Account, r.Ends = e.Job, e.Node, e.Partition, e.Account, e.Ends
 	case session.EventStarted:
 		r.Node = e.Node
@@ -80,16 +87,24 @@ func (r *Record) Take(e session.Event) bool {
 		r.State, r.Reason = Ready, ""
 		r.URL, r.LocalPort = e.URL, e.LocalPort
 	case session.EventLost:
-		if r.State != Ready {
+		if r.State != Ready && r.State != Lost {
 			return false
 		}
-		r.State, r.Reason = Lost, "the connection to "+e.Host+" is lost"
+		if !slices.Contains(r.lost, e.Host) {
+			r.lost = append(r.lost, e.Host)
+		}
+		r.tellLost()
 	case session.EventRestored:
 		if r.State != Lost {
 			return false
 		}
-		r.State, r.Reason = Ready, ""
+		r.lost = slices.DeleteFunc(r.lost, func(host string) bool { return host == e.Host })
+		r.tellLost()
 	case session.EventDetached:
+		if e.Kept { // its job is queued all the same
+			r.Kept = true
+			return true
+		}
 		r.State, r.Reason = Detached, ""
 	case session.EventWarning:
 		if !e.Step || r.Step {
@@ -102,6 +117,14 @@ func (r *Record) Take(e session.Event) bool {
 		return false
 	}
 	return true
+}
+
+// tellLost sets the state by the connections that are lost.
+func (r *Record) tellLost() {
+	r.State, r.Reason = Ready, ""
+	if len(r.lost) > 0 {
+		r.State, r.Reason = Lost, "the connection to "+r.lost[0]+" is lost"
+	}
 }
 
 // Tied reports whether the session cannot go on without its process: its request waits with a salloc

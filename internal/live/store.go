@@ -229,8 +229,8 @@ func (s *Store) read(id string) (l Listed, ok bool) {
 	if l.Attended = locked || err != nil; l.Attended {
 		l.Here = []int{l.PID}
 	}
-	if !l.Attended && l.State != Detached && l.State != Left {
-		l.State, l.Reason = Unattended, ""
+	if waits := l.State == Queued && l.Kept; !l.Attended && l.State != Detached && l.State != Left && !waits {
+		l.State, l.Reason, l.Start = Unattended, "", nil
 	}
 	l.Expired = !l.Attended && l.State != Left && l.Over(time.Now())
 	return l, true

@@ -31,6 +31,31 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
+// TestNothingIsMissing: a sentence that names what isn't known yet leaves it out, without a gap, and a job
+// of the user's own that a tunnel led into gets no advice for a session's.
+func TestNothingIsMissing(t *testing.T) {
+	for _, err := range []error{
+		&slurm.QueueTimeoutError{Waited: time.Hour},
+		&slurm.QueueTimeoutError{Waited: time.Hour, Reason: "other jobs come first"},
+		&slurm.JobEndedError{Explained: "was taken back while it waited"},
+		&session.StartTimeoutError{Waited: time.Minute, Waiting: "the node to begin"},
+		&session.NodeError{Node: "nid1", SSH: errors.New("refused"), Step: errors.New("no step")},
+	} {
+		if p := Of(err); strings.Contains(p.Message, "  ") || strings.Contains(p.Message, "on was") || strings.HasPrefix(p.Message, " ") {
+			t.Errorf("%T: %q", err, p.Message)
+		}
+	}
+	for state, lacks := range map[string]string{"TIMEOUT": "--time", "OUT_OF_MEMORY": "--mem", "CANCELLED": "not by this session"} {
+		err := slurm.JobInfo{ID: "7", State: state}.Ended()
+		if p := Of(err); p.Code != Allocation || !strings.Contains(p.Message, "job 7") || strings.Contains(p.Message+p.Hint, lacks) {
+			t.Errorf("%s: %+v", state, p)
+		}
+	}
+	if err := (slurm.JobInfo{ID: "7", State: "COMPLETED"}).Ended(); err != nil {
+		t.Errorf("a job that came to its own end: %v", err)
+	}
+}
+
 func TestOf(t *testing.T) {
 	mine := t.TempDir()
 	refusedErr := &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 22}, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}

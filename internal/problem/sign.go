@@ -25,7 +25,7 @@ var signRules = []rule{
 	on(func(e *service.QuotaError) Problem {
 		return Problem{ID: "sign-quota", Code: Auth,
 			Message: fmt.Sprintf("%s signs no more keys for you today: %s", e.Host, e.Message),
-			Hint: hints("five a day are signed, those count that are valid still; which they are: cscs key list",
+			Hint: hints("a service signs a few keys a day, CSCS five, and those that are still valid count; which they are: cscs key list",
 				"one that is revoked does not count any more: cscs key revoke SERIAL")}
 	}),
 	on(func(e *service.BusyError) Problem {

@@ -22,11 +22,16 @@ var slurmRules = []rule{
 		p := Problem{ID: "slurm-refused", Code: Allocation, Message: "Slurm refused the request: " + e.Message}
 		if len(e.Accounts) > 0 {
 			p.Hint, p.Fix = choose(e.Accounts), account(e.Accounts[0])
+		} else {
+			p.Hint, p.Fix = offer{e.Message, e.Request, e.Partitions}.hint()
 		}
 		return p
 	}),
 	on(func(e *slurm.NeverStartsError) Problem {
 		p := Problem{ID: "never-starts", Code: Allocation, Message: e.Error(), Hint: fits(e.Reason)}
+		if hint, fix := (offer{e.Reason, e.Request, e.Partitions}).hint(); hint != "" {
+			p.Hint, p.Fix = hints(hint, p.Hint), fix
+		}
 		if len(e.Accounts) > 0 {
 			p.Hint, p.Fix = choose(e.Accounts), account(e.Accounts[0])
 			if strings.Contains(e.Reason, "Minutes") {
@@ -39,9 +44,20 @@ var slurmRules = []rule{
 		return Problem{ID: "queue-timeout", Code: Allocation, Message: e.Error(),
 			Hint: "wait longer with --queue-timeout, or ask for less: --time, --nodes, another --partition"}
 	}),
+	on(func(e *slurm.WhichJobError) Problem {
+		p := Problem{ID: "which-job", Code: Usage, Message: e.Error()}
+		if running := e.Running(); len(running) > 0 {
+			p.Fix = "--job " + running[0].Job
+			p.Hint = "name one, as in " + p.Fix
+			return p
+		}
+		p.ID, p.Code, p.Hint = "no-job", Allocation, "what you have there, on the login node: squeue --me; a server of your own in a new job: cscs run"
+		return p
+	}),
 	on(func(e *slurm.JobEndedError) Problem {
 		p := Problem{ID: "job-ended", Code: Allocation, Message: e.Error()}
 		switch {
+		case e.Guest:
 		case strings.HasPrefix(e.State, "TIMEOUT"):
 			p.Hint = "ask for more time with --time"
 		case strings.HasPrefix(e.State, "OUT_OF_ME"):

@@ -25,6 +25,7 @@ type story struct {
 	lost                []session.Event // and not restored
 	warning             string
 	mendable            bool // it is of a connection that was lost
+	limited             bool // it is of the time limit, or of the end of an unused session
 	ending              string
 	failure             *session.Event
 	detached            bool
@@ -67,7 +68,8 @@ func (s *story) take(e session.Event) {
 			s.warning = ""
 		}
 	case session.EventWarning:
-		s.warning, s.mendable = e.Message, len(s.lost) > 0 && e.Ends == nil
+		s.warning, s.limited = e.Message, e.Ends != nil
+		s.mendable = len(s.lost) > 0 && !s.limited
 	case session.EventEnding:
 		s.ending = e.Reason
 	case session.EventDetached:
@@ -94,7 +96,8 @@ func (s *story) view(trusted bool, now time.Time) view {
 		s.arrival(&v, now)
 	}
 	v.Title = v.Headline + " · " + s.name() + " on " + s.cfg.Cluster
-	if !s.over && s.warning != "" {
+	// A warning of the end asks for what can't be done without a connection.
+	if !s.over && s.warning != "" && (!s.limited || len(s.lost) == 0) {
 		v.Warning = sentence(s.warning)
 	}
 	return v
@@ -140,7 +143,11 @@ func (s *story) away(v *view) {
 			text += ": " + m
 		}
 		v.Lines = []string{sentence(text)}
-		if s.granted != nil {
+		switch {
+		case s.granted == nil:
+		case l.Host == s.granted.Node: // a dead node looks the same
+			v.Lines = append(v.Lines, "It is not known whether job "+s.granted.Job+" still runs.")
+		default:
 			v.Lines = append(v.Lines, "Job "+s.granted.Job+" goes on meanwhile.")
 		}
 		v.Lines = append(v.Lines, "When the connection is back, this page returns to where you were.")
@@ -169,14 +176,16 @@ func (s *story) arrival(v *view, now time.Time) {
 			slurm.Detail += ": " + q.Reason
 		}
 		slurm.Detail += "."
-		if q.Start != nil {
+		if q.Start != nil && q.Start.After(now) {
 			v.Lines = append(v.Lines, "Expected to start "+clock(*q.Start, now)+".")
 		}
 		v.Lines = append(v.Lines, "You may leave this tab open, and come back to it.")
 	}
 	if g := s.granted; g != nil {
 		v.Headline, v.Lines = "Starting "+s.name(), nil
-		slurm.done(s.reached, s.grantedAt)
+		if slurm.State, slurm.Since = "done", 0; !g.Earlier {
+			slurm.done(s.reached, s.grantedAt)
+		}
 		slurm.Detail = "Job " + g.Job + " on " + g.Node
 		if n := len(g.Nodes); n > 1 {
 			slurm.Detail += fmt.Sprintf(" and %d more", n-1)

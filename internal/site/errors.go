@@ -93,8 +93,8 @@ func (e *ProxyCommandError) Error() string {
 	return fmt.Sprintf("ssh's configuration reaches %s by a ProxyCommand, which cscs cannot use: %s", e.Host, e.Command)
 }
 
-// nearest is the candidate that differs from name by the fewest edits, if by few enough.
-func nearest(name string, candidates []string) string {
+// Nearest is the candidate that differs from name by the fewest edits, if by few enough.
+func Nearest(name string, candidates []string) string {
 	best, at := "", 0
 	for _, c := range candidates {
 		d := distance(strings.ToLower(name), strings.ToLower(c))

@@ -167,7 +167,7 @@ func parse(name string, data []byte) (*file, positions, error) {
 		if slices.Contains(known, wrong) {
 			wrong, known = key[len(key)-1], keysOf(fileHost{}, fileSigning{}, fileCluster{}, fileRecipe{}, defaults{})
 		}
-		if near := nearest(wrong, known); near != "" {
+		if near := Nearest(wrong, known); near != "" {
 			cerr.Message += ", did you mean " + near + "?"
 		}
 	case errors.As(err, &dec):

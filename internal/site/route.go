@@ -82,7 +82,7 @@ func (c *Config) Cluster(ctx context.Context, name string) (Cluster, error) {
 		}
 	}
 	known := c.Known()
-	return Cluster{}, &UnknownClusterError{Name: name, Nearest: nearest(name, known), Known: known}
+	return Cluster{}, &UnknownClusterError{Name: name, Nearest: Nearest(name, known), Known: known}
 }
 
 // make has a cluster made, and reads what is said of it.

@@ -35,7 +35,8 @@ type Signing struct {
 	Account  string // where a service account's API key is changed for a token; may be empty
 	Tokens   string // TokensFile, TokensKeyring or TokensNone
 
-	PerDay int // how many it gives a day; 0: nobody knows
+	PerDay     int    // how many it gives a day; 0: that isn't known
+	CountsWith string // the service with whose signings its own are counted, maybe itself
 }
 
 type fileSigning struct {
@@ -47,6 +48,8 @@ type fileSigning struct {
 	Account  string `toml:"account_endpoint"`
 	Tokens   string `toml:"tokens"`
 	PerDay   int    `toml:"per_day"`
+
+	CountsWith string `toml:"counts_with"`
 }
 
 // mergeSigning lays the [signing] tables of f over what c knows already.
@@ -57,6 +60,9 @@ func (c *Config) mergeSigning(f *file, bad func(message string, path ...string) 
 		}
 		fs, s := f.Signing[n], c.signing[n]
 		s.Name = n
+		if s.CountsWith == "" {
+			s.CountsWith = n
+		}
 		if s.Tokens == "" {
 			s.Tokens = TokensFile
 		}
@@ -66,7 +72,7 @@ func (c *Config) mergeSigning(f *file, bad func(message string, path ...string) 
 		}{
 			{&s.Kind, fs.Kind, "kind"}, {&s.Endpoint, fs.Endpoint, "endpoint"}, {&s.Issuer, fs.Issuer, "issuer"},
 			{&s.ClientID, fs.ClientID, "client_id"}, {&s.Redirect, fs.Redirect, "redirect"},
-			{&s.Account, fs.Account, "account_endpoint"}, {&s.Tokens, fs.Tokens, "tokens"},
+			{&s.Account, fs.Account, "account_endpoint"}, {&s.Tokens, fs.Tokens, "tokens"}, {&s.CountsWith, fs.CountsWith, "counts_with"},
 		} {
 			if v.from != "" {
 				*v.to = v.from
@@ -140,9 +146,21 @@ func (c *Config) Signing(name string) (Signing, error) {
 	s, ok := c.signing[name]
 	if !ok {
 		known := slices.Sorted(maps.Keys(c.signing))
-		return s, &UnknownSigningError{Name: name, Nearest: nearest(name, known), Known: known}
+		return s, &UnknownSigningError{Name: name, Nearest: Nearest(name, known), Known: known}
 	}
 	return s, nil
+}
+
+// CountedWith are the other services whose signings the site counts together with this one's, sorted.
+func (c *Config) CountedWith(s Signing) []string {
+	var names []string
+	for name, other := range c.signing {
+		if name != s.Name && other.CountsWith == s.CountsWith {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // DefaultSigning is the service that signs where no cluster says which.

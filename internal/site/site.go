@@ -207,7 +207,7 @@ func (c *Config) Recipe(name string) (Recipe, error) {
 	r, ok := c.recipes[name]
 	if !ok {
 		known := slices.Sorted(maps.Keys(c.recipes))
-		return r, &UnknownRecipeError{Name: name, Nearest: nearest(name, known), Known: known, File: c.Path}
+		return r, &UnknownRecipeError{Name: name, Nearest: Nearest(name, known), Known: known, File: c.Path}
 	}
 	return r, nil
 }
@@ -224,3 +224,26 @@ func expandHome(p string) string {
 
 // Recipes are the names of the recipes, sorted.
 func (c *Config) Recipes() []string { return slices.Sorted(maps.Keys(c.recipes)) }
+
+// Presets are the values that config.toml presets for a flag: for that cluster and for recipes, or, with
+// "", for any cluster.
+func (c *Config) Presets(flag, cluster string) []string {
+	var values []string
+	add := func(settings []Setting) {
+		for _, s := range settings {
+			if s.Flag == flag {
+				values = append(values, s.Values...)
+			}
+		}
+	}
+	for name, cl := range c.clusters {
+		if cluster == "" || name == cluster {
+			add(cl.Settings)
+		}
+	}
+	for _, r := range c.recipes {
+		add(r.Settings)
+	}
+	slices.Sort(values)
+	return values
+}

@@ -36,6 +36,12 @@ func (t *Text) done(step string, at time.Time, s string) {
 	t.entry(t.mark("✓", "*"), green, s, Duration(at.Sub(t.begin(step, at))))
 }
 
+// doneEarlier prints a step that was done before this process began: its time isn't known.
+func (t *Text) doneEarlier(step, s string) {
+	t.forget(step)
+	t.line(t.mark("✓", "*"), green, s)
+}
+
 // forget stops waiting for a step.
 func (t *Text) forget(step string) {
 	t.pending = slices.DeleteFunc(t.pending, func(p pending) bool { return p.step == step })
@@ -123,17 +129,22 @@ func (t *Text) flush() {
 }
 
 // clock is a time of day, with the date if it is not today's.
-func (t *Text) clock(at time.Time) string {
-	now := t.now()
-	if sameDay(at, now) {
-		return "at " + clock(at, now)
+func (t *Text) clock(when time.Time) string { return At(when, t.now()) }
+
+// At is a time of day in a sentence: at 14:05, on Mon 2 Jan 14:05.
+func At(when, now time.Time) string {
+	if sameDay(when, now) {
+		return "at " + clock(when, now)
 	}
-	return "on " + clock(at, now)
+	return "on " + clock(when, now)
 }
 
 func clock(at, now time.Time) string {
-	if sameDay(at, now) {
+	switch {
+	case sameDay(at, now):
 		return at.Local().Format("15:04")
+	case at.Local().Year() != now.Local().Year():
+		return at.Local().Format("Mon 2 Jan 2006 15:04")
 	}
 	return at.Local().Format("Mon 2 Jan 15:04")
 }
@@ -142,15 +153,15 @@ func sameDay(at, now time.Time) bool {
 	return at.Local().Format(time.DateOnly) == now.Local().Format(time.DateOnly)
 }
 
-// Duration is a time span as a person would say it.
+// Duration is a time span as a person would say it, rounded down.
 func Duration(d time.Duration) string {
 	switch {
 	case d < 0:
 		return "0.0 s"
 	case d < 10*time.Second:
-		return fmt.Sprintf("%.1f s", d.Seconds())
+		return fmt.Sprintf("%.1f s", d.Truncate(100*time.Millisecond).Seconds())
 	case d < time.Minute:
-		return fmt.Sprintf("%.0f s", d.Seconds())
+		return fmt.Sprintf("%d s", int(d.Seconds()))
 	case d < time.Hour:
 		return fmt.Sprintf("%d min %02d s", int(d.Minutes()), int(d.Seconds())%60)
 	default:

@@ -256,7 +256,7 @@ func (v *view) help() []string {
 		lines = append(lines, "l: shows what the server writes; again: no more")
 	}
 	if v.Detach != nil {
-		lines = append(lines, "d: leaves it running, under its lease: cscs attach "+id+" picks it up")
+		lines = append(lines, "d: leaves it running without this terminal: cscs attach "+id+" picks it up")
 	}
 	if v.Stays {
 		return append(lines, "Ctrl-C: likewise; cscs stop "+id+" ends it")

@@ -3,6 +3,7 @@ package ui
 import (
 	"bytes"
 	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -56,23 +57,83 @@ func show(io *IO) {
 	}
 }
 
-// A job that is left goes on at once, or when it has started: its lease begins then.
+// TestTextOfWhatIsLeft: a job that is left goes on at once, or when it has started, for as long as its
+// lease lasts or until its time limit, whichever comes first.
 func TestTextOfWhatIsLeft(t *testing.T) {
+	soon, later := noon.Add(3*time.Minute), noon.Add(3*time.Hour)
 	for _, tt := range []struct {
-		e    session.Event
-		want string
+		name       string
+		e          session.Event
+		want, lack []string
 	}{
-		{session.Event{Lease: 120}, "detached: it goes on, for up to 2 min 00 s without anybody; pick"},
-		{session.Event{}, "detached: it goes on until its time limit; pick"},
-		{session.Event{Lease: 120, Kept: true}, "detached: it waits in the queue; once it has started, it goes on, for up to 2 min 00 s without anybody; pick"},
-		{session.Event{Kept: true}, "detached: it waits in the queue; once it has started, it goes on until its time limit; pick"},
+		{"lease", session.Event{Lease: 120}, []string{"up to 2 min 00 s"}, []string{"time limit", "queue"}},
+		{"lease before the limit", session.Event{Lease: 3600, Until: &later}, []string{"up to 1 h 00 min"}, []string{"time limit"}},
+		{"limit before the lease", session.Event{Lease: 3600, Until: &soon, Bounded: true}, []string{"until its time limit", "12:03", "3 min 00 s"}, []string{"1 h"}},
+		{"no lease", session.Event{}, []string{"until its time limit"}, []string{"up to"}},
+		{"no lease, known end", session.Event{Until: &later}, []string{"until its time limit", "15:00"}, []string{"up to"}},
+		{"queued", session.Event{Lease: 120, Kept: true}, []string{"queue", "once it has started", "up to 2 min 00 s"}, nil},
+		{"queued, short", session.Event{Lease: 3600, Kept: true, Bounded: true}, []string{"queue", "once it has started", "until its time limit"}, []string{"1 h"}},
+		{"queued, no lease", session.Event{Kept: true}, []string{"queue", "once it has started", "until its time limit"}, []string{"up to"}},
 	} {
 		io, _, errs := testIO(false, false)
 		tt.e.Event, tt.e.Session = session.EventDetached, "abcd2345"
-		NewText(io, false).Event(tt.e)
-		if !strings.Contains(errs.String(), tt.want) {
-			t.Errorf("%+v: %q, want %q", tt.e, errs.String(), tt.want)
+		text := NewText(io, false)
+		text.now = func() time.Time { return noon }
+		text.Event(tt.e)
+		for _, w := range append(tt.want, "cscs attach abcd2345", "cscs stop abcd2345") {
+			if !strings.Contains(errs.String(), w) {
+				t.Errorf("%s: %q lacks %q", tt.name, errs.String(), w)
+			}
 		}
+		for _, w := range tt.lack {
+			if strings.Contains(errs.String(), w) {
+				t.Errorf("%s: %q has %q", tt.name, errs.String(), w)
+			}
+		}
+	}
+}
+
+// TestStepTimes: each step has its own time, the last one too; one that another process saw has none.
+func TestStepTimes(t *testing.T) {
+	events := func(earlier bool) string {
+		io, _, errs := testIO(false, false)
+		text := NewText(io, false)
+		at := noon
+		for _, e := range []struct {
+			after time.Duration
+			e     session.Event
+		}{
+			{0, session.Event{Event: session.EventConnecting, Host: "ela"}},
+			{2 * time.Second, session.Event{Event: session.EventConnected, Host: "ela"}},
+			{60 * time.Second, session.Event{Event: session.EventGranted, Job: "7", Node: "nid1", Earlier: earlier}},
+			{time.Second, session.Event{Event: session.EventStarted, Node: "nid1"}},
+			{4 * time.Second, session.Event{Event: session.EventReady, URL: "http://127.0.0.1:1/", LocalPort: 1, Remote: "127.0.0.1:2", On: "nid1"}},
+		} {
+			at = at.Add(e.after)
+			e.e.Time = at
+			text.Event(e.e)
+		}
+		return errs.String()
+	}
+	var times []string
+	for line := range strings.Lines(events(false)) {
+		if m := regexp.MustCompile(`^\* .*? ((?:[0-9]+ min )?[0-9.]+ s)\n$`).FindStringSubmatch(line); m != nil {
+			times = append(times, m[1])
+		}
+	}
+	if diff := cmp.Diff([]string{"2.0 s", "1 min 00 s", "5.0 s"}, times); diff != "" {
+		t.Error(diff)
+	}
+	io, _, errs := testIO(false, false)
+	text := NewText(io, false)
+	for i, name := range []string{session.EventConnected, session.EventGranted, session.EventQueued, session.EventGranted} {
+		text.Event(session.Event{Event: name, Job: "7", Node: "nid1", Time: noon.Add(time.Duration(i*i) * time.Second)})
+	}
+	if !strings.HasSuffix(errs.String(), " 5.0 s\n") {
+		t.Errorf("a job that waited again, for 5 s: %s", errs)
+	}
+	if got := events(true); strings.Contains(got, "1 min 00 s") {
+		t.Errorf("a grant that another process saw has a time: %s", got)
 	}
 }
 
@@ -86,7 +147,7 @@ func TestTextIntoFiles(t *testing.T) {
 * daint connected 1.0 s
 - job 42 is queued (session abcd2345): it waits for resources, expected to start at 12:10
 * job 42 granted: nid001001 and 1 more, partition normal, account g1, ends on Mon 23 Nov 14:00 3.0 s
-* ready: localhost:8888 leads to 127.0.0.1:4567 on nid001001 8.0 s
+* ready: localhost:8888 leads to 127.0.0.1:4567 on nid001001 2.0 s
 * also: localhost:8788 leads to 127.0.0.1:8787 on nid001001: http://127.0.0.1:8788/
 ! something odd
 - ending
@@ -118,7 +179,7 @@ func TestTextOnATerminal(t *testing.T) {
 		"✓ ela connected 1.0 s",
 		"✓ daint connected 1.0 s",
 		"✓ job 42 granted: nid001001 and 1 more, partition normal,", "account g1, ends on Mon 23 Nov 14:00 3.0 s",
-		"✓ ready: localhost:8888 leads to 127.0.0.1:4567 on", "nid001001 8.0 s",
+		"✓ ready: localhost:8888 leads to 127.0.0.1:4567 on", "nid001001 2.0 s",
 		"Ctrl-C ends it",
 		"✓ also: localhost:8788 leads to 127.0.0.1:8787 on", "nid001001: http://127.0.0.1:8788/",
 		"! something odd",
@@ -215,7 +276,7 @@ func TestJSON(t *testing.T) {
 
 func TestDuration(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		-time.Second: "0.0 s", 0: "0.0 s", 640 * time.Millisecond: "0.6 s", 42 * time.Second: "42 s",
+		-time.Second: "0.0 s", 0: "0.0 s", 640 * time.Millisecond: "0.6 s", 42 * time.Second: "42 s", 59_700 * time.Millisecond: "59 s", 9_970 * time.Millisecond: "9.9 s",
 		3*time.Minute + 5*time.Second: "3 min 05 s", 2*time.Hour + 3*time.Minute: "2 h 03 min",
 	} {
 		if got := Duration(d); got != want {
@@ -342,6 +403,20 @@ func TestOwnLinkOnlyOnTerminals(t *testing.T) {
 	}
 }
 
+// TestSpan: what is left of a time is rounded down, and its last minutes count in seconds.
+func TestSpan(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "over", -time.Second: "over", 300 * time.Millisecond: "1 s", time.Second: "1 s", 59 * time.Second: "59 s",
+		time.Minute: "1 min 00 s", 119 * time.Second: "1 min 59 s", 9*time.Minute + 59*time.Second: "9 min 59 s",
+		10 * time.Minute: "10 min", 59*time.Minute + 59*time.Second: "59 min", 26 * time.Hour: "26 h 00 min",
+		71 * time.Hour: "2 days 23 h", 48 * time.Hour: "2 days 0 h", 20 * 24 * time.Hour: "20 days",
+	} {
+		if got := span(d); got != want {
+			t.Errorf("%v: got %q, want %q", d, got, want)
+		}
+	}
+}
+
 // TestTextNamesTheSession: output that is no terminal names the session by its ID on the first line
 // that names its job, and on no other.
 func TestTextNamesTheSession(t *testing.T) {
@@ -385,6 +460,20 @@ func TestTextAsksSlurm(t *testing.T) {
 		}
 		if last := said(session.Event{Event: session.EventGranted, Job: "42", Node: "nid1"}); strings.Contains(last, "Slurm") {
 			t.Errorf("granted: %q", last)
+		}
+	}
+}
+
+// TestEstimate: an expected start that has passed is none.
+func TestEstimate(t *testing.T) {
+	for after, want := range map[time.Duration]bool{time.Hour: true, -time.Minute: false} {
+		io, _, errs := testIO(false, false)
+		text := NewText(io, false)
+		text.now = func() time.Time { return noon }
+		start := noon.Add(after)
+		text.Event(session.Event{Event: session.EventQueued, Job: "7", Start: &start, Time: noon})
+		if strings.Contains(errs.String(), "expected to start") != want {
+			t.Errorf("expected in %v: %q", after, errs)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,8 +17,9 @@ type status struct {
 	begins, ends             time.Time // zero: not known
 	warning                  string    // the last
 	warned                   time.Time
-	mendable                 bool // the warning is of a connection that was lost
-	lost                     int  // connections
+	mendable                 bool     // the warning is of a connection that was lost
+	limited                  bool     // the warning is of the time limit, or of the end of an unused session
+	lost                     []string // hosts whose connection is
 	ready, ending, over      bool
 	kept                     bool // it would go on without this process
 }
@@ -46,16 +48,28 @@ func (s *status) take(e session.Event) {
 		if e.On != "" {
 			s.node = e.On
 		}
+		if e.InJob != "" {
+			s.job = e.InJob
+		}
+		if e.Until != nil {
+			s.begins, s.ends = e.Time, *e.Until
+			if e.Begins != nil && !e.Begins.IsZero() {
+				s.begins = *e.Begins
+			}
+		}
 	case session.EventLost:
-		s.lost++
+		if !slices.Contains(s.lost, e.Host) {
+			s.lost = append(s.lost, e.Host)
+		}
 	case session.EventRestored:
-		s.lost = max(s.lost-1, 0)
-		if s.lost == 0 && s.mendable {
+		s.lost = slices.DeleteFunc(s.lost, func(host string) bool { return host == e.Host })
+		if len(s.lost) == 0 && s.mendable {
 			s.warning = "" // it is mended
 		}
 	case session.EventWarning:
 		s.warning, s.warned = e.Message, e.Time
-		s.mendable = s.lost > 0 && e.Ends == nil // else it is of the time that is left
+		s.limited = e.Ends != nil
+		s.mendable = len(s.lost) > 0 && !s.limited
 	case session.EventDetached, session.EventEnding, session.EventError:
 		s.ready, s.ending = false, true
 	case session.EventEnded:
@@ -105,10 +119,11 @@ func (s *status) rows(l look) []row {
 			rows = append(rows, s.left(l))
 		}
 		if l.gauged {
-			l.lost = s.lost > 0
+			l.lost = len(s.lost) > 0
 			rows = append(rows, traffic(l))
 		}
-		if s.warning != "" {
+		// A warning of the end asks for what can't be done without a connection.
+		if s.warning != "" && (!s.limited || len(s.lost) == 0) {
 			for _, part := range folded("! "+clock(s.warned, l.now)+" "+Clean(s.warning), l.w) {
 				rows = append(rows, row{words: []string{part}, paint: yellow, weight: 6})
 			}
@@ -161,6 +176,12 @@ func (s *status) place(l look) row {
 // left is the time that is left of the job's limit.
 func (s *status) left(l look) row {
 	rest := s.ends.Sub(l.now)
+	if slices.Contains(s.lost, s.node) {
+		// Slurm notices a dead node later than we do.
+		silent := Clean(s.node) + " does not answer"
+		limit := "its time limit is at " + clock(s.ends, l.now)
+		return row{paint: red, weight: 7, words: []string{silent + ": it is not known whether the job still runs; " + limit, silent + "; " + limit, silent, "no answer"}}
+	}
 	part := 1.0
 	if whole := s.ends.Sub(s.begins); whole > 0 {
 		part = rest.Seconds() / whole.Seconds()

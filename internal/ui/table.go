@@ -21,6 +21,8 @@ type Row struct {
 	Job      string     `json:"job,omitempty"`
 	Node     string     `json:"node,omitempty"`
 	URL      string     `json:"url,omitempty"`
+	Start    *time.Time `json:"start,omitempty"` // of a queued job: Slurm's estimate
+	AsOf     *time.Time `json:"as_of,omitempty"` // when a state that no process of this machine follows was seen
 	Begun    time.Time  `json:"begun"`
 	Ends     *time.Time `json:"ends,omitempty"`
 	Left     *int       `json:"left,omitempty"` // seconds until the job's time limit
@@ -55,10 +57,25 @@ func Table(io *IO, rows []Row, now time.Time) {
 	}
 	fmt.Fprint(io.Out, text)
 	for _, r := range rows {
-		if r.Reason != "" {
-			fmt.Fprintf(io.Err, "%s: %s\n", r.ID, Clean(r.Reason))
+		if why := r.why(now); why != "" {
+			fmt.Fprintf(io.Err, "%s: %s\n", r.ID, Clean(why))
 		}
 	}
+}
+
+// why is the reason of the state, with what is known of a queued job's start.
+func (r Row) why(now time.Time) string {
+	var parts []string
+	if r.Reason != "" {
+		parts = append(parts, r.Reason)
+	}
+	if r.Start != nil && r.Start.After(now) {
+		parts = append(parts, "expected to start "+At(*r.Start, now))
+	}
+	if r.AsOf != nil {
+		parts = append(parts, "as of "+clock(*r.AsOf, now)+"; cscs ps --refresh asks the cluster")
+	}
+	return strings.Join(parts, ", ")
 }
 
 // table has a line for each session.
@@ -110,15 +127,25 @@ func list(rows []Row, now time.Time) string {
 	return text.String()
 }
 
-// span is a time to come, to the minute.
+// span is a time to come, rounded down: to the second in the last ten minutes, else to the minute or
+// the hour.
 func span(d time.Duration) string {
+	const day = 24 * time.Hour
 	switch {
 	case d <= 0:
 		return "over"
+	case d < time.Second:
+		return "1 s"
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < 10*time.Minute:
+		return fmt.Sprintf("%d min %02d s", int(d.Minutes()), int(d.Seconds())%60)
 	case d < time.Hour:
 		return fmt.Sprintf("%d min", int(d.Minutes()))
-	case d < 48*time.Hour:
+	case d < 2*day:
 		return fmt.Sprintf("%d h %02d min", int(d.Hours()), int(d.Minutes())%60)
+	case d < 10*day:
+		return fmt.Sprintf("%d days %d h", int(d/day), int(d%day/time.Hour))
 	}
-	return fmt.Sprintf("%d days", int(d.Hours()/24))
+	return fmt.Sprintf("%d days", int(d/day))
 }

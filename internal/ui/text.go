@@ -45,9 +45,6 @@ func (t *Text) Event(e session.Event) {
 	if t.view != nil {
 		t.view.status.take(e)
 	}
-	if _, ok := t.since["all"]; !ok {
-		t.since["all"] = e.Time
-	}
 	switch e.Event {
 	case session.EventConnecting:
 		t.wait("connect "+e.Host, e.Time, "connecting to "+Clean(e.Host), t.verbose)
@@ -62,7 +59,12 @@ func (t *Text) Event(e session.Event) {
 		t.wait("queue", t.begin("queue", e.Time), t.queued(e), true)
 	case session.EventGranted:
 		t.forget("ask")
-		t.done("queue", e.Time, t.granted(e))
+		if e.Earlier {
+			t.doneEarlier("queue", t.granted(e))
+		} else {
+			t.done("queue", e.Time, t.granted(e))
+		}
+		delete(t.since, "queue") // a job that Slurm requeues waits anew
 		t.wait("server", e.Time, "starting the server on "+Clean(e.Node), false)
 	case session.EventStarted:
 		// That a process exists is not yet a server that anybody could tick off.
@@ -70,7 +72,11 @@ func (t *Text) Event(e session.Event) {
 		t.wait("answer", e.Time, "server is starting on "+Clean(e.Node), false)
 	case session.EventReady:
 		t.pending = nil
-		t.done("all", e.Time, leads("ready", e))
+		// The step since the grant; a tunnel has none, and goes on from the last connection.
+		if _, ok := t.since["server"]; !ok {
+			t.since["server"] = t.begin("queue", e.Time)
+		}
+		t.done("server", e.Time, leads("ready", e)+t.inJob(e))
 		t.link(e)
 	case session.EventForward:
 		t.line(t.mark("✓", "*"), green, leads("also", e)+": "+Clean(e.URL))
@@ -175,7 +181,7 @@ func (t *Text) queued(e session.Event) string {
 	if e.Reason != "" {
 		s += ": " + Clean(e.Reason)
 	}
-	if e.Start != nil {
+	if e.Start != nil && e.Start.After(t.now()) {
 		s += ", expected to start " + t.clock(*e.Start)
 	}
 	return s
@@ -201,13 +207,28 @@ func (t *Text) granted(e session.Event) string {
 // detached says for how long the session goes on, and how it is picked up and ended.
 func (t *Text) detached(e session.Event) {
 	s := "it goes on until its time limit"
-	if e.Lease > 0 {
-		s = "it goes on, for up to " + Duration(time.Duration(e.Lease)*time.Second) + " without anybody"
+	switch {
+	case e.Lease > 0 && !e.Bounded:
+		s = "it goes on, for up to " + Duration(time.Duration(e.Lease)*time.Second) + " without a client"
+	case e.Until != nil:
+		s += ", " + t.clock(*e.Until) + " (in " + span(e.Until.Sub(t.now())) + ")"
 	}
 	if e.Kept {
 		s = "it waits in the queue; once it has started, " + s
 	}
 	t.line(t.mark("·", "-"), dim, "detached: "+s+"; pick it up with: cscs attach "+Clean(e.Session)+", end it with: cscs stop "+Clean(e.Session))
+}
+
+// inJob says in which job the server of a tunnel runs, and for how long.
+func (t *Text) inJob(e session.Event) string {
+	if e.InJob == "" {
+		return ""
+	}
+	s := ", in job " + Clean(e.InJob)
+	if e.Until != nil {
+		s += ", which ends " + t.clock(*e.Until) + " (" + span(e.Until.Sub(t.now())) + " left)"
+	}
+	return s
 }
 
 // leads says where a local port leads.

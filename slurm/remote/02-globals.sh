@@ -31,7 +31,7 @@
 #	cscs_heard		15		cscs_uptime at the client's last heartbeat
 #	cscs_hidden		00 45		variables that this shell does not have, and the server gets
 #	cscs_info		20 30 40 45	what scontrol said of the job last
-#	cscs_job		20 22 24 26 30 40 80	number of the session's job
+#	cscs_job		20 22 24 26 30 40 70 80	number of the session's job; 70: of the user's
 #	cscs_jobs		60		"number state" of each job of the session in Slurm
 #	cscs_keep_logs		65		seconds for which a log is kept
 #	cscs_lasting_presets	00		presets of salloc and sbatch that hold for a session
@@ -48,6 +48,7 @@
 #	cscs_mine		26		the user's accounts
 #	cscs_name		00		name of the session's job
 #	cscs_node		40 70		name of the node
+#	cscs_offer		20		the partitions, as fields of cscs_say
 #	cscs_offset		30		bytes of the event file that the client has
 #	cscs_out		22 24		descriptor of the output of salloc or sbatch
 #	cscs_parent_mark	00		name of the mark of the directories above the sessions'

@@ -162,10 +162,28 @@ cscs_accounts() {
 	REPLY=${REPLY//$'\n'/ }
 }
 
+# cscs_partitions: cscs_offer is what there is, as fields of cscs_say: the partitions with their limits, nodes
+# and memory.
+cscs_partitions() {
+	local line
+	cscs_offer=()
+	while IFS= read -r line; do
+		[[ $line != *'|'* ]] || cscs_offer+=("partition=$line")
+		((${#cscs_offer[@]} < 50)) || break
+	done < <(
+		# A hidden partition is no offer (cscs_exec_query shows them).
+		cscs_unset_presets
+		exec sinfo --local --noheader --exact --format='%P|%a|%l|%D|%m' 2>/dev/null </dev/null
+	)
+}
+
 # cscs_refused COMMAND CODE TEXT LEFT: salloc or sbatch ended without an allocation, and if
 # LEFT is set nobody knows what Slurm has of the request.
 cscs_refused() {
-	local accounts=''
+	local accounts='' cscs_offer=()
+	case $3 in
+	*[Pp]artition* | *[Nn]'ode count'* | *'ode configuration'* | *[Mm]emory* | *'ore nodes'* | *'ore processors'* | *'CPU count'*) cscs_partitions ;;
+	esac
 	# What is wrong with an account only a list of the user's accounts mends.
 	case $3 in
 	*[Aa]ccount* | *QOS* | *qos* | *association*)
@@ -173,7 +191,7 @@ cscs_refused() {
 		accounts=$REPLY
 		;;
 	esac
-	cscs_say refused "by=$1" "code=$2" "message=$3" "accounts=$accounts" "left=$4"
+	cscs_say refused "by=$1" "code=$2" "message=$3" "accounts=$accounts" "left=$4" "${cscs_offer[@]}"
 }
 
 # cscs_grant: tells what was granted.

@@ -64,5 +64,9 @@ cscs_ask_queue() {
 		cscs_accounts
 		cscs_mine=$REPLY
 	fi
-	[[ $cscs_state == RUNNING ]] || cscs_say queue "job=$cscs_job" "answer=$answer" "accounts=${cscs_mine:-}"
+	# Likewise, where it is what the partition or its nodes have.
+	if ((${#cscs_offer[@]} == 0)) && [[ $answer == *'|'@(PartitionTimeLimit|PartitionNodeLimit|PartitionConfig|BadConstraints|MaxMemPerLimit)* ]]; then
+		cscs_partitions
+	fi
+	[[ $cscs_state == RUNNING ]] || cscs_say queue "job=$cscs_job" "answer=$answer" "accounts=${cscs_mine:-}" "${cscs_offer[@]}"
 }

@@ -20,6 +20,23 @@ cscs_find_runner() {
 	cscs_say found
 }
 
+# cscs_find_only_job: cscs_job is the only job of the user's that runs. Fails, after a line for each
+# job, if there is none or more than one.
+cscs_find_only_job() {
+	local answer line n=0
+	answer=$(squeue --local --noheader --user="$cscs_user" --format='%i|%T|%r|%S|%e|%P|%a|%N' 2>&1) || cscs_die slurm "squeue: $answer"
+	while IFS= read -r line; do
+		[[ $line == *'|'* ]] || continue
+		cscs_say mine "answer=$line"
+		[[ $line == *'|RUNNING|'* ]] || continue
+		cscs_job=${line%%'|'*}
+		((++n))
+	done <<<"$answer"
+	((n == 1)) && return
+	cscs_say which
+	return 1
+}
+
 cscs_find() {
 	local answer line type key found='' revoked=' '
 	[[ -z $cscs_id ]] || {
@@ -29,8 +46,17 @@ cscs_find() {
 	cscs_have_slurm
 	cscs_say hello "host=${HOSTNAME%%.*}"
 	cscs_me
+	if [[ -z $cscs_job$cscs_node ]]; then
+		cscs_find_only_job || return
+	elif [[ -z $cscs_job ]]; then
+		# Of the user's jobs on the node. One that is not there has none.
+		while IFS='|' read -r cscs_job answer; do
+			! cscs_is_job "$cscs_job" || cscs_say on "job=$cscs_job" "answer=$answer"
+		done < <(squeue --local --noheader --user="$cscs_user" --states=RUNNING --nodelist="$cscs_node" --format='%i|%T|%N|%u|%e|%S' 2>/dev/null)
+		cscs_job=''
+	fi
 	if [[ -n $cscs_job ]]; then
-		answer=$(squeue --local --noheader --jobs="$cscs_job" --format='%T|%N|%u' 2>&1)
+		answer=$(squeue --local --noheader --jobs="$cscs_job" --format='%T|%N|%u|%e|%S' 2>&1)
 		cscs_say where "job=$cscs_job" "answer=$answer"
 		[[ $answer == RUNNING'|'* ]] || return
 		IFS='|' read -r _ cscs_node _ <<<"${answer%%$'\n'*}"

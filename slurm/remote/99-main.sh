@@ -37,6 +37,7 @@ cscs_main() {
 	login) cscs_login ;;
 	serve) cscs_serve "${@:2}" ;;
 	find) cscs_find ;;
+	watchjob) cscs_watch_job ;;
 	examine) cscs_examine ;;
 	look) cscs_look ;;
 	list) cscs_list ;;

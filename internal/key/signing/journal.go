@@ -31,12 +31,12 @@ type Journal struct{ path string }
 // OpenJournal returns the journal in the state directory, whether it is there yet or not.
 func OpenJournal(state string) Journal { return Journal{filepath.Join(state, "signed.json")} }
 
-// Used is how many of the service's signings count at a time: those of the last day
-// that have neither expired nor been revoked.
-func (j Journal) Used(service string, now time.Time) int {
+// Used is how many signings of the service, and of those that are counted with it, count at a time:
+// those of the last day that have neither expired nor been revoked.
+func (j Journal) Used(service string, now time.Time, with ...string) int {
 	n := 0
 	for _, e := range j.read() {
-		if e.Service == service && !e.Short && !e.Revoked && now.Sub(e.Time) < day && (e.Until.IsZero() || now.Before(e.Until)) {
+		if (e.Service == service || slices.Contains(with, e.Service)) && !e.Short && !e.Revoked && now.Sub(e.Time) < day && (e.Until.IsZero() || now.Before(e.Until)) {
 			n++
 		}
 	}

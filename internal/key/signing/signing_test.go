@@ -190,7 +190,7 @@ func TestSign(t *testing.T) {
 			if n := j.Used("test", time.Now()); n != 2 {
 				t.Errorf("%d are counted", n)
 			}
-			if err := j.Revoke(2); err != nil || j.Used("test", time.Now()) != 1 || j.Used("test", time.Now().Add(25*time.Hour)) != 0 || j.Used("other", time.Now()) != 0 {
+			if err := j.Revoke(2); err != nil || j.Used("test", time.Now()) != 1 || j.Used("test", time.Now().Add(25*time.Hour)) != 0 || j.Used("other", time.Now()) != 0 || j.Used("test", time.Now(), "other") != 1 || j.Used("other", time.Now(), "test") != 1 {
 				t.Errorf("%v: %+v", err, j.read())
 			}
 		})

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"slices"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/slurm"
+)
+
+// suggestFlag returns the flag of cmd with the name nearest to name; "" if none is near.
+func suggestFlag(cmd *cobra.Command, name string) string {
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			names = append(names, f.Name)
+		}
+	})
+	return site.Nearest(name, names)
+}
+
+// slurmHint says how an option of sbatch is given to a command that has no flag for it; "" if cmd
+// asks for no allocation, or the option is none of sbatch's, or one that cscs refuses.
+func slurmHint(cmd *cobra.Command, name string) string {
+	word, ok := slurm.OptionWord(name)
+	if !ok || cmd.Flags().Lookup("slurm") == nil {
+		return ""
+	}
+	return "an option of sbatch without a flag here is given as --slurm=" + word
+}
+
+// newHelpCommand makes a help command that fails for an unknown command, which cobra's own does not.
+func newHelpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Show the help of a command",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			topic, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				if topic == nil {
+					topic = cmd.Root()
+				}
+				return knownCommand(topic, rest)
+			}
+			topic.InitDefaultHelpFlag()
+			return topic.Help()
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			topic, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			var names []string
+			for _, c := range topic.Commands() {
+				if c.IsAvailableCommand() {
+					names = append(names, c.Name()+"\t"+c.Short)
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+}
+
+// knownCommand refuses what is no command, with the nearest that is one.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := problem.Usagef("unknown command %q", args[0])
+	err.Hint = "see " + cmd.CommandPath() + " --help"
+	var names []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
+	}
+	slices.Sort(names)
+	if near := site.Nearest(args[0], names); near != "" {
+		err.Message += ", did you mean " + near + "?"
+	}
+	return err
+}

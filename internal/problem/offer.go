@@ -1,0 +1,120 @@
+package problem
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"al.essio.dev/pkg/shellescape"
+
+	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/slurm"
+)
+
+// An offer is what a cluster has, for a request that asked for something else.
+type offer struct {
+	words      string // why Slurm does not start it, in Slurm's words
+	request    slurm.Request
+	partitions []slurm.Partition
+}
+
+// hint says what there is, and the option that asks for it; "" where nothing is known.
+func (o offer) hint() (hint, fix string) {
+	up := slices.DeleteFunc(slices.Clone(o.partitions), func(p slurm.Partition) bool { return !p.Up })
+	if len(up) == 0 {
+		return "", ""
+	}
+	words := strings.ToLower(o.words)
+	if p, ok := o.partition(up); ok {
+		switch limit, limited := p.TimeLimit(); {
+		case strings.Contains(words, "time"):
+			if limited {
+				fix = "--time " + p.Limit
+				return "partition " + p.Name + " allows " + hours(limit) + " at most: " + fix, fix
+			}
+		case o.asksForNodes(p) && strings.Contains(words, "node"):
+			fix = fmt.Sprintf("--nodes %d", p.Nodes)
+			return fmt.Sprintf("partition %s has %s: %s", p.Name, count(p.Nodes, "node"), fix), fix
+		case o.request.Mem != "" && p.Memory > 0 && (strings.Contains(words, "mem") || strings.Contains(words, "configuration") || strings.Contains(words, "constraints")):
+			fix = fmt.Sprintf("--mem %dM", p.Memory)
+			return fmt.Sprintf("a node of partition %s has %dM (%s) of memory at most: %s", p.Name, p.Memory, gibibytes(p.Memory), fix), fix
+		}
+	} else if near := site.Nearest(o.request.Partition, names(up)); near != "" {
+		fix = "--partition " + shellescape.Quote(near)
+		hint = "did you mean " + fix + "? "
+	}
+	var parts []string
+	for _, p := range up {
+		parts = append(parts, describe(p))
+	}
+	return hint + "partitions there: " + strings.Join(parts, "; "), fix
+}
+
+// partition is the one that the request means; false if there is none of that name.
+func (o offer) partition(there []slurm.Partition) (slurm.Partition, bool) {
+	for _, p := range there {
+		if p.Name == o.request.Partition || o.request.Partition == "" && p.Default {
+			return p, true
+		}
+	}
+	return slurm.Partition{}, false
+}
+
+// asksForNodes reports whether the request asks for more nodes than the partition has.
+func (o offer) asksForNodes(p slurm.Partition) bool {
+	least, _, _ := strings.Cut(o.request.Nodes, "-")
+	n, err := strconv.Atoi(least)
+	if err != nil {
+		return false
+	}
+	most := n
+	if _, after, ok := strings.Cut(o.request.Nodes, "-"); ok {
+		most, _ = strconv.Atoi(after) // a range may be too long at its end alone
+	}
+	return p.Nodes > 0 && max(n, most) > p.Nodes
+}
+
+func names(all []slurm.Partition) []string {
+	var out []string
+	for _, p := range all {
+		out = append(out, p.Name)
+	}
+	return out
+}
+
+func describe(p slurm.Partition) string {
+	var parts []string
+	if p.Default {
+		parts = append(parts, "the default")
+	}
+	parts = append(parts, count(p.Nodes, "node"))
+	if limit, ok := p.TimeLimit(); ok {
+		parts = append(parts, "up to "+hours(limit))
+	}
+	return p.Name + " (" + strings.Join(parts, ", ") + ")"
+}
+
+func count(n int, unit string) string {
+	if n == 1 {
+		return "1 " + unit
+	}
+	return strconv.Itoa(n) + " " + unit + "s"
+}
+
+// hours is a time limit in hours and minutes.
+func hours(d time.Duration) string {
+	h, m := int(d/time.Hour), int(d%time.Hour/time.Minute)
+	switch {
+	case h == 0:
+		return fmt.Sprintf("%d min", m)
+	case m == 0:
+		return fmt.Sprintf("%d h", h)
+	}
+	return fmt.Sprintf("%d h %d min", h, m)
+}
+
+func gibibytes(mebibytes int) string {
+	return strings.TrimSuffix(fmt.Sprintf("%.1f", float64(mebibytes)/1024), ".0") + " GiB"
+}

@@ -1,0 +1,36 @@
+package slurm
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// TimeLimit is how long a job of the partition may run; false: there is no limit, or it is not known.
+func (p Partition) TimeLimit() (time.Duration, bool) { return timeLimit(p.Limit) }
+
+// parseOffer reads the partitions of a line, each sinfo's %P|%a|%l|%D|%m for nodes of one kind. One that
+// is no partition is left out.
+func parseOffer(l line) []Partition {
+	var all []Partition
+	for _, s := range l.all("partition") {
+		f := strings.Split(s, "|")
+		if len(f) != 5 {
+			continue
+		}
+		nodes, nodesErr := strconv.Atoi(f[3])
+		memory, memoryErr := strconv.Atoi(strings.TrimSuffix(f[4], "+"))
+		name := strings.TrimSuffix(f[0], "*")
+		if nodesErr != nil || memoryErr != nil || nodes < 0 || memory < 0 || !IsNode(name) {
+			continue
+		}
+		if i := slices.IndexFunc(all, func(p Partition) bool { return p.Name == name }); i >= 0 {
+			all[i].Nodes += nodes
+			all[i].Memory = max(all[i].Memory, memory)
+			continue
+		}
+		all = append(all, Partition{Name: name, Default: strings.HasSuffix(f[0], "*"), Up: f[1] == "up", Limit: f[2], Nodes: nodes, Memory: memory})
+	}
+	return all
+}
