@@ -107,7 +107,11 @@ func clean(message string) string {
 	var out []string
 	for _, s := range strings.Split(message, "|") {
 		s = strings.TrimSpace(s)
-		for _, p := range []string{"salloc: ", "sbatch: ", "srun: ", "error: ", "fatal: "} {
+		// slurmstepd adds the name of its host.
+		if program, rest, found := strings.Cut(s, ": "); found && strings.HasPrefix(program, "slurmstepd") {
+			s = rest
+		}
+		for _, p := range []string{"cscs: ", "salloc: ", "sbatch: ", "srun: ", "error: ", "fatal: "} {
 			s = strings.TrimPrefix(s, p)
 		}
 		s = strings.TrimPrefix(s, "Job submit/allocate failed: ")

@@ -8,6 +8,7 @@ TREE_PACKAGES=(
 	openssh-server openssh-client
 	python3 python3-venv curl ca-certificates
 	iproute2 procps psmisc util-linux less
+	zsh tcsh fish
 )
 
 tree_of() { printf '%s/%s/%s' "$LAB_ROOT" "$1" "$(recipe_hash "$1")"; }

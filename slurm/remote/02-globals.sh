@@ -22,14 +22,15 @@
 #	cscs_code		20 22 24	exit status of the last salloc, sbatch or srun
 #	cscs_controller		00		variables by which Slurm's commands find slurmctld
 #	cscs_detaching		20 22		the client has said detach
-#	cscs_dir		00 10 24 40 45 50 80	the session's directory
+#	cscs_dir		00 10 24 40 45 50 55 80	the session's directory
 #	cscs_end		40		runner: why the session ends
 #	cscs_forgotten		65		seconds beyond the lease until a session is stale
 #	cscs_found		10		the sockets that the last look saw
 #	cscs_granted		20 22 30	the allocation is granted
-#	cscs_gres		20 40		generic resources of the job on its first node
+#	cscs_gres		20 40 55		generic resources of the job on its first node
 #	cscs_heard		15		cscs_uptime at the client's last heartbeat
 #	cscs_info		20 30 40 45	what scontrol said of the job last
+#	cscs_item		55		inside.sh: scratch of a function
 #	cscs_job		20 22 24 26 30 40 80	number of the session's job
 #	cscs_jobs		60		"number state" of each job of the session in Slurm
 #	cscs_keep_logs		65		seconds for which a log is kept

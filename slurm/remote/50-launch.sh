@@ -1,5 +1,5 @@
 # launch: becomes the server, in the user's login environment (this file is then
-# run by bash --login) and, with uenv or a container, inside of that.
+# run by bash --login). With a uenv or container, step does (55-step.sh).
 
 # cscs_fail MESSAGE: what the user has to mend before the server can start.
 cscs_fail() {
@@ -18,6 +18,7 @@ cscs_launch() {
 	unset -f squeue sinfo scancel scontrol sacctmgr
 	# A dead login's value of these would win over ours.
 	unset "${cscs_unset[@]}"
+	((${#cscs_step_args[@]} == 0)) || cscs_launch_step
 	if [[ -n $cscs_workdir ]]; then
 		CDPATH='' cd -- "${cscs_workdir/#\~/$HOME}" 2>/dev/null ||
 			cscs_fail "the work directory $cscs_workdir is not there on ${HOSTNAME%%.*}"
@@ -50,6 +51,16 @@ cscs_launch() {
 	# shellcheck disable=SC2093 # only a failed exec goes on
 	exec -- "${argv[@]}"
 	cscs_fail "${argv[0]} cannot be run on ${HOSTNAME%%.*}"
+}
+
+# cscs_launch_step: hands the login environment to the step of a uenv or container. --setup may call the
+# functions of the login shell.
+cscs_launch_step() {
+	local name
+	for name in $(compgen -A function); do
+		[[ $name == cscs_* ]] || declare -f "$name"
+	done >"$cscs_dir/login-functions"
+	exec bash --noprofile --norc -p "$cscs_dir/remote.sh" step
 }
 
 # cscs_place TEXT: REPLY is the text with {port} and {dir} replaced.

@@ -10,7 +10,7 @@ cscs_main() {
 		;;
 	esac
 	case $1 in
-	run | batch | login | launch | sshd) ;;
+	run | batch | login | launch | step | sshd) ;;
 	# What start-up files printed stands before this line; the rest is ours. A client that
 	# is gone must not end us by SIGPIPE, with a request of its own at large: the end of
 	# standard input is what tells, and there is something to undo then.
@@ -34,6 +34,7 @@ cscs_main() {
 	batch) cscs_batch ;;
 	login) cscs_login ;;
 	launch) cscs_launch ;;
+	step) cscs_become_step ;;
 	find) cscs_find ;;
 	examine) cscs_examine ;;
 	look) cscs_look ;;
