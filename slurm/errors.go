@@ -107,8 +107,8 @@ func clean(message string) string {
 	var out []string
 	for _, s := range strings.Split(message, "|") {
 		s = strings.TrimSpace(s)
-		// slurmstepd adds the name of its host.
-		if program, rest, found := strings.Cut(s, ": "); found && strings.HasPrefix(program, "slurmstepd") {
+		// slurmstepd adds the name of its host or, from 26.05 on, has the time instead of its name.
+		if before, rest, found := strings.Cut(s, "error: "); found && (strings.HasPrefix(before, "slurmstepd") || strings.HasPrefix(before, "[")) {
 			s = rest
 		}
 		for _, p := range []string{"cscs: ", "salloc: ", "sbatch: ", "srun: ", "error: ", "fatal: "} {

@@ -348,10 +348,11 @@ cscs_explain_step() {
 	local line words=''
 	cscs_drain
 	while IFS= read -r line && ((${#words} < 500)); do
-		# The plugins of uenv and containers fail in srun, or on the node in slurmstepd.
+		# The plugins of uenv and containers fail in srun, or on the node in slurmstepd, which begins a line
+		# with its own name or, from 26.05 on, with the time.
 		case $line in
 		*': task '*': Exited with exit code '*) ;;
-		'cscs: error: '* | 'srun: '* | slurmstepd*': error: '*) words+=${words:+|}$line ;;
+		'srun: '* | *' error: '*) words+=${words:+|}$line ;;
 		esac
 	done <"$cscs_dir/log"
 	cscs_end=setup cscs_message="${words:-srun ended with status $cscs_server_code}"
