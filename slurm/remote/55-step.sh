@@ -16,7 +16,7 @@ cscs_become_step() {
 		cd /
 		cscs_write_edf || cscs_fail "cannot write in $cscs_dir"
 	else
-		shell=("$BASH" --noprofile --norc)
+		shell=("$BASH" --noprofile --norc -p)
 		cd || cscs_fail "the home directory $HOME is not there on ${HOSTNAME%%.*}"
 	fi
 	cscs_print_inside >"$cscs_dir/inside.sh" || cscs_fail "cannot write in $cscs_dir"
@@ -90,7 +90,11 @@ cscs_print_inside() {
 		cscs_place "$i"
 		cscs_print_assignment export "${REPLY%%=*}" "${REPLY#*=}"
 	done
-	[[ -n $cscs_environment || ! -s $cscs_dir/login-functions ]] || cscs_print_call . "$cscs_dir/login-functions"
+	if [[ -z $cscs_environment && -s $cscs_dir/login-functions ]]; then
+		cscs_print_call . "$cscs_dir/login-functions"
+		# None may hide what these commands call. In POSIX mode, none hides unset.
+		printf '%s\n' POSIXLY_CORRECT=y 'unset -f . eval exec exit export printf return set umask unset [' 'unset POSIXLY_CORRECT'
+	fi
 	for i in "${cscs_setup[@]}"; do cscs_print_call cscs_run_setup "$i"; done
 	if ((${#cscs_setup[@]})) && [[ -z $cscs_environment ]]; then cscs_print_call cscs_prefer_venv "${PYTHONPATH:-}"; fi
 	words=(cscs_become_server)
