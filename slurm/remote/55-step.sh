@@ -91,9 +91,14 @@ cscs_print_inside() {
 		cscs_print_assignment export "${REPLY%%=*}" "${REPLY#*=}"
 	done
 	if [[ -z $cscs_environment && -s $cscs_dir/login-functions ]]; then
+		# Not in POSIX mode, in which one called exec is an error. None may hide what these commands call: in
+		# POSIX mode, none hides unset.
+		# shellcheck disable=SC2016 # for the shell of the step to expand
+		printf '%s\n' 'cscs_item=${POSIXLY_CORRECT-}' 'unset POSIXLY_CORRECT' 'shopt -s extglob'
 		cscs_print_call . "$cscs_dir/login-functions"
-		# None may hide what these commands call. In POSIX mode, none hides unset.
-		printf '%s\n' POSIXLY_CORRECT=y 'unset -f . eval exec exit export printf return set umask unset [' 'unset POSIXLY_CORRECT'
+		# shellcheck disable=SC2016 # likewise
+		printf '%s\n' POSIXLY_CORRECT=y 'unset -f . eval exec exit export printf return set umask unset [' 'unset POSIXLY_CORRECT' \
+			'[ -z "$cscs_item" ] || export POSIXLY_CORRECT="$cscs_item"'
 	fi
 	for i in "${cscs_setup[@]}"; do cscs_print_call cscs_run_setup "$i"; done
 	if ((${#cscs_setup[@]})) && [[ -z $cscs_environment ]]; then cscs_print_call cscs_prefer_venv "${PYTHONPATH:-}"; fi
