@@ -58,7 +58,7 @@ func TestUenvPath(t *testing.T) {
 func giveShell(t *testing.T, shell string) {
 	t.Helper()
 	set := func(shell string) {
-		for _, host := range append([]string{"daint"}, lab.Nodes...) {
+		for _, host := range append([]string{"daint", "daint2"}, lab.Nodes...) {
 			output(t, "root", host, "usermod", "--shell", shell, "alice")
 		}
 	}
