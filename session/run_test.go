@@ -324,7 +324,7 @@ func TestFollowAgain(t *testing.T) {
 	l := a.start(a.config())
 	ready := l.await(EventReady)
 	a.broken.Store(true)
-	if n := a.Kill("bash --noprofile --norc -c IFS= read -r n;"); n == 0 {
+	if n := a.Kill("bash --noprofile --norc -p -c while IFS= read -r n;"); n == 0 {
 		t.Fatal("there is no command of ours")
 	}
 	l.await(EventWarning)

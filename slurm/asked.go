@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -16,9 +17,8 @@ import (
 type Asked struct {
 	Verb  string
 	nonce string
-	words map[string]string            // name=value
-	lists map[string][]string          // name=(…)
-	pairs map[string]map[string]string // declare -A name=(…)
+	words map[string]string   // name=value
+	lists map[string][]string // name=(…)
 }
 
 // IsCall reports whether the command line of an exec is that of a call.
@@ -40,13 +40,17 @@ func ScriptSum() string {
 
 // ReadCall reads a call from the beginning of standard input; what follows is left in r.
 func ReadCall(r *bufio.Reader) (*Asked, error) {
-	length, err := r.ReadString('\n')
-	if err != nil {
-		return nil, fmt.Errorf("read a call: %w", err)
+	length := ""
+	for length == "" { // the spare lines
+		s, err := r.ReadString('\n')
+		if err != nil {
+			return nil, fmt.Errorf("read a call: %w", err)
+		}
+		length = strings.TrimSuffix(s, "\n")
 	}
-	n, err := strconv.Atoi(strings.TrimSuffix(length, "\n"))
+	n, err := strconv.Atoi(length[strings.LastIndex(length, " ")+1:])
 	if err != nil || n < 0 || n > maxCall {
-		return nil, fmt.Errorf("read a call: %q is no length", length)
+		return nil, fmt.Errorf("read a call: %.80q ends in no length", length)
 	}
 	text := make([]byte, n)
 	if _, err := io.ReadFull(r, text); err != nil {
@@ -58,7 +62,7 @@ func ReadCall(r *bufio.Reader) (*Asked, error) {
 const verbBefore, verbAfter = "\ncscs_main \"${1:-", "}\" \"${@:2}\"\n"
 
 func parseCall(text string) (*Asked, error) {
-	a := &Asked{words: map[string]string{}, lists: map[string][]string{}, pairs: map[string]map[string]string{}}
+	a := &Asked{words: map[string]string{}, lists: map[string][]string{}}
 	p := &assignments{rest: text}
 	for !strings.HasPrefix(p.rest, script) {
 		if err := p.one(a); err != nil {
@@ -81,26 +85,12 @@ type assignments struct{ rest string }
 
 // one takes one assignment.
 func (p *assignments) one(a *Asked) error {
-	rest, table := strings.CutPrefix(p.rest, "declare -A ")
-	name, value, ok := strings.Cut(rest, "=")
+	name, value, ok := strings.Cut(p.rest, "=")
 	if !ok || !strings.HasPrefix(name, "cscs_") || strings.ContainsAny(name, " \n'\"") {
 		return ErrOtherScript
 	}
 	p.rest = value
 	switch {
-	case table:
-		pairs := map[string]string{}
-		for p.skip("("); !p.skip(")"); {
-			if !p.skip("[") {
-				return ErrOtherScript
-			}
-			key := p.word()
-			if !p.skip("]=") {
-				return ErrOtherScript
-			}
-			pairs[key] = p.word()
-		}
-		a.pairs[name] = pairs
 	case p.skip("("):
 		list := []string{}
 		for !p.skip(")") {
@@ -161,7 +151,13 @@ func (a *Asked) Int(name string) int {
 func (a *Asked) List(name string) []string { return a.lists["cscs_"+name] }
 
 // Files are those that the call brings for the session's directory.
-func (a *Asked) Files() map[string]string { return a.pairs["cscs_files"] }
+func (a *Asked) Files() map[string]string {
+	files := map[string]string{}
+	for pair := range slices.Chunk(a.lists["cscs_files"], 2) {
+		files[pair[0]] = pair[len(pair)-1]
+	}
+	return files
+}
 
 // Greeting is what an answer begins with.
 func (a *Asked) Greeting() string { return "\n" + marker + a.nonce + "\n" }

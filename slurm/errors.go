@@ -143,11 +143,31 @@ type LoginShellError struct {
 	Host   string
 	Status int           // it ended with that; -1: it has not ended
 	After  time.Duration // so long
+	Line   *StartupLine  // that ended it, if known
+}
+
+// startupLimit is what cscs_try_login_shell gives a login shell.
+const startupLimit = 5 * time.Second
+
+// loginShellError is what a line of cscs_try_login_shell reports; nil: the shell comes through.
+func loginShellError(l line) *LoginShellError {
+	if l.get("through") != "" {
+		return nil
+	}
+	e := &LoginShellError{Host: l.get("host"), Status: int(l.int("code")), Line: startupLine(l)}
+	if e.Status == 124 { // timeout(1)
+		e.Status, e.After = -1, startupLimit
+	}
+	return e
 }
 
 func (e *LoginShellError) Error() string {
+	s := fmt.Sprintf("the login shell on %s has not come through its start-up files after %s", e.Host, e.After)
 	if e.Status >= 0 {
-		return fmt.Sprintf("the login shell on %s ended with status %d in its start-up files", e.Host, e.Status)
+		s = fmt.Sprintf("the login shell on %s ended with status %d in its start-up files", e.Host, e.Status)
 	}
-	return fmt.Sprintf("the login shell on %s has not come through its start-up files after %s", e.Host, e.After)
+	if e.Line != nil {
+		s += ": " + e.Line.String()
+	}
+	return s
 }

@@ -88,6 +88,14 @@ type notingBefore struct {
 	e *Examination
 }
 
+// plain is remote without such notes.
+func plain(remote Remote) Remote {
+	if n, ok := remote.(notingBefore); ok {
+		return n.Remote
+	}
+	return remote
+}
+
 func (n notingBefore) Exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
 	return n.Remote.Exec(ctx, command, stdin, &beforeMarker{to: stdout, e: n.e}, stderr)
 }
@@ -129,12 +137,7 @@ func (e *Examination) take(l line) {
 			e.HomeUsed = n
 		}
 	case "startup":
-		if l.get("through") == "" {
-			e.Startup = &LoginShellError{Host: e.Host, Status: int(l.int("code"))}
-			if e.Startup.Status == 124 { // timeout(1)
-				e.Startup.Status, e.Startup.After = -1, startupLimit
-			}
-		}
+		e.Startup = loginShellError(l)
 	case "logins":
 		e.Logins, e.MostLogins = int(l.int("now")), int(l.int("most"))
 	case "slurm":
@@ -164,9 +167,6 @@ func (e *Examination) take(l line) {
 		}
 	}
 }
-
-// startupLimit is what cscs_examine_shell gives a login shell.
-const startupLimit = 5 * time.Second
 
 // stripProgram takes away what Slurm's commands put before their words: sinfo: error: …
 func stripProgram(s string) string {

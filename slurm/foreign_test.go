@@ -332,7 +332,7 @@ func TestSecondRunner(t *testing.T) {
 	l := await[Listening](r)
 	dir := filepath.Join(f.Home, ".cscs", "fake", id)
 	var out strings.Builder
-	again := "sbatch --job-name=" + JobName(id) + " --wrap='exec bash --noprofile --norc " + dir + "/remote.sh batch'"
+	again := "sbatch --job-name=" + JobName(id) + " --wrap='exec bash --noprofile --norc -p " + dir + "/remote.sh batch'"
 	if err := f.Exec(t.Context(), again, strings.NewReader(""), &out, &out); err != nil {
 		t.Fatal(err)
 	}

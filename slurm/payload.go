@@ -1,7 +1,8 @@
 package slurm
 
 import (
-	"sort"
+	"maps"
+	"slices"
 	"strings"
 
 	"al.essio.dev/pkg/shellescape"
@@ -40,18 +41,14 @@ func (v *vars) list(name string, values []string) {
 	v.b.WriteString(")\n")
 }
 
-// table writes an associative array, in the order of the keys.
+// table writes a list of each key and its value, in the order of the keys. An associative array would need a
+// command, declare, that the user may have a function for.
 func (v *vars) table(name string, values map[string]string) {
-	v.b.WriteString("declare -A " + name + "=(")
-	keys := make([]string, 0, len(values))
-	for k := range values {
-		keys = append(keys, k)
+	var list []string
+	for _, k := range slices.Sorted(maps.Keys(values)) {
+		list = append(list, k, values[k])
 	}
-	sort.Strings(keys)
-	for _, k := range keys {
-		v.b.WriteString(" [" + shellescape.Quote(k) + "]=" + shellescape.Quote(values[k]))
-	}
-	v.b.WriteString(" )\n")
+	v.list(name, list)
 }
 
 func (v *vars) String() string { return v.b.String() }

@@ -31,22 +31,29 @@ var script = func() string {
 		panic(err) // the pattern is a constant
 	}
 	for _, name := range names {
-		text, err := remoteFiles.ReadFile(name)
-		if err != nil {
-			panic(err) // embedded
-		}
-		b.Write(text)
-		b.WriteByte('\n')
+		b.WriteString(readRemoteFile(name) + "\n")
 	}
 	return b.String()
 }()
 
-// bootstrap is the command line of every exec: it reads the length of the script
-// and the script from standard input, which leaves the rest of standard input to
+func readRemoteFile(name string) string {
+	text, err := remoteFiles.ReadFile(name)
+	if err != nil {
+		panic(err) // embedded
+	}
+	return string(text)
+}
+
+// bootstrap is the command line of every exec: it reads a header with the length of the
+// script, and the script, from standard input, which leaves the rest of standard input to
 // the script. It means the same to every login shell, and shows nothing of the
-// session to those who list processes. The options keep bash from reading the
-// user's start-up files a second time.
-const bootstrap = `exec bash --noprofile --norc -c 'IFS= read -r n; cscs_script=$(head -c "$n"); eval "$cscs_script"' cscs`
+// session to those who list processes. It calls one program by its path, since no alias or function
+// of the user's has such a name, as one may have the name exec or bash. The options keep bash from
+// reading the user's start-up files a second time, and from the functions and options in the
+// environment (bash(1), -p), which it hands on.
+const bootstrap = `/usr/bin/env bash --noprofile --norc -p -c 'while IFS= read -r n; do case $n in` +
+	` "") ;; *"` + headerMark + `"*) cscs_script=$(head -c "${n##* }"); eval "$cscs_script"; exit ;;` +
+	` *) echo "` + takenMark + `"; exit 1 ;; esac; done' cscs`
 
 // A call is one verb of the remote half at work.
 type call struct {
@@ -62,16 +69,21 @@ type call struct {
 
 // RemoteError tells that the remote half could not do its work on the host.
 type RemoteError struct {
-	Kind    string // shell, noslurm, home, gone, away, nonode, nosshd, nologin, revoked, protocol
+	Kind    string // shell, hang, inner, input, noslurm, home, gone, away, nonode, nosshd, nologin, revoked, protocol
 	Message string
-	Output  string // what the login shell printed instead, if it did
+	Output  string       // what the login shell printed instead, if it did
+	Line    *StartupLine // of kind inner: the line that starts the other shell, if it was found
 }
 
 func (e *RemoteError) Error() string { return e.Message }
 
 // BeforeRequest reports whether the error kept Submit from asking Slurm for anything.
 func (e *RemoteError) BeforeRequest() bool {
-	return e.Kind == "shell" || e.Kind == "noslurm" || e.Kind == "home"
+	switch e.Kind {
+	case "shell", "inner", "input", "noslurm", "home":
+		return true
+	}
+	return false
 }
 
 const marker = "\x1ecscs/1 "
@@ -88,6 +100,7 @@ func (c call) run(ctx context.Context, remote Remote) error {
 		stdin = io.MultiReader(stdin, c.stdin)
 	}
 
+	whole := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	pr, pw := io.Pipe()
@@ -98,7 +111,13 @@ func (c call) run(ctx context.Context, remote Remote) error {
 		pw.CloseWithError(io.EOF)
 		done <- err
 	}()
-	readErr := c.read(bufio.NewReaderSize(pr, 64<<10), mark)
+	br := bufio.NewReaderSize(pr, 64<<10)
+	watch := watchInner(ctx, plain(remote), cancel)
+	readErr := readMark(br, mark)
+	inner := watch.end()
+	if readErr == nil {
+		readErr = c.readLines(br)
+	}
 	if readErr != nil {
 		cancel(readErr)
 	}
@@ -107,12 +126,17 @@ func (c call) run(ctx context.Context, remote Remote) error {
 	execErr := <-done
 	var shell *RemoteError
 	switch {
+	case inner != nil && readErr != nil:
+		return inner
 	case errors.As(readErr, &shell) && shell.Kind == "shell":
 		if !exited(execErr) {
 			return execErr // the connection ended, not the shell
 		}
 		if s := strings.TrimSpace(stderr.String()); s != "" {
 			shell.Output = strings.TrimSpace(shell.Output + "\n" + s)
+		}
+		if inner := findInner(whole, plain(remote)); inner != nil {
+			return inner
 		}
 		return shell
 	case readErr != nil:
@@ -129,16 +153,27 @@ func (c call) payload() (text, mark string) {
 	nonce := rand.Text()
 	c.vars.set("cscs_nonce", nonce)
 	text = c.vars.String() + script + verbBefore + c.verb + verbAfter
-	return fmt.Sprintf("%d\n%s", len(text), text), marker + nonce
+	return fmt.Sprintf("%s%s%d\n%s", strings.Repeat("\n", spareLines), header, len(text), text), marker + nonce
 }
 
 // read reads the answer after the line with the marker.
 func (c call) read(br *bufio.Reader, mark string) error {
+	if err := readMark(br, mark); err != nil {
+		return err
+	}
+	return c.readLines(br)
+}
+
+// readMark reads up to the line with the marker.
+func readMark(br *bufio.Reader, mark string) error {
 	var before tail
 	for {
 		s, err := br.ReadString('\n')
 		if strings.TrimRight(s, "\n") == mark {
-			break
+			return nil
+		}
+		if report := startupReport(s); report != nil {
+			return report
 		}
 		_, _ = before.Write([]byte(s))
 		if err != nil && !errors.Is(err, io.EOF) {
@@ -152,6 +187,10 @@ func (c call) read(br *bufio.Reader, mark string) error {
 			}
 		}
 	}
+}
+
+// readLines reads the lines of the answer.
+func (c call) readLines(br *bufio.Reader) error {
 	for {
 		s, err := br.ReadString('\n')
 		if errors.Is(err, io.EOF) {

@@ -176,6 +176,10 @@ func (s *Submission) digest(l line, handle func(Event) error) error {
 			return nil
 		}
 		return handle(parseSwept(l))
+	case "startup":
+		if e := loginShellError(l); e != nil {
+			return e
+		}
 	case "withdrawn":
 		s.outcome.Withdrawn, s.outcome.job = true, l.get("job")
 	case "detached":

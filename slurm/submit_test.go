@@ -557,20 +557,33 @@ func TestStartupFiles(t *testing.T) {
 	}
 }
 
-// A profile that ends the login shell on the node is named, not the server.
+// A profile that ends the login shell on the node is named, not the server; before anything is asked for, unless
+// only the node can tell.
 func TestProfileEndsShell(t *testing.T) {
-	f := slurmtest.New(t)
-	if err := os.WriteFile(filepath.Join(f.Home, ".bash_profile"), []byte("echo going; exit 4\n"), 0o600); err != nil {
-		t.Fatal(err)
+	for profile, early := range map[string]bool{
+		"echo going; exit 4":                   true,
+		"[[ -z ${SLURM_JOB_ID:-} ]] || exit 4": false,
+	} {
+		f := slurmtest.New(t)
+		if err := os.WriteFile(filepath.Join(f.Home, ".bash_profile"), []byte(profile+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
+		r.wait()
+		err := r.err
+		var shell *LoginShellError
+		var server *ServerError
+		switch {
+		case early && (!errors.As(err, &shell) || shell.Status != 4 || f.Called("sbatch")):
+			t.Errorf("%s: error %v, calls:\n%s", profile, err, f.Calls())
+		case !early:
+			err = r.outcome.Err()
+			if !errors.As(err, &server) || server.Reason != "shell" || !strings.Contains(err.Error(), "ended with status 4 in its start-up files") {
+				t.Errorf("%s: error %v", profile, err)
+			}
+			stopFake(t, f, Stopping{ID: testID(t)})
+		}
 	}
-	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
-	r.wait()
-	err := r.outcome.Err()
-	var server *ServerError
-	if !errors.As(err, &server) || server.Reason != "shell" || !strings.Contains(err.Error(), "ended with status 4 in its start-up files") {
-		t.Errorf("error %v", err)
-	}
-	stopFake(t, f, Stopping{ID: testID(t)})
 }
 
 // TestProfileHangs: one that holds it up is told while it does.

@@ -94,7 +94,7 @@ func timeLimit(s string) (time.Duration, bool) {
 func (r Request) CommandLines(id string) []string {
 	// The user's options come last: none of them can take a word of ours for its value.
 	sbatch := shellescape.QuoteCommand([]string{"sbatch", "--parsable", "--job-name=" + JobName(id), "--export=ALL", "--no-requeue"}) +
-		` --output={dir}/batch.log --wrap='exec bash --noprofile --norc {dir}/remote.sh batch'`
+		` --output={dir}/batch.log --wrap='exec bash --noprofile --norc -p {dir}/remote.sh batch'`
 	if args := r.Args(); len(args) > 0 {
 		sbatch += " " + shellescape.QuoteCommand(args)
 	}

@@ -462,7 +462,7 @@ func TestDeadline(t *testing.T) {
 
 func TestCommandLines(t *testing.T) {
 	const batch = `--export=ALL --no-requeue`
-	const script = ` --output={dir}/batch.log --wrap='exec bash --noprofile --norc {dir}/remote.sh batch'`
+	const script = ` --output={dir}/batch.log --wrap='exec bash --noprofile --norc -p {dir}/remote.sh batch'`
 	for _, c := range []struct {
 		request Request
 		want    []string

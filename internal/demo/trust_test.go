@@ -21,12 +21,19 @@ import (
 type recorder struct{ command, script string }
 
 func (r *recorder) Exec(_ context.Context, command string, stdin io.Reader, _, _ io.Writer) error {
-	in := bufio.NewReader(stdin)
-	length, err := in.ReadString('\n')
-	if err != nil {
-		return err
+	if r.command != "" { // it is asked whether there is another shell
+		return nil
 	}
-	n, err := strconv.Atoi(strings.TrimSpace(length))
+	in := bufio.NewReader(stdin)
+	length := ""
+	for length == "" {
+		s, err := in.ReadString('\n')
+		if err != nil {
+			return err
+		}
+		length = strings.TrimSpace(s)
+	}
+	n, err := strconv.Atoi(length[strings.LastIndex(length, " ")+1:])
 	if err != nil {
 		return err
 	}

@@ -126,20 +126,30 @@ func TestBadHosts(t *testing.T) {
 	})
 }
 
-// TestBadLoginShell: start-up files that keep the server from being run are blamed, not it.
+// TestBadLoginShell: start-up files that keep the server from being run are blamed, not it; before anything is
+// requested, if that is known by then.
 func TestBadLoginShell(t *testing.T) {
-	for text, words := range map[string][]string{
-		"exit 3\n":     {"ended with status 3"},
-		"sleep 1000\n": {"its login shell", "start-up files"},
+	for _, c := range []struct {
+		text string
+		code int
+		says []string
+		hint string
+	}{
+		{"exit 3\n", 1, []string{"ended with status 3", "~/.bash_profile line 1: exit 3"}, "[[ $- != *i* ]] || exit 3"},
+		{"[[ -z $SLURM_JOB_ID ]] || exit 3\n", 5, []string{"ended with status 3"}, "[[ $- == *i* ]] || return"},
+		{"sleep 1000\n", 5, []string{"its login shell", "start-up files"}, "[[ $- == *i* ]] || return"},
 	} {
 		begin(t)
-		put(t, clusterHome(".bash_profile"), text, 0o644)
+		put(t, clusterHome(".bash_profile"), c.text, 0o644)
 		s := cscs(t, "run", "--start-timeout", "10s", "--", "sleep", "600")
-		e := s.failure(5)
-		says(t, e.Message, words...)
-		says(t, e.Hint, "~/.bash_profile", "[[ $- == *i* ]] || return")
-		if _, told := s.find("warning"); told != (text != "exit 3\n") {
-			t.Errorf("%q: told of it meanwhile: %v", text, told)
+		e := s.failure(c.code)
+		says(t, e.Message, c.says...)
+		says(t, e.Hint, "~/.bash_profile", c.hint)
+		if _, told := s.find("warning"); told != (c.text == "sleep 1000\n") {
+			t.Errorf("%q: told of it meanwhile: %v", c.text, told)
+		}
+		if _, asked := s.find("granted"); asked != (c.code == 5) {
+			t.Errorf("%q: asked for a job: %v", c.text, asked)
 		}
 	}
 }

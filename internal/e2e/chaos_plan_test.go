@@ -26,6 +26,7 @@ type plan struct {
 	full      time.Duration // for so long mallory has the free nodes
 	waits     bool          // the first fault comes when the session is ready
 	detached  bool          // it is left in the queue for longer than its lease
+	startup   startupFile   // alice has this one, and its login shell
 	steps     []moment
 }
 
@@ -44,6 +45,9 @@ func (p plan) String() string {
 	}
 	if p.full > 0 {
 		words = append(words, fmt.Sprintf("nodes free after %.2f s", p.full.Seconds()))
+	}
+	if p.startup.name != "" {
+		words = append(words, "start-up file "+p.startup.name+" of "+p.startup.shell)
 	}
 	from := "start"
 	switch {
@@ -192,6 +196,18 @@ const (
 	endSlurm = "slurmctld starts"
 	endNode  = "the node boots"
 )
+
+// drawStartup draws one of the start-up files with which a session works, or none.
+func drawStartup(r *rand.Rand) startupFile {
+	fit := []startupFile{{}}
+	for _, s := range startupFiles {
+		// fish, and one of the files, write into the home; the limits are too low for the traffic.
+		if s.want == "" && s.shell != "fish" && s.name != "bash-env" && s.name != "limits" {
+			fit = append(fit, s)
+		}
+	}
+	return fit[r.IntN(len(fit))]
+}
 
 func lineOf(i int) bool { return chaosFaults[i].end == "heal" || chaosFaults[i].end == "it wakes" }
 

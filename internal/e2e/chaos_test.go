@@ -113,6 +113,13 @@ const comeback = 45 * time.Second
 
 func (r *chaosRun) round(t *testing.T, n int) {
 	p := draw(rand.New(rand.NewPCG(*chaosSeed, uint64(n))), n)
+	// By numbers of its own: the faults of a seed stay what they are.
+	p.startup = drawStartup(rand.New(rand.NewPCG(*chaosSeed, uint64(n)|1<<32)))
+	// Before all is looked at, and taken back after that.
+	if p.startup.name != "" {
+		loginShell(t, p.startup.shell)
+		p.startup.put(t)
+	}
 	// The last to be run: what cleans up must touch nothing either.
 	c := &chaos{t: t, plan: p, beside: r.beside, gone: gone{hosts: map[string]bool{}}}
 	t.Cleanup(func() {

@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -26,9 +27,17 @@ var ownVariables = regexp.MustCompile(`^(CSCS_SESSION|PORT|_|SHLVL|PWD|OLDPWD|SL
 // cluster, without those that ownVariables matches.
 func variables(t *testing.T, file string) map[string]string {
 	t.Helper()
+	all := environment(t, file)
+	maps.DeleteFunc(all, func(name, _ string) bool { return ownVariables.MatchString(name) })
+	return all
+}
+
+// environment reads the same with all of its variables.
+func environment(t *testing.T, file string) map[string]string {
+	t.Helper()
 	all := map[string]string{}
 	for _, s := range strings.Split(seenFile(t, file), "\x00") {
-		if name, value, ok := strings.Cut(s, "="); ok && !ownVariables.MatchString(name) {
+		if name, value, ok := strings.Cut(s, "="); ok {
 			all[name] = value
 		}
 	}

@@ -69,7 +69,8 @@ func giveShell(t *testing.T, shell string) {
 // TestUenvSetup: a function of the login shell, such as module, is there for --setup.
 func TestUenvSetup(t *testing.T) {
 	begin(t)
-	put(t, clusterHome(".profile"), "load() { LOADED=$1; export LOADED; }\n", 0o644)
+	// Some users' functions have names of commands that cscs calls, too.
+	put(t, clusterHome(".bash_profile"), "load() { LOADED=$1; export LOADED; }\nexec() { false; }\neval() { false; }\nset -a\nexport -f exec eval\n", 0o644)
 	s := serve(t, []string{"--uenv", "prgenv-gnu", "--setup", "load cray"})
 	if env := serverEnv(t, s.ready().URL); env["LOADED"] != "cray" {
 		t.Errorf("LOADED is %q", env["LOADED"])

@@ -58,7 +58,11 @@ var slurmRules = []rule{
 	on(func(e *slurm.LogError) Problem { return Problem{ID: "log", Code: Failure, Message: e.Error()} }),
 	on(remote),
 	on(func(e *slurm.LoginShellError) Problem {
-		return Problem{ID: "login-shell", Code: Failure, Message: e.Error(), Hint: loginShell, Fix: quietShell}
+		p := Problem{ID: "login-shell", Code: Failure, Message: e.Error(), Hint: loginShell, Fix: quietShell}
+		if e.Line != nil {
+			p.Hint, p.Fix = onlyForPersons(e.Line)
+		}
+		return p
 	}),
 }
 
@@ -95,6 +99,23 @@ const (
 	loginShell = "these are /etc/profile and ~/.bash_profile (or ~/.profile); have yours do nothing where no person is, by this as its first line: " + quietShell
 )
 
+// onlyForPersons is how a line of a start-up file is kept from shells in which no person types.
+func onlyForPersons(at *slurm.StartupLine) (hint, fix string) {
+	switch {
+	case strings.HasSuffix(at.File, ".fish"):
+		fix = "status is-interactive; or return"
+		return "have " + at.File + " do nothing more where no person types, by this before line " + at.Line + ": " + fix, fix
+	case strings.HasSuffix(at.File, "csh.cshrc"), strings.HasSuffix(at.File, ".cshrc"), strings.HasSuffix(at.File, ".tcshrc"):
+		fix = "if (! $?prompt) exit"
+		return "have " + at.File + " do nothing more where no person types, by this before line " + at.Line + ": " + fix, fix
+	case strings.ContainsAny(at.Text, "(&|;{") || strings.HasPrefix(at.Text, "if "):
+		fix = quietShell
+		return "have " + at.File + " do nothing more where no person types, by this before line " + at.Line + ": " + fix, fix
+	}
+	fix = "[[ $- != *i* ]] || " + at.Text
+	return "run it only where a person types, by this as line " + at.Line + " of " + at.File + ": " + fix, fix
+}
+
 func remote(e *slurm.RemoteError) Problem {
 	p := Problem{ID: "remote-" + e.Kind, Code: Failure, Message: e.Message}
 	switch e.Kind {
@@ -105,6 +126,14 @@ func remote(e *slurm.RemoteError) Problem {
 		p.Hint = hints("log in by hand to see why",
 			"if it is a start-up file of yours (~/.bash_profile, ~/.bashrc, ~/.profile), have it do nothing where no person is, by this as its first line: "+quietShell)
 		p.Fix = quietShell
+	case "inner":
+		if e.Line != nil {
+			p.Hint, p.Fix = onlyForPersons(e.Line)
+			break
+		}
+		p.Hint, p.Fix = "have the start-up files (~/.bashrc, ~/.zshenv, …) start it only where a person types, by this before that line: "+quietShell, quietShell
+	case "input":
+		p.Hint, p.Fix = "have the start-up files (~/.bashrc, ~/.zshenv, …) run what reads standard input only where a person types, by this as their first line: "+quietShell, quietShell
 	case "noslurm":
 		p.Hint = "is this the login node of a Slurm cluster, and is Slurm on the PATH of a login shell there?"
 	case "home":

@@ -11,14 +11,22 @@
 # A subshell sets variables for itself here, and on purpose:
 # shellcheck shell=bash disable=SC2030,SC2031
 
-# cscs_reset_options: puts back what a start-up file, or one that BASH_ENV names, has changed of how
-# bash reads this script. The shell that becomes the server keeps it.
-cscs_reset_options() {
-	set +euCf
-	shopt -u failglob nullglob dotglob nocasematch nocaseglob globstar
-	unset GLOBIGNORE
+# Every shell that reads this is privileged (bash(1), -p): it takes no function, option or start-up
+# file from the environment, and hands all of them on.
+
+# Variables that would change how this shell reads files and commands. The server gets them as they were.
+declare -A cscs_hidden=()
+for cscs_item in POSIXLY_CORRECT TMOUT GLOBIGNORE EXECIGNORE; do
+	[[ ! -v $cscs_item ]] || cscs_hidden[$cscs_item]=${!cscs_item}
+done
+unset POSIXLY_CORRECT TMOUT GLOBIGNORE EXECIGNORE
+# Else the options of this shell would be those of every other.
+export -n SHELLOPTS BASHOPTS
+
+# cscs_restore_variables: for the last command of this shell.
+cscs_restore_variables() {
+	for cscs_item in "${!cscs_hidden[@]}"; do export "$cscs_item=${cscs_hidden[$cscs_item]}"; done
 }
-[[ ${1:-} == launch ]] || cscs_reset_options
 
 # Variables of the environment stand for options of Slurm's commands (squeue(1), srun(1) …, INPUT
 # ENVIRONMENT VARIABLES). A site or a user presets them for a person, and an allocation for
@@ -80,7 +88,7 @@ sacctmgr() (cscs_exec_query sacctmgr "$@")
 cscs_script=${cscs_script:-} # by the bootstrap: all of this
 cscs_salloc_args=("${cscs_salloc_args[@]}") cscs_step_args=("${cscs_step_args[@]}") cscs_reads=("${cscs_reads[@]}") cscs_srun_args=("${cscs_srun_args[@]}")
 cscs_argv=("${cscs_argv[@]}") cscs_env=("${cscs_env[@]}") cscs_unset=("${cscs_unset[@]}") cscs_setup=("${cscs_setup[@]}")
-declare -A cscs_files
+cscs_files=("${cscs_files[@]}")
 
 # Whatever the environment says of these.
 cscs_salloc='' cscs_batched='' cscs_asking='' cscs_detaching='' cscs_let_go='' cscs_runner_step='' cscs_learnt=''
@@ -135,10 +143,13 @@ cscs_uptime() {
 # would find them.
 cscs_have_slurm() {
 	type -P squeue >/dev/null && return
-	# shellcheck disable=SC1091 # the site's own file
-	. /etc/profile >/dev/null 2>&1
-	cscs_reset_options
-	umask 077
+	# Of the site's own file, only the variables: it may define functions, and change options and the umask.
+	# shellcheck disable=SC1091
+	eval "$(
+		. /etc/profile >/dev/null 2>&1 </dev/null
+		set -o posix
+		export -p
+	)"
 	type -P squeue >/dev/null && return
 	cscs_die noslurm "squeue and salloc are not to be found here (PATH=$PATH)"
 }

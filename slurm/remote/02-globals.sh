@@ -22,13 +22,14 @@
 #	cscs_code		20 22 24	exit status of the last salloc, sbatch or srun
 #	cscs_controller		00		variables by which Slurm's commands find slurmctld
 #	cscs_detaching		20 22		the client has said detach
-#	cscs_dir		00 10 24 40 45 50 55 80	the session's directory
+#	cscs_dir		00 10 24 40 45 50 80	the session's directory
 #	cscs_end		40		runner: why the session ends
 #	cscs_forgotten		65		seconds beyond the lease until a session is stale
 #	cscs_found		10		the sockets that the last look saw
 #	cscs_granted		20 22 30	the allocation is granted
 #	cscs_gres		20 40 55		generic resources of the job on its first node
 #	cscs_heard		15		cscs_uptime at the client's last heartbeat
+#	cscs_hidden		00 45		variables that this shell does not have, and the server gets
 #	cscs_info		20 30 40 45	what scontrol said of the job last
 #	cscs_item		55		inside.sh: scratch of a function
 #	cscs_job		20 22 24 26 30 40 80	number of the session's job
@@ -82,8 +83,8 @@
 #	cscs_unowned		15		runner: milliseconds since the lease was renewed
 #	cscs_unwritten		15		the lease could not be written
 #	cscs_user		00		the user's name
-#	cscs_user_umask		40 45 99	the user's umask
-#	cscs_venv		50		launch: the virtual environment
+#	cscs_user_umask		40 45 55 99	the user's umask
+#	cscs_venv		00		launch: the virtual environment
 #	cscs_verdict		10		of the last judged port: none, ours, wide, foreign
 #	cscs_waits		26		cscs_uptime when the job began to wait
 #	cscs_work		40		runner: bytes of the log and ticks of the processes at the last look

@@ -22,10 +22,10 @@ cscs_open_dir() {
 
 # cscs_fill_dir: writes the session's files; fails at the first that cannot be written.
 cscs_fill_dir() {
-	local f
+	local i
 	printf '%s\n' "$cscs_script" >"$cscs_dir/remote.sh" || return
-	for f in "${!cscs_files[@]}"; do
-		printf %s "${cscs_files[$f]}" >"$cscs_dir/$f" || return
+	for ((i = 0; i < ${#cscs_files[@]}; i += 2)); do
+		printf %s "${cscs_files[i + 1]}" >"$cscs_dir/${cscs_files[i]}" || return
 	done
 	cscs_save_environment && : >"$cscs_dir/events"
 }
@@ -130,8 +130,20 @@ cscs_heed() {
 	return 1
 }
 
+# cscs_check_startup: ends the session before anything is asked for if the user's start-up files would end the login
+# shell in which the server starts.
+cscs_check_startup() {
+	cscs_may_end || return 0
+	cscs_try_login_shell
+	[[ $REPLY != *"$cscs_tab"through="$cscs_tab"code=* || $REPLY == *"$cscs_tab"code=124* ]] || {
+		printf '%s\n' "$REPLY"
+		exit 0
+	}
+}
+
 cscs_submit() {
 	cscs_have_slurm
+	cscs_check_startup
 	cscs_look_ahead
 	cscs_open_dir
 	cscs_job='' cscs_granted=''
@@ -268,7 +280,7 @@ cscs_begin_runner() {
 	said=''
 	exec {fd}< <(
 		cscs_leave_login
-		cscs_srun --immediate="$cscs_step_wait" --relative=0 bash --noprofile --norc "$cscs_dir/remote.sh" run 2>&1 </dev/null
+		cscs_srun --immediate="$cscs_step_wait" --relative=0 bash --noprofile --norc -p "$cscs_dir/remote.sh" run 2>&1 </dev/null
 	)
 	pid=$!
 	while :; do

@@ -13,7 +13,7 @@ cscs_enqueue() {
 		# In a session of its own: a signal to this shell must not end it unseen. The user's options
 		# come last: none of them can take a word of ours for its value.
 		exec setsid sbatch --parsable --job-name="$cscs_name" --export=ALL --no-requeue --output="$line/batch.log" \
-			--wrap="exec bash --noprofile --norc '$quoted/remote.sh' batch" "${cscs_salloc_args[@]}" 2>&1 </dev/null
+			--wrap="exec bash --noprofile --norc -p '$quoted/remote.sh' batch" "${cscs_salloc_args[@]}" 2>&1 </dev/null
 	)
 	cscs_sbatch=$!
 	cscs_mark_asking "$cscs_sbatch"

@@ -181,7 +181,7 @@ cscs_start() {
 	cscs_logger=$!
 	# The server ignores no signal because the runner does.
 	trap - HUP PIPE
-	CSCS_SESSION=$cscs_id setsid bash --noprofile --norc "$cscs_dir/remote.sh" login </dev/null >&"$log" 2>&1 {log}>&- &
+	CSCS_SESSION=$cscs_id setsid bash --noprofile --norc -p "$cscs_dir/remote.sh" login </dev/null >&"$log" 2>&1 {log}>&- &
 	cscs_pid=$!
 	trap '' HUP PIPE
 	exec {log}>&-

@@ -11,7 +11,8 @@ cscs_leave_login() {
 
 # cscs_save_environment: writes what the login began with into the session's directory:
 # environ is all of its environment, for the batch script; presets are the variables that
-# the site or the user has set for Slurm's commands, where the job has set none; umask is the user's.
+# the site or the user has set for Slurm's commands, where the job has set none, and those that no shell
+# of ours has; umask is the user's.
 cscs_save_environment() {
 	local v
 	printf '%s\n' "$cscs_user_umask" >"$cscs_dir/umask" &&
@@ -19,7 +20,25 @@ cscs_save_environment() {
 		for v in $(compgen -e); do
 			[[ $v != @(SLURM|SLURMD|SBATCH|SALLOC|SRUN|SQUEUE|SINFO|SCANCEL|SCONTROL|SACCTMGR|SACCT|SSTAT|SPRIO)_* ]] ||
 				printf '[[ -v %s ]] || export %s=%q\n' "$v" "$v" "${!v}" || return
-		done >"$cscs_dir/presets"
+		done >"$cscs_dir/presets" &&
+		for v in "${!cscs_hidden[@]}"; do
+			printf 'cscs_hidden[%s]=%q\n' "$v" "${cscs_hidden[$v]}" || return
+		done >>"$cscs_dir/presets" &&
+		cscs_save_functions
+}
+
+# cscs_save_functions: writes the user's exported functions as commands that define and export them. A batch
+# script of Slurm's begins in /bin/sh, which may hand on none of them.
+cscs_save_functions() {
+	local v name names=()
+	while IFS= read -r -d '' v; do
+		[[ $v == BASH_FUNC_*%%=* ]] || continue
+		name=${v%%=*}
+		name=${name#BASH_FUNC_} name=${name%??}
+		names+=("$name")
+		printf 'function %s %s\n' "$name" "${v#*=}" || return
+	done >"$cscs_dir/functions" <"/proc/$$/environ"
+	((${#names[@]} == 0)) || printf 'POSIXLY_CORRECT=${POSIXLY_CORRECT-y}\nexport -f --%s\n' "$(printf ' %q' "${names[@]}")" >>"$cscs_dir/functions"
 }
 
 # login: in the runner's step: becomes the login shell in which the
@@ -41,6 +60,10 @@ cscs_login() {
 	# program can undo that (bash(1), SIGNALS; coreutils 8.31).
 	! env --default-signal=INT,QUIT true 2>/dev/null || signals=(env '--default-signal=INT,QUIT')
 	umask "$cscs_user_umask"
+	cscs_restore_variables
+	# From here on the shell knows the user's functions. They begin POSIX mode, in which none hides exec.
+	# shellcheck disable=SC1091 # made by cscs_save_functions
+	[[ ! -s $cscs_dir/functions ]] || . "$cscs_dir/functions"
 	exec "${signals[@]}" bash --login "$cscs_dir/remote.sh" launch
 }
 

@@ -1,4 +1,4 @@
-# step: becomes the srun of the step in which a server with a uenv or container lives. The user's
+# serve becomes the srun of the step in which a server with a uenv or container lives. The user's
 # login environment has been set up before, on the bare node.
 #
 # In the step, the script inside.sh becomes the server. It begins no login shell, so the PATH of the
@@ -7,7 +7,8 @@
 
 cscs_become_step() {
 	local i srun shell args=()
-	cscs_dir=${BASH_SOURCE[0]%/*}
+	read -r cscs_user_umask < <(umask)
+	umask 077
 	{ IFS= read -r cscs_gres <"$cscs_dir/gres"; } 2>/dev/null
 	# The user's start-up files need not have it in their PATH.
 	IFS= read -r srun <"$cscs_dir/srun"
@@ -23,13 +24,14 @@ cscs_become_step() {
 	args=(--jobid="$SLURM_JOB_ID" --nodelist="${SLURMD_NODENAME:-${HOSTNAME%%.*}}")
 	[[ -z $cscs_gres ]] || args+=(--gres="$cscs_gres")
 	for i in "${cscs_step_args[@]}"; do
-		cscs_place "$i"
+		cscs_fill_in "$i"
 		args+=("$REPLY")
 	done
 	# bash would read these files in the step, after the view or the image has set PATH (bash(1), BASH_ENV).
 	unset BASH_ENV ENV
 	cscs_unset_presets
 	umask "$cscs_user_umask"
+	cscs_restore_variables
 	# This process has a session of its own already: setsid(1) would leave it, and the runner watches it.
 	exec "$srun" "${cscs_srun_args[@]}" "${args[@]}" "${shell[@]}" "$cscs_dir/inside.sh"
 }
@@ -87,7 +89,7 @@ cscs_print_inside() {
 	if [[ -n $cscs_venv ]]; then cscs_print_call cscs_activate_venv "${cscs_venv/#\~/$HOME}"; fi
 	[[ -n $cscs_environment ]] || cscs_print_call cscs_prefer_venv "${PYTHONPATH:-}"
 	for i in "${cscs_env[@]}"; do
-		cscs_place "$i"
+		cscs_fill_in "$i"
 		cscs_print_assignment export "${REPLY%%=*}" "${REPLY#*=}"
 	done
 	if [[ -z $cscs_environment && -s $cscs_dir/login-functions ]]; then
@@ -104,7 +106,7 @@ cscs_print_inside() {
 	if ((${#cscs_setup[@]})) && [[ -z $cscs_environment ]]; then cscs_print_call cscs_prefer_venv "${PYTHONPATH:-}"; fi
 	words=(cscs_become_server)
 	for i in "${cscs_argv[@]}"; do
-		cscs_place "$i"
+		cscs_fill_in "$i"
 		words+=("$REPLY")
 	done
 	cscs_print_call "${words[@]}"

@@ -48,24 +48,11 @@ cscs_slurm_of() {
 	printf '%s\n%s\n' "$code" "$out"
 }
 
-# cscs_examine_shell: whether a login shell, as one runs the server, comes through its start-up
-# files. timeout(1) ends what they have started, too.
-cscs_examine_shell() {
-	local line through='' code
-	{
-		read -r code
-		while IFS= read -r line; do
-			[[ $line != *"$cscs_nonce through" ]] || through=1
-		done
-	} < <(cscs_slurm_of 5 bash --login -c "printf '%s\n' '$cscs_nonce through'")
-	cscs_say startup "through=$through" "code=$code"
-}
-
 cscs_examine() {
 	local code queue parts accounts startup
 	cscs_me
 	cscs_say host "host=${HOSTNAME%%.*}" "user=$cscs_user" "shell=${SHELL##*/}" "bash=$BASH_VERSION" "now=$(date +%s%N)"
-	exec {startup}< <(cscs_examine_shell)
+	exec {startup}< <(cscs_try_login_shell; printf '%s\n' "$REPLY")
 	cscs_examine_home
 	cscs_examine_logins
 	cscs_have_slurm

@@ -85,7 +85,7 @@ cscs_enter() {
 	# The stream is all that is left of standard input; srun takes it over. Its own words
 	# go to standard error.
 	$run srun --jobid="$cscs_job" "${cscs_srun_args[@]}" --nodelist="$cscs_node" \
-		bash --noprofile --norc "$cscs_dir/remote.sh" sshd "$cscs_door"
+		bash --noprofile --norc -p "$cscs_dir/remote.sh" sshd "$cscs_door"
 	if [[ -n $cscs_person ]]; then
 		rm -rf "$cscs_dir/sshd-$cscs_door"
 	else

@@ -3,20 +3,22 @@ shopt -s extglob
 cscs_main() {
 	case $1 in
 	# The server's files are the user's business; all others are the user's alone.
-	launch) ;;
+	serve) ;;
 	*)
 		read -r cscs_user_umask < <(umask)
 		umask 077
 		;;
 	esac
 	case $1 in
-	run | batch | login | launch | step | sshd) ;;
+	run | batch | login | serve | sshd) ;;
 	# What start-up files printed stands before this line; the rest is ours. A client that
 	# is gone must not end us by SIGPIPE, with a request of its own at large: the end of
 	# standard input is what tells, and there is something to undo then.
 	*)
 		trap : PIPE
 		printf '\n\036cscs/1 %s\n' "$cscs_nonce"
+		# Read by a shell that a start-up file has started, and not by ours.
+		[[ -n $cscs_script ]] || cscs_die inner "a start-up file starts another shell, which takes our commands"
 		;;
 	esac
 	[[ -z $cscs_id ]] || cscs_is_id "$cscs_id" || cscs_die protocol "'$cscs_id' is not a session ID"
@@ -33,8 +35,7 @@ cscs_main() {
 	run) cscs_run ;;
 	batch) cscs_batch ;;
 	login) cscs_login ;;
-	launch) cscs_launch ;;
-	step) cscs_become_step ;;
+	serve) cscs_serve "${@:2}" ;;
 	find) cscs_find ;;
 	examine) cscs_examine ;;
 	look) cscs_look ;;

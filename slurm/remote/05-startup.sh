@@ -1,0 +1,99 @@
+# Start-up files of the user's shells: which line of them is in the way. The client also sends this file by
+# itself, to a shell that such a line has started (slurm/startup.go).
+
+# cscs_find_start SHELL: finds the line of a start-up file that starts SHELL, or a program that starts the user's
+# shell. REPLY are the fields file, line and text, each after a tab; empty if there is no such line.
+cscs_find_start() {
+	local file line n at text re="${1//[!A-Za-z0-9_-]/.}" before after files=()
+	before='(^|[;&|({]|(^|[[:space:];&|({])(then|else|do|exec|if|and|command|builtin|nohup)[[:space:]])[[:space:]]*'
+	after='([];&)}[:space:]|]|$)'
+	re="$before(-[[:alnum:]-]+[[:space:]]+)*(\"?[^][:space:]=;&|({\"#]*/)?\"?(${re:-bash}|newgrp|sg|su|uenv|script|ssh-agent|[$]\\{?SHELL\\}?)\"?$after"
+	REPLY=''
+	cscs_startup_files
+	for file in "${files[@]}"; do
+		[[ -f $file && -r $file ]] || continue
+		n=0 at=''
+		while IFS= read -r line || [[ -n $line ]]; do
+			((++n))
+			[[ $line == *([[:space:]])'#'* || ! $line =~ $re ]] || at=$n text=$line
+		done <"$file"
+		[[ -n $at ]] || continue
+		cscs_line_fields "$file" "$at" "$text"
+		return
+	done
+}
+
+# cscs_line_fields FILE LINE TEXT: REPLY are these fields.
+cscs_line_fields() {
+	local file=$1 text=${3##*([[:space:]])}
+	[[ $file != "$HOME"/* ]] || file="~${file#"$HOME"}"
+	text=${text%%*([[:space:]])}
+	text=${text//[[:cntrl:]]/ }
+	REPLY=$'\t'file=$file$'\t'line=$2$'\t'text=${text:0:200}
+}
+
+# cscs_startup_files: fills the caller's array files with those that the login shell may read, its own
+# first: sshd's command is read by a shell that is neither interactive nor a login shell.
+cscs_startup_files() {
+	local bash=(~/.bashrc /etc/bash.bashrc /etc/bash.bashrc.local /etc/bashrc ~/.bash_profile ~/.bash_login ~/.profile ~/.bash_aliases)
+	local zsh=("${ZDOTDIR:-$HOME}/.zshenv" /etc/zsh/zshenv /etc/zshenv ~/.zshrc ~/.zprofile)
+	local csh=(~/.tcshrc ~/.cshrc /etc/csh.cshrc ~/.login)
+	local fish=("${XDG_CONFIG_HOME:-$HOME/.config}"/fish/config.fish "${XDG_CONFIG_HOME:-$HOME/.config}"/fish/conf.d/*.fish /etc/fish/config.fish)
+	case ${SHELL##*/} in
+	zsh) files=("${zsh[@]}") ;;
+	csh | tcsh) files=("${csh[@]}") ;;
+	fish) files=("${fish[@]}") ;;
+	esac
+	files+=("${bash[@]}" "${zsh[@]}" "${csh[@]}" "${fish[@]}")
+}
+
+# cscs_report_inner: for a shell of its own, whose parent is a shell that a start-up file has started and
+# that reads what is meant for us: names that shell, and the line. Of what follows, nothing is left for a shell
+# to run.
+cscs_report_inner() {
+	local name=''
+	{ IFS= read -r name <"/proc/$PPID/comm"; } 2>/dev/null
+	cscs_find_start "$name"
+	printf '\n\036cscs/1 inner\tshell=%s%s\n' "$name" "$REPLY"
+	exec cat >/dev/null
+}
+
+# cscs_may_end: succeeds if a start-up file of a login shell, as launch is one, has a line that may end it: exec or
+# exit. What depends on the host or the job is no sign: here is neither.
+cscs_may_end() {
+	local file line found=''
+	for file in ~/.bash_profile ~/.bash_login ~/.profile ~/.bashrc; do
+		[[ -f $file && -r $file ]] || continue
+		while IFS= read -r line || [[ -n $line ]]; do
+			[[ $line != *([[:space:]])'#'* ]] || continue
+			[[ $line != *[Hh][Oo][Ss][Tt]* && $line != *SLURM* && $line != *uname* ]] || return 1
+			[[ ! $line =~ (^|[[:space:];\&|({])(exec|exit|logout)([[:space:]\;\&)}]|$) ]] || found=1
+		done <"$file"
+	done
+	[[ -n $found ]]
+}
+
+# cscs_try_login_shell: whether a login shell, as launch is one, comes through its start-up files: one line
+# "startup" to say so. timeout(1) ends what they have started, too. The shell's trace (bash(1), -x) says which
+# line was the last.
+cscs_try_login_shell() {
+	local line through='' code at='' out
+	out=$(
+		cscs_leave_login
+		cscs_restore_variables
+		export PS4='+ cscs-at ${BASH_SOURCE[0]}:${LINENO}: '
+		exec timeout 5 bash --login -x -c "/usr/bin/env printf '%s\n' '$cscs_nonce through'" 2>&1 </dev/null
+	)
+	code=$?
+	while IFS= read -r line; do
+		case $line in
+		"$cscs_nonce through") through=1 ;;
+		+*' cscs-at '*) at=${line#*' cscs-at '} ;;
+		esac
+	done <<<"$out"
+	REPLY=''
+	if [[ -z $through && $at =~ ^([^:]+):([0-9]+):' '((exec|exit|logout)(' '.*)?)$ ]]; then
+		cscs_line_fields "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[3]}"
+	fi
+	REPLY=startup$'\t'host=${HOSTNAME%%.*}$'\t'through=$through$'\t'code=$code$REPLY
+}
