@@ -27,8 +27,8 @@ type Listener struct {
 	// Room, if set, answers those of the connections that it wants, while there is no
 	// target. Its answers are its own: Serve's end does not wait for them.
 	Room Room
-	// Guarded gives every connection to the room, which may reach the target by
-	// [Listener.Dial].
+	// Guarded has the room judge every connection, whether there is a target or not. What it does not
+	// answer is carried if it vouches for it. It may reach the target by [Listener.Dial].
 	Guarded bool
 
 	port   int

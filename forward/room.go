@@ -26,6 +26,12 @@ type Room interface {
 	Expects() time.Time
 	// Absent says in one sentence, for a person, why there is no target.
 	Absent() string
+	// Diverts reports whether the room answers what a client begins with though there is a target. It is
+	// asked when a connection begins, and after an answer; it must be quick.
+	Diverts(began []byte) bool
+	// Vouch reports whether a connection to a guarded port may be carried that the room does not
+	// answer, because of who is at its other end.
+	Vouch(c net.Conn) bool
 }
 
 // A Verdict is whose a connection is.
@@ -49,8 +55,7 @@ const judgeMax = 32 << 10
 // is given back as it is, unread: the room costs it nothing.
 func (l *Listener) meet(ctx context.Context, local net.Conn) (c net.Conn, mine bool) {
 	if l.Guarded {
-		l.Room.Take(local)
-		return nil, true
+		return l.meetGuarded(ctx, local)
 	}
 	if within, changed := l.judging(); within != nil {
 		b := &begun{Conn: local}
@@ -109,7 +114,8 @@ func (b *begun) meet(ctx context.Context, l *Listener, within <-chan time.Time, 
 // A begun is a connection of which something was read already. It gives that first.
 type begun struct {
 	net.Conn
-	read []byte
+	read     []byte
+	unjudged bool // it is carried, and its first bytes are still to be judged
 }
 
 // judge reads until the room knows whose the connection is; false, too, if there is no more

@@ -16,6 +16,7 @@ type fakeRoom struct {
 	expects atomic.Int64 // as Expects, in nanoseconds since 1970
 	judged  atomic.Int64
 	leads   atomic.Bool
+	vouches atomic.Bool
 	took    chan string
 }
 
@@ -47,6 +48,10 @@ func (r *fakeRoom) Leads(there bool) { r.leads.Store(there) }
 func (r *fakeRoom) Expects() time.Time { return time.Unix(0, r.expects.Load()) }
 
 func (r *fakeRoom) Absent() string { return "The room says why." }
+
+func (r *fakeRoom) Diverts(began []byte) bool { return bytes.HasPrefix(began, []byte("divert")) }
+
+func (r *fakeRoom) Vouch(net.Conn) bool { return r.vouches.Load() }
 
 func withRoom(r Room) func(*Listener) { return func(l *Listener) { l.Room = r } }
 
@@ -173,16 +178,32 @@ func TestRoomAndTheEnd(t *testing.T) {
 	_ = readAll(t, c)
 }
 
-// A guarded port is the room's, which reaches the target as its connections would.
+// Of a guarded port the room answers its own, and the rest is carried if it vouches for it, whole.
 func TestGuarded(t *testing.T) {
 	r := newFakeRoom()
 	l, stop := start(t, nil, withRoom(r), func(l *Listener) { l.Guarded = true })
 	c := dial(t, l)
-	write(t, c, "anything")
+	write(t, c, "room, anything")
 	_ = c.CloseWrite()
-	if got := readAll(t, c); got != "taken: anything" {
+	if got := readAll(t, c); got != "taken: room, anything" {
 		t.Errorf("got %q", got)
 	}
+	c = dial(t, l)
+	write(t, c, "other")
+	if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Errorf("not vouched for: %d, %v", n, err)
+	}
+	r.vouches.Store(true)
+	c = dial(t, l)
+	write(t, c, "other")
+	_ = c.CloseWrite()
+	eventually(t, "it waits for a target", func() bool { return l.Stats().Held == 1 })
+	l.SetTarget(testServer(t, echo))
+	if got := readAll(t, c); got != "other" {
+		t.Errorf("vouched for: got %q", got)
+	}
+	before := l.Stats()
+	l.SetTarget(nil)
 	got := make(chan error, 1)
 	go func() {
 		remote, err := l.Dial(t.Context())
@@ -201,7 +222,7 @@ func TestGuarded(t *testing.T) {
 	if err := <-got; err != nil {
 		t.Fatal(err)
 	}
-	if s := l.Stats(); s.Sent != 5 || s.Received != 5 || s.Open != 0 {
+	if s := l.Stats(); s.Sent-before.Sent != 5 || s.Received-before.Received != 5 || s.Open != 0 {
 		t.Errorf("counted %+v", s)
 	}
 	l.SetTarget(nil)
@@ -247,5 +268,42 @@ func TestRoomTurn(t *testing.T) {
 	write(t, other, "room")
 	if got := readN(t, other, 4); got != "room" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// The room may answer a request though there is a target: at the beginning of a connection, and after an
+// answer. What is in the middle of something that the client sends is passed on.
+func TestRoomDiverts(t *testing.T) {
+	r := newFakeRoom()
+	l, _ := start(t, testServer(t, echo), withRoom(r))
+	c := dial(t, l)
+	write(t, c, "divert me")
+	_ = c.CloseWrite()
+	if got := readAll(t, c); got != "taken: divert me" {
+		t.Errorf("at first: %q", got)
+	}
+	c = dial(t, l)
+	write(t, c, "hello")
+	if got := readN(t, c, 5); got != "hello" {
+		t.Errorf("got %q", got)
+	}
+	write(t, c, "divert me")
+	_ = c.CloseWrite()
+	if got := readAll(t, c); got != "taken: divert me" {
+		t.Errorf("after an answer: %q", got)
+	}
+
+	silent := make(chan string, 1)
+	l.SetTarget(testServer(t, func(c *net.TCPConn) {
+		all, _ := io.ReadAll(c)
+		silent <- string(all)
+	}))
+	c = dial(t, l)
+	write(t, c, "hello")
+	eventually(t, "it has arrived", func() bool { return l.Stats().Sent >= 10 })
+	write(t, c, "divert me")
+	_ = c.CloseWrite()
+	if got := <-silent; got != "hellodivert me" {
+		t.Errorf("in the middle: %q", got)
 	}
 }

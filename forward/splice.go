@@ -27,13 +27,15 @@ func (l *Listener) splice(ctx context.Context, local, remote net.Conn) {
 		}
 		abort(remote)
 	})
+	var begins atomic.Bool // what the client sends next is no part of what it has begun
+	begins.Store(true)
 	stop := context.AfterFunc(ctx, resetBoth)
 	defer stop()
 
 	var wg conc.WaitGroup
 	down := make(chan struct{})
 	wg.Go(func() {
-		err := l.copy(remote, local, &l.count.sent, l.isTurn)
+		err := l.copy(remote, local, &l.count.sent, l.turns(local, &begins))
 		var gone *writeError
 		var turn *turnError
 		switch {
@@ -55,7 +57,7 @@ func (l *Listener) splice(ctx context.Context, local, remote net.Conn) {
 			resetBoth()
 		}
 	})
-	if err := l.copy(local, remote, &l.count.received, nil); err != nil {
+	if err := l.copy(local, remote, &l.count.received, func([]byte) bool { begins.Store(true); return false }); err != nil {
 		resetBoth()
 	}
 	close(down)
@@ -68,12 +70,35 @@ func (l *Listener) splice(ctx context.Context, local, remote net.Conn) {
 	_ = local.Close()
 }
 
+// turns gives what tells whether a connection that is carried turns to the room with these bytes. Of a
+// guarded port, only one whose client said nothing at first may: with its first bytes, unless the room is
+// sure not to want them.
+func (l *Listener) turns(local net.Conn, begins *atomic.Bool) func(began []byte) bool {
+	if l.Room == nil {
+		return nil
+	}
+	if !l.Guarded {
+		return func(began []byte) bool {
+			begin := begins.Swap(false)
+			return l.isTurn(began) || begin && l.Room.Diverts(began)
+		}
+	}
+	b, ok := local.(*begun)
+	return func(began []byte) bool {
+		first := ok && b.unjudged
+		if ok {
+			b.unjudged = false
+		}
+		return first && l.Room.Judge(began) != Yours
+	}
+}
+
 // isTurn tells whether a connection that is carried turns to the room with these bytes. A
 // browser keeps its connections, and would ask for its next page over one whose way has
 // fallen silent. What the room takes for the beginning of its own is the beginning of a
 // request, before which the last one was answered to its end.
 func (l *Listener) isTurn(began []byte) bool {
-	return l.Room != nil && l.away.Load() && l.Room.Judge(began) == Mine
+	return l.away.Load() && l.Room.Judge(began) == Mine
 }
 
 // turnError ends the copying of a connection that is the room's from these bytes on.

@@ -29,7 +29,7 @@ type Config struct {
 
 	App     app.App
 	Request slurm.Request
-	Launch  slurm.Launch // Argv, Env, Unset, Files, Port and Reads are the App's
+	Launch  slurm.Launch // Argv, Env, Unset, Files, Port and Reads are the App's; Wish the session's
 
 	LocalPort    int           // 0: the app's, or the next free one
 	Lease        time.Duration // how long the job may run without a client; 0: for ever
@@ -41,6 +41,8 @@ type Config struct {
 	admission  time.Duration       // likewise: how long a node may refuse us; 0: see there
 	quiet      time.Duration       // likewise: for how long nothing may be heard before that is told
 	retirement time.Duration       // likewise: after which time a chain that was left is closed
+
+	wish int // see Launch
 
 	redialLimit time.Duration // likewise: how long a lost chain is dialled, and failed events are read, again
 
@@ -101,7 +103,7 @@ func (c *Config) dial(ctx context.Context, opts chain.Options) (*share.Chain, er
 // what the user asked for. The app's own environment wins: its safety rests on it.
 func (c *Config) launch() slurm.Launch {
 	l := c.Launch
-	l.Argv, l.Files, l.Port, l.Reads = c.App.Argv, c.App.Files, c.App.Port, c.App.Reads
+	l.Argv, l.Files, l.Port, l.Reads, l.Wish = c.App.Argv, c.App.Files, c.App.Port, c.App.Reads, c.wish
 	l.Unset = append(append([]string(nil), c.App.Unset...), l.Unset...)
 	env := make(map[string]string, len(c.App.Env)+len(l.Env))
 	for k, v := range l.Env {

@@ -26,6 +26,7 @@ const admission = 5 * time.Second
 func (s *session) dialNode(work context.Context) {
 	login, hold := s.chain, s.patience()
 	s.keys.refused = nil
+	keys := s.keys
 	hop, err := s.nodeHop(login)
 	name, port := s.nodeName, s.port
 	check := func(ctx context.Context, node *chain.Chain) error { return checkForwarding(ctx, node, name, port) }
@@ -37,7 +38,7 @@ func (s *session) dialNode(work context.Context) {
 		if err == nil {
 			c, err = dialAdmitted(work, login, hop, hold, check)
 		}
-		if sendErr := s.send(work, nodeDialled{login, c, err}); sendErr != nil && c != nil {
+		if sendErr := s.send(work, nodeDialled{login, c, keys, err}); sendErr != nil && c != nil {
 			_ = c.Close()
 		}
 	})

@@ -58,6 +58,9 @@ type Event struct {
 	// or of which Local is told. It is for the terminal of the owner alone and never serialised
 	// (invariant I6).
 	Link string `json:"-"`
+	// OwnLink is, with ready, the server's own link with its token at the local port, where Link is another.
+	// It is as secret as that.
+	OwnLink string `json:"-"`
 	// Local is where the local port answers already, by the waiting room, of a session that is queued
 	// or granted; with a warning, an address that its Message has in it. Without a secret: for people.
 	Local string `json:"-"`

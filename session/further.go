@@ -230,6 +230,7 @@ func (s *session) lead(work context.Context, f *further, seen slurm.Listener) {
 	if f.listener == nil && !s.openFurther(work, f) {
 		return
 	}
+	s.tellServes(f.listener.Port(), f.port)
 	f.listener.SetTarget(s.gate().target(f.port, f.addr))
 	p, local := &s.further, f.listener.Port()
 	if !p.told[[2]int{local, f.port}] {

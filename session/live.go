@@ -1,9 +1,11 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
@@ -25,6 +27,7 @@ type (
 	nodeDialled struct {
 		login *share.Chain // over which
 		chain *chain.Chain
+		keys  nodeKeys // that were known
 		err   error
 	}
 	nodeLost struct {
@@ -34,6 +37,7 @@ type (
 	probeDone struct {
 		addr string
 		err  error
+		link *printedLink // that the server has printed; nil: none was seen
 	}
 	openDone    struct{ err error }
 	followAgain struct{ dial int }  // the events are to be read again, over that chain
@@ -218,9 +222,10 @@ func (s *session) bind() error {
 		s.listener, err = forward.Listen(s.cfg.LocalPort)
 		return err
 	}
-	first := s.cfg.App.LocalPort
+	first := cmp.Or(s.cfg.App.Port, s.cfg.App.LocalPort)
 	if first == 0 {
-		s.listener, err = forward.Listen(0)
+		// Any, but one that a server may have, too: see wish.
+		s.listener, err = forward.ListenFrom(firstServerPort + rand.IntN(serverPorts))
 		return err
 	}
 	if s.listener, err = forward.ListenFrom(first); err != nil {
@@ -258,11 +263,34 @@ func (s *session) dial(ctx context.Context) error {
 	return err
 }
 
+const (
+	// Ports that neither need a privilege nor are given to outgoing connections, on any usual system.
+	firstServerPort = 10240
+	serverPorts     = 32768 - firstServerPort
+	// lastPrivileged is the last port that only root may listen on.
+	lastPrivileged = 1023
+)
+
+// wish is the port that the server is to have on its node, if it is free there: that of the local port.
+// A server that compares its own address with what a browser sends then sees what it expects, as by
+// ssh -L 8888:localhost:8888.
+func (s *session) wish() int {
+	port := cmp.Or(s.cfg.LocalPort, s.cfg.App.LocalPort)
+	if s.listener != nil {
+		port = s.listener.Port()
+	}
+	if s.cfg.App.Port != 0 || port <= lastPrivileged {
+		return 0
+	}
+	return port
+}
+
 // submit sends the request; its events come as messages.
 func (s *session) submit(work context.Context) {
 	s.submitted = true
 	request := s.cfg.Request
 	request.Patience = s.cfg.QueueTimeout
+	s.cfg.wish = s.wish()
 	s.submission = &slurm.Submission{ID: s.cfg.ID, Request: request, Launch: s.cfg.launch(), Client: s.cfg.Client, Lease: s.cfg.Lease}
 	s.read(work, s.submission.Submit)
 }
@@ -346,6 +374,7 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		}
 	case slurm.Started:
 		s.port = m.Port
+		s.portSeen.Store(int64(m.Port))
 		s.dropFurther()
 		s.watchPort(work)
 		s.out.event(Event{Event: EventStarted, Node: m.Node, PID: m.PID})
@@ -405,7 +434,7 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 			return false, nil // the chain's own end is told within a moment; the next one dials again
 		}
 		if m.err != nil {
-			return false, s.shutOutOf(work, m.err)
+			return false, s.shutOutOf(work, m.keys, m.err)
 		}
 		s.node = m.chain
 		s.tellOtherWay()
@@ -429,7 +458,14 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		if m.err != nil {
 			return false, &ProbeError{Node: s.nodeName, Err: m.err}
 		}
+		if m.link != nil && !s.ready {
+			s.takeLink(m.link)
+		} else if !s.ready && s.seeksLink() {
+			s.awaitLink(work, s.gate().target(s.port, s.listening.Addr))
+		}
 		s.serve(work)
+	case printed:
+		s.linkPrinted(m.link)
 	case openDone:
 		if m.err != nil {
 			s.unopened(m.err)
@@ -559,7 +595,8 @@ func (s *session) connect(work context.Context) {
 		s.probing()
 		s.probing = nil
 	}
-	if !s.ready && s.cfg.App.Probe == nil {
+	seeks := !s.ready && s.seeksLink()
+	if !s.ready && s.cfg.App.Probe == nil && !seeks {
 		s.serve(work)
 		return
 	}
@@ -569,13 +606,19 @@ func (s *session) connect(work context.Context) {
 	dial := gate.target(port, addr)
 	s.work.Go(func() {
 		var err error
+		var link *printedLink
 		if again {
 			gate.await(ctx, port, addr)
 		} else if err = s.probe(ctx, dial); err == nil {
 			s.login(ctx, dial)
+			if seeks {
+				atOnce, stop := context.WithTimeout(ctx, printedAtOnce)
+				link = s.seekLink(atOnce, gate.node, dial, 0)
+				stop()
+			}
 		}
 		if ctx.Err() == nil {
-			_ = s.send(work, probeDone{addr, err})
+			_ = s.send(work, probeDone{addr, err, link})
 		}
 	})
 }
@@ -583,13 +626,14 @@ func (s *session) connect(work context.Context) {
 // serve points the local port at the server's socket, the exact address that was
 // seen on the node (invariant I5).
 func (s *session) serve(work context.Context) {
+	s.tellServes(s.listener.Port(), s.port)
 	s.listener.SetTarget(s.gate().target(s.port, s.listening.Addr))
 	if s.ready {
 		return
 	}
 	s.ready = true
 	public, link := s.link()
-	s.out.event(Event{Event: EventReady, URL: public, Link: link, On: s.nodeName,
+	s.out.event(Event{Event: EventReady, URL: public, Link: link, OwnLink: s.ownLink(), On: s.nodeName,
 		LocalPort: s.listener.Port(), Remote: s.listening.Addr})
 	s.awaitIdle()
 	s.resumeFurther(work)

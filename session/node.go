@@ -188,6 +188,9 @@ func (s *session) leaveNode() {
 
 // probe asks the server, through the tunnel, whether it answers as it must.
 func (s *session) probe(ctx context.Context, dial forward.Target) error {
+	if s.cfg.App.Probe == nil {
+		return nil
+	}
 	client, base, closeIdle := s.client(dial)
 	defer closeIdle()
 	return s.cfg.App.Probe(ctx, client, base)
@@ -200,6 +203,10 @@ func (s *session) client(dial forward.Target) (client *http.Client, base string,
 		DisableKeepAlives: true,
 	}
 	client = &http.Client{Transport: transport, Timeout: 10 * time.Second}
-	// The Host that the browser will send.
-	return client, fmt.Sprintf("http://127.0.0.1:%d", s.listener.Port()), transport.CloseIdleConnections
+	// The Host that the server will see.
+	base = fmt.Sprintf("http://127.0.0.1:%d", s.listener.Port())
+	if s.cfg.protected() {
+		base = fmt.Sprintf("http://localhost:%d", s.portSeen.Load())
+	}
+	return client, base, transport.CloseIdleConnections
 }

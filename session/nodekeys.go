@@ -34,12 +34,16 @@ func (k *nodeKeys) add(lines []string) {
 	k.lines, k.scanned = append(k.lines, lines...), true
 }
 
-// awaitsKeys reports whether the dial that ended with err is to be repeated with the keys that the
-// node's sshd shows, once the runner has reported them.
-func (s *session) awaitsKeys(work context.Context, err error) bool {
+// awaitsKeys reports whether the dial that ended with err, with those keys, is repeated with the keys that
+// the node's sshd shows: at once, or when the runner has reported them.
+func (s *session) awaitsKeys(work context.Context, keys nodeKeys, err error) bool {
 	var stranger *chain.HostKeyError
-	if s.keys.scanned || !errors.As(err, &stranger) && !errors.Is(err, errNoHostKeys) {
+	if keys.scanned || !errors.As(err, &stranger) && !errors.Is(err, errNoHostKeys) {
 		return false
+	}
+	if s.keys.scanned {
+		s.dialNode(work)
+		return true
 	}
 	s.keys.refused = err
 	late := unscanned{s.nodeName}

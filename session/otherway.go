@@ -88,10 +88,10 @@ func (s *session) nodeHop(login *share.Chain) (chain.Hop, error) {
 // in, or could not be reached, the other way is tried: the runner has said that the job
 // runs there. A host key that the runner has not found there is no reason for
 // that; it ends the session.
-func (s *session) shutOutOf(work context.Context, err error) error {
+func (s *session) shutOutOf(work context.Context, keys nodeKeys, err error) error {
 	o := &s.other
 	switch {
-	case !o.taken && s.awaitsKeys(work, err):
+	case !o.taken && s.awaitsKeys(work, keys, err):
 		return nil
 	case !o.taken && turnedAway(err, s.ready):
 		o.taken, o.refusal = true, err

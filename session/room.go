@@ -12,11 +12,15 @@ import (
 // of a protected session, always.
 type Room interface {
 	forward.Room
-	// Begin tells where the local port is, what the browser shall open there, whether the
-	// session is protected, and by what the room reaches the server then.
-	Begin(port int, path string, protected bool, dial func(context.Context) (net.Conn, error))
+	// Begin tells where the local port is, what the browser shall open there, below which path the server
+	// serves (without a slash at its end), whether the session is protected, and by what the room reaches the server then.
+	Begin(port int, path, base string, protected bool, dial func(context.Context) (net.Conn, error))
 	// Beside makes the guard of a further port, of a protected session.
 	Beside(port int, dial func(context.Context) (net.Conn, error)) forward.Room
+	// Serves tells at which port of its node the server listens behind a local port, of a protected session.
+	Serves(local, remote int)
+	// Shows says what the browser shall open instead. It may have a secret in it.
+	Shows(path string)
 	// Login hands over what lets a browser into the server, before that is reached.
 	Login(cookies []string)
 	// Link is the address by which a browser gets in that knows nothing else, made of the
@@ -30,8 +34,15 @@ func (s *session) furnish() {
 	if r == nil {
 		return
 	}
-	r.Begin(s.listener.Port(), s.cfg.App.Path, s.cfg.protected(), s.listener.Dial)
+	r.Begin(s.listener.Port(), s.cfg.App.Path, s.cfg.App.Base, s.cfg.protected(), s.listener.Dial)
 	s.listener.Room, s.listener.Guarded = r, s.cfg.protected()
+}
+
+// tellServes tells the room which port of the node a local port leads to.
+func (s *session) tellServes(local, remote int) {
+	if s.cfg.Room != nil {
+		s.cfg.Room.Serves(local, remote)
+	}
 }
 
 // login asks the server for what lets a browser in, where it hands that out: then the secret

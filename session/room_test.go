@@ -28,7 +28,11 @@ func (r *fakeRoom) tell(s string) {
 
 func (r *fakeRoom) Judge([]byte) forward.Verdict { return forward.Yours }
 
-func (r *fakeRoom) Absent() string { return forward.Unavailable }
+func (r *fakeRoom) Absent() string      { return forward.Unavailable }
+func (r *fakeRoom) Serves(int, int)     {}
+func (r *fakeRoom) Shows(path string)   { r.tell("shows " + path) }
+func (r *fakeRoom) Diverts([]byte) bool { return false }
+func (r *fakeRoom) Vouch(net.Conn) bool { return true }
 
 func (r *fakeRoom) Leads(there bool) {
 	if there {
@@ -38,7 +42,7 @@ func (r *fakeRoom) Leads(there bool) {
 	}
 }
 
-func (r *fakeRoom) Begin(_ int, path string, protected bool, _ func(context.Context) (net.Conn, error)) {
+func (r *fakeRoom) Begin(_ int, path, _ string, protected bool, _ func(context.Context) (net.Conn, error)) {
 	r.tell("begin " + path)
 	if protected {
 		r.tell("protected")

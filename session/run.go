@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sourcegraph/conc"
@@ -118,6 +119,7 @@ type session struct {
 	toldShared bool
 	listening  *slurm.Listening // nil: the server does not listen
 	port       int              // that the server is to listen on
+	portSeen   atomic.Int64     // the same, for other goroutines
 	others     []string         // what the user's new listeners are instead
 	refusedAt  time.Time        // when the last warning of refused connections was given
 	watch      *slurm.Watch     // over that port, by way of node

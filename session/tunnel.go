@@ -77,6 +77,7 @@ func (t *tunnel) live(ctx context.Context) error {
 	}
 
 	t.port, t.watch = t.cfg.Port, slurm.NewWatch(t.cfg.Port, time.Second)
+	t.portSeen.Store(int64(t.cfg.Port))
 	t.work.Go(func() { t.tellNotices(work) })
 	t.work.Go(func() {
 		err := t.watch.Run(work, t.node, func(l slurm.Listener) error { return t.send(work, l) })

@@ -63,7 +63,7 @@ const verbBefore, verbAfter = "\ncscs_main \"${1:-", "}\" \"${@:2}\"\n"
 
 func parseCall(text string) (*Asked, error) {
 	a := &Asked{words: map[string]string{}, lists: map[string][]string{}}
-	p := &assignments{rest: text}
+	p := &assignments{rest: strings.TrimPrefix(text, ownVariables)}
 	for !strings.HasPrefix(p.rest, script) {
 		if err := p.one(a); err != nil {
 			return nil, err

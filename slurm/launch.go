@@ -24,6 +24,7 @@ type Launch struct {
 	Step          []string          // srun options of a step for the server alone: --uenv=…, --repo=…
 	Environment   string            // the EDF of the container in which that step runs: a path or a name; empty: none
 	Port          int               // 0: a free one, chosen on the node
+	Wish          int               // the one to choose if it is free there; 0: any
 	AllowWideBind bool              // let it listen on more than loopback
 	ForwardNew    bool              // go on telling of the user's other listeners while the server is up
 	Grace         time.Duration     // between asking the server to end and killing it; whole seconds
@@ -51,6 +52,7 @@ func (l Launch) vars(v *vars) {
 	v.set("cscs_environment", l.Environment)
 	v.list("cscs_srun_args", stepArgs)
 	v.set("cscs_port", strconv.Itoa(l.Port))
+	v.set("cscs_wish", strconv.Itoa(l.Wish))
 	v.set("cscs_allow_wide", flag(l.AllowWideBind))
 	v.set("cscs_forward_new", flag(l.ForwardNew))
 	v.set("cscs_grace", seconds(l.Grace))

@@ -57,3 +57,43 @@ echo "$cscs_verdict" $([[ $cscs_verdict == foreign ]] || echo "$cscs_addr") $([[
 		})
 	}
 }
+
+// TestWish: a server gets the port that the client wishes for if nothing listens there, at any address and
+// of any user, and another one once it was lost.
+func TestWish(t *testing.T) {
+	const head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+	entry := func(addr, uid string) string {
+		return "   0: " + addr + " 00000000:0000 0A 00000000:00000000 00:00000000 00000000  " + uid + "        0 77 1 0000000000000000 100 0 0 10 0\n"
+	}
+	for name, c := range map[string]struct {
+		tcp, tcp6, set string
+		want           bool
+	}{
+		"free":             {"", "", "cscs_wish=8888", true},
+		"no wish":          {"", "", "cscs_wish=0", false},
+		"ours":             {entry("0100007F:22B8", "2001"), "", "cscs_wish=8888", false},
+		"foreign":          {entry("0100007F:22B8", "2002"), "", "cscs_wish=8888", false},
+		"foreign and wide": {"", entry("00000000000000000000000000000000:22B8", "2002"), "cscs_wish=8888", false},
+		"foreign on ::1":   {"", entry("00000000000000000000000001000000:22B8", "2002"), "cscs_wish=8888", false},
+		"another port":     {entry("0100007F:22B9", "2002"), "", "cscs_wish=8888", true},
+		"lost":             {"", "", "cscs_wish=8888 cscs_listen=8888", false},
+		"asked for":        {"", "", "cscs_wish=7777 cscs_port=8888", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for file, text := range map[string]string{"tcp": head + c.tcp, "tcp6": head + c.tcp6} {
+				if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			text := strings.ReplaceAll(script, "$UID", "2001") + "\ncscs_proc_net=$1 " + c.set + "\ncscs_choose_port && echo $cscs_listen"
+			out, err := exec.Command("bash", "-c", text, "bash", dir).CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			if got := strings.TrimSpace(string(out)); got == "" || (got == "8888") != c.want {
+				t.Errorf("the server gets port %s", got)
+			}
+		})
+	}
+}

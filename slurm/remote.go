@@ -52,7 +52,7 @@ func readRemoteFile(name string) string {
 // reading the user's start-up files a second time, and from the functions and options in the
 // environment (bash(1), -p), which it hands on.
 const bootstrap = `/usr/bin/env bash --noprofile --norc -p -c 'while IFS= read -r n; do case $n in` +
-	` "") ;; *"` + headerMark + `"*) cscs_script=$(head -c "${n##* }"); eval "$cscs_script"; exit ;;` +
+	` "") ;; *"` + headerMark + `"*) script=; export -n script; script=$(head -c "${n##* }"); eval "$script"; exit ;;` +
 	` *) echo "` + takenMark + `"; exit 1 ;; esac; done' cscs`
 
 // A call is one verb of the remote half at work.
@@ -147,12 +147,17 @@ func (c call) run(ctx context.Context, remote Remote) error {
 	return nil
 }
 
+// ownVariables makes the variables cscs_* those of the script alone: one of the environment would
+// stand for what the client has not set. The user's login shell, which is the launch, may have functions
+// named like commands, and uses none that the client does not set.
+const ownVariables = `[[ ${1-} == launch ]] || unset -v "${!cscs_@}"` + "\n"
+
 // payload is what bootstrap reads from standard input, and the line with which the
 // answer to it begins.
 func (c call) payload() (text, mark string) {
 	nonce := rand.Text()
 	c.vars.set("cscs_nonce", nonce)
-	text = c.vars.String() + script + verbBefore + c.verb + verbAfter
+	text = ownVariables + c.vars.String() + script + verbBefore + c.verb + verbAfter
 	return fmt.Sprintf("%s%s%d\n%s", strings.Repeat("\n", spareLines), header, len(text), text), marker + nonce
 }
 

@@ -187,3 +187,32 @@ func TestStartupFileReads(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestExportedVariables: variables of the user's that are called like the script's change nothing of what
+// it does. Each would make it look for other jobs, in another directory, or send the script to sbatch.
+func TestExportedVariables(t *testing.T) {
+	for _, via := range []Via{ViaSalloc, ViaSbatch} {
+		t.Run(string(via), func(t *testing.T) {
+			f := slurmtest.New(t)
+			names := []string{"cscs_user", "cscs_dir", "cscs_job", "cscs_asking", "cscs_batched", "cscs_script", "script", "cscs_name", "cscs_step", "cscs_item"}
+			for _, name := range names {
+				f.Setenv(name + "=theirs")
+			}
+			got := runCopyingEnviron(t, f, via, Launch{Workdir: "~", Env: map[string]string{"A": "{port}"}})
+			for _, v := range got {
+				if len(v) > 50000 {
+					t.Errorf("a variable of %d bytes reaches the server: %.40s", len(v), v)
+				}
+			}
+			if found, _, err := List(t.Context(), f); err != nil || len(found) > 0 {
+				t.Errorf("a session is left: %+v, %v", found, err)
+			}
+			if jobs := f.Jobs(); len(jobs) > 0 {
+				t.Errorf("jobs are left: %q", jobs)
+			}
+			if calls := f.Calls(); strings.Contains(calls, "theirs") {
+				t.Errorf("Slurm was asked for what is the user's:\n%s", calls)
+			}
+		})
+	}
+}

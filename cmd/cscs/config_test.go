@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -118,8 +119,8 @@ func TestFlagsBecomeASession(t *testing.T) {
 	if diff := cmp.Diff(launch, got.Launch); diff != "" {
 		t.Error(diff)
 	}
-	if got.Protect == nil || *got.Protect {
-		t.Error("a server that is not known to have no login is protected")
+	if got.Protect == nil || !*got.Protect {
+		t.Error("a server without a login that cscs has set up is not protected")
 	}
 	if got.LocalPort != 9000 || got.App.Port != 7000 || got.QueueTimeout != time.Minute || got.StartTimeout != 90*time.Second || got.Idle != 90*time.Minute || got.Open != nil ||
 		got.Cluster != "daint" || len(got.ID) != 8 || got.Hurry == nil || got.Abandon == nil || got.Explain == nil {
@@ -144,7 +145,7 @@ func TestFlagsBecomeASession(t *testing.T) {
 	}
 }
 
-// What has no login is protected, unless somebody says otherwise, wherever that is said.
+// What has no login that cscs has set up is protected, unless the user says otherwise, wherever that is said.
 func TestProtect(t *testing.T) {
 	dir := home(t, "")
 	file := filepath.Join(dir, "config.toml")
@@ -165,8 +166,13 @@ func TestProtect(t *testing.T) {
 		{"run-jupyter -c santis --protect", "", true},
 		{"run-jupyter -c daint", "", true},
 		{"run -c santis -- python3 -m http.server {port}", "", true},
-		{"run -c santis -- serve {port}", "", false},
-		{"run -c santis --protect -- serve {port}", "", true},
+		{"run -c santis -- serve {port}", "", true},
+		{"run -c santis -- uv run panel serve x.py", "", true},
+		{"run -c santis -- sh -c serve", "", true},
+		{"run -c santis --protect=false -- serve {port}", "", false},
+		{"run -c eiger -- serve {port}", "", false},
+		{"run -c eiger -- serve {port}", "auto", true},
+		{"run-jupyter -c daint --protect=auto", "", false},
 	} {
 		t.Setenv("CSCS_PROTECT", tt.env)
 		c := capture(t, nil, strings.Fields(tt.line)...)
@@ -175,8 +181,11 @@ func TestProtect(t *testing.T) {
 		}
 	}
 	t.Setenv("CSCS_PROTECT", "")
-	if c := capture(t, nil, "tunnel", "-c", "santis", "--node", "nid001001", "--port", "1", "--protect"); c.tunnel == nil || c.tunnel.Protect == nil || !*c.tunnel.Protect {
-		t.Errorf("a tunnel: %+v %s", c.tunnel, c.err)
+	for flag, want := range map[string]bool{"": true, "--protect": true, "--protect=false": false} {
+		line := slices.DeleteFunc([]string{"tunnel", "-c", "santis", "--node", "nid001001", "--port", "1", flag}, func(s string) bool { return s == "" })
+		if c := capture(t, nil, line...); c.tunnel == nil || c.tunnel.Protect == nil || *c.tunnel.Protect != want {
+			t.Errorf("a tunnel %s: %+v %s", flag, c.tunnel, c.err)
+		}
 	}
 	if c := capture(t, nil, "run-jupyter", "-c", "santis", "--protect=maybe"); c.code != 2 {
 		t.Errorf("exit code %d: %s", c.code, c.err)

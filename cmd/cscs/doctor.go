@@ -67,9 +67,9 @@ func (d *deps) doctor(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	ring := &key.Ring{}
+	ring, checks := &key.Ring{}, (*key.Lists)(nil).In(signals.ctx)
 	if !o.json {
-		d.openDoctorsKey(signals, o, cluster, ring)
+		checks = d.openDoctorsKey(signals, o, cluster, ring)
 		if signals.ctx.Err() != nil { // by Ctrl-C
 			return context.Cause(signals.ctx)
 		}
@@ -100,7 +100,7 @@ func (d *deps) doctor(ctx context.Context, o *options) error {
 			}
 		}
 	}
-	worst := doctor.Run(signals.ctx, cfg, ui.Report(d.io, o.json))
+	worst := doctor.Run(checks, cfg, ui.Report(d.io, o.json))
 	if signals.ctx.Err() != nil {
 		return context.Cause(signals.ctx)
 	}
@@ -119,24 +119,34 @@ func (d *deps) doctorsCluster(o *options) string {
 }
 
 // openDoctorsKey asks for the passphrase of the key, if it has one that has to be asked for and
-// somebody is there. What else is wrong, and what takes too long, is for the checks to say.
-func (d *deps) openDoctorsKey(signals *interrupts, o *options, cluster string, ring *key.Ring) {
+// a person is there. An agent that asks its user has the time for that. What else is wrong, and what
+// takes too long, is for the checks to say; their context, which it returns, knows what the
+// agents have listed.
+func (d *deps) openDoctorsKey(signals *interrupts, o *options, cluster string, ring *key.Ring) (checks context.Context) {
+	checks = (*key.Lists)(nil).In(signals.ctx)
 	ask := asker(signals)
 	if ask == nil {
-		return
+		return checks
 	}
-	looked := make(chan error, 1)
-	go func() { looked <- d.findWayFor(signals.ctx, o, cluster, ring, nil).KeyErr }()
 	patience := time.NewTimer(5 * time.Second)
 	defer patience.Stop()
+	agents := &key.Lists{Waiting: func(socket string) {
+		d.say(agentWaits(socket))
+		patience.Reset(key.UserTime + 5*time.Second)
+	}}
+	ctx := agents.In(signals.ctx)
+	looked := make(chan error, 1)
+	go func() { looked <- d.findWayFor(ctx, o, cluster, ring, nil).KeyErr }()
 	select {
 	case err := <-looked:
 		if errors.As(err, new(*key.PassphraseError)) {
-			d.findWayFor(signals.ctx, o, cluster, ring, ask)
+			d.findWayFor(ctx, o, cluster, ring, ask)
 		}
+		return ctx
 	case <-patience.C:
 	case <-signals.ctx.Done():
 	}
+	return checks
 }
 
 // findWayFor is findWay, but goes on where something is wrong, as far as that leads.

@@ -90,9 +90,9 @@ func (o *options) addNoSign(g group) {
 // addHere adds the flags that say what happens on the laptop.
 func (o *options) addHere(cmd *cobra.Command, does here) {
 	g := newGroup("Here")
-	g.add(&o.localPort, "local-port", "", "PORT", "local port (default: the server's usual one, or the next that is free)", checkPort("leave --local-port out for a free one"))
+	g.add(&o.localPort, "local-port", "", "PORT", "local port (default: that of --port, the server's usual one, or the next that is free)", checkPort("leave --local-port out for a free one"))
 	g.flags.BoolVar(&o.noBrowser, "no-browser", false, "print the URL only")
-	g.flags.VarPF(choice{&o.protect}, "protect", "", "let in none but the browser that cscs opens, or that has its link (default: for servers that have no login)").NoOptDefVal = "true"
+	g.flags.VarPF(choice{&o.protect}, "protect", "", "guard the local port: let in your own programs and browser, and no other user or web page (default auto: all but run-jupyter; =false: pass everything on as it is)").NoOptDefVal = "true"
 	if does&runsOut != 0 {
 		g.flags.BoolVar(&o.noNotify, "no-notify", false, "no notification on the desktop before the session's time is up")
 	}
@@ -115,7 +115,7 @@ func (o *options) addVerbose(cmd *cobra.Command) {
 func (o *options) addServer(cmd *cobra.Command, ports bool) {
 	g := newGroup("Server")
 	if ports {
-		g.add(&o.port, "port", "", "PORT", "port on the node (default: a free one, chosen there)", checkPort("leave --port out for a free one"))
+		g.add(&o.port, "port", "", "PORT", "port on the node (default: the local port's number, or a free one)", checkPort("leave --port out for a free one"))
 	}
 	g.addMany(&o.setup, "setup", "CMD", "shell command to run before the server, as in 'module load x' (repeatable)", nil)
 	g.add(&o.venv, "venv", "", "DIR", "Python virtual environment to activate, on the cluster", checkWord)

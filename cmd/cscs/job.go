@@ -100,7 +100,8 @@ func (s *start) config(a app.App) (session.Config, error) {
 		Hurry: s.signals.hurry, Abandon: s.signals.abandon,
 	}
 	if c.Protect == nil {
-		c.Protect = &a.Open
+		guarded := !a.OwnLogin
+		c.Protect = &guarded
 	}
 	if c.Detach = o.detach; o.detach {
 		c.Open, c.Request.Left = nil, true

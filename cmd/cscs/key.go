@@ -150,7 +150,12 @@ func (d *deps) agents(ctx context.Context, o *keyOptions) []key.Agent {
 	if err != nil {
 		return all
 	}
-	return append(all, agentsOf(ctx, cfg, cl)...)
+	for _, a := range agentsOf(ctx, cfg, cl) {
+		if !slices.Contains(all, a) {
+			all = append(all, a)
+		}
+	}
+	return all
 }
 
 // agentsOf are those that ssh's configuration names on the way to a cluster.

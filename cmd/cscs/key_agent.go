@@ -59,6 +59,7 @@ func (d *deps) keyAgent(ctx context.Context, o *keyOptions) error {
 	if ask := asker(signals); ask != nil {
 		prompter = ask
 	}
+	path = state.Path // of the key that the certificate is for
 	private, passphrase, err := key.Open(signals.ctx, path, prompter)
 	clear(passphrase)
 	if err != nil {

@@ -22,7 +22,8 @@ func newKeyImportCommand(d *deps) *cobra.Command {
 		Short: "Bring in a signed key that the browser has saved",
 		Long: `Bring in a signed key that the browser has saved: key and certificate are looked for in
 ~/Downloads, or where you say, are looked at, and are moved to ~/.ssh/cscs-key, readable by
-you alone. What is there is replaced only by what is good.`,
+you alone. What is there is replaced only by what is good. A certificate for a key that is in
+~/.ssh already, such as id_ed25519, is moved there alone.`,
 		Example: `  cscs key import
   cscs key import ~/Desktop/cscs-key`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -54,7 +55,7 @@ func (d *deps) keyImport(ctx context.Context, o *keyOptions, args []string) erro
 	if len(args) > 0 {
 		from = args[0]
 	}
-	pair, err := signing.Find(from)
+	pair, err := signing.Find(from, filepath.Dir(path))
 	if err != nil {
 		return err
 	}

@@ -35,9 +35,11 @@ func (d *deps) keyPassphrase(ctx context.Context, o *keyOptions) error {
 	if err != nil {
 		return err
 	}
-	if have := d.inspect(signals.ctx, o, path); !have.Exists && have.Problem != nil {
+	have := d.inspect(signals.ctx, o, path)
+	if !have.Exists && have.Problem != nil {
 		return have.Problem
 	}
+	path = have.Path
 	ask := asker(signals)
 	if ask == nil {
 		return &key.UnaskedError{Path: path, Fix: "cscs key passphrase" + key.IdentityFlag(path)}

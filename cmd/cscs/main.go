@@ -9,6 +9,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/internal/browser"
 	"github.com/alps-tunnel/cscs/internal/demo"
+	"github.com/alps-tunnel/cscs/internal/matchexec"
 	"github.com/alps-tunnel/cscs/internal/ui"
 )
 
@@ -16,6 +17,9 @@ func main() {
 	// net/http has things to say of servers that nobody has asked about, in their own words
 	// and in the middle of what stands on the terminal. We log nothing there.
 	slog.SetDefault(slog.New(slog.DiscardHandler))
+	if code, ok := matchexec.Helper(); ok {
+		os.Exit(code) // ssh has called us in place of a shell
+	}
 	if browser.Helper() {
 		return // we were a child that starts the browser
 	}

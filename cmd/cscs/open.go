@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -26,13 +27,20 @@ func openAttended(ctx context.Context, p *live.Peer) error {
 }
 
 func newOpenCommand(d *deps) *cobra.Command {
-	noBrowser := false
+	noBrowser, printLink := false, false
 	cmd := &cobra.Command{
 		Use:   "open [ID]",
 		Short: "Open a session in the browser again",
 		Long: `Open a session that this machine attends in the browser again, and print its address:
 with the way in on a terminal, without on a pipe. While it is queued or starting, that is
-the page that tells how far it is, and becomes the server.`,
+the page that tells how far it is, and becomes the server.
+
+Your own programs need no link: the address answers them (see --protect of cscs run).
+Where the system does not say which user asks, as for a Windows program that asks WSL2,
+--print gives them the link; it sets a cookie. Whoever has the link gets in, until the
+session ends.`,
+		Example: `  cscs open
+  curl -s -c jar -o /dev/null -L "$(cscs open --print k7)" && curl -b jar http://127.0.0.1:6006/data`,
 		Args:              atMostOneID,
 		ValidArgsFunction: completeIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -47,6 +55,10 @@ the page that tells how far it is, and becomes the server.`,
 			if link == "" {
 				return &live.NotReadyError{ID: l.ID, State: l.State}
 			}
+			if printLink {
+				_, err := fmt.Fprintln(d.io.Out, ui.Clean(link))
+				return err
+			}
 			ui.Link(d.io, l.URL, link)
 			if noBrowser || !browser.CanOpen() {
 				return nil
@@ -55,5 +67,6 @@ the page that tells how far it is, and becomes the server.`,
 		},
 	}
 	cmd.Flags().BoolVar(&noBrowser, "no-browser", false, "print the URL only")
+	cmd.Flags().BoolVar(&printLink, "print", false, "print the link that lets in, to a pipe or file too, and open nothing")
 	return cmd
 }

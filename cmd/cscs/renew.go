@@ -137,21 +137,25 @@ func (r *renewal) bare(ctx context.Context, h site.Host, id *key.Identity) (bool
 		path = strings.TrimSuffix(id.Path, ".pub")
 		return r.offer(ctx, path, path+" is not signed: have it signed now?")
 	}
-	if s := key.Inspect(path, r.now(), nil); s.Problem == nil { // another signing would change nothing
-		r.sayInFront(path, id)
+	good := key.Inspect(path, r.now(), nil).Problem == nil
+	if good || keySource(h).Precedes(id.Path) { // another signing would change nothing
+		r.sayInFront(path, good, id)
 		return false, nil
 	}
 	return r.offer(ctx, path, path+" is not signed: have it signed now?")
 }
 
-// sayInFront tells, once, which key is used although path is signed.
-func (r *renewal) sayInFront(path string, id *key.Identity) {
+// sayInFront tells, once, which key is used before path, which may be signed.
+func (r *renewal) sayInFront(path string, signed bool, id *key.Identity) {
 	if r.toldInFront || id.Path == "" {
 		return
 	}
 	r.toldInFront = true
-	r.say(fmt.Sprintf("ssh_config's IdentityFile %s, which is not signed, is used before %s, which is: use that with --identity %s",
-		id.Path, path, shellescape.Quote(path)))
+	use := "use that with"
+	if !signed {
+		use = "have that signed (" + key.SignCommand + "), and use it with"
+	}
+	r.say(fmt.Sprintf("ssh_config's IdentityFile %s, which is not signed, is used before %s: %s --identity %s", id.Path, path, use, shellescape.Quote(path)))
 }
 
 // early has the key signed if its certificate ends before the job could, and another day
@@ -165,14 +169,14 @@ func (r *renewal) early(ctx context.Context, id *key.Identity) (bool, error) {
 		if id.ValidBefore.Sub(now) > 30*time.Second {
 			return false, nil
 		}
-		path, err := id.Path, error(nil)
+		path, err := id.SignPath(), error(nil)
 		if path == "" { // the agent's, which takes no file's place
 			path, err = key.DefaultPath()
 		}
 		if err != nil {
 			return false, err
 		}
-		return r.offer(ctx, strings.TrimSuffix(path, ".pub"), "")
+		return r.offer(ctx, path, "")
 	}
 	if r.until.IsZero() || !id.ValidBefore.Before(r.until) {
 		return false, nil
@@ -187,7 +191,7 @@ func (r *renewal) early(ctx context.Context, id *key.Identity) (bool, error) {
 		r.tell(ends + ": a connection that is lost after that comes back only with a new one: " + key.SignCommand + " --force")
 		return false, nil
 	}
-	signed, err := r.offer(ctx, strings.TrimSuffix(id.Path, ".pub"), ends+": have it signed anew first?")
+	signed, err := r.offer(ctx, id.SignPath(), ends+": have it signed anew first?")
 	if err != nil && ctx.Err() == nil {
 		r.tell("the key was not signed anew: " + err.Error())
 		err = nil

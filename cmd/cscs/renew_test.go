@@ -79,6 +79,24 @@ func TestBareInFront(t *testing.T) {
 	if len(said) != 1 || !strings.Contains(said[0], github) || !strings.Contains(said[0], "--identity "+good) {
 		t.Errorf("%q", said)
 	}
+	// Nor where that key is not good: signed, it would not be used either.
+	if err := newKey(good, "alice", -time.Hour, ""); err != nil {
+		t.Fatal(err)
+	}
+	said, r.toldInFront = nil, false
+	if signed, err := r.bare(t.Context(), host, id); signed || err != nil || len(said) != 1 {
+		t.Errorf("%v %v %q", signed, err, said)
+	}
+	host.Common = host.IdentityFiles // every host's, behind which a signed key does not stand
+	if _, err := r.bare(t.Context(), host, id); !errors.As(err, new(*problem.SigningError)) {
+		t.Errorf("every host's: %v", err)
+	}
+	// Nor one that comes after it in the list, as in the configuration that CSCS recommends.
+	host.Common, host.IdentityFiles = nil, []string{good, github}
+	if _, err := r.bare(t.Context(), host, id); !errors.As(err, new(*problem.SigningError)) {
+		t.Errorf("behind it: %v", err)
+	}
+	host.IdentityFiles = []string{github}
 	host.Identity = github // which is meant
 	var failed *problem.SigningError
 	if _, err := r.bare(t.Context(), host, id); !errors.As(err, &failed) {

@@ -56,11 +56,15 @@ func commandAgain(args []string) string {
 	return strings.Join(words, " ")
 }
 
-// A choice is a flag that is on, off, or left to what it is about.
+// A choice is a flag that is on, off, or left to what it is about ("auto").
 type choice struct{ to **bool }
 
 // Set implements pflag.Value.
 func (c choice) Set(s string) error {
+	if s == "auto" {
+		*c.to = nil
+		return nil
+	}
 	b, err := strconv.ParseBool(s)
 	if err != nil {
 		return err

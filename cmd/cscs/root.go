@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/notify"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/ui"
@@ -39,7 +40,8 @@ func execute(ctx context.Context, args []string, d *deps) int {
 	root.SetArgs(args)
 	root.SetOut(d.io.Out)
 	root.SetErr(d.io.Err)
-	err := root.ExecuteContext(ctx)
+	agents := &key.Lists{Waiting: func(socket string) { d.say(agentWaits(socket)) }}
+	err := root.ExecuteContext(agents.In(ctx))
 	d.demo.leave()
 	var told *toldError
 	if errors.As(err, &told) {
@@ -50,6 +52,11 @@ func execute(ctx context.Context, args []string, d *deps) int {
 		ui.Error(d.io, p.Message, p.Hint)
 	}
 	return p.Code
+}
+
+// agentWaits says what is waited for when an agent has not listed its keys.
+func agentWaits(socket string) string {
+	return "your ssh agent (" + socket + ") has not listed its keys yet: if it asks you for a confirmation, give it; Ctrl-C ends the wait"
 }
 
 // A toldError is one that the user knows of already, from an event.

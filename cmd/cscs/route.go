@@ -32,12 +32,16 @@ type way struct {
 	ring     *key.Ring
 	sealed   bool         // keys are opened only when there is something to dial
 	prompter key.Prompter // nil: there is nobody to ask
+	ask      *ui.Prompter // likewise
 	renew    *renewal     // nil: nobody signs keys for this cluster
 	warnings []string
+	master   string // the control socket of an ssh that is logged in at the login node; "": none was found
 
 	mu     sync.Mutex
 	known  []*chain.KnownHosts // whose warnings are still to be told
 	dialed bool
+	joined bool         // an ssh of the user's was looked for
+	keyErr error        // why there are no keys, where ssh makes them unnecessary
 	last   *share.Chain // that was dialled for the session
 }
 
@@ -55,9 +59,13 @@ func findWay(ctx context.Context, cfg *site.Config, cl site.Cluster, ov site.Ove
 		renew.tell, renew.ring = w.warn, w.ring
 	}
 	if ask != nil { // else it would be no nil
-		w.prompter = ask
+		w.prompter, w.ask = ask, ask
 	}
-	if err := w.findSignedKeys(ctx, w.prompter); err != nil {
+	joins, err := w.findMaster(ctx)
+	if err == nil && !joins {
+		err = w.findSignedKeys(ctx, w.prompter)
+	}
+	if err != nil {
 		return w, err
 	}
 	var hostKeys []chain.HostKeys
@@ -128,16 +136,22 @@ func (w *way) refresh(ctx context.Context) error {
 			return err
 		}
 	}
-	keys, err := w.findKeys(ctx, nil)
+	// The agent may hold others than in the beginning. One that asks its user must not keep w.mu.
+	keys, err := w.findKeys((*key.Lists)(nil).In(ctx), nil)
 	if err != nil {
 		return err
 	}
+	w.useKeys(keys)
+	return nil
+}
+
+// useKeys has the hops dialled with these keys from now on. w.mu is held.
+func (w *way) useKeys(keys []*key.Identity) {
 	w.keys = keys
 	w.hops = slices.Clone(w.hops) // others dial with theirs
 	for i := range w.hops {
 		w.hops[i].Signer = keys[i].Signer
 	}
-	return nil
 }
 
 // findKeys loads the key of each host, the same one but once.
@@ -145,10 +159,8 @@ func (w *way) findKeys(ctx context.Context, prompter key.Prompter) ([]*key.Ident
 	var keys []*key.Identity
 	var sources []key.Source
 	for _, h := range w.hosts {
-		src := key.Source{
-			Identity: h.Identity, IdentityFiles: h.IdentityFiles, CertificateFiles: h.CertificateFiles,
-			IdentityAgent: h.IdentityAgent, IdentitiesOnly: h.IdentitiesOnly, Sealed: w.sealed,
-		}
+		src := keySource(h)
+		src.Sealed = w.sealed
 		sources = append(sources, src)
 		same := slices.IndexFunc(sources, func(s key.Source) bool { return reflect.DeepEqual(s, src) })
 		if same < len(keys) {
@@ -164,29 +176,38 @@ func (w *way) findKeys(ctx context.Context, prompter key.Prompter) ([]*key.Ident
 	return keys, nil
 }
 
-// dialHops makes a chain to the login node. When it is not the first, the keys are looked
-// for anew: a certificate may have run out since, and have been renewed. Nobody is
-// asked for a passphrase then; those that were given are remembered.
-func (w *way) dialHops(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
-	w.mu.Lock()
-	if w.dialed {
-		if err := w.refresh(ctx); err != nil {
-			w.mu.Unlock()
-			return nil, &chain.KeyError{Err: err}
+// keySource is where to look for the key of a host.
+func keySource(h site.Host) key.Source {
+	return key.Source{
+		Identity: h.Identity, IdentityFiles: h.IdentityFiles, CertificateFiles: h.CertificateFiles, Common: h.Common,
+		IdentityAgent: h.IdentityAgent, IdentitiesOnly: h.IdentitiesOnly,
+	}
+}
+
+// answer has the user answer what a host asks after it has accepted the key: a second factor.
+func (w *way) answer(ctx context.Context, c chain.Challenge) (answers []string, err error) {
+	for _, text := range []string{c.Name, c.Instruction} {
+		if text != "" {
+			w.ask.TellAll(text)
 		}
 	}
-	w.dialed = true
-	hops, keys := w.hops, w.keys
-	w.mu.Unlock()
-	for _, id := range keys {
-		if id.Sealed() {
-			opts.Asking()
+	for _, p := range c.Prompts {
+		question := fmt.Sprintf("(%s@%s) %s ", c.User, c.Hop, p.Text)
+		var answer string
+		if p.Echo {
+			answer, err = w.ask.ReadLine(ctx, question)
+		} else {
+			var secret []byte
+			secret, err = w.ask.ReadSecret(ctx, question)
+			answer = string(secret)
+			clear(secret)
 		}
-		if err := id.Open(ctx, w.prompter); err != nil {
-			return nil, err
+		if err != nil {
+			return nil, cancelled(ctx, err)
 		}
+		answers = append(answers, answer)
 	}
-	return chain.Dial(ctx, hops, opts)
+	return answers, nil
 }
 
 // because is what err comes from, if this side knows better than the host that refused us: a
@@ -279,6 +300,14 @@ func (w *way) nodeHop(node string, keys chain.HostKeys) chain.Hop {
 		defer cancel()
 		_ = w.refresh(ctx) // with the old one, the node says what is wrong
 	}
+	if w.keyErr != nil { // there may be a key by now
+		ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+		defer cancel()
+		if keys, err := w.findKeys(ctx, nil); err == nil {
+			w.useKeys(keys)
+			w.keyErr = nil
+		}
+	}
 	login := w.hops[len(w.hops)-1]
 	return chain.Hop{Name: node, Addr: net.JoinHostPort(node, "22"), User: login.User, Signer: login.Signer, HostKeys: keys}
 }
@@ -286,7 +315,11 @@ func (w *way) nodeHop(node string, keys chain.HostKeys) chain.Hop {
 // describe tells of hop i: where it is, as whom, with which key, good until when.
 func (w *way) describe(i int) string {
 	h := w.hosts[i]
-	return fmt.Sprintf("%-8s %s@%s  %s", h.Name, h.User, h.Addr(), describeKey(w.keys[i]))
+	s := fmt.Sprintf("%-8s %s@%s  %s", h.Name, h.User, h.Addr(), describeKey(w.keys[i]))
+	if w.master != "" && i == len(w.hosts)-1 {
+		s += "; by the connection of ssh, " + w.master
+	}
+	return s
 }
 
 func describeKey(id *key.Identity) string {

@@ -72,7 +72,8 @@ func (w *way) place() share.Place {
 		p.Dir, _ = socketDir() // else nothing is shared
 	}
 	for i, h := range w.hops {
-		p.Key = append(p.Key, h.Addr, h.User, w.keys[i].Fingerprint)
+		// Of a login of ssh's there is no fingerprint, but the socket.
+		p.Key = append(p.Key, h.Addr, h.User, first(w.keys[i].Fingerprint, w.master))
 	}
 	return p
 }

@@ -160,22 +160,25 @@ func sshText(ctx context.Context, cfg *site.Config, files sshconfig.Files, ov si
 
 // loginOf is who we are at a host: what cscs itself would take, without asking anybody.
 func loginOf(ctx context.Context, h site.Host) sshconfig.Login {
-	id, err := key.Load(ctx, key.Source{
-		Identity: h.Identity, IdentityFiles: h.IdentityFiles, CertificateFiles: h.CertificateFiles,
-		IdentityAgent: h.IdentityAgent, IdentitiesOnly: h.IdentitiesOnly,
-	}, nil)
+	id, err := key.Load(ctx, keySource(h), nil)
 	l := sshconfig.Login{User: h.User}
 	var shut *key.PassphraseError
 	switch {
 	case err == nil:
 		l.User = first(l.User, id.Principal())
-		l.Identity = id.Path // none: the agent alone has it
-		if id.CertPath != "" && id.CertPath != strings.TrimSuffix(id.Path, ".pub")+"-cert.pub" {
+		if _, err := os.Stat(id.Path); err == nil { // else the agent alone has it
+			l.Identity, l.Only = id.Path, true
+		}
+		if id.CertPath != "" && (l.Identity == "" || id.CertPath != strings.TrimSuffix(id.Path, ".pub")+"-cert.pub") {
 			l.Certificate = id.CertPath
 		}
 	case errors.As(err, &shut):
-		l.User, l.Identity = first(l.User, principalOf(key.Inspect(shut.Path, time.Now(), nil).Cert)), shut.Path
-	default: // where there will be one
+		have := key.Inspect(shut.Path, time.Now(), nil)
+		l.User, l.Identity, l.Only = first(l.User, principalOf(have.Cert)), shut.Path, true
+		if have.Cert != nil && have.CertPath != shut.Path+"-cert.pub" {
+			l.Certificate = have.CertPath
+		}
+	default: // where there will be one, or an agent's
 		usual, _ := key.DefaultPath() // without a home directory, ssh has none either
 		l.Identity = first(h.Identity, usual)
 	}

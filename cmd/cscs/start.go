@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/owndir"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/room"
@@ -39,9 +40,13 @@ type start struct {
 // over. From here on errors are events, but for those of usage: these are told
 // plainly on stderr even with --json, as before any session they must be.
 func (d *deps) begin(ctx context.Context, o *options, cfg *site.Config, cl site.Cluster, do func(*start) error) error {
-	signals, stop := hearInterrupts(ctx)
+	s := &start{deps: d, opts: o, id: session.NewID(), cluster: cl, told: map[string]bool{}}
+	agents := &key.Lists{Waiting: func(socket string) {
+		s.emit(session.Event{Event: session.EventWarning, Message: agentWaits(socket)})
+	}}
+	signals, stop := hearInterrupts(agents.In(ctx))
 	defer stop()
-	s := &start{deps: d, opts: o, id: session.NewID(), cluster: cl, signals: signals, told: map[string]bool{}}
+	s.signals = signals
 	defer s.desktop.wait()
 	if o.json {
 		s.printer, s.note = ui.NewJSON(d.io), func(string) {}
@@ -60,7 +65,11 @@ func (d *deps) begin(ctx context.Context, o *options, cfg *site.Config, cl site.
 	if err != nil {
 		return s.failed(err)
 	}
-	s.way, err = findWay(signals.ctx, cfg, cl, site.Overrides{User: one(o.user), Identity: one(o.identity)}, s.ask, renew, o.visits)
+	ask := s.ask
+	if o.dryRun { // a question is not worth it: nothing is signed
+		ask = nil
+	}
+	s.way, err = findWay(signals.ctx, cfg, cl, site.Overrides{User: one(o.user), Identity: one(o.identity)}, ask, renew, o.visits || o.dryRun)
 	if err != nil {
 		return s.failed(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/room"
 	"github.com/alps-tunnel/cscs/session"
 )
 
@@ -57,7 +58,7 @@ func (d *deps) runTunnel(cmd *cobra.Command, o *tunnelOptions) error {
 			dryTunnel(d.io.Out, s.way, tc)
 			return nil
 		}
-		defer s.openRoom("tunnel", d.args)()
+		defer s.openRoom(room.TunnelApp, d.args)()
 		tc.Room = s.room
 		defer s.live(liveKeys{})()
 		return over(d.tunnel(s.signals.ctx, tc, s.event))
@@ -79,11 +80,15 @@ func (o *tunnelOptions) check() error {
 
 // config is the one function that makes a tunnel of flags.
 func (o *tunnelOptions) config(s *start) session.TunnelConfig {
+	protect := true // a login of the server's, if it has one, is not of our making
+	if o.protect != nil {
+		protect = *o.protect
+	}
 	return session.TunnelConfig{
 		ID: s.id, Cluster: s.cluster.Name,
 		Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dialAlone, NodeHop: s.way.nodeHop,
 		Node: one(o.node), Job: one(o.job), Port: port(o.port),
-		LocalPort: port(o.localPort), AllowWideBind: o.allowWideBind, Protect: o.protect, Gauge: &s.gauge,
+		LocalPort: port(o.localPort), AllowWideBind: o.allowWideBind, Protect: &protect, Gauge: &s.gauge,
 		Open: s.open(), Explain: s.explain,
 	}
 }

@@ -59,3 +59,17 @@ func (q Question) Answer(text string) (yes, understood bool) {
 	}
 	return false, false
 }
+
+// A Challenge is what a hop asks the user. Its texts are the server's, made printable: no escape
+// sequence is in them.
+type Challenge struct {
+	Hop, User         string
+	Name, Instruction string // may be empty, and have several lines
+	Prompts           []Prompt
+}
+
+// A Prompt is one question of a Challenge.
+type Prompt struct {
+	Text string
+	Echo bool // the answer may be seen
+}

@@ -4,7 +4,7 @@
 // hop runs commands and opens connections.
 //
 // The rules it keeps: a hop is given complete, nothing is looked up in
-// configuration files; one key is offered to a hop and no other method; the
+// configuration files; one key is offered to a hop, and only then its questions to the user are answered; the
 // host key of every hop is verified; everything can be cancelled at any moment
 // by its context; a link that has gone silent is noticed and ended, never
 // waited for. Whether to dial again is for the caller to decide.
@@ -77,6 +77,11 @@ type Options struct {
 	// be seen: a question about its host key is not answered, or an agent has not
 	// signed, for 2 s. It must not block.
 	Asking func()
+
+	// Challenge, if set, asks the user what a hop wants to know after it has accepted the key: a
+	// second factor (keyboard-interactive, RFC 4256). It returns one answer for each prompt; its
+	// error ends the dial. The hop's clock stands still meanwhile. nil: no one can be asked.
+	Challenge func(ctx context.Context, c Challenge) ([]string, error)
 
 	// NetDial makes the connection to the first hop; nil is a net.Dialer, which
 	// tries IPv6 and IPv4 side by side (RFC 8305).

@@ -15,6 +15,9 @@ import (
 // sites know from the bots that try passwords, and some block.
 const clientVersion = "SSH-2.0-cscs"
 
+// keyboardInteractive is the method's name (RFC 4256).
+const keyboardInteractive = "keyboard-interactive"
+
 // add dials hop through what the chain has so far and appends the link.
 func (c *Chain) add(ctx context.Context, hop Hop) error {
 	if hop.Signer == nil || hop.HostKeys == nil {
@@ -23,9 +26,9 @@ func (c *Chain) add(ctx context.Context, hop Hop) error {
 	c.opts.Observe(hop.Name, false)
 	d := dialing{chain: c, hop: hop}
 	l, err := d.run(ctx)
-	if err != nil && d.pondered && d.wire.failed() && ctx.Err() == nil {
-		// Someone was asked about the host key, and the server's patience
-		// (sshd's LoginGraceTime) ran out meanwhile. The answer was yes.
+	if err != nil && d.pondered && d.wire.failed() && !d.decided(err) && ctx.Err() == nil {
+		// The user was asked about the host key or for a second factor, and the server's time
+		// limit (sshd's LoginGraceTime) ended meanwhile.
 		d = dialing{chain: c, hop: hop}
 		l, err = d.run(ctx)
 	}
@@ -35,6 +38,12 @@ func (c *Chain) add(ctx context.Context, hop Hop) error {
 	c.append(l)
 	c.opts.Observe(hop.Name, true)
 	return nil
+}
+
+// decided reports whether the hop, or the user, has ended the attempt on purpose.
+func (d *dialing) decided(err error) bool {
+	var refused *AuthError
+	return d.unanswered != nil || errors.As(err, &refused) && refused.Disconnect != ""
 }
 
 // dialing is one attempt at one hop, and what is learnt on the way.
@@ -47,13 +56,17 @@ type dialing struct {
 	wire  *wire
 
 	verified ssh.PublicKey // the host key, once it was accepted
-	pondered bool          // and that took as long as a person takes
+	pondered bool          // and that, or a second factor, took as long as a person takes
 	hostKey  error         // or it was not
 
 	banner   strings.Builder
 	methods  []string
 	partial  bool
 	attempts int // authentication attempts answered, "none" included
+
+	asked      int   // how often the user was asked for a second factor
+	answered   bool  // and answered
+	unanswered error // or why not
 }
 
 func (d *dialing) run(ctx context.Context) (*link, error) {
@@ -122,21 +135,19 @@ func (d *dialing) config(ctx context.Context) *ssh.ClientConfig {
 			}
 			return nil
 		},
-		// It chooses nothing, it only listens: which methods the server names.
-		AuthCallback: func(auth *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
-			d.attempts++
-			d.methods, d.partial = auth.AllowedMethods, len(auth.PartialSuccessMethods) > 0
-			return nil, nil
-		},
+		AuthCallback: func(auth *ssh.ClientAuthContext) (ssh.AuthMethod, error) { return d.choose(ctx, auth) },
 	}
 }
+
+// patience is how long an answer takes that no person has to give.
+const patience = 5 * time.Second
 
 // check asks the hop's HostKeys with the clock stopped, for a person may be
 // asked, and comes back when ctx ends even if they do not.
 func (d *dialing) check(ctx context.Context, remote net.Addr, key ssh.PublicKey) error {
 	defer d.clock.pause()()
 	began := time.Now()
-	defer func() { d.pondered = time.Since(began) > 5*time.Second }()
+	defer func() { d.pondered = time.Since(began) > patience }()
 
 	checked := make(chan error, 1)
 	go func() { checked <- d.hop.HostKeys.Check(ctx, d.hop.hostName(), remote, key) }()
@@ -193,6 +204,7 @@ func (d *dialing) explain(ctx context.Context, phase string, err error) error {
 			InTime:     inTime(d.hop.Signer.PublicKey(), time.Now()),
 			Accepted:   d.offer.asked.Load(),
 			Partial:    d.partial,
+			Answered:   d.answered,
 			Methods:    d.methods,
 			Banner:     strings.TrimSpace(d.banner.String()),
 			Disconnect: disconnectMessage(err),

@@ -3,6 +3,7 @@ package chain
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -78,8 +79,10 @@ type AuthError struct {
 	// Accepted is whether the server took the key and refused all the same, as
 	// it does when the account, and not the key, is the trouble (PAM), or when
 	// it wants something more (Partial).
+	// Answered is whether the hop's own questions (Options.Challenge) were answered, too.
 	Accepted bool
 	Partial  bool
+	Answered bool
 
 	// Methods are the ways in that the server named last (RFC 4252 §5.1).
 	Methods []string
@@ -115,6 +118,11 @@ func (e *AuthError) Error() string {
 }
 
 func (e *AuthError) Unwrap() error { return e.Err }
+
+// NeedsAnswer reports whether the hop has accepted the key and asks the user for a second factor.
+func (e *AuthError) NeedsAnswer() bool {
+	return e.Partial && slices.Contains(e.Methods, keyboardInteractive)
+}
 
 // SignError says that the hop would have the key, but that whoever holds it, an
 // agent mostly, would not sign.

@@ -45,6 +45,8 @@ type App struct {
 	// Set-Cookie), so that the browser need not see the secret itself. Nil: it hands out none.
 	Login func(ctx context.Context, c *http.Client, base string) ([]string, error) `json:"-"`
 	Open  bool                                                                     // it is known to have no login: who reaches its port is in
+	// OwnLogin tells that the server has a login, which was set up here: the local port need not be guarded.
+	OwnLogin bool
 	// LastUse asks the server at base when it was last used, by this machine's
 	// clock: now if it computes, zero if never. It is for servers whose pages
 	// move bytes though nobody touches them. Nil: to move bytes is use.

@@ -124,6 +124,7 @@ var configOptions = []string{"config", "JupyterApp.config_file", "ServerApp.conf
 
 // asJupyter gives the app what is asked of a Jupyter server that runs.
 func (a *App) asJupyter(base, token string) {
+	a.OwnLogin, a.Base = token != "", strings.TrimRight(base, "/")
 	a.Probe = func(ctx context.Context, c *http.Client, at string) error {
 		return probeJupyter(ctx, c, strings.TrimRight(at, "/")+base, token)
 	}

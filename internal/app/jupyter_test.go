@@ -45,6 +45,8 @@ func TestJupyter(t *testing.T) {
 		Path:  a.Path,
 		Query: a.Query,
 		Use:   "run a cell, type in a terminal or save a file",
+
+		OwnLogin: true,
 	}
 	if diff := cmp.Diff(want, a, cmpopts.IgnoreFields(App{}, "Probe", "Login", "LastUse")); diff != "" {
 		t.Error(diff)

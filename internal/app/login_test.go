@@ -32,6 +32,35 @@ func TestJupyterLogin(t *testing.T) {
 	}
 }
 
+// A login of ours is Jupyter's alone: also of one that is found again, unless it has no token.
+func TestOwnLogin(t *testing.T) {
+	jupyter, err := Jupyter(nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	board, err := TensorBoard("runs", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	command, err := Command([]string{"jupyter", "lab"}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		app  App
+		want bool
+	}{
+		{jupyter, true}, {board, false}, {command, false},
+		{Again(jupyter), true},
+		{Again(App{Name: "jupyter", LocalPort: 8888, Path: jupyter.Path}), false},
+		{Again(command), false},
+	} {
+		if tt.app.OwnLogin != tt.want {
+			t.Errorf("%s: %v", tt.app.Name, tt.app.OwnLogin)
+		}
+	}
+}
+
 func TestIsOpen(t *testing.T) {
 	for command, want := range map[string]bool{
 		"mlflow ui":                              true,

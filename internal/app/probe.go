@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	neturl "net/url"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -32,9 +33,17 @@ func probeJupyter(ctx context.Context, c *http.Client, base, token string) error
 	const name = "jupyter"
 	p := newProber(name, c)
 	status := base + "api/status"
-	code, err := p.ask(ctx, status, "")
+	// What needs a login and is no API sends one who has none to the login page, which Jupyter does not log.
+	// Where it does not, the API decides; its refusal is a warning in Jupyter's log.
+	page, err := p.answerOf(ctx, base+"files/.cscs", "", isMeant)
 	if err != nil {
 		return err
+	}
+	code := page.status
+	if !page.leadsTo("/login") {
+		if code, err = p.ask(ctx, status, ""); err != nil {
+			return err
+		}
 	}
 	switch {
 	case code == http.StatusOK:
@@ -91,41 +100,45 @@ func newProber(name string, c *http.Client) *prober {
 // ask requests url, with the token if there is one, until the answer is one
 // that the server means (not 5xx), and returns its status.
 func (p *prober) ask(ctx context.Context, url, token string) (int, error) {
-	return p.askUntil(ctx, url, token, func(code int) bool { return code < http.StatusInternalServerError })
+	return p.askUntil(ctx, url, token, isMeant)
 }
+
+// isMeant reports whether a server means the answer that has this status.
+func isMeant(code int) bool { return code < http.StatusInternalServerError }
 
 // askUntil requests url until good accepts the status of the answer, which it returns.
 func (p *prober) askUntil(ctx context.Context, url, token string, good func(int) bool) (int, error) {
+	a, err := p.answerOf(ctx, url, token, good)
+	return a.status, err
+}
+
+// answerOf requests url until good accepts the status of the answer.
+func (p *prober) answerOf(ctx context.Context, url, token string, good func(int) bool) (answer, error) {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval = probeFirstPause
 	pause.MaxInterval = probeLastPause
 	var last int  // of the latest answer
 	var why error // there was none that would do
-	code, err := backoff.Retry(ctx, func() (int, error) {
-		code, err := p.once(ctx, url, token)
-		if err == nil && good(code) {
-			return code, nil
+	got, err := backoff.Retry(ctx, func() (answer, error) {
+		got, err := p.read(ctx, url, token, probeBody)
+		if err == nil && good(got.status) {
+			return got, nil
 		}
 		if err == nil {
-			last, err = code, errBusy
+			last, err = got.status, errBusy
 		}
 		if ctx.Err() == nil { // otherwise it is no news of the server
 			why = err
 		}
-		return 0, err
+		return answer{}, err
 	}, backoff.WithBackOff(pause), backoff.WithMaxElapsedTime(0))
 	if err != nil {
 		if why != nil && !errors.Is(why, errBusy) {
 			err = fmt.Errorf("%w: %w", err, why)
 		}
-		return 0, &ProbeError{App: p.name, URL: url, Status: last, Err: err}
+		return answer{}, &ProbeError{App: p.name, URL: url, Status: last, Err: err}
 	}
-	return code, nil
-}
-
-func (p *prober) once(ctx context.Context, url, token string) (int, error) {
-	a, err := p.read(ctx, url, token, probeBody)
-	return a.status, err
+	return got, nil
 }
 
 // An answer is what a server says to one request.
@@ -133,6 +146,12 @@ type answer struct {
 	status int
 	header http.Header
 	body   []byte // as much of it as was asked for
+}
+
+// leadsTo reports whether the answer is a redirect to a path that ends so.
+func (a answer) leadsTo(end string) bool {
+	to, err := neturl.Parse(a.header.Get("Location"))
+	return err == nil && isRedirect(a.status) && strings.HasSuffix(to.Path, end)
 }
 
 // read requests url once, with the token if there is one.

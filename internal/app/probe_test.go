@@ -121,6 +121,55 @@ func TestJupyterProbe(t *testing.T) {
 	}
 }
 
+// TestJupyterProbeWarns: what Jupyter would log as a warning, an answer of 4xx, the probe does not cause where
+// all is as it should be.
+func TestJupyterProbeWarns(t *testing.T) {
+	a, err := Jupyter(nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := strings.TrimSuffix(a.Path, "lab")
+	f := &fakeJupyter{token: a.Query.Get("token"), closed: 403}
+	mux := http.NewServeMux()
+	mux.Handle(base+"api/status", f)
+	mux.HandleFunc(base+"files/", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, base+"login?next="+r.URL.Path, http.StatusFound)
+	})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rec := httptest.NewRecorder()
+		mux.ServeHTTP(rec, r)
+		if rec.Code >= http.StatusBadRequest {
+			t.Errorf("%s is answered with %d", r.URL, rec.Code)
+		}
+		for name, values := range rec.Header() {
+			w.Header()[name] = values
+		}
+		w.WriteHeader(rec.Code)
+	}))
+	defer s.Close()
+	if err := a.Probe(t.Context(), s.Client(), s.URL); err != nil {
+		t.Error(err)
+	}
+}
+
+// A redirect that does not lead to the login page proves nothing.
+func TestJupyterProbeRedirected(t *testing.T) {
+	a, err := Jupyter(nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := strings.TrimSuffix(a.Path, "lab")
+	mux := http.NewServeMux()
+	mux.Handle(base+"api/status", &fakeJupyter{}) // open to all
+	mux.Handle(base+"files/", http.RedirectHandler(base+"lab", http.StatusFound))
+	s := httptest.NewServer(mux)
+	defer s.Close()
+	var open *OpenAccessError
+	if err := a.Probe(t.Context(), s.Client(), s.URL); !errors.As(err, &open) {
+		t.Error(err)
+	}
+}
+
 // Until the server answers the probe waits; ctx bounds that, and the error
 // says what the last of it was.
 func TestProbeGivesUpWithContext(t *testing.T) {

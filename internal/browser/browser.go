@@ -4,7 +4,7 @@
 //
 // The browser is given a link to a server of our own on a loopback port, which works once
 // and for 30 s. The answer is a redirect, with the cookies that let the browser in. On Linux
-// the link works for a process of this user only, which the kernel vouches for, and so it
+// the link works for no process of another user, whom the kernel names, and so it
 // may be seen. Elsewhere nobody vouches for the owner of a connection: there it is in a file that
 // only this user can read, and the browser is given that. (Not on Linux: browsers in a
 // sandbox, snap or flatpak, see neither /tmp nor hidden directories.)

@@ -100,8 +100,9 @@ func Ahead(r *http.Request) bool {
 	return false
 }
 
-// ours tells whether the process at the other end of the connection is one of
-// this user's.
+// ours tells whether the process at the other end of the connection may be one of
+// this user's: not where the kernel names another user. A browser on the Windows side of WSL comes by
+// a relay of root's, or has no user here.
 func (o *offer) ours(r *http.Request) bool {
 	if o.peer == nil {
 		return true
@@ -115,7 +116,7 @@ func (o *offer) ours(r *http.Request) bool {
 		return false
 	}
 	uid, err := o.peer.Of(remote, local)
-	if err == nil && peer.Ours(uid) {
+	if peer.Judge(uid, err) != peer.Stranger {
 		return true
 	}
 	o.mu.Lock()

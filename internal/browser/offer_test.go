@@ -1,7 +1,6 @@
 package browser
 
 import (
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -100,14 +99,13 @@ func TestOfferIsNotTaken(t *testing.T) {
 }
 
 func TestOfferIsForThisUser(t *testing.T) {
-	errNo := errors.New("no such socket")
 	for _, tt := range []struct {
 		name string
 		peer peer.Func
 		want string
 	}{
 		{"another user", peerIs(os.Getuid() + 54321), "a process of user"},
-		{"unknown", func(_, _ netip.AddrPort) (int, error) { return os.Getuid(), errNo }, "no such socket"},
+		{"closed", func(_, _ netip.AddrPort) (int, error) { return 0, peer.ErrNoProcess }, "no process"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			o := serveOffer(t, tt.peer)
@@ -122,6 +120,19 @@ func TestOfferIsForThisUser(t *testing.T) {
 				t.Errorf("this user afterwards: %+v", a)
 			}
 		})
+	}
+}
+
+// A browser on the Windows side of WSL has no user here, or root's.
+func TestOfferIsForWindows(t *testing.T) {
+	for name, who := range map[string]peer.Func{
+		"mirrored": func(_, _ netip.AddrPort) (int, error) { return 0, peer.ErrUnknown },
+		"relay":    peerIs(peer.Root),
+	} {
+		o := serveOffer(t, who)
+		if a := mustFetch(t, http.MethodGet, o.url(), nil); a.Location != target {
+			t.Errorf("%s: %+v", name, a)
+		}
 	}
 }
 

@@ -292,7 +292,7 @@ var ailmentsHere = []ailment{
 			put(t, laptopHome(".ssh/config"), "Host x\n", 0o666)
 			return nil
 		}},
-	{name: "ssh-config-bad", check: "config", status: "failure", problem: "ssh-config", says: []string{"nonsense"}, fix: "ssh -G ", same: true,
+	{name: "ssh-config-bad", check: "config", status: "failure", problem: "ssh-config", says: []string{"nonsense"}, fix: "/home/alice/.ssh/config", same: true,
 		harm: func(t *testing.T) func() {
 			put(t, laptopHome(".ssh/config"), "Host x\n Nonsense yes\n", 0o600)
 			return func() { write(t, laptopHome(".ssh/config"), "") }

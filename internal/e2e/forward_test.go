@@ -222,7 +222,7 @@ func openAtOnce(t *testing.T, addr string, many int) {
 			return err
 		}
 		conns[i] = bufio.NewReadWriter(bufio.NewReader(c), bufio.NewWriter(c))
-		if _, err := fmt.Fprint(conns[i], "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"); err != nil {
+		if _, err := fmt.Fprintf(conns[i], "GET /echo HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n", addr); err != nil {
 			return err
 		}
 		if err := conns[i].Flush(); err != nil {

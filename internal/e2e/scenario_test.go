@@ -293,6 +293,35 @@ var scenarios = []struct {
 		reaches(t, e)
 		s.leaveBy(syscall.SIGINT, 0)
 	}},
+	{"printed-link", func(t *testing.T) {
+		s := serve(t, nil)
+		e := s.ready()
+		if out := run(t, "open", "--no-browser"); strings.Contains(out, "key=") || !strings.Contains(out, e.URL) {
+			t.Errorf("a pipe gets %q", out)
+		}
+		link := strings.TrimSpace(run(t, "open", "--print", e.Session))
+		if !strings.HasPrefix(link, e.URL+".cscs/") || !strings.Contains(link, "key=") {
+			t.Fatalf("the link is %q", link)
+		}
+		if code, body := here.get(t, link, "Accept: */*"); code != 200 && code != 303 {
+			t.Errorf("it answers %d %s", code, body)
+		}
+		if code, body := here.get(t, link+"x"); code != 403 || !strings.Contains(body, "key") {
+			t.Errorf("with another key: %d %s", code, body)
+		}
+		s.leaveBy(syscall.SIGINT, 0)
+		if strings.Contains(s.stdout.String()+s.stderr.String(), "key=") {
+			t.Error("the key is in the session's own output, which is no terminal")
+		}
+	}},
+	{"strict-origin", func(t *testing.T) {
+		s := serve(t, nil)
+		base := strings.TrimSuffix(s.ready().URL, "/")
+		if code, body := here.get(t, base+"/strict", "Origin: "+base); code != 200 {
+			t.Errorf("a server that answers its own pages alone: %d %s", code, body)
+		}
+		s.leaveBy(syscall.SIGINT, 0)
+	}},
 	{"tunnel", func(t *testing.T) {
 		s := serve(t, nil)
 		e := s.ready()

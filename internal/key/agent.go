@@ -50,11 +50,9 @@ func (h held) plain() ssh.PublicKey {
 	return h.pub
 }
 
-// list asks the agent what it holds. What x/crypto cannot parse is left out.
-func (a agentAddr) list(ctx context.Context) ([]held, error) {
-	// It only looks into its memory; if that takes longer, it hangs. The doctor, which gives
-	// each check 5 s, is to hear of it.
-	ctx, cancel := context.WithTimeoutCause(ctx, 3*time.Second, ErrAgentHangs)
+// ask asks the agent what it holds, for at most limit. What x/crypto cannot parse is left out.
+func (a agentAddr) ask(ctx context.Context, limit time.Duration) ([]held, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, ErrAgentHangs)
 	defer cancel()
 	var all []held
 	err := a.do(ctx, func(client agent.ExtendedAgent) error {
@@ -154,7 +152,7 @@ func certificatesFor(all []held, key ssh.PublicKey) (certs []certFile) {
 	for _, h := range all {
 		if h.cert != nil && h.cert.CertType == ssh.UserCert &&
 			(key == nil || bytes.Equal(h.cert.Key.Marshal(), key.Marshal())) {
-			certs = append(certs, certFile{"", h.cert})
+			certs = append(certs, certFile{cert: h.cert})
 		}
 	}
 	return certs

@@ -32,15 +32,17 @@ type keyFile struct {
 }
 
 type certFile struct {
-	path string // "" if the agent has it
-	cert *ssh.Certificate
+	path   string // "" if the agent has it
+	cert   *ssh.Certificate
+	beside bool // found by the key in it: once it is out of its time, it says nothing of the key
 }
 
 // errAbsent: there is neither a private nor a public file of that name.
 var errAbsent = errors.New("no such key")
 
 // readKey reads what there is under a name that is meant as a key: the private
-// file, its .pub or its -cert.pub. It returns errAbsent if there is nothing.
+// file, its .pub or its -cert.pub. Where the certificate of that name is for a key of another
+// name, it is that key. It returns errAbsent if there is nothing.
 func readKey(named string, certificates []string) (*keyFile, error) {
 	k := &keyFile{private: named}
 	if base, ok := strings.CutSuffix(named, "-cert.pub"); ok {
@@ -48,13 +50,17 @@ func readKey(named string, certificates []string) (*keyFile, error) {
 	} else if base, ok := strings.CutSuffix(named, ".pub"); ok {
 		k.private = base
 	}
-	if err := k.readPrivate(); err != nil {
+	own := k.private + certSuffix
+	if err := k.read(); err != nil {
 		return nil, err
 	}
-	if err := k.readPublic(); err != nil {
-		return nil, err
+	if other := k.certifiedInstead(); other != "" {
+		k = &keyFile{private: other}
+		if err := k.read(); err != nil {
+			return nil, err
+		}
 	}
-	for i, path := range append([]string{k.private + "-cert.pub"}, certificates...) {
+	for i, path := range append([]string{own}, certificates...) {
 		cert, comment, err := readCertificate(path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -77,12 +83,21 @@ func readKey(named string, certificates []string) (*keyFile, error) {
 		if k.comment == "" {
 			k.comment = comment
 		}
-		k.certs = append(k.certs, certFile{path, cert})
+		k.certs = append(k.certs, certFile{path: path, cert: cert})
 	}
+	k.addCertificatesBeside()
 	if !k.exists && k.pub == nil {
 		return nil, errAbsent
 	}
 	return k, nil
+}
+
+// read reads the private file and the .pub beside it.
+func (k *keyFile) read() error {
+	if err := k.readPrivate(); err != nil {
+		return err
+	}
+	return k.readPublic()
 }
 
 // readPrivate takes from the private file what it gives without a passphrase.
@@ -104,7 +119,7 @@ func (k *keyFile) readPrivate() error {
 				return &FileError{Path: k.private, What: what}
 			}
 			k.pub = cert.Key
-			k.certs = append(k.certs, certFile{k.private, cert})
+			k.certs = append(k.certs, certFile{path: k.private, cert: cert})
 		}
 		return nil
 	}

@@ -67,6 +67,9 @@ func (a Agent) RemoveExpired(ctx context.Context, cert *ssh.Certificate, now tim
 		}
 		return nil
 	})
+	if len(removed) > 0 {
+		a.addr.forget(ctx)
+	}
 	return removed, err
 }
 
@@ -119,6 +122,7 @@ func (a Agent) Add(ctx context.Context, private crypto.PrivateKey, cert *ssh.Cer
 		}
 		return nil
 	})
+	a.addr.forget(ctx)
 	var silent *AgentError
 	if errors.As(err, &silent) && ctx.Err() == nil {
 		err = &AgentRefusedError{Socket: silent.Socket, Err: silent.Err} // it has just answered

@@ -26,7 +26,7 @@ func DefaultPath() (string, error) {
 
 // A State is what there is of one key, good or not.
 type State struct {
-	Path        string        // of the private key
+	Path        string        // of the private key; another than asked for if the certificate of that name is for it
 	Exists      bool          // it does
 	Encrypted   bool          // it has a passphrase
 	Public      ssh.PublicKey // nil: not known
@@ -62,10 +62,16 @@ func Inspect(path string, now time.Time, held Holder) State {
 			return s
 		}
 	}
-	s.Exists, s.Public, s.Comment = k.exists, k.pub, k.comment
+	s.Path, s.Exists, s.Public, s.Comment = k.private, k.exists, k.pub, k.comment
 	s.Encrypted = k.exists && k.signer == nil && k.unusable == nil
 	if len(k.certs) > 0 {
-		s.Cert = k.certs[0].cert
+		inUse := k.certs[0]
+		for _, c := range k.certs {
+			if inTime(inUse, now) != nil && inTime(c, now) == nil {
+				inUse = c
+			}
+		}
+		s.Cert, s.CertPath = inUse.cert, inUse.path
 		s.ValidAfter, s.ValidBefore = validAfter(s.Cert), validBefore(s.Cert)
 	}
 	switch {
@@ -76,7 +82,7 @@ func Inspect(path string, now time.Time, held Holder) State {
 	case s.Cert == nil:
 		s.Problem = &UncertifiedError{Path: path}
 	default:
-		if s.Problem = inTime(k.certs[0], now); s.Problem == nil {
+		if s.Problem = InTime(s.CertPath, s.Cert, now); s.Problem == nil {
 			s.Problem = Unfit(path, s.Cert)
 		}
 	}
@@ -116,7 +122,7 @@ func ParseCertificate(data []byte) (*ssh.Certificate, error) {
 
 // InTime says whether a certificate is good now: nil, *ExpiredError or *NotYetValidError.
 func InTime(path string, cert *ssh.Certificate, now time.Time) error {
-	return inTime(certFile{path, cert}, now)
+	return inTime(certFile{path: path, cert: cert}, now)
 }
 
 // Until is when a certificate ends; zero: never.

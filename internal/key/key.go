@@ -5,13 +5,16 @@
 // here. The first of these that exists is it:
 //
 //  1. the key named by --identity, and then nothing else is looked at;
-//  2. the IdentityFiles of ~/.ssh/config, in order, but for ssh's default names;
-//  3. ~/.ssh/cscs-key, where CSCS's tools put it;
-//  4. a certificate that the agent holds (not with IdentitiesOnly);
-//  5. ssh's default names, ~/.ssh/id_ed25519 and so on, whether configured or not:
-//     "Host *" blocks name them for everything, and a signed key made for the purpose is
-//     better;
-//  6. the agent's key, if it holds a single one (not with IdentitiesOnly).
+//  2. the IdentityFiles that a block of ~/.ssh/config sets for the host, in order, but for
+//     ssh's default names;
+//  3. ~/.ssh/cscs-key with its certificate, where CSCS's tools put it;
+//  4. the IdentityFiles that ~/.ssh/config sets for every host ("Host *"), with a certificate;
+//  5. a certificate that the agent holds (not with IdentitiesOnly);
+//  6. the IdentityFiles of step 4 without a certificate, then ~/.ssh/cscs-key likewise;
+//  7. ssh's default names, ~/.ssh/id_ed25519 and so on, whether configured or not;
+//  8. the agent's key, if it holds a single one (not with IdentitiesOnly).
+//
+// Where no service signs keys, an IdentityFile for every host counts as one for the host.
 //
 // Among several with a certificate the first whose certificate is valid wins. If one has run
 // out and no other is valid, that is the error, and a bare key from further
@@ -25,6 +28,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -38,6 +42,7 @@ type Source struct {
 
 	IdentityFiles    []string // of ssh_config, expanded; those that do not exist are passed over
 	CertificateFiles []string // likewise; a certificate is used with the key that it was made for
+	Common           []string // those of both that are set for every host, and yield to a signed key
 
 	// IdentityAgent is the agent's socket, or on Windows its pipe: "" is the
 	// environment's SSH_AUTH_SOCK (or OpenSSH's own pipe), "none" none at all.
@@ -96,6 +101,15 @@ func (id *Identity) Principal() string {
 		return id.Principals[0]
 	}
 	return ""
+}
+
+// SignPath is the path of the key for which to have another certificate signed, so that it takes
+// the place of this one; "" if it is in no file.
+func (id *Identity) SignPath() string {
+	if base, ok := strings.CutSuffix(id.CertPath, certSuffix); ok {
+		return base
+	}
+	return strings.TrimSuffix(id.Path, ".pub")
 }
 
 // Name is the key as messages call it.

@@ -176,6 +176,22 @@ func TestChoice(t *testing.T) {
 			h.key("work")
 			from.IdentityFiles = []string{h.path("absent"), h.path("work")}
 		}, "work"},
+		{"configured for all hosts", func(h *home, from *Source) {
+			h.cert("cscs-key", h.key("cscs-key"))
+			h.key("work")
+			from.IdentityFiles, from.Common = []string{h.path("work")}, []string{h.path("work")}
+		}, "cscs-key+"},
+		{"configured for all hosts, with a certificate of all hosts' own", func(h *home, from *Source) {
+			h.cert("cscs-key", h.key("cscs-key"))
+			h.cert("work", h.key("work"))
+			from.IdentityFiles, from.CertificateFiles = []string{h.path("work")}, []string{h.path("work-cert.pub")}
+			from.Common = []string{h.path("work"), h.path("work-cert.pub")}
+		}, "cscs-key+"},
+		{"configured for all hosts, and nothing is signed", func(h *home, from *Source) {
+			h.key("cscs-key")
+			h.key("work")
+			from.IdentityFiles, from.Common = []string{h.path("work")}, []string{h.path("work")}
+		}, "work"},
 		{"default name configured for all hosts", func(h *home, from *Source) {
 			h.cert("cscs-key", h.key("cscs-key"))
 			h.key("id_rsa")

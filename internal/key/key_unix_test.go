@@ -4,9 +4,11 @@ package key
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
@@ -193,5 +195,20 @@ func TestPermissions(t *testing.T) {
 	var e *PermissionsError
 	if !errors.As(err, &e) || e.Mode != 0o640 || e.Fix != "chmod 600 "+h.path("cscs-key") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestAgentHangsWithLists: an agent that never answers is given up, after the user has learnt that
+// it is waited for.
+func TestAgentHangsWithLists(t *testing.T) {
+	h := newHome(t)
+	from := h.source()
+	from.IdentityAgent = sshtest.ServeUnix(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
+	waited := 0
+	lists := &Lists{limit: noticeAfter + 100*time.Millisecond, Waiting: func(string) { waited++ }}
+	for range 2 { // the second time, nothing has to be waited for
+		if _, err := Load(lists.In(t.Context()), from, nil); !errors.Is(err, ErrAgentHangs) || waited != 1 {
+			t.Errorf("%v, said %d times", err, waited)
+		}
 	}
 }

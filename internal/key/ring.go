@@ -1,7 +1,6 @@
 package key
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -52,13 +51,28 @@ func (r *Ring) add(path string, signer ssh.Signer) {
 	r.open[path] = signer
 }
 
+// opened returns the key of a file that was opened before; nil: it was not.
+func (r *Ring) opened(k *keyFile) ssh.Signer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.get(k)
+}
+
+// get is opened with the lock held.
+func (r *Ring) get(k *keyFile) ssh.Signer {
+	if signer := r.open[k.private]; signer != nil && (k.pub == nil || same(signer.PublicKey(), k.pub)) {
+		return signer
+	}
+	return nil
+}
+
 // decrypt asks for the passphrase of a file, three times at most, as ssh does.
 // The lock is held meanwhile: a second host with the same key waits for the
 // answer instead of asking again.
 func (r *Ring) decrypt(ctx context.Context, k *keyFile, ask Prompter) (ssh.Signer, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if signer := r.open[k.private]; signer != nil && (k.pub == nil || bytes.Equal(signer.PublicKey().Marshal(), k.pub.Marshal())) {
+	if signer := r.get(k); signer != nil {
 		return signer, nil
 	}
 	failed := &PassphraseError{Path: k.private, Fix: addToAgent(k.private, len(k.certs) > 0), Err: ErrNoTerminal}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"al.essio.dev/pkg/shellescape"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -34,15 +35,7 @@ func (s *search) run() (*Identity, error) {
 	if s.from.Identity != "" {
 		return s.named(s.from.Identity)
 	}
-	var first, last []string
-	for _, path := range s.from.IdentityFiles {
-		if filepath.Dir(path) == s.from.Dir && slices.Contains(defaultNames, filepath.Base(path)) {
-			last = append(last, path)
-		} else {
-			first = append(first, path)
-		}
-	}
-	first = append(first, s.from.CertificateFiles...) // for keys that the agent alone has
+	first, common, last := s.from.order()
 	cscs := []string{filepath.Join(s.from.Dir, "cscs-key")}
 	for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} { // the strongest first, as ssh
 		if path := filepath.Join(s.from.Dir, name); !slices.Contains(last, path) {
@@ -52,7 +45,9 @@ func (s *search) run() (*Identity, error) {
 	for _, step := range []func() (*Identity, error){
 		func() (*Identity, error) { return s.files(first, false) },
 		func() (*Identity, error) { return s.files(cscs, true) },
+		func() (*Identity, error) { return s.files(common, true) },
 		s.agentCertificate,
+		func() (*Identity, error) { return s.files(common, false) },
 		func() (*Identity, error) { return s.files(cscs, false) },
 		func() (*Identity, error) { return s.files(last, false) },
 		s.agentKey,
@@ -68,6 +63,43 @@ func (s *search) run() (*Identity, error) {
 	return nil, s.nothing()
 }
 
+// order sorts the files of ssh_config: those that are looked at before ~/.ssh/cscs-key, after it if
+// they are certified, and in the end.
+func (from Source) order() (first, common, last []string) {
+	for i, path := range slices.Concat(from.IdentityFiles, from.CertificateFiles) { // these for keys that the agent alone has
+		switch {
+		case i < len(from.IdentityFiles) && filepath.Dir(path) == from.Dir && slices.Contains(defaultNames, filepath.Base(path)):
+			last = append(last, path)
+		case slices.Contains(from.Common, path):
+			common = append(common, path)
+		default:
+			first = append(first, path)
+		}
+	}
+	return first, common, last
+}
+
+// Precedes reports whether the key at path is used before ~/.ssh/cscs-key, even if that is signed.
+func (from Source) Precedes(path string) bool {
+	usual, err := DefaultPath()
+	if err != nil {
+		return false
+	}
+	if from.Dir == "" {
+		from.Dir = filepath.Dir(usual)
+	}
+	first, _, _ := from.order()
+	for _, f := range first {
+		if f == usual {
+			return false
+		}
+		if f == path || f+".pub" == path {
+			return true
+		}
+	}
+	return false
+}
+
 // nothing is the error when no key was found.
 func (s *search) nothing() error {
 	if s.half != nil { // nor would a new certificate help
@@ -75,6 +107,9 @@ func (s *search) nothing() error {
 	}
 	if s.stale != nil {
 		return s.stale
+	}
+	if errors.Is(s.agentNo, ErrAgentHangs) { // it may have the key
+		return s.agentNo
 	}
 	return &MissingError{Looked: s.looked, Fix: SignCommand}
 }
@@ -162,6 +197,10 @@ func (s *search) use(k *keyFile, certified bool) (*Identity, error) {
 	case s.from.Sealed && k.pub != nil:
 		id.sealed = &sealed{pub: k.pub, unseal: func(ctx context.Context, ask Prompter) (ssh.Signer, error) { return s.decrypt(ctx, k, ask) }}
 		signer = id.sealed
+	case s.from.Sealed && s.ask == nil && s.ring.opened(k) == nil:
+		path := shellescape.Quote(k.private)
+		return nil, &FileError{Path: k.private, What: "its public key is not known without its passphrase: write it beside it",
+			Fix: "ssh-keygen -y -f " + path + " >" + path + ".pub"}
 	default:
 		if signer, err = s.decrypt(s.ctx, k, s.ask); err != nil {
 			return nil, err

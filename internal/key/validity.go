@@ -20,7 +20,7 @@ func (s *search) best(certs []certFile) (best certFile) {
 	var stale error
 	for _, c := range certs {
 		if err := inTime(c, now); err != nil {
-			if stale == nil {
+			if stale == nil && !c.beside {
 				stale = err
 			}
 			continue

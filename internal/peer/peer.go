@@ -1,5 +1,5 @@
-// Package peer tells whose process is at the other end of a connection on this machine. Of a
-// connection by TCP the kernel says so on Linux alone, of one by a unix socket on macOS too.
+// Package peer tells whose process is at the other end of a connection on this machine. The kernel
+// says so of a TCP connection on Linux, macOS and Windows, and of a unix socket on Linux and macOS.
 package peer
 
 import (
@@ -10,17 +10,11 @@ import (
 	"os"
 	"os/user"
 	"strconv"
-
-	"github.com/alps-tunnel/cscs/internal/procnet"
 )
 
 // A Func says which user made the socket at the other end of a connection on this machine,
 // from its address to ours.
 type Func func(from, to netip.AddrPort) (uid int, err error)
-
-// tries is how often the table is read: one reading may miss a socket while others come and
-// go.
-const tries = 3
 
 var (
 	// ErrUnknown tells that the system does not say whose the other end is.
@@ -28,35 +22,40 @@ var (
 	// ErrNoProcess tells that no process of this machine has the other end: the kernel shows other
 	// sockets. It shows neither end of a connection that the other end has reset.
 	ErrNoProcess = errors.New("no process of this machine")
+	// ErrStranger tells that the other end is another user's, where the system has no number for users.
+	ErrStranger = errors.New("the other side of the socket is another user's")
 )
 
-// UID asks the kernel. The error is ErrUnknown or ErrNoProcess.
-func UID(from, to netip.AddrPort) (int, error) {
-	seen := false // the table of sockets can be read
-	for range tries {
-		for s := range procnet.TCP() {
-			// In any state: a process that has ended its half of the connection (FIN_WAIT)
-			// has it still. A socket without an inode is one that its process has closed; it
-			// belongs to root in the table.
-			if s.Local == from && s.Remote == to && s.Inode != "0" {
-				return s.UID, nil
-			}
-			seen = true
-		}
-	}
-	if seen && !inWSL(os.Getenv) { // a browser on the Windows side has no socket here
-		return 0, ErrNoProcess
-	}
-	return 0, ErrUnknown
-}
+// UID asks the kernel. The error is ErrUnknown, ErrNoProcess or ErrStranger. On Windows the
+// number of this user is that of [os.Getuid], -1, and no other user has one.
+func UID(from, to netip.AddrPort) (int, error) { return askKernel(from, to) }
 
-// IsStranger reports, of what a [Func] has said, that the other end is not this user's. Where the
-// system does not tell (ErrUnknown), it reports false.
-func IsStranger(uid int, err error) bool {
-	if err != nil {
-		return errors.Is(err, ErrNoProcess)
+// A Standing is what is known of the user at the other end of a connection.
+type Standing int
+
+const (
+	// Unknown is a process whose user the system does not tell. A process of root's counts as one:
+	// it may be a relay that carries any user's bytes, as WSL, containers and port forwarders have them.
+	Unknown Standing = iota
+	// Own is a process of this user's.
+	Own
+	// Stranger is a process of another user's, or none at all.
+	Stranger
+)
+
+// Judge tells, of what a [Func] has said, how the user at the other end stands to this one.
+func Judge(uid int, err error) Standing {
+	switch {
+	case errors.Is(err, ErrNoProcess), errors.Is(err, ErrStranger):
+		return Stranger
+	case err != nil:
+		return Unknown
+	case uid == os.Getuid():
+		return Own
+	case uid == Root:
+		return Unknown
 	}
-	return !Ours(uid)
+	return Stranger
 }
 
 // Of asks f for the user at the other end of a connection whose ends have these addresses.
@@ -72,19 +71,8 @@ func (f Func) Of(remote, local net.Addr) (int, error) {
 	return f(from, to)
 }
 
-// Ours tells whether a process of that user is this user's.
-func Ours(uid int) bool { return allowed(uid, os.Getuid(), os.Getenv) }
-
-// allowed tells whether a process of user uid counts as one of user self. Under WSL browsers
-// are on the Windows side and come by way of a relay of root's; the Linux side has no users
-// to be told apart there.
-func allowed(uid, self int, getenv func(string) string) bool {
-	return uid == self || uid == 0 && inWSL(getenv)
-}
-
-func inWSL(getenv func(string) string) bool {
-	return getenv("WSL_DISTRO_NAME") != "" || getenv("WSL_INTEROP") != ""
-}
+// Judge asks f for the user at the other end, and judges the answer.
+func (f Func) Judge(remote, local net.Addr) Standing { return Judge(f.Of(remote, local)) }
 
 // Name puts into words who asked, from what a [Func] has said.
 func Name(uid int, err error) string {

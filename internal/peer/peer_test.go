@@ -1,23 +1,35 @@
 package peer
 
-import "testing"
+import (
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+)
 
-func TestAllowed(t *testing.T) {
-	wsl := map[string]string{"WSL_DISTRO_NAME": "Debian"}
+func TestJudge(t *testing.T) {
+	self := os.Getuid()
 	for _, tt := range []struct {
-		uid, self int
-		env       map[string]string
-		want      bool
+		name string
+		uid  int
+		err  error
+		want Standing
 	}{
-		{1000, 1000, nil, true},
-		{1001, 1000, nil, false},
-		{0, 1000, nil, false},
-		{0, 1000, wsl, true},
-		{1001, 1000, wsl, false},
-		{0, 0, nil, true},
+		{"the same user", self, nil, Own},
+		{"another user", self + 54321, nil, Stranger},
+		{"not told", self, fmt.Errorf("no table: %w", ErrUnknown), Unknown},
+		{"a socket that is closed", 0, ErrNoProcess, Stranger},
+		{"another user of Windows", 0, ErrStranger, Stranger},
+		{"an error", self, errors.New("else"), Unknown},
 	} {
-		if got := allowed(tt.uid, tt.self, func(name string) string { return tt.env[name] }); got != tt.want {
-			t.Errorf("allowed(%d, %d, %v) = %v", tt.uid, tt.self, tt.env, got)
+		if got := Judge(tt.uid, tt.err); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+	if self != Root {
+		// It may carry another user's bytes, or this user's.
+		if got := Judge(Root, nil); got != Unknown {
+			t.Errorf("root: %v", got)
 		}
 	}
 }

@@ -9,12 +9,8 @@ import (
 	"slices"
 )
 
-var (
-	// ErrStranger tells that the other end of a unix socket is another user's.
-	ErrStranger = errors.New("the other side of the socket is another user's")
-	// ErrNoPeer tells that this system does not say whose the other end is.
-	ErrNoPeer = errors.New("this system does not say whose process is at the other end of a socket")
-)
+// ErrNoPeer tells that this system does not say whose the other end of a unix socket is.
+var ErrNoPeer = errors.New("this system does not say whose process is at the other end of a socket")
 
 // Root is the user who may be at the other end of a socket that the system itself serves, as
 // launchd does on macOS. Nothing is safe from that user in any case.

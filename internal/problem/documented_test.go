@@ -24,7 +24,7 @@ func TestDocumented(t *testing.T) {
 		fix   string
 	}{
 		{"port already in use locally: pick another", []error{&forward.PortBusyError{Port: 6006}}, "local port 6006 is in use", "--local-port 6007"},
-		{"auth prompts loop: verify your SSH MFA, and that your agent is loaded", []error{&chain.AuthError{Hop: "ela", User: "alice", Partial: true, Methods: []string{"keyboard-interactive"}}},
+		{"auth prompts loop: verify your SSH MFA, and that your agent is loaded", []error{&chain.AuthError{Hop: "ela", User: "alice", Partial: true, Answered: true, Methods: []string{"keyboard-interactive"}}},
 			"verify your SSH MFA to CSCS, and that your SSH agent is correctly set up and loaded with your keys", key.SignCommand},
 		{"binds to 127.0.0.1", []error{&slurm.ServerError{Node: "nid1", Reason: "wide", Message: "it listens on 0.0.0.0"}, &session.NotYoursError{Node: "nid1", Port: 6006, Bound: "0.0.0.0"}},
 			"ensure the server binds to 127.0.0.1", ""},

@@ -71,6 +71,14 @@ var signRules = []rule{
 		return p
 	}),
 	on(func(e *signing.ReplaceError) Problem {
+		if e.Own != "" {
+			fix := "cscs key import " + shellescape.Quote(e.From) + " --identity " + shellescape.Quote(e.Own)
+			return Problem{ID: "key-replace", Code: Usage, Message: e.Error(), Hint: "put the certificate beside its own key: " + fix, Fix: fix}
+		}
+		if e.Kept != "" {
+			fix := "--identity " + shellescape.Quote(e.Kept)
+			return Problem{ID: "key-replace", Code: Usage, Message: e.Error(), Hint: "the new key is kept; to use it: " + fix, Fix: fix}
+		}
 		away := "mv -i " + shellescape.Quote(e.Path) + " " + shellescape.Quote(e.Path+".away")
 		return Problem{ID: "key-replace", Code: Usage, Message: e.Error(), Hint: "name another place with --identity, or move it away first: " + away, Fix: away}
 	}),

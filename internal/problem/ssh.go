@@ -95,6 +95,18 @@ func auth(e *chain.AuthError) Problem {
 		p.Message = fmt.Sprintf("%s refused %s: too many authentication failures", e.Hop, e.User)
 		p.Hint, p.Fix = tooManyKeys, emptyAgent
 		return p
+	case e.NeedsAnswer() && e.Answered:
+		p.ID = "auth-second-factor"
+		p.Message = fmt.Sprintf("%s took the key of %s, but not the second factor", e.Hop, e.User)
+		p.Hint, p.Fix = hints("was the code still valid? run the command again",
+			"verify your SSH MFA to CSCS, and that your SSH agent is correctly set up and loaded with your keys: ssh-add -l",
+			another), sign
+	case e.NeedsAnswer():
+		p.ID = "auth-second-factor"
+		p.Message = fmt.Sprintf("%s took the key of %s and asks for a second factor, which was not given", e.Hop, e.User)
+		p.Hint = hints("run the command on a terminal, where cscs asks for it (cscs doctor does not)",
+			"or let ssh log in and share its connection: ControlMaster and ControlPath in ~/.ssh/config")
+		return p
 	case e.Partial:
 		p.Message = fmt.Sprintf("%s took the key of %s and asks for more: %s", e.Hop, e.User, strings.Join(e.Methods, ", "))
 		// A person would be asked again and again.

@@ -29,6 +29,10 @@ var usageRules = []rule{
 			p.Fix = "chmod 600 " + shellescape.Quote(strings.TrimSpace(firstLine(file)))
 			p.Hint = "let nobody else write it: " + p.Fix
 		}
+		if len(e.Unknown) > 0 {
+			p.Fix = edit(e.File, 1)
+			p.Hint = hints("if another system's ssh knows it, have this one pass over it, by the first line of the file or the IgnoreUnknown line that is there: IgnoreUnknown "+optionNames(e.Unknown), "else correct it: "+p.Fix)
+		}
 		return p
 	}),
 	on(func(e *sshconfig.RefusedError) Problem {
@@ -78,6 +82,18 @@ var usageRules = []rule{
 		return Problem{ID: "unknown-recipe", Code: Usage, Message: e.Error(),
 			Hint: hints(known, "a command of your own goes behind --: cscs run -- COMMAND")}
 	}),
+}
+
+// optionNames is a list for IgnoreUnknown. macOS's options are written as its manual does.
+func optionNames(options []string) string {
+	var names []string
+	for _, o := range options {
+		if o == "usekeychain" {
+			o = "UseKeychain"
+		}
+		names = append(names, o)
+	}
+	return strings.Join(names, ",")
 }
 
 func firstLine(s string) string {

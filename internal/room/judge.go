@@ -3,8 +3,10 @@ package room
 import (
 	"bufio"
 	"bytes"
+	"io"
 	"net/http"
 	"strings"
+	"unicode"
 
 	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/internal/browser"
@@ -12,8 +14,14 @@ import (
 
 // Judge implements forward.Room: ours are the navigations of a browser while there is no
 // server, and what our own page asks for. All that is a GET of HTTP/1; any other protocol is
-// known by its first bytes.
+// known by its first bytes. Of a protected session all HTTP is ours.
 func (r *Room) Judge(began []byte) forward.Verdict {
+	r.mu.Lock()
+	protected := r.protected
+	r.mu.Unlock()
+	if protected {
+		return judgeHTTP(began)
+	}
 	if get := []byte("GET "); !bytes.HasPrefix(began, get[:min(len(get), len(began))]) {
 		return forward.Yours
 	}
@@ -31,6 +39,56 @@ func (r *Room) Judge(began []byte) forward.Verdict {
 		return forward.Mine
 	}
 	return forward.Yours
+}
+
+// Diverts implements forward.Room: an address that is typed without its path is sent to the server's first
+// page, of a server that has nothing but an error at "/". Of the head, what has come is enough.
+func (r *Room) Diverts(began []byte) bool {
+	if !bytes.HasPrefix(began, []byte("GET / HTTP/1.")) {
+		return false
+	}
+	head, _, _ := bytes.Cut(began, []byte("\r\n\r\n"))
+	if !bytes.Contains(began, []byte("\r\n\r\n")) {
+		head = head[:max(0, bytes.LastIndex(head, []byte("\r\n")))] // without a line that is cut off
+	}
+	req, err := http.ReadRequest(bufio.NewReader(io.MultiReader(bytes.NewReader(head), strings.NewReader("\r\n\r\n"))))
+	if err != nil {
+		return false
+	}
+	return r.isMisplaced(req)
+}
+
+// isMisplaced reports whether a person asks for "/" by hand, of a server that serves below a path.
+func (r *Room) isMisplaced(req *http.Request) bool {
+	r.mu.Lock()
+	below := r.base != ""
+	r.mu.Unlock()
+	site := req.Header.Get("Sec-Fetch-Site")
+	byHand := site == "none" || site == "" && req.Header.Get("Referer") == ""
+	return below && req.RequestURI == "/" && byHand && isNavigation(req)
+}
+
+// judgeHTTP tells HTTP/1 from other protocols by the request line (RFC 9112, section 3). The method may be any
+// token, since a script may choose it. HTTP/2 without TLS is another protocol here: no browser speaks it.
+func judgeHTTP(began []byte) forward.Verdict {
+	line, _, whole := bytes.Cut(began, []byte("\n"))
+	if whole {
+		line = bytes.TrimSuffix(line, []byte("\r"))
+		if bytes.HasSuffix(line, []byte(" HTTP/1.1")) || bytes.HasSuffix(line, []byte(" HTTP/1.0")) {
+			return forward.Mine
+		}
+		return forward.Yours
+	}
+	method, target, _ := bytes.Cut(line, []byte(" "))
+	if bytes.ContainsFunc(method, notToken) || bytes.ContainsFunc(target, unicode.IsControl) && !bytes.HasSuffix(target, []byte("\r")) {
+		return forward.Yours
+	}
+	return forward.Undecided
+}
+
+// notToken reports whether a character may not be in a method (RFC 9110, section 5.6.2).
+func notToken(c rune) bool {
+	return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", c)
 }
 
 // isNavigation reports whether a person waits for a page: what a script, a program or a

@@ -11,36 +11,68 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/alps-tunnel/cscs/forward"
 )
 
-// mayPass reports whether a request may go on to the server of a protected session: it has
-// the cookie, which the browser sends to every port of 127.0.0.1, and it is the session's own
-// page that asks, or a person.
+// mayPass reports whether a request may go on to the server of a protected session. A page of another
+// site or port is in the user's own browser, so that the user alone proves nothing: what a browser says
+// of a request is looked at first. Then it is the user's own program, address line or page that asks, or a
+// tab with the cookie. A browser that says nothing is let in by the cookie alone, since
+// any page may have made it ask.
 func mayPass(req *http.Request, who standing) bool {
-	return who.known && ownPage(req)
+	return ownPage(req) && (who.known || who.ours && (tellsSite(req) || !isBrowser(req)))
+}
+
+// tellsSite reports whether the browser says from where a request comes.
+func tellsSite(req *http.Request) bool {
+	return req.Header.Get("Sec-Fetch-Site") != "" || req.Header.Get("Origin") != ""
+}
+
+// isBrowser reports whether a browser asks, or a program that wants to pass for one.
+func isBrowser(req *http.Request) bool {
+	return strings.HasPrefix(req.UserAgent(), "Mozilla/") || strings.HasPrefix(req.UserAgent(), "Opera/")
 }
 
 // deny answers a request that may not go on.
-func (r *Room) deny(w http.ResponseWriter, req *http.Request, port int) {
+func (r *Room) deny(w http.ResponseWriter, req *http.Request, who standing, port int) {
 	host := "127.0.0.1:" + strconv.Itoa(port)
 	switch {
-	case !isNavigation(req):
-		r.refuse(w, req, "this session is protected (--protect): open it by the link that cscs prints, or by: cscs open "+r.cfg.ID, true)
-	case req.Host != host && ownPage(req):
-		// The cookie is of the other name.
-		ours(w)
-		w.Header().Set("Location", "http://"+host+localTarget(req.URL))
-		w.WriteHeader(http.StatusTemporaryRedirect)
+	case !ownPage(req) && !isNavigation(req):
+		r.refuse(w, req, "A page of another site or port has asked for this, and only pages of http://"+req.Host+" may. To let others in, start the session with --protect=false.", false)
 	case !ownPage(req):
 		// A link on another page. Who has come by it and means to may go on from here.
 		writePage(w, http.StatusForbidden, view{Title: "cscs", Class: "failed", Headline: "Another page has sent you here",
 			Lines: []string{"This session is protected: other pages may not use it."}, On: localTarget(req.URL)})
+	case isNavigation(req) && req.Host != host && !who.known:
+		// The cookie is of the other name.
+		ours(w)
+		w.Header().Set("Location", "http://"+host+localTarget(req.URL))
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	case who.ours:
+		r.refuse(w, req, "This browser does not say which page asks. "+r.wayIn(), true)
 	default:
-		r.refuse(w, req, "This session is protected: it is only for the tab that cscs has opened.", true)
+		r.refuse(w, req, "The system does not say which user asks. "+r.wayIn(), true)
 	}
+}
+
+// wayIn says by what link one gets in.
+func (r *Room) wayIn() string {
+	way := "Use the link that cscs has printed"
+	if open := r.openCommand(); open != "" {
+		way += ", or the tab that " + open + " opens"
+	}
+	return way + "."
+}
+
+// openCommand opens the session in a browser again; empty: no command does, of a tunnel.
+func (r *Room) openCommand() string {
+	if r.cfg.App == TunnelApp {
+		return ""
+	}
+	return "cscs open " + r.cfg.ID
 }
 
 // buffers of the proxy's, as large as a packet of an SSH channel.
@@ -53,12 +85,19 @@ func (b *buffers) Put(p []byte) { b.pool.Put(&p) }
 // forward.Room, for a port that never shows the room's page.
 type front struct {
 	room      *Room
+	server    atomic.Int64 // the server's port on its node; 0: not known yet
 	proxy     http.Handler
 	closeIdle func() // what the proxy keeps open
 }
 
-// Judge implements forward.Room; it is not asked.
-func (f *front) Judge([]byte) forward.Verdict { return forward.Mine }
+// Judge implements forward.Room.
+func (f *front) Judge(began []byte) forward.Verdict { return judgeHTTP(began) }
+
+// Diverts implements forward.Room; it is not asked.
+func (f *front) Diverts([]byte) bool { return false }
+
+// Vouch implements forward.Room.
+func (f *front) Vouch(c net.Conn) bool { return f.room.Vouch(c) }
 
 // Take implements forward.Room.
 func (f *front) Take(c net.Conn) { f.room.Take(c) }
@@ -82,8 +121,17 @@ func (r *Room) Beside(port int, dial func(context.Context) (net.Conn, error)) fo
 	return f
 }
 
+// Serves implements [session.Room].
+func (r *Room) Serves(local, remote int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if f := r.fronts[local]; f != nil {
+		f.server.Store(int64(remote))
+	}
+}
+
 // newFront hands requests on over the connections that dial opens, websockets too. The
-// server sees them as they are, without our cookies. The room is locked.
+// server sees them as they are, but for our cookies and its own address. The room is locked.
 func newFront(r *Room, dial func(context.Context) (net.Conn, error)) *front {
 	transport := &http.Transport{
 		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
@@ -91,19 +139,71 @@ func newFront(r *Room, dial func(context.Context) (net.Conn, error)) *front {
 		MaxIdleConnsPerHost: 32,
 		IdleConnTimeout:     90 * time.Second,
 	}
-	return &front{room: r, closeIdle: transport.CloseIdleConnections, proxy: &httputil.ReverseProxy{
+	f := &front{room: r, closeIdle: transport.CloseIdleConnections}
+	f.proxy = &httputil.ReverseProxy{
 		Transport: transport,
 		Rewrite: func(p *httputil.ProxyRequest) {
-			p.Out.URL.Scheme, p.Out.URL.Host = "http", p.In.Host
-			p.Out.Host = p.In.Host
+			own := f.ownHost(p.In)
+			p.Out.URL.Scheme, p.Out.URL.Host, p.Out.Host = "http", own, own
 			asSent(p.Out.URL, p.In)
 			withoutOurs(p.Out.Header)
+			for _, name := range []string{"Origin", "Referer", "Destination"} { // the last is WebDAV's
+				moveTo(own, p.Out.Header, name, func(address string) bool { return isOwnAddress(address, p.In) })
+			}
+			for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+				if values := p.In.Header.Values(name); values != nil { // which the proxy has dropped
+					p.Out.Header[name] = values
+				}
+			}
+			p.Out = p.Out.WithContext(context.WithValue(p.Out.Context(), askedHost{}, p.In.Host))
+		},
+		ModifyResponse: func(res *http.Response) error {
+			asked, _ := res.Request.Context().Value(askedHost{}).(string)
+			for _, name := range []string{"Location", "Content-Location", "Access-Control-Allow-Origin"} {
+				moveTo(asked, res.Header, name, func(address string) bool { return f.isServer(address) })
+			}
+			return nil
 		},
 		FlushInterval: -1,
 		BufferPool:    &buffers{sync.Pool{New: func() any { p := make([]byte, 32<<10); return &p }}},
 		ErrorHandler:  r.unreached,
 		ErrorLog:      nolog,
-	}}
+	}
+	return f
+}
+
+// askedHost is where the context of a request has the Host that the client sent.
+type askedHost struct{}
+
+// ownHost is the address at which the server sees itself: the one under which its user would reach it by
+// ssh -L PORT:localhost:PORT, or on the node. There are servers that answer pages of that address
+// alone (Bokeh and Panel their websocket, by the name localhost only), others that compare Host and Origin.
+func (f *front) ownHost(in *http.Request) string {
+	port := int(f.server.Load())
+	if port == 0 {
+		port = localPort(in)
+	}
+	return "localhost:" + strconv.Itoa(port)
+}
+
+// isServer reports whether an address is the server's own, as it sees itself.
+func (f *front) isServer(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Scheme == "http" && isHost(u.Host, int(f.server.Load()))
+}
+
+// moveTo replaces the host in a header with an address, if that is one that is to be moved.
+func moveTo(host string, h http.Header, name string, is func(address string) bool) {
+	address := h.Get(name)
+	if address == "" || host == "" || !is(address) {
+		return
+	}
+	_, rest, _ := strings.Cut(address, "://")
+	if slash := strings.IndexAny(rest, "/?#"); slash >= 0 {
+		h.Set(name, "http://"+host+rest[slash:])
+	} else {
+		h.Set(name, "http://"+host)
+	}
 }
 
 // asSent gives u the target of a request byte for byte. [httputil.ReverseProxy] drops parameters

@@ -5,15 +5,18 @@
 //
 // Of an unprotected session it answers what is a navigation, and what its own page asks for
 // below a reserved prefix; all else waits for the server, whose connections it never sees.
-// Of a protected one it answers everything, and is a reverse proxy for those that are let in.
+// Of a protected one it answers all HTTP, and is a reverse proxy for those that are let in.
 //
 // # Who is let in
+//
+// The server of a protected session answers this user's own programs, where the kernel says whose
+// process asks, the addresses that are typed, and its own pages: see mayPass. Where the kernel does not
+// say it, the cookie alone lets in.
 //
 // Whoever comes by the way that [Room.Enter] gives, which internal/browser shows to one
 // process of this user's, once, gets a cookie with a secret in it; it is named after the session, since
 // cookies ignore ports. A tab with the cookie gets the server's own login cookies when the
-// server is there. No page and no event has a secret in it. On Linux the kernel says whose
-// process is asking, and another user's gets nothing at all. The Host must be a name of this
+// server is there. No page and no event has a secret in it. Another user's process gets nothing at all. The Host must be a name of this
 // machine's loopback: a web page can give its own name our address (DNS rebinding).
 package room
 
@@ -39,10 +42,13 @@ import (
 type Config struct {
 	ID      string
 	Cluster string
-	App     string   // "jupyter", "tensorboard", …
+	App     string   // "jupyter", "tensorboard", …, TunnelApp
 	Hops    []string // the hosts on the way to the login node
 	Again   string   // the command that starts the like again; "": not shown
 }
+
+// TunnelApp is the App of a tunnel, which no other command knows.
+const TunnelApp = "tunnel"
 
 // A Room is the waiting room of one session. It implements [session.Room].
 type Room struct {
@@ -60,6 +66,7 @@ type Room struct {
 	changed   chan struct{} // closed and renewed at each change
 	port      int
 	path      string // what the browser is to show
+	base      string // below which the server serves; empty: the whole
 	protected bool
 	fronts    map[int]*front // of a protected session, by local port
 	login     []string       // Set-Cookie lines of the server's own
@@ -87,7 +94,7 @@ func New(cfg Config) *Room {
 		changed: make(chan struct{}), closed: make(chan struct{}), fronts: map[int]*front{},
 		conns: conns{accepted: make(chan net.Conn), closed: make(chan struct{})}}
 	r.story = story{cfg: cfg}
-	r.server = &http.Server{Handler: r, ReadHeaderTimeout: headTime, ConnContext: withGuest,
+	r.server = &http.Server{Handler: r, ReadHeaderTimeout: headTime, ConnContext: withGuest, DisableGeneralOptionsHandler: true,
 		// It would write to the user's terminal.
 		ErrorLog: nolog}
 	r.serving.Go(func() { _ = r.server.Serve(&r.conns) })
@@ -95,10 +102,10 @@ func New(cfg Config) *Room {
 }
 
 // Begin implements [session.Room].
-func (r *Room) Begin(port int, path string, protected bool, dial func(context.Context) (net.Conn, error)) {
+func (r *Room) Begin(port int, path, base string, protected bool, dial func(context.Context) (net.Conn, error)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.port, r.path, r.protected = port, path, protected
+	r.port, r.path, r.base, r.protected = port, path, base, protected
 	if protected {
 		r.fronts[port] = newFront(r, dial)
 	} else {
@@ -115,6 +122,9 @@ func (r *Room) Event(e session.Event) {
 func (r *Room) Login(cookies []string) {
 	r.change(func() { r.login = cookies })
 }
+
+// Shows implements [session.Room].
+func (r *Room) Shows(path string) { r.change(func() { r.path = path }) }
 
 // Leads implements forward.Room.
 func (r *Room) Leads(there bool) {

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,8 +22,7 @@ import (
 type guest struct {
 	conn net.Conn
 	once sync.Once
-	uid  int
-	err  error
+	is   peer.Standing
 }
 
 type guestKey struct{}
@@ -40,12 +41,15 @@ type standing struct {
 // trusted reports whether that may see what only the user may.
 func (s standing) trusted() bool { return !s.stranger && (s.ours || s.known) }
 
+// Vouch implements forward.Room: another protocol has no headers to be judged by, so that it is for this
+// user alone, where the kernel tells.
+func (r *Room) Vouch(c net.Conn) bool { return r.peer.Judge(c.RemoteAddr(), c.LocalAddr()) == peer.Own }
+
 func (r *Room) standing(req *http.Request) standing {
 	var s standing
 	if g, ok := req.Context().Value(guestKey{}).(*guest); ok {
-		g.once.Do(func() { g.uid, g.err = r.peer.Of(g.conn.RemoteAddr(), g.conn.LocalAddr()) })
-		s.ours = g.err == nil && peer.Ours(g.uid)
-		s.stranger = peer.IsStranger(g.uid, g.err)
+		g.once.Do(func() { g.is = r.peer.Judge(g.conn.RemoteAddr(), g.conn.LocalAddr()) })
+		s.ours, s.stranger = g.is == peer.Own, g.is == peer.Stranger
 	}
 	r.mu.Lock()
 	name := r.cookieName()
@@ -63,15 +67,15 @@ func (r *Room) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	at := localPort(req)
 	who := r.standing(req)
 	if who.stranger {
-		r.refuse(w, req, "This address belongs to another user of this machine.", false)
+		r.refuse(w, req, "This address belongs to another user of this machine: start a session of your own, with cscs run.", false)
 		return
 	}
 	if !isHost(req.Host, at) {
-		r.refuse(w, req, "This address is for 127.0.0.1 alone, and not for another name of it.", false)
+		r.refuse(w, req, "This address has other names: use http://127.0.0.1:"+strconv.Itoa(at)+"/ or http://localhost:"+strconv.Itoa(at)+"/.", false)
 		return
 	}
 	r.mu.Lock()
-	front, beside, there := r.fronts[at], at != r.port, r.there
+	front, beside, there, path := r.fronts[at], at != r.port, r.there, r.path
 	r.mu.Unlock()
 	if beside { // a further port of a protected session
 		there = true
@@ -84,7 +88,11 @@ func (r *Room) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case req.URL.Path == r.own()+"in":
 		r.ourOwn(w, req, func() { r.attend(func() { r.admit(w, req, who) }) })
 	case front != nil && !mayPass(req, who):
-		r.deny(w, req, at)
+		r.deny(w, req, who, at)
+	case there && !beside && r.isMisplaced(req):
+		ours(w)
+		w.Header().Set("Location", "http://127.0.0.1:"+strconv.Itoa(at)+path)
+		w.WriteHeader(http.StatusFound)
 	case isNavigation(req) && !there:
 		r.page(w, who)
 	case front != nil:
@@ -106,7 +114,14 @@ func localPort(req *http.Request) int {
 // isHost reports whether a browser may ask for the port under that name.
 func isHost(host string, port int) bool {
 	name, p, err := net.SplitHostPort(host)
-	return err == nil && p == strconv.Itoa(port) && slices.Contains([]string{"127.0.0.1", "localhost", "::1"}, name)
+	return err == nil && p == strconv.Itoa(port) && slices.Contains([]string{"127.0.0.1", "localhost", "::1"}, strings.ToLower(name))
+}
+
+// isOwnAddress reports whether a URL, or an origin, is of the port that a request came to, under any
+// of its names.
+func isOwnAddress(address string, req *http.Request) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Scheme == "http" && isHost(u.Host, localPort(req))
 }
 
 // ours sets what every answer of our own has: it is of now, and for nobody else.
@@ -129,16 +144,21 @@ func (r *Room) ourOwn(w http.ResponseWriter, req *http.Request, do func()) {
 	do()
 }
 
-// ownPage reports whether no other page has asked, as far as the browser tells
-// (Sec-Fetch-Site; Origin, where that is unknown).
+// ownPage reports whether no other page has asked, as far as the browser tells: Sec-Fetch-Site; Origin and
+// Referer, where they are. All three are the browser's own, which no page can set. A page under another
+// name of this port is our own page as well, though to the browser it is another site.
 func ownPage(req *http.Request) bool {
-	switch req.Header.Get("Sec-Fetch-Site") {
-	case "", "same-origin", "none":
-	default:
-		return false
+	origin, from := req.Header.Get("Origin"), req.Header.Get("Referer")
+	if origin != "" {
+		return isOwnAddress(origin, req)
 	}
-	origin := req.Header.Get("Origin")
-	return origin == "" || origin == "http://"+req.Host
+	switch req.Header.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return true
+	case "":
+		return from == "" || isOwnAddress(from, req)
+	}
+	return isOwnAddress(from, req)
 }
 
 // page answers a navigation for as long as there is no server.
@@ -211,7 +231,7 @@ func (r *Room) admit(w http.ResponseWriter, req *http.Request, who standing) {
 	}
 	for {
 		r.mu.Lock()
-		there, over, login, changed := r.there, r.story.over, r.login, r.changed
+		there, over, login, path, changed := r.there, r.story.over, r.login, r.path, r.changed
 		r.mu.Unlock()
 		switch {
 		case over:
@@ -221,6 +241,7 @@ func (r *Room) admit(w http.ResponseWriter, req *http.Request, who standing) {
 			for _, c := range login {
 				w.Header().Add("Set-Cookie", c)
 			}
+			w.Header().Set("Location", path) // for the page's script
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}
@@ -241,7 +262,7 @@ func (r *Room) letIn(w http.ResponseWriter, req *http.Request) {
 	cookies, to := r.admission(), "http://127.0.0.1:"+strconv.Itoa(r.port)+r.path
 	r.mu.Unlock()
 	if !good {
-		r.refuse(w, req, "This link has had its time.", true)
+		r.refuse(w, req, whyNot(req), true)
 		return
 	}
 	for _, c := range cookies {
@@ -250,12 +271,25 @@ func (r *Room) letIn(w http.ResponseWriter, req *http.Request) {
 	browser.SendOn(w, req, to)
 }
 
+// whyNot says why a link does not let in.
+func whyNot(req *http.Request) string {
+	switch q := req.URL.Query(); {
+	case browser.Ahead(req), req.Method != http.MethodGet:
+		return "This link is for a page that is opened, and not for one that is fetched ahead."
+	case q.Has("key"):
+		return "The key in this link is not the key of this session: it is of another session, or incomplete."
+	case q.Has("ticket"):
+		return "This link works once, for " + strconv.Itoa(int(browser.Lifetime/time.Second)) + " s: it was used, or it is too old."
+	}
+	return "This link has neither a key nor a ticket."
+}
+
 // refuse answers what may not be.
 func (r *Room) refuse(w http.ResponseWriter, req *http.Request, why string, help bool) {
 	if isNavigation(req) {
 		v := view{Title: "cscs", Class: "failed", Headline: "Not for this tab", Lines: []string{why}}
-		if help {
-			v.Command, v.CommandFor = "cscs open "+r.cfg.ID, "To open the session, in a terminal of this machine"
+		if open := r.openCommand(); help && open != "" {
+			v.Command, v.CommandFor = open, "To open the session, in a terminal of this machine"
 		}
 		writePage(w, http.StatusForbidden, v)
 		return

@@ -43,7 +43,8 @@ func (c *Config) Aliases(ctx context.Context, file string, ov Overrides) ([]Alia
 
 	var all []Alias
 	for _, s := range slices.Concat(jumps, logins) {
-		a, err := own.alias(ctx, s, ov)
+		cl, is := c.clusters[s.name]
+		a, err := own.alias(ctx, s, ov, !is || cl.Signing != "") // jump hosts take the keys of the clusters behind them
 		if err != nil {
 			return nil, err
 		}
@@ -61,12 +62,12 @@ func (c *Config) SetFor(ctx context.Context, file, name string) ([]string, error
 	return keywords, err
 }
 
-func (c *Config) alias(ctx context.Context, s spec, ov Overrides) (Alias, error) {
+func (c *Config) alias(ctx context.Context, s spec, ov Overrides, signed bool) (Alias, error) {
 	meant, byJump, err := c.ssh.knows(ctx, s.name)
 	if err != nil {
 		return Alias{}, err
 	}
-	w := walker{config: c, ov: ov, cluster: s}
+	w := walker{config: c, ov: ov, cluster: s, signed: signed}
 	h, set, err := w.resolve(ctx, s)
 	if err != nil {
 		return Alias{}, err

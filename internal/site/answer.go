@@ -26,6 +26,7 @@ type settings struct {
 	strict           string
 	addressFamily    string
 	connectTimeout   time.Duration
+	controlPath      string // expanded by ssh; empty for none
 }
 
 // parseAnswer reads the output of ssh -G: one lower-case keyword and its value a line.
@@ -70,6 +71,10 @@ func (s *settings) set(key, value string) {
 		}
 	case "identityagent":
 		s.identityAgent = value
+	case "controlpath":
+		if !none {
+			s.controlPath = value
+		}
 	case "userknownhostsfile":
 		s.userKnownHosts = splitFiles(value)
 	case "globalknownhostsfile":

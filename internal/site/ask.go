@@ -15,6 +15,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/alps-tunnel/cscs/internal/matchexec"
 	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
@@ -163,18 +164,18 @@ func (a *asker) askSSH(ctx context.Context, q question) (settings, error) {
 	cmd := exec.CommandContext(ctx, "ssh", append(args, "-G", q.name)...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.WaitDelay = time.Second // a command of "Match exec" may hold the pipes open
-	err := cmd.Run()
+	err := matchexec.Run(ctx, cmd)
 	switch {
 	case ctx.Err() == context.DeadlineExceeded:
 		return settings{}, &SSHConfigError{Host: q.name, Message: fmt.Sprintf("ssh -G gave no answer in %v (a command of \"Match exec\"?)", askTimeout)}
 	case ctx.Err() != nil:
 		return settings{}, context.Cause(ctx)
 	case err != nil:
-		message, _, _ := strings.Cut(strings.TrimSpace(stderr.String()), "\n")
-		if message = strings.TrimSpace(message); message == "" {
-			message = "ssh -G: " + err.Error()
+		refused := readRefusal(q.name, stderr.String())
+		if refused.Message == "" {
+			refused.Message = "ssh -G: " + err.Error()
 		}
-		return settings{}, &SSHConfigError{Host: q.name, Message: message}
+		return settings{}, refused
 	}
 	s := parseAnswer(stdout.Bytes())
 	if q.user == "" && isLocalUser(s.user) {

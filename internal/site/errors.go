@@ -2,6 +2,8 @@ package site
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -51,6 +53,29 @@ func unknown(what, name, nearest string) string {
 type SSHConfigError struct {
 	Host    string // that was asked for
 	Message string // mostly ssh's own words, file and line in them
+
+	Unknown []string // options that this ssh does not know, in the file File; ssh writes their names in lower case
+	File    string
+}
+
+// unknownOption matches ssh's words for an option that it does not know (OpenSSH's readconf.c).
+var unknownOption = regexp.MustCompile(`(?m)^(.+?):? line \d+: Bad configuration option: (\S+)`)
+
+// readRefusal takes from what ssh says of its configuration the first line, and all options that it
+// does not know.
+func readRefusal(host, said string) *SSHConfigError {
+	e := &SSHConfigError{Host: host}
+	e.Message, _, _ = strings.Cut(strings.TrimSpace(said), "\n")
+	e.Message = strings.TrimSpace(e.Message)
+	for _, m := range unknownOption.FindAllStringSubmatch(strings.ReplaceAll(said, "\r", ""), -1) {
+		if e.File == "" {
+			e.File = m[1]
+		}
+		if !slices.Contains(e.Unknown, m[2]) {
+			e.Unknown = append(e.Unknown, m[2])
+		}
+	}
+	return e
 }
 
 func (e *SSHConfigError) Error() string {

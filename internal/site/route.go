@@ -31,12 +31,17 @@ type Host struct {
 	IdentityFiles    []string // else those of ~/.ssh/config; without ssh's defaults
 	IdentitiesOnly   bool
 	CertificateFiles []string
-	IdentityAgent    string // a socket, "none", or empty: the environment's
+	Common           []string // those of both that ~/.ssh/config sets for every host, where a service signs keys
+	IdentityAgent    string   // a socket, "none", or empty: the environment's
 
 	UserKnownHosts        []string // the first is where ssh would add a key
 	GlobalKnownHosts      []string
 	HostKeyAlias          string // the name to look for in them, if not the host's own
 	StrictHostKeyChecking string // ssh's word: ask, yes, accept-new, no, off
+
+	// ControlPath is the control socket of an ssh that is logged in there as ControlUser, if one runs;
+	// empty if there is none for that host and user alone.
+	ControlPath, ControlUser string
 
 	AddressFamily  string // ssh's word: any, inet, inet6
 	ConnectTimeout time.Duration
@@ -119,7 +124,7 @@ func (c *Config) Route(ctx context.Context, cl Cluster, ov Overrides) ([]Host, e
 	}
 	c.ssh.prefetch(ctx, append(qs, cl.spec.questions()...)...)
 
-	w := walker{config: c, ov: ov, cluster: cl.spec}
+	w := walker{config: c, ov: ov, cluster: cl.spec, signed: cl.Signing != ""}
 	hosts, err := w.way(ctx, cl.spec, nil)
 	if err != nil {
 		return nil, err
@@ -156,6 +161,7 @@ type walker struct {
 	config  *Config
 	ov      Overrides
 	cluster spec
+	signed  bool // a service signs keys for the cluster
 }
 
 // way is the hosts that lead to s, and s. behind are the names of the hosts that it leads
@@ -245,6 +251,7 @@ func (w *walker) resolve(ctx context.Context, s spec) (Host, settings, error) {
 	if err != nil {
 		return Host{}, settings{}, err
 	}
+	expanded := first(set.user, localUser()) // what ControlPath has in it
 	lay(&set)
 	if set.hostName == "" || set.port == 0 {
 		return Host{}, settings{}, &SSHConfigError{Host: asked, Message: "ssh -G names no host"}
@@ -274,6 +281,17 @@ func (w *walker) resolve(ctx context.Context, s spec) (Host, settings, error) {
 	t := newTokens(h)
 	h.IdentityFiles = t.files(set.identityFiles)
 	h.CertificateFiles = t.files(set.certificateFiles)
+	any, err := w.config.ssh.ask(ctx, question{name: nobody})
+	if err != nil {
+		return Host{}, settings{}, err
+	}
+	// A path that is the same for any host may be that of an ssh at another one.
+	if set.controlPath != any.controlPath {
+		h.ControlPath, h.ControlUser = set.controlPath, expanded
+	}
+	if w.signed {
+		h.Common = t.files(slices.Concat(shared(set.identityFiles, any.identityFiles), shared(set.certificateFiles, any.certificateFiles)))
+	}
 	h.UserKnownHosts = t.files(set.userKnownHosts)
 	h.GlobalKnownHosts = t.files(set.globalKnownHosts)
 	if s.known != "" {
@@ -281,6 +299,11 @@ func (w *walker) resolve(ctx context.Context, s spec) (Host, settings, error) {
 	}
 	h.IdentityAgent = t.agent(set.identityAgent)
 	return h, set, nil
+}
+
+// shared are the files of one list that are in the other, too.
+func shared(files, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(files), func(f string) bool { return !slices.Contains(others, f) })
 }
 
 // whole is a host of which all is said.

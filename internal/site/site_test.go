@@ -457,3 +457,27 @@ func TestDistance(t *testing.T) {
 		}
 	}
 }
+
+// TestControlPath: the socket of an ssh counts where its path tells the host and the user.
+func TestControlPath(t *testing.T) {
+	for _, tt := range []struct {
+		ssh, path, user string
+	}{
+		{"Host *\n    ControlPath /run/m-%r@%h:%p\nHost ela.cscs.ch\n    User bob\n", "/run/m-bob@ela.cscs.ch:22", "bob"},
+		{"Host *\n    ControlPath /run/m-%r@%h:%p\nHost ela\n    User bob\n", "/run/m-" + localUser() + "@ela.cscs.ch:22", localUser()},
+		{"Host *\n    ControlPath /run/m-%r@%h:%p\n", "/run/m-" + localUser() + "@ela.cscs.ch:22", localUser()},
+		{"Host ela ela.cscs.ch\n    ControlPath /run/m\n", "/run/m", localUser()},
+		{"Host *\n    ControlPath /run/m\n", "", ""}, // it may be an ssh's at another host
+		{"Host *\n    ControlPath none\n", "", ""},
+		{"", "", ""},
+	} {
+		home(t, tt.ssh, "")
+		hosts, err := route(t, "daint", Overrides{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h := hosts[0]; h.ControlPath != tt.path || h.ControlPath != "" && h.ControlUser != tt.user {
+			t.Errorf("%q: %q of %q", tt.ssh, h.ControlPath, h.ControlUser)
+		}
+	}
+}

@@ -20,8 +20,8 @@ func files(t *testing.T) Files {
 func text(t *testing.T) string {
 	t.Helper()
 	s, err := Text([]Host{
-		{Name: "ela", HostName: "ela.cscs.ch", Login: Login{User: "alice", Identity: "~/.ssh/cscs-key"}},
-		{Name: "daint", HostName: "daint.alps.cscs.ch", Port: 2222, Jump: "ela", Login: Login{User: "alice", Identity: "/keys of alice/100%/k", Certificate: "/c"}},
+		{Name: "ela", HostName: "ela.cscs.ch", Login: Login{User: "alice", Identity: "~/.ssh/cscs-key", Only: true}},
+		{Name: "daint", HostName: "daint.alps.cscs.ch", Port: 2222, Jump: "ela", Login: Login{User: "alice", Identity: "/keys of alice/100%/k", Certificate: "/c", Only: true}},
 	}, []string{"eiger"}, Sessions{Proxy: Command("/opt/my tools/cscs", "proxy"), KnownHosts: "/state/known_hosts", Login: Login{User: "alice"}})
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +92,7 @@ func TestText(t *testing.T) {
 // TestTextLeavesOwn: what a block of the user's sets is not overridden from above.
 func TestTextLeavesOwn(t *testing.T) {
 	f := files(t)
-	login := Login{User: "alice", Identity: "~/.ssh/cscs-key"}
+	login := Login{User: "alice", Identity: "~/.ssh/cscs-key", Only: true}
 	s, err := Text([]Host{
 		{Name: "daint", HostName: "daint.alps.cscs.ch", Login: login, Own: []string{"User"}},
 		{Name: "eiger", HostName: "eiger.alps.cscs.ch", Port: 2222, Login: login, Own: []string{"Port", "IdentityFile"}},

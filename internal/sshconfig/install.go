@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alps-tunnel/cscs/internal/matchexec"
 	"github.com/alps-tunnel/cscs/internal/owndir"
 	"github.com/alps-tunnel/cscs/internal/regular"
 )
@@ -446,6 +447,6 @@ func parse(ctx context.Context, file string, flags ...string) (said string, err 
 	cmd := exec.CommandContext(ctx, "ssh", append(flags, "-T", "-G", "-F", file, Prefix+"check")...)
 	cmd.Stderr = &b
 	cmd.WaitDelay = time.Second
-	err = cmd.Run()
+	err = matchexec.Run(ctx, cmd)
 	return b.String(), err
 }

@@ -30,8 +30,12 @@ type Host struct {
 // A Login is who we are somewhere. What is empty is left to the rest of ssh's configuration.
 type Login struct {
 	User        string
-	Identity    string // the private key; then nothing else is offered
+	Identity    string // the private key
 	Certificate string // only if it is not where ssh looks for it
+
+	// Only has ssh offer no other key. Without the file of the key, ssh would pass over the one
+	// that an agent holds, too (ssh_config(5), IdentitiesOnly).
+	Only bool
 }
 
 // Sessions is the block by which the nodes of live sessions are reached.
@@ -135,17 +139,16 @@ func (w *writer) user(name string) {
 }
 
 func (w *writer) identity(l Login) {
-	if l.Identity == "" {
-		return
-	}
 	w.put("IdentityFile", percent(l.Identity))
 	cert := l.Certificate
-	if cert == "" {
+	if cert == "" && l.Identity != "" {
 		// Where ssh looks by itself, but not if a "Host *" of the user's has any CertificateFile.
 		cert = strings.TrimSuffix(l.Identity, ".pub") + "-cert.pub"
 	}
 	w.put("CertificateFile", percent(cert))
-	w.line("IdentitiesOnly", "yes")
+	if l.Only {
+		w.line("IdentitiesOnly", "yes")
+	}
 }
 
 // percent makes each % stand for itself, where ssh expands tokens.

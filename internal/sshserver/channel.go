@@ -1,6 +1,7 @@
 package sshserver
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -87,7 +88,7 @@ func (s *Server) forward(ch ssh.NewChannel, network, addr string) {
 
 // session runs one command.
 func (s *Server) session(ch ssh.NewChannel) {
-	if s.config.Exec == nil {
+	if s.config.Run == nil {
 		_ = ch.Reject(ssh.Prohibited, "no sessions here")
 		return
 	}
@@ -98,6 +99,8 @@ func (s *Server) session(ch ssh.NewChannel) {
 	defer channel.Close()
 	var running sync.WaitGroup
 	defer running.Wait()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	for req := range requests {
 		var exec struct{ Command string }
 		if req.Type != "exec" || ssh.Unmarshal(req.Payload, &exec) != nil {
@@ -106,7 +109,7 @@ func (s *Server) session(ch ssh.NewChannel) {
 		}
 		_ = req.Reply(true, nil)
 		running.Go(func() {
-			status := s.config.Exec(exec.Command, channel, channel, channel.Stderr())
+			status := s.config.Run(ctx, exec.Command, channel, channel, channel.Stderr())
 			_ = channel.CloseWrite()
 			if status >= 0 {
 				_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{uint32(status)}))

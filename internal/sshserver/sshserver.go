@@ -6,6 +6,7 @@
 package sshserver
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
@@ -30,12 +31,19 @@ type Config struct {
 	// Account, if set, is asked after a key was accepted, as PAM is. The text of
 	// its error is sent as a banner, and the connection is closed, as sshd does.
 
+	// SecondFactor, if set, asks its questions after a key was accepted, and Interactive without one
+	// (keyboard-interactive, RFC 4256). Their errors refuse the user.
+	SecondFactor, Interactive func(user string, ask ssh.KeyboardInteractiveChallenge) error
+
 	// Entered, if set, is told of each user who has come in.
 	Entered func(conn ssh.ConnMetadata)
 
 	// Exec runs a command and returns its exit status; less than 0 means none is
 	// sent. Nil refuses sessions.
 	Exec func(cmd string, stdin io.Reader, stdout, stderr io.Writer) int
+
+	// Run, if set, is called in place of Exec; its context ends when the client closes the channel.
+	Run func(ctx context.Context, cmd string, stdin io.Reader, stdout, stderr io.Writer) int
 
 	// Dial opens the connections that clients ask for. Nil is net.Dial; an
 	// *ssh.OpenChannelError is passed on, any other error is "connect failed".
@@ -78,6 +86,11 @@ func New(config Config) (*Server, error) {
 		config.Dial = net.Dial
 	}
 	s := &Server{config: config, conns: map[net.Conn]bool{}}
+	if exec := config.Exec; config.Run == nil && exec != nil {
+		s.config.Run = func(_ context.Context, cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
+			return exec(cmd, stdin, stdout, stderr)
+		}
+	}
 	s.ssh = s.serverConfig()
 	return s, nil
 }
@@ -134,11 +147,19 @@ func (s *Server) serverConfig() *ssh.ServerConfig {
 				s.offered = append(s.offered, key)
 			}
 			s.mu.Unlock()
-			if s.config.Anyone {
-				return nil, nil
+			var permissions *ssh.Permissions
+			var err error
+			if !s.config.Anyone {
+				permissions, err = checker.Authenticate(conn, key)
 			}
-			return checker.Authenticate(conn, key)
+			if err == nil && s.config.SecondFactor != nil {
+				return nil, &ssh.PartialSuccessError{Next: ssh.ServerAuthCallbacks{KeyboardInteractiveCallback: interactive(s.config.SecondFactor)}}
+			}
+			return permissions, err
 		},
+	}
+	if s.config.Interactive != nil {
+		config.KeyboardInteractiveCallback = interactive(s.config.Interactive)
 	}
 	if s.config.Account != nil {
 		config.VerifiedPublicKeyCallback = func(conn ssh.ConnMetadata, _ ssh.PublicKey, p *ssh.Permissions, _ string) (*ssh.Permissions, error) {
@@ -160,6 +181,13 @@ func (s *Server) serverConfig() *ssh.ServerConfig {
 		config.AddHostKey(key)
 	}
 	return config
+}
+
+// interactive makes of questions what x/crypto has for them.
+func interactive(questions func(string, ssh.KeyboardInteractiveChallenge) error) func(ssh.ConnMetadata, ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
+	return func(conn ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
+		return nil, questions(conn.User(), ask)
+	}
 }
 
 // hangUp closes the connection as soon as the banner has had time to leave.

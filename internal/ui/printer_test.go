@@ -327,3 +327,17 @@ func TestReportNarrow(t *testing.T) {
 		t.Errorf("got\n%s", out)
 	}
 }
+
+// The server's own link is for a terminal, like the other.
+func TestOwnLinkOnlyOnTerminals(t *testing.T) {
+	e := session.Event{Event: session.EventReady, Time: noon, URL: "http://127.0.0.1:1/lab", Link: "http://127.0.0.1:1/.cscs/in?key=x", OwnLink: "http://127.0.0.1:1/lab?token=" + secret}
+	for _, tty := range []bool{false, true} {
+		for name, make := range map[string]func(io *IO) Printer{"text": func(io *IO) Printer { return NewText(io, true) }, "json": NewJSON} {
+			io, out, errs := testIO(tty, tty)
+			make(io).Event(e)
+			if shown := strings.Contains(out.String()+errs.String(), secret); shown != (tty && name == "text") {
+				t.Errorf("%s, terminal %v: %s%s", name, tty, out, errs)
+			}
+		}
+	}
+}

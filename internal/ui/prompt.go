@@ -67,6 +67,12 @@ func (p *Prompter) Ask(ctx context.Context, question, again string, understand f
 // Tell says something on the terminal, between two questions.
 func (p *Prompter) Tell(line string) { fmt.Fprintln(p.out, Clean(line)) }
 
+// TellAll says something of several lines before a question.
+func (p *Prompter) TellAll(text string) {
+	defer p.hold()()
+	fmt.Fprintln(p.out, cleanText(text))
+}
+
 // ReadLine asks for a line that may be seen.
 func (p *Prompter) ReadLine(ctx context.Context, question string) (string, error) {
 	defer p.hold()()
@@ -104,6 +110,10 @@ func (p *Prompter) ReadSecret(ctx context.Context, question string) ([]byte, err
 	question = cleanText(question)
 	if p.As != "" {
 		question = p.As + ": " + question
+	}
+	if i := strings.LastIndexByte(question, '\n'); i >= 0 { // a server's; the last line is taken back
+		fmt.Fprint(p.out, strings.ReplaceAll(question[:i+1], "\n", "\r\n"))
+		question = question[i+1:]
 	}
 	_ = p.secrets.SetSize(len(question)+1<<10, 1) // no line ends of its own: the terminal wraps by itself
 	answer, err := interruptible(ctx, func() (string, error) { return p.secrets.ReadPassword(question) })

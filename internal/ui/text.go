@@ -209,6 +209,9 @@ func (t *Text) link(e session.Event) {
 	t.clear()
 	defer t.show()
 	Link(t.io, e.URL, e.Link)
+	if t.io.ErrTTY && e.OwnLink != "" {
+		fmt.Fprintln(t.io.Err, t.paint(dim, "the server's own link: ")+Clean(e.OwnLink))
+	}
 	if t.io.ErrTTY && t.view == nil { // which has a place for that
 		fmt.Fprintln(t.io.Err, t.paint(dim, t.CtrlC))
 	}

@@ -124,11 +124,19 @@ cscs_pulse() {
 	printf '%010d\n' "$cscs_beat" 1<>"$cscs_dir/pulse"
 }
 
+# cscs_choose_port: sets cscs_listen to the port that the client asks for or, if it leaves the choice, to
+# the one that it wishes for, if that is free and was not lost to another process a moment ago.
 cscs_choose_port() {
+	local last=${cscs_listen:-}
 	cscs_listen=$cscs_port
 	cscs_judge "$cscs_listen"
 	cscs_before=" ${cscs_found[*]} "
 	if ((cscs_port == 0)); then
+		cscs_judge_seen "$cscs_wish"
+		if ((cscs_wish)) && [[ $cscs_wish != "$last" && $cscs_verdict == none ]]; then
+			cscs_listen=$cscs_wish
+			return 0
+		fi
 		cscs_free_port || {
 			cscs_end=port cscs_message="no free port on $cscs_node"
 			return 1

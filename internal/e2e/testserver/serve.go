@@ -54,10 +54,35 @@ func (c *toldConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// withLogin lets in who brings the token, or the cookie that is given for it.
+func withLogin(token string, next http.Handler) http.Handler {
+	if token == "" {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("token") == token {
+			http.SetCookie(w, &http.Cookie{Name: "testserver-login", Value: "in", Path: "/", HttpOnly: true})
+		} else if c, err := r.Cookie("testserver-login"); err != nil || c.Value != "in" {
+			http.Error(w, "a token is needed", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 func handler(o options, l net.Listener) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s %s host=%s\n", o.name, r.URL.RequestURI(), r.Host)
+	})
+	// As Bokeh's server does with a websocket: only a page of this very address is answered.
+	mux.HandleFunc("/strict", func(w http.ResponseWriter, r *http.Request) {
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		if own := "localhost:" + port; r.Header.Get("Origin") != "http://"+own || r.Host != own {
+			http.Error(w, "refused: "+r.Host+" from "+r.Header.Get("Origin"), http.StatusForbidden)
+			return
+		}
+		fmt.Fprintln(w, "welcome")
 	})
 	mux.HandleFunc("/env", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, strings.Join(os.Environ(), "\n"))
@@ -104,7 +129,7 @@ func handler(o options, l net.Listener) http.Handler {
 		fmt.Fprintln(w, "closing")
 		_ = l.Close()
 	})
-	return mux
+	return withLogin(o.token, mux)
 }
 
 // about tells what the server was given: directory, CPUs, GPUs, and the job step that

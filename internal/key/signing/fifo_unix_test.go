@@ -19,11 +19,11 @@ func TestImportFIFO(t *testing.T) {
 		t.Fatal(err)
 	}
 	var special *regular.Error
-	if _, err := Find(fifo); !errors.As(err, &special) {
+	if _, err := Find(fifo, ""); !errors.As(err, &special) {
 		t.Errorf("%v", err)
 	}
 	var nothing *NothingError
-	if _, err := Find(dir); !errors.As(err, &nothing) {
+	if _, err := Find(dir, ""); !errors.As(err, &nothing) {
 		t.Errorf("%v", err)
 	}
 	for _, p := range []Pair{{Key: fifo}, {Key: "/dev/null", Cert: fifo}} {

@@ -35,6 +35,7 @@ func (r Request) publicOf(ctx context.Context) (ssh.PublicKey, error) {
 	if ask != nil {
 		prompter = ask
 	}
+	path = s.Path
 	raw, passphrase, err := key.Open(ctx, path, prompter)
 	if err != nil {
 		return nil, err

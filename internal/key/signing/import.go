@@ -53,10 +53,11 @@ type Pair struct {
 
 // Find looks for a pair: file may be the private key, the certificate, or a directory, of
 // which choose takes one. Browsers number what
-// they save twice ("cscs-key (1)"), so files belong together by what is in them.
+// they save twice ("cscs-key (1)"), so files belong together by what is in them. The key of a
+// certificate may have any name, and may be in the directory keys; "" for no other directory.
 //
 // Errors: *NothingError, *SeveralError, *regular.Error, of the file system.
-func Find(file string) (Pair, error) {
+func Find(file, keysIn string) (Pair, error) {
 	dir, only := file, ""
 	info, err := os.Stat(file)
 	switch {
@@ -102,6 +103,12 @@ func Find(file string) (Pair, error) {
 	var pairs []Pair
 	for _, p := range certs {
 		k, ok := keys[ssh.FingerprintSHA256(p.cert.Key)]
+		for _, dir := range []string{dir, keysIn} {
+			if !ok && dir != "" {
+				k.Key = key.FindPrivate(dir, p.cert.Key)
+				ok = k.Key != ""
+			}
+		}
 		if !ok {
 			cert := filepath.Base(p.Cert)
 			what = "the key of " + cert + " is missing"
@@ -148,6 +155,59 @@ func choose(dir string, pairs []Pair) (Pair, error) {
 	return pairs[0], nil
 }
 
+// leaves reports whether the private key of p stays in its place: it is in the directory of
+// r.Path already, under a name that the user has given it and that other programs may know.
+func (r Request) leaves(p Pair) bool {
+	at, to := realPath(p.Key), realPath(r.Path)
+	return filepath.Dir(at) == filepath.Dir(to) && !strings.HasPrefix(filepath.Base(at), filepath.Base(to)+" ") && at != to
+}
+
+// importCertificate moves the certificate of a pair to its place at r.Path, and leaves the key
+// where it is. It replaces no certificate of another key.
+func (r Request) importCertificate(p Pair) (Result, error) {
+	s := key.Inspect(r.Path, time.Now(), r.Held)
+	if s.Public != nil && !bytes.Equal(s.Public.Marshal(), p.cert.Key.Marshal()) {
+		return Result{}, &ReplaceError{Path: r.Path, What: "is another key than " + p.Key, Own: p.Key, From: p.Cert}
+	}
+	var by ssh.PublicKey
+	if s.Cert != nil {
+		by = s.Cert.SignatureKey
+	}
+	b := newBatch(r.Path)
+	defer b.discard()
+	file, err := b.stage("-cert.pub", 0o644)
+	if err != nil {
+		return Result{}, err
+	}
+	text, _, err := regular.Read(p.Cert)
+	if err != nil {
+		return Result{}, fmt.Errorf("import a key: %w", err)
+	}
+	if err := key.InTime(p.Cert, p.cert, time.Now()); err != nil {
+		return Result{}, err // the pair's own fault, and no service's
+	}
+	cert, err := r.accept(text, p.cert.Key, by)
+	if err != nil {
+		return Result{}, err
+	}
+	inPlace := regular.Same(p.Cert, r.Path+"-cert.pub")
+	if err := file.write(ssh.MarshalAuthorizedKey(cert)); err != nil {
+		return Result{}, err
+	}
+	result, err := r.finish(b, cert, false)
+	if err != nil {
+		return Result{}, err
+	}
+	result.Path = p.Key
+	if inPlace {
+		return result, nil
+	}
+	if err := os.Remove(p.Cert); err != nil {
+		return result, &WriteError{Path: p.Cert, Err: regular.Reason(err)}
+	}
+	return result, nil
+}
+
 func readCert(path string) (*ssh.Certificate, error) {
 	data, _, err := regular.Read(path)
 	if err != nil {
@@ -171,6 +231,9 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 	defer release()
 	if _, err := sweep(r.Path); err != nil {
 		return Result{}, err
+	}
+	if r.leaves(p) {
+		return r.importCertificate(p)
 	}
 	keep := map[string]bool{p.Key: regular.Same(p.Key, r.Path), p.Cert: regular.Same(p.Cert, r.Path+"-cert.pub")}
 	var by ssh.PublicKey // nil: the pair is in place already

@@ -49,11 +49,11 @@ func TestFindAuthorities(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if named, err := Find(filepath.Join(dir, p.name)); err != nil || filepath.Base(named.Key) != p.name {
+			if named, err := Find(filepath.Join(dir, p.name), ""); err != nil || filepath.Base(named.Key) != p.name {
 				t.Errorf("%s: by its name: %+v %v", name, named, err)
 			}
 		}
-		got, err := Find(dir)
+		got, err := Find(dir, "")
 		var several *SeveralError
 		if errors.As(err, &several) != (c.want == "") || c.want != "" && (err != nil || filepath.Base(got.Key) != c.want) {
 			t.Errorf("%s: %+v %v", name, got, err)

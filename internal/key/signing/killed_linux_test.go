@@ -108,7 +108,7 @@ func replaceAndDie(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := Find(filepath.Join(dir, "Downloads"))
+	p, err := Find(filepath.Join(dir, "Downloads"), "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,9 @@ import (
 type ReplaceError struct {
 	Path string
 	What string // what there is, as a predicate; "" for a key without a certificate
+	Own  string // the private key beside which there is a place for the new certificate; "" if it is not known
+	From string // and where that is
+	Kept string // where the new key is instead, which a service has made already; "" for nowhere
 }
 
 func (e *ReplaceError) Error() string {
@@ -41,6 +44,9 @@ func (r Request) checkFiles() error {
 // is nothing, and any will do. The error is a *ReplaceError.
 func (r Request) replaceable() (by ssh.PublicKey, err error) {
 	if _, err := os.Lstat(r.Path); errors.Is(err, fs.ErrNotExist) {
+		if s := key.Inspect(r.Path, time.Now(), nil); s.Exists && s.Cert != nil { // of that name, for a key of another
+			return s.Cert.SignatureKey, nil
+		}
 		return nil, nil
 	}
 	s := key.Inspect(r.Path, time.Now(), r.Held)

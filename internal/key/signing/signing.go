@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -135,6 +136,9 @@ func (r Request) certify(ctx context.Context) (Result, error) {
 	}
 	result, err := r.finish(b, cert, signer != nil)
 	result.Signer = signer
+	if err == nil { // the certificate may be for a key of another name
+		result.Path = key.Inspect(r.Path, time.Now(), nil).Path
+	}
 	return result, err
 }
 
@@ -165,7 +169,32 @@ func (r Request) fetch(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, &CertificateError{What: "what came with it is no private key"}
 	}
-	return r.install(b, raw, text, passphrase, by)
+	result, err := r.install(b, raw, text, passphrase, by)
+	var other *ReplaceError
+	if errors.As(err, &other) { // the service has counted it
+		other.Kept = r.keep(raw, text, passphrase)
+	}
+	return result, err
+}
+
+// keep puts a pair that must not take the place of r's beside it, under the service's name, and
+// returns its path; "" if that place is not free.
+func (r Request) keep(raw any, text, passphrase []byte) (path string) {
+	r.Path += "-" + r.Name
+	for _, p := range parts {
+		if _, err := os.Lstat(r.Path + p.suffix); !errors.Is(err, fs.ErrNotExist) {
+			return ""
+		}
+	}
+	b := newBatch(r.Path)
+	defer b.discard()
+	if b.stageAll() != nil {
+		return ""
+	}
+	if _, err := r.install(b, raw, text, passphrase, nil); err != nil {
+		return ""
+	}
+	return r.Path
 }
 
 // newPassphrase is the user's for a new key; nil: none, or nobody can be asked.

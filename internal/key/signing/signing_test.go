@@ -475,7 +475,7 @@ func savePair(t *testing.T, a *authority, dir string) Pair {
 			t.Fatal(err)
 		}
 	}
-	p, err := Find(dir)
+	p, err := Find(dir, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -497,7 +497,7 @@ func TestImportInPlace(t *testing.T) {
 	}
 	t.Chdir(filepath.Dir(dir))
 	for _, name := range []string{filepath.Base(dir), filepath.Join(filepath.Base(dir), "..", filepath.Base(dir), "cscs-key"), link, r.Path} {
-		p, err := Find(name)
+		p, err := Find(name, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -647,27 +647,27 @@ func TestImport(t *testing.T) {
 	dir := t.TempDir()
 	var nothing *NothingError
 	for _, where := range []string{dir, filepath.Join(dir, "nowhere")} {
-		if _, err := Find(where); !errors.As(err, &nothing) {
+		if _, err := Find(where, ""); !errors.As(err, &nothing) {
 			t.Errorf("in %s: %v", where, err)
 		}
 	}
 	save(dir, "", "cscs-key-cert (2).pub", "", 30*time.Hour) // its key is not there
-	if _, err := Find(dir); !errors.As(err, &nothing) || !strings.Contains(nothing.What, "missing") {
+	if _, err := Find(dir, ""); !errors.As(err, &nothing) || !strings.Contains(nothing.What, "missing") {
 		t.Errorf("without the key: %v", err)
 	}
 	mixed := t.TempDir()
 	save(mixed, "cscs-key", "cscs-key-cert.pub", "", time.Hour)
 	save(mixed, "", "cscs-key-cert.pub", "", time.Hour)
-	if _, err := Find(mixed); !errors.As(err, &nothing) || nothing.What != "cscs-key-cert.pub certifies another key than cscs-key" {
+	if _, err := Find(mixed, ""); !errors.As(err, &nothing) || nothing.What != "cscs-key-cert.pub certifies another key than cscs-key" {
 		t.Errorf("with another's certificate: %v", err)
 	}
 	save(dir, "cscs-key", "cscs-key-cert.pub", "", time.Hour)
 	save(dir, "cscs-key (1)", "cscs-key-cert (1).pub", "", 20*time.Hour)
-	p, err := Find(dir)
+	p, err := Find(dir, "")
 	if err != nil || filepath.Base(p.Key) != "cscs-key (1)" {
 		t.Errorf("%+v %v", p, err)
 	}
-	if p, err = Find(filepath.Join(dir, "cscs-key")); err != nil || filepath.Base(p.Key) != "cscs-key" || filepath.Base(p.Cert) != "cscs-key-cert.pub" {
+	if p, err = Find(filepath.Join(dir, "cscs-key"), ""); err != nil || filepath.Base(p.Key) != "cscs-key" || filepath.Base(p.Cert) != "cscs-key-cert.pub" {
 		t.Errorf("by name: %+v %v", p, err)
 	}
 	r := request(t, nil)
@@ -681,7 +681,7 @@ func TestImport(t *testing.T) {
 		t.Error("it was not moved")
 	}
 	save(dir, "cscs-key sealed", "cscs-key sealed-cert.pub", "hush", 23*time.Hour)
-	if p, err = Find(dir); err != nil || filepath.Base(p.Key) != "cscs-key sealed" {
+	if p, err = Find(dir, ""); err != nil || filepath.Base(p.Key) != "cscs-key sealed" {
 		t.Fatalf("%+v %v", p, err)
 	}
 	if _, err := Import(t.Context(), r, p); err != nil {
@@ -693,7 +693,7 @@ func TestImport(t *testing.T) {
 	// An old one, named: what is there stays.
 	save(dir, "old-key", "old-key-cert.pub", "", -time.Hour)
 	before := tree(t, filepath.Dir(filepath.Dir(r.Path)))
-	if p, err = Find(filepath.Join(dir, "old-key-cert.pub")); err != nil {
+	if p, err = Find(filepath.Join(dir, "old-key-cert.pub"), ""); err != nil {
 		t.Fatal(err)
 	}
 	var over *key.ExpiredError

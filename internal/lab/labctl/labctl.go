@@ -81,11 +81,14 @@ func (l *Lab) Path(host, path string) string {
 	return "/proc/" + l.HostPID(host) + "/root" + path
 }
 
-// Dial opens a connection from a host to an address in figures. A socket
-// belongs for ever to the network of the thread that made it, so only the
-// making is done there.
+// Dial opens a connection from a host to an address in figures, as alice. A socket belongs to the
+// network and to the file system user of the thread that made it, so only the making is done there.
 func (l *Lab) Dial(ctx context.Context, host, addr string) (c net.Conn, err error) {
 	err = l.inNet(host, func() error {
+		if err := unix.Setfsuid(AliceUID); err != nil {
+			return err
+		}
+		defer func() { _ = unix.Setfsuid(os.Getuid()) }()
 		// An address in figures is dialled by this very goroutine.
 		c, err = (&net.Dialer{Timeout: 10 * time.Second, FallbackDelay: -1}).DialContext(ctx, "tcp", addr)
 		return err

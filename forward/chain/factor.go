@@ -1,0 +1,53 @@
+package chain
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// mostAnswers is how often a hop's questions are answered, as by ssh (ssh_config(5),
+// NumberOfPasswordPrompts).
+const mostAnswers = 3
+
+// choose is an ssh.ClientAuthCallback. The key is offered first; only a hop that has accepted it gets
+// answers from the user: another one would be told a password in place of a key.
+func (d *dialing) choose(ctx context.Context, auth *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
+	d.attempts++
+	d.methods, d.partial = auth.AllowedMethods, len(auth.PartialSuccessMethods) > 0
+	switch {
+	case d.unanswered != nil:
+		return nil, d.unanswered
+	case d.chain.opts.Challenge == nil, d.asked == mostAnswers,
+		!slices.Contains(auth.PartialSuccessMethods, "publickey"), !slices.Contains(auth.AllowedMethods, keyboardInteractive):
+		return nil, nil // the key, if it was not offered yet
+	}
+	d.asked++
+	return ssh.KeyboardInteractive(func(name, instruction string, prompts []string, echo []bool) ([]string, error) {
+		return d.answer(ctx, name, instruction, prompts, echo)
+	}), nil
+}
+
+// answer has the user answer, with the clock stopped.
+func (d *dialing) answer(ctx context.Context, name, instruction string, prompts []string, echo []bool) ([]string, error) {
+	c := Challenge{Hop: d.hop.Name, User: d.hop.User, Name: printable(name), Instruction: printable(instruction)}
+	for i, p := range prompts {
+		c.Prompts = append(c.Prompts, Prompt{Text: printable(p), Echo: echo[i]})
+	}
+	if len(c.Prompts) == 0 && c.Name == "" && c.Instruction == "" {
+		return nil, nil // the end of PAM's questions
+	}
+	defer d.clock.pause()()
+	began := time.Now()
+	answers, err := d.chain.opts.Challenge(ctx, c)
+	d.pondered = d.pondered || time.Since(began) > patience
+	switch {
+	case err != nil:
+		d.unanswered = err
+	case len(prompts) > 0:
+		d.answered = true
+	}
+	return answers, err
+}

@@ -1,0 +1,15 @@
+//go:build !linux && !darwin
+
+package master
+
+import (
+	"context"
+	"errors"
+
+	"github.com/alps-tunnel/cscs/forward/chain"
+)
+
+// Join fails: OpenSSH has no control sockets here, or the kernel does not say whose they are.
+func Join(context.Context, string, chain.Hop) (chain.Hop, error) {
+	return chain.Hop{}, errors.ErrUnsupported
+}

@@ -1,0 +1,194 @@
+//go:build linux || darwin
+
+package master
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+
+	"github.com/alps-tunnel/cscs/internal/peer"
+)
+
+// The messages of OpenSSH's control socket (PROTOCOL.mux).
+const (
+	msgHello       = 0x00000001
+	muxNewSession  = 0x10000002
+	muxAliveCheck  = 0x10000004
+	muxNewForward  = 0x10000008
+	muxFailure     = 0x80000003
+	muxExitMessage = 0x80000004
+	muxAlive       = 0x80000005
+	muxOpened      = 0x80000006
+
+	muxVersion     = 4
+	noEscape       = 0xffffffff // no escape character
+	longestMessage = 256 << 10
+)
+
+// A refusedError is what the ssh that owns the socket, or its server, does not do.
+type refusedError struct{ reason string }
+
+func (e *refusedError) Error() string { return e.reason }
+
+// A request is one use of the control socket: a command, or a connection.
+type request struct {
+	control *net.UnixConn
+	in      *os.File // what is written here, the other side reads; nil once it is closed
+	out     []*os.File
+	once    sync.Once
+}
+
+func (r *request) close() {
+	r.once.Do(func() {
+		_ = r.control.Close()
+		_ = r.in.Close()
+		for _, f := range r.out {
+			_ = f.Close()
+		}
+	})
+}
+
+// dial opens the control socket of an ssh of this user's, and greets it.
+func dial(ctx context.Context, socket string) (*net.UnixConn, error) {
+	conn, err := peer.DialSocket(ctx, socket)
+	if err != nil {
+		return nil, err
+	}
+	control, ok := conn.(*net.UnixConn)
+	if !ok {
+		_ = conn.Close()
+		return nil, errors.New("no unix socket")
+	}
+	stop := context.AfterFunc(ctx, func() { _ = control.Close() })
+	defer stop()
+	err = send(control, numbers(msgHello, muxVersion))
+	if err == nil {
+		var body []byte
+		if body, err = receive(control, msgHello); err == nil && number(body) != muxVersion {
+			err = fmt.Errorf("its protocol has version %d", number(body))
+		}
+	}
+	if err != nil {
+		_ = control.Close()
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, err
+	}
+	return control, nil
+}
+
+// open makes a request that has an input and so many outputs, and waits for the answer.
+func open(ctx context.Context, socket string, message []byte, outputs int) (*request, error) {
+	control, err := dial(ctx, socket)
+	if err != nil {
+		return nil, err
+	}
+	r := &request{control: control}
+	stop := context.AfterFunc(ctx, func() { _ = control.Close() })
+	defer stop()
+	theirs, in, err := os.Pipe()
+	if err != nil {
+		_ = control.Close()
+		return nil, err
+	}
+	r.in = in
+	files := []*os.File{theirs}
+	defer func() {
+		for _, f := range files {
+			_ = f.Close() // the other side has its own
+		}
+	}()
+	for range outputs {
+		ours, theirs, err := os.Pipe()
+		if err != nil {
+			r.close()
+			return nil, err
+		}
+		r.out, files = append(r.out, ours), append(files, theirs)
+	}
+	err = send(control, message)
+	for _, f := range files {
+		if err == nil {
+			_, _, err = control.WriteMsgUnix([]byte{0}, syscall.UnixRights(int(f.Fd())), nil)
+		}
+	}
+	if err == nil {
+		_, err = receive(control, muxOpened)
+	}
+	if err != nil {
+		r.close()
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, err
+	}
+	return r, nil
+}
+
+// newSession is the request for a command.
+func newSession(command string) []byte {
+	b := append(numbers(muxNewSession, 1), text("")...)
+	b = append(b, numbers(0, 0, 0, 0, noEscape)...) // no terminal, X11, agent, subsystem
+	b = append(b, text("")...)
+	return append(b, text(command)...)
+}
+
+// newForward is the request for a connection from the server.
+func newForward(host string, port uint32) []byte {
+	b := append(numbers(muxNewForward, 1), text("")...)
+	b = append(b, text(host)...)
+	return append(b, numbers(port)...)
+}
+
+func numbers(all ...uint32) (b []byte) {
+	for _, n := range all {
+		b = binary.BigEndian.AppendUint32(b, n)
+	}
+	return b
+}
+
+func text(s string) []byte { return append(numbers(uint32(len(s))), s...) }
+
+// number is the first one of a message; 0 if it is too short.
+func number(b []byte) uint32 {
+	if len(b) < 4 {
+		return 0
+	}
+	return binary.BigEndian.Uint32(b)
+}
+
+func send(w io.Writer, message []byte) error {
+	_, err := w.Write(append(numbers(uint32(len(message))), message...))
+	return err
+}
+
+// receive returns what follows the type of a message, which must be want.
+func receive(r io.Reader, want uint32) ([]byte, error) {
+	var length uint32
+	if err := binary.Read(r, binary.BigEndian, &length); err != nil {
+		return nil, err
+	}
+	if length < 4 || length > longestMessage {
+		return nil, fmt.Errorf("a message of %d bytes", length)
+	}
+	body := make([]byte, length)
+	if _, err := io.ReadFull(r, body); err != nil {
+		return nil, err
+	}
+	switch kind := number(body); {
+	case kind == want:
+		return body[4:], nil
+	case kind == muxFailure && len(body) >= 12:
+		return nil, &refusedError{reason: string(body[12:])}
+	default:
+		return nil, fmt.Errorf("a message of type %#x", kind)
+	}
+}

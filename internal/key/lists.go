@@ -1,0 +1,95 @@
+package key
+
+import (
+	"cmp"
+	"context"
+	"sync"
+	"time"
+)
+
+const (
+	// askTime is how long an agent may take that only looks into its memory; if that takes longer,
+	// it hangs. The doctor, which gives each check 5 s, is to report it.
+	askTime = 3 * time.Second
+
+	// UserTime is how long an agent may take that asks its user before it lists its keys, as
+	// password managers do. ssh itself waits forever.
+	UserTime = time.Minute
+
+	// noticeAfter is when the user learns that an agent is waited for.
+	noticeAfter = 2 * time.Second
+)
+
+// Lists are what agents have listed for one command, each asked once: one that asks its user may
+// do so each time. A context carries them (In); without them an agent has 3 s each time.
+type Lists struct {
+	// Waiting is called when an agent has not answered for 2 s. Then it has UserTime.
+	Waiting func(socket string)
+
+	limit time.Duration // 0: UserTime; for tests
+
+	mu sync.Mutex
+	of map[agentAddr]*list
+}
+
+type list struct {
+	mu   sync.Mutex // held while the agent is asked
+	done bool
+	held []held
+	err  error
+}
+
+type listsKey struct{}
+
+// In returns a context in which agents are asked by l; nil: by none, as without In.
+func (l *Lists) In(ctx context.Context) context.Context {
+	return context.WithValue(ctx, listsKey{}, l)
+}
+
+// list returns what the agent holds, and asks it if it has not been asked before.
+func (a agentAddr) list(ctx context.Context) ([]held, error) {
+	all, _ := ctx.Value(listsKey{}).(*Lists)
+	if all == nil {
+		return a.ask(ctx, askTime)
+	}
+	l := all.get(a)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.done {
+		return l.held, l.err
+	}
+	noticed := make(chan struct{})
+	notice := time.AfterFunc(noticeAfter, func() {
+		defer close(noticed)
+		all.Waiting(string(a))
+	})
+	l.held, l.err = a.ask(ctx, cmp.Or(all.limit, UserTime))
+	if !notice.Stop() {
+		<-noticed // what comes next may be printed, too
+	}
+	l.done = ctx.Err() == nil
+	return l.held, l.err
+}
+
+func (l *Lists) get(a agentAddr) *list {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.of == nil {
+		l.of = map[agentAddr]*list{}
+	}
+	if l.of[a] == nil {
+		l.of[a] = &list{}
+	}
+	return l.of[a]
+}
+
+// forget has the agent asked again: what it holds has changed.
+func (a agentAddr) forget(ctx context.Context) {
+	all, _ := ctx.Value(listsKey{}).(*Lists)
+	if all == nil {
+		return
+	}
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	delete(all.of, a)
+}

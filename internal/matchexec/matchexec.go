@@ -1,0 +1,195 @@
+// Package matchexec runs ssh -G so that each command of "Match exec" in ssh's configuration runs
+// once in the life of this process, however many hosts ssh is asked about.
+//
+// ssh has the user's shell run such a command ($SHELL -c COMMAND; ssh_config(5), Match). Here
+// $SHELL is this program, which asks the process that has started ssh for the command's exit
+// status. That process runs the command with the real shell, or knows the status already.
+package matchexec
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+
+	"github.com/alps-tunnel/cscs/internal/owndir"
+)
+
+const (
+	socketVar = "CSCS_MATCH_SOCKET" // set for ssh and what it starts
+	shellVar  = "CSCS_MATCH_SHELL"  // the user's own; it may be empty
+	ownShell  = "/bin/sh"           // what ssh takes without $SHELL (_PATH_BSHELL)
+	failed    = 255                 // the status of a command that could not be run, or was killed
+)
+
+// helps is set by Helper: this program answers as a shell.
+var helps bool
+
+// Helper reports whether this process was started by ssh in place of a shell, and then the exit
+// status that it has to end with. The main function calls it first; without it each ssh runs the
+// commands itself.
+func Helper() (status int, is bool) {
+	socket, is := os.LookupEnv(socketVar)
+	if !is || len(os.Args) != 3 || os.Args[1] != "-c" {
+		helps = true
+		return 0, false
+	}
+	status, err := ask(socket, os.Args[2])
+	if err != nil { // the process that has started ssh is gone
+		status = run(context.Background(), os.Args[2], os.Getenv(shellVar))
+	}
+	return status, true
+}
+
+// ask has the process at the socket run a command, and returns its exit status.
+func ask(socket, command string) (int, error) {
+	conn, err := new(net.Dialer).DialContext(context.Background(), "unix", socket)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, command); err != nil {
+		return 0, err
+	}
+	if err := conn.(*net.UnixConn).CloseWrite(); err != nil {
+		return 0, err
+	}
+	var status uint32
+	err = binary.Read(conn, binary.BigEndian, &status)
+	return int(status), err
+}
+
+// run runs a command with a shell, as ssh does: without input and output.
+func run(ctx context.Context, command, shell string) int {
+	if shell == "" {
+		shell = ownShell
+	}
+	cmd := exec.CommandContext(ctx, shell, "-c", command)
+	cmd.Env = environment(shell)
+	var exit *exec.ExitError
+	err := cmd.Run()
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit) && exit.Exited():
+		return exit.ExitCode()
+	}
+	return failed
+}
+
+// environment is that of this process without what is ours.
+func environment(shell string) []string {
+	var env []string
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, socketVar+"=") && !strings.HasPrefix(v, shellVar+"=") && !strings.HasPrefix(v, "SHELL=") {
+			env = append(env, v)
+		}
+	}
+	return append(env, "SHELL="+shell)
+}
+
+// results are the exit statuses of the commands that have run.
+var results = struct {
+	sync.Mutex
+	of map[string]*result
+}{of: map[string]*result{}}
+
+type result struct {
+	sync.Mutex
+	known  bool
+	status int
+}
+
+// status is the exit status of a command, which runs once: another caller waits for the first. A
+// command that ctx has ended runs again.
+func status(ctx context.Context, command, shell string) int {
+	results.Lock()
+	r := results.of[command]
+	if r == nil {
+		r = &result{}
+		results.of[command] = r
+	}
+	results.Unlock()
+	r.Lock()
+	defer r.Unlock()
+	if !r.known {
+		r.status = run(ctx, command, shell)
+		r.known = ctx.Err() == nil
+	}
+	return r.status
+}
+
+// Run runs cmd, an ssh -G that ends with ctx. Whatever stands in the way of running the commands
+// once, ssh runs them itself.
+func Run(ctx context.Context, cmd *exec.Cmd) error {
+	listener, stop, err := listen()
+	if err != nil {
+		return cmd.Run()
+	}
+	defer stop()
+	self, err := os.Executable()
+	if err != nil {
+		return cmd.Run()
+	}
+	if _, err := os.Stat(self); err != nil { // it was replaced while it ran
+		return cmd.Run()
+	}
+	shell := os.Getenv("SHELL")
+	cmd.Env = append(os.Environ(), "SHELL="+self, shellVar+"="+shell, socketVar+"="+listener.Addr().String())
+	var serving sync.WaitGroup
+	defer serving.Wait()
+	defer listener.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	serving.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			serving.Go(func() { answer(ctx, conn, shell) })
+		}
+	})
+	return cmd.Run()
+}
+
+// answer serves one command of ssh's.
+func answer(ctx context.Context, conn net.Conn, shell string) {
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	command, err := io.ReadAll(conn)
+	if err != nil {
+		return
+	}
+	_ = binary.Write(conn, binary.BigEndian, uint32(status(ctx, string(command), shell)))
+}
+
+var errAlone = errors.New("ssh runs the commands itself")
+
+// listen opens a socket in a directory that only this user can enter.
+func listen() (l net.Listener, stop func(), err error) {
+	if !helps || runtime.GOOS == "windows" {
+		return nil, nil, errAlone
+	}
+	if err := owndir.CheckParent(os.TempDir()); err != nil {
+		return nil, nil, err
+	}
+	dir, err := os.MkdirTemp("", "cscs-match-")
+	if err != nil {
+		return nil, nil, err
+	}
+	stop = func() { _ = os.RemoveAll(dir) }
+	if l, err = new(net.ListenConfig).Listen(context.Background(), "unix", filepath.Join(dir, "s")); err != nil {
+		stop()
+		return nil, nil, err
+	}
+	return l, stop, nil
+}

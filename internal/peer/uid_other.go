@@ -1,0 +1,8 @@
+//go:build !linux && !darwin && !windows
+
+package peer
+
+import "net/netip"
+
+// askKernel does not know.
+func askKernel(netip.AddrPort, netip.AddrPort) (int, error) { return 0, ErrUnknown }
