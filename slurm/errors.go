@@ -122,7 +122,11 @@ func clean(message string) string {
 	var out []string
 	for _, s := range strings.Split(message, "|") {
 		s = strings.TrimSpace(s)
-		for _, p := range []string{"salloc: ", "sbatch: ", "srun: ", "error: ", "fatal: "} {
+		// slurmstepd adds the name of its host or, from 26.05 on, has the time instead of its name.
+		if before, rest, found := strings.Cut(s, "error: "); found && (strings.HasPrefix(before, "slurmstepd") || strings.HasPrefix(before, "[")) {
+			s = rest
+		}
+		for _, p := range []string{"cscs: ", "salloc: ", "sbatch: ", "srun: ", "error: ", "fatal: "} {
 			s = strings.TrimPrefix(s, p)
 		}
 		s = strings.TrimPrefix(s, "Job submit/allocate failed: ")

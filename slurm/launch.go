@@ -1,6 +1,7 @@
 package slurm
 
 import (
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -18,9 +19,10 @@ type Launch struct {
 	Files         map[string][]byte // written, 0600, into the session's directory {dir}
 	Setup         []string          // shell commands to be run before, in the server's shell
 	Venv          string            // a Python virtual environment to be activated; ~ is the home there
-	Workdir       string            // ~ is the home there; empty: the home
+	Workdir       string            // ~ is the home there; empty: the home, or in a container the EDF's directory
 	Reads         []string          // paths that the server is to show, which may be told to be missing; likewise
-	Step          []string          // srun options of a step for the server alone: --uenv=…, --environment=…
+	Step          []string          // srun options of a step for the server alone: --uenv=…, --repo=…
+	Environment   string            // the EDF of the container in which that step runs: a path or a name; empty: none
 	Port          int               // 0: a free one, chosen on the node
 	Wish          int               // the one to choose if it is free there; 0: any
 	AllowWideBind bool              // let it listen on more than loopback
@@ -46,7 +48,8 @@ func (l Launch) vars(v *vars) {
 	v.set("cscs_venv", l.Venv)
 	v.set("cscs_workdir", l.Workdir)
 	v.list("cscs_reads", l.Reads)
-	v.list("cscs_step_args", l.Step)
+	v.list("cscs_step_args", l.stepOptions("{dir}/environment.toml"))
+	v.set("cscs_environment", l.Environment)
 	v.list("cscs_srun_args", stepArgs)
 	v.set("cscs_port", strconv.Itoa(l.Port))
 	v.set("cscs_wish", strconv.Itoa(l.Wish))
@@ -59,6 +62,15 @@ func (l Launch) vars(v *vars) {
 // binding), all memory; shared with whatever else runs there (srun(1)).
 var stepArgs = []string{"--overlap", "--nodes=1", "--ntasks=1", "--cpu-bind=none", "--mem=0",
 	"--mpi=none", "--export=ALL", "--input=none", "--unbuffered"}
+
+// stepOptions returns the srun options of the server's own step, where edf is the EDF of a container.
+// There is no such step without options.
+func (l Launch) stepOptions(edf string) []string {
+	if l.Environment == "" {
+		return l.Step
+	}
+	return append(slices.Clone(l.Step), "--environment="+edf)
+}
 
 // CommandLine returns the server's command, as a shell would have to be given it,
 // with the step that is made for it, if one is. What is known only there stands as
@@ -85,10 +97,10 @@ func (l Launch) CommandLine() string {
 	parts = append(parts, l.Setup...)
 	parts = append(parts, shellescape.QuoteCommand(l.Argv))
 	cmd := strings.Join(parts, " && ")
-	if len(l.Step) > 0 {
+	if step := l.stepOptions(l.Environment); len(step) > 0 {
 		srun := append([]string{"srun", "--jobid={job}"}, stepArgs...)
-		srun = append(append(srun, "--gres={gres}", "--nodelist={node}"), l.Step...)
-		cmd = shellescape.QuoteCommand(srun) + " bash --login -c " + shellescape.Quote(cmd)
+		srun = append(append(srun, "--gres={gres}", "--nodelist={node}"), step...)
+		cmd = shellescape.QuoteCommand(srun) + " sh -c " + shellescape.Quote(cmd)
 	}
 	return cmd
 }

@@ -172,8 +172,37 @@ var options = []option{
 	{"x11", 0, optionalArgument, "salloc, which would carry it, ends at the grant: use X11 forwarding of ssh"},
 }
 
+// stepOptions are options of plugins for the step of the server: those of uenv, and --container-workdir
+// of containers.
+var stepOptions = []option{
+	{"container-workdir", 0, requiredArgument, ""},
+	{"environment", 0, requiredArgument, ownContainer},
+	{"no-default-view", 0, noArgument, ""},
+	{"repo", 0, requiredArgument, ""},
+	{"uenv-passthrough", 0, requiredArgument, ""},
+}
+
+// isStepOption reports whether word is an option of the server's step. Their long names are not
+// abbreviated: which others a site has is not known.
+func isStepOption(word string) bool {
+	name, _, _ := strings.Cut(word, "=")
+	return slices.ContainsFunc(stepOptions, func(o option) bool { return name == "--"+o.long })
+}
+
+// SplitOptions separates options of the server's step ([Launch.Step]) from those of the request ([Request.Extra]).
+func SplitOptions(words []string) (step, request []string) {
+	for _, w := range words {
+		if isStepOption(w) {
+			step = append(step, w)
+		} else {
+			request = append(request, w)
+		}
+	}
+	return step, request
+}
+
 // CheckOption reports whether word is an option, or several short ones, that the user may add
-// to the request. It reads the word as getopt_long(3) does, which accepts clustered short options
+// to the request or to the server's step. It reads the word as getopt_long(3) does, which accepts clustered short options
 // and abbreviated long ones. It lets unknown long options through: plugins of the site add
 // some (spank(7)), and Slurm refuses the others.
 func CheckOption(word string) error {
@@ -266,7 +295,7 @@ func readLongOption(word string) ([]usedOption, error) {
 		return nil, fmt.Errorf("the option has no name")
 	}
 	var used []usedOption
-	for _, o := range options {
+	for _, o := range slices.Concat(options, stepOptions) {
 		switch {
 		case o.long == name:
 			if o.argument == requiredArgument && !hasValue && o.refusal == "" {

@@ -180,6 +180,10 @@ func TestCheckOptionWords(t *testing.T) {
 		"--dependency=afterok:1": "",
 		"--uenv=prgenv-gnu":      "", // a plugin's
 		"--comment=--array=1":    "",
+		"--repo=/r":              "", // the step's
+		"--no-default-view":      "",
+		"--repo":                 "--repo=VALUE",
+		"--environment=mine":     "use --environment",
 	} {
 		err := CheckOption(word)
 		if want == "" {
@@ -229,5 +233,19 @@ func TestOptionWord(t *testing.T) {
 		if ok && CheckOption(strings.Replace(word, "VALUE", "1", 1)) != nil {
 			t.Errorf("%q: --slurm refuses %s", name, word)
 		}
+	}
+}
+
+// TestSplitOptions: options of the server's step are no options of the request, and no other is the step's.
+func TestSplitOptions(t *testing.T) {
+	step, request := SplitOptions([]string{
+		"--exclusive", "--repo=/r", "-n2", "--no-default-view", "--uenv-passthrough=use", "--container-workdir=/w",
+		"--repository=x", "--comment=--repo=x", "--no-default",
+	})
+	if diff := cmp.Diff([]string{"--repo=/r", "--no-default-view", "--uenv-passthrough=use", "--container-workdir=/w"}, step); diff != "" {
+		t.Errorf("of the step (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"--exclusive", "-n2", "--repository=x", "--comment=--repo=x", "--no-default"}, request); diff != "" {
+		t.Errorf("of the request (-want +got):\n%s", diff)
 	}
 }

@@ -56,7 +56,12 @@ func TestPresetsOfCommands(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Run(command, func(t *testing.T) {
-			cmd := exec.Command("bash", "--noprofile", "--norc", "-c", script+"\n"+run)
+			// Longer than one argument may be (execve(2), MAX_ARG_STRLEN).
+			file := filepath.Join(t.TempDir(), "script")
+			if err := os.WriteFile(file, []byte(script+"\n"+run), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command("bash", "--noprofile", "--norc", file)
 			cmd.Env = append(slices.Clone(all), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+t.TempDir())
 			out, err := cmd.CombinedOutput()
 			if err != nil {

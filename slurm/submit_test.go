@@ -651,16 +651,22 @@ func TestProfileHangs(t *testing.T) {
 	stopFake(t, f, Stopping{ID: testID(t)})
 }
 
-// What srun says against a step of its own is what the user is told.
+// What srun or slurmstepd reports of a step that cannot run is the error of the session.
 func TestStepArgsRefused(t *testing.T) {
-	f := slurmtest.New(t)
-	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}, Step: []string{"--uenv=nosuch"}}})
-	r.wait()
-	err := r.outcome.Err()
-	if err == nil || err.Error() != "uenv: no uenv matches 'nosuch'; Invalid --uenv argument: nosuch" {
-		t.Errorf("error %v", err)
+	for uenv, want := range map[string]string{
+		"nosuch": "uenv: no uenv matches 'nosuch'; Invalid --uenv argument: nosuch",
+		"gone":   "uenv: cannot mount /gone; Failed to invoke spank plugin stack",
+	} {
+		t.Run(uenv, func(t *testing.T) {
+			f := slurmtest.New(t)
+			r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}, Step: []string{"--uenv=" + uenv}}})
+			r.wait()
+			if err := r.outcome.Err(); err == nil || err.Error() != want {
+				t.Errorf("error %v, want %s", err, want)
+			}
+			stopFake(t, f, Stopping{ID: testID(t)})
+		})
 	}
-	stopFake(t, f, Stopping{ID: testID(t)})
 }
 
 // The home directory cannot be written to.

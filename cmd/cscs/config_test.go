@@ -101,7 +101,7 @@ func TestFlagsBecomeASession(t *testing.T) {
 	dir := home(t, "")
 	c := capture(t, nil, "run", "-c", "daint", "--port", "7000", "--local-port", "9000", "--no-browser",
 		"-t", "1-0", "-A", "g1", "-p", "debug", "-q", "high", "-N", "2-4", "-w", "nid[1-2]", "-G", "gh200:4", "--mem", "10G", "-C", "gpu",
-		"--reservation", "course", "--slurm=--exclusive", "--slurm=-n2",
+		"--reservation", "course", "--slurm=--exclusive", "--slurm=--repo=/r", "--slurm=-n2", "--slurm=--no-default-view",
 		"--setup", "module load x", "--setup", "true", "--venv", "~/v", "--workdir", "w", "--env", "A=b=c", "--env", "B=",
 		"--uenv", "u", "--view", "v", "--environment", "e", "--via", "sbatch", "--queue-timeout", "1m", "--start-timeout", "90s", "--idle", "90m", "--allow-wide-bind", "--forward-new",
 		"--", "serve", "{port}")
@@ -115,7 +115,7 @@ func TestFlagsBecomeASession(t *testing.T) {
 		t.Error(diff)
 	}
 	launch := slurm.Launch{Setup: []string{"module load x", "true"}, Venv: "~/v", Workdir: "w", Env: map[string]string{"A": "b=c", "B": ""},
-		Step: []string{"--uenv=u", "--view=v", "--environment=e"}, AllowWideBind: true, ForwardNew: true}
+		Step: []string{"--uenv=u", "--view=v", "--repo=/r", "--no-default-view"}, Environment: "e", AllowWideBind: true, ForwardNew: true}
 	if diff := cmp.Diff(launch, got.Launch); diff != "" {
 		t.Error(diff)
 	}

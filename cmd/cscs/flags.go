@@ -119,11 +119,11 @@ func (o *options) addServer(cmd *cobra.Command, ports bool) {
 	}
 	g.addMany(&o.setup, "setup", "CMD", "shell command to run before the server, as in 'module load x' (repeatable)", nil)
 	g.add(&o.venv, "venv", "", "DIR", "Python virtual environment to activate, on the cluster", checkWord)
-	g.add(&o.workdir, "workdir", "", "DIR", "directory to start in, on the cluster (default: the home)", checkWord)
+	g.add(&o.workdir, "workdir", "", "DIR", "directory to start in, on the cluster (default: the home; in a container the EDF's)", checkWord)
 	g.addMany(&o.env, "env", "NAME=VALUE", "environment variable for the server (repeatable)", checkEnv)
 	g.add(&o.uenv, "uenv", "", "NAME", "uenv to run the server in", checkWord)
 	g.add(&o.view, "view", "", "NAME", "view of the uenv", checkWord)
-	g.add(&o.environment, "environment", "", "FILE", "environment definition of the Container Engine to run the server in", checkWord)
+	g.add(&o.environment, "environment", "", "FILE", "environment definition (EDF) of the Container Engine to run the server in: a path, or a name in ~/.edf", checkWord)
 	g.add(&o.startTimeout, "start-timeout", "", "TIME", "how long the server may take from the grant to ready (default 5m)", checkDuration)
 	g.add(&o.ready, "ready", "", "PATH", "path of the server that answers 200 once it can be used, as in /health (default: any answer will do)", checkWord)
 	g.add(&o.path, "path", "", "PATH", "path of the server that the browser opens (default: its front page)", checkWord)
@@ -158,10 +158,11 @@ func (o *options) addSlurm(cmd *cobra.Command) {
 // request is what is asked of Slurm.
 func (o *options) request() slurm.Request {
 	limit, _ := slurm.ParseTime(one(o.time)) // checkTime accepted it; "" stays that
+	_, extra := slurm.SplitOptions(o.slurm)
 	return slurm.Request{
 		Time: limit, Account: one(o.account), Partition: one(o.partition), QOS: one(o.qos), Nodes: one(o.nodes),
 		Nodelist: one(o.nodelist), GPUs: one(o.gpus), Mem: one(o.mem), Constraint: one(o.constraint),
-		Reservation: one(o.reservation), Extra: o.slurm, Via: slurm.Via(one(o.via)),
+		Reservation: one(o.reservation), Extra: extra, Via: slurm.Via(one(o.via)),
 	}
 }
 
@@ -169,18 +170,20 @@ func (o *options) request() slurm.Request {
 func (o *options) launch() slurm.Launch {
 	l := slurm.Launch{
 		Setup: o.setup, Venv: one(o.venv), Workdir: one(o.workdir), AllowWideBind: o.allowWideBind, ForwardNew: o.forwardNew,
-		Env: map[string]string{},
+		Environment: one(o.environment), Env: map[string]string{},
 	}
 	for _, kv := range o.env {
 		name, v, _ := strings.Cut(kv, "=")
 		l.Env[name] = v
 	}
 	for _, s := range []struct{ name, value string }{
-		{"uenv", one(o.uenv)}, {"view", one(o.view)}, {"environment", one(o.environment)},
+		{"uenv", one(o.uenv)}, {"view", one(o.view)},
 	} {
 		if s.value != "" {
 			l.Step = append(l.Step, "--"+s.name+"="+s.value)
 		}
 	}
+	step, _ := slurm.SplitOptions(o.slurm)
+	l.Step = append(l.Step, step...)
 	return l
 }

@@ -160,9 +160,11 @@ func TestServerIsAskedOnce(t *testing.T) {
 	}{
 		{"bare-node", nil},
 		{"uenv", []string{"--uenv", "prgenv-gnu/24.11:v1", "--view", "default"}},
+		{"container", []string{"--environment", "./mine.toml"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			begin(t)
+			edf(t, "mine.toml", "image = '"+bareImage+"'\nmounts = ['/home/testserver:/home/testserver']\n")
 			s := serve(t, c.flags, "-linger", "6s")
 			s.ready()
 			closeReady(t, s)
@@ -288,7 +290,7 @@ func TestServerSeesTheAllocation(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			begin(t)
 			mkdir(t, clusterHome(".edf"))
-			put(t, clusterHome(".edf/mine.toml"), "image = 'x'\n", 0o644)
+			edf(t, ".edf/mine.toml", "image = '"+bareImage+"'\nmounts = ['/home/testserver:/home/testserver']\n")
 			s := serve(t, c.flags)
 			told := about(t, s.ready().URL)
 			if n := countList(t, told["cpus"]); strconv.Itoa(n) != c.cpus {
@@ -365,13 +367,13 @@ func TestServerInUenvAndContainer(t *testing.T) {
 		env   []string
 	}{
 		{"uenv", []string{"--uenv", "prgenv-gnu/24.11:v1", "--view", "default"}, []string{"UENV_NAME=prgenv-gnu/24.11:v1", "UENV_VIEW=default"}},
-		{"environment", []string{"--environment", "mine"}, []string{"EDF_NAME=mine"}},
+		{"environment", []string{"--environment", "mine"}, []string{"PATH=/bin\n"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			begin(t)
 			if c.name == "environment" {
 				mkdir(t, clusterHome(".edf"))
-				put(t, clusterHome(".edf/mine.toml"), "image = 'x'\n", 0o644)
+				edf(t, ".edf/mine.toml", "image = '"+bareImage+"'\nmounts = ['/home/testserver:/home/testserver']\n")
 			}
 			s := serve(t, c.flags)
 			_, env := get(t, s.ready().URL+"env")

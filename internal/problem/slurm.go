@@ -215,7 +215,10 @@ var serverRules = []rule{
 		case "setup":
 			p.ID = "server-setup"
 			// Where only an interactive shell knows the command, the message says so, and the way out.
-			if strings.Contains(e.Message, "is not to be found") && !strings.Contains(e.Message, "interactive shells") {
+			switch {
+			case strings.Contains(e.Message, "is not to be found in the container"):
+				p.Hint = "only what the image has and the EDF mounts is there; --venv DIR is a path in the container"
+			case strings.Contains(e.Message, "is not to be found") && !strings.Contains(e.Message, "interactive shells"):
 				p.Hint = "if it is installed there, bring it in with --venv DIR, --setup 'module load …' or --uenv NAME"
 			}
 		}

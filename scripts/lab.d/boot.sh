@@ -115,7 +115,7 @@ start_host() {
 
 # lower_of HOST: what lies below the host's own layer.
 lower_of() {
-	if [[ $1 == ctl && -n $ACCOUNTING ]]; then echo "$ACCOUNTING/files:$TREE"; else echo "$TREE"; fi
+	if [[ $1 == ctl && -n $ACCOUNTING ]]; then echo "$ACCOUNTING/files:$TREE"; else echo "$ENGINE:$TREE"; fi
 }
 
 # find_init HOST: record the host's pid 1. Inside, it only knows itself as 1,

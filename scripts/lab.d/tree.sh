@@ -16,7 +16,7 @@ tree_of() { printf '%s/%s/%s' "$LAB_ROOT" "$1" "$(recipe_hash "$1")"; }
 # recipe_hash RELEASE: changes when what would be built changes.
 recipe_hash() {
 	local hash
-	hash=$(cd "$LAB_SCRIPTS" && echo "$1" | cat - tree.sh venv.sh venv-install write-run.py spank.sh spank.c | sha256sum)
+	hash=$(cd "$LAB_SCRIPTS" && echo "$1" | cat - tree.sh venv.sh venv-install write-run.py | sha256sum)
 	printf '%s' "${hash:0:12}"
 }
 
@@ -49,7 +49,6 @@ build_tree() {
 	rm -rf "$dir"/var/cache/apt/archives/*.deb "$dir"/var/lib/apt/lists/*
 	add_users "$dir"
 	tree_site_files "$dir"
-	build_spank "$dir"
 	build_venv "$dir"
 }
 

@@ -29,6 +29,7 @@ lab_up() {
 		[[ -d $ACCOUNTING ]] || die "accounting is not installed: scripts/lab install --release $RELEASE --accounting (bookworm and trixie have it)"
 	fi
 	build_programs
+	build_engine "$RELEASE"
 	touch "$(tree_of "$RELEASE")" # in use: see remove_old_trees
 	STARTING=1
 	trap up_failed EXIT
@@ -61,7 +62,8 @@ make_run_directory() {
 	mkdir -p "$LAB_RUN"/hosts "$LAB_RUN"/home/{laptop,ela,cluster}
 	mount -t tmpfs -o "mode=755,size=$HOME_SIZE" cscs-lab-home "$LAB_RUN/home/cluster"
 	TREE=$(tree_of "$RELEASE")
-	printf '%s=%q\n' RELEASE "$RELEASE" NODES "$NODES" TREE "$TREE" ACCOUNTING "$ACCOUNTING" >"$LAB_RUN/state"
+	ENGINE=$(engine_layer "$RELEASE")
+	printf '%s=%q\n' RELEASE "$RELEASE" NODES "$NODES" TREE "$TREE" ENGINE "$ENGINE" ACCOUNTING "$ACCOUNTING" >"$LAB_RUN/state"
 	lab_bin >"$LAB_RUN/bin"
 }
 

@@ -59,9 +59,15 @@ cscs_launch() {
 	# The umask here is the user's, for the server.
 	(\builtin umask 077 && \builtin printf '%d\n' "$$" >|"$cscs_dir/launched") || [[ -n $cscs_dir ]]
 	PORT=$(<"$cscs_dir/port")
+	# shellcheck disable=SC2034 # for the server
 	\builtin export PORT CSCS_SESSION="$cscs_id"
 	# A dead login's value of these would win over ours.
 	((${#cscs_unset[@]} == 0)) || \builtin unset -v "${cscs_unset[@]}" || [[ -n $cscs_dir ]]
+	if ((${#cscs_step_args[@]})); then
+		# --setup may call the functions of this shell.
+		(\builtin umask 077 && \builtin declare -f >|"$cscs_dir/login-functions") || [[ -n $cscs_dir ]]
+		cscs_serve_as step
+	fi
 	if [[ -n $cscs_workdir ]]; then
 		CDPATH='' \builtin cd -- "${cscs_workdir/#\~/"$HOME"}" 2>/dev/null || cscs_serve_as workdir
 	else

@@ -27,10 +27,11 @@
 #	cscs_forgotten		65		seconds beyond the lease until a session is stale
 #	cscs_found		10		the sockets that the last look saw
 #	cscs_granted		20 22 30	the allocation is granted
-#	cscs_gres		20 40		generic resources of the job on its first node
+#	cscs_gres		20 40 55		generic resources of the job on its first node
 #	cscs_heard		15		cscs_uptime at the client's last heartbeat
 #	cscs_hidden		00 45		variables that this shell does not have, and the server gets
 #	cscs_info		20 30 40 45	what scontrol said of the job last
+#	cscs_item		55		inside.sh: scratch of a function
 #	cscs_job		20 22 24 26 30 40 70 80	number of the session's job; 70: of the user's
 #	cscs_jobs		60		"number state" of each job of the session in Slurm
 #	cscs_keep_logs		65		seconds for which a log is kept
@@ -84,7 +85,7 @@
 #	cscs_unowned		15		runner: milliseconds since the lease was renewed
 #	cscs_unwritten		15		the lease could not be written
 #	cscs_user		00		the user's name
-#	cscs_user_umask		40 45 99	the user's umask
+#	cscs_user_umask		40 45 55 99	the user's umask
 #	cscs_venv		00		launch: the virtual environment
 #	cscs_verdict		10		of the last judged port: none, ours, wide, foreign
 #	cscs_waits		26		cscs_uptime when the job began to wait

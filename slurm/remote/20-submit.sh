@@ -36,6 +36,9 @@ cscs_fill_dir() {
 cscs_look_ahead() {
 	local f
 	cd || return 0
+	cscs_look_for_edf
+	# Paths in a container are not those here.
+	[[ -z $cscs_environment ]] || return 0
 	f=${cscs_workdir/#\~/$HOME}
 	if [[ -n $f && ! -d $f ]]; then
 		! cscs_not_here "$f" || cscs_not_there "the work directory $cscs_workdir is not there"
@@ -56,6 +59,22 @@ cscs_look_ahead() {
 	cd || return 0
 }
 
+# cscs_look_for_edf: ends the session if the EDF is not there, or reports that it may not be.
+cscs_look_for_edf() {
+	[[ -n $cscs_environment ]] && ! cscs_find_edf || return 0
+	if [[ $cscs_environment == */* ]]; then
+		! cscs_not_here "$REPLY" || cscs_not_there "there is no EDF $REPLY"
+		cscs_say note "message=there is no EDF $REPLY on ${HOSTNAME%%.*}: unless the node has it, the server cannot start"
+		return
+	fi
+	# The user's start-up files may say where EDFs are.
+	local said EDF_PATH=${EDF_PATH:-}
+	# shellcheck disable=SC2016 # for the login shell to expand
+	IFS= read -r -d '' -t 5 said < <(timeout 5 bash --login -c 'printf "\036%s\0" "${EDF_PATH:-}"' 2>/dev/null </dev/null)
+	[[ $said != *$'\036'* ]] || EDF_PATH=${said##*$'\036'}
+	cscs_find_edf || cscs_say note "message=there is no EDF $cscs_environment in ${EDF_PATH:-$HOME/.edf}: unless the site has one, the server cannot start"
+}
+
 # cscs_perhaps_not PATH: it may be there on the nodes alone; a slip of the pen looks the same.
 cscs_perhaps_not() {
 	((${#cscs_step_args[@]})) || cscs_say note "message=$1 is not there on ${HOSTNAME%%.*}: unless the node has it, the server cannot start"
@@ -70,8 +89,8 @@ cscs_not_here() {
 	case $path in
 	"$HOME" | "$HOME"/*) return 0 ;;
 	esac
-	# A container or uenv may bring the rest with it.
-	((${#cscs_step_args[@]} == 0)) || return 1
+	# A uenv may bring the rest with it.
+	((${#cscs_step_args[@]} == 0)) || [[ -n $cscs_environment ]] || return 1
 	case $path in
 	/tmp/* | /var/* | /dev/* | /run/*) return 1 ;;
 	esac

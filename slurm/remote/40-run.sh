@@ -189,7 +189,7 @@ cscs_tellings_most=2000
 # into a log that cannot fill the disk.
 cscs_start() {
 	local log
-	rm -f "$cscs_dir/failure" "$cscs_dir/launched"
+	rm -f "$cscs_dir/failure" "$cscs_dir/launched" "$cscs_dir/inside"
 	printf '%s\n' "$cscs_listen" >"$cscs_dir/port"
 	cscs_server_code='' cscs_end='' cscs_message='' cscs_tellings=0
 	cscs_measured=$cscs_clock cscs_work='' cscs_worked=''
@@ -198,15 +198,7 @@ cscs_start() {
 	cscs_logger=$!
 	# The server ignores no signal because the runner does.
 	trap - HUP PIPE
-	if ((${#cscs_step_args[@]})); then
-		# uenv and containers live in the step that Slurm makes for them.
-		(
-			export CSCS_SESSION=$cscs_id
-			cscs_srun --nodelist="$cscs_node" "${cscs_step_args[@]}" bash --noprofile --norc -p "$cscs_dir/remote.sh" login
-		) </dev/null >&"$log" 2>&1 {log}>&- &
-	else
-		CSCS_SESSION=$cscs_id setsid bash --noprofile --norc -p "$cscs_dir/remote.sh" login </dev/null >&"$log" 2>&1 {log}>&- &
-	fi
+	CSCS_SESSION=$cscs_id setsid bash --noprofile --norc -p "$cscs_dir/remote.sh" login </dev/null >&"$log" 2>&1 {log}>&- &
 	cscs_pid=$!
 	trap '' HUP PIPE
 	exec {log}>&-
@@ -337,7 +329,7 @@ cscs_work_pause=30000
 # cscs_hangs STATE: tells of a login shell that does not come through its start-up files, and so
 # not to the server, and takes it back if it does at last. For cscs_watch.
 cscs_hangs() {
-	[[ $1 == starting && -z $cscs_server_code ]] && ((${#cscs_step_args[@]} == 0)) || return 0
+	[[ $1 == starting && -z $cscs_server_code ]] || return 0
 	if [[ -e $cscs_dir/launched ]]; then
 		[[ -z $told ]] || cscs_event launched
 		told='' from=999999999
@@ -357,7 +349,9 @@ cscs_ended() {
 		cscs_end=setup
 		IFS= read -r cscs_message <"$cscs_dir/failure"
 	elif [[ ! -e $cscs_dir/launched ]]; then
-		cscs_unlaunched
+		cscs_end=shell cscs_message="the login shell on $cscs_node ended with status $cscs_server_code in its start-up files"
+	elif ((${#cscs_step_args[@]})) && [[ ! -e $cscs_dir/inside ]]; then
+		cscs_explain_step
 	elif [[ $1 == starting ]]; then
 		cscs_judge "$cscs_listen"
 		cscs_untaken || cscs_end=collision
@@ -366,16 +360,17 @@ cscs_ended() {
 	cscs_sweep KILL
 }
 
-# cscs_unlaunched: cscs_end and cscs_message say why not even launch was reached.
-cscs_unlaunched() {
+# cscs_explain_step: cscs_end and cscs_message report why the step of a uenv or container never ran.
+cscs_explain_step() {
 	local line words=''
-	if ((${#cscs_step_args[@]} == 0)); then
-		cscs_end=shell cscs_message="the login shell on $cscs_node ended with status $cscs_server_code in its start-up files"
-		return
-	fi
 	cscs_drain
 	while IFS= read -r line && ((${#words} < 500)); do
-		[[ $line == srun:* ]] && words+=${words:+|}$line
+		# The plugins of uenv and containers fail in srun, or on the node in slurmstepd, which begins a line
+		# with its own name or, from 26.05 on, with the time.
+		case $line in
+		*': task '*': Exited with exit code '*) ;;
+		'srun: '* | *' error: '*) words+=${words:+|}$line ;;
+		esac
 	done <"$cscs_dir/log"
 	cscs_end=setup cscs_message="${words:-srun ended with status $cscs_server_code}"
 }
@@ -504,7 +499,7 @@ cscs_ask_to_end() {
 	local pid
 	if [[ -n $cscs_server_code ]]; then # it is in the background
 		cscs_find_processes && kill -s TERM -- "${cscs_pids[@]}" 2>/dev/null
-	elif ((${#cscs_step_args[@]})) && { IFS= read -r pid <"$cscs_dir/launched"; } 2>/dev/null &&
+	elif ((${#cscs_step_args[@]})) && { IFS= read -r pid <"$cscs_dir/inside"; } 2>/dev/null &&
 		cscs_find_processes && [[ " ${cscs_pids[*]} " == *" $pid "* ]]; then
 		kill -s TERM "$pid" 2>/dev/null
 	else

@@ -41,7 +41,7 @@ cscs_save_functions() {
 	((${#names[@]} == 0)) || printf 'POSIXLY_CORRECT=${POSIXLY_CORRECT-y}\nexport -f --%s\n' "$(printf ' %q' "${names[@]}")" >>"$cscs_dir/functions"
 }
 
-# login: in a step of the runner's or of the server's own: becomes the login shell in which the
+# login: in the runner's step: becomes the login shell in which the
 # server starts, with the user's umask. It carries the mark of the session from its first moment
 # on (cscs_find_processes).
 cscs_login() {
@@ -49,6 +49,7 @@ cscs_login() {
 	cscs_dir=${BASH_SOURCE[0]%/*}
 	{ IFS= read -r cscs_user_umask <"$cscs_dir/umask"; } 2>/dev/null || cscs_user_umask=0022
 	cscs_set_environment
+	type -P srun >"$cscs_dir/srun"
 	# The runner's descriptors are none of the server's. (Nothing may be redirected meanwhile: bash keeps
 	# the original among them.)
 	for fd in /proc/self/fd/*; do
@@ -76,13 +77,7 @@ cscs_set_environment() {
 	[[ -z ${SLURM_JOB_CPUS_PER_NODE_PACK_GROUP_0:-} ]] ||
 		export SLURM_JOB_CPUS_PER_NODE=${SLURM_JOB_CPUS_PER_NODE:-$SLURM_JOB_CPUS_PER_NODE_PACK_GROUP_0}
 	for v in "${!SLURM_@}" "${!SLURMD_@}" "${!SRUN_@}" "${!PMI_@}" "${!SBATCH_@}" "${!SALLOC_@}"; do
-		case $v in
-		SLURM_CONF | SLURM_JOB_* | SLURM_JOBID | SLURM_CLUSTER_NAME | SLURMD_NODENAME) ;;
-		SLURM_CPUS_ON_NODE | SLURM_GPUS_ON_NODE | SLURM_GTIDS | SLURM_LOCALID | SLURM_NODEID | SLURM_PROCID) ;;
-		SLURM_STEPID | SLURM_STEP_ID | SLURM_STEP_NODELIST | SLURM_STEP_NUM_* | SLURM_STEP_TASKS_PER_NODE) ;;
-		SLURM_TASK_PID | SLURM_TOPOLOGY_* | SLURM_OOM_KILL_STEP | SLURM_PRIO_PROCESS) ;;
-		*) unset "$v" ;;
-		esac
+		cscs_is_kept "$v" || unset "$v"
 	done
 	# shellcheck disable=SC1091 # made by cscs_save_environment
 	[[ ! -r $cscs_dir/presets ]] || . "$cscs_dir/presets"
@@ -96,6 +91,23 @@ cscs_set_environment() {
 	export SLURM_SUBMIT_HOST=${SLURM_SUBMIT_HOST%%:*}
 	cscs_export_request
 	cscs_export_tasks
+}
+
+# cscs_is_kept VARIABLE: succeeds for those that Slurm sets in a step as it does for salloc's shell. This is
+# POSIX sh (55-step.sh).
+cscs_is_kept() {
+	case $1 in
+	SLURM_CONF | SLURM_JOB_* | SLURM_JOBID | SLURM_CLUSTER_NAME | SLURMD_NODENAME) ;;
+	SLURM_CPUS_ON_NODE | SLURM_GPUS_ON_NODE | SLURM_GTIDS | SLURM_LOCALID | SLURM_NODEID | SLURM_PROCID) ;;
+	SLURM_STEPID | SLURM_STEP_ID | SLURM_STEP_NODELIST | SLURM_STEP_NUM_* | SLURM_STEP_TASKS_PER_NODE) ;;
+	SLURM_TASK_PID | SLURM_TOPOLOGY_* | SLURM_OOM_KILL_STEP | SLURM_PRIO_PROCESS) ;;
+	*) return 1 ;;
+	esac
+}
+
+# cscs_belongs_to_step VARIABLE: succeeds for those that differ from step to step.
+cscs_belongs_to_step() {
+	cscs_is_kept "$1" && [[ $1 != SLURM_JOB_* && $1 != SLURM_JOBID && $1 != SLURM_CONF && $1 != SLURM_CLUSTER_NAME ]]
 }
 
 # cscs_export_field FIELD VARIABLE...: exports what scontrol said of the job.

@@ -14,6 +14,7 @@ cscs_serve() {
 	# With set -a, the login shell has exported all of its variables, ours too.
 	export -n "${!cscs_@}"
 	case ${1:-} in
+	step) cscs_become_step ;;
 	workdir) cscs_fail "the work directory $cscs_workdir is not there on ${HOSTNAME%%.*}" ;;
 	home) cscs_fail "the home directory $HOME is not there on ${HOSTNAME%%.*}" ;;
 	venv) cscs_fail "there is no virtual environment in ${cscs_venv/#\~/$HOME} on ${HOSTNAME%%.*} (no bin/activate)" ;;

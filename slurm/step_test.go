@@ -1,0 +1,110 @@
+package slurm
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/alps-tunnel/cscs/internal/slurmtest"
+)
+
+// TestStepServer: in a uenv and in a container the server gets its words, its variables and its setup as they
+// were given, and what fails is reported as on the bare node.
+func TestStepServer(t *testing.T) {
+	words := []string{"it's", "$HOME", "a\nb", `\`, "*"}
+	show := append([]string{"sh", "-c", `printf '<%s>' "$@" "$MINE" "$SET" "$PWD"; exit 7`, "x"}, words...)
+	shown := "<it's><$HOME><a\nb><\\><*><it's {\"$x\"}><yes>"
+	for name, step := range map[string]Launch{
+		"uenv":      {Step: []string{"--uenv=x"}},
+		"container": {Environment: "~/my \"own\".toml"},
+	} {
+		for what, c := range map[string]struct {
+			with    func(*Launch)
+			want    string // in the error
+			wantLog string
+		}{
+			"words":       {func(l *Launch) { l.Setup = []string{"SET='yes'; export SET"}; l.Workdir = "/usr" }, "ended with status 7", shown + "</usr>"},
+			"no-command":  {func(l *Launch) { l.Argv = []string{"no-such-command"} }, "no-such-command is not to be found", ""},
+			"no-program":  {func(l *Launch) { l.Argv = []string{"/etc/passwd"} }, "/etc/passwd is not to be found", ""},
+			"no-workdir":  {func(l *Launch) { l.Workdir = "/tmp/no such" }, "the work directory /tmp/no such is not there", ""},
+			"no-venv":     {func(l *Launch) { l.Venv = "/tmp/no-such" }, "no virtual environment in /tmp/no-such", ""},
+			"setup":       {func(l *Launch) { l.Setup = []string{"false"} }, `--setup "false" ended with status 1`, ""},
+			"setup-there": {func(l *Launch) { l.Setup = []string{"no-such x"} }, `no-such of --setup "no-such x" is not to be found`, ""},
+		} {
+			t.Run(name+"/"+what, func(t *testing.T) {
+				t.Parallel()
+				f := slurmtest.New(t)
+				if err := os.WriteFile(filepath.Join(f.Home, `my "own".toml`), nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				l := step
+				l.Argv, l.Env = show, map[string]string{"MINE": `it's {"$x"}`}
+				c.with(&l)
+				id := testID(t)
+				r := submit(t.Context(), t, f, &Submission{ID: id, Launch: l})
+				r.wait()
+				if err := r.outcome.Err(); err == nil || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("error %v, want one with %q", err, c.want)
+				}
+				if log, _ := stopFake(t, f, Stopping{ID: id}); !strings.Contains(log, c.wantLog) {
+					t.Errorf("log %q, want one with %q", log, c.wantLog)
+				}
+			})
+		}
+	}
+}
+
+// TestStepEDF: the EDF of the session inherits the user's and adds the session's directory. A path that does not
+// exist ends the session before anything is asked for; of a name, only the site knows.
+func TestStepEDF(t *testing.T) {
+	for _, c := range []struct {
+		name, environment, base, note string
+	}{
+		{"name", "mine", "mine", ""},
+		{"unknown-name", "other", "other", "there is no EDF other"},
+		{"path", "~/dir/mine.toml", "HOME/dir/mine.toml", ""},
+		{"relative", "./dir/mine.toml", "HOME/dir/mine.toml", ""},
+		{"quoted", `dir/a "b" \c.toml`, `HOME/dir/a \"b\" \\c.toml`, ""},
+		{"unknown-path", "~/dir/other.toml", "", "there is no EDF HOME/dir/other.toml"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := slurmtest.New(t)
+			for _, file := range []string{".edf/mine.toml", "dir/mine.toml", `dir/a "b" \c.toml`} {
+				path := filepath.Join(f.Home, file)
+				if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			here := func(s string) string { return strings.ReplaceAll(s, "HOME", f.Home) }
+			id := testID(t)
+			r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{
+				Environment: c.environment, Argv: []string{"sh", "-c", "cat {dir}/environment.toml; exit 7"},
+			}})
+			if c.note != "" && c.base != "" {
+				if note := await[Note](r); !strings.Contains(note.Message, here(c.note)) {
+					t.Errorf("note %q", note.Message)
+				}
+			}
+			r.wait()
+			err := r.outcome.Err()
+			if c.base == "" {
+				if err == nil || !strings.Contains(err.Error(), here(c.note)) || f.Called("sbatch") {
+					t.Errorf("error %v; sbatch was called: %v", err, f.Called("sbatch"))
+				}
+				return
+			}
+			log, _ := stopFake(t, f, Stopping{ID: id})
+			dir := filepath.Join(f.Home, ".cscs/fake", id)
+			if want := here("base_environment = \"" + c.base + "\"\nmounts = [\"" + dir + ":" + dir + "\"]\n"); !strings.Contains(log, want) {
+				t.Errorf("log %q, want %q; %v", log, want, err)
+			}
+			if !strings.Contains(f.Calls(), "--environment="+dir+"/environment.toml /bin/sh "+dir+"/inside.sh") {
+				t.Errorf("calls:\n%s", f.Calls())
+			}
+		})
+	}
+}
