@@ -266,7 +266,7 @@ func canonicalOptions(words []string) []string {
 			continue
 		}
 		for _, u := range used {
-			if u.value != "" {
+			if u.value != "" && !isStepOption("--"+u.long) {
 				canonical = append(canonical, "--"+cmp.Or(otherNames[u.long], u.long)+"="+u.value)
 			}
 		}
