@@ -70,8 +70,10 @@ func TestLeftSessionWithoutRunner(t *testing.T) {
 	ageLease(t, ready.Session)
 	says(t, mustCmd(t, "ps", "--refresh"), granted.Job, "cancelled")
 	if left := poll(patience, func() string { return aliceJobs(t) }); left != "" {
-		t.Errorf("nobody guards it, and it runs: %s", left)
+		t.Errorf("no process guards it, and it runs: %s", left)
 	}
+	// What tells how it ended stays for its owner.
+	says(t, mustCmd(t, "stop", ready.Session), "stopped")
 }
 
 // ageLease sets the stamp of the session's lease back by three hours.

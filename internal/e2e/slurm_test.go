@@ -92,6 +92,7 @@ func awaitCompleted(t *testing.T, node string) {
 	}); left != "" {
 		t.Fatalf("%s is still completing: %s", node, left)
 	}
+	resumeNodes(t) // Slurm drains a node whose job took too long to complete
 }
 
 func cancelJob(t *testing.T, job string) {
