@@ -173,7 +173,7 @@ func TestInnerShell(t *testing.T) {
 	}
 }
 
-// TestStartupFileReads: a question of a start-up file gets an empty answer; one that reads all is told.
+// TestStartupFileReads: a question of a start-up file gets an empty answer; one that reads all is reported.
 func TestStartupFileReads(t *testing.T) {
 	f := slurmtest.New(t, "SHLVL=0")
 	writeHome(t, f, ".bashrc", "read -p 'Which project? ' project; read -r -n 1 key; read -r more\n")

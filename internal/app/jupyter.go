@@ -40,8 +40,8 @@ var flavours = map[string]string{
 // are the user's own for it.
 //
 // The server gets a token that is made anew each time. It goes by file
-// ([App.Files]), which the server's configuration reads: arguments are for everyone on the node
-// to see, an environment for all that the server starts and for its jobs, and a token that the
+// ([App.Files]), which the server's configuration reads: all users of the node see
+// arguments, an environment is for all that the server starts and for its jobs, and a token that the
 // server makes itself goes into its log. An argument that would open the
 // server wider, or move it from where it is looked for, is a [*UsageError].
 // See docs/apps.md for what was verified of Jupyter's own behaviour.

@@ -269,8 +269,8 @@ func TestChainImageKeys(t *testing.T) {
 		t.Fatal("the sshd of the node uses the key in /etc/ssh")
 	}
 	// Over the slow line, the runner has asked sshd before the first dial meets its key.
+	t.Cleanup(func() { tell(t, "rtt", "0") })
 	for _, rtt := range []string{"0", "300ms"} {
-		t.Cleanup(func() { tell(t, "rtt", "0") })
 		tell(t, "rtt", rtt)
 		s := serve(t, []string{"--nodelist", node})
 		s.ready()

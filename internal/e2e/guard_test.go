@@ -76,7 +76,7 @@ func TestGuardedTunnel(t *testing.T) {
 	s.end(0)
 }
 
-// TestUnguarded: without the guard, what comes is passed on as it is, whoever sends it.
+// TestUnguarded: without the guard, each user's bytes are passed on as they are.
 func TestUnguarded(t *testing.T) {
 	begin(t)
 	s := serve(t, []string{"--protect=false"})

@@ -161,7 +161,7 @@ func (p *place) lead(t *testing.T, serve func(net.Conn)) {
 	})
 }
 
-// Other protocols than HTTP are for this user alone, whoever speaks first.
+// Other protocols than HTTP are for this user alone, also where the server speaks first.
 func TestGuardOtherProtocols(t *testing.T) {
 	echo := func(c net.Conn) { _, _ = io.Copy(c, c) }
 	greets := func(c net.Conn) { _, _ = io.WriteString(c, "220 hello\n"); echo(c) }

@@ -21,35 +21,23 @@ static void wait_for(const char *path)
 
 #define REAL(name) __typeof__(&name) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
 
-#define OPEN(name)                                                                                                     \
-	int name(const char *path, int flags, ...)                                                                     \
+/* The mode is there only with O_CREAT, and read by real only then. */
+#define OPEN(name, params, args)                                                                                       \
+	int name params                                                                                                \
 	{                                                                                                              \
-		va_list args;                                                                                          \
+		va_list rest;                                                                                          \
 		mode_t mode;                                                                                           \
 		REAL(name);                                                                                            \
-		va_start(args, flags);                                                                                 \
-		mode = va_arg(args, mode_t);                                                                           \
-		va_end(args);                                                                                          \
+		va_start(rest, flags);                                                                                 \
+		mode = va_arg(rest, mode_t);                                                                           \
+		va_end(rest);                                                                                          \
 		wait_for(path);                                                                                        \
-		return real(path, flags, mode);                                                                        \
+		return real args;                                                                                      \
 	}
-OPEN(open)
-OPEN(open64)
-
-#define OPENAT(name)                                                                                                   \
-	int name(int dir, const char *path, int flags, ...)                                                            \
-	{                                                                                                              \
-		va_list args;                                                                                          \
-		mode_t mode;                                                                                           \
-		REAL(name);                                                                                            \
-		va_start(args, flags);                                                                                 \
-		mode = va_arg(args, mode_t);                                                                           \
-		va_end(args);                                                                                          \
-		wait_for(path);                                                                                        \
-		return real(dir, path, flags, mode);                                                                   \
-	}
-OPENAT(openat)
-OPENAT(openat64)
+OPEN(open, (const char *path, int flags, ...), (path, flags, mode))
+OPEN(open64, (const char *path, int flags, ...), (path, flags, mode))
+OPEN(openat, (int dir, const char *path, int flags, ...), (dir, path, flags, mode))
+OPEN(openat64, (int dir, const char *path, int flags, ...), (dir, path, flags, mode))
 
 #define CALL(name, params, args)                                                                                       \
 	int name params                                                                                                \

@@ -57,7 +57,7 @@ slurm_conf() {
 		PartitionName=shared Nodes=ALL OverSubscribe=FORCE:4 DefaultTime=01:00:00 MaxTime=24:00:00 State=UP
 		PartitionName=preempt Nodes=ALL OverSubscribe=EXCLUSIVE PreemptMode=CANCEL GraceTime=5 DefaultTime=01:00:00 MaxTime=24:00:00 State=UP
 		PartitionName=urgent Nodes=ALL OverSubscribe=EXCLUSIVE PriorityTier=10 DefaultTime=01:00:00 MaxTime=24:00:00 State=UP
-		# squeue and scontrol do not show its jobs unless they are told to show all.
+		# squeue and scontrol do not show its jobs without an option.
 		PartitionName=hidden Nodes=ALL Hidden=YES OverSubscribe=EXCLUSIVE DefaultTime=01:00:00 MaxTime=24:00:00 State=UP
 		PartitionName=down Nodes=ALL DefaultTime=01:00:00 MaxTime=24:00:00 State=DOWN
 	EOF

@@ -101,7 +101,7 @@ cscs_end_predecessor() {
 }
 
 # cscs_alive: where the runner is, and the node's host keys as its files have them: Slurm itself
-# started it there, so that whoever has these keys is that node (invariant I7).
+# started it there, so a host that has these keys is that node (invariant I7).
 cscs_alive() {
 	local f type key keys=()
 	for f in /etc/ssh/ssh_host_*_key.pub; do

@@ -28,16 +28,25 @@ cscs_is_own() {
 # cscs_is_job_of DIRECTORY JOB: succeeds if the session's directory records the number of the job, or
 # none.
 cscs_is_job_of() {
-	local f number line recorded=''
+	local f number recorded REPLY
+	cscs_read_alive_jobs "$1"
+	recorded=$REPLY
 	for f in batch salloc runner; do
 		{ IFS= read -r number <"$1/$f"; } 2>/dev/null && recorded+=" $number"
 	done
+	[[ -z $recorded || "$recorded " == *" $2 "* ]]
+}
+
+# cscs_read_alive_jobs DIRECTORY: REPLY is the jobs in which a runner of the session has reported
+# itself, in that order, each after a space.
+cscs_read_alive_jobs() {
+	local line
+	REPLY=''
 	while IFS= read -r line; do
 		[[ $line == alive"$cscs_tab"*job=* ]] || continue
 		line=${line#*job=}
-		recorded+=" ${line%%"$cscs_tab"*}"
+		REPLY+=" ${line%%"$cscs_tab"*}"
 	done 2>/dev/null <"$1/events"
-	[[ -z $recorded || "$recorded " == *" $2 "* ]]
 }
 
 cscs_stop_session() {
@@ -89,13 +98,8 @@ cscs_is_settled() {
 
 # cscs_find_step: cscs_step is the runner's, as it said itself; empty if it did not.
 cscs_find_step() {
-	local line
-	cscs_step=''
-	while IFS= read -r line; do
-		[[ $line == alive"$cscs_tab"*job=* ]] || continue
-		line=${line#*job=} line=${line%%"$cscs_tab"*}
-		cscs_step=$line.
-	done 2>/dev/null <"$cscs_dir/events"
+	cscs_read_alive_jobs "$cscs_dir"
+	cscs_step=${REPLY:+${REPLY##* }.}
 }
 
 # cscs_exited: has the runner said so? REPLY is its line.

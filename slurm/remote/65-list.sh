@@ -159,7 +159,7 @@ cscs_sweep_stale() {
 		# A runner that lives counts the lease itself, and knows of renewals that this host
 		# does not see. One that has not begun yet may be about to, in a session that was left.
 		! cscs_has_runner "$2" "$job" || return
-		[[ -z $cscs_away ]] || cscs_has_begun "$2" || return
+		[[ -z $cscs_away || -n $REPLY ]] || return
 		cscs_sweep_job "$1" "$job" "$state"
 		return
 		;;
@@ -174,15 +174,6 @@ cscs_sweep_stale() {
 	fi
 }
 
-# cscs_has_begun DIRECTORY: succeeds if the runner of the session has begun.
-cscs_has_begun() {
-	local line
-	while IFS= read -r line; do
-		[[ $line != alive"$cscs_tab"* ]] || return 0
-	done 2>/dev/null <"$1/events"
-	return 1
-}
-
 # cscs_sweep_job ID JOB STATE: cancels the job of a stale session, and reports it. Its
 # directory stays: the runner still has to write how it ended.
 cscs_sweep_job() {
@@ -191,11 +182,12 @@ cscs_sweep_job() {
 }
 
 # cscs_has_runner DIRECTORY JOB: succeeds unless Slurm says that the runner's step of the job
-# is gone, or the runner never began.
+# is gone, or the runner never began. REPLY is that step; empty: the runner never began.
 cscs_has_runner() {
 	local line cscs_runner_step='' cscs_job=$2
 	while IFS= read -r line; do
 		[[ $line != alive"$cscs_tab"* ]] || cscs_parse_alive "$line"
 	done 2>/dev/null <"$1/events"
+	REPLY=$cscs_runner_step
 	[[ -n $cscs_runner_step ]] && ! cscs_step_gone
 }
