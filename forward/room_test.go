@@ -113,6 +113,33 @@ func TestRoom(t *testing.T) {
 	}
 }
 
+// A connection that waited for a target that fell silent meets the room when that target is given up:
+// what it sent meanwhile is not held until Hold is over.
+func TestRoomAfterASilentTarget(t *testing.T) {
+	r := newFakeRoom()
+	asked := make(chan struct{}, 2)
+	silent := func(ctx context.Context) (net.Conn, error) {
+		asked <- struct{}{}
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	l, _ := start(t, silent, withRoom(r))
+	mine, other := dial(t, l), dial(t, l)
+	write(t, mine, "room, and more")
+	write(t, other, "hello")
+	_, _ = mine.CloseWrite(), other.CloseWrite()
+	<-asked
+	<-asked
+	l.SetTarget(nil)
+	if got := readAll(t, mine); got != "taken: room, and more" {
+		t.Errorf("the room's own: %q", got)
+	}
+	l.SetTarget(testServer(t, echo))
+	if got := readAll(t, other); got != "hello" {
+		t.Errorf("the server's: %q", got)
+	}
+}
+
 // With a target and nothing expected, nothing is read of a connection; a server that
 // speaks first is heard.
 func TestRoomIsNotAskedWhenThereIsATarget(t *testing.T) {

@@ -131,46 +131,55 @@ func (l *Listener) serve(waitCtx, connCtx context.Context, local net.Conn) {
 
 // admit lets the room judge a connection, if there is one, and opens one to the target for
 // what is not the room's. What it gives back of local is to be used instead; nil: the room
-// has it.
+// has it. A target that is given up while it is asked sends the connection back to the room.
 func (l *Listener) admit(waitCtx context.Context, local net.Conn) (net.Conn, net.Conn, error) {
 	holdCtx, cancel := runclock.WithTimeoutCause(waitCtx, l.Hold, &HoldError{})
 	defer cancel()
-	if l.Room != nil {
-		c, mine := l.meet(holdCtx, local)
-		if mine {
-			return nil, nil, nil
+	for judged := false; ; judged = true {
+		if l.Room != nil && (!judged || !l.Guarded) { // a guarded port judges each connection once
+			c, mine := l.meet(holdCtx, local)
+			if mine {
+				return nil, nil, nil
+			}
+			local = c
 		}
-		local = c
+		if remote, err := l.tryTarget(holdCtx); !errors.Is(err, errTargetChanged) {
+			return local, remote, err
+		}
 	}
-	remote, err := l.openWithin(holdCtx)
-	return local, remote, err
 }
 
 // open waits for a target, for as long as Hold, and opens a connection to it.
 func (l *Listener) open(ctx context.Context) (net.Conn, error) {
 	holdCtx, cancel := runclock.WithTimeoutCause(ctx, l.Hold, &HoldError{})
 	defer cancel()
-	return l.openWithin(holdCtx)
+	for {
+		if c, err := l.tryTarget(holdCtx); !errors.Is(err, errTargetChanged) {
+			return c, err
+		}
+	}
 }
 
-// openWithin is open with a context that ends the waiting.
-func (l *Listener) openWithin(holdCtx context.Context) (net.Conn, error) {
-	for {
-		t, changed, err := l.target.wait(holdCtx)
-		if err != nil {
-			return nil, context.Cause(holdCtx)
-		}
-		c, err := openOne(holdCtx, t, changed)
-		if err == nil {
-			return c, nil
-		}
-		select {
-		case <-changed:
-		case <-holdCtx.Done():
-			return nil, context.Cause(holdCtx)
-		case <-time.After(changeGrace):
-			return nil, &TargetError{Err: err}
-		}
+// errTargetChanged is tryTarget's error when another target, or none, took the place of the one it asked.
+var errTargetChanged = errors.New("target changed")
+
+// tryTarget waits for a target, for as long as holdCtx allows, and opens a connection to it.
+func (l *Listener) tryTarget(holdCtx context.Context) (net.Conn, error) {
+	t, changed, err := l.target.wait(holdCtx)
+	if err != nil {
+		return nil, context.Cause(holdCtx)
+	}
+	c, err := openOne(holdCtx, t, changed)
+	if err == nil {
+		return c, nil
+	}
+	select {
+	case <-changed:
+		return nil, errTargetChanged
+	case <-holdCtx.Done():
+		return nil, context.Cause(holdCtx)
+	case <-time.After(changeGrace):
+		return nil, &TargetError{Err: err}
 	}
 }
 

@@ -359,6 +359,14 @@ func TestChainLostWhileQueued(t *testing.T) {
 	a.nothingLeft()
 }
 
+// crashLogin ends the login node as a crash does: first nothing runs there that could take a request
+// back or end a command in order, then its connection is gone.
+func (a *alps) crashLogin() {
+	a.StopLogin()
+	a.login.Cut()
+	a.KillLogin()
+}
+
 // The login node goes down while the job waits with salloc, and is not back at once.
 func TestLoginAwayWhileQueued(t *testing.T) {
 	a := newAlps(t, "FAKE_QUEUE=1")
@@ -366,9 +374,8 @@ func TestLoginAwayWhileQueued(t *testing.T) {
 	cfg.Request.Via = slurm.ViaSalloc
 	l := a.start(cfg)
 	l.await(EventQueued)
-	a.KillLogin() // nobody is left there who would take the request back
 	a.away.Store(2)
-	a.login.Cut()
+	a.crashLogin()
 	var lost *chain.LostError
 	if err := l.end(); !errors.As(err, &lost) {
 		t.Errorf("ended with %v", err)
@@ -396,8 +403,7 @@ func TestLostAgainAtTheEnd(t *testing.T) {
 	}
 	l := a.start(cfg)
 	l.await(EventQueued)
-	a.KillLogin() // nobody is left there who would take the request back
-	a.login.Cut()
+	a.crashLogin()
 	var left *TeardownError
 	if err := l.end(); errors.As(err, &left) {
 		t.Errorf("left: %v", left)

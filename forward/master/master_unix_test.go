@@ -216,9 +216,7 @@ func TestMasterDies(t *testing.T) {
 // TestMasterHangs: an ssh that is stopped, or whose connection is dead, is passed over in time.
 func TestMasterHangs(t *testing.T) {
 	l := newLogin(t)
-	if err := l.ssh.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	sshtest.StopProcess(t, l.ssh.Process)
 	if _, err := Join(t.Context(), l.socket, l.hop); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
@@ -239,9 +237,7 @@ func TestMasterFallsSilent(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if err := l.ssh.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	sshtest.StopProcess(t, l.ssh.Process)
 	var lost *chain.LostError
 	if <-c.Done(); !errors.As(c.Err(), &lost) || lost.Silence == 0 {
 		t.Error(c.Err())

@@ -135,9 +135,7 @@ func TestStopped(t *testing.T) {
 	s := newOpenSite(t)
 	owner := s.process(t)
 	owner.want("owner", "dial")
-	if err := owner.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	sshtest.StopProcess(t, owner.cmd.Process)
 	began := time.Now()
 	c := s.share(t, chain.Options{})
 	if took := time.Since(began); !errors.Is(c.Alone(), errStuck) || took > 10*time.Second {
@@ -158,9 +156,7 @@ func TestStoppedSharer(t *testing.T) {
 	stopped := s.process(t)
 	stopped.want("joined", "dial")
 	stopped.want("flowing", "flow", sshtest.ServeTCP(t, flood))
-	if err := stopped.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	sshtest.StopProcess(t, stopped.cmd.Process)
 	other := s.share(t, chain.Options{})
 	if err := roundTrip(t.Context(), other, sshtest.ServeTCP(t, echo), pattern(10<<20)); err != nil {
 		t.Error(err)

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -73,6 +74,11 @@ func (c *Cluster) Kill(words string) int { return c.killThose(words, false) }
 
 // KillLogin kills, as kill -9 does, every process of the login node.
 func (c *Cluster) KillLogin() int { return c.killThose("", true) }
+
+// StopLogin stops every process of the login node, as a machine that freezes does: KillLogin ends them.
+func (c *Cluster) StopLogin() {
+	c.each("", true, func(p *os.Process) { _ = p.Signal(syscall.SIGSTOP) })
+}
 
 func (c *Cluster) killThose(words string, login bool) int {
 	n := 0
