@@ -16,7 +16,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -77,7 +76,9 @@ func (c *Cluster) KillLogin() int { return c.killThose("", true) }
 
 // StopLogin stops every process of the login node, as a machine that freezes does: KillLogin ends them.
 func (c *Cluster) StopLogin() {
-	c.each("", true, func(p *os.Process) { _ = p.Signal(syscall.SIGSTOP) })
+	args := []string{"-STOP"} // package syscall has this signal not on all systems
+	c.each("", true, func(p *os.Process) { args = append(args, strconv.Itoa(p.Pid)) })
+	_ = exec.CommandContext(c.t.Context(), "kill", args...).Run() // one may have ended meanwhile
 }
 
 func (c *Cluster) killThose(words string, login bool) int {
