@@ -91,6 +91,9 @@ func TestValuesStayValues(t *testing.T) {
 			continue // it is refused
 		}
 		words := append(c.run.Request.Args(), c.run.Launch.Step...)
+		if e := c.run.Launch.Environment; e != "" { // the step gets an EDF of the session's, which names this one
+			words = append(words, "--environment="+e)
+		}
 		if diff := cmp.Diff([]string{"--" + flag + "=1 --array=1-3"}, words); diff != "" {
 			t.Errorf("--%s (-want +got):\n%s", flag, diff)
 		}

@@ -193,21 +193,28 @@ func TestConnClose(t *testing.T) {
 	}
 }
 
-// fill writes to a connection that its far side does not read, until a write blocks. The next
-// write blocks too.
+// fill writes to a connection that its far side does not read, until no byte is taken for a while: what
+// lies between may take more after a first pause. The next write blocks.
 func fill(t *testing.T, conn net.Conn) {
 	t.Helper()
-	_ = conn.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
-	err := soon(t, "a write with a deadline", func() error {
-		var err error
-		for err == nil {
-			_, err = conn.Write(make([]byte, 1<<20))
+	for idle := 0; idle < 2; {
+		_ = conn.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+		taken := 0
+		err := soon(t, "a write with a deadline", func() error {
+			for {
+				n, err := conn.Write(make([]byte, 1<<20))
+				if taken += n; err != nil {
+					return err
+				}
+			}
+		})
+		var timeout net.Error
+		if !errors.As(err, &timeout) || !timeout.Timeout() {
+			t.Fatal(err)
 		}
-		return err
-	})
-	var timeout net.Error
-	if !errors.As(err, &timeout) || !timeout.Timeout() {
-		t.Fatal(err)
+		if idle++; taken > 0 {
+			idle = 0
+		}
 	}
 	_ = conn.SetWriteDeadline(time.Time{})
 }

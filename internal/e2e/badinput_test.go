@@ -46,7 +46,6 @@ func TestBadInput(t *testing.T) {
 		{"local-port-0", 2, []string{"run", "--cluster", "daint", "--local-port", "0", "--", "x"}, []string{"port", "0"}},
 		{"local-port-70000", 2, []string{"run", "--cluster", "daint", "--local-port", "70000", "--", "x"}, []string{"70000"}},
 		{"tunnel-port-missing", 2, []string{"tunnel", "--cluster", "daint", "--node", "nid001001"}, []string{"port"}},
-		{"tunnel-target-missing", 2, []string{"tunnel", "--cluster", "daint", "--port", "6006"}, []string{"--node", "--job"}},
 		{"tunnel-both-targets", 2, []string{"tunnel", "--cluster", "daint", "--node", "nid001001", "--job", "1", "--port", "6006"}, []string{"node", "job"}},
 		{"time", 2, []string{"run", "--cluster", "daint", "--time", "soon", "--", "x"}, []string{"soon"}},
 		{"time-empty", 2, []string{"run", "--cluster", "daint", "--time", "", "--", "x"}, []string{"time"}},
