@@ -138,7 +138,7 @@ func (i *idleness) usedAt(at time.Time) {
 }
 
 func (s *session) warnOfIdle(unused time.Duration, ends time.Time) {
-	if limit := s.job.Ends; !limit.IsZero() && limit.Before(ends) {
+	if limit := s.job.Ends; limit.After(time.Now()) && limit.Before(ends) {
 		return // the time limit comes first, of which there are warnings
 	}
 	use := s.cfg.App.Use

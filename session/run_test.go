@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -44,13 +45,22 @@ func getWithin(t *testing.T, url string, limit time.Duration) error {
 	return nil
 }
 
+// nothingLeft checks that the cluster has nothing of the session: no job at once, and soon no file, since a
+// command on the login node whose connection was lost clears away by itself.
 func (a *alps) nothingLeft() {
 	a.t.Helper()
 	if jobs := a.Jobs(); len(jobs) > 0 {
 		a.t.Errorf("jobs left: %v", jobs)
 	}
-	if left, _ := filepath.Glob(filepath.Join(a.Home, ".cscs")); len(left) > 0 {
-		a.t.Errorf("files left on the cluster: %v", left)
+	dir := filepath.Join(a.Home, ".cscs")
+	for deadline := time.Now().Add(10 * time.Second); ; <-time.After(20 * time.Millisecond) {
+		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+		if time.Now().After(deadline) {
+			left, _ := filepath.Glob(filepath.Join(dir, "*", "*"))
+			a.t.Fatalf("files left on the cluster: %s %v", dir, left)
+		}
 	}
 }
 

@@ -3,7 +3,6 @@ package slurm
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -41,7 +40,7 @@ declare -A cscs_told=()
 		}
 		text += "cscs_proc_net=$1/" + fmt.Sprint(i) + "; cscs_listeners; cscs_elsewhere; echo end >>\"$1/events\"\n"
 	}
-	out, err := exec.CommandContext(t.Context(), "bash", "-c", text, "bash", dir).CombinedOutput()
+	out, err := bashCommand(t, text, dir).CombinedOutput()
 	if err != nil || len(out) > 0 {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -139,7 +138,7 @@ func TestSeenByFollow(t *testing.T) {
 	}
 	for _, from := range []int{0, len(lines) - 5, len(lines)} {
 		text := fmt.Sprintf("%s\ncscs_dir=$1 cscs_offset=%d; cscs_read_events >/dev/null; echo \"$cscs_offset $cscs_seen\"", script, from)
-		out, err := exec.CommandContext(t.Context(), "bash", "-c", text, "bash", dir).CombinedOutput()
+		out, err := bashCommand(t, text, dir).CombinedOutput()
 		if want := fmt.Sprintf("%d listening\taddr=127.0.0.1\n", len(lines)); err != nil || string(out) != want {
 			t.Errorf("from %d: %q, %v", from, out, err)
 		}

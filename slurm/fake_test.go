@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base32"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -105,3 +107,14 @@ func stopFake(t *testing.T, f *slurmtest.Cluster, s Stopping) (string, *Exited) 
 
 // awaitAny returns the next event, whatever it is.
 func awaitAny(r *run) Event { return await[Event](r) }
+
+// bashCommand runs text in bash, with args as its parameters. It comes from a file: the remote half is
+// longer than one argument may be (execve(2), MAX_ARG_STRLEN).
+func bashCommand(t *testing.T, text string, args ...string) *exec.Cmd {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "script")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return exec.CommandContext(t.Context(), "bash", append([]string{"--noprofile", "--norc", file}, args...)...)
+}

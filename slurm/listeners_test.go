@@ -2,7 +2,6 @@ package slurm
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -47,7 +46,7 @@ func TestListeners(t *testing.T) {
 cscs_proc_net=$1
 cscs_judge 8888
 echo "$cscs_verdict" $([[ $cscs_verdict == foreign ]] || echo "$cscs_addr") $([[ $cscs_verdict == wide ]] && echo "$cscs_bound")`
-			out, err := exec.Command("bash", "-c", text, "bash", dir).CombinedOutput()
+			out, err := bashCommand(t, text, dir).CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
@@ -87,7 +86,7 @@ func TestWish(t *testing.T) {
 				}
 			}
 			text := strings.ReplaceAll(script, "$UID", "2001") + "\ncscs_proc_net=$1 " + c.set + "\ncscs_choose_port && echo $cscs_listen"
-			out, err := exec.Command("bash", "-c", text, "bash", dir).CombinedOutput()
+			out, err := bashCommand(t, text, dir).CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}

@@ -2,7 +2,6 @@ package slurm
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -56,12 +55,7 @@ func TestPresetsOfCommands(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Run(command, func(t *testing.T) {
-			// Longer than one argument may be (execve(2), MAX_ARG_STRLEN).
-			file := filepath.Join(t.TempDir(), "script")
-			if err := os.WriteFile(file, []byte(script+"\n"+run), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			cmd := exec.Command("bash", "--noprofile", "--norc", file)
+			cmd := bashCommand(t, script+"\n"+run)
 			cmd.Env = append(slices.Clone(all), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+t.TempDir())
 			out, err := cmd.CombinedOutput()
 			if err != nil {
