@@ -73,7 +73,7 @@ func TestLeftSessionWithoutRunner(t *testing.T) {
 		t.Errorf("no process guards it, and it runs: %s", left)
 	}
 	// What tells how it ended stays for its owner.
-	says(t, mustCmd(t, "stop", ready.Session), "stopped")
+	says(t, mustCmd(t, "stop", ready.Session, "--cluster", "daint"), "ended before")
 }
 
 // ageLease sets the stamp of the session's lease back by three hours.
