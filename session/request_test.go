@@ -2,8 +2,6 @@ package session
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 )
@@ -43,15 +41,10 @@ func TestRequeuedAtLaunch(t *testing.T) {
 	cfg.Lease = time.Hour
 	l := a.start(cfg)
 	l.await(EventQueued)
-	state := filepath.Join(a.Jobs()[0], "state")
-	setState := func(s string) {
-		if err := os.WriteFile(state, []byte(s+"\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	setState("RUNNING")
+	job := a.Jobs()[0]
+	a.SetState(job, "RUNNING")
 	l.await(EventGranted)
-	setState("PENDING")
+	a.SetState(job, "PENDING")
 	l.await(EventWarning)
 	l.await(EventQueued)
 	a.Free()

@@ -85,11 +85,7 @@ func TestStopSparesNamesakes(t *testing.T) {
 			if _, err := Stop(t.Context(), f, Stopping{ID: id, Job: c.know, Step: AnyStep}); err != nil {
 				t.Error(err)
 			}
-			var left []string
-			for _, dir := range f.Jobs() {
-				left = append(left, filepath.Base(dir))
-			}
-			if !slices.Equal(left, c.left) {
+			if left := f.Jobs(); !slices.Equal(left, c.left) {
 				t.Errorf("left in the queue: %q, want %q", left, c.left)
 			}
 		})
@@ -399,15 +395,9 @@ func TestRequeuedAtLaunch(t *testing.T) {
 	r := submit(t.Context(), t, f, &Submission{ID: id, Request: Request{Via: ViaSbatch}, Launch: Launch{Argv: serverArgv("127.0.0.1")}, Lease: time.Hour})
 	await[Queued](r)
 	// slurmctld starts it, the prolog fails, and nothing of ours runs.
-	state := filepath.Join(f.Jobs()[0], "state")
-	setState := func(s string) {
-		if err := os.WriteFile(state, []byte(s+"\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	setState("RUNNING")
+	f.SetState("4711", "RUNNING")
 	await[Granted](r)
-	setState("PENDING")
+	f.SetState("4711", "PENDING")
 	if q := await[Requeued](r); q.Job != "4711" {
 		t.Errorf("requeued: %+v", q)
 	}
@@ -495,5 +485,66 @@ func TestNoDirectory(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestExposedDirectory: where another user could put a script in the place of ours, nothing is asked for.
+func TestExposedDirectory(t *testing.T) {
+	for _, place := range []string{".cscs", ".cscs/fake"} {
+		t.Run(place, func(t *testing.T) {
+			f := slurmtest.New(t)
+			path := filepath.Join(f.Home, place)
+			if err := os.MkdirAll(path, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(path, 0o770); err != nil { //nolint:gosec // that is the fault
+				t.Fatal(err)
+			}
+			r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
+			r.wait()
+			var remote *RemoteError
+			if !errors.As(r.err, &remote) || remote.Kind != "exposed" || remote.Path != path || !remote.BeforeRequest() || f.Called("salloc") || f.Called("sbatch") {
+				t.Errorf("error %v, want one that names %s; calls:\n%s", r.err, path, f.Calls())
+			}
+		})
+	}
+}
+
+// TestListNamesakes: a job of the user's that has the name of a session neither takes the place of the
+// session's own job in the list, nor has the session's files removed.
+func TestListNamesakes(t *testing.T) {
+	const alive = "alive\tjob=%s\tstep=0\tnode=nid001001\tpid=1\nlistening\taddr=127.0.0.1\tport=8888\n"
+	for name, c := range map[string]struct {
+		files   map[string]string
+		renewed time.Duration
+		state   string
+		job     string // that is listed
+	}{
+		"one that waits":         {map[string]string{"batch": "4711\n"}, 0, "PENDING", "4711"},
+		"one that was left":      {map[string]string{"batch": "4711\n", "detached": "0000000007\n"}, 48 * time.Hour, "PENDING", "4711"},
+		"one that runs":          {map[string]string{"batch": "4711\n", "events": fmt.Sprintf(alive, "4711")}, 0, "RUNNING", "4711"},
+		"stale, with its runner": {map[string]string{"batch": "4711\n", "events": fmt.Sprintf(alive, "4711")}, 48 * time.Hour, "RUNNING", "4711"},
+		"one whose job is over":  {map[string]string{"batch": "17\n", "events": fmt.Sprintf(alive, "17")}, 0, "PENDING", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := slurmtest.New(t, "FAKE_QUEUE=1")
+			id := testID(t)
+			dir := putSession(t, f, id, c.renewed)
+			putFiles(t, dir, c.files)
+			putFiles(t, dir, map[string]string{"remote.sh": "x\n"})
+			putJob(t, f, JobName(id))
+			f.SetState("4711", c.state)
+			putJob(t, f, JobName(id)) // the user's own
+			found, swept, err := List(t.Context(), f)
+			if err != nil || len(swept) > 0 || len(found) != 1 || found[0].Job != c.job {
+				t.Errorf("found %+v, swept %+v, error %v; want job %q", found, swept, err, c.job)
+			}
+			if _, err := os.Stat(filepath.Join(dir, "remote.sh")); err != nil {
+				t.Errorf("the session's script: %v", err)
+			}
+			if jobs := f.Jobs(); len(jobs) != 2 {
+				t.Errorf("jobs %v", jobs)
+			}
+		})
 	}
 }

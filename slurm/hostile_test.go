@@ -49,12 +49,13 @@ func TestStepFailsWithoutClient(t *testing.T) {
 // A home with a default ACL gives other users what is made there, whatever the umask.
 func TestDefaultACL(t *testing.T) {
 	f := slurmtest.New(t)
-	// As by: setfacl -m u:65534:rx,d:u:65534:rx HOME
+	// As by: setfacl -m u:65534:rx,d:u:65534:rwx HOME
 	acl := exec.Command("python3", "-c", `
 import os, struct, sys
 none = 0xffffffff
-acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *e) for e in [(1, 7, none), (2, 5, 65534), (4, 0, none), (16, 5, none), (32, 0, none)])
-for kind in "access", "default": os.setxattr(sys.argv[1], "system.posix_acl_" + kind, acl)
+for kind, given in ("access", 5), ("default", 7):
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *e) for e in [(1, 7, none), (2, given, 65534), (4, 0, none), (16, given, none), (32, 0, none)])
+    os.setxattr(sys.argv[1], "system.posix_acl_" + kind, acl)
 `, f.Home)
 	if out, err := acl.CombinedOutput(); err != nil {
 		t.Fatalf("set the ACL: %v: %s", err, out)
@@ -78,6 +79,12 @@ for kind in "access", "default": os.setxattr(sys.argv[1], "system.posix_acl_" + 
 	}
 	if err := other("grep", "-q", "s3cret", filepath.Join(dir, "remote.sh")); err == nil {
 		t.Error("another user reads the session's secrets")
+	}
+	if err := other("mv", dir, dir+".moved"); err == nil {
+		t.Error("another user can put a directory in the place of the session's")
+		if err := os.Rename(dir+".moved", dir); err != nil {
+			t.Fatal(err)
+		}
 	}
 	r.letGo()
 	r.wait()

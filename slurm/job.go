@@ -82,15 +82,9 @@ func parseQueue(job, answer string) Event {
 }
 
 // over reports whether the job is in a state that it never leaves.
-func (j JobInfo) over() bool {
-	switch j.State {
-	case "", "PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING":
-		return false
-	}
-	return true
-}
+func (j JobInfo) over() bool { return j.State != "" && j.State != "PENDING" && !j.Runs() }
 
-// Runs reports whether the job has its nodes.
+// Runs reports whether the job has its nodes, whether it runs or is stopped (scontrol(1), JOB STATE CODES).
 func (j JobInfo) Runs() bool {
 	switch j.State {
 	case "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING":

@@ -252,3 +252,28 @@ func TestListLeavesOutSwept(t *testing.T) {
 		t.Errorf("found %+v, swept %+v, %v", found, swept, err)
 	}
 }
+
+// TestListPassesOverAsides: what the runner reports of other sockets, of keys or of the cluster says nothing of
+// how far the session has come, wherever it stands among the events.
+func TestListPassesOverAsides(t *testing.T) {
+	const begun = "alive\tjob=4711\tstep=0\tnode=nid001001\tpid=1\nstarted\tnode=nid001001\tpid=2\tport=8888\n"
+	for _, aside := range []string{"elsewhere\taddr=127.0.0.1\tport=9\n", "vanished\taddr=127.0.0.1\tport=9\n", "note\tmessage=x\n", "scanned\tnode=nid001001\n"} {
+		f := slurmtest.New(t)
+		id := testID(t)
+		dir := putSession(t, f, id, 0)
+		putFiles(t, dir, map[string]string{"batch": "4711\n", "events": begun + "listening\taddr=127.0.0.1\tport=8888\n" + aside})
+		putJob(t, f, JobName(id))
+		if found, _, err := List(t.Context(), f); err != nil || len(found) != 1 || !found[0].Serving {
+			t.Errorf("%q after listening: %+v, %v", aside, found, err)
+		}
+		putFiles(t, dir, map[string]string{"events": begun + "exited\treason=setup\tcode=97\tmessage=no\n" + aside})
+		if found, _, err := List(t.Context(), f); err != nil || len(found) != 1 || found[0].Ended == nil || found[0].Ended.Reason != "setup" {
+			t.Errorf("%q after exited: %+v, %v", aside, found, err)
+		}
+		s := &Submission{ID: id}
+		out, err := s.Follow(t.Context(), f, func(Event) error { return nil })
+		if err != nil || out.Exited == nil || out.Exited.Reason != "setup" {
+			t.Errorf("%q after exited: followed to %+v, %v", aside, out, err)
+		}
+	}
+}

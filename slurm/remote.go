@@ -69,11 +69,11 @@ type call struct {
 
 // RemoteError tells that the remote half could not do its work on the host.
 type RemoteError struct {
-	Kind    string // shell, hang, inner, input, noslurm, home, nodir, gone, away, nonode, nosshd, nologin, revoked, protocol
+	Kind    string // shell, hang, inner, input, noslurm, home, nodir, exposed, gone, away, nonode, nosshd, nologin, revoked, protocol
 	Message string
 	Output  string       // what the login shell printed instead, if it did
 	Line    *StartupLine // of kind inner: the line that starts the other shell, if it was found
-	Path    string       // of kind nodir: what is there instead of a directory
+	Path    string       // of kind nodir: what is there instead of a directory; of kind exposed: the directory
 }
 
 func (e *RemoteError) Error() string { return e.Message }
@@ -81,7 +81,7 @@ func (e *RemoteError) Error() string { return e.Message }
 // BeforeRequest reports whether the error kept Submit from asking Slurm for anything.
 func (e *RemoteError) BeforeRequest() bool {
 	switch e.Kind {
-	case "shell", "inner", "input", "noslurm", "home", "nodir":
+	case "shell", "inner", "input", "noslurm", "home", "nodir", "exposed":
 		return true
 	}
 	return false

@@ -98,7 +98,7 @@ func Stop(ctx context.Context, remote Remote, s Stopping) (*Exited, error) {
 	case !stopped:
 		return exited, ErrCut
 	case logErr != nil:
-		return exited, &LogError{Path: dir + "/log.all", Err: logErr}
+		return exited, &LogError{Path: dir + "/log", Err: logErr}
 	}
 	return exited, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -117,4 +118,47 @@ func TestStopKilled(t *testing.T) {
 		t.Errorf("ended with %v", err)
 	}
 	stopFake(t, f, Stopping{ID: id})
+}
+
+// TestStopOnNFS: on a home that is NFS, a file that a process has open stays under another name when it is
+// removed, and so does its directory. A stop that has handed over the log leaves neither.
+func TestStopOnNFS(t *testing.T) {
+	f := slurmtest.New(t)
+	bin := t.TempDir()
+	// rm as an NFS client has it: what a process of this host has open gets another name, and keeps that.
+	const rm = `#!/bin/bash -p
+is_open() {
+	local fd
+	while IFS= read -r fd; do
+		grep -qz '^FAKE_ON=node' "${fd%/fd/*}/environ" || return 0
+	done < <(find -L /proc/[0-9]*/fd -maxdepth 1 -inum "$(stat -c %i "$1")" 2>/dev/null)
+	return 1
+}
+args=()
+for file in "$@"; do
+	if [[ $file == */@(log|.nfs)* ]] && is_open "$file"; then
+		[[ $file == */.nfs* ]] || mv "$file" "${file%/*}/.nfs${file##*/}"
+	else
+		args+=("$file")
+	fi
+done
+exec /bin/rm "${args[@]}"
+`
+	if err := os.WriteFile(filepath.Join(bin, "rm"), []byte(rm), 0o700); err != nil { //nolint:gosec // it is run
+		t.Fatal(err)
+	}
+	f.PutFirst(bin)
+	id := testID(t)
+	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}})
+	await[Listening](r)
+	r.letGo()
+	r.wait()
+	if log, _ := stopFake(t, f, Stopping{ID: id, Step: AnyStep, Grace: time.Second}); !strings.Contains(log, "hello from") {
+		t.Errorf("log %q", log)
+	}
+	dir := filepath.Join(f.Home, ".cscs", "fake", id)
+	entries, err := os.ReadDir(dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s is there, with %v", dir, entries)
+	}
 }

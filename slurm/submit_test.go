@@ -1,6 +1,7 @@
 package slurm
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -698,25 +699,39 @@ func TestFlood(t *testing.T) {
 	}
 }
 
+// A log that the client could not store stays with what tells how the session ended, for the next client.
+// Secrets go.
 func TestStopKeepsLogThatWasNotStored(t *testing.T) {
 	f := slurmtest.New(t)
 	id := testID(t)
-	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{
-		Argv: []string{"sh", "-c", "echo precious; exit 2"}, Files: map[string][]byte{"token": []byte("s3cret")},
-	}})
+	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: []string{"sh", "-c", "echo precious; exit 2"},
+		Files: map[string][]byte{"token": []byte("s3cret"), "session.json": []byte(`{"lease":3600}` + "\n")}}})
 	r.wait()
-	if _, err := Stop(t.Context(), f, Stopping{ID: id, Log: failingWriter{}}); err == nil {
-		t.Error("no error")
+	dir := filepath.Join(f.Home, ".cscs", "fake", id)
+	var failed *LogError
+	if _, err := Stop(t.Context(), f, Stopping{ID: id, Log: failingWriter{}}); !errors.As(err, &failed) || failed.Path != dir+"/log" {
+		t.Errorf("error %v", err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
 	}
 	var left []string
-	_ = filepath.WalkDir(filepath.Join(f.Home, ".cscs", "fake", id), func(path string, d os.DirEntry, _ error) error {
-		if !d.IsDir() {
-			left = append(left, d.Name())
-		}
-		return nil
-	})
-	if diff := cmp.Diff([]string{"log.all", "mark"}, left); diff != "" {
+	for _, e := range entries {
+		left = append(left, e.Name())
+	}
+	if diff := cmp.Diff([]string{"events", "lease", "log", "mark", "session.json"}, left); diff != "" {
 		t.Errorf("left (-want +got):\n%s", diff)
+	}
+	var log bytes.Buffer
+	if err := Log(t.Context(), f, id, 0, 0, &log); err != nil || log.String() != "precious\n" {
+		t.Errorf("logs: %q, %v", log.String(), err)
+	}
+	if log, _ := stopFake(t, f, Stopping{ID: id}); log != "precious\n" {
+		t.Errorf("the second stop stores %q", log)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("its directory is there")
 	}
 }
 

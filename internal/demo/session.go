@@ -154,7 +154,7 @@ func (s *session) keepLog(text []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.removed {
-		_ = os.WriteFile(filepath.Join(s.dir, "log.all"), text, 0o600)
+		_ = os.WriteFile(filepath.Join(s.dir, "log"), text, 0o600)
 	}
 }
 

@@ -157,6 +157,9 @@ func remote(e *slurm.RemoteError) Problem {
 	case "nodir":
 		p.Fix = "mv " + shellescape.Quote(e.Path) + " " + shellescape.Quote(e.Path+".old")
 		p.Hint = "cscs keeps the files of its sessions below it; move it away on the cluster: " + p.Fix
+	case "exposed":
+		p.Fix = "chmod go-w " + shellescape.Quote(e.Path)
+		p.Hint = "cscs keeps the scripts of its sessions below it, which run as you; on the cluster: " + p.Fix
 	case "away":
 		p.Hint = "this login node does not see what the others do: try again, which may lead to another one, and tell the site if it stays so"
 	case "hang":

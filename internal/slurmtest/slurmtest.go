@@ -121,6 +121,16 @@ func (c *Cluster) each(words string, login bool, visit func(*os.Process)) {
 // Setenv changes the environment of what runs from now on.
 func (c *Cluster) Setenv(s string) { c.env = append(c.env, s) }
 
+// PutFirst has the commands in dir found before all others from now on.
+func (c *Cluster) PutFirst(dir string) {
+	for _, v := range c.env {
+		if path, ok := strings.CutPrefix(v, "PATH="); ok {
+			c.Setenv("PATH=" + dir + ":" + path)
+			return
+		}
+	}
+}
+
 // Free lets pending jobs start (FAKE_QUEUE=1).
 func (c *Cluster) Free() {
 	c.t.Helper()
@@ -170,9 +180,20 @@ func (c *Cluster) Twice() string {
 	return string(b)
 }
 
-// Jobs returns the jobs that are in the queue.
+// SetState has Slurm give a job in the queue another state.
+func (c *Cluster) SetState(job, state string) {
+	c.t.Helper()
+	if err := os.WriteFile(filepath.Join(c.state, "jobs", job, "state"), []byte(state+"\n"), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// Jobs returns the numbers of the jobs that are in the queue.
 func (c *Cluster) Jobs() []string {
 	jobs, _ := filepath.Glob(filepath.Join(c.state, "jobs", "*"))
+	for i, dir := range jobs {
+		jobs[i] = filepath.Base(dir)
+	}
 	return jobs
 }
 

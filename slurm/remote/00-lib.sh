@@ -205,6 +205,10 @@ cscs_is_id() { [[ ${#1} == 8 && $1 != *[!abcdefghijklmnopqrstuvwxyz234567]* ]]; 
 # heterogeneous jobs belong to no session.
 cscs_is_job() { [[ ${#1} -gt 0 && ${#1} -lt 12 && $1 != *[!0123456789]* ]]; }
 
+# cscs_holds_nodes TEXT: succeeds if TEXT, of scontrol show job, is of a job that has its nodes, whether
+# it runs or is stopped (scontrol(1), JOB STATE CODES).
+cscs_holds_nodes() { [[ $1 == *' JobState='@(CONFIGURING|RUNNING|COMPLETING|SUSPENDED|STOPPED|SIGNALING|STAGE_OUT|RESIZING)' '* ]]; }
+
 # cscs_cancel JOB [OPTION]: runs scancel(1) on one job. Without a job's number, scancel
 # would be told of something else.
 cscs_cancel() { cscs_is_job "$1" && scancel ${2:+"$2"} "$1" </dev/null 2>/dev/null; }
@@ -212,13 +216,19 @@ cscs_cancel() { cscs_is_job "$1" && scancel ${2:+"$2"} "$1" </dev/null 2>/dev/nu
 # cscs_make_dir: makes the directory cscs_dir with its mark; prints an error to standard
 # error. A directory that exists is never taken over: it may be the user's.
 cscs_make_dir() {
-	# The umask does not count where the home has a default ACL (acl(5)).
-	if cscs_make_parents && mkdir -m 700 "$cscs_dir"; then
-		! cscs_write_mark || return 0
-		rm -f "$cscs_dir/mark"
-		rmdir "$cscs_dir"
-	fi
+	cscs_make_parents && cscs_make_own_dir && return
+	# Another session that ends may have removed the directories above in between.
+	cscs_make_parents && cscs_make_own_dir && return
 	cscs_remove_parents
+	return 1
+}
+
+cscs_make_own_dir() {
+	# The umask does not count where the home has a default ACL (acl(5)).
+	mkdir -m 700 "$cscs_dir" || return
+	! cscs_write_mark || return 0
+	rm -f "$cscs_dir/mark"
+	rmdir "$cscs_dir"
 	return 1
 }
 
@@ -228,7 +238,7 @@ cscs_make_parents() {
 	local dir
 	for dir in "$HOME/.cscs" "${cscs_dir%/*}"; do
 		[[ ! -d $dir ]] || continue
-		if mkdir "$dir"; then
+		if mkdir -m 700 "$dir"; then
 			: >"$dir/$cscs_parent_mark" || {
 				rmdir "$dir"
 				return 1
@@ -254,13 +264,16 @@ cscs_remove_parents() {
 }
 
 # cscs_see_parents: ends the verb with an error if there is something else than a directory where one
-# above cscs_dir is to be.
+# above cscs_dir is to be, or one in which another user could put a script in the place of ours.
 cscs_see_parents() {
-	local dir
+	local dir mode
 	for dir in "$HOME/.cscs" "${cscs_dir%/*}"; do
 		if [[ ! -d $dir && (-e $dir || -L $dir) ]]; then
 			cscs_die nodir "$dir is no directory on ${HOSTNAME%%.*}" "path=$dir"
 		fi
+		# With an ACL, the mode of the group is what the ACL gives at most (acl(5)).
+		mode=$(stat -L -c %a "$dir" 2>/dev/null) || continue
+		(((8#$mode & 8#22) == 0)) || cscs_die exposed "other users may write in $dir on ${HOSTNAME%%.*}" "path=$dir"
 	done
 }
 

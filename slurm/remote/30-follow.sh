@@ -12,7 +12,7 @@ cscs_read_events() {
 		[[ $line == *$'\n' ]] || break
 		# Also of what was printed before: what is expected follows from it. Other sockets
 		# say nothing of how far the server has come.
-		[[ $line == @(elsewhere|vanished|note)"$cscs_tab"* ]] || cscs_seen=${line%$'\n'}
+		cscs_is_aside "$line" || cscs_seen=${line%$'\n'}
 		((at += ${#line}))
 		cscs_parse_alive "$line"
 		((at > cscs_offset)) || continue
@@ -26,6 +26,9 @@ cscs_read_events() {
 		cscs_offset=$at
 	done
 }
+
+# cscs_is_aside LINE: succeeds if LINE of the event file says nothing of how far the session has come.
+cscs_is_aside() { [[ $1 == @(elsewhere|vanished|note|scanned)"$cscs_tab"* ]]; }
 
 # cscs_parse_alive LINE: cscs_runner_step is the runner's step, if LINE of the event file says.
 cscs_parse_alive() {
@@ -48,7 +51,7 @@ cscs_why() {
 	local nap
 	for nap in 0.1 0.3 0.6 1 2 4 8; do
 		cscs_job_state
-		[[ $cscs_info == *' JobState='@(RUNNING|COMPLETING|SUSPENDED)' '* ]] || return
+		cscs_holds_nodes "$cscs_info" || return
 		cscs_nap "$nap"
 	done
 }
@@ -152,8 +155,7 @@ cscs_follow() {
 				continue
 			fi
 			# A job that is over has no runner left to say so. No answer says nothing.
-			if [[ $cscs_info != *' JobState='@(RUNNING|COMPLETING|SUSPENDED|CONFIGURING)' '* &&
-				$cscs_info == *@(' JobState='|'Invalid job id')* ]]; then
+			if ! cscs_holds_nodes "$cscs_info" && [[ $cscs_info == *@(' JobState='|'Invalid job id')* ]]; then
 				[[ $cscs_info != *' JobState=PENDING '* ]] || cscs_say exited reason=term code= message=
 				return
 			fi

@@ -79,7 +79,7 @@ cscs_claim() {
 	{ IFS= read -r other <"$cscs_dir/runner"; } 2>/dev/null
 	if [[ $other != "$cscs_job" ]] && cscs_is_job "$other"; then
 		until cscs_queue; do cscs_nap 5; done
-		[[ " ${cscs_jobs[*]} " != *" $other RUNNING "* ]] || {
+		[[ " ${cscs_jobs[*]} " != *" $other "* || " ${cscs_jobs[*]} " == *" $other PENDING "* ]] || {
 			rm -f "$mine"
 			return 1
 		}

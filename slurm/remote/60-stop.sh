@@ -123,6 +123,15 @@ cscs_wait_exited() {
 	done
 }
 
+# cscs_keep_remains DIRECTORY: removes all files of a session that has ended but those that tell how. The log
+# is for the next client; list removes it at last.
+cscs_keep_remains() {
+	local f
+	for f in "$1"/* "$1"/.[!.]*; do
+		[[ $f == */@(log|log.1|events|lease|session.json|mark) ]] || rm -rf "$f"
+	done
+}
+
 # cscs_hand_over_log: the server's log goes to the client, and when it says that
 # it has it, the directory goes. Secrets go in any case.
 cscs_hand_over_log() {
@@ -150,13 +159,8 @@ cscs_hand_over_log() {
 		((size == 0)) || cat "${files[@]}" /dev/zero 2>/dev/null | head -c "$size"
 	fi
 	IFS= read -r -t 60 -u 0 line
-	if [[ $line == ok ]]; then
-		cscs_remove_dir
-	else
-		[[ -z $fd ]] || mv -f "$all" "$cscs_dir/log.all" 2>/dev/null
-		for f in "$cscs_dir"/* "$cscs_dir"/.[!.]*; do
-			[[ $f == */@(log.all|mark) ]] || rm -rf "$f"
-		done
-	fi
+	# NFS keeps a file that is open under another name, and with it the directory.
+	[[ -z $fd ]] || exec {fd}<&-
+	if [[ $line == ok ]]; then cscs_remove_dir; else cscs_keep_remains "$cscs_dir"; fi
 	cscs_say removed
 }

@@ -36,8 +36,8 @@ cscs_read_session() {
 cscs_is_stale() { ((cscs_term > 0 && cscs_age > cscs_term + cscs_forgotten)); }
 
 # cscs_read_jobs: fills the caller's array jobs with one line for each job that has the name
-# of a session, "NUMBER|STATE|REASON|START|END|PARTITION|ACCOUNT|NODES", by the session's
-# ID. Fails if Slurm does not answer; REPLY is what it says. The name comes last in
+# of a session, "NUMBER|STATE|REASON|START|END|PARTITION|ACCOUNT|NODES", all those of a name by the
+# session's ID. Fails if Slurm does not answer; REPLY is what it says. The name comes last in
 # squeue's line because a user's own job may have any name, with a | in it too.
 cscs_read_jobs() {
 	local line id rest answer
@@ -54,9 +54,19 @@ cscs_read_jobs() {
 			id=$rest
 		done
 		if [[ $id == cscs-* ]] && cscs_is_id "${id#cscs-}" && cscs_is_job "${line%%|*}"; then
-			jobs[${id#cscs-}]=${line%"|$id"}
+			jobs[${id#cscs-}]+=${line%"|$id"}$'\n'
 		fi
 	done <<<"$answer"
+}
+
+# cscs_choose_job ID DIRECTORY: REPLY is the line of the session's own job in the caller's array jobs, the
+# last one of several; empty: there is none. Another job of that name is the user's own.
+cscs_choose_job() {
+	local line own=''
+	while IFS= read -r line; do
+		[[ -z $line ]] || ! cscs_is_job_of "$2" "${line%%|*}" || own=$line
+	done <<<"${jobs[$1]:-}"
+	REPLY=$own
 }
 
 # cscs_job_number LINE, cscs_job_state_of LINE: REPLY is that field of a line of
@@ -93,7 +103,8 @@ cscs_sweep_one() {
 		cscs_read_jobs || return
 		asked=1
 	fi
-	cscs_sweep_stale "$1" "$2" "${jobs[$1]:-}"
+	cscs_choose_job "$1" "$2"
+	cscs_sweep_stale "$1" "$2" "$REPLY"
 }
 
 cscs_list() {
@@ -108,12 +119,15 @@ cscs_list() {
 }
 
 cscs_list_swept() {
+	local job
 	cscs_read_session "$2"
+	cscs_choose_job "$1" "$2"
+	job=$REPLY
 	if cscs_is_stale; then
-		cscs_sweep_stale "$1" "$2" "${jobs[$1]:-}"
+		cscs_sweep_stale "$1" "$2" "$job"
 		[[ -d $2 ]] || return
 	fi
-	cscs_list_one "$1" "$2" "${jobs[$1]:-}"
+	cscs_list_one "$1" "$2" "$job"
 }
 
 # cscs_list_one ID DIRECTORY JOB: reports one session, the clients that attend it, and how
@@ -121,7 +135,9 @@ cscs_list_swept() {
 cscs_list_one() {
 	local f last='' line seen now clients=() ended=()
 	local -A told=()
-	while IFS= read -r line; do last=$line; done 2>/dev/null <"$2/events"
+	while IFS= read -r line; do
+		cscs_is_aside "$line" || last=$line
+	done 2>/dev/null <"$2/events"
 	[[ $last != exited"$cscs_tab"* ]] || IFS=$cscs_tab read -r -a ended <<<"${last#*"$cscs_tab"}"
 	last=${last%%"$cscs_tab"*}
 	printf -v now '%(%s)T' -1
@@ -139,15 +155,11 @@ cscs_list_one() {
 # cscs_sweep_stale ID DIRECTORY JOB: ends a session that is stale. JOB is its line of
 # cscs_read_jobs.
 cscs_sweep_stale() {
-	local job state f
+	local job state
 	cscs_job_number "$3"
 	job=$REPLY
 	cscs_job_state_of "$3"
 	state=$REPLY
-	# A job of that name which is not the session's is the user's own.
-	if [[ -n $job ]] && ! cscs_is_job_of "$2" "$job"; then
-		job='' state=''
-	fi
 	case $state in
 	'' | COMPLETING) ;;
 	PENDING)
@@ -165,9 +177,7 @@ cscs_sweep_stale() {
 		;;
 	esac
 	# The files that tell how it ended stay for a while; secrets go.
-	for f in "$2"/* "$2"/.[!.]*; do
-		[[ $f == */@(log|log.1|events|lease|session.json|mark) ]] || rm -rf "$f"
-	done
+	cscs_keep_remains "$2"
 	if [[ ! -s $2/log ]] || ((cscs_age > cscs_keep_logs)); then
 		local cscs_dir=$2
 		cscs_remove_dir
