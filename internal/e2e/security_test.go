@@ -405,6 +405,12 @@ func TestSecurityThirtyKeys(t *testing.T) {
 func agent(t *testing.T) (sock string) {
 	t.Helper()
 	mkdir(t, laptopHome("agent"))
+	return startAgent(t)
+}
+
+// startAgent starts it in the directory that agent makes.
+func startAgent(t *testing.T) (sock string) {
+	t.Helper()
 	sock = "/home/alice/agent/sock"
 	b := start(t, as(context.Background(), "alice", "laptop", "ssh-agent", "-D", "-a", sock))
 	b.line("SSH_AUTH_SOCK")
