@@ -66,25 +66,16 @@ func TestDrawUserAll(t *testing.T) {
 func TestDrawUserShares(t *testing.T) {
 	count := map[string]int{}
 	for _, u := range drawn(false) {
-		count["container"] += count1(u.software.image != "")
-		count["uenv"] += count1(u.software.name != "" && u.software.image == "")
-		count["umask"] += count1(u.umask != "")
-		count["presets"] += count1(len(u.presets) > 0)
-		count["partition"] += count1(u.partition != "")
-		count["keys"] += count1(u.keys != keySigned)
-	}
-	for what, n := range count {
-		if n < 100 || n > 1900 {
-			t.Errorf("%s: %d of 2000 rounds", what, n)
+		for _, k := range u.kinds() {
+			count[k]++
 		}
 	}
-}
-
-func count1(b bool) int {
-	if b {
-		return 1
+	for _, k := range []string{"EDF", "uenv", "umask 027", "umask 077", "presets", "partition by preset", "start-up file of bash", "start-up file of tcsh", "start-up file of zsh",
+		string(keyEncrypted), string(keyInAgent), string(keyBeside), string(keyOthers), string(keyMaster)} {
+		if n := count[k]; n < 40 || n > 1900 {
+			t.Errorf("%s: %d of 2000 rounds", k, n)
+		}
 	}
-	return 0
 }
 
 // TestDrawUserFits: only what a user could have together is drawn together.

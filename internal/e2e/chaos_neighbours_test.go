@@ -32,6 +32,7 @@ type neighbours struct {
 
 	// Of the round's user: its agent or ssh, as procs, and what a command of cscs is given for them.
 	users map[int]procFacts
+	agent *background // nil if it has none
 	env   []string
 }
 

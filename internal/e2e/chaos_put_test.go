@@ -36,7 +36,12 @@ func (u userSetup) put(t *testing.T, n *neighbours) {
 func (k keySetup) put(t *testing.T, n *neighbours) {
 	t.Helper()
 	n.users, n.env = map[int]procFacts{}, nil
-	t.Cleanup(func() { n.users, n.env = nil, nil })
+	t.Cleanup(func() {
+		if n.agent != nil {
+			n.agent.kill()
+		}
+		n.users, n.agent, n.env = nil, nil, nil
+	})
 	key := laptopHome(".ssh/cscs-key")
 	switch k {
 	case keyEncrypted, keyInAgent, keyOthers:
@@ -53,7 +58,7 @@ func (k keySetup) put(t *testing.T, n *neighbours) {
 		if k == keyInAgent {
 			hide(t, key)
 		}
-		n.env = []string{"SSH_AUTH_SOCK=/home/alice/agent/sock"}
+		n.env = []string{"SSH_AUTH_SOCK=" + agentSocket}
 		k.revive(t, n)
 	case keyBeside:
 		for _, suffix := range []string{"", ".pub"} {
@@ -97,11 +102,11 @@ func (k keySetup) revive(t *testing.T, n *neighbours) {
 	}
 	_ = os.Remove(laptopHome("agent/sock"))
 	n.adopt(func() {
-		sock := "SSH_AUTH_SOCK=" + startAgent(t)
-		if k == keyOthers { // first in the agent's list
-			output(t, "alice", "laptop", sock, "ssh-add", "-q", "agent/other")
+		n.agent = startAgent(n.t) // what ends the round needs it, after all that the round has started itself
+		if k == keyOthers {       // first in the agent's list
+			output(t, "alice", "laptop", n.env[0], "ssh-add", "-q", "agent/other")
 		}
-		output(t, "alice", "laptop", sock, "SSH_ASKPASS=/home/alice/agent/askpass", "SSH_ASKPASS_REQUIRE=force", "ssh-add", "-q", "agent/key")
+		output(t, "alice", "laptop", n.env[0], "SSH_ASKPASS=/home/alice/agent/askpass", "SSH_ASKPASS_REQUIRE=force", "ssh-add", "-q", "agent/key")
 	})
 }
 

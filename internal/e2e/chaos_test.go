@@ -40,7 +40,7 @@ func TestChaos(t *testing.T) {
 	if len(lab.Nodes) < 3 {
 		t.Fatalf("the neighbours need two nodes, and the sessions one: scripts/lab up --nodes 5")
 	}
-	run := &chaosRun{beside: &neighbours{t: t}, total: tally{}, ends: tally{}, struck: map[string]tally{}}
+	run := &chaosRun{beside: &neighbours{t: t}, total: tally{}, ends: tally{}, drawn: tally{}, struck: map[string]tally{}}
 	t.Cleanup(run.beside.remove)
 	for n := *chaosFirst; n < *chaosFirst+*chaosRounds; n++ {
 		run.rounds++
@@ -59,6 +59,7 @@ func TestChaos(t *testing.T) {
 type chaosRun struct {
 	beside         *neighbours
 	total, ends    tally
+	drawn          tally            // what the users had, by kind
 	struck         map[string]tally // by fault, and phase
 	planned        int              // faults
 	rounds, failed int
@@ -71,6 +72,9 @@ func (r *chaosRun) print() {
 	fmt.Printf("chaos: %d of %d rounds were ready before their first fault\n", r.ready, r.rounds)
 	for _, k := range slices.Sorted(maps.Keys(r.ends)) {
 		fmt.Printf("chaos: %4d %s\n", r.ends[k], k)
+	}
+	for _, k := range slices.Sorted(maps.Keys(r.drawn)) {
+		fmt.Printf("chaos: %4d rounds with: %s\n", r.drawn[k], k)
 	}
 	met := 0
 	var lines []string
@@ -116,6 +120,9 @@ func (r *chaosRun) round(t *testing.T, n int) {
 	p := draw(rand.New(rand.NewPCG(*chaosSeed, uint64(n))), n)
 	// By numbers of its own: the faults of a seed stay what they are.
 	p.user = drawUser(*chaosSeed, n, p.inner, p.partition)
+	for _, k := range p.user.kinds() {
+		r.drawn[k]++
+	}
 	// Before all is looked at, and taken back after that.
 	p.user.put(t, r.beside)
 	// The last to be run: what cleans up must touch nothing either.

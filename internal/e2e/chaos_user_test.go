@@ -171,6 +171,30 @@ func (u userSetup) reach() []string {
 	})
 }
 
+// kinds are what a run counts of it.
+func (u userSetup) kinds() []string {
+	kinds := []string{string(u.keys)}
+	if u.startup.name != "" {
+		kinds = append(kinds, "start-up file of "+u.startup.shell)
+	}
+	if u.umask != "" {
+		kinds = append(kinds, "umask "+u.umask)
+	}
+	if len(u.presets) > 0 {
+		kinds = append(kinds, "presets")
+	}
+	if u.partition != "" {
+		kinds = append(kinds, "partition by preset")
+	}
+	switch {
+	case u.software.image != "":
+		kinds = append(kinds, "EDF")
+	case u.software.name != "":
+		kinds = append(kinds, "uenv")
+	}
+	return kinds
+}
+
 // words tell of it in the line of a round.
 func (u userSetup) words() []string {
 	var words []string

@@ -405,16 +405,19 @@ func TestSecurityThirtyKeys(t *testing.T) {
 func agent(t *testing.T) (sock string) {
 	t.Helper()
 	mkdir(t, laptopHome("agent"))
-	return startAgent(t)
+	startAgent(t)
+	return agentSocket
 }
 
+// agentSocket is where alice's agent listens on the laptop.
+const agentSocket = "/home/alice/agent/sock"
+
 // startAgent starts it in the directory that agent makes.
-func startAgent(t *testing.T) (sock string) {
+func startAgent(t *testing.T) *background {
 	t.Helper()
-	sock = "/home/alice/agent/sock"
-	b := start(t, as(context.Background(), "alice", "laptop", "ssh-agent", "-D", "-a", sock))
+	b := start(t, as(context.Background(), "alice", "laptop", "ssh-agent", "-D", "-a", agentSocket))
 	b.line("SSH_AUTH_SOCK")
-	return sock
+	return b
 }
 
 // strict makes a host's sshd end a connection at its second key.
