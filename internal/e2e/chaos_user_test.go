@@ -15,6 +15,7 @@ import (
 type userSetup struct {
 	startup   startupFile // with the login shell
 	umask     string      // that the start-up file sets; "" if it leaves it
+	atLogin   bool        // it sets the umask on the login node alone, and the session has to carry it
 	presets   []string    // variables for Slurm's commands that it exports
 	partition string      // that it presets, in place of --partition; "" if it does not
 	software  software
@@ -86,6 +87,7 @@ func drawUser(seed uint64, n int, submits bool, partition string) userSetup {
 	if u.umask = ownUmasks[u.startup.name]; u.umask == "" {
 		u.umask = drawOne(numbers(3), umasks)
 	}
+	u.atLogin = u.umask != "" && ownUmasks[u.startup.name] == "" && numbers(6).IntN(2) == 0
 	r := numbers(5)
 	if r.IntN(2) == 0 {
 		fit := presetsOf(submits)
@@ -132,7 +134,12 @@ func drawSoftware(r *rand.Rand, submits bool) software {
 func (u userSetup) file() startupFile {
 	s := u.startup
 	text := ""
-	if u.umask != "" {
+	switch {
+	case u.atLogin && s.shell == "tcsh":
+		text += "if (! $?SLURM_JOB_ID) umask " + u.umask + "\n"
+	case u.atLogin:
+		text += "[ -n \"${SLURM_JOB_ID-}\" ] || umask " + u.umask + "\n"
+	case u.umask != "":
 		text += "umask " + u.umask + "\n"
 	}
 	for _, v := range u.presets {
@@ -147,7 +154,7 @@ func (u userSetup) file() startupFile {
 		if text == "" {
 			return s
 		}
-		s = startupFile{name: "plain", shell: "bash", file: both}
+		s = startupFile{name: "plain", shell: "bash", file: ".bashrc"}
 	}
 	s.text = text + s.text
 	return s
@@ -203,6 +210,9 @@ func (u userSetup) words() []string {
 	}
 	if u.umask != "" {
 		words = append(words, "umask "+u.umask)
+	}
+	if u.atLogin {
+		words = append(words, "on the login node alone")
 	}
 	for _, v := range u.presets {
 		words = append(words, "preset "+v)
