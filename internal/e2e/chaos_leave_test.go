@@ -5,6 +5,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -14,7 +15,7 @@ import (
 // when it has begun. No fault explains an end of it before.
 func (c *chaos) leave(total tally) string {
 	t, p := c.t, c.plan
-	c.s = cscs(t, append([]string{floor, "run", "--detach"}, c.words()...)...)
+	c.s = c.cscs(append([]string{"run", "--detach"}, c.words()...)...)
 	if code := c.s.exit(2 * patience); code != 0 {
 		total.wrong(t, noReason, "--detach ended with %d before any fault\n%s%s", code, c.s.stdout, c.s.stderr)
 		c.free()
@@ -63,7 +64,7 @@ func (c *chaos) takeUp(total tally) bool {
 		total.wrong(t, requestGone, "%v after there was room: %s", 2*patience, why)
 		return false
 	}
-	a := cscs(t, floor, "attach", id)
+	a := c.cscs("attach", id)
 	e, ok := a.await(patience, "ready", "ended")
 	if !ok || e.Event != "ready" {
 		total.wrong(t, requestGone, "attached: %s%s", a.stdout, a.stderr)
@@ -77,12 +78,14 @@ func (c *chaos) takeUp(total tally) bool {
 		return body
 	}); why != "" {
 		total.wrong(t, urlLost, "%s", why)
+	} else {
+		c.inspect(e.URL)
 	}
 	a.signal(syscall.SIGINT)
 	if code := a.exit(patience); code != 0 {
 		total.wrong(t, untidy, "asked to detach, attach ended with %d", code)
 	}
-	if out, err := cmd(t, "stop", id); err != nil {
+	if out, err := cmd(t, append(slices.Clone(c.beside.env), "stop", id)...); err != nil {
 		total.wrong(t, untidy, "stop: %v: %s", err, out)
 	}
 	if left := c.jobs(); left != "" {
@@ -95,7 +98,7 @@ func (c *chaos) takeUp(total tally) bool {
 func (c *chaos) rest(total tally) {
 	if c.t.Failed() {
 		c.t.Logf("%s\nstdout: %s\nstderr: %s", c.plan, c.s.stdout, c.s.stderr)
-		_, _ = cmd(c.t, "stop", c.id())
+		_, _ = cmd(c.t, append(slices.Clone(c.beside.env), "stop", c.id())...)
 	}
 	how := ""
 	c.judgeRest(total, &how)

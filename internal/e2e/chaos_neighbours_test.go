@@ -29,6 +29,11 @@ type neighbours struct {
 	files map[string]string // by path: kind, mode, owner, time and content
 	own   []*background
 	stale bool // a fault has taken some of it
+
+	// Of the round's user: its agent or ssh, as procs, and what a command of cscs is given for them.
+	users map[int]procFacts
+	agent *background // nil if it has none
+	env   []string
 }
 
 // procFacts tell a process from a later one with its number.
@@ -260,6 +265,7 @@ func (n *neighbours) snapshot(t *testing.T) {
 type gone struct {
 	hosts   map[string]bool // those that crashed
 	onLogin bool            // all of alice's processes on the login node were killed
+	onJump  bool            // and those on the jump host
 }
 
 // harmed tells what is not as it was and was not taken by a fault.
@@ -287,8 +293,8 @@ func (n *neighbours) harmed(t *testing.T, g gone) string {
 	}
 	files := n.readFiles()
 	for path, before := range n.files {
-		// ssh writes to the first, as to mayStay's; sessions make the latter of their own.
-		if strings.Contains(path, "/.ssh/known_hosts") || mayStay(n.seen(path)) {
+		// ssh writes to the first, and removes its socket when it ends; sessions make mayStay's of their own.
+		if strings.Contains(path, "/.ssh/known_hosts") || strings.Contains(path, "/.ssh/control-") || mayStay(n.seen(path)) {
 			continue
 		}
 		if now := files[path]; now != before {
@@ -371,6 +377,10 @@ func (n *neighbours) others(but string) string {
 func (n *neighbours) otherProcesses() []process {
 	return slices.DeleteFunc(userProcesses(), func(p process) bool {
 		_, ok := n.procs[p.pid]
+		// Their titles change.
+		if u, is := n.users[p.pid]; is && u.began == beganAt(p.pid) {
+			ok = true
+		}
 		return ok
 	})
 }
@@ -391,7 +401,7 @@ func (n *neighbours) begin(t *testing.T, round int, total tally) {
 		left := poll(time.Minute, func() string {
 			left := n.leftovers(before)
 			if onlyRecords(left) {
-				_, _ = try(t, "alice", "laptop", lab.bin, "ps", "--refresh", "--cluster", "daint")
+				_, _ = cmd(t, append(slices.Clone(n.env), "ps", "--refresh", "--cluster", "daint")...)
 				left = n.leftovers(before)
 			}
 			return left

@@ -26,7 +26,7 @@ type plan struct {
 	full      time.Duration // for so long mallory has the free nodes
 	waits     bool          // the first fault comes when the session is ready
 	detached  bool          // it is left in the queue for longer than its lease
-	startup   startupFile   // alice has this one, and its login shell
+	user      userSetup     // what alice has
 	steps     []moment
 }
 
@@ -46,9 +46,7 @@ func (p plan) String() string {
 	if p.full > 0 {
 		words = append(words, fmt.Sprintf("nodes free after %.2f s", p.full.Seconds()))
 	}
-	if p.startup.name != "" {
-		words = append(words, "start-up file "+p.startup.name+" of "+p.startup.shell)
-	}
+	words = append(words, p.user.words()...)
 	from := "start"
 	switch {
 	case p.detached:
@@ -117,7 +115,7 @@ var chaosFaults = []chaosFault{
 			_ = c.s.cmd.Process.Signal(syscall.SIGCONT)
 			tell(c.t, "crash", "laptop")
 			return met
-		}, undo: func(c *chaos) { tell(c.t, "boot", "laptop") }},
+		}, undo: func(c *chaos) { tell(c.t, "boot", "laptop"); c.plan.user.keys.revive(c.t, c.beside) }},
 	{name: faultInterrupt, weight: 3, do: (*chaos).interrupt, fits: attended},
 	{name: faultRequeue, weight: 2, do: (*chaos).requeue},
 	{name: faultPreempt, end: "the urgent job ends", most: 22 * time.Second, weight: 4, do: (*chaos).preempt, undo: (*chaos).endUrgent,
@@ -197,18 +195,6 @@ const (
 	endNode  = "the node boots"
 )
 
-// drawStartup draws one of the start-up files with which a session works, or none.
-func drawStartup(r *rand.Rand) startupFile {
-	fit := []startupFile{{}}
-	for _, s := range startupFiles {
-		// fish, and one of the files, write into the home; the limits are too low for the traffic.
-		if s.want == "" && s.shell != "fish" && s.name != "bash-env" && s.name != "limits" {
-			fit = append(fit, s)
-		}
-	}
-	return fit[r.IntN(len(fit))]
-}
-
 func lineOf(i int) bool { return chaosFaults[i].end == "heal" || chaosFaults[i].end == "it wakes" }
 
 func between(r *rand.Rand, lo, hi time.Duration) time.Duration {
@@ -230,10 +216,12 @@ func (c *chaos) suffer() {
 			<-time.After(c.plan.full)
 			c.free()
 		}
-		if e, ok := c.s.await(4*patience, "ready", "ended"); !ok || e.Event != "ready" {
+		e, ok := c.s.await(4*patience, "ready", "ended")
+		if !ok || e.Event != "ready" {
 			done = len(c.plan.steps) // it has ended, or never comes: the faults would hide that
 			return
 		}
+		c.inspect(e.URL)
 		began = time.Now()
 	}
 	for _, s := range c.plan.steps {
@@ -446,6 +434,7 @@ func (c *chaos) signalClient(sig syscall.Signal) int {
 // killJump ends the first hop with a reset.
 func (c *chaos) killJump() bool {
 	met := false
+	c.gone.onJump = true
 	for _, p := range userProcesses() {
 		if p.host == "ela" && p.uid == labctl.AliceUID {
 			met = syscall.Kill(p.pid, syscall.SIGKILL) == nil || met

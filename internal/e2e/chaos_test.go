@@ -40,7 +40,7 @@ func TestChaos(t *testing.T) {
 	if len(lab.Nodes) < 3 {
 		t.Fatalf("the neighbours need two nodes, and the sessions one: scripts/lab up --nodes 5")
 	}
-	run := &chaosRun{beside: &neighbours{t: t}, total: tally{}, ends: tally{}, struck: map[string]tally{}}
+	run := &chaosRun{beside: &neighbours{t: t}, total: tally{}, ends: tally{}, drawn: tally{}, struck: map[string]tally{}}
 	t.Cleanup(run.beside.remove)
 	for n := *chaosFirst; n < *chaosFirst+*chaosRounds; n++ {
 		run.rounds++
@@ -59,6 +59,7 @@ func TestChaos(t *testing.T) {
 type chaosRun struct {
 	beside         *neighbours
 	total, ends    tally
+	drawn          tally            // what the users had, by kind
 	struck         map[string]tally // by fault, and phase
 	planned        int              // faults
 	rounds, failed int
@@ -71,6 +72,9 @@ func (r *chaosRun) print() {
 	fmt.Printf("chaos: %d of %d rounds were ready before their first fault\n", r.ready, r.rounds)
 	for _, k := range slices.Sorted(maps.Keys(r.ends)) {
 		fmt.Printf("chaos: %4d %s\n", r.ends[k], k)
+	}
+	for _, k := range slices.Sorted(maps.Keys(r.drawn)) {
+		fmt.Printf("chaos: %4d rounds with: %s\n", r.drawn[k], k)
 	}
 	met := 0
 	var lines []string
@@ -88,7 +92,7 @@ func (r *chaosRun) print() {
 	for _, l := range lines {
 		fmt.Println(l)
 	}
-	for _, k := range []string{jobLeaked, urlLost, noReason, foreignHarm, requestGone, eventsBroken, dataBroken, leftBehind, untidy, nodeDrained} {
+	for _, k := range []string{jobLeaked, urlLost, noReason, foreignHarm, requestGone, eventsBroken, dataBroken, leftBehind, untidy, unlikeUser, nodeDrained} {
 		fmt.Printf("chaos: %4d times: %s\n", r.total[k], k)
 	}
 }
@@ -104,6 +108,7 @@ const (
 	dataBroken   = "bytes lost, repeated or ended in an orderly way"
 	leftBehind   = "processes or files left behind"
 	nodeDrained  = "Slurm drained a node (told and resumed; not counted as failed)"
+	unlikeUser   = "the server, or a file of ours, is not as the user's set-up asks"
 	untidy       = "an end that took too long, or was claimed and not true"
 )
 
@@ -114,14 +119,14 @@ const comeback = 45 * time.Second
 func (r *chaosRun) round(t *testing.T, n int) {
 	p := draw(rand.New(rand.NewPCG(*chaosSeed, uint64(n))), n)
 	// By numbers of its own: the faults of a seed stay what they are.
-	p.startup = drawStartup(rand.New(rand.NewPCG(*chaosSeed, uint64(n)|1<<32)))
-	// Before all is looked at, and taken back after that.
-	if p.startup.name != "" {
-		loginShell(t, p.startup.shell)
-		p.startup.put(t)
+	p.user = drawUser(*chaosSeed, n, p.inner, p.partition)
+	for _, k := range p.user.kinds() {
+		r.drawn[k]++
 	}
+	// Before all is looked at, and taken back after that.
+	p.user.put(t, r.beside)
 	// The last to be run: what cleans up must touch nothing either.
-	c := &chaos{t: t, plan: p, beside: r.beside, gone: gone{hosts: map[string]bool{}}}
+	c := &chaos{t: t, plan: p, total: r.total, beside: r.beside, gone: gone{hosts: map[string]bool{}}}
 	t.Cleanup(func() {
 		if harm := r.beside.harmed(t, c.gone); harm != "" && !c.harmed {
 			r.total.wrong(t, foreignHarm, "after the cleaning up:\n%s", harm)
@@ -174,7 +179,7 @@ func (r *chaosRun) round(t *testing.T, n int) {
 
 // attend is a round of a session that has its client.
 func (c *chaos) attend(total tally) string {
-	c.s = cscs(c.t, append([]string{floor, "run"}, c.words()...)...)
+	c.s = c.cscs(append([]string{"run"}, c.words()...)...)
 	traffic := watchTraffic(c.s)
 	defer traffic.stop()
 	c.suffer()
@@ -184,7 +189,10 @@ func (c *chaos) attend(total tally) string {
 // words are the flags and the command of the session.
 func (c *chaos) words() []string {
 	p := c.plan
-	words := []string{"--via", p.via, "--lease", p.lease.String(), "--partition", p.partition}
+	words := append([]string{"--via", p.via, "--lease", p.lease.String()}, p.user.software.flags...)
+	if p.user.partition == "" {
+		words = append(words, "--partition", p.partition)
+	}
 	node := neighbourNode()
 	if p.partition == "shared" {
 		node = crowdedNode()
@@ -192,7 +200,7 @@ func (c *chaos) words() []string {
 	}
 	words = append(words, "--")
 	if !p.inner {
-		return append(words, lab.testserver, "127.0.0.1:{port}")
+		return append(words, p.user.software.server(lab.testserver), "127.0.0.1:{port}")
 	}
 	submit := fmt.Sprintf("sbatch --parsable --export=ALL -p shared -w %s -n1 --mem=100 -t 60 -o /dev/null -J %s --wrap 'exec %s' && echo submitted-%[2]s",
 		node, innerName(p.n), innerSleeps)
@@ -212,6 +220,7 @@ func (c *chaos) readyFirst() bool {
 type chaos struct {
 	t      *testing.T
 	plan   plan
+	total  tally
 	beside *neighbours
 	s      *session
 	occupy string // mallory's job
@@ -226,6 +235,7 @@ type chaos struct {
 	wentOn      bool // it was ready after all faults, and ended when the round asked it to
 	cut         bool // the line was, once
 	crashed     bool // the login node did, once
+	inspected   bool // it was seen that the server is as the user's set-up asks
 	struckEarly bool // all on the login node died before the runner lived
 }
 
@@ -317,6 +327,8 @@ func (c *chaos) judgeLife(restored time.Time, total tally) string {
 		})
 		if body != "" {
 			total.wrong(t, urlLost, "%s %v after all was back", body, time.Since(restored))
+		} else if c.phase() == phaseReady {
+			c.inspect(e.URL)
 		}
 	}
 	for _, name := range []string{"ending", "ended"} {
@@ -408,6 +420,9 @@ func (c *chaos) judgeNeighbours(total tally) {
 	t := c.t
 	submitted := strings.Contains(c.serverLog(), "submitted-"+innerName(c.plan.n))
 	harm := c.beside.harmed(t, c.gone)
+	if lost := c.lostByUser(); lost != "" {
+		harm = strings.TrimSpace(harm + "\n" + lost)
+	}
 	if c.plan.inner {
 		if more := c.beside.innerHarmed(t, innerName(c.plan.n), submitted, c.gone); more != "" {
 			harm = strings.TrimSpace(harm + "\n" + more)

@@ -8,20 +8,6 @@ import (
 	"testing"
 )
 
-// The images of the lab (scripts/lab.d/spank.sh). Neither has /home, and so no home directory and no
-// directory of the session.
-const (
-	debianImage = "/opt/images/debian" // /etc/profile resets PATH
-	bareImage   = "/opt/images/bare"   // sh, and nothing else
-	debianPath  = "/opt/image/bin:/usr/local/bin:/usr/bin:/bin"
-	barePath    = "/bin"
-)
-
-// inImage is an EDF with an image and the test server.
-func inImage(image string, more ...string) string {
-	return strings.Join(append([]string{`image = "` + image + `"`, `mounts = ["/home/testserver:/srv/testserver"]`}, more...), "\n") + "\n"
-}
-
 // edf writes an EDF of alice's, by its path below her home.
 func edf(t *testing.T, path, text string) {
 	t.Helper()

@@ -405,10 +405,19 @@ func TestSecurityThirtyKeys(t *testing.T) {
 func agent(t *testing.T) (sock string) {
 	t.Helper()
 	mkdir(t, laptopHome("agent"))
-	sock = "/home/alice/agent/sock"
-	b := start(t, as(context.Background(), "alice", "laptop", "ssh-agent", "-D", "-a", sock))
+	startAgent(t)
+	return agentSocket
+}
+
+// agentSocket is where alice's agent listens on the laptop.
+const agentSocket = "/home/alice/agent/sock"
+
+// startAgent starts it in the directory that agent makes.
+func startAgent(t *testing.T) *background {
+	t.Helper()
+	b := start(t, as(context.Background(), "alice", "laptop", "ssh-agent", "-D", "-a", agentSocket))
 	b.line("SSH_AUTH_SOCK")
-	return sock
+	return b
 }
 
 // strict makes a host's sshd end a connection at its second key.

@@ -1,4 +1,4 @@
-//go:build lab
+//go:build unix
 
 package e2e
 

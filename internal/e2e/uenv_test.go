@@ -9,11 +9,6 @@ import (
 	"testing"
 )
 
-const (
-	viewPath   = "/user-environment/env/default/bin:"
-	viewPython = "/user-environment/env/default/lib/python/site-packages"
-)
-
 // TestUenvPath: the view is first in the server's PATH, whatever the user's login shell does to it.
 func TestUenvPath(t *testing.T) {
 	reset := "export PATH=/usr/local/bin:/usr/bin:/bin FROM_LOGIN=yes\n"

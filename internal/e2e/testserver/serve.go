@@ -95,6 +95,7 @@ func handler(o options, l net.Listener) http.Handler {
 	})
 	mux.HandleFunc("/nosuch/", http.NotFound)
 	mux.HandleFunc("/about", about)
+	mux.HandleFunc("/make", makeFiles)
 	mux.HandleFunc("/download", func(w http.ResponseWriter, r *http.Request) {
 		n, err := strconv.ParseInt(r.FormValue("n"), 10, 64)
 		if err != nil {
@@ -147,6 +148,30 @@ func about(w http.ResponseWriter, _ *http.Request) {
 	devices, _ := filepath.Glob("/dev/nvidia[0-9]*")
 	fmt.Fprintf(w, "devices %d\n", len(devices))
 	fmt.Fprintf(w, "step %s.%s\n", os.Getenv("SLURM_JOB_ID"), os.Getenv("SLURM_STEP_ID"))
+}
+
+// makeFiles makes a file and a directory in the directory dir, as programs do that leave the mode to the umask,
+// answers with their modes, and removes them.
+func makeFiles(w http.ResponseWriter, r *http.Request) {
+	dir, err := os.MkdirTemp(r.FormValue("dir"), "made")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusConflict)
+		return
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	file, sub := filepath.Join(dir, "file"), filepath.Join(dir, "sub")
+	if f, err := os.Create(file); err == nil {
+		_ = f.Close()
+	}
+	_ = os.Mkdir(sub, 0o777)
+	for _, path := range []string{file, sub} {
+		info, err := os.Stat(path)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusConflict)
+			return
+		}
+		fmt.Fprintf(w, "%04o ", info.Mode().Perm())
+	}
 }
 
 // count numbers its lines, twenty a second, for as long as the connection lasts.
