@@ -104,6 +104,7 @@ type session struct {
 	submitErr   error
 	unfollowed  int           // readings of the events that failed, one after the other
 	unread      time.Duration // the pauses between them so far
+	followed    time.Time     // when the last of them began; zero: it has failed since
 
 	job        slurm.JobInfo
 	inJob      string // of a tunnel: the job that the server runs in
