@@ -363,6 +363,7 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		}
 	case slurm.Alive:
 		s.step, s.runner, s.nodeName, s.keys = m.Job+"."+m.Step, m.PID, m.Node, nodeKeys{lines: m.HostKeys}
+		s.nodeAddrs, s.nodeAddr = m.Addrs, ""
 		if s.node == nil { // else the runner was started again
 			s.dialNode(work)
 		}

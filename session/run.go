@@ -112,6 +112,8 @@ type session struct {
 	runner     int  // its process on the node
 	unwritten  bool // the login node cannot write the lease
 	nodeName   string
+	nodeAddrs  []string               // of the node, that were not tried yet
+	nodeAddr   string                 // the one that is dialled; "": the name
 	keys       nodeKeys               // of the node, as the runner has found them there
 	other      otherWay               // to the node
 	unlaunched *slurm.LoginShellError // why the server has not been run yet; nil: no such reason is known
