@@ -56,7 +56,7 @@ cscs_read_jobs() {
 		if [[ $id == cscs-* ]] && cscs_is_id "${id#cscs-}" && cscs_is_job "${line%%|*}"; then
 			jobs[${id#cscs-}]=${line%"|$id"}
 		fi
-	done <<<"$answer"
+	done < <(printf '%s\n' "$answer")
 }
 
 # cscs_job_number LINE, cscs_job_state_of LINE: REPLY is that field of a line of
@@ -122,7 +122,7 @@ cscs_list_one() {
 	local f last='' line seen now clients=() ended=()
 	local -A told=()
 	while IFS= read -r line; do last=$line; done 2>/dev/null <"$2/events"
-	[[ $last != exited"$cscs_tab"* ]] || IFS=$cscs_tab read -r -a ended <<<"${last#*"$cscs_tab"}"
+	[[ $last != exited"$cscs_tab"* ]] || IFS=$cscs_tab read -r -a ended < <(printf '%s\n' "${last#*"$cscs_tab"}")
 	last=${last%%"$cscs_tab"*}
 	printf -v now '%(%s)T' -1
 	for f in "$2"/client.*; do
