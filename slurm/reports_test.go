@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -196,4 +197,33 @@ func TestEntranceOfADomain(t *testing.T) {
 	}
 	_ = client.Close()
 	d.run.letGo()
+}
+
+// TestStopForgotten: Slurm has forgotten a job that ended a while ago (slurm.conf(5), MinJobAge), and answers with
+// an error. There is nothing to stop.
+func TestStopForgotten(t *testing.T) {
+	f := slurmtest.New(t)
+	wrapCommand(t, f, "scontrol", `if [[ "$*" == *"show job "* && ! -d $FAKE/jobs/${!#} ]]; then
+	echo "slurm_load_jobs error: Invalid job id specified" >&2
+	exit 1
+fi
+exec "$real" "$@"`)
+	id := testID(t)
+	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: []string{"true"}, Grace: time.Second}})
+	await[Alive](r)
+	r.wait()
+	within(t, 20*time.Second, "the job's end", func() bool { return len(f.Jobs()) == 0 })
+	stopFake(t, f, Stopping{ID: id, Job: "4711"})
+}
+
+// TestDirectoriesOfTheLogin: a login has directories and sockets of its own (pam_systemd(8)), which the node does
+// not have: Jupyter failed to make its files in one.
+func TestDirectoriesOfTheLogin(t *testing.T) {
+	for _, via := range []Via{ViaSalloc, ViaSbatch} {
+		f := slurmtest.New(t, "XDG_RUNTIME_DIR=/run/user/4242", "XDG_SESSION_ID=7", "DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/4242/bus", "XDG_DATA_HOME=/scratch/data")
+		got := runCopyingEnviron(t, f, via, Launch{})
+		if !slices.Contains(got, "XDG_DATA_HOME=/scratch/data") || slices.ContainsFunc(got, func(v string) bool { return strings.Contains(v, "4242") || strings.HasPrefix(v, "XDG_SESSION_ID=") }) {
+			t.Errorf("%s: the server sees %q", via, got)
+		}
+	}
 }

@@ -13,7 +13,11 @@ cscs_queue() {
 	cscs_jobs=()
 	while IFS= read -r line; do
 		# Nothing of a completing job runs for longer than its processes take to die.
-		! cscs_is_job "${line%% *}" || [[ $line == *' COMPLETING' ]] || ! cscs_is_own "${line%% *}" || jobs+=("$line")
+		if [[ $line == *' COMPLETING' ]]; then
+			cscs_shown_jobs+=" ${line%% *} "
+		elif cscs_is_job "${line%% *}" && cscs_is_own "${line%% *}"; then
+			jobs+=("$line")
+		fi
 	done < <(printf '%s\n' "$answer")
 	cscs_ask_controller || return
 	for job in "${jobs[@]}"; do
