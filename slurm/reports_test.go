@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -150,6 +151,25 @@ func TestSqueueOfAWhileAgo(t *testing.T) {
 			stopFake(t, f, Stopping{ID: id, Step: AnyStep})
 		})
 	}
+}
+
+// TestSqueueOfAWhileAgoBusy: and the first scancel fails, as with a controller that is busy.
+func TestSqueueOfAWhileAgoBusy(t *testing.T) {
+	f := slurmtest.New(t, "FAKE_QUEUE=1")
+	wrapCommand(t, f, "squeue", `[[ "$*" != --version ]] || exec "$real" "$@"`)
+	id := testID(t)
+	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: []string{"true"}}})
+	await[Queued](r)
+	r.letGo()
+	r.wait()
+	f.Busy(true)
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		within(t, 20*time.Second, "another try", func() bool { return strings.Count(f.Calls(), "scancel ") > 1 })
+		f.Busy(false)
+	})
+	stopFake(t, f, Stopping{ID: id})
+	waiting.Wait()
 }
 
 // TestSqueueOfAWhileAgoShows: such a squeue goes on showing a job that has ended, which then is not said to

@@ -4,7 +4,7 @@
 # cscs_queue: cscs_jobs is "id state" of each job of this session that Slurm
 # still has to do something for. False if Slurm does not answer.
 cscs_queue() {
-	local answer line jobs=() job absent=' '
+	local answer line listed=() job absent=' '
 	cscs_me
 	answer=$(squeue --local --noheader --user="$cscs_user" --name="$cscs_name" --format='%i %T' 2>&1) || {
 		cscs_said=$answer
@@ -16,11 +16,11 @@ cscs_queue() {
 		if [[ $line == *' COMPLETING' ]]; then
 			cscs_shown_jobs+=" ${line%% *} "
 		elif cscs_is_job "${line%% *}" && cscs_is_own "${line%% *}"; then
-			jobs+=("$line")
+			listed+=("$line")
 		fi
 	done < <(printf '%s\n' "$answer")
 	cscs_ask_controller || return
-	for job in "${jobs[@]}"; do
+	for job in "${listed[@]}"; do
 		[[ $absent == *" ${job%% *} "* ]] || cscs_jobs+=("$job")
 	done
 }
@@ -28,11 +28,11 @@ cscs_queue() {
 # cscs_ask_controller: some sites' squeue answers from a list that is seconds old. So slurmctld itself is
 # asked of a known job that squeue has not shown to this shell yet, which is added to cscs_jobs, and of a job
 # that it still shows after it was cancelled, which is added to absent if it has ended. Fails if slurmctld
-# does not answer. Uses the caller's jobs and absent.
+# does not answer. Uses the caller's listed and absent.
 cscs_ask_controller() {
-	local job known=" ${jobs[*]%% *} " REPLY
+	local job known=" ${listed[*]%% *} " REPLY
 	cscs_shown_jobs+=$known
-	for job in "${jobs[@]%% *}"; do
+	for job in "${listed[@]%% *}"; do
 		[[ $cscs_cancelled_jobs == *" $job "* ]] || continue
 		cscs_find_state "$job" || return
 		[[ -n $REPLY ]] || absent+="$job "
@@ -41,7 +41,6 @@ cscs_ask_controller() {
 	! cscs_is_ours "$cscs_dir" || cscs_read_recorded_jobs "$cscs_dir"
 	for job in $cscs_job $REPLY; do
 		if cscs_is_job "$job" && [[ $cscs_shown_jobs != *" $job "* ]]; then
-			cscs_shown_jobs+=" $job "
 			cscs_find_state "$job" || return
 			[[ -z $REPLY ]] || cscs_jobs+=("$job $REPLY")
 		fi
