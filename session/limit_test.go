@@ -136,7 +136,7 @@ func TestJobOfATunnel(t *testing.T) {
 	}
 }
 
-// TestSuspended: a job that Slurm has suspended does not answer, which is told once; when it is resumed, its time
+// TestSuspended: the user learns once that Slurm has suspended the job; when the job is resumed, its time
 // limit is a later one.
 func TestSuspended(t *testing.T) {
 	var told []Event
