@@ -63,6 +63,7 @@ type alps struct {
 	nodeLine         string                        // the address by which the node is reached, if not its own
 	forbids          atomic.Bool                   // the node's sshd forwards no connections
 	closed           func() error                  // to connections from the login node to the node
+	unresolved       bool                          // the login node does not know the node's name, but reaches its address
 	me               string                        // the user that an sshd in a job step lets in
 	broken           atomic.Bool                   // the login shells end before they run anything
 	failedShells     atomic.Int32                  // how many of the login node's did
@@ -92,6 +93,14 @@ func newAlps(t *testing.T, env ...string) *alps {
 		if a.closed != nil {
 			if err := a.closed(); err != nil {
 				return nil, err
+			}
+		}
+		if a.unresolved {
+			switch to {
+			case "nid001001:22":
+				return nil, errors.New("Name or service not known") // as sshd has it, by gai_strerror(3)
+			case "192.0.2.1:22":
+				to = "nid001001:22"
 			}
 		}
 		return reach(network, to)

@@ -3,6 +3,8 @@ package session
 import (
 	"fmt"
 	"time"
+
+	"github.com/alps-tunnel/cscs/slurm"
 )
 
 // warnings are how long before the time limit ends the job the user is told.
@@ -53,4 +55,17 @@ func inMinutes(d time.Duration) string {
 		return fmt.Sprintf("%d min", min)
 	}
 	return fmt.Sprintf("%d min %d s", min, sec)
+}
+
+// reportSuspension tells once that Slurm has suspended the job (scontrol(1), suspend; slurm.conf(5), PreemptMode), and
+// when it is resumed: Slurm has moved its time limit by then.
+func (s *session) reportSuspension(now slurm.JobInfo) {
+	const suspended = "SUSPENDED"
+	switch {
+	case now.State == suspended && s.job.State != suspended:
+		s.out.warn("Slurm has suspended job " + s.job.ID + ": its server answers again when Slurm resumes it")
+	case now.State == "RUNNING" && s.job.State == suspended:
+		s.job.Ends = now.Ends
+		s.out.warn("Slurm has resumed job " + s.job.ID)
+	}
 }

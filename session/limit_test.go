@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/alps-tunnel/cscs/slurm"
 )
 
 // The user is told 10 and 2 minutes before the time limit, and of no time that has
@@ -131,5 +133,28 @@ func TestJobOfATunnel(t *testing.T) {
 		if got := s.gone(); (got != "") != submitted {
 			t.Errorf("submitted: %v: %q", submitted, got)
 		}
+	}
+}
+
+// TestSuspended: the user learns once that Slurm has suspended the job; when the job is resumed, its time
+// limit is a later one.
+func TestSuspended(t *testing.T) {
+	var told []Event
+	ends := time.Now().Add(time.Hour).Round(time.Second)
+	s := newSession(Config{}, func(e Event) { told = append(told, e) })
+	s.job = slurm.JobInfo{ID: "7", State: "RUNNING", Ends: ends}
+	for _, m := range []slurm.JobInfo{
+		{ID: "7", State: "SUSPENDED", Ends: ends},
+		{ID: "7", State: "SUSPENDED", Ends: ends},
+		{ID: "7", State: "RUNNING", Ends: ends.Add(time.Minute)},
+		{ID: "7", State: "RUNNING", Ends: ends.Add(time.Minute)},
+	} {
+		if done, err := s.handle(t.Context(), slurm.JobState{Job: m}); done || err != nil {
+			t.Fatalf("%s: %t, %v", m.State, done, err)
+		}
+	}
+	if len(told) != 2 || told[0].Event != EventWarning || !strings.Contains(told[0].Message, "suspended job 7") || told[1].Event != EventWarning ||
+		!strings.Contains(told[1].Message, "resumed job 7") || !s.job.Ends.Equal(ends.Add(time.Minute)) {
+		t.Errorf("told %+v; the job ends at %v", told, s.job.Ends)
 	}
 }

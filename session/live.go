@@ -121,6 +121,8 @@ func (s *session) live(ctx context.Context) error {
 					start.Reset(s.cfg.StartTimeout)
 				}
 				s.awaitLimit(limit)
+			case slurm.JobState:
+				s.awaitLimit(limit) // which a resumed job has later
 			case slurm.Elsewhere:
 				if len(s.others) == 1 { // the first: more of them are no reason to wait longer
 					elsewhere.Reset(elsewhereGrace)
@@ -338,7 +340,7 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 	}
 	switch m := m.(type) {
 	case slurm.Hello:
-		s.greeted = true
+		s.greeted, s.followed = true, time.Now()
 	case slurm.Pending:
 		s.job.ID, s.kept = m.Job, m.Kept // told with the reason, which Slurm is asked for at once
 	case slurm.Queued:
@@ -361,6 +363,7 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		}
 	case slurm.Alive:
 		s.step, s.runner, s.nodeName, s.keys = m.Job+"."+m.Step, m.PID, m.Node, nodeKeys{lines: m.HostKeys}
+		s.nodeAddrs, s.nodeAddr = m.Addrs, ""
 		if s.node == nil { // else the runner was started again
 			s.dialNode(work)
 		}
@@ -417,6 +420,7 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 	case slurm.Note:
 		s.out.warn(m.Message)
 	case slurm.JobState:
+		s.reportSuspension(m.Job)
 		s.job.State = m.Job.State
 	case nodeDialled:
 		if s.chainIsLost() || m.login != s.chain {

@@ -34,26 +34,40 @@ func (s *session) watchPort(work context.Context) {
 	watch.Session, watch.Job, watch.Runner, watch.Lease = s.cfg.ID, s.job.ID, s.runner, s.cfg.Lease
 	watch.Unrenewed = func() { s.notice(unrenewed{}) }
 	s.watch = watch
-	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval, wait.MaxInterval = 200*time.Millisecond, 10*time.Second
 	warn := sync.OnceFunc(func() {
 		_ = s.send(ctx, slurm.Note{Message: "whose port it is on " + name + " cannot be seen any more: new connections wait until it can"})
 	})
 	s.work.Go(func() {
-		_, _ = backoff.Retry(ctx, func() (struct{}, error) {
+		runAgain(ctx, 200*time.Millisecond, 10*time.Second, func() error {
 			err := watch.Run(ctx, node, func(slurm.Listener) error { return nil })
 			switch {
 			case node.Err() != nil:
-				return struct{}{}, backoff.Permanent(node.Err())
+				return backoff.Permanent(node.Err())
 			case ctx.Err() != nil:
-				return struct{}{}, backoff.Permanent(ctx.Err())
+				return backoff.Permanent(ctx.Err())
 			case err == nil:
 				err = slurm.ErrCut
 			}
 			warn()
-			return struct{}{}, err
-		}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0))
+			return err
+		})
 	})
+}
+
+// runAgain calls run again after each error that is not permanent. The pauses grow from first to most, but begin
+// anew after a run that was longer than that: a host may end a command that was silent (sshd_config(5),
+// ChannelTimeout), or every one of the user's from time to time.
+func runAgain(ctx context.Context, first, most time.Duration, run func() error) {
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = first, most
+	_, _ = backoff.Retry(ctx, func() (struct{}, error) {
+		began := time.Now()
+		err := run()
+		if time.Since(began) > most {
+			wait.Reset()
+		}
+		return struct{}{}, err
+	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0))
 }
 
 // unrenewed: the runner is not where its lease could be renewed, on its node.

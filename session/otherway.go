@@ -67,7 +67,11 @@ func (s *session) nodeHop(login *share.Chain) (chain.Hop, error) {
 	o := &s.other
 	if !o.taken {
 		keys, err := parseKeys(s.keys.lines)
-		return s.cfg.NodeHop(s.nodeName, chain.PinnedKeys(keys...)), err
+		hop := s.cfg.NodeHop(s.nodeName, chain.PinnedKeys(keys...))
+		if _, port, splitErr := net.SplitHostPort(hop.Addr); splitErr == nil && s.nodeAddr != "" {
+			hop.Addr = net.JoinHostPort(s.nodeAddr, port)
+		}
+		return hop, err
 	}
 	if err := o.keys(); err != nil {
 		return chain.Hop{}, err
@@ -93,6 +97,7 @@ func (s *session) shutOutOf(work context.Context, keys nodeKeys, err error) erro
 	switch {
 	case !o.taken && s.awaitsKeys(work, keys, err):
 		return nil
+	case !o.taken && s.takeNextAddress(err):
 	case !o.taken && turnedAway(err, s.ready):
 		o.taken, o.refusal = true, err
 	case o.taken && !o.proven && s.ready:
@@ -105,6 +110,18 @@ func (s *session) shutOutOf(work context.Context, keys nodeKeys, err error) erro
 	}
 	s.dialNode(work)
 	return nil
+}
+
+// takeNextAddress has the node dialled by its next own address, if the login node did not find it by its name, or by
+// another address: Slurm may know nodes by other names than the network does (slurm.conf(5), NodeAddr). The host key
+// tells that it is the node.
+func (s *session) takeNextAddress(err error) bool {
+	var open *chain.OpenError
+	if s.ready || len(s.nodeAddrs) == 0 || !errors.As(err, &open) || open.Prohibited() || open.Refused() {
+		return false
+	}
+	s.nodeAddr, s.nodeAddrs = s.nodeAddrs[0], s.nodeAddrs[1:]
+	return true
 }
 
 // turnedAway reports whether err is the node's refusal, or that of the login node to

@@ -103,6 +103,28 @@ func TestOtherWay(t *testing.T) {
 	}
 }
 
+// TestNodeByAddress: the login node does not know the node's name. The address that the runner sees there leads
+// to its sshd, over a connection that was lost, too.
+func TestNodeByAddress(t *testing.T) {
+	a := newAlps(t)
+	a.unresolved = true
+	l := a.start(a.impatient())
+	ready := l.await(EventReady)
+	a.ela.Cut()
+	l.await(EventRestored)
+	if err := get(t, ready.URL); err != nil {
+		t.Error(err)
+	}
+	l.interrupt(ErrInterrupted)
+	if err := l.end(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	if n, steps := l.otherWays(), a.entered(); n != 0 || steps != 0 {
+		t.Errorf("went through a job step: told %d times, %d steps", n, steps)
+	}
+	a.nothingLeft()
+}
+
 // Once it has led to the node, it is the way for the rest of the session: after the
 // loss of the chain, and of the step.
 func TestOtherWayIsKept(t *testing.T) {

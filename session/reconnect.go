@@ -328,6 +328,10 @@ func (s *session) readAgain(work context.Context, err error) bool {
 	if s.cfg.redialLimit != 0 {
 		limit = s.cfg.redialLimit
 	}
+	if !s.followed.IsZero() && time.Since(s.followed) > redialMost {
+		s.unfollowed = 0 // it has worked meanwhile; as in runAgain
+	}
+	s.followed = time.Time{}
 	if s.unfollowed == 0 {
 		s.unread = 0
 		s.out.warn(err.Error() + ": trying again")

@@ -104,6 +104,7 @@ type session struct {
 	submitErr   error
 	unfollowed  int           // readings of the events that failed, one after the other
 	unread      time.Duration // the pauses between them so far
+	followed    time.Time     // when the last of them began; zero: it has failed since
 
 	job        slurm.JobInfo
 	inJob      string // of a tunnel: the job that the server runs in
@@ -111,6 +112,8 @@ type session struct {
 	runner     int  // its process on the node
 	unwritten  bool // the login node cannot write the lease
 	nodeName   string
+	nodeAddrs  []string               // of the node, that were not tried yet
+	nodeAddr   string                 // the one that is dialled; "": the name
 	keys       nodeKeys               // of the node, as the runner has found them there
 	other      otherWay               // to the node
 	unlaunched *slurm.LoginShellError // why the server has not been run yet; nil: no such reason is known

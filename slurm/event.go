@@ -40,6 +40,7 @@ type (
 		Node      string
 		PID       int      // of the runner, on its node
 		HostKeys  []string // the node's, as lines of authorized_keys(5) have them
+		Addrs     []string // the node's own, as numbers; not its loopback's
 	}
 	// Scanned: the host keys that the node's own sshd shows on the node.
 	Scanned struct{ HostKeys []string }
@@ -125,7 +126,7 @@ func (l line) event() Event {
 		info.ID = l.get("job")
 		return Granted{Job: info}
 	case "alive":
-		return Alive{Job: l.get("job"), Step: l.get("step"), Node: l.get("node"), PID: int(l.int("pid")), HostKeys: l.all("hostkey")}
+		return Alive{Job: l.get("job"), Step: l.get("step"), Node: l.get("node"), PID: int(l.int("pid")), HostKeys: l.all("hostkey"), Addrs: addresses(l.all("at"))}
 	case "scanned":
 		return Scanned{HostKeys: l.all("hostkey")}
 	case "requeued":

@@ -41,7 +41,7 @@ const spareLines = 16
 // to every shell.
 var header = func() string {
 	report := "shopt -s extglob\n" + readRemoteFile("remote/05-startup.sh") + "cscs_report_inner\n"
-	return `/usr/bin/env bash --noprofile --norc -p -c 'eval "$(base64 -d <<<"$1")"' cscs ` +
+	return `/usr/bin/env bash --noprofile --norc -p -c 'eval "$(printf %s "$1" | base64 -d)"' cscs ` +
 		base64.StdEncoding.EncodeToString([]byte(report)) + `; exit; cscs/1 `
 }()
 

@@ -78,3 +78,15 @@ func isAddr(s string) bool {
 	_, err := netip.ParseAddr(s)
 	return err == nil
 }
+
+// addresses returns those of the texts that are addresses under which another host may reach this one, four at most.
+func addresses(texts []string) []string {
+	var found []string
+	for _, text := range texts {
+		a, err := netip.ParseAddr(text)
+		if err == nil && a.Zone() == "" && a.IsGlobalUnicast() && len(found) < 4 {
+			found = append(found, a.String())
+		}
+	}
+	return found
+}

@@ -80,7 +80,8 @@ type Options struct {
 
 	// Challenge, if set, asks the user what a hop wants to know after it has accepted the key: a
 	// second factor (keyboard-interactive, RFC 4256). It returns one answer for each prompt; its
-	// error ends the dial. The hop's clock stands still meanwhile. nil: no one can be asked.
+	// error ends the dial. The hop's clock stands still meanwhile. nil: no one can be asked, and only what
+	// has no prompts is answered.
 	Challenge func(ctx context.Context, c Challenge) ([]string, error)
 
 	// NetDial makes the connection to the first hop; nil is a net.Dialer, which

@@ -55,6 +55,20 @@ func (c *clock) resume() {
 	c.timer.Reset(max(c.left, time.Millisecond))
 }
 
+// allow has the clock run for d from now on, if less is left.
+func (c *clock) allow(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		return
+	}
+	if c.paused == 0 && c.timer.Stop() {
+		c.left = c.timer.Left()
+		defer func() { c.timer.Reset(c.left) }()
+	}
+	c.left = max(c.left, d)
+}
+
 // stop ends the clock; expire is not called any more, unless it already is.
 func (c *clock) stop() {
 	c.mu.Lock()

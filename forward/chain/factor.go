@@ -2,6 +2,7 @@ package chain
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -12,6 +13,13 @@ import (
 // NumberOfPasswordPrompts).
 const mostAnswers = 3
 
+// answerTime is how long a hop may take to judge an answer: it may wait for the user's telephone. It is sshd's
+// own limit (sshd_config(5), LoginGraceTime).
+const answerTime = 2 * time.Minute
+
+// errNoTerminal is why a prompt has no answer.
+var errNoTerminal = errors.New("no one can be asked for a second factor")
+
 // choose is an ssh.ClientAuthCallback. The key is offered first; only a hop that has accepted it gets
 // answers from the user: another one would be told a password in place of a key.
 func (d *dialing) choose(ctx context.Context, auth *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
@@ -20,7 +28,7 @@ func (d *dialing) choose(ctx context.Context, auth *ssh.ClientAuthContext) (ssh.
 	switch {
 	case d.unanswered != nil:
 		return nil, d.unanswered
-	case d.chain.opts.Challenge == nil, d.asked == mostAnswers,
+	case d.asked == mostAnswers,
 		!slices.Contains(auth.PartialSuccessMethods, "publickey"), !slices.Contains(auth.AllowedMethods, keyboardInteractive):
 		return nil, nil // the key, if it was not offered yet
 	}
@@ -30,8 +38,16 @@ func (d *dialing) choose(ctx context.Context, auth *ssh.ClientAuthContext) (ssh.
 	}), nil
 }
 
-// answer has the user answer, with the clock stopped.
+// answer has the user answer, with the clock stopped. A request without prompts (RFC 4256, section 3.2) needs
+// no user here: the hop may have sent it to a telephone.
 func (d *dialing) answer(ctx context.Context, name, instruction string, prompts []string, echo []bool) ([]string, error) {
+	defer d.clock.allow(answerTime)
+	if d.chain.opts.Challenge == nil {
+		if len(prompts) > 0 {
+			d.unanswered = errNoTerminal
+		}
+		return nil, d.unanswered
+	}
 	c := Challenge{Hop: d.hop.Name, User: d.hop.User, Name: printable(name), Instruction: printable(instruction)}
 	for i, p := range prompts {
 		c.Prompts = append(c.Prompts, Prompt{Text: printable(p), Echo: echo[i]})

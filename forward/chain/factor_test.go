@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/ssh"
@@ -114,4 +116,52 @@ func TestSecondFactorCancelled(t *testing.T) {
 		t.Error(err)
 	}
 	w.emptied(t)
+}
+
+// TestSecondFactorByPush: a hop that sends a request to the user's telephone asks nothing (no prompts, RFC
+// 4256 section 3.2), and then waits for as long as a person takes. That needs no terminal.
+func TestSecondFactorByPush(t *testing.T) {
+	for name, tt := range map[string]struct {
+		opts   Options
+		takes  time.Duration
+		passes bool
+	}{
+		"without a terminal":   {Options{}, 90 * time.Second, true},
+		"on a terminal":        {Options{Challenge: func(context.Context, Challenge) ([]string, error) { return nil, nil }}, 90 * time.Second, true},
+		"which is not allowed": {Options{}, time.Hour, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				key := sshtest.NewKey(t)
+				ended := make(chan struct{})
+				s := sshtest.New(t, sshtest.Config{Keys: []ssh.PublicKey{key.PublicKey()}, SecondFactor: func(_ string, ask ssh.KeyboardInteractiveChallenge) error {
+					if _, err := ask("", "Pushed a login request to your device", nil, nil); err != nil {
+						return err
+					}
+					select {
+					case <-time.After(tt.takes):
+						return nil
+					case <-ended:
+						return errWrongCode
+					}
+				}})
+				defer close(ended)
+				hop := Hop{Name: "ela", Addr: "ela:22", User: "alice", Signer: key, HostKeys: PinnedKeys(s.HostKey())}
+				tt.opts.NetDial = inMemory(t, s)
+				began := time.Now()
+				c, err := Dial(t.Context(), []Hop{hop}, tt.opts)
+				switch {
+				case tt.passes && err != nil:
+					t.Fatal(err)
+				case tt.passes:
+					_ = c.Close()
+				default:
+					var late *DialError
+					if !errors.As(err, &late) || !late.Timeout() || time.Since(began) > 5*time.Minute {
+						t.Errorf("after %v: %v", time.Since(began), err)
+					}
+				}
+			})
+		})
+	}
 }

@@ -314,3 +314,32 @@ func TestOpenSSHThroughACommand(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestOpenSSHChannelTimeout: sshd closes a channel that was silent (sshd_config(5), ChannelTimeout). What ran
+// over it ends; the connection does not.
+func TestOpenSSHChannelTimeout(t *testing.T) {
+	_, hops := realWay(t, 1, "ChannelTimeout session:*=1s direct-tcpip=1s")
+	c := dial(t, hops, Options{})
+	stdin, keepOpen := io.Pipe()
+	defer keepOpen.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	err := c.Exec(ctx, "cat", stdin, io.Discard, io.Discard)
+	if ctx.Err() != nil || errors.As(err, new(*LostError)) || errors.As(err, new(*ssh.ExitError)) {
+		t.Errorf("the command over the closed channel: %v", err)
+	}
+	conn, err := c.DialContext(ctx, "tcp", echo(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Read(make([]byte, 1)); err == nil || errors.As(err, new(*LostError)) {
+		t.Errorf("the closed channel of a connection: %v", err)
+	}
+	if c.Err() != nil {
+		t.Fatalf("the chain has ended: %v", c.Err())
+	}
+	if err := c.Exec(ctx, "true", nil, io.Discard, io.Discard); err != nil {
+		t.Errorf("another command: %v", err)
+	}
+}

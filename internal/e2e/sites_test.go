@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -45,6 +46,23 @@ func TestTwoLoginNodes(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestNodeByAddress: the login node does not know the node's name. Its address leads there by ssh.
+func TestNodeByAddress(t *testing.T) {
+	begin(t)
+	hosts := lab.Path("daint", "/etc/hosts")
+	before := readFile(t, hosts)
+	t.Cleanup(func() { write(t, hosts, before) })
+	write(t, hosts, strings.ReplaceAll(before, "nid001002", "another"))
+	s := serve(t, []string{"--nodelist", "nid001002"})
+	if code, body := here.get(t, s.ready().URL); code != 200 {
+		t.Errorf("%d %s", code, body)
+	}
+	if n := s.told(); n > 0 {
+		t.Errorf("told %d times of a job step", n)
+	}
+	closeReady(t, s)
 }
 
 // TestSlowHome: a home file system under load, where each call takes 200 ms.

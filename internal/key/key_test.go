@@ -1,6 +1,7 @@
 package key
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -288,6 +289,37 @@ func TestIdentity(t *testing.T) {
 	}
 	if !is[*UnfitError](id.Unfit()) || id.Principal() != "" || !id.ValidBefore.IsZero() || !id.ValidAfter.IsZero() {
 		t.Errorf("got %+v", id)
+	}
+}
+
+// TestLineEndings: an editor on Windows, or a copy from a web page, changes how the lines of key files end. ssh
+// refuses such a private key ("error in libcrypto").
+func TestLineEndings(t *testing.T) {
+	for name, change := range map[string]func([]byte) []byte{
+		"CRLF":                  func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\n"), []byte("\r\n")) },
+		"no newline at the end": func(b []byte) []byte { return bytes.TrimRight(b, "\n") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHome(t)
+			h.cert("cscs-key", h.key("cscs-key"))
+			for _, file := range []string{"cscs-key", "cscs-key.pub", "cscs-key-cert.pub"} {
+				text, err := os.ReadFile(h.path(file))
+				if err != nil {
+					t.Fatal(err)
+				}
+				h.write(file, change(text), 0o600)
+			}
+			id, err := Load(t.Context(), h.source(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if id.Principal() != "alice" || id.Comment != "alice@laptop" {
+				t.Errorf("principal %q, comment %q", id.Principal(), id.Comment)
+			}
+			if _, err := id.Signer.Sign(rand.Reader, []byte("x")); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

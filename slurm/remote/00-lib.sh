@@ -92,7 +92,7 @@ cscs_files=("${cscs_files[@]}")
 
 # Whatever the environment says of these.
 cscs_salloc='' cscs_batched='' cscs_asking='' cscs_detaching='' cscs_let_go='' cscs_runner_step='' cscs_learnt=''
-cscs_unwritten='' cscs_signalled='' cscs_leased='' cscs_cause='' cscs_user_umask=0022 cscs_words='' cscs_info='' cscs_gres='' cscs_offer=()
+cscs_unwritten='' cscs_signalled='' cscs_leased='' cscs_cause='' cscs_user_umask=0022 cscs_words='' cscs_info='' cscs_gres='' cscs_offer=() cscs_shown_jobs='' cscs_cancelled_jobs=''
 
 cscs_tab=$'\t'
 cscs_name=cscs-$cscs_id
@@ -151,7 +151,28 @@ cscs_have_slurm() {
 		export -p
 	)"
 	type -P squeue >/dev/null && return
+	cscs_take_login_path
+	type -P squeue >/dev/null && return
 	cscs_die noslurm "squeue and salloc are not to be found here (PATH=$PATH)"
+}
+
+# cscs_take_login_path: takes the variables by which commands are found from the user's login shell, where
+# module load slurm may stand.
+cscs_take_login_path() {
+	local shell=bash said
+	[[ ${SHELL:-} != */@(zsh|ksh) ]] || shell=$SHELL
+	# The start-up files may print.
+	# shellcheck disable=SC2016 # for the login shell to expand
+	IFS= read -r -d '' -t 6 said < <(
+		exec timeout 5 "$shell" -l -c '/usr/bin/env printf "\036%s" "$PATH" "${LD_LIBRARY_PATH-}" "${SLURM_CONF-}"; /usr/bin/env printf "\036\0"' 2>/dev/null </dev/null
+	)
+	[[ $said == *$'\036'*$'\036'*$'\036'*$'\036' ]] || return 0
+	said=${said#*$'\036'}
+	export PATH="${said%%$'\036'*}"
+	said=${said#*$'\036'}
+	[[ $said == $'\036'* ]] || export LD_LIBRARY_PATH="${said%%$'\036'*}"
+	said=${said#*$'\036'}
+	[[ $said == $'\036' ]] || export SLURM_CONF="${said%%$'\036'*}"
 }
 
 # cscs_clustername: REPLY is Slurm's ClusterName; $HOME may be shared by clusters. Asked of the
@@ -211,7 +232,11 @@ cscs_holds_nodes() { [[ $1 == *' JobState='@(CONFIGURING|RUNNING|COMPLETING|SUSP
 
 # cscs_cancel JOB [OPTION]: runs scancel(1) on one job. Without a job's number, scancel
 # would be told of something else.
-cscs_cancel() { cscs_is_job "$1" && scancel ${2:+"$2"} "$1" </dev/null 2>/dev/null; }
+cscs_cancel() {
+	cscs_is_job "$1" || return
+	cscs_cancelled_jobs+=" $1 "
+	scancel ${2:+"$2"} "$1" </dev/null 2>/dev/null
+}
 
 # cscs_make_dir: makes the directory cscs_dir with its mark; prints an error to standard
 # error. A directory that exists is never taken over: it may be the user's.

@@ -17,6 +17,7 @@
 #	cscs_before		40		runner: the sockets that were there before the server
 #	cscs_born		40		runner: cscs_uptime at its start
 #	cscs_bound		10		of the last judged port: the address that is bound
+#	cscs_cancelled_jobs	00		numbers of the jobs that this shell has cancelled
 #	cscs_cause		40		runner: the state to report for a job that Slurm ends
 #	cscs_clock		40		runner: milliseconds since its start
 #	cscs_code		20 22 24	exit status of the last salloc, sbatch or srun
@@ -67,6 +68,7 @@
 #	cscs_server_code	40		runner: exit status of the server; empty: it runs
 #	cscs_shell_patience	40		milliseconds that a login shell may take
 #	cscs_shown		67		log: bytes that the client has
+#	cscs_shown_jobs		00 60		numbers of the jobs that squeue has shown to this shell
 #	cscs_signalled		15 40		runner: the lease was renewed by a signal
 #	cscs_sock		10		of the last judged port: its socket
 #	cscs_sshd_dirs		80		where an sshd may be
@@ -89,7 +91,7 @@
 #	cscs_venv		00		launch: the virtual environment
 #	cscs_verdict		10		of the last judged port: none, ours, wide, foreign
 #	cscs_waits		26		cscs_uptime when the job began to wait
+#	cscs_words		22 24		what salloc or sbatch said, lines separated by |
 #	cscs_work		40		runner: bytes of the log and ticks of the processes at the last look
 #	cscs_work_pause		40		milliseconds of rest that are reported
 #	cscs_worked		40		runner: cscs_clock when the server was last seen to work; empty: it rests
-#	cscs_words		22 24		what salloc or sbatch said, lines separated by |

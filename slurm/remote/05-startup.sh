@@ -90,7 +90,7 @@ cscs_try_login_shell() {
 		"$cscs_nonce through") through=1 ;;
 		+*' cscs-at '*) at=${line#*' cscs-at '} ;;
 		esac
-	done <<<"$out"
+	done < <(printf '%s\n' "$out")
 	REPLY=''
 	if [[ -z $through && $at =~ ^([^:]+):([0-9]+):' '((exec|exit|logout)(' '.*)?)$ ]]; then
 		cscs_line_fields "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[3]}"

@@ -90,7 +90,7 @@ cscs_process_began() {
 	local stat
 	REPLY=''
 	{ read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
-	read -ra stat <<<"${stat##*) }"
+	read -ra stat < <(printf '%s\n' "${stat##*) }")
 	REPLY=${stat[19]}
 }
 

@@ -26,8 +26,9 @@ cscs_enqueue() {
 			if cscs_client || cscs_is_silent; then cscs_withdraw_batch; fi
 			continue
 		fi
-		if [[ $line =~ ^([0-9]+)(\;.*)?$ ]]; then
-			job=${BASH_REMATCH[1]}
+		# Some sites' sbatch knows no --parsable.
+		if [[ $line =~ ^('Submitted batch job ')?([0-9]+)(' on cluster '.*|\;.*)?$ ]]; then
+			job=${BASH_REMATCH[2]}
 		elif [[ -n $line ]]; then
 			cscs_words+=${cscs_words:+|}$line
 		fi
@@ -37,8 +38,8 @@ cscs_enqueue() {
 	cscs_code=$?
 	exec {cscs_out}<&-
 	((cscs_code == 0)) || job=''
-	# Slurm may have taken what it could not say that it has.
-	if [[ -z $job ]] && cscs_is_unsure && cscs_find_late; then
+	# Slurm may have taken what it could not say that it has, or what the site's sbatch does not tell.
+	if [[ -z $job ]] && { ((cscs_code == 0)) || cscs_is_unsure; } && cscs_find_late; then
 		job=${cscs_jobs[0]%% *} cscs_words='' # they say that it was not taken
 	fi
 	[[ -n $job ]] || return 1

@@ -44,7 +44,7 @@ cscs_ask_queue() {
 			[[ -n $line && $line != *'|COMPLETING|'* ]] || continue
 			cscs_is_own "${line%%|*}" || continue
 			[[ -n $found && ${line%%|*} != "$cscs_job" ]] || found=$line
-		done <<<"$answer"
+		done < <(printf '%s\n' "$answer")
 	fi
 	if [[ -z $found ]]; then
 		((++cscs_absent < 2)) || cscs_state=gone

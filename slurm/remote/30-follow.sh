@@ -133,6 +133,8 @@ cscs_follow() {
 		if [[ $last != "$pulse" ]]; then
 			pulse=$last beat=$now
 			((beats++))
+			# The client was told that Slurm had suspended the job.
+			[[ $cscs_info != *' JobState=SUSPENDED '* ]] || cscs_job_state
 		elif [[ -n ${cscs_let_go:-} ]] && ((beats < 2 && now - beat > 6000)); then
 			cscs_let_go=''
 			if cscs_step_gone; then cscs_start_again; fi

@@ -100,10 +100,11 @@ cscs_end_predecessor() {
 	return 0
 }
 
-# cscs_alive: where the runner is, and the node's host keys as its files have them: Slurm itself
+# cscs_alive: where the runner is, the node's addresses, and its host keys as its files have them: Slurm itself
 # started it there, so a host that has these keys is that node (invariant I7).
 cscs_alive() {
 	local f type key keys=()
+	for key in $(hostname -I 2>/dev/null); do keys+=("at=$key"); done
 	for f in /etc/ssh/ssh_host_*_key.pub; do
 		[[ -r $f ]] || continue
 		read -r type key _ <"$f" && keys+=("hostkey=$type $key")
@@ -308,7 +309,7 @@ cscs_report_work() {
 		# After the name, which may contain anything, utime and stime are the 12th and 13th
 		# field, of 1/100 s (proc(5), /proc/PID/stat).
 		{ read -r stat <"/proc/$pid/stat"; } 2>/dev/null || continue
-		read -ra stat <<<"${stat##*) }"
+		read -ra stat < <(printf '%s\n' "${stat##*) }")
 		((ticks += stat[11] + stat[12]))
 	done
 	cscs_work="$bytes $ticks"

@@ -47,7 +47,7 @@ cscs_find_edf() {
 		[[ -r $REPLY ]]
 		return
 	fi
-	IFS=: read -ra dirs <<<"${EDF_PATH:-$HOME/.edf}"
+	IFS=: read -ra dirs < <(printf '%s\n' "${EDF_PATH:-$HOME/.edf}")
 	for dir in "${dirs[@]}"; do
 		[[ ! -r $dir/$REPLY.toml ]] || return 0
 	done

@@ -4,7 +4,7 @@
 # cscs_queue: cscs_jobs is "id state" of each job of this session that Slurm
 # still has to do something for. False if Slurm does not answer.
 cscs_queue() {
-	local answer line
+	local answer line listed=() job absent=' '
 	cscs_me
 	answer=$(squeue --local --noheader --user="$cscs_user" --name="$cscs_name" --format='%i %T' 2>&1) || {
 		cscs_said=$answer
@@ -13,8 +13,55 @@ cscs_queue() {
 	cscs_jobs=()
 	while IFS= read -r line; do
 		# Nothing of a completing job runs for longer than its processes take to die.
-		! cscs_is_job "${line%% *}" || [[ $line == *' COMPLETING' ]] || ! cscs_is_own "${line%% *}" || cscs_jobs+=("$line")
-	done <<<"$answer"
+		if [[ $line == *' COMPLETING' ]]; then
+			cscs_shown_jobs+=" ${line%% *} "
+		elif cscs_is_job "${line%% *}" && cscs_is_own "${line%% *}"; then
+			listed+=("$line")
+		fi
+	done < <(printf '%s\n' "$answer")
+	cscs_ask_controller || return
+	for job in "${listed[@]}"; do
+		[[ $absent == *" ${job%% *} "* ]] || cscs_jobs+=("$job")
+	done
+}
+
+# cscs_ask_controller: some sites' squeue answers from a list that is seconds old. So slurmctld itself is
+# asked of a known job that squeue has not shown to this shell yet, which is added to cscs_jobs, and of a job
+# that it still shows after it was cancelled, which is added to absent if it has ended. Fails if slurmctld
+# does not answer. Uses the caller's listed and absent.
+cscs_ask_controller() {
+	local job known=" ${listed[*]%% *} " REPLY
+	cscs_shown_jobs+=$known
+	for job in "${listed[@]%% *}"; do
+		[[ $cscs_cancelled_jobs == *" $job "* ]] || continue
+		cscs_find_state "$job" || return
+		[[ -n $REPLY ]] || absent+="$job "
+	done
+	REPLY=''
+	! cscs_is_ours "$cscs_dir" || cscs_read_recorded_jobs "$cscs_dir"
+	for job in $cscs_job $REPLY; do
+		if cscs_is_job "$job" && [[ $cscs_shown_jobs != *" $job "* ]]; then
+			cscs_find_state "$job" || return
+			[[ -z $REPLY ]] || cscs_jobs+=("$job $REPLY")
+		fi
+	done
+}
+
+# cscs_find_state JOB: REPLY is the state of the session's job; empty: it has ended, or is another's. Fails if
+# slurmctld does not answer.
+cscs_find_state() {
+	local info
+	REPLY=''
+	info=$(scontrol --local --oneliner show job "$1" 2>&1) || {
+		cscs_said=$info
+		[[ $info == *'Invalid job id'* ]]
+		return
+	}
+	[[ " $info " == *" JobName=$cscs_name "* && " $info" =~ ' JobState='([A-Z_]+) ]] || return 0
+	case ${BASH_REMATCH[1]} in
+	BOOT_FAIL | CANCELLED | COMPLETED | COMPLETING | DEADLINE | FAILED | NODE_FAIL | OUT_OF_MEMORY | PREEMPTED | REVOKED | TIMEOUT) ;;
+	*) REPLY=${BASH_REMATCH[1]} ;;
+	esac
 }
 
 # cscs_is_own JOB: succeeds if a job with the session's name is the session's own, and not one that
@@ -28,13 +75,21 @@ cscs_is_own() {
 # cscs_is_job_of DIRECTORY JOB: succeeds if the session's directory records the number of the job, or
 # none.
 cscs_is_job_of() {
-	local f number recorded REPLY
+	local REPLY
+	cscs_read_recorded_jobs "$1"
+	[[ -z $REPLY || "$REPLY " == *" $2 "* ]]
+}
+
+# cscs_read_recorded_jobs DIRECTORY: REPLY is the jobs whose numbers the session's directory records, each
+# after a space.
+cscs_read_recorded_jobs() {
+	local f number recorded
 	cscs_read_alive_jobs "$1"
 	recorded=$REPLY
 	for f in batch salloc runner; do
 		{ IFS= read -r number <"$1/$f"; } 2>/dev/null && recorded+=" $number"
 	done
-	[[ -z $recorded || "$recorded " == *" $2 "* ]]
+	REPLY=$recorded
 }
 
 # cscs_read_alive_jobs DIRECTORY: REPLY is the jobs in which a runner of the session has reported

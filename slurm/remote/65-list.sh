@@ -56,16 +56,17 @@ cscs_read_jobs() {
 		if [[ $id == cscs-* ]] && cscs_is_id "${id#cscs-}" && cscs_is_job "${line%%|*}"; then
 			jobs[${id#cscs-}]+=${line%"|$id"}$'\n'
 		fi
-	done <<<"$answer"
+	done < <(printf '%s\n' "$answer")
 }
 
 # cscs_choose_job ID DIRECTORY: REPLY is the line of the session's own job in the caller's array jobs, the
 # last one of several; empty: there is none. Another job of that name is the user's own.
 cscs_choose_job() {
-	local line own=''
-	while IFS= read -r line; do
-		[[ -z $line ]] || ! cscs_is_job_of "$2" "${line%%|*}" || own=$line
-	done <<<"${jobs[$1]:-}"
+	local line rest=${jobs[$1]:-} own=''
+	while [[ -n $rest ]]; do
+		line=${rest%%$'\n'*} rest=${rest#*$'\n'}
+		! cscs_is_job_of "$2" "${line%%|*}" || own=$line
+	done
 	REPLY=$own
 }
 
@@ -138,7 +139,7 @@ cscs_list_one() {
 	while IFS= read -r line; do
 		cscs_is_aside "$line" || last=$line
 	done 2>/dev/null <"$2/events"
-	[[ $last != exited"$cscs_tab"* ]] || IFS=$cscs_tab read -r -a ended <<<"${last#*"$cscs_tab"}"
+	[[ $last != exited"$cscs_tab"* ]] || IFS=$cscs_tab read -r -a ended < <(printf '%s\n' "${last#*"$cscs_tab"}")
 	last=${last%%"$cscs_tab"*}
 	printf -v now '%(%s)T' -1
 	for f in "$2"/client.*; do

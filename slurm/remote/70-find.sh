@@ -31,7 +31,7 @@ cscs_find_only_job() {
 		[[ $line == *'|RUNNING|'* ]] || continue
 		cscs_job=${line%%'|'*}
 		((++n))
-	done <<<"$answer"
+	done < <(printf '%s\n' "$answer")
 	((n == 1)) && return
 	cscs_say which
 	return 1
@@ -59,7 +59,8 @@ cscs_find() {
 		answer=$(squeue --local --noheader --jobs="$cscs_job" --format='%T|%N|%u|%e|%S' 2>&1)
 		cscs_say where "job=$cscs_job" "answer=$answer"
 		[[ $answer == RUNNING'|'* ]] || return
-		IFS='|' read -r _ cscs_node _ <<<"${answer%%$'\n'*}"
+		cscs_node=${answer#*'|'}
+		cscs_node=${cscs_node%%'|'*}
 		# The list's first node is what scontrol makes of it.
 		cscs_node=$(scontrol show hostnames "$cscs_node" 2>/dev/null | head -n 1)
 	fi

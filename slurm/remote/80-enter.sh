@@ -23,44 +23,40 @@ cscs_put_keys() {
 # that is heard of no more is let go of a little later than it would give up itself. A person
 # gets what the node's own sshd would give: the first value of each keyword counts.
 cscs_sshd_config() {
-	[[ -z $cscs_person ]] || cat <<-END
-		PermitTTY yes
-		AllowAgentForwarding yes
-		AllowTcpForwarding yes
-		MaxAuthTries 6
-		AcceptEnv LANG LC_*
-		Subsystem sftp internal-sftp
-	END
-	cat <<-END
-		HostKey "$1/host_key"
-		AuthorizedKeysFile "${1//%/%%}/authorized_keys"
-		AuthenticationMethods publickey
-		PasswordAuthentication no
-		KbdInteractiveAuthentication no
-		HostbasedAuthentication no
-		AllowUsers $cscs_user
-		PermitRootLogin prohibit-password
-		UsePAM no
-		StrictModes no
-		PermitTTY no
-		PermitUserRC no
-		PermitUserEnvironment no
-		PermitTunnel no
-		X11Forwarding no
-		AllowAgentForwarding no
-		AllowTcpForwarding local
-		AllowStreamLocalForwarding local
-		GatewayPorts no
-		MaxSessions 100
-		MaxAuthTries 2
-		LoginGraceTime 60
-		ClientAliveInterval 15
-		ClientAliveCountMax 5
-		UseDNS no
-		PidFile none
-		PrintMotd no
-		LogLevel ERROR
-	END
+	local options=()
+	[[ -z $cscs_person ]] || options=('PermitTTY yes' 'AllowAgentForwarding yes' 'AllowTcpForwarding yes' 'MaxAuthTries 6' 'AcceptEnv LANG LC_*' 'Subsystem sftp internal-sftp')
+	options+=(
+		"HostKey \"$1/host_key\""
+		"AuthorizedKeysFile \"${1//%/%%}/authorized_keys\""
+		'AuthenticationMethods publickey'
+		'PasswordAuthentication no'
+		'KbdInteractiveAuthentication no'
+		'HostbasedAuthentication no'
+		# A pattern; what has a meaning in it, or in the file, is any one character (ssh_config(5), PATTERNS).
+		"AllowUsers ${cscs_user//[!a-zA-Z0-9._-]/?}"
+		'PermitRootLogin prohibit-password'
+		'UsePAM no'
+		'StrictModes no'
+		'PermitTTY no'
+		'PermitUserRC no'
+		'PermitUserEnvironment no'
+		'PermitTunnel no'
+		'X11Forwarding no'
+		'AllowAgentForwarding no'
+		'AllowTcpForwarding local'
+		'AllowStreamLocalForwarding local'
+		'GatewayPorts no'
+		'MaxSessions 100'
+		'MaxAuthTries 2'
+		'LoginGraceTime 60'
+		'ClientAliveInterval 15'
+		'ClientAliveCountMax 5'
+		'UseDNS no'
+		'PidFile none'
+		'PrintMotd no'
+		'LogLevel ERROR'
+	)
+	printf '%s\n' "${options[@]}"
 }
 
 cscs_enter() {
@@ -132,7 +128,7 @@ cscs_sshd() {
 	local dir found='' dirs at=${BASH_SOURCE[0]%/*}/sshd-$1 node=${SLURMD_NODENAME:-${HOSTNAME%%.*}}
 	# sshd itself looks at that, and would run no command for anybody but root.
 	[[ ! -e /etc/nologin ]] || cscs_die nologin "$node is closed for logins (/etc/nologin)"
-	IFS=: read -ra dirs <<<"$cscs_sshd_dirs"
+	IFS=: read -ra dirs < <(printf '%s\n' "$cscs_sshd_dirs")
 	for dir in "${dirs[@]}"; do
 		# It starts itself anew, and insists on an absolute path for that.
 		[[ $dir == /* && -f $dir/sshd && -x $dir/sshd ]] || continue
