@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -34,6 +35,10 @@ func begin(t *testing.T) {
 		// sshd keeps its end of a connection that was cut until TCP tries again to tell it of the
 		// other's.
 		left := poll(time.Minute, func() string {
+			// The rest is asked when they have ended.
+			if processes := processesLeft(); len(processes) > 0 {
+				return strings.Join(processes, "\n")
+			}
 			left := leftovers(before)
 			if onlyRecords(left) {
 				// Of a client that was killed, or could not see its job gone. The next look at
@@ -46,7 +51,7 @@ func begin(t *testing.T) {
 		if left == "" {
 			return
 		}
-		t.Errorf("left behind:\n%s", left)
+		t.Errorf("left behind:\n%s", cmp.Or(leftovers(before), left))
 		sweep(t)
 	})
 }
@@ -103,9 +108,7 @@ func leftovers(before map[string]bool) string {
 	for line := range strings.Lines(squeue("COMPLETING")) {
 		left = append(left, "job "+strings.TrimSpace(line))
 	}
-	for _, p := range userProcesses() {
-		left = append(left, fmt.Sprintf("process on %s: %s", p.host, p.cmdline))
-	}
+	left = append(left, processesLeft()...)
 	for _, host := range lab.Hosts {
 		for _, addr := range userListeners(host) {
 			left = append(left, "listener on "+host+": "+addr.String())
@@ -118,6 +121,14 @@ func leftovers(before map[string]bool) string {
 	}
 	slices.Sort(left)
 	return strings.Join(left, "\n")
+}
+
+// processesLeft describes alice's and mallory's processes.
+func processesLeft() (left []string) {
+	for _, p := range userProcesses() {
+		left = append(left, fmt.Sprintf("process on %s: %s", p.host, p.cmdline))
+	}
+	return left
 }
 
 // sweep makes the lab clean by force, so that one failure stays one.
