@@ -290,6 +290,7 @@ func TestFallBack(t *testing.T) {
 
 // A stop that comes while sbatch is on its way claims nothing that is not so.
 func TestStopBeforeSbatch(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_PAUSE=before-sbatch")
 	id := testID(t)
 	s := &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}, Lease: time.Hour}
@@ -390,6 +391,7 @@ func TestHomeAway(t *testing.T) {
 
 // A job that ran and is back in the queue before its runner began waits again, and then starts.
 func TestRequeuedAtLaunch(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_QUEUE=1")
 	id := testID(t)
 	r := submit(t.Context(), t, f, &Submission{ID: id, Request: Request{Via: ViaSbatch}, Launch: Launch{Argv: serverArgv("127.0.0.1")}, Lease: time.Hour})

@@ -116,6 +116,7 @@ func TestBashEnv(t *testing.T) {
 // A stop that comes between the first word of submit and its request says that a job may follow, or
 // is right that none does.
 func TestStopBeforeRequest(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	// A stale session has submit ask squeue before it requests anything; that takes its time here.
 	putSession(t, f, "abcdefgh", 48*time.Hour)

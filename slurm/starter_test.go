@@ -17,6 +17,7 @@ import (
 // TestStarterGone: the login node dies between salloc's grant and the runner's start. No process starts
 // the runner any more, and who follows the session learns that it is over.
 func TestStarterGone(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_SRUN_WAITS=1")
 	id := testID(t)
 	first := submit(t.Context(), t, f, &Submission{ID: id, Request: Request{Via: ViaSalloc}, Launch: Launch{Argv: serverArgv("127.0.0.1")}})

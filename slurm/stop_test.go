@@ -18,6 +18,7 @@ import (
 // Two that attend a session end it at once: one brings the log home and removes what is
 // there, and the other does not wait for what it will never get.
 func TestStopTwiceAtOnce(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	for i := range 5 {
 		id := testID(t)[:7] + string("abcde"[i]) // what is left of the last session's job still looks for its files

@@ -174,6 +174,7 @@ func TestAutoKilled(t *testing.T) {
 	for _, place := range []string{"before-sbatch", "in-sbatch"} {
 		for _, then := range []string{"stop", "follow", "nobody"} {
 			t.Run(place+" "+then, func(t *testing.T) {
+				t.Parallel()
 				f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_PAUSE="+place)
 				id := testID(t)
 				s := &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}, Lease: 3 * time.Second}

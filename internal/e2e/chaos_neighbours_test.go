@@ -429,7 +429,7 @@ func (n *neighbours) leftovers(before map[string]bool) string {
 	}
 	for _, host := range lab.Hosts {
 		for _, addr := range userListeners(host) {
-			left = append(left, "listener on "+host+": "+addr)
+			left = append(left, "listener on "+host+": "+addr.String())
 		}
 	}
 	for path := range now {

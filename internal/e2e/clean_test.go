@@ -3,9 +3,11 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -24,15 +26,19 @@ func begin(t *testing.T) {
 	t.Helper()
 	resumeNodes(t)
 	awaitNode(t)
-	if b := blind(files()); b != "" {
+	before := files()
+	if b := blind(before); b != "" {
 		t.Fatal(b)
 	}
-	before := files()
-	earlierLogs = serverLogs()
+	earlierLogs = logsAmong(before)
 	t.Cleanup(func() {
 		// sshd keeps its end of a connection that was cut until TCP tries again to tell it of the
 		// other's.
 		left := poll(time.Minute, func() string {
+			// The rest is asked when they have ended.
+			if processes := processesLeft(); len(processes) > 0 {
+				return strings.Join(processes, "\n")
+			}
 			left := leftovers(before)
 			if onlyRecords(left) {
 				// Of a client that was killed, or could not see its job gone. The next look at
@@ -45,7 +51,7 @@ func begin(t *testing.T) {
 		if left == "" {
 			return
 		}
-		t.Errorf("left behind:\n%s", left)
+		t.Errorf("left behind:\n%s", cmp.Or(leftovers(before), left))
 		sweep(t)
 	})
 }
@@ -72,7 +78,7 @@ func blind(seen map[string]bool) string {
 		}
 	}
 	for _, host := range append([]string{"ela", "daint"}, lab.Nodes...) {
-		if !slices.ContainsFunc(listeners(host), func(l listener) bool { return l.port == 22 && l.uid == 0 }) {
+		if !slices.ContainsFunc(listeners(host), func(l labctl.Listener) bool { return l.Addr.Port() == 22 && l.UID == 0 }) {
 			missing = append(missing, "the port of sshd on "+host)
 		}
 	}
@@ -102,12 +108,10 @@ func leftovers(before map[string]bool) string {
 	for line := range strings.Lines(squeue("COMPLETING")) {
 		left = append(left, "job "+strings.TrimSpace(line))
 	}
-	for _, p := range userProcesses() {
-		left = append(left, fmt.Sprintf("process on %s: %s", p.host, p.cmdline))
-	}
+	left = append(left, processesLeft()...)
 	for _, host := range lab.Hosts {
 		for _, addr := range userListeners(host) {
-			left = append(left, "listener on "+host+": "+addr)
+			left = append(left, "listener on "+host+": "+addr.String())
 		}
 	}
 	for path := range now {
@@ -117,6 +121,14 @@ func leftovers(before map[string]bool) string {
 	}
 	slices.Sort(left)
 	return strings.Join(left, "\n")
+}
+
+// processesLeft describes alice's and mallory's processes.
+func processesLeft() (left []string) {
+	for _, p := range userProcesses() {
+		left = append(left, fmt.Sprintf("process on %s: %s", p.host, p.cmdline))
+	}
+	return left
 }
 
 // sweep makes the lab clean by force, so that one failure stays one.
@@ -184,42 +196,25 @@ func eachProcess(visit func(process)) {
 }
 
 // userListeners are the ports on which a user's process listens on a host.
-func userListeners(host string) []string {
-	var found []string
+func userListeners(host string) []netip.AddrPort {
+	var found []netip.AddrPort
 	for _, l := range listeners(host) {
-		if l.uid == labctl.AliceUID || l.uid == labctl.MalloryUID {
-			found = append(found, l.addr)
+		if l.UID == labctl.AliceUID || l.UID == labctl.MalloryUID {
+			found = append(found, l.Addr)
 		}
 	}
 	return found
 }
 
-type listener struct {
-	addr string // as in /proc/net/tcp, in hexadecimal
-	port int
-	uid  int
-}
-
-func listeners(host string) []listener {
-	var found []listener
-	for _, table := range []string{"tcp", "tcp6"} {
-		text, _ := os.ReadFile("/proc/" + lab.HostPID(host) + "/net/" + table)
-		for line := range strings.Lines(string(text)) {
-			f := strings.Fields(line)
-			if len(f) < 8 || f[3] != "0A" {
-				continue
-			}
-			l := listener{addr: f[1]}
-			_, _ = fmt.Sscan(f[7], &l.uid)
-			_, _ = fmt.Sscanf(f[1][strings.LastIndex(f[1], ":")+1:], "%X", &l.port)
-			found = append(found, l)
-		}
-	}
+// listeners are all of a host; none if it is down. See blind.
+func listeners(host string) []labctl.Listener {
+	found, _ := lab.Listeners(host)
 	return found
 }
 
 // files are all of alice's and mallory's, by the host they are seen on. Directories
-// (which end in "/") count too.
+// (which end in "/") count too. The checkout is left out: laptop and ela show it even if it is below
+// /tmp, it has thousands of files, and neither user can write there.
 func files() map[string]bool {
 	all := map[string]bool{}
 	roots := map[string]string{
@@ -227,7 +222,9 @@ func files() map[string]bool {
 		"ela:/home":     filepath.Dir(lab.Env["ELA_HOME"]),
 		"cluster:/home": lab.Env["CLUSTER_HOMES"],
 	}
+	skip := map[string]bool{}
 	for _, host := range lab.Hosts {
+		skip[lab.Path(host, lab.checkout)] = true
 		for _, dir := range []string{"/tmp", "/var/tmp", "/dev/shm", "/run/user"} {
 			roots[host+":"+dir] = lab.Path(host, dir)
 		}
@@ -242,6 +239,9 @@ func files() map[string]bool {
 				return nil
 			}
 			if d.IsDir() {
+				if skip[path] {
+					return fs.SkipDir
+				}
 				path += "/"
 			}
 			if uid := info.Sys().(*syscall.Stat_t).Uid; uid == labctl.AliceUID || uid == labctl.MalloryUID {
@@ -270,9 +270,11 @@ func mayStay(path string) bool { return stays.MatchString(path) }
 var earlierLogs []string
 
 // serverLogs are the logs that sessions fetched to the laptop, oldest first.
-func serverLogs() []string {
+func serverLogs() []string { return logsAmong(files()) }
+
+func logsAmong(files map[string]bool) []string {
 	var logs []string
-	for path := range maps.Keys(files()) {
+	for path := range maps.Keys(files) {
 		if rest, ok := strings.CutPrefix(path, "laptop:/home/alice/.local/state/cscs/"); ok && strings.HasSuffix(rest, ".log") {
 			logs = append(logs, laptopHome(".local/state/cscs", rest))
 		}

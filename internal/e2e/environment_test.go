@@ -86,28 +86,30 @@ func TestEnvironmentOfTheServer(t *testing.T) {
 		{"--nodes=2", "--tasks-per-node=1"},
 		{"--nodes=1", "-n1", "--cpus-per-t=2"},
 	} {
-		for _, via := range []string{"salloc", "sbatch"} {
-			t.Run(strings.Join(append(options, via), " "), func(t *testing.T) {
-				beginSeen(t)
-				see := "{ env -0 >seen/env.%[1]s; umask; pwd; ulimit -c; } >seen/rest.%[1]s 2>&1"
-				write(t, clusterHome("seen", "see.sh"), fmt.Sprintf(see, "shell")+"\n")
-				output(t, "alice", "daint", "bash", "--login", "-c", "salloc --quiet --nodelist="+lab.Nodes[0]+" "+strings.Join(options, " ")+
-					" srun --interactive --preserve-env sh seen/see.sh")
-				settle(t)
-				flags := []string{"--via", via, "--nodelist", lab.Nodes[0]}
-				for _, o := range options {
-					flags = append(flags, "--slurm="+o)
-				}
-				inSession(t, fmt.Sprintf(see, "server"), flags...)
-				shell, server := variables(t, "env.shell"), variables(t, "env.server")
-				if diff := cmp.Diff(onlySlurm(shell), onlySlurm(server)); diff != "" {
-					t.Errorf("Slurm's variables (-shell +server):\n%s", diff)
-				}
-				if diff := cmp.Diff(seenFile(t, "rest.shell"), seenFile(t, "rest.server")); diff != "" {
-					t.Errorf("umask, directory and core limit (-shell +server):\n%s", diff)
-				}
-			})
-		}
+		t.Run(strings.Join(options, " "), func(t *testing.T) {
+			beginSeen(t)
+			see := "{ env -0 >seen/env.%[1]s; umask; pwd; ulimit -c; } >seen/rest.%[1]s 2>&1"
+			write(t, clusterHome("seen", "see.sh"), fmt.Sprintf(see, "shell")+"\n")
+			output(t, "alice", "daint", "bash", "--login", "-c", "salloc --quiet --nodelist="+lab.Nodes[0]+" "+strings.Join(options, " ")+
+				" srun --interactive --preserve-env sh seen/see.sh")
+			settle(t)
+			for _, via := range []string{"salloc", "sbatch"} {
+				t.Run(via, func(t *testing.T) {
+					flags := []string{"--via", via, "--nodelist", lab.Nodes[0]}
+					for _, o := range options {
+						flags = append(flags, "--slurm="+o)
+					}
+					inSession(t, fmt.Sprintf(see, via), flags...)
+					shell, server := variables(t, "env.shell"), variables(t, "env."+via)
+					if diff := cmp.Diff(onlySlurm(shell), onlySlurm(server)); diff != "" {
+						t.Errorf("Slurm's variables (-shell +server):\n%s", diff)
+					}
+					if diff := cmp.Diff(seenFile(t, "rest.shell"), seenFile(t, "rest."+via)); diff != "" {
+						t.Errorf("umask, directory and core limit (-shell +server):\n%s", diff)
+					}
+				})
+			}
+		})
 	}
 }
 
@@ -127,16 +129,16 @@ func onlySlurm(all map[string]string) map[string]string {
 // TestEnvironmentOfJobs: an srun in the session reaches every node of the allocation, and a job
 // that is submitted from it is as one that is submitted from the login node.
 func TestEnvironmentOfJobs(t *testing.T) {
+	beginSeen(t)
+	job := "sbatch --quiet --wait --partition=shared --ntasks=1 --output=/dev/null --wrap='env -0 >seen/env.%[1]s; umask >seen/umask.%[1]s'"
+	output(t, "alice", "daint", "bash", "--login", "-c", fmt.Sprintf(job, "login"))
 	for _, via := range []string{"salloc", "sbatch"} {
 		t.Run(via, func(t *testing.T) {
-			beginSeen(t)
-			job := "sbatch --quiet --wait --partition=shared --ntasks=1 --output=/dev/null --wrap='env -0 >seen/env.%[1]s; umask >seen/umask.%[1]s'"
-			output(t, "alice", "daint", "bash", "--login", "-c", fmt.Sprintf(job, "login"))
-			inSession(t, "srun hostname >seen/hosts; "+fmt.Sprintf(job, "session"), "--via", via, "--nodes", "2")
-			if hosts := strings.Fields(seenFile(t, "hosts")); len(slices.Compact(slices.Sorted(slices.Values(hosts)))) != 2 {
+			inSession(t, "srun hostname >seen/hosts."+via+"; "+fmt.Sprintf(job, via), "--via", via, "--nodes", "2")
+			if hosts := strings.Fields(seenFile(t, "hosts."+via)); len(slices.Compact(slices.Sorted(slices.Values(hosts)))) != 2 {
 				t.Errorf("srun hostname printed %q", hosts)
 			}
-			login, session := variables(t, "env.login"), variables(t, "env.session")
+			login, session := variables(t, "env.login"), variables(t, "env."+via)
 			for _, name := range []string{"SLURM_SUBMIT_HOST", "SLURM_NODELIST", "SLURM_JOB_NODELIST", "SLURMD_NODENAME", "SLURM_TOPOLOGY_ADDR"} {
 				login[name], session[name] = "", ""
 			}
@@ -147,7 +149,7 @@ func TestEnvironmentOfJobs(t *testing.T) {
 			if diff := cmp.Diff(onlySlurm(login), onlySlurm(session)); diff != "" {
 				t.Errorf("the job's variables (-from the login node +from the session):\n%s", diff)
 			}
-			if a, b := seenFile(t, "umask.login"), seenFile(t, "umask.session"); a != b {
+			if a, b := seenFile(t, "umask.login"), seenFile(t, "umask."+via); a != b {
 				t.Errorf("the job's umask is %q from the session and %q from the login node", b, a)
 			}
 		})

@@ -28,7 +28,7 @@ func also(t *testing.T, server event, verb, addr string, more ...string) {
 // locally tells whether alice listens on a port of the laptop.
 func locally(port int) bool {
 	for _, l := range listeners("laptop") {
-		if l.port == port {
+		if int(l.Addr.Port()) == port {
 			return true
 		}
 	}
@@ -67,8 +67,8 @@ func TestForwardNew(t *testing.T) {
 	}
 	says(t, s.wait("warning").Message, "7103", "0.0.0.0")
 	for _, l := range listeners("laptop") {
-		if ip := strings.Split(l.addr, ":")[0]; l.port == 7104 && ip != "0100007F" && ip != "00000000000000000000000001000000" {
-			t.Errorf("the local port is open at %s", l.addr)
+		if ip := l.Addr.Addr().String(); l.Addr.Port() == 7104 && ip != "127.0.0.1" && ip != "::1" {
+			t.Errorf("the local port is open at %s", l.Addr)
 		}
 	}
 
@@ -143,7 +143,7 @@ func TestForwardNewJupyter(t *testing.T) {
 	if left := poll(patience, func() string {
 		n := 0
 		for _, l := range listeners(node.Node) {
-			if l.uid == labctl.AliceUID {
+			if l.UID == labctl.AliceUID {
 				n++
 			}
 		}

@@ -258,12 +258,12 @@ func TestForwardOnLoopbackOnly(t *testing.T) {
 	begin(t)
 	s := serve(t, nil)
 	e := s.ready()
-	want := map[string]bool{fmt.Sprintf("0100007F:%04X", e.LocalPort): true, fmt.Sprintf("00000000000000000000000001000000:%04X", e.LocalPort): true}
+	want := map[string]bool{fmt.Sprintf("127.0.0.1:%d", e.LocalPort): true, fmt.Sprintf("[::1]:%d", e.LocalPort): true}
 	for _, l := range listeners("laptop") {
-		if l.uid == labctl.AliceUID && !want[l.addr] {
-			t.Errorf("it also listens on %s", l.addr)
+		if l.UID == labctl.AliceUID && !want[l.Addr.String()] {
+			t.Errorf("it also listens on %s", l.Addr)
 		}
-		delete(want, l.addr)
+		delete(want, l.Addr.String())
 	}
 	for addr := range want {
 		t.Errorf("it does not listen on %s", addr)
@@ -319,7 +319,7 @@ func TestForwardBeforeReady(t *testing.T) {
 	s.wait("queued")
 	found := false
 	for _, l := range listeners("laptop") {
-		found = found || l.port == 8123 && l.uid == labctl.AliceUID
+		found = found || l.Addr.Port() == 8123 && l.UID == labctl.AliceUID
 	}
 	if !found {
 		t.Error("the local port is not listened on while the job waits")

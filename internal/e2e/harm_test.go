@@ -34,27 +34,33 @@ func brief(t *testing.T, lease string, flags ...string) *session {
 // TestAwayLeaseUnwritable: the login node cannot write the lease (a read-only or full home). That is
 // told at once, and the client renews over the node: the job outlives its lease by far.
 func TestAwayLeaseUnwritable(t *testing.T) {
+	begin(t)
+	sessions := map[*session]string{} // to their URLs
 	for _, via := range []string{"salloc", "sbatch"} {
-		t.Run(via, func(t *testing.T) {
-			begin(t)
-			s := brief(t, "20s", "--via", via)
-			url := s.ready().URL
-			writable := troubleHome(t, "readonly-home", "daint")
-			told := s.wait("warning")
-			says(t, told.Message, "lease", "Read-only", lab.Nodes[0][:3])
-			// Three leases, each longer than the runner would wait for.
-			for end := time.Now().Add(time.Minute); time.Now().Before(end); {
-				if e, ok := s.await(5*time.Second, "warning", "ended", "lost"); ok {
-					t.Fatalf("%s: %s%s", e.Event, e.Message, e.Reason)
-				}
-				if code, body := get(t, url); code != 200 {
-					t.Fatalf("%d %s", code, body)
-				}
+		s := brief(t, "20s", "--via", via)
+		sessions[s] = s.ready().URL
+	}
+	writable := troubleHome(t, "readonly-home", "daint")
+	for s := range sessions {
+		says(t, s.wait("warning").Message, "lease", "Read-only", lab.Nodes[0][:3])
+	}
+	// Three leases, each longer than the runner would wait for.
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
+		for s, url := range sessions {
+			if e, ok := s.await(2*time.Second, "warning", "ended", "lost"); ok {
+				t.Fatalf("%s: %s%s", e.Event, e.Message, e.Reason)
 			}
-			writable()
-			says(t, s.wait("warning").Message, "can write the lease again")
-			closeReady(t, s)
-		})
+			if code, body := get(t, url); code != 200 {
+				t.Fatalf("%d %s", code, body)
+			}
+		}
+	}
+	writable()
+	for s := range sessions {
+		says(t, s.wait("warning").Message, "can write the lease again")
+	}
+	for s := range sessions {
+		closeReady(t, s)
 	}
 }
 

@@ -64,7 +64,10 @@ func TestLeftSessionWithoutRunner(t *testing.T) {
 	says(t, mustCmd(t, "detach"), "detached", ready.Session)
 	s.end(0)
 	output(t, "alice", "daint", "scancel", "--signal=KILL", granted.Job+".0")
-	if left := poll(patience, func() string { return output(t, "alice", "daint", "squeue", "-h", "-s", "-o", "%i", "-j", granted.Job) }); strings.Contains(left, ".0") {
+	// The extern step stays as long as the job.
+	if left := poll(patience, func() string {
+		return lineWith(output(t, "alice", "daint", "squeue", "-h", "-s", "-o", "%i", "-j", granted.Job)+"\n", granted.Job+".0")
+	}); left != "" {
 		t.Fatalf("the step was killed, and is there: %s", left)
 	}
 	ageLease(t, ready.Session)

@@ -21,6 +21,7 @@ var lab struct {
 	*labctl.Lab
 	bin        string // the built cscs
 	testserver string // the path of the test server on the cluster
+	checkout   string
 }
 
 func TestMain(m *testing.M) {
@@ -38,6 +39,7 @@ func runAll(m *testing.M) (int, error) {
 	if err != nil {
 		return 1, err
 	}
+	lab.checkout = root
 	lab.bin = os.Getenv("E2E_BIN")
 	if lab.bin == "" {
 		return 1, fmt.Errorf("E2E_BIN must name the built cscs, inside the checkout: see scripts/test")

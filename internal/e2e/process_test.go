@@ -210,8 +210,14 @@ func lineWith(text, word string) string {
 // poll asks state until it is empty, and gives what it said last. It is for
 // what sends no event: a queue, a process table, a file of another host.
 func poll(limit time.Duration, state func() string) string {
+	return pollEvery(50*time.Millisecond, limit, state)
+}
+
+// pollEvery is poll with the pause between two questions: a long one for questions that take the
+// machine long to answer and whose answer mostly takes seconds to change.
+func pollEvery(pause, limit time.Duration, state func() string) string {
 	deadline := time.Now().Add(limit)
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
 		s := state()

@@ -11,6 +11,10 @@ import (
 	"time"
 )
 
+// queuePause is the pause between two looks at the queue. A job is COMPLETING for about 3 s, and a look
+// takes 30 ms of CPU time.
+const queuePause = 200 * time.Millisecond
+
 // squeue tells the jobs in the queue, one a line ("12 alice RUNNING nid001001"),
 // but those in the given state; empty if there are none.
 func squeue(but string) string {
@@ -108,7 +112,7 @@ func cancelJob(t *testing.T, job string) {
 // COMPLETING for 165 s.
 func settle(t *testing.T) {
 	t.Helper()
-	if left := poll(4*time.Minute, func() string { return squeue("") }); left != "" {
+	if left := pollEvery(queuePause, 4*time.Minute, func() string { return squeue("") }); left != "" {
 		t.Fatalf("the queue does not empty: %s", left)
 	}
 	resumeNodes(t)
@@ -134,7 +138,7 @@ func resumeNodes(t *testing.T) (reasons []string) {
 // the jobs of the tests before, and three nodes are soon completing all.
 func awaitNode(t *testing.T) {
 	t.Helper()
-	if why := poll(4*time.Minute, func() string {
+	if why := pollEvery(queuePause, 4*time.Minute, func() string {
 		if output(t, "root", "daint", "sinfo", "-h", "-p", "normal", "-t", "idle", "-o", "%D") != "" {
 			return ""
 		}

@@ -5,7 +5,7 @@
 # running lab; two labs with different ones run side by side.
 LAB_ROOT=${CSCS_LAB_ROOT:-/var/lib/cscs-lab}
 LAB_RUN=$(realpath -m -- "${CSCS_LAB_RUN:-/run/cscs-lab}")
-LAB_REPO=$(dirname -- "$(dirname -- "$LAB_SCRIPTS")")
+LAB_REPO=${LAB_SCRIPTS%/scripts/lab.d}
 LAB_RELEASES=(bookworm trixie forky)
 LAB_USERS=(alice:2001 mallory:2002)
 
@@ -22,7 +22,19 @@ usage_error() {
 }
 
 need_root() {
-	[[ $(id -u) -eq 0 ]] || die "this needs root: namespaces, mounts and network devices are made"
+	[[ $EUID -eq 0 ]] || die "this needs root: namespaces, mounts and network devices are made"
+}
+
+# user_id USER: the uid, the same on every host.
+user_id() {
+	local user
+	for user in "${LAB_USERS[@]}"; do
+		[[ ${user%:*} != "$1" ]] || {
+			echo "${user#*:}"
+			return
+		}
+	done
+	usage_error "no user '$1': there are ${LAB_USERS[*]%:*}"
 }
 
 # is_release NAME: whether the lab knows that Debian release.

@@ -13,7 +13,7 @@ lab_as() {
 	need_host "$host"
 	pid=$(need_running "$host")
 	local bin
-	bin=$(cat "$LAB_RUN/bin")
+	read -r bin <"$LAB_RUN/bin"
 	login_environment "$user" "$uid" "$host"
 	while [[ ${1:-} =~ ^[A-Za-z_][A-Za-z0-9_]*= ]]; do
 		# shellcheck disable=SC2163 # the word is an assignment
@@ -33,7 +33,7 @@ lab_in() {
 	load_state
 	need_host "$host"
 	pid=$(need_running "$host")
-	bin=$(cat "$LAB_RUN/bin")
+	read -r bin <"$LAB_RUN/bin"
 	login_environment root 0 "$host"
 	exec "$bin/enter" "$pid" / /usr/bin/setpriv --pdeathsig KILL -- "$@"
 }
@@ -44,7 +44,7 @@ in_host() { (
 	shift
 	pid=$(host_pid "$host")
 	[[ -n $pid ]] || exit 1
-	bin=$(cat "$LAB_RUN/bin")
+	read -r bin <"$LAB_RUN/bin"
 	login_environment root 0 "$host"
 	exec "$bin/enter" "$pid" / /usr/bin/setpriv --pdeathsig KILL -- "$@" 9>&-
 ); }

@@ -113,8 +113,8 @@ need_host() {
 # host_pid NAME: its pid 1, as this machine numbers it; empty if it is down.
 # The number is only believed while it is still that host's init.
 host_pid() {
-	local pid
-	pid=$(cat "$LAB_RUN/hosts/$1/pid" 2>/dev/null) || return 0
-	[[ $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") == *"host-init $LAB_RUN $1 "* ]] && echo "$pid"
+	local pid cmdline
+	{ read -r pid <"$LAB_RUN/hosts/$1/pid" && mapfile -d '' -t cmdline <"/proc/$pid/cmdline"; } 2>/dev/null || return 0
+	[[ "${cmdline[*]} " == *"host-init $LAB_RUN $1 "* ]] && echo "$pid"
 	return 0
 }

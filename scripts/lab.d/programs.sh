@@ -5,7 +5,7 @@
 lab_bin() {
 	local hash
 	hash=$(cat "$LAB_REPO"/internal/lab/{wire,enter}/*.go "$LAB_REPO/go.mod" | sha256sum)
-	printf '%s/bin/%s' "$LAB_ROOT" "${hash:0:12}"
+	printf '%s/bin/%s\n' "$LAB_ROOT" "${hash:0:12}"
 }
 
 build_programs() {

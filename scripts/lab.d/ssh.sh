@@ -149,15 +149,3 @@ make_cert() {
 	chmod 644 "$key.pub" "$key-cert.pub"
 	chown "$uid:$uid" "$key" "$key.pub" "$key-cert.pub"
 }
-
-# user_id USER: the uid, the same on every host.
-user_id() {
-	local user
-	for user in "${LAB_USERS[@]}"; do
-		[[ ${user%:*} != "$1" ]] || {
-			echo "${user#*:}"
-			return
-		}
-	done
-	usage_error "no user '$1': there are ${LAB_USERS[*]%:*}"
-}

@@ -106,8 +106,15 @@ func (l *Lab) Client(host string) *http.Client {
 	}
 }
 
+// inNet calls f on a thread that is in the network of a host.
 func (l *Lab) inNet(host string, f func() error) error {
 	runtime.LockOSThread()
+	lost := false
+	defer func() {
+		if !lost {
+			runtime.UnlockOSThread()
+		}
+	}()
 	home, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
 		return err
@@ -123,9 +130,9 @@ func (l *Lab) inNet(host string, f func() error) error {
 	}
 	err = f()
 	if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
-		// The thread is lost. It stays locked, so it ends with its goroutine.
+		// The thread stays locked, so it ends with its goroutine.
+		lost = true
 		panic(err)
 	}
-	runtime.UnlockOSThread()
 	return err
 }
