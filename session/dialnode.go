@@ -19,6 +19,10 @@ import (
 // yet. The runner is there already, so it is a matter of moments.
 const admission = 5 * time.Second
 
+// nodeAwayLimit is for how long a node that answers on neither way is dialled before it was reached once. Slurm
+// notices a node that is down after SlurmdTimeout, five minutes by default (slurm.conf(5)).
+const nodeAwayLimit = 6 * time.Minute
+
 // dialNode makes the last hop: while the server starts, and again when the
 // connection to the node was lost though that to the login node was not. The
 // node's host keys are those that the runner found there: nothing is asked, nothing
@@ -74,6 +78,9 @@ func (s *session) patience() patience {
 	p := patience{first: 500 * time.Millisecond, most: 2 * time.Second, limit: admission,
 		again: func(err error) bool { return !errors.As(err, &stranger) }}
 	switch {
+	case o.away && !o.taken && !s.ready:
+		p.first, p.most, p.limit = time.Second, 5*time.Second, nodeAwayLimit
+		p.again = func(err error) bool { return isUnreached(err) || mayAdmit(err) }
 	case s.ready && o.proven:
 		p.first, p.most, p.limit = time.Second, otherPause, 0
 	case o.taken:

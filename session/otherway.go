@@ -29,6 +29,7 @@ type otherWay struct {
 	proven  bool      // it has led there, and is kept for the rest of the session
 	refusal error     // of the node's own sshd
 	failed  time.Time // when it last came to nothing, for a node that was reached by ssh
+	away    bool      // the node answered on neither way
 	guest   bool      // the job is none of ours
 
 	host, user ssh.Signer // the step's sshd shows the one, and lets in the other
@@ -103,6 +104,9 @@ func (s *session) shutOutOf(work context.Context, keys nodeKeys, err error) erro
 	case o.taken && !o.proven && s.ready:
 		// It was reached by ssh before, so that may come back.
 		o.taken, o.failed = false, time.Now()
+	case o.taken && !o.away && s.isNodeAway(err):
+		// It may be down, or about to boot. If it stays so, Slurm reports the end of the job.
+		o.taken, o.away, s.nodeAddr = false, true, ""
 	case o.taken:
 		return &NodeError{Node: s.nodeName, SSH: o.refusal, Step: err}
 	default:
@@ -110,6 +114,19 @@ func (s *session) shutOutOf(work context.Context, keys nodeKeys, err error) erro
 	}
 	s.dialNode(work)
 	return nil
+}
+
+// isNodeAway reports whether the node has answered neither the login node, nor Slurm that was to make a
+// step there (stepErr).
+func (s *session) isNodeAway(stepErr error) bool {
+	var step *slurm.StepError
+	return isUnreached(s.other.refusal) && errors.As(stepErr, &step)
+}
+
+// isUnreached reports whether err says that the node's host did not answer.
+func isUnreached(err error) bool {
+	var open *chain.OpenError
+	return errors.As(err, &open) && !open.Prohibited() && !open.Refused()
 }
 
 // takeNextAddress has the node dialled by its next own address, if the login node did not find it by its name, or by

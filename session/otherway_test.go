@@ -230,6 +230,32 @@ func TestNoWay(t *testing.T) {
 	a.noSteps()
 }
 
+// TestNodeAwayAtFirst: the node went down right after the grant, so it answers neither the login node nor Slurm. It is
+// dialled until it is back.
+func TestNodeAwayAtFirst(t *testing.T) {
+	a := newAlps(t, "FAKE_ENTRY_FAILS=Task launch for StepId=4711.1 failed on node nid001001: Communication connection failure")
+	var dials atomic.Int32
+	a.closed = func() error {
+		if dials.Add(1) > 4 {
+			return nil
+		}
+		return errors.New("No route to host")
+	}
+	l := a.start(a.impatient())
+	ready := l.await(EventReady)
+	if err := get(t, ready.URL); err != nil {
+		t.Error(err)
+	}
+	l.interrupt(ErrInterrupted)
+	if err := l.end(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	if steps := a.entered(); steps != 1 {
+		t.Errorf("%d steps", steps)
+	}
+	a.nothingLeft()
+}
+
 // A node with another host key than the runner has seen there is no reason to go
 // another way (invariant I7).
 func TestStrangerIsNotPassedBy(t *testing.T) {

@@ -251,7 +251,7 @@ func (c *chaos) judge(traffic *traffic, total tally) string {
 	case c.interrupted:
 		how = c.judgeEnd(total)
 	default:
-		how = c.judgeLife(restored, total)
+		how = c.judgeLife(restored, traffic, total)
 	}
 	events, err := parseEvents(s.stdout.String())
 	if err != nil {
@@ -296,7 +296,7 @@ func (c *chaos) judge(traffic *traffic, total tally) string {
 }
 
 // judgeLife: the client lives, no round has asked it to end, and all is as it was. It goes on, or ends.
-func (c *chaos) judgeLife(restored time.Time, total tally) string {
+func (c *chaos) judgeLife(restored time.Time, traffic *traffic, total tally) string {
 	t, s := c.t, c.s
 	if len(c.gone.hosts) > 0 && c.node != "" {
 		// Slurm finds out about a node after SlurmdTimeout at the earliest.
@@ -327,8 +327,16 @@ func (c *chaos) judgeLife(restored time.Time, total tally) string {
 		})
 		if body != "" {
 			total.wrong(t, urlLost, "%s %v after all was back", body, time.Since(restored))
-		} else if c.phase() == phaseReady {
-			c.inspect(e.URL)
+		} else {
+			// A connection that waited through the faults opens when the client tries again.
+			select {
+			case <-traffic.began:
+			case <-s.done:
+			case <-time.After(comeback):
+			}
+			if c.phase() == phaseReady {
+				c.inspect(e.URL)
+			}
 		}
 	}
 	for _, name := range []string{"ending", "ended"} {

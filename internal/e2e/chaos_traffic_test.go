@@ -18,12 +18,13 @@ import (
 type traffic struct {
 	lines, connections int
 	bad                string
+	began              chan struct{} // closed by the first number
 	stop               func()
 }
 
 func watchTraffic(s *session) *traffic {
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &traffic{}
+	c := &traffic{began: make(chan struct{})}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		url := ""
@@ -91,6 +92,8 @@ func (c *traffic) read(ctx context.Context, url string) {
 			c.bad = fmt.Sprintf("after number %d came %q", n-1, line)
 			return
 		}
-		c.lines++
+		if c.lines++; c.lines == 1 {
+			close(c.began)
+		}
 	}
 }
