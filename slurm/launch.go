@@ -88,32 +88,36 @@ func (l Launch) CommandLine() string {
 	}
 	env := make([]string, 0, len(l.Env))
 	for k, val := range l.Env {
-		env = append(env, k+"="+shellescape.Quote(val))
+		if ExpandsEnv(val) {
+			env = append(env, k+"="+quoteVariables(val))
+		} else {
+			env = append(env, k+"="+shellescape.Quote(val))
+		}
 	}
 	sort.Strings(env)
 	if len(env) > 0 {
 		parts = append(parts, "export "+strings.Join(env, " "))
 	}
 	parts = append(parts, l.Setup...)
-	parts = append(parts, shellescape.QuoteCommand(l.Argv))
+	parts = append(parts, quoteArguments(l.Argv, l.Reads))
 	cmd := strings.Join(parts, " && ")
 	if step := l.stepOptions(l.Environment); len(step) > 0 {
 		srun := append([]string{"srun", "--jobid={job}"}, stepArgs...)
-		srun = append(append(srun, "--gres={gres}", "--nodelist={node}"), step...)
-		cmd = shellescape.QuoteCommand(srun) + " sh -c " + shellescape.Quote(cmd)
+		srun = append(srun, "--gres={gres}", "--nodelist={node}")
+		cmd = shellescape.QuoteCommand(srun) + " " + quoteOptions(step) + " sh -c " + shellescape.Quote(cmd)
 	}
 	return cmd
 }
 
-// quotePath quotes a path, but for a leading ~, which is the home there.
+// quotePath quotes a path, but for a leading ~, which is the home there, and variables.
 func quotePath(p string) string {
 	if rest, ok := strings.CutPrefix(p, "~/"); ok {
-		return "~/" + shellescape.Quote(rest)
+		return "~/" + quoteVariables(rest)
 	}
 	if p == "~" {
 		return p
 	}
-	return shellescape.Quote(p)
+	return quoteVariables(p)
 }
 
 func flag(b bool) string {

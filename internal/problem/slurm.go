@@ -214,6 +214,9 @@ var serverRules = []rule{
 			p.ID, p.Hint, p.Fix = "login-shell", loginShell, quietShell
 		case "setup":
 			p.ID = "server-setup"
+			if strings.HasPrefix(e.Message, "the variable ") {
+				p.Hint = "write the path itself, or export the variable in ~/.bash_profile there; a \\ before the $ keeps the text as it is"
+			}
 			// Where only an interactive shell knows the command, the message says so, and the way out.
 			switch {
 			case strings.Contains(e.Message, "is not to be found in the container"):

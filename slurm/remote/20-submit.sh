@@ -36,6 +36,7 @@ cscs_fill_dir() {
 cscs_look_ahead() {
 	local f
 	cd || return 0
+	cscs_expand_ahead || return 0
 	cscs_look_for_edf
 	# Paths in a container are not those here.
 	[[ -z $cscs_environment ]] || return 0

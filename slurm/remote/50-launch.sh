@@ -13,7 +13,13 @@ cscs_serve() {
 	cscs_dir=${BASH_SOURCE[0]%/*}
 	# With set -a, the login shell has exported all of its variables, ours too.
 	export -n "${!cscs_@}"
+	[[ ! -e $cscs_dir/expanded ]] || cscs_read_launch <"$cscs_dir/expanded" || cscs_fail "cannot write in $cscs_dir on ${HOSTNAME%%.*}"
 	case ${1:-} in
+	variable)
+		cscs_name_variable "$2" "$3"
+		cscs_fail "$REPLY on ${HOSTNAME%%.*}"
+		;;
+	unwritten) cscs_fail "cannot write in $cscs_dir on ${HOSTNAME%%.*}" ;;
 	step) cscs_become_step ;;
 	workdir) cscs_fail "the work directory $cscs_workdir is not there on ${HOSTNAME%%.*}" ;;
 	home) cscs_fail "the home directory $HOME is not there on ${HOSTNAME%%.*}" ;;
