@@ -81,7 +81,7 @@ func (r *runner) program(name string, env *environ, work string) (string, error)
 			}
 		}
 	}
-	return "", fmt.Errorf("%s is not to be found on %s (PATH=%s)", name, r.node, path)
+	return "", fmt.Errorf("%s is not to be found on %s of the demo, which is this machine (PATH=%s)", name, r.node, path)
 }
 
 // runnable is the file that runs by that name; on Windows it has an extension.

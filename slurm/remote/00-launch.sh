@@ -76,10 +76,14 @@ cscs_launch() {
 	fi
 	if [[ -n $cscs_venv ]]; then
 		cscs_venv=${cscs_venv/#\~/"$HOME"}
-		[[ -r $cscs_venv/bin/activate ]] || cscs_serve_as venv
-		# shellcheck disable=SC1091 # the user's own file
-		\builtin . "$cscs_venv/bin/activate" || cscs_serve_as activate "$?"
-		cscs_trust
+		# What is missing there, serve installs (52-bootstrap.sh).
+		if [[ -z $cscs_bootstrap || (-r $cscs_venv/bin/activate && ! -e ${cscs_venv%/}.incomplete) ]]; then
+			[[ -r $cscs_venv/bin/activate ]] || cscs_serve_as venv
+			[[ ! -e ${cscs_venv%/}.incomplete ]] || cscs_serve_as incomplete
+			# shellcheck disable=SC1091 # the user's own file
+			\builtin . "$cscs_venv/bin/activate" || cscs_serve_as activate "$?"
+			cscs_trust
+		fi
 	fi
 	for cscs_item in "${cscs_env[@]}"; do
 		cscs_fill_in "$cscs_item"
