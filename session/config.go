@@ -104,6 +104,7 @@ func (c *Config) dial(ctx context.Context, opts chain.Options) (*share.Chain, er
 func (c *Config) launch() slurm.Launch {
 	l := c.Launch
 	l.Argv, l.Files, l.Port, l.Reads, l.Wish = c.App.Argv, c.App.Files, c.App.Port, c.App.Reads, c.wish
+	l.Package, l.Program = c.App.Package, c.App.Program
 	l.Unset = append(append([]string(nil), c.App.Unset...), l.Unset...)
 	env := make(map[string]string, len(c.App.Env)+len(l.Env))
 	for k, v := range l.Env {

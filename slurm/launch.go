@@ -19,6 +19,9 @@ type Launch struct {
 	Files         map[string][]byte // written, 0600, into the session's directory {dir}
 	Setup         []string          // shell commands to be run before, in the server's shell
 	Venv          string            // a Python virtual environment to be activated; ~ is the home there
+	Package       string            // the Python package that has the server's program; empty: none is known
+	Program       string            // that program
+	Bootstrap     bool              // make an environment with Package, Venv or one in the home, if Program is not there
 	Workdir       string            // ~ is the home there; empty: the home, or in a container the EDF's directory
 	Reads         []string          // paths that the server is to show, which may be told to be missing; likewise
 	Step          []string          // srun options of a step for the server alone: --uenv=…, --repo=…
@@ -46,6 +49,9 @@ func (l Launch) vars(v *vars) {
 	v.table("cscs_files", files)
 	v.list("cscs_setup", l.Setup)
 	v.set("cscs_venv", l.Venv)
+	v.set("cscs_package", l.Package)
+	v.set("cscs_program", l.Program)
+	v.set("cscs_bootstrap", l.bootstrapFlag())
 	v.set("cscs_workdir", l.Workdir)
 	v.list("cscs_reads", l.Reads)
 	v.list("cscs_step_args", l.stepOptions("{dir}/environment.toml"))
@@ -88,32 +94,60 @@ func (l Launch) CommandLine() string {
 	}
 	env := make([]string, 0, len(l.Env))
 	for k, val := range l.Env {
-		env = append(env, k+"="+shellescape.Quote(val))
+		if ExpandsEnv(val) {
+			env = append(env, k+"="+quoteVariables(val))
+		} else {
+			env = append(env, k+"="+shellescape.Quote(val))
+		}
 	}
 	sort.Strings(env)
 	if len(env) > 0 {
 		parts = append(parts, "export "+strings.Join(env, " "))
 	}
 	parts = append(parts, l.Setup...)
-	parts = append(parts, shellescape.QuoteCommand(l.Argv))
+	parts = append(parts, quoteArguments(l.Argv, l.Reads))
 	cmd := strings.Join(parts, " && ")
 	if step := l.stepOptions(l.Environment); len(step) > 0 {
 		srun := append([]string{"srun", "--jobid={job}"}, stepArgs...)
-		srun = append(append(srun, "--gres={gres}", "--nodelist={node}"), step...)
-		cmd = shellescape.QuoteCommand(srun) + " sh -c " + shellescape.Quote(cmd)
+		srun = append(srun, "--gres={gres}", "--nodelist={node}")
+		cmd = shellescape.QuoteCommand(srun) + " " + quoteOptions(step) + " sh -c " + shellescape.Quote(cmd)
 	}
 	return cmd
 }
 
-// quotePath quotes a path, but for a leading ~, which is the home there.
+func (l Launch) bootstrapFlag() string {
+	if l.Bootstrap && l.Package != "" {
+		return "1"
+	}
+	return ""
+}
+
+// BootstrapLine returns the commands by which the node installs Package, with the directory that Venv leaves open as
+// {venv}; empty: it installs nothing.
+func (l Launch) BootstrapLine() string {
+	if l.bootstrapFlag() == "" {
+		return ""
+	}
+	dir := "{venv}"
+	if l.Venv != "" {
+		dir = quotePath(strings.TrimSuffix(l.Venv, "/"))
+	}
+	site := ""
+	if len(l.stepOptions(l.Environment)) > 0 {
+		site = " --system-site-packages"
+	}
+	return "python3 -m venv" + site + " " + dir + " && " + dir + "/bin/python -I -m pip install " + shellescape.Quote(l.Package)
+}
+
+// quotePath quotes a path, but for a leading ~, which is the home there, and variables.
 func quotePath(p string) string {
 	if rest, ok := strings.CutPrefix(p, "~/"); ok {
-		return "~/" + shellescape.Quote(rest)
+		return "~/" + quoteVariables(rest)
 	}
 	if p == "~" {
 		return p
 	}
-	return shellescape.Quote(p)
+	return quoteVariables(p)
 }
 
 func flag(b bool) string {

@@ -12,9 +12,9 @@ import (
 // TestStepServer: in a uenv and in a container the server gets its words, its variables and its setup as they
 // were given, and what fails is reported as on the bare node.
 func TestStepServer(t *testing.T) {
-	words := []string{"it's", "$HOME", "a\nb", `\`, "*"}
+	words := []string{"it's", "a$HOME", "a\nb", `\`, "*"}
 	show := append([]string{"sh", "-c", `printf '<%s>' "$@" "$MINE" "$SET" "$PWD"; exit 7`, "x"}, words...)
-	shown := "<it's><$HOME><a\nb><\\><*><it's {\"$x\"}><yes>"
+	shown := "<it's><a$HOME><a\nb><\\><*><it's {\"$x\"}><yes>"
 	for name, step := range map[string]Launch{
 		"uenv":      {Step: []string{"--uenv=x"}},
 		"container": {Environment: "~/my \"own\".toml"},

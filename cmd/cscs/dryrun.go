@@ -32,6 +32,12 @@ func dryRun(out io.Writer, w *way, cfg session.Config) {
 	cfg.Request.Patience = cfg.QueueTimeout
 	fmt.Fprintf(out, "\nOn %s:\n%s", ui.Clean(w.hosts[len(w.hosts)-1].Name), indent(strings.Join(cfg.Request.CommandLines(cfg.ID), "\n")))
 	fmt.Fprintf(out, "\nOn the first node, in your login environment:\n%s", indent(command(cfg.App, cfg.Launch)))
+	if line := bootstrapLine(cfg.App, cfg.Launch); line != "" {
+		fmt.Fprintf(out, "  --bootstrap: if %s is not there, the node runs this before it, once:\n%s", cfg.App.Program, indent("  "+line))
+		if cfg.Launch.Venv == "" {
+			fmt.Fprintf(out, "  {venv}: ~/.cscs-venvs/%s-…, one for each kind of processor, Python, uenv and container\n", cfg.App.Package)
+		}
+	}
 	fmt.Fprintf(out, "  {port}: %s; {dir}: the session's directory on the cluster, ~/.cscs/…/%s\n", portWords(cfg.App.Port), cfg.ID)
 	if len(cfg.Launch.Step) > 0 {
 		fmt.Fprintln(out, "  {job}, {node}, {gres}: the job, its first node, and the generic resources that it has there")
@@ -52,6 +58,12 @@ func command(a app.App, l slurm.Launch) string {
 	}
 	l.Argv, l.Env, l.Unset = a.Argv, env, append(slices.Clone(a.Unset), l.Unset...)
 	return l.CommandLine()
+}
+
+// bootstrapLine is what --bootstrap would run.
+func bootstrapLine(a app.App, l slurm.Launch) string {
+	l.Package, l.Program = a.Package, a.Program
+	return l.BootstrapLine()
 }
 
 func indent(s string) string {

@@ -19,7 +19,7 @@ type options struct {
 
 	protect *bool // nil: as the server needs it
 
-	noBrowser, noNotify, noSign, json, dryRun, verbose, allowWideBind, forwardNew, keep, detach bool
+	noBrowser, noNotify, noSign, json, dryRun, verbose, allowWideBind, bootstrap, forwardNew, keep, detach bool
 
 	askAs  string // who asks for a passphrase, if that has to be said
 	visits bool   // another's connection will do, for which no key is needed
@@ -119,6 +119,7 @@ func (o *options) addServer(cmd *cobra.Command, ports bool) {
 	}
 	g.addMany(&o.setup, "setup", "CMD", "shell command to run before the server, as in 'module load x' (repeatable)", nil)
 	g.add(&o.venv, "venv", "", "DIR", "Python virtual environment to activate, on the cluster", checkWord)
+	g.flags.BoolVar(&o.bootstrap, "bootstrap", false, "run-jupyter, run-tensorboard: install the program once by pip, if it is not there, in the virtual environment --venv or in one in your home")
 	g.add(&o.workdir, "workdir", "", "DIR", "directory to start in, on the cluster (default: the home; in a container the EDF's)", checkWord)
 	g.addMany(&o.env, "env", "NAME=VALUE", "environment variable for the server (repeatable)", checkEnv)
 	g.add(&o.uenv, "uenv", "", "NAME", "uenv to run the server in", checkWord)
@@ -169,7 +170,7 @@ func (o *options) request() slurm.Request {
 // launch is how the server is started. What the app brings along is the session's to add.
 func (o *options) launch() slurm.Launch {
 	l := slurm.Launch{
-		Setup: o.setup, Venv: one(o.venv), Workdir: one(o.workdir), AllowWideBind: o.allowWideBind, ForwardNew: o.forwardNew,
+		Setup: o.setup, Venv: one(o.venv), Workdir: one(o.workdir), AllowWideBind: o.allowWideBind, Bootstrap: o.bootstrap, ForwardNew: o.forwardNew,
 		Environment: one(o.environment), Env: map[string]string{},
 	}
 	for _, kv := range o.env {

@@ -33,6 +33,8 @@ func (j *job) addFlags(cmd *cobra.Command) {
 }
 
 func (d *deps) runJob(cmd *cobra.Command, j *job) error {
+	// What a variable or config.toml presets is for the commands that can do it.
+	asked := cmd.Flags().Changed("bootstrap") && j.bootstrap
 	if err := fillEnv(cmd.Flags()); err != nil {
 		return err
 	}
@@ -48,6 +50,10 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 	a, err := j.app()
 	if err != nil {
 		return err
+	}
+	if asked && a.Package == "" {
+		return &problem.UsageError{Message: "--bootstrap does not know what to install for this command",
+			Hint: "install it once by hand, in a virtual environment for --venv; --bootstrap is for run-jupyter and run-tensorboard"}
 	}
 	if j.detach && one(j.via) == string(slurm.ViaSalloc) {
 		return &problem.UsageError{Message: "--detach and --via salloc exclude each other: such a request waits for as long as cscs does",

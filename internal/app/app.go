@@ -27,6 +27,8 @@ type App struct {
 	LocalPort int               // the port to try first on the laptop; 0: any
 	Port      int               // the port on the node; 0: a free one, chosen there
 	Argv      []string          // the command, not yet quoted for any shell
+	Package   string            // the Python package by which Program can be installed; empty: none
+	Program   string            // the program of Package that Argv runs in the end
 	Env       map[string]string // added to the environment; a value may be empty on purpose
 	Unset     []string          // variables of the login environment that must not reach the server
 	Reads     []string          // paths on the cluster that the server shows: that one is missing is worth a word

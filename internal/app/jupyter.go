@@ -35,6 +35,9 @@ var flavours = map[string]string{
 	"server":    "",
 }
 
+// packages are the Python packages that have the front ends, and a kernel. The server alone has none.
+var packages = map[string]string{"lab": "jupyterlab", "notebook": "notebook", "nbclassic": "nbclassic"}
+
 // Jupyter is a Jupyter server with the front end that flavour names: "lab"
 // (also if it is empty), "notebook", "nbclassic" or "server". The arguments
 // are the user's own for it.
@@ -85,6 +88,7 @@ func Jupyter(args []string, flavour string) (App, error) {
 		Path:  base + page,
 		Query: url.Values{"token": {token}},
 	}
+	a.Package, a.Program = packages[flavour], "jupyter-"+flavour
 	a.asJupyter(base, token)
 	return a, a.Validate()
 }

@@ -37,6 +37,7 @@ func TestJupyter(t *testing.T) {
 			"--ServerApp.port_retries=0", "--ServerApp.base_url=/" + base + "/", "--config={dir}/jupyter_config.py",
 			"--ServerApp.root_dir=/scratch", "--debug",
 		},
+		Package: "jupyterlab", Program: "jupyter-lab",
 		Files: map[string][]byte{
 			"token":             []byte(token), // no newline: Jupyter would take it for part of it
 			"jupyter_config.py": []byte("user_config = \"\"\n" + jupyterConfig),

@@ -61,6 +61,8 @@ func TensorBoard(logdir string, args []string) (App, error) {
 		Name:      name,
 		LocalPort: tensorBoardPort,
 		Argv:      append(argv, args...),
+		Package:   "tensorboard",
+		Program:   "tensorboard",
 		Reads:     logdirs(logdir),
 		Base:      strings.TrimRight(path, "/"),
 		Path:      path,

@@ -34,7 +34,7 @@ func TestTensorBoard(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := App{Name: "tensorboard", LocalPort: 6006, Argv: tt.argv, Base: strings.TrimRight(tt.path, "/"), Path: tt.path, Open: true, Reads: tt.reads}
+			want := App{Name: "tensorboard", LocalPort: 6006, Argv: tt.argv, Base: strings.TrimRight(tt.path, "/"), Path: tt.path, Open: true, Reads: tt.reads, Package: "tensorboard", Program: "tensorboard"}
 			if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(App{}, "Probe")); diff != "" {
 				t.Error(diff)
 			}

@@ -22,23 +22,27 @@ func (r *runner) launch() error {
 	if len(a.List("step_args")) > 0 {
 		return errNoUenv
 	}
-	work := r.c.expand(a.Get("workdir"))
-	if info, err := os.Stat(work); err != nil || !info.IsDir() {
-		return fmt.Errorf("the work directory %s is not there on %s", a.Get("workdir"), r.node)
-	}
 	env := r.environment(a.List("unset"))
-	if venv := a.Get("venv"); venv != "" {
-		dir := absolute(work, r.c.expand(venv))
+	plan, err := planLaunch(a, func(name string) string { return orHome(name, env.get(name)) })
+	if err != nil {
+		return fmt.Errorf("%w on %s", err, r.node)
+	}
+	work := r.c.expand(plan.workdir)
+	if info, err := os.Stat(work); err != nil || !info.IsDir() {
+		return fmt.Errorf("the work directory %s is not there on %s", plan.workdir, r.node)
+	}
+	if plan.venv != "" {
+		dir := absolute(work, r.c.expand(plan.venv))
 		env.set("VIRTUAL_ENV", dir)
 		env.set("PATH", filepath.Join(dir, venvPrograms)+string(filepath.ListSeparator)+env.get("PATH"))
 	}
 	place := strings.NewReplacer("{port}", strconv.Itoa(r.port), "{dir}", r.s.dir).Replace
-	for _, kv := range a.List("env") {
+	for _, kv := range plan.env {
 		name, value, _ := strings.Cut(kv, "=")
 		env.set(name, place(value))
 	}
 	var argv []string
-	for _, arg := range a.List("argv") {
+	for _, arg := range plan.argv {
 		argv = append(argv, place(arg))
 	}
 	program, err := r.program(argv[0], env, work)
@@ -77,7 +81,7 @@ func (r *runner) program(name string, env *environ, work string) (string, error)
 			}
 		}
 	}
-	return "", fmt.Errorf("%s is not to be found on %s (PATH=%s)", name, r.node, path)
+	return "", fmt.Errorf("%s is not to be found on %s of the demo, which is this machine (PATH=%s)", name, r.node, path)
 }
 
 // runnable is the file that runs by that name; on Windows it has an extension.

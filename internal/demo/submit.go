@@ -14,6 +14,10 @@ import (
 // submit: asks for the allocation, and follows.
 func (k *call) submit() {
 	defer k.listen()()
+	if k.Get("bootstrap") != "" {
+		k.say("exited", "reason=setup", "code=", "message=--bootstrap installs nothing on the nodes of the demo, which are this machine")
+		return
+	}
 	if what := k.lookAhead(); what != "" {
 		k.say("exited", "reason=setup", "code=", "message="+what+" on "+shortName(k.host))
 		return
@@ -65,16 +69,23 @@ func offer() []string {
 
 // lookAhead says what the node would not find.
 func (k *call) lookAhead() string {
-	work := k.c.expand(k.Get("workdir"))
-	if info, err := os.Stat(work); err != nil || !info.IsDir() {
-		return "the work directory " + k.Get("workdir") + " is not there"
+	plan, ok, err := planAhead(k.Asked)
+	switch {
+	case err != nil:
+		return err.Error()
+	case !ok:
+		return ""
 	}
-	if venv := k.Get("venv"); venv != "" {
-		if _, err := os.Stat(filepath.Join(absolute(work, k.c.expand(venv)), venvPrograms)); err != nil {
-			return fmt.Sprintf("there is no virtual environment in %s (no %s)", venv, venvPrograms)
+	work := k.c.expand(plan.workdir)
+	if info, err := os.Stat(work); err != nil || !info.IsDir() {
+		return "the work directory " + plan.workdir + " is not there"
+	}
+	if plan.venv != "" {
+		if _, err := os.Stat(filepath.Join(absolute(work, k.c.expand(plan.venv)), venvPrograms)); err != nil {
+			return fmt.Sprintf("there is no virtual environment in %s (no %s)", plan.venv, venvPrograms)
 		}
 	}
-	for _, f := range k.List("reads") {
+	for _, f := range plan.reads {
 		if _, err := os.Stat(absolute(work, k.c.expand(f))); err != nil {
 			k.say("note", "message="+f+" is not there on "+shortName(k.host)+": there is nothing to show until it is")
 		}

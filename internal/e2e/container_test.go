@@ -46,6 +46,10 @@ func TestContainer(t *testing.T) {
 		{"sh-alone", map[string]string{".edf/mine.toml": inImage(bareImage)}, []string{"--environment", "mine"}, "/", barePath},
 		{"absolute-path", map[string]string{"mine.toml": inImage(bareImage)}, []string{"--environment", "/home/alice/mine.toml"}, "/", barePath},
 		{"relative-path", map[string]string{"mine.toml": inImage(bareImage)}, []string{"--environment", "./mine.toml"}, "/", barePath},
+		{
+			"variable", map[string]string{"work/mine.toml": inImage(bareImage), ".profile": "EDFS=$HOME/work\n"},
+			[]string{"--environment", "$EDFS/mine.toml"}, "/", barePath,
+		},
 		{"below-the-home", map[string]string{"mine.toml": inImage(bareImage)}, []string{"--environment", "~/mine.toml"}, "/", barePath},
 		{
 			"inherits", map[string]string{".edf/base.toml": inImage(bareImage, `workdir = "/srv"`), ".edf/mine.toml": "base_environment = \"base\"\n"},

@@ -207,6 +207,25 @@ func TestDemoBusy(t *testing.T) {
 	n.gone(time.Second)
 }
 
+// TestDemoBootstrap: the demo installs nothing on the user's machine, and says so before it gives a node. The hint for a
+// program that is missing proposes nothing that the demo refuses.
+func TestDemoBootstrap(t *testing.T) {
+	n := newNewcomer(t)
+	s := n.cscs("run-jupyter", "--cluster", "demo", "--bootstrap")
+	e := s.failure(5)
+	says(t, e.Message, "--bootstrap", "the demo")
+	says(t, e.Hint, "--venv DIR")
+	if _, granted := s.find("granted"); granted {
+		t.Error("a node was given")
+	}
+	n = newNewcomer(t, "PATH="+t.TempDir())
+	e = n.cscs("run-jupyter", "--cluster", "demo").failure(5)
+	says(t, e.Message, "jupyter is not to be found on nid", "of the demo")
+	if strings.Contains(e.Hint, "--bootstrap") || !strings.Contains(e.Hint, "this machine") {
+		t.Errorf("the hint is %q", e.Hint)
+	}
+}
+
 // TestDemoAsksNobody: neither ssh nor the user's own keys and configuration have a part in it,
 // whatever the environment says.
 func TestDemoAsksNobody(t *testing.T) {

@@ -138,7 +138,7 @@ func TestJupyterMissing(t *testing.T) {
 	if !strings.HasPrefix(e.Message, "jupyter is not to be found on nid001001 (PATH=/") {
 		t.Errorf("it says %q", e.Message)
 	}
-	if want := "if it is installed there, bring it in with --venv DIR, --setup 'module load …' or --uenv NAME"; e.Hint != want {
+	if want := "if it is installed there, bring it in with --venv DIR, --setup 'module load …' or --uenv NAME; if not, --bootstrap installs it once, in a virtual environment in your home"; e.Hint != want {
 		t.Errorf("the hint is %q, want %q", e.Hint, want)
 	}
 }

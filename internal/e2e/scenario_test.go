@@ -147,6 +147,20 @@ var scenarios = []struct {
 	{"refused/option", refused("unrecognized option", "--slurm=--nosuch=1")},
 	{"never-starts", refused("time", "--partition", "debug", "--time", "2:00:00")},
 	{"partition-down", refused("the partition is down", "--partition", "down", "--queue-timeout", "2s")},
+	{"variables", func(t *testing.T) {
+		s := cscs(t, "run", "--workdir", "$HOME", "--env", "WHERE=${HOME}/x", "--setup", `[ "$WHERE|$PWD" = "$HOME/x|$HOME" ]`,
+			"--", "sh", "-c", `[ "$1$2" = "--dir=$HOME/y\$HOME z" ] && exec "$0" "127.0.0.1:$PORT"`, here.server(), "--dir=$HOME/y", "$HOME z")
+		reaches(t, s.ready())
+		s.leaveBy(syscall.SIGINT, 0)
+	}},
+	{"variable-not-set", func(t *testing.T) {
+		s := serve(t, []string{"--workdir", "$NOSUCH/x"})
+		e := s.failure(5)
+		says(t, e.Message, "variable NOSUCH of --workdir is not set on ")
+		if _, granted := s.find("granted"); granted {
+			t.Error("a node was asked for")
+		}
+	}},
 	{"interrupted/connecting", interrupted(130, func(t *testing.T) *session {
 		here.cut(t)
 		s := serve(t, nil)

@@ -56,6 +56,30 @@ func TestNothingIsMissing(t *testing.T) {
 	}
 }
 
+// The hint for a server that cannot start names the way that the place has.
+func TestHintOfSetup(t *testing.T) {
+	for message, want := range map[string]string{
+		"the variable SCRATHC of --workdir is not set on nid1":                                                     "~/.bash_profile",
+		"jupyter is not to be found on nid1 (PATH=/bin)":                                                           "--bootstrap",
+		"tensorboard is not to be found on nid1 (PATH=/bin)":                                                       "--bootstrap",
+		"serve is not to be found on nid1 (PATH=/bin)":                                                             "--venv",
+		"jupyter is not to be found on nid1 of the demo, which is this machine (PATH=/bin)":                        "on this machine",
+		"--bootstrap installs nothing on the nodes of the demo, which are this machine":                            "leave --bootstrap out",
+		"--bootstrap failed on nid1: ERROR: OSError: [Errno 122] Disk quota exceeded (command: pip)":               "more room",
+		"--bootstrap failed on nid1: ERROR: OSError: [Errno 28] No space left on device (command: python3)":        "more room",
+		"--bootstrap cannot write in /opt on nid1":                                                                 "--venv DIR",
+		"the virtual environment /v is not complete: --bootstrap was interrupted, or installs now (/v.incomplete)": "--bootstrap",
+	} {
+		p := Of(&slurm.ServerError{Node: "nid1", Reason: "setup", Message: message})
+		if p.ID != "server-setup" || p.Code != Server || !strings.Contains(p.Hint, want) {
+			t.Errorf("%s: %+v", message, p)
+		}
+		if strings.Contains(message, "demo") && strings.Contains(p.Hint, "installs it once") {
+			t.Errorf("%s: %s", message, p.Hint)
+		}
+	}
+}
+
 func TestOf(t *testing.T) {
 	mine := t.TempDir()
 	refusedErr := &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 22}, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}

@@ -217,13 +217,7 @@ var serverRules = []rule{
 			p.ID, p.Hint, p.Fix = "login-shell", loginShell, quietShell
 		case "setup":
 			p.ID = "server-setup"
-			// Where only an interactive shell knows the command, the message says so, and the way out.
-			switch {
-			case strings.Contains(e.Message, "is not to be found in the container"):
-				p.Hint = "only what the image has and the EDF mounts is there; --venv DIR is a path in the container"
-			case strings.Contains(e.Message, "is not to be found") && !strings.Contains(e.Message, "interactive shells"):
-				p.Hint = "if it is installed there, bring it in with --venv DIR, --setup 'module load …' or --uenv NAME"
-			}
+			p.Hint = hintOfSetup(e.Message)
 		}
 		return p
 	}),
@@ -238,6 +232,39 @@ var serverRules = []rule{
 		return Problem{ID: "nothing-listens", Code: Failure, Message: e.Error(),
 			Hint: "ensure the server binds to 127.0.0.1 and is running on the compute node; confirm that the node matches your current Slurm allocation: squeue --me", Fix: "squeue --me"}
 	}),
+}
+
+// hintOfSetup returns the hint for what the node says of a server that it could not start.
+func hintOfSetup(message string) string {
+	const (
+		missing = "is not to be found"
+		demo    = "of the demo"
+	)
+	says := func(s string) bool { return strings.Contains(message, s) }
+	switch {
+	case strings.HasPrefix(message, "the variable "):
+		return "write the path itself, or export the variable in ~/.bash_profile there; a \\ before the $ keeps the text as it is"
+	case strings.HasPrefix(message, "--bootstrap ") && says(demo):
+		return "install the program on this machine, or in an environment for --venv DIR, and leave --bootstrap out"
+	case strings.HasPrefix(message, "--bootstrap ") && (says("No space left") || says("quota exceeded")):
+		return "name a directory that has more room: --venv '$SCRATCH/venvs/NAME'"
+	case strings.HasPrefix(message, "--bootstrap ") && says("cannot write"):
+		return "name a directory that you can write in: --venv DIR"
+	case strings.HasPrefix(message, "the virtual environment "):
+		return "run again with --bootstrap, which completes it"
+	case says(missing + " in the container"):
+		return "only what the image has and the EDF mounts is there; --venv DIR is a path in the container"
+	case says(missing) && says(demo):
+		return "install it on this machine, or bring it in with --venv DIR"
+	// Where only an interactive shell knows the command, the message says so, and the way out.
+	case says(missing) && !says("interactive shells") && !strings.HasPrefix(message, "--bootstrap "):
+		hint := "if it is installed there, bring it in with --venv DIR, --setup 'module load …' or --uenv NAME"
+		if strings.HasPrefix(message, "jupyter ") || strings.HasPrefix(message, "tensorboard ") {
+			hint += "; if not, --bootstrap installs it once, in a virtual environment in your home"
+		}
+		return hint
+	}
+	return ""
 }
 
 // unwrapped is what the cluster said of a step that led nowhere, without how far it was.

@@ -66,6 +66,7 @@ type defaults struct {
 	Slurm         []string          `toml:"slurm"`
 	Setup         texts             `toml:"setup"`
 	Venv          text              `toml:"venv"`
+	Bootstrap     *bool             `toml:"bootstrap"`
 	Workdir       text              `toml:"workdir"`
 	Env           map[string]string `toml:"env"`
 	Uenv          text              `toml:"uenv"`

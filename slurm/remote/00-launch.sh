@@ -2,13 +2,10 @@
 # the rest to serve (50-launch.sh), in a shell of our own.
 #
 # This shell has read the user's start-up files. They may have defined functions and aliases with
-# names of commands, and changed options (set, shopt), IFS and traps. So this file stands
-# before all others, which are not read here. It calls builtins only, by the word builtin and
+# names of commands, and changed options (set, shopt), IFS and traps. So this file and 00-expand.sh
+# stand before all others, which are not read here. They call builtins only, by the word builtin and
 # quoted: no alias is a quoted word, and cscs_trust removes a function called builtin. What
 # the user asks for (--venv, --setup) finds the shell as the start-up files left it.
-#
-# A word that needs no quotes has them for that reason here:
-# shellcheck shell=bash disable=SC2030,SC2031,SC2016
 
 # cscs_trust: removes a function of the user's called builtin. In POSIX mode, which the assignment
 # begins, no function hides a special builtin such as unset (bash(1), FUNCTIONS; POSIX 2.9.1).
@@ -47,7 +44,7 @@ cscs_set_up() {
 	\builtin eval "${cscs_setup[$1]}"
 }
 
-# cscs_launch: no command fails where its status is not looked at: set -e, or a trap on ERR, would
+# cscs_launch [ahead]: no command fails where its status is not looked at: set -e, or a trap on ERR, would
 # end this shell.
 cscs_launch() {
 	cscs_aliases='' cscs_builtin=''
@@ -55,6 +52,7 @@ cscs_launch() {
 	cscs_builtin=$(POSIXLY_CORRECT=y && [[ $(\export -fp) == *@('export -f'|'declare -fx')' builtin'* ]] && \unset -f declare && \declare -f builtin) ||
 		cscs_builtin=''
 	cscs_trust
+	[[ ${1-} != ahead ]] || cscs_print_ahead
 	cscs_dir=${BASH_SOURCE[0]%/*}
 	# The umask here is the user's, for the server.
 	(\builtin umask 077 && \builtin printf '%d\n' "$$" >|"$cscs_dir/launched") || [[ -n $cscs_dir ]]
@@ -63,6 +61,9 @@ cscs_launch() {
 	\builtin export PORT CSCS_SESSION="$cscs_id"
 	# A dead login's value of these would win over ours.
 	((${#cscs_unset[@]} == 0)) || \builtin unset -v "${cscs_unset[@]}" || [[ -n $cscs_dir ]]
+	cscs_expand_launch || cscs_serve_as variable "$cscs_undefined" "$cscs_option"
+	# The shell that becomes the server begins anew, and does not know what this one knows.
+	[[ -z $cscs_expanded ]] || (\builtin umask 077 && cscs_print_launch >|"$cscs_dir/expanded") || cscs_serve_as unwritten
 	if ((${#cscs_step_args[@]})); then
 		# --setup may call the functions of this shell.
 		(\builtin umask 077 && \builtin declare -f >|"$cscs_dir/login-functions") || [[ -n $cscs_dir ]]
@@ -75,10 +76,14 @@ cscs_launch() {
 	fi
 	if [[ -n $cscs_venv ]]; then
 		cscs_venv=${cscs_venv/#\~/"$HOME"}
-		[[ -r $cscs_venv/bin/activate ]] || cscs_serve_as venv
-		# shellcheck disable=SC1091 # the user's own file
-		\builtin . "$cscs_venv/bin/activate" || cscs_serve_as activate "$?"
-		cscs_trust
+		# What is missing there, serve installs (52-bootstrap.sh).
+		if [[ -z $cscs_bootstrap || (-r $cscs_venv/bin/activate && ! -e ${cscs_venv%/}.incomplete) ]]; then
+			[[ -r $cscs_venv/bin/activate ]] || cscs_serve_as venv
+			[[ ! -e ${cscs_venv%/}.incomplete ]] || cscs_serve_as incomplete
+			# shellcheck disable=SC1091 # the user's own file
+			\builtin . "$cscs_venv/bin/activate" || cscs_serve_as activate "$?"
+			cscs_trust
+		fi
 	fi
 	for cscs_item in "${cscs_env[@]}"; do
 		cscs_fill_in "$cscs_item"
@@ -91,4 +96,4 @@ cscs_launch() {
 	cscs_serve_as
 }
 
-[[ ${1-} != launch ]] || cscs_launch
+[[ ${1-} != launch ]] || cscs_launch "${2-}"

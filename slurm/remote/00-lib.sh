@@ -83,7 +83,7 @@ sacctmgr() (cscs_exec_query sacctmgr "$@")
 # What the client sets; which of them depends on the verb.
 : "${cscs_nonce:=}" "${cscs_id:=}" "${cscs_port:=0}" "${cscs_wish:=0}" "${cscs_job:=}" "${cscs_node:=}" "${cscs_step:=}" "${cscs_client_name:=}"
 : "${cscs_via:=auto}" "${cscs_unattended:=}" "${cscs_deadline:=}" "${cscs_granted:=}"
-: "${cscs_workdir:=}" "${cscs_venv:=}" "${cscs_environment:=}" "${cscs_allow_wide:=0}" "${cscs_forward_new:=0}" "${cscs_grace:=10}" "${cscs_kill:=}" "${cscs_lease:=0}" "${cscs_from:=0}" "${cscs_every:=1}"
+: "${cscs_workdir:=}" "${cscs_venv:=}" "${cscs_environment:=}" "${cscs_package:=}" "${cscs_program:=}" "${cscs_bootstrap:=}" "${cscs_allow_wide:=0}" "${cscs_forward_new:=0}" "${cscs_grace:=10}" "${cscs_kill:=}" "${cscs_lease:=0}" "${cscs_from:=0}" "${cscs_every:=1}"
 : "${cscs_door:=}" "${cscs_guest:=}" "${cscs_person:=}" "${cscs_host_key:=}" "${cscs_user_key:=}"
 cscs_script=${script:-} # by the bootstrap: all of this
 cscs_salloc_args=("${cscs_salloc_args[@]}") cscs_requested=("${cscs_requested[@]}") cscs_step_args=("${cscs_step_args[@]}") cscs_reads=("${cscs_reads[@]}") cscs_srun_args=("${cscs_srun_args[@]}")

@@ -36,6 +36,7 @@ cscs_fill_dir() {
 cscs_look_ahead() {
 	local f
 	cd || return 0
+	cscs_expand_ahead || return 0
 	cscs_look_for_edf
 	# Paths in a container are not those here.
 	[[ -z $cscs_environment ]] || return 0
@@ -47,7 +48,9 @@ cscs_look_ahead() {
 	# What is relative is looked for in the work directory, as the node will do.
 	CDPATH='' cd -- "$f" 2>/dev/null || return 0
 	f=${cscs_venv/#\~/$HOME}
-	if [[ -n $f && ! -r $f/bin/activate ]]; then
+	if [[ -n $cscs_bootstrap ]]; then
+		[[ -n $f && -x $f/bin/$cscs_program ]] || cscs_check_room "${f:-$HOME}"
+	elif [[ -n $f && ! -r $f/bin/activate ]]; then
 		! cscs_not_here "$f" || cscs_not_there "there is no virtual environment in $cscs_venv (no bin/activate)"
 		cscs_perhaps_not "$cscs_venv"
 	fi
@@ -57,6 +60,14 @@ cscs_look_ahead() {
 		fi
 	done
 	cd || return 0
+}
+
+# cscs_check_room DIRECTORY: ends the session if --bootstrap may not make DIRECTORY, or write in it.
+cscs_check_room() {
+	local up=$1
+	[[ $up == /* ]] || up=$PWD/$up
+	while [[ -n $up && ! -e $up ]]; do up=${up%/*}; done
+	[[ -w ${up:-/} ]] || ! cscs_not_here "$1" || cscs_not_there "--bootstrap cannot write in ${up:-/}"
 }
 
 # cscs_look_for_edf: ends the session if the EDF is not there, or reports that it may not be.

@@ -190,7 +190,7 @@ cscs_tellings_most=2000
 # into a log that cannot fill the disk.
 cscs_start() {
 	local log
-	rm -f "$cscs_dir/failure" "$cscs_dir/launched" "$cscs_dir/inside"
+	rm -f "$cscs_dir/failure" "$cscs_dir/launched" "$cscs_dir/inside" "$cscs_dir/expanded"
 	printf '%s\n' "$cscs_listen" >"$cscs_dir/port"
 	cscs_server_code='' cscs_end='' cscs_message='' cscs_tellings=0
 	cscs_measured=$cscs_clock cscs_work='' cscs_worked=''

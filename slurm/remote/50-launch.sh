@@ -13,11 +13,21 @@ cscs_serve() {
 	cscs_dir=${BASH_SOURCE[0]%/*}
 	# With set -a, the login shell has exported all of its variables, ours too.
 	export -n "${!cscs_@}"
+	[[ ! -e $cscs_dir/expanded ]] || cscs_read_launch <"$cscs_dir/expanded" || cscs_fail "cannot write in $cscs_dir on ${HOSTNAME%%.*}"
 	case ${1:-} in
+	variable)
+		cscs_name_variable "$2" "$3"
+		cscs_fail "$REPLY on ${HOSTNAME%%.*}"
+		;;
+	unwritten) cscs_fail "cannot write in $cscs_dir on ${HOSTNAME%%.*}" ;;
 	step) cscs_become_step ;;
 	workdir) cscs_fail "the work directory $cscs_workdir is not there on ${HOSTNAME%%.*}" ;;
 	home) cscs_fail "the home directory $HOME is not there on ${HOSTNAME%%.*}" ;;
 	venv) cscs_fail "there is no virtual environment in ${cscs_venv/#\~/$HOME} on ${HOSTNAME%%.*} (no bin/activate)" ;;
+	incomplete)
+		cscs_name_incomplete "${cscs_venv/#\~/$HOME}"
+		cscs_fail "$REPLY on ${HOSTNAME%%.*}"
+		;;
 	activate) cscs_fail "${cscs_venv/#\~/$HOME}/bin/activate ended with status $2" ;;
 	setup)
 		i=${cscs_setup[$2]}
@@ -29,6 +39,11 @@ cscs_serve() {
 		cscs_fill_in "$i"
 		argv+=("$REPLY")
 	done
+	if cscs_may_provide; then
+		cscs_where="on ${HOSTNAME%%.*}"
+		cscs_write_bootstrap "$cscs_where"
+		cscs_provide "$BASH" --noprofile --norc -p
+	fi
 	if ! type -P -- "${argv[0]}" >/dev/null; then
 		cscs_missing "${argv[0]}" "is not to be found on ${HOSTNAME%%.*} (PATH=$PATH)"
 	fi
@@ -37,6 +52,11 @@ cscs_serve() {
 	# shellcheck disable=SC2093 # only a failed exec goes on
 	exec -- "${argv[@]}"
 	cscs_fail "${argv[0]} cannot be run on ${HOSTNAME%%.*}"
+}
+
+# cscs_name_incomplete DIRECTORY: REPLY says that what cscs installs there is not complete. This is POSIX sh (55-step.sh).
+cscs_name_incomplete() {
+	REPLY="the virtual environment $1 is not complete: --bootstrap was interrupted, or installs now (${1%/}.incomplete)"
 }
 
 # cscs_missing COMMAND TEXT: many sites' and users' start-up files define conda,

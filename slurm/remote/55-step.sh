@@ -72,8 +72,8 @@ cscs_print_inside() {
 	# shellcheck disable=SC2016 # for the container's shell to expand
 	[[ -z $cscs_environment ]] ||
 		printf '%s\n' '[ "$1" = bash ] || ! command -v bash >/dev/null 2>&1 || exec bash --noprofile --norc "$0" bash'
-	declare -f cscs_fail cscs_is_kept cscs_begin_inside cscs_enter_workdir cscs_activate_venv cscs_prefer_venv cscs_run_setup \
-		cscs_has_program cscs_become_server || return
+	declare -f cscs_fail cscs_is_kept cscs_is_incomplete cscs_name_incomplete cscs_begin_inside cscs_enter_workdir cscs_activate_venv \
+		cscs_activate_whole_venv cscs_prefer_venv cscs_run_setup cscs_has_program cscs_provide cscs_become_server || return
 	cscs_print_assignment '' cscs_dir "$cscs_dir"
 	cscs_print_assignment '' cscs_where "$where"
 	printf '%s\n' cscs_begin_inside "umask $cscs_user_umask"
@@ -86,7 +86,9 @@ cscs_print_inside() {
 	cscs_print_assignment export CSCS_SESSION "$cscs_id"
 	[[ -z $cscs_workdir ]] || words+=(cscs_enter_workdir "${cscs_workdir/#\~/$HOME}")
 	cscs_print_call "${words[@]}"
-	if [[ -n $cscs_venv ]]; then cscs_print_call cscs_activate_venv "${cscs_venv/#\~/$HOME}"; fi
+	words=(cscs_activate_venv)
+	[[ -z $cscs_bootstrap ]] || words=(cscs_activate_whole_venv)
+	if [[ -n $cscs_venv ]]; then cscs_print_call "${words[@]}" "${cscs_venv/#\~/$HOME}"; fi
 	[[ -n $cscs_environment ]] || cscs_print_call cscs_prefer_venv "${PYTHONPATH:-}"
 	for i in "${cscs_env[@]}"; do
 		cscs_fill_in "$i"
@@ -103,7 +105,13 @@ cscs_print_inside() {
 			'[ -z "$cscs_item" ] || export POSIXLY_CORRECT="$cscs_item"'
 	fi
 	for i in "${cscs_setup[@]}"; do cscs_print_call cscs_run_setup "$i"; done
-	if ((${#cscs_setup[@]})) && [[ -z $cscs_environment ]]; then cscs_print_call cscs_prefer_venv "${PYTHONPATH:-}"; fi
+	if cscs_may_provide; then
+		words=(/bin/sh)
+		[[ -n $cscs_environment ]] || words=("$BASH" --noprofile --norc -p)
+		cscs_print_call cscs_provide "${words[@]}"
+		cscs_write_bootstrap "$where"
+	fi
+	if { ((${#cscs_setup[@]})) || cscs_may_provide; } && [[ -z $cscs_environment ]]; then cscs_print_call cscs_prefer_venv "${PYTHONPATH:-}"; fi
 	words=(cscs_become_server)
 	for i in "${cscs_argv[@]}"; do
 		cscs_fill_in "$i"
@@ -151,8 +159,23 @@ cscs_enter_workdir() {
 
 cscs_activate_venv() {
 	[ -r "$1/bin/activate" ] || cscs_fail "there is no virtual environment in $1 $cscs_where (no bin/activate)"
+	if cscs_is_incomplete "$1"; then
+		cscs_name_incomplete "$1"
+		cscs_fail "$REPLY $cscs_where"
+	fi
 	# shellcheck disable=SC1091 # the user's own file
 	. "$1/bin/activate" || cscs_fail "$1/bin/activate ended with status $?"
+}
+
+# cscs_activate_whole_venv DIRECTORY: the same, if the environment is there, and is complete.
+cscs_activate_whole_venv() {
+	[ ! -r "$1/bin/activate" ] || cscs_is_incomplete "$1" || cscs_activate_venv "$1"
+}
+
+# cscs_provide SHELL...: has that shell look for the server's program, and install it on --bootstrap (52-bootstrap.sh).
+cscs_provide() {
+	cscs_item=$("$@" "$cscs_dir/bootstrap.sh") || exit 97
+	[ -z "$cscs_item" ] || cscs_activate_venv "$cscs_item"
 }
 
 # cscs_prefer_venv PYTHONPATH: the view of a uenv adds its site-packages to the PYTHONPATH of the login, and Python
