@@ -216,3 +216,18 @@ func TestExportedVariables(t *testing.T) {
 		})
 	}
 }
+
+// TestAllExport: with set -a in a start-up file, the server sees none of our variables and functions.
+func TestAllExport(t *testing.T) {
+	f := slurmtest.New(t)
+	writeHome(t, f, ".bash_profile", "set -a\nTHEIRS=1\n")
+	got := runCopyingEnviron(t, f, ViaSalloc, Launch{Env: map[string]string{"A": "{port}"}})
+	if !slices.Contains(got, "THEIRS=1") {
+		t.Error("the server does not see a variable of the start-up file")
+	}
+	for _, s := range got {
+		if strings.HasPrefix(s, "POSIXLY_CORRECT=") || strings.HasPrefix(s, "cscs_") || strings.HasPrefix(s, "BASH_FUNC_cscs_") {
+			t.Errorf("the server sees %.80s", s)
+		}
+	}
+}

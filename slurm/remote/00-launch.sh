@@ -24,8 +24,14 @@ cscs_trust() {
 # cscs_serve_as [PROBLEM [DETAIL]...]: becomes the shell that becomes the server, or that reports
 # the problem. The environment holds the user's exported functions, that called builtin too.
 cscs_serve_as() {
+	cscs_posix=''
+	[[ ! -v POSIXLY_CORRECT ]] || cscs_posix=1
 	POSIXLY_CORRECT=${POSIXLY_CORRECT-y}
 	\set +a
+	# Where the start-up files have said set -a, that variable and these functions are exported.
+	[[ -n $cscs_posix ]] || \export -n POSIXLY_CORRECT
+	\export -nf cscs_expand cscs_is_word cscs_expand_launch cscs_expand_argument cscs_is_read cscs_print_launch \
+		cscs_print_ahead cscs_trust cscs_serve_as cscs_fill_in cscs_set_up cscs_launch
 	if [[ -n $cscs_builtin ]]; then
 		\eval "$cscs_builtin"
 		\export -f builtin

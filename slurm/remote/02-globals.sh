@@ -75,6 +75,7 @@
 #	cscs_pid		40		runner: the server's process
 #	cscs_pids		40		runner: processes of the session
 #	cscs_pip_code		52		bootstrap.sh: exit status of pip
+#	cscs_posix		00		launch: the login shell has set POSIXLY_CORRECT
 #	cscs_present		65		seconds for which a client counts after its last heartbeat
 #	cscs_proc_net		10		where the kernel shows its sockets
 #	cscs_pulsed		40		runner: cscs_clock at the last pulse

@@ -71,7 +71,7 @@ cscs_print_inside() {
 	# What the user's --setup may need is better than sh, if it is there.
 	# shellcheck disable=SC2016 # for the container's shell to expand
 	[[ -z $cscs_environment ]] ||
-		printf '%s\n' '[ "$1" = bash ] || ! command -v bash >/dev/null 2>&1 || exec bash --noprofile --norc "$0" bash'
+		printf '%s\n' '[ "$1" = bash ] || ! command -v bash >/dev/null 2>&1 || exec bash --noprofile --norc -p "$0" bash'
 	declare -f cscs_fail cscs_is_kept cscs_is_incomplete cscs_name_incomplete cscs_begin_inside cscs_enter_workdir cscs_activate_venv \
 		cscs_activate_whole_venv cscs_prefer_venv cscs_run_setup cscs_has_program cscs_provide cscs_become_server || return
 	cscs_print_assignment '' cscs_dir "$cscs_dir"
