@@ -62,7 +62,7 @@ func (l *linkSeeker) Write(p []byte) (int, error) {
 }
 
 // seekLink looks in the server's log, which its node reads, for the link that it prints, and asks
-// the server for what that lets in by. every > 0: again and again, for as long as ctx.
+// the server for what that lets in by; nil: there is none, or it is no way to log in. every > 0: again and again, for as long as ctx.
 func (s *session) seekLink(ctx context.Context, node *chain.Chain, dial forward.Target, every time.Duration) *printedLink {
 	l := &linkSeeker{port: int(s.portSeen.Load())}
 	if err := slurm.Log(ctx, node, s.cfg.ID, 0, every, l); !errors.Is(err, errLinkFound) {
@@ -70,7 +70,11 @@ func (s *session) seekLink(ctx context.Context, node *chain.Chain, dial forward.
 	}
 	client, base, closeIdle := s.client(dial)
 	defer closeIdle()
-	cookies, _ := l.link.Login(ctx, client, base) // else the browser takes the link itself
+	cookies, err := l.link.Login(ctx, client, base) // without cookies the browser takes the link itself
+	var none *app.NoLoginError
+	if errors.As(err, &none) || err != nil && ctx.Err() != nil {
+		return nil
+	}
 	return &printedLink{l.link, cookies}
 }
 

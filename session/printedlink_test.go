@@ -2,8 +2,12 @@ package session
 
 import (
 	"errors"
+	"os"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/alps-tunnel/cscs/internal/app"
 )
 
 // The link is found however the log comes in parts, and not in a line that goes on; a long log ends the search.
@@ -24,5 +28,43 @@ func TestLinkSeeker(t *testing.T) {
 	l := &linkSeeker{port: 8888}
 	if _, err := l.Write([]byte(strings.Repeat("x", printedMax+1))); !errors.Is(err, errNoLink) {
 		t.Errorf("a long log: %v", err)
+	}
+}
+
+// printingServer prints an address with a token, and then the target of each request. It has no login.
+const printingServer = `
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        print("asked " + self.path, flush=True)
+        self.send_response(200)
+        self.end_headers()
+    def log_message(self, *args): pass
+server = http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
+print("GET http://localhost:" + sys.argv[1] + "/reset?token=example-token deletes an item", flush=True)
+server.serve_forever()
+`
+
+// A server without a login that prints an address with a token is opened at its own page, and no request has the token.
+func TestPrintedLinkWithoutLogin(t *testing.T) {
+	a := newAlps(t)
+	cfg := a.config()
+	r := &fakeRoom{}
+	cfg.Room = r
+	cfg.App = app.App{Name: "run", Argv: []string{"python3", "-c", printingServer, "{port}"}, Path: "/"}
+	l := a.start(cfg)
+	if ready := l.await(EventReady); !strings.HasSuffix(ready.URL, "/") || ready.OwnLink != "" {
+		t.Errorf("it is opened at %q, by %q", ready.URL, ready.OwnLink)
+	}
+	l.interrupt(ErrInterrupted)
+	if err := l.end(); err != nil {
+		t.Error(err)
+	}
+	log, err := os.ReadFile(l.all[len(l.all)-1].LogFile)
+	if said := string(log); err != nil || !strings.Contains(said, "asked /\n") || strings.Contains(said, "asked /reset") {
+		t.Errorf("the server was asked for %q, %v", said, err)
+	}
+	if want := []string{"begin /", "there"}; !slices.Equal(r.told, want) {
+		t.Errorf("the room was told %q, want %q", r.told, want)
 	}
 }

@@ -20,8 +20,9 @@ type PrintedLink struct {
 var (
 	printedURL = regexp.MustCompile(`http://[^\s"'<>` + "`" + `]+`)
 	escape     = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]") // colours
-	// tokenNames are the parameters in which servers print what lets in: Jupyter, marimo, VS Code, Pluto and others.
-	tokenNames = []string{"token", "access_token", "auth_token", "tkn", "secret", "password", "auth", "key"}
+	// tokenNames are the parameters in which servers print their token: Jupyter and Livebook (token), marimo
+	// (access_token), VS Code (tkn), Pluto (secret). Names such as key and password are also in addresses that are no login.
+	tokenNames = []string{"token", "access_token", "auth_token", "tkn", "secret"}
 )
 
 // minToken is the length from which on a parameter's value is taken for a secret.
@@ -53,14 +54,47 @@ func isToken(value string) bool {
 	})
 }
 
+// A NoLoginError tells that a printed link is no way to log in.
+type NoLoginError struct {
+	Path   string // of the link
+	Reason string
+}
+
+func (e *NoLoginError) Error() string { return "link to " + e.Path + ": " + e.Reason }
+
 // Login asks the server at base for the cookies that the link gives a browser (each as in Set-Cookie); none:
-// it gives none, and the browser has to take the link itself.
+// it gives none, and the browser has to take the link itself. A server that does not refuse who brings no token
+// gets no token: *NoLoginError. The address may do anything there, and the token may be good for one request.
 func (l PrintedLink) Login(ctx context.Context, c *http.Client, base string) ([]string, error) {
-	a, err := newProber("run", c).read(ctx, strings.TrimRight(base, "/")+l.Path+"?"+l.Query.Encode(), "", probeBody)
-	if err != nil || a.status >= http.StatusBadRequest {
+	base = strings.TrimRight(base, "/")
+	p := newProber("run", c)
+	if err := l.confirm(ctx, p, base); err != nil {
+		return nil, err
+	}
+	a, err := p.read(ctx, base+l.Path+"?"+l.Query.Encode(), "", probeBody)
+	switch {
+	case err != nil || a.status >= http.StatusInternalServerError:
 		return nil, &ProbeError{App: "run", URL: l.Path, Status: a.status, Err: err}
+	case a.status >= http.StatusBadRequest, isRedirect(a.status) && isLoginPath(pathOf(a.header.Get("Location"))):
+		return nil, &NoLoginError{l.Path, "the server refuses the token"}
 	}
 	return a.header.Values("Set-Cookie"), nil
+}
+
+// confirm asks the server without the token. It must refuse its first page, or have none, and the page of the link.
+func (l PrintedLink) confirm(ctx context.Context, p *prober, base string) error {
+	first, err := p.access(ctx, base, "/")
+	if err != nil || l.Path == "/" && first == denied {
+		return err
+	}
+	if first == granted || l.Path == "/" {
+		return &NoLoginError{l.Path, "the server asks for no login"}
+	}
+	page, err := p.access(ctx, base, l.Path)
+	if err == nil && page != denied {
+		err = &NoLoginError{l.Path, "the server asks for no login there"}
+	}
+	return err
 }
 
 // String describes the link without its secret.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -21,6 +22,10 @@ func TestFindPrintedLink(t *testing.T) {
 		{"more of it", "http://localhost:8888/?file=a.py&access_token=abcdef1.\n", "/", "access_token=abcdef1&file=a.py"},
 		{"masked", "http://127.0.0.1:8888/lab?token=...\nhttp://127.0.0.1:8888/lab?token=******\n", "", ""},
 		{"another port", "http://127.0.0.1:8889/lab?token=0a1b2c3d4e5f\n", "", ""},
+		{"documentation", "GET http://localhost:8888/reset?key=example-key deletes an item\nhttp://localhost:8888/reset?password=example-key&auth=example-key\n", "", ""},
+		{"Bokeh", "Bokeh app running at: http://localhost:8888/sliders\n", "", ""},
+		{"TensorBoard", "TensorBoard 2.21.0 at http://localhost:8888/ (Press CTRL+C to quit)\n", "", ""},
+		{"code-server", "HTTP server listening on http://127.0.0.1:8888/\n  - Authentication is enabled\n    - Using password from /home/alice/.config/code-server/config.yaml\n", "", ""},
 		{"no token", "Running on http://127.0.0.1:8888/\nhttp://127.0.0.1:8888/?page=abcdefgh\n", "", ""},
 		{"no path of that server", "http://127.0.0.1:8888//evil.example?token=0a1b2c3d4e5f\n", "", ""},
 		{"TLS", "https://127.0.0.1:8888/?token=0a1b2c3d4e5f\n", "", ""},
@@ -56,5 +61,90 @@ func TestPrintedLinkLogin(t *testing.T) {
 	}
 	if got, err := link("wrong").Login(t.Context(), s.Client(), s.URL); err == nil || len(got) > 0 {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// A guardedServer asks for a token in the way that one of the known servers does, and records what is asked.
+type guardedServer struct {
+	*httptest.Server
+	asked []string
+}
+
+func startGuarded(t *testing.T, answer http.HandlerFunc) *guardedServer {
+	t.Helper()
+	g := &guardedServer{}
+	g.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.asked = append(g.asked, r.URL.RequestURI())
+		answer(w, r)
+	}))
+	t.Cleanup(g.Close)
+	return g
+}
+
+const linkToken = "0a1b2c3d4e5f"
+
+// admits reports whether a request has the token or the cookie, and gives the cookie for the token.
+func admits(w http.ResponseWriter, r *http.Request, name string) bool {
+	if r.URL.Query().Get(name) == linkToken {
+		http.SetCookie(w, &http.Cookie{Name: "in", Value: "1", Path: "/"})
+		return true
+	}
+	c, err := r.Cookie("in")
+	return err == nil && c.Value == "1"
+}
+
+func redirect(to string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, http.StatusFound) }
+}
+
+// The token of a link goes only to a server that refuses who brings none.
+func TestPrintedLinkNeedsLogin(t *testing.T) {
+	say := func(status int, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html")
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(body))
+		}
+	}
+	open := say(http.StatusOK, "<h1>welcome</h1>")
+	for _, tt := range []struct {
+		name, path, param string
+		pages             map[string]http.HandlerFunc // without the token; "": any other
+		want              bool
+	}{
+		{"Jupyter", "/lab", "token", map[string]http.HandlerFunc{"/": redirect("/lab?"), "/lab": redirect("/login?next=%2Flab"), "/login": say(200, `<input type="password">`)}, true},
+		{"Jupyter below a base URL", "/x/lab", "token", map[string]http.HandlerFunc{"/x/lab": redirect("/x/login?next=%2Fx%2Flab"), "": say(404, "")}, true},
+		{"marimo", "/", "access_token", map[string]http.HandlerFunc{"/": redirect("/auth/login?next=/"), "": open}, true},
+		{"VS Code", "/", "tkn", map[string]http.HandlerFunc{"": say(403, "Forbidden.")}, true},
+		{"Pluto", "/", "secret", map[string]http.HandlerFunc{"": say(403, "")}, true},
+		{"Livebook", "/", "token", map[string]http.HandlerFunc{"": redirect("/authenticate?redirect_to=%2F"), "/authenticate": open}, true},
+		{"basic authentication", "/", "token", map[string]http.HandlerFunc{"": say(401, "")}, true},
+		{"a form", "/", "token", map[string]http.HandlerFunc{"": say(200, `<form><INPUT name=p type='password'></form>`)}, true},
+		{"no login", "/", "token", map[string]http.HandlerFunc{"": open}, false},
+		{"no login, a refusing address", "/reset", "token", map[string]http.HandlerFunc{"/reset": say(403, ""), "": open}, false},
+		{"a login, an open address", "/reset", "token", map[string]http.HandlerFunc{"/reset": open, "": say(403, "")}, false},
+		{"no page at all", "/reset", "token", map[string]http.HandlerFunc{"": say(404, "")}, false},
+		{"a redirect to itself", "/", "token", map[string]http.HandlerFunc{"": redirect("/")}, false},
+		{"a redirect elsewhere", "/", "token", map[string]http.HandlerFunc{"": redirect("http://evil.example/")}, false},
+		{"an author's page", "/", "token", map[string]http.HandlerFunc{"/": redirect("/authors"), "": open}, false},
+	} {
+		s := startGuarded(t, func(w http.ResponseWriter, r *http.Request) {
+			page := tt.pages[r.URL.Path]
+			if page == nil {
+				page = tt.pages[""]
+			}
+			if admits(w, r, tt.param) {
+				page = open
+			}
+			page(w, r)
+		})
+		link := PrintedLink{Path: tt.path, Query: map[string][]string{tt.param: {linkToken}}}
+		got, err := link.Login(t.Context(), s.Client(), s.URL)
+		if tt.want && (err != nil || len(got) != 1) || !tt.want && (err == nil || len(got) > 0) {
+			t.Errorf("%s: %q, %v", tt.name, got, err)
+		}
+		if said := strings.Join(s.asked, " "); strings.Contains(said, linkToken) != tt.want {
+			t.Errorf("%s: the server was asked for %s", tt.name, said)
+		}
 	}
 }
