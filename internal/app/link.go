@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"regexp"
 	"slices"
@@ -62,23 +63,62 @@ type NoLoginError struct {
 
 func (e *NoLoginError) Error() string { return "link to " + e.Path + ": " + e.Reason }
 
-// Login asks the server at base for the cookies that the link gives a browser (each as in Set-Cookie); none:
-// it gives none, and the browser has to take the link itself. A server that does not refuse who brings no token
-// gets no token: *NoLoginError. The address may do anything there, and the token may be good for one request.
-func (l PrintedLink) Login(ctx context.Context, c *http.Client, base string) ([]string, error) {
+// A PrintedLogin is what lets a browser in by a printed link.
+type PrintedLogin struct {
+	Cookies    []string // each as in Set-Cookie
+	NeedsToken bool     // the cookies alone do not let in: the browser has to take the link itself
+}
+
+// Login asks the server at base for the cookies that the link gives a browser, and whether they let in without
+// the token. A server that does not refuse who brings no token gets no token: *NoLoginError. The address may
+// do anything there, and the token may be good for one request.
+func (l PrintedLink) Login(ctx context.Context, c *http.Client, base string) (PrintedLogin, error) {
 	base = strings.TrimRight(base, "/")
 	p := newProber("run", c)
 	if err := l.confirm(ctx, p, base); err != nil {
-		return nil, err
+		return PrintedLogin{}, err
 	}
 	a, err := p.read(ctx, base+l.Path+"?"+l.Query.Encode(), "", probeBody)
 	switch {
 	case err != nil || a.status >= http.StatusInternalServerError:
-		return nil, &ProbeError{App: "run", URL: l.Path, Status: a.status, Err: err}
+		return PrintedLogin{NeedsToken: true}, &ProbeError{App: "run", URL: l.Path, Status: a.status, Err: err}
 	case a.status >= http.StatusBadRequest, isRedirect(a.status) && isLoginPath(pathOf(a.header.Get("Location"))):
-		return nil, &NoLoginError{l.Path, "the server refuses the token"}
+		return PrintedLogin{}, &NoLoginError{l.Path, "the server refuses the token"}
 	}
-	return a.header.Values("Set-Cookie"), nil
+	return l.login(ctx, p, base, a.header.Values("Set-Cookie")), nil
+}
+
+// login asks the server for the page of the link with its cookies alone, as a browser keeps them.
+func (l PrintedLink) login(ctx context.Context, p *prober, base string, given []string) PrintedLogin {
+	page, err := url.Parse(base + l.Path)
+	if err != nil || len(given) == 0 {
+		return PrintedLogin{NeedsToken: true}
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		panic(err) // of no options
+	}
+	var lines []string
+	for _, line := range given {
+		c, err := http.ParseSetCookie(line)
+		if err != nil {
+			continue
+		}
+		if !strings.HasPrefix(c.Path, "/") { // RFC 6265, section 5.1.4; the browser gets it at another path
+			c.Path = cookieDir(page.EscapedPath())
+			line += "; Path=" + c.Path
+		}
+		jar.SetCookies(page, []*http.Cookie{c})
+		lines = append(lines, line)
+	}
+	p.client.Jar = jar
+	switch is, err := p.access(ctx, base, l.Path); {
+	case err != nil: // not known: the browser gets both
+		return PrintedLogin{lines, true}
+	case is != granted:
+		return PrintedLogin{NeedsToken: true}
+	}
+	return PrintedLogin{Cookies: lines}
 }
 
 // confirm asks the server without the token. It must refuse its first page, or have none, and the page of the link.
@@ -95,6 +135,15 @@ func (l PrintedLink) confirm(ctx context.Context, p *prober, base string) error 
 		err = &NoLoginError{l.Path, "the server asks for no login there"}
 	}
 	return err
+}
+
+// cookieDir is the path of a cookie that has none, from a page at path.
+func cookieDir(path string) string {
+	dir := "/" + strings.Trim(path[:strings.LastIndexByte(path, '/')], "/")
+	if strings.Contains(dir, ";") { // which ends an attribute
+		return "/"
+	}
+	return dir
 }
 
 // String describes the link without its secret.

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -43,24 +44,48 @@ func TestFindPrintedLink(t *testing.T) {
 	}
 }
 
+// The cookies of an answer replace the token only where the server lets in who brings them alone.
 func TestPrintedLinkLogin(t *testing.T) {
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Get("tkn") != "right" {
-			w.WriteHeader(http.StatusForbidden)
-			return
+	const token, in = "right-token", "1"
+	give := func(c http.Cookie) func(w http.ResponseWriter, r *http.Request) {
+		return func(w http.ResponseWriter, _ *http.Request) { http.SetCookie(w, &c) }
+	}
+	for _, tt := range []struct {
+		name string
+		with func(w http.ResponseWriter, r *http.Request) // the answer to the token
+		want PrintedLogin
+	}{
+		{"a cookie", give(http.Cookie{Name: "in", Value: in, Path: "/"}), PrintedLogin{Cookies: []string{"in=1; Path=/"}}},
+		{"a cookie and a redirect", func(w http.ResponseWriter, r *http.Request) {
+			http.SetCookie(w, &http.Cookie{Name: "in", Value: in, Path: "/"})
+			http.Redirect(w, r, "/", http.StatusFound) // where the cookie lets in
+		}, PrintedLogin{Cookies: []string{"in=1; Path=/"}}},
+		// A browser takes the path of the address that sets such a cookie, which is one of ours.
+		{"a cookie without a path", give(http.Cookie{Name: "in", Value: in}), PrintedLogin{Cookies: []string{"in=1; Path=/deep"}}},
+		{"a cookie that is no login", give(http.Cookie{Name: "visitor", Value: "42", Path: "/"}), PrintedLogin{NeedsToken: true}},
+		{"a cookie of another path", give(http.Cookie{Name: "in", Value: in, Path: "/elsewhere"}), PrintedLogin{NeedsToken: true}},
+		{"no cookie", func(http.ResponseWriter, *http.Request) {}, PrintedLogin{NeedsToken: true}},
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			c, err := r.Cookie("in")
+			switch {
+			case r.URL.Query().Get("tkn") == token:
+				tt.with(w, r)
+			case err != nil || c.Value != in:
+				w.WriteHeader(http.StatusForbidden)
+			}
+		}))
+		link := func(token string) PrintedLink {
+			return PrintedLink{Path: "/deep/page", Query: map[string][]string{"tkn": {token}}}
 		}
-		http.SetCookie(w, &http.Cookie{Name: "in", Value: "1"})
-		http.Redirect(w, r, "/", http.StatusFound) // where the cookie lets in
-	}))
-	defer s.Close()
-	link := func(token string) PrintedLink {
-		return PrintedLink{Path: "/", Query: map[string][]string{"tkn": {token}}}
-	}
-	if got, err := link("right").Login(t.Context(), s.Client(), s.URL); err != nil || !cmp.Equal(got, []string{"in=1"}) {
-		t.Errorf("%q, %v", got, err)
-	}
-	if got, err := link("wrong").Login(t.Context(), s.Client(), s.URL); err == nil || len(got) > 0 {
-		t.Errorf("%q, %v", got, err)
+		if got, err := link(token).Login(t.Context(), s.Client(), s.URL); err != nil || cmp.Diff(tt.want, got) != "" {
+			t.Errorf("%s: %v %s", tt.name, err, cmp.Diff(tt.want, got))
+		}
+		var none *NoLoginError
+		if got, err := link("wrong-token").Login(t.Context(), s.Client(), s.URL); !errors.As(err, &none) || cmp.Diff(PrintedLogin{}, got) != "" {
+			t.Errorf("%s: a wrong token: %v, %v", tt.name, got, err)
+		}
+		s.Close()
 	}
 }
 
@@ -140,8 +165,8 @@ func TestPrintedLinkNeedsLogin(t *testing.T) {
 		})
 		link := PrintedLink{Path: tt.path, Query: map[string][]string{tt.param: {linkToken}}}
 		got, err := link.Login(t.Context(), s.Client(), s.URL)
-		if tt.want && (err != nil || len(got) != 1) || !tt.want && (err == nil || len(got) > 0) {
-			t.Errorf("%s: %q, %v", tt.name, got, err)
+		if tt.want && (err != nil || len(got.Cookies) != 1) || !tt.want && (err == nil || len(got.Cookies) > 0) {
+			t.Errorf("%s: %v, %v", tt.name, got, err)
 		}
 		if said := strings.Join(s.asked, " "); strings.Contains(said, linkToken) != tt.want {
 			t.Errorf("%s: the server was asked for %s", tt.name, said)
