@@ -236,11 +236,11 @@ func TestLife(t *testing.T) {
 	contains(t, p.visit("/x/lab/tree/a").body, "Waiting for Jupyter", "does not take connections")
 	p.room.Event(session.Event{Event: session.EventLost, Time: at(84), Host: "ela", Message: "it does not answer"})
 	contains(t, p.visit("/x/lab/tree/a").body, "Reconnecting", "The connection to ela is lost: it does not answer.", "Job 12 goes on")
-	p.room.Event(session.Event{Event: session.EventError, Time: at(90), Message: "the server ended with 3", Hint: "do this", Log: []string{"\x1b[31mKABOOM\x1b[0m", "  last"}})
+	p.room.Event(session.Event{Event: session.EventError, Time: at(90), Message: "the server ended with 3", Hint: "do this", Log: []string{"\x1b[31mKABOOM\x1b[0m", "at http://localhost:1/?token=TOKEN123", "  last"}})
 	p.room.Event(session.Event{Event: session.EventEnded, Time: at(91), Reason: "the server ended with 3"})
 	for m = next(); !m.Over; m = next() {
 	}
-	contains(t, m.Main, "Ended by an error", "The server ended with 3.", "Do this.", "KABOOM\n  last\n", "cscs run-jupyter")
+	contains(t, m.Main, "Ended by an error", "The server ended with 3.", "Do this.", "KABOOM\nat http://localhost:1/?token=...\n  last\n", "cscs run-jupyter")
 	if m.Class != "failed" {
 		t.Errorf("class %q", m.Class)
 	}
