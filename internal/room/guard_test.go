@@ -98,6 +98,22 @@ func TestGuardOthers(t *testing.T) {
 	}
 }
 
+// A server gets all cookies but those that let a tab into a session of cscs, this one or another.
+func TestGuardKeepsServersCookies(t *testing.T) {
+	p := openWith(t, true, nil, 0, ownUser)
+	p.listener.SetTarget(p.target)
+	for cookie, want := range map[string]bool{
+		"cscs-theme=dark": true, "cscs-": true, "cscs-user-8888=1": true, "cscs-abcd2345=1": true, "cscs-abcd2345-=1": true, "cscs-abcd2345-x=1": true,
+		"cscs-Abcd2345-8888=1": true, "cscs-abcd2345-8888-x=1": true, "cscs-abcd2345-123456=1": true, "a=cscs-abcd2345-8888": true,
+		"cscs-abcd2345-8888=1": false, "cscs-zzzz7777-1=": false, "cscs-zzzz7777-65535": false, "cscs-abcd2345-8888 =1": false,
+	} {
+		a := p.ask(http.MethodGet, "/x", "Cookie: first=1; "+cookie+"; last=2")
+		if has := strings.Contains(a.body, strings.TrimSpace(cookie)); a.StatusCode != http.StatusOK || has != want || !strings.Contains(a.body, "first=1; ") || !strings.Contains(a.body, "last=2") {
+			t.Errorf("%s: the server got %d %q", cookie, a.StatusCode, a.body)
+		}
+	}
+}
+
 // One connection is looked up once, however many requests come over it, and each of them is judged.
 func TestGuardKeepAlive(t *testing.T) {
 	var asked atomic.Int32

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/forward"
+	"github.com/alps-tunnel/cscs/internal/sessionid"
 )
 
 // mayPass reports whether a request may go on to the server of a protected session. A page of another
@@ -237,9 +238,7 @@ func (r *Room) unreached(w http.ResponseWriter, req *http.Request, err error) {
 func withoutOurs(h http.Header) {
 	var lines []string
 	for _, line := range h.Values("Cookie") {
-		parts := slices.DeleteFunc(strings.Split(line, ";"), func(p string) bool {
-			return strings.HasPrefix(strings.TrimSpace(p), cookiePrefix)
-		})
+		parts := slices.DeleteFunc(strings.Split(line, ";"), isOurCookie)
 		if line = strings.TrimSpace(strings.Join(parts, ";")); line != "" {
 			lines = append(lines, line)
 		}
@@ -249,4 +248,14 @@ func withoutOurs(h http.Header) {
 		return
 	}
 	h["Cookie"] = lines
+}
+
+// isOurCookie reports whether a cookie has a name as cookieName makes them, of any session and port. A server's
+// own cookie may begin with the same prefix.
+func isOurCookie(cookie string) bool {
+	name, _, _ := strings.Cut(cookie, "=")
+	rest, prefixed := strings.CutPrefix(strings.TrimSpace(name), cookiePrefix)
+	id, port, _ := strings.Cut(rest, "-")
+	_, err := strconv.ParseUint(port, 10, 16)
+	return prefixed && sessionid.IsID(id) && err == nil
 }
