@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"os/user"
 	"strconv"
 )
@@ -43,14 +42,14 @@ const (
 	Stranger
 )
 
-// Judge tells, of what a [Func] has said, how the user at the other end stands to this one.
-func Judge(uid int, err error) Standing {
+// Judge tells, of what a [Func] has said, how the user at the other end stands to self, this process's user.
+func Judge(self, uid int, err error) Standing {
 	switch {
 	case errors.Is(err, ErrNoProcess), errors.Is(err, ErrStranger):
 		return Stranger
 	case err != nil:
 		return Unknown
-	case uid == os.Getuid():
+	case uid == self:
 		return Own
 	case uid == Root:
 		return Unknown
@@ -71,8 +70,11 @@ func (f Func) Of(remote, local net.Addr) (int, error) {
 	return f(from, to)
 }
 
-// Judge asks f for the user at the other end, and judges the answer.
-func (f Func) Judge(remote, local net.Addr) Standing { return Judge(f.Of(remote, local)) }
+// Judge asks f for the user at the other end, and judges the answer for self.
+func (f Func) Judge(self int, remote, local net.Addr) Standing {
+	uid, err := f.Of(remote, local)
+	return Judge(self, uid, err)
+}
 
 // Name puts into words who asked, from what a [Func] has said.
 func Name(uid int, err error) string {
