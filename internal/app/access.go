@@ -64,6 +64,12 @@ func (p *prober) access(ctx context.Context, base, path string) (access, error) 
 	return granted, nil
 }
 
+// hasLoginPage reports whether the server at base has a page "login" with a form below dir, which ends with a slash.
+func (p *prober) hasLoginPage(ctx context.Context, base, dir string) (bool, error) {
+	a, err := p.answerOf(ctx, base+dir+"login", "", isMeant)
+	return err == nil && a.status == http.StatusOK && passwordField.Match(a.body), err
+}
+
 func isLoginPath(path string) bool { return loginPath.MatchString(path) }
 
 // pathOf is the path of an address; empty: it has none that can be read.

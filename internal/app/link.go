@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/http/cookiejar"
@@ -75,7 +76,8 @@ type PrintedLogin struct {
 func (l PrintedLink) Login(ctx context.Context, c *http.Client, base string) (PrintedLogin, error) {
 	base = strings.TrimRight(base, "/")
 	p := newProber("run", c)
-	if err := l.confirm(ctx, p, base); err != nil {
+	public, err := l.confirm(ctx, p, base)
+	if err != nil {
 		return PrintedLogin{}, err
 	}
 	a, err := p.read(ctx, base+l.Path+"?"+l.Query.Encode(), "", probeBody)
@@ -85,11 +87,37 @@ func (l PrintedLink) Login(ctx context.Context, c *http.Client, base string) (Pr
 	case a.status >= http.StatusBadRequest, isRedirect(a.status) && isLoginPath(pathOf(a.header.Get("Location"))):
 		return PrintedLogin{}, &NoLoginError{l.Path, "the server refuses the token"}
 	}
-	return l.login(ctx, p, base, a.header.Values("Set-Cookie")), nil
+	return l.login(ctx, p, base, a.header.Values("Set-Cookie"), public), nil
 }
 
-// login asks the server for the page of the link with its cookies alone, as a browser keeps them.
-func (l PrintedLink) login(ctx context.Context, p *prober, base string, given []string) PrintedLogin {
+// confirm asks the server without the token. It must refuse its first page, have none, or have a login page
+// beside it; and it must refuse the page of the link. public: it shows that page to all, and has a login page (Jupyter
+// Server without JupyterLab).
+func (l PrintedLink) confirm(ctx context.Context, p *prober, base string) (public bool, err error) {
+	first, err := p.access(ctx, base, "/")
+	if err != nil {
+		return false, err
+	}
+	if first == granted {
+		if asks, err := p.hasLoginPage(ctx, base, "/"); !asks {
+			return false, cmp.Or[error](err, &NoLoginError{l.Path, "the server asks for no login"})
+		}
+	}
+	page, err := p.access(ctx, base, l.Path)
+	switch {
+	case err != nil || page == denied:
+		return false, err
+	case page == granted && strings.HasSuffix(l.Path, "/"):
+		if asks, err := p.hasLoginPage(ctx, base, l.Path); asks || err != nil {
+			return asks, err
+		}
+	}
+	return false, &NoLoginError{l.Path, "the server asks for no login there"}
+}
+
+// login asks the server for the page of the link with its cookies alone, as a browser keeps them. Of a public page
+// that proves nothing.
+func (l PrintedLink) login(ctx context.Context, p *prober, base string, given []string, public bool) PrintedLogin {
 	page, err := url.Parse(base + l.Path)
 	if err != nil || len(given) == 0 {
 		return PrintedLogin{NeedsToken: true}
@@ -111,6 +139,9 @@ func (l PrintedLink) login(ctx context.Context, p *prober, base string, given []
 		jar.SetCookies(page, []*http.Cookie{c})
 		lines = append(lines, line)
 	}
+	if public {
+		return PrintedLogin{lines, true}
+	}
 	p.client.Jar = jar
 	switch is, err := p.access(ctx, base, l.Path); {
 	case err != nil: // not known: the browser gets both
@@ -119,22 +150,6 @@ func (l PrintedLink) login(ctx context.Context, p *prober, base string, given []
 		return PrintedLogin{NeedsToken: true}
 	}
 	return PrintedLogin{Cookies: lines}
-}
-
-// confirm asks the server without the token. It must refuse its first page, or have none, and the page of the link.
-func (l PrintedLink) confirm(ctx context.Context, p *prober, base string) error {
-	first, err := p.access(ctx, base, "/")
-	if err != nil || l.Path == "/" && first == denied {
-		return err
-	}
-	if first == granted || l.Path == "/" {
-		return &NoLoginError{l.Path, "the server asks for no login"}
-	}
-	page, err := p.access(ctx, base, l.Path)
-	if err == nil && page != denied {
-		err = &NoLoginError{l.Path, "the server asks for no login there"}
-	}
-	return err
 }
 
 // cookieDir is the path of a cookie that has none, from a page at path.

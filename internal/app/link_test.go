@@ -87,6 +87,18 @@ func TestPrintedLinkLogin(t *testing.T) {
 		}
 		s.Close()
 	}
+	// Of a page that all see, the cookies prove nothing.
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/login" {
+			_, _ = w.Write([]byte(`<input type="password">`))
+		}
+		http.SetCookie(w, &http.Cookie{Name: "in", Value: in, Path: "/"})
+	}))
+	defer s.Close()
+	got, err := PrintedLink{Path: "/", Query: map[string][]string{"tkn": {token}}}.Login(t.Context(), s.Client(), s.URL)
+	if diff := cmp.Diff(PrintedLogin{[]string{"in=1; Path=/"}, true}, got); err != nil || diff != "" {
+		t.Errorf("a public page: %v %s", err, diff)
+	}
 }
 
 // A guardedServer asks for a token in the way that one of the known servers does, and records what is asked.
@@ -131,14 +143,18 @@ func TestPrintedLinkNeedsLogin(t *testing.T) {
 			_, _ = w.Write([]byte(body))
 		}
 	}
-	open := say(http.StatusOK, "<h1>welcome</h1>")
+	open, form := say(http.StatusOK, "<h1>welcome</h1>"), say(http.StatusOK, `<input type="password">`)
 	for _, tt := range []struct {
 		name, path, param string
 		pages             map[string]http.HandlerFunc // without the token; "": any other
 		want              bool
 	}{
-		{"Jupyter", "/lab", "token", map[string]http.HandlerFunc{"/": redirect("/lab?"), "/lab": redirect("/login?next=%2Flab"), "/login": say(200, `<input type="password">`)}, true},
+		{"Jupyter", "/lab", "token", map[string]http.HandlerFunc{"/": redirect("/lab?"), "/lab": redirect("/login?next=%2Flab"), "/login": form}, true},
 		{"Jupyter below a base URL", "/x/lab", "token", map[string]http.HandlerFunc{"/x/lab": redirect("/x/login?next=%2Fx%2Flab"), "": say(404, "")}, true},
+		{"Jupyter Server alone", "/", "token", map[string]http.HandlerFunc{"/": open, "/login": form, "": say(403, "")}, true},
+		{"that below a base URL", "/x/", "token", map[string]http.HandlerFunc{"/x/": open, "/x/login": form, "": say(404, "")}, true},
+		{"an open address below a login", "/x/reset", "token", map[string]http.HandlerFunc{"/x/reset": open, "/login": form, "": say(404, "")}, false},
+		{"a login page of an open server", "/", "token", map[string]http.HandlerFunc{"": open}, false},
 		{"marimo", "/", "access_token", map[string]http.HandlerFunc{"/": redirect("/auth/login?next=/"), "": open}, true},
 		{"VS Code", "/", "tkn", map[string]http.HandlerFunc{"": say(403, "Forbidden.")}, true},
 		{"Pluto", "/", "secret", map[string]http.HandlerFunc{"": say(403, "")}, true},
