@@ -33,9 +33,11 @@ func UID(from, to netip.AddrPort) (int, error) { return askKernel(from, to) }
 type Standing int
 
 const (
-	// Unknown is a process whose user the system does not tell. A process of root's counts as one:
-	// it may be a relay that carries any user's bytes, as WSL, containers and port forwarders have them.
+	// Unknown is a process whose user the system does not tell.
 	Unknown Standing = iota
+	// Relay is a process of root's, where this user is another. It proves no more than Unknown: it may carry
+	// any user's bytes, as relays of WSL, containers and port forwarders do.
+	Relay
 	// Own is a process of this user's.
 	Own
 	// Stranger is a process of another user's, or none at all.
@@ -52,7 +54,7 @@ func Judge(self, uid int, err error) Standing {
 	case uid == self:
 		return Own
 	case uid == Root:
-		return Unknown
+		return Relay
 	}
 	return Stranger
 }

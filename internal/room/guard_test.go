@@ -90,6 +90,8 @@ func TestGuardOthers(t *testing.T) {
 		for _, headers := range [][]string{nil, {"Sec-Fetch-Site: none"}, {"Sec-Fetch-Site: same-origin", "Origin: " + p.base}} {
 			if a := p.ask(http.MethodGet, "/x", headers...); a.StatusCode != http.StatusForbidden || !strings.Contains(a.body, "cscs") {
 				t.Errorf("%s %v: %d %s", tt.name, headers, a.StatusCode, a.body)
+			} else if named := strings.Contains(a.body, "root"); named != (tt.name == "root") {
+				t.Errorf("%s %v: root is named: %v: %s", tt.name, headers, named, a.body)
 			}
 		}
 		if a := p.ask(http.MethodGet, "/x", p.cookie()); a.StatusCode != tt.want {

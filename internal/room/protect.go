@@ -54,6 +54,8 @@ func (r *Room) deny(w http.ResponseWriter, req *http.Request, who standing, port
 		w.WriteHeader(http.StatusTemporaryRedirect)
 	case who.ours:
 		r.refuse(w, req, "This browser does not say which page asks. "+r.wayIn(), true)
+	case who.relay:
+		r.refuse(w, req, "A process of root's asks, which may act for any user of this machine. "+r.wayIn(), true)
 	default:
 		r.refuse(w, req, "The system does not say which user asks. "+r.wayIn(), true)
 	}
