@@ -27,7 +27,11 @@ func unknownUser(_, _ netip.AddrPort) (int, error) { return 0, peer.ErrUnknown }
 const (
 	notRoot = 4242 // a user to whom root is another, also where root runs the tests
 	firefox = "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
-	evil    = "http://evil.example"
+	// Invoke-WebRequest's own, of Windows PowerShell 5.1 and PowerShell 7.
+	windowsPowerShell = "User-Agent: Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.19041.4648"
+	powerShell        = "User-Agent: Mozilla/5.0 (Windows NT 10.0; Microsoft Windows 10.0.22631; en-US) PowerShell/7.4.6"
+
+	evil = "http://evil.example"
 )
 
 // The user's own programs and the user's own hands get in without a link; pages of other sites and
@@ -51,6 +55,9 @@ func TestGuardOwnUser(t *testing.T) {
 		{"the server's own page", http.MethodPost, []string{firefox, "Sec-Fetch-Site: same-origin", "Origin: " + p.base}, 200},
 		{"its other name's page", http.MethodGet, []string{firefox, "Sec-Fetch-Site: cross-site", "Host: localhost:" + port, "Referer: " + p.base + "/"}, 200},
 		{"a websocket client", http.MethodGet, []string{"Origin: " + p.base}, 200},
+		{"Windows PowerShell", http.MethodGet, []string{windowsPowerShell}, 200},
+		{"PowerShell", http.MethodPost, []string{powerShell}, 200},
+		{"PowerShell's name in a page's request", http.MethodGet, []string{powerShell, "Origin: " + evil}, 403},
 		{"another site's page", http.MethodGet, []string{firefox, "Sec-Fetch-Site: cross-site"}, 403},
 		{"that tells where it is", http.MethodGet, []string{firefox, "Sec-Fetch-Site: cross-site", "Referer: " + evil + "/"}, 403},
 		{"that writes", http.MethodPost, []string{firefox, "Sec-Fetch-Site: cross-site", "Origin: " + evil}, 403},
@@ -74,6 +81,18 @@ func TestGuardOwnUser(t *testing.T) {
 		if tt.want == 403 && len(a.body) < 20 {
 			t.Errorf("%s: the refusal does not say what to do: %q", tt.name, a.body)
 		}
+	}
+}
+
+// A program of the user's that passes for a browser gets to know why it is refused.
+func TestGuardProgramAsBrowser(t *testing.T) {
+	p := openWith(t, true, nil, 0, ownUser)
+	p.listener.SetTarget(p.target)
+	if a := p.ask(http.MethodGet, "/x", "User-Agent: Mozilla/5.0"); a.StatusCode != http.StatusForbidden || !strings.Contains(a.body, "User-Agent") {
+		t.Errorf("a program: %d %s", a.StatusCode, a.body)
+	}
+	if a := p.ask(http.MethodGet, "/x", firefox, "Accept: text/html"); a.StatusCode != http.StatusForbidden || strings.Contains(a.body, "User-Agent") {
+		t.Errorf("a browser: %d %s", a.StatusCode, a.body)
 	}
 }
 

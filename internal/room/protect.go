@@ -32,9 +32,12 @@ func tellsSite(req *http.Request) bool {
 	return req.Header.Get("Sec-Fetch-Site") != "" || req.Header.Get("Origin") != ""
 }
 
-// isBrowser reports whether a browser asks, or a program that wants to pass for one.
+// isBrowser reports whether a browser asks, or a program that wants to pass for one. PowerShell's Invoke-WebRequest
+// does without being asked to. No page of another site can use its name: a page that sets User-Agent has the browser
+// ask with an Origin first (Fetch, CORS-preflight).
 func isBrowser(req *http.Request) bool {
-	return strings.HasPrefix(req.UserAgent(), "Mozilla/") || strings.HasPrefix(req.UserAgent(), "Opera/")
+	agent := req.UserAgent()
+	return (strings.HasPrefix(agent, "Mozilla/") || strings.HasPrefix(agent, "Opera/")) && !strings.Contains(agent, "PowerShell/")
 }
 
 // deny answers a request that may not go on.
@@ -53,7 +56,11 @@ func (r *Room) deny(w http.ResponseWriter, req *http.Request, who standing, port
 		w.Header().Set("Location", "http://"+host+localTarget(req.URL))
 		w.WriteHeader(http.StatusTemporaryRedirect)
 	case who.ours:
-		r.refuse(w, req, "This browser does not say which page asks. "+r.wayIn(), true)
+		why := "This browser does not say which page asks. " + r.wayIn()
+		if !isNavigation(req) {
+			why += " A program that is no browser gets in with a User-Agent that does not begin with Mozilla/ or Opera/."
+		}
+		r.refuse(w, req, why, true)
 	case who.relay:
 		r.refuse(w, req, "A process of root's asks, which may act for any user of this machine. "+r.wayIn(), true)
 	default:
