@@ -19,11 +19,11 @@ const (
 	printedMax    = 256 << 10        // how much of the log is searched
 )
 
-// A printedLink is the link with a token that the server has printed, and the cookies that it gives. It stays
+// A printedLink is the link with a token that the server has printed, and what it lets in by. It stays
 // in this process: no event, record or file has it (invariant I6).
 type printedLink struct {
 	app.PrintedLink
-	cookies []string
+	login app.PrintedLogin
 }
 
 // printed is the message of a link that was found when the session was ready already.
@@ -62,7 +62,7 @@ func (l *linkSeeker) Write(p []byte) (int, error) {
 }
 
 // seekLink looks in the server's log, which its node reads, for the link that it prints, and asks
-// the server for what that lets in by. every > 0: again and again, for as long as ctx.
+// the server for what that lets in by; nil: there is none, or it is no way to log in. every > 0: again and again, for as long as ctx.
 func (s *session) seekLink(ctx context.Context, node *chain.Chain, dial forward.Target, every time.Duration) *printedLink {
 	l := &linkSeeker{port: int(s.portSeen.Load())}
 	if err := slurm.Log(ctx, node, s.cfg.ID, 0, every, l); !errors.Is(err, errLinkFound) {
@@ -70,8 +70,12 @@ func (s *session) seekLink(ctx context.Context, node *chain.Chain, dial forward.
 	}
 	client, base, closeIdle := s.client(dial)
 	defer closeIdle()
-	cookies, _ := l.link.Login(ctx, client, base) // else the browser takes the link itself
-	return &printedLink{l.link, cookies}
+	login, err := l.link.Login(ctx, client, base)
+	var none *app.NoLoginError
+	if errors.As(err, &none) || err != nil && ctx.Err() != nil {
+		return nil
+	}
+	return &printedLink{l.link, login}
 }
 
 // awaitLink goes on looking when the session is ready.
@@ -86,8 +90,7 @@ func (s *session) awaitLink(work context.Context, dial forward.Target) {
 	})
 }
 
-// takeLink gives the link to the browser: as cookies where the server hands out some, so that the token
-// stays out of its history.
+// takeLink gives the link to the browser: as cookies where those let in, so that the token stays out of its history.
 func (s *session) takeLink(link *printedLink) {
 	a := &s.cfg.App
 	a.Query = link.Query
@@ -95,11 +98,11 @@ func (s *session) takeLink(link *printedLink) {
 		a.Path = link.Path
 	}
 	show := a.Path
-	if len(link.cookies) == 0 {
+	if link.login.NeedsToken {
 		show += "?" + link.Query.Encode()
 	}
 	s.cfg.Room.Shows(show)
-	s.cfg.Room.Login(link.cookies)
+	s.cfg.Room.Login(link.login.Cookies)
 }
 
 // ownLink is the server's own link with its token, for the terminal; empty: it has none that is not shown anyway.

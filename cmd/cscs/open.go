@@ -37,7 +37,7 @@ the page that tells how far it is, and becomes the server.
 
 Your own programs need no link: the address answers them (see --protect of cscs run).
 Where the system does not say which user asks, as for a Windows program that asks WSL2,
---print gives them the link; it sets a cookie. Each person who has the link
+and for programs of root's, --print gives them the link; it sets a cookie. Each person who has the link
 gets in until the session ends.`,
 		Example: `  cscs open
   curl -s -c jar -o /dev/null -L "$(cscs open --print k7)" && curl -b jar http://127.0.0.1:6006/data`,

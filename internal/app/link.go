@@ -1,8 +1,10 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"regexp"
 	"slices"
@@ -20,8 +22,9 @@ type PrintedLink struct {
 var (
 	printedURL = regexp.MustCompile(`http://[^\s"'<>` + "`" + `]+`)
 	escape     = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]") // colours
-	// tokenNames are the parameters in which servers print what lets in: Jupyter, marimo, VS Code, Pluto and others.
-	tokenNames = []string{"token", "access_token", "auth_token", "tkn", "secret", "password", "auth", "key"}
+	// tokenNames are the parameters in which servers print their token: Jupyter and Livebook (token), marimo
+	// (access_token), VS Code (tkn), Pluto (secret). Names such as key and password are also in addresses that are no login.
+	tokenNames = []string{"token", "access_token", "auth_token", "tkn", "secret"}
 )
 
 // minToken is the length from which on a parameter's value is taken for a secret.
@@ -53,14 +56,109 @@ func isToken(value string) bool {
 	})
 }
 
-// Login asks the server at base for the cookies that the link gives a browser (each as in Set-Cookie); none:
-// it gives none, and the browser has to take the link itself.
-func (l PrintedLink) Login(ctx context.Context, c *http.Client, base string) ([]string, error) {
-	a, err := newProber("run", c).read(ctx, strings.TrimRight(base, "/")+l.Path+"?"+l.Query.Encode(), "", probeBody)
-	if err != nil || a.status >= http.StatusBadRequest {
-		return nil, &ProbeError{App: "run", URL: l.Path, Status: a.status, Err: err}
+// A NoLoginError tells that a printed link is no way to log in.
+type NoLoginError struct {
+	Path   string // of the link
+	Reason string
+}
+
+func (e *NoLoginError) Error() string { return "link to " + e.Path + ": " + e.Reason }
+
+// A PrintedLogin is what lets a browser in by a printed link.
+type PrintedLogin struct {
+	Cookies    []string // each as in Set-Cookie
+	NeedsToken bool     // the cookies alone do not let in: the browser has to take the link itself
+}
+
+// Login asks the server at base for the cookies that the link gives a browser, and whether they let in without
+// the token. A server that does not refuse who brings no token gets no token: *NoLoginError. The address may
+// do anything there, and the token may be good for one request.
+func (l PrintedLink) Login(ctx context.Context, c *http.Client, base string) (PrintedLogin, error) {
+	base = strings.TrimRight(base, "/")
+	p := newProber("run", c)
+	public, err := l.confirm(ctx, p, base)
+	if err != nil {
+		return PrintedLogin{}, err
 	}
-	return a.header.Values("Set-Cookie"), nil
+	a, err := p.read(ctx, base+l.Path+"?"+l.Query.Encode(), "", probeBody)
+	switch {
+	case err != nil || a.status >= http.StatusInternalServerError:
+		return PrintedLogin{NeedsToken: true}, &ProbeError{App: "run", URL: l.Path, Status: a.status, Err: err}
+	case a.status >= http.StatusBadRequest, isRedirect(a.status) && isLoginPath(pathOf(a.header.Get("Location"))):
+		return PrintedLogin{}, &NoLoginError{l.Path, "the server refuses the token"}
+	}
+	return l.login(ctx, p, base, a.header.Values("Set-Cookie"), public), nil
+}
+
+// confirm asks the server without the token. It must refuse its first page, have none, or have a login page
+// beside it; and it must refuse the page of the link. public: it shows that page to all, and has a login page (Jupyter
+// Server without JupyterLab).
+func (l PrintedLink) confirm(ctx context.Context, p *prober, base string) (public bool, err error) {
+	first, err := p.access(ctx, base, "/")
+	if err != nil {
+		return false, err
+	}
+	if first == granted {
+		if asks, err := p.hasLoginPage(ctx, base, "/"); !asks {
+			return false, cmp.Or[error](err, &NoLoginError{l.Path, "the server asks for no login"})
+		}
+	}
+	page, err := p.access(ctx, base, l.Path)
+	switch {
+	case err != nil || page == denied:
+		return false, err
+	case page == granted && strings.HasSuffix(l.Path, "/"):
+		if asks, err := p.hasLoginPage(ctx, base, l.Path); asks || err != nil {
+			return asks, err
+		}
+	}
+	return false, &NoLoginError{l.Path, "the server asks for no login there"}
+}
+
+// login asks the server for the page of the link with its cookies alone, as a browser keeps them. Of a public page
+// that proves nothing.
+func (l PrintedLink) login(ctx context.Context, p *prober, base string, given []string, public bool) PrintedLogin {
+	page, err := url.Parse(base + l.Path)
+	if err != nil || len(given) == 0 {
+		return PrintedLogin{NeedsToken: true}
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		panic(err) // of no options
+	}
+	var lines []string
+	for _, line := range given {
+		c, err := http.ParseSetCookie(line)
+		if err != nil {
+			continue
+		}
+		if !strings.HasPrefix(c.Path, "/") { // RFC 6265, section 5.1.4; the browser gets it at another path
+			c.Path = cookieDir(page.EscapedPath())
+			line += "; Path=" + c.Path
+		}
+		jar.SetCookies(page, []*http.Cookie{c})
+		lines = append(lines, line)
+	}
+	if public {
+		return PrintedLogin{lines, true}
+	}
+	p.client.Jar = jar
+	switch is, err := p.access(ctx, base, l.Path); {
+	case err != nil: // not known: the browser gets both
+		return PrintedLogin{lines, true}
+	case is != granted:
+		return PrintedLogin{NeedsToken: true}
+	}
+	return PrintedLogin{Cookies: lines}
+}
+
+// cookieDir is the path of a cookie that has none, from a page at path.
+func cookieDir(path string) string {
+	dir := "/" + strings.Trim(path[:strings.LastIndexByte(path, '/')], "/")
+	if strings.Contains(dir, ";") { // which ends an attribute
+		return "/"
+	}
+	return dir
 }
 
 // String describes the link without its secret.

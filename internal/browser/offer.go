@@ -7,6 +7,7 @@ import (
 	"html"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 
@@ -23,6 +24,7 @@ type offer struct {
 	host string // our own host:port
 	path string
 	peer peer.Func     // nil: nobody vouches for anyone, and who knows the path is let in
+	self int           // this user, for peer
 	used chan struct{} // closed when the way has been given
 
 	mu      sync.Mutex
@@ -31,7 +33,7 @@ type offer struct {
 }
 
 func newOffer(way func() Way, host string, who peer.Func) *offer {
-	return &offer{way: way, host: host, path: "/" + rand.Text(), peer: who, used: make(chan struct{})}
+	return &offer{way: way, host: host, path: "/" + rand.Text(), peer: who, self: os.Getuid(), used: make(chan struct{})}
 }
 
 func (o *offer) url() string { return "http://" + o.host + o.path }
@@ -116,7 +118,7 @@ func (o *offer) ours(r *http.Request) bool {
 		return false
 	}
 	uid, err := o.peer.Of(remote, local)
-	if peer.Judge(uid, err) != peer.Stranger {
+	if peer.Judge(o.self, uid, err) != peer.Stranger {
 		return true
 	}
 	o.mu.Lock()

@@ -121,7 +121,7 @@ func (p Place) join(ctx context.Context) (*Visit, error) {
 // isStranger reports whether the process at the other end is another user's, as far as the kernel
 // says.
 func isStranger(conn net.Conn) bool {
-	return peer.Func(peer.UID).Judge(conn.RemoteAddr(), conn.LocalAddr()) == peer.Stranger
+	return peer.Func(peer.UID).Judge(os.Getuid(), conn.RemoteAddr(), conn.LocalAddr()) == peer.Stranger
 }
 
 // Leave ends the visit, and waits for the end of the cluster if nobody else needs it. stays

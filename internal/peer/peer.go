@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"os/user"
 	"strconv"
 )
@@ -34,26 +33,28 @@ func UID(from, to netip.AddrPort) (int, error) { return askKernel(from, to) }
 type Standing int
 
 const (
-	// Unknown is a process whose user the system does not tell. A process of root's counts as one:
-	// it may be a relay that carries any user's bytes, as WSL, containers and port forwarders have them.
+	// Unknown is a process whose user the system does not tell.
 	Unknown Standing = iota
+	// Relay is a process of root's, where this user is another. It proves no more than Unknown: it may carry
+	// any user's bytes, as relays of WSL, containers and port forwarders do.
+	Relay
 	// Own is a process of this user's.
 	Own
 	// Stranger is a process of another user's, or none at all.
 	Stranger
 )
 
-// Judge tells, of what a [Func] has said, how the user at the other end stands to this one.
-func Judge(uid int, err error) Standing {
+// Judge tells, of what a [Func] has said, how the user at the other end stands to self, this process's user.
+func Judge(self, uid int, err error) Standing {
 	switch {
 	case errors.Is(err, ErrNoProcess), errors.Is(err, ErrStranger):
 		return Stranger
 	case err != nil:
 		return Unknown
-	case uid == os.Getuid():
+	case uid == self:
 		return Own
 	case uid == Root:
-		return Unknown
+		return Relay
 	}
 	return Stranger
 }
@@ -71,8 +72,11 @@ func (f Func) Of(remote, local net.Addr) (int, error) {
 	return f(from, to)
 }
 
-// Judge asks f for the user at the other end, and judges the answer.
-func (f Func) Judge(remote, local net.Addr) Standing { return Judge(f.Of(remote, local)) }
+// Judge asks f for the user at the other end, and judges the answer for self.
+func (f Func) Judge(self int, remote, local net.Addr) Standing {
+	uid, err := f.Of(remote, local)
+	return Judge(self, uid, err)
+}
 
 // Name puts into words who asked, from what a [Func] has said.
 func Name(uid int, err error) string {

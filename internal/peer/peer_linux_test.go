@@ -58,7 +58,7 @@ func TestUID(t *testing.T) {
 		}
 		c.Close()
 		// Closed by its process, the socket may be in the table still.
-		if uid, err := UID(from, to); Judge(uid, err) != Stranger {
+		if uid, err := UID(from, to); Judge(os.Getuid(), uid, err) != Stranger {
 			t.Errorf("%v when closed: user %d, %v", from, uid, err)
 		}
 	}
@@ -88,7 +88,7 @@ func TestReset(t *testing.T) {
 		if _, err := server.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 			t.Fatalf("%s: the connection is not reset: %v", addr, err)
 		}
-		if uid, err := Func(UID).Of(server.RemoteAddr(), server.LocalAddr()); Judge(uid, err) != Stranger {
+		if uid, err := Func(UID).Of(server.RemoteAddr(), server.LocalAddr()); Judge(os.Getuid(), uid, err) != Stranger {
 			t.Errorf("%s: user %d, %v", addr, uid, err)
 		}
 	}

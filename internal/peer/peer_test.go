@@ -3,12 +3,11 @@ package peer
 import (
 	"errors"
 	"fmt"
-	"os"
 	"testing"
 )
 
 func TestJudge(t *testing.T) {
-	self := os.Getuid()
+	const self = 1000
 	for _, tt := range []struct {
 		name string
 		uid  int
@@ -21,15 +20,13 @@ func TestJudge(t *testing.T) {
 		{"a socket that is closed", 0, ErrNoProcess, Stranger},
 		{"another user of Windows", 0, ErrStranger, Stranger},
 		{"an error", self, errors.New("else"), Unknown},
+		{"root", Root, nil, Relay}, // it may carry another user's bytes, or this user's
 	} {
-		if got := Judge(tt.uid, tt.err); got != tt.want {
+		if got := Judge(self, tt.uid, tt.err); got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
 	}
-	if self != Root {
-		// It may carry another user's bytes, or this user's.
-		if got := Judge(Root, nil); got != Unknown {
-			t.Errorf("root: %v", got)
-		}
+	if got := Judge(Root, Root, nil); got != Own {
+		t.Errorf("root itself: %v", got)
 	}
 }

@@ -21,11 +21,17 @@ import (
 // Who asks, as a kernel says that tells users apart.
 func ownUser(_, _ netip.AddrPort) (int, error)     { return os.Getuid(), nil }
 func anotherUser(_, _ netip.AddrPort) (int, error) { return os.Getuid() + 54321, nil }
+func rootUser(_, _ netip.AddrPort) (int, error)    { return peer.Root, nil }
 func unknownUser(_, _ netip.AddrPort) (int, error) { return 0, peer.ErrUnknown }
 
 const (
+	notRoot = 4242 // a user to whom root is another, also where root runs the tests
 	firefox = "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
-	evil    = "http://evil.example"
+	// Invoke-WebRequest's own, of Windows PowerShell 5.1 and PowerShell 7.
+	windowsPowerShell = "User-Agent: Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.19041.4648"
+	powerShell        = "User-Agent: Mozilla/5.0 (Windows NT 10.0; Microsoft Windows 10.0.22631; en-US) PowerShell/7.4.6"
+
+	evil = "http://evil.example"
 )
 
 // The user's own programs and the user's own hands get in without a link; pages of other sites and
@@ -49,6 +55,9 @@ func TestGuardOwnUser(t *testing.T) {
 		{"the server's own page", http.MethodPost, []string{firefox, "Sec-Fetch-Site: same-origin", "Origin: " + p.base}, 200},
 		{"its other name's page", http.MethodGet, []string{firefox, "Sec-Fetch-Site: cross-site", "Host: localhost:" + port, "Referer: " + p.base + "/"}, 200},
 		{"a websocket client", http.MethodGet, []string{"Origin: " + p.base}, 200},
+		{"Windows PowerShell", http.MethodGet, []string{windowsPowerShell}, 200},
+		{"PowerShell", http.MethodPost, []string{powerShell}, 200},
+		{"PowerShell's name in a page's request", http.MethodGet, []string{powerShell, "Origin: " + evil}, 403},
 		{"another site's page", http.MethodGet, []string{firefox, "Sec-Fetch-Site: cross-site"}, 403},
 		{"that tells where it is", http.MethodGet, []string{firefox, "Sec-Fetch-Site: cross-site", "Referer: " + evil + "/"}, 403},
 		{"that writes", http.MethodPost, []string{firefox, "Sec-Fetch-Site: cross-site", "Origin: " + evil}, 403},
@@ -75,25 +84,53 @@ func TestGuardOwnUser(t *testing.T) {
 	}
 }
 
+// A program of the user's that passes for a browser gets to know why it is refused.
+func TestGuardProgramAsBrowser(t *testing.T) {
+	p := openWith(t, true, nil, 0, ownUser)
+	p.listener.SetTarget(p.target)
+	if a := p.ask(http.MethodGet, "/x", "User-Agent: Mozilla/5.0"); a.StatusCode != http.StatusForbidden || !strings.Contains(a.body, "User-Agent") {
+		t.Errorf("a program: %d %s", a.StatusCode, a.body)
+	}
+	if a := p.ask(http.MethodGet, "/x", firefox, "Accept: text/html"); a.StatusCode != http.StatusForbidden || strings.Contains(a.body, "User-Agent") {
+		t.Errorf("a browser: %d %s", a.StatusCode, a.body)
+	}
+}
+
 // Where the kernel tells of another user, nothing lets in; where it tells of none, the cookie does.
 func TestGuardOthers(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		who  peer.Func
 		want int // with the cookie
-	}{{"another user", anotherUser, 403}, {"unknown", unknownUser, 200}, {"root", func(_, _ netip.AddrPort) (int, error) { return peer.Root, nil }, 200}} {
+	}{{"another user", anotherUser, 403}, {"unknown", unknownUser, 200}, {"root", rootUser, 200}} {
 		p := openWith(t, true, nil, 0, tt.who)
 		p.listener.SetTarget(p.target)
-		if tt.name == "root" && os.Getuid() == peer.Root {
-			continue // who is this user
-		}
+		p.room.self = notRoot
 		for _, headers := range [][]string{nil, {"Sec-Fetch-Site: none"}, {"Sec-Fetch-Site: same-origin", "Origin: " + p.base}} {
 			if a := p.ask(http.MethodGet, "/x", headers...); a.StatusCode != http.StatusForbidden || !strings.Contains(a.body, "cscs") {
 				t.Errorf("%s %v: %d %s", tt.name, headers, a.StatusCode, a.body)
+			} else if named := strings.Contains(a.body, "root"); named != (tt.name == "root") {
+				t.Errorf("%s %v: root is named: %v: %s", tt.name, headers, named, a.body)
 			}
 		}
 		if a := p.ask(http.MethodGet, "/x", p.cookie()); a.StatusCode != tt.want {
 			t.Errorf("%s with the cookie: %d %s", tt.name, a.StatusCode, a.body)
+		}
+	}
+}
+
+// A server gets all cookies but those that let a tab into a session of cscs, this one or another.
+func TestGuardKeepsServersCookies(t *testing.T) {
+	p := openWith(t, true, nil, 0, ownUser)
+	p.listener.SetTarget(p.target)
+	for cookie, want := range map[string]bool{
+		"cscs-theme=dark": true, "cscs-": true, "cscs-user-8888=1": true, "cscs-abcd2345=1": true, "cscs-abcd2345-=1": true, "cscs-abcd2345-x=1": true,
+		"cscs-Abcd2345-8888=1": true, "cscs-abcd2345-8888-x=1": true, "cscs-abcd2345-123456=1": true, "a=cscs-abcd2345-8888": true,
+		"cscs-abcd2345-8888=1": false, "cscs-zzzz7777-1=": false, "cscs-zzzz7777-65535": false, "cscs-abcd2345-8888 =1": false,
+	} {
+		a := p.ask(http.MethodGet, "/x", "Cookie: first=1; "+cookie+"; last=2")
+		if has := strings.Contains(a.body, strings.TrimSpace(cookie)); a.StatusCode != http.StatusOK || has != want || !strings.Contains(a.body, "first=1; ") || !strings.Contains(a.body, "last=2") {
+			t.Errorf("%s: the server got %d %q", cookie, a.StatusCode, a.body)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/forward"
+	"github.com/alps-tunnel/cscs/internal/sessionid"
 )
 
 // mayPass reports whether a request may go on to the server of a protected session. A page of another
@@ -31,9 +32,12 @@ func tellsSite(req *http.Request) bool {
 	return req.Header.Get("Sec-Fetch-Site") != "" || req.Header.Get("Origin") != ""
 }
 
-// isBrowser reports whether a browser asks, or a program that wants to pass for one.
+// isBrowser reports whether a browser asks, or a program that wants to pass for one. PowerShell's Invoke-WebRequest
+// does without being asked to. No page of another site can use its name: a page that sets User-Agent has the browser
+// ask with an Origin first (Fetch, CORS-preflight).
 func isBrowser(req *http.Request) bool {
-	return strings.HasPrefix(req.UserAgent(), "Mozilla/") || strings.HasPrefix(req.UserAgent(), "Opera/")
+	agent := req.UserAgent()
+	return (strings.HasPrefix(agent, "Mozilla/") || strings.HasPrefix(agent, "Opera/")) && !strings.Contains(agent, "PowerShell/")
 }
 
 // deny answers a request that may not go on.
@@ -52,7 +56,13 @@ func (r *Room) deny(w http.ResponseWriter, req *http.Request, who standing, port
 		w.Header().Set("Location", "http://"+host+localTarget(req.URL))
 		w.WriteHeader(http.StatusTemporaryRedirect)
 	case who.ours:
-		r.refuse(w, req, "This browser does not say which page asks. "+r.wayIn(), true)
+		why := "This browser does not say which page asks. " + r.wayIn()
+		if !isNavigation(req) {
+			why += " A program that is no browser gets in with a User-Agent that does not begin with Mozilla/ or Opera/."
+		}
+		r.refuse(w, req, why, true)
+	case who.relay:
+		r.refuse(w, req, "A process of root's asks, which may act for any user of this machine. "+r.wayIn(), true)
 	default:
 		r.refuse(w, req, "The system does not say which user asks. "+r.wayIn(), true)
 	}
@@ -237,9 +247,7 @@ func (r *Room) unreached(w http.ResponseWriter, req *http.Request, err error) {
 func withoutOurs(h http.Header) {
 	var lines []string
 	for _, line := range h.Values("Cookie") {
-		parts := slices.DeleteFunc(strings.Split(line, ";"), func(p string) bool {
-			return strings.HasPrefix(strings.TrimSpace(p), cookiePrefix)
-		})
+		parts := slices.DeleteFunc(strings.Split(line, ";"), isOurCookie)
 		if line = strings.TrimSpace(strings.Join(parts, ";")); line != "" {
 			lines = append(lines, line)
 		}
@@ -249,4 +257,14 @@ func withoutOurs(h http.Header) {
 		return
 	}
 	h["Cookie"] = lines
+}
+
+// isOurCookie reports whether a cookie has a name as cookieName makes them, of any session and port. A server's
+// own cookie may begin with the same prefix.
+func isOurCookie(cookie string) bool {
+	name, _, _ := strings.Cut(cookie, "=")
+	rest, prefixed := strings.CutPrefix(strings.TrimSpace(name), cookiePrefix)
+	id, port, _ := strings.Cut(rest, "-")
+	_, err := strconv.ParseUint(port, 10, 16)
+	return prefixed && sessionid.IsID(id) && err == nil
 }

@@ -26,6 +26,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -56,6 +57,7 @@ type Room struct {
 	cookie string    // what lets a tab in, which has come by Enter's way
 	key    string    // what does so in the link that the user is shown; only of a protected session
 	peer   peer.Func // who is at the other end of a connection
+	self   int       // this user, for peer
 
 	server  *http.Server
 	conns   conns
@@ -90,7 +92,7 @@ const (
 
 // New makes the room of a session that is about to begin.
 func New(cfg Config) *Room {
-	r := &Room{cfg: cfg, cookie: rand.Text(), key: rand.Text(), peer: peer.UID,
+	r := &Room{cfg: cfg, cookie: rand.Text(), key: rand.Text(), peer: peer.UID, self: os.Getuid(),
 		changed: make(chan struct{}), closed: make(chan struct{}), fronts: map[int]*front{},
 		conns: conns{accepted: make(chan net.Conn), closed: make(chan struct{})}}
 	r.story = story{cfg: cfg}

@@ -236,11 +236,11 @@ func TestLife(t *testing.T) {
 	contains(t, p.visit("/x/lab/tree/a").body, "Waiting for Jupyter", "does not take connections")
 	p.room.Event(session.Event{Event: session.EventLost, Time: at(84), Host: "ela", Message: "it does not answer"})
 	contains(t, p.visit("/x/lab/tree/a").body, "Reconnecting", "The connection to ela is lost: it does not answer.", "Job 12 goes on")
-	p.room.Event(session.Event{Event: session.EventError, Time: at(90), Message: "the server ended with 3", Hint: "do this", Log: []string{"\x1b[31mKABOOM\x1b[0m", "  last"}})
+	p.room.Event(session.Event{Event: session.EventError, Time: at(90), Message: "the server ended with 3", Hint: "do this", Log: []string{"\x1b[31mKABOOM\x1b[0m", "at http://localhost:1/?token=TOKEN123", "  last"}})
 	p.room.Event(session.Event{Event: session.EventEnded, Time: at(91), Reason: "the server ended with 3"})
 	for m = next(); !m.Over; m = next() {
 	}
-	contains(t, m.Main, "Ended by an error", "The server ended with 3.", "Do this.", "KABOOM\n  last\n", "cscs run-jupyter")
+	contains(t, m.Main, "Ended by an error", "The server ended with 3.", "Do this.", "KABOOM\nat http://localhost:1/?token=...\n  last\n", "cscs run-jupyter")
 	if m.Class != "failed" {
 		t.Errorf("class %q", m.Class)
 	}
@@ -407,7 +407,7 @@ func TestProtected(t *testing.T) {
 		}
 	}
 	// The server sees the request as it was, but for our cookie.
-	if a := p.ask(http.MethodPut, "/a%2Fb?c=%20", p.cookie()+"; own=1; cscs-another0-8888=secret; other=\"2\"", "Origin: "+p.base); a.body != "PUT /a%2Fb?c=%20 localhost:"+strconv.Itoa(p.listener.Port())+" own=1; other=\"2\"" {
+	if a := p.ask(http.MethodPut, "/a%2Fb?c=%20", p.cookie()+"; own=1; cscs-another2-8888=secret; other=\"2\"", "Origin: "+p.base); a.body != "PUT /a%2Fb?c=%20 localhost:"+strconv.Itoa(p.listener.Port())+" own=1; other=\"2\"" {
 		t.Errorf("the server got %q", a.body)
 	}
 	port := strconv.Itoa(p.listener.Port())

@@ -35,6 +35,7 @@ func withGuest(ctx context.Context, c net.Conn) context.Context {
 type standing struct {
 	stranger bool // not a process of this user's, says the kernel
 	ours     bool // one of this user's, says the kernel
+	relay    bool // one of root's, says the kernel: any user may be behind it
 	known    bool // has the cookie
 }
 
@@ -43,13 +44,15 @@ func (s standing) trusted() bool { return !s.stranger && (s.ours || s.known) }
 
 // Vouch implements forward.Room: another protocol has no headers to be judged by, so that it is for this
 // user alone, where the kernel tells.
-func (r *Room) Vouch(c net.Conn) bool { return r.peer.Judge(c.RemoteAddr(), c.LocalAddr()) == peer.Own }
+func (r *Room) Vouch(c net.Conn) bool {
+	return r.peer.Judge(r.self, c.RemoteAddr(), c.LocalAddr()) == peer.Own
+}
 
 func (r *Room) standing(req *http.Request) standing {
 	var s standing
 	if g, ok := req.Context().Value(guestKey{}).(*guest); ok {
-		g.once.Do(func() { g.is = r.peer.Judge(g.conn.RemoteAddr(), g.conn.LocalAddr()) })
-		s.ours, s.stranger = g.is == peer.Own, g.is == peer.Stranger
+		g.once.Do(func() { g.is = r.peer.Judge(r.self, g.conn.RemoteAddr(), g.conn.LocalAddr()) })
+		s.ours, s.stranger, s.relay = g.is == peer.Own, g.is == peer.Stranger, g.is == peer.Relay
 	}
 	r.mu.Lock()
 	name := r.cookieName()

@@ -239,7 +239,7 @@ func (s *story) ended(v *view, trusted bool) {
 	}
 	v.Log = slices.Clone(v.Log)
 	for i, line := range v.Log {
-		v.Log[i] = ui.CleanLine(line)
+		v.Log[i] = ui.MaskTokens(ui.CleanLine(line)) // a page has no secret in it
 	}
 }
 

@@ -43,3 +43,10 @@ func CleanLine(s string) string {
 	}
 	return text
 }
+
+// tokenValue matches the value of a secret in the query or fragment of an address.
+var tokenValue = regexp.MustCompile(`(?i)([?&;#](?:[a-z0-9.]+[_-])*(?:token|tkn|secret|passw(?:or)?d|pwd|auth|key|apikey)=)[^\s&;#"'<>]+`)
+
+// MaskTokens replaces what may be a token in a line of a server's log: a server with a login prints a link with
+// one, and the line may go to where others read it (invariant I6).
+func MaskTokens(line string) string { return tokenValue.ReplaceAllString(line, "${1}...") }

@@ -403,6 +403,48 @@ func TestOwnLinkOnlyOnTerminals(t *testing.T) {
 	}
 }
 
+// A token in the log that is shown with an error is for a terminal only.
+func TestLogTokenOnlyOnTerminals(t *testing.T) {
+	e := session.Event{Event: session.EventError, Time: noon, Message: "the server ended with 3", Log: []string{
+		"open http://127.0.0.1:1/lab?token=" + secret, "URL: \x1b[32mhttp://localhost:1\x1b[0m?file=a.py&access_token=" + secret + "&more=1",
+		"KeyError: 'x'",
+	}}
+	for _, tty := range []bool{false, true} {
+		for name, make := range map[string]func(io *IO) Printer{"text": func(io *IO) Printer { return NewText(io, true) }, "json": NewJSON} {
+			io, out, errs := testIO(tty, tty)
+			make(io).Event(e)
+			said := out.String() + errs.String()
+			if shown := strings.Contains(said, secret); shown != (tty && name == "text") {
+				t.Errorf("%s, terminal %v: %s", name, tty, said)
+			}
+			if rest := strings.Contains(said, "file=a.py") && strings.Contains(said, "&more=1") && strings.Contains(said, "KeyError: 'x'"); name == "text" && !rest {
+				t.Errorf("%s, terminal %v: the rest of the log is not shown: %s", name, tty, said)
+			}
+		}
+	}
+}
+
+// What has the value of a secret in an address is masked, and nothing else.
+func TestMaskTokens(t *testing.T) {
+	for line, want := range map[string]string{
+		"http://h:1/?tkn=6bf9-aa&x=1 now":             "http://h:1/?tkn=...&x=1 now",
+		"http://h:1?secret=Ab12":                      "http://h:1?secret=...",
+		"'http://h:1/?a=b&TOKEN=Ab12'":                "'http://h:1/?a=b&TOKEN=...'",
+		"<http://h:1/#id_token=Ab12>":                 "<http://h:1/#id_token=...>",
+		"GET /?api_key=Ab12 200":                      "GET /?api_key=... 200",
+		"/x?auth=Ab12;password=Cd34":                  "/x?auth=...;password=...",
+		"http://h:1/?token=...":                       "http://h:1/?token=...",
+		"sorted(x, key=len)":                          "sorted(x, key=len)",
+		"unexpected token: }":                         "unexpected token: }",
+		"http://h:1/?page=2&monkey=1&tokens_per_s=90": "http://h:1/?page=2&monkey=1&tokens_per_s=90",
+		"": "",
+	} {
+		if got := MaskTokens(line); got != want {
+			t.Errorf("%q: %q", line, got)
+		}
+	}
+}
+
 // TestSpan: what is left of a time is rounded down, and its last minutes count in seconds.
 func TestSpan(t *testing.T) {
 	for d, want := range map[time.Duration]string{

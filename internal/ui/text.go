@@ -291,7 +291,11 @@ func Error(io *IO, message, hint string) { printError(io, message, hint, nil) }
 
 func printError(io *IO, message, hint string, log []string) {
 	for _, l := range log {
-		fmt.Fprintln(io.Err, "    "+CleanLine(l))
+		l = CleanLine(l)
+		if !io.ErrTTY {
+			l = MaskTokens(l)
+		}
+		fmt.Fprintln(io.Err, "    "+l)
 	}
 	const name = "cscs:"
 	for i, l := range io.hang(name+" "+Clean(message), "") {

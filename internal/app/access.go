@@ -1,0 +1,82 @@
+package app
+
+import (
+	"context"
+	"net/http"
+	neturl "net/url"
+	"regexp"
+)
+
+// An access is what a server answers to a request for a page, as to a login.
+type access int
+
+const (
+	granted access = iota // the server shows the page
+	denied                // it refuses the page, or shows a login page in its place
+	absent                // it has no such page
+)
+
+// maxRedirects is how many redirects a login page may be behind: Jupyter's is behind two.
+const maxRedirects = 5
+
+var (
+	// loginPath matches the addresses of login pages: /login (Jupyter), /auth/login (marimo), /authenticate
+	// (Livebook), /auth-sign-in (RStudio).
+	loginPath = regexp.MustCompile(`(?i)(^|[/._-])(log[-_]?in|sign[-_]?in|auth|authenticate|authentication|authorize|oauth2?|sso)($|[/._-])`)
+	// passwordField matches what a login page has.
+	passwordField = regexp.MustCompile(`(?i)<input\b[^>]*\btype\s*=\s*["']?password`)
+)
+
+// access asks the server at base for path, and follows its redirects on that server.
+func (p *prober) access(ctx context.Context, base, path string) (access, error) {
+	at, err := neturl.Parse(base + path)
+	if err != nil {
+		return absent, err
+	}
+	host := at.Host
+	var a answer
+	for range maxRedirects {
+		if a, err = p.answerOf(ctx, at.String(), "", isMeant); err != nil {
+			return absent, err
+		}
+		to := a.header.Get("Location")
+		if !isRedirect(a.status) || to == "" {
+			break
+		}
+		next, err := at.Parse(to)
+		if err != nil {
+			break
+		}
+		if isLoginPath(next.Path) {
+			return denied, nil
+		}
+		if next.Scheme != "http" || next.Host != host {
+			break
+		}
+		at = next
+	}
+	switch {
+	case a.status == http.StatusUnauthorized, a.status == http.StatusForbidden, passwordField.Match(a.body):
+		return denied, nil
+	case a.status == http.StatusNotFound:
+		return absent, nil
+	}
+	return granted, nil
+}
+
+// hasLoginPage reports whether the server at base has a page "login" with a form below dir, which ends with a slash.
+func (p *prober) hasLoginPage(ctx context.Context, base, dir string) (bool, error) {
+	a, err := p.answerOf(ctx, base+dir+"login", "", isMeant)
+	return err == nil && a.status == http.StatusOK && passwordField.Match(a.body), err
+}
+
+func isLoginPath(path string) bool { return loginPath.MatchString(path) }
+
+// pathOf is the path of an address; empty: it has none that can be read.
+func pathOf(address string) string {
+	u, err := neturl.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Path
+}
