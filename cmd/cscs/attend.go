@@ -188,7 +188,7 @@ func (a *attendance) over(err error) {
 	if a.ctl == nil {
 		return
 	}
-	o := live.Outcome{Reason: a.last.Reason, Hint: a.hint, Detached: a.rec.State == live.Detached}
+	o := live.Outcome{Reason: a.last.Reason, Hint: a.hint, Detached: a.detached}
 	if a.last.Stopped { // "from elsewhere" is not true where this is shown
 		o.Reason = "stopped"
 		if a.rec.Job != "" {
