@@ -54,7 +54,7 @@ func (s *start) attend(r live.Record) *attendance {
 func (a *attendance) begin(r live.Record) {
 	s := a.start
 	r.ID, r.Cluster, r.PID = s.id, s.cluster.Name, os.Getpid()
-	r.User, r.Identity = one(s.opts.user), one(s.opts.identity)
+	r.User, r.Identity, r.Login = one(s.opts.user), one(s.opts.identity), s.login()
 	a.rec = r
 	var attended *live.AttendedError
 	err := a.take()

@@ -52,6 +52,7 @@ type Record struct {
 
 	User     string `json:"user,omitempty"`     // --user, so that later commands go the same way
 	Identity string `json:"identity,omitempty"` // --identity, likewise
+	Login    string `json:"login,omitempty"`    // the user on the login node
 	Lease    int    `json:"lease,omitempty"`    // seconds; 0: none
 	Salloc   bool   `json:"salloc,omitempty"`   // its request waits with salloc, which this process runs on the login node
 
