@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -149,6 +150,8 @@ func (a *attendance) event(e session.Event) {
 	switch e.Event {
 	case session.EventQueued, session.EventGranted, session.EventReady:
 		a.link = e.Link
+	case session.EventWarning:
+		a.link = cmp.Or(e.Link, a.link)
 	case session.EventError:
 		a.hint = e.Hint
 	case session.EventDetached:

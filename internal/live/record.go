@@ -10,6 +10,7 @@
 package live
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -108,10 +109,11 @@ func (r *Record) Take(e session.Event) bool {
 		}
 		r.State, r.Reason = Detached, ""
 	case session.EventWarning:
-		if !e.Step || r.Step {
+		if !e.Step && e.Local == "" {
 			return false
 		}
-		r.Step = true
+		r.Step = r.Step || e.Step
+		r.URL = cmp.Or(e.Local, r.URL)
 	case session.EventEnding:
 		r.State, r.Reason = Ending, e.Reason
 	default:
