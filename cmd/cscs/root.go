@@ -42,7 +42,10 @@ func execute(ctx context.Context, args []string, d *deps) int {
 	root.SetOut(d.io.Out)
 	root.SetErr(d.io.Err)
 	agents := &key.Lists{Waiting: func(socket string) { d.say(agentWaits(socket)) }}
-	err := root.ExecuteContext(agents.In(ctx))
+	err := checkCommand(root, args)
+	if err == nil {
+		err = root.ExecuteContext(agents.In(ctx))
+	}
 	d.demo.leave()
 	var told *toldError
 	if errors.As(err, &told) {
