@@ -272,14 +272,21 @@ const (
 )
 
 // wish is the port that the server is to have on its node, if it is free there: that of the local port.
-// A server that compares its own address with what a browser sends then sees what it expects, as by
-// ssh -L 8888:localhost:8888.
 func (s *session) wish() int {
-	port := cmp.Or(s.cfg.LocalPort, s.cfg.App.LocalPort)
+	c := s.cfg
 	if s.listener != nil {
-		port = s.listener.Port()
+		c.LocalPort = s.listener.Port()
 	}
-	if s.cfg.App.Port != 0 || port <= lastPrivileged {
+	return c.WishedPort()
+}
+
+// WishedPort returns the port that the server has on its node if it is free there: the local port's
+// number. A server that compares its own address with what a browser sends then sees what it expects, as
+// by ssh -L 8888:localhost:8888. The result is 0 if the app has a port of its own, and if the local port is
+// not known yet or only root may listen there.
+func (c Config) WishedPort() int {
+	port := cmp.Or(c.LocalPort, c.App.LocalPort)
+	if c.App.Port != 0 || port <= lastPrivileged {
 		return 0
 	}
 	return port
