@@ -216,16 +216,24 @@ func (s *session) observe(err error) {
 	}
 }
 
+// randomPort returns a port that a server may have, too.
+func randomPort() int { return firstServerPort + rand.IntN(serverPorts) }
+
 func (s *session) bind() error {
 	var err error
 	if s.cfg.LocalPort != 0 {
 		s.listener, err = forward.Listen(s.cfg.LocalPort)
 		return err
 	}
+	if s.serverPort > lastPrivileged {
+		if s.listener, err = forward.Listen(s.serverPort); err == nil {
+			return nil
+		}
+	}
 	first := cmp.Or(s.cfg.App.Port, s.cfg.App.LocalPort)
 	if first == 0 {
 		// Any, but one that a server may have, too: see wish.
-		s.listener, err = forward.ListenFrom(firstServerPort + rand.IntN(serverPorts))
+		s.listener, err = forward.ListenFrom(randomPort())
 		return err
 	}
 	if s.listener, err = forward.ListenFrom(first); err != nil {
@@ -274,8 +282,11 @@ const (
 // wish is the port that the server is to have on its node, if it is free there: that of the local port.
 func (s *session) wish() int {
 	c := s.cfg
-	if s.listener != nil {
+	switch {
+	case s.listener != nil:
 		c.LocalPort = s.listener.Port()
+	case c.LocalPort == 0 && c.App.LocalPort == 0: // for those that attach later
+		c.LocalPort = randomPort()
 	}
 	return c.WishedPort()
 }
