@@ -50,8 +50,6 @@ func silentDeps() *deps {
 	return &deps{io: &ui.IO{Out: new(bytes.Buffer), Err: new(bytes.Buffer)}}
 }
 
-func loginUser(w *way) string { return w.hops[len(w.hops)-1].User }
-
 // accounts returns the accounts of the sessions with those IDs.
 func accounts(ids map[string]string, has func(id string) bool) []string {
 	all := []string{}

@@ -71,7 +71,7 @@ func checkCommand(root *cobra.Command, args []string) error {
 	root.InitDefaultHelpCmd()
 	cmd, rest, err := root.Find(args)
 	if err != nil || !cmd.HasSubCommands() {
-		return nil
+		return err
 	}
 	for i := 0; i < len(rest) && rest[i] != "--"; i++ {
 		word := rest[i]
