@@ -73,7 +73,7 @@ func (s *session) find(ctx context.Context) (slurm.Found, error) {
 		return f, err
 	}
 	s.cfg.ID, s.out.id, s.job.ID = f.ID, f.ID, f.Job
-	s.cfg.App = ParseAbout(f.About).AsApp()
+	s.cfg.App, s.serverPort = ParseAbout(f.About).AsApp(), f.Port
 	return f, nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/app"
 )
 
 // TestDetachBeforeRunner: who detaches from a job that runs without a runner is not told that a lease
@@ -42,5 +44,25 @@ func TestDetachBeforeRunner(t *testing.T) {
 	end := l.await(EventEnded)
 	if strings.Contains(end.Reason, "lease") || strings.Contains(end.Reason, "could not be reached") || !strings.Contains(end.Reason, "cscs stop "+cfg.ID) {
 		t.Errorf("ended: %q", end.Reason)
+	}
+}
+
+// TestPortOfADetached: a session without a local port has a wish for its server's port all the same, which
+// those that attach can have.
+func TestPortOfADetached(t *testing.T) {
+	for _, c := range []struct {
+		local, app, fixed int
+		least, most       int
+	}{
+		{0, 0, 0, firstServerPort, firstServerPort + serverPorts - 1},
+		{7000, 0, 0, 7000, 7000},
+		{0, 8888, 0, 8888, 8888},
+		{80, 0, 0, 0, 0},
+		{0, 0, 6006, 0, 0},
+	} {
+		s := newSession(Config{Detach: true, LocalPort: c.local, App: app.App{LocalPort: c.app, Port: c.fixed}}, func(Event) {})
+		if got := s.wish(); got < c.least || got > c.most {
+			t.Errorf("%+v: %d", c, got)
+		}
 	}
 }

@@ -55,10 +55,10 @@ type Event struct {
 	Code      *int       `json:"code,omitempty"`  // the exit code that follows from it
 
 	// Link is the URL with which a browser gets in, secret and all, of a session that is ready,
-	// or of which Local is told. It is for the terminal of the owner alone and never serialised
+	// or of which Local is told. A warning with a Link changes that. It is for the terminal of the owner alone and never serialised
 	// (invariant I6).
 	Link string `json:"-"`
-	// OwnLink is, with ready, the server's own link with its token at the local port, where Link is another.
+	// OwnLink is, with ready and with a Link that comes later, the server's own link with its token at the local port, where Link is another.
 	// It is as secret as that.
 	OwnLink string `json:"-"`
 	// Local is where the local port answers already, by the waiting room, of a session that is queued

@@ -91,7 +91,7 @@ func TestWhatIsLeft(t *testing.T) {
 			name    string
 			lease   time.Duration
 			ends    time.Duration // from now; 0: not known
-			limit   string        // that was asked for, of one that is queued
+			limit   string        // that was asked for, of one that is queued: by --time, or by an option of Slurm's
 			queued  bool
 			bounded bool
 			want    string
@@ -102,11 +102,16 @@ func TestWhatIsLeft(t *testing.T) {
 			{"no lease", 0, 3 * time.Minute, "", false, true, "until its time limit"},
 			{"queued, the lease", time.Hour, 0, "2:00:00", true, false, "under its lease"},
 			{"queued, the limit", time.Hour, 0, "10", true, true, "until its time limit"},
+			{"queued, the limit by an option", time.Hour, 0, "-t10", true, true, "until its time limit"},
 			{"queued, not known", time.Hour, 0, "", true, false, "under its lease"},
 		} {
 			var told Event
 			s := &session{cfg: Config{Lease: c.lease}, out: emitter{emit: func(e Event) { told = e }}}
-			s.cfg.Request.Time = c.limit
+			if strings.HasPrefix(c.limit, "-") {
+				s.cfg.Request.Time, s.cfg.Request.Extra = "2:00:00", []string{c.limit}
+			} else {
+				s.cfg.Request.Time = c.limit
+			}
 			s.job.ID, s.job.Nodes = "7", []string{"nid1"}
 			if c.queued {
 				s.queuedJob, s.job.Nodes = "7", nil

@@ -218,16 +218,24 @@ func (s *session) observe(err error) {
 	}
 }
 
+// randomPort returns a port that a server may have, too.
+func randomPort() int { return firstServerPort + rand.IntN(serverPorts) }
+
 func (s *session) bind() error {
 	var err error
 	if s.cfg.LocalPort != 0 {
 		s.listener, err = forward.Listen(s.cfg.LocalPort)
 		return err
 	}
+	if s.serverPort > lastPrivileged {
+		if s.listener, err = forward.Listen(s.serverPort); err == nil {
+			return nil
+		}
+	}
 	first := cmp.Or(s.cfg.App.Port, s.cfg.App.LocalPort)
 	if first == 0 {
 		// Any, but one that a server may have, too: see wish.
-		s.listener, err = forward.ListenFrom(firstServerPort + rand.IntN(serverPorts))
+		s.listener, err = forward.ListenFrom(randomPort())
 		return err
 	}
 	if s.listener, err = forward.ListenFrom(first); err != nil {
@@ -274,14 +282,24 @@ const (
 )
 
 // wish is the port that the server is to have on its node, if it is free there: that of the local port.
-// A server that compares its own address with what a browser sends then sees what it expects, as by
-// ssh -L 8888:localhost:8888.
 func (s *session) wish() int {
-	port := cmp.Or(s.cfg.LocalPort, s.cfg.App.LocalPort)
-	if s.listener != nil {
-		port = s.listener.Port()
+	c := s.cfg
+	switch {
+	case s.listener != nil:
+		c.LocalPort = s.listener.Port()
+	case c.LocalPort == 0 && c.App.LocalPort == 0: // for those that attach later
+		c.LocalPort = randomPort()
 	}
-	if s.cfg.App.Port != 0 || port <= lastPrivileged {
+	return c.WishedPort()
+}
+
+// WishedPort returns the port that the server has on its node if it is free there: the local port's
+// number. A server that compares its own address with what a browser sends then sees what it expects, as
+// by ssh -L 8888:localhost:8888. The result is 0 if the app has a port of its own, and if the local port is
+// not known yet or only root may listen there.
+func (c Config) WishedPort() int {
+	port := cmp.Or(c.LocalPort, c.App.LocalPort)
+	if c.App.Port != 0 || port <= lastPrivileged {
 		return 0
 	}
 	return port

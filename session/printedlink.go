@@ -120,6 +120,7 @@ func (s *session) local() string { return fmt.Sprintf("http://127.0.0.1:%d", s.l
 // linkPrinted takes in a link that the server has printed after it was ready.
 func (s *session) linkPrinted(link *printedLink) {
 	s.takeLink(link)
-	public, own := s.cfg.App.Link(s.local())
-	s.out.event(Event{Event: EventWarning, Message: "the server asks for a login, by a link that it has printed: open " + public, Local: public, Link: own})
+	public, secret := s.link()
+	s.out.event(Event{Event: EventWarning, Message: "the server asks for a login, by a link that it has printed: open " + public,
+		Local: public, Link: secret, OwnLink: s.ownLink()})
 }

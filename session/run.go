@@ -84,6 +84,7 @@ type session struct {
 	stopWork context.CancelFunc
 
 	adopted    func(About, slurm.Found) // the session goes on already, and is picked up; nil: it is begun here
+	serverPort int                      // of one that goes on already; 0: not known
 	submission *slurm.Submission
 	stopRead   context.CancelFunc // of the reader of the submission's events
 	mute       map[string]bool    // the hops of the chain that do not answer

@@ -15,6 +15,7 @@ type Found struct {
 	Age                time.Duration // since its lease was renewed; -1: not known
 	Left               bool          // it was left on purpose, under its lease
 	Serving            bool          // the server listens
+	Port               int           // on which the server has listened, on its node; 0: not known
 	Over               bool          // it has ended; its log may still be there
 	Ended              *Exited       // how, as its runner has said; nil: it did not
 	Clients            []string      // who attends it, as they call themselves
@@ -85,6 +86,9 @@ func age(l line) time.Duration {
 // parseFound reads one session; its job is squeue's %i|%T|%r|%S|%e|%P|%a|%N.
 func parseFound(l line) Found {
 	f := Found{ID: l.get("id"), About: l.get("about"), Age: age(l), Left: l.get("left") != "", Clients: l.all("client")}
+	if p := l.int("port"); 0 < p && p < 1<<16 {
+		f.Port = int(p)
+	}
 	switch l.get("last") {
 	case "listening":
 		f.Serving = true

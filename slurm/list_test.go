@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -26,18 +28,40 @@ func TestList(t *testing.T) {
 	id := testID(t)
 	r := submit(t.Context(), t, f, &Submission{ID: id, Lease: time.Minute, Launch: Launch{Argv: serverArgv("127.0.0.1"),
 		Files: map[string][]byte{"session.json": []byte(`{"id":"x","lease":60}` + "\n")}}})
-	await[Listening](r)
+	listening := await[Listening](r)
 	found, swept, err := List(t.Context(), f)
 	if err != nil || len(swept) > 0 {
 		t.Fatalf("swept %v, error %v", swept, err)
 	}
-	want := []Found{{ID: id, About: `{"id":"x","lease":60}`, Serving: true, Job: "4711", State: "RUNNING",
+	want := []Found{{ID: id, About: `{"id":"x","lease":60}`, Serving: true, Port: portOf(t, listening.Addr), Job: "4711", State: "RUNNING",
 		Ends: time.Unix(1700003600, 0), Nodes: []string{"nid001001"}, Partition: "normal", Account: "csstaff"}}
 	if diff := cmp.Diff(want, found, cmpopts.IgnoreFields(Found{}, "Age")); diff != "" {
 		t.Errorf("found (-want +got):\n%s", diff)
 	}
 	r.letGo()
 	stopFake(t, f, Stopping{ID: id})
+}
+
+func portOf(t *testing.T, addr string) int {
+	t.Helper()
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// A port that another program has written into the events is none.
+func TestListPassesOverOddPorts(t *testing.T) {
+	for port, want := range map[string]int{"7000": 7000, "0": 0, "-1": 0, "65536": 0, "x": 0, "": 0, "99999999999999999999": 0} {
+		if f := parseFound(parseLine("session\tid=abcd2345\tlast=listening\tport=" + port)); f.Port != want {
+			t.Errorf("%q: %d", port, f.Port)
+		}
+	}
 }
 
 // What lies in the directory of the sessions and has no session's name is none.

@@ -56,8 +56,17 @@ func (r Request) deadline(wait time.Duration) string {
 	return "now+" + strconv.FormatInt(int64((wait+limit+time.Second-1)/time.Second), 10)
 }
 
-// TimeLimit is how long the job may run; false: it is for the site to say.
-func (r Request) TimeLimit() (time.Duration, bool) { return timeLimit(r.Time) }
+// TimeLimit is how long the job may run; false: it is for the site to say. Slurm takes the
+// last option, so that one in Extra overrides Time.
+func (r Request) TimeLimit() (time.Duration, bool) {
+	limit := ""
+	for _, option := range canonicalOptions(r.Args()) {
+		if value, ok := strings.CutPrefix(option, "--time="); ok {
+			limit = value
+		}
+	}
+	return timeLimit(limit)
+}
 
 // timeLimit reads a time limit as CheckTime has it, rounded up to minutes as Slurm does.
 // false: there is none, or it is the site's.

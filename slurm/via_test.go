@@ -488,3 +488,29 @@ func TestCommandLines(t *testing.T) {
 		}
 	}
 }
+
+// TestTimeLimit: of several time limits the last one counts, however it is written, as for Slurm.
+func TestTimeLimit(t *testing.T) {
+	for _, c := range []struct {
+		time  string
+		extra string
+		want  time.Duration
+		known bool
+	}{
+		{"2:00:00", "", 2 * time.Hour, true},
+		{"2:00:00", "-t5", 5 * time.Minute, true},
+		{"", "--time=5", 5 * time.Minute, true},
+		{"10", "-vt1-0", 24 * time.Hour, true},
+		{"10", "-t5 --time=7", 7 * time.Minute, true},
+		{"10", "--time-min=5", 10 * time.Minute, true},
+		{"10", "-t0", 0, false},
+		{"10", "--time=UNLIMITED", 0, false},
+		{"10", "--time=soon", 0, false},
+		{"", "--exclusive", 0, false},
+	} {
+		limit, known := Request{Time: c.time, Extra: strings.Fields(c.extra)}.TimeLimit()
+		if limit != c.want || known != c.known {
+			t.Errorf("--time %q %s: %v, %v", c.time, c.extra, limit, known)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -54,7 +55,7 @@ func (s *start) attend(r live.Record) *attendance {
 func (a *attendance) begin(r live.Record) {
 	s := a.start
 	r.ID, r.Cluster, r.PID = s.id, s.cluster.Name, os.Getpid()
-	r.User, r.Identity = one(s.opts.user), one(s.opts.identity)
+	r.User, r.Identity, r.Login = one(s.opts.user), one(s.opts.identity), s.login()
 	a.rec = r
 	var attended *live.AttendedError
 	err := a.take()
@@ -149,6 +150,8 @@ func (a *attendance) event(e session.Event) {
 	switch e.Event {
 	case session.EventQueued, session.EventGranted, session.EventReady:
 		a.link = e.Link
+	case session.EventWarning:
+		a.link = cmp.Or(e.Link, a.link)
 	case session.EventError:
 		a.hint = e.Hint
 	case session.EventDetached:
@@ -188,7 +191,7 @@ func (a *attendance) over(err error) {
 	if a.ctl == nil {
 		return
 	}
-	o := live.Outcome{Reason: a.last.Reason, Hint: a.hint, Detached: a.rec.State == live.Detached}
+	o := live.Outcome{Reason: a.last.Reason, Hint: a.hint, Detached: a.detached}
 	if a.last.Stopped { // "from elsewhere" is not true where this is shown
 		o.Reason = "stopped"
 		if a.rec.Job != "" {

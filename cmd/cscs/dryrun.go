@@ -38,7 +38,7 @@ func dryRun(out io.Writer, w *way, cfg session.Config) {
 			fmt.Fprintf(out, "  {venv}: ~/.cscs-venvs/%s-…, one for each kind of processor, Python, uenv and container\n", cfg.App.Package)
 		}
 	}
-	fmt.Fprintf(out, "  {port}: %s; {dir}: the session's directory on the cluster, ~/.cscs/…/%s\n", portWords(cfg.App.Port), cfg.ID)
+	fmt.Fprintf(out, "  {port}: %s; {dir}: the session's directory on the cluster, ~/.cscs/…/%s\n", portWords(cfg), cfg.ID)
 	if len(cfg.Launch.Step) > 0 {
 		fmt.Fprintln(out, "  {job}, {node}, {gres}: the job, its first node, and the generic resources that it has there")
 	}
@@ -74,11 +74,18 @@ func indent(s string) string {
 	return b.String()
 }
 
-func portWords(port int) string {
-	if port == 0 {
-		return "a free port, chosen there"
+// portWords says which port the server gets.
+func portWords(cfg session.Config) string {
+	wished := cfg.WishedPort()
+	switch {
+	case cfg.App.Port != 0:
+		return fmt.Sprint(cfg.App.Port)
+	case wished != 0:
+		return fmt.Sprintf("%d, or another one if that is in use there", wished)
+	case cfg.LocalPort == 0 && cfg.App.LocalPort == 0:
+		return "PORT, or another one if that is in use there"
 	}
-	return fmt.Sprint(port)
+	return "a free port, chosen there"
 }
 
 func localWords(local int, a app.App) string {

@@ -23,7 +23,7 @@ func newKeyImportCommand(d *deps) *cobra.Command {
 		Long: `Bring in a signed key that the browser has saved: key and certificate are looked for in
 ~/Downloads, or where you say, are looked at, and are moved to ~/.ssh/cscs-key, readable by
 you alone. What is there is replaced only by what is good. A certificate for a key that is in
-~/.ssh already, such as id_ed25519, is moved there alone.`,
+~/.ssh already, such as id_ed25519, is moved there alone; one beside its key is copied.`,
 		Example: `  cscs key import
   cscs key import ~/Desktop/cscs-key`,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -102,6 +102,8 @@ func (d *deps) wayTo(ctx context.Context, r live.Record, o *options, do func(*st
 	if err != nil {
 		return err
 	}
+	own := *o // the caller may go to another session with its options
+	o = &own
 	if err := takeOver(r.ID, "user", r.User, &o.user, checkUser); err != nil {
 		return err
 	}

@@ -33,8 +33,9 @@ func newPsCommand(d *deps) *cobra.Command {
 		Long: `List the live sessions that this machine knows of, at once and without asking anybody.
 
 With --refresh each cluster is asked once: those of the sessions known here and the default
-one, or that of --cluster alone. Sessions that were begun elsewhere are then listed too, and
-what nobody has owned for longer than its lease is cancelled.
+one, or that of --cluster alone. One where sessions run as several users is asked as each of
+them, or as --user alone. Sessions that were begun elsewhere are then listed too, and what
+nobody has owned for longer than its lease is cancelled.
 
 Sessions that ended within a day are told after the list. With --ended those of the last week
 are listed instead of the live ones: when each ended, why, and with which exit code.`,
@@ -74,16 +75,15 @@ func (d *deps) ps(ctx context.Context, o *psOptions) error {
 	if err != nil {
 		return err
 	}
-	rows, ways, known := []ui.Row{}, map[string]live.Record{}, map[string]live.Listed{}
+	rows, known := []ui.Row{}, map[string]live.Listed{}
 	for _, l := range all {
 		rows = append(rows, rowOf(l))
 		known[l.ID] = l
-		ways[l.Cluster] = l.Record // it went there: this is a way
 	}
 	if o.refresh {
-		r := &refreshing{deps: d, opts: o, store: store, ways: ways, known: known}
+		r := &refreshing{deps: d, opts: o, store: store, all: all, known: known}
 		var usage *problem.UsageError
-		if rows, err = r.all(ctx, rows); errors.As(err, &usage) {
+		if rows, err = r.ask(ctx, rows); errors.As(err, &usage) {
 			return err
 		}
 	}

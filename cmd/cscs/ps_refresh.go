@@ -22,93 +22,156 @@ type refreshing struct {
 	*deps
 	opts  *psOptions
 	store *live.Store
-	ways  map[string]live.Record // a session that went to the cluster
-	known map[string]live.Listed // the sessions that this machine knows
+	all   []live.Listed          // the sessions that this machine knows
+	known map[string]live.Listed // the same by ID
+	met   map[string]bool        // the IDs that a cluster has named
 }
 
-// all asks each cluster once. Of one that does not answer, the sessions stay as they are
-// known here; the first error is returned.
-func (r *refreshing) all(ctx context.Context, rows []ui.Row) ([]ui.Row, error) {
-	clusters := slices.Collect(maps.Keys(r.ways))
-	if name := one(r.opts.cluster); name != "" {
-		clusters = []string{name}
-	} else if cfg, err := r.sites(); err != nil {
+// ask asks each cluster once as each account. Of one that does not answer, the sessions stay as they
+// are known here; the first error is returned.
+func (r *refreshing) ask(ctx context.Context, rows []ui.Row) ([]ui.Row, error) {
+	clusters, err := r.clusters()
+	if err != nil {
 		return rows, err
-	} else if name := cfg.Default(); name != "" {
-		clusters = append(clusters, name)
-	} else if len(clusters) == 0 {
-		return rows, whichCluster(cfg) // to say that there is none would be a guess
 	}
-	slices.Sort(clusters)
+	r.met = map[string]bool{}
 	var failed error
-	for _, name := range slices.Compact(clusters) {
-		found, err := r.ask(ctx, name)
-		if err != nil {
-			if failed != nil { // the first is the command's own error
-				r.say(name + " could not be asked: " + problem.At(name, err).Message)
+	for _, name := range clusters {
+		for _, way := range r.ways(name) {
+			found, login, err := r.list(ctx, way)
+			if err != nil {
+				if failed != nil { // the first is the command's own error
+					r.say(nameAccount(way) + " could not be asked: " + problem.At(name, err).Message)
+				}
+				failed = cmp.Or(failed, err)
+				continue
 			}
-			failed = cmp.Or(failed, err)
-			continue
+			rows = r.merge(rows, way, login, found)
 		}
-		rows = r.merge(rows, name, found)
 	}
 	slices.SortStableFunc(rows, func(a, b ui.Row) int { return a.Begun.Compare(b.Begun) })
 	return rows, failed
 }
 
-// ask asks one cluster.
-func (r *refreshing) ask(ctx context.Context, cluster string) (found []slurm.Found, err error) {
-	known := r.ways[cluster]
-	known.Cluster = cluster
-	opts := options{user: r.opts.user, identity: r.opts.identity, noSign: r.opts.noSign, verbose: r.opts.verbose, visits: true}
-	err = r.wayTo(ctx, known, &opts, func(s *start) error {
-		ctx := s.signals.ctx
-		c, err := s.way.visit(ctx)
-		if err != nil {
-			return cancelled(ctx, err)
+// clusters returns the names of the clusters to ask, sorted.
+func (r *refreshing) clusters() ([]string, error) {
+	if name := one(r.opts.cluster); name != "" {
+		return []string{name}, nil
+	}
+	var names []string
+	for _, l := range r.all {
+		names = append(names, l.Cluster)
+	}
+	cfg, err := r.sites()
+	if err != nil {
+		return nil, err
+	}
+	if name := cfg.Default(); name != "" {
+		names = append(names, name)
+	} else if len(names) == 0 {
+		return nil, whichCluster(cfg) // to say that there is none would be a guess
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
+// ways returns one record for each user and key with which to ask the cluster: those of its sessions,
+// as far as --user and --identity leave a choice.
+func (r *refreshing) ways(cluster string) []live.Record {
+	user, identity := one(r.opts.user), one(r.opts.identity)
+	var ways []live.Record
+	for _, l := range r.all {
+		if l.Cluster != cluster || user != "" && user != l.User && user != l.Login {
+			continue
 		}
-		defer c.Close()
+		way := live.Record{ID: l.ID, Cluster: cluster, User: cmp.Or(user, l.User), Identity: cmp.Or(identity, l.Identity)}
+		if !slices.ContainsFunc(ways, func(w live.Record) bool { return w.User == way.User && w.Identity == way.Identity }) {
+			ways = append(ways, way)
+		}
+	}
+	if len(ways) == 0 {
+		ways = []live.Record{{Cluster: cluster, User: user, Identity: identity}}
+	}
+	return ways
+}
+
+// nameAccount names the cluster, and the user if one was given.
+func nameAccount(way live.Record) string {
+	if way.User == "" {
+		return way.Cluster
+	}
+	return way.Cluster + " as " + way.User
+}
+
+// list asks one cluster that way. It returns the user that it has logged in as, too.
+func (r *refreshing) list(ctx context.Context, way live.Record) (found []slurm.Found, login string, err error) {
+	opts := options{user: r.opts.user, identity: r.opts.identity, noSign: r.opts.noSign, verbose: r.opts.verbose, visits: true}
+	err = r.wayTo(ctx, way, &opts, func(s *start) error {
+		ctx := s.signals.ctx
 		var swept []slurm.Swept
-		found, swept, err = slurm.List(ctx, c)
+		login = s.login()
+		found, swept, err = r.deps.list(ctx, s.way)
 		for _, w := range swept {
-			r.say(fmt.Sprintf("session %s on %s: nobody had owned it for %s: job %s is cancelled", w.ID, cluster, ui.Duration(w.Age), w.Job))
+			r.say(fmt.Sprintf("session %s on %s: nobody had owned it for %s: job %s is cancelled", w.ID, way.Cluster, ui.Duration(w.Age), w.Job))
 		}
 		return cancelled(ctx, err)
 	})
-	return found, err
+	return found, login, err
+}
+
+// listSessions connects to the login node and lists the sessions there.
+func listSessions(ctx context.Context, w *way) ([]slurm.Found, []slurm.Swept, error) {
+	c, err := w.visit(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer c.Close()
+	return slurm.List(ctx, c)
 }
 
 // merge brings what the cluster says into the rows: it knows best of the job and of who is
-// attached, this laptop of its own URL.
-func (r *refreshing) merge(rows []ui.Row, cluster string, found []slurm.Found) []ui.Row {
+// attached, this laptop of its own URL. Of the sessions of another account than login it says nothing.
+func (r *refreshing) merge(rows []ui.Row, way live.Record, login string, found []slurm.Found) []ui.Row {
 	there, over := map[string]slurm.Found{}, map[string]slurm.Found{}
 	for _, f := range found {
-		if f.Over {
+		switch {
+		case f.Over:
 			over[f.ID] = f
-		} else {
-			there[f.ID] = f
+		case !r.met[f.ID]: // else two ways have led to one account
+			there[f.ID], r.met[f.ID] = f, true
 		}
 	}
+	_ = r.store.RemoveEnded(slices.Collect(maps.Keys(there))...) // what lives has not ended
 	var out []ui.Row
 	for _, row := range rows {
 		f, ok := there[row.ID]
+		l, known := r.known[row.ID]
 		switch {
-		case row.Cluster != cluster:
+		case row.Cluster != way.Cluster:
 		case ok:
-			row = withFound(row, f, r.known[row.ID])
+			row = withFound(row, f, l)
 			delete(there, row.ID)
-		case len(row.Attached) == 0 && r.store.Forget(row.ID) == nil:
-			noteEnded(r.store, r.known[row.ID].Record, howEnded(over[row.ID]), nil)
+		case known && !r.met[row.ID] && isAccountOf(l.Record, way, login) && len(row.Attached) == 0 && r.store.Forget(row.ID) == nil:
+			noteEnded(r.store, l.Record, howEnded(over[row.ID]), nil)
 			continue
 		}
 		out = append(out, row)
 	}
 	for _, f := range found {
 		if _, ok := there[f.ID]; ok {
-			out = append(out, withFound(ui.Row{V: session.EventVersion, ID: f.ID, Cluster: cluster, Attached: []string{}}, f, live.Listed{}))
+			out = append(out, withFound(ui.Row{V: session.EventVersion, ID: f.ID, Cluster: way.Cluster, Attached: []string{}}, f, live.Listed{}))
 		}
 	}
 	return out
+}
+
+// isAccountOf reports whether the session runs as the user login, whom that way has led to. A record of
+// an older cscs does not name its user: then the way has to be its own.
+func isAccountOf(r, way live.Record, login string) bool {
+	if r.Login != "" {
+		return r.Login == login
+	}
+	return r.User == way.User && r.Identity == way.Identity
 }
 
 // howEnded says how a session ended, as its runner or Slurm tells afterwards.

@@ -24,12 +24,13 @@ type deps struct {
 	tunnel func(context.Context, session.TunnelConfig, func(session.Event)) error
 	end    func(context.Context, session.Config, bool, func(session.Event)) error
 	adopt  func(context.Context, session.Config, func(session.About, slurm.Found), func(session.Event)) error
+	list   func(context.Context, *way) ([]slurm.Found, []slurm.Swept, error)
 	notify func(ctx context.Context, title, text string) error // on the desktop
 	demo   demoVisit
 }
 
 func system(io *ui.IO) *deps {
-	return &deps{io: io, run: session.Run, tunnel: session.Tunnel, end: session.Stop, adopt: session.Attach, notify: notify.Show}
+	return &deps{io: io, run: session.Run, tunnel: session.Tunnel, end: session.Stop, adopt: session.Attach, list: listSessions, notify: notify.Show}
 }
 
 // execute runs one command line and returns the exit code. It is the one place where an
@@ -41,7 +42,10 @@ func execute(ctx context.Context, args []string, d *deps) int {
 	root.SetOut(d.io.Out)
 	root.SetErr(d.io.Err)
 	agents := &key.Lists{Waiting: func(socket string) { d.say(agentWaits(socket)) }}
-	err := root.ExecuteContext(agents.In(ctx))
+	err := checkCommand(root, args)
+	if err == nil {
+		err = root.ExecuteContext(agents.In(ctx))
+	}
 	d.demo.leave()
 	var told *toldError
 	if errors.As(err, &told) {

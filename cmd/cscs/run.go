@@ -20,8 +20,9 @@ func newRunCommand(d *deps) *cobra.Command {
 		Long: `Run any web server on a compute node and open it in the browser.
 
 The command comes after --. {port} in its arguments, and $PORT in its environment,
-stand for the port that it is to listen on, at 127.0.0.1; without --port, a free one is
-chosen on the node. A server that listens for more than 127.0.0.1 is stopped.
+stand for the port that it is to listen on, at 127.0.0.1; without --port, it has the local
+port's number if that is free on the node, else another one. A server that listens for
+more than 127.0.0.1 is stopped.
 
 A NAME is a recipe of config.toml: a command and its flags under [recipes.NAME]. It has the
 same local port each time, if that is free.

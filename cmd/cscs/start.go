@@ -82,6 +82,9 @@ func (d *deps) begin(ctx context.Context, o *options, cfg *site.Config, cl site.
 	return do(s)
 }
 
+// login is the user on the login node.
+func (s *start) login() string { return s.way.hops[len(s.way.hops)-1].User }
+
 // failed tells of an error that came before the session began.
 func (s *start) failed(err error) error {
 	p := problem.At(s.cluster.Name, err)

@@ -42,6 +42,8 @@ func TestAskedToEndOtherwise(t *testing.T) {
 	ok, failed := 0, 1
 	stopped := []session.Event{{Event: session.EventEnding, Reason: "stopped"}, {Event: session.EventEnded, Reason: "stopped", Code: &ok}}
 	left := []session.Event{{Event: session.EventDetached}, {Event: session.EventEnded, Reason: "detached", Code: &ok}}
+	// A job that is left in the queue stays queued: its record's state does not change.
+	queued := []session.Event{{Event: session.EventQueued, Job: "7", Kept: true}, {Event: session.EventDetached, Kept: true}, {Event: session.EventEnded, Reason: "detached", Code: &ok}}
 	leftAfterError := []session.Event{{Event: session.EventDetached}, {Event: session.EventEnded, Reason: "detached", Code: &failed}}
 	for _, tt := range []struct {
 		name, command string
@@ -51,7 +53,9 @@ func TestAskedToEndOtherwise(t *testing.T) {
 		{"stop while it is stopped", "stop", stopped, 0, 0},
 		{"stop while it is left", "stop", left, 0, 1},
 		{"stop while it is left after an error", "stop", leftAfterError, 0, 1},
+		{"stop while it is left in the queue", "stop", queued, 0, 1},
 		{"detach while it is left", "detach", left, 0, 0},
+		{"detach of a queued one", "detach", queued, 0, 0},
 		{"detach while it is stopped", "detach", stopped, 1, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -62,6 +63,38 @@ func newHelpCommand() *cobra.Command {
 			return names, cobra.ShellCompDirectiveNoFileComp
 		},
 	}
+}
+
+// checkCommand refuses a command that does not exist. cobra would first look at its flags, which the
+// command above does not have, and take --help for that command's.
+func checkCommand(root *cobra.Command, args []string) error {
+	root.InitDefaultHelpCmd()
+	cmd, rest, err := root.Find(args)
+	if err != nil || !cmd.HasSubCommands() {
+		return err
+	}
+	for i := 0; i < len(rest) && rest[i] != "--"; i++ {
+		word := rest[i]
+		switch {
+		case word == cobra.ShellCompRequestCmd || word == cobra.ShellCompNoDescRequestCmd:
+			return nil // cobra adds them later
+		case !strings.HasPrefix(word, "-"):
+			return knownCommand(cmd, rest[i:])
+		case strings.Contains(word, "=") || hasFlag(cmd, word):
+		case strings.HasPrefix(word, "--") || len(word) == 2:
+			i++ // as in Find, what follows is the value of a flag that is not known
+		}
+	}
+	return nil
+}
+
+// hasFlag reports whether cmd has the flag that word is. Commands with subcommands have flags without
+// values only.
+func hasFlag(cmd *cobra.Command, word string) bool {
+	if name, ok := strings.CutPrefix(word, "--"); ok {
+		return cmd.Flags().Lookup(name) != nil
+	}
+	return len(word) == 2 && cmd.Flags().ShorthandLookup(word[1:]) != nil
 }
 
 // knownCommand refuses what is no command, with the nearest that is one.

@@ -92,6 +92,23 @@ func (s *session) last() string {
 	return kind
 }
 
+// port is the one on which its server has listened.
+func (s *session) port() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	port := ""
+	for line := range strings.Lines(string(s.events)) {
+		if rest, ok := strings.CutPrefix(line, "listening\t"); ok {
+			for field := range strings.SplitSeq(strings.TrimSuffix(rest, "\n"), "\t") {
+				if value, ok := strings.CutPrefix(field, "port="); ok {
+					port = value
+				}
+			}
+		}
+	}
+	return port
+}
+
 // about is what the session says of itself.
 func (s *session) about() string {
 	b, _ := os.ReadFile(filepath.Join(s.dir, "session.json"))
@@ -180,9 +197,9 @@ func (k *call) list() {
 	}
 	k.c.mu.Unlock()
 	for _, s := range all {
-		last, about := s.last(), s.about()
+		last, about, port := s.last(), s.about(), s.port()
 		s.mu.Lock()
-		fields := []string{"id=" + s.id, "about=" + about, fmt.Sprintf("age=%d", int(time.Since(s.stamp).Seconds())), "last=" + last}
+		fields := []string{"id=" + s.id, "about=" + about, fmt.Sprintf("age=%d", int(time.Since(s.stamp).Seconds())), "last=" + last, "port=" + port}
 		if s.left {
 			fields = append(fields, "left=1")
 		}

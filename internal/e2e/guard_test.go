@@ -118,7 +118,23 @@ func TestSamePort(t *testing.T) {
 	if code, body := here.get(t, base+"/strict", "Origin: "+base); code != 200 {
 		t.Errorf("a server that answers its own pages alone: %d %s", code, body)
 	}
-	closeReady(t, s)
+	says(t, run(t, "detach"), "detached")
+	s.end(0)
+	attachAtSamePort(t)
+	serve(t, []string{"--detach"}).end(0) // it has no local port whose number the server could have
+	attachAtSamePort(t)
+}
+
+// attachAtSamePort attaches to the only session, whose server's port is free here, and ends it.
+func attachAtSamePort(t *testing.T) {
+	t.Helper()
+	s := pickUp(t)
+	if e := s.ready(); !strings.HasSuffix(e.Remote, fmt.Sprintf(":%d", e.LocalPort)) {
+		t.Errorf("attached, the server is at %s, and here at %d", e.Remote, e.LocalPort)
+	}
+	s.signal(syscall.SIGINT)
+	s.end(0)
+	run(t, "stop")
 }
 
 // TestJupyterFirstSteps: to see whether Jupyter works leaves no warning in its log, and the address without a

@@ -315,6 +315,18 @@ var scenarios = []struct {
 			t.Errorf("cscs stop has ended, and in the queue is: %s", left)
 		}
 	}},
+	{"queued-and-detached", func(t *testing.T) {
+		here.occupy(t)
+		s := serve(t, nil)
+		q := s.wait("queued")
+		says(t, run(t, "detach"), "detached", q.Session)
+		says(t, s.end(0).Reason, "detached")
+		if here.jobs(t) == "" {
+			t.Error("the job is gone, though it was only left")
+		}
+		says(t, run(t, "ps"), q.Session, "queued")
+		run(t, "stop", q.Session)
+	}},
 	{"left-while-it-is-stopped", func(t *testing.T) {
 		s := serve(t, nil, "-ignore-term")
 		id := s.ready().Session

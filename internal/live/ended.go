@@ -3,6 +3,7 @@ package live
 import (
 	"bytes"
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -44,17 +45,33 @@ func (s *Store) NoteEnded(e Ended) error {
 	}
 	return s.alone(func() error {
 		all := slices.DeleteFunc(s.Ended(e.Ended), func(old Ended) bool { return old.ID == e.ID })
-		all = append(all, e)
-		all = all[max(0, len(all)-endedMost):]
-		var text bytes.Buffer
-		enc := json.NewEncoder(&text)
-		for _, e := range all {
-			if err := enc.Encode(e); err != nil {
-				return err
-			}
-		}
-		return regular.Write(s.endedPath(), text.Bytes(), 0o600)
+		return s.writeEnded(append(all, e))
 	})
+}
+
+// RemoveEnded removes the notes of sessions that live after all.
+func (s *Store) RemoveEnded(ids ...string) error {
+	isNamed := func(e Ended) bool { return slices.Contains(ids, e.ID) }
+	if !slices.ContainsFunc(s.Ended(time.Now()), isNamed) {
+		return nil
+	}
+	return s.alone(func() error { return s.writeEnded(slices.DeleteFunc(s.Ended(time.Now()), isNamed)) })
+}
+
+// writeEnded replaces the notes. The store is locked.
+func (s *Store) writeEnded(all []Ended) error {
+	if len(all) == 0 {
+		return os.Remove(s.endedPath())
+	}
+	all = all[max(0, len(all)-endedMost):]
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	for _, e := range all {
+		if err := enc.Encode(e); err != nil {
+			return err
+		}
+	}
+	return regular.Write(s.endedPath(), text.Bytes(), 0o600)
 }
 
 // Ended returns the sessions that ended within a week before now, the last one last. A note that

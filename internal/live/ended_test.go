@@ -122,3 +122,28 @@ func TestEnded(t *testing.T) {
 		t.Errorf("%v, %v", left, err)
 	}
 }
+
+// TestTakenAgain: a session that is taken again has not ended.
+func TestTakenAgain(t *testing.T) {
+	state := t.TempDir()
+	s := Open(state)
+	note := func(id string) {
+		t.Helper()
+		if err := s.NoteEnded(Ended{ID: id, Ended: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	note("aaaaaaaa")
+	note("bbbbbbbb")
+	take(t, s, Record{ID: "aaaaaaaa"}).Leave()
+	if got := s.Ended(time.Now()); len(got) != 1 || got[0].ID != "bbbbbbbb" {
+		t.Errorf("%+v", got)
+	}
+	take(t, s, Record{ID: "bbbbbbbb"}).Leave()
+	if got := s.Ended(time.Now()); len(got) != 0 {
+		t.Errorf("%+v", got)
+	}
+	if _, err := os.Stat(filepath.Join(state, "ended.json")); err == nil {
+		t.Error("an empty file of notes stays")
+	}
+}

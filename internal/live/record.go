@@ -10,6 +10,7 @@
 package live
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -52,6 +53,7 @@ type Record struct {
 
 	User     string `json:"user,omitempty"`     // --user, so that later commands go the same way
 	Identity string `json:"identity,omitempty"` // --identity, likewise
+	Login    string `json:"login,omitempty"`    // the user on the login node
 	Lease    int    `json:"lease,omitempty"`    // seconds; 0: none
 	Salloc   bool   `json:"salloc,omitempty"`   // its request waits with salloc, which this process runs on the login node
 
@@ -107,10 +109,11 @@ func (r *Record) Take(e session.Event) bool {
 		}
 		r.State, r.Reason = Detached, ""
 	case session.EventWarning:
-		if !e.Step || r.Step {
+		if !e.Step && e.Local == "" {
 			return false
 		}
-		r.Step = true
+		r.Step = r.Step || e.Step
+		r.URL = cmp.Or(e.Local, r.URL)
 	case session.EventEnding:
 		r.State, r.Reason = Ending, e.Reason
 	default:

@@ -71,6 +71,7 @@ func (s *Store) Take(r Record) (*Entry, error) {
 		_ = e.Remove()
 		return nil, err
 	}
+	_ = s.RemoveEnded(r.ID) // a note that stays is no reason to fail
 	return e, nil
 }
 

@@ -512,6 +512,8 @@ func TestHeadingOfTheCommand(t *testing.T) {
 	}{
 		{"To start again", "Interrupted: job 3 is gone.", []session.Event{{Event: session.EventEnded, Reason: "interrupted: job 3 is gone"}}},
 		{"To pick it up", "Left running.", []session.Event{{Event: session.EventDetached}, {Event: session.EventEnded, Reason: "left running"}}},
+		{"To pick it up", "<h1>Left running</h1>", []session.Event{{Event: session.EventQueued, Job: "3", Kept: true}, {Event: session.EventGranted, Job: "3"}, {Event: session.EventDetached}, {Event: session.EventEnded}}},
+		{"To pick it up", "<h1>Left in the queue</h1>", []session.Event{{Event: session.EventQueued, Job: "3", Kept: true}, {Event: session.EventDetached, Kept: true}, {Event: session.EventEnded}}},
 	} {
 		s := story{cfg: p.room.cfg}
 		for _, e := range c.events {

@@ -28,7 +28,7 @@ type story struct {
 	limited             bool // it is of the time limit, or of the end of an unused session
 	ending              string
 	failure             *session.Event
-	detached            bool
+	detached, kept      bool // kept: its job waits in the queue
 	over                bool
 	end                 session.Event
 	there, wasThere     bool
@@ -73,7 +73,7 @@ func (s *story) take(e session.Event) {
 	case session.EventEnding:
 		s.ending = e.Reason
 	case session.EventDetached:
-		s.detached = true
+		s.detached, s.kept = true, e.Kept
 	case session.EventError:
 		s.failure = &e
 	case session.EventEnded:
@@ -217,7 +217,7 @@ func (s *story) ended(v *view, trusted bool) {
 	v.Lines = []string{sentence(capital(s.end.Reason))} // no host begins it
 	switch {
 	case s.detached:
-		v.Headline = "Left running"
+		v.Headline = map[bool]string{true: "Left in the queue", false: "Left running"}[s.kept]
 		v.Command, v.CommandFor = "cscs attach "+s.cfg.ID, "To pick it up again, in a terminal"
 		return
 	case s.failure != nil:

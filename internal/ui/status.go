@@ -70,6 +70,9 @@ func (s *status) take(e session.Event) {
 		s.warning, s.warned = e.Message, e.Time
 		s.limited = e.Ends != nil
 		s.mendable = len(s.lost) > 0 && !s.limited
+		if e.Link != "" {
+			s.url, s.link = e.Local, e.Link
+		}
 	case session.EventDetached, session.EventEnding, session.EventError:
 		s.ready, s.ending = false, true
 	case session.EventEnded:

@@ -73,6 +73,20 @@ func TestNodeIsLost(t *testing.T) {
 	}
 }
 
+// TestStatusTakesALateLink: a link that comes with a warning is where the key o leads from then on.
+func TestStatusTakesALateLink(t *testing.T) {
+	var s status
+	s.take(session.Event{Event: session.EventReady, URL: "http://127.0.0.1:1/", Link: "http://127.0.0.1:1/"})
+	s.take(session.Event{Event: session.EventWarning, Message: "others can reach it"})
+	if s.link != "http://127.0.0.1:1/" {
+		t.Errorf("a warning without a link: %q", s.link)
+	}
+	s.take(session.Event{Event: session.EventWarning, Local: "http://127.0.0.1:1/lab", Link: "http://127.0.0.1:1/lab?token=x"})
+	if s.url != "http://127.0.0.1:1/lab" || s.link != "http://127.0.0.1:1/lab?token=x" {
+		t.Errorf("%q, %q", s.url, s.link)
+	}
+}
+
 // TestTunnelIntoAJob: a tunnel shows the job that its server runs in, and the time that is left of it.
 func TestTunnelIntoAJob(t *testing.T) {
 	time.Local = time.UTC

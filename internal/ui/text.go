@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"sync"
@@ -160,7 +161,7 @@ func (t *Text) warning(e session.Event) string {
 	if !t.io.ErrTTY || e.Link == "" || e.Local == "" {
 		return Clean(e.Message)
 	}
-	return Clean(strings.Replace(e.Message, e.Local, e.Link, 1))
+	return Clean(strings.Replace(e.Message, e.Local, cmp.Or(e.OwnLink, e.Link), 1))
 }
 
 // named is the session's ID for a line of output that is no terminal's: cscs stop, logs and attach take

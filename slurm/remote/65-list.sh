@@ -131,14 +131,16 @@ cscs_list_swept() {
 	cscs_list_one "$1" "$2" "$job"
 }
 
-# cscs_list_one ID DIRECTORY JOB: reports one session, the clients that attend it, and how
-# it has ended. JOB is its line of cscs_read_jobs.
+# cscs_list_one ID DIRECTORY JOB: reports one session, the port that its server listens on, the
+# clients that attend it, and how it has ended. JOB is its line of cscs_read_jobs.
 cscs_list_one() {
-	local f last='' line seen now clients=() ended=()
+	local f last='' line port='' seen now clients=() ended=()
 	local -A told=()
 	while IFS= read -r line; do
 		cscs_is_aside "$line" || last=$line
+		[[ $line != listening"$cscs_tab"*port=* ]] || port=${line##*"${cscs_tab}port="}
 	done 2>/dev/null <"$2/events"
+	port=${port%%"$cscs_tab"*}
 	[[ $last != exited"$cscs_tab"* ]] || IFS=$cscs_tab read -r -a ended < <(printf '%s\n' "${last#*"$cscs_tab"}")
 	last=${last%%"$cscs_tab"*}
 	printf -v now '%(%s)T' -1
@@ -150,7 +152,7 @@ cscs_list_one() {
 			clients+=("client=$line") told[$line]=1
 		fi
 	done
-	cscs_say session "id=$1" "job=$3" "about=$cscs_about" "age=$cscs_age" "left=$cscs_away" "last=$last" "${clients[@]}" "${ended[@]}"
+	cscs_say session "id=$1" "job=$3" "about=$cscs_about" "age=$cscs_age" "left=$cscs_away" "last=$last" "port=$port" "${clients[@]}" "${ended[@]}"
 }
 
 # cscs_sweep_stale ID DIRECTORY JOB: ends a session that is stale. JOB is its line of

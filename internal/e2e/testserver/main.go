@@ -25,6 +25,7 @@ import (
 type options struct {
 	name         string
 	token        string
+	announce     bool
 	tcp          bool
 	ignoreTerm   bool
 	linger       time.Duration
@@ -43,6 +44,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.name, "name", "alice", "how it answers to /")
 	flag.StringVar(&o.token, "token", "", "let in only who brings this token once, in the link that is printed, or its cookie")
+	flag.BoolVar(&o.announce, "announce", false, "print that link when /announce is asked for, and not before")
 	flag.BoolVar(&o.tcp, "tcp", false, "speak plain TCP: count and hash until EOF, then answer (half-close)")
 	flag.BoolVar(&o.ignoreTerm, "ignore-term", false, "ignore SIGTERM, SIGINT and SIGHUP")
 	flag.DurationVar(&o.linger, "linger", 0, "on SIGTERM, take so long to end; tell of each")
@@ -105,8 +107,8 @@ func run(o options, addr string) error {
 		l = &telling{Listener: l}
 	}
 	fmt.Printf("testserver %s listens on %s\n", o.name, l.Addr())
-	if o.token != "" {
-		fmt.Printf("open http://%s/lab?token=%s\n", l.Addr(), o.token)
+	if o.token != "" && !o.announce {
+		printLink(o, l)
 	}
 	if o.tcp {
 		return serveTCP(l)

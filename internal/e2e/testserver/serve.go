@@ -130,7 +130,19 @@ func handler(o options, l net.Listener) http.Handler {
 		fmt.Fprintln(w, "closing")
 		_ = l.Close()
 	})
-	return withLogin(o.token, mux)
+	inside := withLogin(o.token, mux)
+	if !o.announce {
+		return inside
+	}
+	outside := http.NewServeMux()
+	outside.Handle("/", inside)
+	outside.HandleFunc("/announce", func(http.ResponseWriter, *http.Request) { printLink(o, l) })
+	return outside
+}
+
+// printLink prints the link with the token.
+func printLink(o options, l net.Listener) {
+	fmt.Printf("open http://%s/lab?token=%s\n", l.Addr(), o.token)
 }
 
 // about tells what the server was given: directory, CPUs, GPUs, and the job step that

@@ -163,7 +163,8 @@ func (r Request) leaves(p Pair) bool {
 }
 
 // importCertificate moves the certificate of a pair to its place at r.Path, and leaves the key
-// where it is. It replaces no certificate of another key.
+// where it is. A certificate beside its key is copied: ssh looks for it there. It replaces no certificate
+// of another key.
 func (r Request) importCertificate(p Pair) (Result, error) {
 	s := key.Inspect(r.Path, time.Now(), r.Held)
 	if s.Public != nil && !bytes.Equal(s.Public.Marshal(), p.cert.Key.Marshal()) {
@@ -190,7 +191,7 @@ func (r Request) importCertificate(p Pair) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	inPlace := regular.Same(p.Cert, r.Path+"-cert.pub")
+	stays := regular.Same(p.Cert, r.Path+"-cert.pub") || regular.Same(p.Cert, p.Key+"-cert.pub")
 	if err := file.write(ssh.MarshalAuthorizedKey(cert)); err != nil {
 		return Result{}, err
 	}
@@ -199,7 +200,7 @@ func (r Request) importCertificate(p Pair) (Result, error) {
 		return Result{}, err
 	}
 	result.Path = p.Key
-	if inPlace {
+	if stays {
 		return result, nil
 	}
 	if err := os.Remove(p.Cert); err != nil {
