@@ -176,6 +176,32 @@ func (c *Cluster) Jobs() []string {
 	return jobs
 }
 
+// RunJob adds a job of the user's that runs on the node until a time limit.
+func (c *Cluster) RunJob(number string, ends time.Time) {
+	c.t.Helper()
+	dir := filepath.Join(c.state, "jobs", number)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		c.t.Fatal(err)
+	}
+	for file, text := range map[string]string{"ends": strconv.FormatInt(ends.Unix(), 10), "state": "RUNNING"} {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text+"\n"), 0o600); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// EndJob ends a job with a state, such as CANCELLED.
+func (c *Cluster) EndJob(number, state string) {
+	c.t.Helper()
+	gone := filepath.Join(c.state, "gone."+number)
+	if err := os.Rename(filepath.Join(c.state, "jobs", number), gone); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(gone, "state"), []byte(state+"\n"), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 // Calls returns the command lines with which Slurm's commands were called.
 func (c *Cluster) Calls() string {
 	b, _ := os.ReadFile(filepath.Join(c.state, "calls"))
