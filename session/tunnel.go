@@ -69,7 +69,7 @@ type tunnel struct {
 	cfg TunnelConfig
 
 	found   slurm.Node         // as Find has it
-	jobLook chan struct{}      // asks the watch over the job to look at once; nil: no job is watched
+	jobLook chan slurm.Doubt   // asks the watch over the job to look at once; nil: no job is watched
 	unwatch context.CancelFunc // ends the watch over the job
 	limit   *time.Timer        // to the next warning of the job's time limit
 	broken  error              // of the connection to the node, while it is not known whether the job has ended
@@ -138,7 +138,7 @@ func (t *tunnel) live(ctx context.Context) error {
 				if m.chain == t.node && t.lostHop == "" {
 					t.listener.SetTarget(nil)
 					t.tellNodeLost(noAnswer)
-					t.lookAtJob()
+					t.lookAtJob(slurm.ServerGone)
 				}
 			case jobTold:
 				if err := t.seeJob(work, m); err != nil {
@@ -195,7 +195,7 @@ func (t *tunnel) watchJob(work context.Context, job slurm.JobInfo) {
 		return
 	}
 	work, t.unwatch = context.WithCancel(work)
-	t.jobLook = make(chan struct{}, 1)
+	t.jobLook = make(chan slurm.Doubt, 1)
 	login, look := t.chain, t.jobLook
 	t.work.Go(func() {
 		// If the watch ends early, the tunnel goes on as one without a job.
@@ -234,7 +234,7 @@ func (t *tunnel) doubtJob(err error, verdict *time.Timer) bool {
 		t.listener.SetTarget(nil)
 		verdict.Reset(jobVerdict)
 	}
-	t.lookAtJob()
+	t.lookAtJob(slurm.NodeLost)
 	return true
 }
 
@@ -252,12 +252,20 @@ func (t *tunnel) heedSilence(work context.Context, m silence) {
 	}
 }
 
-// lookAtJob has the job looked at soon.
-func (t *tunnel) lookAtJob() {
-	select {
-	case t.jobLook <- struct{}{}:
-	default: // it is asked for already, or no job is watched
+// lookAtJob has the job looked at soon, if one is watched. A doubt takes the place of an earlier one that is
+// not sent yet, but of NodeLost.
+func (t *tunnel) lookAtJob(doubt slurm.Doubt) {
+	if t.jobLook == nil {
+		return
 	}
+	select {
+	case earlier := <-t.jobLook:
+		if earlier == slurm.NodeLost {
+			doubt = earlier
+		}
+	default:
+	}
+	t.jobLook <- doubt // this is the only sender
 }
 
 // reach makes the last hop: by ssh or, where that is refused though a job of the user's runs
@@ -329,7 +337,7 @@ func (t *tunnel) see(work context.Context, l slurm.Listener) error {
 	case l.Verdict == "none":
 		t.listener.SetTarget(forward.Target(nil))
 		t.out.warn(fmt.Sprintf("nothing listens on port %d of %s any more: new connections wait for it", t.cfg.Port, t.nodeName))
-		t.lookAtJob()
+		t.lookAtJob(slurm.ServerGone)
 	default:
 		if l.Verdict == "wide" {
 			t.out.warn(fmt.Sprintf("the server listens on %s of %s, where others can reach it too", l.Bound, t.nodeName))

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/alps-tunnel/cscs/slurm"
 )
 
 // serveInJob starts a server on the node in a job; "" is a process that Slurm did not start.
@@ -161,4 +163,16 @@ func TestJobNeverSeen(t *testing.T) {
 	serveInJob(t, "102", loopback(port))
 	a.awaitWatch("102") // after the answer of the watch over 99
 	l.endReady()
+}
+
+// TestDoubts: the loss of the node is not held back by an earlier doubt about the job.
+func TestDoubts(t *testing.T) {
+	tn := &tunnel{jobLook: make(chan slurm.Doubt, 1)}
+	tn.lookAtJob(slurm.ServerGone)
+	tn.lookAtJob(slurm.NodeLost)
+	tn.lookAtJob(slurm.ServerGone)
+	if doubt := <-tn.jobLook; doubt != slurm.NodeLost {
+		t.Errorf("the login node is told %q", doubt)
+	}
+	new(tunnel).lookAtJob(slurm.NodeLost) // without a job: nothing to ask
 }

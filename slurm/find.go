@@ -135,10 +135,19 @@ func (e *WhichJobError) Error() string {
 	return fmt.Sprintf("%d jobs of yours run: %s", len(running), strings.Join(parts, ", "))
 }
 
+// A Doubt is why a job may have ended.
+type Doubt string
+
+const (
+	ServerGone Doubt = "look" // its server does not listen any more, or its node does not answer
+	NodeLost   Doubt = "lost" // the connection to its node broke
+)
+
 // WatchJob tells of a job that runs: at once, whenever its time limit changes, and when it has ended,
 // after which it returns nil. The login node asks Slurm once a minute, and a few times when look says
-// that the job may have ended. It returns *RemoteError, or the error of the connection.
-func WatchJob(ctx context.Context, remote Remote, job string, look <-chan struct{}, handle func(JobInfo) error) error {
+// that the job may have ended: for ServerGone once a minute at most (invariant I9). It returns
+// *RemoteError, or the error of the connection.
+func WatchJob(ctx context.Context, remote Remote, job string, look <-chan Doubt, handle func(JobInfo) error) error {
 	v := new(vars)
 	v.set("cscs_job", job)
 	stdin, feed := io.Pipe()
@@ -149,8 +158,8 @@ func WatchJob(ctx context.Context, remote Remote, job string, look <-chan struct
 		defer feed.Close()
 		for {
 			select {
-			case <-look:
-				if _, err := io.WriteString(feed, "look\n"); err != nil {
+			case doubt := <-look:
+				if _, err := io.WriteString(feed, string(doubt)+"\n"); err != nil {
 					return
 				}
 			case <-ctx.Done():

@@ -183,10 +183,17 @@ func (c *Cluster) RunJob(number string, ends time.Time) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		c.t.Fatal(err)
 	}
-	for file, text := range map[string]string{"ends": strconv.FormatInt(ends.Unix(), 10), "state": "RUNNING"} {
-		if err := os.WriteFile(filepath.Join(dir, file), []byte(text+"\n"), 0o600); err != nil {
-			c.t.Fatal(err)
-		}
+	if err := os.WriteFile(filepath.Join(dir, "ends"), []byte(strconv.FormatInt(ends.Unix(), 10)+"\n"), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	c.SetJob(number, "RUNNING")
+}
+
+// SetJob gives a job in the queue another state.
+func (c *Cluster) SetJob(number, state string) {
+	c.t.Helper()
+	if err := os.WriteFile(filepath.Join(c.state, "jobs", number, "state"), []byte(state+"\n"), 0o600); err != nil {
+		c.t.Fatal(err)
 	}
 }
 
