@@ -18,7 +18,7 @@ import (
 // serveInJob starts a server on the node in a job; "" is a process that Slurm did not start.
 func serveInJob(t *testing.T, job, addr string) (port int, stop func()) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0]) //nolint:noctx // it ends with stop
+	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), foreignServerEnv+"="+addr)
 	if job != "" {
 		cmd.Env = append(cmd.Env, "SLURM_JOB_ID="+job)
