@@ -31,6 +31,7 @@ type otherWay struct {
 	failed  time.Time // when it last came to nothing, for a node that was reached by ssh
 	away    bool      // the node answered on neither way
 	guest   bool      // the job is none of ours
+	job     string    // of a guest: in which the step is asked for; "": any of the user's on the node
 
 	host, user ssh.Signer // the step's sshd shows the one, and lets in the other
 	hostKey    []byte     // of host, as a file of OpenSSH's
@@ -81,8 +82,12 @@ func (s *session) nodeHop(login *share.Chain) (chain.Hop, error) {
 	only := chain.PinnedKeys(o.host.PublicKey())
 	hop := s.cfg.NodeHop(s.nodeName, only)
 	hop.Signer, hop.HostKeys, hop.HostKeyAlias = o.user, only, ""
+	job := s.job.ID
+	if o.guest {
+		job = o.job
+	}
 	entrance := slurm.Entrance{
-		ID: s.cfg.ID, Job: s.job.ID, Node: s.nodeName, Guest: o.guest, HostKey: o.hostKey,
+		ID: s.cfg.ID, Job: job, Node: s.nodeName, Guest: o.guest, HostKey: o.hostKey,
 		UserKey: strings.TrimSpace(string(ssh.MarshalAuthorizedKey(o.user.PublicKey()))),
 	}
 	hop.Carrier = func(ctx context.Context) (net.Conn, error) { return entrance.Open(ctx, login) }

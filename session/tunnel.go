@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/alps-tunnel/cscs/forward"
@@ -67,8 +68,17 @@ type tunnel struct {
 	session
 	cfg TunnelConfig
 
-	jobLook chan struct{} // asks the watch over the job to look at once; nil: no job is watched
-	broken  error         // of the connection to the node, while it is not known whether the job has ended
+	found   slurm.Node         // as Find has it
+	jobLook chan slurm.Doubt   // asks the watch over the job to look at once; nil: no job is watched
+	unwatch context.CancelFunc // ends the watch over the job
+	limit   *time.Timer        // to the next warning of the job's time limit
+	broken  error              // of the connection to the node, while it is not known whether the job has ended
+}
+
+// jobTold is what the watch over a job tells. Its number may be written in two ways (of a task of an array).
+type jobTold struct {
+	job  string
+	info slurm.JobInfo
 }
 
 // errJobCompleted tells that the job of a tunnel has come to its own end.
@@ -91,11 +101,9 @@ func (t *tunnel) live(ctx context.Context) error {
 		return err
 	}
 
-	limit := time.NewTimer(time.Hour)
-	limit.Stop()
-	defer limit.Stop()
-	t.watchJob(work)
-	t.awaitLimit(limit)
+	t.limit = time.NewTimer(time.Hour)
+	defer t.limit.Stop()
+	t.watchJob(work, t.found.Runs)
 	verdict := time.NewTimer(time.Hour)
 	verdict.Stop()
 	defer verdict.Stop()
@@ -130,16 +138,11 @@ func (t *tunnel) live(ctx context.Context) error {
 				if m.chain == t.node && t.lostHop == "" {
 					t.listener.SetTarget(nil)
 					t.tellNodeLost(noAnswer)
-					t.lookAtJob()
+					t.lookAtJob(slurm.ServerGone)
 				}
-			case slurm.JobInfo:
-				if !m.Runs() {
-					t.job.ID, t.job.State = m.ID, m.State
-					return cmp.Or(m.Ended(), errJobCompleted)
-				}
-				if !m.Ends.Equal(t.job.Ends) {
-					t.job.Ends = m.Ends
-					t.awaitLimit(limit)
+			case jobTold:
+				if err := t.seeJob(work, m); err != nil {
+					return err
 				}
 			case submitDone:
 				err := cmp.Or[error](m.err, &slurm.RemoteError{Kind: "protocol", Message: "the watch over the port on " + t.nodeName + " ended"})
@@ -147,9 +150,9 @@ func (t *tunnel) live(ctx context.Context) error {
 					return err
 				}
 			}
-		case <-limit.C:
+		case <-t.limit.C:
 			t.warnOfLimit()
-			t.awaitLimit(limit)
+			t.awaitLimit(t.limit)
 		case <-t.chain.Done():
 			return t.chain.Err()
 		case <-nodeEnd:
@@ -165,17 +168,59 @@ func (t *tunnel) live(ctx context.Context) error {
 	}
 }
 
-// watchJob has the job watched, if one is known.
-func (t *tunnel) watchJob(work context.Context) {
-	if t.job.ID == "" {
+// attributeServer takes in which job the server runs in: that of the process that listens. Where the node
+// does not show it, it can only be the job that was asked for, or the only one of the user's there.
+func (t *tunnel) attributeServer(work context.Context, job string) {
+	info := t.found.Runs
+	if job != "" && job != info.ID {
+		info = slurm.JobInfo{ID: job}
+		if i := slices.IndexFunc(t.found.Jobs, func(j slurm.JobInfo) bool { return j.ID == job }); i >= 0 {
+			info = t.found.Jobs[i]
+		}
+	}
+	if info.ID != t.job.ID {
+		t.watchJob(work, info)
+	}
+}
+
+// watchJob makes the job the tunnel's: it is watched, and no other. Without an ID none is.
+func (t *tunnel) watchJob(work context.Context, job slurm.JobInfo) {
+	if t.unwatch != nil {
+		t.unwatch()
+	}
+	t.job, t.jobLook, t.unwatch = job, nil, nil
+	t.limit.Stop()
+	t.awaitLimit(t.limit)
+	if job.ID == "" {
 		return
 	}
-	t.jobLook = make(chan struct{}, 1)
-	login, job, look := t.chain, t.job.ID, t.jobLook
+	work, t.unwatch = context.WithCancel(work)
+	t.jobLook = make(chan slurm.Doubt, 1)
+	login, look := t.chain, t.jobLook
 	t.work.Go(func() {
 		// If the watch ends early, the tunnel goes on as one without a job.
-		_ = slurm.WatchJob(work, login, job, look, func(info slurm.JobInfo) error { return t.send(work, info) })
+		_ = slurm.WatchJob(work, login, job.ID, look, func(info slurm.JobInfo) error { return t.send(work, jobTold{job.ID, info}) })
 	})
+}
+
+// seeJob takes in what the watch tells of the job, and returns how that has ended. A job that was never seen
+// to run is not the server's: a process can carry the number of one that is over.
+func (t *tunnel) seeJob(work context.Context, m jobTold) error {
+	switch {
+	case m.job != t.job.ID: // of an earlier watch
+	case !m.info.Runs() && t.job.State == "":
+		t.watchJob(work, slurm.JobInfo{})
+	case !m.info.Runs():
+		t.job.ID, t.job.State = m.info.ID, m.info.State
+		return cmp.Or(m.info.Ended(), errJobCompleted)
+	default:
+		t.job.State = m.info.State
+		if !m.info.Ends.Equal(t.job.Ends) {
+			t.job.Ends = m.info.Ends
+			t.awaitLimit(t.limit)
+		}
+	}
+	return nil
 }
 
 // doubtJob has it found out whether the job has ended, after err, with which the server went. It returns
@@ -189,7 +234,7 @@ func (t *tunnel) doubtJob(err error, verdict *time.Timer) bool {
 		t.listener.SetTarget(nil)
 		verdict.Reset(jobVerdict)
 	}
-	t.lookAtJob()
+	t.lookAtJob(slurm.NodeLost)
 	return true
 }
 
@@ -207,19 +252,27 @@ func (t *tunnel) heedSilence(work context.Context, m silence) {
 	}
 }
 
-// lookAtJob has the job looked at soon.
-func (t *tunnel) lookAtJob() {
-	select {
-	case t.jobLook <- struct{}{}:
-	default: // it is asked for already, or no job is watched
+// lookAtJob has the job looked at soon, if one is watched. A doubt takes the place of an earlier one that is
+// not sent yet, but of NodeLost.
+func (t *tunnel) lookAtJob(doubt slurm.Doubt) {
+	if t.jobLook == nil {
+		return
 	}
+	select {
+	case earlier := <-t.jobLook:
+		if earlier == slurm.NodeLost {
+			doubt = earlier
+		}
+	default:
+	}
+	t.jobLook <- doubt // this is the only sender
 }
 
 // reach makes the last hop: by ssh or, where that is refused though a job of the user's runs
 // there, through a step of that job.
 func (t *tunnel) reach(ctx context.Context) error {
 	node, refusal := slurm.Find(ctx, t.chain, t.cfg.Job, t.cfg.Node)
-	t.nodeName, t.job = node.Name, node.Runs
+	t.nodeName, t.found = node.Name, node
 	t.keys = nodeKeys{lines: node.HostKeys, scanned: true}
 	var noSSHD *slurm.RemoteError
 	switch {
@@ -237,7 +290,7 @@ func (t *tunnel) reach(ctx context.Context) error {
 	default:
 		return refusal
 	}
-	t.job.ID = cmp.Or(t.job.ID, t.cfg.Job)
+	t.other.job = cmp.Or(node.LastToEnd().ID, t.cfg.Job)
 	t.other.taken, t.other.guest, t.other.refusal = true, true, refusal
 	err := t.extend(ctx)
 	var noJob *slurm.RemoteError
@@ -284,12 +337,13 @@ func (t *tunnel) see(work context.Context, l slurm.Listener) error {
 	case l.Verdict == "none":
 		t.listener.SetTarget(forward.Target(nil))
 		t.out.warn(fmt.Sprintf("nothing listens on port %d of %s any more: new connections wait for it", t.cfg.Port, t.nodeName))
-		t.lookAtJob()
+		t.lookAtJob(slurm.ServerGone)
 	default:
 		if l.Verdict == "wide" {
 			t.out.warn(fmt.Sprintf("the server listens on %s of %s, where others can reach it too", l.Bound, t.nodeName))
 		}
 		t.listening = &slurm.Listening{Addr: l.Addr}
+		t.attributeServer(work, l.Job)
 		t.inJob = t.job.ID
 		t.serve(work)
 	}

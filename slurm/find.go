@@ -16,12 +16,15 @@ type Node struct {
 	HostKeys []string // as lines of authorized_keys(5) have them
 	Scanned  bool     // the keys are from a scan by the login node, not from its ssh_known_hosts
 
-	Runs JobInfo // of Find: the job that runs there; without an ID: none of the user's
+	// Of Find: Jobs are the user's that are known to run there. Runs is the one that was asked for, or the
+	// only one; without an ID: none, or it is not known which of several is meant.
+	Jobs []JobInfo
+	Runs JobInfo
 }
 
 // Find asks the login node for a node and its host keys: node, or the first node of the user's job, or,
 // with neither, that of the only job of the user's that runs. The answer has the job with its time limit;
-// of a node, that of the user's jobs there which ends last, if any runs there.
+// of a node, all jobs of the user's there.
 //
 // It returns *JobEndedError for a job that does not run, *WhichJobError if several run or none, and
 // *RemoteError: of kind "nonode", with the node's name, if it has no sshd that answers.
@@ -38,14 +41,14 @@ func Find(ctx context.Context, remote Remote, job, node string) (Node, error) {
 			if err := checkRunning(cmp.Or(job, l.get("job")), l.get("answer")); err != nil {
 				return err
 			}
-			n.setJob(l)
+			n.addJob(l)
 		case "mine":
 			f := parseFound(line{kind: "session", fields: []string{"job=" + l.get("answer")}})
 			if f.Job != "" {
 				mine = append(mine, f)
 			}
 		case "on":
-			n.setJob(l)
+			n.addJob(l)
 		case "which":
 			return &WhichJobError{Jobs: mine}
 		case "node":
@@ -58,7 +61,11 @@ func Find(ctx context.Context, remote Remote, job, node string) (Node, error) {
 		}
 		return nil
 	}}
-	if err := c.run(ctx, remote); err != nil {
+	err := c.run(ctx, remote)
+	if len(n.Jobs) == 1 {
+		n.Runs = n.Jobs[0]
+	}
+	if err != nil {
 		return n, err
 	}
 	if !found {
@@ -67,9 +74,8 @@ func Find(ctx context.Context, remote Remote, job, node string) (Node, error) {
 	return n, nil
 }
 
-// setJob reads squeue's %T|%N|%u|%e|%S of a job that runs. If it is one of several on the node, the
-// one that ends last is kept.
-func (n *Node) setJob(l line) {
+// addJob reads squeue's %T|%N|%u|%e|%S of a job that runs.
+func (n *Node) addJob(l line) {
 	f := strings.Split(l.get("answer"), "|")
 	if len(f) < 5 || f[0] != "RUNNING" {
 		return
@@ -78,10 +84,19 @@ func (n *Node) setJob(l line) {
 	if nodes, err := Hostlist(f[1]); err == nil {
 		job.Nodes = nodes
 	}
-	// A job without a time limit ends last.
-	if n.Runs.ID == "" || !n.Runs.Ends.IsZero() && (job.Ends.IsZero() || job.Ends.After(n.Runs.Ends)) {
-		n.Runs = job
+	n.Jobs = append(n.Jobs, job)
+}
+
+// LastToEnd is the job on the node that ends last; the zero JobInfo if none is known. A job without a time
+// limit ends last.
+func (n Node) LastToEnd() JobInfo {
+	var last JobInfo
+	for _, job := range n.Jobs {
+		if last.ID == "" || !last.Ends.IsZero() && (job.Ends.IsZero() || job.Ends.After(last.Ends)) {
+			last = job
+		}
 	}
+	return last
 }
 
 // WhichJobError tells that no job was named, and that not exactly one runs.
@@ -120,10 +135,19 @@ func (e *WhichJobError) Error() string {
 	return fmt.Sprintf("%d jobs of yours run: %s", len(running), strings.Join(parts, ", "))
 }
 
+// A Doubt is why a job may have ended.
+type Doubt string
+
+const (
+	ServerGone Doubt = "look" // its server does not listen any more, or its node does not answer
+	NodeLost   Doubt = "lost" // the connection to its node broke
+)
+
 // WatchJob tells of a job that runs: at once, whenever its time limit changes, and when it has ended,
 // after which it returns nil. The login node asks Slurm once a minute, and a few times when look says
-// that the job may have ended. It returns *RemoteError, or the error of the connection.
-func WatchJob(ctx context.Context, remote Remote, job string, look <-chan struct{}, handle func(JobInfo) error) error {
+// that the job may have ended: for ServerGone once a minute at most (invariant I9). It returns
+// *RemoteError, or the error of the connection.
+func WatchJob(ctx context.Context, remote Remote, job string, look <-chan Doubt, handle func(JobInfo) error) error {
 	v := new(vars)
 	v.set("cscs_job", job)
 	stdin, feed := io.Pipe()
@@ -134,8 +158,8 @@ func WatchJob(ctx context.Context, remote Remote, job string, look <-chan struct
 		defer feed.Close()
 		for {
 			select {
-			case <-look:
-				if _, err := io.WriteString(feed, "look\n"); err != nil {
+			case doubt := <-look:
+				if _, err := io.WriteString(feed, string(doubt)+"\n"); err != nil {
 					return
 				}
 			case <-ctx.Done():

@@ -46,3 +46,22 @@ func TestFindRunner(t *testing.T) {
 	}
 	stopFake(t, f, Stopping{ID: id})
 }
+
+// TestLastToEnd: the step that leads to a node is asked for in the job that stays there longest.
+func TestLastToEnd(t *testing.T) {
+	now := time.Now()
+	soon, late, never := JobInfo{ID: "1", Ends: now}, JobInfo{ID: "2", Ends: now.Add(time.Hour)}, JobInfo{ID: "3"}
+	for _, tt := range []struct {
+		jobs []JobInfo
+		want string
+	}{
+		{nil, ""},
+		{[]JobInfo{late, soon}, "2"},
+		{[]JobInfo{soon, late}, "2"},
+		{[]JobInfo{soon, never, late}, "3"},
+	} {
+		if got := (Node{Jobs: tt.jobs}).LastToEnd().ID; got != tt.want {
+			t.Errorf("of %v: %q", tt.jobs, got)
+		}
+	}
+}

@@ -96,3 +96,36 @@ func TestWish(t *testing.T) {
 		})
 	}
 }
+
+// TestFindJobOf: the job of a process is that of its cgroup, as the kernel shows it, or of its environment.
+func TestFindJobOf(t *testing.T) {
+	for name, c := range map[string]struct{ cgroup, environ, want string }{
+		"cgroup v2":         {"0::/system.slice/slurmstepd.scope/job_4711/step_0/user/task_0\n", "", "4711"},
+		"cgroup v1":         {"9:pids:/\n4:memory:/slurm/uid_2001/job_4711/step_batch/task_0\n1:name=systemd:/\n", "", "4711"},
+		"adopted":           {"0::/system.slice/slurmstepd.scope/job_4711/step_extern/user\n", "", "4711"},
+		"the job's own":     {"3:freezer:/slurm/uid_2001/job_4711\n", "", "4711"},
+		"cgroup before":     {"0::/slurm/job_4711/step_0\n", "SLURM_JOB_ID=12\x00", "4711"},
+		"environment":       {"0::/\n", "HOME=/\x00SLURM_JOB_ID=4711\x00X=1\x00", "4711"},
+		"neither":           {"0::/user.slice/user-2001.slice\n", "HOME=/\x00", ""},
+		"not readable":      {"", "", ""},
+		"a directory's":     {"0::/user.slice/myjob_12x/\n", "", ""},
+		"no number":         {"0::/\n", "SLURM_JOB_ID=$(reboot)\x00", ""},
+		"too long a number": {"0::/\n", "SLURM_JOB_ID=99999999999999999999\x00", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for file, text := range map[string]string{"cgroup": c.cgroup, "environ": c.environ} {
+				if text == "" {
+					continue
+				}
+				if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			out, err := bashCommand(t, script+"\ncscs_find_job_of \"$1\" && echo \"$REPLY\" || true", dir).Output()
+			if got := strings.TrimSpace(string(out)); err != nil || got != c.want {
+				t.Errorf("job %q, %v", got, err)
+			}
+		})
+	}
+}

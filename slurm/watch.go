@@ -17,6 +17,7 @@ type Listener struct {
 	Addr    string // to forward to, host:port
 	Bound   string // the address that it is bound to
 	Owner   string // of a foreign one: the user's name or, if that is not known there, the uid
+	Job     string // of one of the user's own: in which its process runs, if the node shows it; a Watch with a Session does not look
 }
 
 // Ours reports whether it is the user's own.
@@ -96,6 +97,7 @@ func (w *Watch) Run(ctx context.Context, remote Remote, handle func(Listener) er
 			Addr:    net.JoinHostPort(l.get("addr"), l.get("port")),
 			Bound:   l.get("bound"),
 			Owner:   l.get("owner"),
+			Job:     l.get("job"),
 		}
 		if n := l.int("look"); n > 0 {
 			w.answer(int(l.int("port")), uint64(n), now)

@@ -161,5 +161,22 @@ func (w *way) dialHops(ctx context.Context, opts chain.Options) (*chain.Chain, e
 	if errors.As(err, &gone) && gone.Hop == first.Name { // meanwhile
 		return w.dialHops(ctx, opts)
 	}
+	if err == nil {
+		w.mu.Lock()
+		w.joins = first.Name
+		w.mu.Unlock()
+	}
 	return c, err
+}
+
+// tellMaster says, once, that an ssh of the user's carries the session: it stays as long as the session, after
+// its shell has ended too.
+func (w *way) tellMaster() {
+	w.mu.Lock()
+	host := w.joins
+	w.joins = ""
+	w.mu.Unlock()
+	if host != "" {
+		w.warn("your ssh that is logged in at " + host + " (ControlMaster) carries this session: if you log out there, it stays until the session ends")
+	}
 }

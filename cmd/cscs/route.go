@@ -41,6 +41,7 @@ type way struct {
 	known  []*chain.KnownHosts // whose warnings are still to be told
 	dialed bool
 	joined bool         // an ssh of the user's was looked for
+	joins  string       // the host at which one carries the first chain, until that is told; "": none
 	keyErr error        // why there are no keys, where ssh makes them unnecessary
 	last   *share.Chain // that was dialled for the session
 }

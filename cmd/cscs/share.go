@@ -30,6 +30,7 @@ func (w *way) dial(ctx context.Context, opts chain.Options) (*share.Chain, error
 		w.mu.Lock()
 		w.last = c
 		w.mu.Unlock()
+		w.tellMaster()
 	}
 	return c, err
 }
@@ -61,7 +62,11 @@ func (w *way) visit(ctx context.Context) (*share.Chain, error) {
 
 // dialAlone is dial for what cannot move to another chain when its owner ends.
 func (w *way) dialAlone(ctx context.Context, opts chain.Options) (*share.Chain, error) {
-	return share.Dial(ctx, share.Place{}, opts, w.dialHops)
+	c, err := share.Dial(ctx, share.Place{}, opts, w.dialHops)
+	if err == nil {
+		w.tellMaster()
+	}
+	return c, err
 }
 
 // place is where those meet who go this way: through the same hops, as the same users,

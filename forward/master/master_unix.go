@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -22,8 +23,8 @@ import (
 // ssh that has it knowing.
 const answerTime = 5 * time.Second
 
-// checkPause is the least time between two questions whether the server answers: sshd writes a
-// line to its log for each. A variable for tests.
+// checkPause is the least time between two questions whether the server answers: sshd writes lines to its
+// log for each. A variable for tests.
 var checkPause = time.Minute
 
 // Join returns the hop whose connection an ssh of this user's has, by that ssh's control socket. It
@@ -60,6 +61,8 @@ type master struct {
 
 	mu      sync.Mutex
 	checked time.Time // when the server has last answered
+
+	refusesSessions atomic.Bool // the server has refused a session
 }
 
 // carry is a chain.Hop's Carrier.
@@ -107,20 +110,33 @@ func (c *carrier) SetDeadline(time.Time) error      { return os.ErrNoDeadline }
 func (c *carrier) SetReadDeadline(time.Time) error  { return os.ErrNoDeadline }
 func (c *carrier) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
 
-// check asks the server for a connection that it can only refuse, and returns when it has.
+// noSubsystem is a subsystem that no server has.
+const noSubsystem = "check@cscs"
+
+// check asks the server for a session with a subsystem that it does not have, and returns when it has
+// answered. ssh prints nothing of that, as it does of a connection that the server refuses, and the server
+// starts no shell. One that refuses sessions (MaxSessions) is not asked again, since ssh prints that: the
+// keepalive of the next hop shows its silence.
 func (m *master) check(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
-	defer cancel()
-	r, err := open(ctx, m.socket, newForward("127.0.0.1", 0), 1)
-	var refused *refusedError
-	switch {
-	case err == nil:
-		r.close()
-		return nil
-	case errors.As(err, &refused):
+	if m.refusesSessions.Load() {
 		return nil
 	}
-	return err
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	r, err := open(ctx, m.socket, newSubsystem(noSubsystem), 2)
+	var refused *refusedError
+	switch {
+	case errors.As(err, &refused):
+		m.refusesSessions.Store(true)
+		return nil
+	case err != nil:
+		return err
+	}
+	// Once this end is closed, ssh would print that there is no such subsystem.
+	defer r.close()
+	defer context.AfterFunc(ctx, r.close)()
+	_, _ = io.Copy(io.Discard, r.control)
+	return nil
 }
 
 // answer answers a keepalive once the server has answered, so that the chain notices its silence.

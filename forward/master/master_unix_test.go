@@ -31,6 +31,7 @@ type login struct {
 	socket string
 	hop    chain.Hop // at which the chain has no key that lets it in
 	ssh    *exec.Cmd
+	stderr string // the file that has what the ssh prints there
 }
 
 func newLogin(t *testing.T, options ...string) *login {
@@ -60,8 +61,13 @@ func newLogin(t *testing.T, options ...string) *login {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var said bytes.Buffer
-	l.ssh.Stderr = &said
+	l.stderr = filepath.Join(t.TempDir(), "stderr")
+	stderr, err := os.Create(l.stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stderr.Close()
+	l.ssh.Stderr = stderr
 	if err := l.ssh.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -69,14 +75,24 @@ func newLogin(t *testing.T, options ...string) *login {
 		_ = l.ssh.Process.Kill()
 		_ = l.ssh.Wait()
 		if t.Failed() {
-			t.Logf("ssh says:\n%s", &said)
+			t.Logf("ssh says:\n%s", l.said(t))
 		}
 	})
 	if _, err := io.ReadFull(out, make([]byte, len("ready"))); err != nil {
-		t.Fatalf("%v: %s", err, &said)
+		t.Fatalf("%v: %s", err, l.said(t))
 	}
 	l.check(t)
 	return l
+}
+
+// said is what the ssh has printed on its standard error: the user's terminal.
+func (l *login) said(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(l.stderr)
+	if err != nil {
+		t.Error(err)
+	}
+	return string(text)
 }
 
 // check fails the test unless the ssh lives.
@@ -220,6 +236,43 @@ func TestMasterHangs(t *testing.T) {
 	if _, err := Join(t.Context(), l.socket, l.hop); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
+}
+
+// TestMasterIsQuiet: what cscs asks of the server on its own account prints nothing on the terminal of the
+// user's ssh, and starts no shell there.
+func TestMasterIsQuiet(t *testing.T) {
+	for name, options := range map[string][]string{"usual": nil, "no forwarding": {"AllowTcpForwarding no"}, "own command": {"ForceCommand echo never"}} {
+		t.Run(name, func(t *testing.T) {
+			l := newLogin(t, options...)
+			before := l.said(t)
+			m := &master{socket: l.socket}
+			for range 20 {
+				if err := m.check(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if said := l.said(t); said != before {
+				t.Errorf("the ssh says: %s", strings.TrimPrefix(said, before))
+			}
+			l.check(t)
+		})
+	}
+}
+
+// TestMasterWithoutSessions: a server that allows no sessions is asked once. It has answered by its refusal.
+func TestMasterWithoutSessions(t *testing.T) {
+	l := newLogin(t, "MaxSessions 0")
+	before := l.said(t)
+	m := &master{socket: l.socket}
+	for range 5 {
+		if err := m.check(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if said := strings.TrimPrefix(l.said(t), before); strings.Count(said, "\n") > 1 {
+		t.Errorf("the ssh says: %s", said)
+	}
+	l.check(t)
 }
 
 // TestMasterFallsSilent: a chain whose server does not answer any more is lost, as any.

@@ -134,9 +134,14 @@ func open(ctx context.Context, socket string, message []byte, outputs int) (*req
 }
 
 // newSession is the request for a command.
-func newSession(command string) []byte {
+func newSession(command string) []byte { return sessionRequest(command, 0) }
+
+// newSubsystem is the request for a subsystem.
+func newSubsystem(name string) []byte { return sessionRequest(name, 1) }
+
+func sessionRequest(command string, subsystem uint32) []byte {
 	b := append(numbers(muxNewSession, 1), text("")...)
-	b = append(b, numbers(0, 0, 0, 0, noEscape)...) // no terminal, X11, agent, subsystem
+	b = append(b, numbers(0, 0, 0, subsystem, noEscape)...) // no terminal, X11, agent
 	b = append(b, text("")...)
 	return append(b, text(command)...)
 }

@@ -146,3 +146,19 @@ func TestTunnelWide(t *testing.T) {
 		t.Errorf("the job is %s", state)
 	}
 }
+
+// TestTunnelAmongJobs: of two jobs of alice's on a shared node, the tunnel ends with the one that the
+// server runs in, and outlives the other.
+func TestTunnelAmongJobs(t *testing.T) {
+	begin(t)
+	job := running(t, "alice", []string{"-p", "shared", "-w", "nid001001", "-n1", "-t", "20"}, "127.0.0.1:7007")
+	other := occupy(t, "alice", "-p", "shared", "-w", "nid001001", "-n1", "-t", "90")
+	s := cscs(t, "tunnel", "--node", "nid001001", "--port", "7007")
+	ready := s.ready()
+	cancelJob(t, other)
+	if code, body := get(t, ready.URL); code != http.StatusOK || !strings.HasPrefix(body, "alice") {
+		t.Errorf("after the end of the other job: %d %s", code, body)
+	}
+	cancelJob(t, job)
+	says(t, s.failure(4).Message, job)
+}

@@ -11,6 +11,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -41,20 +42,30 @@ func Helper() (status int, is bool) {
 		helps = true
 		return 0, false
 	}
-	status, err := ask(socket, os.Args[2])
-	if err != nil { // the process that has started ssh is gone
-		status = run(context.Background(), os.Args[2], os.Getenv(shellVar))
-	}
-	return status, true
+	return askOrRun(socket, os.Args[2]), true
 }
 
-// ask has the process at the socket run a command, and returns its exit status.
-func ask(socket, command string) (int, error) {
+// askOrRun has the process at the socket run a command, and returns its exit status. The command runs here
+// only if nothing listens at a socket that is there: the process was killed. Where the socket is removed, or
+// the answer does not come, that process has ended the question, and no ssh waits for the status.
+func askOrRun(socket, command string) int {
 	conn, err := new(net.Dialer).DialContext(context.Background(), "unix", socket)
-	if err != nil {
-		return 0, err
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return failed
+	case err != nil:
+		return run(shellCommand(context.Background(), command, os.Getenv(shellVar)))
 	}
 	defer conn.Close()
+	status, err := ask(conn, command)
+	if err != nil {
+		return failed
+	}
+	return status
+}
+
+// ask sends a command, and returns its exit status.
+func ask(conn net.Conn, command string) (int, error) {
 	if _, err := io.WriteString(conn, command); err != nil {
 		return 0, err
 	}
@@ -62,17 +73,22 @@ func ask(socket, command string) (int, error) {
 		return 0, err
 	}
 	var status uint32
-	err = binary.Read(conn, binary.BigEndian, &status)
+	err := binary.Read(conn, binary.BigEndian, &status)
 	return int(status), err
 }
 
-// run runs a command with a shell, as ssh does: without input and output.
-func run(ctx context.Context, command, shell string) int {
+// shellCommand is a command as ssh has the user's shell run it: without input and output.
+func shellCommand(ctx context.Context, command, shell string) *exec.Cmd {
 	if shell == "" {
 		shell = ownShell
 	}
 	cmd := exec.CommandContext(ctx, shell, "-c", command)
 	cmd.Env = environment(shell)
+	return cmd
+}
+
+// run runs a command, and returns its exit status.
+func run(cmd *exec.Cmd) int {
 	var exit *exec.ExitError
 	err := cmd.Run()
 	switch {
@@ -102,26 +118,38 @@ var results = struct {
 }{of: map[string]*result{}}
 
 type result struct {
-	sync.Mutex
+	turn   chan struct{} // held by the one who runs the command or reads the result
 	known  bool
+	late   bool // the command took too long for one question
 	status int
 }
 
-// status is the exit status of a command, which runs once: another caller waits for the first. A
-// command that ctx has ended runs again.
+// status is the exit status of a command, which runs once: another caller waits for the first. A command
+// that an interrupt has ended runs again. One that took too long does not: each caller has its time run out.
 func status(ctx context.Context, command, shell string) int {
 	results.Lock()
 	r := results.of[command]
 	if r == nil {
-		r = &result{}
+		r = &result{turn: make(chan struct{}, 1)}
 		results.of[command] = r
 	}
 	results.Unlock()
-	r.Lock()
-	defer r.Unlock()
-	if !r.known {
-		r.status = run(ctx, command, shell)
+	select {
+	case r.turn <- struct{}{}:
+		defer func() { <-r.turn }()
+	case <-ctx.Done():
+		return failed
+	}
+	switch {
+	case r.late:
+		<-ctx.Done()
+		return failed
+	case !r.known:
+		cmd := shellCommand(ctx, command, shell)
+		endWithGroup(cmd)
+		r.status = run(cmd)
 		r.known = ctx.Err() == nil
+		r.late = errors.Is(ctx.Err(), context.DeadlineExceeded)
 	}
 	return r.status
 }
@@ -169,7 +197,10 @@ func answer(ctx context.Context, conn net.Conn, shell string) {
 	if err != nil {
 		return
 	}
-	_ = binary.Write(conn, binary.BigEndian, uint32(status(ctx, string(command), shell)))
+	code := status(ctx, string(command), shell)
+	if ctx.Err() == nil { // else no ssh waits
+		_ = binary.Write(conn, binary.BigEndian, uint32(code))
+	}
 }
 
 var errAlone = errors.New("ssh runs the commands itself")

@@ -27,6 +27,7 @@ type settings struct {
 	addressFamily    string
 	connectTimeout   time.Duration
 	controlPath      string // expanded by ssh; empty for none
+	controlAsks      bool   // the ssh at controlPath asks the user about each use of it
 }
 
 // parseAnswer reads the output of ssh -G: one lower-case keyword and its value a line.
@@ -75,6 +76,8 @@ func (s *settings) set(key, value string) {
 		if !none {
 			s.controlPath = value
 		}
+	case "controlmaster":
+		s.controlAsks = strings.EqualFold(value, "ask") || strings.EqualFold(value, "autoask")
 	case "userknownhostsfile":
 		s.userKnownHosts = splitFiles(value)
 	case "globalknownhostsfile":

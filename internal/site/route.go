@@ -285,8 +285,9 @@ func (w *walker) resolve(ctx context.Context, s spec) (Host, settings, error) {
 	if err != nil {
 		return Host{}, settings{}, err
 	}
-	// A path that is the same for any host may be that of an ssh at another one.
-	if set.controlPath != any.controlPath {
+	// A path that is the same for any host may be that of an ssh at another one. An ssh that asks would do so
+	// for each command and connection of a session.
+	if set.controlPath != any.controlPath && !set.controlAsks {
 		h.ControlPath, h.ControlUser = set.controlPath, expanded
 	}
 	if w.signed {

@@ -469,6 +469,9 @@ func TestControlPath(t *testing.T) {
 		{"Host ela ela.cscs.ch\n    ControlPath /run/m\n", "/run/m", localUser()},
 		{"Host *\n    ControlPath /run/m\n", "", ""}, // it may be an ssh's at another host
 		{"Host *\n    ControlPath none\n", "", ""},
+		{"Host *\n    ControlPath /run/m-%r@%h:%p\n    ControlMaster auto\n", "/run/m-" + localUser() + "@ela.cscs.ch:22", localUser()},
+		{"Host *\n    ControlPath /run/m-%r@%h:%p\n    ControlMaster ask\n", "", ""}, // it asks for each use
+		{"Host *\n    ControlPath /run/m-%r@%h:%p\n    ControlMaster autoask\n", "", ""},
 		{"", "", ""},
 	} {
 		home(t, tt.ssh, "")

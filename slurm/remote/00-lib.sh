@@ -91,7 +91,7 @@ cscs_argv=("${cscs_argv[@]}") cscs_env=("${cscs_env[@]}") cscs_unset=("${cscs_un
 cscs_files=("${cscs_files[@]}")
 
 # Whatever the environment says of these.
-cscs_salloc='' cscs_batched='' cscs_asking='' cscs_detaching='' cscs_let_go='' cscs_runner_step='' cscs_learnt=''
+cscs_salloc='' cscs_batched='' cscs_asking='' cscs_detaching='' cscs_let_go='' cscs_step_asks=0 cscs_runner_step='' cscs_learnt=''
 cscs_unwritten='' cscs_signalled='' cscs_leased='' cscs_cause='' cscs_user_umask=0022 cscs_words='' cscs_info='' cscs_gres='' cscs_offer=() cscs_shown_jobs='' cscs_cancelled_jobs=''
 
 cscs_tab=$'\t'

@@ -99,6 +99,7 @@
 #	cscs_state		26		state of the job that waits
 #	cscs_step		60		the runner's step, as the client or its event file says
 #	cscs_step_args		46		options of the server's own step
+#	cscs_step_asks		22		cscs_uptime from which Slurm may be asked for steps again
 #	cscs_step_most		20		seconds for which a step is tried
 #	cscs_step_wait		20		seconds for which one srun waits for its step
 #	cscs_stop		24 40		why this process is to stop the server: asked, slurm

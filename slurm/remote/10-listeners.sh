@@ -142,7 +142,7 @@ cscs_look() {
 		now="$cscs_verdict $cscs_sock $cscs_uid"
 		if [[ $now != "$said" ]]; then
 			said=$now
-			cscs_tell_listener "$cscs_port"
+			cscs_tell_main_listener
 		fi
 		# A client that vanished does not end what it reads from; the session's end is ours.
 		# A home that is away is no end of the session.
@@ -170,6 +170,36 @@ cscs_take_look() {
 			cscs_say unrenewed "host=${HOSTNAME%%.*}"
 		fi
 	fi
+}
+
+# cscs_find_job_of DIRECTORY: REPLY is the job of the process whose directory of proc(5) it is: by its
+# cgroup (cgroup.conf(5): .../job_N/step_M/...) or, where Slurm makes none, by its environment. Fails if
+# neither shows one.
+cscs_find_job_of() {
+	local line env
+	REPLY=''
+	while IFS= read -r line; do
+		[[ $line =~ /job_([0-9]+)(/|$) ]] && REPLY=${BASH_REMATCH[1]} && break
+	done 2>/dev/null <"$1/cgroup"
+	if [[ -z $REPLY ]]; then
+		{ mapfile -d '' -t env <"$1/environ"; } 2>/dev/null
+		for line in "${env[@]}"; do
+			[[ $line != SLURM_JOB_ID=* ]] || REPLY=${line#*=}
+		done
+	fi
+	cscs_is_job "$REPLY"
+}
+
+# cscs_tell_main_listener: what was judged last, which was cscs_port, and in which job the server runs. A
+# session knows its job.
+cscs_tell_main_listener() {
+	local pid=''
+	REPLY=''
+	if [[ -z $cscs_id && $cscs_verdict == @(ours|wide) ]]; then
+		pid=$(cscs_holder "${cscs_sock##* }")
+		[[ -n $pid ]] && cscs_find_job_of "/proc/$pid" || REPLY=''
+	fi
+	cscs_tell_listener "$cscs_port" "job=$REPLY"
 }
 
 # cscs_tell_listener PORT [KEY=VALUE]...: what was judged last, which was that port.

@@ -109,6 +109,10 @@ cscs_is_starter_gone() {
 	else
 		(($1 > cscs_step_most * 1000 + 60000)) || return 1
 	fi
+	# A step may be there and say nothing for long: Slurm is asked once a minute (invariant I9).
+	cscs_uptime
+	((REPLY >= cscs_step_asks)) || return 1
+	((cscs_step_asks = REPLY + 60000))
 	[[ $(scontrol --local --oneliner show step "$cscs_job" 2>&1) != *"StepId=$cscs_job."[0-9]* ]]
 }
 

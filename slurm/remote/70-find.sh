@@ -49,10 +49,11 @@ cscs_find() {
 	if [[ -z $cscs_job$cscs_node ]]; then
 		cscs_find_only_job || return
 	elif [[ -z $cscs_job ]]; then
-		# Of the user's jobs on the node. One that is not there has none.
+		# Of the user's jobs on the node. One that is not there has none. A task of an array has a number of
+		# its own too (%A), which its processes know.
 		while IFS='|' read -r cscs_job answer; do
 			! cscs_is_job "$cscs_job" || cscs_say on "job=$cscs_job" "answer=$answer"
-		done < <(squeue --local --noheader --user="$cscs_user" --states=RUNNING --nodelist="$cscs_node" --format='%i|%T|%N|%u|%e|%S' 2>/dev/null)
+		done < <(squeue --local --noheader --user="$cscs_user" --states=RUNNING --nodelist="$cscs_node" --format='%A|%T|%N|%u|%e|%S' 2>/dev/null)
 		cscs_job=''
 	fi
 	if [[ -n $cscs_job ]]; then

@@ -1,15 +1,17 @@
 # watchjob: tells of a job until it has ended, for a tunnel into it. Slurm is asked here, on the login
 # node, once a minute (invariant I9), and again soon after the client says that the job may have ended.
 
+# cscs_watch_job: the client writes "look" when the server's port is closed, and "lost" when the connection
+# to the node broke. A server may come and go all the time, so only one "look" a minute counts.
 cscs_watch_job() {
-	local info ends known='' nap pauses=() code
+	local info ends known='' pauses=() left line code due doubted='' completing=''
 	cscs_have_slurm
 	cscs_say hello "host=${HOSTNAME%%.*}"
 	while :; do
 		info=$(scontrol --local --oneliner show job "$cscs_job" 2>&1)
 		# No answer says nothing.
 		if [[ $info == *@(' JobState='|'Invalid job id')* ]]; then
-			if [[ $info != *' JobState='@(CONFIGURING|RUNNING|SUSPENDED|COMPLETING|STOPPED|SIGNALING|STAGE_OUT|RESIZING)' '* ]]; then
+			if ! cscs_holds_nodes "$info"; then
 				cscs_say job "job=$cscs_job" "info=$info"
 				return
 			fi
@@ -19,14 +21,26 @@ cscs_watch_job() {
 				known=$ends
 				cscs_say job "job=$cscs_job" "info=$info"
 			fi
-			# Slurm needs a moment to say how it ended.
-			[[ $info != *' JobState=COMPLETING '* || ${#pauses[@]} -gt 0 ]] || pauses=(1 2 4 8)
+			# Slurm needs a moment to say how it ended. A job may be COMPLETING for long.
+			if [[ $info == *' JobState=COMPLETING '* && -z $completing ]]; then
+				completing=1
+				((${#pauses[@]})) || pauses=(1 2 4 8)
+			fi
 		fi
-		nap=${pauses[0]:-60}
+		cscs_uptime
+		((due = REPLY + ${pauses[0]:-60} * 1000))
 		pauses=("${pauses[@]:1}")
-		IFS= read -r -t "$nap" -u 0 _
-		code=$?
-		((code == 0 || code > 128)) || return
-		((code != 0)) || pauses=(1 2 4 8 16)
+		while cscs_uptime && ((left = due - REPLY, left > 0)); do
+			printf -v left '%d.%03d' $((left / 1000)) $((left % 1000))
+			IFS= read -r -t "$left" -u 0 line
+			code=$?
+			((code == 0 || code > 128)) || return
+			((code == 0)) || continue
+			cscs_uptime
+			if [[ $line == lost || -z $doubted ]] || ((REPLY - doubted >= 60000)); then
+				doubted=$REPLY pauses=(1 2 4 8 16)
+				break
+			fi
+		done
 	done
 }
