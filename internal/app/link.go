@@ -24,16 +24,20 @@ var (
 	escape     = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]") // colours
 	// tokenNames are the parameters in which servers print their token: Jupyter and Livebook (token), marimo
 	// (access_token), VS Code (tkn), Pluto (secret). Names such as key and password are also in addresses that are no login.
-	tokenNames = []string{"token", "access_token", "auth_token", "tkn", "secret"}
+	// A line of a log of requests: a method before the URL, a version of HTTP behind it, or a Referer.
+	loggedRequest = regexp.MustCompile(`(?m)^.*(\b[A-Z]+ http://|\bHTTP/[0-9]|(?i:referr?er)).*$`)
+	tokenNames    = []string{"token", "access_token", "auth_token", "tkn", "secret"}
 )
 
 // minToken is the length from which on a parameter's value is taken for a secret.
 const minToken = 6
 
 // FindPrintedLink gives the first link in what a server has written that leads to its port, under any name
-// of its host, with a token. A token that is masked ("...") is none.
+// of its host, with a token. A token that is masked ("...") is none, and a request that the server has logged is
+// no link: any user of the node can send one.
 func FindPrintedLink(text string, port int) (PrintedLink, bool) {
-	for _, match := range printedURL.FindAllString(escape.ReplaceAllString(text, ""), -1) {
+	text = loggedRequest.ReplaceAllString(escape.ReplaceAllString(text, ""), "")
+	for _, match := range printedURL.FindAllString(text, -1) {
 		u, err := url.Parse(strings.TrimRight(match, ".,;:!)]}"))
 		if err != nil || u.Port() != strconv.Itoa(port) {
 			continue

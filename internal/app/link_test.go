@@ -30,6 +30,7 @@ func TestFindPrintedLink(t *testing.T) {
 		{"no token", "Running on http://127.0.0.1:8888/\nhttp://127.0.0.1:8888/?page=abcdefgh\n", "", ""},
 		{"no path of that server", "http://127.0.0.1:8888//evil.example?token=0a1b2c3d4e5f\n", "", ""},
 		{"TLS", "https://127.0.0.1:8888/?token=0a1b2c3d4e5f\n", "", ""},
+		{"a logged request", "mallory - - \"GET http://localhost:8888/shutdown?token=mallory1 HTTP/1.0\" 401 -\n[W] 403 GET /x (127.0.0.1) 1.2ms referer=http://localhost:8888/y?token=mallory1\nhttp://localhost:8888/lab?token=0a1b2c3d4e5f\n", "/lab", "token=0a1b2c3d4e5f"},
 		{"nothing", "", "", ""},
 	} {
 		got, ok := FindPrintedLink(tt.text, 8888)
