@@ -140,7 +140,7 @@ func (d *deps) stop(ctx context.Context, l live.Listed, o *options) error {
 		}
 		var last session.Event
 		err = d.end(s.signals.ctx, session.Config{
-			ID: l.ID, Cluster: s.cluster.Name, Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dial, App: app.App{Name: l.App},
+			ID: l.ID, Job: l.Job, Cluster: s.cluster.Name, Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dial, App: app.App{Name: l.App},
 			Lease: time.Duration(l.Lease) * time.Second, LogDir: logs, Explain: s.explain,
 			Hurry: s.signals.hurry, Abandon: s.signals.abandon,
 		}, l.State == "", func(e session.Event) {

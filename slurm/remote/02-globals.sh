@@ -83,6 +83,7 @@
 #	cscs_uid		10		of the last judged port: the owner, if not the user
 #	cscs_unbatched		22		sbatch's words, where salloc asks instead
 #	cscs_unowned		15		runner: milliseconds since the lease was renewed
+#	cscs_unproven		60		numbers of jobs that have the session's name and may be its own
 #	cscs_unwritten		15		the lease could not be written
 #	cscs_user		00		the user's name
 #	cscs_user_umask		40 45 55 99	the user's umask
