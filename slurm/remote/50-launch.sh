@@ -42,13 +42,16 @@ cscs_serve() {
 # cscs_missing COMMAND TEXT: many sites' and users' start-up files define conda,
 # module and the like only for interactive shells; then the fix is another one.
 cscs_missing() {
-	local found
+	local question
+	question="builtin type -t -- $(printf %q "$1")"
 	# /etc/profile and its like are for login shells, ~/.bashrc for the others.
-	found=$(bash --login -i -c "builtin type -t -- $(printf %q "$1")" 2>/dev/null </dev/null) ||
-		found=$(bash -i -c "builtin type -t -- $(printf %q "$1")" 2>/dev/null </dev/null)
-	case ${found##*$'\n'} in
+	cscs_ask_shell 10 cscs_exec_shell bash --login -i -c "$question" 2>/dev/null ||
+		cscs_ask_shell 10 cscs_exec_shell bash -i -c "$question" 2>/dev/null
+	REPLY=${REPLY%$'\n'}
+	REPLY=${REPLY##*$'\n'}
+	case $REPLY in
 	function | alias)
-		cscs_fail "$1 $2: only your interactive shells know it (a ${found##*$'\n'} of ~/.bashrc): load what defines it with --setup, or move it to ~/.bash_profile"
+		cscs_fail "$1 $2: only your interactive shells know it (a $REPLY of ~/.bashrc): load what defines it with --setup, or move it to ~/.bash_profile"
 		;;
 	file) cscs_fail "$1 $2: only your interactive shells have it on their PATH: set PATH in ~/.bash_profile, or with --setup" ;;
 	*) cscs_fail "$1 $2" ;;
