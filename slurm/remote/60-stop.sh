@@ -14,7 +14,8 @@ cscs_queue() {
 	cscs_jobs=() cscs_unproven=()
 	while IFS= read -r line; do
 		# Nothing of a completing job runs for longer than its processes take to die.
-		cscs_is_job "${line%% *}" && [[ $line != *' COMPLETING' ]] || continue
+		[[ $line != *' COMPLETING' ]] || continue
+		cscs_is_job "${line%% *}" || continue
 		if cscs_is_own "${line%% *}"; then
 			cscs_jobs+=("$line")
 		elif [[ -n $REPLY ]]; then
@@ -24,14 +25,14 @@ cscs_queue() {
 }
 
 # cscs_is_own JOB: succeeds if a job with the session's name is the session's own, and not one that
-# the user has given that name (invariant I11): its number is known, or is not known of any job yet.
+# the user has given that name (invariant I11): its number is recorded, or none is yet.
 # Else REPLY is set if the job may be the session's all the same: the number is not known, and the
 # session's directory, where it may be recorded, is not there on this login node.
 cscs_is_own() {
 	REPLY=''
 	[[ $1 != "$cscs_job" ]] || return 0
 	if cscs_is_ours "$cscs_dir"; then
-		[[ -e $cscs_dir/asking ]] || cscs_is_job_of "$cscs_dir" "$1"
+		cscs_is_job_of "$cscs_dir" "$1"
 		return
 	fi
 	[[ -z $cscs_asking ]] || return 0
