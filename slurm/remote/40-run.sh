@@ -161,10 +161,12 @@ cscs_choose_port() {
 # cscs_owner INODE UID: who holds a socket, in words.
 cscs_owner() {
 	if [[ -z $2 ]]; then
-		local pid
+		local pid name=''
 		pid=$(cscs_holder "$1")
 		if [[ -n $pid ]]; then
-			printf 'your process %d (%s)' "$pid" "$(tr '\0' ' ' <"/proc/$pid/cmdline" | cut -c1-80)"
+			# Its name alone: its arguments may hold a token, and the event is stored (invariant I6).
+			{ IFS= read -r name <"/proc/$pid/comm"; } 2>/dev/null
+			printf 'your process %d (%s)' "$pid" "$name"
 		else
 			printf 'another process of yours'
 		fi
