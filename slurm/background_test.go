@@ -110,3 +110,17 @@ func TestBackgroundMissing(t *testing.T) {
 	}
 	stopFake(t, f, Stopping{ID: id, Step: AnyStep, Grace: time.Second})
 }
+
+// TestEndBesideBackground: a server that ends before it listens is reported, also if it ends with status 0,
+// as one does that goes into the background: a process that a start-up file has left is none of its.
+func TestEndBesideBackground(t *testing.T) {
+	f := slurmtest.New(t)
+	putFiles(t, f.Home, map[string]string{".bash_profile": "watch() { while sleep 0.3; do :; done; }\nwatch &\n(setsid sleep 3335 &)\n"})
+	id := testID(t)
+	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: []string{"true"}, Grace: time.Second}})
+	r.wait()
+	if x := r.outcome.Exited; x == nil || x.Reason != "exit" || x.Code != 0 {
+		t.Errorf("ended with %+v, %v", x, r.outcome.Err())
+	}
+	stopFake(t, f, Stopping{ID: id, Step: AnyStep, Grace: time.Second})
+}

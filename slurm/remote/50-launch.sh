@@ -13,6 +13,9 @@ cscs_serve() {
 	cscs_dir=${BASH_SOURCE[0]%/*}
 	# With set -a, the login shell has exported all of its variables, ours too.
 	export -n "${!cscs_@}"
+	# What began before is not the server's (cscs_find_server).
+	cscs_uptime
+	(umask 077 && printf '%s\n' "$REPLY" >"$cscs_dir/served")
 	case ${1:-} in
 	step) cscs_become_step ;;
 	workdir) cscs_fail "the work directory $cscs_workdir is not there on ${HOSTNAME%%.*}" ;;
