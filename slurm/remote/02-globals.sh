@@ -40,7 +40,7 @@
 #	cscs_lease_look		15		milliseconds between two reads of the lease
 #	cscs_leased		15		runner: the last value of the lease
 #	cscs_let_go		20 24 30	the runner's srun was killed, and the step may not have outlived it
-#	cscs_listen		40		runner: the port that the server is given
+#	cscs_listen		00 40 50	the port that the server is given
 #	cscs_lived		24		set if the runner outlived its srun
 #	cscs_logger		40		runner: process of cscs_log
 #	cscs_looked		40		runner: cscs_clock at the last read of the lease
@@ -55,6 +55,7 @@
 #	cscs_parent_mark	00		name of the mark of the directories above the sessions'
 #	cscs_pid		40		runner: the server's process
 #	cscs_pids		40		runner: processes of the session
+#	cscs_port_kept		00		launch: PORT is read-only in the login shell
 #	cscs_present		65		seconds for which a client counts after its last heartbeat
 #	cscs_proc_net		10		where the kernel shows its sockets
 #	cscs_pulsed		40		runner: cscs_clock at the last pulse

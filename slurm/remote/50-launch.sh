@@ -7,7 +7,8 @@ cscs_fail() {
 	exit 97
 }
 
-# cscs_serve [PROBLEM [DETAIL]...]: as cscs_serve_as was given them.
+# cscs_serve PORT_KEPT [PROBLEM [DETAIL]...]: as cscs_serve_as was given them. PORT_KEPT is set if the login
+# shell could not set PORT.
 cscs_serve() {
 	local i argv=()
 	cscs_dir=${BASH_SOURCE[0]%/*}
@@ -16,11 +17,16 @@ cscs_serve() {
 	# What began before is not the server's (cscs_find_server).
 	cscs_uptime
 	(umask 077 && printf '%s\n' "$REPLY" >"$cscs_dir/served")
+	cscs_listen=$(<"$cscs_dir/port")
+	[[ -z $1 ]] || export PORT="$cscs_listen"
+	shift
 	case ${1:-} in
 	step) cscs_become_step ;;
 	workdir) cscs_fail "the work directory $cscs_workdir is not there on ${HOSTNAME%%.*}" ;;
 	home) cscs_fail "the home directory $HOME is not there on ${HOSTNAME%%.*}" ;;
 	venv) cscs_fail "there is no virtual environment in ${cscs_venv/#\~/$HOME} on ${HOSTNAME%%.*} (no bin/activate)" ;;
+	readonly) cscs_fail "your start-up files make the variable $2 read-only, so that --env cannot set it" ;;
+	aborted) cscs_fail "your login shell on ${HOSTNAME%%.*} cannot prepare the server: a start-up file makes a variable read-only or changes a command of the shell; cscs logs shows the shell's message" ;;
 	activate) cscs_fail "${cscs_venv/#\~/$HOME}/bin/activate ended with status $2" ;;
 	setup)
 		i=${cscs_setup[$2]}
