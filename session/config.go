@@ -17,6 +17,7 @@ type Config struct {
 	ID      string // see NewID
 	Cluster string // as events name it
 	Client  string // who attends it, as others see it: "alice on her laptop"
+	Job     string // for Stop: its job's number, if known
 
 	Hops  []chain.Hop // to the login node, in order
 	Chain chain.Options

@@ -11,12 +11,13 @@ import (
 // ends the job by its name, sees that it is gone, brings the log home and removes what the
 // session has on the cluster. A session that has ended already is no error. If find is
 // set, ID is looked for there, as Attach does, and must be of one that has at least left its log. One that cannot be reached is a
-// *TeardownError: its job may be there. Of the configuration it needs ID, Cluster, Hops, Chain, LogDir, App's name, Lease and Explain.
+// *TeardownError: its job may be there. Of the configuration it needs ID, Cluster, Job, Hops, Chain, LogDir, App's name, Lease and Explain.
 // Events and errors are as Run's; ctx with its cause is only for the way there, then
 // Hurry and Abandon count.
 func Stop(ctx context.Context, cfg Config, find bool, emit func(Event)) error {
 	s := newSession(cfg, emit)
 	s.messages = make(chan any)
+	s.job.ID = cfg.Job
 	if err := s.dial(ctx); err != nil {
 		switch {
 		case ctx.Err() != nil:

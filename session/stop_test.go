@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -64,6 +65,38 @@ func TestStopWithoutItsClient(t *testing.T) {
 	if err := Stop(t.Context(), cfg, false, func(Event) {}); err != nil {
 		t.Errorf("stop again: %v", err)
 	}
+}
+
+// TestStopByNumber: the login node does not see the session's directory, and nothing but its number
+// proves that the job of salloc's is the session's. It is ended where the number is known, and reported
+// with its number where it is not.
+func TestStopByNumber(t *testing.T) {
+	a := newAlps(t)
+	cfg := a.config()
+	a.orphan(cfg)
+	job := filepath.Base(a.Jobs()[0])
+	if err := os.Remove(filepath.Join(a.Jobs()[0], "out")); err != nil { // which a job of salloc's does not have
+		t.Fatal(err)
+	}
+	dir := filepath.Join(a.Home, ".cscs")
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	var left *TeardownError
+	if err := Stop(t.Context(), cfg, false, func(Event) {}); !errors.As(err, &left) || left.Job != job || len(a.Jobs()) != 1 {
+		t.Errorf("stop without the number: %v; jobs %v", err, a.Jobs())
+	}
+	cfg.Job = job
+	if err := Stop(t.Context(), cfg, false, func(Event) {}); err != nil || len(a.Jobs()) != 0 {
+		t.Errorf("stop by number: %v; jobs %v", err, a.Jobs())
+	}
+	if err := os.Rename(dir+".away", dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := Stop(t.Context(), cfg, false, func(Event) {}); err != nil {
+		t.Errorf("stop with the directory: %v", err)
+	}
+	a.nothingLeft()
 }
 
 func TestStopThatCannot(t *testing.T) {

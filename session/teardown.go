@@ -117,7 +117,12 @@ func (s *session) remains(err error) *TeardownError {
 	if n := len(s.cfg.Hops); n > 0 {
 		host = s.cfg.Hops[n-1].Name
 	}
-	left := &TeardownError{Job: s.job.ID, Name: slurm.JobName(s.cfg.ID), Cluster: s.cfg.Cluster, Host: host, Err: err}
+	job := s.job.ID
+	var remains *slurm.RemainsError
+	if job == "" && errors.As(err, &remains) {
+		job = remains.Job
+	}
+	left := &TeardownError{Job: job, Name: slurm.JobName(s.cfg.ID), Cluster: s.cfg.Cluster, Host: host, Err: err}
 	if s.guarded() { // before that, nobody holds the lease
 		left.Lease = s.cfg.Lease
 	}

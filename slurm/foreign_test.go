@@ -71,6 +71,8 @@ func TestStopSparesNamesakes(t *testing.T) {
 		{"asked by salloc", map[string]string{"salloc": "4711\n"}, "", true, []string{"4712"}},
 		{"its runner has said so", map[string]string{"events": "alive\tjob=4711\tstep=0\tnode=nid001001\tpid=1\n"}, "", true, []string{"4712"}},
 		{"the number was lost on the way", map[string]string{"asking": "elsewhere 1\n"}, "", true, nil},
+		{"the number was lost on the way, and its runner has said so", map[string]string{"asking": "elsewhere 1\n", "runner": "4711\n",
+			"events": "alive\tjob=4711\tstep=0\tnode=nid001001\tpid=1\n"}, "", true, []string{"4712"}},
 		{"the directory is away, and the client knows", nil, "4711", false, []string{"4712"}},
 		{"the session is over", nil, "", false, []string{"4711", "4712"}},
 	} {

@@ -142,7 +142,7 @@ func (d *deps) stop(ctx context.Context, l live.Listed, o *options) error {
 		// Another user's end of it would be no end: it has to be there.
 		find := l.State == "" || !isAccountOf(l.Record, live.Record{User: one(s.opts.user), Identity: one(s.opts.identity)}, s.login())
 		err = d.end(s.signals.ctx, session.Config{
-			ID: l.ID, Cluster: s.cluster.Name, Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dial, App: app.App{Name: l.App},
+			ID: l.ID, Job: l.Job, Cluster: s.cluster.Name, Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dial, App: app.App{Name: l.App},
 			Lease: time.Duration(l.Lease) * time.Second, LogDir: logs, Explain: s.explain,
 			Hurry: s.signals.hurry, Abandon: s.signals.abandon,
 		}, find, func(e session.Event) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"testing"
 
+	"github.com/alps-tunnel/cscs/internal/live"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
 )
@@ -64,5 +65,28 @@ func TestAskedToEndOtherwise(t *testing.T) {
 				t.Errorf("exit code %d, want %d; ended by itself: %v, want %d", code, tt.code, ended, tt.ended)
 			}
 		})
+	}
+}
+
+// TestStopSendsNumber: the number of the job, which this machine has recorded, goes to the cluster: it may be
+// all that proves there which job is the session's.
+func TestStopSendsNumber(t *testing.T) {
+	home(t, "")
+	dir, err := stateDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := live.Open(dir).Take(live.Record{ID: "aaaaaaaa", Job: "4711", Cluster: "daint", State: live.Detached})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Leave()
+	job := ""
+	d := &deps{io: &ui.IO{Out: new(bytes.Buffer), Err: new(bytes.Buffer)}, end: func(_ context.Context, cfg session.Config, _ bool, _ func(session.Event)) error {
+		job = cfg.Job
+		return nil
+	}}
+	if code := execute(t.Context(), []string{"stop", "aaaaaaaa"}, d); code != 0 || job != "4711" {
+		t.Errorf("exit code %d; the job is %q, want 4711", code, job)
 	}
 }

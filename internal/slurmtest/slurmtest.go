@@ -98,6 +98,13 @@ func (c *Cluster) Running(words string) int {
 	return n
 }
 
+// RunningOnLogin counts those of them that run on the login node.
+func (c *Cluster) RunningOnLogin(words string) int {
+	n := 0
+	c.each(words, true, func(*os.Process) { n++ })
+	return n
+}
+
 func (c *Cluster) each(words string, login bool, visit func(*os.Process)) {
 	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, f := range environs {

@@ -36,12 +36,12 @@ cscs_serve_as() {
 		\eval "$cscs_builtin"
 		\export -f builtin
 	fi
-	\exec "$BASH" --noprofile --norc -p "$cscs_dir/remote.sh" serve "$@"
+	\exec "$BASH" --noprofile --norc -p "$cscs_dir/remote.sh" serve "$cscs_port_kept" "$@"
 }
 
 # cscs_fill_in TEXT: REPLY is the text with {port} and {dir} replaced.
 cscs_fill_in() {
-	REPLY=${1//\{port\}/"$PORT"}
+	REPLY=${1//\{port\}/"$cscs_listen"}
 	REPLY=${REPLY//\{dir\}/"$cscs_dir"}
 }
 
@@ -53,7 +53,7 @@ cscs_set_up() {
 # cscs_launch [ahead]: no command fails where its status is not looked at: set -e, or a trap on ERR, would
 # end this shell.
 cscs_launch() {
-	cscs_aliases='' cscs_builtin=''
+	cscs_aliases='' cscs_builtin='' cscs_port_kept=''
 	[[ ":$BASHOPTS:" != *:expand_aliases:* ]] || cscs_aliases=1
 	cscs_builtin=$(POSIXLY_CORRECT=y && [[ $(\export -fp) == *@('export -f'|'declare -fx')' builtin'* ]] && \unset -f declare && \declare -f builtin) ||
 		cscs_builtin=''
@@ -62,9 +62,15 @@ cscs_launch() {
 	cscs_dir=${BASH_SOURCE[0]%/*}
 	# The umask here is the user's, for the server.
 	(\builtin umask 077 && \builtin printf '%d\n' "$$" >|"$cscs_dir/launched") || [[ -n $cscs_dir ]]
-	PORT=$(<"$cscs_dir/port")
+	cscs_listen=$(<"$cscs_dir/port")
+	# An assignment to a read-only variable would end this function. serve sets it instead.
+	if (PORT='') 2>/dev/null; then
+		\builtin export PORT="$cscs_listen"
+	else
+		cscs_port_kept=1
+	fi
 	# shellcheck disable=SC2034 # for the server
-	\builtin export PORT CSCS_SESSION="$cscs_id"
+	\builtin export CSCS_SESSION="$cscs_id" || [[ -n $cscs_dir ]]
 	# A dead login's value of these would win over ours.
 	((${#cscs_unset[@]} == 0)) || \builtin unset -v "${cscs_unset[@]}" || [[ -n $cscs_dir ]]
 	cscs_expand_launch || cscs_serve_as variable "$cscs_undefined" "$cscs_option"
@@ -93,7 +99,7 @@ cscs_launch() {
 	fi
 	for cscs_item in "${cscs_env[@]}"; do
 		cscs_fill_in "$cscs_item"
-		\builtin export "${REPLY?}"
+		\builtin export "${REPLY?}" || cscs_serve_as readonly "${REPLY%%=*}"
 	done
 	for cscs_item in "${!cscs_setup[@]}"; do
 		cscs_set_up "$cscs_item" || cscs_serve_as setup "$cscs_item" "$?"
@@ -103,3 +109,5 @@ cscs_launch() {
 }
 
 [[ ${1-} != launch ]] || cscs_launch "${2-}"
+# An error that ends the function, such as an assignment to a read-only variable, does not end the shell.
+[[ ${1-} != launch || ${2-} == ahead ]] || cscs_serve_as aborted

@@ -54,7 +54,7 @@
 #	cscs_leased		15		runner: the last value of the lease
 #	cscs_let_go		20 24 30	the runner's srun was killed, and the step may not have outlived it
 #	cscs_letters		00		what the name of a variable begins with
-#	cscs_listen		40		runner: the port that the server is given
+#	cscs_listen		00 40 50	the port that the server is given
 #	cscs_lived		24		set if the runner outlived its srun
 #	cscs_logger		40		runner: process of cscs_log
 #	cscs_looked		40		runner: cscs_clock at the last read of the lease
@@ -75,6 +75,7 @@
 #	cscs_pid		40		runner: the server's process
 #	cscs_pids		40		runner: processes of the session
 #	cscs_pip_code		52		bootstrap.sh: exit status of pip
+#	cscs_port_kept		00		launch: PORT is read-only in the login shell
 #	cscs_posix		00		launch: the login shell has set POSIXLY_CORRECT
 #	cscs_present		65		seconds for which a client counts after its last heartbeat
 #	cscs_proc_net		10		where the kernel shows its sockets
@@ -114,6 +115,7 @@
 #	cscs_unbatched		22		sbatch's words, where salloc asks instead
 #	cscs_undefined		00		name of a variable that has no value
 #	cscs_unowned		15		runner: milliseconds since the lease was renewed
+#	cscs_unproven		60		numbers of jobs that have the session's name and may be its own
 #	cscs_unwritten		15		the lease could not be written
 #	cscs_user		00		the user's name
 #	cscs_user_umask		40 45 55 99	the user's umask

@@ -72,28 +72,3 @@ cscs_may_end() {
 	done
 	[[ -n $found ]]
 }
-
-# cscs_try_login_shell: whether a login shell, as launch is one, comes through its start-up files: one line
-# "startup" to say so. timeout(1) ends what they have started, too. The shell's trace (bash(1), -x) says which
-# line was the last.
-cscs_try_login_shell() {
-	local line through='' code at='' out
-	out=$(
-		cscs_leave_login
-		cscs_restore_variables
-		export PS4='+ cscs-at ${BASH_SOURCE[0]}:${LINENO}: '
-		exec timeout 5 bash --login -x -c "/usr/bin/env printf '%s\n' '$cscs_nonce through'" 2>&1 </dev/null
-	)
-	code=$?
-	while IFS= read -r line; do
-		case $line in
-		"$cscs_nonce through") through=1 ;;
-		+*' cscs-at '*) at=${line#*' cscs-at '} ;;
-		esac
-	done < <(printf '%s\n' "$out")
-	REPLY=''
-	if [[ -z $through && $at =~ ^([^:]+):([0-9]+):' '((exec|exit|logout)(' '.*)?)$ ]]; then
-		cscs_line_fields "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[3]}"
-	fi
-	REPLY=startup$'\t'host=${HOSTNAME%%.*}$'\t'through=$through$'\t'code=$code$REPLY
-}

@@ -79,10 +79,13 @@ cscs_look_for_edf() {
 		return
 	fi
 	# The user's start-up files may say where EDFs are.
-	local said EDF_PATH=${EDF_PATH:-}
+	local EDF_PATH=${EDF_PATH:-}
 	# shellcheck disable=SC2016 # for the login shell to expand
-	IFS= read -r -d '' -t 5 said < <(timeout 5 bash --login -c 'printf "\036%s\0" "${EDF_PATH:-}"' 2>/dev/null </dev/null)
-	[[ $said != *$'\036'* ]] || EDF_PATH=${said##*$'\036'}
+	cscs_ask_shell 5 cscs_exec_shell bash --login -c 'printf "\036%s\036" "${EDF_PATH:-}"' 2>/dev/null
+	if [[ $REPLY == *$'\036'*$'\036'* ]]; then
+		REPLY=${REPLY%$'\036'*}
+		EDF_PATH=${REPLY##*$'\036'}
+	fi
 	cscs_find_edf || cscs_say note "message=there is no EDF $cscs_environment in ${EDF_PATH:-$HOME/.edf}: unless the site has one, the server cannot start"
 }
 

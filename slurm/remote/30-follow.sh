@@ -190,14 +190,19 @@ cscs_stands() {
 # over: a stop for another client has removed it. Else this login node does not see the
 # directory, which is no reason to end the session.
 cscs_gone() {
+	local job
 	if ! cscs_queue; then
 		cscs_die away "$cscs_dir is not there on ${HOSTNAME%%.*}, and Slurm does not answer"
-	elif ((${#cscs_jobs[@]})); then
-		cscs_die away "$cscs_dir is not there on ${HOSTNAME%%.*}, though job ${cscs_jobs[0]%% *} is"
-	elif [[ ! -d $HOME && -n $cscs_job ]]; then
+	fi
+	job=${cscs_jobs[0]:-${cscs_unproven[0]:-}}
+	if [[ -n $job ]]; then
+		cscs_die away "$cscs_dir is not there on ${HOSTNAME%%.*}, though job ${job%% *} is"
+	elif [[ -d $HOME ]]; then
+		cscs_say exited reason=asked code= message=
+	elif [[ -n $cscs_job ]]; then
 		cscs_why
 	else
-		cscs_say exited reason=asked code= message=
+		cscs_see_home away
 	fi
 }
 

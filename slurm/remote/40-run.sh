@@ -162,10 +162,12 @@ cscs_choose_port() {
 # cscs_owner INODE UID: who holds a socket, in words.
 cscs_owner() {
 	if [[ -z $2 ]]; then
-		local pid
+		local pid name=''
 		pid=$(cscs_holder "$1")
 		if [[ -n $pid ]]; then
-			printf 'your process %d (%s)' "$pid" "$(tr '\0' ' ' <"/proc/$pid/cmdline" | cut -c1-80)"
+			# Its name alone: its arguments may hold a token, and the event is stored (invariant I6).
+			{ IFS= read -r name <"/proc/$pid/comm"; } 2>/dev/null
+			printf 'your process %d (%s)' "$pid" "$name"
 		else
 			printf 'another process of yours'
 		fi
@@ -190,7 +192,7 @@ cscs_tellings_most=2000
 # into a log that cannot fill the disk.
 cscs_start() {
 	local log
-	rm -f "$cscs_dir/failure" "$cscs_dir/launched" "$cscs_dir/inside" "$cscs_dir/expanded"
+	rm -f "$cscs_dir/failure" "$cscs_dir/launched" "$cscs_dir/served" "$cscs_dir/inside" "$cscs_dir/expanded"
 	printf '%s\n' "$cscs_listen" >"$cscs_dir/port"
 	cscs_server_code='' cscs_end='' cscs_message='' cscs_tellings=0
 	cscs_measured=$cscs_clock cscs_work='' cscs_worked=''
@@ -272,7 +274,7 @@ cscs_watch() {
 				return
 			elif [[ $state == starting ]] && ((cscs_clock - rest >= 1000)); then
 				rest=$cscs_clock
-				cscs_find_processes || {
+				cscs_find_server || {
 					cscs_ended "$state"
 					return
 				}
@@ -417,7 +419,7 @@ cscs_terminate() {
 	[[ $cscs_stop == slurm ]] || cscs_ask_to_end
 	while ((waited < cscs_grace * 1000)); do
 		if [[ -n $cscs_server_code ]]; then # it is in the background
-			cscs_find_processes || break
+			cscs_find_server || break
 		else
 			kill -0 "$cscs_pid" 2>/dev/null || break
 		fi
@@ -480,6 +482,31 @@ cscs_find_processes() {
 		if [[ $job == "$cscs_job" ]] || { [[ -z $job ]] && cscs_is_in_job "$f"; }; then cscs_pids+=("${f#/proc/}"); fi
 	done
 	((${#cscs_pids[@]}))
+}
+
+# cscs_find_server: succeeds if a process of the session is there that may be the server's: not one that began
+# before the server (a start-up file or --setup has left it), nor a child of such a process.
+cscs_find_server() {
+	local served=0 pid stat found
+	local -A left=() parent=()
+	{ IFS= read -r served <"$cscs_dir/served"; } 2>/dev/null
+	cscs_find_processes || return
+	for pid in "${cscs_pids[@]}"; do
+		{ read -r stat <"/proc/$pid/stat"; } 2>/dev/null || continue
+		# After the name, the parent is the 2nd field, and the beginning, in 1/100 s, the 20th (proc(5)).
+		read -ra stat < <(printf '%s\n' "${stat##*) }")
+		if ((stat[19] * 10 < ${served:-0})); then left[$pid]=1; else parent[$pid]=${stat[1]}; fi
+	done
+	found=1
+	while [[ -n $found ]]; do
+		found=''
+		for pid in "${!parent[@]}"; do
+			[[ -n ${left[${parent[$pid]}]:-} ]] || continue
+			unset "parent[$pid]"
+			left[$pid]=1 found=1
+		done
+	done
+	((${#parent[@]}))
 }
 
 # cscs_is_in_job /proc/PID: for a process that has unset Slurm's variables: succeeds if Slurm has

@@ -7,12 +7,19 @@ cscs_fail() {
 	exit 97
 }
 
-# cscs_serve [PROBLEM [DETAIL]...]: as cscs_serve_as was given them.
+# cscs_serve PORT_KEPT [PROBLEM [DETAIL]...]: as cscs_serve_as was given them. PORT_KEPT is set if the login
+# shell could not set PORT.
 cscs_serve() {
 	local i argv=()
 	cscs_dir=${BASH_SOURCE[0]%/*}
 	# With set -a, the login shell has exported all of its variables, ours too.
 	export -n "${!cscs_@}"
+	# What began before is not the server's (cscs_find_server).
+	cscs_uptime
+	(umask 077 && printf '%s\n' "$REPLY" >"$cscs_dir/served")
+	cscs_listen=$(<"$cscs_dir/port")
+	[[ -z $1 ]] || export PORT="$cscs_listen"
+	shift
 	[[ ! -e $cscs_dir/expanded ]] || cscs_read_launch <"$cscs_dir/expanded" || cscs_fail "cannot write in $cscs_dir on ${HOSTNAME%%.*}"
 	case ${1:-} in
 	variable)
@@ -28,6 +35,8 @@ cscs_serve() {
 		cscs_name_incomplete "${cscs_venv/#\~/$HOME}"
 		cscs_fail "$REPLY on ${HOSTNAME%%.*}"
 		;;
+	readonly) cscs_fail "your start-up files make the variable $2 read-only, so that --env cannot set it" ;;
+	aborted) cscs_fail "your login shell on ${HOSTNAME%%.*} cannot prepare the server: a start-up file makes a variable read-only or changes a command of the shell; cscs logs shows the shell's message" ;;
 	activate) cscs_fail "${cscs_venv/#\~/$HOME}/bin/activate ended with status $2" ;;
 	setup)
 		i=${cscs_setup[$2]}
@@ -62,13 +71,16 @@ cscs_name_incomplete() {
 # cscs_missing COMMAND TEXT: many sites' and users' start-up files define conda,
 # module and the like only for interactive shells; then the fix is another one.
 cscs_missing() {
-	local found
+	local question
+	question="builtin type -t -- $(printf %q "$1")"
 	# /etc/profile and its like are for login shells, ~/.bashrc for the others.
-	found=$(bash --login -i -c "builtin type -t -- $(printf %q "$1")" 2>/dev/null </dev/null) ||
-		found=$(bash -i -c "builtin type -t -- $(printf %q "$1")" 2>/dev/null </dev/null)
-	case ${found##*$'\n'} in
+	cscs_ask_shell 10 cscs_exec_shell bash --login -i -c "$question" 2>/dev/null ||
+		cscs_ask_shell 10 cscs_exec_shell bash -i -c "$question" 2>/dev/null
+	REPLY=${REPLY%$'\n'}
+	REPLY=${REPLY##*$'\n'}
+	case $REPLY in
 	function | alias)
-		cscs_fail "$1 $2: only your interactive shells know it (a ${found##*$'\n'} of ~/.bashrc): load what defines it with --setup, or move it to ~/.bash_profile"
+		cscs_fail "$1 $2: only your interactive shells know it (a $REPLY of ~/.bashrc): load what defines it with --setup, or move it to ~/.bash_profile"
 		;;
 	file) cscs_fail "$1 $2: only your interactive shells have it on their PATH: set PATH in ~/.bash_profile, or with --setup" ;;
 	*) cscs_fail "$1 $2" ;;

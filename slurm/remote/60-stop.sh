@@ -2,21 +2,26 @@
 # client. A job of that name which is known not to be the session's is left alone.
 
 # cscs_queue: cscs_jobs is "id state" of each job of this session that Slurm
-# still has to do something for. False if Slurm does not answer.
+# still has to do something for, and cscs_unproven the numbers of those that have its name and may be the
+# session's. False if Slurm does not answer.
 cscs_queue() {
-	local answer line listed=() job absent=' '
+	local answer line listed=() job absent=' ' REPLY
 	cscs_me
 	answer=$(squeue --local --noheader --user="$cscs_user" --name="$cscs_name" --format='%i %T' 2>&1) || {
 		cscs_said=$answer
 		return 1
 	}
-	cscs_jobs=()
+	cscs_jobs=() cscs_unproven=()
 	while IFS= read -r line; do
 		# Nothing of a completing job runs for longer than its processes take to die.
 		if [[ $line == *' COMPLETING' ]]; then
 			cscs_shown_jobs+=" ${line%% *} "
-		elif cscs_is_job "${line%% *}" && cscs_is_own "${line%% *}"; then
-			listed+=("$line")
+		elif cscs_is_job "${line%% *}"; then
+			if cscs_is_own "${line%% *}"; then
+				listed+=("$line")
+			elif [[ -n $REPLY ]]; then
+				cscs_unproven+=("${line%% *}")
+			fi
 		fi
 	done < <(printf '%s\n' "$answer")
 	cscs_ask_controller || return
@@ -65,11 +70,31 @@ cscs_find_state() {
 }
 
 # cscs_is_own JOB: succeeds if a job with the session's name is the session's own, and not one that
-# the user has given that name (invariant I11): its number is known, or is not known of any job yet.
+# the user has given that name (invariant I11): its number is recorded, or none is yet.
+# Else REPLY is set if the job may be the session's all the same: the number is not known, and the
+# session's directory, where it may be recorded, is not there on this login node.
 cscs_is_own() {
-	[[ $1 != "$cscs_job" && -z $cscs_asking ]] || return 0
-	cscs_is_ours "$cscs_dir" || return
-	[[ -e $cscs_dir/asking ]] || cscs_is_job_of "$cscs_dir" "$1"
+	REPLY=''
+	[[ $1 != "$cscs_job" ]] || return 0
+	if cscs_is_ours "$cscs_dir"; then
+		cscs_is_job_of "$cscs_dir" "$1"
+		return
+	fi
+	[[ -z $cscs_asking ]] || return 0
+	[[ -z $cscs_job ]] || return 1
+	cscs_has_output "$1"
+}
+
+# cscs_has_output JOB: succeeds if the job writes into the session's directory, as a job of sbatch's does
+# (cscs_enqueue). Else REPLY is set if it has no output file, as a job of salloc's, or Slurm does not say.
+cscs_has_output() {
+	local info file
+	info="$(scontrol --local --oneliner show job "$1" 2>/dev/null) "
+	# Slurm shows the name as it was given, or with its patterns filled in (sbatch(1), filename pattern).
+	file=${cscs_dir//\\/\\\\}
+	[[ $info != *" StdOut=$cscs_dir/batch.log "* && $info != *" StdOut=${file//%/%%}/batch.log "* ]] || return 0
+	[[ $info == *' StdOut='/* ]] || REPLY=$1
+	return 1
 }
 
 # cscs_is_job_of DIRECTORY JOB: succeeds if the session's directory records the number of the job, or
@@ -120,7 +145,7 @@ cscs_stop_session() {
 	fi
 	for nap in 0.1 0.2 0.4 0.8 1.5 3 5 10; do
 		if cscs_queue; then
-			if ((${#cscs_jobs[@]} == 0)) && { [[ -n $seen ]] || cscs_is_settled; }; then
+			if ((${#cscs_jobs[@]} == 0)) && { [[ -n $seen ]] || { ((${#cscs_unproven[@]} == 0)) && cscs_is_settled; }; }; then
 				asked=gone
 				break
 			fi
@@ -132,8 +157,9 @@ cscs_stop_session() {
 		cscs_nap "$nap"
 	done
 	if [[ $asked != gone ]]; then
-		[[ -n $seen ]] || cscs_said=${cscs_said:-"a request has had no answer from Slurm yet"}
-		cscs_say remains "job=${cscs_jobs[0]%% *}" "message=${cscs_said:-}"
+		[[ -n $seen ]] || cscs_explain_unsettled
+		job=${cscs_jobs[0]:-${cscs_unproven[0]:-}}
+		cscs_say remains "job=${job%% *}" "message=${cscs_said:-}"
 		return
 	fi
 	cscs_say stopped
@@ -149,6 +175,17 @@ cscs_is_settled() {
 	[[ -e $cscs_dir/asking ]] || return 0
 	{ read -r host pid <"$cscs_dir/asking"; } 2>/dev/null
 	[[ $host == "${HOSTNAME%%.*}" && $pid == +([0-9]) && ! -e /proc/$pid ]] && ! cscs_find_late
+}
+
+# cscs_explain_unsettled: cscs_said is why it is not known whether Slurm has a job of the session.
+cscs_explain_unsettled() {
+	if ((${#cscs_unproven[@]})); then
+		cscs_said="a job has the session's name, but $cscs_dir, which records the session's job, is not there on ${HOSTNAME%%.*}"
+	elif [[ ! -d $HOME ]]; then
+		cscs_said=${cscs_said:-"the home directory $HOME is not there on ${HOSTNAME%%.*}, so a request may be on its way to Slurm"}
+	else
+		cscs_said=${cscs_said:-"a request has had no answer from Slurm yet"}
+	fi
 }
 
 # cscs_find_step: cscs_step is the runner's, as it said itself; empty if it did not.

@@ -1,0 +1,92 @@
+# Questions to a shell of the user's. It reads start-up files, which may hang, write without end, or start
+# processes that live on: an ssh-agent, a loop that watches a quota. None of that outlives the question.
+
+# cscs_ask_shell SECONDS COMMAND...: runs a command that becomes such a shell by cscs_exec_shell. REPLY is its
+# output. Returns its exit status, or 124 if it was ended after so many seconds. Nothing waits for a process that
+# only holds its output open.
+cscs_ask_shell() {
+	local limit=$1 mark=$((300000 + ($$ * 32768 + RANDOM) % 500000)) fd pid began waited=0 text='' part gone='' code
+	cscs_uptime
+	began=$REPLY
+	exec {fd}< <(
+		# All that it starts inherits this limit, and is known by it (getrlimit(2), RLIMIT_MSGQUEUE). A variable
+		# would not do: another process may not read the environment of an ssh-agent (proc(5)), and env -i clears it.
+		ulimit -S -q "$mark" 2>/dev/null
+		"${@:2}" </dev/null
+	)
+	pid=$!
+	while ((waited < (limit + 2) * 1000)); do
+		kill -0 "$pid" 2>/dev/null || gone=1
+		part=''
+		IFS= read -r -N 65536 -t 0.1 -u "$fd" part
+		code=$?
+		text+=$part
+		((code == 0 || code > 128)) || break
+		((code == 0)) || [[ -z $gone ]] || break
+		cscs_uptime
+		waited=$((REPLY - began))
+	done
+	exec {fd}<&-
+	wait "$pid" 2>/dev/null
+	code=$?
+	cscs_uptime
+	((code != 137 || REPLY - began < limit * 1000)) || code=124 # timeout(1) kills itself, too
+	cscs_end_marked
+	REPLY=$text
+	return "$code"
+}
+
+# cscs_exec_shell COMMAND...: for cscs_ask_shell: becomes the shell, with its time limit.
+cscs_exec_shell() { exec timeout -k 1 "$limit" "$@"; }
+
+# cscs_end_marked: ends what has the caller's mark: by SIGTERM first, so that an ssh-agent removes its socket.
+cscs_end_marked() {
+	local signal pids=()
+	for signal in TERM TERM TERM KILL KILL KILL; do
+		cscs_find_marked
+		((${#pids[@]})) || return 0
+		kill -s "$signal" -- "${pids[@]}" 2>/dev/null
+		cscs_nap 0.1
+	done
+}
+
+# cscs_find_marked: fills the caller's array pids with the processes that have its mark and are no older.
+cscs_find_marked() {
+	local file pid
+	pids=()
+	while IFS= read -r file; do
+		pid=${file#/proc/}
+		pid=${pid%/limits}
+		cscs_process_began "$pid" # in 1/100 s
+		((REPLY * 10 < began - 10)) || pids+=("$pid")
+	done < <(grep -ls "^Max msgqueue size *$mark " /proc/[0-9]*/limits)
+}
+
+# cscs_try_login_shell: whether a login shell, as launch is one, comes through its start-up files: REPLY is one line
+# "startup" to say so. The shell's trace (bash(1), -x) says which line was the last.
+cscs_try_login_shell() {
+	local line through='' code at=''
+	cscs_ask_shell 5 cscs_exec_traced_login
+	code=$?
+	while IFS= read -r line; do
+		case $line in
+		"$cscs_nonce through") through=1 ;;
+		# Not of a process in the background.
+		+*' cscs-at 1 '*) at=${line#*' cscs-at 1 '} ;;
+		esac
+	done < <(printf '%s\n' "$REPLY")
+	REPLY=''
+	if [[ -z $through && $at =~ ^([^:]+):([0-9]+):' '((exec|exit|logout)(' '.*)?)$ ]]; then
+		cscs_line_fields "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[3]}"
+	fi
+	REPLY=startup$'\t'host=${HOSTNAME%%.*}$'\t'through=$through$'\t'code=$code$REPLY
+}
+
+# cscs_exec_traced_login: for cscs_try_login_shell.
+cscs_exec_traced_login() {
+	cscs_leave_login
+	cscs_restore_variables
+	export PS4='+ cscs-at $((BASHPID == $$)) ${BASH_SOURCE[0]}:${LINENO}: '
+	exec 2>&1
+	cscs_exec_shell bash --login -x -c "/usr/bin/env printf '%s\n' '$cscs_nonce through'"
+}
