@@ -32,7 +32,7 @@ func TestDirectoryAway(t *testing.T) {
 					t.Fatalf("jobs %v; the client knows %q", jobs, s.job)
 				}
 				if !provable {
-					if err := os.Remove(filepath.Join(jobs[0], "out")); err != nil {
+					if err := os.Remove(f.JobFile(jobs[0], "out")); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -56,7 +56,7 @@ func TestDirectoryAway(t *testing.T) {
 					return
 				}
 				var remains *RemainsError
-				if !errors.As(err, &remains) || remains.Job != filepath.Base(jobs[0]) || remains.Message == "" || left != 1 {
+				if !errors.As(err, &remains) || remains.Job != jobs[0] || remains.Message == "" || left != 1 {
 					t.Errorf("stop: %v; jobs left: %d", err, left)
 				}
 			})

@@ -187,10 +187,13 @@ func (c *Cluster) Twice() string {
 	return string(b)
 }
 
+// JobFile is the file in which the cluster keeps something of a job in the queue; see bin/.
+func (c *Cluster) JobFile(job, name string) string { return filepath.Join(c.state, "jobs", job, name) }
+
 // SetState has Slurm give a job in the queue another state.
 func (c *Cluster) SetState(job, state string) {
 	c.t.Helper()
-	if err := os.WriteFile(filepath.Join(c.state, "jobs", job, "state"), []byte(state+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(c.JobFile(job, "state"), []byte(state+"\n"), 0o600); err != nil {
 		c.t.Fatal(err)
 	}
 }
