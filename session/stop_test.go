@@ -74,8 +74,8 @@ func TestStopByNumber(t *testing.T) {
 	a := newAlps(t)
 	cfg := a.config()
 	a.orphan(cfg)
-	job := filepath.Base(a.Jobs()[0])
-	if err := os.Remove(filepath.Join(a.Jobs()[0], "out")); err != nil { // which a job of salloc's does not have
+	job := a.Jobs()[0]
+	if err := os.Remove(a.JobFile(job, "out")); err != nil { // which a job of salloc's does not have
 		t.Fatal(err)
 	}
 	dir := filepath.Join(a.Home, ".cscs")

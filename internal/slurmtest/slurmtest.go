@@ -210,29 +210,20 @@ func (c *Cluster) Jobs() []string {
 // RunJob adds a job of the user's that runs on the node until a time limit.
 func (c *Cluster) RunJob(number string, ends time.Time) {
 	c.t.Helper()
-	dir := filepath.Join(c.state, "jobs", number)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(c.JobFile(number, ""), 0o700); err != nil {
 		c.t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "ends"), []byte(strconv.FormatInt(ends.Unix(), 10)+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(c.JobFile(number, "ends"), []byte(strconv.FormatInt(ends.Unix(), 10)+"\n"), 0o600); err != nil {
 		c.t.Fatal(err)
 	}
-	c.SetJob(number, "RUNNING")
-}
-
-// SetJob gives a job in the queue another state.
-func (c *Cluster) SetJob(number, state string) {
-	c.t.Helper()
-	if err := os.WriteFile(filepath.Join(c.state, "jobs", number, "state"), []byte(state+"\n"), 0o600); err != nil {
-		c.t.Fatal(err)
-	}
+	c.SetState(number, "RUNNING")
 }
 
 // EndJob ends a job with a state, such as CANCELLED.
 func (c *Cluster) EndJob(number, state string) {
 	c.t.Helper()
 	gone := filepath.Join(c.state, "gone."+number)
-	if err := os.Rename(filepath.Join(c.state, "jobs", number), gone); err != nil {
+	if err := os.Rename(c.JobFile(number, ""), gone); err != nil {
 		c.t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(gone, "state"), []byte(state+"\n"), 0o600); err != nil {
