@@ -43,7 +43,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
     def log_message(self, *args): pass
 server = http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
-print("GET http://localhost:" + sys.argv[1] + "/reset?token=example-token deletes an item", flush=True)
+print("http://localhost:" + sys.argv[1] + "/reset?token=example-token deletes an item", flush=True)
 server.serve_forever()
 `
 

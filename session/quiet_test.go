@@ -41,8 +41,8 @@ func TestSlurmSilent(t *testing.T) {
 	cfg := a.config()
 	cfg.quiet = time.Second
 	l := a.start(cfg)
-	if e := l.await(EventWarning); !strings.Contains(e.Message, "Slurm does not answer") {
-		t.Errorf("warning %q", e.Message)
+	for e := l.await(EventWarning); !strings.Contains(e.Message, "Slurm does not answer"); e = l.await(EventWarning) {
+		t.Logf("warning %q", e.Message) // on a loaded machine, the shell is slow too
 	}
 	a.GoOn()
 	l.await(EventReady)
