@@ -131,15 +131,24 @@ func TestDoctorHealthy(t *testing.T) {
 func TestDoctorFar(t *testing.T) {
 	begin(t)
 	rtt(t, 600*time.Millisecond)
-	all, code := asksDoctor(t)
-	for _, s := range all {
-		if s.Status != "ok" && s.Status != "skipped" {
-			t.Errorf("%+v", s)
+	// A line that is blamed is blamed each time; a machine that is slow itself is not.
+	var faults []string
+	for range 3 {
+		faults = nil
+		all, code := asksDoctor(t)
+		for _, s := range all {
+			if s.Status != "ok" && s.Status != "skipped" {
+				faults = append(faults, fmt.Sprintf("%+v", s))
+			}
+		}
+		if code != 0 {
+			faults = append(faults, fmt.Sprintf("exit code %d", code))
+		}
+		if len(faults) == 0 {
+			return
 		}
 	}
-	if code != 0 {
-		t.Errorf("exit code %d", code)
-	}
+	t.Errorf("three times: %q", faults)
 }
 
 // An ailment is one thing that is broken, and how the doctor tells of it.

@@ -142,7 +142,7 @@ check_login() {
 	local name=${1%:*} uid=${1#*:} said
 	# daint's sshd greets first.
 	said=$(in_host laptop setpriv --reuid "$uid" --regid "$uid" --init-groups \
-		timeout 10 ssh -F none -i "/home/$name/.ssh/cscs-key" -o IdentitiesOnly=yes -o BatchMode=yes -o UpdateHostKeys=no \
+		timeout 60 ssh -F none -i "/home/$name/.ssh/cscs-key" -o IdentitiesOnly=yes -o BatchMode=yes -o UpdateHostKeys=no \
 		-W daint.alps.cscs.ch:22 "$name@ela.cscs.ch" </dev/null 2>&1) || :
 	[[ $said == *SSH-2.0-* ]] || die "ela refuses $name: ${said//[[:cntrl:]]/ }; ela's sshd: $(tail -n 3 "$LAB_RUN/hosts/ela/var-log/sshd.log" 2>&1 | tr '\n' ';')" \
 		"see /etc/passwd, /etc/shadow, /etc/hosts.deny and /etc/ssh of this machine"
