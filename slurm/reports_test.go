@@ -160,16 +160,16 @@ func TestSqueueOfAWhileAgoBusy(t *testing.T) {
 	id := testID(t)
 	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: []string{"true"}}})
 	await[Queued](r)
-	r.letGo()
-	r.wait()
 	f.Busy(true)
 	var waiting sync.WaitGroup
 	waiting.Go(func() {
 		within(t, 20*time.Second, "another try", func() bool { return strings.Count(f.Calls(), "scancel ") > 1 })
 		f.Busy(false)
 	})
-	stopFake(t, f, Stopping{ID: id})
+	r.letGo()
+	r.wait()
 	waiting.Wait()
+	stopFake(t, f, Stopping{ID: id})
 }
 
 // TestSqueueOfAWhileAgoShows: such a squeue goes on showing a job that has ended, which then is not said to

@@ -52,7 +52,7 @@ func TestHold(t *testing.T) {
 		t.Error(err)
 	}
 	holds(4) // the key, its new certificate, and the others
-	for cert, want := range map[*ssh.Certificate]Addition{newer: {Held: true}, h.cert("both", both, later(8), func(c *ssh.Certificate) { c.Serial = 9 }): {Beside: true}} {
+	for cert, want := range map[*ssh.Certificate]Addition{newer: {Held: true}, h.cert("both", both, func(c *ssh.Certificate) { c.Serial, c.ValidBefore = 9, newer.ValidBefore }): {Beside: true}} {
 		if added, err := a.Add(t.Context(), both, cert, "both", time.Now()); added != want || err != nil {
 			t.Errorf("%+v, %v; want %+v", added, err, want)
 		}

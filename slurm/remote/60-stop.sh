@@ -35,7 +35,7 @@ cscs_queue() {
 # that it still shows after it was cancelled, which is added to absent if it has ended. Fails if slurmctld
 # does not answer. Uses the caller's listed and absent.
 cscs_ask_controller() {
-	local job known=" ${listed[*]%% *} " REPLY
+	local job known=" ${listed[*]%% *} " asked='' REPLY
 	cscs_shown_jobs+=$known
 	for job in "${listed[@]%% *}"; do
 		[[ $cscs_cancelled_jobs == *" $job "* ]] || continue
@@ -45,7 +45,8 @@ cscs_ask_controller() {
 	REPLY=''
 	! cscs_is_ours "$cscs_dir" || cscs_read_recorded_jobs "$cscs_dir"
 	for job in $cscs_job $REPLY; do
-		if cscs_is_job "$job" && [[ $cscs_shown_jobs != *" $job "* ]]; then
+		if cscs_is_job "$job" && [[ $cscs_shown_jobs$asked != *" $job "* ]]; then
+			asked+=" $job "
 			cscs_find_state "$job" || return
 			[[ -z $REPLY ]] || cscs_jobs+=("$job $REPLY")
 		fi
