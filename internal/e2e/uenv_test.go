@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -29,9 +30,12 @@ func TestUenvPath(t *testing.T) {
 			begin(t)
 			for path, text := range c.files {
 				if filepath.Dir(path) != "." {
-					mkdir(t, clusterHome(".local")) // fish writes there
-					mkdir(t, clusterHome(".config"))
-					mkdir(t, clusterHome(filepath.Dir(path)))
+					// fish writes to .local, also when a test before this one is over.
+					for _, dir := range []string{".local", ".config", filepath.Dir(path)} {
+						if _, err := os.Stat(clusterHome(dir)); err != nil {
+							mkdir(t, clusterHome(dir))
+						}
+					}
 				}
 				put(t, clusterHome(path), text, 0o644)
 			}
