@@ -25,6 +25,13 @@ func (l *Listener) meetGuarded(ctx context.Context, local net.Conn) (c net.Conn,
 	if verdict == Undecided && len(b.read) == 0 && ctx.Err() == nil && !vouched() {
 		verdict = b.judgeWithin(l.Room, 0)
 	}
+	// A browser opens connections in stock: what it says while there is no target may be the room's.
+	if within, changed := l.judging(); verdict == Undecided && len(b.read) == 0 && ctx.Err() == nil && within != nil {
+		_ = local.SetReadDeadline(time.Time{})
+		if b.meet(ctx, l, within, changed) {
+			verdict = Mine
+		}
+	}
 	stop()
 	_ = local.SetReadDeadline(time.Time{})
 	switch {

@@ -140,6 +140,37 @@ func TestRoomAfterASilentTarget(t *testing.T) {
 	}
 }
 
+// TestGuardedLate: a browser opens a connection in stock, and asks over it when the target is gone. That is the
+// room's, whether the target was away from the beginning or fell silent first.
+func TestGuardedLate(t *testing.T) {
+	for _, silent := range []bool{false, true} {
+		r := newFakeRoom()
+		r.vouches.Store(true)
+		asked := make(chan struct{}, 1)
+		var target Target
+		if silent {
+			target = func(ctx context.Context) (net.Conn, error) {
+				asked <- struct{}{}
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+		}
+		l, _ := start(t, target, withRoom(r), func(l *Listener) { l.Guarded = true })
+		c := dial(t, l)
+		if silent {
+			<-asked // it says nothing, and so it is carried
+			l.SetTarget(nil)
+		} else {
+			<-time.After(2 * silence)
+		}
+		write(t, c, "room, and more")
+		_ = c.CloseWrite()
+		if got := readAll(t, c); got != "taken: room, and more" {
+			t.Errorf("silent target %v: got %q", silent, got)
+		}
+	}
+}
+
 // With a target and nothing expected, nothing is read of a connection; a server that
 // speaks first is heard.
 func TestRoomIsNotAskedWhenThereIsATarget(t *testing.T) {

@@ -136,7 +136,8 @@ func (l *Listener) admit(waitCtx context.Context, local net.Conn) (net.Conn, net
 	holdCtx, cancel := runclock.WithTimeoutCause(waitCtx, l.Hold, &HoldError{})
 	defer cancel()
 	for judged := false; ; judged = true {
-		if l.Room != nil && (!judged || !l.Guarded) { // a guarded port judges each connection once
+		// A guarded port judges each connection once that has said something.
+		if b, _ := local.(*begun); l.Room != nil && (!judged || !l.Guarded || b != nil && b.unjudged) {
 			c, mine := l.meet(holdCtx, local)
 			if mine {
 				return nil, nil, nil
