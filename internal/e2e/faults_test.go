@@ -41,6 +41,7 @@ type outcome struct {
 	code   int      // the client lives, and ends with this code
 	says   []string // and its last event, or its error, says so
 	stays  bool     // the session's directory stays on the cluster: nobody is left to clean it
+	mayGo  bool     // with stays: or the shell there has seen the client's end first, and has taken all back
 	waits  bool     // the request stays in the queue until there is a node, and ends then
 
 	// known is the reason for which the job outlives its owner, which is a gap of I1. The
@@ -76,7 +77,7 @@ var orphaned = map[string]outcome{
 // unattended are the cells of a fault that kills the client alone.
 var unattended = map[string]outcome{
 	connecting:      {},
-	submittedSalloc: {}, submitted: {stays: true},
+	submittedSalloc: {}, submitted: {stays: true, mayGo: true},
 	enqueued: {waits: true, stays: true}, queued: {waits: true, stays: true}, queuedSalloc: {},
 	starting: {stays: true}, ready: {stays: true}, readySalloc: {stays: true}, ending: {stays: true},
 }
