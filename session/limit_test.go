@@ -55,7 +55,7 @@ func TestWarningsOfLimit(t *testing.T) {
 	}
 }
 
-// TestWarningIsTrue: the warning counts what is left when it is told, however late that is, and asks
+// TestWarningIsTrue: the warning counts what is left when it is printed, however late that is, and asks
 // for work to be saved only where the server can be reached.
 func TestWarningIsTrue(t *testing.T) {
 	for _, c := range []struct {

@@ -60,7 +60,7 @@ func TestTimeSpan(t *testing.T) {
 	}
 }
 
-// TestMinutesAndSeconds: Slurm reads two numbers as minutes and seconds, which is told with what was
+// TestMinutesAndSeconds: Slurm reads two numbers as minutes and seconds, and the warning names what was
 // probably meant.
 func TestMinutesAndSeconds(t *testing.T) {
 	for in, want := range map[string][]string{

@@ -124,7 +124,7 @@ func TestContainerSetup(t *testing.T) {
 	closeReady(t, s)
 }
 
-// TestContainerFails: what keeps a container from its server is told by its name.
+// TestContainerFails: the message names what keeps a container from its server.
 func TestContainerFails(t *testing.T) {
 	missing := inImage(debianImage) + "base_environment = \"base\"\n"
 	for _, c := range []struct {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TestTunnelNodeCrashes: the power of the node goes while a tunnel leads there. The loss is told, and the tunnel
+// TestTunnelNodeCrashes: the power of the node goes while a tunnel leads there. The tunnel reports the loss, and
 // ends with the job, which Slurm gives up after its own timeout.
 func TestTunnelNodeCrashes(t *testing.T) {
 	begin(t)

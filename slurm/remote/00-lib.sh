@@ -226,6 +226,16 @@ cscs_is_id() { [[ ${#1} == 8 && $1 != *[!abcdefghijklmnopqrstuvwxyz234567]* ]]; 
 # heterogeneous jobs belong to no session.
 cscs_is_job() { [[ ${#1} -gt 0 && ${#1} -lt 12 && $1 != *[!0123456789]* ]]; }
 
+# cscs_read_stat PID: fills the caller's array stat with the fields of /proc/PID/stat that stand behind the name,
+# which may contain anything (proc(5)). Fails if there is no such process. It is called for many processes in
+# short order, so it starts none.
+cscs_read_stat() {
+	local line
+	{ IFS= read -r line <"/proc/$1/stat"; } 2>/dev/null || return
+	# shellcheck disable=SC2206 # numbers and a letter
+	stat=(${line##*) })
+}
+
 # cscs_holds_nodes TEXT: succeeds if TEXT, of scontrol show job, is of a job that has its nodes, whether
 # it runs or is stopped (scontrol(1), JOB STATE CODES).
 cscs_holds_nodes() { [[ $1 == *' JobState='@(CONFIGURING|RUNNING|COMPLETING|SUSPENDED|STOPPED|SIGNALING|STAGE_OUT|RESIZING)' '* ]]; }

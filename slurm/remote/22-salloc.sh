@@ -87,11 +87,9 @@ cscs_ask() {
 # cscs_process_began PID: REPLY is when the process began, in ticks since the host's boot; empty: there
 # is none. With it, a process is not taken for a later one of the same number (proc(5), /proc/PID/stat).
 cscs_process_began() {
-	local stat
+	local stat=()
 	REPLY=''
-	{ read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
-	read -ra stat < <(printf '%s\n' "${stat##*) }")
-	REPLY=${stat[19]}
+	! cscs_read_stat "$1" || REPLY=${stat[19]}
 }
 
 # cscs_is_starter_gone MILLISECONDS: for a job that runs, and whose runner has been waited for so long:

@@ -301,17 +301,15 @@ cscs_watch() {
 # cscs_report_work: reports that the server works while it starts (its log grows, or its processes
 # compute), and that it rests. A server that loads a model does not hang.
 cscs_report_work() {
-	local was=$cscs_work pid stat bytes ticks=0
+	local was=$cscs_work pid stat=() bytes ticks=0
 	[[ -e $cscs_dir/launched ]] || ((${#cscs_step_args[@]})) || return 0
 	((cscs_clock - cscs_measured >= 3000)) || return 0
 	cscs_measured=$cscs_clock
 	bytes=$(cat "$cscs_dir/log" "$cscs_dir/log.1" 2>/dev/null | wc -c)
 	cscs_find_processes
 	for pid in "${cscs_pids[@]}"; do
-		# After the name, which may contain anything, utime and stime are the 12th and 13th
-		# field, of 1/100 s (proc(5), /proc/PID/stat).
-		{ read -r stat <"/proc/$pid/stat"; } 2>/dev/null || continue
-		read -ra stat < <(printf '%s\n' "${stat##*) }")
+		cscs_read_stat "$pid" || continue
+		# utime and stime, of 1/100 s
 		((ticks += stat[11] + stat[12]))
 	done
 	cscs_work="$bytes $ticks"
@@ -487,14 +485,13 @@ cscs_find_processes() {
 # cscs_find_server: succeeds if a process of the session is there that may be the server's: not one that began
 # before the server (a start-up file or --setup has left it), nor a child of such a process.
 cscs_find_server() {
-	local served=0 pid stat found
+	local served=0 pid stat=() found
 	local -A left=() parent=()
 	{ IFS= read -r served <"$cscs_dir/served"; } 2>/dev/null
 	cscs_find_processes || return
 	for pid in "${cscs_pids[@]}"; do
-		{ read -r stat <"/proc/$pid/stat"; } 2>/dev/null || continue
-		# After the name, the parent is the 2nd field, and the beginning, in 1/100 s, the 20th (proc(5)).
-		read -ra stat < <(printf '%s\n' "${stat##*) }")
+		cscs_read_stat "$pid" || continue
+		# The parent is the 2nd of these fields, and the beginning, in 1/100 s, the 20th.
 		if ((stat[19] * 10 < ${served:-0})); then left[$pid]=1; else parent[$pid]=${stat[1]}; fi
 	done
 	found=1
