@@ -258,13 +258,19 @@ func TestBootstrapInterrupted(t *testing.T) {
 		t.Run(place+venv, func(t *testing.T) {
 			t.Parallel()
 			wheels := serveWheels(t)
-			f := bootstrapCluster(t, wheels.URL)
+			tmp := t.TempDir()
+			f := bootstrapCluster(t, wheels.URL, "TMPDIR="+tmp)
 			p := play(t, f, tinyserve(true, venv).in(place))
 			p.until(func(e Event) bool { n, ok := e.(Note); return ok && strings.Contains(n.Message, "pip installs") })
 			wheels.awaitAsked(t)
 			p.stop(f)
-			if n := f.Running("pip"); n > 0 || len(f.Jobs()) > 0 {
-				t.Errorf("%d processes of pip are left, and the jobs %v", n, f.Jobs())
+			if len(f.Jobs()) > 0 {
+				t.Errorf("the jobs %v are left", f.Jobs())
+			}
+			// On a loaded machine the job has left the queue before its processes are killed.
+			within(t, time.Minute, "the end of pip", func() bool { return f.Running("pip") == 0 })
+			if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+				t.Errorf("pip leaves temporary files on the node: %v, %v", left, err)
 			}
 			want := "tinyserve is not to be found"
 			if venv != "" {

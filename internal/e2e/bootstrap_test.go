@@ -73,9 +73,10 @@ func made(t *testing.T) (venvs, incomplete []string) {
 		t.Fatal(err)
 	}
 	for _, path := range found {
-		if strings.HasSuffix(path, ".incomplete") {
+		switch {
+		case strings.HasSuffix(path, ".incomplete"):
 			incomplete = append(incomplete, path)
-		} else {
+		case !strings.HasSuffix(path, ".incomplete.tmp"): // of a pip that was killed
 			venvs = append(venvs, path)
 		}
 	}
@@ -117,6 +118,9 @@ func TestBootstrap(t *testing.T) {
 	closeReady(t, s)
 	if venvs, incomplete := made(t); len(venvs) != 1 || len(incomplete) != 0 {
 		t.Errorf("there are %q, and %q", venvs, incomplete)
+	}
+	if left, _ := filepath.Glob(clusterHome(".cscs-venvs/*.tmp")); len(left) != 0 {
+		t.Errorf("of pip there is %q", left)
 	}
 }
 

@@ -260,7 +260,7 @@ var stays = regexp.MustCompile(`^(` + strings.Join([]string{
 	`laptop:/run/user/\d+/cscs/([^/]*\.(lock|sock))?`, // a killed process leaves its socket, for the next to remove
 	`laptop:/tmp/another/.*`, // a second laptop's state
 	`laptop:/home/alice/\.ssh/known_hosts`,
-	`cluster:/home/alice/\.(jupyter|ipython|local/(share/(jupyter)?)?|local/share/jupyter|cache|config|bash_history|python_history)(/.*)?`,
+	`cluster:/home/alice/\.(jupyter|ipython|local/(share/(jupyter|fish)?)?|local/share/(jupyter|fish)|cache|config|bash_history|python_history)(/.*)?`,
 	`nid\d+:/tmp/\.tensorboard-info/.*`, // also its directory
 }, "|") + `)$`)
 

@@ -30,8 +30,7 @@ func TestUenvPath(t *testing.T) {
 			begin(t)
 			for path, text := range c.files {
 				if filepath.Dir(path) != "." {
-					// fish writes to .local, also when a test before this one is over.
-					for _, dir := range []string{".local", ".config", filepath.Dir(path)} {
+					for _, dir := range []string{".config", filepath.Dir(path)} {
 						if _, err := os.Stat(clusterHome(dir)); err != nil {
 							mkdir(t, clusterHome(dir))
 						}

@@ -149,6 +149,11 @@ cscs_make_venv() {
 		rm -f "$cscs_target.incomplete"
 		cscs_fail "$cscs_target is no virtual environment $cscs_where, and not empty: name another directory with --venv"
 	fi
+	# A pip that is killed leaves its temporary files: the next --bootstrap removes them here, and nobody does in /tmp.
+	TMPDIR=$cscs_target.incomplete.tmp
+	rm -rf "$TMPDIR"
+	mkdir "$TMPDIR" || cscs_fail_bootstrap "cannot make $TMPDIR"
+	export TMPDIR
 	cscs_note "pip installs $cscs_package in $cscs_target $cscs_where; this happens once"
 	if [ -n "$cscs_fresh" ]; then
 		cscs_run_pip python3 -m venv --clear $cscs_site "$cscs_target" || cscs_fail_bootstrap
@@ -158,6 +163,7 @@ cscs_make_venv() {
 	PIP_USER=0 cscs_run_pip "$cscs_target/bin/python" -I -m pip install --no-input --disable-pip-version-check --progress-bar off "$cscs_package" ||
 		cscs_fail_bootstrap
 	[ -x "$cscs_target/bin/$cscs_program" ] || cscs_fail_bootstrap "$cscs_package has no program $cscs_program"
+	rm -rf "$TMPDIR"
 	rm -f "$cscs_target.incomplete" || cscs_fail_bootstrap "cannot remove $cscs_target.incomplete"
 	cscs_note "$cscs_package is installed in $cscs_target: later sessions use it"
 }
@@ -204,6 +210,7 @@ cscs_report_pip() {
 
 # cscs_fail_bootstrap [MESSAGE]: for cscs_make_venv. Removes what it has made: a full file system needs the room.
 cscs_fail_bootstrap() {
+	rm -rf "$cscs_target.incomplete.tmp"
 	[ -z "$cscs_fresh" ] || rm -rf "$cscs_target"
 	{ [ -n "$cscs_fresh" ] && [ -e "$cscs_target" ]; } || rm -f "$cscs_target.incomplete"
 	cscs_fail "--bootstrap failed $cscs_where: ${1:-$cscs_reason (command: $cscs_command)}"
