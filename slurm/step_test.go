@@ -1,10 +1,12 @@
 package slurm
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alps-tunnel/cscs/internal/slurmtest"
 )
@@ -107,4 +109,34 @@ func TestStepEDF(t *testing.T) {
 			}
 		})
 	}
+}
+
+// slurmctld has begun anew between the runner's step and that of the uenv: the first srun waits in vain, and the
+// next one does not.
+func TestStepOfUenvWaits(t *testing.T) {
+	t.Parallel()
+	f := slurmtest.New(t)
+	id := testID(t)
+	l := Launch{Argv: serverArgv("127.0.0.1"), Step: []string{"--uenv=late"}}
+	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: l})
+	first := await[Started](r)
+	for {
+		e := awaitAny(r)
+		if s, ok := e.(Started); ok {
+			t.Errorf("its start is reported twice: %+v", s)
+		}
+		if l, ok := e.(Listening); ok {
+			getOK(t, l.Addr)
+			if _, port, _ := net.SplitHostPort(l.Addr); port != itoa(first.Port) {
+				t.Errorf("it listens at %s, and was started for port %d", l.Addr, first.Port)
+			}
+			break
+		}
+	}
+	if n := strings.Count(f.Calls(), "--uenv=late"); n != 2 {
+		t.Errorf("%d steps were asked for:\n%s", n, f.Calls())
+	}
+	r.letGo()
+	r.wait()
+	stopFake(t, f, Stopping{ID: id, Step: "4711.0", Grace: 5 * time.Second})
 }

@@ -74,6 +74,10 @@ func (w *Watch) Run(ctx context.Context, remote Remote, handle func(Listener) er
 		v.setID(w.Session)
 	}
 	v.set("cscs_job", w.Job)
+	v.set("cscs_lease", "0")
+	if w.renews() {
+		v.set("cscs_lease", seconds(w.Lease))
+	}
 	stdin, feed := io.Pipe()
 	ctx, cancel := context.WithCancel(ctx)
 	asked := make(chan struct{})
@@ -107,6 +111,9 @@ func (w *Watch) Run(ctx context.Context, remote Remote, handle func(Listener) er
 	}}
 	return c.run(ctx, remote)
 }
+
+// renews reports whether the lease is renewed. Then the node hears of the client from time to time.
+func (w *Watch) renews() bool { return w.Runner > 0 && w.Lease > 0 }
 
 // Look returns what a look at a port shows that was taken after Look was called. It
 // waits for a Run that is under way, or to come.
@@ -164,7 +171,7 @@ const lookPause = 8 * time.Millisecond
 // at a port that are asked for within the pause become one.
 func (w *Watch) ask(ctx context.Context, feed io.Writer) {
 	var renew <-chan time.Time
-	if w.Runner > 0 && w.Lease > 0 {
+	if w.renews() {
 		t := time.NewTicker(renewalPeriod(w.Lease))
 		defer t.Stop()
 		renew = t.C

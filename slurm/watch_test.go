@@ -3,6 +3,7 @@ package slurm
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"testing"
@@ -143,5 +144,53 @@ func TestWatchTells(t *testing.T) {
 	_ = l.Close()
 	if s := <-e.seen; s.Verdict != "none" {
 		t.Errorf("seen: %+v", s)
+	}
+}
+
+// vanishing is a remote whose client vanishes at some time, without an end of the connection.
+type vanishing struct {
+	Remote
+	gone <-chan struct{}
+}
+
+func (v vanishing) Exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
+	return v.Remote.Exec(ctx, command, vanishingReader{stdin, v.gone, ctx.Done()}, stdout, stderr)
+}
+
+type vanishingReader struct {
+	io.Reader
+	gone, done <-chan struct{}
+}
+
+func (r vanishingReader) Read(p []byte) (int, error) {
+	select {
+	case <-r.gone:
+		<-r.done
+		return 0, io.EOF
+	default:
+		return r.Reader.Read(p)
+	}
+}
+
+// The shell on the node ends when its client has vanished, also of a session whose directory it has never seen.
+func TestLookEndsWithSilentClient(t *testing.T) {
+	t.Parallel()
+	f := slurmtest.New(t)
+	_, port := listen(t, "127.0.0.1:0")
+	gone := make(chan struct{})
+	e := &eye{Watch: NewWatch(port, time.Second)}
+	e.Session, e.Runner, e.Lease = testID(t), 1, 2*time.Second
+	e.run(t, vanishing{f, gone})
+	e.look(t)
+	select {
+	case <-e.done:
+		t.Error("it ends though the client is there")
+	case <-time.After(2 * e.Lease):
+	}
+	close(gone)
+	select {
+	case <-e.done:
+	case <-time.After(20 * time.Second):
+		t.Error("it stays without its client")
 	}
 }

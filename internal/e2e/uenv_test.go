@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestUenvPath: the view is first in the server's PATH, whatever the user's login shell does to it.
@@ -50,6 +51,22 @@ func TestUenvPath(t *testing.T) {
 			closeReady(t, s)
 		})
 	}
+}
+
+// TestUenvSlowServer: srun listens on all addresses of the node for as long as the step of the uenv runs. That is not
+// a server of the user's that listens in the wrong place.
+func TestUenvSlowServer(t *testing.T) {
+	begin(t)
+	hook := clusterHome("go-on")
+	t.Cleanup(func() { _ = os.Remove(hook) })
+	s := cscs(t, "run", "--uenv", "prgenv-gnu/24.11:v1", "--", "sh", "-c", "until [ -e go-on ]; do sleep 0.1; done; exec "+lab.testserver+" 127.0.0.1:$PORT")
+	s.wait("started")
+	if e, ok := s.await(10*time.Second, "warning", "ready", "ended"); ok {
+		t.Errorf("%s: %s", e.Event, e.Message)
+	}
+	put(t, hook, "", 0o644)
+	s.ready()
+	closeReady(t, s)
 }
 
 // giveShell makes shell alice's login shell on the cluster for the length of the test.

@@ -127,7 +127,8 @@ cscs_free_port() {
 # look, each port with its last number. The line "renew PID" renews the lease in the runner.
 cscs_look() {
 	local said='' now code part='' line there='' unrenewed=''
-	# The node need not know the cluster's name: then this shell ends with its client alone.
+	cscs_hear
+	# The node need not know the cluster's name.
 	cscs_dir=''
 	if [[ -n $cscs_id ]] && cscs_clustername; then cscs_dir=$HOME/.cscs/$REPLY/$cscs_id; fi
 	local -A looks=()
@@ -144,14 +145,22 @@ cscs_look() {
 			said=$now
 			cscs_tell_main_listener
 		fi
-		# A client that vanished does not end what it reads from; the session's end is ours.
+		# A client that vanished does not end what it reads from; the session's end is ours, or, where the
+		# session is not seen from the beginning, the client's silence.
 		# A home that is away is no end of the session.
-		if [[ -n $cscs_dir && -d $cscs_dir ]]; then there=1; else [[ -z $there || ! -d $HOME ]] || return; fi
+		if [[ -n $cscs_dir && -d $cscs_dir ]]; then
+			there=1
+		elif [[ -n $there ]]; then
+			[[ ! -d $HOME ]] || return
+		else
+			! cscs_is_silent || return
+		fi
 		IFS= read -r -t "$cscs_every" -u 0 line
 		code=$?
 		part+=$line
 		((code <= 128)) || continue
 		((code == 0)) || return
+		cscs_hear
 		cscs_take_look "$part"
 		part=''
 		while read -r -t 0 -u 0 && IFS= read -r -t 1 -u 0 line; do cscs_take_look "$line"; done

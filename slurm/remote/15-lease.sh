@@ -18,8 +18,7 @@ cscs_lease_look=$((cscs_lease > 0 && cscs_lease < 25 ? cscs_lease * 200 : 5000))
 cscs_renew() {
 	local err
 	[[ $1 == +([0-9]) ]] || return 0
-	cscs_uptime
-	cscs_heard=$REPLY
+	cscs_hear
 	if { cscs_write_lease "$((10#$1))"; } 2>/dev/null; then
 		[[ -z $cscs_unwritten ]] || cscs_say lease written=1
 		cscs_unwritten=''
@@ -105,7 +104,13 @@ cscs_mark_detached() {
 	fi
 }
 
-# cscs_is_silent: for submit, while it waits: succeeds if the client has sent none of its last
+# cscs_hear: the client has sent something.
+cscs_hear() {
+	cscs_uptime
+	cscs_heard=$REPLY
+}
+
+# cscs_is_silent: for submit, while it waits, and for look: succeeds if the client has sent none of its last
 # four heartbeats, though its connection has not ended: it may be lost.
 cscs_is_silent() {
 	((cscs_lease > 0)) || return 1

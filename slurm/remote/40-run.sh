@@ -37,18 +37,26 @@ cscs_run() {
 	exec 3>&-
 	cscs_scan_keys &
 
-	local tries=5
+	local tries=5 again=''
 	if cscs_has_no_owner; then
 		cscs_end=lease cscs_message="the lease had not been renewed for $REPLY s when the job started" tries=0
 	fi
 	for ((; tries > 0; tries--)); do
-		cscs_choose_port || break
-		cscs_start
+		[[ -n $again ]] || cscs_choose_port || break
+		cscs_start "$again"
 		cscs_watch
+		again=''
+		# Slurm cannot make the step of the uenv or container yet (cscs_step_wait).
+		if [[ $cscs_end == unready ]] && ((cscs_clock < cscs_step_most * 1000)); then
+			again=1
+			((tries++))
+			continue
+		fi
 		# Somebody was quicker at a port that we chose: choose another.
 		[[ $cscs_end == collision && $cscs_port == 0 ]] || break
 		cscs_event collision "port=$cscs_listen"
 	done
+	[[ $cscs_end != unready ]] || cscs_end=setup
 	[[ -z ${cscs_logger:-} ]] || cscs_drain
 	# The job first: whoever reads the event then finds it gone. Slurm leaves us
 	# its KillWait for what remains.
@@ -188,8 +196,8 @@ cscs_holder() {
 # Of how many other sockets is told at the most.
 cscs_tellings_most=2000
 
-# cscs_start: the server, in a session of its own, its output through a pipe
-# into a log that cannot fill the disk.
+# cscs_start [AGAIN]: the server, in a session of its own, its output through a pipe
+# into a log that cannot fill the disk. With AGAIN, its start is not reported again.
 cscs_start() {
 	local log
 	rm -f "$cscs_dir/failure" "$cscs_dir/launched" "$cscs_dir/served" "$cscs_dir/inside" "$cscs_dir/expanded"
@@ -205,7 +213,7 @@ cscs_start() {
 	cscs_pid=$!
 	trap '' HUP PIPE
 	exec {log}>&-
-	cscs_event started "node=$cscs_node" "pid=$cscs_pid" "port=$cscs_listen"
+	[[ -n ${1:-} ]] || cscs_event started "node=$cscs_node" "pid=$cscs_pid" "port=$cscs_listen"
 }
 
 # cscs_log: the newest 64 MiB of what it reads at the most, in two files of which
@@ -222,7 +230,7 @@ cscs_log() {
 }
 
 # cscs_watch: from the start of the server to its end; cscs_end says which end:
-# exit, asked, term, lease, wide, collision, setup, shell.
+# exit, asked, term, lease, wide, collision, unready, setup, shell.
 cscs_watch() {
 	local nap=20 state=starting sock='' rest=0 checked=-100000 wide from=$cscs_clock told=''
 	while :; do
@@ -374,6 +382,7 @@ cscs_explain_step() {
 		esac
 	done <"$cscs_dir/log"
 	cscs_end=setup cscs_message="${words:-srun ended with status $cscs_server_code}"
+	[[ $words != *'Unable to create step'* ]] || cscs_end=unready
 }
 
 # cscs_elsewhere: sockets of this user that were not there before the server:
@@ -392,8 +401,8 @@ cscs_elsewhere() {
 		for s in "${!cscs_told[@]}"; do
 			[[ -z ${here[$s]:-} ]] || continue
 			cscs_fields "$s"
+			[[ ${cscs_told[$s]} == srun ]] || cscs_event vanished "addr=$a" "port=$p"
 			unset "cscs_told[$s]"
-			cscs_event vanished "addr=$a" "port=$p"
 		done
 	fi
 	for s in "${!here[@]}"; do
@@ -401,10 +410,20 @@ cscs_elsewhere() {
 		[[ -z ${cscs_told[$s]:-} ]] || continue
 		cscs_told[$s]=1
 		cscs_fields "$s"
+		if cscs_is_of_srun "$i"; then
+			cscs_told[$s]=srun
+			continue
+		fi
 		cscs_event elsewhere "addr=$a" "port=$p"
 		((++cscs_tellings < cscs_tellings_most)) ||
 			cscs_event note "message=your processes have opened $cscs_tellings_most other ports: no more of them are told"
 	done
+}
+
+# cscs_is_of_srun INODE: succeeds if the srun of the server's step has that socket: it listens for slurmctld and
+# for the step's output.
+cscs_is_of_srun() {
+	((${#cscs_step_args[@]})) && [[ -n $(find "/proc/$cscs_pid/fd" -maxdepth 1 -lname "socket:\\[$1\\]" -print -quit 2>/dev/null) ]]
 }
 
 # cscs_terminate REASON: asks the server to end, waits for the grace, insists.

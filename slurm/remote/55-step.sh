@@ -33,7 +33,7 @@ cscs_become_step() {
 	umask "$cscs_user_umask"
 	cscs_restore_variables
 	# This process has a session of its own already: setsid(1) would leave it, and the runner watches it.
-	exec "$srun" "${cscs_srun_args[@]}" "${args[@]}" "${shell[@]}" "$cscs_dir/inside.sh"
+	exec "$srun" "${cscs_srun_args[@]}" --immediate="$cscs_step_wait" "${args[@]}" "${shell[@]}" "$cscs_dir/inside.sh"
 }
 
 # cscs_find_edf: REPLY is the user's EDF, as base_environment names it: an absolute path, or a name that the
