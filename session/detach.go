@@ -161,9 +161,13 @@ func (s *session) tellLeft(ctx context.Context) error {
 		case <-s.chain.Done():
 			return errUnreached
 		case <-ctx.Done():
-			return errUnreached
+			return errUnanswered
 		}
 	}
 }
 
-var errUnreached = errors.New("it could not be reached")
+// What is wrong with a cluster that was not told.
+var (
+	errUnreached  = errors.New("it could not be reached")
+	errUnanswered = errors.New("it did not answer in time")
+)

@@ -495,6 +495,43 @@ func TestSilentWhileQueued(t *testing.T) {
 	}
 }
 
+// On a loaded host the end of a line comes later than its beginning: an order in two parts is one order.
+func TestOrderInParts(t *testing.T) {
+	f := slurmtest.New(t)
+	v := new(vars)
+	id := testID(t)
+	v.set("cscs_via", "sbatch")
+	v.set("cscs_id", id)
+	v.list("cscs_argv", serverArgv("127.0.0.1"))
+	stdin, client := io.Pipe()
+	defer client.Close()
+	say := func(text string) {
+		if _, err := io.WriteString(client, text); err != nil {
+			t.Error(err)
+		}
+	}
+	c := call{verb: "submit", vars: v, stdin: stdin}
+	s := Submission{}
+	c.handle = func(l line) error {
+		return s.digest(l, func(e Event) error {
+			if _, ok := e.(Listening); ok {
+				go func() {
+					say("det")
+					<-time.After(3 * time.Second) // longer than any pause of follow's
+					say("ach\n")
+				}()
+			}
+			return nil
+		})
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := c.run(ctx, f); err != nil || !s.outcome.Detached {
+		t.Errorf("ended with %+v, %v", s.outcome, err)
+	}
+	stopFake(t, f, Stopping{ID: id, Step: AnyStep, Grace: time.Second})
+}
+
 // salloc is killed while the request waits: Slurm would keep it, nobody's.
 func TestSallocKilled(t *testing.T) {
 	f := slurmtest.New(t, "FAKE_QUEUE=1")

@@ -67,7 +67,7 @@ cscs_step_gone() {
 }
 
 cscs_follow() {
-	local line code nap=50 now pulse='' last='' beats=0 beat asked=0 checked=0
+	local line part='' code nap=50 now pulse='' last='' beats=0 beat asked=0 checked=0
 	cscs_uptime
 	beat=$REPLY
 	cscs_offset=$1 cscs_seen=''
@@ -97,8 +97,13 @@ cscs_follow() {
 		printf -v line '%d.%03d' $((nap / 1000)) $((nap % 1000))
 		IFS= read -r -t "$line" -u 0 line
 		code=$?
+		# On a loaded host the time can be over in the middle of a line.
+		part+=$line
 		((code == 0 || code > 128)) || return
-		if ((code == 0)) && cscs_heed "$line" && [[ -z $cscs_granted ]]; then cscs_withdraw; fi
+		if ((code == 0)); then
+			if cscs_heed "$part" && [[ -z $cscs_granted ]]; then cscs_withdraw; fi
+			part=''
+		fi
 		if [[ -n $cscs_detaching ]] && cscs_stands; then
 			cscs_mark_detached
 			cscs_say detached
