@@ -107,7 +107,7 @@ func TestAgentAsks(t *testing.T) {
 	}{
 		{"run", []string{"run", "--dry-run", "-c", "daint", "--", "x"}, 1, "certificate of alice"},
 		{"ssh-config", []string{"ssh-config"}, 1, "User alice"},
-		{"key status", []string{"key", "status"}, 1, "holds 2 keys"},
+		{"key status", []string{"key", "status"}, 1, "holds it"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a := newAskingAgent(t)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,6 +56,9 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 	if asked && a.Package == "" {
 		return &problem.UsageError{Message: "--bootstrap does not know what to install for this command",
 			Hint: "install it once by hand, in a virtual environment for --venv; --bootstrap is for run-jupyter and run-tensorboard"}
+	}
+	if step, _ := slurm.SplitOptions(j.slurm); one(j.view) != "" && one(j.uenv) == "" && !slices.ContainsFunc(step, func(w string) bool { return strings.HasPrefix(w, "--uenv") }) {
+		return &problem.UsageError{Message: "--view " + one(j.view) + " needs the uenv that it is a view of", Hint: "name it with --uenv NAME"}
 	}
 	if j.detach && one(j.via) == string(slurm.ViaSalloc) {
 		return &problem.UsageError{Message: "--detach and --via salloc exclude each other: such a request waits for as long as cscs does",

@@ -81,6 +81,9 @@ func (d *deps) keyStatus(ctx context.Context, o *keyOptions) error {
 	agents := []key.Agent{key.FindAgent("")}
 	if !state.Exists { // it may be in one that ssh's configuration names
 		agents = d.agents(ctx, o)
+		if errors.As(state.Problem, new(*key.MissingError)) && one(o.identity) == "" {
+			state = heldInstead(ctx, agents, state, now)
+		}
 	}
 	s := statusOf(ctx, agents, state, now)
 	cfg, err := site.Load()
@@ -106,6 +109,17 @@ func (d *deps) keyStatus(ctx context.Context, o *keyOptions) error {
 		return &toldError{state.Problem}
 	}
 	return state.Problem
+}
+
+// heldInstead returns the key with a certificate that an agent holds where there is no file, as cscs run finds it; state
+// if there is none.
+func heldInstead(ctx context.Context, agents []key.Agent, state key.State, now time.Time) key.State {
+	for _, a := range agents {
+		if held, ok := a.Certified(ctx, now); ok {
+			return held
+		}
+	}
+	return state
 }
 
 // statusOf puts into words what there is of a key.

@@ -4,6 +4,7 @@ package main
 
 import (
 	"crypto/ed25519"
+	"crypto/rand"
 	"net"
 	"path/filepath"
 	"strings"
@@ -51,6 +52,45 @@ func TestStatusAgent(t *testing.T) {
 		if s.Agent != c.want || !strings.Contains(out.String(), c.words) {
 			t.Errorf("want %s, got %s:\n%s", c.want, s.Agent, out.String())
 		}
+	}
+}
+
+// TestStatusInAgent: a key that has left its files for the agent is found there, by its certificate that is valid now.
+func TestStatusInAgent(t *testing.T) {
+	now := time.Now()
+	ring := agent.NewKeyring()
+	add := func(comment string, kind uint32, from, until time.Duration) {
+		_, private, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signer, err := ssh.NewSignerFromKey(private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cert := &ssh.Certificate{Key: signer.PublicKey(), CertType: kind, ValidPrincipals: []string{comment},
+			ValidAfter: uint64(now.Add(from).Unix()), ValidBefore: uint64(now.Add(until).Unix())}
+		if err := cert.SignCert(rand.Reader, signer); err != nil {
+			t.Fatal(err)
+		}
+		if err := ring.Add(agent.AddedKey{PrivateKey: private, Certificate: cert, Comment: comment}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := key.FindAgent(sshtest.ServeUnix(t, func(conn net.Conn) { _ = agent.ServeAgent(ring, conn) }))
+	missing := key.State{Path: "cscs-key", Problem: &key.MissingError{Looked: []string{"cscs-key"}}}
+	add("over", ssh.UserCert, -2*time.Hour, -time.Hour)
+	add("early", ssh.UserCert, time.Hour, 2*time.Hour)
+	add("host", ssh.HostCert, -time.Hour, 9*time.Hour)
+	if got := heldInstead(t.Context(), []key.Agent{a}, missing, now); got.Problem == nil {
+		t.Errorf("found: %+v", got)
+	}
+	add("short", ssh.UserCert, -time.Hour, time.Hour)
+	add("long", ssh.UserCert, -time.Hour, 3*time.Hour)
+	none := key.FindAgent("none")
+	s := statusOf(t.Context(), []key.Agent{a}, heldInstead(t.Context(), []key.Agent{none, a}, missing, now), now)
+	if !s.Usable || s.Agent != "holds" || len(s.Principals) != 1 || s.Principals[0] != "long" || s.Left == nil {
+		t.Errorf("status: %+v", s)
 	}
 }
 

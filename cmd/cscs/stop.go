@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,11 +39,8 @@ default cluster.`,
 			if err := fillEnv(cmd.Flags()); err != nil {
 				return err
 			}
-			targets, err := d.stopTargets(cmd.Context(), o, args, all)
-			if err != nil {
-				return err
-			}
-			var first error
+			// As scancel does, it ends those that there are.
+			targets, first := d.stopTargets(cmd.Context(), o, args, all)
 			for _, l := range targets {
 				if err := d.stop(cmd.Context(), l, o); err != nil && first == nil {
 					first = err
@@ -61,7 +59,8 @@ default cluster.`,
 	return cmd
 }
 
-// stopTargets are the sessions that are meant. With --all there may be none.
+// stopTargets returns the sessions that are meant, and an error for the first that is not known. With --all there may
+// be none.
 func (d *deps) stopTargets(ctx context.Context, o *options, args []string, all bool) ([]live.Listed, error) {
 	if all && len(args) > 0 {
 		return nil, &problem.UsageError{Message: "--all and an ID exclude each other", Hint: "see cscs stop --help"}
@@ -82,10 +81,15 @@ func (d *deps) stopTargets(ctx context.Context, o *options, args []string, all b
 		args = []string{""}
 	}
 	var targets []live.Listed
+	var first error
 	seen := map[string]bool{}
 	for _, prefix := range args {
 		l, err := d.known(o, have, prefix)
-		if err != nil {
+		switch {
+		case errors.As(err, new(*live.UnknownError)):
+			first = cmp.Or(first, err)
+			continue
+		case err != nil:
 			return nil, err
 		}
 		if !seen[l.ID] {
@@ -93,7 +97,7 @@ func (d *deps) stopTargets(ctx context.Context, o *options, args []string, all b
 			targets = append(targets, l)
 		}
 	}
-	return targets, nil
+	return targets, first
 }
 
 // stopPatience is for a process that is asked to end its session, and gives signs of life:

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"slices"
 	"testing"
 
 	"github.com/alps-tunnel/cscs/internal/live"
@@ -88,5 +89,33 @@ func TestStopSendsNumber(t *testing.T) {
 	}}
 	if code := execute(t.Context(), []string{"stop", "aaaaaaaa"}, d); code != 0 || job != "4711" {
 		t.Errorf("exit code %d; the job is %q, want 4711", code, job)
+	}
+}
+
+// TestStopKnown: one that is not known keeps none of the others from being ended, and is an error in the end.
+func TestStopKnown(t *testing.T) {
+	home(t, "")
+	dir, err := stateDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"aaaaaaaa", "bbbbbbbb"} {
+		e, err := live.Open(dir).Take(live.Record{ID: id, Cluster: "daint", State: live.Detached})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Leave()
+	}
+	var stopped []string
+	d := &deps{io: &ui.IO{Out: new(bytes.Buffer), Err: new(bytes.Buffer)}, end: func(_ context.Context, cfg session.Config, _ bool, _ func(session.Event)) error {
+		stopped = append(stopped, cfg.ID)
+		return nil
+	}}
+	if code := execute(t.Context(), []string{"stop", "cccc", "aaaa"}, d); code != 2 || !slices.Equal(stopped, []string{"aaaaaaaa"}) {
+		t.Errorf("exit code %d; stopped %v", code, stopped)
+	}
+	// A variable of a script that is not set.
+	if code := execute(t.Context(), []string{"stop", "bbbb", ""}, d); code != 2 || len(stopped) != 1 {
+		t.Errorf("exit code %d; stopped %v", code, stopped)
 	}
 }

@@ -17,6 +17,31 @@ func (a Agent) Count(ctx context.Context) (int, error) {
 	return len(all), err
 }
 
+// Certified returns what the agent has instead of files: the key whose certificate for a user is valid now, and for
+// the longest. Its Path is the comment by which the agent knows it. False: there is none.
+func (a Agent) Certified(ctx context.Context, now time.Time) (State, bool) {
+	all, err := a.list(ctx)
+	if err != nil {
+		return State{}, false
+	}
+	var best State
+	for _, h := range all {
+		if h.cert == nil || h.cert.CertType != ssh.UserCert {
+			continue
+		}
+		s := State{
+			Path: h.comment + " (in the agent)", Public: h.cert.Key, Comment: h.comment, Cert: h.cert, CertPath: h.comment + " (in the agent)",
+			ValidAfter: validAfter(h.cert), ValidBefore: validBefore(h.cert),
+		}
+		over := !s.ValidBefore.IsZero() && !now.Before(s.ValidBefore)
+		longer := best.Cert == nil || s.ValidBefore.IsZero() || !best.ValidBefore.IsZero() && s.ValidBefore.After(best.ValidBefore)
+		if !over && !now.Before(s.ValidAfter) && longer {
+			best = s
+		}
+	}
+	return best, best.Cert != nil
+}
+
 // MayBeLocked reports whether an agent that holds no keys may only say so. A locked one refuses
 // all but to tell what it holds, which is nothing, and to be unlocked (draft-ietf-sshm-ssh-agent,
 // section 3.7). An OpenSSH's since 8.9 that is not lets a connection be bound to a session

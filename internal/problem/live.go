@@ -15,16 +15,16 @@ import (
 var liveRules = []rule{
 	on(func(e *live.UnknownError) Problem {
 		p := Problem{ID: "unknown-session", Code: Usage, Message: e.Error(),
-			Hint: "what lives on a cluster: cscs ps --refresh --cluster NAME; one of another laptop, or that has ended: cscs attach ID --cluster NAME"}
+			Hint: "for one of another machine, give its whole ID and --cluster NAME; see what lives there: cscs ps --refresh --cluster NAME; the log of one that has ended: cscs logs ID --cluster NAME, for 7 days"}
 		if len(e.Known) > 0 {
 			p.Hint = hints("live: "+strings.Join(e.Known, ", "), p.Hint)
 		}
 		return p
 	}),
 	on(func(e *session.NotThereError) Problem {
-		p := Problem{ID: "unknown-session", Code: Usage, Message: e.Error()}
+		p := Problem{ID: "unknown-session", Code: Usage, Message: e.Error(), Hint: "if it has ended, its log is kept for 7 days: cscs logs ID --cluster NAME"}
 		if len(e.Known) > 0 {
-			p.Hint = "live there: " + strings.Join(e.Known, ", ")
+			p.Hint = hints("live there: "+strings.Join(e.Known, ", "), p.Hint)
 		}
 		return p
 	}),

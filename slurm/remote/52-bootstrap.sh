@@ -154,7 +154,7 @@ cscs_make_venv() {
 	rm -rf "$TMPDIR"
 	mkdir "$TMPDIR" || cscs_fail_bootstrap "cannot make $TMPDIR"
 	export TMPDIR
-	cscs_note "pip installs $cscs_package in $cscs_target $cscs_where; this happens once"
+	cscs_note "pip installs $cscs_package in $cscs_target $cscs_where; this happens once (after an interruption, the next --bootstrap begins there again)"
 	if [ -n "$cscs_fresh" ]; then
 		cscs_run_pip python3 -m venv --clear $cscs_site "$cscs_target" || cscs_fail_bootstrap
 		: >"$cscs_target/.made-by-cscs"
