@@ -311,7 +311,7 @@ cscs_watch() {
 cscs_report_work() {
 	local was=$cscs_work pid stat=() bytes ticks=0
 	[[ -e $cscs_dir/launched ]] || ((${#cscs_step_args[@]})) || return 0
-	((cscs_clock - cscs_measured >= 3000)) || return 0
+	((cscs_clock - cscs_measured >= 2000)) || return 0
 	cscs_measured=$cscs_clock
 	bytes=$(cat "$cscs_dir/log" "$cscs_dir/log.1" 2>/dev/null | wc -c)
 	cscs_find_processes
@@ -323,7 +323,7 @@ cscs_report_work() {
 	cscs_work="$bytes $ticks"
 	[[ -n $was ]] || return 0
 	# Less than 2 % of a processor is what a server that waits takes.
-	if ((bytes != ${was% *} || ticks - ${was#* } >= 6)); then
+	if ((bytes != ${was% *} || ticks - ${was#* } >= 4)); then
 		[[ -n $cscs_worked ]] || cscs_event work busy=1
 		cscs_worked=$cscs_clock
 	elif [[ -n $cscs_worked ]] && ((cscs_clock - cscs_worked >= cscs_work_pause)); then
