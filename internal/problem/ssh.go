@@ -145,7 +145,7 @@ const tooManyKeys = "you may have too many keys in your ssh agent; flush them al
 // asPrincipal is what to do with a certificate that is for others.
 func asPrincipal(principals []string, inTime bool) string {
 	_, sign := anotherKey(inTime)
-	return "log in as whom it is for: --user " + shellescape.Quote(principals[0]) + ", or get one for yourself: " + sign
+	return "if ~/.ssh/config names the wrong User, change it there; or log in as the user whom it is for: --user " + shellescape.Quote(principals[0]) + ", or get one for yourself: " + sign
 }
 
 func lastLine(s string) string {
