@@ -234,7 +234,8 @@ func (c *chaos) suffer() {
 	}
 }
 
-// take does a step, and records a fault that meets the session, with its phase before.
+// take does a step, and records a fault that meets the session, with its phase when the fault takes effect: the session
+// may go on until then.
 func (c *chaos) take(s moment) {
 	if !s.fault {
 		s.do(c)
@@ -242,6 +243,9 @@ func (c *chaos) take(s moment) {
 	}
 	at := c.phase()
 	struck := s.do(c)
+	if now := c.phase(); now != phaseEnding && now != phaseOver {
+		at = now
+	}
 	if struck && at != phaseOver {
 		c.strikes = append(c.strikes, strike{s.name, at})
 	}
