@@ -109,8 +109,8 @@ func (s *session) shutOutOf(work context.Context, keys nodeKeys, err error) erro
 	case o.taken && !o.proven && s.ready:
 		// It was reached by ssh before, so that may come back.
 		o.taken, o.failed = false, time.Now()
-	case o.taken && !o.away && s.isNodeAway(err):
-		// It may be down, or about to boot. If it stays so, Slurm reports the end of the job.
+	case o.taken && !o.away && (s.isNodeAway(err) || isJobOver(err)):
+		// It may be down, or about to boot. If it stays so, or if the job went with it, Slurm reports the end of the job.
 		o.taken, o.away, s.nodeAddr = false, true, ""
 	case o.taken:
 		return &NodeError{Node: s.nodeName, SSH: o.refusal, Step: err}
@@ -126,6 +126,12 @@ func (s *session) shutOutOf(work context.Context, keys nodeKeys, err error) erro
 func (s *session) isNodeAway(stepErr error) bool {
 	var step *slurm.StepError
 	return isUnreached(s.other.refusal) && errors.As(stepErr, &step)
+}
+
+// isJobOver reports whether Slurm made no step since the job has ended: its node may have crashed, and be back already.
+func isJobOver(stepErr error) bool {
+	var step *slurm.StepError
+	return errors.As(stepErr, &step) && step.JobIsOver()
 }
 
 // isUnreached reports whether err says that the node's host did not answer.

@@ -256,6 +256,29 @@ func TestNodeAwayAtFirst(t *testing.T) {
 	a.nothingLeft()
 }
 
+// The node crashes right after the grant and boots: its sshd lets nobody in without a job, and Slurm makes no step in a job
+// that is over. The session ends with that, not with advice for the site.
+func TestJobEndsBeforeTheNodeIsReached(t *testing.T) {
+	a := newAlps(t, "FAKE_ENTRY_FAILS=Slurm job 4711 has expired; Check SLURM_JOB_ID environment variable")
+	var dials atomic.Int32
+	a.closed = func() error {
+		if a.entered() > 0 && dials.Add(1) == 1 {
+			a.SetState(a.Jobs()[0], "NODE_FAIL")
+			a.Kill("remote.sh batch") // all of the node dies
+			a.Kill("remote.sh run")
+		}
+		return errors.New("Connection refused")
+	}
+	cfg := a.impatient()
+	cfg.StartTimeout = 2 * time.Minute
+	err := a.start(cfg).end()
+	var ended *slurm.JobEndedError
+	if !errors.As(err, &ended) {
+		t.Errorf("ended with %v", err)
+	}
+	a.nothingLeft()
+}
+
 // A node with another host key than the runner has seen there is no reason to go
 // another way (invariant I7).
 func TestStrangerIsNotPassedBy(t *testing.T) {
