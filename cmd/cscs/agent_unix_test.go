@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
 	"io"
 	"net"
 	"os"
@@ -14,7 +13,6 @@ import (
 	"sync"
 	"testing"
 
-	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
 
 	"github.com/alps-tunnel/cscs/internal/problem"
@@ -51,14 +49,7 @@ func (a *askingAgent) count() int {
 // newAskingAgent has one that holds a key and a certificate in the place of the environment's.
 func newAskingAgent(t *testing.T) *askingAgent {
 	t.Helper()
-	_, private, err := ed25519.GenerateKey(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := ssh.NewSignerFromKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
+	private, signer := sshtest.NewPair(t)
 	a := &askingAgent{Agent: agent.NewKeyring(), allowed: make(chan struct{})}
 	cert := sshtest.UserCert(t, sshtest.NewKey(t), signer.PublicKey(), []string{"alice"})
 	for _, k := range []agent.AddedKey{{PrivateKey: private}, {PrivateKey: private, Certificate: cert}} {

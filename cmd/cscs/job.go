@@ -57,7 +57,7 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 		return &problem.UsageError{Message: "--bootstrap does not know what to install for this command",
 			Hint: "install it once by hand, in a virtual environment for --venv; --bootstrap is for run-jupyter and run-tensorboard"}
 	}
-	if step, _ := slurm.SplitOptions(j.slurm); one(j.view) != "" && one(j.uenv) == "" && !slices.ContainsFunc(step, func(w string) bool { return strings.HasPrefix(w, "--uenv") }) {
+	if one(j.view) != "" && !slices.ContainsFunc(j.launch().Step, func(w string) bool { return strings.HasPrefix(w, "--uenv") }) {
 		return &problem.UsageError{Message: "--view " + one(j.view) + " needs the uenv that it is a view of", Hint: "name it with --uenv NAME"}
 	}
 	if j.detach && one(j.via) == string(slurm.ViaSalloc) {

@@ -4,7 +4,6 @@ package main
 
 import (
 	"crypto/ed25519"
-	"crypto/rand"
 	"net"
 	"path/filepath"
 	"strings"
@@ -21,14 +20,7 @@ import (
 // TestStatusAgent: that there is an agent is told also where no file says which key is meant; and
 // that a key is in any of several is enough.
 func TestStatusAgent(t *testing.T) {
-	_, private, err := ed25519.GenerateKey(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := ssh.NewSignerFromKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
+	private, signer := sshtest.NewPair(t)
 	with, without, none := agentWith(t, private), agentWith(t), key.FindAgent("none")
 	gone := key.FindAgent(filepath.Join(t.TempDir(), "gone"))
 	known, unknown := key.State{Public: signer.PublicKey()}, key.State{}
@@ -60,19 +52,10 @@ func TestStatusInAgent(t *testing.T) {
 	now := time.Now()
 	ring := agent.NewKeyring()
 	add := func(comment string, kind uint32, from, until time.Duration) {
-		_, private, err := ed25519.GenerateKey(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		signer, err := ssh.NewSignerFromKey(private)
-		if err != nil {
-			t.Fatal(err)
-		}
-		cert := &ssh.Certificate{Key: signer.PublicKey(), CertType: kind, ValidPrincipals: []string{comment},
-			ValidAfter: uint64(now.Add(from).Unix()), ValidBefore: uint64(now.Add(until).Unix())}
-		if err := cert.SignCert(rand.Reader, signer); err != nil {
-			t.Fatal(err)
-		}
+		private, signer := sshtest.NewPair(t)
+		cert := sshtest.UserCert(t, signer, signer.PublicKey(), []string{comment}, func(c *ssh.Certificate) {
+			c.CertType, c.ValidAfter, c.ValidBefore = kind, uint64(now.Add(from).Unix()), uint64(now.Add(until).Unix())
+		})
 		if err := ring.Add(agent.AddedKey{PrivateKey: private, Certificate: cert, Comment: comment}); err != nil {
 			t.Fatal(err)
 		}

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"crypto/ed25519"
 	"encoding/pem"
 	"fmt"
 	"net"
@@ -60,14 +59,7 @@ func TestSSHConfigKeyInAgent(t *testing.T) {
 			config := put(".ssh/config", []byte("Host *\n    StrictHostKeyChecking no\n    UserKnownHostsFile /dev/null\n    BatchMode yes\n"))
 			t.Setenv("CSCS_SSH_CONFIG", config)
 
-			_, private, err := ed25519.GenerateKey(nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			signer, err := ssh.NewSignerFromKey(private)
-			if err != nil {
-				t.Fatal(err)
-			}
+			private, signer := sshtest.NewPair(t)
 			cert := sshtest.UserCert(t, ca, signer.PublicKey(), []string{sshd.User})
 			ring := agent.NewKeyring()
 			fill := func() {

@@ -26,20 +26,22 @@ func (a Agent) Certified(ctx context.Context, now time.Time) (State, bool) {
 	}
 	var best State
 	for _, h := range all {
-		if h.cert == nil || h.cert.CertType != ssh.UserCert {
+		if h.cert == nil || h.cert.CertType != ssh.UserCert || isOver(h.cert, now) || now.Before(validAfter(h.cert)) {
 			continue
 		}
-		s := State{
-			Path: h.comment + " (in the agent)", Public: h.cert.Key, Comment: h.comment, Cert: h.cert, CertPath: h.comment + " (in the agent)",
-			ValidAfter: validAfter(h.cert), ValidBefore: validBefore(h.cert),
-		}
-		over := !s.ValidBefore.IsZero() && !now.Before(s.ValidBefore)
-		longer := best.Cert == nil || s.ValidBefore.IsZero() || !best.ValidBefore.IsZero() && s.ValidBefore.After(best.ValidBefore)
-		if !over && !now.Before(s.ValidAfter) && longer {
-			best = s
+		until := validBefore(h.cert)
+		if best.Cert == nil || until.IsZero() || !best.ValidBefore.IsZero() && until.After(best.ValidBefore) {
+			path := h.comment + " (in the agent)"
+			best = State{Path: path, Public: h.cert.Key, Comment: h.comment, Cert: h.cert, CertPath: path, ValidAfter: validAfter(h.cert), ValidBefore: until}
 		}
 	}
 	return best, best.Cert != nil
+}
+
+// isOver reports whether the certificate has expired.
+func isOver(cert *ssh.Certificate, now time.Time) bool {
+	until := validBefore(cert)
+	return !until.IsZero() && !now.Before(until)
 }
 
 // MayBeLocked reports whether an agent that holds no keys may only say so. A locked one refuses

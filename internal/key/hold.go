@@ -51,13 +51,9 @@ func (a Agent) RemoveExpired(ctx context.Context, cert *ssh.Certificate, now tim
 	if err != nil || cert == nil {
 		return nil, err
 	}
-	expired := func(cert *ssh.Certificate) bool {
-		until := validBefore(cert)
-		return !until.IsZero() && !now.Before(until)
-	}
 	err = a.addr.do(ctx, func(client agent.ExtendedAgent) error {
 		for _, h := range all {
-			if h.cert == nil || h.cert.CertType != ssh.UserCert || !h.isOfSamePair(cert) || !expired(h.cert) {
+			if h.cert == nil || h.cert.CertType != ssh.UserCert || !h.isOfSamePair(cert) || !isOver(h.cert, now) {
 				continue
 			}
 			if err := client.Remove(&agent.Key{Format: h.pub.Type(), Blob: h.blob}); err != nil {

@@ -2,6 +2,7 @@ package sshtest
 
 import (
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
@@ -22,6 +23,20 @@ func NewKey(t testing.TB) ssh.Signer {
 		t.Fatal(err)
 	}
 	return key
+}
+
+// NewPair makes an Ed25519 key, for those who need its private half, as an agent does.
+func NewPair(t testing.TB) (ed25519.PrivateKey, ssh.Signer) {
+	t.Helper()
+	_, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return private, signer
 }
 
 // NewECDSAKey makes a P-256 key.
