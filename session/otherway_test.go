@@ -256,8 +256,8 @@ func TestNodeAwayAtFirst(t *testing.T) {
 	a.nothingLeft()
 }
 
-// The node crashes right after the grant and boots: its sshd lets nobody in without a job, and Slurm makes no step in a job
-// that is over. The session ends with that, not with advice for the site.
+// The node crashes right after the grant and boots: its sshd refuses a user without a job, and Slurm makes no step in a job
+// that has ended. The session reports the end of the job, and gives no advice for the site.
 func TestJobEndsBeforeTheNodeIsReached(t *testing.T) {
 	a := newAlps(t, "FAKE_ENTRY_FAILS=Slurm job 4711 has expired; Check SLURM_JOB_ID environment variable")
 	var dials atomic.Int32

@@ -111,8 +111,8 @@ func TestStepEDF(t *testing.T) {
 	}
 }
 
-// slurmctld has begun anew between the runner's step and that of the uenv: the first srun waits in vain, and the
-// next one does not.
+// slurmctld restarts between the runner's step and that of the uenv: Slurm refuses the first srun and makes the step
+// for the next one.
 func TestStepOfUenvWaits(t *testing.T) {
 	t.Parallel()
 	f := slurmtest.New(t)

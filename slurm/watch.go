@@ -74,10 +74,11 @@ func (w *Watch) Run(ctx context.Context, remote Remote, handle func(Listener) er
 		v.setID(w.Session)
 	}
 	v.set("cscs_job", w.Job)
-	v.set("cscs_lease", "0")
+	var lease time.Duration // by which the node takes the client for silent; 0: it does not
 	if w.renews() {
-		v.set("cscs_lease", seconds(w.Lease))
+		lease = w.Lease
 	}
+	v.set("cscs_lease", seconds(lease))
 	stdin, feed := io.Pipe()
 	ctx, cancel := context.WithCancel(ctx)
 	asked := make(chan struct{})

@@ -37,21 +37,20 @@ cscs_run() {
 	exec 3>&-
 	cscs_scan_keys &
 
-	local tries=5 again=''
+	local tries=5
 	if cscs_has_no_owner; then
 		cscs_end=lease cscs_message="the lease had not been renewed for $REPLY s when the job started" tries=0
 	fi
 	for ((; tries > 0; tries--)); do
-		[[ -n $again ]] || cscs_choose_port || break
-		cscs_start "$again"
+		cscs_choose_port || break
+		cscs_start
+		cscs_event started "node=$cscs_node" "pid=$cscs_pid" "port=$cscs_listen"
 		cscs_watch
-		again=''
 		# Slurm cannot make the step of the uenv or container yet (cscs_step_wait).
-		if [[ $cscs_end == unready ]] && ((cscs_clock < cscs_step_most * 1000)); then
-			again=1
-			((tries++))
-			continue
-		fi
+		while [[ $cscs_end == unready ]] && ((cscs_clock < cscs_step_most * 1000)); do
+			cscs_start
+			cscs_watch
+		done
 		# Somebody was quicker at a port that we chose: choose another.
 		[[ $cscs_end == collision && $cscs_port == 0 ]] || break
 		cscs_event collision "port=$cscs_listen"
@@ -184,11 +183,12 @@ cscs_owner() {
 	fi
 }
 
-# cscs_holder INODE: the process of this user that holds the socket. A process with many
+# cscs_holder INODE [PID]: the process of this user that holds the socket, if it is PID. A process with many
 # files, or many of them, would cost a fork for each.
 cscs_holder() {
 	local fd
-	fd=$(find /proc/[0-9]*/fd -maxdepth 1 -lname "socket:\\[$1\\]" -print -quit 2>/dev/null)
+	# shellcheck disable=SC2086 # a pattern
+	fd=$(find /proc/${2:-[0-9]*}/fd -maxdepth 1 -lname "socket:\\[$1\\]" -print -quit 2>/dev/null)
 	fd=${fd#/proc/}
 	printf '%s' "${fd%%/*}"
 }
@@ -196,8 +196,8 @@ cscs_holder() {
 # Of how many other sockets is told at the most.
 cscs_tellings_most=2000
 
-# cscs_start [AGAIN]: the server, in a session of its own, its output through a pipe
-# into a log that cannot fill the disk. With AGAIN, its start is not reported again.
+# cscs_start: the server, in a session of its own, its output through a pipe
+# into a log that cannot fill the disk.
 cscs_start() {
 	local log
 	rm -f "$cscs_dir/failure" "$cscs_dir/launched" "$cscs_dir/served" "$cscs_dir/inside" "$cscs_dir/expanded"
@@ -213,7 +213,6 @@ cscs_start() {
 	cscs_pid=$!
 	trap '' HUP PIPE
 	exec {log}>&-
-	[[ -n ${1:-} ]] || cscs_event started "node=$cscs_node" "pid=$cscs_pid" "port=$cscs_listen"
 }
 
 # cscs_log: the newest 64 MiB of what it reads at the most, in two files of which
@@ -401,19 +400,19 @@ cscs_elsewhere() {
 		for s in "${!cscs_told[@]}"; do
 			[[ -z ${here[$s]:-} ]] || continue
 			cscs_fields "$s"
-			[[ ${cscs_told[$s]} == srun ]] || cscs_event vanished "addr=$a" "port=$p"
 			unset "cscs_told[$s]"
+			cscs_event vanished "addr=$a" "port=$p"
 		done
 	fi
 	for s in "${!here[@]}"; do
 		((cscs_tellings < cscs_tellings_most)) || return 0
 		[[ -z ${cscs_told[$s]:-} ]] || continue
-		cscs_told[$s]=1
 		cscs_fields "$s"
 		if cscs_is_of_srun "$i"; then
-			cscs_told[$s]=srun
+			cscs_before+="$s "
 			continue
 		fi
+		cscs_told[$s]=1
 		cscs_event elsewhere "addr=$a" "port=$p"
 		((++cscs_tellings < cscs_tellings_most)) ||
 			cscs_event note "message=your processes have opened $cscs_tellings_most other ports: no more of them are told"
@@ -423,7 +422,7 @@ cscs_elsewhere() {
 # cscs_is_of_srun INODE: succeeds if the srun of the server's step has that socket: it listens for slurmctld and
 # for the step's output.
 cscs_is_of_srun() {
-	((${#cscs_step_args[@]})) && [[ -n $(find "/proc/$cscs_pid/fd" -maxdepth 1 -lname "socket:\\[$1\\]" -print -quit 2>/dev/null) ]]
+	((${#cscs_step_args[@]})) && [[ -n $(cscs_holder "$1" "$cscs_pid") ]]
 }
 
 # cscs_terminate REASON: asks the server to end, waits for the grace, insists.

@@ -149,7 +149,7 @@ cscs_make_venv() {
 		rm -f "$cscs_target.incomplete"
 		cscs_fail "$cscs_target is no virtual environment $cscs_where, and not empty: name another directory with --venv"
 	fi
-	# A pip that is killed leaves its temporary files: the next --bootstrap removes them here, and nobody does in /tmp.
+	# A pip that is killed leaves its temporary files. The next --bootstrap removes them here; in /tmp they would stay.
 	TMPDIR=$cscs_target.incomplete.tmp
 	rm -rf "$TMPDIR"
 	mkdir "$TMPDIR" || cscs_fail_bootstrap "cannot make $TMPDIR"
