@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Slurm's settings: one controller, the compute nodes, six partitions.
+# Slurm's settings: one controller, the compute nodes, the partitions.
 
 # slurm_conf: the whole of slurm.conf. CPUs are this machine's real ones, because task/affinity binds to
 # them; memory and GPUs are only claimed (config_overrides).
@@ -46,6 +46,7 @@ slurm_conf() {
 		SlurmdParameters=config_overrides
 		DefMemPerCPU=$((8000 / cpus))
 		GresTypes=gpu
+		JobSubmitPlugins=lua
 		NodeName=$(node_range) CPUs=$cpus Boards=1 SocketsPerBoard=1 CoresPerSocket=$cpus ThreadsPerCore=1 RealMemory=8000 Gres=gpu:4 State=UNKNOWN
 		# A request of urgent takes nodes from jobs of preempt, after 5 s, and from no others.
 		PreemptType=preempt/partition_prio
@@ -59,9 +60,35 @@ slurm_conf() {
 		PartitionName=urgent Nodes=ALL OverSubscribe=EXCLUSIVE PriorityTier=10 DefaultTime=01:00:00 MaxTime=24:00:00 State=UP
 		# squeue and scontrol do not show its jobs without an option.
 		PartitionName=hidden Nodes=ALL Hidden=YES OverSubscribe=EXCLUSIVE DefaultTime=01:00:00 MaxTime=24:00:00 State=UP
+		# job_submit.lua: no batch jobs in the one, nothing else in the other.
+		PartitionName=interactive Nodes=ALL OverSubscribe=EXCLUSIVE DefaultTime=01:00:00 MaxTime=24:00:00 State=UP
+		PartitionName=batch Nodes=ALL OverSubscribe=EXCLUSIVE DefaultTime=01:00:00 MaxTime=24:00:00 State=UP
 		PartitionName=down Nodes=ALL DefaultTime=01:00:00 MaxTime=24:00:00 State=DOWN
 	EOF
 	[[ -z $ACCOUNTING ]] || accounting_conf
+}
+
+# job_submit_lua: sites have a partition for interactive work alone, and one for batch jobs alone. A batch job has
+# a script (slurm.conf(5), JobSubmitPlugins).
+job_submit_lua() {
+	cat <<-'EOF'
+		function slurm_job_submit(job, partitions, uid)
+			local batch = job.script ~= nil and job.script ~= ''
+			if job.partition == 'interactive' and batch then
+				slurm.log_user('partition interactive takes no batch jobs')
+				return slurm.ERROR
+			end
+			if job.partition == 'batch' and not batch then
+				slurm.log_user('partition batch takes batch jobs alone')
+				return slurm.ERROR
+			end
+			return slurm.SUCCESS
+		end
+		function slurm_job_modify(job, record, partitions, uid)
+			return slurm.SUCCESS
+		end
+		return slurm.SUCCESS
+	EOF
 }
 
 # gres_conf: four GPUs, which are /dev/null under another name (see host-init).
@@ -83,5 +110,6 @@ write_slurm_files() {
 	mkdir -p "$etc/slurm"
 	slurm_conf >"$etc/slurm/slurm.conf"
 	gres_conf >"$etc/slurm/gres.conf"
+	job_submit_lua >"$etc/slurm/job_submit.lua"
 	cgroup_conf >"$etc/slurm/cgroup.conf"
 }
