@@ -29,7 +29,7 @@ func TestShellHangs(t *testing.T) {
 			t.Fatal("the shell does not end")
 		}
 	}
-	if a.Called("sbatch") {
+	if a.Called("salloc") || a.Called("sbatch") {
 		t.Errorf("a job was asked for by a shell that nobody waited for any more:\n%s", a.Calls())
 	}
 	a.nothingLeft()
@@ -37,7 +37,7 @@ func TestShellHangs(t *testing.T) {
 
 // A Slurm that does not answer is told.
 func TestSlurmSilent(t *testing.T) {
-	a := newAlps(t, "FAKE_PAUSE=before-sbatch")
+	a := newAlps(t, "FAKE_PAUSE=before-salloc")
 	cfg := a.config()
 	cfg.quiet = time.Second
 	l := a.start(cfg)

@@ -75,9 +75,6 @@ func TestStopByNumber(t *testing.T) {
 	cfg := a.config()
 	a.orphan(cfg)
 	job := a.Jobs()[0]
-	if err := os.Remove(a.JobFile(job, "out")); err != nil { // which a job of salloc's does not have
-		t.Fatal(err)
-	}
 	dir := filepath.Join(a.Home, ".cscs")
 	if err := os.Rename(dir, dir+".away"); err != nil {
 		t.Fatal(err)

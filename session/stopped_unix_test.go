@@ -74,7 +74,7 @@ func TestStoppedAfterIdleWarning(t *testing.T) {
 // The process is stopped while it waits for an answer of Slurm's: that is not Slurm's silence.
 func TestStoppedIsNotSilence(t *testing.T) {
 	stoptest.InChild(t, func(t *testing.T, stop func(time.Duration)) {
-		a := newAlps(t, "FAKE_PAUSE=before-sbatch")
+		a := newAlps(t, "FAKE_PAUSE=before-salloc")
 		cfg := a.config()
 		cfg.quiet = 6 * time.Second
 		l := a.start(cfg)

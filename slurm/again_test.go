@@ -18,7 +18,7 @@ import (
 func TestRunnerKilledEarly(t *testing.T) {
 	f := slurmtest.New(t)
 	id := testID(t)
-	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}})
+	r := submit(t.Context(), t, f, &Submission{ID: id, Request: Request{Via: ViaSbatch}, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}})
 	alive := await[Alive](r)
 	started := await[Started](r)
 	await[Listening](r)

@@ -2,6 +2,7 @@ package slurm
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -123,7 +124,7 @@ func (e *LogError) Error() string {
 func (e *LogError) Unwrap() error { return e.Err }
 
 // clean makes one line of what salloc, sbatch or srun printed: lines come separated by
-// "|", each with the program's name before it.
+// "|", each with the program's name before it. What salloc and sbatch both said is said once.
 func clean(message string) string {
 	var out []string
 	for _, s := range strings.Split(message, "|") {
@@ -135,9 +136,10 @@ func clean(message string) string {
 		for _, p := range []string{"cscs: ", "salloc: ", "sbatch: ", "srun: ", "error: ", "fatal: "} {
 			s = strings.TrimPrefix(s, p)
 		}
-		s = strings.TrimPrefix(s, "Job submit/allocate failed: ")
-		s = strings.TrimPrefix(s, "Batch job submission failed: ")
-		if s == "" || strings.HasPrefix(s, "Try \"") || strings.HasPrefix(s, "Force Terminated job") {
+		for _, p := range []string{"Job submit/allocate failed: ", "Unable to allocate resources: ", "Batch job submission failed: "} {
+			s = strings.TrimPrefix(s, p)
+		}
+		if s == "" || slices.Contains(out, s) || strings.HasPrefix(s, "Try \"") || strings.HasPrefix(s, "Force Terminated job") {
 			continue
 		}
 		out = append(out, s)

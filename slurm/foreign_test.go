@@ -245,45 +245,91 @@ func TestLeftRequestIsNotStale(t *testing.T) {
 	}
 }
 
-// Slurm takes a request after sbatch has given up: it is taken up, and salloc is not asked.
+// Slurm takes a request after sbatch has given up: it is taken up, and salloc is not asked again.
 func TestSbatchAnswersLate(t *testing.T) {
-	f := slurmtest.New(t, "FAKE_ANSWER_LATE=2")
+	f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_ANSWER_LATE=2")
 	id := testID(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	r := submit(ctx, t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}})
+	await[Pending](r)
+	f.Free()
 	await[Listening](r)
 	r.letGo()
 	r.wait()
-	if two := f.Twice(); two != "" || len(f.Jobs()) != 1 || f.Called("salloc") {
+	if two := f.Twice(); two != "" || len(f.Jobs()) != 1 || strings.Count(f.Calls(), "salloc ") != 1 {
 		t.Errorf("jobs %v, beside each other %q; calls:\n%s", f.Jobs(), two, f.Calls())
 	}
 	stopFake(t, f, Stopping{ID: id, Step: AnyStep, Grace: time.Second})
 }
 
-// Only slurmctld's own refusal makes salloc ask. Words of sbatch's own, and of lost messages, do not.
+// Slurm takes a request after salloc has given up: what is granted is taken up, and what waits goes to sbatch.
+func TestSallocAnswersLate(t *testing.T) {
+	for queue, job := range map[string]string{"": "4711", "FAKE_QUEUE=1": "4712"} {
+		t.Run(queue, func(t *testing.T) {
+			t.Parallel()
+			f := slurmtest.New(t, "FAKE_SALLOC_LATE=2", queue)
+			id := testID(t)
+			r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}})
+			if queue != "" {
+				await[Pending](r)
+				f.Free()
+			}
+			if g := await[Granted](r); g.Job.ID != job {
+				t.Errorf("granted: %+v", g)
+			}
+			await[Listening](r)
+			r.letGo()
+			r.wait()
+			if two := f.Twice(); two != "" || len(f.Jobs()) != 1 || f.Called("sbatch") != (queue != "") {
+				t.Errorf("jobs %v, beside each other %q; calls:\n%s", f.Jobs(), two, f.Calls())
+			}
+			stopFake(t, f, Stopping{ID: id, Step: AnyStep, Grace: time.Second})
+		})
+	}
+}
+
+// A request that was lost with slurmctld, which is back and has nothing of it, is made again, once.
+func TestRequestLost(t *testing.T) {
+	for command, other := range map[string]string{"salloc": "FAKE_SBATCH_REFUSE=x", "sbatch": "FAKE_SALLOC_REFUSE=salloc: error: Job submit/allocate failed: Unspecified error"} {
+		t.Run(command, func(t *testing.T) {
+			t.Parallel()
+			f := slurmtest.New(t, "FAKE_LOSE="+command, other)
+			id := testID(t)
+			r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}})
+			await[Listening](r)
+			if n := strings.Count(f.Calls(), command+" "); n != 2 || len(f.Jobs()) != 1 {
+				t.Errorf("jobs %v, and calls:\n%s", f.Jobs(), f.Calls())
+			}
+			r.letGo()
+			r.wait()
+			stopFake(t, f, Stopping{ID: id, Step: AnyStep, Grace: time.Second})
+		})
+	}
+}
+
+// Only slurmctld's own refusal makes sbatch ask. Words of salloc's own, and of lost messages, do not.
 func TestFallBack(t *testing.T) {
 	for words, want := range map[string]bool{
-		"sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified":                true,
-		"sbatch: error: no batch jobs here\nsbatch: error: Batch job submission failed: Unspecified error":                      true,
-		"sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit)":                     true,
-		"sbatch: error: Batch job submission failed: Socket timed out on send/recv operation":                                   false,
-		"sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)":                      false,
-		"sbatch: error: Batch job submission failed: Zero Bytes were transmitted or received":                                   false,
-		"sbatch: error: Batch job submission failed: Connection timed out":                                                      false,
-		"sbatch: error: Batch job submission failed: Slurm backup controller in standby mode":                                   false,
-		"sbatch: error: Batch job submission failed: Message receive failure":                                                   false,
-		"sbatch: error: Batch job submission failed: Transport endpoint is not connected":                                       false,
-		"sbatch: unrecognized option '--bell'\nTry \"sbatch --help\" for more information":                                      false,
-		"sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying\nsbatch: error: Connection reset by peer": false,
+		"salloc: error: Job submit/allocate failed: Invalid account or account/partition combination specified":                 true,
+		"salloc: error: no interactive jobs here\nsalloc: error: Job submit/allocate failed: Unspecified error":                 true,
+		"salloc: error: Job submit/allocate failed: Job violates accounting/QOS policy (job submit limit)":                      true,
+		"salloc: error: Job submit/allocate failed: Socket timed out on send/recv operation":                                    false,
+		"salloc: error: Job submit/allocate failed: Zero Bytes were transmitted or received":                                    false,
+		"salloc: error: Job submit/allocate failed: Connection timed out":                                                       false,
+		"salloc: error: Job submit/allocate failed: Slurm backup controller in standby mode":                                    false,
+		"salloc: error: Job submit/allocate failed: Message receive failure":                                                    false,
+		"salloc: error: Job submit/allocate failed: Transport endpoint is not connected":                                        false,
+		"salloc: unrecognized option '--bell'\nTry \"salloc --help\" for more information":                                      false,
+		"salloc: error: Slurm temporarily unable to accept job, sleeping and retrying\nsalloc: error: Connection reset by peer": false,
 	} {
 		t.Run(words, func(t *testing.T) {
 			t.Parallel()
-			f := slurmtest.New(t, "FAKE_SBATCH_REFUSE="+strings.ReplaceAll(words, "\n", `\n`), "FAKE_REFUSE=salloc: error: Job submit/allocate failed: refused too")
+			f := slurmtest.New(t, "FAKE_SALLOC_REFUSE="+strings.ReplaceAll(words, "\n", `\n`), "FAKE_SBATCH_REFUSE=sbatch: error: Batch job submission failed: refused too")
 			r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
 			r.wait()
 			var refused *RefusedError
-			if !errors.As(r.err, &refused) || f.Called("salloc") != want || !f.Called("sbatch") {
+			if !errors.As(r.err, &refused) || f.Called("sbatch") != want || !f.Called("salloc") {
 				t.Errorf("ended with %v; calls:\n%s", r.err, f.Calls())
 			}
 		})

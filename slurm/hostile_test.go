@@ -156,7 +156,7 @@ func TestStopInDoubt(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			f := slurmtest.New(t, "FAKE_PAUSE=before-sbatch")
+			f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_PAUSE=before-sbatch")
 			id := testID(t)
 			s := &Submission{ID: id, Lease: time.Minute, Launch: Launch{Argv: serverArgv("127.0.0.1")}}
 			r := submit(t.Context(), t, f, s)

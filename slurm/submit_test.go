@@ -217,7 +217,7 @@ func TestNeverStarts(t *testing.T) {
 func TestRefused(t *testing.T) {
 	for _, c := range []struct{ salloc, want string }{
 		{"salloc: error: Job submit/allocate failed: Invalid partition name specified", "Invalid partition name specified"},
-		{"salloc: error: Unable to allocate resources: Requested node configuration is not available", "Unable to allocate resources: Requested node configuration is not available"},
+		{"salloc: error: Unable to allocate resources: Requested node configuration is not available", "Requested node configuration is not available"},
 		{`salloc: unrecognized option '--uenv=x'\nTry "salloc --help" for more information`, "unrecognized option '--uenv=x'"},
 		{"salloc: error: Invalid --time specification", "Invalid --time specification"},
 	} {
@@ -814,7 +814,7 @@ func TestPlacesOfTheNode(t *testing.T) {
 			r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1"), Workdir: dir}})
 			r.wait()
 			var bad *ServerError
-			if err := r.outcome.Err(); !errors.As(err, &bad) || !strings.Contains(bad.Message, dir+" is not there on ") || !f.Called("sbatch") {
+			if err := r.outcome.Err(); !errors.As(err, &bad) || !strings.Contains(bad.Message, dir+" is not there on ") || !f.Called("salloc") {
 				t.Errorf("outcome %v, %v", err, r.err)
 			}
 		})

@@ -14,11 +14,11 @@ import (
 type Via string
 
 const (
-	// ViaAuto: by sbatch, or by salloc where sbatch does not take the request (an interactive
-	// QOS of the site's), which is told.
+	// ViaAuto: by salloc, which Slurm tries at once. A request that has to wait is taken back and given
+	// to sbatch in the same moment, so that no process on the login node is needed while it waits.
+	// Where one of the two does not take the request, the other is asked, and a note says so.
 	ViaAuto Via = "auto"
 	// ViaSalloc: by salloc alone, a process on the login node, with which the request ends.
-	// Slurm tries it when it comes.
 	ViaSalloc Via = "salloc"
 	// ViaSbatch: by sbatch alone. Slurm's scheduler tries it when it has a turn, mostly within a
 	// second. No process on the login node is needed, from the request to the end.
@@ -108,18 +108,17 @@ func (r Request) CommandLines(id string) []string {
 		sbatch += " " + shellescape.QuoteCommand(args)
 	}
 	argv := []string{"salloc", "--no-shell", "--job-name=" + JobName(id)}
-	if d := r.deadline(r.Patience); d != "" {
+	if d := r.deadline(r.Patience); d != "" && r.via() == ViaSalloc {
 		argv = append(argv, "--deadline="+d)
 	}
-	argv = append(argv, r.Args()...)
-	salloc := shellescape.QuoteCommand(argv)
+	salloc := shellescape.QuoteCommand(append(argv, r.Args()...))
 	switch {
 	case r.via() == ViaSalloc:
 		return []string{salloc}
 	case r.via() == ViaSbatch, r.Left:
 		return []string{sbatch}
 	}
-	return []string{sbatch, "# if sbatch does not take it:", salloc}
+	return []string{salloc, "# if it has to wait:", sbatch}
 }
 
 func (r Request) vars(v *vars) {

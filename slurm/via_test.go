@@ -3,8 +3,10 @@ package slurm
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -90,20 +92,49 @@ func TestSbatchRefuses(t *testing.T) {
 	}
 }
 
-// By default sbatch asks, with salloc's presets before its own; then nothing on the login node is
-// needed, and whoever follows sees it start.
+// By default salloc asks, with sbatch's presets where it has none of its own. Where Slurm grants the
+// request at once, that is all, whatever becomes of the login node after the runner's start.
+func TestAutoGranted(t *testing.T) {
+	f := slurmtest.New(t, "SALLOC_ACCOUNT=g1", "SALLOC_QOS=now", "SBATCH_PARTITION=other", "SBATCH_QOS=later")
+	id := testID(t)
+	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	for granted := false; !granted; {
+		switch e := awaitAny(r).(type) {
+		case Pending:
+			t.Errorf("pending: %+v", e)
+		case Granted:
+			granted = true
+		}
+	}
+	await[Alive](r)
+	if calls := f.Calls(); !strings.Contains(calls, "presets: SALLOC_ACCOUNT=g1 SALLOC_PARTITION=other SALLOC_QOS=now\n") || f.Called("sbatch") || f.Called("scancel") {
+		t.Errorf("calls:\n%s", calls)
+	}
+	l := await[Listening](r)
+	f.KillLogin()
+	r.wait()
+	getOK(t, l.Addr)
+	stopFake(t, f, Stopping{ID: id, Step: "4711.0", Grace: 5 * time.Second})
+}
+
+// What Slurm does not grant at once is taken back from salloc and given to sbatch, with salloc's presets
+// before its own; then nothing on the login node is needed, and whoever follows sees it start.
 func TestAutoWaits(t *testing.T) {
 	f := slurmtest.New(t, "FAKE_QUEUE=1", "SALLOC_ACCOUNT=g1", "SALLOC_QOS=now", "SBATCH_PARTITION=other", "SBATCH_QOS=later")
 	id := testID(t)
 	s := &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}}
 	r := submit(t.Context(), t, f, s)
-	if p := await[Pending](r); p != (Pending{Job: "4711", Kept: true}) {
+	if p := await[Pending](r); p != (Pending{Job: "4712", Kept: true}) {
 		t.Errorf("pending: %+v", p)
 	}
-	if q := await[Queued](r); q.Job != "4711" || q.Reason != "Resources" {
+	if jobs := f.Jobs(); !slices.Equal(jobs, []string{"4712"}) {
+		t.Errorf("in the queue: %v", jobs)
+	}
+	within(t, 5*time.Second, "the end of salloc", func() bool { return f.Running("bin/salloc") == 0 })
+	if q := await[Queued](r); q.Job != "4712" || q.Reason != "Resources" {
 		t.Errorf("queued: %+v", q)
 	}
-	if calls := f.Calls(); !strings.Contains(calls, "presets: SBATCH_ACCOUNT=g1 SBATCH_PARTITION=other SBATCH_QOS=now\n") || f.Called("salloc") {
+	if calls := f.Calls(); !strings.Contains(calls, "presets: SBATCH_ACCOUNT=g1 SBATCH_PARTITION=other SBATCH_QOS=now\n") {
 		t.Errorf("calls:\n%s", calls)
 	}
 	f.KillLogin()
@@ -112,17 +143,17 @@ func TestAutoWaits(t *testing.T) {
 		t.Fatalf("ended with %v", r.err)
 	}
 	r = follow(t.Context(), t, f, s)
-	if p := await[Pending](r); p != (Pending{Job: "4711", Kept: true}) {
+	if p := await[Pending](r); p != (Pending{Job: "4712", Kept: true}) {
 		t.Errorf("taken up: %+v", p)
 	}
 	// Another laptop, which has the ID alone.
 	other := follow(t.Context(), t, f, &Submission{ID: id})
-	if q := await[Queued](other); q.Job != "4711" {
+	if q := await[Queued](other); q.Job != "4712" {
 		t.Errorf("queued: %+v", q)
 	}
 	f.Free()
 	for _, r := range []*run{r, other} {
-		if g := await[Granted](r); g.Job.ID != "4711" {
+		if g := await[Granted](r); g.Job.ID != "4712" {
 			t.Errorf("granted: %+v", g)
 		}
 		await[Alive](r)
@@ -130,11 +161,137 @@ func TestAutoWaits(t *testing.T) {
 	}
 	r.letGo()
 	r.wait()
-	stopFake(t, f, Stopping{ID: id, Step: "4711.0", Grace: 5 * time.Second})
+	stopFake(t, f, Stopping{ID: id, Step: "4712.0", Grace: 5 * time.Second})
 	// The other one is told that it was a stop of ours.
 	other.wait()
 	if !other.outcome.Asked() || other.outcome.Err() != nil {
 		t.Errorf("the other client ended with %+v, %v", other.outcome, other.err)
+	}
+}
+
+// The request is granted in the moment in which it is taken back: just before scancel looks at its state,
+// or between that look and the cancellation. Never are there two allocations, nor none.
+func TestAutoGrantedWhileTakenBack(t *testing.T) {
+	for grant, job := range map[string]string{"seen": "4711", "unseen": "4712"} {
+		t.Run(grant, func(t *testing.T) {
+			f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_GRANT="+grant)
+			id := testID(t)
+			r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+			if g := await[Granted](r); g.Job.ID != job {
+				t.Errorf("granted: %+v", g)
+			}
+			getOK(t, await[Listening](r).Addr)
+			if jobs := f.Jobs(); !slices.Equal(jobs, []string{job}) || f.Called("sbatch") != (grant == "unseen") {
+				t.Errorf("jobs %v; calls:\n%s", jobs, f.Calls())
+			}
+			r.letGo()
+			r.wait()
+			stopFake(t, f, Stopping{ID: id, Step: job + ".0", Grace: 5 * time.Second})
+			if jobs := f.Jobs(); len(jobs) > 0 {
+				t.Errorf("jobs left: %v", jobs)
+			}
+		})
+	}
+}
+
+// The answer to the cancellation is lost, and the request is granted before it is carried out: a look in between shows
+// a job that runs and is about to be cancelled.
+func TestAutoCancelledLate(t *testing.T) {
+	t.Parallel()
+	f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_CANCEL_LATE=1")
+	id := testID(t)
+	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	if g := await[Granted](r); g.Job.ID != "4712" {
+		t.Errorf("granted: %+v", g)
+	}
+	getOK(t, await[Listening](r).Addr)
+	r.letGo()
+	r.wait()
+	stopFake(t, f, Stopping{ID: id, Step: "4712.0", Grace: 5 * time.Second})
+}
+
+// slurmctld does not answer while the request is to be taken back: sbatch is not asked before it does.
+func TestAutoTakenBackLate(t *testing.T) {
+	f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_PAUSE=before-take-back")
+	id := testID(t)
+	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	f.Paused()
+	f.Busy(true) // the next scancel fails too
+	f.GoOn()
+	within(t, 20*time.Second, "a second scancel", func() bool { return strings.Count(f.Calls(), "scancel --state=PENDING 4711") > 1 })
+	if f.Called("sbatch") {
+		t.Errorf("calls:\n%s", f.Calls())
+	}
+	f.Busy(false)
+	if p := await[Pending](r); p != (Pending{Job: "4712", Kept: true}) {
+		t.Errorf("pending: %+v", p)
+	}
+	r.letGo()
+	r.wait()
+	stopFake(t, f, Stopping{ID: id})
+	if jobs := f.Jobs(); len(jobs) > 0 {
+		t.Errorf("jobs left: %v", jobs)
+	}
+}
+
+// A stop, or the client's end, in every moment of the hand-over leaves no job.
+func TestAutoStoppedWhileTakenBack(t *testing.T) {
+	for _, place := range []string{"before-salloc", "in-salloc", "before-take-back", "before-sbatch", "in-sbatch"} {
+		for _, by := range []string{"client", "elsewhere"} {
+			t.Run(place+" "+by, func(t *testing.T) {
+				f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_PAUSE="+place)
+				id := testID(t)
+				r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}})
+				f.Paused()
+				stopped := make(chan struct{})
+				go func() {
+					defer close(stopped)
+					if by == "elsewhere" {
+						stopFake(t, f, Stopping{ID: id})
+					} else {
+						r.letGo()
+					}
+				}()
+				if by == "elsewhere" {
+					within(t, 10*time.Second, "the stop", func() bool { return f.Called("squeue") })
+				}
+				f.GoOn()
+				<-stopped
+				if by == "elsewhere" {
+					r.letGo()
+				}
+				r.wait()
+				stopFake(t, f, Stopping{ID: id})
+				within(t, 15*time.Second, "the end of the job", func() bool { return len(f.Jobs()) == 0 })
+			})
+		}
+	}
+}
+
+// A site where salloc does not take what sbatch takes.
+func TestAutoWithoutSalloc(t *testing.T) {
+	f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_SALLOC_REFUSE=salloc: error: Job submit/allocate failed: no interactive jobs here")
+	id := testID(t)
+	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	if p := await[Pending](r); p != (Pending{Job: "4711", Kept: true}) {
+		t.Errorf("pending: %+v", p)
+	}
+	if n := await[Note](r); !strings.Contains(n.Message, "salloc does not take what sbatch takes") || !strings.Contains(n.Message, "no interactive jobs here") {
+		t.Errorf("note %q", n.Message)
+	}
+	r.letGo()
+	r.wait()
+	stopFake(t, f, Stopping{ID: id})
+}
+
+// An answer of salloc's is lost: whatever Slurm has is taken back, and sbatch is not asked beside it.
+func TestAutoUnsure(t *testing.T) {
+	f := slurmtest.New(t, "FAKE_SALLOC_REFUSE=salloc: error: Job submit/allocate failed: Socket timed out on send/recv operation")
+	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	r.wait()
+	var refused *RefusedError
+	if !errors.As(r.err, &refused) || f.Called("sbatch") {
+		t.Errorf("error %v; calls:\n%s", r.err, f.Calls())
 	}
 }
 
@@ -143,7 +300,7 @@ func TestAutoWaits(t *testing.T) {
 func TestSbatchAnswerLost(t *testing.T) {
 	f := slurmtest.New(t, "FAKE_ANSWER_LOST=1")
 	id := testID(t)
-	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	r := submit(t.Context(), t, f, &Submission{ID: id, Request: Request{Via: ViaSbatch}, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
 	for granted := false; ; {
 		e := awaitAny(r)
 		if n, ok := e.(Note); ok {
@@ -206,13 +363,13 @@ func TestAutoKilled(t *testing.T) {
 					r := follow(t.Context(), t, f, s)
 					await[Pending](r)
 					f.Free()
-					if g := await[Granted](r); g.Job.ID != "4711" {
+					if g := await[Granted](r); g.Job.ID != "4712" {
 						t.Errorf("granted: %+v", g)
 					}
 					await[Listening](r)
 					r.letGo()
 					r.wait()
-					stopFake(t, f, Stopping{ID: id, Step: "4711.0", Grace: time.Second})
+					stopFake(t, f, Stopping{ID: id, Step: "4712.0", Grace: time.Second})
 				default:
 					<-time.After(7 * time.Second) // longer than two leases
 					f.Free()
@@ -233,7 +390,7 @@ func TestAutoWithoutSbatch(t *testing.T) {
 	if n := await[Note](r); !strings.Contains(n.Message, "sbatch does not take what salloc takes") || !strings.Contains(n.Message, "no batch jobs here") {
 		t.Errorf("note %q", n.Message)
 	}
-	if p := await[Pending](r); p != (Pending{Job: "4711"}) {
+	if p := await[Pending](r); p != (Pending{Job: "4712"}) {
 		t.Errorf("pending: %+v", p)
 	}
 	if calls := f.Calls(); !strings.Contains(calls, "--deadline=now+4200 --time=10\n") {
@@ -244,13 +401,13 @@ func TestAutoWithoutSbatch(t *testing.T) {
 		t.Errorf("note %q", n.Message)
 	}
 	f.Free()
-	if g := await[Granted](r); g.Job.ID != "4711" {
+	if g := await[Granted](r); g.Job.ID != "4712" {
 		t.Errorf("granted: %+v", g)
 	}
 	await[Listening](r)
 	r.letGo()
 	r.wait()
-	stopFake(t, f, Stopping{ID: id, Step: "4711.0", Grace: 5 * time.Second})
+	stopFake(t, f, Stopping{ID: id, Step: "4712.0", Grace: 5 * time.Second})
 }
 
 // Who goes away as soon as the request waits is told that sbatch does not take it.
@@ -480,8 +637,8 @@ func TestCommandLines(t *testing.T) {
 		{Request{Mem: "1 G", Via: ViaSbatch}, []string{"sbatch --parsable --job-name=cscs-abc " + batch + script + " '--mem=1 G'"}},
 		{Request{Mem: "1", Left: true}, []string{"sbatch --parsable --job-name=cscs-abc " + batch + script + " --mem=1"}},
 		{Request{Time: "10", Patience: time.Hour}, []string{
-			"sbatch --parsable --job-name=cscs-abc " + batch + script + " --time=10", "# if sbatch does not take it:",
-			"salloc --no-shell --job-name=cscs-abc --deadline=now+4200 --time=10"}},
+			"salloc --no-shell --job-name=cscs-abc --time=10", "# if it has to wait:",
+			"sbatch --parsable --job-name=cscs-abc " + batch + script + " --time=10"}},
 	} {
 		if diff := cmp.Diff(c.want, c.request.CommandLines("abc")); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
@@ -512,5 +669,66 @@ func TestTimeLimit(t *testing.T) {
 		if limit != c.want || known != c.known {
 			t.Errorf("--time %q %s: %v, %v", c.time, c.extra, limit, known)
 		}
+	}
+}
+
+// slurmctld is down: the request is made as soon as it is back, and is withdrawn at once if the client does not want to
+// wait.
+func TestControllerAway(t *testing.T) {
+	for via, command := range map[Via]string{ViaAuto: "salloc", ViaSalloc: "salloc", ViaSbatch: "sbatch"} {
+		away := func(t *testing.T) (*slurmtest.Cluster, *run) {
+			t.Parallel()
+			f := slurmtest.New(t)
+			f.Away(true)
+			r := submit(t.Context(), t, f, &Submission{ID: testID(t), Request: Request{Via: via}, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}})
+			within(t, 20*time.Second, "a second request", func() bool { return strings.Count(f.Calls(), command+" ") > 1 })
+			return f, r
+		}
+		t.Run(string(via)+"/back", func(t *testing.T) {
+			f, r := away(t)
+			f.Away(false)
+			await[Listening](r)
+			if jobs := f.Jobs(); len(jobs) != 1 || f.Twice() != "" {
+				t.Errorf("jobs %v", jobs)
+			}
+			r.letGo()
+			r.wait()
+			stopFake(t, f, Stopping{ID: testID(t), Step: AnyStep, Grace: time.Second})
+		})
+		t.Run(string(via)+"/withdrawn", func(t *testing.T) {
+			f, r := away(t)
+			r.letGo()
+			r.wait()
+			if left, err := filepath.Glob(filepath.Join(f.Home, ".cscs")); err != nil || len(left) > 0 {
+				t.Errorf("left in the home directory: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+// slurmctld stays down: the session ends with the words of Slurm's command, once.
+func TestControllerStaysAway(t *testing.T) {
+	for _, via := range []Via{ViaAuto, ViaSalloc, ViaSbatch} {
+		t.Run(string(via), func(t *testing.T) {
+			t.Parallel()
+			f := slurmtest.New(t)
+			f.Away(true)
+			v := new(vars)
+			v.set("cscs_via", string(via))
+			v.set("cscs_id", testID(t))
+			v.set("cscs_silence_most", "3")
+			stdin, never := io.Pipe()
+			defer never.Close()
+			s := Submission{}
+			c := call{verb: "submit", vars: v, stdin: stdin, handle: func(l line) error { return s.digest(l, func(Event) error { return nil }) }}
+			err := c.run(t.Context(), f)
+			var refused *RefusedError
+			if !errors.As(err, &refused) || refused.Unsure || refused.Message != "Unable to contact slurm controller (connect failure)" {
+				t.Errorf("ended with %#v", err)
+			}
+			if left, err := filepath.Glob(filepath.Join(f.Home, ".cscs")); err != nil || len(left) > 0 {
+				t.Errorf("left in the home directory: %v, %v", left, err)
+			}
+		})
 	}
 }

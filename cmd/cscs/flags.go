@@ -147,7 +147,7 @@ func (o *options) addSlurm(cmd *cobra.Command) {
 	g.add(&o.constraint, "constraint", "C", "LIST", "features that the nodes must have", checkWord)
 	g.add(&o.reservation, "reservation", "", "NAME", "reservation", checkWord)
 	g.addMany(&o.slurm, "slurm", "OPTION", "any other option of sbatch (salloc), as in --slurm=--exclusive (repeatable)", slurm.CheckOption)
-	g.add(&o.via, "via", "", "HOW", "sbatch (the job waits without cscs), salloc, or auto: sbatch, and salloc where that does not take it (default auto)", checkVia)
+	g.add(&o.via, "via", "", "HOW", "salloc, sbatch (the job waits without cscs), or auto: salloc, and sbatch if the request has to wait (default auto)", checkVia)
 	g.add(&o.queueTimeout, "queue-timeout", "", "TIME", "how long to wait in the queue (default 12h)", checkDuration)
 	g.add(&o.lease, "lease", "", "TIME", "how long the job may run without cscs, if the laptop or the network is gone (default 1h; 0s: until its time limit)", checkLease)
 	g.flags.BoolVar(&o.detach, "detach", false, "return once the job is queued; cscs attach picks it up")

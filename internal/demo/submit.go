@@ -28,8 +28,8 @@ func (k *call) submit() {
 		return
 	}
 	k.hello(s.dir)
-	program, alone := "sbatch", slurm.Via(k.Get("via")) != slurm.ViaSalloc
-	if !alone {
+	program, via := "sbatch", slurm.Via(k.Get("via"))
+	if via != slurm.ViaSbatch && k.Get("unattended") == "" {
 		program = "salloc"
 	}
 	r, refusal := parseRequest(program, k.List("salloc_args"))
@@ -40,11 +40,16 @@ func (k *call) submit() {
 	}
 	k.c.note(s.id, k.host, "Slurm is asked for a node: "+strings.Join(append([]string{program}, k.List("salloc_args")...), " "))
 	j := k.c.ctl.submit(slurm.JobName(s.id), r, func(j *job) { k.c.start(s, j) })
-	s.change(func() { s.job, s.kept = j, alone })
+	waits := k.c.ctl.look(j).state == "PENDING"
+	kept := program == "sbatch" || waits && via == slurm.ViaAuto
+	s.change(func() { s.job, s.kept = j, kept })
 	switch {
-	case alone:
+	case kept && program == "salloc":
+		k.c.note(s.id, k.host, "It has to wait, so sbatch asks instead")
 		k.say("pending", "job="+j.number(), "kept=1")
-	case k.c.ctl.look(j).state == "PENDING":
+	case kept:
+		k.say("pending", "job="+j.number(), "kept=1")
+	case waits:
 		k.say("pending", "job="+j.number())
 	}
 	k.follow(s, 0, false)

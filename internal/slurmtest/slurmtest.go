@@ -147,11 +147,17 @@ func (c *Cluster) Free() {
 }
 
 // Busy has scancel fail, as with a controller that does not answer, or not any more.
-func (c *Cluster) Busy(busy bool) {
+func (c *Cluster) Busy(busy bool) { c.mark("busy", busy) }
+
+// Away has the controller take no request, or take them again.
+func (c *Cluster) Away(away bool) { c.mark("away", away) }
+
+// mark makes the file of that name in the cluster's state, or removes it.
+func (c *Cluster) mark(name string, there bool) {
 	c.t.Helper()
-	file := filepath.Join(c.state, "busy")
+	file := filepath.Join(c.state, name)
 	err := os.Remove(file)
-	if busy {
+	if there {
 		err = os.WriteFile(file, nil, 0o600)
 	}
 	if err != nil {

@@ -9,8 +9,9 @@
 #	cscs_addr		10		of the last judged port: the address to forward to
 #	cscs_age		65		list: seconds since the lease was renewed; -1: unknown
 #	cscs_argv		46		the server's command
+#	cscs_asked		22		cscs_uptime at the first request
 #	cscs_ask_at		26		milliseconds of waiting after which Slurm is asked next
-#	cscs_asking		00 24		a request of this process has no number yet
+#	cscs_asking		00 22 24		a request of this process has no number yet
 #	cscs_away		65		list: set if the last client of the session detached
 #	cscs_barred		10		of the last judged port: another user's socket is in the way
 #	cscs_batched		24		set in the batch script
@@ -37,6 +38,7 @@
 #	cscs_fresh		52		bootstrap.sh: cscs has made the environment, and may empty it
 #	cscs_granted		20 22 30	the allocation is granted
 #	cscs_gres		20 40 55		generic resources of the job on its first node
+#	cscs_handover		22		taking, then taken: the request waited, and is taken back from salloc for sbatch
 #	cscs_head		00		scratch of cscs_expand_argument
 #	cscs_heard		15		cscs_uptime at the client's last heartbeat
 #	cscs_hidden		00 45		variables that this shell does not have, and the server gets
@@ -60,6 +62,7 @@
 #	cscs_looked		40		runner: cscs_clock at the last read of the lease
 #	cscs_looks		52		bootstrap.sh: how many times it found that another process has the lock
 #	cscs_made		52		bootstrap.sh: this process has made the file that marks the environment
+#	cscs_lost		22		a request was lost on its way, and was asked again
 #	cscs_mark		52		bootstrap.sh: what stands before the exit status of pip
 #	cscs_measured		40		runner: cscs_clock at the last look whether the server works
 #	cscs_message		40		runner: words for the end of the session
@@ -80,6 +83,7 @@
 #	cscs_present		65		seconds for which a client counts after its last heartbeat
 #	cscs_proc_net		10		where the kernel shows its sockets
 #	cscs_pulsed		40		runner: cscs_clock at the last pulse
+#	cscs_quick		22		salloc is asked for what it grants at once, and for nothing that waits
 #	cscs_reads		46		paths that the server is to show
 #	cscs_reason		52		bootstrap.sh: why pip has failed
 #	cscs_reference		00		regular expression: a variable behind its dollar sign
@@ -95,6 +99,7 @@
 #	cscs_shown		67		log: bytes that the client has
 #	cscs_shown_jobs		00 60		numbers of the jobs that squeue has shown to this shell
 #	cscs_signalled		15 40		runner: the lease was renewed by a signal
+#	cscs_silence_most	22		seconds for which a slurmctld that is down is waited for
 #	cscs_sock		10		of the last judged port: its socket
 #	cscs_sshd_dirs		80		where an sshd may be
 #	cscs_state		26		state of the job that waits

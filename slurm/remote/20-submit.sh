@@ -181,8 +181,10 @@ cscs_submit() {
 # cscs_give_up COMMAND CODE TEXT: the command ended without a request that Slurm has taken.
 cscs_give_up() {
 	local left=''
-	if cscs_is_unsure && ! cscs_find_late; then left=1; fi
-	cscs_cancel_all || left=1
+	if ! cscs_is_unsent; then
+		if cscs_is_unsure && ! cscs_find_late; then left=1; fi
+		cscs_cancel_all || left=1
+	fi
 	cscs_remove_dir
 	cscs_refused "$@" "$left"
 	exit 0

@@ -9,7 +9,7 @@ cscs_enqueue() {
 	cscs_words=''
 	cscs_mark_asking $$
 	exec {cscs_out}< <(
-		cscs_presets
+		cscs_presets SALLOC SBATCH
 		# In a session of its own: a signal to this shell must not end it unseen. The user's options
 		# come last: none of them can take a word of ours for its value.
 		exec setsid sbatch --parsable --job-name="$cscs_name" --export=ALL --no-requeue --output="$line/batch.log" \
@@ -50,10 +50,11 @@ cscs_enqueue() {
 
 # cscs_mark_asking PID: notes in the session's directory, for cscs_stop_session, that the
 # process may make a request of Slurm that has no number here yet. The file asking goes as
-# soon as there is a number, or there is none for certain.
+# soon as there is a number, or there is none for certain. It says "again" while a request that was
+# taken back from salloc is on its way to sbatch.
 cscs_mark_asking() {
 	cscs_asking=1
-	printf '%s %s\n' "${HOSTNAME%%.*}" "$1" >"$cscs_dir/asking"
+	printf '%s %s %s\n' "${HOSTNAME%%.*}" "$1" "${cscs_handover:+again}" >"$cscs_dir/asking"
 }
 
 # cscs_record_job FILE JOB: notes the number that the request has.
@@ -73,11 +74,16 @@ cscs_withdraw_batch() {
 	exit 0
 }
 
+# cscs_is_unsent: succeeds if the request never left the command, since slurmctld took no connection
+# (slurm_errno.h, SLURMCTLD_COMMUNICATIONS_CONNECTION_ERROR).
+cscs_is_unsent() { [[ $cscs_words == *'Unable to contact slurm controller (connect failure)'* ]]; }
+
 # cscs_is_unsure: succeeds if cscs_code and cscs_words of salloc or sbatch leave it open
 # whether Slurm has taken the request: the command was killed, or its message or the answer
 # was lost on the way (Slurm's slurm_errno.c, general communication errors; errno(3)).
 cscs_is_unsure() {
 	((cscs_code > 128)) && return
+	! cscs_is_unsent || return 1
 	case $cscs_words in
 	'' | *'imed out'* | *'timeout'* | *[Cc]ommunication* | *'onnection '* | *'Unable to contact'* | *'Zero Bytes'* | *'Message '* | \
 		*'ransport endpoint'* | *'nsane message'* | *'nexpected message'* | *'rotocol'* | *'standby mode'* | *'o route to host'* | *'Network is '* | *'roken pipe'*)
@@ -87,9 +93,14 @@ cscs_is_unsure() {
 	return 1
 }
 
-# cscs_is_refusal: succeeds if cscs_words of sbatch are slurmctld's own answer that it does not
+# cscs_is_refusal: succeeds if cscs_words of sbatch or salloc are slurmctld's own answer that it does not
 # take the request.
-cscs_is_refusal() { [[ $cscs_words == *'Batch job submission failed: '* ]] && ! cscs_is_unsure; }
+cscs_is_refusal() {
+	[[ $cscs_words == *@('Batch job submission failed: '|'allocate failed: '|'Unable to allocate resources: ')* ]] && ! cscs_is_unsure
+}
+
+# cscs_is_lost: after cscs_find_late has found nothing: succeeds if slurmctld answers, and has nothing of the request.
+cscs_is_lost() { cscs_is_unsure && cscs_queue && ((${#cscs_jobs[@]} == 0)); }
 
 # cscs_find_late: waits for a request that Slurm may still take from its backlog. Succeeds as
 # soon as cscs_jobs has one. Slurm answers several later requests meanwhile.
@@ -109,12 +120,16 @@ cscs_cancel_late() {
 	cscs_cancel_in_the_end
 }
 
-# cscs_presets: leaves the presets that hold for sbatch. Who has asked for nothing in particular gets
-# salloc's too, and before sbatch's: that is what is set for work that one sits at.
+# cscs_presets OTHER OWN: leaves the presets that hold for the command whose variables begin with OWN.
+# A request of --via auto has those of salloc and of sbatch, whichever asks. Where both are set, salloc's
+# count: they are what is set for work that one sits at.
 cscs_presets() {
-	local v
+	local v own
 	if [[ $cscs_via == auto ]]; then
-		for v in "${!SALLOC_@}"; do export "SBATCH_${v#SALLOC_}=${!v}"; done
+		for v in $(compgen -v "$1_"); do
+			own=$2_${v#*_}
+			[[ $2 == SALLOC && -n ${!own+set} ]] || export "$own=${!v}"
+		done
 	fi
 	cscs_unset_request_presets
 }

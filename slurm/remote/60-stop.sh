@@ -146,7 +146,7 @@ cscs_stop_session() {
 	fi
 	for nap in 0.1 0.2 0.4 0.8 1.5 3 5 10; do
 		if cscs_queue; then
-			if ((${#cscs_jobs[@]} == 0)) && { [[ -n $seen ]] || { ((${#cscs_unproven[@]} == 0)) && cscs_is_settled; }; }; then
+			if ((${#cscs_jobs[@]} == 0)) && ! cscs_comes_again && { [[ -n $seen ]] || { ((${#cscs_unproven[@]} == 0)) && cscs_is_settled; }; }; then
 				asked=gone
 				break
 			fi
@@ -167,14 +167,22 @@ cscs_stop_session() {
 	cscs_hand_over_log
 }
 
+# cscs_comes_again: succeeds if a process that has taken the request back from salloc is about to give it to
+# sbatch. One of another login node cannot be seen from here.
+cscs_comes_again() {
+	local host pid again=''
+	{ read -r host pid again <"$cscs_dir/asking"; } 2>/dev/null
+	[[ $again == again && ($host != "${HOSTNAME%%.*}" || -e /proc/$pid) ]]
+}
+
 # cscs_is_settled: for a session that Slurm has no job of: succeeds if Slurm will take none
 # either, because no request is on its way (cscs_mark_asking). A process of another login node
 # cannot be seen from here.
 cscs_is_settled() {
-	local host='' pid=''
+	local host='' pid='' _
 	[[ -d $HOME ]] || return 1
 	[[ -e $cscs_dir/asking ]] || return 0
-	{ read -r host pid <"$cscs_dir/asking"; } 2>/dev/null
+	{ read -r host pid _ <"$cscs_dir/asking"; } 2>/dev/null
 	[[ $host == "${HOSTNAME%%.*}" && $pid == +([0-9]) && ! -e /proc/$pid ]] && ! cscs_find_late
 }
 
