@@ -376,6 +376,16 @@ func (c *chaos) judgeEnd(total tally) string {
 	return fmt.Sprintf("it was interrupted and ended with %d", s.code)
 }
 
+// isOfSalloc reports whether salloc asked for the job that the session has: it has no script.
+func (c *chaos) isOfSalloc() bool {
+	for _, job := range innerJobs(c.t, "cscs-"+c.id()) {
+		if strings.Contains(job, "JobState=RUNNING ") && strings.Contains(job, "BatchFlag=0 ") {
+			return true
+		}
+	}
+	return false
+}
+
 // judgeRest: nothing of alice's runs, or will. Leases end what has no owner.
 func (c *chaos) judgeRest(total tally, how *string) {
 	t := c.t
@@ -406,8 +416,8 @@ func (c *chaos) judgeRest(total tally, how *string) {
 		return strings.Join(left, "\n")
 	})
 	if left != "" {
-		if unowned && c.struckEarly && c.plan.via == "salloc" {
-			*how += ", and its job was left without a guard: " + nobody
+		if unowned && c.struckEarly && c.isOfSalloc() {
+			*how += ", and its job was left without a guard: " + ownerless
 			cancelAll(c)
 			return
 		}

@@ -25,8 +25,10 @@ func (r *row) bring(t *testing.T, s *subject) {
 	switch s.phase {
 	case connecting:
 		stopSSHD(t)
-	case submittedSalloc, queuedSalloc, readySalloc:
+	case queuedSalloc:
 		via = "salloc"
+	case submittedSbatch, readySbatch:
+		via = "sbatch"
 	case starting:
 		server = []string{"bash", "-c", "until [[ -e " + s.hook() + " ]]; do sleep 0.05; done; exec " + lab.testserver + " 127.0.0.1:$PORT"}
 	case ending:
@@ -41,18 +43,20 @@ func (r *row) bring(t *testing.T, s *subject) {
 		for e := s.wait("connecting"); e.Host != "daint"; {
 			e = s.wait("connecting")
 		}
-	case submittedSalloc, submitted:
+	case submitted, submittedSbatch:
 		s.unheard(t, func(jobs string) bool { return strings.Contains(jobs, "RUNNING") })
 		if _, told := s.find("granted"); told {
 			t.Fatal("the laptop knows the job's number")
 		}
+	case handedOver:
+		s.handed(t)
 	case enqueued:
 		s.unheard(t, func(jobs string) bool { return strings.Contains(jobs, "PENDING") })
 	case queued, queuedSalloc:
 		s.wait("queued")
 	case starting:
 		s.wait("started")
-	case ready, readySalloc, ending:
+	case ready, readySbatch, ending:
 		s.ready()
 	}
 }
@@ -71,6 +75,24 @@ func (s *subject) unheard(t *testing.T, done func(jobs string) bool) {
 			}
 		}
 		return ""
+	}); left != "" {
+		t.Fatalf("%s\n%s", left, s)
+	}
+}
+
+// handed waits until the request is taken back from salloc, and sbatch is about to ask.
+func (s *subject) handed(t *testing.T) {
+	t.Helper()
+	if left := poll(patience, func() string {
+		if jobs := sessionJobs(s.id); jobs != "" {
+			return "jobs: " + jobs
+		}
+		for _, p := range userProcesses() {
+			if strings.Contains(p.cmdline, "/usr/local/bin/sbatch ") && strings.Contains(p.cmdline, s.tag) {
+				return ""
+			}
+		}
+		return "sbatch is not asked"
 	}); left != "" {
 		t.Fatalf("%s\n%s", left, s)
 	}

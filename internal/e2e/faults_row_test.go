@@ -58,7 +58,7 @@ func newRow(t *testing.T, f fault) *row {
 		}
 		r.node[phase] = lab.Nodes[i]
 	}
-	wanted := []string{r.node[enqueued], r.node[queued], r.node[queuedSalloc]}
+	wanted := []string{r.node[handedOver], r.node[enqueued], r.node[queued], r.node[queuedSalloc]}
 	r.occupy = occupy(t, "mallory", "-N", strconv.Itoa(len(wanted)), "-w", strings.Join(wanted, ","))
 	holdRequests(t)
 	t.Cleanup(func() { r.sweep(t) })
@@ -131,8 +131,8 @@ func (r *row) cell(t *testing.T, phase string) {
 		resumeSSHD(t)
 	})
 	o := r.cells[phase]
-	// sbatch answers late, but it does.
-	if holds(phase) == "sbatch" || o.lives() && r.mend == nil {
+	// sbatch asks or answers late, but it does.
+	if strings.HasSuffix(holds(phase), "sbatch") || o.lives() && r.mend == nil {
 		s.release(t)
 	}
 	if !o.lives() || r.mend != nil {
@@ -281,29 +281,36 @@ func sshdSignal(t *testing.T, sig syscall.Signal) {
 	})
 }
 
-// holds is whose answer is kept from the session in that phase.
+// holds is the command whose answer is kept from the session in that phase, or that is held before it asks.
 func holds(phase string) string {
 	switch phase {
-	case submittedSalloc:
+	case submitted:
 		return "salloc"
-	case submitted, enqueued:
+	case handedOver:
+		return "before-sbatch"
+	case submittedSbatch, enqueued:
 		return "sbatch"
 	}
 	return ""
 }
 
 // holdRequests puts a salloc and an sbatch before Slurm's on daint's PATH. If the request's
-// comment says so, what Slurm's says is kept back until there is a file, or nobody left
-// who would read it.
+// comment says so, what Slurm's says is kept back until there is a file, or no process left
+// that would read it; or Slurm's is not called before there is the file.
 func holdRequests(t *testing.T) {
 	t.Helper()
 	const head = `#!/bin/bash
-[[ "$*" =~ --comment=hold-%[1]s-([a-z-]+) ]] || exec /usr/bin/%[1]s "$@"
-file=/home/go-${BASH_REMATCH[1]} reader=$PPID
+[[ "$*" =~ --comment=hold-(before-)?%[1]s-([a-z-]+) ]] || exec /usr/bin/%[1]s "$@"
+file=/home/go-${BASH_REMATCH[2]} reader=$PPID
 wait_for_it() {
 	exec {never}<> <(:)
 	until [[ -e $file || ! -d /proc/$reader ]]; do read -r -t 0.05 -u "$never"; done
 }
+if [[ ${BASH_REMATCH[1]} ]]; then
+	wait_for_it
+	[[ -d /proc/$reader ]] || exit 1
+	exec /usr/bin/%[1]s "$@"
+fi
 `
 	for name, tail := range map[string]string{
 		"salloc": `exec /usr/bin/salloc "$@" 2> >(wait_for_it; exec cat >&2)` + "\n",

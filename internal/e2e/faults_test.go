@@ -17,22 +17,23 @@ import (
 // then it strikes all of them at once, so that leases run out together.
 // docs/reliability.md is the table for readers.
 
-// The phases, in the order in which a session goes through them. It is asked for as by default,
-// but where the name says that it is by salloc.
+// The phases, in the order in which a session goes through them. It is asked for as by default: by
+// salloc, or by sbatch where it has to wait. Where the name says so, it is by one of the two alone.
 const (
 	connecting      = "connecting"       // the jump host has answered, the login node has not yet
-	submitted       = "submitted"        // the job runs, and sbatch has not told its number yet
-	submittedSalloc = "submitted-salloc" // the same with salloc
+	submitted       = "submitted"        // the job runs, and salloc has not told its number yet
+	submittedSbatch = "submitted-sbatch" // the same with sbatch
+	handedOver      = "handed-over"      // the request has to wait and is taken back from salloc, and sbatch has not asked yet
 	enqueued        = "enqueued"         // the job waits for a node that mallory has, and sbatch has not told its number yet
 	queued          = "queued"           // the job waits, which the laptop knows
 	queuedSalloc    = "queued-salloc"    // the same with salloc, which waits on the login node
 	starting        = "starting"         // the runner lives, the server does not listen yet
 	ready           = "ready"            // the URL answers
-	readySalloc     = "ready-salloc"     // the same, in what salloc was granted
+	readySbatch     = "ready-sbatch"     // the same, in what sbatch was granted
 	ending          = "ending"           // Ctrl-C was pressed, and the server does not heed SIGTERM
 )
 
-var faultPhases = []string{connecting, submitted, submittedSalloc, enqueued, queued, queuedSalloc, starting, ready, readySalloc, ending}
+var faultPhases = []string{connecting, submitted, submittedSbatch, handedOver, enqueued, queued, queuedSalloc, starting, ready, readySbatch, ending}
 
 // outcome is what must become of a session in one cell. The empty one is for
 // a client that died with the fault: its job is gone, and so is the directory.
@@ -62,24 +63,26 @@ type fault struct {
 	cells  map[string]outcome
 }
 
-// nobody is why a request can leak. slurmctld keeps what it was asked for, whoever asked
-// is dead, and until the runner lives there is none of ours to end it.
-const nobody = "salloc and its shell are dead, the runner is not there yet: Slurm keeps the request, and grants it to nobody"
+// ownerless is why a job can leak. slurmctld keeps what salloc was granted, or waits for, when whoever asked
+// is dead, and until the runner lives no process of ours can end it.
+const ownerless = "salloc and its shell are dead, the runner is not there yet: Slurm keeps the request, which has no owner"
 
 // orphaned are the cells of a fault that kills the client and all that is on the login node.
 var orphaned = map[string]outcome{
-	connecting:      {},
-	submittedSalloc: {known: nobody, stays: true}, submitted: {stays: true},
-	enqueued: {stays: true}, queued: {stays: true}, queuedSalloc: {known: nobody, stays: true},
-	starting: {stays: true}, ready: {stays: true}, readySalloc: {stays: true}, ending: {stays: true},
+	connecting: {},
+	submitted:  {known: ownerless, stays: true}, submittedSbatch: {stays: true},
+	handedOver: {stays: true},
+	enqueued:   {stays: true}, queued: {stays: true}, queuedSalloc: {known: ownerless, stays: true},
+	starting: {stays: true}, ready: {stays: true}, readySbatch: {stays: true}, ending: {stays: true},
 }
 
 // unattended are the cells of a fault that kills the client alone.
 var unattended = map[string]outcome{
-	connecting:      {},
-	submittedSalloc: {}, submitted: {stays: true, mayGo: true},
-	enqueued: {waits: true, stays: true}, queued: {waits: true, stays: true}, queuedSalloc: {},
-	starting: {stays: true}, ready: {stays: true}, readySalloc: {stays: true}, ending: {stays: true},
+	connecting: {},
+	submitted:  {}, submittedSbatch: {stays: true, mayGo: true},
+	handedOver: {waits: true, stays: true, mayGo: true},
+	enqueued:   {waits: true, stays: true}, queued: {waits: true, stays: true}, queuedSalloc: {},
+	starting: {stays: true}, ready: {stays: true}, readySbatch: {stays: true}, ending: {stays: true},
 }
 
 // but are the same cells with other outcomes in some phases.
@@ -114,14 +117,15 @@ var faults = []fault{
 		},
 		cells: map[string]outcome{
 			connecting:      {code: 1},
-			submittedSalloc: {code: 6, says: []string{"scancel"}},
-			submitted:       {code: 6, says: []string{"scancel"}, stays: true},
+			submitted:       {code: 6, says: []string{"scancel"}},
+			submittedSbatch: {code: 6, says: []string{"scancel"}, stays: true},
+			handedOver:      {code: 6, says: []string{"scancel"}, waits: true, stays: true},
 			enqueued:        {code: 6, says: []string{"scancel"}, waits: true, stays: true},
 			queued:          {code: 6, says: []string{"scancel"}, waits: true, stays: true},
 			queuedSalloc:    {code: 6, says: []string{"scancel"}},
 			starting:        {code: 6, says: []string{"scancel"}, stays: true},
 			ready:           {code: 6, says: []string{"scancel"}, stays: true},
-			readySalloc:     {code: 6, says: []string{"scancel"}, stays: true},
+			readySbatch:     {code: 6, says: []string{"scancel"}, stays: true},
 			ending:          {code: 6, says: []string{"scancel"}, stays: true},
 		}},
 	{name: "cut-healed", lease: "60s", cells: unharmed,
@@ -139,7 +143,7 @@ var faults = []fault{
 			r.free(t)
 		},
 		// In connecting it was talking to root's sshd.
-		cells: but(unharmed, outcome{code: 1, says: []string{"lost"}}, submittedSalloc, submitted, enqueued, queuedSalloc)},
+		cells: but(unharmed, outcome{code: 1, says: []string{"lost"}}, submitted, submittedSbatch, handedOver, enqueued, queuedSalloc)},
 	{name: "login-crashed", lease: "120s",
 		strike: func(t *testing.T, r *row) {
 			tell(t, "crash", "daint")
@@ -147,7 +151,7 @@ var faults = []fault{
 			r.healed = time.Now()
 			r.free(t)
 		},
-		cells: but(but(unharmed, outcome{code: 1, says: []string{"lost"}}, submittedSalloc, submitted, enqueued, queuedSalloc),
+		cells: but(but(unharmed, outcome{code: 1, says: []string{"lost"}}, submitted, submittedSbatch, handedOver, enqueued, queuedSalloc),
 			outcome{code: 1, says: []string{"cannot reach daint"}}, connecting)},
 	{name: "slurmctld-down", lease: "180s", cells: unharmed,
 		strike: func(t *testing.T, r *row) {

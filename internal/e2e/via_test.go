@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// TestVia: the same session, to ready and back, however it is asked for; and by default it
-// needs nobody on the login node.
+// TestVia: the same session, to ready and back, however it is asked for; by default by salloc where
+// there is a free node.
 func TestVia(t *testing.T) {
-	for via, batch := range map[string]string{"auto": "1", "salloc": "0", "sbatch": "1"} {
+	for via, batch := range map[string]string{"auto": "0", "salloc": "0", "sbatch": "1"} {
 		t.Run(via, func(t *testing.T) {
 			begin(t)
 			s := serve(t, []string{"--via", via})
@@ -142,6 +142,44 @@ func TestViaAuto(t *testing.T) {
 	}
 	s.ready()
 	closeReady(t, s)
+}
+
+// TestViaOneCommand: partitions that take requests of one of the two commands alone.
+func TestViaOneCommand(t *testing.T) {
+	for _, c := range []struct{ partition, batch, says string }{
+		{"interactive", "0", ""},
+		{"batch", "1", "salloc does not take what sbatch takes (salloc: error: partition batch takes batch jobs alone"},
+	} {
+		t.Run(c.partition, func(t *testing.T) {
+			begin(t)
+			s := serve(t, []string{"--partition", c.partition})
+			s.ready()
+			g, _ := s.find("granted")
+			says(t, output(t, "alice", "daint", "scontrol", "show", "job", g.Job), "BatchFlag="+c.batch)
+			if c.says != "" {
+				w, _ := s.find("warning")
+				says(t, w.Message, c.says)
+			}
+			closeReady(t, s)
+		})
+	}
+	t.Run("interactive-waits", func(t *testing.T) {
+		begin(t)
+		free := full(t)
+		s := serve(t, []string{"--partition", "interactive"})
+		says(t, s.wait("warning").Message, "sbatch does not take what salloc takes (sbatch: error: partition interactive takes no batch jobs", "waits with salloc, on daint")
+		s.wait("queued")
+		free()
+		s.ready()
+		closeReady(t, s)
+	})
+	t.Run("neither", func(t *testing.T) {
+		begin(t)
+		unallocated(t)
+		if e := serve(t, []string{"--partition", "nosuch"}).failure(4); strings.Count(e.Message, "invalid partition") != 1 {
+			t.Errorf("it says %q", e.Message)
+		}
+	})
 }
 
 // loginCommand is the command line of a process of alice's on the login node that runs the program.
