@@ -263,9 +263,8 @@ func TestJobEndsBeforeTheNodeIsReached(t *testing.T) {
 	var dials atomic.Int32
 	a.closed = func() error {
 		if a.entered() > 0 && dials.Add(1) == 1 {
-			a.SetState(a.Jobs()[0], "NODE_FAIL")
-			a.Kill("remote.sh batch") // all of the node dies
-			a.Kill("remote.sh run")
+			a.EndJob(a.Jobs()[0], "NODE_FAIL")
+			a.Kill("remote.sh run") // all of the node dies
 		}
 		return errors.New("Connection refused")
 	}

@@ -86,10 +86,11 @@ func (e *StepError) Error() string {
 	return fmt.Sprintf("job %s was granted, but nothing could be started in it: %s", e.Job, e.Message)
 }
 
-// JobIsOver reports whether Slurm made no step because the job has ended (Slurm's slurm_errno.c, ESLURM_INVALID_JOB_ID;
-// srun's "has expired").
+// JobIsOver reports whether Slurm made no step because the job has ended (Slurm's slurm_errno.c,
+// ESLURM_INVALID_JOB_ID and ESLURM_ALREADY_DONE; srun's "has expired").
 func (e *StepError) JobIsOver() bool {
-	return strings.Contains(e.Message, "has expired") || strings.Contains(e.Message, "nvalid job id")
+	return strings.Contains(e.Message, "has expired") || strings.Contains(e.Message, "nvalid job id") ||
+		strings.Contains(e.Message, "already completing or completed")
 }
 
 // RemainsError tells that Slurm still had the job when we stopped looking.

@@ -142,7 +142,11 @@ cscs_follow() {
 			[[ $cscs_info != *' JobState=SUSPENDED '* ]] || cscs_job_state
 		elif [[ -n ${cscs_let_go:-} ]] && ((beats < 2 && now - beat > 6000)); then
 			cscs_let_go=''
-			if cscs_step_gone; then cscs_start_again; fi
+			if cscs_step_gone; then
+				cscs_job_state
+				! cscs_ends_with_job || return 0
+				cscs_start_again
+			fi
 			beat=$now
 		elif [[ -z $cscs_runner_step ]] && ((now - checked > 5000)) && checked=$now && cscs_is_starter_gone $((now - beat)); then
 			cscs_job_state
@@ -161,11 +165,7 @@ cscs_follow() {
 				cscs_begin_turn
 				continue
 			fi
-			# A job that is over has no runner left to say so. No answer says nothing.
-			if ! cscs_holds_nodes "$cscs_info" && [[ $cscs_info == *@(' JobState='|'Invalid job id')* ]]; then
-				[[ $cscs_info != *' JobState=PENDING '* ]] || cscs_say exited reason=term code= message=
-				return
-			fi
+			! cscs_ends_with_job || return 0
 			# The job would go on without anybody who guards it.
 			if [[ $cscs_info == *' JobState=RUNNING '* ]] && cscs_step_gone; then
 				cscs_say exited reason=killed code= "message=our job step was killed (scancel of the step, or out of memory?)"
@@ -173,6 +173,13 @@ cscs_follow() {
 			fi
 		fi
 	done
+}
+
+# cscs_ends_with_job: after cscs_job_state: succeeds, and has told the client, if the job is over and has no runner
+# left to say so. An answer of Slurm's that is missing says nothing.
+cscs_ends_with_job() {
+	! cscs_holds_nodes "$cscs_info" && [[ $cscs_info == *@(' JobState='|'Invalid job id')* ]] || return 1
+	[[ $cscs_info != *' JobState=PENDING '* ]] || cscs_say exited reason=term code= message=
 }
 
 # cscs_start_again: starts the runner again, whose step ended early. On some clusters a step does not
