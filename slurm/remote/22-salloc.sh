@@ -12,7 +12,7 @@ cscs_request() {
 	if [[ $cscs_via == auto && -z $cscs_unattended ]]; then
 		cscs_quick=1
 		until cscs_ask; do
-			[[ $cscs_handover != taken ]] && cscs_asks_again || break
+			if [[ $cscs_handover == taken ]] || ! cscs_asks_again; then break; fi
 		done
 		[[ -z $cscs_granted ]] || return 0
 		cscs_quick=''
@@ -35,7 +35,9 @@ cscs_request() {
 			[[ -z $refused ]] || cscs_say note "message=salloc does not take what sbatch takes (${refused//|/; })"
 			return
 		fi
-		[[ -n $cscs_handover ]] && cscs_is_refusal || cscs_give_up sbatch "$cscs_code" "${refused:+$refused|}$cscs_words"
+		if [[ -z $cscs_handover ]] || ! cscs_is_refusal; then
+			cscs_give_up sbatch "$cscs_code" "${refused:+$refused|}$cscs_words"
+		fi
 		cscs_unbatched=$cscs_words cscs_handover=''
 	fi
 	# A request of salloc's that every process has forgotten leaves the queue by itself at its
