@@ -28,6 +28,8 @@ Host ela daint
 	end = func() { _, _ = try(t, "alice", "laptop", "ssh", "-O", "exit", "daint") }
 	t.Cleanup(end)
 	sshLives(t)
+	// The sshd of the session forks once more after the login: a command runs below that.
+	_, _ = try(t, "alice", "laptop", "ssh", "daint", "true")
 	return end
 }
 
