@@ -2,6 +2,8 @@ package slurm
 
 import (
 	"bufio"
+	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -52,11 +54,25 @@ func ReadCall(r *bufio.Reader) (*Asked, error) {
 	if err != nil || n < 0 || n > maxCall {
 		return nil, fmt.Errorf("read a call: %.80q ends in no length", length)
 	}
-	text := make([]byte, n)
-	if _, err := io.ReadFull(r, text); err != nil {
+	packed := make([]byte, n)
+	if _, err := io.ReadFull(r, packed); err != nil {
 		return nil, fmt.Errorf("read a call: %w", err)
 	}
-	return parseCall(string(text))
+	text, err := unpack(packed)
+	if err != nil {
+		return nil, fmt.Errorf("read a call: %w", err)
+	}
+	return parseCall(text)
+}
+
+// unpack is the reverse of pack, up to maxCall.
+func unpack(packed []byte) (string, error) {
+	r, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return "", err
+	}
+	text, err := io.ReadAll(io.LimitReader(r, maxCall))
+	return string(text), err
 }
 
 const verbBefore, verbAfter = "\ncscs_main \"${1:-", "}\" \"${@:2}\"\n"

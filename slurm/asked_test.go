@@ -45,8 +45,7 @@ func TestReadCall(t *testing.T) {
 func TestReadCallOfAnotherVersion(t *testing.T) {
 	v := new(vars)
 	v.set("cscs_id", "abc")
-	text, _ := call{verb: "submit", vars: v}.payload()
-	text = strings.Replace(text, "The remote half", "The remote part", 1)
+	text := frame(v.String() + strings.Replace(script, "cscs_main()", "cscs_first()", 1) + verbBefore + "submit" + verbAfter)
 	if _, err := ReadCall(bufio.NewReader(strings.NewReader(text))); !errors.Is(err, ErrOtherScript) {
 		t.Errorf("got %v", err)
 	}

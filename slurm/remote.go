@@ -2,6 +2,7 @@ package slurm
 
 import (
 	"bufio"
+	"compress/gzip"
 	"context"
 	"crypto/rand"
 	"embed"
@@ -23,7 +24,7 @@ type Remote interface {
 //go:embed remote/*.sh
 var remoteFiles embed.FS
 
-// script is the remote half, its files joined in the order of their names.
+// script is the remote half, its files joined in the order of their names, as it is sent.
 var script = func() string {
 	var b strings.Builder
 	names, err := fs.Glob(remoteFiles, "remote/*.sh")
@@ -31,10 +32,21 @@ var script = func() string {
 		panic(err) // the pattern is a constant
 	}
 	for _, name := range names {
-		b.WriteString(readRemoteFile(name) + "\n")
+		b.WriteString(stripComments(readRemoteFile(name)))
 	}
 	return b.String()
 }()
+
+// stripComments leaves out lines of comment and empty lines. No string of the remote half has either.
+func stripComments(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if code := strings.TrimLeft(line, "\t"); code != "\n" && !strings.HasPrefix(code, "#") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
 
 func readRemoteFile(name string) string {
 	text, err := remoteFiles.ReadFile(name)
@@ -44,15 +56,16 @@ func readRemoteFile(name string) string {
 	return string(text)
 }
 
-// bootstrap is the command line of every exec: it reads a header with the length of the
-// script, and the script, from standard input, which leaves the rest of standard input to
-// the script. It means the same to every login shell, and shows nothing of the
+// bootstrap is the command line of every exec: it reads a header with a length, and so many bytes of
+// compressed script, from standard input, which leaves the rest of standard input to the script. A new
+// connection carries some 14 KB in its first round trip and twice as much in each that follows (RFC 6928),
+// so a script sent as it stands would cost two more. It means the same to every login shell, and shows nothing of the
 // session to those who list processes. It calls one program by its path, since no alias or function
 // of the user's has such a name, as one may have the name exec or bash. The options keep bash from
 // reading the user's start-up files a second time, and from the functions and options in the
 // environment (bash(1), -p), which it hands on.
 const bootstrap = `/usr/bin/env bash --noprofile --norc -p -c 'while IFS= read -r n; do case $n in` +
-	` "") ;; *"` + headerMark + `"*) script=; export -n script; script=$(head -c "${n##* }"); eval "$script"; exit ;;` +
+	` "") ;; *"` + headerMark + `"*) script=; export -n script; script=$(head -c "${n##* }" | GZIP= gzip -dc); eval "$script"; exit ;;` +
 	` *) echo "` + takenMark + `"; exit 1 ;; esac; done' cscs`
 
 // A call is one verb of the remote half at work.
@@ -159,7 +172,22 @@ func (c call) payload() (text, mark string) {
 	nonce := rand.Text()
 	c.vars.set("cscs_nonce", nonce)
 	text = ownVariables + c.vars.String() + script + verbBefore + c.verb + verbAfter
-	return fmt.Sprintf("%s%s%d\n%s", strings.Repeat("\n", spareLines), header, len(text), text), marker + nonce
+	return frame(text), marker + nonce
+}
+
+// frame is a script as bootstrap reads it.
+func frame(text string) string {
+	packed := pack(text)
+	return fmt.Sprintf("%s%s%d\n%s", strings.Repeat("\n", spareLines), header, len(packed), packed)
+}
+
+// pack compresses text (RFC 1952).
+func pack(text string) string {
+	var b strings.Builder
+	w := gzip.NewWriter(&b)
+	_, _ = io.WriteString(w, text) // a Builder takes all
+	_ = w.Close()
+	return b.String()
 }
 
 // read reads the answer after the line with the marker.

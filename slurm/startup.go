@@ -40,9 +40,9 @@ const spareLines = 16
 // has started reads this line first, as a command: it reports itself and ends. The line means the same
 // to every shell.
 var header = func() string {
-	report := "shopt -s extglob\n" + readRemoteFile("remote/05-startup.sh") + "cscs_report_inner\n"
-	return `/usr/bin/env bash --noprofile --norc -p -c 'eval "$(printf %s "$1" | base64 -d)"' cscs ` +
-		base64.StdEncoding.EncodeToString([]byte(report)) + `; exit; cscs/1 `
+	report := "shopt -s extglob\n" + stripComments(readRemoteFile("remote/05-startup.sh")) + "cscs_report_inner\n"
+	return `/usr/bin/env bash --noprofile --norc -p -c 'eval "$(printf %s "$1" | base64 -d | GZIP= gzip -dc)"' cscs ` +
+		base64.StdEncoding.EncodeToString([]byte(pack(report))) + `; exit; cscs/1 `
 }()
 
 // headerMark is what bootstrap knows a header by.
