@@ -101,6 +101,73 @@ func TestBriefCommands(t *testing.T) {
 	tasks.Wait()
 }
 
+// TestInputFollowsCommand: sshd throws away what comes before its command, and a sharer sends both at once.
+func TestInputFollowsCommand(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	up := &slowHost{written: make(chan struct{})}
+	c := newCarriage(&sharer{socket: &socket{}, ctx: ctx, close: cancel}, "session", up, &slowHost{input: strings.NewReader("some text")})
+	requests := make(chan *ssh.Request, 1)
+	requests <- &ssh.Request{Type: "exec"}
+	close(requests)
+	c.toHost(requests)
+	if up.order != "exec, some text" {
+		t.Errorf("the host was sent: %s", up.order)
+	}
+}
+
+// A slowHost is a channel whose requests take their time.
+type slowHost struct {
+	ssh.Channel
+	input   io.Reader
+	written chan struct{}
+
+	mu    sync.Mutex
+	order string
+}
+
+func (h *slowHost) note(what string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.order != "" {
+		h.order += ", "
+	}
+	h.order += what
+}
+
+func (h *slowHost) SendRequest(name string, _ bool, _ []byte) (bool, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	select {
+	case <-h.written: // too early
+	case <-ctx.Done():
+	}
+	h.note(name)
+	return true, nil
+}
+
+func (h *slowHost) Write(p []byte) (int, error) {
+	h.note(string(p))
+	close(h.written)
+	return len(p), nil
+}
+
+func (h *slowHost) Read(p []byte) (int, error) {
+	if h.input == nil {
+		return 0, io.EOF
+	}
+	return h.input.Read(p)
+}
+
+func (h *slowHost) Stderr() io.ReadWriter {
+	return struct {
+		io.Reader
+		io.Writer
+	}{strings.NewReader(""), io.Discard}
+}
+
+func (h *slowHost) CloseWrite() error { return nil }
+func (h *slowHost) Close() error      { return nil }
+
 // TestExtended: a node behind the shared chain is the sharer's own hop.
 func TestExtended(t *testing.T) {
 	s := newSite(t, nil)
