@@ -91,7 +91,7 @@ func TestVariablesNotSet(t *testing.T) {
 			if err := r.outcome.Err(); r.err != nil || !errors.As(err, &bad) || bad.Reason != "setup" || !strings.Contains(bad.Message, c.says) {
 				t.Errorf("outcome %v, %v", err, r.err)
 			}
-			if f.Called("salloc") || f.Called("sbatch") {
+			if f.Requested() {
 				t.Error("a node was asked for")
 			}
 		})
@@ -151,7 +151,7 @@ func TestVariablesOfTheNode(t *testing.T) {
 			r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1"), Workdir: c.dir}})
 			r.wait()
 			var bad *ServerError
-			if err := r.outcome.Err(); !errors.As(err, &bad) || bad.Reason != "setup" || !strings.Contains(bad.Message, c.says) || !f.Called("sbatch") {
+			if err := r.outcome.Err(); !errors.As(err, &bad) || bad.Reason != "setup" || !strings.Contains(bad.Message, c.says) || !f.Requested() {
 				t.Errorf("outcome %v, %v", err, r.err)
 			}
 		})

@@ -166,7 +166,7 @@ func TestForeignIDs(t *testing.T) {
 	if text := readAll(t, filepath.Join(precious, "thesis")); text != "all of it\n" {
 		t.Errorf("the user's file: %q", text)
 	}
-	if f.Called("sbatch") || f.Called("scancel") {
+	if f.Requested() || f.Called("scancel") {
 		t.Errorf("calls:\n%s", f.Calls())
 	}
 }
@@ -183,7 +183,7 @@ func TestSubmitTakesNothingOver(t *testing.T) {
 	if !errors.As(r.err, &remote) || remote.Kind != "home" || !remote.BeforeRequest() {
 		t.Errorf("ended with %v", r.err)
 	}
-	if text := readAll(t, filepath.Join(dir, "log")); text != "mine\n" || f.Called("sbatch") {
+	if text := readAll(t, filepath.Join(dir, "log")); text != "mine\n" || f.Requested() {
 		t.Errorf("the file: %q; calls:\n%s", text, f.Calls())
 	}
 }
@@ -553,7 +553,7 @@ func TestExposedDirectory(t *testing.T) {
 			r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
 			r.wait()
 			var remote *RemoteError
-			if !errors.As(r.err, &remote) || remote.Kind != "exposed" || remote.Path != path || !remote.BeforeRequest() || f.Called("salloc") || f.Called("sbatch") {
+			if !errors.As(r.err, &remote) || remote.Kind != "exposed" || remote.Path != path || !remote.BeforeRequest() || f.Requested() {
 				t.Errorf("error %v, want one that names %s; calls:\n%s", r.err, path, f.Calls())
 			}
 		})

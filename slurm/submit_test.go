@@ -658,7 +658,7 @@ func TestProfileEndsShell(t *testing.T) {
 		var shell *LoginShellError
 		var server *ServerError
 		switch {
-		case early && (!errors.As(err, &shell) || shell.Status != 4 || f.Called("sbatch")):
+		case early && (!errors.As(err, &shell) || shell.Status != 4 || f.Requested()):
 			t.Errorf("%s: error %v, calls:\n%s", profile, err, f.Calls())
 		case !early:
 			err = r.outcome.Err()
@@ -717,7 +717,7 @@ func TestHomeNotWritable(t *testing.T) {
 	if !errors.As(r.err, &remote) || remote.Kind != "home" {
 		t.Errorf("error %v", r.err)
 	}
-	if f.Called("salloc") || f.Called("sbatch") {
+	if f.Requested() {
 		t.Error("an allocation was asked for")
 	}
 }
@@ -796,7 +796,7 @@ func TestMissingPlaces(t *testing.T) {
 			if err := r.outcome.Err(); r.err != nil || !errors.As(err, &bad) || bad.Reason != "setup" || !strings.Contains(bad.Message, c.says) {
 				t.Errorf("outcome %v, %v", err, r.err)
 			}
-			if f.Called("salloc") || f.Called("sbatch") {
+			if f.Requested() {
 				t.Error("a node was asked for")
 			}
 			if left, _ := os.ReadDir(filepath.Join(f.Home, ".cscs")); len(left) > 0 {
@@ -814,7 +814,7 @@ func TestPlacesOfTheNode(t *testing.T) {
 			r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1"), Workdir: dir}})
 			r.wait()
 			var bad *ServerError
-			if err := r.outcome.Err(); !errors.As(err, &bad) || !strings.Contains(bad.Message, dir+" is not there on ") || !f.Called("salloc") {
+			if err := r.outcome.Err(); !errors.As(err, &bad) || !strings.Contains(bad.Message, dir+" is not there on ") || !f.Requested() {
 				t.Errorf("outcome %v, %v", err, r.err)
 			}
 		})

@@ -3,7 +3,9 @@ package demo
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -37,9 +39,12 @@ func (r *recorder) Exec(_ context.Context, command string, stdin io.Reader, _, _
 	if err != nil {
 		return err
 	}
-	text := make([]byte, n)
-	_, err = io.ReadFull(in, text)
-	r.command, r.script = command, string(text)
+	text, err := gzip.NewReader(io.LimitReader(in, int64(n)))
+	if err != nil {
+		return err
+	}
+	script, err := io.ReadAll(text)
+	r.command, r.script = command, string(script)
 	return err
 }
 
@@ -79,7 +84,13 @@ func TestHostileIDs(t *testing.T) {
 				t.Fatalf("%s: no ID in %.300q", verb, made.script)
 			}
 			var out, said bytes.Buffer
-			in := io.MultiReader(strings.NewReader(strconv.Itoa(len(call))+"\n"+call), strings.NewReader("ok\n"))
+			var packed bytes.Buffer
+			w := gzip.NewWriter(&packed)
+			_, unwritten := io.WriteString(w, call)
+			if err := errors.Join(unwritten, w.Close()); err != nil {
+				t.Fatal(err)
+			}
+			in := io.MultiReader(strings.NewReader(strconv.Itoa(packed.Len())+"\n"+packed.String()), strings.NewReader("ok\n"))
 			code := c.exec("login1", made.command, in, &out, &said)
 			if !strings.Contains(out.String(), "error\tkind=protocol") || code == 0 {
 				t.Errorf("%s %q: code %d, %q %q", verb, bad, code, out.String(), said.String())

@@ -243,6 +243,9 @@ func (c *Cluster) Calls() string {
 	return string(b)
 }
 
+// Requested reports whether salloc or sbatch was called.
+func (c *Cluster) Requested() bool { return c.Called("salloc") || c.Called("sbatch") }
+
 // Called reports whether one of Slurm's commands was called.
 func (c *Cluster) Called(command string) bool {
 	for line := range strings.Lines(c.Calls()) {
