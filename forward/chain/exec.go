@@ -9,17 +9,12 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
-
-	"github.com/alps-tunnel/cscs/internal/runclock"
 )
 
 // Exec runs command in the login shell of the last hop (RFC 4254 §6.5) and
 // returns when it has ended and all its output is written, or when ctx has ended. A nil stdin is
 // empty; a nil stdout or stderr is thrown away. The end of stdin is passed on;
 // the command's stdout and stderr each have a goroutine that writes them.
-//
-// stdin goes with the request, which asks for no answer: an answer would cost a round trip. A host that
-// cannot start the command is found out when nothing has come from it for silentMost.
 //
 // A command that ends before its stdin does leaves a Read of stdin waiting,
 // since nothing can interrupt that; it is let go, and what it reads is lost. Whoever
@@ -50,17 +45,7 @@ func (c *Chain) Exec(ctx context.Context, command string, stdin io.Reader, stdou
 
 	// Neither is a task of the chain's, whose Close would wait for it: they may
 	// be held by a stdin that has nothing to say, or an output that nobody takes.
-	ended := make(chan error, 2)
-	asking := runclock.AfterFunc(silentMost, func() {
-		if out.written.Load() || errOut.written.Load() {
-			return
-		}
-		if l.refusesCommands(ctx) {
-			ended <- errNotRun
-			_ = sess.Close()
-		}
-	})
-	defer asking.Stop()
+	ended := make(chan error, 1)
 	go func() {
 		defer sess.Close()
 		if err := sess.Start(command); err != nil {
@@ -93,35 +78,6 @@ func (c *Chain) Exec(ctx context.Context, command string, stdin io.Reader, stdou
 // grace is how long an output may take to swallow what came last.
 const grace = 250 * time.Millisecond
 
-// silentMost is for how long a command may write nothing before its host is asked whether it starts any.
-const silentMost = 3 * time.Second
-
-// refusesCommands reports whether the hop says that it starts no command: it cannot fork, most likely.
-func (l *link) refusesCommands(ctx context.Context) bool {
-	ch, reqs, err := l.openChannel(ctx, "session", nil)
-	if err != nil {
-		return false
-	}
-	defer ch.Close()
-	answers := make(chan bool, 1)
-	l.chain.spawn(func() { ssh.DiscardRequests(reqs) })
-	if !l.chain.spawn(func() {
-		ok, err := ch.SendRequest("exec", true, execRequest("exit 0"))
-		answers <- ok || err != nil
-	}) {
-		return false
-	}
-	select {
-	case ok := <-answers:
-		return !ok
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// execRequest is what a request to run the command carries (RFC 4254 §6.5).
-func execRequest(command string) []byte { return ssh.Marshal(struct{ Command string }{command}) }
-
 // session opens a session, or gives up when ctx ends; NewSession can wait for
 // good on a dead link (golang/go#26643).
 func (l *link) session(ctx context.Context) (*ssh.Session, error) {
@@ -131,15 +87,7 @@ func (l *link) session(ctx context.Context) (*ssh.Session, error) {
 	}
 	// x/crypto makes sessions only from clients, and only they can make an
 	// *ssh.ExitError: so it is given a client that has this one channel.
-	return (&ssh.Client{Conn: oneChannel{l.client.Conn, eager{ch}, reqs}}).NewSession()
-}
-
-// An eager channel asks for no answers to the requests of a session: its commands.
-type eager struct{ ssh.Channel }
-
-func (e eager) SendRequest(name string, _ bool, payload []byte) (bool, error) {
-	_, err := e.Channel.SendRequest(name, false, payload)
-	return err == nil, err
+	return (&ssh.Client{Conn: oneChannel{l.client.Conn, ch, reqs}}).NewSession()
 }
 
 type oneChannel struct {
@@ -174,10 +122,9 @@ func (l *link) execError(err error) error {
 
 // A gate passes writes on until it is closed.
 type gate struct {
-	w       io.Writer
-	hold    chan struct{} // holds one token while a write is in progress
-	shut    atomic.Bool
-	written atomic.Bool // something was
+	w    io.Writer
+	hold chan struct{} // holds one token while a write is in progress
+	shut atomic.Bool
 }
 
 func newGate(w io.Writer) *gate {
@@ -188,7 +135,6 @@ func newGate(w io.Writer) *gate {
 }
 
 func (g *gate) Write(p []byte) (int, error) {
-	g.written.Store(true)
 	g.hold <- struct{}{}
 	defer func() { <-g.hold }()
 	if g.shut.Load() {

@@ -7,11 +7,8 @@ import (
 	"io"
 	"net"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"golang.org/x/crypto/ssh"
 
 	"github.com/alps-tunnel/cscs/internal/sshtest"
 )
@@ -162,59 +159,6 @@ func TestExecErrors(t *testing.T) {
 	var open *OpenError
 	if err := c.Exec(t.Context(), "echo", nil, nil, nil); !errors.As(err, &open) || open.Hop != "ela" || open.Addr != "session" {
 		t.Errorf("no sessions: %v", err)
-	}
-}
-
-// TestExecSendsAllAtOnce: what a command reads does not wait for the host's answer that it has started.
-func TestExecSendsAllAtOnce(t *testing.T) {
-	var answers atomic.Int32
-	w := newWay(t, 2, func(_ int, c *sshtest.Config) {
-		c.Asked = func() { answers.Add(1) }
-	})
-	c := dial(t, w.hops, Options{})
-	var out bytes.Buffer
-	if err := c.Exec(t.Context(), "cat", strings.NewReader("some text"), &out, nil); err != nil || out.String() != "some text" {
-		t.Errorf("%q, %v", &out, err)
-	}
-	if n := answers.Load(); n != 0 {
-		t.Errorf("%d answers were asked for", n)
-	}
-}
-
-// TestExecUnable: a host that starts no command, and keeps the channel, is found out.
-func TestExecUnable(t *testing.T) {
-	w := newWay(t, 2, func(_ int, c *sshtest.Config) {
-		c.Unable = func(string) bool { return true }
-	})
-	c := dial(t, w.hops, Options{})
-	if err := soon(t, "a command that has not started", func() error {
-		return c.Exec(t.Context(), "cat", strings.NewReader("some text"), nil, nil)
-	}); !errors.Is(err, errNotRun) {
-		t.Errorf("ended with %v", err)
-	}
-	if _, err := c.Start(t.Context(), "cat", io.Discard); !errors.Is(err, errNotRun) {
-		t.Errorf("ended with %v", err)
-	}
-}
-
-// TestExecSilent: a command that writes nothing for a while, on a host that starts commands, goes on.
-func TestExecSilent(t *testing.T) {
-	asked := make(chan struct{})
-	w := newWay(t, 2, func(_ int, c *sshtest.Config) {
-		c.Exec = func(cmd string, _ io.Reader, _, _ io.Writer) int {
-			if cmd != "slow" {
-				close(asked)
-				return 0
-			}
-			<-asked
-			return 7
-		}
-	})
-	c := dial(t, w.hops, Options{})
-	err := soon(t, "a silent command", func() error { return c.Exec(t.Context(), "slow", nil, nil, nil) })
-	var exit *ssh.ExitError
-	if !errors.As(err, &exit) || exit.ExitStatus() != 7 {
-		t.Errorf("ended with %v", err)
 	}
 }
 

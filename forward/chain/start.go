@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+
+	"golang.org/x/crypto/ssh"
 )
 
 // Start runs command in the login shell of the last hop, as Exec does, and returns its
@@ -34,7 +36,7 @@ func (c *Chain) Start(ctx context.Context, command string, stderr io.Writer) (ne
 		// Unread, it would use up the window that the channel's data has, too.
 		_, _ = io.Copy(io.Discard, ch.Stderr())
 	}) && l.chain.spawn(func() {
-		ok, err := ch.SendRequest("exec", true, execRequest(command))
+		ok, err := ch.SendRequest("exec", true, ssh.Marshal(struct{ Command string }{command}))
 		if err == nil && !ok {
 			err = errNotRun
 		}

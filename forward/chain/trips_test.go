@@ -76,7 +76,7 @@ func TestRoundTrips(t *testing.T) {
 		if err := c.Exec(t.Context(), "cat", strings.NewReader("some text"), &out, nil); err != nil || out.String() != "some text" {
 			t.Errorf("%q, %v", &out, err)
 		}
-		took("a command and its input", 2)
+		took("a command and its input", 3)
 	})
 }
 

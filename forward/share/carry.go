@@ -22,9 +22,7 @@ type carriage struct {
 	sharer *sharer
 	up     ssh.Channel
 	down   ssh.Channel
-	sent   atomic.Int64  // bytes, up
-	begun  chan struct{} // closed by begin, when the host has been sent what the data are for
-	begin  func()
+	sent   atomic.Int64 // bytes, up
 
 	answering sync.Mutex // held until a request of the sharer's is answered
 }
@@ -51,20 +49,11 @@ func carry(s *sharer, asked ssh.NewChannel) {
 		ssh.DiscardRequests(upRequests)
 		return
 	}
-	c := newCarriage(s, asked.ChannelType(), up, down)
+	c := &carriage{sharer: s, up: up, down: down}
 	var both sync.WaitGroup
 	both.Go(func() { c.toSharer(upRequests) })
 	both.Go(func() { c.toHost(downRequests) })
 	both.Wait()
-}
-
-func newCarriage(s *sharer, kind string, up, down ssh.Channel) *carriage {
-	c := &carriage{sharer: s, up: up, down: down, begun: make(chan struct{})}
-	c.begin = sync.OnceFunc(func() { close(c.begun) })
-	if kind != "session" {
-		c.begin()
-	}
-	return c
 }
 
 // toSharer carries what the host sends, until the host has closed the channel.
@@ -96,8 +85,6 @@ func (c *carriage) toHost(reqs <-chan *ssh.Request) {
 	var data sync.WaitGroup
 	data.Go(func() {
 		var both sync.WaitGroup
-		// What comes before its command, sshd throws away. The sharer does not wait for the answer to it.
-		<-c.begun
 		both.Go(func() { _ = pump(c.up, c.down, &c.sent) })
 		both.Go(func() { _ = pump(c.up.Stderr(), c.down.Stderr(), &c.sent) })
 		both.Wait()
@@ -113,11 +100,7 @@ func (c *carriage) toHost(reqs <-chan *ssh.Request) {
 		ok, err := c.up.SendRequest(req.Type, req.WantReply, req.Payload)
 		_ = req.Reply(ok && err == nil, nil)
 		c.answering.Unlock()
-		if req.Type == "exec" || req.Type == "shell" || req.Type == "subsystem" {
-			c.begin()
-		}
 	}
-	c.begin()
 	c.linger(over)
 	_ = c.up.Close()
 	data.Wait()

@@ -101,17 +101,12 @@ func (s *Server) session(ch ssh.NewChannel) {
 	defer running.Wait()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	begun := false
 	for req := range requests {
-		if req.WantReply && s.config.Asked != nil {
-			s.config.Asked()
-		}
 		var exec struct{ Command string }
-		if req.Type != "exec" || ssh.Unmarshal(req.Payload, &exec) != nil || begun || s.config.Unable != nil && s.config.Unable(exec.Command) {
+		if req.Type != "exec" || ssh.Unmarshal(req.Payload, &exec) != nil {
 			_ = req.Reply(false, nil)
 			continue
 		}
-		begun = true
 		_ = req.Reply(true, nil)
 		running.Go(func() {
 			status := s.config.Run(ctx, exec.Command, channel, channel, channel.Stderr())

@@ -45,13 +45,6 @@ type Config struct {
 	// Run, if set, is called in place of Exec; its context ends when the client closes the channel.
 	Run func(ctx context.Context, cmd string, stdin io.Reader, stdout, stderr io.Writer) int
 
-	// Unable, if set, says of a command whether there is no process for it, as with an sshd that cannot
-	// fork: the request is refused, and the channel stays open.
-	Unable func(cmd string) bool
-
-	// Asked, if set, is called for each request to run a command that wants an answer.
-	Asked func()
-
 	// Dial opens the connections that clients ask for. Nil is net.Dial; an
 	// *ssh.OpenChannelError is passed on, any other error is "connect failed".
 	Dial func(network, addr string) (net.Conn, error)
