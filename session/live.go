@@ -366,6 +366,9 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		s.openRoom(work)
 	case slurm.Granted:
 		s.granted(m.Job)
+		if len(m.Job.Nodes) > 0 {
+			s.giveHeadStart(work, m.Job.Nodes[0])
+		}
 		s.openRoom(work)
 	case slurm.Requeued:
 		s.requeued(m.Job)

@@ -73,6 +73,9 @@ func (s *session) nodeHop(login *share.Chain) (chain.Hop, error) {
 		if _, port, splitErr := net.SplitHostPort(hop.Addr); splitErr == nil && s.nodeAddr != "" {
 			hop.Addr = net.JoinHostPort(s.nodeAddr, port)
 		}
+		if hop.Carrier == nil {
+			hop.Carrier = s.takeHeadStart(login, hop.Addr)
+		}
 		return hop, err
 	}
 	if err := o.keys(); err != nil {

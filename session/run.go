@@ -115,6 +115,7 @@ type session struct {
 	nodeName   string
 	nodeAddrs  []string               // of the node, that were not tried yet
 	nodeAddr   string                 // the one that is dialled; "": the name
+	headStart  *headStart             // nil: none, or it is taken
 	keys       nodeKeys               // of the node, as the runner has found them there
 	other      otherWay               // to the node
 	unlaunched *slurm.LoginShellError // why the server has not been run yet; nil: no such reason is known
