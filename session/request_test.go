@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 )
@@ -25,6 +26,9 @@ func TestInterruptedWhileSbatchHangs(t *testing.T) {
 		}
 		if n := a.Running("bin/sbatch"); n > 0 {
 			t.Errorf("interrupted again %v: %d sbatch are left", again, n)
+		}
+		if strings.Contains(l.names(), EventWarning) {
+			t.Errorf("interrupted again %v: it warns of a server that there is not: %s", again, l.names())
 		}
 		a.GoOn()
 		if jobs := a.Jobs(); len(jobs) > 0 {

@@ -89,7 +89,9 @@ func (s *session) endJob(ctx, patient context.Context, log *serverLog) error {
 	err := s.stopOnce(patient, stop, log)
 	if err != nil && patient.Err() != nil && ctx.Err() == nil {
 		// The user is in a hurry: no grace.
-		s.out.warn("interrupted again: the server gets no time to end")
+		if s.step != "" {
+			s.out.warn("interrupted again: the server gets no time to end")
+		}
 		stop.Step, stop.Grace, stop.Kill = "", 0, true
 		log.restart()
 		err = s.stopOnce(ctx, stop, log)

@@ -41,6 +41,9 @@ default cluster.`,
 			}
 			// As scancel does, it ends those that there are.
 			targets, first := d.stopTargets(cmd.Context(), o, args, all)
+			if all && len(targets) == 0 && first == nil {
+				d.say("no live session")
+			}
 			for _, l := range targets {
 				if err := d.stop(cmd.Context(), l, o); err != nil && first == nil {
 					first = err
@@ -117,7 +120,8 @@ func (d *deps) stop(ctx context.Context, l live.Listed, o *options) error {
 		case err == nil && out.Detached:
 			// It was leaving the session before it was asked.
 			d.say("the process that attended session " + l.ID + " has just left it: ending the session without it")
-		case err == nil && out.Code == problem.OK:
+		case err == nil && (out.Code == problem.OK || out.Code == problem.Interrupted):
+			// Ctrl-C in its own terminal came first, maybe: it has ended all the same.
 			d.say("session " + l.ID + " " + out.Reason)
 			return nil
 		case err == nil:

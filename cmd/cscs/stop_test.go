@@ -41,7 +41,9 @@ func attendedEnd(t *testing.T, command string, events ...session.Event) (code in
 // TestAskedToEndOtherwise: a process that is leaving its session when it is asked to stop it, or that
 // is stopping it when it is asked to leave it, does not do what the command is for.
 func TestAskedToEndOtherwise(t *testing.T) {
-	ok, failed := 0, 1
+	ok, failed, ctrlC := 0, 1, 130
+	interrupted := []session.Event{{Event: session.EventEnding, Reason: "interrupted"}, {Event: session.EventEnded, Reason: "interrupted: job 7 is gone", Code: &ctrlC}}
+	failing := []session.Event{{Event: session.EventEnded, Reason: "the server has ended", Code: &failed}}
 	stopped := []session.Event{{Event: session.EventEnding, Reason: "stopped"}, {Event: session.EventEnded, Reason: "stopped", Code: &ok}}
 	left := []session.Event{{Event: session.EventDetached}, {Event: session.EventEnded, Reason: "detached", Code: &ok}}
 	// A job that is left in the queue stays queued: its record's state does not change.
@@ -53,6 +55,8 @@ func TestAskedToEndOtherwise(t *testing.T) {
 		code, ended   int
 	}{
 		{"stop while it is stopped", "stop", stopped, 0, 0},
+		{"stop while it is interrupted", "stop", interrupted, 0, 0},
+		{"stop while it fails", "stop", failing, 1, 0},
 		{"stop while it is left", "stop", left, 0, 1},
 		{"stop while it is left after an error", "stop", leftAfterError, 0, 1},
 		{"stop while it is left in the queue", "stop", queued, 0, 1},
@@ -89,6 +93,16 @@ func TestStopSendsNumber(t *testing.T) {
 	}}
 	if code := execute(t.Context(), []string{"stop", "aaaaaaaa"}, d); code != 0 || job != "4711" {
 		t.Errorf("exit code %d; the job is %q, want 4711", code, job)
+	}
+}
+
+// TestStopAllOfNone: that there was nothing to stop is said.
+func TestStopAllOfNone(t *testing.T) {
+	home(t, "")
+	var said bytes.Buffer
+	d := &deps{io: &ui.IO{Out: new(bytes.Buffer), Err: &said}}
+	if code := execute(t.Context(), []string{"stop", "--all"}, d); code != 0 || said.Len() == 0 {
+		t.Errorf("exit code %d, said %q", code, &said)
 	}
 }
 
