@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/alps-tunnel/cscs/internal/sessionid"
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
@@ -54,9 +53,6 @@ func (e *EndedError) Error() string {
 func Attach(ctx context.Context, cfg Config, adopted func(About, slurm.Found), emit func(Event)) error {
 	s := newSession(cfg, emit)
 	s.adopted = adopted
-	if !sessionid.IsID(cfg.ID) {
-		s.out.id = "" // not known before it is found
-	}
 	return s.run(ctx)
 }
 
