@@ -124,3 +124,24 @@ func TestEndBesideBackground(t *testing.T) {
 	}
 	stopFake(t, f, Stopping{ID: id, Step: AnyStep, Grace: time.Second})
 }
+
+// TestEndMarkedAgain: a process that has got the number of one that was marked is left alone.
+func TestEndMarkedAgain(t *testing.T) {
+	text := script + `
+mark=424242
+sleep 60 &
+other=$!
+(ulimit -S -q "$mark" && exec sleep 60) &
+marked=$!
+until [[ $(<"/proc/$marked/comm") == sleep ]]; do cscs_nap 0.02; done
+cscs_find_marked() { pids=("$other" "$marked"); }
+cscs_end_marked
+for pid in "$other" "$marked"; do
+	kill -0 "$pid" 2>/dev/null && echo lives || echo ended
+done
+kill -KILL "$other" "$marked" 2>/dev/null`
+	out, err := bashCommand(t, text).Output()
+	if got := strings.Fields(string(out)); err != nil && len(got) == 0 || strings.Join(got, " ") != "lives ended" {
+		t.Errorf("the other %q, %v", got, err)
+	}
+}

@@ -237,7 +237,8 @@ func TestChainWrongHostKey(t *testing.T) {
 	t.Run("node", func(t *testing.T) {
 		begin(t)
 		impersonate(t, "nid001002", "nid001001")
-		s := serve(t, []string{"--nodelist", "nid001002"})
+		// Slurm's own commands go astray there, too; those of a batch job run on the node.
+		s := serve(t, []string{"--via", "sbatch", "--nodelist", "nid001002"})
 		says(t, s.failure(3).Message, "nid001002", "key")
 	})
 }

@@ -103,7 +103,7 @@ cscs_claim() {
 # beside ours, where no runner watches it.
 cscs_end_predecessor() {
 	[[ -e $cscs_dir/pulse ]] || return 0
-	! cscs_find_processes || kill -s KILL -- "${cscs_pids[@]}" 2>/dev/null
+	cscs_find_processes KILL
 	return 0
 }
 
@@ -476,8 +476,9 @@ cscs_find_cause() {
 	fi
 }
 
-# cscs_find_processes: cscs_pids are the processes of the session on this node; fails if there
-# are none. They carry its mark in their environment: one that went into the background or
+# cscs_find_processes [SIGNAL]: cscs_pids are the processes of the session on this node; fails if there
+# are none. The signal goes to each as it is found: at the end of the look, its number may be that of another
+# process. They carry its mark in their environment: one that went into the background or
 # into a session of its own is no child of the runner's any more, and some ways of Slurm to
 # track processes lose it. A job that was submitted from the session inherits the mark, so
 # the process must belong to this job as well.
@@ -495,7 +496,10 @@ cscs_find_processes() {
 			esac
 		done
 		[[ -n $marked ]] || continue
-		if [[ $job == "$cscs_job" ]] || { [[ -z $job ]] && cscs_is_in_job "$f"; }; then cscs_pids+=("${f#/proc/}"); fi
+		if [[ $job == "$cscs_job" ]] || { [[ -z $job ]] && cscs_is_in_job "$f"; }; then
+			cscs_pids+=("${f#/proc/}")
+			[[ -z ${1:-} ]] || kill -s "$1" "${f#/proc/}" 2>/dev/null
+		fi
 	done
 	((${#cscs_pids[@]}))
 }
@@ -541,7 +545,7 @@ cscs_is_in_job() {
 cscs_ask_to_end() {
 	local pid
 	if [[ -n $cscs_server_code ]]; then # it is in the background
-		cscs_find_processes && kill -s TERM -- "${cscs_pids[@]}" 2>/dev/null
+		cscs_find_processes TERM
 	elif ((${#cscs_step_args[@]})) && { IFS= read -r pid <"$cscs_dir/inside"; } 2>/dev/null &&
 		cscs_find_processes && [[ " ${cscs_pids[*]} " == *" $pid "* ]]; then
 		kill -s TERM "$pid" 2>/dev/null
@@ -560,7 +564,7 @@ cscs_signal_group() {
 # cscs_sweep SIGNAL: to the server's process group and to all processes of the session.
 cscs_sweep() {
 	cscs_signal_group "$1"
-	cscs_find_processes && kill -s "$1" -- "${cscs_pids[@]}" 2>/dev/null
+	cscs_find_processes "$1"
 	return 0
 }
 
