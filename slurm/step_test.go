@@ -23,11 +23,11 @@ func TestStepServer(t *testing.T) {
 	} {
 		for what, c := range map[string]struct {
 			with    func(*Launch)
-			want    string // in the error
+			want    string // in the error; PLACE is where it runs
 			wantLog string
 		}{
 			"words":       {func(l *Launch) { l.Setup = []string{"SET='yes'; export SET"}; l.Workdir = "/usr" }, "ended with status 7", shown + "</usr>"},
-			"no-command":  {func(l *Launch) { l.Argv = []string{"no-such-command"} }, "no-such-command is not to be found", ""},
+			"no-command":  {func(l *Launch) { l.Argv = []string{"no-such-command"} }, "no-such-command is not to be found in the PLACE on ", ""},
 			"no-program":  {func(l *Launch) { l.Argv = []string{"/etc/passwd"} }, "/etc/passwd is not to be found", ""},
 			"no-workdir":  {func(l *Launch) { l.Workdir = "/tmp/no such" }, "the work directory /tmp/no such is not there", ""},
 			"no-venv":     {func(l *Launch) { l.Venv = "/tmp/no-such" }, "no virtual environment in /tmp/no-such", ""},
@@ -46,8 +46,9 @@ func TestStepServer(t *testing.T) {
 				id := testID(t)
 				r := submit(t.Context(), t, f, &Submission{ID: id, Launch: l})
 				r.wait()
-				if err := r.outcome.Err(); err == nil || !strings.Contains(err.Error(), c.want) {
-					t.Errorf("error %v, want one with %q", err, c.want)
+				want := strings.ReplaceAll(c.want, "PLACE", name)
+				if err := r.outcome.Err(); err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("error %v, want one with %q", err, want)
 				}
 				if log, _ := stopFake(t, f, Stopping{ID: id}); !strings.Contains(log, c.wantLog) {
 					t.Errorf("log %q, want one with %q", log, c.wantLog)

@@ -62,7 +62,9 @@ func TestHintOfSetup(t *testing.T) {
 		"the variable SCRATHC of --workdir is not set on nid1":                                                     "~/.bash_profile",
 		"jupyter is not to be found on nid1 (PATH=/bin)":                                                           "--bootstrap",
 		"tensorboard is not to be found on nid1 (PATH=/bin)":                                                       "--bootstrap",
-		"serve is not to be found on nid1 (PATH=/bin)":                                                             "--venv",
+		"serve is not to be found on nid1 (PATH=/bin)":                                                             "--uenv",
+		"serve is not to be found in the uenv on nid1 (PATH=/bin)":                                                 "--view",
+		"jupyter is not to be found in the uenv on nid1 (PATH=/bin)":                                               "--bootstrap",
 		"jupyter is not to be found on nid1 of the demo, which is this machine (PATH=/bin)":                        "on this machine",
 		"--bootstrap installs nothing on the nodes of the demo, which are this machine":                            "leave --bootstrap out",
 		"--bootstrap failed on nid1: ERROR: OSError: [Errno 122] Disk quota exceeded (command: pip)":               "more room",
@@ -75,6 +77,9 @@ func TestHintOfSetup(t *testing.T) {
 			t.Errorf("%s: %+v", message, p)
 		}
 		if strings.Contains(message, "demo") && strings.Contains(p.Hint, "installs it once") {
+			t.Errorf("%s: %s", message, p.Hint)
+		}
+		if strings.Contains(message, "in the uenv") && strings.Contains(p.Hint, "--uenv") {
 			t.Errorf("%s: %s", message, p.Hint)
 		}
 	}

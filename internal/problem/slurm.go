@@ -259,6 +259,9 @@ func hintOfSetup(message string) string {
 	// Where only an interactive shell knows the command, the message says so, and the way out.
 	case says(missing) && !says("interactive shells") && !strings.HasPrefix(message, "--bootstrap "):
 		hint := "if it is installed there, bring it in with --venv DIR, --setup 'module load …' or --uenv NAME"
+		if says(missing + " in the uenv") {
+			hint = "if a view of the uenv has it, name that with --view; else bring it in with --venv DIR"
+		}
 		if strings.HasPrefix(message, "jupyter ") || strings.HasPrefix(message, "tensorboard ") {
 			hint += "; if not, --bootstrap installs it once, in a virtual environment in your home"
 		}

@@ -67,6 +67,7 @@ cscs_write_edf() {
 # cscs_print_inside: prints the script inside.sh.
 cscs_print_inside() {
 	local i words=() where="on ${HOSTNAME%%.*}"
+	[[ " ${cscs_step_args[*]}" != *' --uenv='* ]] || where="in the uenv on ${HOSTNAME%%.*}"
 	[[ -z $cscs_environment ]] || where="in the container on ${HOSTNAME%%.*}"
 	# What the user's --setup may need is better than sh, if it is there.
 	# shellcheck disable=SC2016 # for the container's shell to expand
