@@ -19,6 +19,7 @@ func TestVia(t *testing.T) {
 	for via, batch := range map[string]string{"auto": "0", "salloc": "0", "sbatch": "1"} {
 		t.Run(via, func(t *testing.T) {
 			begin(t)
+			settle(t) // beside a job that is completing, Slurm grants no request at once
 			s := serve(t, []string{"--via", via})
 			url := s.ready().URL
 			if code, body := get(t, url); code != 200 {
