@@ -36,7 +36,7 @@ var ErrOtherScript = errors.New("the remote half is that of another version of c
 // ScriptSum tells versions of the remote half apart: who answers calls, and who makes them,
 // must have the same.
 func ScriptSum() string {
-	sum := sha256.Sum256([]byte(script))
+	sum := sha256.Sum256([]byte(script()))
 	return hex.EncodeToString(sum[:8])
 }
 
@@ -80,6 +80,7 @@ const verbBefore, verbAfter = "\ncscs_main \"${1:-", "}\" \"${@:2}\"\n"
 func parseCall(text string) (*Asked, error) {
 	a := &Asked{words: map[string]string{}, lists: map[string][]string{}}
 	p := &assignments{rest: strings.TrimPrefix(text, ownVariables)}
+	script := script()
 	for !strings.HasPrefix(p.rest, script) {
 		if err := p.one(a); err != nil {
 			return nil, err

@@ -45,7 +45,7 @@ func TestReadCall(t *testing.T) {
 func TestReadCallOfAnotherVersion(t *testing.T) {
 	v := new(vars)
 	v.set("cscs_id", "abc")
-	text := frame(v.String() + strings.Replace(script, "cscs_main()", "cscs_first()", 1) + verbBefore + "submit" + verbAfter)
+	text := frame(v.String() + strings.Replace(script(), "cscs_main()", "cscs_first()", 1) + verbBefore + "submit" + verbAfter)
 	if _, err := ReadCall(bufio.NewReader(strings.NewReader(text))); !errors.Is(err, ErrOtherScript) {
 		t.Errorf("got %v", err)
 	}
@@ -65,7 +65,7 @@ func FuzzReadCall(f *testing.F) {
 		v.set("cscs_id", word)
 		v.list("cscs_argv", []string{word, key, word})
 		v.table("cscs_files", map[string]string{key: word})
-		text := v.String() + script + verbBefore + "stop" + verbAfter
+		text := v.String() + script() + verbBefore + "stop" + verbAfter
 		a, err := parseCall(text)
 		if err != nil {
 			t.Fatal(err)

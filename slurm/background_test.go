@@ -127,7 +127,7 @@ func TestEndBesideBackground(t *testing.T) {
 
 // TestEndMarkedAgain: a process that has got the number of one that was marked is left alone.
 func TestEndMarkedAgain(t *testing.T) {
-	text := script + `
+	text := script() + `
 mark=424242
 sleep 60 &
 other=$!

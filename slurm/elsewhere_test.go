@@ -17,7 +17,7 @@ import (
 func looks(t *testing.T, setup string, seen ...[]string) []string {
 	t.Helper()
 	dir := t.TempDir()
-	text := strings.ReplaceAll(script, "$UID", "2001") + `
+	text := strings.ReplaceAll(script(), "$UID", "2001") + `
 cscs_dir=$1 cscs_listen=8888 cscs_before=' 127.0.0.1 7000 2001 1 ' cscs_tellings=0
 declare -A cscs_told=()
 ` + setup + "\n"
@@ -137,7 +137,7 @@ func TestSeenByFollow(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, from := range []int{0, len(lines) - 5, len(lines)} {
-		text := fmt.Sprintf("%s\ncscs_dir=$1 cscs_offset=%d; cscs_read_events >/dev/null; echo \"$cscs_offset $cscs_seen\"", script, from)
+		text := fmt.Sprintf("%s\ncscs_dir=$1 cscs_offset=%d; cscs_read_events >/dev/null; echo \"$cscs_offset $cscs_seen\"", script(), from)
 		out, err := bashCommand(t, text, dir).CombinedOutput()
 		if want := fmt.Sprintf("%d listening\taddr=127.0.0.1\n", len(lines)); err != nil || string(out) != want {
 			t.Errorf("from %d: %q, %v", from, out, err)

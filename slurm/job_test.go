@@ -21,7 +21,7 @@ func TestStatesOfJobs(t *testing.T) {
 			t.Errorf("%q: over is %v", state, got)
 		}
 	}
-	text := script + `
+	text := script() + `
 for state in "$@"; do
 	! cscs_holds_nodes "JobId=1 JobState=$state Reason=None" || printf '%s\n' "$state"
 done`

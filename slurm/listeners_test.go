@@ -42,7 +42,7 @@ func TestListeners(t *testing.T) {
 				}
 			}
 			// UID is read-only in bash: the uid of the test stands for alice's.
-			text := strings.ReplaceAll(script, "$UID", "2001") + `
+			text := strings.ReplaceAll(script(), "$UID", "2001") + `
 cscs_proc_net=$1
 cscs_judge 8888
 echo "$cscs_verdict" $([[ $cscs_verdict == foreign ]] || echo "$cscs_addr") $([[ $cscs_verdict == wide ]] && echo "$cscs_bound")`
@@ -85,7 +85,7 @@ func TestWish(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			text := strings.ReplaceAll(script, "$UID", "2001") + "\ncscs_proc_net=$1 " + c.set + "\ncscs_choose_port && echo $cscs_listen"
+			text := strings.ReplaceAll(script(), "$UID", "2001") + "\ncscs_proc_net=$1 " + c.set + "\ncscs_choose_port && echo $cscs_listen"
 			out, err := bashCommand(t, text, dir).CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v: %s", err, out)
@@ -122,7 +122,7 @@ func TestFindJobOf(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			out, err := bashCommand(t, script+"\ncscs_find_job_of \"$1\" && echo \"$REPLY\" || true", dir).Output()
+			out, err := bashCommand(t, script()+"\ncscs_find_job_of \"$1\" && echo \"$REPLY\" || true", dir).Output()
 			if got := strings.TrimSpace(string(out)); err != nil || got != c.want {
 				t.Errorf("job %q, %v", got, err)
 			}

@@ -11,7 +11,7 @@ func TestNothingNewerThanBash44(t *testing.T) {
 	newer := regexp.MustCompile(`EPOCHSECONDS|EPOCHREALTIME|BASH_ARGV0|SRANDOM|BASH_MONOSECONDS|` +
 		`\bwait +(-\w+ +)*-\w*p|\bwait +-f|\blocal +-I|\$\{[^}]*@[ULukK]\}|\$\{ |\$\{\||` +
 		`\bread +-\w*E|\bsource +-p|localvar_inherit|assoc_expand_once|array_expand_once|GLOBSORT|patsub_replacement`)
-	if m := newer.FindString(script); m != "" {
+	if m := newer.FindString(script()); m != "" {
 		t.Errorf("the remote half uses %q", m)
 	}
 	for _, bad := range []string{

@@ -55,7 +55,7 @@ func TestPresetsOfCommands(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Run(command, func(t *testing.T) {
-			cmd := bashCommand(t, script+"\n"+run)
+			cmd := bashCommand(t, script()+"\n"+run)
 			cmd.Env = append(slices.Clone(all), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+t.TempDir())
 			out, err := cmd.CombinedOutput()
 			if err != nil {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+	"sync"
 )
 
 // Remote runs a command on a host of the cluster. The connection to the login
@@ -24,8 +25,9 @@ type Remote interface {
 //go:embed remote/*.sh
 var remoteFiles embed.FS
 
-// script is the remote half, its files joined in the order of their names, as it is sent.
-var script = func() string {
+// script is the remote half, its files joined in the order of their names, as it is sent. Like header, it is made
+// when it is first needed: many commands send nothing.
+var script = sync.OnceValue(func() string {
 	var b strings.Builder
 	names, err := fs.Glob(remoteFiles, "remote/*.sh")
 	if err != nil {
@@ -35,7 +37,7 @@ var script = func() string {
 		b.WriteString(stripComments(readRemoteFile(name)))
 	}
 	return b.String()
-}()
+})
 
 // stripComments leaves out lines of comment and empty lines. No string of the remote half has either.
 func stripComments(text string) string {
@@ -171,14 +173,14 @@ const ownVariables = `[[ ${1-} == launch ]] || unset -v "${!cscs_@}"` + "\n"
 func (c call) payload() (text, mark string) {
 	nonce := rand.Text()
 	c.vars.set("cscs_nonce", nonce)
-	text = ownVariables + c.vars.String() + script + verbBefore + c.verb + verbAfter
+	text = ownVariables + c.vars.String() + script() + verbBefore + c.verb + verbAfter
 	return frame(text), marker + nonce
 }
 
 // frame is a script as bootstrap reads it.
 func frame(text string) string {
 	packed := pack(text)
-	return fmt.Sprintf("%s%s%d\n%s", strings.Repeat("\n", spareLines), header, len(packed), packed)
+	return fmt.Sprintf("%s%s%d\n%s", strings.Repeat("\n", spareLines), header(), len(packed), packed)
 }
 
 // pack compresses text (RFC 1952).

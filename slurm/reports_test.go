@@ -90,7 +90,7 @@ func TestNoTemporaryFiles(t *testing.T) {
 // TestNoHereDocuments: bash up to 5.0 makes a temporary file of each (bash's redir.c).
 func TestNoHereDocuments(t *testing.T) {
 	here := regexp.MustCompile(`(^|[^<(0-9 ] ?)<<[<-]?[^=(]`)
-	for line := range strings.Lines(script) {
+	for line := range strings.Lines(script()) {
 		if strings.HasPrefix(strings.TrimSpace(line), "#") {
 			continue
 		}

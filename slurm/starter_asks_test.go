@@ -27,7 +27,7 @@ func TestStarterAsksSeldom(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "starter"), []byte("elsewhere 1 1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := bashCommand(t, script+starterTimes, dir).Output()
+	out, err := bashCommand(t, script()+starterTimes, dir).Output()
 	asked := strings.Fields(string(out))
 	if err != nil || len(asked) == 0 || asked[0] != strconv.Itoa(0) {
 		t.Fatalf("%v: asked at %v", err, asked)

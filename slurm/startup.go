@@ -39,11 +39,11 @@ const spareLines = 16
 // header is the line before the script. bootstrap takes the script's length from its end. A shell that a start-up file
 // has started reads this line first, as a command: it reports itself and ends. The line means the same
 // to every shell.
-var header = func() string {
+var header = sync.OnceValue(func() string {
 	report := "shopt -s extglob\n" + stripComments(readRemoteFile("remote/05-startup.sh")) + "cscs_report_inner\n"
 	return `/usr/bin/env bash --noprofile --norc -p -c 'eval "$(printf %s "$1" | base64 -d | GZIP= gzip -dc)"' cscs ` +
 		base64.StdEncoding.EncodeToString([]byte(pack(report))) + `; exit; cscs/1 `
-}()
+})
 
 // headerMark is what bootstrap knows a header by.
 const headerMark = " cscs/1 "
@@ -84,7 +84,7 @@ func findInner(ctx context.Context, remote Remote) *RemoteError {
 	ctx, cancel := context.WithTimeout(ctx, 2*innerPatience)
 	defer cancel()
 	var out tail
-	_ = remote.Exec(ctx, bootstrap, strings.NewReader(header+"0\n"), &out, io.Discard)
+	_ = remote.Exec(ctx, bootstrap, strings.NewReader(header()+"0\n"), &out, io.Discard)
 	for s := range strings.Lines(out.String()) {
 		if e := startupReport(s); e != nil && e.Kind == "inner" {
 			return e

@@ -110,7 +110,7 @@ func TestWatchJobAsks(t *testing.T) {
 		"COMPLETING and a doubt": {"COMPLETING", flaps[:1], 20 + 4 + 6, 30_000},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out, err := bashCommand(t, script+watchTimes, c.state, strconv.Itoa(20*minute), strings.Join(c.writes, " ")).Output()
+			out, err := bashCommand(t, script()+watchTimes, c.state, strconv.Itoa(20*minute), strings.Join(c.writes, " ")).Output()
 			asked := strings.Fields(string(out))
 			if err == nil || len(asked) == 0 { // the end of standard input fails the function
 				t.Fatalf("%v: asked at %v", err, asked)
