@@ -111,10 +111,7 @@ cscs_ask() {
 		*'Pending job allocation '*)
 			cscs_job=${line##* }
 			if [[ -n $cscs_quick ]]; then
-				# Until sbatch has it, the request is this shell's.
-				printf '%s\n' "$cscs_job" >"$cscs_dir/salloc"
-				cscs_handover=taking
-				cscs_mark_asking $$
+				cscs_begin_taking_back
 				! cscs_take_back || break
 				continue
 			fi
@@ -143,8 +140,8 @@ cscs_ask() {
 	[[ -z $part ]] || cscs_words+=${cscs_words:+|}$part
 	# Slurm may have taken what it could not say that it has.
 	if [[ -n $cscs_quick && -z $cscs_granted$cscs_handover ]] && cscs_is_unsure && cscs_find_late; then
-		cscs_job=${cscs_jobs[0]%% *} cscs_words='' cscs_handover=taking
-		printf '%s\n' "$cscs_job" >"$cscs_dir/salloc"
+		cscs_job=${cscs_jobs[0]%% *} cscs_words=''
+		cscs_begin_taking_back
 	fi
 	# It was granted, or cancelled, while it was taken back: Slurm knows which.
 	if [[ $cscs_handover == taking ]]; then
@@ -154,6 +151,13 @@ cscs_ask() {
 	[[ -z $cscs_granted || -z $cscs_words ]] || cscs_say note "message=$cscs_words"
 	[[ -z $cscs_granted ]] || cscs_record_job salloc "$cscs_job"
 	[[ -n $cscs_granted ]]
+}
+
+# cscs_begin_taking_back: from here until sbatch has it, the request is this shell's.
+cscs_begin_taking_back() {
+	printf '%s\n' "$cscs_job" >"$cscs_dir/salloc"
+	cscs_handover=taking
+	cscs_mark_asking $$
 }
 
 # cscs_take_back: takes the request back from the queue, unless it is granted in the same moment. Succeeds
