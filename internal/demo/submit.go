@@ -43,10 +43,10 @@ func (k *call) submit() {
 	waits := k.c.ctl.look(j).state == "PENDING"
 	kept := program == "sbatch" || waits && via == slurm.ViaAuto
 	s.change(func() { s.job, s.kept = j, kept })
-	switch {
-	case kept && program == "salloc":
+	if kept && program == "salloc" {
 		k.c.note(s.id, k.host, "It has to wait, so sbatch asks instead")
-		k.say("pending", "job="+j.number(), "kept=1")
+	}
+	switch {
 	case kept:
 		k.say("pending", "job="+j.number(), "kept=1")
 	case waits:
