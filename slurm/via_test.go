@@ -118,7 +118,7 @@ func TestAutoGranted(t *testing.T) {
 }
 
 // What Slurm does not grant at once is taken back from salloc and given to sbatch, with salloc's presets
-// before its own; then nothing on the login node is needed, and whoever follows sees it start.
+// before its own. Then it needs no process on the login node, and a client that follows sees it start.
 func TestAutoWaits(t *testing.T) {
 	f := slurmtest.New(t, "FAKE_QUEUE=1", "SALLOC_ACCOUNT=g1", "SALLOC_QOS=now", "SBATCH_PARTITION=other", "SBATCH_QOS=later")
 	id := testID(t)

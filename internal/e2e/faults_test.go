@@ -63,8 +63,8 @@ type fault struct {
 	cells  map[string]outcome
 }
 
-// ownerless is why a job can leak. slurmctld keeps what salloc was granted, or waits for, when whoever asked
-// is dead, and until the runner lives no process of ours can end it.
+// ownerless is why a job can leak. slurmctld keeps salloc's request and its allocation when the process that asked
+// is dead. Until the runner lives, no process of ours can end it.
 const ownerless = "salloc and its shell are dead, the runner is not there yet: Slurm keeps the request, which has no owner"
 
 // orphaned are the cells of a fault that kills the client and all that is on the login node.
