@@ -16,6 +16,7 @@ import (
 // TestRunnerKilledEarly: a runner that is killed within seconds of its start is started again. The server
 // of the first one is gone before the second one starts another, and nothing is said of the cluster.
 func TestRunnerKilledEarly(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	id := testID(t)
 	r := submit(t.Context(), t, f, &Submission{ID: id, Request: Request{Via: ViaSbatch}, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}})

@@ -12,6 +12,7 @@ import (
 
 // A call that was put together is taken apart into the same.
 func TestReadCall(t *testing.T) {
+	t.Parallel()
 	l := Launch{
 		Argv: []string{"a b", "", "it's", `"$x"`, "line\nend", "]=(", "plain"}, Env: map[string]string{"K": "v ' w", "L": ""},
 		Files: map[string][]byte{"token": []byte("s'ecret\n)\n"), "session.json": []byte(`{"a":[1]}` + "\n")},
@@ -43,6 +44,7 @@ func TestReadCall(t *testing.T) {
 }
 
 func TestReadCallOfAnotherVersion(t *testing.T) {
+	t.Parallel()
 	v := new(vars)
 	v.set("cscs_id", "abc")
 	text := frame(v.String() + strings.Replace(script(), "cscs_main()", "cscs_first()", 1) + verbBefore + "submit" + verbAfter)

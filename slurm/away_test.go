@@ -16,6 +16,7 @@ import (
 // ends the job of sbatch's, whose output file names the session, and reports one that it cannot prove to
 // be the session's (invariants I3, I11).
 func TestDirectoryAway(t *testing.T) {
+	t.Parallel()
 	for _, what := range []string{"", ".cscs"} {
 		for _, provable := range []bool{true, false} {
 			t.Run(map[string]string{"": "home", ".cscs": ".cscs"}[what]+map[bool]string{true: ", sbatch", false: ", salloc"}[provable], func(t *testing.T) {
@@ -66,6 +67,7 @@ func TestDirectoryAway(t *testing.T) {
 
 // TestHomeAwayNoJob: without the home directory, nothing tells whether a request is on its way.
 func TestHomeAwayNoJob(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	id := testID(t)
 	if err := os.Rename(f.Home, f.Home+".away"); err != nil {

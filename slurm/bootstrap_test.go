@@ -418,6 +418,7 @@ func TestBootstrapFails(t *testing.T) {
 
 // What --dry-run shows.
 func TestBootstrapLine(t *testing.T) {
+	t.Parallel()
 	for want, l := range map[string]Launch{
 		"": tinyserve(false, "~/v"),
 		"python3 -m venv {venv} && {venv}/bin/python -I -m pip install tinyserve":                                      tinyserve(true, ""),

@@ -104,6 +104,7 @@ func (d *doorway) steps(n int) {
 // OpenSSH's own server in a step carries commands and connections, byte for byte, and
 // ends with the stream.
 func TestEntrance(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	d := newDoorway(t, f)
 	client, err := d.client(d.user)
@@ -167,6 +168,7 @@ func TestEntrance(t *testing.T) {
 
 // What it needs is the user's alone to read, and nobody else's key opens it.
 func TestEntranceIsOurs(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	d := newDoorway(t, f)
 	if client, err := d.client(sshtest.NewKey(t)); err == nil {
@@ -260,6 +262,7 @@ func (m mute) Start(context.Context, string, io.Writer) (net.Conn, error) {
 }
 
 func TestEntranceGivenUp(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	gone := errors.New("gone")
 	m := mute{make(chan struct{})}

@@ -18,6 +18,7 @@ import (
 )
 
 func TestExamine(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, `FAKE_SINFO=normal*|up|1-00:00:00|3|idle\nnormal*|up|1-00:00:00|1|down*\ndebug|down|30:00|3|idle\n`, `FAKE_ACCOUNTS=g1||\ng2|4|10\n`)
 	if err := f.Exec(t.Context(), "salloc --no-shell --job-name=cscs-k7k7k7k7", strings.NewReader(""), io.Discard, io.Discard); err != nil {
 		t.Fatal(err)
@@ -48,6 +49,7 @@ func TestExamine(t *testing.T) {
 
 // What start-up files print is not taken for ours, and told.
 func TestExamineTalk(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	e, err := Examine(t.Context(), talking{f, "Welcome\nto daint\n"})
 	if err != nil || e.Before != "Welcome\nto daint" || e.Version == "" {
@@ -97,6 +99,7 @@ func TestExamineAiling(t *testing.T) {
 // TestExamineStartup: start-up files that end a login shell, or hold it up, are told, and nothing of
 // theirs goes on.
 func TestExamineStartup(t *testing.T) {
+	t.Parallel()
 	for profile, want := range map[string]*LoginShellError{
 		"exit 3":                     {Status: 3},
 		"exec true":                  {},
@@ -130,6 +133,7 @@ func TestExamineStartup(t *testing.T) {
 
 // A login shell that never begins is told as one.
 func TestExamineHang(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	e, err := Examine(ctx, hanging{})

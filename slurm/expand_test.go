@@ -38,6 +38,7 @@ func scratchCluster(t *testing.T) (f *slurmtest.Cluster, scratch string) {
 // Variables of the login environment are replaced on the node, and text of the user's that only has a dollar
 // sign somewhere stays as it is.
 func TestVariables(t *testing.T) {
+	t.Parallel()
 	f, scratch := scratchCluster(t)
 	id := testID(t)
 	show := "import os,sys\nprint('|'.join([os.environ['PORT'],os.getcwd(),os.environ['VENV']]+[os.environ[k] for k in sorted(os.environ) if k.startswith('E_')]+sys.argv[1:]))"
@@ -66,6 +67,7 @@ func TestVariables(t *testing.T) {
 
 // A variable that is not set there is named, with the option and the host, before a node is asked for.
 func TestVariablesNotSet(t *testing.T) {
+	t.Parallel()
 	f, _ := scratchCluster(t)
 	for name, c := range map[string]struct {
 		launch Launch
@@ -101,6 +103,7 @@ func TestVariablesNotSet(t *testing.T) {
 // In the step of a uenv or container, the variables are those of the login shell on the node, one that is not
 // exported too. A start-up file may have functions and options that are in the way.
 func TestVariablesOfAStep(t *testing.T) {
+	t.Parallel()
 	for name, step := range map[string]Launch{
 		"node":      {},
 		"uenv":      {Step: []string{"--uenv=$SCRATCH/x"}},
@@ -138,6 +141,7 @@ set -eu; shopt -s nocasematch; trap 'exit 9' ERR
 // What only a job has is for the node to say. So is everything if the login node's start-up files end the
 // login shell.
 func TestVariablesOfTheNode(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ profile, dir, says string }{
 		"of a job":          {scratchProfile, "$SLURM_NOSUCH/x", "the variable SLURM_NOSUCH of --workdir is not set on "},
 		"by host":           {"[[ ! -v SLURM_JOB_ID ]] || export LOCAL=~\n[[ -v SLURM_JOB_ID ]] || exit 1\n", "$LOCAL/nosuch", "/nosuch is not there on "},
@@ -160,6 +164,7 @@ func TestVariablesOfTheNode(t *testing.T) {
 
 // The same grammar, in the command line that --dry-run prints.
 func TestVariablesInCommandLine(t *testing.T) {
+	t.Parallel()
 	l := Launch{
 		Argv: []string{"serve", "$SCRATCH/a b", "--dir=$SCRATCH/$USER/x", "echo $x"}, Workdir: "~/a$USER b", Venv: "$SCRATCH/v",
 		Env: map[string]string{"A": "$SCRATCH", "B": "pa$word"}, Step: []string{},

@@ -12,6 +12,7 @@ import (
 )
 
 func TestFindRunner(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	var remote *RemoteError
 	if _, err := FindRunner(t.Context(), f, "nosuchid"); !errors.As(err, &remote) || remote.Kind != "gone" {
@@ -49,6 +50,7 @@ func TestFindRunner(t *testing.T) {
 
 // TestLastToEnd: the step that leads to a node is asked for in the job that stays there longest.
 func TestLastToEnd(t *testing.T) {
+	t.Parallel()
 	now := time.Now()
 	soon, late, never := JobInfo{ID: "1", Ends: now}, JobInfo{ID: "2", Ends: now.Add(time.Hour)}, JobInfo{ID: "3"}
 	for _, tt := range []struct {

@@ -60,6 +60,7 @@ func putJob(t *testing.T, f *slurmtest.Cluster, name string) {
 // A job of the user's may have a session's very name: from within a session, or when the session is
 // over. Only the job whose number is the session's is cancelled (invariant I11).
 func TestStopSparesNamesakes(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		files map[string]string // that record the first job
@@ -97,6 +98,7 @@ func TestStopSparesNamesakes(t *testing.T) {
 // The user's own jobs and directories stay what they are, whatever their names (invariant I11):
 // a session is a directory that has the mark, and a job of its name.
 func TestForeignNames(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_QUEUE=1")
 	ours := testID(t)
 	putSession(t, f, ours, 0)
@@ -150,6 +152,7 @@ func TestForeignNames(t *testing.T) {
 
 // The remote part refuses what is not an ID in every verb, before it becomes a path or a name.
 func TestForeignIDs(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	precious := filepath.Join(f.Home, "precious")
 	putFiles(t, precious, map[string]string{"mark": "cscs precious\n", "thesis": "all of it\n"})
@@ -173,6 +176,7 @@ func TestForeignIDs(t *testing.T) {
 
 // A directory that is there already is not taken over.
 func TestSubmitTakesNothingOver(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	id := testID(t)
 	dir := filepath.Join(f.Home, ".cscs", "fake", id)
@@ -191,6 +195,7 @@ func TestSubmitTakesNothingOver(t *testing.T) {
 // A request that was left on purpose waits for longer than its lease; neither a list nor
 // another session ends it. One that was left without a word ends, and so does its directory.
 func TestLeftRequestIsNotStale(t *testing.T) {
+	t.Parallel()
 	for _, by := range []string{"list", "another session"} {
 		for _, left := range []bool{true, false} {
 			t.Run(by+map[bool]string{true: ", detached", false: ", killed"}[left], func(t *testing.T) {
@@ -247,6 +252,7 @@ func TestLeftRequestIsNotStale(t *testing.T) {
 
 // Slurm takes a request after sbatch has given up: it is taken up, and salloc is not asked again.
 func TestSbatchAnswersLate(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_ANSWER_LATE=2")
 	id := testID(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
@@ -369,6 +375,7 @@ func TestStopBeforeSbatch(t *testing.T) {
 // Every process of the login node dies while sbatch asks, its request unsent: a stop is sure that
 // nothing comes of it, and does not say otherwise.
 func TestStopAfterSbatchWasKilled(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_PAUSE=before-sbatch")
 	id := testID(t)
 	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}, Lease: time.Hour})
@@ -382,6 +389,7 @@ func TestStopAfterSbatchWasKilled(t *testing.T) {
 
 // A second job of the session finds the first one's runner alive: it ends itself, and says nothing.
 func TestSecondRunner(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	id := testID(t)
 	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}})
@@ -405,6 +413,7 @@ func TestSecondRunner(t *testing.T) {
 
 // A login node that has lost the home directory's mount does not end a session that is well.
 func TestHomeAway(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	id := testID(t)
 	s := &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}, Lease: time.Hour}
@@ -470,6 +479,7 @@ func TestRequeuedAtLaunch(t *testing.T) {
 // has made, and no other, even if they are empty. The last session that ends removes them, whichever
 // made them.
 func TestDirectoriesAbove(t *testing.T) {
+	t.Parallel()
 	for _, users := range [][]string{nil, {".cscs"}, {".cscs", ".cscs/fake"}} {
 		for _, failure := range []string{"", "FAKE_REFUSE=salloc: error: Invalid partition name specified"} {
 			t.Run(fmt.Sprint(len(users), failure != ""), func(t *testing.T) {
@@ -516,6 +526,7 @@ func TestDirectoriesAbove(t *testing.T) {
 
 // TestNoDirectory: where something else than a directory has the name of one, the error names it.
 func TestNoDirectory(t *testing.T) {
+	t.Parallel()
 	for name, put := range map[string]func(string) error{
 		"file":          func(path string) error { return os.WriteFile(path, []byte("mine\n"), 0o600) },
 		"dangling link": func(path string) error { return os.Symlink("/nosuch/place", path) },
@@ -546,6 +557,7 @@ func TestNoDirectory(t *testing.T) {
 
 // TestExposedDirectory: where another user could put a script in the place of ours, nothing is asked for.
 func TestExposedDirectory(t *testing.T) {
+	t.Parallel()
 	for _, place := range []string{".cscs", ".cscs/fake"} {
 		t.Run(place, func(t *testing.T) {
 			f := slurmtest.New(t)
@@ -569,6 +581,7 @@ func TestExposedDirectory(t *testing.T) {
 // TestListNamesakes: a job of the user's that has the name of a session neither takes the place of the
 // session's own job in the list, nor has the session's files removed.
 func TestListNamesakes(t *testing.T) {
+	t.Parallel()
 	const alive = "alive\tjob=%s\tstep=0\tnode=nid001001\tpid=1\nlistening\taddr=127.0.0.1\tport=8888\n"
 	for name, c := range map[string]struct {
 		files   map[string]string

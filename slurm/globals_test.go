@@ -65,6 +65,7 @@ func globals(files map[string]string) (written map[string][]string, functions ma
 // Each global of the remote part stands in the table of 02-globals.sh, with the files that write it
 // and one meaning, and no function has its name.
 func TestGlobals(t *testing.T) {
+	t.Parallel()
 	files := map[string]string{}
 	names, err := fs.Glob(remoteFiles, "remote/*.sh")
 	if err != nil {
@@ -105,6 +106,7 @@ func TestGlobals(t *testing.T) {
 
 // What globals finds, in a script that has each form once.
 func TestGlobalsAreFound(t *testing.T) {
+	t.Parallel()
 	script := `# cscs_no=1
 cscs_f() {
 	local cscs_no x

@@ -29,6 +29,7 @@ func instead(t *testing.T, f *slurmtest.Cluster, command, script string) {
 
 // srun fails after salloc's grant, and the client has gone: without a runner, the allocation ends.
 func TestStepFailsWithoutClient(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_SRUN_FAILS=Job credential expired")
 	ctx, gone := context.WithCancel(t.Context())
 	s := &Submission{ID: testID(t), Lease: time.Minute, Request: Request{Via: ViaSalloc}, Launch: Launch{Argv: []string{"true"}}}
@@ -48,6 +49,7 @@ func TestStepFailsWithoutClient(t *testing.T) {
 
 // A home with a default ACL gives other users what is made there, whatever the umask.
 func TestDefaultACL(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	// As by: setfacl -m u:65534:rx,d:u:65534:rwx HOME
 	acl := exec.Command("python3", "-c", `
@@ -177,6 +179,7 @@ func TestStopInDoubt(t *testing.T) {
 
 // The user's own job that has the name of a session which has ended is not the session's.
 func TestSweepSparesTheUsersJob(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_QUEUE=1")
 	dir := putSession(t, f, "abcdefgh", 48*time.Hour)
 	putFiles(t, dir, map[string]string{"runner": "4000\n", "log": "x\n",
@@ -197,6 +200,7 @@ func TestSweepSparesTheUsersJob(t *testing.T) {
 // The server has no signal ignored and no descriptor open that the user's shell would not have, the
 // user's CDPATH, and a standard error that leads to the log.
 func TestServerProcess(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "CDPATH=.:/opt")
 	id := testID(t)
 	look := `grep SigIgn /proc/self/status; echo "CDPATH=$CDPATH"; for i in {0..99}; do [ ! -e /proc/$$/fd/$i ] || printf '%d ' $i; done; echo; echo words >&2; exec "$@"`
@@ -212,6 +216,7 @@ func TestServerProcess(t *testing.T) {
 
 // Without the cluster's name, no other directory is taken for the session's, and a stop claims nothing.
 func TestClusterNameUnknown(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	id := testID(t)
 	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}})

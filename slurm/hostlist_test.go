@@ -8,6 +8,7 @@ import (
 )
 
 func TestHostlist(t *testing.T) {
+	t.Parallel()
 	for in, want := range map[string][]string{
 		"":                             nil,
 		"nid001001":                    {"nid001001"},

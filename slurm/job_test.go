@@ -9,6 +9,7 @@ import (
 // TestStatesOfJobs: this side and the cluster's agree on the states in which a job has its nodes. One that is
 // stopped has them, and is not over.
 func TestStatesOfJobs(t *testing.T) {
+	t.Parallel()
 	holds := []string{"CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"}
 	over := []string{"COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "DEADLINE", "OUT_OF_MEMORY", "REVOKED"}
 	all := append(append([]string{"PENDING", ""}, holds...), over...)

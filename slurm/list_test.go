@@ -21,6 +21,7 @@ import (
 )
 
 func TestList(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	if found, swept, err := List(t.Context(), f); err != nil || len(found)+len(swept) > 0 {
 		t.Fatalf("nothing there: %v %v %v", found, swept, err)
@@ -57,6 +58,7 @@ func portOf(t *testing.T, addr string) int {
 
 // A port that another program has written into the events is none.
 func TestListPassesOverOddPorts(t *testing.T) {
+	t.Parallel()
 	for port, want := range map[string]int{"7000": 7000, "0": 0, "-1": 0, "65536": 0, "x": 0, "": 0, "99999999999999999999": 0} {
 		if f := parseFound(parseLine("session\tid=abcd2345\tlast=listening\tport=" + port)); f.Port != want {
 			t.Errorf("%q: %d", port, f.Port)
@@ -66,6 +68,7 @@ func TestListPassesOverOddPorts(t *testing.T) {
 
 // What lies in the directory of the sessions and has no session's name is none.
 func TestListPassesOverOddNames(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	base := filepath.Join(f.Home, ".cscs", "fake")
 	for _, name := range []string{"abcd2345", "a b", "UPPER", "x;y", "-rf", "a.b", "*", "ü"} {
@@ -80,6 +83,7 @@ func TestListPassesOverOddNames(t *testing.T) {
 // Who attends a session is told once, however often he has connected, and not when nothing has
 // been heard of him for long.
 func TestListTellsWhoAttends(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	id := testID(t)
 	dir := filepath.Join(f.Home, ".cscs", "fake", id)
@@ -103,6 +107,7 @@ func TestListTellsWhoAttends(t *testing.T) {
 
 // What has ended tells how, also when it is swept, as long as it has a log.
 func TestListTellsHowItEnded(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	id := testID(t)
 	dir := putSession(t, f, id, time.Hour)
@@ -127,6 +132,7 @@ func TestListTellsHowItEnded(t *testing.T) {
 
 // A log that grows, and is turned over, comes whole and once.
 func TestLogFollowed(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	id := testID(t)
 	dir := putSession(t, f, id, 0)
@@ -177,6 +183,7 @@ func TestLogFollowed(t *testing.T) {
 
 // Only the last lines, and then what comes.
 func TestLogFromItsLastLines(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	id := testID(t)
 	dir := putSession(t, f, id, 0)
@@ -209,6 +216,7 @@ func TestLogFromItsLastLines(t *testing.T) {
 
 // What a server has written can be read while it runs, be it one line.
 func TestLogOfALiveServer(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	id := testID(t)
 	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
@@ -265,6 +273,7 @@ func (a *awaited) await(t *testing.T, end string) {
 
 // TestListLeavesOutSwept: a session that the list itself ends is no live session any more.
 func TestListLeavesOutSwept(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_QUEUE=1")
 	stale, other := "aaaaaaaa", "bbbbbbbb"
 	putSession(t, f, stale, 3*time.Hour)
@@ -280,6 +289,7 @@ func TestListLeavesOutSwept(t *testing.T) {
 // TestListPassesOverAsides: what the runner reports of other sockets, of keys or of the cluster says nothing of
 // how far the session has come, wherever it stands among the events.
 func TestListPassesOverAsides(t *testing.T) {
+	t.Parallel()
 	const begun = "alive\tjob=4711\tstep=0\tnode=nid001001\tpid=1\nstarted\tnode=nid001001\tpid=2\tport=8888\n"
 	for _, aside := range []string{"elsewhere\taddr=127.0.0.1\tport=9\n", "vanished\taddr=127.0.0.1\tport=9\n", "note\tmessage=x\n", "scanned\tnode=nid001001\n"} {
 		f := slurmtest.New(t)

@@ -12,6 +12,7 @@ import (
 // TestListeners holds the parser of /proc/net/tcp to lines that kernels print, and
 // to who may be forwarded to.
 func TestListeners(t *testing.T) {
+	t.Parallel()
 	const head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 	entry := func(addr, state, uid string) string {
 		return "   0: " + addr + " 00000000:0000 " + state + " 00000000:00000000 00:00000000 00000000  " + uid + "        0 77 1 0000000000000000 100 0 0 10 0\n"
@@ -60,6 +61,7 @@ echo "$cscs_verdict" $([[ $cscs_verdict == foreign ]] || echo "$cscs_addr") $([[
 // TestWish: a server gets the port that the client wishes for if nothing listens there, at any address and
 // of any user, and another one once it was lost.
 func TestWish(t *testing.T) {
+	t.Parallel()
 	const head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 	entry := func(addr, uid string) string {
 		return "   0: " + addr + " 00000000:0000 0A 00000000:00000000 00:00000000 00000000  " + uid + "        0 77 1 0000000000000000 100 0 0 10 0\n"
@@ -99,6 +101,7 @@ func TestWish(t *testing.T) {
 
 // TestFindJobOf: the job of a process is that of its cgroup, as the kernel shows it, or of its environment.
 func TestFindJobOf(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ cgroup, environ, want string }{
 		"cgroup v2":         {"0::/system.slice/slurmstepd.scope/job_4711/step_0/user/task_0\n", "", "4711"},
 		"cgroup v1":         {"9:pids:/\n4:memory:/slurm/uid_2001/job_4711/step_batch/task_0\n1:name=systemd:/\n", "", "4711"},

@@ -8,6 +8,7 @@ import (
 // The clusters have bash 4.4 (SLES 15). Where no shell that old is at hand, at least what
 // came later stays out of the script (bash's CHANGES, 5.0 to 5.3).
 func TestNothingNewerThanBash44(t *testing.T) {
+	t.Parallel()
 	newer := regexp.MustCompile(`EPOCHSECONDS|EPOCHREALTIME|BASH_ARGV0|SRANDOM|BASH_MONOSECONDS|` +
 		`\bwait +(-\w+ +)*-\w*p|\bwait +-f|\blocal +-I|\$\{[^}]*@[ULukK]\}|\$\{ |\$\{\||` +
 		`\bread +-\w*E|\bsource +-p|localvar_inherit|assoc_expand_once|array_expand_once|GLOBSORT|patsub_replacement`)

@@ -56,6 +56,7 @@ var refusedOptions = strings.Fields(`array autocomplete chdir cluster clusters c
 // TestOptionTable: the table of options has those of every release and no other, with the
 // short forms and values that Slurm knows.
 func TestOptionTable(t *testing.T) {
+	t.Parallel()
 	known := map[string]option{}
 	for _, f := range optionFacts(t) {
 		o, ok := known[f.long]
@@ -89,6 +90,7 @@ func TestOptionTable(t *testing.T) {
 // TestCheckOption: however getopt_long(3) lets one write them, with whatever before them, the
 // options that cscs cannot do with are refused, and the others are accepted.
 func TestCheckOption(t *testing.T) {
+	t.Parallel()
 	facts := optionFacts(t)
 	for _, command := range []string{"salloc", "sbatch"} {
 		for _, release := range []string{"22.05", "24.11", "25.05", "26.05"} {
@@ -148,6 +150,7 @@ func spellings(all []option, o option) []string {
 
 // TestCheckOptionWords: words that are not, or not only, an option.
 func TestCheckOptionWords(t *testing.T) {
+	t.Parallel()
 	for word, want := range map[string]string{
 		"":                       "must be an option",
 		"x":                      "must be an option",
@@ -199,6 +202,7 @@ func TestCheckOptionWords(t *testing.T) {
 // TestCanonicalOptions: the remote part gets each option with a value under its long name, however
 // the user writes it.
 func TestCanonicalOptions(t *testing.T) {
+	t.Parallel()
 	for words, want := range map[string]string{
 		"-vn3":                         "--ntasks=3",
 		"-n3 -c2":                      "--ntasks=3 --cpus-per-task=2",
@@ -222,6 +226,7 @@ func TestCanonicalOptions(t *testing.T) {
 
 // TestOptionWord: an option is offered as --slurm takes it, and one that is refused not at all.
 func TestOptionWord(t *testing.T) {
+	t.Parallel()
 	for name, want := range map[string]string{
 		"exclusive": "--exclusive", "cpus-per-task": "--cpus-per-task=VALUE", "c": "--cpus-per-task=VALUE",
 		"signal": "", "array": "", "nosuch": "", "": "",
@@ -238,6 +243,7 @@ func TestOptionWord(t *testing.T) {
 
 // TestSplitOptions: options of the server's step are no options of the request, and no other is the step's.
 func TestSplitOptions(t *testing.T) {
+	t.Parallel()
 	step, request := SplitOptions([]string{
 		"--exclusive", "--repo=/r", "-n2", "--no-default-view", "--uenv-passthrough=use", "--container-workdir=/w",
 		"--repository=x", "--comment=--repo=x", "--no-default",

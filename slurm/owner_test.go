@@ -13,6 +13,7 @@ import (
 // TestPortOwnerWithoutArguments: the process that has the port is named, but not with its arguments: they may
 // hold a token, and the event is stored and printed (invariant I6).
 func TestPortOwnerWithoutArguments(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	const serve = "import http.server,sys\ns=http.server.HTTPServer(('127.0.0.1',0),http.server.BaseHTTPRequestHandler)\nprint(s.server_port,flush=True)\ns.serve_forever()"
 	cmd := exec.CommandContext(t.Context(), "python3", "-c", serve, "--token=s3cretToken")

@@ -38,6 +38,7 @@ func keptPresets(command string) []string {
 // TestPresetsOfCommands: of all variables that a command of Slurm's reads in some release, only
 // those that were decided on reach it.
 func TestPresetsOfCommands(t *testing.T) {
+	t.Parallel()
 	reads := map[string][]string{} // by command
 	var all []string
 	for _, f := range factLines(t, "testdata/variables.txt") {
@@ -93,6 +94,7 @@ func TestPresetsOfCommands(t *testing.T) {
 // TestPresetsReachTheServer: the server and its --setup have the user's presets, of which srun has
 // got none.
 func TestPresetsReachTheServer(t *testing.T) {
+	t.Parallel()
 	bin, err := filepath.Abs("../internal/slurmtest/bin")
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 // TestReadonlyPort: a start-up file that makes PORT read-only does not keep the server from its port, neither
 // in its environment nor in its arguments.
 func TestReadonlyPort(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	putFiles(t, f.Home, map[string]string{".bash_profile": "readonly PORT=80\n"})
 	id := testID(t)
@@ -25,6 +26,7 @@ func TestReadonlyPort(t *testing.T) {
 
 // TestReadonlyEnv: a variable of --env that a start-up file makes read-only is reported by its name.
 func TestReadonlyEnv(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	putFiles(t, f.Home, map[string]string{".bash_profile": "readonly LEVEL=80\n"})
 	id := testID(t)
@@ -46,6 +48,7 @@ func TestReadonlyEnv(t *testing.T) {
 // TestLaunchAborted: an error of the login shell that ends launch is reported as such, and no other part of
 // the script runs in that shell.
 func TestLaunchAborted(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	putFiles(t, f.Home, map[string]string{".bash_profile": "readonly REPLY\n"})
 	id := testID(t)

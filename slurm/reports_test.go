@@ -67,6 +67,7 @@ func refuseTemporaryFiles(t *testing.T, f *slurmtest.Cluster) {
 // TestNoTemporaryFiles: a full /tmp changes nothing. An answer of Slurm's that cannot be read would
 // look as if there were no job.
 func TestNoTemporaryFiles(t *testing.T) {
+	t.Parallel()
 	for _, via := range []Via{ViaSalloc, ViaSbatch} {
 		t.Run(string(via), func(t *testing.T) {
 			f := slurmtest.New(t)
@@ -89,6 +90,7 @@ func TestNoTemporaryFiles(t *testing.T) {
 
 // TestNoHereDocuments: bash up to 5.0 makes a temporary file of each (bash's redir.c).
 func TestNoHereDocuments(t *testing.T) {
+	t.Parallel()
 	here := regexp.MustCompile(`(^|[^<(0-9 ] ?)<<[<-]?[^=(]`)
 	for line := range strings.Lines(script()) {
 		if strings.HasPrefix(strings.TrimSpace(line), "#") {
@@ -102,6 +104,7 @@ func TestNoHereDocuments(t *testing.T) {
 
 // TestSbatchWrappers: a site's own sbatch prints more than the number, or the number in another form.
 func TestSbatchWrappers(t *testing.T) {
+	t.Parallel()
 	banner := `echo "-----"; echo "   Welcome to the Stampede3 Supercomputer"; echo "-----"; echo; echo "--> Verifying valid submit host (login4)...OK"` + "\n"
 	for name, body := range map[string]string{
 		"banner before the number":   banner + `exec "$real" "$@"`,
@@ -155,6 +158,7 @@ func TestSqueueOfAWhileAgo(t *testing.T) {
 
 // TestSqueueOfAWhileAgoBusy: and the first scancel fails, as with a controller that is busy.
 func TestSqueueOfAWhileAgoBusy(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_QUEUE=1")
 	wrapCommand(t, f, "squeue", `[[ "$*" != --version ]] || exec "$real" "$@"`)
 	id := testID(t)
@@ -175,6 +179,7 @@ func TestSqueueOfAWhileAgoBusy(t *testing.T) {
 // TestSqueueOfAWhileAgoShows: such a squeue goes on showing a job that has ended, which then is not said to
 // be left.
 func TestSqueueOfAWhileAgoShows(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	wrapCommand(t, f, "squeue", `c=$FAKE/stored.${*//[!a-zA-Z]/}; [[ -s $c ]] || "$real" "$@" >"$c"; cat "$c"`)
 	id := testID(t)
@@ -207,6 +212,7 @@ func TestSlurmOfTheLoginShell(t *testing.T) {
 // (AllowUsers). The node's sshd is OpenSSH's, which knows this test's user only: the @ stands for one character of
 // that name.
 func TestEntranceOfADomain(t *testing.T) {
+	t.Parallel()
 	_, me := sshtest.NeedSSHD(t)
 	f := slurmtest.New(t)
 	wrapCommand(t, f, "id", `[[ "$*" == -un ]] || exec /usr/bin/id "$@"; echo '`+me[:1]+"@"+me[2:]+`'`)
@@ -222,6 +228,7 @@ func TestEntranceOfADomain(t *testing.T) {
 // TestStopForgotten: Slurm has forgotten a job that ended a while ago (slurm.conf(5), MinJobAge), and answers with
 // an error. There is nothing to stop.
 func TestStopForgotten(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	wrapCommand(t, f, "scontrol", `if [[ "$*" == *"show job "* && ! -d $FAKE/jobs/${!#} ]]; then
 	echo "slurm_load_jobs error: Invalid job id specified" >&2
@@ -239,6 +246,7 @@ exec "$real" "$@"`)
 // TestDirectoriesOfTheLogin: a login has directories and sockets of its own (pam_systemd(8)), which the node does
 // not have: Jupyter failed to make its files in one.
 func TestDirectoriesOfTheLogin(t *testing.T) {
+	t.Parallel()
 	for _, via := range []Via{ViaSalloc, ViaSbatch} {
 		f := slurmtest.New(t, "XDG_RUNTIME_DIR=/run/user/4242", "XDG_SESSION_ID=7", "DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/4242/bus", "XDG_DATA_HOME=/scratch/data")
 		got := runCopyingEnviron(t, f, via, Launch{})

@@ -9,6 +9,7 @@ import (
 )
 
 func TestRequestArgs(t *testing.T) {
+	t.Parallel()
 	r := Request{Time: "1-0", Account: "g1", Partition: "debug", QOS: "q", Nodes: "2-4", Nodelist: "nid[1-2]", GPUs: "a100:2",
 		Mem: "4G", Constraint: "a|b", Reservation: "r", Extra: []string{"--exclusive", "--comment=two words"}}
 	want := []string{"--time=1-0", "--account=g1", "--partition=debug", "--qos=q", "--nodes=2-4", "--nodelist=nid[1-2]",
@@ -23,6 +24,7 @@ func TestRequestArgs(t *testing.T) {
 
 // The forms of salloc(1), --time.
 func TestCheckTime(t *testing.T) {
+	t.Parallel()
 	for _, s := range []string{"1", "90", "10:30", "1:00:00", "01:30:00", "2-0", "2-12", "1-12:30", "1-12:30:10", "UNLIMITED", "infinite", "0-1", "0:30", "0", "0:0:0", "0-0"} {
 		if err := CheckTime(s); err != nil {
 			t.Error(err)
@@ -37,6 +39,7 @@ func TestCheckTime(t *testing.T) {
 
 // TestTimeSpan: a time span with units becomes a form of Slurm's; that form stays as it is.
 func TestTimeSpan(t *testing.T) {
+	t.Parallel()
 	for in, want := range map[string]string{
 		"2h": "02:00:00", "90m": "01:30:00", "1h30m": "01:30:00", "1.5h": "01:30:00", "45s": "00:00:45", "2d": "2-00:00:00", "1d12h": "1-12:00:00",
 		"36h": "1-12:00:00", "2H": "02:00:00", "1d0h30m": "1-00:30:00",
@@ -63,6 +66,7 @@ func TestTimeSpan(t *testing.T) {
 // TestMinutesAndSeconds: Slurm reads two numbers as minutes and seconds, and the warning names what was
 // probably meant.
 func TestMinutesAndSeconds(t *testing.T) {
+	t.Parallel()
 	for in, want := range map[string][]string{
 		"2:00":  {"2 minutes", "2:00:00", "2h"},
 		"1:30":  {"1 minute and 30 seconds", "1:30:00", "1h30m"},
@@ -84,6 +88,7 @@ func TestMinutesAndSeconds(t *testing.T) {
 }
 
 func TestReasons(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		reason, plain string
 		never         bool

@@ -41,6 +41,7 @@ func spoken(t *testing.T, lease, within time.Duration, order func(*orders)) (at 
 // A lease is renewed at once, four times within its time, and every 30 s at the least; each
 // sign of life is another than the one before.
 func TestRenewals(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		lease, within time.Duration
 		want          []int
@@ -65,6 +66,7 @@ func TestRenewals(t *testing.T) {
 
 // A client that detaches lives on until it has been heard; one that withdraws says nothing more.
 func TestOrders(t *testing.T) {
+	t.Parallel()
 	_, lines := spoken(t, time.Minute, 50*time.Second, func(o *orders) { o.detach.give() })
 	if len(lines) != 5 || lines[2] != "detach" {
 		t.Errorf("detach: %q", lines)

@@ -23,6 +23,7 @@ exit 0
 
 // TestStarterAsksSeldom (I9): a step that says nothing has Slurm asked once a minute.
 func TestStarterAsksSeldom(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "starter"), []byte("elsewhere 1 1\n"), 0o600); err != nil {
 		t.Fatal(err)

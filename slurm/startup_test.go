@@ -88,6 +88,7 @@ func writeHome(t *testing.T, f *slurmtest.Cluster, name, text string) {
 // that change what a word means. A command of the user's finds them, and the server's environment has
 // those that are exported.
 func TestDefinedFunctions(t *testing.T) {
+	t.Parallel()
 	for _, options := range []string{
 		"shopt -s expand_aliases",
 		"set -eu; set -o noclobber; set -f; IFS=/; trap 'exit 9' ERR",
@@ -147,6 +148,7 @@ func TestDefinedFunctions(t *testing.T) {
 
 // TestInnerShell: a shell that a start-up file starts is found before anything is asked for, with its line.
 func TestInnerShell(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ rc, shell, line string }{
 		{"# bash\nexport A=1\nbash\n", "bash", "~/.bashrc line 3: bash"},
 		{"[ -z \"$A\" ] || bash\nexport A=1\n[ -n \"$PS1\" ] || exec /bin/bash -i 2>/dev/null", "bash", "~/.bashrc line 3: [ -n \"$PS1\" ] || exec /bin/bash -i 2>/dev/null"},
@@ -175,6 +177,7 @@ func TestInnerShell(t *testing.T) {
 
 // TestStartupFileReads: a question of a start-up file gets an empty answer; one that reads all is reported.
 func TestStartupFileReads(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "SHLVL=0")
 	writeHome(t, f, ".bashrc", "read -p 'Which project? ' project; read -r -n 1 key; read -r more\n")
 	if _, err := Examine(t.Context(), f); err != nil {
@@ -219,6 +222,7 @@ func TestExportedVariables(t *testing.T) {
 
 // TestAllExport: with set -a in a start-up file, the server sees none of our variables and functions.
 func TestAllExport(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	writeHome(t, f, ".bash_profile", "set -a\nTHEIRS=1\n")
 	got := runCopyingEnviron(t, f, ViaSalloc, Launch{Env: map[string]string{"A": "{port}"}})

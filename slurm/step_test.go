@@ -61,6 +61,7 @@ func TestStepServer(t *testing.T) {
 // TestStepEDF: the EDF of the session inherits the user's and adds the session's directory. A path that does not
 // exist ends the session before anything is asked for; of a name, only the site knows.
 func TestStepEDF(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, environment, base, note string
 	}{

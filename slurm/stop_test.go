@@ -82,6 +82,7 @@ func TestStopRemains(t *testing.T) {
 // A client that comes back when the session was stopped meanwhile learns just that, though
 // nothing of the session is left.
 func TestFollowAfterStop(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	id := testID(t)
 	s := &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: 5 * time.Second}}
@@ -101,6 +102,7 @@ func TestFollowAfterStop(t *testing.T) {
 // Somebody kills the command while it waits for the server to end: that is for the caller to try
 // again, and says nothing of the job.
 func TestStopKilled(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	id := testID(t)
 	stubborn := []string{"bash", "-c", `trap "" TERM; exec "$@"`, "bash"}
@@ -124,6 +126,7 @@ func TestStopKilled(t *testing.T) {
 // TestStopOnNFS: on a home that is NFS, a file that a process has open stays under another name when it is
 // removed, and so does its directory. A stop that has handed over the log leaves neither.
 func TestStopOnNFS(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	bin := t.TempDir()
 	// rm as an NFS client has it: what a process of this host has open gets another name, and keeps that.

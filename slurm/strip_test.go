@@ -9,6 +9,7 @@ import (
 
 // What is left out of the script means nothing to a shell: bash prints the same of both.
 func TestStripComments(t *testing.T) {
+	t.Parallel()
 	names, err := fs.Glob(remoteFiles, "remote/*.sh")
 	if err != nil || len(names) < 20 {
 		t.Fatalf("%d files, %v", len(names), err)

@@ -30,6 +30,7 @@ func serverArgv(bind string) []string {
 }
 
 func TestWholeLife(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	id := testID(t)
 	r := submit(t.Context(), t, f, &Submission{ID: id, Request: Request{Time: "10"}, Launch: Launch{
@@ -129,6 +130,7 @@ func (s *recordingCluster) Exec(ctx context.Context, command string, stdin io.Re
 // The command line on the login node is the same for every session and every verb: what a session
 // is, and what it keeps secret, travels by standard input alone (invariant I6).
 func TestCommandLineIsConstant(t *testing.T) {
+	t.Parallel()
 	s := &recordingCluster{Cluster: slurmtest.New(t)}
 	for _, id := range []string{"aaaa2222", "bbbb3333"} {
 		sub := &Submission{ID: id, Launch: Launch{
@@ -158,6 +160,7 @@ func TestCommandLineIsConstant(t *testing.T) {
 }
 
 func TestQueueThenWithdraw(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_REASON=Priority", "FAKE_START=1700000100")
 	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Request: Request{Via: ViaSalloc}, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
 	if p := await[Pending](r); p.Job != "4711" {
@@ -180,6 +183,7 @@ func TestQueueThenWithdraw(t *testing.T) {
 
 // A client that vanishes while the job is pending leaves nothing in the queue.
 func TestQueueThenConnectionLost(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_QUEUE=1")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -193,6 +197,7 @@ func TestQueueThenConnectionLost(t *testing.T) {
 }
 
 func TestQueueThenGranted(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_QUEUE=1")
 	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
 	await[Queued](r)
@@ -204,6 +209,7 @@ func TestQueueThenGranted(t *testing.T) {
 }
 
 func TestNeverStarts(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_REASON=PartitionTimeLimit")
 	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
 	r.wait()
@@ -215,6 +221,7 @@ func TestNeverStarts(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ salloc, want string }{
 		{"salloc: error: Job submit/allocate failed: Invalid partition name specified", "Invalid partition name specified"},
 		{"salloc: error: Unable to allocate resources: Requested node configuration is not available", "Requested node configuration is not available"},
@@ -237,6 +244,7 @@ func TestRefused(t *testing.T) {
 // TestRefusedOffer: where a partition, a number of nodes or memory may be wrong, what there is comes with
 // the refusal, by one more question to Slurm; else nothing is asked.
 func TestRefusedOffer(t *testing.T) {
+	t.Parallel()
 	offer := `FAKE_SINFO=normal*|up|1-00:00:00|3|8000+\ndebug|up|30:00|2|8000\nold|down|1:00|9|1\nodd|up|x|many|y\n`
 	for words, want := range map[string]bool{
 		"Job submit/allocate failed: Invalid partition name specified":              true,
@@ -281,6 +289,7 @@ func TestRefusedOffer(t *testing.T) {
 }
 
 func TestStepFails(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_SRUN_FAILS=Unable to create step for job 4711: Invalid generic resource (gres) specification")
 	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
 	r.wait()
@@ -294,6 +303,7 @@ func TestStepFails(t *testing.T) {
 // slurmctld has begun anew between the grant and the step: srun waits in vain, and the next
 // one does not.
 func TestStepWaits(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_SRUN_WAITS=1")
 	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
 	await[Listening](r)
@@ -351,6 +361,7 @@ func TestServers(t *testing.T) {
 
 // A job whose client has gone ends with its lease, and not before.
 func TestLeaseRunsOut(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	id := testID(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -382,6 +393,7 @@ func TestLeaseRunsOut(t *testing.T) {
 // Slurm does not answer in the moment in which the lease has run out: the runner, the
 // only one that is left, asks again until it does.
 func TestLeaseRunsOutAndSlurmBusy(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	id := testID(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -402,6 +414,7 @@ func TestLeaseRunsOutAndSlurmBusy(t *testing.T) {
 // The client goes while its request waits and Slurm does not answer: the request is taken
 // back when it does.
 func TestConnectionLostAndSlurmBusy(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_QUEUE=1")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -444,6 +457,7 @@ func (e ear) Write(p []byte) (int, error) {
 // The client dies in the moment in which the job is granted: to be told of that is
 // nobody there. The job is not left without a guard.
 func TestClientGoneAsGranted(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_QUEUE=1")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -472,6 +486,7 @@ func within(t *testing.T, limit time.Duration, what string, is func() bool) {
 // A client that is silent though its connection stands loses its place in the queue, if that is
 // salloc's.
 func TestSilentWhileQueued(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_QUEUE=1")
 	v := new(vars)
 	v.set("cscs_via", "salloc")
@@ -497,6 +512,7 @@ func TestSilentWhileQueued(t *testing.T) {
 
 // On a loaded host the end of a line comes later than its beginning: an order in two parts is one order.
 func TestOrderInParts(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	v := new(vars)
 	id := testID(t)
@@ -534,6 +550,7 @@ func TestOrderInParts(t *testing.T) {
 
 // salloc is killed while the request waits: Slurm would keep it, nobody's.
 func TestSallocKilled(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_QUEUE=1")
 	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Request: Request{Via: ViaSalloc}, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
 	await[Pending](r)
@@ -552,6 +569,7 @@ func TestSallocKilled(t *testing.T) {
 
 // The same, and Slurm does not let the job be cancelled: then it is not claimed to be gone.
 func TestSallocKilledAndSlurmBusy(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_NO_CANCEL=1")
 	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Request: Request{Via: ViaSalloc}, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
 	await[Pending](r)
@@ -574,6 +592,7 @@ func getOK(t *testing.T, addr string) {
 
 // A port that the user chose and that is taken is told before the server starts.
 func TestPortTaken(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	ln := listenLocal(t)
 	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1"), Port: ln}})
@@ -587,6 +606,7 @@ func TestPortTaken(t *testing.T) {
 
 // A server that puts itself into the background is served, and ends with its session.
 func TestDaemon(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	id := testID(t)
 	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{
@@ -604,6 +624,7 @@ func TestDaemon(t *testing.T) {
 
 // A server that does not hear SIGTERM is killed after its grace.
 func TestStubborn(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	id := testID(t)
 	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{
@@ -624,6 +645,7 @@ func TestStubborn(t *testing.T) {
 
 // What start-up files print does not disturb; if they end the shell, that is told.
 func TestStartupFiles(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ rc, want string }{
 		{"echo welcome; printf 'no newline at the end'", ""},
 		{"echo welcome; exit 1", "the login shell ended before it ran our command"},
@@ -644,6 +666,7 @@ func TestStartupFiles(t *testing.T) {
 // A profile that ends the login shell on the node is named, not the server; before anything is asked for, unless
 // only the node can tell.
 func TestProfileEndsShell(t *testing.T) {
+	t.Parallel()
 	for profile, early := range map[string]bool{
 		"echo going; exit 4":                   true,
 		"[[ -z ${SLURM_JOB_ID:-} ]] || exit 4": false,
@@ -672,6 +695,7 @@ func TestProfileEndsShell(t *testing.T) {
 
 // TestProfileHangs: one that holds it up is told while it does.
 func TestProfileHangs(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	profile := "while [[ ! -e ~/go ]]; do sleep 0.05; done\n"
 	if err := os.WriteFile(filepath.Join(f.Home, ".bash_profile"), []byte(profile), 0o600); err != nil {
@@ -691,6 +715,7 @@ func TestProfileHangs(t *testing.T) {
 
 // What srun or slurmstepd reports of a step that cannot run is the error of the session.
 func TestStepArgsRefused(t *testing.T) {
+	t.Parallel()
 	for uenv, want := range map[string]string{
 		"nosuch": "uenv: no uenv matches 'nosuch'; Invalid --uenv argument: nosuch",
 		"gone":   "uenv: cannot mount /gone; Failed to invoke spank plugin stack",
@@ -724,6 +749,7 @@ func TestHomeNotWritable(t *testing.T) {
 
 // A flood is cut to the newest part and slows nobody else down.
 func TestFlood(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	id := testID(t)
 	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{
@@ -739,6 +765,7 @@ func TestFlood(t *testing.T) {
 // A log that the client could not store stays with what tells how the session ended, for the next client.
 // Secrets go.
 func TestStopKeepsLogThatWasNotStored(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	id := testID(t)
 	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: []string{"sh", "-c", "echo precious; exit 2"},
@@ -778,6 +805,7 @@ func (failingWriter) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
 
 // What is missing on the login node already is told before a node is asked for.
 func TestMissingPlaces(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	for name, c := range map[string]struct {
 		launch Launch
@@ -808,6 +836,7 @@ func TestMissingPlaces(t *testing.T) {
 
 // A path may lie in a file system that only the nodes have: that is for the node to say.
 func TestPlacesOfTheNode(t *testing.T) {
+	t.Parallel()
 	for _, dir := range []string{"/nodelocal/x", "/opt/nosuch/x", "/var/nosuch", "/tmp/nosuch/x"} {
 		t.Run(dir, func(t *testing.T) {
 			f := slurmtest.New(t)

@@ -34,6 +34,7 @@ func says(lines ...string) *lyingHost { return &lyingHost{lines: lines} }
 
 // TestIDsOfCalls: no call is made for a session whose ID is none.
 func TestIDsOfCalls(t *testing.T) {
+	t.Parallel()
 	for _, id := range hostiletest.IDs {
 		for name, call := range map[string]func(*lyingHost) error{
 			"submit": func(h *lyingHost) error {
@@ -66,6 +67,7 @@ func TestIDsOfCalls(t *testing.T) {
 
 // TestListedIDs: what the cluster lists under a name that is no ID is no session.
 func TestListedIDs(t *testing.T) {
+	t.Parallel()
 	for _, id := range hostiletest.IDs {
 		if strings.ContainsAny(id, "\n\t") {
 			continue // which ends a line, or a field
@@ -79,6 +81,7 @@ func TestListedIDs(t *testing.T) {
 
 // TestAnswers: an answer whose job, node, step, address or port is none is refused as a whole.
 func TestAnswers(t *testing.T) {
+	t.Parallel()
 	follow := func(h *lyingHost) error {
 		_, err := (&Submission{ID: "abcdefgh"}).Follow(t.Context(), h, func(e Event) error { t.Errorf("%q: taken in: %+v", h.lines, e); return nil })
 		return err
@@ -128,6 +131,7 @@ func TestAnswers(t *testing.T) {
 
 // TestInfo: what Slurm says of a job and its nodes is taken in as names and numbers alone.
 func TestInfo(t *testing.T) {
+	t.Parallel()
 	for _, word := range hostiletest.Words {
 		if strings.ContainsAny(word, " \n\t") {
 			continue // which ends a value

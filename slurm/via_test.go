@@ -19,6 +19,7 @@ import (
 // A request by sbatch is the same session: the same events in the same order, the same
 // environment for the server, the same end.
 func TestViaSbatch(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "SBATCH_WAIT=1", "SLURM_HINT=nomultithread", "MINE=it's\nmine")
 	id := testID(t)
 	s := &Submission{ID: id, Request: Request{Via: ViaSbatch}, Launch: Launch{
@@ -59,6 +60,7 @@ func TestViaSbatch(t *testing.T) {
 // The job's script goes with the session, however short that was: Slurm would kill it after KillWait
 // (30 s by default), and hold the node until then.
 func TestBatchEnds(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	id := testID(t)
 	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: 5 * time.Second}})
@@ -74,6 +76,7 @@ func TestBatchEnds(t *testing.T) {
 
 // What sbatch refuses is told as what salloc refuses is.
 func TestSbatchRefuses(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ sbatch, want string }{
 		{"sbatch: error: invalid partition specified: x\nsbatch: error: Batch job submission failed: Invalid partition name specified", "invalid partition specified: x; Invalid partition name specified"},
 		{`sbatch: unrecognized option '--uenv=x'\nTry "sbatch --help" for more information`, "unrecognized option '--uenv=x'"},
@@ -95,6 +98,7 @@ func TestSbatchRefuses(t *testing.T) {
 // By default salloc asks, with sbatch's presets where it has none of its own. Where Slurm grants the
 // request at once, that is all, whatever becomes of the login node after the runner's start.
 func TestAutoGranted(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "SALLOC_ACCOUNT=g1", "SALLOC_QOS=now", "SBATCH_PARTITION=other", "SBATCH_QOS=later")
 	id := testID(t)
 	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
@@ -120,6 +124,7 @@ func TestAutoGranted(t *testing.T) {
 // What Slurm does not grant at once is taken back from salloc and given to sbatch, with salloc's presets
 // before its own. Then it needs no process on the login node, and a client that follows sees it start.
 func TestAutoWaits(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_QUEUE=1", "SALLOC_ACCOUNT=g1", "SALLOC_QOS=now", "SBATCH_PARTITION=other", "SBATCH_QOS=later")
 	id := testID(t)
 	s := &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}}
@@ -172,6 +177,7 @@ func TestAutoWaits(t *testing.T) {
 // The request is granted in the moment in which it is taken back: just before scancel looks at its state,
 // or between that look and the cancellation. Never are there two allocations, nor none.
 func TestAutoGrantedWhileTakenBack(t *testing.T) {
+	t.Parallel()
 	for grant, job := range map[string]string{"seen": "4711", "unseen": "4712"} {
 		t.Run(grant, func(t *testing.T) {
 			f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_GRANT="+grant)
@@ -212,6 +218,7 @@ func TestAutoCancelledLate(t *testing.T) {
 
 // slurmctld does not answer while the request is to be taken back: sbatch is not asked before it does.
 func TestAutoTakenBackLate(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_PAUSE=before-take-back")
 	id := testID(t)
 	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
@@ -236,6 +243,7 @@ func TestAutoTakenBackLate(t *testing.T) {
 
 // A stop, or the client's end, in every moment of the hand-over leaves no job.
 func TestAutoStoppedWhileTakenBack(t *testing.T) {
+	t.Parallel()
 	for _, place := range []string{"before-salloc", "in-salloc", "before-take-back", "before-sbatch", "in-sbatch"} {
 		for _, by := range []string{"client", "elsewhere"} {
 			t.Run(place+" "+by, func(t *testing.T) {
@@ -270,6 +278,7 @@ func TestAutoStoppedWhileTakenBack(t *testing.T) {
 
 // A site where salloc does not take what sbatch takes.
 func TestAutoWithoutSalloc(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_SALLOC_REFUSE=salloc: error: Job submit/allocate failed: no interactive jobs here")
 	id := testID(t)
 	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
@@ -286,6 +295,7 @@ func TestAutoWithoutSalloc(t *testing.T) {
 
 // An answer of salloc's is lost: whatever Slurm has is taken back, and sbatch is not asked beside it.
 func TestAutoUnsure(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_SALLOC_REFUSE=salloc: error: Job submit/allocate failed: Socket timed out on send/recv operation")
 	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1")}})
 	r.wait()
@@ -298,6 +308,7 @@ func TestAutoUnsure(t *testing.T) {
 // sbatch did not hear that its request was taken: it is taken up all the same, and nothing else is
 // asked for.
 func TestSbatchAnswerLost(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_ANSWER_LOST=1")
 	id := testID(t)
 	r := submit(t.Context(), t, f, &Submission{ID: id, Request: Request{Via: ViaSbatch}, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
@@ -383,6 +394,7 @@ func TestAutoKilled(t *testing.T) {
 // A site where sbatch does not take what salloc takes: the request waits with salloc, which
 // is told, with the deadline of a long wait.
 func TestAutoWithoutSbatch(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_SBATCH_REFUSE=sbatch: error: Batch job submission failed: no batch jobs here")
 	id := testID(t)
 	s := &Submission{ID: id, Request: Request{Time: "10", Patience: time.Hour}, Launch: Launch{Argv: serverArgv("127.0.0.1")}}
@@ -412,6 +424,7 @@ func TestAutoWithoutSbatch(t *testing.T) {
 
 // Who goes away as soon as the request waits is told that sbatch does not take it.
 func TestLeftWithoutSbatch(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_SBATCH_REFUSE=sbatch: error: Batch job submission failed: no batch jobs here")
 	r := submit(t.Context(), t, f, &Submission{ID: testID(t), Request: Request{Left: true}, Launch: Launch{Argv: []string{"true"}}})
 	r.wait()
@@ -423,6 +436,7 @@ func TestLeftWithoutSbatch(t *testing.T) {
 
 // Ways in which a request that waits in Slurm alone comes to its end.
 func TestKeptEnds(t *testing.T) {
+	t.Parallel()
 	begin := func(t *testing.T, env ...string) (*slurmtest.Cluster, *run, string) {
 		f := slurmtest.New(t, append(env, "FAKE_QUEUE=1")...)
 		id := testID(t)
@@ -475,6 +489,7 @@ func TestKeptEnds(t *testing.T) {
 // A job that starts when nobody has been heard of for long ends at once; one that was left
 // on purpose has a lease from its start.
 func TestForsaken(t *testing.T) {
+	t.Parallel()
 	for _, detached := range []bool{false, true} {
 		t.Run(map[bool]string{false: "lost", true: "detached"}[detached], func(t *testing.T) {
 			f := slurmtest.New(t, "FAKE_QUEUE=1")
@@ -536,6 +551,7 @@ func readAll(t *testing.T, path string) string {
 
 // Left while it waits or while it runs, the job goes on.
 func TestDetach(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t, "FAKE_QUEUE=1")
 	id := testID(t)
 	s := &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}, Lease: time.Hour}
@@ -561,6 +577,7 @@ func TestDetach(t *testing.T) {
 
 // salloc's job, too, goes on when it is left.
 func TestDetachGranted(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	id := testID(t)
 	s := &Submission{ID: id, Request: Request{Via: ViaSalloc}, Launch: Launch{Argv: serverArgv("127.0.0.1")}}
@@ -579,6 +596,7 @@ func TestDetachGranted(t *testing.T) {
 
 // The runner of a batch job is killed: its batch script says so, and the job ends.
 func TestRunnerKilled(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	id := testID(t)
 	r := submit(t.Context(), t, f, &Submission{ID: id, Request: Request{Via: ViaSbatch}, Launch: Launch{Argv: []string{"sleep", "600"}}})
@@ -594,6 +612,7 @@ func TestRunnerKilled(t *testing.T) {
 }
 
 func TestDeadline(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		time  string
 		extra []string
@@ -627,6 +646,7 @@ func TestDeadline(t *testing.T) {
 }
 
 func TestCommandLines(t *testing.T) {
+	t.Parallel()
 	const batch = `--export=ALL --no-requeue`
 	const script = ` --output={dir}/batch.log --wrap='exec bash --noprofile --norc -p {dir}/remote.sh batch'`
 	for _, c := range []struct {
@@ -648,6 +668,7 @@ func TestCommandLines(t *testing.T) {
 
 // TestTimeLimit: of several time limits the last one counts, however it is written, as for Slurm.
 func TestTimeLimit(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		time  string
 		extra string

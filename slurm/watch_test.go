@@ -62,6 +62,7 @@ func listen(t *testing.T, addr string) (l net.Listener, port int) {
 
 // A look shows what is there when it is asked for, not what was.
 func TestLook(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	l, port := listen(t, "127.0.0.1:0")
 	e := watch(t, f, port)
@@ -91,6 +92,7 @@ func TestLook(t *testing.T) {
 
 // Looks that are asked for together are taken together.
 func TestManyLooks(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	l, port := listen(t, "127.0.0.1:0")
 	e := watch(t, f, port)
@@ -112,6 +114,7 @@ func TestManyLooks(t *testing.T) {
 
 // A look that the end of the connection left unanswered is answered over the next.
 func TestLookOverTheNextConnection(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	l, port := listen(t, "127.0.0.1:0")
 	e := watch(t, f, port)
@@ -134,6 +137,7 @@ func TestLookOverTheNextConnection(t *testing.T) {
 
 // The node tells by itself what has changed.
 func TestWatchTells(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	l, port := listen(t, "127.0.0.1:0")
 	e := &eye{Watch: NewWatch(port, time.Second)}

@@ -51,6 +51,7 @@ func (w *jobWatch) end(t *testing.T, state string) {
 
 // TestWatchJobAsksAtLoss: the loss of the node has Slurm asked at once, even after the server went.
 func TestWatchJobAsksAtLoss(t *testing.T) {
+	t.Parallel()
 	w := watchJob(t, "7")
 	w.look <- ServerGone
 	w.f.EndJob("7", "NODE_FAIL")
@@ -91,6 +92,7 @@ cscs_watch_job
 // TestWatchJobAsks (I9): Slurm is asked once a minute. A server that comes and goes, and a job that stays
 // COMPLETING (an epilog, a dead node), add one series of questions; a lost node has it asked at once.
 func TestWatchJobAsks(t *testing.T) {
+	t.Parallel()
 	const minute = 60_000
 	var flaps []string
 	for at := 30_000; at < 10*minute; at += 3500 {
