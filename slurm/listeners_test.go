@@ -1,10 +1,12 @@
 package slurm
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -55,6 +57,87 @@ echo "$cscs_verdict" $([[ $cscs_verdict == foreign ]] || echo "$cscs_addr") $([[
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// procNet writes what a kernel shows as /proc/net/tcp and tcp6: so many listeners of root's, one of the user's (2001) at
+// 127.0.0.1:8888, and so many connections, in each of the two files.
+func procNet(t *testing.T, listeners, connections int) string {
+	t.Helper()
+	dir := t.TempDir()
+	for file, addr := range map[string]string{"tcp": "0100007F", "tcp6": "0000000000000000FFFF00000100007F"} {
+		var b strings.Builder
+		b.WriteString("  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n")
+		line := func(i, port int, state string, uid int) {
+			fmt.Fprintf(&b, "%4d: %s:%04X %s:%04X %s 00000000:00000000 00:00000000 00000000 %5d        0 %d 1 0000000000000000 100 0 0 10 0\n",
+				i, addr, port, addr, i%65536, state, uid, 1000+i)
+		}
+		for i := range listeners {
+			line(i, 10000+i%1000, "0A", 0)
+		}
+		if file == "tcp" {
+			line(listeners, 8888, "0A", 2001)
+		}
+		for i := range connections {
+			line(listeners+1+i, 10000+i%1000, "01", 2001)
+		}
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(b.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// TestListenersAreAllSeen: no number of listeners hides the last of them.
+func TestListenersAreAllSeen(t *testing.T) {
+	for _, n := range []int{0, 62, 63, 64, 65, 511, 512, 1023, 1024, 5000} {
+		for _, connections := range []int{0, 1, 100} {
+			text := strings.ReplaceAll(script, "$UID", "2001") + "\ncscs_proc_net=$1\ncscs_judge 8888\necho \"$cscs_verdict ${#cscs_found[@]}\""
+			out, err := bashCommand(t, text, procNet(t, n, connections)).CombinedOutput()
+			if want := fmt.Sprintf("ours %d\n", 2*n+1); err != nil || string(out) != want {
+				t.Errorf("%d listeners, %d connections: %q, %v, want %q", n, connections, out, err, want)
+			}
+		}
+	}
+}
+
+// TestLookIsCheap: the connections on a node cost a look next to nothing: with 50,000 of them, less than 1 % of a core for
+// a look every 2 s.
+func TestLookIsCheap(t *testing.T) {
+	const times, most = 5, 20 * time.Millisecond
+	cost := func(connections int) time.Duration {
+		text := script + "\ncscs_proc_net=$1\nfor ((i = 0; i < " + itoa(times) + "; i++)); do cscs_judge 8888; done"
+		cmd := bashCommand(t, text, procNet(t, 20, connections))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	}
+	none := cost(0)
+	if each := (cost(25000) - none) / times; each > most {
+		t.Errorf("50,000 connections cost a look %v of CPU, over %v", each, most)
+	}
+}
+
+// TestLookRests: the more a look costs, the longer the next one waits: looks take 0.5 % of a core.
+func TestLookRests(t *testing.T) {
+	text := script + `
+cscs_proc_net=$1
+cscs_listeners
+few=$cscs_look_rest
+cscs_proc_net=$2
+cscs_read_stat $$
+cost=$((stat[11] + stat[12]))
+cscs_listeners
+cscs_read_stat $$
+echo "$few $(((stat[11] + stat[12] - cost) * 10)) $cscs_look_rest"`
+	out, err := bashCommand(t, text, procNet(t, 20, 0), procNet(t, 10000, 0)).CombinedOutput()
+	var few, cost, many int
+	if _, scanErr := fmt.Sscan(string(out), &few, &cost, &many); err != nil || scanErr != nil {
+		t.Fatalf("%v, %v: %s", err, scanErr, out)
+	}
+	if few > 4000 || cost < 50 || many < 180*cost || many > 200*cost {
+		t.Errorf("the next look waits for %d ms after a cheap one, and for %d ms after one of %d ms", few, many, cost)
 	}
 }
 

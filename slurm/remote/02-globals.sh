@@ -59,6 +59,7 @@
 #	cscs_listen		00 40 50	the port that the server is given
 #	cscs_lived		24		set if the runner outlived its srun
 #	cscs_logger		40		runner: process of cscs_log
+#	cscs_look_rest		10		for how many milliseconds the next look at the sockets shall wait
 #	cscs_looked		40		runner: cscs_clock at the last read of the lease
 #	cscs_looks		52		bootstrap.sh: how many times it found that another process has the lock
 #	cscs_made		52		bootstrap.sh: this process has made the file that marks the environment

@@ -32,21 +32,34 @@ cscs_address() {
 	esac
 }
 
-# cscs_listeners: fills the array cscs_found with "address port uid inode" of every
-# TCP socket in state LISTEN (0A). Each file is read at one go: reading it line by
-# line makes the kernel walk its whole table again for each line.
+# cscs_listeners: fills the array cscs_found with "address port uid inode" of every TCP socket in state
+# LISTEN (0A). The kernel lists these first (Documentation/networking/proc_net_tcp.rst), and reads no
+# further than it has to: the connections of a busy node, tens of thousands, are not read. Each file is
+# read at one go: reading it line by line makes the kernel walk its table again for each line.
+#
+# cscs_look_rest is for how many milliseconds the next look shall wait, so that looks take 0.5 % of a core:
+# other users can open sockets, too.
 cscs_listeners() {
-	local f lines line
-	local re='^ *[0-9]+: ([0-9A-F]+):([0-9A-F]{4}) [^ ]+ 0A [^ ]+ [^ ]+ [^ ]+ +([0-9]+) +[0-9]+ ([0-9]+)'
+	local f most lines line field stat=() began=0
+	! cscs_read_stat "$BASHPID" || began=$((stat[11] + stat[12])) # utime and stime, of 1/100 s
 	cscs_found=()
 	for f in "$cscs_proc_net/tcp" "$cscs_proc_net/tcp6"; do
-		{ mapfile -t -s 1 lines <"$f"; } 2>/dev/null || continue
+		for ((most = 64; ; most *= 16)); do
+			lines=()
+			{ mapfile -t -s 1 -n "$most" lines <"$f"; } 2>/dev/null
+			# The last one listens, too: there may be more.
+			[[ ${#lines[@]} == "$most" && ${lines[-1]} == *' 0A '* ]] || break
+		done
 		for line in "${lines[@]}"; do
-			[[ $line == *' 0A '* && $line =~ $re ]] || continue
-			cscs_address "${BASH_REMATCH[1]}"
-			cscs_found+=("$REPLY $((16#${BASH_REMATCH[2]})) ${BASH_REMATCH[3]} ${BASH_REMATCH[4]}")
+			# shellcheck disable=SC2206 # numbers
+			field=($line)
+			[[ ${field[3]} == 0A ]] || break
+			cscs_address "${field[1]%:*}"
+			cscs_found+=("$REPLY $((16#${field[1]#*:})) ${field[7]} ${field[9]}")
 		done
 	done
+	cscs_look_rest=0
+	! cscs_read_stat "$BASHPID" || cscs_look_rest=$(((stat[11] + stat[12] - began) * 2000))
 }
 
 # cscs_fields SOCKET: sets a, p, u, i of the caller to its address, port, uid, inode.
@@ -79,6 +92,7 @@ cscs_judge_seen() {
 	local s a p u i
 	cscs_verdict=none cscs_addr='' cscs_sock='' cscs_uid='' cscs_bound='' cscs_barred=''
 	for s in "${cscs_found[@]}"; do
+		[[ $s == *" $1 "* ]] || continue
 		cscs_fields "$s"
 		[[ $p == "$1" ]] || continue
 		if [[ $u != "$UID" ]]; then
@@ -126,7 +140,7 @@ cscs_free_port() {
 # sends, for as long as it listens. Lines that have come together are answered by one
 # look, each port with its last number. The line "renew PID" renews the lease in the runner.
 cscs_look() {
-	local said='' now code part='' line there='' unrenewed=''
+	local said='' now code part='' line there='' unrenewed='' rest
 	cscs_hear
 	# The node need not know the cluster's name.
 	cscs_dir=''
@@ -155,7 +169,8 @@ cscs_look() {
 		else
 			! cscs_is_silent || return
 		fi
-		IFS= read -r -t "$cscs_every" -u 0 line
+		((rest = cscs_look_rest / 1000, rest > cscs_every)) || rest=$cscs_every
+		IFS= read -r -t "$rest" -u 0 line
 		code=$?
 		part+=$line
 		((code <= 128)) || continue

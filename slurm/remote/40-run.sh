@@ -243,9 +243,10 @@ cscs_watch() {
 		if ! kill -0 "$cscs_pid" 2>/dev/null && [[ -z $cscs_server_code ]]; then
 			wait "$cscs_pid"
 			cscs_server_code=$?
-			rest=$((cscs_clock - 1000)) checked=-100000
+			rest=$((cscs_clock - 1000)) checked=-100000000
 		fi
-		if ((cscs_clock - checked >= (nap > 100 ? 2000 : 0))); then
+		# While it serves: every 2 s, unless a look costs more than 10 ms.
+		if ((cscs_clock - checked >= (nap <= 100 ? 0 : cscs_look_rest > 2000 ? cscs_look_rest : 2000))); then
 			checked=$cscs_clock
 			cscs_judge "$cscs_listen"
 			if [[ $cscs_verdict == wide && $cscs_allow_wide != 1 ]]; then
