@@ -115,7 +115,7 @@ func TestStopKilled(t *testing.T) {
 		_, err := Stop(t.Context(), f, Stopping{ID: id, Step: AnyStep, Grace: 30 * time.Second})
 		stopped <- err
 	}()
-	within(t, 10*time.Second, "a word to the runner", func() bool { return strings.Contains(f.Calls(), "scancel --signal=URG") })
+	within(t, 10*time.Second, "a word to the runner", func() bool { return strings.Contains(f.Calls(), "--signal=URG") })
 	f.KillLogin()
 	if err := <-stopped; !errors.Is(err, ErrCut) {
 		t.Errorf("ended with %v", err)

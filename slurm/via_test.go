@@ -216,6 +216,20 @@ func TestAutoCancelledLate(t *testing.T) {
 	stopFake(t, f, Stopping{ID: id, Step: "4712.0", Grace: 5 * time.Second})
 }
 
+// Where scancel refuses to have slurmctld choose, the request is taken back all the same.
+func TestAutoTakenBackWithoutCtld(t *testing.T) {
+	t.Parallel()
+	f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_NO_CTLD=1")
+	id := testID(t)
+	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	if p := await[Pending](r); p != (Pending{Job: "4712", Kept: true}) {
+		t.Errorf("pending: %+v", p)
+	}
+	r.letGo()
+	r.wait()
+	stopFake(t, f, Stopping{ID: id})
+}
+
 // slurmctld does not answer while the request is to be taken back: sbatch is not asked before it does.
 func TestAutoTakenBackLate(t *testing.T) {
 	t.Parallel()
@@ -225,7 +239,7 @@ func TestAutoTakenBackLate(t *testing.T) {
 	f.Paused()
 	f.Busy(true) // the next scancel fails too
 	f.GoOn()
-	within(t, 20*time.Second, "a second scancel", func() bool { return strings.Count(f.Calls(), "scancel --state=PENDING 4711") > 1 })
+	within(t, 20*time.Second, "a second scancel", func() bool { return strings.Count(f.Calls(), "--state=PENDING 4711") > 1 })
 	if f.Called("sbatch") {
 		t.Errorf("calls:\n%s", f.Calls())
 	}

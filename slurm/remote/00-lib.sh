@@ -241,11 +241,12 @@ cscs_read_stat() {
 cscs_holds_nodes() { [[ $1 == *' JobState='@(CONFIGURING|RUNNING|COMPLETING|SUSPENDED|STOPPED|SIGNALING|STAGE_OUT|RESIZING)' '* ]]; }
 
 # cscs_cancel JOB [OPTION]: runs scancel(1) on one job. Without a job's number, scancel
-# would be told of something else.
+# would be told of something else. With an option, it would first ask for all jobs: three RPCs, and
+# one with --ctld (24.11).
 cscs_cancel() {
 	cscs_is_job "$1" || return
 	cscs_cancelled_jobs+=" $1 "
-	scancel ${2:+"$2"} "$1" </dev/null 2>/dev/null
+	scancel ${2:+--ctld "$2"} "$1" </dev/null 2>/dev/null
 }
 
 # cscs_make_dir: makes the directory cscs_dir with its mark; prints an error to standard

@@ -164,11 +164,16 @@ cscs_begin_taking_back() {
 # when Slurm has said which: cscs_handover is "taken", or cscs_granted is set.
 cscs_take_back() {
 	local cscs_code=0 cscs_words
-	# scancel looks at the state and then cancels, so a job that is granted between the two is cancelled too.
-	cscs_words=$(scancel --state=PENDING "$cscs_job" 2>&1)
+	# Before 24.05, scancel looks at the state and then cancels, so a job that is granted between the two is
+	# cancelled too. Later, --ctld has slurmctld do both at once.
+	cscs_words=$(scancel --ctld --state=PENDING "$cscs_job" 2>&1)
 	cscs_learn
 	case $cscs_info in
-	*' JobState=PENDING '*) return 1 ;;
+	*' JobState=PENDING '*)
+		# A site may refuse that (a federation, scancel of the site's own).
+		[[ -z $cscs_words ]] || scancel --state=PENDING "$cscs_job" 2>/dev/null
+		return 1
+		;;
 	*' JobState=RUNNING '* | *' JobState=CONFIGURING '* | *' JobState=SUSPENDED '*)
 		# A cancellation that had no answer may still come.
 		[[ -z $cscs_words ]] || ! cscs_is_unsure || return 1

@@ -13,7 +13,7 @@ cscs_ask_in_turn() {
 	local waited
 	cscs_uptime
 	((waited = REPLY - cscs_waits, waited >= cscs_ask_at)) || return 0
-	((cscs_ask_at = waited < 3000 ? 3000 : waited < 10000 ? 10000 : waited + 60000))
+	((cscs_ask_at = waited < 10000 ? 10000 : waited + 60000))
 	cscs_ask_queue
 }
 

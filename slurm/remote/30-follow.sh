@@ -69,7 +69,7 @@ cscs_step_gone() {
 cscs_follow() {
 	local line part='' code nap=50 now pulse='' last='' beats=0 beat asked=0 checked=0
 	cscs_uptime
-	beat=$REPLY
+	now=$REPLY beat=$REPLY
 	cscs_offset=$1 cscs_seen=''
 	while :; do
 		if ! cscs_read_events && [[ ! -d $cscs_dir ]]; then
@@ -92,7 +92,7 @@ cscs_follow() {
 		*) nap=50 ;;
 		esac
 		# A job in the queue says nothing for long; one that has just been asked for may start.
-		[[ -n $cscs_granted ]] || nap=$((cscs_ask_at < 10000 ? 50 : cscs_ask_at < 20000 ? 250 : 1000))
+		[[ -n $cscs_granted ]] || nap=$((now - cscs_waits < 3000 ? 50 : now - cscs_waits < 10000 ? 250 : 1000))
 		# The client's lines are the clock of this loop; its end is ours.
 		printf -v line '%d.%03d' $((nap / 1000)) $((nap % 1000))
 		IFS= read -r -t "$line" -u 0 line
