@@ -6,8 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -164,65 +162,4 @@ func mean(of []usage) usage {
 	}
 	n := len(of)
 	return usage{processes: sum.processes / n, threads: sum.threads / n, files: sum.files / n, rssKiB: sum.rssKiB / n}
-}
-
-// rpcsByUser is alice's line in the output of sdiag.
-var rpcsByUser = regexp.MustCompile(`(?m)^\s*alice\s*\(\s*\d+\)\s+count:(\d+)`)
-
-// rpcs counts what slurmctld was asked in alice's name since it started (sdiag).
-func rpcs(t *testing.T) int {
-	t.Helper()
-	m := rpcsByUser.FindStringSubmatch(output(t, "root", "daint", "sdiag"))
-	if m == nil {
-		return 0
-	}
-	n, _ := strconv.Atoi(m[1])
-	return n
-}
-
-// TestCost: what a session costs the login node and the controller while it waits
-// and while it serves, by /proc/PID/stat and sdiag. docs/reliability.md has what it prints.
-func TestCost(t *testing.T) {
-	begin(t)
-	settle(t)
-	const span = 2 * time.Minute
-	job := occupy(t, "mallory", "-N", fmt.Sprint(len(lab.Nodes)))
-	before := rpcs(t)
-	s := cscs(t, "run", "--", lab.testserver, "127.0.0.1:{port}")
-	s.wait("queued")
-	measure := func(phase string, asked int) {
-		from := used(isAliceOn("daint"))
-		<-time.After(span)
-		u := used(isAliceOn("daint"))
-		n := rpcs(t) - asked
-		perHour := float64(n) * float64(time.Hour) / float64(span)
-		var names []string
-		eachProcess(func(p process) {
-			if isAliceOn("daint")(p) {
-				names = append(names, filepath.Base(strings.Fields(p.cmdline)[0]))
-			}
-		})
-		fmt.Printf("cost: %s for %v: %d processes (%s), %.2f CPU s per hour, %d RPCs, %.0f per hour\n", phase, span, u.processes,
-			strings.Join(names, " "), (u.cpu-from.cpu).Seconds()*float64(time.Hour)/float64(span), n, perHour)
-		if n > int(span/time.Minute)+1 { // sixty an hour; one more may fall into the span
-			t.Errorf("%s: %d RPCs in %v", phase, n, span)
-		}
-	}
-	// The first looks at the queue come close together: after 0.25, 1, 3 and 10 s.
-	<-time.After(12 * time.Second)
-	asked := rpcs(t)
-	fmt.Printf("cost: submission: %d RPCs\n", asked-before)
-	if asked <= before {
-		t.Errorf("sdiag tells no requests of alice's: %d, and %d after a submission", before, asked)
-	}
-	measure("queued", asked)
-	asked = rpcs(t)
-	cancelJob(t, job)
-	s.ready()
-	fmt.Printf("cost: from the grant to ready: %d RPCs\n", rpcs(t)-asked)
-	measure("ready", rpcs(t))
-	asked = rpcs(t)
-	s.signal(syscall.SIGINT)
-	s.end(0)
-	fmt.Printf("cost: the end: %d RPCs\n", rpcs(t)-asked)
 }
