@@ -85,6 +85,7 @@
 #	cscs_proc_net		10		where the kernel shows its sockets
 #	cscs_pulsed		40		runner: cscs_clock at the last pulse
 #	cscs_quick		22		salloc is asked for what it grants at once, and for nothing that waits
+#	cscs_read_lines		30		follow: how many lines of the event file it has read; empty: the last one was not whole
 #	cscs_reads		46		paths that the server is to show
 #	cscs_reason		52		bootstrap.sh: why pip has failed
 #	cscs_reference		00		regular expression: a variable behind its dollar sign

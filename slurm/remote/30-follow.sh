@@ -8,8 +8,14 @@
 cscs_read_events() {
 	local LC_ALL=C lines=() line at=0
 	{ mapfile lines <"$cscs_dir/events"; } 2>/dev/null || return 1
+	# Of a server that serves, a look a second brings nothing new for hours.
+	[[ ${#lines[@]} != "$cscs_read_lines" ]] || return 0
+	cscs_read_lines=${#lines[@]}
 	for line in "${lines[@]}"; do
-		[[ $line == *$'\n' ]] || break
+		[[ $line == *$'\n' ]] || {
+			cscs_read_lines=''
+			break
+		}
 		# Also of what was printed before: what is expected follows from it. Other sockets
 		# say nothing of how far the server has come.
 		cscs_is_aside "$line" || cscs_seen=${line%$'\n'}
@@ -70,7 +76,7 @@ cscs_follow() {
 	local line part='' code nap=50 now pulse='' last='' beats=0 beat asked=0 checked=0
 	cscs_uptime
 	now=$REPLY beat=$REPLY
-	cscs_offset=$1 cscs_seen=''
+	cscs_offset=$1 cscs_seen='' cscs_read_lines=''
 	while :; do
 		if ! cscs_read_events && [[ ! -d $cscs_dir ]]; then
 			cscs_gone
@@ -188,7 +194,7 @@ cscs_start_again() {
 	cscs_say note "message=the job step of cscs ended within seconds of its start: it is started again, and its srun is kept on the login node"
 	: >"$cscs_dir/events"
 	cscs_say restart
-	cscs_offset=0 cscs_seen=''
+	cscs_offset=0 cscs_seen='' cscs_read_lines=''
 	cscs_runner keep
 }
 
