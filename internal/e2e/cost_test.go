@@ -37,8 +37,7 @@ type bill struct {
 func costs(t *testing.T) bill {
 	t.Helper()
 	var b bill
-	// A host has process numbers of its own, which the kernel gives one after the other.
-	fmt.Sscan(output(t, "root", "daint", "sh", "-c", "echo $$"), &b.forks)
+	b.forks = lastPID(t)
 	eachProcess(func(p process) {
 		if p.host == "daint" {
 			for _, ticks := range cpuTicks(p.pid) {
@@ -48,6 +47,17 @@ func costs(t *testing.T) bill {
 	})
 	b.rpcs = rpcs(t)
 	return b
+}
+
+// lastPID is the newest process number of the login node. A host has numbers of its own, which the kernel gives one after the
+// other.
+func lastPID(t *testing.T) int {
+	t.Helper()
+	n, err := strconv.Atoi(strings.TrimSpace(output(t, "root", "daint", "sh", "-c", "echo $$")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // cpuTicks is the CPU time of a process, and of its children that have ended, in hundredths of a second (proc(5), fields 14
@@ -68,9 +78,9 @@ func costSince(t *testing.T, phase string, from bill) bill {
 	t.Helper()
 	b := costs(t)
 	// One look at the process numbers costs some itself.
-	look := -b.forks
-	fmt.Sscan(output(t, "root", "daint", "sh", "-c", "echo $$"), &b.forks)
-	look += b.forks
+	last := lastPID(t)
+	look := last - b.forks
+	b.forks = last
 	alive, cpu := used(isAliceOn("daint")).processes, ""
 	if alive > 0 {
 		cpu = fmt.Sprintf(" %d ms of CPU,", (b.cpu - from.cpu).Milliseconds())

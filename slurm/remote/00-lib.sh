@@ -74,6 +74,7 @@ cscs_exec_query() {
 	export SLURM_TIME_FORMAT=%s SQUEUE_ALL=1 SCONTROL_ALL=1 SINFO_ALL=1
 	exec "$@"
 }
+# Where a subshell is there already, as in $(…), a call of cscs_exec_query needs no second one.
 squeue() (cscs_exec_query squeue "$@")
 sinfo() (cscs_exec_query sinfo "$@")
 scancel() (cscs_exec_query scancel "$@")
@@ -291,12 +292,21 @@ cscs_parent_mark=.made-by-cscs
 cscs_remove_parents() {
 	local dir
 	for dir in "${cscs_dir%/*}" "$HOME/.cscs"; do
-		[[ -f $dir/$cscs_parent_mark && $(ls -A "$dir") == "$cscs_parent_mark" ]] || return 0
+		cscs_holds_only "$dir" "$cscs_parent_mark" || return 0
 		rm -f "$dir/$cscs_parent_mark"
 		# Another session may begin at the same moment.
 		rmdir "$dir" || : >"$dir/$cscs_parent_mark"
 	done 2>/dev/null
 	return 0
+}
+
+# cscs_holds_only DIRECTORY NAME: succeeds if the directory holds that file, and nothing else.
+cscs_holds_only() {
+	local f
+	for f in "$1"/* "$1"/.[!.]* "$1"/..?*; do
+		[[ $f == "$1/$2" || ! -e $f && ! -L $f ]] || return 1
+	done
+	[[ -f $1/$2 ]]
 }
 
 # cscs_see_parents: ends the verb with an error if there is something else than a directory where one
@@ -327,10 +337,14 @@ cscs_is_ours() {
 # cscs_remove_dir: removes the session's directory, the mark last, and the directories
 # above it that sessions have made and that are empty then.
 cscs_remove_dir() {
-	local nap
+	local nap f files
 	cscs_is_ours "$cscs_dir" || return 0
 	for nap in 0.5 1 0; do
-		find "$cscs_dir" -mindepth 1 -maxdepth 1 ! -name mark -exec rm -rf {} +
+		files=()
+		for f in "$cscs_dir"/* "$cscs_dir"/.[!.]* "$cscs_dir"/..?*; do
+			[[ $f == "$cscs_dir/mark" ]] || files+=("$f")
+		done
+		rm -rf "${files[@]}"
 		rm -f "$cscs_dir/mark"
 		if rmdir "$cscs_dir"; then
 			cscs_remove_parents

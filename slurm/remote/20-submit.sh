@@ -242,7 +242,7 @@ cscs_grant() {
 # the job of which this was asked.
 cscs_learn() {
 	cscs_learnt=$cscs_job
-	cscs_info=$(scontrol --local --oneliner --details show job "$cscs_job" 2>/dev/null)
+	cscs_info=$(cscs_exec_query scontrol --local --oneliner --details show job "$cscs_job" 2>/dev/null)
 	cscs_gres=''
 	# Nodes=nid001001 CPU_IDs=0-3 Mem=0 GRES=gpu:4(IDX:0-3),…
 	if [[ $cscs_info =~ ' Nodes='[^' ']+' CPU_IDs='[^' ']*' Mem='[^' ']*' GRES='([^' ']+) ]]; then

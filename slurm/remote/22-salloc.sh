@@ -164,9 +164,9 @@ cscs_begin_taking_back() {
 # when Slurm has said which: cscs_handover is "taken", or cscs_granted is set.
 cscs_take_back() {
 	local cscs_code=0 cscs_words
-	# Before 24.05, scancel looks at the state and then cancels, so a job that is granted between the two is
-	# cancelled too. Later, --ctld has slurmctld do both at once.
-	cscs_words=$(scancel --ctld --state=PENDING "$cscs_job" 2>&1)
+	# In Slurm 22.05, scancel looks at the state and then cancels, so a job that is granted between the two is
+	# cancelled too. In 24.11, --ctld has slurmctld do both at once.
+	cscs_words=$(cscs_exec_query scancel --ctld --state=PENDING "$cscs_job" 2>&1)
 	cscs_learn
 	case $cscs_info in
 	*' JobState=PENDING '*)
@@ -228,7 +228,7 @@ cscs_is_starter_gone() {
 	cscs_uptime
 	((REPLY >= cscs_step_asks)) || return 1
 	((cscs_step_asks = REPLY + 60000))
-	[[ $(scontrol --local --oneliner show step "$cscs_job" 2>&1) != *"StepId=$cscs_job."[0-9]* ]]
+	[[ $(cscs_exec_query scontrol --local --oneliner show step "$cscs_job" 2>&1) != *"StepId=$cscs_job."[0-9]* ]]
 }
 
 # cscs_wait_in_turn: while salloc waits.

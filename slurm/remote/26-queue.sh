@@ -39,7 +39,7 @@ cscs_ask_queue() {
 		found="$cscs_job|$REPLY"
 	else
 		cscs_me
-		answer=$(squeue --local --noheader --user="$cscs_user" --name="$cscs_name" --format='%i|%T|%r|%S' 2>/dev/null) || return 0
+		answer=$(cscs_exec_query squeue --local --noheader --user="$cscs_user" --name="$cscs_name" --format='%i|%T|%r|%S' 2>/dev/null) || return 0
 		while IFS= read -r line; do
 			[[ -n $line && $line != *'|COMPLETING|'* ]] || continue
 			cscs_is_own "${line%%|*}" || continue

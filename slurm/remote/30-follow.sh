@@ -46,7 +46,7 @@ cscs_parse_alive() {
 # cscs_job_state: the job as Slurm knows it, for a client that wants to know why
 # its events ended. Known for some minutes after the end (MinJobAge).
 cscs_job_state() {
-	cscs_info=$(scontrol --local --oneliner show job "$cscs_job" 2>&1)
+	cscs_info=$(cscs_exec_query scontrol --local --oneliner show job "$cscs_job" 2>&1)
 	cscs_say job "job=$cscs_job" "info=$cscs_info"
 }
 
@@ -68,7 +68,7 @@ cscs_why() {
 cscs_step_gone() {
 	local answer
 	[[ -n $cscs_runner_step ]] || return 1
-	answer=$(scontrol --local --oneliner show step "$cscs_job.$cscs_runner_step" 2>&1)
+	answer=$(cscs_exec_query scontrol --local --oneliner show step "$cscs_job.$cscs_runner_step" 2>&1)
 	[[ $answer == *"$cscs_job.$cscs_runner_step not found"* ]]
 }
 

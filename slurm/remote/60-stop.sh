@@ -7,7 +7,7 @@
 cscs_queue() {
 	local answer line listed=() job absent=' ' REPLY
 	cscs_me
-	answer=$(squeue --local --noheader --user="$cscs_user" --name="$cscs_name" --format='%i %T' 2>&1) || {
+	answer=$(cscs_exec_query squeue --local --noheader --user="$cscs_user" --name="$cscs_name" --format='%i %T' 2>&1) || {
 		cscs_said=$answer
 		return 1
 	}
@@ -58,7 +58,7 @@ cscs_ask_controller() {
 cscs_find_state() {
 	local info
 	REPLY=''
-	info=$(scontrol --local --oneliner show job "$1" 2>&1) || {
+	info=$(cscs_exec_query scontrol --local --oneliner show job "$1" 2>&1) || {
 		cscs_said=$info
 		[[ $info == *'Invalid job id'* ]]
 		return
@@ -90,7 +90,7 @@ cscs_is_own() {
 # (cscs_enqueue). Else REPLY is set if it has no output file, as a job of salloc's, or Slurm does not say.
 cscs_has_output() {
 	local info file
-	info="$(scontrol --local --oneliner show job "$1" 2>/dev/null) "
+	info="$(cscs_exec_query scontrol --local --oneliner show job "$1" 2>/dev/null) "
 	# Slurm shows the name as it was given, or with its patterns filled in (sbatch(1), filename pattern).
 	file=${cscs_dir//\\/\\\\}
 	[[ $info != *" StdOut=$cscs_dir/batch.log "* && $info != *" StdOut=${file//%/%%}/batch.log "* ]] || return 0

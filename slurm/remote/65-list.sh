@@ -42,7 +42,7 @@ cscs_is_stale() { ((cscs_term > 0 && cscs_age > cscs_term + cscs_forgotten)); }
 cscs_read_jobs() {
 	local line id rest answer
 	cscs_me
-	answer=$(squeue --local --noheader --user="$cscs_user" --format='%i|%T|%r|%S|%e|%P|%a|%N|%j' 2>&1) || {
+	answer=$(cscs_exec_query squeue --local --noheader --user="$cscs_user" --format='%i|%T|%r|%S|%e|%P|%a|%N|%j' 2>&1) || {
 		REPLY=$answer
 		return 1
 	}

@@ -24,7 +24,7 @@ cscs_find_runner() {
 # job, if there is none or more than one.
 cscs_find_only_job() {
 	local answer line n=0
-	answer=$(squeue --local --noheader --user="$cscs_user" --format='%i|%T|%r|%S|%e|%P|%a|%N' 2>&1) || cscs_die slurm "squeue: $answer"
+	answer=$(cscs_exec_query squeue --local --noheader --user="$cscs_user" --format='%i|%T|%r|%S|%e|%P|%a|%N' 2>&1) || cscs_die slurm "squeue: $answer"
 	while IFS= read -r line; do
 		[[ $line == *'|'* ]] || continue
 		cscs_say mine "answer=$line"
@@ -57,13 +57,13 @@ cscs_find() {
 		cscs_job=''
 	fi
 	if [[ -n $cscs_job ]]; then
-		answer=$(squeue --local --noheader --jobs="$cscs_job" --format='%T|%N|%u|%e|%S' 2>&1)
+		answer=$(cscs_exec_query squeue --local --noheader --jobs="$cscs_job" --format='%T|%N|%u|%e|%S' 2>&1)
 		cscs_say where "job=$cscs_job" "answer=$answer"
 		[[ $answer == RUNNING'|'* ]] || return
 		cscs_node=${answer#*'|'}
 		cscs_node=${cscs_node%%'|'*}
 		# The list's first node is what scontrol makes of it.
-		cscs_node=$(scontrol show hostnames "$cscs_node" 2>/dev/null | head -n 1)
+		cscs_node=$(cscs_exec_query scontrol show hostnames "$cscs_node" 2>/dev/null | head -n 1)
 	fi
 	cscs_say node "node=$cscs_node"
 	while read -r line type key; do
@@ -85,7 +85,7 @@ cscs_find() {
 		done < <(ssh-keyscan -T 5 -- "$cscs_node" 2>/dev/null)
 	fi
 	if [[ -z $found ]]; then
-		answer=$(sinfo --local --noheader --nodes="$cscs_node" --format=%N 2>/dev/null) && [[ -z $answer ]] &&
+		answer=$(cscs_exec_query sinfo --local --noheader --nodes="$cscs_node" --format=%N 2>/dev/null) && [[ -z $answer ]] &&
 			cscs_die unknownnode "there is no node $cscs_node on this cluster"
 		cscs_die nonode "no sshd answers on $cscs_node"
 	fi

@@ -56,7 +56,7 @@ cscs_examine() {
 	cscs_examine_home
 	cscs_examine_logins
 	cscs_have_slurm
-	cscs_say slurm "version=$(squeue --version 2>/dev/null)"
+	cscs_say slurm "version=$(cscs_exec_query squeue --version 2>/dev/null)"
 	exec {parts}< <(cscs_slurm_of 5 sinfo --local --noheader --format='%P|%a|%l|%D|%T')
 	exec {queue}< <(cscs_slurm_of 5 squeue --local --noheader --user="$cscs_user" --format='%i|%T|%r|%S|%e|%P|%a|%N|%j')
 	exec {accounts}< <(cscs_slurm_of 5 sacctmgr --noheader --parsable2 show associations user="$cscs_user" format=account,maxjobs,maxsubmit)

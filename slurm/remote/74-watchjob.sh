@@ -8,7 +8,7 @@ cscs_watch_job() {
 	cscs_have_slurm
 	cscs_say hello "host=${HOSTNAME%%.*}"
 	while :; do
-		info=$(scontrol --local --oneliner show job "$cscs_job" 2>&1)
+		info=$(cscs_exec_query scontrol --local --oneliner show job "$cscs_job" 2>&1)
 		# No answer says nothing.
 		if [[ $info == *@(' JobState='|'Invalid job id')* ]]; then
 			if ! cscs_holds_nodes "$info"; then
