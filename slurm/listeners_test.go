@@ -90,9 +90,10 @@ func procNet(t *testing.T, listeners, connections int) string {
 
 // TestListenersAreAllSeen: no number of listeners hides the last of them.
 func TestListenersAreAllSeen(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{0, 62, 63, 64, 65, 511, 512, 1023, 1024, 5000} {
 		for _, connections := range []int{0, 1, 100} {
-			text := strings.ReplaceAll(script, "$UID", "2001") + "\ncscs_proc_net=$1\ncscs_judge 8888\necho \"$cscs_verdict ${#cscs_found[@]}\""
+			text := strings.ReplaceAll(script(), "$UID", "2001") + "\ncscs_proc_net=$1\ncscs_judge 8888\necho \"$cscs_verdict ${#cscs_found[@]}\""
 			out, err := bashCommand(t, text, procNet(t, n, connections)).CombinedOutput()
 			if want := fmt.Sprintf("ours %d\n", 2*n+1); err != nil || string(out) != want {
 				t.Errorf("%d listeners, %d connections: %q, %v, want %q", n, connections, out, err, want)
@@ -104,9 +105,10 @@ func TestListenersAreAllSeen(t *testing.T) {
 // TestLookIsCheap: the connections on a node cost a look next to nothing: with 50,000 of them, less than 1 % of a core for
 // a look every 2 s.
 func TestLookIsCheap(t *testing.T) {
+	t.Parallel()
 	const times, most = 5, 20 * time.Millisecond
 	cost := func(connections int) time.Duration {
-		text := script + "\ncscs_proc_net=$1\nfor ((i = 0; i < " + itoa(times) + "; i++)); do cscs_judge 8888; done"
+		text := script() + "\ncscs_proc_net=$1\nfor ((i = 0; i < " + itoa(times) + "; i++)); do cscs_judge 8888; done"
 		cmd := bashCommand(t, text, procNet(t, 20, connections))
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
@@ -121,7 +123,8 @@ func TestLookIsCheap(t *testing.T) {
 
 // TestLookRests: the more a look costs, the longer the next one waits: looks take 0.5 % of a core.
 func TestLookRests(t *testing.T) {
-	text := script + `
+	t.Parallel()
+	text := script() + `
 cscs_proc_net=$1
 cscs_listeners
 few=$cscs_look_rest
