@@ -217,7 +217,7 @@ func (s *session) gone() string {
 	if s.job.ID == "" || !s.submitted { // the job of a tunnel is not the session's
 		return ""
 	}
-	return ": job " + s.job.ID + " is gone"
+	return ": job " + s.job.ID + " has ended"
 }
 
 // end tells of the session's end: of the error, or of another reason.

@@ -424,6 +424,39 @@ func TestLostAgainAtTheEnd(t *testing.T) {
 	a.nothingLeft()
 }
 
+// TestEndWaitsForSharers: the end of a session whose connection another process has yet to replace says what it waits for.
+func TestEndWaitsForSharers(t *testing.T) {
+	a := newAlps(t)
+	cfg := a.config()
+	plain, place := cfg, share.Place{Dir: t.TempDir(), Key: []string{t.Name()}, Host: "daint"}
+	cfg.Dial = func(ctx context.Context, opts chain.Options) (*share.Chain, error) {
+		return share.Dial(ctx, place, opts, func(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
+			c, err := plain.dial(ctx, opts)
+			if err != nil {
+				return nil, err
+			}
+			return c.Chain, nil
+		})
+	}
+	l := a.start(cfg)
+	l.await(EventReady)
+	other, err := cfg.Dial(t.Context(), chain.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !other.Joined() {
+		t.Fatalf("the other is alone: %v", other.Alone())
+	}
+	l.interrupt(ErrInterrupted)
+	l.await(EventEnding)
+	l.await(EventWarning)
+	_ = other.Close()
+	if err := l.end(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	a.nothingLeft()
+}
+
 // The user ends a session whose connection is lost and does not come back at once.
 func TestInterruptWhileLost(t *testing.T) {
 	a := newAlps(t)

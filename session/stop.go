@@ -28,7 +28,14 @@ func Stop(ctx context.Context, cfg Config, find bool, emit func(Event)) error {
 		}
 		return s.end(err, "", &serverLog{})
 	}
-	defer s.closeChain(s.chain)
+	ended, log, err := s.stop(ctx, find)
+	s.closeChain(s.chain)
+	return s.end(err, ended, log)
+}
+
+// stop ends the session over its chain. It returns what to say at the end, and the log as the laptop has it.
+func (s *session) stop(ctx context.Context, find bool) (ended string, log *serverLog, err error) {
+	log = &serverLog{}
 	ending, ended := "as asked", "stopped"
 	if find {
 		var before *EndedError
@@ -37,9 +44,8 @@ func Stop(ctx context.Context, cfg Config, find bool, emit func(Event)) error {
 			s.cfg.ID, s.out.id = before.ID, before.ID
 			ending, ended = before.Error(), "ended before"
 		} else if err != nil {
-			return s.end(err, "", &serverLog{})
+			return "", log, err
 		}
-		cfg = s.cfg
 	}
 	s.out.event(Event{Event: EventEnding, Reason: ending})
 	work, done := context.WithCancel(context.WithoutCancel(ctx))
@@ -49,13 +55,13 @@ func Stop(ctx context.Context, cfg Config, find bool, emit func(Event)) error {
 
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardownTimeout)
 	defer cancel()
-	within, release := until(within, cfg.Abandon)
+	within, release := until(within, s.cfg.Abandon)
 	defer release()
-	patient, calm := until(within, cfg.Hurry)
+	patient, calm := until(within, s.cfg.Hurry)
 	defer calm()
-	log := &serverLog{dir: cfg.LogDir, id: cfg.ID, app: cfg.App.Name}
+	log = &serverLog{dir: s.cfg.LogDir, id: s.cfg.ID, app: s.cfg.App.Name}
 	s.step = slurm.AnyStep
-	err := s.endJob(within, patient, log)
+	err = s.endJob(within, patient, log)
 	log.close()
-	return s.end(err, ended+": nothing of session "+cfg.ID+" runs any more", log)
+	return ended + ": nothing of session " + s.cfg.ID + " runs any more", log, err
 }

@@ -57,7 +57,7 @@ func TestStopWithoutItsClient(t *testing.T) {
 		t.Errorf("logs %v", logs)
 	}
 	// The server was asked to end, not killed.
-	if !strings.Contains(a.Calls(), "scancel --signal=URG") {
+	if !strings.Contains(a.Calls(), "--signal=URG") {
 		t.Error("the runner was not asked")
 	}
 

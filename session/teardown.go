@@ -145,17 +145,26 @@ func drop(m any) {
 	}
 }
 
-// handOnTimeout is how long those who share our chain have to move to another.
-const handOnTimeout = 20 * time.Second
+// handOnTimeout is how long those who share our chain have to move to another. After handOnSilence, the user reads what
+// the end waits for.
+const (
+	handOnTimeout = 20 * time.Second
+	handOnSilence = time.Second
+)
 
 // closeChain ends a chain. Those who share it dial anew before: one of them owns theirs
-// then.
+// then. It tells events, so it comes before the session's last one.
 func (s *session) closeChain(c *share.Chain) {
 	ctx, cancel := context.WithTimeout(context.Background(), handOnTimeout)
 	defer cancel()
 	ctx, release := until(ctx, s.cfg.Hurry)
 	defer release()
-	c.Leave(ctx)
+	silent, speak := context.WithTimeout(ctx, handOnSilence)
+	defer speak()
+	if c.Leave(silent) > 0 && ctx.Err() == nil {
+		s.out.warn("another cscs uses this SSH connection: waiting until it has its own (at most " + handOnTimeout.String() + "; Ctrl-C: do not wait)")
+		c.Leave(ctx)
+	}
 	_ = c.Close()
 }
 

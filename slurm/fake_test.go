@@ -40,7 +40,10 @@ func reading(ctx context.Context, t *testing.T, f *slurmtest.Cluster, s *Submiss
 	go func() {
 		defer close(r.done)
 		r.outcome, r.err = read(ctx, f, func(e Event) error {
-			r.events <- e
+			select {
+			case r.events <- e:
+			case <-t.Context().Done(): // the test has ended and reads no more
+			}
 			return nil
 		})
 		close(r.events)

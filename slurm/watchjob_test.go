@@ -68,7 +68,7 @@ now=0 end=$2 cscs_job=7
 read -ra writes <<<"$3"
 exec 3>&1
 cscs_uptime() { REPLY=$now; }
-scontrol() {
+cscs_exec_query() {
 	echo "$now" >&3
 	echo "JobId=7 JobState=$state EndTime=1 "
 }

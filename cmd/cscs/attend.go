@@ -195,7 +195,7 @@ func (a *attendance) over(err error) {
 	if a.last.Stopped { // "from elsewhere" is not true where this is shown
 		o.Reason = "stopped"
 		if a.rec.Job != "" {
-			o.Reason += ": job " + a.rec.Job + " is gone"
+			o.Reason += ": job " + a.rec.Job + " has ended"
 		}
 	}
 	if a.last.Code != nil {

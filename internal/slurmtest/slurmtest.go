@@ -27,7 +27,9 @@ type Cluster struct {
 
 	t     *testing.T
 	state string
-	env   []string
+
+	mu  sync.Mutex // over env: a test changes it while commands start
+	env []string
 
 	started sync.WaitGroup
 }
@@ -126,11 +128,22 @@ func (c *Cluster) each(words string, login bool, visit func(*os.Process)) {
 }
 
 // Setenv changes the environment of what runs from now on.
-func (c *Cluster) Setenv(s string) { c.env = append(c.env, s) }
+func (c *Cluster) Setenv(s string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.env = append(c.env, s)
+}
+
+// environ is the environment of a command that starts now.
+func (c *Cluster) environ() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.env)
+}
 
 // PutFirst has the commands in dir found before all others from now on.
 func (c *Cluster) PutFirst(dir string) {
-	for _, v := range c.env {
+	for _, v := range c.environ() {
 		if path, ok := strings.CutPrefix(v, "PATH="); ok {
 			c.Setenv("PATH=" + dir + ":" + path)
 			return
@@ -269,7 +282,7 @@ func (e ExitError) ExitStatus() int { return int(e) }
 func (c *Cluster) Exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
 	// Not CommandContext: sshd does not kill either, it closes standard input.
 	cmd := exec.Command("/bin/bash", "-c", command) //nolint:noctx // see above
-	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = c.env, c.Home, stdout, stderr
+	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = c.environ(), c.Home, stdout, stderr
 	if _, err := os.Stat(c.Home); err != nil {
 		cmd.Dir = "/" // as sshd does
 	}

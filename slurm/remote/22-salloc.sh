@@ -214,7 +214,7 @@ cscs_process_began() {
 # a job of sbatch's needs none. A shell on another login node cannot be seen: it gives up within
 # cscs_step_most seconds.
 cscs_is_starter_gone() {
-	local host pid began
+	local host pid began answer
 	[[ ! -e $cscs_dir/batch ]] && { read -r host pid began <"$cscs_dir/starter"; } 2>/dev/null || return 1
 	if [[ $host == "${HOSTNAME%%.*}" && $pid == +([0-9]) ]]; then
 		# Its srun may still make the step if the shell alone was killed.
@@ -228,7 +228,9 @@ cscs_is_starter_gone() {
 	cscs_uptime
 	((REPLY >= cscs_step_asks)) || return 1
 	((cscs_step_asks = REPLY + 60000))
-	[[ $(cscs_exec_query scontrol --local --oneliner show step "$cscs_job" 2>&1) != *"StepId=$cscs_job."[0-9]* ]]
+	answer=$(cscs_exec_query scontrol --local --oneliner show step "$cscs_job" 2>&1)
+	# A controller that does not answer knows of no step either.
+	[[ $answer != *rror* || $answer == *'Invalid job id'* ]] && [[ $answer != *"StepId=$cscs_job."[0-9]* ]]
 }
 
 # cscs_wait_in_turn: while salloc waits.
