@@ -227,7 +227,7 @@ func (s keyStatus) print(out io.Writer) {
 			line("only", strings.TrimSpace(name+" "+s.Options[name]))
 		}
 	}
-	line("agent", map[string]string{"unknown": fmt.Sprintf("holds %d keys; which of them is this, nothing here tells", s.inAgent), "holds": "holds it", "lacks": "does not hold it (cscs key agent)", "none": "there is none", "silent": "does not answer"}[s.Agent])
+	line("agent", map[string]string{"unknown": fmt.Sprintf("holds %d identities (a certificate is one of its own); no file here tells which of them is this key", s.inAgent), "holds": "holds it", "lacks": "does not hold it (cscs key agent)", "none": "there is none", "silent": "does not answer"}[s.Agent])
 	if s.PerDay > 0 {
 		line("signed", fmt.Sprintf("%d of %d a day at %s, as far as this machine knows", s.Signed, s.PerDay, s.services()))
 	}

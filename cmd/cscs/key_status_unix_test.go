@@ -34,8 +34,8 @@ func TestStatusAgent(t *testing.T) {
 		{known, []key.Agent{without, none}, "lacks", "does not hold it"},
 		{known, []key.Agent{none}, "none", "there is none"},
 		{known, []key.Agent{gone, none}, "silent", "does not answer"},
-		{unknown, []key.Agent{with}, "unknown", "holds 1 keys"},
-		{unknown, []key.Agent{none, without}, "unknown", "holds 0 keys"},
+		{unknown, []key.Agent{with}, "unknown", "holds 1 identit"},
+		{unknown, []key.Agent{none, without}, "unknown", "holds 0 identit"},
 		{unknown, []key.Agent{none}, "none", "there is none"},
 	} {
 		s := statusOf(t.Context(), c.agents, c.state, time.Now())

@@ -221,7 +221,7 @@ func (v *visit) agent(ctx context.Context) []finding {
 	case err != nil:
 		return one(warning("", err))
 	case n > mostKeys && v.chosenOnly():
-		return one(ok("", fmt.Sprintf("it holds %d keys, of which ssh shows those that are chosen (IdentitiesOnly)", n)))
+		return one(ok("", fmt.Sprintf("it holds %d identities (keys and certificates), of which ssh shows those that are chosen (IdentitiesOnly)", n)))
 	case n > mostKeys:
 		return one(warning("", &ManyKeysError{Keys: n, Only: v.onlyThere()}))
 	case n == 0 && v.way.KeyErr != nil && v.mayBeLocked(ctx):
@@ -230,7 +230,7 @@ func (v *visit) agent(ctx context.Context) []finding {
 	if n == 0 {
 		return one(ok("", "it holds no keys; a locked one says so, too, and is unlocked by ssh-add -X"))
 	}
-	return one(ok("", fmt.Sprintf("it holds %d keys", n)))
+	return one(ok("", fmt.Sprintf("it holds %d identities (keys and certificates)", n)))
 }
 
 func (v *visit) theirAgent() key.Agent {
