@@ -93,6 +93,21 @@ func TestTextOfWhatIsLeft(t *testing.T) {
 	}
 }
 
+// TestStepTimesWithoutAnswers: the time of a step is without that of the user's answers.
+func TestStepTimesWithoutAnswers(t *testing.T) {
+	io, _, errs := testIO(false, false)
+	text := NewText(io, false)
+	text.Event(session.Event{Event: session.EventConnecting, Host: "ela", Time: noon})
+	text.now = func() time.Time { return noon.Add(time.Second) }
+	release := text.Hold()
+	text.now = func() time.Time { return noon.Add(31 * time.Second) }
+	release()
+	text.Event(session.Event{Event: session.EventConnected, Host: "ela", Time: noon.Add(33 * time.Second)})
+	if got := errs.String(); !strings.HasSuffix(got, " 3.0 s\n") {
+		t.Errorf("a step of 33 s, 30 of them the user's: %s", got)
+	}
+}
+
 // TestStepTimes: each step has its own time, the last one too; one that another process saw has none.
 func TestStepTimes(t *testing.T) {
 	events := func(earlier bool) string {

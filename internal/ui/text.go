@@ -120,15 +120,21 @@ func (t *Text) Event(e session.Event) {
 }
 
 // Hold takes back the waiting line and keeps all others until the function that it
-// returns is called: somebody is being asked something on the same terminal.
+// returns is called: the user is asked something on the same terminal. The time until
+// then counts for no step.
 func (t *Text) Hold() (release func()) {
 	t.mu.Lock()
+	held := t.now()
 	t.clear()
 	t.flush()
 	if t.view != nil {
 		t.view.quiet()
 	}
 	return func() {
+		answered := t.now().Sub(held)
+		for step, began := range t.since {
+			t.since[step] = began.Add(answered)
+		}
 		if t.view != nil {
 			t.view.settle()
 		}
