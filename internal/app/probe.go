@@ -8,6 +8,7 @@ import (
 	"net/http"
 	neturl "net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -33,6 +34,14 @@ func probeJupyter(ctx context.Context, c *http.Client, base, token string) error
 	const name = "jupyter"
 	p := newProber(name, c)
 	status := base + "api/status"
+	// Both answers are asked for at once: over a long line each takes two round trips.
+	ctx, cancel := context.WithCancel(ctx)
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer cancel()
+	var known int
+	var knownErr error
+	asking.Go(func() { known, knownErr = p.ask(ctx, status, token) })
 	// What needs a login and is no API sends one who has none to the login page, which Jupyter does not log.
 	// Where it does not, the API decides; its refusal is a warning in Jupyter's log.
 	page, err := p.answerOf(ctx, base+"files/.cscs", "", isMeant)
@@ -52,8 +61,8 @@ func probeJupyter(ctx context.Context, c *http.Client, base, token string) error
 	default:
 		return &ProbeError{App: name, URL: status, Status: code}
 	}
-	code, err = p.ask(ctx, status, token)
-	if err != nil {
+	asking.Wait()
+	if code, err = known, knownErr; err != nil {
 		return err
 	}
 	switch {

@@ -152,6 +152,32 @@ func TestJupyterProbeWarns(t *testing.T) {
 	}
 }
 
+// TestJupyterProbeAtOnce: the two answers are asked for at the same time.
+func TestJupyterProbeAtOnce(t *testing.T) {
+	a, err := Jupyter(nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := strings.TrimSuffix(a.Path, "lab")
+	known := make(chan struct{})
+	mux := http.NewServeMux()
+	mux.HandleFunc(base+"api/status", func(http.ResponseWriter, *http.Request) { close(known) })
+	mux.HandleFunc(base+"files/", func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-known:
+		case <-r.Context().Done():
+		}
+		http.Redirect(w, r, base+"login", http.StatusFound)
+	})
+	s := httptest.NewServer(mux)
+	defer s.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := a.Probe(ctx, s.Client(), s.URL); err != nil {
+		t.Error(err)
+	}
+}
+
 // A redirect that does not lead to the login page proves nothing.
 func TestJupyterProbeRedirected(t *testing.T) {
 	a, err := Jupyter(nil, "")
