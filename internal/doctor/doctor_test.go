@@ -168,9 +168,9 @@ func TestAilments(t *testing.T) {
 		harm, mend  func(p *patient)
 	}{
 		{name: "clock slow", check: "clock", status: Failure, words: []string{"behind that of daint", "10m"},
-			harm: func(p *patient) { p.Now = func() time.Time { return time.Now().Add(-10 * time.Minute) } }, mend: func(p *patient) { p.Now = nil }},
+			harm: func(p *patient) { p.Now = func() time.Time { return time.Now().Add(-10*time.Minute - 20*time.Second) } }, mend: func(p *patient) { p.Now = nil }},
 		{name: "clock fast", check: "clock", status: Warning, words: []string{"ahead of that of daint", "2m"},
-			harm: func(p *patient) { p.Now = func() time.Time { return time.Now().Add(2 * time.Minute) } }, mend: func(p *patient) { p.Now = nil }},
+			harm: func(p *patient) { p.Now = func() time.Time { return time.Now().Add(2*time.Minute + 20*time.Second) } }, mend: func(p *patient) { p.Now = nil }},
 		{name: "no way by IPv6", check: "tcp", status: Warning, words: []string{"answers by IPv4, but not by IPv6 (::1)", "refused"},
 			harm: func(p *patient) { p.Lookup = both }, mend: func(p *patient) { p.Lookup = nil }},
 		{name: "names that do not end", check: "names", status: Failure, words: []string{"no answer"},
@@ -185,7 +185,7 @@ func TestAilments(t *testing.T) {
 		{name: "a certificate for one command", check: "key", status: Failure, words: []string{"one command alone"},
 			harm: func(p *patient) { p.way.Keys[0].Cert.CriticalOptions = map[string]string{"force-command": "date"} },
 			mend: func(p *patient) { p.way.Keys[0].Cert = certificate() }},
-		{name: "a login shell that is slow", check: "shell", status: Warning, words: []string{"take 3"},
+		{name: "a login shell that is slow", check: "shell", status: Warning, words: []string{"login shell on daint take "},
 			harm: func(p *patient) {
 				shell := p.shell
 				p.setShell(func(cmd string, stdin io.Reader, stdout, stderr io.Writer) int {

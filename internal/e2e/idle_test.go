@@ -24,7 +24,7 @@ func unused(t *testing.T, s *session, limit string) event {
 		t.Errorf("it ends: %q", e.Reason)
 	}
 	g, _ := s.find("granted")
-	if e := s.end(0); e.Reason != "idle for "+limit+": job "+g.Job+" is gone" {
+	if e := s.end(0); e.Reason != "idle for "+limit+": job "+g.Job+" has ended" {
 		t.Errorf("it ended: %q", e.Reason)
 	}
 	if state := jobState(t, g.Job); state != "" && state != "COMPLETING" {

@@ -26,7 +26,7 @@ func TestNotification(t *testing.T) {
 	monitor.line("member=Notify")
 	monitor.line(`string "cscs on daint"`)
 	monitor.line(`string "the server was not used for 4s, and the session ends in 4s: use it to keep it"`)
-	m.expect(`✓ idle for 8s: job \d+ is gone|\* idle for 8s: job \d+ is gone`)
+	m.expect(`✓ idle for 8s: job \d+ has ended|\* idle for 8s: job \d+ has ended`)
 	if code := m.exit(patience); code != 0 {
 		t.Errorf("exit code %d\n%s", code, plain(m.stdout.String()))
 	}

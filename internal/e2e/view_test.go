@@ -230,7 +230,7 @@ func TestViewOfALife(t *testing.T) {
 
 	p.keys("C-c")
 	text = p.ends(0)
-	once(t, text, append(steps, `^✓ ended as asked: job \d+ is gone$`, `^! the server closed its port`, `^! connection to ela lost`)...)
+	once(t, text, append(steps, `^✓ ended as asked: job \d+ has ended$`, `^! the server closed its port`, `^! connection to ela lost`)...)
 	if n := strings.Count(text, "min left"); n != 0 {
 		t.Errorf("the block was left:\n%s", text)
 	}

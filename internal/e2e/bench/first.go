@@ -24,7 +24,7 @@ func (b *bench) firstAnswer(ctx context.Context, r record) error {
 		for _, side := range []struct {
 			name string
 			do   func(context.Context) (timing, error)
-		}{{"cscs", b.byCSCS()}, {"cscs --via salloc", b.byCSCS("--via", "salloc")}, {"by hand", b.byHand}} {
+		}{{"cscs", b.byCSCS()}, {"cscs --via sbatch", b.byCSCS("--via", "sbatch")}, {"by hand", b.byHand}} {
 			if err := b.settle(ctx); err != nil {
 				return err
 			}

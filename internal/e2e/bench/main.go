@@ -5,7 +5,8 @@
 // else the machine does meets both.
 //
 //	bench run --cscs BIN --rounds N [--only REGEX] >>RESULTS     in the lab that is up
-//	bench table RESULTS                                          docs/performance.md
+//	bench table RESULTS                                          the table of docs/performance.md
+//	bench chart RESULTS                                          its chart
 //	bench dial KEY KNOWN_HOSTS [NODE KEY]                        on the laptop: dial the chain, run true
 //
 // scripts/bench drives it.
@@ -55,10 +56,12 @@ func main() {
 		err = dial(ctx, os.Args[2], os.Args[3], os.Args[4:])
 	case len(os.Args) == 3 && os.Args[1] == "table":
 		err = table(os.Stdout, os.Args[2])
+	case len(os.Args) == 3 && os.Args[1] == "chart":
+		err = chart(os.Stdout, os.Args[2])
 	case len(os.Args) > 1 && os.Args[1] == "run":
 		err = run(ctx, os.Args[2:])
 	default:
-		err = fmt.Errorf("usage: bench run|table|dial: see the source")
+		err = fmt.Errorf("usage: bench run|table|chart|dial: see the source")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

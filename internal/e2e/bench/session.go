@@ -171,12 +171,27 @@ func (b *bench) settle(ctx context.Context) error {
 	for {
 		out, err := b.As(ctx, "root", "daint", "squeue", "-a", "-h").CombinedOutput()
 		if err == nil && len(bytes.TrimSpace(out)) == 0 {
-			return nil
+			return b.rest(ctx)
 		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("the queue does not empty: %s", out)
 		case <-tick.C:
 		}
+	}
+}
+
+// quiet is how long nothing is asked of Slurm before a session: for seconds after a job's end, its schedulers
+// and slurmd still work at it.
+const quiet = 15 * time.Second
+
+func (b *bench) rest(ctx context.Context) error {
+	timer := time.NewTimer(quiet)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }

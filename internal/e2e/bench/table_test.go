@@ -4,8 +4,11 @@ package main
 
 import (
 	"bytes"
+	"encoding/xml"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -37,5 +40,34 @@ func TestTableIncomplete(t *testing.T) {
 		if c.ok != strings.Contains(page.String(), "1.00") {
 			t.Errorf("%s: the page is %q", c.name, page.String())
 		}
+	}
+}
+
+// TestChart: a bar is as long as its time, and the text is whole XML.
+func TestChart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "results")
+	const line = `{"release":"trixie","item":"first-200","rtt_ms":%d,"side":%q,"round":0,"value":%v,"unit":"s"}` + "\n"
+	results := fmt.Sprintf(line, 0, "cscs", 1) + fmt.Sprintf(line, 0, "by <hand>", 4) + fmt.Sprintf(line, 100, "cscs", 2) + fmt.Sprintf(line, 100, "by <hand>", 3)
+	if err := os.WriteFile(file, []byte(results), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	if err := chart(&text, file); err != nil {
+		t.Fatal(err)
+	}
+	var drawn struct {
+		Bars []struct {
+			Width int `xml:"width,attr"`
+		} `xml:"rect"`
+	}
+	if err := xml.Unmarshal(text.Bytes(), &drawn); err != nil {
+		t.Fatalf("%v:\n%s", err, &text)
+	}
+	var widths []int
+	for _, b := range drawn.Bars {
+		widths = append(widths, b.Width)
+	}
+	if !slices.Equal(widths, []int{105, 420, 210, 315}) {
+		t.Errorf("bars: %v", widths)
 	}
 }
