@@ -145,3 +145,21 @@ kill -KILL "$other" "$marked" 2>/dev/null`
 		t.Errorf("the other %q, %v", got, err)
 	}
 }
+
+// TestAskShellThatFloods: what a shell of the user's prints is read whole, and read by nothing else, though the time
+// limit of a read ends amid it. bash keeps the rest of a read -N that has timed out for its next read, of whatever file.
+func TestAskShellThatFloods(t *testing.T) {
+	t.Parallel()
+	text := script() + `
+flood() { yes 10000n | head -c 700000; }
+for ((i = 0; i < 3; i++)); do
+	cscs_ask_shell 30 flood
+	code=$? length=${#REPLY}
+	cscs_uptime
+	[[ $REPLY == +([0-9]) ]] && echo "$code $length"
+done`
+	out, err := bashCommand(t, text).CombinedOutput()
+	if want := strings.Repeat("0 700000\n", 3); err != nil || string(out) != want {
+		t.Errorf("%v, %q", err, out)
+	}
+}

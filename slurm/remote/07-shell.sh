@@ -18,7 +18,9 @@ cscs_ask_shell() {
 	while ((waited < (limit + 2) * 1000)); do
 		kill -0 "$pid" 2>/dev/null || gone=1
 		part=''
-		IFS= read -r -N 65536 -t 0.1 -u "$fd" part
+		# Byte by byte, as bash reads a pipe: what it has read ahead for -N when the time is up, it gives to the next
+		# read of any file.
+		IFS= read -r -d "" -t 0.1 -u "$fd" part
 		code=$?
 		text+=$part
 		((code == 0 || code > 128)) || break
