@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/alps-tunnel/cscs/internal/hostiletest"
@@ -16,11 +17,11 @@ import (
 // A lyingHost answers calls with lines of its own, as a login node that lies could.
 type lyingHost struct {
 	lines []string
-	calls int
+	calls atomic.Int32 // watchInner asks beside a call that takes long
 }
 
 func (h *lyingHost) Exec(_ context.Context, _ string, stdin io.Reader, stdout, _ io.Writer) error {
-	h.calls++
+	h.calls.Add(1)
 	asked, err := ReadCall(bufio.NewReader(stdin))
 	if err != nil {
 		return err
@@ -58,8 +59,8 @@ func TestIDsOfCalls(t *testing.T) {
 		} {
 			h := says()
 			var bad *sessionid.Error
-			if err := call(h); !errors.As(err, &bad) || h.calls > 0 {
-				t.Errorf("%s %q: %v, %d calls", name, id, err, h.calls)
+			if err := call(h); !errors.As(err, &bad) || h.calls.Load() > 0 {
+				t.Errorf("%s %q: %v, %d calls", name, id, err, h.calls.Load())
 			}
 		}
 	}
