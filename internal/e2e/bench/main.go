@@ -148,6 +148,7 @@ func (b *bench) items() []item {
 		item{"dial", []time.Duration{0, 20 * ms, 100 * ms}, b.dials},
 		item{"returns", []time.Duration{0, 20 * ms, 100 * ms}, b.returns},
 		item{"transfer", []time.Duration{0, 20 * ms}, b.transfers},
+		item{"leaves", []time.Duration{0}, b.leaves},
 		item{"version", []time.Duration{0}, b.version},
 	)
 }

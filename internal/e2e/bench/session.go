@@ -166,26 +166,9 @@ func (b *bench) prepare(ctx context.Context) error {
 func (b *bench) settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		out, err := b.As(ctx, "root", "daint", "squeue", "-a", "-h").CombinedOutput()
-		if err == nil && len(bytes.TrimSpace(out)) == 0 {
-			return b.rest(ctx)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("the queue does not empty: %s", out)
-		case <-tick.C:
-		}
+	if err := b.awaitEmpty(ctx); err != nil {
+		return err
 	}
-}
-
-// quiet is how long nothing is asked of Slurm before a session: for seconds after a job's end, its schedulers
-// and slurmd still work at it.
-const quiet = 15 * time.Second
-
-func (b *bench) rest(ctx context.Context) error {
 	timer := time.NewTimer(quiet)
 	defer timer.Stop()
 	select {
@@ -195,3 +178,7 @@ func (b *bench) rest(ctx context.Context) error {
 		return ctx.Err()
 	}
 }
+
+// quiet is how long nothing is asked of Slurm before a session: for seconds after a job's end, its schedulers
+// and slurmd still work at it.
+const quiet = 15 * time.Second

@@ -19,6 +19,7 @@ var titles = []struct{ item, title, aim string }{
 	{"grant-to-server", "From the grant to the server's process", "under 0.2 s"},
 	{"dial", "Reach the login node through the jump host, run `true`", "half at RTT 0, three quarters at 100 ms"},
 	{"returns", "From the network's return, after 20 s, to the answer on the same local port", "1 s and a dial of the whole chain"},
+	{"leaves", "From Ctrl-C until squeue does not show the job", "under 1 s"},
 	{"download", "One download of 256 MiB", "never slower"},
 	{"100-requests", "100 parallel requests of 1 kB, each on its own connection", "never slower"},
 	{"memory", "Resident memory with 100 open connections", "under 40 MiB"},
