@@ -24,7 +24,8 @@ cscs_ask_shell() {
 		code=$?
 		text+=$part
 		((code == 0 || code > 128)) || break
-		((code == 0)) || [[ -z $gone ]] || break
+		# On a loaded host the time may be up while there is more.
+		[[ -z $gone || -n $part ]] || break
 		cscs_uptime
 		waited=$((REPLY - began))
 	done
