@@ -24,13 +24,13 @@ func (c *Cluster) Cut() {
 	c.jump.Cut()
 }
 
-// Heal gives it back.
+// Heal gives it back. Connections that came meanwhile are answered now, as those whose first packet is sent again.
 func (c *Cluster) Heal() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.cut = false
 	for _, conn := range c.mute {
-		_ = conn.Close()
+		c.tasks.Go(func() { c.jump.Serve(conn) })
 	}
 	c.mute = nil
 }
