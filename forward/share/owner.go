@@ -31,7 +31,7 @@ type owner struct {
 	left    bool             // and the sharers know that this is for good
 	ended   bool             // nobody is let in any more
 	sharers map[*sharer]bool // true: let in
-	changed chan struct{}    // closed, and made anew, when a sharer goes
+	changed chan struct{}    // closed, and made anew, when a sharer comes or goes
 }
 
 // claim takes the place and begins to listen, before there is anything to share.
@@ -165,6 +165,7 @@ func (o *owner) admit(s *sharer) bool {
 		return false
 	}
 	o.sharers[s] = true
+	o.tellChange()
 	return true
 }
 
@@ -282,8 +283,32 @@ func (o *owner) leaves(s *sharer) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.sharers, s)
+	o.tellChange()
+}
+
+// tellChange wakes those who wait for a change of the sharers. The lock is held.
+func (o *owner) tellChange() {
 	close(o.changed)
 	o.changed = make(chan struct{})
+}
+
+// users is as Chain.Users. The place is given up if its socket was removed: no process finds it any more.
+func (o *owner) users() (n int, open bool, changed <-chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.held != nil && !o.held.ours() {
+		o.over = true
+		o.yield()
+	}
+	return o.present(), o.held != nil, o.changed
+}
+
+// shut gives the place up for good.
+func (o *owner) shut() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.over = true
+	o.yield()
 }
 
 // end tells everybody why it is over, and ends their connections.

@@ -510,3 +510,80 @@ func TestExtensionSilent(t *testing.T) {
 		t.Errorf("alone: %v", c.Alone())
 	}
 }
+
+// TestDirectoryRemoved: an owner whose directory was removed (a logout does that with the runtime directory)
+// leaves the socket alone that the next owner has made at the same path.
+func TestDirectoryRemoved(t *testing.T) {
+	s := newSite(t, nil)
+	old := s.share(t, chain.Options{})
+	if err := os.RemoveAll(s.place.Dir); err != nil {
+		t.Fatal(err)
+	}
+	next := s.share(t, chain.Options{})
+	if next.Joined() || next.Alone() != nil {
+		t.Fatalf("joined %v, alone: %v", next.Joined(), next.Alone())
+	}
+	_ = old.Close()
+	if c := s.share(t, chain.Options{}); !c.Joined() {
+		t.Errorf("alone: %v", c.Alone())
+	}
+}
+
+// TestOwn: an owner that keeps the chain for others sees who comes and goes, and whether others may join.
+// After Shut, its sharer goes on and the next process has a chain of its own.
+func TestOwn(t *testing.T) {
+	s := newSite(t, nil)
+	if s.place.Served() {
+		t.Error("served before there is an owner")
+	}
+	owner, err := Own(t.Context(), s.place, chain.Options{}, s.dialSite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer owner.Close()
+	if !s.place.Served() {
+		t.Error("not served")
+	}
+	if _, err := Own(t.Context(), s.place, chain.Options{}, s.dialSite); !errors.Is(err, ErrTaken) {
+		t.Errorf("a second owner: %v", err)
+	}
+	next := func(what string, n int, do func()) { // what the owner sees after do
+		t.Helper()
+		_, _, changed := owner.Users()
+		do()
+		_ = soon(t, what, changed)
+		eventually(t, what, func() bool {
+			now, _, _ := owner.Users()
+			return now == n
+		})
+	}
+	var sharer *Chain
+	next("one joins", 1, func() { sharer = s.share(t, chain.Options{}) })
+	owner.Shut()
+	if _, open, _ := owner.Users(); open || s.place.Served() {
+		t.Error("others may join")
+	}
+	if err := sharer.Exec(t.Context(), "echo", nil, nil, nil); err != nil {
+		t.Error(err)
+	}
+	if c := s.share(t, chain.Options{}); c.Joined() || c.Alone() != nil {
+		t.Errorf("the next: joined %v, alone: %v", c.Joined(), c.Alone())
+	}
+	next("it leaves", 0, func() { _ = sharer.Close() })
+}
+
+// TestOwnDirectoryRemoved: an owner whose socket was removed knows that no other process can join.
+func TestOwnDirectoryRemoved(t *testing.T) {
+	s := newSite(t, nil)
+	owner, err := Own(t.Context(), s.place, chain.Options{}, s.dialSite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer owner.Close()
+	if err := os.RemoveAll(s.place.Dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, open, _ := owner.Users(); open {
+		t.Error("others may join")
+	}
+}

@@ -69,15 +69,25 @@ func (p Place) prepare() error {
 	return nil
 }
 
+// Served reports whether a process listens at the place.
+func (p Place) Served() bool {
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: p.socket(), Net: "unix"})
+	if err == nil {
+		_ = conn.Close()
+	}
+	return err == nil
+}
+
 // held is the right to serve a place: the lock, and the socket that it covers. Only
 // who holds the lock makes or removes the socket's file.
 type held struct {
 	lock     *flock.Flock
 	listener *net.UnixListener
 	path     string
+	file     os.FileInfo // of the socket
 }
 
-// take takes the place, or fails with errTaken.
+// take takes the place, or fails with ErrTaken.
 func (p Place) take() (*held, error) {
 	lock := flock.New(p.lock())
 	locked, err := lock.TryLock()
@@ -85,7 +95,7 @@ func (p Place) take() (*held, error) {
 		return nil, fmt.Errorf("share the connection: %w", err)
 	}
 	if !locked {
-		return nil, errTaken
+		return nil, ErrTaken
 	}
 	h := &held{lock: lock, path: p.socket()}
 	if err := h.listen(); err != nil {
@@ -108,13 +118,26 @@ func (h *held) listen() error {
 		_ = l.Close()
 		return err
 	}
+	if h.file, err = os.Lstat(h.path); err != nil {
+		_ = l.Close()
+		return err
+	}
 	h.listener = l
 	return nil
 }
 
+// ours reports whether the socket at the path is the one that this process has made. A logout removes the
+// runtime directory with it, and then another process can have the place.
+func (h *held) ours() bool {
+	file, err := os.Lstat(h.path)
+	return err == nil && os.SameFile(file, h.file)
+}
+
 // release gives the place up. Who waits to be accepted is sent away.
 func (h *held) release() {
-	_ = os.Remove(h.path)
+	if h.ours() {
+		_ = os.Remove(h.path)
+	}
 	_ = h.listener.Close()
 	_ = h.lock.Close()
 }

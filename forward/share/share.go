@@ -68,6 +68,23 @@ type DialFunc func(ctx context.Context, opts chain.Options) (*chain.Chain, error
 // join. Whatever stands in the way of sharing, it dials; Alone says what it was. Errors
 // are those of dial, or the cause of ctx.
 func Dial(ctx context.Context, place Place, opts chain.Options, dial DialFunc) (*Chain, error) {
+	return newDialling(place, opts, dial).run(ctx)
+}
+
+// Own dials the chain as the owner of the place, for a process that keeps it for others. The error is
+// ErrTaken if another process is the owner, that of dial, or that of the place.
+func Own(ctx context.Context, place Place, opts chain.Options, dial DialFunc) (*Chain, error) {
+	if err := place.prepare(); err != nil {
+		return nil, err
+	}
+	o, err := claim(place)
+	if err != nil {
+		return nil, err
+	}
+	return newDialling(place, opts, dial).own(ctx, o)
+}
+
+func newDialling(place Place, opts chain.Options, dial DialFunc) *dialling {
 	if opts.Silence == nil {
 		opts.Silence = func(string, bool) {}
 	}
@@ -77,8 +94,7 @@ func Dial(ctx context.Context, place Place, opts chain.Options, dial DialFunc) (
 	if opts.Asking == nil {
 		opts.Asking = func() {}
 	}
-	d := &dialling{place: place, opts: opts, dial: dial}
-	return d.run(ctx)
+	return &dialling{place: place, opts: opts, dial: dial}
 }
 
 type dialling struct {
@@ -114,7 +130,7 @@ func (d *dialling) run(ctx context.Context) (*Chain, error) {
 		switch {
 		case err == nil:
 			return d.own(ctx, o)
-		case !errors.Is(err, errTaken):
+		case !errors.Is(err, ErrTaken):
 			return d.alone(ctx, err)
 		case d.quiet.IsZero():
 			d.quiet = time.Now()
@@ -287,6 +303,13 @@ func (c *Chain) Sharers() int {
 	return c.owner.count()
 }
 
+// Users returns how many other processes share the chain, whether others may join, and a channel that is
+// closed at the next change of the first. It is for who has the chain by Own.
+func (c *Chain) Users() (n int, open bool, changed <-chan struct{}) { return c.owner.users() }
+
+// Shut lets no other process join. Those that share the chain keep it.
+func (c *Chain) Shut() { c.owner.shut() }
+
 // Close ends the chain, for those who share it too unless Leave was called before, and
 // waits until nothing of it is running.
 func (c *Chain) Close() error {
@@ -307,9 +330,11 @@ func (c *Chain) Close() error {
 var (
 	errNobody   = errors.New("nobody shares it")
 	errGuest    = errors.New("it is for a moment only")
-	errTaken    = errors.New("another process is its owner")
-	errStuck    = fmt.Errorf("%w, and does not answer", errTaken)
-	errPatience = fmt.Errorf("%w, and was waited for in vain", errTaken)
-	errAsking   = fmt.Errorf("%w, and is waiting for its user", errTaken)
-	errVersion  = fmt.Errorf("%w, and a different version of this program", errTaken)
+	errStuck    = fmt.Errorf("%w, and does not answer", ErrTaken)
+	errPatience = fmt.Errorf("%w, and was waited for in vain", ErrTaken)
+	errAsking   = fmt.Errorf("%w, and is waiting for its user", ErrTaken)
+	errVersion  = fmt.Errorf("%w, and a different version of this program", ErrTaken)
 )
+
+// ErrTaken tells that another process is the owner of a place.
+var ErrTaken = errors.New("another process is its owner")
