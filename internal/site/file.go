@@ -16,6 +16,7 @@ import (
 type file struct {
 	DefaultCluster string                 `toml:"default_cluster"`
 	SSHConfig      string                 `toml:"ssh_config"`
+	Persist        text                   `toml:"persist"` // for each cluster that says nothing else
 	Hosts          map[string]fileHost    `toml:"hosts"`
 	Signing        map[string]fileSigning `toml:"signing"`
 	Clusters       map[string]fileCluster `toml:"clusters"`
@@ -80,6 +81,7 @@ type defaults struct {
 	Path          text              `toml:"path"`
 	Lease         text              `toml:"lease"`
 	Idle          text              `toml:"idle"`
+	Persist       text              `toml:"persist"`
 	NoBrowser     *bool             `toml:"no_browser"`
 	NoNotify      *bool             `toml:"no_notify"`
 	NoSign        *bool             `toml:"no_sign"`

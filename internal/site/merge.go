@@ -29,6 +29,9 @@ func (c *Config) merge(name string, f *file, ps positions, from origin) error {
 	if f.DefaultCluster != "" {
 		c.DefaultCluster = f.DefaultCluster
 	}
+	if f.Persist != "" && own {
+		c.persist = []Setting{{Flag: "persist", Values: []string{string(f.Persist)}, Pos: ps.at(name, "persist")}}
+	}
 	if err := c.mergeSigning(f, bad); err != nil {
 		return err
 	}

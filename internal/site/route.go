@@ -54,6 +54,14 @@ func (h Host) Addr() string { return net.JoinHostPort(h.HostName, strconv.Itoa(h
 // Cluster is the cluster of that name: one of config.toml, a built-in one, or one that
 // only ~/.ssh/config knows, by a Host block of its own.
 func (c *Config) Cluster(ctx context.Context, name string) (Cluster, error) {
+	cl, err := c.findCluster(ctx, name)
+	if !slices.ContainsFunc(cl.Settings, func(s Setting) bool { return s.Flag == "persist" }) {
+		cl.Settings = slices.Concat(cl.Settings, c.persist)
+	}
+	return cl, err
+}
+
+func (c *Config) findCluster(ctx context.Context, name string) (Cluster, error) {
 	if cl, ok := c.clusters[name]; ok {
 		return cl, nil
 	}

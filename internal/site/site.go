@@ -39,7 +39,8 @@ type Config struct {
 	made     []Made
 	ssh      *asker
 
-	sshConfig string // instead of ~/.ssh/config, if not empty
+	persist   []Setting // persist at the top level, if it is set
+	sshConfig string    // instead of ~/.ssh/config, if not empty
 }
 
 // SSHConfigPath is the user's own configuration of ssh, whether it exists or not.
