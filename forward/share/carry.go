@@ -29,7 +29,7 @@ type carriage struct {
 
 // carry opens the channel that the sharer asks for and carries it to its end.
 func carry(s *sharer, asked ssh.NewChannel) {
-	up, upRequests, err := s.chain.OpenChannel(s.ctx, asked.ChannelType(), asked.ExtraData())
+	up, upRequests, err := s.openChannel(asked)
 	if err != nil {
 		var refused *ssh.OpenChannelError
 		var lost *chain.LostError

@@ -18,6 +18,8 @@ type owner struct {
 	place Place
 	tasks sync.WaitGroup
 
+	spares chan spare // taken by sharers; only Own has one
+
 	decided chan struct{} // closed when the dial has succeeded or failed
 	asking  chan struct{} // closed when it waits for a person
 
@@ -48,7 +50,7 @@ func claim(place Place) (*owner, error) {
 func newOwner(place Place, held *held) *owner {
 	return &owner{
 		place: place, held: held,
-		decided: make(chan struct{}), asking: make(chan struct{}), changed: make(chan struct{}),
+		spares: make(chan spare), decided: make(chan struct{}), asking: make(chan struct{}), changed: make(chan struct{}),
 		silent: map[string]bool{}, sharers: map[*sharer]bool{},
 	}
 }

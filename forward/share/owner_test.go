@@ -3,6 +3,7 @@
 package share
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -585,5 +586,67 @@ func TestOwnDirectoryRemoved(t *testing.T) {
 	}
 	if _, open, _ := owner.Users(); open {
 		t.Error("others may join")
+	}
+}
+
+// TestSpare: a sharer gets the session channel that its owner has ready, though the line is dead at the moment.
+func TestSpare(t *testing.T) {
+	s := newSite(t, nil)
+	near, far := sshtest.Pipe()
+	var serving sync.WaitGroup
+	serving.Go(func() { s.servers[0].Serve(far) })
+	defer serving.Wait()
+	defer far.Close()
+	opts := chain.Options{Keepalive: -1, NetDial: func(context.Context, string, string) (net.Conn, error) { return near, nil }}
+	if err := s.place.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	o, err := claim(s.place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.spares = make(chan spare, 1) // else it is offered, or is about to be
+	owner, err := newDialling(s.place, opts, s.dialSite).own(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer owner.Close()
+	ch, reqs, err := owner.OpenChannel(t.Context(), "session", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.spares <- spare{ch, reqs}
+	sharer := s.share(t, chain.Options{})
+	near.Freeze()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	got, asked, err := sharer.OpenChannel(ctx, "session", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go ssh.DiscardRequests(asked)
+	near.Thaw()
+	_ = got.Close()
+}
+
+// TestKeepSpare: one command after the other gets the channel that is ready then.
+func TestKeepSpare(t *testing.T) {
+	s := newSite(t, nil)
+	owner, err := Own(t.Context(), s.place, chain.Options{}, s.dialSite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer owner.Close()
+	for range 20 { // more than a host allows at a time
+		ready := soon(t, "a spare", owner.owner.spares)
+		go ssh.DiscardRequests(ready.reqs)
+		_ = ready.ch.Close()
+	}
+	sharer := s.share(t, chain.Options{})
+	for range 20 {
+		var out bytes.Buffer
+		if err := sharer.Exec(t.Context(), "echo hello", nil, &out, nil); err != nil || out.String() != "hello\n" {
+			t.Fatalf("%v, %q", err, out.String())
+		}
 	}
 }

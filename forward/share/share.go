@@ -81,7 +81,11 @@ func Own(ctx context.Context, place Place, opts chain.Options, dial DialFunc) (*
 	if err != nil {
 		return nil, err
 	}
-	return newDialling(place, opts, dial).own(ctx, o)
+	c, err := newDialling(place, opts, dial).own(ctx, o)
+	if err == nil {
+		o.tasks.Go(func() { o.keepSpare(c.Chain) })
+	}
+	return c, err
 }
 
 func newDialling(place Place, opts chain.Options, dial DialFunc) *dialling {

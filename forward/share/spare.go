@@ -1,0 +1,51 @@
+package share
+
+import (
+	"context"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/forward/chain"
+)
+
+// A spare is a session channel that an owner has opened before a sharer asks for one, so that the sharer's
+// command leaves a round trip sooner. It counts for sshd's MaxSessions, and the next command gets it.
+type spare struct {
+	ch   ssh.Channel
+	reqs <-chan *ssh.Request
+}
+
+// keepSpare has a spare ready until the chain ends, or the host refuses or closes one. Until a spare is taken,
+// it answers what the host asks in it (ClientAliveInterval).
+func (o *owner) keepSpare(c *chain.Chain) {
+	for {
+		ch, reqs, err := c.OpenChannel(context.Background(), "session", nil) // it fails with the chain
+		if err != nil {
+			return
+		}
+		for taken := false; !taken; {
+			select {
+			case o.spares <- spare{ch, reqs}:
+				taken = true
+			case req, ok := <-reqs:
+				if !ok {
+					_ = ch.Close()
+					return
+				}
+				_ = req.Reply(false, nil)
+			}
+		}
+	}
+}
+
+// openChannel opens what a sharer asks for, or takes the spare.
+func (s *sharer) openChannel(asked ssh.NewChannel) (ssh.Channel, <-chan *ssh.Request, error) {
+	if asked.ChannelType() == "session" && len(asked.ExtraData()) == 0 {
+		select {
+		case spare := <-s.owner.spares:
+			return spare.ch, spare.reqs, nil
+		default:
+		}
+	}
+	return s.chain.OpenChannel(s.ctx, asked.ChannelType(), asked.ExtraData())
+}
