@@ -26,7 +26,7 @@ func markRun(cmd *cobra.Command) {
 	offer(cmd, "node", func(k knowledge) []string { return k.nodes() })
 	offer(cmd, "job", func(k knowledge) []string { return k.jobs() })
 	for _, name := range []string{"user", "port", "local-port", "time", "account", "qos", "nodes", "nodelist", "gpus", "mem",
-		"constraint", "reservation", "slurm", "env", "setup", "uenv", "view", "queue-timeout", "start-timeout", "lease", "idle",
+		"constraint", "reservation", "slurm", "env", "setup", "uenv", "view", "queue-timeout", "start-timeout", "lease", "idle", "persist",
 		"venv", "workdir", "logdir", "ready", "path"} { // what they name is on the cluster, if anywhere
 		if cmd.Flags().Lookup(name) != nil {
 			_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions) // it exists, and is registered once

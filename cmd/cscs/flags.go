@@ -28,6 +28,7 @@ type options struct {
 
 	setup, venv, workdir, env, uenv, view, environment []string
 	via, queueTimeout, startTimeout, lease, idle       []string
+	persist                                            []string
 	ready, path                                        []string
 
 	time, account, partition, qos, nodes, nodelist, gpus, mem, constraint, reservation, slurm []string
@@ -63,7 +64,12 @@ func (g group) done(cmd *cobra.Command) {
 }
 
 // addWhere adds the flags that say where it runs and who we are there.
-func (o *options) addWhere(cmd *cobra.Command) { o.addWhereBy(cmd, checkFile) }
+func (o *options) addWhere(cmd *cobra.Command) {
+	o.addWhereBy(cmd, checkFile)
+	g := newGroup("Where")
+	g.add(&o.persist, "persist", "", "TIME", "keep the connection, in the background, until no command has used it for so long (default 0s: it ends with the last command)", checkPersist)
+	g.done(cmd)
+}
 
 // addWhereBy is addWhere with what is asked of a key's name here, if anything.
 func (o *options) addWhereBy(cmd *cobra.Command, checkIdentity func(string) error) {

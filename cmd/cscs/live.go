@@ -10,6 +10,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/live"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/sessionid"
+	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/ui"
 )
 
@@ -110,9 +111,15 @@ func (d *deps) wayTo(ctx context.Context, r live.Record, o *options, do func(*st
 	if err := takeOver(r.ID, "identity", r.Identity, &o.identity, checkWord); err != nil {
 		return err
 	}
-	for _, s := range cl.Settings { // the only one that is not of the session that there is already
-		if s.Flag == "no-sign" && s.Values[0] == "true" {
+	for _, s := range cl.Settings { // the only ones that are not of the session that there is already
+		switch {
+		case s.Flag == "no-sign" && s.Values[0] == "true":
 			o.noSign = true
+		case s.Flag == "persist" && len(o.persist) == 0:
+			if err := checkPersist(s.Values[0]); err != nil {
+				return &site.ConfigError{File: s.Pos.File, Line: s.Pos.Line, Column: s.Pos.Column, Message: badValue("persist", s.Values[0], err)}
+			}
+			o.persist = s.Values
 		}
 	}
 	return d.begin(ctx, o, cfg, cl, func(s *start) error {

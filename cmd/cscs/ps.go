@@ -37,6 +37,9 @@ one, or that of --cluster alone. One where sessions run as several users is aske
 them, or as --user alone. Sessions that were begun elsewhere are then listed too, and what
 nobody has owned for longer than its lease is cancelled.
 
+A connection that --persist keeps has a line after the list. With --json it is an object
+whose "kind" is "connection"; sessions have no "kind".
+
 Sessions that ended within a day are told after the list. With --ended those of the last week
 are listed instead of the live ones: when each ended, why, and with which exit code.`,
 		Example: `  cscs ps
@@ -97,6 +100,8 @@ func (d *deps) ps(ctx context.Context, o *psOptions) error {
 			}
 		}
 	}
+	kept, keptErr := keptConnections(one(o.cluster))
+	err = cmp.Or(err, keptErr)
 	switch {
 	case o.ended && o.json:
 		return printJSON(d.io.Out, ended)
@@ -104,11 +109,12 @@ func (d *deps) ps(ctx context.Context, o *psOptions) error {
 		ui.EndedTable(d.io, ended, time.Now())
 		return nil
 	case o.json:
-		return cmp.Or(printJSON(d.io.Out, rows), err)
+		return cmp.Or(printJSON(d.io.Out, rows), printJSON(d.io.Out, connectionRows(kept)), err)
 	}
 	if len(rows) > 0 || err == nil { // else it is not known that there is none
 		ui.Table(d.io, rows, time.Now())
 	}
+	ui.Connections(d.io, connectionRows(kept), time.Now())
 	ui.EndedNotes(d.io, ended, time.Now())
 	return err
 }

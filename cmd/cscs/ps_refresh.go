@@ -105,7 +105,7 @@ func nameAccount(way live.Record) string {
 
 // list asks one cluster that way. It returns the user that it has logged in as, too.
 func (r *refreshing) list(ctx context.Context, way live.Record) (found []slurm.Found, login string, err error) {
-	opts := options{user: r.opts.user, identity: r.opts.identity, noSign: r.opts.noSign, verbose: r.opts.verbose, visits: true}
+	opts := options{user: r.opts.user, identity: r.opts.identity, noSign: r.opts.noSign, persist: r.opts.persist, verbose: r.opts.verbose, visits: true}
 	err = r.wayTo(ctx, way, &opts, func(s *start) error {
 		ctx := s.signals.ctx
 		var swept []slurm.Swept

@@ -124,6 +124,7 @@ forwards a local port to it and, on Ctrl-C, takes all of it down again.`,
 		newDemoCommand(d),
 		newCompletionCommand(d),
 		newVersionCommand(d),
+		newKeepCommand(d),
 	)
 	cmd.CompletionOptions.DisableDefaultCmd = true // newCompletionCommand's does more
 	for _, c := range append(cmd.Commands(), cmd) {

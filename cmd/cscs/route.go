@@ -44,6 +44,7 @@ type way struct {
 	joins  string       // the host at which one carries the first chain, until that is told; "": none
 	keyErr error        // why there are no keys, where ssh makes them unnecessary
 	last   *share.Chain // that was dialled for the session
+	keep   *keeping     // nil: the connection is not to be kept, or was dialled
 }
 
 // findWay asks ssh's configuration for the hosts and chooses the key for each. Nobody is

@@ -19,6 +19,7 @@ const redialWait = 10 * time.Minute
 
 // dial makes the chain to the login node, or joins that of another process.
 func (w *way) dial(ctx context.Context, opts chain.Options) (*share.Chain, error) {
+	w.keepConnection(ctx)
 	p := w.place()
 	w.mu.Lock()
 	if w.dialed {
@@ -55,6 +56,7 @@ func (w *way) pause() {
 
 // visit is dial for a command that ends soon. It asks for what it has to (see findWay).
 func (w *way) visit(ctx context.Context) (*share.Chain, error) {
+	w.keepConnection(ctx)
 	p := w.place()
 	p.Guest = true
 	return share.Dial(ctx, p, w.options, w.dialHops)

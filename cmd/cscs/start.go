@@ -74,6 +74,7 @@ func (d *deps) begin(ctx context.Context, o *options, cfg *site.Config, cl site.
 		return s.failed(err)
 	}
 	if !o.dryRun {
+		s.way.keep = s.newKeeping()
 		for i := range s.way.hosts {
 			s.note(s.way.describe(i))
 		}

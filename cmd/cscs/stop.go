@@ -22,7 +22,7 @@ import (
 
 func newStopCommand(d *deps) *cobra.Command {
 	o := &options{}
-	all := false
+	all, connections := false, false
 	cmd := &cobra.Command{
 		Use:   "stop [ID…]",
 		Short: "End sessions, from any terminal",
@@ -32,12 +32,19 @@ needs no name. What this machine does not know is looked for on --cluster, or on
 default cluster.`,
 		Example: `  cscs stop
   cscs stop k7
-  cscs stop --all`,
+  cscs stop --all
+  cscs stop --connections`,
 		Args:              anyIDs,
 		ValidArgsFunction: completeIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := fillEnv(cmd.Flags()); err != nil {
 				return err
+			}
+			if connections {
+				if all || len(args) > 0 {
+					return &problem.UsageError{Message: "--connections ends no session: it excludes an ID and --all", Hint: "see cscs stop --help"}
+				}
+				return d.stopConnections(cmd.Context(), one(o.cluster))
 			}
 			// As scancel does, it ends those that there are.
 			targets, first := d.stopTargets(cmd.Context(), o, args, all)
@@ -54,6 +61,7 @@ default cluster.`,
 	}
 	g := newGroup("Which")
 	g.flags.BoolVar(&all, "all", false, "every live session of this machine")
+	g.flags.BoolVar(&connections, "connections", false, "no session: close the connections that --persist keeps; what uses one is not cut off")
 	g.done(cmd)
 	o.addWhere(cmd)
 	o.addVerbose(cmd)

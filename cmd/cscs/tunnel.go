@@ -31,7 +31,7 @@ The server has to be your own, and to listen at 127.0.0.1 of its node.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.runTunnel(cmd, o) },
 	}
-	o.addWhere(cmd)
+	o.addWhereBy(cmd, checkFile) // its connection is its own: it is not shared, and not kept
 	g := newGroup("Server")
 	g.add(&o.node, "node", "", "NODE", "the node that it runs on", checkNode)
 	g.add(&o.job, "job", "", "ID", "or the job; its first node is meant", checkJob)

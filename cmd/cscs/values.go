@@ -177,6 +177,14 @@ func checkIdle(s string) error {
 	return nil
 }
 
+func checkPersist(s string) error {
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 || d != 0 && d < time.Second {
+		return errors.New("a time span is at least 1s, as in 10m or 2h, or 0s for none")
+	}
+	return nil
+}
+
 func checkDuration(s string) error {
 	d, err := time.ParseDuration(s)
 	if err != nil || d <= 0 {

@@ -141,6 +141,7 @@ func sweep(t *testing.T) {
 	}
 	_ = os.RemoveAll(clusterHome(".cscs"))
 	_ = os.RemoveAll(laptopHome(".local/state/cscs/sessions"))
+	_ = os.RemoveAll(laptopHome(".local/state/cscs/connections"))
 	if left := poll(30*time.Second, func() string { return squeue("COMPLETING") }); left != "" {
 		t.Logf("even after sweeping: %s", left)
 	}

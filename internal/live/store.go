@@ -26,6 +26,9 @@ type Store struct{ dir string }
 // Open returns the store in the state directory, whether it is there yet or not.
 func Open(state string) *Store { return &Store{dir: filepath.Join(state, "sessions")} }
 
+// OpenConnections returns the store of the connections that are kept without a session (--persist).
+func OpenConnections(state string) *Store { return &Store{dir: filepath.Join(state, "connections")} }
+
 // Dir is where the records are.
 func (s *Store) Dir() string { return s.dir }
 

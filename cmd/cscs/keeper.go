@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/alps-tunnel/cscs/forward/share"
+	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/sessionid"
+	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/session"
+)
+
+const (
+	keepCommand = "keep-connection"
+	keeperDial  = 10 * time.Second // for each hop; then the command dials by itself
+	keeperLook  = 10 * time.Second // between two looks at the clock, which goes on while the machine sleeps, and at the socket
+)
+
+var (
+	errAsks     = errors.New("your ssh agent does not answer at once: it may ask for a confirmation")
+	errOtherWay = errors.New("a process in the background finds other hosts or keys; it lacks most environment variables")
+)
+
+// newKeepCommand makes the command of a keeper: the process that --persist leaves in the background. It dials
+// as any command does, but asks no one. Its lines on stdout are warnings for the command that has started it;
+// "ready" ends them.
+func newKeepCommand(d *deps) *cobra.Command {
+	o, way := &options{}, ""
+	cmd := &cobra.Command{
+		Use: keepCommand, Short: "Keep a shared connection (--persist starts it)", Args: noArgs, Hidden: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			err := d.keep(cmd, o, way)
+			if err != nil {
+				p := problem.At(one(o.cluster), err)
+				if shut := (*key.PassphraseError)(nil); errors.As(err, &shut) {
+					p.Message = "key " + shut.Path + " needs its passphrase"
+				}
+				fmt.Fprintln(d.io.Out, notKept+strings.TrimSuffix(strings.ReplaceAll(p.Message+"\n"+p.Hint, "\n", "; "), "; "))
+			}
+			return err
+		},
+	}
+	o.addWhere(cmd)
+	cmd.Flags().StringVar(&way, "way", "", "the hops, users and keys of the command that has started it")
+	return cmd
+}
+
+// keep is the life of a keeper.
+func (d *deps) keep(cmd *cobra.Command, o *options, way string) error {
+	signals, stop := hearInterrupts(cmd.Context())
+	defer stop()
+	ctx, giveUp := context.WithCancelCause(signals.ctx)
+	defer giveUp(nil)
+	asks := func() { giveUp(errAsks) }
+	cfg, cl, err := o.fill(ctx, cmd.Flags(), d.sites, nil)
+	if err != nil {
+		return err
+	}
+	agents := &key.Lists{Waiting: func(string) { asks() }}
+	w, err := findWay(agents.In(ctx), cfg, cl, site.Overrides{User: one(o.user), Identity: one(o.identity)}, nil, nil, false)
+	if err != nil {
+		return cancelled(ctx, err)
+	}
+	place := w.place()
+	if strings.Join(place.Key, " ") != way {
+		return errOtherWay
+	}
+	told := map[string]bool{}
+	w.takeWarnings(told) // the command has told these
+	w.joined = true      // an ssh of the user's is not ours to keep
+	opts := w.options
+	opts.Asking, opts.Timeout = asks, keeperDial
+	c, err := share.Own(ctx, place, opts, w.dialHops)
+	switch {
+	case errors.Is(err, share.ErrTaken): // the command can join that process
+		fmt.Fprintln(d.io.Out, ready)
+		return nil
+	case err != nil:
+		return cancelled(ctx, w.because(err))
+	}
+	defer c.Close()
+	k := &keeper{end: signals.end, unused: duration(o.persist), until: time.Now().AddDate(1, 0, 0)}
+	for _, id := range w.keys {
+		if !id.ValidBefore.IsZero() && id.ValidBefore.Before(k.until) {
+			k.until = id.ValidBefore
+		}
+	}
+	if err := k.openRecord(cl.Name, w.hops[len(w.hops)-1].User); err != nil {
+		return err
+	}
+	for _, m := range append(w.takeWarnings(told), ready) {
+		if _, err := fmt.Fprintln(d.io.Out, m); err != nil {
+			giveUp(err) // the command was killed
+		}
+	}
+	_ = os.Chdir("/") // the command's directory may be about to be removed or unmounted
+	k.watch(ctx, c)
+	_ = k.entry.Remove()
+	k.answer("closed")
+	k.entry.Tidy()
+	return nil
+}
+
+// A keeper has a record, and a control socket at which it is asked to end: it implements live.Controlled.
+type keeper struct {
+	end    func(cause error)
+	answer func(reason string) // once, to who has asked for its end
+	unused time.Duration       // it ends when no command has used the connection for so long
+	until  time.Time           // and when the certificate does; without one, in a year
+	rec    live.Record
+	entry  *live.Entry
+}
+
+func (k *keeper) openRecord(cluster, user string) error {
+	state, err := stateDir()
+	if err != nil {
+		return err
+	}
+	k.rec = live.Record{ID: sessionid.New(), App: "connection", Cluster: cluster, Login: user, State: unused,
+		Begun: time.Now().UTC().Truncate(time.Second), PID: os.Getpid()}
+	if k.entry, err = live.OpenConnections(state).Take(k.rec); err != nil {
+		return err
+	}
+	control, err := k.entry.Serve(k)
+	if err != nil {
+		return errors.Join(err, k.entry.Remove())
+	}
+	k.answer = func(reason string) { control.Close(live.Outcome{Reason: reason}) }
+	k.rec.Control = control.Path()
+	return k.entry.Write(k.rec)
+}
+
+// show writes the record. If that fails, the record is older than the truth.
+func (k *keeper) show(n int, open bool, ends time.Time) {
+	at := ends.UTC().Truncate(time.Second)
+	k.rec.State, k.rec.Ends = inUse, nil
+	if !open {
+		k.rec.State = closing
+	} else if n == 0 {
+		k.rec.State, k.rec.Ends = unused, &at
+	}
+	_ = k.entry.Write(k.rec)
+}
+
+// A kept connection is what is watched of a *share.Chain.
+type kept interface {
+	Users() (n int, open bool, changed <-chan struct{})
+	Shut()
+	Done() <-chan struct{}
+}
+
+// watch returns when the connection is lost, or when no command uses it and none can join. None can once it was
+// unused for k.unused, the certificate or ctx has ended, its socket was removed, or while it is silent. What uses it
+// then keeps it: a session would lose what is open in the browser if it had to move.
+func (k *keeper) watch(ctx context.Context, c kept) {
+	used, asked := time.Now().Round(0), ctx.Done()
+	for news := true; ; {
+		n, open, changed := c.Users()
+		now, ends := time.Now().Round(0), used.Add(k.unused)
+		if k.until.Before(ends) {
+			ends = k.until
+		}
+		switch {
+		case n == 0 && !open:
+			return
+		case open && (!now.Before(k.until) || n == 0 && !now.Before(ends)):
+			c.Shut()
+			news = true
+			continue
+		}
+		if news {
+			k.show(n, open, ends)
+		}
+		wait := keeperLook
+		if n == 0 {
+			wait = min(wait, ends.Sub(now))
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-changed: // a command has come or gone
+			used, news = time.Now().Round(0), true
+		case <-timer.C:
+			news = false
+		case <-c.Done():
+			return
+		case <-asked:
+			c.Shut()
+			if n, _, _ = c.Users(); n > 0 {
+				k.answer(stillUsed)
+			}
+			asked, news = nil, true
+		}
+		timer.Stop()
+	}
+}
+
+// Link implements live.Controlled.
+func (k *keeper) Link() string { return "" }
+
+// Enter implements live.Controlled.
+func (k *keeper) Enter() (string, []string) { return "", nil }
+
+// Stop implements live.Controlled.
+func (k *keeper) Stop() { k.end(session.ErrStopped) }
+
+// Detach implements live.Controlled.
+func (k *keeper) Detach() { k.Stop() }

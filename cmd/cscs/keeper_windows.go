@@ -1,0 +1,9 @@
+package main
+
+import "syscall"
+
+// Connections are not shared on Windows, so none is kept.
+
+func detached() *syscall.SysProcAttr { return nil }
+
+func closeInherited() {}

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/internal/peer"
+	"github.com/alps-tunnel/cscs/internal/ui"
+	"github.com/alps-tunnel/cscs/session"
+)
+
+const (
+	ready     = "ready" // the last line of a keeper that can be joined
+	notKept   = "the connection is not kept: "
+	keeperEnd = 2 * time.Second // for a keeper that is not needed any more, until it is killed
+
+	// States of a kept connection, in its record.
+	inUse     = "in use"
+	unused    = "unused"
+	closing   = "closing" // new commands do not get it
+	stillUsed = "closing; it ends with the last command that uses it"
+)
+
+// A keeping is what a command needs to have its connection kept (--persist).
+type keeping struct {
+	flags []string // of the keeper: see newKeepCommand
+	tell  func(warning string)
+}
+
+func (s *start) newKeeping() *keeping {
+	if duration(s.opts.persist) == 0 || s.way.dir != "" { // the demo's cluster ends with its last visitor
+		return nil
+	}
+	k := &keeping{flags: []string{"--cluster=" + s.cluster.Name, "--persist=" + one(s.opts.persist)}}
+	for flag, v := range map[string][]string{"user": s.opts.user, "identity": s.opts.identity} {
+		if len(v) > 0 {
+			k.flags = append(k.flags, "--"+flag+"="+one(v))
+		}
+	}
+	k.tell = func(m string) { s.emit(session.Event{Event: session.EventWarning, Message: m}) }
+	return k
+}
+
+// keepConnection starts a keeper if no process shares the connection that is about to be dialled, and waits
+// until it is ready or gives up. The command then dials as usual, and joins the keeper if there is one. A
+// connection that replaces the first one is not kept: the user may have stopped that.
+func (w *way) keepConnection(ctx context.Context) {
+	w.mu.Lock()
+	k := w.keep
+	w.keep = nil
+	w.mu.Unlock()
+	place := w.place()
+	if k == nil || place.Served() {
+		return
+	}
+	if !peer.KnowsSockets {
+		k.tell(notKept + "--persist is not available on this system")
+		return
+	}
+	for i, h := range w.hops { // what ssh carries is ssh's to keep
+		if hasMaster(ctx, controlSocket(w.hosts[i], h.User)) {
+			return
+		}
+	}
+	if err := k.startKeeper(ctx, strings.Join(place.Key, " ")); err != nil {
+		k.tell(notKept + err.Error())
+	}
+}
+
+// startKeeper returns when the keeper is ready or has given up, and has told why. With ctx, the keeper ends.
+func (k *keeping) startKeeper(ctx context.Context, way string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if runtime.GOOS == "linux" {
+		self = "/proc/self/exe" // it may have been replaced since it was started
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	release := context.AfterFunc(ctx, end)
+	cmd := exec.CommandContext(life, self)
+	cmd.Args = append([]string{"cscs", keepCommand, "--way=" + way}, k.flags...)
+	cmd.Env, cmd.Stdout, cmd.SysProcAttr = keeperEnv(os.Environ()), w, detached()
+	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(syscall.SIGTERM) }, keeperEnd
+	closeInherited()
+	err = cmd.Start()
+	_ = w.Close()
+	if err != nil {
+		end()
+		return err
+	}
+	go func() { _ = cmd.Wait() }() // until the keeper ends, or this process
+	said := false
+	for lines := bufio.NewScanner(r); lines.Scan(); said = true {
+		if lines.Text() == ready {
+			release()
+			return nil
+		}
+		k.tell(lines.Text())
+	}
+	end()
+	if !said && ctx.Err() == nil {
+		return errors.New("its process has ended")
+	}
+	return nil
+}
+
+// keeperEnv keeps the variables that ssh, its configuration and the directories of cscs depend on. Secrets in
+// others do not stay in the background.
+func keeperEnv(all []string) []string {
+	return slices.DeleteFunc(slices.Clone(all), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		group, _, _ := strings.Cut(name, "_")
+		return !slices.Contains([]string{"HOME", "USER", "LOGNAME", "SHELL", "PATH", "TMPDIR", "TZ", "LANG", "SSH_AUTH_SOCK"}, name) &&
+			!slices.Contains([]string{"XDG", "CSCS", "LC"}, group)
+	})
+}
+
+// keptConnections returns the connections that are kept, those of one cluster if it is named. Records of
+// keepers that were killed are removed.
+func keptConnections(cluster string) (kept []live.Listed, err error) {
+	state, err := stateDir()
+	if err != nil {
+		return nil, err
+	}
+	store := live.OpenConnections(state)
+	all, err := store.List()
+	for _, l := range all {
+		switch {
+		case !l.Attended:
+			_ = store.Forget(l.ID)
+		case cluster == "" || cluster == l.Cluster:
+			kept = append(kept, l)
+		}
+	}
+	return kept, err
+}
+
+// connectionRows are the kept connections as cscs ps shows them.
+func connectionRows(all []live.Listed) (rows []ui.ConnectionRow) {
+	for _, l := range all {
+		rows = append(rows, ui.ConnectionRow{V: live.RecordVersion, Kind: "connection", Cluster: l.Cluster, User: l.Login, State: l.State,
+			Begun: l.Begun, Ends: l.Ends, PID: l.PID})
+	}
+	return rows
+}
+
+// stopConnections has the keepers end, and says what comes of it.
+func (d *deps) stopConnections(ctx context.Context, cluster string) error {
+	all, err := keptConnections(cluster)
+	if len(all) == 0 && err == nil {
+		d.say("no connection is kept")
+		if cluster != "" {
+			err = d.mustKnow(ctx, cluster)
+		}
+	}
+	for _, l := range all {
+		out, failed := live.Reach(l.Record).Stop(ctx)
+		if errors.As(failed, new(*live.GoneError)) { // it was asked before
+			out.Reason, failed = stillUsed, nil
+		}
+		if failed != nil {
+			err = fmt.Errorf("connection to %s as %s: its process does not answer: kill -9 %d", l.Cluster, l.Login, l.PID)
+			continue
+		}
+		d.say(fmt.Sprintf("connection to %s as %s: %s", l.Cluster, l.Login, out.Reason))
+	}
+	return err
+}
