@@ -1,0 +1,51 @@
+//go:build linux || darwin
+
+package main
+
+import (
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/internal/sshtest"
+)
+
+// TestRedialAfterJoin: a session that has joined the connection of another process looks for its keys anew
+// when it has to dial: the certificate may have been renewed meanwhile.
+func TestRedialAfterJoin(t *testing.T) {
+	dir := home(t, "")
+	identity := filepath.Join(dir, ".ssh", "cscs-key")
+	server := sshtest.Start(t, sshtest.Config{Anyone: true})
+	sockets := filepath.Join(sshtest.ShortDir(t), "s")
+	signer := sshtest.NewKey(t)
+	newWay := func() *way {
+		w := &way{
+			dir: sockets, ring: &key.Ring{}, hosts: []site.Host{{Name: "daint", Identity: identity}}, keys: []*key.Identity{{Fingerprint: "old", Signer: signer}},
+			hops: []chain.Hop{{Name: "daint", Addr: server.Addr(), User: "alice", Signer: signer, HostKeys: chain.PinnedKeys(server.HostKey())}},
+		}
+		return w
+	}
+	owner, err := newWay().dial(t.Context(), chain.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWay()
+	c, err := w.dial(t.Context(), chain.Options{})
+	if err != nil || !c.Joined() {
+		t.Fatalf("joined %v, %v", c.Joined(), err)
+	}
+	_ = owner.Close()
+	_ = c.Close()
+	c, err = w.dial(t.Context(), chain.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got := w.hops[0].Signer.PublicKey(); string(got.Marshal()) == string(signer.PublicKey().Marshal()) {
+		t.Errorf("dialled with the key of the beginning, %s", ssh.FingerprintSHA256(got))
+	}
+}
