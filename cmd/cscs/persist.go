@@ -111,7 +111,9 @@ func (k *keeping) startKeeper(ctx context.Context, way string) error {
 			release()
 			return nil
 		}
-		k.tell(lines.Text())
+		if ctx.Err() == nil { // else it says that it was interrupted
+			k.tell(lines.Text())
+		}
 	}
 	end()
 	if !said && ctx.Err() == nil {

@@ -404,6 +404,9 @@ func TestPersistInterrupted(t *testing.T) {
 	if code := m.exit(patience); code != 130 || time.Since(began) > 5*time.Second {
 		t.Errorf("exit code %d, after %v", code, time.Since(began))
 	}
+	if out := m.stdout.String(); strings.Contains(out, "not kept") {
+		t.Errorf("it says more than that it was interrupted: %s", out)
+	}
 	tell(t, "heal")
 	nothingKept(t)
 }
