@@ -59,8 +59,11 @@ func (w *way) keepConnection(ctx context.Context) {
 	k := w.keep
 	w.keep = nil
 	w.mu.Unlock()
+	if k == nil {
+		return
+	}
 	place := w.place()
-	if k == nil || place.Served() {
+	if place.Served() {
 		return
 	}
 	if !peer.KnowsSockets {
