@@ -147,19 +147,20 @@ func TestPersist(t *testing.T) {
 	if n := loginsAccepted(t) - before; n != 1 {
 		t.Errorf("the first command: %d logins", n)
 	}
-	var lists, runs []time.Duration
-	for range 5 {
-		lists = append(lists, timeRequest(t, list...))
+	const aim = 150 * time.Millisecond
+	several := func(least int, words []string) (took []time.Duration) {
+		for len(took) < least || len(took) < 20 && slices.Min(took) > aim { // other work may run beside it
+			took = append(took, timeRequest(t, words...))
+		}
+		return took
 	}
-	for range 3 {
-		runs = append(runs, timeRequest(t, run...))
-	}
+	lists, runs := several(5, list), several(3, run)
 	if n := loginsAccepted(t) - before; n != 1 {
 		t.Errorf("%d logins in all", n)
 	}
 	t.Logf("request sent after: first command %v, ps --refresh %v, run %v", cold, lists, runs)
 	for _, all := range [][]time.Duration{lists, runs} {
-		if best := slices.Min(all); best > 150*time.Millisecond { // other work may run beside it
+		if best := slices.Min(all); best > aim {
 			t.Errorf("the request is sent after %v", best)
 		}
 	}
