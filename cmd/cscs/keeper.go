@@ -71,7 +71,7 @@ func (d *deps) keep(cmd *cobra.Command, o *options, way string) error {
 		return cancelled(ctx, err)
 	}
 	place := w.place()
-	if strings.Join(place.Key, " ") != way {
+	if nameWay(place) != way {
 		return errOtherWay
 	}
 	told := map[string]bool{}
@@ -79,6 +79,12 @@ func (d *deps) keep(cmd *cobra.Command, o *options, way string) error {
 	w.joined = true      // an ssh of the user's is not ours to keep
 	opts := w.options
 	opts.Asking, opts.Timeout = asks, keeperDial
+	// What can fail here comes first: other commands may join as soon as the place is taken.
+	k := &keeper{end: signals.end, unused: duration(o.persist), until: time.Now().AddDate(1, 0, 0)}
+	if err := k.openRecord(cl.Name, w.hops[len(w.hops)-1].User); err != nil {
+		return err
+	}
+	defer k.closeRecord()
 	c, err := share.Own(ctx, place, opts, w.dialHops)
 	switch {
 	case errors.Is(err, share.ErrTaken): // the command can join that process
@@ -88,14 +94,10 @@ func (d *deps) keep(cmd *cobra.Command, o *options, way string) error {
 		return cancelled(ctx, w.because(err))
 	}
 	defer c.Close()
-	k := &keeper{end: signals.end, unused: duration(o.persist), until: time.Now().AddDate(1, 0, 0)}
 	for _, id := range w.keys {
 		if !id.ValidBefore.IsZero() && id.ValidBefore.Before(k.until) {
 			k.until = id.ValidBefore
 		}
-	}
-	if err := k.openRecord(cl.Name, w.hops[len(w.hops)-1].User); err != nil {
-		return err
 	}
 	for _, m := range append(w.takeWarnings(told), ready) {
 		if _, err := fmt.Fprintln(d.io.Out, m); err != nil {
@@ -104,9 +106,6 @@ func (d *deps) keep(cmd *cobra.Command, o *options, way string) error {
 	}
 	_ = os.Chdir("/") // the command's directory may be about to be removed or unmounted
 	k.watch(ctx, c)
-	_ = k.entry.Remove()
-	k.answer("closed")
-	k.entry.Tidy()
 	return nil
 }
 
@@ -139,6 +138,13 @@ func (k *keeper) openRecord(cluster, user string) error {
 	return k.entry.Write(k.rec)
 }
 
+// closeRecord removes the record, and answers who has asked for the keeper's end.
+func (k *keeper) closeRecord() {
+	_ = k.entry.Remove()
+	k.answer("closed")
+	k.entry.Tidy()
+}
+
 // show writes the record. If that fails, the record is older than the truth.
 func (k *keeper) show(n int, open bool, ends time.Time) {
 	at := ends.UTC().Truncate(time.Second)
@@ -158,6 +164,11 @@ type kept interface {
 	Done() <-chan struct{}
 }
 
+func users(c kept) int {
+	n, _, _ := c.Users()
+	return n
+}
+
 // watch returns when the connection is lost, or when no command uses it and none can join. None can once it was
 // unused for k.unused, the certificate or ctx has ended, its socket was removed, or while it is silent. What uses it
 // then keeps it: a session would lose what is open in the browser if it had to move.
@@ -171,7 +182,12 @@ func (k *keeper) watch(ctx context.Context, c kept) {
 		}
 		switch {
 		case n == 0 && !open:
-			return
+			// A connection that was silent, and is heard of again, can be joined again until it is shut.
+			if c.Shut(); users(c) == 0 {
+				return
+			}
+			news = true
+			continue
 		case open && (!now.Before(k.until) || n == 0 && !now.Before(ends)):
 			c.Shut()
 			news = true
@@ -194,7 +210,7 @@ func (k *keeper) watch(ctx context.Context, c kept) {
 			return
 		case <-asked:
 			c.Shut()
-			if n, _, _ = c.Users(); n > 0 {
+			if users(c) > 0 {
 				k.answer(stillUsed)
 			}
 			asked, news = nil, true

@@ -17,6 +17,7 @@ type door struct {
 	mu      sync.Mutex
 	n       int
 	shut    bool
+	late    bool // a command joins in the moment in which it is shut
 	changed chan struct{}
 	done    chan struct{}
 }
@@ -33,6 +34,9 @@ func (d *door) Shut() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.shut = true
+	if d.late {
+		d.n, d.late = 1, false
+	}
 }
 
 // use sets the number of commands, as the keeper sees it.
@@ -153,6 +157,17 @@ func TestKeeperWatch(t *testing.T) {
 			synctest.Wait()
 			w.Shut()
 			w.endsAfter(t, keeperLook)
+		},
+		"a command joins in the last moment": func(t *testing.T) { // of a connection that was silent, and is heard of again
+			w := startWatch(t, 10*time.Minute, 0)
+			w.use(1)
+			w.mu.Lock()
+			w.shut, w.late = true, true // silent, until it is heard of again
+			w.mu.Unlock()
+			w.use(0)
+			w.staysClosed(t)
+			w.use(0)
+			w.endsAfter(t, 0)
 		},
 		"the connection is lost": func(t *testing.T) {
 			w := startWatch(t, time.Hour, 0)

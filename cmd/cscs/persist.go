@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -11,8 +13,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
+	"github.com/alps-tunnel/cscs/forward/share"
 	"github.com/alps-tunnel/cscs/internal/live"
 	"github.com/alps-tunnel/cscs/internal/peer"
 	"github.com/alps-tunnel/cscs/internal/ui"
@@ -20,9 +22,8 @@ import (
 )
 
 const (
-	ready     = "ready" // the last line of a keeper that can be joined
-	notKept   = "the connection is not kept: "
-	keeperEnd = 2 * time.Second // for a keeper that is not needed any more, until it is killed
+	ready   = "ready" // the last line of a keeper that can be joined
+	notKept = "the connection is not kept: "
 
 	// States of a kept connection, in its record.
 	inUse     = "in use"
@@ -75,9 +76,15 @@ func (w *way) keepConnection(ctx context.Context) {
 			return
 		}
 	}
-	if err := k.startKeeper(ctx, strings.Join(place.Key, " ")); err != nil {
+	if err := k.startKeeper(ctx, nameWay(place)); err != nil {
 		k.tell(notKept + err.Error())
 	}
+}
+
+// nameWay names the hops, users and keys of a place. Other users can see the command line on which it stands.
+func nameWay(place share.Place) string {
+	sum := sha256.Sum256([]byte(strings.Join(place.Key, "\x00")))
+	return hex.EncodeToString(sum[:])
 }
 
 // startKeeper returns when the keeper is ready or has given up, and has told why. With ctx, the keeper ends.
@@ -94,19 +101,21 @@ func (k *keeping) startKeeper(ctx context.Context, way string) error {
 		return err
 	}
 	defer r.Close()
-	life, end := context.WithCancel(context.WithoutCancel(ctx))
-	release := context.AfterFunc(ctx, end)
-	cmd := exec.CommandContext(life, self)
+	// Not CommandContext: a keeper that others use already is asked to end, and never killed.
+	cmd := exec.Command(self) //nolint:noctx // see above
 	cmd.Args = append([]string{"cscs", keepCommand, "--way=" + way}, k.flags...)
 	cmd.Env, cmd.Stdout, cmd.SysProcAttr = keeperEnv(os.Environ()), w, detached()
-	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(syscall.SIGTERM) }, keeperEnd
 	closeInherited()
 	err = cmd.Start()
 	_ = w.Close()
 	if err != nil {
-		end()
 		return err
 	}
+	end := func() { _ = cmd.Process.Signal(syscall.SIGTERM) }
+	release := context.AfterFunc(ctx, func() {
+		end()
+		_ = r.Close() // this process waits no longer
+	})
 	go func() { _ = cmd.Wait() }() // until the keeper ends, or this process
 	said := false
 	for lines := bufio.NewScanner(r); lines.Scan(); said = true {
@@ -176,7 +185,7 @@ func (d *deps) stopConnections(ctx context.Context, cluster string) error {
 	}
 	for _, l := range all {
 		out, failed := live.Reach(l.Record).Stop(ctx)
-		if errors.As(failed, new(*live.GoneError)) { // it was asked before
+		if errors.As(failed, new(*live.GoneError)) && l.State == closing { // it was asked before
 			out.Reason, failed = stillUsed, nil
 		}
 		if failed != nil {

@@ -284,8 +284,11 @@ func (o *owner) count() int {
 func (o *owner) leaves(s *sharer) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	let := o.sharers[s]
 	delete(o.sharers, s)
-	o.tellChange()
+	if let { // else it only called
+		o.tellChange()
+	}
 }
 
 // tellChange wakes those who wait for a change of the sharers. The lock is held.

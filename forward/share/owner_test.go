@@ -530,6 +530,29 @@ func TestDirectoryRemoved(t *testing.T) {
 	}
 }
 
+// TestCallersAreNoUsers: a process that calls and is not let in, as one of another version, uses nothing.
+func TestCallersAreNoUsers(t *testing.T) {
+	s := newSite(t, nil)
+	owner, err := Own(t.Context(), s.place, chain.Options{}, s.dialSite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer owner.Close()
+	_, _, changed := owner.Users()
+	conn, err := net.Dial("unix", s.place.socket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.waiting(t, owner.owner, 1)
+	_ = conn.Close()
+	s.waiting(t, owner.owner, 0)
+	select {
+	case <-changed:
+		t.Error("a process that was not let in counts as one that has used the connection")
+	default:
+	}
+}
+
 // TestOwn: an owner that keeps the chain for others sees who comes and goes, and whether others may join.
 // After Shut, its sharer goes on and the next process has a chain of its own.
 func TestOwn(t *testing.T) {

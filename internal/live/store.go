@@ -26,8 +26,12 @@ type Store struct{ dir string }
 // Open returns the store in the state directory, whether it is there yet or not.
 func Open(state string) *Store { return &Store{dir: filepath.Join(state, "sessions")} }
 
-// OpenConnections returns the store of the connections that are kept without a session (--persist).
-func OpenConnections(state string) *Store { return &Store{dir: filepath.Join(state, "connections")} }
+// OpenConnections returns the store of the connections that this machine keeps without a session (--persist). Several
+// machines may share the directory, and none can tell whether another's process lives.
+func OpenConnections(state string) *Store {
+	host, _ := os.Hostname()
+	return &Store{dir: filepath.Join(state, "connections", filepath.Base("/"+host))}
+}
 
 // Dir is where the records are.
 func (s *Store) Dir() string { return s.dir }
