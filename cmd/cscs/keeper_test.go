@@ -53,6 +53,7 @@ func (d *door) use(n int) {
 // watched is a watch under way.
 type watched struct {
 	*door
+	store  *live.Store
 	keeper *keeper
 	began  time.Time
 	ended  chan struct{}
@@ -62,12 +63,13 @@ type watched struct {
 func startWatch(t *testing.T, unused, certificate time.Duration) *watched {
 	t.Helper()
 	rec := live.Record{ID: sessionid.New()}
-	entry, err := live.OpenConnections(t.TempDir()).Take(rec)
+	store := live.OpenConnections(t.TempDir())
+	entry, err := store.Take(rec)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	w := &watched{door: &door{changed: make(chan struct{}), done: make(chan struct{})}, began: time.Now(), ended: make(chan struct{}), stop: cancel,
+	w := &watched{store: store, door: &door{changed: make(chan struct{}), done: make(chan struct{})}, began: time.Now(), ended: make(chan struct{}), stop: cancel,
 		keeper: &keeper{unused: unused, until: time.Now().AddDate(1, 0, 0), rec: rec, entry: entry, answer: func(string) {}}}
 	if certificate > 0 {
 		w.keeper.until = w.began.Add(certificate)
@@ -91,7 +93,11 @@ func (w *watched) endsAfter(t *testing.T, want time.Duration) {
 func (w *watched) shows(t *testing.T, state string, after time.Duration) {
 	t.Helper()
 	synctest.Wait()
-	switch rec := w.keeper.rec; {
+	all, err := w.store.List()
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	switch rec := all[0].Record; {
 	case rec.State != state:
 		t.Errorf("state %q, want %q", rec.State, state)
 	case (after == 0) != (rec.Ends == nil), after > 0 && rec.Ends.Sub(w.began).Round(time.Second) != after:
