@@ -157,8 +157,10 @@ func TestPersist(t *testing.T) {
 	// On a busy machine the laptop's own work takes long, but not as long as a round trip of 1 s. From this distance the
 	// request arrives after half of one, or after one more where a channel has to be opened first.
 	rtt(t, time.Second)
-	if took := several(list); slices.Min(took) > 1400*time.Millisecond {
-		t.Errorf("at RTT 1 s, the request arrives after %v", took)
+	took := several(list)
+	t.Logf("at RTT 1 s, the request arrives after %v", took)
+	if slices.Min(took) > 1400*time.Millisecond {
+		t.Error("it waits for a round trip")
 	}
 	if n := loginsAccepted(t) - before; n != 1 {
 		t.Errorf("%d logins in all", n)
