@@ -315,6 +315,21 @@ func TestStepWaits(t *testing.T) {
 	stopFake(t, f, Stopping{ID: testID(t), Step: "4711.0", Grace: 5 * time.Second})
 }
 
+// TestStepBesideARestart: srun does not reach slurmctld, which restarts in that moment: it is run again.
+func TestStepBesideARestart(t *testing.T) {
+	t.Parallel()
+	f := slurmtest.New(t)
+	instead(t, f, "srun", `mkdir "$FAKE/refused" 2>/dev/null || exec "$real" "$@"
+echo "srun: error: Unable to confirm allocation for job 4711: Connection reset by peer" >&2
+exit 1`)
+	id := testID(t)
+	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+	await[Listening](r)
+	r.letGo()
+	r.wait()
+	stopFake(t, f, Stopping{ID: id, Step: "4711.0", Grace: 5 * time.Second})
+}
+
 // Servers that end, or do not do as they should.
 func TestServers(t *testing.T) {
 	notPython := func(argv ...string) Launch { return Launch{Argv: argv, Grace: time.Second} }

@@ -289,6 +289,11 @@ cscs_runner() {
 		tried=$REPLY
 		! cscs_begin_runner || break
 		cscs_uptime
+		# srun asks for the job first. If slurmctld is not reached then, as while it restarts, there is no step.
+		if [[ $said == *'Unable to confirm allocation'*@('onnection '|'imed out'|'ontact slurm')* ]] && ((REPLY - began < cscs_step_most * 1000)); then
+			cscs_nap 1
+			continue
+		fi
 		# What srun says where there is no step: it has waited in vain, or Slurm has not
 		# answered. Whatever else it says, a step may be there, and there must be one only.
 		if [[ $said != *'Unable to create step'* && $said != *'Unable to confirm allocation'* ]] ||
