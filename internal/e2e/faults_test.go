@@ -81,7 +81,7 @@ var unattended = map[string]outcome{
 	connecting: {},
 	submitted:  {}, submittedSbatch: {stays: true, mayGo: true},
 	handedOver: {waits: true, stays: true, mayGo: true},
-	enqueued:   {waits: true, stays: true}, queued: {waits: true, stays: true}, queuedSalloc: {},
+	enqueued:   {waits: true, stays: true, mayGo: true}, queued: {waits: true, stays: true}, queuedSalloc: {},
 	starting: {stays: true}, ready: {stays: true}, readySbatch: {stays: true}, ending: {stays: true},
 }
 
