@@ -135,7 +135,11 @@ func (k *keeper) openRecord(cluster, user string) error {
 	}
 	k.answer = func(reason string) { control.Close(live.Outcome{Reason: reason}) }
 	k.rec.Control = control.Path()
-	return k.entry.Write(k.rec)
+	if err := k.entry.Write(k.rec); err != nil {
+		k.closeRecord()
+		return err
+	}
+	return nil
 }
 
 // closeRecord removes the record, and answers who has asked for the keeper's end.
@@ -180,16 +184,11 @@ func (k *keeper) watch(ctx context.Context, c kept) {
 		if k.until.Before(ends) {
 			ends = k.until
 		}
-		switch {
-		case n == 0 && !open:
-			// A connection that was silent, and is heard of again, can be joined again until it is shut.
+		if over := !now.Before(k.until) || n == 0 && !now.Before(ends); open && over || !open && n == 0 {
+			// One that was silent and answers again takes sharers until it is shut: so they are counted after that.
 			if c.Shut(); users(c) == 0 {
 				return
 			}
-			news = true
-			continue
-		case open && (!now.Before(k.until) || n == 0 && !now.Before(ends)):
-			c.Shut()
 			news = true
 			continue
 		}

@@ -164,11 +164,11 @@ func TestKeeperWatch(t *testing.T) {
 			w.Shut()
 			w.endsAfter(t, keeperLook)
 		},
-		"a command joins in the last moment": func(t *testing.T) { // of a connection that was silent, and is heard of again
+		"a command joins in the last moment": func(t *testing.T) { // of a connection that was silent and answers again
 			w := startWatch(t, 10*time.Minute, 0)
 			w.use(1)
 			w.mu.Lock()
-			w.shut, w.late = true, true // silent, until it is heard of again
+			w.shut, w.late = true, true // silent, until it answers again
 			w.mu.Unlock()
 			w.use(0)
 			w.staysClosed(t)

@@ -102,7 +102,7 @@ func (w *way) joinMaster(ctx context.Context) (hop chain.Hop, i int) {
 // prepareKeys has the keys ready that a dial needs: those of now, and open.
 func (w *way) prepareKeys(ctx context.Context, opts chain.Options) error {
 	w.mu.Lock()
-	missing, again, dialed := w.keyErr != nil, w.connected || w.dialed, w.dialed
+	missing, again, dialed := w.keyErr != nil, w.last != nil || w.dialed, w.dialed
 	w.mu.Unlock()
 	if missing { // ssh, which made them unnecessary, is gone
 		opts.Asking()

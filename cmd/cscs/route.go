@@ -37,15 +37,14 @@ type way struct {
 	warnings []string
 	master   string // the control socket of an ssh that is logged in at the login node; "": none was found
 
-	mu        sync.Mutex
-	known     []*chain.KnownHosts // whose warnings are still to be told
-	dialed    bool
-	connected bool         // a connection was dialled, or that of another process was joined
-	joined    bool         // an ssh of the user's was looked for
-	joins     string       // the host at which one carries the first chain, until that is told; "": none
-	keyErr    error        // why there are no keys, where ssh makes them unnecessary
-	last      *share.Chain // that was dialled for the session
-	keep      *keeping     // nil: the connection is not to be kept, or was dialled
+	mu     sync.Mutex
+	known  []*chain.KnownHosts // whose warnings are still to be told
+	dialed bool
+	joined bool         // an ssh of the user's was looked for
+	joins  string       // the host at which one carries the first chain, until that is told; "": none
+	keyErr error        // why there are no keys, where ssh makes them unnecessary
+	last   *share.Chain // that was dialled for the session
+	keep   *keeping     // nil: the connection is not to be kept, or was dialled
 }
 
 // findWay asks ssh's configuration for the hosts and chooses the key for each. Nobody is

@@ -29,7 +29,7 @@ func (w *way) dial(ctx context.Context, opts chain.Options) (*share.Chain, error
 	c, err := share.Dial(ctx, p, opts, w.dialHops)
 	if err == nil {
 		w.mu.Lock()
-		w.last, w.connected = c, true
+		w.last = c
 		w.mu.Unlock()
 		w.tellMaster()
 	}

@@ -530,14 +530,21 @@ func TestDirectoryRemoved(t *testing.T) {
 	}
 }
 
-// TestCallersAreNoUsers: a process that calls and is not let in, as one of another version, uses nothing.
-func TestCallersAreNoUsers(t *testing.T) {
-	s := newSite(t, nil)
-	owner, err := Own(t.Context(), s.place, chain.Options{}, s.dialSite)
+// own has a process keep the chain for others, until the test ends.
+func (s *site) own(t *testing.T) *Chain {
+	t.Helper()
+	c, err := Own(t.Context(), s.place, chain.Options{}, s.dialSite)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer owner.Close()
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// TestCallersAreNoUsers: a process that calls and is not let in, as one of another version, uses nothing.
+func TestCallersAreNoUsers(t *testing.T) {
+	s := newSite(t, nil)
+	owner := s.own(t)
 	_, _, changed := owner.Users()
 	conn, err := net.Dial("unix", s.place.socket())
 	if err != nil {
@@ -560,11 +567,7 @@ func TestOwn(t *testing.T) {
 	if s.place.Served() {
 		t.Error("served before there is an owner")
 	}
-	owner, err := Own(t.Context(), s.place, chain.Options{}, s.dialSite)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer owner.Close()
+	owner := s.own(t)
 	if !s.place.Served() {
 		t.Error("not served")
 	}
@@ -599,11 +602,7 @@ func TestOwn(t *testing.T) {
 // TestOwnDirectoryRemoved: an owner whose socket was removed knows that no other process can join.
 func TestOwnDirectoryRemoved(t *testing.T) {
 	s := newSite(t, nil)
-	owner, err := Own(t.Context(), s.place, chain.Options{}, s.dialSite)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer owner.Close()
+	owner := s.own(t)
 	if err := os.RemoveAll(s.place.Dir); err != nil {
 		t.Fatal(err)
 	}
@@ -655,11 +654,7 @@ func TestSpare(t *testing.T) {
 // TestKeepSpare: one command after the other gets the channel that is ready then.
 func TestKeepSpare(t *testing.T) {
 	s := newSite(t, nil)
-	owner, err := Own(t.Context(), s.place, chain.Options{}, s.dialSite)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer owner.Close()
+	owner := s.own(t)
 	for range 20 { // more than a host allows at a time
 		ready := soon(t, "a spare", owner.owner.spares)
 		go ssh.DiscardRequests(ready.reqs)

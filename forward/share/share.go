@@ -335,7 +335,7 @@ var (
 	errNobody   = errors.New("nobody shares it")
 	errGuest    = errors.New("it is for a moment only")
 	errStuck    = fmt.Errorf("%w, and does not answer", ErrTaken)
-	errPatience = fmt.Errorf("%w, and was waited for in vain", ErrTaken)
+	errPatience = fmt.Errorf("%w, and is not ready in time", ErrTaken)
 	errAsking   = fmt.Errorf("%w, and is waiting for its user", ErrTaken)
 	errVersion  = fmt.Errorf("%w, and a different version of this program", ErrTaken)
 )
