@@ -113,13 +113,36 @@ func TestStepEDF(t *testing.T) {
 	}
 }
 
-// slurmctld restarts between the runner's step and that of the uenv: Slurm refuses the first srun and makes the step
-// for the next one.
+// TestStepOfUenvWaits: slurmctld restarts between the runner's step and that of the uenv. Slurm refuses the first srun,
+// or does not answer it, and makes the step for the next one.
 func TestStepOfUenvWaits(t *testing.T) {
 	t.Parallel()
-	f := slurmtest.New(t)
+	t.Run("refused", func(t *testing.T) {
+		t.Parallel()
+		awaitSecondStep(t, slurmtest.New(t), "--uenv=late")
+	})
+	for name, said := range map[string]string{
+		"reset":   "Unable to confirm allocation for job 4711: Connection reset by peer",
+		"timeout": "Unable to confirm allocation for job 4711: Socket timed out on send/recv operation",
+		"down":    "Unable to confirm allocation for job 4711: Unable to contact slurm controller (connect failure)",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := slurmtest.New(t)
+			instead(t, f, "srun", `[[ $* == *--uenv=x* ]] && mkdir "$FAKE/refused" 2>/dev/null || exec "$real" "$@"
+echo "srun $*" >>"$FAKE/calls"
+echo "srun: error: `+said+`" >&2
+exit 1`)
+			awaitSecondStep(t, f, "--uenv=x")
+		})
+	}
+}
+
+// awaitSecondStep runs a session whose first step of a uenv is not made, and expects one more.
+func awaitSecondStep(t *testing.T, f *slurmtest.Cluster, uenv string) {
+	t.Helper()
 	id := testID(t)
-	l := Launch{Argv: serverArgv("127.0.0.1"), Step: []string{"--uenv=late"}}
+	l := Launch{Argv: serverArgv("127.0.0.1"), Step: []string{uenv}}
 	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: l})
 	first := await[Started](r)
 	for {
@@ -135,7 +158,7 @@ func TestStepOfUenvWaits(t *testing.T) {
 			break
 		}
 	}
-	if n := strings.Count(f.Calls(), "--uenv=late"); n != 2 {
+	if n := strings.Count(f.Calls(), uenv); n != 2 {
 		t.Errorf("%d steps were asked for:\n%s", n, f.Calls())
 	}
 	r.letGo()

@@ -289,8 +289,7 @@ cscs_runner() {
 		tried=$REPLY
 		! cscs_begin_runner || break
 		cscs_uptime
-		# srun asks for the job first. If slurmctld is not reached then, as while it restarts, there is no step.
-		if [[ $said == *'Unable to confirm allocation'*@('onnection '|'imed out'|'ontact slurm')* ]] && ((REPLY - began < cscs_step_most * 1000)); then
+		if cscs_missed_slurmctld "$said" && ((REPLY - began < cscs_step_most * 1000)); then
 			cscs_nap 1
 			continue
 		fi
@@ -311,6 +310,12 @@ cscs_runner() {
 	wait "$pid" 2>/dev/null
 	exec {fd}<&-
 	cscs_let_go=1
+}
+
+# cscs_missed_slurmctld WORDS: succeeds if srun, which asks for the job first, did not reach slurmctld then, as while
+# that restarts. There is no step, and the next srun may get one.
+cscs_missed_slurmctld() {
+	[[ $1 == *'Unable to confirm allocation'*@('onnection '|'imed out'|'ontact slurm')* ]]
 }
 
 # cscs_begin_runner: true: it has shown life, and its srun is the caller's pid, with what it

@@ -48,6 +48,7 @@ cscs_run() {
 		cscs_watch
 		# Slurm cannot make the step of the uenv or container yet (cscs_step_wait).
 		while [[ $cscs_end == unready ]] && ((cscs_clock < cscs_step_most * 1000)); do
+			cscs_nap 1
 			cscs_start
 			cscs_watch
 		done
@@ -382,7 +383,9 @@ cscs_explain_step() {
 		esac
 	done <"$cscs_dir/log"
 	cscs_end=setup cscs_message="${words:-srun ended with status $cscs_server_code}"
-	[[ $words != *'Unable to create step'* ]] || cscs_end=unready
+	if [[ $words == *'Unable to create step'* ]] || cscs_missed_slurmctld "$words"; then
+		cscs_end=unready
+	fi
 }
 
 # cscs_elsewhere: sockets of this user that were not there before the server:
