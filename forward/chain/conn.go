@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -54,8 +55,14 @@ func newConn(l *link, ch ssh.Channel, reqs <-chan *ssh.Request, remote net.Addr)
 		out:    newSender(ch),
 	}
 	l.chain.conns.Add(1)
-	ok := l.chain.spawn(func() { c.attend(reqs) }) &&
-		l.chain.spawn(c.reader) &&
+	var ended atomic.Bool // what has come in may be read after the channel has ended
+	leave := func() {
+		if ended.Swap(true) {
+			l.chain.conns.Add(-1)
+		}
+	}
+	ok := l.chain.spawn(func() { defer leave(); c.attend(reqs) }) &&
+		l.chain.spawn(func() { defer leave(); c.reader() }) &&
 		l.chain.spawn(c.writer)
 	if !ok {
 		_ = c.Close()
@@ -70,7 +77,6 @@ func (c *conn) attend(reqs <-chan *ssh.Request) {
 	var closing sync.WaitGroup
 	defer closing.Wait()
 	defer close(c.ended)
-	defer c.link.chain.conns.Add(-1)
 	closed := c.closed
 	for {
 		select {

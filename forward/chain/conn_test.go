@@ -308,3 +308,26 @@ func TestChatter(t *testing.T) {
 		t.Errorf("%d of 100 answered", n)
 	}
 }
+
+// TestConnsUntilRead: a connection that has ended is open until all that came in was read.
+func TestConnsUntilRead(t *testing.T) {
+	c := dial(t, newWay(t, 1, nil).hops, Options{})
+	data := pattern(64 << 10)
+	addr := sshtest.ServeTCP(t, func(far net.Conn) { _, _ = far.Write(data) })
+	near, err := c.DialContext(t.Context(), "tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer near.Close()
+	_ = near.(*conn).CloseWrite()
+	<-near.(*conn).ended
+	if n := c.Conns(); n != 1 {
+		t.Errorf("%d are open before it is read", n)
+	}
+	if got, err := io.ReadAll(near); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if n := c.Conns(); n != 0 {
+		t.Errorf("%d are open after that", n)
+	}
+}
