@@ -14,9 +14,11 @@ import (
 func TestConnectAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		back := time.Now().Add(20*time.Second + 300*time.Millisecond)
-		var open atomic.Int32
+		var open, waiting, most atomic.Int32
 		conn, err := firstOf(t.Context(), func(ctx context.Context) (net.Conn, error) {
 			if time.Now().Before(back) { // lost, and sent again after a minute
+				most.Store(max(most.Load(), waiting.Add(1)))
+				defer waiting.Add(-1)
 				select {
 				case <-time.After(time.Minute):
 				case <-ctx.Done():
@@ -28,8 +30,11 @@ func TestConnectAgain(t *testing.T) {
 			go func() { _, _ = far.Read(make([]byte, 1)); open.Add(-1) }()
 			return near, nil
 		})
-		if err != nil || time.Since(back) > connectPause {
+		if err != nil || time.Since(back) > 500*time.Millisecond {
 			t.Fatalf("%v after it was back: %v", time.Since(back), err)
+		}
+		if n := most.Load(); n > 6 {
+			t.Errorf("%d waited for an answer at once", n)
 		}
 		synctest.Wait()
 		if n := open.Load(); n != 1 {
@@ -47,10 +52,10 @@ func TestConnectRefused(t *testing.T) {
 		refused := errors.New("refused")
 		_, err := firstOf(t.Context(), func(context.Context) (net.Conn, error) {
 			tries.Add(1)
-			<-time.After(2500 * time.Millisecond)
+			<-time.After(2300 * time.Millisecond)
 			return nil, refused
 		})
-		if n := tries.Load(); !errors.Is(err, refused) || n != 3 {
+		if n := tries.Load(); !errors.Is(err, refused) || n != 5 {
 			t.Errorf("%v after %d tries", err, n)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
