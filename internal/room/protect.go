@@ -94,10 +94,28 @@ func (b *buffers) Put(p []byte) { b.pool.Put(&p) }
 // A front stands before the server at one local port of a protected session. It implements
 // forward.Room, for a port that never shows the room's page.
 type front struct {
-	room      *Room
-	server    atomic.Int64 // the server's port on its node; 0: not known yet
-	proxy     http.Handler
-	closeIdle func() // what the proxy keeps open
+	room   *Room
+	server atomic.Int64 // the server's port on its node; 0: not known yet
+	proxy  http.Handler
+	way    *way
+}
+
+// A way is how the proxy reaches the server. It keeps connections open.
+type way struct {
+	transport atomic.Pointer[http.Transport]
+}
+
+// RoundTrip implements http.RoundTripper.
+func (w *way) RoundTrip(r *http.Request) (*http.Response, error) {
+	return w.transport.Load().RoundTrip(r)
+}
+
+// renew keeps no connection of those that are open, those included that are in use: a transport that gets no
+// more requests closes them when their answers end.
+func (w *way) renew() {
+	old := w.transport.Load()
+	w.transport.Store(old.Clone())
+	old.CloseIdleConnections()
 }
 
 // Judge implements forward.Room.
@@ -116,7 +134,7 @@ func (f *front) Take(c net.Conn) { f.room.Take(c) }
 func (f *front) Absent() string { return f.room.Absent() }
 
 // Leads implements forward.Room: what is kept open leads to where the server was.
-func (f *front) Leads(bool) { f.closeIdle() }
+func (f *front) Leads(bool) { f.way.renew() }
 
 // Expects implements forward.Room.
 func (f *front) Expects() time.Time { return time.Time{} }
@@ -149,9 +167,10 @@ func newFront(r *Room, dial func(context.Context) (net.Conn, error)) *front {
 		MaxIdleConnsPerHost: 32,
 		IdleConnTimeout:     90 * time.Second,
 	}
-	f := &front{room: r, closeIdle: transport.CloseIdleConnections}
+	f := &front{room: r, way: new(way)}
+	f.way.transport.Store(transport)
 	f.proxy = &httputil.ReverseProxy{
-		Transport: transport,
+		Transport: f.way,
 		Rewrite: func(p *httputil.ProxyRequest) {
 			own := f.ownHost(p.In)
 			p.Out.URL.Scheme, p.Out.URL.Host, p.Out.Host = "http", own, own

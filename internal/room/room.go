@@ -190,7 +190,7 @@ func (r *Room) Close() {
 	_ = r.server.Close()
 	r.serving.Wait()
 	for _, f := range r.fronts {
-		f.closeIdle()
+		f.way.renew()
 	}
 }
 
