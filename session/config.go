@@ -38,10 +38,9 @@ type Config struct {
 	StartTimeout time.Duration // from the grant to ready; 0: for ever
 	Idle         time.Duration // without use, after which the session ends; 0: never
 
-	further    func(port int) bool // for tests: which further ports count; nil: all
-	admission  time.Duration       // likewise: how long a node may refuse us; 0: see there
-	quiet      time.Duration       // likewise: for how long nothing may be heard before that is told
-	retirement time.Duration       // likewise: after which time a chain that was left is closed
+	further   func(port int) bool // for tests: which further ports count; nil: all
+	admission time.Duration       // likewise: how long a node may refuse us; 0: see there
+	quiet     time.Duration       // likewise: for how long nothing may be heard before that is told
 
 	wish int // see Launch
 

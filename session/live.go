@@ -96,6 +96,7 @@ func (s *session) live(ctx context.Context) error {
 			if done || err != nil {
 				return err
 			}
+			s.mayRedial.Store(s.guarded())
 			if s.cfg.Detach && (s.guarded() && s.queuedJob != "" || s.step != "") {
 				return ErrDetached
 			}

@@ -24,9 +24,8 @@ const (
 	redialRefused = time.Minute
 	// rekeyPause lies between two looks for a key that is good.
 	rekeyPause = 2 * time.Second
-	handOn     = 5 * time.Second  // of a chain whose owner waits for us to leave it
-	retirement = 60 * time.Second // of a silent chain beside the one that took over
-	inUseLook  = time.Second      // between two looks whether a retired chain is in use
+	handOn     = 5 * time.Second // of a chain whose owner waits for us to leave it
+	inUseLook  = time.Second     // between two looks whether a retired chain is in use
 
 	// Overrun is by how much a job may outlive its lease: the runner's look, its
 	// grace for the server and Slurm's own time to end a job.
@@ -100,6 +99,8 @@ func (s *session) options() chain.Options {
 	opts.Silence = func(hop string, silent bool) {
 		s.notice(silence{dial, hop, silent})
 	}
+	// No third chain beside one that is left and still used: sites count logins.
+	opts.Redials = func() bool { return s.mayRedial.Load() && s.retired.Load() == 0 }
 	opts.RoundTrip = func(hop string, took time.Duration) {
 		if !s.isHop(hop) {
 			s.cfg.Gauge.took(dial, took) // the node, over all hops
@@ -154,6 +155,7 @@ func (s *session) redial(work context.Context) {
 			defer runclock.AfterFunc(limit, func() { over.Store(true) }).Stop()
 		}
 		c, err := backoff.Retry(ctx, func() (*share.Chain, error) {
+			began := time.Now()
 			c, err := s.cfg.dial(ctx, opts)
 			if err != nil && over.Load() {
 				return nil, backoff.Permanent(err)
@@ -173,6 +175,8 @@ func (s *session) redial(work context.Context) {
 				// A certificate that has expired meanwhile: no hurry, and the site counts.
 				s.notice(shutOut{err})
 				return nil, errors.Join(err, backoff.RetryAfter(int(redialRefused/time.Second)))
+			case isUnreachable(err) && time.Since(began) > redialFirst:
+				return nil, errors.Join(err, backoff.RetryAfter(0)) // a pause would miss the network's return
 			case unanswered(err):
 				return nil, errors.Join(err, backoff.RetryAfter(int(redialFirst/time.Second)))
 			}
@@ -195,6 +199,12 @@ func unanswered(err error) bool {
 		(late.Timeout() || late.Phase == chain.PhaseConnect && !errors.Is(err, syscall.ECONNREFUSED))
 }
 
+// isUnreachable reports whether no TCP connection to a host came about.
+func isUnreachable(err error) bool {
+	var late *chain.DialError
+	return unanswered(err) && errors.As(err, &late) && late.Phase == chain.PhaseConnect
+}
+
 // resume takes the session up over a new chain.
 func (s *session) resume(work context.Context, m redialled) error {
 	s.stopRedial = nil
@@ -211,7 +221,7 @@ func (s *session) resume(work context.Context, m redialled) error {
 	if s.leaving {
 		s.retire(work, s.chain, nil, handOn)
 	} else {
-		s.retire(work, s.chain, s.node, s.retirement())
+		s.retire(work, s.chain, s.node, 0)
 	}
 	s.listener.SetTarget(nil)
 	s.holdFurther()
@@ -244,24 +254,24 @@ func (s *session) awaitNews() time.Duration {
 	return max(0, time.Until(s.heardAgain.Add(newsTime)))
 }
 
-func (s *session) retirement() time.Duration {
-	if s.cfg.retirement != 0 {
-		return s.cfg.retirement
-	}
-	return retirement
-}
-
 // retire closes an old chain after a while. If it was only stalled, what it carries goes on as if
 // nothing had been: as long as connections to the node are open over it, it stays, but not beside
-// a third one (sites count logins). One that remains silent ends by itself.
+// a third one that is used (sites count logins). One that remains silent ends by itself.
 func (s *session) retire(work context.Context, old *share.Chain, node *chain.Chain, after time.Duration) {
+	isUsed := func() bool { return old.Sharers() > 0 || node != nil && node.Conns() > 0 }
+	if after == 0 && !isUsed() {
+		s.work.Go(func() { _ = old.Close() })
+		return
+	}
 	if s.stopRetired != nil {
 		s.stopRetired()
 	}
 	only, third := context.WithCancel(work)
 	s.stopRetired = third
+	s.retired.Add(1)
 	s.work.Go(func() {
 		defer third()
+		defer s.retired.Add(-1)
 		defer old.Close()
 		timer := time.NewTimer(after)
 		defer timer.Stop()
@@ -274,7 +284,7 @@ func (s *session) retire(work context.Context, old *share.Chain, node *chain.Cha
 		}
 		look := time.NewTicker(inUseLook)
 		defer look.Stop()
-		for node != nil && (node.Conns() > 0 || old.Sharers() > 0) {
+		for isUsed() {
 			select {
 			case <-look.C:
 			case <-old.Done():

@@ -64,6 +64,23 @@ func TestRedialGivesUp(t *testing.T) {
 	}
 }
 
+// A dial that ended without an answer is followed by the next one at once: the network may be back in any pause.
+func TestRedialUnanswered(t *testing.T) {
+	late := &chain.DialError{Hop: "ela", Phase: chain.PhaseConnect, Err: context.DeadlineExceeded}
+	at, _, _ := redials(t, time.Hour, func(nth int) (*share.Chain, error) {
+		if nth > 3 {
+			return new(share.Chain), nil
+		}
+		time.Sleep(30 * time.Second) //nolint:forbidigo // of the bubble's time
+		return nil, late
+	})
+	for i, d := range at {
+		if want := time.Duration(i) * 30 * time.Second; d != want {
+			t.Errorf("dial %d after %v, want %v", i, d, want)
+		}
+	}
+}
+
 // What is wrong says how soon it is tried again, and whether.
 func TestRedialPauses(t *testing.T) {
 	done := new(share.Chain)

@@ -72,9 +72,10 @@ type session struct {
 	cfg Config
 	out emitter
 
-	listener *forward.Listener
-	chain    *share.Chain // to the login node
-	node     *chain.Chain // to the compute node, carried by chain
+	listener     *forward.Listener
+	chain        *share.Chain // to the login node
+	node         *chain.Chain // to the compute node, carried by chain
+	nodeForwards bool         // connections of ours, as far as it was asked
 
 	dials, dialled int // how many chains were dialled, and which of them chain is
 
@@ -101,6 +102,8 @@ type session struct {
 	heardAgain time.Time // when the chain was last replaced, or answered after a silence
 
 	stopRetired context.CancelFunc // of the wait for what a chain that was left still carries
+	retired     atomic.Int32       // chains that were left and are still used
+	mayRedial   atomic.Bool        // the session stands without its connection
 	submitEnd   chan struct{}
 	submitErr   error
 	unfollowed  int           // readings of the events that failed, one after the other

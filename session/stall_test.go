@@ -1,10 +1,13 @@
 package session
 
 import (
+	"context"
 	"io"
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -121,7 +124,7 @@ func TestStallCostsNothing(t *testing.T) {
 	line := newStall(t, a.ela.Addr())
 	cfg := a.config()
 	cfg.Hops[0].Addr = line.ln.Addr().String()
-	cfg.Chain.Keepalive, cfg.retirement = 500*time.Millisecond, time.Second
+	cfg.Chain.Keepalive = 500 * time.Millisecond
 	l := a.start(cfg)
 	ready := l.await(EventReady)
 	open, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimSuffix(strings.TrimPrefix(ready.URL, "http://"), "/"))
@@ -144,7 +147,7 @@ func TestStallCostsNothing(t *testing.T) {
 	if err := get(t, ready.URL); err != nil {
 		t.Errorf("over the second chain: %v", err)
 	}
-	<-time.After(2*inUseLook + cfg.retirement)
+	<-time.After(3 * inUseLook)
 	if _, err := io.WriteString(open, "Connection: close\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -158,6 +161,62 @@ func TestStallCostsNothing(t *testing.T) {
 	for deadline := time.Now().Add(10 * time.Second); a.ela.Conns() > 1; <-time.After(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d connections to ela", a.ela.Conns())
+		}
+	}
+	l.interrupt(ErrInterrupted)
+	if err := l.end(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	a.nothingLeft()
+}
+
+// After a cut, the connection that is open stands still until TCP sends again what was lost. The local port answers
+// over another one, as soon as one can be made.
+func TestCutIsReplaced(t *testing.T) {
+	a := newAlps(t)
+	line := newStall(t, a.ela.Addr())
+	var away atomic.Bool
+	var tries, open atomic.Int32
+	cfg := a.config()
+	cfg.Hops[0].Addr = line.ln.Addr().String()
+	cfg.Chain.Keepalive = time.Second
+	cfg.Chain.NetDial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		tries.Add(1)
+		if away.Load() {
+			return nil, syscall.EHOSTUNREACH
+		}
+		open.Add(1)
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}
+	l := a.start(cfg)
+	ready := l.await(EventReady)
+	<-time.After(2 * cfg.Chain.Keepalive) // for so long no other connection is tried
+	away.Store(true)
+	thaw := line.stop()
+	t.Cleanup(thaw)
+	before := tries.Load()
+	asked := make(chan error, 1)
+	go func() { asked <- get(t, ready.URL) }()
+	for deadline := time.Now().Add(10 * time.Second); tries.Load() < before+3; <-time.After(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no other connection is tried within 10 s")
+		}
+	}
+	away.Store(false)
+	began := time.Now()
+	if err := <-asked; err != nil {
+		t.Errorf("asked in the cut: %v", err)
+	}
+	if d := time.Since(began); d > 3*time.Second { // a silence that is not followed by a return is told 3.5 s later at the earliest
+		t.Errorf("answered %v after the return", d)
+	}
+	if n := open.Load(); n != 3 { // one only shows that the network is back
+		t.Errorf("%d connections to ela were opened", n)
+	}
+	thaw()
+	for deadline := time.Now().Add(10 * time.Second); a.ela.Conns() > 1; <-time.After(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections to ela are left", a.ela.Conns())
 		}
 	}
 	l.interrupt(ErrInterrupted)

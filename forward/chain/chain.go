@@ -65,6 +65,10 @@ type Options struct {
 	// slept, and with false when it is heard of again. It must not block.
 	Silence func(hop string, silent bool)
 
+	// Redials, if set, reports whether a silence would have another chain dialled now. Then a silence is told as soon as
+	// the network was away and is back, and the first hop is still mute. It must not block.
+	Redials func() bool
+
 	// Observe, if set, is called when a hop is about to be dialled, with false,
 	// and when it has let us in, with true. It must not block.
 	Observe func(hop string, connected bool)
@@ -144,7 +148,8 @@ type Chain struct {
 	closing bool    // no more links and tasks
 	tasks   sync.WaitGroup
 
-	conns atomic.Int64 // open, over the last link
+	conns    atomic.Int64 // open, over the last link
+	attended atomic.Bool  // a person may have been asked at the dial: for an answer, a touch of the key or a confirmation
 }
 
 // Dial reaches the hops in order and returns the chain that ends at the last.

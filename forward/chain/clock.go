@@ -11,11 +11,13 @@ import (
 // is stopped while a person thinks, and while this process does not run: the host is not to
 // blame for either.
 type clock struct {
-	mu     sync.Mutex
-	timer  *runclock.Timer
-	left   time.Duration
-	paused int // how many hold it
-	over   bool
+	mu       sync.Mutex
+	timer    *runclock.Timer
+	left     time.Duration
+	paused   int // how many hold it
+	over     bool
+	since    time.Time // when it was stopped
+	attended bool      // it was stopped for longer than attention: a person may have been asked
 
 	asking func()      // called once it has stood still for pondering
 	asked  *time.Timer // until then; nil: it runs
@@ -24,6 +26,9 @@ type clock struct {
 // pondering is what neither a list of known hosts nor a key takes to answer: after it,
 // a person is taken to be asked.
 const pondering = 2 * time.Second
+
+// attention is the time in which a person cannot answer a question, and a key is used that asks no one.
+const attention = 500 * time.Millisecond
 
 func startClock(d time.Duration, expire, asking func()) *clock {
 	return &clock{left: d, asking: asking, timer: runclock.AfterFunc(d, expire)}
@@ -37,6 +42,7 @@ func (c *clock) pause() (resume func()) {
 		if c.timer.Stop() {
 			c.left = c.timer.Left()
 		}
+		c.since = time.Now()
 		c.asked = time.AfterFunc(pondering, c.asking)
 	}
 	return sync.OnceFunc(c.resume)
@@ -49,6 +55,7 @@ func (c *clock) resume() {
 		return
 	}
 	c.asked.Stop()
+	c.attended = c.attended || time.Since(c.since) > attention
 	if c.over {
 		return
 	}

@@ -75,11 +75,14 @@ func (d *dialing) run(ctx context.Context) (*link, error) {
 	d.clock = startClock(d.chain.opts.Timeout, func() { cancel(&timeoutError{d.chain.opts.Timeout}) }, d.chain.opts.Asking)
 	defer d.clock.stop()
 
+	began, overNetwork := time.Now(), d.hop.Carrier == nil && d.chain.last() == nil
 	conn, err := d.reach(ctx)
 	if err != nil {
 		return nil, d.explain(ctx, PhaseConnect, err)
 	}
 	d.wire = newWire(conn)
+	d.wire.network = overNetwork
+	d.wire.trip.Store(int64(time.Since(began)))
 	d.offer = &offer{Signer: d.hop.Signer, ctx: ctx, clock: d.clock}
 
 	// A connection in a channel knows no deadlines, and x/crypto's handshake no
@@ -96,6 +99,9 @@ func (d *dialing) run(ctx context.Context) (*link, error) {
 		return nil, d.explain(ctx, PhaseHandshake, err)
 	}
 	d.wire.greeted()
+	if d.answered || d.clock.attended || strings.HasPrefix(plainType(d.hop.Signer.PublicKey().Type()), "sk-") {
+		d.chain.attended.Store(true)
+	}
 	return newLink(d.chain, d.hop.Name, d.wire, ssh.NewClient(sc, chans, reqs)), nil
 }
 

@@ -545,11 +545,6 @@ func inMemory(t *testing.T, s *sshtest.Server) func(context.Context, string, str
 	}
 }
 
-// inMemoryConn makes one connection, which is there already.
-func inMemoryConn(conn net.Conn) func(context.Context, string, string) (net.Conn, error) {
-	return func(context.Context, string, string) (net.Conn, error) { return conn, nil }
-}
-
 // TestImpatientServer: the server hangs up while someone thinks. They are not
 // asked again.
 func TestImpatientServer(t *testing.T) {

@@ -30,21 +30,28 @@ const (
 // lock (golang/go#19338). Ending the chain is what frees it.
 //
 // Time in which this process does not run is no silence of the server's: the answer may
-// be in the socket's buffer. After such a time the link is asked at once.
+// be in the socket's buffer. After such a time the link is asked at once. The first hop is also
+// asked when a write has no answer in time, if another chain would be dialled at a silence.
 func (c *Chain) keepalive(l *link) {
 	period := min(look, c.opts.Keepalive)
 	ticker := time.NewTicker(period)
 	defer ticker.Stop()
 	watch := c.newRunWatch()
+	if l.conn.network && c.opts.Redials != nil {
+		l.late, l.probed, l.rest = l.conn.watchAnswers(), time.Now(), 2*c.opts.Keepalive
+	}
 	for {
+		late := false
 		select {
 		case <-ticker.C:
+		case <-l.late:
+			late = true
 		case <-c.done:
 			return
 		}
 		silence := l.conn.silence() // first: so a stop between the two readings is noticed
 		stopped := watch.stopped(period)
-		if !stopped && silence < c.opts.Keepalive {
+		if !stopped && !late && silence < c.opts.Keepalive {
 			continue
 		}
 		if !c.ping(l, watch, stopped) {
@@ -90,6 +97,8 @@ func (c *Chain) ping(l *link, watch *runWatch, stopped bool) bool {
 	if !ok {
 		return false
 	}
+	back, stop := c.watchReturn(l)
+	defer stop()
 	suspected := false
 	suspect, end := c.opts.Keepalive+suspicion, c.opts.Keepalive+c.opts.Tolerance
 	var awake time.Time // since when; zero: the process was not stopped
@@ -112,14 +121,20 @@ func (c *Chain) ping(l *link, watch *runWatch, stopped bool) bool {
 			return false
 		case silence >= min(suspect, end) && !suspected:
 			suspected = true
+			stop() // who hears of it dials
 			c.opts.Silence(l.hop, true)
 		}
 		select {
+		case <-back:
+			if back = nil; l.conn.silence() > returnGrace {
+				suspect = 0
+			}
 		case err := <-answer:
 			if suspected && err == nil {
 				c.opts.Silence(l.hop, false)
 			}
 			if err == nil && awake.IsZero() && !suspected {
+				l.conn.trip.Store((l.conn.trip.Load() + int64(time.Since(asked))) / 2)
 				c.opts.RoundTrip(l.hop, time.Since(asked))
 			}
 			return err == nil // an error ends the link, and watch sees to that

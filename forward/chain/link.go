@@ -18,6 +18,10 @@ type link struct {
 	client *ssh.Client
 	told   chan struct{} // closed once the far side has told all it had to; nil: it tells nothing
 
+	late   <-chan struct{} // holds a token when a write has had no answer for the wire's promptness; nil: that is not watched
+	probed time.Time       // when other connections to the hop were tried last, or when it was dialled
+	rest   time.Duration   // for so long after that, none is tried
+
 	dead chan struct{} // closed once the client has ended, err set
 	err  error
 }

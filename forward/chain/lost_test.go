@@ -139,6 +139,12 @@ type bubble struct {
 
 func inBubble(t *testing.T, opts Options, test func(t *testing.T, b *bubble)) {
 	t.Helper()
+	inBubbleOver(t, func(c net.Conn) net.Conn { return c }, opts, test)
+}
+
+// inBubbleOver is inBubble with what line makes of the link.
+func inBubbleOver(t *testing.T, line func(net.Conn) net.Conn, opts Options, test func(t *testing.T, b *bubble)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		key := sshtest.NewKey(t)
 		b := &bubble{}
@@ -156,7 +162,14 @@ func inBubble(t *testing.T, opts Options, test func(t *testing.T, b *bubble)) {
 		serving.Go(func() { s.Serve(far) })
 		t.Cleanup(func() { _ = far.Close(); serving.Wait() })
 		b.near = near
-		opts.NetDial = inMemoryConn(near)
+		again, first := opts.NetDial, true
+		opts.NetDial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if first || again == nil {
+				first = false
+				return line(near), nil
+			}
+			return again(ctx, network, addr)
+		}
 		hop := Hop{Name: "ela", Addr: "ela:22", User: "alice", Signer: key, HostKeys: PinnedKeys(s.HostKey())}
 		c, err := Dial(t.Context(), []Hop{hop}, opts)
 		if err != nil {

@@ -17,9 +17,14 @@ type wire struct {
 	ended atomic.Bool  // a read or write has failed, and not because we had closed it
 	shut  atomic.Bool  // we have closed it
 
-	done     atomic.Bool // the handshake is over; greeting is not kept any more
-	mu       sync.Mutex
-	greeting []byte // the first bytes that came in
+	network bool         // it is a connection over the network, and no channel
+	trip    atomic.Int64 // about how long a round trip takes, in nanoseconds
+
+	done       atomic.Bool // the handshake is over; greeting is not kept any more
+	mu         sync.Mutex
+	greeting   []byte      // the first bytes that came in
+	late       *time.Timer // runs while a write has no answer; nil: that is not watched
+	unanswered bool        // since a write nothing has come in
 }
 
 func newWire(conn net.Conn) *wire { return &wire{Conn: conn, began: time.Now()} }
@@ -28,6 +33,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
 	if n > 0 {
 		w.heard.Store(int64(time.Since(w.began)))
+		w.setUnanswered(false)
 		if !w.done.Load() {
 			w.keep(p[:n])
 		}
@@ -37,6 +43,7 @@ func (w *wire) Read(p []byte) (int, error) {
 }
 
 func (w *wire) Write(p []byte) (int, error) {
+	w.setUnanswered(true)
 	n, err := w.Conn.Write(p)
 	w.note(err)
 	return n, err
@@ -51,6 +58,36 @@ func (w *wire) note(err error) {
 	if err != nil && !w.shut.Load() {
 		w.ended.Store(true)
 	}
+}
+
+// promptness is how long an answer may take before it is late.
+func (w *wire) promptness() time.Duration {
+	return max(promptLeast, promptTrips*time.Duration(w.trip.Load()))
+}
+
+// watchAnswers returns a channel that holds a token when a write has had no answer for promptness.
+func (w *wire) watchAnswers() <-chan struct{} {
+	late := make(chan struct{}, 1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.late = time.AfterFunc(w.promptness(), func() { signal(late) })
+	w.late.Stop()
+	return late
+}
+
+// setUnanswered takes in that bytes go out, or have come in.
+func (w *wire) setUnanswered(is bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.late == nil || w.unanswered == is:
+		return
+	case is:
+		w.late.Reset(w.promptness())
+	default:
+		w.late.Stop()
+	}
+	w.unanswered = is
 }
 
 // silence is how long nothing has come in.

@@ -668,3 +668,12 @@ func TestKeepSpare(t *testing.T) {
 		}
 	}
 }
+
+// TestFurtherDoesNotProbe: no one is told of the silence of a further chain, so none of its logins is to be hurried.
+func TestFurtherDoesNotProbe(t *testing.T) {
+	s := newSite(t, nil)
+	c := s.share(t, chain.Options{Redials: func() bool { return true }})
+	if c.further.opts.Redials != nil {
+		t.Error("it looks for the network's return")
+	}
+}

@@ -81,6 +81,7 @@ func Own(ctx context.Context, place Place, opts chain.Options, dial DialFunc) (*
 	if err != nil {
 		return nil, err
 	}
+	opts.Redials = func() bool { return o.count() > 0 }
 	c, err := newDialling(place, opts, dial).own(ctx, o)
 	if err == nil {
 		o.tasks.Go(func() { o.keepSpare(c.Chain) })
@@ -176,7 +177,7 @@ func (d *dialling) chain(c *Chain) *Chain {
 	further.place.nth++
 	// What runs over a further connection is told of its loss, which is enough: its silence
 	// would be taken for that of this one.
-	further.opts.Silence = func(string, bool) {}
+	further.opts.Silence, further.opts.Redials = func(string, bool) {}, nil
 	further.opts.Observe = func(string, bool) {}
 	c.further, c.turn = further, make(chan struct{}, 1)
 	c.done, c.leaving = make(chan struct{}), make(chan struct{})

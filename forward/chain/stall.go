@@ -1,0 +1,120 @@
+package chain
+
+import (
+	"context"
+	"net"
+	"slices"
+	"time"
+)
+
+// When a network comes back, TCP notices late: it sends what was lost again at pauses that double, up to as long as the
+// outage (RFC 6298, section 5.5), and so does the far side. A new connection has no such pause. So while the first hop
+// does not answer, connections to it are tried. Some that fail and one that opens show that the network was away and is
+// back. A link that is mute even then is silent, long before its keepalive is late, and another chain can be dialled.
+//
+// To sshd, a connection that is tried is a client that does not log in, and sites count logins, too. So there is a rest
+// after the dial, twice as long as Options.Keepalive, and a longer one after each time that the link answered by itself.
+
+const (
+	// promptLeast is the least time after which a write without an answer counts as late, and which a new connection
+	// gets. On a line with longer round trips it is promptTrips times as long as one.
+	promptLeast = 500 * time.Millisecond
+	promptTrips = 3
+
+	// lostTries is how many new connections in a row have failed when the network was away. On a line that loses
+	// packets, one that opens is no sign of a return.
+	lostTries = 2
+
+	// returnGrace is how long a link has, at least, to answer when a new connection is open: after a short outage both
+	// come back at once.
+	returnGrace = 200 * time.Millisecond
+
+	mostRest = 10 * time.Minute
+)
+
+// watchReturn tries the first hop again while a keepalive of l has no answer. The channel is closed when the network was
+// away, is back, and l stays mute. Stop ends that.
+func (c *Chain) watchReturn(l *link) (back <-chan struct{}, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	returned, ended := make(chan struct{}), make(chan struct{})
+	if l.late == nil || !c.spawn(func() {
+		defer close(ended)
+		if c.awaitReturn(ctx, l) {
+			close(returned)
+		}
+	}) {
+		close(ended)
+	}
+	return returned, func() { cancel(); <-ended }
+}
+
+func (c *Chain) awaitReturn(ctx context.Context, l *link) bool {
+	heard := l.conn.heard.Load()
+	staysMute := func(d time.Duration) bool {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			return l.conn.heard.Load() == heard
+		case <-ctx.Done():
+			return false
+		}
+	}
+	patience := l.conn.promptness()
+	if !staysMute(patience) {
+		return false
+	}
+	tried, lost := false, 0
+	defer func() {
+		if tried {
+			l.probed, l.rest = time.Now(), min(2*l.rest, mostRest)
+		}
+	}()
+	for staysMute(0) {
+		if !tried && time.Since(l.probed) < l.rest || c.attended.Load() || !c.opts.Redials() {
+			if !staysMute(patience) {
+				return false
+			}
+			continue
+		}
+		tried = true
+		began := time.Now()
+		switch opened := c.tryHop(ctx, l, patience); {
+		case !opened:
+			lost++
+		case lost < lostTries && isOurs(l.conn.LocalAddr()):
+			return false // the network was not away: what the link waits for is not known
+		default:
+			return staysMute(max(returnGrace, time.Since(began)))
+		}
+	}
+	return false
+}
+
+// tryHop opens another connection to where l leads, and closes it. If none opened, patience has passed.
+func (c *Chain) tryHop(ctx context.Context, l *link, patience time.Duration) (opened bool) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	remote := l.conn.RemoteAddr()
+	conn, err := c.opts.NetDial(ctx, remote.Network(), remote.String())
+	if err != nil {
+		<-ctx.Done() // one that fails at once is no reason to hurry
+		return false
+	}
+	_ = conn.Close()
+	return true
+}
+
+// isOurs reports whether this machine still has the address. What was connected from one that is gone is lost: the
+// machine has changed networks.
+func isOurs(local net.Addr) bool {
+	tcp, ok := local.(*net.TCPAddr)
+	if !ok {
+		return true
+	}
+	addrs, err := net.InterfaceAddrs()
+	return err != nil || slices.ContainsFunc(addrs, func(a net.Addr) bool {
+		ip, ok := a.(*net.IPNet)
+		return ok && ip.IP.Equal(tcp.IP)
+	})
+}
