@@ -33,9 +33,9 @@ func (s *session) dialNode(work context.Context) {
 	keys := s.keys
 	hop, err := s.nodeHop(login)
 	name, port := s.nodeName, s.port
-	check := func(ctx context.Context, node *chain.Chain) error { return checkForwarding(ctx, node, name, port) }
-	if s.other.taken {
-		check = acceptNode // the step's sshd is configured by us
+	check := acceptNode
+	if s.ready && !s.other.taken { // before, checkNode does it
+		check = func(ctx context.Context, node *chain.Chain) error { return checkForwarding(ctx, node, name, port) }
 	}
 	s.work.Go(func() {
 		var c *chain.Chain
@@ -45,6 +45,19 @@ func (s *session) dialNode(work context.Context) {
 		if sendErr := s.send(work, nodeDialled{login, c, keys, err}); sendErr != nil && c != nil {
 			_ = c.Close()
 		}
+	})
+}
+
+// checkNode has it found out whether a node that is reached for the first time forwards connections, while the shell
+// that watches the server's port starts there.
+func (s *session) checkNode(work context.Context, keys nodeKeys) {
+	node, name, port, checked := s.node, s.nodeName, s.port, s.ready || s.other.taken
+	s.work.Go(func() {
+		var err error
+		if !checked { // the sshd of a step is configured by us
+			err = checkForwarding(work, node, name, port)
+		}
+		_ = s.send(work, nodeChecked{node, keys, err})
 	})
 }
 

@@ -30,6 +30,11 @@ type (
 		keys  nodeKeys // that were known
 		err   error
 	}
+	nodeChecked struct {
+		chain *chain.Chain
+		keys  nodeKeys // that were known
+		err   error
+	}
 	nodeLost struct {
 		chain *chain.Chain
 		err   error
@@ -128,7 +133,7 @@ func (s *session) live(ctx context.Context) error {
 				if len(s.others) == 1 { // the first: more of them are no reason to wait longer
 					elsewhere.Reset(elsewhereGrace)
 				}
-			case probeDone, slurm.Listening, nodeDialled:
+			case probeDone, slurm.Listening, nodeChecked:
 				if s.ready {
 					start.Stop()
 				}
@@ -462,10 +467,22 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		if m.err != nil {
 			return false, s.shutOutOf(work, m.keys, m.err)
 		}
-		s.node = m.chain
-		s.tellOtherWay()
+		s.node, s.nodeForwards = m.chain, false
+		s.stopProbe()
 		s.watchNode(work, m.chain)
 		s.watchPort(work)
+		s.checkNode(work, m.keys)
+	case nodeChecked:
+		if m.chain != s.node {
+			return false, nil // which was left meanwhile
+		}
+		if m.err != nil {
+			s.leaveNode()
+			_ = m.chain.Close()
+			return false, s.shutOutOf(work, m.keys, m.err)
+		}
+		s.nodeForwards = true
+		s.tellOtherWay()
 		s.resumeFurther(work)
 		s.tellRestored()
 		s.tellNodeBack()
@@ -614,13 +631,10 @@ func (s *session) granted(job slurm.JobInfo) {
 
 // connect goes on to ready once both the server and the way to its node are there.
 func (s *session) connect(work context.Context) {
-	if s.listening == nil || s.node == nil {
+	if s.listening == nil || s.node == nil || !s.nodeForwards {
 		return
 	}
-	if s.probing != nil {
-		s.probing()
-		s.probing = nil
-	}
+	s.stopProbe()
 	seeks := !s.ready && s.seeksLink()
 	if !s.ready && s.cfg.App.Probe == nil && !seeks {
 		s.serve(work)

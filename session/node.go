@@ -194,6 +194,10 @@ func (s *session) leaveNode() {
 	s.cfg.Gauge.anew(s.dialled)
 	s.listener.SetTarget(nil)
 	s.holdFurther()
+	s.stopProbe()
+}
+
+func (s *session) stopProbe() {
 	if s.probing != nil {
 		s.probing()
 		s.probing = nil

@@ -339,3 +339,23 @@ func TestOtherWayWhereNothingIsForwardedLater(t *testing.T) {
 		})
 	}
 }
+
+// A node that was reached forwards nothing any more, and the step that would help cannot be had: neither is asked for
+// again and again.
+func TestOtherWayAsksSeldom(t *testing.T) {
+	a := newAlps(t, "CSCS_SSHD_DIRS=/nowhere")
+	var logins atomic.Int32
+	a.refuse = func() error { logins.Add(1); return nil }
+	l := a.start(a.impatient())
+	l.await(EventReady)
+	a.forbids.Store(true)
+	before := logins.Load()
+	a.node.Cut()
+	l.await(EventLost)
+	<-time.After(6 * time.Second)
+	if steps, n := a.entered(), logins.Load()-before; steps > 1 || n > 15 {
+		t.Errorf("%d steps and %d logins to the node in 6 s", steps, n)
+	}
+	l.interrupt(ErrInterrupted)
+	_ = l.end()
+}
