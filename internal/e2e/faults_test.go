@@ -131,7 +131,9 @@ var faults = []fault{
 	{name: "cut-healed", lease: "60s", cells: unharmed,
 		strike: func(t *testing.T, r *row) {
 			tell(t, "cut")
+			cut := time.Now()
 			r.untilRedialled(t)
+			r.last(time.Until(cut.Add(20 * time.Second))) // an idle client notices, and a dial of 30 s goes on
 			tell(t, "heal")
 			r.healed = time.Now()
 			r.free(t)

@@ -83,11 +83,23 @@ func (b *bench) byHandUntilReady(ctx context.Context) (end func() error, err err
 			return nil, ctx.Err()
 		}
 	}
-	return func() error {
-		// Twice within a second: srun answers the first with its status (srun(1)). salloc ends with its command.
-		out, err := b.As(ctx, "alice", "daint", "bash", "-c", "kill -INT "+srun+"; sleep 0.2; kill -INT "+srun).CombinedOutput()
+	interrupt := func() error {
+		out, err := b.As(ctx, "alice", "daint", "kill", "-INT", srun).CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	}
+	return func() error {
+		// Twice within a second: srun answers the first with its status (srun(1)). salloc ends with its command.
+		if err := interrupt(); err != nil {
+			return err
+		}
+		for lines.Scan() && !strings.HasPrefix(lines.Text(), "srun: interrupt") {
+			// the server's own
+		}
+		if err := interrupt(); err != nil {
+			return err
 		}
 		for lines.Scan() {
 			// srun says how the server ended.

@@ -7,6 +7,7 @@
 //	bench run --cscs BIN --rounds N [--only REGEX] >>RESULTS     in the lab that is up
 //	bench table RESULTS                                          the table of docs/performance.md
 //	bench chart RESULTS                                          its chart
+//	bench cuts --cscs BIN [--cuts N] [--sessions N]              the same: the distribution of returns after random cuts
 //	bench dial KEY KNOWN_HOSTS [NODE KEY]                        on the laptop: dial the chain, run true
 //
 // scripts/bench drives it.
@@ -60,8 +61,10 @@ func main() {
 		err = chart(os.Stdout, os.Args[2])
 	case len(os.Args) > 1 && os.Args[1] == "run":
 		err = run(ctx, os.Args[2:])
+	case len(os.Args) > 1 && os.Args[1] == "cuts":
+		err = measureCuts(ctx, os.Args[2:])
 	default:
-		err = fmt.Errorf("usage: bench run|table|chart|dial: see the source")
+		err = fmt.Errorf("usage: bench run|cuts|table|chart|dial: see the source")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

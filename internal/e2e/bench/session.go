@@ -29,7 +29,12 @@ type session struct {
 
 // start runs "cscs run" and waits until it is ready.
 func (b *bench) start(ctx context.Context, port string, flags []string, command ...string) (*session, error) {
-	argv := slices.Concat([]string{b.cscs, "run", "--json", "--no-browser", "--protect=false", "--cluster", "daint", "--time", "10", "--port", port},
+	return b.startWith(ctx, nil, port, flags, command...)
+}
+
+// startWith is start with variables of the environment.
+func (b *bench) startWith(ctx context.Context, environment []string, port string, flags []string, command ...string) (*session, error) {
+	argv := slices.Concat([]string{"env"}, environment, []string{b.cscs, "run", "--json", "--no-browser", "--protect=false", "--cluster", "daint", "--time", "10", "--port", port},
 		flags, []string{"--"}, command)
 	// The clock starts where alice presses Enter, not where the lab is entered.
 	s := &session{cmd: b.As(ctx, "alice", "laptop", append([]string{"bash", "-c", `echo "began $EPOCHREALTIME"; exec "$@"`, "bash"}, argv...)...)}
