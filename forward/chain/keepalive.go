@@ -134,8 +134,9 @@ func (c *Chain) ping(l *link, watch *runWatch, stopped bool) bool {
 				c.opts.Silence(l.hop, false)
 			}
 			if err == nil && awake.IsZero() && !suspected {
-				l.conn.trip.Store((l.conn.trip.Load() + int64(time.Since(asked))) / 2)
-				c.opts.RoundTrip(l.hop, time.Since(asked))
+				took := time.Since(asked)
+				l.conn.trip.Store((l.conn.trip.Load() + int64(min(took, 2*l.conn.promptness()))) / 2) // a stall is no round trip
+				c.opts.RoundTrip(l.hop, took)
 			}
 			return err == nil // an error ends the link, and watch sees to that
 		case <-c.done:

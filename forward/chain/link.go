@@ -19,7 +19,7 @@ type link struct {
 	told   chan struct{} // closed once the far side has told all it had to; nil: it tells nothing
 
 	late   <-chan struct{} // holds a token when a write has had no answer for the wire's promptness; nil: that is not watched
-	probed time.Time       // when other connections to the hop were tried last, or when it was dialled
+	probed time.Time       // when another connection to the hop was opened last
 	rest   time.Duration   // for so long after that, none is tried
 
 	dead chan struct{} // closed once the client has ended, err set

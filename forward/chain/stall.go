@@ -12,8 +12,9 @@ import (
 // does not answer, connections to it are tried. Some that fail and one that opens show that the network was away and is
 // back. A link that is mute even then is silent, long before its keepalive is late, and another chain can be dialled.
 //
-// To sshd, a connection that is tried is a client that does not log in, and sites count logins, too. So there is a rest
-// after the dial, twice as long as Options.Keepalive, and a longer one after each time that the link answered by itself.
+// To sshd, a connection that opens is a client that does not log in, and sites count logins, too. So there is a rest
+// after the dial and after one that has opened, twice as long as Options.Keepalive, and each time longer if the network
+// was not away.
 
 const (
 	// promptLeast is the least time after which a write without an answer counts as late, and which a new connection
@@ -64,29 +65,24 @@ func (c *Chain) awaitReturn(ctx context.Context, l *link) bool {
 	if !staysMute(patience) {
 		return false
 	}
-	tried, lost := false, 0
-	defer func() {
-		if tried {
-			l.probed, l.rest = time.Now(), min(2*l.rest, mostRest)
-		}
-	}()
-	for staysMute(0) {
-		if !tried && time.Since(l.probed) < l.rest || c.attended.Load() || !c.opts.Redials() {
+	for lost := 0; staysMute(0); {
+		if time.Since(l.probed) < l.rest || c.attended.Load() || !c.opts.Redials() {
 			if !staysMute(patience) {
 				return false
 			}
 			continue
 		}
-		tried = true
 		began := time.Now()
-		switch opened := c.tryHop(ctx, l, patience); {
-		case !opened:
+		if !c.tryHop(ctx, l, patience) {
 			lost++
-		case lost < lostTries && isOurs(l.conn.LocalAddr()):
-			return false // the network was not away: what the link waits for is not known
-		default:
-			return staysMute(max(returnGrace, time.Since(began)))
+			continue
 		}
+		l.probed = time.Now()
+		if lost < lostTries && isOurs(l.conn.LocalAddr()) {
+			l.rest = min(2*l.rest, mostRest)
+			return false // the network was not away: what the link waits for is not known
+		}
+		return staysMute(max(returnGrace, time.Since(began)))
 	}
 	return false
 }
