@@ -19,7 +19,7 @@ import (
 
 // returnLimit is how long after the network's return the URL of each session answers, on a machine that has other work.
 // TCP alone would take as long again as some of the cuts.
-const returnLimit = 3 * time.Second
+const returnLimit = 4 * time.Second
 
 // replaceRest is the least age of a connection that another one replaces before it has been silent for 15 s
 // (docs/architecture.md, Stalls).

@@ -34,7 +34,10 @@ start() {
 	case $1 in
 	sshd)
 		install -d -m 755 /run/sshd
+		rm -f /run/sshd.pid
 		/usr/sbin/sshd -E /var/log/sshd.log
+		# It leaves its terminal before it listens, and writes its file after that (sshd.c, main).
+		ask_until test -s /run/sshd.pid
 		;;
 	munged)
 		install -d -o munge -g munge -m 755 /run/munge
