@@ -22,12 +22,14 @@ type cutLine struct {
 	*stall
 	gates  []*sync.RWMutex
 	away   atomic.Bool
-	opened atomic.Int32
+	tried  atomic.Int32 // connections
+	opened atomic.Int32 // of these
 }
 
 func newCutLine(t *testing.T, a *alps) *cutLine { return &cutLine{stall: newStall(t, a.ela.Addr())} }
 
 func (l *cutLine) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	l.tried.Add(1)
 	if l.away.Load() {
 		return nil, syscall.EHOSTUNREACH
 	}
@@ -85,10 +87,11 @@ func openRequest(t *testing.T, url string) (end func()) {
 	}
 	return func() {
 		t.Helper()
+		defer conn.Close()
 		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
 		_, err := io.WriteString(conn, "Connection: close\r\n\r\n")
-		if answer, readErr := io.ReadAll(conn); err != nil || len(answer) == 0 {
-			t.Errorf("what was open is lost: %v, %v", err, readErr)
+		if answer, readErr := io.ReadAll(conn); err != nil || readErr != nil || !strings.HasPrefix(string(answer), "HTTP/1.") {
+			t.Errorf("what was open is lost: %v, %q, %v", err, answer, readErr)
 		}
 	}
 }
@@ -111,7 +114,7 @@ func TestCutThenStall(t *testing.T) {
 	<-time.After(3 * time.Second)
 	thaw := line.cut()
 	line.away.Store(false)
-	<-time.After(9 * time.Second) // its silence is told after 6 s
+	<-time.After(9 * time.Second) // the chain reports its silence after 6 s
 	thaw()
 	end()
 	l.interrupt(ErrInterrupted)

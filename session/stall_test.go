@@ -1,13 +1,10 @@
 package session
 
 import (
-	"context"
 	"io"
 	"net"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -127,18 +124,7 @@ func TestStallCostsNothing(t *testing.T) {
 	cfg.Chain.Keepalive = 500 * time.Millisecond
 	l := a.start(cfg)
 	ready := l.await(EventReady)
-	open, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimSuffix(strings.TrimPrefix(ready.URL, "http://"), "/"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer open.Close()
-	// The first half of a request: the server waits for the rest.
-	if _, err := io.WriteString(open, "GET / HTTP/1.1\r\nHost: x\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	if err := get(t, ready.URL); err != nil { // what came before is there by now
-		t.Fatal(err)
-	}
+	end := openRequest(t, ready.URL)
 	thaw := line.stop()
 	t.Cleanup(thaw)
 	l.await(EventLost)
@@ -148,16 +134,8 @@ func TestStallCostsNothing(t *testing.T) {
 		t.Errorf("over the second chain: %v", err)
 	}
 	<-time.After(3 * inUseLook)
-	if _, err := io.WriteString(open, "Connection: close\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	_ = open.SetReadDeadline(time.Now().Add(10 * time.Second))
-	answer, err := io.ReadAll(open)
-	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.") {
-		t.Errorf("what was open before the stall: %q, %v", answer, err)
-	}
+	end()
 	// When nothing is open over it any more, it goes.
-	_ = open.Close()
 	for deadline := time.Now().Add(10 * time.Second); a.ela.Conns() > 1; <-time.After(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d connections to ela", a.ela.Conns())
@@ -174,43 +152,32 @@ func TestStallCostsNothing(t *testing.T) {
 // over another one, as soon as one can be made.
 func TestCutIsReplaced(t *testing.T) {
 	a := newAlps(t)
-	line := newStall(t, a.ela.Addr())
-	var away atomic.Bool
-	var tries, open atomic.Int32
+	line := newCutLine(t, a)
 	cfg := a.config()
 	cfg.Hops[0].Addr = line.ln.Addr().String()
-	cfg.Chain.Keepalive = time.Second
-	cfg.Chain.NetDial = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		tries.Add(1)
-		if away.Load() {
-			return nil, syscall.EHOSTUNREACH
-		}
-		open.Add(1)
-		return new(net.Dialer).DialContext(ctx, network, addr)
-	}
+	cfg.Chain.Keepalive, cfg.Chain.NetDial = time.Second, line.dial
 	l := a.start(cfg)
 	ready := l.await(EventReady)
 	<-time.After(2 * cfg.Chain.Keepalive) // for so long no other connection is tried
-	away.Store(true)
-	thaw := line.stop()
+	thaw := line.cut()
 	t.Cleanup(thaw)
-	before := tries.Load()
+	before := line.tried.Load()
 	asked := make(chan error, 1)
 	go func() { asked <- get(t, ready.URL) }()
-	for deadline := time.Now().Add(10 * time.Second); tries.Load() < before+3; <-time.After(10 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); line.tried.Load() < before+3; <-time.After(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("no other connection is tried within 10 s")
 		}
 	}
-	away.Store(false)
+	line.away.Store(false)
 	began := time.Now()
 	if err := <-asked; err != nil {
 		t.Errorf("asked in the cut: %v", err)
 	}
-	if d := time.Since(began); d > 3*time.Second { // a silence that is not followed by a return is told 3.5 s later at the earliest
+	if d := time.Since(began); d > 3*time.Second { // the usual report of a silence comes 3.5 s later at the earliest
 		t.Errorf("answered %v after the return", d)
 	}
-	if n := open.Load(); n != 3 { // one only shows that the network is back
+	if n := line.opened.Load(); n != 3 { // one only shows that the network is back
 		t.Errorf("%d connections to ela were opened", n)
 	}
 	thaw()

@@ -65,8 +65,8 @@ type Options struct {
 	// slept, and with false when it is heard of again. It must not block.
 	Silence func(hop string, silent bool)
 
-	// Redials, if set, reports whether a silence would have another chain dialled now. Then a silence is told as soon as
-	// the network was away and is back, and the first hop is still mute. It must not block.
+	// Redials, if set, reports whether a silence would make its receiver dial another chain now. Then the chain calls
+	// Silence as soon as the network was away and is back, and the first hop still does not answer. It must not block.
 	Redials func() bool
 
 	// Observe, if set, is called when a hop is about to be dialled, with false,

@@ -35,7 +35,7 @@ func (l *cutLine) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	return near, nil
 }
 
-// tellings counts what is told of a hop's silence.
+// tellings counts the calls of Options.Silence.
 type tellings struct{ silent, heard atomic.Int32 }
 
 func (s *tellings) told(_ string, silent bool) {
@@ -57,7 +57,7 @@ func (b *bubble) askLater() chan error {
 
 func always() bool { return true }
 
-// TestReturn: after a cut, the silence of the first hop is told as soon as new connections open again.
+// TestReturn: after a cut, the chain reports the silence of its first hop as soon as new connections open again.
 func TestReturn(t *testing.T) {
 	for name, first := range map[string]time.Duration{"while it is used": 25 * time.Second, "idle": 29 * time.Second} {
 		t.Run(name, func(t *testing.T) {
@@ -183,7 +183,7 @@ func TestReturnElsewhere(t *testing.T) {
 	}
 }
 
-// TestProbesRest: connections that open without a need become rarer, and none is tried once the silence is told.
+// TestProbesRest: connections that open without a need become rarer, and the chain tries none after it has reported the silence.
 func TestProbesRest(t *testing.T) {
 	t.Run("stalls that pass", func(t *testing.T) {
 		var line cutLine
@@ -203,7 +203,7 @@ func TestProbesRest(t *testing.T) {
 			}
 		})
 	})
-	t.Run("a silence that is told", func(t *testing.T) {
+	t.Run("a reported silence", func(t *testing.T) {
 		var line cutLine
 		var s tellings
 		inBubble(t, Options{Redials: always, NetDial: line.dial, Silence: s.told}, func(t *testing.T, b *bubble) {

@@ -669,7 +669,7 @@ func TestKeepSpare(t *testing.T) {
 	}
 }
 
-// TestFurtherDoesNotProbe: no one is told of the silence of a further chain, so none of its logins is to be hurried.
+// TestFurtherDoesNotProbe: the silence of a further chain has no receiver, so the chain does not look for the network's return.
 func TestFurtherDoesNotProbe(t *testing.T) {
 	s := newSite(t, nil)
 	c := s.share(t, chain.Options{Redials: func() bool { return true }})

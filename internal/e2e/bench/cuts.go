@@ -11,14 +11,11 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/alps-tunnel/cscs/internal/lab/labctl"
 )
 
 // cutResult is one session's answer after one cut: a line of the results file.
@@ -62,16 +59,8 @@ func measureCuts(ctx context.Context, args []string) error {
 	shortest, longest := flags.Duration("shortest", time.Second, "cut"), flags.Duration("longest", 30*time.Second, "cut")
 	rtt := flags.Duration("rtt", 0, "of the line")
 	_ = flags.Parse(args)
-	bin, err := filepath.Abs(*cscs)
+	b, err := openBench(ctx, *cscs)
 	if err != nil {
-		return err
-	}
-	l, err := labctl.Open(ctx, "scripts/lab")
-	if err != nil {
-		return err
-	}
-	b := &bench{Lab: l, cscs: bin}
-	if err := b.prepare(ctx); err != nil {
 		return err
 	}
 	if err := b.tell(ctx, "rtt", rtt.String()); err != nil {

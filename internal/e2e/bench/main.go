@@ -89,18 +89,11 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	bin, err := filepath.Abs(*cscs)
+	b, err := openBench(ctx, *cscs)
 	if err != nil {
 		return err
 	}
-	l, err := labctl.Open(ctx, "scripts/lab")
-	if err != nil {
-		return err
-	}
-	b := &bench{Lab: l, cscs: bin, self: self, rounds: *rounds, only: re, out: json.NewEncoder(os.Stdout)}
-	if err := b.prepare(ctx); err != nil {
-		return err
-	}
+	b.self, b.rounds, b.only, b.out = self, *rounds, re, json.NewEncoder(os.Stdout)
 	for _, item := range b.items() {
 		if !re.MatchString(item.name) {
 			continue
@@ -113,10 +106,24 @@ func run(ctx context.Context, args []string) error {
 			if err := item.measure(ctx, record{b, item.name, int(rtt.Milliseconds())}); err != nil {
 				return fmt.Errorf("%s at %v: %w", item.name, rtt, err)
 			}
-			fmt.Fprintf(os.Stderr, "%s: %s at rtt %v: %.0f s\n", l.Env["LAB_RELEASE"], item.name, rtt, time.Since(began).Seconds())
+			fmt.Fprintf(os.Stderr, "%s: %s at rtt %v: %.0f s\n", b.Env["LAB_RELEASE"], item.name, rtt, time.Since(began).Seconds())
 		}
 	}
 	return b.tell(ctx, "rtt", "0")
+}
+
+// openBench opens the lab that is up and prepares it for the built cscs.
+func openBench(ctx context.Context, cscs string) (*bench, error) {
+	bin, err := filepath.Abs(cscs)
+	if err != nil {
+		return nil, err
+	}
+	l, err := labctl.Open(ctx, "scripts/lab")
+	if err != nil {
+		return nil, err
+	}
+	b := &bench{Lab: l, cscs: bin}
+	return b, b.prepare(ctx)
 }
 
 // record writes the measurements of one item at one distance.

@@ -174,14 +174,8 @@ func (b *bench) settle(ctx context.Context) error {
 	if err := b.awaitEmpty(ctx); err != nil {
 		return err
 	}
-	timer := time.NewTimer(quiet)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	pause(ctx, quiet)
+	return ctx.Err()
 }
 
 // quiet is how long nothing is asked of Slurm before a session: for seconds after a job's end, its schedulers
