@@ -74,7 +74,7 @@ func TestReturn(t *testing.T) {
 					ran = b.askLater()
 				}
 				sleep(4 * time.Second)
-				if n := line.tried.Load(); n < 4 || n > 8 || s.silent.Load() != 0 {
+				if n := line.tried.Load(); n < 4 || n > 10 || s.silent.Load() != 0 {
 					t.Errorf("in the cut: tried %d times, told %d times", n, s.silent.Load())
 				}
 				line.cut.Store(false)
@@ -110,9 +110,9 @@ func TestNoReturn(t *testing.T) {
 		tries   int32 // at most
 	}{
 		"a network that loses packets":   {stalled: 3 * time.Second, tries: 1},
-		"both come back at once":         {stalled: 4100 * time.Millisecond, cut: 3900 * time.Millisecond, tries: 8},
+		"both come back at once":         {stalled: 4100 * time.Millisecond, cut: 3900 * time.Millisecond, tries: 9},
 		"longer round trips than before": {line: cutLine{slow: 2 * time.Second}, stalled: 2 * time.Second, tries: 4},
-		"a stall of less than a second":  {stalled: 900 * time.Millisecond, cut: 900 * time.Millisecond},
+		"a short stall":                  {stalled: 750 * time.Millisecond, cut: 750 * time.Millisecond},
 		"no other chain is dialled":      {redials: func() bool { return false }, stalled: 9 * time.Second, cut: 4 * time.Second},
 		"a session has no say":           {redials: nil, stalled: 9 * time.Second, cut: 4 * time.Second},
 		"a chain that is new":            {young: true, stalled: 7 * time.Second, cut: 4 * time.Second},
@@ -200,6 +200,28 @@ func TestProbesRest(t *testing.T) {
 			}
 			if n := line.tried.Load(); n < 3 || n > 6 {
 				t.Errorf("tried %d times in 15 stalls", n)
+			}
+		})
+	})
+	t.Run("outages too short to be sure", func(t *testing.T) {
+		var line cutLine
+		var s tellings
+		inBubble(t, Options{Redials: always, NetDial: line.dial, Silence: s.told}, func(t *testing.T, b *bubble) {
+			for range 3 {
+				sleep(25 * time.Second)
+				b.near.Freeze()
+				line.cut.Store(true)
+				ran := b.askLater()
+				sleep(5 * promptLeast / 2) // the first try is lost, the second opens
+				line.cut.Store(false)
+				sleep(promptLeast)
+				b.near.Thaw()
+				if err := <-ran; err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n := line.tried.Load(); n != 6 || s.silent.Load() != 0 {
+				t.Errorf("tried %d times, told %d times", n, s.silent.Load())
 			}
 		})
 	})
