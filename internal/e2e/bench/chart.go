@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -10,14 +11,14 @@ import (
 	"strings"
 )
 
-// chart draws, as SVG, the median time from the command to the first HTTP 200: a group of bars for each distance
-// on the newest release that the results have.
+// chart draws, as SVG, the median time from the command to JupyterLab's first answer: a group of bars for each distance.
 func chart(w io.Writer, file string) error {
 	all, _, err := readResults(file)
 	if err != nil {
 		return err
 	}
-	const left, width, height, gap = 130, 420, 18, 12
+	const left, width, height, gap = 170, 380, 18, 12
+	const item, release = "jupyter", "trixie"
 	var bars strings.Builder
 	y := 44
 	write := func(x, y int, class, text string) {
@@ -25,33 +26,27 @@ func chart(w io.Writer, file string) error {
 		_ = xml.EscapeText(&bars, []byte(text))
 		bars.WriteString("</text>\n")
 	}
-	release, most := "", 0.0
-	for _, r := range releases {
-		for k := range all {
-			if k.item == "first-200" && k.release == r {
-				release = r
-			}
-		}
-	}
+	most := 0.0
 	for k, sides := range all {
 		for _, values := range sides {
-			if k.item == "first-200" && k.release == release {
+			if k.item == item && k.release == release {
 				most = max(most, medianOf(values))
 			}
 		}
 	}
 	if most == 0 {
-		return fmt.Errorf("%s: nothing was measured of first-200", file)
+		return fmt.Errorf("%s: nothing was measured of %s", file, item)
 	}
 	for _, rtt := range []int{0, 20, 100} {
-		sides := all[key{"first-200", release, rtt}]
+		sides := all[key{item, release, rtt}]
 		if sides == nil {
 			continue
 		}
 		y += gap
 		write(0, y, "group", fmt.Sprintf("round trip %d ms", rtt))
-		names := slices.Insert(others(sides), 0, "cscs")
-		for _, name := range names {
+		names := others(sides)
+		slices.SortFunc(names, func(a, b string) int { return cmp.Compare(medianOf(sides[a]), medianOf(sides[b])) })
+		for _, name := range slices.Insert(names, 0, "cscs") {
 			median := medianOf(sides[name])
 			length := int(median / most * width)
 			y += height
@@ -66,13 +61,13 @@ func chart(w io.Writer, file string) error {
 		y += height
 	}
 	_, err = fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 620 %d" role="img" aria-labelledby="title">
-<title id="title">Time from the command to the first answer, Slurm %s, median</title>
+<title id="title">Time from the command to JupyterLab's first answer, Slurm %s, median</title>
 <style>
 text { font: 12px sans-serif; fill: #24292f } .title { font-size: 14px; font-weight: bold } .group { fill: #57606a }
 .cscs { fill: #1a7f37 } .other { fill: #8c959f }
 @media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .group { fill: #8b949e } .cscs { fill: #3fb950 } .other { fill: #6e7681 } }
 </style>
-<text x="0" y="20" class="title">From the command to the first answer in the browser (Slurm %s, median)</text>
+<text x="0" y="20" class="title">From the command to JupyterLab in the browser (Slurm %s, median)</text>
 %s</svg>
 `, y, slurms[release], slurms[release], bars.String())
 	return err

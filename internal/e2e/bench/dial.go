@@ -56,9 +56,8 @@ func (b *bench) timed(ctx context.Context, argv ...string) (time.Duration, error
 	return time.Duration(us) * time.Microsecond, nil
 }
 
-// dial is the other end of dials: on the laptop, with the chain as cscs has it, to the login node
-// or on to a compute node whose host key is given.
-func dial(ctx context.Context, keyFile, knownHosts string, node []string) error {
+// dial is the other end of dials: on the laptop, with the chain as cscs has it, to the login node.
+func dial(ctx context.Context, keyFile, knownHosts string) error {
 	signer, err := certified(keyFile)
 	if err != nil {
 		return err
@@ -71,15 +70,6 @@ func dial(ctx context.Context, keyFile, knownHosts string, node []string) error 
 		return chain.Hop{Name: name, Addr: addr, User: "alice", Signer: signer, HostKeys: known}
 	}
 	hops := []chain.Hop{hop("ela", "ela.cscs.ch:22"), hop("daint", "daint.alps.cscs.ch:22")}
-	if len(node) == 2 {
-		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(node[1]))
-		if err != nil {
-			return err
-		}
-		last := hop(node[0], node[0]+":22")
-		last.HostKeys = chain.PinnedKeys(key)
-		hops = append(hops, last)
-	}
 	c, err := chain.Dial(ctx, hops, chain.Options{})
 	if err != nil {
 		return err

@@ -24,7 +24,7 @@ func (b *bench) firstAnswer(ctx context.Context, r record) error {
 		for _, side := range []struct {
 			name string
 			do   func(context.Context) (timing, error)
-		}{{"cscs", b.byCSCS()}, {"cscs --via sbatch", b.byCSCS("--via", "sbatch")}, {"by hand", b.byHand}} {
+		}{{"cscs", b.byCSCS}, {"by hand", b.byHand}} {
 			if err := b.settle(ctx); err != nil {
 				return err
 			}
@@ -60,12 +60,8 @@ type timing struct {
 	server time.Duration // from the grant to the server's process
 }
 
-func (b *bench) byCSCS(flags ...string) func(context.Context) (timing, error) {
-	return func(ctx context.Context) (timing, error) { return b.session(ctx, flags) }
-}
-
-func (b *bench) session(ctx context.Context, flags []string) (timing, error) {
-	s, err := b.start(ctx, "6007", flags, "python3", "-m", "http.server", "{port}", "--bind", "127.0.0.1")
+func (b *bench) byCSCS(ctx context.Context) (timing, error) {
+	s, err := b.start(ctx, "6007", "python3", "-m", "http.server", "{port}", "--bind", "127.0.0.1")
 	if err != nil {
 		return timing{}, err
 	}
@@ -105,7 +101,8 @@ func (b *bench) get(ctx context.Context, url string) error {
 }
 
 func (b *bench) byHand(ctx context.Context) (timing, error) {
-	c := b.As(ctx, "alice", "laptop", "bash", "-c", byHand, "bash", "6007")
+	c := b.As(ctx, "alice", "laptop", "bash", "-c", byHand, "bash", "6007",
+		"python3", "-m", "http.server", "6007", "--bind", "127.0.0.1")
 	c.Stderr = os.Stderr
 	out, err := c.StdoutPipe()
 	if err != nil {

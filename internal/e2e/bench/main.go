@@ -4,11 +4,11 @@
 // hand, and OpenSSH. Both sides of a comparison take turns in one run, so what
 // else the machine does meets both.
 //
-//	bench run --cscs BIN --rounds N [--only REGEX] >>RESULTS     in the lab that is up
-//	bench table RESULTS                                          the table of docs/performance.md
-//	bench chart RESULTS                                          its chart
-//	bench cuts --cscs BIN [--cuts N] [--sessions N]              the same: the distribution of returns after random cuts
-//	bench dial KEY KNOWN_HOSTS [NODE KEY]                        on the laptop: dial the chain, run true
+//	bench run --cscs BIN --peers DIR --rounds N [--only REGEX] >>RESULTS   in the lab that is up
+//	bench table RESULTS                                                    the table of docs/performance.md
+//	bench chart RESULTS                                                    its chart
+//	bench cuts --cscs BIN [--cuts N] [--sessions N]                        in the lab: the distribution of returns after random cuts
+//	bench dial KEY KNOWN_HOSTS                                             on the laptop: dial the chain, run true
 //
 // scripts/bench drives it.
 package main
@@ -42,6 +42,7 @@ type result struct {
 type bench struct {
 	*labctl.Lab
 	cscs   string
+	peers  string // where scripts/bench has installed them
 	self   string
 	rounds int
 	only   *regexp.Regexp
@@ -53,8 +54,8 @@ func main() {
 	defer stop()
 	var err error
 	switch {
-	case len(os.Args) > 3 && os.Args[1] == "dial":
-		err = dial(ctx, os.Args[2], os.Args[3], os.Args[4:])
+	case len(os.Args) == 4 && os.Args[1] == "dial":
+		err = dial(ctx, os.Args[2], os.Args[3])
 	case len(os.Args) == 3 && os.Args[1] == "table":
 		err = table(os.Stdout, os.Args[2])
 	case len(os.Args) == 3 && os.Args[1] == "chart":
@@ -75,6 +76,7 @@ func main() {
 func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("run", flag.ExitOnError)
 	cscs := flags.String("cscs", "", "the built cscs, inside the checkout")
+	peers := flags.String("peers", "", "where the other tools are installed")
 	rounds := flags.Int("rounds", 5, "how often each is measured")
 	only := flags.String("only", "", "only the items that match")
 	_ = flags.Parse(args)
@@ -93,7 +95,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	b.self, b.rounds, b.only, b.out = self, *rounds, re, json.NewEncoder(os.Stdout)
+	b.self, b.peers, b.rounds, b.only, b.out = self, *peers, *rounds, re, json.NewEncoder(os.Stdout)
 	for _, item := range b.items() {
 		if !re.MatchString(item.name) {
 			continue
@@ -156,10 +158,10 @@ func (b *bench) items() []item {
 	}
 	return append(items,
 		item{"dial", []time.Duration{0, 20 * ms, 100 * ms}, b.dials},
-		item{"returns", []time.Duration{0, 20 * ms, 100 * ms}, b.returns},
 		item{"transfer", []time.Duration{0, 20 * ms}, b.transfers},
 		item{"leaves", []time.Duration{0}, b.leaves},
 		item{"version", []time.Duration{0}, b.version},
+		item{"jupyter", []time.Duration{0, 20 * ms}, b.measureJupyter}, // the last: it changes alice's PATH
 	)
 }
 

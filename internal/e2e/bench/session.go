@@ -22,17 +22,16 @@ type session struct {
 	stderr bytes.Buffer
 	lines  *bufio.Scanner
 	job    string
-	node   string
 	url    string
 	port   int
 }
 
-// start runs "cscs run" and waits until it is ready.
-func (b *bench) start(ctx context.Context, port string, flags []string, command ...string) (*session, error) {
-	return b.startWith(ctx, nil, port, flags, command...)
+// start runs "cscs run".
+func (b *bench) start(ctx context.Context, port string, command ...string) (*session, error) {
+	return b.startWith(ctx, nil, port, nil, command...)
 }
 
-// startWith is start with variables of the environment.
+// startWith is start with variables of the environment and further flags.
 func (b *bench) startWith(ctx context.Context, environment []string, port string, flags []string, command ...string) (*session, error) {
 	argv := slices.Concat([]string{"env"}, environment, []string{b.cscs, "run", "--json", "--no-browser", "--protect=false", "--cluster", "daint", "--time", "10", "--port", port},
 		flags, []string{"--"}, command)
@@ -52,7 +51,7 @@ func (b *bench) startWith(ctx context.Context, environment []string, port string
 
 // serve is a session with the tests' server, which is ready.
 func (b *bench) serve(ctx context.Context) (*session, error) {
-	s, err := b.start(ctx, "6007", nil, "/home/testserver", "127.0.0.1:{port}")
+	s, err := b.start(ctx, "6007", "/home/testserver", "127.0.0.1:{port}")
 	if err != nil {
 		return nil, err
 	}
@@ -81,15 +80,15 @@ func epoch(text string) (time.Time, error) {
 func (s *session) ready() error {
 	for s.lines.Scan() {
 		var e struct {
-			Event, Job, Node, URL, Message string
-			LocalPort                      int `json:"local_port"`
+			Event, Job, URL, Message string
+			LocalPort                int `json:"local_port"`
 		}
 		if err := json.Unmarshal(s.lines.Bytes(), &e); err != nil {
 			return fmt.Errorf("%q: %w", s.lines.Text(), err)
 		}
 		switch e.Event {
 		case "granted":
-			s.job, s.node = e.Job, e.Node
+			s.job = e.Job
 		case "ready":
 			s.url, s.port = e.URL, e.LocalPort
 			return nil
@@ -133,14 +132,14 @@ Host *
 
 // byHand is the recipe of CSCS's documentation, done by somebody who makes no
 // mistake and waits for nothing: one login, in which salloc and srun run, and
-// the tunnel from the laptop. $1 is the port. It prints its steps, and goes on to the
+// the tunnel from the laptop. Its arguments are the port and the server's command. It prints its steps, and goes on to the
 // end when its input ends.
 const byHand = `
 echo "began $EPOCHREALTIME"
 exec 3< <(exec ssh -F ~/bench-ssh daint "salloc --no-shell -J byhand -t 10 2>/dev/null
 	read -r job node < <(squeue -h -n byhand -o '%i %N')
 	echo \$job \$node
-	exec srun --jobid=\$job --overlap python3 -m http.server $1 --bind 127.0.0.1 >/dev/null 2>&1" </dev/null)
+	exec srun --jobid=\$job --overlap ${*:2} >/dev/null 2>&1" </dev/null)
 read -r job node <&3
 echo "job $job $node"
 ssh -F ~/bench-ssh -N -L $1:localhost:$1 $node </dev/null &

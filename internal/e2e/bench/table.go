@@ -16,9 +16,9 @@ import (
 // titles name the items in the table's order, with what is aimed at.
 var titles = []struct{ item, title, aim string }{
 	{"first-200", "From the command to the first HTTP 200", "0.40, 0.50, 0.60 at 0, 20, 100 ms; 0.20 on 22.05"},
+	{"jupyter", "From the command to JupyterLab's first answer", "0.9 by hand, 0.55 of the best tool"},
 	{"grant-to-server", "From the grant to the server's process", "under 0.2 s"},
 	{"dial", "Reach the login node through the jump host, run `true`", "half at RTT 0, three quarters at 100 ms"},
-	{"returns", "From the network's return, after 20 s, to the answer on the same local port", "1 s and a dial of the whole chain"},
 	{"leaves", "From Ctrl-C until squeue does not show the job", "under 1 s"},
 	{"download", "One download of 256 MiB", "never slower"},
 	{"100-requests", "100 parallel requests of 1 kB, each on its own connection", "never slower"},
