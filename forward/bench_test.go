@@ -79,11 +79,11 @@ func BenchmarkConnect(b *testing.B) {
 	}
 	b.Run("Forwarded", func(b *testing.B) {
 		l, _ := start(b, testServer(b, serve))
-		run(b, dialTarget(loopback("127.0.0.1", l.Port())))
+		run(b, dialTarget(joinHostPort("127.0.0.1", l.Port())))
 	})
 	b.Run("WithRoom", func(b *testing.B) {
 		l, _ := start(b, testServer(b, serve), withRoom(newFakeRoom()))
-		run(b, dialTarget(loopback("127.0.0.1", l.Port())))
+		run(b, dialTarget(joinHostPort("127.0.0.1", l.Port())))
 	})
 	b.Run("Direct", func(b *testing.B) { run(b, testServer(b, serve)) })
 }

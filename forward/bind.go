@@ -18,15 +18,15 @@ const pairAttempts = 64
 // listenConfig opens our sockets. A loopback connection cannot go missing, so
 // keepalives would only wake the laptop.
 func listenConfig() *net.ListenConfig {
-	return &net.ListenConfig{KeepAlive: -1, Control: exclusive}
+	return &net.ListenConfig{KeepAlive: -1, Control: setExclusiveUse}
 }
 
-// bind listens on port of 127.0.0.1 and of ::1, or of the first alone where
+// bindLoopback listens on port of 127.0.0.1 and of ::1, or of the first alone where
 // the machine has no second. Port 0 is any port that is free on both.
 //
 // A port that is free on 127.0.0.1 only is busy: browsers try ::1 first for
 // "localhost", and whoever listens there would get the user's token.
-func bind(ctx context.Context, port int) ([]net.Listener, error) {
+func bindLoopback(ctx context.Context, port int) ([]net.Listener, error) {
 	if port < 0 || port > maxPort {
 		return nil, fmt.Errorf("local port %d is not between 0 and %d", port, maxPort)
 	}
@@ -49,16 +49,16 @@ func bind(ctx context.Context, port int) ([]net.Listener, error) {
 
 func bindPair(ctx context.Context, port int) ([]net.Listener, error) {
 	if port != 0 {
-		if err := shadowed(ctx, port); err != nil {
+		if err := checkPortFree(ctx, port); err != nil {
 			return nil, &PortBusyError{Port: port, Err: err}
 		}
 	}
-	v4, err := listenConfig().Listen(ctx, "tcp4", loopback("127.0.0.1", port))
+	v4, err := listenConfig().Listen(ctx, "tcp4", joinHostPort("127.0.0.1", port))
 	if err != nil {
 		return nil, bindError(port, err)
 	}
 	port = v4.Addr().(*net.TCPAddr).Port
-	v6, err := listenConfig().Listen(ctx, "tcp6", loopback("::1", port))
+	v6, err := listenConfig().Listen(ctx, "tcp6", joinHostPort("::1", port))
 	switch {
 	case err == nil:
 		return []net.Listener{v4, v6}, nil
@@ -71,7 +71,7 @@ func bindPair(ctx context.Context, port int) ([]net.Listener, error) {
 	}
 }
 
-func loopback(host string, port int) string {
+func joinHostPort(host string, port int) string {
 	return net.JoinHostPort(host, strconv.Itoa(port))
 }
 

@@ -12,11 +12,11 @@ const (
 	errNoFamily  = syscall.EAFNOSUPPORT
 )
 
-// exclusive has nothing to do: net sets SO_REUSEADDR, which on Linux lets a
+// setExclusiveUse has nothing to do: net sets SO_REUSEADDR, which on Linux lets a
 // port be had again while old connections linger (TIME_WAIT), but never two
 // listeners share it. That takes SO_REUSEPORT, on both.
-var exclusive func(network, address string, c syscall.RawConn) error
+var setExclusiveUse func(network, address string, c syscall.RawConn) error
 
-// shadowed has nothing to find: a listener on the wildcard address makes bind
+// checkPortFree has nothing to find: a listener on the wildcard address makes bind
 // fail.
-func shadowed(context.Context, int) error { return nil }
+func checkPortFree(context.Context, int) error { return nil }

@@ -57,12 +57,12 @@ func TestBindWithoutIPv6(t *testing.T) {
 		t.Fatalf("there is IPv6: %v", l.Addr())
 	}
 	for _, port := range []int{0, 8888} {
-		ls, err := bind(t.Context(), port)
+		ls, err := bindLoopback(t.Context(), port)
 		if err != nil || len(ls) != 1 || !ls[0].Addr().(*net.TCPAddr).IP.Equal(net.IPv4(127, 0, 0, 1)) {
 			t.Fatalf("port %d: %v, %v", port, ls, err)
 		}
 		defer ls[0].Close()
-		if _, err := bind(t.Context(), ls[0].Addr().(*net.TCPAddr).Port); !errors.As(err, new(*PortBusyError)) {
+		if _, err := bindLoopback(t.Context(), ls[0].Addr().(*net.TCPAddr).Port); !errors.As(err, new(*PortBusyError)) {
 			t.Errorf("the same port again: %v", err)
 		}
 	}

@@ -21,8 +21,8 @@ func TestListenIsLoopbackOnly(t *testing.T) {
 		t.Fatalf("%d listeners; this test needs a machine with ::1", len(l.ls))
 	}
 	for i, want := range []string{"127.0.0.1", "::1"} {
-		if got := l.ls[i].Addr().String(); got != loopback(want, l.Port()) {
-			t.Errorf("listener %d is on %s, want %s", i, got, loopback(want, l.Port()))
+		if got := l.ls[i].Addr().String(); got != joinHostPort(want, l.Port()) {
+			t.Errorf("listener %d is on %s, want %s", i, got, joinHostPort(want, l.Port()))
 		}
 	}
 }
@@ -80,7 +80,7 @@ func TestListenExcludes(t *testing.T) {
 	}
 	defer l.Close()
 	for _, host := range []string{"127.0.0.1", "::1", "0.0.0.0", "::"} {
-		other, err := net.Listen("tcp", loopback(host, l.Port()))
+		other, err := net.Listen("tcp", joinHostPort(host, l.Port()))
 		if !errors.Is(err, syscall.EADDRINUSE) {
 			t.Errorf("listen on %s beside us: %v", host, err)
 		}

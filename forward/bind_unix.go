@@ -11,6 +11,6 @@ const (
 	errNoFamily  = syscall.EAFNOSUPPORT
 )
 
-// exclusive has nothing to do: two listeners share an address only if both
+// setExclusiveUse has nothing to do: two listeners share an address only if both
 // set SO_REUSEPORT.
-var exclusive func(network, address string, c syscall.RawConn) error
+var setExclusiveUse func(network, address string, c syscall.RawConn) error

@@ -16,10 +16,10 @@ const (
 // soExclusiveAddrUse is SO_EXCLUSIVEADDRUSE of winsock2.h.
 const soExclusiveAddrUse = ^syscall.SO_REUSEADDR
 
-// exclusive keeps others from our port: on Windows a socket with SO_REUSEADDR
+// setExclusiveUse keeps others from our port: on Windows a socket with SO_REUSEADDR
 // may take over one without SO_EXCLUSIVEADDRUSE.
 // https://learn.microsoft.com/windows/win32/winsock/using-so-reuseaddr-and-so-exclusiveaddruse
-func exclusive(_, _ string, c syscall.RawConn) error {
+func setExclusiveUse(_, _ string, c syscall.RawConn) error {
 	var opErr error
 	err := c.Control(func(fd uintptr) {
 		opErr = syscall.SetsockoptInt(syscall.Handle(fd), syscall.SOL_SOCKET, soExclusiveAddrUse, 1)

@@ -10,7 +10,7 @@ const (
 	largeBuffer = 32 << 10
 )
 
-var large = sync.Pool{New: func() any { return new([largeBuffer]byte) }}
+var largePool = sync.Pool{New: func() any { return new([largeBuffer]byte) }}
 
 // A buffer is what one direction reads into: a large one from the pool as long
 // as that comes back full, a small one otherwise. Most connections of a browser
@@ -34,20 +34,20 @@ func (b *buffer) get() []byte {
 	return b.small
 }
 
-// used says how much came, and that it has gone.
-func (b *buffer) used(n int) {
+// adjustSize says how much came, and that it has gone.
+func (b *buffer) adjustSize(n int) {
 	switch {
 	case b.large == nil && n == smallBuffer:
-		b.large = large.Get().(*[largeBuffer]byte)
+		b.large = largePool.Get().(*[largeBuffer]byte)
 	case b.large != nil && n < largeBuffer:
-		b.free()
+		b.releaseLarge()
 	}
 }
 
-// free gives the large buffer back.
-func (b *buffer) free() {
+// releaseLarge gives the large buffer back.
+func (b *buffer) releaseLarge() {
 	if b.large != nil {
-		large.Put(b.large)
+		largePool.Put(b.large)
 		b.large = nil
 	}
 }

@@ -9,9 +9,9 @@ import (
 
 const lsofTimeout = 2 * time.Second
 
-// holder asks lsof, which macOS brings along. Without root it shows the
+// findHolder asks lsof, which macOS brings along. Without root it shows the
 // processes of this user only.
-func holder(ctx context.Context, port int) string {
+func findHolder(ctx context.Context, port int) string {
 	ctx, cancel := context.WithTimeout(ctx, lsofTimeout)
 	defer cancel()
 	// The path is spelled out because sbin is not on everyone's PATH.

@@ -11,11 +11,11 @@ import (
 	"github.com/alps-tunnel/cscs/internal/procnet"
 )
 
-// holder asks /proc: the kernel's table of sockets says which user has the
+// findHolder asks /proc: the kernel's table of sockets says which user has the
 // port, to anyone; the files of a process say which process, to its owner.
-func holder(_ context.Context, port int) string {
+func findHolder(_ context.Context, port int) string {
 	for s := range procnet.TCP() {
-		if !holds(s, port) {
+		if !holdsPort(s, port) {
 			continue
 		}
 		owner := ""
@@ -23,16 +23,16 @@ func holder(_ context.Context, port int) string {
 			owner = userName(s.UID)
 		}
 		if pid, comm, ok := findProcess("/proc", s.Inode); ok {
-			return process(comm, pid, owner)
+			return describeProcess(comm, pid, owner)
 		}
 		return "a process of user " + userName(s.UID)
 	}
 	return ""
 }
 
-// holds tells whether a socket keeps us from port: it listens there on one of
+// holdsPort tells whether a socket keeps us from port: it listens there on one of
 // our addresses or on all.
-func holds(s procnet.Socket, port int) bool {
+func holdsPort(s procnet.Socket, port int) bool {
 	if s.State != procnet.Listen || int(s.Local.Port()) != port {
 		return false
 	}

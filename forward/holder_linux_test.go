@@ -51,7 +51,7 @@ func TestHolds(t *testing.T) {
 		{"127.0.0.1:8888", procnet.Established, false},
 	} {
 		s := procnet.Socket{Local: netip.MustParseAddrPort(tt.local), State: tt.state}
-		if got := holds(s, port); got != tt.want {
+		if got := holdsPort(s, port); got != tt.want {
 			t.Errorf("holds(%v, %d) = %v", s, port, got)
 		}
 	}

@@ -4,5 +4,5 @@ package forward
 
 import "context"
 
-// holder does not know.
-func holder(context.Context, int) string { return "" }
+// findHolder does not know.
+func findHolder(context.Context, int) string { return "" }

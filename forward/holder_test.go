@@ -11,7 +11,7 @@ func TestProcess(t *testing.T) {
 		{"", "", "a process (pid 7)"},
 		{"\x1b[2Jevil\a", "", "?[2Jevil? (pid 7)"},
 	} {
-		if got := process(tt.name, 7, tt.user); got != tt.want {
+		if got := describeProcess(tt.name, 7, tt.user); got != tt.want {
 			t.Errorf("process(%q, 7, %q) = %q, want %q", tt.name, tt.user, got, tt.want)
 		}
 	}

@@ -31,12 +31,12 @@ type Listener struct {
 	// answer is carried if it vouches for it. It may reach the target by [Listener.Dial].
 	Guarded bool
 
-	port   int
-	ls     []net.Listener
-	target slot
-	away   atomic.Bool // there is no target
-	count  counters
-	now    func() time.Time
+	port     int
+	ls       []net.Listener
+	target   slot
+	noTarget atomic.Bool // there is no target
+	count    counters
+	now      func() time.Time
 
 	closed  chan struct{} // closed by Close
 	closing sync.Once
@@ -51,7 +51,7 @@ type Listener struct {
 // seen, a [*PortDeniedError], or as the net package has it.
 func Listen(port int) (*Listener, error) {
 	ctx := context.Background()
-	ls, err := bind(ctx, port)
+	ls, err := bindLoopback(ctx, port)
 	if err != nil {
 		return nil, withHolder(ctx, err)
 	}
@@ -66,7 +66,7 @@ func ListenFrom(port int) (*Listener, error) {
 	ctx := context.Background()
 	var first error
 	for p := port; p <= maxPort || first == nil; p++ {
-		ls, err := bind(ctx, p)
+		ls, err := bindLoopback(ctx, p)
 		if err == nil {
 			return newListener(ls), nil
 		}
@@ -110,14 +110,14 @@ func (l *Listener) Port() int { return l.port }
 // wait until there is a target again, up to [Listener.Hold].
 func (l *Listener) SetTarget(t Target) {
 	l.target.set(t)
-	l.away.Store(t == nil)
+	l.noTarget.Store(t == nil)
 	if l.Room != nil {
 		l.Room.Leads(t != nil)
 	}
 }
 
 // Stats returns the counts so far.
-func (l *Listener) Stats() Stats { return l.count.stats() }
+func (l *Listener) Stats() Stats { return l.count.takeSnapshot() }
 
 // Close gives the port back and lets [Listener.Serve] end as if its context
 // had. It does not wait for Serve, and may be called at any time, repeatedly.

@@ -17,7 +17,7 @@ func parseLsof(out string) string {
 		switch line[0] {
 		case 'p':
 			if pid != 0 {
-				return process(name, pid, "")
+				return describeProcess(name, pid, "")
 			}
 			pid, _ = strconv.Atoi(line[1:])
 		case 'c':
@@ -27,5 +27,5 @@ func parseLsof(out string) string {
 	if pid == 0 {
 		return ""
 	}
-	return process(name, pid, "")
+	return describeProcess(name, pid, "")
 }

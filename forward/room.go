@@ -48,31 +48,31 @@ const (
 // one that waits. Requests with more in front of their body go to the target.
 const judgeMax = 32 << 10
 
-// meet lets the room judge a connection for as long as that is called for. mine: it is the
+// offerToRoom lets the room judge a connection for as long as that is called for. mine: it is the
 // room's now. Else it is given back, to be carried, with nothing lost of what was read.
 //
 // A connection that comes when there is a target, and no answer of the room's is under way,
 // is given back as it is, unread: the room costs it nothing.
-func (l *Listener) meet(ctx context.Context, local net.Conn) (c net.Conn, mine bool) {
+func (l *Listener) offerToRoom(ctx context.Context, local net.Conn) (c net.Conn, mine bool) {
 	if l.Guarded {
-		return l.meetGuarded(ctx, local)
+		return l.offerGuarded(ctx, local)
 	}
-	if within, changed := l.judging(); within != nil {
-		b := &begun{Conn: local}
-		if b.meet(ctx, l, within, changed) {
+	if within, changed := l.judgingWindow(); within != nil {
+		b := &peekedConn{Conn: local}
+		if b.awaitVerdict(ctx, l, within, changed) {
 			l.Room.Take(b)
 			return nil, true
 		}
-		if len(b.read) > 0 {
+		if len(b.peeked) > 0 {
 			return b, false
 		}
 	}
 	return local, false
 }
 
-// judging says for how long connections are to be judged: nil for not at all, else until it
+// judgingWindow says for how long connections are to be judged: nil for not at all, else until it
 // receives, and until changed is closed when that must be asked again.
-func (l *Listener) judging() (within <-chan time.Time, changed <-chan struct{}) {
+func (l *Listener) judgingWindow() (within <-chan time.Time, changed <-chan struct{}) {
 	t, changed := l.target.get()
 	if t == nil {
 		return make(chan time.Time), changed
@@ -83,11 +83,11 @@ func (l *Listener) judging() (within <-chan time.Time, changed <-chan struct{}) 
 	return nil, changed
 }
 
-// meet reads until the room has judged, for as long as it may.
-func (b *begun) meet(ctx context.Context, l *Listener, within <-chan time.Time, changed <-chan struct{}) (mine bool) {
+// awaitVerdict reads until the room has judged, for as long as it may.
+func (b *peekedConn) awaitVerdict(ctx context.Context, l *Listener, within <-chan time.Time, changed <-chan struct{}) (mine bool) {
 	judged := make(chan bool, 1)
 	var reading conc.WaitGroup
-	reading.Go(func() { judged <- b.judge(l.Room) })
+	reading.Go(func() { judged <- b.readVerdict(l.Room) })
 	defer func() {
 		_ = b.SetReadDeadline(time.Unix(1, 0)) // ends the reading, if it has not ended
 		reading.Wait()
@@ -101,7 +101,7 @@ func (b *begun) meet(ctx context.Context, l *Listener, within <-chan time.Time, 
 		case mine := <-judged:
 			return mine
 		case <-changed:
-			within, changed = l.judging()
+			within, changed = l.judgingWindow()
 		case <-within:
 			return false
 		case <-ctx.Done():
@@ -111,47 +111,47 @@ func (b *begun) meet(ctx context.Context, l *Listener, within <-chan time.Time, 
 	return false
 }
 
-// A begun is a connection of which something was read already. It gives that first.
-type begun struct {
+// A peekedConn is a connection of which something was read already. It gives that first.
+type peekedConn struct {
 	net.Conn
-	read     []byte
+	peeked   []byte
 	unjudged bool // it is carried, and its first bytes are still to be judged
 }
 
-// judge reads until the room knows whose the connection is; false, too, if there is no more
+// readVerdict reads until the room knows whose the connection is; false, too, if there is no more
 // to read.
-func (b *begun) judge(r Room) (mine bool) {
+func (b *peekedConn) readVerdict(r Room) (mine bool) {
 	for p := make([]byte, smallBuffer); ; {
 		n, err := b.Conn.Read(p)
-		b.read = append(b.read, p[:n]...)
+		b.peeked = append(b.peeked, p[:n]...)
 		if n > 0 {
-			switch r.Judge(b.read) {
+			switch r.Judge(b.peeked) {
 			case Mine:
 				return true
 			case Yours:
 				return false
 			}
 		}
-		if err != nil || len(b.read) > judgeMax {
+		if err != nil || len(b.peeked) > judgeMax {
 			return false // an error comes again, with the next reading
 		}
 	}
 }
 
 // Read implements net.Conn.
-func (b *begun) Read(p []byte) (int, error) {
-	if len(b.read) == 0 {
+func (b *peekedConn) Read(p []byte) (int, error) {
+	if len(b.peeked) == 0 {
 		return b.Conn.Read(p)
 	}
-	n := copy(p, b.read)
-	if b.read = b.read[n:]; len(b.read) == 0 {
-		b.read = nil // what was kept is gone
+	n := copy(p, b.peeked)
+	if b.peeked = b.peeked[n:]; len(b.peeked) == 0 {
+		b.peeked = nil // what was kept is gone
 	}
 	return n, nil
 }
 
 // CloseWrite hands the end of one direction on.
-func (b *begun) CloseWrite() error {
+func (b *peekedConn) CloseWrite() error {
 	if c, ok := b.Conn.(interface{ CloseWrite() error }); ok {
 		return c.CloseWrite()
 	}
@@ -159,7 +159,7 @@ func (b *begun) CloseWrite() error {
 }
 
 // SetLinger lets the connection be reset.
-func (b *begun) SetLinger(sec int) error {
+func (b *peekedConn) SetLinger(sec int) error {
 	if c, ok := b.Conn.(interface{ SetLinger(sec int) error }); ok {
 		return c.SetLinger(sec)
 	}
@@ -185,27 +185,27 @@ func (l *Listener) Dial(ctx context.Context) (net.Conn, error) {
 		}
 	})
 	l.count.held.Add(1)
-	c, err := l.open(ctx)
+	c, err := l.openTarget(ctx)
 	l.count.held.Add(-1)
 	if err != nil {
 		l.count.failed.Add(1)
 		if ctx.Err() == nil {
-			l.observe(err)
+			l.reportError(err)
 		}
 		return nil, err
 	}
 	l.count.open.Add(1)
-	return &counted{Conn: c, l: l}, nil
+	return &countingConn{Conn: c, l: l}, nil
 }
 
-// A counted connection is one of Dial's.
-type counted struct {
+// A countingConn connection is one of Dial's.
+type countingConn struct {
 	net.Conn
 	l      *Listener
 	closed sync.Once
 }
 
-func (c *counted) Read(p []byte) (int, error) {
+func (c *countingConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 {
 		c.l.count.received.Add(int64(n))
@@ -214,7 +214,7 @@ func (c *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (c *counted) Write(p []byte) (int, error) {
+func (c *countingConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	if n > 0 {
 		c.l.count.sent.Add(int64(n))
@@ -224,14 +224,14 @@ func (c *counted) Write(p []byte) (int, error) {
 }
 
 // CloseWrite hands the end of one direction on.
-func (c *counted) CloseWrite() error {
+func (c *countingConn) CloseWrite() error {
 	if cw, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return cw.CloseWrite()
 	}
 	return errors.ErrUnsupported
 }
 
-func (c *counted) Close() error {
+func (c *countingConn) Close() error {
 	c.closed.Do(func() { c.l.count.open.Add(-1) })
 	return c.Conn.Close()
 }

@@ -161,7 +161,7 @@ func TestGuardedLate(t *testing.T) {
 			<-asked // it says nothing, and so it is carried
 			l.SetTarget(nil)
 		} else {
-			<-time.After(2 * silence)
+			<-time.After(2 * clientSilence)
 		}
 		write(t, c, "room, and more")
 		_ = c.CloseWrite()

@@ -57,8 +57,8 @@ func (l *Listener) Serve(ctx context.Context) error {
 	})
 	for _, ln := range l.ls {
 		accepts.Go(func(ctx context.Context) error {
-			return l.accept(ctx, ln, func(c net.Conn) {
-				conns.Go(func() { l.serve(waitCtx, connCtx, c) })
+			return l.acceptConns(ctx, ln, func(c net.Conn) {
+				conns.Go(func() { l.serveConn(waitCtx, connCtx, c) })
 			})
 		})
 	}
@@ -74,9 +74,9 @@ func (l *Listener) Serve(ctx context.Context) error {
 	return err
 }
 
-// accept hands each connection of ln to handle until ln is closed. It survives
+// acceptConns hands each connection of ln to handle until ln is closed. It survives
 // what passes.
-func (l *Listener) accept(ctx context.Context, ln net.Listener, handle func(net.Conn)) error {
+func (l *Listener) acceptConns(ctx context.Context, ln net.Listener, handle func(net.Conn)) error {
 	pause := acceptPause
 	for {
 		c, err := ln.Accept()
@@ -89,10 +89,10 @@ func (l *Listener) accept(ctx context.Context, ln net.Listener, handle func(net.
 			continue
 		case errors.Is(err, net.ErrClosed):
 			return nil
-		case !passes(err):
+		case !isTemporary(err):
 			return &AcceptError{Err: err}
 		}
-		l.observe(&AcceptError{Err: err})
+		l.reportError(&AcceptError{Err: err})
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -102,26 +102,26 @@ func (l *Listener) accept(ctx context.Context, ln net.Listener, handle func(net.
 	}
 }
 
-// passes tells whether accept may work again after err: the system is short
+// isTemporary tells whether accept may work again after err: the system is short
 // of descriptors or memory, or the client has gone meanwhile.
-func passes(err error) bool {
+func isTemporary(err error) bool {
 	var t interface{ Temporary() bool }
 	return errors.As(err, &t) && t.Temporary() ||
 		errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
 }
 
-// serve lives the life of one connection. waitCtx ends its waiting for a
+// serveConn lives the life of one connection. waitCtx ends its waiting for a
 // target, connCtx the whole.
-func (l *Listener) serve(waitCtx, connCtx context.Context, local net.Conn) {
+func (l *Listener) serveConn(waitCtx, connCtx context.Context, local net.Conn) {
 	l.count.held.Add(1)
-	local, remote, err := l.admit(waitCtx, local)
+	local, remote, err := l.routeConn(waitCtx, local)
 	l.count.held.Add(-1)
 	if local == nil {
 		return // it is the room's
 	}
 	if err != nil {
 		l.count.failed.Add(1)
-		l.refuse(waitCtx, local, err)
+		l.refuseConn(waitCtx, local, err)
 		return
 	}
 	l.count.open.Add(1)
@@ -129,16 +129,16 @@ func (l *Listener) serve(waitCtx, connCtx context.Context, local net.Conn) {
 	l.splice(connCtx, local, remote)
 }
 
-// admit lets the room judge a connection, if there is one, and opens one to the target for
+// routeConn lets the room judge a connection, if there is one, and opens one to the target for
 // what is not the room's. What it gives back of local is to be used instead; nil: the room
 // has it. A target that is given up while it is asked sends the connection back to the room.
-func (l *Listener) admit(waitCtx context.Context, local net.Conn) (net.Conn, net.Conn, error) {
+func (l *Listener) routeConn(waitCtx context.Context, local net.Conn) (net.Conn, net.Conn, error) {
 	holdCtx, cancel := runclock.WithTimeoutCause(waitCtx, l.Hold, &HoldError{})
 	defer cancel()
 	for judged := false; ; judged = true {
 		// A guarded port judges each connection once that has said something.
-		if b, _ := local.(*begun); l.Room != nil && (!judged || !l.Guarded || b != nil && b.unjudged) {
-			c, mine := l.meet(holdCtx, local)
+		if b, _ := local.(*peekedConn); l.Room != nil && (!judged || !l.Guarded || b != nil && b.unjudged) {
+			c, mine := l.offerToRoom(holdCtx, local)
 			if mine {
 				return nil, nil, nil
 			}
@@ -150,8 +150,8 @@ func (l *Listener) admit(waitCtx context.Context, local net.Conn) (net.Conn, net
 	}
 }
 
-// open waits for a target, for as long as Hold, and opens a connection to it.
-func (l *Listener) open(ctx context.Context) (net.Conn, error) {
+// openTarget waits for a target, for as long as Hold, and opens a connection to it.
+func (l *Listener) openTarget(ctx context.Context) (net.Conn, error) {
 	holdCtx, cancel := runclock.WithTimeoutCause(ctx, l.Hold, &HoldError{})
 	defer cancel()
 	for {
@@ -170,7 +170,7 @@ func (l *Listener) tryTarget(holdCtx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, context.Cause(holdCtx)
 	}
-	c, err := openOne(holdCtx, t, changed)
+	c, err := dialUntilChanged(holdCtx, t, changed)
 	if err == nil {
 		return c, nil
 	}
@@ -184,10 +184,10 @@ func (l *Listener) tryTarget(holdCtx context.Context) (net.Conn, error) {
 	}
 }
 
-// openOne opens a connection to a target, until that is not the target any more: a
+// dialUntilChanged opens a connection to a target, until that is not the target any more: a
 // network that has fallen silent fails nothing, and who waits for it must neither
 // miss the way that is found around it nor wait for longer than the others.
-func openOne(ctx context.Context, t Target, changed <-chan struct{}) (net.Conn, error) {
+func dialUntilChanged(ctx context.Context, t Target, changed <-chan struct{}) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var watching conc.WaitGroup
 	defer func() {
@@ -204,22 +204,22 @@ func openOne(ctx context.Context, t Target, changed <-chan struct{}) (net.Conn, 
 	return t(ctx)
 }
 
-// refuse ends a connection that has no target to go to.
+// refuseConn ends a connection that has no target to go to.
 //
 // One that waited in vain is told so, if it speaks HTTP, and closed in order, as is
 // one that waited until the session's end: nothing is wrong with it. One whose target failed is reset, because to a
 // client the orderly end of an empty answer can be an answer: an empty file, a
 // stream with nothing in it. A reset cannot be taken for one, and browsers and
 // HTTP libraries know to try again after it.
-func (l *Listener) refuse(ctx context.Context, local net.Conn, err error) {
+func (l *Listener) refuseConn(ctx context.Context, local net.Conn, err error) {
 	var failed *TargetError
 	var waited *HoldError
 	switch {
 	case errors.As(err, &failed):
-		l.observe(err)
-		abort(local)
+		l.reportError(err)
+		resetConn(local)
 	case errors.As(err, &waited):
-		l.observe(err)
+		l.reportError(err)
 		why := Unavailable
 		if l.Room != nil {
 			why = l.Room.Absent()
@@ -230,7 +230,7 @@ func (l *Listener) refuse(ctx context.Context, local net.Conn, err error) {
 	}
 }
 
-func (l *Listener) observe(err error) {
+func (l *Listener) reportError(err error) {
 	if l.Observe != nil {
 		l.Observe(err)
 	}

@@ -24,7 +24,7 @@ func TestThousandConnections(t *testing.T) {
 				if i%2 == 1 {
 					network, host = "tcp6", "::1"
 				}
-				c, err := net.DialTimeout(network, loopback(host, l.Port()), patience)
+				c, err := net.DialTimeout(network, joinHostPort(host, l.Port()), patience)
 				if err != nil {
 					open.Done()
 					return err
@@ -79,7 +79,7 @@ func TestEndClosesHeldAndOpen(t *testing.T) {
 	if _, err := open.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the open one: %v, want a reset", err)
 	}
-	if _, err := net.Dial("tcp4", loopback("127.0.0.1", l.Port())); !errors.Is(err, syscall.ECONNREFUSED) {
+	if _, err := net.Dial("tcp4", joinHostPort("127.0.0.1", l.Port())); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("a new one: %v, want it refused", err)
 	}
 }

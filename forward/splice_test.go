@@ -78,7 +78,7 @@ func TestReset(t *testing.T) {
 		l, _ := start(t, target)
 		c := dial(t, l)
 		readN(t, c, len("hello"))
-		abort(c)
+		resetConn(c)
 		if err := <-got; !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("server's read: %v, want a reset", err)
 		}

@@ -10,12 +10,12 @@ import (
 type counters struct {
 	open, held, total, failed atomic.Int64
 	received, sent            atomic.Int64
-	last                      atomic.Int64 // nanoseconds since 1970
+	lastActivity              atomic.Int64 // nanoseconds since 1970
 }
 
-func (c *counters) touch(now time.Time) { c.last.Store(now.UnixNano()) }
+func (c *counters) touch(now time.Time) { c.lastActivity.Store(now.UnixNano()) }
 
-func (c *counters) stats() Stats {
+func (c *counters) takeSnapshot() Stats {
 	return Stats{
 		Open:         c.open.Load(),
 		Held:         c.held.Load(),
@@ -23,6 +23,6 @@ func (c *counters) stats() Stats {
 		Failed:       c.failed.Load(),
 		Received:     c.received.Load(),
 		Sent:         c.sent.Load(),
-		LastActivity: time.Unix(0, c.last.Load()),
+		LastActivity: time.Unix(0, c.lastActivity.Load()),
 	}
 }

@@ -150,7 +150,7 @@ func TestTargetSwapUnderLoad(t *testing.T) {
 	for range 8 {
 		clients.Go(func() {
 			for range 50 {
-				c, err := net.DialTimeout("tcp4", loopback("127.0.0.1", l.Port()), patience)
+				c, err := net.DialTimeout("tcp4", joinHostPort("127.0.0.1", l.Port()), patience)
 				if err != nil {
 					t.Error(err)
 					return

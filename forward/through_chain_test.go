@@ -110,7 +110,7 @@ func TestThroughChain(t *testing.T) {
 		open.Add(n)
 		for range n {
 			all.Go(func() {
-				c, err := net.DialTimeout("tcp4", loopback("127.0.0.1", l.Port()), patience)
+				c, err := net.DialTimeout("tcp4", joinHostPort("127.0.0.1", l.Port()), patience)
 				if err != nil {
 					t.Error(err)
 					open.Done()

@@ -40,7 +40,7 @@ func turnAway(ctx context.Context, c net.Conn, why string) {
 		_ = c.SetWriteDeadline(time.Now().Add(lingerTime))
 		_, _ = c.Write(unavailableAnswer(method, why))
 	}
-	linger(ctx, c)
+	closeGracefully(ctx, c)
 }
 
 // unavailableAnswer tells why, and is final for a client with "Expect: 100-continue", too, which keeps its

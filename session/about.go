@@ -49,7 +49,7 @@ func (a About) AsApp() app.App {
 // addAbout adds the file to what is written for the session.
 func (c *Config) addAbout(l *slurm.Launch) {
 	host, _ := os.Hostname() // for people: it may be missing
-	a := About{V: EventVersion, ID: c.ID, App: c.App.Name, Path: c.App.Path, Ready: c.App.Ready, Query: c.App.Query, LocalPort: cmp.Or(c.wish, c.App.LocalPort), Protect: c.protected(), ForwardNew: c.Launch.ForwardNew,
+	a := About{V: EventVersion, ID: c.ID, App: c.App.Name, Path: c.App.Path, Ready: c.App.Ready, Query: c.App.Query, LocalPort: cmp.Or(c.wish, c.App.LocalPort), Protect: c.isProtected(), ForwardNew: c.Launch.ForwardNew,
 		Lease: int(c.Lease / time.Second), Idle: int(c.Idle / time.Second), Begun: time.Now().UTC().Truncate(time.Second), From: host}
 	b, err := json.Marshal(a) // one line: control characters are escaped
 	if err != nil {

@@ -39,7 +39,7 @@ func TestReadAgainForLong(t *testing.T) {
 		s.messages = make(chan any)
 		killed := &ssh.ExitMissingError{}
 		for n := range 1000 {
-			if _, err := s.handle(t.Context(), slurm.Hello{}); err != nil {
+			if _, err := s.handleMessage(t.Context(), slurm.Hello{}); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(5 * time.Minute) //nolint:forbidigo // of the bubble's time

@@ -63,11 +63,11 @@ func Find(ctx context.Context, remote slurm.Remote, prefix, cluster string) (slu
 	if err != nil {
 		return slurm.Found{}, err
 	}
-	return pick(found, prefix, cluster)
+	return pickSession(found, prefix, cluster)
 }
 
-// find makes the session the one that the cluster has of that ID, or prefix of one.
-func (s *session) find(ctx context.Context) (slurm.Found, error) {
+// findSession makes the session the one that the cluster has of that ID, or prefix of one.
+func (s *session) findSession(ctx context.Context) (slurm.Found, error) {
 	f, err := Find(ctx, s.chain, s.cfg.ID, s.cfg.Cluster)
 	if err != nil {
 		return f, err
@@ -77,9 +77,9 @@ func (s *session) find(ctx context.Context) (slurm.Found, error) {
 	return f, nil
 }
 
-// adopt makes the session one that goes on already.
-func (s *session) adopt(ctx context.Context) error {
-	f, err := s.find(ctx)
+// adoptSession makes the session one that goes on already.
+func (s *session) adoptSession(ctx context.Context) error {
+	f, err := s.findSession(ctx)
 	if err != nil {
 		return err
 	}
@@ -94,8 +94,8 @@ func (s *session) adopt(ctx context.Context) error {
 	return nil
 }
 
-// pick is the one live session whose ID begins with prefix, or the only one.
-func pick(found []slurm.Found, prefix, cluster string) (slurm.Found, error) {
+// pickSession is the one live session whose ID begins with prefix, or the only one.
+func pickSession(found []slurm.Found, prefix, cluster string) (slurm.Found, error) {
 	e := &NotThereError{Prefix: prefix, Cluster: cluster}
 	var live, over []slurm.Found
 	for _, f := range found {

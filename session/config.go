@@ -38,9 +38,9 @@ type Config struct {
 	StartTimeout time.Duration // from the grant to ready; 0: for ever
 	Idle         time.Duration // without use, after which the session ends; 0: never
 
-	further   func(port int) bool // for tests: which further ports count; nil: all
-	admission time.Duration       // likewise: how long a node may refuse us; 0: see there
-	quiet     time.Duration       // likewise: for how long nothing may be heard before that is told
+	acceptsPort  func(port int) bool // for tests: which further ports count; nil: all
+	admission    time.Duration       // likewise: how long a node may refuse us; 0: see there
+	slowResponse time.Duration       // likewise: for how long nothing may be heard before that is told
 
 	wish int // see Launch
 
@@ -50,7 +50,7 @@ type Config struct {
 	// then.
 	Detach bool
 
-	Gauge *Gauge // for who wants to see what is carried; may be nil
+	Metrics *Metrics // for who wants to see what is carried; may be nil
 
 	LogDir string // where the server's log is kept on the laptop; "": it is thrown away
 
@@ -80,28 +80,28 @@ type Explanation struct {
 	Code    int    // the exit code
 }
 
-// inline is the hints in one line.
-func (x Explanation) inline() string { return strings.ReplaceAll(x.Hint, "\n", "; ") }
+// inlineHint is the hints in one line.
+func (x Explanation) inlineHint() string { return strings.ReplaceAll(x.Hint, "\n", "; ") }
 
 // NewID returns a session ID.
 func NewID() string { return sessionid.New() }
 
-// protected reports whether the local ports let in only whom the Room does.
-func (c *Config) protected() bool { return c.Room != nil && c.Protect != nil && *c.Protect }
+// isProtected reports whether the local ports let in only whom the Room does.
+func (c *Config) isProtected() bool { return c.Room != nil && c.Protect != nil && *c.Protect }
 
-// dial makes a chain to the login node.
-func (c *Config) dial(ctx context.Context, opts chain.Options) (*share.Chain, error) {
+// dialLogin makes a chain to the login node.
+func (c *Config) dialLogin(ctx context.Context, opts chain.Options) (*share.Chain, error) {
 	if c.Dial != nil {
 		return c.Dial(ctx, opts)
 	}
-	return share.Dial(ctx, share.Place{}, opts, func(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
+	return share.Dial(ctx, share.Rendezvous{}, opts, func(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
 		return chain.Dial(ctx, c.Hops, opts)
 	})
 }
 
-// launch is how the app is started, put together from what the app needs and
+// buildLaunch is how the app is started, put together from what the app needs and
 // what the user asked for. The app's own environment wins: its safety rests on it.
-func (c *Config) launch() slurm.Launch {
+func (c *Config) buildLaunch() slurm.Launch {
 	l := c.Launch
 	l.Argv, l.Files, l.Port, l.Reads, l.Wish = c.App.Argv, c.App.Files, c.App.Port, c.App.Reads, c.wish
 	l.Package, l.Program = c.App.Package, c.App.Program

@@ -13,14 +13,14 @@ import (
 // it is not, the lease counts from the last heartbeat.
 const detachTimeout = 15 * time.Second
 
-// leaves reports whether that cause ends this process's part in the session, and not the
+// isDetachCause reports whether that cause ends this process's part in the session, and not the
 // session. What cannot be left alone yet ends with us.
-func (s *session) leaves(ctx context.Context, cause error) bool {
+func (s *session) isDetachCause(ctx context.Context, cause error) bool {
 	var idle *idleError
 	switch {
 	case !s.submitted, s.over, errors.Is(cause, ErrStopped):
 		return false
-	case s.cfg.Request.Via == slurm.ViaSalloc && !s.guarded():
+	case s.cfg.Request.Via == slurm.ViaSalloc && !s.canOutliveChain():
 		return false // the request is this connection's
 	case errors.As(cause, &idle):
 		return s.usedByOthers(ctx)
@@ -48,12 +48,12 @@ func (s *session) usedByOthers(ctx context.Context) bool {
 	return false
 }
 
-// leave ends this process's part in the session. last: there is nobody any more for whom an
+// detachSession ends this process's part in the session. last: there is nobody any more for whom an
 // unused session would go on, and nothing has been given back.
-func (s *session) leave(ctx context.Context, cause error) (last bool, err error) {
+func (s *session) detachSession(ctx context.Context, cause error) (last bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, detachTimeout)
 	defer cancel()
-	ctx, release := until(ctx, s.cfg.Hurry)
+	ctx, release := mergeContexts(ctx, s.cfg.Hurry)
 	defer release()
 	if s.stopRedial != nil {
 		s.stopRedial()
@@ -73,7 +73,7 @@ func (s *session) leave(ctx context.Context, cause error) (last bool, err error)
 	case unused: // whoever else attends it may use it
 		cause, reason = nil, idle.Error()+" here, and others attend it; "+reason
 	default:
-		s.fail(cause, &serverLog{})
+		s.reportError(cause, &serverLog{})
 	}
 	if unsaid != nil && s.lacksRunner() {
 		s.cfg.Lease = 0
@@ -87,7 +87,7 @@ func (s *session) leave(ctx context.Context, cause error) (last bool, err error)
 	if cause != nil {
 		code = s.cfg.Explain(cause).Code
 	}
-	s.out.event(Event{Event: EventEnded, Reason: reason, Code: &code})
+	s.out.emitEvent(Event{Event: EventEnded, Reason: reason, Code: &code})
 	return false, cause
 }
 
@@ -97,12 +97,12 @@ func (s *session) lacksRunner() bool { return len(s.job.Nodes) > 0 && s.step == 
 
 // tellDetached tells that the session goes on without this process, and until when.
 func (s *session) tellDetached() {
-	e := Event{Event: EventDetached, Lease: int(s.cfg.Lease / time.Second), Kept: s.waits(), Bounded: s.isBounded()}
+	e := Event{Event: EventDetached, Lease: int(s.cfg.Lease / time.Second), Kept: s.isQueued(), Bounded: s.isBounded()}
 	if !s.job.Ends.IsZero() && !e.Kept {
 		ends := s.job.Ends.UTC()
 		e.Until = &ends
 	}
-	s.out.event(e)
+	s.out.emitEvent(e)
 }
 
 // isBounded reports whether the job's time limit ends the session before its lease does, if nothing
@@ -111,15 +111,15 @@ func (s *session) isBounded() bool {
 	if s.cfg.Lease == 0 {
 		return true
 	}
-	if !s.waits() {
+	if !s.isQueued() {
 		return !s.job.Ends.IsZero() && time.Until(s.job.Ends) <= s.cfg.Lease
 	}
 	limit, ok := s.cfg.Request.TimeLimit()
 	return ok && limit <= s.cfg.Lease
 }
 
-// waits reports whether the job is still in the queue.
-func (s *session) waits() bool { return s.queuedJob != "" && len(s.job.Nodes) == 0 }
+// isQueued reports whether the job is still in the queue.
+func (s *session) isQueued() bool { return s.queuedJob != "" && len(s.job.Nodes) == 0 }
 
 // goesOn says what of the session goes on.
 func (s *session) goesOn() string {
@@ -127,7 +127,7 @@ func (s *session) goesOn() string {
 	if s.job.ID != "" {
 		job = "job " + s.job.ID
 	}
-	if s.waits() {
+	if s.isQueued() {
 		job += " waits in the queue, and then"
 	}
 	if s.isBounded() {
@@ -156,7 +156,7 @@ func (s *session) tellLeft(ctx context.Context) error {
 				}
 				return nil
 			default:
-				drop(m)
+				dropLateChain(m)
 			}
 		case <-s.chain.Done():
 			return errUnreached

@@ -61,7 +61,7 @@ func TestPortOfADetached(t *testing.T) {
 		{0, 0, 6006, 0, 0},
 	} {
 		s := newSession(Config{Detach: true, LocalPort: c.local, App: app.App{LocalPort: c.app, Port: c.fixed}}, func(Event) {})
-		if got := s.wish(); got < c.least || got > c.most {
+		if got := s.wishedPort(); got < c.least || got > c.most {
 			t.Errorf("%+v: %d", c, got)
 		}
 	}

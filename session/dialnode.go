@@ -28,13 +28,13 @@ const nodeAwayLimit = 6 * time.Minute
 // node's host keys are those that the runner found there: nothing is asked, nothing
 // is trusted blindly (invariant I7).
 func (s *session) dialNode(work context.Context) {
-	login, hold := s.chain, s.patience()
+	login, hold := s.chain, s.nodeRetryPolicy()
 	s.keys.refused = nil
 	keys := s.keys
 	hop, err := s.nodeHop(login)
 	name, port := s.nodeName, s.port
 	check := acceptNode
-	if s.ready && !s.other.taken { // before, checkNode does it
+	if s.ready && !s.stepTransport.taken { // before, checkNode does it
 		check = func(ctx context.Context, node *chain.Chain) error { return checkForwarding(ctx, node, name, port) }
 	}
 	s.work.Go(func() {
@@ -42,7 +42,7 @@ func (s *session) dialNode(work context.Context) {
 		if err == nil {
 			c, err = dialAdmitted(work, login, hop, hold, check)
 		}
-		if sendErr := s.send(work, nodeDialled{login, c, keys, err}); sendErr != nil && c != nil {
+		if sendErr := s.sendMessage(work, nodeDialled{login, c, keys, err}); sendErr != nil && c != nil {
 			_ = c.Close()
 		}
 	})
@@ -51,13 +51,13 @@ func (s *session) dialNode(work context.Context) {
 // checkNode has it found out whether a node that is reached for the first time forwards connections, while the shell
 // that watches the server's port starts there.
 func (s *session) checkNode(work context.Context, keys nodeKeys) {
-	node, name, port, checked := s.node, s.nodeName, s.port, s.ready || s.other.taken
+	node, name, port, checked := s.node, s.nodeName, s.port, s.ready || s.stepTransport.taken
 	s.work.Go(func() {
 		var err error
 		if !checked { // the sshd of a step is configured by us
 			err = checkForwarding(work, node, name, port)
 		}
-		_ = s.send(work, nodeChecked{node, keys, err})
+		_ = s.sendMessage(work, nodeChecked{node, keys, err})
 	})
 }
 
@@ -66,42 +66,42 @@ func (s *session) watchNode(work context.Context, c *chain.Chain) {
 	s.work.Go(func() {
 		select {
 		case <-c.Done():
-			_ = s.send(work, nodeLost{c, c.Err()})
+			_ = s.sendMessage(work, nodeLost{c, c.Err()})
 		case <-work.Done():
 		}
 	})
 }
 
-// A patience is how a node is dialled again that was not reached.
-type patience struct {
+// A retryPolicy is how a node is dialled again that was not reached.
+type retryPolicy struct {
 	first, most time.Duration    // pauses between two tries
 	limit       time.Duration    // for all of them; 0: none
 	again       func(error) bool // whether the error is one after which it is tried again
 }
 
-// patience is that for the next dial of the node. A node that was reached before is
+// nodeRetryPolicy is that for the next dial of the node. A node that was reached before is
 // dialled for as long as the session lives: if it is dead, Slurm will say so.
-func (s *session) patience() patience {
-	o := &s.other
+func (s *session) nodeRetryPolicy() retryPolicy {
+	o := &s.stepTransport
 	var stranger *chain.HostKeyError
 	admission := admission
 	if s.cfg.admission != 0 {
 		admission = s.cfg.admission
 	}
-	p := patience{first: 500 * time.Millisecond, most: 2 * time.Second, limit: admission,
+	p := retryPolicy{first: 500 * time.Millisecond, most: 2 * time.Second, limit: admission,
 		again: func(err error) bool { return !errors.As(err, &stranger) }}
 	switch {
 	case o.away && !o.taken && !s.ready:
 		p.first, p.most, p.limit = time.Second, 5*time.Second, nodeAwayLimit
 		p.again = func(err error) bool { return isUnreached(err) || mayAdmit(err) }
 	case s.ready && o.proven:
-		p.first, p.most, p.limit = time.Second, otherPause, 0
+		p.first, p.most, p.limit = time.Second, stepRetryPause, 0
 	case o.taken:
 		// Once: what it needs, Slurm and the file system, was there for the runner.
 		p.again = func(error) bool { return false }
 	case s.ready:
 		p.first, p.most, p.limit = 200*time.Millisecond, 30*time.Second, 0
-		rest := max(admission, time.Until(o.failed.Add(otherPause)))
+		rest := max(admission, time.Until(o.failed.Add(stepRetryPause)))
 		until := time.Now().Add(rest)
 		p.again = func(err error) bool {
 			return !errors.As(err, &stranger) && (!turnedAway(err, true) || time.Now().Before(until))
@@ -124,7 +124,7 @@ func mayAdmit(err error) bool {
 }
 
 // dialAdmitted dials the node until it lets us in and check has nothing against it.
-func dialAdmitted(ctx context.Context, login *share.Chain, hop chain.Hop, hold patience, check func(context.Context, *chain.Chain) error) (*chain.Chain, error) {
+func dialAdmitted(ctx context.Context, login *share.Chain, hop chain.Hop, hold retryPolicy, check func(context.Context, *chain.Chain) error) (*chain.Chain, error) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = hold.first, hold.most
 	return backoff.Retry(ctx, func() (*chain.Chain, error) {
@@ -172,11 +172,11 @@ type forbidden struct {
 	err  *chain.OpenError
 }
 
-// isForbidden takes in that the node forwards no connections to the server any more. The other
+// handleForbidden takes in that the node forwards no connections to the server any more. The other
 // way is tried as after a lost connection, but a step is asked for once a minute at most.
-func (s *session) isForbidden(work context.Context, m forbidden) {
-	o := &s.other
-	if m.node != s.node || o.taken || time.Since(o.failed) < otherPause {
+func (s *session) handleForbidden(work context.Context, m forbidden) {
+	o := &s.stepTransport
+	if m.node != s.node || o.taken || time.Since(o.failed) < stepRetryPause {
 		return
 	}
 	o.taken, o.refusal = true, &NoForwardingError{Node: s.nodeName, Err: m.err}

@@ -25,7 +25,7 @@ type second struct {
 func (a *alps) further(cfg Config) (*life, *ports) {
 	p := &ports{t: a.t}
 	cfg.Launch.ForwardNew = true
-	cfg.further = p.has
+	cfg.acceptsPort = p.has
 	return a.start(cfg), p
 }
 
@@ -133,7 +133,7 @@ func TestForwardNew(t *testing.T) {
 			<-time.After(20 * time.Millisecond)
 		}
 	}
-	if d := time.Since(began); d < furtherGrace {
+	if d := time.Since(began); d < dynamicPortGrace {
 		t.Errorf("given back after %v", d)
 	}
 	// What came before it would have been told by now.
@@ -153,7 +153,7 @@ func TestForwardNewIsAsked(t *testing.T) {
 	a := newAlps(t)
 	p := &ports{t: t}
 	cfg := a.config()
-	cfg.further = p.has
+	cfg.acceptsPort = p.has
 	l := a.start(cfg)
 	l.await(EventReady)
 	var asked sync.Map
@@ -264,15 +264,15 @@ func TestForwardNewFlood(t *testing.T) {
 	l, p := a.further(a.config())
 	l.await(EventReady)
 	open := map[string]second{}
-	for range maxFurther + 4 {
+	for range maxDynamicPorts + 4 {
 		s := p.open("127.0.0.1:0", answers)
 		open[s.ln.Addr().String()] = s
 	}
 	var told []Event
-	for range maxFurther {
+	for range maxDynamicPorts {
 		told = append(told, l.await(EventForward))
 	}
-	if w := l.await(EventWarning); !strings.Contains(w.Message, fmt.Sprint(maxFurther)) {
+	if w := l.await(EventWarning); !strings.Contains(w.Message, fmt.Sprint(maxDynamicPorts)) {
 		t.Errorf("warning %q", w.Message)
 	}
 	_ = open[told[0].Remote].ln.Close()
@@ -283,7 +283,7 @@ func TestForwardNewFlood(t *testing.T) {
 	if err := l.end(); err != nil {
 		t.Errorf("ended with %v", err)
 	}
-	if n := strings.Count(l.names(), EventForward); n != maxFurther+1 || len(l.forwards()) != n {
+	if n := strings.Count(l.names(), EventForward); n != maxDynamicPorts+1 || len(l.forwards()) != n {
 		t.Errorf("told %d: %v", n, l.forwards())
 	}
 	if n := strings.Count(l.names(), EventWarning); n != 1 {
@@ -349,9 +349,9 @@ func TestForwardNewPasses(t *testing.T) {
 	}{{true, "127.0.0.1:8888"}, {true, "[::1]:8888"}, {true, "127.0.0.1"}, {true, ""}, {false, "127.0.0.1:8889"}} {
 		s := &session{port: 8888}
 		s.cfg.Launch.ForwardNew = tt.on
-		s.appeared(t.Context(), tt.addr)
-		if len(s.further.ports) > 0 {
-			t.Errorf("%+v: %+v", tt, s.further.ports)
+		s.handleNewSocket(t.Context(), tt.addr)
+		if len(s.dynamicPorts.ports) > 0 {
+			t.Errorf("%+v: %+v", tt, s.dynamicPorts.ports)
 		}
 	}
 }

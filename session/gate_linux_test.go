@@ -91,31 +91,31 @@ func TestGate(t *testing.T) {
 	p := &ports{t: t}
 	ours := p.open("127.0.0.1:0", answers)
 	addr := ours.ln.Addr().String()
-	g := gate{node: node, name: "nid001001", watch: slurm.NewWatch(ours.port, time.Hour)}
+	g := nodeDialer{node: node, name: "nid001001", portMonitor: slurm.NewPortMonitor(ours.port, time.Hour)}
 	ctx, cancel := context.WithCancel(t.Context())
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	defer cancel()
-	watching.Go(func() { _ = g.watch.Run(ctx, node, func(slurm.Listener) error { return nil }) })
+	watching.Go(func() { _ = g.portMonitor.Run(ctx, node, func(slurm.Listener) error { return nil }) })
 
-	if err := connectThrough(t, g.target(ours.port, addr)); err != nil {
+	if err := connectThrough(t, g.newTarget(ours.port, addr)); err != nil {
 		t.Errorf("the user's own: %v", err)
 	}
 	_ = ours.ln.Close()
 	var nothing *NothingListensError
 	var unopened *chain.OpenError
-	if err := connectThrough(t, g.target(ours.port, addr)); !errors.As(err, &unopened) {
+	if err := connectThrough(t, g.newTarget(ours.port, addr)); !errors.As(err, &unopened) {
 		t.Errorf("nothing there: %v", err)
 	}
 
 	s := newForeignServer(t, ours.port)
 	var foreign *NotYoursError
-	if err := connectThrough(t, g.target(s.port, addr)); !errors.As(err, &foreign) || foreign.Port != s.port || foreign.Owner != "nobody" || foreign.Node != "nid001001" {
+	if err := connectThrough(t, g.newTarget(s.port, addr)); !errors.As(err, &foreign) || foreign.Port != s.port || foreign.Owner != "nobody" || foreign.Node != "nid001001" {
 		t.Errorf("another user's: %v", err)
 	}
 	// The user's own beside it is another address: the connection led to the other user.
 	p.open(fmt.Sprintf("127.0.0.2:%d", s.port), answers)
-	if err := connectThrough(t, g.target(s.port, addr)); !errors.As(err, &nothing) || nothing.Port != s.port {
+	if err := connectThrough(t, g.newTarget(s.port, addr)); !errors.As(err, &nothing) || nothing.Port != s.port {
 		t.Errorf("another user's beside one of ours: %v", err)
 	}
 	for range 2 {
@@ -139,7 +139,7 @@ func TestTunnelRefuses(t *testing.T) {
 			tn := &tunnel{cfg: TunnelConfig{Port: 6006}}
 			tn.nodeName, tn.ready = "nid001001", ready
 			var foreign *NotYoursError
-			if err := tn.see(t.Context(), tt.seen); !errors.As(err, &foreign) || foreign.Owner != tt.owner || foreign.Bound != tt.bound || foreign.Port != 6006 {
+			if err := tn.handleListener(t.Context(), tt.seen); !errors.As(err, &foreign) || foreign.Owner != tt.owner || foreign.Bound != tt.bound || foreign.Port != 6006 {
 				t.Errorf("%+v: %v", tt.seen, err)
 			}
 			if tn.listening != nil {
@@ -149,7 +149,7 @@ func TestTunnelRefuses(t *testing.T) {
 	}
 	tn := &tunnel{cfg: TunnelConfig{Port: 6006}}
 	var nothing *NothingListensError
-	if err := tn.see(t.Context(), slurm.Listener{Verdict: "none"}); !errors.As(err, &nothing) {
+	if err := tn.handleListener(t.Context(), slurm.Listener{Verdict: "none"}); !errors.As(err, &nothing) {
 		t.Errorf("nothing there: %v", err)
 	}
 }

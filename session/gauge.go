@@ -8,19 +8,19 @@ import (
 	"github.com/alps-tunnel/cscs/forward"
 )
 
-// A Gauge tells what the local ports of a session carry and how far away its node is, at
+// A Metrics tells what the local ports of a session carry and how far away its node is, at
 // any time, to anybody who looks: it costs nothing over the wire. The session that has it in
 // its Config feeds it. Nil is one that nobody looks at.
-type Gauge struct {
+type Metrics struct {
 	mu    sync.Mutex
 	ports []*forward.Listener
-	past  Reading // of the ports that were given back
-	dial  int     // of the chain that leads to the node
+	past  Snapshot // of the ports that were given back
+	dial  int      // of the chain that leads to the node
 	rtt   time.Duration
 }
 
-// A Reading is what a Gauge shows.
-type Reading struct {
+// A Snapshot is what a Gauge shows.
+type Snapshot struct {
 	Open           int64 // connections that are being carried
 	Held           int64 // connections that wait for the server
 	Received, Sent int64 // bytes, from the server and to it, at all ports so far
@@ -31,7 +31,7 @@ type Reading struct {
 }
 
 // Read reads the gauge.
-func (g *Gauge) Read() Reading {
+func (g *Metrics) Read() Snapshot {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	r := g.past
@@ -46,8 +46,8 @@ func (g *Gauge) Read() Reading {
 	return r
 }
 
-// watch counts a local port in.
-func (g *Gauge) watch(l *forward.Listener) {
+// addPort counts a local port in.
+func (g *Metrics) addPort(l *forward.Listener) {
 	if g == nil {
 		return
 	}
@@ -56,8 +56,8 @@ func (g *Gauge) watch(l *forward.Listener) {
 	g.ports = append(g.ports, l)
 }
 
-// leave keeps of a local port that is given back what it has carried.
-func (g *Gauge) leave(l *forward.Listener) {
+// removePort keeps of a local port that is given back what it has carried.
+func (g *Metrics) removePort(l *forward.Listener) {
 	if g == nil {
 		return
 	}
@@ -76,8 +76,8 @@ func (g *Gauge) leave(l *forward.Listener) {
 // longestRTT is beyond what a request takes on any way that works: it has waited for one.
 const longestRTT = 5 * time.Second
 
-// took takes in how long a request to the node took, over the chain of that dial.
-func (g *Gauge) took(dial int, d time.Duration) {
+// recordRTT takes in how long a request to the node took, over the chain of that dial.
+func (g *Metrics) recordRTT(dial int, d time.Duration) {
 	if g == nil {
 		return
 	}
@@ -88,8 +88,8 @@ func (g *Gauge) took(dial int, d time.Duration) {
 	}
 }
 
-// anew begins with another chain, of which nothing is known.
-func (g *Gauge) anew(dial int) {
+// resetRTT begins with another chain, of which nothing is known.
+func (g *Metrics) resetRTT(dial int) {
 	if g == nil {
 		return
 	}

@@ -14,11 +14,11 @@ import (
 
 // What ports carry is counted while they are there and when they are given back.
 func TestGauge(t *testing.T) {
-	var g Gauge
-	var none *Gauge
-	none.took(0, time.Second) // nobody looks
-	none.anew(0)
-	if r := g.Read(); r != (Reading{}) {
+	var g Metrics
+	var none *Metrics
+	none.recordRTT(0, time.Second) // nobody looks
+	none.resetRTT(0)
+	if r := g.Read(); r != (Snapshot{}) {
 		t.Errorf("of nothing: %+v", r)
 	}
 	ctx, stop := context.WithCancel(t.Context())
@@ -44,7 +44,7 @@ func TestGauge(t *testing.T) {
 			return near, nil
 		})
 		serving.Go(func() { _ = l.Serve(ctx) })
-		g.watch(l)
+		g.addPort(l)
 		ports = append(ports, l)
 	}
 	for _, l := range ports {
@@ -60,8 +60,8 @@ func TestGauge(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	g.took(0, 20*time.Millisecond)
-	want := Reading{Open: 2, Received: 16, Sent: 8, RTT: 20 * time.Millisecond}
+	g.recordRTT(0, 20*time.Millisecond)
+	want := Snapshot{Open: 2, Received: 16, Sent: 8, RTT: 20 * time.Millisecond}
 	// A byte is counted when it has gone on, which may be after it was seen to arrive.
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -71,8 +71,8 @@ func TestGauge(t *testing.T) {
 	if r := g.Read(); r != want {
 		t.Errorf("got %+v, want %+v", r, want)
 	}
-	g.leave(ports[0])
-	g.leave(ports[0])
+	g.removePort(ports[0])
+	g.removePort(ports[0])
 	want.Open = 1
 	if r := g.Read(); r != want {
 		t.Errorf("after one was given back: %+v, want %+v", r, want)
@@ -81,22 +81,22 @@ func TestGauge(t *testing.T) {
 
 // The latency is that of the way there is now, and the length of an outage is none.
 func TestGaugeLatency(t *testing.T) {
-	var g Gauge
+	var g Metrics
 	is := func(want time.Duration, when string) {
 		t.Helper()
 		if got := g.Read().RTT; got != want {
 			t.Errorf("%s: %v, want %v", when, got, want)
 		}
 	}
-	g.anew(1)
-	g.took(1, 30*time.Millisecond)
+	g.resetRTT(1)
+	g.recordRTT(1, 30*time.Millisecond)
 	is(30*time.Millisecond, "over the first chain")
-	g.took(1, 23*time.Second)
+	g.recordRTT(1, 23*time.Second)
 	is(30*time.Millisecond, "after an outage")
-	g.anew(2)
+	g.resetRTT(2)
 	is(0, "over a new chain")
-	g.took(1, 40*time.Millisecond)
+	g.recordRTT(1, 40*time.Millisecond)
 	is(0, "after what the old one has still answered")
-	g.took(2, 50*time.Millisecond)
+	g.recordRTT(2, 50*time.Millisecond)
 	is(50*time.Millisecond, "over the new chain")
 }

@@ -31,7 +31,7 @@ const headStartMost = 15 * time.Second
 // giveHeadStart opens the connection to the node.
 func (s *session) giveHeadStart(work context.Context, node string) {
 	hop := s.cfg.NodeHop(node, chain.PinnedKeys())
-	if s.other.taken || hop.Carrier != nil || s.chain == nil {
+	if s.stepTransport.taken || hop.Carrier != nil || s.chain == nil {
 		return
 	}
 	h := &headStart{s.chain, hop.Addr, make(chan opened)}

@@ -22,13 +22,13 @@ type idleness struct {
 	failed int             // questions to the server without an answer, one after the other
 }
 
-// notice is how long before the end the user is told.
-func (i *idleness) notice() time.Duration {
+// warningPeriod is how long before the end the user is told.
+func (i *idleness) warningPeriod() time.Duration {
 	return min(max(i.limit/10, time.Minute), i.limit/2)
 }
 
-// pause is the least time between two questions to the server.
-func (i *idleness) pause() time.Duration { return min(i.notice(), time.Minute) }
+// minQueryInterval is the least time between two questions to the server.
+func (i *idleness) minQueryInterval() time.Duration { return min(i.warningPeriod(), time.Minute) }
 
 // lastUse is the server's answer, as a message to the session.
 type lastUse struct {
@@ -40,7 +40,7 @@ type lastUse struct {
 // user has asked for, and so none to anybody outside.
 type idleError struct{ after time.Duration }
 
-func (e *idleError) Error() string { return "idle for " + spell(e.after) }
+func (e *idleError) Error() string { return "idle for " + formatDuration(e.after) }
 
 // awaitIdle begins to watch for use, once the session is ready.
 func (s *session) awaitIdle() {
@@ -48,7 +48,7 @@ func (s *session) awaitIdle() {
 	i.limit = s.cfg.Idle
 	if i.limit > 0 {
 		i.used = time.Now().Round(0)
-		i.timer.Reset(i.limit - i.notice())
+		i.timer.Reset(i.limit - i.warningPeriod())
 	}
 }
 
@@ -58,18 +58,18 @@ func (s *session) awaitIdle() {
 func (s *session) lookIdle(work context.Context) error {
 	judge := s.cfg.App.LastUse
 	switch {
-	case s.node == nil, s.silent(), s.nodeLost, judge != nil && s.listening == nil:
+	case s.node == nil, s.isUnresponsive(), s.nodeLost, judge != nil && s.listening == nil:
 		s.useUnknown()
 		return nil
 	case judge == nil:
 		return s.judgeUse(s.listener.Stats().LastActivity)
 	}
-	dial := s.gate().target(s.port, s.listening.Addr)
+	dial := s.newNodeDialer().newTarget(s.port, s.listening.Addr)
 	s.work.Go(func() {
-		client, base, closeIdle := s.client(dial)
+		client, base, closeIdle := s.tunnelClient(dial)
 		defer closeIdle()
 		at, err := judge(work, client, base)
-		_ = s.send(work, lastUse{at, err})
+		_ = s.sendMessage(work, lastUse{at, err})
 	})
 	return nil
 }
@@ -92,7 +92,7 @@ func (s *session) useKnown(m lastUse) error {
 // given is not worth anything any more.
 func (s *session) useUnknown() {
 	s.idle.warned = time.Time{}
-	s.idle.timer.Reset(s.idle.pause())
+	s.idle.timer.Reset(s.idle.minQueryInterval())
 }
 
 // judgeUse warns of the end and, if the server was not used after that, is the end. There
@@ -101,7 +101,7 @@ func (s *session) useUnknown() {
 func (s *session) judgeUse(used time.Time) error {
 	i, now := &s.idle, time.Now().Round(0)
 	i.usedAt(used)
-	for _, f := range s.further.ports {
+	for _, f := range s.dynamicPorts.ports {
 		if f.listener != nil {
 			i.usedAt(f.listener.Stats().LastActivity)
 		}
@@ -115,17 +115,17 @@ func (s *session) judgeUse(used time.Time) error {
 	left := i.used.Add(i.limit).Sub(now)
 	switch {
 	case !i.warned.IsZero():
-		rest := i.warned.Add(i.notice()).Sub(now)
+		rest := i.warned.Add(i.warningPeriod()).Sub(now)
 		if rest <= 0 {
 			return &idleError{i.limit}
 		}
 		i.timer.Reset(rest)
-	case left > i.notice():
-		i.timer.Reset(max(left-i.notice(), i.pause()))
+	case left > i.warningPeriod():
+		i.timer.Reset(max(left-i.warningPeriod(), i.minQueryInterval()))
 	default:
 		i.warned = now
-		i.timer.Reset(i.notice())
-		s.warnOfIdle(now.Sub(i.used), now.Add(i.notice()).UTC())
+		i.timer.Reset(i.warningPeriod())
+		s.warnOfIdle(now.Sub(i.used), now.Add(i.warningPeriod()).UTC())
 	}
 	return nil
 }
@@ -145,12 +145,12 @@ func (s *session) warnOfIdle(unused time.Duration, ends time.Time) {
 	if use == "" {
 		use = "use it"
 	}
-	s.out.event(Event{Event: EventWarning, Ends: &ends,
-		Message: fmt.Sprintf("the server was not used for %s, and the session ends in %s: %s to keep it", spell(unused), spell(s.idle.notice()), use)})
+	s.out.emitEvent(Event{Event: EventWarning, Ends: &ends,
+		Message: fmt.Sprintf("the server was not used for %s, and the session ends in %s: %s to keep it", formatDuration(unused), formatDuration(s.idle.warningPeriod()), use)})
 }
 
-// spell is d to the second, or to the minute, without the units that are zero.
-func spell(d time.Duration) string {
+// formatDuration is d to the second, or to the minute, without the units that are zero.
+func formatDuration(d time.Duration) string {
 	unit := time.Second
 	if d >= 10*time.Minute {
 		unit = time.Minute

@@ -37,7 +37,7 @@ func watch(t *testing.T, limit time.Duration, uses ...use) (warned []time.Durati
 			return
 		}
 		warned = append(warned, time.Since(began))
-		if want := time.Now().Add(s.idle.notice()); e.Ends == nil || !e.Ends.Equal(want) {
+		if want := time.Now().Add(s.idle.warningPeriod()); e.Ends == nil || !e.Ends.Equal(want) {
 			t.Errorf("warned of %v, want %v", e.Ends, want)
 		}
 	}
@@ -129,8 +129,8 @@ func TestIdleOfFurtherPorts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	f := &further{port: l.Port(), listener: l, stop: func() {}}
-	s.further.ports = map[int]*further{f.port: f}
+	f := &dynamicPort{port: l.Port(), listener: l, stop: func() {}}
+	s.dynamicPorts.ports = map[int]*dynamicPort{f.port: f}
 	if err := s.judgeUse(time.Time{}); err != nil || !s.idle.warned.IsZero() {
 		t.Errorf("warned at %v, %v", s.idle.warned, err)
 	}
@@ -281,7 +281,7 @@ func TestSpell(t *testing.T) {
 		4 * time.Second: "4s", time.Minute: "1m", 90 * time.Second: "1m30s", time.Hour: "1h", 54*time.Minute + 20*time.Second: "54m",
 		25*time.Hour + 30*time.Minute: "25h30m", 0: "0s",
 	} {
-		if got := spell(d); got != want {
+		if got := formatDuration(d); got != want {
 			t.Errorf("%v: %q, want %q", d, got, want)
 		}
 	}
@@ -303,7 +303,7 @@ func TestIdleClockStep(t *testing.T) {
 			t.Errorf("%d warnings, the last at %v, %v; now is %v", warnings, s.idle.warned, err, now)
 		}
 		<-s.idle.timer.C
-		if waited := time.Since(now); waited != s.idle.notice() {
+		if waited := time.Since(now); waited != s.idle.warningPeriod() {
 			t.Errorf("it looks after %v", waited)
 		}
 		if err := s.judgeUse(time.Time{}); !errors.As(err, new(*idleError)) {
@@ -316,7 +316,7 @@ func TestIdleClockStep(t *testing.T) {
 			t.Errorf("used at %v, %v; now is %v", s.idle.used, err, now)
 		}
 		<-s.idle.timer.C
-		if waited := time.Since(now); waited != s.idle.limit-s.idle.notice() {
+		if waited := time.Since(now); waited != s.idle.limit-s.idle.warningPeriod() {
 			t.Errorf("it looks after %v", waited)
 		}
 	})

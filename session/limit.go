@@ -42,7 +42,7 @@ func (s *session) warnOfLimit() {
 	default:
 		message += ", and the server ends with it: save your work"
 	}
-	s.out.event(Event{Event: EventWarning, Ends: &ends, Message: message})
+	s.out.emitEvent(Event{Event: EventWarning, Ends: &ends, Message: message})
 }
 
 // inMinutes is d in minutes and seconds, without a part that is zero.

@@ -135,7 +135,7 @@ func TestJobOfATunnel(t *testing.T) {
 	for _, submitted := range []bool{false, true} {
 		s := &session{submitted: submitted}
 		s.job.ID = "7"
-		if got := s.gone(); (got != "") != submitted {
+		if got := s.jobEndedText(); (got != "") != submitted {
 			t.Errorf("submitted: %v: %q", submitted, got)
 		}
 	}
@@ -154,7 +154,7 @@ func TestSuspended(t *testing.T) {
 		{ID: "7", State: "RUNNING", Ends: ends.Add(time.Minute)},
 		{ID: "7", State: "RUNNING", Ends: ends.Add(time.Minute)},
 	} {
-		if done, err := s.handle(t.Context(), slurm.JobState{Job: m}); done || err != nil {
+		if done, err := s.handleMessage(t.Context(), slurm.JobState{Job: m}); done || err != nil {
 			t.Fatalf("%s: %t, %v", m.State, done, err)
 		}
 	}

@@ -46,7 +46,7 @@ type (
 	}
 	openDone    struct{ err error }
 	followAgain struct{ dial int }  // the events are to be read again, over that chain
-	shutOut     struct{ err error } // the key is not taken any more
+	keyRejected struct{ err error } // the key is not taken any more
 	redialled   struct {
 		dial  int
 		chain *share.Chain
@@ -61,13 +61,13 @@ type (
 	}
 )
 
-// live carries the session from nothing to its end and returns why it ended; nil:
+// runUntilEnd carries the session from nothing to its end and returns why it ended; nil:
 // the server ended by itself, as it should.
-func (s *session) live(ctx context.Context) error {
+func (s *session) runUntilEnd(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stopWork = stop
 	s.messages = make(chan any)
-	if err := s.begin(ctx, work); err != nil {
+	if err := s.beginSession(ctx, work); err != nil {
 		return err
 	}
 	s.work.Go(func() { s.tellNotices(work) })
@@ -77,13 +77,13 @@ func (s *session) live(ctx context.Context) error {
 		queue.Stop() // whoever has begun it has set a limit
 		s.pickUp(work)
 	} else {
-		s.submit(work)
+		s.submitRequest(work)
 	}
 	start := runclock.NewTimer(s.cfg.StartTimeout)
 	start.Stop()
 	defer start.Stop()
-	quiet := runclock.NewTimer(s.mayBeQuiet())
-	defer quiet.Stop()
+	slowResponse := runclock.NewTimer(s.slowResponseTimeout())
+	defer slowResponse.Stop()
 	elsewhere := runclock.NewTimer(elsewhereGrace)
 	elsewhere.Stop()
 	defer elsewhere.Stop()
@@ -97,22 +97,22 @@ func (s *session) live(ctx context.Context) error {
 	for waiting = time.Now(); ; {
 		select {
 		case m := <-s.messages:
-			done, err := s.handle(work, m)
+			done, err := s.handleMessage(work, m)
 			if done || err != nil {
 				return err
 			}
-			s.mayRedial.Store(s.guarded())
-			if s.cfg.Detach && (s.guarded() && s.queuedJob != "" || s.step != "") {
+			s.mayRedial.Store(s.canOutliveChain())
+			if s.cfg.Detach && (s.canOutliveChain() && s.queuedJob != "" || s.step != "") {
 				return ErrDetached
 			}
 			switch m.(type) {
 			case slurm.Hello:
-				quiet.Stop()
+				slowResponse.Stop()
 				if s.adopted == nil && s.job.ID == "" {
-					quiet.Reset(s.mayBeQuiet())
+					slowResponse.Reset(s.slowResponseTimeout())
 				}
 			case slurm.Pending:
-				quiet.Stop()
+				slowResponse.Stop()
 			case slurm.Requeued:
 				start.Stop()
 				if s.adopted == nil {
@@ -120,7 +120,7 @@ func (s *session) live(ctx context.Context) error {
 					queue.Reset(s.cfg.QueueTimeout)
 				}
 			case slurm.Granted:
-				quiet.Stop()
+				slowResponse.Stop()
 				queue.Stop()
 				s.grantedAt, s.overdue = time.Now(), false
 				if s.cfg.StartTimeout > 0 {
@@ -139,7 +139,7 @@ func (s *session) live(ctx context.Context) error {
 				}
 			case slurm.Work:
 				if s.overdue && !s.busy && !s.ready {
-					return s.late()
+					return s.startTimeoutError()
 				}
 			}
 		case <-queue.C:
@@ -154,7 +154,7 @@ func (s *session) live(ctx context.Context) error {
 				continue
 			}
 			if !s.busy {
-				return s.late()
+				return s.startTimeoutError()
 			}
 			s.overdue = true
 			s.out.warn(s.stillWorks())
@@ -165,10 +165,10 @@ func (s *session) live(ctx context.Context) error {
 			if err := s.lookIdle(work); err != nil {
 				return err
 			}
-		case <-quiet.C:
-			s.tellQuiet()
+		case <-slowResponse.C:
+			s.reportSlowResponse()
 		case <-elsewhere.C:
-			s.astray()
+			s.reportWrongPort()
 		case <-s.chainLeaving():
 			s.ownerLeaves(work)
 		case <-s.chainEnd():
@@ -181,53 +181,53 @@ func (s *session) live(ctx context.Context) error {
 	}
 }
 
-// begin opens the local port and dials the login node; in which order depends on who
+// beginSession opens the local port and dials the login node; in which order depends on who
 // knows the port.
-func (s *session) begin(ctx, work context.Context) error {
+func (s *session) beginSession(ctx, work context.Context) error {
 	if s.adopted == nil && !s.cfg.Detach {
-		if err := s.listen(work); err != nil {
+		if err := s.listenLocal(work); err != nil {
 			return err
 		}
 	}
-	if err := s.dial(ctx); err != nil {
+	if err := s.dialLogin(ctx); err != nil {
 		return err
 	}
 	if s.adopted == nil {
 		return nil
 	}
-	if err := s.adopt(ctx); err != nil {
+	if err := s.adoptSession(ctx); err != nil {
 		return err
 	}
-	return s.listen(work)
+	return s.listenLocal(work)
 }
 
-// listen opens the local port, before anything is asked of anybody, and answers there from
+// listenLocal opens the local port, before anything is asked of anybody, and answers there from
 // then on.
-func (s *session) listen(work context.Context) error {
-	if err := s.bind(); err != nil {
+func (s *session) listenLocal(work context.Context) error {
+	if err := s.bindLocalPort(); err != nil {
 		return err
 	}
-	s.listener.Observe = s.observe
-	s.cfg.Gauge.watch(s.listener)
-	s.furnish()
+	s.listener.Observe = s.postConnError
+	s.cfg.Metrics.addPort(s.listener)
+	s.attachRoom()
 	s.work.Go(func() { s.serveLocal(work) })
 	return nil
 }
 
-// observe is told of connections that came to nothing.
-func (s *session) observe(err error) {
+// postConnError is told of connections that came to nothing.
+func (s *session) postConnError(err error) {
 	var stranger *NotYoursError
 	if errors.As(err, &stranger) {
-		s.notice(unforwarded{stranger})
+		s.postNotice(unforwarded{stranger})
 	} else if errors.Is(err, errUnseen) {
-		s.notice(unforwarded{errUnseen})
+		s.postNotice(unforwarded{errUnseen})
 	}
 }
 
 // randomPort returns a port that a server may have, too.
 func randomPort() int { return firstServerPort + rand.IntN(serverPorts) }
 
-func (s *session) bind() error {
+func (s *session) bindLocalPort() error {
 	var err error
 	if s.cfg.LocalPort != 0 {
 		s.listener, err = forward.Listen(s.cfg.LocalPort)
@@ -262,20 +262,20 @@ func (s *session) bind() error {
 	return nil
 }
 
-// dial makes the chain to the login node.
-func (s *session) dial(ctx context.Context) error {
-	opts := s.options()
+// dialLogin makes the chain to the login node.
+func (s *session) dialLogin(ctx context.Context) error {
+	opts := s.nextChainOptions()
 	opts.Observe = func(hop string, connected bool) {
 		name := EventConnecting
 		if connected {
 			name = EventConnected
 		}
-		s.out.event(Event{Event: name, Host: hop})
+		s.out.emitEvent(Event{Event: name, Host: hop})
 	}
 	var err error
-	s.chain, err = s.cfg.dial(ctx, opts)
+	s.chain, err = s.cfg.dialLogin(ctx, opts)
 	s.dialled = s.dials
-	s.cfg.Gauge.anew(s.dialled)
+	s.cfg.Metrics.resetRTT(s.dialled)
 	return err
 }
 
@@ -287,8 +287,8 @@ const (
 	lastPrivileged = 1023
 )
 
-// wish is the port that the server is to have on its node, if it is free there: that of the local port.
-func (s *session) wish() int {
+// wishedPort is the port that the server is to have on its node, if it is free there: that of the local port.
+func (s *session) wishedPort() int {
 	c := s.cfg
 	switch {
 	case s.listener != nil:
@@ -311,14 +311,14 @@ func (c Config) WishedPort() int {
 	return port
 }
 
-// submit sends the request; its events come as messages.
-func (s *session) submit(work context.Context) {
+// submitRequest sends the request; its events come as messages.
+func (s *session) submitRequest(work context.Context) {
 	s.submitted = true
 	request := s.cfg.Request
 	request.Patience = s.cfg.QueueTimeout
-	s.cfg.wish = s.wish()
-	s.submission = &slurm.Submission{ID: s.cfg.ID, Request: request, Launch: s.cfg.launch(), Client: s.cfg.Client, Lease: s.cfg.Lease}
-	s.read(work, s.submission.Submit)
+	s.cfg.wish = s.wishedPort()
+	s.submission = &slurm.Submission{ID: s.cfg.ID, Request: request, Launch: s.cfg.buildLaunch(), Client: s.cfg.Client, Lease: s.cfg.Lease}
+	s.readEvents(work, s.submission.Submit)
 }
 
 // pickUp has the events read from the first on; they come as messages, as if they
@@ -326,11 +326,11 @@ func (s *session) submit(work context.Context) {
 func (s *session) pickUp(work context.Context) {
 	s.submitted = true
 	s.submission = &slurm.Submission{ID: s.cfg.ID, Client: s.cfg.Client, Lease: s.cfg.Lease}
-	s.read(work, s.submission.Follow)
+	s.readEvents(work, s.submission.Follow)
 }
 
-// read has the session's events read, by Submit or Follow.
-func (s *session) read(work context.Context, from func(context.Context, slurm.Remote, func(slurm.Event) error) (slurm.Outcome, error)) {
+// readEvents has the session's events read, by Submit or Follow.
+func (s *session) readEvents(work context.Context, from func(context.Context, slurm.Remote, func(slurm.Event) error) (slurm.Outcome, error)) {
 	end := make(chan struct{})
 	s.submitEnd = end
 	remote := s.chain
@@ -339,15 +339,15 @@ func (s *session) read(work context.Context, from func(context.Context, slurm.Re
 	s.work.Go(func() {
 		defer close(end)
 		defer stop()
-		out, err := from(ctx, remote, func(e slurm.Event) error { return s.send(ctx, e) })
+		out, err := from(ctx, remote, func(e slurm.Event) error { return s.sendMessage(ctx, e) })
 		if ctx.Err() == nil {
-			_ = s.send(ctx, submitDone{out, err})
+			_ = s.sendMessage(ctx, submitDone{out, err})
 		}
 	})
 }
 
-// send hands a message to the session's goroutine.
-func (s *session) send(work context.Context, m any) error {
+// sendMessage hands a message to the session's goroutine.
+func (s *session) sendMessage(work context.Context, m any) error {
 	select {
 	case s.messages <- m:
 		return nil
@@ -356,8 +356,8 @@ func (s *session) send(work context.Context, m any) error {
 	}
 }
 
-// handle takes one message in. done: the server ended as it should.
-func (s *session) handle(work context.Context, m any) (done bool, err error) {
+// handleMessage takes one message in. done: the server ended as it should.
+func (s *session) handleMessage(work context.Context, m any) (done bool, err error) {
 	switch m.(type) {
 	case slurm.Pending, slurm.Queued, slurm.Granted, slurm.Alive, slurm.Started, slurm.Listening, slurm.Closed, slurm.JobState:
 		s.unfollowed = 0 // the events are read
@@ -368,16 +368,16 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 	case slurm.Pending:
 		s.job.ID, s.kept = m.Job, m.Kept // told with the reason, which Slurm is asked for at once
 	case slurm.Queued:
-		s.queued(m)
+		s.reportQueued(m)
 		s.openRoom(work)
 	case slurm.Granted:
-		s.granted(m.Job)
+		s.handleGrant(m.Job)
 		if len(m.Job.Nodes) > 0 {
 			s.giveHeadStart(work, m.Job.Nodes[0])
 		}
 		s.openRoom(work)
 	case slurm.Requeued:
-		s.requeued(m.Job)
+		s.handleRequeue(m.Job)
 	case slurm.LeaseUnwritten:
 		s.unwritten = true
 		s.out.warn(s.leaseInDoubt(m))
@@ -386,7 +386,7 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		s.out.warn("the login node can write the lease again")
 	case unrenewed:
 		if s.unwritten {
-			s.out.warn("the lease cannot be renewed on " + s.nodeName + " either: the job ends when it runs out, within " + spell(s.cfg.Lease))
+			s.out.warn("the lease cannot be renewed on " + s.nodeName + " either: the job ends when it runs out, within " + formatDuration(s.cfg.Lease))
 		}
 	case slurm.Alive:
 		s.step, s.runner, s.nodeName, s.keys = m.Job+"."+m.Step, m.PID, m.Node, nodeKeys{lines: m.HostKeys}
@@ -395,7 +395,7 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 			s.dialNode(work)
 		}
 	case slurm.Scanned:
-		s.keys.add(m.HostKeys)
+		s.keys.addScanned(m.HostKeys)
 		s.dialKnown(work)
 	case unscanned:
 		if m.node == s.nodeName {
@@ -405,13 +405,13 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 	case slurm.Started:
 		s.port = m.Port
 		s.portSeen.Store(int64(m.Port))
-		s.dropFurther()
+		s.dropDynamicPorts()
 		s.watchPort(work)
-		s.out.event(Event{Event: EventStarted, Node: m.Node, PID: m.PID})
+		s.out.emitEvent(Event{Event: EventStarted, Node: m.Node, PID: m.PID})
 	case slurm.Unlaunched:
 		s.unlaunched = m.Err
 		x := s.cfg.Explain(m.Err)
-		s.out.warn(x.Message + " (" + x.inline() + "); still waiting")
+		s.out.warn(x.Message + " (" + x.inlineHint() + "); still waiting")
 	case slurm.Launched:
 		s.unlaunched = nil
 	case slurm.Work:
@@ -422,7 +422,7 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		}
 		s.listening = &m
 		s.warnOfNeighbours()
-		s.connect(work)
+		s.connectServer(work)
 	case slurm.Closed:
 		s.listening = nil
 		s.listener.SetTarget(nil)
@@ -433,15 +433,15 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		if !s.ready {
 			s.others = append(s.others, m.Addr)
 		}
-		s.appeared(work, m.Addr)
+		s.handleNewSocket(work, m.Addr)
 	case slurm.Vanished:
-		s.vanished(work, m.Addr)
-	case examined:
-		s.examined(work, m)
-	case expired:
-		s.expired(work, m)
-	case furtherLost:
-		s.furtherLost(work, m)
+		s.handleClosedSocket(work, m.Addr)
+	case portExamined:
+		s.handlePortExamined(work, m)
+	case graceExpired:
+		s.handleGraceExpired(work, m)
+	case dynamicPortLost:
+		s.handleDynamicPortLost(work, m)
 	case slurm.Swept:
 		s.out.warn(fmt.Sprintf("session %s was nobody's any more: its job %s is cancelled", m.ID, m.Job))
 	case slurm.Note:
@@ -457,7 +457,7 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 			return false, nil // over a chain that is no more; the next one dials again
 		}
 		var late *chain.DialError
-		if m.err != nil && s.silent() && errors.As(m.err, &late) {
+		if m.err != nil && s.isUnresponsive() && errors.As(m.err, &late) {
 			s.dialNode(work) // it is the network that stalls
 			return false, nil
 		}
@@ -465,7 +465,7 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 			return false, nil // the chain's own end is told within a moment; the next one dials again
 		}
 		if m.err != nil {
-			return false, s.shutOutOf(work, m.keys, m.err)
+			return false, s.handleNodeUnreached(work, m.keys, m.err)
 		}
 		s.node, s.nodeForwards = m.chain, false
 		s.stopProbe()
@@ -479,14 +479,14 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		if m.err != nil {
 			s.leaveNode()
 			_ = m.chain.Close()
-			return false, s.shutOutOf(work, m.keys, m.err)
+			return false, s.handleNodeUnreached(work, m.keys, m.err)
 		}
 		s.nodeForwards = true
-		s.tellOtherWay()
-		s.resumeFurther(work)
+		s.reportStepTransport()
+		s.resumeDynamicPorts(work)
 		s.tellRestored()
 		s.tellNodeBack()
-		s.connect(work)
+		s.connectServer(work)
 	case nodeLost:
 		if s.chainIsLost() || m.chain != s.node {
 			return false, nil // with the chain that carries it
@@ -504,42 +504,42 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 		if m.link != nil && !s.ready {
 			s.takeLink(m.link)
 		} else if !s.ready && s.seeksLink() {
-			s.awaitLink(work, s.gate().target(s.port, s.listening.Addr))
+			s.awaitLink(work, s.newNodeDialer().newTarget(s.port, s.listening.Addr))
 		}
-		s.serve(work)
+		s.forwardToServer(work)
 	case printed:
 		s.linkPrinted(m.link)
 	case openDone:
 		if m.err != nil {
-			s.unopened(m.err)
+			s.warnBrowserUnopened(m.err)
 		}
 	case submitDone:
 		return s.submitDone(work, m)
 	case redialled:
-		return false, s.resume(work, m)
+		return false, s.resumeSession(work, m)
 	case followAgain:
 		if m.dial == s.dialled && !s.lost && !s.chainIsLost() {
-			s.read(work, s.submission.Follow)
+			s.readEvents(work, s.submission.Follow)
 		}
-	case shutOut:
-		if !s.shut {
-			s.shut = true
+	case keyRejected:
+		if !s.keyRejectionTold {
+			s.keyRejectionTold = true
 			x := s.cfg.Explain(m.err)
-			s.out.warn("cannot connect again: " + x.Message + " (" + x.inline() + "); the session goes on by itself as soon as that is mended")
+			s.out.warn("cannot connect again: " + x.Message + " (" + x.inlineHint() + "); the session goes on by itself as soon as that is mended")
 		}
 	case silence:
-		s.hush(work, m)
-	case nodeMute:
-		if m.chain == s.node && !s.silent() && !s.lost {
+		s.onSilence(work, m)
+	case nodeUnresponsive:
+		if m.chain == s.node && !s.isUnresponsive() && !s.lost {
 			s.listener.SetTarget(nil)
 			s.tellNodeLost(noAnswer)
 		}
 	case lastUse:
 		return false, s.useKnown(m)
 	case forbidden:
-		s.isForbidden(work, m)
+		s.handleForbidden(work, m)
 	case unforwarded:
-		s.refused(m.err)
+		s.warnUnforwarded(m.err)
 	case unadmitted:
 		s.out.warn("the browser will be asked for the token: " + m.err.Error())
 	case localLost:
@@ -551,21 +551,21 @@ func (s *session) handle(work context.Context, m any) (done bool, err error) {
 // serveLocal carries the connections to the local port.
 func (s *session) serveLocal(work context.Context) {
 	if err := s.listener.Serve(work); err != nil {
-		_ = s.send(work, localLost{err})
+		_ = s.sendMessage(work, localLost{err})
 	}
 }
 
-// refused tells of connections that were not forwarded because the port at the other
+// warnUnforwarded tells of connections that were not forwarded because the port at the other
 // end is not seen to be the user's; a browser may try many.
-func (s *session) refused(err error) {
+func (s *session) warnUnforwarded(err error) {
 	if now := time.Now(); now.Sub(s.refusedAt) > refusedPause {
 		s.refusedAt = now
 		s.out.warn("not forwarded: " + err.Error())
 	}
 }
 
-// queued tells why the job waits, when that or its number has changed.
-func (s *session) queued(q slurm.Queued) {
+// reportQueued tells why the job waits, when that or its number has changed.
+func (s *session) reportQueued(q slurm.Queued) {
 	if q.State == "CONFIGURING" {
 		q.Explained = "its nodes are being made ready"
 	}
@@ -573,17 +573,17 @@ func (s *session) queued(q slurm.Queued) {
 		return
 	}
 	s.queuedJob, s.reason, s.estimate = q.Job, q.Explained, q.Start
-	e := Event{Event: EventQueued, Job: q.Job, Reason: q.Explained, Kept: s.guarded()}
+	e := Event{Event: EventQueued, Job: q.Job, Reason: q.Explained, Kept: s.canOutliveChain()}
 	e.Local, e.Link = s.waitsAt()
 	if !q.Start.IsZero() {
 		start := q.Start.UTC()
 		e.Start = &start
 	}
-	s.out.event(e)
+	s.out.emitEvent(e)
 }
 
-// requeued takes in that the job waits again, before anything of the session ran in it.
-func (s *session) requeued(job string) {
+// handleRequeue takes in that the job waits again, before anything of the session ran in it.
+func (s *session) handleRequeue(job string) {
 	s.job, s.queuedJob, s.kept = slurm.JobInfo{ID: job}, "", true
 	s.out.warn("Slurm has put job " + job + " back into the queue: waiting for it to start again")
 }
@@ -605,13 +605,13 @@ func (s *session) warnOfNeighbours() {
 // leaseInDoubt says that the login node cannot write the lease, and what keeps the job.
 func (s *session) leaseInDoubt(m slurm.LeaseUnwritten) string {
 	message := "the lease cannot be written on " + m.Host + " (" + m.Message + "): "
-	if s.watch != nil && s.node != nil {
+	if s.portMonitor != nil && s.node != nil {
 		return message + "it is renewed over the connection to " + s.nodeName + " alone"
 	}
-	return message + "unless that works again, the job ends after " + spell(s.cfg.Lease) + ". Is the home directory full or read-only there?"
+	return message + "unless that works again, the job ends after " + formatDuration(s.cfg.Lease) + ". Is the home directory full or read-only there?"
 }
 
-func (s *session) granted(job slurm.JobInfo) {
+func (s *session) handleGrant(job slurm.JobInfo) {
 	s.job = job
 	e := Event{Event: EventGranted, Job: job.ID, Nodes: job.Nodes, Partition: job.Partition, Account: job.Account, Earlier: s.adopted != nil && s.queuedJob == ""}
 	e.Local, e.Link = s.waitsAt()
@@ -626,92 +626,92 @@ func (s *session) granted(job slurm.JobInfo) {
 		begins := job.Begins.UTC()
 		e.Begins = &begins
 	}
-	s.out.event(e)
+	s.out.emitEvent(e)
 }
 
-// connect goes on to ready once both the server and the way to its node are there.
-func (s *session) connect(work context.Context) {
+// connectServer goes on to ready once both the server and the way to its node are there.
+func (s *session) connectServer(work context.Context) {
 	if s.listening == nil || s.node == nil || !s.nodeForwards {
 		return
 	}
 	s.stopProbe()
 	seeks := !s.ready && s.seeksLink()
 	if !s.ready && s.cfg.App.Probe == nil && !seeks {
-		s.serve(work)
+		s.forwardToServer(work)
 		return
 	}
 	ctx, cancel := context.WithCancel(work)
 	s.probing = cancel
-	port, addr, gate, again := s.port, s.listening.Addr, s.gate(), s.ready
-	dial := gate.target(port, addr)
+	port, addr, dialer, again := s.port, s.listening.Addr, s.newNodeDialer(), s.ready
+	dial := dialer.newTarget(port, addr)
 	s.work.Go(func() {
 		var err error
 		var link *printedLink
 		if again {
-			gate.await(ctx, port, addr)
-		} else if err = s.probe(ctx, dial); err == nil {
-			s.login(ctx, dial)
+			dialer.awaitServer(ctx, port, addr)
+		} else if err = s.probeServer(ctx, dial); err == nil {
+			s.requestLogin(ctx, dial)
 			if seeks {
 				atOnce, stop := context.WithTimeout(ctx, printedAtOnce)
-				link = s.seekLink(atOnce, gate.node, dial, 0)
+				link = s.seekLink(atOnce, dialer.node, dial, 0)
 				stop()
 			}
 		}
 		if ctx.Err() == nil {
-			_ = s.send(work, probeDone{addr, err, link})
+			_ = s.sendMessage(work, probeDone{addr, err, link})
 		}
 	})
 }
 
-// serve points the local port at the server's socket, the exact address that was
+// forwardToServer points the local port at the server's socket, the exact address that was
 // seen on the node (invariant I5).
-func (s *session) serve(work context.Context) {
+func (s *session) forwardToServer(work context.Context) {
 	s.tellServes(s.listener.Port(), s.port)
-	s.listener.SetTarget(s.gate().target(s.port, s.listening.Addr))
+	s.listener.SetTarget(s.newNodeDialer().newTarget(s.port, s.listening.Addr))
 	if s.ready {
 		return
 	}
 	s.ready = true
-	public, link := s.link()
+	public, link := s.serverLink()
 	e := Event{Event: EventReady, URL: public, Link: link, OwnLink: s.ownLink(), On: s.nodeName,
 		LocalPort: s.listener.Port(), Remote: s.listening.Addr, InJob: s.inJob}
 	if s.inJob != "" && !s.job.Ends.IsZero() {
 		ends, begins := s.job.Ends.UTC(), s.job.Begins.UTC()
 		e.Until, e.Begins = &ends, &begins
 	}
-	s.out.event(e)
+	s.out.emitEvent(e)
 	s.awaitIdle()
-	s.resumeFurther(work)
-	s.open(work)
+	s.resumeDynamicPorts(work)
+	s.openBrowser(work)
 }
 
-// astray tells that the server seems to listen on another port than it was given: a
+// reportWrongPort tells that the server seems to listen on another port than it was given: a
 // person who is told need not wait for the start timeout.
-func (s *session) astray() {
+func (s *session) reportWrongPort() {
 	if s.ready || s.listening != nil {
 		return
 	}
 	message := fmt.Sprintf("nothing listens on port %d of %s, but your processes listen on %s", s.port, s.nodeName, strings.Join(s.others, ", "))
-	if slices.ContainsFunc(s.others, reachable) {
+	if slices.ContainsFunc(s.others, isExternalAddr) {
 		message += ", where everybody on the cluster can reach them"
 	}
 	s.out.warn(message + ": let the server use {port} and listen on 127.0.0.1, or name its port with --port")
 }
 
-// reachable reports whether others than this host reach the address.
-func reachable(addr string) bool {
+// isExternalAddr reports whether others than this host reach the address.
+func isExternalAddr(addr string) bool {
 	ap, err := netip.ParseAddrPort(addr)
 	return err == nil && !ap.Addr().Unmap().IsLoopback()
 }
 
 // stillWorks says that the server is not ready in time, and why it is waited for all the same.
 func (s *session) stillWorks() string {
-	e := s.late()
-	return fmt.Sprintf("the server on %s is not ready after %s, but it works: its log grows, or it computes. Still waiting for %s", e.Node, spell(e.Waited), e.Waiting)
+	e := s.startTimeoutError()
+	return fmt.Sprintf("the server on %s is not ready after %s, but it works: its log grows, or it computes. Still waiting for %s", e.Node, formatDuration(e.Waited), e.Waiting)
 }
 
-// late says for what the server was waited until the start timeout.
-func (s *session) late() *StartTimeoutError {
+// startTimeoutError says for what the server was waited until the start timeout.
+func (s *session) startTimeoutError() *StartTimeoutError {
 	e := &StartTimeoutError{Node: s.nodeName, Waited: s.cfg.StartTimeout, Others: s.others}
 	if s.overdue {
 		e.Waited = time.Since(s.grantedAt).Round(time.Second)

@@ -24,22 +24,22 @@ func (s *session) watchPort(work context.Context) {
 	if s.node == nil || s.port == 0 {
 		return
 	}
-	if s.stopWatch != nil {
-		s.stopWatch()
+	if s.stopPortMonitor != nil {
+		s.stopPortMonitor()
 	}
 	ctx, stop := context.WithCancel(work)
-	s.stopWatch = stop
+	s.stopPortMonitor = stop
 	// What changes there by itself, the runner tells.
-	watch, node, name := slurm.NewWatch(s.port, watchEvery), s.node, s.nodeName
-	watch.Session, watch.Job, watch.Runner, watch.Lease = s.cfg.ID, s.job.ID, s.runner, s.cfg.Lease
-	watch.Unrenewed = func() { s.notice(unrenewed{}) }
-	s.watch = watch
+	monitor, node, name := slurm.NewPortMonitor(s.port, monitorInterval), s.node, s.nodeName
+	monitor.Session, monitor.Job, monitor.Runner, monitor.Lease = s.cfg.ID, s.job.ID, s.runner, s.cfg.Lease
+	monitor.Unrenewed = func() { s.postNotice(unrenewed{}) }
+	s.portMonitor = monitor
 	warn := sync.OnceFunc(func() {
-		_ = s.send(ctx, slurm.Note{Message: "whose port it is on " + name + " cannot be seen any more: new connections wait until it can"})
+		_ = s.sendMessage(ctx, slurm.Note{Message: "whose port it is on " + name + " cannot be seen any more: new connections wait until it can"})
 	})
 	s.work.Go(func() {
 		runAgain(ctx, 200*time.Millisecond, 10*time.Second, func() error {
-			err := watch.Run(ctx, node, func(slurm.Listener) error { return nil })
+			err := monitor.Run(ctx, node, func(slurm.Listener) error { return nil })
 			switch {
 			case node.Err() != nil:
 				return backoff.Permanent(node.Err())
@@ -73,25 +73,25 @@ func runAgain(ctx context.Context, first, most time.Duration, run func() error) 
 // unrenewed: the runner is not where its lease could be renewed, on its node.
 type unrenewed struct{}
 
-// A gate is the way to the ports of the node over one connection to it.
-type gate struct {
-	node  *chain.Chain
-	name  string
-	watch *slurm.Watch
-	gauge *Gauge
-	dial  int // of the chain to the login node
+// A nodeDialer is the way to the ports of the node over one connection to it.
+type nodeDialer struct {
+	node        *chain.Chain
+	name        string
+	portMonitor *slurm.PortMonitor
+	metrics     *Metrics
+	dial        int // of the chain to the login node
 
-	forbids func(*chain.OpenError) // is called when the node refuses to open a connection
+	onForbidden func(*chain.OpenError) // is called when the node refuses to open a connection
 }
 
-func (s *session) gate() gate {
+func (s *session) newNodeDialer() nodeDialer {
 	node := s.node
-	return gate{node, s.nodeName, s.watch, s.cfg.Gauge, s.dialled, func(err *chain.OpenError) {
-		s.notice(forbidden{node, err})
+	return nodeDialer{node, s.nodeName, s.portMonitor, s.cfg.Metrics, s.dialled, func(err *chain.OpenError) {
+		s.postNotice(forbidden{node, err})
 	}}
 }
 
-// target opens connections to addr, as seen from the node, and hands them on once a
+// newTarget opens connections to addr, as seen from the node, and hands them on once a
 // look at its port has shown that what listens there is still the user's (invariant
 // I5): a server that has closed its port may have been succeeded by another user's a
 // moment ago.
@@ -100,11 +100,11 @@ func (s *session) gate() gate {
 // It is taken after the connection is made all the same: both requests travel in one
 // SSH connection, and sshd connects as it reads the one, but only wakes a shell for
 // the other.
-func (g gate) target(port int, addr string) forward.Target {
+func (g nodeDialer) newTarget(port int, addr string) forward.Target {
 	return func(ctx context.Context) (net.Conn, error) {
 		var conn net.Conn
 		var err error
-		looking, stop := runclock.WithTimeoutCause(ctx, lookTimeout, errUnseen)
+		looking, stop := runclock.WithTimeoutCause(ctx, portProbeTimeout, errUnseen)
 		defer stop()
 		dialled := make(chan struct{})
 		var dialling conc.WaitGroup
@@ -116,26 +116,26 @@ func (g gate) target(port int, addr string) forward.Target {
 				stop()
 				return
 			}
-			g.gauge.took(g.dial, time.Since(asked))
+			g.metrics.recordRTT(g.dial, time.Since(asked))
 			select {
 			case <-g.node.Done():
 				stop() // nobody answers the look any more
 			case <-looking.Done():
 			}
 		})
-		seen, unseen := g.watch.Look(looking, port)
+		seen, unseen := g.portMonitor.Probe(looking, port)
 		select {
 		case <-dialled:
 		default:
 			// It was quicker than the connection: it does not tell of that.
 			<-dialled
-			seen, unseen = g.watch.Look(looking, port)
+			seen, unseen = g.portMonitor.Probe(looking, port)
 		}
 		stop()
 		dialling.Wait()
 		var refused *chain.OpenError
 		if errors.As(err, &refused) && refused.Prohibited() {
-			g.forbids(refused)
+			g.onForbidden(refused)
 		}
 		switch {
 		case err != nil:
@@ -155,18 +155,18 @@ func (g gate) target(port int, addr string) forward.Target {
 	}
 }
 
-// await waits until the server is seen to listen, or ctx ends: a job may have ended while
+// awaitServer waits until the server is seen to listen, or ctx ends: a job may have ended while
 // nobody heard of it, and who is sent to its port then would be thrown out. What cannot be
 // seen is not waited for, since each connection is looked at once more.
-func (g gate) await(ctx context.Context, port int, addr string) {
+func (g nodeDialer) awaitServer(ctx context.Context, port int, addr string) {
 	for {
-		looking, stop := runclock.WithTimeoutCause(ctx, lookTimeout, errUnseen)
-		seen, err := g.watch.Look(looking, port)
+		looking, stop := runclock.WithTimeoutCause(ctx, portProbeTimeout, errUnseen)
+		seen, err := g.portMonitor.Probe(looking, port)
 		stop()
 		if err != nil || seen.Verdict == "foreign" || seen.Ours() && seen.Addr == addr {
 			return
 		}
-		again := time.NewTimer(awaitEvery)
+		again := time.NewTimer(awaitInterval)
 		select {
 		case <-again.C:
 		case <-ctx.Done():
@@ -176,24 +176,24 @@ func (g gate) await(ctx context.Context, port int, addr string) {
 	}
 }
 
-// awaitEvery lies between two looks at a server that has been there before.
-const awaitEvery = time.Second
+// awaitInterval lies between two looks at a server that has been there before.
+const awaitInterval = time.Second
 
-// watchEvery is how often the shell on the node looks unasked, and whether its session is
+// monitorInterval is how often the shell on the node looks unasked, and whether its session is
 // there still.
-const watchEvery = time.Minute
+const monitorInterval = time.Minute
 
-// lookTimeout is for a look at the port, where a connection is made already.
-const lookTimeout = 20 * time.Second
+// portProbeTimeout is for a look at the port, where a connection is made already.
+const portProbeTimeout = 20 * time.Second
 
 var errUnseen = errors.New("our command on the node does not answer")
 
 // leaveNode is called when the way to the node is lost.
 func (s *session) leaveNode() {
 	s.node = nil
-	s.cfg.Gauge.anew(s.dialled)
+	s.cfg.Metrics.resetRTT(s.dialled)
 	s.listener.SetTarget(nil)
-	s.holdFurther()
+	s.holdDynamicPorts()
 	s.stopProbe()
 }
 
@@ -204,18 +204,18 @@ func (s *session) stopProbe() {
 	}
 }
 
-// probe asks the server, through the tunnel, whether it answers as it must.
-func (s *session) probe(ctx context.Context, dial forward.Target) error {
+// probeServer asks the server, through the tunnel, whether it answers as it must.
+func (s *session) probeServer(ctx context.Context, dial forward.Target) error {
 	if s.cfg.App.Probe == nil {
 		return nil
 	}
-	client, base, closeIdle := s.client(dial)
+	client, base, closeIdle := s.tunnelClient(dial)
 	defer closeIdle()
 	return s.cfg.App.Probe(ctx, client, base)
 }
 
-// client asks the server at base through the tunnel, but not through the local port.
-func (s *session) client(dial forward.Target) (client *http.Client, base string, closeIdle func()) {
+// tunnelClient asks the server at base through the tunnel, but not through the local port.
+func (s *session) tunnelClient(dial forward.Target) (client *http.Client, base string, closeIdle func()) {
 	transport := &http.Transport{
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 		DisableKeepAlives: true,
@@ -223,7 +223,7 @@ func (s *session) client(dial forward.Target) (client *http.Client, base string,
 	client = &http.Client{Transport: transport, Timeout: 10 * time.Second}
 	// The Host that the server will see.
 	base = fmt.Sprintf("http://127.0.0.1:%d", s.listener.Port())
-	if s.cfg.protected() {
+	if s.cfg.isProtected() {
 		base = fmt.Sprintf("http://localhost:%d", s.portSeen.Load())
 	}
 	return client, base, transport.CloseIdleConnections

@@ -29,8 +29,8 @@ type unscanned struct{ node string }
 
 var errNoHostKeys = errors.New("the runner found no host keys on the node")
 
-// add takes in the keys that sshd shows.
-func (k *nodeKeys) add(lines []string) {
+// addScanned takes in the keys that sshd shows.
+func (k *nodeKeys) addScanned(lines []string) {
 	k.lines, k.scanned = append(k.lines, lines...), true
 }
 
@@ -52,7 +52,7 @@ func (s *session) awaitsKeys(work context.Context, keys nodeKeys, err error) boo
 		defer runclock.AfterFunc(scanPatience, func() { close(over) }).Stop()
 		select {
 		case <-over:
-			_ = s.send(work, late)
+			_ = s.sendMessage(work, late)
 		case <-work.Done():
 		}
 	})

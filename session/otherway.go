@@ -17,29 +17,29 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// otherPause lies between two tries of the other way, for a node that was reached by
+// stepRetryPause lies between two tries of the other way, for a node that was reached by
 // ssh before: each asks Slurm for a step (invariant I9).
-const otherPause = time.Minute
+const stepRetryPause = time.Minute
 
-// An otherWay is the way to the node where its sshd does not let us in though the job
+// An jobStepTransport is the way to the node where its sshd does not let us in though the job
 // runs there: through a step of the job, which runs an sshd of the session's own
 // (slurm.Entrance). What comes out of it is a hop like any other.
-type otherWay struct {
-	taken   bool      // the node is dialled this way now
-	proven  bool      // it has led there, and is kept for the rest of the session
-	refusal error     // of the node's own sshd
-	failed  time.Time // when it last came to nothing, for a node that was reached by ssh
-	away    bool      // the node answered on neither way
-	guest   bool      // the job is none of ours
-	job     string    // of a guest: in which the step is asked for; "": any of the user's on the node
+type jobStepTransport struct {
+	taken    bool      // the node is dialled this way now
+	proven   bool      // it has led there, and is kept for the rest of the session
+	refusal  error     // of the node's own sshd
+	failed   time.Time // when it last came to nothing, for a node that was reached by ssh
+	away     bool      // the node answered on neither way
+	borrowed bool      // the job is none of ours
+	job      string    // of a guest: in which the step is asked for; "": any of the user's on the node
 
 	host, user ssh.Signer // the step's sshd shows the one, and lets in the other
 	hostKey    []byte     // of host, as a file of OpenSSH's
 }
 
-// keys makes the two key pairs, once for each session. The user's never leaves this
+// ensureKeys makes the two key pairs, once for each session. The user's never leaves this
 // process, the host's only for the session's directory.
-func (o *otherWay) keys() error {
+func (o *jobStepTransport) ensureKeys() error {
 	if o.user != nil {
 		return nil
 	}
@@ -66,7 +66,7 @@ func (o *otherWay) keys() error {
 // nodeHop is the hop from login to the node, this way or that. Its host key is, on
 // either, one that cannot be another's (invariant I7).
 func (s *session) nodeHop(login *share.Chain) (chain.Hop, error) {
-	o := &s.other
+	o := &s.stepTransport
 	if !o.taken {
 		keys, err := parseKeys(s.keys.lines)
 		hop := s.cfg.NodeHop(s.nodeName, chain.PinnedKeys(keys...))
@@ -78,7 +78,7 @@ func (s *session) nodeHop(login *share.Chain) (chain.Hop, error) {
 		}
 		return hop, err
 	}
-	if err := o.keys(); err != nil {
+	if err := o.ensureKeys(); err != nil {
 		return chain.Hop{}, err
 	}
 	// The user is the node's; all else is the step's own.
@@ -86,23 +86,23 @@ func (s *session) nodeHop(login *share.Chain) (chain.Hop, error) {
 	hop := s.cfg.NodeHop(s.nodeName, only)
 	hop.Signer, hop.HostKeys, hop.HostKeyAlias = o.user, only, ""
 	job := s.job.ID
-	if o.guest {
+	if o.borrowed {
 		job = o.job
 	}
-	entrance := slurm.Entrance{
-		ID: s.cfg.ID, Job: job, Node: s.nodeName, Guest: o.guest, HostKey: o.hostKey,
+	entrance := slurm.SSHDStep{
+		ID: s.cfg.ID, Job: job, Node: s.nodeName, Guest: o.borrowed, HostKey: o.hostKey,
 		UserKey: strings.TrimSpace(string(ssh.MarshalAuthorizedKey(o.user.PublicKey()))),
 	}
 	hop.Carrier = func(ctx context.Context) (net.Conn, error) { return entrance.Open(ctx, login) }
 	return hop, nil
 }
 
-// shutOutOf takes in that the node was not reached. If it was its sshd that did not let us
+// handleNodeUnreached takes in that the node was not reached. If it was its sshd that did not let us
 // in, or could not be reached, the other way is tried: the runner has said that the job
 // runs there. A host key that the runner has not found there is no reason for
 // that; it ends the session.
-func (s *session) shutOutOf(work context.Context, keys nodeKeys, err error) error {
-	o := &s.other
+func (s *session) handleNodeUnreached(work context.Context, keys nodeKeys, err error) error {
+	o := &s.stepTransport
 	switch {
 	case !o.taken && s.awaitsKeys(work, keys, err):
 		return nil
@@ -128,7 +128,7 @@ func (s *session) shutOutOf(work context.Context, keys nodeKeys, err error) erro
 // step there (stepErr).
 func (s *session) isNodeAway(stepErr error) bool {
 	var step *slurm.StepError
-	return isUnreached(s.other.refusal) && errors.As(stepErr, &step)
+	return isUnreached(s.stepTransport.refusal) && errors.As(stepErr, &step)
 }
 
 // isJobOver reports whether Slurm made no step since the job has ended: its node may have crashed, and be back already.
@@ -181,9 +181,9 @@ func turnedAway(err error, reached bool) bool {
 	return late.Phase != chain.PhaseConnect && !late.Timeout()
 }
 
-// tellOtherWay says, once, that the node is reached the other way, and why.
-func (s *session) tellOtherWay() {
-	o := &s.other
+// reportStepTransport says, once, that the node is reached the other way, and why.
+func (s *session) reportStepTransport() {
+	o := &s.stepTransport
 	if !o.taken || o.proven {
 		return
 	}
@@ -193,6 +193,6 @@ func (s *session) tellOtherWay() {
 	if errors.As(o.refusal, &forbids) {
 		why = "sshd on " + s.nodeName + " forwards no connections (" + forbids.Err.Reason + ")"
 	}
-	s.out.event(Event{Event: EventWarning, Step: true,
+	s.out.emitEvent(Event{Event: EventWarning, Step: true,
 		Message: why + ": going through a job step with an sshd of its own instead, which is slower"})
 }

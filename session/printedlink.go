@@ -68,7 +68,7 @@ func (s *session) seekLink(ctx context.Context, node *chain.Chain, dial forward.
 	if err := slurm.Log(ctx, node, s.cfg.ID, 0, every, l); !errors.Is(err, errLinkFound) {
 		return nil
 	}
-	client, base, closeIdle := s.client(dial)
+	client, base, closeIdle := s.tunnelClient(dial)
 	defer closeIdle()
 	login, err := l.link.Login(ctx, client, base)
 	var none *app.NoLoginError
@@ -85,7 +85,7 @@ func (s *session) awaitLink(work context.Context, dial forward.Target) {
 		ctx, stop := context.WithTimeout(work, printedLater)
 		defer stop()
 		if link := s.seekLink(ctx, node, dial, time.Second); link != nil {
-			_ = s.send(work, printed{link})
+			_ = s.sendMessage(work, printed{link})
 		}
 	})
 }
@@ -107,20 +107,20 @@ func (s *session) takeLink(link *printedLink) {
 
 // ownLink is the server's own link with its token, for the terminal; empty: it has none that is not shown anyway.
 func (s *session) ownLink() string {
-	public, own := s.cfg.App.Link(s.local())
-	if own == public || !s.cfg.protected() {
+	public, own := s.cfg.App.Link(s.localURL())
+	if own == public || !s.cfg.isProtected() {
 		return ""
 	}
 	return own
 }
 
-// local is the address of the local port.
-func (s *session) local() string { return fmt.Sprintf("http://127.0.0.1:%d", s.listener.Port()) }
+// localURL is the address of the local port.
+func (s *session) localURL() string { return fmt.Sprintf("http://127.0.0.1:%d", s.listener.Port()) }
 
 // linkPrinted takes in a link that the server has printed after it was ready.
 func (s *session) linkPrinted(link *printedLink) {
 	s.takeLink(link)
-	public, secret := s.link()
-	s.out.event(Event{Event: EventWarning, Message: "the server asks for a login, by a link that it has printed: open " + public,
+	public, secret := s.serverLink()
+	s.out.emitEvent(Event{Event: EventWarning, Message: "the server asks for a login, by a link that it has printed: open " + public,
 		Local: public, Link: secret, OwnLink: s.ownLink()})
 }

@@ -63,7 +63,7 @@ func Proxy(ctx context.Context, cfg ProxyConfig, in io.Reader, out io.WriteClose
 		if err != nil {
 			return err
 		}
-		f, err := pick(found, cfg.ID, cfg.Cluster)
+		f, err := pickSession(found, cfg.ID, cfg.Cluster)
 		if err != nil {
 			return err
 		}
@@ -79,7 +79,7 @@ func Proxy(ctx context.Context, cfg ProxyConfig, in io.Reader, out io.WriteClose
 	case !r.Up:
 		return &NoNodeError{ID: id}
 	}
-	conn, keys, err := cfg.enter(ctx, c, id, r.Node)
+	conn, keys, err := cfg.enterNode(ctx, c, id, r.Node)
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func Proxy(ctx context.Context, cfg ProxyConfig, in io.Reader, out io.WriteClose
 		case <-carrying.Done():
 		}
 	})
-	return carry(carrying, c, conn, in, out)
+	return copyBothWays(carrying, c, conn, in, out)
 }
 
 // ErrOwnerLeft is the end of a connection because the process that owns what it runs over
@@ -117,13 +117,13 @@ var ErrOwnerLeft = errors.New("the process whose connection it shared has ended"
 // connection cannot be moved to another, and would break in the end all the same.
 const leaveGrace = 3 * time.Second
 
-// guestPatience is for a node whose PAM has not heard of the job yet, as the runner was
+// proxyAdmission is for a node whose PAM has not heard of the job yet, as the runner was
 // there a moment ago.
-const guestPatience = 1500 * time.Millisecond
+const proxyAdmission = 1500 * time.Millisecond
 
-// enter opens the way to the node's sshd, or to one of the session's own, and tells the
+// enterNode opens the way to the node's sshd, or to one of the session's own, and tells the
 // host keys that it has.
-func (cfg *ProxyConfig) enter(ctx context.Context, c *share.Chain, id string, node slurm.Node) (net.Conn, []string, error) {
+func (cfg *ProxyConfig) enterNode(ctx context.Context, c *share.Chain, id string, node slurm.Node) (net.Conn, []string, error) {
 	keys, err := parseKeys(node.HostKeys)
 	switch {
 	case cfg.Lives && cfg.Step:
@@ -135,7 +135,7 @@ func (cfg *ProxyConfig) enter(ctx context.Context, c *share.Chain, id string, no
 	case err == nil:
 		hop := cfg.NodeHop(node.Name, chain.PinnedKeys(keys...))
 		var probe *chain.Chain
-		hold := patience{first: 500 * time.Millisecond, most: time.Second, limit: guestPatience, again: mayAdmit}
+		hold := retryPolicy{first: 500 * time.Millisecond, most: time.Second, limit: proxyAdmission, again: mayAdmit}
 		if cfg.Ready {
 			hold.again = func(error) bool { return false }
 		}
@@ -158,8 +158,8 @@ func (cfg *ProxyConfig) enter(ctx context.Context, c *share.Chain, id string, no
 
 // enterStep opens the other way.
 func (cfg *ProxyConfig) enterStep(ctx context.Context, c *share.Chain, id string, node slurm.Node) (net.Conn, string, error) {
-	var o otherWay
-	if err := o.keys(); err != nil {
+	var o jobStepTransport
+	if err := o.ensureKeys(); err != nil {
 		return nil, "", err
 	}
 	user := cfg.NodeHop(node.Name, chain.PinnedKeys(o.host.PublicKey())).Signer.PublicKey()
@@ -167,8 +167,8 @@ func (cfg *ProxyConfig) enterStep(ctx context.Context, c *share.Chain, id string
 		user = cert.Key // no authority is known to the step's sshd
 	}
 	line := func(key ssh.PublicKey) string { return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))) }
-	conn, err := slurm.Entrance{
-		ID: id, Job: node.Job, Node: node.Name, HostKey: o.hostKey, UserKey: line(user), Person: true,
+	conn, err := slurm.SSHDStep{
+		ID: id, Job: node.Job, Node: node.Name, HostKey: o.hostKey, UserKey: line(user), ExternalClient: true,
 	}.Open(ctx, c)
 	return conn, line(o.host.PublicKey()), err
 }
@@ -179,9 +179,9 @@ type ending interface {
 	Err() error
 }
 
-// carry carries bytes both ways. Reading in cannot be interrupted: when the connection is
+// copyBothWays carries bytes both ways. Reading in cannot be interrupted: when the connection is
 // lost, or ctx ends, it is left behind.
-func carry(ctx context.Context, c ending, conn net.Conn, in io.Reader, out io.WriteCloser) error {
+func copyBothWays(ctx context.Context, c ending, conn net.Conn, in io.Reader, out io.WriteCloser) error {
 	up, down := make(chan struct{}), make(chan error, 1)
 	go func() {
 		defer close(up)

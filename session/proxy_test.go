@@ -45,7 +45,7 @@ func carrying(ctx context.Context, t *testing.T) *carried {
 	inRead, inWrite := io.Pipe()
 	outRead, outWrite := io.Pipe()
 	c := &carried{node: far, in: inWrite, out: outRead, carrier: &carrier{done: make(chan struct{})}, over: make(chan error, 1)}
-	go func() { c.over <- carry(ctx, c.carrier, near, inRead, outWrite) }()
+	go func() { c.over <- copyBothWays(ctx, c.carrier, near, inRead, outWrite) }()
 	t.Cleanup(func() {
 		for _, end := range []io.Closer{far, near, inRead, inWrite, outRead, outWrite} {
 			_ = end.Close()

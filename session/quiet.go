@@ -12,23 +12,23 @@ const (
 	slurmPatience = 15 * time.Second
 )
 
-// mayBeQuiet is how long what is waited for now may take in silence.
-func (s *session) mayBeQuiet() time.Duration {
+// slowResponseTimeout is how long what is waited for now may take in silence.
+func (s *session) slowResponseTimeout() time.Duration {
 	switch {
-	case s.cfg.quiet != 0:
-		return s.cfg.quiet
+	case s.cfg.slowResponse != 0:
+		return s.cfg.slowResponse
 	case s.greeted:
 		return slurmPatience
 	}
 	return shellPatience
 }
 
-// tellQuiet tells what is waited for: the login shell, or Slurm's answer to the request.
-func (s *session) tellQuiet() {
-	var err error = slurm.ShellHangs(s.mayBeQuiet(), "")
+// reportSlowResponse tells what is waited for: the login shell, or Slurm's answer to the request.
+func (s *session) reportSlowResponse() {
+	var err error = slurm.ShellHangs(s.slowResponseTimeout(), "")
 	if s.greeted {
-		err = &slurm.SilentError{Message: "nothing was heard of the request for " + s.mayBeQuiet().String(), Where: s.cfg.Hops[len(s.cfg.Hops)-1].Name}
+		err = &slurm.SilentError{Message: "nothing was heard of the request for " + s.slowResponseTimeout().String(), Where: s.cfg.Hops[len(s.cfg.Hops)-1].Name}
 	}
 	x := s.cfg.Explain(err)
-	s.out.warn(x.Message + " (" + x.inline() + "); still waiting")
+	s.out.warn(x.Message + " (" + x.inlineHint() + "); still waiting")
 }

@@ -14,7 +14,7 @@ func TestShellHangs(t *testing.T) {
 	hang := make(chan struct{})
 	a.hang.Store(&hang)
 	cfg := a.config()
-	cfg.quiet = 300 * time.Millisecond
+	cfg.slowResponse = 300 * time.Millisecond
 	l := a.start(cfg)
 	if e := l.await(EventWarning); !strings.Contains(e.Message, "the login shell has not begun") {
 		t.Errorf("warning %q", e.Message)
@@ -39,7 +39,7 @@ func TestShellHangs(t *testing.T) {
 func TestSlurmSilent(t *testing.T) {
 	a := newAlps(t, "FAKE_PAUSE=before-salloc")
 	cfg := a.config()
-	cfg.quiet = time.Second
+	cfg.slowResponse = time.Second
 	l := a.start(cfg)
 	for e := l.await(EventWarning); !strings.Contains(e.Message, "Slurm does not answer"); e = l.await(EventWarning) {
 		t.Logf("warning %q", e.Message) // on a loaded machine, the shell is slow too
@@ -55,7 +55,7 @@ func TestSlurmSilent(t *testing.T) {
 
 // TestInline: hints are told apart also in the middle of a sentence.
 func TestInline(t *testing.T) {
-	if got := (Explanation{Hint: "do this: a\nor that: b"}).inline(); got != "do this: a; or that: b" {
+	if got := (Explanation{Hint: "do this: a\nor that: b"}).inlineHint(); got != "do this: a; or that: b" {
 		t.Error(got)
 	}
 }

@@ -43,14 +43,14 @@ func (s *session) chainEnd() <-chan struct{} {
 // chainIsLost reports whether the chain has ended, be it that nobody was told yet.
 func (s *session) chainIsLost() bool { return s.chain.Err() != nil }
 
-// guarded reports whether the session stands without this connection: the job waits in
+// canOutliveChain reports whether the session stands without this connection: the job waits in
 // Slurm alone, or has its runner. Else the request or the job goes with the connection.
-func (s *session) guarded() bool { return s.kept || s.step != "" }
+func (s *session) canOutliveChain() bool { return s.kept || s.step != "" }
 
 // chainLeaving is closed when the process that owns our chain is about to end; nil, which
 // never is, once we are on our way to another, and as long as we cannot leave it.
 func (s *session) chainLeaving() <-chan struct{} {
-	if s.leaving || s.lost || !s.guarded() {
+	if s.leaving || s.lost || !s.canOutliveChain() {
 		return nil
 	}
 	return s.chain.Leaving()
@@ -60,7 +60,7 @@ func (s *session) chainLeaving() <-chan struct{} {
 // us to move to another, which then is somebody else's, or our own.
 func (s *session) ownerLeaves(work context.Context) {
 	s.leaving = true
-	s.redial(work)
+	s.redialChain(work)
 }
 
 // lostOnTheWay reports whether err is the loss of a hop to the login node. What is carried
@@ -75,7 +75,7 @@ func (s *session) lostOnTheWay(err error) bool {
 // as the lease lasts, from whatever network there is then, and new connections wait.
 func (s *session) chainLost(work context.Context) error {
 	err := s.chain.Err()
-	if !s.guarded() {
+	if !s.canOutliveChain() {
 		return err
 	}
 	s.lost = true
@@ -86,31 +86,31 @@ func (s *session) chainLost(work context.Context) error {
 		host = lost.Hop
 	}
 	s.tellLost(host, err.Error())
-	s.redial(work)
+	s.redialChain(work)
 	return nil
 }
 
-// options are those of the next chain, which tells the session of its silence.
-func (s *session) options() chain.Options {
+// nextChainOptions are those of the next chain, which tells the session of its silence.
+func (s *session) nextChainOptions() chain.Options {
 	opts := s.cfg.Chain
 	opts.Observe = nil
 	s.dials++
 	dial := s.dials
 	opts.Silence = func(hop string, silent bool) {
-		s.notice(silence{dial, hop, silent})
+		s.postNotice(silence{dial, hop, silent})
 	}
 	// No third chain beside one that is left and still used: sites count logins.
 	opts.Redials = func() bool { return s.mayRedial.Load() && s.retired.Load() == 0 }
 	opts.RoundTrip = func(hop string, took time.Duration) {
 		if !s.isHop(hop) {
-			s.cfg.Gauge.took(dial, took) // the node, over all hops
+			s.cfg.Metrics.recordRTT(dial, took) // the node, over all hops
 		}
 	}
 	return opts
 }
 
-// notice tells the session something without waiting for it.
-func (s *session) notice(m any) {
+// postNotice tells the session something without waiting for it.
+func (s *session) postNotice(m any) {
 	select {
 	case s.notices <- m:
 	default: // the session has more of these than it can use
@@ -122,21 +122,21 @@ func (s *session) tellNotices(work context.Context) {
 	for {
 		select {
 		case m := <-s.notices:
-			_ = s.send(work, m)
+			_ = s.sendMessage(work, m)
 		case <-work.Done():
 			return
 		}
 	}
 }
 
-// redial dials another chain, again and again. There is one redial at a time.
-func (s *session) redial(work context.Context) {
+// redialChain dials another chain, again and again. There is one redial at a time.
+func (s *session) redialChain(work context.Context) {
 	if s.stopRedial != nil {
 		return
 	}
 	ctx, cancel := context.WithCancel(work)
 	s.stopRedial = cancel
-	opts, limit := s.options(), time.Duration(0)
+	opts, limit := s.nextChainOptions(), time.Duration(0)
 	dial := s.dials
 	if s.cfg.Lease > 0 {
 		limit = s.cfg.Lease + Overrun
@@ -156,7 +156,7 @@ func (s *session) redial(work context.Context) {
 		}
 		c, err := backoff.Retry(ctx, func() (*share.Chain, error) {
 			began := time.Now()
-			c, err := s.cfg.dial(ctx, opts)
+			c, err := s.cfg.dialLogin(ctx, opts)
 			if err != nil && over.Load() {
 				return nil, backoff.Permanent(err)
 			}
@@ -169,20 +169,20 @@ func (s *session) redial(work context.Context) {
 				return nil, backoff.Permanent(err)
 			case errors.As(err, &keyless):
 				// That costs nobody anything: a new certificate is seen soon.
-				s.notice(shutOut{err})
+				s.postNotice(keyRejected{err})
 				return nil, errors.Join(err, backoff.RetryAfter(int(rekeyPause/time.Second)))
 			case errors.As(err, &refused), errors.As(err, &unsigned):
 				// A certificate that has expired meanwhile: no hurry, and the site counts.
-				s.notice(shutOut{err})
+				s.postNotice(keyRejected{err})
 				return nil, errors.Join(err, backoff.RetryAfter(int(redialRefused/time.Second)))
 			case isUnreachable(err) && time.Since(began) > redialFirst:
 				return nil, errors.Join(err, backoff.RetryAfter(0)) // a pause would miss the network's return
-			case unanswered(err):
+			case isUnanswered(err):
 				return nil, errors.Join(err, backoff.RetryAfter(int(redialFirst/time.Second)))
 			}
 			return c, err
 		}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0))
-		if ctx.Err() != nil || s.send(ctx, redialled{dial, c, err}) != nil {
+		if ctx.Err() != nil || s.sendMessage(ctx, redialled{dial, c, err}) != nil {
 			if c != nil {
 				_ = c.Close()
 			}
@@ -190,9 +190,9 @@ func (s *session) redial(work context.Context) {
 	})
 }
 
-// unanswered reports whether a dial came to nothing for lack of a network: what nobody has heard
+// isUnanswered reports whether a dial came to nothing for lack of a network: what nobody has heard
 // is a burden to nobody, and the network may be back at any moment.
-func unanswered(err error) bool {
+func isUnanswered(err error) bool {
 	var late *chain.DialError
 	var refused *chain.OpenError
 	return errors.As(err, &late) && !errors.As(err, &refused) &&
@@ -202,35 +202,35 @@ func unanswered(err error) bool {
 // isUnreachable reports whether no TCP connection to a host came about.
 func isUnreachable(err error) bool {
 	var late *chain.DialError
-	return unanswered(err) && errors.As(err, &late) && late.Phase == chain.PhaseConnect
+	return isUnanswered(err) && errors.As(err, &late) && late.Phase == chain.PhaseConnect
 }
 
-// resume takes the session up over a new chain.
-func (s *session) resume(work context.Context, m redialled) error {
+// resumeSession takes the session up over a new chain.
+func (s *session) resumeSession(work context.Context, m redialled) error {
 	s.stopRedial = nil
 	switch {
 	case m.chain == nil && s.lost:
 		return m.err
 	case m.chain == nil: // the silent one has not ended yet; it will
 		return nil
-	case !s.lost && !s.silent() && !s.leaving:
+	case !s.lost && !s.isUnresponsive() && !s.leaving:
 		return m.chain.Close() // the old one was heard of at the same moment
 	}
 	s.stopRead()
 	s.chain.Retire()
 	if s.leaving {
-		s.retire(work, s.chain, nil, handOn)
+		s.retireChain(work, s.chain, nil, handOn)
 	} else {
-		s.retire(work, s.chain, s.node, 0)
+		s.retireChain(work, s.chain, s.node, 0)
 	}
 	s.listener.SetTarget(nil)
-	s.holdFurther()
-	s.chain, s.dialled, s.node, s.lost, s.leaving, s.shut = m.chain, m.dial, nil, false, false, false
-	s.cfg.Gauge.anew(s.dialled)
-	clear(s.mute)
+	s.holdDynamicPorts()
+	s.chain, s.dialled, s.node, s.lost, s.leaving, s.keyRejectionTold = m.chain, m.dial, nil, false, false, false
+	s.cfg.Metrics.resetRTT(s.dialled)
+	clear(s.unresponsive)
 	s.heardAgain = time.Now()
 	s.tellRestored()
-	s.read(work, s.submission.Follow)
+	s.readEvents(work, s.submission.Follow)
 	if s.step != "" {
 		s.dialNode(work)
 	}
@@ -246,7 +246,7 @@ const newsTime = 20 * time.Second
 // While the connection is lost or silent, the job may have gone on without our knowledge.
 func (s *session) awaitNews() time.Duration {
 	switch {
-	case s.lost, s.silent(), s.chainIsLost():
+	case s.lost, s.isUnresponsive(), s.chainIsLost():
 		return time.Second
 	case s.heardAgain.IsZero():
 		return 0
@@ -254,10 +254,10 @@ func (s *session) awaitNews() time.Duration {
 	return max(0, time.Until(s.heardAgain.Add(newsTime)))
 }
 
-// retire closes an old chain after a while. If it was only stalled, what it carries goes on as if
+// retireChain closes an old chain after a while. If it was only stalled, what it carries goes on as if
 // nothing had been: as long as connections to the node are open over it, it stays, but not beside
 // a third one that is used (sites count logins). One that remains silent ends by itself.
-func (s *session) retire(work context.Context, old *share.Chain, node *chain.Chain, after time.Duration) {
+func (s *session) retireChain(work context.Context, old *share.Chain, node *chain.Chain, after time.Duration) {
 	isUsed := func() bool { return old.Sharers() > 0 || node != nil && node.Conns() > 0 }
 	if after == 0 && !isUsed() {
 		s.work.Go(func() { _ = old.Close() })
@@ -305,9 +305,9 @@ func (s *session) submitDone(work context.Context, m submitDone) (done bool, err
 	case m.err == nil:
 		s.over = true
 		return true, m.outcome.Err()
-	case s.guarded() && (s.chainIsLost() || s.lostOnTheWay(m.err)):
+	case s.canOutliveChain() && (s.chainIsLost() || s.lostOnTheWay(m.err)):
 		return false, nil // with the chain; the next one reads on
-	case s.guarded() && s.readAgain(work, m.err):
+	case s.canOutliveChain() && s.readAgain(work, m.err):
 		return false, nil
 	}
 	s.submitErr = m.err
@@ -358,7 +358,7 @@ func (s *session) readAgain(work context.Context, err error) bool {
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-			_ = s.send(work, followAgain{dial})
+			_ = s.sendMessage(work, followAgain{dial})
 		case <-work.Done():
 		}
 	})

@@ -25,8 +25,8 @@ func redials(t *testing.T, lease time.Duration, answer func(nth int) (*share.Cha
 		s.messages = make(chan any)
 		work, stop := context.WithCancel(t.Context())
 		defer stop()
-		s.redial(work)
-		s.redial(work) // one at a time
+		s.redialChain(work)
+		s.redialChain(work) // one at a time
 		end = (<-s.messages).(redialled)
 		stop()
 		s.work.Wait()

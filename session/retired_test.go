@@ -137,7 +137,7 @@ func TestSharerOfCutChains(t *testing.T) {
 		if err := os.Mkdir(own, 0o700); err != nil {
 			return nil, err
 		}
-		place := share.Place{Host: hops[len(hops)-1].Name, Dir: own, Key: []string{"x"}}
+		place := share.Rendezvous{Host: hops[len(hops)-1].Name, Dir: own, Key: []string{"x"}}
 		keeps, err := share.Own(ctx, place, chain.Options{Keepalive: time.Second, NetDial: line.dial}, func(ctx context.Context, o chain.Options) (*chain.Chain, error) {
 			return chain.Dial(ctx, hops, o)
 		})

@@ -28,14 +28,14 @@ type Room interface {
 	Link(app string) string
 }
 
-// furnish gives the local port its room.
-func (s *session) furnish() {
+// attachRoom gives the local port its room.
+func (s *session) attachRoom() {
 	r := s.cfg.Room
 	if r == nil {
 		return
 	}
-	r.Begin(s.listener.Port(), s.cfg.App.Path, s.cfg.App.Base, s.cfg.protected(), s.listener.Dial)
-	s.listener.Room, s.listener.Guarded = r, s.cfg.protected()
+	r.Begin(s.listener.Port(), s.cfg.App.Path, s.cfg.App.Base, s.cfg.isProtected(), s.listener.Dial)
+	s.listener.Room, s.listener.Guarded = r, s.cfg.isProtected()
 }
 
 // tellServes tells the room which port of the node a local port leads to.
@@ -45,55 +45,55 @@ func (s *session) tellServes(local, remote int) {
 	}
 }
 
-// login asks the server for what lets a browser in, where it hands that out: then the secret
+// requestLogin asks the server for what lets a browser in, where it hands that out: then the secret
 // need not be in the address. A browser that is not let in so will be asked for it.
-func (s *session) login(ctx context.Context, dial forward.Target) {
+func (s *session) requestLogin(ctx context.Context, dial forward.Target) {
 	if s.cfg.Room == nil || s.cfg.App.Login == nil {
 		return
 	}
-	client, base, closeIdle := s.client(dial)
+	client, base, closeIdle := s.tunnelClient(dial)
 	defer closeIdle()
 	cookies, err := s.cfg.App.Login(ctx, client, base)
 	switch {
 	case err == nil:
 		s.cfg.Room.Login(cookies)
 	case ctx.Err() == nil:
-		s.notice(unadmitted{err})
+		s.postNotice(unadmitted{err})
 	}
 }
 
 // unadmitted is the message that a browser cannot be let in without being asked.
 type unadmitted struct{ err error }
 
-// open has the browser opened, once: at the room as soon as there is something to wait for,
+// openBrowser has the browser opened, once: at the room as soon as there is something to wait for,
 // without a room at the server.
-func (s *session) open(work context.Context) {
+func (s *session) openBrowser(work context.Context) {
 	if s.cfg.Open == nil || s.opened {
 		return
 	}
 	s.opened = true
-	public, link := s.link()
+	public, link := s.serverLink()
 	if s.cfg.Room != nil {
 		link = public // who comes from there is let in without a secret in the address
 	}
 	s.work.Go(func() {
 		err := s.cfg.Open(work, link)
 		if work.Err() == nil {
-			_ = s.send(work, openDone{err})
+			_ = s.sendMessage(work, openDone{err})
 		}
 	})
 }
 
-// unopened tells that the browser could not be opened, and where it is to be sent by hand.
-func (s *session) unopened(err error) {
-	public, link := s.link()
-	s.out.event(Event{Event: EventWarning, Message: s.cfg.Explain(err).Message + ": open " + public + " yourself", Local: public, Link: link})
+// warnBrowserUnopened tells that the browser could not be opened, and where it is to be sent by hand.
+func (s *session) warnBrowserUnopened(err error) {
+	public, link := s.serverLink()
+	s.out.emitEvent(Event{Event: EventWarning, Message: s.cfg.Explain(err).Message + ": open " + public + " yourself", Local: public, Link: link})
 }
 
 // openRoom has the browser opened at the room, if there is one.
 func (s *session) openRoom(work context.Context) {
 	if s.cfg.Room != nil {
-		s.open(work)
+		s.openBrowser(work)
 	}
 }
 
@@ -102,12 +102,12 @@ func (s *session) waitsAt() (public, secret string) {
 	if s.listener == nil || s.cfg.Room == nil {
 		return "", ""
 	}
-	return s.link()
+	return s.serverLink()
 }
 
-// link is the address of the server at the local port, for everyone's eyes, and as a browser
+// serverLink is the address of the server at the local port, for everyone's eyes, and as a browser
 // gets in by it.
-func (s *session) link() (public, secret string) {
+func (s *session) serverLink() (public, secret string) {
 	public, secret = s.cfg.App.Link(fmt.Sprintf("http://127.0.0.1:%d", s.listener.Port()))
 	if s.cfg.Room != nil {
 		secret = s.cfg.Room.Link(secret)

@@ -47,7 +47,7 @@ func Run(ctx context.Context, cfg Config, emit func(Event)) error {
 }
 
 func newSession(cfg Config, emit func(Event)) *session {
-	return &session{cfg: cfg, out: emitter{id: cfg.ID, cluster: cfg.Cluster, emit: emit}, notices: make(chan any, 16), mute: map[string]bool{}}
+	return &session{cfg: cfg, out: emitter{id: cfg.ID, cluster: cfg.Cluster, emit: emit}, notices: make(chan any, 16), unresponsive: map[string]bool{}}
 }
 
 // An emitter fills in what every event has.
@@ -57,14 +57,14 @@ type emitter struct {
 	mu          sync.Mutex // a hop is told of by the goroutine that dials it
 }
 
-func (o *emitter) event(e Event) {
+func (o *emitter) emitEvent(e Event) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	e.V, e.Time, e.Session, e.Cluster = EventVersion, time.Now().UTC(), o.id, o.cluster
 	o.emit(e)
 }
 
-func (o *emitter) warn(message string) { o.event(Event{Event: EventWarning, Message: message}) }
+func (o *emitter) warn(message string) { o.emitEvent(Event{Event: EventWarning, Message: message}) }
 
 // session is the state of one Run. Only the goroutine of run touches it; the
 // others send what they find to messages.
@@ -84,22 +84,22 @@ type session struct {
 	work     conc.WaitGroup
 	stopWork context.CancelFunc
 
-	adopted    func(About, slurm.Found) // the session goes on already, and is picked up; nil: it is begun here
-	serverPort int                      // of one that goes on already; 0: not known
-	submission *slurm.Submission
-	stopRead   context.CancelFunc // of the reader of the submission's events
-	mute       map[string]bool    // the hops of the chain that do not answer
-	submitted  bool               // the request was sent: there may be a job
-	greeted    bool               // the remote half has begun: before that it asks for nothing
-	over       bool               // the session has ended on the cluster
-	lost       bool               // the chain is
-	leaving    bool               // the chain's owner is, and another is dialled
-	lostHop    string             // the hop with which it was told to be lost or mute; "": it was not
-	nodeLost   bool               // the node was told to be lost or mute
-	nodeMuted  context.CancelFunc // of the wait before that is told
-	shut       bool               // the key was told not to be taken any more
-	stopRedial context.CancelFunc
-	heardAgain time.Time // when the chain was last replaced, or answered after a silence
+	adopted           func(About, slurm.Found) // the session goes on already, and is picked up; nil: it is begun here
+	serverPort        int                      // of one that goes on already; 0: not known
+	submission        *slurm.Submission
+	stopRead          context.CancelFunc // of the reader of the submission's events
+	unresponsive      map[string]bool    // the hops of the chain that do not answer
+	submitted         bool               // the request was sent: there may be a job
+	greeted           bool               // the remote half has begun: before that it asks for nothing
+	over              bool               // the session has ended on the cluster
+	lost              bool               // the chain is
+	leaving           bool               // the chain's owner is, and another is dialled
+	lostHop           string             // the hop with which it was told to be lost or mute; "": it was not
+	nodeLost          bool               // the node was told to be lost or mute
+	cancelNodeSilence context.CancelFunc // of the wait before that is told
+	keyRejectionTold  bool               // the key was told not to be taken any more
+	stopRedial        context.CancelFunc
+	heardAgain        time.Time // when the chain was last replaced, or answered after a silence
 
 	stopRetired context.CancelFunc // of the wait for what a chain that was left still carries
 	retired     atomic.Int32       // chains that were left and are still used
@@ -110,47 +110,47 @@ type session struct {
 	unread      time.Duration // the pauses between them so far
 	followed    time.Time     // when the last of them began; zero: it has failed since
 
-	job        slurm.JobInfo
-	inJob      string // of a tunnel: the job that the server runs in
-	step       string
-	runner     int  // its process on the node
-	unwritten  bool // the login node cannot write the lease
-	nodeName   string
-	nodeAddrs  []string               // of the node, that were not tried yet
-	nodeAddr   string                 // the one that is dialled; "": the name
-	headStart  *headStart             // nil: none, or it is taken
-	keys       nodeKeys               // of the node, as the runner has found them there
-	other      otherWay               // to the node
-	unlaunched *slurm.LoginShellError // why the server has not been run yet; nil: no such reason is known
-	busy       bool                   // the server, which starts, is seen to work
-	overdue    bool                   // the start timeout is over
-	grantedAt  time.Time              // when the start timeout began
-	toldShared bool
-	listening  *slurm.Listening // nil: the server does not listen
-	port       int              // that the server is to listen on
-	portSeen   atomic.Int64     // the same, for other goroutines
-	others     []string         // what the user's new listeners are instead
-	refusedAt  time.Time        // when the last warning of refused connections was given
-	watch      *slurm.Watch     // over that port, by way of node
-	stopWatch  context.CancelFunc
-	probing    context.CancelFunc
-	ready      bool
-	opened     bool // the browser was, or is being
-	further    furtherPorts
-	idle       idleness
-	kept       bool      // the request waits in Slurm alone
-	queuedJob  string    // of the last look at the queue
-	reason     string    // likewise
-	estimate   time.Time // likewise, of the job's start
+	job             slurm.JobInfo
+	inJob           string // of a tunnel: the job that the server runs in
+	step            string
+	runner          int  // its process on the node
+	unwritten       bool // the login node cannot write the lease
+	nodeName        string
+	nodeAddrs       []string               // of the node, that were not tried yet
+	nodeAddr        string                 // the one that is dialled; "": the name
+	headStart       *headStart             // nil: none, or it is taken
+	keys            nodeKeys               // of the node, as the runner has found them there
+	stepTransport   jobStepTransport       // to the node
+	unlaunched      *slurm.LoginShellError // why the server has not been run yet; nil: no such reason is known
+	busy            bool                   // the server, which starts, is seen to work
+	overdue         bool                   // the start timeout is over
+	grantedAt       time.Time              // when the start timeout began
+	toldShared      bool
+	listening       *slurm.Listening   // nil: the server does not listen
+	port            int                // that the server is to listen on
+	portSeen        atomic.Int64       // the same, for other goroutines
+	others          []string           // what the user's new listeners are instead
+	refusedAt       time.Time          // when the last warning of refused connections was given
+	portMonitor     *slurm.PortMonitor // over that port, by way of node
+	stopPortMonitor context.CancelFunc
+	probing         context.CancelFunc
+	ready           bool
+	opened          bool // the browser was, or is being
+	dynamicPorts    dynamicPorts
+	idle            idleness
+	kept            bool      // the request waits in Slurm alone
+	queuedJob       string    // of the last look at the queue
+	reason          string    // likewise
+	estimate        time.Time // likewise, of the job's start
 }
 
 func (s *session) run(ctx context.Context) error {
-	cause := s.live(ctx)
+	cause := s.runUntilEnd(ctx)
 	if errors.Is(cause, context.Canceled) && ctx.Err() != nil {
 		cause = context.Cause(ctx)
 	}
-	if s.leaves(context.WithoutCancel(ctx), cause) {
-		if last, err := s.leave(context.WithoutCancel(ctx), cause); !last {
+	if s.isDetachCause(context.WithoutCancel(ctx), cause) {
+		if last, err := s.detachSession(context.WithoutCancel(ctx), cause); !last {
 			return err
 		}
 	}
@@ -162,7 +162,7 @@ func (s *session) run(ctx context.Context) error {
 	var idle *idleError
 	unused := errors.As(cause, &idle)
 	if s.submitted {
-		s.out.event(Event{Event: EventEnding, Reason: s.endReason(cause)})
+		s.out.emitEvent(Event{Event: EventEnding, Reason: s.endReason(cause)})
 	}
 	log, left := s.tearDown(context.WithoutCancel(ctx))
 
@@ -170,20 +170,20 @@ func (s *session) run(ctx context.Context) error {
 	case left != nil:
 		// What led here is told first, what is left behind last.
 		if cause != nil && !interrupted && !unused {
-			s.fail(cause, log)
+			s.reportError(cause, log)
 		}
-		return s.end(left, "", log)
+		return s.reportEnd(left, "", log)
 	case cause == nil:
-		return s.end(nil, "the server ended", log)
+		return s.reportEnd(nil, "the server ended", log)
 	case unused:
-		return s.end(nil, idle.Error()+s.gone(), log)
+		return s.reportEnd(nil, idle.Error()+s.jobEndedText(), log)
 	case stopped:
-		s.out.event(s.endEvent(ErrStopped.Error()+s.gone(), 0, log, true))
+		s.out.emitEvent(s.endEvent(ErrStopped.Error()+s.jobEndedText(), 0, log, true))
 		return nil
 	case interrupted && s.ready:
-		return s.end(nil, "ended as asked"+s.gone(), log)
+		return s.reportEnd(nil, "ended as asked"+s.jobEndedText(), log)
 	default:
-		return s.end(cause, "", log)
+		return s.reportEnd(cause, "", log)
 	}
 }
 
@@ -203,8 +203,8 @@ func (s *session) endReason(cause error) string {
 	return s.cfg.Explain(cause).Message
 }
 
-// fail tells of an error.
-func (s *session) fail(err error, log *serverLog) {
+// reportError tells of an error.
+func (s *session) reportError(err error, log *serverLog) {
 	x := s.cfg.Explain(err)
 	e := Event{Event: EventError, Message: x.Message, Hint: x.Hint, Code: &x.Code}
 	var server *slurm.ServerError
@@ -212,30 +212,30 @@ func (s *session) fail(err error, log *serverLog) {
 	if errors.As(err, &server) || errors.As(err, &late) {
 		e.Log = log.tail()
 	}
-	s.out.event(e)
+	s.out.emitEvent(e)
 }
 
-// gone says that nothing runs any more.
-func (s *session) gone() string {
+// jobEndedText says that nothing runs any more.
+func (s *session) jobEndedText() string {
 	if s.job.ID == "" || !s.submitted { // the job of a tunnel is not the session's
 		return ""
 	}
 	return ": job " + s.job.ID + " has ended"
 }
 
-// end tells of the session's end: of the error, or of another reason.
-func (s *session) end(err error, reason string, log *serverLog) error {
+// reportEnd tells of the session's end: of the error, or of another reason.
+func (s *session) reportEnd(err error, reason string, log *serverLog) error {
 	code := 0
 	if err != nil {
 		x := s.cfg.Explain(err)
 		code, reason = x.Code, x.Message
 		if errors.Is(err, ErrInterrupted) {
-			reason += s.gone()
+			reason += s.jobEndedText()
 		} else {
-			s.fail(err, log)
+			s.reportError(err, log)
 		}
 	}
-	s.out.event(s.endEvent(reason, code, log, false))
+	s.out.emitEvent(s.endEvent(reason, code, log, false))
 	return err
 }
 

@@ -404,7 +404,7 @@ func TestLostAgainAtTheEnd(t *testing.T) {
 	cfg.Request.Via = slurm.ViaSalloc
 	plain, dials := cfg, 0
 	cfg.Dial = func(ctx context.Context, opts chain.Options) (*share.Chain, error) {
-		c, err := plain.dial(ctx, opts)
+		c, err := plain.dialLogin(ctx, opts)
 		if dials++; err == nil && dials == 2 {
 			a.ela.Cut()
 			<-c.Done()
@@ -428,10 +428,10 @@ func TestLostAgainAtTheEnd(t *testing.T) {
 func TestEndWaitsForSharers(t *testing.T) {
 	a := newAlps(t)
 	cfg := a.config()
-	plain, place := cfg, share.Place{Dir: t.TempDir(), Key: []string{t.Name()}, Host: "daint"}
+	plain, place := cfg, share.Rendezvous{Dir: t.TempDir(), Key: []string{t.Name()}, Host: "daint"}
 	cfg.Dial = func(ctx context.Context, opts chain.Options) (*share.Chain, error) {
 		return share.Dial(ctx, place, opts, func(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
-			c, err := plain.dial(ctx, opts)
+			c, err := plain.dialLogin(ctx, opts)
 			if err != nil {
 				return nil, err
 			}

@@ -8,30 +8,30 @@ import (
 	"github.com/alps-tunnel/cscs/forward/chain"
 )
 
-// hush is called when a hop has fallen silent, or is heard of again. Another chain is
+// onSilence is called when a hop has fallen silent, or is heard of again. Another chain is
 // then dialled beside the silent one, and whichever answers first is kept: a stall
 // that passes costs nothing, and one that does not is not waited for.
-func (s *session) hush(work context.Context, m silence) {
+func (s *session) onSilence(work context.Context, m silence) {
 	if m.dial != s.dialled || s.lost || s.chainIsLost() {
 		return // of a chain that was left, or is lost anyway
 	}
 	if !s.isOurs(m) {
-		s.hushNode(work, m)
+		s.onNodeSilence(work, m)
 		return
 	}
 	if m.silent {
-		s.mute[m.hop] = true
+		s.unresponsive[m.hop] = true
 		s.listener.SetTarget(nil) // who waits for it would wait in vain, and not be told
 		s.tellLost(m.hop, noAnswer)
-	} else if delete(s.mute, m.hop); !s.silent() {
+	} else if delete(s.unresponsive, m.hop); !s.isUnresponsive() {
 		s.heardAgain = time.Now()
-		s.leadAgain()
+		s.resumeForwarding()
 		s.tellRestored()
 	}
 	switch {
-	case !s.guarded(): // the request or the job goes with this connection
-	case s.silent():
-		s.redial(work)
+	case !s.canOutliveChain(): // the request or the job goes with this connection
+	case s.isUnresponsive():
+		s.redialChain(work)
 	case s.stopRedial != nil:
 		s.stopRedial()
 		s.stopRedial = nil
@@ -40,8 +40,8 @@ func (s *session) hush(work context.Context, m silence) {
 
 const noAnswer = "it does not answer"
 
-// silent reports whether the chain is, so that another is dialled beside it.
-func (s *session) silent() bool { return len(s.mute) > 0 }
+// isUnresponsive reports whether the chain is, so that another is dialled beside it.
+func (s *session) isUnresponsive() bool { return len(s.unresponsive) > 0 }
 
 // isOurs reports whether it is a hop of the present chain to the login node that has
 // fallen silent, and not the node, or a hop of a chain that was left.
@@ -63,7 +63,7 @@ func (s *session) tellLost(hop, message string) {
 	if !s.idle.warned.IsZero() {
 		s.useUnknown() // nobody can heed that warning now
 	}
-	s.out.event(Event{Event: EventLost, Host: hop, Message: message})
+	s.out.emitEvent(Event{Event: EventLost, Host: hop, Message: message})
 }
 
 // tellRestored tells that the way is there again, if it was told to be lost: to the node, if the
@@ -72,51 +72,51 @@ func (s *session) tellRestored() {
 	if s.lostHop == "" || s.step != "" && s.node == nil {
 		return
 	}
-	s.out.event(Event{Event: EventRestored, Host: s.lostHop})
+	s.out.emitEvent(Event{Event: EventRestored, Host: s.lostHop})
 	s.lostHop = ""
 }
 
-// nodeMute is the message that the node has been silent for nodePatience more, over that
+// nodeUnresponsive is the message that the node has been silent for nodeSilenceDelay more, over that
 // connection.
-type nodeMute struct{ chain *chain.Chain }
+type nodeUnresponsive struct{ chain *chain.Chain }
 
-// nodePatience is how long the silence of the node waits to be told: if it is the way
+// nodeSilenceDelay is how long the silence of the node waits to be told: if it is the way
 // there that is silent, that is known by then, and is what is told.
-const nodePatience = 3 * time.Second
+const nodeSilenceDelay = 3 * time.Second
 
-// hushNode is hush for the node. It may be dead, of which Slurm hears later than we do;
+// onNodeSilence is hush for the node. It may be dead, of which Slurm hears later than we do;
 // then nothing helps but to say so.
-func (s *session) hushNode(work context.Context, m silence) {
+func (s *session) onNodeSilence(work context.Context, m silence) {
 	if s.node == nil || m.hop != s.nodeName {
 		return
 	}
-	if s.nodeMuted != nil {
-		s.nodeMuted()
-		s.nodeMuted = nil
+	if s.cancelNodeSilence != nil {
+		s.cancelNodeSilence()
+		s.cancelNodeSilence = nil
 	}
 	if !m.silent {
-		s.leadAgain()
+		s.resumeForwarding()
 		s.tellNodeBack()
 		return
 	}
 	ctx, cancel := context.WithCancel(work)
-	s.nodeMuted = cancel
+	s.cancelNodeSilence = cancel
 	node := s.node
 	s.work.Go(func() {
-		timer := time.NewTimer(nodePatience)
+		timer := time.NewTimer(nodeSilenceDelay)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-			_ = s.send(ctx, nodeMute{node})
+			_ = s.sendMessage(ctx, nodeUnresponsive{node})
 		case <-ctx.Done():
 		}
 	})
 }
 
-// leadAgain points the local port at the server again, when a silence has passed.
-func (s *session) leadAgain() {
+// resumeForwarding points the local port at the server again, when a silence has passed.
+func (s *session) resumeForwarding() {
 	if s.ready && s.node != nil && s.listening != nil {
-		s.listener.SetTarget(s.gate().target(s.port, s.listening.Addr))
+		s.listener.SetTarget(s.newNodeDialer().newTarget(s.port, s.listening.Addr))
 	}
 }
 
@@ -124,7 +124,7 @@ func (s *session) leadAgain() {
 func (s *session) tellNodeLost(message string) {
 	if !s.nodeLost {
 		s.nodeLost = true
-		s.out.event(Event{Event: EventLost, Host: s.nodeName, Message: message})
+		s.out.emitEvent(Event{Event: EventLost, Host: s.nodeName, Message: message})
 	}
 }
 
@@ -132,6 +132,6 @@ func (s *session) tellNodeLost(message string) {
 func (s *session) tellNodeBack() {
 	if s.nodeLost {
 		s.nodeLost = false
-		s.out.event(Event{Event: EventRestored, Host: s.nodeName})
+		s.out.emitEvent(Event{Event: EventRestored, Host: s.nodeName})
 	}
 }

@@ -61,7 +61,7 @@ func stacks() string {
 func TestLossLearntBeforeTold(t *testing.T) {
 	a := newAlps(t)
 	cfg := a.config()
-	c, err := cfg.dial(t.Context(), cfg.Chain)
+	c, err := cfg.dialLogin(t.Context(), cfg.Chain)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestLossLearntBeforeTold(t *testing.T) {
 	s := &session{cfg: cfg, chain: c, step: "1.0"}
 	loss := &chain.LostError{Hop: cfg.Hops[1].Name, Err: io.ErrUnexpectedEOF}
 	for _, m := range []any{nodeDialled{login: c, err: loss}, submitDone{err: loss}} {
-		if done, err := s.handle(t.Context(), m); done || err != nil {
+		if done, err := s.handleMessage(t.Context(), m); done || err != nil {
 			t.Errorf("%T: the session ends: %v", m, err)
 		}
 	}

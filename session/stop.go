@@ -18,28 +18,28 @@ func Stop(ctx context.Context, cfg Config, find bool, emit func(Event)) error {
 	s := newSession(cfg, emit)
 	s.messages = make(chan any)
 	s.job.ID = cfg.Job
-	if err := s.dial(ctx); err != nil {
+	if err := s.dialLogin(ctx); err != nil {
 		switch {
 		case ctx.Err() != nil:
 			err = context.Cause(ctx)
 		case !find: // there is a job, as far as anybody knows
 			s.step = slurm.AnyStep
-			err = s.remains(err)
+			err = s.teardownError(err)
 		}
-		return s.end(err, "", &serverLog{})
+		return s.reportEnd(err, "", &serverLog{})
 	}
-	ended, log, err := s.stop(ctx, find)
+	ended, log, err := s.stopSession(ctx, find)
 	s.closeChain(s.chain)
-	return s.end(err, ended, log)
+	return s.reportEnd(err, ended, log)
 }
 
-// stop ends the session over its chain. It returns what to say at the end, and the log as the laptop has it.
-func (s *session) stop(ctx context.Context, find bool) (ended string, log *serverLog, err error) {
+// stopSession ends the session over its chain. It returns what to say at the end, and the log as the laptop has it.
+func (s *session) stopSession(ctx context.Context, find bool) (ended string, log *serverLog, err error) {
 	log = &serverLog{}
 	ending, ended := "as asked", "stopped"
 	if find {
 		var before *EndedError
-		if _, err := s.find(ctx); errors.As(err, &before) {
+		if _, err := s.findSession(ctx); errors.As(err, &before) {
 			// Its log is still there, and all that is done to one that lives does no harm.
 			s.cfg.ID, s.out.id = before.ID, before.ID
 			ending, ended = before.Error(), "ended before"
@@ -47,7 +47,7 @@ func (s *session) stop(ctx context.Context, find bool) (ended string, log *serve
 			return "", log, err
 		}
 	}
-	s.out.event(Event{Event: EventEnding, Reason: ending})
+	s.out.emitEvent(Event{Event: EventEnding, Reason: ending})
 	work, done := context.WithCancel(context.WithoutCancel(ctx))
 	s.work.Go(func() { s.tellNotices(work) })
 	defer s.work.Wait()
@@ -55,9 +55,9 @@ func (s *session) stop(ctx context.Context, find bool) (ended string, log *serve
 
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardownTimeout)
 	defer cancel()
-	within, release := until(within, s.cfg.Abandon)
+	within, release := mergeContexts(within, s.cfg.Abandon)
 	defer release()
-	patient, calm := until(within, s.cfg.Hurry)
+	patient, calm := mergeContexts(within, s.cfg.Hurry)
 	defer calm()
 	log = &serverLog{dir: s.cfg.LogDir, id: s.cfg.ID, app: s.cfg.App.Name}
 	s.step = slurm.AnyStep

@@ -21,7 +21,7 @@ func (a *alps) orphan(cfg Config) {
 		a.t.Fatal(err)
 	}
 	listening := errors.New("it listens")
-	s := slurm.Submission{ID: cfg.ID, Request: cfg.Request, Launch: cfg.launch(), Lease: time.Hour}
+	s := slurm.Submission{ID: cfg.ID, Request: cfg.Request, Launch: cfg.buildLaunch(), Lease: time.Hour}
 	_, err = s.Submit(a.t.Context(), c, func(e slurm.Event) error {
 		if _, ok := e.(slurm.Listening); ok {
 			return listening

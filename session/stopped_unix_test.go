@@ -76,11 +76,11 @@ func TestStoppedIsNotSilence(t *testing.T) {
 	stoptest.InChild(t, func(t *testing.T, stop func(time.Duration)) {
 		a := newAlps(t, "FAKE_PAUSE=before-salloc")
 		cfg := a.config()
-		cfg.quiet = 6 * time.Second
+		cfg.slowResponse = 6 * time.Second
 		l := a.start(cfg)
 		a.Paused()
 		a.GoOn()
-		stop(cfg.quiet + 2*time.Second)
+		stop(cfg.slowResponse + 2*time.Second)
 		l.await(EventReady)
 		if strings.Contains(l.names(), EventWarning) {
 			t.Errorf("warned: %s", l.names())
@@ -98,16 +98,16 @@ func TestStoppedWhileConnecting(t *testing.T) {
 		line := newStall(t, a.node.Addr())
 		a.nodeLine = line.ln.Addr().String()
 		cfg := a.config()
-		cfg.Gauge = new(Gauge)
+		cfg.Metrics = new(Metrics)
 		l := a.start(cfg)
 		ready := l.await(EventReady)
 		thaw := line.stop()
 		got := make(chan error, 1)
 		go func() { got <- getWithin(t, ready.URL, 2*time.Minute) }()
-		for cfg.Gauge.Read().Held == 0 {
+		for cfg.Metrics.Read().Held == 0 {
 			<-time.After(10 * time.Millisecond)
 		}
-		stop(lookTimeout + 2*time.Second)
+		stop(portProbeTimeout + 2*time.Second)
 		thaw()
 		if err := <-got; err != nil {
 			t.Errorf("a connection to a server that answers: %v", err)
@@ -135,7 +135,7 @@ func TestStoppedWhileRedialling(t *testing.T) {
 		}
 		s := newSession(cfg, func(Event) {})
 		s.messages = make(chan any)
-		s.redial(t.Context())
+		s.redialChain(t.Context())
 		<-failed
 		stop(cfg.redialLimit + 2*time.Second)
 		if end := (<-s.messages).(redialled); end.chain != done {

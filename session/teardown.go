@@ -18,7 +18,7 @@ import (
 func (s *session) tearDown(ctx context.Context) (*serverLog, error) {
 	ctx, cancel := context.WithTimeout(ctx, teardownTimeout)
 	defer cancel()
-	ctx, release := until(ctx, s.cfg.Abandon)
+	ctx, release := mergeContexts(ctx, s.cfg.Abandon)
 	defer release()
 	log := &serverLog{dir: s.cfg.LogDir, id: s.cfg.ID, app: s.cfg.App.Name}
 	var left error
@@ -44,18 +44,18 @@ func (s *session) close() {
 	if s.listener != nil {
 		_ = s.listener.Close()
 	}
-	s.dropFurther()
+	s.dropDynamicPorts()
 	s.work.Wait()
 }
 
 // stopJob ends the job and sees that it is gone.
 func (s *session) stopJob(ctx context.Context, log *serverLog) error {
-	patient, release := until(ctx, s.cfg.Hurry)
+	patient, release := mergeContexts(ctx, s.cfg.Hurry)
 	defer release()
 	if s.stopRedial != nil {
 		s.stopRedial()
 	}
-	s.settle(patient)
+	s.withdrawSubmission(patient)
 	if s.neverAsked() {
 		return nil // there never was one
 	}
@@ -74,10 +74,10 @@ const unbegunTimeout = 20 * time.Second
 func (s *session) endUnbegun(ctx, patient context.Context, log *serverLog) error {
 	short, cancel := context.WithTimeout(ctx, unbegunTimeout)
 	defer cancel()
-	patient, release := until(short, patient)
+	patient, release := mergeContexts(short, patient)
 	defer release()
 	err := s.endJob(short, patient, log)
-	if err != nil && errors.Is(short.Err(), context.DeadlineExceeded) && ctx.Err() == nil && !s.lost && !s.chainIsLost() && !s.silent() {
+	if err != nil && errors.Is(short.Err(), context.DeadlineExceeded) && ctx.Err() == nil && !s.lost && !s.chainIsLost() && !s.isUnresponsive() {
 		return nil
 	}
 	return err
@@ -106,15 +106,15 @@ func (s *session) endJob(ctx, patient context.Context, log *serverLog) error {
 	}
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		err = errors.New("its end took longer than " + spell(teardownTimeout))
+		err = errors.New("its end took longer than " + formatDuration(teardownTimeout))
 	case ctx.Err() != nil:
 		err = errors.New("it was not waited for")
 	}
-	return s.remains(err)
+	return s.teardownError(err)
 }
 
-// remains is the error that the job may still be there, because of err.
-func (s *session) remains(err error) *TeardownError {
+// teardownError is the error that the job may still be there, because of err.
+func (s *session) teardownError(err error) *TeardownError {
 	host := ""
 	if n := len(s.cfg.Hops); n > 0 {
 		host = s.cfg.Hops[n-1].Name
@@ -125,14 +125,14 @@ func (s *session) remains(err error) *TeardownError {
 		job = remains.Job
 	}
 	left := &TeardownError{Job: job, Name: slurm.JobName(s.cfg.ID), Cluster: s.cfg.Cluster, Host: host, Err: err}
-	if s.guarded() { // before that, nobody holds the lease
+	if s.canOutliveChain() { // before that, nobody holds the lease
 		left.Lease = s.cfg.Lease
 	}
 	return left
 }
 
-// drop closes the chain that a message brings for which it is too late.
-func drop(m any) {
+// dropLateChain closes the chain that a message brings for which it is too late.
+func dropLateChain(m any) {
 	switch m := m.(type) {
 	case nodeDialled:
 		if m.chain != nil {
@@ -157,7 +157,7 @@ const (
 func (s *session) closeChain(c *share.Chain) {
 	ctx, cancel := context.WithTimeout(context.Background(), handOnTimeout)
 	defer cancel()
-	ctx, release := until(ctx, s.cfg.Hurry)
+	ctx, release := mergeContexts(ctx, s.cfg.Hurry)
 	defer release()
 	silent, speak := context.WithTimeout(ctx, handOnSilence)
 	defer speak()
@@ -180,7 +180,7 @@ func (s *session) neverAsked() bool {
 // stopOnce runs slurm.Stop over the chain or, if that is lost or has fallen silent,
 // over a new one.
 func (s *session) stopOnce(ctx context.Context, stop slurm.Stopping, log *serverLog) error {
-	if !s.lost && !s.silent() {
+	if !s.lost && !s.isUnresponsive() {
 		err := s.stopOver(ctx, stop)
 		var remains *slurm.RemainsError
 		var remote *slurm.RemoteError
@@ -229,7 +229,7 @@ func (s *session) dialToEnd(ctx context.Context) (*share.Chain, error) {
 	wait.InitialInterval, wait.MaxInterval = redialFirst, 3*redialFirst
 	var last error
 	c, err := backoff.Retry(ctx, func() (*share.Chain, error) {
-		c, err := s.cfg.dial(ctx, s.cfg.Chain)
+		c, err := s.cfg.dialLogin(ctx, s.cfg.Chain)
 		if err != nil && (last == nil || ctx.Err() == nil) {
 			last = err
 		}
@@ -263,20 +263,20 @@ func (s *session) stopOver(ctx context.Context, stop slurm.Stopping) error {
 			switch m := m.(type) {
 			case silence:
 				if m.silent && s.isOurs(m) {
-					s.mute[m.hop] = true
+					s.unresponsive[m.hop] = true
 					giveUp()
 				}
 			default:
-				drop(m)
+				dropLateChain(m)
 			}
 		}
 	}
 }
 
-// settle waits for submit to end, after asking it to: a request that is still
+// withdrawSubmission waits for submit to end, after asking it to: a request that is still
 // pending is taken back by the salloc that made it, and none is made after we have
 // looked. Messages that come meanwhile are taken for what they tell of the job.
-func (s *session) settle(ctx context.Context) {
+func (s *session) withdrawSubmission(ctx context.Context) {
 	s.submission.Withdraw()
 	limit := withdrawTimeout
 	if s.step != "" || !s.greeted {
@@ -298,12 +298,12 @@ func (s *session) settle(ctx context.Context) {
 				s.step = m.Job + "." + m.Step
 			case silence:
 				if m.silent && s.isOurs(m) {
-					s.mute[m.hop] = true
+					s.unresponsive[m.hop] = true
 				}
 			case submitDone:
 				s.submitErr = m.err
 			default:
-				drop(m)
+				dropLateChain(m)
 			}
 		case <-s.submitEnd:
 			return
@@ -317,8 +317,8 @@ func (s *session) settle(ctx context.Context) {
 	}
 }
 
-// until returns a context that also ends when other does; nil never ends.
-func until(ctx, other context.Context) (context.Context, context.CancelFunc) {
+// mergeContexts returns a context that also ends when other does; nil never ends.
+func mergeContexts(ctx, other context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	if other == nil {
 		return ctx, cancel

@@ -29,9 +29,9 @@ type TunnelConfig struct {
 
 	LocalPort     int // 0: that of the server, or the next free one
 	AllowWideBind bool
-	Gauge         *Gauge // as Config has it
-	Room          Room   // as Config has it
-	Protect       *bool  // likewise
+	Metrics       *Metrics // as Config has it
+	Room          Room     // as Config has it
+	Protect       *bool    // likewise
 	Open          func(ctx context.Context, link string) error
 	Explain       func(error) Explanation
 }
@@ -41,14 +41,14 @@ type TunnelConfig struct {
 // user's. It allocates and cancels nothing. Events and errors are as Run's; also *slurm.WhichJobError.
 // A job that came to its own end (COMPLETED) is no error.
 func Tunnel(ctx context.Context, cfg TunnelConfig, emit func(Event)) error {
-	t := &tunnel{session: session{mute: map[string]bool{},
+	t := &tunnel{session: session{unresponsive: map[string]bool{},
 		cfg: Config{ID: cfg.ID, Cluster: cfg.Cluster, Hops: cfg.Hops, Chain: cfg.Chain, Dial: cfg.Dial, NodeHop: cfg.NodeHop,
-			LocalPort: cfg.LocalPort, Gauge: cfg.Gauge, Room: cfg.Room, Protect: cfg.Protect, Open: cfg.Open, Explain: cfg.Explain},
+			LocalPort: cfg.LocalPort, Metrics: cfg.Metrics, Room: cfg.Room, Protect: cfg.Protect, Open: cfg.Open, Explain: cfg.Explain},
 		out: emitter{id: cfg.ID, cluster: cfg.Cluster, emit: emit}, notices: make(chan any, 16),
 	}, cfg: cfg}
 	t.session.cfg.App.LocalPort = cfg.Port
 	t.session.cfg.App.Path = "/"
-	cause := t.live(ctx)
+	cause := t.runTunnel(ctx)
 	if errors.Is(cause, context.Canceled) && ctx.Err() != nil {
 		cause = context.Cause(ctx)
 	}
@@ -61,7 +61,7 @@ func Tunnel(ctx context.Context, cfg TunnelConfig, emit func(Event)) error {
 	if errors.Is(cause, errJobCompleted) {
 		cause, reason = nil, "job "+t.job.ID+" has ended"
 	}
-	return t.end(cause, reason, log)
+	return t.reportEnd(cause, reason, log)
 }
 
 type tunnel struct {
@@ -87,17 +87,17 @@ var errJobCompleted = errors.New("the job has ended")
 // jobVerdict is how long a tunnel whose node is lost waits to learn whether the job has ended.
 const jobVerdict = 20 * time.Second
 
-func (t *tunnel) live(ctx context.Context) error {
+func (t *tunnel) runTunnel(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	t.stopWork = stop
 	t.messages = make(chan any)
-	if err := t.listen(work); err != nil {
+	if err := t.listenLocal(work); err != nil {
 		return err
 	}
-	if err := t.dial(ctx); err != nil {
+	if err := t.dialLogin(ctx); err != nil {
 		return err
 	}
-	if err := t.reach(ctx); err != nil {
+	if err := t.reachNode(ctx); err != nil {
 		return err
 	}
 
@@ -109,23 +109,23 @@ func (t *tunnel) live(ctx context.Context) error {
 	defer verdict.Stop()
 	nodeEnd := t.node.Done()
 
-	t.port, t.watch = t.cfg.Port, slurm.NewWatch(t.cfg.Port, time.Second)
+	t.port, t.portMonitor = t.cfg.Port, slurm.NewPortMonitor(t.cfg.Port, time.Second)
 	t.portSeen.Store(int64(t.cfg.Port))
 	t.work.Go(func() { t.tellNotices(work) })
 	t.work.Go(func() {
-		err := t.watch.Run(work, t.node, func(l slurm.Listener) error { return t.send(work, l) })
-		_ = t.send(work, submitDone{err: err})
+		err := t.portMonitor.Run(work, t.node, func(l slurm.Listener) error { return t.sendMessage(work, l) })
+		_ = t.sendMessage(work, submitDone{err: err})
 	})
 	for {
 		select {
 		case m := <-t.messages:
 			switch m := m.(type) {
 			case slurm.Listener:
-				if err := t.see(work, m); err != nil {
+				if err := t.handleListener(work, m); err != nil {
 					return err
 				}
 			case unforwarded:
-				t.refused(m.err)
+				t.warnUnforwarded(m.err)
 			case localLost:
 				return m.err
 			case openDone:
@@ -134,14 +134,14 @@ func (t *tunnel) live(ctx context.Context) error {
 				}
 			case silence:
 				t.heedSilence(work, m)
-			case nodeMute:
+			case nodeUnresponsive:
 				if m.chain == t.node && t.lostHop == "" {
 					t.listener.SetTarget(nil)
 					t.tellNodeLost(noAnswer)
 					t.lookAtJob(slurm.ServerGone)
 				}
 			case jobTold:
-				if err := t.seeJob(work, m); err != nil {
+				if err := t.handleJobInfo(work, m); err != nil {
 					return err
 				}
 			case submitDone:
@@ -199,13 +199,13 @@ func (t *tunnel) watchJob(work context.Context, job slurm.JobInfo) {
 	login, look := t.chain, t.jobLook
 	t.work.Go(func() {
 		// If the watch ends early, the tunnel goes on as one without a job.
-		_ = slurm.WatchJob(work, login, job.ID, look, func(info slurm.JobInfo) error { return t.send(work, jobTold{job.ID, info}) })
+		_ = slurm.WatchJob(work, login, job.ID, look, func(info slurm.JobInfo) error { return t.sendMessage(work, jobTold{job.ID, info}) })
 	})
 }
 
-// seeJob takes in what the watch tells of the job, and returns how that has ended. A job that was never seen
+// handleJobInfo takes in what the watch tells of the job, and returns how that has ended. A job that was never seen
 // to run is not the server's: a process can carry the number of one that is over.
-func (t *tunnel) seeJob(work context.Context, m jobTold) error {
+func (t *tunnel) handleJobInfo(work context.Context, m jobTold) error {
 	switch {
 	case m.job != t.job.ID: // of an earlier watch
 	case !m.info.Runs() && t.job.State == "":
@@ -244,7 +244,7 @@ func (t *tunnel) heedSilence(work context.Context, m silence) {
 	switch {
 	case m.dial != t.dialled:
 	case !t.isHop(m.hop):
-		t.hushNode(work, m)
+		t.onNodeSilence(work, m)
 	case m.silent:
 		t.tellLost(m.hop, noAnswer)
 	default:
@@ -268,9 +268,9 @@ func (t *tunnel) lookAtJob(doubt slurm.Doubt) {
 	t.jobLook <- doubt // this is the only sender
 }
 
-// reach makes the last hop: by ssh or, where that is refused though a job of the user's runs
+// reachNode makes the last hop: by ssh or, where that is refused though a job of the user's runs
 // there, through a step of that job.
-func (t *tunnel) reach(ctx context.Context) error {
+func (t *tunnel) reachNode(ctx context.Context) error {
 	node, refusal := slurm.Find(ctx, t.chain, t.cfg.Job, t.cfg.Node)
 	t.nodeName, t.found = node.Name, node
 	t.keys = nodeKeys{lines: node.HostKeys, scanned: true}
@@ -280,7 +280,7 @@ func (t *tunnel) reach(ctx context.Context) error {
 		if node.Scanned {
 			t.out.warn(fmt.Sprintf("the host key of %s is from a scan by the login node, which does not list it in its ssh_known_hosts", node.Name))
 		}
-		if refusal = t.extend(ctx); refusal == nil {
+		if refusal = t.extendChain(ctx); refusal == nil {
 			refusal = t.checkNode(ctx)
 		}
 		if refusal == nil || !turnedAway(refusal, false) {
@@ -290,13 +290,13 @@ func (t *tunnel) reach(ctx context.Context) error {
 	default:
 		return refusal
 	}
-	t.other.job = cmp.Or(node.LastToEnd().ID, t.cfg.Job)
-	t.other.taken, t.other.guest, t.other.refusal = true, true, refusal
-	err := t.extend(ctx)
+	t.stepTransport.job = cmp.Or(node.LastToEnd().ID, t.cfg.Job)
+	t.stepTransport.taken, t.stepTransport.borrowed, t.stepTransport.refusal = true, true, refusal
+	err := t.extendChain(ctx)
 	var noJob *slurm.RemoteError
 	switch {
 	case err == nil:
-		t.tellOtherWay()
+		t.reportStepTransport()
 		return nil
 	case errors.As(err, &noJob) && noJob.Kind == "nojob":
 		return refusal
@@ -304,8 +304,8 @@ func (t *tunnel) reach(ctx context.Context) error {
 	return &NodeError{Node: t.nodeName, SSH: refusal, Step: err}
 }
 
-// extend dials the node, this way or the other.
-func (t *tunnel) extend(ctx context.Context) error {
+// extendChain dials the node, this way or the other.
+func (t *tunnel) extendChain(ctx context.Context) error {
 	hop, err := t.nodeHop(t.chain)
 	if err != nil {
 		return err
@@ -324,9 +324,9 @@ func (t *tunnel) checkNode(ctx context.Context) error {
 	return err
 }
 
-// see takes in what listens on the port of the node: forwarded is only what is the
+// handleListener takes in what listens on the port of the node: forwarded is only what is the
 // user's own and within the node (invariants I4 and I5).
-func (t *tunnel) see(work context.Context, l slurm.Listener) error {
+func (t *tunnel) handleListener(work context.Context, l slurm.Listener) error {
 	switch {
 	case l.Verdict == "foreign":
 		return &NotYoursError{Node: t.nodeName, Port: t.cfg.Port, Owner: l.Owner}
@@ -345,7 +345,7 @@ func (t *tunnel) see(work context.Context, l slurm.Listener) error {
 		t.listening = &slurm.Listening{Addr: l.Addr}
 		t.attributeServer(work, l.Job)
 		t.inJob = t.job.ID
-		t.serve(work)
+		t.forwardToServer(work)
 	}
 	return nil
 }

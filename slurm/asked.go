@@ -14,9 +14,9 @@ import (
 	"strings"
 )
 
-// Asked is a call of the remote half, taken apart, for who answers it without a shell: the
+// ParsedCall is a call of the remote half, taken apart, for who answers it without a shell: the
 // embedded cluster (internal/demo). It is what payload.go has put together.
-type Asked struct {
+type ParsedCall struct {
 	Verb  string
 	nonce string
 	words map[string]string   // name=value
@@ -41,7 +41,7 @@ func ScriptSum() string {
 }
 
 // ReadCall reads a call from the beginning of standard input; what follows is left in r.
-func ReadCall(r *bufio.Reader) (*Asked, error) {
+func ReadCall(r *bufio.Reader) (*ParsedCall, error) {
 	length := ""
 	for length == "" { // the spare lines
 		s, err := r.ReadString('\n')
@@ -58,15 +58,15 @@ func ReadCall(r *bufio.Reader) (*Asked, error) {
 	if _, err := io.ReadFull(r, packed); err != nil {
 		return nil, fmt.Errorf("read a call: %w", err)
 	}
-	text, err := unpack(packed)
+	text, err := decompressText(packed)
 	if err != nil {
 		return nil, fmt.Errorf("read a call: %w", err)
 	}
 	return parseCall(text)
 }
 
-// unpack is the reverse of pack, up to maxCall.
-func unpack(packed []byte) (string, error) {
+// decompressText is the reverse of pack, up to maxCall.
+func decompressText(packed []byte) (string, error) {
 	r, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
 		return "", err
@@ -77,12 +77,12 @@ func unpack(packed []byte) (string, error) {
 
 const verbBefore, verbAfter = "\ncscs_main \"${1:-", "}\" \"${@:2}\"\n"
 
-func parseCall(text string) (*Asked, error) {
-	a := &Asked{words: map[string]string{}, lists: map[string][]string{}}
+func parseCall(text string) (*ParsedCall, error) {
+	a := &ParsedCall{words: map[string]string{}, lists: map[string][]string{}}
 	p := &assignments{rest: strings.TrimPrefix(text, ownVariables)}
 	script := script()
 	for !strings.HasPrefix(p.rest, script) {
-		if err := p.one(a); err != nil {
+		if err := p.parseAssignment(a); err != nil {
 			return nil, err
 		}
 	}
@@ -100,43 +100,43 @@ func parseCall(text string) (*Asked, error) {
 // assignments are what stands before the script, as vars writes it.
 type assignments struct{ rest string }
 
-// one takes one assignment.
-func (p *assignments) one(a *Asked) error {
+// parseAssignment takes one assignment.
+func (p *assignments) parseAssignment(a *ParsedCall) error {
 	name, value, ok := strings.Cut(p.rest, "=")
 	if !ok || !strings.HasPrefix(name, "cscs_") || strings.ContainsAny(name, " \n'\"") {
 		return ErrOtherScript
 	}
 	p.rest = value
 	switch {
-	case p.skip("("):
+	case p.skipToken("("):
 		list := []string{}
-		for !p.skip(")") {
+		for !p.skipToken(")") {
 			before := len(p.rest)
-			list = append(list, p.word())
+			list = append(list, p.parseWord())
 			if len(p.rest) == before {
 				return ErrOtherScript
 			}
 		}
 		a.lists[name] = list
 	default:
-		a.words[name] = p.word()
+		a.words[name] = p.parseWord()
 	}
-	if !p.skip("\n") {
+	if !p.skipToken("\n") {
 		return ErrOtherScript
 	}
 	return nil
 }
 
-// skip passes over blanks, and then over s if that is there.
-func (p *assignments) skip(s string) bool {
+// skipToken passes over blanks, and then over s if that is there.
+func (p *assignments) skipToken(s string) bool {
 	var ok bool
 	p.rest, ok = strings.CutPrefix(strings.TrimLeft(p.rest, " "), s)
 	return ok
 }
 
-// word takes a word of a shell, as shellescape.Quote writes them: plain, in single quotes,
+// parseWord takes a word of a shell, as shellescape.Quote writes them: plain, in single quotes,
 // a single quote in double ones.
-func (p *assignments) word() string {
+func (p *assignments) parseWord() string {
 	var b strings.Builder
 	for p.rest != "" {
 		switch c := p.rest[0]; c {
@@ -156,19 +156,19 @@ func (p *assignments) word() string {
 
 // Get is the value of a variable of the remote half's, without its cscs_; "" if the call
 // does not set it.
-func (a *Asked) Get(name string) string { return a.words["cscs_"+name] }
+func (a *ParsedCall) Get(name string) string { return a.words["cscs_"+name] }
 
 // Int is Get as a number; 0 if it is none.
-func (a *Asked) Int(name string) int {
+func (a *ParsedCall) Int(name string) int {
 	n, _ := strconv.Atoi(a.Get(name))
 	return n
 }
 
 // List is the value of a variable that is a list.
-func (a *Asked) List(name string) []string { return a.lists["cscs_"+name] }
+func (a *ParsedCall) List(name string) []string { return a.lists["cscs_"+name] }
 
 // Files are those that the call brings for the session's directory.
-func (a *Asked) Files() map[string]string {
+func (a *ParsedCall) Files() map[string]string {
 	files := map[string]string{}
 	for pair := range slices.Chunk(a.lists["cscs_files"], 2) {
 		files[pair[0]] = pair[len(pair)-1]
@@ -177,7 +177,7 @@ func (a *Asked) Files() map[string]string {
 }
 
 // Greeting is what an answer begins with.
-func (a *Asked) Greeting() string { return "\n" + marker + a.nonce + "\n" }
+func (a *ParsedCall) Greeting() string { return "\n" + marker + a.nonce + "\n" }
 
 // Line is one line of an answer, as cscs_say prints it: a kind and KEY=VALUE fields.
 func Line(kind string, fields ...string) string {

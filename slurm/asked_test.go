@@ -18,9 +18,9 @@ func TestReadCall(t *testing.T) {
 		Files: map[string][]byte{"token": []byte("s'ecret\n)\n"), "session.json": []byte(`{"a":[1]}` + "\n")},
 	}
 	v := new(vars)
-	v.set("cscs_id", "abc'\"d")
-	l.vars(v)
-	text, mark := call{verb: "submit", vars: v}.payload()
+	v.setValue("cscs_id", "abc'\"d")
+	l.writeVars(v)
+	text, mark := call{verb: "submit", vars: v}.buildPayload()
 	r := bufio.NewReader(strings.NewReader(text + "12\nstop\n"))
 	a, err := ReadCall(r)
 	if err != nil {
@@ -46,8 +46,8 @@ func TestReadCall(t *testing.T) {
 func TestReadCallOfAnotherVersion(t *testing.T) {
 	t.Parallel()
 	v := new(vars)
-	v.set("cscs_id", "abc")
-	text := frame(v.String() + strings.Replace(script(), "cscs_main()", "cscs_first()", 1) + verbBefore + "submit" + verbAfter)
+	v.setValue("cscs_id", "abc")
+	text := frameScript(v.String() + strings.Replace(script(), "cscs_main()", "cscs_first()", 1) + verbBefore + "submit" + verbAfter)
 	if _, err := ReadCall(bufio.NewReader(strings.NewReader(text))); !errors.Is(err, ErrOtherScript) {
 		t.Errorf("got %v", err)
 	}
@@ -64,9 +64,9 @@ func FuzzReadCall(f *testing.F) {
 			return // no shell could be given that
 		}
 		v := new(vars)
-		v.set("cscs_id", word)
-		v.list("cscs_argv", []string{word, key, word})
-		v.table("cscs_files", map[string]string{key: word})
+		v.setValue("cscs_id", word)
+		v.setList("cscs_argv", []string{word, key, word})
+		v.setTable("cscs_files", map[string]string{key: word})
 		text := v.String() + script() + verbBefore + "stop" + verbAfter
 		a, err := parseCall(text)
 		if err != nil {

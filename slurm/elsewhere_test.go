@@ -98,7 +98,7 @@ func TestForwardNew(t *testing.T) {
 	}
 	_ = ln.Close()
 	for {
-		if e := await[Vanished](r); strings.HasSuffix(e.Addr, ":"+itoa(port)) {
+		if e := await[Vanished](r); strings.HasSuffix(e.Addr, ":"+formatInt(port)) {
 			break
 		}
 	}
@@ -116,7 +116,7 @@ func TestLookAtOtherPorts(t *testing.T) {
 	for range 5 {
 		l, other := listen(t, "127.0.0.1:0")
 		for _, want := range []string{"ours", "none"} {
-			s, err := e.Look(t.Context(), other)
+			s, err := e.Probe(t.Context(), other)
 			if err != nil || s.Verdict != want || want == "ours" && s.Addr != l.Addr().String() {
 				t.Errorf("seen: %+v, %v", s, err)
 			}

@@ -19,10 +19,10 @@ type Starter interface {
 	Start(ctx context.Context, command string, stderr io.Writer) (net.Conn, error)
 }
 
-// An Entrance is a way to a node of a running job that does not need the node's own
+// An SSHDStep is a way to a node of a running job that does not need the node's own
 // sshd: a step of the job runs one as the user, for one connection. Its key pairs are
 // the caller's, made for this session.
-type Entrance struct {
+type SSHDStep struct {
 	ID        string // of the session
 	Job, Node string // Job may be empty for a guest: the user's on that node
 	HostKey   []byte // the private key that the sshd shows, as a file of OpenSSH's
@@ -34,7 +34,7 @@ type Entrance struct {
 
 	// Person: whom it lets in is another ssh client of the user's, as one that logs in: it
 	// may have a terminal, sftp and its agent there, and show other keys before that one.
-	Person bool
+	ExternalClient bool
 }
 
 // enterArgs make a step beside the runner's, which has no claim of its own to anything
@@ -49,25 +49,25 @@ var enterArgs = []string{"--overlap", "--nodes=1", "--ntasks=1", "--cpu-bind=non
 // It returns *RemoteError (of kind "nosshd", if the node has none; "nojob", if no job of the user's
 // runs there), *StepError, the error of the
 // connection or the cause of ctx, if that ended first; later ctx has no hold on the stream.
-func (e Entrance) Open(ctx context.Context, host Starter) (net.Conn, error) {
+func (e SSHDStep) Open(ctx context.Context, host Starter) (net.Conn, error) {
 	v := new(vars)
 	v.setID(e.ID)
-	v.set("cscs_job", e.Job)
-	v.set("cscs_node", e.Node)
+	v.setValue("cscs_job", e.Job)
+	v.setValue("cscs_node", e.Node)
 	if e.Guest {
-		v.set("cscs_guest", "1")
+		v.setValue("cscs_guest", "1")
 	}
-	v.list("cscs_srun_args", enterArgs)
-	v.set("cscs_host_key", string(e.HostKey))
-	v.set("cscs_user_key", e.UserKey)
+	v.setList("cscs_srun_args", enterArgs)
+	v.setValue("cscs_host_key", string(e.HostKey))
+	v.setValue("cscs_user_key", e.UserKey)
 	// Each client of the session has files of its own, and each connection of a person's.
 	owner, door := e.UserKey, ""
-	if e.Person {
+	if e.ExternalClient {
 		owner, door = owner+string(e.HostKey), "person-"
-		v.set("cscs_person", "1")
+		v.setValue("cscs_person", "1")
 	}
 	sum := sha256.Sum256([]byte(owner))
-	v.set("cscs_door", door+hex.EncodeToString(sum[:4]))
+	v.setValue("cscs_door", door+hex.EncodeToString(sum[:4]))
 	c := call{verb: "enter", vars: v, handle: func(l line) error {
 		if l.kind == "stream" {
 			return errStream
@@ -84,11 +84,11 @@ func (e Entrance) Open(ctx context.Context, host Starter) (net.Conn, error) {
 		return nil, err
 	}
 	release := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	payload, mark := c.payload()
+	payload, mark := c.buildPayload()
 	br := bufio.NewReader(conn)
 	// If it cannot be written, what comes back says why.
 	_, _ = io.WriteString(conn, payload)
-	err = c.read(br, mark)
+	err = c.readAnswer(br, mark)
 	if !release() {
 		return nil, context.Cause(ctx)
 	}
@@ -101,7 +101,7 @@ func (e Entrance) Open(ctx context.Context, host Starter) (net.Conn, error) {
 	switch {
 	case err == nil:
 		// It ended, and so all of its last words are there.
-		err = &StepError{Job: e.Job, Message: clean(strings.ReplaceAll(stderr.String(), "\n", "|"))}
+		err = &StepError{Job: e.Job, Message: cleanMessage(strings.ReplaceAll(stderr.String(), "\n", "|"))}
 	case errors.As(err, &shell) && shell.Kind == "shell":
 		shell.Output = strings.TrimSpace(shell.Output + "\n" + stderr.String())
 	}

@@ -24,7 +24,7 @@ import (
 
 // A doorway is an entrance into a job that runs, and the keys to it.
 type doorway struct {
-	Entrance
+	SSHDStep
 	t       *testing.T
 	cluster *slurmtest.Cluster
 	run     *run
@@ -50,7 +50,7 @@ func newDoorway(t *testing.T, f *slurmtest.Cluster) *doorway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.Entrance = Entrance{
+	d.SSHDStep = SSHDStep{
 		ID: testID(t), Job: alive.Job, Node: alive.Node, HostKey: pem.EncodeToMemory(block),
 		UserKey: strings.TrimSpace(string(ssh.MarshalAuthorizedKey(d.user.PublicKey()))),
 	}
@@ -267,7 +267,7 @@ func TestEntranceGivenUp(t *testing.T) {
 	gone := errors.New("gone")
 	m := mute{make(chan struct{})}
 	time.AfterFunc(50*time.Millisecond, func() { cancel(gone) })
-	if _, err := (Entrance{ID: testID(t)}).Open(ctx, m); !errors.Is(err, gone) {
+	if _, err := (SSHDStep{ID: testID(t)}).Open(ctx, m); !errors.Is(err, gone) {
 		t.Errorf("got %v", err)
 	}
 	<-m.closed

@@ -124,9 +124,9 @@ func (e *LogError) Error() string {
 }
 func (e *LogError) Unwrap() error { return e.Err }
 
-// clean makes one line of what salloc, sbatch or srun printed: lines come separated by
+// cleanMessage makes one line of what salloc, sbatch or srun printed: lines come separated by
 // "|", each with the program's name before it. What salloc and sbatch both said is said once.
-func clean(message string) string {
+func cleanMessage(message string) string {
 	var out []string
 	for _, s := range strings.Split(message, "|") {
 		s = strings.TrimSpace(s)
@@ -178,7 +178,7 @@ func loginShellError(l line) *LoginShellError {
 	if l.get("through") != "" {
 		return nil
 	}
-	e := &LoginShellError{Host: l.get("host"), Status: int(l.int("code")), Line: startupLine(l)}
+	e := &LoginShellError{Host: l.get("host"), Status: int(l.getInt("code")), Line: startupLine(l)}
 	if e.Status == 124 { // timeout(1)
 		e.Status, e.After = -1, startupLimit
 	}

@@ -112,8 +112,8 @@ func (Exited) isEvent()     {}
 func (Note) isEvent()       {}
 func (JobState) isEvent()   {}
 
-// event turns a line into an Event; nil for a line that is none.
-func (l line) event() Event {
+// toEvent turns a line into an Event; nil for a line that is none.
+func (l line) toEvent() Event {
 	switch l.kind {
 	case "hello":
 		return Hello{Host: l.get("host"), Dir: l.get("dir")}
@@ -126,9 +126,9 @@ func (l line) event() Event {
 		info.ID = l.get("job")
 		return Granted{Job: info}
 	case "alive":
-		return Alive{Job: l.get("job"), Step: l.get("step"), Node: l.get("node"), PID: int(l.int("pid")), HostKeys: l.all("hostkey"), Addrs: addresses(l.all("at"))}
+		return Alive{Job: l.get("job"), Step: l.get("step"), Node: l.get("node"), PID: int(l.getInt("pid")), HostKeys: l.getAll("hostkey"), Addrs: reachableAddresses(l.getAll("at"))}
 	case "scanned":
-		return Scanned{HostKeys: l.all("hostkey")}
+		return Scanned{HostKeys: l.getAll("hostkey")}
 	case "requeued":
 		return Requeued{Job: l.get("job")}
 	case "lease":
@@ -137,9 +137,9 @@ func (l line) event() Event {
 		}
 		return LeaseUnwritten{Host: l.get("host"), Message: l.get("message")}
 	case "started":
-		return Started{Node: l.get("node"), PID: int(l.int("pid")), Port: int(l.int("port"))}
+		return Started{Node: l.get("node"), PID: int(l.getInt("pid")), Port: int(l.getInt("port"))}
 	case "unlaunched":
-		return Unlaunched{&LoginShellError{Host: l.get("node"), Status: -1, After: time.Duration(l.int("after")) * time.Second}}
+		return Unlaunched{&LoginShellError{Host: l.get("node"), Status: -1, After: time.Duration(l.getInt("after")) * time.Second}}
 	case "launched":
 		return Launched{}
 	case "work":
@@ -176,7 +176,7 @@ func (e Exited) How() string {
 	case e.Reason == "asked":
 		return "it was stopped"
 	case e.Code >= 0:
-		return "its server ended with status " + itoa(e.Code)
+		return "its server ended with status " + formatInt(e.Code)
 	}
 	return "its server ended"
 }
@@ -186,5 +186,5 @@ func parseExited(l line) Exited {
 	if err != nil {
 		code = -1
 	}
-	return Exited{Reason: l.get("reason"), Code: code, Message: clean(l.get("message")), Cause: l.get("cause")}
+	return Exited{Reason: l.get("reason"), Code: code, Message: cleanMessage(l.get("message")), Cause: l.get("cause")}
 }

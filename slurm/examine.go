@@ -67,11 +67,11 @@ func Examine(ctx context.Context, remote Remote) (*Examination, error) {
 	began, complete := false, false
 	c := call{verb: "examine", vars: new(vars), handle: func(l line) error {
 		began = true
-		e.take(l)
+		e.addLine(l)
 		complete = complete || l.kind == "examined"
 		return nil
 	}}
-	err := c.run(ctx, notingBefore{remote, e})
+	err := c.run(ctx, preambleRemote{remote, e})
 	switch {
 	case err != nil && ctx.Err() != nil && !began:
 		return e, ShellHangs(time.Since(e.Asked), e.Before)
@@ -83,33 +83,33 @@ func Examine(ctx context.Context, remote Remote) (*Examination, error) {
 	return e, nil
 }
 
-// notingBefore notes what comes before the first line of ours, and when that came.
-type notingBefore struct {
+// preambleRemote notes what comes before the first line of ours, and when that came.
+type preambleRemote struct {
 	Remote
 	e *Examination
 }
 
-// plain is remote without such notes.
-func plain(remote Remote) Remote {
-	if n, ok := remote.(notingBefore); ok {
+// unwrapRemote is remote without such notes.
+func unwrapRemote(remote Remote) Remote {
+	if n, ok := remote.(preambleRemote); ok {
 		return n.Remote
 	}
 	return remote
 }
 
-func (n notingBefore) Exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
-	return n.Remote.Exec(ctx, command, stdin, &beforeMarker{to: stdout, e: n.e}, stderr)
+func (n preambleRemote) Exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
+	return n.Remote.Exec(ctx, command, stdin, &preambleWriter{to: stdout, e: n.e}, stderr)
 }
 
-// A beforeMarker passes everything on.
-type beforeMarker struct {
+// A preambleWriter passes everything on.
+type preambleWriter struct {
 	to     io.Writer
 	e      *Examination
 	passed bool
 	head   strings.Builder
 }
 
-func (b *beforeMarker) Write(p []byte) (int, error) {
+func (b *preambleWriter) Write(p []byte) (int, error) {
 	if !b.passed && b.head.Len() < 64<<10 {
 		b.head.Write(p)
 		// The marker's line begins with a line's end of its own, see 99-main.sh.
@@ -123,13 +123,13 @@ func (b *beforeMarker) Write(p []byte) (int, error) {
 	return b.to.Write(p)
 }
 
-// take takes in one line of the answer.
-func (e *Examination) take(l line) {
+// addLine takes in one line of the answer.
+func (e *Examination) addLine(l line) {
 	answer := l.get("answer")
 	switch l.kind {
 	case "host":
 		e.Host, e.User, e.Shell, e.Answered = l.get("host"), l.get("user"), l.get("shell"), time.Now()
-		if ns := l.int("now"); ns > 0 {
+		if ns := l.getInt("now"); ns > 0 {
 			e.Now = time.Unix(0, ns)
 		}
 	case "home":
@@ -140,7 +140,7 @@ func (e *Examination) take(l line) {
 	case "startup":
 		e.Startup = loginShellError(l)
 	case "logins":
-		e.Logins, e.MostLogins = int(l.int("now")), int(l.int("most"))
+		e.Logins, e.MostLogins = int(l.getInt("now")), int(l.getInt("most"))
 	case "slurm":
 		e.Version = strings.TrimPrefix(strings.TrimPrefix(l.get("version"), "slurm-wlm "), "slurm ")
 	case "answered":
@@ -158,7 +158,7 @@ func (e *Examination) take(l line) {
 		if p, ok := parsePartition(answer); ok {
 			e.addPartition(p)
 		} else if e.Silent != "" {
-			e.Silent = clean(stripProgram(answer))
+			e.Silent = cleanMessage(stripProgram(answer))
 		}
 	case "job":
 		e.addJob(answer)

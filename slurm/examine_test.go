@@ -161,7 +161,7 @@ func FuzzExamine(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		e := &Examination{Accounting: true, Silent: "x"}
-		e.take(parseLine(s))
+		e.addLine(parseLine(s))
 		for _, p := range e.Partitions {
 			if p.Name == "" && !p.Default || p.Nodes < 0 {
 				t.Errorf("%q: %+v", s, p)
@@ -180,7 +180,7 @@ func FuzzSaid(f *testing.F) {
 	f.Add("salloc: error: Job submit/allocate failed: Invalid account|srun: x", "1|RUNNING|None|1|2|p|a|nid001001|cscs-k7k7k7k7")
 	f.Add("", "JobId=7 JobState=RUNNING NodeList=nid[1-2 EndTime=x")
 	f.Fuzz(func(t *testing.T, words, data string) {
-		if s := clean(words); strings.Contains(s, "|") {
+		if s := cleanMessage(words); strings.Contains(s, "|") {
 			t.Errorf("%q became %q", words, s)
 		}
 		if found := parseFound(line{kind: "session", fields: []string{"job=" + data}}); !found.Over && strings.Count(data, "|") < 7 {

@@ -30,8 +30,8 @@ type Node struct {
 // *RemoteError: of kind "nonode", with the node's name, if it has no sshd that answers.
 func Find(ctx context.Context, remote Remote, job, node string) (Node, error) {
 	v := new(vars)
-	v.set("cscs_job", job)
-	v.set("cscs_node", node)
+	v.setValue("cscs_job", job)
+	v.setValue("cscs_node", node)
 	n := Node{Name: node, Job: job}
 	var mine []Found
 	found := false
@@ -149,7 +149,7 @@ const (
 // *RemoteError, or the error of the connection.
 func WatchJob(ctx context.Context, remote Remote, job string, look <-chan Doubt, handle func(JobInfo) error) error {
 	v := new(vars)
-	v.set("cscs_job", job)
+	v.setValue("cscs_job", job)
 	stdin, feed := io.Pipe()
 	ctx, cancel := context.WithCancel(ctx)
 	asked := make(chan struct{})
@@ -204,7 +204,7 @@ func FindRunner(ctx context.Context, remote Remote, id string) (Runner, error) {
 	var r Runner
 	complete := false
 	c := call{verb: "find", vars: v, handle: func(l line) error {
-		switch e := l.event().(type) {
+		switch e := l.toEvent().(type) {
 		case Alive:
 			r.Node = Node{Name: e.Node, Job: e.Job, HostKeys: e.HostKeys}
 		case Scanned:
@@ -230,7 +230,7 @@ func checkRunning(job, answer string) error {
 	switch {
 	case !ok:
 		e := &JobEndedError{Job: job, Explained: "is not in the queue"}
-		if said := clean(answer); said != "" {
+		if said := cleanMessage(answer); said != "" {
 			e.Explained += ": " + said
 		}
 		return e

@@ -23,7 +23,7 @@ func putSession(t *testing.T, f *slurmtest.Cluster, id string, renewed time.Dura
 	putFiles(t, dir, map[string]string{
 		"mark":         "cscs " + id + "\n",
 		"session.json": `{"lease":3600}` + "\n",
-		"lease":        "0000000007 " + itoa(int(time.Now().Add(-renewed).Unix())) + "\n",
+		"lease":        "0000000007 " + formatInt(int(time.Now().Add(-renewed).Unix())) + "\n",
 		"events":       "",
 	})
 	for _, parent := range []string{filepath.Dir(dir), filepath.Dir(filepath.Dir(dir))} {
@@ -159,7 +159,7 @@ func TestForeignIDs(t *testing.T) {
 	for _, id := range []string{"../../precious", "precious/", ".", "..", "abcdefg", "abcdefghi", "ABCDEFGH", "abcdefg1", "abc\ndefg", "$(kill 0)", "-abcdefg", "äbcdefg"} {
 		for _, verb := range []string{"submit", "follow", "stop", "log", "find", "look", "enter"} {
 			v := new(vars)
-			v.set("cscs_id", id)
+			v.setValue("cscs_id", id)
 			var remote *RemoteError
 			if err := (call{verb: verb, vars: v}).run(t.Context(), f); !errors.As(err, &remote) || remote.Kind != "protocol" {
 				t.Errorf("%s of %q: %v", verb, id, err)
@@ -216,7 +216,7 @@ func TestLeftRequestIsNotStale(t *testing.T) {
 				}
 				file := filepath.Join(f.Home, ".cscs", "fake", id, "lease")
 				value, _, _ := strings.Cut(readAll(t, file), " ")
-				if err := os.WriteFile(file, []byte(value+" "+itoa(int(time.Now().Add(-2*time.Hour).Unix()))+"\n"), 0o600); err != nil {
+				if err := os.WriteFile(file, []byte(value+" "+formatInt(int(time.Now().Add(-2*time.Hour).Unix()))+"\n"), 0o600); err != nil {
 					t.Fatal(err)
 				}
 				jobs := f.Jobs()

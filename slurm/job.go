@@ -81,8 +81,8 @@ func parseQueue(job, answer string) Event {
 	return Queued{Job: job, State: f[0], Reason: f[1], Explained: ExplainReason(f[1], job), Start: unixTime(f[2])}
 }
 
-// over reports whether the job is in a state that it never leaves.
-func (j JobInfo) over() bool { return j.State != "" && j.State != "PENDING" && !j.Runs() }
+// isOver reports whether the job is in a state that it never leaves.
+func (j JobInfo) isOver() bool { return j.State != "" && j.State != "PENDING" && !j.Runs() }
 
 // Runs reports whether the job has its nodes, whether it runs or is stopped (scontrol(1), JOB STATE CODES).
 func (j JobInfo) Runs() bool {

@@ -18,7 +18,7 @@ func TestStatesOfJobs(t *testing.T) {
 		if got, want := j.Runs(), slices.Contains(holds, state); got != want {
 			t.Errorf("%q: Runs is %v", state, got)
 		}
-		if got, want := j.over(), slices.Contains(over, state); got != want {
+		if got, want := j.isOver(), slices.Contains(over, state); got != want {
 			t.Errorf("%q: over is %v", state, got)
 		}
 	}

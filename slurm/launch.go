@@ -33,7 +33,7 @@ type Launch struct {
 	Grace         time.Duration     // between asking the server to end and killing it; whole seconds
 }
 
-func (l Launch) vars(v *vars) {
+func (l Launch) writeVars(v *vars) {
 	env := make([]string, 0, len(l.Env))
 	for k, val := range l.Env {
 		env = append(env, k+"="+val)
@@ -43,25 +43,25 @@ func (l Launch) vars(v *vars) {
 	for name, text := range l.Files {
 		files[name] = string(text)
 	}
-	v.list("cscs_argv", l.Argv)
-	v.list("cscs_env", env)
-	v.list("cscs_unset", l.Unset)
-	v.table("cscs_files", files)
-	v.list("cscs_setup", l.Setup)
-	v.set("cscs_venv", l.Venv)
-	v.set("cscs_package", l.Package)
-	v.set("cscs_program", l.Program)
-	v.set("cscs_bootstrap", l.bootstrapFlag())
-	v.set("cscs_workdir", l.Workdir)
-	v.list("cscs_reads", l.Reads)
-	v.list("cscs_step_args", l.stepOptions("{dir}/environment.toml"))
-	v.set("cscs_environment", l.Environment)
-	v.list("cscs_srun_args", stepArgs)
-	v.set("cscs_port", strconv.Itoa(l.Port))
-	v.set("cscs_wish", strconv.Itoa(l.Wish))
-	v.set("cscs_allow_wide", flag(l.AllowWideBind))
-	v.set("cscs_forward_new", flag(l.ForwardNew))
-	v.set("cscs_grace", seconds(l.Grace))
+	v.setList("cscs_argv", l.Argv)
+	v.setList("cscs_env", env)
+	v.setList("cscs_unset", l.Unset)
+	v.setTable("cscs_files", files)
+	v.setList("cscs_setup", l.Setup)
+	v.setValue("cscs_venv", l.Venv)
+	v.setValue("cscs_package", l.Package)
+	v.setValue("cscs_program", l.Program)
+	v.setValue("cscs_bootstrap", l.bootstrapFlag())
+	v.setValue("cscs_workdir", l.Workdir)
+	v.setList("cscs_reads", l.Reads)
+	v.setList("cscs_step_args", l.stepOptions("{dir}/environment.toml"))
+	v.setValue("cscs_environment", l.Environment)
+	v.setList("cscs_srun_args", stepArgs)
+	v.setValue("cscs_port", strconv.Itoa(l.Port))
+	v.setValue("cscs_wish", strconv.Itoa(l.Wish))
+	v.setValue("cscs_allow_wide", formatFlag(l.AllowWideBind))
+	v.setValue("cscs_forward_new", formatFlag(l.ForwardNew))
+	v.setValue("cscs_grace", formatSeconds(l.Grace))
 }
 
 // stepArgs make a step that has all of the allocation on one node: all CPUs (no
@@ -150,13 +150,13 @@ func quotePath(p string) string {
 	return quoteVariables(p)
 }
 
-func flag(b bool) string {
+func formatFlag(b bool) string {
 	if b {
 		return "1"
 	}
 	return "0"
 }
 
-func seconds(d time.Duration) string {
+func formatSeconds(d time.Duration) string {
 	return strconv.Itoa(int((d + time.Second - 1) / time.Second))
 }

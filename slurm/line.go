@@ -34,8 +34,8 @@ func (l line) get(key string) string {
 	return ""
 }
 
-// all returns every value of key.
-func (l line) all(key string) []string {
+// getAll returns every value of key.
+func (l line) getAll(key string) []string {
 	var out []string
 	for _, f := range l.fields {
 		if k, v, ok := strings.Cut(f, "="); ok && k == key {
@@ -45,8 +45,8 @@ func (l line) all(key string) []string {
 	return out
 }
 
-// int returns the value of key as a number, 0 if it is none.
-func (l line) int(key string) int64 {
+// getInt returns the value of key as a number, 0 if it is none.
+func (l line) getInt(key string) int64 {
 	n, _ := strconv.ParseInt(l.get(key), 10, 64)
 	return n
 }

@@ -70,12 +70,12 @@ func List(ctx context.Context, remote Remote) ([]Found, []Swept, error) {
 }
 
 func parseSwept(l line) Swept {
-	return Swept{ID: l.get("id"), Job: jobOf(l.get("job")), State: l.get("state"), Age: age(l)}
+	return Swept{ID: l.get("id"), Job: jobOf(l.get("job")), State: l.get("state"), Age: parseAge(l)}
 }
 
 func (Swept) isEvent() {}
 
-func age(l line) time.Duration {
+func parseAge(l line) time.Duration {
 	n, err := strconv.ParseInt(l.get("age"), 10, 64)
 	if err != nil || n < 0 {
 		return -1
@@ -85,8 +85,8 @@ func age(l line) time.Duration {
 
 // parseFound reads one session; its job is squeue's %i|%T|%r|%S|%e|%P|%a|%N.
 func parseFound(l line) Found {
-	f := Found{ID: l.get("id"), About: l.get("about"), Age: age(l), Left: l.get("left") != "", Clients: l.all("client")}
-	if p := l.int("port"); 0 < p && p < 1<<16 {
+	f := Found{ID: l.get("id"), About: l.get("about"), Age: parseAge(l), Left: l.get("left") != "", Clients: l.getAll("client")}
+	if p := l.getInt("port"); 0 < p && p < 1<<16 {
 		f.Port = int(p)
 	}
 	switch l.get("last") {
@@ -102,7 +102,7 @@ func parseFound(l line) Found {
 		return f
 	}
 	f.Over = f.Over || q[1] == "COMPLETING" // what runs of it takes no longer than processes take to die
-	f.Job, f.State, f.Partition, f.Account = jobOf(q[0]), q[1], q[5], unset(q[6])
+	f.Job, f.State, f.Partition, f.Account = jobOf(q[0]), q[1], q[5], emptyIfUnset(q[6])
 	if f.State == "PENDING" {
 		f.Reason, f.Start = ExplainReason(q[2], f.Job), unixTime(q[3])
 	} else {
@@ -114,8 +114,8 @@ func parseFound(l line) Found {
 	return f
 }
 
-// unset is the empty string for what Slurm prints of something that is not there.
-func unset(s string) string {
+// emptyIfUnset is the empty string for what Slurm prints of something that is not there.
+func emptyIfUnset(s string) string {
 	if s == "(null)" || s == "N/A" || s == "None" {
 		return ""
 	}

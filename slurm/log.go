@@ -16,9 +16,9 @@ import (
 func Log(ctx context.Context, remote Remote, id string, last int, every time.Duration, w io.Writer) error {
 	v := new(vars)
 	v.setID(id)
-	v.set("cscs_every", seconds(every))
+	v.setValue("cscs_every", formatSeconds(every))
 	if last > 0 {
-		v.set("cscs_last", strconv.Itoa(last))
+		v.setValue("cscs_last", strconv.Itoa(last))
 	}
 	stdin, open := io.Pipe() // its end is ours
 	defer stdin.Close()

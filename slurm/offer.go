@@ -14,7 +14,7 @@ func (p Partition) TimeLimit() (time.Duration, bool) { return timeLimit(p.Limit)
 // is no partition is left out.
 func parseOffer(l line) []Partition {
 	var all []Partition
-	for _, s := range l.all("partition") {
+	for _, s := range l.getAll("partition") {
 		f := strings.Split(s, "|")
 		if len(f) != 5 {
 			continue

@@ -239,8 +239,8 @@ func OptionWord(name string) (string, bool) {
 	return "", false
 }
 
-// sets reports whether word sets one of the options with these long names.
-func sets(word string, long ...string) bool {
+// hasOption reports whether word sets one of the options with these long names.
+func hasOption(word string, long ...string) bool {
 	used, _ := readOptions(word)
 	return slices.ContainsFunc(used, func(u usedOption) bool { return slices.Contains(long, u.long) })
 }

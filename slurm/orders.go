@@ -12,11 +12,11 @@ type order struct {
 	c  chan struct{}
 }
 
-func (o *order) give() {
+func (o *order) giveOrder() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	select {
-	case <-o.made():
+	case <-o.ensureChannel():
 	default:
 		close(o.c)
 	}
@@ -26,10 +26,10 @@ func (o *order) give() {
 func (o *order) done() <-chan struct{} {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.made()
+	return o.ensureChannel()
 }
 
-func (o *order) given() bool {
+func (o *order) isGiven() bool {
 	select {
 	case <-o.done():
 		return true
@@ -38,7 +38,7 @@ func (o *order) given() bool {
 	}
 }
 
-func (o *order) made() chan struct{} {
+func (o *order) ensureChannel() chan struct{} {
 	if o.c == nil {
 		o.c = make(chan struct{})
 	}
@@ -47,10 +47,10 @@ func (o *order) made() chan struct{} {
 
 // Withdraw takes the request back while it is pending; one that was granted is left to
 // Stop, and no more events are read then.
-func (s *Submission) Withdraw() { s.orders.withdraw.give() }
+func (s *Submission) Withdraw() { s.orders.withdraw.giveOrder() }
 
 // Detach lets the session go on without this client: a request that is pending is left to
 // wait in Slurm, a job to run, under its lease. Submit or Follow then ends with
 // Outcome.Detached. Where the request cannot be left alone (ViaSalloc), a Note says so,
 // and all goes on.
-func (s *Submission) Detach() { s.orders.detach.give() }
+func (s *Submission) Detach() { s.orders.detach.giveOrder() }

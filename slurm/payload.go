@@ -23,14 +23,14 @@ func (v *vars) setID(id string) {
 	if err := sessionid.Check(id); err != nil {
 		v.err = err
 	}
-	v.set("cscs_id", id)
+	v.setValue("cscs_id", id)
 }
 
-func (v *vars) set(name, value string) {
+func (v *vars) setValue(name, value string) {
 	v.b.WriteString(name + "=" + shellescape.Quote(value) + "\n")
 }
 
-func (v *vars) list(name string, values []string) {
+func (v *vars) setList(name string, values []string) {
 	v.b.WriteString(name + "=(")
 	for i, s := range values {
 		if i > 0 {
@@ -41,14 +41,14 @@ func (v *vars) list(name string, values []string) {
 	v.b.WriteString(")\n")
 }
 
-// table writes a list of each key and its value, in the order of the keys. An associative array would need a
+// setTable writes a list of each key and its value, in the order of the keys. An associative array would need a
 // command, declare, that the user may have a function for.
-func (v *vars) table(name string, values map[string]string) {
+func (v *vars) setTable(name string, values map[string]string) {
 	var list []string
 	for _, k := range slices.Sorted(maps.Keys(values)) {
 		list = append(list, k, values[k])
 	}
-	v.list(name, list)
+	v.setList(name, list)
 }
 
 func (v *vars) String() string { return v.b.String() }

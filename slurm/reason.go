@@ -66,13 +66,13 @@ func NeverStarts(reason string) bool {
 	// QOSMaxWallDurationPerJobLimit, QOSMinGRES, …
 	name := firstWord(reason)
 	return (strings.HasPrefix(name, "Assoc") || strings.HasPrefix(name, "QOS")) &&
-		(strings.Contains(name, "PerJob") || strings.HasPrefix(name, "QOSMin") || budget(name))
+		(strings.Contains(name, "PerJob") || strings.HasPrefix(name, "QOSMin") || isBudgetReason(name))
 }
 
-// budget: is the reason one of those for a budget that is used up: AssocGrpCPUMinutesLimit,
+// isBudgetReason: is the reason one of those for a budget that is used up: AssocGrpCPUMinutesLimit,
 // QOSGrpBillingMinutes, …? The end of other jobs gives nothing back of it but what they had
 // reserved and did not use. (RunMinutes are about those that run, which do end.)
-func budget(reason string) bool {
+func isBudgetReason(reason string) bool {
 	return strings.Contains(reason, "Minutes") && !strings.Contains(reason, "RunMinutes")
 }
 
@@ -86,7 +86,7 @@ func lookupReason(reason string) (string, bool) {
 			continue
 		}
 		switch {
-		case budget(name):
+		case isBudgetReason(name):
 			return "the budget of " + p.who + " is used up, or too small for what the job asks for", true
 		case strings.Contains(name, "PerJob"):
 			return "more than " + p.who + " allows for one job", true

@@ -110,7 +110,7 @@ func (c call) run(ctx context.Context, remote Remote) error {
 	if c.vars.err != nil {
 		return c.vars.err
 	}
-	payload, mark := c.payload()
+	payload, mark := c.buildPayload()
 	var stdin io.Reader = strings.NewReader(payload)
 	if c.stdin != nil {
 		stdin = io.MultiReader(stdin, c.stdin)
@@ -128,9 +128,9 @@ func (c call) run(ctx context.Context, remote Remote) error {
 		done <- err
 	}()
 	br := bufio.NewReaderSize(pr, 64<<10)
-	watch := watchInner(ctx, plain(remote), cancel)
+	watch := watchInner(ctx, unwrapRemote(remote), cancel)
 	readErr := readMark(br, mark)
-	inner := watch.end()
+	inner := watch.endWatch()
 	if readErr == nil {
 		readErr = c.readLines(br)
 	}
@@ -145,19 +145,19 @@ func (c call) run(ctx context.Context, remote Remote) error {
 	case inner != nil && readErr != nil:
 		return inner
 	case errors.As(readErr, &shell) && shell.Kind == "shell":
-		if !exited(execErr) {
+		if !hasExited(execErr) {
 			return execErr // the connection ended, not the shell
 		}
 		if s := strings.TrimSpace(stderr.String()); s != "" {
 			shell.Output = strings.TrimSpace(shell.Output + "\n" + s)
 		}
-		if inner := findInner(whole, plain(remote)); inner != nil {
+		if inner := findInner(whole, unwrapRemote(remote)); inner != nil {
 			return inner
 		}
 		return shell
 	case readErr != nil:
 		return readErr
-	case execErr != nil && !exited(execErr):
+	case execErr != nil && !hasExited(execErr):
 		return execErr
 	}
 	return nil
@@ -168,23 +168,23 @@ func (c call) run(ctx context.Context, remote Remote) error {
 // named like commands, and uses none that the client does not set.
 const ownVariables = `[[ ${1-} == launch ]] || unset -v "${!cscs_@}"` + "\n"
 
-// payload is what bootstrap reads from standard input, and the line with which the
+// buildPayload is what bootstrap reads from standard input, and the line with which the
 // answer to it begins.
-func (c call) payload() (text, mark string) {
+func (c call) buildPayload() (text, mark string) {
 	nonce := rand.Text()
-	c.vars.set("cscs_nonce", nonce)
+	c.vars.setValue("cscs_nonce", nonce)
 	text = ownVariables + c.vars.String() + script() + verbBefore + c.verb + verbAfter
-	return frame(text), marker + nonce
+	return frameScript(text), marker + nonce
 }
 
-// frame is a script as bootstrap reads it.
-func frame(text string) string {
-	packed := pack(text)
+// frameScript is a script as bootstrap reads it.
+func frameScript(text string) string {
+	packed := compressText(text)
 	return fmt.Sprintf("%s%s%d\n%s", strings.Repeat("\n", spareLines), header(), len(packed), packed)
 }
 
-// pack compresses text (RFC 1952).
-func pack(text string) string {
+// compressText compresses text (RFC 1952).
+func compressText(text string) string {
 	var b strings.Builder
 	w := gzip.NewWriter(&b)
 	_, _ = io.WriteString(w, text) // a Builder takes all
@@ -192,8 +192,8 @@ func pack(text string) string {
 	return b.String()
 }
 
-// read reads the answer after the line with the marker.
-func (c call) read(br *bufio.Reader, mark string) error {
+// readAnswer reads the answer after the line with the marker.
+func (c call) readAnswer(br *bufio.Reader, mark string) error {
 	if err := readMark(br, mark); err != nil {
 		return err
 	}
@@ -237,9 +237,9 @@ func (c call) readLines(br *bufio.Reader) error {
 		}
 		l := parseLine(strings.TrimRight(s, "\n"))
 		if l.kind == "error" {
-			return &RemoteError{Kind: l.get("kind"), Message: l.get("message"), Path: clean(l.get("path"))}
+			return &RemoteError{Kind: l.get("kind"), Message: l.get("message"), Path: cleanMessage(l.get("path"))}
 		}
-		if err := l.check(); err != nil {
+		if err := l.checkFields(); err != nil {
 			return err
 		}
 		if c.handle != nil {
@@ -248,16 +248,16 @@ func (c call) readLines(br *bufio.Reader) error {
 			}
 		}
 		if l.kind == "log" && c.raw != nil {
-			if err := c.raw(io.LimitReader(br, l.int("bytes"))); err != nil {
+			if err := c.raw(io.LimitReader(br, l.getInt("bytes"))); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// exited reports whether err means that the command ran to an end of its own,
+// hasExited reports whether err means that the command ran to an end of its own,
 // good or bad, as opposed to a connection that broke.
-func exited(err error) bool {
+func hasExited(err error) bool {
 	if err == nil {
 		return true
 	}

@@ -24,7 +24,7 @@ func spoken(t *testing.T, lease, within time.Duration, order func(*orders)) (at 
 		go func() {
 			defer close(done)
 			defer w.Close()
-			speak(ctx, &o, w, lease)
+			sendClientMessages(ctx, &o, w, lease)
 		}()
 		if order != nil {
 			time.AfterFunc(within/2, func() { order(&o) })
@@ -67,11 +67,11 @@ func TestRenewals(t *testing.T) {
 // A client that detaches lives on until it has been heard; one that withdraws says nothing more.
 func TestOrders(t *testing.T) {
 	t.Parallel()
-	_, lines := spoken(t, time.Minute, 50*time.Second, func(o *orders) { o.detach.give() })
+	_, lines := spoken(t, time.Minute, 50*time.Second, func(o *orders) { o.detach.giveOrder() })
 	if len(lines) != 5 || lines[2] != "detach" {
 		t.Errorf("detach: %q", lines)
 	}
-	at, lines := spoken(t, time.Minute, 50*time.Second, func(o *orders) { o.withdraw.give() })
+	at, lines := spoken(t, time.Minute, 50*time.Second, func(o *orders) { o.withdraw.giveOrder() })
 	if diff := cmp.Diff([]int{0, 15, 25}, at); diff != "" || lines[2] != "stop" {
 		t.Errorf("withdraw: %q\n%s", lines, diff)
 	}

@@ -42,7 +42,7 @@ const spareLines = 16
 var header = sync.OnceValue(func() string {
 	report := "shopt -s extglob\n" + stripComments(readRemoteFile("remote/05-startup.sh")) + "cscs_report_inner\n"
 	return `/usr/bin/env bash --noprofile --norc -p -c 'eval "$(printf %s "$1" | base64 -d | GZIP= gzip -dc)"' cscs ` +
-		base64.StdEncoding.EncodeToString([]byte(pack(report))) + `; exit; cscs/1 `
+		base64.StdEncoding.EncodeToString([]byte(compressText(report))) + `; exit; cscs/1 `
 })
 
 // headerMark is what bootstrap knows a header by.
@@ -116,8 +116,8 @@ func watchInner(ctx context.Context, remote Remote, stop context.CancelCauseFunc
 	return w
 }
 
-// end ends the look that is under way, if there is one, and returns what was found.
-func (w *innerWatch) end() *RemoteError {
+// endWatch ends the look that is under way, if there is one, and returns what was found.
+func (w *innerWatch) endWatch() *RemoteError {
 	w.cancel()
 	if w.timer.Stop() {
 		w.wg.Done()

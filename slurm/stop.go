@@ -31,10 +31,10 @@ const AnyStep = "any"
 func Stop(ctx context.Context, remote Remote, s Stopping) (*Exited, error) {
 	v := new(vars)
 	v.setID(s.ID)
-	v.set("cscs_job", s.Job)
-	v.set("cscs_step", s.Step)
-	v.set("cscs_grace", seconds(s.Grace))
-	v.set("cscs_kill", map[bool]string{true: "1"}[s.Kill])
+	v.setValue("cscs_job", s.Job)
+	v.setValue("cscs_step", s.Step)
+	v.setValue("cscs_grace", formatSeconds(s.Grace))
+	v.setValue("cscs_kill", map[bool]string{true: "1"}[s.Kill])
 
 	stdin, feed := io.Pipe()
 	defer feed.Close()
@@ -70,7 +70,7 @@ func Stop(ctx context.Context, remote Remote, s Stopping) (*Exited, error) {
 			case "stopped":
 				stopped = true
 			case "remains":
-				remains = &RemainsError{Name: JobName(s.ID), Job: l.get("job"), Message: clean(l.get("message"))}
+				remains = &RemainsError{Name: JobName(s.ID), Job: l.get("job"), Message: cleanMessage(l.get("message"))}
 			}
 			return nil
 		},
@@ -103,7 +103,7 @@ func Stop(ctx context.Context, remote Remote, s Stopping) (*Exited, error) {
 	return exited, nil
 }
 
-func itoa(n int) string { return strconv.Itoa(n) }
+func formatInt(n int) string { return strconv.Itoa(n) }
 
 // signalName names the signals by which servers die; others by their number.
 func signalName(n int) string {
@@ -112,5 +112,5 @@ func signalName(n int) string {
 	if s, ok := names[n]; ok {
 		return s
 	}
-	return "signal " + itoa(n)
+	return "signal " + formatInt(n)
 }

@@ -39,10 +39,10 @@ const (
 // renewalPeriod is the time between two renewals of a lease.
 func renewalPeriod(lease time.Duration) time.Duration { return min(lease/renewals, maxRenewal) }
 
-// speak writes what the client has to say to w, until ctx ends or the request is to be
+// sendClientMessages writes what the client has to say to w, until ctx ends or the request is to be
 // withdrawn: its orders, and its sign of life. Each of those is a number that the one before
 // was not; another client that has the same session open shall not say the same by chance.
-func speak(ctx context.Context, orders *orders, w io.Writer, lease time.Duration) {
+func sendClientMessages(ctx context.Context, orders *orders, w io.Writer, lease time.Duration) {
 	var tick <-chan time.Time
 	n := rand.Uint32N(1e9)
 	if lease > 0 {
@@ -100,9 +100,9 @@ var ErrCut = errors.New("our command on the login node was ended by somebody")
 // error of handle's, or the error of the connection.
 func (s *Submission) Submit(ctx context.Context, remote Remote, handle func(Event) error) (Outcome, error) {
 	v := new(vars)
-	s.Request.vars(v)
-	s.Launch.vars(v)
-	return s.call(ctx, remote, "submit", v, handle)
+	s.Request.writeVars(v)
+	s.Launch.writeVars(v)
+	return s.callRemote(ctx, remote, "submit", v, handle)
 }
 
 // Follow takes the session up again, over another connection, where the last one
@@ -111,23 +111,23 @@ func (s *Submission) Submit(ctx context.Context, remote Remote, handle func(Even
 func (s *Submission) Follow(ctx context.Context, remote Remote, handle func(Event) error) (Outcome, error) {
 	v := new(vars)
 	s.mu.Lock()
-	v.set("cscs_from", strconv.FormatInt(s.offset, 10))
-	v.set("cscs_job", s.job)
+	v.setValue("cscs_from", strconv.FormatInt(s.offset, 10))
+	v.setValue("cscs_job", s.job)
 	if s.granted {
-		v.set("cscs_granted", "1")
+		v.setValue("cscs_granted", "1")
 	}
 	s.mu.Unlock()
-	return s.call(ctx, remote, "follow", v, handle)
+	return s.callRemote(ctx, remote, "follow", v, handle)
 }
 
-func (s *Submission) call(ctx context.Context, remote Remote, verb string, v *vars, handle func(Event) error) (Outcome, error) {
+func (s *Submission) callRemote(ctx context.Context, remote Remote, verb string, v *vars, handle func(Event) error) (Outcome, error) {
 	s.mu.Lock()
 	s.turn++
 	turn := s.turn
 	s.mu.Unlock()
 	v.setID(s.ID)
-	v.set("cscs_lease", seconds(s.Lease))
-	v.set("cscs_client_name", s.Client)
+	v.setValue("cscs_lease", formatSeconds(s.Lease))
+	v.setValue("cscs_client_name", s.Client)
 	stdin, feed := io.Pipe()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -135,17 +135,17 @@ func (s *Submission) call(ctx context.Context, remote Remote, verb string, v *va
 	waited := make(chan struct{})
 	go func() {
 		defer close(waited)
-		speak(ctx, &s.orders, feed, s.Lease)
+		sendClientMessages(ctx, &s.orders, feed, s.Lease)
 		feed.Close()
 	}()
 	defer func() { cancel(); stdin.Close(); <-waited }()
 
-	c := call{verb: verb, vars: v, stdin: stdin, handle: func(l line) error { return s.take(turn, l, handle) }}
+	c := call{verb: verb, vars: v, stdin: stdin, handle: func(l line) error { return s.takeLine(turn, l, handle) }}
 	err := c.run(ctx, remote)
 	s.mu.Lock()
 	out := s.outcome
 	s.mu.Unlock()
-	if err == nil && !out.ended() && !s.orders.withdraw.given() { // else it ended because it was told to
+	if err == nil && !out.hasEnded() && !s.orders.withdraw.isGiven() { // else it ended because it was told to
 		err = ErrCut
 	}
 	return out, err
@@ -153,24 +153,24 @@ func (s *Submission) call(ctx context.Context, remote Remote, verb string, v *va
 
 var errSuperseded = errors.New("the session is followed over another connection")
 
-// take takes one line in. What handle did not take comes again to the next reader.
-func (s *Submission) take(turn int, l line, handle func(Event) error) error {
+// takeLine takes one line in. What handle did not take comes again to the next reader.
+func (s *Submission) takeLine(turn int, l line, handle func(Event) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if turn != s.turn {
 		return errSuperseded
 	}
-	if err := s.digest(l, handle); err != nil {
+	if err := s.handleLine(l, handle); err != nil {
 		return err
 	}
 	s.offset += l.size
 	return nil
 }
 
-func (s *Submission) digest(l line, handle func(Event) error) error {
+func (s *Submission) handleLine(l line, handle func(Event) error) error {
 	switch l.kind {
 	case "refused":
-		return &RefusedError{Message: refusal(l), Accounts: strings.Fields(l.get("accounts")), Unsure: l.get("left") != "",
+		return &RefusedError{Message: refusalMessage(l), Accounts: strings.Fields(l.get("accounts")), Unsure: l.get("left") != "",
 			Request: s.Request, Partitions: parseOffer(l)}
 	case "swept":
 		if !l.isListed() {
@@ -186,13 +186,13 @@ func (s *Submission) digest(l line, handle func(Event) error) error {
 	case "detached":
 		s.outcome.Detached = true
 	case "stepfailed":
-		return &StepError{Job: s.job, Message: clean(l.get("message"))}
+		return &StepError{Job: s.job, Message: cleanMessage(l.get("message"))}
 	case "restart":
 		s.offset = 0
 	case "gone":
 		return &RemoteError{Kind: "gone", Message: "the session's directory has disappeared from the cluster"}
 	}
-	e := l.event()
+	e := l.toEvent()
 	switch e := e.(type) {
 	case nil:
 		return nil
@@ -219,13 +219,13 @@ func (s *Submission) digest(l line, handle func(Event) error) error {
 	return handle(e)
 }
 
-// ended reports whether the session is known to be over on the cluster.
-func (o Outcome) ended() bool {
-	return o.Withdrawn || o.Detached || o.Exited != nil || o.Job != nil && o.Job.over()
+// hasEnded reports whether the session is known to be over on the cluster.
+func (o Outcome) hasEnded() bool {
+	return o.Withdrawn || o.Detached || o.Exited != nil || o.Job != nil && o.Job.isOver()
 }
 
-func refusal(l line) string {
-	if m := clean(l.get("message")); m != "" {
+func refusalMessage(l line) string {
+	if m := cleanMessage(l.get("message")); m != "" {
 		return m
 	}
 	return l.get("by") + " ended with status " + l.get("code")
@@ -281,9 +281,9 @@ func (o Outcome) Err() error {
 	case x.Code > 128 && x.Code <= 128+64:
 		e.Message = "the server was killed by " + signalName(x.Code-128)
 	case o.Served:
-		e.Message = "the server ended with status " + itoa(x.Code)
+		e.Message = "the server ended with status " + formatInt(x.Code)
 	default:
-		e.Message = "the server ended with status " + itoa(x.Code) + " before it listened"
+		e.Message = "the server ended with status " + formatInt(x.Code) + " before it listened"
 	}
 	return e
 }

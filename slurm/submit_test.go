@@ -504,14 +504,14 @@ func TestSilentWhileQueued(t *testing.T) {
 	t.Parallel()
 	f := slurmtest.New(t, "FAKE_QUEUE=1")
 	v := new(vars)
-	v.set("cscs_via", "salloc")
-	v.set("cscs_id", testID(t))
-	v.set("cscs_lease", "1")
+	v.setValue("cscs_via", "salloc")
+	v.setValue("cscs_id", testID(t))
+	v.setValue("cscs_lease", "1")
 	stdin, never := io.Pipe()
 	defer never.Close()
 	c := call{verb: "submit", vars: v, stdin: stdin}
 	s := Submission{}
-	c.handle = func(l line) error { return s.digest(l, func(Event) error { return nil }) }
+	c.handle = func(l line) error { return s.handleLine(l, func(Event) error { return nil }) }
 	if err := c.run(t.Context(), f); err != nil {
 		t.Fatal(err)
 	}
@@ -531,9 +531,9 @@ func TestOrderInParts(t *testing.T) {
 	f := slurmtest.New(t)
 	v := new(vars)
 	id := testID(t)
-	v.set("cscs_via", "sbatch")
-	v.set("cscs_id", id)
-	v.list("cscs_argv", serverArgv("127.0.0.1"))
+	v.setValue("cscs_via", "sbatch")
+	v.setValue("cscs_id", id)
+	v.setList("cscs_argv", serverArgv("127.0.0.1"))
 	stdin, client := io.Pipe()
 	defer client.Close()
 	say := func(text string) {
@@ -544,7 +544,7 @@ func TestOrderInParts(t *testing.T) {
 	c := call{verb: "submit", vars: v, stdin: stdin}
 	s := Submission{}
 	c.handle = func(l line) error {
-		return s.digest(l, func(e Event) error {
+		return s.handleLine(l, func(e Event) error {
 			if _, ok := e.(Listening); ok {
 				go func() {
 					say("det")

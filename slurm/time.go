@@ -52,9 +52,9 @@ func DoubtTime(s string) string {
 	}
 	m, _ := strconv.Atoi(first)
 	sec, _ := strconv.Atoi(second)
-	reads := plural(m, "minute")
+	reads := formatCount(m, "minute")
 	if sec > 0 {
-		reads += " and " + plural(sec, "second")
+		reads += " and " + formatCount(sec, "second")
 	}
 	span := ""
 	if m > 0 {
@@ -70,7 +70,7 @@ func DoubtTime(s string) string {
 	return fmt.Sprintf("Slurm reads %s as %s; hours and minutes are written as %s or %s", s, reads, hours, span)
 }
 
-func plural(n int, unit string) string {
+func formatCount(n int, unit string) string {
 	if n == 1 {
 		return "1 " + unit
 	}

@@ -50,9 +50,9 @@ var fieldRules = []fieldRule{
 	{"addr", "address", isAddr, []string{"listening", "elsewhere", "vanished"}},
 }
 
-// check refuses a line with a field that is not what it must be, as a whole: the host where
+// checkFields refuses a line with a field that is not what it must be, as a whole: the host where
 // it comes from cannot be relied on. Rows of a list are judged one by one (see parseFound).
-func (l line) check() error {
+func (l line) checkFields() error {
 	if l.kind == "session" || l.kind == "swept" {
 		return nil
 	}
@@ -79,8 +79,8 @@ func isAddr(s string) bool {
 	return err == nil
 }
 
-// addresses returns those of the texts that are addresses under which another host may reach this one, four at most.
-func addresses(texts []string) []string {
+// reachableAddresses returns those of the texts that are addresses under which another host may reach this one, four at most.
+func reachableAddresses(texts []string) []string {
 	var found []string
 	for _, text := range texts {
 		a, err := netip.ParseAddr(text)

@@ -50,7 +50,7 @@ func TestIDsOfCalls(t *testing.T) {
 			"log":  func(h *lyingHost) error { return Log(t.Context(), h, id, 0, 0, io.Discard) },
 			"find": func(h *lyingHost) error { _, err := FindRunner(t.Context(), h, id); return err },
 			"listen": func(h *lyingHost) error {
-				w := NewWatch(1, 0)
+				w := NewPortMonitor(1, 0)
 				if w.Session = id; id == "" {
 					w.Session = " " // none is good: the watch is over no session's port
 				}
@@ -166,11 +166,11 @@ func FuzzLine(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		l := parseLine(s)
-		if l.check() != nil {
+		if l.checkFields() != nil {
 			return
 		}
 		var jobs, nodes, addrs []string
-		switch e := l.event().(type) {
+		switch e := l.toEvent().(type) {
 		case Pending:
 			jobs = append(jobs, e.Job)
 		case Queued:

@@ -28,14 +28,14 @@ const (
 // Vias are all of them; the zero value means ViaAuto.
 var Vias = []Via{ViaAuto, ViaSalloc, ViaSbatch}
 
-func (r Request) via() Via {
+func (r Request) effectiveVia() Via {
 	if r.Via == "" {
 		return ViaAuto
 	}
 	return r.Via
 }
 
-// deadline is the value of salloc's --deadline for a request that may wait for so long;
+// deadlineValue is the value of salloc's --deadline for a request that may wait for so long;
 // "": none. Slurm takes a pending job away once it could not end before its deadline any more,
 // so that is the wait and the time limit. A job that is running at its deadline is left
 // alone (seen on 24.11, with a time limit that was raised beyond it), so none that was
@@ -45,12 +45,12 @@ func (r Request) via() Via {
 // it all the same, refuses a deadline that is too near for it, and would let one that is too
 // far lapse into hours. Then there is none; nor can it be added later, since a job's owner
 // may not change it.
-func (r Request) deadline(wait time.Duration) string {
+func (r Request) deadlineValue(wait time.Duration) string {
 	limit, ok := timeLimit(r.Time)
 	if !ok || wait <= 0 {
 		return ""
 	}
-	if slices.ContainsFunc(r.Extra, func(word string) bool { return sets(word, "deadline", "time-min", "time") }) {
+	if slices.ContainsFunc(r.Extra, func(word string) bool { return hasOption(word, "deadline", "time-min", "time") }) {
 		return "" // the user's own, or another time limit
 	}
 	return "now+" + strconv.FormatInt(int64((wait+limit+time.Second-1)/time.Second), 10)
@@ -108,25 +108,25 @@ func (r Request) CommandLines(id string) []string {
 		sbatch += " " + shellescape.QuoteCommand(args)
 	}
 	argv := []string{"salloc", "--no-shell", "--job-name=" + JobName(id)}
-	if d := r.deadline(r.Patience); d != "" && r.via() == ViaSalloc {
+	if d := r.deadlineValue(r.Patience); d != "" && r.effectiveVia() == ViaSalloc {
 		argv = append(argv, "--deadline="+d)
 	}
 	salloc := shellescape.QuoteCommand(append(argv, r.Args()...))
 	switch {
-	case r.via() == ViaSalloc:
+	case r.effectiveVia() == ViaSalloc:
 		return []string{salloc}
-	case r.via() == ViaSbatch, r.Left:
+	case r.effectiveVia() == ViaSbatch, r.Left:
 		return []string{sbatch}
 	}
 	return []string{salloc, "# if it has to wait:", sbatch}
 }
 
-func (r Request) vars(v *vars) {
-	v.list("cscs_salloc_args", r.Args())
-	v.list("cscs_requested", canonicalOptions(r.Args()))
-	v.set("cscs_via", string(r.via()))
+func (r Request) writeVars(v *vars) {
+	v.setList("cscs_salloc_args", r.Args())
+	v.setList("cscs_requested", canonicalOptions(r.Args()))
+	v.setValue("cscs_via", string(r.effectiveVia()))
 	if r.Left {
-		v.set("cscs_unattended", "1")
+		v.setValue("cscs_unattended", "1")
 	}
-	v.set("cscs_deadline", r.deadline(r.Patience))
+	v.setValue("cscs_deadline", r.deadlineValue(r.Patience))
 }

@@ -526,7 +526,7 @@ func TestForsaken(t *testing.T) {
 			file := filepath.Join(f.Home, ".cscs", "fake", id, "lease")
 			value, _, _ := strings.Cut(readAll(t, file), " ")
 			// As it will be in half an hour.
-			if err := os.WriteFile(file, []byte(value+" "+itoa(int(time.Now().Unix()-331))+"\n"), 0o600); err != nil {
+			if err := os.WriteFile(file, []byte(value+" "+formatInt(int(time.Now().Unix()-331))+"\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			f.Free()
@@ -650,11 +650,11 @@ func TestDeadline(t *testing.T) {
 		{"10", []string{"-xt5"}, "now+660"}, // not on node t5
 		{"10", []string{"--exclusive"}, "now+660"},
 	} {
-		if got := (Request{Time: c.time, Extra: c.extra}).deadline(time.Minute); got != c.want {
+		if got := (Request{Time: c.time, Extra: c.extra}).deadlineValue(time.Minute); got != c.want {
 			t.Errorf("%s %v: %q, want %q", c.time, c.extra, got, c.want)
 		}
 	}
-	if got := (Request{Time: "10"}).deadline(0); got != "" {
+	if got := (Request{Time: "10"}).deadlineValue(0); got != "" {
 		t.Errorf("without an end of patience: %q", got)
 	}
 }
@@ -749,13 +749,13 @@ func TestControllerStaysAway(t *testing.T) {
 			f := slurmtest.New(t)
 			f.Away(true)
 			v := new(vars)
-			v.set("cscs_via", string(via))
-			v.set("cscs_id", testID(t))
-			v.set("cscs_silence_most", "3")
+			v.setValue("cscs_via", string(via))
+			v.setValue("cscs_id", testID(t))
+			v.setValue("cscs_silence_most", "3")
 			stdin, never := io.Pipe()
 			defer never.Close()
 			s := Submission{}
-			c := call{verb: "submit", vars: v, stdin: stdin, handle: func(l line) error { return s.digest(l, func(Event) error { return nil }) }}
+			c := call{verb: "submit", vars: v, stdin: stdin, handle: func(l line) error { return s.handleLine(l, func(Event) error { return nil }) }}
 			err := c.run(t.Context(), f)
 			var refused *RefusedError
 			if !errors.As(err, &refused) || refused.Unsure || refused.Message != "Unable to contact slurm controller (connect failure)" {

@@ -23,11 +23,11 @@ type Listener struct {
 // Ours reports whether it is the user's own.
 func (l Listener) Ours() bool { return l.Verdict == "ours" || l.Verdict == "wide" }
 
-// A Watch is an eye on the ports of one node, and on one of them above all. Its looks
+// A PortMonitor is an eye on the ports of one node, and on one of them above all. Its looks
 // tell whose socket listens there now, by the uid that the kernel shows for it (proc(5),
 // /proc/net/tcp). One shell there serves all ports: sshd bounds how many a connection
 // may have (MaxSessions).
-type Watch struct {
+type PortMonitor struct {
 	Session string // with whose directory the shell ends, if its client vanishes; "": it stays until sshd notices
 
 	// Job, Runner and Lease have the session's lease renewed in its runner, a process of that
@@ -42,12 +42,12 @@ type Watch struct {
 	every time.Duration
 	wake  chan struct{} // there is more to be sent
 
-	mu    sync.Mutex
-	gazes map[int]*gaze // by port
+	mu     sync.Mutex
+	probes map[int]*portProbe // by port
 }
 
-// A gaze is the looks at one port.
-type gaze struct {
+// A portProbe is the looks at one port.
+type portProbe struct {
 	asked   uint64 // looks that were asked for
 	sent    uint64 // of these, those that were asked of the node
 	seen    uint64 // the last of them that was answered
@@ -55,38 +55,38 @@ type gaze struct {
 	changed chan struct{} // closed and renewed when that changes
 }
 
-// NewWatch returns the watch over a node. It looks at the port by itself every so often
+// NewPortMonitor returns the watch over a node. It looks at the port by itself every so often
 // (whole seconds), beside the looks that are asked for, at this and other ports.
-func NewWatch(port int, every time.Duration) *Watch {
-	return &Watch{port: port, every: every, wake: make(chan struct{}, 1), gazes: map[int]*gaze{}}
+func NewPortMonitor(port int, every time.Duration) *PortMonitor {
+	return &PortMonitor{port: port, every: every, wake: make(chan struct{}, 1), probes: map[int]*portProbe{}}
 }
 
 // Run has the node, which remote is, look, and hands what it sees at the watch's port to
 // handle: at once, and whenever that changes, until ctx or the connection ends or handle
 // returns an error. It may be run again when it has ended.
-func (w *Watch) Run(ctx context.Context, remote Remote, handle func(Listener) error) error {
+func (w *PortMonitor) Run(ctx context.Context, remote Remote, handle func(Listener) error) error {
 	v := new(vars)
-	v.set("cscs_port", strconv.Itoa(w.port))
-	v.set("cscs_every", seconds(w.every))
+	v.setValue("cscs_port", strconv.Itoa(w.port))
+	v.setValue("cscs_every", formatSeconds(w.every))
 	if w.Session == "" {
-		v.set("cscs_id", "")
+		v.setValue("cscs_id", "")
 	} else {
 		v.setID(w.Session)
 	}
-	v.set("cscs_job", w.Job)
+	v.setValue("cscs_job", w.Job)
 	var lease time.Duration // by which the node takes the client for silent; 0: it does not
-	if w.renews() {
+	if w.isLeaseRenewed() {
 		lease = w.Lease
 	}
-	v.set("cscs_lease", seconds(lease))
+	v.setValue("cscs_lease", formatSeconds(lease))
 	stdin, feed := io.Pipe()
 	ctx, cancel := context.WithCancel(ctx)
 	asked := make(chan struct{})
-	w.again()
+	w.requeueUnanswered()
 	go func() {
 		defer close(asked)
 		defer feed.Close()
-		w.ask(ctx, feed)
+		w.sendProbes(ctx, feed)
 	}()
 	defer func() { cancel(); stdin.Close(); <-asked }()
 	c := call{verb: "look", vars: v, stdin: stdin, handle: func(l line) error {
@@ -104,8 +104,8 @@ func (w *Watch) Run(ctx context.Context, remote Remote, handle func(Listener) er
 			Owner:   l.get("owner"),
 			Job:     l.get("job"),
 		}
-		if n := l.int("look"); n > 0 {
-			w.answer(int(l.int("port")), uint64(n), now)
+		if n := l.getInt("look"); n > 0 {
+			w.recordAnswer(int(l.getInt("port")), uint64(n), now)
 			return nil
 		}
 		return handle(now)
@@ -113,21 +113,21 @@ func (w *Watch) Run(ctx context.Context, remote Remote, handle func(Listener) er
 	return c.run(ctx, remote)
 }
 
-// renews reports whether the lease is renewed. Then the node hears of the client from time to time.
-func (w *Watch) renews() bool { return w.Runner > 0 && w.Lease > 0 }
+// isLeaseRenewed reports whether the lease is renewed. Then the node hears of the client from time to time.
+func (w *PortMonitor) isLeaseRenewed() bool { return w.Runner > 0 && w.Lease > 0 }
 
-// Look returns what a look at a port shows that was taken after Look was called. It
+// Probe returns what a look at a port shows that was taken after Look was called. It
 // waits for a Run that is under way, or to come.
-func (w *Watch) Look(ctx context.Context, port int) (Listener, error) {
+func (w *PortMonitor) Probe(ctx context.Context, port int) (Listener, error) {
 	w.mu.Lock()
-	g := w.gazes[port]
+	g := w.probes[port]
 	if g == nil {
-		g = &gaze{changed: make(chan struct{})}
-		w.gazes[port] = g
+		g = &portProbe{changed: make(chan struct{})}
+		w.probes[port] = g
 	}
 	if g.asked == g.sent { // else the next to be sent is early enough for us too
 		g.asked++
-		w.rouse()
+		w.wakeSender()
 	}
 	n := g.asked
 	w.mu.Unlock()
@@ -146,33 +146,33 @@ func (w *Watch) Look(ctx context.Context, port int) (Listener, error) {
 	}
 }
 
-// again has what an earlier Run did not answer asked once more.
-func (w *Watch) again() {
+// requeueUnanswered has what an earlier Run did not answer asked once more.
+func (w *PortMonitor) requeueUnanswered() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, g := range w.gazes {
+	for _, g := range w.probes {
 		g.sent = g.seen
 	}
-	w.rouse()
+	w.wakeSender()
 }
 
-func (w *Watch) rouse() {
+func (w *PortMonitor) wakeSender() {
 	select {
 	case w.wake <- struct{}{}:
 	default:
 	}
 }
 
-// lookPause lies between two looks. A look costs the node some milliseconds (the kernel
+// probePause lies between two looks. A look costs the node some milliseconds (the kernel
 // walks all its sockets for it), and a page of a hundred connections at once need not
 // keep a core of it busy.
-const lookPause = 8 * time.Millisecond
+const probePause = 8 * time.Millisecond
 
-// ask writes the number and port of each look that is to be taken, and renews the lease. Looks
+// sendProbes writes the number and port of each look that is to be taken, and renews the lease. Looks
 // at a port that are asked for within the pause become one.
-func (w *Watch) ask(ctx context.Context, feed io.Writer) {
+func (w *PortMonitor) sendProbes(ctx context.Context, feed io.Writer) {
 	var renew <-chan time.Time
-	if w.renews() {
+	if w.isLeaseRenewed() {
 		t := time.NewTicker(renewalPeriod(w.Lease))
 		defer t.Stop()
 		renew = t.C
@@ -181,7 +181,7 @@ func (w *Watch) ask(ctx context.Context, feed io.Writer) {
 		var lines string
 		select {
 		case <-w.wake:
-			lines = w.due()
+			lines = w.dueLines()
 		case <-renew:
 			lines = fmt.Sprintf("renew %d\n", w.Runner)
 		case <-ctx.Done():
@@ -194,19 +194,19 @@ func (w *Watch) ask(ctx context.Context, feed io.Writer) {
 			return
 		}
 		select {
-		case <-time.After(lookPause):
+		case <-time.After(probePause):
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// due is what is to be written now.
-func (w *Watch) due() string {
+// dueLines is what is to be written now.
+func (w *PortMonitor) dueLines() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var b strings.Builder
-	for port, g := range w.gazes {
+	for port, g := range w.probes {
 		if g.asked > g.sent {
 			g.sent = g.asked
 			fmt.Fprintf(&b, "%d %d\n", g.asked, port)
@@ -215,10 +215,10 @@ func (w *Watch) due() string {
 	return b.String()
 }
 
-func (w *Watch) answer(port int, n uint64, l Listener) {
+func (w *PortMonitor) recordAnswer(port int, n uint64, l Listener) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	g := w.gazes[port]
+	g := w.probes[port]
 	if g == nil || n <= g.seen {
 		return
 	}

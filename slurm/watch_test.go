@@ -14,7 +14,7 @@ import (
 
 // An eye is a Watch that runs on this machine.
 type eye struct {
-	*Watch
+	*PortMonitor
 	seen chan Listener
 	stop context.CancelFunc
 	done chan struct{}
@@ -22,7 +22,7 @@ type eye struct {
 
 func watch(t *testing.T, remote Remote, port int) *eye {
 	t.Helper()
-	e := &eye{Watch: NewWatch(port, time.Hour)}
+	e := &eye{PortMonitor: NewPortMonitor(port, time.Hour)}
 	e.run(t, remote)
 	return e
 }
@@ -43,7 +43,7 @@ func (e *eye) look(t *testing.T) Listener {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	l, err := e.Look(ctx, e.port)
+	l, err := e.Probe(ctx, e.port)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func TestLook(t *testing.T) {
 		}
 	}
 	_ = l.Close()
-	w, err := new(net.ListenConfig).Listen(t.Context(), "tcp4", "0.0.0.0:"+itoa(port))
+	w, err := new(net.ListenConfig).Listen(t.Context(), "tcp4", "0.0.0.0:"+formatInt(port))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestLookOverTheNextConnection(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	gone := errors.New("gone")
 	cancel(gone)
-	if _, err := e.Look(ctx, port); !errors.Is(err, gone) {
+	if _, err := e.Probe(ctx, port); !errors.Is(err, gone) {
 		t.Errorf("a look that nobody waits for: %v", err)
 	}
 	got := make(chan Listener)
@@ -140,7 +140,7 @@ func TestWatchTells(t *testing.T) {
 	t.Parallel()
 	f := slurmtest.New(t)
 	l, port := listen(t, "127.0.0.1:0")
-	e := &eye{Watch: NewWatch(port, time.Second)}
+	e := &eye{PortMonitor: NewPortMonitor(port, time.Second)}
 	e.run(t, f)
 	if s := <-e.seen; s.Verdict != "ours" {
 		t.Errorf("seen: %+v", s)
@@ -182,7 +182,7 @@ func TestLookEndsWithSilentClient(t *testing.T) {
 	f := slurmtest.New(t)
 	_, port := listen(t, "127.0.0.1:0")
 	gone := make(chan struct{})
-	e := &eye{Watch: NewWatch(port, time.Second)}
+	e := &eye{PortMonitor: NewPortMonitor(port, time.Second)}
 	e.Session, e.Runner, e.Lease = testID(t), 1, 2*time.Second
 	e.run(t, vanishing{f, gone})
 	e.look(t)

@@ -39,7 +39,7 @@ func twoAccounts(t *testing.T, named bool) (ids map[string]string, mallorysKey s
 			emit(session.Event{Event: session.EventDetached})
 			return nil
 		}
-		if code := execute(t.Context(), append([]string{"run", "-c", "daint", "--detach"}, append(flags, "--", "x")...), d); code != 0 {
+		if code := runCommandLine(t.Context(), append([]string{"run", "-c", "daint", "--detach"}, append(flags, "--", "x")...), d); code != 0 {
 			t.Fatalf("exit code %d", code)
 		}
 	}
@@ -66,7 +66,7 @@ func accounts(ids map[string]string, has func(id string) bool) []string {
 // notes as ended.
 func knownAccounts(t *testing.T, ids map[string]string) (known, ended []string) {
 	t.Helper()
-	store, all, err := records()
+	store, all, err := loadRecords()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestRefreshOfAccounts(t *testing.T) {
 			if c.flags != nil {
 				args = append(args, c.flags(key)...)
 			}
-			_ = execute(t.Context(), args, d)
+			_ = runCommandLine(t.Context(), args, d)
 			slices.Sort(asked)
 			known, ended := knownAccounts(t, ids)
 			if diff := cmp.Diff([3][]string{c.asked, c.known, c.ended}, [3][]string{asked, known, ended}); diff != "" {
@@ -134,7 +134,7 @@ func TestRefreshOfAccounts(t *testing.T) {
 // shown as both.
 func TestForgottenSessionLives(t *testing.T) {
 	ids, _ := twoAccounts(t, false)
-	store, _, err := records()
+	store, _, err := loadRecords()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestForgottenSessionLives(t *testing.T) {
 	d.list = func(context.Context, *way) ([]slurm.Found, []slurm.Swept, error) {
 		return []slurm.Found{{ID: ids["alice"], Job: "7", State: "RUNNING", Serving: true, Left: true}}, nil, nil
 	}
-	if code := execute(t.Context(), []string{"ps", "--refresh", "-c", "daint"}, d); code != 0 {
+	if code := runCommandLine(t.Context(), []string{"ps", "--refresh", "-c", "daint"}, d); code != 0 {
 		t.Fatalf("exit code %d: %s", code, d.io.Err)
 	}
 	if _, ended := knownAccounts(t, ids); !slices.Equal(ended, []string{"mallory"}) {
@@ -186,7 +186,7 @@ func TestStopOfAccounts(t *testing.T) {
 				}
 				return nil
 			}
-			_ = execute(t.Context(), append([]string{"stop"}, c.args(ids, key)...), d)
+			_ = runCommandLine(t.Context(), append([]string{"stop"}, c.args(ids, key)...), d)
 			if diff := cmp.Diff(c.asked, asked); diff != "" {
 				t.Errorf("sought (-want +got):\n%s\n%s", diff, d.io.Err)
 			}

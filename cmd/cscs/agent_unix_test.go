@@ -104,7 +104,7 @@ func TestAgentAsks(t *testing.T) {
 			a := newAskingAgent(t)
 			var out bytes.Buffer
 			said := &noticer{text: os.Getenv("SSH_AUTH_SOCK"), notice: a.allow}
-			code := execute(t.Context(), tt.args, system(&ui.IO{Out: &out, Err: said}))
+			code := runCommandLine(t.Context(), tt.args, newDeps(&ui.IO{Out: &out, Err: said}))
 			if !strings.Contains(out.String(), tt.want) || a.count() > tt.asks {
 				t.Errorf("exit code %d, it was asked %d times\n%s%s", code, a.count(), &out, &said.Buffer)
 			}
@@ -118,7 +118,7 @@ func TestAgentAsksInterrupted(t *testing.T) {
 	a := newAskingAgent(t)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	said := &noticer{text: os.Getenv("SSH_AUTH_SOCK"), notice: func() { cancel(session.ErrInterrupted) }}
-	if code := execute(ctx, []string{"run", "--dry-run", "-c", "daint", "--", "x"}, system(&ui.IO{Out: io.Discard, Err: said})); code != problem.Interrupted {
+	if code := runCommandLine(ctx, []string{"run", "--dry-run", "-c", "daint", "--", "x"}, newDeps(&ui.IO{Out: io.Discard, Err: said})); code != problem.Interrupted {
 		t.Errorf("exit code %d\n%s", code, &said.Buffer)
 	}
 	a.allow()

@@ -37,7 +37,7 @@ cluster.`,
 			if err := fillEnv(cmd.Flags()); err != nil {
 				return err
 			}
-			return d.attach(cmd.Context(), o, args)
+			return d.attachSession(cmd.Context(), o, args)
 		},
 	}
 	o.addWhere(cmd)
@@ -46,8 +46,8 @@ cluster.`,
 	return cmd
 }
 
-func (d *deps) attach(ctx context.Context, o *options, args []string) error {
-	r, err := d.target(o, args)
+func (d *deps) attachSession(ctx context.Context, o *options, args []string) error {
+	r, err := d.targetRecord(o, args)
 	if err != nil {
 		return err
 	}
@@ -58,54 +58,54 @@ func (d *deps) attach(ctx context.Context, o *options, args []string) error {
 		}
 		defer s.openRoom(r.App, d.args)()
 		cfg := session.Config{
-			ID: r.ID, Cluster: s.cluster.Name, Client: clientName(), Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dial, NodeHop: s.way.nodeHop,
-			LocalPort: port(o.localPort), Gauge: &s.gauge, Room: s.room, Protect: o.protect, Open: s.open(), Explain: s.explain,
+			ID: r.ID, Cluster: s.cluster.Name, Client: clientName(), Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dialShared, NodeHop: s.way.nodeHop,
+			LocalPort: portValue(o.localPort), Metrics: &s.gauge, Room: s.room, Protect: o.protect, Open: s.browserOpener(), Explain: s.explainError,
 			Hurry: s.signals.hurry, Abandon: s.signals.abandon,
 		}
 		if cfg.LogDir, err = stateDir(); err != nil {
-			return s.failed(err)
+			return s.reportFailure(err)
 		}
-		defer s.live(liveKeys{log: true, detach: true, stays: true})()
+		defer s.startLiveView(liveKeys{log: true, detach: true, stays: true})()
 		err := d.adopt(s.signals.ctx, cfg, func(about session.About, f slurm.Found) {
 			s.id = f.ID
 			s.room.Adopt(f.ID, about.App)
-			a.begin(live.Record{App: about.App, Lease: about.Lease, Begun: about.Begun, State: live.Starting, Job: f.Job})
-		}, a.event)
-		a.over(err)
-		return over(err)
+			a.publishRecord(live.Record{App: about.App, Lease: about.Lease, Begun: about.Begun, State: live.Starting, Job: f.Job})
+		}, a.handleEvent)
+		a.endAttendance(err)
+		return markTold(err)
 	})
 }
 
-// target is the session that is meant.
-func (d *deps) target(o *options, args []string) (live.Record, error) {
+// targetRecord is the session that is meant.
+func (d *deps) targetRecord(o *options, args []string) (live.Record, error) {
 	prefix := ""
 	if len(args) > 0 {
 		prefix = args[0]
 	}
-	_, all, err := records()
+	_, all, err := loadRecords()
 	if err != nil {
 		return live.Record{}, err
 	}
-	if name := one(o.cluster); name != "" {
+	if name := lastValue(o.cluster); name != "" {
 		all = slices.DeleteFunc(all, func(l live.Listed) bool { return l.Cluster != name })
 	}
-	l, err := d.known(o, all, prefix)
+	l, err := d.resolveSession(o, all, prefix)
 	return l.Record, err
 }
 
-// known is the session that this machine knows by that ID, or prefix of one. For one that
+// resolveSession is the session that this machine knows by that ID, or prefix of one. For one that
 // it does not know, it is what there is to look for, and where: no more than the cluster,
 // and as much of the ID as was given.
-func (d *deps) known(o *options, all []live.Listed, prefix string) (live.Listed, error) {
+func (d *deps) resolveSession(o *options, all []live.Listed, prefix string) (live.Listed, error) {
 	prefix = strings.ToLower(prefix) // as IDs are on the cluster
 	l, err := live.Find(all, prefix)
 	var unknown *live.UnknownError
 	if err == nil || !errors.As(err, &unknown) {
 		return l, err
 	}
-	cluster := one(o.cluster)
+	cluster := lastValue(o.cluster)
 	if cluster == "" {
-		cfg, loadErr := d.sites()
+		cfg, loadErr := d.loadSites()
 		if loadErr != nil {
 			return l, loadErr
 		}

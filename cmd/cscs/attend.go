@@ -32,8 +32,8 @@ type attendance struct {
 
 	hint string // of the error that was told last
 
-	keeping conc.WaitGroup
-	still   context.CancelFunc // nil: the attendance has not begun
+	tasks  conc.WaitGroup
+	cancel context.CancelFunc // nil: the attendance has not begun
 }
 
 const (
@@ -41,40 +41,40 @@ const (
 	tryEvery  = time.Second      // how often one that another process has is tried for
 )
 
-// attend begins the attendance of a session that is about to begin: the record is there
+// beginAttendance begins the attendance of a session that is about to begin: the record is there
 // before anything is asked of anybody.
-func (s *start) attend(r live.Record) *attendance {
+func (s *start) beginAttendance(r live.Record) *attendance {
 	a := &attendance{start: s}
 	r.State, r.Begun = live.Connecting, time.Now().UTC().Truncate(time.Second)
-	a.begin(r)
+	a.publishRecord(r)
 	return a
 }
 
-// begin makes the record and the control socket. If another process of this machine has
+// publishRecord makes the record and the control socket. If another process of this machine has
 // them, they become ours when that has left the session.
-func (a *attendance) begin(r live.Record) {
+func (a *attendance) publishRecord(r live.Record) {
 	s := a.start
 	r.ID, r.Cluster, r.PID = s.id, s.cluster.Name, os.Getpid()
-	r.User, r.Identity, r.Login = one(s.opts.user), one(s.opts.identity), s.login()
+	r.User, r.Identity, r.Login = lastValue(s.opts.user), lastValue(s.opts.identity), s.loginUser()
 	a.rec = r
 	var attended *live.AttendedError
-	err := a.take()
+	err := a.takeRecord()
 	if err != nil && !errors.As(err, &attended) {
-		s.emit(session.Event{Event: session.EventWarning,
+		s.emitEvent(session.Event{Event: session.EventWarning,
 			Message: "cscs ps and cscs stop will not know of this session: " + err.Error()})
 	}
 	if attended != nil {
-		a.join()
+		a.joinAsGuest()
 	}
-	ctx, still := context.WithCancel(context.Background())
-	a.still = still
+	ctx, cancel := context.WithCancel(context.Background())
+	a.cancel = cancel
 	if a.entry != nil || attended != nil {
-		a.keeping.Go(func() { a.keep(ctx) })
+		a.tasks.Go(func() { a.maintainRecord(ctx) })
 	}
 }
 
-// take takes the record, and opens the control socket.
-func (a *attendance) take() error {
+// takeRecord takes the record, and opens the control socket.
+func (a *attendance) takeRecord() error {
 	state, err := stateDir()
 	if err != nil {
 		return err
@@ -94,8 +94,8 @@ func (a *attendance) take() error {
 	return entry.Write(a.rec)
 }
 
-// join makes this process known beside the one that has the record.
-func (a *attendance) join() {
+// joinAsGuest makes this process known beside the one that has the record.
+func (a *attendance) joinAsGuest() {
 	state, err := stateDir()
 	if err == nil {
 		a.guest, err = live.Open(state).Join(a.rec.ID, a.rec.PID)
@@ -105,8 +105,8 @@ func (a *attendance) join() {
 	}
 }
 
-// keep tells the record that this process lives, or tries to get it.
-func (a *attendance) keep(ctx context.Context) {
+// maintainRecord tells the record that this process lives, or tries to get it.
+func (a *attendance) maintainRecord(ctx context.Context) {
 	tick := time.NewTicker(tryEvery)
 	defer tick.Stop()
 	var seen time.Time
@@ -121,18 +121,18 @@ func (a *attendance) keep(ctx context.Context) {
 		a.mu.Unlock()
 		switch {
 		case !have:
-			if a.take() == nil { // else again soon
+			if a.takeRecord() == nil { // else again soon
 				a.guest.Leave()
 				a.guest = nil
 			}
 		case time.Since(seen) >= seenEvery:
 			seen = time.Now()
-			a.update(func(*live.Record) bool { return true })
+			a.updateRecord(func(*live.Record) bool { return true })
 		}
 	}
 }
 
-func (a *attendance) update(change func(*live.Record) bool) {
+func (a *attendance) updateRecord(change func(*live.Record) bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !change(&a.rec) || a.entry == nil {
@@ -143,8 +143,8 @@ func (a *attendance) update(change func(*live.Record) bool) {
 	}
 }
 
-// event shows an event of the session's, and takes it into the record.
-func (a *attendance) event(e session.Event) {
+// handleEvent shows an event of the session's, and takes it into the record.
+func (a *attendance) handleEvent(e session.Event) {
 	a.mu.Lock()
 	a.last = e
 	switch e.Event {
@@ -158,18 +158,18 @@ func (a *attendance) event(e session.Event) {
 		a.detached = true
 	}
 	a.mu.Unlock()
-	a.update(func(r *live.Record) bool { return r.Take(e) })
-	a.start.event(e)
+	a.updateRecord(func(r *live.Record) bool { return r.Take(e) })
+	a.start.showEvent(e)
 }
 
-// over ends the attendance: with the session, of which nothing is to be known any more, or
+// endAttendance ends the attendance: with the session, of which nothing is to be known any more, or
 // without.
-func (a *attendance) over(err error) {
-	if a.still == nil {
+func (a *attendance) endAttendance(err error) {
+	if a.cancel == nil {
 		return
 	}
-	a.still()
-	a.keeping.Wait()
+	a.cancel()
+	a.tasks.Wait()
 	a.guest.Leave()
 	if a.entry == nil {
 		return
@@ -177,9 +177,9 @@ func (a *attendance) over(err error) {
 	var left *session.TeardownError
 	switch {
 	case errors.As(err, &left):
-		a.leave(live.Left, a.start.explain(left).Message)
+		a.leaveRecord(live.Left, a.start.explainError(left).Message)
 	case a.detached:
-		a.leave(a.rec.State, a.rec.Reason)
+		a.leaveRecord(a.rec.State, a.rec.Reason)
 	default:
 		if state, err := stateDir(); err == nil {
 			noteEnded(live.Open(state), a.rec, a.last.Reason, a.last.Code)
@@ -205,9 +205,9 @@ func (a *attendance) over(err error) {
 	a.entry.Tidy()
 }
 
-// leave keeps the record for whoever comes next.
-func (a *attendance) leave(state, reason string) {
-	a.update(func(r *live.Record) bool {
+// leaveRecord keeps the record for whoever comes next.
+func (a *attendance) leaveRecord(state, reason string) {
+	a.updateRecord(func(r *live.Record) bool {
 		r.State, r.Reason, r.Control = state, reason, ""
 		return true
 	})
@@ -228,7 +228,7 @@ func (a *attendance) Enter() (string, []string) {
 }
 
 // Stop implements live.Controlled.
-func (a *attendance) Stop() { a.start.signals.end(session.ErrStopped) }
+func (a *attendance) Stop() { a.start.signals.endWithCause(session.ErrStopped) }
 
 // Detach implements live.Controlled.
-func (a *attendance) Detach() { a.start.signals.end(session.ErrDetached) }
+func (a *attendance) Detach() { a.start.signals.endWithCause(session.ErrDetached) }

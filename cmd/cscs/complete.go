@@ -22,9 +22,9 @@ func markRun(cmd *cobra.Command) {
 		}
 		_ = cmd.RegisterFlagCompletionFunc("via", cobra.FixedCompletions(vias, cobra.ShellCompDirectiveNoFileComp))
 	}
-	offer(cmd, "partition", func(k knowledge) []string { return k.partitions() })
-	offer(cmd, "node", func(k knowledge) []string { return k.nodes() })
-	offer(cmd, "job", func(k knowledge) []string { return k.jobs() })
+	completeFlag(cmd, "partition", func(k completionSource) []string { return k.partitionNames() })
+	completeFlag(cmd, "node", func(k completionSource) []string { return k.nodeNames() })
+	completeFlag(cmd, "job", func(k completionSource) []string { return k.jobCompletions() })
 	for _, name := range []string{"user", "port", "local-port", "time", "account", "qos", "nodes", "nodelist", "gpus", "mem",
 		"constraint", "reservation", "slurm", "env", "setup", "uenv", "view", "queue-timeout", "start-timeout", "lease", "idle", "persist",
 		"venv", "workdir", "logdir", "ready", "path"} { // what they name is on the cluster, if anywhere
@@ -38,7 +38,7 @@ func markRun(cmd *cobra.Command) {
 func completeCluster(cmd *cobra.Command) {
 	var none deps
 	err := cmd.RegisterFlagCompletionFunc("cluster", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		cfg, err := none.sites()
+		cfg, err := none.loadSites()
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}
@@ -57,17 +57,17 @@ func completeRecipes(_ *cobra.Command, args []string, _ string) ([]string, cobra
 	return cfg.Recipes(), cobra.ShellCompDirectiveNoFileComp
 }
 
-// A knowledge is what this machine knows of a cluster without asking it: its sessions, those that have
+// A completionSource is what this machine knows of a cluster without asking it: its sessions, those that have
 // ended lately, and config.toml.
-type knowledge struct {
+type completionSource struct {
 	cfg     *site.Config
 	cluster string // "": any
 	live    []live.Listed
 	ended   []live.Ended
 }
 
-// offer completes the values of a flag by what this machine knows of the cluster that is named.
-func offer(cmd *cobra.Command, flag string, values func(knowledge) []string) {
+// completeFlag completes the values of a flag by what this machine knows of the cluster that is named.
+func completeFlag(cmd *cobra.Command, flag string, values func(completionSource) []string) {
 	if cmd.Flags().Lookup(flag) == nil {
 		return
 	}
@@ -76,24 +76,24 @@ func offer(cmd *cobra.Command, flag string, values func(knowledge) []string) {
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}
-		k := knowledge{cfg: cfg}
+		k := completionSource{cfg: cfg}
 		if f := cmd.Flags().Lookup("cluster"); f != nil {
 			k.cluster = f.Value.String()
 		}
 		if k.cluster == "" {
 			k.cluster = cfg.Default()
 		}
-		store, all, err := records()
+		store, all, err := loadRecords()
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}
 		for _, l := range all {
-			if k.means(l.Cluster) {
+			if k.isForCluster(l.Cluster) {
 				k.live = append(k.live, l)
 			}
 		}
 		for _, e := range store.Ended(time.Now()) {
-			if k.means(e.Cluster) {
+			if k.isForCluster(e.Cluster) {
 				k.ended = append(k.ended, e)
 			}
 		}
@@ -101,10 +101,12 @@ func offer(cmd *cobra.Command, flag string, values func(knowledge) []string) {
 	}) // the flag exists, and is registered once
 }
 
-func (k knowledge) means(cluster string) bool { return k.cluster == "" || k.cluster == cluster }
+func (k completionSource) isForCluster(cluster string) bool {
+	return k.cluster == "" || k.cluster == cluster
+}
 
-// partitions are those of config.toml, and those that sessions had.
-func (k knowledge) partitions() []string {
+// partitionNames are those of config.toml, and those that sessions had.
+func (k completionSource) partitionNames() []string {
 	all := k.cfg.Presets("partition", k.cluster)
 	for _, l := range k.live {
 		all = append(all, l.Partition)
@@ -112,20 +114,20 @@ func (k knowledge) partitions() []string {
 	for _, e := range k.ended {
 		all = append(all, e.Partition)
 	}
-	return distinct(all)
+	return sortUnique(all)
 }
 
-// nodes are those of the live sessions.
-func (k knowledge) nodes() []string {
+// nodeNames are those of the live sessions.
+func (k completionSource) nodeNames() []string {
 	var all []string
 	for _, l := range k.live {
 		all = append(all, l.Node)
 	}
-	return distinct(all)
+	return sortUnique(all)
 }
 
-// jobs are those of the live sessions.
-func (k knowledge) jobs() []string {
+// jobCompletions are those of the live sessions.
+func (k completionSource) jobCompletions() []string {
 	var all []string
 	for _, l := range k.live {
 		if l.Job != "" {
@@ -135,8 +137,8 @@ func (k knowledge) jobs() []string {
 	return all
 }
 
-// distinct are the words that are not empty, sorted, each once.
-func distinct(all []string) []string {
+// sortUnique are the words that are not empty, sorted, each once.
+func sortUnique(all []string) []string {
 	slices.Sort(all)
 	return slices.DeleteFunc(slices.Compact(all), func(s string) bool { return s == "" })
 }

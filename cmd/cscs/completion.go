@@ -54,7 +54,7 @@ The script for bash needs no bash-completion package.`,
 			}
 			message := "which shell? name one: " + all
 			if len(args) > 0 {
-				message = "there is no completion for " + quoted(strings.Join(args, " ")) + ": name one of " + all
+				message = "there is no completion for " + quoteWord(strings.Join(args, " ")) + ": name one of " + all
 			}
 			return &problem.UsageError{Message: message, Hint: "see cscs completion --help"}
 		},

@@ -70,7 +70,7 @@ func capture(t *testing.T, result error, args ...string) captured {
 			return result
 		},
 	}
-	c.code = execute(t.Context(), args, d)
+	c.code = runCommandLine(t.Context(), args, d)
 	c.out, c.err = out.String(), errs.String()
 	return c
 }
@@ -329,7 +329,7 @@ func TestRecordOfARun(t *testing.T) {
 					return tt.err
 				},
 			}
-			execute(t.Context(), []string{"run", "-c", "daint", "--no-browser", "--", "x"}, d)
+			runCommandLine(t.Context(), []string{"run", "-c", "daint", "--no-browser", "--", "x"}, d)
 			if id == "" {
 				t.Fatal("no session was begun")
 			}

@@ -52,14 +52,14 @@ uses it or a job runs there.`,
 			}
 			// Whoever has started the cluster had a PATH of their own.
 			j.env = []string{"PATH=" + os.Getenv("PATH")}
-			if wait := duration(queue); wait > 0 {
+			if wait := durationValue(queue); wait > 0 {
 				seconds := int((wait + time.Second - 1) / time.Second)
 				j.partition, j.slurm = []string{demo.BusyPartition}, []string{"--begin=now+" + strconv.Itoa(seconds)}
 			}
 			if len(args) > 0 && (page || !haveJupyter()) {
 				return &problem.UsageError{Message: fmt.Sprintf("the page takes no arguments, as a JupyterLab would: %q", args), Hint: "leave them out, or install JupyterLab here"}
 			}
-			cfg, err := d.sites()
+			cfg, err := d.loadSites()
 			if err != nil {
 				return err
 			}
@@ -74,9 +74,9 @@ uses it or a job runs there.`,
 		},
 	}
 	g := newGroup("Demo")
-	g.add(&queue, "queue", "", "TIME", "have the cluster be busy for so long (default: a node is free)", checkDuration)
+	g.addFlag(&queue, "queue", "", "TIME", "have the cluster be busy for so long (default: a node is free)", checkDuration)
 	g.flags.BoolVar(&page, "page", false, "show the page also where there is JupyterLab")
-	g.done(cmd)
+	g.addToCommand(cmd)
 	j.addHere(cmd, runsOut|plansOnly)
 	cmd.Annotations = map[string]string{showsExitStatus: "yes"}
 	for _, name := range []string{"queue", "local-port"} {
@@ -114,9 +114,9 @@ type demoVisit struct {
 	visit *demo.Visit
 }
 
-// sites are the clusters that are known here. The embedded one is among them, and is made
+// loadSites are the clusters that are known here. The embedded one is among them, and is made
 // when it is asked for, or joined if another process has made it.
-func (d *deps) sites() (*site.Config, error) {
+func (d *deps) loadSites() (*site.Config, error) {
 	return site.Load(site.Made{Name: demo.Name, Make: d.demo.enter})
 }
 
@@ -145,7 +145,7 @@ func demoPlace() (demo.Place, error) {
 
 // forgetGoneDemos is forgetDemos if the cluster is not there. It makes none.
 func (d *deps) forgetGoneDemos() {
-	cfg, err := d.sites()
+	cfg, err := d.loadSites()
 	if err != nil || !cfg.Makes(demo.Name) {
 		return
 	}
@@ -161,7 +161,7 @@ func (d *deps) forgetGoneDemos() {
 // forgetDemos forgets the sessions of a cluster that is not there any more, whose processes
 // were killed with it.
 func forgetDemos() {
-	store, all, err := records()
+	store, all, err := loadRecords()
 	if err != nil {
 		return // they are listed for longer, and that is all
 	}

@@ -38,15 +38,15 @@ status is that of a command that meets the first failure; a warning is none.`,
 			if err := fillEnv(cmd.Flags()); err != nil {
 				return err
 			}
-			return d.doctor(cmd.Context(), o)
+			return d.runDoctor(cmd.Context(), o)
 		},
 	}
 	o.addWhereBy(cmd, nil) // what is wrong with a key is for its check to say
 	g := newGroup("Here")
-	g.add(&o.account, "account", "A", "NAME", "account that jobs are to be charged to", checkWord)
-	g.add(&o.localPort, "local-port", "", "PORT", "local port that is needed", checkPort("leave --local-port out for a free one"))
+	g.addFlag(&o.account, "account", "A", "NAME", "account that jobs are to be charged to", checkWord)
+	g.addFlag(&o.localPort, "local-port", "", "PORT", "local port that is needed", checkPort("leave --local-port out for a free one"))
 	g.flags.BoolVar(&o.json, "json", false, "write what is seen to stdout, one JSON object a line")
-	g.done(cmd)
+	g.addToCommand(cmd)
 	completeCluster(cmd)
 	cmd.Annotations = map[string]string{showsExitStatus: "yes"}
 	return cmd
@@ -55,7 +55,7 @@ status is that of a command that meets the first failure; a warning is none.`,
 // The ports that servers usually get here: JupyterLab's and TensorBoard's.
 var usualPorts = []int{8888, 6006}
 
-func (d *deps) doctor(ctx context.Context, o *options) error {
+func (d *deps) runDoctor(ctx context.Context, o *options) error {
 	signals, stop := hearInterrupt(ctx)
 	defer stop()
 	cluster := d.doctorsCluster(o)
@@ -75,9 +75,9 @@ func (d *deps) doctor(ctx context.Context, o *options) error {
 		}
 	}
 	cfg := doctor.Config{
-		Account: one(o.account), SSHDir: filepath.Join(home, ".ssh"), SSHConfig: filepath.Join(home, ".ssh", "config"),
+		Account: lastValue(o.account), SSHDir: filepath.Join(home, ".ssh"), SSHConfig: filepath.Join(home, ".ssh", "config"),
 		StateDir: state, Ports: usualPorts, CanOpen: browser.CanOpen,
-		Way: func(ctx context.Context) doctor.Way { return d.findWayFor(ctx, o, cluster, ring, nil) },
+		Target: func(ctx context.Context) doctor.CheckTarget { return d.findWayFor(ctx, o, cluster, ring, nil) },
 		Explain: func(err error) doctor.Explanation {
 			p := problem.At(cluster, err)
 			return doctor.Explanation{ID: p.ID, Message: p.Message, Hint: p.Hint, Fix: p.Fix, Code: p.Code}
@@ -86,10 +86,10 @@ func (d *deps) doctor(ctx context.Context, o *options) error {
 	if path, err := site.ConfigPath(); err == nil {
 		cfg.Settings = path
 	}
-	if p := port(o.localPort); p != 0 {
+	if p := portValue(o.localPort); p != 0 {
 		cfg.Ports, cfg.MustHave = []int{p}, true
 	}
-	if c, err := d.sites(); err == nil { // else the first check tells
+	if c, err := d.loadSites(); err == nil { // else the first check tells
 		if path, err := c.SSHConfigPath(); err == nil {
 			cfg.SSHConfig = path
 		}
@@ -104,15 +104,15 @@ func (d *deps) doctor(ctx context.Context, o *options) error {
 	if signals.ctx.Err() != nil {
 		return context.Cause(signals.ctx)
 	}
-	return over(worst)
+	return markTold(worst)
 }
 
 // doctorsCluster is the one that is looked at.
 func (d *deps) doctorsCluster(o *options) string {
-	if name := one(o.cluster); name != "" {
+	if name := lastValue(o.cluster); name != "" {
 		return name
 	}
-	if c, err := d.sites(); err == nil && c.Default() != "" {
+	if c, err := d.loadSites(); err == nil && c.Default() != "" {
 		return c.Default()
 	}
 	return "daint" // the way to any other begins like that to this one
@@ -124,7 +124,7 @@ func (d *deps) doctorsCluster(o *options) string {
 // agents have listed.
 func (d *deps) openDoctorsKey(signals *interrupts, o *options, cluster string, ring *key.Ring) (checks context.Context) {
 	checks = (*key.Lists)(nil).In(signals.ctx)
-	ask := asker(signals)
+	ask := newPrompter(signals)
 	if ask == nil {
 		return checks
 	}
@@ -150,15 +150,15 @@ func (d *deps) openDoctorsKey(signals *interrupts, o *options, cluster string, r
 }
 
 // findWayFor is findWay, but goes on where something is wrong, as far as that leads.
-func (d *deps) findWayFor(ctx context.Context, o *options, cluster string, ring *key.Ring, ask key.Prompter) (dw doctor.Way) {
-	cfg, err := d.sites()
+func (d *deps) findWayFor(ctx context.Context, o *options, cluster string, ring *key.Ring, ask key.Prompter) (dw doctor.CheckTarget) {
+	cfg, err := d.loadSites()
 	var cl site.Cluster
 	if err == nil {
 		cl, err = cfg.Cluster(ctx, cluster)
 	}
 	w := &way{ring: ring}
 	if err == nil {
-		w.hosts, err = cfg.Route(ctx, cl, site.Overrides{User: one(o.user), Identity: one(o.identity)})
+		w.hosts, err = cfg.Route(ctx, cl, site.Overrides{User: lastValue(o.user), Identity: lastValue(o.identity)})
 	}
 	if err != nil {
 		dw.HostsErr = err

@@ -17,7 +17,7 @@ import (
 func printWay(out io.Writer, w *way, node string) {
 	fmt.Fprintln(out, "The way:")
 	for i := range w.hosts {
-		fmt.Fprintf(out, "  %d  %s\n", i+1, ui.Clean(w.describe(i)))
+		fmt.Fprintf(out, "  %d  %s\n", i+1, ui.Clean(w.describeHop(i)))
 	}
 	last := w.hosts[len(w.hosts)-1]
 	fmt.Fprintf(out, "  %d  %s\n", len(w.hosts)+1, ui.Clean(fmt.Sprintf("%-8s %s@%s:22  the same key", node, last.User, node)))
@@ -30,10 +30,10 @@ func printWay(out io.Writer, w *way, node string) {
 func dryRun(out io.Writer, w *way, cfg session.Config) {
 	printWay(out, w, "NODE")
 	cfg.Request.Patience = cfg.QueueTimeout
-	fmt.Fprintf(out, "\nOn %s:\n%s", ui.Clean(w.hosts[len(w.hosts)-1].Name), indent(strings.Join(cfg.Request.CommandLines(cfg.ID), "\n")))
-	fmt.Fprintf(out, "\nOn the first node, in your login environment:\n%s", indent(command(cfg.App, cfg.Launch)))
+	fmt.Fprintf(out, "\nOn %s:\n%s", ui.Clean(w.hosts[len(w.hosts)-1].Name), indentLines(strings.Join(cfg.Request.CommandLines(cfg.ID), "\n")))
+	fmt.Fprintf(out, "\nOn the first node, in your login environment:\n%s", indentLines(serverCommandLine(cfg.App, cfg.Launch)))
 	if line := bootstrapLine(cfg.App, cfg.Launch); line != "" {
-		fmt.Fprintf(out, "  --bootstrap: if %s is not there, the node runs this before it, once:\n%s", cfg.App.Program, indent("  "+line))
+		fmt.Fprintf(out, "  --bootstrap: if %s is not there, the node runs this before it, once:\n%s", cfg.App.Program, indentLines("  "+line))
 		if cfg.Launch.Venv == "" {
 			fmt.Fprintf(out, "  {venv}: ~/.cscs-venvs/%s-…, one for each kind of processor, Python, uenv and container\n", cfg.App.Package)
 		}
@@ -48,8 +48,8 @@ func dryRun(out io.Writer, w *way, cfg session.Config) {
 	fmt.Fprintf(out, "\nHere:\n  %s\n", localWords(cfg.LocalPort, cfg.App))
 }
 
-// command is the server's command line, without any secret: an App has those in its files.
-func command(a app.App, l slurm.Launch) string {
+// serverCommandLine is the server's command line, without any secret: an App has those in its files.
+func serverCommandLine(a app.App, l slurm.Launch) string {
 	env := map[string]string{}
 	for _, m := range []map[string]string{l.Env, a.Env} {
 		for k, v := range m {
@@ -66,7 +66,7 @@ func bootstrapLine(a app.App, l slurm.Launch) string {
 	return l.BootstrapLine()
 }
 
-func indent(s string) string {
+func indentLines(s string) string {
 	var b strings.Builder
 	for l := range strings.Lines(s) {
 		b.WriteString("  " + strings.TrimRight(l, "\n") + "\n")

@@ -27,7 +27,7 @@ func TestExpiredRecord(t *testing.T) {
 	}
 	leave("aaaaaaaa", time.Now().Add(-time.Hour))
 	for range 2 { // the first has removed nothing
-		_, all, err := records()
+		_, all, err := loadRecords()
 		if err != nil || len(all) != 1 || !all[0].Expired || all[0].State != live.Detached {
 			t.Fatalf("%+v, %v", all, err)
 		}

@@ -38,7 +38,7 @@ func fillEnv(flags *pflag.FlagSet) error {
 		}
 		for _, v := range values {
 			if err := flags.Set(f.Name, v); err != nil {
-				failed = &problem.UsageError{Message: badValue(envVar(f.Name), v, cause(err))}
+				failed = &problem.UsageError{Message: badValue(envVar(f.Name), v, unwrapFlagError(err))}
 				return
 			}
 		}
@@ -79,22 +79,22 @@ func fillConfig(flags *pflag.FlagSet, settings []site.Setting) error {
 		}
 		values := s.Values
 		if s.Flag == "env" {
-			values = missing(values, f.Value.(*value))
+			values = missingEnv(values, f.Value.(*value))
 		} else if f.Changed {
 			continue
 		}
 		for _, v := range values {
 			if err := flags.Set(f.Name, v); err != nil {
 				return &site.ConfigError{File: s.Pos.File, Line: s.Pos.Line, Column: s.Pos.Column,
-					Message: badValue(strings.ReplaceAll(s.Flag, "-", "_"), v, cause(err))}
+					Message: badValue(strings.ReplaceAll(s.Flag, "-", "_"), v, unwrapFlagError(err))}
 			}
 		}
 	}
 	return settleLease(flags)
 }
 
-// missing are those NAME=VALUE whose names are not set yet.
-func missing(values []string, have *value) []string {
+// missingEnv are those NAME=VALUE whose names are not set yet.
+func missingEnv(values []string, have *value) []string {
 	set := map[string]bool{}
 	for _, kv := range *have.to {
 		name, _, _ := strings.Cut(kv, "=")
@@ -109,17 +109,17 @@ func missing(values []string, have *value) []string {
 	return out
 }
 
-// cause is what the check said, without the words that pflag puts around it.
-func cause(err error) error {
+// unwrapFlagError is what the check said, without the words that pflag puts around it.
+func unwrapFlagError(err error) error {
 	if u, ok := err.(interface{ Unwrap() error }); ok && u.Unwrap() != nil {
 		return u.Unwrap()
 	}
 	return err
 }
 
-// fill completes the flags, after fillEnv, from the recipe and the cluster. It returns
+// fillFlags completes the flags, after fillEnv, from the recipe and the cluster. It returns
 // the cluster.
-func (o *options) fill(ctx context.Context, flags *pflag.FlagSet, load func() (*site.Config, error), recipe func(*site.Config) ([]site.Setting, error)) (*site.Config, site.Cluster, error) {
+func (o *options) fillFlags(ctx context.Context, flags *pflag.FlagSet, load func() (*site.Config, error), recipe func(*site.Config) ([]site.Setting, error)) (*site.Config, site.Cluster, error) {
 	var none site.Cluster
 	if o.json && o.dryRun {
 		return nil, none, problem.Usagef("--json and --dry-run exclude each other: nothing happens that could be an event")
@@ -137,7 +137,7 @@ func (o *options) fill(ctx context.Context, flags *pflag.FlagSet, load func() (*
 			return nil, none, err
 		}
 	}
-	name := one(o.cluster)
+	name := lastValue(o.cluster)
 	if name == "" {
 		name = cfg.Default()
 	}

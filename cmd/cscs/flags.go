@@ -21,8 +21,8 @@ type options struct {
 
 	noBrowser, noNotify, noSign, json, dryRun, verbose, allowWideBind, bootstrap, forwardNew, keep, detach bool
 
-	askAs  string // who asks for a passphrase, if that has to be said
-	visits bool   // another's connection will do, for which no key is needed
+	askAs   string // who asks for a passphrase, if that has to be said
+	asGuest bool   // another's connection will do, for which no key is needed
 
 	jobLimit time.Duration // how long the job may run that is asked for; 0: none is
 
@@ -42,7 +42,7 @@ type group struct {
 
 const groupOf = "group" // annotation of a flag: its group's title
 
-func (g group) add(to *[]string, name, short, kind, usage string, check func(string) error) {
+func (g group) addFlag(to *[]string, name, short, kind, usage string, check func(string) error) {
 	g.flags.VarP(&value{to: to, kind: kind, check: check}, name, short, usage)
 }
 
@@ -58,7 +58,7 @@ func newGroup(title string) group {
 	return g
 }
 
-func (g group) done(cmd *cobra.Command) {
+func (g group) addToCommand(cmd *cobra.Command) {
 	g.flags.VisitAll(func(f *pflag.Flag) { f.Annotations = map[string][]string{groupOf: {g.title}} })
 	cmd.Flags().AddFlagSet(g.flags)
 }
@@ -67,18 +67,18 @@ func (g group) done(cmd *cobra.Command) {
 func (o *options) addWhere(cmd *cobra.Command) {
 	o.addWhereBy(cmd, checkFile)
 	g := newGroup("Where")
-	g.add(&o.persist, "persist", "", "TIME", "keep the connection, in the background, until no command has used it for so long (default 0s: it ends with the last command)", checkPersist)
-	g.done(cmd)
+	g.addFlag(&o.persist, "persist", "", "TIME", "keep the connection, in the background, until no command has used it for so long (default 0s: it ends with the last command)", checkPersist)
+	g.addToCommand(cmd)
 }
 
 // addWhereBy is addWhere with what is asked of a key's name here, if anything.
 func (o *options) addWhereBy(cmd *cobra.Command, checkIdentity func(string) error) {
 	g := newGroup("Where")
-	g.add(&o.cluster, "cluster", "c", "NAME", "a cluster: built in, of config.toml, or a Host of ~/.ssh/config", checkWord)
-	g.add(&o.user, "user", "", "NAME", "user name there (default: ~/.ssh/config's, else the certificate's)", checkUser)
-	g.add(&o.identity, "identity", "", "FILE", "private key, with its certificate beside it (default: ~/.ssh/config's, else ~/.ssh/cscs-key)", checkIdentity)
+	g.addFlag(&o.cluster, "cluster", "c", "NAME", "a cluster: built in, of config.toml, or a Host of ~/.ssh/config", checkWord)
+	g.addFlag(&o.user, "user", "", "NAME", "user name there (default: ~/.ssh/config's, else the certificate's)", checkUser)
+	g.addFlag(&o.identity, "identity", "", "FILE", "private key, with its certificate beside it (default: ~/.ssh/config's, else ~/.ssh/cscs-key)", checkIdentity)
 	o.addNoSign(g)
-	g.done(cmd)
+	g.addToCommand(cmd)
 }
 
 // What else a command does on the laptop, for addHere.
@@ -96,7 +96,7 @@ func (o *options) addNoSign(g group) {
 // addHere adds the flags that say what happens on the laptop.
 func (o *options) addHere(cmd *cobra.Command, does here) {
 	g := newGroup("Here")
-	g.add(&o.localPort, "local-port", "", "PORT", "local port (default: that of --port, the server's usual one, or the next that is free)", checkPort("leave --local-port out for a free one"))
+	g.addFlag(&o.localPort, "local-port", "", "PORT", "local port (default: that of --port, the server's usual one, or the next that is free)", checkPort("leave --local-port out for a free one"))
 	g.flags.BoolVar(&o.noBrowser, "no-browser", false, "print the URL only")
 	g.flags.VarPF(choice{&o.protect}, "protect", "", "guard the local port: let in your own programs and browser, and no other user or web page (default auto: all but run-jupyter; =false: pass everything on as it is)").NoOptDefVal = "true"
 	if does&runsOut != 0 {
@@ -107,84 +107,84 @@ func (o *options) addHere(cmd *cobra.Command, does here) {
 		g.flags.BoolVar(&o.dryRun, "dry-run", false, "show the way and the commands, and contact nobody")
 	}
 	g.flags.BoolVarP(&o.verbose, "verbose", "v", false, "tell more")
-	g.done(cmd)
+	g.addToCommand(cmd)
 }
 
 // addVerbose adds the one flag of addHere that every command has that connects.
 func (o *options) addVerbose(cmd *cobra.Command) {
 	g := newGroup("Here")
 	g.flags.BoolVarP(&o.verbose, "verbose", "v", false, "tell more")
-	g.done(cmd)
+	g.addToCommand(cmd)
 }
 
 // addServer adds the flags that say how the server is started on its node.
 func (o *options) addServer(cmd *cobra.Command, ports bool) {
 	g := newGroup("Server")
 	if ports {
-		g.add(&o.port, "port", "", "PORT", "port on the node (default: the local port's number, or a free one)", checkPort("leave --port out for a free one"))
+		g.addFlag(&o.port, "port", "", "PORT", "port on the node (default: the local port's number, or a free one)", checkPort("leave --port out for a free one"))
 	}
 	g.addMany(&o.setup, "setup", "CMD", "shell command to run before the server, as in 'module load x' (repeatable)", nil)
-	g.add(&o.venv, "venv", "", "DIR", "Python virtual environment to activate, on the cluster", checkWord)
+	g.addFlag(&o.venv, "venv", "", "DIR", "Python virtual environment to activate, on the cluster", checkWord)
 	g.flags.BoolVar(&o.bootstrap, "bootstrap", false, "run-jupyter, run-tensorboard: install the program once by pip, if it is not there, in the virtual environment --venv or in one in your home")
-	g.add(&o.workdir, "workdir", "", "DIR", "directory to start in, on the cluster (default: the home; in a container the EDF's)", checkWord)
+	g.addFlag(&o.workdir, "workdir", "", "DIR", "directory to start in, on the cluster (default: the home; in a container the EDF's)", checkWord)
 	g.addMany(&o.env, "env", "NAME=VALUE", "environment variable for the server (repeatable)", checkEnv)
-	g.add(&o.uenv, "uenv", "", "NAME", "uenv to run the server in", checkWord)
-	g.add(&o.view, "view", "", "NAME", "view of the uenv", checkWord)
-	g.add(&o.environment, "environment", "", "FILE", "environment definition (EDF) of the Container Engine to run the server in: a path, or a name in ~/.edf", checkWord)
-	g.add(&o.startTimeout, "start-timeout", "", "TIME", "how long the server may take from the grant to ready (default 5m)", checkDuration)
-	g.add(&o.ready, "ready", "", "PATH", "path of the server that answers 200 once it can be used, as in /health (default: any answer will do)", checkWord)
-	g.add(&o.path, "path", "", "PATH", "path of the server that the browser opens (default: its front page)", checkWord)
+	g.addFlag(&o.uenv, "uenv", "", "NAME", "uenv to run the server in", checkWord)
+	g.addFlag(&o.view, "view", "", "NAME", "view of the uenv", checkWord)
+	g.addFlag(&o.environment, "environment", "", "FILE", "environment definition (EDF) of the Container Engine to run the server in: a path, or a name in ~/.edf", checkWord)
+	g.addFlag(&o.startTimeout, "start-timeout", "", "TIME", "how long the server may take from the grant to ready (default 5m)", checkDuration)
+	g.addFlag(&o.ready, "ready", "", "PATH", "path of the server that answers 200 once it can be used, as in /health (default: any answer will do)", checkWord)
+	g.addFlag(&o.path, "path", "", "PATH", "path of the server that the browser opens (default: its front page)", checkWord)
 	g.flags.BoolVar(&o.allowWideBind, "allow-wide-bind", false, "let the server listen on more than 127.0.0.1, where others reach it")
 	g.flags.BoolVar(&o.forwardNew, "forward-new", false, "forward other web servers, too, that you start on the node while the session lasts")
-	g.done(cmd)
+	g.addToCommand(cmd)
 }
 
 // addSlurm adds Slurm's own flags.
 func (o *options) addSlurm(cmd *cobra.Command) {
 	g := newGroup("Slurm (what is left out is the site's default)")
-	g.add(&o.time, "time", "t", "TIME", "time limit: 2h, 90m, 1d12h, MINUTES, HH:MM:SS, DAYS-HH, …", checkTime)
-	g.add(&o.account, "account", "A", "NAME", "account to charge", checkWord)
-	g.add(&o.partition, "partition", "p", "NAME", "partition", checkWord)
-	g.add(&o.qos, "qos", "q", "NAME", "quality of service", checkWord)
-	g.add(&o.nodes, "nodes", "N", "N[-M]", "number of nodes; the server runs on the first", checkNodes)
-	g.add(&o.nodelist, "nodelist", "w", "NODES", "these nodes", checkWord)
-	g.add(&o.gpus, "gpus", "G", "[TYPE:]N", "number of GPUs", checkWord)
-	g.add(&o.mem, "mem", "", "SIZE", "memory per node", checkWord)
-	g.add(&o.constraint, "constraint", "C", "LIST", "features that the nodes must have", checkWord)
-	g.add(&o.reservation, "reservation", "", "NAME", "reservation", checkWord)
+	g.addFlag(&o.time, "time", "t", "TIME", "time limit: 2h, 90m, 1d12h, MINUTES, HH:MM:SS, DAYS-HH, …", checkTime)
+	g.addFlag(&o.account, "account", "A", "NAME", "account to charge", checkWord)
+	g.addFlag(&o.partition, "partition", "p", "NAME", "partition", checkWord)
+	g.addFlag(&o.qos, "qos", "q", "NAME", "quality of service", checkWord)
+	g.addFlag(&o.nodes, "nodes", "N", "N[-M]", "number of nodes; the server runs on the first", checkNodes)
+	g.addFlag(&o.nodelist, "nodelist", "w", "NODES", "these nodes", checkWord)
+	g.addFlag(&o.gpus, "gpus", "G", "[TYPE:]N", "number of GPUs", checkWord)
+	g.addFlag(&o.mem, "mem", "", "SIZE", "memory per node", checkWord)
+	g.addFlag(&o.constraint, "constraint", "C", "LIST", "features that the nodes must have", checkWord)
+	g.addFlag(&o.reservation, "reservation", "", "NAME", "reservation", checkWord)
 	g.addMany(&o.slurm, "slurm", "OPTION", "any other option of sbatch (salloc), as in --slurm=--exclusive (repeatable)", slurm.CheckOption)
-	g.add(&o.via, "via", "", "HOW", "salloc, sbatch (the job waits without cscs), or auto: salloc, and sbatch if the request has to wait (default auto)", checkVia)
-	g.add(&o.queueTimeout, "queue-timeout", "", "TIME", "how long to wait in the queue (default 12h)", checkDuration)
-	g.add(&o.lease, "lease", "", "TIME", "how long the job may run without cscs, if the laptop or the network is gone (default 1h; 0s: until its time limit)", checkLease)
+	g.addFlag(&o.via, "via", "", "HOW", "salloc, sbatch (the job waits without cscs), or auto: salloc, and sbatch if the request has to wait (default auto)", checkVia)
+	g.addFlag(&o.queueTimeout, "queue-timeout", "", "TIME", "how long to wait in the queue (default 12h)", checkDuration)
+	g.addFlag(&o.lease, "lease", "", "TIME", "how long the job may run without cscs, if the laptop or the network is gone (default 1h; 0s: until its time limit)", checkLease)
 	g.flags.BoolVar(&o.detach, "detach", false, "return once the job is queued; cscs attach picks it up")
-	g.add(&o.idle, "idle", "", "TIME", "end the session when nobody has used the server for so long, and it computed nothing (at least 1m; default: never)", checkIdle)
+	g.addFlag(&o.idle, "idle", "", "TIME", "end the session when nobody has used the server for so long, and it computed nothing (at least 1m; default: never)", checkIdle)
 	g.flags.BoolVar(&o.keep, "keep", false, "no lease: the job may run until its time limit, whatever becomes of cscs")
-	g.done(cmd)
+	g.addToCommand(cmd)
 }
 
-// request is what is asked of Slurm.
-func (o *options) request() slurm.Request {
-	limit, _ := slurm.ParseTime(one(o.time)) // checkTime accepted it; "" stays that
+// slurmRequest is what is asked of Slurm.
+func (o *options) slurmRequest() slurm.Request {
+	limit, _ := slurm.ParseTime(lastValue(o.time)) // checkTime accepted it; "" stays that
 	_, extra := slurm.SplitOptions(o.slurm)
 	return slurm.Request{
-		Time: limit, Account: one(o.account), Partition: one(o.partition), QOS: one(o.qos), Nodes: one(o.nodes),
-		Nodelist: one(o.nodelist), GPUs: one(o.gpus), Mem: one(o.mem), Constraint: one(o.constraint),
-		Reservation: one(o.reservation), Extra: extra, Via: slurm.Via(one(o.via)),
+		Time: limit, Account: lastValue(o.account), Partition: lastValue(o.partition), QOS: lastValue(o.qos), Nodes: lastValue(o.nodes),
+		Nodelist: lastValue(o.nodelist), GPUs: lastValue(o.gpus), Mem: lastValue(o.mem), Constraint: lastValue(o.constraint),
+		Reservation: lastValue(o.reservation), Extra: extra, Via: slurm.Via(lastValue(o.via)),
 	}
 }
 
-// launch is how the server is started. What the app brings along is the session's to add.
-func (o *options) launch() slurm.Launch {
+// serverLaunch is how the server is started. What the app brings along is the session's to add.
+func (o *options) serverLaunch() slurm.Launch {
 	l := slurm.Launch{
-		Setup: o.setup, Venv: one(o.venv), Workdir: one(o.workdir), AllowWideBind: o.allowWideBind, Bootstrap: o.bootstrap, ForwardNew: o.forwardNew,
-		Environment: one(o.environment), Env: map[string]string{},
+		Setup: o.setup, Venv: lastValue(o.venv), Workdir: lastValue(o.workdir), AllowWideBind: o.allowWideBind, Bootstrap: o.bootstrap, ForwardNew: o.forwardNew,
+		Environment: lastValue(o.environment), Env: map[string]string{},
 	}
 	for _, kv := range o.env {
 		name, v, _ := strings.Cut(kv, "=")
 		l.Env[name] = v
 	}
 	for _, s := range []struct{ name, value string }{
-		{"uenv", one(o.uenv)}, {"view", one(o.view)},
+		{"uenv", lastValue(o.uenv)}, {"view", lastValue(o.view)},
 	} {
 		if s.value != "" {
 			l.Step = append(l.Step, "--"+s.name+"="+s.value)

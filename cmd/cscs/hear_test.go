@@ -34,7 +34,7 @@ func TestHear(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				i, stop := newInterrupts(t.Context())
 				defer stop()
-				i.hear(c.signal, c.system)
+				i.handleSignal(c.signal, c.system)
 				if cause := context.Cause(i.ctx); !errors.Is(cause, c.cause) {
 					t.Errorf("the cause is %v, want %v", cause, c.cause)
 				}
@@ -65,8 +65,8 @@ func TestHearCloseWhileEnding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, stop := newInterrupts(t.Context())
 		defer stop()
-		i.hear(os.Interrupt, "windows")
-		i.hear(syscall.SIGTERM, "windows")
+		i.handleSignal(os.Interrupt, "windows")
+		i.handleSignal(syscall.SIGTERM, "windows")
 		if cause := context.Cause(i.ctx); !errors.Is(cause, session.ErrInterrupted) {
 			t.Errorf("the cause is %v", cause)
 		}

@@ -9,9 +9,9 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// usage prints what comes after a command's description: flags stand under the
+// printUsage prints what comes after a command's description: flags stand under the
 // heading of their group, since thirty in one alphabetical list help nobody.
-func usage(cmd *cobra.Command) error {
+func printUsage(cmd *cobra.Command) error {
 	w := cmd.OutOrStderr()
 	fmt.Fprintln(w, "Usage:")
 	line := cmd.UseLine()

@@ -19,12 +19,12 @@ type interrupts struct {
 	ctx            context.Context // ends with the first, by session.ErrInterrupted
 	hurry, abandon context.Context // end with the second and the third
 
-	interrupt context.CancelCauseFunc
-	hasten    context.CancelFunc // ends hurry
-	late      *time.Timer        // calls hasten before the system ends the process; nil: it does not
-	mu        sync.Mutex
-	steps     []func() // what is left to be done, in order
-	deaf      func()   // has the signals be the system's after that
+	interrupt      context.CancelCauseFunc
+	hasten         context.CancelFunc // ends hurry
+	hurryTimer     *time.Timer        // calls hasten before the system ends the process; nil: it does not
+	mu             sync.Mutex
+	steps          []func() // what is left to be done, in order
+	restoreSignals func()   // has the signals be the system's after that
 }
 
 // newInterrupts makes them, without any signal, until stop is called.
@@ -32,11 +32,11 @@ func newInterrupts(parent context.Context) (i *interrupts, stop func()) {
 	ctx, interrupt := context.WithCancelCause(parent)
 	hurry, hasten := context.WithCancel(context.WithoutCancel(parent))
 	abandon, leave := context.WithCancel(context.WithoutCancel(parent))
-	i = &interrupts{ctx: ctx, hurry: hurry, abandon: abandon, interrupt: interrupt, hasten: hasten, deaf: func() {}}
+	i = &interrupts{ctx: ctx, hurry: hurry, abandon: abandon, interrupt: interrupt, hasten: hasten, restoreSignals: func() {}}
 	i.steps = []func(){func() { interrupt(session.ErrInterrupted) }, hasten, leave}
 	return i, func() {
-		if i.late != nil {
-			i.late.Stop()
+		if i.hurryTimer != nil {
+			i.hurryTimer.Stop()
 		}
 		interrupt(nil)
 		hasten()
@@ -61,14 +61,14 @@ func hearInterrupts(parent context.Context) (i *interrupts, stop func()) {
 		}
 	}
 	signal.Notify(signals, heard...)
-	i.deaf = func() { signal.Stop(signals) }
+	i.restoreSignals = func() { signal.Stop(signals) }
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
 			select {
 			case s := <-signals:
-				i.hear(s, runtime.GOOS)
+				i.handleSignal(s, runtime.GOOS)
 			case <-done:
 				return
 			}
@@ -82,17 +82,17 @@ func hearInterrupts(parent context.Context) (i *interrupts, stop func()) {
 	}
 }
 
-// hear does what a signal asks for on that system (runtime.GOOS).
-func (i *interrupts) hear(s os.Signal, system string) {
+// handleSignal does what a signal asks for on that system (runtime.GOOS).
+func (i *interrupts) handleSignal(s os.Signal, system string) {
 	detaches, limit := readSignal(s, system)
 	if limit > 0 {
-		i.late = time.AfterFunc(limit, i.hasten)
+		i.hurryTimer = time.AfterFunc(limit, i.hasten)
 	}
 	if detaches {
 		// The kernel and the shell each send one when a window is closed.
-		i.end(session.ErrDetached)
+		i.endWithCause(session.ErrDetached)
 	} else {
-		i.raise()
+		i.raiseInterrupt()
 	}
 }
 
@@ -127,29 +127,29 @@ func hearInterrupt(parent context.Context) (i *interrupts, stop func()) {
 	return i, stop
 }
 
-// raise does the next step.
-func (i *interrupts) raise() {
+// raiseInterrupt does the next step.
+func (i *interrupts) raiseInterrupt() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if len(i.steps) > 0 {
-		i.step(i.steps[0])
+		i.runStep(i.steps[0])
 	}
 }
 
-// step does what is next, by the way that is given. i.mu is held.
-func (i *interrupts) step(do func()) {
+// runStep does what is next, by the way that is given. i.mu is held.
+func (i *interrupts) runStep(do func()) {
 	if i.steps = i.steps[1:]; len(i.steps) == 0 {
-		i.deaf()
+		i.restoreSignals()
 	}
 	do()
 }
 
-// end does the first step for another cause than a signal's, if that was not done yet.
-func (i *interrupts) end(cause error) {
+// endWithCause does the first step for another cause than a signal's, if that was not done yet.
+func (i *interrupts) endWithCause(cause error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.ctx.Err() != nil {
 		return
 	}
-	i.step(func() { i.interrupt(cause) })
+	i.runStep(func() { i.interrupt(cause) })
 }

@@ -52,9 +52,9 @@ func TestInterrupts(t *testing.T) {
 	if i.abandon.Err() != nil {
 		t.Error("two signals did the work of three")
 	}
-	i.raise() // as a Ctrl-C at a prompt does
+	i.raiseInterrupt() // as a Ctrl-C at a prompt does
 	await(i.abandon)
-	i.raise() // nothing more to end
+	i.raiseInterrupt() // nothing more to end
 }
 
 // TestInterruptEnds: a command that is stuck in something which hears of no signal is ended by

@@ -45,7 +45,7 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 			return err
 		}
 	}
-	cfg, cl, err := j.fill(cmd.Context(), cmd.Flags(), d.sites, j.recipe)
+	cfg, cl, err := j.fillFlags(cmd.Context(), cmd.Flags(), d.loadSites, j.recipe)
 	if err != nil {
 		return err
 	}
@@ -57,33 +57,33 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 		return &problem.UsageError{Message: "--bootstrap does not know what to install for this command",
 			Hint: "install it once by hand, in a virtual environment for --venv; --bootstrap is for run-jupyter and run-tensorboard"}
 	}
-	if one(j.view) != "" && !slices.ContainsFunc(j.launch().Step, func(w string) bool { return strings.HasPrefix(w, "--uenv") }) {
-		return &problem.UsageError{Message: "--view " + one(j.view) + " needs the uenv that it is a view of", Hint: "name it with --uenv NAME"}
+	if lastValue(j.view) != "" && !slices.ContainsFunc(j.serverLaunch().Step, func(w string) bool { return strings.HasPrefix(w, "--uenv") }) {
+		return &problem.UsageError{Message: "--view " + lastValue(j.view) + " needs the uenv that it is a view of", Hint: "name it with --uenv NAME"}
 	}
-	if j.detach && one(j.via) == string(slurm.ViaSalloc) {
+	if j.detach && lastValue(j.via) == string(slurm.ViaSalloc) {
 		return &problem.UsageError{Message: "--detach and --via salloc exclude each other: such a request waits for as long as cscs does",
 			Hint: "leave --via out, or say --via sbatch"}
 	}
-	if a, err = a.WithPaths(one(j.path), one(j.ready)); err != nil {
+	if a, err = a.WithPaths(lastValue(j.path), lastValue(j.ready)); err != nil {
 		return err
 	}
-	if p := port(j.port); p != 0 {
+	if p := portValue(j.port); p != 0 {
 		a.Port = p
 	}
 	j.jobLimit = usualLimit
-	if limit, ok := j.request().TimeLimit(); ok {
+	if limit, ok := j.slurmRequest().TimeLimit(); ok {
 		j.jobLimit = limit
 	}
-	return d.begin(cmd.Context(), &j.options, cfg, cl, func(s *start) error {
-		sc, err := s.config(a)
+	return d.withCluster(cmd.Context(), &j.options, cfg, cl, func(s *start) error {
+		sc, err := s.sessionConfig(a)
 		if err != nil {
-			return s.failed(err)
+			return s.reportFailure(err)
 		}
 		if j.noLog {
 			sc.LogDir = ""
 		}
-		if doubt := slurm.DoubtTime(one(j.time)); doubt != "" {
-			s.emit(session.Event{Event: session.EventWarning, Message: "--time " + one(j.time) + ": " + doubt})
+		if doubt := slurm.DoubtTime(lastValue(j.time)); doubt != "" {
+			s.emitEvent(session.Event{Event: session.EventWarning, Message: "--time " + lastValue(j.time) + ": " + doubt})
 		}
 		if j.dryRun {
 			dryRun(d.io.Out, s.way, sc)
@@ -91,19 +91,19 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 		}
 		defer s.openRoom(sc.App.Name, d.args)()
 		sc.Room = s.room
-		a := s.attend(live.Record{App: sc.App.Name, Lease: int(sc.Lease / time.Second), Salloc: one(s.opts.via) == string(slurm.ViaSalloc)})
+		a := s.beginAttendance(live.Record{App: sc.App.Name, Lease: int(sc.Lease / time.Second), Salloc: lastValue(s.opts.via) == string(slurm.ViaSalloc)})
 		if text, ok := s.printer.(*ui.Text); ok {
 			text.Login = s.way.hops[len(s.way.hops)-1].Name
 		}
-		defer s.live(liveKeys{log: true, detach: true})()
-		err = d.run(s.signals.ctx, sc, a.event)
-		a.over(err)
-		return over(err)
+		defer s.startLiveView(liveKeys{log: true, detach: true})()
+		err = d.run(s.signals.ctx, sc, a.handleEvent)
+		a.endAttendance(err)
+		return markTold(err)
 	})
 }
 
-// config is the one function that makes a session of flags.
-func (s *start) config(a app.App) (session.Config, error) {
+// sessionConfig is the one function that makes a session of flags.
+func (s *start) sessionConfig(a app.App) (session.Config, error) {
 	o := s.opts
 	logs, err := stateDir()
 	if err != nil {
@@ -111,10 +111,10 @@ func (s *start) config(a app.App) (session.Config, error) {
 	}
 	c := session.Config{
 		ID: s.id, Cluster: s.cluster.Name, Client: clientName(),
-		Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dial, NodeHop: s.way.nodeHop,
-		App: a, Request: o.request(), Launch: o.launch(),
-		LocalPort: port(o.localPort), Lease: time.Hour, QueueTimeout: 12 * time.Hour, StartTimeout: 5 * time.Minute, Idle: duration(o.idle),
-		Gauge: &s.gauge, LogDir: logs, Protect: o.protect, Open: s.open(), Explain: s.explain,
+		Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dialShared, NodeHop: s.way.nodeHop,
+		App: a, Request: o.slurmRequest(), Launch: o.serverLaunch(),
+		LocalPort: portValue(o.localPort), Lease: time.Hour, QueueTimeout: 12 * time.Hour, StartTimeout: 5 * time.Minute, Idle: durationValue(o.idle),
+		Metrics: &s.gauge, LogDir: logs, Protect: o.protect, Open: s.browserOpener(), Explain: s.explainError,
 		Hurry: s.signals.hurry, Abandon: s.signals.abandon,
 	}
 	if c.Protect == nil {
@@ -128,12 +128,12 @@ func (s *start) config(a app.App) (session.Config, error) {
 	case o.keep:
 		c.Lease = 0
 	case len(o.lease) > 0:
-		c.Lease = duration(o.lease)
+		c.Lease = durationValue(o.lease)
 	}
-	if d := duration(o.queueTimeout); d != 0 {
+	if d := durationValue(o.queueTimeout); d != 0 {
 		c.QueueTimeout = d
 	}
-	if d := duration(o.startTimeout); d != 0 {
+	if d := durationValue(o.startTimeout); d != 0 {
 		c.StartTimeout = d
 	}
 	return c, nil

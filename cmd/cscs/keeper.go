@@ -20,14 +20,14 @@ import (
 )
 
 const (
-	keepCommand = "keep-connection"
-	keeperDial  = 10 * time.Second // for each hop; then the command dials by itself
-	keeperLook  = 10 * time.Second // between two looks at the clock, which goes on while the machine sleeps, and at the socket
+	keepCommand         = "keep-connection"
+	keeperDialTimeout   = 10 * time.Second // for each hop; then the command dials by itself
+	keeperCheckInterval = 10 * time.Second // between two looks at the clock, which goes on while the machine sleeps, and at the socket
 )
 
 var (
-	errAsks     = errors.New("your ssh agent does not answer at once: it may ask for a confirmation")
-	errOtherWay = errors.New("a process in the background finds other hosts or keys; it lacks most environment variables")
+	errAgentPrompts = errors.New("your ssh agent does not answer at once: it may ask for a confirmation")
+	errRouteDiffers = errors.New("a process in the background finds other hosts or keys; it lacks most environment variables")
 )
 
 // newKeepCommand makes the command of a keeper: the process that --persist leaves in the background. It dials
@@ -38,9 +38,9 @@ func newKeepCommand(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: keepCommand, Short: "Keep a shared connection (--persist starts it)", Args: noArgs, Hidden: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			err := d.keep(cmd, o, way)
+			err := d.runKeeper(cmd, o, way)
 			if err != nil {
-				p := problem.At(one(o.cluster), err)
+				p := problem.At(lastValue(o.cluster), err)
 				if shut := (*key.PassphraseError)(nil); errors.As(err, &shut) {
 					p.Message = "key " + shut.Path + " needs its passphrase"
 				}
@@ -54,33 +54,33 @@ func newKeepCommand(d *deps) *cobra.Command {
 	return cmd
 }
 
-// keep is the life of a keeper.
-func (d *deps) keep(cmd *cobra.Command, o *options, way string) error {
+// runKeeper is the life of a keeper.
+func (d *deps) runKeeper(cmd *cobra.Command, o *options, way string) error {
 	signals, stop := hearInterrupts(cmd.Context())
 	defer stop()
 	ctx, giveUp := context.WithCancelCause(signals.ctx)
 	defer giveUp(nil)
-	asks := func() { giveUp(errAsks) }
-	cfg, cl, err := o.fill(ctx, cmd.Flags(), d.sites, nil)
+	asks := func() { giveUp(errAgentPrompts) }
+	cfg, cl, err := o.fillFlags(ctx, cmd.Flags(), d.loadSites, nil)
 	if err != nil {
 		return err
 	}
 	agents := &key.Lists{Waiting: func(string) { asks() }}
-	w, err := findWay(agents.In(ctx), cfg, cl, site.Overrides{User: one(o.user), Identity: one(o.identity)}, nil, nil, false)
+	w, err := findWay(agents.In(ctx), cfg, cl, site.Overrides{User: lastValue(o.user), Identity: lastValue(o.identity)}, nil, nil, false)
 	if err != nil {
-		return cancelled(ctx, err)
+		return cancellationCause(ctx, err)
 	}
-	place := w.place()
+	place := w.sharePlace()
 	if nameWay(place) != way {
-		return errOtherWay
+		return errRouteDiffers
 	}
 	told := map[string]bool{}
 	w.takeWarnings(told) // the command has told these
-	w.joined = true      // an ssh of the user's is not ours to keep
+	w.masterTried = true // an ssh of the user's is not ours to keep
 	opts := w.options
-	opts.Asking, opts.Timeout = asks, keeperDial
+	opts.Asking, opts.Timeout = asks, keeperDialTimeout
 	// What can fail here comes first: other commands may join as soon as the place is taken.
-	k := &keeper{end: signals.end, unused: duration(o.persist), until: time.Now().AddDate(1, 0, 0)}
+	k := &keeper{end: signals.endWithCause, unused: durationValue(o.persist), until: time.Now().AddDate(1, 0, 0)}
 	if err := k.openRecord(cl.Name, w.hops[len(w.hops)-1].User); err != nil {
 		return err
 	}
@@ -88,10 +88,10 @@ func (d *deps) keep(cmd *cobra.Command, o *options, way string) error {
 	c, err := share.Own(ctx, place, opts, w.dialHops)
 	switch {
 	case errors.Is(err, share.ErrTaken): // the command can join that process
-		fmt.Fprintln(d.io.Out, ready)
+		fmt.Fprintln(d.io.Out, keeperReady)
 		return nil
 	case err != nil:
-		return cancelled(ctx, w.because(err))
+		return cancellationCause(ctx, w.refusalCause(err))
 	}
 	defer c.Close()
 	for _, id := range w.keys {
@@ -99,13 +99,13 @@ func (d *deps) keep(cmd *cobra.Command, o *options, way string) error {
 			k.until = id.ValidBefore
 		}
 	}
-	for _, m := range append(w.takeWarnings(told), ready) {
+	for _, m := range append(w.takeWarnings(told), keeperReady) {
 		if _, err := fmt.Fprintln(d.io.Out, m); err != nil {
 			giveUp(err) // the command was killed
 		}
 	}
 	_ = os.Chdir("/") // the command's directory may be about to be removed or unmounted
-	k.watch(ctx, c)
+	k.watchConnection(ctx, c)
 	return nil
 }
 
@@ -149,8 +149,8 @@ func (k *keeper) closeRecord() {
 	k.entry.Tidy()
 }
 
-// show writes the record. If that fails, the record is older than the truth.
-func (k *keeper) show(n int, open bool, ends time.Time) {
+// writeRecord writes the record. If that fails, the record is older than the truth.
+func (k *keeper) writeRecord(n int, open bool, ends time.Time) {
 	at := ends.UTC().Truncate(time.Second)
 	k.rec.State, k.rec.Ends = inUse, nil
 	if !open {
@@ -161,22 +161,22 @@ func (k *keeper) show(n int, open bool, ends time.Time) {
 	_ = k.entry.Write(k.rec)
 }
 
-// A kept connection is what is watched of a *share.Chain.
-type kept interface {
+// A watchedConnection connection is what is watched of a *share.Chain.
+type watchedConnection interface {
 	Users() (n int, open bool, changed <-chan struct{})
 	Shut()
 	Done() <-chan struct{}
 }
 
-func users(c kept) int {
+func countUsers(c watchedConnection) int {
 	n, _, _ := c.Users()
 	return n
 }
 
-// watch returns when the connection is lost, or when no command uses it and none can join. None can once it was
+// watchConnection returns when the connection is lost, or when no command uses it and none can join. None can once it was
 // unused for k.unused, the certificate or ctx has ended, its socket was removed, or while it is silent. What uses it
 // then keeps it: a session would lose what is open in the browser if it had to move.
-func (k *keeper) watch(ctx context.Context, c kept) {
+func (k *keeper) watchConnection(ctx context.Context, c watchedConnection) {
 	used, asked := time.Now().Round(0), ctx.Done()
 	for news := true; ; {
 		n, open, changed := c.Users()
@@ -186,16 +186,16 @@ func (k *keeper) watch(ctx context.Context, c kept) {
 		}
 		if over := !now.Before(k.until) || n == 0 && !now.Before(ends); open && over || !open && n == 0 {
 			// One that was silent and answers again takes sharers until it is shut: so they are counted after that.
-			if c.Shut(); users(c) == 0 {
+			if c.Shut(); countUsers(c) == 0 {
 				return
 			}
 			news = true
 			continue
 		}
 		if news {
-			k.show(n, open, ends)
+			k.writeRecord(n, open, ends)
 		}
-		wait := keeperLook
+		wait := keeperCheckInterval
 		if n == 0 {
 			wait = min(wait, ends.Sub(now))
 		}
@@ -209,7 +209,7 @@ func (k *keeper) watch(ctx context.Context, c kept) {
 			return
 		case <-asked:
 			c.Shut()
-			if users(c) > 0 {
+			if countUsers(c) > 0 {
 				k.answer(stillUsed)
 			}
 			asked, news = nil, true

@@ -75,7 +75,7 @@ func startWatch(t *testing.T, unused, certificate time.Duration) *watched {
 		w.keeper.until = w.began.Add(certificate)
 	}
 	go func() {
-		w.keeper.watch(ctx, w.door)
+		w.keeper.watchConnection(ctx, w.door)
 		close(w.ended)
 	}()
 	return w
@@ -85,7 +85,7 @@ func startWatch(t *testing.T, unused, certificate time.Duration) *watched {
 func (w *watched) endsAfter(t *testing.T, want time.Duration) {
 	t.Helper()
 	<-w.ended
-	if took := time.Since(w.began); took < want || took > want+keeperLook {
+	if took := time.Since(w.began); took < want || took > want+keeperCheckInterval {
 		t.Errorf("it ended after %v, want %v", took, want)
 	}
 }
@@ -162,7 +162,7 @@ func TestKeeperWatch(t *testing.T) {
 			w := startWatch(t, time.Hour, 0)
 			synctest.Wait()
 			w.Shut()
-			w.endsAfter(t, keeperLook)
+			w.endsAfter(t, keeperCheckInterval)
 		},
 		"a command joins in the last moment": func(t *testing.T) { // of a connection that was silent and answers again
 			w := startWatch(t, 10*time.Minute, 0)

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// detached has a process be a session of its own: no Ctrl-C and no hangup of a terminal reaches it.
-func detached() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+// detachedProcAttr has a process be a session of its own: no Ctrl-C and no hangup of a terminal reaches it.
+func detachedProcAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
 // closeInherited has the descriptors that this process inherited be closed in those that it starts: a lock
 // or a pipe of a script must end with the script. Go closes its own.

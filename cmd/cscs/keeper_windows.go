@@ -4,6 +4,6 @@ import "syscall"
 
 // Connections are not shared on Windows, so none is kept.
 
-func detached() *syscall.SysProcAttr { return nil }
+func detachedProcAttr() *syscall.SysProcAttr { return nil }
 
 func closeInherited() {}

@@ -48,18 +48,18 @@ where ssh looks for it.`,
 
 func (o *keyOptions) addKey(cmd *cobra.Command) {
 	g := newGroup("Which")
-	g.add(&o.identity, "identity", "", "FILE", "private key (default: ~/.ssh/cscs-key)", nil)
-	g.done(cmd)
+	g.addFlag(&o.identity, "identity", "", "FILE", "private key (default: ~/.ssh/cscs-key)", nil)
+	g.addToCommand(cmd)
 }
 
 // addService adds the flags of commands that ask the service.
 func (o *keyOptions) addService(cmd *cobra.Command) {
 	g := newGroup("Service")
-	g.add(&o.cluster, "cluster", "c", "NAME", "the cluster that the key is for (default: config's)", checkWord)
-	g.add(&o.service, "service", "", "NAME", "the service: cscs, sshservice (the older one), or one of config.toml (default: the cluster's)", checkWord)
+	g.addFlag(&o.cluster, "cluster", "c", "NAME", "the cluster that the key is for (default: config's)", checkWord)
+	g.addFlag(&o.service, "service", "", "NAME", "the service: cscs, sshservice (the older one), or one of config.toml (default: the cluster's)", checkWord)
 	g.flags.BoolVar(&o.headless, "headless", false, "sign in on another device, by a code")
 	g.flags.BoolVar(&o.noBrowser, "no-browser", false, "print the address to sign in at, and open nothing")
-	g.done(cmd)
+	g.addToCommand(cmd)
 	completeCluster(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("service", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		cfg, err := site.Load()
@@ -73,12 +73,12 @@ func (o *keyOptions) addService(cmd *cobra.Command) {
 func (o *keyOptions) addJSON(cmd *cobra.Command, what string) {
 	g := newGroup("Here")
 	g.flags.BoolVar(&o.json, "json", false, "write "+what)
-	g.done(cmd)
+	g.addToCommand(cmd)
 }
 
-// path is the private key that is meant.
-func (o *keyOptions) path() (string, error) {
-	named := one(o.identity)
+// keyPath is the private key that is meant.
+func (o *keyOptions) keyPath() (string, error) {
+	named := lastValue(o.identity)
 	if named == "" {
 		return key.DefaultPath()
 	}
@@ -95,23 +95,23 @@ func (o *keyOptions) path() (string, error) {
 	return filepath.Abs(named)
 }
 
-// files are the private key that is meant, and where it is noted what became of it.
-func (o *keyOptions) files() (path, state string, err error) {
-	if path, err = o.path(); err != nil {
+// keyAndStateDir are the private key that is meant, and where it is noted what became of it.
+func (o *keyOptions) keyAndStateDir() (path, state string, err error) {
+	if path, err = o.keyPath(); err != nil {
 		return "", "", err
 	}
 	state, err = stateDir()
 	return path, state, err
 }
 
-// signer is the service that the flags mean, for who is at the terminal.
-func (d *deps) signer(ctx context.Context, o *keyOptions, signals *interrupts) (*signer, error) {
-	cfg, err := d.sites()
+// newSigner is the service that the flags mean, for who is at the terminal.
+func (d *deps) newSigner(ctx context.Context, o *keyOptions, signals *interrupts) (*signer, error) {
+	cfg, err := d.loadSites()
 	if err != nil {
 		return nil, err
 	}
-	name, user := one(o.service), ""
-	if cluster := first(one(o.cluster), cfg.Default()); cluster != "" && name == "" {
+	name, user := lastValue(o.service), ""
+	if cluster := firstNonEmpty(lastValue(o.cluster), cfg.Default()); cluster != "" && name == "" {
 		cl, err := cfg.Cluster(ctx, cluster)
 		if err != nil {
 			return nil, err
@@ -121,28 +121,28 @@ func (d *deps) signer(ctx context.Context, o *keyOptions, signals *interrupts) (
 				Hint: "name a service with --service (" + strings.Join(cfg.Signings(), ", ") + "), or as signing in [clusters." + cluster + "] of " + cfg.Path}
 		}
 	}
-	by, err := cfg.Signing(first(name, site.DefaultSigning))
+	by, err := cfg.Signing(firstNonEmpty(name, site.DefaultSigning))
 	if err != nil {
 		return nil, err
 	}
-	if path, err := o.path(); err == nil {
+	if path, err := o.keyPath(); err == nil {
 		if s := key.Inspect(path, time.Now(), nil); s.Cert != nil && len(s.Cert.ValidPrincipals) == 1 {
 			user = s.Cert.ValidPrincipals[0]
 		}
 	}
-	return &signer{io: d.io, by: by, with: cfg.CountedWith(by), ask: asker(signals), headless: o.headless, noBrows: o.noBrowser, user: user,
-		agents: func(ctx context.Context) []key.Agent { return d.agents(ctx, o) }, named: len(o.service) > 0 || len(o.cluster) > 0}, nil
+	return &signer{io: d.io, by: by, countedWith: cfg.CountedWith(by), ask: newPrompter(signals), headless: o.headless, noBrowser: o.noBrowser, user: user,
+		agents: func(ctx context.Context) []key.Agent { return d.findAgents(ctx, o) }, named: len(o.service) > 0 || len(o.cluster) > 0}, nil
 }
 
-// agents are those in which the key may be: the environment's, and those that ssh's configuration
+// findAgents are those in which the key may be: the environment's, and those that ssh's configuration
 // names on the way to the cluster (IdentityAgent).
-func (d *deps) agents(ctx context.Context, o *keyOptions) []key.Agent {
+func (d *deps) findAgents(ctx context.Context, o *keyOptions) []key.Agent {
 	all := []key.Agent{key.FindAgent("")}
-	cfg, err := d.sites()
+	cfg, err := d.loadSites()
 	if err != nil {
 		return all // whoever needs it more says what is wrong with it
 	}
-	name := first(one(o.cluster), cfg.Default())
+	name := firstNonEmpty(lastValue(o.cluster), cfg.Default())
 	if name == "" {
 		name = cfg.Known()[0] // what is set for one is mostly set for all
 	}
@@ -172,17 +172,17 @@ func agentsOf(ctx context.Context, cfg *site.Config, cl site.Cluster) (all []key
 	return all
 }
 
-// inspect tells what there is of the key, asking agents where its private half is in no file.
-func (d *deps) inspect(ctx context.Context, o *keyOptions, path string) key.State {
-	return key.Inspect(path, time.Now(), key.HeldBy(ctx, func(ctx context.Context) []key.Agent { return d.agents(ctx, o) }))
+// inspectKey tells what there is of the key, asking agents where its private half is in no file.
+func (d *deps) inspectKey(ctx context.Context, o *keyOptions, path string) key.State {
+	return key.Inspect(path, time.Now(), key.HeldBy(ctx, func(ctx context.Context) []key.Agent { return d.findAgents(ctx, o) }))
 }
 
-// asker asks on the terminal; nil without one.
-func asker(signals *interrupts) *ui.Prompter {
+// newPrompter asks on the terminal; nil without one.
+func newPrompter(signals *interrupts) *ui.Prompter {
 	ask, err := ui.NewPrompter()
 	if err != nil {
 		return nil
 	}
-	ask.Interrupt = signals.raise
+	ask.Interrupt = signals.raiseInterrupt
 	return ask
 }

@@ -35,12 +35,12 @@ holds already stays as it is, with its lifetime and constraints (ssh-add -t, -c)
 func (d *deps) keyAgent(ctx context.Context, o *keyOptions) error {
 	signals, stop := hearInterrupt(ctx)
 	defer stop()
-	path, err := o.path()
+	path, err := o.keyPath()
 	if err != nil {
 		return err
 	}
 	agent := key.FindAgent("")
-	state := d.inspect(signals.ctx, o, path)
+	state := d.inspectKey(signals.ctx, o, path)
 	removed, err := agent.RemoveExpired(signals.ctx, state.Cert, time.Now())
 	if err != nil {
 		return err
@@ -56,7 +56,7 @@ func (d *deps) keyAgent(ctx context.Context, o *keyOptions) error {
 		return nil
 	}
 	var prompter key.Prompter
-	if ask := asker(signals); ask != nil {
+	if ask := newPrompter(signals); ask != nil {
 		prompter = ask
 	}
 	path = state.Path // of the key that the certificate is for
@@ -65,7 +65,7 @@ func (d *deps) keyAgent(ctx context.Context, o *keyOptions) error {
 	if err != nil {
 		return err
 	}
-	added, err := agent.Add(signals.ctx, private, state.Cert, first(state.Comment, path), time.Now())
+	added, err := agent.Add(signals.ctx, private, state.Cert, firstNonEmpty(state.Comment, path), time.Now())
 	if err != nil {
 		return err
 	}
@@ -81,4 +81,4 @@ func (d *deps) keyAgent(ctx context.Context, o *keyOptions) error {
 	return nil
 }
 
-func fingerprint(pub ssh.PublicKey) string { return ssh.FingerprintSHA256(pub) }
+func keyFingerprint(pub ssh.PublicKey) string { return ssh.FingerprintSHA256(pub) }

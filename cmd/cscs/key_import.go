@@ -28,7 +28,7 @@ you alone. What is there is replaced only by what is good. A certificate for a k
   cscs key import ~/Desktop/cscs-key`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return &problem.UsageError{Message: "one key at a time: " + quoted(args[1]) + " is one too many", Hint: "see cscs key import --help"}
+				return &problem.UsageError{Message: "one key at a time: " + quoteWord(args[1]) + " is one too many", Hint: "see cscs key import --help"}
 			}
 			if err := fillEnv(cmd.Flags()); err != nil {
 				return err
@@ -43,7 +43,7 @@ you alone. What is there is replaced only by what is good. A certificate for a k
 func (d *deps) keyImport(ctx context.Context, o *keyOptions, args []string) error {
 	signals, stop := hearInterrupt(ctx)
 	defer stop()
-	path, state, err := o.files()
+	path, state, err := o.keyAndStateDir()
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (d *deps) keyImport(ctx context.Context, o *keyOptions, args []string) erro
 		return err
 	}
 	r := signing.Request{Name: "import", Path: path, State: state, Comment: whoWhere()}
-	if ask := asker(signals); ask != nil {
+	if ask := newPrompter(signals); ask != nil {
 		r.Ask = passphrases{ask, "Enter passphrase for the new key '%s' (empty for none): "}
 	}
 	result, err := signing.Import(signals.ctx, r, pair)
@@ -70,6 +70,6 @@ func (d *deps) keyImport(ctx context.Context, o *keyOptions, args []string) erro
 	if _, err := os.Lstat(pair.Key); errors.Is(err, fs.ErrNotExist) { // else it is what was named
 		ui.Say(d.io, "moved from "+pair.Key)
 	}
-	d.signed(result)
+	d.reportSignedKey(result)
 	return nil
 }

@@ -47,7 +47,7 @@ func newKeyListCommand(d *deps) *cobra.Command {
 	o.addKey(cmd)
 	g := newGroup("Which")
 	g.flags.BoolVarP(&all, "all", "a", false, "those that are not good any more, too")
-	g.done(cmd)
+	g.addToCommand(cmd)
 	o.addService(cmd)
 	o.addJSON(cmd, "keys to stdout, one JSON object a line")
 	return cmd
@@ -57,14 +57,14 @@ func newKeyListCommand(d *deps) *cobra.Command {
 func (d *deps) withService(ctx context.Context, o *keyOptions, do func(context.Context, *service.Current, *signer) error) error {
 	signals, stop := hearInterrupt(ctx)
 	defer stop()
-	s, err := d.signer(signals.ctx, o, signals)
+	s, err := d.newSigner(signals.ctx, o, signals)
 	if err != nil {
 		return err
 	}
 	if s.by.Kind != site.SigningCSCS {
 		return &problem.UsageError{Message: s.by.Name + " can neither list keys nor revoke them", Hint: "the current service can: --service cscs"}
 	}
-	c, err := s.current()
+	c, err := s.currentService()
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (d *deps) withService(ctx context.Context, o *keyOptions, do func(context.C
 }
 
 func (d *deps) keyList(ctx context.Context, o *keyOptions, c *service.Current, all bool) error {
-	path, err := o.path()
+	path, err := o.keyPath()
 	if err != nil {
 		return err
 	}

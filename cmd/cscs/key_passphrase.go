@@ -31,16 +31,16 @@ stays. With cscs key agent it is asked for once a day.`,
 func (d *deps) keyPassphrase(ctx context.Context, o *keyOptions) error {
 	signals, stop := hearInterrupt(ctx)
 	defer stop()
-	path, state, err := o.files()
+	path, state, err := o.keyAndStateDir()
 	if err != nil {
 		return err
 	}
-	have := d.inspect(signals.ctx, o, path)
+	have := d.inspectKey(signals.ctx, o, path)
 	if !have.Exists && have.Problem != nil {
 		return have.Problem
 	}
 	path = have.Path
-	ask := asker(signals)
+	ask := newPrompter(signals)
 	if ask == nil {
 		return &key.UnaskedError{Path: path, Fix: "cscs key passphrase" + key.IdentityFlag(path)}
 	}

@@ -41,7 +41,7 @@ key itself stays, to be signed again.`,
 	o.addKey(cmd)
 	g := newGroup("Which")
 	g.flags.BoolVar(&all, "all", false, "all of yours that are good, on whatever machine")
-	g.done(cmd)
+	g.addToCommand(cmd)
 	o.addService(cmd)
 	return cmd
 }
@@ -56,14 +56,14 @@ func checkSerials(args []string, all bool) error {
 	}
 	for _, a := range args {
 		if _, err := strconv.ParseUint(a, 10, 64); err != nil {
-			return &problem.UsageError{Message: quoted(a) + " is no serial number", Hint: "cscs key list shows them"}
+			return &problem.UsageError{Message: quoteWord(a) + " is no serial number", Hint: "cscs key list shows them"}
 		}
 	}
 	return nil
 }
 
 func (d *deps) keyRevoke(ctx context.Context, o *keyOptions, c *service.Current, serials []string, all bool) error {
-	path, state, err := o.files()
+	path, state, err := o.keyAndStateDir()
 	if err != nil {
 		return err
 	}

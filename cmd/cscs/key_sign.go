@@ -45,22 +45,22 @@ minute. The older service (--service sshservice) asks for name, password and a s
 	o.addService(cmd)
 	g := newGroup("Here")
 	g.flags.BoolVarP(&force, "force", "f", false, "even if the certificate is good for long")
-	g.done(cmd)
+	g.addToCommand(cmd)
 	return cmd
 }
 
 func (d *deps) keySign(ctx context.Context, o *keyOptions, force bool) error {
 	signals, stop := hearInterrupt(ctx)
 	defer stop()
-	path, err := o.path()
+	path, err := o.keyPath()
 	if err != nil {
 		return err
 	}
-	s, err := d.signer(signals.ctx, o, signals)
+	s, err := d.newSigner(signals.ctx, o, signals)
 	if err != nil {
 		return err
 	}
-	have := d.inspect(signals.ctx, o, path)
+	have := d.inspectKey(signals.ctx, o, path)
 	var half *key.HalfError
 	if errors.As(have.Problem, &half) && s.by.Kind == site.SigningCSCS { // the other one makes a whole key
 		return have.Problem
@@ -79,21 +79,21 @@ func (d *deps) keySign(ctx context.Context, o *keyOptions, force bool) error {
 	if err != nil {
 		return err
 	}
-	d.signed(r)
-	switch p := d.inspect(signals.ctx, o, path).Problem; {
+	d.reportSignedKey(r)
+	switch p := d.inspectKey(signals.ctx, o, path).Problem; {
 	case errors.As(p, new(*key.UnfitError)):
 		return &toldError{p}
 	case p != nil:
 		return p // its permissions, say
 	}
-	if n, of := s.used(); of > 0 && !s.unattended() {
+	if n, of := s.usedSignings(); of > 0 && !s.isUnattended() {
 		d.say(fmt.Sprintf("%d of %d a day are used at %s, as far as this machine knows", n, of, s.by.Name))
 	}
 	return nil
 }
 
-// signed tells of a key that was signed, and where it is.
-func (d *deps) signed(r signing.Result) {
+// reportSignedKey tells of a key that was signed, and where it is.
+func (d *deps) reportSignedKey(r signing.Result) {
 	what := "signed: "
 	switch {
 	case r.Meanwhile:
@@ -110,14 +110,14 @@ func (d *deps) signed(r signing.Result) {
 	}
 }
 
-// used is how many of the day's signings count, as far as this machine knows, and how many
+// usedSignings is how many of the day's signings count, as far as this machine knows, and how many
 // there are; 0: nobody knows.
-func (s *signer) used() (n, of int) {
+func (s *signer) usedSignings() (n, of int) {
 	state, err := stateDir()
 	if err != nil {
 		return 0, 0
 	}
-	return signing.OpenJournal(state).Used(s.by.Name, time.Now(), s.with...), s.by.PerDay
+	return signing.OpenJournal(state).Used(s.by.Name, time.Now(), s.countedWith...), s.by.PerDay
 }
 
 // notGood is why a certificate that has not run out is signed anew all the same; nil: it has, or
@@ -134,14 +134,14 @@ func notGood(s key.State, now time.Time) error {
 	return nil
 }
 
-// aMinute is for how long a service account's key is signed.
-const aMinute = time.Minute
+// accountKeyValidity is for how long a service account's key is signed.
+const accountKeyValidity = time.Minute
 
 // isWorse reports whether a new certificate is not worth one of the day's signings, or, for a
 // service account, would end before the one that is there.
 func (s *signer) isWorse(have key.State, now time.Time) bool {
-	if s.unattended() {
-		return have.ValidBefore.IsZero() || have.ValidBefore.Sub(now) > aMinute
+	if s.isUnattended() {
+		return have.ValidBefore.IsZero() || have.ValidBefore.Sub(now) > accountKeyValidity
 	}
 	return !halfOver(have, now)
 }

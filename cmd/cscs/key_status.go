@@ -72,16 +72,16 @@ status is 3 if it cannot be used now.`,
 }
 
 func (d *deps) keyStatus(ctx context.Context, o *keyOptions) error {
-	path, err := o.path()
+	path, err := o.keyPath()
 	if err != nil {
 		return err
 	}
 	now := time.Now()
-	state := d.inspect(ctx, o, path)
+	state := d.inspectKey(ctx, o, path)
 	agents := []key.Agent{key.FindAgent("")}
 	if !state.Exists { // it may be in one that ssh's configuration names
-		agents = d.agents(ctx, o)
-		if errors.As(state.Problem, new(*key.MissingError)) && one(o.identity) == "" {
+		agents = d.findAgents(ctx, o)
+		if errors.As(state.Problem, new(*key.MissingError)) && lastValue(o.identity) == "" {
 			state = heldInstead(ctx, agents, state, now)
 		}
 	}
@@ -91,7 +91,7 @@ func (d *deps) keyStatus(ctx context.Context, o *keyOptions) error {
 		return err
 	}
 	if dir, err := stateDir(); err == nil {
-		s.count(cfg, signing.OpenJournal(dir), now)
+		s.countSignings(cfg, signing.OpenJournal(dir), now)
 	}
 	if o.json {
 		enc := json.NewEncoder(d.io.Out)
@@ -100,7 +100,7 @@ func (d *deps) keyStatus(ctx context.Context, o *keyOptions) error {
 			return err
 		}
 	} else {
-		s.print(d.io.Out)
+		s.printStatus(d.io.Out)
 	}
 	if state.Problem == nil {
 		return nil
@@ -130,9 +130,9 @@ func statusOf(ctx context.Context, agents []key.Agent, state key.State, now time
 		s.Problem, s.Hint = p.Message, p.Hint
 	}
 	if state.Public != nil {
-		s.Fingerprint = fingerprint(state.Public)
+		s.Fingerprint = keyFingerprint(state.Public)
 	}
-	s.ask(ctx, agents, state)
+	s.askAgents(ctx, agents, state)
 	if c := state.Cert; c != nil {
 		s.Certificate, s.User, s.Principals, s.Serial = state.CertPath, c.KeyId, c.ValidPrincipals, strconv.FormatUint(c.Serial, 10)
 		s.Extensions, s.Options = slices.Sorted(maps.Keys(c.Extensions)), c.CriticalOptions
@@ -148,8 +148,8 @@ func statusOf(ctx context.Context, agents []key.Agent, state key.State, now time
 	return s
 }
 
-// ask asks the agents about the key, until one has it.
-func (s *keyStatus) ask(ctx context.Context, agents []key.Agent, state key.State) {
+// askAgents asks the agents about the key, until one has it.
+func (s *keyStatus) askAgents(ctx context.Context, agents []key.Agent, state key.State) {
 	for _, a := range agents {
 		var held bool
 		var err error
@@ -174,22 +174,22 @@ func (s *keyStatus) ask(ctx context.Context, agents []key.Agent, state key.State
 	}
 }
 
-// count tells how many of a day's signings are used at the service that has signed last, together with
+// countSignings tells how many of a day's signings are used at the service that has signed last, together with
 // those that the site counts with it.
-func (s *keyStatus) count(cfg *site.Config, j signing.Journal, now time.Time) {
+func (s *keyStatus) countSignings(cfg *site.Config, j signing.Journal, now time.Time) {
 	counts := func(name string) bool {
 		by, err := cfg.Signing(name)
 		return err == nil && by.PerDay > 0
 	}
-	by, err := cfg.Signing(first(j.Latest(counts), site.DefaultSigning))
+	by, err := cfg.Signing(firstNonEmpty(j.Latest(counts), site.DefaultSigning))
 	if err == nil {
 		s.CountedWith = cfg.CountedWith(by)
 		s.Service, s.Signed, s.PerDay = by.Name, j.Used(by.Name, now, s.CountedWith...), by.PerDay
 	}
 }
 
-// services names the service, and those that are counted with it.
-func (s keyStatus) services() string {
+// serviceNames names the service, and those that are counted with it.
+func (s keyStatus) serviceNames() string {
 	if len(s.CountedWith) == 0 {
 		return s.Service
 	}
@@ -197,8 +197,8 @@ func (s keyStatus) services() string {
 	return strings.Join(names, " and ") + " together"
 }
 
-// print writes a line for each thing that there is to tell.
-func (s keyStatus) print(out io.Writer) {
+// printStatus writes a line for each thing that there is to tell.
+func (s keyStatus) printStatus(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	line := func(name, value string) {
 		if value != "" {
@@ -229,7 +229,7 @@ func (s keyStatus) print(out io.Writer) {
 	}
 	line("agent", map[string]string{"unknown": fmt.Sprintf("holds %d identities (a certificate is one of its own); no file here tells which of them is this key", s.inAgent), "holds": "holds it", "lacks": "does not hold it (cscs key agent)", "none": "there is none", "silent": "does not answer"}[s.Agent])
 	if s.PerDay > 0 {
-		line("signed", fmt.Sprintf("%d of %d a day at %s, as far as this machine knows", s.Signed, s.PerDay, s.services()))
+		line("signed", fmt.Sprintf("%d of %d a day at %s, as far as this machine knows", s.Signed, s.PerDay, s.serviceNames()))
 	}
 	_ = w.Flush() // to the user's own terminal or pipe: nobody else is to be told
 }

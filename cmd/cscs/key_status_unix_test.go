@@ -40,7 +40,7 @@ func TestStatusAgent(t *testing.T) {
 	} {
 		s := statusOf(t.Context(), c.agents, c.state, time.Now())
 		var out strings.Builder
-		s.print(&out)
+		s.printStatus(&out)
 		if s.Agent != c.want || !strings.Contains(out.String(), c.words) {
 			t.Errorf("want %s, got %s:\n%s", c.want, s.Agent, out.String())
 		}

@@ -53,7 +53,7 @@ func TestKeepOrLease(t *testing.T) {
 				}
 				return
 			}
-			if err != nil || o.keep != tt.keep || one(o.lease) != tt.lease {
+			if err != nil || o.keep != tt.keep || lastValue(o.lease) != tt.lease {
 				t.Errorf("keep %v, lease %v, %v", o.keep, o.lease, err)
 			}
 		})

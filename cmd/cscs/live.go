@@ -14,9 +14,9 @@ import (
 	"github.com/alps-tunnel/cscs/internal/ui"
 )
 
-// records returns this laptop's records. Those of sessions that have expired stay: this machine's
+// loadRecords returns this laptop's records. Those of sessions that have expired stay: this machine's
 // clock may be ahead, and only the cluster knows (cscs ps --refresh, stop, attach).
-func records() (*live.Store, []live.Listed, error) {
+func loadRecords() (*live.Store, []live.Listed, error) {
 	state, err := stateDir()
 	if err != nil {
 		return nil, nil, err
@@ -32,7 +32,7 @@ func records() (*live.Store, []live.Listed, error) {
 // theSession is the one that the arguments mean: an ID, the beginning of one, or nothing if
 // there is only one.
 func theSession(args []string) (live.Listed, error) {
-	_, all, err := records()
+	_, all, err := loadRecords()
 	if err != nil {
 		return live.Listed{}, err
 	}
@@ -71,12 +71,12 @@ func atMostOneID(cmd *cobra.Command, args []string) error {
 	if len(args) <= 1 {
 		return anyIDs(cmd, args)
 	}
-	return &problem.UsageError{Message: "one session at a time: " + quoted(args[1]) + " is one too many", Hint: "see " + cmd.CommandPath() + " --help"}
+	return &problem.UsageError{Message: "one session at a time: " + quoteWord(args[1]) + " is one too many", Hint: "see " + cmd.CommandPath() + " --help"}
 }
 
 // completeIDs offers the IDs of the live sessions, each with what it is.
 func completeIDs(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	_, all, err := records()
+	_, all, err := loadRecords()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
@@ -95,7 +95,7 @@ func completeIDs(_ *cobra.Command, args []string, _ string) ([]string, cobra.She
 
 // wayTo begins what has to reach the cluster of a session, as the session itself did.
 func (d *deps) wayTo(ctx context.Context, r live.Record, o *options, do func(*start) error) error {
-	cfg, err := d.sites()
+	cfg, err := d.loadSites()
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (d *deps) wayTo(ctx context.Context, r live.Record, o *options, do func(*st
 			o.persist = s.Values
 		}
 	}
-	return d.begin(ctx, o, cfg, cl, func(s *start) error {
+	return d.withCluster(ctx, o, cfg, cl, func(s *start) error {
 		s.id = r.ID
 		return do(s)
 	})

@@ -33,7 +33,7 @@ nothing to show yet, it is said why.`,
 			if err := fillEnv(cmd.Flags()); err != nil {
 				return err
 			}
-			return d.logs(cmd.Context(), o, args, follow)
+			return d.showSessionLog(cmd.Context(), o, args, follow)
 		},
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is added, until the session ends or Ctrl-C")
@@ -43,7 +43,7 @@ nothing to show yet, it is said why.`,
 	return cmd
 }
 
-func (d *deps) logs(ctx context.Context, o *options, args []string, follow bool) error {
+func (d *deps) showSessionLog(ctx context.Context, o *options, args []string, follow bool) error {
 	to, done := ui.Log(d.io)
 	defer done()
 	if len(args) > 0 {
@@ -51,11 +51,11 @@ func (d *deps) logs(ctx context.Context, o *options, args []string, follow bool)
 			return copyFile(to, kept)
 		}
 	}
-	r, err := d.target(o, args)
+	r, err := d.targetRecord(o, args)
 	if err != nil {
 		return err
 	}
-	o.visits = true
+	o.asGuest = true
 	return d.wayTo(ctx, r, o, func(s *start) error {
 		err := s.printLog(s.signals.ctx, to, r, follow)
 		if errors.Is(err, session.ErrInterrupted) && follow {
@@ -80,9 +80,9 @@ func (w *countingWriter) Write(b []byte) (int, error) {
 // printLog prints the log of the session r, or of the one that the cluster finds by it, and says why
 // if there is nothing to print.
 func (s *start) printLog(ctx context.Context, to io.Writer, r live.Record, follow bool) error {
-	c, err := s.way.visit(ctx)
+	c, err := s.way.dialAsGuest(ctx)
 	if err != nil {
-		return cancelled(ctx, err)
+		return cancellationCause(ctx, err)
 	}
 	defer c.Close()
 	var f slurm.Found // empty: it isn't known
@@ -93,7 +93,7 @@ func (s *start) printLog(ctx context.Context, to io.Writer, r live.Record, follo
 			f.ID, f.Over, err = ended.ID, true, nil
 		}
 		if err != nil {
-			return cancelled(ctx, err)
+			return cancellationCause(ctx, err)
 		}
 		r.ID = f.ID
 		if follow && f.State == "PENDING" {
@@ -103,7 +103,7 @@ func (s *start) printLog(ctx context.Context, to io.Writer, r live.Record, follo
 	counted := &countingWriter{Writer: to}
 	err = showLogOver(ctx, c, counted, r.ID, 0, follow)
 	if err != nil || counted.n > 0 || follow {
-		return cancelled(ctx, err)
+		return cancellationCause(ctx, err)
 	}
 	if f.ID == "" {
 		if f, err = session.Find(ctx, c, r.ID, s.cluster.Name); err != nil {
@@ -135,12 +135,12 @@ const followEvery = time.Second
 // showLog shows the log of a session's server, or no more than its last lines, until ctx
 // ends.
 func (s *start) showLog(ctx context.Context, to io.Writer, id string, last int, follow bool) error {
-	c, err := s.way.visit(ctx)
+	c, err := s.way.dialAsGuest(ctx)
 	if err != nil {
-		return cancelled(ctx, err)
+		return cancellationCause(ctx, err)
 	}
 	defer c.Close()
-	return cancelled(ctx, showLogOver(ctx, c, to, id, last, follow))
+	return cancellationCause(ctx, showLogOver(ctx, c, to, id, last, follow))
 }
 
 func showLogOver(ctx context.Context, remote slurm.Remote, to io.Writer, id string, last int, follow bool) error {
@@ -151,8 +151,8 @@ func showLogOver(ctx context.Context, remote slurm.Remote, to io.Writer, id stri
 	return slurm.Log(ctx, remote, id, last, every, to)
 }
 
-// cancelled is the cause of ctx's end, if that is what err comes from.
-func cancelled(ctx context.Context, err error) error {
+// cancellationCause is the cause of ctx's end, if that is what err comes from.
+func cancellationCause(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -26,5 +26,5 @@ func main() {
 	if code, ok := demo.Helper(); ok {
 		os.Exit(code) // we were one that is part of a demo
 	}
-	os.Exit(execute(context.Background(), os.Args[1:], system(ui.System())))
+	os.Exit(runCommandLine(context.Background(), os.Args[1:], newDeps(ui.System())))
 }

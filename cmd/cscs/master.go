@@ -49,7 +49,7 @@ func (w *way) findMaster(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	// Without a User in any configuration, the certificate says who we are.
-	user := first(login.User, w.keys[len(w.keys)-1].Principal(), localUser())
+	user := firstNonEmpty(login.User, w.keys[len(w.keys)-1].Principal(), localUser())
 	w.master = controlSocket(login, user)
 	if w.master == "" {
 		w.keyErr = nil
@@ -81,8 +81,8 @@ func (w *way) findKeysUnasked(ctx context.Context) error {
 // place for another command is no better the second time.
 func (w *way) joinMaster(ctx context.Context) (hop chain.Hop, i int) {
 	w.mu.Lock()
-	hops, again := w.hops, w.joined
-	w.joined = true
+	hops, again := w.hops, w.masterTried
+	w.masterTried = true
 	w.mu.Unlock()
 	if again {
 		return hop, -1
@@ -116,7 +116,7 @@ func (w *way) prepareKeys(ctx context.Context, opts chain.Options) error {
 		w.mu.Unlock()
 	} else if again {
 		w.mu.Lock()
-		err := w.refresh(ctx)
+		err := w.refreshKeys(ctx)
 		w.mu.Unlock()
 		// Who has only joined so far has the keys of its beginning, which may still be good.
 		if err != nil && dialed {
@@ -142,7 +142,7 @@ func (w *way) prepareKeys(ctx context.Context, opts chain.Options) error {
 // then; those that were given are remembered.
 func (w *way) dialHops(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
 	if w.ask != nil {
-		opts.Challenge = w.answer
+		opts.Challenge = w.answerChallenge
 	}
 	first, at := w.joinMaster(ctx)
 	if at < len(w.hosts)-1 {
@@ -164,7 +164,7 @@ func (w *way) dialHops(ctx context.Context, opts chain.Options) (*chain.Chain, e
 	}
 	if err == nil {
 		w.mu.Lock()
-		w.joins = first.Name
+		w.masterHost = first.Name
 		w.mu.Unlock()
 	}
 	return c, err
@@ -174,10 +174,10 @@ func (w *way) dialHops(ctx context.Context, opts chain.Options) (*chain.Chain, e
 // its shell has ended too.
 func (w *way) tellMaster() {
 	w.mu.Lock()
-	host := w.joins
-	w.joins = ""
+	host := w.masterHost
+	w.masterHost = ""
 	w.mu.Unlock()
 	if host != "" {
-		w.warn("your ssh that is logged in at " + host + " (ControlMaster) carries this session: if you log out there, it stays until the session ends")
+		w.addWarning("your ssh that is logged in at " + host + " (ControlMaster) carries this session: if you log out there, it stays until the session ends")
 	}
 }

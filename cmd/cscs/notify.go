@@ -12,15 +12,15 @@ import (
 // notifyTimeout bounds what a desktop that does not answer may cost at a session's end.
 const notifyTimeout = 3 * time.Second
 
-// A desktop is shown what must not be missed.
-type desktop struct{ showing conc.WaitGroup }
+// A desktopNotifier is shown what must not be missed.
+type desktopNotifier struct{ showing conc.WaitGroup }
 
-func (d *desktop) wait() { d.showing.Wait() }
+func (d *desktopNotifier) wait() { d.showing.Wait() }
 
-// notify shows on the desktop that the session's time is running out: what stands in a
+// notifyDesktop shows on the desktop that the session's time is running out: what stands in a
 // terminal behind the browser nobody reads in time. It is for people, and so only where the
 // terminal is one; whether it works is nobody's worry.
-func (s *start) notify(e session.Event) {
+func (s *start) notifyDesktop(e session.Event) {
 	if e.Event != session.EventWarning || e.Ends == nil || s.opts.noNotify || s.opts.json || !s.deps.io.ErrTTY {
 		return
 	}

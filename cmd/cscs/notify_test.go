@@ -58,7 +58,7 @@ func TestNotify(t *testing.T) {
 				},
 			}
 			args := append([]string{"run", "-c", "daint", "--no-browser"}, tt.args...)
-			if code := execute(t.Context(), append(args, "--", "x"), d); code != 0 {
+			if code := runCommandLine(t.Context(), append(args, "--", "x"), d); code != 0 {
 				t.Fatalf("exit code %d: %s", code, errs.String())
 			}
 			var want []string

@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	ready   = "ready" // the last line of a keeper that can be joined
-	notKept = "the connection is not kept: "
+	keeperReady = "ready" // the last line of a keeper that can be joined
+	notKept     = "the connection is not kept: "
 
 	// States of a kept connection, in its record.
 	inUse     = "in use"
@@ -39,16 +39,16 @@ type keeping struct {
 }
 
 func (s *start) newKeeping() *keeping {
-	if duration(s.opts.persist) == 0 || s.way.dir != "" { // the demo's cluster ends with its last visitor
+	if durationValue(s.opts.persist) == 0 || s.way.dir != "" { // the demo's cluster ends with its last visitor
 		return nil
 	}
-	k := &keeping{flags: []string{"--cluster=" + s.cluster.Name, "--persist=" + one(s.opts.persist)}}
+	k := &keeping{flags: []string{"--cluster=" + s.cluster.Name, "--persist=" + lastValue(s.opts.persist)}}
 	for flag, v := range map[string][]string{"user": s.opts.user, "identity": s.opts.identity} {
 		if len(v) > 0 {
-			k.flags = append(k.flags, "--"+flag+"="+one(v))
+			k.flags = append(k.flags, "--"+flag+"="+lastValue(v))
 		}
 	}
-	k.tell = func(m string) { s.emit(session.Event{Event: session.EventWarning, Message: m}) }
+	k.tell = func(m string) { s.emitEvent(session.Event{Event: session.EventWarning, Message: m}) }
 	return k
 }
 
@@ -63,7 +63,7 @@ func (w *way) keepConnection(ctx context.Context) {
 	if k == nil {
 		return
 	}
-	place := w.place()
+	place := w.sharePlace()
 	if place.Served() {
 		return
 	}
@@ -82,7 +82,7 @@ func (w *way) keepConnection(ctx context.Context) {
 }
 
 // nameWay names the hops, users and keys of a place. Other users can see the command line on which it stands.
-func nameWay(place share.Place) string {
+func nameWay(place share.Rendezvous) string {
 	sum := sha256.Sum256([]byte(strings.Join(place.Key, "\x00")))
 	return hex.EncodeToString(sum[:])
 }
@@ -104,7 +104,7 @@ func (k *keeping) startKeeper(ctx context.Context, way string) error {
 	// Not CommandContext: a keeper that others use already is asked to end, and never killed.
 	cmd := exec.Command(self) //nolint:noctx // see above
 	cmd.Args = append([]string{"cscs", keepCommand, "--way=" + way}, k.flags...)
-	cmd.Env, cmd.Stdout, cmd.SysProcAttr = keeperEnv(os.Environ()), w, detached()
+	cmd.Env, cmd.Stdout, cmd.SysProcAttr = keeperEnv(os.Environ()), w, detachedProcAttr()
 	closeInherited()
 	err = cmd.Start()
 	_ = w.Close()
@@ -119,7 +119,7 @@ func (k *keeping) startKeeper(ctx context.Context, way string) error {
 	go func() { _ = cmd.Wait() }() // until the keeper ends, or this process
 	said := false
 	for lines := bufio.NewScanner(r); lines.Scan(); said = true {
-		if lines.Text() == ready {
+		if lines.Text() == keeperReady {
 			release()
 			return nil
 		}

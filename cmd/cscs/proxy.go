@@ -34,7 +34,7 @@ one. A session that this machine does not know is looked for on --cluster, or on
 			if err := fillEnv(cmd.Flags()); err != nil {
 				return err
 			}
-			return d.proxy(cmd.Context(), o, args[0])
+			return d.proxyToNode(cmd.Context(), o, args[0])
 		},
 	}
 	o.addWhere(cmd)
@@ -64,7 +64,7 @@ func idOfHost(host string) string {
 	return host
 }
 
-func (d *deps) proxy(ctx context.Context, o *options, host string) error {
+func (d *deps) proxyToNode(ctx context.Context, o *options, host string) error {
 	id := strings.ToLower(idOfHost(host)) // as ssh writes it, which exactlyOneID has checked
 	if id == "" {
 		return &problem.UsageError{Message: fmt.Sprintf("which session? %q lacks its ID, or the beginning of it", host), Hint: "which there are: cscs ps; then, say, ssh " + sshconfig.Prefix + "k7"}
@@ -73,7 +73,7 @@ func (d *deps) proxy(ctx context.Context, o *options, host string) error {
 	if err != nil {
 		return err
 	}
-	_, here, err := records()
+	_, here, err := loadRecords()
 	if err != nil {
 		return err
 	}
@@ -81,10 +81,10 @@ func (d *deps) proxy(ctx context.Context, o *options, host string) error {
 		return slices.ContainsFunc(here, func(l live.Listed) bool { return strings.HasPrefix(sshconfig.Prefix+l.ID, host) })
 	}
 	all := slices.Clone(here)
-	if name := one(o.cluster); name != "" {
+	if name := lastValue(o.cluster); name != "" {
 		all = slices.DeleteFunc(all, func(l live.Listed) bool { return l.Cluster != name })
 	}
-	l, err := d.known(o, all, id)
+	l, err := d.resolveSession(o, all, id)
 	var unknown *live.UnknownError
 	if errors.As(err, &unknown) && len(o.cluster) == 0 { // ssh, which asks, takes no --cluster
 		hint := "which there are: cscs ps; one of another machine is known here after: cscs attach ID --cluster NAME"
@@ -98,19 +98,19 @@ func (d *deps) proxy(ctx context.Context, o *options, host string) error {
 	}
 	known := sshconfig.Known(filepath.Join(state, "known_hosts"))
 	attended := l.Attended && l.State == live.Ready
-	o.visits = attended // else the node is entered with the key
+	o.asGuest = attended // else the node is entered with the key
 	return d.wayTo(ctx, l.Record, o, func(s *start) error {
 		ctx := s.signals.ctx
 		err := session.Proxy(ctx, session.ProxyConfig{
 			ID: l.ID, Whole: l.State != "", Ready: l.State == live.Ready, Lives: attended, Step: l.Step, Cluster: s.cluster.Name,
 			NodeHop: s.way.nodeHop,
-			Dial:    s.way.visit,
+			Dial:    s.way.dialAsGuest,
 			Known: func(node string, keys []string) error {
 				return known.Put(ctx, sshconfig.Prefix+id, node, keys, time.Now(), lives)
 			},
 			Note: d.say,
 		}, os.Stdin, os.Stdout)
-		if err = cancelled(ctx, err); errors.Is(err, session.ErrDetached) {
+		if err = cancellationCause(ctx, err); errors.Is(err, session.ErrDetached) {
 			return nil // ssh hangs up like this
 		}
 		return err

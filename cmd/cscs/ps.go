@@ -50,30 +50,30 @@ are listed instead of the live ones: when each ended, why, and with which exit c
 			if err := fillEnv(cmd.Flags()); err != nil {
 				return err
 			}
-			return d.ps(cmd.Context(), o)
+			return d.printSessions(cmd.Context(), o)
 		},
 	}
 	g := newGroup("Which")
 	g.flags.BoolVar(&o.refresh, "refresh", false, "ask the clusters, too")
 	g.flags.BoolVar(&o.ended, "ended", false, "list sessions that have ended")
-	g.done(cmd)
+	g.addToCommand(cmd)
 	o.addWhere(cmd)
 	g = newGroup("Here")
 	g.flags.BoolVar(&o.json, "json", false, "write sessions to stdout, one JSON object a line")
 	g.flags.BoolVarP(&o.verbose, "verbose", "v", false, "tell more")
-	g.done(cmd)
+	g.addToCommand(cmd)
 	completeCluster(cmd)
 	return cmd
 }
 
-func (d *deps) ps(ctx context.Context, o *psOptions) error {
+func (d *deps) printSessions(ctx context.Context, o *psOptions) error {
 	if o.refresh && o.ended {
 		return &problem.UsageError{Message: "--refresh and --ended exclude each other: what has ended is known here alone", Hint: "see cscs ps --help"}
 	}
-	store, all, err := records()
+	store, all, err := loadRecords()
 	if slices.ContainsFunc(all, func(l live.Listed) bool { return l.Cluster == demo.Name && !l.Attended }) {
 		d.forgetGoneDemos()
-		store, all, err = records()
+		store, all, err = loadRecords()
 	}
 	if err != nil {
 		return err
@@ -84,14 +84,14 @@ func (d *deps) ps(ctx context.Context, o *psOptions) error {
 		known[l.ID] = l
 	}
 	if o.refresh {
-		r := &refreshing{deps: d, opts: o, store: store, all: all, known: known}
+		r := &refresher{deps: d, opts: o, store: store, all: all, known: known}
 		var usage *problem.UsageError
-		if rows, err = r.ask(ctx, rows); errors.As(err, &usage) {
+		if rows, err = r.queryClusters(ctx, rows); errors.As(err, &usage) {
 			return err
 		}
 	}
 	ended := endedRows(store)
-	if name := one(o.cluster); name != "" {
+	if name := lastValue(o.cluster); name != "" {
 		rows = slices.DeleteFunc(rows, func(r ui.Row) bool { return r.Cluster != name })
 		ended = slices.DeleteFunc(ended, func(r ui.EndedRow) bool { return r.Cluster != name })
 		if len(rows) == 0 && len(ended) == 0 && !o.refresh {
@@ -100,7 +100,7 @@ func (d *deps) ps(ctx context.Context, o *psOptions) error {
 			}
 		}
 	}
-	kept, keptErr := keptConnections(one(o.cluster))
+	kept, keptErr := keptConnections(lastValue(o.cluster))
 	err = cmp.Or(err, keptErr)
 	switch {
 	case o.ended && o.json:
@@ -134,7 +134,7 @@ func printJSON[R any](out io.Writer, rows []R) error {
 // mustKnow returns an error for the name of a cluster that this machine knows nothing of: that it
 // has no session would be no answer to a name that is misspelt.
 func (d *deps) mustKnow(ctx context.Context, cluster string) error {
-	cfg, err := d.sites()
+	cfg, err := d.loadSites()
 	if err != nil || cfg.Makes(cluster) {
 		return err
 	}

@@ -17,28 +17,28 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// A refreshing asks the clusters.
-type refreshing struct {
+// A refresher asks the clusters.
+type refresher struct {
 	*deps
-	opts  *psOptions
-	store *live.Store
-	all   []live.Listed          // the sessions that this machine knows
-	known map[string]live.Listed // the same by ID
-	met   map[string]bool        // the IDs that a cluster has named
+	opts    *psOptions
+	store   *live.Store
+	all     []live.Listed          // the sessions that this machine knows
+	known   map[string]live.Listed // the same by ID
+	seenIDs map[string]bool        // the IDs that a cluster has named
 }
 
-// ask asks each cluster once as each account. Of one that does not answer, the sessions stay as they
+// queryClusters asks each cluster once as each account. Of one that does not answer, the sessions stay as they
 // are known here; the first error is returned.
-func (r *refreshing) ask(ctx context.Context, rows []ui.Row) ([]ui.Row, error) {
-	clusters, err := r.clusters()
+func (r *refresher) queryClusters(ctx context.Context, rows []ui.Row) ([]ui.Row, error) {
+	clusters, err := r.clusterNames()
 	if err != nil {
 		return rows, err
 	}
-	r.met = map[string]bool{}
+	r.seenIDs = map[string]bool{}
 	var failed error
 	for _, name := range clusters {
-		for _, way := range r.ways(name) {
-			found, login, err := r.list(ctx, way)
+		for _, way := range r.clusterAccounts(name) {
+			found, login, err := r.queryAccount(ctx, way)
 			if err != nil {
 				if failed != nil { // the first is the command's own error
 					r.say(nameAccount(way) + " could not be asked: " + problem.At(name, err).Message)
@@ -46,23 +46,23 @@ func (r *refreshing) ask(ctx context.Context, rows []ui.Row) ([]ui.Row, error) {
 				failed = cmp.Or(failed, err)
 				continue
 			}
-			rows = r.merge(rows, way, login, found)
+			rows = r.mergeFound(rows, way, login, found)
 		}
 	}
 	slices.SortStableFunc(rows, func(a, b ui.Row) int { return a.Begun.Compare(b.Begun) })
 	return rows, failed
 }
 
-// clusters returns the names of the clusters to ask, sorted.
-func (r *refreshing) clusters() ([]string, error) {
-	if name := one(r.opts.cluster); name != "" {
+// clusterNames returns the names of the clusters to ask, sorted.
+func (r *refresher) clusterNames() ([]string, error) {
+	if name := lastValue(r.opts.cluster); name != "" {
 		return []string{name}, nil
 	}
 	var names []string
 	for _, l := range r.all {
 		names = append(names, l.Cluster)
 	}
-	cfg, err := r.sites()
+	cfg, err := r.loadSites()
 	if err != nil {
 		return nil, err
 	}
@@ -75,10 +75,10 @@ func (r *refreshing) clusters() ([]string, error) {
 	return slices.Compact(names), nil
 }
 
-// ways returns one record for each user and key with which to ask the cluster: those of its sessions,
+// clusterAccounts returns one record for each user and key with which to ask the cluster: those of its sessions,
 // as far as --user and --identity leave a choice.
-func (r *refreshing) ways(cluster string) []live.Record {
-	user, identity := one(r.opts.user), one(r.opts.identity)
+func (r *refresher) clusterAccounts(cluster string) []live.Record {
+	user, identity := lastValue(r.opts.user), lastValue(r.opts.identity)
 	var ways []live.Record
 	for _, l := range r.all {
 		if l.Cluster != cluster || user != "" && user != l.User && user != l.Login {
@@ -103,25 +103,25 @@ func nameAccount(way live.Record) string {
 	return way.Cluster + " as " + way.User
 }
 
-// list asks one cluster that way. It returns the user that it has logged in as, too.
-func (r *refreshing) list(ctx context.Context, way live.Record) (found []slurm.Found, login string, err error) {
-	opts := options{user: r.opts.user, identity: r.opts.identity, noSign: r.opts.noSign, persist: r.opts.persist, verbose: r.opts.verbose, visits: true}
+// queryAccount asks one cluster that way. It returns the user that it has logged in as, too.
+func (r *refresher) queryAccount(ctx context.Context, way live.Record) (found []slurm.Found, login string, err error) {
+	opts := options{user: r.opts.user, identity: r.opts.identity, noSign: r.opts.noSign, persist: r.opts.persist, verbose: r.opts.verbose, asGuest: true}
 	err = r.wayTo(ctx, way, &opts, func(s *start) error {
 		ctx := s.signals.ctx
 		var swept []slurm.Swept
-		login = s.login()
+		login = s.loginUser()
 		found, swept, err = r.deps.list(ctx, s.way)
 		for _, w := range swept {
 			r.say(fmt.Sprintf("session %s on %s: nobody had owned it for %s: job %s is cancelled", w.ID, way.Cluster, ui.Duration(w.Age), w.Job))
 		}
-		return cancelled(ctx, err)
+		return cancellationCause(ctx, err)
 	})
 	return found, login, err
 }
 
 // listSessions connects to the login node and lists the sessions there.
 func listSessions(ctx context.Context, w *way) ([]slurm.Found, []slurm.Swept, error) {
-	c, err := w.visit(ctx)
+	c, err := w.dialAsGuest(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -129,16 +129,16 @@ func listSessions(ctx context.Context, w *way) ([]slurm.Found, []slurm.Swept, er
 	return slurm.List(ctx, c)
 }
 
-// merge brings what the cluster says into the rows: it knows best of the job and of who is
+// mergeFound brings what the cluster says into the rows: it knows best of the job and of who is
 // attached, this laptop of its own URL. Of the sessions of another account than login it says nothing.
-func (r *refreshing) merge(rows []ui.Row, way live.Record, login string, found []slurm.Found) []ui.Row {
+func (r *refresher) mergeFound(rows []ui.Row, way live.Record, login string, found []slurm.Found) []ui.Row {
 	there, over := map[string]slurm.Found{}, map[string]slurm.Found{}
 	for _, f := range found {
 		switch {
 		case f.Over:
 			over[f.ID] = f
-		case !r.met[f.ID]: // else two ways have led to one account
-			there[f.ID], r.met[f.ID] = f, true
+		case !r.seenIDs[f.ID]: // else two ways have led to one account
+			there[f.ID], r.seenIDs[f.ID] = f, true
 		}
 	}
 	_ = r.store.RemoveEnded(slices.Collect(maps.Keys(there))...) // what lives has not ended
@@ -151,7 +151,7 @@ func (r *refreshing) merge(rows []ui.Row, way live.Record, login string, found [
 		case ok:
 			row = withFound(row, f, l)
 			delete(there, row.ID)
-		case known && !r.met[row.ID] && isAccountOf(l.Record, way, login) && len(row.Attached) == 0 && r.store.Forget(row.ID) == nil:
+		case known && !r.seenIDs[row.ID] && isAccountOf(l.Record, way, login) && len(row.Attached) == 0 && r.store.Forget(row.ID) == nil:
 			noteEnded(r.store, l.Record, howEnded(over[row.ID]), nil)
 			continue
 		}
@@ -206,7 +206,7 @@ func withFound(r ui.Row, f slurm.Found, l live.Listed) ui.Row {
 		r.Node = f.Nodes[0]
 	}
 	here := len(r.Attached) > 0
-	r.Attached = append(r.Attached, elsewhere(f.Clients, l)...)
+	r.Attached = append(r.Attached, remoteClients(f.Clients, l)...)
 	if !here {
 		r.Reason, r.Start, r.AsOf = "", nil, nil
 		switch {
@@ -229,9 +229,9 @@ func withFound(r ui.Row, f slurm.Found, l live.Listed) ui.Row {
 	return r.LeftAt(time.Now())
 }
 
-// elsewhere are those of the clients that are no processes of this machine: neither one that
+// remoteClients are those of the clients that are no processes of this machine: neither one that
 // attends the session here, nor one that did, and could not tell the cluster that it went.
-func elsewhere(clients []string, l live.Listed) []string {
+func remoteClients(clients []string, l live.Listed) []string {
 	return slices.DeleteFunc(slices.Clone(clients), func(c string) bool {
 		return c == clientNameOf(l.PID) || slices.ContainsFunc(l.Here, func(pid int) bool { return c == clientNameOf(pid) })
 	})

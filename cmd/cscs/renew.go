@@ -18,22 +18,22 @@ import (
 // A renewal has a key signed when a command finds that it needs that: whoever is at the
 // terminal is asked first; a service account is asked nothing.
 type renewal struct {
-	signer *signer
-	never  bool
-	ring   *key.Ring // of the command, for which a new key is open
-	until  time.Time // the certificate should be good until then; zero: now will do
-	tell   func(warning string)
-	say    func(line string)
-	now    func() time.Time
+	signer   *signer
+	disabled bool
+	ring     *key.Ring // of the command, for which a new key is open
+	until    time.Time // the certificate should be good until then; zero: now will do
+	tell     func(warning string)
+	say      func(line string)
+	now      func() time.Time
 
-	toldInFront bool
+	precedenceTold bool
 }
 
-// aDay is for how long a person's key is signed.
-const aDay = 24 * time.Hour
+// personKeyValidity is for how long a person's key is signed.
+const personKeyValidity = 24 * time.Hour
 
-// worthIt is what another signing must win at least, since there are five a day.
-const worthIt = time.Hour
+// minRenewalGain is what another signing must win at least, since there are five a day.
+const minRenewalGain = time.Hour
 
 // newRenewal is that of a cluster whose keys somebody signs; nil for another.
 func (s *start) newRenewal(cfg *site.Config, cl site.Cluster) (*renewal, error) {
@@ -46,12 +46,12 @@ func (s *start) newRenewal(cfg *site.Config, cl site.Cluster) (*renewal, error) 
 		return nil, err
 	}
 	r := &renewal{
-		signer: &signer{io: s.deps.io, by: by, with: cfg.CountedWith(by), ask: s.ask, noBrows: o.noBrowser, user: one(o.user),
+		signer: &signer{io: s.deps.io, by: by, countedWith: cfg.CountedWith(by), ask: s.ask, noBrowser: o.noBrowser, user: lastValue(o.user),
 			agents: func(ctx context.Context) []key.Agent {
 				return append([]key.Agent{key.FindAgent("")}, agentsOf(ctx, cfg, cl)...)
 			},
 			named: cl.Name != cfg.Default() && (cfg.Default() != "" || by.Name != site.DefaultSigning)},
-		never: o.noSign, now: time.Now,
+		disabled: o.noSign, now: time.Now,
 		say:  func(line string) { ui.Say(s.deps.io, line) },
 		tell: func(string) {}, // until there is a way, which has warnings
 	}
@@ -64,32 +64,32 @@ func (s *start) newRenewal(cfg *site.Config, cl site.Cluster) (*renewal, error) 
 // usualLimit is how long a job may run that was given no time limit: CSCS's default.
 const usualLimit = time.Hour
 
-// can says whether there is a way to have a key signed now: nobody need be asked, or
+// canSign says whether there is a way to have a key signed now: nobody need be asked, or
 // somebody can.
-func (r *renewal) can() bool {
-	return r != nil && !r.never && (r.signer.ask != nil || r.signer.unattended())
+func (r *renewal) canSign() bool {
+	return r != nil && !r.disabled && (r.signer.ask != nil || r.signer.isUnattended())
 }
 
-// look has a key signed if that helps: because there was none (err), or because the last
+// renewIfNeeded has a key signed if that helps: because there was none (err), or because the last
 // host's is not good for what it is needed for. It reports whether there is something new.
-func (r *renewal) look(ctx context.Context, hosts []site.Host, keys []*key.Identity, err error) (bool, error) {
+func (r *renewal) renewIfNeeded(ctx context.Context, hosts []site.Host, keys []*key.Identity, err error) (bool, error) {
 	if err != nil {
-		return r.after(ctx, hosts, err)
+		return r.signAfterError(ctx, hosts, err)
 	}
 	login := keys[len(keys)-1]
-	if signed, err := r.bare(ctx, hosts[len(hosts)-1], login); signed || err != nil {
+	if signed, err := r.signUnsignedKey(ctx, hosts[len(hosts)-1], login); signed || err != nil {
 		return signed, err
 	}
-	return r.early(ctx, login)
+	return r.renewEarly(ctx, login)
 }
 
-// after has the key signed whose lack err tells of; it reports whether there is something
+// signAfterError has the key signed whose lack err tells of; it reports whether there is something
 // new to be found.
-func (r *renewal) after(ctx context.Context, hosts []site.Host, err error) (bool, error) {
-	if !r.can() {
+func (r *renewal) signAfterError(ctx context.Context, hosts []site.Host, err error) (bool, error) {
+	if !r.canSign() {
 		return false, nil
 	}
-	path, err := r.lacking(hosts, err)
+	path, err := r.pathToSign(hosts, err)
 	if path == "" || err != nil {
 		return false, err
 	}
@@ -99,11 +99,11 @@ func (r *renewal) after(ctx context.Context, hosts []site.Host, err error) (bool
 	} else if s.Exists {
 		what = "the key's certificate has expired"
 	}
-	return r.offer(ctx, path, what+": have it signed now?")
+	return r.offerSigning(ctx, path, what+": have it signed now?")
 }
 
-// lacking is the key that has to be signed so that err goes away; "" if that would not help.
-func (r *renewal) lacking(hosts []site.Host, err error) (string, error) {
+// pathToSign is the key that has to be signed so that err goes away; "" if that would not help.
+func (r *renewal) pathToSign(hosts []site.Host, err error) (string, error) {
 	var missing *key.MissingError
 	var expired *key.ExpiredError
 	switch {
@@ -123,10 +123,10 @@ func (r *renewal) lacking(hosts []site.Host, err error) (string, error) {
 	return "", nil
 }
 
-// bare has the key for a cluster signed that is not, since it would be refused: the one that
+// signUnsignedKey has the key for a cluster signed that is not, since it would be refused: the one that
 // was named for it, or else ~/.ssh/cscs-key and none of the user's others.
-func (r *renewal) bare(ctx context.Context, h site.Host, id *key.Identity) (bool, error) {
-	if !r.can() || id.Cert != nil {
+func (r *renewal) signUnsignedKey(ctx context.Context, h site.Host, id *key.Identity) (bool, error) {
+	if !r.canSign() || id.Cert != nil {
 		return false, nil
 	}
 	path, err := key.DefaultPath()
@@ -135,22 +135,22 @@ func (r *renewal) bare(ctx context.Context, h site.Host, id *key.Identity) (bool
 	}
 	if h.Identity != "" && id.Path != "" {
 		path = strings.TrimSuffix(id.Path, ".pub")
-		return r.offer(ctx, path, path+" is not signed: have it signed now?")
+		return r.offerSigning(ctx, path, path+" is not signed: have it signed now?")
 	}
 	good := key.Inspect(path, r.now(), nil).Problem == nil
 	if good || keySource(h).Precedes(id.Path) { // another signing would change nothing
 		r.sayInFront(path, good, id)
 		return false, nil
 	}
-	return r.offer(ctx, path, path+" is not signed: have it signed now?")
+	return r.offerSigning(ctx, path, path+" is not signed: have it signed now?")
 }
 
 // sayInFront tells, once, which key is used before path, which may be signed.
 func (r *renewal) sayInFront(path string, signed bool, id *key.Identity) {
-	if r.toldInFront || id.Path == "" {
+	if r.precedenceTold || id.Path == "" {
 		return
 	}
-	r.toldInFront = true
+	r.precedenceTold = true
 	use := "use that with"
 	if !signed {
 		use = "have that signed (" + key.SignCommand + "), and use it with"
@@ -158,14 +158,14 @@ func (r *renewal) sayInFront(path string, signed bool, id *key.Identity) {
 	r.say(fmt.Sprintf("ssh_config's IdentityFile %s, which is not signed, is used before %s: %s --identity %s", id.Path, path, use, shellescape.Quote(path)))
 }
 
-// early has the key signed if its certificate ends before the job could, and another day
+// renewEarly has the key signed if its certificate ends before the job could, and another day
 // would change that by as much as it is worth. That it cannot be had is no reason to give up.
-func (r *renewal) early(ctx context.Context, id *key.Identity) (bool, error) {
+func (r *renewal) renewEarly(ctx context.Context, id *key.Identity) (bool, error) {
 	if r == nil || id.Cert == nil || id.ValidBefore.IsZero() {
 		return false, nil
 	}
 	now := r.now()
-	if r.can() && r.signer.unattended() {
+	if r.canSign() && r.signer.isUnattended() {
 		if id.ValidBefore.Sub(now) > 30*time.Second {
 			return false, nil
 		}
@@ -176,22 +176,22 @@ func (r *renewal) early(ctx context.Context, id *key.Identity) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		return r.offer(ctx, path, "")
+		return r.offerSigning(ctx, path, "")
 	}
 	if r.until.IsZero() || !id.ValidBefore.Before(r.until) {
 		return false, nil
 	}
-	gain := min(now.Add(aDay).Sub(id.ValidBefore), r.until.Sub(id.ValidBefore))
-	if gain < min(worthIt, r.until.Sub(now)/2) {
+	gain := min(now.Add(personKeyValidity).Sub(id.ValidBefore), r.until.Sub(id.ValidBefore))
+	if gain < min(minRenewalGain, r.until.Sub(now)/2) {
 		return false, nil
 	}
-	ends := fmt.Sprintf("the key's certificate ends %s, before the job may (%s)", clock(id.ValidBefore, now), clock(r.until, now))
-	n, of := r.signer.used()
-	if !r.can() || id.Path == "" || of > 0 && n >= of {
+	ends := fmt.Sprintf("the key's certificate ends %s, before the job may (%s)", describeTime(id.ValidBefore, now), describeTime(r.until, now))
+	n, of := r.signer.usedSignings()
+	if !r.canSign() || id.Path == "" || of > 0 && n >= of {
 		r.tell(ends + ": a connection that is lost after that comes back only with a new one: " + key.SignCommand + " --force")
 		return false, nil
 	}
-	signed, err := r.offer(ctx, id.SignPath(), ends+": have it signed anew first?")
+	signed, err := r.offerSigning(ctx, id.SignPath(), ends+": have it signed anew first?")
 	if err != nil && ctx.Err() == nil {
 		r.tell("the key was not signed anew: " + err.Error())
 		err = nil
@@ -199,10 +199,10 @@ func (r *renewal) early(ctx context.Context, id *key.Identity) (bool, error) {
 	return signed, err
 }
 
-// offer asks, and signs after a yes. Without a question nobody is asked.
-func (r *renewal) offer(ctx context.Context, path, question string) (bool, error) {
+// offerSigning asks, and signs after a yes. Without a question nobody is asked.
+func (r *renewal) offerSigning(ctx context.Context, path, question string) (bool, error) {
 	before := key.Inspect(path, r.now(), nil) // another process may sign it while the question waits
-	if !r.signer.unattended() {
+	if !r.signer.isUnattended() {
 		yes, err := r.signer.ask.Ask(ctx, question+" [Y/n] ", "yes or no? ", yesNo)
 		if err != nil || !yes {
 			return false, err
@@ -215,7 +215,7 @@ func (r *renewal) offer(ctx context.Context, path, question string) (bool, error
 	if result.Signer != nil {
 		r.ring.Add(result.Path, result.Signer)
 	}
-	if !r.signer.unattended() {
+	if !r.signer.isUnattended() {
 		r.say("signed: " + describeCertificate(result.Path, result.Cert.ValidPrincipals, key.Until(result.Cert)))
 	}
 	return true, nil
@@ -232,8 +232,8 @@ func yesNo(answer string) (yes, understood bool) {
 	return false, false
 }
 
-// clock is a time of day, with the day if it is not today.
-func clock(at, now time.Time) string {
+// describeTime is a time of day, with the day if it is not today.
+func describeTime(at, now time.Time) string {
 	if at.Local().Format(time.DateOnly) == now.Local().Format(time.DateOnly) {
 		return "at " + at.Local().Format("15:04")
 	}

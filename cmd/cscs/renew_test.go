@@ -31,7 +31,7 @@ func TestEarlyOfTheAgents(t *testing.T) {
 		now: func() time.Time { return now },
 	}
 	id := &key.Identity{Agent: true, Cert: &ssh.Certificate{}, ValidBefore: now.Add(10 * time.Second)}
-	_, err := r.early(t.Context(), id)
+	_, err := r.renewEarly(t.Context(), id)
 	var failed *problem.SigningError
 	if !errors.As(err, &failed) || failed.Flags != "" {
 		t.Errorf("%#v: %v", err, err)
@@ -72,7 +72,7 @@ func TestBareInFront(t *testing.T) {
 		ring: new(key.Ring), now: time.Now, say: func(line string) { said = append(said, line) },
 	}
 	for range 2 {
-		if signed, err := r.bare(t.Context(), host, id); signed || err != nil {
+		if signed, err := r.signUnsignedKey(t.Context(), host, id); signed || err != nil {
 			t.Errorf("%v %v", signed, err)
 		}
 	}
@@ -83,23 +83,23 @@ func TestBareInFront(t *testing.T) {
 	if err := newKey(good, "alice", -time.Hour, ""); err != nil {
 		t.Fatal(err)
 	}
-	said, r.toldInFront = nil, false
-	if signed, err := r.bare(t.Context(), host, id); signed || err != nil || len(said) != 1 {
+	said, r.precedenceTold = nil, false
+	if signed, err := r.signUnsignedKey(t.Context(), host, id); signed || err != nil || len(said) != 1 {
 		t.Errorf("%v %v %q", signed, err, said)
 	}
 	host.Common = host.IdentityFiles // every host's, behind which a signed key does not stand
-	if _, err := r.bare(t.Context(), host, id); !errors.As(err, new(*problem.SigningError)) {
+	if _, err := r.signUnsignedKey(t.Context(), host, id); !errors.As(err, new(*problem.SigningError)) {
 		t.Errorf("every host's: %v", err)
 	}
 	// Nor one that comes after it in the list, as in the configuration that CSCS recommends.
 	host.Common, host.IdentityFiles = nil, []string{good, github}
-	if _, err := r.bare(t.Context(), host, id); !errors.As(err, new(*problem.SigningError)) {
+	if _, err := r.signUnsignedKey(t.Context(), host, id); !errors.As(err, new(*problem.SigningError)) {
 		t.Errorf("behind it: %v", err)
 	}
 	host.IdentityFiles = []string{github}
 	host.Identity = github // which is meant
 	var failed *problem.SigningError
-	if _, err := r.bare(t.Context(), host, id); !errors.As(err, &failed) {
+	if _, err := r.signUnsignedKey(t.Context(), host, id); !errors.As(err, &failed) {
 		t.Errorf("the named key: %v", err)
 	}
 }

@@ -22,9 +22,9 @@ func (s *start) openRoom(app string, again []string) (close func()) {
 	return s.room.Close
 }
 
-// open is how the room, and with it the server, is opened in a browser; nil: it is not, and
+// browserOpener is how the room, and with it the server, is opened in a browser; nil: it is not, and
 // the URL that is printed has to do.
-func (s *start) open() func(ctx context.Context, link string) error {
+func (s *start) browserOpener() func(ctx context.Context, link string) error {
 	if s.opts.noBrowser || !browser.CanOpen() {
 		return nil
 	}

@@ -29,13 +29,13 @@ type deps struct {
 	demo   demoVisit
 }
 
-func system(io *ui.IO) *deps {
+func newDeps(io *ui.IO) *deps {
 	return &deps{io: io, run: session.Run, tunnel: session.Tunnel, end: session.Stop, adopt: session.Attach, list: listSessions, notify: notify.Show}
 }
 
-// execute runs one command line and returns the exit code. It is the one place where an
+// runCommandLine runs one command line and returns the exit code. It is the one place where an
 // error becomes one.
-func execute(ctx context.Context, args []string, d *deps) int {
+func runCommandLine(ctx context.Context, args []string, d *deps) int {
 	d.args = args
 	root := newRootCommand(d)
 	root.SetArgs(args)
@@ -105,7 +105,7 @@ forwards a local port to it and, on Ctrl-C, takes all of it down again.`,
 	cmd.Flags().BoolVar(&showVersion, "version", false, "print the version")
 	cmd.SetHelpCommand(newHelpCommand())
 	cmd.SetFlagErrorFunc(flagError)
-	cmd.SetUsageFunc(usage)
+	cmd.SetUsageFunc(printUsage)
 	cmd.AddCommand(
 		newRunJupyterCommand(d),
 		newRunTensorBoardCommand(d),
@@ -138,7 +138,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	return &problem.UsageError{Message: "unknown argument " + quoted(args[0]), Hint: "see " + cmd.CommandPath() + " --help"}
+	return &problem.UsageError{Message: "unknown argument " + quoteWord(args[0]), Hint: "see " + cmd.CommandPath() + " --help"}
 }
 
 // flagError says in one line what is wrong with a flag.
@@ -178,11 +178,11 @@ func flagError(cmd *cobra.Command, err error) error {
 // badValue words what is wrong with the value that origin (a flag, a variable)
 // gives. Errors of values begin with what the value is or lacks.
 func badValue(origin, value string, err error) string {
-	return origin + " " + quoted(value) + ": " + err.Error()
+	return origin + " " + quoteWord(value) + ": " + err.Error()
 }
 
-// quoted leaves plain words as they were typed.
-func quoted(s string) string {
+// quoteWord leaves plain words as they were typed.
+func quoteWord(s string) string {
 	if s == "" || strings.ContainsAny(s, " \t\n\"'") {
 		return "'" + s + "'"
 	}

@@ -37,14 +37,14 @@ type way struct {
 	warnings []string
 	master   string // the control socket of an ssh that is logged in at the login node; "": none was found
 
-	mu     sync.Mutex
-	known  []*chain.KnownHosts // whose warnings are still to be told
-	dialed bool
-	joined bool         // an ssh of the user's was looked for
-	joins  string       // the host at which one carries the first chain, until that is told; "": none
-	keyErr error        // why there are no keys, where ssh makes them unnecessary
-	last   *share.Chain // that was dialled for the session
-	keep   *keeping     // nil: the connection is not to be kept, or was dialled
+	mu          sync.Mutex
+	known       []*chain.KnownHosts // whose warnings are still to be told
+	dialed      bool
+	masterTried bool         // an ssh of the user's was looked for
+	masterHost  string       // the host at which one carries the first chain, until that is told; "": none
+	keyErr      error        // why there are no keys, where ssh makes them unnecessary
+	last        *share.Chain // that was dialled for the session
+	keep        *keeping     // nil: the connection is not to be kept, or was dialled
 }
 
 // findWay asks ssh's configuration for the hosts and chooses the key for each. Nobody is
@@ -58,7 +58,7 @@ func findWay(ctx context.Context, cfg *site.Config, cl site.Cluster, ov site.Ove
 	}
 	w := &way{hosts: hosts, dir: cl.Dir, ring: &key.Ring{}, renew: renew, sealed: visits}
 	if renew != nil {
-		renew.tell, renew.ring = w.warn, w.ring
+		renew.tell, renew.ring = w.addWarning, w.ring
 	}
 	if ask != nil { // else it would be no nil
 		w.prompter, w.ask = ask, ask
@@ -88,7 +88,7 @@ func findWay(ctx context.Context, cfg *site.Config, cl site.Cluster, ov site.Ove
 func (w *way) addHops(hostKeys []chain.HostKeys) {
 	login := w.keys[len(w.hosts)-1]
 	for i, h := range w.hosts {
-		u := first(h.User, w.keys[i].Principal(), w.hosts[len(w.hosts)-1].User, login.Principal(), localUser())
+		u := firstNonEmpty(h.User, w.keys[i].Principal(), w.hosts[len(w.hosts)-1].User, login.Principal(), localUser())
 		w.hosts[i].User = u
 		if p := w.keys[i].Principals; len(p) > 0 && !slices.Contains(p, u) {
 			w.warnings = append(w.warnings, fmt.Sprintf("the certificate for %s is for %s, not for %s", h.Name, strings.Join(p, ", "), u))
@@ -119,7 +119,7 @@ func (w *way) addOptions() {
 // findSignedKeys finds the keys, and has the one signed that has to be.
 func (w *way) findSignedKeys(ctx context.Context, prompter key.Prompter) error {
 	keys, err := w.findKeys(ctx, prompter)
-	signed, failed := w.renew.look(ctx, w.hosts, keys, err)
+	signed, failed := w.renew.renewIfNeeded(ctx, w.hosts, keys, err)
 	switch {
 	case failed != nil:
 		return failed
@@ -130,11 +130,11 @@ func (w *way) findSignedKeys(ctx context.Context, prompter key.Prompter) error {
 	return err
 }
 
-// refresh looks for the keys anew, without asking anybody: a certificate may have run out
+// refreshKeys looks for the keys anew, without asking anybody: a certificate may have run out
 // since, and have been renewed. w.mu is held.
-func (w *way) refresh(ctx context.Context) error {
-	if w.renew.can() && w.renew.signer.unattended() {
-		if _, err := w.renew.look(ctx, w.hosts, w.keys, nil); err != nil {
+func (w *way) refreshKeys(ctx context.Context) error {
+	if w.renew.canSign() && w.renew.signer.isUnattended() {
+		if _, err := w.renew.renewIfNeeded(ctx, w.hosts, w.keys, nil); err != nil {
 			return err
 		}
 	}
@@ -186,8 +186,8 @@ func keySource(h site.Host) key.Source {
 	}
 }
 
-// answer has the user answer what a host asks after it has accepted the key: a second factor.
-func (w *way) answer(ctx context.Context, c chain.Challenge) (answers []string, err error) {
+// answerChallenge has the user answer what a host asks after it has accepted the key: a second factor.
+func (w *way) answerChallenge(ctx context.Context, c chain.Challenge) (answers []string, err error) {
 	for _, text := range []string{c.Name, c.Instruction} {
 		if text != "" {
 			w.ask.TellAll(text)
@@ -205,20 +205,20 @@ func (w *way) answer(ctx context.Context, c chain.Challenge) (answers []string, 
 			clear(secret)
 		}
 		if err != nil {
-			return nil, cancelled(ctx, err)
+			return nil, cancellationCause(ctx, err)
 		}
 		answers = append(answers, answer)
 	}
 	return answers, nil
 }
 
-// because is what err comes from, if this side knows better than the host that refused us: a
+// refusalCause is what err comes from, if this side knows better than the host that refused us: a
 // certificate that was good when the session began may have run out.
-func (w *way) because(err error) error {
+func (w *way) refusalCause(err error) error {
 	var left *session.TeardownError
 	if errors.As(err, &left) { // that there may be a job stays true
 		because := *left
-		because.Err = w.because(left.Err)
+		because.Err = w.refusalCause(left.Err)
 		return &because
 	}
 	var refused *chain.AuthError
@@ -232,7 +232,7 @@ func (w *way) because(err error) error {
 	}
 	id := w.keys[len(w.keys)-1]
 	var expired *key.ExpiredError
-	if id.Cert == nil || !errors.As(key.InTime(first(id.CertPath, id.Path), id.Cert, time.Now()), &expired) {
+	if id.Cert == nil || !errors.As(key.InTime(firstNonEmpty(id.CertPath, id.Path), id.Cert, time.Now()), &expired) {
 		return err
 	}
 	return expired
@@ -247,7 +247,7 @@ func (w *way) hostKeys(h site.Host, ask *ui.Prompter) (chain.HostKeys, error) {
 	case "no", "off", "false", "accept-new":
 		// A key that has changed is refused all the same: nothing good is lost by that.
 		answer = func(_ context.Context, q chain.Question) (bool, error) {
-			w.warn(fmt.Sprintf("the host key of %s was not known and is accepted (StrictHostKeyChecking): %s %s", q.Host, q.KeyType, q.Fingerprint))
+			w.addWarning(fmt.Sprintf("the host key of %s was not known and is accepted (StrictHostKeyChecking): %s %s", q.Host, q.KeyType, q.Fingerprint))
 			return true, nil
 		}
 	default:
@@ -265,7 +265,7 @@ func (w *way) hostKeys(h site.Host, ask *ui.Prompter) (chain.HostKeys, error) {
 	return known, nil
 }
 
-func (w *way) warn(message string) {
+func (w *way) addWarning(message string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.warnings = append(w.warnings, message)
@@ -300,7 +300,7 @@ func (w *way) nodeHop(node string, keys chain.HostKeys) chain.Hop {
 	if until := w.keys[len(w.keys)-1].ValidBefore; !until.IsZero() && time.Until(until) < 30*time.Second {
 		ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 		defer cancel()
-		_ = w.refresh(ctx) // with the old one, the node says what is wrong
+		_ = w.refreshKeys(ctx) // with the old one, the node says what is wrong
 	}
 	if w.keyErr != nil { // there may be a key by now
 		ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
@@ -314,8 +314,8 @@ func (w *way) nodeHop(node string, keys chain.HostKeys) chain.Hop {
 	return chain.Hop{Name: node, Addr: net.JoinHostPort(node, "22"), User: login.User, Signer: login.Signer, HostKeys: keys}
 }
 
-// describe tells of hop i: where it is, as whom, with which key, good until when.
-func (w *way) describe(i int) string {
+// describeHop tells of hop i: where it is, as whom, with which key, good until when.
+func (w *way) describeHop(i int) string {
 	h := w.hosts[i]
 	s := fmt.Sprintf("%-8s %s@%s  %s", h.Name, h.User, h.Addr(), describeKey(w.keys[i]))
 	if w.master != "" && i == len(w.hosts)-1 {
@@ -325,7 +325,7 @@ func (w *way) describe(i int) string {
 }
 
 func describeKey(id *key.Identity) string {
-	s := "key " + first(id.Path, id.Comment, id.Fingerprint)
+	s := "key " + firstNonEmpty(id.Path, id.Comment, id.Fingerprint)
 	if id.Agent {
 		s += " (in the agent)"
 	}
@@ -339,7 +339,7 @@ func describeKey(id *key.Identity) string {
 	return fmt.Sprintf("%s, valid until %s (%s)", s, id.ValidBefore.Local().Format("Mon 2 Jan 15:04"), ui.Duration(time.Until(id.ValidBefore)))
 }
 
-func first(values ...string) string {
+func firstNonEmpty(values ...string) string {
 	for _, v := range values {
 		if v != "" {
 			return v

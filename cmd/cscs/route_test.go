@@ -21,7 +21,7 @@ import (
 func TestRefusedWhileItEnds(t *testing.T) {
 	cert := &ssh.Certificate{ValidBefore: uint64(time.Now().Add(-time.Hour).Unix())}
 	w := &way{keys: []*key.Identity{{Path: "k", CertPath: "k-cert.pub", Cert: cert}}}
-	err := w.because(&session.TeardownError{Name: "cscs-x", Cluster: "daint", Host: "daint", Err: &chain.AuthError{Hop: "ela", User: "alice"}})
+	err := w.refusalCause(&session.TeardownError{Name: "cscs-x", Cluster: "daint", Host: "daint", Err: &chain.AuthError{Hop: "ela", User: "alice"}})
 	var expired *key.ExpiredError
 	if p := problem.Of(err); p.Code != problem.Remains || !errors.As(err, &expired) {
 		t.Errorf("%+v", p)
@@ -42,7 +42,7 @@ func TestDoctorsKnownHosts(t *testing.T) {
 		}
 	}
 	t.Setenv("CSCS_CONFIG", filepath.Join(home, "config.toml"))
-	dw := system(nil).findWayFor(context.Background(), &options{}, "daint", &key.Ring{}, nil)
+	dw := newDeps(nil).findWayFor(context.Background(), &options{}, "daint", &key.Ring{}, nil)
 	var passed *chain.PassedOverError
 	if len(dw.Note) != 1 || !errors.As(dw.Note[0], &passed) || passed.Line != 1 || passed.File != known || len(dw.Known) != 2 {
 		t.Errorf("%v of %d hosts, %v", dw.Note, len(dw.Known), dw.HostsErr)

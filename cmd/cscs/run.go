@@ -45,7 +45,7 @@ Ctrl-C stops the server and ends the job.`,
 				}
 			}
 			j.app = func() (app.App, error) {
-				a, err := app.Command(command, port(j.port))
+				a, err := app.Command(command, portValue(j.port))
 				if name != "" && a.LocalPort == 0 {
 					a.LocalPort = recipePort(name)
 				}
@@ -84,7 +84,7 @@ func splitRun(args []string, dash int) (name string, command []string, err error
 			Hint: "see cscs run --help"}
 	}
 	if line := command[0]; len(command) == 1 && strings.Contains(line, " ") && (strings.Contains(line, "{port}") || strings.Contains(line, " -")) {
-		return "", nil, &problem.UsageError{Message: "the command is one word with spaces in it: " + quoted(line),
+		return "", nil, &problem.UsageError{Message: "the command is one word with spaces in it: " + quoteWord(line),
 			Hint: "leave the quotes out: cscs run -- " + line}
 	}
 	return "", command, nil
@@ -94,7 +94,7 @@ func splitRun(args []string, dash int) (name string, command []string, err error
 func onlyBehindDashes(cmd *cobra.Command, args []string) error {
 	if n := cmd.ArgsLenAtDash(); len(args) > 0 && n != 0 {
 		server := strings.TrimPrefix(cmd.Name(), "run-")
-		return &problem.UsageError{Message: "unknown argument " + quoted(args[0]) + ": arguments for " + server + " go behind --",
+		return &problem.UsageError{Message: "unknown argument " + quoteWord(args[0]) + ": arguments for " + server + " go behind --",
 			Hint: "see " + cmd.CommandPath() + " --help"}
 	}
 	return nil

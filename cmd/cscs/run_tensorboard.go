@@ -22,13 +22,13 @@ after -- is for tensorboard.`,
   cscs run-tensorboard -c daint --logdir runs -- --reload_interval 5`,
 		Args: onlyBehindDashes,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			j.app = func() (app.App, error) { return app.TensorBoard(one(logdir), args) }
+			j.app = func() (app.App, error) { return app.TensorBoard(lastValue(logdir), args) }
 			return d.runJob(cmd, j)
 		},
 	}
 	g := newGroup("TensorBoard")
-	g.add(&logdir, "logdir", "", "DIR", "directory of the runs, on the cluster", checkWord)
-	g.done(cmd)
+	g.addFlag(&logdir, "logdir", "", "DIR", "directory of the runs, on the cluster", checkWord)
+	g.addToCommand(cmd)
 	j.addFlags(cmd)
 	return cmd
 }

@@ -17,10 +17,10 @@ import (
 // about to make one for all.
 const redialWait = 10 * time.Minute
 
-// dial makes the chain to the login node, or joins that of another process.
-func (w *way) dial(ctx context.Context, opts chain.Options) (*share.Chain, error) {
+// dialShared makes the chain to the login node, or joins that of another process.
+func (w *way) dialShared(ctx context.Context, opts chain.Options) (*share.Chain, error) {
 	w.keepConnection(ctx)
-	p := w.place()
+	p := w.sharePlace()
 	w.mu.Lock()
 	if w.dialed {
 		p.Wait = redialWait
@@ -40,9 +40,9 @@ func (w *way) dial(ctx context.Context, opts chain.Options) (*share.Chain, error
 // with it.
 const pauseWait = 300 * time.Millisecond
 
-// pause has the others who share our connection dial one of their own: this process is about
+// pauseSharing has the others who share our connection dial one of their own: this process is about
 // to be stopped.
-func (w *way) pause() {
+func (w *way) pauseSharing() {
 	w.mu.Lock()
 	last := w.last
 	w.mu.Unlock()
@@ -54,33 +54,33 @@ func (w *way) pause() {
 	last.Pause(ctx)
 }
 
-// visit is dial for a command that ends soon. It asks for what it has to (see findWay).
-func (w *way) visit(ctx context.Context) (*share.Chain, error) {
+// dialAsGuest is dial for a command that ends soon. It asks for what it has to (see findWay).
+func (w *way) dialAsGuest(ctx context.Context) (*share.Chain, error) {
 	w.keepConnection(ctx)
-	p := w.place()
-	p.Guest = true
+	p := w.sharePlace()
+	p.ClientOnly = true
 	return share.Dial(ctx, p, w.options, w.dialHops)
 }
 
 // dialAlone is dial for what cannot move to another chain when its owner ends.
 func (w *way) dialAlone(ctx context.Context, opts chain.Options) (*share.Chain, error) {
-	c, err := share.Dial(ctx, share.Place{}, opts, w.dialHops)
+	c, err := share.Dial(ctx, share.Rendezvous{}, opts, w.dialHops)
 	if err == nil {
 		w.tellMaster()
 	}
 	return c, err
 }
 
-// place is where those meet who go this way: through the same hops, as the same users,
+// sharePlace is where those meet who go this way: through the same hops, as the same users,
 // with the same key.
-func (w *way) place() share.Place {
-	p := share.Place{Host: w.hops[len(w.hops)-1].Name}
+func (w *way) sharePlace() share.Rendezvous {
+	p := share.Rendezvous{Host: w.hops[len(w.hops)-1].Name}
 	if p.Dir = w.dir; p.Dir == "" {
 		p.Dir, _ = socketDir() // else nothing is shared
 	}
 	for i, h := range w.hops {
 		// Of a login of ssh's there is no fingerprint, but the socket.
-		p.Key = append(p.Key, h.Addr, h.User, first(w.keys[i].Fingerprint, w.master))
+		p.Key = append(p.Key, h.Addr, h.User, firstNonEmpty(w.keys[i].Fingerprint, w.master))
 	}
 	return p
 }

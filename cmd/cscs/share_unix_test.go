@@ -29,18 +29,18 @@ func TestRedialAfterJoin(t *testing.T) {
 		}
 		return w
 	}
-	owner, err := newWay().dial(t.Context(), chain.Options{})
+	owner, err := newWay().dialShared(t.Context(), chain.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := newWay()
-	c, err := w.dial(t.Context(), chain.Options{})
+	c, err := w.dialShared(t.Context(), chain.Options{})
 	if err != nil || !c.Joined() {
 		t.Fatalf("joined %v, %v", c.Joined(), err)
 	}
 	_ = owner.Close()
 	_ = c.Close()
-	c, err = w.dial(t.Context(), chain.Options{})
+	c, err = w.dialShared(t.Context(), chain.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

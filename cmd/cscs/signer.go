@@ -23,23 +23,23 @@ import (
 
 // A signer has keys signed by one service, for who is at the terminal.
 type signer struct {
-	io       *ui.IO
-	by       site.Signing
-	ask      *ui.Prompter                      // nil: there is nobody to ask
-	headless bool                              // sign in on another device
-	noBrows  bool                              // print the address to sign in at, and open nothing
-	user     string                            // who it is most likely
-	agents   func(context.Context) []key.Agent // in which the key may be
-	typed    string                            // who it is, by what was typed
-	with     []string                          // services whose signings count together with this one's
-	named    bool                              // cscs key sign has to be told the service to take this one
+	io          *ui.IO
+	by          site.Signing
+	ask         *ui.Prompter                      // nil: there is nobody to ask
+	headless    bool                              // sign in on another device
+	noBrowser   bool                              // print the address to sign in at, and open nothing
+	user        string                            // who it is most likely
+	agents      func(context.Context) []key.Agent // in which the key may be
+	typedUser   string                            // who it is, by what was typed
+	countedWith []string                          // services whose signings count together with this one's
+	named       bool                              // cscs key sign has to be told the service to take this one
 }
 
 // apiKeyVar is a service account's, by CSCS's own name for it.
 const apiKeyVar = "CSCS_API_KEY"
 
-// unattended says whether nobody has to be asked.
-func (s *signer) unattended() bool {
+// isUnattended says whether nobody has to be asked.
+func (s *signer) isUnattended() bool {
 	return s.by.Kind == site.SigningCSCS && apiKey() != ""
 }
 
@@ -57,12 +57,12 @@ func (s *signer) signAfter(ctx context.Context, path string, before *key.State) 
 	if err != nil {
 		return signing.Result{}, err
 	}
-	svc, err := s.service()
+	svc, err := s.signingService()
 	if err != nil {
 		return signing.Result{}, err
 	}
 	r := signing.Request{
-		Service: svc, Name: s.by.Name, Path: path, State: state, Comment: whoWhere(), Short: s.unattended(),
+		Service: svc, Name: s.by.Name, Path: path, State: state, Comment: whoWhere(), Short: s.isUnattended(),
 		Held: key.HeldBy(ctx, s.agents), Before: before,
 		Waiting: func() { ui.Say(s.io, "another cscs is having this key signed; waiting for it") },
 	}
@@ -71,16 +71,16 @@ func (s *signer) signAfter(ctx context.Context, path string, before *key.State) 
 	}
 	result, err := signing.Sign(ctx, r)
 	if err != nil {
-		return result, &problem.SigningError{Flags: s.flags(path), Err: err}
+		return result, &problem.SigningError{Flags: s.signFlags(path), Err: err}
 	}
-	if whose := result.Cert.ValidPrincipals; s.typed != "" && !slices.Contains(whose, s.typed) {
-		ui.Say(s.io, ui.Clean("the certificate is for "+strings.Join(whose, ", ")+", not for "+s.typed))
+	if whose := result.Cert.ValidPrincipals; s.typedUser != "" && !slices.Contains(whose, s.typedUser) {
+		ui.Say(s.io, ui.Clean("the certificate is for "+strings.Join(whose, ", ")+", not for "+s.typedUser))
 	}
 	return result, nil
 }
 
-// flags are those by which cscs key sign does the same.
-func (s *signer) flags(path string) string {
+// signFlags are those by which cscs key sign does the same.
+func (s *signer) signFlags(path string) string {
 	var service string
 	if s.named {
 		service = "--service " + s.by.Name
@@ -88,18 +88,18 @@ func (s *signer) flags(path string) string {
 	return strings.TrimSpace(service + key.IdentityFlag(path))
 }
 
-// service is the one that is configured.
-func (s *signer) service() (signing.Service, error) {
+// signingService is the one that is configured.
+func (s *signer) signingService() (signing.Service, error) {
 	if s.by.Kind == site.SigningSSHService {
-		return &service.Older{HTTP: service.NewHTTP(userAgent()), Endpoint: s.by.Endpoint, Credentials: s.credentials}, nil
+		return &service.Older{HTTP: service.NewHTTP(userAgent()), Endpoint: s.by.Endpoint, Credentials: s.askCredentials}, nil
 	}
-	return s.current()
+	return s.currentService()
 }
 
-// current is the service as one that can list and revoke, which the older one cannot.
-func (s *signer) current() (*service.Current, error) {
+// currentService is the service as one that can list and revoke, which the older one cannot.
+func (s *signer) currentService() (*service.Current, error) {
 	http := service.NewHTTP(userAgent())
-	if s.unattended() {
+	if s.isUnattended() {
 		if s.by.Account == "" {
 			return nil, fmt.Errorf("%s is set, but signing service %s has no account_endpoint in config.toml", apiKeyVar, s.by.Name)
 		}
@@ -109,22 +109,22 @@ func (s *signer) current() (*service.Current, error) {
 		return &service.Current{HTTP: http, Endpoint: s.by.Endpoint, Minute: true,
 			Login: &service.Account{HTTP: http, Endpoint: s.by.Account, Key: apiKey()}}, nil
 	}
-	tokens, err := s.tokens()
+	tokens, err := s.tokenStore()
 	if err != nil {
 		return nil, err
 	}
 	login := &service.OIDC{HTTP: http, Issuer: s.by.Issuer, ClientID: s.by.ClientID, Redirect: s.by.Redirect, Tokens: tokens}
 	switch {
-	case s.headless || s.ask != nil && !s.noBrows && !browser.CanOpen():
-		login.Show = s.show
-	case s.ask != nil || s.noBrows:
-		login.Browse = s.browse
+	case s.headless || s.ask != nil && !s.noBrowser && !browser.CanOpen():
+		login.Show = s.showDeviceCode
+	case s.ask != nil || s.noBrowser:
+		login.Browse = s.openSignInPage
 	}
 	return &service.Current{HTTP: http, Endpoint: s.by.Endpoint, Login: login}, nil
 }
 
-// tokens is where they are kept.
-func (s *signer) tokens() (service.Tokens, error) {
+// tokenStore is where they are kept.
+func (s *signer) tokenStore() (service.Tokens, error) {
 	switch s.by.Tokens {
 	case site.TokensNone:
 		return service.NoTokens{}, nil
@@ -138,10 +138,10 @@ func (s *signer) tokens() (service.Tokens, error) {
 	return service.FileTokens{Path: filepath.Join(dir, "cscs", "token-"+s.by.Name+".json")}, nil
 }
 
-// browse sends the person to an address in the browser. It is shown in any case: nobody can
+// openSignInPage sends the person to an address in the browser. It is shown in any case: nobody can
 // say whether the browser that is there opens where the person looks.
-func (s *signer) browse(ctx context.Context, address string) {
-	if s.noBrows || !browser.CanOpen() {
+func (s *signer) openSignInPage(ctx context.Context, address string) {
+	if s.noBrowser || !browser.CanOpen() {
 		ui.Say(s.io, "sign in at: "+address)
 		return
 	}
@@ -151,8 +151,8 @@ func (s *signer) browse(ctx context.Context, address string) {
 	}
 }
 
-// show tells where to sign in from another device.
-func (s *signer) show(d service.Device) {
+// showDeviceCode tells where to sign in from another device.
+func (s *signer) showDeviceCode(d service.Device) {
 	ui.Say(s.io, "sign in from any device, at "+d.Address)
 	ui.Say(s.io, "with the code "+d.Code)
 	if s.io.ErrTTY && s.io.Unicode && d.Complete != "" {
@@ -160,8 +160,8 @@ func (s *signer) show(d service.Device) {
 	}
 }
 
-// credentials asks for what the older service wants to know.
-func (s *signer) credentials(ctx context.Context) (user string, password []byte, otp string, err error) {
+// askCredentials asks for what the older service wants to know.
+func (s *signer) askCredentials(ctx context.Context) (user string, password []byte, otp string, err error) {
 	if s.ask == nil {
 		u, _ := url.Parse(s.by.Endpoint) // it was checked when it was configured
 		return "", nil, "", &service.SignInError{Host: u.Hostname(), Why: service.SignInTyped}
@@ -173,15 +173,15 @@ func (s *signer) credentials(ctx context.Context) (user string, password []byte,
 	if user, err = s.ask.ReadLine(ctx, question); err != nil {
 		return "", nil, "", err
 	}
-	user = first(user, s.user)
+	user = firstNonEmpty(user, s.user)
 	if password, err = s.ask.ReadSecret(ctx, fmt.Sprintf("Password of %s: ", ui.Clean(user))); err != nil {
-		return "", nil, "", cancelled(ctx, err)
+		return "", nil, "", cancellationCause(ctx, err)
 	}
-	s.typed = user
+	s.typedUser = user
 	for {
 		number, err := s.ask.ReadSecret(ctx, "Six-digit number (OTP): ")
 		if otp = strings.Join(strings.Fields(string(number)), ""); err != nil || service.IsOTP(otp) { // phones show it in two parts
-			return user, password, otp, cancelled(ctx, err)
+			return user, password, otp, cancellationCause(ctx, err)
 		}
 		s.ask.Tell("that is no six-digit number: once more")
 	}
@@ -198,11 +198,11 @@ func (p passphrases) NewPassphrase(ctx context.Context, path string) ([]byte, er
 	for {
 		one, err := p.ReadSecret(ctx, fmt.Sprintf(p.question, path))
 		if err != nil || len(one) == 0 {
-			return nil, cancelled(ctx, err)
+			return nil, cancellationCause(ctx, err)
 		}
 		again, err := p.ReadSecret(ctx, "The same passphrase again: ")
 		if err != nil {
-			return nil, cancelled(ctx, err)
+			return nil, cancellationCause(ctx, err)
 		}
 		same := subtle.ConstantTimeCompare(one, again) == 1
 		clear(again)
@@ -220,5 +220,5 @@ func userAgent() string {
 	if info, ok := debug.ReadBuildInfo(); ok && v == "" {
 		v = info.Main.Version
 	}
-	return fmt.Sprintf("cscs/%s (%s; %s)", first(strings.Trim(v, "()"), "devel"), runtime.GOOS, runtime.GOARCH)
+	return fmt.Sprintf("cscs/%s (%s; %s)", firstNonEmpty(strings.Trim(v, "()"), "devel"), runtime.GOOS, runtime.GOARCH)
 }

@@ -54,9 +54,9 @@ sets is. --uninstall takes everything away again.`,
 	g := newGroup("What")
 	g.flags.BoolVar(&install, "install", false, "write it, and include it in ~/.ssh/config")
 	g.flags.BoolVar(&uninstall, "uninstall", false, "take it away again")
-	g.add(&o.user, "user", "", "NAME", "user name there (default: ~/.ssh/config's, else the certificate's)", checkUser)
-	g.add(&o.identity, "identity", "", "FILE", "private key, with its certificate beside it (default: ~/.ssh/config's, else ~/.ssh/cscs-key)", checkFile)
-	g.done(cmd)
+	g.addFlag(&o.user, "user", "", "NAME", "user name there (default: ~/.ssh/config's, else the certificate's)", checkUser)
+	g.addFlag(&o.identity, "identity", "", "FILE", "private key, with its certificate beside it (default: ~/.ssh/config's, else ~/.ssh/cscs-key)", checkFile)
+	g.addToCommand(cmd)
 	return cmd
 }
 
@@ -80,7 +80,7 @@ func (d *deps) sshConfig(ctx context.Context, o *options, install, uninstall boo
 		}
 		return nil
 	}
-	text, own, err := sshText(ctx, cfg, files, site.Overrides{User: one(o.user), Identity: one(o.identity)})
+	text, own, err := sshText(ctx, cfg, files, site.Overrides{User: lastValue(o.user), Identity: lastValue(o.identity)})
 	if err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func sshText(ctx context.Context, cfg *site.Config, files sshconfig.Files, ov si
 	var left []string // whole hosts
 	for _, a := range aliases {
 		login := loginOf(ctx, a.Host)
-		if a.Name == first(cfg.Default(), "daint") || s.Login == (sshconfig.Login{}) {
+		if a.Name == firstNonEmpty(cfg.Default(), "daint") || s.Login == (sshconfig.Login{}) {
 			s.Login = login
 		}
 		if a.Own {
@@ -165,7 +165,7 @@ func loginOf(ctx context.Context, h site.Host) sshconfig.Login {
 	var shut *key.PassphraseError
 	switch {
 	case err == nil:
-		l.User = first(l.User, id.Principal())
+		l.User = firstNonEmpty(l.User, id.Principal())
 		if _, err := os.Stat(id.Path); err == nil { // else the agent alone has it
 			l.Identity, l.Only = id.Path, true
 		}
@@ -174,13 +174,13 @@ func loginOf(ctx context.Context, h site.Host) sshconfig.Login {
 		}
 	case errors.As(err, &shut):
 		have := key.Inspect(shut.Path, time.Now(), nil)
-		l.User, l.Identity, l.Only = first(l.User, principalOf(have.Cert)), shut.Path, true
+		l.User, l.Identity, l.Only = firstNonEmpty(l.User, principalOf(have.Cert)), shut.Path, true
 		if have.Cert != nil && have.CertPath != shut.Path+"-cert.pub" {
 			l.Certificate = have.CertPath
 		}
 	default: // where there will be one, or an agent's
 		usual, _ := key.DefaultPath() // without a home directory, ssh has none either
-		l.Identity = first(h.Identity, usual)
+		l.Identity = firstNonEmpty(h.Identity, usual)
 	}
 	l.Identity, l.Certificate = sshconfig.Tilde(l.Identity), sshconfig.Tilde(l.Certificate)
 	return l

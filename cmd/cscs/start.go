@@ -29,20 +29,20 @@ type start struct {
 	note    func(string) // with --verbose
 	ask     *ui.Prompter // nil: there is nobody to ask
 	signals *interrupts
-	gauge   session.Gauge
+	gauge   session.Metrics
 	way     *way
 	told    map[string]bool // warnings
-	desktop desktop
+	desktop desktopNotifier
 	room    *room.Room // what a browser sees while it waits; nil: not yet
 }
 
-// begin finds the way to the cluster and hands it to do, which returns when the session is
+// withCluster finds the way to the cluster and hands it to do, which returns when the session is
 // over. From here on errors are events, but for those of usage: these are told
 // plainly on stderr even with --json, as before any session they must be.
-func (d *deps) begin(ctx context.Context, o *options, cfg *site.Config, cl site.Cluster, do func(*start) error) error {
+func (d *deps) withCluster(ctx context.Context, o *options, cfg *site.Config, cl site.Cluster, do func(*start) error) error {
 	s := &start{deps: d, opts: o, id: session.NewID(), cluster: cl, told: map[string]bool{}}
 	agents := &key.Lists{Waiting: func(socket string) {
-		s.emit(session.Event{Event: session.EventWarning, Message: agentWaits(socket)})
+		s.emitEvent(session.Event{Event: session.EventWarning, Message: agentWaits(socket)})
 	}}
 	signals, stop := hearInterrupts(agents.In(ctx))
 	defer stop()
@@ -56,83 +56,83 @@ func (d *deps) begin(ctx context.Context, o *options, cfg *site.Config, cl site.
 	}
 	if ask, err := ui.NewPrompter(); err == nil {
 		s.ask = ask
-		s.ask.Interrupt, s.ask.As = signals.raise, o.askAs
+		s.ask.Interrupt, s.ask.As = signals.raiseInterrupt, o.askAs
 		if text, ok := s.printer.(*ui.Text); ok {
 			s.ask.Hold = text.Hold
 		}
 	}
 	renew, err := s.newRenewal(cfg, cl)
 	if err != nil {
-		return s.failed(err)
+		return s.reportFailure(err)
 	}
 	ask := s.ask
 	if o.dryRun { // a question is not worth it: nothing is signed
 		ask = nil
 	}
-	s.way, err = findWay(signals.ctx, cfg, cl, site.Overrides{User: one(o.user), Identity: one(o.identity)}, ask, renew, o.visits || o.dryRun)
+	s.way, err = findWay(signals.ctx, cfg, cl, site.Overrides{User: lastValue(o.user), Identity: lastValue(o.identity)}, ask, renew, o.asGuest || o.dryRun)
 	if err != nil {
-		return s.failed(err)
+		return s.reportFailure(err)
 	}
 	if !o.dryRun {
 		s.way.keep = s.newKeeping()
 		for i := range s.way.hosts {
-			s.note(s.way.describe(i))
+			s.note(s.way.describeHop(i))
 		}
-		s.warn()
+		s.emitWarnings()
 	}
 	return do(s)
 }
 
-// login is the user on the login node.
-func (s *start) login() string { return s.way.hops[len(s.way.hops)-1].User }
+// loginUser is the user on the login node.
+func (s *start) loginUser() string { return s.way.hops[len(s.way.hops)-1].User }
 
-// failed tells of an error that came before the session began.
-func (s *start) failed(err error) error {
+// reportFailure tells of an error that came before the session began.
+func (s *start) reportFailure(err error) error {
 	p := problem.At(s.cluster.Name, err)
 	if p.Code == problem.Usage {
 		return err
 	}
 	if p.Code != problem.Interrupted {
-		s.emit(session.Event{Event: session.EventError, Message: p.Message, Hint: p.Hint, Code: &p.Code})
+		s.emitEvent(session.Event{Event: session.EventError, Message: p.Message, Hint: p.Hint, Code: &p.Code})
 	}
-	s.emit(session.Event{Event: session.EventEnded, Reason: p.Message, Code: &p.Code})
+	s.emitEvent(session.Event{Event: session.EventEnded, Reason: p.Message, Code: &p.Code})
 	return &toldError{err}
 }
 
-// emit prints an event of our own, before the session's.
-func (s *start) emit(e session.Event) {
+// emitEvent prints an event of our own, before the session's.
+func (s *start) emitEvent(e session.Event) {
 	e.V, e.Time, e.Session, e.Cluster = session.EventVersion, time.Now().UTC(), s.id, s.cluster.Name
 	s.printer.Event(e)
 }
 
-// warn tells what the way has to say that is new.
-func (s *start) warn() {
+// emitWarnings tells what the way has to say that is new.
+func (s *start) emitWarnings() {
 	for _, m := range s.way.takeWarnings(s.told) {
-		s.emit(session.Event{Event: session.EventWarning, Message: m})
+		s.emitEvent(session.Event{Event: session.EventWarning, Message: m})
 	}
 }
 
-// event prints an event of the session's; a connection may have brought warnings
+// showEvent prints an event of the session's; a connection may have brought warnings
 // of its known_hosts file.
-func (s *start) event(e session.Event) {
+func (s *start) showEvent(e session.Event) {
 	if s.room != nil { // first: a page is never behind what was told
 		s.room.Event(e)
 	}
 	s.printer.Event(e)
-	s.notify(e)
+	s.notifyDesktop(e)
 	if e.Event == session.EventConnected {
-		s.warn()
+		s.emitWarnings()
 	}
 }
 
-// explain says what an error means here.
-func (s *start) explain(err error) session.Explanation {
-	p := problem.At(s.cluster.Name, s.way.because(err))
+// explainError says what an error means here.
+func (s *start) explainError(err error) session.Explanation {
+	p := problem.At(s.cluster.Name, s.way.refusalCause(err))
 	return session.Explanation{Message: p.Message, Hint: p.Hint, Code: p.Code}
 }
 
-// over is the end of a session, of whose error an event has told.
-func over(err error) error {
+// markTold is the end of a session, of whose error an event has told.
+func markTold(err error) error {
 	if err == nil {
 		return nil
 	}

@@ -44,7 +44,7 @@ default cluster.`,
 				if all || len(args) > 0 {
 					return &problem.UsageError{Message: "--connections ends no session: it excludes an ID and --all", Hint: "see cscs stop --help"}
 				}
-				return d.stopConnections(cmd.Context(), one(o.cluster))
+				return d.stopConnections(cmd.Context(), lastValue(o.cluster))
 			}
 			// As scancel does, it ends those that there are.
 			targets, first := d.stopTargets(cmd.Context(), o, args, all)
@@ -52,7 +52,7 @@ default cluster.`,
 				d.say("no live session")
 			}
 			for _, l := range targets {
-				if err := d.stop(cmd.Context(), l, o); err != nil && first == nil {
+				if err := d.stopSession(cmd.Context(), l, o); err != nil && first == nil {
 					first = err
 				}
 			}
@@ -62,7 +62,7 @@ default cluster.`,
 	g := newGroup("Which")
 	g.flags.BoolVar(&all, "all", false, "every live session of this machine")
 	g.flags.BoolVar(&connections, "connections", false, "no session: close the connections that --persist keeps; what uses one is not cut off")
-	g.done(cmd)
+	g.addToCommand(cmd)
 	o.addWhere(cmd)
 	o.addVerbose(cmd)
 	completeCluster(cmd)
@@ -76,8 +76,8 @@ func (d *deps) stopTargets(ctx context.Context, o *options, args []string, all b
 	if all && len(args) > 0 {
 		return nil, &problem.UsageError{Message: "--all and an ID exclude each other", Hint: "see cscs stop --help"}
 	}
-	_, have, err := records()
-	if name := one(o.cluster); name != "" && err == nil {
+	_, have, err := loadRecords()
+	if name := lastValue(o.cluster); name != "" && err == nil {
 		if !slices.ContainsFunc(have, func(l live.Listed) bool { return l.Cluster == name }) {
 			if err := d.mustKnow(ctx, name); err != nil {
 				return nil, err
@@ -95,7 +95,7 @@ func (d *deps) stopTargets(ctx context.Context, o *options, args []string, all b
 	var first error
 	seen := map[string]bool{}
 	for _, prefix := range args {
-		l, err := d.known(o, have, prefix)
+		l, err := d.resolveSession(o, have, prefix)
 		switch {
 		case errors.As(err, new(*live.UnknownError)):
 			first = cmp.Or(first, err)
@@ -115,8 +115,8 @@ func (d *deps) stopTargets(ctx context.Context, o *options, args []string, all b
 // its own teardown (90 s), and the time that those need who share its connection (20 s).
 const stopPatience = 2 * time.Minute
 
-// stop ends one session: by the process that attends it, or over a connection of our own.
-func (d *deps) stop(ctx context.Context, l live.Listed, o *options) error {
+// stopSession ends one session: by the process that attends it, or over a connection of our own.
+func (d *deps) stopSession(ctx context.Context, l live.Listed, o *options) error {
 	stuck := false // the attending process lives, and is no help
 	if l.Attended {
 		asked, cancel := context.WithTimeout(ctx, stopPatience)
@@ -148,25 +148,25 @@ func (d *deps) stop(ctx context.Context, l live.Listed, o *options) error {
 		}
 		// It has died meanwhile, or is no help: its session is ours to end.
 	}
-	o.visits = true
+	o.asGuest = true
 	return d.wayTo(ctx, l.Record, o, func(s *start) error {
 		logs, err := stateDir()
 		if err != nil {
-			return s.failed(err)
+			return s.reportFailure(err)
 		}
 		var last session.Event
 		// Another user's end of it would be no end: it has to be there.
-		find := l.State == "" || !isAccountOf(l.Record, live.Record{User: one(s.opts.user), Identity: one(s.opts.identity)}, s.login())
+		find := l.State == "" || !isAccountOf(l.Record, live.Record{User: lastValue(s.opts.user), Identity: lastValue(s.opts.identity)}, s.loginUser())
 		err = d.end(s.signals.ctx, session.Config{
-			ID: l.ID, Job: l.Job, Cluster: s.cluster.Name, Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dial, App: app.App{Name: l.App},
-			Lease: time.Duration(l.Lease) * time.Second, LogDir: logs, Explain: s.explain,
+			ID: l.ID, Job: l.Job, Cluster: s.cluster.Name, Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dialShared, App: app.App{Name: l.App},
+			Lease: time.Duration(l.Lease) * time.Second, LogDir: logs, Explain: s.explainError,
 			Hurry: s.signals.hurry, Abandon: s.signals.abandon,
 		}, find, func(e session.Event) {
 			last = e
-			s.event(e)
+			s.showEvent(e)
 		})
 		if err != nil {
-			return over(err)
+			return markTold(err)
 		}
 		if !sessionid.IsID(l.ID) {
 			return nil // the beginning of one that the cluster alone knows: there is no record of it here
@@ -175,10 +175,10 @@ func (d *deps) stop(ctx context.Context, l live.Listed, o *options) error {
 		err = live.Open(logs).Forget(l.ID)
 		var attended *live.AttendedError
 		if !errors.As(err, &attended) {
-			return over(err)
+			return markTold(err)
 		}
 		if stuck { // else it is another process, which ends with the session
-			s.emit(session.Event{Event: session.EventWarning, Message: fmt.Sprintf(
+			s.emitEvent(session.Event{Event: session.EventWarning, Message: fmt.Sprintf(
 				"the process that attended session %s (pid %d) is still there: it ends by itself when it goes on (fg in its terminal)", l.ID, l.PID)})
 		}
 		return nil

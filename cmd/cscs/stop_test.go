@@ -25,7 +25,7 @@ func attendedEnd(t *testing.T, command string, events ...session.Event) (code in
 				ended = append(ended, cfg.ID)
 				return nil
 			}}
-			code = execute(t.Context(), []string{command, cfg.ID}, other)
+			code = runCommandLine(t.Context(), []string{command, cfg.ID}, other)
 		}()
 		<-ctx.Done() // the command has asked
 		for _, e := range events {
@@ -33,7 +33,7 @@ func attendedEnd(t *testing.T, command string, events ...session.Event) (code in
 		}
 		return nil
 	}}
-	execute(t.Context(), []string{"run", "-c", "daint", "--no-browser", "--", "x"}, attending)
+	runCommandLine(t.Context(), []string{"run", "-c", "daint", "--no-browser", "--", "x"}, attending)
 	<-done
 	return code, ended
 }
@@ -91,7 +91,7 @@ func TestStopSendsNumber(t *testing.T) {
 		job = cfg.Job
 		return nil
 	}}
-	if code := execute(t.Context(), []string{"stop", "aaaaaaaa"}, d); code != 0 || job != "4711" {
+	if code := runCommandLine(t.Context(), []string{"stop", "aaaaaaaa"}, d); code != 0 || job != "4711" {
 		t.Errorf("exit code %d; the job is %q, want 4711", code, job)
 	}
 }
@@ -101,7 +101,7 @@ func TestStopAllOfNone(t *testing.T) {
 	home(t, "")
 	var said bytes.Buffer
 	d := &deps{io: &ui.IO{Out: new(bytes.Buffer), Err: &said}}
-	if code := execute(t.Context(), []string{"stop", "--all"}, d); code != 0 || said.Len() == 0 {
+	if code := runCommandLine(t.Context(), []string{"stop", "--all"}, d); code != 0 || said.Len() == 0 {
 		t.Errorf("exit code %d, said %q", code, &said)
 	}
 }
@@ -125,11 +125,11 @@ func TestStopKnown(t *testing.T) {
 		stopped = append(stopped, cfg.ID)
 		return nil
 	}}
-	if code := execute(t.Context(), []string{"stop", "cccc", "aaaa"}, d); code != 2 || !slices.Equal(stopped, []string{"aaaaaaaa"}) {
+	if code := runCommandLine(t.Context(), []string{"stop", "cccc", "aaaa"}, d); code != 2 || !slices.Equal(stopped, []string{"aaaaaaaa"}) {
 		t.Errorf("exit code %d; stopped %v", code, stopped)
 	}
 	// A variable of a script that is not set.
-	if code := execute(t.Context(), []string{"stop", "bbbb", ""}, d); code != 2 || len(stopped) != 1 {
+	if code := runCommandLine(t.Context(), []string{"stop", "bbbb", ""}, d); code != 2 || len(stopped) != 1 {
 		t.Errorf("exit code %d; stopped %v", code, stopped)
 	}
 }

@@ -82,7 +82,7 @@ func TestWordsOfRecords(t *testing.T) {
 		}
 	}
 	to := []string{"given"}
-	if err := takeOver("abcdefgh", "user", "-x", &to, checkUser); err != nil || one(to) != "given" {
+	if err := takeOver("abcdefgh", "user", "-x", &to, checkUser); err != nil || lastValue(to) != "given" {
 		t.Errorf("a flag that is given: %q, %v", to, err)
 	}
 }

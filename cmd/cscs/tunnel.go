@@ -33,11 +33,11 @@ The server has to be your own, and to listen at 127.0.0.1 of its node.`,
 	}
 	o.addWhereBy(cmd, checkFile) // its connection is its own: it is not shared, and not kept
 	g := newGroup("Server")
-	g.add(&o.node, "node", "", "NODE", "the node that it runs on", checkNode)
-	g.add(&o.job, "job", "", "ID", "or the job; its first node is meant", checkJob)
-	g.add(&o.port, "port", "", "PORT", "port that it listens on, on the node", checkPort("a server has one of its own"))
+	g.addFlag(&o.node, "node", "", "NODE", "the node that it runs on", checkNode)
+	g.addFlag(&o.job, "job", "", "ID", "or the job; its first node is meant", checkJob)
+	g.addFlag(&o.port, "port", "", "PORT", "port that it listens on, on the node", checkPort("a server has one of its own"))
 	g.flags.BoolVar(&o.allowWideBind, "allow-wide-bind", false, "forward even if it listens on more than 127.0.0.1")
-	g.done(cmd)
+	g.addToCommand(cmd)
 	o.addHere(cmd, plansOnly)
 	markRun(cmd)
 	return cmd
@@ -47,27 +47,27 @@ func (d *deps) runTunnel(cmd *cobra.Command, o *tunnelOptions) error {
 	if err := fillEnv(cmd.Flags()); err != nil {
 		return err
 	}
-	if err := o.check(); err != nil {
+	if err := o.checkFlags(); err != nil {
 		return err
 	}
-	cfg, cl, err := o.fill(cmd.Context(), cmd.Flags(), d.sites, nil)
+	cfg, cl, err := o.fillFlags(cmd.Context(), cmd.Flags(), d.loadSites, nil)
 	if err != nil {
 		return err
 	}
-	return d.begin(cmd.Context(), &o.options, cfg, cl, func(s *start) error {
-		tc := o.config(s)
+	return d.withCluster(cmd.Context(), &o.options, cfg, cl, func(s *start) error {
+		tc := o.tunnelConfig(s)
 		if o.dryRun {
 			dryTunnel(d.io.Out, s.way, tc)
 			return nil
 		}
 		defer s.openRoom(room.TunnelApp, d.args)()
 		tc.Room = s.room
-		defer s.live(liveKeys{})()
-		return over(d.tunnel(s.signals.ctx, tc, s.event))
+		defer s.startLiveView(liveKeys{})()
+		return markTold(d.tunnel(s.signals.ctx, tc, s.showEvent))
 	})
 }
 
-func (o *tunnelOptions) check() error {
+func (o *tunnelOptions) checkFlags() error {
 	hint := "see cscs tunnel --help"
 	switch {
 	case len(o.node) > 0 && len(o.job) > 0:
@@ -78,8 +78,8 @@ func (o *tunnelOptions) check() error {
 	return nil
 }
 
-// config is the one function that makes a tunnel of flags.
-func (o *tunnelOptions) config(s *start) session.TunnelConfig {
+// tunnelConfig is the one function that makes a tunnel of flags.
+func (o *tunnelOptions) tunnelConfig(s *start) session.TunnelConfig {
 	protect := true // a login of the server's, if it has one, is not of our making
 	if o.protect != nil {
 		protect = *o.protect
@@ -87,8 +87,8 @@ func (o *tunnelOptions) config(s *start) session.TunnelConfig {
 	return session.TunnelConfig{
 		ID: s.id, Cluster: s.cluster.Name,
 		Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dialAlone, NodeHop: s.way.nodeHop,
-		Node: one(o.node), Job: one(o.job), Port: port(o.port),
-		LocalPort: port(o.localPort), AllowWideBind: o.allowWideBind, Protect: &protect, Gauge: &s.gauge,
-		Open: s.open(), Explain: s.explain,
+		Node: lastValue(o.node), Job: lastValue(o.job), Port: portValue(o.port),
+		LocalPort: portValue(o.localPort), AllowWideBind: o.allowWideBind, Protect: &protect, Metrics: &s.gauge,
+		Open: s.browserOpener(), Explain: s.explainError,
 	}
 }

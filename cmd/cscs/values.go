@@ -55,8 +55,8 @@ func (v *value) Set(s string) error {
 	return nil
 }
 
-// one is the value of a flag that is given once.
-func one(v []string) string {
+// lastValue is the value of a flag that is given once.
+func lastValue(v []string) string {
 	if len(v) == 0 {
 		return ""
 	}
@@ -87,8 +87,8 @@ func checkPort(zero string) func(string) error {
 	}
 }
 
-func port(v []string) int {
-	n, _ := strconv.Atoi(one(v)) // checkPort has been here
+func portValue(v []string) int {
+	n, _ := strconv.Atoi(lastValue(v)) // checkPort has been here
 	return n
 }
 
@@ -116,14 +116,14 @@ func checkNodes(s string) error {
 	if m == nil {
 		return bad
 	}
-	least, most := count(m[1], m[2]), count(m[3], m[4])
+	least, most := parseNodeCount(m[1], m[2]), parseNodeCount(m[3], m[4])
 	if least < 1 || m[3] != "" && most < least {
 		return bad
 	}
 	return nil
 }
 
-func count(digits, unit string) int {
+func parseNodeCount(digits, unit string) int {
 	n, err := strconv.Atoi(digits)
 	if err != nil {
 		return 0
@@ -193,8 +193,8 @@ func checkDuration(s string) error {
 	return nil
 }
 
-func duration(v []string) time.Duration {
-	d, _ := time.ParseDuration(one(v)) // checkDuration has been here
+func durationValue(v []string) time.Duration {
+	d, _ := time.ParseDuration(lastValue(v)) // checkDuration has been here
 	return d
 }
 

@@ -16,14 +16,14 @@ type liveKeys struct {
 	stays       bool // Ctrl-C leaves the session running
 }
 
-// live shows the session that is about to begin as it goes on, on a terminal, until stop is
+// startLiveView shows the session that is about to begin as it goes on, on a terminal, until stop is
 // called. What its keys do is what the commands of their names do.
-func (s *start) live(k liveKeys) (stop func()) {
+func (s *start) startLiveView(k liveKeys) (stop func()) {
 	text, ok := s.printer.(*ui.Text)
 	if !ok || s.opts.detach {
 		return func() {}
 	}
-	l := ui.Live{Keys: s.ask, Gauge: &s.gauge, Stays: k.stays, Suspend: s.way.pause}
+	l := ui.Live{Keys: s.ask, Gauge: &s.gauge, Stays: k.stays, Suspend: s.way.pauseSharing}
 	if browser.CanOpen() {
 		l.Open = func(ctx context.Context, _ string) error { return s.inWords(browser.Open(ctx, s.room.Enter)) }
 	}
@@ -31,7 +31,7 @@ func (s *start) live(k liveKeys) (stop func()) {
 		l.Log = s.liveLog
 	}
 	if k.detach {
-		l.Detach = func() { s.signals.end(session.ErrDetached) }
+		l.Detach = func() { s.signals.endWithCause(session.ErrDetached) }
 	}
 	return text.Live(l)
 }
@@ -57,5 +57,5 @@ func (s *start) inWords(err error) error {
 	if err == nil {
 		return nil
 	}
-	return errors.New(s.explain(err).Message)
+	return errors.New(s.explainError(err).Message)
 }

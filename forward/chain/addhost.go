@@ -55,7 +55,7 @@ func appendHost(file, host string, key ssh.PublicKey) error {
 		return fmt.Errorf("read %s: %w", file, err)
 	}
 	if hashesNames(data) {
-		line = hash(host).String() + " " + keyText(key)
+		line = hashHost(host).String() + " " + keyText(key)
 	}
 	line += "\n"
 	if len(data) > 0 && data[len(data)-1] != '\n' {

@@ -29,19 +29,19 @@ type Adoption struct {
 // When ctx ends before the chain is there, its cause is returned. Conn is closed
 // unless Adopt succeeds.
 func Adopt(ctx context.Context, conn net.Conn, how Adoption, opts Options) (*Chain, error) {
-	w := newWire(conn)
-	w.greeted()
+	w := newMonitoredConn(conn)
+	w.endGreeting()
 	stop := context.AfterFunc(ctx, func() { _ = w.Close() })
 	sc, chans, reqs, err := ssh.NewControlClientConn(w)
 	if err == nil {
 		if err = how.Join(sc); err != nil {
-			discard(sc, chans, reqs)
+			discardConn(sc, chans, reqs)
 		}
 	} else {
 		_ = w.Close()
 	}
 	if !stop() && err == nil {
-		discard(sc, chans, reqs)
+		discardConn(sc, chans, reqs)
 		err = context.Cause(ctx)
 	}
 	if err != nil {
@@ -54,21 +54,21 @@ func Adopt(ctx context.Context, conn net.Conn, how Adoption, opts Options) (*Cha
 	c := &Chain{opts: opts.withDefaults(), done: make(chan struct{})}
 	none := make(chan *ssh.Request)
 	close(none)
-	l := newLink(c, how.Hop, w, ssh.NewClient(sc, chans, none))
+	l := newSSHConn(c, how.Hop, w, ssh.NewClient(sc, chans, none))
 	l.told = make(chan struct{})
-	c.append(l)
-	c.spawn(func() {
+	c.appendSSHConn(l)
+	c.startTask(func() {
 		defer close(l.told)
 		if err := how.Attend(reqs); err != nil {
-			c.finish(err)
+			c.endChain(err)
 		}
 		ssh.DiscardRequests(reqs)
 	})
 	return c, nil
 }
 
-// discard ends a connection that nobody attends to yet.
-func discard(sc ssh.Conn, chans <-chan ssh.NewChannel, reqs <-chan *ssh.Request) {
+// discardConn ends a connection that nobody attends to yet.
+func discardConn(sc ssh.Conn, chans <-chan ssh.NewChannel, reqs <-chan *ssh.Request) {
 	_ = sc.Close()
 	ssh.DiscardRequests(reqs)
 	for range chans {
@@ -80,7 +80,7 @@ func discard(sc ssh.Conn, chans <-chan ssh.NewChannel, reqs <-chan *ssh.Request)
 // it on (forward/share). Its requests must be read. When the connection is lost, a
 // read from the channel ends in a *LostError, not in EOF. Errors as for DialContext.
 func (c *Chain) OpenChannel(ctx context.Context, kind string, payload []byte) (ssh.Channel, <-chan *ssh.Request, error) {
-	l := c.last()
+	l := c.lastSSHConn()
 	ch, reqs, err := l.openChannel(ctx, kind, payload)
 	if err != nil {
 		return nil, nil, l.openError(ctx, kind, err)
@@ -91,12 +91,12 @@ func (c *Chain) OpenChannel(ctx context.Context, kind string, payload []byte) (s
 // carried is a channel that tells the end of the connection from that of its data.
 type carried struct {
 	ssh.Channel
-	link *link
+	sshConn *sshConn
 }
 
 func (c carried) Read(p []byte) (int, error) {
 	n, err := c.Channel.Read(p)
-	return n, c.ended(err)
+	return n, c.readError(err)
 }
 
 func (c carried) Stderr() io.ReadWriter {
@@ -110,12 +110,12 @@ type carriedErrors carried
 
 func (c carriedErrors) Read(p []byte) (int, error) {
 	n, err := c.Channel.Stderr().Read(p)
-	return n, carried(c).ended(err)
+	return n, carried(c).readError(err)
 }
 
-func (c carried) ended(err error) error {
-	if err != nil && c.link.broken() {
-		return c.link.lost(c.link.cut())
+func (c carried) readError(err error) error {
+	if err != nil && c.sshConn.isBroken() {
+		return c.sshConn.lostErrorOr(c.sshConn.cutError())
 	}
 	return err
 }

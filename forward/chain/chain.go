@@ -143,13 +143,13 @@ type Chain struct {
 	end  sync.Once
 	err  error // written before done is closed, read after
 
-	mu      sync.Mutex
-	links   []*link // in order; owned, the parent's are not; grows while dialling
-	closing bool    // no more links and tasks
-	tasks   sync.WaitGroup
+	mu       sync.Mutex
+	sshConns []*sshConn // in order; owned, the parent's are not; grows while dialling
+	closing  bool       // no more links and tasks
+	tasks    sync.WaitGroup
 
-	conns    atomic.Int64 // open, over the last link
-	attended atomic.Bool  // a person may have been asked at the dial: for an answer, a touch of the key or a confirmation
+	conns        atomic.Int64 // open, over the last link
+	userInvolved atomic.Bool  // a person may have been asked at the dial: for an answer, a touch of the key or a confirmation
 }
 
 // Dial reaches the hops in order and returns the chain that ends at the last.
@@ -163,19 +163,19 @@ func Dial(ctx context.Context, hops []Hop, opts Options) (*Chain, error) {
 	if len(hops) == 0 {
 		return nil, errors.New("dial chain: no hops given")
 	}
-	return build(ctx, nil, hops, opts.withDefaults())
+	return dialHops(ctx, nil, hops, opts.withDefaults())
 }
 
 // Extend dials one more hop through the last of c and returns the longer
 // chain. Closing it leaves c open; when c ends, it ends too. Errors as for Dial.
 func (c *Chain) Extend(ctx context.Context, hop Hop) (*Chain, error) {
-	return build(ctx, c, []Hop{hop}, c.opts)
+	return dialHops(ctx, c, []Hop{hop}, c.opts)
 }
 
-func build(ctx context.Context, parent *Chain, hops []Hop, opts Options) (*Chain, error) {
+func dialHops(ctx context.Context, parent *Chain, hops []Hop, opts Options) (*Chain, error) {
 	c := &Chain{opts: opts, parent: parent, done: make(chan struct{})}
 	for _, hop := range hops {
-		if err := c.add(ctx, hop); err != nil {
+		if err := c.addHop(ctx, hop); err != nil {
 			_ = c.Close()
 			return nil, err
 		}
@@ -183,34 +183,34 @@ func build(ctx context.Context, parent *Chain, hops []Hop, opts Options) (*Chain
 	return c, nil
 }
 
-// append adds a link to the chain and looks after it from now on. If the chain
+// appendSSHConn adds a link to the chain and looks after it from now on. If the chain
 // has ended meanwhile, the link ends too.
-func (c *Chain) append(l *link) {
+func (c *Chain) appendSSHConn(l *sshConn) {
 	c.mu.Lock()
-	outer := c.links
-	c.links = append(c.links, l)
+	outer := c.sshConns
+	c.sshConns = append(c.sshConns, l)
 	if c.closing {
 		_ = l.conn.Close()
 	}
 	c.mu.Unlock()
 
-	c.spawn(func() { c.watch(l, outer) })
+	c.startTask(func() { c.watchSSHConn(l, outer) })
 	if c.opts.Keepalive > 0 {
-		c.spawn(func() { c.keepalive(l) })
+		c.startTask(func() { c.runKeepalive(l) })
 	}
 }
 
-// last is the link that carries what comes next, or nil for the network.
-func (c *Chain) last() *link {
+// lastSSHConn is the link that carries what comes next, or nil for the network.
+func (c *Chain) lastSSHConn() *sshConn {
 	if c == nil {
 		return nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.links) > 0 {
-		return c.links[len(c.links)-1]
+	if len(c.sshConns) > 0 {
+		return c.sshConns[len(c.sshConns)-1]
 	}
-	return c.parent.last()
+	return c.parent.lastSSHConn()
 }
 
 // Conns is how many connections are open that DialContext and Start have made over the chain
@@ -235,17 +235,17 @@ func (c *Chain) Err() error {
 // is running. The chain that it extends stays open. It may be called more than
 // once, and does not wait for the far side.
 func (c *Chain) Close() error {
-	c.finish(net.ErrClosed)
+	c.endChain(net.ErrClosed)
 	c.tasks.Wait()
 	return nil
 }
 
-// finish ends the chain; the first reason given is the one that Err tells.
-func (c *Chain) finish(reason error) {
+// endChain ends the chain; the first reason given is the one that Err tells.
+func (c *Chain) endChain(reason error) {
 	c.end.Do(func() {
 		c.mu.Lock()
 		c.closing = true
-		links := c.links
+		links := c.sshConns
 		c.mu.Unlock()
 
 		c.err = reason
@@ -260,9 +260,9 @@ func (c *Chain) finish(reason error) {
 	})
 }
 
-// spawn runs f in a goroutine that Close waits for. It reports false, and runs
+// startTask runs f in a goroutine that Close waits for. It reports false, and runs
 // nothing, if the chain has ended.
-func (c *Chain) spawn(f func()) bool {
+func (c *Chain) startTask(f func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing {

@@ -7,35 +7,35 @@ import (
 	"github.com/alps-tunnel/cscs/internal/runclock"
 )
 
-// A clock calls expire when so much time has gone by while it was running. It
+// A pausableTimer calls expire when so much time has gone by while it was running. It
 // is stopped while a person thinks, and while this process does not run: the host is not to
 // blame for either.
-type clock struct {
-	mu       sync.Mutex
-	timer    *runclock.Timer
-	left     time.Duration
-	paused   int // how many hold it
-	over     bool
-	since    time.Time // when it was stopped
-	attended bool      // it was stopped for longer than attention: a person may have been asked
+type pausableTimer struct {
+	mu           sync.Mutex
+	timer        *runclock.Timer
+	left         time.Duration
+	paused       int // how many hold it
+	over         bool
+	since        time.Time // when it was stopped
+	userInvolved bool      // it was stopped for longer than attention: a person may have been asked
 
-	asking func()      // called once it has stood still for pondering
-	asked  *time.Timer // until then; nil: it runs
+	onAsking func()      // called once it has stood still for pondering
+	askTimer *time.Timer // until then; nil: it runs
 }
 
-// pondering is what neither a list of known hosts nor a key takes to answer: after it,
+// userPromptThreshold is what neither a list of known hosts nor a key takes to answer: after it,
 // a person is taken to be asked.
-const pondering = 2 * time.Second
+const userPromptThreshold = 2 * time.Second
 
-// attention is the time in which a person cannot answer a question, and a key is used that asks no one.
-const attention = 500 * time.Millisecond
+// minUserTime is the time in which a person cannot answer a question, and a key is used that asks no one.
+const minUserTime = 500 * time.Millisecond
 
-func startClock(d time.Duration, expire, asking func()) *clock {
-	return &clock{left: d, asking: asking, timer: runclock.AfterFunc(d, expire)}
+func startPausableTimer(d time.Duration, expire, asking func()) *pausableTimer {
+	return &pausableTimer{left: d, onAsking: asking, timer: runclock.AfterFunc(d, expire)}
 }
 
 // pause holds the clock until resume is called.
-func (c *clock) pause() (resume func()) {
+func (c *pausableTimer) pause() (resume func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.paused++; c.paused == 1 {
@@ -43,27 +43,27 @@ func (c *clock) pause() (resume func()) {
 			c.left = c.timer.Left()
 		}
 		c.since = time.Now()
-		c.asked = time.AfterFunc(pondering, c.asking)
+		c.askTimer = time.AfterFunc(userPromptThreshold, c.onAsking)
 	}
 	return sync.OnceFunc(c.resume)
 }
 
-func (c *clock) resume() {
+func (c *pausableTimer) resume() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.paused--; c.paused > 0 {
 		return
 	}
-	c.asked.Stop()
-	c.attended = c.attended || time.Since(c.since) > attention
+	c.askTimer.Stop()
+	c.userInvolved = c.userInvolved || time.Since(c.since) > minUserTime
 	if c.over {
 		return
 	}
 	c.timer.Reset(max(c.left, time.Millisecond))
 }
 
-// allow has the clock run for d from now on, if less is left.
-func (c *clock) allow(d time.Duration) {
+// ensureRemaining has the clock run for d from now on, if less is left.
+func (c *pausableTimer) ensureRemaining(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over {
@@ -77,7 +77,7 @@ func (c *clock) allow(d time.Duration) {
 }
 
 // stop ends the clock; expire is not called any more, unless it already is.
-func (c *clock) stop() {
+func (c *pausableTimer) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.over = true

@@ -22,9 +22,9 @@ import (
 // let go of them at once; they end with the channel. The price is a copy and
 // two switches for each 32 KiB, some 3 µs.
 type conn struct {
-	link   *link
-	ch     ssh.Channel
-	remote net.Addr
+	sshConn *sshConn
+	ch      ssh.Channel
+	remote  net.Addr
 
 	once   sync.Once
 	closed chan struct{} // by Close
@@ -37,22 +37,22 @@ type conn struct {
 	rerr   error
 
 	writeMu sync.Mutex // one Write at a time
-	out     *sender
+	out     *coalescingWriter
 
 	readBy, writeBy deadline
 }
 
-// linger is how long what was written before Close may take to be sent.
-const linger = 5 * time.Second
+// lingerTimeout is how long what was written before Close may take to be sent.
+const lingerTimeout = 5 * time.Second
 
-func newConn(l *link, ch ssh.Channel, reqs <-chan *ssh.Request, remote net.Addr) (net.Conn, error) {
+func newConn(l *sshConn, ch ssh.Channel, reqs <-chan *ssh.Request, remote net.Addr) (net.Conn, error) {
 	c := &conn{
-		link: l, ch: ch, remote: remote,
+		sshConn: l, ch: ch, remote: remote,
 		closed: make(chan struct{}),
 		ended:  make(chan struct{}),
 		more:   make(chan struct{}, 1),
 		chunks: make(chan []byte),
-		out:    newSender(ch),
+		out:    newCoalescingWriter(ch),
 	}
 	l.chain.conns.Add(1)
 	var ended atomic.Bool // what has come in may be read after the channel has ended
@@ -61,9 +61,9 @@ func newConn(l *link, ch ssh.Channel, reqs <-chan *ssh.Request, remote net.Addr)
 			l.chain.conns.Add(-1)
 		}
 	}
-	ok := l.chain.spawn(func() { defer leave(); c.attend(reqs) }) &&
-		l.chain.spawn(func() { defer leave(); c.reader() }) &&
-		l.chain.spawn(c.writer)
+	ok := l.chain.startTask(func() { defer leave(); c.answerRequests(reqs) }) &&
+		l.chain.startTask(func() { defer leave(); c.readChannel() }) &&
+		l.chain.startTask(c.sendWritten)
 	if !ok {
 		_ = c.Close()
 		return nil, net.ErrClosed
@@ -71,9 +71,9 @@ func newConn(l *link, ch ssh.Channel, reqs <-chan *ssh.Request, remote net.Addr)
 	return c, nil
 }
 
-// attend answers the requests that the far side makes on the channel: unread,
+// answerRequests answers the requests that the far side makes on the channel: unread,
 // they would stop the whole connection. It ends with the channel.
-func (c *conn) attend(reqs <-chan *ssh.Request) {
+func (c *conn) answerRequests(reqs <-chan *ssh.Request) {
 	var closing sync.WaitGroup
 	defer closing.Wait()
 	defer close(c.ended)
@@ -94,21 +94,21 @@ func (c *conn) attend(reqs <-chan *ssh.Request) {
 
 // hangUp closes the channel when what was written is sent, or cannot be.
 func (c *conn) hangUp() {
-	c.out.finish()
-	patience := runclock.NewTimer(linger)
+	c.out.endInput()
+	patience := runclock.NewTimer(lingerTimeout)
 	defer patience.Stop()
 	select {
 	case <-c.out.ended:
 	case <-patience.C:
 	case <-c.ended:
-	case <-c.link.chain.done:
+	case <-c.sshConn.chain.done:
 	}
 	_ = c.ch.Close() // may have to wait for a transport that is stuck
 }
 
-// reader takes what comes in, a chunk at a time, and waits until it is read: also
+// readChannel takes what comes in, a chunk at a time, and waits until it is read: also
 // after the far side has closed, but not after the chain has ended.
-func (c *conn) reader() {
+func (c *conn) readChannel() {
 	defer close(c.chunks)
 	buf := make([]byte, 4<<10)
 	for {
@@ -118,16 +118,16 @@ func (c *conn) reader() {
 			case c.chunks <- buf[:n]:
 			case <-c.closed:
 				return
-			case <-c.link.chain.done:
-				c.rerr = c.link.chain.err
+			case <-c.sshConn.chain.done:
+				c.rerr = c.sshConn.chain.err
 				return
 			}
 			select {
 			case <-c.more:
 			case <-c.closed:
 				return
-			case <-c.link.chain.done:
-				c.rerr = c.link.chain.err
+			case <-c.sshConn.chain.done:
+				c.rerr = c.sshConn.chain.err
 				return
 			}
 			if n == len(buf) && n < maxPacket {
@@ -135,10 +135,10 @@ func (c *conn) reader() {
 			}
 		}
 		if err != nil {
-			if c.link.broken() {
+			if c.sshConn.isBroken() {
 				// To x/crypto the end of the connection is the end of every
 				// channel in it. It must not pass for the end of the data.
-				err = c.link.lost(c.link.cut())
+				err = c.sshConn.lostErrorOr(c.sshConn.cutError())
 			}
 			c.rerr = err
 			return
@@ -178,9 +178,9 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// writer sends what is written, and then says that there is no more. It ends
+// sendWritten sends what is written, and then says that there is no more. It ends
 // with the channel.
-func (c *conn) writer() {
+func (c *conn) sendWritten() {
 	c.out.run(c.ended)
 	_ = c.ch.CloseWrite()
 }
@@ -194,25 +194,25 @@ func (c *conn) Write(p []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	select {
-	case <-c.link.chain.done: // the sender may not have noticed yet
-		return 0, c.link.chain.err
+	case <-c.sshConn.chain.done: // the sender may not have noticed yet
+		return 0, c.sshConn.chain.err
 	default:
 	}
 	n, err := c.out.write(p, c.closed, c.writeBy.wait())
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-		err = c.unwritable()
+		err = c.writeError()
 	}
 	return n, err
 }
 
-// unwritable is what a Write says when the far side does not take any more:
+// writeError is what a Write says when the far side does not take any more:
 // x/crypto has io.EOF for it, which in a Write would puzzle.
-func (c *conn) unwritable() error {
+func (c *conn) writeError() error {
 	switch {
 	case c.isClosed():
 		return net.ErrClosed
-	case c.link.broken():
-		return c.link.lost(syscall.EPIPE)
+	case c.sshConn.isBroken():
+		return c.sshConn.lostErrorOr(syscall.EPIPE)
 	}
 	return syscall.EPIPE
 }
@@ -220,7 +220,7 @@ func (c *conn) unwritable() error {
 // CloseWrite sends EOF (RFC 4254 §5.3) after what was written; what the far side
 // sends is still read.
 func (c *conn) CloseWrite() error {
-	c.out.finish()
+	c.out.endInput()
 	return nil
 }
 

@@ -185,7 +185,7 @@ func TestConnClose(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if took := time.Since(began); took > linger/2 {
+	if took := time.Since(began); took > lingerTimeout/2 {
 		t.Errorf("took %v", took)
 	}
 	if err := conn.Close(); err != nil {

@@ -29,7 +29,7 @@ func netDial(ctx context.Context, network, addr string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return promptly(conn), nil
+	return withQuickAck(conn), nil
 }
 
 // firstOf dials, and again beside that after each connectPause, until one has its answer: that is

@@ -18,46 +18,46 @@ const clientVersion = "SSH-2.0-cscs"
 // keyboardInteractive is the method's name (RFC 4256).
 const keyboardInteractive = "keyboard-interactive"
 
-// add dials hop through what the chain has so far and appends the link.
-func (c *Chain) add(ctx context.Context, hop Hop) error {
+// addHop dials hop through what the chain has so far and appends the link.
+func (c *Chain) addHop(ctx context.Context, hop Hop) error {
 	if hop.Signer == nil || hop.HostKeys == nil {
 		return fmt.Errorf("dial %s: no key to offer, or no way to verify the host", hop.Name)
 	}
 	c.opts.Observe(hop.Name, false)
-	d := dialing{chain: c, hop: hop}
-	l, err := d.run(ctx)
-	if err != nil && d.pondered && d.wire.failed() && !d.decided(err) && ctx.Err() == nil {
+	d := dialAttempt{chain: c, hop: hop}
+	l, err := d.dialHop(ctx)
+	if err != nil && d.waitedForUser && d.transport.hasFailed() && !d.isDeliberateEnd(err) && ctx.Err() == nil {
 		// The user was asked about the host key or for a second factor, and the server's time
 		// limit (sshd's LoginGraceTime) ended meanwhile.
-		d = dialing{chain: c, hop: hop}
-		l, err = d.run(ctx)
+		d = dialAttempt{chain: c, hop: hop}
+		l, err = d.dialHop(ctx)
 	}
 	if err != nil {
 		return err
 	}
-	c.append(l)
+	c.appendSSHConn(l)
 	c.opts.Observe(hop.Name, true)
 	return nil
 }
 
-// decided reports whether the hop, or the user, has ended the attempt on purpose.
-func (d *dialing) decided(err error) bool {
+// isDeliberateEnd reports whether the hop, or the user, has ended the attempt on purpose.
+func (d *dialAttempt) isDeliberateEnd(err error) bool {
 	var refused *AuthError
 	return d.unanswered != nil || errors.As(err, &refused) && refused.Disconnect != ""
 }
 
-// dialing is one attempt at one hop, and what is learnt on the way.
-type dialing struct {
+// dialAttempt is one attempt at one hop, and what is learnt on the way.
+type dialAttempt struct {
 	chain *Chain
 	hop   Hop
 
-	clock *clock
-	offer *offer
-	wire  *wire
+	timer     *pausableTimer
+	offer     *offeredKey
+	transport *monitoredConn
 
-	verified ssh.PublicKey // the host key, once it was accepted
-	pondered bool          // and that, or a second factor, took as long as a person takes
-	hostKey  error         // or it was not
+	verified      ssh.PublicKey // the host key, once it was accepted
+	waitedForUser bool          // and that, or a second factor, took as long as a person takes
+	hostKey       error         // or it was not
 
 	banner   strings.Builder
 	methods  []string
@@ -69,26 +69,26 @@ type dialing struct {
 	unanswered error // or why not
 }
 
-func (d *dialing) run(ctx context.Context) (*link, error) {
+func (d *dialAttempt) dialHop(ctx context.Context) (*sshConn, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	d.clock = startClock(d.chain.opts.Timeout, func() { cancel(&timeoutError{d.chain.opts.Timeout}) }, d.chain.opts.Asking)
-	defer d.clock.stop()
+	d.timer = startPausableTimer(d.chain.opts.Timeout, func() { cancel(&timeoutError{d.chain.opts.Timeout}) }, d.chain.opts.Asking)
+	defer d.timer.stop()
 
-	began, overNetwork := time.Now(), d.hop.Carrier == nil && d.chain.last() == nil
-	conn, err := d.reach(ctx)
+	began, overNetwork := time.Now(), d.hop.Carrier == nil && d.chain.lastSSHConn() == nil
+	conn, err := d.openTransport(ctx)
 	if err != nil {
-		return nil, d.explain(ctx, PhaseConnect, err)
+		return nil, d.explainError(ctx, PhaseConnect, err)
 	}
-	d.wire = newWire(conn)
-	d.wire.network = overNetwork
-	d.wire.trip.Store(int64(time.Since(began)))
-	d.offer = &offer{Signer: d.hop.Signer, ctx: ctx, clock: d.clock}
+	d.transport = newMonitoredConn(conn)
+	d.transport.overNetwork = overNetwork
+	d.transport.tripTime.Store(int64(time.Since(began)))
+	d.offer = &offeredKey{Signer: d.hop.Signer, ctx: ctx, timer: d.timer}
 
 	// A connection in a channel knows no deadlines, and x/crypto's handshake no
 	// context: closing what is below is what ends it.
-	stop := context.AfterFunc(ctx, func() { _ = d.wire.Close() })
-	sc, chans, reqs, err := ssh.NewClientConn(d.wire, d.hop.Addr, d.config(ctx))
+	stop := context.AfterFunc(ctx, func() { _ = d.transport.Close() })
+	sc, chans, reqs, err := ssh.NewClientConn(d.transport, d.hop.Addr, d.clientConfig(ctx))
 	if !stop() && err == nil {
 		// Too late by a hair: the connection is being closed already.
 		_ = sc.Close()
@@ -96,27 +96,27 @@ func (d *dialing) run(ctx context.Context) (*link, error) {
 		go ssh.DiscardRequests(reqs)
 	}
 	if err != nil {
-		return nil, d.explain(ctx, PhaseHandshake, err)
+		return nil, d.explainError(ctx, PhaseHandshake, err)
 	}
-	d.wire.greeted()
-	if d.answered || d.clock.attended || strings.HasPrefix(plainType(d.hop.Signer.PublicKey().Type()), "sk-") {
-		d.chain.attended.Store(true)
+	d.transport.endGreeting()
+	if d.answered || d.timer.userInvolved || strings.HasPrefix(plainType(d.hop.Signer.PublicKey().Type()), "sk-") {
+		d.chain.userInvolved.Store(true)
 	}
-	return newLink(d.chain, d.hop.Name, d.wire, ssh.NewClient(sc, chans, reqs)), nil
+	return newSSHConn(d.chain, d.hop.Name, d.transport, ssh.NewClient(sc, chans, reqs)), nil
 }
 
-// reach opens what the hop's SSH connection runs over.
-func (d *dialing) reach(ctx context.Context) (net.Conn, error) {
+// openTransport opens what the hop's SSH connection runs over.
+func (d *dialAttempt) openTransport(ctx context.Context) (net.Conn, error) {
 	if d.hop.Carrier != nil {
 		return d.hop.Carrier(ctx)
 	}
-	if carrier := d.chain.last(); carrier != nil {
-		return carrier.dial(ctx, "tcp", d.hop.Addr)
+	if carrier := d.chain.lastSSHConn(); carrier != nil {
+		return carrier.dialAddr(ctx, "tcp", d.hop.Addr)
 	}
 	return d.chain.opts.NetDial(ctx, d.chain.opts.Network, d.hop.Addr)
 }
 
-func (d *dialing) config(ctx context.Context) *ssh.ClientConfig {
+func (d *dialAttempt) clientConfig(ctx context.Context) *ssh.ClientConfig {
 	algorithms := d.hop.HostKeys.Algorithms(d.hop.hostName())
 	if algorithms == nil {
 		algorithms = append(append([]string{}, certAlgorithms...), plainAlgorithms...)
@@ -130,30 +130,30 @@ func (d *dialing) config(ctx context.Context) *ssh.ClientConfig {
 			if d.verified != nil { // the keys are exchanged anew (RFC 4253 §9)
 				return sameAgain(d.hop, d.verified, key)
 			}
-			if d.hostKey = d.check(ctx, remote, key); d.hostKey == nil {
+			if d.hostKey = d.checkHostKey(ctx, remote, key); d.hostKey == nil {
 				d.verified = key
 			}
 			return d.hostKey
 		},
 		BannerCallback: func(message string) error {
 			if d.banner.Len() < 16<<10 {
-				d.banner.WriteString(printable(message) + "\n")
+				d.banner.WriteString(sanitizeText(message) + "\n")
 			}
 			return nil
 		},
-		AuthCallback: func(auth *ssh.ClientAuthContext) (ssh.AuthMethod, error) { return d.choose(ctx, auth) },
+		AuthCallback: func(auth *ssh.ClientAuthContext) (ssh.AuthMethod, error) { return d.chooseAuthMethod(ctx, auth) },
 	}
 }
 
-// patience is how long an answer takes that no person has to give.
-const patience = 5 * time.Second
+// automaticAnswerTime is how long an answer takes that no person has to give.
+const automaticAnswerTime = 5 * time.Second
 
-// check asks the hop's HostKeys with the clock stopped, for a person may be
+// checkHostKey asks the hop's HostKeys with the clock stopped, for a person may be
 // asked, and comes back when ctx ends even if they do not.
-func (d *dialing) check(ctx context.Context, remote net.Addr, key ssh.PublicKey) error {
-	defer d.clock.pause()()
+func (d *dialAttempt) checkHostKey(ctx context.Context, remote net.Addr, key ssh.PublicKey) error {
+	defer d.timer.pause()()
 	began := time.Now()
-	defer func() { d.pondered = time.Since(began) > patience }()
+	defer func() { d.waitedForUser = time.Since(began) > automaticAnswerTime }()
 
 	checked := make(chan error, 1)
 	go func() { checked <- d.hop.HostKeys.Check(ctx, d.hop.hostName(), remote, key) }()
@@ -178,8 +178,8 @@ func sameAgain(hop Hop, before, now ssh.PublicKey) error {
 	}
 }
 
-// explain turns what went wrong into the error that says it best.
-func (d *dialing) explain(ctx context.Context, phase string, err error) error {
+// explainError turns what went wrong into the error that says it best.
+func (d *dialAttempt) explainError(ctx context.Context, phase string, err error) error {
 	if ctx.Err() != nil {
 		cause := context.Cause(ctx)
 		if !errors.As(cause, new(*timeoutError)) {
@@ -199,14 +199,14 @@ func (d *dialing) explain(ctx context.Context, phase string, err error) error {
 		phase = PhaseAuthenticate
 	}
 	if d.offer != nil && d.offer.failed != nil && ctx.Err() == nil {
-		return &SignError{Hop: d.hop.Name, Offered: describe(d.hop.Signer.PublicKey()), Err: d.offer.failed}
+		return &SignError{Hop: d.hop.Name, Offered: describeKey(d.hop.Signer.PublicKey()), Err: d.offer.failed}
 	}
-	if d.refused(ctx, err) {
+	if d.isRefusal(ctx, err) {
 		return &AuthError{
 			Hop:        d.hop.Name,
 			User:       d.hop.User,
-			Offered:    describe(d.hop.Signer.PublicKey()),
-			Principals: principals(d.hop.Signer.PublicKey()),
+			Offered:    describeKey(d.hop.Signer.PublicKey()),
+			Principals: certPrincipals(d.hop.Signer.PublicKey()),
 			InTime:     inTime(d.hop.Signer.PublicKey(), time.Now()),
 			Accepted:   d.offer.asked.Load(),
 			Partial:    d.partial,
@@ -223,12 +223,12 @@ func (d *dialing) explain(ctx context.Context, phase string, err error) error {
 			Reason: "it has no key of the types that are known for it, but " + strings.Join(n.RequestedAlgorithms, ", "),
 		}
 	}
-	return &DialError{Hop: d.hop.Name, Addr: d.hop.Addr, Phase: phase, Said: d.wire.said(), Err: err}
+	return &DialError{Hop: d.hop.Name, Addr: d.hop.Addr, Phase: phase, Said: d.transport.nonSSHGreeting(), Err: err}
 }
 
-// refused reports whether the hop has turned us away, as against having gone
+// isRefusal reports whether the hop has turned us away, as against having gone
 // away or never having answered.
-func (d *dialing) refused(ctx context.Context, err error) bool {
+func (d *dialAttempt) isRefusal(ctx context.Context, err error) bool {
 	switch {
 	case d.verified == nil || ctx.Err() != nil:
 		return false
@@ -241,5 +241,5 @@ func (d *dialing) refused(ctx context.Context, err error) bool {
 		// which OpenSSH says in a banner at most.
 		return true
 	}
-	return d.attempts > 0 && !d.wire.failed()
+	return d.attempts > 0 && !d.transport.hasFailed()
 }

@@ -513,7 +513,7 @@ func TestPatience(t *testing.T) {
 		if time.Since(began) < time.Hour {
 			t.Error("nobody was asked")
 		}
-		if n, after := len(told), <-told; n != 1 || after != pondering {
+		if n, after := len(told), <-told; n != 1 || after != userPromptThreshold {
 			t.Errorf("told %d times that somebody is asked, first after %v", n, after)
 		}
 	})

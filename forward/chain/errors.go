@@ -182,14 +182,14 @@ func (e *HostKeyError) Error() string {
 	if e.Hop != "" && e.Hop != e.Host {
 		fmt.Fprintf(&b, " (%s)", e.Hop)
 	}
-	fmt.Fprintf(&b, ": %s", e.why())
+	fmt.Fprintf(&b, ": %s", e.refusalText())
 	if e.Reason != "" {
 		fmt.Fprintf(&b, ": %s", e.Reason)
 	}
 	return b.String()
 }
 
-func (e *HostKeyError) why() string {
+func (e *HostKeyError) refusalText() string {
 	key := strings.TrimSpace(e.KeyType + " key " + e.Fingerprint)
 	var at string
 	if e.LineNumber > 0 {
@@ -281,12 +281,12 @@ func disconnectMessage(err error) string {
 	if plain, err := strconv.Unquote(msg); err == nil {
 		msg = plain
 	}
-	return printable(msg)
+	return sanitizeText(msg)
 }
 
-// printable makes text of a server's fit for a line on a terminal: control
+// sanitizeText makes text of a server's fit for a line on a terminal: control
 // characters, which could move the cursor or worse, become spaces.
-func printable(s string) string {
+func sanitizeText(s string) string {
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		switch r {
 		case '\n':
@@ -301,4 +301,4 @@ func printable(s string) string {
 	}, s))
 }
 
-var errSilent = errors.New("no answer to keepalive")
+var errNoKeepaliveAnswer = errors.New("no answer to keepalive")

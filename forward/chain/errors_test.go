@@ -62,10 +62,10 @@ func TestDescribe(t *testing.T) {
 	cert := sshtest.UserCert(t, ca, key.PublicKey(), []string{"alice"})
 	held := &agent.Key{Format: cert.Type(), Blob: cert.Marshal()}
 	want := `ED25519 certificate "test" (serial 7) for ` + ssh.FingerprintSHA256(key.PublicKey())
-	if got := describe(held); got != want {
+	if got := describeKey(held); got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if got := describe(&agent.Key{Format: cert.Type(), Blob: []byte("odd")}); got == "" {
+	if got := describeKey(&agent.Key{Format: cert.Type(), Blob: []byte("odd")}); got == "" {
 		t.Error("nothing")
 	}
 	for keyType, want := range map[string]string{

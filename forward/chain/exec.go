@@ -28,12 +28,12 @@ import (
 // *ssh.ExitMissingError if it ended and the server did not say how; *OpenError
 // if the hop runs no commands; *LostError if the connection broke.
 func (c *Chain) Exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
-	l := c.last()
-	out, errOut := newGate(stdout), newGate(stderr)
+	l := c.lastSSHConn()
+	out, errOut := newGatedWriter(stdout), newGatedWriter(stderr)
 	defer out.close()
 	defer errOut.close()
 
-	sess, err := l.session(ctx)
+	sess, err := l.openSession(ctx)
 	if err != nil {
 		return l.openError(ctx, "session", err)
 	}
@@ -52,7 +52,7 @@ func (c *Chain) Exec(ctx context.Context, command string, stdin io.Reader, stdou
 			ended <- fmt.Errorf("start command: %w", err)
 			return
 		}
-		go feed(input, stdin)
+		go copyStdin(input, stdin)
 		ended <- sess.Wait()
 	}()
 	select {
@@ -60,7 +60,7 @@ func (c *Chain) Exec(ctx context.Context, command string, stdin io.Reader, stdou
 		return l.execError(err)
 	case <-ctx.Done():
 		// Closing may wait for a transport that is stuck.
-		l.chain.spawn(func() { _ = sess.Close() })
+		l.chain.startTask(func() { _ = sess.Close() })
 		return context.Cause(ctx)
 	case <-l.chain.done:
 		// The end may be on its way, behind the last of the output.
@@ -69,18 +69,18 @@ func (c *Chain) Exec(ctx context.Context, command string, stdin io.Reader, stdou
 			return l.execError(err)
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(grace):
+		case <-time.After(outputGrace):
 			return l.chain.err
 		}
 	}
 }
 
-// grace is how long an output may take to swallow what came last.
-const grace = 250 * time.Millisecond
+// outputGrace is how long an output may take to swallow what came last.
+const outputGrace = 250 * time.Millisecond
 
-// session opens a session, or gives up when ctx ends; NewSession can wait for
+// openSession opens a session, or gives up when ctx ends; NewSession can wait for
 // good on a dead link (golang/go#26643).
-func (l *link) session(ctx context.Context) (*ssh.Session, error) {
+func (l *sshConn) openSession(ctx context.Context) (*ssh.Session, error) {
 	ch, reqs, err := l.openChannel(ctx, "session", nil)
 	if err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func (o oneChannel) OpenChannel(string, []byte) (ssh.Channel, <-chan *ssh.Reques
 	return o.ch, o.reqs, nil
 }
 
-func feed(input io.WriteCloser, stdin io.Reader) {
+func copyStdin(input io.WriteCloser, stdin io.Reader) {
 	if stdin != nil {
 		_, _ = io.Copy(input, stdin) // a command need not read all of its input
 	}
@@ -109,32 +109,32 @@ func feed(input io.WriteCloser, stdin io.Reader) {
 
 // execError tells a lost connection, which ends a session without a status,
 // from a command that ended so.
-func (l *link) execError(err error) error {
+func (l *sshConn) execError(err error) error {
 	var status *ssh.ExitError
 	if err == nil || errors.As(err, &status) {
 		return err
 	}
-	if err := l.lost(nil); err != nil {
+	if err := l.lostErrorOr(nil); err != nil {
 		return err
 	}
 	return fmt.Errorf("run command on %s: %w", l.hop, err)
 }
 
-// A gate passes writes on until it is closed.
-type gate struct {
+// A gatedWriter passes writes on until it is closed.
+type gatedWriter struct {
 	w    io.Writer
 	hold chan struct{} // holds one token while a write is in progress
 	shut atomic.Bool
 }
 
-func newGate(w io.Writer) *gate {
+func newGatedWriter(w io.Writer) *gatedWriter {
 	if w == nil {
 		w = io.Discard
 	}
-	return &gate{w: w, hold: make(chan struct{}, 1)}
+	return &gatedWriter{w: w, hold: make(chan struct{}, 1)}
 }
 
-func (g *gate) Write(p []byte) (int, error) {
+func (g *gatedWriter) Write(p []byte) (int, error) {
 	g.hold <- struct{}{}
 	defer func() { <-g.hold }()
 	if g.shut.Load() {
@@ -145,9 +145,9 @@ func (g *gate) Write(p []byte) (int, error) {
 
 // close waits for a write in progress, but not for ever: it may be in a pipe
 // that nobody reads any more, because the reader waits for Exec.
-func (g *gate) close() {
+func (g *gatedWriter) close() {
 	g.shut.Store(true)
-	timer := time.NewTimer(grace)
+	timer := time.NewTimer(outputGrace)
 	defer timer.Stop()
 	select {
 	case g.hold <- struct{}{}:

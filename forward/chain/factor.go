@@ -9,9 +9,9 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// mostAnswers is how often a hop's questions are answered, as by ssh (ssh_config(5),
+// maxAnswers is how often a hop's questions are answered, as by ssh (ssh_config(5),
 // NumberOfPasswordPrompts).
-const mostAnswers = 3
+const maxAnswers = 3
 
 // answerTime is how long a hop may take to judge an answer: it may wait for the user's telephone. It is sshd's
 // own limit (sshd_config(5), LoginGraceTime).
@@ -20,45 +20,45 @@ const answerTime = 2 * time.Minute
 // errNoTerminal is why a prompt has no answer.
 var errNoTerminal = errors.New("no one can be asked for a second factor")
 
-// choose is an ssh.ClientAuthCallback. The key is offered first; only a hop that has accepted it gets
+// chooseAuthMethod is an ssh.ClientAuthCallback. The key is offered first; only a hop that has accepted it gets
 // answers from the user: another one would be told a password in place of a key.
-func (d *dialing) choose(ctx context.Context, auth *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
+func (d *dialAttempt) chooseAuthMethod(ctx context.Context, auth *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 	d.attempts++
 	d.methods, d.partial = auth.AllowedMethods, len(auth.PartialSuccessMethods) > 0
 	switch {
 	case d.unanswered != nil:
 		return nil, d.unanswered
-	case d.asked == mostAnswers,
+	case d.asked == maxAnswers,
 		!slices.Contains(auth.PartialSuccessMethods, "publickey"), !slices.Contains(auth.AllowedMethods, keyboardInteractive):
 		return nil, nil // the key, if it was not offered yet
 	}
 	d.asked++
 	return ssh.KeyboardInteractive(func(name, instruction string, prompts []string, echo []bool) ([]string, error) {
-		return d.answer(ctx, name, instruction, prompts, echo)
+		return d.answerPrompts(ctx, name, instruction, prompts, echo)
 	}), nil
 }
 
-// answer has the user answer, with the clock stopped. A request without prompts (RFC 4256, section 3.2) needs
+// answerPrompts has the user answer, with the clock stopped. A request without prompts (RFC 4256, section 3.2) needs
 // no user here: the hop may have sent it to a telephone.
-func (d *dialing) answer(ctx context.Context, name, instruction string, prompts []string, echo []bool) ([]string, error) {
-	defer d.clock.allow(answerTime)
+func (d *dialAttempt) answerPrompts(ctx context.Context, name, instruction string, prompts []string, echo []bool) ([]string, error) {
+	defer d.timer.ensureRemaining(answerTime)
 	if d.chain.opts.Challenge == nil {
 		if len(prompts) > 0 {
 			d.unanswered = errNoTerminal
 		}
 		return nil, d.unanswered
 	}
-	c := Challenge{Hop: d.hop.Name, User: d.hop.User, Name: printable(name), Instruction: printable(instruction)}
+	c := Challenge{Hop: d.hop.Name, User: d.hop.User, Name: sanitizeText(name), Instruction: sanitizeText(instruction)}
 	for i, p := range prompts {
-		c.Prompts = append(c.Prompts, Prompt{Text: printable(p), Echo: echo[i]})
+		c.Prompts = append(c.Prompts, Prompt{Text: sanitizeText(p), Echo: echo[i]})
 	}
 	if len(c.Prompts) == 0 && c.Name == "" && c.Instruction == "" {
 		return nil, nil // the end of PAM's questions
 	}
-	defer d.clock.pause()()
+	defer d.timer.pause()()
 	began := time.Now()
 	answers, err := d.chain.opts.Challenge(ctx, c)
-	d.pondered = d.pondered || time.Since(began) > patience
+	d.waitedForUser = d.waitedForUser || time.Since(began) > automaticAnswerTime
 	switch {
 	case err != nil:
 		d.unanswered = err

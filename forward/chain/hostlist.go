@@ -64,7 +64,7 @@ type revocation struct {
 	line int
 }
 
-func (l *hostList) parse(file string, data []byte) error {
+func (l *hostList) parseFile(file string, data []byte) error {
 	for i, text := range bytes.Split(data, []byte{'\n'}) {
 		fields := bytes.Fields(text)
 		if len(fields) == 0 || fields[0][0] == '#' {
@@ -95,7 +95,7 @@ func (l *hostList) parse(file string, data []byte) error {
 func parseEntry(fields [][]byte) (e entry, err error) {
 	if fields[0][0] == '@' {
 		if string(fields[0]) != "@cert-authority" {
-			return e, fmt.Errorf("unknown marker %q", printable(string(fields[0])))
+			return e, fmt.Errorf("unknown marker %q", sanitizeText(string(fields[0])))
 		}
 		e.authority = true
 		fields = fields[1:]
@@ -150,7 +150,7 @@ func keyBlob(keyType, encoded []byte) ([]byte, error) {
 		return nil, errors.New("its key is cut short")
 	}
 	if own := blob[4 : 4+n]; !bytes.Equal(own, keyType) {
-		return nil, fmt.Errorf("its key is of type %q, not %q", printable(string(own)), printable(string(keyType)))
+		return nil, fmt.Errorf("its key is of type %q, not %q", sanitizeText(string(own)), sanitizeText(string(keyType)))
 	}
 	return blob, nil
 }
@@ -170,13 +170,13 @@ func (l *hostList) isRevoked(key ssh.PublicKey) (revocation, bool) {
 	return revocation{}, false
 }
 
-// algorithms is KnownHosts.Algorithms.
-func (l *hostList) algorithms(host string) []string {
+// keyAlgorithms is KnownHosts.Algorithms.
+func (l *hostList) keyAlgorithms(host string) []string {
 	var certified bool
 	var known []string
 	for _, e := range l.entries {
 		switch {
-		case !e.hosts.match(host) && !e.hosts.match(bareHost(host)):
+		case !e.hosts.matchesHost(host) && !e.hosts.matchesHost(bareHost(host)):
 		case e.authority:
 			certified = true
 		default:

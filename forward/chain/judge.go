@@ -8,8 +8,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// judge returns nil if the list vouches for the key, and else why not.
-func (l *hostList) judge(host string, key ssh.PublicKey) *HostKeyError {
+// checkKey returns nil if the list vouches for the key, and else why not.
+func (l *hostList) checkKey(host string, key ssh.PublicKey) *HostKeyError {
 	refusal := &HostKeyError{
 		Host: host, KeyType: typeName(key.Type()), Fingerprint: ssh.FingerprintSHA256(bareKey(key)),
 	}
@@ -26,7 +26,7 @@ func (l *hostList) judge(host string, key ssh.PublicKey) *HostKeyError {
 		key = cert.Key
 	}
 
-	changed, found := l.find(host, key)
+	changed, found := l.findKey(host, key)
 	switch {
 	case found:
 		return nil
@@ -49,20 +49,20 @@ func (l *hostList) judge(host string, key ssh.PublicKey) *HostKeyError {
 	return refusal
 }
 
-// find looks for the key among those of the host, and for a different one.
-func (l *hostList) find(host string, key ssh.PublicKey) (other *entry, found bool) {
+// findKey looks for the key among those of the host, and for a different one.
+func (l *hostList) findKey(host string, key ssh.PublicKey) (other *entry, found bool) {
 	bare := bareHost(host)
 	for i, e := range l.entries {
 		switch {
 		case e.authority:
-		case e.hosts.match(host):
+		case e.hosts.matchesHost(host):
 			if sameKey(e.key, key) {
 				return nil, true
 			}
 			if other == nil || other.key.Type() != key.Type() && e.key.Type() == key.Type() {
 				other = &l.entries[i]
 			}
-		case bare != host && e.hosts.match(bare) && sameKey(e.key, key):
+		case bare != host && e.hosts.matchesHost(bare) && sameKey(e.key, key):
 			// ssh, too, takes an entry without the port if it fits; if it does
 			// not, there may well be another server on that port.
 			return nil, true
@@ -76,7 +76,7 @@ func (l *hostList) find(host string, key ssh.PublicKey) (other *entry, found boo
 func (l *hostList) vouchesFor(host string, cert *ssh.Certificate, invalid *string) bool {
 	name := bareHost(host)
 	for _, e := range l.entries {
-		if !e.authority || !sameKey(e.key, cert.SignatureKey) || !e.hosts.match(host) && !e.hosts.match(name) {
+		if !e.authority || !sameKey(e.key, cert.SignatureKey) || !e.hosts.matchesHost(host) && !e.hosts.matchesHost(name) {
 			continue
 		}
 		why := checkHostCert(name, cert)
@@ -103,7 +103,7 @@ func checkHostCert(name string, cert *ssh.Certificate) string {
 	if len(cert.ValidPrincipals) > 0 {
 		i := slices.IndexFunc(cert.ValidPrincipals, func(p string) bool { return matchPattern(p, name) })
 		if i < 0 {
-			return fmt.Sprintf("it is for %s", printable(fmt.Sprint(cert.ValidPrincipals)))
+			return fmt.Sprintf("it is for %s", sanitizeText(fmt.Sprint(cert.ValidPrincipals)))
 		}
 		principal = cert.ValidPrincipals[i]
 	}

@@ -59,7 +59,7 @@ func OpenKnownHosts(files []string, ask AskFunc) (*KnownHosts, error) {
 // which messages call name. Nobody is asked, nothing is written.
 func ParseKnownHosts(name string, data []byte) (*KnownHosts, error) {
 	k := &KnownHosts{}
-	if err := k.list.parse(name, data); err != nil {
+	if err := k.list.parseFile(name, data); err != nil {
 		return nil, err
 	}
 	return k, nil
@@ -78,7 +78,7 @@ func readFiles(files []string) (list hostList, err error) {
 			list.passed = append(list.passed, &PassedOverError{File: file, Err: err})
 			continue
 		}
-		if err := list.parse(file, data); err != nil {
+		if err := list.parseFile(file, data); err != nil {
 			return list, err
 		}
 	}
@@ -115,8 +115,8 @@ func (k *KnownHosts) Warnings() (all []error) {
 	return append(all, k.unsaved...)
 }
 
-// unread is the first of the files that could not be read; nil if all could.
-func (k *KnownHosts) unread() *PassedOverError {
+// unreadFile is the first of the files that could not be read; nil if all could.
+func (k *KnownHosts) unreadFile() *PassedOverError {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, p := range k.list.passed {
@@ -134,35 +134,35 @@ func (k *KnownHosts) unread() *PassedOverError {
 func (k *KnownHosts) Algorithms(host string) []string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.list.algorithms(host)
+	return k.list.keyAlgorithms(host)
 }
 
 // Check implements HostKeys.
 func (k *KnownHosts) Check(ctx context.Context, host string, remote net.Addr, key ssh.PublicKey) error {
-	refusal := k.judge(host, key)
+	refusal := k.checkKey(host, key)
 	if refusal == nil {
 		return nil
 	}
 	if refusal.Kind == HostKeyUnknown || refusal.Kind == HostKeyChanged {
 		// Another program, or the user, may have mended it since it was read.
-		k.reload()
-		if refusal = k.judge(host, key); refusal == nil {
+		k.reloadFiles()
+		if refusal = k.checkKey(host, key); refusal == nil {
 			return nil
 		}
 	}
 	if refusal.Kind != HostKeyUnknown {
 		return refusal
 	}
-	return k.inquire(ctx, host, remote, key)
+	return k.confirmKey(ctx, host, remote, key)
 }
 
-func (k *KnownHosts) judge(host string, key ssh.PublicKey) *HostKeyError {
+func (k *KnownHosts) checkKey(host string, key ssh.PublicKey) *HostKeyError {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.list.judge(host, key)
+	return k.list.checkKey(host, key)
 }
 
-func (k *KnownHosts) reload() {
+func (k *KnownHosts) reloadFiles() {
 	if len(k.files) == 0 {
 		return
 	}
@@ -176,11 +176,11 @@ func (k *KnownHosts) reload() {
 	k.list = list
 }
 
-// inquire asks whether an unknown key is the host's, and remembers a yes.
-func (k *KnownHosts) inquire(ctx context.Context, host string, remote net.Addr, key ssh.PublicKey) error {
+// confirmKey asks whether an unknown key is the host's, and remembers a yes.
+func (k *KnownHosts) confirmKey(ctx context.Context, host string, remote net.Addr, key ssh.PublicKey) error {
 	k.asking.Lock()
 	defer k.asking.Unlock()
-	refusal := k.judge(host, key) // the question before may have been the same
+	refusal := k.checkKey(host, key) // the question before may have been the same
 	if refusal == nil || refusal.Kind != HostKeyUnknown {
 		return refusal.orNil()
 	}
@@ -188,7 +188,7 @@ func (k *KnownHosts) inquire(ctx context.Context, host string, remote net.Addr, 
 	if len(k.files) > 0 {
 		refusal.File = k.files[0]
 	}
-	refusal.Unread = k.unread()
+	refusal.Unread = k.unreadFile()
 	if refusal.Line == "" || k.ask == nil {
 		return refusal
 	}
@@ -206,7 +206,7 @@ func (k *KnownHosts) inquire(ctx context.Context, host string, remote net.Addr, 
 		refusal.Kind = HostKeyDeclined
 		return refusal
 	}
-	k.remember(host, key)
+	k.saveKey(host, key)
 	return nil
 }
 
@@ -218,7 +218,7 @@ func (e *HostKeyError) orNil() error {
 	return e
 }
 
-func (k *KnownHosts) remember(host string, key ssh.PublicKey) {
+func (k *KnownHosts) saveKey(host string, key ssh.PublicKey) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	e := entry{hosts: patterns{host}, key: key}

@@ -10,33 +10,33 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// A link is the SSH connection to one hop.
-type link struct {
+// A sshConn is the SSH connection to one hop.
+type sshConn struct {
 	chain  *Chain // whose tasks it runs
 	hop    string // its name
-	conn   *wire
+	conn   *monitoredConn
 	client *ssh.Client
 	told   chan struct{} // closed once the far side has told all it had to; nil: it tells nothing
 
-	late   <-chan struct{} // holds a token when a write has had no answer for the wire's promptness; nil: that is not watched
-	probed time.Time       // when another connection to the hop was opened last
-	rest   time.Duration   // for so long after that, none is tried
+	late       <-chan struct{} // holds a token when a write has had no answer for the wire's promptness; nil: that is not watched
+	lastProbe  time.Time       // when another connection to the hop was opened last
+	probePause time.Duration   // for so long after that, none is tried
 
 	dead chan struct{} // closed once the client has ended, err set
 	err  error
 }
 
-func newLink(c *Chain, hop string, conn *wire, client *ssh.Client) *link {
-	return &link{chain: c, hop: hop, conn: conn, client: client, dead: make(chan struct{})}
+func newSSHConn(c *Chain, hop string, conn *monitoredConn, client *ssh.Client) *sshConn {
+	return &sshConn{chain: c, hop: hop, conn: conn, client: client, dead: make(chan struct{})}
 }
 
-// settle is how long a broken connection is given to break what carries it as
+// settleTime is how long a broken connection is given to break what carries it as
 // well, or what it carries. When an outer link breaks, the inner ones break within microseconds,
 // and the news may arrive in any order.
-const settle = 50 * time.Millisecond
+const settleTime = 50 * time.Millisecond
 
-// watch ends the chain when l ends; outer are the links that carry it.
-func (c *Chain) watch(l *link, outer []*link) {
+// watchSSHConn ends the chain when l ends; outer are the links that carry it.
+func (c *Chain) watchSSHConn(l *sshConn, outer []*sshConn) {
 	if l.err = l.client.Wait(); errors.Is(l.err, io.EOF) {
 		// The host has hung up. To who reads from a connection in this one, io.EOF, however
 		// deep it is wrapped, would be the end of the data.
@@ -46,16 +46,16 @@ func (c *Chain) watch(l *link, outer []*link) {
 		<-l.told
 	}
 	close(l.dead)
-	c.finish(c.blame(l, outer))
+	c.endChain(c.outermostError(l, outer))
 }
 
-// blame finds the outermost link that is broken: it is the one that broke the
+// outermostError finds the outermost link that is broken: it is the one that broke the
 // others.
-func (c *Chain) blame(l *link, outer []*link) error {
+func (c *Chain) outermostError(l *sshConn, outer []*sshConn) error {
 	if lost := (*LostError)(nil); errors.As(l.err, &lost) {
 		return lost // the connection it runs in knows
 	}
-	patience, cancel := context.WithTimeout(context.Background(), settle)
+	patience, cancel := context.WithTimeout(context.Background(), settleTime)
 	defer cancel()
 	if c.parent != nil {
 		select {
@@ -79,19 +79,19 @@ func (c *Chain) blame(l *link, outer []*link) error {
 	return &LostError{Hop: l.hop, Err: l.err}
 }
 
-// broken reports whether the link has ended or is about to, as far as can be
+// isBroken reports whether the link has ended or is about to, as far as can be
 // known without waiting.
-func (l *link) broken() bool {
-	return l.conn.failed() || isClosed(l.dead) || isClosed(l.chain.done)
+func (l *sshConn) isBroken() bool {
+	return l.conn.hasFailed() || isClosed(l.dead) || isClosed(l.chain.done)
 }
 
-// cut is what is said of a broken link when it takes too long to find out more.
-func (l *link) cut() error { return &LostError{Hop: l.hop, Err: io.ErrUnexpectedEOF} }
+// cutError is what is said of a broken link when it takes too long to find out more.
+func (l *sshConn) cutError() error { return &LostError{Hop: l.hop, Err: io.ErrUnexpectedEOF} }
 
-// lost returns the reason why the chain has ended, if it has or is about to,
+// lostErrorOr returns the reason why the chain has ended, if it has or is about to,
 // and otherwise err.
-func (l *link) lost(err error) error {
-	timer := time.NewTimer(settle)
+func (l *sshConn) lostErrorOr(err error) error {
+	timer := time.NewTimer(settleTime)
 	defer timer.Stop()
 	select {
 	case <-l.chain.done:
@@ -106,7 +106,7 @@ func (l *link) lost(err error) error {
 
 // openChannel opens a channel (RFC 4254 §5.1) and hands it over, or gives up
 // when ctx ends; should it open after that, it is closed at once.
-func (l *link) openChannel(ctx context.Context, kind string, payload []byte) (ssh.Channel, <-chan *ssh.Request, error) {
+func (l *sshConn) openChannel(ctx context.Context, kind string, payload []byte) (ssh.Channel, <-chan *ssh.Request, error) {
 	type opened struct {
 		ch   ssh.Channel
 		reqs <-chan *ssh.Request
@@ -116,7 +116,7 @@ func (l *link) openChannel(ctx context.Context, kind string, payload []byte) (ss
 	if err := ctx.Err(); err != nil {
 		return nil, nil, context.Cause(ctx)
 	}
-	ok := l.chain.spawn(func() {
+	ok := l.chain.startTask(func() {
 		ch, reqs, err := l.client.OpenChannel(kind, payload)
 		select {
 		case handover <- opened{ch, reqs, err}:
@@ -128,7 +128,7 @@ func (l *link) openChannel(ctx context.Context, kind string, payload []byte) (ss
 		}
 	})
 	if !ok {
-		return nil, nil, l.lost(net.ErrClosed)
+		return nil, nil, l.lostErrorOr(net.ErrClosed)
 	}
 	select {
 	case o := <-handover:

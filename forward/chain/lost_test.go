@@ -382,7 +382,7 @@ func TestDeadLink(t *testing.T) {
 func TestLostErrorText(t *testing.T) {
 	for want, err := range map[string]error{
 		"connection to ela lost: unexpected EOF":     &LostError{Hop: "ela", Err: io.ErrUnexpectedEOF},
-		"connection to ela lost: no answer for 1m0s": &LostError{Hop: "ela", Silence: 60*time.Second + 3*time.Millisecond, Err: errSilent},
+		"connection to ela lost: no answer for 1m0s": &LostError{Hop: "ela", Silence: 60*time.Second + 3*time.Millisecond, Err: errNoKeepaliveAnswer},
 	} {
 		if got := fmt.Sprint(err); got != want {
 			t.Errorf("%q, want %q", got, want)

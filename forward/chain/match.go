@@ -13,7 +13,7 @@ import (
 // matcher is the first field of a known_hosts line. Names are in the form of
 // Hop.hostName, in lower case.
 type matcher interface {
-	match(host string) bool
+	matchesHost(host string) bool
 	String() string
 }
 
@@ -33,7 +33,7 @@ type patterns []string
 
 func (ps patterns) String() string { return strings.Join(ps, ",") }
 
-func (ps patterns) match(host string) bool {
+func (ps patterns) matchesHost(host string) bool {
 	matched := false
 	for _, p := range ps {
 		negated := strings.HasPrefix(p, "!")
@@ -86,7 +86,7 @@ func parseHashed(field string) (matcher, error) {
 	return hashed{salt, sum}, nil
 }
 
-func hash(host string) hashed {
+func hashHost(host string) hashed {
 	salt := make([]byte, sha1.Size)
 	_, _ = rand.Read(salt) // never fails since Go 1.24
 	return hashed{salt, hostSum(salt, host)}
@@ -98,7 +98,7 @@ func hostSum(salt []byte, host string) []byte {
 	return mac.Sum(nil)
 }
 
-func (h hashed) match(host string) bool { return bytes.Equal(h.sum, hostSum(h.salt, host)) }
+func (h hashed) matchesHost(host string) bool { return bytes.Equal(h.sum, hostSum(h.salt, host)) }
 
 func (h hashed) String() string {
 	b64 := base64.StdEncoding.EncodeToString

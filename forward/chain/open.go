@@ -18,10 +18,10 @@ import (
 //
 // Errors: *OpenError if the hop refused, *LostError if it is gone.
 func (c *Chain) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
-	return c.last().dial(ctx, network, addr)
+	return c.lastSSHConn().dialAddr(ctx, network, addr)
 }
 
-func (l *link) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+func (l *sshConn) dialAddr(ctx context.Context, network, addr string) (net.Conn, error) {
 	kind, payload, err := openRequest(network, addr)
 	if err != nil {
 		return nil, err
@@ -32,24 +32,24 @@ func (l *link) dial(ctx context.Context, network, addr string) (net.Conn, error)
 	}
 	conn, err := newConn(l, ch, reqs, hopAddr{network, addr})
 	if err != nil {
-		return nil, l.lost(err)
+		return nil, l.lostErrorOr(err)
 	}
 	return conn, nil
 }
 
 // openError makes an error of openChannel's the one that DialContext promises.
-func (l *link) openError(ctx context.Context, addr string, err error) error {
+func (l *sshConn) openError(ctx context.Context, addr string, err error) error {
 	var refused *ssh.OpenChannelError
 	switch {
 	case errors.As(err, &refused):
 		return &OpenError{
 			Hop: l.hop, Addr: addr, Reason: refused.Reason.String(),
-			Message: printable(refused.Message), Err: err,
+			Message: sanitizeText(refused.Message), Err: err,
 		}
 	case ctx.Err() != nil:
 		return fmt.Errorf("open %s from %s: %w", addr, l.hop, context.Cause(ctx))
 	}
-	return l.lost(fmt.Errorf("open %s from %s: %w", addr, l.hop, err))
+	return l.lostErrorOr(fmt.Errorf("open %s from %s: %w", addr, l.hop, err))
 }
 
 func openRequest(network, addr string) (kind string, payload []byte, err error) {

@@ -8,14 +8,14 @@ import (
 	"sync"
 )
 
-// A sender collects what is written and sends it from a goroutine of its own,
+// A coalescingWriter collects what is written and sends it from a goroutine of its own,
 // as much at a time as has come together.
 //
 // x/crypto writes one SSH packet in three pieces, each of which would become a
 // packet of the SSH connection below, and so on down: 27 system calls for a
 // packet of the third hop. It also lets go of a Write at once when the
 // connection is closed, which x/crypto's own would not on a link that is stuck.
-type sender struct {
+type coalescingWriter struct {
 	dst   io.Writer
 	ready chan struct{} // holds a token when there may be something to do
 	space chan struct{} // and when there may be room again
@@ -33,8 +33,8 @@ const (
 	maxPacket  = 32 << 10 // x/crypto's channelMaxPacket
 )
 
-func newSender(dst io.Writer) *sender {
-	return &sender{
+func newCoalescingWriter(dst io.Writer) *coalescingWriter {
+	return &coalescingWriter{
 		dst:   dst,
 		ready: make(chan struct{}, 1),
 		space: make(chan struct{}, 1),
@@ -44,7 +44,7 @@ func newSender(dst io.Writer) *sender {
 
 // run sends until there is an error, until finish was called and all is sent,
 // or until stop is closed.
-func (s *sender) run(stop <-chan struct{}) {
+func (s *coalescingWriter) run(stop <-chan struct{}) {
 	defer close(s.ended)
 	for {
 		select {
@@ -53,7 +53,7 @@ func (s *sender) run(stop <-chan struct{}) {
 			return
 		}
 		runtime.Gosched() // whoever writes may not be done
-		p, last := s.take()
+		p, last := s.takePending()
 		if len(p) > 0 {
 			if _, err := s.dst.Write(p); err != nil {
 				s.mu.Lock()
@@ -68,20 +68,20 @@ func (s *sender) run(stop <-chan struct{}) {
 	}
 }
 
-func (s *sender) take() (p []byte, last bool) {
+func (s *coalescingWriter) takePending() (p []byte, last bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p, last = s.pending, s.last
 	s.pending, s.spare = s.spare[:0], p
-	signal(s.space)
+	trySignal(s.space)
 	return p, last
 }
 
 // write takes p, and waits while there is too much that is not yet sent, until
 // closed or expired are.
-func (s *sender) write(p []byte, closed, expired <-chan struct{}) (n int, err error) {
+func (s *coalescingWriter) write(p []byte, closed, expired <-chan struct{}) (n int, err error) {
 	for {
-		taken, err := s.put(p)
+		taken, err := s.appendPending(p)
 		n, p = n+taken, p[taken:]
 		if err != nil || len(p) == 0 {
 			return n, err
@@ -98,7 +98,7 @@ func (s *sender) write(p []byte, closed, expired <-chan struct{}) (n int, err er
 	}
 }
 
-func (s *sender) put(p []byte) (int, error) {
+func (s *coalescingWriter) appendPending(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -109,19 +109,19 @@ func (s *sender) put(p []byte) (int, error) {
 	}
 	n := min(len(p), maxPending-len(s.pending))
 	s.pending = append(s.pending, p[:n]...)
-	signal(s.ready)
+	trySignal(s.ready)
 	return n, nil
 }
 
-// finish lets what is written be sent, and nothing after it.
-func (s *sender) finish() {
+// endInput lets what is written be sent, and nothing after it.
+func (s *coalescingWriter) endInput() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last = true
-	signal(s.ready)
+	trySignal(s.ready)
 }
 
-func signal(c chan<- struct{}) {
+func trySignal(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:

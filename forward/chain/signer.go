@@ -10,7 +10,7 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// offer wraps the one key that a hop is shown.
+// offeredKey wraps the one key that a hop is shown.
 //
 // It settles three things that x/crypto leaves to its caller: RSA keys and
 // certificates sign with SHA-2 only (RFC 8332; a refusal would otherwise be
@@ -18,23 +18,23 @@ import (
 // a failure); an agent that asks its user before it signs stops the hop's clock
 // and can be cancelled; and it is known whether the server asked for a
 // signature, that is, accepted the key.
-type offer struct {
+type offeredKey struct {
 	ssh.Signer
 	ctx   context.Context // of the dial; a Signer's methods have no place for it
-	clock *clock
+	timer *pausableTimer
 	asked atomic.Bool
 
 	failed error // its holder would not sign
 }
 
-func (o *offer) Sign(rand io.Reader, data []byte) (*ssh.Signature, error) {
+func (o *offeredKey) Sign(rand io.Reader, data []byte) (*ssh.Signature, error) {
 	return o.SignWithAlgorithm(rand, data, "")
 }
 
 // SignWithAlgorithm implements ssh.AlgorithmSigner.
-func (o *offer) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
+func (o *offeredKey) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
 	o.asked.Store(true)
-	defer o.clock.pause()()
+	defer o.timer.pause()()
 
 	type result struct {
 		sig *ssh.Signature
@@ -43,7 +43,7 @@ func (o *offer) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string)
 	signed := make(chan result, 1)
 	// Not waited for when ctx ends: an agent holds it until its user answers.
 	go func() {
-		sig, err := o.sign(rand, data, algorithm)
+		sig, err := o.signData(rand, data, algorithm)
 		signed <- result{sig, err}
 	}()
 	select {
@@ -58,7 +58,7 @@ func (o *offer) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string)
 	}
 }
 
-func (o *offer) sign(rand io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
+func (o *offeredKey) signData(rand io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
 	if as, ok := o.Signer.(ssh.AlgorithmSigner); ok {
 		return as.SignWithAlgorithm(rand, data, algorithm)
 	}
@@ -66,7 +66,7 @@ func (o *offer) sign(rand io.Reader, data []byte, algorithm string) (*ssh.Signat
 }
 
 // Algorithms implements ssh.MultiAlgorithmSigner.
-func (o *offer) Algorithms() []string {
+func (o *offeredKey) Algorithms() []string {
 	algorithms := []string{plainType(o.PublicKey().Type())}
 	if algorithms[0] == ssh.KeyAlgoRSA {
 		algorithms = []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
@@ -90,18 +90,18 @@ func (o *offer) Algorithms() []string {
 	return both
 }
 
-// describe names a key as AuthError does: by what an administrator can look for
+// describeKey names a key as AuthError does: by what an administrator can look for
 // in the server's log.
-func describe(key ssh.PublicKey) string {
+func describeKey(key ssh.PublicKey) string {
 	if cert, err := asCertificate(key); err == nil && cert != nil {
 		return fmt.Sprintf("%s certificate %q (serial %d) for %s",
-			typeName(cert.Key.Type()), printable(cert.KeyId), cert.Serial, ssh.FingerprintSHA256(cert.Key))
+			typeName(cert.Key.Type()), sanitizeText(cert.KeyId), cert.Serial, ssh.FingerprintSHA256(cert.Key))
 	}
 	return fmt.Sprintf("%s key %s", typeName(key.Type()), ssh.FingerprintSHA256(key))
 }
 
-// principals are the users that a certificate is for.
-func principals(key ssh.PublicKey) []string {
+// certPrincipals are the users that a certificate is for.
+func certPrincipals(key ssh.PublicKey) []string {
 	cert, err := asCertificate(key)
 	if err != nil || cert == nil {
 		return nil

@@ -17,29 +17,29 @@ import (
 // was not away.
 
 const (
-	// promptLeast is the least time after which a write without an answer counts as late, and which a new connection
-	// gets. On a line with longer round trips it is promptTrips times as long as one. Two connections are begun before
+	// minAnswerTimeout is the least time after which a write without an answer counts as late, and which a new connection
+	// gets. On a line with longer round trips it is answerTimeoutTrips times as long as one. Two connections are begun before
 	// TCP's third attempt, 1.4 s after the write; after a longer outage, the fourth is another 1.6 s away.
-	promptLeast = 400 * time.Millisecond
-	promptTrips = 3
+	minAnswerTimeout   = 400 * time.Millisecond
+	answerTimeoutTrips = 3
 
-	// lostTries is how many new connections in a row have failed when the network was away. On a line that loses
+	// outageTries is how many new connections in a row have failed when the network was away. On a line that loses
 	// packets, one that opens is no sign of a return.
-	lostTries = 2
+	outageTries = 2
 
 	// returnGrace is how long a link has, at least, to answer when a new connection is open: after a short outage both
 	// come back at once.
 	returnGrace = 200 * time.Millisecond
 
-	mostRest = 10 * time.Minute
+	maxProbePause = 10 * time.Minute
 )
 
 // watchReturn tries the first hop again while a keepalive of l has no answer. The channel is closed when the network was
 // away, is back, and l stays mute. Stop ends that.
-func (c *Chain) watchReturn(l *link) (back <-chan struct{}, stop func()) {
+func (c *Chain) watchReturn(l *sshConn) (back <-chan struct{}, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	returned, ended := make(chan struct{}), make(chan struct{})
-	if l.late == nil || !c.spawn(func() {
+	if l.late == nil || !c.startTask(func() {
 		defer close(ended)
 		if c.awaitReturn(ctx, l) {
 			close(returned)
@@ -50,25 +50,25 @@ func (c *Chain) watchReturn(l *link) (back <-chan struct{}, stop func()) {
 	return returned, func() { cancel(); <-ended }
 }
 
-func (c *Chain) awaitReturn(ctx context.Context, l *link) bool {
-	heard := l.conn.heard.Load()
-	staysMute := func(d time.Duration) bool {
+func (c *Chain) awaitReturn(ctx context.Context, l *sshConn) bool {
+	heard := l.conn.lastHeard.Load()
+	staysSilent := func(d time.Duration) bool {
 		timer := time.NewTimer(d)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-			return l.conn.heard.Load() == heard
+			return l.conn.lastHeard.Load() == heard
 		case <-ctx.Done():
 			return false
 		}
 	}
-	patience := l.conn.promptness()
-	if !staysMute(patience) {
+	patience := l.conn.answerTimeout()
+	if !staysSilent(patience) {
 		return false
 	}
-	for lost := 0; staysMute(0); {
-		if time.Since(l.probed) < l.rest || c.attended.Load() || !c.opts.Redials() {
-			if !staysMute(patience) {
+	for lost := 0; staysSilent(0); {
+		if time.Since(l.lastProbe) < l.probePause || c.userInvolved.Load() || !c.opts.Redials() {
+			if !staysSilent(patience) {
 				return false
 			}
 			continue
@@ -78,20 +78,20 @@ func (c *Chain) awaitReturn(ctx context.Context, l *link) bool {
 			lost++
 			continue
 		}
-		l.probed = time.Now()
-		if lost < lostTries && isOurs(l.conn.LocalAddr()) {
+		l.lastProbe = time.Now()
+		if lost < outageTries && isOurs(l.conn.LocalAddr()) {
 			if lost == 0 {
-				l.rest = min(2*l.rest, mostRest) // the network was not away: what the link waits for is not known
+				l.probePause = min(2*l.probePause, maxProbePause) // the network was not away: what the link waits for is not known
 			}
 			return false
 		}
-		return staysMute(max(returnGrace, time.Since(began)))
+		return staysSilent(max(returnGrace, time.Since(began)))
 	}
 	return false
 }
 
 // tryHop opens another connection to where l leads, and closes it. If none opened, patience has passed.
-func (c *Chain) tryHop(ctx context.Context, l *link, patience time.Duration) (opened bool) {
+func (c *Chain) tryHop(ctx context.Context, l *sshConn, patience time.Duration) (opened bool) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	remote := l.conn.RemoteAddr()

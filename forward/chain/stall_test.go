@@ -78,7 +78,7 @@ func TestReturn(t *testing.T) {
 					t.Errorf("in the cut: tried %d times, told %d times", n, s.silent.Load())
 				}
 				line.cut.Store(false)
-				sleep(promptLeast + returnGrace + time.Millisecond)
+				sleep(minAnswerTimeout + returnGrace + time.Millisecond)
 				if s.silent.Load() != 1 || s.heard.Load() != 0 {
 					t.Errorf("soon after: told %d and %d times", s.silent.Load(), s.heard.Load())
 				}
@@ -124,7 +124,7 @@ func TestNoReturn(t *testing.T) {
 			}
 			var s tellings
 			inBubble(t, Options{Redials: c.redials, NetDial: c.line.dial, Silence: s.told}, func(t *testing.T, b *bubble) {
-				b.chain.attended.Store(c.asked)
+				b.chain.userInvolved.Store(c.asked)
 				sleep(time.Second)
 				if !c.young {
 					sleep(20500 * time.Millisecond)
@@ -170,7 +170,7 @@ func TestReturnElsewhere(t *testing.T) {
 				sleep(25 * time.Second)
 				b.near.Freeze()
 				ran := b.askLater()
-				sleep(2*promptLeast + returnGrace + time.Millisecond)
+				sleep(2*minAnswerTimeout + returnGrace + time.Millisecond)
 				if s.silent.Load() != c.told || line.tried.Load() != 1 {
 					t.Errorf("told %d times, tried %d times", s.silent.Load(), line.tried.Load())
 				}
@@ -212,9 +212,9 @@ func TestProbesRest(t *testing.T) {
 				b.near.Freeze()
 				line.cut.Store(true)
 				ran := b.askLater()
-				sleep(5 * promptLeast / 2) // the first try is lost, the second opens
+				sleep(5 * minAnswerTimeout / 2) // the first try is lost, the second opens
 				line.cut.Store(false)
-				sleep(promptLeast)
+				sleep(minAnswerTimeout)
 				b.near.Thaw()
 				if err := <-ran; err != nil {
 					t.Fatal(err)
@@ -283,13 +283,13 @@ func (c *delayConn) Read(p []byte) (int, error) {
 // TestAttended: of which chains a person may have been asked when they were dialled.
 func TestAttended(t *testing.T) {
 	w := newWay(t, 2, nil)
-	if c := dial(t, w.hops, Options{}); c.attended.Load() {
+	if c := dial(t, w.hops, Options{}); c.userInvolved.Load() {
 		t.Error("a key that asks no one")
 	}
 	for i := range w.hops {
 		hops := append([]Hop{}, w.hops...)
 		hops[i].HostKeys = asking{hops[i].HostKeys}
-		if c := dial(t, hops, Options{}); !c.attended.Load() {
+		if c := dial(t, hops, Options{}); !c.userInvolved.Load() {
 			t.Errorf("hop %d: it took as long as a person takes", i)
 		}
 	}
@@ -299,6 +299,6 @@ func TestAttended(t *testing.T) {
 type asking struct{ HostKeys }
 
 func (a asking) Check(ctx context.Context, host string, remote net.Addr, key ssh.PublicKey) error {
-	<-time.After(attention + 100*time.Millisecond) // what the test is about
+	<-time.After(minUserTime + 100*time.Millisecond) // what the test is about
 	return a.HostKeys.Check(ctx, host, remote, key)
 }

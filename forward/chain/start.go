@@ -19,23 +19,23 @@ import (
 //
 // Errors: *OpenError if the hop runs no commands, *LostError if it is gone.
 func (c *Chain) Start(ctx context.Context, command string, stderr io.Writer) (net.Conn, error) {
-	l := c.last()
+	l := c.lastSSHConn()
 	ch, reqs, err := l.openChannel(ctx, "session", nil)
 	if err != nil {
 		return nil, l.openError(ctx, "session", err)
 	}
 	inner, err := newConn(l, ch, reqs, hopAddr{"ssh", l.hop})
 	if err != nil {
-		return nil, l.lost(err)
+		return nil, l.lostErrorOr(err)
 	}
 	conn := &pipe{Conn: inner, told: make(chan struct{})}
 	started := make(chan error, 1)
-	ok := l.chain.spawn(func() {
+	ok := l.chain.startTask(func() {
 		defer close(conn.told)
 		_, _ = io.Copy(stderr, ch.Stderr())
 		// Unread, it would use up the window that the channel's data has, too.
 		_, _ = io.Copy(io.Discard, ch.Stderr())
-	}) && l.chain.spawn(func() {
+	}) && l.chain.startTask(func() {
 		ok, err := ch.SendRequest("exec", true, ssh.Marshal(struct{ Command string }{command}))
 		if err == nil && !ok {
 			err = errNotRun
@@ -44,7 +44,7 @@ func (c *Chain) Start(ctx context.Context, command string, stderr io.Writer) (ne
 	})
 	if !ok {
 		_ = conn.Close()
-		return nil, l.lost(net.ErrClosed)
+		return nil, l.lostErrorOr(net.ErrClosed)
 	}
 	select {
 	case err = <-started:
@@ -53,7 +53,7 @@ func (c *Chain) Start(ctx context.Context, command string, stderr io.Writer) (ne
 		}
 		err = fmt.Errorf("run command on %s: %w", l.hop, err)
 		if !errors.Is(err, errNotRun) {
-			err = l.lost(err)
+			err = l.lostErrorOr(err)
 		}
 	case <-ctx.Done():
 		err = context.Cause(ctx)

@@ -101,7 +101,7 @@ func TestStoppedProcessSendsTheRest(t *testing.T) {
 		}
 		written := writeUntilFull(t, conn)
 		_ = conn.Close()
-		stop(linger + 2*time.Second)
+		stop(lingerTimeout + 2*time.Second)
 		for range 20 { // if the channel were closed now, the host would know after that
 			if err := c.Exec(t.Context(), "true", nil, nil, nil); err != nil {
 				t.Fatal(err)

@@ -8,109 +8,111 @@ import (
 	"time"
 )
 
-// A wire is what one SSH connection runs over, a TCP connection or a channel of
+// A monitoredConn is what one SSH connection runs over, a TCP connection or a channel of
 // the hop before, and remembers what it saw pass.
-type wire struct {
+type monitoredConn struct {
 	net.Conn
-	began time.Time
-	heard atomic.Int64 // when bytes last came in, in nanoseconds since began
-	ended atomic.Bool  // a read or write has failed, and not because we had closed it
-	shut  atomic.Bool  // we have closed it
+	began      time.Time
+	lastHeard  atomic.Int64 // when bytes last came in, in nanoseconds since began
+	ioFailed   atomic.Bool  // a read or write has failed, and not because we had closed it
+	closedByUs atomic.Bool  // we have closed it
 
-	network bool         // it is a connection over the network, and no channel
-	trip    atomic.Int64 // about how long a round trip takes, in nanoseconds
+	overNetwork bool         // it is a connection over the network, and no channel
+	tripTime    atomic.Int64 // about how long a round trip takes, in nanoseconds
 
 	done       atomic.Bool // the handshake is over; greeting is not kept any more
 	mu         sync.Mutex
 	greeting   []byte      // the first bytes that came in
-	late       *time.Timer // runs while a write has no answer; nil: that is not watched
+	lateTimer  *time.Timer // runs while a write has no answer; nil: that is not watched
 	unanswered bool        // since a write nothing has come in
 }
 
-func newWire(conn net.Conn) *wire { return &wire{Conn: conn, began: time.Now()} }
+func newMonitoredConn(conn net.Conn) *monitoredConn {
+	return &monitoredConn{Conn: conn, began: time.Now()}
+}
 
-func (w *wire) Read(p []byte) (int, error) {
+func (w *monitoredConn) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
 	if n > 0 {
-		w.heard.Store(int64(time.Since(w.began)))
+		w.lastHeard.Store(int64(time.Since(w.began)))
 		w.setUnanswered(false)
 		if !w.done.Load() {
-			w.keep(p[:n])
+			w.keepGreeting(p[:n])
 		}
 	}
-	w.note(err)
+	w.recordError(err)
 	return n, err
 }
 
-func (w *wire) Write(p []byte) (int, error) {
+func (w *monitoredConn) Write(p []byte) (int, error) {
 	w.setUnanswered(true)
 	n, err := w.Conn.Write(p)
-	w.note(err)
+	w.recordError(err)
 	return n, err
 }
 
-func (w *wire) Close() error {
-	w.shut.Store(true)
+func (w *monitoredConn) Close() error {
+	w.closedByUs.Store(true)
 	return w.Conn.Close()
 }
 
-func (w *wire) note(err error) {
-	if err != nil && !w.shut.Load() {
-		w.ended.Store(true)
+func (w *monitoredConn) recordError(err error) {
+	if err != nil && !w.closedByUs.Load() {
+		w.ioFailed.Store(true)
 	}
 }
 
-// promptness is how long an answer may take before it is late.
-func (w *wire) promptness() time.Duration {
-	return max(promptLeast, promptTrips*time.Duration(w.trip.Load()))
+// answerTimeout is how long an answer may take before it is late.
+func (w *monitoredConn) answerTimeout() time.Duration {
+	return max(minAnswerTimeout, answerTimeoutTrips*time.Duration(w.tripTime.Load()))
 }
 
 // watchAnswers returns a channel that holds a token when a write has had no answer for promptness.
-func (w *wire) watchAnswers() <-chan struct{} {
+func (w *monitoredConn) watchAnswers() <-chan struct{} {
 	late := make(chan struct{}, 1)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.late = time.AfterFunc(w.promptness(), func() { signal(late) })
-	w.late.Stop()
+	w.lateTimer = time.AfterFunc(w.answerTimeout(), func() { trySignal(late) })
+	w.lateTimer.Stop()
 	return late
 }
 
 // setUnanswered takes in that bytes go out, or have come in.
-func (w *wire) setUnanswered(is bool) {
+func (w *monitoredConn) setUnanswered(is bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
-	case w.late == nil || w.unanswered == is:
+	case w.lateTimer == nil || w.unanswered == is:
 		return
 	case is:
-		w.late.Reset(w.promptness())
+		w.lateTimer.Reset(w.answerTimeout())
 	default:
-		w.late.Stop()
+		w.lateTimer.Stop()
 	}
 	w.unanswered = is
 }
 
-// silence is how long nothing has come in.
-func (w *wire) silence() time.Duration {
-	return time.Since(w.began) - time.Duration(w.heard.Load())
+// silentTime is how long nothing has come in.
+func (w *monitoredConn) silentTime() time.Duration {
+	return time.Since(w.began) - time.Duration(w.lastHeard.Load())
 }
 
-// failed reports whether the far side, or the network, has ended it.
-func (w *wire) failed() bool { return w != nil && w.ended.Load() }
+// hasFailed reports whether the far side, or the network, has ended it.
+func (w *monitoredConn) hasFailed() bool { return w != nil && w.ioFailed.Load() }
 
-func (w *wire) keep(p []byte) {
+func (w *monitoredConn) keepGreeting(p []byte) {
 	const enough = 512
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.greeting = append(w.greeting, p[:min(len(p), enough-len(w.greeting))]...)
 }
 
-func (w *wire) greeted() { w.done.Store(true) }
+func (w *monitoredConn) endGreeting() { w.done.Store(true) }
 
-// said is what came in before the line that begins the SSH protocol (RFC 4253
+// nonSSHGreeting is what came in before the line that begins the SSH protocol (RFC 4253
 // §4.2), if no such line ever came: a host that is overloaded, that bans us or is no SSH
 // server at all says so in plain text.
-func (w *wire) said() string {
+func (w *monitoredConn) nonSSHGreeting() string {
 	if w == nil {
 		return ""
 	}
@@ -120,24 +122,24 @@ func (w *wire) said() string {
 	if strings.HasPrefix(text, "SSH-") || strings.Contains(text, "\nSSH-") {
 		return ""
 	}
-	first, _, _ := strings.Cut(printable(text), "\n")
+	first, _, _ := strings.Cut(sanitizeText(text), "\n")
 	return strings.TrimSpace(first)
 }
 
-// promptConn acknowledges what it reads without delay.
-type promptConn struct {
+// quickAckConn acknowledges what it reads without delay.
+type quickAckConn struct {
 	net.Conn
 	ack func()
 }
 
-func promptly(conn net.Conn) net.Conn {
+func withQuickAck(conn net.Conn) net.Conn {
 	if ack := quickAck(conn); ack != nil {
-		return &promptConn{conn, ack}
+		return &quickAckConn{conn, ack}
 	}
 	return conn
 }
 
-func (c *promptConn) Read(p []byte) (int, error) {
+func (c *quickAckConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.ack()
 	return n, err

@@ -32,12 +32,12 @@ var checkPause = time.Minute
 func Join(ctx context.Context, socket string, hop chain.Hop) (chain.Hop, error) {
 	m := &master{socket: socket}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
-	if err := m.check(ctx); err != nil {
+	if err := m.checkServer(ctx); err != nil {
 		m.cancel()
 		return chain.Hop{}, err
 	}
 	m.checked = time.Now()
-	server, err := sshserver.New(sshserver.Config{Anyone: true, Run: m.run, Dial: m.dial, Request: m.answer})
+	server, err := sshserver.New(sshserver.Config{Anyone: true, Run: m.runCommand, Dial: m.dialFromServer, Request: m.answerKeepalive})
 	if err != nil {
 		m.cancel()
 		return chain.Hop{}, err
@@ -48,7 +48,7 @@ func Join(ctx context.Context, socket string, hop chain.Hop) (chain.Hop, error) 
 		return chain.Hop{}, err
 	}
 	hop.HostKeys = chain.PinnedKeys(server.HostKey())
-	hop.Carrier = m.carry
+	hop.Carrier = m.openCarrier
 	return hop, nil
 }
 
@@ -65,9 +65,9 @@ type master struct {
 	refusesSessions atomic.Bool // the server has refused a session
 }
 
-// carry is a chain.Hop's Carrier.
-func (m *master) carry(ctx context.Context) (net.Conn, error) {
-	watch, err := dial(ctx, m.socket) // it ends with the ssh
+// openCarrier is a chain.Hop's Carrier.
+func (m *master) openCarrier(ctx context.Context) (net.Conn, error) {
+	watch, err := dialMux(ctx, m.socket) // it ends with the ssh
 	if err != nil {
 		return nil, err
 	}
@@ -113,17 +113,17 @@ func (c *carrier) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
 // noSubsystem is a subsystem that no server has.
 const noSubsystem = "check@cscs"
 
-// check asks the server for a session with a subsystem that it does not have, and returns when it has
+// checkServer asks the server for a session with a subsystem that it does not have, and returns when it has
 // answered. ssh prints nothing of that, as it does of a connection that the server refuses, and the server
 // starts no shell. One that refuses sessions (MaxSessions) is not asked again, since ssh prints that: the
 // keepalive of the next hop shows its silence.
-func (m *master) check(ctx context.Context) error {
+func (m *master) checkServer(ctx context.Context) error {
 	if m.refusesSessions.Load() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	r, err := open(ctx, m.socket, newSubsystem(noSubsystem), 2)
+	r, err := openRequest(ctx, m.socket, newSubsystem(noSubsystem), 2)
 	var refused *refusedError
 	switch {
 	case errors.As(err, &refused):
@@ -139,12 +139,12 @@ func (m *master) check(ctx context.Context) error {
 	return nil
 }
 
-// answer answers a keepalive once the server has answered, so that the chain notices its silence.
-func (m *master) answer(req *ssh.Request) {
+// answerKeepalive answers a keepalive once the server has answered, so that the chain notices its silence.
+func (m *master) answerKeepalive(req *ssh.Request) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if time.Since(m.checked) > checkPause {
-		if err := m.check(m.ctx); err != nil {
+		if err := m.checkServer(m.ctx); err != nil {
 			return // no answer; once it has been silent for too long, the chain ends
 		}
 		m.checked = time.Now()
@@ -152,8 +152,8 @@ func (m *master) answer(req *ssh.Request) {
 	_ = req.Reply(false, nil)
 }
 
-// dial opens a connection from the server.
-func (m *master) dial(network, addr string) (net.Conn, error) {
+// dialFromServer opens a connection from the server.
+func (m *master) dialFromServer(network, addr string) (net.Conn, error) {
 	if network != "tcp" {
 		return nil, &ssh.OpenChannelError{Reason: ssh.Prohibited, Message: "ssh's control socket has no request for " + network + " sockets"}
 	}
@@ -165,19 +165,19 @@ func (m *master) dial(network, addr string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := open(m.ctx, m.socket, newForward(host, uint32(port)), 1)
+	r, err := openRequest(m.ctx, m.socket, newForward(host, uint32(port)), 1)
 	if err != nil {
 		return nil, err
 	}
 	return &conn{request: r, master: m}, nil
 }
 
-// lost reports whether the ssh is gone, after something has ended, and then cuts the chain's
+// cutIfGone reports whether the ssh is gone, after something has ended, and then cuts the chain's
 // connection: the end of the ssh must not pass for the end of data.
-func (m *master) lost() bool {
+func (m *master) cutIfGone() bool {
 	ctx, cancel := context.WithTimeout(m.ctx, answerTime)
 	defer cancel()
-	control, err := dial(ctx, m.socket)
+	control, err := dialMux(ctx, m.socket)
 	if err != nil {
 		m.server.Cut()
 		return true
@@ -186,12 +186,12 @@ func (m *master) lost() bool {
 	return false
 }
 
-// run runs a command, and returns its exit status; less than 0: it is not known.
-func (m *master) run(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) int {
+// runCommand runs a command, and returns its exit status; less than 0: it is not known.
+func (m *master) runCommand(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(m.ctx, cancel)()
-	r, err := open(ctx, m.socket, newSession(command), 2)
+	r, err := openRequest(ctx, m.socket, newSession(command), 2)
 	if err != nil {
 		m.cancel() // sshd's MaxSessions, say: a chain of its own has place for it
 		m.server.Cut()
@@ -207,13 +207,13 @@ func (m *master) run(ctx context.Context, command string, stdin io.Reader, stdou
 	}()
 	copies.Go(func() { _, _ = io.Copy(stdout, r.out[0]) })
 	copies.Go(func() { _, _ = io.Copy(stderr, r.out[1]) })
-	status, err := receive(r.control, muxExitMessage)
+	status, err := receiveMessage(r.control, muxExitMessage)
 	copies.Wait()
 	if err != nil || len(status) < 8 {
-		m.lost()
+		m.cutIfGone()
 		return -1
 	}
-	return int(number(status[4:]))
+	return int(firstNumber(status[4:]))
 }
 
 // A conn is a connection that the ssh has opened.
@@ -224,7 +224,7 @@ type conn struct {
 
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.out[0].Read(p)
-	if errors.Is(err, io.EOF) && c.master.lost() {
+	if errors.Is(err, io.EOF) && c.master.cutIfGone() {
 		err = io.ErrUnexpectedEOF
 	}
 	return n, err

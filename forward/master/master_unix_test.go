@@ -247,7 +247,7 @@ func TestMasterIsQuiet(t *testing.T) {
 			before := l.said(t)
 			m := &master{socket: l.socket}
 			for range 20 {
-				if err := m.check(t.Context()); err != nil {
+				if err := m.checkServer(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -265,7 +265,7 @@ func TestMasterWithoutSessions(t *testing.T) {
 	before := l.said(t)
 	m := &master{socket: l.socket}
 	for range 5 {
-		if err := m.check(t.Context()); err != nil {
+		if err := m.checkServer(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -55,8 +55,8 @@ func (r *request) close() {
 	})
 }
 
-// dial opens the control socket of an ssh of this user's, and greets it.
-func dial(ctx context.Context, socket string) (*net.UnixConn, error) {
+// dialMux opens the control socket of an ssh of this user's, and greets it.
+func dialMux(ctx context.Context, socket string) (*net.UnixConn, error) {
 	conn, err := peer.DialSocket(ctx, socket)
 	if err != nil {
 		return nil, err
@@ -68,11 +68,11 @@ func dial(ctx context.Context, socket string) (*net.UnixConn, error) {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = control.Close() })
 	defer stop()
-	err = send(control, numbers(msgHello, muxVersion))
+	err = sendMessage(control, encodeNumbers(msgHello, muxVersion))
 	if err == nil {
 		var body []byte
-		if body, err = receive(control, msgHello); err == nil && number(body) != muxVersion {
-			err = fmt.Errorf("its protocol has version %d", number(body))
+		if body, err = receiveMessage(control, msgHello); err == nil && firstNumber(body) != muxVersion {
+			err = fmt.Errorf("its protocol has version %d", firstNumber(body))
 		}
 	}
 	if err != nil {
@@ -85,9 +85,9 @@ func dial(ctx context.Context, socket string) (*net.UnixConn, error) {
 	return control, nil
 }
 
-// open makes a request that has an input and so many outputs, and waits for the answer.
-func open(ctx context.Context, socket string, message []byte, outputs int) (*request, error) {
-	control, err := dial(ctx, socket)
+// openRequest makes a request that has an input and so many outputs, and waits for the answer.
+func openRequest(ctx context.Context, socket string, message []byte, outputs int) (*request, error) {
+	control, err := dialMux(ctx, socket)
 	if err != nil {
 		return nil, err
 	}
@@ -114,14 +114,14 @@ func open(ctx context.Context, socket string, message []byte, outputs int) (*req
 		}
 		r.out, files = append(r.out, ours), append(files, theirs)
 	}
-	err = send(control, message)
+	err = sendMessage(control, message)
 	for _, f := range files {
 		if err == nil {
 			_, _, err = control.WriteMsgUnix([]byte{0}, syscall.UnixRights(int(f.Fd())), nil)
 		}
 	}
 	if err == nil {
-		_, err = receive(control, muxOpened)
+		_, err = receiveMessage(control, muxOpened)
 	}
 	if err != nil {
 		r.close()
@@ -140,43 +140,43 @@ func newSession(command string) []byte { return sessionRequest(command, 0) }
 func newSubsystem(name string) []byte { return sessionRequest(name, 1) }
 
 func sessionRequest(command string, subsystem uint32) []byte {
-	b := append(numbers(muxNewSession, 1), text("")...)
-	b = append(b, numbers(0, 0, 0, subsystem, noEscape)...) // no terminal, X11, agent
-	b = append(b, text("")...)
-	return append(b, text(command)...)
+	b := append(encodeNumbers(muxNewSession, 1), encodeString("")...)
+	b = append(b, encodeNumbers(0, 0, 0, subsystem, noEscape)...) // no terminal, X11, agent
+	b = append(b, encodeString("")...)
+	return append(b, encodeString(command)...)
 }
 
 // newForward is the request for a connection from the server.
 func newForward(host string, port uint32) []byte {
-	b := append(numbers(muxNewForward, 1), text("")...)
-	b = append(b, text(host)...)
-	return append(b, numbers(port)...)
+	b := append(encodeNumbers(muxNewForward, 1), encodeString("")...)
+	b = append(b, encodeString(host)...)
+	return append(b, encodeNumbers(port)...)
 }
 
-func numbers(all ...uint32) (b []byte) {
+func encodeNumbers(all ...uint32) (b []byte) {
 	for _, n := range all {
 		b = binary.BigEndian.AppendUint32(b, n)
 	}
 	return b
 }
 
-func text(s string) []byte { return append(numbers(uint32(len(s))), s...) }
+func encodeString(s string) []byte { return append(encodeNumbers(uint32(len(s))), s...) }
 
-// number is the first one of a message; 0 if it is too short.
-func number(b []byte) uint32 {
+// firstNumber is the first one of a message; 0 if it is too short.
+func firstNumber(b []byte) uint32 {
 	if len(b) < 4 {
 		return 0
 	}
 	return binary.BigEndian.Uint32(b)
 }
 
-func send(w io.Writer, message []byte) error {
-	_, err := w.Write(append(numbers(uint32(len(message))), message...))
+func sendMessage(w io.Writer, message []byte) error {
+	_, err := w.Write(append(encodeNumbers(uint32(len(message))), message...))
 	return err
 }
 
-// receive returns what follows the type of a message, which must be want.
-func receive(r io.Reader, want uint32) ([]byte, error) {
+// receiveMessage returns what follows the type of a message, which must be want.
+func receiveMessage(r io.Reader, want uint32) ([]byte, error) {
 	var length uint32
 	if err := binary.Read(r, binary.BigEndian, &length); err != nil {
 		return nil, err
@@ -188,7 +188,7 @@ func receive(r io.Reader, want uint32) ([]byte, error) {
 	if _, err := io.ReadFull(r, body); err != nil {
 		return nil, err
 	}
-	switch kind := number(body); {
+	switch kind := firstNumber(body); {
 	case kind == want:
 		return body[4:], nil
 	case kind == muxFailure && len(body) >= 12:

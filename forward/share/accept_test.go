@@ -24,20 +24,20 @@ func (f *flaky) AcceptUnix() (*net.UnixConn, error) {
 }
 
 // serveFlaky is an owner of a place whose first accepts fail.
-func serveFlaky(t *testing.T, errs ...error) (*site, *owner) {
+func serveFlaky(t *testing.T, errs ...error) (*site, *master) {
 	t.Helper()
 	s := newSite(t, nil)
-	if err := s.place.prepare(); err != nil {
+	if err := s.place.prepareDir(); err != nil {
 		t.Fatal(err)
 	}
-	held, err := s.place.take()
+	held, err := s.place.lockAndListen()
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := newOwner(s.place, held)
-	o.tasks.Go(func() { o.accept(held, &flaky{held.listener, errs}) })
+	o := newMaster(s.place, held)
+	o.tasks.Go(func() { o.acceptClients(held, &flaky{held.listener, errs}) })
 	t.Cleanup(func() {
-		o.end(errNobody)
+		o.endClients(errNobody)
 		o.tasks.Wait()
 	})
 	return s, o
@@ -46,7 +46,7 @@ func serveFlaky(t *testing.T, errs ...error) (*site, *owner) {
 // TestAcceptSurvives: a lack of descriptors or memory passes, and others join the owner afterwards.
 func TestAcceptSurvives(t *testing.T) {
 	s, o := serveFlaky(t, syscall.EMFILE, syscall.ENFILE, syscall.ECONNABORTED, syscall.ENOBUFS, syscall.ENOMEM)
-	conn, err := net.Dial("unix", s.place.socket())
+	conn, err := net.Dial("unix", s.place.socketPath())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestAcceptSurvives(t *testing.T) {
 func TestAcceptFails(t *testing.T) {
 	s, o := serveFlaky(t, syscall.EINVAL)
 	eventually(t, "the place is free", func() bool {
-		held, err := s.place.take()
+		held, err := s.place.lockAndListen()
 		if err == nil {
 			held.release()
 		}

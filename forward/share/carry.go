@@ -13,13 +13,13 @@ import (
 	"github.com/alps-tunnel/cscs/internal/runclock"
 )
 
-// linger is how long what a sharer wrote before it closed a channel may wait for the far
+// drainTimeout is how long what a sharer wrote before it closed a channel may wait for the far
 // side to take any of it.
-const linger = 5 * time.Second
+const drainTimeout = 5 * time.Second
 
-// carriage is a channel that is carried: up is the last hop's end of it, down the sharer's.
-type carriage struct {
-	sharer *sharer
+// channelProxy is a channel that is carried: up is the last hop's end of it, down the sharer's.
+type channelProxy struct {
+	client *client
 	up     ssh.Channel
 	down   ssh.Channel
 	sent   atomic.Int64 // bytes, up
@@ -27,8 +27,8 @@ type carriage struct {
 	answering sync.Mutex // held until a request of the sharer's is answered
 }
 
-// carry opens the channel that the sharer asks for and carries it to its end.
-func carry(s *sharer, asked ssh.NewChannel) {
+// proxyChannel opens the channel that the sharer asks for and carries it to its end.
+func proxyChannel(s *client, asked ssh.NewChannel) {
 	up, upRequests, err := s.openChannel(asked)
 	if err != nil {
 		var refused *ssh.OpenChannelError
@@ -49,28 +49,28 @@ func carry(s *sharer, asked ssh.NewChannel) {
 		ssh.DiscardRequests(upRequests)
 		return
 	}
-	c := &carriage{sharer: s, up: up, down: down}
+	c := &channelProxy{client: s, up: up, down: down}
 	var both sync.WaitGroup
-	both.Go(func() { c.toSharer(upRequests) })
-	both.Go(func() { c.toHost(downRequests) })
+	both.Go(func() { c.copyToClient(upRequests) })
+	both.Go(func() { c.copyToHost(downRequests) })
 	both.Wait()
 }
 
-// toSharer carries what the host sends, until the host has closed the channel.
-func (c *carriage) toSharer(reqs <-chan *ssh.Request) {
+// copyToClient carries what the host sends, until the host has closed the channel.
+func (c *channelProxy) copyToClient(reqs <-chan *ssh.Request) {
 	var data, rest sync.WaitGroup
 	var lost atomic.Bool
-	data.Go(func() { lost.CompareAndSwap(false, pump(c.down, c.up, nil) != nil) })
-	data.Go(func() { lost.CompareAndSwap(false, pump(c.down.Stderr(), c.up.Stderr(), nil) != nil) })
+	data.Go(func() { lost.CompareAndSwap(false, copyOrDiscard(c.down, c.up, nil) != nil) })
+	data.Go(func() { lost.CompareAndSwap(false, copyOrDiscard(c.down.Stderr(), c.up.Stderr(), nil) != nil) })
 	rest.Go(func() {
 		data.Wait()
 		if !lost.Load() {
 			_ = c.down.CloseWrite()
 		}
 	})
-	rest.Go(func() { c.requestsToSharer(reqs) })
+	rest.Go(func() { c.copyRequests(reqs) })
 	rest.Wait()
-	// The host's answer may still be on its way, in toHost's hands.
+	// The host's answer may still be on its way, in copyToHost's hands.
 	c.answering.Lock()
 	defer c.answering.Unlock()
 	// The channel has ended. If that is since the connection has, its end says so.
@@ -79,17 +79,17 @@ func (c *carriage) toSharer(reqs <-chan *ssh.Request) {
 	}
 }
 
-// toHost carries what the sharer sends, until the sharer has closed the channel.
-func (c *carriage) toHost(reqs <-chan *ssh.Request) {
+// copyToHost carries what the sharer sends, until the sharer has closed the channel.
+func (c *channelProxy) copyToHost(reqs <-chan *ssh.Request) {
 	over := make(chan struct{})
 	var data sync.WaitGroup
 	data.Go(func() {
 		var both sync.WaitGroup
-		both.Go(func() { _ = pump(c.up, c.down, &c.sent) })
-		both.Go(func() { _ = pump(c.up.Stderr(), c.down.Stderr(), &c.sent) })
+		both.Go(func() { _ = copyOrDiscard(c.up, c.down, &c.sent) })
+		both.Go(func() { _ = copyOrDiscard(c.up.Stderr(), c.down.Stderr(), &c.sent) })
 		both.Wait()
 		// A sharer that was killed has not come to the end of its data.
-		if !c.sharer.socket.failed.Load() {
+		if !c.client.socket.failed.Load() {
 			_ = c.up.CloseWrite()
 		}
 		close(over)
@@ -101,23 +101,23 @@ func (c *carriage) toHost(reqs <-chan *ssh.Request) {
 		_ = req.Reply(ok && err == nil, nil)
 		c.answering.Unlock()
 	}
-	c.linger(over)
+	c.awaitSent(over)
 	_ = c.up.Close()
 	data.Wait()
 }
 
-// linger waits until what the sharer has written is sent, or nothing is taken of it.
-func (c *carriage) linger(over <-chan struct{}) {
-	timer := runclock.NewTimer(linger)
+// awaitSent waits until what the sharer has written is sent, or nothing is taken of it.
+func (c *channelProxy) awaitSent(over <-chan struct{}) {
+	timer := runclock.NewTimer(drainTimeout)
 	defer timer.Stop()
 	for before := c.sent.Load(); ; {
 		select {
 		case <-over:
 			return
-		case <-c.sharer.ctx.Done():
+		case <-c.client.ctx.Done():
 			return
 		case <-timer.C:
-			timer.Reset(linger)
+			timer.Reset(drainTimeout)
 			now := c.sent.Load()
 			if now == before {
 				return
@@ -127,10 +127,10 @@ func (c *carriage) linger(over <-chan struct{}) {
 	}
 }
 
-// requestsToSharer passes on what the host says of the channel (exit-status, exit-signal). A
+// copyRequests passes on what the host says of the channel (exit-status, exit-signal). A
 // sharer that is stopped must not hold up the host's other channels: what it does not
 // take waits, and there is little of it.
-func (c *carriage) requestsToSharer(reqs <-chan *ssh.Request) {
+func (c *channelProxy) copyRequests(reqs <-chan *ssh.Request) {
 	queue := make(chan *ssh.Request, 16)
 	var passing sync.WaitGroup
 	passing.Go(func() {
@@ -154,10 +154,10 @@ func (c *carriage) requestsToSharer(reqs <-chan *ssh.Request) {
 	passing.Wait()
 }
 
-// pump copies until the end of src, and returns why that is not io.EOF. What dst does not
+// copyOrDiscard copies until the end of src, and returns why that is not io.EOF. What dst does not
 // take any more is thrown away: the window, which src's other end may be waiting for, must
 // open again.
-func pump(dst io.Writer, src io.Reader, count *atomic.Int64) error {
+func copyOrDiscard(dst io.Writer, src io.Reader, count *atomic.Int64) error {
 	const most = 32 << 10 // x/crypto's packet
 	buf := make([]byte, 2<<10)
 	refused := false

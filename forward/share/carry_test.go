@@ -196,9 +196,9 @@ func TestManyChannels(t *testing.T) {
 	}
 	tasks.Wait()
 	eventually(t, "no channel is left", func() bool {
-		owner.owner.mu.Lock()
-		defer owner.owner.mu.Unlock()
-		for s := range owner.owner.sharers {
+		owner.master.mu.Lock()
+		defer owner.master.mu.Unlock()
+		for s := range owner.master.clients {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if s.open != 0 {

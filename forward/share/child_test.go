@@ -31,7 +31,7 @@ import (
 const childEnv = "CSCS_SHARE_CHILD"
 
 type childConfig struct {
-	Place Place
+	Place Rendezvous
 	Hops  []childHop
 }
 

@@ -16,7 +16,7 @@ import (
 func (c *Chain) Exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
 	err := c.Chain.Exec(ctx, command, stdin, stdout, stderr)
 	var refused *chain.OpenError
-	if !errors.As(err, &refused) || refused.Addr != "session" || c.further.place.nth >= most {
+	if !errors.As(err, &refused) || refused.Addr != "session" || c.nextDial.rendezvous.nth >= maxChains {
 		return err
 	}
 	// Nothing of stdin was read, for the command was not started.
@@ -38,7 +38,7 @@ func (c *Chain) dialNext(ctx context.Context) (*Chain, error) {
 	if c.Chain.Err() != nil {
 		return nil, c.Chain.Err()
 	}
-	if next := c.another(); next != nil {
+	if next := c.nextChain(); next != nil {
 		return next, nil
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -54,8 +54,8 @@ func (c *Chain) dialNext(ctx context.Context) (*Chain, error) {
 	defer watching.Wait()
 	defer close(over)
 	defer cancel(nil)
-	further := c.further
-	next, err := further.run(ctx)
+	nextDial := c.nextDial
+	next, err := nextDial.joinOrDial(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -65,13 +65,13 @@ func (c *Chain) dialNext(ctx context.Context) (*Chain, error) {
 	c.tasks.Go(func() { c.followLeaving(next.leaving) })
 	c.tasks.Go(func() {
 		<-next.Done()
-		c.end(next.Err()) // whoever runs a command there must dial anew
+		c.endChain(next.Err()) // whoever runs a command there must dial anew
 	})
 	return next, nil
 }
 
-// another is the further connection, if there is one.
-func (c *Chain) another() *Chain {
+// nextChain is the further connection, if there is one.
+func (c *Chain) nextChain() *Chain {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.next

@@ -16,17 +16,17 @@ import (
 
 // joined is a chain that is another process's.
 type joined struct {
-	place   Place
-	opts    chain.Options
-	conn    ssh.Conn
-	leaving chan struct{}
+	rendezvous Rendezvous
+	opts       chain.Options
+	conn       ssh.Conn
+	leaving    chan struct{}
 }
 
-// join joins the chain of the process that serves the place. errNobody: there is none, or it
+// joinMaster joins the chain of the process that serves the place. errNobody: there is none, or it
 // ended, or failed to dial; any other error is a reason not to ask again.
-func (d *dialling) join(ctx context.Context) (*Chain, error) {
+func (d *sharedDial) joinMaster(ctx context.Context) (*Chain, error) {
 	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unix", d.place.socket())
+	conn, err := dialer.DialContext(ctx, "unix", d.rendezvous.socketPath())
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -42,19 +42,19 @@ func (d *dialling) join(ctx context.Context) (*Chain, error) {
 	// stopped at any moment. If it is this process that is stopped, that does not count.
 	greeting, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	timer := runclock.AfterFunc(stuck, func() { stop(errStuck) })
+	timer := runclock.AfterFunc(stuckTimeout, func() { stop(errStuck) })
 	defer timer.Stop()
 
-	j := &joined{place: d.place, opts: d.opts, leaving: make(chan struct{})}
+	j := &joined{rendezvous: d.rendezvous, opts: d.opts, leaving: make(chan struct{})}
 	c, err := chain.Adopt(greeting, newSocket(unix), chain.Adoption{
-		Hop: d.place.Host,
+		Hop: d.rendezvous.Host,
 		Join: func(sc ssh.Conn) error {
-			d.quiet = time.Time{} // there is somebody
+			d.silentSince = time.Time{} // there is somebody
 			j.conn = sc
 			defer timer.Stop()
-			return j.ask(func() { timer.Reset(stuck) })
+			return j.requestJoin(func() { timer.Reset(stuckTimeout) })
 		},
-		Attend: j.attend,
+		Attend: j.handleRequests,
 	}, d.opts)
 	switch {
 	case err == nil:
@@ -63,14 +63,14 @@ func (d *dialling) join(ctx context.Context) (*Chain, error) {
 	default:
 		return nil, fmt.Errorf("%w: %w", errNobody, err) // it has gone away again
 	}
-	d.opts.Observe(d.place.Host, false)
-	d.opts.Observe(d.place.Host, true)
-	return d.chain(&Chain{Chain: c, sharer: j}), nil
+	d.opts.Observe(d.rendezvous.Host, false)
+	d.opts.Observe(d.rendezvous.Host, true)
+	return d.completeChain(&Chain{Chain: c, joined: j}), nil
 }
 
-// ask asks to be let in, which takes as long as the owner dials. It calls heard whenever
+// requestJoin asks to be let in, which takes as long as the owner dials. It calls heard whenever
 // the owner gives a sign.
-func (j *joined) ask(heard func()) error {
+func (j *joined) requestJoin(heard func()) error {
 	for {
 		heard()
 		ok, reply, err := j.conn.SendRequest(joinRequest, true, ssh.Marshal(joinMessage{protocolVersion}))
@@ -93,8 +93,8 @@ func (j *joined) ask(heard func()) error {
 	}
 }
 
-// attend takes in what the owner has to say. When it says nothing more, it is gone.
-func (j *joined) attend(reqs <-chan *ssh.Request) error {
+// handleRequests takes in what the owner has to say. When it says nothing more, it is gone.
+func (j *joined) handleRequests(reqs <-chan *ssh.Request) error {
 	left := false
 	for req := range reqs {
 		switch req.Type {
@@ -105,20 +105,20 @@ func (j *joined) attend(reqs <-chan *ssh.Request) error {
 			}
 		case leavingRequest, pausingRequest:
 			// What a guest is for cannot be moved, and may well go on after a pause.
-			if !left && (req.Type == leavingRequest || !j.place.Guest) {
+			if !left && (req.Type == leavingRequest || !j.rendezvous.ClientOnly) {
 				left = true
 				close(j.leaving)
 			}
 		case lostRequest:
 			var m lostMessage
 			if ssh.Unmarshal(req.Payload, &m) == nil {
-				return m.err()
+				return m.lostError()
 			}
 		}
 		_ = req.Reply(false, nil)
 	}
-	return &chain.LostError{Hop: j.place.Host, Err: errOwnerEnded}
+	return &chain.LostError{Hop: j.rendezvous.Host, Err: errMasterEnded}
 }
 
-// moved tells the owner that this process has another chain. The socket may be full.
-func (j *joined) moved() { _, _, _ = j.conn.SendRequest(movedRequest, false, nil) }
+// sendMoved tells the owner that this process has another chain. The socket may be full.
+func (j *joined) sendMoved() { _, _, _ = j.conn.SendRequest(movedRequest, false, nil) }

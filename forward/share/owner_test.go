@@ -48,12 +48,12 @@ func (s *site) dialling(t *testing.T) (result <-chan *Chain, answer func()) {
 }
 
 // waiting waits until n processes wait for the one that dials.
-func (s *site) waiting(t *testing.T, o *owner, n int) {
+func (s *site) waiting(t *testing.T, o *master, n int) {
 	t.Helper()
 	eventually(t, "somebody waits", func() bool {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		return len(o.sharers) == n
+		return len(o.clients) == n
 	})
 }
 
@@ -89,11 +89,11 @@ func TestOwnerAsks(t *testing.T) {
 // TestOwnerFails: those who have waited for it try by themselves, one after the other.
 func TestOwnerFails(t *testing.T) {
 	s := newSite(t, nil)
-	o, err := func() (*owner, error) {
-		if err := s.place.prepare(); err != nil {
+	o, err := func() (*master, error) {
+		if err := s.place.prepareDir(); err != nil {
 			return nil, err
 		}
-		return claim(s.place)
+		return claimRendezvous(s.place)
 	}()
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +103,7 @@ func TestOwnerFails(t *testing.T) {
 		results = append(results, s.later(t, s.dialSite))
 	}
 	s.waiting(t, o, 5)
-	o.dialled(nil)
+	o.setDialResult(nil)
 	o.tasks.Wait()
 	owners := 0
 	for _, result := range results {
@@ -132,7 +132,7 @@ func TestImpatient(t *testing.T) {
 		t.Error(err)
 	}
 	s.place.Wait = 50 * time.Millisecond
-	if c := s.share(t, chain.Options{}); !errors.Is(c.Alone(), errPatience) {
+	if c := s.share(t, chain.Options{}); !errors.Is(c.Alone(), errWaitTimeout) {
 		t.Errorf("alone: %v", c.Alone())
 	}
 	answer()
@@ -143,7 +143,7 @@ func TestImpatient(t *testing.T) {
 func TestLongDial(t *testing.T) {
 	s := newSite(t, nil)
 	first, answer := s.dialling(t)
-	time.AfterFunc(stuck+2*sign, answer)
+	time.AfterFunc(stuckTimeout+2*signInterval, answer)
 	if c := s.share(t, chain.Options{}); !c.Joined() {
 		t.Errorf("alone: %v", c.Alone())
 	}
@@ -154,10 +154,10 @@ func TestLongDial(t *testing.T) {
 // somebody wait for it.
 func TestStoppedWhileItDials(t *testing.T) {
 	s := newSite(t, nil)
-	if err := s.place.prepare(); err != nil {
+	if err := s.place.prepareDir(); err != nil {
 		t.Fatal(err)
 	}
-	held, err := s.place.take()
+	held, err := s.place.lockAndListen()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestStoppedWhileItDials(t *testing.T) {
 		}
 		sock := newSocket(conn)
 		defer sock.Close()
-		_, _, reqs, err := sock.serve()
+		_, _, reqs, err := sock.acceptSSH()
 		if err != nil {
 			t.Error(err)
 			return
@@ -186,7 +186,7 @@ func TestStoppedWhileItDials(t *testing.T) {
 	})
 	began := time.Now()
 	c := s.share(t, chain.Options{})
-	if took := time.Since(began); !errors.Is(c.Alone(), errStuck) || took > 5*stuck {
+	if took := time.Since(began); !errors.Is(c.Alone(), errStuck) || took > 5*stuckTimeout {
 		t.Errorf("alone: %v, after %v", c.Alone(), took)
 	}
 }
@@ -209,17 +209,17 @@ func TestDialFails(t *testing.T) {
 // TestStale: what a killed owner leaves behind is a socket on which nobody listens.
 func TestStale(t *testing.T) {
 	s := newSite(t, nil)
-	if err := s.place.prepare(); err != nil {
+	if err := s.place.prepareDir(); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: s.place.socket(), Net: "unix"})
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: s.place.socketPath(), Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.SetUnlinkOnClose(false)
 	_ = l.Close()
 	s.pair(t)
-	info, err := os.Stat(s.place.socket())
+	info, err := os.Stat(s.place.socketPath())
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
@@ -229,8 +229,8 @@ func TestStale(t *testing.T) {
 func TestGuest(t *testing.T) {
 	s := newSite(t, nil)
 	guest := &site{hops: s.hops, place: s.place}
-	guest.place.Guest = true
-	if c := guest.share(t, chain.Options{}); !errors.Is(c.Alone(), errGuest) {
+	guest.place.ClientOnly = true
+	if c := guest.share(t, chain.Options{}); !errors.Is(c.Alone(), errClientOnly) {
 		t.Errorf("alone: %v", c.Alone())
 	}
 	if c := s.share(t, chain.Options{}); c.Joined() || c.Alone() != nil {
@@ -274,7 +274,7 @@ func TestKeys(t *testing.T) {
 	}
 	one, other := s.place, s.place
 	one.Key, other.Key = []string{"ab", "c"}, []string{"a", "bc"}
-	if one.base() == other.base() {
+	if one.basePath() == other.basePath() {
 		t.Error("the parts of a key run together")
 	}
 }
@@ -283,7 +283,7 @@ func TestKeys(t *testing.T) {
 func TestVersion(t *testing.T) {
 	s := newSite(t, nil)
 	s.share(t, chain.Options{})
-	conn, err := net.Dial("unix", s.place.socket())
+	conn, err := net.Dial("unix", s.place.socketPath())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +305,7 @@ func TestVersion(t *testing.T) {
 
 	for _, answer := range []string{"gibberish that is no greeting of ours, and goes on for a while", ""} {
 		s.place.Key = append(s.place.Key, "x")
-		held, err := s.place.take()
+		held, err := s.place.lockAndListen()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -345,7 +345,7 @@ func TestClose(t *testing.T) {
 	}
 	soon(t, "the sharer's end", sharer.Done())
 	var lost *chain.LostError
-	if !errors.As(sharer.Err(), &lost) || lost.Hop != "daint" || lost.Err.Error() != errOwnerEnded.Error() {
+	if !errors.As(sharer.Err(), &lost) || lost.Hop != "daint" || lost.Err.Error() != errMasterEnded.Error() {
 		t.Error(sharer.Err())
 	}
 	if !errors.Is(owner.Err(), net.ErrClosed) {
@@ -399,9 +399,9 @@ func TestLeave(t *testing.T) {
 func TestPause(t *testing.T) {
 	s := newSite(t, nil)
 	owner, sharer := s.pair(t)
-	s.place.Guest = true
+	s.place.ClientOnly = true
 	guest := s.share(t, chain.Options{})
-	s.place.Guest = false
+	s.place.ClientOnly = false
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	owner.Pause(ctx)
@@ -506,7 +506,7 @@ func TestSilence(t *testing.T) {
 func TestExtensionSilent(t *testing.T) {
 	s := newSite(t, nil)
 	owner := s.share(t, chain.Options{})
-	owner.owner.silence("nid001001", true)
+	owner.master.onSilence("nid001001", true)
 	if c := s.share(t, chain.Options{}); !c.Joined() {
 		t.Errorf("alone: %v", c.Alone())
 	}
@@ -546,13 +546,13 @@ func TestCallersAreNoUsers(t *testing.T) {
 	s := newSite(t, nil)
 	owner := s.own(t)
 	_, _, changed := owner.Users()
-	conn, err := net.Dial("unix", s.place.socket())
+	conn, err := net.Dial("unix", s.place.socketPath())
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.waiting(t, owner.owner, 1)
+	s.waiting(t, owner.master, 1)
 	_ = conn.Close()
-	s.waiting(t, owner.owner, 0)
+	s.waiting(t, owner.master, 0)
 	select {
 	case <-changed:
 		t.Error("a process that was not let in counts as one that has used the connection")
@@ -620,15 +620,15 @@ func TestSpare(t *testing.T) {
 	defer serving.Wait()
 	defer far.Close()
 	opts := chain.Options{Keepalive: -1, NetDial: func(context.Context, string, string) (net.Conn, error) { return near, nil }}
-	if err := s.place.prepare(); err != nil {
+	if err := s.place.prepareDir(); err != nil {
 		t.Fatal(err)
 	}
-	o, err := claim(s.place)
+	o, err := claimRendezvous(s.place)
 	if err != nil {
 		t.Fatal(err)
 	}
 	o.spares = make(chan spare, 1) // else it is offered, or is about to be
-	owner, err := newDialling(s.place, opts, s.dialSite).own(t.Context(), o)
+	owner, err := newSharedDial(s.place, opts, s.dialSite).dialAsMaster(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -656,7 +656,7 @@ func TestKeepSpare(t *testing.T) {
 	s := newSite(t, nil)
 	owner := s.own(t)
 	for range 20 { // more than a host allows at a time
-		ready := soon(t, "a spare", owner.owner.spares)
+		ready := soon(t, "a spare", owner.master.spares)
 		go ssh.DiscardRequests(ready.reqs)
 		_ = ready.ch.Close()
 	}
@@ -673,7 +673,7 @@ func TestKeepSpare(t *testing.T) {
 func TestFurtherDoesNotProbe(t *testing.T) {
 	s := newSite(t, nil)
 	c := s.share(t, chain.Options{Redials: func() bool { return true }})
-	if c.further.opts.Redials != nil {
+	if c.nextDial.opts.Redials != nil {
 		t.Error("it looks for the network's return")
 	}
 }

@@ -18,8 +18,8 @@ import (
 	"github.com/alps-tunnel/cscs/internal/peer"
 )
 
-// A Place is where the processes that may share a chain meet.
-type Place struct {
+// A Rendezvous is where the processes that may share a chain meet.
+type Rendezvous struct {
 	Dir string // the user's alone; made if it is not there; "": nothing is shared
 
 	// Key tells ways apart that must not be shared: the hops, the users there, the
@@ -33,14 +33,14 @@ type Place struct {
 
 	// Guest is for a process that ends soon: it joins, but is nobody's owner, so that nobody
 	// has to move when it ends.
-	Guest bool
+	ClientOnly bool
 
 	nth int // of several connections for the same way
 }
 
-// base is the name of the place's files. It is short, for a socket's path has 104
+// basePath is the name of the place's files. It is short, for a socket's path has 104
 // bytes at most (Linux: 108), and is another on each host, for several may share a home.
-func (p Place) base() string {
+func (p Rendezvous) basePath() string {
 	host, _ := os.Hostname()
 	h := sha256.New()
 	for _, s := range append([]string{host, strconv.Itoa(p.nth)}, p.Key...) {
@@ -50,15 +50,15 @@ func (p Place) base() string {
 	return filepath.Join(p.Dir, strings.ToLower(name))
 }
 
-func (p Place) socket() string { return p.base() + ".sock" }
-func (p Place) lock() string   { return p.base() + ".lock" }
+func (p Rendezvous) socketPath() string { return p.basePath() + ".sock" }
+func (p Rendezvous) lockPath() string   { return p.basePath() + ".lock" }
 
-var errNoPlace = errors.New("no directory to share it in")
+var errNoDirectory = errors.New("no directory to share it in")
 
-// prepare sees to it that the directory is there and is the user's alone.
-func (p Place) prepare() error {
+// prepareDir sees to it that the directory is there and is the user's alone.
+func (p Rendezvous) prepareDir() error {
 	if p.Dir == "" {
-		return errNoPlace
+		return errNoDirectory
 	}
 	if !peer.KnowsSockets {
 		return peer.ErrNoPeer
@@ -70,26 +70,26 @@ func (p Place) prepare() error {
 }
 
 // Served reports whether a process listens at the place.
-func (p Place) Served() bool {
-	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: p.socket(), Net: "unix"})
+func (p Rendezvous) Served() bool {
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: p.socketPath(), Net: "unix"})
 	if err == nil {
 		_ = conn.Close()
 	}
 	return err == nil
 }
 
-// held is the right to serve a place: the lock, and the socket that it covers. Only
+// heldRendezvous is the right to serve a place: the lock, and the socket that it covers. Only
 // who holds the lock makes or removes the socket's file.
-type held struct {
+type heldRendezvous struct {
 	lock     *flock.Flock
 	listener *net.UnixListener
 	path     string
 	file     os.FileInfo // of the socket
 }
 
-// take takes the place, or fails with ErrTaken.
-func (p Place) take() (*held, error) {
-	lock := flock.New(p.lock())
+// lockAndListen takes the place, or fails with ErrTaken.
+func (p Rendezvous) lockAndListen() (*heldRendezvous, error) {
+	lock := flock.New(p.lockPath())
 	locked, err := lock.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("share the connection: %w", err)
@@ -97,15 +97,15 @@ func (p Place) take() (*held, error) {
 	if !locked {
 		return nil, ErrTaken
 	}
-	h := &held{lock: lock, path: p.socket()}
-	if err := h.listen(); err != nil {
+	h := &heldRendezvous{lock: lock, path: p.socketPath()}
+	if err := h.listenSocket(); err != nil {
 		_ = lock.Close()
 		return nil, fmt.Errorf("share the connection: %w", err)
 	}
 	return h, nil
 }
 
-func (h *held) listen() error {
+func (h *heldRendezvous) listenSocket() error {
 	if err := os.Remove(h.path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err // of an owner that was killed
 	}
@@ -126,16 +126,16 @@ func (h *held) listen() error {
 	return nil
 }
 
-// ours reports whether the socket at the path is the one that this process has made. A logout removes the
+// ownsSocket reports whether the socket at the path is the one that this process has made. A logout removes the
 // runtime directory with it, and then another process can have the place.
-func (h *held) ours() bool {
+func (h *heldRendezvous) ownsSocket() bool {
 	file, err := os.Lstat(h.path)
 	return err == nil && os.SameFile(file, h.file)
 }
 
 // release gives the place up. Who waits to be accepted is sent away.
-func (h *held) release() {
-	if h.ours() {
+func (h *heldRendezvous) release() {
+	if h.ownsSocket() {
 		_ = os.Remove(h.path)
 	}
 	_ = h.listener.Close()

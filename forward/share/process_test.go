@@ -68,13 +68,13 @@ func TestKilled(t *testing.T) {
 	owner.kill()
 	began := time.Now()
 	for _, p := range []*process{one, other} {
-		p.want("connection to daint lost: "+errOwnerEnded.Error(), "flowed")
+		p.want("connection to daint lost: "+errMasterEnded.Error(), "flowed")
 		p.want("daint", "lost")
 	}
 	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("missed after %v", took)
 	}
-	if _, err := os.Lstat(s.place.socket()); err != nil {
+	if _, err := os.Lstat(s.place.socketPath()); err != nil {
 		t.Fatal(err) // what it has left behind is no obstacle
 	}
 	one.say("dial")

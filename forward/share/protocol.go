@@ -47,7 +47,7 @@ type lostMessage struct {
 func lostOf(err error, host string) lostMessage {
 	var lost *chain.LostError
 	if !errors.As(err, &lost) {
-		return lostMessage{Hop: host, Reason: errOwnerEnded.Error()}
+		return lostMessage{Hop: host, Reason: errMasterEnded.Error()}
 	}
 	m := lostMessage{Hop: lost.Hop, Silence: uint64(lost.Silence)}
 	if lost.Err != nil {
@@ -56,8 +56,8 @@ func lostOf(err error, host string) lostMessage {
 	return m
 }
 
-func (m lostMessage) err() error {
+func (m lostMessage) lostError() error {
 	return &chain.LostError{Hop: m.Hop, Silence: time.Duration(m.Silence), Err: errors.New(m.Reason)}
 }
 
-var errOwnerEnded = errors.New("the session that it was shared with has ended")
+var errMasterEnded = errors.New("the session that it was shared with has ended")

@@ -44,20 +44,20 @@ import (
 )
 
 const (
-	// usual is how long another's dial is waited for: a hop that does not answer ends
+	// defaultWait is how long another's dial is waited for: a hop that does not answer ends
 	// it before.
-	usual = 35 * time.Second
+	defaultWait = 35 * time.Second
 
-	// stuck is how long an owner may take that gives no sign at all, be it stopped or just
+	// stuckTimeout is how long an owner may take that gives no sign at all, be it stopped or just
 	// about to listen: that takes it milliseconds.
-	stuck = 2 * time.Second
+	stuckTimeout = 2 * time.Second
 
-	// sign is how often an owner that dials says so to who waits for it.
-	sign = stuck / 4
+	// signInterval is how often an owner that dials says so to who waits for it.
+	signInterval = stuckTimeout / 4
 
-	// most connections of one place: each has its own limit of commands (sshd's MaxSessions),
+	// maxChains connections of one place: each has its own limit of commands (sshd's MaxSessions),
 	// and a site one of connections.
-	most = 5
+	maxChains = 5
 )
 
 // A DialFunc dials the chain that is to be shared, with the options that it is given. Before
@@ -67,29 +67,29 @@ type DialFunc func(ctx context.Context, opts chain.Options) (*chain.Chain, error
 // Dial joins the chain of another process or, if there is none, dials it and lets others
 // join. Whatever stands in the way of sharing, it dials; Alone says what it was. Errors
 // are those of dial, or the cause of ctx.
-func Dial(ctx context.Context, place Place, opts chain.Options, dial DialFunc) (*Chain, error) {
-	return newDialling(place, opts, dial).run(ctx)
+func Dial(ctx context.Context, rendezvous Rendezvous, opts chain.Options, dial DialFunc) (*Chain, error) {
+	return newSharedDial(rendezvous, opts, dial).joinOrDial(ctx)
 }
 
 // Own dials the chain as the owner of the place, for a process that keeps it for others. The error is
 // ErrTaken if another process is the owner, that of dial, or that of the place.
-func Own(ctx context.Context, place Place, opts chain.Options, dial DialFunc) (*Chain, error) {
-	if err := place.prepare(); err != nil {
+func Own(ctx context.Context, rendezvous Rendezvous, opts chain.Options, dial DialFunc) (*Chain, error) {
+	if err := rendezvous.prepareDir(); err != nil {
 		return nil, err
 	}
-	o, err := claim(place)
+	o, err := claimRendezvous(rendezvous)
 	if err != nil {
 		return nil, err
 	}
-	opts.Redials = func() bool { return o.count() > 0 }
-	c, err := newDialling(place, opts, dial).own(ctx, o)
+	opts.Redials = func() bool { return o.clientCount() > 0 }
+	c, err := newSharedDial(rendezvous, opts, dial).dialAsMaster(ctx, o)
 	if err == nil {
 		o.tasks.Go(func() { o.keepSpare(c.Chain) })
 	}
 	return c, err
 }
 
-func newDialling(place Place, opts chain.Options, dial DialFunc) *dialling {
+func newSharedDial(rendezvous Rendezvous, opts chain.Options, dial DialFunc) *sharedDial {
 	if opts.Silence == nil {
 		opts.Silence = func(string, bool) {}
 	}
@@ -99,48 +99,48 @@ func newDialling(place Place, opts chain.Options, dial DialFunc) *dialling {
 	if opts.Asking == nil {
 		opts.Asking = func() {}
 	}
-	return &dialling{place: place, opts: opts, dial: dial}
+	return &sharedDial{rendezvous: rendezvous, opts: opts, dial: dial}
 }
 
-type dialling struct {
-	place Place
-	opts  chain.Options
-	dial  DialFunc
-	quiet time.Time // since when the place is another's who does not answer
+type sharedDial struct {
+	rendezvous  Rendezvous
+	opts        chain.Options
+	dial        DialFunc
+	silentSince time.Time // since when the place is another's who does not answer
 }
 
-func (d *dialling) run(ctx context.Context) (*Chain, error) {
-	if err := d.place.prepare(); err != nil {
-		return d.alone(ctx, err)
+func (d *sharedDial) joinOrDial(ctx context.Context) (*Chain, error) {
+	if err := d.rendezvous.prepareDir(); err != nil {
+		return d.dialAlone(ctx, err)
 	}
-	wait := d.place.Wait
+	wait := d.rendezvous.Wait
 	if wait <= 0 {
-		wait = usual
+		wait = defaultWait
 	}
-	waiting, enough := runclock.WithTimeoutCause(ctx, wait, errPatience)
+	waiting, enough := runclock.WithTimeoutCause(ctx, wait, errWaitTimeout)
 	defer enough()
 	for {
-		c, err := d.join(waiting)
+		c, err := d.joinMaster(waiting)
 		switch {
 		case err == nil:
 			return c, nil
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
 		case !errors.Is(err, errNobody):
-			return d.alone(ctx, err)
-		case d.place.Guest:
-			return d.alone(ctx, errGuest)
+			return d.dialAlone(ctx, err)
+		case d.rendezvous.ClientOnly:
+			return d.dialAlone(ctx, errClientOnly)
 		}
-		o, err := claim(d.place)
+		o, err := claimRendezvous(d.rendezvous)
 		switch {
 		case err == nil:
-			return d.own(ctx, o)
+			return d.dialAsMaster(ctx, o)
 		case !errors.Is(err, ErrTaken):
-			return d.alone(ctx, err)
-		case d.quiet.IsZero():
-			d.quiet = time.Now()
-		case time.Since(d.quiet) > stuck:
-			return d.alone(ctx, errStuck)
+			return d.dialAlone(ctx, err)
+		case d.silentSince.IsZero():
+			d.silentSince = time.Now()
+		case time.Since(d.silentSince) > stuckTimeout:
+			return d.dialAlone(ctx, errStuck)
 		}
 		pause := time.NewTimer(5 * time.Millisecond)
 		select {
@@ -151,42 +151,42 @@ func (d *dialling) run(ctx context.Context) (*Chain, error) {
 	}
 }
 
-// alone dials without sharing.
-func (d *dialling) alone(ctx context.Context, why error) (*Chain, error) {
+// dialAlone dials without sharing.
+func (d *sharedDial) dialAlone(ctx context.Context, why error) (*Chain, error) {
 	c, err := d.dial(ctx, d.opts)
 	if err != nil {
 		return nil, err
 	}
-	return d.chain(&Chain{Chain: c, alone: why}), nil
+	return d.completeChain(&Chain{Chain: c, alone: why}), nil
 }
 
-// own dials as o, for others too.
-func (d *dialling) own(ctx context.Context, o *owner) (*Chain, error) {
-	c, err := d.dial(ctx, o.options(d.opts))
-	o.dialled(c)
+// dialAsMaster dials as o, for others too.
+func (d *sharedDial) dialAsMaster(ctx context.Context, o *master) (*Chain, error) {
+	c, err := d.dial(ctx, o.chainOptions(d.opts))
+	o.setDialResult(c)
 	if err != nil {
 		o.tasks.Wait()
 		return nil, err
 	}
-	return d.chain(&Chain{Chain: c, owner: o}), nil
+	return d.completeChain(&Chain{Chain: c, master: o}), nil
 }
 
-// chain completes c.
-func (d *dialling) chain(c *Chain) *Chain {
-	further := *d
-	further.place.nth++
+// completeChain completes c.
+func (d *sharedDial) completeChain(c *Chain) *Chain {
+	nextDial := *d
+	nextDial.rendezvous.nth++
 	// What runs over a further connection is told of its loss, which is enough: its silence
 	// would be taken for that of this one.
-	further.opts.Silence, further.opts.Redials = func(string, bool) {}, nil
-	further.opts.Observe = func(string, bool) {}
-	c.further, c.turn = further, make(chan struct{}, 1)
+	nextDial.opts.Silence, nextDial.opts.Redials = func(string, bool) {}, nil
+	nextDial.opts.Observe = func(string, bool) {}
+	c.nextDial, c.turn = nextDial, make(chan struct{}, 1)
 	c.done, c.leaving = make(chan struct{}), make(chan struct{})
 	c.tasks.Go(func() {
 		<-c.Chain.Done()
-		c.end(c.Chain.Err())
+		c.endChain(c.Chain.Err())
 	})
-	if c.sharer != nil {
-		c.tasks.Go(func() { c.followLeaving(c.sharer.leaving) })
+	if c.joined != nil {
+		c.tasks.Go(func() { c.followLeaving(c.joined.leaving) })
 	}
 	return c
 }
@@ -195,8 +195,8 @@ func (d *dialling) chain(c *Chain) *Chain {
 type Chain struct {
 	*chain.Chain // never to be closed but by Close
 
-	owner   *owner        // nil: it is another's
-	sharer  *joined       // nil: it is ours
+	master  *master       // nil: it is another's
+	joined  *joined       // nil: it is ours
 	alone   error         // why it is nobody else's
 	leaving chan struct{} // closed when its owner wants to leave
 
@@ -205,15 +205,15 @@ type Chain struct {
 	err   error
 	tasks sync.WaitGroup
 
-	turn    chan struct{} // holds a token while next is dialled
-	further dialling      // of next
-	mu      sync.Mutex
-	next    *Chain // for commands that this one has no place for
-	told    bool   // leaving is closed
+	turn     chan struct{} // holds a token while next is dialled
+	nextDial sharedDial    // of next
+	mu       sync.Mutex
+	next     *Chain // for commands that this one has no place for
+	told     bool   // leaving is closed
 }
 
 // Joined reports whether the chain is another process's.
-func (c *Chain) Joined() bool { return c.sharer != nil }
+func (c *Chain) Joined() bool { return c.joined != nil }
 
 // Alone says why the chain is not shared; nil: it is, or may be.
 func (c *Chain) Alone() error { return c.alone }
@@ -235,12 +235,12 @@ func (c *Chain) Err() error {
 	}
 }
 
-func (c *Chain) end(err error) {
+func (c *Chain) endChain(err error) {
 	c.once.Do(func() {
 		c.err = err
 		close(c.done)
-		if c.owner != nil {
-			c.owner.abandon()
+		if c.master != nil {
+			c.master.announceLeaving()
 		}
 	})
 }
@@ -257,8 +257,8 @@ func (c *Chain) followLeaving(leaving <-chan struct{}) {
 	if !c.told {
 		c.told = true
 		close(c.leaving)
-		if c.owner != nil {
-			c.owner.abandon() // else we would join ourselves
+		if c.master != nil {
+			c.master.announceLeaving() // else we would join ourselves
 		}
 	}
 }
@@ -266,10 +266,10 @@ func (c *Chain) followLeaving(leaving <-chan struct{}) {
 // Retire says that the chain was replaced. What runs over it goes on; when nothing does any
 // more, the process that owns it need not wait for us. It closes nothing here.
 func (c *Chain) Retire() {
-	if c.sharer != nil {
-		c.tasks.Go(c.sharer.moved)
+	if c.joined != nil {
+		c.tasks.Go(c.joined.sendMoved)
 	}
-	if next := c.another(); next != nil {
+	if next := c.nextChain(); next != nil {
 		next.Retire()
 	}
 }
@@ -278,10 +278,10 @@ func (c *Chain) Retire() {
 // ctx ends, and returns how many there still are. Nobody can join meanwhile, and the
 // next to dial becomes the owner. It does nothing for who owns nothing.
 func (c *Chain) Leave(ctx context.Context) (left int) {
-	if c.owner != nil {
-		left = c.owner.leave(ctx)
+	if c.master != nil {
+		left = c.master.drainClients(ctx)
 	}
-	if next := c.another(); next != nil {
+	if next := c.nextChain(); next != nil {
 		left += next.Leave(ctx)
 	}
 	return left
@@ -291,39 +291,39 @@ func (c *Chain) Leave(ctx context.Context) (left int) {
 // to another chain dial one. Guests (Place.Guest) are left where they are. It waits until
 // nobody shares the chain any more, or ctx ends, and does nothing for who owns nothing.
 func (c *Chain) Pause(ctx context.Context) {
-	if c.owner != nil {
-		c.owner.pause()
-		c.owner.empty(ctx)
+	if c.master != nil {
+		c.master.announcePause()
+		c.master.awaitNoClients(ctx)
 	}
-	if next := c.another(); next != nil {
+	if next := c.nextChain(); next != nil {
 		next.Pause(ctx)
 	}
 }
 
 // Sharers is how many other processes share the chain.
 func (c *Chain) Sharers() int {
-	if c.owner == nil {
+	if c.master == nil {
 		return 0
 	}
-	return c.owner.count()
+	return c.master.clientCount()
 }
 
 // Users returns how many other processes share the chain, whether others may join, and a channel that is
 // closed at the next change of the first. It is for who has the chain by Own.
-func (c *Chain) Users() (n int, open bool, changed <-chan struct{}) { return c.owner.users() }
+func (c *Chain) Users() (n int, open bool, changed <-chan struct{}) { return c.master.clientStatus() }
 
 // Shut lets no other process join. Those that share the chain keep it.
-func (c *Chain) Shut() { c.owner.shut() }
+func (c *Chain) Shut() { c.master.closeRendezvous() }
 
 // Close ends the chain, for those who share it too unless Leave was called before, and
 // waits until nothing of it is running.
 func (c *Chain) Close() error {
 	_ = c.Chain.Close()
-	if c.owner != nil {
-		c.owner.tasks.Wait()
+	if c.master != nil {
+		c.master.tasks.Wait()
 	}
 	c.turn <- struct{}{} // no other is being dialled any more
-	next := c.another()
+	next := c.nextChain()
 	<-c.turn
 	if next != nil {
 		_ = next.Close()
@@ -333,12 +333,12 @@ func (c *Chain) Close() error {
 }
 
 var (
-	errNobody   = errors.New("nobody shares it")
-	errGuest    = errors.New("it is for a moment only")
-	errStuck    = fmt.Errorf("%w, and does not answer", ErrTaken)
-	errPatience = fmt.Errorf("%w, and is not ready in time", ErrTaken)
-	errAsking   = fmt.Errorf("%w, and is waiting for its user", ErrTaken)
-	errVersion  = fmt.Errorf("%w, and a different version of this program", ErrTaken)
+	errNobody      = errors.New("nobody shares it")
+	errClientOnly  = errors.New("it is for a moment only")
+	errStuck       = fmt.Errorf("%w, and does not answer", ErrTaken)
+	errWaitTimeout = fmt.Errorf("%w, and is not ready in time", ErrTaken)
+	errAsking      = fmt.Errorf("%w, and is waiting for its user", ErrTaken)
+	errVersion     = fmt.Errorf("%w, and a different version of this program", ErrTaken)
 )
 
 // ErrTaken tells that another process is the owner of a place.

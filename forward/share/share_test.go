@@ -37,7 +37,7 @@ const patience = 30 * time.Second
 type site struct {
 	servers []*sshtest.Server
 	hops    []chain.Hop
-	place   Place
+	place   Rendezvous
 	dials   atomic.Int64
 }
 
@@ -60,7 +60,7 @@ func newSite(t testing.TB, change func(i int, c *sshtest.Config)) *site {
 }
 
 // newPlace is a place below a short path: a test's name may be longer than a socket's can be.
-func newPlace(t testing.TB, host string) Place {
+func newPlace(t testing.TB, host string) Rendezvous {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "cscs-share") //nolint:usetesting // for that reason
 	if err != nil {
@@ -70,7 +70,7 @@ func newPlace(t testing.TB, host string) Place {
 	if err := os.Chmod(dir, 0o711); err != nil { // a stranger may come this far
 		t.Fatal(err)
 	}
-	return Place{Dir: filepath.Join(dir, "s"), Key: []string{"alice", host}, Host: host}
+	return Rendezvous{Dir: filepath.Join(dir, "s"), Key: []string{"alice", host}, Host: host}
 }
 
 // dialSite dials and counts.

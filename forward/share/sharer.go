@@ -12,9 +12,9 @@ import (
 	"github.com/alps-tunnel/cscs/internal/peer"
 )
 
-// A sharer is the owner's end of the connection to a process that joined, or wants to.
-type sharer struct {
-	owner  *owner
+// A client is the owner's end of the connection to a process that joined, or wants to.
+type client struct {
+	master *master
 	socket *socket
 	conn   ssh.Conn
 	chain  *chain.Chain // once it was let in
@@ -36,47 +36,47 @@ type note struct {
 	message any
 }
 
-func newSharer(o *owner, conn *net.UnixConn) *sharer {
-	s := &sharer{owner: o, socket: newSocket(conn), notes: make(chan note, 64)}
+func newClient(o *master, conn *net.UnixConn) *client {
+	s := &client{master: o, socket: newSocket(conn), notes: make(chan note, 64)}
 	s.ctx, s.close = context.WithCancel(context.Background())
 	context.AfterFunc(s.ctx, func() { _ = s.socket.Close() })
 	return s
 }
 
-// run is the connection from beginning to end.
-func (s *sharer) run() {
+// serveConn is the connection from beginning to end.
+func (s *client) serveConn() {
 	defer s.tasks.Wait()
-	defer s.owner.leaves(s)
+	defer s.master.removeClient(s)
 	defer s.socket.Close()
 	defer s.close()
 	if peer.CheckSocket(s.socket.UnixConn) != nil {
 		return
 	}
-	conn, chans, reqs, err := s.socket.serve()
+	conn, chans, reqs, err := s.socket.acceptSSH()
 	if err != nil {
 		return
 	}
 	s.conn = conn
-	s.tasks.Go(func() { s.requests(reqs) })
+	s.tasks.Go(func() { s.answerRequests(reqs) })
 	for ch := range chans {
-		if !s.opens() {
+		if !s.beginChannel() {
 			_ = ch.Reject(ssh.Prohibited, "not let in")
 			continue
 		}
 		s.tasks.Go(func() {
-			defer s.closes()
-			carry(s, ch)
+			defer s.endChannel()
+			proxyChannel(s, ch)
 		})
 	}
 }
 
-// requests answers the sharer's global requests. A keepalive is always answered: it
+// answerRequests answers the sharer's global requests. A keepalive is always answered: it
 // asks for this process, and the hops' silence is told by itself.
-func (s *sharer) requests(reqs <-chan *ssh.Request) {
+func (s *client) answerRequests(reqs <-chan *ssh.Request) {
 	for req := range reqs {
 		switch {
 		case req.Type == joinRequest && s.setAsks(true):
-			s.tasks.Go(func() { s.join(req) })
+			s.tasks.Go(func() { s.answerJoin(req) })
 		case req.Type == movedRequest:
 			s.mu.Lock()
 			s.moved = true
@@ -93,7 +93,7 @@ func (s *sharer) requests(reqs <-chan *ssh.Request) {
 }
 
 // setAsks reports whether that is a change.
-func (s *sharer) setAsks(asks bool) bool {
+func (s *client) setAsks(asks bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	changed := s.asks != asks
@@ -101,9 +101,9 @@ func (s *sharer) setAsks(asks bool) bool {
 	return changed
 }
 
-// join answers when it is known whether there is a chain, or will not be for long; or else
+// answerJoin answers when it is known whether there is a chain, or will not be for long; or else
 // after sign that it has to be asked again, so that the sharer sees that we are not stopped.
-func (s *sharer) join(req *ssh.Request) {
+func (s *client) answerJoin(req *ssh.Request) {
 	verdict := func(why string) { _ = req.Reply(false, ssh.Marshal(verdictMessage{why})) }
 	var m joinMessage
 	if ssh.Unmarshal(req.Payload, &m) != nil || m.Version != protocolVersion {
@@ -111,13 +111,13 @@ func (s *sharer) join(req *ssh.Request) {
 		return
 	}
 	select {
-	case <-s.owner.decided:
+	case <-s.master.decided:
 	default:
-		again := time.NewTimer(sign)
+		again := time.NewTimer(signInterval)
 		defer again.Stop()
 		select {
-		case <-s.owner.decided:
-		case <-s.owner.asking:
+		case <-s.master.decided:
+		case <-s.master.asking:
 			verdict(verdictAsking)
 			return
 		case <-again.C:
@@ -129,9 +129,9 @@ func (s *sharer) join(req *ssh.Request) {
 		}
 	}
 	s.mu.Lock()
-	in := s.owner.admit(s)
+	in := s.master.admitClient(s)
 	if in {
-		s.chain = s.owner.chain
+		s.chain = s.master.chain
 	}
 	s.mu.Unlock()
 	if !in {
@@ -156,8 +156,8 @@ func (n note) payload() []byte {
 	return ssh.Marshal(n.message)
 }
 
-// tell has something sent. Who does not take what is sent is let go of.
-func (s *sharer) tell(request string, message any) {
+// queueNote has something sent. Who does not take what is sent is let go of.
+func (s *client) queueNote(request string, message any) {
 	select {
 	case s.notes <- note{request, message}:
 	default:
@@ -165,8 +165,8 @@ func (s *sharer) tell(request string, message any) {
 	}
 }
 
-// lose says the last word. It does not wait for long: whoever is stopped reads nothing.
-func (s *sharer) lose(last lostMessage) {
+// sendLost says the last word. It does not wait for long: whoever is stopped reads nothing.
+func (s *client) sendLost(last lostMessage) {
 	defer s.close()
 	if s.socket.SetWriteDeadline(time.Now().Add(time.Second)) == nil {
 		_, _, _ = s.conn.SendRequest(lostRequest, false, ssh.Marshal(last))
@@ -174,8 +174,8 @@ func (s *sharer) lose(last lostMessage) {
 	}
 }
 
-// opens counts a channel, if the sharer may have one.
-func (s *sharer) opens() bool {
+// beginChannel counts a channel, if the sharer may have one.
+func (s *client) beginChannel() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.chain == nil {
@@ -185,7 +185,7 @@ func (s *sharer) opens() bool {
 	return true
 }
 
-func (s *sharer) closes() {
+func (s *client) endChannel() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open--; s.open == 0 && s.moved {

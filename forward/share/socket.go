@@ -47,7 +47,7 @@ type socket struct {
 
 const (
 	maxPending = 256 << 10 // beyond it data waits
-	tooMuch    = 16 << 20  // of other messages: the other side has been asleep for very long
+	maxBacklog = 16 << 20  // of other messages: the other side has been asleep for very long
 )
 
 var errFull = errors.New("the other process does not read")
@@ -55,15 +55,15 @@ var errFull = errors.New("the other process does not read")
 func newSocket(conn *net.UnixConn) *socket {
 	s := &socket{UnixConn: conn, in: bufio.NewReaderSize(conn, 64<<10), ended: make(chan struct{})}
 	s.changed = sync.NewCond(&s.mu)
-	go s.send() // until Close, which waits for it
+	go s.sendPending() // until Close, which waits for it
 	return s
 }
 
-// serve makes the owner's end of an SSH connection. x/crypto knows only the client's side of the
+// acceptSSH makes the owner's end of an SSH connection. x/crypto knows only the client's side of the
 // greeting; after that, both are alike. So the server's greeting is ours, and x/crypto is
 // shown one that it likes.
-func (s *socket) serve() (ssh.Conn, <-chan ssh.NewChannel, <-chan *ssh.Request, error) {
-	if err := s.SetDeadline(time.Now().Add(stuck)); err != nil {
+func (s *socket) acceptSSH() (ssh.Conn, <-chan ssh.NewChannel, <-chan *ssh.Request, error) {
+	if err := s.SetDeadline(time.Now().Add(stuckTimeout)); err != nil {
 		return nil, nil, nil, err
 	}
 	if _, err := s.UnixConn.Write(serverGreeting); err != nil {
@@ -111,7 +111,7 @@ func (s *socket) Write(p []byte) (int, error) {
 	for patient && len(s.pending) > maxPending && s.err == nil {
 		s.changed.Wait()
 	}
-	if s.err == nil && len(s.pending) > tooMuch {
+	if s.err == nil && len(s.pending) > maxBacklog {
 		s.err = errFull
 		_ = s.UnixConn.Close()
 	}
@@ -123,8 +123,8 @@ func (s *socket) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// send sends what was written until there is an error, or Close.
-func (s *socket) send() {
+// sendPending sends what was written until there is an error, or Close.
+func (s *socket) sendPending() {
 	defer close(s.ended)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -17,7 +17,7 @@ type spare struct {
 
 // keepSpare has a spare ready until the chain ends, or the host refuses or closes one. Until a spare is taken,
 // it answers what the host asks in it (ClientAliveInterval).
-func (o *owner) keepSpare(c *chain.Chain) {
+func (o *master) keepSpare(c *chain.Chain) {
 	for {
 		ch, reqs, err := c.OpenChannel(context.Background(), "session", nil) // it fails with the chain
 		if err != nil {
@@ -39,10 +39,10 @@ func (o *owner) keepSpare(c *chain.Chain) {
 }
 
 // openChannel opens what a sharer asks for, or takes the spare.
-func (s *sharer) openChannel(asked ssh.NewChannel) (ssh.Channel, <-chan *ssh.Request, error) {
+func (s *client) openChannel(asked ssh.NewChannel) (ssh.Channel, <-chan *ssh.Request, error) {
 	if asked.ChannelType() == "session" && len(asked.ExtraData()) == 0 {
 		select {
-		case spare := <-s.owner.spares:
+		case spare := <-s.master.spares:
 			return spare.ch, spare.reqs, nil
 		default:
 		}

@@ -128,11 +128,11 @@ func TestFurtherLost(t *testing.T) {
 	owner, sharer := s.pair(t)
 	defer hold(t, sharer)()
 	defer hold(t, owner)()
-	if sharer.another() != nil || owner.another() == nil {
+	if sharer.nextChain() != nil || owner.nextChain() == nil {
 		t.Fatal("the owner's command runs elsewhere than it should")
 	}
 	defer hold(t, sharer)()
-	_ = owner.another().Chain.Close()
+	_ = owner.nextChain().Chain.Close()
 	soon(t, "the owner's end", owner.Done())
 	soon(t, "the sharer's end", sharer.Done())
 	for _, c := range []*Chain{owner, sharer} {
@@ -152,7 +152,7 @@ func TestFurtherLeaves(t *testing.T) {
 	defer hold(t, s.share(t, chain.Options{}))()
 	hold(t, sharer)() // on a further connection, which is its own
 	release := hold(t, owner)
-	if next := owner.another(); next == nil || !next.Joined() {
+	if next := owner.nextChain(); next == nil || !next.Joined() {
 		t.Fatal("the owner's command does not run on the sharer's connection")
 	}
 	left := make(chan int, 1)
@@ -176,7 +176,7 @@ func TestNoSessions(t *testing.T) {
 	if err := c.Exec(t.Context(), "echo", nil, nil, nil); !errors.As(err, &refused) || refused.Addr != "session" {
 		t.Error(err)
 	}
-	if n := s.dials.Load(); n != most {
+	if n := s.dials.Load(); n != maxChains {
 		t.Errorf("%d dials", n)
 	}
 }
@@ -186,7 +186,7 @@ func TestNoSessions(t *testing.T) {
 func TestClientAlive(t *testing.T) {
 	_, s := realSite(t, "ClientAliveInterval 1", "ClientAliveCountMax 2")
 	owner := s.share(t, chain.Options{})
-	conn, err := net.Dial("unix", s.place.socket())
+	conn, err := net.Dial("unix", s.place.socketPath())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ func TestStoppedProcessJoins(t *testing.T) {
 				return nil
 			}
 		})
-		s.place.Wait = stuck
+		s.place.Wait = stuckTimeout
 		chains := make(chan *Chain, 2)
 		share := func() {
 			c, err := Dial(t.Context(), s.place, chain.Options{}, s.dialSite)
@@ -40,7 +40,7 @@ func TestStoppedProcessJoins(t *testing.T) {
 		go share()
 		<-arrived
 		go share()
-		stop(2 * stuck)
+		stop(2 * stuckTimeout)
 		close(leave)
 		for range 2 {
 			c := <-chains
@@ -86,7 +86,7 @@ func TestStoppedOwnerSendsTheRest(t *testing.T) {
 			}
 		}
 		_ = conn.Close()
-		stop(linger + 2*time.Second)
+		stop(drainTimeout + 2*time.Second)
 		close(read)
 		if n := <-received; n != written {
 			t.Errorf("%d of %d bytes arrived", n, written)

@@ -35,15 +35,15 @@ func TestStranger(t *testing.T) {
 	s := newOpenSite(t)
 	owner := s.share(t, chain.Options{})
 	stranger := s.process(t, asNobody(t))
-	if stranger.say("connect", s.place.socket()); !strings.Contains(stranger.answer(), "permission denied") {
+	if stranger.say("connect", s.place.socketPath()); !strings.Contains(stranger.answer(), "permission denied") {
 		t.Error("a stranger could connect")
 	}
-	for path, mode := range map[string]os.FileMode{s.place.Dir: 0o777, s.place.socket(): 0o666} {
+	for path, mode := range map[string]os.FileMode{s.place.Dir: 0o777, s.place.socketPath(): 0o666} {
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
 	}
-	stranger.want("0 bytes", "connect", s.place.socket())
+	stranger.want("0 bytes", "connect", s.place.socketPath())
 	if n := owner.Sharers(); n != 0 {
 		t.Errorf("%d sharers", n)
 	}
@@ -51,9 +51,9 @@ func TestStranger(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	stranger.want("<nil>", "listen", s.place.socket())
-	d := &dialling{place: s.place}
-	if _, err := d.join(t.Context()); !errors.Is(err, peer.ErrStranger) {
+	stranger.want("<nil>", "listen", s.place.socketPath())
+	d := &sharedDial{rendezvous: s.place}
+	if _, err := d.joinMaster(t.Context()); !errors.Is(err, peer.ErrStranger) {
 		t.Errorf("joined a stranger: %v", err)
 	}
 	if c := s.share(t, chain.Options{}); !errors.Is(c.Alone(), owndir.ErrShared) {

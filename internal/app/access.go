@@ -27,8 +27,8 @@ var (
 	passwordField = regexp.MustCompile(`(?i)<input\b[^>]*\btype\s*=\s*["']?password`)
 )
 
-// access asks the server at base for path, and follows its redirects on that server.
-func (p *prober) access(ctx context.Context, base, path string) (access, error) {
+// checkAccess asks the server at base for path, and follows its redirects on that server.
+func (p *prober) checkAccess(ctx context.Context, base, path string) (access, error) {
 	at, err := neturl.Parse(base + path)
 	if err != nil {
 		return absent, err

@@ -2,9 +2,9 @@ package app
 
 import "strings"
 
-// long takes the first of args apart, if it is a long option: its name, and
+// parseLongOption takes the first of args apart, if it is a long option: its name, and
 // its value from "--name=value" or from the argument that follows "--name".
-func long(args []string) (name, value string, ok bool) {
+func parseLongOption(args []string) (name, value string, ok bool) {
 	rest, ok := strings.CutPrefix(args[0], "--")
 	if !ok || rest == "" {
 		return "", "", false

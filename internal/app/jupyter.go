@@ -103,7 +103,7 @@ func configOf(path string) []byte {
 // Jupyter takes one such file and it is the session's.
 func takeConfig(args []string) (rest []string, path string, err error) {
 	for i := 0; i < len(args); i++ {
-		name, value, ok := long(args[i:])
+		name, value, ok := parseLongOption(args[i:])
 		if !ok || !slices.Contains(configOptions, name) {
 			rest = append(rest, args[i])
 			continue
@@ -135,7 +135,7 @@ func (a *App) asJupyter(base, token string) {
 	a.Login = func(ctx context.Context, c *http.Client, at string) ([]string, error) {
 		return loginJupyter(ctx, c, strings.TrimRight(at, "/")+base, token)
 	}
-	a.LastUse = (&jupyterUse{base: base, token: token}).last
+	a.LastUse = (&jupyterUse{base: base, token: token}).lastUse
 	a.Use = "run a cell, type in a terminal or save a file"
 }
 
@@ -187,7 +187,7 @@ var refused = map[string]string{
 // for one, is caught by the probe and by the node's own look at who listens
 // where.
 func checkJupyter(args []string) error {
-	name, value, ok := long(args)
+	name, value, ok := parseLongOption(args)
 	if !ok {
 		return nil
 	}

@@ -37,13 +37,13 @@ type active struct {
 	Last  time.Time `json:"last_activity"`
 }
 
-// last is App.LastUse.
-func (j *jupyterUse) last(ctx context.Context, c *http.Client, at string) (time.Time, error) {
+// lastUse is App.LastUse.
+func (j *jupyterUse) lastUse(ctx context.Context, c *http.Client, at string) (time.Time, error) {
 	p := newProber("jupyter", c)
 	base := strings.TrimRight(at, "/") + j.base
 	var last time.Time
 	for _, list := range []string{"api/kernels", "api/terminals"} {
-		a, err := p.read(ctx, base+list+untracked, j.token, useBody)
+		a, err := p.fetchOnce(ctx, base+list+untracked, j.token, useBody)
 		if err != nil || a.status != http.StatusOK {
 			if err == nil && a.status == http.StatusNotFound && list == "api/terminals" {
 				continue // they can be switched off
@@ -58,12 +58,12 @@ func (j *jupyterUse) last(ctx context.Context, c *http.Client, at string) (time.
 			last = used
 		}
 	}
-	a, err := p.read(ctx, base+"metrics", j.token, useBody)
+	a, err := p.fetchOnce(ctx, base+"metrics", j.token, useBody)
 	if err != nil {
 		return time.Time{}, &ProbeError{App: p.name, URL: base + "metrics", Err: err}
 	}
 	// Where there are no metrics there is nothing to be counted.
-	if n := writes(a.body); a.status == http.StatusOK && n != j.written {
+	if n := countWrites(a.body); a.status == http.StatusOK && n != j.written {
 		j.written, last = n, time.Now()
 	}
 	return last, nil
@@ -93,11 +93,11 @@ func lastOf(a answer) (time.Time, error) {
 	return last, nil
 }
 
-// writes is how many requests have written, renamed or removed a file, by Prometheus' text
+// countWrites is how many requests have written, renamed or removed a file, by Prometheus' text
 // format:
 //
 //	http_request_duration_seconds_count{handler="jupyter_server.services.contents.handlers.ContentsHandler",method="PUT",status_code="200"} 1.0
-func writes(metrics []byte) float64 {
+func countWrites(metrics []byte) float64 {
 	var sum float64
 	lines := bufio.NewScanner(bytes.NewReader(metrics))
 	for lines.Scan() {

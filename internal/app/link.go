@@ -80,25 +80,25 @@ type PrintedLogin struct {
 func (l PrintedLink) Login(ctx context.Context, c *http.Client, base string) (PrintedLogin, error) {
 	base = strings.TrimRight(base, "/")
 	p := newProber("run", c)
-	public, err := l.confirm(ctx, p, base)
+	public, err := l.confirmLoginRequired(ctx, p, base)
 	if err != nil {
 		return PrintedLogin{}, err
 	}
-	a, err := p.read(ctx, base+l.Path+"?"+l.Query.Encode(), "", probeBody)
+	a, err := p.fetchOnce(ctx, base+l.Path+"?"+l.Query.Encode(), "", probeBody)
 	switch {
 	case err != nil || a.status >= http.StatusInternalServerError:
 		return PrintedLogin{NeedsToken: true}, &ProbeError{App: "run", URL: l.Path, Status: a.status, Err: err}
 	case a.status >= http.StatusBadRequest, isRedirect(a.status) && isLoginPath(pathOf(a.header.Get("Location"))):
 		return PrintedLogin{}, &NoLoginError{l.Path, "the server refuses the token"}
 	}
-	return l.login(ctx, p, base, a.header.Values("Set-Cookie"), public), nil
+	return l.tryCookies(ctx, p, base, a.header.Values("Set-Cookie"), public), nil
 }
 
-// confirm asks the server without the token. It must refuse its first page, have none, or have a login page
+// confirmLoginRequired asks the server without the token. It must refuse its first page, have none, or have a login page
 // beside it; and it must refuse the page of the link. public: it shows that page to all, and has a login page (Jupyter
 // Server without JupyterLab).
-func (l PrintedLink) confirm(ctx context.Context, p *prober, base string) (public bool, err error) {
-	first, err := p.access(ctx, base, "/")
+func (l PrintedLink) confirmLoginRequired(ctx context.Context, p *prober, base string) (public bool, err error) {
+	first, err := p.checkAccess(ctx, base, "/")
 	if err != nil {
 		return false, err
 	}
@@ -107,7 +107,7 @@ func (l PrintedLink) confirm(ctx context.Context, p *prober, base string) (publi
 			return false, cmp.Or[error](err, &NoLoginError{l.Path, "the server asks for no login"})
 		}
 	}
-	page, err := p.access(ctx, base, l.Path)
+	page, err := p.checkAccess(ctx, base, l.Path)
 	switch {
 	case err != nil || page == denied:
 		return false, err
@@ -119,9 +119,9 @@ func (l PrintedLink) confirm(ctx context.Context, p *prober, base string) (publi
 	return false, &NoLoginError{l.Path, "the server asks for no login there"}
 }
 
-// login asks the server for the page of the link with its cookies alone, as a browser keeps them. Of a public page
+// tryCookies asks the server for the page of the link with its cookies alone, as a browser keeps them. Of a public page
 // that proves nothing.
-func (l PrintedLink) login(ctx context.Context, p *prober, base string, given []string, public bool) PrintedLogin {
+func (l PrintedLink) tryCookies(ctx context.Context, p *prober, base string, given []string, public bool) PrintedLogin {
 	page, err := url.Parse(base + l.Path)
 	if err != nil || len(given) == 0 {
 		return PrintedLogin{NeedsToken: true}
@@ -147,7 +147,7 @@ func (l PrintedLink) login(ctx context.Context, p *prober, base string, given []
 		return PrintedLogin{lines, true}
 	}
 	p.client.Jar = jar
-	switch is, err := p.access(ctx, base, l.Path); {
+	switch is, err := p.checkAccess(ctx, base, l.Path); {
 	case err != nil: // not known: the browser gets both
 		return PrintedLogin{lines, true}
 	case is != granted:

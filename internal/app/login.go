@@ -14,7 +14,7 @@ import (
 func loginJupyter(ctx context.Context, c *http.Client, base, token string) ([]string, error) {
 	const name = "jupyter"
 	status := base + "api/status"
-	a, err := newProber(name, c).read(ctx, status, token, probeBody)
+	a, err := newProber(name, c).fetchOnce(ctx, status, token, probeBody)
 	switch {
 	case err != nil:
 		return nil, &ProbeError{App: name, URL: status, Err: err}

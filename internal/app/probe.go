@@ -41,7 +41,7 @@ func probeJupyter(ctx context.Context, c *http.Client, base, token string) error
 	defer cancel()
 	var known int
 	var knownErr error
-	asking.Go(func() { known, knownErr = p.ask(ctx, status, token) })
+	asking.Go(func() { known, knownErr = p.askStatus(ctx, status, token) })
 	// What needs a login and is no API sends one who has none to the login page, which Jupyter does not log.
 	// Where it does not, the API decides; its refusal is a warning in Jupyter's log.
 	page, err := p.answerOf(ctx, base+"files/.cscs", "", isMeant)
@@ -50,7 +50,7 @@ func probeJupyter(ctx context.Context, c *http.Client, base, token string) error
 	}
 	code := page.status
 	if !page.leadsTo("/login") {
-		if code, err = p.ask(ctx, status, ""); err != nil {
+		if code, err = p.askStatus(ctx, status, ""); err != nil {
 			return err
 		}
 	}
@@ -79,7 +79,7 @@ func isRedirect(code int) bool { return code >= 300 && code < 400 }
 
 // probeOK sees that the server answers url with 200.
 func probeOK(ctx context.Context, c *http.Client, name, url string) error {
-	code, err := newProber(name, c).ask(ctx, url, "")
+	code, err := newProber(name, c).askStatus(ctx, url, "")
 	if err != nil {
 		return err
 	}
@@ -106,9 +106,9 @@ func newProber(name string, c *http.Client) *prober {
 	return p
 }
 
-// ask requests url, with the token if there is one, until the answer is one
+// askStatus requests url, with the token if there is one, until the answer is one
 // that the server means (not 5xx), and returns its status.
-func (p *prober) ask(ctx context.Context, url, token string) (int, error) {
+func (p *prober) askStatus(ctx context.Context, url, token string) (int, error) {
 	return p.askUntil(ctx, url, token, isMeant)
 }
 
@@ -129,7 +129,7 @@ func (p *prober) answerOf(ctx context.Context, url, token string, good func(int)
 	var last int  // of the latest answer
 	var why error // there was none that would do
 	got, err := backoff.Retry(ctx, func() (answer, error) {
-		got, err := p.read(ctx, url, token, probeBody)
+		got, err := p.fetchOnce(ctx, url, token, probeBody)
 		if err == nil && good(got.status) {
 			return got, nil
 		}
@@ -163,8 +163,8 @@ func (a answer) leadsTo(end string) bool {
 	return err == nil && isRedirect(a.status) && strings.HasSuffix(to.Path, end)
 }
 
-// read requests url once, with the token if there is one.
-func (p *prober) read(ctx context.Context, url, token string, limit int64) (answer, error) {
+// fetchOnce requests url once, with the token if there is one.
+func (p *prober) fetchOnce(ctx context.Context, url, token string, limit int64) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, probePatience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

@@ -30,7 +30,7 @@ func TensorBoard(logdir string, args []string) (App, error) {
 	const name = "tensorboard"
 	prefix, spec := "", false
 	for i := range args {
-		option, value, ok := long(args[i:])
+		option, value, ok := parseLongOption(args[i:])
 		if !ok {
 			continue
 		}
@@ -63,7 +63,7 @@ func TensorBoard(logdir string, args []string) (App, error) {
 		Argv:      append(argv, args...),
 		Package:   "tensorboard",
 		Program:   "tensorboard",
-		Reads:     logdirs(logdir),
+		Reads:     logdirPaths(logdir),
 		Base:      strings.TrimRight(path, "/"),
 		Path:      path,
 		Open:      true,
@@ -74,9 +74,9 @@ func TensorBoard(logdir string, args []string) (App, error) {
 	return a, a.Validate()
 }
 
-// logdirs is the directory that TensorBoard waits for, if logdir is one: it may also be
+// logdirPaths is the directory that TensorBoard waits for, if logdir is one: it may also be
 // a list, or an address elsewhere (s3://bucket/runs).
-func logdirs(logdir string) []string {
+func logdirPaths(logdir string) []string {
 	if logdir == "" || strings.ContainsAny(logdir, ",:") {
 		return nil
 	}

@@ -76,15 +76,15 @@ func Open(ctx context.Context, way func() Way) error {
 	if !CanOpen() {
 		return ErrNoBrowser
 	}
-	if err := check(way().URL); err != nil {
+	if err := checkLink(way().URL); err != nil {
 		return err
 	}
 	return newOpener().open(ctx, way)
 }
 
-// check sees that link is one for a browser, not for whatever else the desktop
+// checkLink sees that link is one for a browser, not for whatever else the desktop
 // may have a handler for.
-func check(link string) error {
+func checkLink(link string) error {
 	u, err := url.Parse(link)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return errors.New("open browser: the link is no http address")
@@ -108,8 +108,8 @@ func newOpener() *opener {
 	return o
 }
 
-// await waits for the browser to use the link, and for what may come first.
-func (o *opener) await(ctx context.Context, at string, used <-chan struct{}, unused func() error) error {
+// awaitLinkUse waits for the browser to use the link, and for what may come first.
+func (o *opener) awaitLinkUse(ctx context.Context, at string, used <-chan struct{}, unused func() error) error {
 	l, err := o.start(ctx, at)
 	if err != nil {
 		return &LaunchError{Err: err}

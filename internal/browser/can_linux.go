@@ -26,7 +26,7 @@ func canOpen(getenv func(string) string, lookPath func(string) (string, error)) 
 			display = true
 		}
 	}
-	if !display && !graphical(getenv("BROWSER")) {
+	if !display && !isGraphical(getenv("BROWSER")) {
 		return false
 	}
 	// Not www-browser, which pkg/browser tries last: it is a text browser.
@@ -38,9 +38,9 @@ func canOpen(getenv func(string) string, lookPath func(string) (string, error)) 
 	return false
 }
 
-// graphical tells whether a value of $BROWSER, commands separated by colons,
+// isGraphical tells whether a value of $BROWSER, commands separated by colons,
 // begins with one that needs no terminal.
-func graphical(browser string) bool {
+func isGraphical(browser string) bool {
 	first, _, _ := strings.Cut(browser, ":")
 	fields := strings.Fields(first)
 	if len(fields) == 0 {

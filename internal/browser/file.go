@@ -10,9 +10,9 @@ import (
 	"github.com/alps-tunnel/cscs/internal/owndir"
 )
 
-// page sends the browser on, or lets the user do it where that is forbidden.
+// redirectPage sends the browser on, or lets the user do it where that is forbidden.
 // It has no script: those are forbidden more often.
-const page = `<!DOCTYPE html>
+const redirectPage = `<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -24,9 +24,9 @@ const page = `<!DOCTYPE html>
 </html>
 `
 
-// hide puts a link into a file that only this user can read, and gives the file's address
+// writeLinkFile puts a link into a file that only this user can read, and gives the file's address
 // and what removes it.
-func hide(link string) (at string, forget func(), err error) {
+func writeLinkFile(link string) (at string, forget func(), err error) {
 	if err := owndir.CheckParent(os.TempDir()); err != nil {
 		return "", nil, err // others could put another page in its place
 	}
@@ -37,7 +37,7 @@ func hide(link string) (at string, forget func(), err error) {
 	}
 	forget = func() { _ = os.RemoveAll(dir) }
 	name := filepath.Join(dir, "open.html")
-	if err := os.WriteFile(name, fmt.Appendf(nil, page, html.EscapeString(link)), 0o600); err != nil {
+	if err := os.WriteFile(name, fmt.Appendf(nil, redirectPage, html.EscapeString(link)), 0o600); err != nil {
 		forget()
 		return "", nil, err
 	}

@@ -26,7 +26,7 @@ const helperEnv = "CSCS_BROWSER_HELPER"
 func Helper() bool {
 	at, ok := os.LookupEnv(helperEnv)
 	if !ok {
-		helped = true
+		helperCalled = true
 		return false
 	}
 	_ = os.Unsetenv(helperEnv)
@@ -38,25 +38,25 @@ func Helper() bool {
 	return true
 }
 
-// helped is true if main has called Helper. Otherwise the child would be
+// helperCalled is true if main has called Helper. Otherwise the child would be
 // another cscs, without arguments.
-var helped bool
+var helperCalled bool
 
 // A launch is a helper at work.
 type launch struct {
-	cmd    *exec.Cmd
-	pipe   *os.File
-	ended  <-chan error // receives one value, when the helper has ended
-	exited bool         // for release, once reading has ended
-	read   chan struct{}
+	cmd      *exec.Cmd
+	pipe     *os.File
+	ended    <-chan error // receives one value, when the helper has ended
+	exited   bool         // for release, once reading has ended
+	readDone chan struct{}
 }
 
 // startHelper starts the helper, to start the browser at the link.
 func startHelper(ctx context.Context, at string) (*launch, error) {
-	if !helped {
+	if !helperCalled {
 		return nil, errors.New("main does not call browser.Helper")
 	}
-	self, err := executable()
+	self, err := ownExecutable()
 	if err != nil {
 		return nil, err
 	}
@@ -70,15 +70,15 @@ func startHelper(ctx context.Context, at string) (*launch, error) {
 	cmd.Args = []string{"cscs"}
 	cmd.Env = append(os.Environ(), helperEnv+"="+at)
 	cmd.Stdout = w
-	cmd.SysProcAttr = detached()
+	cmd.SysProcAttr = detachedProcAttr()
 	if err := cmd.Start(); err != nil {
 		_ = r.Close()
 		return nil, err
 	}
 	ended := make(chan error, 1)
-	l := &launch{cmd: cmd, pipe: r, ended: ended, read: make(chan struct{})}
+	l := &launch{cmd: cmd, pipe: r, ended: ended, readDone: make(chan struct{})}
 	go func() {
-		defer close(l.read)
+		defer close(l.readDone)
 		said, err := io.ReadAll(r)
 		l.exited = err == nil
 		switch s := strings.TrimSpace(string(said)); {
@@ -96,7 +96,7 @@ func startHelper(ctx context.Context, at string) (*launch, error) {
 // now.
 func (l *launch) release() {
 	_ = l.pipe.Close()
-	<-l.read
+	<-l.readDone
 	if l.exited {
 		_ = l.cmd.Wait()
 		return

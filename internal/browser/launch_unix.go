@@ -8,13 +8,13 @@ import (
 	"syscall"
 )
 
-// detached gives the helper a session of its own: no Ctrl-C and no hangup of
+// detachedProcAttr gives the helper a session of its own: no Ctrl-C and no hangup of
 // the user's terminal reaches it, and no text browser can take that over.
-func detached() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+func detachedProcAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
-// executable is this program, on Linux even if it has been replaced or removed
+// ownExecutable is this program, on Linux even if it has been replaced or removed
 // since it was started.
-func executable() (string, error) {
+func ownExecutable() (string, error) {
 	if runtime.GOOS == "linux" {
 		return "/proc/self/exe", nil
 	}

@@ -20,12 +20,12 @@ import (
 // the link gets the same answer, 404, and the link stays good. Its path may be
 // known where users can be told apart: it is in the arguments of xdg-open, for all to see.
 type offer struct {
-	way  func() Way
-	host string // our own host:port
-	path string
-	peer peer.Func     // nil: nobody vouches for anyone, and who knows the path is let in
-	self int           // this user, for peer
-	used chan struct{} // closed when the way has been given
+	way     func() Way
+	host    string // our own host:port
+	path    string
+	peer    peer.Func     // nil: nobody vouches for anyone, and who knows the path is let in
+	selfUID int           // this user, for peer
+	used    chan struct{} // closed when the way has been given
 
 	mu      sync.Mutex
 	given   bool
@@ -33,13 +33,13 @@ type offer struct {
 }
 
 func newOffer(way func() Way, host string, who peer.Func) *offer {
-	return &offer{way: way, host: host, path: "/" + rand.Text(), peer: who, self: os.Getuid(), used: make(chan struct{})}
+	return &offer{way: way, host: host, path: "/" + rand.Text(), peer: who, selfUID: os.Getuid(), used: make(chan struct{})}
 }
 
 func (o *offer) url() string { return "http://" + o.host + o.path }
 
-// refusal says who was refused last.
-func (o *offer) refusal() string {
+// lastRefused says who was refused last.
+func (o *offer) lastRefused() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.refused
@@ -50,7 +50,7 @@ func (o *offer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Connection", "close")
-	if !o.asked(r) || !o.ours(r) || !o.take() {
+	if !o.isLinkRequest(r) || !o.isAllowedPeer(r) || !o.claimLink() {
 		http.NotFound(w, r)
 		return
 	}
@@ -77,12 +77,12 @@ func SendOn(w http.ResponseWriter, r *http.Request, to string) {
 	default:
 		h.Set("Content-Type", "text/html; charset=utf-8")
 		h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-		_, _ = fmt.Fprintf(w, page, html.EscapeString(to))
+		_, _ = fmt.Fprintf(w, redirectPage, html.EscapeString(to))
 	}
 }
 
-// asked tells whether the request is that of a browser that was sent here.
-func (o *offer) asked(r *http.Request) bool {
+// isLinkRequest tells whether the request is that of a browser that was sent here.
+func (o *offer) isLinkRequest(r *http.Request) bool {
 	if r.Method != http.MethodGet || subtle.ConstantTimeCompare([]byte(r.URL.Path), []byte(o.path)) != 1 {
 		return false
 	}
@@ -102,10 +102,10 @@ func Ahead(r *http.Request) bool {
 	return false
 }
 
-// ours tells whether the process at the other end of the connection may be one of
+// isAllowedPeer tells whether the process at the other end of the connection may be one of
 // this user's: not where the kernel names another user. A browser on the Windows side of WSL comes by
 // a relay of root's, or has no user here.
-func (o *offer) ours(r *http.Request) bool {
+func (o *offer) isAllowedPeer(r *http.Request) bool {
 	if o.peer == nil {
 		return true
 	}
@@ -118,7 +118,7 @@ func (o *offer) ours(r *http.Request) bool {
 		return false
 	}
 	uid, err := o.peer.Of(remote, local)
-	if peer.Judge(o.self, uid, err) != peer.Stranger {
+	if peer.Judge(o.selfUID, uid, err) != peer.Stranger {
 		return true
 	}
 	o.mu.Lock()
@@ -127,8 +127,8 @@ func (o *offer) ours(r *http.Request) bool {
 	return false
 }
 
-// take uses the link up, and tells whether this was the first to do so.
-func (o *offer) take() bool {
+// claimLink uses the link up, and tells whether this was the first to do so.
+func (o *offer) claimLink() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.given {

@@ -112,7 +112,7 @@ func TestOfferIsForThisUser(t *testing.T) {
 			if a := mustFetch(t, http.MethodGet, o.url(), nil); a.Status != http.StatusNotFound || a.Location != "" {
 				t.Errorf("got %+v", a)
 			}
-			if got := o.refusal(); !strings.Contains(got, tt.want) {
+			if got := o.lastRefused(); !strings.Contains(got, tt.want) {
 				t.Errorf("refused: %q, want %q in it", got, tt.want)
 			}
 			o.peer = peerIs(os.Getuid())
@@ -133,7 +133,7 @@ func TestOfferIsForWindows(t *testing.T) {
 		"relay":    peerIs(peer.Root),
 	} {
 		o := serveOffer(t, who)
-		o.self = notRoot
+		o.selfUID = notRoot
 		if a := mustFetch(t, http.MethodGet, o.url(), nil); a.Location != target {
 			t.Errorf("%s: %+v", name, a)
 		}

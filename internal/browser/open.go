@@ -41,12 +41,12 @@ func (o *opener) open(ctx context.Context, way func() Way) error {
 	at := off.url()
 	if o.peer == nil {
 		var forget func()
-		if at, forget, err = hide(at); err != nil {
+		if at, forget, err = writeLinkFile(at); err != nil {
 			return &LaunchError{Err: err}
 		}
 		defer forget()
 	}
-	return o.await(ctx, at, off.used, func() error {
-		return &UnusedError{After: Lifetime, Refused: off.refusal()}
+	return o.awaitLinkUse(ctx, at, off.used, func() error {
+		return &UnusedError{After: Lifetime, Refused: off.lastRefused()}
 	})
 }

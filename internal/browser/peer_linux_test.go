@@ -38,7 +38,7 @@ func TestAnotherUserIsRefused(t *testing.T) {
 	if a := ask(nobody); a.Status != http.StatusNotFound || a.Location != "" {
 		t.Errorf("another user got %+v", a)
 	}
-	if got, want := o.refusal(), "a process of user nobody"; got != want {
+	if got, want := o.lastRefused(), "a process of user nobody"; got != want {
 		t.Errorf("refused %q, want %q", got, want)
 	}
 	if a := ask(0); a.Location != target {

@@ -17,7 +17,7 @@ func TestHideInForeignPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("TMPDIR", dir)
-	if at, _, err := hide("http://127.0.0.1:1/secret"); !errors.Is(err, owndir.ErrShared) {
+	if at, _, err := writeLinkFile("http://127.0.0.1:1/secret"); !errors.Is(err, owndir.ErrShared) {
 		t.Errorf("%s, %v", at, err)
 	}
 	if left, _ := os.ReadDir(dir); len(left) > 0 {

@@ -32,7 +32,7 @@ func TestAcceptSurvives(t *testing.T) {
 	}
 	d := &door{listener: &flaky{l, []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM}}, visitors: map[net.Conn]bool{}, kept: true}
 	var receiving sync.WaitGroup
-	receiving.Go(d.receive)
+	receiving.Go(d.acceptVisitors)
 	defer receiving.Wait()
 	conn, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
@@ -41,7 +41,7 @@ func TestAcceptSurvives(t *testing.T) {
 	defer conn.Close()
 	end := testEnd(t, l)
 	defer end()
-	if word, err := bufio.NewReader(conn).ReadString('\n'); err != nil || word != welcome() {
+	if word, err := bufio.NewReader(conn).ReadString('\n'); err != nil || word != greetingLine() {
 		t.Errorf("%q, %v", word, err)
 	}
 }

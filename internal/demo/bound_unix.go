@@ -4,5 +4,5 @@ package demo
 
 import "syscall"
 
-// bound gives the server a process group of its own.
-func bound() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+// serverProcAttr gives the server a process group of its own.
+func serverProcAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

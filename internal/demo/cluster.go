@@ -34,22 +34,22 @@ type Cluster struct {
 	dir  string // everything that it writes is below
 	user string
 
-	ca    ssh.Signer
-	jump  *sshserver.Server
-	login *sshserver.Server
-	nodes map[string]*sshserver.Server
-	keys  map[string]ssh.Signer // the hosts' own, by name
-	line  net.Listener          // to the jump host
+	ca           ssh.Signer
+	jump         *sshserver.Server
+	login        *sshserver.Server
+	nodes        map[string]*sshserver.Server
+	keys         map[string]ssh.Signer // the hosts' own, by name
+	jumpListener net.Listener          // to the jump host
 
 	ctl   *controller
 	tasks sync.WaitGroup // connections and runners
 
-	mu       sync.Mutex
-	sessions map[string]*session
-	recent   []step // connections that belong to no session yet
-	cut      bool
-	mute     []net.Conn // that came while the line was cut
-	turned   bool       // the nodes refuse all ssh
+	mu          sync.Mutex
+	sessions    map[string]*session
+	recentSteps []step // connections that belong to no session yet
+	jumpCut     bool
+	heldConns   []net.Conn // that came while the line was cut
+	nodesRefuse bool       // the nodes refuse all ssh
 }
 
 // newCluster starts a cluster whose files are in dir, the user's alone; idle is called whenever
@@ -57,7 +57,7 @@ type Cluster struct {
 func newCluster(dir string, idle func()) (*Cluster, error) {
 	c := &Cluster{dir: dir, user: userName(), nodes: map[string]*sshserver.Server{}, keys: map[string]ssh.Signer{}, sessions: map[string]*session{}}
 	c.ctl = newController(nodeNames, idle)
-	if err := os.MkdirAll(c.home(), 0o700); err != nil {
+	if err := os.MkdirAll(c.homeDir(), 0o700); err != nil {
 		return nil, err
 	}
 	if err := c.makeKeys(); err != nil {
@@ -67,16 +67,16 @@ func newCluster(dir string, idle func()) (*Cluster, error) {
 		return nil, err
 	}
 	var err error
-	if c.line, err = net.Listen("tcp", "127.0.0.1:0"); err != nil { //nolint:noctx // it is done at once
+	if c.jumpListener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil { //nolint:noctx // it is done at once
 		return nil, err
 	}
-	c.tasks.Go(c.accept)
+	c.tasks.Go(c.acceptConns)
 	return c, nil
 }
 
-// home is where the cluster's user is at home: sessions have their directories there, and
+// homeDir is where the cluster's user is at home: sessions have their directories there, and
 // servers start there.
-func (c *Cluster) home() string { return filepath.Join(c.dir, "home") }
+func (c *Cluster) homeDir() string { return filepath.Join(c.dir, "home") }
 
 // userName is the user's, as far as a name of Unix's can be made of it.
 func userName() string {
@@ -104,14 +104,14 @@ func (c *Cluster) makeHosts() error {
 	server := func(name string, config sshserver.Config) (*sshserver.Server, error) {
 		config.HostKeys = []ssh.Signer{c.keys[name]}
 		config.UserCA = c.ca.PublicKey()
-		config.Entered = func(ssh.ConnMetadata) { c.entered(name) }
+		config.Entered = func(ssh.ConnMetadata) { c.recordLogin(name) }
 		return sshserver.New(config)
 	}
 	var err error
 	for _, name := range nodeNames {
 		c.nodes[name], err = server(name, sshserver.Config{
 			Dial:    dialLoopback,
-			Account: c.admit(name),
+			Account: c.accessCheck(name),
 			Exec: func(cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
 				return c.exec(name, cmd, stdin, stdout, stderr)
 			},
@@ -124,7 +124,7 @@ func (c *Cluster) makeHosts() error {
 		Dial: func(_, addr string) (net.Conn, error) {
 			for name, s := range c.nodes {
 				if addr == net.JoinHostPort(name, "22") {
-					return c.connect(s), nil
+					return c.dialServer(s), nil
 				}
 			}
 			return nil, errors.New("no route to " + addr)
@@ -141,14 +141,14 @@ func (c *Cluster) makeHosts() error {
 			if addr != net.JoinHostPort(loginName, "22") {
 				return nil, errors.New("no route to " + addr)
 			}
-			return c.connect(c.login), nil
+			return c.dialServer(c.login), nil
 		},
 	})
 	return err
 }
 
-// connect is a connection to a host, inside of this process.
-func (c *Cluster) connect(to *sshserver.Server) net.Conn {
+// dialServer is a connection to a host, inside of this process.
+func (c *Cluster) dialServer(to *sshserver.Server) net.Conn {
 	here, there := sshserver.Pipe()
 	c.tasks.Go(func() { to.Serve(there) })
 	return here
@@ -166,11 +166,11 @@ func dialLoopback(network, addr string) (net.Conn, error) {
 	return net.DialTimeout(network, addr, 10*time.Second) //nolint:noctx // sshserver has none to hand on
 }
 
-// admit is what a node's PAM says: it lets in who has a job there.
-func (c *Cluster) admit(node string) func(string) error {
+// accessCheck is what a node's PAM says: it lets in who has a job there.
+func (c *Cluster) accessCheck(node string) func(string) error {
 	return func(string) error {
 		c.mu.Lock()
-		turned := c.turned
+		turned := c.nodesRefuse
 		c.mu.Unlock()
 		if turned || c.ctl.jobOn(node) == "" {
 			return fmt.Errorf("Access denied by pam_slurm_adopt: you have no active jobs on this node") //nolint:staticcheck // its words
@@ -179,17 +179,17 @@ func (c *Cluster) admit(node string) func(string) error {
 	}
 }
 
-// accept takes connections to the jump host.
-func (c *Cluster) accept() {
+// acceptConns takes connections to the jump host.
+func (c *Cluster) acceptConns() {
 	for {
-		conn, err := c.line.Accept()
+		conn, err := c.jumpListener.Accept()
 		if err != nil {
 			return
 		}
 		c.mu.Lock()
-		cut := c.cut
+		cut := c.jumpCut
 		if cut { // who calls hears nothing
-			c.mute = append(c.mute, conn)
+			c.heldConns = append(c.heldConns, conn)
 		}
 		c.mu.Unlock()
 		if !cut {
@@ -200,7 +200,7 @@ func (c *Cluster) accept() {
 
 // Close ends the cluster, its jobs and all that runs in them, and waits for that.
 func (c *Cluster) Close() {
-	_ = c.line.Close()
+	_ = c.jumpListener.Close()
 	c.Heal()
 	c.ctl.cancelAll()
 	c.jump.Close()

@@ -45,22 +45,22 @@ func newController(nodes []string, idle func()) *controller {
 	return &controller{idle: idle, next: 4270001, nodes: nodes}
 }
 
-func (j *job) number() string { return strconv.Itoa(j.id) }
+func (j *job) idString() string { return strconv.Itoa(j.id) }
 
-// active reports whether it holds something, or waits to.
-func (j *job) active() bool { return j.state == "PENDING" || j.state == "RUNNING" }
+// isActive reports whether it holds something, or waits to.
+func (j *job) isActive() bool { return j.state == "PENDING" || j.state == "RUNNING" }
 
-func (j *job) touch() {
+func (j *job) notifyChange() {
 	close(j.changed)
 	j.changed = make(chan struct{})
 }
 
-// submit takes a request, and grants it now if there is room.
-func (ctl *controller) submit(name string, r request, run func(*job)) *job {
+// submitJob takes a request, and grants it now if there is room.
+func (ctl *controller) submitJob(name string, r request, run func(*job)) *job {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
 	ctl.next++
-	j := &job{id: ctl.next, name: name, request: r, begin: time.Now().Add(r.delay()), state: "PENDING", reason: "None",
+	j := &job{id: ctl.next, name: name, request: r, begin: time.Now().Add(r.minDelay()), state: "PENDING", reason: "None",
 		changed: make(chan struct{}), run: run}
 	ctl.jobs = append(ctl.jobs, j)
 	ctl.schedule()
@@ -74,15 +74,15 @@ func (ctl *controller) schedule() {
 		if j.state != "PENDING" {
 			continue
 		}
-		reason, estimate := j.request.obstacle(), time.Time{}
+		reason, estimate := j.request.pendingReason(), time.Time{}
 		if wait := time.Until(j.begin); reason == "" && wait > 0 {
 			reason, estimate = "BeginTime", j.begin
 			if j.request.partition == BusyPartition {
 				reason = "Resources"
 			}
-			ctl.after(j, wait, ctl.schedule)
+			ctl.setJobTimer(j, wait, ctl.schedule)
 		}
-		free := ctl.free(j.request)
+		free := ctl.freeNodes(j.request)
 		switch {
 		case reason != "":
 		case blocked:
@@ -91,32 +91,32 @@ func (ctl *controller) schedule() {
 			reason, blocked = "Resources", true
 			estimate = ctl.nextEnd()
 		default:
-			ctl.grant(j, free)
+			ctl.grantNodes(j, free)
 			continue
 		}
 		if reason != j.reason || !estimate.Equal(j.start) {
 			j.reason, j.start = reason, estimate
-			j.touch()
+			j.notifyChange()
 		}
 	}
 }
 
-// after calls f, with the lock held, unless the job is over by then.
-func (ctl *controller) after(j *job, d time.Duration, f func()) {
+// setJobTimer calls f, with the lock held, unless the job is over by then.
+func (ctl *controller) setJobTimer(j *job, d time.Duration, f func()) {
 	if j.timer != nil {
 		j.timer.Stop()
 	}
 	j.timer = time.AfterFunc(d, func() {
 		ctl.mu.Lock()
 		defer ctl.mu.Unlock()
-		if j.active() {
+		if j.isActive() {
 			f()
 		}
 	})
 }
 
-// free are the nodes for a request; nil: there are not enough. The lock is held.
-func (ctl *controller) free(r request) []string {
+// freeNodes are the nodes for a request; nil: there are not enough. The lock is held.
+func (ctl *controller) freeNodes(r request) []string {
 	var free []string
 	for _, n := range ctl.nodes {
 		taken := slices.ContainsFunc(ctl.jobs, func(j *job) bool {
@@ -143,28 +143,28 @@ func (ctl *controller) nextEnd() time.Time {
 	return first
 }
 
-// grant gives the nodes to a job. The lock is held.
-func (ctl *controller) grant(j *job, nodes []string) {
+// grantNodes gives the nodes to a job. The lock is held.
+func (ctl *controller) grantNodes(j *job, nodes []string) {
 	j.state, j.reason, j.nodes, j.start = "RUNNING", "None", nodes, time.Time{}
 	j.began = time.Now()
 	j.ends = j.began.Add(j.request.limit)
-	ctl.after(j, j.request.limit, func() { ctl.endLocked(j, "TIMEOUT", false) })
+	ctl.setJobTimer(j, j.request.limit, func() { ctl.endLocked(j, "TIMEOUT", false) })
 	j.held = j.run != nil
-	j.touch()
+	j.notifyChange()
 	if j.run != nil {
 		j.run(j)
 	}
 }
 
-// end ends a job, if it is not over yet.
-func (ctl *controller) end(j *job, state string, kill bool) {
+// endJob ends a job, if it is not over yet.
+func (ctl *controller) endJob(j *job, state string, kill bool) {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
 	ctl.endLocked(j, state, kill)
 }
 
 func (ctl *controller) endLocked(j *job, state string, kill bool) {
-	if !j.active() {
+	if !j.isActive() {
 		if kill && j.held && j.stop != nil {
 			j.stop(true)
 		}
@@ -174,47 +174,47 @@ func (ctl *controller) endLocked(j *job, state string, kill bool) {
 	if j.timer != nil {
 		j.timer.Stop()
 	}
-	j.touch()
+	j.notifyChange()
 	if j.held && j.stop != nil {
 		j.stop(kill)
 	}
-	ctl.settle()
+	ctl.handleJobEnd()
 }
 
-// released tells that nothing runs in the job any more.
-func (ctl *controller) released(j *job, state string) {
+// releaseJob tells that nothing runs in the job any more.
+func (ctl *controller) releaseJob(j *job, state string) {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
 	j.held = false
-	if j.active() {
+	if j.isActive() {
 		ctl.endLocked(j, state, false)
 		return
 	}
-	ctl.settle()
+	ctl.handleJobEnd()
 }
 
-// settle is what follows from the end of a job. The lock is held.
-func (ctl *controller) settle() {
+// handleJobEnd is what follows from the end of a job. The lock is held.
+func (ctl *controller) handleJobEnd() {
 	ctl.schedule()
 	if n := len(ctl.jobs) - 100; n > 0 { // Slurm, too, forgets (MinJobAge)
-		ctl.jobs = slices.DeleteFunc(ctl.jobs, func(j *job) bool { n--; return n >= 0 && !j.active() && !j.held })
+		ctl.jobs = slices.DeleteFunc(ctl.jobs, func(j *job) bool { n--; return n >= 0 && !j.isActive() && !j.held })
 	}
-	if !slices.ContainsFunc(ctl.jobs, func(j *job) bool { return j.active() || j.held }) {
+	if !slices.ContainsFunc(ctl.jobs, func(j *job) bool { return j.isActive() || j.held }) {
 		go ctl.idle()
 	}
 }
 
-// busy reports whether there is a job.
-func (ctl *controller) busy() bool {
+// hasJobs reports whether there is a job.
+func (ctl *controller) hasJobs() bool {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
-	return slices.ContainsFunc(ctl.jobs, func(j *job) bool { return j.active() || j.held })
+	return slices.ContainsFunc(ctl.jobs, func(j *job) bool { return j.isActive() || j.held })
 }
 
-// cancel is scancel of a number, or whatever else ends the job in that state.
-func (ctl *controller) cancel(number, state string) {
-	if j := ctl.find(number); j != nil {
-		ctl.end(j, state, false)
+// endJobByID is scancel of a number, or whatever else ends the job in that state.
+func (ctl *controller) endJobByID(number, state string) {
+	if j := ctl.findJob(number); j != nil {
+		ctl.endJob(j, state, false)
 	}
 }
 
@@ -226,24 +226,24 @@ func (ctl *controller) cancelAll() {
 	}
 }
 
-func (ctl *controller) find(number string) *job {
+func (ctl *controller) findJob(number string) *job {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
 	for _, j := range ctl.jobs {
-		if j.number() == number {
+		if j.idString() == number {
 			return j
 		}
 	}
 	return nil
 }
 
-// named are the active jobs of that name.
-func (ctl *controller) named(name string) []*job {
+// activeJobsNamed are the active jobs of that name.
+func (ctl *controller) activeJobsNamed(name string) []*job {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
 	var found []*job
 	for _, j := range ctl.jobs {
-		if j.name == name && j.active() {
+		if j.name == name && j.isActive() {
 			found = append(found, j)
 		}
 	}
@@ -256,48 +256,48 @@ func (ctl *controller) jobOn(node string) string {
 	defer ctl.mu.Unlock()
 	for _, j := range ctl.jobs {
 		if (j.state == "RUNNING" || j.held) && j.run != nil && slices.Contains(j.nodes, node) {
-			return j.number()
+			return j.idString()
 		}
 	}
 	return ""
 }
 
-// occupy gives the nodes that are free to somebody else.
-func (ctl *controller) occupy() (release func()) {
+// occupyFreeNodes gives the nodes that are free to somebody else.
+func (ctl *controller) occupyFreeNodes() (release func()) {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
 	var held []*job
 	for _, n := range ctl.nodes {
 		r := request{nodes: 1, nodelist: []string{n}, partition: "normal", limit: time.Hour}
-		if ctl.free(r) == nil {
+		if ctl.freeNodes(r) == nil {
 			continue
 		}
 		ctl.next++
 		j := &job{id: ctl.next, name: "occupy", request: r, state: "PENDING", changed: make(chan struct{})}
 		ctl.jobs = append(ctl.jobs, j)
-		ctl.grant(j, []string{n})
+		ctl.grantNodes(j, []string{n})
 		held = append(held, j)
 	}
 	return func() {
 		for _, j := range held {
-			ctl.end(j, "COMPLETED", false)
+			ctl.endJob(j, "COMPLETED", false)
 		}
 	}
 }
 
-// A look is a job as it is at one moment.
-type look struct {
-	state, reason string
-	start         time.Time
-	info          string // scontrol --oneliner show job
-	listed        string // squeue's %i|%T|%r|%S|%e|%P|%a|%N
-	queue         string // the same with |%j
-	nodes         string
-	begins, ends  string
-	changed       <-chan struct{}
+// A jobSnapshot is a job as it is at one moment.
+type jobSnapshot struct {
+	state, reason   string
+	start           time.Time
+	info            string // scontrol --oneliner show job
+	squeueLine      string // squeue's %i|%T|%r|%S|%e|%P|%a|%N
+	squeueLineNamed string // the same with |%j
+	nodes           string
+	begins, ends    string
+	changed         <-chan struct{}
 }
 
-func (ctl *controller) look(j *job) look {
+func (ctl *controller) snapshotJob(j *job) jobSnapshot {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
 	stamp := func(t time.Time) string {
@@ -308,23 +308,23 @@ func (ctl *controller) look(j *job) look {
 	}
 	nodes := strings.Join(j.nodes, ",")
 	rest := strings.Join([]string{j.state, j.reason, stamp(j.start), stamp(j.ends), j.request.partition, "(null)", nodes}, "|")
-	return look{
+	return jobSnapshot{
 		state: j.state, reason: j.reason, start: j.start, changed: j.changed,
 		info: fmt.Sprintf("JobId=%d JobName=%s JobState=%s Reason=%s Partition=%s Account=(null) StartTime=%s EndTime=%s NodeList=%s",
 			j.id, j.name, j.state, j.reason, j.request.partition, stamp(j.began), stamp(j.ends), nodes),
-		listed: j.number() + "|" + rest,
-		queue:  j.number() + "|" + rest + "|" + j.name,
-		nodes:  nodes, begins: stamp(j.began), ends: stamp(j.ends),
+		squeueLine:      j.idString() + "|" + rest,
+		squeueLineNamed: j.idString() + "|" + rest + "|" + j.name,
+		nodes:           nodes, begins: stamp(j.began), ends: stamp(j.ends),
 	}
 }
 
-// where is squeue's %T|%N|%u|%e|%S of a job that runs.
-func (l look) where(user string) string {
+// locationAnswer is squeue's %T|%N|%u|%e|%S of a job that runs.
+func (l jobSnapshot) locationAnswer(user string) string {
 	return strings.Join([]string{l.state, l.nodes, user, l.ends, l.begins}, "|")
 }
 
-// answer is squeue's %T|%r|%S.
-func (l look) answer() string {
+// queueAnswer is squeue's %T|%r|%S.
+func (l jobSnapshot) queueAnswer() string {
 	start := "N/A"
 	if !l.start.IsZero() {
 		start = strconv.FormatInt(l.start.Unix(), 10)
@@ -332,43 +332,43 @@ func (l look) answer() string {
 	return l.state + "|" + l.reason + "|" + start
 }
 
-// mine are the user's active jobs.
-func (ctl *controller) mine() []look {
+// snapshotUserJobs are the user's active jobs.
+func (ctl *controller) snapshotUserJobs() []jobSnapshot {
 	ctl.mu.Lock()
 	var mine []*job
 	for _, j := range ctl.jobs {
-		if j.active() && j.run != nil {
+		if j.isActive() && j.run != nil {
 			mine = append(mine, j)
 		}
 	}
 	ctl.mu.Unlock()
-	var all []look
+	var all []jobSnapshot
 	for _, j := range mine {
-		all = append(all, ctl.look(j))
+		all = append(all, ctl.snapshotJob(j))
 	}
 	return all
 }
 
 func (ctl *controller) stateOf(number string) string {
-	j := ctl.find(number)
+	j := ctl.findJob(number)
 	if j == nil {
 		return ""
 	}
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
-	if !j.active() {
+	if !j.isActive() {
 		return ""
 	}
 	return j.state
 }
 
-// queue lists the active jobs.
-func (ctl *controller) queue() string {
+// formatQueue lists the active jobs.
+func (ctl *controller) formatQueue() string {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
 	var lines []string
 	for _, j := range ctl.jobs {
-		if j.active() {
+		if j.isActive() {
 			lines = append(lines, fmt.Sprintf("%d %s %s %s", j.id, j.name, j.state, j.reason))
 		}
 	}

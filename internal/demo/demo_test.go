@@ -48,7 +48,7 @@ func TestJudge(t *testing.T) {
 		{"wide of IPv6", []listener{sock("[::]:80", true)}, "wide ::1"},
 		{"wide at one address", []listener{sock("192.0.2.1:80", true)}, "wide 192.0.2.1"},
 	} {
-		v := judge(c.all, 80)
+		v := classifyPort(c.all, 80)
 		if got := strings.TrimSpace(v.kind + " " + v.addr); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
@@ -88,12 +88,12 @@ func TestQueue(t *testing.T) {
 		if refusal != "" {
 			t.Fatal(refusal)
 		}
-		return ctl.submit("cscs-x", r, nil)
+		return ctl.submitJob("cscs-x", r, nil)
 	}
 	states := func(jobs ...*job) string {
 		var s []string
 		for _, j := range jobs {
-			l := ctl.look(j)
+			l := ctl.snapshotJob(j)
 			s = append(s, l.state+"/"+l.reason)
 		}
 		return strings.Join(s, " ")
@@ -102,14 +102,14 @@ func TestQueue(t *testing.T) {
 	if got := states(down, one, two, small); got != "PENDING/PartitionDown RUNNING/None PENDING/Resources PENDING/Priority" {
 		t.Error(got)
 	}
-	if ctl.look(two).start.IsZero() {
+	if ctl.snapshotJob(two).start.IsZero() {
 		t.Error("no estimate, though a job that runs has a limit")
 	}
-	ctl.end(one, "COMPLETED", false)
+	ctl.endJob(one, "COMPLETED", false)
 	if got := states(one, two, small); got != "COMPLETED/None RUNNING/None PENDING/Resources" {
 		t.Error(got)
 	}
-	ctl.end(two, "TIMEOUT", false)
+	ctl.endJob(two, "TIMEOUT", false)
 	if got := states(two, small); got != "TIMEOUT/None RUNNING/None" {
 		t.Error(got)
 	}
@@ -117,8 +117,8 @@ func TestQueue(t *testing.T) {
 		t.Error(got)
 	}
 	ctl.cancelAll()
-	if ctl.busy() {
-		t.Errorf("still there: %s", ctl.queue())
+	if ctl.hasJobs() {
+		t.Errorf("still there: %s", ctl.formatQueue())
 	}
 }
 
@@ -159,7 +159,7 @@ func TestPage(t *testing.T) {
 		}
 	}
 	steps := func() []step {
-		var told told
+		var told pageData
 		if err := json.Unmarshal(get("/steps", "127.0.0.1", "curl").Body.Bytes(), &told); err != nil {
 			t.Fatal(err)
 		}
@@ -192,11 +192,11 @@ func TestLogKeepsTheNewest(t *testing.T) {
 		}
 		_, _ = l.Write(block)
 	}
-	text, total := l.since(0)
+	text, total := l.readSince(0)
 	if total != 70<<20 || len(text) != 38<<20 || text[0] != 32 || text[len(text)-1] != 69 {
 		t.Errorf("%d bytes of %d, from %d to %d", len(text), total, text[0], text[len(text)-1])
 	}
-	if text, _ := l.since(total - 5); len(text) != 5 {
+	if text, _ := l.readSince(total - 5); len(text) != 5 {
 		t.Errorf("%d bytes, of the last 5", len(text))
 	}
 }
@@ -214,7 +214,7 @@ func TestLogsLastLines(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, _ = l.Write([]byte(c.text))
-		if got, _ := l.since(l.before(c.last)); string(got) != c.want {
+		if got, _ := l.readSince(l.lastLinesOffset(c.last)); string(got) != c.want {
 			t.Errorf("the last %d lines of %q: %q", c.last, c.text, got)
 		}
 		l.close()
@@ -242,12 +242,12 @@ func TestPlaceTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{keyFile, clusterFile, knownFile, doorFile, lockFile} {
-		if info, err := os.Stat(p.file(name)); err != nil || info.Mode().Perm() != 0o600 {
+	for _, name := range []string{keyFile, clusterFile, knownHostsFile, doorFile, lockFile} {
+		if info, err := os.Stat(p.filePath(name)); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v", name, info, err)
 		}
 	}
-	if word := welcome(); len(word) < 20 || !strings.HasPrefix(word, greeting) {
+	if word := greetingLine(); len(word) < 20 || !strings.HasPrefix(word, greetingPrefix) {
 		t.Errorf("welcome: %q", word)
 	}
 	if v.Fresh || !v.Leave(t.Context()) {
@@ -270,15 +270,15 @@ func TestPlaceOfAnotherVersion(t *testing.T) {
 	go func() {
 		conn, err := l.Accept()
 		if err == nil {
-			_, _ = conn.Write([]byte(greeting + "0123456789abcdef\n"))
+			_, _ = conn.Write([]byte(greetingPrefix + "0123456789abcdef\n"))
 			_, _ = io.Copy(io.Discard, conn) // until the visitor goes
 			_ = conn.Close()
 		}
 	}()
-	if err := os.WriteFile(p.file(doorFile), []byte(l.Addr().String()+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(p.filePath(doorFile), []byte(l.Addr().String()+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	lock := flock.New(p.file(lockFile))
+	lock := flock.New(p.filePath(lockFile))
 	if ok, err := lock.TryLock(); !ok {
 		t.Fatal(err)
 	}

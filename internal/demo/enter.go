@@ -11,30 +11,30 @@ import (
 
 func base64Of(key ssh.PublicKey) string { return base64.StdEncoding.EncodeToString(key.Marshal()) }
 
-// enter: the other way to a node, where its own sshd turns the user away: a job step's
+// serveNodeSSH: the other way to a node, where its own sshd turns the user away: a job step's
 // sshd, with the host key and for the user's key that the client has made.
-func (k *call) enter() {
+func (k *call) serveNodeSSH() {
 	node, number := k.Get("node"), k.Get("job")
-	if k.Get("guest") == "" && k.session() == nil {
-		k.fail("gone", "the session's directory has disappeared from the cluster")
+	if k.Get("guest") == "" && k.findSession() == nil {
+		k.writeError("gone", "the session's directory has disappeared from the cluster")
 		return
 	}
 	if number == "" {
 		number = k.c.ctl.jobOn(node)
 	}
-	j := k.c.ctl.find(number)
+	j := k.c.ctl.findJob(number)
 	if j == nil || k.c.nodes[node] == nil || k.c.ctl.stateOf(number) != "RUNNING" {
-		k.fail("nojob", "no job of yours runs on "+node)
+		k.writeError("nojob", "no job of yours runs on "+node)
 		return
 	}
 	hostKey, err := ssh.ParsePrivateKey([]byte(k.Get("host_key")))
 	if err != nil {
-		k.fail("home", err.Error())
+		k.writeError("home", err.Error())
 		return
 	}
 	userKey, _, _, _, err := ssh.ParseAuthorizedKey([]byte(k.Get("user_key")))
 	if err != nil {
-		k.fail("home", err.Error())
+		k.writeError("home", err.Error())
 		return
 	}
 	server, err := sshserver.New(sshserver.Config{
@@ -44,20 +44,20 @@ func (k *call) enter() {
 		},
 	})
 	if err != nil {
-		k.fail("home", err.Error())
+		k.writeError("home", err.Error())
 		return
 	}
-	k.say("stream")
+	k.writeLine("stream")
 	here, there := sshserver.Pipe()
 	k.c.tasks.Go(func() { // the step ends with its stream, or with its job
 		defer func() { _ = here.Close() }()
 		_, _ = io.Copy(here, k.in)
 	})
 	go func() {
-		l := k.c.ctl.look(j)
+		l := k.c.ctl.snapshotJob(j)
 		for l.state == "RUNNING" {
 			<-l.changed
-			l = k.c.ctl.look(j)
+			l = k.c.ctl.snapshotJob(j)
 		}
 		_ = here.Close()
 	}()

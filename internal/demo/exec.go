@@ -18,7 +18,7 @@ import (
 
 // A call is one verb of the remote half at work on a host.
 type call struct {
-	*slurm.Asked
+	*slurm.ParsedCall
 	c     *Cluster
 	host  string
 	in    *bufio.Reader // what follows the script
@@ -38,20 +38,20 @@ func (c *Cluster) exec(host, command string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintf(stderr, "cscs demo: %v\n", err)
 		return 1
 	}
-	k := &call{Asked: asked, c: c, host: host, in: in, out: stdout}
+	k := &call{ParsedCall: asked, c: c, host: host, in: in, out: stdout}
 	_, _ = io.WriteString(stdout, asked.Greeting())
 	verb, ok := map[string]func(*call){
-		"submit": (*call).submit, "follow": (*call).takeUp, "stop": (*call).stop, "list": (*call).list,
-		"log": (*call).showLog, "find": (*call).find, "examine": (*call).examine, "look": (*call).look, "enter": (*call).enter,
+		"submit": (*call).submitAndFollow, "follow": (*call).takeUp, "stop": (*call).stopSession, "list": (*call).listSessions,
+		"log": (*call).showLog, "find": (*call).findNode, "examine": (*call).examineHost, "look": (*call).watchPort, "enter": (*call).serveNodeSSH,
 		"watchjob": (*call).watchJob,
 	}[asked.Verb]
 	if !ok {
-		k.fail("protocol", "the demo does not know the verb "+asked.Verb)
+		k.writeError("protocol", "the demo does not know the verb "+asked.Verb)
 		return 1
 	}
 	// An ID becomes a directory's name here.
 	if id := k.Get("id"); !sessionid.IsID(id) && (id != "" || !mayLackID(asked.Verb)) {
-		k.fail("protocol", (&sessionid.Error{Text: id}).Error())
+		k.writeError("protocol", (&sessionid.Error{Text: id}).Error())
 		return 1
 	}
 	verb(k)
@@ -63,22 +63,24 @@ func mayLackID(verb string) bool {
 	return slices.Contains([]string{"list", "find", "examine", "look", "enter", "watchjob"}, verb)
 }
 
-// say writes a line of the answer. A client that has gone is heard of by the end of its
+// writeLine writes a line of the answer. A client that has gone is heard of by the end of its
 // input.
-func (k *call) say(kind string, fields ...string) {
+func (k *call) writeLine(kind string, fields ...string) {
 	_, _ = io.WriteString(k.out, slurm.Line(kind, fields...))
 }
 
-// fail says why the verb ends.
-func (k *call) fail(kind, message string) { k.say("error", "kind="+kind, "message="+message) }
+// writeError says why the verb ends.
+func (k *call) writeError(kind, message string) {
+	k.writeLine("error", "kind="+kind, "message="+message)
+}
 
-// hello is the first line of most answers.
-func (k *call) hello(dir string) { k.say("hello", "host="+shortName(k.host), "dir="+dir) }
+// writeHello is the first line of most answers.
+func (k *call) writeHello(dir string) { k.writeLine("hello", "host="+shortName(k.host), "dir="+dir) }
 
 func shortName(host string) string { s, _, _ := strings.Cut(host, "."); return s }
 
-// listen reads the client's lines, until stop is called.
-func (k *call) listen() (stop func()) {
+// startLineReader reads the client's lines, until stop is called.
+func (k *call) startLineReader() (stop func()) {
 	lines, done := make(chan string), make(chan struct{})
 	k.lines = lines
 	go func() { // ends with the client's input, at the latest when the host closes the channel
@@ -100,81 +102,81 @@ func (k *call) listen() (stop func()) {
 
 // sessionDir is where a session's directory is.
 func (c *Cluster) sessionDir(id string) string {
-	return filepath.Join(c.home(), ".cscs", Name, filepath.Base(id))
+	return filepath.Join(c.homeDir(), ".cscs", Name, filepath.Base(id))
 }
 
-// session is the session of the call, nil if there is none.
-func (k *call) session() *session {
+// findSession is the session of the call, nil if there is none.
+func (k *call) findSession() *session {
 	k.c.mu.Lock()
 	defer k.c.mu.Unlock()
 	return k.c.sessions[k.Get("id")]
 }
 
-// find: the host keys of a node, for a tunnel to a server that runs there already.
-func (k *call) find() {
+// findNode: the host keys of a node, for a tunnel to a server that runs there already.
+func (k *call) findNode() {
 	if k.Get("id") != "" {
 		k.findRunner()
 		return
 	}
-	k.say("hello", "host="+shortName(k.host))
+	k.writeLine("hello", "host="+shortName(k.host))
 	node, number := k.Get("node"), k.Get("job")
 	switch {
 	case number == "" && node == "":
 		var running []string
-		for _, l := range k.c.ctl.mine() {
-			k.say("mine", "answer="+l.listed)
+		for _, l := range k.c.ctl.snapshotUserJobs() {
+			k.writeLine("mine", "answer="+l.squeueLine)
 			if l.state == "RUNNING" {
-				running = append(running, strings.Split(l.listed, "|")[0])
+				running = append(running, strings.Split(l.squeueLine, "|")[0])
 			}
 		}
 		if len(running) != 1 {
-			k.say("which")
+			k.writeLine("which")
 			return
 		}
 		number = running[0]
 	case number == "":
-		for _, l := range k.c.ctl.mine() {
+		for _, l := range k.c.ctl.snapshotUserJobs() {
 			if slices.Contains(strings.Split(l.nodes, ","), node) && l.state == "RUNNING" {
-				k.say("on", "job="+strings.Split(l.listed, "|")[0], "answer="+l.where(k.c.user))
+				k.writeLine("on", "job="+strings.Split(l.squeueLine, "|")[0], "answer="+l.locationAnswer(k.c.user))
 			}
 		}
 	}
 	if number != "" {
-		j := k.c.ctl.find(number)
+		j := k.c.ctl.findJob(number)
 		if j == nil {
-			k.say("where", "job="+number, "answer=slurm_load_jobs error: Invalid job id specified")
+			k.writeLine("where", "job="+number, "answer=slurm_load_jobs error: Invalid job id specified")
 			return
 		}
-		l := k.c.ctl.look(j)
-		k.say("where", "job="+number, "answer="+l.where(k.c.user))
+		l := k.c.ctl.snapshotJob(j)
+		k.writeLine("where", "job="+number, "answer="+l.locationAnswer(k.c.user))
 		if l.state != "RUNNING" {
 			return
 		}
 		node, _, _ = strings.Cut(l.nodes, ",")
 	}
-	k.say("node", "node="+node)
+	k.writeLine("node", "node="+node)
 	if k.c.nodes[node] == nil {
-		k.fail("unknownnode", "there is no node "+node+" on this cluster")
+		k.writeError("unknownnode", "there is no node "+node+" on this cluster")
 		return
 	}
-	k.say("hostkey", "node="+node, "from=ssh_known_hosts", "key="+k.c.hostKey(node))
-	k.say("found")
+	k.writeLine("hostkey", "node="+node, "from=ssh_known_hosts", "key="+k.c.hostKey(node))
+	k.writeLine("found")
 }
 
 // watchJob: tells of a job until it has ended.
 func (k *call) watchJob() {
-	defer k.listen()()
+	defer k.startLineReader()()
 	number := k.Get("job")
-	k.say("hello", "host="+shortName(k.host))
+	k.writeLine("hello", "host="+shortName(k.host))
 	for told := ""; ; {
-		j := k.c.ctl.find(number)
+		j := k.c.ctl.findJob(number)
 		if j == nil {
-			k.say("job", "job="+number, "info=slurm_load_jobs error: Invalid job id specified")
+			k.writeLine("job", "job="+number, "info=slurm_load_jobs error: Invalid job id specified")
 			return
 		}
-		l := k.c.ctl.look(j)
+		l := k.c.ctl.snapshotJob(j)
 		if l.info != told {
-			k.say("job", "job="+number, "info="+l.info)
+			k.writeLine("job", "job="+number, "info="+l.info)
 			told = l.info
 		}
 		if l.state != "RUNNING" {
@@ -192,9 +194,9 @@ func (k *call) watchJob() {
 
 // findRunner: where a session is, in its runner's own words.
 func (k *call) findRunner() {
-	s := k.session()
+	s := k.findSession()
 	if s == nil {
-		k.fail("gone", "there is no session "+k.Get("id")+" on this cluster any more")
+		k.writeError("gone", "there is no session "+k.Get("id")+" on this cluster any more")
 		return
 	}
 	s.mu.Lock()
@@ -205,21 +207,21 @@ func (k *call) findRunner() {
 			_, _ = io.WriteString(k.out, line)
 		}
 	}
-	k.say("found")
+	k.writeLine("found")
 }
 
-// examine: what the login node, the home and Slurm are like.
-func (k *call) examine() {
-	k.say("host", "host="+shortName(k.host), "user="+k.c.user, "shell=cscs", fmt.Sprintf("now=%d", time.Now().UnixNano()))
-	home := []string{"path=" + k.c.home(), "error="}
-	if err := os.WriteFile(filepath.Join(k.c.home(), ".cscs-doctor"), make([]byte, 1<<16), 0o600); err != nil {
+// examineHost: what the login node, the home and Slurm are like.
+func (k *call) examineHost() {
+	k.writeLine("host", "host="+shortName(k.host), "user="+k.c.user, "shell=cscs", fmt.Sprintf("now=%d", time.Now().UnixNano()))
+	home := []string{"path=" + k.c.homeDir(), "error="}
+	if err := os.WriteFile(filepath.Join(k.c.homeDir(), ".cscs-doctor"), make([]byte, 1<<16), 0o600); err != nil {
 		home[1] += err.Error()
 	}
-	_ = os.Remove(filepath.Join(k.c.home(), ".cscs-doctor"))
-	k.say("home", home...)
-	k.say("logins", "now=1")
-	k.say("slurm", "version=slurm 24.11 (cscs demo)")
-	k.say("answered", "by=sinfo", "code=0")
+	_ = os.Remove(filepath.Join(k.c.homeDir(), ".cscs-doctor"))
+	k.writeLine("home", home...)
+	k.writeLine("logins", "now=1")
+	k.writeLine("slurm", "version=slurm 24.11 (cscs demo)")
+	k.writeLine("answered", "by=sinfo", "code=0")
 	for _, name := range slices.Sorted(maps.Keys(partitions)) {
 		up, mark := "up", ""
 		switch name {
@@ -229,14 +231,14 @@ func (k *call) examine() {
 			mark = "*"
 		}
 		minutes := int(partitions[name].Minutes())
-		k.say("partition", fmt.Sprintf("answer=%s%s|%s|%d-%02d:%02d:00|%d|idle", name, mark, up, minutes/1440, minutes/60%24, minutes%60, len(nodeNames)))
+		k.writeLine("partition", fmt.Sprintf("answer=%s%s|%s|%d-%02d:%02d:00|%d|idle", name, mark, up, minutes/1440, minutes/60%24, minutes%60, len(nodeNames)))
 	}
-	k.say("answered", "by=squeue", "code=0")
-	for _, l := range k.c.ctl.mine() {
-		k.say("job", "answer="+l.queue)
+	k.writeLine("answered", "by=squeue", "code=0")
+	for _, l := range k.c.ctl.snapshotUserJobs() {
+		k.writeLine("job", "answer="+l.squeueLineNamed)
 	}
-	k.say("answered", "by=sacctmgr", "code=1") // there is no accounting
-	k.say("examined")
+	k.writeLine("answered", "by=sacctmgr", "code=1") // there is no accounting
+	k.writeLine("examined")
 }
 
 // hostKey is a host's, as a line of authorized_keys(5) has it.

@@ -23,7 +23,7 @@ func (e *unsetError) Error() string {
 }
 
 // planLaunch replaces variables as slurm/remote/00-expand.sh does. The error is an *unsetError.
-func planLaunch(a *slurm.Asked, get func(name string) string) (launchPlan, error) {
+func planLaunch(a *slurm.ParsedCall, get func(name string) string) (launchPlan, error) {
 	var unset *unsetError
 	expand := func(option, text string) string {
 		return slurm.ExpandVariables(text, func(s string) string { return s }, func(name string) string {
@@ -62,7 +62,7 @@ func planLaunch(a *slurm.Asked, get func(name string) string) (launchPlan, error
 }
 
 // planAhead is planLaunch on the login node. ok is false where only the node can tell.
-func planAhead(a *slurm.Asked) (p launchPlan, ok bool, err error) {
+func planAhead(a *slurm.ParsedCall) (p launchPlan, ok bool, err error) {
 	p, err = planLaunch(a, func(name string) string { return orHome(name, os.Getenv(name)) })
 	var unset *unsetError
 	if errors.As(err, &unset) && (strings.HasPrefix(unset.name, "SLURM") || unset.name == "PORT" || unset.name == "CSCS_SESSION") {

@@ -9,26 +9,26 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// follow tells the session's events from a byte on, and before that of the queue, for as
+// followEvents tells the session's events from a byte on, and before that of the queue, for as
 // long as the client listens.
-func (k *call) follow(s *session, offset int, granted bool) {
+func (k *call) followEvents(s *session, offset int, granted bool) {
 	nonce := strings.TrimSpace(k.Greeting())
-	s.renew(nonce, k.Get("client_name"))
-	defer s.leave(nonce, false)
+	s.renewLease(nonce, k.Get("client_name"))
+	defer s.removeClient(nonce, false)
 	told, j := "", s.theJob()
 	for {
 		// First where to wait, then what there is: nothing is missed in between.
 		s.mu.Lock()
 		changed, events, exited, removed := s.changed, s.events, s.exited, s.removed
 		s.mu.Unlock()
-		l := k.c.ctl.look(j)
+		l := k.c.ctl.snapshotJob(j)
 		if removed {
-			k.gone()
+			k.reportGone()
 			return
 		}
 		if !granted && (l.state == "RUNNING" || len(events) > 0) {
 			granted = true
-			k.say("granted", "job="+j.number(), "info="+l.info)
+			k.writeLine("granted", "job="+j.idString(), "info="+l.info)
 		}
 		for offset < len(events) {
 			n := strings.IndexByte(string(events[offset:]), '\n') + 1
@@ -42,21 +42,21 @@ func (k *call) follow(s *session, offset int, granted bool) {
 			k.jobState(s)
 			return
 		}
-		if answer := l.answer(); !granted && answer != told {
+		if answer := l.queueAnswer(); !granted && answer != told {
 			told = answer
-			k.say("queue", "job="+j.number(), "answer="+answer)
+			k.writeLine("queue", "job="+j.idString(), "answer="+answer)
 		}
 		select {
 		case <-changed:
 		case <-l.changed:
 		case line, ok := <-k.lines:
 			if !ok {
-				if !granted && !s.keeps() {
-					k.withdraw(s) // salloc's request ends with salloc
+				if !granted && !s.isKept() {
+					k.withdrawRequest(s) // salloc's request ends with salloc
 				}
 				return
 			}
-			if k.heed(s, nonce, line, granted) {
+			if k.handleClientLine(s, nonce, line, granted) {
 				return
 			}
 		}
@@ -73,60 +73,60 @@ func (s *session) theJob() *job {
 	return s.job
 }
 
-func (s *session) keeps() bool {
+func (s *session) isKept() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.kept
 }
 
-// heed does what the client says; true: it has no more to hear.
-func (k *call) heed(s *session, nonce, line string, granted bool) bool {
+// handleClientLine does what the client says; true: it has no more to hear.
+func (k *call) handleClientLine(s *session, nonce, line string, granted bool) bool {
 	switch line {
 	case "stop":
 		if granted {
 			return false // that is for the verb stop
 		}
-		k.withdraw(s)
+		k.withdrawRequest(s)
 		return true
 	case "detach":
-		if !granted && !s.keeps() {
-			k.say("note", "message=the request waits with salloc on "+shortName(k.host)+" and ends with this session: it cannot be left alone before it is granted")
+		if !granted && !s.isKept() {
+			k.writeLine("note", "message=the request waits with salloc on "+shortName(k.host)+" and ends with this session: it cannot be left alone before it is granted")
 			return false
 		}
-		s.leave(nonce, true)
-		k.say("detached")
+		s.removeClient(nonce, true)
+		k.writeLine("detached")
 		return true
 	}
 	if _, err := strconv.ParseUint(line, 10, 64); err == nil {
-		s.renew(nonce, k.Get("client_name"))
+		s.renewLease(nonce, k.Get("client_name"))
 	}
 	return false
 }
 
-// withdraw takes a request back.
-func (k *call) withdraw(s *session) {
+// withdrawRequest takes a request back.
+func (k *call) withdrawRequest(s *session) {
 	j := s.theJob()
-	k.c.ctl.end(j, "CANCELLED", false)
+	k.c.ctl.endJob(j, "CANCELLED", false)
 	s.remove()
-	k.say("withdrawn", "job="+j.number())
+	k.writeLine("withdrawn", "job="+j.idString())
 }
 
-// stop: ends the job, sees that it is gone, and hands over the server's log.
-func (k *call) stop() {
-	defer k.listen()()
+// stopSession: ends the job, sees that it is gone, and hands over the server's log.
+func (k *call) stopSession() {
+	defer k.startLineReader()()
 	id := k.Get("id")
-	s := k.session()
-	k.hello(k.c.sessionDir(id))
+	s := k.findSession()
+	k.writeHello(k.c.sessionDir(id))
 	if s != nil && k.Int("grace") > 0 && k.Get("step") != "" {
 		k.askRunner(s)
 	}
-	for _, j := range k.c.ctl.named(slurm.JobName(id)) {
-		k.c.ctl.end(j, "CANCELLED", k.Get("kill") != "")
+	for _, j := range k.c.ctl.activeJobsNamed(slurm.JobName(id)) {
+		k.c.ctl.endJob(j, "CANCELLED", k.Get("kill") != "")
 	}
 	if j := s.theJob(); j != nil && k.Get("kill") != "" {
-		k.c.ctl.end(j, "CANCELLED", true) // one that is ending already ends at once
+		k.c.ctl.endJob(j, "CANCELLED", true) // one that is ending already ends at once
 	}
-	k.say("stopped")
+	k.writeLine("stopped")
 	k.handOver(s)
 }
 
@@ -138,7 +138,7 @@ func (k *call) askRunner(s *session) {
 	if r == nil {
 		return
 	}
-	r.ask()
+	r.requestStop()
 	for {
 		s.mu.Lock()
 		exited, changed := s.exited, s.changed
@@ -161,17 +161,17 @@ func (k *call) askRunner(s *session) {
 // it has it.
 func (k *call) handOver(s *session) {
 	if s == nil {
-		k.say("log", "bytes=0")
+		k.writeLine("log", "bytes=0")
 		return
 	}
-	s.settled()
-	text := s.log.all()
-	k.say("log", fmt.Sprintf("bytes=%d", len(text)))
+	s.awaitRunner()
+	text := s.log.readAll()
+	k.writeLine("log", fmt.Sprintf("bytes=%d", len(text)))
 	_, _ = k.out.Write(text)
 	if line := <-k.lines; line == "ok" {
 		s.remove()
 	} else {
 		s.keepLog(text)
 	}
-	k.say("removed")
+	k.writeLine("removed")
 }

@@ -17,15 +17,15 @@ const (
 	pageHelper    = "page"    // with a port: see servePage
 )
 
-// helped is true if main has called Helper. Otherwise a child would be another cscs.
-var helped bool
+// helperCalled is true if main has called Helper. Otherwise a child would be another cscs.
+var helperCalled bool
 
 // Helper must be called by main before anything else: if it returns true, this process is a
 // child of the demo's, has done its work, and is to end with that code.
 func Helper() (code int, ok bool) {
 	which, ok := os.LookupEnv(helperEnv)
 	if !ok {
-		helped = true
+		helperCalled = true
 		return 0, false
 	}
 	_ = os.Unsetenv(helperEnv)
@@ -33,10 +33,10 @@ func Helper() (code int, ok bool) {
 	var err error
 	switch {
 	case which == clusterHelper && len(args) == 1:
-		helped = true
-		err = serve(args[0], os.Stdout) //nolint:forbidigo // the pipe to who has started it
+		helperCalled = true
+		err = serveCluster(args[0], os.Stdout) //nolint:forbidigo // the pipe to who has started it
 	case which == keeperHelper && len(args) > 0:
-		return keep(args), true
+		return runKeeper(args), true
 	case which == pageHelper:
 		err = servePage(args)
 	default:

@@ -18,9 +18,9 @@ const journalFile = "journal"
 // recentFor is how long before a request the connections were made that brought it.
 const recentFor = 30 * time.Second
 
-// note takes a step of a session's; of all sessions, and of one that is about to begin, if
+// recordStep takes a step of a session's; of all sessions, and of one that is about to begin, if
 // id is empty.
-func (c *Cluster) note(id, host, what string) {
+func (c *Cluster) recordStep(id, host, what string) {
 	c.mu.Lock()
 	now := step{time.Now(), shortName(host), what}
 	var to []*session
@@ -30,30 +30,30 @@ func (c *Cluster) note(id, host, what string) {
 		}
 	}
 	if id == "" {
-		c.recent = append(c.recent, now)
-		if n := len(c.recent) - 20; n > 0 {
-			c.recent = c.recent[n:]
+		c.recentSteps = append(c.recentSteps, now)
+		if n := len(c.recentSteps) - 20; n > 0 {
+			c.recentSteps = c.recentSteps[n:]
 		}
 	}
 	c.mu.Unlock()
 	for _, s := range to {
-		s.note(now)
+		s.appendStep(now)
 	}
 }
 
-// begin gives a new session the steps that led to it.
-func (c *Cluster) begin(s *session) {
+// copyRecentSteps gives a new session the steps that led to it.
+func (c *Cluster) copyRecentSteps(s *session) {
 	c.mu.Lock()
-	recent := c.recent
+	recent := c.recentSteps
 	c.mu.Unlock()
 	for _, r := range recent {
 		if time.Since(r.Time) < recentFor {
-			s.note(r)
+			s.appendStep(r)
 		}
 	}
 }
 
-func (s *session) note(one step) {
+func (s *session) appendStep(one step) {
 	line, err := json.Marshal(one)
 	if err != nil {
 		panic(err) // of strings and a time
@@ -63,8 +63,8 @@ func (s *session) note(one step) {
 	_, _ = s.journal.Write(append(line, '\n')) // it is for show
 }
 
-// entered takes the step of somebody who has logged in.
-func (c *Cluster) entered(host string) {
+// recordLogin takes the step of somebody who has logged in.
+func (c *Cluster) recordLogin(host string) {
 	what := map[string]string{
 		jumpName:  "you are let in: your certificate is signed by this cluster's authority, and you know the host by its key",
 		loginName: "you are let in, through ela; what you send is encrypted all the way to here",
@@ -72,5 +72,5 @@ func (c *Cluster) entered(host string) {
 	if what == "" {
 		what = "you are let in, through ela and the login node; the host's key is the one that the job itself has told"
 	}
-	c.note("", host, what)
+	c.recordStep("", host, what)
 }

@@ -32,8 +32,8 @@ func TestKeeperSweeps(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitDone(t, p)
-	if p.status() != 3 {
-		t.Errorf("status %d", p.status())
+	if p.exitStatus() != 3 {
+		t.Errorf("status %d", p.exitStatus())
 	}
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -84,7 +84,7 @@ func TestSweepAfterTheEnd(t *testing.T) {
 	}
 	p.pid = other.Process.Pid // as if the system had given it to that
 	p.terminate()
-	p.sweep()
+	p.killRemaining()
 	_ = in.Close()
 	if err := other.Wait(); err != nil {
 		t.Errorf("another process ended with %v", err)
@@ -106,14 +106,14 @@ func TestKeeperTerminates(t *testing.T) {
 		want := 4
 		if hard {
 			want = 128 + int(syscall.SIGKILL)
-			p.sweep()
+			p.killRemaining()
 		} else {
 			p.terminate()
 		}
 		awaitDone(t, p)
 		_ = in.Close()
-		if p.status() != want {
-			t.Errorf("hard %v: status %d, want %d", hard, p.status(), want)
+		if p.exitStatus() != want {
+			t.Errorf("hard %v: status %d, want %d", hard, p.exitStatus(), want)
 		}
 	}
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/alps-tunnel/cscs/internal/sshserver"
 )
 
-// validity is that of a user's certificate at CSCS.
-const validity = 24 * time.Hour
+// certValidity is that of a user's certificate at CSCS.
+const certValidity = 24 * time.Hour
 
 // makeKeys makes the certificate authority, the hosts' keys and the user's key, of which the
 // authority signs a certificate.
@@ -42,7 +42,7 @@ func (c *Cluster) makeKeys() error {
 	now := time.Now()
 	cert := &ssh.Certificate{
 		CertType: ssh.UserCert, Key: key, KeyId: "cscs demo", ValidPrincipals: []string{c.user},
-		ValidAfter: uint64(now.Add(-time.Minute).Unix()), ValidBefore: uint64(now.Add(validity).Unix()),
+		ValidAfter: uint64(now.Add(-time.Minute).Unix()), ValidBefore: uint64(now.Add(certValidity).Unix()),
 		Permissions: ssh.Permissions{Extensions: map[string]string{"permit-port-forwarding": "", "permit-pty": ""}},
 	}
 	if err := cert.SignCert(rand.Reader, c.ca); err != nil {
@@ -65,15 +65,15 @@ func (c *Cluster) makeKeys() error {
 }
 
 const (
-	keyFile     = "key"
-	knownFile   = "known_hosts"
-	clusterFile = "cluster.toml"
+	keyFile        = "key"
+	knownHostsFile = "known_hosts"
+	clusterFile    = "cluster.toml"
 )
 
-// publish writes what a client needs to know: the hosts' keys, and the way, in the form of
+// writeClientConfig writes what a client needs to know: the hosts' keys, and the way, in the form of
 // config.toml. It comes last, and whole.
-func (c *Cluster) publish() error {
-	jump := c.line.Addr().String()
+func (c *Cluster) writeClientConfig() error {
+	jump := c.jumpListener.Addr().String()
 	host, port, _ := strings.Cut(jump, ":") // 127.0.0.1
 	line := func(name, host string) string {
 		return host + " " + string(ssh.MarshalAuthorizedKey(c.keys[name].PublicKey()))
@@ -82,13 +82,13 @@ func (c *Cluster) publish() error {
 	for _, n := range nodeNames {
 		known += line(n, n)
 	}
-	if err := os.WriteFile(filepath.Join(c.dir, knownFile), []byte(known), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(c.dir, knownHostsFile), []byte(known), 0o600); err != nil {
 		return err
 	}
 	access := fmt.Sprintf("user = %s\nidentity = %s\nknown_hosts = %s\n",
-		quote(c.user), quote(filepath.Join(c.dir, keyFile)), quote(filepath.Join(c.dir, knownFile)))
+		quoteTOML(c.user), quoteTOML(filepath.Join(c.dir, keyFile)), quoteTOML(filepath.Join(c.dir, knownHostsFile)))
 	text := fmt.Sprintf("# A demo of cscs, while it runs.\n\n[hosts.%s]\nhost = %s\nport = %s\n%s\n[clusters.%s]\nhost = %s\njump = [%s]\nlease = %s\n%s",
-		jumpName, quote(host), port, access, Name, quote(loginName), quote(jumpName), quote("2m"), access)
+		jumpName, quoteTOML(host), port, access, Name, quoteTOML(loginName), quoteTOML(jumpName), quoteTOML("2m"), access)
 	file := filepath.Join(c.dir, clusterFile)
 	if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
 		return err
@@ -96,7 +96,7 @@ func (c *Cluster) publish() error {
 	return os.Rename(file+".new", file)
 }
 
-// quote makes a string of TOML.
-func quote(s string) string {
+// quoteTOML makes a string of TOML.
+func quoteTOML(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }

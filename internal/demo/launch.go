@@ -12,27 +12,27 @@ import (
 	"al.essio.dev/pkg/shellescape"
 )
 
-// mark is the variable by which what belongs to the session is known.
-func (r *runner) mark() string { return "CSCS_SESSION=" + r.s.id }
+// sessionEnvEntry is the variable by which what belongs to the session is known.
+func (r *runner) sessionEnvEntry() string { return "CSCS_SESSION=" + r.s.id }
 
-// launch starts the server, as slurm/remote/50-launch.sh does. The error is what the user
+// launchServer starts the server, as slurm/remote/50-launch.sh does. The error is what the user
 // has to mend.
-func (r *runner) launch() error {
+func (r *runner) launchServer() error {
 	a := r.s.asked
 	if len(a.List("step_args")) > 0 {
 		return errNoUenv
 	}
-	env := r.environment(a.List("unset"))
+	env := r.loginEnvironment(a.List("unset"))
 	plan, err := planLaunch(a, func(name string) string { return orHome(name, env.get(name)) })
 	if err != nil {
 		return fmt.Errorf("%w on %s", err, r.node)
 	}
-	work := r.c.expand(plan.workdir)
+	work := r.c.expandPath(plan.workdir)
 	if info, err := os.Stat(work); err != nil || !info.IsDir() {
 		return fmt.Errorf("the work directory %s is not there on %s", plan.workdir, r.node)
 	}
 	if plan.venv != "" {
-		dir := absolute(work, r.c.expand(plan.venv))
+		dir := absolutePath(work, r.c.expandPath(plan.venv))
 		env.set("VIRTUAL_ENV", dir)
 		env.set("PATH", filepath.Join(dir, venvPrograms)+string(filepath.ListSeparator)+env.get("PATH"))
 	}
@@ -45,7 +45,7 @@ func (r *runner) launch() error {
 	for _, arg := range plan.argv {
 		argv = append(argv, place(arg))
 	}
-	program, err := r.program(argv[0], env, work)
+	program, err := r.findProgram(argv[0], env, work)
 	if err != nil {
 		return err
 	}
@@ -56,27 +56,27 @@ func (r *runner) launch() error {
 	if err != nil {
 		return fmt.Errorf("%s cannot be run on %s: %w", argv[0], r.node, err)
 	}
-	r.c.note(r.s.id, r.node, fmt.Sprintf("the server starts, as process %d, and is to listen on port %d", r.proc.pid, r.port))
-	r.s.say("started", "node="+r.node, "pid="+strconv.Itoa(r.proc.pid), "port="+strconv.Itoa(r.port))
+	r.c.recordStep(r.s.id, r.node, fmt.Sprintf("the server starts, as process %d, and is to listen on port %d", r.proc.pid, r.port))
+	r.s.appendEvent("started", "node="+r.node, "pid="+strconv.Itoa(r.proc.pid), "port="+strconv.Itoa(r.port))
 	return nil
 }
 
-// program finds a program in the PATH that the server will have. The page is the one
+// findProgram finds a program in the PATH that the server will have. The page is the one
 // that every node of the demo has: this program itself.
-func (r *runner) program(name string, env *environ, work string) (string, error) {
+func (r *runner) findProgram(name string, env *environ, work string) (string, error) {
 	if name == PageProgram {
 		env.set(helperEnv, pageHelper)
 		env.set(journalEnv, filepath.Join(r.s.dir, journalFile))
-		return executable()
+		return ownExecutable()
 	}
 	path := env.get("PATH")
 	if strings.ContainsRune(name, '/') || strings.ContainsRune(name, filepath.Separator) {
-		if found := runnable(absolute(work, name), env); found != "" {
+		if found := findExecutable(absolutePath(work, name), env); found != "" {
 			return found, nil
 		}
 	} else {
 		for _, dir := range filepath.SplitList(path) {
-			if found := runnable(filepath.Join(absolute(work, dir), name), env); found != "" {
+			if found := findExecutable(filepath.Join(absolutePath(work, dir), name), env); found != "" {
 				return found, nil
 			}
 		}
@@ -84,8 +84,8 @@ func (r *runner) program(name string, env *environ, work string) (string, error)
 	return "", fmt.Errorf("%s is not to be found on %s of the demo, which is this machine (PATH=%s)", name, r.node, path)
 }
 
-// runnable is the file that runs by that name; on Windows it has an extension.
-func runnable(path string, env *environ) string {
+// findExecutable is the file that runs by that name; on Windows it has an extension.
+func findExecutable(path string, env *environ) string {
 	extensions := []string{""}
 	if runtime.GOOS == "windows" {
 		extensions = append(extensions, strings.Split(strings.ToLower(env.get("PATHEXT")), ";")...)
@@ -147,11 +147,11 @@ func sameName(a, b string) bool {
 	return a == b || runtime.GOOS == "windows" && strings.EqualFold(a, b)
 }
 
-// environment is a node's login environment: this process's, without what belongs to a
+// loginEnvironment is a node's login environment: this process's, without what belongs to a
 // login or to cscs itself. HOME stays the user's, for much of Python is found by it; but what
 // Jupyter and its like keep goes below the cluster's home, and is gone with it. Kernels that
 // the user has are found all the same.
-func (r *runner) environment(unset []string) *environ {
+func (r *runner) loginEnvironment(unset []string) *environ {
 	e := &environ{}
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")
@@ -159,7 +159,7 @@ func (r *runner) environment(unset []string) *environ {
 			e.all = append(e.all, kv)
 		}
 	}
-	home := r.c.home()
+	home := r.c.homeDir()
 	if real, err := os.UserHomeDir(); err == nil {
 		e.set("JUPYTER_PATH", strings.Trim(e.get("JUPYTER_PATH")+string(filepath.ListSeparator)+filepath.Join(real, ".local", "share", "jupyter"), string(filepath.ListSeparator)))
 	}

@@ -24,8 +24,8 @@ type verdict struct {
 	id    string
 }
 
-// judge says what listens on a port.
-func judge(all []listener, port int) verdict {
+// classifyPort says what listens on a port.
+func classifyPort(all []listener, port int) verdict {
 	v := verdict{kind: "none"}
 	for _, l := range all {
 		a := l.addr.Addr().Unmap()
@@ -50,19 +50,19 @@ func judge(all []listener, port int) verdict {
 	return v
 }
 
-// look: what listens on a port, and on any that the client asks for.
-func (k *call) look() {
-	defer k.listen()()
+// watchPort: what listens on a port, and on any that the client asks for.
+func (k *call) watchPort() {
+	defer k.startLineReader()()
 	tell := func(port int, v verdict, more ...string) {
-		k.say("listener", append([]string{"verdict=" + v.kind, "addr=" + v.addr, "bound=" + v.bound, "owner=" + v.owner, "port=" + strconv.Itoa(port)}, more...)...)
+		k.writeLine("listener", append([]string{"verdict=" + v.kind, "addr=" + v.addr, "bound=" + v.bound, "owner=" + v.owner, "port=" + strconv.Itoa(port)}, more...)...)
 	}
-	s, port := k.session(), k.Int("port")
+	s, port := k.findSession(), k.Int("port")
 	tick := time.NewTicker(max(time.Duration(k.Int("every"))*time.Second, time.Second))
 	defer tick.Stop()
 	var said verdict
 	for {
-		all := listeners()
-		if v := judge(all, port); v != said {
+		all := findListeners()
+		if v := classifyPort(all, port); v != said {
 			said = v
 			tell(port, v)
 		}
@@ -95,10 +95,10 @@ func (k *call) look() {
 					more = false
 				}
 			}
-			all := listeners()
+			all := findListeners()
 			for _, line := range lines {
 				if number, at, ok := splitLook(line); ok {
-					tell(at, judge(all, at), "look="+number)
+					tell(at, classifyPort(all, at), "look="+number)
 				}
 			}
 		}

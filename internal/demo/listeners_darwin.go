@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// listeners asks lsof, which macOS brings along. It shows this user's processes; another's
+// findListeners asks lsof, which macOS brings along. It shows this user's processes; another's
 // socket is then as good as none, and nothing is forwarded to it either.
-func listeners() []listener {
+func findListeners() []listener {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "/usr/sbin/lsof", "-nP", "-w", "-iTCP", "-sTCP:LISTEN", "-FpuLn").Output()

@@ -11,9 +11,9 @@ import (
 	"github.com/alps-tunnel/cscs/internal/procnet"
 )
 
-// listeners are the sockets that listen on this machine, whose each is included: the kernel
+// findListeners are the sockets that listen on this machine, whose each is included: the kernel
 // shows it to everybody (proc(5), /proc/net/tcp).
-func listeners() []listener {
+func findListeners() []listener {
 	var all []listener
 	for s := range procnet.TCP() {
 		if s.State != procnet.Listen {

@@ -12,9 +12,9 @@ import (
 
 var getExtendedTCPTable = windows.NewLazySystemDLL("iphlpapi.dll").NewProc("GetExtendedTcpTable")
 
-// listeners asks for the table of the sockets that listen, with the process of each
+// findListeners asks for the table of the sockets that listen, with the process of each
 // (GetExtendedTcpTable, TCP_TABLE_OWNER_PID_LISTENER). A socket is the user's if the process is.
-func listeners() []listener {
+func findListeners() []listener {
 	return append(listenersOf(windows.AF_INET, 24, func(row []byte) listener {
 		// MIB_TCPROW_OWNER_PID: state, address, port, remote address and port, pid
 		return tableRow(row[4:8], row[8:10], row[20:24])

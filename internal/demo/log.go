@@ -24,10 +24,10 @@ const logHalf = 32 << 20
 
 func newServerLog(dir string) (*serverLog, error) {
 	l := &serverLog{path: filepath.Join(dir, "log")}
-	return l, l.begin()
+	return l, l.openFile()
 }
 
-func (l *serverLog) begin() (err error) {
+func (l *serverLog) openFile() (err error) {
 	l.file, err = os.OpenFile(l.path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	l.size = 0
 	return err
@@ -41,7 +41,7 @@ func (l *serverLog) Write(p []byte) (int, error) {
 		_ = l.file.Close()
 		_ = os.Rename(l.path, l.path+".1")
 		l.gone += l.size
-		if err := l.begin(); err != nil {
+		if err := l.openFile(); err != nil {
 			return len(p), nil
 		}
 	}
@@ -50,19 +50,19 @@ func (l *serverLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// written returns how many bytes the server has written.
-func (l *serverLog) written() int {
+// writtenBytes returns how many bytes the server has written.
+func (l *serverLog) writtenBytes() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.gone + l.size
 }
 
-// all is what there is of it.
-func (l *serverLog) all() []byte { text, _ := l.since(0); return text }
+// readAll is what there is of it.
+func (l *serverLog) readAll() []byte { text, _ := l.readSince(0); return text }
 
-// since is what came after the first so many bytes, as far as it is there, and how many
+// readSince is what came after the first so many bytes, as far as it is there, and how many
 // there were in all.
-func (l *serverLog) since(n int) ([]byte, int) {
+func (l *serverLog) readSince(n int) ([]byte, int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	older, _ := os.ReadFile(l.path + ".1")
@@ -75,9 +75,9 @@ func (l *serverLog) since(n int) ([]byte, int) {
 	return text, total
 }
 
-// before is how many bytes come before the last so many lines.
-func (l *serverLog) before(lines int) int {
-	text, total := l.since(0)
+// lastLinesOffset is how many bytes come before the last so many lines.
+func (l *serverLog) lastLinesOffset(lines int) int {
+	text, total := l.readSince(0)
 	at := len(bytes.TrimSuffix(text, []byte("\n")))
 	for ; lines > 0 && at >= 0; lines-- {
 		at = bytes.LastIndexByte(text[:at], '\n')
@@ -102,17 +102,17 @@ func lastLines(text []byte, n int) []byte {
 
 // showLog: the server's log or, if so many are asked for, its last lines, and with an interval what is added to it until the session ends.
 func (k *call) showLog() {
-	defer k.listen()()
-	s := k.session()
+	defer k.startLineReader()()
+	s := k.findSession()
 	if s == nil {
-		k.say("gone")
+		k.writeLine("gone")
 		return
 	}
-	k.hello(s.dir)
+	k.writeHello(s.dir)
 	every := time.Duration(k.Int("every")) * time.Second
 	shown := 0
 	if last := k.Int("last"); last > 0 {
-		shown = s.log.before(last)
+		shown = s.log.lastLinesOffset(last)
 	}
 	for {
 		// Before the look, so that nothing is lost that came in between.
@@ -121,11 +121,11 @@ func (k *call) showLog() {
 		s.mu.Unlock()
 		var text []byte
 		first := shown == 0
-		if text, shown = s.log.since(shown); first && k.Int("last") > 0 {
+		if text, shown = s.log.readSince(shown); first && k.Int("last") > 0 {
 			text = lastLines(text, k.Int("last"))
 		}
 		if len(text) > 0 {
-			k.say("log", fmt.Sprintf("bytes=%d", len(text)))
+			k.writeLine("log", fmt.Sprintf("bytes=%d", len(text)))
 			_, _ = k.out.Write(text)
 		}
 		if over || every == 0 {
@@ -142,5 +142,5 @@ func (k *call) showLog() {
 			break
 		}
 	}
-	k.say("shown")
+	k.writeLine("shown")
 }

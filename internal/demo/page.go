@@ -56,8 +56,8 @@ type page struct {
 func newPage(journal string) http.Handler {
 	p := &page{journal: journal}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", p.show)
-	mux.HandleFunc("GET /steps", p.steps)
+	mux.HandleFunc("GET /{$}", p.serveHTML)
+	mux.HandleFunc("GET /steps", p.serveSteps)
 	return onlyHere(mux)
 }
 
@@ -81,7 +81,7 @@ func onlyHere(next http.Handler) http.Handler {
 	})
 }
 
-func (p *page) show(w http.ResponseWriter, r *http.Request) {
+func (p *page) serveHTML(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.UserAgent(), "Mozilla/") { // every browser's begins so
 		p.mu.Lock()
 		if p.opened.IsZero() {
@@ -93,16 +93,16 @@ func (p *page) show(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(pageHTML)
 }
 
-// told is what the page is told.
-type told struct {
+// pageData is what the page is told.
+type pageData struct {
 	Session string    `json:"session"`
 	Node    string    `json:"node"`
 	Now     time.Time `json:"now"`
 	Steps   []step    `json:"steps"`
 }
 
-func (p *page) steps(w http.ResponseWriter, _ *http.Request) {
-	t := told{Session: os.Getenv("CSCS_SESSION"), Node: os.Getenv("SLURMD_NODENAME"), Now: time.Now()}
+func (p *page) serveSteps(w http.ResponseWriter, _ *http.Request) {
+	t := pageData{Session: os.Getenv("CSCS_SESSION"), Node: os.Getenv("SLURMD_NODENAME"), Now: time.Now()}
 	var err error
 	if t.Steps, err = readSteps(p.journal); err != nil {
 		http.Error(w, "the session's steps cannot be read", http.StatusInternalServerError)

@@ -50,12 +50,12 @@ func (p Place) Enter(ctx context.Context) (*Visit, error) {
 	for {
 		there, err := p.Lives()
 		if err == nil && !there {
-			fresh, err = true, p.start(ctx)
+			fresh, err = true, p.startCluster(ctx)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("start the demo's cluster: %w", err)
 		}
-		v, err := p.join(ctx)
+		v, err := p.joinCluster(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -78,10 +78,10 @@ func (p Place) Lives() (bool, error) {
 	if err := owndir.Check(p.Dir); errors.Is(err, owndir.ErrShared) {
 		return false, err
 	}
-	if _, err := os.Stat(p.file(lockFile)); errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(p.filePath(lockFile)); errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}
-	lock := flock.New(p.file(lockFile))
+	lock := flock.New(p.filePath(lockFile))
 	free, err := lock.TryLock()
 	if free {
 		_ = lock.Close()
@@ -89,12 +89,12 @@ func (p Place) Lives() (bool, error) {
 	return !free, err
 }
 
-func (p Place) file(name string) string { return filepath.Join(p.Dir, name) }
+func (p Place) filePath(name string) string { return filepath.Join(p.Dir, name) }
 
-// join enters the cluster that is there; nil: there is none, or not yet, or not any more. The
+// joinCluster enters the cluster that is there; nil: there is none, or not yet, or not any more. The
 // error is an *OtherVersionError.
-func (p Place) join(ctx context.Context) (*Visit, error) {
-	addr, err := os.ReadFile(p.file(doorFile))
+func (p Place) joinCluster(ctx context.Context) (*Visit, error) {
+	addr, err := os.ReadFile(p.filePath(doorFile))
 	if err != nil {
 		return nil, nil //nolint:nilerr // there is none
 	}
@@ -103,13 +103,13 @@ func (p Place) join(ctx context.Context) (*Visit, error) {
 		return nil, nil //nolint:nilerr // it has gone
 	}
 	_ = conn.SetReadDeadline(time.Now().Add(2 * time.Second))
-	word, err := bufio.NewReader(io.LimitReader(conn, int64(len(welcome())))).ReadString('\n')
+	word, err := bufio.NewReader(io.LimitReader(conn, int64(len(greetingLine())))).ReadString('\n')
 	switch {
 	case err == nil && isStranger(conn):
 		err = nil // which has got the port of a cluster that was killed
-	case err == nil && word == welcome():
-		return &Visit{Config: p.file(clusterFile), door: conn}, nil
-	case err == nil && strings.HasPrefix(word, greeting):
+	case err == nil && word == greetingLine():
+		return &Visit{Config: p.filePath(clusterFile), door: conn}, nil
+	case err == nil && strings.HasPrefix(word, greetingPrefix):
 		err = &OtherVersionError{Dir: p.Dir}
 	default:
 		err = nil // it is going, or another program has got its port
@@ -137,13 +137,13 @@ func (v *Visit) Leave(ctx context.Context) (stays bool) {
 	return string(word) == stayWord
 }
 
-// start starts a cluster at the place, in a process of its own, and returns when it can be
+// startCluster starts a cluster at the place, in a process of its own, and returns when it can be
 // joined, or another has been quicker.
-func (p Place) start(ctx context.Context) error {
-	if !helped {
+func (p Place) startCluster(ctx context.Context) error {
+	if !helperCalled {
 		return errors.New("main does not call demo.Helper")
 	}
-	self, err := executable()
+	self, err := ownExecutable()
 	if err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func (p Place) start(ctx context.Context) error {
 	cmd.Args = []string{"cscs", p.Dir}
 	cmd.Env = append(os.Environ(), helperEnv+"="+clusterHelper)
 	cmd.Dir = os.TempDir() // not ours, which may be about to be removed
-	cmd.SysProcAttr = detached()
+	cmd.SysProcAttr = detachedProcAttr()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err

@@ -17,8 +17,8 @@ type process struct {
 	kill func(hard bool)
 }
 
-// status is the exit status; 128 + N if signal N ended it.
-func (p *process) status() int {
+// exitStatus is the exit status; 128 + N if signal N ended it.
+func (p *process) exitStatus() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.code
@@ -27,8 +27,8 @@ func (p *process) status() int {
 // terminate asks the server to end.
 func (p *process) terminate() { p.kill(false) }
 
-// sweep ends what is left of it.
-func (p *process) sweep() { p.kill(true) }
+// killRemaining ends what is left of it.
+func (p *process) killRemaining() { p.kill(true) }
 
 // logPipe is a pipe into the log, and what waits for its end.
 func logPipe(log io.Writer) (w *os.File, wait func(), err error) {

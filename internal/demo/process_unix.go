@@ -22,23 +22,23 @@ import (
 // venvPrograms is where a virtual environment has its programs.
 const venvPrograms = "bin"
 
-// executable is this program, on Linux even if it has been replaced or removed since it
+// ownExecutable is this program, on Linux even if it has been replaced or removed since it
 // was started.
-func executable() (string, error) {
+func ownExecutable() (string, error) {
 	if runtime.GOOS == "linux" {
 		return "/proc/self/exe", nil
 	}
 	return os.Executable()
 }
 
-// detached is a session of its own: no Ctrl-C and no hangup of a terminal reaches it.
-func detached() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+// detachedProcAttr is a session of its own: no Ctrl-C and no hangup of a terminal reaches it.
+func detachedProcAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
 // startProcess starts a server below a keeper, which is this program again: when the pipe
 // that is its standard input ends, as it does with this process, it ends the server. The keeper
 // also ends what the server leaves behind in its process group.
 func startProcess(argv, env []string, dir string, log io.Writer) (*process, error) {
-	self, err := executable()
+	self, err := ownExecutable()
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func startProcess(argv, env []string, dir string, log io.Writer) (*process, erro
 	cmd.Env = append(replaceHelper(env), helperEnv+"="+keeperHelper)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
 	cmd.ExtraFiles = []*os.File{report}
-	cmd.SysProcAttr = detached()
+	cmd.SysProcAttr = detachedProcAttr()
 	lifeline, err := cmd.StdinPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -116,9 +116,9 @@ func replaceHelper(env []string) []string {
 	return out
 }
 
-// keep is the keeper: it runs argv, reports its number, ends as it does, and ends it when
+// runKeeper is the keeper: it runs argv, reports its number, ends as it does, and ends it when
 // the cluster's process is gone.
-func keep(argv []string) int {
+func runKeeper(argv []string) int {
 	report := os.NewFile(3, "report")
 	// Heard, and nothing done: what would be ignored, the server would ignore too.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
@@ -130,17 +130,17 @@ func keep(argv []string) int {
 		cmd.Env = append(os.Environ(), helperEnv+"="+inner)
 	}
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr //nolint:forbidigo // they are the pipe to the log
-	cmd.SysProcAttr = bound()
+	cmd.SysProcAttr = serverProcAttr()
 	if err := cmd.Start(); err != nil {
 		fmt.Fprintln(report, err)
 		return 97
 	}
 	fmt.Fprintln(report, cmd.Process.Pid)
 	_ = report.Close()
-	g := &group{leader: cmd.Process.Pid}
+	g := &processGroup{leader: cmd.Process.Pid}
 	ended := make(chan struct{})
 	go func() {
-		g.obey(os.Stdin) //nolint:forbidigo // the pipe from the cluster's process
+		g.handleOrders(os.Stdin) //nolint:forbidigo // the pipe from the cluster's process
 		g.signal(syscall.SIGTERM)
 		select {
 		case <-ended:
@@ -151,7 +151,7 @@ func keep(argv []string) int {
 	if awaitExit(cmd.Process.Pid) {
 		g.signal(syscall.SIGKILL) // what the server has left behind
 	}
-	g.release()
+	g.disableSignals()
 	err := cmd.Wait()
 	close(ended)
 	var exit *exec.ExitError
@@ -173,16 +173,16 @@ const (
 	killOrder = 'k'
 )
 
-// A group is the server's process group. It is signalled by the keeper alone, and only until the
+// A processGroup is the server's process group. It is signalled by the keeper alone, and only until the
 // leader is reaped: after that, its number may be another group's.
-type group struct {
+type processGroup struct {
 	leader int
 
 	mu   sync.Mutex
 	over bool
 }
 
-func (g *group) signal(s syscall.Signal) {
+func (g *processGroup) signal(s syscall.Signal) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.over {
@@ -190,15 +190,15 @@ func (g *group) signal(s syscall.Signal) {
 	}
 }
 
-// release ends the signals.
-func (g *group) release() {
+// disableSignals ends the signals.
+func (g *processGroup) disableSignals() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.over = true
 }
 
-// obey does what the cluster's process orders, until that is gone.
-func (g *group) obey(orders io.Reader) {
+// handleOrders does what the cluster's process orders, until that is gone.
+func (g *processGroup) handleOrders(orders io.Reader) {
 	r := bufio.NewReader(orders)
 	for {
 		switch order, err := r.ReadByte(); {

@@ -15,10 +15,10 @@ import (
 
 const venvPrograms = "Scripts"
 
-func executable() (string, error) { return os.Executable() }
+func ownExecutable() (string, error) { return os.Executable() }
 
-// detached keeps a process from our console and its Ctrl-C.
-func detached() *syscall.SysProcAttr {
+// detachedProcAttr keeps a process from our console and its Ctrl-C.
+func detachedProcAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{HideWindow: true, CreationFlags: windows.CREATE_NO_WINDOW | windows.CREATE_NEW_PROCESS_GROUP}
 }
 
@@ -46,7 +46,7 @@ func startProcess(argv, env []string, dir string, log io.Writer) (*process, erro
 	defer func() { _ = out.Close() }()
 	cmd := exec.CommandContext(context.Background(), argv[0], argv[1:]...)
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = env, dir, out, out
-	cmd.SysProcAttr = detached()
+	cmd.SysProcAttr = detachedProcAttr()
 	if err := cmd.Start(); err != nil {
 		closeObject()
 		return nil, err
@@ -82,5 +82,5 @@ func startProcess(argv, env []string, dir string, log io.Writer) (*process, erro
 	return p, nil
 }
 
-// keep is for systems without job objects.
-func keep([]string) int { return 97 }
+// runKeeper is for systems without job objects.
+func runKeeper([]string) int { return 97 }

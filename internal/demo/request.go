@@ -37,9 +37,9 @@ var partitions = map[string]time.Duration{
 
 const unlimited = 365 * 24 * time.Hour
 
-// options are those of salloc(1) and sbatch(1) that are taken for what they are, though
+// knownOptions are those of salloc(1) and sbatch(1) that are taken for what they are, though
 // nothing here depends on them.
-var options = strings.Fields(`account qos mem gpus gpus-per-node gres constraint reservation exclusive cpus-per-task ntasks ntasks-per-node
+var knownOptions = strings.Fields(`account qos mem gpus gpus-per-node gres constraint reservation exclusive cpus-per-task ntasks ntasks-per-node
 	comment wckey deadline time-min mail-type mail-user signal hint licenses network overcommit uenv view cpus-per-gpu mem-per-cpu mem-per-gpu
 	tasks-per-node threads-per-core switches requeue no-requeue nice priority immediate`)
 
@@ -85,7 +85,7 @@ func parseRequest(program string, args []string) (r request, refusal string) {
 			}
 			r.nodelist, r.nodes = nodes, max(r.nodes, len(nodes))
 		case name == "begin":
-			d, ok := beginning(value)
+			d, ok := parseBegin(value)
 			if !ok {
 				return request{}, fail("Invalid --begin specification")
 			}
@@ -94,15 +94,15 @@ func parseRequest(program string, args []string) (r request, refusal string) {
 			return request{}, refused("Requested reservation is invalid")
 		case name == "constraint":
 			return request{}, refused("Invalid feature specification")
-		case !slices.Contains(options, name):
+		case !slices.Contains(knownOptions, name):
 			return request{}, program + ": unrecognized option '" + arg + "'"
 		}
 	}
 	return r, ""
 }
 
-// beginning reads "now+SECONDS", also with a unit (salloc(1), --begin).
-func beginning(s string) (time.Duration, bool) {
+// parseBegin reads "now+SECONDS", also with a unit (salloc(1), --begin).
+func parseBegin(s string) (time.Duration, bool) {
 	after, ok := strings.CutPrefix(s, "now")
 	if !ok {
 		return 0, false
@@ -117,16 +117,16 @@ func beginning(s string) (time.Duration, bool) {
 	return time.Duration(n) * unit, err == nil && known
 }
 
-// delay is how long it waits at least.
-func (r request) delay() time.Duration {
+// minDelay is how long it waits at least.
+func (r request) minDelay() time.Duration {
 	if r.partition == BusyPartition && r.begin == 0 {
 		return busyWait
 	}
 	return r.begin
 }
 
-// obstacle is Slurm's reason for which it cannot start, "" if there is none.
-func (r request) obstacle() string {
+// pendingReason is Slurm's reason for which it cannot start, "" if there is none.
+func (r request) pendingReason() string {
 	switch {
 	case r.limit > partitions[r.partition]:
 		return "PartitionTimeLimit"

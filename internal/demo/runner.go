@@ -21,116 +21,116 @@ type runner struct {
 	port int
 	wide bool // the server may listen on more than loopback
 
-	asked  chan struct{} // to end, by a stop of ours
-	slurm  chan struct{} // to end, by Slurm
-	killed chan struct{} // without any grace
-	done   chan struct{}
+	stopAsked chan struct{} // to end, by a stop of ours
+	slurmStop chan struct{} // to end, by Slurm
+	killed    chan struct{} // without any grace
+	done      chan struct{}
 
-	proc *process
-	told map[string]bool // other sockets
-	old  map[string]bool // those that were there before the server
+	proc        *process
+	reported    map[string]bool // other sockets
+	preexisting map[string]bool // those that were there before the server
 
-	end, message string
-	code         int // the server's status; -1: none
+	endReason, message string
+	code               int // the server's status; -1: none
 }
 
-// start starts the runner of a job that was granted. The controller's lock is held.
-func (c *Cluster) start(s *session, j *job) {
+// startRunner starts the runner of a job that was granted. The controller's lock is held.
+func (c *Cluster) startRunner(s *session, j *job) {
 	r := &runner{
-		s: s, c: c, node: j.nodes[0], code: -1, wide: s.asked.Get("allow_wide") == "1", told: map[string]bool{}, old: map[string]bool{},
-		asked: make(chan struct{}, 1), slurm: make(chan struct{}, 1), killed: make(chan struct{}, 1), done: make(chan struct{}),
+		s: s, c: c, node: j.nodes[0], code: -1, wide: s.asked.Get("allow_wide") == "1", reported: map[string]bool{}, preexisting: map[string]bool{},
+		stopAsked: make(chan struct{}, 1), slurmStop: make(chan struct{}, 1), killed: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	j.stop = func(kill bool) {
-		raise(r.slurm)
+		trySend(r.slurmStop)
 		if kill {
-			raise(r.killed)
+			trySend(r.killed)
 		}
 	}
 	c.tasks.Go(func() {
 		defer close(r.done)
-		s.change(func() { s.job, s.run = j, r })
-		c.note(s.id, "slurm", "granted: job "+j.number()+" on "+r.node)
-		r.alive(j)
-		r.live()
+		s.updateAndNotify(func() { s.job, s.run = j, r })
+		c.recordStep(s.id, "slurm", "granted: job "+j.idString()+" on "+r.node)
+		r.reportAlive(j)
+		r.runServer()
 		// The job first: whoever reads the event then finds it gone.
-		c.ctl.released(j, "CANCELLED")
+		c.ctl.releaseJob(j, "CANCELLED")
 		code := ""
 		if r.code >= 0 {
 			code = strconv.Itoa(r.code)
 		}
-		s.say("exited", "reason="+r.end, "code="+code, "message="+r.message)
+		s.appendEvent("exited", "reason="+r.endReason, "code="+code, "message="+r.message)
 	})
 }
 
-// raise makes it known once.
-func raise(c chan struct{}) {
+// trySend makes it known once.
+func trySend(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
 	}
 }
 
-// ask has the server asked to end.
-func (r *runner) ask() { raise(r.asked) }
+// requestStop has the server asked to end.
+func (r *runner) requestStop() { trySend(r.stopAsked) }
 
-func (r *runner) alive(j *job) {
-	r.s.say("alive", "job="+j.number(), "step=0", "node="+r.node, "pid=1", "hostkey="+r.c.hostKey(r.node))
+func (r *runner) reportAlive(j *job) {
+	r.s.appendEvent("alive", "job="+j.idString(), "step=0", "node="+r.node, "pid=1", "hostkey="+r.c.hostKey(r.node))
 }
 
-// live is from the grant to the end of the server.
-func (r *runner) live() {
-	if unheard, ok := r.s.forsaken(); ok {
-		r.end, r.message = "lease", fmt.Sprintf("nobody had been heard of for %d s when the job started", unheard)
+// runServer is from the grant to the end of the server.
+func (r *runner) runServer() {
+	if unheard, ok := r.s.checkAbandoned(); ok {
+		r.endReason, r.message = "lease", fmt.Sprintf("nobody had been heard of for %d s when the job started", unheard)
 		return
 	}
 	for range 5 {
 		if !r.choosePort() {
 			return
 		}
-		err := r.launch()
+		err := r.launchServer()
 		if err != nil {
-			r.end, r.message = "setup", err.Error()
+			r.endReason, r.message = "setup", err.Error()
 			return
 		}
-		r.watch()
-		if r.end != "collision" || r.s.asked.Int("port") != 0 {
+		r.watchServer()
+		if r.endReason != "collision" || r.s.asked.Int("port") != 0 {
 			return
 		}
-		r.s.say("collision", "port="+strconv.Itoa(r.port))
+		r.s.appendEvent("collision", "port="+strconv.Itoa(r.port))
 	}
 }
 
 // choosePort finds a free one, below the range that outgoing connections are given, or sees
 // that the one that was asked for is free.
 func (r *runner) choosePort() bool {
-	all := listeners()
-	clear(r.old)
+	all := findListeners()
+	clear(r.preexisting)
 	for _, l := range all {
-		r.old[l.id+l.addr.String()] = true
+		r.preexisting[l.id+l.addr.String()] = true
 	}
 	if r.port = r.s.asked.Int("port"); r.port != 0 {
-		v := judge(all, r.port)
-		if v.kind == "none" && bindable(r.port) {
+		v := classifyPort(all, r.port)
+		if v.kind == "none" && canBind(r.port) {
 			return true
 		}
 		whose := "another process of yours"
 		if v.kind == "foreign" {
 			whose = "user " + v.owner
 		}
-		r.end, r.message = "port", fmt.Sprintf("port %d on %s is taken by %s", r.port, r.node, whose)
+		r.endReason, r.message = "port", fmt.Sprintf("port %d on %s is taken by %s", r.port, r.node, whose)
 		return false
 	}
 	// The port that the client wishes is that of its own end, which is on this machine too.
 	for range 1000 {
-		if r.port = 10240 + rand.IntN(32768-10240); judge(all, r.port).kind == "none" && bindable(r.port) {
+		if r.port = 10240 + rand.IntN(32768-10240); classifyPort(all, r.port).kind == "none" && canBind(r.port) {
 			return true
 		}
 	}
-	r.end, r.message = "port", "no free port on "+r.node
+	r.endReason, r.message = "port", "no free port on "+r.node
 	return false
 }
 
-func bindable(port int) bool {
+func canBind(port int) bool {
 	l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))) //nolint:noctx // it is done at once
 	if err == nil {
 		_ = l.Close()
@@ -140,24 +140,24 @@ func bindable(port int) bool {
 
 // How often the sockets are looked at: while the server starts, and afterwards.
 const (
-	lookOften  = 25 * time.Millisecond
-	lookSeldom = time.Second
+	fastPollInterval = 25 * time.Millisecond
+	slowPollInterval = time.Second
 )
 
 // How often it is looked whether a server that starts works: whether its log grows. After so many
 // looks without that it is reported to rest.
 const (
-	workEvery = 3 * time.Second
-	workRests = 10
+	workCheckInterval = 3 * time.Second
+	idleChecks        = 10
 )
 
-// watch is from the start of the server to its end.
-func (r *runner) watch() {
-	r.end, r.message, r.code = "", "", -1
+// watchServer is from the start of the server to its end.
+func (r *runner) watchServer() {
+	r.endReason, r.message, r.code = "", "", -1
 	up, sock := false, ""
-	look, work := time.NewTicker(lookOften), time.NewTicker(workEvery)
+	look, work := time.NewTicker(fastPollInterval), time.NewTicker(workCheckInterval)
 	defer work.Stop()
-	busy, written, rests := false, r.s.log.written(), 0
+	busy, written, rests := false, r.s.log.writtenBytes(), 0
 	defer look.Stop()
 	lease := time.NewTimer(time.Hour)
 	defer lease.Stop()
@@ -166,58 +166,58 @@ func (r *runner) watch() {
 		changed := r.s.changed
 		r.s.mu.Unlock()
 		var over <-chan time.Time
-		if left, ok := r.s.owned(); ok {
+		if left, ok := r.s.remainingLease(); ok {
 			lease.Reset(max(left, 0))
 			over = lease.C
 		}
 		select {
 		case <-changed:
-		case <-r.asked:
-			r.terminate("asked")
+		case <-r.stopAsked:
+			r.terminateServer("asked")
 			return
-		case <-r.slurm:
-			r.terminate("term")
+		case <-r.slurmStop:
+			r.terminateServer("term")
 			return
 		case <-over:
-			r.message = fmt.Sprintf("nobody has renewed the lease of %d s", int(r.s.term.Seconds()))
-			r.terminate("lease")
+			r.message = fmt.Sprintf("nobody has renewed the lease of %d s", int(r.s.leaseTerm.Seconds()))
+			r.terminateServer("lease")
 			return
 		case <-r.proc.done:
-			r.code, r.end = r.proc.status(), "exit"
+			r.code, r.endReason = r.proc.exitStatus(), "exit"
 			if failure, err := os.ReadFile(r.failureFile()); err == nil {
-				r.end, r.message = "setup", strings.TrimSpace(string(failure))
+				r.endReason, r.message = "setup", strings.TrimSpace(string(failure))
 			}
-			if v := judge(listeners(), r.port); !up && (v.kind == "ours" || v.kind == "foreign") {
-				r.end = "collision"
+			if v := classifyPort(findListeners(), r.port); !up && (v.kind == "ours" || v.kind == "foreign") {
+				r.endReason = "collision"
 				if r.s.asked.Int("port") != 0 {
 					r.message = fmt.Sprintf("port %d on %s was taken by another process", r.port, r.node)
 				}
 			}
-			r.proc.sweep()
+			r.proc.killRemaining()
 			return
 		case <-work.C:
 			if up {
 				continue
 			}
-			if now := r.s.log.written(); now != written {
+			if now := r.s.log.writtenBytes(); now != written {
 				written, rests = now, 0
 			} else {
 				rests++
 			}
 			if rests == 0 && !busy {
 				busy = true
-				r.s.say("work", "busy=1")
-			} else if rests == workRests && busy {
+				r.s.appendEvent("work", "busy=1")
+			} else if rests == idleChecks && busy {
 				busy = false
-				r.s.say("work", "busy=")
+				r.s.appendEvent("work", "busy=")
 			}
 		case <-look.C:
-			all := listeners()
-			v := judge(all, r.port)
+			all := findListeners()
+			v := classifyPort(all, r.port)
 			switch {
 			case v.kind == "wide" && !r.wide:
 				r.message = fmt.Sprintf("the server listens on %s port %d, where others can reach it", v.bound, r.port)
-				r.terminate("wide")
+				r.terminateServer("wide")
 				return
 			case v.kind == "ours" || v.kind == "wide":
 				if v.id != sock {
@@ -226,35 +226,35 @@ func (r *runner) watch() {
 					if v.kind == "wide" {
 						wide = "1"
 					}
-					r.c.note(r.s.id, r.node, fmt.Sprintf("the server listens on %s port %d, and the socket is yours", v.bound, r.port))
-					r.s.say("listening", "addr="+v.addr, "port="+strconv.Itoa(r.port), "bound="+v.bound, "wide="+wide)
-					look.Reset(lookSeldom)
+					r.c.recordStep(r.s.id, r.node, fmt.Sprintf("the server listens on %s port %d, and the socket is yours", v.bound, r.port))
+					r.s.appendEvent("listening", "addr="+v.addr, "port="+strconv.Itoa(r.port), "bound="+v.bound, "wide="+wide)
+					look.Reset(slowPollInterval)
 				}
 			case sock != "":
 				sock = ""
-				r.s.say("closed", "verdict="+v.kind)
-				look.Reset(lookOften)
+				r.s.appendEvent("closed", "verdict="+v.kind)
+				look.Reset(fastPollInterval)
 			}
 			if !up || r.s.asked.Get("forward_new") == "1" {
-				r.elsewhere(all)
+				r.reportOtherSockets(all)
 			}
 		}
 	}
 }
 
-// elsewhere tells of the session's other sockets, each once, and when they are gone. Those
+// reportOtherSockets tells of the session's other sockets, each once, and when they are gone. Those
 // of the user's that have nothing to do with the session are many on a machine like
 // this one, the client's own among them.
-func (r *runner) elsewhere(all []listener) {
+func (r *runner) reportOtherSockets(all []listener) {
 	var fresh []listener
 	here := map[string]bool{}
 	for _, l := range all {
 		name := l.addr.String()
-		if !l.mine || int(l.addr.Port()) == r.port || r.old[l.id+name] {
+		if !l.mine || int(l.addr.Port()) == r.port || r.preexisting[l.id+name] {
 			continue
 		}
 		here[name] = true
-		if !r.told[name] {
+		if !r.reported[name] {
 			fresh = append(fresh, l)
 		}
 	}
@@ -262,25 +262,25 @@ func (r *runner) elsewhere(all []listener) {
 		host, port, _ := net.SplitHostPort(l)
 		return []string{"addr=" + host, "port=" + port}
 	}
-	for name := range r.told {
+	for name := range r.reported {
 		if !here[name] {
-			delete(r.told, name)
-			r.s.say("vanished", fields(name)...)
+			delete(r.reported, name)
+			r.s.appendEvent("vanished", fields(name)...)
 		}
 	}
 	if len(fresh) == 0 {
 		return
 	}
-	for _, l := range ofSession(fresh, r.mark(), r.proc.pid) {
-		r.told[l.addr.String()] = true
-		r.s.say("elsewhere", fields(l.addr.String())...)
+	for _, l := range ofSession(fresh, r.sessionEnvEntry(), r.proc.pid) {
+		r.reported[l.addr.String()] = true
+		r.s.appendEvent("elsewhere", fields(l.addr.String())...)
 	}
 }
 
-// terminate asks the server to end, waits for its grace, and insists.
-func (r *runner) terminate(why string) {
-	r.end = why
-	r.s.say("stopping", "reason="+why)
+// terminateServer asks the server to end, waits for its grace, and insists.
+func (r *runner) terminateServer(why string) {
+	r.endReason = why
+	r.s.appendEvent("stopping", "reason="+why)
 	r.proc.terminate()
 	grace := time.NewTimer(time.Duration(r.s.asked.Int("grace")) * time.Second)
 	defer grace.Stop()
@@ -293,13 +293,13 @@ func (r *runner) terminate(why string) {
 		}
 		r.message += fmt.Sprintf("the server did not end within %d s and was killed", r.s.asked.Int("grace"))
 	}
-	r.proc.sweep()
+	r.proc.killRemaining()
 	<-r.proc.done
-	r.code = r.proc.status()
+	r.code = r.proc.exitStatus()
 }
 
-// settled waits until the session's server has ended, if it has one, and its log is complete.
-func (s *session) settled() {
+// awaitRunner waits until the session's server has ended, if it has one, and its log is complete.
+func (s *session) awaitRunner() {
 	s.mu.Lock()
 	r := s.run
 	s.mu.Unlock()

@@ -20,14 +20,14 @@ import (
 
 // What is said to visitors, and to who has started the cluster.
 const (
-	greeting  = "cscs demo "
-	stayWord  = "stays\n"
-	readyWord = "ready"
-	takenWord = "taken"
+	greetingPrefix = "cscs demo "
+	stayWord       = "stays\n"
+	readyWord      = "ready"
+	takenWord      = "taken"
 )
 
-// welcome is what a visitor hears first: of which version the cluster is.
-func welcome() string { return greeting + slurm.ScriptSum() + "\n" }
+// greetingLine is what a visitor hears first: of which version the cluster is.
+func greetingLine() string { return greetingPrefix + slurm.ScriptSum() + "\n" }
 
 // OtherVersionError tells that the cluster that is there was made by another version of cscs.
 type OtherVersionError struct{ Dir string }
@@ -59,14 +59,14 @@ var errTaken = errors.New(takenWord)
 // firstVisit is how long a cluster that nobody visits waits for the first.
 const firstVisit = 20 * time.Second
 
-// open makes the cluster of a place, in this process, which is it until the last visitor and
+// openDoor makes the cluster of a place, in this process, which is it until the last visitor and
 // the last job have gone, or Shut is called. What a cluster that was killed has left is
 // tidied away before.
-func (p Place) open() (*door, error) {
+func (p Place) openDoor() (*door, error) {
 	if err := owndir.Make(p.Dir); err != nil {
 		return nil, err
 	}
-	d := &door{place: p, lock: flock.New(p.file(lockFile), flock.SetPermissions(0o600)), visitors: map[net.Conn]bool{}, ended: make(chan struct{})}
+	d := &door{place: p, lock: flock.New(p.filePath(lockFile), flock.SetPermissions(0o600)), visitors: map[net.Conn]bool{}, ended: make(chan struct{})}
 	got, err := d.lock.TryLock()
 	switch {
 	case err != nil:
@@ -75,8 +75,8 @@ func (p Place) open() (*door, error) {
 		_ = d.lock.Close()
 		return nil, errTaken
 	}
-	if err := d.make(); err != nil {
-		p.tidy()
+	if err := d.makeCluster(); err != nil {
+		p.removeFiles()
 		_ = d.lock.Close()
 		return nil, err
 	}
@@ -93,18 +93,18 @@ func (d *door) sameLock() bool {
 	return err == nil && os.SameFile(named, held)
 }
 
-func (d *door) make() error {
-	d.place.tidy()
+func (d *door) makeCluster() error {
+	d.place.removeFiles()
 	c, err := newCluster(d.place.Dir, func() { d.perhapsEnd() })
 	if err != nil {
 		return err
 	}
 	d.cluster = c
 	if d.listener, err = net.Listen("tcp", "127.0.0.1:0"); err == nil { //nolint:noctx // it is done at once
-		err = d.cluster.publish()
+		err = d.cluster.writeClientConfig()
 	}
 	if err == nil { // last: who reads it finds all there
-		file := d.place.file(doorFile)
+		file := d.place.filePath(doorFile)
 		if err = os.WriteFile(file+".new", []byte(d.listener.Addr().String()+"\n"), 0o600); err == nil {
 			err = os.Rename(file+".new", file)
 		}
@@ -113,7 +113,7 @@ func (d *door) make() error {
 		d.cluster.Close()
 		return err
 	}
-	go d.receive()
+	go d.acceptVisitors()
 	time.AfterFunc(firstVisit, func() {
 		d.mu.Lock()
 		d.visited = true
@@ -123,8 +123,8 @@ func (d *door) make() error {
 	return nil
 }
 
-// tidy removes what is there but for the lock.
-func (p Place) tidy() {
+// removeFiles removes what is there but for the lock.
+func (p Place) removeFiles() {
 	entries, _ := os.ReadDir(p.Dir)
 	for _, e := range entries {
 		if e.Name() != lockFile {
@@ -139,8 +139,8 @@ const (
 	acceptPauseMax = time.Second
 )
 
-// receive lets visitors in until the listener is closed.
-func (d *door) receive() {
+// acceptVisitors lets visitors in until the listener is closed.
+func (d *door) acceptVisitors() {
 	pause := acceptPause
 	for {
 		conn, err := d.listener.Accept()
@@ -165,25 +165,25 @@ func (d *door) receive() {
 		}
 		d.visitors[conn], d.visited = true, true
 		d.mu.Unlock()
-		go d.visit(conn)
+		go d.serveVisitor(conn)
 	}
 }
 
-// visit is one visitor, from coming to going.
-func (d *door) visit(conn net.Conn) {
-	_, _ = io.WriteString(conn, welcome())
+// serveVisitor is one visitor, from coming to going.
+func (d *door) serveVisitor(conn net.Conn) {
+	_, _ = io.WriteString(conn, greetingLine())
 	_, _ = io.Copy(io.Discard, conn)
 	d.mu.Lock()
 	delete(d.visitors, conn)
 	d.leaving = append(d.leaving, conn)
 	d.mu.Unlock()
 	if !d.perhapsEnd() {
-		d.dismiss(stayWord)
+		d.closeLeaving(stayWord)
 	}
 }
 
-// dismiss lets those go who wait for the end.
-func (d *door) dismiss(word string) {
+// closeLeaving lets those go who wait for the end.
+func (d *door) closeLeaving(word string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, conn := range d.leaving {
@@ -196,10 +196,10 @@ func (d *door) dismiss(word string) {
 // perhapsEnd ends the cluster if nobody needs it; false: somebody does.
 func (d *door) perhapsEnd() bool {
 	d.mu.Lock()
-	needed := d.kept || !d.visited || len(d.visitors) > 0 || d.cluster.ctl.busy()
+	needed := d.kept || !d.visited || len(d.visitors) > 0 || d.cluster.ctl.hasJobs()
 	if !needed && !d.ending {
 		d.ending = true
-		go d.end()
+		go d.endCluster()
 	}
 	d.mu.Unlock()
 	return !needed
@@ -207,16 +207,16 @@ func (d *door) perhapsEnd() bool {
 
 // Serve makes the cluster of a place in this process, for others to join, until stop is called.
 func (p Place) Serve() (c *Cluster, stop func(), err error) {
-	d, err := p.open()
+	d, err := p.openDoor()
 	if err != nil {
 		return nil, nil, err
 	}
-	d.keep()
+	d.keepAlive()
 	return d.cluster, d.Shut, nil
 }
 
-// keep has the cluster live without visitors.
-func (d *door) keep() {
+// keepAlive has the cluster live without visitors.
+func (d *door) keepAlive() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.kept = true
@@ -227,28 +227,28 @@ func (d *door) Shut() {
 	d.mu.Lock()
 	if !d.ending {
 		d.ending = true
-		go d.end()
+		go d.endCluster()
 	}
 	d.mu.Unlock()
 	<-d.ended
 }
 
-// end takes everything away: the files first, so that nobody comes any more.
-func (d *door) end() {
+// endCluster takes everything away: the files first, so that nobody comes any more.
+func (d *door) endCluster() {
 	defer close(d.ended)
-	_ = os.Remove(d.place.file(doorFile))
+	_ = os.Remove(d.place.filePath(doorFile))
 	_ = d.listener.Close()
 	d.cluster.Close()
-	d.place.tidy()
+	d.place.removeFiles()
 	// The lock last, and while it is held. (Windows removes no open file.)
-	held := os.Remove(d.place.file(lockFile))
+	held := os.Remove(d.place.filePath(lockFile))
 	_ = d.lock.Close()
 	if held != nil {
-		_ = os.Remove(d.place.file(lockFile))
+		_ = os.Remove(d.place.filePath(lockFile))
 	}
 	_ = owndir.RemoveEmpty(d.place.Dir)
 	_ = owndir.RemoveEmpty(filepath.Dir(d.place.Dir))
-	d.dismiss("")
+	d.closeLeaving("")
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for conn := range d.visitors {
@@ -256,10 +256,10 @@ func (d *door) end() {
 	}
 }
 
-// serve is the process that is the cluster of a place. What it has to say to who has
+// serveCluster is the process that is the cluster of a place. What it has to say to who has
 // started it goes to out, one line.
-func serve(dir string, out io.WriteCloser) error {
-	d, err := Place{Dir: dir}.open()
+func serveCluster(dir string, out io.WriteCloser) error {
+	d, err := Place{Dir: dir}.openDoor()
 	if err != nil {
 		fmt.Fprintln(out, err)
 		_ = out.Close()

@@ -13,33 +13,33 @@ import (
 
 // A session is one as the cluster has it: its directory, its events, its lease, its job.
 type session struct {
-	c     *Cluster
-	id    string
-	dir   string
-	asked *slurm.Asked // its request
-	term  time.Duration
-	log   *serverLog
+	c         *Cluster
+	id        string
+	dir       string
+	asked     *slurm.ParsedCall // its request
+	leaseTerm time.Duration
+	log       *serverLog
 
-	mu      sync.Mutex
-	events  []byte
-	changed chan struct{}     // closed and renewed whenever something of this changes
-	exited  string            // the runner's last line; "": it has none yet
-	stamp   time.Time         // when somebody was heard of
-	left    bool              // who attended it went on purpose
-	clients map[string]string // who attends it, by the nonce of their call
-	job     *job
-	kept    bool // the request waits by itself
-	run     *runner
-	removed bool
-	journal *os.File
+	mu            sync.Mutex
+	events        []byte
+	changed       chan struct{}     // closed and renewed whenever something of this changes
+	exited        string            // the runner's last line; "": it has none yet
+	lastHeard     time.Time         // when somebody was heard of
+	leftOnPurpose bool              // who attended it went on purpose
+	clients       map[string]string // who attends it, by the nonce of their call
+	job           *job
+	kept          bool // the request waits by itself
+	run           *runner
+	removed       bool
+	journal       *os.File
 }
 
-// open makes the session of a request, and its directory.
-func (c *Cluster) open(asked *slurm.Asked) (*session, error) {
+// createSession makes the session of a request, and its directory.
+func (c *Cluster) createSession(asked *slurm.ParsedCall) (*session, error) {
 	id := asked.Get("id")
 	s := &session{
-		c: c, id: id, dir: c.sessionDir(id), asked: asked, term: time.Duration(asked.Int("lease")) * time.Second,
-		changed: make(chan struct{}), stamp: time.Now(), clients: map[string]string{},
+		c: c, id: id, dir: c.sessionDir(id), asked: asked, leaseTerm: time.Duration(asked.Int("lease")) * time.Second,
+		changed: make(chan struct{}), lastHeard: time.Now(), clients: map[string]string{},
 	}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, err
@@ -59,14 +59,14 @@ func (c *Cluster) open(asked *slurm.Asked) (*session, error) {
 	c.mu.Lock()
 	c.sessions[id] = s
 	c.mu.Unlock()
-	c.begin(s)
+	c.copyRecentSteps(s)
 	return s, nil
 }
 
-// say appends an event.
-func (s *session) say(kind string, fields ...string) {
+// appendEvent appends an event.
+func (s *session) appendEvent(kind string, fields ...string) {
 	line := slurm.Line(kind, fields...)
-	s.change(func() {
+	s.updateAndNotify(func() {
 		s.events = append(s.events, line...)
 		if kind == "exited" {
 			s.exited = strings.TrimSuffix(line, "\n")
@@ -74,8 +74,8 @@ func (s *session) say(kind string, fields ...string) {
 	})
 }
 
-// change changes something, and tells those who wait for it.
-func (s *session) change(f func()) {
+// updateAndNotify changes something, and tells those who wait for it.
+func (s *session) updateAndNotify(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f()
@@ -83,8 +83,8 @@ func (s *session) change(f func()) {
 	s.changed = make(chan struct{})
 }
 
-// last is the kind of the last event.
-func (s *session) last() string {
+// lastEventKind is the kind of the last event.
+func (s *session) lastEventKind() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	lines := strings.Split(strings.TrimSuffix(string(s.events), "\n"), "\n")
@@ -92,8 +92,8 @@ func (s *session) last() string {
 	return kind
 }
 
-// port is the one on which its server has listened.
-func (s *session) port() string {
+// listeningPort is the one on which its server has listened.
+func (s *session) listeningPort() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	port := ""
@@ -109,46 +109,46 @@ func (s *session) port() string {
 	return port
 }
 
-// about is what the session says of itself.
-func (s *session) about() string {
+// readSessionFile is what the session says of itself.
+func (s *session) readSessionFile() string {
 	b, _ := os.ReadFile(filepath.Join(s.dir, "session.json"))
 	return strings.TrimSuffix(string(b), "\n")
 }
 
-// renew renews the lease: one who attends it lives.
-func (s *session) renew(nonce, client string) {
-	s.change(func() {
-		s.stamp, s.left = time.Now(), false
+// renewLease renews the lease: one who attends it lives.
+func (s *session) renewLease(nonce, client string) {
+	s.updateAndNotify(func() {
+		s.lastHeard, s.leftOnPurpose = time.Now(), false
 		if client != "" {
 			s.clients[nonce] = client
 		}
 	})
 }
 
-// leave: one attends it no more, on purpose if so.
-func (s *session) leave(nonce string, purpose bool) {
-	s.change(func() {
+// removeClient: one attends it no more, on purpose if so.
+func (s *session) removeClient(nonce string, purpose bool) {
+	s.updateAndNotify(func() {
 		delete(s.clients, nonce)
 		if purpose {
-			s.stamp, s.left = time.Now(), true
+			s.lastHeard, s.leftOnPurpose = time.Now(), true
 		}
 	})
 }
 
-// owned is for how long the lease still holds; false: for ever.
-func (s *session) owned() (time.Duration, bool) {
+// remainingLease is for how long the lease still holds; false: for ever.
+func (s *session) remainingLease() (time.Duration, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return time.Until(s.stamp.Add(s.term)), s.term > 0
+	return time.Until(s.lastHeard.Add(s.leaseTerm)), s.leaseTerm > 0
 }
 
-// forsaken reports, when the job starts, whether nobody has been heard of since long
+// checkAbandoned reports, when the job starts, whether nobody has been heard of since long
 // before, and for how many seconds.
-func (s *session) forsaken() (int, bool) {
+func (s *session) checkAbandoned() (int, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	unheard := time.Since(s.stamp)
-	return int(unheard.Seconds()), s.term > 0 && !s.left && unheard > s.term+min(s.term, time.Minute)
+	unheard := time.Since(s.lastHeard)
+	return int(unheard.Seconds()), s.leaseTerm > 0 && !s.leftOnPurpose && unheard > s.leaseTerm+min(s.leaseTerm, time.Minute)
 }
 
 // remove removes the session's directory, and the session.
@@ -157,7 +157,7 @@ func (s *session) remove() {
 	s.c.mu.Lock()
 	delete(s.c.sessions, s.id)
 	s.c.mu.Unlock()
-	s.change(func() {
+	s.updateAndNotify(func() {
 		s.removed = true
 		_ = s.journal.Close()
 	})
@@ -183,13 +183,13 @@ func (k *call) jobState(s *session) {
 	if j == nil {
 		return
 	}
-	l := k.c.ctl.look(j)
-	k.say("job", "job="+j.number(), "info="+l.info)
+	l := k.c.ctl.snapshotJob(j)
+	k.writeLine("job", "job="+j.idString(), "info="+l.info)
 }
 
-// list: the user's sessions.
-func (k *call) list() {
-	k.hello(filepath.Dir(k.c.sessionDir("x")))
+// listSessions: the user's sessions.
+func (k *call) listSessions() {
+	k.writeHello(filepath.Dir(k.c.sessionDir("x")))
 	k.c.mu.Lock()
 	var all []*session
 	for _, s := range k.c.sessions {
@@ -197,10 +197,10 @@ func (k *call) list() {
 	}
 	k.c.mu.Unlock()
 	for _, s := range all {
-		last, about, port := s.last(), s.about(), s.port()
+		last, about, port := s.lastEventKind(), s.readSessionFile(), s.listeningPort()
 		s.mu.Lock()
-		fields := []string{"id=" + s.id, "about=" + about, fmt.Sprintf("age=%d", int(time.Since(s.stamp).Seconds())), "last=" + last, "port=" + port}
-		if s.left {
+		fields := []string{"id=" + s.id, "about=" + about, fmt.Sprintf("age=%d", int(time.Since(s.lastHeard).Seconds())), "last=" + last, "port=" + port}
+		if s.leftOnPurpose {
 			fields = append(fields, "left=1")
 		}
 		for _, client := range s.clients {
@@ -211,10 +211,10 @@ func (k *call) list() {
 		}
 		j := s.job
 		s.mu.Unlock()
-		if j != nil && k.c.ctl.stateOf(j.number()) != "" {
-			fields = append(fields, "job="+k.c.ctl.look(j).listed)
+		if j != nil && k.c.ctl.stateOf(j.idString()) != "" {
+			fields = append(fields, "job="+k.c.ctl.snapshotJob(j).squeueLine)
 		}
-		k.say("session", fields...)
+		k.writeLine("session", fields...)
 	}
-	k.say("listed")
+	k.writeLine("listed")
 }

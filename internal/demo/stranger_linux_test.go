@@ -28,7 +28,7 @@ func TestPlantedPlace(t *testing.T) {
 			if err != nil {
 				return
 			}
-			_, _ = conn.Write([]byte(welcome()))
+			_, _ = conn.Write([]byte(greetingLine()))
 			_ = conn.Close()
 		}
 	}()
@@ -43,7 +43,7 @@ func TestPlantedPlace(t *testing.T) {
 			for _, order := range orders {
 				strangertest.Plant(t, strings.NewReplacer("DIR", p.Dir, "OTHER", filepath.Join(public, "other")).Replace(order))
 			}
-			if err := os.WriteFile(p.file(doorFile), []byte(l.Addr().String()+"\n"), 0o644); err != nil {
+			if err := os.WriteFile(p.filePath(doorFile), []byte(l.Addr().String()+"\n"), 0o644); err != nil {
 				t.Fatal(err)
 			}
 			before := snapshot(t, public)
@@ -89,12 +89,12 @@ func snapshot(t *testing.T, dir string) string {
 // TestStrangerVisits: a process of another user is no visitor: it cannot keep the cluster.
 func TestStrangerVisits(t *testing.T) {
 	p := Place{Dir: filepath.Join(t.TempDir(), "run", "demo")}
-	d, err := p.open()
+	d, err := p.openDoor()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.Shut()
-	addr, err := os.ReadFile(p.file(doorFile))
+	addr, err := os.ReadFile(p.filePath(doorFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,11 +109,11 @@ func TestStrangersDoor(t *testing.T) {
 	if err := owndir.Make(p.Dir); err != nil {
 		t.Fatal(err)
 	}
-	says := strangertest.Start(t, "greet "+welcome())
-	if err := os.WriteFile(p.file(doorFile), []byte(says()+"\n"), 0o600); err != nil {
+	says := strangertest.Start(t, "greet "+greetingLine())
+	if err := os.WriteFile(p.filePath(doorFile), []byte(says()+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if v, err := p.join(t.Context()); v != nil || err != nil {
+	if v, err := p.joinCluster(t.Context()); v != nil || err != nil {
 		t.Errorf("joined %v, %v", v, err)
 	}
 }

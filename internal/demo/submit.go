@@ -11,23 +11,23 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// submit: asks for the allocation, and follows.
-func (k *call) submit() {
-	defer k.listen()()
+// submitAndFollow: asks for the allocation, and follows.
+func (k *call) submitAndFollow() {
+	defer k.startLineReader()()
 	if k.Get("bootstrap") != "" {
-		k.say("exited", "reason=setup", "code=", "message=--bootstrap installs nothing on the nodes of the demo, which are this machine")
+		k.writeLine("exited", "reason=setup", "code=", "message=--bootstrap installs nothing on the nodes of the demo, which are this machine")
 		return
 	}
 	if what := k.lookAhead(); what != "" {
-		k.say("exited", "reason=setup", "code=", "message="+what+" on "+shortName(k.host))
+		k.writeLine("exited", "reason=setup", "code=", "message="+what+" on "+shortName(k.host))
 		return
 	}
-	s, err := k.c.open(k.Asked)
+	s, err := k.c.createSession(k.ParsedCall)
 	if err != nil {
-		k.fail("home", err.Error())
+		k.writeError("home", err.Error())
 		return
 	}
-	k.hello(s.dir)
+	k.writeHello(s.dir)
 	program, via := "sbatch", slurm.Via(k.Get("via"))
 	if via != slurm.ViaSbatch && k.Get("unattended") == "" {
 		program = "salloc"
@@ -35,28 +35,28 @@ func (k *call) submit() {
 	r, refusal := parseRequest(program, k.List("salloc_args"))
 	if refusal != "" {
 		s.remove()
-		k.say("refused", append([]string{"by=" + program, "code=1", "message=" + refusal}, offer()...)...)
+		k.writeLine("refused", append([]string{"by=" + program, "code=1", "message=" + refusal}, partitionFields()...)...)
 		return
 	}
-	k.c.note(s.id, k.host, "Slurm is asked for a node: "+strings.Join(append([]string{program}, k.List("salloc_args")...), " "))
-	j := k.c.ctl.submit(slurm.JobName(s.id), r, func(j *job) { k.c.start(s, j) })
-	waits := k.c.ctl.look(j).state == "PENDING"
+	k.c.recordStep(s.id, k.host, "Slurm is asked for a node: "+strings.Join(append([]string{program}, k.List("salloc_args")...), " "))
+	j := k.c.ctl.submitJob(slurm.JobName(s.id), r, func(j *job) { k.c.startRunner(s, j) })
+	waits := k.c.ctl.snapshotJob(j).state == "PENDING"
 	kept := program == "sbatch" || waits && via == slurm.ViaAuto
-	s.change(func() { s.job, s.kept = j, kept })
+	s.updateAndNotify(func() { s.job, s.kept = j, kept })
 	if kept && program == "salloc" {
-		k.c.note(s.id, k.host, "It has to wait, so sbatch asks instead")
+		k.c.recordStep(s.id, k.host, "It has to wait, so sbatch asks instead")
 	}
 	switch {
 	case kept:
-		k.say("pending", "job="+j.number(), "kept=1")
+		k.writeLine("pending", "job="+j.idString(), "kept=1")
 	case waits:
-		k.say("pending", "job="+j.number())
+		k.writeLine("pending", "job="+j.idString())
 	}
-	k.follow(s, 0, false)
+	k.followEvents(s, 0, false)
 }
 
-// offer is what there is, as fields of a refusal.
-func offer() []string {
+// partitionFields is what there is, as fields of a refusal.
+func partitionFields() []string {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(partitions)) {
 		up, mark := "up", ""
@@ -74,45 +74,45 @@ func offer() []string {
 
 // lookAhead says what the node would not find.
 func (k *call) lookAhead() string {
-	plan, ok, err := planAhead(k.Asked)
+	plan, ok, err := planAhead(k.ParsedCall)
 	switch {
 	case err != nil:
 		return err.Error()
 	case !ok:
 		return ""
 	}
-	work := k.c.expand(plan.workdir)
+	work := k.c.expandPath(plan.workdir)
 	if info, err := os.Stat(work); err != nil || !info.IsDir() {
 		return "the work directory " + plan.workdir + " is not there"
 	}
 	if plan.venv != "" {
-		if _, err := os.Stat(filepath.Join(absolute(work, k.c.expand(plan.venv)), venvPrograms)); err != nil {
+		if _, err := os.Stat(filepath.Join(absolutePath(work, k.c.expandPath(plan.venv)), venvPrograms)); err != nil {
 			return fmt.Sprintf("there is no virtual environment in %s (no %s)", plan.venv, venvPrograms)
 		}
 	}
 	for _, f := range plan.reads {
-		if _, err := os.Stat(absolute(work, k.c.expand(f))); err != nil {
-			k.say("note", "message="+f+" is not there on "+shortName(k.host)+": there is nothing to show until it is")
+		if _, err := os.Stat(absolutePath(work, k.c.expandPath(f))); err != nil {
+			k.writeLine("note", "message="+f+" is not there on "+shortName(k.host)+": there is nothing to show until it is")
 		}
 	}
 	return ""
 }
 
-// expand replaces a leading ~ by the user's home on this machine: what is named by it is
+// expandPath replaces a leading ~ by the user's home on this machine: what is named by it is
 // there. Empty is the cluster's home.
-func (c *Cluster) expand(path string) string {
+func (c *Cluster) expandPath(path string) string {
 	if path == "" {
-		return c.home()
+		return c.homeDir()
 	}
 	if rest, ok := strings.CutPrefix(path, "~"); ok && (rest == "" || rest[0] == '/' || rest[0] == filepath.Separator) {
 		if home, err := os.UserHomeDir(); err == nil {
 			return home + rest
 		}
 	}
-	return absolute(c.home(), path)
+	return absolutePath(c.homeDir(), path)
 }
 
-func absolute(dir, path string) string {
+func absolutePath(dir, path string) string {
 	if filepath.IsAbs(path) {
 		return path
 	}
@@ -121,28 +121,28 @@ func absolute(dir, path string) string {
 
 // takeUp is follow by itself: a client has come back.
 func (k *call) takeUp() {
-	defer k.listen()()
-	s := k.session()
+	defer k.startLineReader()()
+	s := k.findSession()
 	if s == nil {
-		k.gone()
+		k.reportGone()
 		return
 	}
-	k.hello(s.dir)
+	k.writeHello(s.dir)
 	s.mu.Lock()
 	j := s.job
 	s.mu.Unlock()
 	granted := k.Get("granted") != ""
 	if j != nil && !granted {
-		k.say("pending", "job="+j.number(), "kept=1")
+		k.writeLine("pending", "job="+j.idString(), "kept=1")
 	}
-	k.follow(s, k.Int("from"), granted)
+	k.followEvents(s, k.Int("from"), granted)
 }
 
-// gone: the session's directory is not there any more. Without a job, a stop has been here.
-func (k *call) gone() {
-	if len(k.c.ctl.named(slurm.JobName(k.Get("id")))) == 0 {
-		k.say("exited", "reason=asked", "code=", "message=")
+// reportGone: the session's directory is not there any more. Without a job, a stop has been here.
+func (k *call) reportGone() {
+	if len(k.c.ctl.activeJobsNamed(slurm.JobName(k.Get("id")))) == 0 {
+		k.writeLine("exited", "reason=asked", "code=", "message=")
 		return
 	}
-	k.say("gone")
+	k.writeLine("gone")
 }

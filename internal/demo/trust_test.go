@@ -71,7 +71,7 @@ func TestHostileIDs(t *testing.T) {
 		if made.command == "" {
 			t.Fatal(verb, "made no call")
 		}
-		keep := filepath.Join(c.home(), ".cscs", "keep")
+		keep := filepath.Join(c.homeDir(), ".cscs", "keep")
 		if err := os.MkdirAll(keep, 0o700); err != nil {
 			t.Fatal(err)
 		}

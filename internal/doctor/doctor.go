@@ -54,8 +54,8 @@ type Explanation struct {
 	Code                   int
 }
 
-// A Way is what is known of the way before anybody is asked.
-type Way struct {
+// A CheckTarget is what is known of the way before anybody is asked.
+type CheckTarget struct {
 	Hosts []site.Host // to the login node; none if HostsErr
 
 	HostsErr error // of the configurations
@@ -74,7 +74,7 @@ type Way struct {
 // Config is what the doctor looks at.
 type Config struct {
 	Account string // that the user has chosen; may be empty
-	Way     func(context.Context) Way
+	Target  func(context.Context) CheckTarget
 	Explain func(error) Explanation
 
 	SSHDir    string      // ~/.ssh
@@ -94,25 +94,29 @@ type check struct {
 	name  string
 	after []string // that it rests on
 	limit time.Duration
-	run   func(*visit, context.Context) []finding
+	run   func(*diagnosis, context.Context) []finding
 }
 
 // A finding is what a check has seen.
 type finding struct {
-	host   string
-	status Status
-	seen   string // for err, its explanation says it
-	err    error
-	bars   string // why what rests on it cannot be looked at, though it has not failed
+	host        string
+	status      Status
+	seen        string // for err, its explanation says it
+	err         error
+	blockReason string // why what rests on it cannot be looked at, though it has not failed
 }
 
-func ok(host, seen string) finding           { return finding{host: host, status: OK, seen: seen} }
-func warning(host string, err error) finding { return finding{host: host, status: Warning, err: err} }
-func failure(host string, err error) finding { return finding{host: host, status: Failure, err: err} }
-func skipped(host, because string) finding {
+func okFinding(host, seen string) finding { return finding{host: host, status: OK, seen: seen} }
+func warningFinding(host string, err error) finding {
+	return finding{host: host, status: Warning, err: err}
+}
+func failureFinding(host string, err error) finding {
+	return finding{host: host, status: Failure, err: err}
+}
+func skippedFinding(host, because string) finding {
 	return finding{host: host, status: Skipped, seen: because}
 }
-func one(f finding) []finding { return []finding{f} }
+func singleFinding(f finding) []finding { return []finding{f} }
 
 // Run looks at everything and tells each result, in the order of the way. It returns the
 // error that the worst of them stands for, which is the first failure: what comes after it rests
@@ -127,18 +131,18 @@ func Run(ctx context.Context, cfg Config, tell func(Result)) error {
 	// What a check needs to see that its time is up, and to say so.
 	ctx, cancel := context.WithTimeoutCause(ctx, cfg.Limit-time.Second, errTime)
 	defer cancel()
-	v := &visit{cfg: cfg, over: map[string]chan struct{}{}, bad: map[string]string{}}
+	v := &diagnosis{cfg: cfg, over: map[string]chan struct{}{}, badChecks: map[string]string{}}
 	defer v.close()
 
-	all := checks()
+	all := allChecks()
 	results := map[string]chan []Result{}
 	for _, c := range all {
 		v.over[c.name], results[c.name] = make(chan struct{}), make(chan []Result, 1)
 	}
 	for _, c := range all {
-		v.looking.Go(func() {
+		v.running.Go(func() {
 			defer close(v.over[c.name])
-			results[c.name] <- v.look(ctx, c)
+			results[c.name] <- v.runCheck(ctx, c)
 		})
 	}
 	var worst error
@@ -153,29 +157,29 @@ func Run(ctx context.Context, cfg Config, tell func(Result)) error {
 	return worst
 }
 
-// checks are all of them, in the order of the way.
-func checks() []check {
+// allChecks are all of them, in the order of the way.
+func allChecks() []check {
 	const quick, shake = 5 * time.Second, shakeTime + time.Second/2
 	return []check{
-		{name: "config", limit: quick, run: (*visit).config},
-		{name: "files", limit: quick, run: (*visit).files},
-		{name: "key", after: []string{"config"}, limit: quick, run: (*visit).key},
-		{name: "agent", after: []string{"config"}, limit: quick, run: (*visit).agent},
-		{name: "names", after: []string{"config"}, limit: quick, run: (*visit).names},
-		{name: "tcp", after: []string{"names"}, limit: quick, run: (*visit).tcp},
-		{name: "ssh", after: []string{"tcp"}, limit: shake, run: (*visit).ssh},
-		{name: "host-key", after: []string{"ssh"}, limit: quick, run: (*visit).hostKey},
-		{name: "auth", after: []string{"key", "host-key"}, limit: quick, run: (*visit).auth},
-		{name: "login", after: []string{"auth"}, limit: shake, run: (*visit).login},
-		{name: "shell", after: []string{"login"}, limit: 9 * time.Second, run: (*visit).shell},
-		{name: "clock", after: []string{"shell"}, limit: quick, run: (*visit).clock},
-		{name: "home", after: []string{"shell"}, limit: quick, run: (*visit).home},
-		{name: "slurm", after: []string{"shell"}, limit: quick, run: (*visit).slurm},
-		{name: "partitions", after: []string{"slurm"}, limit: quick, run: (*visit).partitions},
-		{name: "account", after: []string{"slurm"}, limit: quick, run: (*visit).account},
-		{name: "sessions", after: []string{"shell"}, limit: quick, run: (*visit).sessions},
-		{name: "node", after: []string{"slurm"}, limit: quick, run: (*visit).node},
-		{name: "ports", limit: quick, run: (*visit).ports},
-		{name: "browser", limit: quick, run: (*visit).browser},
+		{name: "config", limit: quick, run: (*diagnosis).checkConfig},
+		{name: "files", limit: quick, run: (*diagnosis).checkFiles},
+		{name: "key", after: []string{"config"}, limit: quick, run: (*diagnosis).checkKey},
+		{name: "agent", after: []string{"config"}, limit: quick, run: (*diagnosis).checkAgent},
+		{name: "names", after: []string{"config"}, limit: quick, run: (*diagnosis).checkNames},
+		{name: "tcp", after: []string{"names"}, limit: quick, run: (*diagnosis).checkTCP},
+		{name: "ssh", after: []string{"tcp"}, limit: shake, run: (*diagnosis).checkSSH},
+		{name: "host-key", after: []string{"ssh"}, limit: quick, run: (*diagnosis).checkHostKey},
+		{name: "auth", after: []string{"key", "host-key"}, limit: quick, run: (*diagnosis).checkAuth},
+		{name: "login", after: []string{"auth"}, limit: shake, run: (*diagnosis).checkLogin},
+		{name: "shell", after: []string{"login"}, limit: 9 * time.Second, run: (*diagnosis).checkShell},
+		{name: "clock", after: []string{"shell"}, limit: quick, run: (*diagnosis).checkClock},
+		{name: "home", after: []string{"shell"}, limit: quick, run: (*diagnosis).checkHome},
+		{name: "slurm", after: []string{"shell"}, limit: quick, run: (*diagnosis).checkSlurm},
+		{name: "partitions", after: []string{"slurm"}, limit: quick, run: (*diagnosis).checkPartitions},
+		{name: "account", after: []string{"slurm"}, limit: quick, run: (*diagnosis).checkAccount},
+		{name: "sessions", after: []string{"shell"}, limit: quick, run: (*diagnosis).checkSessions},
+		{name: "node", after: []string{"slurm"}, limit: quick, run: (*diagnosis).checkNode},
+		{name: "ports", limit: quick, run: (*diagnosis).checkPorts},
+		{name: "browser", limit: quick, run: (*diagnosis).checkBrowser},
 	}
 }

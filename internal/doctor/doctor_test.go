@@ -31,7 +31,7 @@ import (
 type patient struct {
 	*slurmtest.Cluster
 	Config
-	way   Way
+	way   CheckTarget
 	mu    sync.Mutex // of shell: a command may outlive the check that it is for
 	shell func(cmd string, stdin io.Reader, stdout, stderr io.Writer) int
 	node  *sshtest.Server
@@ -78,7 +78,7 @@ func newPatient(t *testing.T, env ...string) *patient {
 	n, _ := strconv.Atoi(port)
 	id := &key.Identity{Signer: signer, Path: "/keys/cscs-key", Cert: certificate(), Principals: []string{"alice"},
 		ValidBefore: time.Now().Add(20 * time.Hour)}
-	p.way = Way{
+	p.way = CheckTarget{
 		Hosts: []site.Host{{Name: "ela", Asked: "ela", HostName: host, Port: n, User: "alice"}, {Name: "daint", HostName: "daint", Port: 22, User: "alice"}},
 		Keys:  []*key.Identity{id, id},
 		Known: []chain.HostKeys{chain.PinnedKeys(ela.HostKey()), chain.PinnedKeys(login.HostKey())},
@@ -94,7 +94,7 @@ func newPatient(t *testing.T, env ...string) *patient {
 	t.Setenv("SSH_AUTH_SOCK", "")
 	p.Config = Config{
 		SSHDir: filepath.Join(dir, ".ssh"), SSHConfig: filepath.Join(dir, ".ssh", "config"), StateDir: filepath.Join(dir, "state"),
-		Way: func(context.Context) Way { return p.way }, CanOpen: func() bool { return true },
+		Target: func(context.Context) CheckTarget { return p.way }, CanOpen: func() bool { return true },
 		Explain: func(err error) Explanation {
 			return Explanation{ID: fmt.Sprintf("%T", err), Message: err.Error(), Hint: "mend it", Fix: "mend", Code: 7}
 		},
@@ -115,7 +115,7 @@ func (p *patient) run(t *testing.T) (map[string]Result, error) {
 		order = append(order, r.Check)
 	})
 	i := 0
-	for _, c := range checks() { // each is told, in their order
+	for _, c := range allChecks() { // each is told, in their order
 		if i >= len(order) || order[i] != c.name {
 			t.Fatalf("in this order: %v", order)
 		}

@@ -53,14 +53,14 @@ func (e *ClockError) Error() string {
 	if by < 0 {
 		way, by = "behind", -by
 	}
-	s := fmt.Sprintf("the clock of this machine is %s %s that of %s", round(by), way, e.Of)
+	s := fmt.Sprintf("the clock of this machine is %s %s that of %s", roundDuration(by), way, e.Of)
 	if e.Guess {
 		s += ", going by when the certificate was stored here"
 	}
 	return s
 }
 
-func round(d time.Duration) time.Duration {
+func roundDuration(d time.Duration) time.Duration {
 	if d > time.Minute {
 		return d.Round(time.Second)
 	}
@@ -157,7 +157,7 @@ type SlowShellError struct {
 }
 
 func (e *SlowShellError) Error() string {
-	return fmt.Sprintf("the start-up files of the login shell on %s take %s", e.Host, round(e.Took))
+	return fmt.Sprintf("the start-up files of the login shell on %s take %s", e.Host, roundDuration(e.Took))
 }
 
 // HomeFullError tells that there is little room left.

@@ -25,21 +25,21 @@ import (
 	"github.com/alps-tunnel/cscs/internal/sshconfig"
 )
 
-// config: what cscs and ssh are told about the way.
-func (v *visit) config(ctx context.Context) []finding {
-	v.way = v.cfg.Way(ctx)
-	if v.way.HostsErr != nil {
-		return one(failure("", v.way.HostsErr))
+// checkConfig: what cscs and ssh are told about the way.
+func (v *diagnosis) checkConfig(ctx context.Context) []finding {
+	v.target = v.cfg.Target(ctx)
+	if v.target.HostsErr != nil {
+		return singleFinding(failureFinding("", v.target.HostsErr))
 	}
 	var names []string
-	for _, h := range v.way.Hosts {
+	for _, h := range v.target.Hosts {
 		names = append(names, h.Addr())
 	}
-	return one(ok("", "the way is "+strings.Join(names, ", then ")))
+	return singleFinding(okFinding("", "the way is "+strings.Join(names, ", then ")))
 }
 
-// files: what others may write, and whether we can.
-func (v *visit) files(context.Context) []finding {
+// checkFiles: what others may write, and whether we can.
+func (v *diagnosis) checkFiles(context.Context) []finding {
 	var found []finding
 	for _, f := range []struct{ path, fix string }{{v.cfg.SSHDir, "chmod 700 "}, {v.cfg.SSHConfig, "chmod 600 "}} {
 		info, err := os.Stat(f.path)
@@ -47,38 +47,38 @@ func (v *visit) files(context.Context) []finding {
 			continue
 		}
 		if mode := info.Mode().Perm(); mode&0o022 != 0 {
-			found = append(found, failure("", &ModeError{Path: f.path, Mode: uint32(mode), Fix: f.fix + shellescape.Quote(f.path)}))
+			found = append(found, failureFinding("", &ModeError{Path: f.path, Mode: uint32(mode), Fix: f.fix + shellescape.Quote(f.path)}))
 		}
 	}
-	found = append(found, v.settings()...)
+	found = append(found, v.checkSettings()...)
 	if info, err := os.Stat(v.cfg.SSHDir); err == nil && runtime.GOOS != "windows" {
 		err := mayWrite(v.cfg.SSHDir)
 		if !info.IsDir() {
 			err = syscall.ENOTDIR
 		}
 		if err != nil {
-			found = append(found, warning("", &SSHDirError{Path: v.cfg.SSHDir, Err: err}))
+			found = append(found, warningFinding("", &SSHDirError{Path: v.cfg.SSHDir, Err: err}))
 		}
 	}
-	if err := readable(v.cfg.SSHConfig); err != nil { // ssh passes it over, and says nothing
-		found = append(found, warning("", &sshconfig.ReadError{File: v.cfg.SSHConfig, Err: err}))
+	if err := tryRead(v.cfg.SSHConfig); err != nil { // ssh passes it over, and says nothing
+		found = append(found, warningFinding("", &sshconfig.ReadError{File: v.cfg.SSHConfig, Err: err}))
 	}
-	if err := readable(v.cfg.knownHosts()); err != nil {
-		found = append(found, warning("", &chain.PassedOverError{File: v.cfg.knownHosts(), Err: err}))
+	if err := tryRead(v.cfg.knownHosts()); err != nil {
+		found = append(found, warningFinding("", &chain.PassedOverError{File: v.cfg.knownHosts(), Err: err}))
 	}
-	if err := writable(v.cfg.StateDir); err != nil {
-		found = append(found, failure("", &UnwritableError{Path: v.cfg.StateDir, Err: err}))
+	if err := tryWrite(v.cfg.StateDir); err != nil {
+		found = append(found, failureFinding("", &UnwritableError{Path: v.cfg.StateDir, Err: err}))
 	}
 	if len(found) == 0 {
-		return one(ok("", v.cfg.SSHDir+" and "+v.cfg.StateDir+" are as they should be"))
+		return singleFinding(okFinding("", v.cfg.SSHDir+" and "+v.cfg.StateDir+" are as they should be"))
 	}
 	return found
 }
 
-// settings: whether others may write config.toml, or put another in its place. Many systems
+// checkSettings: whether others may write config.toml, or put another in its place. Many systems
 // give each user a group of their own, and let it write: that is but a warning, unless an access
 // control list may let others write, too.
-func (v *visit) settings() (found []finding) {
+func (v *diagnosis) checkSettings() (found []finding) {
 	if v.cfg.Settings == "" || runtime.GOOS == "windows" {
 		return nil
 	}
@@ -90,9 +90,9 @@ func (v *visit) settings() (found []finding) {
 		e := &ModeError{Path: path, Mode: uint32(info.Mode().Perm()), Fix: "chmod go-w " + shellescape.Quote(path)}
 		switch mode := info.Mode().Perm(); {
 		case mode&0o002 != 0, mode&0o020 != 0 && owndir.HasACL(path):
-			found = append(found, failure("", e))
+			found = append(found, failureFinding("", e))
 		case mode&0o020 != 0:
-			found = append(found, warning("", e))
+			found = append(found, warningFinding("", e))
 		}
 	}
 	return found
@@ -104,8 +104,8 @@ func (c Config) knownHosts() string { return filepath.Join(c.SSHDir, "known_host
 // errNoFile: what should be a file is there, and is none.
 var errNoFile = errors.New("it is no regular file")
 
-// readable tries it, if it is there; a device, which is mostly the null one, is as good as nothing.
-func readable(file string) error {
+// tryRead tries it, if it is there; a device, which is mostly the null one, is as good as nothing.
+func tryRead(file string) error {
 	info, err := os.Stat(file)
 	switch {
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOTDIR): // the second is the directory's fault
@@ -124,8 +124,8 @@ func readable(file string) error {
 	return f.Close()
 }
 
-// writable tries it: permissions say little of read-only and full file systems.
-func writable(dir string) error {
+// tryWrite tries it: permissions say little of read-only and full file systems.
+func tryWrite(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return regular.Reason(err)
 	}
@@ -138,40 +138,40 @@ func writable(dir string) error {
 	return errors.Join(regular.Reason(err), os.Remove(f.Name()))
 }
 
-// soon is when a certificate is worth renewing.
-const soon = 2 * time.Hour
+// expiryNotice is when a certificate is worth renewing.
+const expiryNotice = 2 * time.Hour
 
-// key: the one that is shown, and its certificate.
-func (v *visit) key(ctx context.Context) []finding {
+// checkKey: the one that is shown, and its certificate.
+func (v *diagnosis) checkKey(ctx context.Context) []finding {
 	var shut *key.PassphraseError
-	if err := v.way.KeyErr; errors.As(err, &shut) { // as good as any, but not to be tried
-		return one(finding{status: Warning, err: &ShutKeyError{Err: shut, Locked: !shut.Alone && v.mayBeLocked(ctx)}, bars: "the key's passphrase, which was not given"})
+	if err := v.target.KeyErr; errors.As(err, &shut) { // as good as any, but not to be tried
+		return singleFinding(finding{status: Warning, err: &ShutKeyError{Err: shut, Locked: !shut.Alone && v.mayBeLocked(ctx)}, blockReason: "the key's passphrase, which was not given"})
 	} else if err != nil {
-		found := one(failure("", err))
+		found := singleFinding(failureFinding("", err))
 		if c := clockOf(err); c != nil {
-			found = append(found, warning("", c))
+			found = append(found, warningFinding("", c))
 		}
 		return found
 	}
 	var found []finding
-	for i, id := range v.way.Keys {
-		h := v.way.Hosts[i]
-		if i > 0 && id == v.way.Keys[i-1] && h.User == v.way.Hosts[i-1].User {
+	for i, id := range v.target.Keys {
+		h := v.target.Hosts[i]
+		if i > 0 && id == v.target.Keys[i-1] && h.User == v.target.Hosts[i-1].User {
 			continue
 		}
 		before := len(found)
 		path := id.Name()
 		if id.Cert == nil {
-			found = append(found, warning(h.Name, &BareKeyError{Path: path}))
+			found = append(found, warningFinding(h.Name, &BareKeyError{Path: path}))
 		} else {
-			if !id.ValidBefore.IsZero() && id.ValidBefore.Sub(v.cfg.Now()) < soon {
-				found = append(found, warning(h.Name, &ExpiresError{Path: path, Until: id.ValidBefore}))
+			if !id.ValidBefore.IsZero() && id.ValidBefore.Sub(v.cfg.Now()) < expiryNotice {
+				found = append(found, warningFinding(h.Name, &ExpiresError{Path: path, Until: id.ValidBefore}))
 			}
 			if len(id.Principals) > 0 && !slices.Contains(id.Principals, h.User) {
-				found = append(found, warning(h.Name, &PrincipalError{Host: h.Name, User: h.User, For: id.Principals}))
+				found = append(found, warningFinding(h.Name, &PrincipalError{Host: h.Name, User: h.User, For: id.Principals}))
 			}
 			if err := id.Unfit(); err != nil {
-				found = append(found, failure(h.Name, err))
+				found = append(found, failureFinding(h.Name, err))
 			}
 		}
 		if len(found) == before {
@@ -179,7 +179,7 @@ func (v *visit) key(ctx context.Context) []finding {
 			if !id.ValidBefore.IsZero() {
 				until = "until " + id.ValidBefore.Local().Format("Mon 2 Jan 15:04")
 			}
-			found = append(found, ok(h.Name, fmt.Sprintf("%s, a certificate for %s, valid %s", path, strings.Join(id.Principals, ", "), until)))
+			found = append(found, okFinding(h.Name, fmt.Sprintf("%s, a certificate for %s, valid %s", path, strings.Join(id.Principals, ", "), until)))
 		}
 	}
 	return found
@@ -192,13 +192,13 @@ func clockOf(err error) error {
 	if !errors.As(err, &early) {
 		return nil
 	}
-	if at, ok := modified(early.Path); ok && at.Before(early.From) {
+	if at, ok := modificationTime(early.Path); ok && at.Before(early.From) {
 		return &ClockError{Ahead: at.Sub(early.From), Of: "the service that signed the key", Guess: true}
 	}
 	return nil
 }
 
-func modified(path string) (time.Time, bool) {
+func modificationTime(path string) (time.Time, bool) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return time.Time{}, false
@@ -210,48 +210,48 @@ func modified(path string) (time.Time, bool) {
 // (sshd_config(5), MaxAuthTries).
 const mostKeys = 5
 
-// agent: whether there is one, and what it holds.
-func (v *visit) agent(ctx context.Context) []finding {
+// checkAgent: whether there is one, and what it holds.
+func (v *diagnosis) checkAgent(ctx context.Context) []finding {
 	n, err := v.theirAgent().Count(ctx)
 	var shut *key.PassphraseError
 	var none *key.NoAgentError
 	switch {
-	case errors.As(err, &none) && !errors.As(v.way.KeyErr, &shut):
-		return one(ok("", "none runs, and none is needed"))
+	case errors.As(err, &none) && !errors.As(v.target.KeyErr, &shut):
+		return singleFinding(okFinding("", "none runs, and none is needed"))
 	case err != nil:
-		return one(warning("", err))
+		return singleFinding(warningFinding("", err))
 	case n > mostKeys && v.chosenOnly():
-		return one(ok("", fmt.Sprintf("it holds %d identities (keys and certificates), of which ssh shows those that are chosen (IdentitiesOnly)", n)))
+		return singleFinding(okFinding("", fmt.Sprintf("it holds %d identities (keys and certificates), of which ssh shows those that are chosen (IdentitiesOnly)", n)))
 	case n > mostKeys:
-		return one(warning("", &ManyKeysError{Keys: n, Only: v.onlyThere()}))
-	case n == 0 && v.way.KeyErr != nil && v.mayBeLocked(ctx):
-		return one(warning("", &LockedAgentError{}))
+		return singleFinding(warningFinding("", &ManyKeysError{Keys: n, Only: v.onlyThere()}))
+	case n == 0 && v.target.KeyErr != nil && v.mayBeLocked(ctx):
+		return singleFinding(warningFinding("", &LockedAgentError{}))
 	}
 	if n == 0 {
-		return one(ok("", "it holds no keys; a locked one says so, too, and is unlocked by ssh-add -X"))
+		return singleFinding(okFinding("", "it holds no keys; a locked one says so, too, and is unlocked by ssh-add -X"))
 	}
-	return one(ok("", fmt.Sprintf("it holds %d identities (keys and certificates)", n)))
+	return singleFinding(okFinding("", fmt.Sprintf("it holds %d identities (keys and certificates)", n)))
 }
 
-func (v *visit) theirAgent() key.Agent {
-	return key.FindAgent(v.way.Hosts[len(v.way.Hosts)-1].IdentityAgent)
+func (v *diagnosis) theirAgent() key.Agent {
+	return key.FindAgent(v.target.Hosts[len(v.target.Hosts)-1].IdentityAgent)
 }
 
 // mayBeLocked reports whether the agent holds nothing, and whoever knows its password may know better.
-func (v *visit) mayBeLocked(ctx context.Context) bool {
+func (v *diagnosis) mayBeLocked(ctx context.Context) bool {
 	n, err := v.theirAgent().Count(ctx)
 	return err == nil && n == 0 && v.theirAgent().MayBeLocked(ctx)
 }
 
 // chosenOnly reports whether ssh shows all hosts of the way no key but those that are configured.
-func (v *visit) chosenOnly() bool {
-	return !slices.ContainsFunc(v.way.Hosts, func(h site.Host) bool { return !h.IdentitiesOnly })
+func (v *diagnosis) chosenOnly() bool {
+	return !slices.ContainsFunc(v.target.Hosts, func(h site.Host) bool { return !h.IdentitiesOnly })
 }
 
 // onlyThere are the keys of the way that nobody has but the agent.
-func (v *visit) onlyThere() (only []ssh.PublicKey) {
-	for i, id := range v.way.Keys {
-		if !id.Agent || id.Path != "" && !strings.HasSuffix(id.Path, ".pub") || slices.Contains(v.way.Keys[:i], id) {
+func (v *diagnosis) onlyThere() (only []ssh.PublicKey) {
+	for i, id := range v.target.Keys {
+		if !id.Agent || id.Path != "" && !strings.HasSuffix(id.Path, ".pub") || slices.Contains(v.target.Keys[:i], id) {
 			continue
 		}
 		pub := id.Signer.PublicKey()
@@ -263,8 +263,8 @@ func (v *visit) onlyThere() (only []ssh.PublicKey) {
 	return only
 }
 
-// ports: whether servers can have those that they usually get here.
-func (v *visit) ports(context.Context) []finding {
+// checkPorts: whether servers can have those that they usually get here.
+func (v *diagnosis) checkPorts(context.Context) []finding {
 	var found []finding
 	var free []string
 	for _, p := range append([]int{0}, v.cfg.Ports...) {
@@ -276,21 +276,21 @@ func (v *visit) ports(context.Context) []finding {
 				free = append(free, fmt.Sprint(p))
 			}
 		case p == 0 || v.cfg.MustHave:
-			found = append(found, failure("", err))
+			found = append(found, failureFinding("", err))
 		default: // the next free one is taken
-			found = append(found, warning("", err))
+			found = append(found, warningFinding("", err))
 		}
 	}
 	if len(found) == 0 {
-		return one(ok("", "free: "+strings.Join(free, ", ")))
+		return singleFinding(okFinding("", "free: "+strings.Join(free, ", ")))
 	}
 	return found
 }
 
-// browser: whether there is one that can show itself.
-func (v *visit) browser(context.Context) []finding {
+// checkBrowser: whether there is one that can show itself.
+func (v *diagnosis) checkBrowser(context.Context) []finding {
 	if !v.cfg.CanOpen() {
-		return one(warning("", browser.ErrNoBrowser))
+		return singleFinding(warningFinding("", browser.ErrNoBrowser))
 	}
-	return one(ok("", "there is one"))
+	return singleFinding(okFinding("", "there is one"))
 }

@@ -16,33 +16,33 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// A visit is one Run. What a check leaves behind for those that rest on it is theirs to
+// A diagnosis is one Run. What a check leaves behind for those that rest on it is theirs to
 // read once it is over.
-type visit struct {
+type diagnosis struct {
 	cfg     Config
-	looking conc.WaitGroup
+	running conc.WaitGroup
 	over    map[string]chan struct{} // closed when the check is
 
-	mu  sync.Mutex
-	bad map[string]string // checks that failed, were skipped or bar others, with why: mostly the one that failed
+	mu        sync.Mutex
+	badChecks map[string]string // checks that failed, were skipped or bar others, with why: mostly the one that failed
 
-	way     Way           // of "config"
-	addrs   []netip.Addr  // of "names"
-	trip    time.Duration // there and back, of "tcp"
-	first   *chain.Chain  // of "ssh": to the first host; nil: it did not let us in
-	dialed  error         // and why
-	chain   *chain.Chain  // of "login"
-	exam    *slurm.Examination
-	examErr error
-	gone    bool // guarded by mu: the visit is over
+	target    CheckTarget   // of "config"
+	addrs     []netip.Addr  // of "names"
+	roundTrip time.Duration // there and back, of "tcp"
+	first     *chain.Chain  // of "ssh": to the first host; nil: it did not let us in
+	dialErr   error         // and why
+	chain     *chain.Chain  // of "login"
+	exam      *slurm.Examination
+	examErr   error
+	closed    bool // guarded by mu: the visit is over
 }
 
 // close gives back what there is.
-func (v *visit) close() {
-	v.looking.Wait()
+func (v *diagnosis) close() {
+	v.running.Wait()
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.gone = true
+	v.closed = true
 	for _, c := range []*chain.Chain{v.chain, v.first} {
 		if c != nil {
 			_ = c.Close()
@@ -50,37 +50,37 @@ func (v *visit) close() {
 	}
 }
 
-// look looks at one check when its turn has come, and makes results of what it saw.
-func (v *visit) look(ctx context.Context, c check) []Result {
+// runCheck looks at one check when its turn has come, and makes results of what it saw.
+func (v *diagnosis) runCheck(ctx context.Context, c check) []Result {
 	for _, name := range c.after {
 		<-v.over[name]
 	}
 	began := time.Now()
 	var found []finding
-	root := v.failed(c.after)
+	root := v.failureCause(c.after)
 	if root != "" {
-		found = one(skipped("", "not looked at, because of "+root))
+		found = singleFinding(skippedFinding("", "not looked at, because of "+root))
 	} else {
-		found = v.bounded(ctx, c)
+		found = v.runWithLimit(ctx, c)
 	}
 	var results []Result
 	for _, f := range found {
-		results = append(results, v.result(c.name, f, time.Since(began)))
-		if f.status == Failure || f.status == Skipped || f.bars != "" {
+		results = append(results, v.newResult(c.name, f, time.Since(began)))
+		if f.status == Failure || f.status == Skipped || f.blockReason != "" {
 			v.mu.Lock()
-			v.bad[c.name] = cmp.Or(root, f.bars, c.name)
+			v.badChecks[c.name] = cmp.Or(root, f.blockReason, c.name)
 			v.mu.Unlock()
 		}
 	}
 	return results
 }
 
-// failed is why, mostly the check that failed,  the first of those is not good.
-func (v *visit) failed(names []string) string {
+// failureCause is why, mostly the check that failed,  the first of those is not good.
+func (v *diagnosis) failureCause(names []string) string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, name := range names {
-		if root := v.bad[name]; root != "" {
+		if root := v.badChecks[name]; root != "" {
 			return root
 		}
 	}
@@ -100,9 +100,9 @@ func (e *OvertimeError) Error() string {
 // errTime is the cause of the end of a check's time.
 var errTime = errors.New("its time is up")
 
-// bounded runs the check until its time is up. One that does not heed that, as a file
+// runWithLimit runs the check until its time is up. One that does not heed that, as a file
 // system that hangs, is left behind.
-func (v *visit) bounded(ctx context.Context, c check) []finding {
+func (v *diagnosis) runWithLimit(ctx context.Context, c check) []finding {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.limit, errTime)
 	defer cancel()
 	began := time.Now()
@@ -120,12 +120,12 @@ func (v *visit) bounded(ctx context.Context, c check) []finding {
 	case found := <-done:
 		return found
 	case <-grace.C:
-		return one(failure("", &OvertimeError{Check: c.name, After: time.Since(began)}))
+		return singleFinding(failureFinding("", &OvertimeError{Check: c.name, After: time.Since(began)}))
 	}
 }
 
-// result makes a finding what the user is told.
-func (v *visit) result(name string, f finding, took time.Duration) Result {
+// newResult makes a finding what the user is told.
+func (v *diagnosis) newResult(name string, f finding, took time.Duration) Result {
 	r := Result{V: 1, Time: v.cfg.Now().UTC(), Check: name, Host: f.host, Status: f.status, Seen: f.seen, Err: f.err, Took: took.Round(time.Millisecond).Seconds()}
 	if errors.Is(f.err, errTime) { // what it was waiting for, nobody says
 		f.err = &OvertimeError{Check: name, After: took}

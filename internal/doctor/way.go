@@ -24,16 +24,16 @@ const dialTime = 4500 * time.Millisecond
 // shakeTime is the same for a handshake, of some eight round trips.
 const shakeTime = 8 * time.Second
 
-// unreached is the error of the chain for a first host that cannot be reached.
-func (v *visit) unreached(err error) error {
-	h := v.way.Hosts[0]
+// connectError is the error of the chain for a first host that cannot be reached.
+func (v *diagnosis) connectError(err error) error {
+	h := v.target.Hosts[0]
 	return &chain.DialError{Hop: h.Name, Addr: h.Addr(), Phase: chain.PhaseConnect, Err: err}
 }
 
-// names: the addresses of the first host.
-func (v *visit) names(ctx context.Context) []finding {
-	h := v.way.Hosts[0]
-	network := "ip" + strings.TrimPrefix(v.way.Options.Network, "tcp")
+// checkNames: the addresses of the first host.
+func (v *diagnosis) checkNames(ctx context.Context) []finding {
+	h := v.target.Hosts[0]
+	network := "ip" + strings.TrimPrefix(v.target.Options.Network, "tcp")
 	lookup := v.cfg.Lookup
 	if lookup == nil {
 		lookup = net.DefaultResolver.LookupNetIP
@@ -42,7 +42,7 @@ func (v *visit) names(ctx context.Context) []finding {
 	defer cancel()
 	addrs, err := lookup(ctx, network, h.HostName)
 	if err != nil {
-		return one(failure(h.Name, v.unreached(err)))
+		return singleFinding(failureFinding(h.Name, v.connectError(err)))
 	}
 	var is []string
 	for _, a := range addrs {
@@ -50,7 +50,7 @@ func (v *visit) names(ctx context.Context) []finding {
 		v.addrs = append(v.addrs, a)
 		is = append(is, a.String())
 	}
-	return one(ok(h.Name, h.HostName+" is "+strings.Join(is, ", ")))
+	return singleFinding(okFinding(h.Name, h.HostName+" is "+strings.Join(is, ", ")))
 }
 
 // A family is the addresses of one version of IP.
@@ -61,9 +61,9 @@ type family struct {
 	took time.Duration
 }
 
-// tcp: whether the first host's port answers, by each version of IP that it has.
-func (v *visit) tcp(ctx context.Context) []finding {
-	h := v.way.Hosts[0]
+// checkTCP: whether the first host's port answers, by each version of IP that it has.
+func (v *diagnosis) checkTCP(ctx context.Context) []finding {
+	h := v.target.Hosts[0]
 	families := map[string]*family{}
 	var order []*family
 	for _, a := range v.addrs {
@@ -93,23 +93,23 @@ func (v *visit) tcp(ctx context.Context) []finding {
 	for _, f := range order {
 		if f.err == nil {
 			answers = append(answers, f.name)
-			v.trip = max(v.trip, f.took)
+			v.roundTrip = max(v.roundTrip, f.took)
 		}
 	}
 	if len(answers) == 0 {
-		return one(failure(h.Name, v.unreached(order[0].err)))
+		return singleFinding(failureFinding(h.Name, v.connectError(order[0].err)))
 	}
 	var found []finding
 	for _, f := range order {
 		// A network that has no IPv6 says so at once, and nobody waits for it.
 		if f.err != nil && !noRoute(f.err) {
-			found = append(found, warning(h.Name, &FamilyError{Host: h.HostName, Asked: h.Asked, Family: f.name, Other: answers[0], Addr: f.addr.String(), Err: opReason(f.err)}))
+			found = append(found, warningFinding(h.Name, &FamilyError{Host: h.HostName, Asked: h.Asked, Family: f.name, Other: answers[0], Addr: f.addr.String(), Err: opReason(f.err)}))
 		}
 	}
 	if len(found) > 0 {
 		return found
 	}
-	return one(ok(h.Name, fmt.Sprintf("port %d answers by %s", h.Port, strings.Join(answers, " and "))))
+	return singleFinding(okFinding(h.Name, fmt.Sprintf("port %d answers by %s", h.Port, strings.Join(answers, " and "))))
 }
 
 // opReason takes the address off an error of net's.
@@ -121,34 +121,34 @@ func opReason(err error) error {
 	return err
 }
 
-// errSeen ends a handshake of which enough was seen.
-var errSeen = errors.New("the host key was seen")
+// errHostKeySeen ends a handshake of which enough was seen.
+var errHostKeySeen = errors.New("the host key was seen")
 
-// A look is at a host's key only: nobody is to be let in.
-type look struct{ chain.HostKeys }
+// A hostKeyProbe is at a host's key only: nobody is to be let in.
+type hostKeyProbe struct{ chain.HostKeys }
 
-func (l look) Check(ctx context.Context, host string, remote net.Addr, key ssh.PublicKey) error {
+func (l hostKeyProbe) Check(ctx context.Context, host string, remote net.Addr, key ssh.PublicKey) error {
 	if err := l.HostKeys.Check(ctx, host, remote, key); err != nil {
 		return err
 	}
-	return errSeen
+	return errHostKeySeen
 }
 
 // firstHop is the first host; without a key, or a way to tell the host's, only as far as its
 // host key.
-func (v *visit) firstHop() (chain.Hop, error) {
-	if len(v.way.Hops) > 0 {
-		return v.way.Hops[0], nil
+func (v *diagnosis) firstHop() (chain.Hop, error) {
+	if len(v.target.Hops) > 0 {
+		return v.target.Hops[0], nil
 	}
-	h := v.way.Hosts[0]
+	h := v.target.Hosts[0]
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return chain.Hop{}, err
 	}
 	signer, err := ssh.NewSignerFromKey(private) // it is shown to nobody
-	hop := chain.Hop{Name: h.Name, Addr: h.Addr(), User: "nobody", Signer: signer, HostKeyAlias: h.HostKeyAlias, HostKeys: look{anyKey{}}}
-	if len(v.way.Known) > 0 {
-		hop.HostKeys = look{v.way.Known[0]}
+	hop := chain.Hop{Name: h.Name, Addr: h.Addr(), User: "nobody", Signer: signer, HostKeyAlias: h.HostKeyAlias, HostKeys: hostKeyProbe{anyKey{}}}
+	if len(v.target.Known) > 0 {
+		hop.HostKeys = hostKeyProbe{v.target.Known[0]}
 	}
 	return hop, err
 }
@@ -159,88 +159,88 @@ type anyKey struct{}
 func (anyKey) Algorithms(string) []string                                   { return nil }
 func (anyKey) Check(context.Context, string, net.Addr, ssh.PublicKey) error { return nil }
 
-// ssh: whether the first host speaks it. What comes of its key and ours is for the next
+// checkSSH: whether the first host speaks it. What comes of its key and ours is for the next
 // checks to say.
-func (v *visit) ssh(ctx context.Context) []finding {
-	h := v.way.Hosts[0]
+func (v *diagnosis) checkSSH(ctx context.Context) []finding {
+	h := v.target.Hosts[0]
 	hop, err := v.firstHop()
 	if err != nil {
-		return one(failure(h.Name, err))
+		return singleFinding(failureFinding(h.Name, err))
 	}
-	opts := v.way.Options
+	opts := v.target.Options
 	opts.Timeout = shakeTime
 	c, err := chain.Dial(ctx, []chain.Hop{hop}, opts)
-	v.keep(&v.first, c)
-	v.dialed = err
+	v.keepChain(&v.first, c)
+	v.dialErr = err
 	var late *chain.DialError
-	if errors.As(err, &late) && late.Phase != chain.PhaseAuthenticate && !errors.Is(err, errSeen) {
-		return one(failure(h.Name, err))
+	if errors.As(err, &late) && late.Phase != chain.PhaseAuthenticate && !errors.Is(err, errHostKeySeen) {
+		return singleFinding(failureFinding(h.Name, err))
 	}
-	return one(ok(h.Name, "it speaks ssh"))
+	return singleFinding(okFinding(h.Name, "it speaks ssh"))
 }
 
-// keep keeps a chain for those who come after, if there is one.
-func (v *visit) keep(at **chain.Chain, c *chain.Chain) {
+// keepChain keeps a chain for those who come after, if there is one.
+func (v *diagnosis) keepChain(at **chain.Chain, c *chain.Chain) {
 	if c == nil {
 		return
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.gone {
+	if v.closed {
 		_ = c.Close()
 		return
 	}
 	*at = c
 }
 
-// hostKey: whether the first host is the one that it is said to be.
-func (v *visit) hostKey(context.Context) []finding {
-	h := v.way.Hosts[0]
+// checkHostKey: whether the first host is the one that it is said to be.
+func (v *diagnosis) checkHostKey(context.Context) []finding {
+	h := v.target.Hosts[0]
 	var wrong *chain.HostKeyError
 	var found []finding
 	switch {
-	case v.way.KnownErr != nil:
-		found = one(failure(h.Name, v.way.KnownErr))
-	case errors.As(v.dialed, &wrong):
-		found = one(failure(h.Name, v.dialed))
+	case v.target.KnownErr != nil:
+		found = singleFinding(failureFinding(h.Name, v.target.KnownErr))
+	case errors.As(v.dialErr, &wrong):
+		found = singleFinding(failureFinding(h.Name, v.dialErr))
 	default:
-		found = one(ok(h.Name, "its key is the one that is known for "+h.HostName))
+		found = singleFinding(okFinding(h.Name, "its key is the one that is known for "+h.HostName))
 	}
-	for _, n := range v.way.Note {
+	for _, n := range v.target.Note {
 		var passed *chain.PassedOverError
 		if errors.As(n, &passed) && passed.File == v.cfg.knownHosts() && passed.Line == 0 {
 			continue // "files" tells of it
 		}
-		found = append(found, warning(h.Name, n))
+		found = append(found, warningFinding(h.Name, n))
 	}
 	return found
 }
 
-// auth: whether the first host lets us in.
-func (v *visit) auth(context.Context) []finding {
-	h := v.way.Hosts[0]
+// checkAuth: whether the first host lets us in.
+func (v *diagnosis) checkAuth(context.Context) []finding {
+	h := v.target.Hosts[0]
 	var late *chain.DialError
 	switch {
-	case errors.As(v.dialed, &late) && late.Timeout(): // it was heard of before
-		return one(failure(h.Name, &OvertimeError{Check: "auth", After: shakeTime}))
-	case v.dialed != nil:
-		return one(failure(h.Name, v.dialed))
+	case errors.As(v.dialErr, &late) && late.Timeout(): // it was heard of before
+		return singleFinding(failureFinding(h.Name, &OvertimeError{Check: "auth", After: shakeTime}))
+	case v.dialErr != nil:
+		return singleFinding(failureFinding(h.Name, v.dialErr))
 	}
-	return one(ok(h.Name, "it lets "+h.User+" in"))
+	return singleFinding(okFinding(h.Name, "it lets "+h.User+" in"))
 }
 
-// login: the hosts behind the first, up to the login node.
-func (v *visit) login(ctx context.Context) []finding {
+// checkLogin: the hosts behind the first, up to the login node.
+func (v *diagnosis) checkLogin(ctx context.Context) []finding {
 	c := v.first
-	last := v.way.Hosts[len(v.way.Hosts)-1]
-	for _, hop := range v.way.Hops[1:] {
+	last := v.target.Hosts[len(v.target.Hosts)-1]
+	for _, hop := range v.target.Hops[1:] {
 		next, err := c.Extend(ctx, hop)
 		if err != nil {
-			return one(failure(hop.Name, err))
+			return singleFinding(failureFinding(hop.Name, err))
 		}
-		v.keep(&v.chain, next)
+		v.keepChain(&v.chain, next)
 		c = next
 	}
-	v.keep(&v.chain, c)
-	return one(ok(last.Name, "it lets "+last.User+" in"))
+	v.keepChain(&v.chain, c)
+	return singleFinding(okFinding(last.Name, "it lets "+last.User+" in"))
 }

@@ -34,28 +34,28 @@ func agentOf(named string) agentAddr {
 	return agentAddr(named)
 }
 
-// held is one key that an agent holds.
-type held struct {
+// heldKey is one key that an agent holds.
+type heldKey struct {
 	blob    []byte // by which the agent knows it
 	pub     ssh.PublicKey
 	cert    *ssh.Certificate // nil for a bare key
 	comment string
 }
 
-// plain is the public key itself, out of its certificate.
-func (h held) plain() ssh.PublicKey {
+// bareKey is the public key itself, out of its certificate.
+func (h heldKey) bareKey() ssh.PublicKey {
 	if h.cert != nil {
 		return h.cert.Key
 	}
 	return h.pub
 }
 
-// ask asks the agent what it holds, for at most limit. What x/crypto cannot parse is left out.
-func (a agentAddr) ask(ctx context.Context, limit time.Duration) ([]held, error) {
+// queryKeys asks the agent what it holds, for at most limit. What x/crypto cannot parse is left out.
+func (a agentAddr) queryKeys(ctx context.Context, limit time.Duration) ([]heldKey, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, ErrAgentHangs)
 	defer cancel()
-	var all []held
-	err := a.do(ctx, func(client agent.ExtendedAgent) error {
+	var all []heldKey
+	err := a.withClient(ctx, func(client agent.ExtendedAgent) error {
 		keys, err := client.List()
 		for _, k := range keys {
 			pub, err := ssh.ParsePublicKey(k.Blob)
@@ -63,15 +63,15 @@ func (a agentAddr) ask(ctx context.Context, limit time.Duration) ([]held, error)
 				continue
 			}
 			cert, _ := pub.(*ssh.Certificate)
-			all = append(all, held{k.Blob, pub, cert, k.Comment})
+			all = append(all, heldKey{k.Blob, pub, cert, k.Comment})
 		}
 		return err
 	})
 	return all, err
 }
 
-// do talks to the agent, and stops when ctx ends.
-func (a agentAddr) do(ctx context.Context, talk func(agent.ExtendedAgent) error) error {
+// withClient talks to the agent, and stops when ctx ends.
+func (a agentAddr) withClient(ctx context.Context, talk func(agent.ExtendedAgent) error) error {
 	conn, err := dialAgent(ctx, string(a))
 	if err != nil {
 		if ctx.Err() != nil {
@@ -122,20 +122,20 @@ func (s *agentSigner) SignWithAlgorithm(_ io.Reader, data []byte, algorithm stri
 	case ssh.KeyAlgoRSASHA512:
 		flags = agent.SignatureFlagRsaSha512
 	}
-	err = s.agent.do(context.Background(), func(client agent.ExtendedAgent) error {
+	err = s.agent.withClient(context.Background(), func(client agent.ExtendedAgent) error {
 		sig, err = client.SignWithFlags(&agent.Key{Format: s.pub.Type(), Blob: s.blob}, data, flags)
 		return err
 	})
 	return sig, err
 }
 
-// holding finds the key among what the agent holds: the bare one first, for
+// findHeldKey finds the key among what the agent holds: the bare one first, for
 // that is what any certificate can be shown with.
-func holding(all []held, key ssh.PublicKey) (held, bool) {
-	var found held
+func findHeldKey(all []heldKey, key ssh.PublicKey) (heldKey, bool) {
+	var found heldKey
 	var ok bool
 	for _, h := range all {
-		if !bytes.Equal(h.plain().Marshal(), key.Marshal()) {
+		if !bytes.Equal(h.bareKey().Marshal(), key.Marshal()) {
 			continue
 		}
 		if h.cert == nil {
@@ -148,7 +148,7 @@ func holding(all []held, key ssh.PublicKey) (held, bool) {
 
 // certificatesFor are the user certificates that the agent holds: for key, or
 // for any if that is nil.
-func certificatesFor(all []held, key ssh.PublicKey) (certs []certFile) {
+func certificatesFor(all []heldKey, key ssh.PublicKey) (certs []certFile) {
 	for _, h := range all {
 		if h.cert != nil && h.cert.CertType == ssh.UserCert &&
 			(key == nil || bytes.Equal(h.cert.Key.Marshal(), key.Marshal())) {

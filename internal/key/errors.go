@@ -105,14 +105,14 @@ func (e *UnaskedError) Error() string {
 	return fmt.Sprintf("ask for a passphrase for key %s: there is no terminal to ask on", e.Path)
 }
 
-// mostTries is how often a passphrase is asked for, as by ssh (ssh_config(5), NumberOfPasswordPrompts).
-const mostTries = 3
+// maxTries is how often a passphrase is asked for, as by ssh (ssh_config(5), NumberOfPasswordPrompts).
+const maxTries = 3
 
-// wrong notes a passphrase that was wrong.
-func (e *PassphraseError) wrong(err error) {
+// recordFailedTry notes a passphrase that was wrong.
+func (e *PassphraseError) recordFailedTry(err error) {
 	e.Tries, e.Err = e.Tries+1, err
-	if e.Tries == mostTries && usual(e.Path) { // another may be for something else, too
-		e.Anew = anew(e.Path)
+	if e.Tries == maxTries && isDefaultPath(e.Path) { // another may be for something else, too
+		e.Anew = replacementCommand(e.Path)
 	}
 }
 
@@ -169,14 +169,14 @@ func addToAgent(path string, certified bool) string {
 // IdentityFlag names the key at path to another command of ours, with a space before it; "" for the
 // usual one.
 func IdentityFlag(path string) string {
-	if usual(path) {
+	if isDefaultPath(path) {
 		return ""
 	}
 	return " --identity " + shellescape.Quote(path)
 }
 
-// usual reports whether the key at path is the one that CSCS's tools make.
-func usual(path string) bool {
+// isDefaultPath reports whether the key at path is the one that CSCS's tools make.
+func isDefaultPath(path string) bool {
 	is, err := DefaultPath()
 	if err != nil {
 		return false

@@ -32,9 +32,9 @@ type keyFile struct {
 }
 
 type certFile struct {
-	path   string // "" if the agent has it
-	cert   *ssh.Certificate
-	beside bool // found by the key in it: once it is out of its time, it says nothing of the key
+	path       string // "" if the agent has it
+	cert       *ssh.Certificate
+	foundByKey bool // found by the key in it: once it is out of its time, it says nothing of the key
 }
 
 // errAbsent: there is neither a private nor a public file of that name.
@@ -51,12 +51,12 @@ func readKey(named string, certificates []string) (*keyFile, error) {
 		k.private = base
 	}
 	own := k.private + certSuffix
-	if err := k.read(); err != nil {
+	if err := k.readFiles(); err != nil {
 		return nil, err
 	}
 	if other := k.certifiedInstead(); other != "" {
 		k = &keyFile{private: other}
-		if err := k.read(); err != nil {
+		if err := k.readFiles(); err != nil {
 			return nil, err
 		}
 	}
@@ -92,8 +92,8 @@ func readKey(named string, certificates []string) (*keyFile, error) {
 	return k, nil
 }
 
-// read reads the private file and the .pub beside it.
-func (k *keyFile) read() error {
+// readFiles reads the private file and the .pub beside it.
+func (k *keyFile) readFiles() error {
 	if err := k.readPrivate(); err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (k *keyFile) readPrivate() error {
 		return nil
 	}
 	if err != nil {
-		return unreadable(k.private, err)
+		return newUnreadableError(k.private, err)
 	}
 	k.exists = true
 	if pub, comment, err := parsePublic(data); err == nil {
@@ -123,7 +123,7 @@ func (k *keyFile) readPrivate() error {
 		}
 		return nil
 	}
-	if err := misshapen(k.private, data); err != nil {
+	if err := checkKeyFormat(k.private, data); err != nil {
 		return err
 	}
 	signer, err := ssh.ParsePrivateKey(data)
@@ -155,7 +155,7 @@ func (k *keyFile) readPublic() error {
 		return nil
 	}
 	if err != nil {
-		return unreadable(path, err)
+		return newUnreadableError(path, err)
 	}
 	pub, comment, err := parsePublic(data)
 	if err != nil {
@@ -173,11 +173,11 @@ func (k *keyFile) readPublic() error {
 	return nil
 }
 
-// decrypt opens the private file with a passphrase.
-func (k *keyFile) decrypt(passphrase []byte) (ssh.Signer, error) {
+// decryptPrivate opens the private file with a passphrase.
+func (k *keyFile) decryptPrivate(passphrase []byte) (ssh.Signer, error) {
 	data, _, err := regular.Read(k.private)
 	if err != nil {
-		return nil, unreadable(k.private, err)
+		return nil, newUnreadableError(k.private, err)
 	}
 	return ssh.ParsePrivateKeyWithPassphrase(data, passphrase)
 }
@@ -189,7 +189,7 @@ func readCertificate(path string) (*ssh.Certificate, string, error) {
 		return nil, "", err
 	}
 	if err != nil {
-		return nil, "", unreadable(path, err)
+		return nil, "", newUnreadableError(path, err)
 	}
 	cert, comment, what := parseCertificate(data)
 	if what != "" {
@@ -227,12 +227,12 @@ func parsePublic(data []byte) (ssh.PublicKey, string, error) {
 	return pub, comment, err
 }
 
-// misshapen recognises files that are not private keys of OpenSSH's at all, and
+// checkKeyFormat recognises files that are not private keys of OpenSSH's at all, and
 // says how they come about or what makes keys of them; nil: it may be one.
-func misshapen(path string, data []byte) error {
+func checkKeyFormat(path string, data []byte) error {
 	switch text := bytes.TrimSpace(data); {
 	case len(text) == 0:
-		return noKey(path, "it is empty")
+		return newNotKeyError(path, "it is empty")
 	case bytes.HasPrefix(text, []byte("PuTTY-User-Key-File")):
 		base := strings.TrimSuffix(path, ".ppk")
 		fix := "puttygen " + shellescape.Quote(base+".ppk") + " -O private-openssh -o " + shellescape.Quote(base)
@@ -241,22 +241,22 @@ func misshapen(path string, data []byte) error {
 		}
 		return &FileError{Path: path, What: "it is a key of PuTTY's: make one of OpenSSH's of it, and name that", Fix: fix}
 	case !bytes.Contains(text, []byte("-----BEGIN ")):
-		return noKey(path, "it is not a private key")
+		return newNotKeyError(path, "it is not a private key")
 	}
 	return nil
 }
 
-// noKey tells of a file with nothing of a key in it. Where ours belongs it is in the way; by
+// newNotKeyError tells of a file with nothing of a key in it. Where ours belongs it is in the way; by
 // another name it is somebody's file, and was named by mistake.
-func noKey(path, what string) *FileError {
-	if !usual(path) {
+func newNotKeyError(path, what string) *FileError {
+	if !isDefaultPath(path) {
 		return &FileError{Path: path, What: what, Stray: true}
 	}
-	return &FileError{Path: path, What: what, Fix: anew(path)}
+	return &FileError{Path: path, What: what, Fix: replacementCommand(path)}
 }
 
-// anew moves away what there is by the name of a key, and has another one made and signed there.
-func anew(path string) string {
+// replacementCommand moves away what there is by the name of a key, and has another one made and signed there.
+func replacementCommand(path string) string {
 	command := ""
 	for _, name := range []string{path, path + ".pub", path + "-cert.pub"} {
 		if _, err := os.Lstat(name); err == nil {
@@ -270,8 +270,8 @@ func moveAway(path, suffix string) string {
 	return "mv -i " + shellescape.Quote(path) + " " + shellescape.Quote(path+suffix)
 }
 
-// unreadable tells of a file that is there and cannot be read, with what mends that.
-func unreadable(path string, err error) *FileError {
+// newUnreadableError tells of a file that is there and cannot be read, with what mends that.
+func newUnreadableError(path string, err error) *FileError {
 	e := &FileError{Path: path, What: "it cannot be read", Err: regular.Reason(err)}
 	var special *regular.Error
 	switch {

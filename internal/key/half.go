@@ -32,8 +32,8 @@ func (e *HalfError) Error() string {
 	return fmt.Sprintf("the private half of the key %s is nowhere: there is its public half alone, and no agent holds it", e.Path)
 }
 
-// half is the error for the key at path; asked tells that an agent has said that it does not hold it.
-func half(path string, asked bool) *HalfError {
+// newHalfError is the error for the key at path; asked tells that an agent has said that it does not hold it.
+func newHalfError(path string, asked bool) *HalfError {
 	e := &HalfError{Path: path}
 	var left []string
 	for _, name := range []string{path, path + ".pub", path + "-cert.pub"} {
@@ -42,7 +42,7 @@ func half(path string, asked bool) *HalfError {
 			e.Unasked = e.Unasked || !asked && name != path
 		}
 	}
-	e.Link, _ = dangling(path)
+	e.Link, _ = readDanglingLink(path)
 	if e.Unasked {
 		return e
 	}
@@ -50,8 +50,8 @@ func half(path string, asked bool) *HalfError {
 	return e
 }
 
-// dangling is where a link leads at whose end there is nothing.
-func dangling(path string) (to string, is bool) {
+// readDanglingLink is where a link leads at whose end there is nothing.
+func readDanglingLink(path string) (to string, is bool) {
 	to, err := os.Readlink(path)
 	if err != nil {
 		return "", false
@@ -83,15 +83,15 @@ func HeldBy(ctx context.Context, agents func(context.Context) []Agent) Holder {
 	}
 }
 
-// lacks is what is wrong with a key whose private half is in no file: nothing if an agent holds it.
-func (h Holder) lacks(path string, pub ssh.PublicKey) error {
+// checkHeld is what is wrong with a key whose private half is in no file: nothing if an agent holds it.
+func (h Holder) checkHeld(path string, pub ssh.PublicKey) error {
 	if h == nil || pub == nil {
-		return half(path, false)
+		return newHalfError(path, false)
 	}
 	held, err := h(pub)
 	none := errors.As(err, new(*NoAgentError))
 	if held || err != nil && !none {
 		return err
 	}
-	return half(path, !none)
+	return newHalfError(path, !none)
 }

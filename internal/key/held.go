@@ -13,14 +13,14 @@ import (
 
 // Count is how many keys the agent holds. The error is a *NoAgentError or an *AgentError.
 func (a Agent) Count(ctx context.Context) (int, error) {
-	all, err := a.list(ctx)
+	all, err := a.listKeys(ctx)
 	return len(all), err
 }
 
 // Certified returns what the agent has instead of files: the key whose certificate for a user is valid now, and for
 // the longest. Its Path is the comment by which the agent knows it. False: there is none.
 func (a Agent) Certified(ctx context.Context, now time.Time) (State, bool) {
-	all, err := a.list(ctx)
+	all, err := a.listKeys(ctx)
 	if err != nil {
 		return State{}, false
 	}
@@ -58,7 +58,7 @@ func (a Agent) MayBeLocked(ctx context.Context) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	err = a.addr.do(ctx, func(client agent.ExtendedAgent) error {
+	err = a.addr.withClient(ctx, func(client agent.ExtendedAgent) error {
 		_, err := client.Extension("session-bind@openssh.com", bind)
 		return err
 	})

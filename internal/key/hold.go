@@ -31,12 +31,12 @@ func (e *NoAgentError) Error() string {
 // Holds says whether the agent holds a key, with or without a certificate. The error is a
 // *NoAgentError or an *AgentError.
 func (a Agent) Holds(ctx context.Context, pub ssh.PublicKey) (bool, error) {
-	all, err := a.list(ctx)
+	all, err := a.listKeys(ctx)
 	if err != nil {
 		return false, err
 	}
 	for _, h := range all {
-		if same(h.plain(), pub) {
+		if isSameKey(h.bareKey(), pub) {
 			return true, nil
 		}
 	}
@@ -47,11 +47,11 @@ func (a Agent) Holds(ctx context.Context, pub ssh.PublicKey) (bool, error) {
 // cert, that have expired; nil: none. All else may be the user's for other purposes. It returns the
 // names by which the agent knows them.
 func (a Agent) RemoveExpired(ctx context.Context, cert *ssh.Certificate, now time.Time) (removed []string, err error) {
-	all, err := a.list(ctx)
+	all, err := a.listKeys(ctx)
 	if err != nil || cert == nil {
 		return nil, err
 	}
-	err = a.addr.do(ctx, func(client agent.ExtendedAgent) error {
+	err = a.addr.withClient(ctx, func(client agent.ExtendedAgent) error {
 		for _, h := range all {
 			if h.cert == nil || h.cert.CertType != ssh.UserCert || !h.isOfSamePair(cert) || !isOver(h.cert, now) {
 				continue
@@ -64,7 +64,7 @@ func (a Agent) RemoveExpired(ctx context.Context, cert *ssh.Certificate, now tim
 		return nil
 	})
 	if len(removed) > 0 {
-		a.addr.forget(ctx)
+		a.addr.forgetList(ctx)
 	}
 	return removed, err
 }
@@ -80,7 +80,7 @@ type Addition struct {
 // which ends earlier. An agent does not tell the lifetime and constraints of what it holds, and adding
 // that again replaces them. So Add adds nothing that the agent holds.
 func (a Agent) Add(ctx context.Context, private crypto.PrivateKey, cert *ssh.Certificate, comment string, now time.Time) (Addition, error) {
-	all, err := a.list(ctx)
+	all, err := a.listKeys(ctx)
 	if err != nil {
 		return Addition{}, err
 	}
@@ -92,14 +92,14 @@ func (a Agent) Add(ctx context.Context, private crypto.PrivateKey, cert *ssh.Cer
 		}
 		lifetime = uint32(min(left/time.Second, math.MaxInt32))
 	}
-	if slices.ContainsFunc(all, func(h held) bool { return same(h.pub, cert) }) {
+	if slices.ContainsFunc(all, func(h heldKey) bool { return isSameKey(h.pub, cert) }) {
 		return Addition{Held: true}, nil // the bare key, without the constraints, would allow more
 	}
-	err = a.addr.do(ctx, func(client agent.ExtendedAgent) error {
+	err = a.addr.withClient(ctx, func(client agent.ExtendedAgent) error {
 		// Both, as ssh-add does: with the bare key, a certificate that is renewed in its file
 		// can be shown without the agent being told.
 		var added []agent.AddedKey
-		if !slices.ContainsFunc(all, func(h held) bool { return same(h.pub, cert.Key) }) {
+		if !slices.ContainsFunc(all, func(h heldKey) bool { return isSameKey(h.pub, cert.Key) }) {
 			added = append(added, agent.AddedKey{PrivateKey: private, Comment: comment, LifetimeSecs: lifetime})
 		}
 		added = append(added, agent.AddedKey{PrivateKey: private, Certificate: cert, Comment: comment, LifetimeSecs: lifetime})
@@ -118,7 +118,7 @@ func (a Agent) Add(ctx context.Context, private crypto.PrivateKey, cert *ssh.Cer
 		}
 		return nil
 	})
-	a.addr.forget(ctx)
+	a.addr.forgetList(ctx)
 	var silent *AgentError
 	if errors.As(err, &silent) && ctx.Err() == nil {
 		err = &AgentRefusedError{Socket: silent.Socket, Err: silent.Err} // it has just answered
@@ -126,20 +126,20 @@ func (a Agent) Add(ctx context.Context, private crypto.PrivateKey, cert *ssh.Cer
 	if err != nil {
 		return Addition{}, err
 	}
-	return Addition{Beside: slices.ContainsFunc(all, func(h held) bool { return same(h.plain(), cert.Key) })}, nil
+	return Addition{Beside: slices.ContainsFunc(all, func(h heldKey) bool { return isSameKey(h.bareKey(), cert.Key) })}, nil
 }
 
 // isRenewal reports whether cert serves all that old does, and for longer: the same key, authority,
 // principals, critical options and extensions.
 func isRenewal(cert, old *ssh.Certificate) bool {
-	return old.CertType == cert.CertType && same(old.Key, cert.Key) && same(old.SignatureKey, cert.SignatureKey) &&
+	return old.CertType == cert.CertType && isSameKey(old.Key, cert.Key) && isSameKey(old.SignatureKey, cert.SignatureKey) &&
 		samePrincipals(old, cert) && maps.Equal(old.CriticalOptions, cert.CriticalOptions) && maps.Equal(old.Extensions, cert.Extensions) &&
 		old.ValidBefore < cert.ValidBefore
 }
 
 // isOfSamePair reports whether h is a certificate of the same key by the same authority.
-func (h held) isOfSamePair(cert *ssh.Certificate) bool {
-	return same(h.cert.Key, cert.Key) && same(h.cert.SignatureKey, cert.SignatureKey)
+func (h heldKey) isOfSamePair(cert *ssh.Certificate) bool {
+	return isSameKey(h.cert.Key, cert.Key) && isSameKey(h.cert.SignatureKey, cert.SignatureKey)
 }
 
 // samePrincipals reports whether two certificates are for the same set of users.
@@ -162,9 +162,9 @@ func (e *AgentRefusedError) Error() string {
 }
 func (e *AgentRefusedError) Unwrap() error { return e.Err }
 
-func (a Agent) list(ctx context.Context) ([]held, error) {
+func (a Agent) listKeys(ctx context.Context) ([]heldKey, error) {
 	if a.addr == "" {
 		return nil, &NoAgentError{}
 	}
-	return a.addr.list(ctx)
+	return a.addr.listKeys(ctx)
 }

@@ -50,8 +50,8 @@ func Inspect(path string, now time.Time, held Holder) State {
 	switch {
 	case errors.Is(err, errAbsent):
 		s.Problem = &MissingError{Looked: []string{path}, Fix: SignCommand + IdentityFlag(path)}
-		if _, is := dangling(path); is {
-			s.Problem = half(path, false)
+		if _, is := readDanglingLink(path); is {
+			s.Problem = newHalfError(path, false)
 		}
 		return s
 	case err != nil:
@@ -76,7 +76,7 @@ func Inspect(path string, now time.Time, held Holder) State {
 	}
 	switch {
 	case s.Problem != nil:
-	case !k.exists && s.lacks(held) != nil:
+	case !k.exists && s.checkPrivateHalf(held) != nil:
 	case k.unusable != nil:
 		s.Problem = k.unusable
 	case s.Cert == nil:
@@ -89,9 +89,9 @@ func Inspect(path string, now time.Time, held Holder) State {
 	return s
 }
 
-// lacks notes what is wrong with a key whose private half is in no file.
-func (s *State) lacks(held Holder) error {
-	s.Problem = held.lacks(s.Path, s.Public)
+// checkPrivateHalf notes what is wrong with a key whose private half is in no file.
+func (s *State) checkPrivateHalf(held Holder) error {
+	s.Problem = held.checkHeld(s.Path, s.Public)
 	return s.Problem
 }
 
@@ -99,7 +99,7 @@ func (s *State) lacks(held Holder) error {
 // error is a *FileError.
 func Check(path string) error {
 	if err := regular.Check(path); errors.As(err, new(*regular.Error)) {
-		return unreadable(path, err)
+		return newUnreadableError(path, err)
 	}
 	return nil
 }
@@ -146,7 +146,7 @@ func Open(ctx context.Context, path string, ask Prompter) (private crypto.Privat
 	}
 	data, _, err := regular.Read(path)
 	if err != nil {
-		return nil, nil, unreadable(path, err)
+		return nil, nil, newUnreadableError(path, err)
 	}
 	if k.signer != nil {
 		private, err = ssh.ParseRawPrivateKey(data)
@@ -159,8 +159,8 @@ func Open(ctx context.Context, path string, ask Prompter) (private crypto.Privat
 	if ask == nil {
 		return nil, nil, failed
 	}
-	for failed.Tries < mostTries {
-		passphrase, err := ask.ReadSecret(ctx, question(path, failed.Tries))
+	for failed.Tries < maxTries {
+		passphrase, err := ask.ReadSecret(ctx, passphrasePrompt(path, failed.Tries))
 		if ctx.Err() != nil {
 			return nil, nil, context.Cause(ctx)
 		}
@@ -172,13 +172,13 @@ func Open(ctx context.Context, path string, ask Prompter) (private crypto.Privat
 			return private, passphrase, nil
 		}
 		clear(passphrase)
-		failed.wrong(err)
+		failed.recordFailedTry(err)
 	}
 	return nil, nil, failed
 }
 
-// question asks for the passphrase of the key at path, after so many wrong ones.
-func question(path string, wrong int) string {
+// passphrasePrompt asks for the passphrase of the key at path, after so many wrong ones.
+func passphrasePrompt(path string, wrong int) string {
 	q := fmt.Sprintf("Enter passphrase for key '%s': ", path)
 	if wrong > 0 {
 		q = "That was wrong. " + q
@@ -186,7 +186,7 @@ func question(path string, wrong int) string {
 	return q
 }
 
-// same says whether two keys are one.
-func same(a, b ssh.PublicKey) bool {
+// isSameKey says whether two keys are one.
+func isSameKey(a, b ssh.PublicKey) bool {
 	return a != nil && b != nil && bytes.Equal(a.Marshal(), b.Marshal())
 }

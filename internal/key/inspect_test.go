@@ -80,7 +80,7 @@ func TestUnreadable(t *testing.T) {
 		filepath.Join(dir, "hidden", "key"): "chmod u+rwx " + filepath.Join(dir, "hidden"),
 	} {
 		// As os says it; root may read all.
-		e := unreadable(path, &fs.PathError{Op: "open", Path: path, Err: syscall.EACCES})
+		e := newUnreadableError(path, &fs.PathError{Op: "open", Path: path, Err: syscall.EACCES})
 		if e.Fix != want || e.Error() != "read key "+path+": it cannot be read: permission denied" {
 			t.Errorf("%v, fix %q", e, e.Fix)
 		}

@@ -79,11 +79,11 @@ type Identity struct {
 	ValidBefore time.Time        // zero: for ever
 	Extensions  []string         // what the certificate permits, sorted: "permit-pty", …
 
-	sealed *sealed // nil: it signs
+	sealed *sealedKey // nil: it signs
 }
 
 // Sealed reports whether the key has to be opened before it signs.
-func (id *Identity) Sealed() bool { return id.sealed != nil && id.sealed.shut() }
+func (id *Identity) Sealed() bool { return id.sealed != nil && id.sealed.isSealed() }
 
 // Open asks for the passphrase of a key that is sealed; of another it does nothing.
 //
@@ -140,8 +140,8 @@ func Load(ctx context.Context, from Source, ask Prompter) (*Identity, error) {
 	return new(Ring).Load(ctx, from, ask)
 }
 
-// with completes an identity by what signs and what certifies it.
-func (id *Identity) with(signer ssh.Signer, cert *ssh.Certificate) (*Identity, error) {
+// attachSigner completes an identity by what signs and what certifies it.
+func (id *Identity) attachSigner(signer ssh.Signer, cert *ssh.Certificate) (*Identity, error) {
 	id.Signer = signer
 	id.Fingerprint = ssh.FingerprintSHA256(signer.PublicKey())
 	if cert == nil {

@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// askTime is how long an agent may take that only looks into its memory; if that takes longer,
+	// queryTimeout is how long an agent may take that only looks into its memory; if that takes longer,
 	// it hangs. The doctor, which gives each check 5 s, is to report it.
-	askTime = 3 * time.Second
+	queryTimeout = 3 * time.Second
 
 	// UserTime is how long an agent may take that asks its user before it lists its keys, as
 	// password managers do. ssh itself waits forever.
@@ -28,14 +28,14 @@ type Lists struct {
 
 	limit time.Duration // 0: UserTime; for tests
 
-	mu sync.Mutex
-	of map[agentAddr]*list
+	mu      sync.Mutex
+	byAgent map[agentAddr]*agentList
 }
 
-type list struct {
+type agentList struct {
 	mu   sync.Mutex // held while the agent is asked
 	done bool
-	held []held
+	held []heldKey
 	err  error
 }
 
@@ -46,13 +46,13 @@ func (l *Lists) In(ctx context.Context) context.Context {
 	return context.WithValue(ctx, listsKey{}, l)
 }
 
-// list returns what the agent holds, and asks it if it has not been asked before.
-func (a agentAddr) list(ctx context.Context) ([]held, error) {
+// listKeys returns what the agent holds, and asks it if it has not been asked before.
+func (a agentAddr) listKeys(ctx context.Context) ([]heldKey, error) {
 	all, _ := ctx.Value(listsKey{}).(*Lists)
 	if all == nil {
-		return a.ask(ctx, askTime)
+		return a.queryKeys(ctx, queryTimeout)
 	}
-	l := all.get(a)
+	l := all.listFor(a)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.done {
@@ -63,7 +63,7 @@ func (a agentAddr) list(ctx context.Context) ([]held, error) {
 		defer close(noticed)
 		all.Waiting(string(a))
 	})
-	l.held, l.err = a.ask(ctx, cmp.Or(all.limit, UserTime))
+	l.held, l.err = a.queryKeys(ctx, cmp.Or(all.limit, UserTime))
 	if !notice.Stop() {
 		<-noticed // what comes next may be printed, too
 	}
@@ -71,25 +71,25 @@ func (a agentAddr) list(ctx context.Context) ([]held, error) {
 	return l.held, l.err
 }
 
-func (l *Lists) get(a agentAddr) *list {
+func (l *Lists) listFor(a agentAddr) *agentList {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.of == nil {
-		l.of = map[agentAddr]*list{}
+	if l.byAgent == nil {
+		l.byAgent = map[agentAddr]*agentList{}
 	}
-	if l.of[a] == nil {
-		l.of[a] = &list{}
+	if l.byAgent[a] == nil {
+		l.byAgent[a] = &agentList{}
 	}
-	return l.of[a]
+	return l.byAgent[a]
 }
 
-// forget has the agent asked again: what it holds has changed.
-func (a agentAddr) forget(ctx context.Context) {
+// forgetList has the agent asked again: what it holds has changed.
+func (a agentAddr) forgetList(ctx context.Context) {
 	all, _ := ctx.Value(listsKey{}).(*Lists)
 	if all == nil {
 		return
 	}
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	delete(all.of, a)
+	delete(all.byAgent, a)
 }

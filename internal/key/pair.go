@@ -29,7 +29,7 @@ func FindPrivate(dir string, pub ssh.PublicKey) string {
 	}
 	for _, name := range slices.Concat(likely, others) {
 		k := &keyFile{private: filepath.Join(dir, name)}
-		if k.readPrivate() == nil && k.exists && k.readPublic() == nil && same(k.pub, pub) {
+		if k.readPrivate() == nil && k.exists && k.readPublic() == nil && isSameKey(k.pub, pub) {
 			return k.private
 		}
 	}
@@ -56,11 +56,11 @@ const maxKeyFile = 64 << 10
 // certifiedInstead returns the private key that the certificate named like k is for, if that is
 // not k; "" for none. A key that the user has given another name than CSCS's tools is meant itself.
 func (k *keyFile) certifiedInstead() string {
-	if k.exists && !usual(k.private) {
+	if k.exists && !isDefaultPath(k.private) {
 		return ""
 	}
 	cert, _, err := readCertificate(k.private + certSuffix)
-	if err != nil || k.exists && (k.pub == nil || same(cert.Key, k.pub)) {
+	if err != nil || k.exists && (k.pub == nil || isSameKey(cert.Key, k.pub)) {
 		return ""
 	}
 	return FindPrivate(filepath.Dir(k.private), cert.Key)
@@ -77,8 +77,8 @@ func (k *keyFile) addCertificatesBeside() {
 		if !strings.HasSuffix(name, certSuffix) || slices.ContainsFunc(k.certs, func(c certFile) bool { return c.path == path }) {
 			continue
 		}
-		if cert, _, err := readCertificate(path); err == nil && same(cert.Key, k.pub) {
-			k.certs = append(k.certs, certFile{path: path, cert: cert, beside: true})
+		if cert, _, err := readCertificate(path); err == nil && isSameKey(cert.Key, k.pub) {
+			k.certs = append(k.certs, certFile{path: path, cert: cert, foundByKey: true})
 		}
 	}
 }

@@ -15,9 +15,9 @@ import (
 // A Ring loads keys for several hosts and asks for the passphrase of each file
 // once. The zero value is ready; its methods may be called by many goroutines.
 type Ring struct {
-	mu   sync.Mutex
-	open map[string]ssh.Signer      // decrypted keys, by path
-	shut map[string]PassphraseError // those that no passphrase opened, likewise
+	mu       sync.Mutex
+	open     map[string]ssh.Signer      // decrypted keys, by path
+	failures map[string]PassphraseError // those that no passphrase opened, likewise
 }
 
 // Load is as the function Load.
@@ -33,57 +33,57 @@ func (r *Ring) Load(ctx context.Context, from Source, ask Prompter) (*Identity, 
 		from.Now = time.Now
 	}
 	s := &search{ctx: ctx, from: from, ask: ask, ring: r, agent: agentOf(from.IdentityAgent)}
-	return s.run()
+	return s.findIdentity()
 }
 
 // Add has the passphrase of a file not be asked for: its key is at hand.
 func (r *Ring) Add(path string, signer ssh.Signer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.add(path, signer)
+	r.addLocked(path, signer)
 }
 
-// add is Add with the lock held.
-func (r *Ring) add(path string, signer ssh.Signer) {
+// addLocked is Add with the lock held.
+func (r *Ring) addLocked(path string, signer ssh.Signer) {
 	if r.open == nil {
 		r.open = map[string]ssh.Signer{}
 	}
 	r.open[path] = signer
 }
 
-// opened returns the key of a file that was opened before; nil: it was not.
-func (r *Ring) opened(k *keyFile) ssh.Signer {
+// openedKey returns the key of a file that was opened before; nil: it was not.
+func (r *Ring) openedKey(k *keyFile) ssh.Signer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.get(k)
+	return r.openedKeyLocked(k)
 }
 
-// get is opened with the lock held.
-func (r *Ring) get(k *keyFile) ssh.Signer {
-	if signer := r.open[k.private]; signer != nil && (k.pub == nil || same(signer.PublicKey(), k.pub)) {
+// openedKeyLocked is opened with the lock held.
+func (r *Ring) openedKeyLocked(k *keyFile) ssh.Signer {
+	if signer := r.open[k.private]; signer != nil && (k.pub == nil || isSameKey(signer.PublicKey(), k.pub)) {
 		return signer
 	}
 	return nil
 }
 
-// decrypt asks for the passphrase of a file, three times at most, as ssh does.
+// decryptKeyFile asks for the passphrase of a file, three times at most, as ssh does.
 // The lock is held meanwhile: a second host with the same key waits for the
 // answer instead of asking again.
-func (r *Ring) decrypt(ctx context.Context, k *keyFile, ask Prompter) (ssh.Signer, error) {
+func (r *Ring) decryptKeyFile(ctx context.Context, k *keyFile, ask Prompter) (ssh.Signer, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if signer := r.get(k); signer != nil {
+	if signer := r.openedKeyLocked(k); signer != nil {
 		return signer, nil
 	}
 	failed := &PassphraseError{Path: k.private, Fix: addToAgent(k.private, len(k.certs) > 0), Err: ErrNoTerminal}
 	if ask == nil {
-		if before, ok := r.shut[k.private]; ok {
+		if before, ok := r.failures[k.private]; ok {
 			failed = &before
 		}
 		return nil, failed
 	}
-	for failed.Tries < mostTries {
-		passphrase, err := ask.ReadSecret(ctx, question(k.private, failed.Tries))
+	for failed.Tries < maxTries {
+		passphrase, err := ask.ReadSecret(ctx, passphrasePrompt(k.private, failed.Tries))
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -91,20 +91,20 @@ func (r *Ring) decrypt(ctx context.Context, k *keyFile, ask Prompter) (ssh.Signe
 			failed.Err = err
 			return nil, failed
 		}
-		signer, err := k.decrypt(passphrase)
+		signer, err := k.decryptPrivate(passphrase)
 		clear(passphrase)
 		if err == nil {
-			r.add(k.private, signer)
+			r.addLocked(k.private, signer)
 			return signer, nil
 		}
 		if errors.As(err, new(*FileError)) {
 			return nil, err
 		}
-		failed.wrong(x509.IncorrectPasswordError)
+		failed.recordFailedTry(x509.IncorrectPasswordError)
 	}
-	if r.shut == nil {
-		r.shut = map[string]PassphraseError{}
+	if r.failures == nil {
+		r.failures = map[string]PassphraseError{}
 	}
-	r.shut[k.private] = *failed
+	r.failures[k.private] = *failed
 	return nil, failed
 }

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// sealed is an encrypted key that is opened when it is needed. It signs with any algorithm of
+// sealedKey is an encrypted key that is opened when it is needed. It signs with any algorithm of
 // the key's, once it is open.
-type sealed struct {
+type sealedKey struct {
 	pub    ssh.PublicKey
 	unseal func(context.Context, Prompter) (ssh.Signer, error)
 
@@ -19,17 +19,17 @@ type sealed struct {
 	signer ssh.Signer // nil: it is shut
 }
 
-var _ ssh.AlgorithmSigner = (*sealed)(nil)
+var _ ssh.AlgorithmSigner = (*sealedKey)(nil)
 
 var errSealed = errors.New("the key has not been opened")
 
-func (s *sealed) shut() bool {
+func (s *sealedKey) isSealed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.signer == nil
 }
 
-func (s *sealed) open(ctx context.Context, ask Prompter) error {
+func (s *sealedKey) open(ctx context.Context, ask Prompter) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.signer != nil {
@@ -43,15 +43,15 @@ func (s *sealed) open(ctx context.Context, ask Prompter) error {
 }
 
 // PublicKey implements ssh.Signer.
-func (s *sealed) PublicKey() ssh.PublicKey { return s.pub }
+func (s *sealedKey) PublicKey() ssh.PublicKey { return s.pub }
 
 // Sign implements ssh.Signer.
-func (s *sealed) Sign(rand io.Reader, data []byte) (*ssh.Signature, error) {
+func (s *sealedKey) Sign(rand io.Reader, data []byte) (*ssh.Signature, error) {
 	return s.SignWithAlgorithm(rand, data, "")
 }
 
 // SignWithAlgorithm implements ssh.AlgorithmSigner.
-func (s *sealed) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
+func (s *sealedKey) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
 	s.mu.Lock()
 	signer := s.signer
 	s.mu.Unlock()

@@ -18,24 +18,24 @@ type search struct {
 	ask  Prompter
 	ring *Ring
 
-	agent   agentAddr
-	asked   bool // the agent was
-	held    []held
-	agentNo error // why it did not answer
+	agent    agentAddr
+	asked    bool // the agent was
+	held     []heldKey
+	agentErr error // why it did not answer
 
-	looked []string
-	stale  error // the first certificate that is out of its time
-	half   error // the key that was named, or CSCS's, is there by its public half alone
+	looked   []string
+	staleErr error // the first certificate that is out of its time
+	halfErr  error // the key that was named, or CSCS's, is there by its public half alone
 }
 
 // defaultNames are those that ssh tries when nothing is configured.
 var defaultNames = []string{"id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk", "id_xmss", "id_dsa"}
 
-func (s *search) run() (*Identity, error) {
+func (s *search) findIdentity() (*Identity, error) {
 	if s.from.Identity != "" {
-		return s.named(s.from.Identity)
+		return s.findNamedKey(s.from.Identity)
 	}
-	first, common, last := s.from.order()
+	first, common, last := s.from.groupFiles()
 	cscs := []string{filepath.Join(s.from.Dir, "cscs-key")}
 	for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} { // the strongest first, as ssh
 		if path := filepath.Join(s.from.Dir, name); !slices.Contains(last, path) {
@@ -43,13 +43,13 @@ func (s *search) run() (*Identity, error) {
 		}
 	}
 	for _, step := range []func() (*Identity, error){
-		func() (*Identity, error) { return s.files(first, false) },
-		func() (*Identity, error) { return s.files(cscs, true) },
-		func() (*Identity, error) { return s.files(common, true) },
+		func() (*Identity, error) { return s.findInFiles(first, false) },
+		func() (*Identity, error) { return s.findInFiles(cscs, true) },
+		func() (*Identity, error) { return s.findInFiles(common, true) },
 		s.agentCertificate,
-		func() (*Identity, error) { return s.files(common, false) },
-		func() (*Identity, error) { return s.files(cscs, false) },
-		func() (*Identity, error) { return s.files(last, false) },
+		func() (*Identity, error) { return s.findInFiles(common, false) },
+		func() (*Identity, error) { return s.findInFiles(cscs, false) },
+		func() (*Identity, error) { return s.findInFiles(last, false) },
 		s.agentKey,
 	} {
 		id, err := step()
@@ -60,12 +60,12 @@ func (s *search) run() (*Identity, error) {
 			return id, err
 		}
 	}
-	return nil, s.nothing()
+	return nil, s.notFoundError()
 }
 
-// order sorts the files of ssh_config: those that are looked at before ~/.ssh/cscs-key, after it if
+// groupFiles sorts the files of ssh_config: those that are looked at before ~/.ssh/cscs-key, after it if
 // they are certified, and in the end.
-func (from Source) order() (first, common, last []string) {
+func (from Source) groupFiles() (first, common, last []string) {
 	for i, path := range slices.Concat(from.IdentityFiles, from.CertificateFiles) { // these for keys that the agent alone has
 		switch {
 		case i < len(from.IdentityFiles) && filepath.Dir(path) == from.Dir && slices.Contains(defaultNames, filepath.Base(path)):
@@ -88,7 +88,7 @@ func (from Source) Precedes(path string) bool {
 	if from.Dir == "" {
 		from.Dir = filepath.Dir(usual)
 	}
-	first, _, _ := from.order()
+	first, _, _ := from.groupFiles()
 	for _, f := range first {
 		if f == usual {
 			return false
@@ -100,28 +100,28 @@ func (from Source) Precedes(path string) bool {
 	return false
 }
 
-// nothing is the error when no key was found.
-func (s *search) nothing() error {
-	if s.half != nil { // nor would a new certificate help
-		return s.half
+// notFoundError is the error when no key was found.
+func (s *search) notFoundError() error {
+	if s.halfErr != nil { // nor would a new certificate help
+		return s.halfErr
 	}
-	if s.stale != nil {
-		return s.stale
+	if s.staleErr != nil {
+		return s.staleErr
 	}
-	if errors.Is(s.agentNo, ErrAgentHangs) { // it may have the key
-		return s.agentNo
+	if errors.Is(s.agentErr, ErrAgentHangs) { // it may have the key
+		return s.agentErr
 	}
 	return &MissingError{Looked: s.looked, Fix: SignCommand}
 }
 
-// named is the key that the user has asked for: it, or an error.
-func (s *search) named(path string) (*Identity, error) {
+// findNamedKey is the key that the user has asked for: it, or an error.
+func (s *search) findNamedKey(path string) (*Identity, error) {
 	if rest, ok := strings.CutPrefix(path, "~/"); ok { // --identity=~/x: the shell leaves it alone
 		path = filepath.Join(filepath.Dir(s.from.Dir), rest)
 	}
-	id, err := s.files([]string{path}, false)
+	id, err := s.findInFiles([]string{path}, false)
 	if id == nil && err == nil {
-		err = s.nothing()
+		err = s.notFoundError()
 	}
 	var missing *MissingError
 	if errors.As(err, &missing) {
@@ -130,24 +130,24 @@ func (s *search) named(path string) (*Identity, error) {
 	return id, err
 }
 
-// files returns the first of these keys that can be used, or nil; if certified,
+// findInFiles returns the first of these keys that can be used, or nil; if certified,
 // only those count that have a certificate.
-func (s *search) files(paths []string, certified bool) (*Identity, error) {
+func (s *search) findInFiles(paths []string, certified bool) (*Identity, error) {
 	for _, path := range paths {
 		k, err := readKey(path, s.from.CertificateFiles)
 		if errors.Is(err, errAbsent) {
 			if !certified {
-				s.look(path)
+				s.recordLookup(path)
 			}
-			if _, is := dangling(path); is {
-				s.lack(path)
+			if _, is := readDanglingLink(path); is {
+				s.recordMissingHalf(path)
 			}
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		id, err := s.use(k, certified)
+		id, err := s.makeIdentity(k, certified)
 		if id != nil || err != nil {
 			return id, err
 		}
@@ -155,22 +155,22 @@ func (s *search) files(paths []string, certified bool) (*Identity, error) {
 	return nil, nil
 }
 
-// use makes an identity of a key that exists; nil if it cannot be used, which
+// makeIdentity makes an identity of a key that exists; nil if it cannot be used, which
 // is then noted.
-func (s *search) use(k *keyFile, certified bool) (*Identity, error) {
-	chosen := s.best(k.certs)
-	inAgent, isHeld := held{}, false
+func (s *search) makeIdentity(k *keyFile, certified bool) (*Identity, error) {
+	chosen := s.bestCertificate(k.certs)
+	inAgent, isHeld := heldKey{}, false
 	if k.pub != nil && (k.signer == nil || chosen.cert == nil) { // only then can the agent help
 		s.askAgent()
-		inAgent, isHeld = holding(s.held, k.pub)
+		inAgent, isHeld = findHeldKey(s.held, k.pub)
 		if chosen.cert == nil {
-			chosen = s.best(certificatesFor(s.held, k.pub))
+			chosen = s.bestCertificate(certificatesFor(s.held, k.pub))
 		}
 	}
-	if !k.exists && !isHeld && s.agentNo == nil {
-		s.lack(k.private)
+	if !k.exists && !isHeld && s.agentErr == nil {
+		s.recordMissingHalf(k.private)
 	}
-	if chosen.cert == nil && (certified || s.late()) {
+	if chosen.cert == nil && (certified || s.hasStaleCert()) {
 		return nil, nil // a bare key is no answer to a certificate that has run out
 	}
 
@@ -189,36 +189,36 @@ func (s *search) use(k *keyFile, certified bool) (*Identity, error) {
 	case k.unusable != nil:
 		return nil, k.unusable
 	case !k.exists:
-		if s.agentNo != nil {
-			return nil, s.agentNo
+		if s.agentErr != nil {
+			return nil, s.agentErr
 		}
-		s.look(k.private + " (its public half alone; the agent does not hold it)")
+		s.recordLookup(k.private + " (its public half alone; the agent does not hold it)")
 		return nil, nil
 	case s.from.Sealed && k.pub != nil:
-		id.sealed = &sealed{pub: k.pub, unseal: func(ctx context.Context, ask Prompter) (ssh.Signer, error) { return s.decrypt(ctx, k, ask) }}
+		id.sealed = &sealedKey{pub: k.pub, unseal: func(ctx context.Context, ask Prompter) (ssh.Signer, error) { return s.decryptKey(ctx, k, ask) }}
 		signer = id.sealed
-	case s.from.Sealed && s.ask == nil && s.ring.opened(k) == nil:
+	case s.from.Sealed && s.ask == nil && s.ring.openedKey(k) == nil:
 		path := shellescape.Quote(k.private)
 		return nil, &FileError{Path: k.private, What: "its public key is not known without its passphrase: write it beside it",
 			Fix: "ssh-keygen -y -f " + path + " >" + path + ".pub"}
 	default:
-		if signer, err = s.decrypt(s.ctx, k, s.ask); err != nil {
+		if signer, err = s.decryptKey(s.ctx, k, s.ask); err != nil {
 			return nil, err
 		}
 	}
 	if !k.exists {
 		id.Path = k.private + ".pub"
 	}
-	return id.with(signer, chosen.cert)
+	return id.attachSigner(signer, chosen.cert)
 }
 
-// decrypt opens the private file of k.
-func (s *search) decrypt(ctx context.Context, k *keyFile, ask Prompter) (ssh.Signer, error) {
-	signer, err := s.ring.decrypt(ctx, k, ask)
+// decryptKey opens the private file of k.
+func (s *search) decryptKey(ctx context.Context, k *keyFile, ask Prompter) (ssh.Signer, error) {
+	signer, err := s.ring.decryptKeyFile(ctx, k, ask)
 	var shut *PassphraseError
 	if errors.As(err, &shut) {
 		s.askAgent()
-		shut.Alone = s.agent == "" || s.agentNo != nil
+		shut.Alone = s.agent == "" || s.agentErr != nil
 	}
 	return signer, err
 }
@@ -229,7 +229,7 @@ func (s *search) askAgent() {
 		return
 	}
 	s.asked = true
-	s.held, s.agentNo = s.agent.list(s.ctx)
+	s.held, s.agentErr = s.agent.listKeys(s.ctx)
 }
 
 // agentCertificate is the certificate in the agent that is valid the longest.
@@ -238,43 +238,43 @@ func (s *search) agentCertificate() (*Identity, error) {
 		return nil, nil
 	}
 	if s.agent != "" {
-		s.look("the agent")
+		s.recordLookup("the agent")
 	}
 	s.askAgent()
-	chosen := s.best(certificatesFor(s.held, nil))
+	chosen := s.bestCertificate(certificatesFor(s.held, nil))
 	if chosen.cert == nil {
 		return nil, nil
 	}
-	i := slices.IndexFunc(s.held, func(h held) bool { return h.cert == chosen.cert })
+	i := slices.IndexFunc(s.held, func(h heldKey) bool { return h.cert == chosen.cert })
 	return s.fromAgent(s.held[i])
 }
 
 // agentKey is the agent's only key, if it holds only one.
 func (s *search) agentKey() (*Identity, error) {
-	if s.from.IdentitiesOnly || s.late() || len(s.held) != 1 || s.held[0].cert != nil {
+	if s.from.IdentitiesOnly || s.hasStaleCert() || len(s.held) != 1 || s.held[0].cert != nil {
 		return nil, nil
 	}
 	return s.fromAgent(s.held[0])
 }
 
-// late reports whether a certificate was found that is out of its time.
-func (s *search) late() bool { return s.stale != nil }
+// hasStaleCert reports whether a certificate was found that is out of its time.
+func (s *search) hasStaleCert() bool { return s.staleErr != nil }
 
-// lack notes a key without its private half, if it is one that somebody means to use: others'
+// recordMissingHalf notes a key without its private half, if it is one that somebody means to use: others'
 // are passed over, as ssh does.
-func (s *search) lack(path string) {
-	if s.half == nil && (s.from.Identity != "" || path == filepath.Join(s.from.Dir, "cscs-key")) {
-		s.half = half(path, s.asked && s.agentNo == nil)
+func (s *search) recordMissingHalf(path string) {
+	if s.halfErr == nil && (s.from.Identity != "" || path == filepath.Join(s.from.Dir, "cscs-key")) {
+		s.halfErr = newHalfError(path, s.asked && s.agentErr == nil)
 	}
 }
 
-func (s *search) look(where string) {
+func (s *search) recordLookup(where string) {
 	if !slices.Contains(s.looked, where) {
 		s.looked = append(s.looked, where)
 	}
 }
 
-func (s *search) fromAgent(h held) (*Identity, error) {
+func (s *search) fromAgent(h heldKey) (*Identity, error) {
 	id := &Identity{Comment: h.comment, Agent: true}
-	return id.with(&agentSigner{s.agent, h.blob, h.plain()}, h.cert)
+	return id.attachSigner(&agentSigner{s.agent, h.blob, h.bareKey()}, h.cert)
 }

@@ -50,7 +50,7 @@ func TestAgentOfAnotherUser(t *testing.T) {
 			return err
 		},
 		"give": func() error {
-			return a.addr.do(t.Context(), func(client agent.ExtendedAgent) error {
+			return a.addr.withClient(t.Context(), func(client agent.ExtendedAgent) error {
 				return client.Add(agent.AddedKey{PrivateKey: private})
 			})
 		},

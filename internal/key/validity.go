@@ -7,20 +7,20 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// slack is by how much this machine's clock may be slow without a fresh
+// clockTolerance is by how much this machine's clock may be slow without a fresh
 // certificate being called not yet valid: the server, whose clock decides, is asked
 // then.
-const slack = 5 * time.Minute
+const clockTolerance = 5 * time.Minute
 
-// best is the certificate that is valid the longest. If none is valid, what is
+// bestCertificate is the certificate that is valid the longest. If none is valid, what is
 // wrong with the first is kept as the search's error, should nothing better be
 // found.
-func (s *search) best(certs []certFile) (best certFile) {
+func (s *search) bestCertificate(certs []certFile) (best certFile) {
 	now := s.from.Now()
 	var stale error
 	for _, c := range certs {
 		if err := inTime(c, now); err != nil {
-			if stale == nil && !c.beside {
+			if stale == nil && !c.foundByKey {
 				stale = err
 			}
 			continue
@@ -29,8 +29,8 @@ func (s *search) best(certs []certFile) (best certFile) {
 			best = c
 		}
 	}
-	if best.cert == nil && s.stale == nil {
-		s.stale = stale
+	if best.cert == nil && s.staleErr == nil {
+		s.staleErr = stale
 	}
 	return best
 }
@@ -44,7 +44,7 @@ func inTime(c certFile, now time.Time) error {
 	switch {
 	case !until.IsZero() && !now.Before(until):
 		return &ExpiredError{Path: name, Until: until, Fix: SignCommand}
-	case from.After(now.Add(slack)):
+	case from.After(now.Add(clockTolerance)):
 		return &NotYetValidError{Path: name, From: from}
 	}
 	return nil

@@ -62,8 +62,8 @@ type Control struct {
 // gives no sign at all counts as stopped (Ctrl-Z), or as hung: the kernel takes connections
 // for it in any case.
 const (
-	signEvery = time.Second
-	silence   = 5 * time.Second
+	heartbeatInterval = time.Second
+	silenceTimeout    = 5 * time.Second
 )
 
 // answerTime is how long those who wait for the session's end have to be told of it.
@@ -92,10 +92,10 @@ func Serve(dir, id string, process Controlled) (*Control, error) {
 	l.(*net.UnixListener).SetUnlinkOnClose(false) // the name may be another process's by then
 	c := &Control{path: path, process: process, over: make(chan struct{})}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /link", c.link)
-	mux.HandleFunc("POST /enter", c.enter)
-	mux.HandleFunc("POST /stop", c.ending(process.Stop))
-	mux.HandleFunc("POST /detach", c.ending(process.Detach))
+	mux.HandleFunc("GET /link", c.handleLink)
+	mux.HandleFunc("POST /enter", c.handleEnter)
+	mux.HandleFunc("POST /stop", c.endingHandler(process.Stop))
+	mux.HandleFunc("POST /detach", c.endingHandler(process.Detach))
 	c.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	c.serving.Go(func() { _ = c.server.Serve(peer.SocketListener{Listener: l}) })
 	return c, nil
@@ -119,34 +119,34 @@ func (c *Control) Close(o Outcome) {
 	})
 }
 
-func (c *Control) link(w http.ResponseWriter, _ *http.Request) {
-	answer(w, map[string]string{"link": c.process.Link()})
+func (c *Control) handleLink(w http.ResponseWriter, _ *http.Request) {
+	writeAnswer(w, map[string]string{"link": c.process.Link()})
 }
 
-// An entrance is the answer to /enter.
-type entrance struct {
+// An enterAnswer is the answer to /enter.
+type enterAnswer struct {
 	URL     string   `json:"url"`
 	Cookies []string `json:"cookies"`
 }
 
-func (c *Control) enter(w http.ResponseWriter, _ *http.Request) {
+func (c *Control) handleEnter(w http.ResponseWriter, _ *http.Request) {
 	url, cookies := c.process.Enter()
-	answer(w, entrance{url, cookies})
+	writeAnswer(w, enterAnswer{url, cookies})
 }
 
-// ending answers how the session has ended, and until then that it is at it: by white
+// endingHandler answers how the session has ended, and until then that it is at it: by white
 // space, which means nothing in front of JSON.
-func (c *Control) ending(ask func()) http.HandlerFunc {
+func (c *Control) endingHandler(ask func()) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ask()
-		tick := time.NewTicker(signEvery)
+		tick := time.NewTicker(heartbeatInterval)
 		defer tick.Stop()
 		for {
 			_, _ = io.WriteString(w, " ")
 			_ = http.NewResponseController(w).Flush()
 			select {
 			case <-c.over:
-				answer(w, c.outcome)
+				writeAnswer(w, c.outcome)
 				return
 			case <-r.Context().Done():
 				return
@@ -156,7 +156,7 @@ func (c *Control) ending(ask func()) http.HandlerFunc {
 	}
 }
 
-func answer(w http.ResponseWriter, v any) {
+func writeAnswer(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(v) // whoever asked has gone, or has it
 }
@@ -170,7 +170,7 @@ type Peer struct {
 
 // Reach returns the process that attends the session of that record.
 func Reach(r Record) *Peer {
-	p := &Peer{record: r, patience: silence}
+	p := &Peer{record: r, patience: silenceTimeout}
 	p.client = &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -247,15 +247,15 @@ func (e *NotLeftError) Error() string {
 // there yet.
 func (p *Peer) Link(ctx context.Context) (string, error) {
 	var a struct{ Link string }
-	err := p.ask(ctx, http.MethodGet, "/link", &a)
+	err := p.sendRequest(ctx, http.MethodGet, "/link", &a)
 	return a.Link, err
 }
 
 // Enter asks for the way of a browser that is about to be sent there. It is good for a
 // moment.
 func (p *Peer) Enter(ctx context.Context) (url string, cookies []string, err error) {
-	var a entrance
-	err = p.ask(ctx, http.MethodPost, "/enter", &a)
+	var a enterAnswer
+	err = p.sendRequest(ctx, http.MethodPost, "/enter", &a)
 	return a.URL, a.Cookies, err
 }
 
@@ -263,18 +263,18 @@ func (p *Peer) Enter(ctx context.Context) (url string, cookies []string, err err
 // is a [*GoneError], a [*SilentError], or the cause of ctx's end.
 func (p *Peer) Stop(ctx context.Context) (Outcome, error) {
 	var o Outcome
-	err := p.ask(ctx, http.MethodPost, "/stop", &o)
+	err := p.sendRequest(ctx, http.MethodPost, "/stop", &o)
 	return o, err
 }
 
 // Detach asks the process to leave the session, and waits until it has.
 func (p *Peer) Detach(ctx context.Context) (Outcome, error) {
 	var o Outcome
-	err := p.ask(ctx, http.MethodPost, "/detach", &o)
+	err := p.sendRequest(ctx, http.MethodPost, "/detach", &o)
 	return o, err
 }
 
-func (p *Peer) ask(ctx context.Context, method, path string, to any) error {
+func (p *Peer) sendRequest(ctx context.Context, method, path string, to any) error {
 	if p.record.Control == "" {
 		return &GoneError{errors.New("it has no control socket")}
 	}
@@ -292,7 +292,7 @@ func (p *Peer) ask(ctx context.Context, method, path string, to any) error {
 		if res.StatusCode != http.StatusOK {
 			return &GoneError{errors.New("it answers " + res.Status)}
 		}
-		err = json.NewDecoder(heard{res.Body, func() { quiet.Reset(p.patience) }}).Decode(to)
+		err = json.NewDecoder(heartbeatReader{res.Body, func() { quiet.Reset(p.patience) }}).Decode(to)
 	}
 	switch {
 	case err == nil:
@@ -309,13 +309,13 @@ func (p *Peer) ask(ctx context.Context, method, path string, to any) error {
 	return &GoneError{err}
 }
 
-// heard is an answer of which each piece is a sign of life.
-type heard struct {
+// heartbeatReader is an answer of which each piece is a sign of life.
+type heartbeatReader struct {
 	io.Reader
 	sign func()
 }
 
-func (h heard) Read(b []byte) (int, error) {
+func (h heartbeatReader) Read(b []byte) (int, error) {
 	n, err := h.Reader.Read(b)
 	h.sign()
 	return n, err

@@ -43,7 +43,7 @@ func (s *Store) NoteEnded(e Ended) error {
 		_, n := utf8.DecodeLastRuneInString(e.Reason)
 		e.Reason = e.Reason[:len(e.Reason)-n]
 	}
-	return s.alone(func() error {
+	return s.withLock(func() error {
 		all := slices.DeleteFunc(s.Ended(e.Ended), func(old Ended) bool { return old.ID == e.ID })
 		return s.writeEnded(append(all, e))
 	})
@@ -55,7 +55,7 @@ func (s *Store) RemoveEnded(ids ...string) error {
 	if !slices.ContainsFunc(s.Ended(time.Now()), isNamed) {
 		return nil
 	}
-	return s.alone(func() error { return s.writeEnded(slices.DeleteFunc(s.Ended(time.Now()), isNamed)) })
+	return s.withLock(func() error { return s.writeEnded(slices.DeleteFunc(s.Ended(time.Now()), isNamed)) })
 }
 
 // writeEnded replaces the notes. The store is locked.

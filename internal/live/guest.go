@@ -27,8 +27,8 @@ func (s *Store) Join(id string, pid int) (*Guest, error) {
 	if err := sessionid.Check(id); err != nil {
 		return nil, err
 	}
-	g := &Guest{store: s, lock: flock.New(s.path(id, "."+strconv.Itoa(pid)+guestSuffix), flock.SetPermissions(0o600))}
-	err := s.alone(func() error {
+	g := &Guest{store: s, lock: flock.New(s.filePath(id, "."+strconv.Itoa(pid)+guestSuffix), flock.SetPermissions(0o600))}
+	err := s.withLock(func() error {
 		if ok, err := g.lock.TryLock(); err != nil || !ok {
 			_ = g.lock.Close()
 			return fmt.Errorf("lock a place beside the record of session %s: %w", id, err)
@@ -46,15 +46,15 @@ func (g *Guest) Leave() {
 	if g == nil {
 		return
 	}
-	_ = g.store.alone(func() error {
+	_ = g.store.withLock(func() error {
 		_ = g.lock.Close() // Windows removes no open file
 		return os.Remove(g.lock.Path())
 	})
 }
 
-// guests are the processes that attend sessions beside those that have their records, by
+// collectGuests are the processes that attend sessions beside those that have their records, by
 // the sessions' IDs. What one has left that was killed is removed.
-func (s *Store) guests() map[string][]int {
+func (s *Store) collectGuests() map[string][]int {
 	all := map[string][]int{}
 	files, _ := filepath.Glob(filepath.Join(s.dir, "*"+guestSuffix)) // of a good pattern
 	for _, f := range files {
@@ -63,7 +63,7 @@ func (s *Store) guests() map[string][]int {
 		if err != nil || !sessionid.IsID(id) {
 			continue
 		}
-		if locked, err := held(flock.New(f, flock.SetPermissions(0o600))); locked || err != nil {
+		if locked, err := isLockHeld(flock.New(f, flock.SetPermissions(0o600))); locked || err != nil {
 			all[id] = append(all[id], pid)
 		} else {
 			_ = os.Remove(f)
@@ -75,9 +75,9 @@ func (s *Store) guests() map[string][]int {
 	return all
 }
 
-// held reports whether a process holds the lock. A lock that cannot be tried (no descriptor, no
+// isLockHeld reports whether a process holds the lock. A lock that cannot be tried (no descriptor, no
 // memory, no locks on this file system) may be held: the caller must remove nothing then.
-func held(lock *flock.Flock) (bool, error) {
+func isLockHeld(lock *flock.Flock) (bool, error) {
 	defer lock.Close()
 	ok, err := lock.TryRLock()
 	return err == nil && !ok, err

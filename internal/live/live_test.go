@@ -474,11 +474,11 @@ func TestControlOfASlowProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := Reach(Record{Control: c.Path()})
-	p.patience = 3 * signEvery / 2
+	p.patience = 3 * heartbeatInterval / 2
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		<-a.asked
-		<-time.After(3 * signEvery)
+		<-time.After(3 * heartbeatInterval)
 		c.Close(Outcome{Reason: "stopped"})
 	})
 	if o, err := p.Stop(t.Context()); err != nil || o.Reason != "stopped" {

@@ -19,7 +19,7 @@ func TestStoppedProcessWaitsForTheEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := Reach(Record{Control: c.Path()})
-		p.patience = 3 * signEvery / 2
+		p.patience = 3 * heartbeatInterval / 2
 		stopped := make(chan error, 1)
 		go func() {
 			_, err := p.Stop(t.Context())

@@ -59,7 +59,7 @@ func (s *Store) Take(r Record) (*Entry, error) {
 		return nil, err
 	}
 	e := &Entry{store: s, id: r.ID}
-	err := s.alone(func() error {
+	err := s.withLock(func() error {
 		e.lock = s.lockOf(r.ID)
 		ok, err := e.lock.TryLock()
 		switch {
@@ -82,21 +82,21 @@ func (s *Store) Take(r Record) (*Entry, error) {
 	return e, nil
 }
 
-// patience is how long another process of ours may hold the lock of the store: it does
+// lockTimeout is how long another process of ours may hold the lock of the store: it does
 // for some system calls.
-const patience = 5 * time.Second
+const lockTimeout = 5 * time.Second
 
-// alone does something while no other process takes, tries or removes a lock: one that
+// withLock does something while no other process takes, tries or removes a lock: one that
 // is removed by its holder as another opens it would be two.
-func (s *Store) alone(do func() error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+func (s *Store) withLock(do func() error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), lockTimeout)
 	defer cancel()
 	all, err := s.lockAll(ctx)
 	if err != nil {
 		return fmt.Errorf("lock the records in %s: %w", s.dir, err)
 	}
 	defer all.Close()
-	defer s.vanish()
+	defer s.removeIfEmpty()
 	return do()
 }
 
@@ -124,9 +124,9 @@ func (s *Store) lockAll(ctx context.Context) (*flock.Flock, error) {
 	}
 }
 
-// vanish removes a store that has nothing in it but its lock, which is held, and the
+// removeIfEmpty removes a store that has nothing in it but its lock, which is held, and the
 // directory above, if that is empty too. (Windows removes no open file: there it stays.)
-func (s *Store) vanish() {
+func (s *Store) removeIfEmpty() {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil || len(entries) != 1 || os.Remove(filepath.Join(s.dir, ".lock")) != nil {
 		return
@@ -137,10 +137,10 @@ func (s *Store) vanish() {
 }
 
 func (s *Store) lockOf(id string) *flock.Flock {
-	return flock.New(s.path(id, ".lock"), flock.SetPermissions(0o600))
+	return flock.New(s.filePath(id, ".lock"), flock.SetPermissions(0o600))
 }
 
-func (s *Store) path(id, suffix string) string { return filepath.Join(s.dir, id+suffix) }
+func (s *Store) filePath(id, suffix string) string { return filepath.Join(s.dir, id+suffix) }
 
 // Write makes r the record, whole or not at all.
 func (e *Entry) Write(r Record) error {
@@ -149,7 +149,7 @@ func (e *Entry) Write(r Record) error {
 	if err != nil {
 		return err
 	}
-	if err := regular.Write(e.store.path(e.id, ".json"), append(b, '\n'), 0o600); err != nil {
+	if err := regular.Write(e.store.filePath(e.id, ".json"), append(b, '\n'), 0o600); err != nil {
 		return fmt.Errorf("write the record of session %s: %w", e.id, err)
 	}
 	return nil
@@ -180,9 +180,9 @@ func (e *Entry) removeSocket() {
 
 // Remove lets go of the session and removes its record.
 func (e *Entry) Remove() error {
-	return e.store.alone(func() error {
+	return e.store.withLock(func() error {
 		defer e.lock.Close()
-		err := os.Remove(e.store.path(e.id, ".json"))
+		err := os.Remove(e.store.filePath(e.id, ".json"))
 		e.removeSocket()
 		_ = e.lock.Close() // Windows removes no open file; nobody else opens it now
 		_ = os.Remove(e.lock.Path())
@@ -195,7 +195,7 @@ func (e *Entry) Remove() error {
 
 // Tidy removes the store, if there is nothing in it any more: for who has removed a record,
 // and then closed its Control, whose socket may be there too.
-func (e *Entry) Tidy() { _ = e.store.alone(func() error { return nil }) }
+func (e *Entry) Tidy() { _ = e.store.withLock(func() error { return nil }) }
 
 // A Listed record is one as it was found.
 type Listed struct {
@@ -211,12 +211,12 @@ func (s *Store) List() ([]Listed, error) {
 		return nil, nil // nothing was ever run here: nothing is made for having asked
 	}
 	var all []Listed
-	err := s.alone(func() error {
+	err := s.withLock(func() error {
 		files, err := os.ReadDir(s.dir)
-		guests := s.guests()
+		guests := s.collectGuests()
 		for _, f := range files {
 			if id, ok := strings.CutSuffix(f.Name(), ".json"); ok && sessionid.IsID(id) {
-				if l, ok := s.read(id); ok {
+				if l, ok := s.readRecord(id); ok {
 					l.Here = append(l.Here, guests[id]...)
 					all = append(all, l)
 				}
@@ -228,12 +228,12 @@ func (s *Store) List() ([]Listed, error) {
 	return all, err
 }
 
-func (s *Store) read(id string) (l Listed, ok bool) {
-	b, err := os.ReadFile(s.path(id, ".json"))
+func (s *Store) readRecord(id string) (l Listed, ok bool) {
+	b, err := os.ReadFile(s.filePath(id, ".json"))
 	if err != nil || json.Unmarshal(b, &l.Record) != nil || l.ID != id {
 		return l, false
 	}
-	locked, err := s.attended(l.ID)
+	locked, err := s.isAttended(l.ID)
 	if l.Attended = locked || err != nil; l.Attended {
 		l.Here = []int{l.PID}
 	}
@@ -244,13 +244,13 @@ func (s *Store) read(id string) (l Listed, ok bool) {
 	return l, true
 }
 
-// attended reports whether the lock is held, see held.
-func (s *Store) attended(id string) (bool, error) {
+// isAttended reports whether the lock is held, see held.
+func (s *Store) isAttended(id string) (bool, error) {
 	lock := s.lockOf(id)
 	if _, err := os.Stat(lock.Path()); errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	return held(lock)
+	return isLockHeld(lock)
 }
 
 // Forget removes the record of a session that is over; one that is attended stays.
@@ -258,20 +258,20 @@ func (s *Store) Forget(id string) error {
 	if err := sessionid.Check(id); err != nil {
 		return err
 	}
-	return s.alone(func() error {
-		switch locked, err := s.attended(id); {
+	return s.withLock(func() error {
+		switch locked, err := s.isAttended(id); {
 		case err != nil:
 			return fmt.Errorf("see whether session %s is attended: %w", id, err)
 		case locked:
 			return &AttendedError{ID: id}
 		}
-		_ = os.Remove(s.path(id, ".lock"))
+		_ = os.Remove(s.filePath(id, ".lock"))
 		for _, dir := range []string{s.dir, shortDir()} {
 			if owndir.Check(dir) == nil { // else what is there is another user's
 				_ = os.Remove(filepath.Join(dir, id+sockSuffix)) // of a process that was killed
 			}
 		}
-		err := os.Remove(s.path(id, ".json"))
+		err := os.Remove(s.filePath(id, ".json"))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}

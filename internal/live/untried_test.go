@@ -16,7 +16,7 @@ func TestUntriedLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	guest.Leave()
-	for _, name := range []string{s.path("abcdefgh", ".lock"), s.path("abcdefgh", ".7.guest")} {
+	for _, name := range []string{s.filePath("abcdefgh", ".lock"), s.filePath("abcdefgh", ".7.guest")} {
 		if err := os.Remove(name); err != nil && !os.IsNotExist(err) {
 			t.Fatal(err)
 		}
@@ -33,7 +33,7 @@ func TestUntriedLock(t *testing.T) {
 		t.Errorf("forgotten: %v", err)
 	}
 	for _, suffix := range []string{".json", ".lock", ".7.guest"} {
-		if _, err := os.Stat(s.path("abcdefgh", suffix)); err != nil {
+		if _, err := os.Stat(s.filePath("abcdefgh", suffix)); err != nil {
 			t.Error(err)
 		}
 	}

@@ -54,18 +54,18 @@ func askOrRun(socket, command string) int {
 	case errors.Is(err, fs.ErrNotExist):
 		return failed
 	case err != nil:
-		return run(shellCommand(context.Background(), command, os.Getenv(shellVar)))
+		return runCommand(shellCommand(context.Background(), command, os.Getenv(shellVar)))
 	}
 	defer conn.Close()
-	status, err := ask(conn, command)
+	status, err := askStatus(conn, command)
 	if err != nil {
 		return failed
 	}
 	return status
 }
 
-// ask sends a command, and returns its exit status.
-func ask(conn net.Conn, command string) (int, error) {
+// askStatus sends a command, and returns its exit status.
+func askStatus(conn net.Conn, command string) (int, error) {
 	if _, err := io.WriteString(conn, command); err != nil {
 		return 0, err
 	}
@@ -83,12 +83,12 @@ func shellCommand(ctx context.Context, command, shell string) *exec.Cmd {
 		shell = ownShell
 	}
 	cmd := exec.CommandContext(ctx, shell, "-c", command)
-	cmd.Env = environment(shell)
+	cmd.Env = shellEnvironment(shell)
 	return cmd
 }
 
-// run runs a command, and returns its exit status.
-func run(cmd *exec.Cmd) int {
+// runCommand runs a command, and returns its exit status.
+func runCommand(cmd *exec.Cmd) int {
 	var exit *exec.ExitError
 	err := cmd.Run()
 	switch {
@@ -100,8 +100,8 @@ func run(cmd *exec.Cmd) int {
 	return failed
 }
 
-// environment is that of this process without what is ours.
-func environment(shell string) []string {
+// shellEnvironment is that of this process without what is ours.
+func shellEnvironment(shell string) []string {
 	var env []string
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, socketVar+"=") && !strings.HasPrefix(v, shellVar+"=") && !strings.HasPrefix(v, "SHELL=") {
@@ -124,9 +124,9 @@ type result struct {
 	status int
 }
 
-// status is the exit status of a command, which runs once: another caller waits for the first. A command
+// commandStatus is the exit status of a command, which runs once: another caller waits for the first. A command
 // that an interrupt has ended runs again. One that took too long does not: each caller has its time run out.
-func status(ctx context.Context, command, shell string) int {
+func commandStatus(ctx context.Context, command, shell string) int {
 	results.Lock()
 	r := results.of[command]
 	if r == nil {
@@ -147,7 +147,7 @@ func status(ctx context.Context, command, shell string) int {
 	case !r.known:
 		cmd := shellCommand(ctx, command, shell)
 		endWithGroup(cmd)
-		r.status = run(cmd)
+		r.status = runCommand(cmd)
 		r.known = ctx.Err() == nil
 		r.late = errors.Is(ctx.Err(), context.DeadlineExceeded)
 	}
@@ -157,7 +157,7 @@ func status(ctx context.Context, command, shell string) int {
 // Run runs cmd, an ssh -G that ends with ctx. Whatever stands in the way of running the commands
 // once, ssh runs them itself.
 func Run(ctx context.Context, cmd *exec.Cmd) error {
-	listener, stop, err := listen()
+	listener, stop, err := openSocket()
 	if err != nil {
 		return cmd.Run()
 	}
@@ -182,14 +182,14 @@ func Run(ctx context.Context, cmd *exec.Cmd) error {
 			if err != nil {
 				return
 			}
-			serving.Go(func() { answer(ctx, conn, shell) })
+			serving.Go(func() { serveCommand(ctx, conn, shell) })
 		}
 	})
 	return cmd.Run()
 }
 
-// answer serves one command of ssh's.
-func answer(ctx context.Context, conn net.Conn, shell string) {
+// serveCommand serves one command of ssh's.
+func serveCommand(ctx context.Context, conn net.Conn, shell string) {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
@@ -197,7 +197,7 @@ func answer(ctx context.Context, conn net.Conn, shell string) {
 	if err != nil {
 		return
 	}
-	code := status(ctx, string(command), shell)
+	code := commandStatus(ctx, string(command), shell)
 	if ctx.Err() == nil { // else no ssh waits
 		_ = binary.Write(conn, binary.BigEndian, uint32(code))
 	}
@@ -205,8 +205,8 @@ func answer(ctx context.Context, conn net.Conn, shell string) {
 
 var errAlone = errors.New("ssh runs the commands itself")
 
-// listen opens a socket in a directory that only this user can enter.
-func listen() (l net.Listener, stop func(), err error) {
+// openSocket opens a socket in a directory that only this user can enter.
+func openSocket() (l net.Listener, stop func(), err error) {
 	if !helps || runtime.GOOS == "windows" {
 		return nil, nil, errAlone
 	}

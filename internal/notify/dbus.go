@@ -23,8 +23,8 @@ const (
 // urgent keeps it on the screen until it is seen, where desktops care.
 const urgent = byte(2)
 
-func show(ctx context.Context, title, text string) error {
-	bus, err := connect(ctx)
+func showNotification(ctx context.Context, title, text string) error {
+	bus, err := connectBus(ctx)
 	if err != nil {
 		return err
 	}
@@ -37,10 +37,10 @@ func show(ctx context.Context, title, text string) error {
 	return nil
 }
 
-// connect opens a connection to the session's bus, if there is one. The library's own way
+// connectBus opens a connection to the session's bus, if there is one. The library's own way
 // would start a bus where there is none, and knows no time limit.
-func connect(ctx context.Context) (*dbus.Conn, error) {
-	name := socket()
+func connectBus(ctx context.Context) (*dbus.Conn, error) {
+	name := busSocket()
 	if name == "" {
 		return nil, ErrNoDesktop
 	}
@@ -63,9 +63,9 @@ func connect(ctx context.Context) (*dbus.Conn, error) {
 	return bus, nil
 }
 
-// socket is that of the session's bus; "" if there is none. Addresses that are no socket of
+// busSocket is that of the session's bus; "" if there is none. Addresses that are no socket of
 // this machine's are passed over: a program to start, a network.
-func socket() string {
+func busSocket() string {
 	list := os.Getenv("DBUS_SESSION_BUS_ADDRESS")
 	if list == "" {
 		if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {

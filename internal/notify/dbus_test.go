@@ -90,7 +90,7 @@ func (d *desktop) Notify(app string, _ uint32, _, title, text string, _ []string
 func newDesktop(t *testing.T) *desktop {
 	t.Helper()
 	d := &desktop{shown: make(chan note, 10)}
-	conn, err := connect(t.Context())
+	conn, err := connectBus(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,12 +18,12 @@ var ErrNoDesktop = errors.New("show notification: there is no desktop that does 
 // Show shows a title and a text. They are for everybody to see: a screen may be
 // shared, and on macOS another program is given them.
 func Show(ctx context.Context, title, text string) error {
-	return show(ctx, plain(title), plain(text))
+	return showNotification(ctx, plainText(title), plainText(text))
 }
 
-// plain leaves out what could be taken for markup, which some desktops know in
+// plainText leaves out what could be taken for markup, which some desktops know in
 // a text and others show as it is, and what is not to be printed.
-func plain(s string) string {
+func plainText(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '<' || r == '>' || r == '&' || !unicode.IsPrint(r) {
 			return ' '

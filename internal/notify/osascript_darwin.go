@@ -12,7 +12,7 @@ const script = `on run argv
 display notification (item 2 of argv) with title (item 1 of argv)
 end run`
 
-func show(ctx context.Context, title, text string) error {
+func showNotification(ctx context.Context, title, text string) error {
 	c := exec.CommandContext(ctx, "/usr/bin/osascript", "-e", script, title, text)
 	c.WaitDelay = time.Second
 	if err := c.Run(); err != nil {

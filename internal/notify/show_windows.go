@@ -2,4 +2,4 @@ package notify
 
 import "context"
 
-func show(context.Context, string, string) error { return ErrNoDesktop }
+func showNotification(context.Context, string, string) error { return ErrNoDesktop }

@@ -20,7 +20,7 @@ func TestBusOfAnotherUser(t *testing.T) {
 	for _, env := range [][2]string{{dir, ""}, {"", "unix:path=" + dir + "/bus"}} {
 		t.Setenv("XDG_RUNTIME_DIR", env[0])
 		t.Setenv("DBUS_SESSION_BUS_ADDRESS", env[1])
-		if err := show(t.Context(), "title", "text"); !errors.Is(err, ErrNoDesktop) || !errors.Is(err, peer.ErrStranger) {
+		if err := showNotification(t.Context(), "title", "text"); !errors.Is(err, ErrNoDesktop) || !errors.Is(err, peer.ErrStranger) {
 			t.Errorf("%q: %v", env, err)
 		}
 		if said := says(); said != "0 bytes" {

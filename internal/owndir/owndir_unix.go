@@ -76,9 +76,9 @@ func Check(dir string) error {
 		return err
 	}
 	if info.Mode()&fs.ModeSymlink != 0 {
-		return &Error{Dir: dir, Reason: "is a symbolic link of " + owner(info)}
+		return &Error{Dir: dir, Reason: "is a symbolic link of " + describeOwner(info)}
 	}
-	if err := check(dir, info, os.Geteuid()); err != nil {
+	if err := checkOwnDir(dir, info, os.Geteuid()); err != nil {
 		return err
 	}
 	return CheckParent(filepath.Dir(dir))
@@ -91,7 +91,7 @@ func CheckLinked(dir string) error {
 	switch {
 	case err != nil:
 		return err
-	case info.Mode().IsRegular() && uid(info) == os.Geteuid():
+	case info.Mode().IsRegular() && ownerID(info) == os.Geteuid():
 		return &fs.PathError{Op: "open", Path: dir, Err: syscall.ENOTDIR} // a mistake, and no danger
 	case info.Mode()&fs.ModeSymlink == 0:
 		return Check(dir)
@@ -100,8 +100,8 @@ func CheckLinked(dir string) error {
 	if err != nil {
 		return err
 	}
-	if uid(info) != os.Geteuid() || parent.Mode().Perm()&0o002 != 0 {
-		return &Error{Dir: dir, Reason: "is a symbolic link of " + owner(info)}
+	if ownerID(info) != os.Geteuid() || parent.Mode().Perm()&0o002 != 0 {
+		return &Error{Dir: dir, Reason: "is a symbolic link of " + describeOwner(info)}
 	}
 	if err := CheckParent(filepath.Dir(dir)); err != nil {
 		return err
@@ -113,7 +113,7 @@ func CheckLinked(dir string) error {
 	if info, err = os.Stat(real); err != nil {
 		return err
 	}
-	if err := check(dir, info, os.Geteuid()); err != nil {
+	if err := checkOwnDir(dir, info, os.Geteuid()); err != nil {
 		return err
 	}
 	return CheckParent(filepath.Dir(real))
@@ -153,7 +153,7 @@ func checkUp(dir string) error {
 			return err
 		}
 		parent := filepath.Dir(dir)
-		if parent == dir || uid(info) != os.Geteuid() || homeErr == nil && os.SameFile(info, home) {
+		if parent == dir || ownerID(info) != os.Geteuid() || homeErr == nil && os.SameFile(info, home) {
 			return nil
 		}
 		dir = parent
@@ -162,38 +162,38 @@ func checkUp(dir string) error {
 
 // checkShared refuses a directory in which other users than root can replace what is the user's.
 func checkShared(dir string, info fs.FileInfo) error {
-	own, mode := uid(info) == os.Geteuid(), info.Mode()
+	own, mode := ownerID(info) == os.Geteuid(), info.Mode()
 	switch {
-	case !own && uid(info) != 0:
-		return &Error{Dir: dir, Reason: "belongs to " + owner(info)}
+	case !own && ownerID(info) != 0:
+		return &Error{Dir: dir, Reason: "belongs to " + describeOwner(info)}
 	case mode&fs.ModeSticky != 0:
 		return nil
 	case mode.Perm()&0o002 != 0:
 		return &Error{Dir: dir, Reason: "is writable by everyone", Open: own}
 	case mode.Perm()&0o020 == 0:
 		return nil
-	case gid(info) != 0 && !isPrivate(gid(info)):
-		return &Error{Dir: dir, Reason: "is writable by group " + group(info), Open: own}
+	case groupID(info) != 0 && !isPrivate(groupID(info)):
+		return &Error{Dir: dir, Reason: "is writable by group " + describeGroup(info), Open: own}
 	case HasACL(dir):
 		return &Error{Dir: dir, Reason: "has an access control list that may let others write", Open: own}
 	}
 	return nil
 }
 
-func check(dir string, info fs.FileInfo, self int) error {
+func checkOwnDir(dir string, info fs.FileInfo, self int) error {
 	switch {
 	case !info.IsDir():
-		return &Error{Dir: dir, Reason: "is no directory, and belongs to " + owner(info)}
-	case uid(info) != self:
-		return &Error{Dir: dir, Reason: "belongs to " + owner(info)}
+		return &Error{Dir: dir, Reason: "is no directory, and belongs to " + describeOwner(info)}
+	case ownerID(info) != self:
+		return &Error{Dir: dir, Reason: "belongs to " + describeOwner(info)}
 	case info.Mode().Perm()&0o022 != 0:
 		return &Error{Dir: dir, Reason: fmt.Sprintf("is writable by others (mode %04o)", info.Mode().Perm()), Open: true}
 	}
 	return nil
 }
 
-// uid is the owner; -1: unknown.
-func uid(info fs.FileInfo) int {
+// ownerID is the owner; -1: unknown.
+func ownerID(info fs.FileInfo) int {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return -1
@@ -201,8 +201,8 @@ func uid(info fs.FileInfo) int {
 	return int(stat.Uid)
 }
 
-// gid is the group; -1: unknown.
-func gid(info fs.FileInfo) int {
+// groupID is the group; -1: unknown.
+func groupID(info fs.FileInfo) int {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return -1
@@ -210,16 +210,16 @@ func gid(info fs.FileInfo) int {
 	return int(stat.Gid)
 }
 
-func group(info fs.FileInfo) string {
-	id := strconv.Itoa(gid(info))
+func describeGroup(info fs.FileInfo) string {
+	id := strconv.Itoa(groupID(info))
 	if g, err := user.LookupGroupId(id); err == nil {
 		return g.Name + " (gid " + id + ")"
 	}
 	return "gid " + id
 }
 
-func owner(info fs.FileInfo) string {
-	id := strconv.Itoa(uid(info))
+func describeOwner(info fs.FileInfo) string {
+	id := strconv.Itoa(ownerID(info))
 	if u, err := user.LookupId(id); err == nil {
 		return u.Username + " (uid " + id + ")"
 	}

@@ -110,7 +110,7 @@ func list(t *testing.T, dir string) (s string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s += fmt.Sprintf("%s %v of %s; ", e.Name(), info.Mode(), owner(info))
+		s += fmt.Sprintf("%s %v of %s; ", e.Name(), info.Mode(), describeOwner(info))
 	}
 	return s
 }

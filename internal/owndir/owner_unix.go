@@ -25,8 +25,8 @@ func CheckOwner(dir string) error {
 			continue
 		case err != nil:
 			return err
-		case uid(info) != 0:
-			return &OwnerError{Dir: dir, Owner: owner(info)}
+		case ownerID(info) != 0:
+			return &OwnerError{Dir: dir, Owner: describeOwner(info)}
 		}
 		return nil
 	}

@@ -2,8 +2,8 @@ package peer
 
 import "golang.org/x/sys/unix"
 
-// credentials is the user id of the process that made the other end, or that listened there.
-func credentials(fd int) (uid uint32, err error) {
+// peerUID is the user id of the process that made the other end, or that listened there.
+func peerUID(fd int) (uid uint32, err error) {
 	c, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
 		return 0, err

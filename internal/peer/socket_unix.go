@@ -19,7 +19,7 @@ func SocketUID(conn *net.UnixConn) (int, error) {
 	}
 	var uid uint32
 	var asked error
-	if err := raw.Control(func(fd uintptr) { uid, asked = credentials(int(fd)) }); err != nil {
+	if err := raw.Control(func(fd uintptr) { uid, asked = peerUID(int(fd)) }); err != nil {
 		return 0, err
 	}
 	if asked != nil {

@@ -25,7 +25,7 @@ func findInTable(table []byte, form tableForm, from, to netip.AddrPort) (uint32,
 	rows := binary.LittleEndian.Uint32(table)
 	for at := 4; rows > 0 && at+form.size <= len(table); at, rows = at+form.size, rows-1 {
 		row := table[at : at+form.size]
-		local, remote := form.address(row, form.local, form.localPort), form.address(row, form.remote, form.remotePort)
+		local, remote := form.readAddress(row, form.local, form.localPort), form.readAddress(row, form.remote, form.remotePort)
 		if local == from && remote == to {
 			if pid := binary.LittleEndian.Uint32(row[form.pid:]); pid != 0 {
 				return pid, nil
@@ -36,7 +36,7 @@ func findInTable(table []byte, form tableForm, from, to netip.AddrPort) (uint32,
 	return 0, ErrUnknown
 }
 
-func (f tableForm) address(row []byte, addr, port int) netip.AddrPort {
+func (f tableForm) readAddress(row []byte, addr, port int) netip.AddrPort {
 	a, _ := netip.AddrFromSlice(row[addr : addr+f.addr])
 	return netip.AddrPortFrom(a, binary.BigEndian.Uint16(row[port:]))
 }

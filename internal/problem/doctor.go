@@ -17,13 +17,13 @@ import (
 // doctorRules are for what only the doctor looks for. What a command meets, too, has the
 // same error there as here.
 var doctorRules = []rule{
-	on(func(e *doctor.ModeError) Problem {
+	ruleFor(func(e *doctor.ModeError) Problem {
 		return Problem{ID: "file-mode", Code: Failure, Message: e.Error(), Hint: "let nobody else write it: " + e.Fix, Fix: e.Fix}
 	}),
-	on(func(e *doctor.UnwritableError) Problem {
+	ruleFor(func(e *doctor.UnwritableError) Problem {
 		p := Problem{ID: "state-dir", Code: Failure, Message: e.Error() + ": cscs ps and cscs stop would not know of your sessions"}
-		at, info := there(e.Path)
-		if isAny(e.Err, readOnly) || info != nil && !mine(info) {
+		at, info := nearestExisting(e.Path)
+		if isAny(e.Err, readOnly) || info != nil && !isMine(info) {
 			p.Fix = "export XDG_STATE_HOME=$(mktemp -d)"
 			p.Hint = "keep such files elsewhere, in each terminal: " + p.Fix
 			return p
@@ -33,51 +33,51 @@ var doctorRules = []rule{
 			p.Hint = "XDG_STATE_HOME should name a directory; go without: " + p.Fix
 			return p
 		}
-		if p.Hint, p.Fix = unwritable(at, e.Err); p.Hint == "" {
+		if p.Hint, p.Fix = unwritableHint(at, e.Err); p.Hint == "" {
 			p.Fix = "ls -ld " + shellescape.Quote(at)
-			p.Hint = hints("see what is there: "+p.Fix, "or keep such files elsewhere: export XDG_STATE_HOME=DIRECTORY")
+			p.Hint = joinHints("see what is there: "+p.Fix, "or keep such files elsewhere: export XDG_STATE_HOME=DIRECTORY")
 		}
 		return p
 	}),
-	on(func(e *doctor.SSHDirError) Problem {
-		hint, fix := unwritable(e.Path, e.Err)
+	ruleFor(func(e *doctor.SSHDirError) Problem {
+		hint, fix := unwritableHint(e.Path, e.Err)
 		return Problem{ID: "ssh-dir", Code: Failure, Message: e.Error() + ": no key can be signed into it, and no host key be remembered", Hint: hint, Fix: fix}
 	}),
-	on(func(e *doctor.ClockError) Problem {
+	ruleFor(func(e *doctor.ClockError) Problem {
 		fix := setClock(runtime.GOOS)
 		return Problem{ID: "clock", Code: Auth, Message: e.Error(), Hint: "certificates are good or bad by the clock; have it set by the network: " + fix, Fix: fix}
 	}),
-	on(func(e *doctor.ShutKeyError) Problem {
+	ruleFor(func(e *doctor.ShutKeyError) Problem {
 		p := Problem{ID: "key-passphrase", Code: Auth, Message: e.Error()}
-		if p.Hint, p.Fix = toOpen(e.Err); e.Locked && e.Err.Anew == "" && p.Fix != "" {
+		if p.Hint, p.Fix = passphraseHint(e.Err); e.Locked && e.Err.Anew == "" && p.Fix != "" {
 			p.Fix = unlock + "; " + p.Fix
 			p.Hint = "unlock the agent, if it is locked, and give it the key: " + p.Fix
 		}
 		return p
 	}),
-	on(func(e *doctor.BareKeyError) Problem {
+	ruleFor(func(e *doctor.BareKeyError) Problem {
 		return Problem{ID: "key-bare", Code: Auth, Message: e.Error(), Hint: "CSCS lets in signed keys alone; get one: " + key.SignCommand, Fix: key.SignCommand}
 	}),
-	on(func(e *doctor.ExpiresError) Problem {
+	ruleFor(func(e *doctor.ExpiresError) Problem {
 		return Problem{ID: "key-expires", Code: Auth, Message: e.Error(), Hint: newKey, Fix: key.SignCommand}
 	}),
-	on(func(e *doctor.PrincipalError) Problem {
+	ruleFor(func(e *doctor.PrincipalError) Problem {
 		return Problem{ID: "key-principal", Code: Auth, Message: e.Error(), Hint: asPrincipal(e.For, true), Fix: "--user " + shellescape.Quote(e.For[0])}
 	}),
-	on(func(e *doctor.ManyKeysError) Problem {
+	ruleFor(func(e *doctor.ManyKeysError) Problem {
 		p := Problem{ID: "auth-too-many", Code: Auth, Message: e.Error(), Hint: tooManyKeys, Fix: emptyAgent}
 		if len(e.Only) > 0 {
 			p.Fix = keepInAgent(e.Only)
 			p.Hint = "you may have too many keys in your ssh agent; the one that is chosen is nowhere else, so take out all others: " + p.Fix
 		} else {
-			p.Hint = hints(p.Hint, "or have ssh show none but the one that is chosen: cscs ssh-config --install")
+			p.Hint = joinHints(p.Hint, "or have ssh show none but the one that is chosen: cscs ssh-config --install")
 		}
 		return p
 	}),
-	on(func(e *doctor.LockedAgentError) Problem {
+	ruleFor(func(e *doctor.LockedAgentError) Problem {
 		return Problem{ID: "agent-locked", Code: Auth, Message: e.Error(), Hint: "if it is locked, unlock it: " + unlock, Fix: unlock}
 	}),
-	on(func(e *doctor.FamilyError) Problem {
+	ruleFor(func(e *doctor.FamilyError) Problem {
 		family := "inet"
 		if e.Other == "IPv6" {
 			family = "inet6"
@@ -85,48 +85,48 @@ var doctorRules = []rule{
 		fix := fmt.Sprintf("printf '\\nMatch originalhost %s\\n    AddressFamily %s\\n' >>~/.ssh/config", e.Asked, family)
 		return Problem{ID: "ip-family", Code: Failure, Message: e.Error(), Hint: "ssh tries both; to have it go by " + e.Other + " alone: " + fix, Fix: fix}
 	}),
-	on(func(e *doctor.TalkError) Problem {
+	ruleFor(func(e *doctor.TalkError) Problem {
 		return Problem{ID: "shell-talks", Code: Failure, Message: e.Error(),
 			Hint: "have ~/.bashrc there say nothing where no person is, by this as its first line: " + quietShell, Fix: quietShell}
 	}),
-	on(func(e *doctor.SlowShellError) Problem {
+	ruleFor(func(e *doctor.SlowShellError) Problem {
 		return Problem{ID: "shell-slow", Code: Failure, Message: e.Error(),
 			Hint: "every command of cscs waits for them; have ~/.bashrc there do nothing where no person is, by this as its first line: " + quietShell, Fix: quietShell}
 	}),
-	on(func(e *doctor.HomeFullError) Problem {
-		return Problem{ID: "home-full", Code: Failure, Message: e.Error(), Hint: "what takes the room, on the cluster: " + roomiest, Fix: roomiest}
+	ruleFor(func(e *doctor.HomeFullError) Problem {
+		return Problem{ID: "home-full", Code: Failure, Message: e.Error(), Hint: "what takes the room, on the cluster: " + diskUsageCommand, Fix: diskUsageCommand}
 	}),
-	on(func(e *slurm.SilentError) Problem {
+	ruleFor(func(e *slurm.SilentError) Problem {
 		return Problem{ID: "slurm-silent", Code: Allocation, Message: e.Error(),
 			Hint: "it may be in maintenance: see the site's status page; when it answers again, on " + e.Where + ": scontrol ping", Fix: "scontrol ping"}
 	}),
-	on(func(e *doctor.PartitionError) Problem {
+	ruleFor(func(e *doctor.PartitionError) Problem {
 		p := Problem{ID: "partition", Code: Allocation, Message: e.Error(), Hint: "see which are up, on " + e.Where + ": sinfo -s", Fix: "sinfo -s"}
 		if e.Name != "" {
 			p.Hint = "choose another with --partition; which are up, on " + e.Where + ": sinfo -s"
 		}
 		return p
 	}),
-	on(func(e *doctor.AccountError) Problem {
+	ruleFor(func(e *doctor.AccountError) Problem {
 		p := Problem{ID: "account", Code: Allocation, Message: e.Error(),
 			Hint: "ask your project's PI whether the project has access to this cluster; what Slurm knows of you, on " + e.Where + ": sacctmgr show associations user=$USER", Fix: "sacctmgr show associations user=$USER"}
 		if len(e.Known) > 0 {
-			p.Hint, p.Fix = choose(e.Known), account(e.Known[0])
+			p.Hint, p.Fix = accountHint(e.Known), accountOption(e.Known[0])
 		}
 		return p
 	}),
-	on(func(e *doctor.QuotaError) Problem {
+	ruleFor(func(e *doctor.QuotaError) Problem {
 		p := Problem{ID: "quota", Code: Allocation, Message: e.Error(), Hint: "end what you do not need: cscs stop, or scancel; what there is, on the cluster: squeue --me", Fix: "squeue --me"}
 		if e.What == "login" {
 			p.ID, p.Code, p.Hint, p.Fix = "too-many-logins", Auth, "log out elsewhere; who is logged in: who; sessions of cscs on one machine share one login: cscs ps", "cscs ps"
 		}
 		return p
 	}),
-	on(func(e *doctor.ClosedNodeError) Problem {
+	ruleFor(func(e *doctor.ClosedNodeError) Problem {
 		return Problem{ID: "node-closed", Code: Failure, Message: fmt.Sprintf("no ssh to %s though job %s runs there: %s", e.Node, e.Job, e.Why),
 			Hint: "sessions go through a step of their job instead, which is slower; for cscs tunnel, ask the site to let you in by ssh where a job of yours runs (pam_slurm_adopt)"}
 	}),
-	on(func(e *doctor.OvertimeError) Problem {
+	ruleFor(func(e *doctor.OvertimeError) Problem {
 		return Problem{ID: "overtime", Code: Failure, Message: e.Error(), Hint: "try again; if it stays so, look at the step by hand"}
 	}),
 }

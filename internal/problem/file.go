@@ -12,9 +12,9 @@ import (
 	"al.essio.dev/pkg/shellescape"
 )
 
-// edit is the command that shows a line of a file in the editor. By its number no line is removed
+// editCommand is the command that shows a line of a file in the editor. By its number no line is removed
 // unseen: that of another may have come to be it.
-func edit(file string, line int) string {
+func editCommand(file string, line int) string {
 	return fmt.Sprintf("${EDITOR:-vi} +%d %s", line, shellescape.Quote(file))
 }
 
@@ -57,8 +57,8 @@ func appendLine(file, line string) string {
 	return command
 }
 
-// there is the part of a path that is there, and what it is; nil if it cannot be told.
-func there(path string) (string, fs.FileInfo) {
+// nearestExisting is the part of a path that is there, and what it is; nil if it cannot be told.
+func nearestExisting(path string) (string, fs.FileInfo) {
 	for {
 		info, err := os.Stat(path)
 		up := filepath.Dir(path)
@@ -69,8 +69,8 @@ func there(path string) (string, fs.FileInfo) {
 	}
 }
 
-// unreadable is what lets a file be read, by why it cannot be. "" where nobody knows.
-func unreadable(path string, err error) (hint, fix string) {
+// unreadableHint is what lets a file be read, by why it cannot be. "" where nobody knows.
+func unreadableHint(path string, err error) (hint, fix string) {
 	q := shellescape.Quote(path)
 	info, statErr := os.Lstat(path)
 	away := "mv -i " + q + " " + shellescape.Quote(path+".away")
@@ -82,7 +82,7 @@ func unreadable(path string, err error) (hint, fix string) {
 	case errors.Is(err, fs.ErrPermission) && statErr != nil: // what is in the way is above it
 		fix = "chmod u+rwx " + shellescape.Quote(filepath.Dir(path))
 		return "let yourself in: " + fix, fix
-	case errors.Is(err, fs.ErrPermission) && !mine(info):
+	case errors.Is(err, fs.ErrPermission) && !isMine(info):
 		fix = "sudo chmod a+r " + q
 		return "it is another user's; as administrator: " + fix, fix
 	case errors.Is(err, fs.ErrPermission):

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// mine reports whether a file is this user's, whose chmod it heeds.
-func mine(info fs.FileInfo) bool {
+// isMine reports whether a file is this user's, whose chmod it heeds.
+func isMine(info fs.FileInfo) bool {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	return !ok || int(s.Uid) == os.Geteuid() || os.Geteuid() == 0
 }

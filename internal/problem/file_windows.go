@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// mine: no command of ours asks there.
-func mine(fs.FileInfo) bool { return true }
+// isMine: no command of ours asks there.
+func isMine(fs.FileInfo) bool { return true }
 
 // What the system says of a disk.
 var (

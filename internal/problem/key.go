@@ -20,67 +20,67 @@ const (
 )
 
 var keyRules = []rule{
-	on(func(e *key.MissingError) Problem {
+	ruleFor(func(e *key.MissingError) Problem {
 		return Problem{ID: "key-missing", Code: Auth, Message: e.Error(),
-			Hint: hints("get a key that is signed for 24 hours: "+e.Fix, "a key elsewhere: --identity FILE"), Fix: e.Fix}
+			Hint: joinHints("get a key that is signed for 24 hours: "+e.Fix, "a key elsewhere: --identity FILE"), Fix: e.Fix}
 	}),
-	on(func(e *key.HalfError) Problem {
+	ruleFor(func(e *key.HalfError) Problem {
 		back := "give it back, from a copy or to the agent (ssh-add)"
 		if e.Link != "" {
 			back = "give back what the link leads to"
 		}
 		if e.Unasked {
 			return Problem{ID: "key-half", Code: Auth, Message: e.Error(),
-				Hint: hints("if an agent holds it, set SSH_AUTH_SOCK to the socket of that agent", "or "+back)}
+				Hint: joinHints("if an agent holds it, set SSH_AUTH_SOCK to the socket of that agent", "or "+back)}
 		}
-		return Problem{ID: "key-half", Code: Auth, Message: e.Error(), Hint: hints(back, "or take the rest away and have a new key made: "+e.Fix), Fix: e.Fix}
+		return Problem{ID: "key-half", Code: Auth, Message: e.Error(), Hint: joinHints(back, "or take the rest away and have a new key made: "+e.Fix), Fix: e.Fix}
 	}),
-	on(func(e *key.ExpiredError) Problem {
+	ruleFor(func(e *key.ExpiredError) Problem {
 		return Problem{ID: "key-expired", Code: Auth,
 			Message: fmt.Sprintf("the key has expired: its certificate %s was valid until %s", e.Path, e.Until.Local().Format("Mon 2 Jan 15:04")),
 			Hint:    newKey, Fix: key.SignCommand}
 	}),
-	on(func(e *key.NotYetValidError) Problem {
+	ruleFor(func(e *key.NotYetValidError) Problem {
 		return Problem{ID: "key-not-yet-valid", Code: Auth,
 			Message: fmt.Sprintf("the certificate %s is not valid before %s", e.Path, e.From.Local().Format("Mon 2 Jan 15:04")),
 			Hint:    "is this machine's clock right? it says " + time.Now().Format("Mon 2 Jan 15:04") + "; set it: " + setClock(runtime.GOOS), Fix: setClock(runtime.GOOS)}
 	}),
-	on(func(e *key.UnfitError) Problem {
+	ruleFor(func(e *key.UnfitError) Problem {
 		id := map[key.Unfitness]string{key.NoPrincipals: "key-no-principals", key.NoForwarding: "key-no-forwarding", key.ForcedCommand: "key-forced-command"}[e.Why]
 		return Problem{ID: id, Code: Auth, Message: e.Error(), Hint: newKey, Fix: key.SignCommand}
 	}),
-	on(func(e *key.PassphraseError) Problem {
+	ruleFor(func(e *key.PassphraseError) Problem {
 		p := Problem{ID: "key-passphrase", Code: Auth, Message: e.Error()}
-		p.Hint, p.Fix = toOpen(e)
+		p.Hint, p.Fix = passphraseHint(e)
 		return p
 	}),
-	on(func(e *key.UnaskedError) Problem {
+	ruleFor(func(e *key.UnaskedError) Problem {
 		return Problem{ID: "key-passphrase", Code: Auth, Message: e.Error(), Hint: "on a terminal: " + e.Fix, Fix: e.Fix}
 	}),
-	on(func(e *key.PermissionsError) Problem {
+	ruleFor(func(e *key.PermissionsError) Problem {
 		return Problem{ID: "key-permissions", Code: Auth, Message: e.Error(), Hint: e.Fix, Fix: e.Fix}
 	}),
-	on(func(e *key.FileError) Problem {
+	ruleFor(func(e *key.FileError) Problem {
 		if e.Stray {
 			return Problem{ID: "key-file", Code: Auth, Message: e.Error(), Hint: "name the private key, as in --identity ~/.ssh/cscs-key; which there are: " + listKeys, Fix: listKeys}
 		}
 		return Problem{ID: "key-file", Code: Auth, Message: e.Error(), Hint: e.Fix, Fix: e.Fix}
 	}),
-	on(func(e *regular.Error) Problem {
+	ruleFor(func(e *regular.Error) Problem {
 		fix := "ls -l " + shellescape.Quote(e.Path)
 		if e.Kind == "a directory" {
 			fix = "ls -A " + shellescape.Quote(e.Path)
 		}
 		return Problem{ID: "no-file", Code: Usage, Message: e.Error(), Hint: "name a file, or move away what is there: " + fix, Fix: fix}
 	}),
-	on(func(e *key.AgentError) Problem {
+	ruleFor(func(e *key.AgentError) Problem {
 		if errors.Is(e.Err, key.ErrAgentHangs) {
 			return Problem{ID: "agent-hangs", Code: Auth, Message: fmt.Sprintf("your authentication agent (%s) gives no answer", e.Socket),
-				Hint: hints(anotherAgent, "and give it the key: cscs key agent"), Fix: after(anotherAgent)}
+				Hint: joinHints(anotherAgent, "and give it the key: cscs key agent"), Fix: hintCommand(anotherAgent)}
 		}
 		return Problem{ID: "agent", Code: Auth,
 			Message: fmt.Sprintf("could not open a connection to your authentication agent (%s): %v", e.Socket, e.Err),
-			Hint:    hints(startAgent, "and give it the key: cscs key agent"), Fix: after(startAgent)}
+			Hint:    joinHints(startAgent, "and give it the key: cscs key agent"), Fix: hintCommand(startAgent)}
 	}),
 }
 
@@ -93,30 +93,30 @@ func anotherKey(inTime bool) (hint, fix string) {
 	return newKey, key.SignCommand
 }
 
-// toOpen is what helps where a key with a passphrase stays shut: the agent, which is made first if
+// passphraseHint is what helps where a key with a passphrase stays shut: the agent, which is made first if
 // there is none, but only who knows the passphrase.
-func toOpen(e *key.PassphraseError) (hint, fix string) {
+func passphraseHint(e *key.PassphraseError) (hint, fix string) {
 	switch {
 	case e.Anew != "":
-		return hints("try again with the right one", "if it is forgotten, take the key away and have a new one made: "+e.Anew), e.Anew
+		return joinHints("try again with the right one", "if it is forgotten, take the key away and have a new one made: "+e.Anew), e.Anew
 	case e.Tries > 0:
-		return hints("try again with the right one", "if it is forgotten, nothing opens it any more: name another key with --identity"), ""
+		return joinHints("try again with the right one", "if it is forgotten, nothing opens it any more: name another key with --identity"), ""
 	case e.Fix == "":
 		return "come again on a terminal, where it is asked for", ""
 	case !e.Alone:
 		return "give it to the agent, and it is asked for once a day: " + e.Fix, e.Fix
 	case runtime.GOOS == "windows": // whose line is for an administrator
-		return hints(startAgent, "and give it the key: "+e.Fix), after(startAgent)
+		return joinHints(startAgent, "and give it the key: "+e.Fix), hintCommand(startAgent)
 	}
-	fix = after(startAgent) + " && " + e.Fix
+	fix = hintCommand(startAgent) + " && " + e.Fix
 	return "start an agent and give it the key, and it is asked for once a day: " + fix, fix
 }
 
 // emptyAgent is what CSCS's documentation gives for an agent with too many keys.
 const emptyAgent = "ssh-add -D"
 
-// after is the command of a hint that ends in one.
-func after(hint string) string {
+// hintCommand is the command of a hint that ends in one.
+func hintCommand(hint string) string {
 	_, command, _ := strings.Cut(hint, ": ")
 	return command
 }

@@ -10,9 +10,9 @@ import (
 
 const online = "are you online? some networks need a VPN to get there"
 
-// network says plainly why a host could not be reached; id is empty if it is not
+// explainNetwork says plainly why a host could not be reached; id is empty if it is not
 // the network's fault.
-func network(err error) (words, id, hint string) {
+func explainNetwork(err error) (words, id, hint string) {
 	var dns *net.DNSError
 	var timeout interface{ Timeout() bool }
 	switch {
@@ -41,12 +41,12 @@ func isAny(err error, targets []error) bool {
 	return false
 }
 
-// unplaced are errors of the network or the file system that no typed error tells
+// systemProblem are errors of the network or the file system that no typed error tells
 // the place of.
-func unplaced(err error) (Problem, bool) {
+func systemProblem(err error) (Problem, bool) {
 	var op *net.OpError
 	if errors.As(err, &op) {
-		if words, id, hint := network(err); id != "" {
+		if words, id, hint := explainNetwork(err); id != "" {
 			where := ""
 			if op.Addr != nil {
 				where = op.Addr.String() + ": "

@@ -20,40 +20,40 @@ type offer struct {
 	partitions []slurm.Partition
 }
 
-// hint says what there is, and the option that asks for it; "" where nothing is known.
-func (o offer) hint() (hint, fix string) {
+// suggestOption says what there is, and the option that asks for it; "" where nothing is known.
+func (o offer) suggestOption() (hint, fix string) {
 	up := slices.DeleteFunc(slices.Clone(o.partitions), func(p slurm.Partition) bool { return !p.Up })
 	if len(up) == 0 {
 		return "", ""
 	}
 	words := strings.ToLower(o.words)
-	if p, ok := o.partition(up); ok {
+	if p, ok := o.requestedPartition(up); ok {
 		switch limit, limited := p.TimeLimit(); {
 		case strings.Contains(words, "time"):
 			if limited {
 				fix = "--time " + p.Limit
-				return "partition " + p.Name + " allows " + hours(limit) + " at most: " + fix, fix
+				return "partition " + p.Name + " allows " + formatHours(limit) + " at most: " + fix, fix
 			}
 		case o.asksForNodes(p) && strings.Contains(words, "node"):
 			fix = fmt.Sprintf("--nodes %d", p.Nodes)
-			return fmt.Sprintf("partition %s has %s: %s", p.Name, count(p.Nodes, "node"), fix), fix
+			return fmt.Sprintf("partition %s has %s: %s", p.Name, formatCount(p.Nodes, "node"), fix), fix
 		case o.request.Mem != "" && p.Memory > 0 && (strings.Contains(words, "mem") || strings.Contains(words, "configuration") || strings.Contains(words, "constraints")):
 			fix = fmt.Sprintf("--mem %dM", p.Memory)
-			return fmt.Sprintf("a node of partition %s has %dM (%s) of memory at most: %s", p.Name, p.Memory, gibibytes(p.Memory), fix), fix
+			return fmt.Sprintf("a node of partition %s has %dM (%s) of memory at most: %s", p.Name, p.Memory, formatGibibytes(p.Memory), fix), fix
 		}
-	} else if near := site.Nearest(o.request.Partition, names(up)); near != "" {
+	} else if near := site.Nearest(o.request.Partition, partitionNames(up)); near != "" {
 		fix = "--partition " + shellescape.Quote(near)
 		hint = "did you mean " + fix + "? "
 	}
 	var parts []string
 	for _, p := range up {
-		parts = append(parts, describe(p))
+		parts = append(parts, describePartition(p))
 	}
 	return hint + "partitions there: " + strings.Join(parts, "; "), fix
 }
 
-// partition is the one that the request means; false if there is none of that name.
-func (o offer) partition(there []slurm.Partition) (slurm.Partition, bool) {
+// requestedPartition is the one that the request means; false if there is none of that name.
+func (o offer) requestedPartition(there []slurm.Partition) (slurm.Partition, bool) {
 	for _, p := range there {
 		if p.Name == o.request.Partition || o.request.Partition == "" && p.Default {
 			return p, true
@@ -76,7 +76,7 @@ func (o offer) asksForNodes(p slurm.Partition) bool {
 	return p.Nodes > 0 && max(n, most) > p.Nodes
 }
 
-func names(all []slurm.Partition) []string {
+func partitionNames(all []slurm.Partition) []string {
 	var out []string
 	for _, p := range all {
 		out = append(out, p.Name)
@@ -84,27 +84,27 @@ func names(all []slurm.Partition) []string {
 	return out
 }
 
-func describe(p slurm.Partition) string {
+func describePartition(p slurm.Partition) string {
 	var parts []string
 	if p.Default {
 		parts = append(parts, "the default")
 	}
-	parts = append(parts, count(p.Nodes, "node"))
+	parts = append(parts, formatCount(p.Nodes, "node"))
 	if limit, ok := p.TimeLimit(); ok {
-		parts = append(parts, "up to "+hours(limit))
+		parts = append(parts, "up to "+formatHours(limit))
 	}
 	return p.Name + " (" + strings.Join(parts, ", ") + ")"
 }
 
-func count(n int, unit string) string {
+func formatCount(n int, unit string) string {
 	if n == 1 {
 		return "1 " + unit
 	}
 	return strconv.Itoa(n) + " " + unit + "s"
 }
 
-// hours is a time limit in hours and minutes.
-func hours(d time.Duration) string {
+// formatHours is a time limit in hours and minutes.
+func formatHours(d time.Duration) string {
 	h, m := int(d/time.Hour), int(d%time.Hour/time.Minute)
 	switch {
 	case h == 0:
@@ -115,6 +115,6 @@ func hours(d time.Duration) string {
 	return fmt.Sprintf("%d h %d min", h, m)
 }
 
-func gibibytes(mebibytes int) string {
+func formatGibibytes(mebibytes int) string {
 	return strings.TrimSuffix(fmt.Sprintf("%.1f", float64(mebibytes)/1024), ".0") + " GiB"
 }

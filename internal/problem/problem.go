@@ -56,8 +56,8 @@ func Usagef(format string, args ...any) *UsageError {
 // A rule recognises one kind of error.
 type rule func(error) (Problem, bool)
 
-// on is the rule for errors of type E, wherever in the chain of causes.
-func on[E error](explain func(E) Problem) rule {
+// ruleFor is the rule for errors of type E, wherever in the chain of causes.
+func ruleFor[E error](explain func(E) Problem) rule {
 	return func(err error) (Problem, bool) {
 		var e E
 		if !errors.As(err, &e) {
@@ -69,8 +69,8 @@ func on[E error](explain func(E) Problem) rule {
 
 // catalogue holds the rules, the first that fits counts: errors wrap each other,
 // and what says most comes first.
-var catalogue = concat(
-	[]rule{interrupted},
+var catalogue = concatRules(
+	[]rule{interruptedProblem},
 	doctorRules, // some of them wrap others'
 	usageRules,
 	signRules,
@@ -80,10 +80,10 @@ var catalogue = concat(
 	serverRules,
 	localRules,
 	liveRules,
-	[]rule{late, unplaced},
+	[]rule{timeoutProblem, systemProblem},
 )
 
-func concat(lists ...[]rule) []rule {
+func concatRules(lists ...[]rule) []rule {
 	var all []rule
 	for _, l := range lists {
 		all = append(all, l...)
@@ -106,7 +106,7 @@ func Of(err error) Problem {
 	if err == nil {
 		return Problem{ID: "ok", Code: OK}
 	}
-	p := of(err)
+	p := lookupProblem(err)
 	var by *SigningError
 	if errors.As(err, &by) && by.Flags != "" {
 		same := key.SignCommand + " " + by.Flags
@@ -118,10 +118,10 @@ func Of(err error) Problem {
 	return p
 }
 
-func of(err error) Problem {
+func lookupProblem(err error) Problem {
 	var left *session.TeardownError
 	if errors.As(err, &left) { // whatever it comes from
-		return teardown(left)
+		return teardownProblem(left)
 	}
 	for _, r := range catalogue {
 		if p, ok := r(err); ok {
@@ -141,8 +141,8 @@ func At(cluster string, err error) Problem {
 	return p
 }
 
-// teardown is told with what stood in the way, and what mends that.
-func teardown(e *session.TeardownError) Problem {
+// teardownProblem is told with what stood in the way, and what mends that.
+func teardownProblem(e *session.TeardownError) Problem {
 	cause := Of(e.Err)
 	var remains *slurm.RemainsError
 	if errors.As(e.Err, &remains) { // it says the same of the job
@@ -150,27 +150,27 @@ func teardown(e *session.TeardownError) Problem {
 	}
 	hint := "try again: cscs stop " + strings.TrimPrefix(e.Name, slurm.JobName("")) + "; or by hand: " + e.Command()
 	if e.Lease > 0 {
-		hint += fmt.Sprintf("; else it ends by itself, at the latest when its lease of %s is over", short(e.Lease))
+		hint += fmt.Sprintf("; else it ends by itself, at the latest when its lease of %s is over", shortDuration(e.Lease))
 	}
-	return Problem{ID: "remains", Code: Remains, Message: e.What() + " may still be there: " + cause.Message, Hint: hints(cause.Hint, hint)}
+	return Problem{ID: "remains", Code: Remains, Message: e.What() + " may still be there: " + cause.Message, Hint: joinHints(cause.Hint, hint)}
 }
 
-// late is for what was given up after its time, wherever that was: Go's words for it say
+// timeoutProblem is for what was given up after its time, wherever that was: Go's words for it say
 // nothing to anybody.
-func late(err error) (Problem, bool) {
+func timeoutProblem(err error) (Problem, bool) {
 	return Problem{ID: "late", Code: Failure, Hint: online,
 		Message: strings.ReplaceAll(err.Error(), context.DeadlineExceeded.Error(), "no answer in time")}, errors.Is(err, context.DeadlineExceeded)
 }
 
-func interrupted(err error) (Problem, bool) {
+func interruptedProblem(err error) (Problem, bool) {
 	if errors.Is(err, session.ErrInterrupted) || errors.Is(err, session.ErrDetached) || errors.Is(err, session.ErrStopped) || errors.Is(err, context.Canceled) {
 		return Problem{ID: "interrupted", Code: Interrupted, Message: "interrupted"}, true
 	}
 	return Problem{}, false
 }
 
-// hints joins the lines of a hint, leaving out the empty ones.
-func hints(lines ...string) string {
+// joinHints joins the lines of a hint, leaving out the empty ones.
+func joinHints(lines ...string) string {
 	var out []string
 	for _, l := range lines {
 		if l != "" {
@@ -180,8 +180,8 @@ func hints(lines ...string) string {
 	return strings.Join(out, "\n")
 }
 
-// short is d without the units that are zero.
-func short(d time.Duration) string {
+// shortDuration is d without the units that are zero.
+func shortDuration(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")

@@ -21,56 +21,56 @@ import (
 const importKey = "or get a key in the browser and bring it in: cscs key import"
 
 var signRules = []rule{
-	on(signIn),
-	on(func(e *service.QuotaError) Problem {
+	ruleFor(signInProblem),
+	ruleFor(func(e *service.QuotaError) Problem {
 		return Problem{ID: "sign-quota", Code: Auth,
 			Message: fmt.Sprintf("%s signs no more keys for you today: %s", e.Host, e.Message),
-			Hint: hints("a service signs a few keys a day, CSCS five, and those that are still valid count; which they are: cscs key list",
+			Hint: joinHints("a service signs a few keys a day, CSCS five, and those that are still valid count; which they are: cscs key list",
 				"one that is revoked does not count any more: cscs key revoke SERIAL")}
 	}),
-	on(func(e *service.BusyError) Problem {
+	ruleFor(func(e *service.BusyError) Problem {
 		hint := "try again in a minute"
 		if e.After > 0 {
-			hint = "try again in " + short(e.After.Round(time.Second))
+			hint = "try again in " + shortDuration(e.After.Round(time.Second))
 		}
 		return Problem{ID: "sign-too-often", Code: Auth, Message: fmt.Sprintf("%s was asked too often to %s", e.Host, e.Op), Hint: hint}
 	}),
-	on(func(e *service.RefusedError) Problem {
+	ruleFor(func(e *service.RefusedError) Problem {
 		if e.Status == 404 && strings.Contains(e.Op, "revoke") {
 			return Problem{ID: "unknown-serial", Code: Usage, Message: e.Error(), Hint: "which there are: cscs key list"}
 		}
 		return Problem{ID: "sign-refused", Code: Auth, Message: e.Error(), Hint: refusedHint(e)}
 	}),
-	on(func(e *service.AnswerError) Problem {
+	ruleFor(func(e *service.AnswerError) Problem {
 		return Problem{ID: "sign-answer", Code: Failure, Message: fmt.Sprintf("%s does not answer as a key service does: %s", e.Host, e.What),
 			Hint: "is there a page to sign in to your network in the browser? else the service may have changed: see whether there is a newer cscs"}
 	}),
-	on(func(e *service.DownError) Problem {
+	ruleFor(func(e *service.DownError) Problem {
 		p := Problem{ID: "sign-down", Code: Failure, Message: fmt.Sprintf("cannot ask %s to %s: %v", e.Host, e.Op, e.Err), Hint: "try again in a minute; what you have is untouched"}
-		if words, id, hint := network(e.Err); id != "" {
+		if words, id, hint := explainNetwork(e.Err); id != "" {
 			p.Message, p.Hint = fmt.Sprintf("cannot ask %s to %s: %s", e.Host, e.Op, words), hint
 		}
 		return p
 	}),
-	on(func(e *service.InputError) Problem {
+	ruleFor(func(e *service.InputError) Problem {
 		return Problem{ID: "sign-input", Code: Usage, Message: e.Error(), Hint: "nothing was sent; once more: " + key.SignCommand}
 	}),
-	on(func(e *signing.CertificateError) Problem {
+	ruleFor(func(e *signing.CertificateError) Problem {
 		p := Problem{ID: "sign-certificate", Code: Failure, Message: e.Error() + "; what you have is untouched", Hint: "try again: " + key.SignCommand}
 		if errors.As(e.Err, new(*key.NotYetValidError)) || errors.As(e.Err, new(*key.ExpiredError)) {
 			p.Hint = "is this machine's clock right? it says " + time.Now().Format("Mon 2 Jan 15:04")
 		}
 		return p
 	}),
-	on(func(e *signing.WriteError) Problem {
+	ruleFor(func(e *signing.WriteError) Problem {
 		p := Problem{ID: "key-write", Code: Failure, Message: e.Error()}
 		if isAny(e.Err, full) {
 			p.ID = "disk-full"
 		}
-		p.Hint, p.Fix = unwritable(filepath.Dir(e.Path), e.Err)
+		p.Hint, p.Fix = unwritableHint(filepath.Dir(e.Path), e.Err)
 		return p
 	}),
-	on(func(e *signing.ReplaceError) Problem {
+	ruleFor(func(e *signing.ReplaceError) Problem {
 		if e.Own != "" {
 			fix := "cscs key import " + shellescape.Quote(e.From) + " --identity " + shellescape.Quote(e.Own)
 			return Problem{ID: "key-replace", Code: Usage, Message: e.Error(), Hint: "put the certificate beside its own key: " + fix, Fix: fix}
@@ -82,34 +82,34 @@ var signRules = []rule{
 		away := "mv -i " + shellescape.Quote(e.Path) + " " + shellescape.Quote(e.Path+".away")
 		return Problem{ID: "key-replace", Code: Usage, Message: e.Error(), Hint: "name another place with --identity, or move it away first: " + away, Fix: away}
 	}),
-	on(func(e *signing.BusyError) Problem {
+	ruleFor(func(e *signing.BusyError) Problem {
 		return Problem{ID: "sign-busy", Code: Failure, Message: e.Error(), Hint: "finish or end the other one first"}
 	}),
-	on(func(e *signing.NothingError) Problem {
+	ruleFor(func(e *signing.NothingError) Problem {
 		return Problem{ID: "import-nothing", Code: Auth, Message: e.Error(),
 			Hint: "name the private key, with its certificate beside it: cscs key import FILE"}
 	}),
-	on(func(e *signing.SeveralError) Problem {
+	ruleFor(func(e *signing.SeveralError) Problem {
 		return Problem{ID: "import-several", Code: Usage, Message: e.Error(), Hint: "name the private key that you mean: cscs key import FILE"}
 	}),
-	on(func(e *key.UncertifiedError) Problem {
+	ruleFor(func(e *key.UncertifiedError) Problem {
 		return Problem{ID: "key-uncertified", Code: Auth, Message: e.Error(), Hint: "have it signed for 24 hours: " + key.SignCommand, Fix: key.SignCommand}
 	}),
-	on(func(e *key.NoAgentError) Problem {
-		return Problem{ID: "agent-none", Code: Auth, Message: e.Error(), Hint: hints(startAgent, "and give it the key: cscs key agent"), Fix: after(startAgent)}
+	ruleFor(func(e *key.NoAgentError) Problem {
+		return Problem{ID: "agent-none", Code: Auth, Message: e.Error(), Hint: joinHints(startAgent, "and give it the key: cscs key agent"), Fix: hintCommand(startAgent)}
 	}),
-	on(func(e *key.AgentRefusedError) Problem {
+	ruleFor(func(e *key.AgentRefusedError) Problem {
 		return Problem{ID: "agent-refused", Code: Auth, Message: e.Error(), Hint: "if it is locked, unlock it: ssh-add -X", Fix: "ssh-add -X"}
 	}),
-	on(func(e *site.UnknownSigningError) Problem {
+	ruleFor(func(e *site.UnknownSigningError) Problem {
 		return Problem{ID: "unknown-signing", Code: Usage, Message: e.Error(),
-			Hint: hints("known: "+strings.Join(e.Known, ", "), "any other is a [signing.NAME] in config.toml")}
+			Hint: joinHints("known: "+strings.Join(e.Known, ", "), "any other is a [signing.NAME] in config.toml")}
 	}),
 }
 
-// unwritable is what lets a file be put into a directory, by why it cannot be. "" where nobody
+// unwritableHint is what lets a file be put into a directory, by why it cannot be. "" where nobody
 // knows.
-func unwritable(dir string, err error) (hint, fix string) {
+func unwritableHint(dir string, err error) (hint, fix string) {
 	q := shellescape.Quote(dir)
 	info, statErr := os.Stat(dir)
 	switch {
@@ -125,7 +125,7 @@ func unwritable(dir string, err error) (hint, fix string) {
 	case errors.Is(err, os.ErrPermission) && errors.Is(statErr, fs.ErrNotExist):
 		fix = "mkdir -p " + q
 		return "make the directory first, with the rights that this needs, or name a file elsewhere: " + fix, fix
-	case errors.Is(err, os.ErrPermission) && statErr == nil && !mine(info):
+	case errors.Is(err, os.ErrPermission) && statErr == nil && !isMine(info):
 		fix = "ls -ld " + q
 		return "it is another user's; a place of your own is needed: " + fix, fix
 	case errors.Is(err, os.ErrPermission):
@@ -135,15 +135,15 @@ func unwritable(dir string, err error) (hint, fix string) {
 	return "", ""
 }
 
-func signIn(e *service.SignInError) Problem {
+func signInProblem(e *service.SignInError) Problem {
 	p := Problem{ID: "sign-in", Code: Auth, Message: e.Error(), Hint: "once more: " + key.SignCommand}
 	switch e.Why {
 	case service.SignInPort:
 		p.Hint = "another program listens there (another cscs that signs a key?); without it: " + key.SignCommand + " --headless"
 	case service.SignInTyped: // which no other device can do
-		p.Hint = hints("on a terminal: "+key.SignCommand, importKey)
+		p.Hint = joinHints("on a terminal: "+key.SignCommand, importKey)
 	case service.SignInNobody, service.SignInDropped:
-		p.Hint = hints("on a terminal: "+key.SignCommand, "from another device: "+key.SignCommand+" --headless", "for a program: a service account's key in CSCS_API_KEY")
+		p.Hint = joinHints("on a terminal: "+key.SignCommand, "from another device: "+key.SignCommand+" --headless", "for a program: a service account's key in CSCS_API_KEY")
 	}
 	return p
 }
@@ -153,7 +153,7 @@ func refusedHint(e *service.RefusedError) string {
 	case e.Status == 401 && strings.Contains(e.Op, "service account"):
 		return "is CSCS_API_KEY right, and still good? to sign in yourself: env -u CSCS_API_KEY " + key.SignCommand
 	case e.Status == 401 && strings.Contains(e.Op, "signed key"):
-		return hints("are name and password right, and was the number on the phone still good? once more: "+key.SignCommand, importKey)
+		return joinHints("are name and password right, and was the number on the phone still good? once more: "+key.SignCommand, importKey)
 	case e.Status == 401:
 		return "sign in once more: " + key.SignCommand
 	}

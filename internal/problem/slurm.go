@@ -18,33 +18,33 @@ import (
 )
 
 var slurmRules = []rule{
-	on(func(e *slurm.RefusedError) Problem {
+	ruleFor(func(e *slurm.RefusedError) Problem {
 		p := Problem{ID: "slurm-refused", Code: Allocation, Message: "Slurm refused the request: " + e.Message}
 		if len(e.Accounts) > 0 {
-			p.Hint, p.Fix = choose(e.Accounts), account(e.Accounts[0])
+			p.Hint, p.Fix = accountHint(e.Accounts), accountOption(e.Accounts[0])
 		} else {
-			p.Hint, p.Fix = offer{e.Message, e.Request, e.Partitions}.hint()
+			p.Hint, p.Fix = offer{e.Message, e.Request, e.Partitions}.suggestOption()
 		}
 		return p
 	}),
-	on(func(e *slurm.NeverStartsError) Problem {
-		p := Problem{ID: "never-starts", Code: Allocation, Message: e.Error(), Hint: fits(e.Reason)}
-		if hint, fix := (offer{e.Reason, e.Request, e.Partitions}).hint(); hint != "" {
-			p.Hint, p.Fix = hints(hint, p.Hint), fix
+	ruleFor(func(e *slurm.NeverStartsError) Problem {
+		p := Problem{ID: "never-starts", Code: Allocation, Message: e.Error(), Hint: neverStartsHint(e.Reason)}
+		if hint, fix := (offer{e.Reason, e.Request, e.Partitions}).suggestOption(); hint != "" {
+			p.Hint, p.Fix = joinHints(hint, p.Hint), fix
 		}
 		if len(e.Accounts) > 0 {
-			p.Hint, p.Fix = choose(e.Accounts), account(e.Accounts[0])
+			p.Hint, p.Fix = accountHint(e.Accounts), accountOption(e.Accounts[0])
 			if strings.Contains(e.Reason, "Minutes") {
 				p.Hint += "; or ask for less with --time"
 			}
 		}
 		return p
 	}),
-	on(func(e *slurm.QueueTimeoutError) Problem {
+	ruleFor(func(e *slurm.QueueTimeoutError) Problem {
 		return Problem{ID: "queue-timeout", Code: Allocation, Message: e.Error(),
 			Hint: "wait longer with --queue-timeout, or ask for less: --time, --nodes, another --partition"}
 	}),
-	on(func(e *slurm.WhichJobError) Problem {
+	ruleFor(func(e *slurm.WhichJobError) Problem {
 		p := Problem{ID: "which-job", Code: Usage, Message: e.Error()}
 		if running := e.Running(); len(running) > 0 {
 			p.Fix = "--job " + running[0].Job
@@ -54,7 +54,7 @@ var slurmRules = []rule{
 		p.ID, p.Code, p.Hint = "no-job", Allocation, "what you have there, on the login node: squeue --me; a server of your own in a new job: cscs run"
 		return p
 	}),
-	on(func(e *slurm.JobEndedError) Problem {
+	ruleFor(func(e *slurm.JobEndedError) Problem {
 		p := Problem{ID: "job-ended", Code: Allocation, Message: e.Error()}
 		switch {
 		case e.Guest:
@@ -65,15 +65,15 @@ var slurmRules = []rule{
 		}
 		return p
 	}),
-	on(func(e *slurm.StepError) Problem {
+	ruleFor(func(e *slurm.StepError) Problem {
 		return Problem{ID: "step", Code: Server, Message: e.Error()}
 	}),
-	on(func(e *slurm.RemainsError) Problem {
+	ruleFor(func(e *slurm.RemainsError) Problem {
 		return Problem{ID: "remains", Code: Remains, Message: e.Error(), Hint: "end it by hand: scancel --name=" + e.Name}
 	}),
-	on(func(e *slurm.LogError) Problem { return Problem{ID: "log", Code: Failure, Message: e.Error()} }),
-	on(remote),
-	on(func(e *slurm.LoginShellError) Problem {
+	ruleFor(func(e *slurm.LogError) Problem { return Problem{ID: "log", Code: Failure, Message: e.Error()} }),
+	ruleFor(remoteProblem),
+	ruleFor(func(e *slurm.LoginShellError) Problem {
 		p := Problem{ID: "login-shell", Code: Failure, Message: e.Error(), Hint: loginShell, Fix: quietShell}
 		if e.Line != nil {
 			p.Hint, p.Fix = onlyForPersons(e.Line)
@@ -82,15 +82,15 @@ var slurmRules = []rule{
 	}),
 }
 
-func choose(accounts []string) string {
-	return "your accounts there: " + strings.Join(accounts, ", ") + "; choose one, as in " + account(accounts[0])
+func accountHint(accounts []string) string {
+	return "your accounts there: " + strings.Join(accounts, ", ") + "; choose one, as in " + accountOption(accounts[0])
 }
 
-// account is the option for an account, whose name the cluster has said.
-func account(name string) string { return "--account " + shellescape.Quote(name) }
+// accountOption is the option for an account, whose name the cluster has said.
+func accountOption(name string) string { return "--account " + shellescape.Quote(name) }
 
-// fits says with which option a request that can never start is made to fit.
-func fits(reason string) string {
+// neverStartsHint says with which option a request that can never start is made to fit.
+func neverStartsHint(reason string) string {
 	switch {
 	case strings.Contains(reason, "Time") || strings.Contains(reason, "Wall"):
 		return "ask for less with --time, or for another --partition"
@@ -110,9 +110,9 @@ func fits(reason string) string {
 
 // What is pasted on the login node.
 const (
-	roomiest   = "du -xhd1 ~ | sort -h"
-	quietShell = "[[ $- == *i* ]] || return"
-	loginShell = "these are /etc/profile and ~/.bash_profile (or ~/.profile); have yours do nothing where no person is, by this as its first line: " + quietShell
+	diskUsageCommand = "du -xhd1 ~ | sort -h"
+	quietShell       = "[[ $- == *i* ]] || return"
+	loginShell       = "these are /etc/profile and ~/.bash_profile (or ~/.profile); have yours do nothing where no person is, by this as its first line: " + quietShell
 )
 
 // onlyForPersons is how a line of a start-up file is kept from shells in which no person types.
@@ -132,14 +132,14 @@ func onlyForPersons(at *slurm.StartupLine) (hint, fix string) {
 	return "run it only where a person types, by this as line " + at.Line + " of " + at.File + ": " + fix, fix
 }
 
-func remote(e *slurm.RemoteError) Problem {
+func remoteProblem(e *slurm.RemoteError) Problem {
 	p := Problem{ID: "remote-" + e.Kind, Code: Failure, Message: e.Message}
 	switch e.Kind {
 	case "shell":
 		if out := lastLine(e.Output); out != "" {
 			p.Message += "; it said: " + out
 		}
-		p.Hint = hints("log in by hand to see why",
+		p.Hint = joinHints("log in by hand to see why",
 			"if it is a start-up file of yours (~/.bash_profile, ~/.bashrc, ~/.profile), have it do nothing where no person is, by this as its first line: "+quietShell)
 		p.Fix = quietShell
 	case "inner":
@@ -153,7 +153,7 @@ func remote(e *slurm.RemoteError) Problem {
 	case "noslurm":
 		p.Hint = "is this the login node of a Slurm cluster, and is Slurm on the PATH of a login shell there?"
 	case "home":
-		p.Hint, p.Fix = "is the home directory full or read-only? quota, or df ~, on the cluster tells; what takes the room: "+roomiest, roomiest
+		p.Hint, p.Fix = "is the home directory full or read-only? quota, or df ~, on the cluster tells; what takes the room: "+diskUsageCommand, diskUsageCommand
 	case "nodir":
 		p.Fix = "mv " + shellescape.Quote(e.Path) + " " + shellescape.Quote(e.Path+".old")
 		p.Hint = "cscs keeps the files of its sessions below it; move it away on the cluster: " + p.Fix
@@ -178,21 +178,21 @@ func remote(e *slurm.RemoteError) Problem {
 }
 
 var serverRules = []rule{
-	on(func(e *app.OpenAccessError) Problem {
+	ruleFor(func(e *app.OpenAccessError) Problem {
 		return Problem{ID: "server-open", Code: Server, Message: e.Error(), Hint: e.Hint()}
 	}),
-	on(func(e *app.TokenRefusedError) Problem {
+	ruleFor(func(e *app.TokenRefusedError) Problem {
 		return Problem{ID: "server-token", Code: Server, Message: e.Error(), Hint: e.Hint()}
 	}),
-	on(func(e *session.ProbeError) Problem {
+	ruleFor(func(e *session.ProbeError) Problem {
 		return Problem{ID: "server-probe", Code: Server, Message: e.Error(), Hint: hintOf(e.Err)}
 	}),
-	on(func(e *session.NodeError) Problem {
+	ruleFor(func(e *session.NodeError) Problem {
 		return Problem{ID: "no-way-to-node", Code: Failure,
-			Message: fmt.Sprintf("no way leads to %s though the job runs there: %v; and through a job step: %s", e.Node, e.SSH, unwrapped(e.Step)),
+			Message: fmt.Sprintf("no way leads to %s though the job runs there: %v; and through a job step: %s", e.Node, e.SSH, clusterMessage(e.Step)),
 			Hint:    "ask the site to let you in by ssh where a job of yours runs (pam_slurm_adopt), or to have OpenSSH's sshd on its nodes"}
 	}),
-	on(func(e *session.StartTimeoutError) Problem {
+	ruleFor(func(e *session.StartTimeoutError) Problem {
 		p := Problem{ID: "start-timeout", Code: Server, Message: e.Error(), Hint: "give it longer with --start-timeout"}
 		if e.Shell != nil {
 			p.ID, p.Hint, p.Fix = "login-shell", loginShell, quietShell
@@ -203,7 +203,7 @@ var serverRules = []rule{
 		}
 		return p
 	}),
-	on(func(e *slurm.ServerError) Problem {
+	ruleFor(func(e *slurm.ServerError) Problem {
 		p := Problem{ID: "server", Code: Server, Message: e.Message}
 		if e.Node != "" && !strings.Contains(e.Message, e.Node) {
 			p.Message += " (on " + e.Node + ")"
@@ -221,14 +221,14 @@ var serverRules = []rule{
 		}
 		return p
 	}),
-	on(func(e *session.NotYoursError) Problem {
+	ruleFor(func(e *session.NotYoursError) Problem {
 		p := Problem{ID: "not-yours", Code: Failure, Message: e.Error()}
 		if e.Owner == "" {
 			p.ID, p.Hint = "server-wide", "ensure the server binds to 127.0.0.1; --allow-wide-bind forwards to it all the same"
 		}
 		return p
 	}),
-	on(func(e *session.NothingListensError) Problem {
+	ruleFor(func(e *session.NothingListensError) Problem {
 		return Problem{ID: "nothing-listens", Code: Failure, Message: e.Error(),
 			Hint: "ensure the server binds to 127.0.0.1 and is running on the compute node; confirm that the node matches your current Slurm allocation: squeue --me", Fix: "squeue --me"}
 	}),
@@ -270,8 +270,8 @@ func hintOfSetup(message string) string {
 	return ""
 }
 
-// unwrapped is what the cluster said of a step that led nowhere, without how far it was.
-func unwrapped(err error) string {
+// clusterMessage is what the cluster said of a step that led nowhere, without how far it was.
+func clusterMessage(err error) string {
 	var remote *slurm.RemoteError
 	var step *slurm.StepError
 	switch {
@@ -292,8 +292,8 @@ func hintOf(err error) string {
 	return ""
 }
 
-// noHome is for what is in the home directory, if that is not known.
-func noHome(err error) Problem {
+// noHomeProblem is for what is in the home directory, if that is not known.
+func noHomeProblem(err error) Problem {
 	p := Problem{ID: "no-home", Code: Failure, Message: err.Error()}
 	if runtime.GOOS != "windows" { // which has no such thing
 		p.Fix = `export HOME=$(eval echo "~$(id -un)")` // by its name every shell asks the system
@@ -305,20 +305,20 @@ func noHome(err error) Problem {
 const noBrowser = "--no-browser"
 
 var localRules = []rule{
-	on(func(e *forward.PortBusyError) Problem {
+	ruleFor(func(e *forward.PortBusyError) Problem {
 		return Problem{ID: "port-busy", Code: Failure, Message: e.Error(),
 			Hint: fmt.Sprintf("pick another with --local-port %d, or leave it out for the next free one", e.Port%65535+1), Fix: fmt.Sprintf("--local-port %d", e.Port%65535+1)}
 	}),
-	on(func(e *forward.PortDeniedError) Problem {
+	ruleFor(func(e *forward.PortDeniedError) Problem {
 		return Problem{ID: "port-denied", Code: Failure, Message: e.Error(), Hint: "pick one above 1023 with --local-port, or leave it out"}
 	}),
-	on(func(e *site.HomeError) Problem { return noHome(e) }),
-	on(func(e *key.HomeError) Problem { return noHome(e) }),
-	on(func(e *browser.LaunchError) Problem {
+	ruleFor(func(e *site.HomeError) Problem { return noHomeProblem(e) }),
+	ruleFor(func(e *key.HomeError) Problem { return noHomeProblem(e) }),
+	ruleFor(func(e *browser.LaunchError) Problem {
 		return Problem{ID: "browser", Code: Failure, Message: fmt.Sprintf("the browser could not be opened (%v)", e.Err),
 			Hint: "open the link yourself; to have it printed only: " + noBrowser, Fix: noBrowser}
 	}),
-	on(func(e *browser.UnusedError) Problem {
+	ruleFor(func(e *browser.UnusedError) Problem {
 		message := fmt.Sprintf("the browser did not come for the session within %v", e.After)
 		if e.Refused != "" {
 			message += " (" + e.Refused + " did, and was refused)"

@@ -12,34 +12,34 @@ import (
 )
 
 var sshRules = []rule{
-	on(hostKey),
-	on(func(e *chain.KnownHostsError) Problem {
-		fix := edit(e.File, e.Line)
+	ruleFor(hostKeyProblem),
+	ruleFor(func(e *chain.KnownHostsError) Problem {
+		fix := editCommand(e.File, e.Line)
 		return Problem{ID: "known-hosts", Code: Auth, Message: e.Error(),
 			Hint: "it says that a key is not to be trusted, but not which; mend or remove the line: " + fix, Fix: fix}
 	}),
-	on(func(e *chain.PassedOverError) Problem {
+	ruleFor(func(e *chain.PassedOverError) Problem {
 		if e.Line == 0 {
 			p := Problem{ID: "known-hosts-file", Code: Auth, Message: e.Error()}
-			p.Hint, p.Fix = unreadable(e.File, e.Err)
+			p.Hint, p.Fix = unreadableHint(e.File, e.Err)
 			return p
 		}
-		fix := edit(e.File, e.Line)
+		fix := editCommand(e.File, e.Line)
 		return Problem{ID: "known-hosts-line", Code: Failure, Message: e.Error(), Hint: "other lines count all the same; mend or remove it: " + fix, Fix: fix}
 	}),
-	on(auth),
-	on(func(e *chain.SignError) Problem {
+	ruleFor(authProblem),
+	ruleFor(func(e *chain.SignError) Problem {
 		return Problem{ID: "key-no-signature", Code: Auth, Message: e.Error(),
 			Hint: "is the agent locked (unlock it: ssh-add -X), or did it ask for a confirmation? ssh-add -l shows what it holds", Fix: "ssh-add -X"}
 	}),
-	on(dial),
-	on(open),
-	on(func(e *chain.LostError) Problem {
+	ruleFor(dialProblem),
+	ruleFor(openProblem),
+	ruleFor(func(e *chain.LostError) Problem {
 		return Problem{ID: "connection-lost", Code: Failure, Message: e.Error()}
 	}),
 }
 
-func hostKey(e *chain.HostKeyError) Problem {
+func hostKeyProblem(e *chain.HostKeyError) Problem {
 	p := Problem{ID: "host-key-" + string(e.Kind), Code: Auth, Message: e.Error()}
 	switch e.Kind {
 	case chain.HostKeyUnknown:
@@ -47,14 +47,14 @@ func hostKey(e *chain.HostKeyError) Problem {
 		switch {
 		case e.Unread != nil:
 			p.Message = fmt.Sprintf("whether the host key of %s is known cannot be told: %s: %v", e.Host, e.Unread.File, e.Unread.Err)
-			p.Hint, p.Fix = unreadable(e.Unread.File, e.Unread.Err)
+			p.Hint, p.Fix = unreadableHint(e.Unread.File, e.Unread.Err)
 		case e.Line == "" || e.File == "":
 		case keepsNothing(e.File):
-			p.Hint = hints("run cscs on a terminal to be asked, each time: host keys are not kept in "+e.File,
+			p.Hint = joinHints("run cscs on a terminal to be asked, each time: host keys are not kept in "+e.File,
 				"to have them kept, let UserKnownHostsFile in ~/.ssh/config name a file")
 		default:
 			p.Fix = appendLine(e.File, e.Line)
-			p.Hint = hints("run cscs on a terminal to be asked; or, if this is its fingerprint, make it known:", p.Fix)
+			p.Hint = joinHints("run cscs on a terminal to be asked; or, if this is its fingerprint, make it known:", p.Fix)
 		}
 	case chain.HostKeyDeclined:
 		p.Message = fmt.Sprintf("the host key of %s was not confirmed", e.Host)
@@ -65,13 +65,13 @@ func hostKey(e *chain.HostKeyError) Problem {
 		}
 		p.Hint = "somebody could be listening in: ask the site whether it has new keys"
 		if e.Fix != "" {
-			p.Hint, p.Fix = hints(p.Hint, "and only if so, forget the old one: "+e.Fix), e.Fix
+			p.Hint, p.Fix = joinHints(p.Hint, "and only if so, forget the old one: "+e.Fix), e.Fix
 		}
 	case chain.HostKeyRevoked:
 		p.Hint = "somebody said that it is not to be trusted any more: ask the site"
 		if e.LineNumber > 0 && e.File != "" {
-			p.Fix = edit(e.File, e.LineNumber)
-			p.Hint = hints(p.Hint, "and only if that is wrong, remove the line: "+p.Fix)
+			p.Fix = editCommand(e.File, e.LineNumber)
+			p.Hint = joinHints(p.Hint, "and only if that is wrong, remove the line: "+p.Fix)
 		}
 	case chain.HostKeyBadCert:
 		p.Hint = "is this machine's clock right? if it is, ask the site"
@@ -79,7 +79,7 @@ func hostKey(e *chain.HostKeyError) Problem {
 	return p
 }
 
-func auth(e *chain.AuthError) Problem {
+func authProblem(e *chain.AuthError) Problem {
 	p := Problem{ID: "auth-refused", Code: Auth}
 	said := lastLine(e.Banner)
 	another, sign := anotherKey(e.InTime)
@@ -98,19 +98,19 @@ func auth(e *chain.AuthError) Problem {
 	case e.NeedsAnswer() && e.Answered:
 		p.ID = "auth-second-factor"
 		p.Message = fmt.Sprintf("%s took the key of %s, but not the second factor", e.Hop, e.User)
-		p.Hint, p.Fix = hints("was the code still valid? run the command again",
+		p.Hint, p.Fix = joinHints("was the code still valid? run the command again",
 			"verify your SSH MFA to CSCS, and that your SSH agent is correctly set up and loaded with your keys: ssh-add -l",
 			another), sign
 	case e.NeedsAnswer():
 		p.ID = "auth-second-factor"
 		p.Message = fmt.Sprintf("%s took the key of %s and asks for a second factor, which was not given", e.Hop, e.User)
-		p.Hint = hints("run the command on a terminal, where cscs asks for it (cscs doctor does not)",
+		p.Hint = joinHints("run the command on a terminal, where cscs asks for it (cscs doctor does not)",
 			"or let ssh log in and share its connection: ControlMaster and ControlPath in ~/.ssh/config")
 		return p
 	case e.Partial:
 		p.Message = fmt.Sprintf("%s took the key of %s and asks for more: %s", e.Hop, e.User, strings.Join(e.Methods, ", "))
 		// A person would be asked again and again.
-		p.Hint, p.Fix = hints("cscs logs in with a signed key alone: "+another,
+		p.Hint, p.Fix = joinHints("cscs logs in with a signed key alone: "+another,
 			"verify your SSH MFA to CSCS, and that your SSH agent is correctly set up and loaded with your keys: ssh-add -l"), sign
 	// The words of pam_limits(8), maxlogins.
 	case strings.Contains(strings.ToLower(e.Banner+e.Disconnect), "too many logins"):
@@ -127,7 +127,7 @@ func auth(e *chain.AuthError) Problem {
 		if e.InTime {
 			why = "its certificate is in its time, but may be another authority's, or good only from elsewhere (source-address): "
 		}
-		p.Hint, p.Fix = hints(why+another, "or the user name is not yours there: --user NAME"), sign
+		p.Hint, p.Fix = joinHints(why+another, "or the user name is not yours there: --user NAME"), sign
 		if len(e.Principals) > 0 && !slices.Contains(e.Principals, e.User) {
 			p.ID = "key-principal"
 			p.Message = fmt.Sprintf("permission denied by %s for %s: the certificate is for %s", e.Hop, e.User, strings.Join(e.Principals, ", "))
@@ -153,13 +153,13 @@ func lastLine(s string) string {
 	return strings.TrimSpace(s[strings.LastIndexByte(s, '\n')+1:])
 }
 
-func dial(e *chain.DialError) Problem {
+func dialProblem(e *chain.DialError) Problem {
 	var refused *chain.OpenError
 	if errors.As(e.Err, &refused) {
-		return open(refused)
+		return openProblem(refused)
 	}
 	p := Problem{ID: "unreachable", Code: Failure, Message: fmt.Sprintf("cannot reach %s (%s): %v", e.Hop, e.Addr, e.Err)}
-	switch words, id, hint := network(e); {
+	switch words, id, hint := explainNetwork(e); {
 	case e.Said != "":
 		p.ID, p.Message = "not-ssh", fmt.Sprintf("%s (%s) does not speak ssh; it said: %s", e.Hop, e.Addr, e.Said)
 		p.Hint = "it may be overloaded, or closed for maintenance: try again in a minute"
@@ -169,7 +169,7 @@ func dial(e *chain.DialError) Problem {
 	return p
 }
 
-func open(e *chain.OpenError) Problem {
+func openProblem(e *chain.OpenError) Problem {
 	why := e.Reason
 	if e.Message != "" && e.Message != e.Reason {
 		why = e.Message

@@ -12,17 +12,17 @@ import (
 )
 
 var usageRules = []rule{
-	on(func(e *UsageError) Problem {
+	ruleFor(func(e *UsageError) Problem {
 		return Problem{ID: "usage", Code: Usage, Message: e.Message, Hint: e.Hint}
 	}),
-	on(func(e *app.UsageError) Problem {
+	ruleFor(func(e *app.UsageError) Problem {
 		return Problem{ID: "usage", Code: Usage, Message: e.Error()}
 	}),
-	on(func(e *site.ConfigError) Problem {
+	ruleFor(func(e *site.ConfigError) Problem {
 		fix := "${EDITOR:-vi} " + shellescape.Quote(e.File)
 		return Problem{ID: "config", Code: Usage, Message: e.Error(), Hint: "mend it: " + fix, Fix: fix}
 	}),
-	on(func(e *site.SSHConfigError) Problem {
+	ruleFor(func(e *site.SSHConfigError) Problem {
 		p := Problem{ID: "ssh-config", Code: Usage, Message: e.Error(), Hint: "see what ssh makes of it: " + askSSH(e.Host), Fix: askSSH(e.Host)}
 		// ssh's words for a file that others may write (OpenSSH's readconf.c).
 		if _, file, ok := strings.Cut(e.Message, "Bad owner or permissions on "); ok {
@@ -30,19 +30,19 @@ var usageRules = []rule{
 			p.Hint = "let nobody else write it: " + p.Fix
 		}
 		if len(e.Unknown) > 0 {
-			p.Fix = edit(e.File, 1)
-			p.Hint = hints("if another system's ssh knows it, have this one pass over it, by the first line of the file or the IgnoreUnknown line that is there: IgnoreUnknown "+optionNames(e.Unknown), "else correct it: "+p.Fix)
+			p.Fix = editCommand(e.File, 1)
+			p.Hint = joinHints("if another system's ssh knows it, have this one pass over it, by the first line of the file or the IgnoreUnknown line that is there: IgnoreUnknown "+optionNames(e.Unknown), "else correct it: "+p.Fix)
 		}
 		return p
 	}),
-	on(func(e *sshconfig.RefusedError) Problem {
+	ruleFor(func(e *sshconfig.RefusedError) Problem {
 		p := Problem{ID: "ssh-config", Code: Usage, Message: e.Error(), Hint: "nothing was changed; see what ssh makes of it: ssh -G ela"}
 		if !e.Before {
 			p.Code, p.Hint = Failure, "nothing was changed; it is an error of cscs: please report it"
 		}
 		return p
 	}),
-	on(func(e *sshconfig.WriteError) Problem {
+	ruleFor(func(e *sshconfig.WriteError) Problem {
 		p := Problem{ID: "ssh-config-file", Code: Failure, Message: e.Error()}
 		switch {
 		case e.Line != "" && e.Out:
@@ -50,37 +50,37 @@ var usageRules = []rule{
 		case e.Line != "":
 			p.Hint = "the file that it is to include is written; put this line at its top by hand, or where the file is made: " + e.Line
 		default:
-			p.Hint, p.Fix = unwritable(filepath.Dir(e.File), e.Err)
+			p.Hint, p.Fix = unwritableHint(filepath.Dir(e.File), e.Err)
 		}
 		return p
 	}),
-	on(func(e *sshconfig.ReadError) Problem {
+	ruleFor(func(e *sshconfig.ReadError) Problem {
 		p := Problem{ID: "ssh-config-file", Code: Failure, Message: e.Error()}
-		p.Hint, p.Fix = unreadable(e.File, e.Err)
+		p.Hint, p.Fix = unreadableHint(e.File, e.Err)
 		return p
 	}),
-	on(func(e *sshconfig.ForeignError) Problem {
+	ruleFor(func(e *sshconfig.ForeignError) Problem {
 		q := shellescape.Quote(e.File)
 		fix := "mv -i " + q + " " + shellescape.Quote(e.File+".mine")
 		return Problem{ID: "ssh-config-foreign", Code: Failure, Message: e.Error() + ", and is left as it is: nothing was changed",
 			Hint: "move it away, and come again: " + fix, Fix: fix}
 	}),
-	on(func(e *site.ProxyCommandError) Problem {
+	ruleFor(func(e *site.ProxyCommandError) Problem {
 		return Problem{ID: "proxy-command", Code: Usage, Message: e.Error(),
 			Hint: "use ProxyJump in ~/.ssh/config, or give the cluster a jump = [\"HOST\"] in config.toml"}
 	}),
-	on(func(e *site.UnknownClusterError) Problem {
+	ruleFor(func(e *site.UnknownClusterError) Problem {
 		return Problem{ID: "unknown-cluster", Code: Usage, Message: e.Error(),
-			Hint: hints("known: "+strings.Join(e.Known, ", "),
+			Hint: joinHints("known: "+strings.Join(e.Known, ", "),
 				"any other: give it a Host block in ~/.ssh/config, or a [clusters.NAME] in config.toml")}
 	}),
-	on(func(e *site.UnknownRecipeError) Problem {
+	ruleFor(func(e *site.UnknownRecipeError) Problem {
 		known := "there is none in " + e.File
 		if len(e.Known) > 0 {
 			known = "known: " + strings.Join(e.Known, ", ") + " (in " + e.File + ")"
 		}
 		return Problem{ID: "unknown-recipe", Code: Usage, Message: e.Error(),
-			Hint: hints(known, "a command of your own goes behind --: cscs run -- COMMAND")}
+			Hint: joinHints(known, "a command of your own goes behind --: cscs run -- COMMAND")}
 	}),
 }
 

@@ -61,14 +61,14 @@ func TCP() iter.Seq[Socket] {
 func Read(table io.Reader) iter.Seq[Socket] {
 	return func(yield func(Socket) bool) {
 		for s := bufio.NewScanner(table); s.Scan(); {
-			if sock, ok := parse(s.Text()); ok && !yield(sock) {
+			if sock, ok := parseSocket(s.Text()); ok && !yield(sock) {
 				return
 			}
 		}
 	}
 }
 
-func parse(line string) (s Socket, ok bool) {
+func parseSocket(line string) (s Socket, ok bool) {
 	const local, remote, state, uid, inode = 1, 2, 3, 7, 9
 	f := strings.Fields(line)
 	if len(f) <= inode {

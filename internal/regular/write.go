@@ -9,7 +9,7 @@ import (
 // permissions. On Windows, the file is overwritten. The new content is written beside the file first:
 // its directory, and no other, decides who can change it.
 func Write(path string, data []byte, mode fs.FileMode) error {
-	return replace(path, data, mode, false, func() error { return nil })
+	return replaceFile(path, data, mode, false, func() error { return nil })
 }
 
 // Replace writes a file of the user's as Write does, if agree returns nil directly before the new
@@ -21,7 +21,7 @@ func Replace(path string, data []byte, mode fs.FileMode, agree func() error) err
 	if err := CheckNames(path); err != nil {
 		return err
 	}
-	return replace(path, data, mode, true, agree)
+	return replaceFile(path, data, mode, true, agree)
 }
 
 // A NamesError tells that a file has more than one name (hard links). To replace it under one would

@@ -25,9 +25,9 @@ func CheckNames(path string) error {
 	return nil
 }
 
-// replace writes a file beside the one at path, and renames it if agree returns nil directly before.
+// replaceFile writes a file beside the one at path, and renames it if agree returns nil directly before.
 // keep gives it what the old one has beside its content.
-func replace(path string, data []byte, mode fs.FileMode, keep bool, agree func() error) error {
+func replaceFile(path string, data []byte, mode fs.FileMode, keep bool, agree func() error) error {
 	// Not in $TMPDIR, as is renameio's default: another user who may rename files there would put
 	// a file in the place of the new one.
 	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)),

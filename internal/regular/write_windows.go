@@ -8,9 +8,9 @@ import (
 // CheckNames accepts every file: replace writes into it, whatever names it has.
 func CheckNames(string) error { return nil }
 
-// replace writes into the file, if agree returns nil directly before. Windows cannot replace a file
+// replaceFile writes into the file, if agree returns nil directly before. Windows cannot replace a file
 // as a whole. What the file has beside its content stays.
-func replace(path string, data []byte, mode fs.FileMode, _ bool, agree func() error) error {
+func replaceFile(path string, data []byte, mode fs.FileMode, _ bool, agree func() error) error {
 	if err := agree(); err != nil {
 		return err
 	}

@@ -369,7 +369,7 @@ func TestRoot(t *testing.T) {
 // A link that does not let in says why: its key is of another session, or its ticket was used or is too old.
 func TestBadLinks(t *testing.T) {
 	p := openWith(t, true, nil, 0, ownUser)
-	in := p.room.own() + "in?"
+	in := p.room.ownPrefix() + "in?"
 	said := map[string]string{}
 	for name, query := range map[string]string{"key": "key=x", "ticket": "ticket=x", "neither": "else=x"} {
 		a := p.ask(http.MethodGet, in+query)

@@ -35,7 +35,7 @@ func (r *Room) Judge(began []byte) forward.Verdict {
 	r.mu.Lock()
 	there := r.there
 	r.mu.Unlock()
-	if strings.HasPrefix(req.URL.Path, r.own()) || !there && isNavigation(req) {
+	if strings.HasPrefix(req.URL.Path, r.ownPrefix()) || !there && isNavigation(req) {
 		return forward.Mine
 	}
 	return forward.Yours
@@ -95,19 +95,19 @@ func notToken(c rune) bool {
 // frame asks for would not know what to do with ours.
 func isNavigation(r *http.Request) bool {
 	return r.Method == http.MethodGet && hasToken(r.Header.Get("Accept"), "text/html") &&
-		(navigates(r) || r.Header.Get("Sec-Fetch-Site") == "" && seemsToNavigate(r)) &&
+		(isDeclaredNavigation(r) || r.Header.Get("Sec-Fetch-Site") == "" && isLikelyNavigation(r)) &&
 		r.Header.Get("Upgrade") == "" && !browser.Ahead(r)
 }
 
-// navigates: the browser says so (Fetch Metadata).
-func navigates(r *http.Request) bool {
+// isDeclaredNavigation: the browser says so (Fetch Metadata).
+func isDeclaredNavigation(r *http.Request) bool {
 	return r.Header.Get("Sec-Fetch-Mode") == "navigate" &&
 		(r.Header.Get("Sec-Fetch-Dest") == "document" || r.Header.Get("Sec-Fetch-Dest") == "")
 }
 
-// seemsToNavigate is for browsers that say nothing of that: those of a text terminal, Safari
+// isLikelyNavigation is for browsers that say nothing of that: those of a text terminal, Safari
 // before 16.4. To be shown a page is what they want most then; scripts that want HTML say who they are.
-func seemsToNavigate(r *http.Request) bool {
+func isLikelyNavigation(r *http.Request) bool {
 	return r.Header.Get("Sec-Fetch-Mode") == "" && r.Header.Get("Sec-Fetch-Dest") == "" &&
 		strings.HasPrefix(strings.TrimSpace(r.Header.Get("Accept")), "text/html") && r.Header.Get("X-Requested-With") == "" && r.Header.Get("Origin") == ""
 }

@@ -40,36 +40,36 @@ func isBrowser(req *http.Request) bool {
 	return (strings.HasPrefix(agent, "Mozilla/") || strings.HasPrefix(agent, "Opera/")) && !strings.Contains(agent, "PowerShell/")
 }
 
-// deny answers a request that may not go on.
-func (r *Room) deny(w http.ResponseWriter, req *http.Request, who standing, port int) {
+// denyRequest answers a request that may not go on.
+func (r *Room) denyRequest(w http.ResponseWriter, req *http.Request, who standing, port int) {
 	host := "127.0.0.1:" + strconv.Itoa(port)
 	switch {
 	case !ownPage(req) && !isNavigation(req):
-		r.refuse(w, req, "A page of another site or port has asked for this, and only pages of http://"+req.Host+" may. To let others in, start the session with --protect=false.", false)
+		r.refuseRequest(w, req, "A page of another site or port has asked for this, and only pages of http://"+req.Host+" may. To let others in, start the session with --protect=false.", false)
 	case !ownPage(req):
 		// A link on another page. Who has come by it and means to may go on from here.
 		writePage(w, http.StatusForbidden, view{Title: "cscs", Class: "failed", Headline: "Another page has sent you here",
 			Lines: []string{"This session is protected: other pages may not use it."}, On: localTarget(req.URL)})
 	case isNavigation(req) && req.Host != host && !who.known:
 		// The cookie is of the other name.
-		ours(w)
+		setOwnHeaders(w)
 		w.Header().Set("Location", "http://"+host+localTarget(req.URL))
 		w.WriteHeader(http.StatusTemporaryRedirect)
 	case who.ours:
-		why := "This browser does not say which page asks. " + r.wayIn()
+		why := "This browser does not say which page asks. " + r.entryHint()
 		if !isNavigation(req) {
 			why += " A program that is no browser gets in with a User-Agent that does not begin with Mozilla/ or Opera/."
 		}
-		r.refuse(w, req, why, true)
+		r.refuseRequest(w, req, why, true)
 	case who.relay:
-		r.refuse(w, req, "A process of root's asks, which may act for any user of this machine. "+r.wayIn(), true)
+		r.refuseRequest(w, req, "A process of root's asks, which may act for any user of this machine. "+r.entryHint(), true)
 	default:
-		r.refuse(w, req, "The system does not say which user asks. "+r.wayIn(), true)
+		r.refuseRequest(w, req, "The system does not say which user asks. "+r.entryHint(), true)
 	}
 }
 
-// wayIn says by what link one gets in.
-func (r *Room) wayIn() string {
+// entryHint says by what link one gets in.
+func (r *Room) entryHint() string {
 	way := "Use the link that cscs has printed"
 	if open := r.openCommand(); open != "" {
 		way += ", or the tab that " + open + " opens"
@@ -91,61 +91,61 @@ type buffers struct{ pool sync.Pool }
 func (b *buffers) Get() []byte  { return *b.pool.Get().(*[]byte) }
 func (b *buffers) Put(p []byte) { b.pool.Put(&p) }
 
-// A front stands before the server at one local port of a protected session. It implements
+// A authProxy stands before the server at one local port of a protected session. It implements
 // forward.Room, for a port that never shows the room's page.
-type front struct {
-	room   *Room
-	server atomic.Int64 // the server's port on its node; 0: not known yet
-	proxy  http.Handler
-	way    *way
+type authProxy struct {
+	room      *Room
+	server    atomic.Int64 // the server's port on its node; 0: not known yet
+	proxy     http.Handler
+	transport *serverTransport
 }
 
-// A way is how the proxy reaches the server. It keeps connections open.
-type way struct {
-	transport atomic.Pointer[http.Transport]
+// A serverTransport is how the proxy reaches the server. It keeps connections open.
+type serverTransport struct {
+	current atomic.Pointer[http.Transport]
 }
 
 // RoundTrip implements http.RoundTripper.
-func (w *way) RoundTrip(r *http.Request) (*http.Response, error) {
-	return w.transport.Load().RoundTrip(r)
+func (w *serverTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	return w.current.Load().RoundTrip(r)
 }
 
-// renew keeps no connection of those that are open, those included that are in use: a transport that gets no
+// renewConnections keeps no connection of those that are open, those included that are in use: a transport that gets no
 // more requests closes them when their answers end.
-func (w *way) renew() {
-	old := w.transport.Load()
-	w.transport.Store(old.Clone())
+func (w *serverTransport) renewConnections() {
+	old := w.current.Load()
+	w.current.Store(old.Clone())
 	old.CloseIdleConnections()
 }
 
 // Judge implements forward.Room.
-func (f *front) Judge(began []byte) forward.Verdict { return judgeHTTP(began) }
+func (f *authProxy) Judge(began []byte) forward.Verdict { return judgeHTTP(began) }
 
 // Diverts implements forward.Room; it is not asked.
-func (f *front) Diverts([]byte) bool { return false }
+func (f *authProxy) Diverts([]byte) bool { return false }
 
 // Vouch implements forward.Room.
-func (f *front) Vouch(c net.Conn) bool { return f.room.Vouch(c) }
+func (f *authProxy) Vouch(c net.Conn) bool { return f.room.Vouch(c) }
 
 // Take implements forward.Room.
-func (f *front) Take(c net.Conn) { f.room.Take(c) }
+func (f *authProxy) Take(c net.Conn) { f.room.Take(c) }
 
 // Absent implements forward.Room.
-func (f *front) Absent() string { return f.room.Absent() }
+func (f *authProxy) Absent() string { return f.room.Absent() }
 
 // Leads implements forward.Room: what is kept open leads to where the server was.
-func (f *front) Leads(bool) { f.way.renew() }
+func (f *authProxy) Leads(bool) { f.transport.renewConnections() }
 
 // Expects implements forward.Room.
-func (f *front) Expects() time.Time { return time.Time{} }
+func (f *authProxy) Expects() time.Time { return time.Time{} }
 
 // Beside implements [session.Room]: a further port of a protected session lets in who is in at
 // the first.
 func (r *Room) Beside(port int, dial func(context.Context) (net.Conn, error)) forward.Room {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	f := newFront(r, dial)
-	r.fronts[port] = f
+	f := newAuthProxy(r, dial)
+	r.proxies[port] = f
 	return f
 }
 
@@ -153,31 +153,31 @@ func (r *Room) Beside(port int, dial func(context.Context) (net.Conn, error)) fo
 func (r *Room) Serves(local, remote int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if f := r.fronts[local]; f != nil {
+	if f := r.proxies[local]; f != nil {
 		f.server.Store(int64(remote))
 	}
 }
 
-// newFront hands requests on over the connections that dial opens, websockets too. The
+// newAuthProxy hands requests on over the connections that dial opens, websockets too. The
 // server sees them as they are, but for our cookies and its own address. The room is locked.
-func newFront(r *Room, dial func(context.Context) (net.Conn, error)) *front {
+func newAuthProxy(r *Room, dial func(context.Context) (net.Conn, error)) *authProxy {
 	transport := &http.Transport{
 		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 		DisableCompression:  true, // what the browser and the server agree upon is theirs
 		MaxIdleConnsPerHost: 32,
 		IdleConnTimeout:     90 * time.Second,
 	}
-	f := &front{room: r, way: new(way)}
-	f.way.transport.Store(transport)
+	f := &authProxy{room: r, transport: new(serverTransport)}
+	f.transport.current.Store(transport)
 	f.proxy = &httputil.ReverseProxy{
-		Transport: f.way,
+		Transport: f.transport,
 		Rewrite: func(p *httputil.ProxyRequest) {
 			own := f.ownHost(p.In)
 			p.Out.URL.Scheme, p.Out.URL.Host, p.Out.Host = "http", own, own
-			asSent(p.Out.URL, p.In)
-			withoutOurs(p.Out.Header)
+			keepTarget(p.Out.URL, p.In)
+			removeOwnCookies(p.Out.Header)
 			for _, name := range []string{"Origin", "Referer", "Destination"} { // the last is WebDAV's
-				moveTo(own, p.Out.Header, name, func(address string) bool { return isOwnAddress(address, p.In) })
+				replaceHost(own, p.Out.Header, name, func(address string) bool { return isOwnAddress(address, p.In) })
 			}
 			for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
 				if values := p.In.Header.Values(name); values != nil { // which the proxy has dropped
@@ -189,13 +189,13 @@ func newFront(r *Room, dial func(context.Context) (net.Conn, error)) *front {
 		ModifyResponse: func(res *http.Response) error {
 			asked, _ := res.Request.Context().Value(askedHost{}).(string)
 			for _, name := range []string{"Location", "Content-Location", "Access-Control-Allow-Origin"} {
-				moveTo(asked, res.Header, name, func(address string) bool { return f.isServer(address) })
+				replaceHost(asked, res.Header, name, func(address string) bool { return f.isServer(address) })
 			}
 			return nil
 		},
 		FlushInterval: -1,
 		BufferPool:    &buffers{sync.Pool{New: func() any { p := make([]byte, 32<<10); return &p }}},
-		ErrorHandler:  r.unreached,
+		ErrorHandler:  r.answerProxyError,
 		ErrorLog:      nolog,
 	}
 	return f
@@ -207,7 +207,7 @@ type askedHost struct{}
 // ownHost is the address at which the server sees itself: the one under which its user would reach it by
 // ssh -L PORT:localhost:PORT, or on the node. There are servers that answer pages of that address
 // alone (Bokeh and Panel their websocket, by the name localhost only), others that compare Host and Origin.
-func (f *front) ownHost(in *http.Request) string {
+func (f *authProxy) ownHost(in *http.Request) string {
 	port := int(f.server.Load())
 	if port == 0 {
 		port = localPort(in)
@@ -216,13 +216,13 @@ func (f *front) ownHost(in *http.Request) string {
 }
 
 // isServer reports whether an address is the server's own, as it sees itself.
-func (f *front) isServer(address string) bool {
+func (f *authProxy) isServer(address string) bool {
 	u, err := url.Parse(address)
 	return err == nil && u.Scheme == "http" && isHost(u.Host, int(f.server.Load()))
 }
 
-// moveTo replaces the host in a header with an address, if that is one that is to be moved.
-func moveTo(host string, h http.Header, name string, is func(address string) bool) {
+// replaceHost replaces the host in a header with an address, if that is one that is to be moved.
+func replaceHost(host string, h http.Header, name string, is func(address string) bool) {
 	address := h.Get(name)
 	if address == "" || host == "" || !is(address) {
 		return
@@ -235,10 +235,10 @@ func moveTo(host string, h http.Header, name string, is func(address string) boo
 	}
 }
 
-// asSent gives u the target of a request byte for byte. [httputil.ReverseProxy] drops parameters
+// keepTarget gives u the target of a request byte for byte. [httputil.ReverseProxy] drops parameters
 // that net/url does not read (";", a lone "%"), and net/url would write some paths another way;
 // what they mean is the server's business.
-func asSent(u *url.URL, in *http.Request) {
+func keepTarget(u *url.URL, in *http.Request) {
 	u.RawQuery = in.URL.RawQuery
 	path, _, _ := strings.Cut(in.RequestURI, "?")
 	if strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") { // which would be taken for a host
@@ -246,9 +246,9 @@ func asSent(u *url.URL, in *http.Request) {
 	}
 }
 
-// unreached answers for a server that has not answered.
-func (r *Room) unreached(w http.ResponseWriter, req *http.Request, err error) {
-	ours(w)
+// answerProxyError answers for a server that has not answered.
+func (r *Room) answerProxyError(w http.ResponseWriter, req *http.Request, err error) {
+	setOwnHeaders(w)
 	var waited *forward.HoldError
 	switch {
 	case req.Context().Err() != nil: // nobody waits for it
@@ -261,9 +261,9 @@ func (r *Room) unreached(w http.ResponseWriter, req *http.Request, err error) {
 	}
 }
 
-// withoutOurs takes our cookies away, also those of other sessions of this machine, which a
+// removeOwnCookies takes our cookies away, also those of other sessions of this machine, which a
 // browser sends to every port, and leaves the others as they were written.
-func withoutOurs(h http.Header) {
+func removeOwnCookies(h http.Header) {
 	var lines []string
 	for _, line := range h.Values("Cookie") {
 		parts := slices.DeleteFunc(strings.Split(line, ";"), isOurCookie)

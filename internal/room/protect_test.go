@@ -27,9 +27,9 @@ func TestWayRenewed(t *testing.T) {
 	}
 	server.Start()
 	defer server.Close()
-	w := new(way)
-	w.transport.Store(new(http.Transport))
-	defer w.renew()
+	w := new(serverTransport)
+	w.current.Store(new(http.Transport))
+	defer w.renewConnections()
 	ask := func(path string) *http.Response {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+path, nil)
 		if err != nil {
@@ -42,7 +42,7 @@ func TestWayRenewed(t *testing.T) {
 		return res
 	}
 	slow := ask("/slow")
-	w.renew()
+	w.renewConnections()
 	quick := ask("/")
 	_, _ = io.Copy(io.Discard, quick.Body)
 	_ = quick.Body.Close()

@@ -64,19 +64,19 @@ type Room struct {
 	serving conc.WaitGroup
 
 	mu        sync.Mutex
-	story     story         // what has happened
+	state     pageState     // what has happened
 	changed   chan struct{} // closed and renewed at each change
 	port      int
 	path      string // what the browser is to show
 	base      string // below which the server serves; empty: the whole
 	protected bool
-	fronts    map[int]*front // of a protected session, by local port
-	login     []string       // Set-Cookie lines of the server's own
-	there     bool           // the local port leads to the server
-	tickets   tickets        // for Enter, of a protected session
-	expects   time.Time      // see Expects
-	open      int            // pages that wait to be told something
-	closed    chan struct{}  // closed by Close
+	proxies   map[int]*authProxy // of a protected session, by local port
+	login     []string           // Set-Cookie lines of the server's own
+	there     bool               // the local port leads to the server
+	tickets   tickets            // for Enter, of a protected session
+	expects   time.Time          // see Expects
+	open      int                // pages that wait to be told something
+	closed    chan struct{}      // closed by Close
 }
 
 const (
@@ -84,8 +84,8 @@ const (
 	prefix = "/.cscs/"
 	// pageTime is how long a page that was given out may take to ask for the rest.
 	pageTime = 5 * time.Second
-	// farewell is how long the pages that are open have to be told of the end.
-	farewell = time.Second
+	// closeTimeout is how long the pages that are open have to be told of the end.
+	closeTimeout = time.Second
 	// headTime is how long a client may take to send the head of a request.
 	headTime = 60 * time.Second
 )
@@ -93,10 +93,10 @@ const (
 // New makes the room of a session that is about to begin.
 func New(cfg Config) *Room {
 	r := &Room{cfg: cfg, cookie: rand.Text(), key: rand.Text(), peer: peer.UID, self: os.Getuid(),
-		changed: make(chan struct{}), closed: make(chan struct{}), fronts: map[int]*front{},
+		changed: make(chan struct{}), closed: make(chan struct{}), proxies: map[int]*authProxy{},
 		conns: conns{accepted: make(chan net.Conn), closed: make(chan struct{})}}
-	r.story = story{cfg: cfg}
-	r.server = &http.Server{Handler: r, ReadHeaderTimeout: headTime, ConnContext: withGuest, DisableGeneralOptionsHandler: true,
+	r.state = pageState{cfg: cfg}
+	r.server = &http.Server{Handler: r, ReadHeaderTimeout: headTime, ConnContext: withConnPeer, DisableGeneralOptionsHandler: true,
 		// It would write to the user's terminal.
 		ErrorLog: nolog}
 	r.serving.Go(func() { _ = r.server.Serve(&r.conns) })
@@ -109,7 +109,7 @@ func (r *Room) Begin(port int, path, base string, protected bool, dial func(cont
 	defer r.mu.Unlock()
 	r.port, r.path, r.base, r.protected = port, path, base, protected
 	if protected {
-		r.fronts[port] = newFront(r, dial)
+		r.proxies[port] = newAuthProxy(r, dial)
 	} else {
 		r.server.SetKeepAlivesEnabled(false) // only the first request of a connection was judged
 	}
@@ -117,24 +117,24 @@ func (r *Room) Begin(port int, path, base string, protected bool, dial func(cont
 
 // Event takes in what happens to the session.
 func (r *Room) Event(e session.Event) {
-	r.change(func() { r.story.take(e) })
+	r.changeState(func() { r.state.applyEvent(e) })
 }
 
 // Login implements [session.Room].
 func (r *Room) Login(cookies []string) {
-	r.change(func() { r.login = cookies })
+	r.changeState(func() { r.login = cookies })
 }
 
 // Shows implements [session.Room].
-func (r *Room) Shows(path string) { r.change(func() { r.path = path }) }
+func (r *Room) Shows(path string) { r.changeState(func() { r.path = path }) }
 
 // Leads implements forward.Room.
 func (r *Room) Leads(there bool) {
-	var front *front
-	r.change(func() {
-		front = r.fronts[r.port]
-		r.there, r.story.there = there, there
-		r.story.wasThere = r.story.wasThere || there
+	var front *authProxy
+	r.changeState(func() {
+		front = r.proxies[r.port]
+		r.there, r.state.there = there, there
+		r.state.wasThere = r.state.wasThere || there
 	})
 	if front != nil {
 		front.Leads(there)
@@ -152,11 +152,11 @@ func (r *Room) Expects() time.Time {
 func (r *Room) Absent() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.story.absent(time.Now())
+	return r.state.absenceReason(time.Now())
 }
 
-// change changes the room's state, and tells who waits for that.
-func (r *Room) change(do func()) {
+// changeState changes the room's state, and tells who waits for that.
+func (r *Room) changeState(do func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	do()
@@ -165,18 +165,18 @@ func (r *Room) change(do func()) {
 }
 
 // Take implements forward.Room.
-func (r *Room) Take(c net.Conn) { r.conns.take(c) }
+func (r *Room) Take(c net.Conn) { r.conns.handOverConn(c) }
 
 // Close ends the room. Whoever has its page open has a moment to be told of the session's end, by
 // the last event.
 func (r *Room) Close() {
-	r.conns.shut()
-	enough := time.NewTimer(farewell)
+	r.conns.stopAccepting()
+	enough := time.NewTimer(closeTimeout)
 	defer enough.Stop()
 	for waiting := true; waiting; {
 		r.mu.Lock()
 		changed := r.changed
-		waiting = r.story.over && r.open > 0
+		waiting = r.state.over && r.open > 0
 		r.mu.Unlock()
 		if waiting {
 			select {
@@ -189,25 +189,25 @@ func (r *Room) Close() {
 	close(r.closed)
 	_ = r.server.Close()
 	r.serving.Wait()
-	for _, f := range r.fronts {
-		f.way.renew()
+	for _, f := range r.proxies {
+		f.transport.renewConnections()
 	}
 }
 
 // Adopt tells which session it is, once that is known.
 func (r *Room) Adopt(id, app string) {
-	r.change(func() {
+	r.changeState(func() {
 		r.cfg.ID, r.cfg.App = id, app
-		r.story.cfg = r.cfg
+		r.state.cfg = r.cfg
 	})
 }
 
-// attend counts an open page while do runs.
-func (r *Room) attend(do func()) {
+// countOpenPage counts an open page while do runs.
+func (r *Room) countOpenPage(do func()) {
 	r.mu.Lock()
 	r.open++
 	r.mu.Unlock()
-	defer r.change(func() { r.open-- })
+	defer r.changeState(func() { r.open-- })
 	do()
 }
 
@@ -219,13 +219,13 @@ func (r *Room) Enter() browser.Way {
 	base := "http://127.0.0.1:" + strconv.Itoa(r.port)
 	if r.protected {
 		// Its port is ours for good, and there are no cookies of its own to be set but there.
-		return browser.Way{URL: base + r.own() + "in?ticket=" + r.tickets.issue(time.Now())}
+		return browser.Way{URL: base + r.ownPrefix() + "in?ticket=" + r.tickets.issueTicket(time.Now())}
 	}
-	return browser.Way{URL: base + r.path, Cookies: r.admission()}
+	return browser.Way{URL: base + r.path, Cookies: r.admissionCookies()}
 }
 
-// admission are the cookies that let a browser in. The room is locked.
-func (r *Room) admission() []string {
+// admissionCookies are the cookies that let a browser in. The room is locked.
+func (r *Room) admissionCookies() []string {
 	c := http.Cookie{Name: r.cookieName(), Value: r.cookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode}
 	return append([]string{c.String()}, r.login...)
 }
@@ -238,7 +238,7 @@ func (r *Room) Link(app string) string {
 	if !r.protected {
 		return app
 	}
-	return "http://127.0.0.1:" + strconv.Itoa(r.port) + r.own() + "in?" + url.Values{"key": {r.key}}.Encode()
+	return "http://127.0.0.1:" + strconv.Itoa(r.port) + r.ownPrefix() + "in?" + url.Values{"key": {r.key}}.Encode()
 }
 
 // cookieName is of the session and, since several processes may attend that, of the port: cookies are
@@ -247,8 +247,8 @@ func (r *Room) cookieName() string { return cookiePrefix + r.cfg.ID + "-" + strc
 
 const cookiePrefix = "cscs-"
 
-// own is the part of the address space that is the room's.
-func (r *Room) own() string { return prefix + r.cfg.ID + "/" }
+// ownPrefix is the part of the address space that is the room's.
+func (r *Room) ownPrefix() string { return prefix + r.cfg.ID + "/" }
 
 // conns are the connections that were taken, as a net.Listener for the server.
 type conns struct {
@@ -258,8 +258,8 @@ type conns struct {
 	handing  conc.WaitGroup
 }
 
-// take hands a connection to the server; it does not wait for that.
-func (l *conns) take(c net.Conn) {
+// handOverConn hands a connection to the server; it does not wait for that.
+func (l *conns) handOverConn(c net.Conn) {
 	l.handing.Go(func() {
 		select {
 		case l.accepted <- c:
@@ -280,9 +280,9 @@ func (l *conns) Accept() (net.Conn, error) {
 }
 
 // Close implements net.Listener.
-func (l *conns) Close() error { l.shut(); return nil }
+func (l *conns) Close() error { l.stopAccepting(); return nil }
 
-func (l *conns) shut() {
+func (l *conns) stopAccepting() {
 	l.closing.Do(func() { close(l.closed) })
 	l.handing.Wait()
 }
@@ -293,7 +293,7 @@ func (l *conns) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)
 // tickets let in one browser each, for a while.
 type tickets struct{ good map[string]time.Time }
 
-func (t *tickets) issue(now time.Time) string {
+func (t *tickets) issueTicket(now time.Time) string {
 	if t.good == nil {
 		t.good = map[string]time.Time{}
 	}
@@ -307,8 +307,8 @@ func (t *tickets) issue(now time.Time) string {
 	return k
 }
 
-// take uses a ticket up, and tells whether it was good.
-func (t *tickets) take(k string, now time.Time) bool {
+// useTicket uses a ticket up, and tells whether it was good.
+func (t *tickets) useTicket(k string, now time.Time) bool {
 	until, ok := t.good[k]
 	delete(t.good, k)
 	return ok && !now.After(until)

@@ -132,7 +132,7 @@ func (p *place) cookie() string {
 // follow reads the events of a page. The function gives the next message.
 func (p *place) follow(headers ...string) func() message {
 	p.t.Helper()
-	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, p.base+p.room.own()+"events", nil)
+	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, p.base+p.room.ownPrefix()+"events", nil)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func TestLife(t *testing.T) {
 
 	// What waits for the server is let in when it is there.
 	admitted := make(chan answer, 1)
-	go func() { admitted <- p.ask(http.MethodGet, p.room.own()+"in", p.cookie()) }()
+	go func() { admitted <- p.ask(http.MethodGet, p.room.ownPrefix()+"in", p.cookie()) }()
 	p.room.Login([]string{"login=secret; Path=/x/"})
 	p.listener.SetTarget(p.target)
 	if a := <-admitted; a.StatusCode != http.StatusNoContent || a.Header.Get("Set-Cookie") != "login=secret; Path=/x/" {
@@ -257,7 +257,7 @@ func TestPageAtTheLastMoment(t *testing.T) {
 	p.visit("/x/lab", p.cookie())
 	p.room.Login([]string{"login=1"})
 	p.listener.SetTarget(p.target)
-	if a := p.ask(http.MethodGet, p.room.own()+"in", p.cookie()); a.StatusCode != http.StatusNoContent || a.Header.Get("Set-Cookie") != "login=1" {
+	if a := p.ask(http.MethodGet, p.room.ownPrefix()+"in", p.cookie()); a.StatusCode != http.StatusNoContent || a.Header.Get("Set-Cookie") != "login=1" {
 		t.Errorf("let in with %+v", a.Response)
 	}
 	if m := p.follow(p.cookie())(); !m.There {
@@ -266,23 +266,23 @@ func TestPageAtTheLastMoment(t *testing.T) {
 	if a := p.visit("/x/lab"); !strings.HasPrefix(a.body, "GET /x/lab ") {
 		t.Errorf("a navigation: %s", a.body)
 	}
-	p.room.change(func() { p.room.expects = time.Time{} })
-	if a := p.ask(http.MethodGet, p.room.own()+"in", p.cookie()); !strings.HasPrefix(a.body, "GET /.cscs/") {
+	p.room.changeState(func() { p.room.expects = time.Time{} })
+	if a := p.ask(http.MethodGet, p.room.ownPrefix()+"in", p.cookie()); !strings.HasPrefix(a.body, "GET /.cscs/") {
 		t.Errorf("later, the port is the server's: %s", a.body)
 	}
 }
 
 // A warning of a connection goes when that is back.
 func TestStoryWarnings(t *testing.T) {
-	var s story
+	var s pageState
 	for _, e := range []session.Event{{Event: session.EventLost, Host: "ela"}, {Event: session.EventWarning, Message: "cannot connect again"}} {
-		s.take(e)
+		s.applyEvent(e)
 	}
-	if v := s.view(true, time.Now()); v.Warning != "Cannot connect again." {
+	if v := s.buildView(true, time.Now()); v.Warning != "Cannot connect again." {
 		t.Errorf("lost: %q", v.Warning)
 	}
-	s.take(session.Event{Event: session.EventRestored, Host: "ela"})
-	if v := s.view(true, time.Now()); v.Warning != "" {
+	s.applyEvent(session.Event{Event: session.EventRestored, Host: "ela"})
+	if v := s.buildView(true, time.Now()); v.Warning != "" {
 		t.Errorf("restored: %q", v.Warning)
 	}
 }
@@ -325,7 +325,7 @@ func TestJudge(t *testing.T) {
 // Whose page may ask for what, with the cookie and without.
 func TestRefusals(t *testing.T) {
 	p := open(t, false, nil, 0)
-	in := p.room.own() + "in"
+	in := p.room.ownPrefix() + "in"
 	for name, a := range map[string]answer{
 		"no cookie":          p.ask(http.MethodGet, in),
 		"wrong cookie":       p.ask(http.MethodGet, in, p.cookie()+"x"),
@@ -336,7 +336,7 @@ func TestRefusals(t *testing.T) {
 		"another site":       p.ask(http.MethodGet, in, p.cookie(), "Sec-Fetch-Site: cross-site"),
 		"another port's":     p.ask(http.MethodGet, in, p.cookie(), "Sec-Fetch-Site: same-site"),
 		"another origin":     p.ask(http.MethodGet, in, p.cookie(), "Origin: http://evil.example"),
-		"no origin's events": p.ask(http.MethodGet, p.room.own()+"events", p.cookie(), "Origin: null"),
+		"no origin's events": p.ask(http.MethodGet, p.room.ownPrefix()+"events", p.cookie(), "Origin: null"),
 		"an unknown link":    p.ask(http.MethodGet, in+"?ticket=", p.cookie()),
 		"a key":              p.ask(http.MethodGet, in+"?key="+p.room.key, p.cookie()), // it is not protected
 	} {
@@ -344,12 +344,12 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: status %d, %s", name, a.StatusCode, a.body)
 		}
 	}
-	if a := p.ask(http.MethodGet, p.room.own()+"else"); a.StatusCode != http.StatusNotFound {
+	if a := p.ask(http.MethodGet, p.room.ownPrefix()+"else"); a.StatusCode != http.StatusNotFound {
 		t.Errorf("another path of ours: %d", a.StatusCode)
 	}
 	// Where the kernel says whose process it is, another user's gets nothing at all.
 	p.room.peer = func(_, _ netip.AddrPort) (int, error) { return os.Getuid() + 54321, nil }
-	for _, a := range []answer{p.visit("/", p.cookie()), p.ask(http.MethodGet, p.room.own()+"events", p.cookie()), p.ask(http.MethodGet, in, p.cookie())} {
+	for _, a := range []answer{p.visit("/", p.cookie()), p.ask(http.MethodGet, p.room.ownPrefix()+"events", p.cookie()), p.ask(http.MethodGet, in, p.cookie())} {
 		if a.StatusCode != http.StatusForbidden || strings.Contains(a.body, "daint") {
 			t.Errorf("another user: status %d, %s", a.StatusCode, a.body)
 		}
@@ -467,11 +467,11 @@ func TestProtectedWaits(t *testing.T) {
 	contains(t, a.body, "waiting in the queue")
 	var ts tickets
 	now := time.Now()
-	k := ts.issue(now)
-	if ts.take(k, now.Add(31*time.Second)) {
+	k := ts.issueTicket(now)
+	if ts.useTicket(k, now.Add(31*time.Second)) {
 		t.Error("a ticket is good after its time")
 	}
-	if k = ts.issue(now); ts.take("", now) || !ts.take(k, now.Add(29*time.Second)) || ts.take(k, now) {
+	if k = ts.issueTicket(now); ts.useTicket("", now) || !ts.useTicket(k, now.Add(29*time.Second)) || ts.useTicket(k, now) {
 		t.Error("a ticket is not good once")
 	}
 }
@@ -515,12 +515,12 @@ func TestHeadingOfTheCommand(t *testing.T) {
 		{"To pick it up", "<h1>Left running</h1>", []session.Event{{Event: session.EventQueued, Job: "3", Kept: true}, {Event: session.EventGranted, Job: "3"}, {Event: session.EventDetached}, {Event: session.EventEnded}}},
 		{"To pick it up", "<h1>Left in the queue</h1>", []session.Event{{Event: session.EventQueued, Job: "3", Kept: true}, {Event: session.EventDetached, Kept: true}, {Event: session.EventEnded}}},
 	} {
-		s := story{cfg: p.room.cfg}
+		s := pageState{cfg: p.room.cfg}
 		for _, e := range c.events {
-			s.take(e)
+			s.applyEvent(e)
 		}
-		v := s.view(true, time.Now())
-		contains(t, v.main(), c.want, "<code>cscs ", c.says)
+		v := s.buildView(true, time.Now())
+		contains(t, v.renderMain(), c.want, "<code>cscs ", c.says)
 	}
 }
 

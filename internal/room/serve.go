@@ -18,17 +18,17 @@ import (
 	"github.com/alps-tunnel/cscs/internal/peer"
 )
 
-// A guest is who is at the other end of a connection, asked for once.
-type guest struct {
+// A connPeer is who is at the other end of a connection, asked for once.
+type connPeer struct {
 	conn net.Conn
 	once sync.Once
 	is   peer.Standing
 }
 
-type guestKey struct{}
+type connPeerKey struct{}
 
-func withGuest(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, guestKey{}, &guest{conn: c})
+func withConnPeer(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connPeerKey{}, &connPeer{conn: c})
 }
 
 // standing is what is known of who asks.
@@ -39,8 +39,8 @@ type standing struct {
 	known    bool // has the cookie
 }
 
-// trusted reports whether that may see what only the user may.
-func (s standing) trusted() bool { return !s.stranger && (s.ours || s.known) }
+// isTrusted reports whether that may see what only the user may.
+func (s standing) isTrusted() bool { return !s.stranger && (s.ours || s.known) }
 
 // Vouch implements forward.Room: another protocol has no headers to be judged by, so that it is for this
 // user alone, where the kernel tells.
@@ -48,9 +48,9 @@ func (r *Room) Vouch(c net.Conn) bool {
 	return r.peer.Judge(r.self, c.RemoteAddr(), c.LocalAddr()) == peer.Own
 }
 
-func (r *Room) standing(req *http.Request) standing {
+func (r *Room) requestStanding(req *http.Request) standing {
 	var s standing
-	if g, ok := req.Context().Value(guestKey{}).(*guest); ok {
+	if g, ok := req.Context().Value(connPeerKey{}).(*connPeer); ok {
 		g.once.Do(func() { g.is = r.peer.Judge(r.self, g.conn.RemoteAddr(), g.conn.LocalAddr()) })
 		s.ours, s.stranger, s.relay = g.is == peer.Own, g.is == peer.Stranger, g.is == peer.Relay
 	}
@@ -58,50 +58,50 @@ func (r *Room) standing(req *http.Request) standing {
 	name := r.cookieName()
 	r.mu.Unlock()
 	for _, c := range req.CookiesNamed(name) {
-		s.known = s.known || same(c.Value, r.cookie)
+		s.known = s.known || isSameSecret(c.Value, r.cookie)
 	}
 	return s
 }
 
-func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
+func isSameSecret(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
 // ServeHTTP answers all that the room has taken.
 func (r *Room) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	at := localPort(req)
-	who := r.standing(req)
+	who := r.requestStanding(req)
 	if who.stranger {
-		r.refuse(w, req, "This address belongs to another user of this machine: start a session of your own, with cscs run.", false)
+		r.refuseRequest(w, req, "This address belongs to another user of this machine: start a session of your own, with cscs run.", false)
 		return
 	}
 	if !isHost(req.Host, at) {
-		r.refuse(w, req, "This address has other names: use http://127.0.0.1:"+strconv.Itoa(at)+"/ or http://localhost:"+strconv.Itoa(at)+"/.", false)
+		r.refuseRequest(w, req, "This address has other names: use http://127.0.0.1:"+strconv.Itoa(at)+"/ or http://localhost:"+strconv.Itoa(at)+"/.", false)
 		return
 	}
 	r.mu.Lock()
-	front, beside, there, path := r.fronts[at], at != r.port, r.there, r.path
+	front, beside, there, path := r.proxies[at], at != r.port, r.there, r.path
 	r.mu.Unlock()
 	if beside { // a further port of a protected session
 		there = true
 	}
 	switch {
-	case req.URL.Path == r.own()+"events":
-		r.ourOwn(w, req, func() { r.attend(func() { r.events(w, req, who) }) })
-	case req.URL.Path == r.own()+"in" && req.URL.RawQuery != "":
+	case req.URL.Path == r.ownPrefix()+"events":
+		r.requireOwnPage(w, req, func() { r.countOpenPage(func() { r.serveEvents(w, req, who) }) })
+	case req.URL.Path == r.ownPrefix()+"in" && req.URL.RawQuery != "":
 		r.letIn(w, req)
-	case req.URL.Path == r.own()+"in":
-		r.ourOwn(w, req, func() { r.attend(func() { r.admit(w, req, who) }) })
+	case req.URL.Path == r.ownPrefix()+"in":
+		r.requireOwnPage(w, req, func() { r.countOpenPage(func() { r.serveAdmission(w, req, who) }) })
 	case front != nil && !mayPass(req, who):
-		r.deny(w, req, who, at)
+		r.denyRequest(w, req, who, at)
 	case there && !beside && r.isMisplaced(req):
-		ours(w)
+		setOwnHeaders(w)
 		w.Header().Set("Location", "http://127.0.0.1:"+strconv.Itoa(at)+path)
 		w.WriteHeader(http.StatusFound)
 	case isNavigation(req) && !there:
-		r.page(w, who)
+		r.servePage(w, who)
 	case front != nil:
 		front.proxy.ServeHTTP(w, req)
 	default:
-		ours(w)
+		setOwnHeaders(w)
 		http.NotFound(w, req)
 	}
 }
@@ -127,8 +127,8 @@ func isOwnAddress(address string, req *http.Request) bool {
 	return err == nil && u.Scheme == "http" && isHost(u.Host, localPort(req))
 }
 
-// ours sets what every answer of our own has: it is of now, and for nobody else.
-func ours(w http.ResponseWriter) {
+// setOwnHeaders sets what every answer of our own has: it is of now, and for nobody else.
+func setOwnHeaders(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("Connection", "close")
@@ -138,10 +138,10 @@ func ours(w http.ResponseWriter) {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 }
 
-// ourOwn does what only our own page may ask for.
-func (r *Room) ourOwn(w http.ResponseWriter, req *http.Request, do func()) {
+// requireOwnPage does what only our own page may ask for.
+func (r *Room) requireOwnPage(w http.ResponseWriter, req *http.Request, do func()) {
 	if !ownPage(req) || req.Method != http.MethodGet {
-		r.refuse(w, req, "This is for cscs's own page.", false)
+		r.refuseRequest(w, req, "This is for cscs's own page.", false)
 		return
 	}
 	do()
@@ -164,13 +164,13 @@ func ownPage(req *http.Request) bool {
 	return isOwnAddress(from, req)
 }
 
-// page answers a navigation for as long as there is no server.
-func (r *Room) page(w http.ResponseWriter, who standing) {
+// servePage answers a navigation for as long as there is no server.
+func (r *Room) servePage(w http.ResponseWriter, who standing) {
 	r.mu.Lock()
 	r.expects = time.Now().Add(pageTime)
-	v := r.story.view(who.trusted(), time.Now())
-	v.Room, v.Known, v.Live = r.own(), who.known, !r.story.over
-	if who.trusted() {
+	v := r.state.buildView(who.isTrusted(), time.Now())
+	v.Room, v.Known, v.Live = r.ownPrefix(), who.known, !r.state.over
+	if who.isTrusted() {
 		v.Home = r.path
 	}
 	r.mu.Unlock()
@@ -189,17 +189,17 @@ type message struct {
 	Over  bool   `json:"over"`
 }
 
-// events tells an open page what happens, by server-sent events.
-func (r *Room) events(w http.ResponseWriter, req *http.Request, who standing) {
-	ours(w)
+// serveEvents tells an open page what happens, by server-sent events.
+func (r *Room) serveEvents(w http.ResponseWriter, req *http.Request, who standing) {
+	setOwnHeaders(w)
 	w.Header().Set("Content-Type", "text/event-stream")
 	control := http.NewResponseController(w)
 	for {
 		r.mu.Lock()
-		v, changed := r.story.view(who.trusted(), time.Now()), r.changed
-		m := message{Title: v.Title, Class: v.Class, Said: v.Headline + ". " + first(v.Lines), Foot: v.Foot, There: r.there, Over: r.story.over}
+		v, changed := r.state.buildView(who.isTrusted(), time.Now()), r.changed
+		m := message{Title: v.Title, Class: v.Class, Said: v.Headline + ". " + firstLine(v.Lines), Foot: v.Foot, There: r.there, Over: r.state.over}
 		r.mu.Unlock()
-		m.Main = v.main()
+		m.Main = v.renderMain()
 		b, err := json.Marshal(m)
 		if err != nil {
 			panic(err) // of strings
@@ -207,14 +207,14 @@ func (r *Room) events(w http.ResponseWriter, req *http.Request, who standing) {
 		if _, err := fmt.Fprintf(w, "retry: 1000\ndata: %s\n\n", b); err != nil || control.Flush() != nil || m.Over {
 			return
 		}
-		if !r.wait(req, changed) {
+		if !r.waitForChange(req, changed) {
 			return
 		}
 	}
 }
 
-// wait reports whether something has changed; else whoever asks, or the room, has gone.
-func (r *Room) wait(req *http.Request, changed <-chan struct{}) bool {
+// waitForChange reports whether something has changed; else whoever asks, or the room, has gone.
+func (r *Room) waitForChange(req *http.Request, changed <-chan struct{}) bool {
 	select {
 	case <-changed:
 		return true
@@ -224,17 +224,17 @@ func (r *Room) wait(req *http.Request, changed <-chan struct{}) bool {
 	return false
 }
 
-// admit answers when the server is there, with what lets the tab in. It gives no answer but a
+// serveAdmission answers when the server is there, with what lets the tab in. It gives no answer but a
 // refusal to a tab that is not known.
-func (r *Room) admit(w http.ResponseWriter, req *http.Request, who standing) {
-	ours(w)
+func (r *Room) serveAdmission(w http.ResponseWriter, req *http.Request, who standing) {
+	setOwnHeaders(w)
 	if !who.known {
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
 	for {
 		r.mu.Lock()
-		there, over, login, path, changed := r.there, r.story.over, r.login, r.path, r.changed
+		there, over, login, path, changed := r.there, r.state.over, r.login, r.path, r.changed
 		r.mu.Unlock()
 		switch {
 		case over:
@@ -248,7 +248,7 @@ func (r *Room) admit(w http.ResponseWriter, req *http.Request, who standing) {
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}
-		if !r.wait(req, changed) {
+		if !r.waitForChange(req, changed) {
 			return
 		}
 	}
@@ -257,15 +257,15 @@ func (r *Room) admit(w http.ResponseWriter, req *http.Request, who standing) {
 // letIn takes a ticket or the key of a protected session, and sends the browser on with the
 // cookies.
 func (r *Room) letIn(w http.ResponseWriter, req *http.Request) {
-	ours(w)
+	setOwnHeaders(w)
 	q := req.URL.Query()
 	r.mu.Lock()
 	good := r.protected && req.Method == http.MethodGet && !browser.Ahead(req) &&
-		(same(q.Get("key"), r.key) || r.tickets.take(q.Get("ticket"), time.Now()))
-	cookies, to := r.admission(), "http://127.0.0.1:"+strconv.Itoa(r.port)+r.path
+		(isSameSecret(q.Get("key"), r.key) || r.tickets.useTicket(q.Get("ticket"), time.Now()))
+	cookies, to := r.admissionCookies(), "http://127.0.0.1:"+strconv.Itoa(r.port)+r.path
 	r.mu.Unlock()
 	if !good {
-		r.refuse(w, req, whyNot(req), true)
+		r.refuseRequest(w, req, refusalReason(req), true)
 		return
 	}
 	for _, c := range cookies {
@@ -274,8 +274,8 @@ func (r *Room) letIn(w http.ResponseWriter, req *http.Request) {
 	browser.SendOn(w, req, to)
 }
 
-// whyNot says why a link does not let in.
-func whyNot(req *http.Request) string {
+// refusalReason says why a link does not let in.
+func refusalReason(req *http.Request) string {
 	switch q := req.URL.Query(); {
 	case browser.Ahead(req), req.Method != http.MethodGet:
 		return "This link is for a page that is opened, and not for one that is fetched ahead."
@@ -287,8 +287,8 @@ func whyNot(req *http.Request) string {
 	return "This link has neither a key nor a ticket."
 }
 
-// refuse answers what may not be.
-func (r *Room) refuse(w http.ResponseWriter, req *http.Request, why string, help bool) {
+// refuseRequest answers what may not be.
+func (r *Room) refuseRequest(w http.ResponseWriter, req *http.Request, why string, help bool) {
 	if isNavigation(req) {
 		v := view{Title: "cscs", Class: "failed", Headline: "Not for this tab", Lines: []string{why}}
 		if open := r.openCommand(); help && open != "" {
@@ -297,11 +297,11 @@ func (r *Room) refuse(w http.ResponseWriter, req *http.Request, why string, help
 		writePage(w, http.StatusForbidden, v)
 		return
 	}
-	ours(w)
+	setOwnHeaders(w)
 	http.Error(w, "cscs: "+why, http.StatusForbidden)
 }
 
-func first(lines []string) string {
+func firstLine(lines []string) string {
 	if len(lines) == 0 {
 		return ""
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/alps-tunnel/cscs/session"
 )
 
-// A story is what the events of a session come to.
-type story struct {
+// A pageState is what the events of a session come to.
+type pageState struct {
 	cfg Config
 
 	began               time.Time
@@ -24,8 +24,8 @@ type story struct {
 	started, ready      *session.Event
 	lost                []session.Event // and not restored
 	warning             string
-	mendable            bool // it is of a connection that was lost
-	limited             bool // it is of the time limit, or of the end of an unused session
+	lossWarning         bool // it is of a connection that was lost
+	limitWarning        bool // it is of the time limit, or of the end of an unused session
 	ending              string
 	failure             *session.Event
 	detached, kept      bool // kept: its job waits in the queue
@@ -35,8 +35,8 @@ type story struct {
 	grantedAt, queuedAt time.Time
 }
 
-// take takes an event in.
-func (s *story) take(e session.Event) {
+// applyEvent takes an event in.
+func (s *pageState) applyEvent(e session.Event) {
 	if s.began.IsZero() {
 		s.began = e.Time
 	}
@@ -64,12 +64,12 @@ func (s *story) take(e session.Event) {
 		s.lost = append(slices.DeleteFunc(s.lost, func(l session.Event) bool { return l.Host == e.Host }), e)
 	case session.EventRestored:
 		s.lost = slices.DeleteFunc(s.lost, func(l session.Event) bool { return l.Host == e.Host })
-		if len(s.lost) == 0 && s.mendable {
+		if len(s.lost) == 0 && s.lossWarning {
 			s.warning = ""
 		}
 	case session.EventWarning:
-		s.warning, s.limited = e.Message, e.Ends != nil
-		s.mendable = len(s.lost) > 0 && !s.limited
+		s.warning, s.limitWarning = e.Message, e.Ends != nil
+		s.lossWarning = len(s.lost) > 0 && !s.limitWarning
 	case session.EventEnding:
 		s.ending = e.Reason
 	case session.EventDetached:
@@ -81,30 +81,30 @@ func (s *story) take(e session.Event) {
 	}
 }
 
-// view is the page that shows it; trusted: to one who may see all of it.
-func (s *story) view(trusted bool, now time.Time) view {
-	v := view{Foot: "A page of cscs, on this machine. It becomes " + s.name() + " by itself."}
+// buildView is the page that shows it; trusted: to one who may see all of it.
+func (s *pageState) buildView(trusted bool, now time.Time) view {
+	v := view{Foot: "A page of cscs, on this machine. It becomes " + s.appTitle() + " by itself."}
 	switch {
 	case s.over:
-		s.ended(&v, trusted)
+		s.fillEnded(&v, trusted)
 	case s.ending != "":
 		v.Headline = "Ending"
-		v.Lines = []string{sentence(s.ending)}
+		v.Lines = []string{makeSentence(s.ending)}
 	case s.wasThere:
-		s.away(&v)
+		s.fillAway(&v)
 	default:
-		s.arrival(&v, now)
+		s.fillArrival(&v, now)
 	}
-	v.Title = v.Headline + " · " + s.name() + " on " + s.cfg.Cluster
+	v.Title = v.Headline + " · " + s.appTitle() + " on " + s.cfg.Cluster
 	// A warning of the end asks for what can't be done without a connection.
-	if !s.over && s.warning != "" && (!s.limited || len(s.lost) == 0) {
-		v.Warning = sentence(s.warning)
+	if !s.over && s.warning != "" && (!s.limitWarning || len(s.lost) == 0) {
+		v.Warning = makeSentence(s.warning)
 	}
 	return v
 }
 
-// name is what is waited for.
-func (s *story) name() string {
+// appTitle is what is waited for.
+func (s *pageState) appTitle() string {
 	switch s.cfg.App {
 	case "jupyter":
 		return "Jupyter"
@@ -114,8 +114,8 @@ func (s *story) name() string {
 	return "the server"
 }
 
-// absent says in one sentence why the server does not answer.
-func (s *story) absent(now time.Time) string {
+// absenceReason says in one sentence why the server does not answer.
+func (s *pageState) absenceReason(now time.Time) string {
 	switch {
 	case s.over:
 		return "The session has ended."
@@ -125,13 +125,13 @@ func (s *story) absent(now time.Time) string {
 		return forward.Unavailable
 	}
 	var v view
-	s.arrival(&v, now)
+	s.fillArrival(&v, now)
 	first, n := utf8.DecodeRuneInString(v.Headline)
 	return "The server is not there yet: cscs is " + string(unicode.ToLower(first)) + v.Headline[n:] + ", and this address becomes the server when it answers."
 }
 
-// away is shown between two times of the server.
-func (s *story) away(v *view) {
+// fillAway is shown between two times of the server.
+func (s *pageState) fillAway(v *view) {
 	switch {
 	case s.there:
 		v.Headline = "Ready"
@@ -142,7 +142,7 @@ func (s *story) away(v *view) {
 		if m := strings.TrimPrefix(l.Message, "connection to "+l.Host+" lost: "); m != "" {
 			text += ": " + m
 		}
-		v.Lines = []string{sentence(text)}
+		v.Lines = []string{makeSentence(text)}
 		switch {
 		case s.granted == nil:
 		case l.Host == s.granted.Node: // a dead node looks the same
@@ -152,56 +152,56 @@ func (s *story) away(v *view) {
 		}
 		v.Lines = append(v.Lines, "When the connection is back, this page returns to where you were.")
 	default:
-		v.Headline = "Waiting for " + s.name()
+		v.Headline = "Waiting for " + s.appTitle()
 		v.Lines = []string{"The server does not take connections at this moment. When it does, this page returns to where you were."}
 	}
 }
 
-// arrival is shown before the server is there for the first time.
-func (s *story) arrival(v *view, now time.Time) {
-	connect := step{Name: "Connect to " + s.cfg.Cluster, State: "now", Since: ms(s.began), Detail: strings.Join(s.connected, " → ")}
+// fillArrival is shown before the server is there for the first time.
+func (s *pageState) fillArrival(v *view, now time.Time) {
+	connect := step{Name: "Connect to " + s.cfg.Cluster, State: "now", Since: unixMillis(s.began), Detail: strings.Join(s.connected, " → ")}
 	slurm := step{Name: "Get a node", State: "todo"}
-	server := step{Name: "Start " + s.name(), State: "todo"}
+	server := step{Name: "Start " + s.appTitle(), State: "todo"}
 	v.Headline = "Connecting to " + s.cfg.Cluster
 	if s.granted != nil || s.queued != nil || len(s.connected) >= len(s.cfg.Hops) && len(s.cfg.Hops) > 0 {
-		connect.done(s.began, s.reached)
-		slurm.State, slurm.Since = "now", ms(s.reached)
+		connect.markDone(s.began, s.reached)
+		slurm.State, slurm.Since = "now", unixMillis(s.reached)
 		v.Headline = "Asking for a node"
 	}
 	if q := s.queued; q != nil {
 		v.Headline = "Waiting in the queue"
-		slurm.Since = ms(s.queuedAt)
+		slurm.Since = unixMillis(s.queuedAt)
 		slurm.Detail = "Job " + q.Job + " waits"
 		if q.Reason != "" {
 			slurm.Detail += ": " + q.Reason
 		}
 		slurm.Detail += "."
 		if q.Start != nil && q.Start.After(now) {
-			v.Lines = append(v.Lines, "Expected to start "+clock(*q.Start, now)+".")
+			v.Lines = append(v.Lines, "Expected to start "+formatClock(*q.Start, now)+".")
 		}
 		v.Lines = append(v.Lines, "You may leave this tab open, and come back to it.")
 	}
 	if g := s.granted; g != nil {
-		v.Headline, v.Lines = "Starting "+s.name(), nil
+		v.Headline, v.Lines = "Starting "+s.appTitle(), nil
 		if slurm.State, slurm.Since = "done", 0; !g.Earlier {
-			slurm.done(s.reached, s.grantedAt)
+			slurm.markDone(s.reached, s.grantedAt)
 		}
 		slurm.Detail = "Job " + g.Job + " on " + g.Node
 		if n := len(g.Nodes); n > 1 {
 			slurm.Detail += fmt.Sprintf(" and %d more", n-1)
 		}
 		if g.Ends != nil {
-			slurm.Detail += ", until " + strings.TrimPrefix(clock(*g.Ends, now), "at ")
+			slurm.Detail += ", until " + strings.TrimPrefix(formatClock(*g.Ends, now), "at ")
 		}
 		slurm.Detail += "."
-		server.State, server.Since = "now", ms(s.grantedAt)
+		server.State, server.Since = "now", unixMillis(s.grantedAt)
 		if s.started != nil {
 			server.Detail = "It is starting, and does not answer yet."
 		}
 	}
 	if len(s.lost) > 0 {
 		l := s.lost[0]
-		v.Lines = append([]string{sentence("The connection to " + l.Host + " is lost, and is being made again")}, v.Lines...)
+		v.Lines = append([]string{makeSentence("The connection to " + l.Host + " is lost, and is being made again")}, v.Lines...)
 	}
 	if s.there {
 		v.Headline, v.Lines = "Ready", nil
@@ -210,11 +210,11 @@ func (s *story) arrival(v *view, now time.Time) {
 	v.Steps = []step{connect, slurm, server}
 }
 
-// ended is shown at the end.
-func (s *story) ended(v *view, trusted bool) {
+// fillEnded is shown at the end.
+func (s *pageState) fillEnded(v *view, trusted bool) {
 	v.Foot = "The session has ended: this address does not answer any more."
 	v.Headline = "Ended"
-	v.Lines = []string{sentence(capital(s.end.Reason))} // no host begins it
+	v.Lines = []string{makeSentence(capitalizeFirst(s.end.Reason))} // no host begins it
 	switch {
 	case s.detached:
 		v.Headline = map[bool]string{true: "Left in the queue", false: "Left running"}[s.kept]
@@ -222,8 +222,8 @@ func (s *story) ended(v *view, trusted bool) {
 		return
 	case s.failure != nil:
 		v.Class = "failed"
-		v.Lines = []string{sentence(s.failure.Message)}
-		v.Hint = sentence(s.failure.Hint)
+		v.Lines = []string{makeSentence(s.failure.Message)}
+		v.Hint = makeSentence(s.failure.Hint)
 		v.Headline = "Ended by an error"
 		if s.ready == nil {
 			v.Headline = map[bool]string{true: "No node was had", false: "It did not start"}[s.granted == nil]
@@ -243,15 +243,15 @@ func (s *story) ended(v *view, trusted bool) {
 	}
 }
 
-func (s *step) done(from, to time.Time) {
+func (s *step) markDone(from, to time.Time) {
 	s.State, s.Since = "done", 0
 	if !from.IsZero() && !to.Before(from) {
-		s.Took = span(to.Sub(from))
+		s.Took = formatSpan(to.Sub(from))
 	}
 }
 
-// span is a time as the page's script writes it.
-func span(d time.Duration) string {
+// formatSpan is a time as the page's script writes it.
+func formatSpan(d time.Duration) string {
 	sec := int(d.Round(time.Second) / time.Second)
 	switch {
 	case sec < 60:
@@ -262,16 +262,16 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%d h %d min", sec/3600, sec/60%60)
 }
 
-func ms(t time.Time) int64 {
+func unixMillis(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
 	return t.UnixMilli()
 }
 
-// clock is a time of day, with the date if it is not today's. It is the laptop's, whose
+// formatClock is a time of day, with the date if it is not today's. It is the laptop's, whose
 // browser shows it.
-func clock(at, now time.Time) string {
+func formatClock(at, now time.Time) string {
 	at, now = at.Local(), now.Local()
 	if at.Format(time.DateOnly) == now.Format(time.DateOnly) {
 		return "at " + at.Format("15:04")
@@ -279,7 +279,7 @@ func clock(at, now time.Time) string {
 	return "on " + at.Format("Mon 2 Jan, 15:04")
 }
 
-func capital(s string) string {
+func capitalizeFirst(s string) string {
 	if s == "" {
 		return ""
 	}
@@ -287,13 +287,13 @@ func capital(s string) string {
 	return string(unicode.ToUpper(first)) + s[n:]
 }
 
-// sentence makes one of a message of ours, which begins in lower case and has no full stop.
-func sentence(s string) string {
+// makeSentence makes one of a message of ours, which begins in lower case and has no full stop.
+func makeSentence(s string) string {
 	if s == "" {
 		return ""
 	}
 	if word, _, _ := strings.Cut(s, " "); !strings.ContainsFunc(word, func(r rune) bool { return !unicode.IsLetter(r) }) {
-		s = capital(s)
+		s = capitalizeFirst(s)
 	} // else it is the name of a host, or the like
 	if !strings.HasSuffix(s, ".") && !strings.HasSuffix(s, "!") && !strings.HasSuffix(s, "?") {
 		s += "."

@@ -22,7 +22,7 @@ func TestHalfClosedStranger(t *testing.T) {
 			p.listener.SetTarget(p.target)
 		}
 		p.room.Leads(true)
-		paths := []string{p.room.own() + "in"}
+		paths := []string{p.room.ownPrefix() + "in"}
 		if protected {
 			paths = append(paths, "/api/terminals")
 		}

@@ -57,14 +57,14 @@ func (s step) Spoken() string {
 	return map[string]string{"done": "done", "now": "under way", "todo": "still to come", "failed": "failed"}[s.State]
 }
 
-// main is the part of the page that changes.
-func (v view) main() string {
+// renderMain is the part of the page that changes.
+func (v view) renderMain() string {
 	var b strings.Builder
-	execute(&b, "main", v)
+	executeTemplate(&b, "main", v)
 	return b.String()
 }
 
-func execute(w io.Writer, name string, v view) {
+func executeTemplate(w io.Writer, name string, v view) {
 	if err := pages.ExecuteTemplate(w, name, v); err != nil {
 		panic(err) // the template and the view are ours
 	}
@@ -73,7 +73,7 @@ func execute(w io.Writer, name string, v view) {
 // policy lets the page's own style and script work, by their hashes, and nothing else.
 var policy = func() string {
 	var b strings.Builder
-	execute(&b, "page", view{})
+	executeTemplate(&b, "page", view{})
 	hash := func(tag string) string {
 		_, after, _ := strings.Cut(b.String(), "<"+tag+">")
 		body, _, _ := strings.Cut(after, "</"+tag+">")
@@ -90,8 +90,8 @@ func writePage(w http.ResponseWriter, status int, v view) {
 		v.Foot = "A page of cscs, on this machine."
 	}
 	var b strings.Builder
-	execute(&b, "page", v)
-	ours(w)
+	executeTemplate(&b, "page", v)
+	setOwnHeaders(w)
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", policy)

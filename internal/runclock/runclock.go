@@ -67,7 +67,7 @@ func AfterFunc(d time.Duration, f func()) *Timer {
 func (t *Timer) Reset(d time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.halt()
+	t.cancelPart()
 	t.left, t.grace, t.late, t.running = d, min(d, Grace), false, true
 	t.startPart()
 }
@@ -78,9 +78,9 @@ func (t *Timer) Stop() bool {
 	defer t.mu.Unlock()
 	wasRunning := t.running
 	if wasRunning {
-		t.left -= min(elapsed(t.began, time.Now()), t.part)
+		t.left -= min(elapsedTime(t.began, time.Now()), t.part)
 	}
-	t.halt()
+	t.cancelPart()
 	return wasRunning
 }
 
@@ -91,8 +91,8 @@ func (t *Timer) Left() time.Duration {
 	return t.left
 }
 
-// halt ends the part and takes an expiry back. t.mu is held.
-func (t *Timer) halt() {
+// cancelPart ends the part and takes an expiry back. t.mu is held.
+func (t *Timer) cancelPart() {
 	t.turn++
 	t.running = false
 	if t.timer != nil {
@@ -128,7 +128,7 @@ func (t *Timer) endPart(turn int) {
 		return
 	}
 	now := time.Now()
-	t.count(elapsed(t.began, now))
+	t.countPart(elapsedTime(t.began, now))
 	if t.left > 0 {
 		t.startPart()
 		t.mu.Unlock()
@@ -144,8 +144,8 @@ func (t *Timer) endPart(turn int) {
 	}
 }
 
-// count takes a part off the wait that took so long. t.mu is held.
-func (t *Timer) count(took time.Duration) {
+// countPart takes a part off the wait that took so long. t.mu is held.
+func (t *Timer) countPart(took time.Duration) {
 	t.left -= t.part
 	late := took > t.part+lateness
 	// Not twice in a row: on a machine that delays every part the wait must end, too.
@@ -155,9 +155,9 @@ func (t *Timer) count(took time.Duration) {
 	t.late = late
 }
 
-// elapsed is the time between two readings by the clock that shows more of it. The
+// elapsedTime is the time between two readings by the clock that shows more of it. The
 // monotonic clock stands still in a sleep of the machine, except on Windows.
-func elapsed(from, to time.Time) time.Duration {
+func elapsedTime(from, to time.Time) time.Duration {
 	return max(to.Sub(from), to.Round(0).Sub(from.Round(0)))
 }
 

@@ -73,7 +73,7 @@ func TestTimeNotRunDoesNotCount(t *testing.T) {
 		{"late all the time", time.Minute, time.Second, true, 3 * time.Second, 0},
 	} {
 		timer := &Timer{left: c.left, part: nextPart(c.left), grace: min(c.whole, Grace), late: c.late}
-		timer.count(c.took)
+		timer.countPart(c.took)
 		if timer.left != c.wantLeft {
 			t.Errorf("%s: %v left, want %v", c.name, timer.left, c.wantLeft)
 		}
@@ -88,7 +88,7 @@ func TestElapsed(t *testing.T) {
 		"both clocks": from.Add(time.Hour),
 		"wall clock":  from.Round(0).Add(time.Hour), // without a monotonic reading
 	} {
-		if d := elapsed(from, to); d != time.Hour {
+		if d := elapsedTime(from, to); d != time.Hour {
 			t.Errorf("%s: %v", name, d)
 		}
 	}

@@ -26,25 +26,25 @@ func (c *Config) Aliases(ctx context.Context, file string, ov Overrides) ([]Alia
 	own := *c
 	own.ssh = newAsker(file)
 	var jumps, logins []spec
-	qs := []question{{name: nobody}}
+	qs := []question{{name: anyHostName}}
 	for _, n := range c.builtin {
 		s := c.clusters[n].spec
 		logins = append(logins, s)
-		qs = append(qs, s.questions()...)
+		qs = append(qs, s.sshQuestions()...)
 		for _, j := range s.jump {
 			h, ok := c.hosts[j]
 			if ok && !slices.ContainsFunc(jumps, func(have spec) bool { return have.name == h.name }) {
 				jumps = append(jumps, h)
-				qs = append(qs, h.questions()...)
+				qs = append(qs, h.sshQuestions()...)
 			}
 		}
 	}
-	own.ssh.prefetch(ctx, qs...)
+	own.ssh.prefetchAnswers(ctx, qs...)
 
 	var all []Alias
 	for _, s := range slices.Concat(jumps, logins) {
 		cl, is := c.clusters[s.name]
-		a, err := own.alias(ctx, s, ov, !is || cl.Signing != "") // jump hosts take the keys of the clusters behind them
+		a, err := own.resolveAlias(ctx, s, ov, !is || cl.Signing != "") // jump hosts take the keys of the clusters behind them
 		if err != nil {
 			return nil, err
 		}
@@ -57,28 +57,28 @@ func (c *Config) Aliases(ctx context.Context, file string, ov Overrides) ([]Alia
 // very name, of those that an Alias tells.
 func (c *Config) SetFor(ctx context.Context, file, name string) ([]string, error) {
 	ssh := newAsker(file)
-	ssh.prefetch(ctx, question{name: name}, question{name: nobody})
-	keywords, _, err := ssh.sets(ctx, name)
+	ssh.prefetchAnswers(ctx, question{name: name}, question{name: anyHostName})
+	keywords, _, err := ssh.findHostKeywords(ctx, name)
 	return keywords, err
 }
 
-func (c *Config) alias(ctx context.Context, s spec, ov Overrides, signed bool) (Alias, error) {
-	meant, byJump, err := c.ssh.knows(ctx, s.name)
+func (c *Config) resolveAlias(ctx context.Context, s spec, ov Overrides, signed bool) (Alias, error) {
+	meant, byJump, err := c.ssh.isHostDefined(ctx, s.name)
 	if err != nil {
 		return Alias{}, err
 	}
-	w := walker{config: c, ov: ov, cluster: s, signed: signed}
-	h, set, err := w.resolve(ctx, s)
+	w := routeResolver{config: c, ov: ov, cluster: s, signed: signed}
+	h, set, err := w.resolveHost(ctx, s)
 	if err != nil {
 		return Alias{}, err
 	}
 	a := Alias{Host: h, Own: meant || byJump}
 	if !a.Own && !s.complete {
-		if a.Sets, _, err = c.ssh.sets(ctx, s.name); err != nil {
+		if a.Sets, _, err = c.ssh.findHostKeywords(ctx, s.name); err != nil {
 			return Alias{}, err
 		}
 	}
-	jumps, err := w.jumps(s, set, &h)
+	jumps, err := w.chooseJumpHosts(s, set, &h)
 	var command *ProxyCommandError
 	switch {
 	case errors.As(err, &command): // ssh can go that way, though we cannot

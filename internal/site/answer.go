@@ -37,7 +37,7 @@ func parseAnswer(out []byte) settings {
 	sc.Buffer(nil, 1<<20)
 	for sc.Scan() {
 		key, value, _ := strings.Cut(strings.TrimRight(sc.Text(), "\r"), " ")
-		s.set(key, value)
+		s.setKeyword(key, value)
 	}
 	if defaultIdentities(s.identityFiles) {
 		s.identityFiles = nil
@@ -45,7 +45,7 @@ func parseAnswer(out []byte) settings {
 	return s
 }
 
-func (s *settings) set(key, value string) {
+func (s *settings) setKeyword(key, value string) {
 	none := strings.EqualFold(value, "none")
 	switch key {
 	case "hostname":

@@ -31,9 +31,9 @@ type question struct {
 // commands where ~/.ssh/config says "Match exec".
 const askTimeout = 15 * time.Second
 
-// nobody is a name that no configuration means, nor a pattern in one: what ssh says of it, it
+// anyHostName is a name that no configuration means, nor a pattern in one: what ssh says of it, it
 // says of every name ("Host *").
-const nobody = "__any__"
+const anyHostName = "__any__"
 
 // An asker asks ssh, each question once.
 type asker struct {
@@ -75,9 +75,9 @@ func (a *asker) ask(ctx context.Context, q question) (settings, error) {
 	return ans.settings, ans.err
 }
 
-// prefetch asks all at once, so that the answers cost one wait together. Errors
+// prefetchAnswers asks all at once, so that the answers cost one wait together. Errors
 // are remembered like answers and told by whoever needs that answer.
-func (a *asker) prefetch(ctx context.Context, qs ...question) {
+func (a *asker) prefetchAnswers(ctx context.Context, qs ...question) {
 	var wg sync.WaitGroup
 	for _, q := range qs {
 		wg.Go(func() { _, _ = a.ask(ctx, q) })
@@ -85,26 +85,26 @@ func (a *asker) prefetch(ctx context.Context, qs ...question) {
 	wg.Wait()
 }
 
-// knows says whether ssh's configuration means this very name, by a HostName or
+// isHostDefined says whether ssh's configuration means this very name, by a HostName or
 // a way of its own, rather than by what it says of any host.
-func (a *asker) knows(ctx context.Context, name string) (byHostName, byJump bool, err error) {
-	a.prefetch(ctx, question{name: name}, question{name: nobody})
+func (a *asker) isHostDefined(ctx context.Context, name string) (byHostName, byJump bool, err error) {
+	a.prefetchAnswers(ctx, question{name: name}, question{name: anyHostName})
 	s, err := a.ask(ctx, question{name: name})
 	if err != nil {
 		return false, false, err
 	}
-	any, err := a.ask(ctx, question{name: nobody})
+	any, err := a.ask(ctx, question{name: anyHostName})
 	if err != nil {
 		return false, false, err
 	}
-	byHostName = !strings.EqualFold(s.hostName, strings.ReplaceAll(any.hostName, nobody, name))
+	byHostName = !strings.EqualFold(s.hostName, strings.ReplaceAll(any.hostName, anyHostName, name))
 	byJump = s.proxyJump != any.proxyJump || s.proxyCommand != any.proxyCommand
 	return byHostName, byJump, nil
 }
 
-// kept are the settings that a block for a name may make without saying where that leads, by
+// blockSettings are the settings that a block for a name may make without saying where that leads, by
 // their keywords.
-var kept = []struct {
+var blockSettings = []struct {
 	word string
 	same func(a, b settings) bool
 	take func(to *settings, from settings)
@@ -117,19 +117,19 @@ var kept = []struct {
 		func(to *settings, from settings) { to.certificateFiles = from.certificateFiles }},
 }
 
-// sets are the keywords that ssh's configuration sets for this very name, otherwise than for
+// findHostKeywords are the keywords that ssh's configuration sets for this very name, otherwise than for
 // any host, and lay puts them over to. A User that is the local one's name looks as if nobody had set it.
-func (a *asker) sets(ctx context.Context, name string) (keywords []string, lay func(to *settings), err error) {
+func (a *asker) findHostKeywords(ctx context.Context, name string) (keywords []string, lay func(to *settings), err error) {
 	s, err := a.ask(ctx, question{name: name})
 	if err != nil {
 		return nil, nil, err
 	}
-	any, err := a.ask(ctx, question{name: nobody})
+	any, err := a.ask(ctx, question{name: anyHostName})
 	if err != nil {
 		return nil, nil, err
 	}
 	var takes []func(*settings, settings)
-	for _, k := range kept {
+	for _, k := range blockSettings {
 		if !k.same(s, any) {
 			keywords, takes = append(keywords, k.word), append(takes, k.take)
 		}
@@ -145,7 +145,7 @@ func (a *asker) askSSH(ctx context.Context, q question) (settings, error) {
 	if !plainHost(q.name) {
 		return settings{}, &SSHConfigError{Host: q.name, Message: "not a host name"}
 	}
-	if err := a.special(); err != nil {
+	if err := a.checkSpecialFile(); err != nil {
 		return settings{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
@@ -186,8 +186,8 @@ func (a *asker) askSSH(ctx context.Context, q question) (settings, error) {
 	return s, nil
 }
 
-// special is the error for a configuration of the user's at which ssh would wait for ever.
-func (a *asker) special() error {
+// checkSpecialFile is the error for a configuration of the user's at which ssh would wait for ever.
+func (a *asker) checkSpecialFile() error {
 	file := a.file
 	if file == "" {
 		file = expandHome("~/.ssh/config")

@@ -26,7 +26,7 @@ type UnknownClusterError struct {
 }
 
 func (e *UnknownClusterError) Error() string {
-	return unknown("cluster", e.Name, e.Nearest)
+	return formatUnknown("cluster", e.Name, e.Nearest)
 }
 
 // UnknownRecipeError is a recipe that config.toml does not have.
@@ -38,10 +38,10 @@ type UnknownRecipeError struct {
 }
 
 func (e *UnknownRecipeError) Error() string {
-	return unknown("recipe", e.Name, e.Nearest)
+	return formatUnknown("recipe", e.Name, e.Nearest)
 }
 
-func unknown(what, name, nearest string) string {
+func formatUnknown(what, name, nearest string) string {
 	s := fmt.Sprintf("unknown %s %q", what, name)
 	if nearest != "" {
 		s += fmt.Sprintf(", did you mean %q?", nearest)
@@ -97,7 +97,7 @@ func (e *ProxyCommandError) Error() string {
 func Nearest(name string, candidates []string) string {
 	best, at := "", 0
 	for _, c := range candidates {
-		d := distance(strings.ToLower(name), strings.ToLower(c))
+		d := editDistance(strings.ToLower(name), strings.ToLower(c))
 		limit := max(1, (len(c)+1)/3) // "daitn" may be daint, "x" is nobody
 		if strings.HasPrefix(strings.ToLower(c), strings.ToLower(name)) && len(name) >= 2 {
 			d, limit = min(d, 1), 1 // "dai" is short for daint
@@ -109,9 +109,9 @@ func Nearest(name string, candidates []string) string {
 	return best
 }
 
-// distance counts the insertions, deletions, replacements and swaps of
+// editDistance counts the insertions, deletions, replacements and swaps of
 // neighbours that make b out of a.
-func distance(a, b string) int {
+func editDistance(a, b string) int {
 	x, y := []rune(a), []rune(b)
 	d := make([][]int, len(x)+1)
 	for i := range d {

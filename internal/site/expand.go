@@ -20,8 +20,8 @@ func newTokens(h Host) tokens {
 	short, _, _ := strings.Cut(full, ".")
 	local, port := localUser(), strconv.Itoa(h.Port)
 	t := tokens{
-		'%': "%", 'd': home, 'h': h.HostName, 'n': h.Asked, 'p': port, 'r': first(h.User, local), 'u': local,
-		'i': strconv.Itoa(os.Getuid()), 'l': full, 'L': short, 'k': first(h.HostKeyAlias, h.Asked), 'j': "",
+		'%': "%", 'd': home, 'h': h.HostName, 'n': h.Asked, 'p': port, 'r': firstNonEmpty(h.User, local), 'u': local,
+		'i': strconv.Itoa(os.Getuid()), 'l': full, 'L': short, 'k': firstNonEmpty(h.HostKeyAlias, h.Asked), 'j': "",
 	}
 	sum := sha1.Sum([]byte(full + h.HostName + port + t['r'] + t['j'])) //nolint:gosec // see the import
 	t['C'] = hex.EncodeToString(sum[:])
@@ -30,8 +30,8 @@ func newTokens(h Host) tokens {
 
 var variable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 
-// file expands one file name.
-func (t tokens) file(name string) string {
+// expandFile expands one file name.
+func (t tokens) expandFile(name string) string {
 	name = variable.ReplaceAllStringFunc(name, func(v string) string { return os.Getenv(v[2 : len(v)-1]) })
 	if dir := os.Getenv("ProgramData"); dir != "" { // OpenSSH for Windows prints its default like this
 		name = strings.Replace(name, "__PROGRAMDATA__", dir, 1)
@@ -50,26 +50,26 @@ func (t tokens) file(name string) string {
 	return filepath.FromSlash(expandHome(b.String()))
 }
 
-func (t tokens) files(names []string) []string {
+func (t tokens) expandFiles(names []string) []string {
 	var out []string
 	for _, n := range names {
 		if n != "" && !strings.EqualFold(n, "none") {
-			out = append(out, t.file(n))
+			out = append(out, t.expandFile(n))
 		}
 	}
 	return out
 }
 
-// agent is the socket that an IdentityAgent means: it may name an environment variable.
-func (t tokens) agent(v string) string {
+// expandAgent is the socket that an IdentityAgent means: it may name an environment variable.
+func (t tokens) expandAgent(v string) string {
 	switch {
 	case v == "" || strings.EqualFold(v, "none"):
 		return strings.ToLower(v)
 	case v == "SSH_AUTH_SOCK":
 		return ""
 	case v[0] == '$' && !strings.HasPrefix(v, "${"):
-		return first(os.Getenv(v[1:]), "none")
+		return firstNonEmpty(os.Getenv(v[1:]), "none")
 	default:
-		return t.file(v)
+		return t.expandFile(v)
 	}
 }

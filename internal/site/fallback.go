@@ -46,7 +46,7 @@ func (a *asker) newFallback() func(context.Context, question) (settings, error) 
 		}
 		switch {
 		case err != nil:
-			a.warnings = append(a.warnings, fmt.Sprintf("%s is not used: %s, and %v to read it", name, reason(err), errNoSSH))
+			a.warnings = append(a.warnings, fmt.Sprintf("%s is not used: %s, and %v to read it", name, reasonWithoutPath(err), errNoSSH))
 			continue
 		case skipped:
 			a.warnings = append(a.warnings, fmt.Sprintf("the Match blocks of %s are not used: %v to judge them", name, errNoSSH))
@@ -111,7 +111,7 @@ func readSettings(configs []*ssh_config.Config, q question) (settings, error) {
 			return s, err
 		}
 		if len(v) > 0 {
-			s.set(strings.ToLower(key), strings.Trim(v[0], `"`))
+			s.setKeyword(strings.ToLower(key), strings.Trim(v[0], `"`))
 		}
 	}
 	for _, key := range []string{"IdentityFile", "CertificateFile"} {
@@ -120,7 +120,7 @@ func readSettings(configs []*ssh_config.Config, q question) (settings, error) {
 			return s, err
 		}
 		for _, f := range v {
-			s.set(strings.ToLower(key), strings.Trim(f, `"`))
+			s.setKeyword(strings.ToLower(key), strings.Trim(f, `"`))
 		}
 	}
 	s.hostName = strings.ReplaceAll(s.hostName, "%h", q.name)

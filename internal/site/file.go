@@ -116,8 +116,8 @@ type Setting struct {
 	Pos    Position // where it is written
 }
 
-// settings lists the defaults that are set, in the order of the fields.
-func (d defaults) settings(at func(key string) Position) []Setting {
+// listSettings lists the defaults that are set, in the order of the fields.
+func (d defaults) listSettings(at func(key string) Position) []Setting {
 	var out []Setting
 	v := reflect.ValueOf(d)
 	for i := range v.NumField() {
@@ -149,9 +149,9 @@ func (d defaults) settings(at func(key string) Position) []Setting {
 	return out
 }
 
-// parse decodes data strictly: an unknown key is most often a misspelt one, and
+// parseConfig decodes data strictly: an unknown key is most often a misspelt one, and
 // a misspelt account that is silently ignored costs its owner a day.
-func parse(name string, data []byte) (*file, positions, error) {
+func parseConfig(name string, data []byte) (*file, positions, error) {
 	var f file
 	err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(&f)
 	if err == nil {
@@ -175,7 +175,7 @@ func parse(name string, data []byte) (*file, positions, error) {
 		}
 	case errors.As(err, &dec):
 		cerr.Line, cerr.Column = dec.Position()
-		cerr.Message = plainly(cerr.Message, dec.Key())
+		cerr.Message = explainTypeError(cerr.Message, dec.Key())
 	}
 	return nil, nil, cerr
 }
@@ -194,9 +194,9 @@ func keysOf(forms ...any) []string {
 	return keys
 }
 
-// plainly says of a value of the wrong type what should stand there; the decoder says
+// explainTypeError says of a value of the wrong type what should stand there; the decoder says
 // it in terms of Go, and only in words.
-func plainly(message string, key toml.Key) string {
+func explainTypeError(message string, key toml.Key) string {
 	is, field, ok := strings.Cut(strings.TrimPrefix(message, "cannot decode TOML "), " into struct field ")
 	if !ok {
 		return message

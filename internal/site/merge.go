@@ -14,23 +14,23 @@ var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 type origin int
 
 const (
-	builtIn origin = iota
-	users          // the user's config.toml
-	made           // of a cluster that was made: it says all
+	originBuiltIn origin = iota
+	originUser           // the user's config.toml
+	originMade           // of a cluster that was made: it says all
 )
 
-// merge lays f over what c knows already.
-func (c *Config) merge(name string, f *file, ps positions, from origin) error {
-	own := from == users
+// mergeFile lays f over what c knows already.
+func (c *Config) mergeFile(name string, f *file, ps positions, from origin) error {
+	own := from == originUser
 	bad := func(message string, path ...string) error {
-		p := ps.at(name, path...)
+		p := ps.keyPosition(name, path...)
 		return &ConfigError{File: p.File, Line: p.Line, Column: p.Column, Message: message}
 	}
 	if f.DefaultCluster != "" {
 		c.DefaultCluster = f.DefaultCluster
 	}
 	if f.Persist != "" && own {
-		c.persist = []Setting{{Flag: "persist", Values: []string{string(f.Persist)}, Pos: ps.at(name, "persist")}}
+		c.persist = []Setting{{Flag: "persist", Values: []string{string(f.Persist)}, Pos: ps.keyPosition(name, "persist")}}
 	}
 	if err := c.mergeSigning(f, bad); err != nil {
 		return err
@@ -44,12 +44,12 @@ func (c *Config) merge(name string, f *file, ps positions, from origin) error {
 			return bad(fmt.Sprintf("port %d is not between 1 and 65535", h.Port), "hosts", n, "port")
 		}
 		s := c.hosts[n]
-		if from == made {
+		if from == originMade {
 			s = spec{complete: true}
 		}
 		s.name = n
-		s.lay(h.Host, h.User, h.Identity, h.Port, own)
-		s.layKnown(h.KnownHosts)
+		s.overlayHost(h.Host, h.User, h.Identity, h.Port, own)
+		s.overlayKnownHosts(h.KnownHosts)
 		c.hosts[n] = s
 	}
 	for _, n := range slices.Sorted(maps.Keys(f.Clusters)) {
@@ -65,12 +65,12 @@ func (c *Config) merge(name string, f *file, ps positions, from origin) error {
 			return bad("local_port belongs into a recipe: two sessions cannot share one", "clusters", n, "local_port")
 		}
 		cl := c.clusters[n]
-		if from == made {
+		if from == originMade {
 			cl = Cluster{spec: spec{complete: true}}
 		}
 		cl.Name, cl.spec.name = n, n
-		cl.spec.lay(fc.Host, fc.User, fc.Identity, fc.Port, own)
-		cl.spec.layKnown(fc.KnownHosts)
+		cl.spec.overlayHost(fc.Host, fc.User, fc.Identity, fc.Port, own)
+		cl.spec.overlayKnownHosts(fc.KnownHosts)
 		if fc.Jump != nil {
 			cl.spec.jump, cl.spec.jumpSet = *fc.Jump, own
 			for _, j := range *fc.Jump {
@@ -85,7 +85,7 @@ func (c *Config) merge(name string, f *file, ps positions, from origin) error {
 			}
 			cl.Signing = *fc.Signing
 		}
-		cl.Settings = fc.settings(func(key string) Position { return ps.at(name, "clusters", n, key) })
+		cl.Settings = fc.listSettings(func(key string) Position { return ps.keyPosition(name, "clusters", n, key) })
 		c.clusters[n] = cl
 		if own {
 			c.own = append(c.own, n)
@@ -101,8 +101,8 @@ func (c *Config) merge(name string, f *file, ps positions, from origin) error {
 		case len(fr.Command) == 0 || fr.Command[0] == "":
 			return bad(fmt.Sprintf("recipe %s has no command", n), "recipes", n, "command")
 		}
-		at := func(key string) Position { return ps.at(name, "recipes", n, key) }
-		r := Recipe{Name: n, Command: fr.Command, Settings: fr.settings(at)}
+		at := func(key string) Position { return ps.keyPosition(name, "recipes", n, key) }
+		r := Recipe{Name: n, Command: fr.Command, Settings: fr.listSettings(at)}
 		if fr.Port != "" {
 			r.Settings = append(r.Settings, Setting{Flag: "port", Values: []string{string(fr.Port)}, Pos: at("port")})
 		}
@@ -111,10 +111,10 @@ func (c *Config) merge(name string, f *file, ps positions, from origin) error {
 	return nil
 }
 
-// lay sets what is given. A host name of the user's own is asked for as it is;
+// overlayHost sets what is given. A host name of the user's own is asked for as it is;
 // only a built-in one gives way to an alias in ~/.ssh/config, because there the
 // user has said something and here nobody has.
-func (s *spec) lay(host, user, identity string, port int, own bool) {
+func (s *spec) overlayHost(host, user, identity string, port int, own bool) {
 	switch {
 	case host != "":
 		s.host, s.alias = host, ""
@@ -135,9 +135,9 @@ func (s *spec) lay(host, user, identity string, port int, own bool) {
 	}
 }
 
-func (s *spec) layKnown(file string) {
+func (s *spec) overlayKnownHosts(file string) {
 	if file != "" {
-		s.known = expandHome(file)
+		s.knownHosts = expandHome(file)
 	}
 }
 

@@ -56,8 +56,8 @@ func findPositions(name string, data []byte) positions {
 	return out
 }
 
-// at is the place of the key, or of the nearest table around it.
-func (ps positions) at(file string, path ...string) Position {
+// keyPosition is the place of the key, or of the nearest table around it.
+func (ps positions) keyPosition(file string, path ...string) Position {
 	for n := len(path); n > 0; n-- {
 		if p, ok := ps[strings.Join(path[:n], keySep)]; ok {
 			return p

@@ -72,16 +72,16 @@ func (c *Config) findCluster(ctx context.Context, name string) (Cluster, error) 
 	}
 	for _, m := range c.made {
 		if m.Name == name {
-			return c.make(ctx, m)
+			return c.makeCluster(ctx, m)
 		}
 	}
 	if plainName.MatchString(name) {
-		qs := []question{{name: name}, {name: nobody}}
+		qs := []question{{name: name}, {name: anyHostName}}
 		for _, h := range c.hosts { // its ProxyJump may well be one of them
-			qs = append(qs, h.questions()...)
+			qs = append(qs, h.sshQuestions()...)
 		}
-		c.ssh.prefetch(ctx, qs...)
-		byHostName, byJump, err := c.ssh.knows(ctx, name)
+		c.ssh.prefetchAnswers(ctx, qs...)
+		byHostName, byJump, err := c.ssh.isHostDefined(ctx, name)
 		if err != nil {
 			return Cluster{}, err
 		}
@@ -93,19 +93,19 @@ func (c *Config) findCluster(ctx context.Context, name string) (Cluster, error) 
 	return Cluster{}, &UnknownClusterError{Name: name, Nearest: Nearest(name, known), Known: known}
 }
 
-// make has a cluster made, and reads what is said of it.
-func (c *Config) make(ctx context.Context, m Made) (Cluster, error) {
+// makeCluster has a cluster made, and reads what is said of it.
+func (c *Config) makeCluster(ctx context.Context, m Made) (Cluster, error) {
 	path, err := m.Make(ctx)
 	if err != nil {
 		return Cluster{}, err
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return Cluster{}, &ConfigError{File: path, Message: "cannot be read: " + reason(err)}
+		return Cluster{}, &ConfigError{File: path, Message: "cannot be read: " + reasonWithoutPath(err)}
 	}
-	f, ps, err := parse(path, data)
+	f, ps, err := parseConfig(path, data)
 	if err == nil {
-		err = c.merge(path, f, ps, made)
+		err = c.mergeFile(path, f, ps, originMade)
 	}
 	if err != nil {
 		return Cluster{}, err
@@ -121,19 +121,19 @@ func (c *Config) Route(ctx context.Context, cl Cluster, ov Overrides) ([]Host, e
 	// only where ~/.ssh/config leads to a jump host that is not ours.
 	var qs []question
 	if !cl.spec.complete {
-		qs = append(qs, question{name: nobody})
+		qs = append(qs, question{name: anyHostName})
 	}
 	for _, j := range cl.spec.jump {
 		js, err := c.jumpSpec(j)
 		if err != nil {
 			return nil, err
 		}
-		qs = append(qs, js.questions()...)
+		qs = append(qs, js.sshQuestions()...)
 	}
-	c.ssh.prefetch(ctx, append(qs, cl.spec.questions()...)...)
+	c.ssh.prefetchAnswers(ctx, append(qs, cl.spec.sshQuestions()...)...)
 
-	w := walker{config: c, ov: ov, cluster: cl.spec, signed: cl.Signing != ""}
-	hosts, err := w.way(ctx, cl.spec, nil)
+	w := routeResolver{config: c, ov: ov, cluster: cl.spec, signed: cl.Signing != ""}
+	hosts, err := w.resolveRoute(ctx, cl.spec, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -143,8 +143,8 @@ func (c *Config) Route(ctx context.Context, cl Cluster, ov Overrides) ([]Host, e
 	return hosts, nil
 }
 
-// questions are those whose answers resolve s.
-func (s spec) questions() []question {
+// sshQuestions are those whose answers resolve s.
+func (s spec) sshQuestions() []question {
 	if s.complete {
 		return nil
 	}
@@ -164,23 +164,23 @@ func (c *Config) jumpSpec(jump string) (spec, error) {
 	return parseJump(jump)
 }
 
-// A walker walks the way back from the login host to the first jump host.
-type walker struct {
+// A routeResolver walks the way back from the login host to the first jump host.
+type routeResolver struct {
 	config  *Config
 	ov      Overrides
 	cluster spec
 	signed  bool // a service signs keys for the cluster
 }
 
-// way is the hosts that lead to s, and s. behind are the names of the hosts that it leads
+// resolveRoute is the hosts that lead to s, and s. behind are the names of the hosts that it leads
 // to, to notice a circle.
-func (w *walker) way(ctx context.Context, s spec, behind []string) ([]Host, error) {
-	w.config.ssh.prefetch(ctx, s.questions()...)
-	host, set, err := w.resolve(ctx, s)
+func (w *routeResolver) resolveRoute(ctx context.Context, s spec, behind []string) ([]Host, error) {
+	w.config.ssh.prefetchAnswers(ctx, s.sshQuestions()...)
+	host, set, err := w.resolveHost(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	jumps, err := w.jumps(s, set, &host)
+	jumps, err := w.chooseJumpHosts(s, set, &host)
 	if err != nil {
 		return nil, err
 	}
@@ -198,14 +198,14 @@ func (w *walker) way(ctx context.Context, s spec, behind []string) ([]Host, erro
 				strings.Join(append(slices.Clone(behind), s.host, js.host), " → ")}
 		}
 		if i == 0 { // as ssh does: only the first of a list follows its own configuration further
-			more, err := w.way(ctx, js, append(slices.Clone(behind), s.host))
+			more, err := w.resolveRoute(ctx, js, append(slices.Clone(behind), s.host))
 			if err != nil {
 				return nil, err
 			}
 			before = append(before, more...)
 			continue
 		}
-		h, _, err := w.resolve(ctx, js)
+		h, _, err := w.resolveHost(ctx, js)
 		if err != nil {
 			return nil, err
 		}
@@ -214,8 +214,8 @@ func (w *walker) way(ctx context.Context, s spec, behind []string) ([]Host, erro
 	return append(before, host), nil
 }
 
-// jumps chooses the jump hosts of s: config.toml, else ~/.ssh/config, else built in.
-func (w *walker) jumps(s spec, set settings, host *Host) ([]string, error) {
+// chooseJumpHosts chooses the jump hosts of s: config.toml, else ~/.ssh/config, else built in.
+func (w *routeResolver) chooseJumpHosts(s spec, set settings, host *Host) ([]string, error) {
 	if s.jumpSet {
 		return s.jump, nil
 	}
@@ -236,20 +236,20 @@ func (w *walker) jumps(s spec, set settings, host *Host) ([]string, error) {
 	return s.jump, nil
 }
 
-// resolve asks ssh about one host and lays over its answer what has precedence.
-func (w *walker) resolve(ctx context.Context, s spec) (Host, settings, error) {
+// resolveHost asks ssh about one host and lays over its answer what has precedence.
+func (w *routeResolver) resolveHost(ctx context.Context, s spec) (Host, settings, error) {
 	if s.complete {
-		return s.whole(), settings{}, nil
+		return s.completeHost(), settings{}, nil
 	}
 	asked, lay := s.host, func(*settings) {}
 	if s.alias != "" && s.alias != s.host {
-		byHostName, _, err := w.config.ssh.knows(ctx, s.alias)
+		byHostName, _, err := w.config.ssh.isHostDefined(ctx, s.alias)
 		switch {
 		case err != nil:
 		case byHostName:
 			asked = s.alias
 		default: // a block without a HostName says who we are there, not where it is
-			_, lay, err = w.config.ssh.sets(ctx, s.alias)
+			_, lay, err = w.config.ssh.findHostKeywords(ctx, s.alias)
 		}
 		if err != nil {
 			return Host{}, settings{}, err
@@ -259,7 +259,7 @@ func (w *walker) resolve(ctx context.Context, s spec) (Host, settings, error) {
 	if err != nil {
 		return Host{}, settings{}, err
 	}
-	expanded := first(set.user, localUser()) // what ControlPath has in it
+	expanded := firstNonEmpty(set.user, localUser()) // what ControlPath has in it
 	lay(&set)
 	if set.hostName == "" || set.port == 0 {
 		return Host{}, settings{}, &SSHConfigError{Host: asked, Message: "ssh -G names no host"}
@@ -280,16 +280,16 @@ func (w *walker) resolve(ctx context.Context, s spec) (Host, settings, error) {
 	case !login && !named && s.user != "":
 		h.User = s.user
 	default:
-		h.User = first(w.ov.User, s.user, set.user, w.cluster.user)
+		h.User = firstNonEmpty(w.ov.User, s.user, set.user, w.cluster.user)
 	}
-	h.Identity = first(expandHome(w.ov.Identity), s.identity)
+	h.Identity = firstNonEmpty(expandHome(w.ov.Identity), s.identity)
 	if h.Identity == "" && len(set.identityFiles) == 0 {
 		h.Identity = w.cluster.identity
 	}
 	t := newTokens(h)
-	h.IdentityFiles = t.files(set.identityFiles)
-	h.CertificateFiles = t.files(set.certificateFiles)
-	any, err := w.config.ssh.ask(ctx, question{name: nobody})
+	h.IdentityFiles = t.expandFiles(set.identityFiles)
+	h.CertificateFiles = t.expandFiles(set.certificateFiles)
+	any, err := w.config.ssh.ask(ctx, question{name: anyHostName})
 	if err != nil {
 		return Host{}, settings{}, err
 	}
@@ -299,24 +299,24 @@ func (w *walker) resolve(ctx context.Context, s spec) (Host, settings, error) {
 		h.ControlPath, h.ControlUser = set.controlPath, expanded
 	}
 	if w.signed {
-		h.Common = t.files(slices.Concat(shared(set.identityFiles, any.identityFiles), shared(set.certificateFiles, any.certificateFiles)))
+		h.Common = t.expandFiles(slices.Concat(intersectFiles(set.identityFiles, any.identityFiles), intersectFiles(set.certificateFiles, any.certificateFiles)))
 	}
-	h.UserKnownHosts = t.files(set.userKnownHosts)
-	h.GlobalKnownHosts = t.files(set.globalKnownHosts)
-	if s.known != "" {
-		h.UserKnownHosts, h.GlobalKnownHosts = []string{s.known}, nil
+	h.UserKnownHosts = t.expandFiles(set.userKnownHosts)
+	h.GlobalKnownHosts = t.expandFiles(set.globalKnownHosts)
+	if s.knownHosts != "" {
+		h.UserKnownHosts, h.GlobalKnownHosts = []string{s.knownHosts}, nil
 	}
-	h.IdentityAgent = t.agent(set.identityAgent)
+	h.IdentityAgent = t.expandAgent(set.identityAgent)
 	return h, set, nil
 }
 
-// shared are the files of one list that are in the other, too.
-func shared(files, others []string) []string {
+// intersectFiles are the files of one list that are in the other, too.
+func intersectFiles(files, others []string) []string {
 	return slices.DeleteFunc(slices.Clone(files), func(f string) bool { return !slices.Contains(others, f) })
 }
 
-// whole is a host of which all is said.
-func (s spec) whole() Host {
+// completeHost is a host of which all is said.
+func (s spec) completeHost() Host {
 	port := s.port
 	if port == 0 {
 		port = 22
@@ -324,11 +324,11 @@ func (s spec) whole() Host {
 	return Host{
 		Name: s.name, Asked: s.host, HostName: s.host, Port: port, User: s.user,
 		Identity: s.identity, IdentitiesOnly: true, IdentityAgent: "none",
-		UserKnownHosts: []string{s.known}, StrictHostKeyChecking: "yes",
+		UserKnownHosts: []string{s.knownHosts}, StrictHostKeyChecking: "yes",
 	}
 }
 
-func first(values ...string) string {
+func firstNonEmpty(values ...string) string {
 	for _, v := range values {
 		if v != "" {
 			return v

@@ -81,7 +81,7 @@ func (c *Config) mergeSigning(f *file, bad func(message string, path ...string) 
 		if fs.PerDay != 0 {
 			s.PerDay = fs.PerDay
 		}
-		if message, key := s.wrong(); message != "" {
+		if message, key := s.findProblem(); message != "" {
 			return bad(message, "signing", n, key)
 		}
 		c.signing[n] = s
@@ -89,8 +89,8 @@ func (c *Config) mergeSigning(f *file, bad func(message string, path ...string) 
 	return nil
 }
 
-// wrong says what cannot be, and under which key.
-func (s Signing) wrong() (message, key string) {
+// findProblem says what cannot be, and under which key.
+func (s Signing) findProblem() (message, key string) {
 	switch {
 	case s.Kind != SigningCSCS && s.Kind != SigningSSHService:
 		return fmt.Sprintf("kind %q is neither %s nor %s", s.Kind, SigningCSCS, SigningSSHService), "kind"
@@ -99,17 +99,17 @@ func (s Signing) wrong() (message, key string) {
 	case s.PerDay < 0:
 		return "per_day cannot be negative", "per_day"
 	}
-	if message := notSafe(s.Endpoint); message != "" {
+	if message := addressProblem(s.Endpoint); message != "" {
 		return message, "endpoint"
 	}
 	if s.Kind == SigningSSHService {
 		return "", ""
 	}
-	if message := notSafe(s.Issuer); message != "" {
+	if message := addressProblem(s.Issuer); message != "" {
 		return message, "issuer"
 	}
 	if s.Account != "" {
-		if message := notSafe(s.Account); message != "" {
+		if message := addressProblem(s.Account); message != "" {
 			return message, "account_endpoint"
 		}
 	}
@@ -118,25 +118,25 @@ func (s Signing) wrong() (message, key string) {
 	}
 	// RFC 8252, section 7.3: the redirect of a program is to its own machine.
 	u, err := url.Parse(s.Redirect)
-	if err != nil || u.Scheme != "http" || !loopback(u.Hostname()) || u.Port() == "" {
+	if err != nil || u.Scheme != "http" || !isLoopback(u.Hostname()) || u.Port() == "" {
 		return fmt.Sprintf("redirect %q is no http address of this machine with a port", s.Redirect), "redirect"
 	}
 	return "", ""
 }
 
-// notSafe says why secrets cannot be sent there.
-func notSafe(address string) string {
+// addressProblem says why secrets cannot be sent there.
+func addressProblem(address string) string {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil || u.Host == "" || u.User != nil:
 		return fmt.Sprintf("%q is no address of a service", address)
-	case u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())):
+	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
 		return fmt.Sprintf("%q is not https, and secrets are sent there", address)
 	}
 	return ""
 }
 
-func loopback(host string) bool {
+func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }

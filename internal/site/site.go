@@ -86,16 +86,16 @@ type Recipe struct {
 
 // A spec is what is configured about one host, before ssh is asked.
 type spec struct {
-	name     string   // as messages call it
-	alias    string   // the name that ~/.ssh/config may know; preferred, if it does
-	host     string   // else this
-	user     string   // configured for this host
-	identity string   // configured for this host
-	port     int      // configured for this host
-	jump     []string // the jump hosts, outermost first
-	jumpSet  bool     // config.toml says so, which ~/.ssh/config cannot change
-	known    string   // a known_hosts file, in place of ssh's
-	complete bool     // nothing more is asked of anybody: see Made
+	name       string   // as messages call it
+	alias      string   // the name that ~/.ssh/config may know; preferred, if it does
+	host       string   // else this
+	user       string   // configured for this host
+	identity   string   // configured for this host
+	port       int      // configured for this host
+	jump       []string // the jump hosts, outermost first
+	jumpSet    bool     // config.toml says so, which ~/.ssh/config cannot change
+	knownHosts string   // a known_hosts file, in place of ssh's
+	complete   bool     // nothing more is asked of anybody: see Made
 }
 
 // A HomeError tells that the user's home directory is not known, and so not where something is.
@@ -140,9 +140,9 @@ func Load(made ...Made) (*Config, error) {
 	}
 	c := &Config{Path: path, clusters: map[string]Cluster{}, hosts: map[string]spec{}, signing: map[string]Signing{}, recipes: map[string]Recipe{}, made: made}
 	sshConfig := os.Getenv("CSCS_SSH_CONFIG")
-	base, ps, err := parse("clusters.toml", builtin)
+	base, ps, err := parseConfig("clusters.toml", builtin)
 	if err == nil {
-		err = c.merge("clusters.toml", base, ps, builtIn)
+		err = c.mergeFile("clusters.toml", base, ps, originBuiltIn)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the built-in clusters: %w", err) // a test sees to it that this never happens
@@ -151,13 +151,13 @@ func Load(made ...Made) (*Config, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && os.Getenv("CSCS_CONFIG") == "":
 	case err != nil:
-		return nil, &ConfigError{File: path, Message: "cannot be read: " + reason(err)}
+		return nil, &ConfigError{File: path, Message: "cannot be read: " + reasonWithoutPath(err)}
 	default:
-		f, ps, err := parse(path, data)
+		f, ps, err := parseConfig(path, data)
 		if err != nil {
 			return nil, err
 		}
-		if err := c.merge(path, f, ps, users); err != nil {
+		if err := c.mergeFile(path, f, ps, originUser); err != nil {
 			return nil, err
 		}
 		if sshConfig == "" {
@@ -169,8 +169,8 @@ func Load(made ...Made) (*Config, error) {
 	return c, nil
 }
 
-// reason is an error of the file system without the path, which is told already.
-func reason(err error) string {
+// reasonWithoutPath is an error of the file system without the path, which is told already.
+func reasonWithoutPath(err error) string {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
 		return pe.Err.Error()

@@ -49,7 +49,7 @@ func New(t *testing.T, env ...string) *Cluster {
 		"SQUEUE_FORMAT=%i only", "SLURM_TIME_FORMAT=relative", "SSH_CLIENT=127.0.0.1 1 22",
 	}, env...)
 	t.Cleanup(func() {
-		c.kill()
+		c.killLeftovers()
 		c.started.Wait()
 		if t.Failed() {
 			t.Logf("calls of Slurm's commands:\n%s", c.Calls())
@@ -58,10 +58,10 @@ func New(t *testing.T, env ...string) *Cluster {
 	return c
 }
 
-// kill ends what a test has left in jobs on purpose. Processes of the cluster are
+// killLeftovers ends what a test has left in jobs on purpose. Processes of the cluster are
 // known by their environment; their recorded numbers may be others' by now.
 // One that is killed may have started another a moment before.
-func (c *Cluster) kill() {
+func (c *Cluster) killLeftovers() {
 	for range 1000 {
 		if c.Kill("") == 0 {
 			return
@@ -79,13 +79,13 @@ func (c *Cluster) KillLogin() int { return c.killThose("", true) }
 // StopLogin stops every process of the login node, as a machine that freezes does: KillLogin ends them.
 func (c *Cluster) StopLogin() {
 	args := []string{"-STOP"} // package syscall has this signal not on all systems
-	c.each("", true, func(p *os.Process) { args = append(args, strconv.Itoa(p.Pid)) })
+	c.visitProcesses("", true, func(p *os.Process) { args = append(args, strconv.Itoa(p.Pid)) })
 	_ = exec.CommandContext(c.t.Context(), "kill", args...).Run() // one may have ended meanwhile
 }
 
 func (c *Cluster) killThose(words string, login bool) int {
 	n := 0
-	c.each(words, login, func(p *os.Process) {
+	c.visitProcesses(words, login, func(p *os.Process) {
 		if p.Kill() == nil {
 			n++
 		}
@@ -96,18 +96,18 @@ func (c *Cluster) killThose(words string, login bool) int {
 // Running counts the processes of the cluster whose command line contains the words.
 func (c *Cluster) Running(words string) int {
 	n := 0
-	c.each(words, false, func(*os.Process) { n++ })
+	c.visitProcesses(words, false, func(*os.Process) { n++ })
 	return n
 }
 
 // RunningOnLogin counts those of them that run on the login node.
 func (c *Cluster) RunningOnLogin(words string) int {
 	n := 0
-	c.each(words, true, func(*os.Process) { n++ })
+	c.visitProcesses(words, true, func(*os.Process) { n++ })
 	return n
 }
 
-func (c *Cluster) each(words string, login bool, visit func(*os.Process)) {
+func (c *Cluster) visitProcesses(words string, login bool, visit func(*os.Process)) {
 	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, f := range environs {
 		text, _ := os.ReadFile(f)
@@ -134,8 +134,8 @@ func (c *Cluster) Setenv(s string) {
 	c.env = append(c.env, s)
 }
 
-// environ is the environment of a command that starts now.
-func (c *Cluster) environ() []string {
+// currentEnv is the environment of a command that starts now.
+func (c *Cluster) currentEnv() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.env)
@@ -143,7 +143,7 @@ func (c *Cluster) environ() []string {
 
 // PutFirst has the commands in dir found before all others from now on.
 func (c *Cluster) PutFirst(dir string) {
-	for _, v := range c.environ() {
+	for _, v := range c.currentEnv() {
 		if path, ok := strings.CutPrefix(v, "PATH="); ok {
 			c.Setenv("PATH=" + dir + ":" + path)
 			return
@@ -160,13 +160,13 @@ func (c *Cluster) Free() {
 }
 
 // Busy has scancel fail, as with a controller that does not answer, or not any more.
-func (c *Cluster) Busy(busy bool) { c.mark("busy", busy) }
+func (c *Cluster) Busy(busy bool) { c.setStateFile("busy", busy) }
 
 // Away has the controller take no request, or take them again.
-func (c *Cluster) Away(away bool) { c.mark("away", away) }
+func (c *Cluster) Away(away bool) { c.setStateFile("away", away) }
 
-// mark makes the file of that name in the cluster's state, or removes it.
-func (c *Cluster) mark(name string, there bool) {
+// setStateFile makes the file of that name in the cluster's state, or removes it.
+func (c *Cluster) setStateFile(name string, there bool) {
 	c.t.Helper()
 	file := filepath.Join(c.state, name)
 	err := os.Remove(file)
@@ -282,7 +282,7 @@ func (e ExitError) ExitStatus() int { return int(e) }
 func (c *Cluster) Exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
 	// Not CommandContext: sshd does not kill either, it closes standard input.
 	cmd := exec.Command("/bin/bash", "-c", command) //nolint:noctx // see above
-	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = c.environ(), c.Home, stdout, stderr
+	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = c.currentEnv(), c.Home, stdout, stderr
 	if _, err := os.Stat(c.Home); err != nil {
 		cmd.Dir = "/" // as sshd does
 	}

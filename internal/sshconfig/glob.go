@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// glob are the files that a pattern from the root matches, in the order of glob(7).
-func glob(pattern string) []string {
+// globFiles are the files that a pattern from the root matches, in the order of glob(7).
+func globFiles(pattern string) []string {
 	volume := filepath.VolumeName(pattern)
 	found := []string{volume}
 	for i, part := range strings.Split(pattern[len(volume):], "/") {
@@ -17,13 +17,13 @@ func glob(pattern string) []string {
 		if i == 0 {
 			sep = ""
 		}
-		if !magic(part) {
+		if !hasWildcard(part) {
 			for i := range found {
-				found[i] += sep + unescaped(part)
+				found[i] += sep + unescapePattern(part)
 			}
 			continue
 		}
-		one := component(part)
+		one := compileComponent(part)
 		if one == nil {
 			return nil
 		}
@@ -46,8 +46,8 @@ func glob(pattern string) []string {
 	return found
 }
 
-// magic reports whether there is a wildcard in a pattern.
-func magic(s string) bool {
+// hasWildcard reports whether there is a wildcard in a pattern.
+func hasWildcard(s string) bool {
 	for i := 0; i < len(s); i++ {
 		switch s[i] {
 		case '\\':
@@ -61,10 +61,10 @@ func magic(s string) bool {
 
 var escape = regexp.MustCompile(`(?s)\\(.)`)
 
-func unescaped(s string) string { return escape.ReplaceAllString(s, "$1") }
+func unescapePattern(s string) string { return escape.ReplaceAllString(s, "$1") }
 
-// component is a pattern for one name of a path, nil if it is none that could match.
-func component(s string) *regexp.Regexp {
+// compileComponent is a pattern for one name of a path, nil if it is none that could match.
+func compileComponent(s string) *regexp.Regexp {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
 		switch s[i] {
@@ -73,7 +73,7 @@ func component(s string) *regexp.Regexp {
 		case '?':
 			b.WriteString(".")
 		case '[':
-			set, n := bracket(s[i+1:])
+			set, n := convertBracket(s[i+1:])
 			b.WriteString(set)
 			i += n
 		default:
@@ -90,9 +90,9 @@ func component(s string) *regexp.Regexp {
 	return one
 }
 
-// bracket is a bracket expression that begins there, for regexp, and how long it is; without an
+// convertBracket is a bracket expression that begins there, for regexp, and how long it is; without an
 // end it is the bracket itself.
-func bracket(s string) (set string, n int) {
+func convertBracket(s string) (set string, n int) {
 	var b strings.Builder
 	b.WriteString("[")
 	i := 0

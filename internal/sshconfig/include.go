@@ -6,16 +6,16 @@ import (
 	"strings"
 )
 
-// line is what the user's own file includes ours by.
-func (f Files) line() string { return "Include " + f.word() }
+// includeLine is what the user's own file includes ours by.
+func (f Files) includeLine() string { return "Include " + f.quotedPart() }
 
-// word is our file, as that line names it.
-func (f Files) word() string {
+// quotedPart is our file, as that line names it.
+func (f Files) quotedPart() string {
 	part := f.Part
 	if includeHome() == passwdHome() {
 		part = Tilde(part)
 	}
-	return quoted(part)
+	return quotePath(part)
 }
 
 // Tilde is a path as people write it, with ~ for the home directory, if ssh means the same by that.
@@ -27,59 +27,59 @@ func Tilde(path string) string {
 	return path
 }
 
-// insert puts our line at the top, unless ours is included before every block already: behind
+// insertInclude puts our line at the top, unless ours is included before every block already: behind
 // one, it would be a part of that. Whether a line that names it by tokens, which OpenSSH knows
 // since 9.9 only, includes it, is asked of reads.
-func (f Files) insert(data []byte, reads func(line []byte) bool) []byte {
+func (f Files) insertInclude(data []byte, reads func(line []byte) bool) []byte {
 	for line := range bytes.Lines(data) {
-		for _, w := range includes(line) {
-			switch by := f.names(w); {
-			case by == nothing:
+		for _, w := range parseInclude(line) {
+			switch by := f.matchWord(w); {
+			case by == noMatch:
 			case !by.tokens || reads(line):
 				return data
 			}
 		}
-		if word, _ := keyword(line); strings.EqualFold(word, "host") || strings.EqualFold(word, "match") {
+		if word, _ := parseKeyword(line); strings.EqualFold(word, "host") || strings.EqualFold(word, "match") {
 			break
 		}
 	}
-	rest := []byte(f.line() + "\n")
+	rest := []byte(f.includeLine() + "\n")
 	for line := range bytes.Lines(data) {
-		if !f.alone(line) {
+		if !f.isOwnInclude(line) {
 			rest = append(rest, line...)
 		}
 	}
 	return rest
 }
 
-// alone reports whether a line includes our file and nothing else.
-func (f Files) alone(line []byte) bool {
-	words := includes(line)
+// isOwnInclude reports whether a line includes our file and nothing else.
+func (f Files) isOwnInclude(line []byte) bool {
+	words := parseInclude(line)
 	for _, w := range words {
-		if by := f.names(w); by == nothing || by.wild {
+		if by := f.matchWord(w); by == noMatch || by.wild {
 			return false
 		}
 	}
 	return len(words) > 0
 }
 
-// remove takes our file out of the lines that name it, wherever they stand, and a line that names
+// removeInclude takes our file out of the lines that name it, wherever they stand, and a line that names
 // nothing else as a whole. A pattern, which may be meant for other files too, stays.
-func (f Files) remove(data []byte) []byte {
-	return rewrite(data, func(w word) string {
-		if by := f.names(w); by != nothing && !by.wild {
+func (f Files) removeInclude(data []byte) []byte {
+	return rewriteIncludes(data, func(w word) string {
+		if by := f.matchWord(w); by != noMatch && !by.wild {
 			return ""
 		}
 		return w.raw
 	})
 }
 
-// rewrite puts in the place of each pattern of a line that includes something what becomes of it;
+// rewriteIncludes puts in the place of each pattern of a line that includes something what becomes of it;
 // a line of which nothing is left goes.
-func rewrite(data []byte, become func(word) string) []byte {
+func rewriteIncludes(data []byte, become func(word) string) []byte {
 	var rest []byte
 	for line := range bytes.Lines(data) {
-		words := includes(line)
+		words := parseInclude(line)
 		var kept []string
 		changed := false
 		for _, w := range words {
@@ -105,12 +105,12 @@ func rewrite(data []byte, become func(word) string) []byte {
 	return rest
 }
 
-// left are the lines that include our file, if it is there, by a pattern.
-func (f Files) left(data []byte) []string {
+// remainingLines are the lines that include our file, if it is there, by a pattern.
+func (f Files) remainingLines(data []byte) []string {
 	var lines []string
 	for line := range bytes.Lines(data) {
-		for _, w := range includes(line) {
-			if f.names(w) != nothing {
+		for _, w := range parseInclude(line) {
+			if f.matchWord(w) != noMatch {
 				lines = append(lines, strings.TrimSpace(string(line)))
 				break
 			}
@@ -119,18 +119,18 @@ func (f Files) left(data []byte) []string {
 	return lines
 }
 
-// named is what of a line includes our file and can be taken out, for people: the whole line if
+// removableInclude is what of a line includes our file and can be taken out, for people: the whole line if
 // there is nothing else in it.
-func (f Files) named(data []byte) string {
+func (f Files) removableInclude(data []byte) string {
 	for line := range bytes.Lines(data) {
-		if f.alone(line) {
+		if f.isOwnInclude(line) {
 			return strings.TrimSpace(string(line))
 		}
-		for _, w := range includes(line) {
-			if by := f.names(w); by != nothing && !by.wild {
+		for _, w := range parseInclude(line) {
+			if by := f.matchWord(w); by != noMatch && !by.wild {
 				return w.raw
 			}
 		}
 	}
-	return f.line()
+	return f.includeLine()
 }

@@ -147,7 +147,7 @@ func TestInstall(t *testing.T) {
 				if err := f.Install(t.Context(), text(t)); err != nil {
 					t.Fatal(err)
 				}
-				if got, want := read(t, f.Config), f.line()+"\n"+before; got != want {
+				if got, want := read(t, f.Config), f.includeLine()+"\n"+before; got != want {
 					t.Fatalf("got %q, want %q", got, want)
 				}
 			}
@@ -190,11 +190,11 @@ func TestInstallThenEdit(t *testing.T) {
 		t.Errorf("the line was moved: %q", got)
 	}
 	// Behind a block it would belong to that.
-	write(t, f.Config, "Host y\n"+f.line()+"\n", 0o600)
+	write(t, f.Config, "Host y\n"+f.includeLine()+"\n", 0o600)
 	if err := f.Install(t.Context(), text(t)); err != nil {
 		t.Fatal(err)
 	}
-	if got := read(t, f.Config); got != f.line()+"\nHost y\n" {
+	if got := read(t, f.Config); got != f.includeLine()+"\nHost y\n" {
 		t.Errorf("got %q", got)
 	}
 	if _, err := f.Uninstall(t.Context()); err != nil {
@@ -244,7 +244,7 @@ func TestInstallThroughLink(t *testing.T) {
 	if to, err := os.Readlink(f.Config); err != nil || to != dotfiles {
 		t.Errorf("the link is %q, %v", to, err)
 	}
-	if got := read(t, dotfiles); got != f.line()+"\nHost x\n" {
+	if got := read(t, dotfiles); got != f.includeLine()+"\nHost x\n" {
 		t.Errorf("got %q", got)
 	}
 	if _, err := f.Uninstall(t.Context()); err != nil {
@@ -280,7 +280,7 @@ func TestInstallUnwritable(t *testing.T) {
 	write(t, readOnly, "Host x\n", 0o444)
 	var failed *WriteError
 	for range 2 { // the second time, ours is there already
-		if err := f.Install(t.Context(), text(t)); !errors.As(err, &failed) || failed.Line != f.line() || failed.Out {
+		if err := f.Install(t.Context(), text(t)); !errors.As(err, &failed) || failed.Line != f.includeLine() || failed.Out {
 			t.Errorf("got %v", err)
 		}
 	}
@@ -321,7 +321,7 @@ func TestUninstallUnwritable(t *testing.T) {
 	f := files(t)
 	long := irreplaceable(t, f)
 	for line, out := range map[string]string{
-		f.line():                        f.line(),
+		f.includeLine():                 f.includeLine(),
 		"Include " + f.Part + " # mine": "Include " + f.Part + " # mine",
 		"Include none " + f.Part:        f.Part, // the rest of it is to stay
 	} {
@@ -355,11 +355,11 @@ func TestForeign(t *testing.T) {
 		if err := f.Install(t.Context(), text(t)); !errors.As(err, &foreign) || foreign.File != f.Part {
 			t.Errorf("got %v", err)
 		}
-		write(t, f.Config, f.line()+"\nHost x\n", 0o600)
+		write(t, f.Config, f.includeLine()+"\nHost x\n", 0o600)
 		if _, err := f.Uninstall(t.Context()); !errors.As(err, &foreign) {
 			t.Errorf("got %v", err)
 		}
-		if read(t, f.Part) != "keep me\n" || read(t, f.Config) != f.line()+"\nHost x\n" {
+		if read(t, f.Part) != "keep me\n" || read(t, f.Config) != f.includeLine()+"\nHost x\n" {
 			t.Errorf("got %q, %q", read(t, f.Part), read(t, f.Config))
 		}
 		if left, _ := filepath.Glob(filepath.Join(filepath.Dir(f.Config), "*")); len(left) != 2 {
@@ -466,15 +466,15 @@ func FuzzInclude(f *testing.F) {
 	f.Add([]byte("Include %d/.ssh/cscs_config\nHost x\n#"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		reads := func([]byte) bool { return len(data)%2 == 0 } // ssh of either age
-		bare := fs.remove(data)
-		in := fs.insert(bare, reads)
-		if got := fs.remove(in); !bytes.Equal(got, bare) {
+		bare := fs.removeInclude(data)
+		in := fs.insertInclude(bare, reads)
+		if got := fs.removeInclude(in); !bytes.Equal(got, bare) {
 			t.Errorf("in and out again: %q, was %q", got, bare)
 		}
-		if got := fs.insert(in, reads); !bytes.Equal(got, in) {
+		if got := fs.insertInclude(in, reads); !bytes.Equal(got, in) {
 			t.Errorf("twice: %q, once: %q", got, in)
 		}
-		if got := fs.insert(data, reads); len(fs.remove(got)) != len(bare) {
+		if got := fs.insertInclude(data, reads); len(fs.removeInclude(got)) != len(bare) {
 			t.Errorf("of %q: %q", data, got)
 		}
 	})

@@ -82,25 +82,25 @@ func (f Files) Install(ctx context.Context, text string) error {
 		return err
 	}
 	defer unlock()
-	for range attempts {
-		if err = f.install(ctx, text); !errors.Is(err, errChanged) {
+	for range maxAttempts {
+		if err = f.tryInstall(ctx, text); !errors.Is(err, errChanged) {
 			return err
 		}
 	}
-	return &WriteError{File: f.Config, Line: f.line(), Err: err}
+	return &WriteError{File: f.Config, Line: f.includeLine(), Err: err}
 }
 
 // errChanged tells that another program has written a file since it was read.
 var errChanged = errors.New("another program keeps changing it")
 
-// attempts is how often a change of the user's own file starts over when another program has
+// maxAttempts is how often a change of the user's own file starts over when another program has
 // written the file meanwhile.
-const attempts = 5
+const maxAttempts = 5
 
-// install is one attempt of Install. Its error wraps errChanged if the user's own file is not what it
+// tryInstall is one attempt of Install. Its error wraps errChanged if the user's own file is not what it
 // was at the beginning; it is left as it is then.
-func (f Files) install(ctx context.Context, text string) error {
-	before, existed, err := load(f.Config)
+func (f Files) tryInstall(ctx context.Context, text string) error {
+	before, existed, err := loadFile(f.Config)
 	if err != nil {
 		return err
 	}
@@ -109,28 +109,28 @@ func (f Files) install(ctx context.Context, text string) error {
 		return err
 	}
 	if existed {
-		if err := accepts(ctx, f.Config); err != nil {
+		if err := checkWithSSH(ctx, f.Config); err != nil {
 			return &RefusedError{File: f.Config, Message: err.Error(), Before: true}
 		}
 	}
 	if err := os.MkdirAll(filepath.Dir(f.Config), 0o700); err != nil {
 		return &WriteError{File: f.Config, Err: regular.Reason(err)}
 	}
-	if err := writeThrough(f.Part, []byte(text)); err != nil {
+	if err := writeOwnFile(f.Part, []byte(text)); err != nil {
 		return &WriteError{File: f.Part, Err: regular.Reason(err)} // not by the name of a temporary file
 	}
 	undo := func() {
 		if partExisted {
-			_ = writeThrough(f.Part, partBefore)
+			_ = writeOwnFile(f.Part, partBefore)
 		} else {
-			_ = removeBehind(f.Part)
+			_ = removeTarget(f.Part)
 		}
 	}
-	if err := accepts(ctx, f.Part); err != nil {
+	if err := checkWithSSH(ctx, f.Part); err != nil {
 		undo()
 		return &RefusedError{File: f.Part, Message: err.Error()}
 	}
-	after := f.insert(before, func(line []byte) bool { return f.reads(ctx, line) })
+	after := f.insertInclude(before, func(line []byte) bool { return f.isPartRead(ctx, line) })
 	if bytes.Equal(after, before) {
 		return nil
 	}
@@ -141,19 +141,19 @@ func (f Files) install(ctx context.Context, text string) error {
 			return &WriteError{File: f.Backup, Err: regular.Reason(err)}
 		}
 	}
-	if err := f.replace(before, existed, after); err != nil {
-		if errors.Is(err, errChanged) || f.is(before, existed) {
+	if err := f.replaceConfig(before, existed, after); err != nil {
+		if errors.Is(err, errChanged) || f.isUnchanged(before, existed) {
 			unkeep()
 		}
-		return &WriteError{File: f.Config, Line: f.line(), Err: regular.Reason(err)}
+		return &WriteError{File: f.Config, Line: f.includeLine(), Err: regular.Reason(err)}
 	}
-	if err := accepts(ctx, f.Config); err != nil {
+	if err := checkWithSSH(ctx, f.Config); err != nil {
 		if existed {
-			_ = f.replace(after, true, before)
-		} else if f.is(after, true) {
-			_ = removeBehind(f.Config)
+			_ = f.replaceConfig(after, true, before)
+		} else if f.isUnchanged(after, true) {
+			_ = removeTarget(f.Config)
 		}
-		if f.is(before, existed) { // else the backup is the only copy of it
+		if f.isUnchanged(before, existed) { // else the backup is the only copy of it
 			unkeep()
 		}
 		undo()
@@ -173,17 +173,17 @@ func (f Files) Uninstall(ctx context.Context) (left []string, err error) {
 		return nil, err
 	}
 	defer unlock()
-	for range attempts {
-		if left, err = f.uninstall(); !errors.Is(err, errChanged) {
+	for range maxAttempts {
+		if left, err = f.tryUninstall(); !errors.Is(err, errChanged) {
 			break
 		}
 	}
 	return left, err
 }
 
-// uninstall is one attempt of Uninstall, see install.
-func (f Files) uninstall() (left []string, err error) {
-	data, existed, err := load(f.Config)
+// tryUninstall is one attempt of Uninstall, see install.
+func (f Files) tryUninstall() (left []string, err error) {
+	data, existed, err := loadFile(f.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -191,63 +191,63 @@ func (f Files) uninstall() (left []string, err error) {
 		return nil, err
 	}
 	if existed {
-		left = f.left(f.remove(data))
-		err = f.exclude(data)
+		left = f.remainingLines(f.removeInclude(data))
+		err = f.excludePart(data)
 	}
-	if e := removeBehind(f.Part); e != nil && !errors.Is(e, fs.ErrNotExist) {
+	if e := removeTarget(f.Part); e != nil && !errors.Is(e, fs.ErrNotExist) {
 		return left, e
 	}
 	for _, name := range []string{f.Known, f.Known + ".lock"} {
-		if e := removed(name); e != nil && !errors.Is(e, fs.ErrNotExist) {
+		if e := removeFile(name); e != nil && !errors.Is(e, fs.ErrNotExist) {
 			return left, e
 		}
 	}
 	return left, err // ssh does not mind a line that includes nothing
 }
 
-// exclude takes our file out of the user's own file, and the file away if it was made for it.
-func (f Files) exclude(data []byte) error {
-	rest := f.remove(data)
+// excludePart takes our file out of the user's own file, and the file away if it was made for it.
+func (f Files) excludePart(data []byte) error {
+	rest := f.removeInclude(data)
 	backup, _, err := regular.Read(f.Backup)
 	switch {
 	case bytes.Equal(rest, data):
 	case len(rest) == 0 && err != nil:
-		if at, err := behind(f.Config); err == nil && regular.CheckNames(at) == nil && f.is(data, true) {
-			return removed(at)
+		if at, err := resolveLinks(f.Config); err == nil && regular.CheckNames(at) == nil && f.isUnchanged(data, true) {
+			return removeFile(at)
 		}
 		fallthrough
 	default:
-		if err := f.replace(data, true, rest); err != nil {
-			return &WriteError{File: f.Config, Line: f.named(data), Out: true, Err: regular.Reason(err)}
+		if err := f.replaceConfig(data, true, rest); err != nil {
+			return &WriteError{File: f.Config, Line: f.removableInclude(data), Out: true, Err: regular.Reason(err)}
 		}
 	}
 	if err == nil && bytes.Equal(backup, rest) {
-		return removed(f.Backup)
+		return removeFile(f.Backup)
 	}
 	return nil
 }
 
-// removed takes a file away; where it cannot, that is the directory's fault.
-func removed(name string) error {
+// removeFile takes a file away; where it cannot, that is the directory's fault.
+func removeFile(name string) error {
 	if err := os.Remove(name); err != nil {
 		return &WriteError{File: name, Err: regular.Reason(err)}
 	}
 	return nil
 }
 
-// removeBehind removes the file that a name leads to. A link is the user's, and stays: cscs makes none.
-func removeBehind(name string) error {
-	at, err := behind(name)
+// removeTarget removes the file that a name leads to. A link is the user's, and stays: cscs makes none.
+func removeTarget(name string) error {
+	at, err := resolveLinks(name)
 	if err != nil {
 		return &WriteError{File: name, Err: regular.Reason(err)}
 	}
-	return removed(at)
+	return removeFile(at)
 }
 
 // Without is the user's own configuration without what our file has, for ssh -F: "none" if there
 // is none. done removes what was made for it.
 func (f Files) Without() (file string, done func(), err error) {
-	data, existed, err := load(f.Config)
+	data, existed, err := loadFile(f.Config)
 	if err != nil {
 		return "", nil, err
 	}
@@ -261,14 +261,14 @@ func (f Files) Without() (file string, done func(), err error) {
 		}
 	}
 	keep := func(data []byte) (string, error) {
-		name, err := temporary(data)
+		name, err := writeTempFile(data)
 		if err == nil {
 			made = append(made, name)
 		}
 		return name, err
 	}
-	h := hiding{files: f, keep: keep, by: map[string]string{}}
-	rest := h.of(data)
+	h := partHider{files: f, keep: keep, replacements: map[string]string{}}
+	rest := h.hidePart(data)
 	file, err = f.Config, h.err
 	if err == nil && !bytes.Equal(rest, data) {
 		file, err = keep(rest)
@@ -280,8 +280,8 @@ func (f Files) Without() (file string, done func(), err error) {
 	return file, done, nil
 }
 
-// temporary is a new file with that in it, for nobody else to read.
-func temporary(data []byte) (file string, err error) {
+// writeTempFile is a new file with that in it, for nobody else to read.
+func writeTempFile(data []byte) (file string, err error) {
 	if err := owndir.CheckParent(os.TempDir()); err != nil {
 		return "", err // others could put another in its place, with commands for ssh to run
 	}
@@ -314,8 +314,8 @@ func (f Files) backUp(data []byte) (undo func(), err error) {
 	return undo, err
 }
 
-// load reads a file, if it is there.
-func load(name string) (data []byte, existed bool, err error) {
+// loadFile reads a file, if it is there.
+func loadFile(name string) (data []byte, existed bool, err error) {
 	data, _, err = regular.Read(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, false, nil
@@ -328,25 +328,25 @@ func load(name string) (data []byte, existed bool, err error) {
 
 // readPart reads the file of ours, if it is there, and is ours.
 func (f Files) readPart() (data []byte, existed bool, err error) {
-	data, existed, err = load(f.Part)
-	if existed && !bytes.HasPrefix(data, []byte(ours)) {
+	data, existed, err = loadFile(f.Part)
+	if existed && !bytes.HasPrefix(data, []byte(fileMarker)) {
 		err = &ForeignError{File: f.Part}
 	}
 	return data, existed, err
 }
 
-// is reports whether the user's own file is still that.
-func (f Files) is(data []byte, exists bool) bool {
-	now, there, err := load(f.Config)
+// isUnchanged reports whether the user's own file is still that.
+func (f Files) isUnchanged(data []byte, exists bool) bool {
+	now, there, err := loadFile(f.Config)
 	return err == nil && there == exists && bytes.Equal(now, data)
 }
 
-// replace writes the user's own file, if it is still as it was before; else it returns errChanged. A
+// replaceConfig writes the user's own file, if it is still as it was before; else it returns errChanged. A
 // symbolic link stays one, and what it leads to is written.
-func (f Files) replace(before []byte, existed bool, after []byte) error {
-	return writeBehind(f.Config, func(target string, mode fs.FileMode) error {
+func (f Files) replaceConfig(before []byte, existed bool, after []byte) error {
+	return writeTarget(f.Config, func(target string, mode fs.FileMode) error {
 		return regular.Replace(target, after, mode, func() error {
-			if !f.is(before, existed) {
+			if !f.isUnchanged(before, existed) {
 				return errChanged
 			}
 			return nil
@@ -354,15 +354,15 @@ func (f Files) replace(before []byte, existed bool, after []byte) error {
 	})
 }
 
-// writeThrough writes a file of ours whole or not at all; a symbolic link stays one, and what it
+// writeOwnFile writes a file of ours whole or not at all; a symbolic link stays one, and what it
 // leads to is written. What is there keeps its permissions.
-func writeThrough(name string, data []byte) error {
-	return writeBehind(name, func(target string, mode fs.FileMode) error { return regular.Write(target, data, mode) })
+func writeOwnFile(name string, data []byte) error {
+	return writeTarget(name, func(target string, mode fs.FileMode) error { return regular.Write(target, data, mode) })
 }
 
-// writeBehind has the file that a name leads to written with its permissions.
-func writeBehind(name string, write func(target string, mode fs.FileMode) error) error {
-	target, err := behind(name)
+// writeTarget has the file that a name leads to written with its permissions.
+func writeTarget(name string, write func(target string, mode fs.FileMode) error) error {
+	target, err := resolveLinks(name)
 	if err != nil {
 		return err
 	}
@@ -379,8 +379,8 @@ func writeBehind(name string, write func(target string, mode fs.FileMode) error)
 // maxLinks is how many symbolic links may lead to a file, as on Linux (path_resolution(7)).
 const maxLinks = 40
 
-// behind is the file itself, that a name leads to, whether there is one yet or not.
-func behind(name string) (string, error) {
+// resolveLinks is the file itself, that a name leads to, whether there is one yet or not.
+func resolveLinks(name string) (string, error) {
 	for range maxLinks {
 		target, err := filepath.EvalSymlinks(name)
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -390,7 +390,7 @@ func behind(name string) (string, error) {
 		if err != nil {
 			return name, nil //nolint:nilerr // it is no link: nothing is there yet
 		}
-		if name, err = resolve(to, filepath.Dir(name)); err != nil {
+		if name, err = joinLinkTarget(to, filepath.Dir(name)); err != nil {
 			return "", err
 		}
 	}
@@ -399,9 +399,9 @@ func behind(name string) (string, error) {
 
 var errLinks = errors.New("too many levels of symbolic links")
 
-// resolve is the path of a link's target, for a link in dir. The parent of a directory that is a link
+// joinLinkTarget is the path of a link's target, for a link in dir. The parent of a directory that is a link
 // itself is that of its target.
-func resolve(to, dir string) (string, error) {
+func joinLinkTarget(to, dir string) (string, error) {
 	if filepath.IsAbs(to) {
 		return to, nil
 	}
@@ -409,9 +409,9 @@ func resolve(to, dir string) (string, error) {
 	return filepath.Join(real, to), err
 }
 
-// accepts asks ssh whether it accepts a file; where there is no ssh, nobody refuses it.
-func accepts(ctx context.Context, file string) error {
-	said, err := parse(ctx, file)
+// checkWithSSH asks ssh whether it accepts a file; where there is no ssh, nobody refuses it.
+func checkWithSSH(ctx context.Context, file string) error {
+	said, err := runSSHCheck(ctx, file)
 	if none := (*exec.Error)(nil); errors.As(err, &none) {
 		return nil
 	}
@@ -421,26 +421,26 @@ func accepts(ctx context.Context, file string) error {
 	return err
 }
 
-// reads asks ssh whether it reads our file for a line of the user's; where there is no ssh, nobody
+// isPartRead asks ssh whether it reads our file for a line of the user's; where there is no ssh, nobody
 // does.
-func (f Files) reads(ctx context.Context, line []byte) bool {
-	file, err := temporary(line)
+func (f Files) isPartRead(ctx context.Context, line []byte) bool {
+	file, err := writeTempFile(line)
 	if err != nil {
 		return false
 	}
 	defer func() { _ = os.Remove(file) }()
-	said, _ := parse(ctx, file, "-v")
+	said, _ := runSSHCheck(ctx, file, "-v")
 	for told := range strings.Lines(said) {
 		_, name, ok := strings.Cut(strings.TrimSpace(told), "Reading configuration data ")
-		if ok && f.same(name) {
+		if ok && f.isPartPath(name) {
 			return true
 		}
 	}
 	return false
 }
 
-// parse has ssh read a configuration, and is what it says of that.
-func parse(ctx context.Context, file string, flags ...string) (said string, err error) {
+// runSSHCheck has ssh read a configuration, and is what it says of that.
+func runSSHCheck(ctx context.Context, file string, flags ...string) (said string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	var b bytes.Buffer

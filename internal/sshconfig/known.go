@@ -26,8 +26,8 @@ type Known string
 // How long an entry stays that is not written anew, if its session lives, and if not. ssh needs it
 // for a moment only, and may be about to read it for one that this machine has no record of.
 const (
-	keep  = 24 * time.Hour
-	brief = time.Minute
+	liveRetention = 24 * time.Hour
+	deadRetention = time.Minute
 )
 
 // isSession reports whether a name is that of a session's node, as ssh writes it: cscs-ID, or the
@@ -65,7 +65,7 @@ func (k Known) Put(ctx context.Context, host, node string, keys []string, now ti
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return regular.Write(string(k), []byte(put(string(before), host, node, keys, now, lives)), 0o600)
+	return regular.Write(string(k), []byte(updateEntries(string(before), host, node, keys, now, lives)), 0o600)
 }
 
 // checkOwner refuses to let root make the directory in another user's. One that exists is checked
@@ -78,8 +78,8 @@ func (k Known) checkOwner() error {
 	return nil
 }
 
-// put is the file with these keys in it and without what is too old.
-func put(before, host, node string, keys []string, now time.Time, lives func(host string) bool) string {
+// updateEntries is the file with these keys in it and without what is too old.
+func updateEntries(before, host, node string, keys []string, now time.Time, lives func(host string) bool) string {
 	var b strings.Builder
 	for line := range strings.Lines(before) {
 		f := strings.Fields(line)
@@ -87,7 +87,7 @@ func put(before, host, node string, keys []string, now time.Time, lives func(hos
 			continue
 		}
 		at, err := time.Parse(time.RFC3339, f[4])
-		if age := now.Sub(at); err != nil || age > keep || age > brief && !lives(f[0]) {
+		if age := now.Sub(at); err != nil || age > liveRetention || age > deadRetention && !lives(f[0]) {
 			continue
 		}
 		b.WriteString(strings.Join(f, " ") + "\n")
@@ -98,13 +98,13 @@ func put(before, host, node string, keys []string, now time.Time, lives func(hos
 			continue
 		}
 		text := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
-		fmt.Fprintf(&b, "%s %s %s %s\n", host, text, plain(node), now.UTC().Format(time.RFC3339))
+		fmt.Fprintf(&b, "%s %s %s %s\n", host, text, sanitizeComment(node), now.UTC().Format(time.RFC3339))
 	}
 	return b.String()
 }
 
-// plain keeps a comment one word.
-func plain(s string) string {
+// sanitizeComment keeps a comment one word.
+func sanitizeComment(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r > ' ' && r < 0x7f {
 			return r

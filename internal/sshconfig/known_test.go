@@ -20,7 +20,7 @@ func TestKnown(t *testing.T) {
 	for _, p := range []struct {
 		host string
 		at   time.Time
-	}{{"cscs-old", now.Add(-2 * keep)}, {"cscs-k7", now.Add(-time.Hour)}, {"cscs-k7", now}, {"cscs-lives", now.Add(-time.Hour)}, {"cscs-over", now.Add(-time.Hour)}, {"cscs-fresh", now}, {"cscs-b2", now}} {
+	}{{"cscs-old", now.Add(-2 * liveRetention)}, {"cscs-k7", now.Add(-time.Hour)}, {"cscs-k7", now}, {"cscs-lives", now.Add(-time.Hour)}, {"cscs-over", now.Add(-time.Hour)}, {"cscs-fresh", now}, {"cscs-b2", now}} {
 		lives := func(host string) bool { return host != "cscs-over" && host != "cscs-fresh" }
 		if err := k.Put(t.Context(), p.host, "nid001001", []string{edKey, "ssh-unknown AAAA"}, p.at, lives); err != nil {
 			t.Fatal(err)
@@ -68,7 +68,7 @@ func FuzzKnown(f *testing.F) {
 	f.Fuzz(func(t *testing.T, before, node, key string) {
 		now := time.Date(2026, 1, 1, 1, 0, 0, 0, time.UTC)
 		lives := func(host string) bool { return host != "cscs-a" }
-		after := put(before, "cscs-k7", node, []string{key, edKey}, now, lives)
+		after := updateEntries(before, "cscs-k7", node, []string{key, edKey}, now, lives)
 		if !strings.Contains("\n"+after, "\ncscs-k7 "+edKey+" ") {
 			t.Errorf("the key is not there: %q", after)
 		}
@@ -77,7 +77,7 @@ func FuzzKnown(f *testing.F) {
 				t.Errorf("a line %q", line)
 			}
 		}
-		if got := put(after, "cscs-k7", node, []string{key, edKey}, now, lives); strings.Count(got, "cscs-k7 ") != strings.Count(after, "cscs-k7 ") {
+		if got := updateEntries(after, "cscs-k7", node, []string{key, edKey}, now, lives); strings.Count(got, "cscs-k7 ") != strings.Count(after, "cscs-k7 ") {
 			t.Errorf("it grows: %q", got)
 		}
 	})

@@ -84,7 +84,7 @@ func TestBehindLinkedDirectory(t *testing.T) {
 	if err := os.Symlink(filepath.Join("..", "made"), filepath.Join(link, "config")); err != nil {
 		t.Fatal(err)
 	}
-	at, err := behind(filepath.Join(link, "config"))
+	at, err := resolveLinks(filepath.Join(link, "config"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ const lockWait = 2 * time.Minute
 // HOME): ssh would refuse it to its owner.
 func checkOwner(names ...string) error {
 	for _, name := range names {
-		target, err := behind(name)
+		target, err := resolveLinks(name)
 		if err != nil {
 			continue // reading it says what is wrong
 		}

@@ -40,7 +40,7 @@ func TestHardLinked(t *testing.T) {
 			}
 			for range 2 {
 				var failed *WriteError
-				if err := c.twice(f); !errors.As(err, &failed) || failed.File != f.Config || failed.Line != f.line() || failed.Out != c.out {
+				if err := c.twice(f); !errors.As(err, &failed) || failed.File != f.Config || failed.Line != f.includeLine() || failed.Out != c.out {
 					t.Errorf("got %v", err)
 				}
 			}

@@ -11,56 +11,56 @@ import (
 	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
-// A naming is how a word of an Include line names our file.
-type naming struct {
-	named  bool
-	wild   bool // by a pattern
-	tokens bool // only if ssh expands tokens there
+// A partMatch is how a word of an Include line names our file.
+type partMatch struct {
+	matched bool
+	wild    bool // by a pattern
+	tokens  bool // only if ssh expands tokens there
 }
 
-var nothing naming
+var noMatch partMatch
 
-// names tells how a word names our file. A pattern does if it matches the file as it is there.
-func (f Files) names(w word) naming {
-	if w.raw == f.word() {
-		return naming{named: true}
+// matchWord tells how a word names our file. A pattern does if it matches the file as it is there.
+func (f Files) matchWord(w word) partMatch {
+	if w.raw == f.quotedPart() {
+		return partMatch{matched: true}
 	}
-	if by := f.under(w.text); by != nothing {
+	if by := f.matchPattern(w.text); by != noMatch {
 		return by
 	}
-	expanded, ok := tokens(w.text)
+	expanded, ok := expandTokens(w.text)
 	if !ok || expanded == w.text {
-		return nothing
+		return noMatch
 	}
-	by := f.under(expanded)
-	by.tokens = by.named
+	by := f.matchPattern(expanded)
+	by.tokens = by.matched
 	return by
 }
 
-// under tells how a pattern names our file.
-func (f Files) under(pattern string) naming {
-	pattern = anchored(pattern)
-	if !magic(pattern) {
-		return naming{named: f.same(unescaped(pattern))}
+// matchPattern tells how a pattern names our file.
+func (f Files) matchPattern(pattern string) partMatch {
+	pattern = anchorPattern(pattern)
+	if !hasWildcard(pattern) {
+		return partMatch{matched: f.isPartPath(unescapePattern(pattern))}
 	}
-	there := slices.ContainsFunc(glob(pattern), f.same)
-	return naming{named: there, wild: there}
+	there := slices.ContainsFunc(globFiles(pattern), f.isPartPath)
+	return partMatch{matched: there, wild: there}
 }
 
-// matches are the files that a word matches, as ssh would take them, in that order.
-func (f Files) matches(w word) []string {
-	if there := glob(anchored(w.text)); len(there) > 0 {
+// includedFiles are the files that a word matches, as ssh would take them, in that order.
+func (f Files) includedFiles(w word) []string {
+	if there := globFiles(anchorPattern(w.text)); len(there) > 0 {
 		return there
 	}
-	expanded, ok := tokens(w.text)
+	expanded, ok := expandTokens(w.text)
 	if !ok {
 		return nil
 	}
-	return glob(anchored(expanded))
+	return globFiles(anchorPattern(expanded))
 }
 
-// same reports whether a path leads to our file, be it there or not.
-func (f Files) same(path string) bool {
+// isPartPath reports whether a path leads to our file, be it there or not.
+func (f Files) isPartPath(path string) bool {
 	path = filepath.FromSlash(path)
 	if path == f.Part || regular.Same(path, f.Part) {
 		return true
@@ -68,9 +68,9 @@ func (f Files) same(path string) bool {
 	return filepath.Base(path) == filepath.Base(f.Part) && regular.Same(filepath.Dir(path), filepath.Dir(f.Part))
 }
 
-// quoted is a path as a word of an Include line that means this file and is not expanded further.
+// quotePath is a path as a word of an Include line that means this file and is not expanded further.
 // For what no version of ssh reads alike, there is a ?, which matches it.
-func quoted(path string) string {
+func quotePath(path string) string {
 	path = filepath.ToSlash(path)
 	var b strings.Builder
 	for i := range len(path) {
@@ -83,13 +83,13 @@ func quoted(path string) string {
 			b.WriteByte(c)
 		}
 	}
-	q, _ := quote(b.String()) // what it refuses is not in there
+	q, _ := quoteArgument(b.String()) // what it refuses is not in there
 	return q
 }
 
-// tokens expands those of ssh_config(5)'s "TOKENS" that are the same for every host, and
+// expandTokens expands those of ssh_config(5)'s "TOKENS" that are the same for every host, and
 // environment variables; not ok is another, or a variable that is not set.
-func tokens(s string) (expanded string, ok bool) {
+func expandTokens(s string) (expanded string, ok bool) {
 	ok = true
 	expanded = token.ReplaceAllStringFunc(s, func(t string) string {
 		switch t {
@@ -119,9 +119,9 @@ func tokens(s string) (expanded string, ok bool) {
 
 var token = regexp.MustCompile(`(?s)%.?|\$\{[^}]*\}`)
 
-// anchored is a pattern from the root, as readconf.c has it: what is relative is so to ~/.ssh,
+// anchorPattern is a pattern from the root, as readconf.c has it: what is relative is so to ~/.ssh,
 // wherever the configuration is that has it.
-func anchored(pattern string) string {
+func anchorPattern(pattern string) string {
 	pattern = filepath.ToSlash(pattern)
 	if !filepath.IsAbs(pattern) && !strings.HasPrefix(pattern, "~") {
 		pattern = "~/.ssh/" + pattern

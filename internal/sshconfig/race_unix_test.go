@@ -66,7 +66,7 @@ func TestInstallWhileEdited(t *testing.T) {
 			if err := f.Install(t.Context(), text(t)); err != nil {
 				t.Fatal(err)
 			}
-			if got := read(t, f.Config); got != f.line()+"\nHost a\nHost b\n" {
+			if got := read(t, f.Config); got != f.includeLine()+"\nHost a\nHost b\n" {
 				t.Errorf("got %q", got)
 			}
 		})
@@ -99,7 +99,7 @@ func TestInstallNewWhileEdited(t *testing.T) {
 	if err := f.Install(t.Context(), text(t)); err != nil {
 		t.Fatal(err)
 	}
-	if got := read(t, f.Config); got != f.line()+"\nHost b\n" {
+	if got := read(t, f.Config); got != f.includeLine()+"\nHost b\n" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -173,7 +173,7 @@ func TestInstallManyAtOnce(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if got := read(t, f.Config); got != f.line()+"\nHost a\n" {
+	if got := read(t, f.Config); got != f.includeLine()+"\nHost a\n" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -81,9 +81,9 @@ func TestSpellings(t *testing.T) {
 			write(t, f.Part, text(t), 0o600)
 			want := before
 			tokens := strings.ContainsAny(tt.spelled, "%$")
-			if tokens && !f.reads(t.Context(), []byte(tt.spelled)) { // OpenSSH before 9.9
-				if want = f.line() + "\n" + before; !tt.left {
-					want = f.line() + "\n" + rest
+			if tokens && !f.isPartRead(t.Context(), []byte(tt.spelled)) { // OpenSSH before 9.9
+				if want = f.includeLine() + "\n" + before; !tt.left {
+					want = f.includeLine() + "\n" + rest
 				}
 			} else if got := asked(t, f.Config, "daint"); got["hostname"] != "daint.alps.cscs.ch" {
 				t.Fatalf("ssh does not read it so: daint is %s", got["hostname"])
@@ -159,13 +159,13 @@ func TestNotOurs(t *testing.T) {
 			if got := asked(t, f.Config, "daint"); got["hostname"] != "daint" {
 				t.Fatalf("ssh reads ours: daint is %s", got["hostname"])
 			}
-			if by := f.left([]byte(before)); len(by) > 0 {
+			if by := f.remainingLines([]byte(before)); len(by) > 0 {
 				t.Errorf("ours are %q", by)
 			}
 			if err := f.Install(t.Context(), text(t)); err != nil {
 				t.Fatal(err)
 			}
-			if got := read(t, f.Config); got != f.line()+"\n"+before {
+			if got := read(t, f.Config); got != f.includeLine()+"\n"+before {
 				t.Errorf("got %q", got)
 			}
 		})
@@ -180,7 +180,7 @@ func TestBehindBlock(t *testing.T) {
 	if err := f.Install(t.Context(), text(t)); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := read(t, f.Config), f.line()+"\nHost x\nMatch all\nInclude none cscs_config\n"; got != want {
+	if got, want := read(t, f.Config), f.includeLine()+"\nHost x\nMatch all\nInclude none cscs_config\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if _, err := f.Uninstall(t.Context()); err != nil {
@@ -205,7 +205,7 @@ func TestOddHome(t *testing.T) {
 				if err := f.Install(t.Context(), s); err != nil {
 					t.Fatal(err)
 				}
-				if got := read(t, f.Config); got != f.line()+"\nHost x\n" {
+				if got := read(t, f.Config); got != f.includeLine()+"\nHost x\n" {
 					t.Errorf("got %q", got)
 				}
 				if got := asked(t, f.Config, "daint"); got["hostname"] != "daint.alps.cscs.ch" {
@@ -289,7 +289,7 @@ func TestNoSSH(t *testing.T) {
 	}
 	tokens := "Include %d/" + fromPasswd(t, f.Part) + "\n"
 	write(t, f.Config, tokens, 0o600)
-	if err := f.Install(t.Context(), text(t)); err != nil || read(t, f.Config) != f.line()+"\n" {
+	if err := f.Install(t.Context(), text(t)); err != nil || read(t, f.Config) != f.includeLine()+"\n" {
 		t.Errorf("got %v, %q", err, read(t, f.Config))
 	}
 }

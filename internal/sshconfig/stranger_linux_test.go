@@ -25,7 +25,7 @@ func TestForeignTemporary(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Setenv("TMPDIR", dir)
-			if file, err := temporary([]byte("Host x\n")); !errors.Is(err, owndir.ErrShared) {
+			if file, err := writeTempFile([]byte("Host x\n")); !errors.Is(err, owndir.ErrShared) {
 				t.Errorf("%s, %v", file, err)
 			}
 			if left, _ := os.ReadDir(dir); len(left) > 0 {

@@ -17,7 +17,7 @@ const (
 
 // Command is the command line that runs program with these arguments, as ProxyCommand has it.
 func Command(program string, args ...string) string {
-	return percent(shellescape.QuoteCommand(append([]string{program}, args...)))
+	return escapePercent(shellescape.QuoteCommand(append([]string{program}, args...)))
 }
 
 // passwdHome is the home directory that ssh means by ~, whatever HOME says.

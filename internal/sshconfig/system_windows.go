@@ -16,7 +16,7 @@ func Command(program string, args ...string) string {
 	if strings.Contains(program, " ") {
 		program = `"` + program + `"`
 	}
-	return percent(strings.Join(append([]string{program}, args...), " "))
+	return escapePercent(strings.Join(append([]string{program}, args...), " "))
 }
 
 // passwdHome is the home directory that ssh means by ~.

@@ -53,10 +53,10 @@ const Prefix = "cscs-"
 // NoUser stands where a User should, if nobody has said who that is.
 const NoUser = "# User NAME"
 
-// ours begins every file of ours, and no other is overwritten or taken away.
-const ours = "# Written by cscs ssh-config"
+// fileMarker begins every file of ours, and no other is overwritten or taken away.
+const fileMarker = "# Written by cscs ssh-config"
 
-const heading = ours + `, which overwrites it. To change something, put it
+const heading = fileMarker + `, which overwrites it. To change something, put it
 # into a Host block of your own file: cscs ssh-config --install then leaves that
 # host to you.
 `
@@ -69,25 +69,25 @@ func Text(hosts []Host, own []string, sessions Sessions) (string, error) {
 		fmt.Fprintf(&w.b, "\n# %s: as your own configuration has it\n", n)
 	}
 	for _, h := range hosts {
-		w.begin("Host", h.Name)
-		w.put("HostName", h.HostName)
-		w.own(h.Own)
+		w.beginBlock("Host", h.Name)
+		w.writeValue("HostName", h.HostName)
+		w.writeOwnComments(h.Own)
 		if !slices.Contains(h.Own, "Port") && h.Port != 0 && h.Port != 22 {
-			w.put("Port", strconv.Itoa(h.Port))
+			w.writeValue("Port", strconv.Itoa(h.Port))
 		}
-		w.login(h.Login, h.Own)
-		w.put("ProxyJump", h.Jump)
+		w.writeLogin(h.Login, h.Own)
+		w.writeValue("ProxyJump", h.Jump)
 	}
-	w.begin("# The node of a live session, by its ID or the beginning of it: cscs ps tells them.\nHost", Prefix+"*")
-	w.put("Port", "22") // or the host's key would be looked for under another name
-	w.own(sessions.Own)
-	w.login(sessions.Login, sessions.Own)
-	w.line("ProxyCommand", sessions.Proxy+" "+quoteHost)
-	w.line("ProxyUseFdpass", "no") // of the user's "Host *": ours hands no descriptor over
+	w.beginBlock("# The node of a live session, by its ID or the beginning of it: cscs ps tells them.\nHost", Prefix+"*")
+	w.writeValue("Port", "22") // or the host's key would be looked for under another name
+	w.writeOwnComments(sessions.Own)
+	w.writeLogin(sessions.Login, sessions.Own)
+	w.writeLine("ProxyCommand", sessions.Proxy+" "+quoteHost)
+	w.writeLine("ProxyUseFdpass", "no") // of the user's "Host *": ours hands no descriptor over
 	// ssh_config's HostKeyAlias knows no tokens; the name that is typed is the alias.
-	w.put("UserKnownHostsFile", percent(sessions.KnownHosts))
-	w.line("GlobalKnownHostsFile", nullFile)
-	w.line("StrictHostKeyChecking", "yes")
+	w.writeValue("UserKnownHostsFile", escapePercent(sessions.KnownHosts))
+	w.writeLine("GlobalKnownHostsFile", nullFile)
+	w.writeLine("StrictHostKeyChecking", "yes")
 	return w.b.String(), w.err
 }
 
@@ -97,66 +97,66 @@ type writer struct {
 	err error
 }
 
-func (w *writer) begin(word, name string) { fmt.Fprintf(&w.b, "\n%s %s\n", word, name) }
+func (w *writer) beginBlock(word, name string) { fmt.Fprintf(&w.b, "\n%s %s\n", word, name) }
 
-func (w *writer) line(key, value string) { fmt.Fprintf(&w.b, "    %s %s\n", key, value) }
+func (w *writer) writeLine(key, value string) { fmt.Fprintf(&w.b, "    %s %s\n", key, value) }
 
-// put writes a value, quoted if need be; an empty one is not written.
-func (w *writer) put(key, value string) {
+// writeValue writes a value, quoted if need be; an empty one is not written.
+func (w *writer) writeValue(key, value string) {
 	if value == "" {
 		return
 	}
-	q, err := quote(value)
+	q, err := quoteArgument(value)
 	if err != nil && w.err == nil {
 		w.err = fmt.Errorf("%s: %w", key, err)
 	}
-	w.line(key, q)
+	w.writeLine(key, q)
 }
 
-// own tells what is left to the user's own configuration.
-func (w *writer) own(keywords []string) {
+// writeOwnComments tells what is left to the user's own configuration.
+func (w *writer) writeOwnComments(keywords []string) {
 	for _, k := range keywords {
-		w.line("# "+k+":", "as your own configuration has it")
+		w.writeLine("# "+k+":", "as your own configuration has it")
 	}
 }
 
-// login writes what of it the user's own configuration does not set.
-func (w *writer) login(l Login, own []string) {
+// writeLogin writes what of it the user's own configuration does not set.
+func (w *writer) writeLogin(l Login, own []string) {
 	if !slices.Contains(own, "User") {
-		w.user(l.User)
+		w.writeUser(l.User)
 	}
 	// Of these ssh takes all, and would offer ours first.
 	if !slices.Contains(own, "IdentityFile") && !slices.Contains(own, "CertificateFile") {
-		w.identity(l)
+		w.writeIdentity(l)
 	}
 }
 
-func (w *writer) user(name string) {
+func (w *writer) writeUser(name string) {
 	if name == "" {
 		w.b.WriteString("    " + NoUser + "\n")
 	}
-	w.put("User", name)
+	w.writeValue("User", name)
 }
 
-func (w *writer) identity(l Login) {
-	w.put("IdentityFile", percent(l.Identity))
+func (w *writer) writeIdentity(l Login) {
+	w.writeValue("IdentityFile", escapePercent(l.Identity))
 	cert := l.Certificate
 	if cert == "" && l.Identity != "" {
 		// Where ssh looks by itself, but not if a "Host *" of the user's has any CertificateFile.
 		cert = strings.TrimSuffix(l.Identity, ".pub") + "-cert.pub"
 	}
-	w.put("CertificateFile", percent(cert))
+	w.writeValue("CertificateFile", escapePercent(cert))
 	if l.Only {
-		w.line("IdentitiesOnly", "yes")
+		w.writeLine("IdentitiesOnly", "yes")
 	}
 }
 
-// percent makes each % stand for itself, where ssh expands tokens.
-func percent(s string) string { return strings.ReplaceAll(s, "%", "%%") }
+// escapePercent makes each % stand for itself, where ssh expands tokens.
+func escapePercent(s string) string { return strings.ReplaceAll(s, "%", "%%") }
 
-// quote makes one argument of s. There is no way to write a quote or a line's end in
+// quoteArgument makes one argument of s. There is no way to write a quote or a line's end in
 // ssh_config that every version of OpenSSH reads alike.
-func quote(s string) (string, error) {
+func quoteArgument(s string) (string, error) {
 	if strings.ContainsFunc(s, func(r rune) bool { return r == '"' || unicode.IsControl(r) }) {
 		return `""`, fmt.Errorf("%q cannot stand in ssh's configuration", s)
 	}

@@ -2,8 +2,8 @@ package sshconfig
 
 import "strings"
 
-// blank is what OpenSSH's readconf.c takes for white space around a line and its keyword.
-const blank = " \t\r\n"
+// whitespace is what OpenSSH's readconf.c takes for white space around a line and its keyword.
+const whitespace = " \t\r\n"
 
 // A word is one argument of a line.
 type word struct {
@@ -14,17 +14,17 @@ type word struct {
 
 func (w word) end() int { return w.start + len(w.raw) }
 
-// keyword is the first word of a line of ssh_config(5), and where what follows it begins.
-func keyword(line []byte) (word string, end int) {
-	s := whole(line)
-	i := len(s) - len(strings.TrimLeft(s, blank))
+// parseKeyword is the first word of a line of ssh_config(5), and where what follows it begins.
+func parseKeyword(line []byte) (word string, end int) {
+	s := trimLine(line)
+	i := len(s) - len(strings.TrimLeft(s, whitespace))
 	if strings.HasPrefix(s[i:], `"`) {
 		if n := strings.IndexByte(s[i+1:], '"'); n >= 0 {
 			return s[i+1 : i+1+n], i + n + 2
 		}
 		return "", len(s)
 	}
-	n := strings.IndexAny(s[i:], blank+`"=`)
+	n := strings.IndexAny(s[i:], whitespace+`"=`)
 	if n < 0 {
 		return s[i:], len(s)
 	}
@@ -33,34 +33,34 @@ func keyword(line []byte) (word string, end int) {
 		return "", len(s) // ssh takes it for a part of the keyword
 	}
 	// One = may follow, with or without space around it.
-	end += skip(s[end:], blank)
+	end += prefixLength(s[end:], whitespace)
 	if strings.HasPrefix(s[end:], "=") {
 		end++
 	}
 	return word, end
 }
 
-// includes are the patterns of an Include line; of any other line, and of one that ssh refuses,
+// parseInclude are the patterns of an Include line; of any other line, and of one that ssh refuses,
 // there are none.
-func includes(line []byte) []word {
-	key, i := keyword(line)
+func parseInclude(line []byte) []word {
+	key, i := parseKeyword(line)
 	if !strings.EqualFold(key, "include") {
 		return nil
 	}
-	s := whole(line)
-	i += skip(s[i:], blank)
-	words, ok := split(s, i)
+	s := trimLine(line)
+	i += prefixLength(s[i:], whitespace)
+	words, ok := splitWords(s, i)
 	if !ok {
 		return nil
 	}
 	return words
 }
 
-// split makes words of what begins there, as OpenSSH's argv_split does it (misc.c): quotes of
+// splitWords makes words of what begins there, as OpenSSH's argv_split does it (misc.c): quotes of
 // both kinds, anywhere in a word; a comment where a word would begin.
-func split(s string, i int) (words []word, ok bool) {
+func splitWords(s string, i int) (words []word, ok bool) {
 	for {
-		i += skip(s[i:], " \t")
+		i += prefixLength(s[i:], " \t")
 		if i == len(s) || s[i] == '#' {
 			return words, true
 		}
@@ -86,10 +86,10 @@ func split(s string, i int) (words []word, ok bool) {
 	}
 }
 
-// whole is the line without its end, as far as ssh reads it.
-func whole(line []byte) string {
+// trimLine is the line without its end, as far as ssh reads it.
+func trimLine(line []byte) string {
 	s, _, _ := strings.Cut(string(line), "\x00")
-	return strings.TrimRight(s, blank+"\f")
+	return strings.TrimRight(s, whitespace+"\f")
 }
 
-func skip(s, set string) int { return len(s) - len(strings.TrimLeft(s, set)) }
+func prefixLength(s, set string) int { return len(s) - len(strings.TrimLeft(s, set)) }

@@ -11,10 +11,10 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-func (s *Server) channel(ch ssh.NewChannel) {
+func (s *Server) serveChannel(ch ssh.NewChannel) {
 	switch ch.ChannelType() {
 	case "session":
-		s.session(ch)
+		s.serveSession(ch)
 	case "direct-tcpip":
 		var to struct {
 			Host       string
@@ -26,7 +26,7 @@ func (s *Server) channel(ch ssh.NewChannel) {
 			_ = ch.Reject(ssh.ConnectionFailed, err.Error())
 			return
 		}
-		s.forward(ch, "tcp", net.JoinHostPort(to.Host, strconv.Itoa(int(to.Port))))
+		s.forwardChannel(ch, "tcp", net.JoinHostPort(to.Host, strconv.Itoa(int(to.Port))))
 	case "direct-streamlocal@openssh.com":
 		var to struct {
 			Path      string
@@ -37,14 +37,14 @@ func (s *Server) channel(ch ssh.NewChannel) {
 			_ = ch.Reject(ssh.ConnectionFailed, err.Error())
 			return
 		}
-		s.forward(ch, "unix", to.Path)
+		s.forwardChannel(ch, "unix", to.Path)
 	default:
 		_ = ch.Reject(ssh.UnknownChannelType, "unknown channel type")
 	}
 }
 
-// forward joins the channel to what Dial opens, each direction by itself.
-func (s *Server) forward(ch ssh.NewChannel, network, addr string) {
+// forwardChannel joins the channel to what Dial opens, each direction by itself.
+func (s *Server) forwardChannel(ch ssh.NewChannel, network, addr string) {
 	s.mu.Lock()
 	s.dialled = append(s.dialled, addr)
 	s.mu.Unlock()
@@ -86,8 +86,8 @@ func (s *Server) forward(ch ssh.NewChannel, network, addr string) {
 	closed.Wait()
 }
 
-// session runs one command.
-func (s *Server) session(ch ssh.NewChannel) {
+// serveSession runs one command.
+func (s *Server) serveSession(ch ssh.NewChannel) {
 	if s.config.Run == nil {
 		_ = ch.Reject(ssh.Prohibited, "no sessions here")
 		return

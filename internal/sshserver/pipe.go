@@ -25,22 +25,22 @@ func (c *Conn) Read(p []byte) (int, error)  { return c.in.read(p) }
 func (c *Conn) Write(p []byte) (int, error) { return c.out.write(p) }
 
 // CloseWrite ends what the other end reads, after what is already written.
-func (c *Conn) CloseWrite() error { c.out.finish(io.EOF); return nil }
+func (c *Conn) CloseWrite() error { c.out.endWrites(io.EOF); return nil }
 
 // Close ends both directions; what was written can still be read.
 func (c *Conn) Close() error {
-	c.out.finish(io.EOF)
-	c.in.shut()
+	c.out.endWrites(io.EOF)
+	c.in.closeReader()
 	return nil
 }
 
 // Freeze makes the link swallow what is written and deliver nothing, in both
 // directions, as when a cable is cut or a laptop sleeps. Thaw undoes it, and
 // what was swallowed is delivered late.
-func (c *Conn) Freeze() { c.in.freeze(true); c.out.freeze(true) }
+func (c *Conn) Freeze() { c.in.setFrozen(true); c.out.setFrozen(true) }
 
 // Thaw ends a Freeze.
-func (c *Conn) Thaw() { c.in.freeze(false); c.out.freeze(false) }
+func (c *Conn) Thaw() { c.in.setFrozen(false); c.out.setFrozen(false) }
 
 func (c *Conn) LocalAddr() net.Addr              { return (*pipeAddr)(c) }
 func (c *Conn) RemoteAddr() net.Addr             { return (*pipeAddr)(c) }
@@ -116,19 +116,19 @@ func (b *buffer) write(p []byte) (n int, err error) {
 	return n, nil
 }
 
-func (b *buffer) change(f func()) {
+func (b *buffer) changeState(f func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	f()
 	b.cond.Broadcast()
 }
 
-func (b *buffer) finish(err error) {
-	b.change(func() {
+func (b *buffer) endWrites(err error) {
+	b.changeState(func() {
 		if b.end == nil {
 			b.end = err
 		}
 	})
 }
-func (b *buffer) shut()          { b.change(func() { b.closed = true }) }
-func (b *buffer) freeze(on bool) { b.change(func() { b.frozen = on }) }
+func (b *buffer) closeReader()      { b.changeState(func() { b.closed = true }) }
+func (b *buffer) setFrozen(on bool) { b.changeState(func() { b.frozen = on }) }

@@ -153,13 +153,13 @@ func (s *Server) serverConfig() *ssh.ServerConfig {
 				permissions, err = checker.Authenticate(conn, key)
 			}
 			if err == nil && s.config.SecondFactor != nil {
-				return nil, &ssh.PartialSuccessError{Next: ssh.ServerAuthCallbacks{KeyboardInteractiveCallback: interactive(s.config.SecondFactor)}}
+				return nil, &ssh.PartialSuccessError{Next: ssh.ServerAuthCallbacks{KeyboardInteractiveCallback: interactiveCallback(s.config.SecondFactor)}}
 			}
 			return permissions, err
 		},
 	}
 	if s.config.Interactive != nil {
-		config.KeyboardInteractiveCallback = interactive(s.config.Interactive)
+		config.KeyboardInteractiveCallback = interactiveCallback(s.config.Interactive)
 	}
 	if s.config.Account != nil {
 		config.VerifiedPublicKeyCallback = func(conn ssh.ConnMetadata, _ ssh.PublicKey, p *ssh.Permissions, _ string) (*ssh.Permissions, error) {
@@ -183,8 +183,8 @@ func (s *Server) serverConfig() *ssh.ServerConfig {
 	return config
 }
 
-// interactive makes of questions what x/crypto has for them.
-func interactive(questions func(string, ssh.KeyboardInteractiveChallenge) error) func(ssh.ConnMetadata, ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
+// interactiveCallback makes of questions what x/crypto has for them.
+func interactiveCallback(questions func(string, ssh.KeyboardInteractiveChallenge) error) func(ssh.ConnMetadata, ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
 	return func(conn ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
 		return nil, questions(conn.User(), ask)
 	}
@@ -285,6 +285,6 @@ func (s *Server) Serve(conn net.Conn) {
 		}
 	})
 	for ch := range channels {
-		tasks.Go(func() { s.channel(ch) })
+		tasks.Go(func() { s.serveChannel(ch) })
 	}
 }

@@ -46,7 +46,7 @@ func NewECDSAKey(t testing.TB) ssh.Signer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return signer(t, key)
+	return newSigner(t, key)
 }
 
 // RSA keys take long to make, so there is one.
@@ -59,10 +59,10 @@ func RSAKey(t testing.TB) ssh.Signer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return signer(t, key)
+	return newSigner(t, key)
 }
 
-func signer(t testing.TB, key any) ssh.Signer {
+func newSigner(t testing.TB, key any) ssh.Signer {
 	t.Helper()
 	s, err := ssh.NewSignerFromKey(key)
 	if err != nil {
@@ -75,7 +75,7 @@ func signer(t testing.TB, key any) ssh.Signer {
 // alters the certificate before it is signed.
 func UserCert(t testing.TB, ca ssh.Signer, key ssh.PublicKey, principals []string, change ...func(*ssh.Certificate)) *ssh.Certificate {
 	t.Helper()
-	return sign(t, ca, &ssh.Certificate{
+	return signCert(t, ca, &ssh.Certificate{
 		CertType: ssh.UserCert, Key: key, ValidPrincipals: principals,
 		Permissions: ssh.Permissions{Extensions: map[string]string{
 			"permit-port-forwarding": "", "permit-pty": "",
@@ -86,10 +86,10 @@ func UserCert(t testing.TB, ca ssh.Signer, key ssh.PublicKey, principals []strin
 // HostCert signs key for the host names, likewise.
 func HostCert(t testing.TB, ca ssh.Signer, key ssh.PublicKey, names []string, change ...func(*ssh.Certificate)) *ssh.Certificate {
 	t.Helper()
-	return sign(t, ca, &ssh.Certificate{CertType: ssh.HostCert, Key: key, ValidPrincipals: names}, change)
+	return signCert(t, ca, &ssh.Certificate{CertType: ssh.HostCert, Key: key, ValidPrincipals: names}, change)
 }
 
-func sign(t testing.TB, ca ssh.Signer, cert *ssh.Certificate, change []func(*ssh.Certificate)) *ssh.Certificate {
+func signCert(t testing.TB, ca ssh.Signer, cert *ssh.Certificate, change []func(*ssh.Certificate)) *ssh.Certificate {
 	t.Helper()
 	now := time.Now()
 	cert.KeyId = "test"

@@ -77,7 +77,7 @@ func StartSSHD(t testing.TB, config SSHDConfig) *SSHD {
 		t.Fatal(err)
 	}
 	s.Addr = listener.Addr().String()
-	file := s.write(t, "sshd_config", s.configure(t, config))
+	file := s.writeFile(t, "sshd_config", s.buildConfig(t, config))
 	ctx, cancel := context.WithCancel(context.Background())
 	s.tasks.Go(func() {
 		for {
@@ -85,7 +85,7 @@ func StartSSHD(t testing.TB, config SSHDConfig) *SSHD {
 			if err != nil {
 				return
 			}
-			s.tasks.Go(func() { s.serve(ctx, conn, program, file) })
+			s.tasks.Go(func() { s.serveConn(ctx, conn, program, file) })
 		}
 	})
 	t.Cleanup(func() {
@@ -99,8 +99,8 @@ func StartSSHD(t testing.TB, config SSHDConfig) *SSHD {
 	return s
 }
 
-// serve hands one connection to an sshd.
-func (s *SSHD) serve(ctx context.Context, conn net.Conn, program, config string) {
+// serveConn hands one connection to an sshd.
+func (s *SSHD) serveConn(ctx context.Context, conn net.Conn, program, config string) {
 	socket, err := conn.(*net.TCPConn).File()
 	_ = conn.Close()
 	if err != nil {
@@ -148,7 +148,7 @@ func (w *lockedWriter) Write(p []byte) (int, error) {
 	return w.s.log.Write(p)
 }
 
-func (s *SSHD) configure(t testing.TB, config SSHDConfig) []byte {
+func (s *SSHD) buildConfig(t testing.TB, config SSHDConfig) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
@@ -160,22 +160,22 @@ func (s *SSHD) configure(t testing.TB, config SSHDConfig) []byte {
 		if err != nil {
 			t.Fatal(err)
 		}
-		pub := signer(t, key).PublicKey()
+		pub := newSigner(t, key).PublicKey()
 		s.HostKeys = append(s.HostKeys, pub)
 		name := fmt.Sprintf("host%d", i)
-		line("HostKey %s", s.write(t, name, pem.EncodeToMemory(block)))
+		line("HostKey %s", s.writeFile(t, name, pem.EncodeToMemory(block)))
 		if config.HostCA != nil {
 			cert := HostCert(t, config.HostCA, pub, []string{"127.0.0.1"})
-			line("HostCertificate %s", s.write(t, name+"-cert.pub", ssh.MarshalAuthorizedKey(cert)))
+			line("HostCertificate %s", s.writeFile(t, name+"-cert.pub", ssh.MarshalAuthorizedKey(cert)))
 		}
 	}
 	var authorized bytes.Buffer
 	for _, key := range config.Keys {
 		authorized.Write(ssh.MarshalAuthorizedKey(key))
 	}
-	line("AuthorizedKeysFile %s", s.write(t, "authorized_keys", authorized.Bytes()))
+	line("AuthorizedKeysFile %s", s.writeFile(t, "authorized_keys", authorized.Bytes()))
 	if config.UserCA != nil {
-		line("TrustedUserCAKeys %s", s.write(t, "user_ca.pub", ssh.MarshalAuthorizedKey(config.UserCA)))
+		line("TrustedUserCAKeys %s", s.writeFile(t, "user_ca.pub", ssh.MarshalAuthorizedKey(config.UserCA)))
 	}
 	line("PidFile none")
 	line("StrictModes no") // the test's directory may be below a writable /tmp
@@ -201,7 +201,7 @@ func hostKeys(t testing.TB) []any {
 	return []any{ed, ec, RSAPrivateKey(t)}
 }
 
-func (s *SSHD) write(t testing.TB, name string, data []byte) string {
+func (s *SSHD) writeFile(t testing.TB, name string, data []byte) string {
 	t.Helper()
 	path := filepath.Join(s.dir, name)
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {

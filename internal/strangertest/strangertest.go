@@ -35,25 +35,25 @@ func init() {
 	verb, path, _ := strings.Cut(order, " ")
 	switch verb {
 	case "connect":
-		connect("unix", path)
+		reportAnswerSize("unix", path)
 	case "visit":
-		connect("tcp", path)
+		reportAnswerSize("tcp", path)
 	case "ask":
-		ask(path)
+		askFirstLine(path)
 	case "reset":
-		reset(path)
+		sendAndReset(path)
 	case "greet":
-		greet(path)
+		greetClients(path)
 	case "listen":
-		listen(path)
+		listenUnix(path)
 	default:
-		fmt.Fprintln(os.Stdout, plant(verb, path)) //nolint:forbidigo // a test reads it
+		fmt.Fprintln(os.Stdout, plantFile(verb, path)) //nolint:forbidigo // a test reads it
 	}
 	os.Exit(0) //nolint:forbidigo // it is a process of its own
 }
 
-// plant makes something that everyone may use.
-func plant(verb, path string) error {
+// plantFile makes something that everyone may use.
+func plantFile(verb, path string) error {
 	switch verb {
 	case "mkdir":
 		return os.Mkdir(path, 0o777)
@@ -68,8 +68,8 @@ func plant(verb, path string) error {
 	return errors.New("unknown order " + verb)
 }
 
-// connect says how much a server answers to a request.
-func connect(network, address string) {
+// reportAnswerSize says how much a server answers to a request.
+func reportAnswerSize(network, address string) {
 	conn, err := net.Dial(network, address)
 	if err != nil {
 		fmt.Fprintln(os.Stdout, err) //nolint:forbidigo // a test reads it
@@ -81,9 +81,9 @@ func connect(network, address string) {
 	fmt.Fprintf(os.Stdout, "%d bytes\n", len(answer)) //nolint:forbidigo // a test reads it
 }
 
-// ask sends a quoted request, ends its half of the connection, and says the first line of the
+// askFirstLine sends a quoted request, ends its half of the connection, and says the first line of the
 // answer.
-func ask(order string) {
+func askFirstLine(order string) {
 	address, quoted, _ := strings.Cut(order, " ")
 	request, err := strconv.Unquote(quoted)
 	if err != nil {
@@ -102,8 +102,8 @@ func ask(order string) {
 	fmt.Fprintln(os.Stdout, strings.TrimSpace(line)) //nolint:forbidigo // a test reads it
 }
 
-// reset sends a quoted request, resets the connection, and prints the error or <nil>.
-func reset(order string) {
+// sendAndReset sends a quoted request, resets the connection, and prints the error or <nil>.
+func sendAndReset(order string) {
 	address, quoted, _ := strings.Cut(order, " ")
 	request, err := strconv.Unquote(quoted)
 	if err == nil {
@@ -121,8 +121,8 @@ func resetAfter(address, request string) error {
 	return errors.Join(writeErr, conn.(*net.TCPConn).SetLinger(0), conn.Close())
 }
 
-// greet says its port of the loopback, and sends a line to each client.
-func greet(line string) {
+// greetClients says its port of the loopback, and sends a line to each client.
+func greetClients(line string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return
@@ -137,8 +137,8 @@ func greet(line string) {
 	}
 }
 
-// listen says how much each that connects to a unix socket sends.
-func listen(path string) {
+// listenUnix says how much each that connects to a unix socket sends.
+func listenUnix(path string) {
 	l, err := net.Listen("unix", path)
 	fmt.Fprintln(os.Stdout, err) //nolint:forbidigo // a test reads it
 	for err == nil {

@@ -34,7 +34,7 @@ func EndedTable(io *IO, rows []EndedRow, now time.Time) {
 		if r.Code != nil {
 			code = strconv.Itoa(*r.Code)
 		}
-		cells := []string{r.ID, r.App, r.Cluster, r.Job, clock(r.Ended, now), code, r.Reason}
+		cells := []string{r.ID, r.App, r.Cluster, r.Job, formatTime(r.Ended, now), code, r.Reason}
 		for i, c := range cells {
 			if cells[i] = Clean(c); c == "" {
 				cells[i] = "-"

@@ -16,30 +16,30 @@ type row struct {
 	weight int
 }
 
-// fit is the row in a width of w columns.
-func (r row) fit(w int, ellipsis string) string {
+// fitWidth is the row in a width of w columns.
+func (r row) fitWidth(w int, ellipsis string) string {
 	for _, s := range r.words {
 		if displaywidth.String(s) <= w {
 			return s
 		}
 	}
-	return cut(r.words[len(r.words)-1], w, ellipsis)
+	return truncateText(r.words[len(r.words)-1], w, ellipsis)
 }
 
-// cut shortens s to w columns.
-func cut(s string, w int, ellipsis string) string {
+// truncateText shortens s to w columns.
+func truncateText(s string, w int, ellipsis string) string {
 	if w <= displaywidth.String(ellipsis) {
 		ellipsis = ""
 	}
 	return displaywidth.TruncateString(s, max(w, 0), ellipsis)
 }
 
-// wrap breaks s between words into lines of at most w columns. A word that is longer
+// wrapText breaks s between words into lines of at most w columns. A word that is longer
 // stays whole.
-func wrap(s string, w int) []string { return fill(strings.Fields(s), w) }
+func wrapText(s string, w int) []string { return wrapWords(strings.Fields(s), w) }
 
-// fill is wrap for words that are told apart already, and may have spaces in them.
-func fill(words []string, w int) []string {
+// wrapWords is wrap for words that are told apart already, and may have spaces in them.
+func wrapWords(words []string, w int) []string {
 	var lines []string
 	line := ""
 	for _, word := range words {
@@ -59,9 +59,9 @@ func fill(words []string, w int) []string {
 	return append(lines, line)
 }
 
-// lower drops the rows of the least weight until no more than h are left; of several, the
+// limitRows drops the rows of the least weight until no more than h are left; of several, the
 // last.
-func lower(rows []row, h int) []row {
+func limitRows(rows []row, h int) []row {
 	for len(rows) > max(h, 1) {
 		least := 0
 		for i, r := range rows {
@@ -74,8 +74,8 @@ func lower(rows []row, h int) []row {
 	return rows
 }
 
-// bar shows a part of a whole in n columns.
-func bar(part float64, n int, unicode bool) string {
+// formatBar shows a part of a whole in n columns.
+func formatBar(part float64, n int, unicode bool) string {
 	full := min(max(int(part*float64(n)+0.5), 0), n)
 	if part > 0 && full == 0 {
 		full = min(1, n) // there is some left

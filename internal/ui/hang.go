@@ -6,13 +6,13 @@ import (
 	"github.com/clipperhouse/displaywidth"
 )
 
-// hang is a line that is there for good in as many as it takes, where a person looks on: broken
+// wrapHanging is a line that is there for good in as many as it takes, where a person looks on: broken
 // between words, at the width that the terminal has now, with the further lines set in. A word
 // that is longer than a line, as a link may be, stays in one piece, which the terminal breaks. A
 // command of ours is one word, so that it can be pasted, and so is tail, if there is any: it comes
 // last. Whatever a log may be made of is not broken.
-func (s *IO) hang(line, tail string) []string {
-	words := unbroken(line)
+func (s *IO) wrapHanging(line, tail string) []string {
+	words := splitWords(line)
 	if tail != "" {
 		words, line = append(words, tail), line+" "+tail
 	}
@@ -41,8 +41,8 @@ func (s *IO) hang(line, tail string) []string {
 	return lines
 }
 
-// unbroken are the words of a line, in which a command of ours is but one, up to what ends it.
-func unbroken(line string) []string {
+// splitWords are the words of a line, in which a command of ours is but one, up to what ends it.
+func splitWords(line string) []string {
 	var words []string
 	command := false
 	for _, word := range strings.Fields(line) {

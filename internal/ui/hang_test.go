@@ -26,11 +26,11 @@ func TestHang(t *testing.T) {
 		{20, "", "", []string{""}},
 	} {
 		io := &IO{Rewrite: true, Width: func() int { return c.w }}
-		if got := io.hang(c.line, c.tail); !slices.Equal(got, c.want) {
+		if got := io.wrapHanging(c.line, c.tail); !slices.Equal(got, c.want) {
 			t.Errorf("%q in %d columns: %q, want %q", c.line, c.w, got, c.want)
 		}
 	}
-	if got := (&IO{}).hang("one two", "3"); !slices.Equal(got, []string{"one two 3"}) {
+	if got := (&IO{}).wrapHanging("one two", "3"); !slices.Equal(got, []string{"one two 3"}) {
 		t.Errorf("on no terminal: %q", got)
 	}
 }

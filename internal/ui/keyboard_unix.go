@@ -16,13 +16,13 @@ import (
 // Little more: Ctrl-C stays a signal that the kernel sends, however busy this process is,
 // and the ends of lines are written as ever. Only Ctrl-Z is a key.
 type keyboard struct {
-	tty     *os.File
-	before  *unix.Termios // as we found it; nil: we have not looked yet
-	enabled bool
+	tty       *os.File
+	savedMode *unix.Termios // as we found it; nil: we have not looked yet
+	enabled   bool
 }
 
-// on reports whether keys are handed on now.
-func (k *keyboard) on() bool { return k.enabled }
+// isEnabled reports whether keys are handed on now.
+func (k *keyboard) isEnabled() bool { return k.enabled }
 
 func (k *keyboard) enable() bool {
 	fd := int(k.tty.Fd())
@@ -30,8 +30,8 @@ func (k *keyboard) enable() bool {
 	if err != nil {
 		return false
 	}
-	if k.before == nil {
-		k.before = now
+	if k.savedMode == nil {
+		k.savedMode = now
 	}
 	keys := *now
 	keys.Lflag &^= unix.ICANON | unix.ECHO
@@ -42,24 +42,24 @@ func (k *keyboard) enable() bool {
 
 func (k *keyboard) disable() {
 	if k.enabled {
-		_ = unix.IoctlSetTermios(int(k.tty.Fd()), setTermios, k.before)
+		_ = unix.IoctlSetTermios(int(k.tty.Fd()), setTermios, k.savedMode)
 		k.enabled = false
 	}
 }
 
-// forget is for a terminal that is another's now: what it was told is not ours to undo.
-func (k *keyboard) forget() { k.enabled = false }
+// markDisabled is for a terminal that is another's now: what it was told is not ours to undo.
+func (k *keyboard) markDisabled() { k.enabled = false }
 
-// foreground reports whether the terminal is ours to steer and to read: not in a job that
+// isForeground reports whether the terminal is ours to steer and to read: not in a job that
 // the shell has in the background.
-func (k *keyboard) foreground() bool {
+func (k *keyboard) isForeground() bool {
 	group, err := unix.IoctlGetInt(int(k.tty.Fd()), unix.TIOCGPGRP)
 	return err != nil || group == unix.Getpgrp()
 }
 
-// attend calls look when the terminal may have another size or this process may have come
+// watchTerminal calls look when the terminal may have another size or this process may have come
 // to its foreground. It listens when it returns; run ends with ctx.
-func (k *keyboard) attend(ctx context.Context, look func()) (run func()) {
+func (k *keyboard) watchTerminal(ctx context.Context, look func()) (run func()) {
 	changed := make(chan os.Signal, 1)
 	signal.Notify(changed, syscall.SIGWINCH, syscall.SIGCONT)
 	// A read that is under way when the shell moves us into the background fails, instead of
@@ -82,10 +82,10 @@ func (k *keyboard) attend(ctx context.Context, look func()) (run func()) {
 // terminal is given back.
 const ctrlZ = 0x1a
 
-// suspend does what the kernel would have done: it stops the whole job, if there is a shell
+// suspendProcess does what the kernel would have done: it stops the whole job, if there is a shell
 // that could continue it, and returns when it goes on. A signal takes effect in its own time,
 // and this thread may run on for a while.
-func suspend() {
+func suspendProcess() {
 	goesOn := make(chan os.Signal, 1)
 	signal.Notify(goesOn, syscall.SIGCONT)
 	defer signal.Stop(goesOn)

@@ -166,7 +166,7 @@ func TestLiveKeys(t *testing.T) {
 func TestLivePasted(t *testing.T) {
 	for typed, want := range map[string]string{"d": "d", "od": "od", "\x1b": "\x1b", "\x1b[A": "", "\x1bOP": "", "detach\n": ""} {
 		v := &view{pressed: make(chan byte, 8)}
-		v.typed([]byte(typed))
+		v.queueKeys([]byte(typed))
 		close(v.pressed)
 		got := ""
 		for k := range v.pressed {

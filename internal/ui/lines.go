@@ -16,75 +16,75 @@ const (
 	reset  = "\x1b[0m"
 )
 
-func (t *Text) paint(color, s string) string {
+func (t *Text) colorText(color, s string) string {
 	if !t.io.Color || color == "" || s == "" {
 		return s
 	}
 	return color + s + reset
 }
 
-func (t *Text) mark(unicode, ascii string) string {
+func (t *Text) chooseMark(unicode, ascii string) string {
 	if t.io.Unicode {
 		return unicode
 	}
 	return ascii
 }
 
-// done prints a step that is behind us, with the time that it took.
-func (t *Text) done(step string, at time.Time, s string) {
-	t.forget(step)
-	t.entry(t.mark("✓", "*"), green, s, Duration(at.Sub(t.begin(step, at))))
+// finishStep prints a step that is behind us, with the time that it took.
+func (t *Text) finishStep(step string, at time.Time, s string) {
+	t.dropPending(step)
+	t.printWithTail(t.chooseMark("✓", "*"), green, s, Duration(at.Sub(t.stepStart(step, at))))
 }
 
 // doneEarlier prints a step that was done before this process began: its time isn't known.
 func (t *Text) doneEarlier(step, s string) {
-	t.forget(step)
-	t.line(t.mark("✓", "*"), green, s)
+	t.dropPending(step)
+	t.printLine(t.chooseMark("✓", "*"), green, s)
 }
 
-// forget stops waiting for a step.
-func (t *Text) forget(step string) {
+// dropPending stops waiting for a step.
+func (t *Text) dropPending(step string) {
 	t.pending = slices.DeleteFunc(t.pending, func(p pending) bool { return p.step == step })
 }
 
-// line prints a line for good, above that of what is waited for.
-func (t *Text) line(mark, color, s string) { t.entry(mark, color, s, "") }
+// printLine prints a line for good, above that of what is waited for.
+func (t *Text) printLine(mark, color, s string) { t.printWithTail(mark, color, s, "") }
 
-// entry is line with something less important behind it.
-func (t *Text) entry(mark, color, s, tail string) {
-	lines := t.io.hang(mark+" "+s, tail)
-	lines[0] = t.paint(color, mark) + strings.TrimPrefix(lines[0], mark)
+// printWithTail is line with something less important behind it.
+func (t *Text) printWithTail(mark, color, s, tail string) {
+	lines := t.io.wrapHanging(mark+" "+s, tail)
+	lines[0] = t.colorText(color, mark) + strings.TrimPrefix(lines[0], mark)
 	if last := len(lines) - 1; tail != "" {
-		lines[last] = strings.TrimSuffix(lines[last], tail) + t.paint(dim, tail)
+		lines[last] = strings.TrimSuffix(lines[last], tail) + t.colorText(dim, tail)
 	}
-	t.clear()
+	t.eraseTransient()
 	for _, l := range lines {
-		t.print(l)
+		t.writeLine(l)
 	}
-	t.show()
+	t.drawTransient()
 }
 
-// print writes a line for good, where nothing stands.
-func (t *Text) print(s string) { fmt.Fprintln(t.io.Err, s) }
+// writeLine writes a line for good, where nothing stands.
+func (t *Text) writeLine(s string) { fmt.Fprintln(t.io.Err, s) }
 
-// wait tells what is being waited for since a time: in place if that can be done, else
+// setPending tells what is being waited for since a time: in place if that can be done, else
 // as a line of its own, if it is worth one and says something new.
-func (t *Text) wait(step string, since time.Time, s string, worth bool) {
+func (t *Text) setPending(step string, since time.Time, s string, worth bool) {
 	t.since[step] = since
 	if i := slices.IndexFunc(t.pending, func(p pending) bool { return p.step == step }); i >= 0 {
 		t.pending[i].text = s
 	} else {
 		t.pending = append(t.pending, pending{step, s})
 	}
-	t.show()
-	if !t.io.Rewrite && worth && s != t.told {
-		t.told = s
-		fmt.Fprintln(t.io.Err, t.mark("…", "-"), s)
+	t.drawTransient()
+	if !t.io.Rewrite && worth && s != t.lastPrinted {
+		t.lastPrinted = s
+		fmt.Fprintln(t.io.Err, t.chooseMark("…", "-"), s)
 	}
 }
 
-// show writes the waiting line, or what stands of the live view.
-func (t *Text) show() {
+// drawTransient writes the waiting line, or what stands of the live view.
+func (t *Text) drawTransient() {
 	if t.view != nil {
 		t.view.draw()
 		return
@@ -92,20 +92,20 @@ func (t *Text) show() {
 	if !t.io.Rewrite || len(t.pending) == 0 {
 		return
 	}
-	line := t.mark("…", "-") + " " + t.pending[len(t.pending)-1].text
-	line = cut(line, t.io.Width()-1, "") // a wrapped line could not be taken back
+	line := t.chooseMark("…", "-") + " " + t.pending[len(t.pending)-1].text
+	line = truncateText(line, t.io.Width()-1, "") // a wrapped line could not be taken back
 	if line == t.waiting {
 		return
 	}
-	t.clear()
+	t.eraseTransient()
 	fmt.Fprint(t.io.Err, line)
 	t.waiting = line
 }
 
-// clear takes back what show has written.
-func (t *Text) clear() {
+// eraseTransient takes back what show has written.
+func (t *Text) eraseTransient() {
 	if t.view != nil {
-		t.view.standing.erase()
+		t.view.footer.erase()
 		return
 	}
 	if t.waiting != "" {
@@ -114,7 +114,7 @@ func (t *Text) clear() {
 	}
 }
 
-func (t *Text) begin(step string, otherwise time.Time) time.Time {
+func (t *Text) stepStart(step string, otherwise time.Time) time.Time {
 	if b, ok := t.since[step]; ok {
 		return b
 	}
@@ -124,22 +124,22 @@ func (t *Text) begin(step string, otherwise time.Time) time.Time {
 // flush brings to the terminal what the live view has gathered.
 func (t *Text) flush() {
 	if t.view != nil {
-		t.view.standing.flush()
+		t.view.footer.flush()
 	}
 }
 
-// clock is a time of day, with the date if it is not today's.
-func (t *Text) clock(when time.Time) string { return At(when, t.now()) }
+// describeTime is a time of day, with the date if it is not today's.
+func (t *Text) describeTime(when time.Time) string { return At(when, t.now()) }
 
 // At is a time of day in a sentence: at 14:05, on Mon 2 Jan 14:05.
 func At(when, now time.Time) string {
 	if sameDay(when, now) {
-		return "at " + clock(when, now)
+		return "at " + formatTime(when, now)
 	}
-	return "on " + clock(when, now)
+	return "on " + formatTime(when, now)
 }
 
-func clock(at, now time.Time) string {
+func formatTime(at, now time.Time) string {
 	switch {
 	case sameDay(at, now):
 		return at.Local().Format("15:04")

@@ -17,7 +17,7 @@ import (
 // whose function is nil is not there.
 type Live struct {
 	Keys  *Prompter // the terminal; nil: there are no keys
-	Gauge interface{ Read() session.Reading }
+	Gauge interface{ Read() session.Snapshot }
 
 	Open   func(ctx context.Context, link string) error  // opens the link in a browser
 	Log    func(ctx context.Context, to io.Writer) error // shows what the server writes, until ctx ends
@@ -33,13 +33,13 @@ type Live struct {
 // time that goes by, and keys. Text's lock is its own.
 type view struct {
 	Live
-	text     *Text
-	board    *keyboard // nil: there are no keys
-	standing standing
-	status   status
-	helping  bool
-	away     bool               // in the background: the screen is another's
-	unlog    context.CancelFunc // ends the log that is being shown; nil: none is
+	text         *Text
+	keyboard     *keyboard // nil: there are no keys
+	footer       footer
+	status       status
+	helpShown    bool
+	inBackground bool               // in the background: the screen is another's
+	stopLog      context.CancelFunc // ends the log that is being shown; nil: none is
 
 	pressed chan byte
 	ctx     context.Context // of what the keys do
@@ -53,35 +53,35 @@ func (t *Text) Live(l Live) (stop func()) {
 		return func() {}
 	}
 	t.mu.Lock()
-	t.clear()
+	t.eraseTransient()
 	ctx, cancel := context.WithCancel(context.Background())
 	v := &view{Live: l, text: t, pressed: make(chan byte, 8), ctx: ctx}
 	plain := t.io
-	v.standing.terminal = plain.Err
+	v.footer.terminal = plain.Err
 	buffered := *plain
-	buffered.Err = &v.standing
+	buffered.Err = &v.footer
 	if plain.OutTTY {
-		buffered.Out = through{&v.standing, plain.Out}
+		buffered.Out = unbufferedWriter{&v.footer, plain.Out}
 	}
 	t.io, t.view = &buffered, v
 	if l.Keys != nil {
-		v.board = &keyboard{tty: l.Keys.in}
-		attend := v.board.attend(ctx, v.look)
+		v.keyboard = &keyboard{tty: l.Keys.in}
+		attend := v.keyboard.watchTerminal(ctx, v.refreshView)
 		v.tasks.Go(attend)
 	}
 	v.tasks.Go(v.run)
-	v.settle()
-	t.show()
-	v.standing.flush()
+	v.updateForeground()
+	t.drawTransient()
+	v.footer.flush()
 	t.mu.Unlock()
 	return func() {
 		cancel()
 		v.tasks.Wait()
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		v.quiet()
-		v.standing.erase()
-		v.standing.flush()
+		v.releaseKeys()
+		v.footer.erase()
+		v.footer.flush()
 		t.io, t.view = plain, nil
 	}
 }
@@ -95,72 +95,72 @@ func (v *view) run() {
 		case <-v.ctx.Done():
 			return
 		case <-tick.C:
-			v.look()
+			v.refreshView()
 		case k := <-v.pressed:
 			if k == ctrlZ {
-				v.leave()
+				v.releaseAndSuspend()
 			} else {
-				v.press(k)
+				v.handleKey(k)
 			}
 		}
 	}
 }
 
-// look sees whether the screen is still ours, and draws what has changed.
-func (v *view) look() {
+// refreshView sees whether the screen is still ours, and draws what has changed.
+func (v *view) refreshView() {
 	v.text.mu.Lock()
 	defer v.text.mu.Unlock()
-	v.settle()
+	v.updateForeground()
 	v.draw()
-	v.standing.flush()
+	v.footer.flush()
 }
 
-// leave gives the terminal back and stops this process. When that goes on, or if nobody
+// releaseAndSuspend gives the terminal back and stops this process. When that goes on, or if nobody
 // could continue it, the next look takes the terminal again.
-func (v *view) leave() {
+func (v *view) releaseAndSuspend() {
 	v.text.mu.Lock()
 	defer v.text.mu.Unlock()
-	v.away = true
+	v.inBackground = true
 	v.draw()
-	v.standing.flush()
-	v.quiet()
+	v.footer.flush()
+	v.releaseKeys()
 	if v.Suspend != nil {
 		v.Suspend()
 	}
-	suspend()
+	suspendProcess()
 }
 
-// settle takes the keys if the screen is ours, and lets go of both if it is not.
-func (v *view) settle() {
-	if v.board == nil {
+// updateForeground takes the keys if the screen is ours, and lets go of both if it is not.
+func (v *view) updateForeground() {
+	if v.keyboard == nil {
 		return
 	}
-	if v.away = !v.board.foreground(); v.away {
-		v.board.forget()
-		v.Keys.typed.watch(nil)
-		v.standing.rows = nil // what stood there is the shell's business
+	if v.inBackground = !v.keyboard.isForeground(); v.inBackground {
+		v.keyboard.markDisabled()
+		v.Keys.typed.watchKeys(nil)
+		v.footer.rows = nil // what stood there is the shell's business
 		return
 	}
-	if v.board.on() {
+	if v.keyboard.isEnabled() {
 		return
 	}
-	if v.board.enable() {
-		v.Keys.typed.watch(v.typed)
-	}
-}
-
-// quiet lets go of the keys.
-func (v *view) quiet() {
-	if v.board != nil {
-		v.Keys.typed.watch(nil)
-		v.board.disable()
+	if v.keyboard.enable() {
+		v.Keys.typed.watchKeys(v.queueKeys)
 	}
 }
 
-// typed is told what was typed. Keys come one at a time, or a few where this process was not
+// releaseKeys lets go of the keys.
+func (v *view) releaseKeys() {
+	if v.keyboard != nil {
+		v.Keys.typed.watchKeys(nil)
+		v.keyboard.disable()
+	}
+}
+
+// queueKeys is told what was typed. Keys come one at a time, or a few where this process was not
 // quick: what comes as a longer piece was pasted, and an escape begins the sequence of a key
 // that means nothing here.
-func (v *view) typed(b []byte) {
+func (v *view) queueKeys(b []byte) {
 	if len(b) > 3 || len(b) > 1 && b[0] == 0x1b {
 		return
 	}
@@ -174,55 +174,55 @@ func (v *view) typed(b []byte) {
 
 // draw has all stand there that is to be seen now.
 func (v *view) draw() {
-	if v.away || v.status.over {
-		v.standing.erase()
+	if v.inBackground || v.status.over {
+		v.footer.erase()
 		return
 	}
 	t := v.text
-	w, h := t.io.size()
-	l := look{w: w - 1, unicode: t.io.Unicode, now: t.now()}
+	w, h := t.io.terminalSize()
+	l := renderInput{w: w - 1, unicode: t.io.Unicode, now: t.now()}
 	if !v.status.ending {
-		l.keys = v.keys()
+		l.keys = v.keyHints()
 	}
 	for _, p := range t.pending {
-		line := t.mark("…", "-") + " " + p.text
-		if d := l.now.Sub(t.begin(p.step, l.now)); d >= time.Second {
-			line += " " + passing(d)
+		line := t.chooseMark("…", "-") + " " + p.text
+		if d := l.now.Sub(t.stepStart(p.step, l.now)); d >= time.Second {
+			line += " " + formatElapsed(d)
 		}
 		l.pending = append(l.pending, line)
 	}
 	if v.Gauge != nil {
 		l.gauge, l.gauged = v.Gauge.Read(), true
 	}
-	if v.helping {
-		l.help = v.help()
+	if v.helpShown {
+		l.help = v.helpLines()
 	}
 	var rows []string
-	for _, r := range lower(v.status.rows(l), h-1) {
-		rows = append(rows, t.paint(r.paint, r.fit(l.w, l.ellipsis())))
+	for _, r := range limitRows(v.status.buildRows(l), h-1) {
+		rows = append(rows, t.colorText(r.paint, r.fitWidth(l.w, l.ellipsis())))
 	}
-	v.standing.draw(rows, w, h)
+	v.footer.draw(rows, w, h)
 }
 
-// passing is a time that goes by, to the second.
-func passing(d time.Duration) string {
+// formatElapsed is a time that goes by, to the second.
+func formatElapsed(d time.Duration) string {
 	if d < time.Minute {
 		return strconv.Itoa(int(d.Seconds())) + " s"
 	}
 	return Duration(d)
 }
 
-// keys is the row of keys.
-func (v *view) keys() []string {
+// keyHints is the row of keys.
+func (v *view) keyHints() []string {
 	type key struct{ name, does string }
 	var keys []key
-	if v.board != nil && v.board.on() {
-		if v.Open != nil && v.status.answers() {
+	if v.keyboard != nil && v.keyboard.isEnabled() {
+		if v.Open != nil && v.status.hasPage() {
 			keys = append(keys, key{"o", "open"})
 		}
 		if v.Log != nil && v.status.ready {
 			what := "log"
-			if v.unlog != nil {
+			if v.stopLog != nil {
 				what = "no log"
 			}
 			keys = append(keys, key{"l", what})
@@ -236,7 +236,7 @@ func (v *view) keys() []string {
 	if v.Stays {
 		stop.does = "detach"
 	}
-	dot := look{unicode: v.text.io.Unicode}.dot()
+	dot := renderInput{unicode: v.text.io.Unicode}.dotSeparator()
 	var long, short, names []string
 	for _, k := range append(keys, stop) {
 		long, names = append(long, k.name+" "+k.does), append(names, k.name)
@@ -245,8 +245,8 @@ func (v *view) keys() []string {
 	return []string{strings.Join(long, dot), strings.Join(short, " "), strings.Join(names, " ")}
 }
 
-// help says what the keys do.
-func (v *view) help() []string {
+// helpLines says what the keys do.
+func (v *view) helpLines() []string {
 	id := Clean(v.status.id)
 	var lines []string
 	if v.Open != nil {
@@ -264,20 +264,20 @@ func (v *view) help() []string {
 	return append(lines, "Ctrl-C: ends it; again: without grace; a third time: at once, whatever may be left")
 }
 
-// press does what a key says.
-func (v *view) press(k byte) {
+// handleKey does what a key says.
+func (v *view) handleKey(k byte) {
 	v.text.mu.Lock()
 	defer v.text.mu.Unlock()
 	switch {
 	case k == '?' || k == 'h':
-		v.helping = !v.helping
+		v.helpShown = !v.helpShown
 	case k == 0x1b || k == 'q':
-		v.helping = false
-	case k == 'o' && v.Open != nil && v.status.answers():
+		v.helpShown = false
+	case k == 'o' && v.Open != nil && v.status.hasPage():
 		link := v.status.link
 		v.tasks.Go(func() {
 			if err := v.Open(v.ctx, link); err != nil && v.ctx.Err() == nil {
-				v.text.complain(fmt.Errorf("%w: open %s yourself", err, link)) // this is a terminal
+				v.text.printWarning(fmt.Errorf("%w: open %s yourself", err, link)) // this is a terminal
 			}
 		})
 	case k == 'l' && v.Log != nil && v.status.ready:
@@ -286,29 +286,29 @@ func (v *view) press(k byte) {
 		v.Detach()
 	}
 	v.draw()
-	v.standing.flush()
+	v.footer.flush()
 }
 
 // toggleLog begins to show what the server writes, or ends it.
 func (v *view) toggleLog() {
-	if v.unlog != nil {
-		v.unlog()
-		v.unlog = nil
+	if v.stopLog != nil {
+		v.stopLog()
+		v.stopLog = nil
 		return
 	}
 	ctx, cancel := context.WithCancel(v.ctx)
-	v.unlog = cancel
+	v.stopLog = cancel
 	v.tasks.Go(func() {
 		defer cancel()
-		err := v.Log(ctx, &logLines{show: v.text.log})
+		err := v.Log(ctx, &logLines{show: v.text.printLogLines})
 		if ctx.Err() != nil {
 			return // as asked
 		}
 		if err != nil {
-			v.text.complain(err)
+			v.text.printWarning(err)
 		}
 		v.text.mu.Lock()
-		v.unlog = nil
+		v.stopLog = nil
 		v.text.mu.Unlock()
 	})
 }

@@ -24,16 +24,16 @@ var update = flag.Bool("update", false, "write the golden screens anew")
 // dial is a gauge that a test turns.
 type dial struct {
 	mu      sync.Mutex
-	reading session.Reading
+	reading session.Snapshot
 }
 
-func (d *dial) Read() session.Reading {
+func (d *dial) Read() session.Snapshot {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.reading
 }
 
-func (d *dial) turn(r session.Reading) {
+func (d *dial) turn(r session.Snapshot) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.reading = r
@@ -76,7 +76,7 @@ func play(io *IO, gauge *dial, show func(name string)) {
 	event(session.Event{Event: session.EventReady, URL: "http://127.0.0.1:8888/lab", Link: "http://127.0.0.1:8888/lab?token=" + secret,
 		LocalPort: 8888, Remote: "127.0.0.1:4567", On: "nid006554"})
 	pass(10 * time.Second)
-	gauge.turn(session.Reading{Open: 4, Held: 1, Received: 2_410_000, Sent: 31_000, RTT: 21400 * time.Microsecond})
+	gauge.turn(session.Snapshot{Open: 4, Held: 1, Received: 2_410_000, Sent: 31_000, RTT: 21400 * time.Microsecond})
 	pass(20 * time.Minute)
 	show("ready")
 	event(session.Event{Event: session.EventForward, URL: "http://127.0.0.1:8787/", LocalPort: 8787, Remote: "127.0.0.1:8787", On: "nid006554"})

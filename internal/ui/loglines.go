@@ -48,14 +48,14 @@ func Log(to *IO) (w io.Writer, done func()) {
 	}
 }
 
-// log shows lines of the server's log, among the lines that are there for good.
-func (t *Text) log(lines string) {
+// printLogLines shows lines of the server's log, among the lines that are there for good.
+func (t *Text) printLogLines(lines string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	defer t.flush()
-	t.clear()
+	t.eraseTransient()
 	for l := range strings.Lines(lines) {
-		t.print(t.paint(dim, t.mark("│", "|")) + " " + CleanLine(l))
+		t.writeLine(t.colorText(dim, t.chooseMark("│", "|")) + " " + CleanLine(l))
 	}
-	t.show()
+	t.drawTransient()
 }

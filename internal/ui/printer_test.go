@@ -468,7 +468,7 @@ func TestSpan(t *testing.T) {
 		10 * time.Minute: "10 min", 59*time.Minute + 59*time.Second: "59 min", 26 * time.Hour: "26 h 00 min",
 		71 * time.Hour: "2 days 23 h", 48 * time.Hour: "2 days 0 h", 20 * 24 * time.Hour: "20 days",
 	} {
-		if got := span(d); got != want {
+		if got := formatRemaining(d); got != want {
 			t.Errorf("%v: got %q, want %q", d, got, want)
 		}
 	}

@@ -49,10 +49,10 @@ func NewPrompter() (*Prompter, error) {
 // understand, again is said. The question stays on the screen: it is a
 // decision to be able to look at later.
 func (p *Prompter) Ask(ctx context.Context, question, again string, understand func(answer string) (yes, understood bool)) (bool, error) {
-	defer p.hold()()
+	defer p.holdOutput()()
 	fmt.Fprint(p.out, cleanText(question))
 	for {
-		answer, err := interruptible(ctx, func() (string, error) { return p.lines.ReadString('\n') })
+		answer, err := readAnswer(ctx, func() (string, error) { return p.lines.ReadString('\n') })
 		if err != nil {
 			fmt.Fprintln(p.out)
 			return false, err
@@ -69,15 +69,15 @@ func (p *Prompter) Tell(line string) { fmt.Fprintln(p.out, Clean(line)) }
 
 // TellAll says something of several lines before a question.
 func (p *Prompter) TellAll(text string) {
-	defer p.hold()()
+	defer p.holdOutput()()
 	fmt.Fprintln(p.out, cleanText(text))
 }
 
 // ReadLine asks for a line that may be seen.
 func (p *Prompter) ReadLine(ctx context.Context, question string) (string, error) {
-	defer p.hold()()
+	defer p.holdOutput()()
 	fmt.Fprint(p.out, cleanText(question))
-	answer, err := interruptible(ctx, func() (string, error) { return p.lines.ReadString('\n') })
+	answer, err := readAnswer(ctx, func() (string, error) { return p.lines.ReadString('\n') })
 	if err != nil {
 		fmt.Fprintln(p.out)
 	}
@@ -98,7 +98,7 @@ func cleanText(s string) string {
 // ReadSecret asks for something that must not be seen, and takes the question back
 // afterwards.
 func (p *Prompter) ReadSecret(ctx context.Context, question string) ([]byte, error) {
-	defer p.hold()()
+	defer p.holdOutput()()
 	// Raw mode, and only then the question: who types ahead is not shown either.
 	// (term.ReadPassword turns the echo off after the question was seen.)
 	fd := int(p.in.Fd())
@@ -116,7 +116,7 @@ func (p *Prompter) ReadSecret(ctx context.Context, question string) ([]byte, err
 		question = question[i+1:]
 	}
 	_ = p.secrets.SetSize(len(question)+1<<10, 1) // no line ends of its own: the terminal wraps by itself
-	answer, err := interruptible(ctx, func() (string, error) { return p.secrets.ReadPassword(question) })
+	answer, err := readAnswer(ctx, func() (string, error) { return p.secrets.ReadPassword(question) })
 	if err != nil {
 		fmt.Fprint(p.out, "\r\n")
 	} else if !isDumb(os.Getenv("TERM")) && enableEscapes(p.out) {
@@ -140,17 +140,17 @@ type readWriter struct {
 	io.Writer
 }
 
-func (p *Prompter) hold() (release func()) {
+func (p *Prompter) holdOutput() (release func()) {
 	if p.Hold == nil {
 		return func() {}
 	}
 	return p.Hold()
 }
 
-// interruptible reads an answer until ctx ends. A read of a terminal cannot be
+// readAnswer reads an answer until ctx ends. A read of a terminal cannot be
 // broken off on every system; the one that is left behind then ends with
 // the process, which is what an interrupted question leads to.
-func interruptible(ctx context.Context, read func() (string, error)) (string, error) {
+func readAnswer(ctx context.Context, read func() (string, error)) (string, error) {
 	type result struct {
 		answer string
 		err    error

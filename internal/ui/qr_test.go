@@ -26,13 +26,13 @@ func TestQR(t *testing.T) {
 		}
 		return false
 	}
-	size := code.Size + 2*quiet
+	size := code.Size + 2*quietZone
 	if len(lines) != (size+1)/2 {
 		t.Fatalf("%d lines for %d modules", len(lines), size)
 	}
 	for y := range size {
 		for x := range size {
-			if light(x, y) == code.Black(x-quiet, y-quiet) {
+			if light(x, y) == code.Black(x-quietZone, y-quietZone) {
 				t.Fatalf("wrong at %d,%d", x, y)
 			}
 		}

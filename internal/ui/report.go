@@ -44,34 +44,34 @@ func Report(io *IO, asJSON bool) func(doctor.Result) {
 		}
 		lines := []string{seen}
 		if io.OutTTY && io.ErrTTY {
-			lines = wrap(seen, io.Width()-len(indent))
+			lines = wrapText(seen, io.Width()-len(indent))
 		}
 		fmt.Fprintf(io.Out, "%s %-10s %s\n", mark, r.Check, strings.Join(lines, "\n"+indent))
 		for line := range strings.Lines(r.Hint) {
 			line = Clean(line)
 			lines := []string{line}
 			if io.OutTTY && io.ErrTTY && displaywidth.String(line) > io.Width()-len(indent) {
-				lines = fill(pastable(line, Clean(r.Fix)), io.Width()-len(indent))
+				lines = wrapWords(splitHint(line, Clean(r.Fix)), io.Width()-len(indent))
 			}
 			fmt.Fprintln(io.Out, indent+strings.Join(lines, "\n"+indent))
 		}
 	}
 }
 
-// pastable are the words of a line of a hint, in which what can be pasted is but one: the fix, and
+// splitHint are the words of a line of a hint, in which what can be pasted is but one: the fix, and
 // what is behind the last colon.
 //
 // Only here is a hint broken at all: it is set in, and what the terminal breaks would not be.
-func pastable(line, fix string) []string {
+func splitHint(line, fix string) []string {
 	if before, after, ok := strings.Cut(line, fix); ok && fix != "" {
 		comma := ""
 		if rest, ok := strings.CutPrefix(after, ","); ok {
 			comma, after = ",", rest
 		}
-		return slices.Concat(pastable(before, ""), []string{fix + comma}, pastable(after, ""))
+		return slices.Concat(splitHint(before, ""), []string{fix + comma}, splitHint(after, ""))
 	}
 	if i := strings.LastIndex(line, ": "); i >= 0 && strings.TrimSpace(line[i+1:]) != "" {
-		return append(unbroken(line[:i+1]), strings.TrimSpace(line[i+1:]))
+		return append(splitWords(line[:i+1]), strings.TrimSpace(line[i+1:]))
 	}
-	return unbroken(line)
+	return splitWords(line)
 }

@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// standing is what stands below the lines that are there for good and is written anew in
+// footer is what stands below the lines that are there for good and is written anew in
 // its place. The cursor waits on its first line, in the first column. So when the terminal is
 // made narrower and wraps what stands there, it takes the cursor along, and what is to be
 // erased is still all from there on: nothing has to be counted, and nothing is left over or eaten up.
 //
 // All of a change goes out in one piece, in which a terminal shows nothing half done
 // (synchronized output, mode 2026; others ignore it).
-type standing struct {
+type footer struct {
 	terminal io.Writer
 	out      bytes.Buffer // not yet on the terminal
 	rows     []string     // that stand there, or will when out is written
@@ -24,13 +24,13 @@ type standing struct {
 }
 
 // Write writes what is there for good. What stands must have been erased.
-func (s *standing) Write(p []byte) (int, error) { return s.out.Write(p) }
+func (s *footer) Write(p []byte) (int, error) { return s.out.Write(p) }
 
 // Rows are not wrapped as they are written (DECAWM): a terminal that is being made narrower may tell of it
 // late (tmux, by a quarter of a second), and the way back to the first row must be right all the same.
-const nowrap, wraps = "\x1b[?7l", "\x1b[?7h"
+const wrapOff, wrapOn = "\x1b[?7l", "\x1b[?7h"
 
-func (s *standing) erase() {
+func (s *footer) erase() {
 	if s.rows != nil {
 		// Not all from the first column on: where that is the screen's first, tmux would keep
 		// what is erased in its history.
@@ -41,7 +41,7 @@ func (s *standing) erase() {
 
 // draw has rows stand there, each of which is narrower than the terminal, on a terminal of
 // that size.
-func (s *standing) draw(rows []string, w, h int) {
+func (s *footer) draw(rows []string, w, h int) {
 	if slices.Equal(rows, s.rows) && w == s.w && h == s.h {
 		return
 	}
@@ -54,7 +54,7 @@ func (s *standing) draw(rows []string, w, h int) {
 		return
 	}
 	// Written over, not erased before: what is the same does not flicker.
-	s.out.WriteString("\r" + nowrap + strings.Join(rows, "\x1b[K\r\n") + "\x1b[J" + wraps)
+	s.out.WriteString("\r" + wrapOff + strings.Join(rows, "\x1b[K\r\n") + "\x1b[J" + wrapOn)
 	if up := len(rows) - 1; up > 0 {
 		fmt.Fprintf(&s.out, "\x1b[%dA", up)
 	}
@@ -63,7 +63,7 @@ func (s *standing) draw(rows []string, w, h int) {
 }
 
 // flush brings all of it to the terminal.
-func (s *standing) flush() {
+func (s *footer) flush() {
 	if s.out.Len() == 0 {
 		return
 	}
@@ -76,13 +76,13 @@ func (s *standing) flush() {
 	s.drawn = false
 }
 
-// through is a writer to the same terminal that is not buffered: the result.
-type through struct {
-	s *standing
+// unbufferedWriter is a writer to the same terminal that is not buffered: the result.
+type unbufferedWriter struct {
+	s *footer
 	w io.Writer
 }
 
-func (t through) Write(p []byte) (int, error) {
+func (t unbufferedWriter) Write(p []byte) (int, error) {
 	t.s.flush()
 	return t.w.Write(p)
 }

@@ -24,8 +24,8 @@ type status struct {
 	kept                     bool // it would go on without this process
 }
 
-// take takes an event in.
-func (s *status) take(e session.Event) {
+// applyEvent takes an event in.
+func (s *status) applyEvent(e session.Event) {
 	s.id = e.Session
 	switch e.Event {
 	case session.EventQueued:
@@ -80,12 +80,12 @@ func (s *status) take(e session.Event) {
 	}
 }
 
-// look is what the rows of a status are made with.
-type look struct {
+// renderInput is what the rows of a status are made with.
+type renderInput struct {
 	w       int // columns
 	unicode bool
 	now     time.Time
-	gauge   session.Reading
+	gauge   session.Snapshot
 	gauged  bool
 	keys    []string // a row of keys, as row.words
 	help    []string // lines of help; nil: not asked for
@@ -93,50 +93,50 @@ type look struct {
 	lost    bool     // a connection is
 }
 
-func (l look) dot() string {
+func (l renderInput) dotSeparator() string {
 	if l.unicode {
 		return " · "
 	}
 	return ", "
 }
 
-func (l look) ellipsis() string {
+func (l renderInput) ellipsis() string {
 	if l.unicode {
 		return "…"
 	}
 	return "..."
 }
 
-// rows are what stands on the screen.
-func (s *status) rows(l look) []row {
+// buildRows are what stands on the screen.
+func (s *status) buildRows(l renderInput) []row {
 	var rows []row
 	for _, p := range l.pending {
-		for _, part := range folded(p, l.w) {
+		for _, part := range foldMessage(p, l.w) {
 			rows = append(rows, row{words: []string{part}, weight: 9})
 		}
 	}
 	if s.ready {
 		rows = append([]row{{words: []string{""}, weight: 0}}, rows...)
-		rows = append(rows, s.address(), s.place(l))
+		rows = append(rows, s.addressRow(), s.locationRow(l))
 		if !s.ends.IsZero() {
-			rows = append(rows, s.left(l))
+			rows = append(rows, s.timeLeftRow(l))
 		}
 		if l.gauged {
 			l.lost = len(s.lost) > 0
-			rows = append(rows, traffic(l))
+			rows = append(rows, trafficRow(l))
 		}
 		// A warning of the end asks for what can't be done without a connection.
 		if s.warning != "" && (!s.limited || len(s.lost) == 0) {
-			for _, part := range folded("! "+clock(s.warned, l.now)+" "+Clean(s.warning), l.w) {
+			for _, part := range foldMessage("! "+formatTime(s.warned, l.now)+" "+Clean(s.warning), l.w) {
 				rows = append(rows, row{words: []string{part}, paint: yellow, weight: 6})
 			}
 		}
 	}
-	if !s.ready && s.answers() {
+	if !s.ready && s.hasPage() {
 		rows = append(rows, s.waitingRoom())
 	}
 	for _, h := range l.help {
-		for _, part := range wrap(h, l.w) {
+		for _, part := range wrapText(h, l.w) {
 			rows = append(rows, row{words: []string{part}, paint: dim, weight: 2})
 		}
 	}
@@ -146,24 +146,24 @@ func (s *status) rows(l look) []row {
 	return rows
 }
 
-func (s *status) address() row {
+func (s *status) addressRow() row {
 	u := Clean(s.url)
 	return row{words: []string{u, strings.TrimPrefix(u, "http://")}, paint: bold, weight: 8}
 }
 
-// answers reports whether a browser finds anything at the address: the server, or the page that
+// hasPage reports whether a browser finds anything at the address: the server, or the page that
 // waits for it.
-func (s *status) answers() bool { return s.url != "" && !s.ending && !s.over }
+func (s *status) hasPage() bool { return s.url != "" && !s.ending && !s.over }
 
 // waitingRoom is the address while the server is not there.
 func (s *status) waitingRoom() row {
-	r := s.address()
+	r := s.addressRow()
 	r.words = append([]string{"in the browser: " + r.words[0]}, r.words...)
 	return r
 }
 
-// place is where it runs.
-func (s *status) place(l look) row {
+// locationRow is where it runs.
+func (s *status) locationRow(l renderInput) row {
 	node := Clean(s.node)
 	more := node
 	if s.nodes > 1 {
@@ -173,16 +173,16 @@ func (s *status) place(l look) row {
 		return row{words: []string{more, node}, weight: 4}
 	}
 	job := "job " + Clean(s.job)
-	return row{words: []string{job + " on " + more + l.dot() + "session " + s.id, job + " on " + more, job + " on " + node, node}, weight: 4}
+	return row{words: []string{job + " on " + more + l.dotSeparator() + "session " + s.id, job + " on " + more, job + " on " + node, node}, weight: 4}
 }
 
-// left is the time that is left of the job's limit.
-func (s *status) left(l look) row {
+// timeLeftRow is the time that is left of the job's limit.
+func (s *status) timeLeftRow(l renderInput) row {
 	rest := s.ends.Sub(l.now)
 	if slices.Contains(s.lost, s.node) {
 		// Slurm notices a dead node later than we do.
 		silent := Clean(s.node) + " does not answer"
-		limit := "its time limit is at " + clock(s.ends, l.now)
+		limit := "its time limit is at " + formatTime(s.ends, l.now)
 		return row{paint: red, weight: 7, words: []string{silent + ": it is not known whether the job still runs; " + limit, silent + "; " + limit, silent, "no answer"}}
 	}
 	part := 1.0
@@ -196,20 +196,20 @@ func (s *status) left(l look) row {
 	case rest < 10*time.Minute:
 		paint = yellow
 	}
-	text, until := span(rest)+" left", ", until "+clock(s.ends, l.now)
+	text, until := formatRemaining(rest)+" left", ", until "+formatTime(s.ends, l.now)
 	if rest <= 0 {
 		text, until = "its time is over", ""
 	}
-	with := func(n int, s string) string { return bar(part, n, l.unicode) + " " + s }
-	return row{paint: paint, weight: 7, words: []string{with(30, text+until), with(20, text+until), with(20, text), with(10, text), with(5, text), text, span(rest)}}
+	with := func(n int, s string) string { return formatBar(part, n, l.unicode) + " " + s }
+	return row{paint: paint, weight: 7, words: []string{with(30, text+until), with(20, text+until), with(20, text), with(10, text), with(5, text), text, formatRemaining(rest)}}
 }
 
-// traffic is what the local ports have carried, and how far the node is.
-func traffic(l look) row {
+// trafficRow is what the local ports have carried, and how far the node is.
+func trafficRow(l renderInput) row {
 	g := l.gauge
 	far := ""
 	if g.RTT > 0 && !l.lost {
-		far = millis(g.RTT)
+		far = formatMillis(g.RTT)
 	}
 	conns := fmt.Sprintf("%d connections", g.Open+g.Held)
 	if g.Open+g.Held == 1 {
@@ -225,7 +225,7 @@ func traffic(l look) row {
 				have = append(have, p)
 			}
 		}
-		return strings.Join(have, l.dot())
+		return strings.Join(have, l.dotSeparator())
 	}
 	latency := ""
 	if far != "" {
@@ -240,26 +240,26 @@ func traffic(l look) row {
 	}}
 }
 
-// folds is how many lines one message may take.
-const folds = 4
+// maxMessageLines is how many lines one message may take.
+const maxMessageLines = 4
 
-// folded is a message in as many lines as it takes, up to a few: the last has what is left.
-func folded(s string, w int) []string {
-	lines := wrap(s, w-2)
+// foldMessage is a message in as many lines as it takes, up to a few: the last has what is left.
+func foldMessage(s string, w int) []string {
+	lines := wrapText(s, w-2)
 	for i := range lines {
 		if i > 0 {
 			lines[i] = "  " + lines[i]
 		}
 	}
-	if len(lines) > folds {
-		lines[folds-1] += " " + strings.TrimSpace(strings.Join(lines[folds:], " "))
-		lines = lines[:folds]
+	if len(lines) > maxMessageLines {
+		lines[maxMessageLines-1] += " " + strings.TrimSpace(strings.Join(lines[maxMessageLines:], " "))
+		lines = lines[:maxMessageLines]
 	}
 	return lines
 }
 
-// millis is a short time.
-func millis(d time.Duration) string {
+// formatMillis is a short time.
+func formatMillis(d time.Duration) string {
 	switch {
 	case d < time.Millisecond:
 		return "< 1 ms"

@@ -26,7 +26,7 @@ func TestWarningIsMended(t *testing.T) {
 	} {
 		var s status
 		for _, e := range c.events {
-			s.take(e)
+			s.applyEvent(e)
 		}
 		if s.warning != c.want {
 			t.Errorf("%s: %q", c.name, s.warning)
@@ -42,8 +42,8 @@ func TestNodeIsLost(t *testing.T) {
 	var s status
 	seen := func() string {
 		var b strings.Builder
-		for _, r := range s.rows(look{w: 100, now: now}) {
-			b.WriteString(r.fit(100, "...") + "\n")
+		for _, r := range s.buildRows(renderInput{w: 100, now: now}) {
+			b.WriteString(r.fitWidth(100, "...") + "\n")
 		}
 		return b.String()
 	}
@@ -52,12 +52,12 @@ func TestNodeIsLost(t *testing.T) {
 		{Event: session.EventReady, URL: "http://127.0.0.1:1/", On: "nid1"},
 		{Event: session.EventWarning, Message: "save your work", Ends: &ends},
 	} {
-		s.take(e)
+		s.applyEvent(e)
 	}
 	before := seen()
-	s.take(session.Event{Event: session.EventLost, Host: "nid1", Message: "it does not answer"})
+	s.applyEvent(session.Event{Event: session.EventLost, Host: "nid1", Message: "it does not answer"})
 	lost := seen()
-	s.take(session.Event{Event: session.EventRestored, Host: "nid1"})
+	s.applyEvent(session.Event{Event: session.EventRestored, Host: "nid1"})
 	after := seen()
 	for _, screen := range []string{before, after} {
 		if !strings.Contains(screen, "3 min 00 s left") || !strings.Contains(screen, "save your work") {
@@ -67,7 +67,7 @@ func TestNodeIsLost(t *testing.T) {
 	if strings.Contains(lost, "left") || strings.Contains(lost, "save your work") || !strings.Contains(lost, "nid1 does not answer") {
 		t.Errorf("a node that does not answer: %s", lost)
 	}
-	s.take(session.Event{Event: session.EventLost, Host: "ela", Message: "it does not answer"})
+	s.applyEvent(session.Event{Event: session.EventLost, Host: "ela", Message: "it does not answer"})
 	if screen := seen(); !strings.Contains(screen, "left") || strings.Contains(screen, "save your work") {
 		t.Errorf("without a connection: %s", screen)
 	}
@@ -76,12 +76,12 @@ func TestNodeIsLost(t *testing.T) {
 // TestStatusTakesALateLink: a link that comes with a warning is where the key o leads from then on.
 func TestStatusTakesALateLink(t *testing.T) {
 	var s status
-	s.take(session.Event{Event: session.EventReady, URL: "http://127.0.0.1:1/", Link: "http://127.0.0.1:1/"})
-	s.take(session.Event{Event: session.EventWarning, Message: "others can reach it"})
+	s.applyEvent(session.Event{Event: session.EventReady, URL: "http://127.0.0.1:1/", Link: "http://127.0.0.1:1/"})
+	s.applyEvent(session.Event{Event: session.EventWarning, Message: "others can reach it"})
 	if s.link != "http://127.0.0.1:1/" {
 		t.Errorf("a warning without a link: %q", s.link)
 	}
-	s.take(session.Event{Event: session.EventWarning, Local: "http://127.0.0.1:1/lab", Link: "http://127.0.0.1:1/lab?token=x"})
+	s.applyEvent(session.Event{Event: session.EventWarning, Local: "http://127.0.0.1:1/lab", Link: "http://127.0.0.1:1/lab?token=x"})
 	if s.url != "http://127.0.0.1:1/lab" || s.link != "http://127.0.0.1:1/lab?token=x" {
 		t.Errorf("%q, %q", s.url, s.link)
 	}
@@ -94,10 +94,10 @@ func TestTunnelIntoAJob(t *testing.T) {
 	begins, ends := now.Add(-time.Hour), now.Add(20*time.Minute)
 	ready := session.Event{Event: session.EventReady, URL: "http://127.0.0.1:1/", LocalPort: 1, Remote: "127.0.0.1:2", On: "nid1", InJob: "42", Begins: &begins, Until: &ends, Time: now}
 	var s status
-	s.take(ready)
+	s.applyEvent(ready)
 	var b strings.Builder
-	for _, r := range s.rows(look{w: 100, now: now}) {
-		b.WriteString(r.fit(100, "...") + "\n")
+	for _, r := range s.buildRows(renderInput{w: 100, now: now}) {
+		b.WriteString(r.fitWidth(100, "...") + "\n")
 	}
 	io, _, errs := testIO(false, false)
 	text := NewText(io, false)

@@ -45,26 +45,26 @@ func Table(io *IO, rows []Row, now time.Time) {
 		fmt.Fprintln(io.Err, "no live session")
 		return
 	}
-	text := table(rows, now)
+	text := formatTable(rows, now)
 	if io.OutTTY && io.ErrTTY {
 		w := io.Width()
 		for line := range strings.Lines(text) {
 			if displaywidth.String(strings.TrimSuffix(line, "\n")) > w {
-				text = list(rows, now)
+				text = formatList(rows, now)
 				break
 			}
 		}
 	}
 	fmt.Fprint(io.Out, text)
 	for _, r := range rows {
-		if why := r.why(now); why != "" {
+		if why := r.stateReason(now); why != "" {
 			fmt.Fprintf(io.Err, "%s: %s\n", r.ID, Clean(why))
 		}
 	}
 }
 
-// why is the reason of the state, with what is known of a queued job's start.
-func (r Row) why(now time.Time) string {
+// stateReason is the reason of the state, with what is known of a queued job's start.
+func (r Row) stateReason(now time.Time) string {
 	var parts []string
 	if r.Reason != "" {
 		parts = append(parts, r.Reason)
@@ -73,20 +73,20 @@ func (r Row) why(now time.Time) string {
 		parts = append(parts, "expected to start "+At(*r.Start, now))
 	}
 	if r.AsOf != nil {
-		parts = append(parts, "as of "+clock(*r.AsOf, now)+"; cscs ps --refresh asks the cluster")
+		parts = append(parts, "as of "+formatTime(*r.AsOf, now)+"; cscs ps --refresh asks the cluster")
 	}
 	return strings.Join(parts, ", ")
 }
 
-// table has a line for each session.
-func table(rows []Row, now time.Time) string {
+// formatTable has a line for each session.
+func formatTable(rows []Row, now time.Time) string {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "ID\tAPP\tCLUSTER\tSTATE\tJOB\tNODE\tLEFT\tATTACHED\tURL")
 	for _, r := range rows {
 		left := "-"
 		if r.Ends != nil {
-			left = span(r.Ends.Sub(now))
+			left = formatRemaining(r.Ends.Sub(now))
 		}
 		cells := []string{r.ID, r.App, r.Cluster, r.State, r.Job, r.Node, left, strings.Join(r.Attached, ", "), r.URL}
 		for i, c := range cells {
@@ -100,8 +100,8 @@ func table(rows []Row, now time.Time) string {
 	return text.String()
 }
 
-// list has some short lines for each session.
-func list(rows []Row, now time.Time) string {
+// formatList has some short lines for each session.
+func formatList(rows []Row, now time.Time) string {
 	var text strings.Builder
 	for _, r := range rows {
 		line := func(indent string, parts ...string) {
@@ -116,7 +116,7 @@ func list(rows []Row, now time.Time) string {
 			job = "job " + r.Job
 		}
 		if r.Ends != nil {
-			left = span(r.Ends.Sub(now)) + " left"
+			left = formatRemaining(r.Ends.Sub(now)) + " left"
 		}
 		line("  ", job, r.Node, left)
 		for _, who := range r.Attached {
@@ -127,9 +127,9 @@ func list(rows []Row, now time.Time) string {
 	return text.String()
 }
 
-// span is a time to come, rounded down: to the second in the last ten minutes, else to the minute or
+// formatRemaining is a time to come, rounded down: to the second in the last ten minutes, else to the minute or
 // the hour.
-func span(d time.Duration) string {
+func formatRemaining(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
 	case d <= 0:

@@ -20,14 +20,14 @@ type Text struct {
 	verbose bool
 	now     func() time.Time
 
-	mu      sync.Mutex
-	view    *view                // nil: there is none
-	waiting string               // the line on the screen that can be taken back
-	pending []pending            // what is being waited for, oldest first
-	since   map[string]time.Time // when the steps began, by name
-	told    string               // the last waiting line that was printed for good
-	failed  bool                 // an error was shown
-	names   string               // the job of which a line has the session's ID
+	mu          sync.Mutex
+	view        *view                // nil: there is none
+	waiting     string               // the line on the screen that can be taken back
+	pending     []pending            // what is being waited for, oldest first
+	since       map[string]time.Time // when the steps began, by name
+	lastPrinted string               // the last waiting line that was printed for good
+	failed      bool                 // an error was shown
+	namedJob    string               // the job of which a line has the session's ID
 }
 
 // pending is something that is being waited for.
@@ -44,77 +44,77 @@ func (t *Text) Event(e session.Event) {
 	defer t.mu.Unlock()
 	defer t.flush()
 	if t.view != nil {
-		t.view.status.take(e)
+		t.view.status.applyEvent(e)
 	}
 	switch e.Event {
 	case session.EventConnecting:
-		t.wait("connect "+e.Host, e.Time, "connecting to "+Clean(e.Host), t.verbose)
+		t.setPending("connect "+e.Host, e.Time, "connecting to "+Clean(e.Host), t.verbose)
 	case session.EventConnected:
-		t.done("connect "+e.Host, e.Time, Clean(e.Host)+" connected")
+		t.finishStep("connect "+e.Host, e.Time, Clean(e.Host)+" connected")
 		t.since["queue"] = e.Time
 		if e.Host == t.Login {
-			t.wait("ask", e.Time, "asking Slurm for the job", false)
+			t.setPending("ask", e.Time, "asking Slurm for the job", false)
 		}
 	case session.EventQueued:
-		t.forget("ask")
-		t.wait("queue", t.begin("queue", e.Time), t.queued(e), true)
+		t.dropPending("ask")
+		t.setPending("queue", t.stepStart("queue", e.Time), t.queuedText(e), true)
 	case session.EventGranted:
-		t.forget("ask")
+		t.dropPending("ask")
 		if e.Earlier {
-			t.doneEarlier("queue", t.granted(e))
+			t.doneEarlier("queue", t.grantedText(e))
 		} else {
-			t.done("queue", e.Time, t.granted(e))
+			t.finishStep("queue", e.Time, t.grantedText(e))
 		}
 		delete(t.since, "queue") // a job that Slurm requeues waits anew
-		t.wait("server", e.Time, "starting the server on "+Clean(e.Node), false)
+		t.setPending("server", e.Time, "starting the server on "+Clean(e.Node), false)
 	case session.EventStarted:
 		// That a process exists is not yet a server that anybody could tick off.
-		t.forget("server")
-		t.wait("answer", e.Time, "server is starting on "+Clean(e.Node), false)
+		t.dropPending("server")
+		t.setPending("answer", e.Time, "server is starting on "+Clean(e.Node), false)
 	case session.EventReady:
 		t.pending = nil
 		// The step since the grant; a tunnel has none, and goes on from the last connection.
 		if _, ok := t.since["server"]; !ok {
-			t.since["server"] = t.begin("queue", e.Time)
+			t.since["server"] = t.stepStart("queue", e.Time)
 		}
-		t.done("server", e.Time, leads("ready", e)+t.inJob(e))
-		t.link(e)
+		t.finishStep("server", e.Time, describeForward("ready", e)+t.inJob(e))
+		t.printLink(e)
 	case session.EventForward:
-		t.line(t.mark("✓", "*"), green, leads("also", e)+": "+Clean(e.URL))
+		t.printLine(t.chooseMark("✓", "*"), green, describeForward("also", e)+": "+Clean(e.URL))
 	case session.EventLost:
 		lost := "connection to " + Clean(e.Host) + " lost: "
-		t.line("!", yellow, lost+strings.TrimPrefix(Clean(e.Message), lost)) // which an error says itself
-		t.wait("lost "+e.Host, e.Time, "connecting to "+Clean(e.Host)+" again", false)
+		t.printLine("!", yellow, lost+strings.TrimPrefix(Clean(e.Message), lost)) // which an error says itself
+		t.setPending("lost "+e.Host, e.Time, "connecting to "+Clean(e.Host)+" again", false)
 	case session.EventRestored:
 		step := "lost " + e.Host
-		t.done(step, e.Time, Clean(e.Host)+" connected again")
+		t.finishStep(step, e.Time, Clean(e.Host)+" connected again")
 		delete(t.since, step) // the next time is another
 	case session.EventWarning:
-		t.line("!", yellow, t.warning(e))
+		t.printLine("!", yellow, t.warningText(e))
 	case session.EventDetached:
 		t.pending = nil
-		t.detached(e)
+		t.printDetached(e)
 	case session.EventEnding:
 		t.pending = nil
 		text := "ending" // why is told with the end
 		if t.io.Rewrite {
 			text += ": " + Clean(e.Reason) + " (Ctrl-C: do not wait)"
 		}
-		t.wait("end", e.Time, text, true)
+		t.setPending("end", e.Time, text, true)
 	case session.EventError:
-		t.error(e)
+		t.showError(e)
 	case session.EventEnded:
 		t.pending = nil
-		t.clear()
+		t.eraseTransient()
 		switch {
 		case t.failed || e.Reason == "":
 		case e.Code != nil && *e.Code != 0: // interrupted before it was ready
-			t.line(t.mark("·", "-"), dim, Clean(e.Reason))
+			t.printLine(t.chooseMark("·", "-"), dim, Clean(e.Reason))
 		default:
-			t.line(t.mark("✓", "*"), green, Clean(e.Reason))
+			t.printLine(t.chooseMark("✓", "*"), green, Clean(e.Reason))
 		}
 		if e.LogFile != "" && (t.failed || t.verbose) {
-			t.line(t.mark("·", "-"), dim, "server log: "+Clean(e.LogFile))
+			t.printLine(t.chooseMark("·", "-"), dim, "server log: "+Clean(e.LogFile))
 		}
 	}
 }
@@ -125,10 +125,10 @@ func (t *Text) Event(e session.Event) {
 func (t *Text) Hold() (release func()) {
 	t.mu.Lock()
 	held := t.now()
-	t.clear()
+	t.eraseTransient()
 	t.flush()
 	if t.view != nil {
-		t.view.quiet()
+		t.view.releaseKeys()
 	}
 	return func() {
 		answered := t.now().Sub(held)
@@ -136,9 +136,9 @@ func (t *Text) Hold() (release func()) {
 			t.since[step] = began.Add(answered)
 		}
 		if t.view != nil {
-			t.view.settle()
+			t.view.updateForeground()
 		}
-		t.show()
+		t.drawTransient()
 		t.flush()
 		t.mu.Unlock()
 	}
@@ -150,52 +150,52 @@ func (t *Text) Note(s string) {
 	defer t.mu.Unlock()
 	defer t.flush()
 	if t.verbose {
-		t.line(t.mark("·", "-"), dim, Clean(s))
+		t.printLine(t.chooseMark("·", "-"), dim, Clean(s))
 	}
 }
 
-// complain shows what went wrong with something that a key asked for.
-func (t *Text) complain(err error) {
+// printWarning shows what went wrong with something that a key asked for.
+func (t *Text) printWarning(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	defer t.flush()
-	t.line("!", yellow, Clean(err.Error()))
+	t.printLine("!", yellow, Clean(err.Error()))
 }
 
-// warning is one with the link that gets in, where that may be shown.
-func (t *Text) warning(e session.Event) string {
+// warningText is one with the link that gets in, where that may be shown.
+func (t *Text) warningText(e session.Event) string {
 	if !t.io.ErrTTY || e.Link == "" || e.Local == "" {
 		return Clean(e.Message)
 	}
 	return Clean(strings.Replace(e.Message, e.Local, cmp.Or(e.OwnLink, e.Link), 1))
 }
 
-// named is the session's ID for a line of output that is no terminal's: cscs stop, logs and attach take
+// sessionSuffix is the session's ID for a line of output that is no terminal's: cscs stop, logs and attach take
 // it. The lines of one job have it once.
-func (t *Text) named(e session.Event) string {
-	if t.io.Rewrite || e.Event == session.EventGranted && t.names == e.Job {
+func (t *Text) sessionSuffix(e session.Event) string {
+	if t.io.Rewrite || e.Event == session.EventGranted && t.namedJob == e.Job {
 		return ""
 	}
-	t.names = e.Job
+	t.namedJob = e.Job
 	return " (session " + Clean(e.Session) + ")"
 }
 
-func (t *Text) queued(e session.Event) string {
+func (t *Text) queuedText(e session.Event) string {
 	s := "waiting in the queue"
 	if e.Job != "" {
-		s = "job " + Clean(e.Job) + " is queued" + t.named(e)
+		s = "job " + Clean(e.Job) + " is queued" + t.sessionSuffix(e)
 	}
 	if e.Reason != "" {
 		s += ": " + Clean(e.Reason)
 	}
 	if e.Start != nil && e.Start.After(t.now()) {
-		s += ", expected to start " + t.clock(*e.Start)
+		s += ", expected to start " + t.describeTime(*e.Start)
 	}
 	return s
 }
 
-func (t *Text) granted(e session.Event) string {
-	s := fmt.Sprintf("job %s granted%s: %s", Clean(e.Job), t.named(e), Clean(e.Node))
+func (t *Text) grantedText(e session.Event) string {
+	s := fmt.Sprintf("job %s granted%s: %s", Clean(e.Job), t.sessionSuffix(e), Clean(e.Node))
 	if n := len(e.Nodes); n > 1 {
 		s += fmt.Sprintf(" and %d more", n-1)
 	}
@@ -206,24 +206,24 @@ func (t *Text) granted(e session.Event) string {
 		s += ", account " + Clean(e.Account)
 	}
 	if e.Ends != nil {
-		s += ", ends " + t.clock(*e.Ends)
+		s += ", ends " + t.describeTime(*e.Ends)
 	}
 	return s
 }
 
-// detached says for how long the session goes on, and how it is picked up and ended.
-func (t *Text) detached(e session.Event) {
+// printDetached says for how long the session goes on, and how it is picked up and ended.
+func (t *Text) printDetached(e session.Event) {
 	s := "it goes on until its time limit"
 	switch {
 	case e.Lease > 0 && !e.Bounded:
 		s = "it goes on, for up to " + Duration(time.Duration(e.Lease)*time.Second) + " without a client"
 	case e.Until != nil:
-		s += ", " + t.clock(*e.Until) + " (in " + span(e.Until.Sub(t.now())) + ")"
+		s += ", " + t.describeTime(*e.Until) + " (in " + formatRemaining(e.Until.Sub(t.now())) + ")"
 	}
 	if e.Kept {
 		s = "it waits in the queue; once it has started, " + s
 	}
-	t.line(t.mark("·", "-"), dim, "detached: "+s+"; pick it up with: cscs attach "+Clean(e.Session)+", end it with: cscs stop "+Clean(e.Session))
+	t.printLine(t.chooseMark("·", "-"), dim, "detached: "+s+"; pick it up with: cscs attach "+Clean(e.Session)+", end it with: cscs stop "+Clean(e.Session))
 }
 
 // inJob says in which job the server of a tunnel runs, and for how long.
@@ -233,13 +233,13 @@ func (t *Text) inJob(e session.Event) string {
 	}
 	s := ", in job " + Clean(e.InJob)
 	if e.Until != nil {
-		s += ", which ends " + t.clock(*e.Until) + " (" + span(e.Until.Sub(t.now())) + " left)"
+		s += ", which ends " + t.describeTime(*e.Until) + " (" + formatRemaining(e.Until.Sub(t.now())) + " left)"
 	}
 	return s
 }
 
-// leads says where a local port leads.
-func leads(s string, e session.Event) string {
+// describeForward says where a local port leads.
+func describeForward(s string, e session.Event) string {
 	if e.LocalPort != 0 && e.Remote != "" {
 		s += fmt.Sprintf(": localhost:%d leads to %s", e.LocalPort, Clean(e.Remote))
 		if e.On != "" {
@@ -249,16 +249,16 @@ func leads(s string, e session.Event) string {
 	return s
 }
 
-// link prints the result.
-func (t *Text) link(e session.Event) {
-	t.clear()
-	defer t.show()
+// printLink prints the result.
+func (t *Text) printLink(e session.Event) {
+	t.eraseTransient()
+	defer t.drawTransient()
 	Link(t.io, e.URL, e.Link)
 	if t.io.ErrTTY && e.OwnLink != "" {
-		fmt.Fprintln(t.io.Err, t.paint(dim, "the server's own link: ")+Clean(e.OwnLink))
+		fmt.Fprintln(t.io.Err, t.colorText(dim, "the server's own link: ")+Clean(e.OwnLink))
 	}
 	if t.io.ErrTTY && t.view == nil { // which has a place for that
-		fmt.Fprintln(t.io.Err, t.paint(dim, t.CtrlC))
+		fmt.Fprintln(t.io.Err, t.colorText(dim, t.CtrlC))
 	}
 }
 
@@ -281,15 +281,15 @@ func Link(io *IO, url, link string) {
 
 // Say prints a line of ours that belongs to no session under way.
 func Say(io *IO, line string) {
-	for _, l := range io.hang(Clean(line), "") {
+	for _, l := range io.wrapHanging(Clean(line), "") {
 		fmt.Fprintln(io.Err, l)
 	}
 }
 
-func (t *Text) error(e session.Event) {
+func (t *Text) showError(e session.Event) {
 	t.failed = true
 	t.pending = nil
-	t.clear()
+	t.eraseTransient()
 	printError(t.io, e.Message, e.Hint, e.Log)
 }
 
@@ -305,7 +305,7 @@ func printError(io *IO, message, hint string, log []string) {
 		fmt.Fprintln(io.Err, "    "+l)
 	}
 	const name = "cscs:"
-	for i, l := range io.hang(name+" "+Clean(message), "") {
+	for i, l := range io.wrapHanging(name+" "+Clean(message), "") {
 		if io.Color && i == 0 {
 			l = red + name + reset + strings.TrimPrefix(l, name)
 		}

@@ -34,7 +34,7 @@ func (t *typed) Read(p []byte) (int, error) {
 	t.asked++
 	defer func() { t.asked-- }()
 	for len(t.rest) == 0 && t.err == nil {
-		t.read()
+		t.startRead()
 		t.arrived.Wait()
 	}
 	if len(t.rest) > 0 {
@@ -47,19 +47,19 @@ func (t *typed) Read(p []byte) (int, error) {
 	return 0, err
 }
 
-// watch has keys told of what is typed from now on when no question is asked, each time
+// watchKeys has keys told of what is typed from now on when no question is asked, each time
 // what one read has given, until the terminal has no more or fails. nil: no more.
-func (t *typed) watch(keys func([]byte)) {
+func (t *typed) watchKeys(keys func([]byte)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.keys = keys
 	if keys != nil {
-		t.read()
+		t.startRead()
 	}
 }
 
-// read begins a read if none is under way.
-func (t *typed) read() {
+// startRead begins a read if none is under way.
+func (t *typed) startRead() {
 	if t.reading {
 		return
 	}
@@ -79,7 +79,7 @@ func (t *typed) read() {
 			t.keys(b[:n])
 		}
 		if err == nil {
-			t.read()
+			t.startRead()
 		}
 	}()
 }

@@ -74,8 +74,8 @@ func isDumb(term string) bool { return term == "dumb" || term == "" && runtime.G
 // isCI reports whether that value of $CI says that nobody looks on.
 func isCI(value string) bool { return value != "" && value != "0" && value != "false" }
 
-// size is that of Err, in columns and lines.
-func (s *IO) size() (w, h int) {
+// terminalSize is that of Err, in columns and lines.
+func (s *IO) terminalSize() (w, h int) {
 	w, h = s.Width(), 0
 	if s.Height != nil {
 		h = s.Height()

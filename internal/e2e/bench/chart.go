@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// chart draws, as SVG, the median time from the command to JupyterLab's first answer: a group of bars for each distance.
-func chart(w io.Writer, file string) error {
+// drawChart draws, as SVG, the median time from the command to JupyterLab's first answer: a group of bars for each distance.
+func drawChart(w io.Writer, file string) error {
 	all, _, err := readResults(file)
 	if err != nil {
 		return err
@@ -44,7 +44,7 @@ func chart(w io.Writer, file string) error {
 		}
 		y += gap
 		write(0, y, "group", fmt.Sprintf("round trip %d ms", rtt))
-		names := others(sides)
+		names := otherSides(sides)
 		slices.SortFunc(names, func(a, b string) int { return cmp.Compare(medianOf(sides[a]), medianOf(sides[b])) })
 		for _, name := range slices.Insert(names, 0, "cscs") {
 			median := medianOf(sides[name])
@@ -56,7 +56,7 @@ func chart(w io.Writer, file string) error {
 				class = "cscs"
 			}
 			fmt.Fprintf(&bars, `<rect x="%d" y="%d" width="%d" height="%d" class="%s"/>`+"\n", left, y-11, length, height-4, class)
-			write(left+length+6, y, "name", number(median)+" s")
+			write(left+length+6, y, "name", formatNumber(median)+" s")
 		}
 		y += height
 	}
@@ -69,6 +69,6 @@ text { font: 12px sans-serif; fill: #24292f } .title { font-size: 14px; font-wei
 </style>
 <text x="0" y="20" class="title">From the command to JupyterLab in the browser (Slurm %s, median)</text>
 %s</svg>
-`, y, slurms[release], slurms[release], bars.String())
+`, y, slurmVersions[release], slurmVersions[release], bars.String())
 	return err
 }

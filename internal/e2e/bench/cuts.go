@@ -35,8 +35,8 @@ type client struct {
 	read chan struct{} // closed when its output has ended
 }
 
-// end ends the session as Ctrl-C does and waits for it.
-func (c client) end() error {
+// endClient ends the session as Ctrl-C does and waits for it.
+func (c client) endClient() error {
 	if err := c.cmd.Process.Signal(syscall.SIGINT); err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func measureCuts(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := b.tell(ctx, "rtt", rtt.String()); err != nil {
+	if err := b.runLabCommand(ctx, "rtt", rtt.String()); err != nil {
 		return err
 	}
 	clients, err := b.startClients(ctx, *sessions, *count+10)
@@ -77,10 +77,10 @@ func measureCuts(ctx context.Context, args []string) error {
 			return err
 		}
 		// No connection is replaced before it is 20 s old, but after a silence of 15 s.
-		pause(ctx, 20*time.Second+time.Duration(random.Int64N(int64(2*time.Second))))
+		sleepContext(ctx, 20*time.Second+time.Duration(random.Int64N(int64(2*time.Second))))
 		// Spread evenly on a logarithmic scale: TCP's pauses double, so each of them counts alike.
 		length := shortest.Seconds() * math.Pow(longest.Seconds()/shortest.Seconds(), random.Float64())
-		took, err := b.cut(ctx, clients, time.Duration(length*float64(time.Second)))
+		took, err := b.measureRecovery(ctx, clients, time.Duration(length*float64(time.Second)))
 		if err != nil {
 			return err
 		}
@@ -95,18 +95,18 @@ func measureCuts(ctx context.Context, args []string) error {
 	fmt.Fprintln(os.Stderr, "| sessions | RTT | answers | least, s | median | 90 % | greatest | above 1.5 s |")
 	fmt.Fprintln(os.Stderr, "|---|---|---|---|---|---|---|---|")
 	for _, side := range slices.Sorted(maps.Keys(values)) {
-		fmt.Fprintf(os.Stderr, "| %s | %d ms | %s |\n", side, rtt.Milliseconds(), distribution(values[side]))
+		fmt.Fprintf(os.Stderr, "| %s | %d ms | %s |\n", side, rtt.Milliseconds(), formatDistribution(values[side]))
 	}
 	for _, c := range clients {
-		if err := c.end(); err != nil {
+		if err := c.endClient(); err != nil {
 			return err
 		}
 	}
-	return b.tell(ctx, "rtt", "0")
+	return b.runLabCommand(ctx, "rtt", "0")
 }
 
-// distribution is the row of a table: count, least, median, 90 % and greatest, and how many exceed 1.5 s.
-func distribution(values []float64) string {
+// formatDistribution is the row of a table: count, least, median, 90 % and greatest, and how many exceed 1.5 s.
+func formatDistribution(values []float64) string {
 	v := slices.Sorted(slices.Values(values))
 	above := 0
 	for _, x := range v {
@@ -114,8 +114,8 @@ func distribution(values []float64) string {
 			above++
 		}
 	}
-	at := func(part float64) string { return number(v[int(math.Ceil(part*float64(len(v))))-1]) }
-	return fmt.Sprintf("%d | %s | %s | %s | %s | %d", len(v), number(v[0]), at(0.5), at(0.9), number(v[len(v)-1]), above)
+	at := func(part float64) string { return formatNumber(v[int(math.Ceil(part*float64(len(v))))-1]) }
+	return fmt.Sprintf("%d | %s | %s | %s | %s | %d", len(v), formatNumber(v[0]), at(0.5), at(0.9), formatNumber(v[len(v)-1]), above)
 }
 
 // startClients starts one session with a login of its own, and n that share one, of so many minutes.
@@ -137,10 +137,10 @@ func (b *bench) startClients(ctx context.Context, n, minutes int) ([]client, err
 		if err != nil {
 			return nil, err
 		}
-		if _, err := c.began(); err != nil {
+		if _, err := c.readStartTime(); err != nil {
 			return nil, err
 		}
-		if err := c.ready(); err != nil {
+		if err := c.awaitReady(); err != nil {
 			return nil, err
 		}
 		go func() {
@@ -154,9 +154,9 @@ func (b *bench) startClients(ctx context.Context, n, minutes int) ([]client, err
 	return clients, nil
 }
 
-// cut takes the network away for a while and returns how long after its return each client answered. Each is
+// measureRecovery takes the network away for a while and returns how long after its return each client answered. Each is
 // asked from before the cut on, one request after the other, and once more at the network's return.
-func (b *bench) cut(ctx context.Context, clients []client, length time.Duration) ([]time.Duration, error) {
+func (b *bench) measureRecovery(ctx context.Context, clients []client, length time.Duration) ([]time.Duration, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	answers := make([]chan time.Time, len(clients))
@@ -164,26 +164,26 @@ func (b *bench) cut(ctx context.Context, clients []client, length time.Duration)
 		answers[i] = make(chan time.Time, 1000)
 		go func() {
 			for ctx.Err() == nil {
-				if b.get(ctx, c.url) == nil {
+				if b.getURL(ctx, c.url) == nil {
 					answers[i] <- time.Now()
 				}
-				pause(ctx, 100*time.Millisecond)
+				sleepContext(ctx, 100*time.Millisecond)
 			}
 		}()
 	}
-	pause(ctx, 500*time.Millisecond)
-	if err := b.tell(ctx, "cut"); err != nil {
+	sleepContext(ctx, 500*time.Millisecond)
+	if err := b.runLabCommand(ctx, "cut"); err != nil {
 		return nil, err
 	}
-	pause(ctx, length)
+	sleepContext(ctx, length)
 	before := time.Now() // an answer after this is one over a network that is back
-	if err := b.tell(ctx, "heal"); err != nil {
+	if err := b.runLabCommand(ctx, "heal"); err != nil {
 		return nil, err
 	}
 	healed := time.Now()
 	for i, c := range clients {
 		go func() {
-			if b.get(ctx, c.url) == nil {
+			if b.getURL(ctx, c.url) == nil {
 				answers[i] <- time.Now()
 			}
 		}()
@@ -217,11 +217,11 @@ func (b *bench) awaitLogins(ctx context.Context, logins int) error {
 		if n <= logins {
 			return nil
 		}
-		pause(ctx, time.Second)
+		sleepContext(ctx, time.Second)
 	}
 }
 
-func pause(ctx context.Context, d time.Duration) {
+func sleepContext(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

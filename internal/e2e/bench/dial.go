@@ -15,9 +15,9 @@ import (
 	"github.com/alps-tunnel/cscs/forward/chain"
 )
 
-// dials measures a whole process that reaches the login node through the jump
+// measureDials measures a whole process that reaches the login node through the jump
 // host and runs true there: the chain's, and ssh's.
-func (b *bench) dials(ctx context.Context, r record) error {
+func (b *bench) measureDials(ctx context.Context, r record) error {
 	for round := range 4 * b.rounds {
 		for _, side := range []struct {
 			name string
@@ -26,11 +26,11 @@ func (b *bench) dials(ctx context.Context, r record) error {
 			{"cscs", []string{b.self, "dial", "/home/alice/.ssh/cscs-key", "/home/alice/.ssh/known_hosts"}},
 			{"ssh", []string{"ssh", "-F", "/home/alice/bench-ssh", "daint", "true"}},
 		} {
-			d, err := b.timed(ctx, side.argv...)
+			d, err := b.timeCommand(ctx, side.argv...)
 			if err != nil {
 				return fmt.Errorf("%s: %w", side.name, err)
 			}
-			if err := r.add(side.name, round, d.Seconds(), "s"); err != nil {
+			if err := r.writeResult(side.name, round, d.Seconds(), "s"); err != nil {
 				return err
 			}
 		}
@@ -38,9 +38,9 @@ func (b *bench) dials(ctx context.Context, r record) error {
 	return nil
 }
 
-// timed runs a command of alice's on the laptop and tells how long it took, by
+// timeCommand runs a command of alice's on the laptop and tells how long it took, by
 // a clock that runs beside it there.
-func (b *bench) timed(ctx context.Context, argv ...string) (time.Duration, error) {
+func (b *bench) timeCommand(ctx context.Context, argv ...string) (time.Duration, error) {
 	const watch = `a=$EPOCHREALTIME; "$@" >/dev/null </dev/null || exit; b=$EPOCHREALTIME; echo $((${b/./} - ${a/./}))`
 	c := b.As(ctx, "alice", "laptop", append([]string{"bash", "-c", watch, "bash"}, argv...)...)
 	var stderr bytes.Buffer
@@ -56,9 +56,9 @@ func (b *bench) timed(ctx context.Context, argv ...string) (time.Duration, error
 	return time.Duration(us) * time.Microsecond, nil
 }
 
-// dial is the other end of dials: on the laptop, with the chain as cscs has it, to the login node.
-func dial(ctx context.Context, keyFile, knownHosts string) error {
-	signer, err := certified(keyFile)
+// dialAndExec is the other end of dials: on the laptop, with the chain as cscs has it, to the login node.
+func dialAndExec(ctx context.Context, keyFile, knownHosts string) error {
+	signer, err := loadCertSigner(keyFile)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func dial(ctx context.Context, keyFile, knownHosts string) error {
 	return c.Exec(ctx, "true", nil, io.Discard, io.Discard)
 }
 
-func certified(keyFile string) (ssh.Signer, error) {
+func loadCertSigner(keyFile string) (ssh.Signer, error) {
 	private, err := os.ReadFile(keyFile)
 	if err != nil {
 		return nil, err

@@ -25,10 +25,10 @@ func (b *bench) firstAnswer(ctx context.Context, r record) error {
 			name string
 			do   func(context.Context) (timing, error)
 		}{{"cscs", b.byCSCS}, {"by hand", b.byHand}} {
-			if err := b.settle(ctx); err != nil {
+			if err := b.awaitQuiet(ctx); err != nil {
 				return err
 			}
-			before, err := b.rpcs(ctx)
+			before, err := b.countRPCs(ctx)
 			if err != nil {
 				return err
 			}
@@ -36,18 +36,18 @@ func (b *bench) firstAnswer(ctx context.Context, r record) error {
 			if err != nil {
 				return fmt.Errorf("%s: %w", side.name, err)
 			}
-			after, err := b.rpcs(ctx)
+			after, err := b.countRPCs(ctx)
 			if err != nil {
 				return err
 			}
-			if err := r.add(side.name, round, t.answer.Seconds(), "s"); err != nil {
+			if err := r.writeResult(side.name, round, t.answer.Seconds(), "s"); err != nil {
 				return err
 			}
 			server := record{b, "grant-to-server", r.rtt}
-			if err := server.add(side.name, round, t.server.Seconds(), "s"); err != nil {
+			if err := server.writeResult(side.name, round, t.server.Seconds(), "s"); err != nil {
 				return err
 			}
-			if err := (record{b, "rpcs", r.rtt}).add(side.name, round, float64(after-before), "RPCs"); err != nil {
+			if err := (record{b, "rpcs", r.rtt}).writeResult(side.name, round, float64(after-before), "RPCs"); err != nil {
 				return err
 			}
 		}
@@ -61,18 +61,18 @@ type timing struct {
 }
 
 func (b *bench) byCSCS(ctx context.Context) (timing, error) {
-	s, err := b.start(ctx, "6007", "python3", "-m", "http.server", "{port}", "--bind", "127.0.0.1")
+	s, err := b.startSession(ctx, "6007", "python3", "-m", "http.server", "{port}", "--bind", "127.0.0.1")
 	if err != nil {
 		return timing{}, err
 	}
-	began, err := s.began()
+	began, err := s.readStartTime()
 	if err != nil {
 		return timing{}, err
 	}
-	if err := s.ready(); err != nil {
+	if err := s.awaitReady(); err != nil {
 		return timing{}, err
 	}
-	if err := b.get(ctx, s.url); err != nil {
+	if err := b.getURL(ctx, s.url); err != nil {
 		return timing{}, err
 	}
 	t := timing{answer: time.Since(began)}
@@ -83,7 +83,7 @@ func (b *bench) byCSCS(ctx context.Context) (timing, error) {
 	return t, s.stop()
 }
 
-func (b *bench) get(ctx context.Context, url string) error {
+func (b *bench) getURL(ctx context.Context, url string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
@@ -101,7 +101,7 @@ func (b *bench) get(ctx context.Context, url string) error {
 }
 
 func (b *bench) byHand(ctx context.Context) (timing, error) {
-	c := b.As(ctx, "alice", "laptop", "bash", "-c", byHand, "bash", "6007",
+	c := b.As(ctx, "alice", "laptop", "bash", "-c", byHandScript, "bash", "6007",
 		"python3", "-m", "http.server", "6007", "--bind", "127.0.0.1")
 	c.Stderr = os.Stderr
 	out, err := c.StdoutPipe()
@@ -123,12 +123,12 @@ func (b *bench) byHand(ctx context.Context) (timing, error) {
 		word, rest, _ := strings.Cut(lines.Text(), " ")
 		switch word {
 		case "began":
-			began, err = epoch(rest)
+			began, err = parseEpoch(rest)
 		case "job":
 			job, _, _ = strings.Cut(rest, " ")
 		case "answered":
 			var answered time.Time
-			answered, err = epoch(rest)
+			answered, err = parseEpoch(rest)
 			t.answer = answered.Sub(began)
 			if err == nil {
 				t.server, err = b.grantToServer(ctx, job)
@@ -147,7 +147,7 @@ func (b *bench) byHand(ctx context.Context) (timing, error) {
 
 // What slurmctld says when salloc is granted its request, and when one of its schedulers has granted
 // a batch job's.
-var allocation = regexp.MustCompile(`(?m)^\[(\S+)\] .*(?:_slurm_rpc_allocate_resources|Allocate|Started) JobId=(\d+) .*nid`)
+var allocationLine = regexp.MustCompile(`(?m)^\[(\S+)\] .*(?:_slurm_rpc_allocate_resources|Allocate|Started) JobId=(\d+) .*nid`)
 
 // grantToServer is the time from the controller's decision, as its log has it,
 // to the start of the server's process, as the node's kernel has it. It is
@@ -158,7 +158,7 @@ func (b *bench) grantToServer(ctx context.Context, job string) (time.Duration, e
 		return 0, fmt.Errorf("read slurmctld's log: %w", err)
 	}
 	var grantedAt time.Time
-	for _, m := range allocation.FindAllStringSubmatch(string(log), -1) {
+	for _, m := range allocationLine.FindAllStringSubmatch(string(log), -1) {
 		if m[2] == job {
 			if grantedAt, err = time.ParseInLocation("2006-01-02T15:04:05.000", m[1], time.Local); err != nil {
 				return 0, err
@@ -228,16 +228,16 @@ func (b *bench) onNode(dir string) bool {
 	return false
 }
 
-var byUser = regexp.MustCompile(`(?m)^\s+alice\s+\(\s*2001\) count:(\d+)`)
+var userRPCCount = regexp.MustCompile(`(?m)^\s+alice\s+\(\s*2001\) count:(\d+)`)
 
-// rpcs counts what alice has asked of Slurm's controller so far.
-func (b *bench) rpcs(ctx context.Context) (int, error) {
+// countRPCs counts what alice has asked of Slurm's controller so far.
+func (b *bench) countRPCs(ctx context.Context) (int, error) {
 	out, err := b.As(ctx, "root", "ctl", "sdiag").Output()
 	if err != nil {
 		return 0, fmt.Errorf("sdiag: %w", err)
 	}
 	n := 0
-	if m := byUser.FindSubmatch(out); m != nil {
+	if m := userRPCCount.FindSubmatch(out); m != nil {
 		_, _ = fmt.Sscan(string(m[1]), &n)
 	}
 	return n, nil

@@ -10,15 +10,15 @@ import (
 	"time"
 )
 
-// A way brings JupyterLab to the laptop.
-type way struct {
+// A jupyterMethod brings JupyterLab to the laptop.
+type jupyterMethod struct {
 	name    string
 	port    int    // on the laptop
 	command string // alice's, on the laptop; $CSCS and $PEERS are set
 }
 
-// jupyterWays are cscs, the recipe by hand and other tools, each set up and called as its documentation has it.
-var jupyterWays = []way{
+// jupyterMethods are cscs, the recipe by hand and other tools, each set up and called as its documentation has it.
+var jupyterMethods = []jupyterMethod{
 	{"cscs", 8888, `"$CSCS" run-jupyter --cluster daint --venv /opt/venv --port 8888 --time 10 --no-browser --protect=false`},
 	{"by hand", 8887, `bash ~/by-hand.sh 8887 /opt/venv/bin/jupyter lab --no-browser --ip=127.0.0.1 --port=8887`},
 	{"foldspace 1.0.3", 8891, `"$PEERS"/foldspace==1.0.3/bin/foldspace --host daint --toolbox toolbox --tool jupyter --port 8891 --partition normal --time 10`},
@@ -56,7 +56,7 @@ END
 func (b *bench) measureJupyter(ctx context.Context, r record) error {
 	for _, file := range []struct{ host, command, text string }{
 		{"laptop", "mkdir -p ~/.ssh && cat >~/.ssh/config", strings.Replace(sshConfig, "Host daint\n", "Host daint mila\n", 1)},
-		{"laptop", "cat >~/by-hand.sh", byHand},
+		{"laptop", "cat >~/by-hand.sh", byHandScript},
 		{"daint", "bash", preparePeersOnLogin},
 	} {
 		write := b.As(ctx, "alice", file.host, "bash", "-c", file.command)
@@ -66,16 +66,16 @@ func (b *bench) measureJupyter(ctx context.Context, r record) error {
 		}
 	}
 	for round := range b.rounds {
-		for i := range jupyterWays {
-			w := jupyterWays[(round+i)%len(jupyterWays)]
-			if err := b.settle(ctx); err != nil {
+		for i := range jupyterMethods {
+			w := jupyterMethods[(round+i)%len(jupyterMethods)]
+			if err := b.awaitQuiet(ctx); err != nil {
 				return err
 			}
 			took, err := b.awaitJupyter(ctx, w)
 			if err != nil {
 				return fmt.Errorf("%s: %w", w.name, err)
 			}
-			if err := r.add(w.name, round, took.Seconds(), "s"); err != nil {
+			if err := r.writeResult(w.name, round, took.Seconds(), "s"); err != nil {
 				return err
 			}
 		}
@@ -89,7 +89,7 @@ const inTerminal = `cd && tmux -f /dev/null new-session -d -x 120 -y 40 'echo $E
 	exec tmux wait-for ended`
 
 // awaitJupyter runs a tool until JupyterLab answers, ends all of it, and returns how long that answer took.
-func (b *bench) awaitJupyter(ctx context.Context, w way) (took time.Duration, err error) {
+func (b *bench) awaitJupyter(ctx context.Context, w jupyterMethod) (took time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	c := b.As(ctx, "alice", "laptop", "env", "BROWSER=/bin/true", "CSCS="+b.cscs, "PEERS="+b.peers, "TOOL="+w.command, "bash", "-c", inTerminal)
@@ -107,7 +107,7 @@ func (b *bench) awaitJupyter(ctx context.Context, w way) (took time.Duration, er
 	if err != nil {
 		return 0, fmt.Errorf("read when it began: %w", err)
 	}
-	start, err := epoch(string(text))
+	start, err := parseEpoch(string(text))
 	if err != nil {
 		return 0, err
 	}
@@ -150,7 +150,7 @@ func (b *bench) pollJupyter(ctx context.Context, port int) (time.Time, error) {
 				return time.Now(), nil
 			}
 		}
-		pause(ctx, 50*time.Millisecond)
+		sleepContext(ctx, 50*time.Millisecond)
 		if ctx.Err() != nil {
 			return time.Time{}, fmt.Errorf("JupyterLab does not answer on port %d: %w", port, ctx.Err())
 		}

@@ -15,14 +15,14 @@ import (
 // It prints the number of srun's process.
 const leaveByHand = `exec salloc -J byhand -t 10 bash -c 'echo "srun $$"; exec srun python3 -m http.server 6007 --bind 127.0.0.1 2>&1'`
 
-// leaves measures the time from Ctrl-C until squeue does not show the job any more.
-func (b *bench) leaves(ctx context.Context, r record) error {
+// measureJobEnd measures the time from Ctrl-C until squeue does not show the job any more.
+func (b *bench) measureJobEnd(ctx context.Context, r record) error {
 	for round := range b.rounds {
 		for _, side := range []struct {
 			name string
 			end  func(context.Context) (func() error, error)
 		}{{"cscs", b.byCSCSUntilReady}, {"by hand", b.byHandUntilReady}} {
-			if err := b.settle(ctx); err != nil {
+			if err := b.awaitQuiet(ctx); err != nil {
 				return err
 			}
 			end, err := side.end(ctx)
@@ -39,7 +39,7 @@ func (b *bench) leaves(ctx context.Context, r record) error {
 			if err := <-ended; err != nil {
 				return fmt.Errorf("%s: %w", side.name, err)
 			}
-			if err := r.add(side.name, round, took.Seconds(), "s"); err != nil {
+			if err := r.writeResult(side.name, round, took.Seconds(), "s"); err != nil {
 				return err
 			}
 		}
@@ -49,7 +49,7 @@ func (b *bench) leaves(ctx context.Context, r record) error {
 
 // byCSCSUntilReady returns what ends the session.
 func (b *bench) byCSCSUntilReady(ctx context.Context) (end func() error, err error) {
-	s, err := b.serve(ctx)
+	s, err := b.startTestServer(ctx)
 	if err != nil {
 		return nil, err
 	}

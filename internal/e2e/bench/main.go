@@ -55,13 +55,13 @@ func main() {
 	var err error
 	switch {
 	case len(os.Args) == 4 && os.Args[1] == "dial":
-		err = dial(ctx, os.Args[2], os.Args[3])
+		err = dialAndExec(ctx, os.Args[2], os.Args[3])
 	case len(os.Args) == 3 && os.Args[1] == "table":
-		err = table(os.Stdout, os.Args[2])
+		err = writeTable(os.Stdout, os.Args[2])
 	case len(os.Args) == 3 && os.Args[1] == "chart":
-		err = chart(os.Stdout, os.Args[2])
+		err = drawChart(os.Stdout, os.Args[2])
 	case len(os.Args) > 1 && os.Args[1] == "run":
-		err = run(ctx, os.Args[2:])
+		err = runBenchmarks(ctx, os.Args[2:])
 	case len(os.Args) > 1 && os.Args[1] == "cuts":
 		err = measureCuts(ctx, os.Args[2:])
 	default:
@@ -73,7 +73,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args []string) error {
+func runBenchmarks(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("run", flag.ExitOnError)
 	cscs := flags.String("cscs", "", "the built cscs, inside the checkout")
 	peers := flags.String("peers", "", "where the other tools are installed")
@@ -96,12 +96,12 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	b.self, b.peers, b.rounds, b.only, b.out = self, *peers, *rounds, re, json.NewEncoder(os.Stdout)
-	for _, item := range b.items() {
+	for _, item := range b.measuredItems() {
 		if !re.MatchString(item.name) {
 			continue
 		}
 		for _, rtt := range item.rtts {
-			if err := b.tell(ctx, "rtt", rtt.String()); err != nil {
+			if err := b.runLabCommand(ctx, "rtt", rtt.String()); err != nil {
 				return err
 			}
 			began := time.Now()
@@ -111,7 +111,7 @@ func run(ctx context.Context, args []string) error {
 			fmt.Fprintf(os.Stderr, "%s: %s at rtt %v: %.0f s\n", b.Env["LAB_RELEASE"], item.name, rtt, time.Since(began).Seconds())
 		}
 	}
-	return b.tell(ctx, "rtt", "0")
+	return b.runLabCommand(ctx, "rtt", "0")
 }
 
 // openBench opens the lab that is up and prepares it for the built cscs.
@@ -125,7 +125,7 @@ func openBench(ctx context.Context, cscs string) (*bench, error) {
 		return nil, err
 	}
 	b := &bench{Lab: l, cscs: bin}
-	return b, b.prepare(ctx)
+	return b, b.prepareLab(ctx)
 }
 
 // record writes the measurements of one item at one distance.
@@ -135,7 +135,7 @@ type record struct {
 	rtt  int
 }
 
-func (r record) add(side string, round int, value float64, unit string) error {
+func (r record) writeResult(side string, round int, value float64, unit string) error {
 	return r.out.Encode(result{Release: r.Env["LAB_RELEASE"], Item: r.item, RTT: r.rtt, Side: side, Round: round, Value: value, Unit: unit})
 }
 
@@ -147,9 +147,9 @@ type item struct {
 
 const ms = time.Millisecond
 
-// items are what is measured. Slurm's own pace is measured on each release,
+// measuredItems are what is measured. Slurm's own pace is measured on each release,
 // what Slurm has no part in on one.
-func (b *bench) items() []item {
+func (b *bench) measuredItems() []item {
 	items := []item{
 		{"first-200", []time.Duration{0, 20 * ms, 100 * ms}, b.firstAnswer},
 	}
@@ -157,15 +157,15 @@ func (b *bench) items() []item {
 		return items
 	}
 	return append(items,
-		item{"dial", []time.Duration{0, 20 * ms, 100 * ms}, b.dials},
-		item{"transfer", []time.Duration{0, 20 * ms}, b.transfers},
-		item{"leaves", []time.Duration{0}, b.leaves},
-		item{"version", []time.Duration{0}, b.version},
+		item{"dial", []time.Duration{0, 20 * ms, 100 * ms}, b.measureDials},
+		item{"transfer", []time.Duration{0, 20 * ms}, b.measureTransfers},
+		item{"leaves", []time.Duration{0}, b.measureJobEnd},
+		item{"version", []time.Duration{0}, b.measureVersion},
 		item{"jupyter", []time.Duration{0, 20 * ms}, b.measureJupyter}, // the last: it changes alice's PATH
 	)
 }
 
-func (b *bench) tell(ctx context.Context, args ...string) error {
+func (b *bench) runLabCommand(ctx context.Context, args ...string) error {
 	if out, err := b.Command(ctx, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("scripts/lab %q: %w\n%s", args, err, out)
 	}

@@ -26,8 +26,8 @@ type session struct {
 	port   int
 }
 
-// start runs "cscs run".
-func (b *bench) start(ctx context.Context, port string, command ...string) (*session, error) {
+// startSession runs "cscs run".
+func (b *bench) startSession(ctx context.Context, port string, command ...string) (*session, error) {
 	return b.startWith(ctx, nil, port, nil, command...)
 }
 
@@ -49,27 +49,27 @@ func (b *bench) startWith(ctx context.Context, environment []string, port string
 	return s, nil
 }
 
-// serve is a session with the tests' server, which is ready.
-func (b *bench) serve(ctx context.Context) (*session, error) {
-	s, err := b.start(ctx, "6007", "/home/testserver", "127.0.0.1:{port}")
+// startTestServer is a session with the tests' server, which is ready.
+func (b *bench) startTestServer(ctx context.Context) (*session, error) {
+	s, err := b.startSession(ctx, "6007", "/home/testserver", "127.0.0.1:{port}")
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.began(); err != nil {
+	if _, err := s.readStartTime(); err != nil {
 		return nil, err
 	}
-	return s, s.ready()
+	return s, s.awaitReady()
 }
 
-// began is when the command was given.
-func (s *session) began() (time.Time, error) {
+// readStartTime is when the command was given.
+func (s *session) readStartTime() (time.Time, error) {
 	if !s.lines.Scan() {
 		return time.Time{}, fmt.Errorf("no first line: %s", s.stderr.String())
 	}
-	return epoch(strings.TrimPrefix(s.lines.Text(), "began "))
+	return parseEpoch(strings.TrimPrefix(s.lines.Text(), "began "))
 }
 
-func epoch(text string) (time.Time, error) {
+func parseEpoch(text string) (time.Time, error) {
 	var sec, usec int64
 	if _, err := fmt.Sscanf(strings.TrimSpace(text), "%d.%d", &sec, &usec); err != nil {
 		return time.Time{}, fmt.Errorf("not a time: %q", text)
@@ -77,7 +77,7 @@ func epoch(text string) (time.Time, error) {
 	return time.Unix(sec, usec*1000), nil
 }
 
-func (s *session) ready() error {
+func (s *session) awaitReady() error {
 	for s.lines.Scan() {
 		var e struct {
 			Event, Job, URL, Message string
@@ -130,11 +130,11 @@ Host *
     IdentitiesOnly yes
 `
 
-// byHand is the recipe of CSCS's documentation, done by somebody who makes no
+// byHandScript is the recipe of CSCS's documentation, done by somebody who makes no
 // mistake and waits for nothing: one login, in which salloc and srun run, and
 // the tunnel from the laptop. Its arguments are the port and the server's command. It prints its steps, and goes on to the
 // end when its input ends.
-const byHand = `
+const byHandScript = `
 echo "began $EPOCHREALTIME"
 exec 3< <(exec ssh -F ~/bench-ssh daint "salloc --no-shell -J byhand -t 10 2>/dev/null
 	read -r job node < <(squeue -h -n byhand -o '%i %N')
@@ -151,8 +151,8 @@ ssh -F ~/bench-ssh daint "scancel $job"
 echo done
 `
 
-// prepare lays out what alice needs for the recipe by hand.
-func (b *bench) prepare(ctx context.Context) error {
+// prepareLab lays out what alice needs for the recipe by hand.
+func (b *bench) prepareLab(ctx context.Context) error {
 	write := b.As(ctx, "alice", "laptop", "bash", "-c", "cat >~/bench-ssh")
 	write.Stdin = strings.NewReader(sshConfig)
 	if out, err := write.CombinedOutput(); err != nil {
@@ -163,17 +163,17 @@ func (b *bench) prepare(ctx context.Context) error {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build testserver: %w: %s", err, out)
 	}
-	return b.settle(ctx)
+	return b.awaitQuiet(ctx)
 }
 
-// settle waits until the queue is empty, so that no round waits for a node.
-func (b *bench) settle(ctx context.Context) error {
+// awaitQuiet waits until the queue is empty, so that no round waits for a node.
+func (b *bench) awaitQuiet(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	if err := b.awaitEmpty(ctx); err != nil {
 		return err
 	}
-	pause(ctx, quiet)
+	sleepContext(ctx, quiet)
 	return ctx.Err()
 }
 

@@ -27,8 +27,8 @@ var titles = []struct{ item, title, aim string }{
 	{"rpcs", "Requests to Slurm's controller for one session, by `sdiag`", "at most 12"},
 }
 
-// slurms are the versions that the releases bring.
-var slurms = map[string]string{"bookworm": "22.05", "trixie": "24.11", "forky": "26.05"}
+// slurmVersions are the versions that the releases bring.
+var slurmVersions = map[string]string{"bookworm": "22.05", "trixie": "24.11", "forky": "26.05"}
 
 var releases = []string{"bookworm", "trixie", "forky"}
 
@@ -62,14 +62,14 @@ func readResults(file string) (all map[key]map[string][]float64, units map[strin
 	if err := lines.Err(); err != nil {
 		return nil, nil, err
 	}
-	if err := complete(all); err != nil {
+	if err := checkComplete(all); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return all, units, nil
 }
 
-// table writes the results as docs/performance.md has them.
-func table(w io.Writer, file string) error {
+// writeTable writes the results as docs/performance.md has them.
+func writeTable(w io.Writer, file string) error {
 	all, units, err := readResults(file)
 	if err != nil {
 		return err
@@ -85,13 +85,13 @@ func table(w io.Writer, file string) error {
 				if sides == nil {
 					continue
 				}
-				for _, other := range others(sides) {
+				for _, other := range otherSides(sides) {
 					ratio := ""
 					if other != "" && !strings.HasPrefix(other, "cscs") {
-						ratio = spread(ratios(sides["cscs"], sides[other]))
+						ratio = formatSpread(computeRatios(sides["cscs"], sides[other]))
 					}
-					fmt.Fprintf(w, "| %s | %s | %d ms | %s | %s | %s | %s | %s |\n", title, slurms[release], rtt,
-						spread(sides["cscs"]), other, spread(sides[other]), ratio, aim)
+					fmt.Fprintf(w, "| %s | %s | %d ms | %s | %s | %s | %s | %s |\n", title, slurmVersions[release], rtt,
+						formatSpread(sides["cscs"]), other, formatSpread(sides[other]), ratio, aim)
 					title, aim = "″", ""
 				}
 			}
@@ -100,9 +100,9 @@ func table(w io.Writer, file string) error {
 	return nil
 }
 
-// complete fails where the table would lack a number: of cscs, of what is beside it, or of a comparison that
+// checkComplete fails where the table would lack a number: of cscs, of what is beside it, or of a comparison that
 // titles does not know.
-func complete(all map[key]map[string][]float64) error {
+func checkComplete(all map[key]map[string][]float64) error {
 	if len(all) == 0 {
 		return errors.New("there are no results")
 	}
@@ -114,15 +114,15 @@ func complete(all map[key]map[string][]float64) error {
 			return fmt.Errorf("%+v: the table has no such release", k)
 		case len(sides["cscs"]) == 0:
 			return fmt.Errorf("%+v: nothing was measured of cscs", k)
-		case len(others(sides)) == 0:
+		case len(otherSides(sides)) == 0:
 			return fmt.Errorf("%+v: nothing was measured beside cscs", k)
 		}
 	}
 	return nil
 }
 
-// others are the sides that are compared with cscs, in order.
-func others(sides map[string][]float64) []string {
+// otherSides are the sides that are compared with cscs, in order.
+func otherSides(sides map[string][]float64) []string {
 	var names []string
 	for name := range sides {
 		if name != "cscs" {
@@ -133,9 +133,9 @@ func others(sides map[string][]float64) []string {
 	return names
 }
 
-// ratios are taken within each round, so that what the machine did meanwhile
+// computeRatios are taken within each round, so that what the machine did meanwhile
 // is in both.
-func ratios(ours, theirs []float64) []float64 {
+func computeRatios(ours, theirs []float64) []float64 {
 	var all []float64
 	for i := range min(len(ours), len(theirs)) {
 		all = append(all, ours[i]/theirs[i])
@@ -143,17 +143,17 @@ func ratios(ours, theirs []float64) []float64 {
 	return all
 }
 
-// spread is the median, and the least and the greatest.
-func spread(values []float64) string {
+// formatSpread is the median, and the least and the greatest.
+func formatSpread(values []float64) string {
 	if len(values) == 0 {
 		return ""
 	}
 	v := slices.Sorted(slices.Values(values))
 	median := medianOf(values)
 	if len(v) == 1 || v[0] == v[len(v)-1] {
-		return number(median)
+		return formatNumber(median)
 	}
-	return fmt.Sprintf("**%s** (%s–%s)", number(median), number(v[0]), number(v[len(v)-1]))
+	return fmt.Sprintf("**%s** (%s–%s)", formatNumber(median), formatNumber(v[0]), formatNumber(v[len(v)-1]))
 }
 
 func medianOf(values []float64) float64 {
@@ -161,7 +161,7 @@ func medianOf(values []float64) float64 {
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
-func number(x float64) string {
+func formatNumber(x float64) string {
 	switch {
 	case x >= 100:
 		return fmt.Sprintf("%.0f", x)

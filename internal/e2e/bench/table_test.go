@@ -34,7 +34,7 @@ func TestTableIncomplete(t *testing.T) {
 			t.Fatal(err)
 		}
 		var page bytes.Buffer
-		if err := table(&page, file); (err == nil) != c.ok {
+		if err := writeTable(&page, file); (err == nil) != c.ok {
 			t.Errorf("%s: %v", c.name, err)
 		}
 		if c.ok != strings.Contains(page.String(), "1.00") {
@@ -52,7 +52,7 @@ func TestChart(t *testing.T) {
 		t.Fatal(err)
 	}
 	var text bytes.Buffer
-	if err := chart(&text, file); err != nil {
+	if err := drawChart(&text, file); err != nil {
 		t.Fatal(err)
 	}
 	var drawn struct {

@@ -21,19 +21,19 @@ import (
 )
 
 const (
-	download = 256 << 20 // one large download
-	requests = 100       // in parallel, each on a connection of its own
-	open     = 100       // connections at once, for the memory
-	sshPort  = 6107      // OpenSSH's local port
+	downloadSize     = 256 << 20 // one large download
+	parallelRequests = 100       // in parallel, each on a connection of its own
+	openConns        = 100       // connections at once, for the memory
+	sshPort          = 6107      // OpenSSH's local port
 )
 
-// transfers measures what goes through a session that is ready, and through
+// measureTransfers measures what goes through a session that is ready, and through
 // OpenSSH's forward to the same server.
-func (b *bench) transfers(ctx context.Context, r record) error {
-	if err := b.settle(ctx); err != nil {
+func (b *bench) measureTransfers(ctx context.Context, r record) error {
+	if err := b.awaitQuiet(ctx); err != nil {
 		return err
 	}
-	s, err := b.serve(ctx)
+	s, err := b.startTestServer(ctx)
 	if err != nil {
 		return err
 	}
@@ -48,20 +48,20 @@ func (b *bench) transfers(ctx context.Context, r record) error {
 	}
 	defer func() { _ = tunnel.Wait() }()
 	defer func() { _ = tunnel.Process.Signal(syscall.SIGTERM) }()
-	if err := b.answers(ctx, fmt.Sprintf("http://127.0.0.1:%d/", sshPort)); err != nil {
+	if err := b.awaitAnswer(ctx, fmt.Sprintf("http://127.0.0.1:%d/", sshPort)); err != nil {
 		return err
 	}
 	sides := []side{{"cscs", s.port, filepath.Base(b.cscs)}, {"ssh -L", sshPort, "ssh"}}
 	for round := range 2 * b.rounds {
 		for _, side := range sides {
-			if err := b.transfer(ctx, r, side, round); err != nil {
+			if err := b.measureTransferRound(ctx, r, side, round); err != nil {
 				return fmt.Errorf("%s: %w", side.name, err)
 			}
 		}
 	}
 	if r.rtt == 0 {
 		for _, side := range sides {
-			if err := b.memory(ctx, r, side); err != nil {
+			if err := b.measureMemory(ctx, r, side); err != nil {
 				return fmt.Errorf("%s: %w", side.name, err)
 			}
 		}
@@ -75,13 +75,13 @@ type side struct {
 	exe  string
 }
 
-func (b *bench) answers(ctx context.Context, url string) error {
+func (b *bench) awaitAnswer(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		err := b.get(ctx, url)
+		err := b.getURL(ctx, url)
 		if err == nil {
 			return nil
 		}
@@ -93,20 +93,20 @@ func (b *bench) answers(ctx context.Context, url string) error {
 	}
 }
 
-func (b *bench) transfer(ctx context.Context, r record, s side, round int) error {
+func (b *bench) measureTransferRound(ctx context.Context, r record, s side, round int) error {
 	began := time.Now()
-	if err := b.fetch(ctx, s.port, download); err != nil {
+	if err := b.downloadBytes(ctx, s.port, downloadSize); err != nil {
 		return err
 	}
-	mb := download / 1e6 / time.Since(began).Seconds()
-	if err := (record{b, "download", r.rtt}).add(s.name, round, mb, "MB/s"); err != nil {
+	mb := downloadSize / 1e6 / time.Since(began).Seconds()
+	if err := (record{b, "download", r.rtt}).writeResult(s.name, round, mb, "MB/s"); err != nil {
 		return err
 	}
 	began = time.Now()
 	var wg sync.WaitGroup
-	errs := make([]error, requests)
-	for i := range requests {
-		wg.Go(func() { errs[i] = b.fetch(ctx, s.port, 1000) })
+	errs := make([]error, parallelRequests)
+	for i := range parallelRequests {
+		wg.Go(func() { errs[i] = b.downloadBytes(ctx, s.port, 1000) })
 	}
 	wg.Wait()
 	for _, err := range errs {
@@ -114,11 +114,11 @@ func (b *bench) transfer(ctx context.Context, r record, s side, round int) error
 			return err
 		}
 	}
-	return record{b, "100-requests", r.rtt}.add(s.name, round, time.Since(began).Seconds(), "s")
+	return record{b, "100-requests", r.rtt}.writeResult(s.name, round, time.Since(began).Seconds(), "s")
 }
 
-// fetch downloads n bytes over a new connection.
-func (b *bench) fetch(ctx context.Context, port int, n int) error {
+// downloadBytes downloads n bytes over a new connection.
+func (b *bench) downloadBytes(ctx context.Context, port int, n int) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/download?n=%d", port, n), nil)
 	if err != nil {
 		return err
@@ -135,16 +135,16 @@ func (b *bench) fetch(ctx context.Context, port int, n int) error {
 	return nil
 }
 
-// memory is what the processes on the laptop hold with so many connections
+// measureMemory is what the processes on the laptop hold with so many connections
 // open, each of which has moved something. ssh has one process for each hop.
-func (b *bench) memory(ctx context.Context, r record, s side) error {
-	conns := make([]net.Conn, 0, open)
+func (b *bench) measureMemory(ctx context.Context, r record, s side) error {
+	conns := make([]net.Conn, 0, openConns)
 	defer func() {
 		for _, c := range conns {
 			_ = c.Close()
 		}
 	}()
-	for range open {
+	for range openConns {
 		c, err := b.Dial(ctx, "laptop", fmt.Sprintf("127.0.0.1:%d", s.port))
 		if err != nil {
 			return err
@@ -176,7 +176,7 @@ func (b *bench) memory(ctx context.Context, r record, s side) error {
 	if kib == 0 {
 		return fmt.Errorf("no process %s on the laptop", s.exe)
 	}
-	return record{b, "memory", r.rtt}.add(s.name, 0, float64(kib)/1024, "MiB")
+	return record{b, "memory", r.rtt}.writeResult(s.name, 0, float64(kib)/1024, "MiB")
 }
 
 // onLaptop finds the processes of that program on the laptop, as directories of /proc.
@@ -194,36 +194,36 @@ func (b *bench) onLaptop(program string) []string {
 	return found
 }
 
-// version measures "cscs version", with the binary in memory and with it only on the disk.
-func (b *bench) version(ctx context.Context, r record) error {
+// measureVersion measures "cscs version", with the binary in memory and with it only on the disk.
+func (b *bench) measureVersion(ctx context.Context, r record) error {
 	for round := range 4 * b.rounds {
 		for _, cold := range []bool{true, false} {
 			name := "cscs"
 			if cold {
 				name = "cscs, not in the page cache"
-				if err := evict(b.cscs); err != nil {
+				if err := evictFromCache(b.cscs); err != nil {
 					return err
 				}
 			}
-			d, err := b.timed(ctx, b.cscs, "version")
+			d, err := b.timeCommand(ctx, b.cscs, "version")
 			if err != nil {
 				return err
 			}
-			if err := r.add(name, round, d.Seconds()*1000, "ms"); err != nil {
+			if err := r.writeResult(name, round, d.Seconds()*1000, "ms"); err != nil {
 				return err
 			}
 		}
-		if d, err := b.timed(ctx, "ssh", "-V"); err != nil {
+		if d, err := b.timeCommand(ctx, "ssh", "-V"); err != nil {
 			return err
-		} else if err := r.add("ssh -V", round, d.Seconds()*1000, "ms"); err != nil {
+		} else if err := r.writeResult("ssh -V", round, d.Seconds()*1000, "ms"); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// evict has the kernel forget a file that it holds in memory.
-func evict(path string) error {
+// evictFromCache has the kernel forget a file that it holds in memory.
+func evictFromCache(path string) error {
 	if out, err := exec.CommandContext(context.Background(), "sync", path).CombinedOutput(); err != nil {
 		return fmt.Errorf("sync: %w: %s", err, out)
 	}

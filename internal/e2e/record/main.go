@@ -24,8 +24,8 @@ import (
 )
 
 const (
-	tick     = 100 * time.Millisecond // how often the screen is looked at
-	patience = 90 * time.Second       // for a "wait"
+	pollInterval = 100 * time.Millisecond // how often the screen is looked at
+	waitTimeout  = 90 * time.Second       // for a "wait"
 )
 
 // A frame is what the screen shows from a moment on.
@@ -49,33 +49,33 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := record(context.Background(), *out, *w, *h, flag.Arg(0), flag.Args()[1:]); err != nil {
+	if err := recordCommand(context.Background(), *out, *w, *h, flag.Arg(0), flag.Args()[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "record:", err)
 		os.Exit(1)
 	}
 }
 
-func record(ctx context.Context, out string, w, h int, command string, steps []string) error {
+func recordCommand(ctx context.Context, out string, w, h int, command string, steps []string) error {
 	dir, err := os.MkdirTemp("", "record")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	r := &recording{socket: filepath.Join(dir, "tmux")}
-	if _, err := r.tmux(ctx, "-f", "/dev/null", "new-session", "-d", "-x", fmt.Sprint(w), "-y", fmt.Sprint(h), command+"; exec cat"); err != nil {
+	if _, err := r.runTmux(ctx, "-f", "/dev/null", "new-session", "-d", "-x", fmt.Sprint(w), "-y", fmt.Sprint(h), command+"; exec cat"); err != nil {
 		return err
 	}
-	defer func() { _, _ = r.tmux(ctx, "kill-server") }()
+	defer func() { _, _ = r.runTmux(ctx, "kill-server") }()
 	r.began = time.Now()
 	for _, step := range steps {
-		if err := r.step(ctx, step); err != nil {
+		if err := r.runStep(ctx, step); err != nil {
 			return fmt.Errorf("%s: %w", step, err)
 		}
 	}
-	return os.WriteFile(out, draw(r.frames, time.Since(r.began), w, h), 0o644)
+	return os.WriteFile(out, drawSVG(r.frames, time.Since(r.began), w, h), 0o644)
 }
 
-func (r *recording) tmux(ctx context.Context, args ...string) (string, error) {
+func (r *recording) runTmux(ctx context.Context, args ...string) (string, error) {
 	c := exec.CommandContext(ctx, "tmux", append([]string{"-u", "-S", r.socket}, args...)...)
 	text, err := c.CombinedOutput()
 	if err != nil {
@@ -84,7 +84,7 @@ func (r *recording) tmux(ctx context.Context, args ...string) (string, error) {
 	return string(text), nil
 }
 
-func (r *recording) step(ctx context.Context, step string) error {
+func (r *recording) runStep(ctx context.Context, step string) error {
 	verb, arg, _ := strings.Cut(step, " ")
 	switch verb {
 	case "wait":
@@ -92,39 +92,39 @@ func (r *recording) step(ctx context.Context, step string) error {
 		if err != nil {
 			return err
 		}
-		return r.watch(ctx, patience, re)
+		return r.captureFrames(ctx, waitTimeout, re)
 	case "pause":
 		d, err := time.ParseDuration(arg)
 		if err != nil {
 			return err
 		}
-		return r.watch(ctx, d, nil)
+		return r.captureFrames(ctx, d, nil)
 	case "key":
-		_, err := r.tmux(ctx, "send-keys", arg)
+		_, err := r.runTmux(ctx, "send-keys", arg)
 		return err
 	case "size":
 		w, h, _ := strings.Cut(arg, " ")
-		_, err := r.tmux(ctx, "resize-window", "-x", w, "-y", h)
+		_, err := r.runTmux(ctx, "resize-window", "-x", w, "-y", h)
 		return err
 	}
 	return errors.New("no such step")
 }
 
-// secret is the way into a server, be it of a lab that is no more.
-var secret = regexp.MustCompile(`token=[0-9a-f]+`)
+// tokenPattern is the way into a server, be it of a lab that is no more.
+var tokenPattern = regexp.MustCompile(`token=[0-9a-f]+`)
 
 var sgr = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
-// watch takes down what the screen shows, for so long or until that matches.
-func (r *recording) watch(ctx context.Context, limit time.Duration, until *regexp.Regexp) error {
-	ticks := time.NewTicker(tick)
+// captureFrames takes down what the screen shows, for so long or until that matches.
+func (r *recording) captureFrames(ctx context.Context, limit time.Duration, until *regexp.Regexp) error {
+	ticks := time.NewTicker(pollInterval)
 	defer ticks.Stop()
 	for deadline := time.Now().Add(limit); ; <-ticks.C {
-		text, err := r.tmux(ctx, "capture-pane", "-p", "-e")
+		text, err := r.runTmux(ctx, "capture-pane", "-p", "-e")
 		if err != nil {
 			return err
 		}
-		text = secret.ReplaceAllStringFunc(text, func(s string) string { return "token=" + strings.Repeat("x", len(s)-len("token=")) })
+		text = tokenPattern.ReplaceAllStringFunc(text, func(s string) string { return "token=" + strings.Repeat("x", len(s)-len("token=")) })
 		lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 		if n := len(r.frames); n == 0 || strings.Join(r.frames[n-1].lines, "\n") != strings.Join(lines, "\n") {
 			r.frames = append(r.frames, frame{time.Since(r.began), lines})

@@ -12,35 +12,35 @@ import (
 )
 
 const (
-	cell, line = 7.8, 18 // pixels, of a letter of 13
-	margin     = 12
-	rest       = 3 * time.Second // for the last frame, before it begins again
+	cellWidth, lineHeight = 7.8, 18 // pixels, of a letter of 13
+	margin                = 12
+	lastFrameTime         = 3 * time.Second // for the last frame, before it begins again
 )
 
 // colours are those of SGR 30 to 37 that are in use, readable on the dark ground.
 var colours = map[int]string{31: "#f47067", 32: "#8ddb8c", 33: "#daaa3f"}
 
-// draw makes the animation: each frame is there from its moment to the next one's.
-func draw(frames []frame, length time.Duration, w, h int) []byte {
+// drawSVG makes the animation: each frame is there from its moment to the next one's.
+func drawSVG(frames []frame, length time.Duration, w, h int) []byte {
 	var b bytes.Buffer
-	length += rest
-	width, height := int(float64(w)*cell)+2*margin, h*line+2*margin
+	length += lastFrameTime
+	width, height := int(float64(w)*cellWidth)+2*margin, h*lineHeight+2*margin
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" font-family="ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace" font-size="13" fill="#d1d7e0">`, width, height, width, height)
 	fmt.Fprintf(&b, "\n<rect width=\"100%%\" height=\"100%%\" rx=\"6\" fill=\"#151b23\"/>\n<style>g{visibility:hidden;animation:%.1fs step-end infinite}text{white-space:pre}\n", length.Seconds())
 	for i, f := range frames {
-		from, to := percent(f.at, length), 100.0
+		from, to := percentOf(f.at, length), 100.0
 		if i+1 < len(frames) {
-			to = percent(frames[i+1].at, length)
+			to = percentOf(frames[i+1].at, length)
 		}
-		fmt.Fprintf(&b, "#f%d{animation-name:k%d}@keyframes k%d{0%%{visibility:%s}%.2f%%{visibility:visible}%.2f%%{visibility:hidden}}\n", i, i, i, first(i), from, to)
+		fmt.Fprintf(&b, "#f%d{animation-name:k%d}@keyframes k%d{0%%{visibility:%s}%.2f%%{visibility:visible}%.2f%%{visibility:hidden}}\n", i, i, i, initialVisibility(i), from, to)
 	}
 	// Who wants no motion gets the last picture but for the end.
 	fmt.Fprintf(&b, "@media(prefers-reduced-motion){g{animation:none!important}#f%d{visibility:visible}}</style>\n", max(len(frames)*2/3-1, 0))
 	for i, f := range frames {
 		fmt.Fprintf(&b, "<g id=\"f%d\">", i)
 		for y, l := range f.lines {
-			if text := spans(l); text != "" {
-				fmt.Fprintf(&b, "<text x=\"%d\" y=\"%d\">%s</text>", margin, margin+line*(y+1)-5, text)
+			if text := renderLine(l); text != "" {
+				fmt.Fprintf(&b, "<text x=\"%d\" y=\"%d\">%s</text>", margin, margin+lineHeight*(y+1)-5, text)
 			}
 		}
 		b.WriteString("</g>\n")
@@ -49,17 +49,17 @@ func draw(frames []frame, length time.Duration, w, h int) []byte {
 	return b.Bytes()
 }
 
-func first(i int) string {
+func initialVisibility(i int) string {
 	if i == 0 {
 		return "visible"
 	}
 	return "hidden"
 }
 
-func percent(at, of time.Duration) float64 { return 100 * at.Seconds() / of.Seconds() }
+func percentOf(at, of time.Duration) float64 { return 100 * at.Seconds() / of.Seconds() }
 
-// spans is a line with its colours.
-func spans(l string) string {
+// renderLine is a line with its colours.
+func renderLine(l string) string {
 	var b strings.Builder
 	style := ""
 	put := func(text string) {
@@ -74,15 +74,15 @@ func spans(l string) string {
 	at := 0
 	for _, m := range sgr.FindAllStringIndex(l, -1) {
 		put(l[at:m[0]])
-		style = change(style, l[m[0]+2:m[1]-1])
+		style = applySGR(style, l[m[0]+2:m[1]-1])
 		at = m[1]
 	}
 	put(strings.TrimRight(l[at:], " "))
 	return b.String()
 }
 
-// change is the style after a sequence of numbers (SGR).
-func change(style, numbers string) string {
+// applySGR is the style after a sequence of numbers (SGR).
+func applySGR(style, numbers string) string {
 	for n := range strings.SplitSeq(numbers, ";") {
 		code, _ := strconv.Atoi(n)
 		switch {

@@ -12,19 +12,19 @@ import (
 	"time"
 )
 
-// others are the servers beside the first, by their addresses.
-type others struct {
-	name string
-	mu   sync.Mutex
-	ls   map[string]net.Listener
+// extraServers are the servers beside the first, by their addresses.
+type extraServers struct {
+	name      string
+	mu        sync.Mutex
+	listeners map[string]net.Listener
 }
 
-// handle adds
+// registerHandlers adds
 //
 //	/listen?addr=ADDRESS[&zmq=1]  another web server, or one that greets as ZeroMQ does
 //	/unlisten?addr=ADDRESS        its end
-func (o *others) handle(mux *http.ServeMux) {
-	o.ls = map[string]net.Listener{}
+func (o *extraServers) registerHandlers(mux *http.ServeMux) {
+	o.listeners = map[string]net.Listener{}
 	mux.HandleFunc("/listen", func(w http.ResponseWriter, r *http.Request) {
 		addr := r.FormValue("addr")
 		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp4", addr)
@@ -33,10 +33,10 @@ func (o *others) handle(mux *http.ServeMux) {
 			return
 		}
 		o.mu.Lock()
-		o.ls[addr] = l
+		o.listeners[addr] = l
 		o.mu.Unlock()
 		if r.FormValue("zmq") != "" {
-			go greet(l)
+			go serveZMQGreeting(l)
 			return
 		}
 		s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -47,18 +47,18 @@ func (o *others) handle(mux *http.ServeMux) {
 	mux.HandleFunc("/unlisten", func(w http.ResponseWriter, r *http.Request) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		l := o.ls[r.FormValue("addr")]
+		l := o.listeners[r.FormValue("addr")]
 		if l == nil {
 			http.Error(w, "nothing listens there", http.StatusNotFound)
 			return
 		}
 		_ = l.Close()
-		delete(o.ls, r.FormValue("addr"))
+		delete(o.listeners, r.FormValue("addr"))
 	})
 }
 
-// greet says what a ZeroMQ socket says first (ZMTP 3.0).
-func greet(l net.Listener) {
+// serveZMQGreeting says what a ZeroMQ socket says first (ZMTP 3.0).
+func serveZMQGreeting(l net.Listener) {
 	for {
 		c, err := l.Accept()
 		if err != nil {

@@ -58,20 +58,20 @@ func main() {
 	flag.BoolVar(&o.retry, "retry", false, "try to bind again and again until the address is free")
 	flag.DurationVar(&o.healthyAfter, "healthy-after", 0, "/health answers 404 for so long, and then 200")
 	flag.Parse()
-	if err := run(o, flag.Arg(0)); err != nil {
+	if err := runServer(o, flag.Arg(0)); err != nil {
 		fmt.Fprintln(os.Stderr, "testserver:", err)
 		os.Exit(1)
 	}
 }
 
-func run(o options, addr string) error {
+func runServer(o options, addr string) error {
 	if o.ignoreTerm {
 		signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	}
 	if o.linger > 0 {
 		terms := make(chan os.Signal, 100)
 		signal.Notify(terms, syscall.SIGTERM)
-		go linger(terms, o.linger)
+		go lingerOnTerm(terms, o.linger)
 	}
 	if o.binary {
 		for i := range 256 {
@@ -79,7 +79,7 @@ func run(o options, addr string) error {
 		}
 		_, _ = os.Stdout.WriteString("\x1b]0;owned\a\x1b[2J\xff\xfe no newline at the end of this")
 	}
-	if err := flood(o.floodMiB); err != nil {
+	if err := floodLog(o.floodMiB); err != nil {
 		return fmt.Errorf("write log: %w", err)
 	}
 	if o.secretLog {
@@ -90,21 +90,21 @@ func run(o options, addr string) error {
 		os.Exit(o.exit)
 	}
 	if o.daemonise && os.Getenv("TESTSERVER_CHILD") == "" {
-		return daemonise()
+		return startDaemon()
 	}
 	if o.also != "" {
-		l, err := listen(o.also, false)
+		l, err := openListener(o.also, false)
 		if err != nil {
 			return err
 		}
-		go drain(l)
+		go acceptAndClose(l)
 	}
-	l, err := listen(addr, o.retry)
+	l, err := openListener(addr, o.retry)
 	if err != nil {
 		return err
 	}
 	if o.tell {
-		l = &telling{Listener: l}
+		l = &loggingListener{Listener: l}
 	}
 	fmt.Printf("testserver %s listens on %s\n", o.name, l.Addr())
 	if o.token != "" && !o.announce {
@@ -113,7 +113,7 @@ func run(o options, addr string) error {
 	if o.tcp {
 		return serveTCP(l)
 	}
-	s := &http.Server{Handler: handler(o, l), ReadHeaderTimeout: time.Minute}
+	s := &http.Server{Handler: newHandler(o, l), ReadHeaderTimeout: time.Minute}
 	err = s.Serve(l)
 	if errors.Is(err, net.ErrClosed) {
 		// /close has closed the listener only: the process lives on.
@@ -122,9 +122,9 @@ func run(o options, addr string) error {
 	return err
 }
 
-// linger ends the process that long after the first SIGTERM, and writes a line for
+// lingerOnTerm ends the process that long after the first SIGTERM, and writes a line for
 // each that comes until then.
-func linger(terms <-chan os.Signal, d time.Duration) {
+func lingerOnTerm(terms <-chan os.Signal, d time.Duration) {
 	var over <-chan time.Time
 	for {
 		select {
@@ -140,7 +140,7 @@ func linger(terms <-chan os.Signal, d time.Duration) {
 	}
 }
 
-func listen(addr string, retry bool) (net.Listener, error) {
+func openListener(addr string, retry bool) (net.Listener, error) {
 	network, at := "tcp", netip.AddrPort{}
 	if literal, err := netip.ParseAddrPort(addr); err == nil {
 		at = literal
@@ -184,7 +184,7 @@ func listenMapped(at netip.AddrPort) (net.Listener, error) {
 	return net.FileListener(f)
 }
 
-func drain(l net.Listener) {
+func acceptAndClose(l net.Listener) {
 	for {
 		c, err := l.Accept()
 		if err != nil {
@@ -194,9 +194,9 @@ func drain(l net.Listener) {
 	}
 }
 
-// daemonise leaves a child behind that has nothing in common with this process
+// startDaemon leaves a child behind that has nothing in common with this process
 // but its environment.
-func daemonise() error {
+func startDaemon() error {
 	c := exec.CommandContext(context.Background(), os.Args[0], os.Args[1:]...)
 	c.Env = append(os.Environ(), "TESTSERVER_CHILD=1")
 	c.Stdout, c.Stderr = os.Stdout, os.Stderr
@@ -204,7 +204,7 @@ func daemonise() error {
 	return c.Start()
 }
 
-func flood(mib int) error {
+func floodLog(mib int) error {
 	line := append(bytes.Repeat([]byte("flood "), 170), "end\n"...)
 	block := bytes.Repeat(line, (1<<20)/len(line)+1)[:1<<20]
 	for range mib {

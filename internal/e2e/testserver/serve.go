@@ -19,36 +19,36 @@ import (
 
 // Pattern fills p with the bytes of the test stream that begin at offset: no
 // two aligned blocks of it are alike, so a lost or doubled block is seen.
-func pattern(p []byte, offset int64) {
+func fillPattern(p []byte, offset int64) {
 	for i := range p {
 		n := uint64(offset+int64(i)) >> 3
 		p[i] = byte(n*0x9E3779B97F4A7C15>>56) ^ byte(offset+int64(i))
 	}
 }
 
-// telling tells of each connection that it accepts, and of what comes first over it.
-type telling struct {
+// loggingListener tells of each connection that it accepts, and of what comes first over it.
+type loggingListener struct {
 	net.Listener
 }
 
-func (l *telling) Accept() (net.Conn, error) {
+func (l *loggingListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
 	fmt.Printf("accepted %s\n", c.RemoteAddr())
-	return &toldConn{Conn: c}, nil
+	return &loggingConn{Conn: c}, nil
 }
 
-type toldConn struct {
+type loggingConn struct {
 	net.Conn
-	told bool
+	logged bool
 }
 
-func (c *toldConn) Read(p []byte) (int, error) {
+func (c *loggingConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if n > 0 && !c.told {
-		c.told = true
+	if n > 0 && !c.logged {
+		c.logged = true
 		fmt.Printf("received %q\n", p[:min(n, 100)])
 	}
 	return n, err
@@ -70,7 +70,7 @@ func withLogin(token string, next http.Handler) http.Handler {
 	})
 }
 
-func handler(o options, l net.Listener) http.Handler {
+func newHandler(o options, l net.Listener) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s %s host=%s\n", o.name, r.URL.RequestURI(), r.Host)
@@ -94,7 +94,7 @@ func handler(o options, l net.Listener) http.Handler {
 		}
 	})
 	mux.HandleFunc("/nosuch/", http.NotFound)
-	mux.HandleFunc("/about", about)
+	mux.HandleFunc("/about", serveAbout)
 	mux.HandleFunc("/make", makeFiles)
 	mux.HandleFunc("/download", func(w http.ResponseWriter, r *http.Request) {
 		n, err := strconv.ParseInt(r.FormValue("n"), 10, 64)
@@ -106,7 +106,7 @@ func handler(o options, l net.Listener) http.Handler {
 		buf := make([]byte, 256<<10)
 		for sent := int64(0); sent < n; {
 			p := buf[:min(int64(len(buf)), n-sent)]
-			pattern(p, sent)
+			fillPattern(p, sent)
 			if _, err := w.Write(p); err != nil {
 				return
 			}
@@ -118,9 +118,9 @@ func handler(o options, l net.Listener) http.Handler {
 		n, err := io.Copy(h, r.Body)
 		fmt.Fprintf(w, "%d %s %v", n, hex.EncodeToString(h.Sum(nil)), err)
 	})
-	mux.HandleFunc("/count", count)
-	mux.HandleFunc("/echo", echo)
-	(&others{name: o.name}).handle(mux)
+	mux.HandleFunc("/count", serveCount)
+	mux.HandleFunc("/echo", serveEcho)
+	(&extraServers{name: o.name}).registerHandlers(mux)
 	mux.HandleFunc("/quit", func(_ http.ResponseWriter, r *http.Request) {
 		code, _ := strconv.Atoi(r.FormValue("code"))
 		fmt.Fprintf(os.Stderr, "testserver: asked to quit with %d\n", code)
@@ -145,9 +145,9 @@ func printLink(o options, l net.Listener) {
 	fmt.Printf("open http://%s/lab?token=%s\n", l.Addr(), o.token)
 }
 
-// about tells what the server was given: directory, CPUs, GPUs, and the job step that
+// serveAbout tells what the server was given: directory, CPUs, GPUs, and the job step that
 // it runs in, of which Slurm tells the memory.
-func about(w http.ResponseWriter, _ *http.Request) {
+func serveAbout(w http.ResponseWriter, _ *http.Request) {
 	dir, _ := os.Getwd()
 	fmt.Fprintf(w, "dir %s\n", dir)
 	status, _ := os.ReadFile("/proc/self/status")
@@ -186,8 +186,8 @@ func makeFiles(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// count numbers its lines, twenty a second, for as long as the connection lasts.
-func count(w http.ResponseWriter, r *http.Request) {
+// serveCount numbers its lines, twenty a second, for as long as the connection lasts.
+func serveCount(w http.ResponseWriter, r *http.Request) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for n := 1; ; n++ {
@@ -203,9 +203,9 @@ func count(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// echo upgrades the connection to a plain stream, as a websocket does, and
+// serveEcho upgrades the connection to a plain stream, as a websocket does, and
 // sends back what comes until the other side is done sending.
-func echo(w http.ResponseWriter, _ *http.Request) {
+func serveEcho(w http.ResponseWriter, _ *http.Request) {
 	c, rw, err := w.(http.Hijacker).Hijack()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -226,11 +226,11 @@ func serveTCP(l net.Listener) error {
 		if err != nil {
 			return err
 		}
-		go tcp(c.(*net.TCPConn))
+		go serveTCPConn(c.(*net.TCPConn))
 	}
 }
 
-func tcp(c *net.TCPConn) {
+func serveTCPConn(c *net.TCPConn) {
 	defer func() { _ = c.Close() }()
 	r := bufio.NewReader(c)
 	line, err := r.ReadString('\n')
@@ -242,7 +242,7 @@ func tcp(c *net.TCPConn) {
 	if verb == "PUSH" {
 		n, _ := strconv.ParseInt(arg, 10, 64)
 		p := make([]byte, n)
-		pattern(p, 0)
+		fillPattern(p, 0)
 		_, _ = c.Write(p)
 		_ = c.CloseWrite()
 	}

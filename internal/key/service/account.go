@@ -20,17 +20,17 @@ func (a *Account) Token(ctx context.Context, _ bool) (string, bool, error) {
 		Token string `json:"access_token"`
 	}
 	err := a.HTTP.do(ctx, call{
-		op: "sign the service account in", method: http.MethodPost, url: a.Endpoint, fine: []int{http.StatusOK, http.StatusCreated},
+		op: "sign the service account in", method: http.MethodPost, url: a.Endpoint, okStatuses: []int{http.StatusOK, http.StatusCreated},
 		header: http.Header{"X-Api-Key": {a.Key}},
 	}, &answer)
-	if err == nil && !plausible(answer.Token) {
+	if err == nil && !isValidToken(answer.Token) {
 		err = &AnswerError{Host: hostOf(a.Endpoint), Op: "sign the service account in", What: "there is no token in it"}
 	}
 	return answer.Token, false, err
 }
 
-// plausible says whether a token can go into a header (RFC 6750, section 2.1).
-func plausible(token string) bool {
+// isValidToken says whether a token can go into a header (RFC 6750, section 2.1).
+func isValidToken(token string) bool {
 	return token != "" && !strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 

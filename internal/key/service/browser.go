@@ -15,20 +15,20 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// signInPatience is how long a person may take in the browser: to find the phone, say.
-const signInPatience = 5 * time.Minute
+// signInTimeout is how long a person may take in the browser: to find the phone, say.
+const signInTimeout = 5 * time.Minute
 
 // byBrowser has the person sign in in a browser, which comes back to us with a code.
 func (o *OIDC) byBrowser(ctx context.Context, cfg *oauth2.Config) (*oauth2.Token, error) {
-	listeners, err := o.listen(ctx)
+	listeners, err := o.listenForRedirect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var work conc.WaitGroup
 	defer work.Wait()
-	ctx, cancel := context.WithTimeout(ctx, signInPatience)
+	ctx, cancel := context.WithTimeout(ctx, signInTimeout)
 	defer cancel()
-	b := &back{oidc: o, cfg: cfg, state: rand.Text(), verifier: oauth2.GenerateVerifier(), got: make(chan signedIn, 1), ctx: ctx}
+	b := &redirectHandler{oidc: o, cfg: cfg, state: rand.Text(), verifier: oauth2.GenerateVerifier(), got: make(chan signedIn, 1), ctx: ctx}
 	server := &http.Server{Handler: b, ReadHeaderTimeout: 10 * time.Second}
 	for _, l := range listeners {
 		work.Go(func() { _ = server.Serve(l) }) // until Shutdown
@@ -53,9 +53,9 @@ func (o *OIDC) byBrowser(ctx context.Context, cfg *oauth2.Config) (*oauth2.Token
 	}
 }
 
-// listen takes the port of the redirect on both loopback addresses: what is told
+// listenForRedirect takes the port of the redirect on both loopback addresses: what is told
 // "localhost" may try either, and what listens on the other would get the code.
-func (o *OIDC) listen(ctx context.Context) ([]net.Listener, error) {
+func (o *OIDC) listenForRedirect(ctx context.Context) ([]net.Listener, error) {
 	u, err := url.Parse(o.Redirect)
 	if err != nil {
 		return nil, &SignInError{Host: hostOf(o.Issuer), Why: SignInFailed, Err: errors.New("the redirect is no address")}
@@ -78,8 +78,8 @@ func (o *OIDC) listen(ctx context.Context) ([]net.Listener, error) {
 	return all, nil
 }
 
-// back is where the browser comes back to.
-type back struct {
+// redirectHandler is where the browser comes back to.
+type redirectHandler struct {
 	oidc     *OIDC
 	cfg      *oauth2.Config
 	ctx      context.Context // of the sign-in, which a request is only a step of
@@ -93,7 +93,7 @@ type signedIn struct {
 	err   error
 }
 
-func (b *back) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (b *redirectHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	q := r.URL.Query()
@@ -107,11 +107,11 @@ func (b *back) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case refused == "access_denied":
 		s.err = &SignInError{Host: hostOf(b.oidc.Issuer), Why: SignInDenied}
 	case refused != "":
-		s.err = &SignInError{Host: hostOf(b.oidc.Issuer), Why: SignInFailed, Err: errors.New(printable(refused + " " + q.Get("error_description")))}
+		s.err = &SignInError{Host: hostOf(b.oidc.Issuer), Why: SignInFailed, Err: errors.New(sanitizeText(refused + " " + q.Get("error_description")))}
 	default:
 		token, err := b.cfg.Exchange(b.ctx, q.Get("code"), oauth2.VerifierOption(b.verifier))
 		if err != nil {
-			err = b.oidc.failed(b.ctx, err)
+			err = b.oidc.translateError(b.ctx, err)
 		}
 		s = signedIn{token, err}
 	}
@@ -123,15 +123,15 @@ func (b *back) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.err != nil {
 		w.WriteHeader(http.StatusBadGateway)
 	}
-	fmt.Fprintf(w, page, text)
+	fmt.Fprintf(w, resultPage, text)
 	select {
 	case b.got <- s:
 	default: // the tab was loaded again
 	}
 }
 
-// page is for texts of our own alone: nothing in them is escaped.
-const page = `<!DOCTYPE html>
+// resultPage is for texts of our own alone: nothing in them is escaped.
+const resultPage = `<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>cscs</title></head>
 <body style="font-family: sans-serif; margin: 4em"><p>%s</p></body></html>
 `

@@ -37,8 +37,8 @@ func (c *Current) Certify(ctx context.Context, pub ssh.PublicKey) (certificate, 
 	if c.Minute {
 		duration = "1min"
 	}
-	err = c.call(ctx, call{
-		op: "sign the key", method: http.MethodPost, url: c.Endpoint + "/sign", fine: []int{http.StatusCreated, http.StatusOK},
+	err = c.callWithToken(ctx, call{
+		op: "sign the key", method: http.MethodPost, url: c.Endpoint + "/sign", okStatuses: []int{http.StatusCreated, http.StatusOK},
 		body: map[string]string{"publicKey": string(ssh.MarshalAuthorizedKey(pub)), "duration": duration},
 	}, &answer)
 	return []byte(answer.SSHKey.PublicKey), nil, err
@@ -81,8 +81,8 @@ func (c *Current) List(ctx context.Context, all bool) ([]Issued, error) {
 		SSHKeys *[]wireKey `json:"sshKeys"`
 	}
 	which := strconv.FormatBool(all)
-	err := c.call(ctx, call{
-		op: "list keys", method: http.MethodGet, fine: []int{http.StatusOK},
+	err := c.callWithToken(ctx, call{
+		op: "list keys", method: http.MethodGet, okStatuses: []int{http.StatusOK},
 		url: c.Endpoint + "?include_revoked=" + which + "&include_expired=" + which,
 	}, &answer)
 	if err != nil {
@@ -108,19 +108,19 @@ func (c *Current) Revoke(ctx context.Context, serial string) error {
 		Revoked bool   `json:"revoked"`
 		Message string `json:"message"`
 	}
-	err := c.call(ctx, call{
-		op: "revoke key " + serial, method: http.MethodPut, url: c.Endpoint + "/revoke", fine: []int{http.StatusOK},
+	err := c.callWithToken(ctx, call{
+		op: "revoke key " + serial, method: http.MethodPut, url: c.Endpoint + "/revoke", okStatuses: []int{http.StatusOK},
 		body: map[string]string{"serialNumber": serial, "reason": "revoked by its user with cscs key revoke"},
 	}, &answer)
 	if err == nil && !answer.Revoked {
-		err = &RefusedError{Host: hostOf(c.Endpoint), Op: "revoke key " + serial, Status: http.StatusOK, Message: printable(answer.Message)}
+		err = &RefusedError{Host: hostOf(c.Endpoint), Op: "revoke key " + serial, Status: http.StatusOK, Message: sanitizeText(answer.Message)}
 	}
 	return err
 }
 
-// call makes a call with an access token. One of an earlier sign-in that is not taken is
+// callWithToken makes a call with an access token. One of an earlier sign-in that is not taken is
 // replaced once, by signing in anew.
-func (c *Current) call(ctx context.Context, what call, answer any) error {
+func (c *Current) callWithToken(ctx context.Context, what call, answer any) error {
 	token, cached, err := c.Login.Token(ctx, false)
 	if err != nil {
 		return err

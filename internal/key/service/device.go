@@ -26,7 +26,7 @@ func (o *OIDC) byDevice(ctx context.Context, cfg *oauth2.Config) (*oauth2.Token,
 		Interval        int64  `json:"interval"`   // seconds
 	}
 	err := o.HTTP.do(ctx, call{
-		op: op, method: http.MethodPost, url: cfg.Endpoint.DeviceAuthURL, fine: []int{http.StatusOK},
+		op: op, method: http.MethodPost, url: cfg.Endpoint.DeviceAuthURL, okStatuses: []int{http.StatusOK},
 		body: url.Values{"client_id": {o.ClientID}, "scope": {"openid"}},
 	}, &d)
 	if err != nil {
@@ -40,10 +40,10 @@ func (o *OIDC) byDevice(ctx context.Context, cfg *oauth2.Config) (*oauth2.Token,
 		DeviceCode: d.DeviceCode, Interval: min(max(d.Interval, 0), 60),
 		Expiry: time.Now().Add(time.Duration(min(max(d.ExpiresIn, 60), 3600)) * time.Second),
 	}
-	o.Show(Device{Address: printable(d.Address), Complete: printable(d.AddressComplete), Code: printable(d.UserCode), Until: wait.Expiry})
+	o.Show(Device{Address: sanitizeText(d.Address), Complete: sanitizeText(d.AddressComplete), Code: sanitizeText(d.UserCode), Until: wait.Expiry})
 	token, err := cfg.DeviceAccessToken(ctx, wait)
 	if err != nil {
-		return nil, o.failed(ctx, err)
+		return nil, o.translateError(ctx, err)
 	}
 	return token, nil
 }

@@ -20,8 +20,8 @@ import (
 	"time"
 )
 
-// most is how much of an answer is read: a list of certificates is some kilobytes.
-const most = 1 << 20
+// maxAnswerSize is how much of an answer is read: a list of certificates is some kilobytes.
+const maxAnswerSize = 1 << 20
 
 // Times as CSCS's own tool has them.
 const (
@@ -67,12 +67,12 @@ func (h *HTTP) forOAuth2() *http.Client {
 
 // A call is one request and what is expected of it.
 type call struct {
-	op     string // what is asked, in words: "sign a key"
-	method string
-	url    string
-	header http.Header
-	body   any // as JSON; or url.Values, as a form
-	fine   []int
+	op         string // what is asked, in words: "sign a key"
+	method     string
+	url        string
+	header     http.Header
+	body       any // as JSON; or url.Values, as a form
+	okStatuses []int
 }
 
 // do makes the call and decodes the answer into the value that answer points to.
@@ -109,31 +109,31 @@ func (h *HTTP) do(ctx context.Context, c call, answer any) error {
 	host := req.URL.Hostname()
 	resp, err := h.client.Do(req)
 	if err != nil {
-		return down(ctx, host, c.op, err)
+		return newDownError(ctx, host, c.op, err)
 	}
 	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerSize+1))
 	switch {
-	case err != nil && !errors.Is(err, errSlow):
-		return down(ctx, host, c.op, errHalf)
+	case err != nil && !errors.Is(err, errAnswerTimeout):
+		return newDownError(ctx, host, c.op, errTruncated)
 	case err != nil:
-		return down(ctx, host, c.op, errSlow)
-	case len(data) > most:
+		return newDownError(ctx, host, c.op, errAnswerTimeout)
+	case len(data) > maxAnswerSize:
 		return &AnswerError{Host: host, Op: c.op, What: "it is longer than 1 MiB"}
 	}
-	for _, code := range c.fine {
+	for _, code := range c.okStatuses {
 		if resp.StatusCode == code {
-			if err := decode(data, answer); err != nil {
-				return &AnswerError{Host: host, Op: c.op, What: what(resp.Header, err)}
+			if err := decodeJSON(data, answer); err != nil {
+				return &AnswerError{Host: host, Op: c.op, What: describeBadAnswer(resp.Header, err)}
 			}
 			return nil
 		}
 	}
-	return refusal(host, c.op, resp.StatusCode, resp.Header, data)
+	return newStatusError(host, c.op, resp.StatusCode, resp.Header, data)
 }
 
-// decode reads one JSON value. The error has nothing of the data in it: it may be a key.
-func decode(data []byte, to any) error {
+// decodeJSON reads one JSON value. The error has nothing of the data in it: it may be a key.
+func decodeJSON(data []byte, to any) error {
 	if to == nil {
 		return nil
 	}
@@ -148,18 +148,18 @@ func decode(data []byte, to any) error {
 	return errors.New("it is not JSON")
 }
 
-// what says what came instead.
-func what(h http.Header, err error) string {
+// describeBadAnswer says what came instead.
+func describeBadAnswer(h http.Header, err error) string {
 	kind, _, _ := strings.Cut(h.Get("Content-Type"), ";")
 	if kind != "" && kind != "application/json" {
-		return fmt.Sprintf("%v but %s", err, printable(kind))
+		return fmt.Sprintf("%v but %s", err, sanitizeText(kind))
 	}
 	return err.Error()
 }
 
-// refusal is the error for an answer that is none of the good ones.
-func refusal(host, op string, status int, h http.Header, data []byte) error {
-	message := said(data)
+// newStatusError is the error for an answer that is none of the good ones.
+func newStatusError(host, op string, status int, h http.Header, data []byte) error {
+	message := parseErrorMessage(data)
 	switch {
 	case status == http.StatusTooManyRequests:
 		after, _ := strconv.Atoi(h.Get("Retry-After")) // a date, or nothing, is 0
@@ -176,9 +176,9 @@ func refusal(host, op string, status int, h http.Header, data []byte) error {
 	return &RefusedError{Host: host, Op: op, Status: status, Message: message}
 }
 
-// said is what a service says of an error: {"message":…} is the current one's,
+// parseErrorMessage is what a service says of an error: {"message":…} is the current one's,
 // {"payload":{"message":…}} the older one's.
-func said(data []byte) string {
+func parseErrorMessage(data []byte) string {
 	var e struct {
 		Message json.RawMessage `json:"message"`
 		Payload struct {
@@ -192,14 +192,14 @@ func said(data []byte) string {
 	for _, raw := range []json.RawMessage{e.Message, e.Payload.Message, e.Description} {
 		var s string
 		if json.Unmarshal(raw, &s) == nil && s != "" {
-			return printable(s)
+			return sanitizeText(s)
 		}
 	}
 	return ""
 }
 
-// printable is a line of foreign text that is fit for a message.
-func printable(s string) string {
+// sanitizeText is a line of foreign text that is fit for a message.
+func sanitizeText(s string) string {
 	s = strings.ToValidUTF8(s, "?")
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7f && r < 0xa0 {
@@ -222,8 +222,8 @@ func isQuota(message string) bool {
 	return strings.Contains(m, "maximum") || strings.Contains(m, "limit") || strings.Contains(m, "quota")
 }
 
-// down is the error for a service from which no answer came, or half of one.
-func down(ctx context.Context, host, op string, err error) error {
+// newDownError is the error for a service from which no answer came, or half of one.
+func newDownError(ctx context.Context, host, op string, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -234,5 +234,5 @@ func down(ctx context.Context, host, op string, err error) error {
 	return &DownError{Host: host, Op: op, Err: err}
 }
 
-// errHalf is why an answer is of no use.
-var errHalf = errors.New("its answer broke off")
+// errTruncated is why an answer is of no use.
+var errTruncated = errors.New("its answer broke off")

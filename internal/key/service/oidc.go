@@ -36,34 +36,34 @@ type Device struct {
 	Until    time.Time // zero: it does not say
 }
 
-// early is how long before its end a token is not used any more.
-const early = 20 * time.Second
+// expiryMargin is how long before its end a token is not used any more.
+const expiryMargin = 20 * time.Second
 
 // Token implements Login.
 func (o *OIDC) Token(ctx context.Context, anew bool) (string, bool, error) {
 	kept := o.Tokens.load(o.Issuer, o.ClientID)
-	if kept != nil && !anew && kept.AccessToken != "" && time.Until(kept.Expiry) > early {
+	if kept != nil && !anew && kept.AccessToken != "" && time.Until(kept.Expiry) > expiryMargin {
 		return kept.AccessToken, true, nil
 	}
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, o.HTTP.forOAuth2())
-	cfg, err := o.discover(ctx)
+	cfg, err := o.discoverEndpoints(ctx)
 	if err != nil {
 		return "", false, err
 	}
 	var dropped error // why what was stored is
 	if kept != nil && kept.RefreshToken != "" && !anew {
 		fresh, err := cfg.TokenSource(ctx, &oauth2.Token{RefreshToken: kept.RefreshToken}).Token()
-		if err == nil && plausible(fresh.AccessToken) {
+		if err == nil && isValidToken(fresh.AccessToken) {
 			o.Tokens.save(o.Issuer, o.ClientID, fresh)
 			return fresh.AccessToken, true, nil
 		}
 		var refused *oauth2.RetrieveError
 		if err != nil && !errors.As(err, &refused) {
-			return "", false, o.failed(ctx, err)
+			return "", false, o.translateError(ctx, err)
 		}
 		// The provider has forgotten the session: it is begun anew.
 		if refused != nil {
-			dropped = &RefusedError{Host: hostOf(o.Issuer), Op: signIn, Status: refused.Response.StatusCode, Message: printable(refused.ErrorDescription)}
+			dropped = &RefusedError{Host: hostOf(o.Issuer), Op: signInOp, Status: refused.Response.StatusCode, Message: sanitizeText(refused.ErrorDescription)}
 		}
 	}
 	o.Tokens.forget(o.Issuer, o.ClientID)
@@ -82,35 +82,35 @@ func (o *OIDC) Token(ctx context.Context, anew bool) (string, bool, error) {
 	if err != nil {
 		return "", false, err
 	}
-	if !plausible(fresh.AccessToken) {
-		return "", false, &AnswerError{Host: hostOf(o.Issuer), Op: signIn, What: "there is no token in it"}
+	if !isValidToken(fresh.AccessToken) {
+		return "", false, &AnswerError{Host: hostOf(o.Issuer), Op: signInOp, What: "there is no token in it"}
 	}
 	o.Tokens.save(o.Issuer, o.ClientID, fresh)
 	return fresh.AccessToken, false, nil
 }
 
-const signIn = "sign you in"
+const signInOp = "sign you in"
 
-// discovered is what we need of the provider's description of itself (OpenID Connect
+// providerMetadata is what we need of the provider's description of itself (OpenID Connect
 // Discovery 1.0, section 3).
-type discovered struct {
+type providerMetadata struct {
 	Issuer string `json:"issuer"`
 	Auth   string `json:"authorization_endpoint"`
 	Token  string `json:"token_endpoint"`
 	Device string `json:"device_authorization_endpoint"`
 }
 
-// discover asks the provider where things are.
-func (o *OIDC) discover(ctx context.Context) (*oauth2.Config, error) {
-	var d discovered
+// discoverEndpoints asks the provider where things are.
+func (o *OIDC) discoverEndpoints(ctx context.Context) (*oauth2.Config, error) {
+	var d providerMetadata
 	err := o.HTTP.do(ctx, call{
-		op: "tell about itself", method: http.MethodGet, fine: []int{http.StatusOK},
+		op: "tell about itself", method: http.MethodGet, okStatuses: []int{http.StatusOK},
 		url: strings.TrimSuffix(o.Issuer, "/") + "/.well-known/openid-configuration",
 	}, &d)
 	if err != nil {
 		return nil, err
 	}
-	if what := d.wrong(o.Issuer); what != "" {
+	if what := d.findProblem(o.Issuer); what != "" {
 		return nil, &AnswerError{Host: hostOf(o.Issuer), Op: "tell about itself", What: what}
 	}
 	return &oauth2.Config{
@@ -119,9 +119,9 @@ func (o *OIDC) discover(ctx context.Context) (*oauth2.Config, error) {
 	}, nil
 }
 
-// wrong says what of a description cannot be: it must be of the very issuer, and lead to
+// findProblem says what of a description cannot be: it must be of the very issuer, and lead to
 // nowhere less safe.
-func (d discovered) wrong(issuer string) string {
+func (d providerMetadata) findProblem(issuer string) string {
 	if strings.TrimSuffix(d.Issuer, "/") != strings.TrimSuffix(issuer, "/") {
 		return "it is of another issuer"
 	}
@@ -141,9 +141,9 @@ func (d discovered) wrong(issuer string) string {
 	return ""
 }
 
-// failed is the error for what oauth2 says of a sign-in. Its own words are not handed
+// translateError is the error for what oauth2 says of a sign-in. Its own words are not handed
 // on, for they have the provider's whole answer in them.
-func (o *OIDC) failed(ctx context.Context, err error) error {
+func (o *OIDC) translateError(ctx context.Context, err error) error {
 	host := hostOf(o.Issuer)
 	var refused *oauth2.RetrieveError
 	var network *url.Error
@@ -159,11 +159,11 @@ func (o *OIDC) failed(ctx context.Context, err error) error {
 		case "expired_token":
 			return &SignInError{Host: host, Why: SignInExpired}
 		case "":
-			return refusal(host, signIn, refused.Response.StatusCode, refused.Response.Header, nil)
+			return newStatusError(host, signInOp, refused.Response.StatusCode, refused.Response.Header, nil)
 		}
-		return &SignInError{Host: host, Why: SignInFailed, Err: errors.New(printable(strings.TrimSpace(refused.ErrorCode + " " + refused.ErrorDescription)))}
+		return &SignInError{Host: host, Why: SignInFailed, Err: errors.New(sanitizeText(strings.TrimSpace(refused.ErrorCode + " " + refused.ErrorDescription)))}
 	case errors.As(err, &network):
-		return down(ctx, host, signIn, err)
+		return newDownError(ctx, host, signInOp, err)
 	}
-	return &AnswerError{Host: host, Op: signIn, What: "there is no token in it"}
+	return &AnswerError{Host: host, Op: signInOp, What: "there is no token in it"}
 }

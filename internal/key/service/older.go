@@ -46,7 +46,7 @@ func (o *Older) Certify(ctx context.Context, _ ssh.PublicKey) (certificate, priv
 	}
 	const op = "make a signed key"
 	err = o.HTTP.do(ctx, call{
-		op: op, method: http.MethodPost, url: o.Endpoint, fine: []int{http.StatusOK, http.StatusCreated},
+		op: op, method: http.MethodPost, url: o.Endpoint, okStatuses: []int{http.StatusOK, http.StatusCreated},
 		body: map[string]string{"username": user, "password": string(password), "otp": otp},
 	}, &answer)
 	if err != nil {

@@ -204,23 +204,23 @@ func TestRedirect(t *testing.T) {
 
 func TestDiscovered(t *testing.T) {
 	const issuer = "https://auth.example.org/realm"
-	good := discovered{Issuer: issuer, Auth: issuer + "/auth", Token: issuer + "/token", Device: issuer + "/device"}
-	if what := good.wrong(issuer); what != "" {
+	good := providerMetadata{Issuer: issuer, Auth: issuer + "/auth", Token: issuer + "/token", Device: issuer + "/device"}
+	if what := good.findProblem(issuer); what != "" {
 		t.Error(what)
 	}
-	for name, change := range map[string]func(*discovered){
-		"another issuer":   func(d *discovered) { d.Issuer = "https://evil.example.org" },
-		"http":             func(d *discovered) { d.Token = "http://auth.example.org/token" },
-		"no host":          func(d *discovered) { d.Auth = "https:///auth" },
-		"no token":         func(d *discovered) { d.Token = "" },
-		"a user":           func(d *discovered) { d.Token = "https://me@auth.example.org/" },
-		"a file":           func(d *discovered) { d.Auth = "file:///etc/passwd" },
-		"no address":       func(d *discovered) { d.Device = "://" },
-		"device over http": func(d *discovered) { d.Device = "http://auth.example.org/device" },
+	for name, change := range map[string]func(*providerMetadata){
+		"another issuer":   func(d *providerMetadata) { d.Issuer = "https://evil.example.org" },
+		"http":             func(d *providerMetadata) { d.Token = "http://auth.example.org/token" },
+		"no host":          func(d *providerMetadata) { d.Auth = "https:///auth" },
+		"no token":         func(d *providerMetadata) { d.Token = "" },
+		"a user":           func(d *providerMetadata) { d.Token = "https://me@auth.example.org/" },
+		"a file":           func(d *providerMetadata) { d.Auth = "file:///etc/passwd" },
+		"no address":       func(d *providerMetadata) { d.Device = "://" },
+		"device over http": func(d *providerMetadata) { d.Device = "http://auth.example.org/device" },
 	} {
 		d := good
 		change(&d)
-		if d.wrong(issuer) == "" {
+		if d.findProblem(issuer) == "" {
 			t.Errorf("%s is taken", name)
 		}
 	}
@@ -283,7 +283,7 @@ func TestBrowserComesBack(t *testing.T) {
 	o := &OIDC{HTTP: NewHTTP("x"), Issuer: "https://auth.example.org", ClientID: "c", Redirect: "http://localhost:0", Tokens: NoTokens{}}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	b := &back{oidc: o, cfg: &oauth2.Config{}, ctx: ctx, state: "the state", got: make(chan signedIn, 1)}
+	b := &redirectHandler{oidc: o, cfg: &oauth2.Config{}, ctx: ctx, state: "the state", got: make(chan signedIn, 1)}
 	for query, code := range map[string]int{
 		"":                          400,
 		"?code=x":                   400,
@@ -362,9 +362,9 @@ func FuzzAnswers(f *testing.F) {
 		ctx = context.WithValue(t.Context(), oauth2.HTTPClient, h.forOAuth2())
 		_, err = (&oauth2.Config{Endpoint: oauth2.Endpoint{TokenURL: "https://auth.example.org/t"}}).Exchange(ctx, "x")
 		if err != nil {
-			look(o.failed(ctx, err))
+			look(o.translateError(ctx, err))
 		}
-		if tok := parseToken(answer, "", ""); tok != nil && tok.AccessToken != "" && !plausible(tok.AccessToken) {
+		if tok := parseToken(answer, "", ""); tok != nil && tok.AccessToken != "" && !isValidToken(tok.AccessToken) {
 			t.Errorf("a token that cannot go into a header: %q", tok.AccessToken)
 		}
 	})

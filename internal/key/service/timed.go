@@ -10,8 +10,8 @@ import (
 	"github.com/alps-tunnel/cscs/internal/runclock"
 )
 
-// errSlow is why there is no answer.
-var errSlow = fmt.Errorf("no answer within %v", answerTimeout)
+// errAnswerTimeout is why there is no answer.
+var errAnswerTimeout = fmt.Errorf("no answer within %v", answerTimeout)
 
 // timed gives each request, with the body of its answer, answerTimeout. The timeout of http.Client
 // also counts the time in which the process is stopped (Ctrl-Z): it would discard an answer that
@@ -19,10 +19,10 @@ var errSlow = fmt.Errorf("no answer within %v", answerTimeout)
 type timed struct{ next http.RoundTripper }
 
 func (t timed) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx, cancel := runclock.WithTimeoutCause(req.Context(), answerTimeout, errSlow)
+	ctx, cancel := runclock.WithTimeoutCause(req.Context(), answerTimeout, errAnswerTimeout)
 	resp, err := t.next.RoundTrip(req.WithContext(ctx))
 	if err != nil {
-		err = slow(ctx, err)
+		err = convertTimeout(ctx, err)
 		cancel()
 		return nil, err
 	}
@@ -40,7 +40,7 @@ type timedBody struct {
 func (b *timedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
-		err = slow(b.ctx, err)
+		err = convertTimeout(b.ctx, err)
 	}
 	return n, err
 }
@@ -50,10 +50,10 @@ func (b *timedBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// slow is errSlow if the timeout has ended a request, else err.
-func slow(ctx context.Context, err error) error {
-	if errors.Is(context.Cause(ctx), errSlow) {
-		return errSlow
+// convertTimeout is errAnswerTimeout if the timeout has ended a request, else err.
+func convertTimeout(ctx context.Context, err error) error {
+	if errors.Is(context.Cause(ctx), errAnswerTimeout) {
+		return errAnswerTimeout
 	}
 	return err
 }

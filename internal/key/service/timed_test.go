@@ -23,8 +23,8 @@ func TestSlowService(t *testing.T) {
 				return nil, r.Context().Err()
 			})}
 			began := time.Now()
-			err := h.do(t.Context(), call{op: "sign", method: http.MethodGet, url: "https://keys.example.org/", fine: []int{http.StatusOK}}, nil)
-			if took := time.Since(began); !errors.Is(err, errSlow) || took != answerTimeout {
+			err := h.do(t.Context(), call{op: "sign", method: http.MethodGet, url: "https://keys.example.org/", okStatuses: []int{http.StatusOK}}, nil)
+			if took := time.Since(began); !errors.Is(err, errAnswerTimeout) || took != answerTimeout {
 				t.Errorf("%s: %v after %v", name, err, took)
 			}
 		})

@@ -39,7 +39,7 @@ func parseToken(data []byte, issuer, client string) *oauth2.Token {
 	if json.Unmarshal(data, &k) != nil || k.Issuer != issuer || k.Client != client {
 		return nil
 	}
-	if k.Access != "" && !plausible(k.Access) {
+	if k.Access != "" && !isValidToken(k.Access) {
 		return nil
 	}
 	return &oauth2.Token{AccessToken: k.Access, RefreshToken: k.Refresh, Expiry: k.Expiry}
@@ -66,7 +66,7 @@ func (f FileTokens) load(issuer, client string) *oauth2.Token {
 		return nil
 	}
 	data, err := os.ReadFile(f.Path)
-	if err != nil || len(data) > most {
+	if err != nil || len(data) > maxAnswerSize {
 		return nil
 	}
 	return parseToken(data, issuer, client)

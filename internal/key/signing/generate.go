@@ -48,8 +48,8 @@ func (r Request) publicOf(ctx context.Context) (ssh.PublicKey, error) {
 	return signer.PublicKey(), nil
 }
 
-// generate makes an Ed25519 key, in files of b.
-func (r Request) generate(ctx context.Context, b *batch) (ssh.Signer, error) {
+// generateKey makes an Ed25519 key, in files of b.
+func (r Request) generateKey(ctx context.Context, b *batch) (ssh.Signer, error) {
 	passphrase, err := r.newPassphrase(ctx)
 	if err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func (r Request) generate(ctx context.Context, b *batch) (ssh.Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a key: %w", err)
 	}
-	sealed, err := seal(private, r.Comment, passphrase)
+	sealed, err := encodePrivateKey(private, r.Comment, passphrase)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (r Request) generate(ctx context.Context, b *batch) (ssh.Signer, error) {
 		mode   fs.FileMode
 		data   []byte
 	}{{"", 0o600, sealed}, {".pub", 0o644, publicLine(signer.PublicKey(), r.Comment)}} {
-		s, err := b.stage(f.suffix, f.mode)
+		s, err := b.stageFile(f.suffix, f.mode)
 		if err == nil {
 			err = s.write(f.data)
 		}
@@ -84,9 +84,9 @@ func (r Request) generate(ctx context.Context, b *batch) (ssh.Signer, error) {
 	return signer, nil
 }
 
-// seal is a private key in OpenSSH's own format (PROTOCOL.key), encrypted if there is a
+// encodePrivateKey is a private key in OpenSSH's own format (PROTOCOL.key), encrypted if there is a
 // passphrase.
-func seal(private any, comment string, passphrase []byte) ([]byte, error) {
+func encodePrivateKey(private any, comment string, passphrase []byte) ([]byte, error) {
 	block, err := ssh.MarshalPrivateKey(private, comment)
 	if len(passphrase) > 0 {
 		block, err = ssh.MarshalPrivateKeyWithPassphrase(private, comment, passphrase)

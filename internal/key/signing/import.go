@@ -129,12 +129,12 @@ func Find(file, keysIn string) (Pair, error) {
 	case only != "":
 		return pairs[0], nil
 	}
-	return choose(dir, pairs)
+	return choosePair(dir, pairs)
 }
 
-// choose takes of the pairs in a directory, the newest first, the one that is meant: of those named
+// choosePair takes of the pairs in a directory, the newest first, the one that is meant: of those named
 // like CSCS's, if there are any, and valid, if any is, the newest. The error is a *SeveralError.
-func choose(dir string, pairs []Pair) (Pair, error) {
+func choosePair(dir string, pairs []Pair) (Pair, error) {
 	narrow := func(fits func(Pair) bool) {
 		if slices.ContainsFunc(pairs, fits) {
 			pairs = slices.DeleteFunc(pairs, func(p Pair) bool { return !fits(p) })
@@ -155,9 +155,9 @@ func choose(dir string, pairs []Pair) (Pair, error) {
 	return pairs[0], nil
 }
 
-// leaves reports whether the private key of p stays in its place: it is in the directory of
+// isLeftInPlace reports whether the private key of p stays in its place: it is in the directory of
 // r.Path already, under a name that the user has given it and that other programs may know.
-func (r Request) leaves(p Pair) bool {
+func (r Request) isLeftInPlace(p Pair) bool {
 	at, to := realPath(p.Key), realPath(r.Path)
 	return filepath.Dir(at) == filepath.Dir(to) && !strings.HasPrefix(filepath.Base(at), filepath.Base(to)+" ") && at != to
 }
@@ -176,7 +176,7 @@ func (r Request) importCertificate(p Pair) (Result, error) {
 	}
 	b := newBatch(r.Path)
 	defer b.discard()
-	file, err := b.stage("-cert.pub", 0o644)
+	file, err := b.stageFile("-cert.pub", 0o644)
 	if err != nil {
 		return Result{}, err
 	}
@@ -187,7 +187,7 @@ func (r Request) importCertificate(p Pair) (Result, error) {
 	if err := key.InTime(p.Cert, p.cert, time.Now()); err != nil {
 		return Result{}, err // the pair's own fault, and no service's
 	}
-	cert, err := r.accept(text, p.cert.Key, by)
+	cert, err := r.acceptCertificate(text, p.cert.Key, by)
 	if err != nil {
 		return Result{}, err
 	}
@@ -195,7 +195,7 @@ func (r Request) importCertificate(p Pair) (Result, error) {
 	if err := file.write(ssh.MarshalAuthorizedKey(cert)); err != nil {
 		return Result{}, err
 	}
-	result, err := r.finish(b, cert, false)
+	result, err := r.commitAndRecord(b, cert, false)
 	if err != nil {
 		return Result{}, err
 	}
@@ -225,24 +225,24 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 	if err := r.checkFiles(); err != nil {
 		return Result{}, err
 	}
-	release, err := lock(ctx, r.State, r.Path, r.Waiting)
+	release, err := lockKey(ctx, r.State, r.Path, r.Waiting)
 	if err != nil {
 		return Result{}, err
 	}
 	defer release()
-	if _, err := sweep(r.Path); err != nil {
+	if _, err := sweepLeftovers(r.Path); err != nil {
 		return Result{}, err
 	}
-	if r.leaves(p) {
+	if r.isLeftInPlace(p) {
 		return r.importCertificate(p)
 	}
 	keep := map[string]bool{p.Key: regular.Same(p.Key, r.Path), p.Cert: regular.Same(p.Cert, r.Path+"-cert.pub")}
 	var by ssh.PublicKey // nil: the pair is in place already
 	switch {
 	case !keep[p.Key]:
-		by, err = r.replaceable()
+		by, err = r.checkReplaceable()
 	case !keep[p.Cert]:
-		by = r.authority()
+		by = r.currentAuthority()
 	}
 	if err != nil {
 		return Result{}, err
@@ -269,7 +269,7 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 	var sealed *ssh.PassphraseMissingError
 	switch {
 	case errors.As(err, &sealed):
-		cert, err := r.accept(text, p.cert.Key, by)
+		cert, err := r.acceptCertificate(text, p.cert.Key, by)
 		if err != nil {
 			return Result{}, err
 		}
@@ -282,7 +282,7 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 				return Result{}, err
 			}
 		}
-		result, err = r.finish(b, cert, true)
+		result, err = r.commitAndRecord(b, cert, true)
 		if err != nil {
 			return Result{}, err
 		}
@@ -290,7 +290,7 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 	case err != nil:
 		return Result{}, &CertificateError{What: "what came with it is no private key"}
 	default:
-		if _, err := r.accept(text, p.cert.Key, by); err != nil {
+		if _, err := r.acceptCertificate(text, p.cert.Key, by); err != nil {
 			return Result{}, err // rather than after a question
 		}
 		passphrase, err := r.newPassphrase(ctx)
@@ -298,7 +298,7 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 			return Result{}, err
 		}
 		defer clear(passphrase)
-		if result, err = r.install(b, raw, text, passphrase, by); err != nil {
+		if result, err = r.installPair(b, raw, text, passphrase, by); err != nil {
 			return Result{}, err
 		}
 	}

@@ -35,7 +35,7 @@ func TestFindAuthorities(t *testing.T) {
 		dir := t.TempDir()
 		for _, p := range c.pairs {
 			k := newKey(t)
-			sealed, err := seal(k, "", nil)
+			sealed, err := encodePrivateKey(k, "", nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -19,12 +19,12 @@ type BusyError struct{ Path string }
 
 func (e *BusyError) Error() string { return "another cscs is having " + e.Path + " signed" }
 
-// patience is for another process that is having the key signed: its person may be at
+// lockTimeout is for another process that is having the key signed: its person may be at
 // the browser.
-const patience = 5 * time.Minute
+const lockTimeout = 5 * time.Minute
 
-// lock keeps others from the key at path until release is called.
-func lock(ctx context.Context, state, path string, waiting func()) (release func(), err error) {
+// lockKey keeps others from the key at path until release is called.
+func lockKey(ctx context.Context, state, path string, waiting func()) (release func(), err error) {
 	path = realPath(path)
 	for _, dir := range []string{state, filepath.Dir(path)} {
 		if err := checkOwner(dir); err != nil {
@@ -42,7 +42,7 @@ func lock(ctx context.Context, state, path string, waiting func()) (release func
 		if waiting != nil {
 			waiting()
 		}
-		limited, cancel := runclock.WithTimeoutCause(ctx, patience, nil)
+		limited, cancel := runclock.WithTimeoutCause(ctx, lockTimeout, nil)
 		defer cancel()
 		ok, err = l.TryLockContext(limited, 100*time.Millisecond)
 		if !ok && ctx.Err() != nil {

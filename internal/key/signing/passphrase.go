@@ -12,12 +12,12 @@ import (
 //
 // Errors: those of key.Open, *WriteError, *BusyError; the cause of ctx if that ended.
 func Rekey(ctx context.Context, r Request) (protected bool, err error) {
-	release, err := lock(ctx, r.State, r.Path, r.Waiting)
+	release, err := lockKey(ctx, r.State, r.Path, r.Waiting)
 	if err != nil {
 		return false, err
 	}
 	defer release()
-	if _, err := sweep(r.Path); err != nil {
+	if _, err := sweepLeftovers(r.Path); err != nil {
 		return false, err
 	}
 	raw, old, err := key.Open(ctx, r.Path, r.Ask)
@@ -27,7 +27,7 @@ func Rekey(ctx context.Context, r Request) (protected bool, err error) {
 	}
 	b := newBatch(r.Path)
 	defer b.discard()
-	f, err := b.stage("", 0o600)
+	f, err := b.stageFile("", 0o600)
 	if err != nil {
 		return false, err
 	}
@@ -37,7 +37,7 @@ func Rekey(ctx context.Context, r Request) (protected bool, err error) {
 	}
 	defer clear(passphrase)
 	comment := key.Inspect(r.Path, time.Now(), nil).Comment
-	sealed, err := seal(raw, comment, passphrase)
+	sealed, err := encodePrivateKey(raw, comment, passphrase)
 	if err != nil {
 		return false, err
 	}

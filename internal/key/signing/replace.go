@@ -39,10 +39,10 @@ func (r Request) checkFiles() error {
 	return nil
 }
 
-// replaceable refuses what another key must not replace: all but a key with a certificate that fits
+// checkReplaceable refuses what another key must not replace: all but a key with a certificate that fits
 // it. It returns the authority of that certificate, which the new one must have, too; nil: there
 // is nothing, and any will do. The error is a *ReplaceError.
-func (r Request) replaceable() (by ssh.PublicKey, err error) {
+func (r Request) checkReplaceable() (by ssh.PublicKey, err error) {
 	if _, err := os.Lstat(r.Path); errors.Is(err, fs.ErrNotExist) {
 		if s := key.Inspect(r.Path, time.Now(), nil); s.Exists && s.Cert != nil { // of that name, for a key of another
 			return s.Cert.SignatureKey, nil
@@ -59,8 +59,8 @@ func (r Request) replaceable() (by ssh.PublicKey, err error) {
 	return s.Cert.SignatureKey, nil
 }
 
-// authority is that of the certificate in place; nil: there is none that fits the key.
-func (r Request) authority() ssh.PublicKey {
+// currentAuthority is that of the certificate in place; nil: there is none that fits the key.
+func (r Request) currentAuthority() ssh.PublicKey {
 	if s := key.Inspect(r.Path, time.Now(), r.Held); s.Cert != nil {
 		return s.Cert.SignatureKey
 	}

@@ -81,12 +81,12 @@ func Sign(ctx context.Context, r Request) (Result, error) {
 	if before == nil {
 		before = new(key.Inspect(r.Path, time.Now(), r.Held))
 	}
-	release, err := lock(ctx, r.State, r.Path, r.Waiting)
+	release, err := lockKey(ctx, r.State, r.Path, r.Waiting)
 	if err != nil {
 		return Result{}, err
 	}
 	defer release()
-	restored, err := sweep(r.Path)
+	restored, err := sweepLeftovers(r.Path)
 	if err != nil {
 		return Result{}, err
 	}
@@ -95,20 +95,20 @@ func Sign(ctx context.Context, r Request) (Result, error) {
 		return Result{Path: r.Path, CertPath: s.CertPath, Cert: s.Cert, Meanwhile: true}, nil
 	}
 	if r.Service.MakesKeys() {
-		return r.fetch(ctx)
+		return r.fetchPair(ctx)
 	}
-	return r.certify(ctx)
+	return r.certifyOwnKey(ctx)
 }
 
 func sameCertificate(a, b *ssh.Certificate) bool {
 	return a != nil && b != nil && bytes.Equal(a.Marshal(), b.Marshal())
 }
 
-// certify has our own key signed.
-func (r Request) certify(ctx context.Context) (Result, error) {
+// certifyOwnKey has our own key signed.
+func (r Request) certifyOwnKey(ctx context.Context) (Result, error) {
 	b := newBatch(r.Path)
 	defer b.discard()
-	certFile, err := b.stage("-cert.pub", 0o644)
+	certFile, err := b.stageFile("-cert.pub", 0o644)
 	if err != nil {
 		return Result{}, err
 	}
@@ -116,7 +116,7 @@ func (r Request) certify(ctx context.Context) (Result, error) {
 	var missing *key.MissingError
 	var signer ssh.Signer // of a new key
 	if errors.As(err, &missing) {
-		if signer, err = r.generate(ctx, b); err == nil {
+		if signer, err = r.generateKey(ctx, b); err == nil {
 			pub = signer.PublicKey()
 		}
 	}
@@ -127,14 +127,14 @@ func (r Request) certify(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	cert, err := r.accept(text, pub, nil)
+	cert, err := r.acceptCertificate(text, pub, nil)
 	if err != nil {
 		return Result{}, err
 	}
 	if err := certFile.write(ssh.MarshalAuthorizedKey(cert)); err != nil {
 		return Result{}, err
 	}
-	result, err := r.finish(b, cert, signer != nil)
+	result, err := r.commitAndRecord(b, cert, signer != nil)
 	result.Signer = signer
 	if err == nil { // the certificate may be for a key of another name
 		result.Path = key.Inspect(r.Path, time.Now(), nil).Path
@@ -142,9 +142,9 @@ func (r Request) certify(ctx context.Context) (Result, error) {
 	return result, err
 }
 
-// fetch takes key and certificate from a service that makes both.
-func (r Request) fetch(ctx context.Context) (Result, error) {
-	by, err := r.replaceable()
+// fetchPair takes key and certificate from a service that makes both.
+func (r Request) fetchPair(ctx context.Context) (Result, error) {
+	by, err := r.checkReplaceable()
 	if err != nil {
 		return Result{}, err
 	}
@@ -169,17 +169,17 @@ func (r Request) fetch(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, &CertificateError{What: "what came with it is no private key"}
 	}
-	result, err := r.install(b, raw, text, passphrase, by)
+	result, err := r.installPair(b, raw, text, passphrase, by)
 	var other *ReplaceError
 	if errors.As(err, &other) { // the service has counted it
-		other.Kept = r.keep(raw, text, passphrase)
+		other.Kept = r.storePairBeside(raw, text, passphrase)
 	}
 	return result, err
 }
 
-// keep puts a pair that must not take the place of r's beside it, under the service's name, and
+// storePairBeside puts a pair that must not take the place of r's beside it, under the service's name, and
 // returns its path; "" if that place is not free.
-func (r Request) keep(raw any, text, passphrase []byte) (path string) {
+func (r Request) storePairBeside(raw any, text, passphrase []byte) (path string) {
 	r.Path += "-" + r.Name
 	for _, p := range parts {
 		if _, err := os.Lstat(r.Path + p.suffix); !errors.Is(err, fs.ErrNotExist) {
@@ -191,7 +191,7 @@ func (r Request) keep(raw any, text, passphrase []byte) (path string) {
 	if b.stageAll() != nil {
 		return ""
 	}
-	if _, err := r.install(b, raw, text, passphrase, nil); err != nil {
+	if _, err := r.installPair(b, raw, text, passphrase, nil); err != nil {
 		return ""
 	}
 	return r.Path
@@ -205,18 +205,18 @@ func (r Request) newPassphrase(ctx context.Context) ([]byte, error) {
 	return r.Ask.NewPassphrase(ctx, r.Path)
 }
 
-// install writes a pair that came from elsewhere, with a passphrase of the user's. Its authority
+// installPair writes a pair that came from elsewhere, with a passphrase of the user's. Its authority
 // must be by; nil: any.
-func (r Request) install(b *batch, raw any, text, passphrase []byte, by ssh.PublicKey) (Result, error) {
+func (r Request) installPair(b *batch, raw any, text, passphrase []byte, by ssh.PublicKey) (Result, error) {
 	signer, err := ssh.NewSignerFromKey(raw)
 	if err != nil {
 		return Result{}, &CertificateError{What: "what came with it is no private key that can be used"}
 	}
-	cert, err := r.accept(text, signer.PublicKey(), by)
+	cert, err := r.acceptCertificate(text, signer.PublicKey(), by)
 	if err != nil {
 		return Result{}, err
 	}
-	sealed, err := seal(raw, r.Comment, passphrase)
+	sealed, err := encodePrivateKey(raw, r.Comment, passphrase)
 	if err != nil {
 		return Result{}, err
 	}
@@ -226,7 +226,7 @@ func (r Request) install(b *batch, raw any, text, passphrase []byte, by ssh.Publ
 			return Result{}, err
 		}
 	}
-	result, err := r.finish(b, cert, true)
+	result, err := r.commitAndRecord(b, cert, true)
 	result.Signer = signer
 	return result, err
 }
@@ -237,15 +237,15 @@ func (b *batch) stageAll() error {
 		suffix string
 		mode   fs.FileMode
 	}{{"", 0o600}, {".pub", 0o644}, {"-cert.pub", 0o644}} {
-		if _, err := b.stage(f.suffix, f.mode); err != nil {
+		if _, err := b.stageFile(f.suffix, f.mode); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// finish puts the files in their places and keeps a note of the signing.
-func (r Request) finish(b *batch, cert *ssh.Certificate, isNew bool) (Result, error) {
+// commitAndRecord puts the files in their places and keeps a note of the signing.
+func (r Request) commitAndRecord(b *batch, cert *ssh.Certificate, isNew bool) (Result, error) {
 	if err := b.commit(); err != nil {
 		return Result{}, err
 	}

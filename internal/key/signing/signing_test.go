@@ -432,7 +432,7 @@ func TestSpare(t *testing.T) {
 	if err := os.MkdirAll(filepath.Dir(r.Path), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	sealed, err := seal(newKey(t), "mine", nil)
+	sealed, err := encodePrivateKey(newKey(t), "mine", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -462,7 +462,7 @@ func TestSpare(t *testing.T) {
 func savePair(t *testing.T, a *authority, dir string) Pair {
 	t.Helper()
 	k := newKey(t)
-	sealed, err := seal(k, "", nil)
+	sealed, err := encodePrivateKey(k, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -626,7 +626,7 @@ func TestImport(t *testing.T) {
 	save := func(dir, name, certName, passphrase string, last time.Duration) {
 		t.Helper()
 		k := newKey(t)
-		sealed, err := seal(k, "", []byte(passphrase))
+		sealed, err := encodePrivateKey(k, "", []byte(passphrase))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -711,7 +711,7 @@ func TestImport(t *testing.T) {
 // TestInterrupted: who waits for another process, and is told to stop, stops.
 func TestInterrupted(t *testing.T) {
 	r := request(t, newAuthority(t))
-	release, err := lock(t.Context(), r.State, r.Path, nil)
+	release, err := lockKey(t.Context(), r.State, r.Path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -735,14 +735,14 @@ func FuzzVerify(f *testing.F) {
 	f.Add([]byte("ssh-ed25519-cert-v01@openssh.com AAAA"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		now := time.Now()
-		cert, err := verify(text, pub, now)
+		cert, err := verifyCertificate(text, pub, now)
 		if err != nil {
 			return
 		}
 		if !bytes.Equal(cert.Key.Marshal(), pub.Marshal()) || len(cert.ValidPrincipals) == 0 || uint64(now.Unix()) >= cert.ValidBefore {
 			t.Errorf("taken: %+v", cert)
 		}
-		if again, err := verify(ssh.MarshalAuthorizedKey(cert), pub, now); err != nil || again.Serial != cert.Serial {
+		if again, err := verifyCertificate(ssh.MarshalAuthorizedKey(cert), pub, now); err != nil || again.Serial != cert.Serial {
 			t.Errorf("what is written cannot be read: %v", err)
 		}
 	})

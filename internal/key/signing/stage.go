@@ -15,9 +15,9 @@ import (
 	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
-// room is what is taken for a file before its content is known; no key and no certificate
+// reservedSize is what is taken for a file before its content is known; no key and no certificate
 // of ours is larger.
-const room = 16 << 10
+const reservedSize = 16 << 10
 
 // A WriteError says that a file could not be written. What was there is as it was.
 type WriteError struct {
@@ -36,12 +36,12 @@ func (e *WriteError) Unwrap() error { return e.Err }
 type batch struct {
 	path  string // of the private key, or of the only file
 	id    string // random; in the names of all files of the batch
-	files []*staged
+	files []*stagedFile
 }
 
-// staged is a file beside the one that it will be. It has the room that it needs from
+// stagedFile is a file beside the one that it will be. It has the room that it needs from
 // the beginning (renameio's are empty until they are written, and do not exist on Windows).
-type staged struct {
+type stagedFile struct {
 	part int    // index in parts
 	path string // where it belongs
 	name string // where it is
@@ -55,12 +55,12 @@ func newBatch(path string) *batch {
 	return &batch{path: realPath(path), id: strings.ToLower(rand.Text()[:8])}
 }
 
-// stage takes room for the file of the batch with this suffix. It makes the directory if need be
+// stageFile takes room for the file of the batch with this suffix. It makes the directory if need be
 // (0700).
-func (b *batch) stage(suffix string, mode fs.FileMode) (*staged, error) {
-	s := &staged{part: partOf(suffix), path: realPath(b.path + suffix), mode: mode}
+func (b *batch) stageFile(suffix string, mode fs.FileMode) (*stagedFile, error) {
+	s := &stagedFile{part: partOf(suffix), path: realPath(b.path + suffix), mode: mode}
 	dir := filepath.Dir(s.path)
-	failed := func(err error) (*staged, error) {
+	failed := func(err error) (*stagedFile, error) {
 		return nil, &WriteError{Path: s.path, Err: regular.Reason(err)}
 	}
 	if err := checkOwner(dir); err != nil {
@@ -75,7 +75,7 @@ func (b *batch) stage(suffix string, mode fs.FileMode) (*staged, error) {
 		return failed(err)
 	}
 	s.file = f
-	if _, err = f.Write(make([]byte, room)); err == nil {
+	if _, err = f.Write(make([]byte, reservedSize)); err == nil {
 		err = f.Sync() // only now some file systems say that there is no room
 	}
 	if err != nil {
@@ -96,7 +96,7 @@ func checkOwner(dir string) error {
 }
 
 // write gives the file its content, over the room that it has.
-func (s *staged) write(data []byte) error {
+func (s *stagedFile) write(data []byte) error {
 	_, err := s.file.WriteAt(data, 0)
 	if err == nil {
 		err = s.file.Truncate(int64(len(data)))
@@ -120,7 +120,7 @@ func (b *batch) discard() {
 	}
 }
 
-func (s *staged) discard() {
+func (s *stagedFile) discard() {
 	if s.done {
 		return
 	}
@@ -129,7 +129,7 @@ func (s *staged) discard() {
 		_ = s.file.Close()
 		s.file = nil
 	}
-	erase(s.name)
+	eraseFile(s.name)
 	s.done = true
 }
 
@@ -139,11 +139,11 @@ var afterStep = func() {}
 // commit puts the files in their places, the certificate last. If one cannot be put there, what
 // the others replaced is put back.
 func (b *batch) commit() error {
-	slices.SortFunc(b.files, func(x, y *staged) int { return cmp.Compare(x.part, y.part) })
+	slices.SortFunc(b.files, func(x, y *stagedFile) int { return cmp.Compare(x.part, y.part) })
 	// The last one needs no way back.
 	for _, s := range b.files[:len(b.files)-1] {
 		if err := b.backUp(s); err != nil {
-			b.restore()
+			b.restoreReplaced()
 			return &WriteError{Path: s.path, Err: regular.Reason(err)}
 		}
 	}
@@ -151,7 +151,7 @@ func (b *batch) commit() error {
 		_ = s.file.Close() // it was synced
 		s.file = nil
 		if err := os.Rename(s.name, s.path); err != nil {
-			b.restore()
+			b.restoreReplaced()
 			return &WriteError{Path: s.path, Err: regular.Reason(err)}
 		}
 		s.done = true
@@ -167,7 +167,7 @@ func (b *batch) commit() error {
 }
 
 // backUp gives what s replaces a second name, under which it outlasts the rename.
-func (b *batch) backUp(s *staged) error {
+func (b *batch) backUp(s *stagedFile) error {
 	if _, err := os.Lstat(s.path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -175,7 +175,7 @@ func (b *batch) backUp(s *staged) error {
 	old := b.fileName(dir, kindOld, s.part)
 	if err := os.Link(s.path, old); err != nil { // a file system without hard links
 		copied := b.fileName(dir, kindCopy, s.part)
-		defer erase(copied) // nothing, once it is renamed
+		defer eraseFile(copied) // nothing, once it is renamed
 		// A second name that exists has the whole content.
 		if err := copyFile(copied, s.path); err != nil {
 			return err
@@ -190,9 +190,9 @@ func (b *batch) backUp(s *staged) error {
 	return nil
 }
 
-// restore puts back what the files of the batch replaced. If that fails, the staged files stay,
+// restoreReplaced puts back what the files of the batch replaced. If that fails, the staged files stay,
 // by which the next sweep sees that it has to do the rest.
-func (b *batch) restore() {
+func (b *batch) restoreReplaced() {
 	for _, s := range b.files {
 		if s.old == "" {
 			continue

@@ -46,9 +46,9 @@ func hashOf(realPath string) string {
 	return fmt.Sprintf("%x", sum[:4])
 }
 
-// sweep removes what a killed process has left beside the key at path, and puts back what an
+// sweepLeftovers removes what a killed process has left beside the key at path, and puts back what an
 // incomplete batch has replaced, which it reports. Its caller holds the lock. The error is a *WriteError.
-func sweep(path string) (restored bool, err error) {
+func sweepLeftovers(path string) (restored bool, err error) {
 	type file struct{ name, kind, id, part string }
 	var left []file
 	incomplete := map[string]time.Time{} // batches, and when the last file of each was written
@@ -101,20 +101,20 @@ func sweep(path string) (restored bool, err error) {
 			}
 			restored = true
 		default:
-			erase(f.name)
+			eraseFile(f.name)
 		}
 	}
 	for _, f := range left {
 		if f.kind != kindOld {
-			erase(f.name)
+			eraseFile(f.name)
 		}
 	}
 	return restored, nil
 }
 
-// erase removes a file of a batch. It empties the file first, since that may be a private key,
+// eraseFile removes a file of a batch. It empties the file first, since that may be a private key,
 // unless the file has another name, under which it is in use.
-func erase(name string) {
+func eraseFile(name string) {
 	info, err := os.Lstat(name)
 	if err != nil || !isOwn(info) {
 		return

@@ -26,11 +26,11 @@ func (e *CertificateError) Error() string {
 
 func (e *CertificateError) Unwrap() error { return e.Err }
 
-// accept is verify, for where there may be something better already, or something of another
+// acceptCertificate is verify, for where there may be something better already, or something of another
 // authority than by; nil: any.
-func (r Request) accept(text []byte, pub, by ssh.PublicKey) (*ssh.Certificate, error) {
+func (r Request) acceptCertificate(text []byte, pub, by ssh.PublicKey) (*ssh.Certificate, error) {
 	now := time.Now()
-	cert, err := verify(text, pub, now)
+	cert, err := verifyCertificate(text, pub, now)
 	if err != nil {
 		return nil, err
 	}
@@ -44,10 +44,10 @@ func (r Request) accept(text []byte, pub, by ssh.PublicKey) (*ssh.Certificate, e
 	return cert, nil
 }
 
-// verify reads a certificate and sees that it is one that can be used: for a user, for
+// verifyCertificate reads a certificate and sees that it is one that can be used: for a user, for
 // this very key, signed by its authority, valid now. One that is for less than we need is
 // taken all the same: it is what there is, and may be good for something else.
-func verify(text []byte, pub ssh.PublicKey, now time.Time) (*ssh.Certificate, error) {
+func verifyCertificate(text []byte, pub ssh.PublicKey, now time.Time) (*ssh.Certificate, error) {
 	cert, err := key.ParseCertificate(text)
 	switch {
 	case err != nil:

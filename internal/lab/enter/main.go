@@ -35,7 +35,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: enter PID DIRECTORY COMMAND...")
 		os.Exit(2)
 	}
-	status, err := run(os.Args[1], os.Args[2], os.Args[3:])
+	status, err := runInNamespaces(os.Args[1], os.Args[2], os.Args[3:])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "enter:", err)
 		os.Exit(125)
@@ -43,17 +43,17 @@ func main() {
 	os.Exit(status)
 }
 
-func run(pid, dir string, argv []string) (int, error) {
+func runInNamespaces(pid, dir string, argv []string) (int, error) {
 	if _, err := strconv.Atoi(pid); err != nil {
 		return 0, fmt.Errorf("not a process id: %q", pid)
 	}
-	if err := join(pid); err != nil {
+	if err := joinNamespaces(pid); err != nil {
 		return 0, err
 	}
 	// Before the start, so that no signal falls between.
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, forwarded...)
-	child, err := start(dir, argv)
+	child, err := startCommand(dir, argv)
 	if err != nil {
 		return 0, err
 	}
@@ -70,9 +70,9 @@ var forwarded = []os.Signal{
 	unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGCONT, unix.SIGWINCH,
 }
 
-// join moves this thread into every namespace of the process. All are opened
+// joinNamespaces moves this thread into every namespace of the process. All are opened
 // first: after the mount namespace, this /proc is gone.
-func join(pid string) error {
+func joinNamespaces(pid string) error {
 	names := []string{"net", "uts", "ipc", "pid", "mnt"} // mnt last: it also changes root and working directory
 	files := make([]*os.File, len(names))
 	for i, name := range names {
@@ -102,11 +102,11 @@ type command struct {
 	tty int
 }
 
-// start gives the command a process group of its own, and the terminal where
+// startCommand gives the command a process group of its own, and the terminal where
 // this process has it: so a Ctrl-C reaches the command once, from the
 // terminal, and not a second time through enter.
-func start(dir string, argv []string) (*command, error) {
-	c := &command{tty: terminal()}
+func startCommand(dir string, argv []string) (*command, error) {
+	c := &command{tty: foregroundTerminal()}
 	attr := &os.ProcAttr{
 		Env:   os.Environ(),
 		Dir:   dir,
@@ -124,9 +124,9 @@ func start(dir string, argv []string) (*command, error) {
 	return c, nil
 }
 
-// terminal returns the descriptor of the controlling terminal if this
+// foregroundTerminal returns the descriptor of the controlling terminal if this
 // process's group is in its foreground, and -1 otherwise.
-func terminal() int {
+func foregroundTerminal() int {
 	for fd := range 3 {
 		group, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
 		if err == nil && group == unix.Getpgrp() {
@@ -139,7 +139,7 @@ func terminal() int {
 // wait waits for the command to end, and stops with it when it is stopped, so
 // that the shell outside can take the terminal back and continue it later.
 func (c *command) wait() (int, error) {
-	defer c.foreground(unix.Getpgrp())
+	defer c.setForeground(unix.Getpgrp())
 	for {
 		var status unix.WaitStatus
 		_, err := unix.Wait4(c.Pid, &status, unix.WUNTRACED, nil)
@@ -152,17 +152,17 @@ func (c *command) wait() (int, error) {
 		case status.Signaled():
 			return 128 + int(status.Signal()), nil
 		case status.Stopped():
-			c.foreground(unix.Getpgrp())
+			c.setForeground(unix.Getpgrp())
 			_ = unix.Kill(os.Getpid(), unix.SIGSTOP)
-			c.foreground(c.Pid)
+			c.setForeground(c.Pid)
 			_ = unix.Kill(-c.Pid, unix.SIGCONT)
 		}
 	}
 }
 
-// foreground moves the terminal's foreground to a process group. SIGTTOU is
+// setForeground moves the terminal's foreground to a process group. SIGTTOU is
 // ignored: it is what a process in the background would be stopped by.
-func (c *command) foreground(group int) {
+func (c *command) setForeground(group int) {
 	if c.tty < 0 {
 		return
 	}

@@ -25,13 +25,13 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
+	if err := exposePort(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "expose:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, args []string) error {
+func exposePort(ctx context.Context, args []string) error {
 	if len(args) != 2 {
 		return fmt.Errorf("usage: expose SCRIPTS/LAB PORT")
 	}

@@ -29,7 +29,7 @@ type request struct {
 	Client string `json:"client"` // X-Client-Type
 }
 
-func (s *service) control() http.Handler {
+func (s *service) controlHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /set", func(w http.ResponseWriter, r *http.Request) {
 		var want settings
@@ -37,26 +37,26 @@ func (s *service) control() http.Handler {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		s.set(want)
+		s.applySettings(want)
 	})
 	mux.HandleFunc("GET /requests", func(w http.ResponseWriter, _ *http.Request) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		_ = json.NewEncoder(w).Encode(s.requests)
 	})
-	mux.HandleFunc("GET /otp", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(totp(time.Now()))) })
+	mux.HandleFunc("GET /otp", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(computeTOTP(time.Now()))) })
 	mux.HandleFunc("GET /password", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(passwords["alice"])) })
 	return mux
 }
 
-// set begins anew: nothing was issued, nothing asked.
-func (s *service) set(to settings) {
+// applySettings begins anew: nothing was issued, nothing asked.
+func (s *service) applySettings(to settings) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.settings, s.issued, s.requests = to, nil, []request{}
 }
 
-func (s *service) note(r *http.Request) {
+func (s *service) recordRequest(r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests = append(s.requests, request{
@@ -64,9 +64,9 @@ func (s *service) note(r *http.Request) {
 	})
 }
 
-// spoil answers a request for a certificate as a service does that is not well; it
+// injectFault answers a request for a certificate as a service does that is not well; it
 // reports whether it has.
-func (s *service) spoil(w http.ResponseWriter, r *http.Request) bool {
+func (s *service) injectFault(w http.ResponseWriter, r *http.Request) bool {
 	s.mu.Lock()
 	fault := s.settings.Fault
 	s.mu.Unlock()
@@ -81,7 +81,7 @@ func (s *service) spoil(w http.ResponseWriter, r *http.Request) bool {
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = w.Write([]byte("<html><body>Welcome to the captive portal</body></html>"))
 	case "no-certificate":
-		tell(w, http.StatusCreated, map[string]any{"sshKey": map[string]any{"publicKey": "ssh-ed25519-cert-v01@openssh.com AAAA"}, "public": "x", "private": "y"})
+		writeJSON(w, http.StatusCreated, map[string]any{"sshKey": map[string]any{"publicKey": "ssh-ed25519-cert-v01@openssh.com AAAA"}, "public": "x", "private": "y"})
 	case "flood":
 		for range 64 {
 			if _, err := w.Write(make([]byte, 1<<20)); err != nil {
@@ -96,10 +96,10 @@ func (s *service) spoil(w http.ResponseWriter, r *http.Request) bool {
 		}
 		panic(http.ErrAbortHandler)
 	case "401":
-		refuse(w, http.StatusUnauthorized, "Unauthorized")
+		writeRefusal(w, http.StatusUnauthorized, "Unauthorized")
 	case "429":
 		w.Header().Set("Retry-After", "30")
-		refuse(w, http.StatusTooManyRequests, "Too many requests")
+		writeRefusal(w, http.StatusTooManyRequests, "Too many requests")
 	case "503":
 		http.Error(w, "Service Unavailable", http.StatusServiceUnavailable)
 	default:

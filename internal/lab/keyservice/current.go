@@ -15,18 +15,18 @@ const apiKey = "lab-api-key-of-alice"
 
 const keysPath = "/api-ssh-service/api/v1/ssh-keys"
 
-// wire is a certificate as the service tells of it.
-type wire struct {
+// keyJSON is a certificate as the service tells of it.
+type keyJSON struct {
 	PublicKey      string `json:"publicKey"`
 	ExpireTime     string `json:"expireTime"`
 	SerialNumber   string `json:"serialNumber"`
 	RevocationTime string `json:"revocationTime,omitempty"`
 }
 
-func (i *issued) wire() wire {
-	w := wire{
+func (i *issued) toJSON() keyJSON {
+	w := keyJSON{
 		PublicKey:    string(ssh.MarshalAuthorizedKey(i.cert)),
-		ExpireTime:   i.expires().UTC().Format(time.RFC3339),
+		ExpireTime:   i.expiryTime().UTC().Format(time.RFC3339),
 		SerialNumber: strconv.FormatUint(i.cert.Serial, 10),
 	}
 	if !i.revoked.IsZero() {
@@ -35,38 +35,38 @@ func (i *issued) wire() wire {
 	return w
 }
 
-// gateway is the current generation.
-func (s *service) gateway() http.Handler {
+// gatewayHandler is the current generation.
+func (s *service) gatewayHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /api-service-account/api/v1/auth/token", s.account)
-	mux.HandleFunc("POST "+keysPath+"/sign", s.known(s.sign))
-	mux.HandleFunc("GET "+keysPath, s.known(s.list))
-	mux.HandleFunc("PUT "+keysPath+"/revoke", s.known(s.revoke))
+	mux.HandleFunc("POST /api-service-account/api/v1/auth/token", s.issueAccountToken)
+	mux.HandleFunc("POST "+keysPath+"/sign", s.requireToken(s.signKey))
+	mux.HandleFunc("GET "+keysPath, s.requireToken(s.listKeys))
+	mux.HandleFunc("PUT "+keysPath+"/revoke", s.requireToken(s.revokeKey))
 	return mux
 }
 
-// known lets in who has an access token.
-func (s *service) known(do func(w http.ResponseWriter, r *http.Request, user string, person bool)) http.HandlerFunc {
+// requireToken lets in who has an access token.
+func (s *service) requireToken(do func(w http.ResponseWriter, r *http.Request, user string, person bool)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		user := s.accounts[r.Header.Get("Authorization")]
 		s.mu.Unlock()
 		person := user == ""
 		if person {
-			user = s.bearer(r)
+			user = s.tokenUser(r)
 		}
 		if user == "" {
-			refuse(w, http.StatusUnauthorized, "Unauthorized")
+			writeRefusal(w, http.StatusUnauthorized, "Unauthorized")
 			return
 		}
 		do(w, r, user, person)
 	}
 }
 
-// account gives a service account an access token.
-func (s *service) account(w http.ResponseWriter, r *http.Request) {
+// issueAccountToken gives a service account an access token.
+func (s *service) issueAccountToken(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("X-API-Key") != apiKey {
-		refuse(w, http.StatusUnauthorized, "Invalid API key")
+		writeRefusal(w, http.StatusUnauthorized, "Invalid API key")
 		return
 	}
 	token := rand.Text()
@@ -76,77 +76,77 @@ func (s *service) account(w http.ResponseWriter, r *http.Request) {
 	}
 	s.accounts["Bearer "+token] = "alice"
 	s.mu.Unlock()
-	tell(w, http.StatusOK, map[string]any{"access_token": token, "expires_in": 300, "id_token": ""})
+	writeJSON(w, http.StatusOK, map[string]any{"access_token": token, "expires_in": 300, "id_token": ""})
 }
 
-func (s *service) sign(w http.ResponseWriter, r *http.Request, user string, person bool) {
+func (s *service) signKey(w http.ResponseWriter, r *http.Request, user string, person bool) {
 	var ask struct {
 		PublicKey string `json:"publicKey"`
 		Duration  string `json:"duration"`
 	}
 	if err := json.NewDecoder(r.Body).Decode(&ask); err != nil {
-		refuse(w, http.StatusBadRequest, "Invalid request body")
+		writeRefusal(w, http.StatusBadRequest, "Invalid request body")
 		return
 	}
 	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(ask.PublicKey))
 	if err != nil {
-		refuse(w, http.StatusBadRequest, "Invalid public key")
+		writeRefusal(w, http.StatusBadRequest, "Invalid public key")
 		return
 	}
 	day := ask.Duration == "1d"
 	if day && !person {
-		refuse(w, http.StatusForbidden, "Service accounts can only request keys with a validity of 1min")
+		writeRefusal(w, http.StatusForbidden, "Service accounts can only request keys with a validity of 1min")
 		return
 	}
-	cert, err := s.certify(user, key, day)
+	cert, err := s.certifyKey(user, key, day)
 	switch {
 	case err != nil:
-		refuse(w, http.StatusInternalServerError, err.Error())
+		writeRefusal(w, http.StatusInternalServerError, err.Error())
 	case cert == nil:
-		refuse(w, http.StatusBadRequest, "Maximum number of active SSH keys reached")
+		writeRefusal(w, http.StatusBadRequest, "Maximum number of active SSH keys reached")
 	default:
-		tell(w, http.StatusCreated, map[string]any{"sshKey": (&issued{cert: cert}).wire()})
+		writeJSON(w, http.StatusCreated, map[string]any{"sshKey": (&issued{cert: cert}).toJSON()})
 	}
 }
 
-func (s *service) list(w http.ResponseWriter, r *http.Request, user string, _ bool) {
-	keys := []wire{}
-	for _, i := range s.of(user) {
+func (s *service) listKeys(w http.ResponseWriter, r *http.Request, user string, _ bool) {
+	keys := []keyJSON{}
+	for _, i := range s.userCertificates(user) {
 		if !i.revoked.IsZero() && r.URL.Query().Get("include_revoked") != "true" ||
-			time.Now().After(i.expires()) && r.URL.Query().Get("include_expired") != "true" {
+			time.Now().After(i.expiryTime()) && r.URL.Query().Get("include_expired") != "true" {
 			continue
 		}
-		keys = append(keys, i.wire())
+		keys = append(keys, i.toJSON())
 	}
-	tell(w, http.StatusOK, map[string]any{"sshKeys": keys})
+	writeJSON(w, http.StatusOK, map[string]any{"sshKeys": keys})
 }
 
-func (s *service) revoke(w http.ResponseWriter, r *http.Request, user string, _ bool) {
+func (s *service) revokeKey(w http.ResponseWriter, r *http.Request, user string, _ bool) {
 	var ask struct {
 		SerialNumber string `json:"serialNumber"`
 		Reason       string `json:"reason"`
 	}
 	if err := json.NewDecoder(r.Body).Decode(&ask); err != nil {
-		refuse(w, http.StatusBadRequest, "Invalid request body")
+		writeRefusal(w, http.StatusBadRequest, "Invalid request body")
 		return
 	}
-	for _, i := range s.of(user) {
+	for _, i := range s.userCertificates(user) {
 		if strconv.FormatUint(i.cert.Serial, 10) == ask.SerialNumber {
 			s.mu.Lock()
 			i.revoked = time.Now()
 			s.mu.Unlock()
-			tell(w, http.StatusOK, map[string]any{"revoked": true, "message": "SSH key revoked"})
+			writeJSON(w, http.StatusOK, map[string]any{"revoked": true, "message": "SSH key revoked"})
 			return
 		}
 	}
-	refuse(w, http.StatusNotFound, "SSH key not found")
+	writeRefusal(w, http.StatusNotFound, "SSH key not found")
 }
 
-func refuse(w http.ResponseWriter, status int, message string) {
-	tell(w, status, map[string]any{"message": message})
+func writeRefusal(w http.ResponseWriter, status int, message string) {
+	writeJSON(w, status, map[string]any{"message": message})
 }
 
-func tell(w http.ResponseWriter, status int, answer any) {
+func writeJSON(w http.ResponseWriter, status int, answer any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(answer) // a client that went away is told nothing

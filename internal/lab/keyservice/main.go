@@ -38,13 +38,13 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: keyservice serve DIR USER_CA")
 		os.Exit(2)
 	}
-	if err := serve(os.Args[2], os.Args[3]); err != nil {
+	if err := runService(os.Args[2], os.Args[3]); err != nil {
 		fmt.Fprintln(os.Stderr, "keyservice:", err)
 		os.Exit(1)
 	}
 }
 
-func serve(dir, userCA string) error {
+func runService(dir, userCA string) error {
 	pem, err := os.ReadFile(userCA)
 	if err != nil {
 		return err
@@ -53,12 +53,12 @@ func serve(dir, userCA string) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", userCA, err)
 	}
-	cert, err := certificate(dir, issuerHost, gatewayHost, olderHost)
+	cert, err := makeCertificate(dir, issuerHost, gatewayHost, olderHost)
 	if err != nil {
 		return err
 	}
 	s := &service{authority: authority}
-	s.set(settings{})
+	s.applySettings(settings{})
 	provider, err := newProvider()
 	if err != nil {
 		return err
@@ -79,11 +79,11 @@ func serve(dir, userCA string) error {
 	}
 	ended := make(chan error, 2)
 	go func() {
-		ended <- (&http.Server{Handler: s.control(), ReadHeaderTimeout: 10 * time.Second}).Serve(control)
+		ended <- (&http.Server{Handler: s.controlHandler(), ReadHeaderTimeout: 10 * time.Second}).Serve(control)
 	}()
 	go func() {
 		server := &http.Server{
-			Handler:           s.public(),
+			Handler:           s.publicHandler(),
 			ReadHeaderTimeout: 10 * time.Second,
 			ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // clients that distrust us are no news
 			TLSConfig:         &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},

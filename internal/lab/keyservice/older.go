@@ -18,9 +18,9 @@ import (
 // otpSecret is what the authenticator on everybody's phone knows.
 const otpSecret = "12345678901234567890"
 
-// older is the generation before: it makes the key itself, for a name, a password and a
+// olderHandler is the generation before: it makes the key itself, for a name, a password and a
 // number.
-func (s *service) older() http.Handler {
+func (s *service) olderHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /api/v1/auth/ssh-keys/signed-key", s.signedKey)
 	return mux
@@ -33,7 +33,7 @@ func (s *service) signedKey(w http.ResponseWriter, r *http.Request) {
 		OTP      string `json:"otp"`
 	}
 	complain := func(status int, message string) {
-		tell(w, status, map[string]any{"payload": map[string]any{"message": message}})
+		writeJSON(w, status, map[string]any{"payload": map[string]any{"message": message}})
 	}
 	if err := json.NewDecoder(r.Body).Decode(&ask); err != nil {
 		complain(http.StatusBadRequest, "Invalid request")
@@ -43,7 +43,7 @@ func (s *service) signedKey(w http.ResponseWriter, r *http.Request) {
 		complain(http.StatusUnauthorized, "Invalid username or password")
 		return
 	}
-	if now := time.Now(); ask.OTP != totp(now) && ask.OTP != totp(now.Add(-30*time.Second)) {
+	if now := time.Now(); ask.OTP != computeTOTP(now) && ask.OTP != computeTOTP(now.Add(-30*time.Second)) {
 		complain(http.StatusUnauthorized, "Invalid OTP")
 		return
 	}
@@ -57,7 +57,7 @@ func (s *service) signedKey(w http.ResponseWriter, r *http.Request) {
 		complain(http.StatusInternalServerError, err.Error())
 		return
 	}
-	cert, err := s.certify(ask.Username, signer.PublicKey(), true)
+	cert, err := s.certifyKey(ask.Username, signer.PublicKey(), true)
 	if err != nil {
 		complain(http.StatusInternalServerError, err.Error())
 		return
@@ -71,13 +71,13 @@ func (s *service) signedKey(w http.ResponseWriter, r *http.Request) {
 		complain(http.StatusInternalServerError, err.Error())
 		return
 	}
-	tell(w, http.StatusOK, map[string]any{
+	writeJSON(w, http.StatusOK, map[string]any{
 		"public": string(ssh.MarshalAuthorizedKey(cert)), "private": string(pem.EncodeToMemory(block)),
 	})
 }
 
-// totp is the number that the phone shows (RFC 6238, six digits, 30 s, SHA-1).
-func totp(at time.Time) string {
+// computeTOTP is the number that the phone shows (RFC 6238, six digits, 30 s, SHA-1).
+func computeTOTP(at time.Time) string {
 	var counter [8]byte
 	binary.BigEndian.PutUint64(counter[:], uint64(at.Unix()/30))
 	mac := hmac.New(sha1.New, []byte(otpSecret))

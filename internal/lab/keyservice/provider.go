@@ -43,12 +43,12 @@ func (s store) GetClientByClientID(ctx context.Context, id string) (op.Client, e
 	if err != nil {
 		return nil, err
 	}
-	return deviceToo{c}, nil
+	return deviceClient{c}, nil
 }
 
-type deviceToo struct{ op.Client }
+type deviceClient struct{ op.Client }
 
-func (d deviceToo) GrantTypes() []oidc.GrantType {
+func (d deviceClient) GrantTypes() []oidc.GrantType {
 	return append(d.Client.GrantTypes(), oidc.GrantTypeDeviceCode)
 }
 
@@ -63,8 +63,8 @@ func newProvider() (http.Handler, error) {
 	return mux, nil
 }
 
-// bearer is whom an access token is for, by the provider itself; "" for nobody.
-func (s *service) bearer(r *http.Request) string {
+// tokenUser is whom an access token is for, by the provider itself; "" for nobody.
+func (s *service) tokenUser(r *http.Request) string {
 	ask := httptest.NewRequestWithContext(r.Context(), http.MethodGet, issuer+"/userinfo", nil)
 	ask.Header.Set("Authorization", r.Header.Get("Authorization"))
 	answer := httptest.NewRecorder()

@@ -12,9 +12,9 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// perDay is how many certificates for a day a user may have at a time. Those for a minute
+// maxPerDay is how many certificates for a day a user may have at a time. Those for a minute
 // are not counted, nor what has expired or was revoked.
-const perDay = 5
+const maxPerDay = 5
 
 // service is what both generations share: the authority, and who was given what.
 type service struct {
@@ -35,22 +35,24 @@ type issued struct {
 	revoked time.Time
 }
 
-func (i *issued) expires() time.Time { return time.Unix(int64(i.cert.ValidBefore), 0) }
+func (i *issued) expiryTime() time.Time { return time.Unix(int64(i.cert.ValidBefore), 0) }
 
-// active says whether it counts.
-func (i *issued) active() bool { return i.day && i.revoked.IsZero() && time.Now().Before(i.expires()) }
+// isActive says whether it counts.
+func (i *issued) isActive() bool {
+	return i.day && i.revoked.IsZero() && time.Now().Before(i.expiryTime())
+}
 
-// certify signs a key for a user; nil if the user has had as many as there are a day.
-func (s *service) certify(user string, key ssh.PublicKey, day bool) (*ssh.Certificate, error) {
+// certifyKey signs a key for a user; nil if the user has had as many as there are a day.
+func (s *service) certifyKey(user string, key ssh.PublicKey, day bool) (*ssh.Certificate, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := s.settings.Used
 	for _, i := range s.issued {
-		if i.user == user && i.active() {
+		if i.user == user && i.isActive() {
 			n++
 		}
 	}
-	if day && n >= perDay {
+	if day && n >= maxPerDay {
 		return nil, nil
 	}
 	validity := time.Minute
@@ -91,8 +93,8 @@ func (s *service) certify(user string, key ssh.PublicKey, day bool) (*ssh.Certif
 	return cert, nil
 }
 
-// of are the certificates of a user, newest first.
-func (s *service) of(user string) []*issued {
+// userCertificates are the certificates of a user, newest first.
+func (s *service) userCertificates(user string) []*issued {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var own []*issued
@@ -104,13 +106,13 @@ func (s *service) of(user string) []*issued {
 	return own
 }
 
-// public is what the laptop reaches.
-func (s *service) public() http.Handler {
-	gateway, older := s.gateway(), s.older()
+// publicHandler is what the laptop reaches.
+func (s *service) publicHandler() http.Handler {
+	gateway, older := s.gatewayHandler(), s.olderHandler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, _ := strings.Cut(r.Host, ":")
-		s.note(r)
-		if s.spoil(w, r) {
+		s.recordRequest(r)
+		if s.injectFault(w, r) {
 			return
 		}
 		switch host {

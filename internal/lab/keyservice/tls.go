@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// certificate makes an authority, whose certificate it leaves as ca.pem for those who are
+// makeCertificate makes an authority, whose certificate it leaves as ca.pem for those who are
 // to trust it, and a server's certificate by it. Its key never leaves the process.
-func certificate(dir string, names ...string) (tls.Certificate, error) {
+func makeCertificate(dir string, names ...string) (tls.Certificate, error) {
 	now := time.Now()
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

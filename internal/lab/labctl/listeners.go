@@ -24,7 +24,7 @@ type Listener struct {
 // Listeners returns the TCP sockets that listen on a host.
 func (l *Lab) Listeners(host string) (found []Listener, err error) {
 	err = l.inNet(host, func() error {
-		found, err = listeners()
+		found, err = threadListeners()
 		return err
 	})
 	if err != nil {
@@ -33,10 +33,10 @@ func (l *Lab) Listeners(host string) (found []Listener, err error) {
 	return found, nil
 }
 
-// listeners returns those of the network namespace of this thread. The tables in /proc name them too, but
+// threadListeners returns those of the network namespace of this thread. The tables in /proc name them too, but
 // reading one visits the kernel's whole hash table of connections, which takes 15 ms of CPU time where an
 // answer of sock_diag takes 0.5 ms. Tests read them thousands of times.
-func listeners() (found []Listener, err error) {
+func threadListeners() (found []Listener, err error) {
 	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
 		some, err := askKernel(family)
 		if errors.Is(err, unix.ENOENT) { // a kernel without the module tcp_diag

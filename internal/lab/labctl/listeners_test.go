@@ -29,7 +29,7 @@ func TestListeners(t *testing.T) {
 		conns = append(conns, c.LocalAddr().(*net.TCPAddr).AddrPort())
 	}
 	for name, ask := range map[string]func() ([]Listener, error){
-		"sock_diag": listeners,
+		"sock_diag": threadListeners,
 		"/proc":     func() ([]Listener, error) { return readTables("/proc/thread-self/net") },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -38,16 +38,16 @@ func main() {
 func run(args []string) error {
 	switch {
 	case len(args) == 2 && args[0] == "serve":
-		return serve(args[1])
+		return serveSocket(args[1])
 	case len(args) >= 3 && args[0] == "ctl":
-		return control(args[1], strings.Join(args[2:], " "))
+		return sendCommand(args[1], strings.Join(args[2:], " "))
 	}
 	return fmt.Errorf("usage: wire serve SOCKET | wire ctl SOCKET COMMAND")
 }
 
-// serve answers one command per connection, one connection after the other,
+// serveSocket answers one command per connection, one connection after the other,
 // so that a command has taken effect when its answer is read.
-func serve(socket string) error {
+func serveSocket(socket string) error {
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		return err
@@ -59,24 +59,24 @@ func serve(socket string) error {
 		if err != nil {
 			return err
 		}
-		answer(w, c)
+		answerCommand(w, c)
 	}
 }
 
-func answer(w *wire, c net.Conn) {
+func answerCommand(w *wire, c net.Conn) {
 	defer func() { _ = c.Close() }()
 	line, err := bufio.NewReader(c).ReadString('\n')
 	if err != nil {
 		return
 	}
-	text, err := w.command(strings.Fields(line))
+	text, err := w.runCommand(strings.Fields(line))
 	if err != nil {
 		text = "error: " + err.Error()
 	}
 	_, _ = fmt.Fprintln(c, text)
 }
 
-func control(socket, command string) error {
+func sendCommand(socket, command string) error {
 	c, err := net.Dial("unix", socket)
 	if err != nil {
 		return err

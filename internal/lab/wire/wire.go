@@ -32,12 +32,12 @@ func newWire() *wire {
 	w := &wire{}
 	for i := range w.queues {
 		w.queues[i] = newQueue()
-		go w.deliver(i)
+		go w.deliverPackets(i)
 	}
 	return w
 }
 
-func (w *wire) command(words []string) (string, error) {
+func (w *wire) runCommand(words []string) (string, error) {
 	if len(words) == 0 {
 		return "", fmt.Errorf("no command")
 	}
@@ -57,7 +57,7 @@ func (w *wire) command(words []string) (string, error) {
 	case verb == "loss" && len(args) == 1:
 		return "ok", w.setLoss(args[0])
 	case verb == "status" && len(args) == 0:
-		return w.status(), nil
+		return w.statusLine(), nil
 	}
 	return "", fmt.Errorf("unknown command %q", words)
 }
@@ -93,14 +93,14 @@ func (w *wire) setLoss(s string) error {
 	return nil
 }
 
-func (w *wire) status() string {
+func (w *wire) statusLine() string {
 	return fmt.Sprintf("rtt=%s loss=%g%% cut=%t a=%t b=%t a_to_b=%d b_to_a=%d dropped=%d",
 		2*time.Duration(w.delay.Load()), float64(w.loss.Load())/10_000, w.cut.Load(),
 		w.ends[0].Load() != nil, w.ends[1].Load() != nil,
 		w.carried[1].Load(), w.carried[0].Load(), w.dropped.Load())
 }
 
-func end(name string) (int, error) {
+func parseEnd(name string) (int, error) {
 	switch name {
 	case "a":
 		return 0, nil
@@ -111,7 +111,7 @@ func end(name string) (int, error) {
 }
 
 func (w *wire) attach(endName, device string) error {
-	i, err := end(endName)
+	i, err := parseEnd(endName)
 	if err != nil {
 		return err
 	}
@@ -123,12 +123,12 @@ func (w *wire) attach(endName, device string) error {
 		return err
 	}
 	w.ends[i].Store(f)
-	w.readers[i].Go(func() { w.read(i, f) })
+	w.readers[i].Go(func() { w.readPackets(i, f) })
 	return nil
 }
 
 func (w *wire) detach(endName string) error {
-	i, err := end(endName)
+	i, err := parseEnd(endName)
 	if err != nil {
 		return err
 	}
@@ -139,8 +139,8 @@ func (w *wire) detach(endName string) error {
 	return nil
 }
 
-// read takes packets from end i and puts them on their way to the other.
-func (w *wire) read(i int, f *os.File) {
+// readPackets takes packets from end i and puts them on their way to the other.
+func (w *wire) readPackets(i int, f *os.File) {
 	other := 1 - i
 	buf := make([]byte, maxPacket)
 	for {
@@ -152,15 +152,15 @@ func (w *wire) read(i int, f *os.File) {
 			}
 			return
 		}
-		if w.drops() || !w.queues[other].put(buf[:n], w.due()) {
+		if w.shouldDrop() || !w.queues[other].put(buf[:n], w.deliveryTime()) {
 			w.dropped.Add(1)
 		}
 	}
 }
 
-func (w *wire) due() time.Time { return time.Now().Add(time.Duration(w.delay.Load())) }
+func (w *wire) deliveryTime() time.Time { return time.Now().Add(time.Duration(w.delay.Load())) }
 
-func (w *wire) drops() bool {
+func (w *wire) shouldDrop() bool {
 	if w.cut.Load() {
 		return true
 	}
@@ -168,9 +168,9 @@ func (w *wire) drops() bool {
 	return loss > 0 && rand.Uint64N(1_000_000) < loss
 }
 
-// deliver hands end i its packets, each when it is due. It asks again whether
+// deliverPackets hands end i its packets, each when it is due. It asks again whether
 // the line is cut, so that a cut also takes what is already on its way.
-func (w *wire) deliver(i int) {
+func (w *wire) deliverPackets(i int) {
 	for {
 		p := w.queues[i].take()
 		sleepUntil(p.due)

@@ -35,7 +35,7 @@ func TestCommand(t *testing.T) {
 			w := &wire{}
 			var err error
 			for command := range strings.SplitSeq(tt.commands, ";") {
-				_, err = w.command(strings.Fields(command))
+				_, err = w.runCommand(strings.Fields(command))
 			}
 			if tt.err != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.err) {
@@ -46,7 +46,7 @@ func TestCommand(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := w.status(); !strings.Contains(got, tt.status) {
+			if got := w.statusLine(); !strings.Contains(got, tt.status) {
 				t.Errorf("status %q, want it to say %q", got, tt.status)
 			}
 		})
