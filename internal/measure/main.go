@@ -1,0 +1,201 @@
+// Command measure prints how a tree of Go reads: sizes, names, comments, words and paragraphs.
+//
+//	go run ./internal/measure [DIR]
+//	go run ./internal/measure -names [DIR]     the functions with one-word names, one on each line
+//
+// Production code is every Go file that is no test, and outside testdata.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+var (
+	// oneWord is an unexported name of one word, which says neither what is done nor to what.
+	oneWord = regexp.MustCompile(`^[a-z][a-z0-9]*$`)
+
+	// quaint are words that technical English has plainer ones for.
+	quaint = regexp.MustCompile(`(?i)\b(nobody|no ?body's|whoever|whosever|whatever|mend(s|ed|ing)?|be it|in vain|for ever|heard of|astray|was had|thereof|wherein|hush|gaze|ponder(s|ed|ing)?)\b`)
+)
+
+// A tree holds the facts that were counted.
+type tree struct {
+	files, lines, comments int
+	lengths                []int // of each function's body, in lines
+	documented, errors     int
+	names                  []string // of functions with one-word names, with their place
+	quaint                 int      // in Go, shell and Markdown
+	paragraphs             []int    // of the design documents, in words
+	fields                 int      // of the largest struct
+	largest                string
+}
+
+func main() {
+	names := flag.Bool("names", false, "print the functions with one-word names")
+	flag.Parse()
+	dir := "."
+	if flag.NArg() > 0 {
+		dir = flag.Arg(0)
+	}
+	t, err := measureTree(dir)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "measure:", err)
+		os.Exit(1)
+	}
+	if *names {
+		for _, name := range t.names {
+			fmt.Println(name)
+		}
+		return
+	}
+	t.printReport(os.Stdout)
+}
+
+// measureTree counts what is below dir.
+func measureTree(dir string) (*tree, error) {
+	t := new(tree)
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && path != dir && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata" || entry.Name() == "bin"):
+			return fs.SkipDir
+		case !entry.Type().IsRegular():
+			return nil
+		}
+		return t.countFile(dir, path)
+	})
+	if err == nil && len(t.lengths) == 0 {
+		err = errors.New(dir + " has no Go functions")
+	}
+	return t, err
+}
+
+// countFile takes in one file, if it is one that is measured.
+func (t *tree) countFile(dir, path string) error {
+	extension := filepath.Ext(path)
+	if strings.HasSuffix(path, "_test.go") || !slices.Contains([]string{".go", ".sh", ".md"}, extension) {
+		return nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	name, err := filepath.Rel(dir, path)
+	if err != nil {
+		return err
+	}
+	name = filepath.ToSlash(name)
+	if filepath.Base(filepath.Dir(path)) != "measure" { // which names the words
+		t.quaint += len(quaint.FindAll(text, -1))
+	}
+	switch {
+	case extension == ".go":
+		return t.countGo(name, text)
+	case name == "docs/architecture.md" || strings.HasPrefix(name, "docs/design/"):
+		t.countParagraphs(string(text))
+	}
+	return nil
+}
+
+func (t *tree) countGo(name string, text []byte) error {
+	set := token.NewFileSet()
+	file, err := parser.ParseFile(set, name, text, parser.ParseComments|parser.SkipObjectResolution)
+	if err != nil {
+		return err
+	}
+	t.files++
+	t.lines += strings.Count(string(text), "\n")
+	for _, group := range file.Comments {
+		t.comments += set.Position(group.End()).Line - set.Position(group.Pos()).Line + 1
+	}
+	ast.Inspect(file, func(node ast.Node) bool {
+		switch node := node.(type) {
+		case *ast.FuncDecl:
+			t.countFunction(set, node)
+		case *ast.TypeSpec:
+			if s, ok := node.Type.(*ast.StructType); ok && s.Fields.NumFields() > t.fields {
+				t.fields, t.largest = s.Fields.NumFields(), file.Name.Name+"."+node.Name.Name
+			}
+		}
+		return true
+	})
+	return nil
+}
+
+func (t *tree) countFunction(set *token.FileSet, f *ast.FuncDecl) {
+	at := set.Position(f.Name.Pos())
+	t.lengths = append(t.lengths, set.Position(f.End()).Line-set.Position(f.Pos()).Line+1)
+	if f.Doc != nil {
+		t.documented++
+	}
+	if oneWord.MatchString(f.Name.Name) && f.Name.Name != "main" && f.Name.Name != "init" {
+		t.names = append(t.names, fmt.Sprintf("%s:%d:%d %s", at.Filename, at.Line, at.Column, f.Name.Name))
+	}
+	if f.Recv != nil && f.Name.Name == "Error" && f.Type.Params.NumFields() == 0 && f.Type.Results.NumFields() == 1 {
+		t.errors++
+	}
+}
+
+// countParagraphs takes in the words of each paragraph that is neither a table nor code.
+func (t *tree) countParagraphs(text string) {
+	fenced := false
+	for paragraph := range strings.SplitSeq(text, "\n\n") {
+		if strings.Count(paragraph, "```")%2 == 1 {
+			fenced = !fenced
+			continue
+		}
+		if fenced || strings.HasPrefix(paragraph, "|") || strings.HasPrefix(paragraph, "    ") || strings.HasPrefix(paragraph, "#") {
+			continue
+		}
+		words := 0
+		for line := range strings.Lines(paragraph) {
+			if strings.HasPrefix(line, "- ") || strings.HasPrefix(line, "* ") { // each item of a list is a paragraph
+				t.addParagraph(words)
+				words = 0
+			}
+			words += len(strings.Fields(line))
+		}
+		t.addParagraph(words)
+	}
+}
+
+func (t *tree) addParagraph(words int) {
+	if words > 0 {
+		t.paragraphs = append(t.paragraphs, words)
+	}
+}
+
+func (t *tree) printReport(w io.Writer) {
+	functions := len(t.lengths)
+	percent := func(n, of int) string { return fmt.Sprintf("%.1f %%", 100*float64(n)/float64(of)) }
+	fmt.Fprintf(w, "lines of production Go        %d in %d files\n", t.lines, t.files)
+	fmt.Fprintf(w, "lines of a function           p90 %d, p99 %d, max %d\n", quantile(t.lengths, 0.9), quantile(t.lengths, 0.99), quantile(t.lengths, 1))
+	fmt.Fprintf(w, "one-word function names       %s (%d of %d)\n", percent(len(t.names), functions), len(t.names), functions)
+	fmt.Fprintf(w, "comment lines                 %s\n", percent(t.comments, t.lines))
+	fmt.Fprintf(w, "documented functions          %s\n", percent(t.documented, functions))
+	fmt.Fprintf(w, "error types                   %d\n", t.errors)
+	fmt.Fprintf(w, "largest struct                %s, %d fields\n", t.largest, t.fields)
+	fmt.Fprintf(w, "quaint words                  %d\n", t.quaint)
+	if len(t.paragraphs) > 0 {
+		fmt.Fprintf(w, "words of a design paragraph   median %d, max %d\n", quantile(t.paragraphs, 0.5), quantile(t.paragraphs, 1))
+	}
+}
+
+// quantile returns the value that part of the values, of 1, do not exceed.
+func quantile(values []int, part float64) int {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[max(0, int(part*float64(len(sorted))+0.5)-1)]
+}
