@@ -75,14 +75,13 @@ func (d *dialAttempt) dialHop(ctx context.Context) (*sshConn, error) {
 	d.timer = startPausableTimer(d.chain.opts.Timeout, func() { cancel(&timeoutError{d.chain.opts.Timeout}) }, d.chain.opts.Asking)
 	defer d.timer.stop()
 
-	began, overNetwork := time.Now(), d.hop.Carrier == nil && d.chain.lastSSHConn() == nil
+	overNetwork := d.hop.Carrier == nil && d.chain.lastSSHConn() == nil
 	conn, err := d.openTransport(ctx)
 	if err != nil {
 		return nil, d.explainError(ctx, PhaseConnect, err)
 	}
 	d.transport = newMonitoredConn(conn)
 	d.transport.overNetwork = overNetwork
-	d.transport.tripTime.Store(int64(time.Since(began)))
 	d.offer = &offeredKey{Signer: d.hop.Signer, ctx: ctx, timer: d.timer}
 
 	// A connection in a channel knows no deadlines, and x/crypto's handshake no

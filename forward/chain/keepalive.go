@@ -51,7 +51,7 @@ func (c *Chain) runKeepalive(l *sshConn) {
 		}
 		silence := l.conn.silentTime() // first: so a stop between the two readings is noticed
 		stopped := watch.wasStopped(period)
-		if !stopped && !late && silence < c.opts.Keepalive {
+		if !stopped && !late && !l.wasLate && silence < c.opts.Keepalive {
 			continue
 		}
 		if !c.pingConn(l, watch, stopped) {
@@ -135,7 +135,7 @@ func (c *Chain) pingConn(l *sshConn, watch *stopDetector, stopped bool) bool {
 			}
 			if err == nil && awake.IsZero() && !suspected {
 				took := time.Since(asked)
-				l.conn.tripTime.Store((l.conn.tripTime.Load() + int64(min(took, 2*l.conn.answerTimeout()))) / 2) // a stall is no round trip
+				l.learnTripTime(took)
 				c.opts.RoundTrip(l.hop, took)
 			}
 			return err == nil // an error ends the link, and watch sees to that

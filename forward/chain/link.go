@@ -18,9 +18,10 @@ type sshConn struct {
 	client *ssh.Client
 	told   chan struct{} // closed once the far side has told all it had to; nil: it tells nothing
 
-	late       <-chan struct{} // holds a token when a write has had no answer for the wire's promptness; nil: that is not watched
+	late       <-chan struct{} // holds a token when a write has had no answer for the connection's answerTimeout; nil: that is not watched
 	lastProbe  time.Time       // when another connection to the hop was opened last
 	probePause time.Duration   // for so long after that, none is tried
+	wasLate    bool            // the last answer was: because of a stall, or of longer round trips, as the next one shows
 
 	dead chan struct{} // closed once the client has ended, err set
 	err  error
@@ -28,6 +29,20 @@ type sshConn struct {
 
 func newSSHConn(c *Chain, hop string, conn *monitoredConn, client *ssh.Client) *sshConn {
 	return &sshConn{chain: c, hop: hop, conn: conn, client: client, dead: make(chan struct{})}
+}
+
+// learnTripTime takes in how long an answer took. A stall is no round trip: a late answer counts only if the next one, which is
+// asked for soon, is late too.
+func (l *sshConn) learnTripTime(took time.Duration) {
+	if l.late == nil {
+		return
+	}
+	if late := took > l.conn.answerTimeout(); late && !l.wasLate {
+		l.wasLate = true
+		return
+	}
+	l.wasLate = false
+	l.conn.tripTime.Store((l.conn.tripTime.Load() + int64(took)) / 2)
 }
 
 // settleTime is how long a broken connection is given to break what carries it as

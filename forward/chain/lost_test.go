@@ -246,7 +246,7 @@ func TestKeepalive(t *testing.T) {
 			if hop != "ela" {
 				t.Errorf("of %s", hop)
 			}
-			took.Store(int64(d))
+			took.Store(max(int64(d), took.Load())) // the question that follows a late answer takes no time here
 		}}, func(t *testing.T, b *bubble) {
 			b.near.Freeze()
 			time.Sleep(30 * time.Second) //nolint:forbidigo // of the bubble's time

@@ -247,6 +247,45 @@ func TestProbesRest(t *testing.T) {
 	})
 }
 
+// TestStallIsNoRoundTrip: after outages that the link has outlived, and a dial in one, a return is reported as soon as before.
+func TestStallIsNoRoundTrip(t *testing.T) {
+	var line cutLine
+	var s tellings
+	inBubble(t, Options{Redials: always, NetDial: line.dial, Silence: s.told}, func(t *testing.T, b *bubble) {
+		outage := func(d time.Duration) chan error {
+			for range 25 { // it is used, so no keepalive is due
+				sleep(time.Second)
+				if err := <-b.askLater(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b.near.Freeze()
+			line.cut.Store(true)
+			ran := b.askLater()
+			sleep(d)
+			return ran
+		}
+		for range 3 {
+			ran := outage(3 * time.Second)
+			b.near.Thaw() // both come back at once
+			line.cut.Store(false)
+			if err := <-ran; err != nil {
+				t.Fatal(err)
+			}
+		}
+		ran := outage(2 * time.Second)
+		line.cut.Store(false)
+		sleep(minAnswerTimeout + returnGrace + time.Millisecond)
+		if s.silent.Load() != 1 {
+			t.Errorf("told %d times", s.silent.Load())
+		}
+		b.near.Thaw()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestSlowLine: a line whose round trips have become longer than a write's patience is asked, and tried, no more often.
 func TestSlowLine(t *testing.T) {
 	for _, trip := range []time.Duration{600 * time.Millisecond, 1200 * time.Millisecond} {
