@@ -26,6 +26,9 @@ var (
 	// oneWord is an unexported name of one word, which says neither what is done nor to what.
 	oneWord = regexp.MustCompile(`^[a-z][a-z0-9]*$`)
 
+	// listItem is the beginning of an item of a list in Markdown.
+	listItem = regexp.MustCompile(`^([-*]|[0-9]+\.) `)
+
 	// quaint are words that technical English has plainer ones for.
 	quaint = regexp.MustCompile(`(?i)\b(nobody|no ?body's|whoever|whosever|whatever|mend(s|ed|ing)?|be it|in vain|for ever|heard of|astray|was had|thereof|wherein|hush|gaze|ponder(s|ed|ing)?)\b`)
 )
@@ -162,7 +165,7 @@ func (t *tree) countParagraphs(text string) {
 		}
 		words := 0
 		for line := range strings.Lines(paragraph) {
-			if strings.HasPrefix(line, "- ") || strings.HasPrefix(line, "* ") { // each item of a list is a paragraph
+			if listItem.MatchString(line) { // each is a paragraph
 				t.addParagraph(words)
 				words = 0
 			}
