@@ -11,21 +11,21 @@ import (
 
 const maxPort = 65535
 
-// pairAttempts is how many ports that are free on 127.0.0.1 are tried for one
-// that is free on ::1 as well.
+// pairAttempts is the number of ports free on 127.0.0.1 that bindLoopback tries to find one that is
+// free on ::1 too.
 const pairAttempts = 64
 
-// listenConfig opens our sockets. A loopback connection cannot go missing, so
-// keepalives would only wake the laptop.
+// listenConfig returns the configuration of the listeners. TCP keepalive is off: a loopback
+// connection cannot disappear, and keepalives would wake the laptop.
 func listenConfig() *net.ListenConfig {
 	return &net.ListenConfig{KeepAlive: -1, Control: setExclusiveUse}
 }
 
-// bindLoopback listens on port of 127.0.0.1 and of ::1, or of the first alone where
-// the machine has no second. Port 0 is any port that is free on both.
+// bindLoopback listens on port of 127.0.0.1 and of ::1, or of 127.0.0.1 alone if the machine has no
+// ::1. Port 0 means any port that is free on both.
 //
-// A port that is free on 127.0.0.1 only is busy: browsers try ::1 first for
-// "localhost", and whoever listens there would get the user's token.
+// A port that is free on 127.0.0.1 only counts as busy. Browsers try ::1 first for "localhost", so
+// a foreign listener there would receive the user's token.
 func bindLoopback(ctx context.Context, port int) ([]net.Listener, error) {
 	if port < 0 || port > maxPort {
 		return nil, fmt.Errorf("local port %d is not between 0 and %d", port, maxPort)
@@ -47,6 +47,7 @@ func bindLoopback(ctx context.Context, port int) ([]net.Listener, error) {
 	return nil, err
 }
 
+// bindPair listens on one port of both addresses. Port 0 means any port that is free on 127.0.0.1.
 func bindPair(ctx context.Context, port int) ([]net.Listener, error) {
 	if port != 0 {
 		if err := checkPortFree(ctx, port); err != nil {
@@ -63,7 +64,7 @@ func bindPair(ctx context.Context, port int) ([]net.Listener, error) {
 	case err == nil:
 		return []net.Listener{v4, v6}, nil
 	case noSuchAddress(err):
-		// Nobody else can listen on ::1 either.
+		// No process can listen on ::1 either.
 		return []net.Listener{v4}, nil
 	default:
 		_ = v4.Close()
@@ -85,8 +86,8 @@ func bindError(port int, err error) error {
 	return fmt.Errorf("listen on local port %d: %w", port, err)
 }
 
-// noSuchAddress tells that the machine has no ::1: the protocol is switched
-// off in the kernel, or the loopback interface has no such address.
+// noSuchAddress reports whether err means that the machine has no ::1: the kernel has IPv6 switched
+// off, or the loopback interface has no such address.
 func noSuchAddress(err error) bool {
 	return errors.Is(err, errNoAddress) || errors.Is(err, errNoFamily) || errors.Is(err, syscall.EPROTONOSUPPORT)
 }

@@ -12,11 +12,10 @@ const (
 	errNoFamily  = syscall.EAFNOSUPPORT
 )
 
-// setExclusiveUse has nothing to do: net sets SO_REUSEADDR, which on Linux lets a
-// port be had again while old connections linger (TIME_WAIT), but never two
-// listeners share it. That takes SO_REUSEPORT, on both.
+// setExclusiveUse is nil because Linux needs nothing here. The net package sets SO_REUSEADDR, which
+// allows a bind while old connections are in TIME_WAIT. Two listeners share a port only if both set
+// SO_REUSEPORT.
 var setExclusiveUse func(network, address string, c syscall.RawConn) error
 
-// checkPortFree has nothing to find: a listener on the wildcard address makes bind
-// fail.
+// checkPortFree returns nil: on Linux, bind fails if a socket listens on the wildcard address.
 func checkPortFree(context.Context, int) error { return nil }

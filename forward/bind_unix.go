@@ -11,6 +11,5 @@ const (
 	errNoFamily  = syscall.EAFNOSUPPORT
 )
 
-// setExclusiveUse has nothing to do: two listeners share an address only if both
-// set SO_REUSEPORT.
+// setExclusiveUse is nil because two listeners share an address only if both set SO_REUSEPORT.
 var setExclusiveUse func(network, address string, c syscall.RawConn) error

@@ -16,8 +16,8 @@ const (
 // soExclusiveAddrUse is SO_EXCLUSIVEADDRUSE of winsock2.h.
 const soExclusiveAddrUse = ^syscall.SO_REUSEADDR
 
-// setExclusiveUse keeps others from our port: on Windows a socket with SO_REUSEADDR
-// may take over one without SO_EXCLUSIVEADDRUSE.
+// setExclusiveUse sets SO_EXCLUSIVEADDRUSE. Without it, a socket with SO_REUSEADDR can take over
+// the port on Windows.
 // https://learn.microsoft.com/windows/win32/winsock/using-so-reuseaddr-and-so-exclusiveaddruse
 func setExclusiveUse(_, _ string, c syscall.RawConn) error {
 	var opErr error

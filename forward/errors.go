@@ -2,12 +2,12 @@ package forward
 
 import "fmt"
 
-// A PortBusyError tells that a local port cannot be had because someone else
-// listens on it, be it on one of the two loopback addresses only.
+// A PortBusyError means that a local port is in use, even if on one of the two loopback addresses
+// only.
 type PortBusyError struct {
 	Port   int
-	Holder string // the process or user that has it, in words; empty if that cannot be seen
-	Err    error  // as the system said it
+	Holder string // the process or user that listens there, in words; empty if not known
+	Err    error  // of the system
 }
 
 func (e *PortBusyError) Error() string {
@@ -19,11 +19,11 @@ func (e *PortBusyError) Error() string {
 
 func (e *PortBusyError) Unwrap() error { return e.Err }
 
-// A PortDeniedError tells that the system keeps a local port from this user:
-// on Unix the ports below 1024, on Windows whatever it has reserved.
+// A PortDeniedError means that the system denies this user a local port: on Unix the ports below
+// 1024, on Windows the ports that the system has reserved.
 type PortDeniedError struct {
 	Port int
-	Err  error // as the system said it
+	Err  error // of the system
 }
 
 func (e *PortDeniedError) Error() string {
@@ -32,8 +32,8 @@ func (e *PortDeniedError) Error() string {
 
 func (e *PortDeniedError) Unwrap() error { return e.Err }
 
-// A TargetError tells that a connection was closed because its target did not
-// open. It is given to [Listener.Observe].
+// A TargetError means that a connection was closed because its target returned an error. The
+// listener passes it to [Listener.Observe].
 type TargetError struct {
 	Err error
 }
@@ -41,15 +41,15 @@ type TargetError struct {
 func (e *TargetError) Error() string { return fmt.Sprintf("open forwarded connection: %v", e.Err) }
 func (e *TargetError) Unwrap() error { return e.Err }
 
-// A HoldError tells that a connection was closed because there was no target
-// that answered for as long as [Listener.Hold]. It is given to [Listener.Observe].
+// A HoldError means that a connection was closed because no target answered within [Listener.Hold].
+// The listener passes it to [Listener.Observe].
 type HoldError struct{}
 
 func (*HoldError) Error() string { return "forwarded connection waited in vain for the server" }
 
-// An AcceptError tells that the system would not hand over a new connection,
-// for lack of file descriptors most often. It is given to [Listener.Observe]
-// when the listener goes on, and returned by [Listener.Serve] when it cannot.
+// An AcceptError means that the system did not return a new connection, mostly because file
+// descriptors ran out. The listener passes it to [Listener.Observe] if it continues, and
+// [Listener.Serve] returns it otherwise.
 type AcceptError struct {
 	Err error
 }

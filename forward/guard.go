@@ -8,15 +8,17 @@ import (
 )
 
 const (
-	// clientSilence is how long a client of a guarded port may say nothing before its server may speak first.
+	// clientSilence is how long a client of a guarded port may stay silent before the server may
+	// speak first.
 	clientSilence = 300 * time.Millisecond
-	// undecidedTime is how long a client that has begun may leave open what it speaks.
+	// undecidedTime is how long a client that has sent its first bytes may leave its protocol
+	// undecided.
 	undecidedTime = time.Second
 )
 
-// offerGuarded gives a connection to the room if it speaks what the room answers, and refuses one of
-// another protocol unless the room vouches for it (mine: it is over). Else it is given back, to be carried:
-// with nothing lost of what was read, and unread if the client says nothing at first.
+// offerGuarded passes a connection to the Room if the Room claims it. It resets one of another
+// protocol unless the Room vouches for it. In both cases mine is true. Otherwise it returns the
+// connection to be forwarded, with all bytes that it has read. The client may still have sent none.
 func (l *Listener) offerGuarded(ctx context.Context, local net.Conn) (c net.Conn, mine bool) {
 	b := &peekedConn{Conn: local}
 	stop := context.AfterFunc(ctx, func() { _ = local.SetReadDeadline(time.Unix(1, 0)) })
@@ -25,7 +27,8 @@ func (l *Listener) offerGuarded(ctx context.Context, local net.Conn) (c net.Conn
 	if verdict == Undecided && len(b.peeked) == 0 && ctx.Err() == nil && !vouched() {
 		verdict = b.readVerdictWithin(l.Room, 0)
 	}
-	// A browser opens connections in stock: what it says while there is no target may be the room's.
+	// A browser opens spare connections: without a target, the next request on one may be the
+	// Room's.
 	if within, changed := l.judgingWindow(); verdict == Undecided && len(b.peeked) == 0 && ctx.Err() == nil && within != nil {
 		_ = local.SetReadDeadline(time.Time{})
 		if b.awaitVerdict(ctx, l, within, changed) {
@@ -50,8 +53,8 @@ func (l *Listener) offerGuarded(ctx context.Context, local net.Conn) (c net.Conn
 	return b, false
 }
 
-// readVerdictWithin reads until the room knows whose the connection is. Undecided: the client says nothing for
-// so long (0: it may take its time), nothing more after a beginning, or has ended its half.
+// readVerdictWithin reads until the Room has a verdict. It returns Undecided if the client sends
+// nothing for wait (0: no limit), sends no more after its first bytes, or ends its direction.
 func (b *peekedConn) readVerdictWithin(r Room, wait time.Duration) Verdict {
 	for p := make([]byte, smallBuffer); ; {
 		if len(b.peeked) > 0 {
@@ -71,9 +74,9 @@ func (b *peekedConn) readVerdictWithin(r Room, wait time.Duration) Verdict {
 		}
 		switch {
 		case err != nil:
-			return Undecided // an end comes again, with the next reading
+			return Undecided // the next read returns the error again
 		case len(b.peeked) > judgeMax:
-			return Mine // the room says what is wrong with so long a beginning
+			return Mine // the Room reports what is wrong with a first line of this length
 		}
 	}
 }

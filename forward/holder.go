@@ -7,13 +7,13 @@ import (
 	"unicode"
 )
 
-// Holder says in words who listens on a local port, such as "jupyter-lab (pid
-// 4711)" or "a process of user bob", or "" if that cannot be seen. Where it
-// takes another program to find out (lsof on macOS), that has 2 s.
+// Holder describes the process that listens on a local port, such as "jupyter-lab (pid 4711)" or "a
+// process of user bob". It returns "" if the system does not show it. On macOS it runs lsof, for at
+// most 2 s.
 func Holder(ctx context.Context, port int) string { return findHolder(ctx, port) }
 
-// describeProcess puts a process into words. The name is the process's own choice and
-// may be anyone's, so nothing in it reaches a terminal that is not print.
+// describeProcess describes a process in words. A process chooses its own name, and it may belong
+// to another user, so characters that do not print are replaced.
 func describeProcess(name string, pid int, user string) string {
 	name = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

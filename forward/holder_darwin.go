@@ -9,12 +9,12 @@ import (
 
 const lsofTimeout = 2 * time.Second
 
-// findHolder asks lsof, which macOS brings along. Without root it shows the
-// processes of this user only.
+// findHolder runs lsof, which is part of macOS. Without root, lsof shows this user's processes
+// only.
 func findHolder(ctx context.Context, port int) string {
 	ctx, cancel := context.WithTimeout(ctx, lsofTimeout)
 	defer cancel()
-	// The path is spelled out because sbin is not on everyone's PATH.
+	// The path is absolute because /usr/sbin may be missing from PATH.
 	out, err := exec.CommandContext(ctx, "/usr/sbin/lsof",
 		"-nP", "-w", "-iTCP:"+strconv.Itoa(port), "-sTCP:LISTEN", "-Fpc").Output()
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/alps-tunnel/cscs/internal/procnet"
 )
 
-// findHolder asks /proc: the kernel's table of sockets says which user has the
-// port, to anyone; the files of a process say which process, to its owner.
+// findHolder reads /proc. The kernel's socket table shows the user that has the port to every user.
+// A process's files show which process it is, but only to its owner.
 func findHolder(_ context.Context, port int) string {
 	for s := range procnet.TCP() {
 		if !holdsPort(s, port) {
@@ -30,8 +30,8 @@ func findHolder(_ context.Context, port int) string {
 	return ""
 }
 
-// holdsPort tells whether a socket keeps us from port: it listens there on one of
-// our addresses or on all.
+// holdsPort reports whether a socket blocks port: it listens there on a loopback address or on all
+// addresses.
 func holdsPort(s procnet.Socket, port int) bool {
 	if s.State != procnet.Listen || int(s.Local.Port()) != port {
 		return false
@@ -42,10 +42,10 @@ func holdsPort(s procnet.Socket, port int) bool {
 
 var v4Loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
-// findProcess looks for the process that has a socket open, among those whose
-// files we may see.
+// findProcess finds the process that has the socket with this inode open, among the processes whose
+// files this user can read.
 func findProcess(proc, inode string) (pid int, comm string, ok bool) {
-	if inode == "0" { // a socket that no process has any more
+	if inode == "0" { // the process has closed the socket
 		return 0, "", false
 	}
 	want := "socket:[" + inode + "]"
@@ -65,7 +65,7 @@ func findProcess(proc, inode string) (pid int, comm string, ok bool) {
 	return 0, "", false
 }
 
-// userName is the user's name, or its number where that has none.
+// userName returns the name of a user, or the number if the user has no name.
 func userName(uid int) string {
 	id := strconv.Itoa(uid)
 	if u, err := user.LookupId(id); err == nil {

@@ -4,5 +4,5 @@ package forward
 
 import "context"
 
-// findHolder does not know.
+// findHolder returns "": there is no implementation for this system.
 func findHolder(context.Context, int) string { return "" }

@@ -10,25 +10,25 @@ import (
 	"time"
 )
 
-// A Listener is a local port and the way its connections go. Its fields may be
-// set until [Listener.Serve] is called.
+// A Listener forwards the connections of a local port. Its fields may be set until [Listener.Serve]
+// is called.
 type Listener struct {
-	// Hold is how long a connection waits while there is no target, or none that
-	// answers. Then it gets a 503, if it has asked for something in HTTP, and is
+	// Hold is how long a connection waits while there is no target or the target does not answer.
+	// After that, a client that has sent a request of HTTP/1 receives a 503, and the connection is
 	// closed.
 	Hold time.Duration
-	// Drain is how long connections may go on after Serve was told to end.
-	// Zero resets them at once.
+	// Drain is how long open connections may continue after Serve was told to end. Zero resets them
+	// at once.
 	Drain time.Duration
-	// Observe, if set, is told of each connection that came to nothing: a
-	// [*TargetError], [*HoldError] or [*AcceptError]. It is called by many
-	// goroutines at once, as often as it happens, and must not block.
+	// Observe, if set, is called for each connection that failed, with a [*TargetError],
+	// [*HoldError] or [*AcceptError]. Many goroutines call it at once, so it must not block.
 	Observe func(error)
-	// Room, if set, answers those of the connections that it wants, while there is no
-	// target. Its answers are its own: Serve's end does not wait for them.
+	// Room, if set, answers the connections that it wants while there is no target (the waiting
+	// page). Serve does not wait for its answers.
 	Room Room
-	// Guarded has the room judge every connection, whether there is a target or not. What it does not
-	// answer is carried if it vouches for it. It may reach the target by [Listener.Dial].
+	// Guarded makes the Room judge every connection, with or without a target. A connection that
+	// the Room does not answer is forwarded only if the Room vouches for it. The Room reaches the
+	// target by [Listener.Dial].
 	Guarded bool
 
 	port     int
@@ -43,12 +43,11 @@ type Listener struct {
 	serving sync.Once
 }
 
-// Listen opens the local port on 127.0.0.1 and ::1. Port 0 is any that is free
-// on both. Connections are taken up, but not answered, until
-// [Listener.Serve] is called.
+// Listen opens the local port on 127.0.0.1 and ::1. Port 0 means any port that is free on both. The
+// kernel accepts connections from then on; they wait until [Listener.Serve] is called.
 //
-// The error is a [*PortBusyError] with the holder named where that can be
-// seen, a [*PortDeniedError], or as the net package has it.
+// The error is a [*PortBusyError] that names the holder if the system shows it, a
+// [*PortDeniedError], or an error of the net package.
 func Listen(port int) (*Listener, error) {
 	ctx := context.Background()
 	ls, err := bindLoopback(ctx, port)
@@ -58,10 +57,9 @@ func Listen(port int) (*Listener, error) {
 	return newListener(ls), nil
 }
 
-// ListenFrom opens the first local port at or after port that is free; the
-// caller tells from [Listener.Port] whether it is the one wished for, and from
-// [Holder] who has that. If there is none, the error is that for port itself,
-// as from [Listen].
+// ListenFrom opens the first free local port at or after port. The caller compares [Listener.Port]
+// with port, and asks [Holder] for the process that has port. If no port is free, ListenFrom
+// returns the error for port itself, as [Listen] does.
 func ListenFrom(port int) (*Listener, error) {
 	ctx := context.Background()
 	var first error
@@ -105,9 +103,8 @@ func withHolder(ctx context.Context, err error) error {
 // Port returns the local port.
 func (l *Listener) Port() int { return l.port }
 
-// SetTarget says where connections go from now on, those that wait included;
-// those that are being carried go on as they are. With nil, new connections
-// wait until there is a target again, up to [Listener.Hold].
+// SetTarget sets the target of new and waiting connections; open connections keep theirs. With nil,
+// new connections wait for the next target, up to [Listener.Hold].
 func (l *Listener) SetTarget(t Target) {
 	l.target.set(t)
 	l.noTarget.Store(t == nil)
@@ -119,8 +116,8 @@ func (l *Listener) SetTarget(t Target) {
 // Stats returns the counts so far.
 func (l *Listener) Stats() Stats { return l.count.takeSnapshot() }
 
-// Close gives the port back and lets [Listener.Serve] end as if its context
-// had. It does not wait for Serve, and may be called at any time, repeatedly.
+// Close releases the port and ends [Listener.Serve] as the end of its context does. It does not
+// wait for Serve. It may be called at any time and more than once.
 func (l *Listener) Close() error {
 	var err error
 	l.closing.Do(func() {

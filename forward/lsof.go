@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// parseLsof reads the first process from what `lsof -Fpc` prints: a line for
-// each field, its letter first.
+// parseLsof describes the first process in the output of `lsof -Fpc`. Each line is one field and
+// begins with its letter.
 func parseLsof(out string) string {
 	pid, name := 0, ""
 	for line := range strings.Lines(out) {

@@ -10,49 +10,51 @@ import (
 	"github.com/sourcegraph/conc"
 )
 
-// A Room keeps company those who come while there is no target. It knows what they
-// speak; the listener does not. Its methods are called by many goroutines at once.
+// A Room answers connections while there is no target, and judges those of a guarded port. It knows
+// the protocols; the listener does not. Many goroutines call its methods at once.
 type Room interface {
-	// Judge says whose a connection is whose client has begun with these bytes.
-	// It may be asked again with more of them.
+	// Judge decides who answers a connection whose client sent these first bytes. The listener may
+	// call it again with more of them.
 	Judge(began []byte) Verdict
-	// Take makes a connection the room's own, from its first byte on. It must not block.
+	// Take gives the Room a connection, from its first byte on. It must not block.
 	Take(c net.Conn)
-	// Leads tells the room whether there is a target now.
+	// Leads tells the Room whether there is a target now.
 	Leads(there bool)
-	// Expects is until when connections are to be judged though there is a target:
-	// whoever got an answer of the room's a moment ago may be about to ask for the rest of
-	// it. Zero: they are not.
+	// Expects returns until when the listener has connections judged though there is a target. A
+	// client that just received an answer of the Room may be about to request the rest of the page.
+	// The zero time means that none is expected.
 	Expects() time.Time
-	// Absent says in one sentence, for a person, why there is no target.
+	// Absent returns one sentence for the user that says why there is no target.
 	Absent() string
-	// Diverts reports whether the room answers what a client begins with though there is a target. It is
-	// asked when a connection begins, and after an answer; it must be quick.
+	// Diverts reports whether the Room answers a request with these first bytes though there is a
+	// target. The listener asks when a connection begins and after each answer. It must be quick.
 	Diverts(began []byte) bool
-	// Vouch reports whether a connection to a guarded port may be carried that the room does not
-	// answer, because of who is at its other end.
+	// Vouch reports whether a connection to a guarded port that the Room does not answer may be
+	// forwarded. That depends on the process at its other end.
 	Vouch(c net.Conn) bool
 }
 
-// A Verdict is whose a connection is.
+// A Verdict says who answers a connection.
 type Verdict int
 
 // Verdicts of a [Room].
 const (
 	Undecided Verdict = iota // more bytes are needed
-	Mine                     // the room answers it
-	Yours                    // it waits for the target, and for nobody else
+	Mine                     // the Room answers it
+	Yours                    // the target answers it, and the Room must not
 )
 
-// judgeMax is how much of a connection may be read to judge it: it bounds what is kept of
-// one that waits. Requests with more in front of their body go to the target.
+// judgeMax limits how many bytes of a connection may be read to judge it, and so what a waiting
+// connection keeps in memory. A connection with a longer head of its request goes to the target; of
+// a guarded port it goes to the Room.
 const judgeMax = 32 << 10
 
-// offerToRoom lets the room judge a connection for as long as that is called for. mine: it is the
-// room's now. Else it is given back, to be carried, with nothing lost of what was read.
+// offerToRoom lets the Room judge a connection while judgingWindow allows it. If the Room takes it,
+// mine is true. Otherwise offerToRoom returns the connection to be forwarded, with all bytes that
+// it has read.
 //
-// A connection that comes when there is a target, and no answer of the room's is under way,
-// is given back as it is, unread: the room costs it nothing.
+// On an unguarded port with a target, and with no answer of the Room under way, the connection is
+// returned unread.
 func (l *Listener) offerToRoom(ctx context.Context, local net.Conn) (c net.Conn, mine bool) {
 	if l.Guarded {
 		return l.offerGuarded(ctx, local)
@@ -70,8 +72,9 @@ func (l *Listener) offerToRoom(ctx context.Context, local net.Conn) (c net.Conn,
 	return local, false
 }
 
-// judgingWindow says for how long connections are to be judged: nil for not at all, else until it
-// receives, and until changed is closed when that must be asked again.
+// judgingWindow returns how long connections are judged. If within is nil, they are not judged at
+// all. Otherwise they are until within receives a value. The caller asks again when changed is
+// closed.
 func (l *Listener) judgingWindow() (within <-chan time.Time, changed <-chan struct{}) {
 	t, changed := l.target.get()
 	if t == nil {
@@ -83,16 +86,16 @@ func (l *Listener) judgingWindow() (within <-chan time.Time, changed <-chan stru
 	return nil, changed
 }
 
-// awaitVerdict reads until the room has judged, for as long as it may.
+// awaitVerdict reads until the Room has a verdict or the judging window ends.
 func (b *peekedConn) awaitVerdict(ctx context.Context, l *Listener, within <-chan time.Time, changed <-chan struct{}) (mine bool) {
 	judged := make(chan bool, 1)
 	var reading conc.WaitGroup
 	reading.Go(func() { judged <- b.readVerdict(l.Room) })
 	defer func() {
-		_ = b.SetReadDeadline(time.Unix(1, 0)) // ends the reading, if it has not ended
+		_ = b.SetReadDeadline(time.Unix(1, 0)) // ends a pending read
 		reading.Wait()
 		_ = b.SetReadDeadline(time.Time{})
-		if len(judged) > 0 { // in the same moment
+		if len(judged) > 0 { // the verdict came at the same moment
 			mine = <-judged
 		}
 	}()
@@ -111,15 +114,15 @@ func (b *peekedConn) awaitVerdict(ctx context.Context, l *Listener, within <-cha
 	return false
 }
 
-// A peekedConn is a connection of which something was read already. It gives that first.
+// A peekedConn is a connection of which some bytes were already read. Read returns those first.
 type peekedConn struct {
 	net.Conn
 	peeked   []byte
-	unjudged bool // it is carried, and its first bytes are still to be judged
+	unjudged bool // it is being forwarded, and its first bytes are still to be judged
 }
 
-// readVerdict reads until the room knows whose the connection is; false, too, if there is no more
-// to read.
+// readVerdict reads until the Room has a verdict. It returns false if the connection ends before
+// that.
 func (b *peekedConn) readVerdict(r Room) (mine bool) {
 	for p := make([]byte, smallBuffer); ; {
 		n, err := b.Conn.Read(p)
@@ -133,7 +136,7 @@ func (b *peekedConn) readVerdict(r Room) (mine bool) {
 			}
 		}
 		if err != nil || len(b.peeked) > judgeMax {
-			return false // an error comes again, with the next reading
+			return false // the next read returns the error again
 		}
 	}
 }
@@ -145,7 +148,7 @@ func (b *peekedConn) Read(p []byte) (int, error) {
 	}
 	n := copy(p, b.peeked)
 	if b.peeked = b.peeked[n:]; len(b.peeked) == 0 {
-		b.peeked = nil // what was kept is gone
+		b.peeked = nil // frees the memory
 	}
 	return n, nil
 }
@@ -158,7 +161,7 @@ func (b *peekedConn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// SetLinger lets the connection be reset.
+// SetLinger implements the method that resetConn needs to reset the connection.
 func (b *peekedConn) SetLinger(sec int) error {
 	if c, ok := b.Conn.(interface{ SetLinger(sec int) error }); ok {
 		return c.SetLinger(sec)
@@ -166,10 +169,9 @@ func (b *peekedConn) SetLinger(sec int) error {
 	return errors.ErrUnsupported
 }
 
-// Dial opens a connection to the target as one that came to the local port has it: it waits
-// for a target, up to [Listener.Hold], and its bytes are counted. It is for a [Room] that has
-// taken a connection to carry it on by itself. The error is a [*TargetError] or [*HoldError],
-// or ctx's.
+// Dial opens a connection to the target on the terms of a connection to the local port: it waits
+// for a target, up to [Listener.Hold], and its bytes are counted. A [Room] uses it to forward a
+// connection that it has taken. The error is a [*TargetError], a [*HoldError] or that of ctx.
 func (l *Listener) Dial(ctx context.Context) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -198,7 +200,7 @@ func (l *Listener) Dial(ctx context.Context) (net.Conn, error) {
 	return &countingConn{Conn: c, l: l}, nil
 }
 
-// A countingConn connection is one of Dial's.
+// A countingConn is a connection that [Listener.Dial] has opened.
 type countingConn struct {
 	net.Conn
 	l      *Listener

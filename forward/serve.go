@@ -13,28 +13,27 @@ import (
 	"github.com/alps-tunnel/cscs/internal/runclock"
 )
 
-// Pauses after an accept that failed for want of something, as net/http has
-// them: connections end, and descriptors come back, by the millisecond.
+// Pauses after an accept that failed for lack of resources, as in net/http. Connections end within
+// milliseconds and free their descriptors.
 const (
 	acceptPause    = 5 * time.Millisecond
 	acceptPauseMax = time.Second
 )
 
-// changeGrace is how long the failure of a target waits for the target to be
-// changed. When the way to the server is lost, connections learn it before
-// whoever sets the target does; they are held then, like all that come later.
+// changeGrace is how long tryTarget waits for a change of the target after a failed dial.
+// Connections notice a lost network before the session removes the target. They then wait, as later
+// ones do.
 const changeGrace = 250 * time.Millisecond
 
-// errServed is the mistake of serving twice.
+// errServed is the error of a second call of Serve.
 var errServed = errors.New("serve local port: served already")
 
-// Serve accepts connections and carries them to the target until ctx ends or
-// [Listener.Close] is called. It gives the port back then, closes the
-// connections that wait, resets those that are carried (after
-// [Listener.Drain]), and returns nil when the last has gone. It returns an
-// [*AcceptError] if the port is lost otherwise.
+// Serve accepts connections and forwards them to the target until ctx ends or [Listener.Close] is
+// called. It then releases the port, closes the waiting connections, and resets the open ones after
+// [Listener.Drain]. It returns nil when the last connection has ended, or an [*AcceptError] if the
+// port fails before that.
 //
-// It may be called once.
+// Serve may be called once.
 func (l *Listener) Serve(ctx context.Context) error {
 	first := false
 	l.serving.Do(func() { first = true })
@@ -74,8 +73,8 @@ func (l *Listener) Serve(ctx context.Context) error {
 	return err
 }
 
-// acceptConns hands each connection of ln to handle until ln is closed. It survives
-// what passes.
+// acceptConns calls handle with each connection of ln until ln is closed. It reports temporary
+// errors and continues.
 func (l *Listener) acceptConns(ctx context.Context, ln net.Listener, handle func(net.Conn)) error {
 	pause := acceptPause
 	for {
@@ -102,22 +101,22 @@ func (l *Listener) acceptConns(ctx context.Context, ln net.Listener, handle func
 	}
 }
 
-// isTemporary tells whether accept may work again after err: the system is short
-// of descriptors or memory, or the client has gone meanwhile.
+// isTemporary reports whether accept may work again after err: the system is short of descriptors
+// or memory, or the client has already gone.
 func isTemporary(err error) bool {
 	var t interface{ Temporary() bool }
 	return errors.As(err, &t) && t.Temporary() ||
 		errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
 }
 
-// serveConn lives the life of one connection. waitCtx ends its waiting for a
-// target, connCtx the whole.
+// serveConn serves one connection until it ends. waitCtx ends its wait for a target, connCtx the
+// whole connection.
 func (l *Listener) serveConn(waitCtx, connCtx context.Context, local net.Conn) {
 	l.count.held.Add(1)
 	local, remote, err := l.routeConn(waitCtx, local)
 	l.count.held.Add(-1)
 	if local == nil {
-		return // it is the room's
+		return // the Room has it
 	}
 	if err != nil {
 		l.count.failed.Add(1)
@@ -129,14 +128,15 @@ func (l *Listener) serveConn(waitCtx, connCtx context.Context, local net.Conn) {
 	l.splice(connCtx, local, remote)
 }
 
-// routeConn lets the room judge a connection, if there is one, and opens one to the target for
-// what is not the room's. What it gives back of local is to be used instead; nil: the room
-// has it. A target that is given up while it is asked sends the connection back to the room.
+// routeConn lets the Room, if there is one, judge a connection, and opens a connection to the
+// target for one that the Room does not take. The caller must use the returned local connection;
+// nil means that the Room has it. If the target changes during the dial, the Room judges the
+// connection again.
 func (l *Listener) routeConn(waitCtx context.Context, local net.Conn) (net.Conn, net.Conn, error) {
 	holdCtx, cancel := runclock.WithTimeoutCause(waitCtx, l.Hold, &HoldError{})
 	defer cancel()
 	for judged := false; ; judged = true {
-		// A guarded port judges each connection once that has said something.
+		// On a guarded port the Room judges each connection once, after the client's first bytes.
 		if b, _ := local.(*peekedConn); l.Room != nil && (!judged || !l.Guarded || b != nil && b.unjudged) {
 			c, mine := l.offerToRoom(holdCtx, local)
 			if mine {
@@ -150,7 +150,7 @@ func (l *Listener) routeConn(waitCtx context.Context, local net.Conn) (net.Conn,
 	}
 }
 
-// openTarget waits for a target, for as long as Hold, and opens a connection to it.
+// openTarget waits for a target, up to Hold, and opens a connection to it.
 func (l *Listener) openTarget(ctx context.Context) (net.Conn, error) {
 	holdCtx, cancel := runclock.WithTimeoutCause(ctx, l.Hold, &HoldError{})
 	defer cancel()
@@ -161,10 +161,10 @@ func (l *Listener) openTarget(ctx context.Context) (net.Conn, error) {
 	}
 }
 
-// errTargetChanged is tryTarget's error when another target, or none, took the place of the one it asked.
+// errTargetChanged is the error of tryTarget if the target was replaced or removed during the dial.
 var errTargetChanged = errors.New("target changed")
 
-// tryTarget waits for a target, for as long as holdCtx allows, and opens a connection to it.
+// tryTarget waits for a target until holdCtx ends, and opens a connection to it.
 func (l *Listener) tryTarget(holdCtx context.Context) (net.Conn, error) {
 	t, changed, err := l.target.wait(holdCtx)
 	if err != nil {
@@ -184,9 +184,8 @@ func (l *Listener) tryTarget(holdCtx context.Context) (net.Conn, error) {
 	}
 }
 
-// dialUntilChanged opens a connection to a target, until that is not the target any more: a
-// network that has fallen silent fails nothing, and who waits for it must neither
-// miss the way that is found around it nor wait for longer than the others.
+// dialUntilChanged opens a connection to the target and cancels the dial when the target changes. A
+// silent network returns no error, so a dial of the old target would block for the whole wait.
 func dialUntilChanged(ctx context.Context, t Target, changed <-chan struct{}) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var watching conc.WaitGroup
@@ -204,13 +203,12 @@ func dialUntilChanged(ctx context.Context, t Target, changed <-chan struct{}) (n
 	return t(ctx)
 }
 
-// refuseConn ends a connection that has no target to go to.
+// refuseConn ends a connection that has no target.
 //
-// One that waited in vain is told so, if it speaks HTTP, and closed in order, as is
-// one that waited until the session's end: nothing is wrong with it. One whose target failed is reset, because to a
-// client the orderly end of an empty answer can be an answer: an empty file, a
-// stream with nothing in it. A reset cannot be taken for one, and browsers and
-// HTTP libraries know to try again after it.
+// A connection that waited for Hold receives a 503 if its client speaks HTTP, and is closed in
+// order. One that waited until the session's end is closed. One whose target failed is reset: a
+// client may take the orderly end of an empty answer for a valid answer, such as an empty file or
+// stream. It cannot take a reset for one, and browsers and HTTP libraries retry after it.
 func (l *Listener) refuseConn(ctx context.Context, local net.Conn, err error) {
 	var failed *TargetError
 	var waited *HoldError

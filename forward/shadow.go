@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// portCheckTimeout is long for loopback, and short enough for Windows, which
-// tries a closed port again and again before it says so.
+// portCheckTimeout is long for loopback. It is short enough for Windows, which tries a closed port
+// several times before it reports an error.
 const portCheckTimeout = 100 * time.Millisecond
 
-// checkPortFree returns an error if someone answers on port of a loopback address.
-// BSD and Windows let 127.0.0.1 be bound while another has the same port on
-// all addresses, and so we would take over what the user is running there.
+// checkPortFree returns an error if a process answers on port of a loopback address. BSD, macOS and
+// Windows allow a bind to 127.0.0.1 while another socket has the same port on all addresses. The
+// client would then take the place of a server that the user runs there.
 func checkPortFree(ctx context.Context, port int) error {
 	d := net.Dialer{Timeout: portCheckTimeout}
 	for _, host := range []string{"127.0.0.1", "::1"} {

@@ -5,12 +5,12 @@ import (
 	"sync"
 )
 
-// A slot holds the current target, if there is one, and wakes those who wait
-// for another. Its zero value has none.
+// A slot holds the current target, if any, and wakes the goroutines that wait for a change. The
+// zero value has no target.
 type slot struct {
 	mu      sync.Mutex
 	target  Target
-	changed chan struct{} // closed and forgotten when target changes; nil if nobody waits
+	changed chan struct{} // closed and set to nil when target changes; nil if no goroutine waits
 }
 
 func (s *slot) set(t Target) {
@@ -23,8 +23,7 @@ func (s *slot) set(t Target) {
 	}
 }
 
-// get returns the target, or nil, and a channel that is closed when it is no
-// longer that one.
+// get returns the target or nil, and a channel that is closed when the target changes.
 func (s *slot) get() (Target, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -34,7 +33,7 @@ func (s *slot) get() (Target, <-chan struct{}) {
 	return s.target, s.changed
 }
 
-// wait is get, but returns only when there is a target or ctx has ended.
+// wait is like get, but blocks until there is a target or ctx ends.
 func (s *slot) wait(ctx context.Context) (Target, <-chan struct{}, error) {
 	for {
 		t, changed := s.get()

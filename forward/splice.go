@@ -13,21 +13,21 @@ import (
 	"github.com/sourcegraph/conc"
 )
 
-// lingerTime is how long a client that is still sending may take to notice
-// that nobody listens any more.
+// lingerTime is how long a client that is still sending may take to notice that the server reads no
+// more.
 const lingerTime = 2 * time.Second
 
-// splice carries bytes between local and remote until both directions have
-// ended, one has failed, or ctx ends, and closes both connections.
+// splice copies bytes between local and remote until both directions have ended, one has failed, or
+// ctx ends. It closes both connections, unless the Room takes local.
 func (l *Listener) splice(ctx context.Context, local, remote net.Conn) {
-	var handedOver atomic.Pointer[peekedConn] // the room's, from there on
+	var handedOver atomic.Pointer[peekedConn] // set when the Room takes local
 	resetBoth := sync.OnceFunc(func() {
 		if handedOver.Load() == nil {
 			resetConn(local)
 		}
 		resetConn(remote)
 	})
-	var begins atomic.Bool // what the client sends next is no part of what it has begun
+	var begins atomic.Bool // the client's next bytes begin a request
 	begins.Store(true)
 	stop := context.AfterFunc(ctx, resetBoth)
 	defer stop()
@@ -44,10 +44,9 @@ func (l *Listener) splice(ctx context.Context, local, remote net.Conn) {
 			handedOver.Store(&peekedConn{Conn: local, peeked: handover.began})
 			resetBoth()
 		case errors.As(err, &gone):
-			// The server has hung up while the client is still sending, too
-			// large an upload for instance. Its last words are on their way
-			// down, and closing now would destroy them: read on and forget,
-			// until they are delivered.
+			// The server has closed while the client still sends, for example too large an upload.
+			// The server's last answer is on its way to the client, and closing now would destroy
+			// it. So discard the upload until the answer is delivered.
 			wg.Go(func() {
 				<-down
 				_ = local.SetReadDeadline(time.Now().Add(lingerTime))
@@ -70,9 +69,9 @@ func (l *Listener) splice(ctx context.Context, local, remote net.Conn) {
 	_ = local.Close()
 }
 
-// newHandoverCheck gives what tells whether a connection that is carried turns to the room with these bytes. Of a
-// guarded port, only one whose client said nothing at first may: with its first bytes, unless the room is
-// sure not to want them.
+// newHandoverCheck returns a function that reports whether these bytes hand an open connection over
+// to the Room. On a guarded port only a connection whose client was silent at first can be handed
+// over: with its first bytes, unless the Room's verdict is Yours.
 func (l *Listener) newHandoverCheck(local net.Conn, begins *atomic.Bool) func(began []byte) bool {
 	if l.Room == nil {
 		return nil
@@ -93,21 +92,20 @@ func (l *Listener) newHandoverCheck(local net.Conn, begins *atomic.Bool) func(be
 	}
 }
 
-// isHandover tells whether a connection that is carried turns to the room with these bytes. A
-// browser keeps its connections, and would ask for its next page over one whose way has
-// fallen silent. What the room takes for the beginning of its own is the beginning of a
-// request, before which the last one was answered to its end.
+// isHandover reports whether a connection goes to the Room at these bytes, while there is no
+// target. A browser keeps its connections and would request its next page over one whose target is
+// silent. Bytes that the Room claims begin a request, so the request before is answered completely.
 func (l *Listener) isHandover(began []byte) bool {
 	return l.noTarget.Load() && l.Room.Judge(began) == Mine
 }
 
-// handoverError ends the copying of a connection that is the room's from these bytes on.
+// handoverError ends the copy of a connection that goes to the Room, starting with these bytes.
 type handoverError struct{ began []byte }
 
 func (e *handoverError) Error() string { return "the connection is the room's now" }
 
-// copyStream carries bytes from src to dst until src ends, and hands that end on, or until it
-// comes upon the turn, which is a *handoverError.
+// copyStream copies bytes from src to dst until src ends, and forwards that end. It returns a
+// *handoverError if isHandover reports true, and a *writeError if dst fails.
 func (l *Listener) copyStream(dst, src net.Conn, count *atomic.Int64, isHandover func([]byte) bool) error {
 	var b buffer
 	defer b.releaseLarge()
@@ -128,7 +126,7 @@ func (l *Listener) copyStream(dst, src net.Conn, count *atomic.Int64, isHandover
 		switch {
 		case err == nil:
 		case errors.Is(err, io.EOF):
-			// If this fails dst is gone, which reading from it tells best.
+			// If this fails, the read from dst in the other direction reports it better.
 			closeWrite(dst)
 			return nil
 		default:
@@ -137,7 +135,7 @@ func (l *Listener) copyStream(dst, src net.Conn, count *atomic.Int64, isHandover
 	}
 }
 
-// writeError is the failure of the receiving end of a direction.
+// writeError is an error of the receiving end of a direction.
 type writeError struct{ err error }
 
 func (e *writeError) Error() string { return e.err.Error() }
@@ -149,8 +147,8 @@ func closeWrite(c net.Conn) {
 	}
 }
 
-// resetConn closes c so that its peer sees an error and not an end, where c knows
-// the difference (TCP's reset).
+// resetConn closes c with a reset, if c is a TCP connection, so that the peer sees an error instead
+// of an end.
 func resetConn(c net.Conn) {
 	if tcp, ok := c.(interface{ SetLinger(sec int) error }); ok {
 		_ = tcp.SetLinger(0)
@@ -158,8 +156,8 @@ func resetConn(c net.Conn) {
 	_ = c.Close()
 }
 
-// closeGracefully closes c so that its peer sees an end and not an error. To close it
-// with something unread would reset it, so that is read first, and forgotten.
+// closeGracefully closes c so that the peer sees an end instead of an error. Closing it with unread
+// data would reset it, so it reads and discards that data first, for at most lingerTime.
 func closeGracefully(ctx context.Context, c net.Conn) {
 	defer func() { _ = c.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })

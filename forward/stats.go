@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// counters are the live form of Stats. A byte count is touched once for each
-// chunk by every connection, so there is no lock.
+// counters are the current values of Stats. Every connection updates the byte counts once per
+// chunk, so they are atomic instead of locked.
 type counters struct {
 	open, held, total, failed atomic.Int64
 	received, sent            atomic.Int64

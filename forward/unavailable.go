@@ -9,30 +9,29 @@ import (
 )
 
 const (
-	// retryAfter is what a client that has waited in vain is told to wait before it
-	// asks again. The next request waits here itself, for as long as
-	// [Listener.Hold], so that the number only has to keep clients from asking in
-	// circles; small, it costs nobody time when the server is back.
+	// retryAfter is the Retry-After of the 503. The next request waits at this port itself, up to
+	// [Listener.Hold]. So the value only stops clients from retrying in a tight loop, and a small
+	// one loses no time when the server is back.
 	retryAfter = 5 * time.Second
 
-	// requestLineTime is how long a client that has waited for a minute may still
-	// take to finish, or begin, its request line.
+	// requestLineTime is how long a client may still take, after the wait, to send its request
+	// line.
 	requestLineTime = time.Second
 	requestLineMax  = 16 << 10 // browsers and servers differ; few go beyond 8 KiB
 	methodMax       = 20
 )
 
-// Unavailable is one sentence for a person who has waited in vain, where no [Room] knows more.
+// Unavailable is the sentence that the user reads after the wait, if there is no [Room] to say
+// more.
 const Unavailable = "There is no way to the server at present: cscs is looking for one, and this address answers again when it is found."
 
-// turnAway ends a connection that waited in vain. A client that has asked for
-// something in HTTP/1 is told so in HTTP, since most of them take the end of an
-// empty answer for a mistake of the server's and show a riddle. Any other sees an
-// orderly end: TLS, HTTP/2, another protocol, or a browser's connection in stock,
-// over which nothing was sent yet.
+// turnAway ends a connection after its wait. A client that has sent a request of HTTP/1 receives a
+// 503: most clients take an empty answer for an error of the server and show an unhelpful message.
+// Any other client sees an orderly end: TLS, HTTP/2, another protocol, or a spare connection of a
+// browser.
 //
-// Nothing of what a client sends is read before its wait is over, so that a target
-// that comes in time gets all of it, from the kernel's buffer.
+// The listener reads nothing during the wait, so a target that comes in time receives all of it
+// from the kernel's buffer.
 func turnAway(ctx context.Context, c net.Conn, why string) {
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
 	defer stop()
@@ -43,8 +42,8 @@ func turnAway(ctx context.Context, c net.Conn, why string) {
 	closeGracefully(ctx, c)
 }
 
-// unavailableAnswer tells why, and is final for a client with "Expect: 100-continue", too, which keeps its
-// body then.
+// unavailableAnswer returns the 503. It is final also for a client with "Expect: 100-continue",
+// which then does not send its body.
 func unavailableAnswer(method, why string) []byte {
 	why += "\n"
 	var b bytes.Buffer
@@ -60,8 +59,8 @@ func unavailableAnswer(method, why string) []byte {
 	return b.Bytes()
 }
 
-// readRequestLine reads what the client has sent, until it is a request line of HTTP/1 or
-// can become none.
+// readRequestLine reads from c until it has a request line of HTTP/1, or bytes that cannot become
+// one. It returns the method.
 func readRequestLine(c net.Conn) (method string, ok bool) {
 	_ = c.SetReadDeadline(time.Now().Add(requestLineTime))
 	var got []byte
@@ -78,8 +77,8 @@ func readRequestLine(c net.Conn) (method string, ok bool) {
 	}
 }
 
-// requestMethod takes a line for a request line of HTTP/1 (RFC 9112, section 3) only if it is
-// one to the end: "GET" alone begins lines of other protocols.
+// requestMethod returns the method of a request line of HTTP/1 (RFC 9112, section 3). The whole
+// line must match: "GET" alone begins lines of other protocols too.
 func requestMethod(line []byte) (method string, ok bool) {
 	fields := bytes.Split(bytes.TrimSuffix(line, []byte("\r")), []byte(" "))
 	if len(fields) != 3 || len(fields[1]) == 0 || !isMethod(fields[0]) {
@@ -92,13 +91,14 @@ func requestMethod(line []byte) (method string, ok bool) {
 	return "", false
 }
 
-// mayBeRequest reports whether a method, and more, may become of the beginning of a line.
+// mayBeRequest reports whether the beginning of a line can become a request line.
 func mayBeRequest(line []byte) bool {
 	method, _, _ := bytes.Cut(line, []byte(" "))
 	return len(line) == 0 || isMethod(method)
 }
 
-// isMethod knows methods by their form, since there are many: GET, PROPFIND, VERSION-CONTROL.
+// isMethod reports whether b has the form of a method. A list would be long: GET, PROPFIND,
+// VERSION-CONTROL.
 func isMethod(b []byte) bool {
 	if len(b) == 0 || len(b) > methodMax {
 		return false

@@ -12,12 +12,12 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// AboutFile is the name of what a session says of itself, in its directory on the
-// cluster, for whoever finds it there: another terminal, or another laptop. The directory
-// and the file are the user's alone, so the way into the server may stand in it.
+// AboutFile is the name of the file in which a session describes itself, in its directory on the
+// cluster. Other terminals and laptops read it. Only the user can access directory and file, so the
+// file may contain the secret of the server's link.
 const AboutFile = "session.json"
 
-// About is what a session says of itself.
+// About is the content of AboutFile.
 type About struct {
 	V          int        `json:"v"`
 	ID         string     `json:"id"`
@@ -31,29 +31,29 @@ type About struct {
 	Idle       int        `json:"idle,omitempty"` // seconds
 	Protect    bool       `json:"protect,omitempty"`
 	Begun      time.Time  `json:"begun"`
-	From       string     `json:"from,omitempty"` // the laptop on which it was begun
+	From       string     `json:"from,omitempty"` // the laptop on which the session was begun
 }
 
-// ParseAbout reads what a session says of itself; what cannot be read is empty.
+// ParseAbout parses the content of AboutFile. What it cannot read is empty.
 func ParseAbout(s string) About {
 	var a About
-	_ = json.Unmarshal([]byte(s), &a) // of another version, or of no session
+	_ = json.Unmarshal([]byte(s), &a) // of another version, or not of a session
 	return a
 }
 
-// AsApp is the app as it must be to be reached again; it cannot be started.
+// AsApp returns the app for use by another client. It cannot be started.
 func (a About) AsApp() app.App {
 	return app.Again(app.App{Name: a.App, LocalPort: a.LocalPort, Path: a.Path, Ready: a.Ready, Query: a.Query})
 }
 
-// addAbout adds the file to what is written for the session.
+// addAbout adds AboutFile to the files of the launch.
 func (c *Config) addAbout(l *slurm.Launch) {
 	host, _ := os.Hostname() // for people: it may be missing
 	a := About{V: EventVersion, ID: c.ID, App: c.App.Name, Path: c.App.Path, Ready: c.App.Ready, Query: c.App.Query, LocalPort: cmp.Or(c.wish, c.App.LocalPort), Protect: c.isProtected(), ForwardNew: c.Launch.ForwardNew,
 		Lease: int(c.Lease / time.Second), Idle: int(c.Idle / time.Second), Begun: time.Now().UTC().Truncate(time.Second), From: host}
 	b, err := json.Marshal(a) // one line: control characters are escaped
 	if err != nil {
-		panic(err) // of strings and numbers
+		panic(err) // a value of strings and numbers
 	}
 	l.Files = maps.Clone(l.Files)
 	if l.Files == nil {

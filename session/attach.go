@@ -8,10 +8,11 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// NotThereError tells that the cluster has no live session of that ID, or prefix of one.
+// NotThereError reports that the cluster has no live session with that ID or prefix, or more than
+// one.
 type NotThereError struct {
 	Prefix, Cluster string
-	Known           []string // the IDs of those that it has
+	Known           []string // the IDs of the live sessions
 }
 
 func (e *NotThereError) Error() string {
@@ -24,11 +25,10 @@ func (e *NotThereError) Error() string {
 	return "there is no live session " + e.Prefix + " on " + e.Cluster
 }
 
-// EndedError tells that the session has ended; what it has left on the cluster, its log, is
-// kept there for a week.
+// EndedError reports that the session has ended. The cluster keeps its log for a week.
 type EndedError struct {
 	ID, Cluster string
-	How         string // "": nobody has said
+	How         string // "": not known
 }
 
 func (e *EndedError) Error() string {
@@ -39,25 +39,25 @@ func (e *EndedError) Error() string {
 	return s
 }
 
-// Attach picks up a session that was begun before, by this laptop or another: it dials
-// the login node, takes the session's events from the beginning, opens a local port and
-// forwards to its server. Its end is not the session's: interrupted, or on any error, it
-// detaches; ErrStopped as ctx's cause takes everything down, and so does Config.Idle, as in Run. Others that attend
-// the session do not notice.
+// Attach picks up a session that this or another laptop has begun. It dials the login node, reads
+// the session's events from the first on, opens a local port and forwards to the server. Its end
+// does not end the session: on an interrupt or an error, it detaches. ErrStopped as the cause of
+// ctx ends the session, and so does Config.Idle, as in Run. Other clients of the session are not
+// affected.
 //
-// Of the configuration it needs no App, Request and Launch: what the session says of
-// itself counts; its ID may be the beginning of one, or empty for the only session there
-// is. adopted is told what was found, before anything of the session is told.
+// The configuration needs no App, Request or Launch: the session's own description counts. Its ID
+// may be a prefix, or empty for the only session. Attach calls adopted with what it found, before
+// it emits an event of the session.
 //
-// Events and errors are as Run's; also *NotThereError and *EndedError.
+// Events and errors are those of Run, and *NotThereError and *EndedError.
 func Attach(ctx context.Context, cfg Config, adopted func(About, slurm.Found), emit func(Event)) error {
 	s := newSession(cfg, emit)
 	s.adopted = adopted
 	return s.run(ctx)
 }
 
-// Find looks for the session of that ID, or the beginning of one, on the cluster; with "", for
-// the only live one there is. It returns *NotThereError, *EndedError, or slurm.List's.
+// Find returns the session with that ID or prefix on the cluster; with "", the only live one. It
+// returns *NotThereError, *EndedError, or an error of slurm.List.
 func Find(ctx context.Context, remote slurm.Remote, prefix, cluster string) (slurm.Found, error) {
 	found, _, err := slurm.List(ctx, remote)
 	if err != nil {
@@ -66,7 +66,8 @@ func Find(ctx context.Context, remote slurm.Remote, prefix, cluster string) (slu
 	return pickSession(found, prefix, cluster)
 }
 
-// findSession makes the session the one that the cluster has of that ID, or prefix of one.
+// findSession finds the session with the configured ID or prefix and takes over its ID, job and
+// app.
 func (s *session) findSession(ctx context.Context) (slurm.Found, error) {
 	f, err := Find(ctx, s.chain, s.cfg.ID, s.cfg.Cluster)
 	if err != nil {
@@ -77,7 +78,7 @@ func (s *session) findSession(ctx context.Context) (slurm.Found, error) {
 	return f, nil
 }
 
-// adoptSession makes the session one that goes on already.
+// adoptSession takes over a session that has been begun before, with its lease and its idle limit.
 func (s *session) adoptSession(ctx context.Context) error {
 	f, err := s.findSession(ctx)
 	if err != nil {
@@ -94,7 +95,7 @@ func (s *session) adoptSession(ctx context.Context) error {
 	return nil
 }
 
-// pickSession is the one live session whose ID begins with prefix, or the only one.
+// pickSession returns the one live session whose ID begins with prefix, or the only one.
 func pickSession(found []slurm.Found, prefix, cluster string) (slurm.Found, error) {
 	e := &NotThereError{Prefix: prefix, Cluster: cluster}
 	var live, over []slurm.Found

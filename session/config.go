@@ -12,84 +12,82 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// Config is everything that a session needs to know; it looks nothing up.
+// Config is everything that a session needs to know. The session looks nothing up.
 type Config struct {
 	ID      string // see NewID
 	Cluster string // as events name it
-	Client  string // who attends it, as others see it: "alice on her laptop"
-	Job     string // for Stop: its job's number, if known
+	Client  string // this client, as others see it: "alice on her laptop"
+	Job     string // for Stop: the job's number, if known
 
 	Hops  []chain.Hop // to the login node, in order
 	Chain chain.Options
-	// Dial makes the chain to the login node, which other processes may share; nil: one of
-	// our own, of Hops. It is called again whenever the connection was lost, perhaps days
-	// later and with another key; for want of one that is good, its error is a
-	// *chain.KeyError.
+	// Dial makes the chain to the login node, which other processes may share. nil: the session
+	// dials its own chain over Hops. The session calls it again after each lost connection, perhaps
+	// days later and with another key. If no key is valid, its error is a *chain.KeyError.
 	Dial    func(context.Context, chain.Options) (*share.Chain, error)
 	NodeHop func(node string, keys chain.HostKeys) chain.Hop // from the login node to a compute node
 
 	App     app.App
 	Request slurm.Request
-	Launch  slurm.Launch // Argv, Env, Unset, Files, Port and Reads are the App's; Wish the session's
+	Launch  slurm.Launch // see buildLaunch for the fields that the App sets
 
-	LocalPort    int           // 0: the app's, or the next free one
-	Lease        time.Duration // how long the job may run without a client; 0: for ever
+	LocalPort    int           // 0: the app's port, or the next free one
+	Lease        time.Duration // how long the job may run without a client; 0: forever
 	QueueTimeout time.Duration // from the request to its grant
-	StartTimeout time.Duration // from the grant to ready; 0: for ever
-	Idle         time.Duration // without use, after which the session ends; 0: never
+	StartTimeout time.Duration // from the grant to ready; 0: no limit
+	Idle         time.Duration // time without use after which the session ends; 0: never
 
 	acceptsPort  func(port int) bool // for tests: which further ports count; nil: all
-	admission    time.Duration       // likewise: how long a node may refuse us; 0: see there
-	slowResponse time.Duration       // likewise: for how long nothing may be heard before that is told
+	admission    time.Duration       // for tests: how long a node may refuse the client; 0: see the constant
+	slowResponse time.Duration       // for tests: how long a silence lasts until it is reported
 
-	wish int // see Launch
+	wish int // see slurm.Launch
 
-	redialLimit time.Duration // likewise: how long a lost chain is dialled, and failed events are read, again
+	redialLimit time.Duration // for tests: how long a lost chain or failed reading is tried again
 
-	// Detach leaves the session as soon as its job is in the queue; there is no local port
-	// then.
+	// Detach leaves the session as soon as its job is in the queue. Then there is no local port.
 	Detach bool
 
-	Metrics *Metrics // for who wants to see what is carried; may be nil
+	Metrics *Metrics // counters of the local ports; may be nil
 
-	LogDir string // where the server's log is kept on the laptop; "": it is thrown away
+	LogDir string // where the laptop keeps the server's log; "": nowhere
 
-	// Room answers at the local port while the server does not; nil: connections wait.
+	// Room answers at the local port while the server does not. nil: connections wait.
 	Room Room
-	// Protect lets only those browsers in that come by the Room's link. nil: for one that is
-	// attached to, as the session says of itself, else not.
+	// Protect has the Room judge every connection to the local ports (--protect). nil: as the
+	// session was begun, for Attach; otherwise false.
 	Protect *bool
 
-	// Open shows the link in a browser and returns when it has been used, or why
-	// it was not. nil: no browser. With a Room it is called as soon as the job is in the queue, and
-	// the link has no secret in it.
+	// Open shows the link in a browser. It returns when the browser has used it, or the reason why
+	// not. nil: no browser. With a Room, the session calls it as soon as the job is queued, and the
+	// link contains no secret.
 	Open func(ctx context.Context, link string) error
 
-	// Explain turns an error into what the user is told and the exit code.
+	// Explain turns an error into the user's message and the exit code.
 	Explain func(error) Explanation
 
-	// The end of Hurry ends every grace; that of Abandon ends everything at once,
-	// at the price of a job that may remain. Either may be nil.
+	// When Hurry ends, every grace period ends. When Abandon ends, the teardown ends at once, and a
+	// job may remain. Either may be nil.
 	Hurry, Abandon context.Context
 }
 
-// An Explanation is an error as the user is told it.
+// An Explanation is an error as the user sees it.
 type Explanation struct {
 	Message string
-	Hint    string // a line for each
+	Hint    string // one line for each hint
 	Code    int    // the exit code
 }
 
-// inlineHint is the hints in one line.
+// inlineHint returns the hints in one line.
 func (x Explanation) inlineHint() string { return strings.ReplaceAll(x.Hint, "\n", "; ") }
 
 // NewID returns a session ID.
 func NewID() string { return sessionid.New() }
 
-// isProtected reports whether the local ports let in only whom the Room does.
+// isProtected reports whether the Room judges every connection to the local ports.
 func (c *Config) isProtected() bool { return c.Room != nil && c.Protect != nil && *c.Protect }
 
-// dialLogin makes a chain to the login node.
+// dialLogin dials a chain to the login node.
 func (c *Config) dialLogin(ctx context.Context, opts chain.Options) (*share.Chain, error) {
 	if c.Dial != nil {
 		return c.Dial(ctx, opts)
@@ -99,8 +97,8 @@ func (c *Config) dialLogin(ctx context.Context, opts chain.Options) (*share.Chai
 	})
 }
 
-// buildLaunch is how the app is started, put together from what the app needs and
-// what the user asked for. The app's own environment wins: its safety rests on it.
+// buildLaunch returns how to start the app: the app's fields together with the user's. The app's
+// own environment takes precedence, since its security depends on it.
 func (c *Config) buildLaunch() slurm.Launch {
 	l := c.Launch
 	l.Argv, l.Files, l.Port, l.Reads, l.Wish = c.App.Argv, c.App.Files, c.App.Port, c.App.Reads, c.wish

@@ -9,27 +9,27 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// detachTimeout is how long the cluster may take to be told that the session is left; if
-// it is not, the lease counts from the last heartbeat.
+// detachTimeout is how long the cluster may take to confirm the detach. Without it, the lease
+// counts from the last heartbeat.
 const detachTimeout = 15 * time.Second
 
-// isDetachCause reports whether that cause ends this process's part in the session, and not the
-// session. What cannot be left alone yet ends with us.
+// isDetachCause reports whether cause ends this process's part in the session, and not the session.
+// A session that cannot go on alone yet ends with the process.
 func (s *session) isDetachCause(ctx context.Context, cause error) bool {
 	var idle *idleError
 	switch {
 	case !s.submitted, s.over, errors.Is(cause, ErrStopped):
 		return false
 	case s.cfg.Request.Via == slurm.ViaSalloc && !s.canOutliveChain():
-		return false // the request is this connection's
+		return false // the request depends on this connection
 	case errors.As(cause, &idle):
 		return s.usedByOthers(ctx)
 	}
 	return s.adopted != nil || errors.Is(cause, ErrDetached)
 }
 
-// usedByOthers reports whether others attend the session, of whose use of the server
-// nothing is known here: an app with a judge of its own knows of all use.
+// usedByOthers reports whether other clients attend the session whose use of the server is not
+// known here. An app with LastUse knows of all use.
 func (s *session) usedByOthers(ctx context.Context) bool {
 	if s.cfg.App.LastUse != nil {
 		return false
@@ -48,8 +48,8 @@ func (s *session) usedByOthers(ctx context.Context) bool {
 	return false
 }
 
-// detachSession ends this process's part in the session. last: there is nobody any more for whom an
-// unused session would go on, and nothing has been given back.
+// detachSession ends this process's part in the session. last: no other client remains for which an
+// unused session would go on. In that case detachSession has released nothing.
 func (s *session) detachSession(ctx context.Context, cause error) (last bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, detachTimeout)
 	defer cancel()
@@ -61,7 +61,8 @@ func (s *session) detachSession(ctx context.Context, cause error) (last bool, er
 	unsaid := s.tellLeft(ctx)
 	var idle *idleError
 	unused := errors.As(cause, &idle)
-	// Of two that go at the same time, each sees the other before, and the second none after.
+	// If two clients leave at the same time, each sees the other before it leaves, and the second
+	// sees none after it.
 	if unused && (unsaid != nil || !s.usedByOthers(ctx)) {
 		return true, nil
 	}
@@ -70,7 +71,7 @@ func (s *session) detachSession(ctx context.Context, cause error) (last bool, er
 	switch {
 	case errors.Is(cause, ErrDetached), errors.Is(cause, ErrInterrupted):
 		cause = nil
-	case unused: // whoever else attends it may use it
+	case unused: // other clients may use it
 		cause, reason = nil, idle.Error()+" here, and others attend it; "+reason
 	default:
 		s.reportError(cause, &serverLog{})
@@ -91,11 +92,11 @@ func (s *session) detachSession(ctx context.Context, cause error) (last bool, er
 	return false, cause
 }
 
-// lacksRunner reports whether the job was granted and no runner has begun in it, as far as is known
-// here. The runner counts the lease.
+// lacksRunner reports whether the job was granted but no runner is known to have started. The
+// runner counts the lease.
 func (s *session) lacksRunner() bool { return len(s.job.Nodes) > 0 && s.step == "" }
 
-// tellDetached tells that the session goes on without this process, and until when.
+// tellDetached reports that the session goes on without this process, and until when.
 func (s *session) tellDetached() {
 	e := Event{Event: EventDetached, Lease: int(s.cfg.Lease / time.Second), Kept: s.isQueued(), Bounded: s.isBounded()}
 	if !s.job.Ends.IsZero() && !e.Kept {
@@ -105,8 +106,7 @@ func (s *session) tellDetached() {
 	s.out.emitEvent(e)
 }
 
-// isBounded reports whether the job's time limit ends the session before its lease does, if nothing
-// else happens.
+// isBounded reports whether the job's time limit comes before the end of the lease.
 func (s *session) isBounded() bool {
 	if s.cfg.Lease == 0 {
 		return true
@@ -121,7 +121,7 @@ func (s *session) isBounded() bool {
 // isQueued reports whether the job is still in the queue.
 func (s *session) isQueued() bool { return s.queuedJob != "" && len(s.job.Nodes) == 0 }
 
-// goesOn says what of the session goes on.
+// goesOn returns the words that say what goes on.
 func (s *session) goesOn() string {
 	job := "job " + slurm.JobName(s.cfg.ID)
 	if s.job.ID != "" {
@@ -136,7 +136,7 @@ func (s *session) goesOn() string {
 	return job + " goes on under its lease"
 }
 
-// tellLeft tells the cluster that the session is left, and waits until it knows.
+// tellLeft tells the cluster about the detach, and waits for the confirmation.
 func (s *session) tellLeft(ctx context.Context) error {
 	s.submission.Detach()
 	if s.lost || s.chainIsLost() {
@@ -166,7 +166,7 @@ func (s *session) tellLeft(ctx context.Context) error {
 	}
 }
 
-// What is wrong with a cluster that was not told.
+// Reasons why the cluster did not confirm.
 var (
 	errUnreached  = errors.New("it could not be reached")
 	errUnanswered = errors.New("it did not answer in time")

@@ -14,19 +14,18 @@ import (
 	"github.com/alps-tunnel/cscs/forward/share"
 )
 
-// admission is for how long a node may refuse us before that is believed: its
-// pam_slurm_adopt, or whatever it asks for who we are, may not have heard of the job
-// yet. The runner is there already, so it is a matter of moments.
+// admission is how long a node may refuse the client before that counts. Its pam_slurm_adopt, or
+// whatever else identifies the user there, may not know the job yet. The runner is there already,
+// so this takes moments.
 const admission = 5 * time.Second
 
-// nodeAwayLimit is for how long a node that answers on neither way is dialled before it was reached once. Slurm
-// notices a node that is down after SlurmdTimeout, five minutes by default (slurm.conf(5)).
+// nodeAwayLimit is how long a node that was never reached is dialled if it answers on neither way.
+// Slurm notices a dead node after SlurmdTimeout, five minutes by default (slurm.conf(5)).
 const nodeAwayLimit = 6 * time.Minute
 
-// dialNode makes the last hop: while the server starts, and again when the
-// connection to the node was lost though that to the login node was not. The
-// node's host keys are those that the runner found there: nothing is asked, nothing
-// is trusted blindly (invariant I7).
+// dialNode makes the last hop while the server starts. It does so again if the connection to the
+// node is lost but that to the login node is not. The node's host keys are those that the runner
+// found there, so the client asks no question and trusts no unknown key (invariant I7).
 func (s *session) dialNode(work context.Context) {
 	login, hold := s.chain, s.nodeRetryPolicy()
 	s.keys.refused = nil
@@ -34,7 +33,7 @@ func (s *session) dialNode(work context.Context) {
 	hop, err := s.nodeHop(login)
 	name, port := s.nodeName, s.port
 	check := acceptNode
-	if s.ready && !s.stepTransport.taken { // before, checkNode does it
+	if s.ready && !s.stepTransport.taken { // otherwise checkNode checks it
 		check = func(ctx context.Context, node *chain.Chain) error { return checkForwarding(ctx, node, name, port) }
 	}
 	s.work.Go(func() {
@@ -48,20 +47,20 @@ func (s *session) dialNode(work context.Context) {
 	})
 }
 
-// checkNode has it found out whether a node that is reached for the first time forwards connections, while the shell
-// that watches the server's port starts there.
+// checkNode checks whether a node that is reached for the first time forwards connections.
+// Meanwhile the shell that watches the server's port starts there.
 func (s *session) checkNode(work context.Context, keys nodeKeys) {
 	node, name, port, checked := s.node, s.nodeName, s.port, s.ready || s.stepTransport.taken
 	s.work.Go(func() {
 		var err error
-		if !checked { // the sshd of a step is configured by us
+		if !checked { // the session configures the sshd of a step
 			err = checkForwarding(work, node, name, port)
 		}
 		_ = s.sendMessage(work, nodeChecked{node, keys, err})
 	})
 }
 
-// watchNode tells of the end of the connection to the node.
+// watchNode reports the end of the connection to the node.
 func (s *session) watchNode(work context.Context, c *chain.Chain) {
 	s.work.Go(func() {
 		select {
@@ -72,15 +71,15 @@ func (s *session) watchNode(work context.Context, c *chain.Chain) {
 	})
 }
 
-// A retryPolicy is how a node is dialled again that was not reached.
+// A retryPolicy is how the dial of a node is retried.
 type retryPolicy struct {
-	first, most time.Duration    // pauses between two tries
-	limit       time.Duration    // for all of them; 0: none
-	again       func(error) bool // whether the error is one after which it is tried again
+	first, most time.Duration    // between two tries
+	limit       time.Duration    // for all tries; 0: none
+	again       func(error) bool // reports whether to retry after this error
 }
 
-// nodeRetryPolicy is that for the next dial of the node. A node that was reached before is
-// dialled for as long as the session lives: if it is dead, Slurm will say so.
+// nodeRetryPolicy returns the policy of the next dial of the node. A node that was reached before
+// is dialled until the session ends: if it is dead, Slurm reports that.
 func (s *session) nodeRetryPolicy() retryPolicy {
 	o := &s.stepTransport
 	var stranger *chain.HostKeyError
@@ -97,7 +96,7 @@ func (s *session) nodeRetryPolicy() retryPolicy {
 	case s.ready && o.proven:
 		p.first, p.most, p.limit = time.Second, stepRetryPause, 0
 	case o.taken:
-		// Once: what it needs, Slurm and the file system, was there for the runner.
+		// One try: Slurm and the file system, which the step needs, have worked for the runner.
 		p.again = func(error) bool { return false }
 	case s.ready:
 		p.first, p.most, p.limit = 200*time.Millisecond, 30*time.Second, 0
@@ -112,8 +111,8 @@ func (s *session) nodeRetryPolicy() retryPolicy {
 	return p
 }
 
-// mayAdmit reports whether a node that has turned us away may let us in a moment later:
-// what its sshd says of a user may change, and it may be about to start.
+// mayAdmit reports whether a node that refused the client may accept it a moment later. Its sshd
+// may get other information about the user, or may be about to start.
 func mayAdmit(err error) bool {
 	var refused *chain.AuthError
 	var closed *chain.OpenError
@@ -123,7 +122,7 @@ func mayAdmit(err error) bool {
 	return errors.As(err, &refused)
 }
 
-// dialAdmitted dials the node until it lets us in and check has nothing against it.
+// dialAdmitted dials the node until it accepts the login and check returns no error.
 func dialAdmitted(ctx context.Context, login *share.Chain, hop chain.Hop, hold retryPolicy, check func(context.Context, *chain.Chain) error) (*chain.Chain, error) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = hold.first, hold.most
@@ -142,15 +141,15 @@ func dialAdmitted(ctx context.Context, login *share.Chain, hop chain.Hop, hold r
 	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(hold.limit))
 }
 
-// acceptNode has nothing against a node.
+// acceptNode is a check that accepts every node.
 func acceptNode(context.Context, *chain.Chain) error { return nil }
 
-// checkForwarding returns a *NoForwardingError if the node's sshd opens no connections there.
-// sshd decides that before it connects (serverloop.c, channels.c), with the reason
-// "administratively prohibited" (RFC 4254, section 5.1). So the question is about port 0, where
-// nothing can listen: some servers take one connection only. The server's port, if it is known, is
-// asked for when sshd permits certain ports only. Any other failure is left to who uses
-// the connection.
+// checkForwarding returns a *NoForwardingError if the node's sshd opens no connections there. sshd
+// decides that before it connects (serverloop.c, channels.c), and refuses with the reason
+// "administratively prohibited" (RFC 4254, section 5.1). So the client asks for port 0, where
+// nothing can listen: some servers take one connection only. If that is prohibited, sshd may permit
+// certain ports, and the client asks for the server's port, if it is known. It ignores any other
+// failure.
 func checkForwarding(ctx context.Context, node *chain.Chain, name string, port int) error {
 	var refused *chain.OpenError
 	for _, p := range slices.Compact([]int{0, port}) {
@@ -166,14 +165,14 @@ func checkForwarding(ctx context.Context, node *chain.Chain, name string, port i
 	return &NoForwardingError{Node: name, Err: refused}
 }
 
-// forbidden is the message that the node has refused to open a connection to the server.
+// forbidden is the message that the node refused to open a connection to the server.
 type forbidden struct {
 	node *chain.Chain
 	err  *chain.OpenError
 }
 
-// handleForbidden takes in that the node forwards no connections to the server any more. The other
-// way is tried as after a lost connection, but a step is asked for once a minute at most.
+// handleForbidden handles a node that no longer forwards connections to the server. The session
+// tries a job step, as after a lost connection, but at most once a minute.
 func (s *session) handleForbidden(work context.Context, m forbidden) {
 	o := &s.stepTransport
 	if m.node != s.node || o.taken || time.Since(o.failed) < stepRetryPause {
@@ -184,7 +183,7 @@ func (s *session) handleForbidden(work context.Context, m forbidden) {
 	s.leaveNode()
 	s.work.Go(func() {
 		if left.Conns() > 0 {
-			<-left.Done() // what is open over it stays open
+			<-left.Done() // its open connections continue
 		}
 		_ = left.Close()
 	})

@@ -9,17 +9,16 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// ErrInterrupted is the cause with which Run's context is cancelled when the user
-// asks for the end.
+// ErrInterrupted is the cause of the end of Run's context if the user asks for the end.
 var ErrInterrupted = errors.New("interrupted")
 
-// ErrStopped is the cause if it is another process of the user's that asks: cscs stop.
+// ErrStopped is that cause if another process of the user asks for the end (cscs stop).
 var ErrStopped = errors.New("stopped from elsewhere")
 
-// ErrDetached is the cause if the session shall go on without this process.
+// ErrDetached is that cause if the session should go on without this process.
 var ErrDetached = errors.New("detached")
 
-// NoForwardingError tells that the sshd of the node lets us in, but opens no connections there:
+// NoForwardingError reports that the node's sshd accepts the login, but opens no connections:
 // AllowTcpForwarding, PermitOpen or DisableForwarding in its sshd_config(5).
 type NoForwardingError struct {
 	Node string
@@ -32,24 +31,24 @@ func (e *NoForwardingError) Error() string {
 
 func (e *NoForwardingError) Unwrap() error { return e.Err }
 
-// NodeError tells that nothing leads to the node though the job runs there.
+// NodeError reports that no way leads to the node though the job runs there.
 type NodeError struct {
 	Node string
-	SSH  error // why not by its own sshd
-	Step error // and why not by one that a step of the job would run
+	SSH  error // why not by the node's own sshd
+	Step error // why not by the sshd of a job step
 }
 
 func (e *NodeError) Error() string {
 	return fmt.Sprintf("reach %s, where the job runs: %v; through a job step: %v", e.Node, e.SSH, e.Step)
 }
 
-// StartTimeoutError tells that the server was not ready in time.
+// StartTimeoutError reports that the server was not ready in time.
 type StartTimeoutError struct {
 	Node    string
 	Waited  time.Duration
-	Waiting string                 // for what: "the server to listen on port 31234", …
-	Shell   *slurm.LoginShellError // what it is waited for, if it is that
-	Others  []string               // addresses on which the user has new listeners instead
+	Waiting string                 // "it to listen on port 31234", …
+	Shell   *slurm.LoginShellError // the login shell that has not started the server, if that is why
+	Others  []string               // addresses of the user's other new listeners
 }
 
 func (e *StartTimeoutError) Error() string {
@@ -60,7 +59,7 @@ func (e *StartTimeoutError) Error() string {
 	return fmt.Sprintf("%s was not ready within %s: waited for %s", server, e.Waited, e.Waiting)
 }
 
-// ProbeError tells that the server answered, but not as it must.
+// ProbeError reports that the server answered the probe, but not as it should.
 type ProbeError struct {
 	Node string
 	Err  error
@@ -69,7 +68,7 @@ type ProbeError struct {
 func (e *ProbeError) Error() string { return fmt.Sprintf("the server on %s: %v", e.Node, e.Err) }
 func (e *ProbeError) Unwrap() error { return e.Err }
 
-// TeardownError tells that something may be left behind, and how to remove it.
+// TeardownError reports that a job may be left behind, and how to remove it.
 type TeardownError struct {
 	Job     string // its number, if known
 	Name    string // its name
@@ -93,13 +92,13 @@ func (e *TeardownError) What() string {
 }
 func (e *TeardownError) Unwrap() error { return e.Err }
 
-// Command says what ends the job by hand.
+// Command returns the command that ends the job by hand.
 func (e *TeardownError) Command() string {
 	return fmt.Sprintf("scancel --name=%s on %s", e.Name, e.Host)
 }
 
-// NotYoursError tells that what listens on the port of the node is not the
-// user's, or can be reached by others, so that nothing is forwarded to it.
+// NotYoursError reports that the listener on the node's port is not the user's, or that others can
+// reach it. Nothing is forwarded to it.
 type NotYoursError struct {
 	Node  string
 	Port  int
@@ -114,7 +113,7 @@ func (e *NotYoursError) Error() string {
 	return fmt.Sprintf("the server on port %d of %s listens on %s, where others can reach it", e.Port, e.Node, e.Bound)
 }
 
-// NothingListensError tells that a tunnel's server is not there.
+// NothingListensError reports that nothing listens on the port of a tunnel's server.
 type NothingListensError struct {
 	Node string
 	Port int

@@ -15,51 +15,50 @@ import (
 
 const (
 	maxDynamicPorts  = 16              // further ports at a time
-	dynamicPortGrace = 5 * time.Second // how long a further server may be gone, to start again, before its local port is given back
+	dynamicPortGrace = 5 * time.Second // how long a further server may be gone before its local port is closed
 
-	askTimeout = 3 * time.Second // for one answer to "do you speak HTTP?"
-	askTries   = 5               // of a server that says nothing: it may be busy starting
-	askPause   = time.Second     // between the first two of them; each is twice as long as the one before
-	maxAsking  = 8               // at a time
+	askTimeout = 3 * time.Second // for one HTTP probe
+	askTries   = 5               // for a server that sends nothing: it may be busy starting
+	askPause   = time.Second     // after the first try; it doubles after each further one
+	maxAsking  = 8               // probes at a time
 )
 
-// dynamicPorts are, with Launch.ForwardNew, the ports beside the server's on which the
-// user's processes listen on the node. Like all of session's state they belong to its
-// goroutine.
+// dynamicPorts are the other ports on which the user's processes listen on the node, with
+// Launch.ForwardNew. Like all state of the session, only its goroutine accesses them.
 type dynamicPorts struct {
 	ports  map[int]*dynamicPort
-	asking chan struct{}   // a place for each question under way
-	told   map[[2]int]bool // local and remote port, what leads where: never told twice
-	wide   map[int]bool    // that a port is open to others, likewise
-	full   bool            // that there are too many, likewise
-	none   bool            // that a local port cannot be had, likewise
+	asking chan struct{}   // a semaphore for the running probes
+	told   map[[2]int]bool // the pairs of local and remote port that were reported
+	wide   map[int]bool    // the ports open to others that were reported
+	full   bool            // that there are too many ports was reported
+	none   bool            // that a local port cannot be opened was reported
 }
 
 // A dynamicPort is one such port.
 type dynamicPort struct {
 	port      int
-	addrs     map[string]bool // of its sockets that are there now, as the runner has told; none: it is gone
-	notHTTP   bool            // it speaks no HTTP
-	overLimit bool            // it does, but there were too many
-	asked     bool            // one of these, or forwarded, is what the last answer was
+	addrs     map[string]bool // its current sockets, as the runner reported; none: it is closed
+	notHTTP   bool            // its server speaks no HTTP
+	overLimit bool            // its server speaks HTTP, but too many ports are forwarded
+	asked     bool            // the last probe has led to one of these, or to a forward
 
 	listener *forward.Listener // the local port; nil: not forwarded
-	addr     string            // to which it leads
+	addr     string            // the target's address
 
-	generation int                // counts what is waited for, so that what is out of date is known
-	stop       context.CancelFunc // ends what is waited for: an answer, or the grace
+	generation int                // the number of the current wait; results of earlier ones are ignored
+	stop       context.CancelFunc // cancels the current wait for a probe or the grace period
 }
 
-// speech is what a server says to a request.
+// speech is what a server answers to an HTTP request.
 type speech int
 
 const (
-	speaksNothing speech = iota // and may yet
+	speaksNothing speech = iota // nothing so far
 	speaksHTTP
 	speaksOther
 )
 
-// Messages of the goroutines below.
+// Messages from the goroutines below.
 type (
 	portExamined struct {
 		dynamicPort *dynamicPort
@@ -71,14 +70,14 @@ type (
 		dynamicPort *dynamicPort
 		generation  int
 	}
-	dynamicPortLost struct { // the local port
+	dynamicPortLost struct { // the system has closed the local port
 		dynamicPort *dynamicPort
 		listener    *forward.Listener
 		err         error
 	}
 )
 
-// handleNewSocket takes in that a new socket of the user's listens on the node.
+// handleNewSocket handles a new listening socket of the user on the node.
 func (s *session) handleNewSocket(work context.Context, addr string) {
 	port := portOf(addr)
 	if !s.cfg.Launch.ForwardNew || port == 0 || port == s.port || s.cfg.acceptsPort != nil && !s.cfg.acceptsPort(port) {
@@ -98,8 +97,8 @@ func (s *session) handleNewSocket(work context.Context, addr string) {
 	s.examinePort(work, f)
 }
 
-// handleClosedSocket takes in that a socket is gone. Its server may be starting anew: the local
-// port is kept for a moment, in which connections wait.
+// handleClosedSocket handles a closed socket. Its server may be restarting: the local port stays
+// for a moment, and connections wait there.
 func (s *session) handleClosedSocket(work context.Context, addr string) {
 	f := s.dynamicPorts.ports[portOf(addr)]
 	if f == nil {
@@ -109,7 +108,7 @@ func (s *session) handleClosedSocket(work context.Context, addr string) {
 	switch {
 	case len(f.addrs) > 0:
 		if !f.notHTTP {
-			s.examinePort(work, f) // another of its sockets may be what is to be forwarded to
+			s.examinePort(work, f) // the target may have to be another of its sockets
 		}
 	case f.listener == nil:
 		f.cancelWait()
@@ -130,7 +129,7 @@ func (s *session) handleClosedSocket(work context.Context, addr string) {
 	}
 }
 
-// handleGraceExpired takes in that a server has not come back.
+// handleGraceExpired closes the local port of a server that has not come back.
 func (s *session) handleGraceExpired(work context.Context, m graceExpired) {
 	if m.generation != m.dynamicPort.generation {
 		return
@@ -139,9 +138,9 @@ func (s *session) handleGraceExpired(work context.Context, m graceExpired) {
 	s.giveBack(work, m.dynamicPort)
 }
 
-// examinePort asks what listens on the port, as soon as the session is ready and the node
-// can be reached: whether it is the user's, and speaks HTTP. A Jupyter kernel opens five
-// ports that do not, and nobody wants to hear of those.
+// examinePort probes whether the port's listener is the user's and speaks HTTP, as soon as the
+// session is ready and the node is reached. A Jupyter kernel opens five ports that speak no HTTP
+// and interest no user.
 func (s *session) examinePort(work context.Context, f *dynamicPort) {
 	ctx := f.startWait(work)
 	f.asked = false
@@ -173,8 +172,8 @@ func (s *session) examinePort(work context.Context, f *dynamicPort) {
 	})
 }
 
-// probeHTTP looks at the port and asks the server there for its first page. Not a byte goes to
-// what is not the user's (invariant I5).
+// probeHTTP probes the port and requests the server's first page. It sends no byte to a listener
+// that is not the user's (invariant I5).
 func (g nodeDialer) probeHTTP(ctx context.Context, port int) (speech, slurm.Listener) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -191,7 +190,7 @@ func (g nodeDialer) probeHTTP(ctx context.Context, port int) (speech, slurm.List
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	// The Host that servers that look at it let pass.
+	// Servers that check Host accept this one.
 	_, err = fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUser-Agent: cscs\r\nAccept: */*\r\nConnection: close\r\n\r\n", port)
 	if err != nil {
 		return speaksNothing, seen
@@ -208,7 +207,7 @@ func (g nodeDialer) probeHTTP(ctx context.Context, port int) (speech, slurm.List
 	return speaksOther, seen
 }
 
-// handlePortExamined takes in what a port's server says.
+// handlePortExamined handles the result of examinePort: it forwards the port or gives it back.
 func (s *session) handlePortExamined(work context.Context, m portExamined) {
 	f := m.dynamicPort
 	if m.generation != f.generation {
@@ -225,7 +224,7 @@ func (s *session) handlePortExamined(work context.Context, m portExamined) {
 	}
 }
 
-// forwardPort leads a local port to a further server, and tells.
+// forwardPort sets the target of a local port to a further server, and reports it.
 func (s *session) forwardPort(work context.Context, f *dynamicPort, seen slurm.Listener) {
 	if f.listener == nil && !s.openDynamicPort(work, f) {
 		return
@@ -243,7 +242,7 @@ func (s *session) forwardPort(work context.Context, f *dynamicPort, seen slurm.L
 	}
 }
 
-// openDynamicPort opens the local port: the same as on the node, or the next that is free.
+// openDynamicPort opens the local port: the same number as on the node, or the next free one.
 func (s *session) openDynamicPort(work context.Context, f *dynamicPort) bool {
 	open, p := 0, &s.dynamicPorts
 	for _, g := range p.ports {
@@ -281,7 +280,7 @@ func (s *session) openDynamicPort(work context.Context, f *dynamicPort) bool {
 	return true
 }
 
-// handleDynamicPortLost takes in that the system has taken a local port away.
+// handleDynamicPortLost handles a local port that the system has closed.
 func (s *session) handleDynamicPortLost(work context.Context, m dynamicPortLost) {
 	if m.dynamicPort.listener != m.listener {
 		return
@@ -291,7 +290,8 @@ func (s *session) handleDynamicPortLost(work context.Context, m dynamicPortLost)
 	s.giveBack(work, m.dynamicPort)
 }
 
-// giveBack closes the local port, if there is one, which makes room for another.
+// giveBack closes the local port, if there is one, and tries the ports that were over the limit
+// again.
 func (s *session) giveBack(work context.Context, f *dynamicPort) {
 	f.cancelWait()
 	if f.listener == nil {
@@ -309,11 +309,11 @@ func (s *session) giveBack(work context.Context, f *dynamicPort) {
 	}
 }
 
-// holdDynamicPorts has connections wait: the way to the node is lost.
+// holdDynamicPorts makes connections wait because the connection to the node is lost.
 func (s *session) holdDynamicPorts() {
 	for _, f := range s.dynamicPorts.ports {
 		if len(f.addrs) == 0 {
-			continue // its grace goes on
+			continue // its grace period goes on
 		}
 		f.cancelWait()
 		if f.listener != nil {
@@ -322,7 +322,7 @@ func (s *session) holdDynamicPorts() {
 	}
 }
 
-// resumeDynamicPorts goes on when the session is ready, or the node is reached again.
+// resumeDynamicPorts resumes the forwards when the session is ready or the node is reached again.
 func (s *session) resumeDynamicPorts(work context.Context) {
 	for _, f := range s.dynamicPorts.ports {
 		switch {
@@ -335,7 +335,7 @@ func (s *session) resumeDynamicPorts(work context.Context) {
 	}
 }
 
-// dropDynamicPorts forgets all of it: another server is started, or the session ends.
+// dropDynamicPorts closes all further ports: another server starts, or the session ends.
 func (s *session) dropDynamicPorts() {
 	for _, f := range s.dynamicPorts.ports {
 		f.cancelWait()
@@ -348,14 +348,14 @@ func (s *session) dropDynamicPorts() {
 	clear(s.dynamicPorts.ports)
 }
 
-// cancelWait ends what is waited for.
+// cancelWait cancels the current wait of the port.
 func (f *dynamicPort) cancelWait() {
 	f.generation++
 	f.stop()
 	f.stop = func() {}
 }
 
-// startWait is next, and gives the context of what is waited for now.
+// startWait cancels the current wait and returns the context of a new one.
 func (f *dynamicPort) startWait(work context.Context) context.Context {
 	f.cancelWait()
 	ctx, stop := context.WithCancel(work)
@@ -363,7 +363,7 @@ func (f *dynamicPort) startWait(work context.Context) context.Context {
 	return ctx
 }
 
-// portOf gives the port of host:port; 0 if it has none.
+// portOf returns the port of host:port, or 0 if there is none.
 func portOf(addr string) int {
 	_, p, err := net.SplitHostPort(addr)
 	if err != nil {

@@ -8,29 +8,29 @@ import (
 	"github.com/alps-tunnel/cscs/forward"
 )
 
-// A Metrics tells what the local ports of a session carry and how far away its node is, at
-// any time, to anybody who looks: it costs nothing over the wire. The session that has it in
-// its Config feeds it. Nil is one that nobody looks at.
+// A Metrics counts what the local ports of a session carry, and has the latency of its node.
+// Reading it sends nothing over the network. The session that has it in its Config updates it. All
+// updates of a nil *Metrics do nothing.
 type Metrics struct {
 	mu    sync.Mutex
 	ports []*forward.Listener
-	past  Snapshot // of the ports that were given back
-	dial  int      // of the chain that leads to the node
+	past  Snapshot // of the ports that were closed
+	dial  int      // the chain that leads to the node
 	rtt   time.Duration
 }
 
-// A Snapshot is what a Gauge shows.
+// A Snapshot is the result of Metrics.Read.
 type Snapshot struct {
-	Open           int64 // connections that are being carried
+	Open           int64 // connections that are forwarded
 	Held           int64 // connections that wait for the server
-	Received, Sent int64 // bytes, from the server and to it, at all ports so far
-	// RTT is how long the last request to the node took that was sent anyway: a connection that
-	// was opened, or a keepalive, of which there is one every 10 s where all is silent. 0: there was none yet
-	// over this connection. What was answered after an outage does not count.
+	Received, Sent int64 // bytes from and to the server, at all ports so far
+	// RTT is the latency of the last request to the node that was sent anyway: an opened
+	// connection, or a keepalive, which comes every 10 s on a silent connection. Requests that
+	// waited for an outage do not count. 0: there was none yet over this chain.
 	RTT time.Duration
 }
 
-// Read reads the gauge.
+// Read returns the current counts.
 func (g *Metrics) Read() Snapshot {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -46,7 +46,7 @@ func (g *Metrics) Read() Snapshot {
 	return r
 }
 
-// addPort counts a local port in.
+// addPort adds the counters of a local port.
 func (g *Metrics) addPort(l *forward.Listener) {
 	if g == nil {
 		return
@@ -56,7 +56,7 @@ func (g *Metrics) addPort(l *forward.Listener) {
 	g.ports = append(g.ports, l)
 }
 
-// removePort keeps of a local port that is given back what it has carried.
+// removePort keeps the byte counts of a local port that is closed, and drops its connection counts.
 func (g *Metrics) removePort(l *forward.Listener) {
 	if g == nil {
 		return
@@ -73,10 +73,11 @@ func (g *Metrics) removePort(l *forward.Listener) {
 	g.past.Sent += s.Sent
 }
 
-// longestRTT is beyond what a request takes on any way that works: it has waited for one.
+// longestRTT is the largest latency that counts. A request that takes longer has waited for an
+// outage.
 const longestRTT = 5 * time.Second
 
-// recordRTT takes in how long a request to the node took, over the chain of that dial.
+// recordRTT records the latency of a request to the node, over the chain with that number.
 func (g *Metrics) recordRTT(dial int, d time.Duration) {
 	if g == nil {
 		return
@@ -88,7 +89,7 @@ func (g *Metrics) recordRTT(dial int, d time.Duration) {
 	}
 }
 
-// resetRTT begins with another chain, of which nothing is known.
+// resetRTT clears the latency, because another chain is in use.
 func (g *Metrics) resetRTT(dial int) {
 	if g == nil {
 		return

@@ -10,13 +10,13 @@ import (
 	"github.com/alps-tunnel/cscs/internal/runclock"
 )
 
-// A headStart is a connection from the login node to the sshd of a node, opened when Slurm has granted the job.
-// The runner's first sign of life, which brings the host keys, comes a moment later, or as long after that as the node's
-// prolog takes; by then sshd has greeted. It costs two round trips less.
+// A headStart is a connection from the login node to the node's sshd that is opened as soon as
+// Slurm has granted the job. The runner's first event, which brings the host keys, comes a moment
+// later, or after the node's prolog. By then sshd has sent its version. This saves two round trips.
 type headStart struct {
 	login  *share.Chain
 	addr   string
-	opened chan opened // once; closed if there is none, or no longer
+	opened chan opened // receives one value; closed if there is none, or none any more
 }
 
 type opened struct {
@@ -24,8 +24,8 @@ type opened struct {
 	err  error
 }
 
-// headStartMost is how long an open connection waits for the host keys. sshd ends one on which nothing has come after
-// LoginGraceTime, two minutes by default (sshd_config(5)).
+// headStartMost is how long an open connection waits for the host keys. sshd ends an unused
+// connection after LoginGraceTime, two minutes by default (sshd_config(5)).
 const headStartMost = 15 * time.Second
 
 // giveHeadStart opens the connection to the node.
@@ -41,7 +41,7 @@ func (s *session) giveHeadStart(work context.Context, node string) {
 		conn, err := h.login.DialContext(work, "tcp", h.addr)
 		if err != nil {
 			select {
-			case h.opened <- opened{nil, err}: // the dial waits for it already
+			case h.opened <- opened{nil, err}: // received if a dial already waits for it
 			default:
 			}
 			return
@@ -58,8 +58,8 @@ func (s *session) giveHeadStart(work context.Context, node string) {
 	})
 }
 
-// takeHeadStart returns what opens connections to the address: first the one that was opened before, then new ones.
-// It returns nil if none was opened before.
+// takeHeadStart returns a function that opens connections to the address: it first returns the one
+// opened before, then new ones. It returns nil if none was opened before.
 func (s *session) takeHeadStart(login *share.Chain, addr string) func(context.Context) (net.Conn, error) {
 	h := s.headStart
 	s.headStart = nil

@@ -9,40 +9,40 @@ import (
 	"github.com/alps-tunnel/cscs/internal/runclock"
 )
 
-// useFailures is after how many questions without an answer the user is told.
+// useFailures is the number of failed queries after which the user is warned.
 const useFailures = 3
 
-// idleness is what is known of the use of the server, for Config.Idle. Times are by the
-// wall clock, so that the sleep of the laptop counts.
+// idleness is what is known of the server's use, for Config.Idle. Times are by the wall clock, so
+// the laptop's sleep counts as idleness.
 type idleness struct {
 	limit  time.Duration
-	timer  *runclock.Timer // until the next look
-	used   time.Time       // when the server was last used, as far as is known
-	warned time.Time       // when the user was told of the end; zero: not since it was used
-	failed int             // questions to the server without an answer, one after the other
+	timer  *runclock.Timer // until the next check
+	used   time.Time       // the last known use of the server
+	warned time.Time       // when the user was warned of the end; zero: not since the last use
+	failed int             // consecutive failed queries to the server
 }
 
-// warningPeriod is how long before the end the user is told.
+// warningPeriod returns how long before the end the user is warned.
 func (i *idleness) warningPeriod() time.Duration {
 	return min(max(i.limit/10, time.Minute), i.limit/2)
 }
 
-// minQueryInterval is the least time between two questions to the server.
+// minQueryInterval returns the minimum time between two queries to the server.
 func (i *idleness) minQueryInterval() time.Duration { return min(i.warningPeriod(), time.Minute) }
 
-// lastUse is the server's answer, as a message to the session.
+// lastUse is the message with the server's answer.
 type lastUse struct {
 	at  time.Time
 	err error
 }
 
-// An idleError is the cause of the end of a session that was not used. It is as the
-// user has asked for, and so none to anybody outside.
+// An idleError is the cause of the end of an unused session. The user asked for that end, so Run
+// returns no error for it.
 type idleError struct{ after time.Duration }
 
 func (e *idleError) Error() string { return "idle for " + formatDuration(e.after) }
 
-// awaitIdle begins to watch for use, once the session is ready.
+// awaitIdle starts the idle timer once the session is ready.
 func (s *session) awaitIdle() {
 	i := &s.idle
 	i.limit = s.cfg.Idle
@@ -52,9 +52,9 @@ func (s *session) awaitIdle() {
 	}
 }
 
-// lookIdle finds out when the server was last used. That is asked only when the end is
-// near: nothing polls. A server that cannot be asked, because the connection is lost,
-// counts as used; how long that may last is the lease's business.
+// lookIdle finds out when the server was last used. It asks only when the end is near, so nothing
+// polls. A server that cannot be asked because the connection is lost counts as used. The lease
+// bounds how long that can last.
 func (s *session) lookIdle(work context.Context) error {
 	judge := s.cfg.App.LastUse
 	switch {
@@ -74,7 +74,7 @@ func (s *session) lookIdle(work context.Context) error {
 	return nil
 }
 
-// useKnown takes in what the server has said.
+// useKnown handles the server's answer.
 func (s *session) useKnown(m lastUse) error {
 	if m.err == nil {
 		s.idle.failed = 0
@@ -88,16 +88,16 @@ func (s *session) useKnown(m lastUse) error {
 	return nil
 }
 
-// useUnknown looks again soon. The user could not do anything either: a warning that was
-// given is not worth anything any more.
+// useUnknown schedules another check soon and withdraws a warning: the user could not react to it
+// either.
 func (s *session) useUnknown() {
 	s.idle.warned = time.Time{}
 	s.idle.timer.Reset(s.idle.minQueryInterval())
 }
 
-// judgeUse warns of the end and, if the server was not used after that, is the end. There
-// is none without a warning, and the warning's time counts while this process runs: who
-// opens a laptop in the morning has the time to come back.
+// judgeUse warns of the end. If the server was not used since the warning, judgeUse returns an
+// *idleError. No session ends without a warning, and the warning's time counts only while this
+// process runs. So a user who opens the laptop in the morning has time to react.
 func (s *session) judgeUse(used time.Time) error {
 	i, now := &s.idle, time.Now().Round(0)
 	i.usedAt(used)
@@ -130,7 +130,7 @@ func (s *session) judgeUse(used time.Time) error {
 	return nil
 }
 
-// usedAt takes in that the server was used, or one at a further port.
+// usedAt records a use of the server or of a server at a further port.
 func (i *idleness) usedAt(at time.Time) {
 	if at = at.Round(0); at.After(i.used) {
 		i.used = at
@@ -139,7 +139,7 @@ func (i *idleness) usedAt(at time.Time) {
 
 func (s *session) warnOfIdle(unused time.Duration, ends time.Time) {
 	if limit := s.job.Ends; limit.After(time.Now()) && limit.Before(ends) {
-		return // the time limit comes first, of which there are warnings
+		return // the time limit comes first, with its own warnings
 	}
 	use := s.cfg.App.Use
 	if use == "" {
@@ -149,7 +149,7 @@ func (s *session) warnOfIdle(unused time.Duration, ends time.Time) {
 		Message: fmt.Sprintf("the server was not used for %s, and the session ends in %s: %s to keep it", formatDuration(unused), formatDuration(s.idle.warningPeriod()), use)})
 }
 
-// formatDuration is d to the second, or to the minute, without the units that are zero.
+// formatDuration formats d to the second, or to the minute from 10 min on, without zero units.
 func formatDuration(d time.Duration) string {
 	unit := time.Second
 	if d >= 10*time.Minute {

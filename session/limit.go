@@ -7,10 +7,10 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// warnings are how long before the time limit ends the job the user is told.
+// warnings are how long before the job's time limit the user is warned.
 var warnings = []time.Duration{10 * time.Minute, 2 * time.Minute}
 
-// awaitLimit sets the timer to the next warning that is still to come.
+// awaitLimit sets the timer to the next warning that is still due.
 func (s *session) awaitLimit(timer *time.Timer) {
 	if s.job.Ends.IsZero() {
 		return
@@ -23,8 +23,8 @@ func (s *session) awaitLimit(timer *time.Timer) {
 	}
 }
 
-// warnOfLimit tells that the job will soon reach its time limit. Work can be saved only where the
-// server is reached: the node may be dead, which Slurm notices later than this process.
+// warnOfLimit warns that the job will soon reach its time limit. It advises to save work only if
+// the server is reached: the node may be dead, which Slurm notices later than this process.
 func (s *session) warnOfLimit() {
 	ends := s.job.Ends.UTC()
 	left := time.Until(ends).Round(time.Second)
@@ -45,7 +45,7 @@ func (s *session) warnOfLimit() {
 	s.out.emitEvent(Event{Event: EventWarning, Ends: &ends, Message: message})
 }
 
-// inMinutes is d in minutes and seconds, without a part that is zero.
+// inMinutes formats d in minutes and seconds, without a zero unit.
 func inMinutes(d time.Duration) string {
 	min, sec := int(d/time.Minute), int(d%time.Minute/time.Second)
 	switch {
@@ -57,8 +57,9 @@ func inMinutes(d time.Duration) string {
 	return fmt.Sprintf("%d min %d s", min, sec)
 }
 
-// reportSuspension tells once that Slurm has suspended the job (scontrol(1), suspend; slurm.conf(5), PreemptMode), and
-// when it is resumed: Slurm has moved its time limit by then.
+// reportSuspension reports once that Slurm has suspended the job (scontrol(1), suspend;
+// slurm.conf(5), PreemptMode), and once that it has resumed it. By then Slurm has moved the time
+// limit.
 func (s *session) reportSuspension(now slurm.JobInfo) {
 	const suspended = "SUSPENDED"
 	switch {

@@ -18,21 +18,21 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// Messages of the goroutines to the session.
+// Messages from other goroutines to the session.
 type (
 	submitDone struct {
 		outcome slurm.Outcome
 		err     error
 	}
 	nodeDialled struct {
-		login *share.Chain // over which
+		login *share.Chain // the chain that carries it
 		chain *chain.Chain
-		keys  nodeKeys // that were known
+		keys  nodeKeys // known at the dial
 		err   error
 	}
 	nodeChecked struct {
 		chain *chain.Chain
-		keys  nodeKeys // that were known
+		keys  nodeKeys // known at the dial
 		err   error
 	}
 	nodeLost struct {
@@ -42,27 +42,27 @@ type (
 	probeDone struct {
 		addr string
 		err  error
-		link *printedLink // that the server has printed; nil: none was seen
+		link *printedLink // the link that the server printed; nil: none was seen
 	}
 	openDone    struct{ err error }
-	followAgain struct{ dial int }  // the events are to be read again, over that chain
-	keyRejected struct{ err error } // the key is not taken any more
+	followAgain struct{ dial int }  // read the events again, if that chain is still the current one
+	keyRejected struct{ err error } // the login rejects the key, or no key is valid
 	redialled   struct {
 		dial  int
 		chain *share.Chain
 		err   error
 	}
-	unforwarded struct{ err error } // a connection, and why
-	localLost   struct{ err error } // the local port
+	unforwarded struct{ err error } // why a connection was not forwarded
+	localLost   struct{ err error } // why the local port was lost
 	silence     struct {
-		dial   int // of the chain that tells
+		dial   int // the chain that reports it
 		hop    string
 		silent bool
 	}
 )
 
-// runUntilEnd carries the session from nothing to its end and returns why it ended; nil:
-// the server ended by itself, as it should.
+// runUntilEnd runs the session from the start and returns why it ended. nil: the server ended by
+// itself, as it should.
 func (s *session) runUntilEnd(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stopWork = stop
@@ -74,7 +74,7 @@ func (s *session) runUntilEnd(ctx context.Context) error {
 	queue := runclock.NewTimer(s.cfg.QueueTimeout)
 	defer queue.Stop()
 	if s.adopted != nil {
-		queue.Stop() // whoever has begun it has set a limit
+		queue.Stop() // the client that began the session has set a limit
 		s.pickUp(work)
 	} else {
 		s.submitRequest(work)
@@ -93,7 +93,7 @@ func (s *session) runUntilEnd(ctx context.Context) error {
 	s.idle.timer = runclock.NewTimer(time.Hour)
 	s.idle.timer.Stop()
 	defer s.idle.timer.Stop()
-	var waiting time.Time // since when the job has been waited for
+	var waiting time.Time // when the wait for the job began
 	for waiting = time.Now(); ; {
 		select {
 		case m := <-s.messages:
@@ -128,9 +128,9 @@ func (s *session) runUntilEnd(ctx context.Context) error {
 				}
 				s.awaitLimit(limit)
 			case slurm.JobState:
-				s.awaitLimit(limit) // which a resumed job has later
+				s.awaitLimit(limit) // a resumed job has a later limit
 			case slurm.Elsewhere:
-				if len(s.others) == 1 { // the first: more of them are no reason to wait longer
+				if len(s.others) == 1 { // only the first one starts the timer
 					elsewhere.Reset(elsewhereGrace)
 				}
 			case probeDone, slurm.Listening, nodeChecked:
@@ -181,8 +181,8 @@ func (s *session) runUntilEnd(ctx context.Context) error {
 	}
 }
 
-// beginSession opens the local port and dials the login node; in which order depends on who
-// knows the port.
+// beginSession opens the local port and dials the login node. If the session is picked up, the
+// local port comes last, because its number depends on what the cluster reports.
 func (s *session) beginSession(ctx, work context.Context) error {
 	if s.adopted == nil && !s.cfg.Detach {
 		if err := s.listenLocal(work); err != nil {
@@ -201,8 +201,8 @@ func (s *session) beginSession(ctx, work context.Context) error {
 	return s.listenLocal(work)
 }
 
-// listenLocal opens the local port, before anything is asked of anybody, and answers there from
-// then on.
+// listenLocal opens the local port, before the cluster is asked for anything, and answers there
+// from then on.
 func (s *session) listenLocal(work context.Context) error {
 	if err := s.bindLocalPort(); err != nil {
 		return err
@@ -214,7 +214,8 @@ func (s *session) listenLocal(work context.Context) error {
 	return nil
 }
 
-// postConnError is told of connections that came to nothing.
+// postConnError posts a notice of connections that were not forwarded for security. It drops
+// others.
 func (s *session) postConnError(err error) {
 	var stranger *NotYoursError
 	if errors.As(err, &stranger) {
@@ -224,7 +225,7 @@ func (s *session) postConnError(err error) {
 	}
 }
 
-// randomPort returns a port that a server may have, too.
+// randomPort returns a random port that a server may use too.
 func randomPort() int { return firstServerPort + rand.IntN(serverPorts) }
 
 func (s *session) bindLocalPort() error {
@@ -240,7 +241,7 @@ func (s *session) bindLocalPort() error {
 	}
 	first := cmp.Or(s.cfg.App.Port, s.cfg.App.LocalPort)
 	if first == 0 {
-		// Any, but one that a server may have, too: see wish.
+		// Any port that a server may use too: see wishedPort.
 		s.listener, err = forward.ListenFrom(randomPort())
 		return err
 	}
@@ -251,7 +252,7 @@ func (s *session) bindLocalPort() error {
 		use := "in use"
 		var denied *forward.PortDeniedError
 		if l, err := forward.Listen(first); err == nil {
-			_ = l.Close() // it has become free just now
+			_ = l.Close() // it has become free meanwhile
 		} else if errors.As(err, &denied) {
 			use = "reserved by the system"
 		} else if holder := forward.Holder(context.Background(), first); holder != "" {
@@ -262,7 +263,7 @@ func (s *session) bindLocalPort() error {
 	return nil
 }
 
-// dialLogin makes the chain to the login node.
+// dialLogin dials the first chain to the login node and emits an event for each hop.
 func (s *session) dialLogin(ctx context.Context) error {
 	opts := s.nextChainOptions()
 	opts.Observe = func(hop string, connected bool) {
@@ -280,29 +281,30 @@ func (s *session) dialLogin(ctx context.Context) error {
 }
 
 const (
-	// Ports that neither need a privilege nor are given to outgoing connections, on any usual system.
+	// Ports that need no privilege, and that usual systems do not use for outgoing connections.
 	firstServerPort = 10240
 	serverPorts     = 32768 - firstServerPort
-	// lastPrivileged is the last port that only root may listen on.
+	// lastPrivileged is the last port on which only root may listen.
 	lastPrivileged = 1023
 )
 
-// wishedPort is the port that the server is to have on its node, if it is free there: that of the local port.
+// wishedPort returns the port that the server gets on its node if it is free there: the local
+// port's number.
 func (s *session) wishedPort() int {
 	c := s.cfg
 	switch {
 	case s.listener != nil:
 		c.LocalPort = s.listener.Port()
-	case c.LocalPort == 0 && c.App.LocalPort == 0: // for those that attach later
+	case c.LocalPort == 0 && c.App.LocalPort == 0: // for clients that attach later
 		c.LocalPort = randomPort()
 	}
 	return c.WishedPort()
 }
 
-// WishedPort returns the port that the server has on its node if it is free there: the local port's
-// number. A server that compares its own address with what a browser sends then sees what it expects, as
-// by ssh -L 8888:localhost:8888. The result is 0 if the app has a port of its own, and if the local port is
-// not known yet or only root may listen there.
+// WishedPort returns the port that the server gets on its node if it is free there: the local
+// port's number. A server that compares its own address with the Host of a request then sees what
+// it expects, as with ssh -L 8888:localhost:8888. The result is 0 if the app has a port of its own,
+// if the local port is not known yet, or if only root may listen there.
 func (c Config) WishedPort() int {
 	port := cmp.Or(c.LocalPort, c.App.LocalPort)
 	if c.App.Port != 0 || port <= lastPrivileged {
@@ -311,7 +313,7 @@ func (c Config) WishedPort() int {
 	return port
 }
 
-// submitRequest sends the request; its events come as messages.
+// submitRequest submits the request. Its events arrive as messages.
 func (s *session) submitRequest(work context.Context) {
 	s.submitted = true
 	request := s.cfg.Request
@@ -321,15 +323,15 @@ func (s *session) submitRequest(work context.Context) {
 	s.readEvents(work, s.submission.Submit)
 }
 
-// pickUp has the events read from the first on; they come as messages, as if they
-// happened now.
+// pickUp reads the session's events from the first on. They arrive as messages, as if they happened
+// now.
 func (s *session) pickUp(work context.Context) {
 	s.submitted = true
 	s.submission = &slurm.Submission{ID: s.cfg.ID, Client: s.cfg.Client, Lease: s.cfg.Lease}
 	s.readEvents(work, s.submission.Follow)
 }
 
-// readEvents has the session's events read, by Submit or Follow.
+// readEvents reads the session's events in a goroutine, by Submit or Follow.
 func (s *session) readEvents(work context.Context, from func(context.Context, slurm.Remote, func(slurm.Event) error) (slurm.Outcome, error)) {
 	end := make(chan struct{})
 	s.submitEnd = end
@@ -346,7 +348,8 @@ func (s *session) readEvents(work context.Context, from func(context.Context, sl
 	})
 }
 
-// sendMessage hands a message to the session's goroutine.
+// sendMessage sends a message to the session's goroutine. It blocks until the session has received
+// the message or work ends, whose cause it then returns.
 func (s *session) sendMessage(work context.Context, m any) error {
 	select {
 	case s.messages <- m:
@@ -356,17 +359,17 @@ func (s *session) sendMessage(work context.Context, m any) error {
 	}
 }
 
-// handleMessage takes one message in. done: the server ended as it should.
+// handleMessage handles one message. done: the server ended as it should.
 func (s *session) handleMessage(work context.Context, m any) (done bool, err error) {
 	switch m.(type) {
 	case slurm.Pending, slurm.Queued, slurm.Granted, slurm.Alive, slurm.Started, slurm.Listening, slurm.Closed, slurm.JobState:
-		s.unfollowed = 0 // the events are read
+		s.unfollowed = 0 // an event was read
 	}
 	switch m := m.(type) {
 	case slurm.Hello:
 		s.greeted, s.followed = true, time.Now()
 	case slurm.Pending:
-		s.job.ID, s.kept = m.Job, m.Kept // told with the reason, which Slurm is asked for at once
+		s.job.ID, s.kept = m.Job, m.Kept // reported with the reason, which the login node requests next
 	case slurm.Queued:
 		s.reportQueued(m)
 		s.openRoom(work)
@@ -391,7 +394,7 @@ func (s *session) handleMessage(work context.Context, m any) (done bool, err err
 	case slurm.Alive:
 		s.step, s.runner, s.nodeName, s.keys = m.Job+"."+m.Step, m.PID, m.Node, nodeKeys{lines: m.HostKeys}
 		s.nodeAddrs, s.nodeAddr = m.Addrs, ""
-		if s.node == nil { // else the runner was started again
+		if s.node == nil { // otherwise the runner was started again
 			s.dialNode(work)
 		}
 	case slurm.Scanned:
@@ -454,15 +457,15 @@ func (s *session) handleMessage(work context.Context, m any) (done bool, err err
 			if m.chain != nil {
 				_ = m.chain.Close()
 			}
-			return false, nil // over a chain that is no more; the next one dials again
+			return false, nil // its chain was replaced; the next chain dials the node again
 		}
 		var late *chain.DialError
 		if m.err != nil && s.isUnresponsive() && errors.As(m.err, &late) {
-			s.dialNode(work) // it is the network that stalls
+			s.dialNode(work) // the network to the login node stalls
 			return false, nil
 		}
 		if s.lostOnTheWay(m.err) {
-			return false, nil // the chain's own end is told within a moment; the next one dials again
+			return false, nil // the chain ends within a moment; the next one dials the node again
 		}
 		if m.err != nil {
 			return false, s.handleNodeUnreached(work, m.keys, m.err)
@@ -474,7 +477,7 @@ func (s *session) handleMessage(work context.Context, m any) (done bool, err err
 		s.checkNode(work, m.keys)
 	case nodeChecked:
 		if m.chain != s.node {
-			return false, nil // which was left meanwhile
+			return false, nil // the session has left this connection meanwhile
 		}
 		if m.err != nil {
 			s.leaveNode()
@@ -489,14 +492,14 @@ func (s *session) handleMessage(work context.Context, m any) (done bool, err err
 		s.connectServer(work)
 	case nodeLost:
 		if s.chainIsLost() || m.chain != s.node {
-			return false, nil // with the chain that carries it
+			return false, nil // together with its chain
 		}
 		s.leaveNode()
 		s.tellNodeLost(m.err.Error())
 		s.dialNode(work)
 	case probeDone:
 		if s.node == nil || s.listening == nil || s.listening.Addr != m.addr {
-			return false, nil // of a connection or a socket that is no more
+			return false, nil // of a connection or a socket that no longer exists
 		}
 		if m.err != nil {
 			return false, &ProbeError{Node: s.nodeName, Err: m.err}
@@ -548,15 +551,15 @@ func (s *session) handleMessage(work context.Context, m any) (done bool, err err
 	return false, nil
 }
 
-// serveLocal carries the connections to the local port.
+// serveLocal forwards the connections to the local port, and reports its loss.
 func (s *session) serveLocal(work context.Context) {
 	if err := s.listener.Serve(work); err != nil {
 		_ = s.sendMessage(work, localLost{err})
 	}
 }
 
-// warnUnforwarded tells of connections that were not forwarded because the port at the other
-// end is not seen to be the user's; a browser may try many.
+// warnUnforwarded warns of connections that were not forwarded because the remote port is not seen
+// to be the user's. A browser may try many, so it warns once per refusedPause.
 func (s *session) warnUnforwarded(err error) {
 	if now := time.Now(); now.Sub(s.refusedAt) > refusedPause {
 		s.refusedAt = now
@@ -564,7 +567,8 @@ func (s *session) warnUnforwarded(err error) {
 	}
 }
 
-// reportQueued tells why the job waits, when that or its number has changed.
+// reportQueued reports why the job waits, if the reason, the estimate or the job's number has
+// changed.
 func (s *session) reportQueued(q slurm.Queued) {
 	if q.State == "CONFIGURING" {
 		q.Explained = "its nodes are being made ready"
@@ -582,14 +586,14 @@ func (s *session) reportQueued(q slurm.Queued) {
 	s.out.emitEvent(e)
 }
 
-// handleRequeue takes in that the job waits again, before anything of the session ran in it.
+// handleRequeue handles a requeue of the job before anything of the session ran in it.
 func (s *session) handleRequeue(job string) {
 	s.job, s.queuedJob, s.kept = slurm.JobInfo{ID: job}, "", true
 	s.out.warn("Slurm has put job " + job + " back into the queue: waiting for it to start again")
 }
 
-// warnOfNeighbours warns once that a server without a login is open to other users of a shared
-// node: its loopback is theirs too.
+// warnOfNeighbours warns once that other users of a shared node can reach a server without a login:
+// they share its loopback.
 func (s *session) warnOfNeighbours() {
 	if !s.job.Shared || s.toldShared || s.cfg.App.Login != nil {
 		return
@@ -602,7 +606,8 @@ func (s *session) warnOfNeighbours() {
 	s.out.warn(who + fmt.Sprintf("other users can reach it while they have a job on %s, which is shared (port %d). --slurm=--exclusive asks for a node of your own", s.nodeName, s.port))
 }
 
-// leaseInDoubt says that the login node cannot write the lease, and what keeps the job.
+// leaseInDoubt returns the warning that the login node cannot write the lease. It says what keeps
+// the job.
 func (s *session) leaseInDoubt(m slurm.LeaseUnwritten) string {
 	message := "the lease cannot be written on " + m.Host + " (" + m.Message + "): "
 	if s.portMonitor != nil && s.node != nil {
@@ -629,7 +634,8 @@ func (s *session) handleGrant(job slurm.JobInfo) {
 	s.out.emitEvent(e)
 }
 
-// connectServer goes on to ready once both the server and the way to its node are there.
+// connectServer probes the server once both the server and the connection to its node are there.
+// The result leads to ready.
 func (s *session) connectServer(work context.Context) {
 	if s.listening == nil || s.node == nil || !s.nodeForwards {
 		return
@@ -663,8 +669,8 @@ func (s *session) connectServer(work context.Context) {
 	})
 }
 
-// forwardToServer points the local port at the server's socket, the exact address that was
-// seen on the node (invariant I5).
+// forwardToServer sets the local port's target to the server's socket: the exact address that was
+// seen on the node (invariant I5). The first call makes the session ready.
 func (s *session) forwardToServer(work context.Context) {
 	s.tellServes(s.listener.Port(), s.port)
 	s.listener.SetTarget(s.newNodeDialer().newTarget(s.port, s.listening.Addr))
@@ -685,8 +691,8 @@ func (s *session) forwardToServer(work context.Context) {
 	s.openBrowser(work)
 }
 
-// reportWrongPort tells that the server seems to listen on another port than it was given: a
-// person who is told need not wait for the start timeout.
+// reportWrongPort warns that the server seems to listen on another port than it was given. So a
+// person need not wait for the start timeout.
 func (s *session) reportWrongPort() {
 	if s.ready || s.listening != nil {
 		return
@@ -698,19 +704,19 @@ func (s *session) reportWrongPort() {
 	s.out.warn(message + ": let the server use {port} and listen on 127.0.0.1, or name its port with --port")
 }
 
-// isExternalAddr reports whether others than this host reach the address.
+// isExternalAddr reports whether other hosts can reach the address.
 func isExternalAddr(addr string) bool {
 	ap, err := netip.ParseAddrPort(addr)
 	return err == nil && !ap.Addr().Unmap().IsLoopback()
 }
 
-// stillWorks says that the server is not ready in time, and why it is waited for all the same.
+// stillWorks returns the warning that the server is late, and why the session still waits for it.
 func (s *session) stillWorks() string {
 	e := s.startTimeoutError()
 	return fmt.Sprintf("the server on %s is not ready after %s, but it works: its log grows, or it computes. Still waiting for %s", e.Node, formatDuration(e.Waited), e.Waiting)
 }
 
-// startTimeoutError says for what the server was waited until the start timeout.
+// startTimeoutError returns what the session was waiting for when the start timeout expired.
 func (s *session) startTimeoutError() *StartTimeoutError {
 	e := &StartTimeoutError{Node: s.nodeName, Waited: s.cfg.StartTimeout, Others: s.others}
 	if s.overdue {

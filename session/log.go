@@ -10,11 +10,11 @@ import (
 	"github.com/alps-tunnel/cscs/internal/sessionid"
 )
 
-// tailLines of the server's log are shown with an error.
+// tailLines is how many lines of the server's log an error shows.
 const tailLines = 20
 
-// serverLog is the server's log as it is kept on the laptop: a file, 0600, made
-// when the first byte comes. Its last part is kept in memory to be shown.
+// serverLog is the laptop's copy of the server's log: a file with mode 0600, made with the first
+// byte. Its last part is also kept in memory, to be shown.
 type serverLog struct {
 	dir, id, app string
 
@@ -38,7 +38,7 @@ func (l *serverLog) Write(p []byte) (int, error) {
 		if err := os.MkdirAll(l.dir, 0o700); err != nil {
 			return 0, err
 		}
-		name := l.app // of a record, or of the cluster
+		name := l.app // from a record or the cluster, so not trusted
 		if !app.IsName(name) {
 			name = "run"
 		}
@@ -52,12 +52,12 @@ func (l *serverLog) Write(p []byte) (int, error) {
 	return l.file.Write(p)
 }
 
-// restart forgets what came: the log will be sent again from its beginning.
+// restart discards the content: the log will be sent again from its beginning.
 func (l *serverLog) restart() {
 	l.last = nil
 	if l.file != nil {
 		_ = l.file.Close()
-		l.file = nil // opened again, and emptied, with the next byte
+		l.file = nil // the next Write opens and truncates it
 	}
 }
 

@@ -18,8 +18,8 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// watchPort keeps an eye on the server's port, over the connection to its node, as
-// soon as both are known. Nothing reaches the server before that.
+// watchPort watches the server's port over the connection to its node, as soon as both are known.
+// No connection reaches the server before that.
 func (s *session) watchPort(work context.Context) {
 	if s.node == nil || s.port == 0 {
 		return
@@ -29,7 +29,7 @@ func (s *session) watchPort(work context.Context) {
 	}
 	ctx, stop := context.WithCancel(work)
 	s.stopPortMonitor = stop
-	// What changes there by itself, the runner tells.
+	// The results need no handling: the runner reports changes of the port.
 	monitor, node, name := slurm.NewPortMonitor(s.port, monitorInterval), s.node, s.nodeName
 	monitor.Session, monitor.Job, monitor.Runner, monitor.Lease = s.cfg.ID, s.job.ID, s.runner, s.cfg.Lease
 	monitor.Unrenewed = func() { s.postNotice(unrenewed{}) }
@@ -54,9 +54,9 @@ func (s *session) watchPort(work context.Context) {
 	})
 }
 
-// runAgain calls run again after each error that is not permanent. The pauses grow from first to most, but begin
-// anew after a run that was longer than that: a host may end a command that was silent (sshd_config(5),
-// ChannelTimeout), or every one of the user's from time to time.
+// runAgain calls run again after each error that is not permanent. The pauses grow from first to
+// most, and start again at first after a run that was longer than most. A host may end a silent
+// command (sshd_config(5), ChannelTimeout), or all commands of the user from time to time.
 func runAgain(ctx context.Context, first, most time.Duration, run func() error) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = first, most
@@ -70,10 +70,10 @@ func runAgain(ctx context.Context, first, most time.Duration, run func() error) 
 	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0))
 }
 
-// unrenewed: the runner is not where its lease could be renewed, on its node.
+// unrenewed is the message that the lease cannot be renewed on the node: the runner is not there.
 type unrenewed struct{}
 
-// A nodeDialer is the way to the ports of the node over one connection to it.
+// A nodeDialer dials the ports of the node over one connection to it.
 type nodeDialer struct {
 	node        *chain.Chain
 	name        string
@@ -81,7 +81,7 @@ type nodeDialer struct {
 	metrics     *Metrics
 	dial        int // of the chain to the login node
 
-	onForbidden func(*chain.OpenError) // is called when the node refuses to open a connection
+	onForbidden func(*chain.OpenError) // called when the node refuses to open a connection
 }
 
 func (s *session) newNodeDialer() nodeDialer {
@@ -91,15 +91,13 @@ func (s *session) newNodeDialer() nodeDialer {
 	}}
 }
 
-// newTarget opens connections to addr, as seen from the node, and hands them on once a
-// look at its port has shown that what listens there is still the user's (invariant
-// I5): a server that has closed its port may have been succeeded by another user's a
-// moment ago.
+// newTarget returns a target that opens connections to addr, as the node sees it. It returns a
+// connection only after a probe has shown that the listener on its port is still the user's
+// (invariant I5). A server may have closed its port, and another user's process may have taken it.
 //
-// The look is asked for together with the connection, so that it costs no round trip.
-// It is taken after the connection is made all the same: both requests travel in one
-// SSH connection, and sshd connects as it reads the one, but only wakes a shell for
-// the other.
+// The probe is requested together with the connection, so it costs no round trip. It still comes
+// after the connection: both requests travel in one SSH connection. sshd connects when it reads the
+// first, and only wakes a shell for the second.
 func (g nodeDialer) newTarget(port int, addr string) forward.Target {
 	return func(ctx context.Context) (net.Conn, error) {
 		var conn net.Conn
@@ -119,7 +117,7 @@ func (g nodeDialer) newTarget(port int, addr string) forward.Target {
 			g.metrics.recordRTT(g.dial, time.Since(asked))
 			select {
 			case <-g.node.Done():
-				stop() // nobody answers the look any more
+				stop() // the probe will not be answered
 			case <-looking.Done():
 			}
 		})
@@ -127,7 +125,7 @@ func (g nodeDialer) newTarget(port int, addr string) forward.Target {
 		select {
 		case <-dialled:
 		default:
-			// It was quicker than the connection: it does not tell of that.
+			// The probe came before the connection, so it proves nothing about it.
 			<-dialled
 			seen, unseen = g.portMonitor.Probe(looking, port)
 		}
@@ -145,7 +143,7 @@ func (g nodeDialer) newTarget(port int, addr string) forward.Target {
 		case seen.Verdict == "foreign":
 			err = &NotYoursError{Node: g.name, Port: port, Owner: seen.Owner}
 		case !seen.Ours() || seen.Addr != addr:
-			// The server has closed its socket, or moved; the runner will say so.
+			// The server has closed its socket, or moved. The runner will report that.
 			err = &NothingListensError{Node: g.name, Port: port}
 		default:
 			return conn, nil
@@ -155,9 +153,9 @@ func (g nodeDialer) newTarget(port int, addr string) forward.Target {
 	}
 }
 
-// awaitServer waits until the server is seen to listen, or ctx ends: a job may have ended while
-// nobody heard of it, and who is sent to its port then would be thrown out. What cannot be
-// seen is not waited for, since each connection is looked at once more.
+// awaitServer waits until a probe sees the server listen, or ctx ends. The job may have ended
+// unnoticed, and a browser that is sent to its port would get an error. If the port cannot be
+// probed, awaitServer returns at once, since newTarget probes each connection again.
 func (g nodeDialer) awaitServer(ctx context.Context, port int, addr string) {
 	for {
 		looking, stop := runclock.WithTimeoutCause(ctx, portProbeTimeout, errUnseen)
@@ -176,19 +174,19 @@ func (g nodeDialer) awaitServer(ctx context.Context, port int, addr string) {
 	}
 }
 
-// awaitInterval lies between two looks at a server that has been there before.
+// awaitInterval is the pause between two probes for a server that was there before.
 const awaitInterval = time.Second
 
-// monitorInterval is how often the shell on the node looks unasked, and whether its session is
-// there still.
+// monitorInterval is how often the shell on the node probes the port by itself, and checks whether
+// its session is still there.
 const monitorInterval = time.Minute
 
-// portProbeTimeout is for a look at the port, where a connection is made already.
+// portProbeTimeout is the timeout of a probe that accompanies a connection.
 const portProbeTimeout = 20 * time.Second
 
 var errUnseen = errors.New("our command on the node does not answer")
 
-// leaveNode is called when the way to the node is lost.
+// leaveNode withdraws the targets of the local ports because the connection to the node is lost.
 func (s *session) leaveNode() {
 	s.node = nil
 	s.cfg.Metrics.resetRTT(s.dialled)
@@ -204,7 +202,7 @@ func (s *session) stopProbe() {
 	}
 }
 
-// probeServer asks the server, through the tunnel, whether it answers as it must.
+// probeServer probes the server through the tunnel, with the app's own check.
 func (s *session) probeServer(ctx context.Context, dial forward.Target) error {
 	if s.cfg.App.Probe == nil {
 		return nil
@@ -214,14 +212,15 @@ func (s *session) probeServer(ctx context.Context, dial forward.Target) error {
 	return s.cfg.App.Probe(ctx, client, base)
 }
 
-// tunnelClient asks the server at base through the tunnel, but not through the local port.
+// tunnelClient returns a client that reaches the server through the tunnel, but not through the
+// local port, and the base URL for it.
 func (s *session) tunnelClient(dial forward.Target) (client *http.Client, base string, closeIdle func()) {
 	transport := &http.Transport{
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 		DisableKeepAlives: true,
 	}
 	client = &http.Client{Transport: transport, Timeout: 10 * time.Second}
-	// The Host that the server will see.
+	// The server gets the same Host as from a browser.
 	base = fmt.Sprintf("http://127.0.0.1:%d", s.listener.Port())
 	if s.cfg.isProtected() {
 		base = fmt.Sprintf("http://localhost:%d", s.portSeen.Load())

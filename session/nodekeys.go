@@ -11,31 +11,31 @@ import (
 	"github.com/alps-tunnel/cscs/internal/runclock"
 )
 
-// nodeKeys are the host keys of the node, as the runner has found them there (invariant I7):
-// first those of its files, which come at once, then those that its sshd shows. A node's image may
-// carry files of keys that its sshd does not use.
+// nodeKeys are the node's host keys as the runner found them there (invariant I7): first those in
+// its key files, which come at once, then those that its sshd presents. A node's image may carry
+// key files that its sshd does not use.
 type nodeKeys struct {
-	lines   []string // as in authorized_keys(5)
-	scanned bool     // sshd has been asked, or did not answer in time
-	refused error    // why the node was not dialled with the keys of the files; nil: it was
+	lines   []string // in the format of authorized_keys(5)
+	scanned bool     // sshd's keys have arrived, or did not in time
+	refused error    // why the dial with the keys of the files failed; nil: it did not
 }
 
-// scanPatience is how long the runner is given to ask the node's sshd. A runner of an older
-// version does not ask.
+// scanPatience is how long the runner may take to query the node's sshd. A runner of an older
+// version does not query it.
 const scanPatience = 10 * time.Second
 
-// unscanned is the message that the runner has not reported the keys of a node's sshd in time.
+// unscanned is the message that the runner has not reported the keys of the node's sshd in time.
 type unscanned struct{ node string }
 
 var errNoHostKeys = errors.New("the runner found no host keys on the node")
 
-// addScanned takes in the keys that sshd shows.
+// addScanned adds the keys that sshd presents.
 func (k *nodeKeys) addScanned(lines []string) {
 	k.lines, k.scanned = append(k.lines, lines...), true
 }
 
-// awaitsKeys reports whether the dial that ended with err, with those keys, is repeated with the keys that
-// the node's sshd shows: at once, or when the runner has reported them.
+// awaitsKeys reports whether the failed dial is retried with the keys that the node's sshd
+// presents: at once, or when the runner has reported them. keys are those of the failed dial.
 func (s *session) awaitsKeys(work context.Context, keys nodeKeys, err error) bool {
 	var stranger *chain.HostKeyError
 	if keys.scanned || !errors.As(err, &stranger) && !errors.Is(err, errNoHostKeys) {
@@ -59,7 +59,7 @@ func (s *session) awaitsKeys(work context.Context, keys nodeKeys, err error) boo
 	return true
 }
 
-// dialKnown dials the node again if that waits for the keys of its sshd.
+// dialKnown dials the node again if the dial waits for the keys of its sshd.
 func (s *session) dialKnown(work context.Context) {
 	if s.keys.refused != nil {
 		s.dialNode(work)
@@ -70,7 +70,7 @@ func (s *session) dialKnown(work context.Context) {
 func parseKeys(lines []string) ([]ssh.PublicKey, error) {
 	var keys []ssh.PublicKey
 	for _, l := range lines {
-		// A type of key that we do not know is no reason to do without the others.
+		// An unknown type of key must not exclude the other keys.
 		if k, _, _, _, err := ssh.ParseAuthorizedKey([]byte(l)); err == nil {
 			keys = append(keys, k)
 		}

@@ -17,28 +17,28 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// stepRetryPause lies between two tries of the other way, for a node that was reached by
-// ssh before: each asks Slurm for a step (invariant I9).
+// stepRetryPause is the pause between two tries of a job step, for a node that ssh reached before.
+// Each try asks Slurm for a step (invariant I9).
 const stepRetryPause = time.Minute
 
-// An jobStepTransport is the way to the node where its sshd does not let us in though the job
-// runs there: through a step of the job, which runs an sshd of the session's own
-// (slurm.Entrance). What comes out of it is a hop like any other.
+// A jobStepTransport is the way to a node whose own sshd does not accept the client though the job
+// runs there. A step of the job runs an sshd for the session (slurm.SSHDStep). The client uses that
+// as a hop like any other.
 type jobStepTransport struct {
-	taken    bool      // the node is dialled this way now
-	proven   bool      // it has led there, and is kept for the rest of the session
-	refusal  error     // of the node's own sshd
-	failed   time.Time // when it last came to nothing, for a node that was reached by ssh
-	away     bool      // the node answered on neither way
-	borrowed bool      // the job is none of ours
-	job      string    // of a guest: in which the step is asked for; "": any of the user's on the node
+	taken    bool      // the node is dialled through a step now
+	proven   bool      // a step has reached the node, and the session keeps to it
+	refusal  error     // why the node's own sshd was not used
+	failed   time.Time // when a step last failed for a node that ssh reached before
+	away     bool      // the node answered neither ssh nor Slurm
+	borrowed bool      // the job is not the session's
+	job      string    // of a tunnel: the job for the step; "": any job of the user on the node
 
-	host, user ssh.Signer // the step's sshd shows the one, and lets in the other
-	hostKey    []byte     // of host, as a file of OpenSSH's
+	host, user ssh.Signer // the step's sshd presents host and accepts user
+	hostKey    []byte     // of host, in OpenSSH's file format
 }
 
-// ensureKeys makes the two key pairs, once for each session. The user's never leaves this
-// process, the host's only for the session's directory.
+// ensureKeys makes the two key pairs, once per session. The user's private key never leaves this
+// process. The host's private key only goes to the session's directory.
 func (o *jobStepTransport) ensureKeys() error {
 	if o.user != nil {
 		return nil
@@ -63,8 +63,8 @@ func (o *jobStepTransport) ensureKeys() error {
 	return err
 }
 
-// nodeHop is the hop from login to the node, this way or that. Its host key is, on
-// either, one that cannot be another's (invariant I7).
+// nodeHop returns the hop from login to the node, by ssh or through a job step. Either way, its
+// host key proves that it is the right host (invariant I7).
 func (s *session) nodeHop(login *share.Chain) (chain.Hop, error) {
 	o := &s.stepTransport
 	if !o.taken {
@@ -81,7 +81,7 @@ func (s *session) nodeHop(login *share.Chain) (chain.Hop, error) {
 	if err := o.ensureKeys(); err != nil {
 		return chain.Hop{}, err
 	}
-	// The user is the node's; all else is the step's own.
+	// The user name is the same as on the node; everything else belongs to the step.
 	only := chain.PinnedKeys(o.host.PublicKey())
 	hop := s.cfg.NodeHop(s.nodeName, only)
 	hop.Signer, hop.HostKeys, hop.HostKeyAlias = o.user, only, ""
@@ -97,10 +97,9 @@ func (s *session) nodeHop(login *share.Chain) (chain.Hop, error) {
 	return hop, nil
 }
 
-// handleNodeUnreached takes in that the node was not reached. If it was its sshd that did not let us
-// in, or could not be reached, the other way is tried: the runner has said that the job
-// runs there. A host key that the runner has not found there is no reason for
-// that; it ends the session.
+// handleNodeUnreached handles a failed dial of the node. If its sshd refused the client or could
+// not be reached, the session tries a job step: the runner has reported that the job runs there. A
+// host key that the runner did not report is no such reason: it ends the session.
 func (s *session) handleNodeUnreached(work context.Context, keys nodeKeys, err error) error {
 	o := &s.stepTransport
 	switch {
@@ -110,10 +109,11 @@ func (s *session) handleNodeUnreached(work context.Context, keys nodeKeys, err e
 	case !o.taken && turnedAway(err, s.ready):
 		o.taken, o.refusal = true, err
 	case o.taken && !o.proven && s.ready:
-		// It was reached by ssh before, so that may come back.
+		// The node was reached by ssh before, so ssh may work again.
 		o.taken, o.failed = false, time.Now()
 	case o.taken && !o.away && (s.isNodeAway(err) || isJobOver(err)):
-		// It may be down, or about to boot. If it stays so, or if the job went with it, Slurm reports the end of the job.
+		// The node may be down, or about to boot. If it stays down, or the job ended with it, Slurm
+		// reports the end of the job.
 		o.taken, o.away, s.nodeAddr = false, true, ""
 	case o.taken:
 		return &NodeError{Node: s.nodeName, SSH: o.refusal, Step: err}
@@ -124,14 +124,15 @@ func (s *session) handleNodeUnreached(work context.Context, keys nodeKeys, err e
 	return nil
 }
 
-// isNodeAway reports whether the node has answered neither the login node, nor Slurm that was to make a
-// step there (stepErr).
+// isNodeAway reports whether the node answered neither the login node nor Slurm, which should have
+// made a step there (stepErr).
 func (s *session) isNodeAway(stepErr error) bool {
 	var step *slurm.StepError
 	return isUnreached(s.stepTransport.refusal) && errors.As(stepErr, &step)
 }
 
-// isJobOver reports whether Slurm made no step since the job has ended: its node may have crashed, and be back already.
+// isJobOver reports whether Slurm made no step because the job has ended. Its node may have crashed
+// and be back already.
 func isJobOver(stepErr error) bool {
 	var step *slurm.StepError
 	return errors.As(stepErr, &step) && step.JobIsOver()
@@ -143,9 +144,9 @@ func isUnreached(err error) bool {
 	return errors.As(err, &open) && !open.Prohibited() && !open.Refused()
 }
 
-// takeNextAddress has the node dialled by its next own address, if the login node did not find it by its name, or by
-// another address: Slurm may know nodes by other names than the network does (slurm.conf(5), NodeAddr). The host key
-// tells that it is the node.
+// takeNextAddress selects the next address that the runner reported, if the login node could not
+// reach the node by its name or the address before. Slurm and the network may use different names
+// of a node (slurm.conf(5), NodeAddr). The host key proves that it is the node.
 func (s *session) takeNextAddress(err error) bool {
 	var open *chain.OpenError
 	if s.ready || len(s.nodeAddrs) == 0 || !errors.As(err, &open) || open.Prohibited() || open.Refused() {
@@ -155,9 +156,9 @@ func (s *session) takeNextAddress(err error) bool {
 	return true
 }
 
-// turnedAway reports whether err is the node's refusal, or that of the login node to
-// connect to it. A node that was reached before may be dead, and then nothing leads to it: of
-// that one an answer is wanted.
+// turnedAway reports whether err is a refusal by the node, or by the login node to connect to it. A
+// node that was reached before may be dead, and then no way leads to it. So for such a node only an
+// answer counts, not a timeout.
 func turnedAway(err error, reached bool) bool {
 	var stranger *chain.HostKeyError
 	var lost *chain.LostError
@@ -181,7 +182,7 @@ func turnedAway(err error, reached bool) bool {
 	return late.Phase != chain.PhaseConnect && !late.Timeout()
 }
 
-// reportStepTransport says, once, that the node is reached the other way, and why.
+// reportStepTransport warns, once, that the session uses a job step to reach the node, and why.
 func (s *session) reportStepTransport() {
 	o := &s.stepTransport
 	if !o.taken || o.proven {

@@ -14,28 +14,28 @@ import (
 )
 
 const (
-	printedAtOnce = 3 * time.Second  // for one look at the log, before the session is ready
-	printedLater  = 20 * time.Second // for how long a server that listens may still print its link
+	printedAtOnce = 3 * time.Second  // for one search of the log, before the session is ready
+	printedLater  = 20 * time.Second // for the search after that
 	printedMax    = 256 << 10        // how much of the log is searched
 )
 
-// A printedLink is the link with a token that the server has printed, and what it lets in by. It stays
-// in this process: no event, record or file has it (invariant I6).
+// A printedLink is a link with a token that the server has printed, and the login that it gives. It
+// stays in this process: no event, record or file contains it (invariant I6).
 type printedLink struct {
 	app.PrintedLink
 	login app.PrintedLogin
 }
 
-// printed is the message of a link that was found when the session was ready already.
+// printed is the message of a link that was found after the session was ready.
 type printed struct{ link *printedLink }
 
-// seeksLink reports whether the server may have a login of its own, and print a link.
+// seeksLink reports whether the server may have a login of its own and print a link.
 func (s *session) seeksLink() bool {
 	a := s.cfg.App
 	return s.cfg.Room != nil && !a.OwnLogin && !a.Open && len(a.Query) == 0
 }
 
-// A linkSeeker is a log, as it comes, in which the link is looked for.
+// A linkSeeker searches a log for the link while it is written.
 type linkSeeker struct {
 	port int
 	text bytes.Buffer
@@ -47,7 +47,7 @@ var (
 	errNoLink    = errors.New("no link at the beginning of the log")
 )
 
-// Write implements io.Writer. A line without its end may go on.
+// Write implements io.Writer. It searches complete lines only.
 func (l *linkSeeker) Write(p []byte) (int, error) {
 	l.text.Write(p)
 	whole := l.text.Bytes()[:bytes.LastIndexByte(l.text.Bytes(), '\n')+1]
@@ -61,8 +61,9 @@ func (l *linkSeeker) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// seekLink looks in the server's log, which its node reads, for the link that it prints, and asks
-// the server for what that lets in by; nil: there is none, or it is no way to log in. every > 0: again and again, for as long as ctx.
+// seekLink reads the server's log on its node, searches it for the link, and asks the server for
+// the login that the link gives. If every > 0, it reads again at that interval until ctx ends. It
+// returns nil if there is no link, or if the link is no login.
 func (s *session) seekLink(ctx context.Context, node *chain.Chain, dial forward.Target, every time.Duration) *printedLink {
 	l := &linkSeeker{port: int(s.portSeen.Load())}
 	if err := slurm.Log(ctx, node, s.cfg.ID, 0, every, l); !errors.Is(err, errLinkFound) {
@@ -78,7 +79,7 @@ func (s *session) seekLink(ctx context.Context, node *chain.Chain, dial forward.
 	return &printedLink{l.link, login}
 }
 
-// awaitLink goes on looking when the session is ready.
+// awaitLink searches for the link in a goroutine after the session is ready.
 func (s *session) awaitLink(work context.Context, dial forward.Target) {
 	node := s.node
 	s.work.Go(func() {
@@ -90,7 +91,8 @@ func (s *session) awaitLink(work context.Context, dial forward.Target) {
 	})
 }
 
-// takeLink gives the link to the browser: as cookies where those let in, so that the token stays out of its history.
+// takeLink passes the link to the browser. If the link's cookies let a browser in, the browser gets
+// these alone, so the token stays out of its history.
 func (s *session) takeLink(link *printedLink) {
 	a := &s.cfg.App
 	a.Query = link.Query
@@ -105,7 +107,8 @@ func (s *session) takeLink(link *printedLink) {
 	s.cfg.Room.Login(link.login.Cookies)
 }
 
-// ownLink is the server's own link with its token, for the terminal; empty: it has none that is not shown anyway.
+// ownLink returns the server's own link with its token, for the terminal; empty if the session's
+// link already is that link, or if there is no token.
 func (s *session) ownLink() string {
 	public, own := s.cfg.App.Link(s.localURL())
 	if own == public || !s.cfg.isProtected() {
@@ -114,10 +117,10 @@ func (s *session) ownLink() string {
 	return own
 }
 
-// localURL is the address of the local port.
+// localURL returns the URL of the local port.
 func (s *session) localURL() string { return fmt.Sprintf("http://127.0.0.1:%d", s.listener.Port()) }
 
-// linkPrinted takes in a link that the server has printed after it was ready.
+// linkPrinted reports a link that the server printed after the session was ready.
 func (s *session) linkPrinted(link *printedLink) {
 	s.takeLink(link)
 	public, secret := s.serverLink()

@@ -16,41 +16,42 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// ProxyConfig is what another ssh client needs to get to a session's node.
+// ProxyConfig is what Proxy needs to connect another ssh client to a session's node.
 type ProxyConfig struct {
-	ID      string // or the beginning of one
-	Whole   bool   // it is all of it: the cluster is not asked what there is
-	Ready   bool   // its node was reached before: a refusal is believed at once
-	Lives   bool   // and is now, by a process of this machine: it need not be tried
-	Step    bool   // which goes by a step of the job
+	ID      string // or a prefix of it
+	Whole   bool   // ID is complete: the cluster is not asked for its sessions
+	Ready   bool   // the node was reached before, so one refusal is final
+	Lives   bool   // a process of this machine reaches the node now, so it need not be tried
+	Step    bool   // that process uses a job step
 	Cluster string // as errors name it
 
 	Dial    func(context.Context) (*share.Chain, error) // to the login node
 	NodeHop func(node string, keys chain.HostKeys) chain.Hop
 
-	// Known is told the node and the host keys that the client will see, as lines of
-	// authorized_keys(5), before it sees the first byte.
+	// Known is called with the node and the host keys that the client will see, as lines of
+	// authorized_keys(5), before the client gets the first byte.
 	Known func(node string, keys []string) error
-	Note  func(message string) // what the user should know
+	Note  func(message string) // tells the user something
 }
 
-// NoNodeError tells that a session has no node yet.
+// NoNodeError reports that a session has no node yet.
 type NoNodeError struct{ ID string }
 
 func (e *NoNodeError) Error() string {
 	return "session " + e.ID + " has no node yet: its job waits, or has just begun"
 }
 
-// Proxy connects in and out with the sshd of a session's node, and returns when both
-// directions have ended. The end of each is handed on by itself: in's is the end of what the
-// node hears, the node's closes out.
+// Proxy connects in and out with the sshd of a session's node. It returns when both directions have
+// ended. It forwards the end of each direction separately: the end of in ends the node's input, and
+// the end of the node's output closes out.
 //
-// The node is entered by us first, so that why it is closed is told in words; but not where
-// another process is there now, and the same way is taken. If it is closed though the job
-// runs there, the client is given an sshd of the session's own, in a step of the job
-// (slurm.Entrance), which lets in the same key.
+// Proxy first logs in to the node itself, so that it can report why a login fails. It does not if
+// another process reaches the node the same way at this moment. If the node refuses the login
+// though the job runs there, the client gets the sshd of a job step (slurm.SSHDStep), which accepts
+// the same key.
 //
-// Errors: *NotThereError, *NoNodeError, *NodeError, ErrOwnerLeft, those of the chain, *slurm.RemoteError; the cause of ctx.
+// Errors: *NotThereError, *NoNodeError, *NodeError, ErrOwnerLeft, *slurm.RemoteError, those of the
+// chain, and the cause of ctx.
 func Proxy(ctx context.Context, cfg ProxyConfig, in io.Reader, out io.WriteCloser) error {
 	c, err := cfg.Dial(ctx)
 	if err != nil {
@@ -109,20 +110,18 @@ func Proxy(ctx context.Context, cfg ProxyConfig, in io.Reader, out io.WriteClose
 	return copyBothWays(carrying, c, conn, in, out)
 }
 
-// ErrOwnerLeft is the end of a connection because the process that owns what it runs over
-// has ended.
+// ErrOwnerLeft reports that the connection ended because the master of its shared chain has ended.
 var ErrOwnerLeft = errors.New("the process whose connection it shared has ended")
 
-// leaveGrace is how long a process that wants to leave is kept waiting: what runs over its
-// connection cannot be moved to another, and would break in the end all the same.
+// leaveGrace is how long a master that wants to end has to wait. A connection cannot move to
+// another chain, so it would break anyway.
 const leaveGrace = 3 * time.Second
 
-// proxyAdmission is for a node whose PAM has not heard of the job yet, as the runner was
-// there a moment ago.
+// proxyAdmission is how long a node may refuse the client: its PAM may not know the job yet,
+// because the runner has just started.
 const proxyAdmission = 1500 * time.Millisecond
 
-// enterNode opens the way to the node's sshd, or to one of the session's own, and tells the
-// host keys that it has.
+// enterNode connects to the node's sshd, or to that of a job step, and returns its host keys.
 func (cfg *ProxyConfig) enterNode(ctx context.Context, c *share.Chain, id string, node slurm.Node) (net.Conn, []string, error) {
 	keys, err := parseKeys(node.HostKeys)
 	switch {
@@ -156,7 +155,7 @@ func (cfg *ProxyConfig) enterNode(ctx context.Context, c *share.Chain, id string
 	return conn, []string{key}, nil
 }
 
-// enterStep opens the other way.
+// enterStep connects to the sshd of a job step, and returns its host key.
 func (cfg *ProxyConfig) enterStep(ctx context.Context, c *share.Chain, id string, node slurm.Node) (net.Conn, string, error) {
 	var o jobStepTransport
 	if err := o.ensureKeys(); err != nil {
@@ -164,7 +163,7 @@ func (cfg *ProxyConfig) enterStep(ctx context.Context, c *share.Chain, id string
 	}
 	user := cfg.NodeHop(node.Name, chain.PinnedKeys(o.host.PublicKey())).Signer.PublicKey()
 	if cert, ok := user.(*ssh.Certificate); ok {
-		user = cert.Key // no authority is known to the step's sshd
+		user = cert.Key // the step's sshd knows no certificate authority
 	}
 	line := func(key ssh.PublicKey) string { return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))) }
 	conn, err := slurm.SSHDStep{
@@ -173,19 +172,19 @@ func (cfg *ProxyConfig) enterStep(ctx context.Context, c *share.Chain, id string
 	return conn, line(o.host.PublicKey()), err
 }
 
-// An ending is what carries a connection, and may end before it.
+// An ending is a connection that carries another one, and may end before it.
 type ending interface {
 	Done() <-chan struct{}
 	Err() error
 }
 
-// copyBothWays carries bytes both ways. Reading in cannot be interrupted: when the connection is
-// lost, or ctx ends, it is left behind.
+// copyBothWays copies bytes in both directions. A Read of in cannot be interrupted: when c or ctx
+// ends, copyBothWays returns and leaves it pending.
 func copyBothWays(ctx context.Context, c ending, conn net.Conn, in io.Reader, out io.WriteCloser) error {
 	up, down := make(chan struct{}), make(chan error, 1)
 	go func() {
 		defer close(up)
-		_, _ = io.Copy(conn, in) // if it fails the node has hung up; its last words are on their way down
+		_, _ = io.Copy(conn, in) // an error means that the node has hung up; its last output still arrives
 		if cw, ok := conn.(interface{ CloseWrite() error }); ok {
 			_ = cw.CloseWrite()
 		}

@@ -6,13 +6,13 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// For how long a login node, and then Slurm, may say nothing before that is told.
+// How long a login node, and then Slurm, may be silent before the user is told.
 const (
 	shellPatience = 8 * time.Second
 	slurmPatience = 15 * time.Second
 )
 
-// slowResponseTimeout is how long what is waited for now may take in silence.
+// slowResponseTimeout returns how long the current step may be silent.
 func (s *session) slowResponseTimeout() time.Duration {
 	switch {
 	case s.cfg.slowResponse != 0:
@@ -23,7 +23,7 @@ func (s *session) slowResponseTimeout() time.Duration {
 	return shellPatience
 }
 
-// reportSlowResponse tells what is waited for: the login shell, or Slurm's answer to the request.
+// reportSlowResponse warns of what the session waits for: the login shell, or Slurm's answer.
 func (s *session) reportSlowResponse() {
 	var err error = slurm.ShellHangs(s.slowResponseTimeout(), "")
 	if s.greeted {

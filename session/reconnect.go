@@ -18,21 +18,22 @@ import (
 )
 
 const (
-	redialFirst = time.Second      // after which a lost chain is dialled again, if the first try fails
-	redialMost  = 15 * time.Second // between two tries
-	// redialRefused lies between two tries if the key was not taken.
+	redialFirst = time.Second      // first pause between two dials of a lost chain
+	redialMost  = 15 * time.Second // longest pause between two dials
+	// redialRefused is the pause after a dial whose key was refused, or not signed with.
 	redialRefused = time.Minute
-	// rekeyPause lies between two looks for a key that is good.
+	// rekeyPause is the pause between two searches for a valid key.
 	rekeyPause = 2 * time.Second
-	handOn     = 5 * time.Second // of a chain whose owner waits for us to leave it
-	inUseLook  = time.Second     // between two looks whether a retired chain is in use
+	handOn     = 5 * time.Second // minimum time for which a chain is kept whose master is ending
+	inUseLook  = time.Second     // between two checks whether a retired chain is in use
 
-	// Overrun is by how much a job may outlive its lease: the runner's look, its
-	// grace for the server and Slurm's own time to end a job.
+	// Overrun is how much longer than its lease a job may run: the runner's interval of checks, its
+	// grace period for the server, and Slurm's own time to end a job.
 	Overrun = 90 * time.Second
 )
 
-// chainEnd is closed when the chain is lost; nil, which never is, once that is known.
+// chainEnd returns the channel that is closed when the chain is lost, or nil once the loss is
+// known.
 func (s *session) chainEnd() <-chan struct{} {
 	if s.lost {
 		return nil
@@ -40,15 +41,15 @@ func (s *session) chainEnd() <-chan struct{} {
 	return s.chain.Done()
 }
 
-// chainIsLost reports whether the chain has ended, be it that nobody was told yet.
+// chainIsLost reports whether the chain has ended, even if the session has not handled that yet.
 func (s *session) chainIsLost() bool { return s.chain.Err() != nil }
 
-// canOutliveChain reports whether the session stands without this connection: the job waits in
-// Slurm alone, or has its runner. Else the request or the job goes with the connection.
+// canOutliveChain reports whether the session survives the loss of its chain: the job waits in
+// Slurm alone, or has its runner. Otherwise the request or the job ends with the connection.
 func (s *session) canOutliveChain() bool { return s.kept || s.step != "" }
 
-// chainLeaving is closed when the process that owns our chain is about to end; nil, which
-// never is, once we are on our way to another, and as long as we cannot leave it.
+// chainLeaving returns the channel that is closed when the chain's master is about to end. It
+// returns nil while another chain is dialled already, and while the session cannot leave this one.
 func (s *session) chainLeaving() <-chan struct{} {
 	if s.leaving || s.lost || !s.canOutliveChain() {
 		return nil
@@ -56,23 +57,23 @@ func (s *session) chainLeaving() <-chan struct{} {
 	return s.chain.Leaving()
 }
 
-// ownerLeaves is called when the process that owns our chain is about to end. It waits for
-// us to move to another, which then is somebody else's, or our own.
+// ownerLeaves dials another chain because the master of this one is about to end. The master waits
+// until its clients have moved to a chain of another master, or of their own.
 func (s *session) ownerLeaves(work context.Context) {
 	s.leaving = true
 	s.redialChain(work)
 }
 
-// lostOnTheWay reports whether err is the loss of a hop to the login node. What is carried
-// learns of it before the chain has made out which hop it was, and says so.
+// lostOnTheWay reports whether err is the loss of a hop to the login node. A channel learns of the
+// loss before the chain has found out which hop it was and has ended.
 func (s *session) lostOnTheWay(err error) bool {
 	var lost *chain.LostError
 	return errors.As(err, &lost) && s.isHop(lost.Hop)
 }
 
-// chainLost is called when the connection to the login node has ended. If the session is
-// guarded, nothing is lost with it: a new chain is dialled for as long
-// as the lease lasts, from whatever network there is then, and new connections wait.
+// chainLost handles the loss of the connection to the login node. If the session can outlive it,
+// nothing else is lost: the session dials a new chain for as long as the lease lasts, from any
+// network, and new connections wait.
 func (s *session) chainLost(work context.Context) error {
 	err := s.chain.Err()
 	if !s.canOutliveChain() {
@@ -90,7 +91,7 @@ func (s *session) chainLost(work context.Context) error {
 	return nil
 }
 
-// nextChainOptions are those of the next chain, which tells the session of its silence.
+// nextChainOptions returns the options of the next chain, which reports its silence to the session.
 func (s *session) nextChainOptions() chain.Options {
 	opts := s.cfg.Chain
 	opts.Observe = nil
@@ -99,25 +100,26 @@ func (s *session) nextChainOptions() chain.Options {
 	opts.Silence = func(hop string, silent bool) {
 		s.postNotice(silence{dial, hop, silent})
 	}
-	// No third chain beside one that is left and still used: sites count logins.
+	// No third chain beside one that was left and is still used: sites count logins.
 	opts.Redials = func() bool { return s.mayRedial.Load() && s.retired.Load() == 0 }
 	opts.RoundTrip = func(hop string, took time.Duration) {
 		if !s.isHop(hop) {
-			s.cfg.Metrics.recordRTT(dial, took) // the node, over all hops
+			s.cfg.Metrics.recordRTT(dial, took) // of the node, over all hops
 		}
 	}
 	return opts
 }
 
-// postNotice tells the session something without waiting for it.
+// postNotice sends the session a message without waiting for it. It drops the message if too many
+// are pending.
 func (s *session) postNotice(m any) {
 	select {
 	case s.notices <- m:
-	default: // the session has more of these than it can use
+	default: // the session has more notices than it can use
 	}
 }
 
-// tellNotices brings what was noticed to the session.
+// tellNotices passes notices on to the session as messages.
 func (s *session) tellNotices(work context.Context) {
 	for {
 		select {
@@ -129,7 +131,8 @@ func (s *session) tellNotices(work context.Context) {
 	}
 }
 
-// redialChain dials another chain, again and again. There is one redial at a time.
+// redialChain dials another chain until it succeeds or the limit expires. There is one redial at a
+// time.
 func (s *session) redialChain(work context.Context) {
 	if s.stopRedial != nil {
 		return
@@ -148,8 +151,8 @@ func (s *session) redialChain(work context.Context) {
 	wait.InitialInterval, wait.MaxInterval = redialFirst, redialMost
 	s.work.Go(func() {
 		defer cancel()
-		// Time in which this process is stopped does not count: the network is often back a
-		// moment after the machine wakes.
+		// Time in which this process is stopped does not count: the network is often back a moment
+		// after the machine wakes.
 		var over atomic.Bool
 		if limit > 0 {
 			defer runclock.AfterFunc(limit, func() { over.Store(true) }).Stop()
@@ -168,15 +171,16 @@ func (s *session) redialChain(work context.Context) {
 			case errors.As(err, &stranger):
 				return nil, backoff.Permanent(err)
 			case errors.As(err, &keyless):
-				// That costs nobody anything: a new certificate is seen soon.
+				// No host is contacted, so a new certificate can be searched for soon.
 				s.postNotice(keyRejected{err})
 				return nil, errors.Join(err, backoff.RetryAfter(int(rekeyPause/time.Second)))
 			case errors.As(err, &refused), errors.As(err, &unsigned):
-				// A certificate that has expired meanwhile: no hurry, and the site counts.
+				// The certificate may have expired. Sites count logins, so the next try is a minute
+				// later.
 				s.postNotice(keyRejected{err})
 				return nil, errors.Join(err, backoff.RetryAfter(int(redialRefused/time.Second)))
 			case isUnreachable(err) && time.Since(began) > redialFirst:
-				return nil, errors.Join(err, backoff.RetryAfter(0)) // a pause would miss the network's return
+				return nil, errors.Join(err, backoff.RetryAfter(0)) // a pause could miss the return of the network
 			case isUnanswered(err):
 				return nil, errors.Join(err, backoff.RetryAfter(int(redialFirst/time.Second)))
 			}
@@ -190,8 +194,8 @@ func (s *session) redialChain(work context.Context) {
 	})
 }
 
-// isUnanswered reports whether a dial came to nothing for lack of a network: what nobody has heard
-// is a burden to nobody, and the network may be back at any moment.
+// isUnanswered reports whether a dial failed because no host answered. Such a dial costs no host
+// anything, and the network may be back at any moment. So the next try comes soon.
 func isUnanswered(err error) bool {
 	var late *chain.DialError
 	var refused *chain.OpenError
@@ -199,22 +203,22 @@ func isUnanswered(err error) bool {
 		(late.Timeout() || late.Phase == chain.PhaseConnect && !errors.Is(err, syscall.ECONNREFUSED))
 }
 
-// isUnreachable reports whether no TCP connection to a host came about.
+// isUnreachable reports whether no TCP connection to a host could be made.
 func isUnreachable(err error) bool {
 	var late *chain.DialError
 	return isUnanswered(err) && errors.As(err, &late) && late.Phase == chain.PhaseConnect
 }
 
-// resumeSession takes the session up over a new chain.
+// resumeSession continues the session over a new chain.
 func (s *session) resumeSession(work context.Context, m redialled) error {
 	s.stopRedial = nil
 	switch {
 	case m.chain == nil && s.lost:
 		return m.err
-	case m.chain == nil: // the silent one has not ended yet; it will
+	case m.chain == nil: // the silent chain has not ended yet; its end will be handled
 		return nil
 	case !s.lost && !s.isUnresponsive() && !s.leaving:
-		return m.chain.Close() // the old one was heard of at the same moment
+		return m.chain.Close() // the old chain answered at the same moment
 	}
 	s.stopRead()
 	s.chain.Retire()
@@ -237,13 +241,13 @@ func (s *session) resumeSession(work context.Context, m redialled) error {
 	return nil
 }
 
-// newsTime is how long the session waits for news of the job when the login node is reached
-// again, before a limit of the job's beginning counts: the events of the outage are read,
-// the node is dialled and the server probed.
+// newsTime is how long the session waits for news of the job when it has reached the login node
+// again, before a queue or start timeout counts. In that time it reads the events of the outage,
+// dials the node and probes the server.
 const newsTime = 20 * time.Second
 
-// awaitNews is how long to wait until it is known what became of the job; 0: it is known.
-// While the connection is lost or silent, the job may have gone on without our knowledge.
+// awaitNews returns how long to wait until the state of the job is known; 0: it is known. While the
+// connection is lost or silent, the job may have made progress unnoticed.
 func (s *session) awaitNews() time.Duration {
 	switch {
 	case s.lost, s.isUnresponsive(), s.chainIsLost():
@@ -254,9 +258,9 @@ func (s *session) awaitNews() time.Duration {
 	return max(0, time.Until(s.heardAgain.Add(newsTime)))
 }
 
-// retireChain closes an old chain after a while. If it was only stalled, what it carries goes on as if
-// nothing had been: as long as connections to the node are open over it, it stays, but not beside
-// a third one that is used (sites count logins). One that remains silent ends by itself.
+// retireChain closes an old chain later. If the chain was only stalled, its connections continue
+// unharmed. So it stays while it carries connections to the node, but not beside a third chain that
+// is used, because sites count logins. A chain that stays silent ends by itself.
 func (s *session) retireChain(work context.Context, old *share.Chain, node *chain.Chain, after time.Duration) {
 	isUsed := func() bool { return old.Sharers() > 0 || node != nil && node.Conns() > 0 }
 	if after == 0 && !isUsed() {
@@ -296,17 +300,17 @@ func (s *session) retireChain(work context.Context, old *share.Chain, node *chai
 	})
 }
 
-// submitDone takes in that the reading of events has ended.
+// submitDone handles the end of the reading of events.
 func (s *session) submitDone(work context.Context, m submitDone) (done bool, err error) {
 	switch {
 	case m.err == nil && m.outcome.Asked():
 		s.over = true
-		return false, ErrStopped // not by us: then nobody listens here any more
+		return false, ErrStopped // asked by another client: after our own Stop, no messages are handled
 	case m.err == nil:
 		s.over = true
 		return true, m.outcome.Err()
 	case s.canOutliveChain() && (s.chainIsLost() || s.lostOnTheWay(m.err)):
-		return false, nil // with the chain; the next one reads on
+		return false, nil // ended with the chain; the next chain continues the reading
 	case s.canOutliveChain() && s.readAgain(work, m.err):
 		return false, nil
 	}
@@ -314,10 +318,9 @@ func (s *session) submitDone(work context.Context, m submitDone) (done bool, err
 	return false, m.err
 }
 
-// readAgain has the events read again, after a pause, when their reading has failed
-// though the chain is there and the session is guarded: somebody killed our command
-// on the login node, or this one of the login nodes cannot do its work. False: enough
-// was tried.
+// readAgain reads the events again after a pause, if the reading has failed although the chain
+// works and the session can outlive it. Either someone killed our command on the login node, or
+// this login node cannot do its work. It returns false if it has tried for long enough.
 func (s *session) readAgain(work context.Context, err error) bool {
 	limit := s.cfg.Lease + Overrun
 	if s.cfg.Lease == 0 {
@@ -330,7 +333,7 @@ func (s *session) readAgain(work context.Context, err error) bool {
 	case errors.As(err, &remote) && remote.Kind == "gone":
 		limit = Overrun
 	case errors.As(err, &remote) && remote.Kind == "away" && s.node != nil:
-		limit = math.MaxInt64 // this login node does not see the session; its server is reached all the same
+		limit = math.MaxInt64 // this login node does not see the session, but the server is still reachable
 	case errors.Is(err, slurm.ErrCut), errors.As(err, &remote), errors.As(err, &open), errors.As(err, &unsaid):
 	default:
 		return false
@@ -339,14 +342,14 @@ func (s *session) readAgain(work context.Context, err error) bool {
 		limit = s.cfg.redialLimit
 	}
 	if !s.followed.IsZero() && time.Since(s.followed) > redialMost {
-		s.unfollowed = 0 // it has worked meanwhile; as in runAgain
+		s.unfollowed = 0 // the last reading has worked for a while; as in runAgain
 	}
 	s.followed = time.Time{}
 	if s.unfollowed == 0 {
 		s.unread = 0
 		s.out.warn(err.Error() + ": trying again")
 	}
-	if s.unread > limit { // in pauses: time in which this process is stopped is no attempt
+	if s.unread > limit { // counted in pauses: time in which this process is stopped does not count
 		return false
 	}
 	pause := min(redialFirst<<min(s.unfollowed, 10), redialMost)

@@ -8,27 +8,29 @@ import (
 	"github.com/alps-tunnel/cscs/forward"
 )
 
-// A Room answers at the local port before the server does, while the way to it is lost, and,
-// of a protected session, always.
+// A Room is the waiting page of the local port. It answers before the server does and while the
+// connection to it is lost. In a protected session it judges every request.
 type Room interface {
 	forward.Room
-	// Begin tells where the local port is, what the browser shall open there, below which path the server
-	// serves (without a slash at its end), whether the session is protected, and by what the room reaches the server then.
+	// Begin sets the local port, the path for the browser, the path below which the server serves
+	// (without a slash at its end), whether the session is protected, and how a protected Room
+	// dials the server.
 	Begin(port int, path, base string, protected bool, dial func(context.Context) (net.Conn, error))
-	// Beside makes the guard of a further port, of a protected session.
+	// Beside returns the guard of a further port of a protected session.
 	Beside(port int, dial func(context.Context) (net.Conn, error)) forward.Room
-	// Serves tells at which port of its node the server listens behind a local port, of a protected session.
+	// Serves sets the port on which the server listens on its node, for a local port of a protected
+	// session.
 	Serves(local, remote int)
-	// Shows says what the browser shall open instead. It may have a secret in it.
+	// Shows replaces the path for the browser. It may contain a secret.
 	Shows(path string)
-	// Login hands over what lets a browser into the server, before that is reached.
+	// Login sets the cookies that let a browser into the server, before the server is reached.
 	Login(cookies []string)
-	// Link is the address by which a browser gets in that knows nothing else, made of the
-	// app's own.
+	// Link returns the URL, made of the app's own, that lets in a browser without any other
+	// information.
 	Link(app string) string
 }
 
-// attachRoom gives the local port its room.
+// attachRoom connects the local port with its Room.
 func (s *session) attachRoom() {
 	r := s.cfg.Room
 	if r == nil {
@@ -38,15 +40,15 @@ func (s *session) attachRoom() {
 	s.listener.Room, s.listener.Guarded = r, s.cfg.isProtected()
 }
 
-// tellServes tells the room which port of the node a local port leads to.
+// tellServes tells the Room to which port of the node a local port leads.
 func (s *session) tellServes(local, remote int) {
 	if s.cfg.Room != nil {
 		s.cfg.Room.Serves(local, remote)
 	}
 }
 
-// requestLogin asks the server for what lets a browser in, where it hands that out: then the secret
-// need not be in the address. A browser that is not let in so will be asked for it.
+// requestLogin asks the server for the cookies that let a browser in, if the app has them. Then the
+// URL need not contain the secret. Without them, the server asks the browser for it.
 func (s *session) requestLogin(ctx context.Context, dial forward.Target) {
 	if s.cfg.Room == nil || s.cfg.App.Login == nil {
 		return
@@ -62,11 +64,11 @@ func (s *session) requestLogin(ctx context.Context, dial forward.Target) {
 	}
 }
 
-// unadmitted is the message that a browser cannot be let in without being asked.
+// unadmitted is the message that the server will ask the browser for its token.
 type unadmitted struct{ err error }
 
-// openBrowser has the browser opened, once: at the room as soon as there is something to wait for,
-// without a room at the server.
+// openBrowser opens the browser once: at the waiting page as soon as the job is queued or granted,
+// or without a Room at the server.
 func (s *session) openBrowser(work context.Context) {
 	if s.cfg.Open == nil || s.opened {
 		return
@@ -74,7 +76,7 @@ func (s *session) openBrowser(work context.Context) {
 	s.opened = true
 	public, link := s.serverLink()
 	if s.cfg.Room != nil {
-		link = public // who comes from there is let in without a secret in the address
+		link = public // a browser that comes by this link gets a cookie, so it needs no secret
 	}
 	s.work.Go(func() {
 		err := s.cfg.Open(work, link)
@@ -84,20 +86,20 @@ func (s *session) openBrowser(work context.Context) {
 	})
 }
 
-// warnBrowserUnopened tells that the browser could not be opened, and where it is to be sent by hand.
+// warnBrowserUnopened warns that the browser could not be opened, with the URL to open by hand.
 func (s *session) warnBrowserUnopened(err error) {
 	public, link := s.serverLink()
 	s.out.emitEvent(Event{Event: EventWarning, Message: s.cfg.Explain(err).Message + ": open " + public + " yourself", Local: public, Link: link})
 }
 
-// openRoom has the browser opened at the room, if there is one.
+// openRoom opens the browser at the waiting page, if there is a Room.
 func (s *session) openRoom(work context.Context) {
 	if s.cfg.Room != nil {
 		s.openBrowser(work)
 	}
 }
 
-// waitsAt is link while only the room answers there; empty: nobody does.
+// waitsAt returns serverLink if a waiting page answers there, otherwise empty strings.
 func (s *session) waitsAt() (public, secret string) {
 	if s.listener == nil || s.cfg.Room == nil {
 		return "", ""
@@ -105,8 +107,8 @@ func (s *session) waitsAt() (public, secret string) {
 	return s.serverLink()
 }
 
-// serverLink is the address of the server at the local port, for everyone's eyes, and as a browser
-// gets in by it.
+// serverLink returns the server's URL at the local port: without a secret, and as a browser needs
+// it to get in.
 func (s *session) serverLink() (public, secret string) {
 	public, secret = s.cfg.App.Link(fmt.Sprintf("http://127.0.0.1:%d", s.listener.Port()))
 	if s.cfg.Room != nil {

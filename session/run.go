@@ -16,32 +16,37 @@ import (
 )
 
 const (
-	// How long a server that has opened another port may take to open its own: many
-	// have ports for themselves.
+	// elsewhereGrace is how long a server that has opened another port may take to open its own.
+	// Many servers have internal ports.
 	elsewhereGrace = 5 * time.Second
 
 	refusedPause = time.Minute // between two warnings of refused connections
 
-	stopGrace = 10 * time.Second // for the server, between being asked to end and being killed
+	stopGrace = 10 * time.Second // between the request to end and the kill of the server
 
-	// How long teardown may take in all; slurmctld can be busy for a while.
+	// teardownTimeout bounds the whole teardown; slurmctld can be busy for a while.
 	teardownTimeout = 90 * time.Second
-	withdrawTimeout = 20 * time.Second // for a pending request to be taken back
-	hangUpTimeout   = 5 * time.Second  // for the reader of events to end, once there is a runner to be asked
-	redialTimeout   = 20 * time.Second // for a chain over which to end the job, if the one that is there is lost
+	withdrawTimeout = 20 * time.Second // for taking back a pending request
+	hangUpTimeout   = 5 * time.Second  // for the end of the reader of events, if there is a runner that can be asked
+	redialTimeout   = 20 * time.Second // for the dial of a chain that ends the job, if the first chain is lost
 )
 
-// Run lives one session from nothing to nothing: the local listener, the chain,
-// the allocation, the server, the forward, and all of it down again, in whatever
-// state ctx or a failure finds it. Each step is told to emit, one at a time; the
-// last event is always "ended".
+// Run runs one session from beginning to end: the local listener, the chain, the allocation, the
+// server and the forward. It takes all of them down again, in whatever state ctx or a failure
+// leaves the session. It reports each step to emit, one at a time; the last event is always
+// "ended".
 //
-// It returns nil when the session ended as asked: the user interrupted it after it
-// was ready (with ErrInterrupted as ctx's cause), somebody stopped it from elsewhere
-// (ErrStopped), nobody used it for Config.Idle (one that others attend, who may use it, goes
-// on without us), or the server ended with status 0; or when
-// it goes on without us (ErrDetached). ErrInterrupted: it was interrupted before. A
-// *TeardownError hides the error that led to it; that one was told by an event.
+// Run returns nil if the session ended as asked:
+//
+//   - The user interrupted it after it was ready (the cause of ctx is ErrInterrupted).
+//   - Another process stopped it (ErrStopped).
+//   - It was unused for Config.Idle. If other clients attend the session and may use it, only this
+//     process leaves it.
+//   - The server ended with status 0.
+//   - The session goes on without this process (ErrDetached).
+//
+// It returns ErrInterrupted if the user interrupted the session before it was ready. A
+// *TeardownError hides the error that led to it; an event has reported that error.
 func Run(ctx context.Context, cfg Config, emit func(Event)) error {
 	return newSession(cfg, emit).run(ctx)
 }
@@ -50,11 +55,11 @@ func newSession(cfg Config, emit func(Event)) *session {
 	return &session{cfg: cfg, out: emitter{id: cfg.ID, cluster: cfg.Cluster, emit: emit}, notices: make(chan any, 16), unresponsive: map[string]bool{}}
 }
 
-// An emitter fills in what every event has.
+// An emitter fills in the fields that every event has.
 type emitter struct {
 	id, cluster string
 	emit        func(Event)
-	mu          sync.Mutex // a hop is told of by the goroutine that dials it
+	mu          sync.Mutex // the goroutine that dials a hop reports it
 }
 
 func (o *emitter) emitEvent(e Event) {
@@ -66,82 +71,82 @@ func (o *emitter) emitEvent(e Event) {
 
 func (o *emitter) warn(message string) { o.emitEvent(Event{Event: EventWarning, Message: message}) }
 
-// session is the state of one Run. Only the goroutine of run touches it; the
-// others send what they find to messages.
+// session is the state of one Run. Only the goroutine of run accesses it; the others send it
+// messages.
 type session struct {
 	cfg Config
 	out emitter
 
 	listener     *forward.Listener
 	chain        *share.Chain // to the login node
-	node         *chain.Chain // to the compute node, carried by chain
-	nodeForwards bool         // connections of ours, as far as it was asked
+	node         *chain.Chain // to the compute node, over chain
+	nodeForwards bool         // the node forwards our connections, as far as it was asked
 
-	dials, dialled int // how many chains were dialled, and which of them chain is
+	dials, dialled int // the number of chains dialled so far, and which of them chain is
 
 	messages chan any // from the goroutines in work
-	notices  chan any // as messages, from who must not wait
+	notices  chan any // messages from callers that must not block
 	work     conc.WaitGroup
 	stopWork context.CancelFunc
 
-	adopted           func(About, slurm.Found) // the session goes on already, and is picked up; nil: it is begun here
-	serverPort        int                      // of one that goes on already; 0: not known
+	adopted           func(About, slurm.Found) // the session is picked up, not begun here, if this is set
+	serverPort        int                      // the server's port in a session that is picked up; 0: not known
 	submission        *slurm.Submission
-	stopRead          context.CancelFunc // of the reader of the submission's events
+	stopRead          context.CancelFunc // ends the reader of the submission's events
 	unresponsive      map[string]bool    // the hops of the chain that do not answer
-	submitted         bool               // the request was sent: there may be a job
-	greeted           bool               // the remote half has begun: before that it asks for nothing
+	submitted         bool               // the request was sent: a job may exist
+	greeted           bool               // the remote half has begun: it asks Slurm for nothing before
 	over              bool               // the session has ended on the cluster
-	lost              bool               // the chain is
-	leaving           bool               // the chain's owner is, and another is dialled
-	lostHop           string             // the hop with which it was told to be lost or mute; "": it was not
-	nodeLost          bool               // the node was told to be lost or mute
-	cancelNodeSilence context.CancelFunc // of the wait before that is told
-	keyRejectionTold  bool               // the key was told not to be taken any more
+	lost              bool               // the chain is lost
+	leaving           bool               // the chain's master is ending, and another chain is dialled
+	lostHop           string             // the hop that was reported as lost or silent; "": none
+	nodeLost          bool               // the node was reported as lost or silent
+	cancelNodeSilence context.CancelFunc // cancels the wait before that report
+	keyRejectionTold  bool               // the rejection of the key was reported
 	stopRedial        context.CancelFunc
 	heardAgain        time.Time // when the chain was last replaced, or answered after a silence
 
-	stopRetired context.CancelFunc // of the wait for what a chain that was left still carries
+	stopRetired context.CancelFunc // ends the wait for the users of a chain that was left
 	retired     atomic.Int32       // chains that were left and are still used
-	mayRedial   atomic.Bool        // the session stands without its connection
+	mayRedial   atomic.Bool        // the session can outlive its connection: see canOutliveChain
 	submitEnd   chan struct{}
 	submitErr   error
-	unfollowed  int           // readings of the events that failed, one after the other
-	unread      time.Duration // the pauses between them so far
-	followed    time.Time     // when the last of them began; zero: it has failed since
+	unfollowed  int           // consecutive failed readings of the events
+	unread      time.Duration // the sum of the pauses between them
+	followed    time.Time     // when the last reading began; zero: it has failed
 
 	job             slurm.JobInfo
-	inJob           string // of a tunnel: the job that the server runs in
+	inJob           string // the job that a tunnel's server runs in
 	step            string
-	runner          int  // its process on the node
+	runner          int  // the runner's process ID on the node
 	unwritten       bool // the login node cannot write the lease
 	nodeName        string
-	nodeAddrs       []string               // of the node, that were not tried yet
-	nodeAddr        string                 // the one that is dialled; "": the name
-	headStart       *headStart             // nil: none, or it is taken
-	keys            nodeKeys               // of the node, as the runner has found them there
-	stepTransport   jobStepTransport       // to the node
-	unlaunched      *slurm.LoginShellError // why the server has not been run yet; nil: no such reason is known
-	busy            bool                   // the server, which starts, is seen to work
+	nodeAddrs       []string               // addresses of the node that were not tried yet
+	nodeAddr        string                 // the address that is dialled; "": the node's name
+	headStart       *headStart             // nil: none, or it was taken
+	keys            nodeKeys               // host keys that the runner found on the node
+	stepTransport   jobStepTransport       // to the node by a job step
+	unlaunched      *slurm.LoginShellError // why the server has not started yet; nil: no reason is known
+	busy            bool                   // the server, while it starts, uses CPU time or writes its log
 	overdue         bool                   // the start timeout is over
-	grantedAt       time.Time              // when the start timeout began
+	grantedAt       time.Time              // when the job was granted: the start timeout begins
 	toldShared      bool
 	listening       *slurm.Listening   // nil: the server does not listen
-	port            int                // that the server is to listen on
-	portSeen        atomic.Int64       // the same, for other goroutines
-	others          []string           // what the user's new listeners are instead
-	refusedAt       time.Time          // when the last warning of refused connections was given
-	portMonitor     *slurm.PortMonitor // over that port, by way of node
+	port            int                // on which the server should listen
+	portSeen        atomic.Int64       // port, for other goroutines
+	others          []string           // the user's other new listeners
+	refusedAt       time.Time          // time of the last warning of refused connections
+	portMonitor     *slurm.PortMonitor // of port, over the connection to node
 	stopPortMonitor context.CancelFunc
 	probing         context.CancelFunc
 	ready           bool
-	opened          bool // the browser was, or is being
+	opened          bool // the browser was opened, or is being opened
 	dynamicPorts    dynamicPorts
 	idle            idleness
 	kept            bool      // the request waits in Slurm alone
-	queuedJob       string    // of the last look at the queue
-	reason          string    // likewise
-	estimate        time.Time // likewise, of the job's start
+	queuedJob       string    // the job in the last queue report
+	reason          string    // its reason
+	estimate        time.Time // its estimated start
 }
 
 func (s *session) run(ctx context.Context) error {
@@ -168,7 +173,7 @@ func (s *session) run(ctx context.Context) error {
 
 	switch {
 	case left != nil:
-		// What led here is told first, what is left behind last.
+		// The error that led here is reported first, what is left behind last.
 		if cause != nil && !interrupted && !unused {
 			s.reportError(cause, log)
 		}
@@ -187,7 +192,7 @@ func (s *session) run(ctx context.Context) error {
 	}
 }
 
-// endReason is why the session ends, for the event "ending".
+// endReason returns why the session ends, for the event "ending".
 func (s *session) endReason(cause error) string {
 	var idle *idleError
 	switch {
@@ -203,7 +208,7 @@ func (s *session) endReason(cause error) string {
 	return s.cfg.Explain(cause).Message
 }
 
-// reportError tells of an error.
+// reportError emits an error event. It adds the end of the log if the server failed or was late.
 func (s *session) reportError(err error, log *serverLog) {
 	x := s.cfg.Explain(err)
 	e := Event{Event: EventError, Message: x.Message, Hint: x.Hint, Code: &x.Code}
@@ -215,7 +220,7 @@ func (s *session) reportError(err error, log *serverLog) {
 	s.out.emitEvent(e)
 }
 
-// jobEndedText says that nothing runs any more.
+// jobEndedText returns the words that say that the job has ended.
 func (s *session) jobEndedText() string {
 	if s.job.ID == "" || !s.submitted { // the job of a tunnel is not the session's
 		return ""
@@ -223,7 +228,8 @@ func (s *session) jobEndedText() string {
 	return ": job " + s.job.ID + " has ended"
 }
 
-// reportEnd tells of the session's end: of the error, or of another reason.
+// reportEnd emits the last event, with err or another reason, and an error event before it if err
+// is an error. It returns err.
 func (s *session) reportEnd(err error, reason string, log *serverLog) error {
 	code := 0
 	if err != nil {

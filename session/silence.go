@@ -8,12 +8,12 @@ import (
 	"github.com/alps-tunnel/cscs/forward/chain"
 )
 
-// onSilence is called when a hop has fallen silent, or is heard of again. Another chain is
-// then dialled beside the silent one, and whichever answers first is kept: a stall
-// that passes costs nothing, and one that does not is not waited for.
+// onSilence handles the silence of a hop, or the end of that silence. The session then dials
+// another chain beside the silent one and keeps the one that answers first. So a short stall costs
+// nothing, and the session does not wait for a long one.
 func (s *session) onSilence(work context.Context, m silence) {
 	if m.dial != s.dialled || s.lost || s.chainIsLost() {
-		return // of a chain that was left, or is lost anyway
+		return // of a chain that was left, or that is lost anyway
 	}
 	if !s.isOurs(m) {
 		s.onNodeSilence(work, m)
@@ -21,7 +21,7 @@ func (s *session) onSilence(work context.Context, m silence) {
 	}
 	if m.silent {
 		s.unresponsive[m.hop] = true
-		s.listener.SetTarget(nil) // who waits for it would wait in vain, and not be told
+		s.listener.SetTarget(nil) // a connection that waits for a silent target would wait without a page or an error
 		s.tellLost(m.hop, noAnswer)
 	} else if delete(s.unresponsive, m.hop); !s.isUnresponsive() {
 		s.heardAgain = time.Now()
@@ -29,7 +29,7 @@ func (s *session) onSilence(work context.Context, m silence) {
 		s.tellRestored()
 	}
 	switch {
-	case !s.canOutliveChain(): // the request or the job goes with this connection
+	case !s.canOutliveChain(): // the request or the job ends with this connection
 	case s.isUnresponsive():
 		s.redialChain(work)
 	case s.stopRedial != nil:
@@ -40,34 +40,34 @@ func (s *session) onSilence(work context.Context, m silence) {
 
 const noAnswer = "it does not answer"
 
-// isUnresponsive reports whether the chain is, so that another is dialled beside it.
+// isUnresponsive reports whether a hop of the chain is silent, so that another chain is dialled.
 func (s *session) isUnresponsive() bool { return len(s.unresponsive) > 0 }
 
-// isOurs reports whether it is a hop of the present chain to the login node that has
-// fallen silent, and not the node, or a hop of a chain that was left.
+// isOurs reports whether the silent hop is one of the current chain to the login node, and neither
+// the node nor a hop of a chain that was left.
 func (s *session) isOurs(m silence) bool {
 	return m.dial == s.dialled && s.isHop(m.hop)
 }
 
-// isHop reports whether that is the name of a hop to the login node.
+// isHop reports whether name is that of a hop to the login node.
 func (s *session) isHop(name string) bool {
 	return slices.ContainsFunc(s.cfg.Hops, func(h chain.Hop) bool { return h.Name == name })
 }
 
-// tellLost tells, once, that a hop to the login node is lost or does not answer.
+// tellLost reports, once, that a hop to the login node is lost or does not answer.
 func (s *session) tellLost(hop, message string) {
 	if s.lostHop != "" {
 		return
 	}
 	s.lostHop = hop
 	if !s.idle.warned.IsZero() {
-		s.useUnknown() // nobody can heed that warning now
+		s.useUnknown() // the user cannot react to the idle warning now
 	}
 	s.out.emitEvent(Event{Event: EventLost, Host: hop, Message: message})
 }
 
-// tellRestored tells that the way is there again, if it was told to be lost: to the node, if the
-// server is there. A restored connection is one that can be used.
+// tellRestored reports that the connection is back, if its loss was reported. If the job runs, the
+// node must be reached too: a restored connection is one that can be used.
 func (s *session) tellRestored() {
 	if s.lostHop == "" || s.step != "" && s.node == nil {
 		return
@@ -76,16 +76,16 @@ func (s *session) tellRestored() {
 	s.lostHop = ""
 }
 
-// nodeUnresponsive is the message that the node has been silent for nodeSilenceDelay more, over that
+// nodeUnresponsive is the message that the node was silent for nodeSilenceDelay more, over that
 // connection.
 type nodeUnresponsive struct{ chain *chain.Chain }
 
-// nodeSilenceDelay is how long the silence of the node waits to be told: if it is the way
-// there that is silent, that is known by then, and is what is told.
+// nodeSilenceDelay is the delay of the report that the node is silent. If a hop on the way is the
+// silent one, the session knows that by then and reports that hop.
 const nodeSilenceDelay = 3 * time.Second
 
-// onNodeSilence is hush for the node. It may be dead, of which Slurm hears later than we do;
-// then nothing helps but to say so.
+// onNodeSilence is onSilence for the node. The node may be dead, and Slurm notices that later than
+// this client. The session can only report it.
 func (s *session) onNodeSilence(work context.Context, m silence) {
 	if s.node == nil || m.hop != s.nodeName {
 		return
@@ -113,14 +113,14 @@ func (s *session) onNodeSilence(work context.Context, m silence) {
 	})
 }
 
-// resumeForwarding points the local port at the server again, when a silence has passed.
+// resumeForwarding sets the local port's target again after a silence.
 func (s *session) resumeForwarding() {
 	if s.ready && s.node != nil && s.listening != nil {
 		s.listener.SetTarget(s.newNodeDialer().newTarget(s.port, s.listening.Addr))
 	}
 }
 
-// tellNodeLost tells, once, that the node is lost or does not answer.
+// tellNodeLost reports, once, that the node is lost or does not answer.
 func (s *session) tellNodeLost(message string) {
 	if !s.nodeLost {
 		s.nodeLost = true
@@ -128,7 +128,7 @@ func (s *session) tellNodeLost(message string) {
 	}
 }
 
-// tellNodeBack tells that the node is there again, if it was told to be lost.
+// tellNodeBack reports that the node is back, if its loss was reported.
 func (s *session) tellNodeBack() {
 	if s.nodeLost {
 		s.nodeLost = false

@@ -7,13 +7,17 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// Stop ends a session that no process of this laptop attends: it dials the login node,
-// ends the job by its name, sees that it is gone, brings the log home and removes what the
-// session has on the cluster. A session that has ended already is no error. If find is
-// set, ID is looked for there, as Attach does, and must be of one that has at least left its log. One that cannot be reached is a
-// *TeardownError: its job may be there. Of the configuration it needs ID, Cluster, Job, Hops, Chain, LogDir, App's name, Lease and Explain.
-// Events and errors are as Run's; ctx with its cause is only for the way there, then
-// Hurry and Abandon count.
+// Stop ends a session that no process of this laptop attends. It dials the login node, ends the job
+// by its name, confirms that it is gone, fetches the log and removes the session's files on the
+// cluster. A session that has already ended is no error.
+//
+// If find is set, Stop searches the cluster for ID, as Attach does; the session must at least have
+// left its log. Otherwise, a session that cannot be reached is a *TeardownError, since its job may
+// be there. The configuration needs ID, Cluster, Job, Hops, Chain, LogDir, Lease, Explain and the
+// App's name.
+//
+// Events and errors are those of Run. ctx and its cause count only until the login node is reached,
+// then Hurry and Abandon count.
 func Stop(ctx context.Context, cfg Config, find bool, emit func(Event)) error {
 	s := newSession(cfg, emit)
 	s.messages = make(chan any)
@@ -22,7 +26,7 @@ func Stop(ctx context.Context, cfg Config, find bool, emit func(Event)) error {
 		switch {
 		case ctx.Err() != nil:
 			err = context.Cause(ctx)
-		case !find: // there is a job, as far as anybody knows
+		case !find: // a job may exist, as far as is known
 			s.step = slurm.AnyStep
 			err = s.teardownError(err)
 		}
@@ -33,14 +37,14 @@ func Stop(ctx context.Context, cfg Config, find bool, emit func(Event)) error {
 	return s.reportEnd(err, ended, log)
 }
 
-// stopSession ends the session over its chain. It returns what to say at the end, and the log as the laptop has it.
+// stopSession ends the session over its chain. It returns what to report at the end, and the log.
 func (s *session) stopSession(ctx context.Context, find bool) (ended string, log *serverLog, err error) {
 	log = &serverLog{}
 	ending, ended := "as asked", "stopped"
 	if find {
 		var before *EndedError
 		if _, err := s.findSession(ctx); errors.As(err, &before) {
-			// Its log is still there, and all that is done to one that lives does no harm.
+			// Its log is still there, and the steps for a live session do no harm.
 			s.cfg.ID, s.out.id = before.ID, before.ID
 			ending, ended = before.Error(), "ended before"
 		} else if err != nil {

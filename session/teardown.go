@@ -12,9 +12,8 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// tearDown undoes everything, in the reverse order of its making, from whatever
-// state the session is in. It returns the server's log as the laptop has it, and a
-// *TeardownError if a job may be left.
+// tearDown takes everything down in the reverse order, from any state of the session. It returns
+// the server's log as the laptop has it, and a *TeardownError if a job may be left.
 func (s *session) tearDown(ctx context.Context) (*serverLog, error) {
 	ctx, cancel := context.WithTimeout(ctx, teardownTimeout)
 	defer cancel()
@@ -30,7 +29,7 @@ func (s *session) tearDown(ctx context.Context) (*serverLog, error) {
 	return log, left
 }
 
-// close gives back what this process has.
+// close releases what this process has: goroutines, connections and local ports.
 func (s *session) close() {
 	if s.stopWork != nil {
 		s.stopWork()
@@ -48,7 +47,7 @@ func (s *session) close() {
 	s.work.Wait()
 }
 
-// stopJob ends the job and sees that it is gone.
+// stopJob ends the job and confirms that it is gone.
 func (s *session) stopJob(ctx context.Context, log *serverLog) error {
 	patient, release := mergeContexts(ctx, s.cfg.Hurry)
 	defer release()
@@ -57,7 +56,7 @@ func (s *session) stopJob(ctx context.Context, log *serverLog) error {
 	}
 	s.withdrawSubmission(patient)
 	if s.neverAsked() {
-		return nil // there never was one
+		return nil // there never was a job
 	}
 	if !s.greeted && s.adopted == nil {
 		return s.endUnbegun(ctx, patient, log)
@@ -65,12 +64,12 @@ func (s *session) stopJob(ctx context.Context, log *serverLog) error {
 	return s.endJob(ctx, patient, log)
 }
 
-// unbegunTimeout is longer than a silence of the connection goes unnoticed.
+// unbegunTimeout is longer than the time until a silence of the connection is noticed.
 const unbegunTimeout = 20 * time.Second
 
-// endUnbegun ends what has not begun, as far as was heard. If our command that ends it does not begin
-// either, though the connection is alive, it is the login shell that hangs: nothing was asked of
-// Slurm, and nothing will be, since the remote half looks whether it is still wanted.
+// endUnbegun ends a session whose remote half has not reported its start. If our command that ends
+// it does not start either, although the connection works, the login shell hangs. Then Slurm was
+// asked for nothing. Nor will it be, since the remote half first checks whether it is still wanted.
 func (s *session) endUnbegun(ctx, patient context.Context, log *serverLog) error {
 	short, cancel := context.WithTimeout(ctx, unbegunTimeout)
 	defer cancel()
@@ -83,12 +82,12 @@ func (s *session) endUnbegun(ctx, patient context.Context, log *serverLog) error
 	return err
 }
 
-// endJob ends the job, with the grace that there is while patient lives.
+// endJob ends the job. The server has its grace period while patient lives.
 func (s *session) endJob(ctx, patient context.Context, log *serverLog) error {
 	stop := slurm.Stopping{ID: s.cfg.ID, Job: s.job.ID, Step: s.step, Grace: stopGrace, Log: log}
 	err := s.stopOnce(patient, stop, log)
 	if err != nil && patient.Err() != nil && ctx.Err() == nil {
-		// The user is in a hurry: no grace.
+		// The user interrupted again: no grace period.
 		if s.step != "" {
 			s.out.warn("interrupted again: the server gets no time to end")
 		}
@@ -113,7 +112,7 @@ func (s *session) endJob(ctx, patient context.Context, log *serverLog) error {
 	return s.teardownError(err)
 }
 
-// teardownError is the error that the job may still be there, because of err.
+// teardownError returns the error that the job may still be there, because of err.
 func (s *session) teardownError(err error) *TeardownError {
 	host := ""
 	if n := len(s.cfg.Hops); n > 0 {
@@ -125,13 +124,13 @@ func (s *session) teardownError(err error) *TeardownError {
 		job = remains.Job
 	}
 	left := &TeardownError{Job: job, Name: slurm.JobName(s.cfg.ID), Cluster: s.cfg.Cluster, Host: host, Err: err}
-	if s.canOutliveChain() { // before that, nobody holds the lease
+	if s.canOutliveChain() { // before, no process watches the lease
 		left.Lease = s.cfg.Lease
 	}
 	return left
 }
 
-// dropLateChain closes the chain that a message brings for which it is too late.
+// dropLateChain closes the chain in a message that arrives too late to be used.
 func dropLateChain(m any) {
 	switch m := m.(type) {
 	case nodeDialled:
@@ -145,15 +144,15 @@ func dropLateChain(m any) {
 	}
 }
 
-// handOnTimeout is how long those who share our chain have to move to another. After handOnSilence, the user reads what
-// the end waits for.
+// handOnTimeout is how long other clients of our chain may take to move to another one. After
+// handOnSilence, a warning tells the user what the end waits for.
 const (
 	handOnTimeout = 20 * time.Second
 	handOnSilence = time.Second
 )
 
-// closeChain ends a chain. Those who share it dial anew before: one of them owns theirs
-// then. It tells events, so it comes before the session's last one.
+// closeChain closes a chain. Its other clients first dial a new one, whose master is one of them.
+// closeChain may emit a warning, so it must come before the session's last event.
 func (s *session) closeChain(c *share.Chain) {
 	ctx, cancel := context.WithTimeout(context.Background(), handOnTimeout)
 	defer cancel()
@@ -168,8 +167,8 @@ func (s *session) closeChain(c *share.Chain) {
 	_ = c.Close()
 }
 
-// neverAsked reports whether Slurm is known to have no job of this session: it said
-// no, or the remote half ended before it could ask.
+// neverAsked reports whether Slurm is known to have no job of this session: it refused the request,
+// or the remote half ended before it could ask.
 func (s *session) neverAsked() bool {
 	var refused *slurm.RefusedError
 	var remote *slurm.RemoteError
@@ -177,8 +176,7 @@ func (s *session) neverAsked() bool {
 		s.job.ID == "" && errors.As(s.submitErr, &remote) && remote.BeforeRequest()
 }
 
-// stopOnce runs slurm.Stop over the chain or, if that is lost or has fallen silent,
-// over a new one.
+// stopOnce runs slurm.Stop over the chain. If the chain is lost or silent, it uses a new one.
 func (s *session) stopOnce(ctx context.Context, stop slurm.Stopping, log *serverLog) error {
 	if !s.lost && !s.isUnresponsive() {
 		err := s.stopOver(ctx, stop)
@@ -206,8 +204,8 @@ func (s *session) stopOnce(ctx context.Context, stop slurm.Stopping, log *server
 		if !errors.As(err, &lost) && !errors.Is(err, slurm.ErrCut) || ctx.Err() != nil || time.Since(began) > redialTimeout {
 			return err
 		}
-		// It may have been the old one once more: what is carried learns of a loss before the
-		// chain has told those who share it, and this process joins its own.
+		// This may have been the old chain again: a channel learns of a loss before the chain has
+		// told its clients, and this process joins its own chain.
 		log.restart()
 		pause := time.NewTimer(redialFirst)
 		select {
@@ -219,9 +217,9 @@ func (s *session) stopOnce(ctx context.Context, stop slurm.Stopping, log *server
 	}
 }
 
-// dialToEnd makes a chain over which to end the job. A login node that has gone down may be
-// back in time, and nobody else may be there who could end a job that has no runner yet: so
-// it is tried again, but for what no trying mends.
+// dialToEnd dials a chain over which to end the job. A login node that went down may be back in
+// time, and no other process may exist that could end a job without a runner. So it retries, except
+// after errors that a retry cannot fix.
 func (s *session) dialToEnd(ctx context.Context) (*share.Chain, error) {
 	ctx, cancel := context.WithTimeout(ctx, redialTimeout)
 	defer cancel()
@@ -246,7 +244,7 @@ func (s *session) dialToEnd(ctx context.Context) (*share.Chain, error) {
 	return c, nil
 }
 
-// stopOver runs slurm.Stop over the chain that there is, until that falls silent.
+// stopOver runs slurm.Stop over the current chain, until that falls silent.
 func (s *session) stopOver(ctx context.Context, stop slurm.Stopping) error {
 	ctx, giveUp := context.WithCancel(ctx)
 	defer giveUp()
@@ -273,9 +271,9 @@ func (s *session) stopOver(ctx context.Context, stop slurm.Stopping) error {
 	}
 }
 
-// withdrawSubmission waits for submit to end, after asking it to: a request that is still
-// pending is taken back by the salloc that made it, and none is made after we have
-// looked. Messages that come meanwhile are taken for what they tell of the job.
+// withdrawSubmission asks the submission to end and waits for that. The salloc that made a pending
+// request takes it back, and no request is made after the teardown has looked for one. Messages
+// that arrive meanwhile only update what is known of the job.
 func (s *session) withdrawSubmission(ctx context.Context) {
 	s.submission.Withdraw()
 	limit := withdrawTimeout
@@ -317,7 +315,7 @@ func (s *session) withdrawSubmission(ctx context.Context) {
 	}
 }
 
-// mergeContexts returns a context that also ends when other does; nil never ends.
+// mergeContexts returns a context that also ends when other does. A nil context never ends.
 func mergeContexts(ctx, other context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	if other == nil {

@@ -20,26 +20,26 @@ type TunnelConfig struct {
 
 	Hops    []chain.Hop
 	Chain   chain.Options
-	Dial    func(context.Context, chain.Options) (*share.Chain, error) // as Config has it
+	Dial    func(context.Context, chain.Options) (*share.Chain, error) // see Config
 	NodeHop func(node string, keys chain.HostKeys) chain.Hop
 
-	Node string // or
-	Job  string // the first node of which is meant; neither: the user's only job that runs
-	Port int    // of the server, on the node
+	Node string // the node, or
+	Job  string // the job whose first node is used; neither: the user's only running job
+	Port int    // of the server on the node
 
-	LocalPort     int // 0: that of the server, or the next free one
+	LocalPort     int // 0: the server's port, or the next free one
 	AllowWideBind bool
-	Metrics       *Metrics // as Config has it
-	Room          Room     // as Config has it
-	Protect       *bool    // likewise
+	Metrics       *Metrics // see Config
+	Room          Room     // see Config
+	Protect       *bool    // see Config
 	Open          func(ctx context.Context, link string) error
 	Explain       func(error) Explanation
 }
 
-// Tunnel forwards a local port to a server that already runs on a compute node,
-// until ctx ends, the job there does, the connection is lost, or the port turns out not to be the
-// user's. It allocates and cancels nothing. Events and errors are as Run's; also *slurm.WhichJobError.
-// A job that came to its own end (COMPLETED) is no error.
+// Tunnel forwards a local port to a server that already runs on a compute node. It ends when ctx or
+// the job there ends, when the connection is lost, or when the port turns out not to be the user's.
+// It allocates and cancels nothing. Events and errors are those of Run, and *slurm.WhichJobError. A
+// job that completed (COMPLETED) is no error.
 func Tunnel(ctx context.Context, cfg TunnelConfig, emit func(Event)) error {
 	t := &tunnel{session: session{unresponsive: map[string]bool{},
 		cfg: Config{ID: cfg.ID, Cluster: cfg.Cluster, Hops: cfg.Hops, Chain: cfg.Chain, Dial: cfg.Dial, NodeHop: cfg.NodeHop,
@@ -68,23 +68,23 @@ type tunnel struct {
 	session
 	cfg TunnelConfig
 
-	found   slurm.Node         // as Find has it
-	jobLook chan slurm.Doubt   // asks the watch over the job to look at once; nil: no job is watched
-	unwatch context.CancelFunc // ends the watch over the job
-	limit   *time.Timer        // to the next warning of the job's time limit
-	broken  error              // of the connection to the node, while it is not known whether the job has ended
+	found   slurm.Node         // the result of slurm.Find
+	jobLook chan slurm.Doubt   // asks the job watch for a check now; nil: no job is watched
+	unwatch context.CancelFunc // ends the job watch
+	limit   *time.Timer        // timer of the next warning of the job's time limit
+	broken  error              // error of the connection to the node, until the state of the job is known
 }
 
-// jobTold is what the watch over a job tells. Its number may be written in two ways (of a task of an array).
+// jobTold is a report of the job watch. The task of an array job can have two job numbers.
 type jobTold struct {
 	job  string
 	info slurm.JobInfo
 }
 
-// errJobCompleted tells that the job of a tunnel has come to its own end.
+// errJobCompleted reports that the job of a tunnel has completed.
 var errJobCompleted = errors.New("the job has ended")
 
-// jobVerdict is how long a tunnel whose node is lost waits to learn whether the job has ended.
+// jobVerdict is how long a tunnel that lost its node waits for the state of the job.
 const jobVerdict = 20 * time.Second
 
 func (t *tunnel) runTunnel(ctx context.Context) error {
@@ -168,8 +168,8 @@ func (t *tunnel) runTunnel(ctx context.Context) error {
 	}
 }
 
-// attributeServer takes in which job the server runs in: that of the process that listens. Where the node
-// does not show it, it can only be the job that was asked for, or the only one of the user's there.
+// attributeServer finds the job that the server runs in: that of the listening process. If the node
+// does not show it, it can only be the requested job, or the user's only job there.
 func (t *tunnel) attributeServer(work context.Context, job string) {
 	info := t.found.Runs
 	if job != "" && job != info.ID {
@@ -183,7 +183,7 @@ func (t *tunnel) attributeServer(work context.Context, job string) {
 	}
 }
 
-// watchJob makes the job the tunnel's: it is watched, and no other. Without an ID none is.
+// watchJob makes job the tunnel's job and watches no other. With an empty ID it watches none.
 func (t *tunnel) watchJob(work context.Context, job slurm.JobInfo) {
 	if t.unwatch != nil {
 		t.unwatch()
@@ -198,13 +198,14 @@ func (t *tunnel) watchJob(work context.Context, job slurm.JobInfo) {
 	t.jobLook = make(chan slurm.Doubt, 1)
 	login, look := t.chain, t.jobLook
 	t.work.Go(func() {
-		// If the watch ends early, the tunnel goes on as one without a job.
+		// If the watch ends early, the tunnel goes on without a job.
 		_ = slurm.WatchJob(work, login, job.ID, look, func(info slurm.JobInfo) error { return t.sendMessage(work, jobTold{job.ID, info}) })
 	})
 }
 
-// handleJobInfo takes in what the watch tells of the job, and returns how that has ended. A job that was never seen
-// to run is not the server's: a process can carry the number of one that is over.
+// handleJobInfo handles a report of the job watch. If the job has ended, it returns the reason. A
+// job that was never seen to run is not the server's: a process can carry the number of a job that
+// is over.
 func (t *tunnel) handleJobInfo(work context.Context, m jobTold) error {
 	switch {
 	case m.job != t.job.ID: // of an earlier watch
@@ -223,8 +224,8 @@ func (t *tunnel) handleJobInfo(work context.Context, m jobTold) error {
 	return nil
 }
 
-// doubtJob has it found out whether the job has ended, after err, with which the server went. It returns
-// false if no job is watched.
+// doubtJob has the job watch check whether the job has ended, because the server was lost with err.
+// It returns false if no job is watched.
 func (t *tunnel) doubtJob(err error, verdict *time.Timer) bool {
 	if t.jobLook == nil {
 		return false
@@ -238,8 +239,8 @@ func (t *tunnel) doubtJob(err error, verdict *time.Timer) bool {
 	return true
 }
 
-// heedSilence tells that a host on the way does not answer, or answers again. The tunnel goes on over the
-// connection that it has, until that ends.
+// heedSilence reports that a host on the way does not answer, or answers again. The tunnel keeps
+// its connection until that ends.
 func (t *tunnel) heedSilence(work context.Context, m silence) {
 	switch {
 	case m.dial != t.dialled:
@@ -252,8 +253,8 @@ func (t *tunnel) heedSilence(work context.Context, m silence) {
 	}
 }
 
-// lookAtJob has the job looked at soon, if one is watched. A doubt takes the place of an earlier one that is
-// not sent yet, but of NodeLost.
+// lookAtJob has the job watch check the job soon, if there is a watch. A new doubt replaces one
+// that was not sent yet, unless that is NodeLost.
 func (t *tunnel) lookAtJob(doubt slurm.Doubt) {
 	if t.jobLook == nil {
 		return
@@ -265,11 +266,11 @@ func (t *tunnel) lookAtJob(doubt slurm.Doubt) {
 		}
 	default:
 	}
-	t.jobLook <- doubt // this is the only sender
+	t.jobLook <- doubt // this is the only sender, so it does not block
 }
 
-// reachNode makes the last hop: by ssh or, where that is refused though a job of the user's runs
-// there, through a step of that job.
+// reachNode makes the last hop by ssh. If that is refused although a job of the user runs there, it
+// uses a step of that job.
 func (t *tunnel) reachNode(ctx context.Context) error {
 	node, refusal := slurm.Find(ctx, t.chain, t.cfg.Job, t.cfg.Node)
 	t.nodeName, t.found = node.Name, node
@@ -304,7 +305,7 @@ func (t *tunnel) reachNode(ctx context.Context) error {
 	return &NodeError{Node: t.nodeName, SSH: refusal, Step: err}
 }
 
-// extendChain dials the node, this way or the other.
+// extendChain dials the node, by ssh or through a job step.
 func (t *tunnel) extendChain(ctx context.Context) error {
 	hop, err := t.nodeHop(t.chain)
 	if err != nil {
@@ -314,7 +315,7 @@ func (t *tunnel) extendChain(ctx context.Context) error {
 	return err
 }
 
-// checkNode leaves the node again if its sshd forwards no connections.
+// checkNode closes the connection to the node if its sshd forwards no connections.
 func (t *tunnel) checkNode(ctx context.Context) error {
 	err := checkForwarding(ctx, t.node, t.nodeName, t.cfg.Port)
 	if err != nil {
@@ -324,8 +325,9 @@ func (t *tunnel) checkNode(ctx context.Context) error {
 	return err
 }
 
-// handleListener takes in what listens on the port of the node: forwarded is only what is the
-// user's own and within the node (invariants I4 and I5).
+// handleListener handles a report of what listens on the node's port. It forwards only to a
+// listener that is the user's own and, without AllowWideBind, within the node (invariants I4 and
+// I5).
 func (t *tunnel) handleListener(work context.Context, l slurm.Listener) error {
 	switch {
 	case l.Verdict == "foreign":

@@ -14,8 +14,8 @@ import (
 	"strings"
 )
 
-// ParsedCall is a call of the remote half, taken apart, for who answers it without a shell: the
-// embedded cluster (internal/demo). It is what payload.go has put together.
+// ParsedCall is a parsed call of the remote half, for a host that answers it without a shell: the
+// embedded cluster (internal/demo). It reverses what payload.go does.
 type ParsedCall struct {
 	Verb  string
 	nonce string
@@ -23,24 +23,24 @@ type ParsedCall struct {
 	lists map[string][]string // name=(…)
 }
 
-// IsCall reports whether the command line of an exec is that of a call.
+// IsCall reports whether command is the command line of a call's exec.
 func IsCall(command string) bool { return command == bootstrap }
 
-// maxCall bounds a call; its longest part is the script.
+// maxCall is the maximum size of a call in bytes; its longest part is the script.
 const maxCall = 16 << 20
 
-// ErrOtherScript tells that a call's script is not this program's own: it was made by
-// another version.
+// ErrOtherScript reports that another version of cscs made a call: its script is not this program's
+// own.
 var ErrOtherScript = errors.New("the remote half is that of another version of cscs")
 
-// ScriptSum tells versions of the remote half apart: who answers calls, and who makes them,
-// must have the same.
+// ScriptSum returns a checksum of the remote half. The program that makes a call and the program
+// that answers it must have the same checksum.
 func ScriptSum() string {
 	sum := sha256.Sum256([]byte(script()))
 	return hex.EncodeToString(sum[:8])
 }
 
-// ReadCall reads a call from the beginning of standard input; what follows is left in r.
+// ReadCall reads a call from the beginning of standard input. It leaves the rest in r.
 func ReadCall(r *bufio.Reader) (*ParsedCall, error) {
 	length := ""
 	for length == "" { // the spare lines
@@ -65,7 +65,7 @@ func ReadCall(r *bufio.Reader) (*ParsedCall, error) {
 	return parseCall(text)
 }
 
-// decompressText is the reverse of pack, up to maxCall.
+// decompressText reverses compressText. It returns at most maxCall bytes.
 func decompressText(packed []byte) (string, error) {
 	r, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
@@ -77,6 +77,8 @@ func decompressText(packed []byte) (string, error) {
 
 const verbBefore, verbAfter = "\ncscs_main \"${1:-", "}\" \"${@:2}\"\n"
 
+// parseCall parses the text of a call. It returns ErrOtherScript if the text is not what
+// buildPayload writes.
 func parseCall(text string) (*ParsedCall, error) {
 	a := &ParsedCall{words: map[string]string{}, lists: map[string][]string{}}
 	p := &assignments{rest: strings.TrimPrefix(text, ownVariables)}
@@ -97,10 +99,10 @@ func parseCall(text string) (*ParsedCall, error) {
 	return a, nil
 }
 
-// assignments are what stands before the script, as vars writes it.
+// assignments are the assignments before the script, as vars writes them.
 type assignments struct{ rest string }
 
-// parseAssignment takes one assignment.
+// parseAssignment parses one assignment into a.
 func (p *assignments) parseAssignment(a *ParsedCall) error {
 	name, value, ok := strings.Cut(p.rest, "=")
 	if !ok || !strings.HasPrefix(name, "cscs_") || strings.ContainsAny(name, " \n'\"") {
@@ -127,15 +129,15 @@ func (p *assignments) parseAssignment(a *ParsedCall) error {
 	return nil
 }
 
-// skipToken passes over blanks, and then over s if that is there.
+// skipToken skips blanks, and then s. It reports whether s is there.
 func (p *assignments) skipToken(s string) bool {
 	var ok bool
 	p.rest, ok = strings.CutPrefix(strings.TrimLeft(p.rest, " "), s)
 	return ok
 }
 
-// parseWord takes a word of a shell, as shellescape.Quote writes them: plain, in single quotes,
-// a single quote in double ones.
+// parseWord parses a word of a shell, as shellescape.Quote writes it: plain, in single quotes, or a
+// single quote in double quotes.
 func (p *assignments) parseWord() string {
 	var b strings.Builder
 	for p.rest != "" {
@@ -154,20 +156,21 @@ func (p *assignments) parseWord() string {
 	return b.String()
 }
 
-// Get is the value of a variable of the remote half's, without its cscs_; "" if the call
-// does not set it.
+// Get returns the value of a variable of the remote half, named without cscs_; "" if the call does
+// not set it.
 func (a *ParsedCall) Get(name string) string { return a.words["cscs_"+name] }
 
-// Int is Get as a number; 0 if it is none.
+// Int returns Get as a number; 0 if it is not a number.
 func (a *ParsedCall) Int(name string) int {
 	n, _ := strconv.Atoi(a.Get(name))
 	return n
 }
 
-// List is the value of a variable that is a list.
+// List returns the value of a list variable, named as for Get.
 func (a *ParsedCall) List(name string) []string { return a.lists["cscs_"+name] }
 
-// Files are those that the call brings for the session's directory.
+// Files returns the names and contents of the files that the call writes into the session's
+// directory.
 func (a *ParsedCall) Files() map[string]string {
 	files := map[string]string{}
 	for pair := range slices.Chunk(a.lists["cscs_files"], 2) {
@@ -176,10 +179,10 @@ func (a *ParsedCall) Files() map[string]string {
 	return files
 }
 
-// Greeting is what an answer begins with.
+// Greeting returns the beginning of the answer.
 func (a *ParsedCall) Greeting() string { return "\n" + marker + a.nonce + "\n" }
 
-// Line is one line of an answer, as cscs_say prints it: a kind and KEY=VALUE fields.
+// Line returns one line of an answer, as cscs_say prints it: a kind and KEY=VALUE fields.
 func Line(kind string, fields ...string) string {
 	var b strings.Builder
 	for i, s := range append([]string{kind}, fields...) {

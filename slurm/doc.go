@@ -1,8 +1,7 @@
-// Package slurm is all that speaks Slurm: the request for an allocation, the
-// remote half that asks for it and guards it (remote/, a bash script sent over
-// standard input), the events that come back, job states, pending reasons and
-// host lists.
+// Package slurm holds all code that uses Slurm: the request for an allocation, the remote half
+// (remote/, a bash script sent over standard input), its events, job states, pending reasons and
+// host lists. The remote half requests the job and guards it.
 //
-// It reaches the cluster through Remote, which runs a command on the login node;
-// it knows nothing of connections, flags, terminals or files of configuration.
+// Package slurm reaches the cluster through Remote, which runs a command on the login node. It
+// knows nothing of connections, flags, terminals or configuration files.
 package slurm

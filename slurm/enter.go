@@ -12,43 +12,43 @@ import (
 	"strings"
 )
 
-// A Starter runs a command on a host of the cluster, as Remote does, and hands over its
-// standard input and output as one stream, whose end ends it. When a Read has returned
-// io.EOF, all that the command had to say on standard error has been written.
+// A Starter runs a command on a host of the cluster, as Remote does. Start returns the command's
+// standard input and output as one stream; closing it ends the command. When Read returns io.EOF,
+// all of the command's standard error has been written to stderr.
 type Starter interface {
 	Start(ctx context.Context, command string, stderr io.Writer) (net.Conn, error)
 }
 
-// An SSHDStep is a way to a node of a running job that does not need the node's own
-// sshd: a step of the job runs one as the user, for one connection. Its key pairs are
-// the caller's, made for this session.
+// An SSHDStep is a job step with an sshd, which connects to a node of a running job without the
+// node's own sshd. The sshd runs as the user, for one connection. The caller makes its key pairs
+// for this session.
 type SSHDStep struct {
-	ID        string // of the session
-	Job, Node string // Job may be empty for a guest: the user's on that node
-	HostKey   []byte // the private key that the sshd shows, as a file of OpenSSH's
-	UserKey   string // the one key that it lets in, as a line of authorized_keys(5)
+	ID        string // ID of the session
+	Job, Node string // a guest's Job may be empty: the user's job on that node
+	HostKey   []byte // the private host key of the sshd, in OpenSSH's file format
+	UserKey   string // the only key that it accepts, as a line of authorized_keys(5)
 
-	// Guest: the job is none of the session's. What the step needs is put into the user's home
-	// for as long as it runs.
+	// Guest reports that the job is not a session's. The files of the step are in the user's home
+	// directory while it runs.
 	Guest bool
 
-	// Person: whom it lets in is another ssh client of the user's, as one that logs in: it
-	// may have a terminal, sftp and its agent there, and show other keys before that one.
+	// ExternalClient reports that the connection is for another ssh client of the user's, for a
+	// login. It may have a terminal, sftp and its agent there, and offer other keys before UserKey.
 	ExternalClient bool
 }
 
-// enterArgs make a step beside the runner's, which has no claim of its own to anything
-// and hands on every byte as it comes: without --unbuffered Slurm waits for whole lines.
-// If Slurm makes no step within that time, srun ends: nobody waits for it any more.
+// enterArgs are the srun options of a step beside the runner's, which reserves no resources.
+// --unbuffered passes on each byte at once; without it Slurm waits for whole lines. If Slurm makes
+// no step within 30 s, srun ends, because the client no longer waits.
 var enterArgs = []string{"--overlap", "--nodes=1", "--ntasks=1", "--cpu-bind=none", "--mem=0",
 	"--mpi=none", "--export=ALL", "--unbuffered", "--immediate=30"}
 
-// Open starts the step, from the login node that host is, and returns the stream to its
-// sshd. The step ends with the stream.
+// Open starts the step from the login node host and returns the stream to its sshd. The step ends
+// with the stream.
 //
-// It returns *RemoteError (of kind "nosshd", if the node has none; "nojob", if no job of the user's
-// runs there), *StepError, the error of the
-// connection or the cause of ctx, if that ended first; later ctx has no hold on the stream.
+// Open returns *RemoteError (of kind "nosshd" if the node has no sshd, "nojob" if no job of the
+// user's runs there), *StepError, the error of the connection, or the cause of ctx if that ended
+// first. After Open has returned, ctx has no effect on the stream.
 func (e SSHDStep) Open(ctx context.Context, host Starter) (net.Conn, error) {
 	v := new(vars)
 	v.setID(e.ID)
@@ -60,7 +60,8 @@ func (e SSHDStep) Open(ctx context.Context, host Starter) (net.Conn, error) {
 	v.setList("cscs_srun_args", enterArgs)
 	v.setValue("cscs_host_key", string(e.HostKey))
 	v.setValue("cscs_user_key", e.UserKey)
-	// Each client of the session has files of its own, and each connection of a person's.
+	// Each client of the session has its own files, and so does each connection of an external
+	// client.
 	owner, door := e.UserKey, ""
 	if e.ExternalClient {
 		owner, door = owner+string(e.HostKey), "person-"
@@ -86,7 +87,7 @@ func (e SSHDStep) Open(ctx context.Context, host Starter) (net.Conn, error) {
 	release := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	payload, mark := c.buildPayload()
 	br := bufio.NewReader(conn)
-	// If it cannot be written, what comes back says why.
+	// If the write fails, the answer gives the reason.
 	_, _ = io.WriteString(conn, payload)
 	err = c.readAnswer(br, mark)
 	if !release() {
@@ -100,7 +101,7 @@ func (e SSHDStep) Open(ctx context.Context, host Starter) (net.Conn, error) {
 	var shell *RemoteError
 	switch {
 	case err == nil:
-		// It ended, and so all of its last words are there.
+		// The command ended, so its standard error is complete.
 		err = &StepError{Job: e.Job, Message: cleanMessage(strings.ReplaceAll(stderr.String(), "\n", "|"))}
 	case errors.As(err, &shell) && shell.Kind == "shell":
 		shell.Output = strings.TrimSpace(shell.Output + "\n" + stderr.String())
@@ -110,7 +111,7 @@ func (e SSHDStep) Open(ctx context.Context, host Starter) (net.Conn, error) {
 
 var errStream = errors.New("from here on it is the stream")
 
-// stream is what a command prints from some point on.
+// stream is a connection whose first bytes come from a buffer.
 type stream struct {
 	net.Conn
 	r io.Reader

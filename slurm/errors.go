@@ -7,37 +7,36 @@ import (
 	"time"
 )
 
-// RefusedError tells that Slurm did not take the request.
+// RefusedError reports that Slurm did not take the request.
 type RefusedError struct {
 	Message  string   // Slurm's own words
-	Accounts []string // the user's, if the account may be what was wrong
-	Unsure   bool     // Slurm could not be seen to have nothing of the request
+	Accounts []string // the user's accounts, if the account may be the cause
+	Unsure   bool     // Slurm did not confirm that it has nothing of the request
 
 	Request    Request
-	Partitions []Partition // what there is, if the partition, the nodes or the memory may be what was wrong
+	Partitions []Partition // the cluster's, if the partition, the nodes or the memory may be the cause
 }
 
 func (e *RefusedError) Error() string { return "slurm refused the request: " + e.Message }
 
-// NeverStartsError tells that Slurm took the request, but the job can never start.
+// NeverStartsError reports that Slurm took the request, but the job can never start.
 type NeverStartsError struct {
 	Job, Reason, Explained string
-	Accounts               []string // the user's, if the account may be what is wrong
+	Accounts               []string // as in RefusedError
 
 	Request    Request
-	Partitions []Partition // as RefusedError has them
+	Partitions []Partition // as in RefusedError
 }
 
 func (e *NeverStartsError) Error() string {
 	return fmt.Sprintf("job %s can never start: %s (%s)", e.Job, e.Explained, e.Reason)
 }
 
-// QueueTimeoutError tells that the job did not start within the time that the
-// user was ready to wait.
+// QueueTimeoutError reports that the job did not start within the time limit for the queue.
 type QueueTimeoutError struct {
 	Job    string
 	Waited time.Duration
-	Reason string // why it still waited, in plain words
+	Reason string // why it was still pending, in plain words
 }
 
 func (e *QueueTimeoutError) Error() string {
@@ -48,17 +47,17 @@ func (e *QueueTimeoutError) Error() string {
 	return s
 }
 
-// JobEndedError tells that the allocation was taken away.
+// JobEndedError reports that the allocation ended or was taken away.
 type JobEndedError struct {
 	Job       string
 	State     string
 	Explained string
-	Guest     bool // it is a job of the user's own, and not a session's
+	Guest     bool // the job is the user's own, not a session's
 }
 
 func (e *JobEndedError) Error() string { return nameJob(e.Job) + " " + e.Explained }
 
-// nameJob names a job whose number may not be known.
+// nameJob returns a name for the job; its number may be unknown ("").
 func nameJob(number string) string {
 	if number == "" {
 		return "the job"
@@ -66,17 +65,17 @@ func nameJob(number string) string {
 	return "job " + number
 }
 
-// ServerError tells that the server did not start as it should, or ended by itself.
+// ServerError reports that the server did not start as expected, or ended by itself.
 type ServerError struct {
 	Node    string
-	Reason  string // as Exited has it
+	Reason  string // as in Exited
 	Message string
 	Code    int // the server's exit status; -1: none
 }
 
 func (e *ServerError) Error() string { return e.Message }
 
-// StepError tells that srun could not start the runner in the allocation.
+// StepError reports that srun could not start the runner in the allocation.
 type StepError struct {
 	Job     string
 	Message string // srun's own words
@@ -93,11 +92,11 @@ func (e *StepError) JobIsOver() bool {
 		strings.Contains(e.Message, "already completing or completed")
 }
 
-// RemainsError tells that Slurm still had the job when we stopped looking.
+// RemainsError reports that Slurm still had the job when Stop gave up.
 type RemainsError struct {
 	Name    string // the job's name
 	Job     string // its number, if known
-	Message string // what Slurm's commands said, if they failed
+	Message string // the output of Slurm's commands, if they failed
 }
 
 func (e *RemainsError) Error() string {
@@ -112,8 +111,8 @@ func (e *RemainsError) Error() string {
 	return s
 }
 
-// LogError tells that the job is gone but its log could not be stored on the
-// laptop, and where it still is.
+// LogError reports that the job is gone but the client could not store its log, and where the log
+// still is.
 type LogError struct {
 	Path string // on the cluster
 	Err  error
@@ -124,13 +123,15 @@ func (e *LogError) Error() string {
 }
 func (e *LogError) Unwrap() error { return e.Err }
 
-// cleanMessage makes one line of what salloc, sbatch or srun printed: lines come separated by
-// "|", each with the program's name before it. What salloc and sbatch both said is said once.
+// cleanMessage makes one line of the output of salloc, sbatch or srun. In message, lines are
+// separated by "|", and each begins with the program's name. A line that salloc and sbatch both
+// printed appears once.
 func cleanMessage(message string) string {
 	var out []string
 	for _, s := range strings.Split(message, "|") {
 		s = strings.TrimSpace(s)
-		// slurmstepd adds the name of its host or, from 26.05 on, has the time instead of its name.
+		// slurmstepd adds the name of its host. From 26.05 on, it prints the time instead of its
+		// name.
 		if before, rest, found := strings.Cut(s, "error: "); found && (strings.HasPrefix(before, "slurmstepd") || strings.HasPrefix(before, "[")) {
 			s = rest
 		}
@@ -148,7 +149,7 @@ func cleanMessage(message string) string {
 	return strings.Join(out, "; ")
 }
 
-// SilentError tells that Slurm's controller does not answer.
+// SilentError reports that Slurm's controller does not answer.
 type SilentError struct {
 	Message string
 	Where   string // the login node
@@ -156,24 +157,25 @@ type SilentError struct {
 
 func (e *SilentError) Error() string { return "Slurm does not answer: " + e.Message }
 
-// ShellHangs is the error of a login shell that has not begun with our command after so long; output is
-// what came of it instead.
+// ShellHangs returns the error of a login shell that has not run our command after this time;
+// output is what it printed instead.
 func ShellHangs(after time.Duration, output string) *RemoteError {
 	return &RemoteError{Kind: "hang", Message: "the login shell has not begun with our command after " + after.Round(time.Second).String(), Output: output}
 }
 
-// LoginShellError tells of a login shell whose start-up files end it, or do not come to an end.
+// LoginShellError reports a login shell whose start-up files end it or do not finish.
 type LoginShellError struct {
 	Host   string
-	Status int           // it ended with that; -1: it has not ended
-	After  time.Duration // so long
-	Line   *StartupLine  // that ended it, if known
+	Status int           // exit status; -1: it has not ended
+	After  time.Duration // how long it has run; set if it has not ended
+	Line   *StartupLine  // the line that ended it; nil: unknown
 }
 
-// startupLimit is what cscs_try_login_shell gives a login shell.
+// startupLimit is the time that cscs_try_login_shell gives a login shell.
 const startupLimit = 5 * time.Second
 
-// loginShellError is what a line of cscs_try_login_shell reports; nil: the shell comes through.
+// loginShellError returns the error that a line of cscs_try_login_shell reports; nil if the shell
+// finishes its start-up files.
 func loginShellError(l line) *LoginShellError {
 	if l.get("through") != "" {
 		return nil

@@ -6,86 +6,88 @@ import (
 	"time"
 )
 
-// An Event is one thing that the remote half told of a session, in the order in
-// which it happened.
+// An Event is one report of the remote half on a session. Events come in the order in which they
+// happened.
 type Event interface{ isEvent() }
 
 type (
-	// Hello: the remote half runs on the login node.
+	// Hello reports that the remote half runs on the login node.
 	Hello struct {
-		Host string // which of the login nodes
+		Host string // the login node
 		Dir  string // the session's directory there
 	}
-	// Pending: the request has a number.
+	// Pending reports that the request has a number.
 	Pending struct {
 		Job string
-		// Kept: it waits in Slurm alone. No process on the login node guards it any more,
-		// and the end of a connection is not its end.
+		// Kept reports that the request waits in Slurm alone. No process on the login node guards
+		// it any more, and it survives the end of the connection.
 		Kept bool
 	}
-	// Queued: what Slurm says of a pending job.
+	// Queued is what Slurm reports of a pending job.
 	Queued struct {
 		Job       string
 		State     string    // squeue's %T
 		Reason    string    // squeue's %r
 		Explained string    // the reason in plain words
-		Start     time.Time // Slurm's estimate; zero: none yet
+		Start     time.Time // Slurm's estimate; zero if there is none yet
 	}
-	// Granted: the allocation is ours.
+	// Granted reports that the allocation is granted.
 	Granted struct{ Job JobInfo }
-	// Alive: the runner is up on its node, and no process on the login node
-	// guards it any more.
+	// Alive reports that the runner has started on its node. No process on the login node guards it
+	// any more.
 	Alive struct {
 		Job, Step string
 		Node      string
 		PID       int      // of the runner, on its node
-		HostKeys  []string // the node's, as lines of authorized_keys(5) have them
-		Addrs     []string // the node's own, as numbers; not its loopback's
+		HostKeys  []string // the node's, in the form of authorized_keys(5)
+		Addrs     []string // the node's IP addresses, without loopback
 	}
-	// Scanned: the host keys that the node's own sshd shows on the node.
+	// Scanned reports the host keys that the node's own sshd presents on the node.
 	Scanned struct{ HostKeys []string }
-	// Requeued: Slurm has put a granted job back into the queue before its runner began.
+	// Requeued reports that Slurm put a granted job back into the queue before its runner began.
 	Requeued struct{ Job string }
-	// LeaseUnwritten: the login node cannot write the lease. LeaseWritten: it can again.
+	// LeaseUnwritten reports that the login node cannot write the lease. LeaseWritten reports that
+	// it can again.
 	LeaseUnwritten struct{ Host, Message string }
 	LeaseWritten   struct{}
-	// Started: the server's process exists.
+	// Started reports that the server's process exists.
 	Started struct {
 		Node string
 		PID  int
-		Port int // that it is to listen on
+		Port int // the port that the server is to listen on
 	}
-	// Unlaunched: the login shell that is to run the server has not come to that so far.
-	// Launched: it has at last.
+	// Unlaunched reports that the login shell has not yet reached the start of the server. Launched
+	// reports that it has after all.
 	Unlaunched struct{ Err *LoginShellError }
 	Launched   struct{}
-	// Work: a server that starts is seen to work (its log grows, or its processes compute), or
-	// has not been for some time.
+	// Work reports whether a server that starts works: its log grows or its processes compute. Busy
+	// is false after some time without either.
 	Work struct{ Busy bool }
-	// Listening: the server listens, and the socket is the user's. Again when
-	// the socket changes.
+	// Listening reports that the server listens, and that the socket is the user's. It comes again
+	// when the socket changes.
 	Listening struct {
 		Addr  string // the exact address to forward to, host:port
-		Bound string // the address that it is bound to
-		Wide  bool   // others can reach it too, which was allowed
+		Bound string // the address that the socket is bound to
+		Wide  bool   // other users can reach it too, which the user allowed
 	}
-	// Closed: the server's socket is gone, or not the user's any more.
+	// Closed reports that the server's socket is gone, or is no longer the user's.
 	Closed struct{}
-	// Elsewhere: the user has a new listener on another port than the server's. Told
-	// until the server listens or, with Launch.ForwardNew, until the end.
+	// Elsewhere reports a new listener of the user's on another port than the server's. The runner
+	// reports these while the server does not listen or, with Launch.ForwardNew, until the end.
 	Elsewhere struct{ Addr string }
-	// Vanished: one that was told of is gone.
+	// Vanished reports that a listener of an Elsewhere is gone.
 	Vanished struct{ Addr string }
-	// Exited: the runner ended the session on the node. See Outcome.
+	// Exited reports that the runner ended the session on the node. See Outcome.
 	Exited struct {
 		Reason  string // exit, asked, term, lease, wide, port, collision, setup, shell, killed
-		Code    int    // the server's exit status; -1: it has none
+		Code    int    // the server's exit status; -1 if it has none
 		Message string
-		Cause   string // for "term": the job's state to be, where that would not tell any more: PREEMPTED, REQUEUED
+		Cause   string // for "term": PREEMPTED or REQUEUED, if the job's state will not show it
 	}
-	// Note: something that the user should know, in Slurm's or the remote half's words.
+	// Note is a message to the user, in Slurm's or the remote half's words.
 	Note struct{ Message string }
-	// JobState: what Slurm knows of the job, asked because its events stopped.
+	// JobState is what Slurm knows of the job. The remote half asks because the job's events
+	// stopped.
 	JobState struct{ Job JobInfo }
 )
 
@@ -112,7 +114,7 @@ func (Exited) isEvent()     {}
 func (Note) isEvent()       {}
 func (JobState) isEvent()   {}
 
-// toEvent turns a line into an Event; nil for a line that is none.
+// toEvent returns the Event of a line; nil if the line is not an event.
 func (l line) toEvent() Event {
 	switch l.kind {
 	case "hello":
@@ -164,7 +166,7 @@ func (l line) toEvent() Event {
 	return nil
 }
 
-// How says how it ended, for one that was not there.
+// How returns in words how the session ended, for a client that did not see it.
 func (e Exited) How() string {
 	switch {
 	case e.Message != "":

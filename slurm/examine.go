@@ -11,57 +11,57 @@ import (
 	"github.com/alps-tunnel/cscs/internal/sessionid"
 )
 
-// An Examination is what a login node, the home directory there and Slurm are like.
+// An Examination describes a login node, the home directory there and Slurm.
 type Examination struct {
-	// Before is what the login shell's start-up files printed before they ran our command, and
-	// Began how long they took, a round trip included.
+	// Before is what the login shell's start-up files printed before our command ran. Began is the
+	// time that they took, including a round trip.
 	Before string
 	Began  time.Duration
 
 	Host, User, Shell string
-	Now               time.Time // by the login node's clock
-	Asked, Answered   time.Time // by ours, around that
+	Now               time.Time // the login node's time
+	Asked, Answered   time.Time // the client's times before and after Now
 
-	// Startup tells what keeps a login shell from coming through its start-up files; nil:
-	// nothing, as far as is known.
+	// Startup reports what keeps a login shell from finishing its start-up files; nil: nothing, as
+	// far as is known.
 	Startup *LoginShellError
 
 	Home      string
-	HomeUsed  int    // percent of its file system; -1: not known
-	HomeError string // why nothing can be written there; "" if it can
+	HomeUsed  int    // percent of its file system; -1: unknown
+	HomeError string // why files cannot be written there; "" if they can
 
-	Logins     int // that the user has on that host
-	MostLogins int // that may be; 0: no limit is written there
+	Logins     int // of the user on that host
+	MostLogins int // the limit on Logins; 0: none is configured
 
-	Version    string // of Slurm
-	Silent     string // why Slurm's controller does not answer, in its commands' words; "" if it does
+	Version    string // Slurm's version
+	Silent     string // why slurmctld does not answer, in the words of Slurm's commands; "" if it does
 	Partitions []Partition
-	Jobs       []Found // the user's, with Job, State, Reason, Nodes and Partition; ID if it is a session's
-	Accounting bool    // there are accounts
+	Jobs       []Found // the user's, with Job, State, Reason, Nodes, Partition; ID if its name is a session's
+	Accounting bool    // Slurm's accounting answers
 	Accounts   []Account
 }
 
-// A Partition is one of Slurm's.
+// A Partition is a partition of Slurm's.
 type Partition struct {
 	Name    string
 	Default bool
 	Up      bool
-	Limit   string // of time, in Slurm's form
-	Nodes   int    // that are not down or drained; of an offer, all of them
-	Memory  int    // of the largest of its nodes, in MiB; 0: not known
+	Limit   string // the time limit in Slurm's form
+	Nodes   int    // number of nodes that are not down or drained; in an error (parseOffer), of all nodes
+	Memory  int    // of the largest node, in MiB; 0: unknown
 }
 
-// An Account is one of the user's.
+// An Account is an account of the user's.
 type Account struct {
 	Name               string
-	MaxJobs, MaxSubmit int // running at once, and running or waiting; 0: no limit
+	MaxJobs, MaxSubmit int // maximum of running jobs, and of running or pending jobs; 0: no limit
 }
 
-// Examine has a login node say what it is like. What was said before an error, or the end of
-// ctx, is in the answer.
+// Examine asks a login node for an Examination. If it returns an error, the Examination holds what
+// the node reported before.
 //
-// Errors: *RemoteError (of kind "hang" if the login shell had not begun with our command
-// when ctx ended), the error of the connection, the cause of ctx.
+// Errors: *RemoteError (of kind "hang" if the login shell had not run our command when ctx ended),
+// the error of the connection, the cause of ctx.
 func Examine(ctx context.Context, remote Remote) (*Examination, error) {
 	e := &Examination{Asked: time.Now(), HomeUsed: -1}
 	began, complete := false, false
@@ -83,13 +83,14 @@ func Examine(ctx context.Context, remote Remote) (*Examination, error) {
 	return e, nil
 }
 
-// preambleRemote notes what comes before the first line of ours, and when that came.
+// preambleRemote records what the host printed before the first line of the answer, and when that
+// line came.
 type preambleRemote struct {
 	Remote
 	e *Examination
 }
 
-// unwrapRemote is remote without such notes.
+// unwrapRemote returns remote without a preambleRemote around it.
 func unwrapRemote(remote Remote) Remote {
 	if n, ok := remote.(preambleRemote); ok {
 		return n.Remote
@@ -101,7 +102,7 @@ func (n preambleRemote) Exec(ctx context.Context, command string, stdin io.Reade
 	return n.Remote.Exec(ctx, command, stdin, &preambleWriter{to: stdout, e: n.e}, stderr)
 }
 
-// A preambleWriter passes everything on.
+// A preambleWriter passes everything on to another writer, and records the preamble in e.
 type preambleWriter struct {
 	to     io.Writer
 	e      *Examination
@@ -112,7 +113,7 @@ type preambleWriter struct {
 func (b *preambleWriter) Write(p []byte) (int, error) {
 	if !b.passed && b.head.Len() < 64<<10 {
 		b.head.Write(p)
-		// The marker's line begins with a line's end of its own, see 99-main.sh.
+		// The marker's line begins with a newline, see 99-main.sh.
 		if before, _, found := strings.Cut(b.head.String(), "\n"+marker); found {
 			b.passed = true
 			b.e.Before, b.e.Began = strings.TrimSpace(before), time.Since(b.e.Asked)
@@ -123,7 +124,7 @@ func (b *preambleWriter) Write(p []byte) (int, error) {
 	return b.to.Write(p)
 }
 
-// addLine takes in one line of the answer.
+// addLine records one line of the answer.
 func (e *Examination) addLine(l line) {
 	answer := l.get("answer")
 	switch l.kind {
@@ -169,7 +170,8 @@ func (e *Examination) addLine(l line) {
 	}
 }
 
-// stripProgram takes away what Slurm's commands put before their words: sinfo: error: …
+// stripProgram removes the prefixes that Slurm's commands put before their messages: sinfo: error:
+// …
 func stripProgram(s string) string {
 	for _, p := range []string{"sinfo: ", "squeue: ", "slurm_load_partitions: ", "slurm_load_jobs error: "} {
 		s = strings.TrimPrefix(s, p)
@@ -177,7 +179,7 @@ func stripProgram(s string) string {
 	return s
 }
 
-// parsePartition reads one line of sinfo's %P|%a|%l|%D|%T.
+// parsePartition parses a line of sinfo's %P|%a|%l|%D|%T.
 func parsePartition(s string) (p Partition, ok bool) {
 	f := strings.Split(s, "|")
 	if len(f) != 5 || f[0] == "" {
@@ -195,7 +197,7 @@ func parsePartition(s string) (p Partition, ok bool) {
 	return p, true
 }
 
-// addPartition adds the nodes of one state to what is known of the partition.
+// addPartition adds p, the partition's nodes in one state, to the partition of that name.
 func (e *Examination) addPartition(p Partition) {
 	i := slices.IndexFunc(e.Partitions, func(have Partition) bool { return have.Name == p.Name })
 	if i < 0 {
@@ -205,8 +207,8 @@ func (e *Examination) addPartition(p Partition) {
 	e.Partitions[i].Nodes += p.Nodes
 }
 
-// addJob reads one line of squeue's %i|%T|%r|%S|%e|%P|%a|%N|%j. A job that has the name of a
-// session gets its ID; whether there is such a session, the line does not say.
+// addJob adds the job of a line of squeue's %i|%T|%r|%S|%e|%P|%a|%N|%j. A job with the name of a
+// session gets its ID. The line does not show whether that session exists.
 func (e *Examination) addJob(s string) {
 	fields := strings.SplitN(s, "|", 9)
 	if len(fields) != 9 {
@@ -219,7 +221,7 @@ func (e *Examination) addJob(s string) {
 	e.Jobs = append(e.Jobs, f)
 }
 
-// parseAccount reads one line of sacctmgr's account|maxjobs|maxsubmit.
+// parseAccount parses a line of sacctmgr's account|maxjobs|maxsubmit.
 func parseAccount(s string) (a Account, ok bool) {
 	f := strings.Split(s, "|")
 	if len(f) != 3 || f[0] == "" {

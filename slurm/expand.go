@@ -7,17 +7,18 @@ import (
 	"al.essio.dev/pkg/shellescape"
 )
 
-// The grammar of variables in paths, as slurm/remote/00-expand.sh replaces them on the cluster.
+// reference and leading are the grammar of variables in paths, which slurm/remote/00-expand.sh
+// replaces on the cluster.
 var (
 	reference = regexp.MustCompile(`\\?\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})`)
 	leading   = regexp.MustCompile(`^\$(?:[A-Za-z_][A-Za-z0-9_]*|\{[A-Za-z_][A-Za-z0-9_]*\})(?:/|$)`)
 )
 
-// notWord are characters of text that is no single word of a shell.
+// notWord are the characters that a single word of a shell does not contain.
 const notWord = " \t\n\v\f\r'\"`;&|<>()#*"
 
-// ExpandVariables returns text with $NAME and ${NAME} replaced by what value returns, and \$NAME by $NAME. It passes
-// all other text through literal.
+// ExpandVariables returns text with $NAME and ${NAME} replaced by the result of value, and \$NAME
+// by $NAME. It passes all other text through literal.
 func ExpandVariables(text string, literal, value func(string) string) string {
 	var b strings.Builder
 	for {
@@ -38,13 +39,15 @@ func ExpandVariables(text string, literal, value func(string) string) string {
 	}
 }
 
-// ExpandsEnv reports whether variables are replaced in the value of an environment variable of the server: in a path.
+// ExpandsEnv reports whether variables are replaced in value, the value of an environment variable
+// of the server. They are replaced in a path only.
 func ExpandsEnv(value string) bool {
 	return (strings.HasPrefix(value, "/") || strings.HasPrefix(value, "~") || leading.MatchString(value)) && !strings.ContainsAny(value, notWord)
 }
 
-// SplitArgument returns the part of an argument of the server's command in which variables are replaced, and what
-// stands before it: "--option=" or nothing. The paths in reads are those that the server shows.
+// SplitArgument splits an argument of the server's command: path is the part in which variables are
+// replaced, and head is "--option=" or "". It returns false if no variables are replaced. The paths
+// in reads are those that the server shows.
 func SplitArgument(arg string, reads []string) (head, path string, ok bool) {
 	path = arg
 	if name, value, found := strings.Cut(arg, "="); found && strings.HasPrefix(name, "--") && !strings.ContainsAny(name, notWord) {
@@ -61,7 +64,7 @@ func SplitArgument(arg string, reads []string) (head, path string, ok bool) {
 	return "", arg, false
 }
 
-// quoteVariables quotes text for a shell that is to replace its variables.
+// quoteVariables quotes text for a shell that replaces its variables.
 func quoteVariables(text string) string {
 	literal := func(s string) string {
 		if s == "" {
@@ -76,7 +79,7 @@ func quoteVariables(text string) string {
 	return quoted
 }
 
-// quoteOptions quotes options of srun, likewise.
+// quoteOptions quotes options of srun in the same way.
 func quoteOptions(options []string) string {
 	words := make([]string, 0, len(options))
 	for _, o := range options {
@@ -85,7 +88,7 @@ func quoteOptions(options []string) string {
 	return strings.Join(words, " ")
 }
 
-// quoteArguments quotes the server's command, likewise.
+// quoteArguments quotes the server's command in the same way.
 func quoteArguments(argv, reads []string) string {
 	words := make([]string, 0, len(argv))
 	for _, arg := range argv {

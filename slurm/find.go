@@ -9,25 +9,26 @@ import (
 	"strings"
 )
 
-// A Node is a compute node that a tunnel can go to.
+// A Node is a compute node, the target of a tunnel.
 type Node struct {
 	Name     string
 	Job      string
-	HostKeys []string // as lines of authorized_keys(5) have them
-	Scanned  bool     // the keys are from a scan by the login node, not from its ssh_known_hosts
+	HostKeys []string // in the form of authorized_keys(5)
+	Scanned  bool     // the keys come from a scan by the login node, not from its ssh_known_hosts
 
-	// Of Find: Jobs are the user's that are known to run there. Runs is the one that was asked for, or the
-	// only one; without an ID: none, or it is not known which of several is meant.
+	// Find sets Jobs to the user's jobs that are known to run there. Runs is the requested job, or
+	// the only one. Runs has no ID if there is none, or if it is unknown which of several is meant.
 	Jobs []JobInfo
 	Runs JobInfo
 }
 
-// Find asks the login node for a node and its host keys: node, or the first node of the user's job, or,
-// with neither, that of the only job of the user's that runs. The answer has the job with its time limit;
-// of a node, all jobs of the user's there.
+// Find asks the login node for a node and its host keys. The node is node or the first node of the
+// user's job. With neither, it is the node of the user's only running job. The answer has the job
+// with its time limit, or, for a node, all of the user's jobs there.
 //
-// It returns *JobEndedError for a job that does not run, *WhichJobError if several run or none, and
-// *RemoteError: of kind "nonode", with the node's name, if it has no sshd that answers.
+// Find returns *JobEndedError for a job that does not run, and *WhichJobError if no job is named
+// and not exactly one runs. It returns *RemoteError of kind "nonode", with the node's name, if no
+// sshd answers there.
 func Find(ctx context.Context, remote Remote, job, node string) (Node, error) {
 	v := new(vars)
 	v.setValue("cscs_job", job)
@@ -74,7 +75,7 @@ func Find(ctx context.Context, remote Remote, job, node string) (Node, error) {
 	return n, nil
 }
 
-// addJob reads squeue's %T|%N|%u|%e|%S of a job that runs.
+// addJob adds the running job of a line with squeue's %T|%N|%u|%e|%S.
 func (n *Node) addJob(l line) {
 	f := strings.Split(l.get("answer"), "|")
 	if len(f) < 5 || f[0] != "RUNNING" {
@@ -87,8 +88,8 @@ func (n *Node) addJob(l line) {
 	n.Jobs = append(n.Jobs, job)
 }
 
-// LastToEnd is the job on the node that ends last; the zero JobInfo if none is known. A job without a time
-// limit ends last.
+// LastToEnd returns the job on the node that ends last; the zero JobInfo if none is known. A job
+// without a time limit ends last.
 func (n Node) LastToEnd() JobInfo {
 	var last JobInfo
 	for _, job := range n.Jobs {
@@ -99,12 +100,12 @@ func (n Node) LastToEnd() JobInfo {
 	return last
 }
 
-// WhichJobError tells that no job was named, and that not exactly one runs.
+// WhichJobError reports that no job was named and that not exactly one runs.
 type WhichJobError struct {
-	Jobs []Found // the user's, those that run and those that wait
+	Jobs []Found // the user's running and pending jobs
 }
 
-// Running are those that run.
+// Running returns the jobs that run.
 func (e *WhichJobError) Running() []Found {
 	return slices.DeleteFunc(slices.Clone(e.Jobs), func(f Found) bool { return f.State != "RUNNING" })
 }
@@ -135,18 +136,19 @@ func (e *WhichJobError) Error() string {
 	return fmt.Sprintf("%d jobs of yours run: %s", len(running), strings.Join(parts, ", "))
 }
 
-// A Doubt is why a job may have ended.
+// A Doubt is a reason to ask Slurm whether a job has ended.
 type Doubt string
 
 const (
-	ServerGone Doubt = "look" // its server does not listen any more, or its node does not answer
+	ServerGone Doubt = "look" // its server no longer listens, or its node does not answer
 	NodeLost   Doubt = "lost" // the connection to its node broke
 )
 
-// WatchJob tells of a job that runs: at once, whenever its time limit changes, and when it has ended,
-// after which it returns nil. The login node asks Slurm once a minute, and a few times when look says
-// that the job may have ended: for ServerGone once a minute at most (invariant I9). It returns
-// *RemoteError, or the error of the connection.
+// WatchJob calls handle with a running job: at once, when its time limit changes, and when it has
+// ended. Then it returns nil. The login node asks Slurm once a minute, and a few times more when
+// look reports that the job may have ended. For ServerGone it does so at most once a minute
+// (invariant I9). WatchJob returns *RemoteError, ErrCut, an error of handle's, or the error of the
+// connection.
 func WatchJob(ctx context.Context, remote Remote, job string, look <-chan Doubt, handle func(JobInfo) error) error {
 	v := new(vars)
 	v.setValue("cscs_job", job)
@@ -189,15 +191,15 @@ func WatchJob(ctx context.Context, remote Remote, job string, look <-chan Doubt,
 	return nil
 }
 
-// A Runner is where a session runs, as its runner has said itself.
+// A Runner is the place of a session, as its runner has reported it.
 type Runner struct {
 	Node
-	Up   bool // it has begun, and has not ended
+	Up   bool // it has started and not ended
 	Over bool // it has ended
 }
 
-// FindRunner asks the login node for the node of a session. Slurm is not asked. It
-// returns *RemoteError, of kind "gone" if the cluster has nothing of such a session.
+// FindRunner asks the login node for the node of a session. It does not ask Slurm. It returns
+// *RemoteError, of kind "gone" if the cluster has no such session.
 func FindRunner(ctx context.Context, remote Remote, id string) (Runner, error) {
 	v := new(vars)
 	v.setID(id)
@@ -225,6 +227,8 @@ func FindRunner(ctx context.Context, remote Remote, id string) (Runner, error) {
 	return r, nil
 }
 
+// checkRunning returns nil if answer, squeue's on the job, reports RUNNING, and *JobEndedError
+// otherwise.
 func checkRunning(job, answer string) error {
 	state, _, ok := strings.Cut(answer, "|")
 	switch {

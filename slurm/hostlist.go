@@ -7,19 +7,19 @@ import (
 	"strings"
 )
 
-// maxHosts bounds what a host list may expand to: more than any cluster has, and
-// little enough that a mistaken list does not fill the memory.
+// maxHosts is the maximum number of hosts in a host list: more than any cluster has, and few enough
+// that a wrong list does not fill the memory.
 const maxHosts = 1 << 16
 
-// maxName is the longest host name (RFC 1035, section 2.3.4): a few leading zeros too many in a
-// long list fill the memory too.
+// maxName is the maximum length of a host name (RFC 1035, section 2.3.4). A long list of names with
+// many leading zeros could fill the memory too.
 const maxName = 255
 
 var errHostlist = errors.New("not a host list")
 
-// Hostlist expands a node list as Slurm prints it, "nid[001001-001003,001007],x1",
-// in its order (squeue(1), %N; several brackets in one name multiply, the last
-// fastest). Leading zeros are kept. An empty list has no nodes.
+// Hostlist expands a node list as Slurm prints it, "nid[001001-001003,001007],x1", in its order
+// (squeue(1), %N). Several brackets in one name multiply, the last one fastest. Leading zeros stay.
+// An empty list has no nodes.
 func Hostlist(s string) ([]string, error) {
 	var out []string
 	for s != "" {
@@ -42,7 +42,7 @@ func Hostlist(s string) ([]string, error) {
 	return out, nil
 }
 
-// cutItem cuts s at the first comma that is not within brackets.
+// cutItem cuts s at the first comma outside brackets.
 func cutItem(s string) (item, rest string, err error) {
 	inside := false
 	for i, r := range s {
@@ -68,6 +68,7 @@ func cutItem(s string) (item, rest string, err error) {
 	return s, "", nil
 }
 
+// expandItem returns the hosts of one item, at most limit.
 func expandItem(item string, limit int) ([]string, error) {
 	if limit <= 0 {
 		return nil, fmt.Errorf("more than %d hosts", maxHosts)

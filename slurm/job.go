@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// stateForgotten is our word for a job that Slurm has forgotten (MinJobAge).
+// stateForgotten is cscs's own state for a job that Slurm has forgotten (MinJobAge).
 const stateForgotten = "FORGOTTEN"
 
-// JobInfo is what scontrol says of a job.
+// JobInfo is what scontrol reports of a job.
 type JobInfo struct {
 	ID        string
 	State     string // RUNNING, TIMEOUT, NODE_FAIL, … (squeue(1), JOB STATE CODES)
@@ -17,15 +17,14 @@ type JobInfo struct {
 	Partition string
 	Account   string
 	Nodes     []string
-	Begins    time.Time // when it began to run; zero: unknown
-	Ends      time.Time // when the time limit ends it; zero: unknown or never
+	Begins    time.Time // start time; zero: unknown
+	Ends      time.Time // end by the time limit; zero: unknown or never
 	Exit      string    // status and signal, "0:53"
 	Shared    bool      // jobs of other users may run on its nodes
 }
 
-// parseJobInfo reads one line of "scontrol --oneliner show job". Values hold no
-// spaces but in a few fields that are of no interest here, so the first word that
-// begins with a key is it.
+// parseJobInfo parses a line of "scontrol --oneliner show job". Only a few fields that are not
+// needed here have spaces in their values, so the first word that begins with a key is the field.
 func parseJobInfo(s string) JobInfo {
 	get := func(key string) string {
 		_, after, ok := strings.Cut(" "+s, " "+key+"=")
@@ -48,7 +47,7 @@ func parseJobInfo(s string) JobInfo {
 		Begins:    unixTime(get("StartTime")),
 		Ends:      unixTime(get("EndTime")),
 	}
-	// "NO" is a node for one job, "USER" one for jobs of one user (scontrol(1), OverSubscribe).
+	// "NO" means a node for one job, "USER" for jobs of one user (scontrol(1), OverSubscribe).
 	switch get("OverSubscribe") {
 	case "", "NO", "USER":
 	default:
@@ -63,7 +62,8 @@ func parseJobInfo(s string) JobInfo {
 	return j
 }
 
-// unixTime reads seconds since 1970, as SLURM_TIME_FORMAT=%s prints times.
+// unixTime parses seconds since 1970, as Slurm prints times with SLURM_TIME_FORMAT=%s. It returns
+// the zero time for other text.
 func unixTime(s string) time.Time {
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || n <= 0 {
@@ -72,7 +72,7 @@ func unixTime(s string) time.Time {
 	return time.Unix(n, 0)
 }
 
-// parseQueue reads squeue's %T|%r|%S.
+// parseQueue parses squeue's %T|%r|%S.
 func parseQueue(job, answer string) Event {
 	f := strings.SplitN(answer, "|", 3)
 	if len(f) != 3 {
@@ -81,10 +81,10 @@ func parseQueue(job, answer string) Event {
 	return Queued{Job: job, State: f[0], Reason: f[1], Explained: ExplainReason(f[1], job), Start: unixTime(f[2])}
 }
 
-// isOver reports whether the job is in a state that it never leaves.
+// isOver reports whether the job is in a final state.
 func (j JobInfo) isOver() bool { return j.State != "" && j.State != "PENDING" && !j.Runs() }
 
-// Runs reports whether the job has its nodes, whether it runs or is stopped (scontrol(1), JOB STATE CODES).
+// Runs reports whether the job has its nodes, running or stopped (scontrol(1), JOB STATE CODES).
 func (j JobInfo) Runs() bool {
 	switch j.State {
 	case "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING":
@@ -93,7 +93,8 @@ func (j JobInfo) Runs() bool {
 	return false
 }
 
-// Ended is how a job of the user's own that does not run any more has ended; nil: it came to its own end.
+// Ended returns an error for a job of the user's own that no longer runs; nil if it ended by
+// itself.
 func (j JobInfo) Ended() error {
 	e := &JobEndedError{Job: j.ID, State: j.State, Explained: j.explainState(), Guest: true}
 	switch j.State {
@@ -105,7 +106,7 @@ func (j JobInfo) Ended() error {
 	return e
 }
 
-// explainState says in plain words how a job ended.
+// explainState returns in plain words how a job ended.
 func (j JobInfo) explainState() string {
 	switch j.State {
 	case "", stateForgotten:
@@ -134,11 +135,11 @@ func (j JobInfo) explainState() string {
 	return "ended (" + j.State + ")"
 }
 
-// unopened is the exit code of a job whose output slurmstepd could not open (Slurm's
-// slurmstepd_job.c sets the signal to 53 for any failure before the job's script began).
+// unopened is the exit code of a job whose output slurmstepd could not open. Slurm's
+// slurmstepd_job.c sets the signal to 53 for any failure before the job's script begins.
 const unopened = "0:53"
 
-// itsNode names the node that failed, as far as Slurm says which.
+// itsNode returns words for the node that failed, as far as Slurm reports it.
 func (j JobInfo) itsNode() string {
 	switch len(j.Nodes) {
 	case 0:

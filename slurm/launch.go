@@ -10,27 +10,27 @@ import (
 	"al.essio.dev/pkg/shellescape"
 )
 
-// A Launch is how the server is started on the first node of the allocation, in
-// the user's login environment there.
+// A Launch describes how the server is started on the first node of the allocation, in the user's
+// login environment there.
 type Launch struct {
-	Argv          []string          // {port} and {dir} are replaced on the node
-	Env           map[string]string // likewise, in the values
+	Argv          []string          // the node replaces {port} and {dir}
+	Env           map[string]string // the same in the values
 	Unset         []string          // variables of the login environment that must not reach the server
-	Files         map[string][]byte // written, 0600, into the session's directory {dir}
-	Setup         []string          // shell commands to be run before, in the server's shell
-	Venv          string            // a Python virtual environment to be activated; ~ is the home there
-	Package       string            // the Python package that has the server's program; empty: none is known
-	Program       string            // that program
-	Bootstrap     bool              // make an environment with Package, Venv or one in the home, if Program is not there
-	Workdir       string            // ~ is the home there; empty: the home, or in a container the EDF's directory
-	Reads         []string          // paths that the server is to show, which may be told to be missing; likewise
-	Step          []string          // srun options of a step for the server alone: --uenv=…, --repo=…
-	Environment   string            // the EDF of the container in which that step runs: a path or a name; empty: none
-	Port          int               // 0: a free one, chosen on the node
-	Wish          int               // the one to choose if it is free there; 0: any
-	AllowWideBind bool              // let it listen on more than loopback
-	ForwardNew    bool              // go on telling of the user's other listeners while the server is up
-	Grace         time.Duration     // between asking the server to end and killing it; whole seconds
+	Files         map[string][]byte // for the session's directory {dir}, mode 0600
+	Setup         []string          // shell commands to run before, in the server's shell
+	Venv          string            // a Python virtual environment to activate; ~ is the home there
+	Package       string            // the Python package with the server's program; "": unknown
+	Program       string            // the server's program
+	Bootstrap     bool              // if Program is missing, install Package in Venv or in an environment in the home
+	Workdir       string            // ~ is the home there; "": the home, or the EDF's directory in a container
+	Reads         []string          // paths that the server shows; missing ones are reported; ~ as above
+	Step          []string          // srun options of the server's own step: --uenv=…, --repo=…
+	Environment   string            // the EDF of that step's container: a path or a name; "": no container
+	Port          int               // 0: the runner chooses a free port
+	Wish          int               // the port to choose if it is free; 0: any
+	AllowWideBind bool              // let the server listen on more than loopback
+	ForwardNew    bool              // report the user's other listeners while the server listens
+	Grace         time.Duration     // time between SIGTERM and SIGKILL, rounded up to seconds
 }
 
 func (l Launch) writeVars(v *vars) {
@@ -64,13 +64,13 @@ func (l Launch) writeVars(v *vars) {
 	v.setValue("cscs_grace", formatSeconds(l.Grace))
 }
 
-// stepArgs make a step that has all of the allocation on one node: all CPUs (no
-// binding), all memory; shared with whatever else runs there (srun(1)).
+// stepArgs are the srun options of a step with all of the allocation on one node: all CPUs (no
+// binding) and all memory, shared with everything else that runs there (srun(1)).
 var stepArgs = []string{"--overlap", "--nodes=1", "--ntasks=1", "--cpu-bind=none", "--mem=0",
 	"--mpi=none", "--export=ALL", "--input=none", "--unbuffered"}
 
-// stepOptions returns the srun options of the server's own step, where edf is the EDF of a container.
-// There is no such step without options.
+// stepOptions returns the srun options of the server's own step; edf is the EDF of a container.
+// Without options there is no such step.
 func (l Launch) stepOptions(edf string) []string {
 	if l.Environment == "" {
 		return l.Step
@@ -78,9 +78,9 @@ func (l Launch) stepOptions(edf string) []string {
 	return append(slices.Clone(l.Step), "--environment="+edf)
 }
 
-// CommandLine returns the server's command, as a shell would have to be given it,
-// with the step that is made for it, if one is. What is known only there stands as
-// {port}, {dir}, {job}, {node} and, for the generic resources of the node, {gres}.
+// CommandLine returns the server's command in a shell's syntax, with its own step if there is one.
+// Values that only the node knows are {port}, {dir}, {job}, {node} and {gres}, the generic
+// resources of the node.
 func (l Launch) CommandLine() string {
 	var parts []string
 	if len(l.Unset) > 0 {
@@ -122,8 +122,8 @@ func (l Launch) bootstrapFlag() string {
 	return ""
 }
 
-// BootstrapLine returns the commands by which the node installs Package, with the directory that Venv leaves open as
-// {venv}; empty: it installs nothing.
+// BootstrapLine returns the commands by which the node installs Package; "" if it installs nothing.
+// Without Venv, the directory is {venv}.
 func (l Launch) BootstrapLine() string {
 	if l.bootstrapFlag() == "" {
 		return ""
@@ -139,7 +139,7 @@ func (l Launch) BootstrapLine() string {
 	return "python3 -m venv" + site + " " + dir + " && " + dir + "/bin/python -I -m pip install " + shellescape.Quote(l.Package)
 }
 
-// quotePath quotes a path, but for a leading ~, which is the home there, and variables.
+// quotePath quotes a path, except its variables and a leading ~, which is the home directory there.
 func quotePath(p string) string {
 	if rest, ok := strings.CutPrefix(p, "~/"); ok {
 		return "~/" + quoteVariables(rest)
@@ -157,6 +157,7 @@ func formatFlag(b bool) string {
 	return "0"
 }
 
+// formatSeconds returns d in seconds, rounded up.
 func formatSeconds(d time.Duration) string {
 	return strconv.Itoa(int((d + time.Second - 1) / time.Second))
 }

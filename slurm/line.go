@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// A line is what the remote half says: a kind and fields, separated by tabs.
-// Lines of the session's event file begin with "@".
+// A line is one line of the remote half's answer: a kind and fields, separated by tabs. Lines of
+// the session's event file begin with "@".
 type line struct {
 	kind   string
 	fields []string
-	size   int64 // in the event file, with its newline; 0: it does not stand there
+	size   int64 // in the event file, with its newline; 0 if it is not an event
 }
 
 func parseLine(s string) line {
@@ -45,7 +45,7 @@ func (l line) getAll(key string) []string {
 	return out
 }
 
-// getInt returns the value of key as a number, 0 if it is none.
+// getInt returns the value of key as a number; 0 if it is not a number.
 func (l line) getInt(key string) int64 {
 	n, _ := strconv.ParseInt(l.get(key), 10, 64)
 	return n

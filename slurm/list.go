@@ -8,35 +8,35 @@ import (
 	"time"
 )
 
-// A Found session is one as the cluster has it, from whatever laptop it was begun.
+// A Found is a session that the cluster has, from any client.
 type Found struct {
 	ID                 string
-	About              string        // what the session says of itself: its file session.json
-	Age                time.Duration // since its lease was renewed; -1: not known
-	Left               bool          // it was left on purpose, under its lease
+	About              string        // the session's own description, its file session.json
+	Age                time.Duration // time since the last renewal of its lease; -1: unknown
+	Left               bool          // its client detached
 	Serving            bool          // the server listens
-	Port               int           // on which the server has listened, on its node; 0: not known
-	Over               bool          // it has ended; its log may still be there
-	Ended              *Exited       // how, as its runner has said; nil: it did not
-	Clients            []string      // who attends it, as they call themselves
-	Job                string        // "": Slurm has none of it
+	Port               int           // the server's port on its node; 0: unknown
+	Over               bool          // it has ended; its log can still exist
+	Ended              *Exited       // the runner's last report; nil: none
+	Clients            []string      // the clients that attend it, by their own names
+	Job                string        // "": Slurm has no job of it
 	State              string        // squeue's %T
-	Reason             string        // why it waits, in plain words
-	Start              time.Time     // of a job that waits: Slurm's estimate
-	Ends               time.Time     // of a job that runs: by its time limit
+	Reason             string        // why it is pending, in plain words
+	Start              time.Time     // of a pending job: Slurm's estimate
+	Ends               time.Time     // of a running job: by its time limit
 	Nodes              []string
 	Partition, Account string
 }
 
-// Swept is a session that nobody had owned for longer than its lease, so that its job was
-// cancelled: an event of a Submission's, too.
+// Swept is a session whose job was cancelled because no client renewed its lease in time. It is
+// also an event of a Submission's.
 type Swept struct {
 	ID, Job, State string
-	Age            time.Duration // since somebody had been heard of
+	Age            time.Duration // time since the last renewal of the lease
 }
 
-// List returns the user's sessions on the cluster, and ends those without an owner, which it
-// returns apart. It asks Slurm once. It returns *RemoteError, or the error of the connection.
+// List returns the user's sessions on the cluster. It ends stale sessions, and returns them
+// separately. It asks Slurm once. It returns *RemoteError, or the error of the connection.
 func List(ctx context.Context, remote Remote) ([]Found, []Swept, error) {
 	var found []Found
 	var swept []Swept
@@ -44,7 +44,7 @@ func List(ctx context.Context, remote Remote) ([]Found, []Swept, error) {
 	c := call{verb: "list", vars: new(vars), handle: func(l line) error {
 		switch l.kind {
 		case "session":
-			if l.isListed() { // else it is a directory or a job of the user's with such a name
+			if l.isListed() { // otherwise it is the user's own directory or job
 				found = append(found, parseFound(l))
 			}
 		case "swept":
@@ -62,7 +62,7 @@ func List(ctx context.Context, remote Remote) ([]Found, []Swept, error) {
 	if !complete {
 		return nil, swept, &RemoteError{Kind: "protocol", Message: "the login node's answer was cut short"}
 	}
-	// What was swept was read before its job was cancelled.
+	// The host read a swept session before it cancelled its job.
 	found = slices.DeleteFunc(found, func(f Found) bool {
 		return slices.ContainsFunc(swept, func(w Swept) bool { return w.ID == f.ID })
 	})
@@ -83,7 +83,7 @@ func parseAge(l line) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// parseFound reads one session; its job is squeue's %i|%T|%r|%S|%e|%P|%a|%N.
+// parseFound parses a session's line; its job is squeue's %i|%T|%r|%S|%e|%P|%a|%N.
 func parseFound(l line) Found {
 	f := Found{ID: l.get("id"), About: l.get("about"), Age: parseAge(l), Left: l.get("left") != "", Clients: l.getAll("client")}
 	if p := l.getInt("port"); 0 < p && p < 1<<16 {
@@ -98,10 +98,10 @@ func parseFound(l line) Found {
 	}
 	q := strings.SplitN(l.get("job"), "|", 8)
 	if len(q) != 8 {
-		f.Over = true // or it has not been asked for yet: whoever does so knows
+		f.Over = true // or its client has not requested a job yet, and knows that
 		return f
 	}
-	f.Over = f.Over || q[1] == "COMPLETING" // what runs of it takes no longer than processes take to die
+	f.Over = f.Over || q[1] == "COMPLETING" // its processes only have to die
 	f.Job, f.State, f.Partition, f.Account = jobOf(q[0]), q[1], q[5], emptyIfUnset(q[6])
 	if f.State == "PENDING" {
 		f.Reason, f.Start = ExplainReason(q[2], f.Job), unixTime(q[3])
@@ -114,7 +114,7 @@ func parseFound(l line) Found {
 	return f
 }
 
-// emptyIfUnset is the empty string for what Slurm prints of something that is not there.
+// emptyIfUnset returns "" for the words that Slurm prints for a missing value.
 func emptyIfUnset(s string) string {
 	if s == "(null)" || s == "N/A" || s == "None" {
 		return ""

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// Log copies the log of the session's server to w, as far as it is kept (the newest
-// 64 MiB; last > 0: no more than so many lines of it), and with every > 0 also what is added to it, looking so often, until the
-// session ends or ctx does.
+// Log copies the log of the session's server to w, as far as it is kept (the newest 64 MiB). If
+// last > 0, it copies at most that many lines. If every > 0, it reads the log again at that
+// interval and copies what is new, until the session or ctx ends.
 //
-// It returns *RemoteError, of the kind "gone" if the session's directory is not there,
-// an error of w's, or that of the connection.
+// Log returns *RemoteError, of kind "gone" if the session's directory does not exist, ErrCut, an
+// error of w's, or the error of the connection.
 func Log(ctx context.Context, remote Remote, id string, last int, every time.Duration, w io.Writer) error {
 	v := new(vars)
 	v.setID(id)
@@ -20,7 +20,7 @@ func Log(ctx context.Context, remote Remote, id string, last int, every time.Dur
 	if last > 0 {
 		v.setValue("cscs_last", strconv.Itoa(last))
 	}
-	stdin, open := io.Pipe() // its end is ours
+	stdin, open := io.Pipe() // stays open until Log returns
 	defer stdin.Close()
 	defer open.Close()
 	complete := false

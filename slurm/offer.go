@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// TimeLimit is how long a job of the partition may run; false: there is no limit, or it is not known.
+// TimeLimit returns the maximum run time of a job in the partition; false if there is no limit, or
+// none is known.
 func (p Partition) TimeLimit() (time.Duration, bool) { return timeLimit(p.Limit) }
 
-// parseOffer reads the partitions of a line, each sinfo's %P|%a|%l|%D|%m for nodes of one kind. One that
-// is no partition is left out.
+// parseOffer returns the partitions of a line. Each field is sinfo's %P|%a|%l|%D|%m for nodes of
+// one kind. parseOffer leaves out invalid fields.
 func parseOffer(l line) []Partition {
 	var all []Partition
 	for _, s := range l.getAll("partition") {

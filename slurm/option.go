@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// argument says whether an option takes a value, as getopt_long(3) has it.
+// argument states whether an option takes a value, in the terms of getopt_long(3).
 type argument int
 
 const (
@@ -16,15 +16,15 @@ const (
 	optionalArgument // only in the same word: --nice=5
 )
 
-// An option is one of salloc(1) or sbatch(1).
+// An option is an option of salloc(1) or sbatch(1).
 type option struct {
 	long     string
 	short    byte // 0: none
 	argument argument
-	refusal  string // why the user may not set it, and what to use instead; "": the user may
+	refusal  string // why the user must not set it, and what to use instead; "": allowed
 }
 
-// Reasons that several options share.
+// Reasons of several options.
 const (
 	allocatesNothing = "it allocates nothing"
 	setByCscs        = "cscs sets it itself"
@@ -35,10 +35,9 @@ const (
 	oneCluster       = "name the other cluster with --cluster"
 )
 
-// options are all options of salloc and sbatch, from 22.05 to 26.05
-// (testdata/options.txt). The user may set what describes the resources, the time or the
-// accounting of the job. Refused is what would hide the job from cscs, run something else, or
-// end cscs's processes in the job.
+// options are all options of salloc and sbatch, from 22.05 to 26.05 (testdata/options.txt). The
+// user may set what describes the job's resources, time or accounting. cscs refuses options that
+// hide the job from it, run something else, or end its processes in the job.
 var options = []option{
 	{"account", 'A', requiredArgument, ""},
 	{"acctg-freq", 0, requiredArgument, ""},
@@ -90,7 +89,7 @@ var options = []option{
 	{"gres-flags", 0, requiredArgument, ""},
 	{"help", 'h', noArgument, allocatesNothing},
 	{"hint", 0, requiredArgument, ""},
-	// The job waits until scontrol releases it; cscs tells that reason.
+	// The job waits until scontrol releases it; cscs reports that reason.
 	{"hold", 'H', noArgument, ""},
 	{"ignore-pbs", 0, noArgument, ""},
 	{"immediate", 'I', optionalArgument, "limit the wait with --queue-timeout"},
@@ -111,7 +110,7 @@ var options = []option{
 	{"network", 0, requiredArgument, ""},
 	{"nice", 0, optionalArgument, ""},
 	{"no-bell", 0, noArgument, ""},
-	// The runner, which guards the job, is on its first node.
+	// The runner, which guards the job, is on the job's first node.
 	{"no-kill", 'k', optionalArgument, "the job must end with its first node, or nothing guards it"},
 	{"no-requeue", 0, noArgument, ""},
 	{"no-shell", 0, noArgument, setByCscs},
@@ -162,7 +161,7 @@ var options = []option{
 	{"uid", 0, requiredArgument, ownUser},
 	{"usage", 0, noArgument, allocatesNothing},
 	{"use-min-nodes", 0, noArgument, ""},
-	// More words of salloc's; cscs finds its own among them.
+	// salloc prints more; cscs finds the lines it needs.
 	{"verbose", 'v', noArgument, ""},
 	{"version", 'V', noArgument, allocatesNothing},
 	{"wait", 'W', noArgument, "cscs waits itself"},
@@ -172,8 +171,8 @@ var options = []option{
 	{"x11", 0, optionalArgument, "salloc, which would carry it, ends at the grant: use X11 forwarding of ssh"},
 }
 
-// stepOptions are options of plugins for the step of the server: those of uenv, and --container-workdir
-// of containers.
+// stepOptions are options of plugins for the server's step: uenv's, and --container-workdir of
+// containers.
 var stepOptions = []option{
 	{"container-workdir", 0, requiredArgument, ""},
 	{"environment", 0, requiredArgument, ownContainer},
@@ -182,8 +181,8 @@ var stepOptions = []option{
 	{"uenv-passthrough", 0, requiredArgument, ""},
 }
 
-// isStepOption reports whether word is an option of the server's step. Their long names are not
-// abbreviated: which others a site has is not known.
+// isStepOption reports whether word is an option of the server's step. Abbreviations do not count,
+// because a site's other options are unknown.
 func isStepOption(word string) bool {
 	name, _, _ := strings.Cut(word, "=")
 	return slices.ContainsFunc(stepOptions, func(o option) bool { return name == "--"+o.long })
@@ -201,10 +200,10 @@ func SplitOptions(words []string) (step, request []string) {
 	return step, request
 }
 
-// CheckOption reports whether word is an option, or several short ones, that the user may add
-// to the request or to the server's step. It reads the word as getopt_long(3) does, which accepts clustered short options
-// and abbreviated long ones. It lets unknown long options through: plugins of the site add
-// some (spank(7)), and Slurm refuses the others.
+// CheckOption returns an error if the user must not add word to the request or to the server's
+// step. The word is an option, or several short ones. CheckOption reads it as getopt_long(3) does,
+// which accepts clustered short options and abbreviated long ones. It accepts unknown long options:
+// plugins of the site add some (spank(7)), and Slurm refuses the others.
 func CheckOption(word string) error {
 	used, err := readOptions(word)
 	if err != nil {
@@ -222,9 +221,9 @@ func CheckOption(word string) error {
 	return nil
 }
 
-// OptionWord returns the word for --slurm that gives the option of sbatch or salloc with that long
-// name, or that letter: "--exclusive", "--cpus-per-task=VALUE". It returns false for an option that
-// neither has, or that the user may not set.
+// OptionWord returns the word for --slurm that sets the option of sbatch or salloc with this long
+// name or letter: "--exclusive", "--cpus-per-task=VALUE". It returns false if neither command has
+// the option, or if the user must not set it.
 func OptionWord(name string) (string, bool) {
 	for _, o := range options {
 		if o.long != name && (o.short == 0 || name != string(o.short)) || o.refusal != "" {
@@ -245,18 +244,18 @@ func hasOption(word string, long ...string) bool {
 	return slices.ContainsFunc(used, func(u usedOption) bool { return slices.Contains(long, u.long) })
 }
 
-// A usedOption is an option that a word contains, how it is spelt there, and its value.
+// A usedOption is an option that a word contains, its spelling there, and its value.
 type usedOption struct {
 	option
 	as    string
 	value string
 }
 
-// otherNames are long options that Slurm takes for another one (Slurm's slurm_opt.c).
+// otherNames maps long options to the option that Slurm takes them for (Slurm's slurm_opt.c).
 var otherNames = map[string]string{"tasks-per-node": "ntasks-per-node"}
 
 // canonicalOptions returns the options in words that have a value, each as --LONGNAME=VALUE. The
-// remote part reads them, and bash has no getopt_long(3). It leaves out unknown options and
+// remote half reads them, and bash has no getopt_long(3). It leaves out unknown options and
 // ambiguous abbreviations, which Slurm refuses.
 func canonicalOptions(words []string) []string {
 	canonical := []string{}
@@ -274,8 +273,8 @@ func canonicalOptions(words []string) []string {
 	return canonical
 }
 
-// readOptions returns the options that word contains. An ambiguous abbreviation stands for
-// each that it may mean: which one that is depends on the command and its release.
+// readOptions returns the options that word contains. For an ambiguous abbreviation, it returns
+// every option that it can mean: the choice depends on the command and its release.
 func readOptions(word string) ([]usedOption, error) {
 	switch {
 	case !strings.HasPrefix(word, "-") || word == "-" || word == "--":
@@ -286,6 +285,8 @@ func readOptions(word string) ([]usedOption, error) {
 	return readShortOptions(word)
 }
 
+// readLongOption returns the options that word can mean, refused ones first, or an error if word
+// lacks a value.
 func readLongOption(word string) ([]usedOption, error) {
 	name, value, hasValue := strings.Cut(word[2:], "=")
 	if n, rest, ok := strings.Cut(name, " "); ok {
@@ -299,7 +300,7 @@ func readLongOption(word string) ([]usedOption, error) {
 		switch {
 		case o.long == name:
 			if o.argument == requiredArgument && !hasValue && o.refusal == "" {
-				// Slurm would take the next word for its value.
+				// Slurm would take the next word as its value.
 				return nil, fmt.Errorf("it needs a value: --slurm='--%s=VALUE'", name)
 			}
 			return []usedOption{{o, "--" + name, value}}, nil
@@ -310,17 +311,18 @@ func readLongOption(word string) ([]usedOption, error) {
 	if len(used) == 1 && used[0].argument == requiredArgument && !hasValue && used[0].refusal == "" {
 		return nil, fmt.Errorf("it needs a value: --slurm='--%s=VALUE'", used[0].long)
 	}
-	// An option that is refused decides.
+	// A refused option comes first: it decides.
 	slices.SortStableFunc(used, func(a, b usedOption) int { return cmp.Compare(len(b.refusal), len(a.refusal)) })
 	return used, nil
 }
 
+// readShortOptions returns the short options that word clusters, the last one with its value.
 func readShortOptions(word string) ([]usedOption, error) {
 	var used []usedOption
 	for i := 1; i < len(word); i++ {
 		k := slices.IndexFunc(options, func(o option) bool { return o.short == word[i] && o.short != 0 })
 		if k < 0 {
-			// Whether the rest is its value is not known.
+			// It is unknown whether the rest is its value.
 			return nil, fmt.Errorf("neither sbatch nor salloc has an option -%c: write the option's long name", word[i])
 		}
 		o := options[k]

@@ -2,11 +2,11 @@ package slurm
 
 import "sync"
 
-// orders are what a client may ask of a submission whose events it reads. They hold for
-// whichever Submit or Follow reads then and later.
+// orders are the client's orders to a submission whose events it reads. They apply to every Submit
+// or Follow of it, now and later.
 type orders struct{ withdraw, detach order }
 
-// An order is given once. The zero value is one that was not given.
+// An order is given at most once. The zero value is an order that was not given.
 type order struct {
 	mu sync.Mutex
 	c  chan struct{}
@@ -22,7 +22,7 @@ func (o *order) giveOrder() {
 	}
 }
 
-// done is closed when the order is given.
+// done returns a channel that is closed when the order is given.
 func (o *order) done() <-chan struct{} {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -45,12 +45,11 @@ func (o *order) ensureChannel() chan struct{} {
 	return o.c
 }
 
-// Withdraw takes the request back while it is pending; one that was granted is left to
-// Stop, and no more events are read then.
+// Withdraw takes the request back while it is pending. A granted job is left to Stop, and no more
+// events are read then.
 func (s *Submission) Withdraw() { s.orders.withdraw.giveOrder() }
 
-// Detach lets the session go on without this client: a request that is pending is left to
-// wait in Slurm, a job to run, under its lease. Submit or Follow then ends with
-// Outcome.Detached. Where the request cannot be left alone (ViaSalloc), a Note says so,
-// and all goes on.
+// Detach leaves the session to run without this client: a pending request in Slurm, a running job
+// under its lease. Submit or Follow then ends with Outcome.Detached. If the request cannot be left
+// alone (ViaSalloc), a Note reports that, and the submission continues.
 func (s *Submission) Detach() { s.orders.detach.giveOrder() }

@@ -10,15 +10,15 @@ import (
 	"github.com/alps-tunnel/cscs/internal/sessionid"
 )
 
-// vars are the variables that stand before the remote half's script. This is the
-// one place where anything is quoted for a shell.
+// vars are the assignments of variables before the remote half's script. No other code quotes
+// anything for a shell.
 type vars struct {
 	b   strings.Builder
-	err error // why no call may be made with them
+	err error // an error of a call with these variables
 }
 
-// setID sets the ID of the session that a call is for. One that is none is an error of the call,
-// a *sessionid.Error: it would become part of paths and names on the cluster.
+// setID sets the ID of the session that a call is for. An invalid ID becomes the call's error, a
+// *sessionid.Error, because an ID becomes part of paths and names on the cluster.
 func (v *vars) setID(id string) {
 	if err := sessionid.Check(id); err != nil {
 		v.err = err
@@ -41,8 +41,8 @@ func (v *vars) setList(name string, values []string) {
 	v.b.WriteString(")\n")
 }
 
-// setTable writes a list of each key and its value, in the order of the keys. An associative array would need a
-// command, declare, that the user may have a function for.
+// setTable writes a list of each key and its value, in the order of the keys. An associative array
+// would need the command declare, and the user can have a function of that name.
 func (v *vars) setTable(name string, values map[string]string) {
 	var list []string
 	for _, k := range slices.Sorted(maps.Keys(values)) {

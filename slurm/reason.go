@@ -2,8 +2,8 @@ package slurm
 
 import "strings"
 
-// reasons are Slurm's pending reasons in plain words (squeue(1), JOB REASON
-// CODES). Never is set where no waiting helps.
+// reasons are Slurm's pending reasons in plain words (squeue(1), JOB REASON CODES). never is true
+// if waiting does not help.
 var reasons = map[string]struct {
 	plain string
 	never bool
@@ -46,8 +46,8 @@ var reasons = map[string]struct {
 	"MaxMemPerLimit":                  {"more memory than is allowed", true},
 }
 
-// ExplainReason says a pending reason of a job in plain words; a reason that is not known
-// is returned with its words taken apart.
+// ExplainReason returns a job's pending reason in plain words. It splits an unknown reason into its
+// words.
 func ExplainReason(reason, job string) string {
 	if r, ok := lookupReason(reason); ok {
 		return strings.Replace(r, "JOB", job, 1)
@@ -55,27 +55,27 @@ func ExplainReason(reason, job string) string {
 	return splitWords(reason)
 }
 
-// NeverStarts reports whether a job that is pending for reason cannot start
-// however long it waits.
+// NeverStarts reports whether a job that is pending for reason can never start.
 func NeverStarts(reason string) bool {
 	r, ok := reasons[firstWord(reason)]
 	if ok {
 		return r.never
 	}
-	// A limit for each job is not lifted by other jobs' ends: AssocMaxCpuPerJobLimit,
+	// The end of other jobs does not lift a limit on each job: AssocMaxCpuPerJobLimit,
 	// QOSMaxWallDurationPerJobLimit, QOSMinGRES, …
 	name := firstWord(reason)
 	return (strings.HasPrefix(name, "Assoc") || strings.HasPrefix(name, "QOS")) &&
 		(strings.Contains(name, "PerJob") || strings.HasPrefix(name, "QOSMin") || isBudgetReason(name))
 }
 
-// isBudgetReason: is the reason one of those for a budget that is used up: AssocGrpCPUMinutesLimit,
-// QOSGrpBillingMinutes, …? The end of other jobs gives nothing back of it but what they had
-// reserved and did not use. (RunMinutes are about those that run, which do end.)
+// isBudgetReason reports whether the reason is a used-up budget: AssocGrpCPUMinutesLimit,
+// QOSGrpBillingMinutes, … The end of another job gives back only what that job had reserved and not
+// used. RunMinutes limit the running jobs, which do end.
 func isBudgetReason(reason string) bool {
 	return strings.Contains(reason, "Minutes") && !strings.Contains(reason, "RunMinutes")
 }
 
+// lookupReason returns the plain words of a reason; false if the reason is unknown.
 func lookupReason(reason string) (string, bool) {
 	name := firstWord(reason)
 	if r, ok := reasons[name]; ok {
@@ -99,7 +99,7 @@ func lookupReason(reason string) (string, bool) {
 	return "", false
 }
 
-// firstWord: some reasons come with their nodes ("ReqNodeNotAvail, UnavailableNodes:nid001001").
+// firstWord returns the reason without its nodes ("ReqNodeNotAvail, UnavailableNodes:nid001001").
 func firstWord(reason string) string {
 	word, _, _ := strings.Cut(reason, " ")
 	return strings.TrimRight(word, ",.")

@@ -14,19 +14,20 @@ import (
 	"sync"
 )
 
-// Remote runs a command on a host of the cluster. The connection to the login
-// node is one; nothing else of a connection is needed here.
+// Remote runs a command on a host of the cluster. The SSH connection to the login node implements
+// it. Package slurm needs nothing else of a connection.
 type Remote interface {
-	// Exec runs command by the user's login shell there, as an SSH exec does
-	// (RFC 4254, section 6.5), until it ends or ctx does.
+	// Exec runs command in the user's login shell on the host, as an SSH exec does (RFC 4254,
+	// section 6.5). It returns when the command or ctx ends.
 	Exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error
 }
 
 //go:embed remote/*.sh
 var remoteFiles embed.FS
 
-// script is the remote half, its files joined in the order of their names, as it is sent. Like header, it is made
-// when it is first needed: many commands send nothing.
+// script returns the remote half as the client sends it: its files, joined in the order of their
+// names, without comments. Like header, it is built at first use, because many commands send
+// nothing.
 var script = sync.OnceValue(func() string {
 	var b strings.Builder
 	names, err := fs.Glob(remoteFiles, "remote/*.sh")
@@ -39,7 +40,8 @@ var script = sync.OnceValue(func() string {
 	return b.String()
 })
 
-// stripComments leaves out lines of comment and empty lines. No string of the remote half has either.
+// stripComments returns text without comment lines and empty lines. No string of the remote half
+// contains either.
 func stripComments(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
@@ -58,42 +60,48 @@ func readRemoteFile(name string) string {
 	return string(text)
 }
 
-// bootstrap is the command line of every exec: it reads a header with a length, and so many bytes of
-// compressed script, from standard input, which leaves the rest of standard input to the script. A new
-// connection carries some 14 KB in its first round trip and twice as much in each that follows (RFC 6928),
-// so a script sent as it stands would cost two more. It means the same to every login shell, and shows nothing of the
-// session to those who list processes. It calls one program by its path, since no alias or function
-// of the user's has such a name, as one may have the name exec or bash. The options keep bash from
-// reading the user's start-up files a second time, and from the functions and options in the
-// environment (bash(1), -p), which it hands on.
+// bootstrap is the command line of every exec. It reads a header with a length, and that many bytes
+// of compressed script, from standard input. The rest of standard input is left to the script.
+//
+// The script is compressed because a new connection carries about 14 KB in its first round trip,
+// and twice as much in each that follows (RFC 6928). The uncompressed script would cost two more
+// round trips.
+//
+// The line means the same to every login shell, and shows nothing of the session to users who list
+// processes. It calls one program by its path: no alias or function of the user's can have such a
+// name, as one can be named exec or bash. The options keep bash from reading the user's start-up
+// files a second time. They also keep bash from taking functions and options from the environment
+// (bash(1), -p). bash passes these on to its children.
 const bootstrap = `/usr/bin/env bash --noprofile --norc -p -c 'while IFS= read -r n; do case $n in` +
 	` "") ;; *"` + headerMark + `"*) script=; export -n script; script=$(head -c "${n##* }" | GZIP= gzip -dc); eval "$script"; exit ;;` +
 	` *) echo "` + takenMark + `"; exit 1 ;; esac; done' cscs`
 
-// A call is one verb of the remote half at work.
+// A call runs one verb of the remote half.
 type call struct {
 	verb string
 	vars *vars
-	// handle is given each line of the answer; false ends the call.
+	// handle gets each line of the answer; an error ends the call.
 	handle func(line) error
-	// raw, if set, takes over the rest of the answer after a line "log".
+	// raw, if set, reads the bytes that follow a line "log".
 	raw func(io.Reader) error
-	// stdin goes on after the script; nil: standard input is closed.
+	// stdin follows the script on standard input; nil closes standard input.
 	stdin io.Reader
 }
 
-// RemoteError tells that the remote half could not do its work on the host.
+// RemoteError reports that the remote half could not do its work on the host. Its kinds are shell,
+// hang, inner, input, noslurm, slurm, home, nodir, exposed, gone, away, nonode, unknownnode,
+// nosshd, nojob, nologin, revoked and protocol.
 type RemoteError struct {
-	Kind    string // shell, hang, inner, input, noslurm, home, nodir, exposed, gone, away, nonode, nosshd, nologin, revoked, protocol
+	Kind    string // one of the kinds above
 	Message string
-	Output  string       // what the login shell printed instead, if it did
-	Line    *StartupLine // of kind inner: the line that starts the other shell, if it was found
-	Path    string       // of kind nodir: what is there instead of a directory; of kind exposed: the directory
+	Output  string       // what the login shell printed instead, if anything
+	Line    *StartupLine // of kind inner: the line that starts the other shell; nil: not found
+	Path    string       // of kind nodir: the file in place of a directory; of kind exposed: the directory
 }
 
 func (e *RemoteError) Error() string { return e.Message }
 
-// BeforeRequest reports whether the error kept Submit from asking Slurm for anything.
+// BeforeRequest reports whether the error ended Submit before it asked Slurm for anything.
 func (e *RemoteError) BeforeRequest() bool {
 	switch e.Kind {
 	case "shell", "inner", "input", "noslurm", "home", "nodir", "exposed":
@@ -104,8 +112,9 @@ func (e *RemoteError) BeforeRequest() bool {
 
 const marker = "\x1ecscs/1 "
 
-// run runs the verb on remote and hands each line of its answer to c.handle. It
-// returns nil when the verb ended, whatever it said.
+// run runs the verb on remote and passes each line of the answer to c.handle. It returns nil if the
+// verb ended and its answer has no error line, even if its exit status is not 0. A line "error" is
+// returned as *RemoteError.
 func (c call) run(ctx context.Context, remote Remote) error {
 	if c.vars.err != nil {
 		return c.vars.err
@@ -137,7 +146,7 @@ func (c call) run(ctx context.Context, remote Remote) error {
 	if readErr != nil {
 		cancel(readErr)
 	}
-	// The rest of the answer, if any, is of no interest; a writer must not hang on it.
+	// The rest of the answer is not needed. Closing the pipe keeps its writer from blocking.
 	pr.CloseWithError(errors.New("answer is complete"))
 	execErr := <-done
 	var shell *RemoteError
@@ -146,7 +155,7 @@ func (c call) run(ctx context.Context, remote Remote) error {
 		return inner
 	case errors.As(readErr, &shell) && shell.Kind == "shell":
 		if !hasExited(execErr) {
-			return execErr // the connection ended, not the shell
+			return execErr // the connection broke; the shell did not end
 		}
 		if s := strings.TrimSpace(stderr.String()); s != "" {
 			shell.Output = strings.TrimSpace(shell.Output + "\n" + s)
@@ -163,13 +172,12 @@ func (c call) run(ctx context.Context, remote Remote) error {
 	return nil
 }
 
-// ownVariables makes the variables cscs_* those of the script alone: one of the environment would
-// stand for what the client has not set. The user's login shell, which is the launch, may have functions
-// named like commands, and uses none that the client does not set.
+// ownVariables unsets all cscs_* variables of the environment. One of them could replace one that
+// the client has not set. The verb launch does not do this: it runs in the user's login shell,
+// which can have functions named like commands, and uses no variable that the client does not set.
 const ownVariables = `[[ ${1-} == launch ]] || unset -v "${!cscs_@}"` + "\n"
 
-// buildPayload is what bootstrap reads from standard input, and the line with which the
-// answer to it begins.
+// buildPayload returns the standard input for bootstrap, and the line with which the answer begins.
 func (c call) buildPayload() (text, mark string) {
 	nonce := rand.Text()
 	c.vars.setValue("cscs_nonce", nonce)
@@ -177,22 +185,23 @@ func (c call) buildPayload() (text, mark string) {
 	return frameScript(text), marker + nonce
 }
 
-// frameScript is a script as bootstrap reads it.
+// frameScript returns text in the form that bootstrap reads: empty lines, the header and the
+// compressed text.
 func frameScript(text string) string {
 	packed := compressText(text)
 	return fmt.Sprintf("%s%s%d\n%s", strings.Repeat("\n", spareLines), header(), len(packed), packed)
 }
 
-// compressText compresses text (RFC 1952).
+// compressText returns text in the gzip format (RFC 1952).
 func compressText(text string) string {
 	var b strings.Builder
 	w := gzip.NewWriter(&b)
-	_, _ = io.WriteString(w, text) // a Builder takes all
+	_, _ = io.WriteString(w, text) // a Builder returns no error
 	_ = w.Close()
 	return b.String()
 }
 
-// readAnswer reads the answer after the line with the marker.
+// readAnswer reads an answer, with the line with the marker.
 func (c call) readAnswer(br *bufio.Reader, mark string) error {
 	if err := readMark(br, mark); err != nil {
 		return err
@@ -200,7 +209,8 @@ func (c call) readAnswer(br *bufio.Reader, mark string) error {
 	return c.readLines(br)
 }
 
-// readMark reads up to the line with the marker.
+// readMark reads up to the line with the marker. It returns *RemoteError if a start-up file is in
+// the way, or if the shell ends before that line.
 func readMark(br *bufio.Reader, mark string) error {
 	var before tail
 	for {
@@ -225,12 +235,13 @@ func readMark(br *bufio.Reader, mark string) error {
 	}
 }
 
-// readLines reads the lines of the answer.
+// readLines passes the lines of the answer to c.handle until the answer ends. It returns a line
+// "error" as *RemoteError.
 func (c call) readLines(br *bufio.Reader) error {
 	for {
 		s, err := br.ReadString('\n')
 		if errors.Is(err, io.EOF) {
-			return nil // a last line without its end was cut off with the connection
+			return nil // ignores a line without its end: the connection cut it off
 		}
 		if err != nil {
 			return err
@@ -255,8 +266,8 @@ func (c call) readLines(br *bufio.Reader) error {
 	}
 }
 
-// hasExited reports whether err means that the command ran to an end of its own,
-// good or bad, as opposed to a connection that broke.
+// hasExited reports whether err means that the command ended by itself, with any status. If not,
+// the connection broke.
 func hasExited(err error) bool {
 	if err == nil {
 		return true

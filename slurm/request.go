@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A Request is what is asked of Slurm, in the words of salloc(1). Empty fields
-// are left to the site's defaults.
+// A Request is a request for an allocation, in the terms of salloc(1). Empty fields mean the site's
+// defaults.
 type Request struct {
 	Time        string // --time
 	Account     string
@@ -20,16 +20,15 @@ type Request struct {
 	Mem         string
 	Constraint  string
 	Reservation string
-	Extra       []string // any further options, each as one word: "--exclusive"
+	Extra       []string // further options, each as one word: "--exclusive"
 
-	Via      Via           // how it is asked for
-	Left     bool          // nobody waits for it: ViaAuto does not turn to salloc, which somebody would have to
-	Patience time.Duration // for how long the job may wait in the queue; 0: for ever
+	Via      Via           // the commands that request the job
+	Left     bool          // no client waits: ViaAuto uses sbatch alone, since a request of salloc's needs a client
+	Patience time.Duration // how long the job may wait in the queue; 0: forever
 }
 
-// Args returns salloc's arguments, without those that are cscs's own
-// (--no-shell, --job-name). Every option is one word, so that none is taken for
-// another's value.
+// Args returns salloc's arguments, without cscs's own (--no-shell, --job-name). Every option is one
+// word, so none is taken as another's value.
 func (r Request) Args() []string {
 	var args []string
 	for _, o := range []struct{ name, value string }{
@@ -51,14 +50,13 @@ func (r Request) Args() []string {
 	return append(args, r.Extra...)
 }
 
-// JobName is the name of the job of the session id, by which it is found again
-// even when its number never reached the laptop.
+// JobName returns the name of the session's job. The name finds the job even if its number never
+// reached the client.
 func JobName(id string) string { return "cscs-" + id }
 
-// CheckTime reports whether s is a time limit in one of the forms that Slurm
-// takes: minutes, minutes:seconds, hours:minutes:seconds, days-hours,
-// days-hours:minutes, days-hours:minutes:seconds, UNLIMITED or INFINITE; zero asks
-// for none (salloc(1), --time).
+// CheckTime returns an error unless s is a time limit in a form that Slurm takes: minutes,
+// minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes,
+// days-hours:minutes:seconds, UNLIMITED or INFINITE. Zero means no limit (salloc(1), --time).
 func CheckTime(s string) error {
 	switch strings.ToUpper(s) {
 	case "UNLIMITED", "INFINITE":

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// A StartupLine is the line of a start-up file that is in the way.
+// A StartupLine is a line of a start-up file that is in the way.
 type StartupLine struct {
 	File string // ~ is the home directory there
-	Line string // its number
+	Line string // line number
 	Text string
 }
 
@@ -25,30 +25,31 @@ func startupLine(l line) *StartupLine {
 
 func (s *StartupLine) String() string { return s.File + " line " + s.Line + ": " + s.Text }
 
-// Of the lines that come before the answer: innerMark is that of a shell that a start-up file has
-// started; takenMark is the words of bootstrap.
+// innerMark begins the report of a shell that a start-up file has started. takenMark is printed by
+// bootstrap when it reads another line than a header. Both come before the answer.
 const (
 	innerMark = "\x1ecscs/1 inner"
 	takenMark = "cscs: a start-up file has read what was sent to us"
 )
 
-// spareLines are empty lines that begin each payload: a start-up file that asks something, with read -p, gets
-// one of them for an answer, and not our script.
+// spareLines is the number of empty lines at the beginning of each payload. A start-up file that
+// asks a question with read -p gets one of them as the answer, and not our script.
 const spareLines = 16
 
-// header is the line before the script. bootstrap takes the script's length from its end. A shell that a start-up file
-// has started reads this line first, as a command: it reports itself and ends. The line means the same
-// to every shell.
+// header returns the line before the script. bootstrap takes the script's length from its end. A
+// shell that a start-up file has started reads this line first, as a command: the shell reports
+// itself and ends. The line means the same to every shell.
 var header = sync.OnceValue(func() string {
 	report := "shopt -s extglob\n" + stripComments(readRemoteFile("remote/05-startup.sh")) + "cscs_report_inner\n"
 	return `/usr/bin/env bash --noprofile --norc -p -c 'eval "$(printf %s "$1" | base64 -d | GZIP= gzip -dc)"' cscs ` +
 		base64.StdEncoding.EncodeToString([]byte(compressText(report))) + `; exit; cscs/1 `
 })
 
-// headerMark is what bootstrap knows a header by.
+// headerMark is the text by which bootstrap recognizes a header.
 const headerMark = " cscs/1 "
 
-// startupReport is the error that a line before the answer reports; nil: it is none of ours.
+// startupReport returns the error that a line before the answer reports; nil if the line is not a
+// report.
 func startupReport(s string) *RemoteError {
 	if at := strings.Index(s, innerMark+"\t"); at >= 0 {
 		l := parseLine(strings.TrimRight(s[at:], "\r\n"))
@@ -60,7 +61,8 @@ func startupReport(s string) *RemoteError {
 	return nil
 }
 
-// innerShell is the error of a shell, called name, that a start-up file has started.
+// innerShell returns the error for a shell, called name, that a start-up file has started in line
+// at.
 func innerShell(name string, at *StartupLine) *RemoteError {
 	e := &RemoteError{Kind: "inner", Line: at, Message: "a start-up file starts another shell"}
 	if name != "" {
@@ -73,13 +75,13 @@ func innerShell(name string, at *StartupLine) *RemoteError {
 	return e
 }
 
-// innerPatience is for how long a login shell may say nothing before it is looked whether it has started
-// another one, which waits for the end of what is sent to it.
+// innerPatience is the time without an answer after which findInner checks whether the login shell
+// has started another shell. Such a shell can wait for the end of its input.
 const innerPatience = 3 * time.Second
 
-// findInner asks the login shell once more, with the header alone. A shell that a start-up file has started, and that
-// runs nothing before it has read all (fish), reports itself then. It returns nil if there is none, or if
-// that cannot be known.
+// findInner runs the login shell once more, with the header alone. A shell that a start-up file has
+// started then reports itself, even fish, which reads all of its input before it runs a line.
+// findInner returns nil if there is no such shell, or if that cannot be determined.
 func findInner(ctx context.Context, remote Remote) *RemoteError {
 	ctx, cancel := context.WithTimeout(ctx, 2*innerPatience)
 	defer cancel()
@@ -93,7 +95,7 @@ func findInner(ctx context.Context, remote Remote) *RemoteError {
 	return nil
 }
 
-// An innerWatch looks for such a shell while the answer to a call does not begin.
+// An innerWatch runs findInner if the answer to a call does not begin in time.
 type innerWatch struct {
 	timer  *time.Timer
 	cancel context.CancelFunc
@@ -101,7 +103,8 @@ type innerWatch struct {
 	found  *RemoteError
 }
 
-// watchInner calls stop with the error if it finds one before end is called.
+// watchInner starts an innerWatch. It calls stop with the error if findInner finds one before
+// endWatch.
 func watchInner(ctx context.Context, remote Remote, stop context.CancelCauseFunc) *innerWatch {
 	w := &innerWatch{}
 	ctx, w.cancel = context.WithCancel(ctx)
@@ -116,7 +119,7 @@ func watchInner(ctx context.Context, remote Remote, stop context.CancelCauseFunc
 	return w
 }
 
-// endWatch ends the look that is under way, if there is one, and returns what was found.
+// endWatch ends the watch and a search that is running, and returns the error found.
 func (w *innerWatch) endWatch() *RemoteError {
 	w.cancel()
 	if w.timer.Stop() {

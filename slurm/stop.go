@@ -7,27 +7,26 @@ import (
 	"time"
 )
 
-// Stopping is how a session's job is to be ended.
+// Stopping describes how Stop ends a session's job.
 type Stopping struct {
 	ID    string
-	Job   string        // its number, if known; else the session's directory tells
-	Step  string        // the runner's, "123.0", so that the server is asked first, or AnyStep; "": the job is cancelled at once
-	Grace time.Duration // for the server, between being asked and being killed; 0: none
-	Kill  bool          // no SIGTERM either
-	Log   io.Writer     // takes the server's log, at most 64 MiB; nil: it is thrown away
+	Job   string        // its number; "": unknown, the session's directory can record it
+	Step  string        // the runner's, "123.0", or AnyStep, to ask the server first; "": cancel the job at once
+	Grace time.Duration // the server's time between SIGTERM and SIGKILL; 0: none
+	Kill  bool          // send SIGKILL at once, without SIGTERM
+	Log   io.Writer     // gets the server's log, at most 64 MiB; nil: the log is discarded
 }
 
-// AnyStep stands for the runner's step where it is not known: its own events tell.
+// AnyStep stands for an unknown step of the runner's; the runner's events name it.
 const AnyStep = "any"
 
-// Stop ends the job of the session, by its name and number, and sees that it is gone (has
-// left the queue, or is COMPLETING); then takes the server's log and removes the
-// session's directory from the cluster. Calling it for a session that has ended,
-// or never began, does no harm.
+// Stop ends the job of the session, by its name and number, and confirms that it has left the queue
+// or is COMPLETING. Then it copies the server's log and removes the session's directory from the
+// cluster. Stop may be called for a session that has ended or never began.
 //
-// It returns what the runner said at its end, if it did; *RemainsError if Slurm
-// still has the job, *RemoteError, ErrCut, *LogError if only the log was not brought home,
-// or the error of the connection.
+// Stop returns the runner's last report, if there is one. It returns *RemainsError if Slurm still
+// has the job, *LogError if only the log was not stored, *RemoteError, ErrCut, or the error of the
+// connection.
 func Stop(ctx context.Context, remote Remote, s Stopping) (*Exited, error) {
 	v := new(vars)
 	v.setID(s.ID)
@@ -80,7 +79,7 @@ func Stop(ctx context.Context, remote Remote, s Stopping) (*Exited, error) {
 				w = io.Discard
 			}
 			_, logErr = io.Copy(w, r)
-			// A log that could not be stored here is left on the cluster, alone.
+			// A log that the client could not store stays on the cluster, alone.
 			stored <- logErr == nil
 			_, _ = io.Copy(io.Discard, r)
 			return nil
@@ -88,7 +87,7 @@ func Stop(ctx context.Context, remote Remote, s Stopping) (*Exited, error) {
 	}
 	err := c.run(ctx, remote)
 	if logErr == nil && stopped {
-		logErr = err // the connection ended after the job did
+		logErr = err // the connection broke after the job had ended
 	}
 	switch {
 	case err != nil && !stopped:
@@ -105,7 +104,7 @@ func Stop(ctx context.Context, remote Remote, s Stopping) (*Exited, error) {
 
 func formatInt(n int) string { return strconv.Itoa(n) }
 
-// signalName names the signals by which servers die; others by their number.
+// signalName returns the name of a signal that commonly ends servers, and the number of any other.
 func signalName(n int) string {
 	names := map[int]string{1: "SIGHUP", 2: "SIGINT", 4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE",
 		9: "SIGKILL (out of memory?)", 11: "SIGSEGV", 13: "SIGPIPE", 15: "SIGTERM", 24: "SIGXCPU", 25: "SIGXFSZ"}

@@ -11,37 +11,37 @@ import (
 	"time"
 )
 
-// A Submission is one session as the cluster has it: what is asked for, and how far
-// its events have been read. Submit and Follow supersede the one that is under way.
+// A Submission is one session as the cluster has it: the request, and how far the client has read
+// its events. A new Submit or Follow supersedes the one that is running.
 type Submission struct {
-	ID      string // of the session
+	ID      string // ID of the session
 	Request Request
 	Launch  Launch
-	Client  string        // who attends it, for those who list sessions; "": nobody is told
-	Lease   time.Duration // how long the job may run unowned, whole seconds; 0: for ever
+	Client  string        // this client's name in lists of sessions; "": it is not listed
+	Lease   time.Duration // how long the job may run without a heartbeat, in whole seconds; 0: forever
 
 	orders  orders
 	mu      sync.Mutex
-	turn    int   // which Submit or Follow is the one that reads
-	offset  int64 // in the session's event file: what was handled
+	turn    int   // number of the Submit or Follow that reads
+	offset  int64 // bytes of the session's event file that were handled
 	job     string
 	granted bool
 	outcome Outcome
 }
 
-// renewals is how often a lease is renewed within its time, the first time at once; maxRenewal
-// bounds the time between two of them.
+// renewals is the number of renewals during one lease, the first one at once. maxRenewal is the
+// maximum time between two renewals.
 const (
 	renewals   = 4
 	maxRenewal = 30 * time.Second
 )
 
-// renewalPeriod is the time between two renewals of a lease.
+// renewalPeriod returns the time between two renewals of a lease.
 func renewalPeriod(lease time.Duration) time.Duration { return min(lease/renewals, maxRenewal) }
 
-// sendClientMessages writes what the client has to say to w, until ctx ends or the request is to be
-// withdrawn: its orders, and its sign of life. Each of those is a number that the one before
-// was not; another client that has the same session open shall not say the same by chance.
+// sendClientMessages writes the client's orders and heartbeats to w, until ctx ends or the request
+// is withdrawn. Each heartbeat is a number that differs from the one before. The first is random,
+// so that two clients of a session do not write the same number by chance.
 func sendClientMessages(ctx context.Context, orders *orders, w io.Writer, lease time.Duration) {
 	var tick <-chan time.Time
 	n := rand.Uint32N(1e9)
@@ -49,7 +49,8 @@ func sendClientMessages(ctx context.Context, orders *orders, w io.Writer, lease 
 		t := time.NewTicker(renewalPeriod(lease))
 		defer t.Stop()
 		tick = t.C
-		// At once: a client that was cut off may be back in the last moment of the lease.
+		// A client that reconnects can be in the last moment of the lease, so the first renewal is
+		// sent at once.
 		if _, err := io.WriteString(w, strconv.FormatUint(uint64(n), 10)+"\n"); err != nil {
 			return
 		}
@@ -61,8 +62,8 @@ func sendClientMessages(ctx context.Context, orders *orders, w io.Writer, lease 
 		case <-ctx.Done():
 			return
 		case <-orders.withdraw.done():
-			// The end of standard input would say it too, but not of a client that
-			// is still there to hear the answer.
+			// The end of standard input would mean the same, but this client still waits for the
+			// answer.
 			_, _ = io.WriteString(w, "stop\n")
 			return
 		case <-detach:
@@ -77,27 +78,27 @@ func sendClientMessages(ctx context.Context, orders *orders, w io.Writer, lease 
 	}
 }
 
-// Outcome is how a submission ended.
+// Outcome describes how a submission ended.
 type Outcome struct {
-	Exited    *Exited  // what the runner said last; nil: it said nothing
-	Job       *JobInfo // what Slurm said last; nil: it was not asked
-	Withdrawn bool     // the request was taken back while it was pending
-	Detached  bool     // the session goes on without this client, as it was told to
-	Served    bool     // the server had been seen to listen
+	Exited    *Exited  // the runner's last report; nil: none
+	Job       *JobInfo // Slurm's last answer; nil: Slurm was not asked
+	Withdrawn bool     // the pending request was taken back
+	Detached  bool     // the session continues without this client, by Detach
+	Served    bool     // the server has listened
 	node      string
-	job       string // that was withdrawn
+	job       string // the withdrawn job
 }
 
-// ErrCut tells that the remote half ended on the login node though neither the
-// session nor the connection did: it was killed there. Follow takes the session up.
+// ErrCut reports that the remote half ended on the login node, though neither the session nor the
+// connection did: a user or the system killed it. Follow resumes the session.
 var ErrCut = errors.New("our command on the login node was ended by somebody")
 
-// Submit asks for the allocation, has the server started in it and hands each
-// event to handle, one after the other, until the session ends on the cluster, the
-// connection ends, ctx does, or an order (Withdraw, Detach) has been carried out.
+// Submit requests the allocation, has the server started in it and passes each event to handle, one
+// after the other. It returns when the session ends on the cluster, the connection or ctx ends, or
+// an order (Withdraw, Detach) has been carried out.
 //
-// It returns *RefusedError, *NeverStartsError, *StepError, *RemoteError, ErrCut, an
-// error of handle's, or the error of the connection.
+// Submit returns *RefusedError, *NeverStartsError, *LoginShellError, *StepError, *RemoteError,
+// ErrCut, an error of handle's, or the error of the connection.
 func (s *Submission) Submit(ctx context.Context, remote Remote, handle func(Event) error) (Outcome, error) {
 	v := new(vars)
 	s.Request.writeVars(v)
@@ -105,9 +106,9 @@ func (s *Submission) Submit(ctx context.Context, remote Remote, handle func(Even
 	return s.callRemote(ctx, remote, "submit", v, handle)
 }
 
-// Follow takes the session up again, over another connection, where the last one
-// left it: no event is lost, none comes twice. So it does for a client that has not seen
-// it before, of which it needs the ID and the lease only. Else it is as Submit.
+// Follow resumes the session over another connection, where the last one ended: no event is lost or
+// comes twice. A client that attaches to the session needs only its ID and lease. Otherwise Follow
+// is like Submit.
 func (s *Submission) Follow(ctx context.Context, remote Remote, handle func(Event) error) (Outcome, error) {
 	v := new(vars)
 	s.mu.Lock()
@@ -120,6 +121,7 @@ func (s *Submission) Follow(ctx context.Context, remote Remote, handle func(Even
 	return s.callRemote(ctx, remote, "follow", v, handle)
 }
 
+// callRemote runs the verb with this submission's variables, heartbeats and orders.
 func (s *Submission) callRemote(ctx context.Context, remote Remote, verb string, v *vars, handle func(Event) error) (Outcome, error) {
 	s.mu.Lock()
 	s.turn++
@@ -145,7 +147,7 @@ func (s *Submission) callRemote(ctx context.Context, remote Remote, verb string,
 	s.mu.Lock()
 	out := s.outcome
 	s.mu.Unlock()
-	if err == nil && !out.hasEnded() && !s.orders.withdraw.isGiven() { // else it ended because it was told to
+	if err == nil && !out.hasEnded() && !s.orders.withdraw.isGiven() { // otherwise it ended by an order
 		err = ErrCut
 	}
 	return out, err
@@ -153,7 +155,8 @@ func (s *Submission) callRemote(ctx context.Context, remote Remote, verb string,
 
 var errSuperseded = errors.New("the session is followed over another connection")
 
-// takeLine takes one line in. What handle did not take comes again to the next reader.
+// takeLine handles one line and counts its bytes. If handle returns an error, the line comes again
+// to the next reader.
 func (s *Submission) takeLine(turn int, l line, handle func(Event) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,6 +170,8 @@ func (s *Submission) takeLine(turn int, l line, handle func(Event) error) error 
 	return nil
 }
 
+// handleLine records what a line reports, and passes its event to handle. It returns the error of a
+// line that ends the submission.
 func (s *Submission) handleLine(l line, handle func(Event) error) error {
 	switch l.kind {
 	case "refused":
@@ -219,7 +224,7 @@ func (s *Submission) handleLine(l line, handle func(Event) error) error {
 	return handle(e)
 }
 
-// hasEnded reports whether the session is known to be over on the cluster.
+// hasEnded reports whether the session is over on the cluster, as far as is known, or detached.
 func (o Outcome) hasEnded() bool {
 	return o.Withdrawn || o.Detached || o.Exited != nil || o.Job != nil && o.Job.isOver()
 }
@@ -231,12 +236,11 @@ func refusalMessage(l line) string {
 	return l.get("by") + " ended with status " + l.get("code")
 }
 
-// Asked reports whether the session was ended because a Stop of ours asked for it: this
-// client's own, or that of another one.
+// Asked reports whether a Stop of cscs ended the session: this client's or another's.
 func (o Outcome) Asked() bool { return o.Exited != nil && o.Exited.Reason == "asked" }
 
-// Err says why the session ended on the cluster; nil: the server ended by itself,
-// with status 0, after it had served; or the end was asked for (Asked); or the session has
+// Err returns why the session ended on the cluster. It returns nil if the server ended by itself,
+// with status 0, after it had served; if the user asked for the end (Asked); or if the session has
 // not ended (Detached).
 func (o Outcome) Err() error {
 	if o.Detached || o.Asked() {
@@ -252,12 +256,13 @@ func (o Outcome) Err() error {
 		}
 		job := *o.Job
 		if len(job.Nodes) == 0 && o.node != "" {
-			job.Nodes = []string{o.node} // Slurm has taken it away already
+			job.Nodes = []string{o.node} // Slurm no longer lists it
 		}
 		if job.State == "FAILED" && job.Exit == unopened {
 			return &StepError{Job: job.ID, Message: strings.TrimPrefix(job.itsNode(), "its node ") + " cannot write below the home directory (read-only, full, or not there)"}
 		}
-		// The runner cancels the job when its server has ended, which hides why Slurm ended it.
+		// The runner cancels the job when its server has ended, which hides why Slurm ended the
+		// job.
 		if job.State == "CANCELLED" && o.Exited != nil && o.Exited.Cause != "" {
 			job.State = o.Exited.Cause
 		}

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// timeSpan is a time span with units: 2h, 1h30m, 1.5h, 1d12h.
+// timeSpan matches a time span with units: 2h, 1h30m, 1.5h, 1d12h.
 var timeSpan = regexp.MustCompile(`^(?:([0-9]{1,4})d)?((?:[0-9.]+[hms])*)$`)
 
-// ParseTime returns a time limit in a form that Slurm takes. It reads a time span with units (2h,
-// 90m, 1d12h), which Slurm doesn't, and returns what CheckTime accepts as it is. The error is
-// CheckTime's.
+// ParseTime returns a time limit in a form that Slurm takes. It converts a time span with units
+// (2h, 90m, 1d12h), which Slurm does not take, and returns what CheckTime accepts unchanged. The
+// error is CheckTime's.
 func ParseTime(s string) (string, error) {
 	err := CheckTime(s)
 	if err == nil {
@@ -43,8 +43,8 @@ func ParseTime(s string) (string, error) {
 	return hms, nil
 }
 
-// DoubtTime says how Slurm reads a time limit of two numbers, which is minutes and seconds, and how
-// the same hours and minutes are written; "" for any other form.
+// DoubtTime explains a time limit of two numbers, which Slurm reads as minutes and seconds. It
+// returns how the same hours and minutes are written; "" for any other form.
 func DoubtTime(s string) string {
 	first, second, ok := strings.Cut(s, ":")
 	if !ok || !isNumber(first) || !isNumber(second) {

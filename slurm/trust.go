@@ -10,8 +10,8 @@ import (
 	"github.com/alps-tunnel/cscs/internal/sessionid"
 )
 
-// What the cluster answers becomes part of addresses, messages and commands to be pasted on
-// the laptop. So names and numbers are checked where they come in, here.
+// The cluster's answers become part of addresses, messages and commands that the user pastes on the
+// client. So this file checks names and numbers as they arrive.
 
 var (
 	jobNumber  = regexp.MustCompile(`^[1-9][0-9]{0,18}([_+][0-9]{1,18})?$`)
@@ -25,7 +25,7 @@ func IsJob(s string) bool { return jobNumber.MatchString(s) }
 // IsNode reports whether s is the name of one node.
 func IsNode(s string) bool { return nodeName.MatchString(s) }
 
-// jobOf is s if it is the number of a job, else nothing.
+// jobOf returns s if it is the number of a job, otherwise "".
 func jobOf(s string) string {
 	if !IsJob(s) {
 		return ""
@@ -33,12 +33,12 @@ func jobOf(s string) string {
 	return s
 }
 
-// A fieldRule says what a field of an answer must be.
+// A fieldRule states what a field of an answer must be.
 type fieldRule struct {
 	key  string
 	what string
 	good func(string) bool
-	// needed are the kinds of lines that must have it; elsewhere it may be missing or empty.
+	// needed are the kinds of lines that must have it; in others it may be missing or empty.
 	needed []string
 }
 
@@ -50,8 +50,8 @@ var fieldRules = []fieldRule{
 	{"addr", "address", isAddr, []string{"listening", "elsewhere", "vanished"}},
 }
 
-// checkFields refuses a line with a field that is not what it must be, as a whole: the host where
-// it comes from cannot be relied on. Rows of a list are judged one by one (see parseFound).
+// checkFields returns an error if a field of the line is not what it must be: the host that sent
+// the line is not reliable. Rows of a list are checked one by one (see parseFound).
 func (l line) checkFields() error {
 	if l.kind == "session" || l.kind == "swept" {
 		return nil
@@ -66,7 +66,7 @@ func (l line) checkFields() error {
 	return nil
 }
 
-// isListed reports whether a row of a list is of a session.
+// isListed reports whether a row of a list describes a session.
 func (l line) isListed() bool { return sessionid.IsID(l.get("id")) }
 
 func isPort(s string) bool {
@@ -79,7 +79,8 @@ func isAddr(s string) bool {
 	return err == nil
 }
 
-// reachableAddresses returns those of the texts that are addresses under which another host may reach this one, four at most.
+// reachableAddresses returns the texts that are addresses by which another host can reach the node,
+// at most four.
 func reachableAddresses(texts []string) []string {
 	var found []string
 	for _, text := range texts {

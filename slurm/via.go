@@ -9,23 +9,24 @@ import (
 	"al.essio.dev/pkg/shellescape"
 )
 
-// Via is how an allocation is asked for. What is asked for, and what happens after the
-// grant, is the same.
+// Via selects the commands that request an allocation. The request and everything after the grant
+// are the same.
 type Via string
 
 const (
-	// ViaAuto: by salloc, which Slurm tries at once. A request that has to wait is taken back and given
-	// to sbatch in the same moment, so that no process on the login node is needed while it waits.
-	// Where one of the two does not take the request, the other is asked, and a note says so.
+	// ViaAuto uses salloc, which Slurm tries at once. If the request has to wait, the remote half
+	// takes it back and gives it to sbatch in the same moment, so it needs no process on the login
+	// node while it waits. If one command refuses the request, the other one is asked, and a note
+	// reports that.
 	ViaAuto Via = "auto"
-	// ViaSalloc: by salloc alone, a process on the login node, with which the request ends.
+	// ViaSalloc uses salloc alone: a process on the login node, with which a pending request ends.
 	ViaSalloc Via = "salloc"
-	// ViaSbatch: by sbatch alone. Slurm's scheduler tries it when it has a turn, mostly within a
-	// second. No process on the login node is needed, from the request to the end.
+	// ViaSbatch uses sbatch alone. Slurm's scheduler tries the request at its next turn, mostly
+	// within a second. From the request to the end, no process on the login node is needed.
 	ViaSbatch Via = "sbatch"
 )
 
-// Vias are all of them; the zero value means ViaAuto.
+// Vias are all values of Via; the zero value means ViaAuto.
 var Vias = []Via{ViaAuto, ViaSalloc, ViaSbatch}
 
 func (r Request) effectiveVia() Via {
@@ -35,29 +36,29 @@ func (r Request) effectiveVia() Via {
 	return r.Via
 }
 
-// deadlineValue is the value of salloc's --deadline for a request that may wait for so long;
-// "": none. Slurm takes a pending job away once it could not end before its deadline any more,
-// so that is the wait and the time limit. A job that is running at its deadline is left
-// alone (seen on 24.11, with a time limit that was raised beyond it), so none that was
-// granted in time is ever cut.
+// deadlineValue returns the value of salloc's --deadline for a request that may wait for this time;
+// "": none. Slurm removes a pending job that can no longer end before its deadline, so the deadline
+// is the wait and the time limit from now. Slurm leaves a job that runs at its deadline alone (seen
+// on 24.11, with a time limit that was raised beyond it). So a job that was granted in time is
+// never cut.
 //
-// Where the time limit is the partition's default, it is not known here: Slurm counts with
-// it all the same, refuses a deadline that is too near for it, and would let one that is too
-// far lapse into hours. Then there is none; nor can it be added later, since a job's owner
-// may not change it.
+// Without a time limit in the request, there is no deadline. Slurm counts with the partition's
+// default, which is unknown here. It refuses a deadline that is too near for this default, and a
+// deadline that is too far would allow hours of waiting. The job's owner may not add a deadline
+// later.
 func (r Request) deadlineValue(wait time.Duration) string {
 	limit, ok := timeLimit(r.Time)
 	if !ok || wait <= 0 {
 		return ""
 	}
 	if slices.ContainsFunc(r.Extra, func(word string) bool { return hasOption(word, "deadline", "time-min", "time") }) {
-		return "" // the user's own, or another time limit
+		return "" // the user's own deadline, or another time limit
 	}
 	return "now+" + strconv.FormatInt(int64((wait+limit+time.Second-1)/time.Second), 10)
 }
 
-// TimeLimit is how long the job may run; false: it is for the site to say. Slurm takes the
-// last option, so that one in Extra overrides Time.
+// TimeLimit returns how long the job may run; false if the site decides. Slurm takes the last
+// option, so an option in Extra overrides Time.
 func (r Request) TimeLimit() (time.Duration, bool) {
 	limit := ""
 	for _, option := range canonicalOptions(r.Args()) {
@@ -68,14 +69,14 @@ func (r Request) TimeLimit() (time.Duration, bool) {
 	return timeLimit(limit)
 }
 
-// timeLimit reads a time limit as CheckTime has it, rounded up to minutes as Slurm does.
-// false: there is none, or it is the site's.
+// timeLimit parses a time limit that CheckTime accepts, rounded up to minutes as Slurm does. It
+// returns false if there is no limit, or if it is the site's.
 func timeLimit(s string) (time.Duration, bool) {
 	if s == "" || CheckTime(s) != nil {
 		return 0, false
 	}
 	n := func(s string) int {
-		v, _ := strconv.Atoi(s) // CheckTime has been here; UNLIMITED is 0
+		v, _ := strconv.Atoi(s) // CheckTime has accepted it; UNLIMITED is 0
 		return v
 	}
 	seconds := 0
@@ -98,10 +99,10 @@ func timeLimit(s string) (time.Duration, bool) {
 	return time.Duration(minutes) * time.Minute, minutes > 0
 }
 
-// CommandLines returns the commands that ask for the allocation, as a shell would have to
-// be given them. {dir} is the session's directory.
+// CommandLines returns the commands that request the allocation, in a shell's syntax. {dir} is the
+// session's directory.
 func (r Request) CommandLines(id string) []string {
-	// The user's options come last: none of them can take a word of ours for its value.
+	// The user's options come last, so none of them can take a word of ours as its value.
 	sbatch := shellescape.QuoteCommand([]string{"sbatch", "--parsable", "--job-name=" + JobName(id), "--export=ALL", "--no-requeue"}) +
 		` --output={dir}/batch.log --wrap='exec bash --noprofile --norc -p {dir}/remote.sh batch'`
 	if args := r.Args(); len(args) > 0 {

@@ -14,25 +14,25 @@ import (
 // A Listener is what listens on a port of a node, as the user sees it there.
 type Listener struct {
 	Verdict string // none, ours, wide, foreign
-	Addr    string // to forward to, host:port
+	Addr    string // the address to forward to, host:port
 	Bound   string // the address that it is bound to
-	Owner   string // of a foreign one: the user's name or, if that is not known there, the uid
-	Job     string // of one of the user's own: in which its process runs, if the node shows it; a Watch with a Session does not look
+	Owner   string // of a foreign one: the user's name or, if the node does not know it, the uid
+	Job     string // of the user's own: the job of its process, if known; "" with PortMonitor.Session
 }
 
-// Ours reports whether it is the user's own.
+// Ours reports whether the listener is the user's own.
 func (l Listener) Ours() bool { return l.Verdict == "ours" || l.Verdict == "wide" }
 
-// A PortMonitor is an eye on the ports of one node, and on one of them above all. Its looks
-// tell whose socket listens there now, by the uid that the kernel shows for it (proc(5),
-// /proc/net/tcp). One shell there serves all ports: sshd bounds how many a connection
-// may have (MaxSessions).
+// A PortMonitor watches the ports of one node, one of them continuously. Its probes report whose
+// socket listens on a port, by the uid that the kernel shows for it (proc(5), /proc/net/tcp). One
+// shell on the node serves all ports, because sshd limits the sessions of a connection
+// (MaxSessions).
 type PortMonitor struct {
-	Session string // with whose directory the shell ends, if its client vanishes; "": it stays until sshd notices
+	Session string // if the client vanishes, the shell ends with this session's directory; "": when sshd notices
 
-	// Job, Runner and Lease have the session's lease renewed in its runner, a process of that
-	// node and job, beside the file on the login node. Unrenewed is called if the runner is
-	// not there. Runner 0: nothing is renewed.
+	// Job, Runner and Lease let the shell renew the session's lease in its runner, a process of
+	// that node and job, in addition to the file on the login node. Unrenewed is called if the
+	// runner is not there. Runner 0: nothing is renewed.
 	Job       string
 	Runner    int
 	Lease     time.Duration
@@ -40,30 +40,30 @@ type PortMonitor struct {
 
 	port  int
 	every time.Duration
-	wake  chan struct{} // there is more to be sent
+	wake  chan struct{} // signals sendProbes that there is more to send
 
 	mu     sync.Mutex
 	probes map[int]*portProbe // by port
 }
 
-// A portProbe is the looks at one port.
+// A portProbe counts the probes of one port.
 type portProbe struct {
-	asked   uint64 // looks that were asked for
-	sent    uint64 // of these, those that were asked of the node
-	seen    uint64 // the last of them that was answered
+	asked   uint64 // probes that were requested
+	sent    uint64 // of these, probes that were sent to the node
+	seen    uint64 // the last probe that was answered
 	last    Listener
-	changed chan struct{} // closed and renewed when that changes
+	changed chan struct{} // closed and replaced when seen changes
 }
 
-// NewPortMonitor returns the watch over a node. It looks at the port by itself every so often
-// (whole seconds), beside the looks that are asked for, at this and other ports.
+// NewPortMonitor returns a PortMonitor of a node. It checks the port at this interval (whole
+// seconds), in addition to the probes that are requested, of this and other ports.
 func NewPortMonitor(port int, every time.Duration) *PortMonitor {
 	return &PortMonitor{port: port, every: every, wake: make(chan struct{}, 1), probes: map[int]*portProbe{}}
 }
 
-// Run has the node, which remote is, look, and hands what it sees at the watch's port to
-// handle: at once, and whenever that changes, until ctx or the connection ends or handle
-// returns an error. It may be run again when it has ended.
+// Run lets the node, which remote is, check the ports. It passes what listens on the monitor's port
+// to handle, at once and at each change, until ctx or the connection ends or handle returns an
+// error. It may run again when it has ended.
 func (w *PortMonitor) Run(ctx context.Context, remote Remote, handle func(Listener) error) error {
 	v := new(vars)
 	v.setValue("cscs_port", strconv.Itoa(w.port))
@@ -74,7 +74,7 @@ func (w *PortMonitor) Run(ctx context.Context, remote Remote, handle func(Listen
 		v.setID(w.Session)
 	}
 	v.setValue("cscs_job", w.Job)
-	var lease time.Duration // by which the node takes the client for silent; 0: it does not
+	var lease time.Duration // time after which the node takes the client as silent; 0: never
 	if w.isLeaseRenewed() {
 		lease = w.Lease
 	}
@@ -113,11 +113,12 @@ func (w *PortMonitor) Run(ctx context.Context, remote Remote, handle func(Listen
 	return c.run(ctx, remote)
 }
 
-// isLeaseRenewed reports whether the lease is renewed. Then the node hears of the client from time to time.
+// isLeaseRenewed reports whether Run renews the lease. If so, the node gets a line from the client
+// at intervals.
 func (w *PortMonitor) isLeaseRenewed() bool { return w.Runner > 0 && w.Lease > 0 }
 
-// Probe returns what a look at a port shows that was taken after Look was called. It
-// waits for a Run that is under way, or to come.
+// Probe returns what listens on a port, by a check that the node makes after this call. It waits
+// for a Run that is running or still to come.
 func (w *PortMonitor) Probe(ctx context.Context, port int) (Listener, error) {
 	w.mu.Lock()
 	g := w.probes[port]
@@ -125,7 +126,7 @@ func (w *PortMonitor) Probe(ctx context.Context, port int) (Listener, error) {
 		g = &portProbe{changed: make(chan struct{})}
 		w.probes[port] = g
 	}
-	if g.asked == g.sent { // else the next to be sent is early enough for us too
+	if g.asked == g.sent { // otherwise the next probe to be sent serves this call too
 		g.asked++
 		w.wakeSender()
 	}
@@ -146,7 +147,7 @@ func (w *PortMonitor) Probe(ctx context.Context, port int) (Listener, error) {
 	}
 }
 
-// requeueUnanswered has what an earlier Run did not answer asked once more.
+// requeueUnanswered marks the probes that an earlier Run did not get answered as not sent.
 func (w *PortMonitor) requeueUnanswered() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -163,13 +164,13 @@ func (w *PortMonitor) wakeSender() {
 	}
 }
 
-// probePause lies between two looks. A look costs the node some milliseconds (the kernel
-// walks all its sockets for it), and a page of a hundred connections at once need not
-// keep a core of it busy.
+// probePause is the time between two probes. A probe costs the node some milliseconds, because the
+// kernel walks all its sockets. A page of a hundred connections at once must not keep a core of the
+// node busy.
 const probePause = 8 * time.Millisecond
 
-// sendProbes writes the number and port of each look that is to be taken, and renews the lease. Looks
-// at a port that are asked for within the pause become one.
+// sendProbes writes the number and port of each due probe, and renews the lease. Probes of a port
+// that are requested within the pause become one.
 func (w *PortMonitor) sendProbes(ctx context.Context, feed io.Writer) {
 	var renew <-chan time.Time
 	if w.isLeaseRenewed() {
@@ -201,7 +202,7 @@ func (w *PortMonitor) sendProbes(ctx context.Context, feed io.Writer) {
 	}
 }
 
-// dueLines is what is to be written now.
+// dueLines returns the lines of the probes that are due, and counts them as sent.
 func (w *PortMonitor) dueLines() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -215,6 +216,7 @@ func (w *PortMonitor) dueLines() string {
 	return b.String()
 }
 
+// recordAnswer records the answer to probe n of a port and wakes the callers of Probe.
 func (w *PortMonitor) recordAnswer(port int, n uint64, l Listener) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -76,7 +76,7 @@ func (d *deps) attachSession(ctx context.Context, o *options, args []string) err
 	})
 }
 
-// targetRecord is the session that is meant.
+// targetRecord returns the session that the arguments and --cluster name.
 func (d *deps) targetRecord(o *options, args []string) (live.Record, error) {
 	prefix := ""
 	if len(args) > 0 {
@@ -93,11 +93,10 @@ func (d *deps) targetRecord(o *options, args []string) (live.Record, error) {
 	return l.Record, err
 }
 
-// resolveSession is the session that this machine knows by that ID, or prefix of one. For one that
-// it does not know, it is what there is to look for, and where: no more than the cluster,
-// and as much of the ID as was given.
+// resolveSession returns the session of this machine with that ID or prefix. If there is none, it returns a
+// record to search on a cluster by: only the cluster and the given prefix.
 func (d *deps) resolveSession(o *options, all []live.Listed, prefix string) (live.Listed, error) {
-	prefix = strings.ToLower(prefix) // as IDs are on the cluster
+	prefix = strings.ToLower(prefix) // the cluster's IDs are in lower case
 	l, err := live.Find(all, prefix)
 	var unknown *live.UnknownError
 	if err == nil || !errors.As(err, &unknown) {
@@ -112,7 +111,7 @@ func (d *deps) resolveSession(o *options, all []live.Listed, prefix string) (liv
 		cluster = cfg.Default()
 	}
 	if cluster == "" {
-		return l, err // and there is nobody to be asked
+		return l, err // there is no cluster to ask
 	}
 	return live.Listed{Record: live.Record{ID: prefix, Cluster: cluster}}, nil
 }

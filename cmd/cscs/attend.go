@@ -14,35 +14,33 @@ import (
 	"github.com/alps-tunnel/cscs/session"
 )
 
-// An attendance is what other terminals see of the session that this process attends: its
-// record, and the control socket over which they ask for its end. A session is not worth
-// less without them: what goes wrong with them is a warning.
+// An attendance is what other terminals see of the session that this process attends: its record, and the
+// control socket over which they stop it. The session works without them, so their errors are warnings.
 type attendance struct {
 	start *start
 
 	mu    sync.Mutex
 	rec   live.Record
-	entry *live.Entry   // nil: another process of this machine has the record, or none can be made
-	ctl   *live.Control // nil: likewise
-	guest *live.Guest   // as which we are known while another process has the record
+	entry *live.Entry   // nil: another process of this machine has the record, or it cannot be made
+	ctl   *live.Control // nil: as for entry
+	guest *live.Guest   // registers this process while another one has the record
 	link  string
 	last  session.Event
 
-	detached bool // the session goes on without this process
+	detached bool // the session continues without this process
 
-	hint string // of the error that was told last
+	hint string // hint of the last error event
 
 	tasks  conc.WaitGroup
 	cancel context.CancelFunc // nil: the attendance has not begun
 }
 
 const (
-	seenEvery = 30 * time.Second // how often a record is told that its process lives
-	tryEvery  = time.Second      // how often one that another process has is tried for
+	seenEvery = 30 * time.Second // how often the record is renewed
+	tryEvery  = time.Second      // how often this process tries to get another's record
 )
 
-// beginAttendance begins the attendance of a session that is about to begin: the record is there
-// before anything is asked of anybody.
+// beginAttendance publishes the record of a session that is about to begin, before any host is contacted.
 func (s *start) beginAttendance(r live.Record) *attendance {
 	a := &attendance{start: s}
 	r.State, r.Begun = live.Connecting, time.Now().UTC().Truncate(time.Second)
@@ -50,8 +48,8 @@ func (s *start) beginAttendance(r live.Record) *attendance {
 	return a
 }
 
-// publishRecord makes the record and the control socket. If another process of this machine has
-// them, they become ours when that has left the session.
+// publishRecord makes the record and the control socket. If another process of this machine has them, this
+// process gets them when that one leaves the session.
 func (a *attendance) publishRecord(r live.Record) {
 	s := a.start
 	r.ID, r.Cluster, r.PID = s.id, s.cluster.Name, os.Getpid()
@@ -73,7 +71,7 @@ func (a *attendance) publishRecord(r live.Record) {
 	}
 }
 
-// takeRecord takes the record, and opens the control socket.
+// takeRecord takes the record and opens the control socket.
 func (a *attendance) takeRecord() error {
 	state, err := stateDir()
 	if err != nil {
@@ -94,7 +92,7 @@ func (a *attendance) takeRecord() error {
 	return entry.Write(a.rec)
 }
 
-// joinAsGuest makes this process known beside the one that has the record.
+// joinAsGuest registers this process beside the one that has the record.
 func (a *attendance) joinAsGuest() {
 	state, err := stateDir()
 	if err == nil {
@@ -105,7 +103,7 @@ func (a *attendance) joinAsGuest() {
 	}
 }
 
-// maintainRecord tells the record that this process lives, or tries to get it.
+// maintainRecord renews the record regularly, or tries to get it, until ctx ends.
 func (a *attendance) maintainRecord(ctx context.Context) {
 	tick := time.NewTicker(tryEvery)
 	defer tick.Stop()
@@ -121,7 +119,7 @@ func (a *attendance) maintainRecord(ctx context.Context) {
 		a.mu.Unlock()
 		switch {
 		case !have:
-			if a.takeRecord() == nil { // else again soon
+			if a.takeRecord() == nil { // otherwise the next tick tries again
 				a.guest.Leave()
 				a.guest = nil
 			}
@@ -143,7 +141,7 @@ func (a *attendance) updateRecord(change func(*live.Record) bool) {
 	}
 }
 
-// handleEvent shows an event of the session's, and takes it into the record.
+// handleEvent shows an event of the session and updates the record.
 func (a *attendance) handleEvent(e session.Event) {
 	a.mu.Lock()
 	a.last = e
@@ -162,8 +160,8 @@ func (a *attendance) handleEvent(e session.Event) {
 	a.start.showEvent(e)
 }
 
-// endAttendance ends the attendance: with the session, of which nothing is to be known any more, or
-// without.
+// endAttendance ends the attendance and removes the record. It keeps the record if the session was detached or
+// its teardown failed.
 func (a *attendance) endAttendance(err error) {
 	if a.cancel == nil {
 		return
@@ -192,7 +190,7 @@ func (a *attendance) endAttendance(err error) {
 		return
 	}
 	o := live.Outcome{Reason: a.last.Reason, Hint: a.hint, Detached: a.detached}
-	if a.last.Stopped { // "from elsewhere" is not true where this is shown
+	if a.last.Stopped { // its reason names another terminal, which is wrong in that one
 		o.Reason = "stopped"
 		if a.rec.Job != "" {
 			o.Reason += ": job " + a.rec.Job + " has ended"
@@ -205,7 +203,7 @@ func (a *attendance) endAttendance(err error) {
 	a.entry.Tidy()
 }
 
-// leaveRecord keeps the record for whoever comes next.
+// leaveRecord keeps the record for cscs attach and cscs stop, and releases its lock.
 func (a *attendance) leaveRecord(state, reason string) {
 	a.updateRecord(func(r *live.Record) bool {
 		r.State, r.Reason, r.Control = state, reason, ""

@@ -11,7 +11,7 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// markRun is for commands that begin a session, or pick one up.
+// markRun is for commands that start a session or attach to one.
 func markRun(cmd *cobra.Command) {
 	cmd.Annotations = map[string]string{showsExitStatus: "yes"}
 	completeCluster(cmd)
@@ -27,14 +27,14 @@ func markRun(cmd *cobra.Command) {
 	completeFlag(cmd, "job", func(k completionSource) []string { return k.jobCompletions() })
 	for _, name := range []string{"user", "port", "local-port", "time", "account", "qos", "nodes", "nodelist", "gpus", "mem",
 		"constraint", "reservation", "slurm", "env", "setup", "uenv", "view", "queue-timeout", "start-timeout", "lease", "idle", "persist",
-		"venv", "workdir", "logdir", "ready", "path"} { // what they name is on the cluster, if anywhere
+		"venv", "workdir", "logdir", "ready", "path"} { // their values are on the cluster, if anywhere
 		if cmd.Flags().Lookup(name) != nil {
-			_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions) // it exists, and is registered once
+			_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions) // the flag exists and is registered once
 		}
 	}
 }
 
-// completeCluster offers the known clusters as values of --cluster.
+// completeCluster completes --cluster by the known clusters.
 func completeCluster(cmd *cobra.Command) {
 	var none deps
 	err := cmd.RegisterFlagCompletionFunc("cluster", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -45,7 +45,7 @@ func completeCluster(cmd *cobra.Command) {
 		return cfg.Known(), cobra.ShellCompDirectiveNoFileComp
 	})
 	if err != nil {
-		panic(err) // the flag is not there: a mistake of ours that every test sees
+		panic(err) // the flag is missing; every test finds this error
 	}
 }
 
@@ -57,8 +57,8 @@ func completeRecipes(_ *cobra.Command, args []string, _ string) ([]string, cobra
 	return cfg.Recipes(), cobra.ShellCompDirectiveNoFileComp
 }
 
-// A completionSource is what this machine knows of a cluster without asking it: its sessions, those that have
-// ended lately, and config.toml.
+// A completionSource is what this machine knows of a cluster without asking it: its live sessions, those that
+// ended recently, and config.toml.
 type completionSource struct {
 	cfg     *site.Config
 	cluster string // "": any
@@ -66,7 +66,7 @@ type completionSource struct {
 	ended   []live.Ended
 }
 
-// completeFlag completes the values of a flag by what this machine knows of the cluster that is named.
+// completeFlag completes the values of a flag by what this machine knows of the chosen cluster.
 func completeFlag(cmd *cobra.Command, flag string, values func(completionSource) []string) {
 	if cmd.Flags().Lookup(flag) == nil {
 		return
@@ -98,14 +98,14 @@ func completeFlag(cmd *cobra.Command, flag string, values func(completionSource)
 			}
 		}
 		return values(k), cobra.ShellCompDirectiveNoFileComp
-	}) // the flag exists, and is registered once
+	}) // the flag exists and is registered once
 }
 
 func (k completionSource) isForCluster(cluster string) bool {
 	return k.cluster == "" || k.cluster == cluster
 }
 
-// partitionNames are those of config.toml, and those that sessions had.
+// partitionNames returns the partitions of config.toml and of sessions.
 func (k completionSource) partitionNames() []string {
 	all := k.cfg.Presets("partition", k.cluster)
 	for _, l := range k.live {
@@ -117,7 +117,7 @@ func (k completionSource) partitionNames() []string {
 	return sortUnique(all)
 }
 
-// nodeNames are those of the live sessions.
+// nodeNames returns the nodes of live sessions.
 func (k completionSource) nodeNames() []string {
 	var all []string
 	for _, l := range k.live {
@@ -126,7 +126,7 @@ func (k completionSource) nodeNames() []string {
 	return sortUnique(all)
 }
 
-// jobCompletions are those of the live sessions.
+// jobCompletions returns the jobs of live sessions.
 func (k completionSource) jobCompletions() []string {
 	var all []string
 	for _, l := range k.live {
@@ -137,7 +137,7 @@ func (k completionSource) jobCompletions() []string {
 	return all
 }
 
-// sortUnique are the words that are not empty, sorted, each once.
+// sortUnique sorts the words and removes duplicates and empty words.
 func sortUnique(all []string) []string {
 	slices.Sort(all)
 	return slices.DeleteFunc(slices.Compact(all), func(s string) bool { return s == "" })

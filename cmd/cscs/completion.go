@@ -18,7 +18,7 @@ import (
 //go:embed completion.bash
 var bashWords string
 
-// shells are those that there is a completion script for, each with the line that loads it.
+// shells lists the supported shells, each with the line that loads its completion script.
 var shells = []struct {
 	name, load string
 	write      func(root *cobra.Command, to io.Writer) error
@@ -65,7 +65,7 @@ The script for bash needs no bash-completion package.`,
 	}
 }
 
-// writeBash writes cobra's script, with a function of its own that bash takes in place of the first.
+// writeBash writes cobra's script, followed by a function that replaces one of cobra's.
 func writeBash(root *cobra.Command, to io.Writer) error {
 	var script bytes.Buffer
 	if err := root.GenBashCompletionV2(&script, true); err != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/site"
 )
 
-// demoLease is short: what a demo leaves that was killed shall not be there for long.
+// demoLease is short, so that the remains of a killed demo are removed soon.
 const demoLease = 30 * time.Second
 
 func newDemoCommand(d *deps) *cobra.Command {
@@ -50,7 +50,7 @@ uses it or a job runs there.`,
 				}
 				return app.Jupyter(args, "")
 			}
-			// Whoever has started the cluster had a PATH of their own.
+			// The process that started the cluster may have another PATH.
 			j.env = []string{"PATH=" + os.Getenv("PATH")}
 			if wait := durationValue(queue); wait > 0 {
 				seconds := int((wait + time.Second - 1) / time.Second)
@@ -80,12 +80,12 @@ uses it or a job runs there.`,
 	j.addHere(cmd, runsOut|plansOnly)
 	cmd.Annotations = map[string]string{showsExitStatus: "yes"}
 	for _, name := range []string{"queue", "local-port"} {
-		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions) // it exists, and is registered once
+		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions) // the flag exists and is registered once
 	}
 	return cmd
 }
 
-// demoIntro says what is about to be shown.
+// demoIntro says what the demo shows.
 func demoIntro(page bool) string {
 	what := "JupyterLab is this machine's own"
 	switch {
@@ -97,7 +97,7 @@ func demoIntro(page bool) string {
 	return "a cluster of two nodes, inside of this program; " + what
 }
 
-// haveJupyter: is there a JupyterLab on the PATH? The program jupyter alone may have other parts.
+// haveJupyter reports whether JupyterLab is on the PATH. The program jupyter alone may have other parts.
 func haveJupyter() bool {
 	for _, program := range []string{"jupyter", "jupyter-lab"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -107,15 +107,15 @@ func haveJupyter() bool {
 	return true
 }
 
-// A demoVisit keeps the embedded cluster alive for as long as this command runs, if it has
-// asked for it. The zero value is that of a command that has not.
+// A demoVisit keeps the embedded cluster alive while this command runs, if the command uses it. The zero value
+// is for a command that does not.
 type demoVisit struct {
 	mu    sync.Mutex
 	visit *demo.Visit
 }
 
-// loadSites are the clusters that are known here. The embedded one is among them, and is made
-// when it is asked for, or joined if another process has made it.
+// loadSites returns the known clusters. The embedded one is among them. It is started on first use, or joined
+// if another process has started it.
 func (d *deps) loadSites() (*site.Config, error) {
 	return site.Load(site.Made{Name: demo.Name, Make: d.demo.enter})
 }
@@ -143,7 +143,7 @@ func demoPlace() (demo.Place, error) {
 	return demo.Place{Dir: filepath.Join(dir, "demo")}, err
 }
 
-// forgetGoneDemos is forgetDemos if the cluster is not there. It makes none.
+// forgetGoneDemos calls forgetDemos if the cluster does not run. It starts none.
 func (d *deps) forgetGoneDemos() {
 	cfg, err := d.loadSites()
 	if err != nil || !cfg.Makes(demo.Name) {
@@ -158,12 +158,11 @@ func (d *deps) forgetGoneDemos() {
 	}
 }
 
-// forgetDemos forgets the sessions of a cluster that is not there any more, whose processes
-// were killed with it.
+// forgetDemos removes the records of sessions whose cluster is gone. Their processes were killed with it.
 func forgetDemos() {
 	store, all, err := loadRecords()
 	if err != nil {
-		return // they are listed for longer, and that is all
+		return // the records only stay longer
 	}
 	for _, l := range all {
 		if l.Cluster == demo.Name && !l.Attended {
@@ -172,7 +171,7 @@ func forgetDemos() {
 	}
 }
 
-// leave ends the visit. If nobody else needs the cluster, it is gone when this returns.
+// leave ends the visit. If no other process uses the cluster, it is gone when leave returns.
 func (v *demoVisit) leave() {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -41,7 +41,7 @@ status is that of a command that meets the first failure; a warning is none.`,
 			return d.runDoctor(cmd.Context(), o)
 		},
 	}
-	o.addWhereBy(cmd, nil) // what is wrong with a key is for its check to say
+	o.addWhereBy(cmd, nil) // the check of the key reports what is wrong with it
 	g := newGroup("Here")
 	g.addFlag(&o.account, "account", "A", "NAME", "account that jobs are to be charged to", checkWord)
 	g.addFlag(&o.localPort, "local-port", "", "PORT", "local port that is needed", checkPort("leave --local-port out for a free one"))
@@ -52,7 +52,7 @@ status is that of a command that meets the first failure; a warning is none.`,
 	return cmd
 }
 
-// The ports that servers usually get here: JupyterLab's and TensorBoard's.
+// usualPorts are the usual local ports of JupyterLab and TensorBoard.
 var usualPorts = []int{8888, 6006}
 
 func (d *deps) runDoctor(ctx context.Context, o *options) error {
@@ -89,7 +89,7 @@ func (d *deps) runDoctor(ctx context.Context, o *options) error {
 	if p := portValue(o.localPort); p != 0 {
 		cfg.Ports, cfg.MustHave = []int{p}, true
 	}
-	if c, err := d.loadSites(); err == nil { // else the first check tells
+	if c, err := d.loadSites(); err == nil { // otherwise the first check reports the error
 		if path, err := c.SSHConfigPath(); err == nil {
 			cfg.SSHConfig = path
 		}
@@ -107,7 +107,7 @@ func (d *deps) runDoctor(ctx context.Context, o *options) error {
 	return markTold(worst)
 }
 
-// doctorsCluster is the one that is looked at.
+// doctorsCluster returns the name of the cluster to check.
 func (d *deps) doctorsCluster(o *options) string {
 	if name := lastValue(o.cluster); name != "" {
 		return name
@@ -115,13 +115,12 @@ func (d *deps) doctorsCluster(o *options) string {
 	if c, err := d.loadSites(); err == nil && c.Default() != "" {
 		return c.Default()
 	}
-	return "daint" // the way to any other begins like that to this one
+	return "daint" // the way to any other cluster begins in the same way
 }
 
-// openDoctorsKey asks for the passphrase of the key, if it has one that has to be asked for and
-// a person is there. An agent that asks its user has the time for that. What else is wrong, and what
-// takes too long, is for the checks to say; their context, which it returns, knows what the
-// agents have listed.
+// openDoctorsKey asks for the passphrase of the key if it needs one and there is a terminal. An agent that asks
+// its user gets the time for that. The checks report all other errors and timeouts. The returned context is for
+// the checks; it has the key lists of the agents.
 func (d *deps) openDoctorsKey(signals *interrupts, o *options, cluster string, ring *key.Ring) (checks context.Context) {
 	checks = (*key.Lists)(nil).In(signals.ctx)
 	ask := newPrompter(signals)
@@ -149,7 +148,7 @@ func (d *deps) openDoctorsKey(signals *interrupts, o *options, cluster string, r
 	return checks
 }
 
-// findWayFor is findWay, but goes on where something is wrong, as far as that leads.
+// findWayFor is findWay, but continues after errors as far as it can.
 func (d *deps) findWayFor(ctx context.Context, o *options, cluster string, ring *key.Ring, ask key.Prompter) (dw doctor.CheckTarget) {
 	cfg, err := d.loadSites()
 	var cl site.Cluster
@@ -167,7 +166,7 @@ func (d *deps) findWayFor(ctx context.Context, o *options, cluster string, ring 
 	dw.Hosts = w.hosts
 	for _, h := range w.hosts {
 		if slices.Contains([]string{"no", "off", "false", "accept-new"}, h.StrictHostKeyChecking) {
-			h.UserKnownHosts = append([]string{"none"}, h.UserKnownHosts...) // what is accepted is not written
+			h.UserKnownHosts = append([]string{"none"}, h.UserKnownHosts...) // so that no accepted key is written
 		}
 		keys, err := w.hostKeys(h, nil)
 		if err != nil {

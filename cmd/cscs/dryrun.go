@@ -12,8 +12,8 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// printWay prints the hops. What certificates and configurations have in them is cleaned: it is
-// from elsewhere.
+// printWay prints the hops. It cleans the contents of certificates and configurations, which come from
+// elsewhere.
 func printWay(out io.Writer, w *way, node string) {
 	fmt.Fprintln(out, "The way:")
 	for i := range w.hosts {
@@ -48,7 +48,8 @@ func dryRun(out io.Writer, w *way, cfg session.Config) {
 	fmt.Fprintf(out, "\nHere:\n  %s\n", localWords(cfg.LocalPort, cfg.App))
 }
 
-// serverCommandLine is the server's command line, without any secret: an App has those in its files.
+// serverCommandLine returns the server's command line. It has no secret, since an App keeps secrets in its
+// files.
 func serverCommandLine(a app.App, l slurm.Launch) string {
 	env := map[string]string{}
 	for _, m := range []map[string]string{l.Env, a.Env} {
@@ -60,7 +61,7 @@ func serverCommandLine(a app.App, l slurm.Launch) string {
 	return l.CommandLine()
 }
 
-// bootstrapLine is what --bootstrap would run.
+// bootstrapLine returns the command that --bootstrap would run.
 func bootstrapLine(a app.App, l slurm.Launch) string {
 	l.Package, l.Program = a.Package, a.Program
 	return l.BootstrapLine()

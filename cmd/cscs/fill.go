@@ -13,18 +13,18 @@ import (
 	"github.com/alps-tunnel/cscs/internal/site"
 )
 
-// envVar is the environment variable that stands for a flag.
+// envVar returns the environment variable for a flag.
 func envVar(flag string) string {
 	return "CSCS_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// whichCluster is for who names none.
+// whichCluster returns the error for a command without a cluster.
 func whichCluster(cfg *site.Config) error {
 	return &problem.UsageError{Message: "which cluster? none is named",
 		Hint: fmt.Sprintf("name one with --cluster (%s), or as default_cluster in %s", strings.Join(cfg.Known(), ", "), cfg.Path)}
 }
 
-// fillEnv sets the flags that the command line leaves open from the environment.
+// fillEnv sets the flags that are not on the command line from the environment.
 func fillEnv(flags *pflag.FlagSet) error {
 	failed := settleLease(flags)
 	flags.VisitAll(func(f *pflag.Flag) {
@@ -34,7 +34,7 @@ func fillEnv(flags *pflag.FlagSet) error {
 		}
 		values := []string{v}
 		if w, ok := f.Value.(*value); ok && w.many {
-			values = strings.Split(strings.TrimRight(v, "\n"), "\n") // one value a line
+			values = strings.Split(strings.TrimRight(v, "\n"), "\n") // one value per line
 		}
 		for _, v := range values {
 			if err := flags.Set(f.Name, v); err != nil {
@@ -49,15 +49,15 @@ func fillEnv(flags *pflag.FlagSet) error {
 	return failed
 }
 
-// settleLease makes one of --keep and --lease, as far as they are set: who says the one has
-// said the other, against what comes after it of the environment or config.toml.
+// settleLease derives --keep and --lease from each other. A source that sets one has also decided the other,
+// against later sources (the environment, config.toml).
 func settleLease(flags *pflag.FlagSet) error {
 	keep, lease := flags.Lookup("keep"), flags.Lookup("lease")
 	if keep == nil || lease == nil {
-		return nil // it begins no job
+		return nil // the command starts no job
 	}
 	kept := keep.Changed && keep.Value.String() == "true"
-	given, _ := time.ParseDuration(lease.Value.String()) // checkLease has been here
+	given, _ := time.ParseDuration(lease.Value.String()) // checkLease has checked it
 	switch {
 	case kept && lease.Changed && given > 0:
 		return &problem.UsageError{Message: "--keep and --lease " + lease.Value.String() + " exclude each other: is there to be a lease, or none?"}
@@ -69,13 +69,13 @@ func settleLease(flags *pflag.FlagSet) error {
 	return nil
 }
 
-// fillConfig sets the flags that are still open from config.toml. --env is filled up name by
-// name, so that a cluster's variables and those of today do not exclude each other.
+// fillConfig sets the flags that are still open from config.toml. It fills --env name by name, so that a
+// cluster's variables and those of the command line combine.
 func fillConfig(flags *pflag.FlagSet, settings []site.Setting) error {
 	for _, s := range settings {
 		f := flags.Lookup(s.Flag)
 		if f == nil {
-			continue // "time" means nothing to a tunnel
+			continue // a tunnel has no --time, for example
 		}
 		values := s.Values
 		if s.Flag == "env" {
@@ -93,7 +93,7 @@ func fillConfig(flags *pflag.FlagSet, settings []site.Setting) error {
 	return settleLease(flags)
 }
 
-// missingEnv are those NAME=VALUE whose names are not set yet.
+// missingEnv returns the NAME=VALUE entries whose names are not yet set.
 func missingEnv(values []string, have *value) []string {
 	set := map[string]bool{}
 	for _, kv := range *have.to {
@@ -109,7 +109,7 @@ func missingEnv(values []string, have *value) []string {
 	return out
 }
 
-// unwrapFlagError is what the check said, without the words that pflag puts around it.
+// unwrapFlagError returns the error of the check, without pflag's wrapping.
 func unwrapFlagError(err error) error {
 	if u, ok := err.(interface{ Unwrap() error }); ok && u.Unwrap() != nil {
 		return u.Unwrap()
@@ -117,8 +117,8 @@ func unwrapFlagError(err error) error {
 	return err
 }
 
-// fillFlags completes the flags, after fillEnv, from the recipe and the cluster. It returns
-// the cluster.
+// fillFlags sets the flags that are still open after fillEnv from the recipe and the cluster. It returns the
+// cluster.
 func (o *options) fillFlags(ctx context.Context, flags *pflag.FlagSet, load func() (*site.Config, error), recipe func(*site.Config) ([]site.Setting, error)) (*site.Config, site.Cluster, error) {
 	var none site.Cluster
 	if o.json && o.dryRun {

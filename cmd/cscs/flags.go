@@ -10,21 +10,20 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// options are the flags that commands share. Values are kept as they were
-// written, so that the environment and config.toml can set them just the same;
-// "" or nothing is "not set".
+// options are the flags that commands share. Values are kept as they were written, so that the environment and
+// config.toml can set them too. "" or an empty list means not set.
 type options struct {
 	cluster, user, identity []string
 	port, localPort         []string
 
-	protect *bool // nil: as the server needs it
+	protect *bool // nil: depends on the server
 
 	noBrowser, noNotify, noSign, json, dryRun, verbose, allowWideBind, bootstrap, forwardNew, keep, detach bool
 
-	askAs   string // who asks for a passphrase, if that has to be said
-	asGuest bool   // another's connection will do, for which no key is needed
+	askAs   string // names the program that asks for a passphrase, if necessary
+	asGuest bool   // use another process's connection if there is one, which needs no key
 
-	jobLimit time.Duration // how long the job may run that is asked for; 0: none is
+	jobLimit time.Duration // time limit of the requested job; 0: no job
 
 	setup, venv, workdir, env, uenv, view, environment []string
 	via, queueTimeout, startTimeout, lease, idle       []string
@@ -34,13 +33,13 @@ type options struct {
 	time, account, partition, qos, nodes, nodelist, gpus, mem, constraint, reservation, slurm []string
 }
 
-// A group is a heading in the help, and the flags below it.
+// A group is a heading of the help with its flags.
 type group struct {
 	title string
 	flags *pflag.FlagSet
 }
 
-const groupOf = "group" // annotation of a flag: its group's title
+const groupOf = "group" // annotation of a flag: the title of its group
 
 func (g group) addFlag(to *[]string, name, short, kind, usage string, check func(string) error) {
 	g.flags.VarP(&value{to: to, kind: kind, check: check}, name, short, usage)
@@ -51,10 +50,10 @@ func (g group) addMany(to *[]string, name, kind, usage string, check func(string
 	g.flags.Var(&value{to: to, kind: kind, many: true, free: free, check: check}, name, usage)
 }
 
-// newGroup begins a group; what is added until done is called is part of it.
+// newGroup returns an empty group. Once it has its flags, addToCommand adds them to a command.
 func newGroup(title string) group {
 	g := group{title, pflag.NewFlagSet(title, pflag.ContinueOnError)}
-	g.flags.SortFlags = false // the order of importance, not of the alphabet
+	g.flags.SortFlags = false // keep the order of importance
 	return g
 }
 
@@ -63,7 +62,7 @@ func (g group) addToCommand(cmd *cobra.Command) {
 	cmd.Flags().AddFlagSet(g.flags)
 }
 
-// addWhere adds the flags that say where it runs and who we are there.
+// addWhere adds the flags for the cluster, the user and the key there.
 func (o *options) addWhere(cmd *cobra.Command) {
 	o.addWhereBy(cmd, checkFile)
 	g := newGroup("Where")
@@ -71,7 +70,7 @@ func (o *options) addWhere(cmd *cobra.Command) {
 	g.addToCommand(cmd)
 }
 
-// addWhereBy is addWhere with what is asked of a key's name here, if anything.
+// addWhereBy is addWhere without --persist. checkIdentity checks the name of the key; nil: no check.
 func (o *options) addWhereBy(cmd *cobra.Command, checkIdentity func(string) error) {
 	g := newGroup("Where")
 	g.addFlag(&o.cluster, "cluster", "c", "NAME", "a cluster: built in, of config.toml, or a Host of ~/.ssh/config", checkWord)
@@ -81,7 +80,7 @@ func (o *options) addWhereBy(cmd *cobra.Command, checkIdentity func(string) erro
 	g.addToCommand(cmd)
 }
 
-// What else a command does on the laptop, for addHere.
+// here says what else a command does on the laptop, for addHere.
 type here int
 
 const (
@@ -93,7 +92,7 @@ func (o *options) addNoSign(g group) {
 	g.flags.BoolVar(&o.noSign, "no-sign", false, "never offer to have the key signed, as cscs key sign does")
 }
 
-// addHere adds the flags that say what happens on the laptop.
+// addHere adds the flags for what happens on the laptop.
 func (o *options) addHere(cmd *cobra.Command, does here) {
 	g := newGroup("Here")
 	g.addFlag(&o.localPort, "local-port", "", "PORT", "local port (default: that of --port, the server's usual one, or the next that is free)", checkPort("leave --local-port out for a free one"))
@@ -110,14 +109,14 @@ func (o *options) addHere(cmd *cobra.Command, does here) {
 	g.addToCommand(cmd)
 }
 
-// addVerbose adds the one flag of addHere that every command has that connects.
+// addVerbose adds --verbose to commands that connect but do not use addHere.
 func (o *options) addVerbose(cmd *cobra.Command) {
 	g := newGroup("Here")
 	g.flags.BoolVarP(&o.verbose, "verbose", "v", false, "tell more")
 	g.addToCommand(cmd)
 }
 
-// addServer adds the flags that say how the server is started on its node.
+// addServer adds the flags for the start of the server on its node.
 func (o *options) addServer(cmd *cobra.Command, ports bool) {
 	g := newGroup("Server")
 	if ports {
@@ -139,7 +138,7 @@ func (o *options) addServer(cmd *cobra.Command, ports bool) {
 	g.addToCommand(cmd)
 }
 
-// addSlurm adds Slurm's own flags.
+// addSlurm adds the flags for Slurm.
 func (o *options) addSlurm(cmd *cobra.Command) {
 	g := newGroup("Slurm (what is left out is the site's default)")
 	g.addFlag(&o.time, "time", "t", "TIME", "time limit: 2h, 90m, 1d12h, MINUTES, HH:MM:SS, DAYS-HH, …", checkTime)
@@ -162,9 +161,9 @@ func (o *options) addSlurm(cmd *cobra.Command) {
 	g.addToCommand(cmd)
 }
 
-// slurmRequest is what is asked of Slurm.
+// slurmRequest returns the request to Slurm.
 func (o *options) slurmRequest() slurm.Request {
-	limit, _ := slurm.ParseTime(lastValue(o.time)) // checkTime accepted it; "" stays that
+	limit, _ := slurm.ParseTime(lastValue(o.time)) // checkTime has accepted it; "" stays ""
 	_, extra := slurm.SplitOptions(o.slurm)
 	return slurm.Request{
 		Time: limit, Account: lastValue(o.account), Partition: lastValue(o.partition), QOS: lastValue(o.qos), Nodes: lastValue(o.nodes),
@@ -173,7 +172,7 @@ func (o *options) slurmRequest() slurm.Request {
 	}
 }
 
-// serverLaunch is how the server is started. What the app brings along is the session's to add.
+// serverLaunch returns how to start the server. The session adds what the app needs.
 func (o *options) serverLaunch() slurm.Launch {
 	l := slurm.Launch{
 		Setup: o.setup, Venv: lastValue(o.venv), Workdir: lastValue(o.workdir), AllowWideBind: o.allowWideBind, Bootstrap: o.bootstrap, ForwardNew: o.forwardNew,

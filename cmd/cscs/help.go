@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// printUsage prints what comes after a command's description: flags stand under the
-// heading of their group, since thirty in one alphabetical list help nobody.
+// printUsage prints the part of the help after a command's description. It groups the flags under headings,
+// since thirty in one alphabetical list are hard to read.
 func printUsage(cmd *cobra.Command) error {
 	w := cmd.OutOrStderr()
 	fmt.Fprintln(w, "Usage:")

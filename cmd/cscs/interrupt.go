@@ -12,22 +12,21 @@ import (
 	"github.com/alps-tunnel/cscs/session"
 )
 
-// interrupts hears the signals that ask for the end: the first begins the
-// teardown, the second ends all patience in it, the third ends everything at once. A fourth does
-// what it does to any program: whatever it is that does not end, it shall not keep the user.
+// interrupts handles the signals that end a session. The first begins the teardown, the second skips its waits,
+// the third ends everything at once. A fourth has its default action, so the user can always end the process.
 type interrupts struct {
-	ctx            context.Context // ends with the first, by session.ErrInterrupted
-	hurry, abandon context.Context // end with the second and the third
+	ctx            context.Context // ends at the first, with cause session.ErrInterrupted
+	hurry, abandon context.Context // end at the second and the third
 
 	interrupt      context.CancelCauseFunc
 	hasten         context.CancelFunc // ends hurry
-	hurryTimer     *time.Timer        // calls hasten before the system ends the process; nil: it does not
+	hurryTimer     *time.Timer        // calls hasten before the system ends the process; nil: no limit
 	mu             sync.Mutex
-	steps          []func() // what is left to be done, in order
-	restoreSignals func()   // has the signals be the system's after that
+	steps          []func() // the remaining steps, in order
+	restoreSignals func()   // restores the default signal handling after the last step
 }
 
-// newInterrupts makes them, without any signal, until stop is called.
+// newInterrupts returns interrupts without signals, until the caller calls stop.
 func newInterrupts(parent context.Context) (i *interrupts, stop func()) {
 	ctx, interrupt := context.WithCancelCause(parent)
 	hurry, hasten := context.WithCancel(context.WithoutCancel(parent))
@@ -44,18 +43,17 @@ func newInterrupts(parent context.Context) (i *interrupts, stop func()) {
 	}
 }
 
-// hearInterrupts hears them from now on, until stop is called.
+// hearInterrupts handles signals from now on, until the caller calls stop.
 func hearInterrupts(parent context.Context) (i *interrupts, stop func()) {
 	i, end := newInterrupts(parent)
 
-	// A reader of our output that goes away (head, a closed pager) must not
-	// kill us by SIGPIPE with a job on the cluster.
+	// If the reader of the output goes away (head, a closed pager), SIGPIPE must not end this process while its
+	// job runs.
 	signal.Ignore(syscall.SIGPIPE)
 	signals := make(chan os.Signal, 8)
 	heard := []os.Signal{syscall.SIGTERM}
 	for _, s := range []os.Signal{os.Interrupt, syscall.SIGHUP} {
-		// nohup, and a shell that starts a job in the background of a script, have the program
-		// ignore a signal. Notify would undo that.
+		// nohup, and shells for background jobs of scripts, set a signal to be ignored. Notify would undo that.
 		if !signal.Ignored(s) {
 			heard = append(heard, s)
 		}
@@ -82,31 +80,30 @@ func hearInterrupts(parent context.Context) (i *interrupts, stop func()) {
 	}
 }
 
-// handleSignal does what a signal asks for on that system (runtime.GOOS).
+// handleSignal handles a signal on that system (runtime.GOOS).
 func (i *interrupts) handleSignal(s os.Signal, system string) {
 	detaches, limit := readSignal(s, system)
 	if limit > 0 {
 		i.hurryTimer = time.AfterFunc(limit, i.hasten)
 	}
 	if detaches {
-		// The kernel and the shell each send one when a window is closed.
+		// When a window is closed, the kernel and the shell each send one.
 		i.endWithCause(session.ErrDetached)
 	} else {
 		i.raiseInterrupt()
 	}
 }
 
-// closeTime is how long the first, patient attempt to detach may take when the console is
-// closed. Windows ends the process 5 s after the event (HandlerRoutine, SetConsoleCtrlHandler).
-// If the cluster does not know by then that the session is left, the lease counts from the last
-// heartbeat.
+// closeTime is how long the first, patient attempt to detach may take when the console is closed. Windows ends
+// the process 5 s after the event (HandlerRoutine, SetConsoleCtrlHandler). If the cluster has not received the
+// detach by then, the lease counts from the last heartbeat.
 const closeTime = 3 * time.Second
 
-// readSignal reports whether a signal leaves a session running on that system (runtime.GOOS), and
-// within which time the process must be done, since the system ends it; 0: no limit.
+// readSignal reports whether a signal detaches the session on that system (runtime.GOOS). limit is the time
+// after which the process must hurry, since the system will end it; 0: none.
 //
-// On Windows, Go makes syscall.SIGTERM of CTRL_CLOSE_EVENT, CTRL_LOGOFF_EVENT and
-// CTRL_SHUTDOWN_EVENT, and of nothing else; of Ctrl-C and Ctrl-Break it makes os.Interrupt.
+// On Windows, Go turns CTRL_CLOSE_EVENT, CTRL_LOGOFF_EVENT and CTRL_SHUTDOWN_EVENT, and nothing else, into
+// syscall.SIGTERM. It turns Ctrl-C and Ctrl-Break into os.Interrupt.
 func readSignal(s os.Signal, system string) (detaches bool, limit time.Duration) {
 	switch {
 	case s == syscall.SIGTERM && system == "windows":
@@ -117,8 +114,8 @@ func readSignal(s os.Signal, system string) (detaches bool, limit time.Duration)
 	return false, 0
 }
 
-// hearInterrupt is for commands that leave nothing behind, wherever they are ended: the first
-// signal asks them to, the second ends the process.
+// hearInterrupt is for commands that leave nothing behind if they are ended at any point. The first signal asks
+// the command to end, the second ends the process.
 func hearInterrupt(parent context.Context) (i *interrupts, stop func()) {
 	i, stop = hearInterrupts(parent)
 	i.mu.Lock()
@@ -127,7 +124,7 @@ func hearInterrupt(parent context.Context) (i *interrupts, stop func()) {
 	return i, stop
 }
 
-// raiseInterrupt does the next step.
+// raiseInterrupt performs the next step.
 func (i *interrupts) raiseInterrupt() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -136,7 +133,7 @@ func (i *interrupts) raiseInterrupt() {
 	}
 }
 
-// runStep does what is next, by the way that is given. i.mu is held.
+// runStep removes the next step and calls do instead of it. The caller holds i.mu.
 func (i *interrupts) runStep(do func()) {
 	if i.steps = i.steps[1:]; len(i.steps) == 0 {
 		i.restoreSignals()
@@ -144,7 +141,7 @@ func (i *interrupts) runStep(do func()) {
 	do()
 }
 
-// endWithCause does the first step for another cause than a signal's, if that was not done yet.
+// endWithCause performs the first step with this cause, unless it has been performed.
 func (i *interrupts) endWithCause(cause error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -16,13 +16,13 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// A job is a command that allocates, starts an app and forwards to it: the three run
-// commands differ only in what they run.
+// A job is a command that allocates, starts an app and forwards to it. The three run commands differ only in
+// the app.
 type job struct {
 	options
 	recipe func(*site.Config) ([]site.Setting, error) // may be nil
-	app    func() (app.App, error)                    // called when all flags are filled
-	noLog  bool                                       // the server's log is not kept here
+	app    func() (app.App, error)                    // called once all flags are filled
+	noLog  bool                                       // keep no copy of the server's log
 }
 
 // addFlags adds the flags of a run command.
@@ -35,12 +35,12 @@ func (j *job) addFlags(cmd *cobra.Command) {
 }
 
 func (d *deps) runJob(cmd *cobra.Command, j *job) error {
-	// What a variable or config.toml presets is for the commands that can do it.
+	// Presets of variables and config.toml apply only to commands that know --bootstrap.
 	asked := cmd.Flags().Changed("bootstrap") && j.bootstrap
 	if err := fillEnv(cmd.Flags()); err != nil {
 		return err
 	}
-	if j.recipe == nil { // else the command is not known before config.toml is
+	if j.recipe == nil { // a recipe's command is known only once config.toml is read
 		if _, err := j.app(); err != nil {
 			return err
 		}
@@ -102,7 +102,7 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 	})
 }
 
-// sessionConfig is the one function that makes a session of flags.
+// sessionConfig makes the configuration of a session from the flags. No other function does.
 func (s *start) sessionConfig(a app.App) (session.Config, error) {
 	o := s.opts
 	logs, err := stateDir()

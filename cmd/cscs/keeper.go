@@ -21,8 +21,8 @@ import (
 
 const (
 	keepCommand         = "keep-connection"
-	keeperDialTimeout   = 10 * time.Second // for each hop; then the command dials by itself
-	keeperCheckInterval = 10 * time.Second // between two looks at the clock, which goes on while the machine sleeps, and at the socket
+	keeperDialTimeout   = 10 * time.Second // for each hop; after that the command dials itself
+	keeperCheckInterval = 10 * time.Second // between checks of the socket and of the time, which includes sleep
 )
 
 var (
@@ -30,9 +30,9 @@ var (
 	errRouteDiffers = errors.New("a process in the background finds other hosts or keys; it lacks most environment variables")
 )
 
-// newKeepCommand makes the command of a keeper: the process that --persist leaves in the background. It dials
-// as any command does, but asks no one. Its lines on stdout are warnings for the command that has started it;
-// "ready" ends them.
+// newKeepCommand makes the command of a keeper, the process that --persist leaves in the background. It dials
+// as any command does, but asks no questions. Its lines on stdout are warnings for the command that started it.
+// The last line is "ready".
 func newKeepCommand(d *deps) *cobra.Command {
 	o, way := &options{}, ""
 	cmd := &cobra.Command{
@@ -54,7 +54,7 @@ func newKeepCommand(d *deps) *cobra.Command {
 	return cmd
 }
 
-// runKeeper is the life of a keeper.
+// runKeeper runs a keeper: it dials, serves the connection and watches it until its end.
 func (d *deps) runKeeper(cmd *cobra.Command, o *options, way string) error {
 	signals, stop := hearInterrupts(cmd.Context())
 	defer stop()
@@ -75,11 +75,11 @@ func (d *deps) runKeeper(cmd *cobra.Command, o *options, way string) error {
 		return errRouteDiffers
 	}
 	told := map[string]bool{}
-	w.takeWarnings(told) // the command has told these
-	w.masterTried = true // an ssh of the user's is not ours to keep
+	w.takeWarnings(told) // the command has printed these
+	w.masterTried = true // a keeper does not keep the connection of the user's ssh
 	opts := w.options
 	opts.Asking, opts.Timeout = asks, keeperDialTimeout
-	// What can fail here comes first: other commands may join as soon as the place is taken.
+	// Do first what can fail: other commands may join as soon as the connection is shared.
 	k := &keeper{end: signals.endWithCause, unused: durationValue(o.persist), until: time.Now().AddDate(1, 0, 0)}
 	if err := k.openRecord(cl.Name, w.hops[len(w.hops)-1].User); err != nil {
 		return err
@@ -104,17 +104,17 @@ func (d *deps) runKeeper(cmd *cobra.Command, o *options, way string) error {
 			giveUp(err) // the command was killed
 		}
 	}
-	_ = os.Chdir("/") // the command's directory may be about to be removed or unmounted
+	_ = os.Chdir("/") // the command's directory may be removed or unmounted later
 	k.watchConnection(ctx, c)
 	return nil
 }
 
-// A keeper has a record, and a control socket at which it is asked to end: it implements live.Controlled.
+// A keeper has a record and a control socket, over which other commands end it. It implements live.Controlled.
 type keeper struct {
 	end    func(cause error)
-	answer func(reason string) // once, to who has asked for its end
-	unused time.Duration       // it ends when no command has used the connection for so long
-	until  time.Time           // and when the certificate does; without one, in a year
+	answer func(reason string) // answers the command that asked for the end; only the first call counts
+	unused time.Duration       // the keeper ends when no command has used the connection for that long
+	until  time.Time           // and when the certificate expires; without one, after a year
 	rec    live.Record
 	entry  *live.Entry
 }
@@ -142,14 +142,14 @@ func (k *keeper) openRecord(cluster, user string) error {
 	return nil
 }
 
-// closeRecord removes the record, and answers who has asked for the keeper's end.
+// closeRecord removes the record and answers the command that asked for the keeper's end.
 func (k *keeper) closeRecord() {
 	_ = k.entry.Remove()
 	k.answer("closed")
 	k.entry.Tidy()
 }
 
-// writeRecord writes the record. If that fails, the record is older than the truth.
+// writeRecord writes the record. It ignores errors: the record is then out of date.
 func (k *keeper) writeRecord(n int, open bool, ends time.Time) {
 	at := ends.UTC().Truncate(time.Second)
 	k.rec.State, k.rec.Ends = inUse, nil
@@ -161,7 +161,7 @@ func (k *keeper) writeRecord(n int, open bool, ends time.Time) {
 	_ = k.entry.Write(k.rec)
 }
 
-// A watchedConnection connection is what is watched of a *share.Chain.
+// A watchedConnection is the part of *share.Chain that a keeper watches.
 type watchedConnection interface {
 	Users() (n int, open bool, changed <-chan struct{})
 	Shut()
@@ -173,9 +173,10 @@ func countUsers(c watchedConnection) int {
 	return n
 }
 
-// watchConnection returns when the connection is lost, or when no command uses it and none can join. None can once it was
-// unused for k.unused, the certificate or ctx has ended, its socket was removed, or while it is silent. What uses it
-// then keeps it: a session would lose what is open in the browser if it had to move.
+// watchConnection returns when the connection is lost, or when no command uses it and none can join. None can
+// join a silent connection, or once it was unused for k.unused, the certificate has expired, ctx has ended or
+// the socket was removed. Commands that still use it keep it: a session that moves would lose what is open in
+// the browser.
 func (k *keeper) watchConnection(ctx context.Context, c watchedConnection) {
 	used, asked := time.Now().Round(0), ctx.Done()
 	for news := true; ; {
@@ -185,7 +186,7 @@ func (k *keeper) watchConnection(ctx context.Context, c watchedConnection) {
 			ends = k.until
 		}
 		if over := !now.Before(k.until) || n == 0 && !now.Before(ends); open && over || !open && n == 0 {
-			// One that was silent and answers again takes sharers until it is shut: so they are counted after that.
+			// A silent connection that answers again accepts clients until Shut, so count them after Shut.
 			if c.Shut(); countUsers(c) == 0 {
 				return
 			}
@@ -201,7 +202,7 @@ func (k *keeper) watchConnection(ctx context.Context, c watchedConnection) {
 		}
 		timer := time.NewTimer(wait)
 		select {
-		case <-changed: // a command has come or gone
+		case <-changed: // a command has joined or left
 			used, news = time.Now().Round(0), true
 		case <-timer.C:
 			news = false

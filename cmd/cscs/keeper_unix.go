@@ -8,11 +8,11 @@ import (
 	"syscall"
 )
 
-// detachedProcAttr has a process be a session of its own: no Ctrl-C and no hangup of a terminal reaches it.
+// detachedProcAttr makes the child a session leader, so that no Ctrl-C or hangup of a terminal reaches it.
 func detachedProcAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
-// closeInherited has the descriptors that this process inherited be closed in those that it starts: a lock
-// or a pipe of a script must end with the script. Go closes its own.
+// closeInherited marks inherited descriptors close-on-exec: a lock or pipe of a script must end with the
+// script. Go marks its own descriptors.
 func closeInherited() {
 	dir, err := os.Open("/dev/fd")
 	if err != nil {

@@ -2,7 +2,7 @@ package main
 
 import "syscall"
 
-// Connections are not shared on Windows, so none is kept.
+// Windows does not share connections, so there is no keeper.
 
 func detachedProcAttr() *syscall.SysProcAttr { return nil }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/ui"
 )
 
-// keyOptions are those that the commands of cscs key share.
+// keyOptions are the flags that the commands of cscs key share.
 type keyOptions struct {
 	identity, service, cluster []string
 	headless, noBrowser, json  bool
@@ -52,7 +52,7 @@ func (o *keyOptions) addKey(cmd *cobra.Command) {
 	g.addToCommand(cmd)
 }
 
-// addService adds the flags of commands that ask the service.
+// addService adds the flags of commands that contact the signing service.
 func (o *keyOptions) addService(cmd *cobra.Command) {
 	g := newGroup("Service")
 	g.addFlag(&o.cluster, "cluster", "c", "NAME", "the cluster that the key is for (default: config's)", checkWord)
@@ -67,7 +67,7 @@ func (o *keyOptions) addService(cmd *cobra.Command) {
 			return nil, cobra.ShellCompDirectiveError
 		}
 		return cfg.Signings(), cobra.ShellCompDirectiveNoFileComp
-	}) // it exists, and is registered once
+	}) // the flag exists and is registered once
 }
 
 func (o *keyOptions) addJSON(cmd *cobra.Command, what string) {
@@ -76,7 +76,7 @@ func (o *keyOptions) addJSON(cmd *cobra.Command, what string) {
 	g.addToCommand(cmd)
 }
 
-// keyPath is the private key that is meant.
+// keyPath returns the absolute path of the private key that the flags name.
 func (o *keyOptions) keyPath() (string, error) {
 	named := lastValue(o.identity)
 	if named == "" {
@@ -85,7 +85,7 @@ func (o *keyOptions) keyPath() (string, error) {
 	for _, suffix := range []string{"-cert.pub", ".pub"} {
 		named = strings.TrimSuffix(named, suffix)
 	}
-	if rest, ok := strings.CutPrefix(named, "~"); ok && (rest == "" || rest[0] == '/') { // --identity=~/x: the shell leaves it alone
+	if rest, ok := strings.CutPrefix(named, "~"); ok && (rest == "" || rest[0] == '/') { // --identity=~/x: the shell does not expand it
 		home, err := os.UserHomeDir()
 		if err != nil {
 			return "", &site.HomeError{Sought: "the key", Err: err}
@@ -95,7 +95,7 @@ func (o *keyOptions) keyPath() (string, error) {
 	return filepath.Abs(named)
 }
 
-// keyAndStateDir are the private key that is meant, and where it is noted what became of it.
+// keyAndStateDir returns the path of the private key and the state directory, where signings are recorded.
 func (o *keyOptions) keyAndStateDir() (path, state string, err error) {
 	if path, err = o.keyPath(); err != nil {
 		return "", "", err
@@ -104,7 +104,7 @@ func (o *keyOptions) keyAndStateDir() (path, state string, err error) {
 	return path, state, err
 }
 
-// newSigner is the service that the flags mean, for who is at the terminal.
+// newSigner returns the signer for the service that the flags name, and for the user at the terminal.
 func (d *deps) newSigner(ctx context.Context, o *keyOptions, signals *interrupts) (*signer, error) {
 	cfg, err := d.loadSites()
 	if err != nil {
@@ -134,17 +134,17 @@ func (d *deps) newSigner(ctx context.Context, o *keyOptions, signals *interrupts
 		agents: func(ctx context.Context) []key.Agent { return d.findAgents(ctx, o) }, named: len(o.service) > 0 || len(o.cluster) > 0}, nil
 }
 
-// findAgents are those in which the key may be: the environment's, and those that ssh's configuration
-// names on the way to the cluster (IdentityAgent).
+// findAgents returns the agents that may have the key: that of the environment, and those that ssh's
+// configuration names on the way to the cluster (IdentityAgent).
 func (d *deps) findAgents(ctx context.Context, o *keyOptions) []key.Agent {
 	all := []key.Agent{key.FindAgent("")}
 	cfg, err := d.loadSites()
 	if err != nil {
-		return all // whoever needs it more says what is wrong with it
+		return all // the caller that needs the configuration reports the error
 	}
 	name := firstNonEmpty(lastValue(o.cluster), cfg.Default())
 	if name == "" {
-		name = cfg.Known()[0] // what is set for one is mostly set for all
+		name = cfg.Known()[0] // settings of one cluster usually hold for all
 	}
 	cl, err := cfg.Cluster(ctx, name)
 	if err != nil {
@@ -158,7 +158,7 @@ func (d *deps) findAgents(ctx context.Context, o *keyOptions) []key.Agent {
 	return all
 }
 
-// agentsOf are those that ssh's configuration names on the way to a cluster.
+// agentsOf returns the agents that ssh's configuration names on the way to a cluster.
 func agentsOf(ctx context.Context, cfg *site.Config, cl site.Cluster) (all []key.Agent) {
 	hosts, err := cfg.Route(ctx, cl, site.Overrides{})
 	if err != nil {
@@ -172,12 +172,12 @@ func agentsOf(ctx context.Context, cfg *site.Config, cl site.Cluster) (all []key
 	return all
 }
 
-// inspectKey tells what there is of the key, asking agents where its private half is in no file.
+// inspectKey returns the state of the key. It asks agents if no file has the private key.
 func (d *deps) inspectKey(ctx context.Context, o *keyOptions, path string) key.State {
 	return key.Inspect(path, time.Now(), key.HeldBy(ctx, func(ctx context.Context) []key.Agent { return d.findAgents(ctx, o) }))
 }
 
-// newPrompter asks on the terminal; nil without one.
+// newPrompter returns a prompter on the terminal, or nil if there is none.
 func newPrompter(signals *interrupts) *ui.Prompter {
 	ask, err := ui.NewPrompter()
 	if err != nil {

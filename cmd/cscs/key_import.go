@@ -67,7 +67,7 @@ func (d *deps) keyImport(ctx context.Context, o *keyOptions, args []string) erro
 	if err != nil {
 		return err
 	}
-	if _, err := os.Lstat(pair.Key); errors.Is(err, fs.ErrNotExist) { // else it is what was named
+	if _, err := os.Lstat(pair.Key); errors.Is(err, fs.ErrNotExist) { // otherwise the key was not moved
 		ui.Say(d.io, "moved from "+pair.Key)
 	}
 	d.reportSignedKey(result)

@@ -17,13 +17,13 @@ import (
 	"github.com/alps-tunnel/cscs/internal/ui"
 )
 
-// A listedKey is a certificate as cscs key list tells of it. Its JSON is a contract.
+// A listedKey is a certificate as cscs key list prints it. Other programs rely on its JSON form.
 type listedKey struct {
 	V      int       `json:"v"`
 	Serial string    `json:"serial"`
 	State  string    `json:"state"` // valid, expired, revoked
 	Until  time.Time `json:"until"`
-	Here   bool      `json:"here"` // it is that of the key at hand
+	Here   bool      `json:"here"` // it is the certificate of the key that the flags name
 }
 
 func newKeyListCommand(d *deps) *cobra.Command {
@@ -53,7 +53,7 @@ func newKeyListCommand(d *deps) *cobra.Command {
 	return cmd
 }
 
-// withService does something with the service that can list and revoke.
+// withService calls do with the service that can list and revoke keys.
 func (d *deps) withService(ctx context.Context, o *keyOptions, do func(context.Context, *service.Current, *signer) error) error {
 	signals, stop := hearInterrupt(ctx)
 	defer stop()

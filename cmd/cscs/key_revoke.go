@@ -88,7 +88,7 @@ func (d *deps) keyRevoke(ctx context.Context, o *keyOptions, c *service.Current,
 		if err != nil {
 			continue // the service's own list had it
 		}
-		_ = signing.OpenJournal(state).Revoke(n) // for counting alone
+		_ = signing.OpenJournal(state).Revoke(n) // only the count of signings is lost
 		if have := key.Inspect(path, time.Now(), nil); have.Cert != nil && have.Cert.Serial == n {
 			if err := os.Remove(have.CertPath); err != nil {
 				return &signing.WriteError{Path: have.CertPath, Err: err}

@@ -62,7 +62,7 @@ func (d *deps) keySign(ctx context.Context, o *keyOptions, force bool) error {
 	}
 	have := d.inspectKey(signals.ctx, o, path)
 	var half *key.HalfError
-	if errors.As(have.Problem, &half) && s.by.Kind == site.SigningCSCS { // the other one makes a whole key
+	if errors.As(have.Problem, &half) && s.by.Kind == site.SigningCSCS { // the older service makes the whole key
 		return have.Problem
 	}
 	if !force {
@@ -84,7 +84,7 @@ func (d *deps) keySign(ctx context.Context, o *keyOptions, force bool) error {
 	case errors.As(p, new(*key.UnfitError)):
 		return &toldError{p}
 	case p != nil:
-		return p // its permissions, say
+		return p // its permissions, for example
 	}
 	if n, of := s.usedSignings(); of > 0 && !s.isUnattended() {
 		d.say(fmt.Sprintf("%d of %d a day are used at %s, as far as this machine knows", n, of, s.by.Name))
@@ -92,7 +92,7 @@ func (d *deps) keySign(ctx context.Context, o *keyOptions, force bool) error {
 	return nil
 }
 
-// reportSignedKey tells of a key that was signed, and where it is.
+// reportSignedKey prints what was signed, and where it is.
 func (d *deps) reportSignedKey(r signing.Result) {
 	what := "signed: "
 	switch {
@@ -110,8 +110,8 @@ func (d *deps) reportSignedKey(r signing.Result) {
 	}
 }
 
-// usedSignings is how many of the day's signings count, as far as this machine knows, and how many
-// there are; 0: nobody knows.
+// usedSignings returns how many signings count today, as far as this machine knows, and the service's daily
+// limit. of is 0 if the limit is not known.
 func (s *signer) usedSignings() (n, of int) {
 	state, err := stateDir()
 	if err != nil {
@@ -120,8 +120,7 @@ func (s *signer) usedSignings() (n, of int) {
 	return signing.OpenJournal(state).Used(s.by.Name, time.Now(), s.countedWith...), s.by.PerDay
 }
 
-// notGood is why a certificate that has not run out is signed anew all the same; nil: it has, or
-// it is good.
+// notGood returns why a certificate that has not expired is signed again. nil: it has expired, or it is good.
 func notGood(s key.State, now time.Time) error {
 	var early *key.NotYetValidError
 	var unfit *key.UnfitError
@@ -134,11 +133,11 @@ func notGood(s key.State, now time.Time) error {
 	return nil
 }
 
-// accountKeyValidity is for how long a service account's key is signed.
+// accountKeyValidity is the lifetime of a certificate for a service account.
 const accountKeyValidity = time.Minute
 
-// isWorse reports whether a new certificate is not worth one of the day's signings, or, for a
-// service account, would end before the one that is there.
+// isWorse reports whether a new certificate is not worth one of the day's signings or, for a service account,
+// would expire before the present one.
 func (s *signer) isWorse(have key.State, now time.Time) bool {
 	if s.isUnattended() {
 		return have.ValidBefore.IsZero() || have.ValidBefore.Sub(now) > accountKeyValidity
@@ -146,7 +145,7 @@ func (s *signer) isWorse(have key.State, now time.Time) bool {
 	return !halfOver(have, now)
 }
 
-// halfOver says whether a certificate has had the half of its time.
+// halfOver reports whether more than half of the certificate's lifetime has passed.
 func halfOver(s key.State, now time.Time) bool {
 	return !s.ValidBefore.IsZero() && s.ValidBefore.Sub(now) < s.ValidBefore.Sub(s.ValidAfter)/2
 }

@@ -22,7 +22,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/ui"
 )
 
-// A keyStatus is what cscs key status tells. Its JSON is a contract with whoever reads it.
+// A keyStatus is the output of cscs key status. Other programs rely on its JSON form.
 type keyStatus struct {
 	V           int               `json:"v"`
 	Usable      bool              `json:"usable"`
@@ -34,19 +34,19 @@ type keyStatus struct {
 	Certificate string            `json:"certificate,omitempty"`
 	User        string            `json:"user,omitempty"` // the certificate's key ID
 	Principals  []string          `json:"principals,omitempty"`
-	Serial      string            `json:"serial,omitempty"` // too large for JavaScript's numbers
+	Serial      string            `json:"serial,omitempty"` // too large for a JavaScript number
 	ValidAfter  *time.Time        `json:"valid_after,omitempty"`
 	ValidBefore *time.Time        `json:"valid_before,omitempty"`
 	Left        *int              `json:"left,omitempty"` // seconds
 	Extensions  []string          `json:"extensions,omitempty"`
 	Options     map[string]string `json:"critical_options,omitempty"`
-	Agent       string            `json:"agent"`                  // holds, lacks, none, silent; unknown: there is one, and no key here to ask it about
-	Service     string            `json:"service,omitempty"`      // by which a key was signed last, or would be
-	Signed      int               `json:"signed"`                 // of its today's, those that count still, made on this machine
-	PerDay      int               `json:"per_day,omitempty"`      // how many it gives
-	CountedWith []string          `json:"counted_with,omitempty"` // services whose signings are counted together with its own
+	Agent       string            `json:"agent"`                  // holds, lacks, none, silent; unknown: there is an agent, but no key here to ask it for
+	Service     string            `json:"service,omitempty"`      // that signed the last key, or would sign the next
+	Signed      int               `json:"signed"`                 // today's signings of this machine at the service that still count
+	PerDay      int               `json:"per_day,omitempty"`      // the service's daily limit
+	CountedWith []string          `json:"counted_with,omitempty"` // services whose signings count towards the same limit
 
-	inAgent int // how many keys an agent holds that was asked about none
+	inAgent int // number of keys in an agent that was asked for none in particular
 }
 
 func newKeyStatusCommand(d *deps) *cobra.Command {
@@ -79,7 +79,7 @@ func (d *deps) keyStatus(ctx context.Context, o *keyOptions) error {
 	now := time.Now()
 	state := d.inspectKey(ctx, o, path)
 	agents := []key.Agent{key.FindAgent("")}
-	if !state.Exists { // it may be in one that ssh's configuration names
+	if !state.Exists { // an agent that ssh's configuration names may have it
 		agents = d.findAgents(ctx, o)
 		if errors.As(state.Problem, new(*key.MissingError)) && lastValue(o.identity) == "" {
 			state = heldInstead(ctx, agents, state, now)
@@ -111,8 +111,8 @@ func (d *deps) keyStatus(ctx context.Context, o *keyOptions) error {
 	return state.Problem
 }
 
-// heldInstead returns the key with a certificate that an agent holds where there is no file, as cscs run finds it; state
-// if there is none.
+// heldInstead returns the key that an agent holds with a certificate, as cscs run finds it, or state if there
+// is none.
 func heldInstead(ctx context.Context, agents []key.Agent, state key.State, now time.Time) key.State {
 	for _, a := range agents {
 		if held, ok := a.Certified(ctx, now); ok {
@@ -122,7 +122,7 @@ func heldInstead(ctx context.Context, agents []key.Agent, state key.State, now t
 	return state
 }
 
-// statusOf puts into words what there is of a key.
+// statusOf returns the output for the state of a key.
 func statusOf(ctx context.Context, agents []key.Agent, state key.State, now time.Time) keyStatus {
 	s := keyStatus{V: 1, Usable: state.Problem == nil, Key: state.Path, Encrypted: state.Encrypted, Agent: "none"}
 	if state.Problem != nil {
@@ -148,7 +148,7 @@ func statusOf(ctx context.Context, agents []key.Agent, state key.State, now time
 	return s
 }
 
-// askAgents asks the agents about the key, until one has it.
+// askAgents asks the agents for the key, until one has it.
 func (s *keyStatus) askAgents(ctx context.Context, agents []key.Agent, state key.State) {
 	for _, a := range agents {
 		var held bool
@@ -174,8 +174,8 @@ func (s *keyStatus) askAgents(ctx context.Context, agents []key.Agent, state key
 	}
 }
 
-// countSignings tells how many of a day's signings are used at the service that has signed last, together with
-// those that the site counts with it.
+// countSignings sets the signings of today at the service that signed last, and at those that the site counts
+// together with it.
 func (s *keyStatus) countSignings(cfg *site.Config, j signing.Journal, now time.Time) {
 	counts := func(name string) bool {
 		by, err := cfg.Signing(name)
@@ -188,7 +188,7 @@ func (s *keyStatus) countSignings(cfg *site.Config, j signing.Journal, now time.
 	}
 }
 
-// serviceNames names the service, and those that are counted with it.
+// serviceNames names the service and those counted together with it.
 func (s keyStatus) serviceNames() string {
 	if len(s.CountedWith) == 0 {
 		return s.Service
@@ -197,7 +197,7 @@ func (s keyStatus) serviceNames() string {
 	return strings.Join(names, " and ") + " together"
 }
 
-// printStatus writes a line for each thing that there is to tell.
+// printStatus prints one line per property.
 func (s keyStatus) printStatus(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	line := func(name, value string) {
@@ -231,5 +231,5 @@ func (s keyStatus) printStatus(out io.Writer) {
 	if s.PerDay > 0 {
 		line("signed", fmt.Sprintf("%d of %d a day at %s, as far as this machine knows", s.Signed, s.PerDay, s.serviceNames()))
 	}
-	_ = w.Flush() // to the user's own terminal or pipe: nobody else is to be told
+	_ = w.Flush() // errors of the user's own terminal or pipe are not reported
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/alps-tunnel/cscs/internal/ui"
 )
 
-// loadRecords returns this laptop's records. Those of sessions that have expired stay: this machine's
-// clock may be ahead, and only the cluster knows (cscs ps --refresh, stop, attach).
+// loadRecords returns this laptop's records, those of expired sessions too. This machine's clock may be ahead,
+// and only the cluster knows (cscs ps --refresh, stop, attach).
 func loadRecords() (*live.Store, []live.Listed, error) {
 	state, err := stateDir()
 	if err != nil {
@@ -29,8 +29,8 @@ func loadRecords() (*live.Store, []live.Listed, error) {
 	return store, all, nil
 }
 
-// theSession is the one that the arguments mean: an ID, the beginning of one, or nothing if
-// there is only one.
+// theSession returns the session that the argument names by its ID or a prefix, or without an argument the only
+// one.
 func theSession(args []string) (live.Listed, error) {
 	_, all, err := loadRecords()
 	if err != nil {
@@ -43,7 +43,7 @@ func theSession(args []string) (live.Listed, error) {
 	return live.Find(all, prefix)
 }
 
-// attendedHere is theSession for what only the process that attends it can do.
+// attendedHere is theSession for requests to the process that attends the session.
 func attendedHere(args []string) (live.Listed, error) {
 	l, err := theSession(args)
 	if err == nil && !l.Attended {
@@ -52,8 +52,8 @@ func attendedHere(args []string) (live.Listed, error) {
 	return l, err
 }
 
-// anyIDs is for commands of sessions: each argument is an ID, or the beginning of one. A variable
-// that is not set, in a script, means no session, least of all the only one there is.
+// anyIDs checks that each argument is an ID or a prefix of one. An empty argument is an error, since a script
+// may pass an unset variable.
 func anyIDs(cmd *cobra.Command, args []string) error {
 	for _, id := range args {
 		if id == "" {
@@ -66,7 +66,7 @@ func anyIDs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// atMostOneID is for commands of one session.
+// atMostOneID is the check of commands for one session.
 func atMostOneID(cmd *cobra.Command, args []string) error {
 	if len(args) <= 1 {
 		return anyIDs(cmd, args)
@@ -74,7 +74,7 @@ func atMostOneID(cmd *cobra.Command, args []string) error {
 	return &problem.UsageError{Message: "one session at a time: " + quoteWord(args[1]) + " is one too many", Hint: "see " + cmd.CommandPath() + " --help"}
 }
 
-// completeIDs offers the IDs of the live sessions, each with what it is.
+// completeIDs completes the IDs of live sessions, each with its app, cluster and state.
 func completeIDs(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	_, all, err := loadRecords()
 	if err != nil {
@@ -93,7 +93,7 @@ func completeIDs(_ *cobra.Command, args []string, _ string) ([]string, cobra.She
 	return ids, cobra.ShellCompDirectiveNoFileComp
 }
 
-// wayTo begins what has to reach the cluster of a session, as the session itself did.
+// wayTo calls withCluster for the cluster of session r, with the session's user and key.
 func (d *deps) wayTo(ctx context.Context, r live.Record, o *options, do func(*start) error) error {
 	cfg, err := d.loadSites()
 	if err != nil {
@@ -103,7 +103,7 @@ func (d *deps) wayTo(ctx context.Context, r live.Record, o *options, do func(*st
 	if err != nil {
 		return err
 	}
-	own := *o // the caller may go to another session with its options
+	own := *o // the caller may use its options for another session
 	o = &own
 	if err := takeOver(r.ID, "user", r.User, &o.user, checkUser); err != nil {
 		return err
@@ -111,7 +111,7 @@ func (d *deps) wayTo(ctx context.Context, r live.Record, o *options, do func(*st
 	if err := takeOver(r.ID, "identity", r.Identity, &o.identity, checkWord); err != nil {
 		return err
 	}
-	for _, s := range cl.Settings { // the only ones that are not of the session that there is already
+	for _, s := range cl.Settings { // the only settings that the existing session does not fix
 		switch {
 		case s.Flag == "no-sign" && s.Values[0] == "true":
 			o.noSign = true
@@ -128,8 +128,8 @@ func (d *deps) wayTo(ctx context.Context, r live.Record, o *options, do func(*st
 	})
 }
 
-// takeOver takes what the record of a session says for a flag that is not given. It is checked as
-// the flag is: ssh gets it as an argument.
+// takeOver sets a flag that is not given from the record of a session. It checks the value as the flag does,
+// since ssh gets it as an argument.
 func takeOver(id, flag, word string, to *[]string, check func(string) error) error {
 	if len(*to) > 0 || word == "" {
 		return nil
@@ -140,17 +140,16 @@ func takeOver(id, flag, word string, to *[]string, check func(string) error) err
 	return nil
 }
 
-// clientName is this process as others see it who list the session: the user's name, the
-// machine's, and which process it is there.
+// clientName names this process for users who list the session: user, machine and process ID.
 func clientName() string { return clientNameOf(os.Getpid()) }
 
 func clientNameOf(pid int) string { return fmt.Sprintf("%s (pid %d)", whoWhere(), pid) }
 
-// whoWhere is the user and the machine, as ssh-keygen names a key.
+// whoWhere returns USER@HOST, as ssh-keygen names a key.
 func whoWhere() string {
-	host, _ := os.Hostname() // for people: it may be missing
+	host, _ := os.Hostname() // for users only, so it may be missing
 	return localUser() + "@" + host
 }
 
-// say prints a line for the person who called.
+// say prints a line for the user.
 func (d *deps) say(line string) { ui.Say(d.io, line) }

@@ -59,13 +59,13 @@ func (d *deps) showSessionLog(ctx context.Context, o *options, args []string, fo
 	return d.wayTo(ctx, r, o, func(s *start) error {
 		err := s.printLog(s.signals.ctx, to, r, follow)
 		if errors.Is(err, session.ErrInterrupted) && follow {
-			return nil // that is how one stops to look
+			return nil // Ctrl-C ends --follow
 		}
 		return err
 	})
 }
 
-// A countingWriter counts what is written through it.
+// A countingWriter counts the bytes written through it.
 type countingWriter struct {
 	io.Writer
 	n int64
@@ -77,15 +77,15 @@ func (w *countingWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// printLog prints the log of the session r, or of the one that the cluster finds by it, and says why
-// if there is nothing to print.
+// printLog prints the log of the session r, or of the one that the cluster finds by r.ID. If there is nothing
+// to print, it says why.
 func (s *start) printLog(ctx context.Context, to io.Writer, r live.Record, follow bool) error {
 	c, err := s.way.dialAsGuest(ctx)
 	if err != nil {
 		return cancellationCause(ctx, err)
 	}
 	defer c.Close()
-	var f slurm.Found // empty: it isn't known
+	var f slurm.Found // empty: not known
 	if r.State == "" || follow && r.State == live.Queued {
 		f, err = session.Find(ctx, c, r.ID, s.cluster.Name)
 		var ended *session.EndedError
@@ -114,7 +114,7 @@ func (s *start) printLog(ctx context.Context, to io.Writer, r live.Record, follo
 	return nil
 }
 
-// nothingLogged says why the log of a session has nothing in it.
+// nothingLogged says why the log of a session is empty.
 func nothingLogged(f slurm.Found) string {
 	switch {
 	case f.Over:
@@ -129,11 +129,10 @@ func nothingLogged(f slurm.Found) string {
 	return "session " + f.ID + " is queued (" + why + "): its server has not started, and has written nothing"
 }
 
-// followEvery is how often the cluster looks for what is new in a log.
+// followEvery is how often the login node checks the log for new lines.
 const followEvery = time.Second
 
-// showLog shows the log of a session's server, or no more than its last lines, until ctx
-// ends.
+// showLog prints the log of a session's server, or its last lines. With follow it continues until ctx ends.
 func (s *start) showLog(ctx context.Context, to io.Writer, id string, last int, follow bool) error {
 	c, err := s.way.dialAsGuest(ctx)
 	if err != nil {
@@ -151,7 +150,7 @@ func showLogOver(ctx context.Context, remote slurm.Remote, to io.Writer, id stri
 	return slurm.Log(ctx, remote, id, last, every, to)
 }
 
-// cancellationCause is the cause of ctx's end, if that is what err comes from.
+// cancellationCause returns the cause of ctx's end if ctx has ended, otherwise err.
 func cancellationCause(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -159,7 +158,7 @@ func cancellationCause(ctx context.Context, err error) error {
 	return err
 }
 
-// keptLog is the log that this machine has of a session that has ended.
+// keptLog returns the path of this machine's log of an ended session.
 func keptLog(id string) (path string, ok bool) {
 	dir, err := stateDir()
 	if err != nil || !sessionid.IsID(id) {

@@ -1,5 +1,5 @@
-// Command cscs takes a laptop from nothing to a browser tab that shows a server
-// on a compute node of a Slurm cluster behind a jump host, and back to nothing.
+// Command cscs starts a server on a compute node of a Slurm cluster behind a jump host, opens it in the
+// browser, and removes everything at the end.
 package main
 
 import (
@@ -14,17 +14,16 @@ import (
 )
 
 func main() {
-	// net/http has things to say of servers that nobody has asked about, in their own words
-	// and in the middle of what stands on the terminal. We log nothing there.
+	// net/http logs errors of servers on its own, in the middle of the live view. cscs logs nothing there.
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	if code, ok := matchexec.Helper(); ok {
-		os.Exit(code) // ssh has called us in place of a shell
+		os.Exit(code) // ssh ran this program as its shell
 	}
 	if browser.Helper() {
-		return // we were a child that starts the browser
+		return // this process was the child that starts the browser
 	}
 	if code, ok := demo.Helper(); ok {
-		os.Exit(code) // we were one that is part of a demo
+		os.Exit(code) // this process was a child of a demo
 	}
 	os.Exit(runCommandLine(context.Background(), os.Args[1:], newDeps(ui.System())))
 }

@@ -13,11 +13,11 @@ import (
 	"github.com/alps-tunnel/cscs/internal/sshserver"
 )
 
-// An ssh of the user's that is logged in at a host (ControlMaster) carries the first connection to
-// that host. It has verified the host's key, so no configuration counts by which it would have
-// accepted a changed one.
+// If the user's ssh is logged in at a host (ControlMaster), its connection carries the first chain to that
+// host. That ssh has verified the host's key. So the socket is not used if its configuration would have
+// accepted a changed key.
 
-// controlSocket returns the socket of an ssh that would be logged in at h as user; "" for none.
+// controlSocket returns the socket of an ssh that may be logged in at h as user, or "".
 func controlSocket(h site.Host, user string) string {
 	if h.ControlUser != user || slices.Contains([]string{"no", "off", "false"}, h.StrictHostKeyChecking) {
 		return ""
@@ -25,7 +25,7 @@ func controlSocket(h site.Host, user string) string {
 	return h.ControlPath
 }
 
-// hasMaster reports whether an ssh of this user's listens at the socket.
+// hasMaster reports whether an ssh of this user listens on the socket.
 func hasMaster(ctx context.Context, socket string) bool {
 	if socket == "" {
 		return false
@@ -38,8 +38,8 @@ func hasMaster(ctx context.Context, socket string) bool {
 	return true
 }
 
-// findMaster reports whether an ssh of the user's is logged in at the login node, and then finds the
-// keys without a question.
+// findMaster reports whether the user's ssh is logged in at the login node. If so, it finds the keys without a
+// question.
 func (w *way) findMaster(ctx context.Context) (bool, error) {
 	login := w.hosts[len(w.hosts)-1]
 	if !hasMaster(ctx, controlSocket(login, login.ControlUser)) {
@@ -48,7 +48,7 @@ func (w *way) findMaster(ctx context.Context) (bool, error) {
 	if err := w.findKeysUnasked(ctx); err != nil {
 		return false, err
 	}
-	// Without a User in any configuration, the certificate says who we are.
+	// If no configuration sets User, the certificate names the user.
 	user := firstNonEmpty(login.User, w.keys[len(w.keys)-1].Principal(), localUser())
 	w.master = controlSocket(login, user)
 	if w.master == "" {
@@ -57,8 +57,8 @@ func (w *way) findMaster(ctx context.Context) (bool, error) {
 	return w.master != "", nil
 }
 
-// findKeysUnasked finds the keys without a question. Where there is none, the hops have one that
-// lets no one in: the login is ssh's, and a node is entered by a step of the job.
+// findKeysUnasked finds the keys without a question. If there is none, the hops get a new key that no host
+// accepts: ssh is logged in already, and the last hop is a job step.
 func (w *way) findKeysUnasked(ctx context.Context) error {
 	w.keys, w.keyErr = w.findKeys(ctx, nil)
 	if w.keyErr == nil {
@@ -76,9 +76,9 @@ func (w *way) findKeysUnasked(ctx context.Context) error {
 	return nil
 }
 
-// joinMaster returns the last hop at which an ssh of the user's is logged in, over the connection of
-// that, and its index; -1 for none. It does so once: a connection that was lost, is silent or has no
-// place for another command is no better the second time.
+// joinMaster returns the last hop at which the user's ssh is logged in, over the connection of that ssh, and
+// its index, or -1. It tries only once: a connection that was lost, is silent or accepts no further session
+// would not work the second time either.
 func (w *way) joinMaster(ctx context.Context) (hop chain.Hop, i int) {
 	w.mu.Lock()
 	hops, again := w.hops, w.masterTried
@@ -99,12 +99,12 @@ func (w *way) joinMaster(ctx context.Context) (hop chain.Hop, i int) {
 	return hop, -1
 }
 
-// prepareKeys has the keys ready that a dial needs: those of now, and open.
+// prepareKeys finds the current keys for a dial and opens them.
 func (w *way) prepareKeys(ctx context.Context, opts chain.Options) error {
 	w.mu.Lock()
 	missing, again, dialed := w.keyErr != nil, w.last != nil || w.dialed, w.dialed
 	w.mu.Unlock()
-	if missing { // ssh, which made them unnecessary, is gone
+	if missing { // the ssh that made them unnecessary is gone
 		opts.Asking()
 		keys, err := w.findKeys(ctx, w.prompter)
 		if err != nil {
@@ -118,7 +118,7 @@ func (w *way) prepareKeys(ctx context.Context, opts chain.Options) error {
 		w.mu.Lock()
 		err := w.refreshKeys(ctx)
 		w.mu.Unlock()
-		// Who has only joined so far has the keys of its beginning, which may still be good.
+		// A process that has only joined so far has the keys found at its start, which may still be valid.
 		if err != nil && dialed {
 			return &chain.KeyError{Err: err}
 		}
@@ -137,9 +137,9 @@ func (w *way) prepareKeys(ctx context.Context, opts chain.Options) error {
 	return nil
 }
 
-// dialHops makes a chain to the login node. When it is not the first, the keys are looked
-// for anew: a certificate may have expired since, and have been renewed. No passphrase is asked for
-// then; those that were given are remembered.
+// dialHops dials a chain to the login node. After the first dial it looks for the keys again, since a
+// certificate may have expired and been renewed. It then asks for no passphrase; the ring remembers those that
+// were entered.
 func (w *way) dialHops(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
 	if w.ask != nil {
 		opts.Challenge = w.answerChallenge
@@ -159,7 +159,7 @@ func (w *way) dialHops(ctx context.Context, opts chain.Options) (*chain.Chain, e
 	}
 	c, err := chain.Dial(ctx, append([]chain.Hop{first}, hops[at+1:]...), opts)
 	var gone *chain.DialError
-	if errors.As(err, &gone) && gone.Hop == first.Name { // meanwhile
+	if errors.As(err, &gone) && gone.Hop == first.Name { // that ssh has ended in the meantime
 		return w.dialHops(ctx, opts)
 	}
 	if err == nil {
@@ -170,8 +170,8 @@ func (w *way) dialHops(ctx context.Context, opts chain.Options) (*chain.Chain, e
 	return c, err
 }
 
-// tellMaster says, once, that an ssh of the user's carries the session: it stays as long as the session, after
-// its shell has ended too.
+// tellMaster warns once that the user's ssh carries the session. That ssh then runs as long as the session,
+// even if its shell has ended.
 func (w *way) tellMaster() {
 	w.mu.Lock()
 	host := w.masterHost

@@ -9,17 +9,16 @@ import (
 	"github.com/alps-tunnel/cscs/session"
 )
 
-// notifyTimeout bounds what a desktop that does not answer may cost at a session's end.
+// notifyTimeout is how long an unresponsive desktop may delay the end of a session.
 const notifyTimeout = 3 * time.Second
 
-// A desktopNotifier is shown what must not be missed.
+// A desktopNotifier runs the desktop notifications.
 type desktopNotifier struct{ showing conc.WaitGroup }
 
 func (d *desktopNotifier) wait() { d.showing.Wait() }
 
-// notifyDesktop shows on the desktop that the session's time is running out: what stands in a
-// terminal behind the browser nobody reads in time. It is for people, and so only where the
-// terminal is one; whether it works is nobody's worry.
+// notifyDesktop shows on the desktop that the session's time runs out, since the browser may hide the terminal.
+// It does so only if standard error is a terminal, and ignores errors.
 func (s *start) notifyDesktop(e session.Event) {
 	if e.Event != session.EventWarning || e.Ends == nil || s.opts.noNotify || s.opts.json || !s.deps.io.ErrTTY {
 		return

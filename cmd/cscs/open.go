@@ -11,8 +11,8 @@ import (
 	"github.com/alps-tunnel/cscs/internal/ui"
 )
 
-// openAttended opens a session that another process attends. That is asked for the way when the
-// browser has come, and once before, so that its errors are told.
+// openAttended opens a session that another process attends. It asks that process for a way when the browser
+// comes. It also asks once before, so that it can report errors.
 func openAttended(ctx context.Context, p *live.Peer) error {
 	url, cookies, err := p.Enter(ctx)
 	if err != nil {

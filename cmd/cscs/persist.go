@@ -22,24 +22,24 @@ import (
 )
 
 const (
-	keeperReady = "ready" // the last line of a keeper that can be joined
+	keeperReady = "ready" // last line of a keeper that commands can join
 	notKept     = "the connection is not kept: "
 
-	// States of a kept connection, in its record.
+	// States of a kept connection, as in its record.
 	inUse     = "in use"
 	unused    = "unused"
-	closing   = "closing" // new commands do not get it
+	closing   = "closing" // new commands cannot join it
 	stillUsed = "closing; it ends with the last command that uses it"
 )
 
-// A keeping is what a command needs to have its connection kept (--persist).
+// A keeping is what a command needs to keep its connection (--persist).
 type keeping struct {
-	flags []string // of the keeper: see newKeepCommand
+	flags []string // flags of the keeper, see newKeepCommand
 	tell  func(warning string)
 }
 
 func (s *start) newKeeping() *keeping {
-	if durationValue(s.opts.persist) == 0 || s.way.dir != "" { // the demo's cluster ends with its last visitor
+	if durationValue(s.opts.persist) == 0 || s.way.dir != "" { // the demo's cluster ends with its last user
 		return nil
 	}
 	k := &keeping{flags: []string{"--cluster=" + s.cluster.Name, "--persist=" + lastValue(s.opts.persist)}}
@@ -52,9 +52,9 @@ func (s *start) newKeeping() *keeping {
 	return k
 }
 
-// keepConnection starts a keeper if no process shares the connection that is about to be dialled, and waits
-// until it is ready or gives up. The command then dials as usual, and joins the keeper if there is one. A
-// connection that replaces the first one is not kept: the user may have stopped that.
+// keepConnection starts a keeper if no process shares the connection that is about to be dialled. It waits
+// until the keeper is ready or gives up. The command then dials as usual and joins the keeper if there is one.
+// A connection that replaces the first one is not kept, since the user may have stopped the keeper.
 func (w *way) keepConnection(ctx context.Context) {
 	w.mu.Lock()
 	k := w.keep
@@ -71,7 +71,7 @@ func (w *way) keepConnection(ctx context.Context) {
 		k.tell(notKept + "--persist is not available on this system")
 		return
 	}
-	for i, h := range w.hops { // what ssh carries is ssh's to keep
+	for i, h := range w.hops { // the user's ssh keeps its own connection
 		if hasMaster(ctx, controlSocket(w.hosts[i], h.User)) {
 			return
 		}
@@ -81,20 +81,21 @@ func (w *way) keepConnection(ctx context.Context) {
 	}
 }
 
-// nameWay names the hops, users and keys of a place. Other users can see the command line on which it stands.
+// nameWay returns a hash of the hops, users and keys. Other users can see the command line that contains it.
 func nameWay(place share.Rendezvous) string {
 	sum := sha256.Sum256([]byte(strings.Join(place.Key, "\x00")))
 	return hex.EncodeToString(sum[:])
 }
 
-// startKeeper returns when the keeper is ready or has given up, and has told why. With ctx, the keeper ends.
+// startKeeper returns when the keeper is ready, or has given up and printed the reason. If ctx ends first, the
+// keeper ends.
 func (k *keeping) startKeeper(ctx context.Context, way string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
 	if runtime.GOOS == "linux" {
-		self = "/proc/self/exe" // it may have been replaced since it was started
+		self = "/proc/self/exe" // the executable may have been replaced since the start
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -114,16 +115,16 @@ func (k *keeping) startKeeper(ctx context.Context, way string) error {
 	end := func() { _ = cmd.Process.Signal(syscall.SIGTERM) }
 	release := context.AfterFunc(ctx, func() {
 		end()
-		_ = r.Close() // this process waits no longer
+		_ = r.Close() // this process stops waiting
 	})
-	go func() { _ = cmd.Wait() }() // until the keeper ends, or this process
+	go func() { _ = cmd.Wait() }() // until the keeper or this process ends
 	said := false
 	for lines := bufio.NewScanner(r); lines.Scan(); said = true {
 		if lines.Text() == keeperReady {
 			release()
 			return nil
 		}
-		if ctx.Err() == nil { // else it says that it was interrupted
+		if ctx.Err() == nil { // otherwise it reports the interruption
 			k.tell(lines.Text())
 		}
 	}
@@ -134,8 +135,8 @@ func (k *keeping) startKeeper(ctx context.Context, way string) error {
 	return nil
 }
 
-// keeperEnv keeps the variables that ssh, its configuration and the directories of cscs depend on. Secrets in
-// others do not stay in the background.
+// keeperEnv returns the variables that ssh, its configuration and the directories of cscs depend on. Others may
+// contain secrets, which must not stay in the background.
 func keeperEnv(all []string) []string {
 	return slices.DeleteFunc(slices.Clone(all), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
@@ -145,8 +146,8 @@ func keeperEnv(all []string) []string {
 	})
 }
 
-// keptConnections returns the connections that are kept, those of one cluster if it is named. Records of
-// keepers that were killed are removed.
+// keptConnections returns the kept connections, only those of cluster unless it is "". It removes the records
+// of keepers that were killed.
 func keptConnections(cluster string) (kept []live.Listed, err error) {
 	state, err := stateDir()
 	if err != nil {
@@ -165,7 +166,7 @@ func keptConnections(cluster string) (kept []live.Listed, err error) {
 	return kept, err
 }
 
-// connectionRows are the kept connections as cscs ps shows them.
+// connectionRows returns the kept connections as rows of cscs ps.
 func connectionRows(all []live.Listed) (rows []ui.ConnectionRow) {
 	for _, l := range all {
 		rows = append(rows, ui.ConnectionRow{V: live.RecordVersion, Kind: "connection", Cluster: l.Cluster, User: l.Login, State: l.State,
@@ -174,7 +175,7 @@ func connectionRows(all []live.Listed) (rows []ui.ConnectionRow) {
 	return rows
 }
 
-// stopConnections has the keepers end, and says what comes of it.
+// stopConnections ends the keepers and prints the results.
 func (d *deps) stopConnections(ctx context.Context, cluster string) error {
 	all, err := keptConnections(cluster)
 	if len(all) == 0 && err == nil {

@@ -19,7 +19,7 @@ import (
 )
 
 func newProxyCommand(d *deps) *cobra.Command {
-	o := &options{askAs: "cscs"} // ssh may ask the same next
+	o := &options{askAs: "cscs"} // ssh may ask the same question next
 	cmd := &cobra.Command{
 		Use:   "proxy ID",
 		Short: "Connect stdin and stdout with a session's node, for ssh",
@@ -50,13 +50,13 @@ func exactlyOneID(cmd *cobra.Command, args []string) error {
 	if len(args) > 1 {
 		return atMostOneID(cmd, args)
 	}
-	if id := idOfHost(args[0]); id != "" { // else proxy says what is missing
+	if id := idOfHost(args[0]); id != "" { // otherwise proxyToNode says what is missing
 		return anyIDs(cmd, []string{id})
 	}
 	return nil
 }
 
-// idOfHost is the ID in a host's name, cscs-ID, or the ID itself.
+// idOfHost returns the ID in a host name cscs-ID, or host itself.
 func idOfHost(host string) string {
 	if n := len(sshconfig.Prefix); len(host) >= n && strings.EqualFold(host[:n], sshconfig.Prefix) {
 		return host[n:]
@@ -65,7 +65,7 @@ func idOfHost(host string) string {
 }
 
 func (d *deps) proxyToNode(ctx context.Context, o *options, host string) error {
-	id := strings.ToLower(idOfHost(host)) // as ssh writes it, which exactlyOneID has checked
+	id := strings.ToLower(idOfHost(host)) // checked by exactlyOneID; ssh may change the case
 	if id == "" {
 		return &problem.UsageError{Message: fmt.Sprintf("which session? %q lacks its ID, or the beginning of it", host), Hint: "which there are: cscs ps; then, say, ssh " + sshconfig.Prefix + "k7"}
 	}
@@ -86,7 +86,7 @@ func (d *deps) proxyToNode(ctx context.Context, o *options, host string) error {
 	}
 	l, err := d.resolveSession(o, all, id)
 	var unknown *live.UnknownError
-	if errors.As(err, &unknown) && len(o.cluster) == 0 { // ssh, which asks, takes no --cluster
+	if errors.As(err, &unknown) && len(o.cluster) == 0 { // ssh runs this command without --cluster
 		hint := "which there are: cscs ps; one of another machine is known here after: cscs attach ID --cluster NAME"
 		if len(unknown.Known) > 0 {
 			hint = "live: " + strings.Join(unknown.Known, ", ") + "\n" + hint
@@ -98,7 +98,7 @@ func (d *deps) proxyToNode(ctx context.Context, o *options, host string) error {
 	}
 	known := sshconfig.Known(filepath.Join(state, "known_hosts"))
 	attended := l.Attended && l.State == live.Ready
-	o.asGuest = attended // else the node is entered with the key
+	o.asGuest = attended // if not, the user's key is needed for the node
 	return d.wayTo(ctx, l.Record, o, func(s *start) error {
 		ctx := s.signals.ctx
 		err := session.Proxy(ctx, session.ProxyConfig{
@@ -111,7 +111,7 @@ func (d *deps) proxyToNode(ctx context.Context, o *options, host string) error {
 			Note: d.say,
 		}, os.Stdin, os.Stdout)
 		if err = cancellationCause(ctx, err); errors.Is(err, session.ErrDetached) {
-			return nil // ssh hangs up like this
+			return nil // ssh hangs up in this way
 		}
 		return err
 	})

@@ -19,7 +19,7 @@ import (
 	"github.com/alps-tunnel/cscs/session"
 )
 
-// psOptions are those of cscs ps.
+// psOptions are the flags of cscs ps.
 type psOptions struct {
 	options
 	refresh, ended bool
@@ -111,7 +111,7 @@ func (d *deps) printSessions(ctx context.Context, o *psOptions) error {
 	case o.json:
 		return cmp.Or(printJSON(d.io.Out, rows), printJSON(d.io.Out, connectionRows(kept)), err)
 	}
-	if len(rows) > 0 || err == nil { // else it is not known that there is none
+	if len(rows) > 0 || err == nil { // on error there may be sessions that are not listed
 		ui.Table(d.io, rows, time.Now())
 	}
 	ui.Connections(d.io, connectionRows(kept), time.Now())
@@ -119,7 +119,7 @@ func (d *deps) printSessions(ctx context.Context, o *psOptions) error {
 	return err
 }
 
-// printJSON writes each row as a JSON object on a line of its own.
+// printJSON writes one JSON object per line.
 func printJSON[R any](out io.Writer, rows []R) error {
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
@@ -131,8 +131,8 @@ func printJSON[R any](out io.Writer, rows []R) error {
 	return nil
 }
 
-// mustKnow returns an error for the name of a cluster that this machine knows nothing of: that it
-// has no session would be no answer to a name that is misspelt.
+// mustKnow returns an error if this machine does not know the cluster. An empty list would hide a misspelt
+// name.
 func (d *deps) mustKnow(ctx context.Context, cluster string) error {
 	cfg, err := d.loadSites()
 	if err != nil || cfg.Makes(cluster) {
@@ -142,7 +142,7 @@ func (d *deps) mustKnow(ctx context.Context, cluster string) error {
 	return err
 }
 
-// endedRows are the sessions that have ended, as this machine noted them.
+// endedRows returns the sessions that have ended, as this machine recorded them.
 func endedRows(store *live.Store) []ui.EndedRow {
 	rows := []ui.EndedRow{}
 	for _, e := range store.Ended(time.Now()) {
@@ -152,7 +152,7 @@ func endedRows(store *live.Store) []ui.EndedRow {
 	return rows
 }
 
-// rowOf is a session as this laptop knows it.
+// rowOf returns the row of a session as this laptop knows it.
 func rowOf(l live.Listed) ui.Row {
 	r := ui.Row{V: session.EventVersion, ID: l.ID, App: l.App, Cluster: l.Cluster, State: l.State, Reason: l.Reason,
 		Job: l.Job, Node: l.Node, URL: l.URL, Start: l.Start, Begun: l.Begun, Ends: l.Ends, Attached: []string{}}
@@ -160,7 +160,7 @@ func rowOf(l live.Listed) ui.Row {
 		r.Attached = append(r.Attached, hereName(pid))
 	}
 	if !l.Attended {
-		r.URL = "" // it leads nowhere
+		r.URL = "" // no process serves it
 	}
 	if !l.Attended && l.State == live.Queued {
 		seen := l.Seen
@@ -172,5 +172,5 @@ func rowOf(l live.Listed) ui.Row {
 	return r.LeftAt(time.Now())
 }
 
-// hereName is a process of this machine that attends a session.
+// hereName names a process of this machine that attends a session.
 func hereName(pid int) string { return fmt.Sprintf("here (pid %d)", pid) }

@@ -17,18 +17,18 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// A refresher asks the clusters.
+// A refresher queries the clusters for cscs ps --refresh.
 type refresher struct {
 	*deps
 	opts    *psOptions
 	store   *live.Store
 	all     []live.Listed          // the sessions that this machine knows
-	known   map[string]live.Listed // the same by ID
-	seenIDs map[string]bool        // the IDs that a cluster has named
+	known   map[string]live.Listed // all by ID
+	seenIDs map[string]bool        // the IDs that a cluster has reported
 }
 
-// queryClusters asks each cluster once as each account. Of one that does not answer, the sessions stay as they
-// are known here; the first error is returned.
+// queryClusters queries each cluster once for each account. If a cluster does not answer, its rows stay as this
+// machine knows them. It returns the first error and prints the others.
 func (r *refresher) queryClusters(ctx context.Context, rows []ui.Row) ([]ui.Row, error) {
 	clusters, err := r.clusterNames()
 	if err != nil {
@@ -40,7 +40,7 @@ func (r *refresher) queryClusters(ctx context.Context, rows []ui.Row) ([]ui.Row,
 		for _, way := range r.clusterAccounts(name) {
 			found, login, err := r.queryAccount(ctx, way)
 			if err != nil {
-				if failed != nil { // the first is the command's own error
+				if failed != nil { // the command returns the first error
 					r.say(nameAccount(way) + " could not be asked: " + problem.At(name, err).Message)
 				}
 				failed = cmp.Or(failed, err)
@@ -69,14 +69,14 @@ func (r *refresher) clusterNames() ([]string, error) {
 	if name := cfg.Default(); name != "" {
 		names = append(names, name)
 	} else if len(names) == 0 {
-		return nil, whichCluster(cfg) // to say that there is none would be a guess
+		return nil, whichCluster(cfg) // the list would be incomplete
 	}
 	slices.Sort(names)
 	return slices.Compact(names), nil
 }
 
-// clusterAccounts returns one record for each user and key with which to ask the cluster: those of its sessions,
-// as far as --user and --identity leave a choice.
+// clusterAccounts returns one record for each user and key with which to query the cluster: those of its
+// sessions, restricted by --user and --identity.
 func (r *refresher) clusterAccounts(cluster string) []live.Record {
 	user, identity := lastValue(r.opts.user), lastValue(r.opts.identity)
 	var ways []live.Record
@@ -95,7 +95,7 @@ func (r *refresher) clusterAccounts(cluster string) []live.Record {
 	return ways
 }
 
-// nameAccount names the cluster, and the user if one was given.
+// nameAccount names the cluster, and the user if one is set.
 func nameAccount(way live.Record) string {
 	if way.User == "" {
 		return way.Cluster
@@ -103,7 +103,7 @@ func nameAccount(way live.Record) string {
 	return way.Cluster + " as " + way.User
 }
 
-// queryAccount asks one cluster that way. It returns the user that it has logged in as, too.
+// queryAccount queries one cluster as that account. It also returns the user of the login.
 func (r *refresher) queryAccount(ctx context.Context, way live.Record) (found []slurm.Found, login string, err error) {
 	opts := options{user: r.opts.user, identity: r.opts.identity, noSign: r.opts.noSign, persist: r.opts.persist, verbose: r.opts.verbose, asGuest: true}
 	err = r.wayTo(ctx, way, &opts, func(s *start) error {
@@ -129,19 +129,19 @@ func listSessions(ctx context.Context, w *way) ([]slurm.Found, []slurm.Swept, er
 	return slurm.List(ctx, c)
 }
 
-// mergeFound brings what the cluster says into the rows: it knows best of the job and of who is
-// attached, this laptop of its own URL. Of the sessions of another account than login it says nothing.
+// mergeFound merges the cluster's answer into the rows. The cluster's values count for the job and its clients,
+// this laptop's for the URL. The answer does not cover sessions of accounts other than login.
 func (r *refresher) mergeFound(rows []ui.Row, way live.Record, login string, found []slurm.Found) []ui.Row {
 	there, over := map[string]slurm.Found{}, map[string]slurm.Found{}
 	for _, f := range found {
 		switch {
 		case f.Over:
 			over[f.ID] = f
-		case !r.seenIDs[f.ID]: // else two ways have led to one account
+		case !r.seenIDs[f.ID]: // otherwise two ways lead to one account
 			there[f.ID], r.seenIDs[f.ID] = f, true
 		}
 	}
-	_ = r.store.RemoveEnded(slices.Collect(maps.Keys(there))...) // what lives has not ended
+	_ = r.store.RemoveEnded(slices.Collect(maps.Keys(there))...) // a live session has not ended
 	var out []ui.Row
 	for _, row := range rows {
 		f, ok := there[row.ID]
@@ -165,8 +165,8 @@ func (r *refresher) mergeFound(rows []ui.Row, way live.Record, login string, fou
 	return out
 }
 
-// isAccountOf reports whether the session runs as the user login, whom that way has led to. A record of
-// an older cscs does not name its user: then the way has to be its own.
+// isAccountOf reports whether the session r runs as the user login, whom way has led to. A record of an older
+// cscs does not name its user; then user and key must be those of way.
 func isAccountOf(r, way live.Record, login string) bool {
 	if r.Login != "" {
 		return r.Login == login
@@ -174,7 +174,7 @@ func isAccountOf(r, way live.Record, login string) bool {
 	return r.User == way.User && r.Identity == way.Identity
 }
 
-// howEnded says how a session ended, as its runner or Slurm tells afterwards.
+// howEnded says how a session ended, as its runner or Slurm reports it.
 func howEnded(f slurm.Found) string {
 	if f.Ended != nil {
 		return f.Ended.How()
@@ -182,16 +182,15 @@ func howEnded(f slurm.Found) string {
 	return "it is not on the cluster any more"
 }
 
-// noteEnded notes a session that has ended, for cscs ps. What can't be noted is no reason to fail.
+// noteEnded records the end of a session for cscs ps. It ignores errors.
 func noteEnded(store *live.Store, r live.Record, reason string, code *int) {
 	if r.Job == "" || r.Cluster == demo.Name {
-		return // it never had a job, or is to leave nothing here
+		return // no job, or a demo, which must leave nothing here
 	}
 	_ = store.NoteEnded(live.Ended{ID: r.ID, App: r.App, Cluster: r.Cluster, Job: r.Job, Partition: r.Partition, Reason: reason, Code: code, Ended: time.Now()})
 }
 
-// withFound takes into the row what the cluster says of the session, of which this machine
-// knows l.
+// withFound returns the row with the cluster's answer f. l is what this machine knows of the session.
 func withFound(r ui.Row, f slurm.Found, l live.Listed) ui.Row {
 	about := session.ParseAbout(f.About)
 	r.App, r.Job = cmp.Or(r.App, about.App, "?"), f.Job
@@ -229,8 +228,8 @@ func withFound(r ui.Row, f slurm.Found, l live.Listed) ui.Row {
 	return r.LeftAt(time.Now())
 }
 
-// remoteClients are those of the clients that are no processes of this machine: neither one that
-// attends the session here, nor one that did, and could not tell the cluster that it went.
+// remoteClients returns the clients on other machines. It omits the processes here, and a former one that could
+// not report its end to the cluster.
 func remoteClients(clients []string, l live.Listed) []string {
 	return slices.DeleteFunc(slices.Clone(clients), func(c string) bool {
 		return c == clientNameOf(l.PID) || slices.ContainsFunc(l.Here, func(pid int) bool { return c == clientNameOf(pid) })

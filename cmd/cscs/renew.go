@@ -15,13 +15,12 @@ import (
 	"github.com/alps-tunnel/cscs/internal/ui"
 )
 
-// A renewal has a key signed when a command finds that it needs that: whoever is at the
-// terminal is asked first; a service account is asked nothing.
+// A renewal has a key signed when a command needs it. It asks the user first, but not for a service account.
 type renewal struct {
 	signer   *signer
 	disabled bool
-	ring     *key.Ring // of the command, for which a new key is open
-	until    time.Time // the certificate should be good until then; zero: now will do
+	ring     *key.Ring // the command's ring, which gets the opened new key
+	until    time.Time // how long the certificate should be valid; zero: only now
 	tell     func(warning string)
 	say      func(line string)
 	now      func() time.Time
@@ -29,13 +28,13 @@ type renewal struct {
 	precedenceTold bool
 }
 
-// personKeyValidity is for how long a person's key is signed.
+// personKeyValidity is the lifetime of a certificate for a user.
 const personKeyValidity = 24 * time.Hour
 
-// minRenewalGain is what another signing must win at least, since there are five a day.
+// minRenewalGain is the least time that another certificate must add, since the service signs five a day.
 const minRenewalGain = time.Hour
 
-// newRenewal is that of a cluster whose keys somebody signs; nil for another.
+// newRenewal returns the renewal of a cluster with a signing service, or nil.
 func (s *start) newRenewal(cfg *site.Config, cl site.Cluster) (*renewal, error) {
 	o := s.opts
 	if cl.Signing == "" || o.dryRun {
@@ -53,7 +52,7 @@ func (s *start) newRenewal(cfg *site.Config, cl site.Cluster) (*renewal, error) 
 			named: cl.Name != cfg.Default() && (cfg.Default() != "" || by.Name != site.DefaultSigning)},
 		disabled: o.noSign, now: time.Now,
 		say:  func(line string) { ui.Say(s.deps.io, line) },
-		tell: func(string) {}, // until there is a way, which has warnings
+		tell: func(string) {}, // until the way exists, which takes the warnings
 	}
 	if o.jobLimit > 0 {
 		r.until = time.Now().Add(o.jobLimit)
@@ -61,17 +60,16 @@ func (s *start) newRenewal(cfg *site.Config, cl site.Cluster) (*renewal, error) 
 	return r, nil
 }
 
-// usualLimit is how long a job may run that was given no time limit: CSCS's default.
+// usualLimit is CSCS's default time limit of a job.
 const usualLimit = time.Hour
 
-// canSign says whether there is a way to have a key signed now: nobody need be asked, or
-// somebody can.
+// canSign reports whether a key can be signed now: the service needs no user, or there is a terminal to ask on.
 func (r *renewal) canSign() bool {
 	return r != nil && !r.disabled && (r.signer.ask != nil || r.signer.isUnattended())
 }
 
-// renewIfNeeded has a key signed if that helps: because there was none (err), or because the last
-// host's is not good for what it is needed for. It reports whether there is something new.
+// renewIfNeeded has a key signed if there is none (err), or if that of the last host does not suffice. It
+// reports whether there is a new certificate.
 func (r *renewal) renewIfNeeded(ctx context.Context, hosts []site.Host, keys []*key.Identity, err error) (bool, error) {
 	if err != nil {
 		return r.signAfterError(ctx, hosts, err)
@@ -83,8 +81,8 @@ func (r *renewal) renewIfNeeded(ctx context.Context, hosts []site.Host, keys []*
 	return r.renewEarly(ctx, login)
 }
 
-// signAfterError has the key signed whose lack err tells of; it reports whether there is something
-// new to be found.
+// signAfterError has the key signed that err says is missing or expired. It reports whether there is a new
+// certificate.
 func (r *renewal) signAfterError(ctx context.Context, hosts []site.Host, err error) (bool, error) {
 	if !r.canSign() {
 		return false, nil
@@ -102,7 +100,7 @@ func (r *renewal) signAfterError(ctx context.Context, hosts []site.Host, err err
 	return r.offerSigning(ctx, path, what+": have it signed now?")
 }
 
-// pathToSign is the key that has to be signed so that err goes away; "" if that would not help.
+// pathToSign returns the path of the key to sign because of err; "" if signing would not help.
 func (r *renewal) pathToSign(hosts []site.Host, err error) (string, error) {
 	var missing *key.MissingError
 	var expired *key.ExpiredError
@@ -110,7 +108,7 @@ func (r *renewal) pathToSign(hosts []site.Host, err error) (string, error) {
 	case errors.As(err, &missing):
 		for _, h := range hosts {
 			if h.Identity != "" {
-				return "", nil // a key that was named is not made on the way
+				return "", nil // a key that the user named is not created here
 			}
 		}
 		return key.DefaultPath()
@@ -118,13 +116,13 @@ func (r *renewal) pathToSign(hosts []site.Host, err error) (string, error) {
 		if path, ok := strings.CutSuffix(expired.Path, "-cert.pub"); ok && filepath.IsAbs(path) {
 			return path, nil
 		}
-		return key.DefaultPath() // it is the agent's
+		return key.DefaultPath() // the expired certificate is the agent's
 	}
 	return "", nil
 }
 
-// signUnsignedKey has the key for a cluster signed that is not, since it would be refused: the one that
-// was named for it, or else ~/.ssh/cscs-key and none of the user's others.
+// signUnsignedKey has the key for h signed if it has no certificate, since the host would refuse it. It signs
+// the key that is configured for h, otherwise ~/.ssh/cscs-key, and no other key of the user.
 func (r *renewal) signUnsignedKey(ctx context.Context, h site.Host, id *key.Identity) (bool, error) {
 	if !r.canSign() || id.Cert != nil {
 		return false, nil
@@ -138,14 +136,14 @@ func (r *renewal) signUnsignedKey(ctx context.Context, h site.Host, id *key.Iden
 		return r.offerSigning(ctx, path, path+" is not signed: have it signed now?")
 	}
 	good := key.Inspect(path, r.now(), nil).Problem == nil
-	if good || keySource(h).Precedes(id.Path) { // another signing would change nothing
+	if good || keySource(h).Precedes(id.Path) { // signing another key would not change which one is used
 		r.sayInFront(path, good, id)
 		return false, nil
 	}
 	return r.offerSigning(ctx, path, path+" is not signed: have it signed now?")
 }
 
-// sayInFront tells, once, which key is used before path, which may be signed.
+// sayInFront prints once which key takes precedence over path. signed says that path has a valid certificate.
 func (r *renewal) sayInFront(path string, signed bool, id *key.Identity) {
 	if r.precedenceTold || id.Path == "" {
 		return
@@ -158,8 +156,8 @@ func (r *renewal) sayInFront(path string, signed bool, id *key.Identity) {
 	r.say(fmt.Sprintf("ssh_config's IdentityFile %s, which is not signed, is used before %s: %s --identity %s", id.Path, path, use, shellescape.Quote(path)))
 }
 
-// renewEarly has the key signed if its certificate ends before the job could, and another day
-// would change that by as much as it is worth. That it cannot be had is no reason to give up.
+// renewEarly has the key signed if its certificate ends before the job may, and a new one adds enough time. For
+// users, errors are only warnings.
 func (r *renewal) renewEarly(ctx context.Context, id *key.Identity) (bool, error) {
 	if r == nil || id.Cert == nil || id.ValidBefore.IsZero() {
 		return false, nil
@@ -170,7 +168,7 @@ func (r *renewal) renewEarly(ctx context.Context, id *key.Identity) (bool, error
 			return false, nil
 		}
 		path, err := id.SignPath(), error(nil)
-		if path == "" { // the agent's, which takes no file's place
+		if path == "" { // the agent's certificate replaces no file
 			path, err = key.DefaultPath()
 		}
 		if err != nil {
@@ -199,9 +197,9 @@ func (r *renewal) renewEarly(ctx context.Context, id *key.Identity) (bool, error
 	return signed, err
 }
 
-// offerSigning asks, and signs after a yes. Without a question nobody is asked.
+// offerSigning asks the user and signs after a yes. For a service account it does not ask.
 func (r *renewal) offerSigning(ctx context.Context, path, question string) (bool, error) {
-	before := key.Inspect(path, r.now(), nil) // another process may sign it while the question waits
+	before := key.Inspect(path, r.now(), nil) // another process may sign it during the question
 	if !r.signer.isUnattended() {
 		yes, err := r.signer.ask.Ask(ctx, question+" [Y/n] ", "yes or no? ", yesNo)
 		if err != nil || !yes {
@@ -221,7 +219,7 @@ func (r *renewal) offerSigning(ctx context.Context, path, question string) (bool
 	return true, nil
 }
 
-// yesNo understands an answer; none is a yes.
+// yesNo parses an answer; an empty one is a yes.
 func yesNo(answer string) (yes, understood bool) {
 	switch strings.ToLower(answer) {
 	case "", "y", "yes":
@@ -232,7 +230,7 @@ func yesNo(answer string) (yes, understood bool) {
 	return false, false
 }
 
-// describeTime is a time of day, with the day if it is not today.
+// describeTime formats a time of day, with the date unless it is today.
 func describeTime(at, now time.Time) string {
 	if at.Local().Format(time.DateOnly) == now.Local().Format(time.DateOnly) {
 		return "at " + at.Local().Format("15:04")

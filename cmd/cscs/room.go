@@ -11,8 +11,8 @@ import (
 	"github.com/alps-tunnel/cscs/internal/room"
 )
 
-// openRoom makes the session's waiting room, which lasts until close is called. The session's
-// events are to be given to it.
+// openRoom makes the session's waiting page, which lasts until the caller calls close. showEvent passes the
+// session's events to it.
 func (s *start) openRoom(app string, again []string) (close func()) {
 	c := room.Config{ID: s.id, Cluster: s.cluster.Name, App: app, Again: commandAgain(again)}
 	for _, h := range s.way.hops {
@@ -22,8 +22,8 @@ func (s *start) openRoom(app string, again []string) (close func()) {
 	return s.room.Close
 }
 
-// browserOpener is how the room, and with it the server, is opened in a browser; nil: it is not, and
-// the URL that is printed has to do.
+// browserOpener returns the function that opens the waiting page, and thus the server, in a browser. nil: no
+// browser is opened, and the user needs the printed URL.
 func (s *start) browserOpener() func(ctx context.Context, link string) error {
 	if s.opts.noBrowser || !browser.CanOpen() {
 		return nil
@@ -31,15 +31,15 @@ func (s *start) browserOpener() func(ctx context.Context, link string) error {
 	return func(ctx context.Context, _ string) error { return browser.Open(ctx, s.room.Enter) }
 }
 
-// commandAgain is the command line that starts the like of this session. The values of
-// variables for the server are left out: they may be secrets, and this is for a page.
+// commandAgain returns the command line that starts such a session again. It is for a page, so it omits the
+// values of --env, which may be secrets.
 func commandAgain(args []string) string {
 	words := []string{"cscs"}
 	env, server := false, false
 	for _, a := range args {
 		name, value, ok := strings.Cut(strings.TrimPrefix(a, "--env="), "=")
 		switch {
-		case server: // what is behind -- is the server's
+		case server: // arguments after -- belong to the server
 		case a == "--":
 			server = true
 		case ok && value != "" && env:
@@ -56,7 +56,7 @@ func commandAgain(args []string) string {
 	return strings.Join(words, " ")
 }
 
-// A choice is a flag that is on, off, or left to what it is about ("auto").
+// A choice is a flag that is true, false or "auto" (nil).
 type choice struct{ to **bool }
 
 // Set implements pflag.Value.
@@ -84,5 +84,5 @@ func (c choice) String() string {
 // Type implements pflag.Value.
 func (choice) Type() string { return "bool" }
 
-// IsBoolFlag lets it be given without a value.
+// IsBoolFlag lets the flag have no value.
 func (choice) IsBoolFlag() bool { return true }

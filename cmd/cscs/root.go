@@ -16,7 +16,7 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// deps are what commands need of the world; tests put others in their place.
+// deps has what commands need from outside; tests replace it.
 type deps struct {
 	io     *ui.IO
 	args   []string // the command line
@@ -25,7 +25,7 @@ type deps struct {
 	end    func(context.Context, session.Config, bool, func(session.Event)) error
 	adopt  func(context.Context, session.Config, func(session.About, slurm.Found), func(session.Event)) error
 	list   func(context.Context, *way) ([]slurm.Found, []slurm.Swept, error)
-	notify func(ctx context.Context, title, text string) error // on the desktop
+	notify func(ctx context.Context, title, text string) error // shows a desktop notification
 	demo   demoVisit
 }
 
@@ -33,8 +33,8 @@ func newDeps(io *ui.IO) *deps {
 	return &deps{io: io, run: session.Run, tunnel: session.Tunnel, end: session.Stop, adopt: session.Attach, list: listSessions, notify: notify.Show}
 }
 
-// runCommandLine runs one command line and returns the exit code. It is the one place where an
-// error becomes one.
+// runCommandLine runs one command line and returns its exit code. No other function turns an error into an exit
+// code.
 func runCommandLine(ctx context.Context, args []string, d *deps) int {
 	d.args = args
 	root := newRootCommand(d)
@@ -58,12 +58,12 @@ func runCommandLine(ctx context.Context, args []string, d *deps) int {
 	return p.Code
 }
 
-// agentWaits says what is waited for when an agent has not listed its keys.
+// agentWaits returns the message for an agent that has not listed its keys yet.
 func agentWaits(socket string) string {
 	return "your ssh agent (" + socket + ") has not listed its keys yet: if it asks you for a confirmation, give it; Ctrl-C ends the wait"
 }
 
-// A toldError is one that the user knows of already, from an event.
+// A toldError is an error that an event has already reported to the user.
 type toldError struct{ error }
 
 func (e *toldError) Unwrap() error { return e.error }
@@ -126,14 +126,14 @@ forwards a local port to it and, on Ctrl-C, takes all of it down again.`,
 		newVersionCommand(d),
 		newKeepCommand(d),
 	)
-	cmd.CompletionOptions.DisableDefaultCmd = true // newCompletionCommand's does more
+	cmd.CompletionOptions.DisableDefaultCmd = true // newCompletionCommand replaces it
 	for _, c := range append(cmd.Commands(), cmd) {
 		c.Flags().BoolP("help", "h", false, "show this help")
 	}
 	return cmd
 }
 
-// noArgs is for commands that take none.
+// noArgs is the check of commands that take no arguments.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -141,7 +141,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return &problem.UsageError{Message: "unknown argument " + quoteWord(args[0]), Hint: "see " + cmd.CommandPath() + " --help"}
 }
 
-// flagError says in one line what is wrong with a flag.
+// flagError makes a usage error of one line from an error of the flag parser.
 func flagError(cmd *cobra.Command, err error) error {
 	u := problem.Usagef("%v", err)
 	u.Hint = "see " + cmd.CommandPath() + " --help"
@@ -175,13 +175,13 @@ func flagError(cmd *cobra.Command, err error) error {
 	return u
 }
 
-// badValue words what is wrong with the value that origin (a flag, a variable)
-// gives. Errors of values begin with what the value is or lacks.
+// badValue returns the message for a bad value of origin, a flag or a variable. err begins with what the value
+// is or lacks.
 func badValue(origin, value string, err error) string {
 	return origin + " " + quoteWord(value) + ": " + err.Error()
 }
 
-// quoteWord leaves plain words as they were typed.
+// quoteWord quotes s unless it is a plain word.
 func quoteWord(s string) string {
 	if s == "" || strings.ContainsAny(s, " \t\n\"'") {
 		return "'" + s + "'"

@@ -21,36 +21,34 @@ import (
 	"github.com/alps-tunnel/cscs/session"
 )
 
-// A way is everything that is needed to dial a cluster's login node and its
-// compute nodes.
+// A way has everything that is needed to dial a cluster's login node and its compute nodes.
 type way struct {
 	hosts    []site.Host
 	keys     []*key.Identity // one for each host
 	hops     []chain.Hop
 	options  chain.Options
-	dir      string // of the sockets over which processes share the way; "": the common one
+	dir      string // directory of the shared connections' sockets; "": the default
 	ring     *key.Ring
-	sealed   bool         // keys are opened only when there is something to dial
-	prompter key.Prompter // nil: there is nobody to ask
-	ask      *ui.Prompter // likewise
-	renew    *renewal     // nil: nobody signs keys for this cluster
+	sealed   bool         // keys are opened only for a dial
+	prompter key.Prompter // nil: no terminal to ask on
+	ask      *ui.Prompter // as prompter
+	renew    *renewal     // nil: no service signs keys for this cluster
 	warnings []string
-	master   string // the control socket of an ssh that is logged in at the login node; "": none was found
+	master   string // control socket of an ssh logged in at the login node; "": none found
 
 	mu          sync.Mutex
-	known       []*chain.KnownHosts // whose warnings are still to be told
+	known       []*chain.KnownHosts // warnings still to be printed
 	dialed      bool
-	masterTried bool         // an ssh of the user's was looked for
-	masterHost  string       // the host at which one carries the first chain, until that is told; "": none
-	keyErr      error        // why there are no keys, where ssh makes them unnecessary
-	last        *share.Chain // that was dialled for the session
-	keep        *keeping     // nil: the connection is not to be kept, or was dialled
+	masterTried bool         // joinMaster has run
+	masterHost  string       // host at which an ssh carries the first chain, until the user is told; "": none
+	keyErr      error        // why there are no keys, if ssh makes them unnecessary
+	last        *share.Chain // the last chain dialled for the session
+	keep        *keeping     // nil: the connection is not kept, or was dialled already
 }
 
-// findWay asks ssh's configuration for the hosts and chooses the key for each. Nobody is
-// contacted, but for who signs keys if renew has one signed; an expired certificate is told
-// here, before anyone is. Who visits is asked for the passphrase of a key only if there is no
-// connection to share.
+// findWay gets the hosts from ssh's configuration and chooses the key of each. It connects to no host, and to
+// the signing service only if renew has a key signed. It reports an expired certificate before any host is
+// contacted. If visits is set, a passphrase is asked for only if there is no connection to join.
 func findWay(ctx context.Context, cfg *site.Config, cl site.Cluster, ov site.Overrides, ask *ui.Prompter, renew *renewal, visits bool) (*way, error) {
 	hosts, err := cfg.Route(ctx, cl, ov)
 	if err != nil {
@@ -60,7 +58,7 @@ func findWay(ctx context.Context, cfg *site.Config, cl site.Cluster, ov site.Ove
 	if renew != nil {
 		renew.tell, renew.ring = w.addWarning, w.ring
 	}
-	if ask != nil { // else it would be no nil
+	if ask != nil { // a nil *ui.Prompter would make a non-nil interface
 		w.prompter, w.ask = ask, ask
 	}
 	joins, err := w.findMaster(ctx)
@@ -84,7 +82,7 @@ func findWay(ctx context.Context, cfg *site.Config, cl site.Cluster, ov site.Ove
 	return w, nil
 }
 
-// addHops makes the hops of the hosts, their keys and ours.
+// addHops makes a hop of each host, with its user, its host keys and the user's key.
 func (w *way) addHops(hostKeys []chain.HostKeys) {
 	login := w.keys[len(w.hosts)-1]
 	for i, h := range w.hosts {
@@ -103,7 +101,7 @@ func (w *way) addHops(hostKeys []chain.HostKeys) {
 	}
 }
 
-// addOptions takes over what ssh's configuration says of dialling.
+// addOptions takes the timeout and address family from ssh's configuration.
 func (w *way) addOptions() {
 	for _, h := range w.hosts {
 		w.options.Timeout = max(w.options.Timeout, h.ConnectTimeout)
@@ -116,7 +114,7 @@ func (w *way) addOptions() {
 	}
 }
 
-// findSignedKeys finds the keys, and has the one signed that has to be.
+// findSignedKeys finds the keys, and has a key signed if necessary.
 func (w *way) findSignedKeys(ctx context.Context, prompter key.Prompter) error {
 	keys, err := w.findKeys(ctx, prompter)
 	signed, failed := w.renew.renewIfNeeded(ctx, w.hosts, keys, err)
@@ -130,15 +128,16 @@ func (w *way) findSignedKeys(ctx context.Context, prompter key.Prompter) error {
 	return err
 }
 
-// refreshKeys looks for the keys anew, without asking anybody: a certificate may have run out
-// since, and have been renewed. w.mu is held.
+// refreshKeys finds the keys again without questions, since a certificate may have expired and been renewed.
+// The caller holds w.mu.
 func (w *way) refreshKeys(ctx context.Context) error {
 	if w.renew.canSign() && w.renew.signer.isUnattended() {
 		if _, err := w.renew.renewIfNeeded(ctx, w.hosts, w.keys, nil); err != nil {
 			return err
 		}
 	}
-	// The agent may hold others than in the beginning. One that asks its user must not keep w.mu.
+	// The agent may hold other keys by now. An agent that asks its user must not block w.mu, so its time is
+	// short.
 	keys, err := w.findKeys((*key.Lists)(nil).In(ctx), nil)
 	if err != nil {
 		return err
@@ -147,16 +146,16 @@ func (w *way) refreshKeys(ctx context.Context) error {
 	return nil
 }
 
-// useKeys has the hops dialled with these keys from now on. w.mu is held.
+// useKeys sets the keys for later dials. The caller holds w.mu.
 func (w *way) useKeys(keys []*key.Identity) {
 	w.keys = keys
-	w.hops = slices.Clone(w.hops) // others dial with theirs
+	w.hops = slices.Clone(w.hops) // other dials may use the old slice
 	for i := range w.hops {
 		w.hops[i].Signer = keys[i].Signer
 	}
 }
 
-// findKeys loads the key of each host, the same one but once.
+// findKeys loads the key of each host, and each key only once.
 func (w *way) findKeys(ctx context.Context, prompter key.Prompter) ([]*key.Identity, error) {
 	var keys []*key.Identity
 	var sources []key.Source
@@ -178,7 +177,7 @@ func (w *way) findKeys(ctx context.Context, prompter key.Prompter) ([]*key.Ident
 	return keys, nil
 }
 
-// keySource is where to look for the key of a host.
+// keySource returns where to look for the key of h.
 func keySource(h site.Host) key.Source {
 	return key.Source{
 		Identity: h.Identity, IdentityFiles: h.IdentityFiles, CertificateFiles: h.CertificateFiles, Common: h.Common,
@@ -186,7 +185,7 @@ func keySource(h site.Host) key.Source {
 	}
 }
 
-// answerChallenge has the user answer what a host asks after it has accepted the key: a second factor.
+// answerChallenge asks the user what a host asks after it has accepted the key: a second factor.
 func (w *way) answerChallenge(ctx context.Context, c chain.Challenge) (answers []string, err error) {
 	for _, text := range []string{c.Name, c.Instruction} {
 		if text != "" {
@@ -212,11 +211,11 @@ func (w *way) answerChallenge(ctx context.Context, c chain.Challenge) (answers [
 	return answers, nil
 }
 
-// refusalCause is what err comes from, if this side knows better than the host that refused us: a
-// certificate that was good when the session began may have run out.
+// refusalCause returns the cause of err if this side knows it better than the host that refused: a certificate
+// that was valid when the session began may have expired.
 func (w *way) refusalCause(err error) error {
 	var left *session.TeardownError
-	if errors.As(err, &left) { // that there may be a job stays true
+	if errors.As(err, &left) { // there may still be a job
 		because := *left
 		because.Err = w.refusalCause(left.Err)
 		return &because
@@ -238,14 +237,14 @@ func (w *way) refusalCause(err error) error {
 	return expired
 }
 
-// hostKeys is how the keys of h are verified: by its known_hosts files and, for a
-// host that they do not know, as StrictHostKeyChecking says.
+// hostKeys returns how to verify the keys of h: by its known_hosts files and, for an unknown host, as
+// StrictHostKeyChecking says.
 func (w *way) hostKeys(h site.Host, ask *ui.Prompter) (chain.HostKeys, error) {
 	var answer chain.AskFunc
 	switch h.StrictHostKeyChecking {
 	case "yes", "true":
 	case "no", "off", "false", "accept-new":
-		// A key that has changed is refused all the same: nothing good is lost by that.
+		// A changed key is refused all the same.
 		answer = func(_ context.Context, q chain.Question) (bool, error) {
 			w.addWarning(fmt.Sprintf("the host key of %s was not known and is accepted (StrictHostKeyChecking): %s %s", q.Host, q.KeyType, q.Fingerprint))
 			return true, nil
@@ -271,7 +270,7 @@ func (w *way) addWarning(message string) {
 	w.warnings = append(w.warnings, message)
 }
 
-// takeWarnings returns what has come up since it was called last.
+// takeWarnings returns the warnings that are not in told, and adds them to it.
 func (w *way) takeWarnings(told map[string]bool) []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -291,16 +290,16 @@ func (w *way) takeWarnings(told map[string]bool) []string {
 	return fresh
 }
 
-// nodeHop is the hop from the login node to a compute node: the user and the key of the
-// login node, and the host keys that the node was said to have. The job may have waited for
-// longer than the certificate was good for: one that was renewed since is taken.
+// nodeHop returns the hop from the login node to a compute node: with the login node's user and key, and the
+// host keys that were reported for the node. If the certificate expires within 30 s, it looks for a renewed
+// one, since the job may have waited for long.
 func (w *way) nodeHop(node string, keys chain.HostKeys) chain.Hop {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if until := w.keys[len(w.keys)-1].ValidBefore; !until.IsZero() && time.Until(until) < 30*time.Second {
 		ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 		defer cancel()
-		_ = w.refreshKeys(ctx) // with the old one, the node says what is wrong
+		_ = w.refreshKeys(ctx) // on error the old one stays, and the node reports the reason
 	}
 	if w.keyErr != nil { // there may be a key by now
 		ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
@@ -314,7 +313,7 @@ func (w *way) nodeHop(node string, keys chain.HostKeys) chain.Hop {
 	return chain.Hop{Name: node, Addr: net.JoinHostPort(node, "22"), User: login.User, Signer: login.Signer, HostKeys: keys}
 }
 
-// describeHop tells of hop i: where it is, as whom, with which key, good until when.
+// describeHop describes hop i: address, user, key and its validity.
 func (w *way) describeHop(i int) string {
 	h := w.hosts[i]
 	s := fmt.Sprintf("%-8s %s@%s  %s", h.Name, h.User, h.Addr(), describeKey(w.keys[i]))
@@ -348,11 +347,11 @@ func firstNonEmpty(values ...string) string {
 	return ""
 }
 
-// localUser is the last resort, as it is ssh's.
+// localUser returns the name of the local user, which is the last default, as in ssh.
 func localUser() string {
 	u, err := user.Current()
 	if err != nil {
 		return ""
 	}
-	return u.Username[strings.LastIndex(u.Username, `\`)+1:] // Windows: DOMAIN\name
+	return u.Username[strings.LastIndex(u.Username, `\`)+1:] // on Windows: DOMAIN\name
 }

@@ -59,15 +59,15 @@ Ctrl-C stops the server and ends the job.`,
 	return cmd
 }
 
-// recipePort is the local port that is tried first for a recipe without a port, so that its address can
-// be a bookmark. It is below the ports that systems give out by themselves.
+// recipePort returns the local port that a recipe without a port tries first, so that its address can be a
+// bookmark. It is below the ephemeral ports.
 func recipePort(name string) int {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(name)) // it never fails
 	return 20000 + int(h.Sum32()%10000)
 }
 
-// splitRun takes the arguments apart: a recipe's name and what is added to it, or a command.
+// splitRun splits the arguments into a recipe's name and further arguments, or a command.
 func splitRun(args []string, dash int) (name string, command []string, err error) {
 	before := args
 	if dash >= 0 {
@@ -90,7 +90,7 @@ func splitRun(args []string, dash int) (name string, command []string, err error
 	return "", command, nil
 }
 
-// onlyBehindDashes is for commands whose arguments all belong to the server.
+// onlyBehindDashes is the check of commands whose arguments all belong to the server.
 func onlyBehindDashes(cmd *cobra.Command, args []string) error {
 	if n := cmd.ArgsLenAtDash(); len(args) > 0 && n != 0 {
 		server := strings.TrimPrefix(cmd.Name(), "run-")

@@ -11,13 +11,13 @@ import (
 	"github.com/alps-tunnel/cscs/internal/owndir"
 )
 
-// Sites count logins: all processes of this machine that go the same way share one.
+// Sites limit logins, so all processes of this machine with the same way share one connection.
 
-// redialWait is how long a process that has lost its connection waits for another that is
-// about to make one for all.
+// redialWait is how long a process that has lost its connection waits for another process that is about to dial
+// a shared one.
 const redialWait = 10 * time.Minute
 
-// dialShared makes the chain to the login node, or joins that of another process.
+// dialShared dials the chain to the login node, or joins that of another process.
 func (w *way) dialShared(ctx context.Context, opts chain.Options) (*share.Chain, error) {
 	w.keepConnection(ctx)
 	p := w.sharePlace()
@@ -36,12 +36,11 @@ func (w *way) dialShared(ctx context.Context, opts chain.Options) (*share.Chain,
 	return c, err
 }
 
-// pauseWait is for the word to reach those who share a connection. What they have open stays
-// with it.
+// pauseWait is the time for the clients of the shared connection to be told. Their open channels stay on it.
 const pauseWait = 300 * time.Millisecond
 
-// pauseSharing has the others who share our connection dial one of their own: this process is about
-// to be stopped.
+// pauseSharing makes the clients of the shared connection dial their own, because this process is about to be
+// stopped.
 func (w *way) pauseSharing() {
 	w.mu.Lock()
 	last := w.last
@@ -54,7 +53,8 @@ func (w *way) pauseSharing() {
 	last.Pause(ctx)
 }
 
-// dialAsGuest is dial for a command that ends soon. It asks for what it has to (see findWay).
+// dialAsGuest is dialShared for a command that ends soon, which is never the master. It may ask questions (see
+// findWay).
 func (w *way) dialAsGuest(ctx context.Context) (*share.Chain, error) {
 	w.keepConnection(ctx)
 	p := w.sharePlace()
@@ -62,7 +62,8 @@ func (w *way) dialAsGuest(ctx context.Context) (*share.Chain, error) {
 	return share.Dial(ctx, p, w.options, w.dialHops)
 }
 
-// dialAlone is dial for what cannot move to another chain when its owner ends.
+// dialAlone dials a chain that is not shared, for a command that cannot move to another chain when its master
+// ends.
 func (w *way) dialAlone(ctx context.Context, opts chain.Options) (*share.Chain, error) {
 	c, err := share.Dial(ctx, share.Rendezvous{}, opts, w.dialHops)
 	if err == nil {
@@ -71,23 +72,21 @@ func (w *way) dialAlone(ctx context.Context, opts chain.Options) (*share.Chain, 
 	return c, err
 }
 
-// sharePlace is where those meet who go this way: through the same hops, as the same users,
-// with the same key.
+// sharePlace returns where the processes of one way share a chain: the same hops, users and key.
 func (w *way) sharePlace() share.Rendezvous {
 	p := share.Rendezvous{Host: w.hops[len(w.hops)-1].Name}
 	if p.Dir = w.dir; p.Dir == "" {
-		p.Dir, _ = socketDir() // else nothing is shared
+		p.Dir, _ = socketDir() // on error nothing is shared
 	}
 	for i, h := range w.hops {
-		// Of a login of ssh's there is no fingerprint, but the socket.
+		// If ssh is logged in there may be no key; then the socket's path identifies the way.
 		p.Key = append(p.Key, h.Addr, h.User, firstNonEmpty(w.keys[i].Fingerprint, w.master))
 	}
 	return p
 }
 
-// socketDir is for the sockets by which our processes reach each other: below
-// $XDG_RUNTIME_DIR, where that is a directory of the user's alone, as its specification demands, else
-// beside the records.
+// socketDir returns the directory for the sockets of cscs processes: below $XDG_RUNTIME_DIR if only the user
+// can access it, as its specification requires, otherwise beside the records.
 func socketDir() (string, error) {
 	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) && owndir.Check(dir) == nil {
 		return filepath.Join(dir, "cscs"), nil

@@ -21,37 +21,38 @@ import (
 	"github.com/alps-tunnel/cscs/internal/ui"
 )
 
-// A signer has keys signed by one service, for who is at the terminal.
+// A signer has keys signed by one service, for the user at the terminal.
 type signer struct {
 	io          *ui.IO
 	by          site.Signing
-	ask         *ui.Prompter                      // nil: there is nobody to ask
+	ask         *ui.Prompter                      // nil: no terminal to ask on
 	headless    bool                              // sign in on another device
-	noBrowser   bool                              // print the address to sign in at, and open nothing
-	user        string                            // who it is most likely
-	agents      func(context.Context) []key.Agent // in which the key may be
-	typedUser   string                            // who it is, by what was typed
-	countedWith []string                          // services whose signings count together with this one's
-	named       bool                              // cscs key sign has to be told the service to take this one
+	noBrowser   bool                              // print the sign-in address, and open no browser
+	user        string                            // the most likely user name
+	agents      func(context.Context) []key.Agent // agents that may have the key
+	typedUser   string                            // the user name that the user typed
+	countedWith []string                          // services whose signings count towards the same limit
+	named       bool                              // cscs key sign uses this service only with --service
 }
 
-// apiKeyVar is a service account's, by CSCS's own name for it.
+// apiKeyVar is the environment variable of a service account's key; CSCS has named it.
 const apiKeyVar = "CSCS_API_KEY"
 
-// isUnattended says whether nobody has to be asked.
+// isUnattended reports whether the service signs without a user.
 func (s *signer) isUnattended() bool {
 	return s.by.Kind == site.SigningCSCS && apiKey() != ""
 }
 
-// apiKey is the service account's, without the line end that it has got from a file; "" for none.
+// apiKey returns the service account's key without the line end of the file that it came from; "": none.
 func apiKey() string { return strings.TrimSpace(os.Getenv(apiKeyVar)) }
 
-// sign has the key at path signed, which is made if it is not there.
+// sign has the key at path signed. It creates a missing key.
 func (s *signer) sign(ctx context.Context, path string) (signing.Result, error) {
 	return s.signAfter(ctx, path, nil)
 }
 
-// signAfter is sign for a caller that has looked at the key before a question; nil: it asked none.
+// signAfter is sign for a caller that inspected the key before it asked the user. before is nil without a
+// question.
 func (s *signer) signAfter(ctx context.Context, path string, before *key.State) (signing.Result, error) {
 	state, err := stateDir()
 	if err != nil {
@@ -79,7 +80,7 @@ func (s *signer) signAfter(ctx context.Context, path string, before *key.State) 
 	return result, nil
 }
 
-// signFlags are those by which cscs key sign does the same.
+// signFlags returns the flags with which cscs key sign does the same.
 func (s *signer) signFlags(path string) string {
 	var service string
 	if s.named {
@@ -88,7 +89,7 @@ func (s *signer) signFlags(path string) string {
 	return strings.TrimSpace(service + key.IdentityFlag(path))
 }
 
-// signingService is the one that is configured.
+// signingService returns the configured service.
 func (s *signer) signingService() (signing.Service, error) {
 	if s.by.Kind == site.SigningSSHService {
 		return &service.Older{HTTP: service.NewHTTP(userAgent()), Endpoint: s.by.Endpoint, Credentials: s.askCredentials}, nil
@@ -96,7 +97,7 @@ func (s *signer) signingService() (signing.Service, error) {
 	return s.currentService()
 }
 
-// currentService is the service as one that can list and revoke, which the older one cannot.
+// currentService returns the current service, which can also list and revoke keys. The older one cannot.
 func (s *signer) currentService() (*service.Current, error) {
 	http := service.NewHTTP(userAgent())
 	if s.isUnattended() {
@@ -123,7 +124,7 @@ func (s *signer) currentService() (*service.Current, error) {
 	return &service.Current{HTTP: http, Endpoint: s.by.Endpoint, Login: login}, nil
 }
 
-// tokenStore is where they are kept.
+// tokenStore returns where the service's tokens are kept.
 func (s *signer) tokenStore() (service.Tokens, error) {
 	switch s.by.Tokens {
 	case site.TokensNone:
@@ -138,8 +139,8 @@ func (s *signer) tokenStore() (service.Tokens, error) {
 	return service.FileTokens{Path: filepath.Join(dir, "cscs", "token-"+s.by.Name+".json")}, nil
 }
 
-// openSignInPage sends the person to an address in the browser. It is shown in any case: nobody can
-// say whether the browser that is there opens where the person looks.
+// openSignInPage opens the sign-in address in the browser. It prints the address too, since the browser may
+// open where the user does not see it.
 func (s *signer) openSignInPage(ctx context.Context, address string) {
 	if s.noBrowser || !browser.CanOpen() {
 		ui.Say(s.io, "sign in at: "+address)
@@ -151,7 +152,7 @@ func (s *signer) openSignInPage(ctx context.Context, address string) {
 	}
 }
 
-// showDeviceCode tells where to sign in from another device.
+// showDeviceCode prints how to sign in on another device.
 func (s *signer) showDeviceCode(d service.Device) {
 	ui.Say(s.io, "sign in from any device, at "+d.Address)
 	ui.Say(s.io, "with the code "+d.Code)
@@ -160,10 +161,10 @@ func (s *signer) showDeviceCode(d service.Device) {
 	}
 }
 
-// askCredentials asks for what the older service wants to know.
+// askCredentials asks for what the older service needs.
 func (s *signer) askCredentials(ctx context.Context) (user string, password []byte, otp string, err error) {
 	if s.ask == nil {
-		u, _ := url.Parse(s.by.Endpoint) // it was checked when it was configured
+		u, _ := url.Parse(s.by.Endpoint) // checked when it was configured
 		return "", nil, "", &service.SignInError{Host: u.Hostname(), Why: service.SignInTyped}
 	}
 	question := "User name at CSCS: "
@@ -187,10 +188,10 @@ func (s *signer) askCredentials(ctx context.Context) (user string, password []by
 	}
 }
 
-// passphrases asks for those of keys.
+// passphrases asks for passphrases of keys.
 type passphrases struct {
 	*ui.Prompter
-	question string // for another one than there is, with %s for the key
+	question string // asks for a new passphrase; %s is the key
 }
 
 // NewPassphrase implements signing.Prompter.
@@ -214,7 +215,7 @@ func (p passphrases) NewPassphrase(ctx context.Context, path string) ([]byte, er
 	}
 }
 
-// userAgent is what services are told of us.
+// userAgent returns the User-Agent for the services.
 func userAgent() string {
 	v := version
 	if info, ok := debug.ReadBuildInfo(); ok && v == "" {

@@ -95,14 +95,14 @@ func (d *deps) sshConfig(ctx context.Context, o *options, install, uninstall boo
 	if err == nil {
 		d.say(fmt.Sprintf("%s includes %s now: ssh daint, and for a session's node ssh %sID", files.Config, files.Part, sshconfig.Prefix))
 	}
-	var byHand *sshconfig.WriteError // the file of ours is written, then
+	var byHand *sshconfig.WriteError // in this case cscs's own file is written
 	if len(own) > 0 && (err == nil || errors.As(err, &byHand) && byHand.Line != "") {
 		d.say("left as your own configuration has it: " + strings.Join(own, ", "))
 	}
 	return err
 }
 
-// sshFiles are where ssh's configuration is.
+// sshFiles returns the paths of ssh's configuration files.
 func sshFiles(cfg *site.Config) (sshconfig.Files, error) {
 	state, err := stateDir()
 	if err != nil {
@@ -112,10 +112,10 @@ func sshFiles(cfg *site.Config) (sshconfig.Files, error) {
 	return sshconfig.In(config, filepath.Join(state, "known_hosts")), err
 }
 
-// anySession is a name by which ssh's configuration tells what it has for all sessions.
+// anySession is a host name that stands for all sessions in queries of ssh's configuration.
 const anySession = sshconfig.Prefix + "__any__"
 
-// sshText is what ssh is to know, and what is left to the user's own file, in words.
+// sshText returns the configuration for ssh, and in words what it leaves to the user's own file.
 func sshText(ctx context.Context, cfg *site.Config, files sshconfig.Files, ov site.Overrides) (text string, own []string, err error) {
 	without, done, err := files.Without()
 	if err != nil {
@@ -131,7 +131,7 @@ func sshText(ctx context.Context, cfg *site.Config, files sshconfig.Files, ov si
 		return "", nil, err
 	}
 	var hosts []sshconfig.Host
-	var left []string // whole hosts
+	var left []string // hosts that are left to the user's file entirely
 	for _, a := range aliases {
 		login := loginOf(ctx, a.Host)
 		if a.Name == firstNonEmpty(cfg.Default(), "daint") || s.Login == (sshconfig.Login{}) {
@@ -149,7 +149,7 @@ func sshText(ctx context.Context, cfg *site.Config, files sshconfig.Files, ov si
 	if s.Own, err = cfg.SetFor(ctx, without, anySession); err != nil {
 		return "", nil, err
 	}
-	// Under another port, the host's key would be looked for under another name.
+	// With another Port, ssh would look up the host key under another name.
 	s.Own = slices.DeleteFunc(s.Own, func(keyword string) bool { return keyword == "Port" })
 	if len(s.Own) > 0 {
 		own = append(own, strings.Join(s.Own, " and ")+" of "+sshconfig.Prefix+"*")
@@ -158,7 +158,7 @@ func sshText(ctx context.Context, cfg *site.Config, files sshconfig.Files, ov si
 	return text, own, err
 }
 
-// loginOf is who we are at a host: what cscs itself would take, without asking anybody.
+// loginOf returns the user and key that cscs itself would use at a host, without questions.
 func loginOf(ctx context.Context, h site.Host) sshconfig.Login {
 	id, err := key.Load(ctx, keySource(h), nil)
 	l := sshconfig.Login{User: h.User}
@@ -166,7 +166,7 @@ func loginOf(ctx context.Context, h site.Host) sshconfig.Login {
 	switch {
 	case err == nil:
 		l.User = firstNonEmpty(l.User, id.Principal())
-		if _, err := os.Stat(id.Path); err == nil { // else the agent alone has it
+		if _, err := os.Stat(id.Path); err == nil { // otherwise only the agent has it
 			l.Identity, l.Only = id.Path, true
 		}
 		if id.CertPath != "" && (l.Identity == "" || id.CertPath != strings.TrimSuffix(id.Path, ".pub")+"-cert.pub") {
@@ -178,7 +178,7 @@ func loginOf(ctx context.Context, h site.Host) sshconfig.Login {
 		if have.Cert != nil && have.CertPath != shut.Path+"-cert.pub" {
 			l.Certificate = have.CertPath
 		}
-	default: // where there will be one, or an agent's
+	default: // where a key will be, or that of an agent
 		usual, _ := key.DefaultPath() // without a home directory, ssh has none either
 		l.Identity = firstNonEmpty(h.Identity, usual)
 	}
@@ -186,7 +186,7 @@ func loginOf(ctx context.Context, h site.Host) sshconfig.Login {
 	return l
 }
 
-// principalOf is whom a certificate is for, if it is for one.
+// principalOf returns the principal of a certificate that has exactly one, otherwise "".
 func principalOf(cert *ssh.Certificate) string {
 	if cert == nil || len(cert.ValidPrincipals) != 1 {
 		return ""
@@ -194,8 +194,8 @@ func principalOf(cert *ssh.Certificate) string {
 	return cert.ValidPrincipals[0]
 }
 
-// proxyCommand is how ssh is to call us: by the name on the PATH, if that is this very
-// program, since a package manager may keep each version elsewhere.
+// proxyCommand returns the command by which ssh runs this program. It uses the name on the PATH if that is the
+// same program, since a package manager may keep each version elsewhere.
 func proxyCommand() (string, error) {
 	self, err := os.Executable()
 	if err != nil {

@@ -18,27 +18,25 @@ import (
 	"github.com/alps-tunnel/cscs/session"
 )
 
-// A start is a session that is about to begin: who is told, who is asked, and how it is
-// interrupted.
+// A start is a session that is about to begin: its printer, its prompter and its interrupts.
 type start struct {
 	deps    *deps
 	opts    *options
 	id      string
 	cluster site.Cluster
 	printer ui.Printer
-	note    func(string) // with --verbose
-	ask     *ui.Prompter // nil: there is nobody to ask
+	note    func(string) // prints with --verbose
+	ask     *ui.Prompter // nil: no terminal to ask on
 	signals *interrupts
 	gauge   session.Metrics
 	way     *way
-	told    map[string]bool // warnings
+	told    map[string]bool // warnings that were printed
 	desktop desktopNotifier
-	room    *room.Room // what a browser sees while it waits; nil: not yet
+	room    *room.Room // the waiting page; nil: not yet
 }
 
-// withCluster finds the way to the cluster and hands it to do, which returns when the session is
-// over. From here on errors are events, but for those of usage: these are told
-// plainly on stderr even with --json, as before any session they must be.
+// withCluster finds the way to the cluster and calls do, which returns when the session is over. From here on
+// errors are events, except usage errors. These go to stderr as text even with --json, as before any session.
 func (d *deps) withCluster(ctx context.Context, o *options, cfg *site.Config, cl site.Cluster, do func(*start) error) error {
 	s := &start{deps: d, opts: o, id: session.NewID(), cluster: cl, told: map[string]bool{}}
 	agents := &key.Lists{Waiting: func(socket string) {
@@ -66,7 +64,7 @@ func (d *deps) withCluster(ctx context.Context, o *options, cfg *site.Config, cl
 		return s.reportFailure(err)
 	}
 	ask := s.ask
-	if o.dryRun { // a question is not worth it: nothing is signed
+	if o.dryRun { // dry run signs nothing, so it asks nothing
 		ask = nil
 	}
 	s.way, err = findWay(signals.ctx, cfg, cl, site.Overrides{User: lastValue(o.user), Identity: lastValue(o.identity)}, ask, renew, o.asGuest || o.dryRun)
@@ -83,10 +81,10 @@ func (d *deps) withCluster(ctx context.Context, o *options, cfg *site.Config, cl
 	return do(s)
 }
 
-// loginUser is the user on the login node.
+// loginUser returns the user on the login node.
 func (s *start) loginUser() string { return s.way.hops[len(s.way.hops)-1].User }
 
-// reportFailure tells of an error that came before the session began.
+// reportFailure reports an error that occurred before the session began.
 func (s *start) reportFailure(err error) error {
 	p := problem.At(s.cluster.Name, err)
 	if p.Code == problem.Usage {
@@ -99,23 +97,22 @@ func (s *start) reportFailure(err error) error {
 	return &toldError{err}
 }
 
-// emitEvent prints an event of our own, before the session's.
+// emitEvent prints an event of the command itself, before those of the session.
 func (s *start) emitEvent(e session.Event) {
 	e.V, e.Time, e.Session, e.Cluster = session.EventVersion, time.Now().UTC(), s.id, s.cluster.Name
 	s.printer.Event(e)
 }
 
-// emitWarnings tells what the way has to say that is new.
+// emitWarnings prints the new warnings of the way.
 func (s *start) emitWarnings() {
 	for _, m := range s.way.takeWarnings(s.told) {
 		s.emitEvent(session.Event{Event: session.EventWarning, Message: m})
 	}
 }
 
-// showEvent prints an event of the session's; a connection may have brought warnings
-// of its known_hosts file.
+// showEvent prints an event of the session. A new connection may have brought warnings of known_hosts.
 func (s *start) showEvent(e session.Event) {
-	if s.room != nil { // first: a page is never behind what was told
+	if s.room != nil { // first, so that the page is never behind the terminal
 		s.room.Event(e)
 	}
 	s.printer.Event(e)
@@ -125,13 +122,13 @@ func (s *start) showEvent(e session.Event) {
 	}
 }
 
-// explainError says what an error means here.
+// explainError returns the message, hint and exit code for an error of this session.
 func (s *start) explainError(err error) session.Explanation {
 	p := problem.At(s.cluster.Name, s.way.refusalCause(err))
 	return session.Explanation{Message: p.Message, Hint: p.Hint, Code: p.Code}
 }
 
-// markTold is the end of a session, of whose error an event has told.
+// markTold marks the error of a session as reported, since an event has reported it.
 func markTold(err error) error {
 	if err == nil {
 		return nil
@@ -139,9 +136,10 @@ func markTold(err error) error {
 	return &toldError{err}
 }
 
-// stateDir is where logs are kept on the laptop: below $XDG_STATE_HOME, else below
-// ~/.local/state, on macOS too (as with the configuration), and %LocalAppData% on Windows. What is
-// there is trusted, down to the host keys of sessions' nodes: one of another user is an error, and so is one in a user's home if this process is root's (sudo).
+// stateDir returns the directory of logs and records: below $XDG_STATE_HOME, otherwise ~/.local/state (on macOS
+// too, as for the configuration), on Windows %LocalAppData%. cscs trusts its contents, among them the host keys
+// of sessions' nodes. So a directory of another user is an error, and so is one in a user's home directory if
+// this process runs as root (sudo).
 func stateDir() (string, error) {
 	dir := os.Getenv("XDG_STATE_HOME")
 	if !filepath.IsAbs(dir) {
@@ -166,5 +164,5 @@ func stateDir() (string, error) {
 	if err := owndir.CheckLinked(dir); errors.Is(err, owndir.ErrShared) {
 		return "", err
 	}
-	return dir, nil // any other error is of what it is used for
+	return dir, nil // any other error is reported when the directory is used
 }

@@ -46,7 +46,7 @@ default cluster.`,
 				}
 				return d.stopConnections(cmd.Context(), lastValue(o.cluster))
 			}
-			// As scancel does, it ends those that there are.
+			// As scancel does, stop the known sessions even if others are unknown.
 			targets, first := d.stopTargets(cmd.Context(), o, args, all)
 			if all && len(targets) == 0 && first == nil {
 				d.say("no live session")
@@ -70,8 +70,8 @@ default cluster.`,
 	return cmd
 }
 
-// stopTargets returns the sessions that are meant, and an error for the first that is not known. With --all there may
-// be none.
+// stopTargets returns the sessions to stop, and an error for the first unknown one. With --all there may be
+// none.
 func (d *deps) stopTargets(ctx context.Context, o *options, args []string, all bool) ([]live.Listed, error) {
 	if all && len(args) > 0 {
 		return nil, &problem.UsageError{Message: "--all and an ID exclude each other", Hint: "see cscs stop --help"}
@@ -111,13 +111,13 @@ func (d *deps) stopTargets(ctx context.Context, o *options, args []string, all b
 	return targets, first
 }
 
-// stopPatience is for a process that is asked to end its session, and gives signs of life:
-// its own teardown (90 s), and the time that those need who share its connection (20 s).
+// stopPatience is how long a process that still responds may take to end its session: 90 s for its teardown and
+// 20 s for the clients of its connection.
 const stopPatience = 2 * time.Minute
 
-// stopSession ends one session: by the process that attends it, or over a connection of our own.
+// stopSession ends one session: by the process that attends it, otherwise over its own connection.
 func (d *deps) stopSession(ctx context.Context, l live.Listed, o *options) error {
-	stuck := false // the attending process lives, and is no help
+	stuck := false // the attending process lives but does not end the session
 	if l.Attended {
 		asked, cancel := context.WithTimeout(ctx, stopPatience)
 		defer cancel()
@@ -126,10 +126,10 @@ func (d *deps) stopSession(ctx context.Context, l live.Listed, o *options) error
 		var silent *live.SilentError
 		switch {
 		case err == nil && out.Detached:
-			// It was leaving the session before it was asked.
+			// It was detaching before it received the request.
 			d.say("the process that attended session " + l.ID + " has just left it: ending the session without it")
 		case err == nil && (out.Code == problem.OK || out.Code == problem.Interrupted):
-			// Ctrl-C in its own terminal came first, maybe: it has ended all the same.
+			// Its user may have pressed Ctrl-C first; the session has ended all the same.
 			d.say("session " + l.ID + " " + out.Reason)
 			return nil
 		case err == nil:
@@ -146,7 +146,7 @@ func (d *deps) stopSession(ctx context.Context, l live.Listed, o *options) error
 			stuck = true
 			d.say(fmt.Sprintf("the process that attends session %s (pid %d) has not ended it within %s: ending it without that", l.ID, l.PID, ui.Duration(stopPatience)))
 		}
-		// It has died meanwhile, or is no help: its session is ours to end.
+		// The process has died or does not help, so this process ends the session.
 	}
 	o.asGuest = true
 	return d.wayTo(ctx, l.Record, o, func(s *start) error {
@@ -155,7 +155,7 @@ func (d *deps) stopSession(ctx context.Context, l live.Listed, o *options) error
 			return s.reportFailure(err)
 		}
 		var last session.Event
-		// Another user's end of it would be no end: it has to be there.
+		// Under another account a missing session would count as ended, so it must be found first.
 		find := l.State == "" || !isAccountOf(l.Record, live.Record{User: lastValue(s.opts.user), Identity: lastValue(s.opts.identity)}, s.loginUser())
 		err = d.end(s.signals.ctx, session.Config{
 			ID: l.ID, Job: l.Job, Cluster: s.cluster.Name, Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dialShared, App: app.App{Name: l.App},
@@ -169,7 +169,7 @@ func (d *deps) stopSession(ctx context.Context, l live.Listed, o *options) error
 			return markTold(err)
 		}
 		if !sessionid.IsID(l.ID) {
-			return nil // the beginning of one that the cluster alone knows: there is no record of it here
+			return nil // only the cluster knows the session, so there is no record here
 		}
 		noteEnded(live.Open(logs), l.Record, last.Reason, last.Code)
 		err = live.Open(logs).Forget(l.ID)
@@ -177,7 +177,7 @@ func (d *deps) stopSession(ctx context.Context, l live.Listed, o *options) error
 		if !errors.As(err, &attended) {
 			return markTold(err)
 		}
-		if stuck { // else it is another process, which ends with the session
+		if stuck { // otherwise it is another process, which ends with the session
 			s.emitEvent(session.Event{Event: session.EventWarning, Message: fmt.Sprintf(
 				"the process that attended session %s (pid %d) is still there: it ends by itself when it goes on (fg in its terminal)", l.ID, l.PID)})
 		}

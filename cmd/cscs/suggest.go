@@ -12,7 +12,7 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// suggestFlag returns the flag of cmd with the name nearest to name; "" if none is near.
+// suggestFlag returns the name of the flag of cmd that is nearest to name; "": none is near.
 func suggestFlag(cmd *cobra.Command, name string) string {
 	var names []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
@@ -23,8 +23,8 @@ func suggestFlag(cmd *cobra.Command, name string) string {
 	return site.Nearest(name, names)
 }
 
-// slurmHint says how an option of sbatch is given to a command that has no flag for it; "" if cmd
-// asks for no allocation, or the option is none of sbatch's, or one that cscs refuses.
+// slurmHint says how to pass an option of sbatch for which there is no flag. It returns "" if cmd requests no
+// allocation, or if the option is unknown or refused by cscs.
 func slurmHint(cmd *cobra.Command, name string) string {
 	word, ok := slurm.OptionWord(name)
 	if !ok || cmd.Flags().Lookup("slurm") == nil {
@@ -33,7 +33,7 @@ func slurmHint(cmd *cobra.Command, name string) string {
 	return "an option of sbatch without a flag here is given as --slurm=" + word
 }
 
-// newHelpCommand makes a help command that fails for an unknown command, which cobra's own does not.
+// newHelpCommand returns a help command that fails for an unknown command. That of cobra does not.
 func newHelpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [COMMAND]",
@@ -65,8 +65,8 @@ func newHelpCommand() *cobra.Command {
 	}
 }
 
-// checkCommand refuses a command that does not exist. cobra would first look at its flags, which the
-// command above does not have, and take --help for that command's.
+// checkCommand returns an error for a command that does not exist. cobra would first parse its flags as those
+// of the parent command, and take --help for the parent's.
 func checkCommand(root *cobra.Command, args []string) error {
 	root.InitDefaultHelpCmd()
 	cmd, rest, err := root.Find(args)
@@ -82,14 +82,13 @@ func checkCommand(root *cobra.Command, args []string) error {
 			return knownCommand(cmd, rest[i:])
 		case strings.Contains(word, "=") || hasFlag(cmd, word):
 		case strings.HasPrefix(word, "--") || len(word) == 2:
-			i++ // as in Find, what follows is the value of a flag that is not known
+			i++ // as in Find, an unknown flag has a value
 		}
 	}
 	return nil
 }
 
-// hasFlag reports whether cmd has the flag that word is. Commands with subcommands have flags without
-// values only.
+// hasFlag reports whether word is a flag of cmd. Commands with subcommands only have flags without values.
 func hasFlag(cmd *cobra.Command, word string) bool {
 	if name, ok := strings.CutPrefix(word, "--"); ok {
 		return cmd.Flags().Lookup(name) != nil
@@ -97,7 +96,7 @@ func hasFlag(cmd *cobra.Command, word string) bool {
 	return len(word) == 2 && cmd.Flags().ShorthandLookup(word[1:]) != nil
 }
 
-// knownCommand refuses what is no command, with the nearest that is one.
+// knownCommand returns an error for an unknown command. It suggests the nearest known one.
 func knownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil

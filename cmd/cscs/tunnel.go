@@ -8,7 +8,7 @@ import (
 	"github.com/alps-tunnel/cscs/session"
 )
 
-// tunnelOptions are those of cscs tunnel.
+// tunnelOptions are the flags of cscs tunnel.
 type tunnelOptions struct {
 	options
 	node, job []string
@@ -31,7 +31,7 @@ The server has to be your own, and to listen at 127.0.0.1 of its node.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.runTunnel(cmd, o) },
 	}
-	o.addWhereBy(cmd, checkFile) // its connection is its own: it is not shared, and not kept
+	o.addWhereBy(cmd, checkFile) // its connection is not shared and not kept
 	g := newGroup("Server")
 	g.addFlag(&o.node, "node", "", "NODE", "the node that it runs on", checkNode)
 	g.addFlag(&o.job, "job", "", "ID", "or the job; its first node is meant", checkJob)
@@ -78,9 +78,9 @@ func (o *tunnelOptions) checkFlags() error {
 	return nil
 }
 
-// tunnelConfig is the one function that makes a tunnel of flags.
+// tunnelConfig makes the configuration of a tunnel from the flags. No other function does.
 func (o *tunnelOptions) tunnelConfig(s *start) session.TunnelConfig {
-	protect := true // a login of the server's, if it has one, is not of our making
+	protect := true // cscs has not set up the server's login, if there is one
 	if o.protect != nil {
 		protect = *o.protect
 	}

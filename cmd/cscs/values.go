@@ -15,13 +15,12 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// A value is a flag that checks what it is given, wherever that comes from: the
-// command line, the environment, config.toml.
+// A value is a flag that checks its values from all sources: the command line, the environment, config.toml.
 type value struct {
 	to    *[]string
-	kind  string // as the help shows it
+	kind  string // shown by the help
 	many  bool   // may be given repeatedly
-	free  bool   // may have line ends and tabs in it
+	free  bool   // may contain line ends and tabs
 	check func(string) error
 }
 
@@ -55,7 +54,7 @@ func (v *value) Set(s string) error {
 	return nil
 }
 
-// lastValue is the value of a flag that is given once.
+// lastValue returns the value of a flag that counts once, or "".
 func lastValue(v []string) string {
 	if len(v) == 0 {
 		return ""
@@ -63,7 +62,7 @@ func lastValue(v []string) string {
 	return v[len(v)-1]
 }
 
-// checkWord refuses what is most likely the next flag, because the value was forgotten.
+// checkWord refuses a value that looks like the next flag, since the value may have been forgotten.
 func checkWord(s string) error {
 	if strings.HasPrefix(s, "-") {
 		return errors.New("it looks like a flag: is the value missing?")
@@ -71,7 +70,7 @@ func checkWord(s string) error {
 	return nil
 }
 
-// checkPort is for ports; zero says what 0 would be better written as.
+// checkPort returns the check of a port. zero says what to write instead of 0.
 func checkPort(zero string) func(string) error {
 	return func(s string) error {
 		n, err := strconv.Atoi(s)
@@ -88,7 +87,7 @@ func checkPort(zero string) func(string) error {
 }
 
 func portValue(v []string) int {
-	n, _ := strconv.Atoi(lastValue(v)) // checkPort has been here
+	n, _ := strconv.Atoi(lastValue(v)) // checkPort has checked it
 	return n
 }
 
@@ -108,8 +107,7 @@ func checkVia(s string) error {
 
 var nodeCount = regexp.MustCompile(`^(\d+)([kKmM]?)(?:-(\d+)([kKmM]?))?$`)
 
-// checkNodes takes a number or a range of them (salloc(1), --nodes). Slurm's lists of
-// sizes are left to --slurm.
+// checkNodes accepts a number or a range (salloc(1), --nodes). Slurm's lists of sizes need --slurm.
 func checkNodes(s string) error {
 	m := nodeCount.FindStringSubmatch(s)
 	bad := errors.New("the number of nodes is a number from 1 on, or a range: 2-4")
@@ -137,8 +135,8 @@ func parseNodeCount(digits, unit string) int {
 	return n
 }
 
-// leaseFloor is the shortest lease: a client that is alive must not miss it, however slow
-// its network is. CSCS_LEASE_FLOOR is for tests.
+// leaseFloor returns the shortest lease. A live client must be able to renew it over a slow network.
+// CSCS_LEASE_FLOOR is for tests.
 func leaseFloor() time.Duration {
 	if d, err := time.ParseDuration(os.Getenv("CSCS_LEASE_FLOOR")); err == nil && d > 0 {
 		return d
@@ -157,8 +155,7 @@ func checkLease(s string) error {
 	return nil
 }
 
-// idleFloor is the shortest time without use: less is a pause for thought.
-// CSCS_IDLE_FLOOR is for tests.
+// idleFloor returns the shortest value of --idle. Users pause for less than that. CSCS_IDLE_FLOOR is for tests.
 func idleFloor() time.Duration {
 	if d, err := time.ParseDuration(os.Getenv("CSCS_IDLE_FLOOR")); err == nil && d > 0 {
 		return d
@@ -225,7 +222,7 @@ func checkFile(s string) error {
 	return nil
 }
 
-// expandHome replaces a leading ~ that the shell has left alone, as in --identity=~/key.
+// expandHome replaces a leading ~ that the shell has not expanded, as in --identity=~/key.
 func expandHome(p string) string {
 	if home, err := os.UserHomeDir(); err == nil && (p == "~" || strings.HasPrefix(p, "~/")) {
 		return filepath.Join(home, p[1:])

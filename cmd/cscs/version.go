@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set by the release build; else the module's version counts.
+// version is set by the release build. Otherwise the module's version is used.
 var version string //nolint:gochecknoglobals // the linker sets it (-X main.version)
 
 func newVersionCommand(d *deps) *cobra.Command {
@@ -26,7 +26,7 @@ func (d *deps) printVersion() error {
 	return err
 }
 
-// versionLine is the version, the commit that it was built from, the compiler and the system.
+// versionLine returns the version, commit, compiler and system.
 func versionLine(version string, info *debug.BuildInfo) string {
 	commit, modified := "unknown", ""
 	if info != nil {

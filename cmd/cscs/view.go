@@ -10,14 +10,14 @@ import (
 	"github.com/alps-tunnel/cscs/session"
 )
 
-// liveKeys are what the keys of the live view can do in a command.
+// liveKeys says which keys the live view of a command has.
 type liveKeys struct {
 	log, detach bool
 	stays       bool // Ctrl-C leaves the session running
 }
 
-// startLiveView shows the session that is about to begin as it goes on, on a terminal, until stop is
-// called. What its keys do is what the commands of their names do.
+// startLiveView shows the session on the terminal until the caller calls stop. Each key does what the command
+// of the same name does.
 func (s *start) startLiveView(k liveKeys) (stop func()) {
 	text, ok := s.printer.(*ui.Text)
 	if !ok || s.opts.detach {
@@ -36,11 +36,11 @@ func (s *start) startLiveView(k liveKeys) (stop func()) {
 	return text.Live(l)
 }
 
-// liveLines is how much of a log is shown of the time before one asked for it.
+// liveLines is the number of earlier lines that the log view shows.
 const liveLines = 10
 
-// liveLog shows the log from its last lines on, until ctx or the session ends: it shares
-// the session's connection, which must not wait for it.
+// liveLog shows the log, beginning with its last lines, until ctx or the session ends. It uses the session's
+// connection, which must not wait for it.
 func (s *start) liveLog(ctx context.Context, to io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -52,7 +52,7 @@ func (s *start) liveLog(ctx context.Context, to io.Writer) error {
 	return s.inWords(err)
 }
 
-// inWords is the error as a person is told of it.
+// inWords returns err with the message for users.
 func (s *start) inWords(err error) error {
 	if err == nil {
 		return nil

@@ -16,7 +16,7 @@ import (
 )
 
 // TestRoundTrips counts the round trips between the laptop and the jump host that each step takes. The hosts
-// take no time. TCP's slow start and sshd's Nagle come on top (docs/architecture.md, Round trips).
+// take no time. TCP's slow start and sshd's Nagle come on top (docs/design/chain.md, Round trips).
 func TestRoundTrips(t *testing.T) {
 	const trip = 100 * time.Millisecond
 	key, hostKey := sshtest.NewKey(t), sshtest.NewKey(t) // no system call in the bubble

@@ -9,7 +9,8 @@ import (
 	"github.com/alps-tunnel/cscs/forward/chain"
 )
 
-// Join fails: OpenSSH has no control sockets here, or the kernel does not say whose they are.
+// Join returns an error: OpenSSH has no control sockets here, or the kernel does not say whose they
+// are.
 func Join(context.Context, string, chain.Hop) (chain.Hop, error) {
 	return chain.Hop{}, errors.ErrUnsupported
 }

@@ -19,16 +19,16 @@ import (
 	"github.com/alps-tunnel/cscs/internal/sshserver"
 )
 
-// answerTime is how long the server may take to answer: the connection may be dead without the
-// ssh that has it knowing.
+// answerTime is how long the server may take to answer. The SSH connection may be dead without the
+// knowledge of the ssh that has it.
 const answerTime = 5 * time.Second
 
-// checkPause is the least time between two questions whether the server answers: sshd writes lines to its
-// log for each. A variable for tests.
+// checkPause is the least time between two checks whether the server answers: sshd logs lines for
+// each. A variable for tests.
 var checkPause = time.Minute
 
-// Join returns the hop whose connection an ssh of this user's has, by that ssh's control socket. It
-// fails where there is no such ssh, or its server does not answer.
+// Join returns hop with a Carrier over the control socket of an ssh of this user. It returns an
+// error if no such ssh listens there, or if the ssh server does not answer within answerTime.
 func Join(ctx context.Context, socket string, hop chain.Hop) (chain.Hop, error) {
 	m := &master{socket: socket}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
@@ -52,22 +52,23 @@ func Join(ctx context.Context, socket string, hop chain.Hop) (chain.Hop, error) 
 	return hop, nil
 }
 
-// A master is the server that a chain has in place of the hop: it hands on what the chain asks for.
+// A master is the SSH server that a chain has in place of the hop. It passes on what the chain
+// requests.
 type master struct {
 	socket string
 	server *sshserver.Server
-	ctx    context.Context // ends with the chain, or the ssh
+	ctx    context.Context // ends with the chain or with the ssh
 	cancel context.CancelFunc
 
 	mu      sync.Mutex
-	checked time.Time // when the server has last answered
+	checked time.Time // when the server answered last
 
 	refusesSessions atomic.Bool // the server has refused a session
 }
 
-// openCarrier is a chain.Hop's Carrier.
+// openCarrier implements the Carrier of chain.Hop.
 func (m *master) openCarrier(ctx context.Context) (net.Conn, error) {
-	watch, err := dialMux(ctx, m.socket) // it ends with the ssh
+	watch, err := dialMux(ctx, m.socket) // ends with the ssh
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +88,7 @@ func (m *master) openCarrier(ctx context.Context) (net.Conn, error) {
 	return c, nil
 }
 
-// A carrier is the chain's connection to a master.
+// A carrier is the connection of the chain to a master.
 type carrier struct {
 	*sshserver.Conn
 	master *master
@@ -95,7 +96,7 @@ type carrier struct {
 	tasks  sync.WaitGroup
 }
 
-// Close ends what runs over the ssh's connection for this chain, and leaves that open.
+// Close ends what this chain runs over the ssh's connection. The connection itself stays open.
 func (c *carrier) Close() error {
 	c.master.cancel()
 	_ = c.watch.Close()
@@ -110,13 +111,13 @@ func (c *carrier) SetDeadline(time.Time) error      { return os.ErrNoDeadline }
 func (c *carrier) SetReadDeadline(time.Time) error  { return os.ErrNoDeadline }
 func (c *carrier) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
 
-// noSubsystem is a subsystem that no server has.
+// noSubsystem is the name of a subsystem that no server has.
 const noSubsystem = "check@cscs"
 
-// checkServer asks the server for a session with a subsystem that it does not have, and returns when it has
-// answered. ssh prints nothing of that, as it does of a connection that the server refuses, and the server
-// starts no shell. One that refuses sessions (MaxSessions) is not asked again, since ssh prints that: the
-// keepalive of the next hop shows its silence.
+// checkServer requests a session with a subsystem that the server does not have, and returns when
+// the server has answered. The server starts no shell for it. ssh prints nothing about it, whereas
+// it prints a refused connection. A server that refuses sessions (MaxSessions) is not asked again,
+// since ssh prints that refusal. The keepalive of the next hop then shows its silence.
 func (m *master) checkServer(ctx context.Context) error {
 	if m.refusesSessions.Load() {
 		return nil
@@ -132,27 +133,28 @@ func (m *master) checkServer(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
-	// Once this end is closed, ssh would print that there is no such subsystem.
+	// Close only after the answer: ssh would otherwise print that there is no such subsystem.
 	defer r.close()
 	defer context.AfterFunc(ctx, r.close)()
 	_, _ = io.Copy(io.Discard, r.control)
 	return nil
 }
 
-// answerKeepalive answers a keepalive once the server has answered, so that the chain notices its silence.
+// answerKeepalive answers a keepalive after the server has answered, so that the chain notices the
+// server's silence.
 func (m *master) answerKeepalive(req *ssh.Request) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if time.Since(m.checked) > checkPause {
 		if err := m.checkServer(m.ctx); err != nil {
-			return // no answer; once it has been silent for too long, the chain ends
+			return // no reply: after its timeout the chain ends
 		}
 		m.checked = time.Now()
 	}
 	_ = req.Reply(false, nil)
 }
 
-// dialFromServer opens a connection from the server.
+// dialFromServer opens a connection from the server to addr.
 func (m *master) dialFromServer(network, addr string) (net.Conn, error) {
 	if network != "tcp" {
 		return nil, &ssh.OpenChannelError{Reason: ssh.Prohibited, Message: "ssh's control socket has no request for " + network + " sockets"}
@@ -172,8 +174,8 @@ func (m *master) dialFromServer(network, addr string) (net.Conn, error) {
 	return &conn{request: r, master: m}, nil
 }
 
-// cutIfGone reports whether the ssh is gone, after something has ended, and then cuts the chain's
-// connection: the end of the ssh must not pass for the end of data.
+// cutIfGone is called after a stream has ended, and reports whether the ssh is gone. It then cuts
+// the chain's connection, because the end of the ssh must not pass for the end of the data.
 func (m *master) cutIfGone() bool {
 	ctx, cancel := context.WithTimeout(m.ctx, answerTime)
 	defer cancel()
@@ -186,14 +188,15 @@ func (m *master) cutIfGone() bool {
 	return false
 }
 
-// runCommand runs a command, and returns its exit status; less than 0: it is not known.
+// runCommand runs a command on the server and returns its exit status, or -1 if the status is
+// unknown.
 func (m *master) runCommand(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(m.ctx, cancel)()
 	r, err := openRequest(ctx, m.socket, newSession(command), 2)
 	if err != nil {
-		m.cancel() // sshd's MaxSessions, say: a chain of its own has place for it
+		m.cancel() // for example MaxSessions: a chain with its own SSH connection has room for the command
 		m.server.Cut()
 		return -1
 	}
@@ -201,7 +204,7 @@ func (m *master) runCommand(ctx context.Context, command string, stdin io.Reader
 	defer stop()
 	defer r.close()
 	var copies sync.WaitGroup
-	go func() { // stdin may have nothing to say until the channel is closed
+	go func() { // stdin may block until the channel is closed
 		_, _ = io.Copy(r.in, stdin)
 		_ = r.in.Close()
 	}()
@@ -216,7 +219,7 @@ func (m *master) runCommand(ctx context.Context, command string, stdin io.Reader
 	return int(firstNumber(status[4:]))
 }
 
-// A conn is a connection that the ssh has opened.
+// A conn is a connection that the ssh has opened from the server.
 type conn struct {
 	*request
 	master *master

@@ -16,7 +16,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/peer"
 )
 
-// The messages of OpenSSH's control socket (PROTOCOL.mux).
+// Messages and limits of OpenSSH's control socket (PROTOCOL.mux).
 const (
 	msgHello       = 0x00000001
 	muxNewSession  = 0x10000002
@@ -32,15 +32,15 @@ const (
 	longestMessage = 256 << 10
 )
 
-// A refusedError is what the ssh that owns the socket, or its server, does not do.
+// A refusedError is the refusal of a request by the ssh with the socket, or by its server.
 type refusedError struct{ reason string }
 
 func (e *refusedError) Error() string { return e.reason }
 
-// A request is one use of the control socket: a command, or a connection.
+// A request is one use of the control socket: a command or a connection.
 type request struct {
 	control *net.UnixConn
-	in      *os.File // what is written here, the other side reads; nil once it is closed
+	in      *os.File // the other side reads what is written here; nil before its pipe is made
 	out     []*os.File
 	once    sync.Once
 }
@@ -55,7 +55,7 @@ func (r *request) close() {
 	})
 }
 
-// dialMux opens the control socket of an ssh of this user's, and greets it.
+// dialMux connects to the control socket of an ssh of this user and exchanges hello messages.
 func dialMux(ctx context.Context, socket string) (*net.UnixConn, error) {
 	conn, err := peer.DialSocket(ctx, socket)
 	if err != nil {
@@ -85,7 +85,8 @@ func dialMux(ctx context.Context, socket string) (*net.UnixConn, error) {
 	return control, nil
 }
 
-// openRequest makes a request that has an input and so many outputs, and waits for the answer.
+// openRequest sends a request with one input and the given number of outputs, and waits for the
+// answer.
 func openRequest(ctx context.Context, socket string, message []byte, outputs int) (*request, error) {
 	control, err := dialMux(ctx, socket)
 	if err != nil {
@@ -103,7 +104,7 @@ func openRequest(ctx context.Context, socket string, message []byte, outputs int
 	files := []*os.File{theirs}
 	defer func() {
 		for _, f := range files {
-			_ = f.Close() // the other side has its own
+			_ = f.Close() // the other side has its own copy
 		}
 	}()
 	for range outputs {
@@ -133,10 +134,10 @@ func openRequest(ctx context.Context, socket string, message []byte, outputs int
 	return r, nil
 }
 
-// newSession is the request for a command.
+// newSession returns the request for a command.
 func newSession(command string) []byte { return sessionRequest(command, 0) }
 
-// newSubsystem is the request for a subsystem.
+// newSubsystem returns the request for a subsystem.
 func newSubsystem(name string) []byte { return sessionRequest(name, 1) }
 
 func sessionRequest(command string, subsystem uint32) []byte {
@@ -146,7 +147,7 @@ func sessionRequest(command string, subsystem uint32) []byte {
 	return append(b, encodeString(command)...)
 }
 
-// newForward is the request for a connection from the server.
+// newForward returns the request for a connection from the server to host and port.
 func newForward(host string, port uint32) []byte {
 	b := append(encodeNumbers(muxNewForward, 1), encodeString("")...)
 	b = append(b, encodeString(host)...)
@@ -162,7 +163,7 @@ func encodeNumbers(all ...uint32) (b []byte) {
 
 func encodeString(s string) []byte { return append(encodeNumbers(uint32(len(s))), s...) }
 
-// firstNumber is the first one of a message; 0 if it is too short.
+// firstNumber returns the first number of a message, or 0 if the message is too short.
 func firstNumber(b []byte) uint32 {
 	if len(b) < 4 {
 		return 0
@@ -175,7 +176,8 @@ func sendMessage(w io.Writer, message []byte) error {
 	return err
 }
 
-// receiveMessage returns what follows the type of a message, which must be want.
+// receiveMessage reads a message and returns its body after the type, which must be want. A failure
+// message is a *refusedError.
 func receiveMessage(r io.Reader, want uint32) ([]byte, error) {
 	var length uint32
 	if err := binary.Read(r, binary.BigEndian, &length); err != nil {

@@ -13,21 +13,21 @@ import (
 	"github.com/alps-tunnel/cscs/internal/runclock"
 )
 
-// drainTimeout is how long what a sharer wrote before it closed a channel may wait for the far
-// side to take any of it.
+// drainTimeout is how long the host may take nothing of what a client wrote before it closed a
+// channel.
 const drainTimeout = 5 * time.Second
 
-// channelProxy is a channel that is carried: up is the last hop's end of it, down the sharer's.
+// channelProxy passes one channel on: up leads to the last hop, down to the client.
 type channelProxy struct {
 	client *client
 	up     ssh.Channel
 	down   ssh.Channel
-	sent   atomic.Int64 // bytes, up
+	sent   atomic.Int64 // bytes that the host has taken
 
-	answering sync.Mutex // held until a request of the sharer's is answered
+	answering sync.Mutex // held until a request of the client is answered
 }
 
-// proxyChannel opens the channel that the sharer asks for and carries it to its end.
+// proxyChannel opens the channel that the client requests and serves it to its end.
 func proxyChannel(s *client, asked ssh.NewChannel) {
 	up, upRequests, err := s.openChannel(asked)
 	if err != nil {
@@ -37,7 +37,7 @@ func proxyChannel(s *client, asked ssh.NewChannel) {
 		case errors.As(err, &refused):
 			_ = asked.Reject(refused.Reason, refused.Message)
 		case errors.As(err, &lost), s.chain.Err() != nil:
-			<-s.ctx.Done() // that is told by the end of the connection, and why
+			<-s.ctx.Done() // the end of the connection tells the client, with the reason
 		default:
 			_ = asked.Reject(ssh.ConnectionFailed, err.Error())
 		}
@@ -56,7 +56,7 @@ func proxyChannel(s *client, asked ssh.NewChannel) {
 	both.Wait()
 }
 
-// copyToClient carries what the host sends, until the host has closed the channel.
+// copyToClient passes on what the host sends, until the host has closed the channel.
 func (c *channelProxy) copyToClient(reqs <-chan *ssh.Request) {
 	var data, rest sync.WaitGroup
 	var lost atomic.Bool
@@ -70,16 +70,16 @@ func (c *channelProxy) copyToClient(reqs <-chan *ssh.Request) {
 	})
 	rest.Go(func() { c.copyRequests(reqs) })
 	rest.Wait()
-	// The host's answer may still be on its way, in copyToHost's hands.
+	// copyToHost may still be passing on the host's answer.
 	c.answering.Lock()
 	defer c.answering.Unlock()
-	// The channel has ended. If that is since the connection has, its end says so.
+	// The channel has ended. If the SSH connection has ended, its end tells the client so.
 	if _, err := c.up.Read(make([]byte, 1)); errors.Is(err, io.EOF) {
 		_ = c.down.Close()
 	}
 }
 
-// copyToHost carries what the sharer sends, until the sharer has closed the channel.
+// copyToHost passes on what the client sends, until the client has closed the channel.
 func (c *channelProxy) copyToHost(reqs <-chan *ssh.Request) {
 	over := make(chan struct{})
 	var data sync.WaitGroup
@@ -88,14 +88,14 @@ func (c *channelProxy) copyToHost(reqs <-chan *ssh.Request) {
 		both.Go(func() { _ = copyOrDiscard(c.up, c.down, &c.sent) })
 		both.Go(func() { _ = copyOrDiscard(c.up.Stderr(), c.down.Stderr(), &c.sent) })
 		both.Wait()
-		// A sharer that was killed has not come to the end of its data.
+		// A killed client has not reached the end of its data.
 		if !c.client.socket.failed.Load() {
 			_ = c.up.CloseWrite()
 		}
 		close(over)
 	})
 	for req := range reqs {
-		// One at a time and in order, as they have to be answered.
+		// One at a time, since answers must come in the order of the requests.
 		c.answering.Lock()
 		ok, err := c.up.SendRequest(req.Type, req.WantReply, req.Payload)
 		_ = req.Reply(ok && err == nil, nil)
@@ -106,7 +106,8 @@ func (c *channelProxy) copyToHost(reqs <-chan *ssh.Request) {
 	data.Wait()
 }
 
-// awaitSent waits until what the sharer has written is sent, or nothing is taken of it.
+// awaitSent waits until the host has taken all that the client wrote, or nothing more for
+// drainTimeout.
 func (c *channelProxy) awaitSent(over <-chan struct{}) {
 	timer := runclock.NewTimer(drainTimeout)
 	defer timer.Stop()
@@ -127,9 +128,9 @@ func (c *channelProxy) awaitSent(over <-chan struct{}) {
 	}
 }
 
-// copyRequests passes on what the host says of the channel (exit-status, exit-signal). A
-// sharer that is stopped must not hold up the host's other channels: what it does not
-// take waits, and there is little of it.
+// copyRequests passes on the host's requests in the channel (exit-status, exit-signal). A stopped
+// client must not block the host's other channels. So up to 16 requests wait for it; a further one
+// closes the channel.
 func (c *channelProxy) copyRequests(reqs <-chan *ssh.Request) {
 	queue := make(chan *ssh.Request, 16)
 	var passing sync.WaitGroup
@@ -141,7 +142,7 @@ func (c *channelProxy) copyRequests(reqs <-chan *ssh.Request) {
 	})
 	for req := range reqs {
 		if req.Type == "keepalive@openssh.com" {
-			_ = req.Reply(false, nil) // the host asks after this connection (ClientAliveInterval)
+			_ = req.Reply(false, nil) // the host asks whether this connection lives (ClientAliveInterval)
 			continue
 		}
 		select {
@@ -154,11 +155,10 @@ func (c *channelProxy) copyRequests(reqs <-chan *ssh.Request) {
 	passing.Wait()
 }
 
-// copyOrDiscard copies until the end of src, and returns why that is not io.EOF. What dst does not
-// take any more is thrown away: the window, which src's other end may be waiting for, must
-// open again.
+// copyOrDiscard copies until src ends, and returns its error if that is not io.EOF. After a failed
+// write it discards the rest: src's sender may wait for the window, which must open again.
 func copyOrDiscard(dst io.Writer, src io.Reader, count *atomic.Int64) error {
-	const most = 32 << 10 // x/crypto's packet
+	const most = 32 << 10 // the size of x/crypto's packets
 	buf := make([]byte, 2<<10)
 	refused := false
 	for {
@@ -170,7 +170,7 @@ func copyOrDiscard(dst io.Writer, src io.Reader, count *atomic.Int64) error {
 				count.Add(int64(n))
 			}
 			if n == len(buf) && n < most {
-				buf = make([]byte, most) // not an idle one
+				buf = make([]byte, most) // the small one is for idle channels
 			}
 		}
 		if errors.Is(err, io.EOF) {

@@ -10,16 +10,16 @@ import (
 	"github.com/alps-tunnel/cscs/forward/chain"
 )
 
-// Exec is as chain.Chain's, except that a command that the last hop refuses, since there
-// are as many on this connection as it allows (sshd's MaxSessions, 10 by default), gets
-// another connection, which is shared likewise.
+// Exec is like that of chain.Chain, except for a command that the last hop refuses because the
+// connection already has as many as it allows (sshd's MaxSessions, 10 by default). Exec runs it on
+// another connection, which is shared by the same rules.
 func (c *Chain) Exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
 	err := c.Chain.Exec(ctx, command, stdin, stdout, stderr)
 	var refused *chain.OpenError
 	if !errors.As(err, &refused) || refused.Addr != "session" || c.nextDial.rendezvous.nth >= maxChains {
 		return err
 	}
-	// Nothing of stdin was read, for the command was not started.
+	// The refused command had read nothing of stdin, so the retry is safe.
 	next, failed := c.dialNext(ctx)
 	if failed != nil {
 		return fmt.Errorf("%w; dial another connection: %w", err, failed)
@@ -27,7 +27,8 @@ func (c *Chain) Exec(ctx context.Context, command string, stdin io.Reader, stdou
 	return next.Exec(ctx, command, stdin, stdout, stderr)
 }
 
-// dialNext is the connection for what this one has no place for.
+// dialNext returns the further connection for commands that the host refuses on this one, and dials
+// it if there is none.
 func (c *Chain) dialNext(ctx context.Context) (*Chain, error) {
 	select {
 	case c.turn <- struct{}{}:
@@ -65,12 +66,12 @@ func (c *Chain) dialNext(ctx context.Context) (*Chain, error) {
 	c.tasks.Go(func() { c.followLeaving(next.leaving) })
 	c.tasks.Go(func() {
 		<-next.Done()
-		c.endChain(next.Err()) // whoever runs a command there must dial anew
+		c.endChain(next.Err()) // a caller with a command there must dial anew
 	})
 	return next, nil
 }
 
-// nextChain is the further connection, if there is one.
+// nextChain returns the further connection, or nil.
 func (c *Chain) nextChain() *Chain {
 	c.mu.Lock()
 	defer c.mu.Unlock()

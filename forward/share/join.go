@@ -14,7 +14,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/runclock"
 )
 
-// joined is a chain that is another process's.
+// joined is the part of a Chain that belongs to another process.
 type joined struct {
 	rendezvous Rendezvous
 	opts       chain.Options
@@ -22,8 +22,9 @@ type joined struct {
 	leaving    chan struct{}
 }
 
-// joinMaster joins the chain of the process that serves the place. errNobody: there is none, or it
-// ended, or failed to dial; any other error is a reason not to ask again.
+// joinMaster joins the chain of the process that serves the rendezvous. The error is errNobody if
+// no process serves it, or if that process has ended or failed to dial. Any other error is a reason
+// not to ask again.
 func (d *sharedDial) joinMaster(ctx context.Context) (*Chain, error) {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "unix", d.rendezvous.socketPath())
@@ -38,8 +39,8 @@ func (d *sharedDial) joinMaster(ctx context.Context) (*Chain, error) {
 		_ = conn.Close()
 		return nil, err
 	}
-	// A process that is stopped accepts connections, too: the kernel does. And it may be
-	// stopped at any moment. If it is this process that is stopped, that does not count.
+	// The kernel accepts connections for a stopped process too, and the process may be stopped at
+	// any moment, hence the timer. Time in which this process itself is stopped does not count.
 	greeting, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	timer := runclock.AfterFunc(stuckTimeout, func() { stop(errStuck) })
@@ -49,7 +50,7 @@ func (d *sharedDial) joinMaster(ctx context.Context) (*Chain, error) {
 	c, err := chain.Adopt(greeting, newSocket(unix), chain.Adoption{
 		Hop: d.rendezvous.Host,
 		Join: func(sc ssh.Conn) error {
-			d.silentSince = time.Time{} // there is somebody
+			d.silentSince = time.Time{} // a process serves the rendezvous
 			j.conn = sc
 			defer timer.Stop()
 			return j.requestJoin(func() { timer.Reset(stuckTimeout) })
@@ -61,15 +62,15 @@ func (d *sharedDial) joinMaster(ctx context.Context) (*Chain, error) {
 	case greeting.Err() != nil, errors.Is(err, errAsking), errors.Is(err, errVersion):
 		return nil, err
 	default:
-		return nil, fmt.Errorf("%w: %w", errNobody, err) // it has gone away again
+		return nil, fmt.Errorf("%w: %w", errNobody, err) // it has gone
 	}
 	d.opts.Observe(d.rendezvous.Host, false)
 	d.opts.Observe(d.rendezvous.Host, true)
 	return d.completeChain(&Chain{Chain: c, joined: j}), nil
 }
 
-// requestJoin asks to be let in, which takes as long as the owner dials. It calls heard whenever
-// the owner gives a sign.
+// requestJoin asks to join, which takes as long as the master's dial. It calls heard before each
+// request, and so whenever the master has given a sign.
 func (j *joined) requestJoin(heard func()) error {
 	for {
 		heard()
@@ -93,7 +94,8 @@ func (j *joined) requestJoin(heard func()) error {
 	}
 }
 
-// handleRequests takes in what the owner has to say. When it says nothing more, it is gone.
+// handleRequests handles the master's requests and returns why the chain is lost. If the requests
+// end without a reason, the master has ended.
 func (j *joined) handleRequests(reqs <-chan *ssh.Request) error {
 	left := false
 	for req := range reqs {
@@ -104,7 +106,8 @@ func (j *joined) handleRequests(reqs <-chan *ssh.Request) error {
 				j.opts.Silence(m.Hop, m.Silent)
 			}
 		case leavingRequest, pausingRequest:
-			// What a guest is for cannot be moved, and may well go on after a pause.
+			// The work of a process with ClientOnly cannot be moved, and may well continue after a
+			// pause.
 			if !left && (req.Type == leavingRequest || !j.rendezvous.ClientOnly) {
 				left = true
 				close(j.leaving)
@@ -120,5 +123,5 @@ func (j *joined) handleRequests(reqs <-chan *ssh.Request) error {
 	return &chain.LostError{Hop: j.rendezvous.Host, Err: errMasterEnded}
 }
 
-// sendMoved tells the owner that this process has another chain. The socket may be full.
+// sendMoved tells the master that this process has another chain. It may block on a full socket.
 func (j *joined) sendMoved() { _, _, _ = j.conn.SendRequest(movedRequest, false, nil) }

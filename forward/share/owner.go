@@ -12,31 +12,31 @@ import (
 	"github.com/alps-tunnel/cscs/forward/chain"
 )
 
-// An master holds a place and serves its chain to those who join. It gives the place up
-// when the chain is not good any more, but goes on for those who have joined.
+// A master holds a rendezvous and serves its chain to the clients. It releases the rendezvous when
+// the chain is no longer good, but continues to serve those that have joined.
 type master struct {
 	rendezvous Rendezvous
 	tasks      sync.WaitGroup
 
-	spares chan spare // taken by sharers; only Own has one
+	spares chan spare // only Own fills it
 
 	decided chan struct{} // closed when the dial has succeeded or failed
-	asking  chan struct{} // closed when it waits for a person
+	asking  chan struct{} // closed when the dial waits for a person
 
 	mu      sync.Mutex
-	held    *heldRendezvous // nil: the place is free, or another's
+	held    *heldRendezvous // nil if the rendezvous is free or has another master
 	chain   *chain.Chain    // nil until dialled
-	hops    []string        // of the chain, by which its silence is told from that of what extends it
+	hops    []string        // of the chain; the silence of hops that extend it is not passed on
 	silent  map[string]bool
 	asked   bool
-	over    bool             // the place is not taken again
-	left    bool             // and the sharers know that this is for good
-	ended   bool             // nobody is let in any more
-	clients map[*client]bool // true: let in
-	changed chan struct{}    // closed, and made anew, when a sharer comes or goes
+	over    bool             // the rendezvous is not taken again
+	left    bool             // the clients were told to leave for good
+	ended   bool             // no client is admitted any more
+	clients map[*client]bool // true if admitted
+	changed chan struct{}    // closed and replaced when a client comes or goes
 }
 
-// claimRendezvous takes the place and begins to listen, before there is anything to share.
+// claimRendezvous takes the rendezvous and begins to listen, before there is a chain to share.
 func claimRendezvous(rendezvous Rendezvous) (*master, error) {
 	held, err := rendezvous.lockAndListen()
 	if err != nil {
@@ -55,19 +55,20 @@ func newMaster(rendezvous Rendezvous, held *heldRendezvous) *master {
 	}
 }
 
-// An acceptor is the listener of a place.
+// An acceptor is the listener of a rendezvous. It is an interface for tests.
 type acceptor interface {
 	AcceptUnix() (*net.UnixConn, error)
 }
 
-// Pauses after an accept that failed for want of descriptors or memory.
+// Pauses after an accept that failed for lack of descriptors or memory.
 const (
 	acceptPause    = 5 * time.Millisecond
 	acceptPauseMax = 100 * time.Millisecond
 )
 
-// acceptClients serves those who join at the place, until it is given up. An error that passes is
-// no reason to give it up; any other is, for another process can take it then.
+// acceptClients serves the processes that connect, until the rendezvous is released. It retries
+// after a temporary error. After any other error it releases the rendezvous, so that another
+// process can take it.
 func (o *master) acceptClients(held *heldRendezvous, l acceptor) {
 	pause := acceptPause
 	for {
@@ -78,7 +79,7 @@ func (o *master) acceptClients(held *heldRendezvous, l acceptor) {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case isTemporary(err):
-			<-time.After(pause) // short: the next accept sees that the place was given up
+			<-time.After(pause) // not interrupted: it is short, and the next accept notices the release
 			pause = min(2*pause, acceptPauseMax)
 			continue
 		default:
@@ -104,15 +105,16 @@ func (o *master) acceptClients(held *heldRendezvous, l acceptor) {
 	}
 }
 
-// isTemporary reports whether accept may work again after err: the system is short of descriptors or
-// memory, or the client has gone meanwhile.
+// isTemporary reports whether accept may work again after err: the system is short of descriptors
+// or memory, or the client has already gone.
 func isTemporary(err error) bool {
 	var t interface{ Temporary() bool }
 	return errors.As(err, &t) && t.Temporary() ||
 		errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
 }
 
-// chainOptions are those of the chain that is dialled to be shared.
+// chainOptions returns opts with callbacks that keep the master informed, for the chain to be
+// shared.
 func (o *master) chainOptions(opts chain.Options) chain.Options {
 	silence, observe, asking := opts.Silence, opts.Observe, opts.Asking
 	opts.Silence = func(hop string, silent bool) {
@@ -139,7 +141,7 @@ func (o *master) chainOptions(opts chain.Options) chain.Options {
 	return opts
 }
 
-// setDialResult says what came of the dial; nil: nothing.
+// setDialResult records the dialled chain; nil means that the dial failed.
 func (o *master) setDialResult(c *chain.Chain) {
 	if c == nil {
 		o.endClients(errNobody)
@@ -149,7 +151,7 @@ func (o *master) setDialResult(c *chain.Chain) {
 	o.mu.Lock()
 	o.chain = c
 	if len(o.silent) == 0 {
-		o.retakeRendezvous() // if a hop was silent while the next was dialled
+		o.retakeRendezvous() // a hop may have been silent while the next was dialled
 	}
 	o.mu.Unlock()
 	close(o.decided)
@@ -159,7 +161,7 @@ func (o *master) setDialResult(c *chain.Chain) {
 	})
 }
 
-// admitClient lets s in if the chain is good.
+// admitClient admits s if the chain is good, and reports whether it did.
 func (o *master) admitClient(s *client) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -171,7 +173,7 @@ func (o *master) admitClient(s *client) bool {
 	return true
 }
 
-// releaseRendezvous gives the place up. The lock is held.
+// releaseRendezvous releases the rendezvous. The caller holds o.mu.
 func (o *master) releaseRendezvous() {
 	if o.held != nil {
 		o.held.release()
@@ -179,7 +181,8 @@ func (o *master) releaseRendezvous() {
 	}
 }
 
-// onSilence is told of any hop, also of one that only this process has added.
+// onSilence handles a silence or its end. It is called for all hops, and ignores those that only
+// this process has added.
 func (o *master) onSilence(hop string, silent bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -195,7 +198,7 @@ func (o *master) onSilence(hop string, silent bool) {
 	o.notifyClients(silenceRequest, silenceMessage{hop, silent})
 }
 
-// retakeRendezvous takes the place again if nobody has meanwhile.
+// retakeRendezvous takes the rendezvous again if it is free. The caller holds o.mu.
 func (o *master) retakeRendezvous() {
 	if o.over || o.ended || o.held != nil || o.chain == nil {
 		return
@@ -208,7 +211,7 @@ func (o *master) retakeRendezvous() {
 	o.tasks.Go(func() { o.acceptClients(held, held.listener) })
 }
 
-// notifyClients has all sharers told something. It waits for none of them.
+// notifyClients queues a request for every admitted client and never blocks. The caller holds o.mu.
 func (o *master) notifyClients(request string, message any) {
 	for s, in := range o.clients {
 		if in {
@@ -217,7 +220,7 @@ func (o *master) notifyClients(request string, message any) {
 	}
 }
 
-// announceLeaving has everybody dial anew: the chain serves its owner no more.
+// announceLeaving asks all clients to dial anew, because the master no longer uses the chain.
 func (o *master) announceLeaving() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -229,7 +232,8 @@ func (o *master) announceLeaving() {
 	o.notifyClients(leavingRequest, nil)
 }
 
-// announcePause has those dial anew who can: the chain may not be served for a while.
+// announcePause asks the clients that can move to dial anew, because the master may stop for a
+// while.
 func (o *master) announcePause() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -241,13 +245,14 @@ func (o *master) announcePause() {
 	o.notifyClients(pausingRequest, nil)
 }
 
-// drainClients has everybody dial anew and waits until they have gone, or ctx ends.
+// drainClients asks all clients to dial anew and waits until they have gone, or ctx ends. It
+// returns how many remain.
 func (o *master) drainClients(ctx context.Context) (left int) {
 	o.announceLeaving()
 	return o.awaitNoClients(ctx)
 }
 
-// awaitNoClients waits until nobody shares the chain any more, or ctx ends.
+// awaitNoClients waits until no client is left, or ctx ends. It returns how many remain.
 func (o *master) awaitNoClients(ctx context.Context) (left int) {
 	for {
 		o.mu.Lock()
@@ -264,7 +269,7 @@ func (o *master) awaitNoClients(ctx context.Context) (left int) {
 	}
 }
 
-// countJoined counts those who were let in. The lock is held.
+// countJoined returns the number of admitted clients. The caller holds o.mu.
 func (o *master) countJoined() (n int) {
 	for _, in := range o.clients {
 		if in {
@@ -280,24 +285,25 @@ func (o *master) clientCount() int {
 	return o.countJoined()
 }
 
-// removeClient forgets a sharer.
+// removeClient removes a client whose connection has ended.
 func (o *master) removeClient(s *client) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	let := o.clients[s]
 	delete(o.clients, s)
-	if let { // else it only called
+	if let { // otherwise it was never counted
 		o.tellChange()
 	}
 }
 
-// tellChange wakes those who wait for a change of the sharers. The lock is held.
+// tellChange wakes the goroutines that wait for a change of the clients. The caller holds o.mu.
 func (o *master) tellChange() {
 	close(o.changed)
 	o.changed = make(chan struct{})
 }
 
-// clientStatus is as Chain.Users. The place is given up if its socket was removed: no process finds it any more.
+// clientStatus implements Chain.Users. It releases the rendezvous if the socket's file was removed
+// or replaced, since no process can find the master any more.
 func (o *master) clientStatus() (n int, open bool, changed <-chan struct{}) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -308,7 +314,7 @@ func (o *master) clientStatus() (n int, open bool, changed <-chan struct{}) {
 	return o.countJoined(), o.held != nil, o.changed
 }
 
-// closeRendezvous gives the place up for good.
+// closeRendezvous releases the rendezvous for good.
 func (o *master) closeRendezvous() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -316,7 +322,7 @@ func (o *master) closeRendezvous() {
 	o.releaseRendezvous()
 }
 
-// endClients tells everybody why it is over, and ends their connections.
+// endClients tells all admitted clients the reason of the end, and ends their connections.
 func (o *master) endClients(reason error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -327,7 +333,7 @@ func (o *master) endClients(reason error) {
 		if in {
 			o.tasks.Go(func() { s.sendLost(last) })
 		} else {
-			// It waits for an answer, or is about to ask, and gets one.
+			// The process waits for an answer or is about to ask, and still gets one.
 			_ = s.socket.SetDeadline(time.Now().Add(time.Second))
 		}
 	}

@@ -18,28 +18,29 @@ import (
 	"github.com/alps-tunnel/cscs/internal/peer"
 )
 
-// A Rendezvous is where the processes that may share a chain meet.
+// A Rendezvous is where the processes that may share a chain meet: a lock and a socket.
 type Rendezvous struct {
-	Dir string // the user's alone; made if it is not there; "": nothing is shared
+	Dir string // the user's alone; created if missing; if empty, nothing is shared
 
-	// Key tells ways apart that must not be shared: the hops, the users there, the
-	// identity. Nothing of it is seen in the file system.
+	// Key tells apart ways that must not be shared: the hops, the users there, the identity. None
+	// of it is visible in the file system.
 	Key []string
 
-	Host string // what the last hop is called (chain.Hop)
+	Host string // the name of the last hop (chain.Hop)
 
-	// Wait is how long another's dial may be waited for; 0: 35 s.
+	// Wait is how long Dial waits for the dial of another process; 0 means 35 s.
 	Wait time.Duration
 
-	// Guest is for a process that ends soon: it joins, but is nobody's owner, so that nobody
-	// has to move when it ends.
+	// ClientOnly is for a process that ends soon. It joins but never becomes the master, so no
+	// process has to move when it ends.
 	ClientOnly bool
 
-	nth int // of several connections for the same way
+	nth int // number among the connections for the same way
 }
 
-// basePath is the name of the place's files. It is short, for a socket's path has 104
-// bytes at most (Linux: 108), and is another on each host, for several may share a home.
+// basePath returns the common path of the rendezvous' files. It is short, since a socket's path has
+// at most 104 bytes (Linux: 108). It depends on the host name, since hosts may share a home
+// directory.
 func (p Rendezvous) basePath() string {
 	host, _ := os.Hostname()
 	h := sha256.New()
@@ -55,7 +56,8 @@ func (p Rendezvous) lockPath() string   { return p.basePath() + ".lock" }
 
 var errNoDirectory = errors.New("no directory to share it in")
 
-// prepareDir sees to it that the directory is there and is the user's alone.
+// prepareDir creates the directory if it is missing, and returns an error if it is not the user's
+// alone.
 func (p Rendezvous) prepareDir() error {
 	if p.Dir == "" {
 		return errNoDirectory
@@ -69,7 +71,7 @@ func (p Rendezvous) prepareDir() error {
 	return nil
 }
 
-// Served reports whether a process listens at the place.
+// Served reports whether a process listens at the rendezvous.
 func (p Rendezvous) Served() bool {
 	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: p.socketPath(), Net: "unix"})
 	if err == nil {
@@ -78,16 +80,16 @@ func (p Rendezvous) Served() bool {
 	return err == nil
 }
 
-// heldRendezvous is the right to serve a place: the lock, and the socket that it covers. Only
-// who holds the lock makes or removes the socket's file.
+// A heldRendezvous is the right to serve a rendezvous: the lock, and the socket that it covers.
+// Only the holder of the lock creates or removes the socket's file.
 type heldRendezvous struct {
 	lock     *flock.Flock
 	listener *net.UnixListener
 	path     string
-	file     os.FileInfo // of the socket
+	file     os.FileInfo // of the socket, to recognise it
 }
 
-// lockAndListen takes the place, or fails with ErrTaken.
+// lockAndListen takes the rendezvous. The error is ErrTaken if another process holds the lock.
 func (p Rendezvous) lockAndListen() (*heldRendezvous, error) {
 	lock := flock.New(p.lockPath())
 	locked, err := lock.TryLock()
@@ -105,15 +107,16 @@ func (p Rendezvous) lockAndListen() (*heldRendezvous, error) {
 	return h, nil
 }
 
+// listenSocket creates the socket with mode 0600, in place of a stale file.
 func (h *heldRendezvous) listenSocket() error {
 	if err := os.Remove(h.path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err // of an owner that was killed
+		return err // a file of a killed master could not be removed
 	}
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: h.path, Net: "unix"})
 	if err != nil {
 		return err
 	}
-	l.SetUnlinkOnClose(false) // it would be another's by then
+	l.SetUnlinkOnClose(false) // the file could be another process's by then
 	if err := os.Chmod(h.path, 0o600); err != nil {
 		_ = l.Close()
 		return err
@@ -126,14 +129,15 @@ func (h *heldRendezvous) listenSocket() error {
 	return nil
 }
 
-// ownsSocket reports whether the socket at the path is the one that this process has made. A logout removes the
-// runtime directory with it, and then another process can have the place.
+// ownsSocket reports whether the file at the path is still the socket that this process created. A
+// logout removes the runtime directory, and another process may then serve a new socket there.
 func (h *heldRendezvous) ownsSocket() bool {
 	file, err := os.Lstat(h.path)
 	return err == nil && os.SameFile(file, h.file)
 }
 
-// release gives the place up. Who waits to be accepted is sent away.
+// release removes the socket's file, closes the listener and releases the lock. The kernel drops
+// the connections that wait to be accepted.
 func (h *heldRendezvous) release() {
 	if h.ownsSocket() {
 		_ = os.Remove(h.path)

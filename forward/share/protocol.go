@@ -7,29 +7,29 @@ import (
 	"github.com/alps-tunnel/cscs/forward/chain"
 )
 
-// What passes over the socket is the SSH connection protocol (RFC 4254), in the framing of
-// OpenSSH's control socket in proxy mode, and these global requests of our own.
+// The socket carries the SSH connection protocol (RFC 4254), in the framing of OpenSSH's control
+// socket in proxy mode, and these global requests.
 const (
-	joinRequest    = "join@cscs"    // to the owner: may I? With a reply, within a second
-	movedRequest   = "moved@cscs"   // to the owner: I have another
-	silenceRequest = "silence@cscs" // from the owner
-	leavingRequest = "leaving@cscs" // from the owner: dial another
-	pausingRequest = "pausing@cscs" // from the owner: dial another, if you can
-	lostRequest    = "lost@cscs"    // from the owner: the last word
+	joinRequest    = "join@cscs"    // to the master: asks to join; answered within a second
+	movedRequest   = "moved@cscs"   // to the master: this process has another chain
+	silenceRequest = "silence@cscs" // from the master: a hop is silent, or answers again
+	leavingRequest = "leaving@cscs" // from the master: dial another chain
+	pausingRequest = "pausing@cscs" // from the master: dial another chain if you can
+	lostRequest    = "lost@cscs"    // from the master: why the chain has ended; the last message
 )
 
 const protocolVersion = 2
 
 type joinMessage struct{ Version uint32 }
 
-// verdictMessage is why a process was not let in.
+// verdictMessage says why a process may not join.
 type verdictMessage struct{ Verdict string }
 
 const (
-	verdictWait    = "wait"    // the chain is being dialled still: ask again
-	verdictAgain   = "again"   // the place is free, or will be
-	verdictAsking  = "asking"  // it may be long until there is a chain
-	verdictVersion = "version" // we speak differently
+	verdictWait    = "wait"    // the dial is in progress: ask again
+	verdictAgain   = "again"   // the rendezvous is free, or will be: try to become the master
+	verdictAsking  = "asking"  // the dial waits for a person, which may take long
+	verdictVersion = "version" // the master has another version of the protocol
 )
 
 type silenceMessage struct {
@@ -43,7 +43,7 @@ type lostMessage struct {
 	Reason  string
 }
 
-// lostOf is what a sharer is told of the end of the owner's chain.
+// lostOf returns the message that tells a client why the master's chain has ended.
 func lostOf(err error, host string) lostMessage {
 	var lost *chain.LostError
 	if !errors.As(err, &lost) {

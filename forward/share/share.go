@@ -1,35 +1,36 @@
-// Package share lets the processes of one user on one machine share one chain: the
-// first that needs it dials and serves it on a unix socket, the others join within
-// milliseconds and without a login of their own.
+// Package share lets the processes of one user on one machine share one chain. The first process
+// that needs the chain dials it and serves it on a unix socket. It is the master. The others, the
+// clients, join within milliseconds and without a login of their own.
 //
-// # What a sharer has
+// # What a client gets
 //
-// A *chain.Chain like any other. Each channel that it opens is opened by the owner on the
-// last hop, with the same type and data, and carried both ways as it is: data, stderr, requests and
-// their replies, half-close, refusals with their reason, and the window, so that who does
-// not read stops only what was meant for him. A hop that a sharer adds is encrypted
-// between the sharer and that hop, as ever; the owner sees what sshd on the last hop sees.
+// A client gets a *chain.Chain like any other. The master opens each channel of the client on the
+// last hop, with the same type and data. It passes everything on both ways as it is: data, stderr,
+// requests, replies, half-close, refusals with their reason, and the window. So a client that does
+// not read stops only its own data. A hop that a client adds is encrypted between that client and
+// the hop. The master sees what sshd on the last hop sees.
 //
-// # Who may join
+// # Which processes may join
 //
-// Processes of the same user: each side asks the kernel for the user id of the other, and the
-// directory is the user's alone. There is no key for the socket and nothing on it is encrypted:
-// who can read the user's memory needs neither, and who is another user gets nowhere. It is
-// OpenSSH's rule for its ControlMaster. Where the kernel does not say who
-// the other side is (Windows), nothing is shared.
+// Only processes of the same user may join. Each side asks the kernel for the user ID of the other,
+// and the directory is the user's alone. The socket has no key and no encryption: a process that
+// can read the user's memory needs neither, and another user is refused. OpenSSH has the same rule
+// for its ControlMaster. Where the kernel does not name the peer (Windows), nothing is shared.
 //
-// # Who owns
+// # Which process is the master
 //
-// Whoever holds the lock beside the socket; it goes with its process, however that ends. The owner
-// listens before it dials, so that those who come at the same moment wait for it. If it has to ask its
-// user something, or fails, it tells them so, and they dial themselves. It gives up its place, so that the next
-// one to come dials anew, when its chain falls silent, is lost, or the owner leaves.
+// The master is the process that holds the lock beside the socket. The lock ends with its process,
+// however that ends. The master listens before it dials, so processes that start at the same moment
+// wait for it. If it has to ask its user something, it tells them so, and they dial themselves. If
+// its dial fails, the next of them becomes the master. The master releases the rendezvous when its
+// chain falls silent or is lost, or when it leaves. The next process then dials anew.
 //
 // # The end
 //
-// The loss of the chain is told to all sharers as the *chain.LostError that it is, and its silence as
-// the owner hears of it (Options.Silence). An owner that ends tells them (Chain.Leaving) and stays until
-// they have moved (Chain.Leave). If it is killed, they see that at once, and one of them becomes the owner.
+// The master passes the loss of the chain on to all clients as the *chain.LostError that it is, and
+// a silence as it learns of it (Options.Silence). A master that ends tells them (Chain.Leaving) and
+// stays until they have moved (Chain.Leave). If the master is killed, they notice at once, and one
+// of them becomes the master.
 package share
 
 import (
@@ -44,35 +45,35 @@ import (
 )
 
 const (
-	// defaultWait is how long another's dial is waited for: a hop that does not answer ends
-	// it before.
+	// defaultWait is how long a process waits for the dial of another one. A hop that does not
+	// answer ends that dial earlier.
 	defaultWait = 35 * time.Second
 
-	// stuckTimeout is how long an owner may take that gives no sign at all, be it stopped or just
-	// about to listen: that takes it milliseconds.
+	// stuckTimeout is how long a master may give no sign, because it is stopped or about to listen.
+	// The latter takes milliseconds.
 	stuckTimeout = 2 * time.Second
 
-	// signInterval is how often an owner that dials says so to who waits for it.
+	// signInterval is how often a master that dials gives a sign to those that wait.
 	signInterval = stuckTimeout / 4
 
-	// maxChains connections of one place: each has its own limit of commands (sshd's MaxSessions),
-	// and a site one of connections.
+	// maxChains is the largest number of connections for the same way. Each has its own limit of
+	// commands (sshd's MaxSessions), and a site limits the connections.
 	maxChains = 5
 )
 
-// A DialFunc dials the chain that is to be shared, with the options that it is given. Before
-// it asks a person anything, it must call their Asking; a chain's own dial does that itself.
+// A DialFunc dials the chain that is to be shared, with the options that it gets. It must call
+// their Asking before it asks the user anything. During a chain's own dial, chain calls it.
 type DialFunc func(ctx context.Context, opts chain.Options) (*chain.Chain, error)
 
-// Dial joins the chain of another process or, if there is none, dials it and lets others
-// join. Whatever stands in the way of sharing, it dials; Alone says what it was. Errors
-// are those of dial, or the cause of ctx.
+// Dial joins the chain of another process. If there is none, it dials the chain and lets other
+// processes join. If sharing is not possible, it dials without sharing, and Alone returns the
+// reason. The error is that of dial, or the cause of ctx.
 func Dial(ctx context.Context, rendezvous Rendezvous, opts chain.Options, dial DialFunc) (*Chain, error) {
 	return newSharedDial(rendezvous, opts, dial).joinOrDial(ctx)
 }
 
-// Own dials the chain as the owner of the place, for a process that keeps it for others. The error is
-// ErrTaken if another process is the owner, that of dial, or that of the place.
+// Own dials the chain as the master, for a process that keeps it for others. The error is ErrTaken
+// if another process is the master, that of dial, or that of the rendezvous.
 func Own(ctx context.Context, rendezvous Rendezvous, opts chain.Options, dial DialFunc) (*Chain, error) {
 	if err := rendezvous.prepareDir(); err != nil {
 		return nil, err
@@ -89,6 +90,7 @@ func Own(ctx context.Context, rendezvous Rendezvous, opts chain.Options, dial Di
 	return c, err
 }
 
+// newSharedDial returns a sharedDial whose callbacks in opts are never nil.
 func newSharedDial(rendezvous Rendezvous, opts chain.Options, dial DialFunc) *sharedDial {
 	if opts.Silence == nil {
 		opts.Silence = func(string, bool) {}
@@ -102,13 +104,15 @@ func newSharedDial(rendezvous Rendezvous, opts chain.Options, dial DialFunc) *sh
 	return &sharedDial{rendezvous: rendezvous, opts: opts, dial: dial}
 }
 
+// A sharedDial is one call of Dial or Own.
 type sharedDial struct {
 	rendezvous  Rendezvous
 	opts        chain.Options
 	dial        DialFunc
-	silentSince time.Time // since when the place is another's who does not answer
+	silentSince time.Time // since when another process has the lock but does not listen
 }
 
+// joinOrDial joins the master, or becomes it, or dials alone.
 func (d *sharedDial) joinOrDial(ctx context.Context) (*Chain, error) {
 	if err := d.rendezvous.prepareDir(); err != nil {
 		return d.dialAlone(ctx, err)
@@ -145,13 +149,13 @@ func (d *sharedDial) joinOrDial(ctx context.Context) (*Chain, error) {
 		pause := time.NewTimer(5 * time.Millisecond)
 		select {
 		case <-pause.C:
-		case <-waiting.Done(): // join says what comes of that
+		case <-waiting.Done(): // joinMaster then returns the reason
 			pause.Stop()
 		}
 	}
 }
 
-// dialAlone dials without sharing.
+// dialAlone dials without sharing, for the reason why.
 func (d *sharedDial) dialAlone(ctx context.Context, why error) (*Chain, error) {
 	c, err := d.dial(ctx, d.opts)
 	if err != nil {
@@ -160,7 +164,7 @@ func (d *sharedDial) dialAlone(ctx context.Context, why error) (*Chain, error) {
 	return d.completeChain(&Chain{Chain: c, alone: why}), nil
 }
 
-// dialAsMaster dials as o, for others too.
+// dialAsMaster dials as the master o, for other processes too.
 func (d *sharedDial) dialAsMaster(ctx context.Context, o *master) (*Chain, error) {
 	c, err := d.dial(ctx, o.chainOptions(d.opts))
 	o.setDialResult(c)
@@ -171,12 +175,12 @@ func (d *sharedDial) dialAsMaster(ctx context.Context, o *master) (*Chain, error
 	return d.completeChain(&Chain{Chain: c, master: o}), nil
 }
 
-// completeChain completes c.
+// completeChain sets the fields of c that do not depend on its origin, and starts its tasks.
 func (d *sharedDial) completeChain(c *Chain) *Chain {
 	nextDial := *d
 	nextDial.rendezvous.nth++
-	// What runs over a further connection is told of its loss, which is enough: its silence
-	// would be taken for that of this one.
+	// Commands on a further connection learn of its loss, which is enough. Its silence would be
+	// taken for that of this connection.
 	nextDial.opts.Silence, nextDial.opts.Redials = func(string, bool) {}, nil
 	nextDial.opts.Observe = func(string, bool) {}
 	c.nextDial, c.turn = nextDial, make(chan struct{}, 1)
@@ -191,14 +195,14 @@ func (d *sharedDial) completeChain(c *Chain) *Chain {
 	return c
 }
 
-// A Chain is a chain that may be shared.
+// A Chain is a chain that may be shared with other processes.
 type Chain struct {
-	*chain.Chain // never to be closed but by Close
+	*chain.Chain // closed by Close only
 
-	master  *master       // nil: it is another's
-	joined  *joined       // nil: it is ours
-	alone   error         // why it is nobody else's
-	leaving chan struct{} // closed when its owner wants to leave
+	master  *master       // nil if this process is not the master
+	joined  *joined       // nil if this process dialled the chain
+	alone   error         // why it is not shared
+	leaving chan struct{} // closed when the master wants to leave
 
 	once  sync.Once
 	done  chan struct{}
@@ -206,26 +210,27 @@ type Chain struct {
 	tasks sync.WaitGroup
 
 	turn     chan struct{} // holds a token while next is dialled
-	nextDial sharedDial    // of next
+	nextDial sharedDial    // dials next
 	mu       sync.Mutex
-	next     *Chain // for commands that this one has no place for
+	next     *Chain // for the commands that the host refuses on this one
 	told     bool   // leaving is closed
 }
 
-// Joined reports whether the chain is another process's.
+// Joined reports whether the chain belongs to another process.
 func (c *Chain) Joined() bool { return c.joined != nil }
 
-// Alone says why the chain is not shared; nil: it is, or may be.
+// Alone returns why the chain is not shared, or nil if it is or may be.
 func (c *Chain) Alone() error { return c.alone }
 
-// Leaving is closed when the process that owns the chain is about to end: it waits for
-// a while until its sharers have dialled anew, and have said so by Retire.
+// Leaving returns a channel that is closed when the master is about to end. For a while, the master
+// waits until its clients have dialled anew and have called Retire.
 func (c *Chain) Leaving() <-chan struct{} { return c.leaving }
 
-// Done is closed when the chain has ended, or the further one on which some of its commands run.
+// Done returns a channel that is closed when the chain has ended, or the further connection on
+// which some of its commands run.
 func (c *Chain) Done() <-chan struct{} { return c.done }
 
-// Err is as chain.Chain's.
+// Err returns why Done is closed, as that of chain.Chain does.
 func (c *Chain) Err() error {
 	select {
 	case <-c.done:
@@ -235,6 +240,7 @@ func (c *Chain) Err() error {
 	}
 }
 
+// endChain closes Done with the first err given. A master then asks its clients to move.
 func (c *Chain) endChain(err error) {
 	c.once.Do(func() {
 		c.err = err
@@ -245,7 +251,8 @@ func (c *Chain) endChain(err error) {
 	})
 }
 
-// followLeaving waits for the owner to leave, of this connection or a further one.
+// followLeaving closes c.leaving when the master of this connection or of a further one wants to
+// leave.
 func (c *Chain) followLeaving(leaving <-chan struct{}) {
 	select {
 	case <-leaving:
@@ -258,13 +265,13 @@ func (c *Chain) followLeaving(leaving <-chan struct{}) {
 		c.told = true
 		close(c.leaving)
 		if c.master != nil {
-			c.master.announceLeaving() // else we would join ourselves
+			c.master.announceLeaving() // otherwise this process would join itself
 		}
 	}
 }
 
-// Retire says that the chain was replaced. What runs over it goes on; when nothing does any
-// more, the process that owns it need not wait for us. It closes nothing here.
+// Retire tells the master that this process has replaced the chain. Open channels continue. When
+// none is left, the master need not wait for this process. Retire closes nothing here.
 func (c *Chain) Retire() {
 	if c.joined != nil {
 		c.tasks.Go(c.joined.sendMoved)
@@ -274,9 +281,9 @@ func (c *Chain) Retire() {
 	}
 }
 
-// Leave has the owner wait until those who share its chain have moved to another, or
-// ctx ends, and returns how many there still are. Nobody can join meanwhile, and the
-// next to dial becomes the owner. It does nothing for who owns nothing.
+// Leave asks the clients to move to another chain and waits until they have done so, or ctx ends.
+// It returns how many clients remain. Meanwhile no process can join, and the next one that dials
+// becomes the master. Leave does nothing in a process that is not the master.
 func (c *Chain) Leave(ctx context.Context) (left int) {
 	if c.master != nil {
 		left = c.master.drainClients(ctx)
@@ -287,9 +294,9 @@ func (c *Chain) Leave(ctx context.Context) (left int) {
 	return left
 }
 
-// Pause is for an owner that is about to be stopped, and may go on later: those who can move
-// to another chain dial one. Guests (Place.Guest) are left where they are. It waits until
-// nobody shares the chain any more, or ctx ends, and does nothing for who owns nothing.
+// Pause is for a master that is about to be stopped and may continue later. The clients that can
+// move dial another chain; those with Rendezvous.ClientOnly stay. Pause waits until no client is
+// left, or ctx ends. It does nothing in a process that is not the master.
 func (c *Chain) Pause(ctx context.Context) {
 	if c.master != nil {
 		c.master.announcePause()
@@ -300,7 +307,7 @@ func (c *Chain) Pause(ctx context.Context) {
 	}
 }
 
-// Sharers is how many other processes share the chain.
+// Sharers returns how many other processes share the chain.
 func (c *Chain) Sharers() int {
 	if c.master == nil {
 		return 0
@@ -308,21 +315,22 @@ func (c *Chain) Sharers() int {
 	return c.master.clientCount()
 }
 
-// Users returns how many other processes share the chain, whether others may join, and a channel that is
-// closed at the next change of the first. It is for who has the chain by Own.
+// Users returns how many other processes share the chain, whether others may join, and a channel
+// that is closed when the number changes. It is only for a chain from Own.
 func (c *Chain) Users() (n int, open bool, changed <-chan struct{}) { return c.master.clientStatus() }
 
-// Shut lets no other process join. Those that share the chain keep it.
+// Shut lets no further process join. Those that share the chain keep it. It is only for a chain
+// from Own.
 func (c *Chain) Shut() { c.master.closeRendezvous() }
 
-// Close ends the chain, for those who share it too unless Leave was called before, and
-// waits until nothing of it is running.
+// Close ends the chain and waits until all its goroutines have ended. Its clients lose the chain
+// too, unless Leave was called before.
 func (c *Chain) Close() error {
 	_ = c.Chain.Close()
 	if c.master != nil {
 		c.master.tasks.Wait()
 	}
-	c.turn <- struct{}{} // no other is being dialled any more
+	c.turn <- struct{}{} // no further dial is in progress
 	next := c.nextChain()
 	<-c.turn
 	if next != nil {
@@ -341,5 +349,5 @@ var (
 	errVersion     = fmt.Errorf("%w, and a different version of this program", ErrTaken)
 )
 
-// ErrTaken tells that another process is the owner of a place.
+// ErrTaken means that another process is the master.
 var ErrTaken = errors.New("another process is its owner")

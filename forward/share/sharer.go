@@ -12,12 +12,12 @@ import (
 	"github.com/alps-tunnel/cscs/internal/peer"
 )
 
-// A client is the owner's end of the connection to a process that joined, or wants to.
+// A client is the master's end of the connection to a process that has joined or asks to.
 type client struct {
 	master *master
 	socket *socket
 	conn   ssh.Conn
-	chain  *chain.Chain // once it was let in
+	chain  *chain.Chain // set once it is admitted
 	tasks  sync.WaitGroup
 
 	ctx   context.Context // ends with the connection
@@ -25,17 +25,18 @@ type client struct {
 	notes chan note
 
 	mu    sync.Mutex
-	asks  bool // to be let in, or is
-	open  int  // channels
-	moved bool // to another chain, so that it is done when it has none open
+	asks  bool // it has asked to join, and may have been admitted
+	open  int  // open channels
+	moved bool // it has another chain, so it is done when it has no open channel
 }
 
-// A note is a global request that is to be sent.
+// A note is a global request to be sent to a client.
 type note struct {
 	request string
 	message any
 }
 
+// newClient returns a client whose socket is closed when its context ends.
 func newClient(o *master, conn *net.UnixConn) *client {
 	s := &client{master: o, socket: newSocket(conn), notes: make(chan note, 64)}
 	s.ctx, s.close = context.WithCancel(context.Background())
@@ -43,7 +44,7 @@ func newClient(o *master, conn *net.UnixConn) *client {
 	return s
 }
 
-// serveConn is the connection from beginning to end.
+// serveConn serves the connection until it ends.
 func (s *client) serveConn() {
 	defer s.tasks.Wait()
 	defer s.master.removeClient(s)
@@ -70,8 +71,8 @@ func (s *client) serveConn() {
 	}
 }
 
-// answerRequests answers the sharer's global requests. A keepalive is always answered: it
-// asks for this process, and the hops' silence is told by itself.
+// answerRequests answers the client's global requests. It always answers a keepalive, which asks
+// only whether this process lives; a silence of the hops is passed on by itself.
 func (s *client) answerRequests(reqs <-chan *ssh.Request) {
 	for req := range reqs {
 		switch {
@@ -92,7 +93,7 @@ func (s *client) answerRequests(reqs <-chan *ssh.Request) {
 	s.close()
 }
 
-// setAsks reports whether that is a change.
+// setAsks sets s.asks and reports whether that changed it.
 func (s *client) setAsks(asks bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,8 +102,9 @@ func (s *client) setAsks(asks bool) bool {
 	return changed
 }
 
-// answerJoin answers when it is known whether there is a chain, or will not be for long; or else
-// after sign that it has to be asked again, so that the sharer sees that we are not stopped.
+// answerJoin answers when the dial has succeeded or failed, or waits for a person. Otherwise it
+// asks the process to repeat the request after signInterval, to show that the master is not
+// stopped.
 func (s *client) answerJoin(req *ssh.Request) {
 	verdict := func(why string) { _ = req.Reply(false, ssh.Marshal(verdictMessage{why})) }
 	var m joinMessage
@@ -156,7 +158,7 @@ func (n note) payload() []byte {
 	return ssh.Marshal(n.message)
 }
 
-// queueNote has something sent. Who does not take what is sent is let go of.
+// queueNote queues a request for the client. It disconnects a client that does not take its notes.
 func (s *client) queueNote(request string, message any) {
 	select {
 	case s.notes <- note{request, message}:
@@ -165,7 +167,7 @@ func (s *client) queueNote(request string, message any) {
 	}
 }
 
-// sendLost says the last word. It does not wait for long: whoever is stopped reads nothing.
+// sendLost sends the reason of the end, within 1 s at most, since a stopped client reads nothing.
 func (s *client) sendLost(last lostMessage) {
 	defer s.close()
 	if s.socket.SetWriteDeadline(time.Now().Add(time.Second)) == nil {
@@ -174,7 +176,7 @@ func (s *client) sendLost(last lostMessage) {
 	}
 }
 
-// beginChannel counts a channel, if the sharer may have one.
+// beginChannel counts a channel and reports true if the client was admitted.
 func (s *client) beginChannel() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -185,6 +187,7 @@ func (s *client) beginChannel() bool {
 	return true
 }
 
+// endChannel counts a channel's end, and disconnects a client that has moved and has no more.
 func (s *client) endChannel() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,39 +15,39 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// The greetings of PROTOCOL.mux: each side's hello with the version, 4, and then the client's
-// request number 0 for proxy mode, or the server's consent.
+// The greetings of PROTOCOL.mux. Each side sends a hello with version 4. The client then sends its
+// request number 0 for proxy mode, and the server its consent.
 var (
 	clientGreeting = []byte("\x00\x00\x00\x08\x00\x00\x00\x01\x00\x00\x00\x04" + "\x00\x00\x00\x08\x10\x00\x00\x0f\x00\x00\x00\x00")
 	serverGreeting = []byte("\x00\x00\x00\x08\x00\x00\x00\x01\x00\x00\x00\x04" + "\x00\x00\x00\x08\x80\x00\x00\x0f\x00\x00\x00\x00")
 )
 
-// A socket is a connection to the other process.
+// A socket is the connection to the other process.
 //
-// x/crypto's reader writes, too: the answer to the end of a channel. When both processes'
-// readers wait for room in a socket that the other does not read meanwhile, they wait for ever. So
-// what is written is collected and sent by a goroutine, and only data waits for room. It also makes one
-// system call of many messages.
+// x/crypto's reader also writes: it answers the end of a channel. If the readers of both processes
+// waited for space in the socket, they would wait forever, since neither reads meanwhile. So a
+// goroutine sends what was written, and only data waits for space. It also sends many messages with
+// one system call.
 type socket struct {
 	*net.UnixConn
 	in     *bufio.Reader
-	failed atomic.Bool // to read, which ends the connection
+	failed atomic.Bool // a read has failed, which ends the connection
 
-	pretended io.Reader // read before all that comes in
-	swallow   int       // bytes that are not written
+	pretended io.Reader // returned before the received bytes
+	swallow   int       // bytes of the next writes that are dropped
 
 	mu      sync.Mutex
-	changed *sync.Cond // any of what follows has
-	pending []byte     // written, and not yet taken to be sent
-	spare   []byte     // what pending was before, to be used again
-	busy    bool       // some of it is being sent
-	err     error      // nothing is sent any more
+	changed *sync.Cond // signals a change of the fields below
+	pending []byte     // written, and not yet taken for sending
+	spare   []byte     // the previous pending, for reuse
+	busy    bool       // a part is being sent
+	err     error      // why nothing is sent any more
 	ended   chan struct{}
 }
 
 const (
-	maxPending = 256 << 10 // beyond it data waits
-	maxBacklog = 16 << 20  // of other messages: the other side has been asleep for very long
+	maxPending = 256 << 10 // data waits above this
+	maxBacklog = 16 << 20  // limit for other messages: the other process has been stopped for very long
 )
 
 var errFull = errors.New("the other process does not read")
@@ -59,9 +59,9 @@ func newSocket(conn *net.UnixConn) *socket {
 	return s
 }
 
-// acceptSSH makes the owner's end of an SSH connection. x/crypto knows only the client's side of the
-// greeting; after that, both are alike. So the server's greeting is ours, and x/crypto is
-// shown one that it likes.
+// acceptSSH returns the master's end of an SSH connection. x/crypto implements only the client's
+// side of the greeting; after that, both sides are the same. So acceptSSH sends the server's
+// greeting itself, and x/crypto reads one that it expects.
 func (s *socket) acceptSSH() (ssh.Conn, <-chan ssh.NewChannel, <-chan *ssh.Request, error) {
 	if err := s.SetDeadline(time.Now().Add(stuckTimeout)); err != nil {
 		return nil, nil, nil, err
@@ -97,8 +97,8 @@ func (s *socket) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write takes one message, as x/crypto writes them in this framing: its length, a byte of no use,
-// its number.
+// Write takes one message in the form in which x/crypto writes it: its length, an unused byte, its
+// number. Data waits above maxPending; other messages do not.
 func (s *socket) Write(p []byte) (int, error) {
 	if s.swallow > 0 {
 		s.swallow -= len(p)
@@ -123,7 +123,7 @@ func (s *socket) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// sendPending sends what was written until there is an error, or Close.
+// sendPending sends what was written until an error or Close.
 func (s *socket) sendPending() {
 	defer close(s.ended)
 	s.mu.Lock()
@@ -136,7 +136,7 @@ func (s *socket) sendPending() {
 			return
 		}
 		s.mu.Unlock()
-		runtime.Gosched() // whoever writes may not be done
+		runtime.Gosched() // the writer may have more
 		s.mu.Lock()
 		taken := s.pending
 		s.pending, s.spare, s.busy = s.spare[:0], taken, true
@@ -153,7 +153,7 @@ func (s *socket) sendPending() {
 	}
 }
 
-// flush waits until what was written is sent, or never will be.
+// flush waits until everything written is sent, or sending has failed.
 func (s *socket) flush() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -162,7 +162,7 @@ func (s *socket) flush() {
 	}
 }
 
-// Close throws away what is not yet sent.
+// Close closes the connection and discards what is not sent yet.
 func (s *socket) Close() error {
 	s.mu.Lock()
 	if s.err == nil {

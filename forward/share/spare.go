@@ -8,18 +8,18 @@ import (
 	"github.com/alps-tunnel/cscs/forward/chain"
 )
 
-// A spare is a session channel that an owner has opened before a sharer asks for one, so that the sharer's
-// command leaves a round trip sooner. It counts for sshd's MaxSessions, and the next command gets it.
+// A spare is a session channel that the master opened before a client asks for one, so the client's
+// command saves a round trip. It counts for sshd's MaxSessions, and the next command gets it.
 type spare struct {
 	ch   ssh.Channel
 	reqs <-chan *ssh.Request
 }
 
-// keepSpare has a spare ready until the chain ends, or the host refuses or closes one. Until a spare is taken,
-// it answers what the host asks in it (ClientAliveInterval).
+// keepSpare keeps a spare ready until the chain ends, or the host refuses or closes one. While a
+// spare waits, keepSpare answers the host's requests in it (ClientAliveInterval).
 func (o *master) keepSpare(c *chain.Chain) {
 	for {
-		ch, reqs, err := c.OpenChannel(context.Background(), "session", nil) // it fails with the chain
+		ch, reqs, err := c.OpenChannel(context.Background(), "session", nil) // returns an error when the chain ends
 		if err != nil {
 			return
 		}
@@ -38,7 +38,7 @@ func (o *master) keepSpare(c *chain.Chain) {
 	}
 }
 
-// openChannel opens what a sharer asks for, or takes the spare.
+// openChannel opens the channel that the client requests, or takes the spare.
 func (s *client) openChannel(asked ssh.NewChannel) (ssh.Channel, <-chan *ssh.Request, error) {
 	if asked.ChannelType() == "session" && len(asked.ExtraData()) == 0 {
 		select {

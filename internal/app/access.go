@@ -7,27 +7,27 @@ import (
 	"regexp"
 )
 
-// An access is what a server answers to a request for a page, as to a login.
+// An access is whether a server shows a page to a client without further login.
 type access int
 
 const (
 	granted access = iota // the server shows the page
-	denied                // it refuses the page, or shows a login page in its place
+	denied                // it refuses the page, or shows a login page instead
 	absent                // it has no such page
 )
 
-// maxRedirects is how many redirects a login page may be behind: Jupyter's is behind two.
+// maxRedirects is the number of redirects that are followed to a login page. Jupyter's needs two.
 const maxRedirects = 5
 
 var (
-	// loginPath matches the addresses of login pages: /login (Jupyter), /auth/login (marimo), /authenticate
-	// (Livebook), /auth-sign-in (RStudio).
+	// loginPath matches the paths of login pages: /login (Jupyter), /auth/login (marimo),
+	// /authenticate (Livebook), /auth-sign-in (RStudio).
 	loginPath = regexp.MustCompile(`(?i)(^|[/._-])(log[-_]?in|sign[-_]?in|auth|authenticate|authentication|authorize|oauth2?|sso)($|[/._-])`)
-	// passwordField matches what a login page has.
+	// passwordField matches the password field of a login page.
 	passwordField = regexp.MustCompile(`(?i)<input\b[^>]*\btype\s*=\s*["']?password`)
 )
 
-// checkAccess asks the server at base for path, and follows its redirects on that server.
+// checkAccess requests path from the server at base, and follows redirects on that server.
 func (p *prober) checkAccess(ctx context.Context, base, path string) (access, error) {
 	at, err := neturl.Parse(base + path)
 	if err != nil {
@@ -64,7 +64,8 @@ func (p *prober) checkAccess(ctx context.Context, base, path string) (access, er
 	return granted, nil
 }
 
-// hasLoginPage reports whether the server at base has a page "login" with a form below dir, which ends with a slash.
+// hasLoginPage reports whether the server at base has a page "login" with a password field below
+// dir, which ends with a slash.
 func (p *prober) hasLoginPage(ctx context.Context, base, dir string) (bool, error) {
 	a, err := p.answerOf(ctx, base+dir+"login", "", isMeant)
 	return err == nil && a.status == http.StatusOK && passwordField.Match(a.body), err
@@ -72,7 +73,7 @@ func (p *prober) hasLoginPage(ctx context.Context, base, dir string) (bool, erro
 
 func isLoginPath(path string) bool { return loginPath.MatchString(path) }
 
-// pathOf is the path of an address; empty: it has none that can be read.
+// pathOf returns the path of a URL, or an empty string if the URL cannot be parsed.
 func pathOf(address string) string {
 	u, err := neturl.Parse(address)
 	if err != nil {

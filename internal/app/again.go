@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Again returns an app that runs already, of the name, local port, paths and query that a file on the
-// cluster tells: enough to see whether it answers as it must and to let a browser in, not to start it.
-// What cannot be a name, a port or a path of that server is replaced.
+// Again returns an app that already runs, from the name, local port, paths and query in a file on
+// the cluster. It can be probed and opened in a browser, but not started. Again replaces a value
+// that is no valid name, port or path of that server.
 func Again(told App) App {
 	a := App{Name: told.Name, LocalPort: told.LocalPort, Path: told.Path, Ready: told.Ready, Query: told.Query}
 	if !IsName(a.Name) {

@@ -1,6 +1,6 @@
-// Package app knows the servers that cscs runs: how each is started, how it is
-// seen to work, and how a browser gets in. An [App] is data; whoever runs it
-// quotes its arguments, writes its files and fills its placeholders in.
+// Package app knows the servers that cscs runs: how each is started, how it is probed, and how a
+// browser gets in. An [App] is data. Its user quotes its arguments, writes its files and replaces
+// its placeholders.
 package app
 
 import (
@@ -16,49 +16,48 @@ import (
 	"time"
 )
 
-// An App is one server, ready to be run.
+// An App is one server, ready to be started.
 //
-// In Argv and in the values of Env, {port} and {dir} stand for the port that
-// the server shall listen on and the session's directory on the node. They are
-// replaced there, since nobody knows either before. The directory is the
-// user's alone (0700).
+// In Argv and in the values of Env, {port} and {dir} stand for the port on which the server should
+// listen and for the session's directory on the node. The node replaces them, since both are known
+// only there. Only the user can access the directory (0700).
 type App struct {
-	Name      string            // what it is called in messages: "jupyter", "tensorboard", "run"
+	Name      string            // its name in messages: "jupyter", "tensorboard", "run"
 	LocalPort int               // the port to try first on the laptop; 0: any
-	Port      int               // the port on the node; 0: a free one, chosen there
-	Argv      []string          // the command, not yet quoted for any shell
-	Package   string            // the Python package by which Program can be installed; empty: none
-	Program   string            // the program of Package that Argv runs in the end
-	Env       map[string]string // added to the environment; a value may be empty on purpose
+	Port      int               // the port on the node; 0: the node chooses a free one
+	Argv      []string          // the command, without shell quoting
+	Package   string            // the Python package that contains Program; empty: none
+	Program   string            // the program of Package that Argv runs
+	Env       map[string]string // added to the environment; an empty value sets the variable
 	Unset     []string          // variables of the login environment that must not reach the server
-	Reads     []string          // paths on the cluster that the server shows: that one is missing is worth a word
-	// Files are written into {dir} before the start, with mode 0600 and
-	// nothing added. It is the only way for a secret to the server.
+	Reads     []string          // paths on the cluster that the server shows: a missing one is worth a warning
+	// Files are written to {dir} before the start, with mode 0600 and unchanged content. This is
+	// the only way to pass a secret to the server.
 	Files map[string][]byte `json:"-"`
-	Base  string            // the path below which the server serves, without a slash at its end; empty: the whole
-	Path  string            // what the browser opens, from the slash on
-	Ready string            // the path that answers 200 once the server can be used; empty: Probe decides
+	Base  string            // the path below which the server serves, without a slash at its end; empty: the root
+	Path  string            // what the browser opens; it begins with a slash
+	Ready string            // the path that answers 200 once the server is ready; empty: Probe decides
 	Query url.Values        `json:"-"` // the secret part of the link
-	// Probe asks the server, at base such as "http://127.0.0.1:8888", whether
-	// it answers as it should, and keeps asking until it does, it answers
-	// wrongly, or ctx ends. Nil: that it listens is enough.
+	// Probe asks the server, at base such as "http://127.0.0.1:8888", whether it answers as it
+	// should. It repeats the request until it gets a right or a wrong answer, or ctx ends. nil: it
+	// is enough that the server listens.
 	Probe func(ctx context.Context, c *http.Client, base string) error `json:"-"`
-	// Login asks the server at base for the cookies that let a browser in (each as in
-	// Set-Cookie), so that the browser need not see the secret itself. Nil: it hands out none.
+	// Login asks the server at base for the cookies that let a browser in (each as in Set-Cookie),
+	// so that the browser need not see the secret. nil: there are no such cookies.
 	Login func(ctx context.Context, c *http.Client, base string) ([]string, error) `json:"-"`
-	Open  bool                                                                     // it is known to have no login: who reaches its port is in
-	// OwnLogin tells that the server has a login, which was set up here: the local port need not be guarded.
+	Open  bool                                                                     // it is known to have no login
+	// OwnLogin reports that the server has a login that cscs sets up. Then the local port needs no
+	// guard.
 	OwnLogin bool
-	// LastUse asks the server at base when it was last used, by this machine's
-	// clock: now if it computes, zero if never. It is for servers whose pages
-	// move bytes though nobody touches them. Nil: to move bytes is use.
+	// LastUse asks the server at base when it was last used, by this machine's clock: now if it
+	// computes, zero if never. It is for servers whose pages transfer data without a user. nil:
+	// every transfer is use.
 	LastUse func(ctx context.Context, c *http.Client, base string) (time.Time, error) `json:"-"`
-	Use     string                                                                    // what counts as use, for one who should know: "run a cell"; empty: anything
+	Use     string                                                                    // what counts as use, for people: "run a cell"; empty: anything
 }
 
-// Link returns the address of the app behind base, such as
-// "http://127.0.0.1:8888", for everyone's eyes (public), and as the browser
-// needs it to get in (secret). They are the same where there is no secret.
+// Link returns the URL of the app at base, such as "http://127.0.0.1:8888": without the secret
+// (public), and as a browser needs it to get in (secret). They are equal if there is no secret.
 func (a App) Link(base string) (public, secret string) {
 	public = strings.TrimRight(base, "/") + a.Path
 	if len(a.Query) == 0 {
@@ -70,17 +69,16 @@ func (a App) Link(base string) (public, secret string) {
 	return public, public + "?" + a.Query.Encode()
 }
 
-// String describes the app without its secrets, so that none gets into a log
-// by way of %v.
+// String describes the app without its secrets, so that %v writes none to a log.
 func (a App) String() string { return fmt.Sprintf("%s %q", a.Name, a.Argv) }
 
-// GoString is String, for %#v.
+// GoString does the same as String for %#v.
 func (a App) GoString() string { return "app.App{" + a.String() + "}" }
 
 const (
 	maxPort = 65535
-	// minSecret is the length from which on a file's content or a query's
-	// value is taken for a secret: "1" is none, and is in every argument.
+	// minSecret is the minimum length of a file's content or a query's value that counts as a
+	// secret. A shorter value, such as "1", occurs in every argument.
 	minSecret = 16
 )
 
@@ -89,8 +87,8 @@ var (
 	fileName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
 )
 
-// Validate tells what makes the app impossible to run, or unsafe: first of all
-// a secret that would show in a process's arguments or environment.
+// Validate returns why the app cannot be run, or not securely. In particular, it finds secrets that
+// arguments or the environment of a process would show.
 func (a App) Validate() error {
 	fail := func(format string, args ...any) error {
 		return fmt.Errorf("%s: "+format, append([]any{a.Name}, args...)...)

@@ -2,8 +2,8 @@ package app
 
 import "strings"
 
-// parseLongOption takes the first of args apart, if it is a long option: its name, and
-// its value from "--name=value" or from the argument that follows "--name".
+// parseLongOption parses the first of args as a long option. The value is from "--name=value", or
+// the argument after "--name".
 func parseLongOption(args []string) (name, value string, ok bool) {
 	rest, ok := strings.CutPrefix(args[0], "--")
 	if !ok || rest == "" {

@@ -2,9 +2,9 @@ package app
 
 import "slices"
 
-// Command is any command that serves HTTP. It finds its port in {port} in its
-// arguments or in $PORT, which the node sets. Port is the one to listen on,
-// there and here if it is free; 0: any free one.
+// Command returns the app of any command that serves HTTP. The command gets its port by {port} in
+// its arguments, or by $PORT, which the node sets. It should listen on port, and the local port is
+// the same if that is free; 0: any free port.
 //
 // The error is a [*UsageError] if argv is empty.
 func Command(argv []string, port int) (App, error) {

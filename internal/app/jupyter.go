@@ -20,14 +20,14 @@ const (
 	baseBytes   = 6
 )
 
-// jupyterConfig reads the user's configuration and then sets what is the session's own. The path
-// of the user's --config is in its variable user_config, set in a line before.
+// jupyterConfig reads the user's configuration and then makes the session's settings. It reads the
+// path of the user's --config from the variable user_config, which a line before it sets.
 //
 //go:embed jupyter_config.py
 var jupyterConfig string
 
-// flavours are the front ends that `jupyter NAME` starts on the same server,
-// and the page on which each begins.
+// flavours are the front ends that `jupyter NAME` starts on the same server, with the first page of
+// each.
 var flavours = map[string]string{
 	"lab":       "lab",
 	"notebook":  "tree",
@@ -35,19 +35,17 @@ var flavours = map[string]string{
 	"server":    "",
 }
 
-// packages are the Python packages that have the front ends, and a kernel. The server alone has none.
+// packages are the Python packages that contain the front ends and a kernel. The server alone has
+// none.
 var packages = map[string]string{"lab": "jupyterlab", "notebook": "notebook", "nbclassic": "nbclassic"}
 
-// Jupyter is a Jupyter server with the front end that flavour names: "lab"
-// (also if it is empty), "notebook", "nbclassic" or "server". The arguments
-// are the user's own for it.
+// Jupyter returns the app of a Jupyter server with the front end that flavour names: "lab" (the
+// default), "notebook", "nbclassic" or "server". args are the user's arguments for it.
 //
-// The server gets a token that is made anew each time. It goes by file
-// ([App.Files]), which the server's configuration reads: all users of the node see
-// arguments, an environment is for all that the server starts and for its jobs, and a token that the
-// server makes itself goes into its log. An argument that would open the
-// server wider, or move it from where it is looked for, is a [*UsageError].
-// See docs/apps.md for what was verified of Jupyter's own behaviour.
+// Each server gets a new token, in a file ([App.Files]) that its configuration reads. All users of
+// the node see arguments, all children of the server and their jobs get its environment, and a
+// token that the server makes itself appears in its log. An argument that would expose the server
+// more, or move it, is a [*UsageError]. docs/apps.md has what was verified of Jupyter's behaviour.
 func Jupyter(args []string, flavour string) (App, error) {
 	if flavour == "" {
 		flavour = "lab"
@@ -66,9 +64,8 @@ func Jupyter(args []string, flavour string) (App, error) {
 		return App{}, err
 	}
 	token := randomHex(tokenBytes)
-	// The address of the server cannot be guessed by web pages that try
-	// localhost, and the cookies of sessions that had the same local port do
-	// not get in each other's way: they go by path.
+	// Web pages that try localhost cannot guess the path. Cookies are limited to it, so those of
+	// sessions with the same local port do not conflict.
 	base := "/" + randomHex(baseBytes) + "/"
 	a := App{
 		Name:      "jupyter",
@@ -78,7 +75,7 @@ func Jupyter(args []string, flavour string) (App, error) {
 			"--no-browser",
 			"--ip=127.0.0.1",
 			"--port={port}",
-			// The node chose the port; another would be one that nobody knows.
+			// The node chose the port; another one would be unknown.
 			"--ServerApp.port_retries=0",
 			"--ServerApp.base_url=" + base,
 			"--config={dir}/" + configFile,
@@ -95,12 +92,12 @@ func Jupyter(args []string, flavour string) (App, error) {
 
 // configOf returns the configuration file of a session, whose user gave --config=path ("" for none).
 func configOf(path string) []byte {
-	quoted, _ := json.Marshal(path) // a string of JSON is one of Python
+	quoted, _ := json.Marshal(path) // a JSON string is also a Python string
 	return []byte("user_config = " + string(quoted) + "\n" + jupyterConfig)
 }
 
-// takeConfig returns args without --config or another name of that option, and its value, since
-// Jupyter takes one such file and it is the session's.
+// takeConfig returns args without the option --config under any of its names, and its value.
+// Jupyter reads one such file, and that is the session's.
 func takeConfig(args []string) (rest []string, path string, err error) {
 	for i := 0; i < len(args); i++ {
 		name, value, ok := parseLongOption(args[i:])
@@ -122,11 +119,11 @@ func takeConfig(args []string) (rest []string, path string, err error) {
 	return rest, path, nil
 }
 
-// configOptions are the names of the option for the server's configuration file. The front end's,
-// such as LabApp.config_file, is another.
+// configOptions are the names of the option for the server's configuration file. The front end's
+// option, such as LabApp.config_file, is a different one.
 var configOptions = []string{"config", "JupyterApp.config_file", "ServerApp.config_file", "NotebookApp.config_file"}
 
-// asJupyter gives the app what is asked of a Jupyter server that runs.
+// asJupyter sets the functions that query a running Jupyter server.
 func (a *App) asJupyter(base, token string) {
 	a.OwnLogin, a.Base = token != "", strings.TrimRight(base, "/")
 	a.Probe = func(ctx context.Context, c *http.Client, at string) error {
@@ -139,16 +136,16 @@ func (a *App) asJupyter(base, token string) {
 	a.Use = "run a cell, type in a terminal or save a file"
 }
 
-// randomHex is n bytes that nobody can guess, in hexadecimal digits.
+// randomHex returns n random bytes from crypto/rand in hexadecimal.
 func randomHex(n int) string {
 	b := make([]byte, n)
 	_, _ = rand.Read(b) // never fails, by its documentation
 	return hex.EncodeToString(b)
 }
 
-// serverClasses are those through which Jupyter's command line reaches the
-// options of its server: traitlets takes a class's options from its bases and,
-// here, from the front end that the server was started by.
+// serverClasses are the classes by which Jupyter's command line reaches the options of its server.
+// traitlets takes a class's options from its bases and, here, from the front end that started the
+// server.
 var serverClasses = []string{
 	"ServerApp", "NotebookApp", "LabApp", "JupyterNotebookApp", "NBClassicApp",
 	"ExtensionApp", "JupyterApp", "Application", "SingletonConfigurable", "Configurable", "LoggingConfigurable",
@@ -167,8 +164,8 @@ const (
 	reasonAuth     = "cscs checks that the session's token, and nothing else, lets one in"
 )
 
-// refused are the options, of Jupyter's server by their own name or of its
-// aliases, that are not the user's to set, and why.
+// refused are the options of Jupyter's server, by name or alias, that the user must not set, and
+// why.
 var refused = map[string]string{
 	"ip": reasonIP, "port": reasonPort, "port_retries": reasonPort, "port-retries": reasonPort,
 	"sock": reasonSock, "sock_mode": reasonSock, "sock-mode": reasonSock,
@@ -182,10 +179,9 @@ var refused = map[string]string{
 	"login_handler_class": reasonAuth, "allow_unauthenticated_access": reasonAuth,
 }
 
-// checkJupyter refuses the first of args if it cannot be the user's to give.
-// It is for a clear word beforehand: whatever gets by, in a configuration file
-// for one, is caught by the probe and by the node's own look at who listens
-// where.
+// checkJupyter refuses the first of args if the user must not give it. It only serves a clear
+// message before the start. The probe, and the node's check of listeners, find what it misses, such
+// as a setting in a configuration file.
 func checkJupyter(args []string) error {
 	name, value, ok := parseLongOption(args)
 	if !ok {
@@ -196,7 +192,7 @@ func checkJupyter(args []string) error {
 		class := name[:i]
 		option = name[i+1:]
 		if !slices.Contains(serverClasses, class) && !strings.HasSuffix(class, "IdentityProvider") {
-			return nil // another class's option of the same name
+			return nil // an option of another class with the same name
 		}
 	}
 	why, ok := refused[option]

@@ -11,33 +11,32 @@ import (
 	"time"
 )
 
-const useBody = 4 << 20 // of an answer
+const useBody = 4 << 20 // limit of an answer
 
-// A jupyterUse knows when a Jupyter server was last used.
+// A jupyterUse finds out when a Jupyter server was last used.
 //
-// Jupyter's own idea (last_activity of /api/status) is of no use here: a tab that nobody
-// touches asks for the lists of kernels, sessions, terminals and files every few seconds,
-// and each of these questions counts. What does not come by itself is what kernels and
-// terminals say, and files that are written. Jupyter tells the time of the first two; of
-// the third it only counts, by the handler of its requests, in /metrics.
+// Jupyter's own value (last_activity of /api/status) cannot show this. An idle tab requests the
+// lists of kernels, sessions, terminals and files every few seconds, and each request counts.
+// Output of kernels and terminals, and writes of files, happen only through use. Jupyter has the
+// time of the first two. It counts writes by request handler in /metrics.
 //
-// See docs/apps.md for what was verified.
+// docs/apps.md has what was verified.
 type jupyterUse struct {
 	base, token string
-	written     float64 // requests that wrote files, at the last question
+	written     float64 // requests that wrote files, at the last query
 }
 
-// untracked keeps a question from counting as activity with Jupyter itself, which may have
-// a limit of its own set (shutdown_no_activity_timeout).
+// untracked keeps a query from counting as activity in Jupyter, which may have an idle limit of its
+// own (shutdown_no_activity_timeout).
 const untracked = "?no_track_activity=1"
 
-// active is what the lists of kernels and terminals have in common.
+// active has the common fields of the lists of kernels and terminals.
 type active struct {
 	State string    `json:"execution_state"` // of kernels
 	Last  time.Time `json:"last_activity"`
 }
 
-// lastUse is App.LastUse.
+// lastUse implements App.LastUse.
 func (j *jupyterUse) lastUse(ctx context.Context, c *http.Client, at string) (time.Time, error) {
 	p := newProber("jupyter", c)
 	base := strings.TrimRight(at, "/") + j.base
@@ -46,7 +45,7 @@ func (j *jupyterUse) lastUse(ctx context.Context, c *http.Client, at string) (ti
 		a, err := p.fetchOnce(ctx, base+list+untracked, j.token, useBody)
 		if err != nil || a.status != http.StatusOK {
 			if err == nil && a.status == http.StatusNotFound && list == "api/terminals" {
-				continue // they can be switched off
+				continue // terminals can be disabled
 			}
 			return time.Time{}, &ProbeError{App: p.name, URL: base + list, Status: a.status, Err: err}
 		}
@@ -62,15 +61,15 @@ func (j *jupyterUse) lastUse(ctx context.Context, c *http.Client, at string) (ti
 	if err != nil {
 		return time.Time{}, &ProbeError{App: p.name, URL: base + "metrics", Err: err}
 	}
-	// Where there are no metrics there is nothing to be counted.
+	// Without metrics, no writes are counted.
 	if n := countWrites(a.body); a.status == http.StatusOK && n != j.written {
 		j.written, last = n, time.Now()
 	}
 	return last, nil
 }
 
-// lastOf is the latest activity in a list, by this machine's clock: the server's may be
-// another, and its answer has that in it.
+// lastOf returns the latest activity in a list, by this machine's clock. The server's clock may
+// differ; the answer contains its time.
 func lastOf(a answer) (time.Time, error) {
 	var list []active
 	if err := json.Unmarshal(a.body, &list); err != nil {
@@ -93,8 +92,8 @@ func lastOf(a answer) (time.Time, error) {
 	return last, nil
 }
 
-// countWrites is how many requests have written, renamed or removed a file, by Prometheus' text
-// format:
+// countWrites returns the number of requests that wrote, renamed or removed a file. It reads
+// Prometheus' text format:
 //
 //	http_request_duration_seconds_count{handler="jupyter_server.services.contents.handlers.ContentsHandler",method="PUT",status_code="200"} 1.0
 func countWrites(metrics []byte) float64 {

@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// A PrintedLink is the part of a link after the server's address that lets a browser in, as a server with a
-// login of its own prints it when it starts. It is a secret.
+// A PrintedLink is the part of a URL after the server's address that lets a browser in. A server
+// with a login of its own prints it when it starts. It is a secret.
 type PrintedLink struct {
 	Path  string
 	Query url.Values
@@ -22,19 +22,21 @@ type PrintedLink struct {
 var (
 	printedURL = regexp.MustCompile(`http://[^\s"'<>` + "`" + `]+`)
 	escape     = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]") // colours
-	// tokenNames are the parameters in which servers print their token: Jupyter and Livebook (token), marimo
-	// (access_token), VS Code (tkn), Pluto (secret). Names such as key and password are also in addresses that are no login.
-	// A line of a log of requests: a method before the URL, a version of HTTP behind it, or a Referer.
+	// loggedRequest matches a line of a request log: a method before the URL, an HTTP version after
+	// it, or a Referer.
 	loggedRequest = regexp.MustCompile(`(?m)^.*(\b[A-Z]+ http://|\bHTTP/[0-9]|(?i:referr?er)).*$`)
+	// tokenNames are the parameters in which servers print their token: Jupyter and Livebook
+	// (token), marimo (access_token), VS Code (tkn), Pluto (secret). Names such as key and password
+	// also occur in URLs that are no login.
 	tokenNames    = []string{"token", "access_token", "auth_token", "tkn", "secret"}
 )
 
-// minToken is the length from which on a parameter's value is taken for a secret.
+// minToken is the minimum length of a parameter's value that counts as a token.
 const minToken = 6
 
-// FindPrintedLink gives the first link in what a server has written that leads to its port, under any name
-// of its host, with a token. A token that is masked ("...") is none, and a request that the server has logged is
-// no link: any user of the node can send one.
+// FindPrintedLink returns the first link with a token in the output of a server that leads to its
+// port, under any host name. A masked token ("...") does not count. Nor does a request that the
+// server has logged, since any user of the node can send one.
 func FindPrintedLink(text string, port int) (PrintedLink, bool) {
 	text = loggedRequest.ReplaceAllString(escape.ReplaceAllString(text, ""), "")
 	for _, match := range printedURL.FindAllString(text, -1) {
@@ -53,14 +55,14 @@ func FindPrintedLink(text string, port int) (PrintedLink, bool) {
 	return PrintedLink{}, false
 }
 
-// isToken reports whether a value may be a token: a masked one has no letter or digit.
+// isToken reports whether a value may be a token. A masked one has no letter or digit.
 func isToken(value string) bool {
 	return len(value) >= minToken && strings.ContainsFunc(value, func(c rune) bool {
 		return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 	})
 }
 
-// A NoLoginError tells that a printed link is no way to log in.
+// A NoLoginError reports that a printed link is no login.
 type NoLoginError struct {
 	Path   string // of the link
 	Reason string
@@ -68,15 +70,15 @@ type NoLoginError struct {
 
 func (e *NoLoginError) Error() string { return "link to " + e.Path + ": " + e.Reason }
 
-// A PrintedLogin is what lets a browser in by a printed link.
+// A PrintedLogin is what a browser needs to get in by a printed link.
 type PrintedLogin struct {
 	Cookies    []string // each as in Set-Cookie
-	NeedsToken bool     // the cookies alone do not let in: the browser has to take the link itself
+	NeedsToken bool     // the cookies alone are not enough: the browser has to open the link itself
 }
 
-// Login asks the server at base for the cookies that the link gives a browser, and whether they let in without
-// the token. A server that does not refuse who brings no token gets no token: *NoLoginError. The address may
-// do anything there, and the token may be good for one request.
+// Login asks the server at base for the cookies that the link gives a browser, and whether they are
+// enough without the token. It sends no token to a server that accepts requests without one, and
+// returns *NoLoginError. The URL may have any effect there, and the token may be valid only once.
 func (l PrintedLink) Login(ctx context.Context, c *http.Client, base string) (PrintedLogin, error) {
 	base = strings.TrimRight(base, "/")
 	p := newProber("run", c)
@@ -94,9 +96,9 @@ func (l PrintedLink) Login(ctx context.Context, c *http.Client, base string) (Pr
 	return l.tryCookies(ctx, p, base, a.header.Values("Set-Cookie"), public), nil
 }
 
-// confirmLoginRequired asks the server without the token. It must refuse its first page, have none, or have a login page
-// beside it; and it must refuse the page of the link. public: it shows that page to all, and has a login page (Jupyter
-// Server without JupyterLab).
+// confirmLoginRequired sends requests without the token. The server must refuse the link's page. It
+// must also refuse its first page, have none, or have a login page next to it. public: the server
+// shows the link's page to every client and has a login page (Jupyter Server without JupyterLab).
 func (l PrintedLink) confirmLoginRequired(ctx context.Context, p *prober, base string) (public bool, err error) {
 	first, err := p.checkAccess(ctx, base, "/")
 	if err != nil {
@@ -119,8 +121,8 @@ func (l PrintedLink) confirmLoginRequired(ctx context.Context, p *prober, base s
 	return false, &NoLoginError{l.Path, "the server asks for no login there"}
 }
 
-// tryCookies asks the server for the page of the link with its cookies alone, as a browser keeps them. Of a public page
-// that proves nothing.
+// tryCookies requests the link's page with its cookies alone, as a browser keeps them. For a public
+// page the answer proves nothing.
 func (l PrintedLink) tryCookies(ctx context.Context, p *prober, base string, given []string, public bool) PrintedLogin {
 	page, err := url.Parse(base + l.Path)
 	if err != nil || len(given) == 0 {
@@ -128,7 +130,7 @@ func (l PrintedLink) tryCookies(ctx context.Context, p *prober, base string, giv
 	}
 	jar, err := cookiejar.New(nil)
 	if err != nil {
-		panic(err) // of no options
+		panic(err) // there are no options
 	}
 	var lines []string
 	for _, line := range given {
@@ -148,7 +150,7 @@ func (l PrintedLink) tryCookies(ctx context.Context, p *prober, base string, giv
 	}
 	p.client.Jar = jar
 	switch is, err := p.checkAccess(ctx, base, l.Path); {
-	case err != nil: // not known: the browser gets both
+	case err != nil: // unknown, so the browser gets both
 		return PrintedLogin{lines, true}
 	case is != granted:
 		return PrintedLogin{NeedsToken: true}
@@ -156,17 +158,17 @@ func (l PrintedLink) tryCookies(ctx context.Context, p *prober, base string, giv
 	return PrintedLogin{Cookies: lines}
 }
 
-// cookieDir is the path of a cookie that has none, from a page at path.
+// cookieDir returns the default path of a cookie from a page at path (RFC 6265, section 5.1.4).
 func cookieDir(path string) string {
 	dir := "/" + strings.Trim(path[:strings.LastIndexByte(path, '/')], "/")
-	if strings.Contains(dir, ";") { // which ends an attribute
+	if strings.Contains(dir, ";") { // it would end the attribute
 		return "/"
 	}
 	return dir
 }
 
-// String describes the link without its secret.
+// String returns the link without its secret.
 func (l PrintedLink) String() string { return l.Path }
 
-// GoString is String, for %#v.
+// GoString does the same as String for %#v.
 func (l PrintedLink) GoString() string { return "app.PrintedLink{" + l.Path + "}" }

@@ -8,9 +8,8 @@ import (
 	"strings"
 )
 
-// loginJupyter lets a browser in: it asks with the token, as a browser with the link would, and
-// gives the cookies that Jupyter hands out for it. Their names have the Host in them that was
-// asked, port and all.
+// loginJupyter returns the cookies that Jupyter sets for a request with the token, as for a browser
+// with the link. Their names contain the requested Host with its port.
 func loginJupyter(ctx context.Context, c *http.Client, base, token string) ([]string, error) {
 	const name = "jupyter"
 	status := base + "api/status"
@@ -24,8 +23,7 @@ func loginJupyter(ctx context.Context, c *http.Client, base, token string) ([]st
 	return a.header.Values("Set-Cookie"), nil
 }
 
-// openPrograms are well-known servers that have no login: who reaches their port is in. Of
-// "python3 -m NAME" the name counts.
+// openPrograms are well-known servers without a login. For "python3 -m NAME" the name counts.
 var openPrograms = []string{
 	"aim", "bokeh", "dask-scheduler", "http.server", "mlflow", "optuna-dashboard", "panel", "streamlit", "tensorboard", "tensorboard.main", "visdom",
 }

@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// WithPaths returns the app with open as what the browser opens, and ready as the path that
-// answers 200 once the server can be used. Both are paths below the server's base, with or without
-// a slash at the beginning; one that is empty stays as it was.
+// WithPaths returns the app with open as the browser's page, and ready as the path that answers 200
+// once the server is ready. Both are paths below the server's base, with or without a leading
+// slash. An empty one leaves the app's path unchanged.
 //
-// The error is a [*UsageError] if one of them leaves the server.
+// The error is a [*UsageError] if a path does not stay on the server.
 func (a App) WithPaths(open, ready string) (App, error) {
 	for _, p := range []struct {
 		option, path string
@@ -31,7 +31,7 @@ func (a App) WithPaths(open, ready string) (App, error) {
 	return a, nil
 }
 
-// awaitReady adds to the app's probe that a.Ready answers 200.
+// awaitReady extends the app's probe: a.Ready must answer 200 too.
 func (a *App) awaitReady() {
 	name, path, first := a.Name, a.Ready, a.Probe
 	a.Probe = func(ctx context.Context, c *http.Client, at string) error {

@@ -15,26 +15,24 @@ import (
 )
 
 const (
-	// A listening socket takes connections before its server reads them, so
-	// the first request is most often simply answered late. It is asked again
-	// for servers that shut what comes early.
+	// A listening socket accepts connections before its server reads them, so the first request is
+	// usually just answered late. The retries are for servers that close early connections.
 	probeFirstPause = 50 * time.Millisecond
 	probeLastPause  = 300 * time.Millisecond
-	// probePatience is for one request. What has not been answered by then
-	// may have been lost with a connection.
+	// probePatience is the timeout of one request. An answer that takes longer may have been lost
+	// with a connection.
 	probePatience = 20 * time.Second
-	// probeBody is how much of an answer is read for the sake of using the
-	// connection again.
+	// probeBody is how much of an answer is read, so that the connection can be used again.
 	probeBody = 64 << 10
 )
 
-// probeJupyter sees that the server whose base URL is given answers, lets one
-// in who has the token, and no one else.
+// probeJupyter checks that the server at base answers, accepts a client with the token, and refuses
+// a client without it.
 func probeJupyter(ctx context.Context, c *http.Client, base, token string) error {
 	const name = "jupyter"
 	p := newProber(name, c)
 	status := base + "api/status"
-	// Both answers are asked for at once: over a long line each takes two round trips.
+	// Both requests run at once: over a long distance each takes two round trips.
 	ctx, cancel := context.WithCancel(ctx)
 	var asking sync.WaitGroup
 	defer asking.Wait()
@@ -42,8 +40,9 @@ func probeJupyter(ctx context.Context, c *http.Client, base, token string) error
 	var known int
 	var knownErr error
 	asking.Go(func() { known, knownErr = p.askStatus(ctx, status, token) })
-	// What needs a login and is no API sends one who has none to the login page, which Jupyter does not log.
-	// Where it does not, the API decides; its refusal is a warning in Jupyter's log.
+	// Jupyter redirects a page request without a login to its login page, and does not log that. If
+	// it does not redirect, a request to the API decides. Its refusal is a warning in Jupyter's
+	// log.
 	page, err := p.answerOf(ctx, base+"files/.cscs", "", isMeant)
 	if err != nil {
 		return err
@@ -77,7 +76,7 @@ func probeJupyter(ctx context.Context, c *http.Client, base, token string) error
 
 func isRedirect(code int) bool { return code >= 300 && code < 400 }
 
-// probeOK sees that the server answers url with 200.
+// probeOK checks that the server answers url with 200.
 func probeOK(ctx context.Context, c *http.Client, name, url string) error {
 	code, err := newProber(name, c).askStatus(ctx, url, "")
 	if err != nil {
@@ -89,11 +88,11 @@ func probeOK(ctx context.Context, c *http.Client, name, url string) error {
 	return nil
 }
 
-// errBusy stands for an answer that is not the one that is waited for.
+// errBusy stands for an answer with another status than the expected one.
 var errBusy = errors.New("server is not ready")
 
-// A prober asks a server what it answers by itself: without following
-// redirects, and without cookies, which would let in one who brings no token.
+// A prober sends requests without redirects and cookies. Cookies could let in a client without a
+// token.
 type prober struct {
 	name   string
 	client http.Client
@@ -106,28 +105,28 @@ func newProber(name string, c *http.Client) *prober {
 	return p
 }
 
-// askStatus requests url, with the token if there is one, until the answer is one
-// that the server means (not 5xx), and returns its status.
+// askStatus requests url, with the token if there is one, until the status is a final one (not
+// 5xx), and returns it.
 func (p *prober) askStatus(ctx context.Context, url, token string) (int, error) {
 	return p.askUntil(ctx, url, token, isMeant)
 }
 
-// isMeant reports whether a server means the answer that has this status.
+// isMeant reports whether a status is the server's final answer, not a temporary failure.
 func isMeant(code int) bool { return code < http.StatusInternalServerError }
 
-// askUntil requests url until good accepts the status of the answer, which it returns.
+// askUntil requests url until good accepts the status, and returns the status.
 func (p *prober) askUntil(ctx context.Context, url, token string, good func(int) bool) (int, error) {
 	a, err := p.answerOf(ctx, url, token, good)
 	return a.status, err
 }
 
-// answerOf requests url until good accepts the status of the answer.
+// answerOf requests url until good accepts the status, and returns the answer.
 func (p *prober) answerOf(ctx context.Context, url, token string, good func(int) bool) (answer, error) {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval = probeFirstPause
 	pause.MaxInterval = probeLastPause
 	var last int  // of the latest answer
-	var why error // there was none that would do
+	var why error // why there is no good answer
 	got, err := backoff.Retry(ctx, func() (answer, error) {
 		got, err := p.fetchOnce(ctx, url, token, probeBody)
 		if err == nil && good(got.status) {
@@ -136,7 +135,7 @@ func (p *prober) answerOf(ctx context.Context, url, token string, good func(int)
 		if err == nil {
 			last, err = got.status, errBusy
 		}
-		if ctx.Err() == nil { // otherwise it is no news of the server
+		if ctx.Err() == nil { // otherwise the error is not the server's
 			why = err
 		}
 		return answer{}, err
@@ -150,14 +149,14 @@ func (p *prober) answerOf(ctx context.Context, url, token string, good func(int)
 	return got, nil
 }
 
-// An answer is what a server says to one request.
+// An answer is the response of a server to one request.
 type answer struct {
 	status int
 	header http.Header
-	body   []byte // as much of it as was asked for
+	body   []byte // up to the limit of the request
 }
 
-// leadsTo reports whether the answer is a redirect to a path that ends so.
+// leadsTo reports whether the answer is a redirect to a path with that end.
 func (a answer) leadsTo(end string) bool {
 	to, err := neturl.Parse(a.header.Get("Location"))
 	return err == nil && isRedirect(a.status) && strings.HasSuffix(to.Path, end)
@@ -185,7 +184,7 @@ func (p *prober) fetchOnce(ctx context.Context, url, token string, limit int64) 
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, limit))
 	if err != nil && ctx.Err() == nil {
-		err = nil // what came is judged by who asked
+		err = nil // the caller judges what arrived
 	}
 	return answer{resp.StatusCode, resp.Header, body}, err
 }

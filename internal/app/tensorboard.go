@@ -8,8 +8,7 @@ import (
 
 const tensorBoardPort = 6006
 
-// refusedTensorBoard are the options of TensorBoard's that are not the user's
-// to set, and why.
+// refusedTensorBoard are the options of TensorBoard that the user must not set, and why.
 var refusedTensorBoard = map[string]string{
 	"host":     "cscs has the server listen on 127.0.0.1 of the node and forwards that",
 	"bind_all": "cscs has the server listen on 127.0.0.1 of the node and forwards that",
@@ -17,15 +16,13 @@ var refusedTensorBoard = map[string]string{
 	"logdir":   "use --logdir of cscs, before the --",
 }
 
-// TensorBoard is a TensorBoard that shows logdir, a path on the cluster: as
-// the server sees it, from the directory that it is started in, with a leading
-// ~ for the home directory there (TensorBoard knows that itself). The
-// arguments are the user's own for it.
+// TensorBoard returns the app of a TensorBoard that shows logdir, a path on the cluster. A relative
+// path starts at the server's working directory, and TensorBoard itself expands a leading ~. args
+// are the user's arguments for it.
 //
-// TensorBoard knows no tokens: who can reach its port on the node can read
-// what it shows. The error is a [*UsageError] if there is no logdir, unless the
-// arguments have --logdir_spec, or if an argument would open the server wider
-// or move it.
+// TensorBoard has no tokens: every user who can reach its port on the node can read what it shows.
+// The error is a [*UsageError] if there is neither a logdir nor --logdir_spec in args, or if an
+// argument would expose the server more or move it.
 func TensorBoard(logdir string, args []string) (App, error) {
 	const name = "tensorboard"
 	prefix, spec := "", false
@@ -35,8 +32,7 @@ func TensorBoard(logdir string, args []string) (App, error) {
 			continue
 		}
 		for r, why := range refusedTensorBoard {
-			// TensorBoard takes an option's name for it as soon as it fits no
-			// other.
+			// TensorBoard accepts each unambiguous prefix of an option's name.
 			if strings.HasPrefix(r, option) {
 				return App{}, &UsageError{App: name, Arg: "--" + option, Message: why}
 			}
@@ -74,8 +70,8 @@ func TensorBoard(logdir string, args []string) (App, error) {
 	return a, a.Validate()
 }
 
-// logdirPaths is the directory that TensorBoard waits for, if logdir is one: it may also be
-// a list, or an address elsewhere (s3://bucket/runs).
+// logdirPaths returns the directory that TensorBoard waits for. It returns none for a list, or for
+// a URL (s3://bucket/runs).
 func logdirPaths(logdir string) []string {
 	if logdir == "" || strings.ContainsAny(logdir, ",:") {
 		return nil

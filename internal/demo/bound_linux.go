@@ -2,7 +2,8 @@ package demo
 
 import "syscall"
 
-// serverProcAttr gives the server a process group of its own, and its end if the keeper is killed.
+// serverProcAttr starts the server in a process group of its own. The kernel kills the server when
+// the keeper ends (Pdeathsig, prctl(2)).
 func serverProcAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

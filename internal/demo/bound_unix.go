@@ -4,5 +4,5 @@ package demo
 
 import "syscall"
 
-// serverProcAttr gives the server a process group of its own.
+// serverProcAttr starts the server in a process group of its own.
 func serverProcAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

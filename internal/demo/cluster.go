@@ -17,11 +17,11 @@ import (
 	"github.com/alps-tunnel/cscs/internal/sshserver"
 )
 
-// Name is that of the cluster, and of its login node as messages have it.
+// Name is the name of the cluster, and of its login node in messages.
 const Name = "demo"
 
-// The hosts, as they call each other. The jump host has an address of the loopback; the
-// others are reached through it alone.
+// The hosts' names inside the cluster. Only the jump host has an address, on the loopback. The
+// others are reached through it.
 const (
 	jumpName  = "ela"
 	loginName = "login.demo"
@@ -29,31 +29,31 @@ const (
 
 var nodeNames = []string{"nid001001", "nid001002"}
 
-// A Cluster is an embedded cluster at work.
+// A Cluster is a running embedded cluster.
 type Cluster struct {
-	dir  string // everything that it writes is below
+	dir  string // the cluster writes only below it
 	user string
 
 	ca           ssh.Signer
 	jump         *sshserver.Server
 	login        *sshserver.Server
 	nodes        map[string]*sshserver.Server
-	keys         map[string]ssh.Signer // the hosts' own, by name
-	jumpListener net.Listener          // to the jump host
+	keys         map[string]ssh.Signer // the host keys, by host name
+	jumpListener net.Listener          // of the jump host
 
 	ctl   *controller
 	tasks sync.WaitGroup // connections and runners
 
 	mu          sync.Mutex
 	sessions    map[string]*session
-	recentSteps []step // connections that belong to no session yet
+	recentSteps []step // logins that belong to no session yet
 	jumpCut     bool
-	heldConns   []net.Conn // that came while the line was cut
-	nodesRefuse bool       // the nodes refuse all ssh
+	heldConns   []net.Conn // accepted while the connection is cut
+	nodesRefuse bool       // the nodes refuse every SSH login
 }
 
-// newCluster starts a cluster whose files are in dir, the user's alone; idle is called whenever
-// there is no job any more.
+// newCluster starts a cluster whose files are in dir, which only the user may access. The
+// cluster calls idle whenever its last job has ended.
 func newCluster(dir string, idle func()) (*Cluster, error) {
 	c := &Cluster{dir: dir, user: userName(), nodes: map[string]*sshserver.Server{}, keys: map[string]ssh.Signer{}, sessions: map[string]*session{}}
 	c.ctl = newController(nodeNames, idle)
@@ -74,11 +74,11 @@ func newCluster(dir string, idle func()) (*Cluster, error) {
 	return c, nil
 }
 
-// homeDir is where the cluster's user is at home: sessions have their directories there, and
-// servers start there.
+// homeDir returns the home directory of the cluster's user. It holds the sessions' directories,
+// and servers start there by default.
 func (c *Cluster) homeDir() string { return filepath.Join(c.dir, "home") }
 
-// userName is the user's, as far as a name of Unix's can be made of it.
+// userName returns the user's name, changed so that it is valid on Unix, or "you".
 func userName() string {
 	u, err := user.Current()
 	if err != nil {
@@ -97,9 +97,9 @@ func userName() string {
 	return name
 }
 
-// makeHosts makes the SSH server of each host, and the network between them: from the
-// jump host to the login node, from there to the compute nodes. A compute node is this machine,
-// of which it shows the loopback only.
+// makeHosts makes the SSH server of each host and the network between them: the jump host
+// reaches the login node, and the login node the compute nodes. A compute node is this machine,
+// and forwards to its loopback only.
 func (c *Cluster) makeHosts() error {
 	server := func(name string, config sshserver.Config) (*sshserver.Server, error) {
 		config.HostKeys = []ssh.Signer{c.keys[name]}
@@ -147,14 +147,15 @@ func (c *Cluster) makeHosts() error {
 	return err
 }
 
-// dialServer is a connection to a host, inside of this process.
+// dialServer returns a connection to a host inside this process.
 func (c *Cluster) dialServer(to *sshserver.Server) net.Conn {
 	here, there := sshserver.Pipe()
 	c.tasks.Go(func() { to.Serve(there) })
 	return here
 }
 
-// dialLoopback opens a connection to a port of this machine's loopback.
+// dialLoopback opens a connection to a port of this machine's loopback. It refuses other
+// addresses.
 func dialLoopback(network, addr string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -166,7 +167,8 @@ func dialLoopback(network, addr string) (net.Conn, error) {
 	return net.DialTimeout(network, addr, 10*time.Second) //nolint:noctx // sshserver has none to hand on
 }
 
-// accessCheck is what a node's PAM says: it lets in who has a job there.
+// accessCheck returns a check that acts as pam_slurm_adopt on a node: it refuses a user without
+// a job there.
 func (c *Cluster) accessCheck(node string) func(string) error {
 	return func(string) error {
 		c.mu.Lock()
@@ -179,7 +181,7 @@ func (c *Cluster) accessCheck(node string) func(string) error {
 	}
 }
 
-// acceptConns takes connections to the jump host.
+// acceptConns accepts connections to the jump host until the listener is closed.
 func (c *Cluster) acceptConns() {
 	for {
 		conn, err := c.jumpListener.Accept()
@@ -188,7 +190,7 @@ func (c *Cluster) acceptConns() {
 		}
 		c.mu.Lock()
 		cut := c.jumpCut
-		if cut { // who calls hears nothing
+		if cut { // the client gets no answer
 			c.heldConns = append(c.heldConns, conn)
 		}
 		c.mu.Unlock()
@@ -198,7 +200,7 @@ func (c *Cluster) acceptConns() {
 	}
 }
 
-// Close ends the cluster, its jobs and all that runs in them, and waits for that.
+// Close ends the cluster, its jobs and all that runs in them, and waits until they have ended.
 func (c *Cluster) Close() {
 	_ = c.jumpListener.Close()
 	c.Heal()

@@ -9,34 +9,34 @@ import (
 	"time"
 )
 
-// A controller is what slurmctld is to a cluster: it has the queue and the nodes. Jobs
-// get whole nodes, first come, first served.
+// A controller does the work of slurmctld: it has the queue and the nodes. Jobs get whole nodes,
+// first come, first served.
 type controller struct {
-	idle func() // called when the last job has gone
+	idle func() // called when the last job has ended
 
 	mu    sync.Mutex
 	next  int
 	nodes []string
-	jobs  []*job // in the order of their numbers; those that are over are left for a while
+	jobs  []*job // by number; jobs that have ended remain for a while
 }
 
-// A job is one of the queue's. Its fields are guarded by the controller's lock.
+// A job is a job in the queue. The controller's lock guards its fields.
 type job struct {
 	id      int
 	name    string
 	request request
-	begin   time.Time // not before
+	begin   time.Time // the earliest start
 
 	state  string // PENDING, RUNNING, or how it ended
 	reason string
-	start  time.Time // of one that waits: the estimate
+	start  time.Time // the estimated start of a pending job
 	began  time.Time
 	ends   time.Time // by the time limit
 	nodes  []string
-	held   bool // what ran in it has not ended yet
+	held   bool // what runs in it has not ended yet
 
-	changed chan struct{} // closed and renewed whenever the above changes
-	run     func(*job)    // starts what runs in it; nil: nothing does
+	changed chan struct{} // closed and replaced whenever a field above changes
+	run     func(*job)    // starts the runner; nil for another user's job
 	stop    func(kill bool)
 	timer   *time.Timer
 }
@@ -47,7 +47,7 @@ func newController(nodes []string, idle func()) *controller {
 
 func (j *job) idString() string { return strconv.Itoa(j.id) }
 
-// isActive reports whether it holds something, or waits to.
+// isActive reports whether the job is pending or running.
 func (j *job) isActive() bool { return j.state == "PENDING" || j.state == "RUNNING" }
 
 func (j *job) notifyChange() {
@@ -55,7 +55,7 @@ func (j *job) notifyChange() {
 	j.changed = make(chan struct{})
 }
 
-// submitJob takes a request, and grants it now if there is room.
+// submitJob queues a job, and starts it at once if enough nodes are free.
 func (ctl *controller) submitJob(name string, r request, run func(*job)) *job {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
@@ -67,7 +67,7 @@ func (ctl *controller) submitJob(name string, r request, run func(*job)) *job {
 	return j
 }
 
-// schedule gives free nodes to those that wait. The lock is held.
+// schedule gives free nodes to pending jobs. The caller holds the lock.
 func (ctl *controller) schedule() {
 	blocked := false
 	for _, j := range ctl.jobs {
@@ -101,7 +101,8 @@ func (ctl *controller) schedule() {
 	}
 }
 
-// setJobTimer calls f, with the lock held, unless the job is over by then.
+// setJobTimer calls f after d, with the lock held, unless the job has ended by then. It replaces
+// the job's previous timer.
 func (ctl *controller) setJobTimer(j *job, d time.Duration, f func()) {
 	if j.timer != nil {
 		j.timer.Stop()
@@ -115,7 +116,7 @@ func (ctl *controller) setJobTimer(j *job, d time.Duration, f func()) {
 	})
 }
 
-// freeNodes are the nodes for a request; nil: there are not enough. The lock is held.
+// freeNodes returns nodes for a request, or nil if too few are free. The caller holds the lock.
 func (ctl *controller) freeNodes(r request) []string {
 	var free []string
 	for _, n := range ctl.nodes {
@@ -132,7 +133,7 @@ func (ctl *controller) freeNodes(r request) []string {
 	return free
 }
 
-// nextEnd is when the next job that runs reaches its limit.
+// nextEnd returns the earliest time limit of the running jobs.
 func (ctl *controller) nextEnd() time.Time {
 	var first time.Time
 	for _, j := range ctl.jobs {
@@ -143,7 +144,7 @@ func (ctl *controller) nextEnd() time.Time {
 	return first
 }
 
-// grantNodes gives the nodes to a job. The lock is held.
+// grantNodes gives the nodes to a job. The caller holds the lock.
 func (ctl *controller) grantNodes(j *job, nodes []string) {
 	j.state, j.reason, j.nodes, j.start = "RUNNING", "None", nodes, time.Time{}
 	j.began = time.Now()
@@ -156,13 +157,14 @@ func (ctl *controller) grantNodes(j *job, nodes []string) {
 	}
 }
 
-// endJob ends a job, if it is not over yet.
+// endJob ends a job unless it has ended already. If kill is set, what runs in it gets no grace.
 func (ctl *controller) endJob(j *job, state string, kill bool) {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
 	ctl.endLocked(j, state, kill)
 }
 
+// endLocked is endJob for a caller that holds the lock.
 func (ctl *controller) endLocked(j *job, state string, kill bool) {
 	if !j.isActive() {
 		if kill && j.held && j.stop != nil {
@@ -181,7 +183,7 @@ func (ctl *controller) endLocked(j *job, state string, kill bool) {
 	ctl.handleJobEnd()
 }
 
-// releaseJob tells that nothing runs in the job any more.
+// releaseJob reports to the controller that nothing runs in the job any more.
 func (ctl *controller) releaseJob(j *job, state string) {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
@@ -193,10 +195,11 @@ func (ctl *controller) releaseJob(j *job, state string) {
 	ctl.handleJobEnd()
 }
 
-// handleJobEnd is what follows from the end of a job. The lock is held.
+// handleJobEnd starts pending jobs, forgets old ones, and calls idle after the last job. The
+// caller holds the lock.
 func (ctl *controller) handleJobEnd() {
 	ctl.schedule()
-	if n := len(ctl.jobs) - 100; n > 0 { // Slurm, too, forgets (MinJobAge)
+	if n := len(ctl.jobs) - 100; n > 0 { // Slurm forgets jobs too (MinJobAge, slurm.conf(5))
 		ctl.jobs = slices.DeleteFunc(ctl.jobs, func(j *job) bool { n--; return n >= 0 && !j.isActive() && !j.held })
 	}
 	if !slices.ContainsFunc(ctl.jobs, func(j *job) bool { return j.isActive() || j.held }) {
@@ -204,14 +207,14 @@ func (ctl *controller) handleJobEnd() {
 	}
 }
 
-// hasJobs reports whether there is a job.
+// hasJobs reports whether a job is active or something still runs in one.
 func (ctl *controller) hasJobs() bool {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
 	return slices.ContainsFunc(ctl.jobs, func(j *job) bool { return j.isActive() || j.held })
 }
 
-// endJobByID is scancel of a number, or whatever else ends the job in that state.
+// endJobByID ends the job with that number, if there is one, in the given state.
 func (ctl *controller) endJobByID(number, state string) {
 	if j := ctl.findJob(number); j != nil {
 		ctl.endJob(j, state, false)
@@ -237,7 +240,7 @@ func (ctl *controller) findJob(number string) *job {
 	return nil
 }
 
-// activeJobsNamed are the active jobs of that name.
+// activeJobsNamed returns the active jobs of that name.
 func (ctl *controller) activeJobsNamed(name string) []*job {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
@@ -250,7 +253,7 @@ func (ctl *controller) activeJobsNamed(name string) []*job {
 	return found
 }
 
-// jobOn is the job of the user's that runs on the node; "" if there is none.
+// jobOn returns the number of the user's job on the node, or "" if there is none.
 func (ctl *controller) jobOn(node string) string {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
@@ -262,7 +265,7 @@ func (ctl *controller) jobOn(node string) string {
 	return ""
 }
 
-// occupyFreeNodes gives the nodes that are free to somebody else.
+// occupyFreeNodes gives the free nodes to another user until release is called.
 func (ctl *controller) occupyFreeNodes() (release func()) {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
@@ -285,7 +288,7 @@ func (ctl *controller) occupyFreeNodes() (release func()) {
 	}
 }
 
-// A jobSnapshot is a job as it is at one moment.
+// A jobSnapshot is the state of a job at one moment.
 type jobSnapshot struct {
 	state, reason   string
 	start           time.Time
@@ -297,6 +300,7 @@ type jobSnapshot struct {
 	changed         <-chan struct{}
 }
 
+// snapshotJob returns the job's state, with the lines that Slurm's commands would print.
 func (ctl *controller) snapshotJob(j *job) jobSnapshot {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
@@ -318,12 +322,12 @@ func (ctl *controller) snapshotJob(j *job) jobSnapshot {
 	}
 }
 
-// locationAnswer is squeue's %T|%N|%u|%e|%S of a job that runs.
+// locationAnswer returns squeue's %T|%N|%u|%e|%S of a running job.
 func (l jobSnapshot) locationAnswer(user string) string {
 	return strings.Join([]string{l.state, l.nodes, user, l.ends, l.begins}, "|")
 }
 
-// queueAnswer is squeue's %T|%r|%S.
+// queueAnswer returns squeue's %T|%r|%S.
 func (l jobSnapshot) queueAnswer() string {
 	start := "N/A"
 	if !l.start.IsZero() {
@@ -332,7 +336,7 @@ func (l jobSnapshot) queueAnswer() string {
 	return l.state + "|" + l.reason + "|" + start
 }
 
-// snapshotUserJobs are the user's active jobs.
+// snapshotUserJobs returns the user's active jobs.
 func (ctl *controller) snapshotUserJobs() []jobSnapshot {
 	ctl.mu.Lock()
 	var mine []*job
@@ -362,7 +366,7 @@ func (ctl *controller) stateOf(number string) string {
 	return j.state
 }
 
-// formatQueue lists the active jobs.
+// formatQueue lists all active jobs.
 func (ctl *controller) formatQueue() string {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()

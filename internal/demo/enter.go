@@ -11,8 +11,9 @@ import (
 
 func base64Of(key ssh.PublicKey) string { return base64.StdEncoding.EncodeToString(key.Marshal()) }
 
-// serveNodeSSH: the other way to a node, where its own sshd turns the user away: a job step's
-// sshd, with the host key and for the user's key that the client has made.
+// serveNodeSSH answers the verb enter, the way to a node whose own sshd refuses the user. It
+// serves SSH as a job step's sshd does, with the host key and the user's key that the client
+// has made.
 func (k *call) serveNodeSSH() {
 	node, number := k.Get("node"), k.Get("job")
 	if k.Get("guest") == "" && k.findSession() == nil {

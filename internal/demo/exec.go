@@ -16,17 +16,18 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// A call is one verb of the remote half at work on a host.
+// A call is a running verb of the remote half on a host.
 type call struct {
 	*slurm.ParsedCall
 	c     *Cluster
 	host  string
-	in    *bufio.Reader // what follows the script
-	lines <-chan string // the same, line by line; closed at its end
+	in    *bufio.Reader // the client's input after the script
+	lines <-chan string // the lines of in; closed at its end
 	out   io.Writer
 }
 
-// exec is what a host's login shell is to a client. It knows one command.
+// exec runs a command as a host's login shell would, and returns the exit status. It accepts only
+// the command that starts the remote half.
 func (c *Cluster) exec(host, command string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if !slurm.IsCall(command) {
 		fmt.Fprintln(stderr, "the hosts of cscs demo run nothing but cscs's own commands")
@@ -49,7 +50,7 @@ func (c *Cluster) exec(host, command string, stdin io.Reader, stdout, stderr io.
 		k.writeError("protocol", "the demo does not know the verb "+asked.Verb)
 		return 1
 	}
-	// An ID becomes a directory's name here.
+	// The ID becomes a directory name below.
 	if id := k.Get("id"); !sessionid.IsID(id) && (id != "" || !mayLackID(asked.Verb)) {
 		k.writeError("protocol", (&sessionid.Error{Text: id}).Error())
 		return 1
@@ -58,28 +59,28 @@ func (c *Cluster) exec(host, command string, stdin io.Reader, stdout, stderr io.
 	return 0
 }
 
-// mayLackID reports whether a verb is for no session, or for any.
+// mayLackID reports whether a verb works without a session's ID.
 func mayLackID(verb string) bool {
 	return slices.Contains([]string{"list", "find", "examine", "look", "enter", "watchjob"}, verb)
 }
 
-// writeLine writes a line of the answer. A client that has gone is heard of by the end of its
-// input.
+// writeLine writes a line of the answer. It ignores errors: a client that has gone is noticed by
+// the end of its input.
 func (k *call) writeLine(kind string, fields ...string) {
 	_, _ = io.WriteString(k.out, slurm.Line(kind, fields...))
 }
 
-// writeError says why the verb ends.
+// writeError writes why the verb ends.
 func (k *call) writeError(kind, message string) {
 	k.writeLine("error", "kind="+kind, "message="+message)
 }
 
-// writeHello is the first line of most answers.
+// writeHello writes the first line of most answers.
 func (k *call) writeHello(dir string) { k.writeLine("hello", "host="+shortName(k.host), "dir="+dir) }
 
 func shortName(host string) string { s, _, _ := strings.Cut(host, "."); return s }
 
-// startLineReader reads the client's lines, until stop is called.
+// startLineReader passes the client's lines to k.lines until stop is called.
 func (k *call) startLineReader() (stop func()) {
 	lines, done := make(chan string), make(chan struct{})
 	k.lines = lines
@@ -100,19 +101,20 @@ func (k *call) startLineReader() (stop func()) {
 	return sync.OnceFunc(func() { close(done) })
 }
 
-// sessionDir is where a session's directory is.
+// sessionDir returns the path of a session's directory.
 func (c *Cluster) sessionDir(id string) string {
 	return filepath.Join(c.homeDir(), ".cscs", Name, filepath.Base(id))
 }
 
-// findSession is the session of the call, nil if there is none.
+// findSession returns the session of the call, or nil.
 func (k *call) findSession() *session {
 	k.c.mu.Lock()
 	defer k.c.mu.Unlock()
 	return k.c.sessions[k.Get("id")]
 }
 
-// findNode: the host keys of a node, for a tunnel to a server that runs there already.
+// findNode answers the verb find: a node's host key, for a tunnel to a server that already runs
+// there.
 func (k *call) findNode() {
 	if k.Get("id") != "" {
 		k.findRunner()
@@ -163,7 +165,7 @@ func (k *call) findNode() {
 	k.writeLine("found")
 }
 
-// watchJob: tells of a job until it has ended.
+// watchJob answers the verb watchjob: it reports a job's state until the job has ended.
 func (k *call) watchJob() {
 	defer k.startLineReader()()
 	number := k.Get("job")
@@ -184,7 +186,7 @@ func (k *call) watchJob() {
 		}
 		select {
 		case <-l.changed:
-		case _, ok := <-k.lines: // whatever it asks, this is quicker
+		case _, ok := <-k.lines: // a request to look again; changes are reported at once anyway
 			if !ok {
 				return
 			}
@@ -192,7 +194,7 @@ func (k *call) watchJob() {
 	}
 }
 
-// findRunner: where a session is, in its runner's own words.
+// findRunner answers the verb find for a session: the events that say where its runner is.
 func (k *call) findRunner() {
 	s := k.findSession()
 	if s == nil {
@@ -210,7 +212,7 @@ func (k *call) findRunner() {
 	k.writeLine("found")
 }
 
-// examineHost: what the login node, the home and Slurm are like.
+// examineHost answers the verb examine: the state of the login node, the home directory and Slurm.
 func (k *call) examineHost() {
 	k.writeLine("host", "host="+shortName(k.host), "user="+k.c.user, "shell=cscs", fmt.Sprintf("now=%d", time.Now().UnixNano()))
 	home := []string{"path=" + k.c.homeDir(), "error="}
@@ -241,7 +243,7 @@ func (k *call) examineHost() {
 	k.writeLine("examined")
 }
 
-// hostKey is a host's, as a line of authorized_keys(5) has it.
+// hostKey returns a host's public key as in authorized_keys(5).
 func (c *Cluster) hostKey(host string) string {
 	key := c.keys[host].PublicKey()
 	return key.Type() + " " + base64Of(key)

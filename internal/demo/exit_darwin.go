@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// awaitExit waits until a child has ended, and leaves it to be reaped: until then its number is no other
-// process's or group's. It reports whether it could. (waitid(2) with WNOWAIT returns for a child
-// that is stopped, too: golang/go#19314.)
+// awaitExit waits until a child has ended, without reaping it. Until it is reaped, no other process
+// or group has its number. It reports whether it could wait. waitid(2) with WNOWAIT would also
+// return for a child that is stopped (golang/go#19314).
 func awaitExit(pid int) bool {
 	queue, err := unix.Kqueue()
 	if err != nil {
@@ -23,7 +23,7 @@ func awaitExit(pid int) bool {
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
-		case errors.Is(err, unix.ESRCH): // it has ended already
+		case errors.Is(err, unix.ESRCH): // the child has ended already
 			return true
 		case err != nil || n != 1:
 			return false

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// awaitExit waits until a child has ended, and leaves it to be reaped: until then its number is no other
-// process's or group's. It reports whether it could.
+// awaitExit waits until a child has ended, without reaping it. Until it is reaped, no other process
+// or group has its number. It reports whether it could wait.
 func awaitExit(pid int) bool {
 	for {
 		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)

@@ -2,5 +2,5 @@
 
 package demo
 
-// awaitExit would wait for the end of a child without reaping it. It reports that it cannot.
+// awaitExit returns false: this system has no way to wait for a child without reaping it.
 func awaitExit(int) bool { return false }

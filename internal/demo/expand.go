@@ -9,13 +9,13 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// A launchPlan is what the server is started with, with the variables of the login environment replaced.
+// A launchPlan says how to start the server. Variables of the login environment are replaced.
 type launchPlan struct {
 	workdir, venv    string
 	env, argv, reads []string
 }
 
-// An unsetError tells of a variable that has no value.
+// An unsetError reports a variable without a value.
 type unsetError struct{ name, option string }
 
 func (e *unsetError) Error() string {
@@ -61,7 +61,8 @@ func planLaunch(a *slurm.ParsedCall, get func(name string) string) (launchPlan, 
 	return p, nil
 }
 
-// planAhead is planLaunch on the login node. ok is false where only the node can tell.
+// planAhead is planLaunch on the login node. ok is false if the plan needs a variable that only
+// the compute node has.
 func planAhead(a *slurm.ParsedCall) (p launchPlan, ok bool, err error) {
 	p, err = planLaunch(a, func(name string) string { return orHome(name, os.Getenv(name)) })
 	var unset *unsetError
@@ -71,7 +72,7 @@ func planAhead(a *slurm.ParsedCall) (p launchPlan, ok bool, err error) {
 	return p, err == nil, err
 }
 
-// orHome returns value, or for HOME, which Windows does not set, the user's home directory.
+// orHome returns value. If HOME is unset, as on Windows, it returns the user's home directory.
 func orHome(name, value string) string {
 	if value == "" && name == "HOME" {
 		value, _ = os.UserHomeDir()

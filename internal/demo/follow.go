@@ -9,15 +9,15 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// followEvents tells the session's events from a byte on, and before that of the queue, for as
-// long as the client listens.
+// followEvents sends the session's events from byte offset on, and before the grant the state of
+// the queue. It returns when the client leaves or the session ends.
 func (k *call) followEvents(s *session, offset int, granted bool) {
 	nonce := strings.TrimSpace(k.Greeting())
 	s.renewLease(nonce, k.Get("client_name"))
 	defer s.removeClient(nonce, false)
 	told, j := "", s.theJob()
 	for {
-		// First where to wait, then what there is: nothing is missed in between.
+		// Take the channels first, then the state, so that no change is missed.
 		s.mu.Lock()
 		changed, events, exited, removed := s.changed, s.events, s.exited, s.removed
 		s.mu.Unlock()
@@ -37,7 +37,7 @@ func (k *call) followEvents(s *session, offset int, granted bool) {
 		}
 		switch {
 		case strings.Contains(exited, "reason=asked"):
-			return // who asked looks after the rest
+			return // the client that asked for the stop receives the rest
 		case exited != "" || !granted && l.state != "PENDING":
 			k.jobState(s)
 			return
@@ -63,7 +63,7 @@ func (k *call) followEvents(s *session, offset int, granted bool) {
 	}
 }
 
-// theJob is the session's; nil: it has asked for none yet, or there is no session.
+// theJob returns the session's job, or nil if there is none. s may be nil.
 func (s *session) theJob() *job {
 	if s == nil {
 		return nil
@@ -79,12 +79,12 @@ func (s *session) isKept() bool {
 	return s.kept
 }
 
-// handleClientLine does what the client says; true: it has no more to hear.
+// handleClientLine handles a line from the client. It returns true if the answer is complete.
 func (k *call) handleClientLine(s *session, nonce, line string, granted bool) bool {
 	switch line {
 	case "stop":
 		if granted {
-			return false // that is for the verb stop
+			return false // the verb stop does that
 		}
 		k.withdrawRequest(s)
 		return true
@@ -103,7 +103,7 @@ func (k *call) handleClientLine(s *session, nonce, line string, granted bool) bo
 	return false
 }
 
-// withdrawRequest takes a request back.
+// withdrawRequest cancels a request that has not been granted.
 func (k *call) withdrawRequest(s *session) {
 	j := s.theJob()
 	k.c.ctl.endJob(j, "CANCELLED", false)
@@ -111,7 +111,7 @@ func (k *call) withdrawRequest(s *session) {
 	k.writeLine("withdrawn", "job="+j.idString())
 }
 
-// stopSession: ends the job, sees that it is gone, and hands over the server's log.
+// stopSession answers the verb stop: it ends the job and hands the server's log over.
 func (k *call) stopSession() {
 	defer k.startLineReader()()
 	id := k.Get("id")
@@ -124,13 +124,13 @@ func (k *call) stopSession() {
 		k.c.ctl.endJob(j, "CANCELLED", k.Get("kill") != "")
 	}
 	if j := s.theJob(); j != nil && k.Get("kill") != "" {
-		k.c.ctl.endJob(j, "CANCELLED", true) // one that is ending already ends at once
+		k.c.ctl.endJob(j, "CANCELLED", true) // kills a job that is ending already
 	}
 	k.writeLine("stopped")
 	k.handOver(s)
 }
 
-// askRunner has the runner ask the server to end, and waits until it has ended.
+// askRunner asks the runner to end the server, and waits until it has ended.
 func (k *call) askRunner(s *session) {
 	s.mu.Lock()
 	r := s.run
@@ -157,8 +157,7 @@ func (k *call) askRunner(s *session) {
 	}
 }
 
-// handOver gives the client the server's log, and removes the session's directory when
-// it has it.
+// handOver sends the server's log, and removes the session's directory when the client has it.
 func (k *call) handOver(s *session) {
 	if s == nil {
 		k.writeLine("log", "bytes=0")

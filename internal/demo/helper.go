@@ -5,23 +5,24 @@ import (
 	"os"
 )
 
-// helperEnv says which of our own children a process is.
+// helperEnv selects what a child process of this program does.
 const helperEnv = "CSCS_DEMO_HELPER"
 
-// innerEnv is helperEnv of a server that a keeper is to start.
+// innerEnv holds the value of helperEnv for a server that a keeper starts.
 const innerEnv = "CSCS_DEMO_INNER"
 
 const (
-	clusterHelper = "cluster" // with the place's directory: see serve
-	keeperHelper  = "keeper"  // with a server's command: see keep
-	pageHelper    = "page"    // with a port: see servePage
+	clusterHelper = "cluster" // argument: the place's directory (serveCluster)
+	keeperHelper  = "keeper"  // arguments: a server's command (runKeeper)
+	pageHelper    = "page"    // argument: a port (servePage)
 )
 
-// helperCalled is true if main has called Helper. Otherwise a child would be another cscs.
+// helperCalled reports whether main has called Helper. If it has not, a child would run as
+// another cscs.
 var helperCalled bool
 
-// Helper must be called by main before anything else: if it returns true, this process is a
-// child of the demo's, has done its work, and is to end with that code.
+// Helper runs the work of a child of the demo. main must call it before anything else. If ok is
+// true, this process was such a child, and must exit with code.
 func Helper() (code int, ok bool) {
 	which, ok := os.LookupEnv(helperEnv)
 	if !ok {

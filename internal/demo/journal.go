@@ -5,21 +5,21 @@ import (
 	"time"
 )
 
-// A step is one thing that happened, as the page tells it.
+// A step is an event in a session, as the page shows it.
 type step struct {
 	Time time.Time `json:"time"`
 	Host string    `json:"host"`
 	What string    `json:"what"`
 }
 
-// journalFile is a session's steps, in its directory, one a line. The page reads it.
+// journalFile is the file of a session's steps in its directory, one a line. The page reads it.
 const journalFile = "journal"
 
-// recentFor is how long before a request the connections were made that brought it.
+// recentFor is the age up to which a login counts as a step of a new session.
 const recentFor = 30 * time.Second
 
-// recordStep takes a step of a session's; of all sessions, and of one that is about to begin, if
-// id is empty.
+// recordStep records a step of the session id. If id is empty, it is a step of all sessions, and
+// of the next one.
 func (c *Cluster) recordStep(id, host, what string) {
 	c.mu.Lock()
 	now := step{time.Now(), shortName(host), what}
@@ -56,14 +56,14 @@ func (c *Cluster) copyRecentSteps(s *session) {
 func (s *session) appendStep(one step) {
 	line, err := json.Marshal(one)
 	if err != nil {
-		panic(err) // of strings and a time
+		panic(err) // cannot happen with strings and a time
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, _ = s.journal.Write(append(line, '\n')) // it is for show
+	_, _ = s.journal.Write(append(line, '\n')) // for display only
 }
 
-// recordLogin takes the step of somebody who has logged in.
+// recordLogin records the step of a login at host.
 func (c *Cluster) recordLogin(host string) {
 	what := map[string]string{
 		jumpName:  "you are let in: your certificate is signed by this cluster's authority, and you know the host by its key",

@@ -16,11 +16,11 @@ import (
 	"github.com/alps-tunnel/cscs/internal/sshserver"
 )
 
-// certValidity is that of a user's certificate at CSCS.
+// certValidity is the validity of a user's certificate at CSCS.
 const certValidity = 24 * time.Hour
 
-// makeKeys makes the certificate authority, the hosts' keys and the user's key, of which the
-// authority signs a certificate.
+// makeKeys makes the certificate authority, the hosts' keys, and the user's key with a
+// certificate.
 func (c *Cluster) makeKeys() error {
 	var err error
 	for _, name := range slices.Concat([]string{jumpName, loginName}, nodeNames) {
@@ -70,8 +70,8 @@ const (
 	clusterFile    = "cluster.toml"
 )
 
-// writeClientConfig writes what a client needs to know: the hosts' keys, and the way, in the form of
-// config.toml. It comes last, and whole.
+// writeClientConfig writes what a client needs: known_hosts, and the route in the form of
+// config.toml. The latter is written last, by a rename, so a client never reads part of it.
 func (c *Cluster) writeClientConfig() error {
 	jump := c.jumpListener.Addr().String()
 	host, port, _ := strings.Cut(jump, ":") // 127.0.0.1
@@ -96,7 +96,7 @@ func (c *Cluster) writeClientConfig() error {
 	return os.Rename(file+".new", file)
 }
 
-// quoteTOML makes a string of TOML.
+// quoteTOML returns s as a string of TOML.
 func quoteTOML(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }

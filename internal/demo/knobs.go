@@ -1,22 +1,22 @@
 package demo
 
-// What can be done to a cluster by others than its user: for tests, which do the same to
+// What a test does to a cluster in place of its operators and other users. Tests do the same to
 // the lab.
 
-// Queue is what squeue shows, one job a line: number, name, state, reason.
+// Queue returns the active jobs, one a line: number, name, state, reason.
 func (c *Cluster) Queue() string { return c.ctl.formatQueue() }
 
-// Cancel is scancel by somebody.
+// Cancel cancels a job, as scancel does.
 func (c *Cluster) Cancel(job string) { c.ctl.endJobByID(job, "CANCELLED") }
 
-// Expire is the end of a job's time limit.
+// Expire ends a job as at its time limit.
 func (c *Cluster) Expire(job string) { c.ctl.endJobByID(job, "TIMEOUT") }
 
-// Occupy gives all nodes to another user, until release is called.
+// Occupy gives all free nodes to another user, until release is called.
 func (c *Cluster) Occupy() (release func()) { return c.ctl.occupyFreeNodes() }
 
-// Cut takes the line to the jump host away, until Heal is called: connections break, and new
-// ones are not answered.
+// Cut cuts the connection to the jump host until Heal is called. Connections break, and new ones
+// get no answer.
 func (c *Cluster) Cut() {
 	c.mu.Lock()
 	c.jumpCut = true
@@ -24,7 +24,7 @@ func (c *Cluster) Cut() {
 	c.jump.Cut()
 }
 
-// Heal gives it back. Connections that came meanwhile are answered now, as those whose first packet is sent again.
+// Heal ends a Cut. It serves the connections that came meanwhile, as after a retransmitted SYN.
 func (c *Cluster) Heal() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -35,7 +35,7 @@ func (c *Cluster) Heal() {
 	c.heldConns = nil
 }
 
-// TurnAway has the nodes' own sshd refuse everybody, or not any more.
+// TurnAway makes the nodes' own sshd refuse every user, or ends that.
 func (c *Cluster) TurnAway(on bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -12,11 +12,11 @@ import (
 	"al.essio.dev/pkg/shellescape"
 )
 
-// sessionEnvEntry is the variable by which what belongs to the session is known.
+// sessionEnvEntry returns the environment entry that marks the session's processes.
 func (r *runner) sessionEnvEntry() string { return "CSCS_SESSION=" + r.s.id }
 
-// launchServer starts the server, as slurm/remote/50-launch.sh does. The error is what the user
-// has to mend.
+// launchServer starts the server, as slurm/remote/50-launch.sh does. An error is one that the
+// user has to fix.
 func (r *runner) launchServer() error {
 	a := r.s.asked
 	if len(a.List("step_args")) > 0 {
@@ -61,8 +61,8 @@ func (r *runner) launchServer() error {
 	return nil
 }
 
-// findProgram finds a program in the PATH that the server will have. The page is the one
-// that every node of the demo has: this program itself.
+// findProgram returns the path of a program, found by the PATH that the server will have.
+// PageProgram is this program itself.
 func (r *runner) findProgram(name string, env *environ, work string) (string, error) {
 	if name == PageProgram {
 		env.set(helperEnv, pageHelper)
@@ -84,7 +84,8 @@ func (r *runner) findProgram(name string, env *environ, work string) (string, er
 	return "", fmt.Errorf("%s is not to be found on %s of the demo, which is this machine (PATH=%s)", name, r.node, path)
 }
 
-// findExecutable is the file that runs by that name; on Windows it has an extension.
+// findExecutable returns the executable file at path, or "". On Windows it tries the extensions
+// of PATHEXT.
 func findExecutable(path string, env *environ) string {
 	extensions := []string{""}
 	if runtime.GOOS == "windows" {
@@ -99,10 +100,11 @@ func findExecutable(path string, env *environ) string {
 	return ""
 }
 
-// failureFile is where a server's shell says what the user has to mend.
+// failureFile returns the file in which the server's shell reports a failed --setup.
 func (r *runner) failureFile() string { return filepath.Join(r.s.dir, "failure") }
 
-// setUp has argv run behind the user's shell commands. Of one that fails, failure tells.
+// setUp returns a command that runs the user's shell commands and then argv. If one of them
+// fails, the shell writes its status to the file failure.
 func setUp(commands []string, failure string, argv []string) ([]string, error) {
 	if len(commands) == 0 {
 		return argv, nil
@@ -119,7 +121,7 @@ func setUp(commands []string, failure string, argv []string) ([]string, error) {
 	return append([]string{"/bin/sh", "-c", script.String(), failure}, argv...), nil
 }
 
-// An environ is an environment that is being made.
+// An environ is an environment under construction.
 type environ struct{ all []string }
 
 func (e *environ) get(name string) string {
@@ -147,10 +149,10 @@ func sameName(a, b string) bool {
 	return a == b || runtime.GOOS == "windows" && strings.EqualFold(a, b)
 }
 
-// loginEnvironment is a node's login environment: this process's, without what belongs to a
-// login or to cscs itself. HOME stays the user's, for much of Python is found by it; but what
-// Jupyter and its like keep goes below the cluster's home, and is gone with it. Kernels that
-// the user has are found all the same.
+// loginEnvironment returns a node's login environment: this process's, without the variables of
+// SSH and cscs. HOME stays the user's, because much of Python is found by it. Jupyter and
+// similar programs keep their files below the cluster's home, which is removed with the cluster.
+// JUPYTER_PATH still leads to the user's own kernels.
 func (r *runner) loginEnvironment(unset []string) *environ {
 	e := &environ{}
 	for _, kv := range os.Environ() {
@@ -167,7 +169,7 @@ func (r *runner) loginEnvironment(unset []string) *environ {
 	e.set("JUPYTER_DATA_DIR", filepath.Join(home, ".local", "share", "jupyter"))
 	e.set("IPYTHONDIR", filepath.Join(home, ".ipython"))
 	e.set("XDG_CACHE_HOME", filepath.Join(home, ".cache"))
-	e.set("npm_config_cache", filepath.Join(home, ".npm")) // JupyterLab asks npm for its version, which makes a log
+	e.set("npm_config_cache", filepath.Join(home, ".npm")) // JupyterLab asks npm for its version, and npm writes a log
 	e.set("PORT", strconv.Itoa(r.port))
 	e.set("CSCS_SESSION", r.s.id)
 	e.set("SLURMD_NODENAME", r.node)

@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// A listener is a socket of TCP that listens on this machine.
+// A listener is a listening TCP socket on this machine.
 type listener struct {
 	addr  netip.AddrPort
-	mine  bool   // it is of a process of this user's
-	owner string // whose it is, if not mine
-	id    string // what tells it from a later one at the same address: its inode or, where that is not to be had, its process
+	mine  bool   // a process of this user has it
+	owner string // the owner, if not mine
+	id    string // tells it from a later socket at the same address: the inode or, without one, the process
 }
 
-// A verdict is what listens on a port, as slurm/remote/10-listeners.sh judges it.
+// A verdict is the judgement of what listens on a port, as in slurm/remote/10-listeners.sh.
 type verdict struct {
 	kind  string // none, ours, wide, foreign
 	addr  string // to forward to
@@ -24,7 +24,7 @@ type verdict struct {
 	id    string
 }
 
-// classifyPort says what listens on a port.
+// classifyPort returns the verdict on a port.
 func classifyPort(all []listener, port int) verdict {
 	v := verdict{kind: "none"}
 	for _, l := range all {
@@ -50,7 +50,7 @@ func classifyPort(all []listener, port int) verdict {
 	return v
 }
 
-// watchPort: what listens on a port, and on any that the client asks for.
+// watchPort answers the verb look: what listens on a port, and on each port the client asks about.
 func (k *call) watchPort() {
 	defer k.startLineReader()()
 	tell := func(port int, v verdict, more ...string) {
@@ -83,7 +83,7 @@ func (k *call) watchPort() {
 			if !ok {
 				return
 			}
-			// One look answers all that have come together.
+			// One look answers all lines that have arrived.
 			lines := []string{line}
 			for more := true; more; {
 				select {
@@ -105,7 +105,7 @@ func (k *call) watchPort() {
 	}
 }
 
-// splitLook reads "NUMBER PORT".
+// splitLook parses "NUMBER PORT".
 func splitLook(line string) (number string, port int, ok bool) {
 	number, p, ok := strings.Cut(line, " ")
 	port, err := strconv.Atoi(p)

@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// findListeners asks lsof, which macOS brings along. It shows this user's processes; another's
-// socket is then as good as none, and nothing is forwarded to it either.
+// findListeners runs lsof, which is part of macOS. It shows the user's processes only. A socket
+// of another user is not seen, and nothing is forwarded to it.
 func findListeners() []listener {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "/usr/sbin/lsof", "-nP", "-w", "-iTCP", "-sTCP:LISTEN", "-FpuLn").Output()
 	if err != nil {
-		return nil // it ends with 1 if there is none
+		return nil // lsof exits with 1 if there is none
 	}
 	var all []listener
 	var of listener
@@ -37,7 +37,7 @@ func findListeners() []listener {
 		case 'L':
 			of.owner = value
 		case 'n':
-			// "*:80" is of IPv4 or IPv6, for which it is as wide.
+			// "*:80" is IPv4 or IPv6. Both count as wide.
 			if addr, err := netip.ParseAddrPort(strings.Replace(value, "*:", "0.0.0.0:", 1)); err == nil {
 				l := of
 				l.addr = addr
@@ -48,7 +48,7 @@ func findListeners() []listener {
 	return all
 }
 
-// ofSession leaves those of all that the server itself has, or others of its process group.
+// ofSession returns the listeners of the server's process group.
 func ofSession(all []listener, _ string, group int) []listener {
 	return slices.DeleteFunc(slices.Clone(all), func(l listener) bool {
 		pid, err := strconv.Atoi(l.id)

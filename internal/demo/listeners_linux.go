@@ -11,8 +11,8 @@ import (
 	"github.com/alps-tunnel/cscs/internal/procnet"
 )
 
-// findListeners are the sockets that listen on this machine, whose each is included: the kernel
-// shows it to everybody (proc(5), /proc/net/tcp).
+// findListeners returns the listening sockets with their owners, which the kernel shows to every
+// user (proc(5), /proc/net/tcp).
 func findListeners() []listener {
 	var all []listener
 	for s := range procnet.TCP() {
@@ -31,8 +31,7 @@ func findListeners() []listener {
 	return all
 }
 
-// ofSession leaves those of all that processes of the session have, which carry its mark in
-// their environment.
+// ofSession returns the listeners of processes with the session's mark in their environment.
 func ofSession(all []listener, mark string, _ int) []listener {
 	inodes := map[string]bool{}
 	environs, _ := filepath.Glob("/proc/[0-9]*/environ")

@@ -2,7 +2,7 @@
 
 package demo
 
-// findListeners cannot be seen here: no server is ever found to be the user's.
+// findListeners returns nil: this system has no source. So no server is found to be the user's.
 func findListeners() []listener { return nil }
 
 func ofSession([]listener, string, int) []listener { return nil }

@@ -12,8 +12,8 @@ import (
 
 var getExtendedTCPTable = windows.NewLazySystemDLL("iphlpapi.dll").NewProc("GetExtendedTcpTable")
 
-// findListeners asks for the table of the sockets that listen, with the process of each
-// (GetExtendedTcpTable, TCP_TABLE_OWNER_PID_LISTENER). A socket is the user's if the process is.
+// findListeners returns the listening sockets with the process of each (GetExtendedTcpTable,
+// TCP_TABLE_OWNER_PID_LISTENER). A socket is the user's if its process is.
 func findListeners() []listener {
 	return append(listenersOf(windows.AF_INET, 24, func(row []byte) listener {
 		// MIB_TCPROW_OWNER_PID: state, address, port, remote address and port, pid
@@ -24,6 +24,7 @@ func findListeners() []listener {
 	})...)
 }
 
+// tableRow returns the listener of one row. It takes the row's fields as they are in memory.
 func tableRow(addr, port, pid []byte) listener {
 	a, _ := netip.AddrFromSlice(addr)
 	number := binary.LittleEndian.Uint32(pid)
@@ -34,6 +35,7 @@ func tableRow(addr, port, pid []byte) listener {
 	return l
 }
 
+// listenersOf returns the rows of the table of an address family. A row has size bytes.
 func listenersOf(family uintptr, size int, row func([]byte) listener) []listener {
 	const ownerPIDListener = 3
 	length := uint32(16 << 10)
@@ -57,8 +59,8 @@ func listenersOf(family uintptr, size int, row func([]byte) listener) []listener
 	}
 }
 
-// isMine reports whether a process is of the user whose this one is. What cannot be looked
-// into is somebody else's.
+// isMine reports whether a process is of this process's user. A process that cannot be examined
+// counts as another user's.
 func isMine(pid uint32) bool {
 	p, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION, false, pid)
 	if err != nil {
@@ -78,7 +80,7 @@ func isMine(pid uint32) bool {
 	return err == nil && windows.EqualSid(its.User.Sid, mine.User.Sid)
 }
 
-// ofSession leaves the server's own of all.
+// ofSession returns the listeners of the server's process.
 func ofSession(all []listener, _ string, pid int) []listener {
 	return slices.DeleteFunc(slices.Clone(all), func(l listener) bool { return l.id != strconv.Itoa(pid) })
 }

@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// A serverLog is what a server has written: the newest 64 MiB at the most, in two files
-// of which the older is thrown away.
+// A serverLog is a server's output. It keeps the newest 64 MiB at most, in two files, and
+// removes the older one when the newer one is full.
 type serverLog struct {
 	path string
 
 	mu   sync.Mutex
 	file *os.File
 	size int
-	gone int // bytes that were in files thrown away, and in the older one
+	gone int // bytes in all files before the current one
 }
 
 const logHalf = 32 << 20
@@ -33,7 +33,7 @@ func (l *serverLog) openFile() (err error) {
 	return err
 }
 
-// Write implements io.Writer. A log that finds no room does not end its server.
+// Write implements io.Writer. It never fails, so a full disk does not end the server.
 func (l *serverLog) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -57,11 +57,11 @@ func (l *serverLog) writtenBytes() int {
 	return l.gone + l.size
 }
 
-// readAll is what there is of it.
+// readAll returns the output that is kept.
 func (l *serverLog) readAll() []byte { text, _ := l.readSince(0); return text }
 
-// readSince is what came after the first so many bytes, as far as it is there, and how many
-// there were in all.
+// readSince returns the output after the first n bytes, as far as it is kept, and the number of
+// bytes in all.
 func (l *serverLog) readSince(n int) ([]byte, int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -75,7 +75,7 @@ func (l *serverLog) readSince(n int) ([]byte, int) {
 	return text, total
 }
 
-// lastLinesOffset is how many bytes come before the last so many lines.
+// lastLinesOffset returns the number of bytes before the last lines.
 func (l *serverLog) lastLinesOffset(lines int) int {
 	text, total := l.readSince(0)
 	at := len(bytes.TrimSuffix(text, []byte("\n")))
@@ -91,7 +91,7 @@ func (l *serverLog) close() {
 	_ = l.file.Close()
 }
 
-// lastLines is the end of text from the last n lines on; the last may have no end.
+// lastLines returns the last n lines of text. The last line may lack its newline.
 func lastLines(text []byte, n int) []byte {
 	at := len(bytes.TrimSuffix(text, []byte("\n")))
 	for ; n > 0 && at >= 0; n-- {
@@ -100,7 +100,8 @@ func lastLines(text []byte, n int) []byte {
 	return text[at+1:]
 }
 
-// showLog: the server's log or, if so many are asked for, its last lines, and with an interval what is added to it until the session ends.
+// showLog answers the verb log: the server's log, or only its last lines. With an interval it
+// also sends what is added until the session ends.
 func (k *call) showLog() {
 	defer k.startLineReader()()
 	s := k.findSession()
@@ -115,7 +116,7 @@ func (k *call) showLog() {
 		shown = s.log.lastLinesOffset(last)
 	}
 	for {
-		// Before the look, so that nothing is lost that came in between.
+		// Read before the log, so no output between the two reads is lost.
 		s.mu.Lock()
 		over := s.exited != "" || s.removed
 		s.mu.Unlock()

@@ -17,11 +17,11 @@ import (
 	"github.com/alps-tunnel/cscs/internal/app"
 )
 
-// PageProgram is a program that the demo's nodes have: a small page that tells what has
-// happened, for machines without Jupyter.
+// PageProgram is a program on the demo's nodes: a small page that shows the session's steps. It
+// serves machines without Jupyter.
 const PageProgram = "cscs-page"
 
-// Page is the app that shows it.
+// Page returns the app that runs PageProgram.
 func Page() app.App {
 	return app.App{Name: "page", LocalPort: 8888, Argv: []string{PageProgram, "{port}"}, Path: "/"}
 }
@@ -29,10 +29,10 @@ func Page() app.App {
 //go:embed page.html
 var pageHTML []byte
 
-// journalEnv names the file with the session's steps to the page.
+// journalEnv is the variable that names the file with the session's steps.
 const journalEnv = "CSCS_DEMO_JOURNAL"
 
-// servePage is the program.
+// servePage runs PageProgram, with the port as its argument.
 func servePage(args []string) error {
 	if len(args) != 1 {
 		return fmt.Errorf("usage: %s PORT", PageProgram)
@@ -50,7 +50,7 @@ type page struct {
 	journal string
 
 	mu     sync.Mutex
-	opened time.Time // when the first browser asked; its step
+	opened time.Time // when the first browser requested the page
 }
 
 func newPage(journal string) http.Handler {
@@ -61,8 +61,8 @@ func newPage(journal string) http.Handler {
 	return onlyHere(mux)
 }
 
-// onlyHere refuses a page of another name that has made it lead to this address (DNS
-// rebinding).
+// onlyHere refuses requests for another host name. A foreign page may make its name resolve to
+// this address (DNS rebinding).
 func onlyHere(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := r.Host
@@ -71,6 +71,7 @@ func onlyHere(next http.Handler) http.Handler {
 		}
 		if ip := net.ParseIP(strings.Trim(host, "[]")); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 			http.Error(w, "not at this address", http.StatusMisdirectedRequest)
+			// readSteps reads the steps in a journal. A file that does not exist has none.
 			return
 		}
 		h := w.Header()
@@ -82,7 +83,7 @@ func onlyHere(next http.Handler) http.Handler {
 }
 
 func (p *page) serveHTML(w http.ResponseWriter, r *http.Request) {
-	if strings.HasPrefix(r.UserAgent(), "Mozilla/") { // every browser's begins so
+	if strings.HasPrefix(r.UserAgent(), "Mozilla/") { // all browsers' user agents start so
 		p.mu.Lock()
 		if p.opened.IsZero() {
 			p.opened = time.Now()
@@ -93,7 +94,7 @@ func (p *page) serveHTML(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(pageHTML)
 }
 
-// pageData is what the page is told.
+// pageData is the JSON answer to the page.
 type pageData struct {
 	Session string    `json:"session"`
 	Node    string    `json:"node"`
@@ -125,7 +126,7 @@ func readSteps(file string) ([]step, error) {
 	steps := []step{}
 	for line := range bytes.Lines(text) {
 		var s step
-		if json.Unmarshal(line, &s) == nil { // the last may be half written
+		if json.Unmarshal(line, &s) == nil { // the last line may be incomplete
 			steps = append(steps, s)
 		}
 	}

@@ -19,28 +19,28 @@ import (
 	"github.com/alps-tunnel/cscs/internal/peer"
 )
 
-// A Place is where the processes of a user's find the one that is the cluster: a directory,
-// the user's alone, with what config.toml says of a cluster, a key, the hosts' keys, the
-// door, and a lock that the cluster holds. A lock that nobody holds beside files means
-// that a cluster was killed; who comes next tidies.
+// A Place is where the user's processes find the cluster's process: a directory that only the
+// user may access. It holds the cluster's config.toml, a key, the hosts' keys, the door's
+// address, and a lock that the cluster holds. Files beside a lock that no process holds are of
+// a cluster that was killed. The next cluster removes them.
 type Place struct {
-	Dir string // made if it is not there; its parent is one for such files
+	Dir string // created if missing, also its parent
 }
 
 const (
 	lockFile = "lock"
-	doorFile = "door" // the address of a port of the loopback, see door.go
+	doorFile = "door" // the door's address, a port of the loopback (serve.go)
 )
 
-// A Visit keeps the cluster alive.
+// A Visit keeps the cluster running.
 type Visit struct {
-	Config string // a file in the form of config.toml: the way to the cluster
-	Fresh  bool   // the cluster was made for it: of any that was there before, nothing is left
+	Config string // the route to the cluster, in the form of config.toml
+	Fresh  bool   // this visit started the cluster; nothing of an earlier one is left
 	door   net.Conn
 }
 
-// Enter joins the cluster that is at the place, or starts one. It lives for as long as
-// somebody visits it, or has a job there.
+// Enter joins the cluster at the place, or starts one. The cluster runs for as long as it has a
+// visit or a job.
 func (p Place) Enter(ctx context.Context) (*Visit, error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
@@ -63,7 +63,7 @@ func (p Place) Enter(ctx context.Context) (*Visit, error) {
 			v.Fresh = fresh
 			return v, nil
 		}
-		// One that is about to come, or to go.
+		// Another cluster is starting or ending.
 		select {
 		case <-again.C:
 		case <-ctx.Done():
@@ -72,8 +72,8 @@ func (p Place) Enter(ctx context.Context) (*Visit, error) {
 	}
 }
 
-// Lives reports whether the cluster is there: a process holds the place. A place that is not the
-// user's alone is an *owndir.Error.
+// Lives reports whether a cluster runs at the place, that is, a process holds the lock. If users
+// other than this one may access the place, the error is an *owndir.Error.
 func (p Place) Lives() (bool, error) {
 	if err := owndir.Check(p.Dir); errors.Is(err, owndir.ErrShared) {
 		return false, err
@@ -91,8 +91,8 @@ func (p Place) Lives() (bool, error) {
 
 func (p Place) filePath(name string) string { return filepath.Join(p.Dir, name) }
 
-// joinCluster enters the cluster that is there; nil: there is none, or not yet, or not any more. The
-// error is an *OtherVersionError.
+// joinCluster joins the cluster at the place. It returns nil if there is none, or it is starting
+// or ending. The error is an *OtherVersionError.
 func (p Place) joinCluster(ctx context.Context) (*Visit, error) {
 	addr, err := os.ReadFile(p.filePath(doorFile))
 	if err != nil {
@@ -106,26 +106,26 @@ func (p Place) joinCluster(ctx context.Context) (*Visit, error) {
 	word, err := bufio.NewReader(io.LimitReader(conn, int64(len(greetingLine())))).ReadString('\n')
 	switch {
 	case err == nil && isStranger(conn):
-		err = nil // which has got the port of a cluster that was killed
+		err = nil // a stranger has the port of a cluster that was killed
 	case err == nil && word == greetingLine():
 		return &Visit{Config: p.filePath(clusterFile), door: conn}, nil
 	case err == nil && strings.HasPrefix(word, greetingPrefix):
 		err = &OtherVersionError{Dir: p.Dir}
 	default:
-		err = nil // it is going, or another program has got its port
+		err = nil // the cluster is ending, or another program has its port
 	}
 	_ = conn.Close()
 	return nil, err
 }
 
 // isStranger reports whether the process at the other end is another user's, as far as the kernel
-// says.
+// tells.
 func isStranger(conn net.Conn) bool {
 	return peer.Func(peer.UID).Judge(os.Getuid(), conn.RemoteAddr(), conn.LocalAddr()) == peer.Stranger
 }
 
-// Leave ends the visit, and waits for the end of the cluster if nobody else needs it. stays
-// reports that somebody does.
+// Leave ends the visit. If no other visitor or job needs the cluster, it waits for the cluster's
+// end. stays reports that the cluster stays.
 func (v *Visit) Leave(ctx context.Context) (stays bool) {
 	defer func() { _ = v.door.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = v.door.Close() })()
@@ -137,8 +137,8 @@ func (v *Visit) Leave(ctx context.Context) (stays bool) {
 	return string(word) == stayWord
 }
 
-// startCluster starts a cluster at the place, in a process of its own, and returns when it can be
-// joined, or another has been quicker.
+// startCluster starts a cluster at the place, in a process of its own. It returns when that
+// cluster, or another one, can be joined.
 func (p Place) startCluster(ctx context.Context) error {
 	if !helperCalled {
 		return errors.New("main does not call demo.Helper")
@@ -147,11 +147,11 @@ func (p Place) startCluster(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// It outlives us, and ctx.
+	// The cluster outlives this process and ctx.
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), self)
 	cmd.Args = []string{"cscs", p.Dir}
 	cmd.Env = append(os.Environ(), helperEnv+"="+clusterHelper)
-	cmd.Dir = os.TempDir() // not ours, which may be about to be removed
+	cmd.Dir = os.TempDir() // the current directory may be removed meanwhile
 	cmd.SysProcAttr = detachedProcAttr()
 	out, err := cmd.StdoutPipe()
 	if err != nil {

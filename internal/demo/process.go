@@ -6,31 +6,31 @@ import (
 	"sync"
 )
 
-// A process is a server at work. It does not outlive this one, however this one ends.
+// A process is a running server. It ends when this process ends, even if this process is killed.
 type process struct {
-	pid  int // of the server, and of its group
+	pid  int // of the server; on Unix also of its process group
 	done chan struct{}
 
 	mu   sync.Mutex
-	code int // once done is closed
+	code int // valid once done is closed
 
 	kill func(hard bool)
 }
 
-// exitStatus is the exit status; 128 + N if signal N ended it.
+// exitStatus returns the exit status, or 128 + N if signal N ended the server.
 func (p *process) exitStatus() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.code
 }
 
-// terminate asks the server to end.
+// terminate asks the server to end. On Windows it kills the server.
 func (p *process) terminate() { p.kill(false) }
 
-// killRemaining ends what is left of it.
+// killRemaining kills what is left of the server and its process group.
 func (p *process) killRemaining() { p.kill(true) }
 
-// logPipe is a pipe into the log, and what waits for its end.
+// logPipe returns the write end of a pipe into log. wait blocks until all of it has been copied.
 func logPipe(log io.Writer) (w *os.File, wait func(), err error) {
 	r, w, err := os.Pipe()
 	if err != nil {

@@ -19,11 +19,11 @@ import (
 	"time"
 )
 
-// venvPrograms is where a virtual environment has its programs.
+// venvPrograms is the directory of programs in a virtual environment.
 const venvPrograms = "bin"
 
-// ownExecutable is this program, on Linux even if it has been replaced or removed since it
-// was started.
+// ownExecutable returns the path of this program. On Linux the path stays valid if the file is
+// replaced or removed.
 func ownExecutable() (string, error) {
 	if runtime.GOOS == "linux" {
 		return "/proc/self/exe", nil
@@ -31,12 +31,13 @@ func ownExecutable() (string, error) {
 	return os.Executable()
 }
 
-// detachedProcAttr is a session of its own: no Ctrl-C and no hangup of a terminal reaches it.
+// detachedProcAttr starts a process in a session of its own, so a terminal's Ctrl-C and hangup
+// do not reach it.
 func detachedProcAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
-// startProcess starts a server below a keeper, which is this program again: when the pipe
-// that is its standard input ends, as it does with this process, it ends the server. The keeper
-// also ends what the server leaves behind in its process group.
+// startProcess starts a server below a keeper, which is this program again. The keeper's standard
+// input is a pipe from this process. When the pipe closes, as it does when this process ends, the
+// keeper ends the server. The keeper also ends what the server leaves in its process group.
 func startProcess(argv, env []string, dir string, log io.Writer) (*process, error) {
 	self, err := ownExecutable()
 	if err != nil {
@@ -54,7 +55,7 @@ func startProcess(argv, env []string, dir string, log io.Writer) (*process, erro
 	defer func() { _ = said.Close() }()
 	cmd := exec.CommandContext(context.Background(), self)
 	cmd.Args = append([]string{"cscs"}, argv...)
-	// The child's own helper variable, if it has one, is for it to see.
+	// The server must see its own helperEnv, if it has one.
 	cmd.Env = append(replaceHelper(env), helperEnv+"="+keeperHelper)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
 	cmd.ExtraFiles = []*os.File{report}
@@ -78,13 +79,13 @@ func startProcess(argv, env []string, dir string, log io.Writer) (*process, erro
 		if hard {
 			order = killOrder
 		}
-		_, _ = lifeline.Write([]byte{order}) // to a keeper that has ended, it fails
+		_, _ = lifeline.Write([]byte{order}) // fails if the keeper has ended
 	}
 	go func() { // ends with the keeper
 		defer close(p.done)
 		err := cmd.Wait()
 		_ = lifeline.Close()
-		// Who has inherited the pipe may hold it for ever.
+		// A process that has inherited the pipe may hold it open forever.
 		full := make(chan struct{})
 		go func() { logged(); close(full) }()
 		select {
@@ -104,7 +105,7 @@ func startProcess(argv, env []string, dir string, log io.Writer) (*process, erro
 	return p, nil
 }
 
-// replaceHelper puts the variable of a helper that is to be the server aside.
+// replaceHelper renames helperEnv to innerEnv, for a server that is itself a helper.
 func replaceHelper(env []string) []string {
 	out := make([]string, 0, len(env)+1)
 	for _, kv := range env {
@@ -116,13 +117,13 @@ func replaceHelper(env []string) []string {
 	return out
 }
 
-// runKeeper is the keeper: it runs argv, reports its number, ends as it does, and ends it when
-// the cluster's process is gone.
+// runKeeper runs argv and writes its process ID to file descriptor 3. It returns the exit status
+// of argv, and ends argv when the cluster's process ends.
 func runKeeper(argv []string) int {
 	report := os.NewFile(3, "report")
-	// Heard, and nothing done: what would be ignored, the server would ignore too.
+	// Handled without effect. The server would inherit an ignored signal.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
-	runtime.LockOSThread() // the server is told of the end of this very thread (prctl(2))
+	runtime.LockOSThread() // Pdeathsig depends on the thread that starts the server (prctl(2))
 	cmd := exec.CommandContext(context.Background(), argv[0], argv[1:]...)
 	cmd.Env = os.Environ()
 	if inner, ok := os.LookupEnv(innerEnv); ok {
@@ -149,7 +150,7 @@ func runKeeper(argv []string) int {
 		g.signal(syscall.SIGKILL)
 	}()
 	if awaitExit(cmd.Process.Pid) {
-		g.signal(syscall.SIGKILL) // what the server has left behind
+		g.signal(syscall.SIGKILL) // what the server has left running
 	}
 	g.disableSignals()
 	err := cmd.Wait()
@@ -167,14 +168,14 @@ func runKeeper(argv []string) int {
 	return 97
 }
 
-// Orders to the keeper, on its standard input.
+// The orders that the keeper reads from its standard input, one byte each.
 const (
 	termOrder = 't'
 	killOrder = 'k'
 )
 
-// A processGroup is the server's process group. It is signalled by the keeper alone, and only until the
-// leader is reaped: after that, its number may be another group's.
+// A processGroup is the server's process group. Only the keeper signals it, and only until the
+// leader is reaped. Afterwards the kernel may give its number to another group.
 type processGroup struct {
 	leader int
 
@@ -190,14 +191,14 @@ func (g *processGroup) signal(s syscall.Signal) {
 	}
 }
 
-// disableSignals ends the signals.
+// disableSignals makes later calls of signal do nothing.
 func (g *processGroup) disableSignals() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.over = true
 }
 
-// handleOrders does what the cluster's process orders, until that is gone.
+// handleOrders carries out the orders of the cluster's process until that process ends.
 func (g *processGroup) handleOrders(orders io.Reader) {
 	r := bufio.NewReader(orders)
 	for {

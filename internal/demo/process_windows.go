@@ -17,13 +17,14 @@ const venvPrograms = "Scripts"
 
 func ownExecutable() (string, error) { return os.Executable() }
 
-// detachedProcAttr keeps a process from our console and its Ctrl-C.
+// detachedProcAttr detaches a process from this process's console and its Ctrl-C.
 func detachedProcAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{HideWindow: true, CreationFlags: windows.CREATE_NO_WINDOW | windows.CREATE_NEW_PROCESS_GROUP}
 }
 
-// startProcess starts a server in a job object, which ends with the last handle to it, as
-// that does with this process. There is no asking to end: what ends it, ends it at once.
+// startProcess starts a server in a job object. Windows ends the job object's processes when its
+// last handle closes, as it does when this process ends. A server is killed without being asked
+// to end.
 func startProcess(argv, env []string, dir string, log io.Writer) (*process, error) {
 	object, err := windows.CreateJobObject(nil, nil)
 	if err != nil {
@@ -82,5 +83,5 @@ func startProcess(argv, env []string, dir string, log io.Writer) (*process, erro
 	return p, nil
 }
 
-// runKeeper is for systems without job objects.
+// runKeeper fails: a system with job objects needs no keeper.
 func runKeeper([]string) int { return 97 }

@@ -9,7 +9,7 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// A request is what salloc's arguments come to.
+// A request is the meaning of salloc's or sbatch's arguments.
 type request struct {
 	partition string
 	limit     time.Duration
@@ -18,12 +18,11 @@ type request struct {
 	begin     time.Duration // from now
 }
 
-// BusyPartition is one whose jobs wait, as if other people's were before them: for some seconds, or as
-// long as --begin says.
+// BusyPartition is a partition whose jobs wait as if other users' jobs came first: busyWait, or
+// as long as --begin says.
 const BusyPartition = "busy"
 
-// The partitions, with the longest time limit that each allows. Nothing ever
-// starts in down.
+// The partitions. No job ever starts in downPartition.
 const (
 	defaultPartition = "normal"
 	downPartition    = "down"
@@ -37,14 +36,13 @@ var partitions = map[string]time.Duration{
 
 const unlimited = 365 * 24 * time.Hour
 
-// knownOptions are those of salloc(1) and sbatch(1) that are taken for what they are, though
-// nothing here depends on them.
+// knownOptions are options of salloc(1) and sbatch(1) that the demo accepts without effect.
 var knownOptions = strings.Fields(`account qos mem gpus gpus-per-node gres constraint reservation exclusive cpus-per-task ntasks ntasks-per-node
 	comment wckey deadline time-min mail-type mail-user signal hint licenses network overcommit uenv view cpus-per-gpu mem-per-cpu mem-per-gpu
 	tasks-per-node threads-per-core switches requeue no-requeue nice priority immediate`)
 
-// parseRequest reads the arguments; refusal is what salloc or sbatch (program) would say of
-// them, "" if it would take them.
+// parseRequest parses the arguments. refusal is the message of salloc or sbatch (program), or ""
+// if it would accept them.
 func parseRequest(program string, args []string) (r request, refusal string) {
 	fail := func(words string) string { return program + ": error: " + words }
 	refused := func(words string) string {
@@ -101,7 +99,7 @@ func parseRequest(program string, args []string) (r request, refusal string) {
 	return r, ""
 }
 
-// parseBegin reads "now+SECONDS", also with a unit (salloc(1), --begin).
+// parseBegin parses "now+COUNT" with an optional unit, by default seconds (salloc(1), --begin).
 func parseBegin(s string) (time.Duration, bool) {
 	after, ok := strings.CutPrefix(s, "now")
 	if !ok {
@@ -117,7 +115,7 @@ func parseBegin(s string) (time.Duration, bool) {
 	return time.Duration(n) * unit, err == nil && known
 }
 
-// minDelay is how long it waits at least.
+// minDelay returns the least time that the job waits.
 func (r request) minDelay() time.Duration {
 	if r.partition == BusyPartition && r.begin == 0 {
 		return busyWait
@@ -125,7 +123,7 @@ func (r request) minDelay() time.Duration {
 	return r.begin
 }
 
-// pendingReason is Slurm's reason for which it cannot start, "" if there is none.
+// pendingReason returns Slurm's reason why the job cannot start, or "".
 func (r request) pendingReason() string {
 	switch {
 	case r.limit > partitions[r.partition]:

@@ -11,30 +11,30 @@ import (
 	"time"
 )
 
-// A runner is the guard of a job: it starts the server, finds its socket, reports, watches
-// the lease and ends the job with the server. It is what slurm/remote/40-run.sh is on a real
+// A runner runs a job on its node: it starts the server, finds its socket, reports events, watches
+// the lease, and ends the job with the server. It corresponds to slurm/remote/40-run.sh on a real
 // node.
 type runner struct {
 	s    *session
 	c    *Cluster
 	node string
 	port int
-	wide bool // the server may listen on more than loopback
+	wide bool // the server may listen on more than the loopback
 
-	stopAsked chan struct{} // to end, by a stop of ours
-	slurmStop chan struct{} // to end, by Slurm
-	killed    chan struct{} // without any grace
+	stopAsked chan struct{} // the verb stop asks for the end
+	slurmStop chan struct{} // Slurm ends the job
+	killed    chan struct{} // the end comes without grace
 	done      chan struct{}
 
 	proc        *process
-	reported    map[string]bool // other sockets
-	preexisting map[string]bool // those that were there before the server
+	reported    map[string]bool // other sockets, by address
+	preexisting map[string]bool // sockets from before the server's start
 
 	endReason, message string
-	code               int // the server's status; -1: none
+	code               int // the server's exit status; -1: none
 }
 
-// startRunner starts the runner of a job that was granted. The controller's lock is held.
+// startRunner starts the runner of a granted job. The caller holds the controller's lock.
 func (c *Cluster) startRunner(s *session, j *job) {
 	r := &runner{
 		s: s, c: c, node: j.nodes[0], code: -1, wide: s.asked.Get("allow_wide") == "1", reported: map[string]bool{}, preexisting: map[string]bool{},
@@ -52,7 +52,7 @@ func (c *Cluster) startRunner(s *session, j *job) {
 		c.recordStep(s.id, "slurm", "granted: job "+j.idString()+" on "+r.node)
 		r.reportAlive(j)
 		r.runServer()
-		// The job first: whoever reads the event then finds it gone.
+		// Release the job first, so a client that reads the event finds the job gone.
 		c.ctl.releaseJob(j, "CANCELLED")
 		code := ""
 		if r.code >= 0 {
@@ -62,7 +62,7 @@ func (c *Cluster) startRunner(s *session, j *job) {
 	})
 }
 
-// trySend makes it known once.
+// trySend sends, or does nothing if the previous value has not been received yet.
 func trySend(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -70,14 +70,15 @@ func trySend(c chan struct{}) {
 	}
 }
 
-// requestStop has the server asked to end.
+// requestStop asks the runner to end the server.
 func (r *runner) requestStop() { trySend(r.stopAsked) }
 
 func (r *runner) reportAlive(j *job) {
 	r.s.appendEvent("alive", "job="+j.idString(), "step=0", "node="+r.node, "pid=1", "hostkey="+r.c.hostKey(r.node))
 }
 
-// runServer is from the grant to the end of the server.
+// runServer starts the server and returns when it has ended. If another process takes the port,
+// it tries again with another one, up to five times in all.
 func (r *runner) runServer() {
 	if unheard, ok := r.s.checkAbandoned(); ok {
 		r.endReason, r.message = "lease", fmt.Sprintf("nobody had been heard of for %d s when the job started", unheard)
@@ -100,8 +101,8 @@ func (r *runner) runServer() {
 	}
 }
 
-// choosePort finds a free one, below the range that outgoing connections are given, or sees
-// that the one that was asked for is free.
+// choosePort chooses a free port below the range of outgoing connections, or checks that the
+// requested port is free. If it returns false, it has set the reason.
 func (r *runner) choosePort() bool {
 	all := findListeners()
 	clear(r.preexisting)
@@ -120,7 +121,7 @@ func (r *runner) choosePort() bool {
 		r.endReason, r.message = "port", fmt.Sprintf("port %d on %s is taken by %s", r.port, r.node, whose)
 		return false
 	}
-	// The port that the client wishes is that of its own end, which is on this machine too.
+	// The port that the client wishes for is in use by its own end, which is on this machine too.
 	for range 1000 {
 		if r.port = 10240 + rand.IntN(32768-10240); classifyPort(all, r.port).kind == "none" && canBind(r.port) {
 			return true
@@ -138,20 +139,20 @@ func canBind(port int) bool {
 	return err == nil
 }
 
-// How often the sockets are looked at: while the server starts, and afterwards.
+// The intervals between looks at the sockets: while the server starts, and afterwards.
 const (
 	fastPollInterval = 25 * time.Millisecond
 	slowPollInterval = time.Second
 )
 
-// How often it is looked whether a server that starts works: whether its log grows. After so many
-// looks without that it is reported to rest.
+// While a server starts, its growing log shows that it works. After idleChecks intervals without
+// growth, the runner reports it as idle.
 const (
 	workCheckInterval = 3 * time.Second
 	idleChecks        = 10
 )
 
-// watchServer is from the start of the server to its end.
+// watchServer reports the server's events and returns when the server has ended.
 func (r *runner) watchServer() {
 	r.endReason, r.message, r.code = "", "", -1
 	up, sock := false, ""
@@ -242,9 +243,8 @@ func (r *runner) watchServer() {
 	}
 }
 
-// reportOtherSockets tells of the session's other sockets, each once, and when they are gone. Those
-// of the user's that have nothing to do with the session are many on a machine like
-// this one, the client's own among them.
+// reportOtherSockets reports each of the session's other sockets once, and when it is gone. It
+// ignores the user's other sockets: this machine has many, the client's own among them.
 func (r *runner) reportOtherSockets(all []listener) {
 	var fresh []listener
 	here := map[string]bool{}
@@ -277,7 +277,7 @@ func (r *runner) reportOtherSockets(all []listener) {
 	}
 }
 
-// terminateServer asks the server to end, waits for its grace, and insists.
+// terminateServer asks the server to end, waits for the grace period, and then kills it.
 func (r *runner) terminateServer(why string) {
 	r.endReason = why
 	r.s.appendEvent("stopping", "reason="+why)
@@ -298,7 +298,7 @@ func (r *runner) terminateServer(why string) {
 	r.code = r.proc.exitStatus()
 }
 
-// awaitRunner waits until the session's server has ended, if it has one, and its log is complete.
+// awaitRunner waits until the session's runner, if any, has ended and the log is complete.
 func (s *session) awaitRunner() {
 	s.mu.Lock()
 	r := s.run

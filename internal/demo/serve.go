@@ -18,7 +18,7 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// What is said to visitors, and to who has started the cluster.
+// The messages to visitors, and to the process that has started the cluster.
 const (
 	greetingPrefix = "cscs demo "
 	stayWord       = "stays\n"
@@ -26,18 +26,18 @@ const (
 	takenWord      = "taken"
 )
 
-// greetingLine is what a visitor hears first: of which version the cluster is.
+// greetingLine returns the line that a visitor receives first: the version of the cluster.
 func greetingLine() string { return greetingPrefix + slurm.ScriptSum() + "\n" }
 
-// OtherVersionError tells that the cluster that is there was made by another version of cscs.
+// OtherVersionError reports that another version of cscs runs the cluster.
 type OtherVersionError struct{ Dir string }
 
 func (e *OtherVersionError) Error() string {
 	return "a demo of another version of cscs is at work (in " + e.Dir + "): end its sessions with that one's cscs stop --all, and try again"
 }
 
-// A door counts a cluster's visitors: each has a connection to it open. Nothing is said
-// over it that is worth anything; the door lets nobody into the cluster.
+// A door counts a cluster's visitors: each holds a connection to it. Nothing secret passes the
+// door, and it gives no access to the cluster.
 type door struct {
 	listener net.Listener
 	cluster  *Cluster
@@ -46,22 +46,21 @@ type door struct {
 
 	mu       sync.Mutex
 	visitors map[net.Conn]bool
-	leaving  []net.Conn // who has said so, and waits for the end
+	leaving  []net.Conn // have ended their visit and wait for the answer
 	visited  bool
-	kept     bool // for as long as its process likes
+	kept     bool // the cluster needs no visitors (Serve)
 	ending   bool
-	ended    chan struct{} // closed when all is over
+	ended    chan struct{} // closed when everything has ended
 }
 
-// errTaken tells that another process is the cluster of this place.
+// errTaken reports that another process runs the cluster of this place.
 var errTaken = errors.New(takenWord)
 
-// firstVisit is how long a cluster that nobody visits waits for the first.
+// firstVisit is how long a new cluster waits for its first visitor.
 const firstVisit = 20 * time.Second
 
-// openDoor makes the cluster of a place, in this process, which is it until the last visitor and
-// the last job have gone, or Shut is called. What a cluster that was killed has left is
-// tidied away before.
+// openDoor makes the cluster of a place in this process. The cluster ends with its last visitor
+// and its last job, or by Shut. First openDoor removes the files of a cluster that was killed.
 func (p Place) openDoor() (*door, error) {
 	if err := owndir.Make(p.Dir); err != nil {
 		return nil, err
@@ -71,7 +70,7 @@ func (p Place) openDoor() (*door, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case !got || !d.sameLock(): // or it is that of one that has just ended
+	case !got || !d.sameLock(): // or the lock is of a cluster that has just ended
 		_ = d.lock.Close()
 		return nil, errTaken
 	}
@@ -83,7 +82,7 @@ func (p Place) openDoor() (*door, error) {
 	return d, nil
 }
 
-// sameLock reports whether the lock is on the file that has its name.
+// sameLock reports whether the locked file is still the one at the lock's path.
 func (d *door) sameLock() bool {
 	named, err := os.Stat(d.lock.Path())
 	if err != nil {
@@ -95,6 +94,7 @@ func (d *door) sameLock() bool {
 
 func (d *door) makeCluster() error {
 	d.place.removeFiles()
+	// makeCluster starts the cluster, writes the place's files, and accepts visitors.
 	c, err := newCluster(d.place.Dir, func() { d.perhapsEnd() })
 	if err != nil {
 		return err
@@ -103,7 +103,7 @@ func (d *door) makeCluster() error {
 	if d.listener, err = net.Listen("tcp", "127.0.0.1:0"); err == nil { //nolint:noctx // it is done at once
 		err = d.cluster.writeClientConfig()
 	}
-	if err == nil { // last: who reads it finds all there
+	if err == nil { // last, so a process that reads it finds everything in place
 		file := d.place.filePath(doorFile)
 		if err = os.WriteFile(file+".new", []byte(d.listener.Addr().String()+"\n"), 0o600); err == nil {
 			err = os.Rename(file+".new", file)
@@ -123,7 +123,7 @@ func (d *door) makeCluster() error {
 	return nil
 }
 
-// removeFiles removes what is there but for the lock.
+// removeFiles removes everything at the place except the lock.
 func (p Place) removeFiles() {
 	entries, _ := os.ReadDir(p.Dir)
 	for _, e := range entries {
@@ -133,13 +133,13 @@ func (p Place) removeFiles() {
 	}
 }
 
-// Pauses after an accept that failed, as for want of descriptors.
+// Pauses after a failed accept, for example without free descriptors.
 const (
 	acceptPause    = 5 * time.Millisecond
 	acceptPauseMax = time.Second
 )
 
-// acceptVisitors lets visitors in until the listener is closed.
+// acceptVisitors accepts visitors until the listener is closed.
 func (d *door) acceptVisitors() {
 	pause := acceptPause
 	for {
@@ -169,7 +169,7 @@ func (d *door) acceptVisitors() {
 	}
 }
 
-// serveVisitor is one visitor, from coming to going.
+// serveVisitor serves one visitor until it leaves.
 func (d *door) serveVisitor(conn net.Conn) {
 	_, _ = io.WriteString(conn, greetingLine())
 	_, _ = io.Copy(io.Discard, conn)
@@ -182,7 +182,7 @@ func (d *door) serveVisitor(conn net.Conn) {
 	}
 }
 
-// closeLeaving lets those go who wait for the end.
+// closeLeaving answers the visitors that have left, and closes their connections.
 func (d *door) closeLeaving(word string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -193,7 +193,7 @@ func (d *door) closeLeaving(word string) {
 	d.leaving = nil
 }
 
-// perhapsEnd ends the cluster if nobody needs it; false: somebody does.
+// perhapsEnd ends the cluster unless something needs it. It reports whether nothing does.
 func (d *door) perhapsEnd() bool {
 	d.mu.Lock()
 	needed := d.kept || !d.visited || len(d.visitors) > 0 || d.cluster.ctl.hasJobs()
@@ -215,14 +215,14 @@ func (p Place) Serve() (c *Cluster, stop func(), err error) {
 	return d.cluster, d.Shut, nil
 }
 
-// keepAlive has the cluster live without visitors.
+// keepAlive keeps the cluster running without visitors.
 func (d *door) keepAlive() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.kept = true
 }
 
-// Shut ends the cluster, whoever needs it.
+// Shut ends the cluster, even if it has visitors or jobs, and waits for its end.
 func (d *door) Shut() {
 	d.mu.Lock()
 	if !d.ending {
@@ -233,14 +233,15 @@ func (d *door) Shut() {
 	<-d.ended
 }
 
-// endCluster takes everything away: the files first, so that nobody comes any more.
+// endCluster ends the cluster and removes its files. It removes the door's file first, so that
+// no new visitor comes.
 func (d *door) endCluster() {
 	defer close(d.ended)
 	_ = os.Remove(d.place.filePath(doorFile))
 	_ = d.listener.Close()
 	d.cluster.Close()
 	d.place.removeFiles()
-	// The lock last, and while it is held. (Windows removes no open file.)
+	// Remove the lock file last, while the lock is held. Windows cannot remove an open file.
 	held := os.Remove(d.place.filePath(lockFile))
 	_ = d.lock.Close()
 	if held != nil {
@@ -256,8 +257,8 @@ func (d *door) endCluster() {
 	}
 }
 
-// serveCluster is the process that is the cluster of a place. What it has to say to who has
-// started it goes to out, one line.
+// serveCluster runs the cluster of a place in this process. It writes one line to out, for the
+// process that has started it.
 func serveCluster(dir string, out io.WriteCloser) error {
 	d, err := Place{Dir: dir}.openDoor()
 	if err != nil {

@@ -11,30 +11,30 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// A session is one as the cluster has it: its directory, its events, its lease, its job.
+// A session is a session in the cluster: its directory, events, lease and job.
 type session struct {
 	c         *Cluster
 	id        string
 	dir       string
-	asked     *slurm.ParsedCall // its request
+	asked     *slurm.ParsedCall // the request
 	leaseTerm time.Duration
 	log       *serverLog
 
 	mu            sync.Mutex
 	events        []byte
-	changed       chan struct{}     // closed and renewed whenever something of this changes
-	exited        string            // the runner's last line; "": it has none yet
-	lastHeard     time.Time         // when somebody was heard of
-	leftOnPurpose bool              // who attended it went on purpose
-	clients       map[string]string // who attends it, by the nonce of their call
+	changed       chan struct{}     // closed and replaced whenever a field changes
+	exited        string            // the runner's last event; "": none yet
+	lastHeard     time.Time         // when a client last renewed the lease
+	leftOnPurpose bool              // the last client left on purpose
+	clients       map[string]string // the attached clients, by the nonce of their call
 	job           *job
-	kept          bool // the request waits by itself
+	kept          bool // the request waits without a client
 	run           *runner
 	removed       bool
 	journal       *os.File
 }
 
-// createSession makes the session of a request, and its directory.
+// createSession creates the session of a request, and its directory.
 func (c *Cluster) createSession(asked *slurm.ParsedCall) (*session, error) {
 	id := asked.Get("id")
 	s := &session{
@@ -74,7 +74,7 @@ func (s *session) appendEvent(kind string, fields ...string) {
 	})
 }
 
-// updateAndNotify changes something, and tells those who wait for it.
+// updateAndNotify calls f with the lock held, and wakes those who wait for a change.
 func (s *session) updateAndNotify(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,7 +83,7 @@ func (s *session) updateAndNotify(f func()) {
 	s.changed = make(chan struct{})
 }
 
-// lastEventKind is the kind of the last event.
+// lastEventKind returns the kind of the last event.
 func (s *session) lastEventKind() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,7 +92,7 @@ func (s *session) lastEventKind() string {
 	return kind
 }
 
-// listeningPort is the one on which its server has listened.
+// listeningPort returns the port on which the server last listened, or "".
 func (s *session) listeningPort() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,13 +109,13 @@ func (s *session) listeningPort() string {
 	return port
 }
 
-// readSessionFile is what the session says of itself.
+// readSessionFile returns the client's description of the session (session.json).
 func (s *session) readSessionFile() string {
 	b, _ := os.ReadFile(filepath.Join(s.dir, "session.json"))
 	return strings.TrimSuffix(string(b), "\n")
 }
 
-// renewLease renews the lease: one who attends it lives.
+// renewLease renews the lease for an attached client.
 func (s *session) renewLease(nonce, client string) {
 	s.updateAndNotify(func() {
 		s.lastHeard, s.leftOnPurpose = time.Now(), false
@@ -125,7 +125,8 @@ func (s *session) renewLease(nonce, client string) {
 	})
 }
 
-// removeClient: one attends it no more, on purpose if so.
+// removeClient removes a client. If purpose is set, the client left on purpose, which renews the
+// lease.
 func (s *session) removeClient(nonce string, purpose bool) {
 	s.updateAndNotify(func() {
 		delete(s.clients, nonce)
@@ -135,15 +136,15 @@ func (s *session) removeClient(nonce string, purpose bool) {
 	})
 }
 
-// remainingLease is for how long the lease still holds; false: for ever.
+// remainingLease returns how long the lease still holds. false: the session has no lease.
 func (s *session) remainingLease() (time.Duration, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return time.Until(s.lastHeard.Add(s.leaseTerm)), s.leaseTerm > 0
 }
 
-// checkAbandoned reports, when the job starts, whether nobody has been heard of since long
-// before, and for how many seconds.
+// checkAbandoned reports, when the job starts, whether the lease had expired long before. It
+// returns the seconds since a client last renewed it.
 func (s *session) checkAbandoned() (int, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,7 +152,7 @@ func (s *session) checkAbandoned() (int, bool) {
 	return int(unheard.Seconds()), s.leaseTerm > 0 && !s.leftOnPurpose && unheard > s.leaseTerm+min(s.leaseTerm, time.Minute)
 }
 
-// remove removes the session's directory, and the session.
+// remove removes the session and its directory.
 func (s *session) remove() {
 	s.log.close()
 	s.c.mu.Lock()
@@ -166,7 +167,7 @@ func (s *session) remove() {
 	_ = os.Remove(filepath.Dir(filepath.Dir(s.dir)))
 }
 
-// keepLog keeps what a client has not taken, unless another client has removed it all.
+// keepLog stores a log that a client has not received, unless the session has been removed.
 func (s *session) keepLog(text []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -175,7 +176,7 @@ func (s *session) keepLog(text []byte) {
 	}
 }
 
-// jobState is the line that tells what Slurm knows of the job.
+// jobState sends the line with Slurm's state of the job.
 func (k *call) jobState(s *session) {
 	s.mu.Lock()
 	j := s.job
@@ -187,7 +188,7 @@ func (k *call) jobState(s *session) {
 	k.writeLine("job", "job="+j.idString(), "info="+l.info)
 }
 
-// listSessions: the user's sessions.
+// listSessions answers the verb list: the user's sessions.
 func (k *call) listSessions() {
 	k.writeHello(filepath.Dir(k.c.sessionDir("x")))
 	k.c.mu.Lock()

@@ -11,7 +11,7 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// submitAndFollow: asks for the allocation, and follows.
+// submitAndFollow answers the verb submit: it requests the allocation, and follows the session.
 func (k *call) submitAndFollow() {
 	defer k.startLineReader()()
 	if k.Get("bootstrap") != "" {
@@ -55,7 +55,7 @@ func (k *call) submitAndFollow() {
 	k.followEvents(s, 0, false)
 }
 
-// partitionFields is what there is, as fields of a refusal.
+// partitionFields returns the partitions as fields of a refusal.
 func partitionFields() []string {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(partitions)) {
@@ -72,7 +72,7 @@ func partitionFields() []string {
 	return all
 }
 
-// lookAhead says what the node would not find.
+// lookAhead returns what the node would not find, or "".
 func (k *call) lookAhead() string {
 	plan, ok, err := planAhead(k.ParsedCall)
 	switch {
@@ -98,8 +98,8 @@ func (k *call) lookAhead() string {
 	return ""
 }
 
-// expandPath replaces a leading ~ by the user's home on this machine: what is named by it is
-// there. Empty is the cluster's home.
+// expandPath replaces a leading ~ by the user's home on this machine, where the named files are.
+// An empty path is the cluster's home.
 func (c *Cluster) expandPath(path string) string {
 	if path == "" {
 		return c.homeDir()
@@ -119,7 +119,7 @@ func absolutePath(dir, path string) string {
 	return filepath.Join(dir, path)
 }
 
-// takeUp is follow by itself: a client has come back.
+// takeUp answers the verb follow, for a client that has come back.
 func (k *call) takeUp() {
 	defer k.startLineReader()()
 	s := k.findSession()
@@ -138,7 +138,8 @@ func (k *call) takeUp() {
 	k.followEvents(s, k.Int("from"), granted)
 }
 
-// reportGone: the session's directory is not there any more. Without a job, a stop has been here.
+// reportGone reports that the session's directory is gone. If no job is active either, a stop has
+// removed it.
 func (k *call) reportGone() {
 	if len(k.c.ctl.activeJobsNamed(slurm.JobName(k.Get("id")))) == 0 {
 		k.writeLine("exited", "reason=asked", "code=", "message=")

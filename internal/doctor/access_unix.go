@@ -4,5 +4,5 @@ package doctor
 
 import "golang.org/x/sys/unix"
 
-// mayWrite asks whether we can put a file into a directory, without doing so.
+// mayWrite checks whether this process may create a file in a directory, without creating one.
 func mayWrite(dir string) error { return unix.Access(dir, unix.W_OK|unix.X_OK) }

@@ -1,10 +1,9 @@
-// Package doctor walks the way from this machine to a compute node, in order, and says of
-// each step whether it is good: what it saw and, as an error, what is wrong. What
-// the user is told of that, and what mends it, is internal/problem's to say; it
-// comes in as Config.Explain.
+// Package doctor checks each step between this machine and a compute node, in order. Each check
+// reports what it saw and, as an error, what is wrong. internal/problem has the texts for the
+// user and the fixes; the caller passes them in as Config.Explain.
 //
-// A check is looked at as soon as those are that it rests on; what rests on one that has failed
-// is skipped. All of them together take at most [Limit], whatever hangs.
+// A check starts when the checks that it depends on have ended. If one of them failed, it is
+// skipped. All checks together take at most [Limit], even if a file system or a host hangs.
 package doctor
 
 import (
@@ -17,93 +16,93 @@ import (
 	"github.com/alps-tunnel/cscs/internal/site"
 )
 
-// Limit is how long everything takes at most.
+// Limit is the longest time that all checks take together.
 const Limit = 20 * time.Second
 
-// A Status is what came of a check.
+// A Status is the outcome of a check.
 type Status string
 
-// What may come of it.
+// The outcomes of a check.
 const (
 	OK      Status = "ok"
-	Warning Status = "warning" // cscs gets along with it
+	Warning Status = "warning" // cscs can work with it
 	Failure Status = "failure"
-	Skipped Status = "skipped" // another that it rests on has failed, or could not be tried
+	Skipped Status = "skipped" // a check that it depends on failed or could not run
 )
 
-// A Result is one thing that a check has seen. Its JSON is a contract with whoever reads it.
+// A Result is one thing that a check has seen. Its JSON form is stable: scripts read it.
 type Result struct {
 	V       int       `json:"v"`
 	Time    time.Time `json:"time"`
 	Check   string    `json:"check"`
-	Host    string    `json:"host,omitempty"` // that it is about
+	Host    string    `json:"host,omitempty"` // the host that it is about
 	Status  Status    `json:"status"`
 	Seen    string    `json:"seen"`              // one line
-	Problem string    `json:"problem,omitempty"` // its ID in the catalogue
-	Hint    string    `json:"hint,omitempty"`    // what mends it, a line for each step
-	Fix     string    `json:"fix,omitempty"`     // the one of them that can be pasted
+	Problem string    `json:"problem,omitempty"` // the problem's ID in the catalogue
+	Hint    string    `json:"hint,omitempty"`    // the fix, one line for each step
+	Fix     string    `json:"fix,omitempty"`     // the part of Hint that can be pasted
 	Code    *int      `json:"code,omitempty"`    // the exit code of a command that meets the problem
 	Took    float64   `json:"took"`              // seconds
 
-	Err error `json:"-"` // what was wrong
+	Err error `json:"-"` // what is wrong
 }
 
-// An Explanation is an error as the user is told it.
+// An Explanation is an error in the words for the user.
 type Explanation struct {
 	ID, Message, Hint, Fix string
 	Code                   int
 }
 
-// A CheckTarget is what is known of the way before anybody is asked.
+// A CheckTarget is the route as the configuration has it, before any host is contacted.
 type CheckTarget struct {
-	Hosts []site.Host // to the login node; none if HostsErr
+	Hosts []site.Host // up to the login node; none if HostsErr is set
 
-	HostsErr error // of the configurations
-	KeyErr   error // of the keys; then there are neither Keys nor Hops
-	KnownErr error // of the known_hosts files; then there are no Hops
+	HostsErr error // error of the configuration files
+	KeyErr   error // error of the keys; then Keys and Hops are empty
+	KnownErr error // error of the known_hosts files; then Hops is empty
 
 	Keys    []*key.Identity  // one for each host
-	Known   []chain.HostKeys // likewise
-	Hops    []chain.Hop      // likewise
+	Known   []chain.HostKeys // one for each host
+	Hops    []chain.Hop      // one for each host
 	Options chain.Options
-	Note    []error // what the known_hosts files are warned of
+	Note    []error // warnings about the known_hosts files
 
 	NodeHop func(node string, keys chain.HostKeys) chain.Hop
 }
 
-// Config is what the doctor looks at.
+// Config is the input of Run.
 type Config struct {
-	Account string // that the user has chosen; may be empty
+	Account string // the account that the user has chosen; may be empty
 	Target  func(context.Context) CheckTarget
 	Explain func(error) Explanation
 
 	SSHDir    string      // ~/.ssh
-	SSHConfig string      // the user's own
+	SSHConfig string      // the user's ssh config
 	Settings  string      // config.toml; may be empty
-	StateDir  string      // where records and logs are kept
-	Ports     []int       // local ones that servers usually get
-	MustHave  bool        // and these are no mere wish
+	StateDir  string      // of the records and logs
+	Ports     []int       // the local ports that servers usually get
+	MustHave  bool        // the user has requested these ports
 	CanOpen   func() bool // a browser
 	Now       func() time.Time
-	Lookup    func(ctx context.Context, network, host string) ([]netip.Addr, error) // nil: the system's
-	Limit     time.Duration                                                         // 0: the usual
+	Lookup    func(ctx context.Context, network, host string) ([]netip.Addr, error) // nil: the system's resolver
+	Limit     time.Duration                                                         // 0: the constant Limit
 }
 
-// A Check is one step of the way.
+// A check is one step of the route.
 type check struct {
 	name  string
-	after []string // that it rests on
+	after []string // the checks that it depends on
 	limit time.Duration
 	run   func(*diagnosis, context.Context) []finding
 }
 
-// A finding is what a check has seen.
+// A finding is one thing that a check has seen.
 type finding struct {
 	host        string
 	status      Status
-	seen        string // for err, its explanation says it
+	seen        string // empty if err says it
 	err         error
-	blockReason string // why what rests on it cannot be looked at, though it has not failed
+	blockReason string // if not empty: why dependent checks are skipped although this one has not failed
 }
 
 func okFinding(host, seen string) finding { return finding{host: host, status: OK, seen: seen} }
@@ -118,9 +117,8 @@ func skippedFinding(host, because string) finding {
 }
 func singleFinding(f finding) []finding { return []finding{f} }
 
-// Run looks at everything and tells each result, in the order of the way. It returns the
-// error that the worst of them stands for, which is the first failure: what comes after it rests
-// on it, or can wait. nil: there is none.
+// Run runs all checks and passes each result to tell, in the order of the route. It returns the
+// error of the first failure, on which later failures usually depend, or nil.
 func Run(ctx context.Context, cfg Config, tell func(Result)) error {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -128,7 +126,7 @@ func Run(ctx context.Context, cfg Config, tell func(Result)) error {
 	if cfg.Limit == 0 {
 		cfg.Limit = Limit
 	}
-	// What a check needs to see that its time is up, and to say so.
+	// A check needs the last second to describe its timeout.
 	ctx, cancel := context.WithTimeoutCause(ctx, cfg.Limit-time.Second, errTime)
 	defer cancel()
 	v := &diagnosis{cfg: cfg, over: map[string]chan struct{}{}, badChecks: map[string]string{}}
@@ -157,7 +155,7 @@ func Run(ctx context.Context, cfg Config, tell func(Result)) error {
 	return worst
 }
 
-// allChecks are all of them, in the order of the way.
+// allChecks returns all checks in the order of the route.
 func allChecks() []check {
 	const quick, shake = 5 * time.Second, shakeTime + time.Second/2
 	return []check{

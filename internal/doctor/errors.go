@@ -10,19 +10,19 @@ import (
 	"github.com/alps-tunnel/cscs/internal/key"
 )
 
-// ModeError tells that others may write what decides where ssh goes, or where passwords are
-// sent.
+// ModeError reports that other users may write a file that decides where ssh connects to, or where
+// passwords are sent.
 type ModeError struct {
 	Path string
 	Mode uint32 // permission bits
-	Fix  string // the command that mends it
+	Fix  string // the command that fixes it
 }
 
 func (e *ModeError) Error() string {
 	return fmt.Sprintf("others may write %s: its permissions are %#o", e.Path, e.Mode)
 }
 
-// UnwritableError tells that something of ours cannot be kept on this machine.
+// UnwritableError reports that cscs cannot store files on this machine.
 type UnwritableError struct {
 	Path string
 	Err  error
@@ -31,8 +31,8 @@ type UnwritableError struct {
 func (e *UnwritableError) Error() string { return fmt.Sprintf("cannot write in %s: %v", e.Path, e.Err) }
 func (e *UnwritableError) Unwrap() error { return e.Err }
 
-// SSHDirError tells that nothing new can be put beside ssh's configuration: no key that is
-// signed, no host key that is accepted.
+// SSHDirError reports that no file can be added to ssh's configuration directory: no signed key
+// and no accepted host key.
 type SSHDirError struct {
 	Path string
 	Err  error
@@ -41,11 +41,11 @@ type SSHDirError struct {
 func (e *SSHDirError) Error() string { return fmt.Sprintf("cannot write in %s: %v", e.Path, e.Err) }
 func (e *SSHDirError) Unwrap() error { return e.Err }
 
-// ClockError tells that this machine's clock is not right.
+// ClockError reports that this machine's clock is wrong.
 type ClockError struct {
-	Ahead time.Duration // of the other's, at least; less than 0: behind it
-	Of    string        // whose clock it was compared with
-	Guess bool          // by when a certificate was stored here, which may have been copied since
+	Ahead time.Duration // how far this machine's clock is ahead, at least; negative: behind
+	Of    string        // the owner of the other clock
+	Guess bool          // from the time of a certificate's file, which may be a copy
 }
 
 func (e *ClockError) Error() string {
@@ -67,10 +67,10 @@ func roundDuration(d time.Duration) time.Duration {
 	return d.Round(100 * time.Millisecond)
 }
 
-// ShutKeyError tells that the key has a passphrase, which the doctor was not given, or wrongly.
+// ShutKeyError reports that the key has a passphrase, and the doctor got none or a wrong one.
 type ShutKeyError struct {
 	Err    *key.PassphraseError
-	Locked bool // the agent, which could be given it, may be locked
+	Locked bool // the agent holds no keys and may be locked
 }
 
 func (e *ShutKeyError) Error() string {
@@ -81,12 +81,12 @@ func (e *ShutKeyError) Error() string {
 }
 func (e *ShutKeyError) Unwrap() error { return e.Err }
 
-// BareKeyError tells that the key has no certificate.
+// BareKeyError reports that the key has no certificate.
 type BareKeyError struct{ Path string }
 
 func (e *BareKeyError) Error() string { return "the key " + e.Path + " has no certificate" }
 
-// ExpiresError tells that the certificate will soon run out.
+// ExpiresError reports that the certificate expires soon.
 type ExpiresError struct {
 	Path  string
 	Until time.Time
@@ -96,8 +96,7 @@ func (e *ExpiresError) Error() string {
 	return fmt.Sprintf("the certificate of %s is valid only until %s", e.Path, e.Until.Local().Format("15:04"))
 }
 
-// PrincipalError tells that the certificate is for other users than the one that we are at
-// a host.
+// PrincipalError reports that the certificate is not valid for the user's name at a host.
 type PrincipalError struct {
 	Host, User string
 	For        []string
@@ -107,24 +106,24 @@ func (e *PrincipalError) Error() string {
 	return fmt.Sprintf("the certificate for %s is for %s, not for %s", e.Host, strings.Join(e.For, ", "), e.User)
 }
 
-// ManyKeysError tells that the agent holds more keys than a server lets a client try.
+// ManyKeysError reports that the agent holds more keys than a server lets a client try.
 type ManyKeysError struct {
 	Keys int
-	Only []ssh.PublicKey // of those that are chosen, what nobody has but the agent
+	Only []ssh.PublicKey // those of the chosen keys that only the agent has
 }
 
 func (e *ManyKeysError) Error() string {
 	return fmt.Sprintf("the agent holds %d keys: ssh would show them all, and a server hangs up after six (too many authentication failures)", e.Keys)
 }
 
-// LockedAgentError tells that the agent holds nothing, and does not say whether that is so.
+// LockedAgentError reports that the agent holds no keys or is locked. The agent does not tell which.
 type LockedAgentError struct{}
 
 func (e *LockedAgentError) Error() string { return "the agent holds no keys, or is locked" }
 
-// FamilyError tells that a host answers by one version of IP and not by the other.
+// FamilyError reports that a host answers by one IP version and not by the other.
 type FamilyError struct {
-	Host, Asked   string // the name that ssh was asked about, too
+	Host, Asked   string // Asked is the name in ssh's configuration
 	Family, Other string // "IPv6", "IPv4"
 	Addr          string
 	Err           error
@@ -135,7 +134,7 @@ func (e *FamilyError) Error() string {
 }
 func (e *FamilyError) Unwrap() error { return e.Err }
 
-// TalkError tells that the login shell's start-up files print something where nobody reads it.
+// TalkError reports that the login shell's start-up files print text in a shell without a terminal.
 type TalkError struct {
 	Host  string
 	Lines int
@@ -150,7 +149,7 @@ func (e *TalkError) Error() string {
 	return fmt.Sprintf("the start-up files of the login shell on %s print %s where no person reads them, which scp, sftp and rsync stumble over: %s", e.Host, lines, e.First)
 }
 
-// SlowShellError tells that the login shell takes long to begin.
+// SlowShellError reports that the login shell starts slowly.
 type SlowShellError struct {
 	Host string
 	Took time.Duration
@@ -160,7 +159,7 @@ func (e *SlowShellError) Error() string {
 	return fmt.Sprintf("the start-up files of the login shell on %s take %s", e.Host, roundDuration(e.Took))
 }
 
-// HomeFullError tells that there is little room left.
+// HomeFullError reports that the home file system is almost full.
 type HomeFullError struct {
 	Path string
 	Used int // percent
@@ -170,9 +169,9 @@ func (e *HomeFullError) Error() string {
 	return fmt.Sprintf("the file system of %s is full to %d%%", e.Path, e.Used)
 }
 
-// PartitionError tells that Slurm starts nothing.
+// PartitionError reports that Slurm starts no jobs.
 type PartitionError struct {
-	Name  string // of the default one; "": of all
+	Name  string // the default partition; "": all partitions
 	Where string // the login node
 }
 
@@ -183,9 +182,9 @@ func (e *PartitionError) Error() string {
 	return "no partition is up and has a node that is"
 }
 
-// AccountError tells that jobs have no account to be charged to.
+// AccountError reports that jobs have no account to be charged to.
 type AccountError struct {
-	Account string // that was chosen; "": none is needed to be
+	Account string // the chosen account; may be empty
 	Known   []string
 	Where   string // the login node
 }
@@ -197,7 +196,7 @@ func (e *AccountError) Error() string {
 	return "the account " + e.Account + " is none of yours on this cluster"
 }
 
-// QuotaError tells that there is no room for another login or job.
+// QuotaError reports that a limit allows no further login or job.
 type QuotaError struct {
 	What, Where string // "login", "daint"
 	Now, Most   int
@@ -207,10 +206,10 @@ func (e *QuotaError) Error() string {
 	return fmt.Sprintf("you have %d of the %d %ss that you may have at once on %s", e.Now, e.Most, e.What, e.Where)
 }
 
-// ClosedNodeError tells that a node is closed though a job of the user's runs there.
+// ClosedNodeError reports that a node refuses SSH although a job of the user runs there.
 type ClosedNodeError struct {
 	Node, Job string
-	Why       string // as the user is told Err
+	Why       string // Err in the words for the user
 	Err       error
 }
 

@@ -25,7 +25,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/sshconfig"
 )
 
-// checkConfig: what cscs and ssh are told about the way.
+// checkConfig reads the route from the configuration of cscs and ssh.
 func (v *diagnosis) checkConfig(ctx context.Context) []finding {
 	v.target = v.cfg.Target(ctx)
 	if v.target.HostsErr != nil {
@@ -38,12 +38,12 @@ func (v *diagnosis) checkConfig(ctx context.Context) []finding {
 	return singleFinding(okFinding("", "the way is "+strings.Join(names, ", then ")))
 }
 
-// checkFiles: what others may write, and whether we can.
+// checkFiles checks that other users cannot write the configuration, and that cscs can write.
 func (v *diagnosis) checkFiles(context.Context) []finding {
 	var found []finding
 	for _, f := range []struct{ path, fix string }{{v.cfg.SSHDir, "chmod 700 "}, {v.cfg.SSHConfig, "chmod 600 "}} {
 		info, err := os.Stat(f.path)
-		if err != nil || runtime.GOOS == "windows" { // what is not there does no harm, and Windows has other rules
+		if err != nil || runtime.GOOS == "windows" { // a missing file does no harm, and Windows has other rules
 			continue
 		}
 		if mode := info.Mode().Perm(); mode&0o022 != 0 {
@@ -60,7 +60,7 @@ func (v *diagnosis) checkFiles(context.Context) []finding {
 			found = append(found, warningFinding("", &SSHDirError{Path: v.cfg.SSHDir, Err: err}))
 		}
 	}
-	if err := tryRead(v.cfg.SSHConfig); err != nil { // ssh passes it over, and says nothing
+	if err := tryRead(v.cfg.SSHConfig); err != nil { // ssh ignores the file without a message
 		found = append(found, warningFinding("", &sshconfig.ReadError{File: v.cfg.SSHConfig, Err: err}))
 	}
 	if err := tryRead(v.cfg.knownHosts()); err != nil {
@@ -75,16 +75,16 @@ func (v *diagnosis) checkFiles(context.Context) []finding {
 	return found
 }
 
-// checkSettings: whether others may write config.toml, or put another in its place. Many systems
-// give each user a group of their own, and let it write: that is but a warning, unless an access
-// control list may let others write, too.
+// checkSettings checks whether other users may write or replace config.toml. Many systems give each
+// user a private group that may write: that is a warning only, unless an access control list may
+// let others write too.
 func (v *diagnosis) checkSettings() (found []finding) {
 	if v.cfg.Settings == "" || runtime.GOOS == "windows" {
 		return nil
 	}
 	for _, path := range []string{filepath.Dir(v.cfg.Settings), v.cfg.Settings} {
 		info, err := os.Stat(path)
-		if err != nil || info.IsDir() && info.Mode()&os.ModeSticky != 0 { // in such a one, only the owner replaces a file
+		if err != nil || info.IsDir() && info.Mode()&os.ModeSticky != 0 { // sticky: only the owner replaces a file
 			continue
 		}
 		e := &ModeError{Path: path, Mode: uint32(info.Mode().Perm()), Fix: "chmod go-w " + shellescape.Quote(path)}
@@ -98,17 +98,17 @@ func (v *diagnosis) checkSettings() (found []finding) {
 	return found
 }
 
-// knownHosts is where the user's known host keys usually are.
+// knownHosts returns the usual path of the user's known_hosts.
 func (c Config) knownHosts() string { return filepath.Join(c.SSHDir, "known_hosts") }
 
-// errNoFile: what should be a file is there, and is none.
+// errNoFile reports that a path leads to something other than a regular file.
 var errNoFile = errors.New("it is no regular file")
 
-// tryRead tries it, if it is there; a device, which is mostly the null one, is as good as nothing.
+// tryRead opens a file if it exists. It accepts a device, usually /dev/null, without opening it.
 func tryRead(file string) error {
 	info, err := os.Stat(file)
 	switch {
-	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOTDIR): // the second is the directory's fault
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOTDIR): // ENOTDIR: the directory's check reports it
 		return nil
 	case err != nil:
 		return regular.Reason(err)
@@ -124,7 +124,8 @@ func tryRead(file string) error {
 	return f.Close()
 }
 
-// tryWrite tries it: permissions say little of read-only and full file systems.
+// tryWrite writes and removes a file of 4 KiB. Permissions say little about read-only and full file
+// systems.
 func tryWrite(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return regular.Reason(err)
@@ -138,13 +139,13 @@ func tryWrite(dir string) error {
 	return errors.Join(regular.Reason(err), os.Remove(f.Name()))
 }
 
-// expiryNotice is when a certificate is worth renewing.
+// expiryNotice is the remaining validity below which a certificate is reported.
 const expiryNotice = 2 * time.Hour
 
-// checkKey: the one that is shown, and its certificate.
+// checkKey checks the key for each host, and its certificate.
 func (v *diagnosis) checkKey(ctx context.Context) []finding {
 	var shut *key.PassphraseError
-	if err := v.target.KeyErr; errors.As(err, &shut) { // as good as any, but not to be tried
+	if err := v.target.KeyErr; errors.As(err, &shut) { // the key may be good, but it cannot be tried
 		return singleFinding(finding{status: Warning, err: &ShutKeyError{Err: shut, Locked: !shut.Alone && v.mayBeLocked(ctx)}, blockReason: "the key's passphrase, which was not given"})
 	} else if err != nil {
 		found := singleFinding(failureFinding("", err))
@@ -185,8 +186,9 @@ func (v *diagnosis) checkKey(ctx context.Context) []finding {
 	return found
 }
 
-// clockOf guesses at this machine's clock by when a certificate was stored here: it cannot have
-// been before it was made. After it had run out, it can: by a copy, or from a backup.
+// clockOf estimates this machine's clock from the time of a certificate's file. A file older than
+// the certificate means that the clock is slow. A newer file proves nothing: it may be a copy or
+// from a backup.
 func clockOf(err error) error {
 	var early *key.NotYetValidError
 	if !errors.As(err, &early) {
@@ -206,11 +208,11 @@ func modificationTime(path string) (time.Time, bool) {
 	return info.ModTime(), true
 }
 
-// mostKeys is how many keys a client may show before an OpenSSH server hangs up, but for one
-// (sshd_config(5), MaxAuthTries).
+// mostKeys is how many keys a client can show before an OpenSSH server closes the connection. Its
+// limit is six tries (MaxAuthTries, sshd_config(5)).
 const mostKeys = 5
 
-// checkAgent: whether there is one, and what it holds.
+// checkAgent checks whether an agent runs, and how many keys it holds.
 func (v *diagnosis) checkAgent(ctx context.Context) []finding {
 	n, err := v.theirAgent().Count(ctx)
 	var shut *key.PassphraseError
@@ -237,25 +239,25 @@ func (v *diagnosis) theirAgent() key.Agent {
 	return key.FindAgent(v.target.Hosts[len(v.target.Hosts)-1].IdentityAgent)
 }
 
-// mayBeLocked reports whether the agent holds nothing, and whoever knows its password may know better.
+// mayBeLocked reports whether the agent holds no keys and may be locked.
 func (v *diagnosis) mayBeLocked(ctx context.Context) bool {
 	n, err := v.theirAgent().Count(ctx)
 	return err == nil && n == 0 && v.theirAgent().MayBeLocked(ctx)
 }
 
-// chosenOnly reports whether ssh shows all hosts of the way no key but those that are configured.
+// chosenOnly reports whether ssh shows every host of the route only the configured keys.
 func (v *diagnosis) chosenOnly() bool {
 	return !slices.ContainsFunc(v.target.Hosts, func(h site.Host) bool { return !h.IdentitiesOnly })
 }
 
-// onlyThere are the keys of the way that nobody has but the agent.
+// onlyThere returns the keys of the route that only the agent has.
 func (v *diagnosis) onlyThere() (only []ssh.PublicKey) {
 	for i, id := range v.target.Keys {
 		if !id.Agent || id.Path != "" && !strings.HasSuffix(id.Path, ".pub") || slices.Contains(v.target.Keys[:i], id) {
 			continue
 		}
 		pub := id.Signer.PublicKey()
-		if id.Cert != nil { // it may be held with its certificate and without
+		if id.Cert != nil { // the agent may hold it with and without its certificate
 			only, pub = append(only, id.Cert), id.Cert.Key
 		}
 		only = append(only, pub)
@@ -263,7 +265,7 @@ func (v *diagnosis) onlyThere() (only []ssh.PublicKey) {
 	return only
 }
 
-// checkPorts: whether servers can have those that they usually get here.
+// checkPorts checks whether local ports can be opened, and those that servers usually get.
 func (v *diagnosis) checkPorts(context.Context) []finding {
 	var found []finding
 	var free []string
@@ -277,7 +279,7 @@ func (v *diagnosis) checkPorts(context.Context) []finding {
 			}
 		case p == 0 || v.cfg.MustHave:
 			found = append(found, failureFinding("", err))
-		default: // the next free one is taken
+		default: // cscs takes the next free port
 			found = append(found, warningFinding("", err))
 		}
 	}
@@ -287,7 +289,7 @@ func (v *diagnosis) checkPorts(context.Context) []finding {
 	return found
 }
 
-// checkBrowser: whether there is one that can show itself.
+// checkBrowser checks whether a browser can be opened.
 func (v *diagnosis) checkBrowser(context.Context) []finding {
 	if !v.cfg.CanOpen() {
 		return singleFinding(warningFinding("", browser.ErrNoBrowser))

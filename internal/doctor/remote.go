@@ -14,16 +14,17 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// slowShell is how long start-up files may take; each command of ours pays for them.
+// slowShell is how long start-up files may take. Every command of cscs waits for them.
 const slowShell = 3 * time.Second
 
-// loginName is the login node, as messages call it.
+// loginName returns the login node's name for messages.
 func (v *diagnosis) loginName() string { return v.target.Hosts[len(v.target.Hosts)-1].Name }
 
-// checkShell: whether the login node runs our commands, and what its start-up files add.
+// checkShell checks whether the login node runs the remote half, and how long its start-up files
+// take.
 func (v *diagnosis) checkShell(ctx context.Context) []finding {
 	name := v.loginName()
-	// So that there is time for words when it hangs.
+	// A timeout of its own leaves time to report it.
 	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
 	defer cancel()
 	e, err := slurm.Examine(ctx, v.chain)
@@ -36,8 +37,8 @@ func (v *diagnosis) checkShell(ctx context.Context) []finding {
 		lines := strings.Split(e.Before, "\n")
 		found = append(found, warningFinding(name, &TalkError{Host: name, Lines: len(lines), First: lines[0]}))
 	}
-	// What the line takes is none of theirs: to open a session, to have the command begin, and three
-	// times for our script, which a connection that has carried little sends in so many parts (RFC 5681 §3.1).
+	// Five round trips are not the start-up files': one to open a session, one for the command, and three
+	// for the script, which a new connection sends in so many parts (RFC 5681, section 3.1).
 	if took := e.Began - 5*v.roundTrip; took > slowShell {
 		found = append(found, warningFinding(name, &SlowShellError{Host: name, Took: took}))
 	}
@@ -50,19 +51,19 @@ func (v *diagnosis) checkShell(ctx context.Context) []finding {
 	return found
 }
 
-// Of two clocks.
+// The differences between two clocks that are reported.
 const (
 	clockWarning = time.Minute
-	clockFailure = 5 * time.Minute // what munge(7), and so Slurm, allows between its hosts
+	clockFailure = 5 * time.Minute // munge(7), and so Slurm, allows this much between its hosts
 )
 
-// checkClock: this machine's, beside the login node's.
+// checkClock compares this machine's clock with the login node's.
 func (v *diagnosis) checkClock(context.Context) []finding {
 	e, name := v.exam, v.loginName()
 	if e.Now.IsZero() {
 		return singleFinding(skippedFinding(name, "it did not tell its time"))
 	}
-	// It looked at its clock at some moment between these two, by ours.
+	// The login node read its clock between these two times of this machine.
 	shift := time.Until(v.cfg.Now())
 	asked, answered := e.Asked.Add(shift), e.Answered.Add(shift)
 	var ahead time.Duration
@@ -82,10 +83,10 @@ func (v *diagnosis) checkClock(context.Context) []finding {
 	return singleFinding(okFinding(name, fmt.Sprintf("this machine's clock and its differ by less than %s", (answered.Sub(asked)+ahead.Abs()).Round(100*time.Millisecond)+100*time.Millisecond)))
 }
 
-// homeFullPercent is how much of a file system may be used.
+// homeFullPercent is the use of a file system from which on it is reported.
 const homeFullPercent = 97
 
-// checkHome: whether a session's files could be written there.
+// checkHome checks whether the home directory on the login node can be written.
 func (v *diagnosis) checkHome(context.Context) []finding {
 	e, name := v.exam, v.loginName()
 	switch {
@@ -97,7 +98,7 @@ func (v *diagnosis) checkHome(context.Context) []finding {
 	return singleFinding(okFinding(name, e.Home+" can be written"))
 }
 
-// checkSlurm: whether it is there, and answers.
+// checkSlurm checks whether Slurm is installed and answers.
 func (v *diagnosis) checkSlurm(context.Context) []finding {
 	e, name := v.exam, v.loginName()
 	switch {
@@ -111,7 +112,7 @@ func (v *diagnosis) checkSlurm(context.Context) []finding {
 	return singleFinding(okFinding(name, "Slurm "+e.Version))
 }
 
-// checkPartitions: whether any of them starts jobs.
+// checkPartitions checks whether a partition starts jobs.
 func (v *diagnosis) checkPartitions(context.Context) []finding {
 	var up []string
 	down := ""
@@ -136,7 +137,7 @@ func (v *diagnosis) checkPartitions(context.Context) []finding {
 	return singleFinding(okFinding(v.loginName(), "up: "+strings.Join(up, ", ")))
 }
 
-// checkAccount: to whom jobs are charged.
+// checkAccount checks that jobs have an account.
 func (v *diagnosis) checkAccount(context.Context) []finding {
 	e, name := v.exam, v.loginName()
 	if !e.Accounting {
@@ -154,7 +155,7 @@ func (v *diagnosis) checkAccount(context.Context) []finding {
 	return singleFinding(okFinding(name, "yours: "+strings.Join(known, ", ")))
 }
 
-// checkSessions: whether there is room for another login and another job.
+// checkSessions checks whether the limits allow another login and another job.
 func (v *diagnosis) checkSessions(context.Context) []finding {
 	e, name := v.exam, v.loginName()
 	var found []finding
@@ -196,7 +197,7 @@ func (v *diagnosis) checkSessions(context.Context) []finding {
 	return singleFinding(okFinding(name, fmt.Sprintf("logins there, this one too: %d%s; jobs: %d, of these sessions: %d", e.Logins, most, len(e.Jobs), ours)))
 }
 
-// checkNode: ssh to one on which a job of the user's runs.
+// checkNode logs in to a node where a job of the user runs.
 func (v *diagnosis) checkNode(ctx context.Context) []finding {
 	i := slices.IndexFunc(v.exam.Jobs, func(f slurm.Found) bool { return f.State == "RUNNING" && len(f.Nodes) > 0 })
 	if i < 0 {

@@ -16,28 +16,28 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// A diagnosis is one Run. What a check leaves behind for those that rest on it is theirs to
-// read once it is over.
+// A diagnosis is the state of one Run. A check leaves results in it for the checks that depend on
+// it, which read them after it has ended.
 type diagnosis struct {
 	cfg     Config
 	running conc.WaitGroup
-	over    map[string]chan struct{} // closed when the check is
+	over    map[string]chan struct{} // closed when the check has ended
 
 	mu        sync.Mutex
-	badChecks map[string]string // checks that failed, were skipped or bar others, with why: mostly the one that failed
+	badChecks map[string]string // checks whose dependents are skipped, with the original failure
 
-	target    CheckTarget   // of "config"
-	addrs     []netip.Addr  // of "names"
-	roundTrip time.Duration // there and back, of "tcp"
-	first     *chain.Chain  // of "ssh": to the first host; nil: it did not let us in
-	dialErr   error         // and why
-	chain     *chain.Chain  // of "login"
+	target    CheckTarget   // from "config"
+	addrs     []netip.Addr  // from "names"
+	roundTrip time.Duration // from "tcp"
+	first     *chain.Chain  // from "ssh": to the first host; nil: the login failed
+	dialErr   error         // the error of that login
+	chain     *chain.Chain  // from "login"
 	exam      *slurm.Examination
 	examErr   error
-	closed    bool // guarded by mu: the visit is over
+	closed    bool // guarded by mu: the run is over
 }
 
-// close gives back what there is.
+// close waits for the checks and closes the chains.
 func (v *diagnosis) close() {
 	v.running.Wait()
 	v.mu.Lock()
@@ -50,7 +50,7 @@ func (v *diagnosis) close() {
 	}
 }
 
-// runCheck looks at one check when its turn has come, and makes results of what it saw.
+// runCheck waits for the checks that c depends on, runs c, and returns its results.
 func (v *diagnosis) runCheck(ctx context.Context, c check) []Result {
 	for _, name := range c.after {
 		<-v.over[name]
@@ -75,7 +75,7 @@ func (v *diagnosis) runCheck(ctx context.Context, c check) []Result {
 	return results
 }
 
-// failureCause is why, mostly the check that failed,  the first of those is not good.
+// failureCause returns the original failure of the first of those checks that is not good, or "".
 func (v *diagnosis) failureCause(names []string) string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -87,7 +87,7 @@ func (v *diagnosis) failureCause(names []string) string {
 	return ""
 }
 
-// An OvertimeError tells that a check did not come to an end.
+// An OvertimeError reports that a check did not end in time.
 type OvertimeError struct {
 	Check string
 	After time.Duration
@@ -97,11 +97,11 @@ func (e *OvertimeError) Error() string {
 	return fmt.Sprintf("%s: no answer within %s", e.Check, e.After.Round(100*time.Millisecond))
 }
 
-// errTime is the cause of the end of a check's time.
+// errTime is the cause of a context that ends with a check's time.
 var errTime = errors.New("its time is up")
 
-// runWithLimit runs the check until its time is up. One that does not heed that, as a file
-// system that hangs, is left behind.
+// runWithLimit runs a check until its time is up. If the check ignores that, for example on a file
+// system that hangs, its goroutine is left behind.
 func (v *diagnosis) runWithLimit(ctx context.Context, c check) []finding {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.limit, errTime)
 	defer cancel()
@@ -113,7 +113,7 @@ func (v *diagnosis) runWithLimit(ctx context.Context, c check) []finding {
 		return found
 	case <-ctx.Done():
 	}
-	// What heeds it has words of its own for it.
+	// A check that heeds the end of its context describes the timeout itself.
 	grace := time.NewTimer(500 * time.Millisecond)
 	defer grace.Stop()
 	select {
@@ -124,10 +124,10 @@ func (v *diagnosis) runWithLimit(ctx context.Context, c check) []finding {
 	}
 }
 
-// newResult makes a finding what the user is told.
+// newResult turns a finding into a result with the words for the user.
 func (v *diagnosis) newResult(name string, f finding, took time.Duration) Result {
 	r := Result{V: 1, Time: v.cfg.Now().UTC(), Check: name, Host: f.host, Status: f.status, Seen: f.seen, Err: f.err, Took: took.Round(time.Millisecond).Seconds()}
-	if errors.Is(f.err, errTime) { // what it was waiting for, nobody says
+	if errors.Is(f.err, errTime) { // the error does not say what timed out
 		f.err = &OvertimeError{Check: name, After: took}
 	}
 	if f.err != nil {

@@ -18,19 +18,20 @@ import (
 	"github.com/alps-tunnel/cscs/forward/chain"
 )
 
-// dialTime is how long one host may take, so that it is told before the check's own time is up.
+// dialTime is the time for one host. It ends before that of the check, so that the host's own error
+// is reported.
 const dialTime = 4500 * time.Millisecond
 
-// shakeTime is the same for a handshake, of some eight round trips.
+// shakeTime is the time for an SSH handshake, which takes about eight round trips.
 const shakeTime = 8 * time.Second
 
-// connectError is the error of the chain for a first host that cannot be reached.
+// connectError returns the chain's error for a first host that cannot be reached.
 func (v *diagnosis) connectError(err error) error {
 	h := v.target.Hosts[0]
 	return &chain.DialError{Hop: h.Name, Addr: h.Addr(), Phase: chain.PhaseConnect, Err: err}
 }
 
-// checkNames: the addresses of the first host.
+// checkNames looks up the addresses of the first host.
 func (v *diagnosis) checkNames(ctx context.Context) []finding {
 	h := v.target.Hosts[0]
 	network := "ip" + strings.TrimPrefix(v.target.Options.Network, "tcp")
@@ -53,15 +54,15 @@ func (v *diagnosis) checkNames(ctx context.Context) []finding {
 	return singleFinding(okFinding(h.Name, h.HostName+" is "+strings.Join(is, ", ")))
 }
 
-// A family is the addresses of one version of IP.
+// A family is the addresses of one IP version.
 type family struct {
 	name string
-	addr netip.Addr // the first
+	addr netip.Addr // the first address
 	err  error
 	took time.Duration
 }
 
-// checkTCP: whether the first host's port answers, by each version of IP that it has.
+// checkTCP connects to the first host's port by each IP version that the host has.
 func (v *diagnosis) checkTCP(ctx context.Context) []finding {
 	h := v.target.Hosts[0]
 	families := map[string]*family{}
@@ -101,7 +102,7 @@ func (v *diagnosis) checkTCP(ctx context.Context) []finding {
 	}
 	var found []finding
 	for _, f := range order {
-		// A network that has no IPv6 says so at once, and nobody waits for it.
+		// A network without IPv6 reports so at once, and costs no time.
 		if f.err != nil && !noRoute(f.err) {
 			found = append(found, warningFinding(h.Name, &FamilyError{Host: h.HostName, Asked: h.Asked, Family: f.name, Other: answers[0], Addr: f.addr.String(), Err: opReason(f.err)}))
 		}
@@ -112,7 +113,7 @@ func (v *diagnosis) checkTCP(ctx context.Context) []finding {
 	return singleFinding(okFinding(h.Name, fmt.Sprintf("port %d answers by %s", h.Port, strings.Join(answers, " and "))))
 }
 
-// opReason takes the address off an error of net's.
+// opReason returns the error inside an error of package net, without the address.
 func opReason(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) {
@@ -121,10 +122,10 @@ func opReason(err error) error {
 	return err
 }
 
-// errHostKeySeen ends a handshake of which enough was seen.
+// errHostKeySeen ends a handshake after the host key.
 var errHostKeySeen = errors.New("the host key was seen")
 
-// A hostKeyProbe is at a host's key only: nobody is to be let in.
+// A hostKeyProbe checks a host key and then ends the handshake, so no login follows.
 type hostKeyProbe struct{ chain.HostKeys }
 
 func (l hostKeyProbe) Check(ctx context.Context, host string, remote net.Addr, key ssh.PublicKey) error {
@@ -134,8 +135,8 @@ func (l hostKeyProbe) Check(ctx context.Context, host string, remote net.Addr, k
 	return errHostKeySeen
 }
 
-// firstHop is the first host; without a key, or a way to tell the host's, only as far as its
-// host key.
+// firstHop returns the hop to the first host. Without the user's key or known_hosts, that hop goes
+// only as far as the host key.
 func (v *diagnosis) firstHop() (chain.Hop, error) {
 	if len(v.target.Hops) > 0 {
 		return v.target.Hops[0], nil
@@ -145,7 +146,7 @@ func (v *diagnosis) firstHop() (chain.Hop, error) {
 	if err != nil {
 		return chain.Hop{}, err
 	}
-	signer, err := ssh.NewSignerFromKey(private) // it is shown to nobody
+	signer, err := ssh.NewSignerFromKey(private) // it is not shown to any host
 	hop := chain.Hop{Name: h.Name, Addr: h.Addr(), User: "nobody", Signer: signer, HostKeyAlias: h.HostKeyAlias, HostKeys: hostKeyProbe{anyKey{}}}
 	if len(v.target.Known) > 0 {
 		hop.HostKeys = hostKeyProbe{v.target.Known[0]}
@@ -153,14 +154,14 @@ func (v *diagnosis) firstHop() (chain.Hop, error) {
 	return hop, err
 }
 
-// anyKey is for a host whose key cannot be told.
+// anyKey accepts every host key. It is for a host whose key cannot be checked.
 type anyKey struct{}
 
 func (anyKey) Algorithms(string) []string                                   { return nil }
 func (anyKey) Check(context.Context, string, net.Addr, ssh.PublicKey) error { return nil }
 
-// checkSSH: whether the first host speaks it. What comes of its key and ours is for the next
-// checks to say.
+// checkSSH checks whether the first host speaks SSH. checkHostKey and checkAuth report the errors
+// of its host key and of the login.
 func (v *diagnosis) checkSSH(ctx context.Context) []finding {
 	h := v.target.Hosts[0]
 	hop, err := v.firstHop()
@@ -179,7 +180,7 @@ func (v *diagnosis) checkSSH(ctx context.Context) []finding {
 	return singleFinding(okFinding(h.Name, "it speaks ssh"))
 }
 
-// keepChain keeps a chain for those who come after, if there is one.
+// keepChain stores a chain for later checks. c may be nil.
 func (v *diagnosis) keepChain(at **chain.Chain, c *chain.Chain) {
 	if c == nil {
 		return
@@ -193,7 +194,7 @@ func (v *diagnosis) keepChain(at **chain.Chain, c *chain.Chain) {
 	*at = c
 }
 
-// checkHostKey: whether the first host is the one that it is said to be.
+// checkHostKey checks whether the first host has the expected key.
 func (v *diagnosis) checkHostKey(context.Context) []finding {
 	h := v.target.Hosts[0]
 	var wrong *chain.HostKeyError
@@ -209,19 +210,19 @@ func (v *diagnosis) checkHostKey(context.Context) []finding {
 	for _, n := range v.target.Note {
 		var passed *chain.PassedOverError
 		if errors.As(n, &passed) && passed.File == v.cfg.knownHosts() && passed.Line == 0 {
-			continue // "files" tells of it
+			continue // the check "files" reports it
 		}
 		found = append(found, warningFinding(h.Name, n))
 	}
 	return found
 }
 
-// checkAuth: whether the first host lets us in.
+// checkAuth checks whether the first host accepts the login.
 func (v *diagnosis) checkAuth(context.Context) []finding {
 	h := v.target.Hosts[0]
 	var late *chain.DialError
 	switch {
-	case errors.As(v.dialErr, &late) && late.Timeout(): // it was heard of before
+	case errors.As(v.dialErr, &late) && late.Timeout(): // the host answered before
 		return singleFinding(failureFinding(h.Name, &OvertimeError{Check: "auth", After: shakeTime}))
 	case v.dialErr != nil:
 		return singleFinding(failureFinding(h.Name, v.dialErr))
@@ -229,7 +230,7 @@ func (v *diagnosis) checkAuth(context.Context) []finding {
 	return singleFinding(okFinding(h.Name, "it lets "+h.User+" in"))
 }
 
-// checkLogin: the hosts behind the first, up to the login node.
+// checkLogin connects to the further hosts, up to the login node.
 func (v *diagnosis) checkLogin(ctx context.Context) []finding {
 	c := v.first
 	last := v.target.Hosts[len(v.target.Hosts)-1]

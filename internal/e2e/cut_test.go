@@ -22,7 +22,7 @@ import (
 const returnLimit = 4 * time.Second
 
 // replaceRest is the least age of a connection that another one replaces before it has been silent for 15 s
-// (docs/architecture.md, Stalls).
+// (docs/design/chain.md, Stalls).
 const replaceRest = 20 * time.Second
 
 // TestCutReturns: after a cut, each session answers at once, and a cut costs one more login at most. TCP sends again

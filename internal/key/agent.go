@@ -13,12 +13,11 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 )
 
-// An agentAddr is where an agent listens. It is dialled for each request: a
-// connection kept open for hours would miss that the agent was started again.
+// An agentAddr is the socket or pipe of an agent. It is dialled for each request, because a connection
+// that stays open for hours would miss a restart of the agent.
 type agentAddr string
 
-// agentOf is the agent that a Source names, or "" for none (ssh_config's
-// IdentityAgent).
+// agentOf returns the agent that ssh_config's IdentityAgent names, or "" for none.
 func agentOf(named string) agentAddr {
 	switch {
 	case named == "none":
@@ -36,13 +35,13 @@ func agentOf(named string) agentAddr {
 
 // heldKey is one key that an agent holds.
 type heldKey struct {
-	blob    []byte // by which the agent knows it
+	blob    []byte // identifies the key to the agent
 	pub     ssh.PublicKey
 	cert    *ssh.Certificate // nil for a bare key
 	comment string
 }
 
-// bareKey is the public key itself, out of its certificate.
+// bareKey returns the public key without its certificate.
 func (h heldKey) bareKey() ssh.PublicKey {
 	if h.cert != nil {
 		return h.cert.Key
@@ -50,7 +49,8 @@ func (h heldKey) bareKey() ssh.PublicKey {
 	return h.pub
 }
 
-// queryKeys asks the agent what it holds, for at most limit. What x/crypto cannot parse is left out.
+// queryKeys asks the agent for its keys, for at most limit. It leaves out those that x/crypto cannot
+// parse.
 func (a agentAddr) queryKeys(ctx context.Context, limit time.Duration) ([]heldKey, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, ErrAgentHangs)
 	defer cancel()
@@ -70,7 +70,7 @@ func (a agentAddr) queryKeys(ctx context.Context, limit time.Duration) ([]heldKe
 	return all, err
 }
 
-// withClient talks to the agent, and stops when ctx ends.
+// withClient calls talk with a client of the agent, and closes the connection when ctx ends.
 func (a agentAddr) withClient(ctx context.Context, talk func(agent.ExtendedAgent) error) error {
 	conn, err := dialAgent(ctx, string(a))
 	if err != nil {
@@ -91,7 +91,7 @@ func (a agentAddr) withClient(ctx context.Context, talk func(agent.ExtendedAgent
 	return nil
 }
 
-// opReason takes the address off an error of net's, which AgentError tells.
+// opReason removes the address from an error of net, since AgentError names the socket.
 func opReason(err error) error {
 	if op, ok := err.(*net.OpError); ok { //nolint:errorlint // only when it is the outermost
 		return op.Err
@@ -99,10 +99,10 @@ func opReason(err error) error {
 	return err
 }
 
-// agentSigner signs with a key that an agent holds, and shows it as pub.
+// agentSigner signs with a key that an agent holds. It presents pub, which may be a certificate.
 type agentSigner struct {
 	agent agentAddr
-	blob  []byte // what the agent knows the key by
+	blob  []byte // identifies the key to the agent
 	pub   ssh.PublicKey
 }
 
@@ -112,8 +112,8 @@ func (s *agentSigner) Sign(rand io.Reader, data []byte) (*ssh.Signature, error) 
 	return s.SignWithAlgorithm(rand, data, "")
 }
 
-// SignWithAlgorithm implements ssh.AlgorithmSigner. It may take as long as the
-// agent's user takes to confirm (ssh-add -c) or to touch a token.
+// SignWithAlgorithm implements ssh.AlgorithmSigner. It has no timeout: the agent may ask its user to
+// confirm (ssh-add -c) or to touch a token.
 func (s *agentSigner) SignWithAlgorithm(_ io.Reader, data []byte, algorithm string) (sig *ssh.Signature, err error) {
 	var flags agent.SignatureFlags
 	switch algorithm {
@@ -129,8 +129,8 @@ func (s *agentSigner) SignWithAlgorithm(_ io.Reader, data []byte, algorithm stri
 	return sig, err
 }
 
-// findHeldKey finds the key among what the agent holds: the bare one first, for
-// that is what any certificate can be shown with.
+// findHeldKey returns the agent's entry for key. It prefers the bare key, which can be presented with
+// any certificate.
 func findHeldKey(all []heldKey, key ssh.PublicKey) (heldKey, bool) {
 	var found heldKey
 	var ok bool
@@ -146,8 +146,8 @@ func findHeldKey(all []heldKey, key ssh.PublicKey) (heldKey, bool) {
 	return found, ok
 }
 
-// certificatesFor are the user certificates that the agent holds: for key, or
-// for any if that is nil.
+// certificatesFor returns the user certificates that the agent holds for key, or for any key if key is
+// nil.
 func certificatesFor(all []heldKey, key ssh.PublicKey) (certs []certFile) {
 	for _, h := range all {
 		if h.cert != nil && h.cert.CertType == ssh.UserCert &&

@@ -9,10 +9,11 @@ import (
 	"github.com/alps-tunnel/cscs/internal/peer"
 )
 
-// Without SSH_AUTH_SOCK there is no agent.
+// defaultAgent is empty: without SSH_AUTH_SOCK there is no agent.
 const defaultAgent agentAddr = ""
 
-// dialAgent refuses an agent that another user runs: it could be given a key.
+// dialAgent connects to the agent. It refuses an agent of another user, except root, since Add may
+// send it a private key.
 func dialAgent(ctx context.Context, socket string) (net.Conn, error) {
 	return peer.DialSocket(ctx, socket, peer.Root)
 }

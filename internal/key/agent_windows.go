@@ -7,7 +7,7 @@ import (
 	"github.com/Microsoft/go-winio"
 )
 
-// OpenSSH for Windows runs its agent as a service, which is always there.
+// defaultAgent is the pipe of OpenSSH for Windows, whose agent is a service of the system.
 const defaultAgent agentAddr = `\\.\pipe\openssh-ssh-agent`
 
 func dialAgent(ctx context.Context, pipe string) (net.Conn, error) {

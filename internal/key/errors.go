@@ -10,12 +10,12 @@ import (
 	"al.essio.dev/pkg/shellescape"
 )
 
-// SignCommand is the way to a key that is valid for a day.
+// SignCommand is the command that gets a key that is valid for a day.
 const SignCommand = "cscs key sign"
 
-// MissingError says that there is no key.
+// MissingError reports that no key was found.
 type MissingError struct {
-	Looked []string // where, in order, in words fit for a message
+	Looked []string // the places, in order, in words fit for a message
 	Fix    string   // the command that gets one
 }
 
@@ -26,13 +26,13 @@ func (e *MissingError) Error() string {
 	return "find a key: none at " + strings.Join(e.Looked, ", ")
 }
 
-// HomeError says that the user's home directory is not known, where keys are.
+// HomeError reports that the home directory, which contains the keys, is not known.
 type HomeError struct{ Err error }
 
 func (e *HomeError) Error() string { return "find a key: " + e.Err.Error() }
 func (e *HomeError) Unwrap() error { return e.Err }
 
-// ExpiredError says that the certificate has run out.
+// ExpiredError reports that the certificate has expired.
 type ExpiredError struct {
 	Path  string // of the certificate, or "the agent's certificate …"
 	Until time.Time
@@ -43,8 +43,8 @@ func (e *ExpiredError) Error() string {
 	return fmt.Sprintf("certificate %s expired at %s", e.Path, e.Until.Format(time.RFC3339))
 }
 
-// NotYetValidError says that the certificate's time has not come, which mostly
-// means that this machine's clock is slow.
+// NotYetValidError reports that the certificate is not valid yet. The usual cause is that this
+// machine's clock is slow.
 type NotYetValidError struct {
 	Path string
 	From time.Time
@@ -54,17 +54,17 @@ func (e *NotYetValidError) Error() string {
 	return fmt.Sprintf("certificate %s is not valid before %s (is this machine's clock right?)", e.Path, e.From.Format(time.RFC3339))
 }
 
-// UnfitError says that a certificate is good, and no good for what it is needed for here.
+// UnfitError reports a certificate that is in its time but cannot open a tunnel.
 type UnfitError struct {
-	Path string // of the certificate, or whose it is
+	Path string // of the key, or its name
 	Why  Unfitness
 }
 
-// An Unfitness is why.
+// An Unfitness is the reason of an UnfitError.
 type Unfitness string
 
-// The reasons. Servers let in nobody by a certificate without principals (sshd_config(5),
-// AuthorizedPrincipalsFile); for the others see OpenSSH's PROTOCOL.certkeys.
+// The reasons. No server admits a certificate without principals (sshd_config(5),
+// AuthorizedPrincipalsFile). For the others see OpenSSH's PROTOCOL.certkeys.
 const (
 	NoPrincipals  Unfitness = "is for no user, and lets nobody in"
 	NoForwarding  Unfitness = "does not permit port forwarding, without which there is no tunnel"
@@ -73,13 +73,13 @@ const (
 
 func (e *UnfitError) Error() string { return "the certificate of " + e.Path + " " + string(e.Why) }
 
-// PassphraseError says that an encrypted key stays shut.
+// PassphraseError reports that an encrypted key was not decrypted.
 type PassphraseError struct {
 	Path  string
-	Tries int    // wrong passphrases given; 0: nobody could be asked
-	Fix   string // the command that gives the key to the agent
-	Alone bool   // there is no agent yet that could be given it
-	Anew  string // after the last try, the command for who has forgotten it: another key in its place
+	Tries int    // wrong passphrases given; 0: the user could not be asked
+	Fix   string // the command that adds the key to the agent
+	Alone bool   // no agent answers that could hold the key
+	Anew  string // after the last try, the command that replaces the key, for a user who has forgotten the passphrase
 	Err   error
 }
 
@@ -92,31 +92,32 @@ func (e *PassphraseError) Error() string {
 
 func (e *PassphraseError) Unwrap() error { return e.Err }
 
-// ErrNoTerminal is why a PassphraseError came about without a question.
+// ErrNoTerminal is the cause of a PassphraseError if no passphrase could be asked for.
 var ErrNoTerminal = errors.New("it has a passphrase, and there is no terminal to ask for it")
 
-// UnaskedError says that a passphrase would have to be typed, and nobody can be asked.
+// UnaskedError reports that a passphrase is needed and the user cannot be asked.
 type UnaskedError struct {
 	Path string // of the key
-	Fix  string // the command to come again with, on a terminal
+	Fix  string // the command to repeat on a terminal
 }
 
 func (e *UnaskedError) Error() string {
 	return fmt.Sprintf("ask for a passphrase for key %s: there is no terminal to ask on", e.Path)
 }
 
-// maxTries is how often a passphrase is asked for, as by ssh (ssh_config(5), NumberOfPasswordPrompts).
+// maxTries is how often the program asks for a passphrase, as ssh does (ssh_config(5),
+// NumberOfPasswordPrompts).
 const maxTries = 3
 
-// recordFailedTry notes a passphrase that was wrong.
+// recordFailedTry counts a wrong passphrase.
 func (e *PassphraseError) recordFailedTry(err error) {
 	e.Tries, e.Err = e.Tries+1, err
-	if e.Tries == maxTries && isDefaultPath(e.Path) { // another may be for something else, too
+	if e.Tries == maxTries && isDefaultPath(e.Path) { // a key elsewhere may have other uses too
 		e.Anew = replacementCommand(e.Path)
 	}
 }
 
-// PermissionsError says that others may read a private key.
+// PermissionsError reports that other users may read a private key.
 type PermissionsError struct {
 	Path string
 	Mode uint32 // permission bits
@@ -127,12 +128,12 @@ func (e *PermissionsError) Error() string {
 	return fmt.Sprintf("read key %s: its permissions %#o let others read it", e.Path, e.Mode)
 }
 
-// FileError says that a file is not what it should be.
+// FileError reports that a file is not a usable key or certificate.
 type FileError struct {
 	Path  string
 	What  string // what is wrong, in words
-	Fix   string // a command, where there is one
-	Stray bool   // nothing of a key is in it, and no key of ours belongs there: it was named by mistake
+	Fix   string // a command, or ""
+	Stray bool   // the file contains no key and is not at the default path: the user named it by mistake
 	Err   error
 }
 
@@ -145,20 +146,20 @@ func (e *FileError) Error() string {
 
 func (e *FileError) Unwrap() error { return e.Err }
 
-// AgentError says that the agent, which is to sign, does not answer.
+// AgentError reports that a request to an agent failed or got no answer.
 type AgentError struct {
 	Socket string
 	Err    error
 }
 
-// ErrAgentHangs is why an AgentError came about with an agent that is there and says nothing.
+// ErrAgentHangs is the cause of an AgentError if the agent did not answer in time.
 var ErrAgentHangs = errors.New("it gives no answer")
 
 func (e *AgentError) Error() string { return fmt.Sprintf("ask agent %s: %v", e.Socket, e.Err) }
 func (e *AgentError) Unwrap() error { return e.Err }
 
-// addToAgent is the command that gives a key to the agent: ours, for as long as its
-// certificate lives, or for a bare key the one that CSCS's documentation gives.
+// addToAgent returns the command that adds a key to the agent. For a certified key that is ours, which
+// limits the lifetime to the certificate's. For a bare key it is the command in CSCS's documentation.
 func addToAgent(path string, certified bool) string {
 	if !certified {
 		return "ssh-add -t 1d " + shellescape.Quote(path)
@@ -166,8 +167,8 @@ func addToAgent(path string, certified bool) string {
 	return "cscs key agent" + IdentityFlag(path)
 }
 
-// IdentityFlag names the key at path to another command of ours, with a space before it; "" for the
-// usual one.
+// IdentityFlag returns the flag that names the key at path to another command of ours, after a space,
+// or "" for the default path.
 func IdentityFlag(path string) string {
 	if isDefaultPath(path) {
 		return ""
@@ -175,7 +176,7 @@ func IdentityFlag(path string) string {
 	return " --identity " + shellescape.Quote(path)
 }
 
-// isDefaultPath reports whether the key at path is the one that CSCS's tools make.
+// isDefaultPath reports whether path is the one that CSCS's tools write.
 func isDefaultPath(path string) bool {
 	is, err := DefaultPath()
 	if err != nil {

@@ -17,32 +17,31 @@ import (
 	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
-// A keyFile is a key as the file system has it. Of its parts only the public
-// key must be known.
+// A keyFile describes the files of one key.
 type keyFile struct {
-	private string // where its private key is or would be
-	exists  bool   // and whether it does
+	private string // path of the private key, which may not exist
+	exists  bool   // the private key file exists
 
 	pub      ssh.PublicKey // nil only if an old encrypted file has no .pub
 	comment  string
-	signer   ssh.Signer // nil if encrypted, or not there
+	signer   ssh.Signer // nil if encrypted, absent or unusable
 	unusable error      // why the private file cannot be used; the agent may have the key
 
 	certs []certFile
 }
 
 type certFile struct {
-	path       string // "" if the agent has it
+	path       string // "" if the agent holds it
 	cert       *ssh.Certificate
-	foundByKey bool // found by the key in it: once it is out of its time, it says nothing of the key
+	foundByKey bool // found by its key, not by its name: an expired one is no error
 }
 
-// errAbsent: there is neither a private nor a public file of that name.
+// errAbsent reports that neither a private nor a public file of the name exists.
 var errAbsent = errors.New("no such key")
 
-// readKey reads what there is under a name that is meant as a key: the private
-// file, its .pub or its -cert.pub. Where the certificate of that name is for a key of another
-// name, it is that key. It returns errAbsent if there is nothing.
+// readKey reads the files of a key. The name is that of the private file, the .pub or the -cert.pub. If
+// the certificate of that name certifies a key of another name, readKey returns that key. It returns
+// errAbsent if there is none.
 func readKey(named string, certificates []string) (*keyFile, error) {
 	k := &keyFile{private: named}
 	if base, ok := strings.CutSuffix(named, "-cert.pub"); ok {
@@ -71,7 +70,7 @@ func readKey(named string, certificates []string) (*keyFile, error) {
 			k.pub = cert.Key // an old encrypted file, without its .pub
 		case !bytes.Equal(cert.Key.Marshal(), k.pub.Marshal()):
 			if i > 0 {
-				continue // ssh_config's may be for another of its keys
+				continue // a CertificateFile may be for another IdentityFile
 			}
 			return nil, &FileError{
 				Path: path,
@@ -100,7 +99,7 @@ func (k *keyFile) readFiles() error {
 	return k.readPublic()
 }
 
-// readPrivate takes from the private file what it gives without a passphrase.
+// readPrivate reads what the private file reveals without a passphrase.
 func (k *keyFile) readPrivate() error {
 	data, mode, err := regular.Read(k.private)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -111,7 +110,7 @@ func (k *keyFile) readPrivate() error {
 	}
 	k.exists = true
 	if pub, comment, err := parsePublic(data); err == nil {
-		// The name says private, the content is a .pub: take it for what it is.
+		// The name is that of a private file, but the content is a .pub: use the content.
 		k.exists, k.pub, k.comment = false, pub, comment
 		if _, ok := pub.(*ssh.Certificate); ok {
 			cert, _, what := parseCertificate(data)
@@ -133,10 +132,10 @@ func (k *keyFile) readPrivate() error {
 		k.signer, k.pub = signer, signer.PublicKey()
 	case errors.As(err, &encrypted):
 		k.pub = encrypted.PublicKey
-	case bytes.Contains(data, []byte("-----BEGIN ENCRYPTED PRIVATE KEY-----")): // x/crypto opens no such key; ssh-keygen makes one of OpenSSH's of it
+	case bytes.Contains(data, []byte("-----BEGIN ENCRYPTED PRIVATE KEY-----")): // not in x/crypto; in ssh-keygen
 		k.unusable = &FileError{Path: k.private, What: "it is encrypted as PKCS #8, and cannot be opened from here", Fix: "ssh-keygen -p -f " + shellescape.Quote(k.private)}
 	default:
-		// A key on a token, say, which only an agent can use.
+		// A key on a token, for example, which only an agent can use.
 		k.unusable = &FileError{Path: k.private, What: "it is no private key that can be used from here", Err: err}
 	}
 	if open := tooOpen(mode); open != 0 {
@@ -146,8 +145,8 @@ func (k *keyFile) readPrivate() error {
 	return nil
 }
 
-// readPublic reads the .pub beside it, for the comment and, where the private
-// file does not tell it, the key.
+// readPublic reads the .pub file for the comment, and for the key if the private file does not reveal
+// it.
 func (k *keyFile) readPublic() error {
 	path := k.private + ".pub"
 	data, _, err := regular.Read(path)
@@ -160,7 +159,7 @@ func (k *keyFile) readPublic() error {
 	pub, comment, err := parsePublic(data)
 	if err != nil {
 		if k.pub != nil {
-			return nil // ssh does not need it either
+			return nil // ssh does not need the .pub either
 		}
 		return &FileError{Path: path, What: "it is not a public key"}
 	}
@@ -173,7 +172,7 @@ func (k *keyFile) readPublic() error {
 	return nil
 }
 
-// decryptPrivate opens the private file with a passphrase.
+// decryptPrivate decrypts the private file with a passphrase.
 func (k *keyFile) decryptPrivate(passphrase []byte) (ssh.Signer, error) {
 	data, _, err := regular.Read(k.private)
 	if err != nil {
@@ -182,7 +181,7 @@ func (k *keyFile) decryptPrivate(passphrase []byte) (ssh.Signer, error) {
 	return ssh.ParsePrivateKeyWithPassphrase(data, passphrase)
 }
 
-// readCertificate reads a user certificate (PROTOCOL.certkeys).
+// readCertificate reads a user certificate (PROTOCOL.certkeys) and its comment.
 func readCertificate(path string) (*ssh.Certificate, string, error) {
 	data, _, err := regular.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -217,8 +216,7 @@ func parseCertificate(data []byte) (cert *ssh.Certificate, comment, what string)
 	return cert, comment, ""
 }
 
-// parsePublic parses one line as in a .pub file; options, which authorized_keys
-// allows, have no place in it.
+// parsePublic parses one line of a .pub file. It rejects options, which only authorized_keys allows.
 func parsePublic(data []byte) (ssh.PublicKey, string, error) {
 	pub, comment, options, _, err := ssh.ParseAuthorizedKey(data)
 	if err == nil && len(options) > 0 {
@@ -227,8 +225,8 @@ func parsePublic(data []byte) (ssh.PublicKey, string, error) {
 	return pub, comment, err
 }
 
-// checkKeyFormat recognises files that are not private keys of OpenSSH's at all, and
-// says how they come about or what makes keys of them; nil: it may be one.
+// checkKeyFormat returns an error for a file that is no private key of OpenSSH's, with a command that
+// creates one if possible. It returns nil if the file may be a key.
 func checkKeyFormat(path string, data []byte) error {
 	switch text := bytes.TrimSpace(data); {
 	case len(text) == 0:
@@ -236,7 +234,7 @@ func checkKeyFormat(path string, data []byte) error {
 	case bytes.HasPrefix(text, []byte("PuTTY-User-Key-File")):
 		base := strings.TrimSuffix(path, ".ppk")
 		fix := "puttygen " + shellescape.Quote(base+".ppk") + " -O private-openssh -o " + shellescape.Quote(base)
-		if base == path { // its name is where it is looked for
+		if base == path { // the converted key needs this name
 			return &FileError{Path: path, What: "it is a key of PuTTY's", Fix: moveAway(path, ".ppk") + " && " + fix}
 		}
 		return &FileError{Path: path, What: "it is a key of PuTTY's: make one of OpenSSH's of it, and name that", Fix: fix}
@@ -246,8 +244,8 @@ func checkKeyFormat(path string, data []byte) error {
 	return nil
 }
 
-// newNotKeyError tells of a file with nothing of a key in it. Where ours belongs it is in the way; by
-// another name it is somebody's file, and was named by mistake.
+// newNotKeyError reports a file that contains no key. At the default path the file is in the way of a
+// new key. At any other path the user named it by mistake.
 func newNotKeyError(path, what string) *FileError {
 	if !isDefaultPath(path) {
 		return &FileError{Path: path, What: what, Stray: true}
@@ -255,7 +253,8 @@ func newNotKeyError(path, what string) *FileError {
 	return &FileError{Path: path, What: what, Fix: replacementCommand(path)}
 }
 
-// replacementCommand moves away what there is by the name of a key, and has another one made and signed there.
+// replacementCommand returns a command that moves the files of a key away and has a new key signed at
+// path.
 func replacementCommand(path string) string {
 	command := ""
 	for _, name := range []string{path, path + ".pub", path + "-cert.pub"} {
@@ -270,20 +269,20 @@ func moveAway(path, suffix string) string {
 	return "mv -i " + shellescape.Quote(path) + " " + shellescape.Quote(path+suffix)
 }
 
-// newUnreadableError tells of a file that is there and cannot be read, with what mends that.
+// newUnreadableError reports a file that exists but cannot be read, with a command that may fix that.
 func newUnreadableError(path string, err error) *FileError {
 	e := &FileError{Path: path, What: "it cannot be read", Err: regular.Reason(err)}
 	var special *regular.Error
 	switch {
 	case errors.As(err, &special) && special.Kind == "a directory":
 		e.What, e.Err, e.Fix = "it is a directory, not a key", nil, "rmdir "+shellescape.Quote(path)
-		if left, err := os.ReadDir(path); err != nil || len(left) > 0 { // ~/.ssh itself, say
+		if left, err := os.ReadDir(path); err != nil || len(left) > 0 { // such as ~/.ssh
 			e.What, e.Fix = "it is a directory: name a key in it, or move it away", "ls -A "+shellescape.Quote(path)
 		}
 	case errors.As(err, &special):
 		e.What, e.Err, e.Fix = "it is "+special.Kind+", not a key: name a file, or move it away", nil, "ls -l "+shellescape.Quote(path)
-	case runtime.GOOS == "windows": // which has no such command
-	case errors.Is(err, syscall.ENOTDIR): // above it there is a file: ~/.ssh itself, say
+	case runtime.GOOS == "windows": // these commands do not exist there
+	case errors.Is(err, syscall.ENOTDIR): // a directory above is a file, such as ~/.ssh
 		for path = filepath.Dir(path); ; path = filepath.Dir(path) {
 			if info, err := os.Lstat(path); err == nil && !info.IsDir() {
 				e.Fix = moveAway(path, ".away")
@@ -294,7 +293,7 @@ func newUnreadableError(path string, err error) *FileError {
 		}
 	case errors.Is(err, fs.ErrPermission):
 		e.Fix = "chmod u+rw " + shellescape.Quote(path)
-		if _, err := os.Lstat(path); err != nil { // what is in the way is above it
+		if _, err := os.Lstat(path); err != nil { // a directory above denies access
 			e.Fix = "chmod u+rwx " + shellescape.Quote(filepath.Dir(path))
 		}
 	}

@@ -11,14 +11,14 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// HalfError says that of a key there is the public half alone: no certificate makes it of use.
+// HalfError reports that only the public half of a key exists. No certificate makes such a key usable.
 type HalfError struct {
 	Path string // where the private half belongs
-	Link string // where that leads instead, if it is a link to nothing
-	Fix  string // the command that makes room for a new key, and makes it; "" if Unasked
+	Link string // the target of Path, if that is a link to nothing
+	Fix  string // the command that removes the rest and makes a new key; "" if Unasked
 
-	// Unasked tells that there is a public half, and no agent could be asked for the private one:
-	// nothing of the key must be removed then.
+	// Unasked reports that a public half exists, but no agent could be asked for the private one. Then
+	// nothing of the key may be removed.
 	Unasked bool
 }
 
@@ -32,7 +32,8 @@ func (e *HalfError) Error() string {
 	return fmt.Sprintf("the private half of the key %s is nowhere: there is its public half alone, and no agent holds it", e.Path)
 }
 
-// newHalfError is the error for the key at path; asked tells that an agent has said that it does not hold it.
+// newHalfError returns the error for the key at path. asked says that an agent has answered that it
+// does not hold the key.
 func newHalfError(path string, asked bool) *HalfError {
 	e := &HalfError{Path: path}
 	var left []string
@@ -50,7 +51,7 @@ func newHalfError(path string, asked bool) *HalfError {
 	return e
 }
 
-// readDanglingLink is where a link leads at whose end there is nothing.
+// readDanglingLink returns the target of a symbolic link whose target does not exist.
 func readDanglingLink(path string) (to string, is bool) {
 	to, err := os.Readlink(path)
 	if err != nil {
@@ -60,11 +61,11 @@ func readDanglingLink(path string) (to string, is bool) {
 	return to, errors.Is(err, os.ErrNotExist)
 }
 
-// A Holder says whether an agent holds a key whose private half is in no file. The error is an
-// *AgentError: that cannot be told; or a *NoAgentError: there is none to ask.
+// A Holder reports whether an agent holds a key whose private half is in no file. The error is an
+// *AgentError if an agent gives no answer, or a *NoAgentError if there is none.
 type Holder func(ssh.PublicKey) (bool, error)
 
-// HeldBy asks these agents, when it is asked.
+// HeldBy returns a Holder that asks these agents at each call.
 func HeldBy(ctx context.Context, agents func(context.Context) []Agent) Holder {
 	return func(pub ssh.PublicKey) (held bool, failed error) {
 		failed = &NoAgentError{}
@@ -83,7 +84,7 @@ func HeldBy(ctx context.Context, agents func(context.Context) []Agent) Holder {
 	}
 }
 
-// checkHeld is what is wrong with a key whose private half is in no file: nothing if an agent holds it.
+// checkHeld returns an error for a key whose private half is in no file, or nil if an agent holds it.
 func (h Holder) checkHeld(path string, pub ssh.PublicKey) error {
 	if h == nil || pub == nil {
 		return newHalfError(path, false)

@@ -11,14 +11,14 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 )
 
-// Count is how many keys the agent holds. The error is a *NoAgentError or an *AgentError.
+// Count returns the number of keys in the agent. The error is a *NoAgentError or an *AgentError.
 func (a Agent) Count(ctx context.Context) (int, error) {
 	all, err := a.listKeys(ctx)
 	return len(all), err
 }
 
-// Certified returns what the agent has instead of files: the key whose certificate for a user is valid now, and for
-// the longest. Its Path is the comment by which the agent knows it. False: there is none.
+// Certified returns the agent's key whose user certificate is valid now and ends last. Its Path names
+// the key's comment in the agent. It returns false if there is none.
 func (a Agent) Certified(ctx context.Context, now time.Time) (State, bool) {
 	all, err := a.listKeys(ctx)
 	if err != nil {
@@ -44,10 +44,10 @@ func isOver(cert *ssh.Certificate, now time.Time) bool {
 	return !until.IsZero() && !now.Before(until)
 }
 
-// MayBeLocked reports whether an agent that holds no keys may only say so. A locked one refuses
-// all but to tell what it holds, which is nothing, and to be unlocked (draft-ietf-sshm-ssh-agent,
-// section 3.7). An OpenSSH's since 8.9 that is not lets a connection be bound to a session
-// (PROTOCOL.agent), here to one that nobody has; others cannot be told from one that is.
+// MayBeLocked reports whether an agent that lists no keys may be locked. A locked agent lists none and
+// refuses every request but unlock (draft-ietf-sshm-ssh-agent, section 3.7). An unlocked one of OpenSSH
+// since 8.9 accepts session-bind (PROTOCOL.agent), here for a session that does not exist. Other agents
+// look the same locked and unlocked.
 func (a Agent) MayBeLocked(ctx context.Context) bool {
 	if a.addr == "" {
 		return false
@@ -62,11 +62,10 @@ func (a Agent) MayBeLocked(ctx context.Context) bool {
 		_, err := client.Extension("session-bind@openssh.com", bind)
 		return err
 	})
-	return errors.Is(err, agent.ErrExtensionUnsupported) // which is how x/crypto words any refusal
+	return errors.Is(err, agent.ErrExtensionUnsupported) // x/crypto returns this for every refusal
 }
 
-// sessionBind is what binds a connection to an agent to the session of a host that was made up
-// for it.
+// sessionBind returns a session-bind request for a host key and a session made up for it.
 func sessionBind() ([]byte, error) {
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

@@ -14,21 +14,21 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 )
 
-// An Agent is one that holds keys for the user (ssh-agent).
+// An Agent holds keys for the user (ssh-agent).
 type Agent struct{ addr agentAddr }
 
-// FindAgent is the agent that ssh_config's IdentityAgent names, or "" for the
+// FindAgent returns the agent that ssh_config's IdentityAgent names. An empty name means the
 // environment's.
 func FindAgent(named string) Agent { return Agent{agentOf(named)} }
 
-// NoAgentError says that there is none to ask.
+// NoAgentError reports that there is no agent to ask.
 type NoAgentError struct{}
 
 func (e *NoAgentError) Error() string {
 	return "could not open a connection to your authentication agent: there is none"
 }
 
-// Holds says whether the agent holds a key, with or without a certificate. The error is a
+// Holds reports whether the agent holds a key, with or without a certificate. The error is a
 // *NoAgentError or an *AgentError.
 func (a Agent) Holds(ctx context.Context, pub ssh.PublicKey) (bool, error) {
 	all, err := a.listKeys(ctx)
@@ -43,9 +43,9 @@ func (a Agent) Holds(ctx context.Context, pub ssh.PublicKey) (bool, error) {
 	return false, nil
 }
 
-// RemoveExpired takes out of the agent the certificates of one key and one authority, those of
-// cert, that have expired; nil: none. All else may be the user's for other purposes. It returns the
-// names by which the agent knows them.
+// RemoveExpired removes from the agent the expired certificates of the same key and authority as cert.
+// A nil cert removes none. All others stay: the user may need them. It returns the comments of those
+// removed.
 func (a Agent) RemoveExpired(ctx context.Context, cert *ssh.Certificate, now time.Time) (removed []string, err error) {
 	all, err := a.listKeys(ctx)
 	if err != nil || cert == nil {
@@ -69,16 +69,15 @@ func (a Agent) RemoveExpired(ctx context.Context, cert *ssh.Certificate, now tim
 	return removed, err
 }
 
-// An Addition tells what Add did.
+// An Addition reports what Add did.
 type Addition struct {
 	Held   bool // the agent held the certificate: nothing was added or removed
-	Beside bool // the agent held the key, in a certificate or without; the constraints of that do not apply to what was added
+	Beside bool // the agent held the key, certified or bare; its constraints do not apply to what was added
 }
 
-// Add gives the agent a key and its certificate, to keep until the certificate ends. It removes a
-// certificate that this one renews: of the same key, authority, principals, options and extensions,
-// which ends earlier. An agent does not tell the lifetime and constraints of what it holds, and adding
-// that again replaces them. So Add adds nothing that the agent holds.
+// Add adds a key and its certificate to the agent, until the certificate ends. It removes each
+// certificate that this one renews (isRenewal). An agent does not reveal lifetimes and constraints, and
+// adding a key again replaces them. So Add adds nothing that the agent holds.
 func (a Agent) Add(ctx context.Context, private crypto.PrivateKey, cert *ssh.Certificate, comment string, now time.Time) (Addition, error) {
 	all, err := a.listKeys(ctx)
 	if err != nil {
@@ -96,8 +95,8 @@ func (a Agent) Add(ctx context.Context, private crypto.PrivateKey, cert *ssh.Cer
 		return Addition{Held: true}, nil // the bare key, without the constraints, would allow more
 	}
 	err = a.addr.withClient(ctx, func(client agent.ExtendedAgent) error {
-		// Both, as ssh-add does: with the bare key, a certificate that is renewed in its file
-		// can be shown without the agent being told.
+		// Add both, as ssh-add does. With the bare key, a certificate renewed in its file works without
+		// a visit to the agent.
 		var added []agent.AddedKey
 		if !slices.ContainsFunc(all, func(h heldKey) bool { return isSameKey(h.pub, cert.Key) }) {
 			added = append(added, agent.AddedKey{PrivateKey: private, Comment: comment, LifetimeSecs: lifetime})
@@ -121,7 +120,7 @@ func (a Agent) Add(ctx context.Context, private crypto.PrivateKey, cert *ssh.Cer
 	a.addr.forgetList(ctx)
 	var silent *AgentError
 	if errors.As(err, &silent) && ctx.Err() == nil {
-		err = &AgentRefusedError{Socket: silent.Socket, Err: silent.Err} // it has just answered
+		err = &AgentRefusedError{Socket: silent.Socket, Err: silent.Err} // it has just listed its keys
 	}
 	if err != nil {
 		return Addition{}, err
@@ -129,15 +128,15 @@ func (a Agent) Add(ctx context.Context, private crypto.PrivateKey, cert *ssh.Cer
 	return Addition{Beside: slices.ContainsFunc(all, func(h heldKey) bool { return isSameKey(h.bareKey(), cert.Key) })}, nil
 }
 
-// isRenewal reports whether cert serves all that old does, and for longer: the same key, authority,
-// principals, critical options and extensions.
+// isRenewal reports whether cert serves every purpose of old and ends later. Both have the same key,
+// authority, principals, critical options and extensions.
 func isRenewal(cert, old *ssh.Certificate) bool {
 	return old.CertType == cert.CertType && isSameKey(old.Key, cert.Key) && isSameKey(old.SignatureKey, cert.SignatureKey) &&
 		samePrincipals(old, cert) && maps.Equal(old.CriticalOptions, cert.CriticalOptions) && maps.Equal(old.Extensions, cert.Extensions) &&
 		old.ValidBefore < cert.ValidBefore
 }
 
-// isOfSamePair reports whether h is a certificate of the same key by the same authority.
+// isOfSamePair reports whether h's certificate and cert have the same key and authority.
 func (h heldKey) isOfSamePair(cert *ssh.Certificate) bool {
 	return isSameKey(h.cert.Key, cert.Key) && isSameKey(h.cert.SignatureKey, cert.SignatureKey)
 }
@@ -150,8 +149,8 @@ func samePrincipals(a, b *ssh.Certificate) bool {
 	return slices.Equal(sorted(a), sorted(b))
 }
 
-// AgentRefusedError says that an agent answers, and does not want to. A locked one holds
-// nothing and takes nothing, and does not say why (draft-ietf-sshm-ssh-agent, section 3.7).
+// AgentRefusedError reports that an agent answers but does not take the key. A locked agent does that
+// without giving a reason (draft-ietf-sshm-ssh-agent, section 3.7).
 type AgentRefusedError struct {
 	Socket string
 	Err    error

@@ -15,7 +15,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
-// DefaultPath is the key that CSCS's tools make: ~/.ssh/cscs-key.
+// DefaultPath returns the path at which CSCS's tools write the key: ~/.ssh/cscs-key.
 func DefaultPath() (string, error) {
 	home, err := os.UserHomeDir()
 	if err != nil {
@@ -24,26 +24,26 @@ func DefaultPath() (string, error) {
 	return filepath.Join(home, ".ssh", "cscs-key"), nil
 }
 
-// A State is what there is of one key, good or not.
+// A State describes one key, usable or not.
 type State struct {
 	Path        string        // of the private key; another than asked for if the certificate of that name is for it
-	Exists      bool          // it does
+	Exists      bool          // the private key file exists
 	Encrypted   bool          // it has a passphrase
-	Public      ssh.PublicKey // nil: not known
+	Public      ssh.PublicKey // nil if not known
 	Comment     string
-	Cert        *ssh.Certificate // nil: none; it fits the key
+	Cert        *ssh.Certificate // nil if none; it fits the key
 	CertPath    string
 	ValidAfter  time.Time // of the certificate; zero: always
-	ValidBefore time.Time // zero: for ever
+	ValidBefore time.Time // zero: forever
 
-	// Problem is what keeps it from being used now, with a certificate: nil for nothing.
-	// *MissingError, *HalfError, *AgentError, *ExpiredError, *NotYetValidError,
-	// *UnfitError, *PermissionsError, *FileError, *UncertifiedError.
+	// Problem is why the key cannot be used now with a certificate, or nil. It is one of *MissingError,
+	// *HalfError, *AgentError, *ExpiredError, *NotYetValidError, *UnfitError, *PermissionsError,
+	// *FileError and *UncertifiedError.
 	Problem error
 }
 
-// Inspect tells what there is under a key's name. Nobody is asked but, for a key whose private half
-// is in no file, held; nil: no agent holds it.
+// Inspect describes the key of a name. It calls held only for a key whose private half is in no file. A
+// nil held means that no agent holds the key.
 func Inspect(path string, now time.Time, held Holder) State {
 	s := State{Path: path, CertPath: path + "-cert.pub"}
 	k, err := readKey(path, nil)
@@ -56,7 +56,7 @@ func Inspect(path string, now time.Time, held Holder) State {
 		return s
 	case err != nil:
 		s.Problem = err
-		// What is wrong may be the certificate alone.
+		// Perhaps only the certificate is wrong.
 		k = &keyFile{private: path}
 		if k.readPrivate() != nil || k.readPublic() != nil {
 			return s
@@ -89,14 +89,13 @@ func Inspect(path string, now time.Time, held Holder) State {
 	return s
 }
 
-// checkPrivateHalf notes what is wrong with a key whose private half is in no file.
+// checkPrivateHalf sets Problem for a key whose private half is in no file.
 func (s *State) checkPrivateHalf(held Holder) error {
 	s.Problem = held.checkHeld(s.Path, s.Public)
 	return s.Problem
 }
 
-// Check says whether a key can be at path: not where there is something else than a file. The
-// error is a *FileError.
+// Check returns a *FileError if path is something other than a file, so that no key can be there.
 func Check(path string) error {
 	if err := regular.Check(path); errors.As(err, new(*regular.Error)) {
 		return newUnreadableError(path, err)
@@ -104,14 +103,13 @@ func Check(path string) error {
 	return nil
 }
 
-// UncertifiedError says that a key has no certificate, without which it opens nothing
-// at a site that has keys signed.
+// UncertifiedError reports a key without a certificate. A site that has keys signed does not accept it.
 type UncertifiedError struct{ Path string }
 
 func (e *UncertifiedError) Error() string { return "key " + e.Path + " has no certificate" }
 
-// ParseCertificate reads a user certificate, one line as in a -cert.pub file. The error
-// says in words what it is instead.
+// ParseCertificate parses a user certificate, one line as in a -cert.pub file. The error says what data
+// is instead.
 func ParseCertificate(data []byte) (*ssh.Certificate, error) {
 	cert, _, what := parseCertificate(data)
 	if what != "" {
@@ -120,19 +118,20 @@ func ParseCertificate(data []byte) (*ssh.Certificate, error) {
 	return cert, nil
 }
 
-// InTime says whether a certificate is good now: nil, *ExpiredError or *NotYetValidError.
+// InTime returns nil if the certificate is valid now, else an *ExpiredError or a *NotYetValidError
+// about path.
 func InTime(path string, cert *ssh.Certificate, now time.Time) error {
 	return inTime(certFile{path: path, cert: cert}, now)
 }
 
-// Until is when a certificate ends; zero: never.
+// Until returns when a certificate ends; zero means never.
 func Until(cert *ssh.Certificate) time.Time { return validBefore(cert) }
 
-// Open opens a private key, and asks for its passphrase if it has one, three times at
-// most. The passphrase is nil if there is none; whoever is given one clears it.
+// Open opens a private key. If the key has a passphrase, Open asks for it at most three times and
+// returns it. The caller clears the passphrase, which is nil if there is none.
 //
-// Errors: *MissingError, *PassphraseError, *PermissionsError, *FileError; the cause of ctx
-// if that ended.
+// Errors: *MissingError, *PassphraseError, *PermissionsError, *FileError; the cause of ctx if that
+// ended.
 func Open(ctx context.Context, path string, ask Prompter) (private crypto.PrivateKey, passphrase []byte, err error) {
 	k := &keyFile{private: path}
 	if err := k.readPrivate(); err != nil {
@@ -177,7 +176,7 @@ func Open(ctx context.Context, path string, ask Prompter) (private crypto.Privat
 	return nil, nil, failed
 }
 
-// passphrasePrompt asks for the passphrase of the key at path, after so many wrong ones.
+// passphrasePrompt returns the prompt for the key at path, after the given number of wrong answers.
 func passphrasePrompt(path string, wrong int) string {
 	q := fmt.Sprintf("Enter passphrase for key '%s': ", path)
 	if wrong > 0 {
@@ -186,7 +185,7 @@ func passphrasePrompt(path string, wrong int) string {
 	return q
 }
 
-// isSameKey says whether two keys are one.
+// isSameKey reports whether a and b are the same key.
 func isSameKey(a, b ssh.PublicKey) bool {
 	return a != nil && b != nil && bytes.Equal(a.Marshal(), b.Marshal())
 }

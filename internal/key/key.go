@@ -1,27 +1,27 @@
-// Package key finds what we show at the door: one key, and mostly the
-// certificate that a signing service has put over it for a day.
+// Package key finds the one key to offer to servers. In most cases it has a certificate that a
+// signing service issued for a day.
 //
-// Servers count each key that is offered and hang up after a few, so exactly one is chosen
-// here. The first of these that exists is it:
+// Servers count each key that they are offered and hang up after a few, so exactly one is chosen.
+// The first of these that exists is it:
 //
-//  1. the key named by --identity, and then nothing else is looked at;
-//  2. the IdentityFiles that a block of ~/.ssh/config sets for the host, in order, but for
-//     ssh's default names;
+//  1. the key of --identity, and then nothing else is considered;
+//  2. the IdentityFiles that a block of ~/.ssh/config sets for the host, in order, except ssh's
+//     default names;
 //  3. ~/.ssh/cscs-key with its certificate, where CSCS's tools put it;
 //  4. the IdentityFiles that ~/.ssh/config sets for every host ("Host *"), with a certificate;
 //  5. a certificate that the agent holds (not with IdentitiesOnly);
-//  6. the IdentityFiles of step 4 without a certificate, then ~/.ssh/cscs-key likewise;
+//  6. the IdentityFiles of step 4 without a certificate, then ~/.ssh/cscs-key without one;
 //  7. ssh's default names, ~/.ssh/id_ed25519 and so on, whether configured or not;
 //  8. the agent's key, if it holds a single one (not with IdentitiesOnly).
 //
 // Where no service signs keys, an IdentityFile for every host counts as one for the host.
 //
-// Among several with a certificate the first whose certificate is valid wins. If one has run
-// out and no other is valid, that is the error, and a bare key from further
-// down is not tried: it would be refused for a reason that nobody could guess.
+// Among several certified keys, the first whose certificate is valid wins. If one certificate has
+// expired and no other is valid, that is the error. A bare key from further down is not tried: the
+// server would refuse it for a reason that no user could guess.
 //
-// The private key may be in its file or in the agent. An encrypted file that
-// the agent holds as well is never asked for.
+// The private key may be in its file or in the agent. The program asks for no passphrase of a file
+// whose key the agent also holds.
 package key
 
 import (
@@ -34,58 +34,58 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// Source is where to look for a key.
+// Source says where to look for a key.
 type Source struct {
-	// Identity is the key that was named on the command line or the like: its
-	// private file, its .pub (the agent then holds the key) or its -cert.pub.
+	// Identity is the key that the user named, on the command line for example: its private file, its
+	// .pub (the agent then holds the key) or its -cert.pub.
 	Identity string
 
-	IdentityFiles    []string // of ssh_config, expanded; those that do not exist are passed over
+	IdentityFiles    []string // of ssh_config, expanded; those that do not exist are ignored
 	CertificateFiles []string // likewise; a certificate is used with the key that it was made for
-	Common           []string // those of both that are set for every host, and yield to a signed key
+	Common           []string // the files of both that are set for every host; a signed key precedes them
 
-	// IdentityAgent is the agent's socket, or on Windows its pipe: "" is the
-	// environment's SSH_AUTH_SOCK (or OpenSSH's own pipe), "none" none at all.
+	// IdentityAgent is the agent's socket, or on Windows its pipe. "" is the environment's
+	// SSH_AUTH_SOCK (or OpenSSH's own pipe), "none" is no agent.
 	IdentityAgent  string
-	IdentitiesOnly bool // of what the agent holds, use only what the files name
+	IdentitiesOnly bool // of the agent's keys, use only those that the files name
 
-	// Sealed has the file of an encrypted key not be opened, if its public half is known without
-	// that: whoever wants to sign calls Open before. For those who may not have to.
+	// Sealed leaves an encrypted key closed if its public half is known. It is for callers that may not
+	// have to sign; they call Identity.Open before they do.
 	Sealed bool
 
 	Dir string           // default: ~/.ssh
 	Now func() time.Time // default: time.Now
 }
 
-// Prompter asks the user. Without a terminal there is none: nil.
+// Prompter asks the user. It is nil without a terminal.
 type Prompter interface {
 	// ReadSecret shows the prompt, reads a line without echo and returns it.
 	ReadSecret(ctx context.Context, prompt string) ([]byte, error)
 }
 
-// Identity is the key that was chosen.
+// Identity is the chosen key.
 type Identity struct {
-	Signer ssh.Signer // shows the certificate, if there is one, else the key
+	Signer ssh.Signer // presents the certificate if there is one, else the key
 
-	Path        string // of the private key or, if the agent alone has it, of its .pub; "" if there is no file
+	Path        string // of the private key, or of its .pub if only the agent holds the key; "" if there is no file
 	CertPath    string // of the certificate; "" if there is none or the agent holds it
 	Comment     string
-	Fingerprint string // "SHA256:…", of the key, as ssh-keygen -l says it
+	Fingerprint string // "SHA256:…", of the key, as ssh-keygen -l prints it
 	Agent       bool   // the agent signs
 
 	Cert        *ssh.Certificate // nil for a bare key
 	Principals  []string         // the users that the certificate is for; empty without one
 	ValidAfter  time.Time        // zero: always
-	ValidBefore time.Time        // zero: for ever
+	ValidBefore time.Time        // zero: forever
 	Extensions  []string         // what the certificate permits, sorted: "permit-pty", …
 
-	sealed *sealedKey // nil: it signs
+	sealed *sealedKey // nil: the key can sign
 }
 
-// Sealed reports whether the key has to be opened before it signs.
+// Sealed reports whether the key must be opened before it can sign.
 func (id *Identity) Sealed() bool { return id.sealed != nil && id.sealed.isSealed() }
 
-// Open asks for the passphrase of a key that is sealed; of another it does nothing.
+// Open asks for the passphrase of a sealed key. For any other key it does nothing.
 //
 // Errors: *PassphraseError, *FileError; the cause of ctx if that ended.
 func (id *Identity) Open(ctx context.Context, ask Prompter) error {
@@ -95,7 +95,7 @@ func (id *Identity) Open(ctx context.Context, ask Prompter) error {
 	return id.sealed.open(ctx, ask)
 }
 
-// Principal is the certificate's user name if there is exactly one, and else "".
+// Principal returns the certificate's user name if there is exactly one, else "".
 func (id *Identity) Principal() string {
 	if len(id.Principals) == 1 {
 		return id.Principals[0]
@@ -103,8 +103,8 @@ func (id *Identity) Principal() string {
 	return ""
 }
 
-// SignPath is the path of the key for which to have another certificate signed, so that it takes
-// the place of this one; "" if it is in no file.
+// SignPath returns the path of the key to sign so that the new certificate replaces this one. It is ""
+// if the key is in no file.
 func (id *Identity) SignPath() string {
 	if base, ok := strings.CutSuffix(id.CertPath, certSuffix); ok {
 		return base
@@ -112,7 +112,7 @@ func (id *Identity) SignPath() string {
 	return strings.TrimSuffix(id.Path, ".pub")
 }
 
-// Name is the key as messages call it.
+// Name returns the name of the key for messages.
 func (id *Identity) Name() string {
 	for _, s := range []string{id.Path, id.Comment, id.Fingerprint} {
 		if s != "" {
@@ -122,8 +122,7 @@ func (id *Identity) Name() string {
 	return "the agent's key"
 }
 
-// Unfit says whether the certificate lets nobody in who could go anywhere: nil, as for a bare
-// key, or *UnfitError.
+// Unfit returns an *UnfitError if the certificate cannot open a tunnel. For a bare key it returns nil.
 func (id *Identity) Unfit() error {
 	if id.Cert == nil {
 		return nil
@@ -131,16 +130,15 @@ func (id *Identity) Unfit() error {
 	return Unfit(id.Name(), id.Cert)
 }
 
-// Load chooses a key; see the package's description for how. Use a Ring to load
-// for several hosts.
+// Load chooses a key as the package comment says. A Ring loads keys for several hosts.
 //
-// Errors: *MissingError, *HalfError, *ExpiredError, *NotYetValidError, *PassphraseError,
-// *PermissionsError, *FileError; the cause of ctx if that ended.
+// Errors: *MissingError, *HomeError, *HalfError, *ExpiredError, *NotYetValidError, *PassphraseError,
+// *PermissionsError, *FileError, *AgentError; the cause of ctx if that ended.
 func Load(ctx context.Context, from Source, ask Prompter) (*Identity, error) {
 	return new(Ring).Load(ctx, from, ask)
 }
 
-// attachSigner completes an identity by what signs and what certifies it.
+// attachSigner sets the signer and, unless it is nil, the certificate.
 func (id *Identity) attachSigner(signer ssh.Signer, cert *ssh.Certificate) (*Identity, error) {
 	id.Signer = signer
 	id.Fingerprint = ssh.FingerprintSHA256(signer.PublicKey())

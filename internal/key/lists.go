@@ -8,22 +8,22 @@ import (
 )
 
 const (
-	// queryTimeout is how long an agent may take that only looks into its memory; if that takes longer,
-	// it hangs. The doctor, which gives each check 5 s, is to report it.
+	// queryTimeout is the time for an agent that lists its keys without asking its user; a slower one
+	// hangs. The doctor gives each check 5 s and must have time to report it.
 	queryTimeout = 3 * time.Second
 
-	// UserTime is how long an agent may take that asks its user before it lists its keys, as
-	// password managers do. ssh itself waits forever.
+	// UserTime is the time for an agent that asks its user before it lists its keys, as password
+	// managers do. ssh itself waits forever.
 	UserTime = time.Minute
 
-	// noticeAfter is when the user learns that an agent is waited for.
+	// noticeAfter is the wait after which the user is told of it.
 	noticeAfter = 2 * time.Second
 )
 
-// Lists are what agents have listed for one command, each asked once: one that asks its user may
-// do so each time. A context carries them (In); without them an agent has 3 s each time.
+// Lists keeps the key lists of agents for one command and asks each agent once, since an agent may ask
+// its user each time. A context carries Lists (In); without them an agent has 3 s each time.
 type Lists struct {
-	// Waiting is called when an agent has not answered for 2 s. Then it has UserTime.
+	// Waiting is called if an agent has not answered for 2 s. The agent has UserTime in all.
 	Waiting func(socket string)
 
 	limit time.Duration // 0: UserTime; for tests
@@ -41,12 +41,12 @@ type agentList struct {
 
 type listsKey struct{}
 
-// In returns a context in which agents are asked by l; nil: by none, as without In.
+// In returns a context in which l keeps the lists of agents. A nil l keeps none, as without In.
 func (l *Lists) In(ctx context.Context) context.Context {
 	return context.WithValue(ctx, listsKey{}, l)
 }
 
-// listKeys returns what the agent holds, and asks it if it has not been asked before.
+// listKeys returns the keys that the agent holds. It asks the agent unless ctx's Lists has its list.
 func (a agentAddr) listKeys(ctx context.Context) ([]heldKey, error) {
 	all, _ := ctx.Value(listsKey{}).(*Lists)
 	if all == nil {
@@ -65,7 +65,7 @@ func (a agentAddr) listKeys(ctx context.Context) ([]heldKey, error) {
 	})
 	l.held, l.err = a.queryKeys(ctx, cmp.Or(all.limit, UserTime))
 	if !notice.Stop() {
-		<-noticed // what comes next may be printed, too
+		<-noticed // the caller may print next
 	}
 	l.done = ctx.Err() == nil
 	return l.held, l.err
@@ -83,7 +83,7 @@ func (l *Lists) listFor(a agentAddr) *agentList {
 	return l.byAgent[a]
 }
 
-// forgetList has the agent asked again: what it holds has changed.
+// forgetList makes the next listKeys ask the agent again, whose keys have changed.
 func (a agentAddr) forgetList(ctx context.Context) {
 	all, _ := ctx.Value(listsKey{}).(*Lists)
 	if all == nil {

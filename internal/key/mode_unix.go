@@ -8,9 +8,8 @@ import (
 	"syscall"
 )
 
-// tooOpen returns the permissions of a private key that others may read, and 0
-// if all is well. Like ssh, it looks only at files of one's own: those of others
-// (root's, on a shared machine) are not one's own to change.
+// tooOpen returns the permissions of a private key that others may read, else 0. Like ssh, it checks
+// only files of this user. The user cannot change other files, such as root's on a shared machine.
 func tooOpen(info fs.FileInfo) uint32 {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || int(st.Uid) != os.Getuid() || info.Mode()&0o077 == 0 {

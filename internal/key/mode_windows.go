@@ -2,6 +2,6 @@ package key
 
 import "io/fs"
 
-// tooOpen is for systems whose permissions are bits. On Windows they are access
-// control lists, and a user's profile is closed to other users by default.
+// tooOpen returns 0, since Windows has access control lists in place of permission bits. By default a
+// user's profile is closed to other users.
 func tooOpen(fs.FileInfo) uint32 { return 0 }

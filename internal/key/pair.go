@@ -9,13 +9,13 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// CSCS's dashboard signs any public key and names the certificate cscs-key-cert.pub, whatever the
-// key is called. So a certificate and its key belong together by what is in them.
+// CSCS's dashboard signs any public key and names the certificate cscs-key-cert.pub, under any name of
+// the key. So a certificate is matched to its key by content.
 
 const certSuffix = "-cert.pub"
 
-// FindPrivate returns the private key in dir that pub belongs to; "" for none. Names that begin
-// with a dot are temporary files of a signing, and a key that was moved away is not meant any more.
+// FindPrivate returns the path in dir of the private key for pub, or "" if there is none. It ignores
+// names that begin with a dot (temporary files of a signing) and keys that were moved away.
 func FindPrivate(dir string, pub ssh.PublicKey) string {
 	var likely, others []string
 	for _, name := range fileNames(dir) {
@@ -36,9 +36,9 @@ func FindPrivate(dir string, pub ssh.PublicKey) string {
 	return ""
 }
 
-// fileNames are the names in dir of what may be part of a key, sorted.
+// fileNames returns the sorted names in dir of files that may be part of a key.
 func fileNames(dir string) (names []string) {
-	entries, _ := os.ReadDir(dir) // without a directory there is no key
+	entries, _ := os.ReadDir(dir) // no directory, no key
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), ".") || strings.HasPrefix(e.Name(), "known_hosts") {
 			continue
@@ -50,11 +50,11 @@ func fileNames(dir string) (names []string) {
 	return names
 }
 
-// maxKeyFile is more than a key or a certificate has.
+// maxKeyFile, in bytes, is more than any key or certificate has.
 const maxKeyFile = 64 << 10
 
-// certifiedInstead returns the private key that the certificate named like k is for, if that is
-// not k; "" for none. A key that the user has given another name than CSCS's tools is meant itself.
+// certifiedInstead returns the private key for the certificate named like k, if that is not k, else "".
+// If k exists under a name of the user's own choice, k itself is meant.
 func (k *keyFile) certifiedInstead() string {
 	if k.exists && !isDefaultPath(k.private) {
 		return ""
@@ -66,7 +66,7 @@ func (k *keyFile) certifiedInstead() string {
 	return FindPrivate(filepath.Dir(k.private), cert.Key)
 }
 
-// addCertificatesBeside adds the certificates for k in its directory that have other names.
+// addCertificatesBeside adds the certificates for k that have other names in its directory.
 func (k *keyFile) addCertificatesBeside() {
 	if k.pub == nil {
 		return

@@ -12,15 +12,15 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// A Ring loads keys for several hosts and asks for the passphrase of each file
-// once. The zero value is ready; its methods may be called by many goroutines.
+// A Ring loads keys for several hosts and asks for the passphrase of each file once. The zero value is
+// ready to use. Its methods may be called concurrently.
 type Ring struct {
 	mu       sync.Mutex
 	open     map[string]ssh.Signer      // decrypted keys, by path
-	failures map[string]PassphraseError // those that no passphrase opened, likewise
+	failures map[string]PassphraseError // keys that no passphrase opened, by path
 }
 
-// Load is as the function Load.
+// Load is the function Load, with the keys that r has opened.
 func (r *Ring) Load(ctx context.Context, from Source, ask Prompter) (*Identity, error) {
 	if from.Dir == "" {
 		home, err := os.UserHomeDir()
@@ -36,7 +36,7 @@ func (r *Ring) Load(ctx context.Context, from Source, ask Prompter) (*Identity, 
 	return s.findIdentity()
 }
 
-// Add has the passphrase of a file not be asked for: its key is at hand.
+// Add stores the opened key of a file, so that its passphrase is not asked for.
 func (r *Ring) Add(path string, signer ssh.Signer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -51,14 +51,14 @@ func (r *Ring) addLocked(path string, signer ssh.Signer) {
 	r.open[path] = signer
 }
 
-// openedKey returns the key of a file that was opened before; nil: it was not.
+// openedKey returns the key of a file that was opened before, or nil.
 func (r *Ring) openedKey(k *keyFile) ssh.Signer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.openedKeyLocked(k)
 }
 
-// openedKeyLocked is opened with the lock held.
+// openedKeyLocked is openedKey with the lock held.
 func (r *Ring) openedKeyLocked(k *keyFile) ssh.Signer {
 	if signer := r.open[k.private]; signer != nil && (k.pub == nil || isSameKey(signer.PublicKey(), k.pub)) {
 		return signer
@@ -66,9 +66,8 @@ func (r *Ring) openedKeyLocked(k *keyFile) ssh.Signer {
 	return nil
 }
 
-// decryptKeyFile asks for the passphrase of a file, three times at most, as ssh does.
-// The lock is held meanwhile: a second host with the same key waits for the
-// answer instead of asking again.
+// decryptKeyFile asks for the passphrase of a file, at most three times, as ssh does. It holds the lock
+// meanwhile, so that a second host with the same key waits for the answer.
 func (r *Ring) decryptKeyFile(ctx context.Context, k *keyFile, ask Prompter) (ssh.Signer, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -9,14 +9,14 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// sealedKey is an encrypted key that is opened when it is needed. It signs with any algorithm of
-// the key's, once it is open.
+// sealedKey is an encrypted key that is opened on demand. Once open, it signs with any algorithm of the
+// key.
 type sealedKey struct {
 	pub    ssh.PublicKey
 	unseal func(context.Context, Prompter) (ssh.Signer, error)
 
 	mu     sync.Mutex
-	signer ssh.Signer // nil: it is shut
+	signer ssh.Signer // nil until it is opened
 }
 
 var _ ssh.AlgorithmSigner = (*sealedKey)(nil)

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// search is one Load.
+// search is the state of one Load.
 type search struct {
 	ctx  context.Context
 	from Source
@@ -19,25 +19,26 @@ type search struct {
 	ring *Ring
 
 	agent    agentAddr
-	asked    bool // the agent was
+	asked    bool // the agent was asked
 	held     []heldKey
-	agentErr error // why it did not answer
+	agentErr error // why the agent did not answer
 
 	looked   []string
-	staleErr error // the first certificate that is out of its time
-	halfErr  error // the key that was named, or CSCS's, is there by its public half alone
+	staleErr error // of the first certificate that is not valid now
+	halfErr  error // the named key, or cscs-key, exists as its public half alone
 }
 
-// defaultNames are those that ssh tries when nothing is configured.
+// defaultNames are the names that ssh tries if nothing is configured.
 var defaultNames = []string{"id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk", "id_xmss", "id_dsa"}
 
+// findIdentity tries the steps of the package comment in order.
 func (s *search) findIdentity() (*Identity, error) {
 	if s.from.Identity != "" {
 		return s.findNamedKey(s.from.Identity)
 	}
 	first, common, last := s.from.groupFiles()
 	cscs := []string{filepath.Join(s.from.Dir, "cscs-key")}
-	for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} { // the strongest first, as ssh
+	for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} { // the strongest first
 		if path := filepath.Join(s.from.Dir, name); !slices.Contains(last, path) {
 			last = append(last, path)
 		}
@@ -63,10 +64,10 @@ func (s *search) findIdentity() (*Identity, error) {
 	return nil, s.notFoundError()
 }
 
-// groupFiles sorts the files of ssh_config: those that are looked at before ~/.ssh/cscs-key, after it if
-// they are certified, and in the end.
+// groupFiles divides the files of ssh_config. Those in first precede ~/.ssh/cscs-key. Those in common
+// precede a bare cscs-key if certified. Those in last are ssh's default names.
 func (from Source) groupFiles() (first, common, last []string) {
-	for i, path := range slices.Concat(from.IdentityFiles, from.CertificateFiles) { // these for keys that the agent alone has
+	for i, path := range slices.Concat(from.IdentityFiles, from.CertificateFiles) { // the latter for keys in an agent
 		switch {
 		case i < len(from.IdentityFiles) && filepath.Dir(path) == from.Dir && slices.Contains(defaultNames, filepath.Base(path)):
 			last = append(last, path)
@@ -100,23 +101,23 @@ func (from Source) Precedes(path string) bool {
 	return false
 }
 
-// notFoundError is the error when no key was found.
+// notFoundError returns the error if no key was found.
 func (s *search) notFoundError() error {
-	if s.halfErr != nil { // nor would a new certificate help
+	if s.halfErr != nil { // a new certificate would not help
 		return s.halfErr
 	}
 	if s.staleErr != nil {
 		return s.staleErr
 	}
-	if errors.Is(s.agentErr, ErrAgentHangs) { // it may have the key
+	if errors.Is(s.agentErr, ErrAgentHangs) { // the agent may have the key
 		return s.agentErr
 	}
 	return &MissingError{Looked: s.looked, Fix: SignCommand}
 }
 
-// findNamedKey is the key that the user has asked for: it, or an error.
+// findNamedKey returns the key that the user named, or an error.
 func (s *search) findNamedKey(path string) (*Identity, error) {
-	if rest, ok := strings.CutPrefix(path, "~/"); ok { // --identity=~/x: the shell leaves it alone
+	if rest, ok := strings.CutPrefix(path, "~/"); ok { // --identity=~/x: the shell does not expand it
 		path = filepath.Join(filepath.Dir(s.from.Dir), rest)
 	}
 	id, err := s.findInFiles([]string{path}, false)
@@ -130,8 +131,8 @@ func (s *search) findNamedKey(path string) (*Identity, error) {
 	return id, err
 }
 
-// findInFiles returns the first of these keys that can be used, or nil; if certified,
-// only those count that have a certificate.
+// findInFiles returns the first of these keys that can be used, or nil. If certified is set, only keys
+// with a certificate count.
 func (s *search) findInFiles(paths []string, certified bool) (*Identity, error) {
 	for _, path := range paths {
 		k, err := readKey(path, s.from.CertificateFiles)
@@ -155,8 +156,8 @@ func (s *search) findInFiles(paths []string, certified bool) (*Identity, error) 
 	return nil, nil
 }
 
-// makeIdentity makes an identity of a key that exists; nil if it cannot be used, which
-// is then noted.
+// makeIdentity makes an identity of a key that exists. It returns nil if the key cannot be used in this
+// step.
 func (s *search) makeIdentity(k *keyFile, certified bool) (*Identity, error) {
 	chosen := s.bestCertificate(k.certs)
 	inAgent, isHeld := heldKey{}, false
@@ -171,7 +172,7 @@ func (s *search) makeIdentity(k *keyFile, certified bool) (*Identity, error) {
 		s.recordMissingHalf(k.private)
 	}
 	if chosen.cert == nil && (certified || s.hasStaleCert()) {
-		return nil, nil // a bare key is no answer to a certificate that has run out
+		return nil, nil // a bare key cannot replace an expired certificate
 	}
 
 	id := &Identity{Path: k.private, CertPath: chosen.path, Comment: k.comment}
@@ -212,7 +213,8 @@ func (s *search) makeIdentity(k *keyFile, certified bool) (*Identity, error) {
 	return id.attachSigner(signer, chosen.cert)
 }
 
-// decryptKey opens the private file of k.
+// decryptKey opens the private file of k. A PassphraseError also reports whether an agent could hold
+// the key.
 func (s *search) decryptKey(ctx context.Context, k *keyFile, ask Prompter) (ssh.Signer, error) {
 	signer, err := s.ring.decryptKeyFile(ctx, k, ask)
 	var shut *PassphraseError
@@ -223,7 +225,7 @@ func (s *search) decryptKey(ctx context.Context, k *keyFile, ask Prompter) (ssh.
 	return signer, err
 }
 
-// askAgent asks the agent, once, what it holds.
+// askAgent asks the agent for its keys, at most once.
 func (s *search) askAgent() {
 	if s.asked || s.agent == "" {
 		return
@@ -232,7 +234,7 @@ func (s *search) askAgent() {
 	s.held, s.agentErr = s.agent.listKeys(s.ctx)
 }
 
-// agentCertificate is the certificate in the agent that is valid the longest.
+// agentCertificate returns the valid certificate in the agent that ends last.
 func (s *search) agentCertificate() (*Identity, error) {
 	if s.from.IdentitiesOnly {
 		return nil, nil
@@ -249,7 +251,7 @@ func (s *search) agentCertificate() (*Identity, error) {
 	return s.fromAgent(s.held[i])
 }
 
-// agentKey is the agent's only key, if it holds only one.
+// agentKey returns the agent's only key, if it is a bare one.
 func (s *search) agentKey() (*Identity, error) {
 	if s.from.IdentitiesOnly || s.hasStaleCert() || len(s.held) != 1 || s.held[0].cert != nil {
 		return nil, nil
@@ -257,11 +259,11 @@ func (s *search) agentKey() (*Identity, error) {
 	return s.fromAgent(s.held[0])
 }
 
-// hasStaleCert reports whether a certificate was found that is out of its time.
+// hasStaleCert reports whether a certificate was found that is not valid now.
 func (s *search) hasStaleCert() bool { return s.staleErr != nil }
 
-// recordMissingHalf notes a key without its private half, if it is one that somebody means to use: others'
-// are passed over, as ssh does.
+// recordMissingHalf records a key without its private half, if it is the named key or cscs-key. It
+// ignores others, as ssh does.
 func (s *search) recordMissingHalf(path string) {
 	if s.halfErr == nil && (s.from.Identity != "" || path == filepath.Join(s.from.Dir, "cscs-key")) {
 		s.halfErr = newHalfError(path, s.asked && s.agentErr == nil)

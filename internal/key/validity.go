@@ -7,14 +7,12 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// clockTolerance is by how much this machine's clock may be slow without a fresh
-// certificate being called not yet valid: the server, whose clock decides, is asked
-// then.
+// clockTolerance is how slow this machine's clock may be. Within it, a fresh certificate does not count
+// as not yet valid: the client tries it, since the server's clock decides.
 const clockTolerance = 5 * time.Minute
 
-// bestCertificate is the certificate that is valid the longest. If none is valid, what is
-// wrong with the first is kept as the search's error, should nothing better be
-// found.
+// bestCertificate returns the valid certificate that ends last. If none is valid, it keeps the error of
+// the first, in case nothing better is found.
 func (s *search) bestCertificate(certs []certFile) (best certFile) {
 	now := s.from.Now()
 	var stale error
@@ -50,8 +48,7 @@ func inTime(c certFile, now time.Time) error {
 	return nil
 }
 
-// Unfit says whether a certificate, which is named in an error, lacks what is needed to open a
-// tunnel with it: nil or *UnfitError.
+// Unfit returns an *UnfitError about name if the certificate cannot open a tunnel.
 func Unfit(name string, cert *ssh.Certificate) error {
 	_, forwards := cert.Extensions["permit-port-forwarding"]
 	_, forced := cert.CriticalOptions["force-command"]
@@ -66,11 +63,11 @@ func Unfit(name string, cert *ssh.Certificate) error {
 	return nil
 }
 
-// A certificate's times are seconds since 1970 (PROTOCOL.certkeys), in 64 bits,
-// of which time.Time prints those up to the end of the year 9999.
+// endOfTime is the end of the year 9999, the last that RFC 3339 can express. A certificate's times are
+// seconds since 1970 in 64 bits (PROTOCOL.certkeys).
 const endOfTime = 253402300799
 
-// validAfter is the zero Time for "always".
+// validAfter returns when the certificate begins to be valid; zero means always.
 func validAfter(cert *ssh.Certificate) time.Time {
 	if cert.ValidAfter == 0 {
 		return time.Time{}
@@ -78,7 +75,7 @@ func validAfter(cert *ssh.Certificate) time.Time {
 	return time.Unix(int64(min(cert.ValidAfter, endOfTime)), 0)
 }
 
-// validBefore is the zero Time for "for ever".
+// validBefore returns when the certificate ends; zero means never.
 func validBefore(cert *ssh.Certificate) time.Time {
 	if cert.ValidBefore > endOfTime {
 		return time.Time{}

@@ -26,27 +26,27 @@ import (
 type Outcome struct {
 	Code   int    `json:"code"` // its exit code
 	Reason string `json:"reason"`
-	Hint   string `json:"hint,omitempty"` // what mends it, if it did not end as asked
-	// Detached: the process left the session, which goes on without it.
+	Hint   string `json:"hint,omitempty"` // the fix, if it did not end as asked
+	// Detached reports that the process has left the session, which goes on without it.
 	Detached bool `json:"detached,omitempty"`
 }
 
-// A Controlled process is one that attends a session, as its control socket reaches it.
+// A Controlled is a process that attends a session, as its control socket uses it.
 type Controlled interface {
-	// Link is the address with which a browser gets into the server, secret and all;
-	// "": nothing answers there yet.
+	// Link returns the URL with which a browser gets into the server, including the secret, or ""
+	// if nothing answers there yet.
 	Link() string
-	// Enter is where a browser is sent that this user opens, and the cookies (as in
-	// Set-Cookie) that let it in there.
+	// Enter returns the URL for a browser of this user, and the cookies (as in Set-Cookie) that let
+	// it in there.
 	Enter() (url string, cookies []string)
-	// Stop asks for the end of the session, Detach for that of the process alone.
+	// Stop requests the end of the session, Detach only that of the process.
 	Stop()
 	Detach()
 }
 
-// A Control is the control socket of this process: HTTP over a unix socket that only
-// the user reaches, since its directory is the user's alone (0700). Each side also asks the kernel whose
-// process is at the other end, where the system says so.
+// A Control is the control socket of this process: HTTP over a unix socket. Only the user can reach
+// it, since its directory has mode 0700. Each side also asks the kernel for the user of the other
+// process, if the system supports that.
 type Control struct {
 	path    string
 	process Controlled
@@ -58,20 +58,20 @@ type Control struct {
 	closing sync.Once
 }
 
-// Who waits for the end of a session hears that its process lives, and how soon one that
-// gives no sign at all counts as stopped (Ctrl-Z), or as hung: the kernel takes connections
-// for it in any case.
+// heartbeatInterval is how often a client that waits for the end of a session gets a sign of life.
+// A process that gives none for silenceTimeout counts as stopped (Ctrl-Z) or hung: the kernel
+// accepts connections for it anyway.
 const (
 	heartbeatInterval = time.Second
 	silenceTimeout    = 5 * time.Second
 )
 
-// answerTime is how long those who wait for the session's end have to be told of it.
+// answerTime is how long Close may take to send the outcome to the clients that wait for it.
 const answerTime = time.Second
 
-// Serve opens the control socket of the session id, in dir or, where the paths of
-// sockets are limited to less than that (unix(7): 108 bytes, on macOS 104), in a
-// directory of the user's for temporary files. The caller holds the record's lock.
+// Serve opens the control socket of the session id in dir. If the path is too long for a socket
+// (unix(7): 108 bytes, on macOS 104), it uses the user's directory for temporary files. The caller
+// holds the record's lock.
 func Serve(dir, id string, process Controlled) (*Control, error) {
 	if err := sessionid.Check(id); err != nil {
 		return nil, err
@@ -80,7 +80,7 @@ func Serve(dir, id string, process Controlled) (*Control, error) {
 	if err != nil {
 		return nil, err
 	}
-	_ = os.Remove(path) // of a process that was killed: the lock of the record is ours
+	_ = os.Remove(path) // of a killed process: this process holds the record's lock
 	l, err := new(net.ListenConfig).Listen(context.Background(), "unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("open the control socket: %w", err)
@@ -89,7 +89,7 @@ func Serve(dir, id string, process Controlled) (*Control, error) {
 		_ = l.Close()
 		return nil, fmt.Errorf("open the control socket: %w", err)
 	}
-	l.(*net.UnixListener).SetUnlinkOnClose(false) // the name may be another process's by then
+	l.(*net.UnixListener).SetUnlinkOnClose(false) // by then, the name may belong to another process
 	c := &Control{path: path, process: process, over: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /link", c.handleLink)
@@ -101,11 +101,11 @@ func Serve(dir, id string, process Controlled) (*Control, error) {
 	return c, nil
 }
 
-// Path is where the socket is.
+// Path returns the path of the socket.
 func (c *Control) Path() string { return c.path }
 
-// Close tells those who wait how the session ended, and serves no others. The file of the socket
-// stays: see [Entry.Serve].
+// Close sends o to the clients that wait for the end of the session, and serves no others. The
+// socket's file stays: see [Entry.Serve].
 func (c *Control) Close(o Outcome) {
 	c.closing.Do(func() {
 		c.outcome = o
@@ -134,8 +134,8 @@ func (c *Control) handleEnter(w http.ResponseWriter, _ *http.Request) {
 	writeAnswer(w, enterAnswer{url, cookies})
 }
 
-// endingHandler answers how the session has ended, and until then that it is at it: by white
-// space, which means nothing in front of JSON.
+// endingHandler answers with the outcome of the session. Until then it sends a space per
+// heartbeatInterval, since JSON ignores leading white space.
 func (c *Control) endingHandler(ask func()) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ask()
@@ -158,14 +158,14 @@ func (c *Control) endingHandler(ask func()) http.HandlerFunc {
 
 func writeAnswer(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(v) // whoever asked has gone, or has it
+	_ = json.NewEncoder(w).Encode(v) // on an error, the client has gone
 }
 
-// A Peer is the process that attends a session, as another reaches it.
+// A Peer is the process that attends a session, as other processes reach it.
 type Peer struct {
 	record   Record
 	client   *http.Client
-	patience time.Duration // with a process that gives no sign
+	patience time.Duration // timeout without a sign of life
 }
 
 // Reach returns the process that attends the session of that record.
@@ -174,7 +174,7 @@ func Reach(r Record) *Peer {
 	p.client = &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			// The record may be of any age, and the directory another user's by now.
+			// The record may be old, and the directory may belong to another user by now.
 			if err := owndir.Check(filepath.Dir(r.Control)); err != nil {
 				return nil, err
 			}
@@ -188,7 +188,7 @@ func Reach(r Record) *Peer {
 	return p
 }
 
-// GoneError tells that the process that attended the session has ended meanwhile.
+// GoneError reports that the process that attended the session has ended.
 type GoneError struct{ Err error }
 
 func (e *GoneError) Error() string {
@@ -196,8 +196,8 @@ func (e *GoneError) Error() string {
 }
 func (e *GoneError) Unwrap() error { return e.Err }
 
-// SilentError tells that the process that attends the session lives, and gives no sign of
-// it: it is stopped, or hangs.
+// SilentError reports that the process that attends the session lives but gives no sign of life: it
+// is stopped, or hangs.
 type SilentError struct {
 	ID  string
 	PID int
@@ -207,28 +207,28 @@ func (e *SilentError) Error() string {
 	return fmt.Sprintf("the process that attends session %s (pid %d) does not answer: it is stopped, or hangs", e.ID, e.PID)
 }
 
-// UnattendedError tells that no process of this laptop attends the session.
+// UnattendedError reports that no process of this laptop attends the session.
 type UnattendedError struct{ ID string }
 
 func (e *UnattendedError) Error() string {
 	return "session " + e.ID + " is not attended by any process of this machine"
 }
 
-// TiedError tells that the session cannot be left alone: it would end.
+// TiedError reports that the session would end with its process.
 type TiedError struct{ ID string }
 
 func (e *TiedError) Error() string {
 	return "session " + e.ID + " cannot be left alone before it is granted: its request waits with salloc, and ends with the process that attends it"
 }
 
-// NotReadyError tells that there is nothing to open yet.
+// NotReadyError reports that the session has no address to open yet.
 type NotReadyError struct{ ID, State string }
 
 func (e *NotReadyError) Error() string {
 	return "session " + e.ID + " has no address yet: it is " + e.State
 }
 
-// EndedBadlyError tells that a session that was asked to end did not as it should have.
+// EndedBadlyError reports that a session that was asked to end did not end as it should.
 type EndedBadlyError struct {
 	ID string
 	Outcome
@@ -236,38 +236,36 @@ type EndedBadlyError struct {
 
 func (e *EndedBadlyError) Error() string { return "session " + e.ID + ": " + e.Reason }
 
-// NotLeftError tells that a session that was asked to be left has ended instead.
+// NotLeftError reports that a session ended instead of being detached.
 type NotLeftError struct{ ID, Reason string }
 
 func (e *NotLeftError) Error() string {
 	return "session " + e.ID + " was not detached, it has ended: " + e.Reason
 }
 
-// Link asks for the address with which a browser gets in; "": nothing answers
-// there yet.
+// Link requests the URL with which a browser gets in. It returns "" if nothing answers there yet.
 func (p *Peer) Link(ctx context.Context) (string, error) {
 	var a struct{ Link string }
 	err := p.sendRequest(ctx, http.MethodGet, "/link", &a)
 	return a.Link, err
 }
 
-// Enter asks for the way of a browser that is about to be sent there. It is good for a
-// moment.
+// Enter requests the URL and cookies for a browser. They are valid for a short time.
 func (p *Peer) Enter(ctx context.Context) (url string, cookies []string, err error) {
 	var a enterAnswer
 	err = p.sendRequest(ctx, http.MethodPost, "/enter", &a)
 	return a.URL, a.Cookies, err
 }
 
-// Stop asks for the end of the session and waits for it. As those of the others, its error
-// is a [*GoneError], a [*SilentError], or the cause of ctx's end.
+// Stop requests the end of the session and waits for it. The error of each request is a
+// [*GoneError], a [*SilentError], or the cause of ctx.
 func (p *Peer) Stop(ctx context.Context) (Outcome, error) {
 	var o Outcome
 	err := p.sendRequest(ctx, http.MethodPost, "/stop", &o)
 	return o, err
 }
 
-// Detach asks the process to leave the session, and waits until it has.
+// Detach asks the process to leave the session, and waits until it has left.
 func (p *Peer) Detach(ctx context.Context) (Outcome, error) {
 	var o Outcome
 	err := p.sendRequest(ctx, http.MethodPost, "/detach", &o)
@@ -304,12 +302,12 @@ func (p *Peer) sendRequest(ctx context.Context, method, path string, to any) err
 		return fmt.Errorf("ask the process that attends session %s (pid %d): %w", p.record.ID, p.record.PID, ctx.Err())
 	}
 	if request := (*url.Error)(nil); errors.As(err, &request) {
-		err = request.Err // its address means nothing to a person
+		err = request.Err // the URL does not help the user
 	}
 	return &GoneError{err}
 }
 
-// heartbeatReader is an answer of which each piece is a sign of life.
+// heartbeatReader calls sign with each piece that it reads.
 type heartbeatReader struct {
 	io.Reader
 	sign func()
@@ -323,10 +321,10 @@ func (h heartbeatReader) Read(b []byte) (int, error) {
 
 const sockSuffix = ".sock"
 
-// longestPath is of a unix socket, on macOS; elsewhere it is a little longer.
+// longestPath is the longest path of a unix socket on macOS; other systems allow a little more.
 const longestPath = 103
 
-// socketPath is where the control socket of the session goes; its directory is made.
+// socketPath returns the path of the session's control socket and makes its directory.
 func socketPath(dir, id string) (string, error) {
 	for _, d := range []string{dir, shortDir()} {
 		path := filepath.Join(d, id+sockSuffix)

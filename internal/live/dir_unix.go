@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// temporary is where short paths are. Others can write there.
+// temporary contains directories with short paths. Other users can write there.
 var temporary = "/tmp"
 
-// shortDir is a directory of the user's with a short path.
+// shortDir returns a directory of the user with a short path.
 func shortDir() string { return filepath.Join(temporary, fmt.Sprintf("cscs-%d", os.Getuid())) }

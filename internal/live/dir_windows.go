@@ -5,5 +5,5 @@ import (
 	"path/filepath"
 )
 
-// shortDir is a directory of the user's with a short path.
+// shortDir returns a directory of the user with a short path.
 func shortDir() string { return filepath.Join(os.TempDir(), "cscs") }

@@ -13,7 +13,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/sessionid"
 )
 
-// Ended is a session that has ended, as cscs ps still shows it for a while. It holds no secret.
+// Ended is a note of a session that has ended. cscs ps shows it for a week. It contains no secret.
 type Ended struct {
 	V         int       `json:"v"`
 	ID        string    `json:"id"`
@@ -22,18 +22,18 @@ type Ended struct {
 	Job       string    `json:"job,omitempty"`
 	Partition string    `json:"partition,omitempty"`
 	Reason    string    `json:"reason,omitempty"` // why it ended
-	Code      *int      `json:"code,omitempty"`   // the exit code; nil: no process of this machine had one
+	Code      *int      `json:"code,omitempty"`   // the exit code; nil: no process of this machine has seen the end
 	Ended     time.Time `json:"ended"`
 }
 
-// The notes of ended sessions are bounded in number, age and size.
+// Limits of the notes of ended sessions.
 const (
 	endedMost   = 20
 	endedAge    = 7 * 24 * time.Hour
 	endedReason = 400 // bytes
 )
 
-// NoteEnded notes a session that has ended. A session has one note.
+// NoteEnded adds the note of a session that has ended. It replaces an earlier note of that session.
 func (s *Store) NoteEnded(e Ended) error {
 	if err := sessionid.Check(e.ID); err != nil {
 		return err
@@ -49,7 +49,7 @@ func (s *Store) NoteEnded(e Ended) error {
 	})
 }
 
-// RemoveEnded removes the notes of sessions that live after all.
+// RemoveEnded removes the notes of sessions that turned out to be live.
 func (s *Store) RemoveEnded(ids ...string) error {
 	isNamed := func(e Ended) bool { return slices.Contains(ids, e.ID) }
 	if !slices.ContainsFunc(s.Ended(time.Now()), isNamed) {
@@ -58,7 +58,7 @@ func (s *Store) RemoveEnded(ids ...string) error {
 	return s.withLock(func() error { return s.writeEnded(slices.DeleteFunc(s.Ended(time.Now()), isNamed)) })
 }
 
-// writeEnded replaces the notes. The store is locked.
+// writeEnded replaces the notes. The caller holds the lock of the store.
 func (s *Store) writeEnded(all []Ended) error {
 	if len(all) == 0 {
 		return os.Remove(s.endedPath())
@@ -74,8 +74,8 @@ func (s *Store) writeEnded(all []Ended) error {
 	return regular.Write(s.endedPath(), text.Bytes(), 0o600)
 }
 
-// Ended returns the sessions that ended within a week before now, the last one last. A note that
-// can't be read is left out.
+// Ended returns the sessions that ended within a week before now, the latest one last. It ignores
+// notes that cannot be read.
 func (s *Store) Ended(now time.Time) []Ended {
 	data, _, err := regular.Read(s.endedPath())
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/alps-tunnel/cscs/internal/sessionid"
 )
 
-// A Guest is a process of this laptop that attends a session of which another has the
-// record. It holds a lock of its own, beside that one, for as long as it lives.
+// A Guest is a process of this laptop that attends a session whose record another process has. It
+// holds a lock of its own, next to that one, for as long as it runs.
 type Guest struct {
 	store *Store
 	lock  *flock.Flock
@@ -22,7 +22,7 @@ type Guest struct {
 
 const guestSuffix = ".guest"
 
-// Join makes the process known as one that attends the session, too.
+// Join registers the process as one that also attends the session.
 func (s *Store) Join(id string, pid int) (*Guest, error) {
 	if err := sessionid.Check(id); err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ func (s *Store) Join(id string, pid int) (*Guest, error) {
 	return g, nil
 }
 
-// Leave takes that back. A Guest that is nil has nothing.
+// Leave ends the registration. It does nothing for a nil Guest.
 func (g *Guest) Leave() {
 	if g == nil {
 		return
@@ -52,11 +52,11 @@ func (g *Guest) Leave() {
 	})
 }
 
-// collectGuests are the processes that attend sessions beside those that have their records, by
-// the sessions' IDs. What one has left that was killed is removed.
+// collectGuests returns, by session ID, the processes that attend a session without having its
+// record. It removes the files of killed ones.
 func (s *Store) collectGuests() map[string][]int {
 	all := map[string][]int{}
-	files, _ := filepath.Glob(filepath.Join(s.dir, "*"+guestSuffix)) // of a good pattern
+	files, _ := filepath.Glob(filepath.Join(s.dir, "*"+guestSuffix)) // the pattern is valid
 	for _, f := range files {
 		id, number, _ := strings.Cut(strings.TrimSuffix(filepath.Base(f), guestSuffix), ".")
 		pid, err := strconv.Atoi(number)
@@ -75,8 +75,8 @@ func (s *Store) collectGuests() map[string][]int {
 	return all
 }
 
-// isLockHeld reports whether a process holds the lock. A lock that cannot be tried (no descriptor, no
-// memory, no locks on this file system) may be held: the caller must remove nothing then.
+// isLockHeld reports whether a process holds the lock. If the lock cannot be tested (no descriptor,
+// no memory, no locks on this file system), it may be held, and the caller must remove nothing.
 func isLockHeld(lock *flock.Flock) (bool, error) {
 	defer lock.Close()
 	ok, err := lock.TryRLock()

@@ -1,12 +1,11 @@
-// Package live knows the live sessions of this laptop: a record of each, by which any
-// terminal can list, stop or pick it up, and the control socket of the process that
-// attends it.
+// Package live stores the live sessions of this laptop. Any terminal can list, stop or pick up a
+// session by its record. The process that attends the session serves a control socket.
 //
-// A record is a file, 0600, in the state directory. Its process holds an advisory lock
-// beside it for as long as it lives: a record whose lock is free has nobody here any more
-// who attends the session, be it that the user left it (detached) or that the process
-// died. It is written before anything is asked of Slurm and removed last, and no secret
-// is in it (invariant I6): the way into a server is asked for over the control socket.
+// A record is a file with mode 0600 in the state directory. Its process holds an advisory lock on a
+// file beside it for as long as it runs. A free lock means that no process of this laptop attends
+// the session: it has left the session (detached) or died. The process writes the record before it
+// asks Slurm for anything, and removes it last. No record contains a secret (invariant I6): other
+// processes request the link over the control socket.
 package live
 
 import (
@@ -17,20 +16,20 @@ import (
 	"github.com/alps-tunnel/cscs/session"
 )
 
-// RecordVersion is the version of the form of a record.
+// RecordVersion is the version of a record's format.
 const RecordVersion = 1
 
-// States of a session, as records and cscs ps have them.
+// States of a session in records and in cscs ps.
 const (
 	Connecting = "connecting"
 	Queued     = "queued"
-	Starting   = "starting" // granted, the server does not answer yet
+	Starting   = "starting" // granted, but the server does not answer yet
 	Ready      = "ready"
-	Lost       = "lost" // the connection is, and is being made again
+	Lost       = "lost" // the connection is lost and is dialled again
 	Ending     = "ending"
 	Detached   = "detached"   // left on purpose; runs under its lease
-	Unattended = "unattended" // its process has died; likewise. Never in a file
-	Left       = "left"       // torn down incompletely: something may be left on the cluster
+	Unattended = "unattended" // its process died; runs under its lease. Never in a file
+	Left       = "left"       // torn down incompletely: a job may be left on the cluster
 )
 
 // A Record is what this laptop knows of a session.
@@ -40,40 +39,40 @@ type Record struct {
 	App     string `json:"app"`
 	Cluster string `json:"cluster"`
 	State   string `json:"state"`
-	Reason  string `json:"reason,omitempty"` // why it is in that state, if that is not plain
+	Reason  string `json:"reason,omitempty"` // why it is in that state, if that needs a reason
 
 	Job       string     `json:"job,omitempty"`
 	Node      string     `json:"node,omitempty"`
 	Partition string     `json:"partition,omitempty"`
 	Account   string     `json:"account,omitempty"`
 	Start     *time.Time `json:"start,omitempty"` // of a queued job: Slurm's estimate
-	Ends      *time.Time `json:"ends,omitempty"`  // by the job's time limit
+	Ends      *time.Time `json:"ends,omitempty"`  // end by the job's time limit
 	URL       string     `json:"url,omitempty"`   // without a secret
 	LocalPort int        `json:"local_port,omitempty"`
 
-	User     string `json:"user,omitempty"`     // --user, so that later commands go the same way
-	Identity string `json:"identity,omitempty"` // --identity, likewise
+	User     string `json:"user,omitempty"`     // --user, so that later commands use the same way
+	Identity string `json:"identity,omitempty"` // --identity, for the same reason
 	Login    string `json:"login,omitempty"`    // the user on the login node
 	Lease    int    `json:"lease,omitempty"`    // seconds; 0: none
-	Salloc   bool   `json:"salloc,omitempty"`   // its request waits with salloc, which this process runs on the login node
+	Salloc   bool   `json:"salloc,omitempty"`   // its request waits with a salloc that this process runs on the login node
 
-	Kept bool `json:"kept,omitempty"` // its job is queued, and waits without this process
-	Step bool `json:"step,omitempty"` // its node is reached by a step of the job, not by ssh
+	Kept bool `json:"kept,omitempty"` // its job is queued and waits without this process
+	Step bool `json:"step,omitempty"` // its node is reached by a job step, not by ssh
 
 	Begun   time.Time `json:"begun"`
-	Seen    time.Time `json:"seen"`              // when its process was alive, to half a minute
-	PID     int       `json:"pid,omitempty"`     // of that process, also of one that has left
+	Seen    time.Time `json:"seen"`              // when its process last ran, accurate to 30 s
+	PID     int       `json:"pid,omitempty"`     // of its process, even after that has left
 	Control string    `json:"control,omitempty"` // its control socket
 
 	lost []string // hosts whose connection is lost
 }
 
-// Take takes in an event of the session; false: it changes nothing of the record.
+// Take updates the record from an event of the session. It returns false if nothing has changed.
 func (r *Record) Take(e session.Event) bool {
 	switch e.Event {
 	case session.EventConnecting, session.EventConnected:
 		if r.State != "" {
-			return false // the node, or a chain that is dialled again
+			return false // the node, or a new chain
 		}
 		r.State = Connecting
 	case session.EventQueued:
@@ -103,7 +102,7 @@ func (r *Record) Take(e session.Event) bool {
 		r.lost = slices.DeleteFunc(r.lost, func(host string) bool { return host == e.Host })
 		r.tellLost()
 	case session.EventDetached:
-		if e.Kept { // its job is queued all the same
+		if e.Kept { // the job is still queued
 			r.Kept = true
 			return true
 		}
@@ -122,7 +121,7 @@ func (r *Record) Take(e session.Event) bool {
 	return true
 }
 
-// tellLost sets the state by the connections that are lost.
+// tellLost sets the state from the lost connections.
 func (r *Record) tellLost() {
 	r.State, r.Reason = Ready, ""
 	if len(r.lost) > 0 {
@@ -130,15 +129,15 @@ func (r *Record) tellLost() {
 	}
 }
 
-// Tied reports whether the session cannot go on without its process: its request waits with a salloc
-// that ends with that.
+// Tied reports whether the session cannot go on without its process: its request waits with a
+// salloc that ends with the process.
 func (r *Record) Tied() bool {
 	return r.Salloc && (r.State == Connecting || r.State == Queued)
 }
 
-// Over reports whether a session that no process here attends has ended by then, as far as this
-// machine's clock says: its job has reached its time limit, or its lease has run out. One that was still queued
-// when it was seen last may wait for much longer.
+// Over reports whether an unattended session has ended at time now, by this machine's clock: its
+// job has reached its time limit, or its lease has expired. A session that was still queued when it
+// was last seen may wait for much longer.
 func (r *Record) Over(now time.Time) bool {
 	if r.Ends == nil {
 		return false

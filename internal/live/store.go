@@ -23,37 +23,38 @@ import (
 // A Store is the directory of the records.
 type Store struct{ dir string }
 
-// Open returns the store in the state directory, whether it is there yet or not.
+// Open returns the store in the state directory, even if it does not exist yet.
 func Open(state string) *Store { return &Store{dir: filepath.Join(state, "sessions")} }
 
-// OpenConnections returns the store of the connections that this machine keeps without a session (--persist). Several
-// machines may share the directory, and none can tell whether another's process lives.
+// OpenConnections returns the store of the connections that this machine keeps without a session
+// (--persist). Machines may share the directory, and none can tell whether a process of another
+// runs.
 func OpenConnections(state string) *Store {
 	host, _ := os.Hostname()
 	return &Store{dir: filepath.Join(state, "connections", filepath.Base("/"+host))}
 }
 
-// Dir is where the records are.
+// Dir returns the path of the store.
 func (s *Store) Dir() string { return s.dir }
 
-// AttendedError tells that a live process of this laptop attends the session.
+// AttendedError reports that a process of this laptop attends the session.
 type AttendedError struct{ ID string }
 
 func (e *AttendedError) Error() string {
 	return "session " + e.ID + " is attended by another process of this machine"
 }
 
-// An Entry is the record of a session that this process attends: its lock is held.
+// An Entry is the record of a session that this process attends. It holds the record's lock.
 type Entry struct {
 	store *Store
 	id    string
 	lock  *flock.Flock
 
-	socket string // of Serve, removed before the lock goes; "": none
+	socket string // of Serve; removed before the lock is released; "": none
 }
 
-// Take locks the record of the session r.ID and writes r as its content. The error is
-// an [*AttendedError], a [*sessionid.Error], or of the file system.
+// Take locks the record of the session r.ID and writes r to it. The error is an [*AttendedError], a
+// [*sessionid.Error], or one of the file system.
 func (s *Store) Take(r Record) (*Entry, error) {
 	if err := sessionid.Check(r.ID); err != nil {
 		return nil, err
@@ -78,16 +79,16 @@ func (s *Store) Take(r Record) (*Entry, error) {
 		_ = e.Remove()
 		return nil, err
 	}
-	_ = s.RemoveEnded(r.ID) // a note that stays is no reason to fail
+	_ = s.RemoveEnded(r.ID) // a note that remains is not an error
 	return e, nil
 }
 
-// lockTimeout is how long another process of ours may hold the lock of the store: it does
-// for some system calls.
+// lockTimeout is how long another process may hold the lock of the store. It needs the lock for a
+// few system calls only.
 const lockTimeout = 5 * time.Second
 
-// withLock does something while no other process takes, tries or removes a lock: one that
-// is removed by its holder as another opens it would be two.
+// withLock calls do while no other process takes, tests or removes a lock. Otherwise one process
+// could remove a lock file while another opens it, and two would hold the lock.
 func (s *Store) withLock(do func() error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), lockTimeout)
 	defer cancel()
@@ -100,8 +101,8 @@ func (s *Store) withLock(do func() error) error {
 	return do()
 }
 
-// lockAll takes the lock of the store, on the file that has its name: one that another
-// process has removed while we waited for it locks nobody out.
+// lockAll takes the lock of the store on the file that has its name. If another process has removed
+// the file meanwhile, the lock on it excludes no process, and lockAll tries again.
 func (s *Store) lockAll(ctx context.Context) (*flock.Flock, error) {
 	name := filepath.Join(s.dir, ".lock")
 	for {
@@ -124,8 +125,8 @@ func (s *Store) lockAll(ctx context.Context) (*flock.Flock, error) {
 	}
 }
 
-// removeIfEmpty removes a store that has nothing in it but its lock, which is held, and the
-// directory above, if that is empty too. (Windows removes no open file: there it stays.)
+// removeIfEmpty removes a store that contains only its lock, which is held, and then the directory
+// above if that is empty. (Windows removes no open file, so the store stays there.)
 func (s *Store) removeIfEmpty() {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil || len(entries) != 1 || os.Remove(filepath.Join(s.dir, ".lock")) != nil {
@@ -142,7 +143,7 @@ func (s *Store) lockOf(id string) *flock.Flock {
 
 func (s *Store) filePath(id, suffix string) string { return filepath.Join(s.dir, id+suffix) }
 
-// Write makes r the record, whole or not at all.
+// Write replaces the record atomically.
 func (e *Entry) Write(r Record) error {
 	r.ID, r.V, r.Seen = e.id, RecordVersion, time.Now().UTC().Truncate(time.Second)
 	b, err := json.MarshalIndent(r, "", "  ")
@@ -155,15 +156,15 @@ func (e *Entry) Write(r Record) error {
 	return nil
 }
 
-// Leave lets go of the session and keeps its record for others.
+// Leave releases the session and keeps its record for other processes.
 func (e *Entry) Leave() {
 	e.removeSocket()
 	_ = e.lock.Close()
 }
 
-// Serve opens the control socket of this process. Leave and Remove take its name away, while the
-// lock is held: afterwards the name is that of the next process. The Control answers until it is
-// closed.
+// Serve opens the control socket of this process. Leave and Remove remove the socket's file while
+// the lock is held: afterwards the name belongs to the next process. The Control answers until it
+// is closed.
 func (e *Entry) Serve(process Controlled) (*Control, error) {
 	c, err := Serve(e.store.dir, e.id, process)
 	if err == nil {
@@ -178,13 +179,13 @@ func (e *Entry) removeSocket() {
 	}
 }
 
-// Remove lets go of the session and removes its record.
+// Remove releases the session and removes its record.
 func (e *Entry) Remove() error {
 	return e.store.withLock(func() error {
 		defer e.lock.Close()
 		err := os.Remove(e.store.filePath(e.id, ".json"))
 		e.removeSocket()
-		_ = e.lock.Close() // Windows removes no open file; nobody else opens it now
+		_ = e.lock.Close() // Windows removes no open file; no other process opens it now
 		_ = os.Remove(e.lock.Path())
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
@@ -193,22 +194,22 @@ func (e *Entry) Remove() error {
 	})
 }
 
-// Tidy removes the store, if there is nothing in it any more: for who has removed a record,
-// and then closed its Control, whose socket may be there too.
+// Tidy removes the store if it is empty. It is for a caller that has removed a record and then
+// closed its Control, whose socket may be in the store too.
 func (e *Entry) Tidy() { _ = e.store.withLock(func() error { return nil }) }
 
-// A Listed record is one as it was found.
+// A Listed is a record as it was found.
 type Listed struct {
 	Record
-	Attended bool  // a live process of this laptop attends the session, and has its record
-	Here     []int // all of them that attend it; that one is the first
-	Expired  bool  // it is over by this machine's clock, which may be ahead: only the cluster knows
+	Attended bool  // a live process of this laptop attends the session and has its record
+	Here     []int // PIDs of all processes that attend it, that one first
+	Expired  bool  // it has ended by this machine's clock, which may be ahead: only the cluster knows
 }
 
-// List returns the records, oldest first. One that cannot be read is passed over.
+// List returns the records, oldest first. It ignores a record that cannot be read.
 func (s *Store) List() ([]Listed, error) {
 	if _, err := os.Stat(s.dir); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil // nothing was ever run here: nothing is made for having asked
+		return nil, nil // no session ever ran here, so the store is not made
 	}
 	var all []Listed
 	err := s.withLock(func() error {
@@ -244,7 +245,7 @@ func (s *Store) readRecord(id string) (l Listed, ok bool) {
 	return l, true
 }
 
-// isAttended reports whether the lock is held, see held.
+// isAttended reports whether the record's lock is held: see isLockHeld.
 func (s *Store) isAttended(id string) (bool, error) {
 	lock := s.lockOf(id)
 	if _, err := os.Stat(lock.Path()); errors.Is(err, fs.ErrNotExist) {
@@ -253,7 +254,8 @@ func (s *Store) isAttended(id string) (bool, error) {
 	return isLockHeld(lock)
 }
 
-// Forget removes the record of a session that is over; one that is attended stays.
+// Forget removes the record of a session that has ended. The error is an [*AttendedError] if a
+// process attends the session.
 func (s *Store) Forget(id string) error {
 	if err := sessionid.Check(id); err != nil {
 		return err
@@ -267,8 +269,8 @@ func (s *Store) Forget(id string) error {
 		}
 		_ = os.Remove(s.filePath(id, ".lock"))
 		for _, dir := range []string{s.dir, shortDir()} {
-			if owndir.Check(dir) == nil { // else what is there is another user's
-				_ = os.Remove(filepath.Join(dir, id+sockSuffix)) // of a process that was killed
+			if owndir.Check(dir) == nil { // otherwise the files there are another user's
+				_ = os.Remove(filepath.Join(dir, id+sockSuffix)) // of a killed process
 			}
 		}
 		err := os.Remove(s.filePath(id, ".json"))
@@ -279,9 +281,9 @@ func (s *Store) Forget(id string) error {
 	})
 }
 
-// UnknownError tells that no session has that ID, or prefix of one.
+// UnknownError reports that no session has that ID or prefix.
 type UnknownError struct {
-	Prefix string // "": the only session was meant, and there is none
+	Prefix string // "": the only session was requested, and there is none
 	Known  []string
 }
 
@@ -292,7 +294,7 @@ func (e *UnknownError) Error() string {
 	return "no live session has the ID " + e.Prefix
 }
 
-// AmbiguousError tells that several sessions are meant.
+// AmbiguousError reports that several sessions match.
 type AmbiguousError struct {
 	Prefix string // "": there is more than one session
 	IDs    []string
@@ -305,8 +307,8 @@ func (e *AmbiguousError) Error() string {
 	return fmt.Sprintf("%s is the beginning of %d IDs", e.Prefix, len(e.IDs))
 }
 
-// Find returns the one record whose ID begins with prefix; with "", the only one there
-// is that has not expired, or the only one. The error is an [*UnknownError] or an
+// Find returns the one record whose ID begins with prefix. With "", it returns the only record that
+// has not expired or, if all have expired, the only one. The error is an [*UnknownError] or an
 // [*AmbiguousError].
 func Find(all []Listed, prefix string) (Listed, error) {
 	if prefix == "" {

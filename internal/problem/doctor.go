@@ -14,8 +14,8 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// doctorRules are for what only the doctor looks for. What a command meets, too, has the
-// same error there as here.
+// doctorRules are for errors that only the doctor reports. Errors that commands meet too have the
+// rules of those commands.
 var doctorRules = []rule{
 	ruleFor(func(e *doctor.ModeError) Problem {
 		return Problem{ID: "file-mode", Code: Failure, Message: e.Error(), Hint: "let nobody else write it: " + e.Fix, Fix: e.Fix}
@@ -131,11 +131,11 @@ var doctorRules = []rule{
 	}),
 }
 
-// unlock asks for the password that the agent was locked with.
+// unlock asks for the password with which the agent was locked.
 const unlock = "ssh-add -X"
 
-// keepInAgent takes all keys out of the agent but these. A key's line is told by its end, which is
-// part of the key itself or of its certificate's signature.
+// keepInAgent returns a command that removes all keys but these from the agent. It recognises a key
+// by the end of its line, which is part of the key or of its certificate's signature.
 func keepInAgent(keys []ssh.PublicKey) string {
 	command := "ssh-add -L | grep -vF"
 	for _, k := range keys {

@@ -12,13 +12,13 @@ import (
 	"al.essio.dev/pkg/shellescape"
 )
 
-// editCommand is the command that shows a line of a file in the editor. By its number no line is removed
-// unseen: that of another may have come to be it.
+// editCommand returns a command that opens a file at a line in the editor. It does not delete the
+// line: its number may belong to another line by now.
 func editCommand(file string, line int) string {
 	return fmt.Sprintf("${EDITOR:-vi} +%d %s", line, shellescape.Quote(file))
 }
 
-// keepsNothing reports whether what is written to a file is gone: ssh_config's none, or the null device.
+// keepsNothing reports whether a known_hosts file keeps nothing: ssh_config's "none" or a device.
 func keepsNothing(file string) bool {
 	if file == "none" || file == os.DevNull {
 		return true
@@ -27,8 +27,8 @@ func keepsNothing(file string) bool {
 	return err == nil && info.Mode()&fs.ModeDevice != 0
 }
 
-// appendLine is the command that adds a line to a file as that is now: with its last line not
-// ended, not to be written, or without the directory that it would be in.
+// appendLine returns a command that adds a line to a file. The command allows for a last line
+// without a newline, a read-only file, and a directory that does not exist.
 func appendLine(file, line string) string {
 	q := shellescape.Quote(file)
 	command := "echo " + shellescape.Quote(line) + " >> " + q
@@ -36,7 +36,7 @@ func appendLine(file, line string) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		at := file
-		if to, err := os.Readlink(file); err == nil { // it leads to what is not there
+		if to, err := os.Readlink(file); err == nil { // a dangling link
 			if at = to; !filepath.IsAbs(to) {
 				at = filepath.Join(filepath.Dir(file), to)
 			}
@@ -57,7 +57,8 @@ func appendLine(file, line string) string {
 	return command
 }
 
-// nearestExisting is the part of a path that is there, and what it is; nil if it cannot be told.
+// nearestExisting returns the longest existing prefix of a path, and its information, nil if
+// unknown.
 func nearestExisting(path string) (string, fs.FileInfo) {
 	for {
 		info, err := os.Stat(path)
@@ -69,17 +70,18 @@ func nearestExisting(path string) (string, fs.FileInfo) {
 	}
 }
 
-// unreadableHint is what lets a file be read, by why it cannot be. "" where nobody knows.
+// unreadableHint returns how to make a file readable, given the error of a read. It returns "" if
+// the cause is unknown.
 func unreadableHint(path string, err error) (hint, fix string) {
 	q := shellescape.Quote(path)
 	info, statErr := os.Lstat(path)
 	away := "mv -i " + q + " " + shellescape.Quote(path+".away")
 	switch {
-	case runtime.GOOS == "windows": // which has no such commands
+	case runtime.GOOS == "windows": // it lacks these commands
 		return "", ""
 	case errors.Is(err, syscall.ELOOP):
 		return "it is a link that leads in a circle; move it away: " + away, away
-	case errors.Is(err, fs.ErrPermission) && statErr != nil: // what is in the way is above it
+	case errors.Is(err, fs.ErrPermission) && statErr != nil: // a directory above it denies access
 		fix = "chmod u+rwx " + shellescape.Quote(filepath.Dir(path))
 		return "let yourself in: " + fix, fix
 	case errors.Is(err, fs.ErrPermission) && !isMine(info):

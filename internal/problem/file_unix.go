@@ -8,13 +8,13 @@ import (
 	"syscall"
 )
 
-// isMine reports whether a file is this user's, whose chmod it heeds.
+// isMine reports whether this user owns a file, or is root, and so may chmod it.
 func isMine(info fs.FileInfo) bool {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	return !ok || int(s.Uid) == os.Geteuid() || os.Geteuid() == 0
 }
 
-// What the system says of a disk.
+// Errors of the kernel about a disk.
 var (
 	full     = []error{syscall.ENOSPC, syscall.EDQUOT}
 	readOnly = []error{syscall.EROFS}

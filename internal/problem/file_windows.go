@@ -6,10 +6,10 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// isMine: no command of ours asks there.
+// isMine returns true: the hints for Windows do not depend on it.
 func isMine(fs.FileInfo) bool { return true }
 
-// What the system says of a disk.
+// Errors of the system about a disk.
 var (
 	full     = []error{windows.ERROR_DISK_FULL, windows.ERROR_HANDLE_DISK_FULL}
 	readOnly = []error{windows.ERROR_WRITE_PROTECT}

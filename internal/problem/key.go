@@ -13,7 +13,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
-// newKey is where to get a key that is valid for a day.
+// Hints that several rules use.
 const (
 	newKey   = "get a new one, valid for 24 hours: " + key.SignCommand
 	listKeys = "ls ~/.ssh"
@@ -84,8 +84,8 @@ var keyRules = []rule{
 	}),
 }
 
-// anotherKey is where to get another certificate than one that is not taken: while that is in its
-// time, cscs key sign has to be told.
+// anotherKey returns how to get another certificate than one that was refused. While that is valid,
+// cscs key sign needs --force.
 func anotherKey(inTime bool) (hint, fix string) {
 	if inTime {
 		return newKey + " --force", key.SignCommand + " --force"
@@ -93,8 +93,8 @@ func anotherKey(inTime bool) (hint, fix string) {
 	return newKey, key.SignCommand
 }
 
-// passphraseHint is what helps where a key with a passphrase stays shut: the agent, which is made first if
-// there is none, but only who knows the passphrase.
+// passphraseHint returns what helps with a key whose passphrase was not given: an agent, which is
+// started first if none runs. Without the passphrase, only a new key helps.
 func passphraseHint(e *key.PassphraseError) (hint, fix string) {
 	switch {
 	case e.Anew != "":
@@ -105,23 +105,23 @@ func passphraseHint(e *key.PassphraseError) (hint, fix string) {
 		return "come again on a terminal, where it is asked for", ""
 	case !e.Alone:
 		return "give it to the agent, and it is asked for once a day: " + e.Fix, e.Fix
-	case runtime.GOOS == "windows": // whose line is for an administrator
+	case runtime.GOOS == "windows": // there the agent is started as administrator
 		return joinHints(startAgent, "and give it the key: "+e.Fix), hintCommand(startAgent)
 	}
 	fix = hintCommand(startAgent) + " && " + e.Fix
 	return "start an agent and give it the key, and it is asked for once a day: " + fix, fix
 }
 
-// emptyAgent is what CSCS's documentation gives for an agent with too many keys.
+// emptyAgent is the command in CSCS's documentation for an agent with too many keys.
 const emptyAgent = "ssh-add -D"
 
-// hintCommand is the command of a hint that ends in one.
+// hintCommand returns the command at the end of a hint.
 func hintCommand(hint string) string {
 	_, command, _ := strings.Cut(hint, ": ")
 	return command
 }
 
-// setClock is the command that has a system set its clock by the network.
+// setClock returns the command that sets a system's clock from the network.
 func setClock(system string) string {
 	switch system {
 	case "darwin":

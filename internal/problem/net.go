@@ -10,8 +10,8 @@ import (
 
 const online = "are you online? some networks need a VPN to get there"
 
-// explainNetwork says plainly why a host could not be reached; id is empty if it is not
-// the network's fault.
+// explainNetwork explains why a host could not be reached. id is empty if the cause is not the
+// network.
 func explainNetwork(err error) (words, id, hint string) {
 	var dns *net.DNSError
 	var timeout interface{ Timeout() bool }
@@ -41,8 +41,7 @@ func isAny(err error, targets []error) bool {
 	return false
 }
 
-// systemProblem are errors of the network or the file system that no typed error tells
-// the place of.
+// systemProblem is for errors of the network or the file system that no typed error wraps.
 func systemProblem(err error) (Problem, bool) {
 	var op *net.OpError
 	if errors.As(err, &op) {

@@ -2,7 +2,7 @@ package problem
 
 import "golang.org/x/sys/windows"
 
-// Winsock has numbers of its own; package syscall's are invented there.
+// Errors of Winsock. The values of the same names in package syscall are invented on Windows.
 var (
 	refused     = []error{windows.WSAECONNREFUSED}
 	unreachable = []error{windows.WSAENETUNREACH, windows.WSAEHOSTUNREACH, windows.WSAENETDOWN, windows.WSAEHOSTDOWN, windows.WSAEADDRNOTAVAIL}

@@ -13,14 +13,15 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// An offer is what a cluster has, for a request that asked for something else.
+// An offer is what a cluster has, for a request that does not fit.
 type offer struct {
-	words      string // why Slurm does not start it, in Slurm's words
+	words      string // Slurm's reason
 	request    slurm.Request
 	partitions []slurm.Partition
 }
 
-// suggestOption says what there is, and the option that asks for it; "" where nothing is known.
+// suggestOption returns what the cluster has, and an option that fits, or "" if the cluster sent
+// nothing.
 func (o offer) suggestOption() (hint, fix string) {
 	up := slices.DeleteFunc(slices.Clone(o.partitions), func(p slurm.Partition) bool { return !p.Up })
 	if len(up) == 0 {
@@ -52,7 +53,8 @@ func (o offer) suggestOption() (hint, fix string) {
 	return hint + "partitions there: " + strings.Join(parts, "; "), fix
 }
 
-// requestedPartition is the one that the request means; false if there is none of that name.
+// requestedPartition returns the partition that the request names, or the default one. It returns
+// false if there is none.
 func (o offer) requestedPartition(there []slurm.Partition) (slurm.Partition, bool) {
 	for _, p := range there {
 		if p.Name == o.request.Partition || o.request.Partition == "" && p.Default {
@@ -71,7 +73,7 @@ func (o offer) asksForNodes(p slurm.Partition) bool {
 	}
 	most := n
 	if _, after, ok := strings.Cut(o.request.Nodes, "-"); ok {
-		most, _ = strconv.Atoi(after) // a range may be too long at its end alone
+		most, _ = strconv.Atoi(after) // the upper end of a range may be too large by itself
 	}
 	return p.Nodes > 0 && max(n, most) > p.Nodes
 }
@@ -103,7 +105,7 @@ func formatCount(n int, unit string) string {
 	return strconv.Itoa(n) + " " + unit + "s"
 }
 
-// formatHours is a time limit in hours and minutes.
+// formatHours formats a time limit in hours and minutes.
 func formatHours(d time.Duration) string {
 	h, m := int(d/time.Hour), int(d%time.Hour/time.Minute)
 	switch {

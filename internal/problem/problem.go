@@ -1,9 +1,8 @@
-// Package problem is the one catalogue of what goes wrong: how it is recognised,
-// what is said of it (what happened, and where), the command that mends it, and
-// the exit code that follows.
+// Package problem is the catalogue of errors. For each kind it has the rule that recognises it, the
+// message (what happened, and where), the command that fixes it, and the exit code.
 //
-// Errors are recognised by their type. Where only the words of another program
-// say what happened, they are matched here, at a place that says so, and nowhere else.
+// Rules recognise an error by its type. If only another program's message tells what happened, a
+// rule matches that message, with a comment that says so. No other package matches messages.
 package problem
 
 import (
@@ -19,28 +18,28 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// Exit codes. They are a contract with scripts.
+// Exit codes. They are stable, because scripts depend on them.
 const (
-	OK          = 0   // ended as asked
-	Failure     = 1   // anything else
+	OK          = 0   // ended as requested
+	Failure     = 1   // any other failure
 	Usage       = 2   // the command line, the configuration, an unknown name
 	Auth        = 3   // authentication or host key
-	Allocation  = 4   // no allocation, or it was taken away
+	Allocation  = 4   // no allocation, or it was lost
 	Server      = 5   // the server failed to start, or ended with an error
-	Remains     = 6   // torn down incompletely
-	Interrupted = 130 // before it was ready
+	Remains     = 6   // something may be left behind
+	Interrupted = 130 // interrupted before the server was ready
 )
 
-// A Problem is an error as the user is told it.
+// A Problem is an error in the words for the user.
 type Problem struct {
-	ID      string // for tests and for looking it up; never changes
+	ID      string // for tests and documentation; stable
 	Code    int    // the exit code
 	Message string // one line: what happened, and where
-	Hint    string // what mends it; a line for each step; may be empty
-	Fix     string // of the hint, what can be pasted: a command, mostly; may be empty
+	Hint    string // the fix, one line for each step; may be empty
+	Fix     string // the part of Hint that can be pasted, usually a command; may be empty
 }
 
-// UsageError is a command line that cannot be carried out.
+// UsageError reports a command line that cannot be carried out.
 type UsageError struct {
 	Message string
 	Hint    string
@@ -48,15 +47,15 @@ type UsageError struct {
 
 func (e *UsageError) Error() string { return e.Message }
 
-// Usagef makes a UsageError.
+// Usagef returns a UsageError with a formatted message.
 func Usagef(format string, args ...any) *UsageError {
 	return &UsageError{Message: fmt.Sprintf(format, args...)}
 }
 
-// A rule recognises one kind of error.
+// A rule recognises one kind of error. It reports whether it applies.
 type rule func(error) (Problem, bool)
 
-// ruleFor is the rule for errors of type E, wherever in the chain of causes.
+// ruleFor returns a rule for errors of type E, anywhere in err's tree (errors.As).
 func ruleFor[E error](explain func(E) Problem) rule {
 	return func(err error) (Problem, bool) {
 		var e E
@@ -67,11 +66,11 @@ func ruleFor[E error](explain func(E) Problem) rule {
 	}
 }
 
-// catalogue holds the rules, the first that fits counts: errors wrap each other,
-// and what says most comes first.
+// catalogue holds the rules. The first that applies counts. Errors wrap each other, so the most
+// specific rules come first.
 var catalogue = concatRules(
 	[]rule{interruptedProblem},
-	doctorRules, // some of them wrap others'
+	doctorRules, // before the rules of errors that these wrap
 	usageRules,
 	signRules,
 	keyRules,
@@ -91,8 +90,8 @@ func concatRules(lists ...[]rule) []rule {
 	return all
 }
 
-// SigningError is what came of signing a key otherwise than cscs key sign does by itself: what
-// proposes that command has to propose it for the same service and key.
+// SigningError wraps an error from signing with other flags than cscs key sign has by default. Hints
+// that propose that command then repeat the flags.
 type SigningError struct {
 	Flags string // of cscs key sign
 	Err   error
@@ -101,7 +100,7 @@ type SigningError struct {
 func (e *SigningError) Error() string { return e.Err.Error() }
 func (e *SigningError) Unwrap() error { return e.Err }
 
-// Of explains err. A nil error is no problem.
+// Of returns the problem for err. The problem of nil has the ID "ok".
 func Of(err error) Problem {
 	if err == nil {
 		return Problem{ID: "ok", Code: OK}
@@ -110,7 +109,7 @@ func Of(err error) Problem {
 	var by *SigningError
 	if errors.As(err, &by) && by.Flags != "" {
 		same := key.SignCommand + " " + by.Flags
-		renew := func(s string) string { // what has them already keeps them once
+		renew := func(s string) string { // do not repeat flags that s has already
 			return strings.ReplaceAll(strings.ReplaceAll(s, same, key.SignCommand), key.SignCommand, same)
 		}
 		p.Hint, p.Fix = renew(p.Hint), renew(p.Fix)
@@ -120,7 +119,7 @@ func Of(err error) Problem {
 
 func lookupProblem(err error) Problem {
 	var left *session.TeardownError
-	if errors.As(err, &left) { // whatever it comes from
+	if errors.As(err, &left) { // before all causes
 		return teardownProblem(left)
 	}
 	for _, r := range catalogue {
@@ -131,8 +130,7 @@ func lookupProblem(err error) Problem {
 	return Problem{ID: "failure", Code: Failure, Message: err.Error()}
 }
 
-// At is Of for what happened at a cluster, for errors that do not know themselves
-// where they arose.
+// At is Of for an error at a cluster. It adds the cluster's name if the message lacks it.
 func At(cluster string, err error) Problem {
 	p := Of(err)
 	if strings.HasPrefix(p.ID, "remote-") && cluster != "" && !strings.Contains(p.Message, cluster) {
@@ -141,11 +139,11 @@ func At(cluster string, err error) Problem {
 	return p
 }
 
-// teardownProblem is told with what stood in the way, and what mends that.
+// teardownProblem names the cause of an incomplete teardown, with the hint of that cause.
 func teardownProblem(e *session.TeardownError) Problem {
 	cause := Of(e.Err)
 	var remains *slurm.RemainsError
-	if errors.As(e.Err, &remains) { // it says the same of the job
+	if errors.As(e.Err, &remains) { // it reports the same about the job
 		cause.Message, cause.Hint = cmp.Or(remains.Message, "slurm still has it"), ""
 	}
 	hint := "try again: cscs stop " + strings.TrimPrefix(e.Name, slurm.JobName("")) + "; or by hand: " + e.Command()
@@ -155,8 +153,8 @@ func teardownProblem(e *session.TeardownError) Problem {
 	return Problem{ID: "remains", Code: Remains, Message: e.What() + " may still be there: " + cause.Message, Hint: joinHints(cause.Hint, hint)}
 }
 
-// timeoutProblem is for what was given up after its time, wherever that was: Go's words for it say
-// nothing to anybody.
+// timeoutProblem is for any timeout without a rule of its own. It replaces the text of
+// context.DeadlineExceeded, which users do not understand.
 func timeoutProblem(err error) (Problem, bool) {
 	return Problem{ID: "late", Code: Failure, Hint: online,
 		Message: strings.ReplaceAll(err.Error(), context.DeadlineExceeded.Error(), "no answer in time")}, errors.Is(err, context.DeadlineExceeded)
@@ -169,7 +167,7 @@ func interruptedProblem(err error) (Problem, bool) {
 	return Problem{}, false
 }
 
-// joinHints joins the lines of a hint, leaving out the empty ones.
+// joinHints joins the lines of a hint and leaves out empty ones.
 func joinHints(lines ...string) string {
 	var out []string
 	for _, l := range lines {
@@ -180,7 +178,7 @@ func joinHints(lines ...string) string {
 	return strings.Join(out, "\n")
 }
 
-// shortDuration is d without the units that are zero.
+// shortDuration formats d without units that are zero.
 func shortDuration(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {

@@ -17,7 +17,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/site"
 )
 
-// Of the older service, which is there in the browser as well.
+// importKey is for the older signing service, which has a web page too.
 const importKey = "or get a key in the browser and bring it in: cscs key import"
 
 var signRules = []rule{
@@ -107,8 +107,8 @@ var signRules = []rule{
 	}),
 }
 
-// unwritableHint is what lets a file be put into a directory, by why it cannot be. "" where nobody
-// knows.
+// unwritableHint returns how to make a directory writable, given the error of a write there. It
+// returns "" if the cause is unknown.
 func unwritableHint(dir string, err error) (hint, fix string) {
 	q := shellescape.Quote(dir)
 	info, statErr := os.Stat(dir)

@@ -86,10 +86,10 @@ func accountHint(accounts []string) string {
 	return "your accounts there: " + strings.Join(accounts, ", ") + "; choose one, as in " + accountOption(accounts[0])
 }
 
-// accountOption is the option for an account, whose name the cluster has said.
+// accountOption returns the option for an account. It quotes the name, which comes from the cluster.
 func accountOption(name string) string { return "--account " + shellescape.Quote(name) }
 
-// neverStartsHint says with which option a request that can never start is made to fit.
+// neverStartsHint returns the option that can make a request fit which can never start.
 func neverStartsHint(reason string) string {
 	switch {
 	case strings.Contains(reason, "Time") || strings.Contains(reason, "Wall"):
@@ -108,14 +108,14 @@ func neverStartsHint(reason string) string {
 	return ""
 }
 
-// What is pasted on the login node.
+// Commands to paste on the login node.
 const (
 	diskUsageCommand = "du -xhd1 ~ | sort -h"
 	quietShell       = "[[ $- == *i* ]] || return"
 	loginShell       = "these are /etc/profile and ~/.bash_profile (or ~/.profile); have yours do nothing where no person is, by this as its first line: " + quietShell
 )
 
-// onlyForPersons is how a line of a start-up file is kept from shells in which no person types.
+// onlyForPersons returns how to skip a line of a start-up file in non-interactive shells.
 func onlyForPersons(at *slurm.StartupLine) (hint, fix string) {
 	switch {
 	case strings.HasSuffix(at.File, ".fish"):
@@ -132,6 +132,7 @@ func onlyForPersons(at *slurm.StartupLine) (hint, fix string) {
 	return "run it only where a person types, by this as line " + at.Line + " of " + at.File + ": " + fix, fix
 }
 
+// remoteProblem explains an error that the remote half reported, by its kind.
 func remoteProblem(e *slurm.RemoteError) Problem {
 	p := Problem{ID: "remote-" + e.Kind, Code: Failure, Message: e.Message}
 	switch e.Kind {
@@ -234,7 +235,7 @@ var serverRules = []rule{
 	}),
 }
 
-// hintOfSetup returns the hint for what the node says of a server that it could not start.
+// hintOfSetup returns the hint for the node's message about a server that it could not start.
 func hintOfSetup(message string) string {
 	const (
 		missing = "is not to be found"
@@ -256,7 +257,7 @@ func hintOfSetup(message string) string {
 		return "only what the image has and the EDF mounts is there; --venv DIR is a path in the container"
 	case says(missing) && says(demo):
 		return "install it on this machine, or bring it in with --venv DIR"
-	// Where only an interactive shell knows the command, the message says so, and the way out.
+	// For a command that only an interactive shell knows, the message itself names the fix.
 	case says(missing) && !says("interactive shells") && !strings.HasPrefix(message, "--bootstrap "):
 		hint := "if it is installed there, bring it in with --venv DIR, --setup 'module load …' or --uenv NAME"
 		if says(missing + " in the uenv") {
@@ -270,7 +271,7 @@ func hintOfSetup(message string) string {
 	return ""
 }
 
-// clusterMessage is what the cluster said of a step that led nowhere, without how far it was.
+// clusterMessage returns the cluster's message in an error of a job step, without the step's own.
 func clusterMessage(err error) string {
 	var remote *slurm.RemoteError
 	var step *slurm.StepError
@@ -283,7 +284,7 @@ func clusterMessage(err error) string {
 	return err.Error()
 }
 
-// hintOf is the hint of an error that has one of its own.
+// hintOf returns the hint of an error that has a method Hint.
 func hintOf(err error) string {
 	var h interface{ Hint() string }
 	if errors.As(err, &h) {
@@ -292,11 +293,11 @@ func hintOf(err error) string {
 	return ""
 }
 
-// noHomeProblem is for what is in the home directory, if that is not known.
+// noHomeProblem is for a home directory that is unknown because HOME is not set.
 func noHomeProblem(err error) Problem {
 	p := Problem{ID: "no-home", Code: Failure, Message: err.Error()}
-	if runtime.GOOS != "windows" { // which has no such thing
-		p.Fix = `export HOME=$(eval echo "~$(id -un)")` // by its name every shell asks the system
+	if runtime.GOOS != "windows" { // Windows does not use HOME
+		p.Fix = `export HOME=$(eval echo "~$(id -un)")` // a shell looks the name up in the system
 		p.Hint = "have it be what the system says: " + p.Fix
 	}
 	return p

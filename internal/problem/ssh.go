@@ -79,17 +79,18 @@ func hostKeyProblem(e *chain.HostKeyError) Problem {
 	return p
 }
 
+// authProblem tells from sshd's answers and messages why a login was refused.
 func authProblem(e *chain.AuthError) Problem {
 	p := Problem{ID: "auth-refused", Code: Auth}
 	said := lastLine(e.Banner)
 	another, sign := anotherKey(e.InTime)
 	switch {
-	// The words of pam_slurm_adopt(8), which come as a banner or with the disconnect.
+	// The message of pam_slurm_adopt(8), in a banner or with the disconnect.
 	case strings.Contains(e.Banner+e.Disconnect, "pam_slurm_adopt"):
 		return Problem{ID: "no-job-on-node", Code: Allocation,
 			Message: fmt.Sprintf("%s lets %s in only while a job runs there", e.Hop, e.User),
 			Hint:    "confirm that the node matches your current Slurm allocation: squeue --me", Fix: "squeue --me"}
-	// The words of sshd's disconnect (auth.c, auth_maxtries_exceeded).
+	// The message of sshd's disconnect (auth.c, auth_maxtries_exceeded).
 	case strings.Contains(strings.ToLower(e.Disconnect), "too many authentication failures"):
 		p.ID = "auth-too-many"
 		p.Message = fmt.Sprintf("%s refused %s: too many authentication failures", e.Hop, e.User)
@@ -109,10 +110,10 @@ func authProblem(e *chain.AuthError) Problem {
 		return p
 	case e.Partial:
 		p.Message = fmt.Sprintf("%s took the key of %s and asks for more: %s", e.Hop, e.User, strings.Join(e.Methods, ", "))
-		// A person would be asked again and again.
+		// cscs could ask for the answers, but a user would have to give them at every connection.
 		p.Hint, p.Fix = joinHints("cscs logs in with a signed key alone: "+another,
 			"verify your SSH MFA to CSCS, and that your SSH agent is correctly set up and loaded with your keys: ssh-add -l"), sign
-	// The words of pam_limits(8), maxlogins.
+	// The message of pam_limits(8) for maxlogins.
 	case strings.Contains(strings.ToLower(e.Banner+e.Disconnect), "too many logins"):
 		p.ID = "too-many-logins"
 		p.Message = fmt.Sprintf("%s refused %s: there are as many logins as one user may have", e.Hop, e.User)
@@ -142,7 +143,7 @@ func authProblem(e *chain.AuthError) Problem {
 
 const tooManyKeys = "you may have too many keys in your ssh agent; flush them all: " + emptyAgent
 
-// asPrincipal is what to do with a certificate that is for others.
+// asPrincipal returns the hint for a certificate that is valid for other users only.
 func asPrincipal(principals []string, inTime bool) string {
 	_, sign := anotherKey(inTime)
 	return "if ~/.ssh/config names the wrong User, change it there; or log in as the user whom it is for: --user " + shellescape.Quote(principals[0]) + ", or get one for yourself: " + sign
@@ -178,7 +179,7 @@ func openProblem(e *chain.OpenError) Problem {
 	if e.Addr == "session" {
 		p.Message = fmt.Sprintf("%s runs no commands: %s", e.Hop, why)
 	}
-	// RFC 4254, section 5.1, as x/crypto/ssh prints the reason.
+	// The reasons of RFC 4254, section 5.1, as x/crypto/ssh prints them.
 	switch e.Reason {
 	case "administratively prohibited":
 		p.Hint = "the key's certificate may not permit port forwarding, or the host does not: ssh -v shows which"

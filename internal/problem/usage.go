@@ -24,7 +24,7 @@ var usageRules = []rule{
 	}),
 	ruleFor(func(e *site.SSHConfigError) Problem {
 		p := Problem{ID: "ssh-config", Code: Usage, Message: e.Error(), Hint: "see what ssh makes of it: " + askSSH(e.Host), Fix: askSSH(e.Host)}
-		// ssh's words for a file that others may write (OpenSSH's readconf.c).
+		// The message of OpenSSH (readconf.c) for a file that others may write.
 		if _, file, ok := strings.Cut(e.Message, "Bad owner or permissions on "); ok {
 			p.Fix = "chmod 600 " + shellescape.Quote(strings.TrimSpace(firstLine(file)))
 			p.Hint = "let nobody else write it: " + p.Fix
@@ -84,7 +84,7 @@ var usageRules = []rule{
 	}),
 }
 
-// optionNames is a list for IgnoreUnknown. macOS's options are written as its manual does.
+// optionNames returns a list for IgnoreUnknown. UseKeychain is spelled as in macOS's manual.
 func optionNames(options []string) string {
 	var names []string
 	for _, o := range options {
@@ -101,7 +101,8 @@ func firstLine(s string) string {
 	return line
 }
 
-// askSSH is the command that shows what ssh makes of a name, which may look like an option.
+// askSSH returns the command that shows ssh's settings for a host, whose name may look like an
+// option.
 func askSSH(host string) string {
 	if strings.HasPrefix(host, "-") {
 		return "ssh -G -- " + shellescape.Quote(host)

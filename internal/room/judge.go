@@ -12,9 +12,9 @@ import (
 	"github.com/alps-tunnel/cscs/internal/browser"
 )
 
-// Judge implements forward.Room: ours are the navigations of a browser while there is no
-// server, and what our own page asks for. All that is a GET of HTTP/1; any other protocol is
-// known by its first bytes. Of a protected session all HTTP is ours.
+// Judge implements forward.Room. Of an unprotected session, the waiting page answers navigations while there is
+// no server, and the requests of its own page. All these are GETs of HTTP/1; the first bytes exclude other
+// protocols. Of a protected session it answers all HTTP.
 func (r *Room) Judge(began []byte) forward.Verdict {
 	r.mu.Lock()
 	protected := r.protected
@@ -41,15 +41,16 @@ func (r *Room) Judge(began []byte) forward.Verdict {
 	return forward.Yours
 }
 
-// Diverts implements forward.Room: an address that is typed without its path is sent to the server's first
-// page, of a server that has nothing but an error at "/". Of the head, what has come is enough.
+// Diverts implements forward.Room. If the user types the address without a path, the browser is redirected to
+// the server's first page, since a server below a path answers "/" with an error. The part of the head that has
+// arrived is enough.
 func (r *Room) Diverts(began []byte) bool {
 	if !bytes.HasPrefix(began, []byte("GET / HTTP/1.")) {
 		return false
 	}
 	head, _, _ := bytes.Cut(began, []byte("\r\n\r\n"))
 	if !bytes.Contains(began, []byte("\r\n\r\n")) {
-		head = head[:max(0, bytes.LastIndex(head, []byte("\r\n")))] // without a line that is cut off
+		head = head[:max(0, bytes.LastIndex(head, []byte("\r\n")))] // without an incomplete line
 	}
 	req, err := http.ReadRequest(bufio.NewReader(io.MultiReader(bytes.NewReader(head), strings.NewReader("\r\n\r\n"))))
 	if err != nil {
@@ -58,7 +59,7 @@ func (r *Room) Diverts(began []byte) bool {
 	return r.isMisplaced(req)
 }
 
-// isMisplaced reports whether a person asks for "/" by hand, of a server that serves below a path.
+// isMisplaced reports whether a user typed "/" although the server serves below a path.
 func (r *Room) isMisplaced(req *http.Request) bool {
 	r.mu.Lock()
 	below := r.base != ""
@@ -69,7 +70,7 @@ func (r *Room) isMisplaced(req *http.Request) bool {
 }
 
 // judgeHTTP tells HTTP/1 from other protocols by the request line (RFC 9112, section 3). The method may be any
-// token, since a script may choose it. HTTP/2 without TLS is another protocol here: no browser speaks it.
+// token, since a script may choose it. HTTP/2 without TLS counts as another protocol: no browser uses it.
 func judgeHTTP(began []byte) forward.Verdict {
 	line, _, whole := bytes.Cut(began, []byte("\n"))
 	if whole {
@@ -86,27 +87,27 @@ func judgeHTTP(began []byte) forward.Verdict {
 	return forward.Undecided
 }
 
-// notToken reports whether a character may not be in a method (RFC 9110, section 5.6.2).
+// notToken reports whether c may not appear in a method (RFC 9110, section 5.6.2).
 func notToken(c rune) bool {
 	return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", c)
 }
 
-// isNavigation reports whether a person waits for a page: what a script, a program or a
-// frame asks for would not know what to do with ours.
+// isNavigation reports whether a browser loads a whole page for the user. Scripts, programs and frames cannot
+// use the waiting page.
 func isNavigation(r *http.Request) bool {
 	return r.Method == http.MethodGet && hasToken(r.Header.Get("Accept"), "text/html") &&
 		(isDeclaredNavigation(r) || r.Header.Get("Sec-Fetch-Site") == "" && isLikelyNavigation(r)) &&
 		r.Header.Get("Upgrade") == "" && !browser.Ahead(r)
 }
 
-// isDeclaredNavigation: the browser says so (Fetch Metadata).
+// isDeclaredNavigation reports whether the browser says so (Fetch Metadata).
 func isDeclaredNavigation(r *http.Request) bool {
 	return r.Header.Get("Sec-Fetch-Mode") == "navigate" &&
 		(r.Header.Get("Sec-Fetch-Dest") == "document" || r.Header.Get("Sec-Fetch-Dest") == "")
 }
 
-// isLikelyNavigation is for browsers that say nothing of that: those of a text terminal, Safari
-// before 16.4. To be shown a page is what they want most then; scripts that want HTML say who they are.
+// isLikelyNavigation is for browsers without Sec-Fetch headers: text browsers, Safari before 16.4. These have
+// text/html first in Accept. Scripts that want HTML identify themselves.
 func isLikelyNavigation(r *http.Request) bool {
 	return r.Header.Get("Sec-Fetch-Mode") == "" && r.Header.Get("Sec-Fetch-Dest") == "" &&
 		strings.HasPrefix(strings.TrimSpace(r.Header.Get("Accept")), "text/html") && r.Header.Get("X-Requested-With") == "" && r.Header.Get("Origin") == ""

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// localTarget is what a request asked for, as a link that stays on the origin of the page that
-// it stands on: a path with one leading slash, and a query. A browser reads "//host" and "/\host" as
-// another host, and a target in absolute form has a host, or no path.
+// localTarget returns the target of a request as a link that stays on the page's own origin: a path with one
+// leading slash, and a query. A browser reads "//host" and "/\host" as another host. A target in absolute form
+// has a host, or no path.
 func localTarget(u *url.URL) string {
 	target := "/" + strings.TrimLeft(u.EscapedPath(), `/\`)
 	if u.RawQuery != "" {

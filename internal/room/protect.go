@@ -18,40 +18,40 @@ import (
 	"github.com/alps-tunnel/cscs/internal/sessionid"
 )
 
-// mayPass reports whether a request may go on to the server of a protected session. A page of another
-// site or port is in the user's own browser, so that the user alone proves nothing: what a browser says
-// of a request is looked at first. Then it is the user's own program, address line or page that asks, or a
-// tab with the cookie. A browser that says nothing is let in by the cookie alone, since
-// any page may have made it ask.
+// mayPass reports whether a request may pass to the server of a protected session. Pages of other sites and
+// ports run in the user's own browser, so the user ID alone proves nothing. The headers that the browser sets
+// are therefore checked first. Then the request needs the cookie, or comes from this user's own program,
+// address bar or page. A browser that sets none of these headers needs the cookie, since any page may have
+// caused its request.
 func mayPass(req *http.Request, who standing) bool {
 	return ownPage(req) && (who.known || who.ours && (tellsSite(req) || !isBrowser(req)))
 }
 
-// tellsSite reports whether the browser says from where a request comes.
+// tellsSite reports whether the browser says which site made the request.
 func tellsSite(req *http.Request) bool {
 	return req.Header.Get("Sec-Fetch-Site") != "" || req.Header.Get("Origin") != ""
 }
 
-// isBrowser reports whether a browser asks, or a program that wants to pass for one. PowerShell's Invoke-WebRequest
-// does without being asked to. No page of another site can use its name: a page that sets User-Agent has the browser
-// ask with an Origin first (Fetch, CORS-preflight).
+// isBrowser reports whether User-Agent is that of a browser, or of a program that imitates one. PowerShell's
+// Invoke-WebRequest does so by default, so it is exempt. No page can use that exemption: if a page sets
+// User-Agent, the browser first sends a preflight with Origin (Fetch standard, CORS-preflight).
 func isBrowser(req *http.Request) bool {
 	agent := req.UserAgent()
 	return (strings.HasPrefix(agent, "Mozilla/") || strings.HasPrefix(agent, "Opera/")) && !strings.Contains(agent, "PowerShell/")
 }
 
-// denyRequest answers a request that may not go on.
+// denyRequest answers a request that may not pass: with a reason, or with a way to continue.
 func (r *Room) denyRequest(w http.ResponseWriter, req *http.Request, who standing, port int) {
 	host := "127.0.0.1:" + strconv.Itoa(port)
 	switch {
 	case !ownPage(req) && !isNavigation(req):
 		r.refuseRequest(w, req, "A page of another site or port has asked for this, and only pages of http://"+req.Host+" may. To let others in, start the session with --protect=false.", false)
 	case !ownPage(req):
-		// A link on another page. Who has come by it and means to may go on from here.
+		// The browser followed a link on another page. The user may continue from here.
 		writePage(w, http.StatusForbidden, view{Title: "cscs", Class: "failed", Headline: "Another page has sent you here",
 			Lines: []string{"This session is protected: other pages may not use it."}, On: localTarget(req.URL)})
 	case isNavigation(req) && req.Host != host && !who.known:
-		// The cookie is of the other name.
+		// The cookie is set for 127.0.0.1 only.
 		setOwnHeaders(w)
 		w.Header().Set("Location", "http://"+host+localTarget(req.URL))
 		w.WriteHeader(http.StatusTemporaryRedirect)
@@ -68,7 +68,7 @@ func (r *Room) denyRequest(w http.ResponseWriter, req *http.Request, who standin
 	}
 }
 
-// entryHint says by what link one gets in.
+// entryHint says which link gives access.
 func (r *Room) entryHint() string {
 	way := "Use the link that cscs has printed"
 	if open := r.openCommand(); open != "" {
@@ -77,7 +77,7 @@ func (r *Room) entryHint() string {
 	return way + "."
 }
 
-// openCommand opens the session in a browser again; empty: no command does, of a tunnel.
+// openCommand returns the command that opens the session in a browser; "" for a tunnel, which has none.
 func (r *Room) openCommand() string {
 	if r.cfg.App == TunnelApp {
 		return ""
@@ -85,22 +85,22 @@ func (r *Room) openCommand() string {
 	return "cscs open " + r.cfg.ID
 }
 
-// buffers of the proxy's, as large as a packet of an SSH channel.
+// buffers is a pool of buffers for the proxy, each as large as a packet of an SSH channel.
 type buffers struct{ pool sync.Pool }
 
 func (b *buffers) Get() []byte  { return *b.pool.Get().(*[]byte) }
 func (b *buffers) Put(p []byte) { b.pool.Put(&p) }
 
-// A authProxy stands before the server at one local port of a protected session. It implements
-// forward.Room, for a port that never shows the room's page.
+// An authProxy guards one local port of a protected session and forwards requests to the server. It implements
+// forward.Room for a port that never shows the waiting page.
 type authProxy struct {
 	room      *Room
-	server    atomic.Int64 // the server's port on its node; 0: not known yet
+	server    atomic.Int64 // the server's port on its node; 0: not yet known
 	proxy     http.Handler
 	transport *serverTransport
 }
 
-// A serverTransport is how the proxy reaches the server. It keeps connections open.
+// A serverTransport sends the proxy's requests to the server over persistent connections.
 type serverTransport struct {
 	current atomic.Pointer[http.Transport]
 }
@@ -110,8 +110,8 @@ func (w *serverTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.current.Load().RoundTrip(r)
 }
 
-// renewConnections keeps no connection of those that are open, those included that are in use: a transport that gets no
-// more requests closes them when their answers end.
+// renewConnections drops all connections. Those in use close when their responses end, since the old transport
+// gets no more requests.
 func (w *serverTransport) renewConnections() {
 	old := w.current.Load()
 	w.current.Store(old.Clone())
@@ -121,7 +121,7 @@ func (w *serverTransport) renewConnections() {
 // Judge implements forward.Room.
 func (f *authProxy) Judge(began []byte) forward.Verdict { return judgeHTTP(began) }
 
-// Diverts implements forward.Room; it is not asked.
+// Diverts implements forward.Room. The listener does not call it on a guarded port.
 func (f *authProxy) Diverts([]byte) bool { return false }
 
 // Vouch implements forward.Room.
@@ -133,14 +133,13 @@ func (f *authProxy) Take(c net.Conn) { f.room.Take(c) }
 // Absent implements forward.Room.
 func (f *authProxy) Absent() string { return f.room.Absent() }
 
-// Leads implements forward.Room: what is kept open leads to where the server was.
+// Leads implements forward.Room. Connections that are still open lead to the former target.
 func (f *authProxy) Leads(bool) { f.transport.renewConnections() }
 
 // Expects implements forward.Room.
 func (f *authProxy) Expects() time.Time { return time.Time{} }
 
-// Beside implements [session.Room]: a further port of a protected session lets in who is in at
-// the first.
+// Beside implements [session.Room]. A further port of a protected session accepts what the first port accepts.
 func (r *Room) Beside(port int, dial func(context.Context) (net.Conn, error)) forward.Room {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -158,12 +157,12 @@ func (r *Room) Serves(local, remote int) {
 	}
 }
 
-// newAuthProxy hands requests on over the connections that dial opens, websockets too. The
-// server sees them as they are, but for our cookies and its own address. The room is locked.
+// newAuthProxy returns a proxy that forwards requests, websockets included, over connections that dial opens.
+// It changes only the cookies of cscs and the server's own address. The caller holds r.mu.
 func newAuthProxy(r *Room, dial func(context.Context) (net.Conn, error)) *authProxy {
 	transport := &http.Transport{
 		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
-		DisableCompression:  true, // what the browser and the server agree upon is theirs
+		DisableCompression:  true, // the browser and the server negotiate the encoding
 		MaxIdleConnsPerHost: 32,
 		IdleConnTimeout:     90 * time.Second,
 	}
@@ -176,11 +175,11 @@ func newAuthProxy(r *Room, dial func(context.Context) (net.Conn, error)) *authPr
 			p.Out.URL.Scheme, p.Out.URL.Host, p.Out.Host = "http", own, own
 			keepTarget(p.Out.URL, p.In)
 			removeOwnCookies(p.Out.Header)
-			for _, name := range []string{"Origin", "Referer", "Destination"} { // the last is WebDAV's
+			for _, name := range []string{"Origin", "Referer", "Destination"} { // WebDAV uses Destination
 				replaceHost(own, p.Out.Header, name, func(address string) bool { return isOwnAddress(address, p.In) })
 			}
 			for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
-				if values := p.In.Header.Values(name); values != nil { // which the proxy has dropped
+				if values := p.In.Header.Values(name); values != nil { // ReverseProxy has removed them
 					p.Out.Header[name] = values
 				}
 			}
@@ -201,12 +200,12 @@ func newAuthProxy(r *Room, dial func(context.Context) (net.Conn, error)) *authPr
 	return f
 }
 
-// askedHost is where the context of a request has the Host that the client sent.
+// askedHost is the context key of the Host that the client sent.
 type askedHost struct{}
 
-// ownHost is the address at which the server sees itself: the one under which its user would reach it by
-// ssh -L PORT:localhost:PORT, or on the node. There are servers that answer pages of that address
-// alone (Bokeh and Panel their websocket, by the name localhost only), others that compare Host and Origin.
+// ownHost returns the address at which the server sees itself, as reached on its node or by ssh -L
+// PORT:localhost:PORT. Some servers answer only pages of that address: Bokeh and Panel accept websockets by the
+// name localhost only. Others compare Host with Origin.
 func (f *authProxy) ownHost(in *http.Request) string {
 	port := int(f.server.Load())
 	if port == 0 {
@@ -215,13 +214,13 @@ func (f *authProxy) ownHost(in *http.Request) string {
 	return "localhost:" + strconv.Itoa(port)
 }
 
-// isServer reports whether an address is the server's own, as it sees itself.
+// isServer reports whether address is the server's own, as the server sees itself.
 func (f *authProxy) isServer(address string) bool {
 	u, err := url.Parse(address)
 	return err == nil && u.Scheme == "http" && isHost(u.Host, int(f.server.Load()))
 }
 
-// replaceHost replaces the host in a header with an address, if that is one that is to be moved.
+// replaceHost replaces the host of the address in a header if is returns true for the address.
 func replaceHost(host string, h http.Header, name string, is func(address string) bool) {
 	address := h.Get(name)
 	if address == "" || host == "" || !is(address) {
@@ -235,23 +234,23 @@ func replaceHost(host string, h http.Header, name string, is func(address string
 	}
 }
 
-// keepTarget gives u the target of a request byte for byte. [httputil.ReverseProxy] drops parameters
-// that net/url does not read (";", a lone "%"), and net/url would write some paths another way;
-// what they mean is the server's business.
+// keepTarget gives u the target of a request byte for byte. [httputil.ReverseProxy] drops parameters that
+// net/url does not parse (";", a lone "%"), and net/url would write some paths differently. Only the server
+// knows what they mean.
 func keepTarget(u *url.URL, in *http.Request) {
 	u.RawQuery = in.URL.RawQuery
 	path, _, _ := strings.Cut(in.RequestURI, "?")
-	if strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") { // which would be taken for a host
+	if strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") { // net/url would take "//" for a host
 		u.Opaque = path
 	}
 }
 
-// answerProxyError answers for a server that has not answered.
+// answerProxyError answers a request to which the server sent no response.
 func (r *Room) answerProxyError(w http.ResponseWriter, req *http.Request, err error) {
 	setOwnHeaders(w)
 	var waited *forward.HoldError
 	switch {
-	case req.Context().Err() != nil: // nobody waits for it
+	case req.Context().Err() != nil: // the client has gone
 		panic(http.ErrAbortHandler)
 	case errors.As(err, &waited):
 		w.Header().Set("Retry-After", "5")
@@ -261,8 +260,8 @@ func (r *Room) answerProxyError(w http.ResponseWriter, req *http.Request, err er
 	}
 }
 
-// removeOwnCookies takes our cookies away, also those of other sessions of this machine, which a
-// browser sends to every port, and leaves the others as they were written.
+// removeOwnCookies removes the cookies of cscs and leaves the others unchanged. A browser sends the cookies of
+// this machine's other sessions too, since cookies ignore ports.
 func removeOwnCookies(h http.Header) {
 	var lines []string
 	for _, line := range h.Values("Cookie") {
@@ -278,8 +277,8 @@ func removeOwnCookies(h http.Header) {
 	h["Cookie"] = lines
 }
 
-// isOurCookie reports whether a cookie has a name as cookieName makes them, of any session and port. A server's
-// own cookie may begin with the same prefix.
+// isOurCookie reports whether a cookie has a name as cookieName returns it, for any session and port. The
+// prefix alone does not suffice: a server's own cookie may begin with it.
 func isOurCookie(cookie string) bool {
 	name, _, _ := strings.Cut(cookie, "=")
 	rest, prefixed := strings.CutPrefix(strings.TrimSpace(name), cookiePrefix)

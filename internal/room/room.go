@@ -1,23 +1,23 @@
-// Package room is the waiting room: what a browser finds at the local port before the server
-// is there, while the way to it is lost, and when the session has ended. It is a page of our own that
-// follows the session's events and becomes the app by itself, at the address at which it was
-// asked for, so that a tab lasts for the life of the session.
+// Package room serves the waiting page: the page that a browser gets at the local port before the server
+// answers, while the connection is lost, and when the session has ended. The page follows the session's events.
+// When the server answers, it reloads the address that the browser requested, so one tab lasts for the life of
+// the session.
 //
-// Of an unprotected session it answers what is a navigation, and what its own page asks for
-// below a reserved prefix; all else waits for the server, whose connections it never sees.
-// Of a protected one it answers all HTTP, and is a reverse proxy for those that are let in.
+// On the port of an unprotected session, the package answers navigations and requests of its own page below a
+// reserved prefix. Everything else waits for the server, and the package never sees its connections. On the
+// port of a protected session, it answers all HTTP requests and is a reverse proxy for those that may pass.
 //
-// # Who is let in
+// # Access
 //
-// The server of a protected session answers this user's own programs, where the kernel says whose
-// process asks, the addresses that are typed, and its own pages: see mayPass. Where the kernel does not
-// say it, the cookie alone lets in.
+// A protected session's server answers requests of this user's own programs, addresses that the user types, and
+// its own pages. The kernel says whose process asks; see mayPass. If the kernel does not say it, only the
+// cookie gives access.
 //
-// Whoever comes by the way that [Room.Enter] gives, which internal/browser shows to one
-// process of this user's, once, gets a cookie with a secret in it; it is named after the session, since
-// cookies ignore ports. A tab with the cookie gets the server's own login cookies when the
-// server is there. No page and no event has a secret in it. Another user's process gets nothing at all. The Host must be a name of this
-// machine's loopback: a web page can give its own name our address (DNS rebinding).
+// A browser that comes by the way of [Room.Enter] gets a cookie that contains a secret. internal/browser shows
+// that way once, to one process of this user. The cookie's name contains the session's ID, since cookies ignore
+// ports. When the server answers, a tab with the cookie gets the server's own login cookies. No page and no
+// event contains a secret. The package refuses every request of another user's process. Host must be a name of
+// this machine's loopback, because a web page can give its own name this address (DNS rebinding).
 package room
 
 import (
@@ -39,65 +39,66 @@ import (
 	"github.com/alps-tunnel/cscs/session"
 )
 
-// Config is what a room is told of its session.
+// Config describes the session to its waiting page.
 type Config struct {
 	ID      string
 	Cluster string
 	App     string   // "jupyter", "tensorboard", …, TunnelApp
 	Hops    []string // the hosts on the way to the login node
-	Again   string   // the command that starts the like again; "": not shown
+	Again   string   // the command that starts such a session again; "": not shown
 }
 
-// TunnelApp is the App of a tunnel, which no other command knows.
+// TunnelApp is the App of a tunnel. No other command uses it.
 const TunnelApp = "tunnel"
 
-// A Room is the waiting room of one session. It implements [session.Room].
+// A Room is the waiting page of one session and, for a protected session, the guard of its local ports. It
+// implements [session.Room].
 type Room struct {
 	cfg    Config
-	cookie string    // what lets a tab in, which has come by Enter's way
-	key    string    // what does so in the link that the user is shown; only of a protected session
-	peer   peer.Func // who is at the other end of a connection
-	self   int       // this user, for peer
+	cookie string    // secret of the cookie, which a tab gets through Enter
+	key    string    // secret of the printed link; used by a protected session only
+	peer   peer.Func // returns the user at the other end of a connection
+	self   int       // this process's user ID, for peer
 
 	server  *http.Server
 	conns   conns
 	serving conc.WaitGroup
 
 	mu        sync.Mutex
-	state     pageState     // what has happened
+	state     pageState     // the result of the events so far
 	changed   chan struct{} // closed and renewed at each change
 	port      int
-	path      string // what the browser is to show
-	base      string // below which the server serves; empty: the whole
+	path      string // the path that the browser opens
+	base      string // the path below which the server serves; "": it serves from the root
 	protected bool
 	proxies   map[int]*authProxy // of a protected session, by local port
-	login     []string           // Set-Cookie lines of the server's own
+	login     []string           // Set-Cookie lines of the server
 	there     bool               // the local port leads to the server
-	tickets   tickets            // for Enter, of a protected session
+	tickets   tickets            // for Enter; used by a protected session only
 	expects   time.Time          // see Expects
-	open      int                // pages that wait to be told something
+	open      int                // open requests of pages that wait for a change
 	closed    chan struct{}      // closed by Close
 }
 
 const (
-	// prefix begins the paths that are ours.
+	// prefix begins the paths that are reserved for this package.
 	prefix = "/.cscs/"
-	// pageTime is how long a page that was given out may take to ask for the rest.
+	// pageTime is how long a page may take to request its events.
 	pageTime = 5 * time.Second
-	// closeTimeout is how long the pages that are open have to be told of the end.
+	// closeTimeout is how long Close waits for open pages to receive the end.
 	closeTimeout = time.Second
 	// headTime is how long a client may take to send the head of a request.
 	headTime = 60 * time.Second
 )
 
-// New makes the room of a session that is about to begin.
+// New returns the Room of a session that is about to begin. Its server runs until Close.
 func New(cfg Config) *Room {
 	r := &Room{cfg: cfg, cookie: rand.Text(), key: rand.Text(), peer: peer.UID, self: os.Getuid(),
 		changed: make(chan struct{}), closed: make(chan struct{}), proxies: map[int]*authProxy{},
 		conns: conns{accepted: make(chan net.Conn), closed: make(chan struct{})}}
 	r.state = pageState{cfg: cfg}
 	r.server = &http.Server{Handler: r, ReadHeaderTimeout: headTime, ConnContext: withConnPeer, DisableGeneralOptionsHandler: true,
-		// It would write to the user's terminal.
+		// The default logger would write to the user's terminal.
 		ErrorLog: nolog}
 	r.serving.Go(func() { _ = r.server.Serve(&r.conns) })
 	return r
@@ -111,11 +112,11 @@ func (r *Room) Begin(port int, path, base string, protected bool, dial func(cont
 	if protected {
 		r.proxies[port] = newAuthProxy(r, dial)
 	} else {
-		r.server.SetKeepAlivesEnabled(false) // only the first request of a connection was judged
+		r.server.SetKeepAlivesEnabled(false) // the listener has judged only the first request of the connection
 	}
 }
 
-// Event takes in what happens to the session.
+// Event applies an event of the session and updates the open pages.
 func (r *Room) Event(e session.Event) {
 	r.changeState(func() { r.state.applyEvent(e) })
 }
@@ -155,7 +156,7 @@ func (r *Room) Absent() string {
 	return r.state.absenceReason(time.Now())
 }
 
-// changeState changes the room's state, and tells who waits for that.
+// changeState changes the state under the lock and wakes the goroutines that wait for a change.
 func (r *Room) changeState(do func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -167,8 +168,8 @@ func (r *Room) changeState(do func()) {
 // Take implements forward.Room.
 func (r *Room) Take(c net.Conn) { r.conns.handOverConn(c) }
 
-// Close ends the room. Whoever has its page open has a moment to be told of the session's end, by
-// the last event.
+// Close closes the Room. If the session has ended, open pages first get up to closeTimeout to receive the last
+// event.
 func (r *Room) Close() {
 	r.conns.stopAccepting()
 	enough := time.NewTimer(closeTimeout)
@@ -194,7 +195,7 @@ func (r *Room) Close() {
 	}
 }
 
-// Adopt tells which session it is, once that is known.
+// Adopt sets the session's ID and app, once they are known.
 func (r *Room) Adopt(id, app string) {
 	r.changeState(func() {
 		r.cfg.ID, r.cfg.App = id, app
@@ -211,27 +212,28 @@ func (r *Room) countOpenPage(do func()) {
 	do()
 }
 
-// Enter is the way of a browser that this user's own cscs has opened: to the room, or to the
-// server if that is there already. It is meant for [browser.Open].
+// Enter returns the way of a browser that this user's own cscs opens: to the waiting page, or to the server if
+// it answers already. The caller passes Enter to [browser.Open].
 func (r *Room) Enter() browser.Way {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	base := "http://127.0.0.1:" + strconv.Itoa(r.port)
 	if r.protected {
-		// Its port is ours for good, and there are no cookies of its own to be set but there.
+		// The guard answers this port for the whole session, so it takes the ticket there and sets the cookies
+		// itself.
 		return browser.Way{URL: base + r.ownPrefix() + "in?ticket=" + r.tickets.issueTicket(time.Now())}
 	}
 	return browser.Way{URL: base + r.path, Cookies: r.admissionCookies()}
 }
 
-// admissionCookies are the cookies that let a browser in. The room is locked.
+// admissionCookies returns the Set-Cookie lines that give a browser access. The caller holds r.mu.
 func (r *Room) admissionCookies() []string {
 	c := http.Cookie{Name: r.cookieName(), Value: r.cookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode}
 	return append([]string{c.String()}, r.login...)
 }
 
-// Link implements [session.Room]: a protected session has a link of its own, which is as good as its
-// owner keeps it, as the token of a Jupyter server is.
+// Link implements [session.Room]. For a protected session it returns a link with the session's key. Like the
+// URL with a Jupyter token, the link gives access to every browser that has it.
 func (r *Room) Link(app string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -241,16 +243,16 @@ func (r *Room) Link(app string) string {
 	return "http://127.0.0.1:" + strconv.Itoa(r.port) + r.ownPrefix() + "in?" + url.Values{"key": {r.key}}.Encode()
 }
 
-// cookieName is of the session and, since several processes may attend that, of the port: cookies are
-// for all ports of a host. The room is locked.
+// cookieName returns the name of the session's cookie. It contains the port too: cookies ignore ports, and
+// several processes may attend one session. The caller holds r.mu.
 func (r *Room) cookieName() string { return cookiePrefix + r.cfg.ID + "-" + strconv.Itoa(r.port) }
 
 const cookiePrefix = "cscs-"
 
-// ownPrefix is the part of the address space that is the room's.
+// ownPrefix returns the prefix of the session's reserved paths.
 func (r *Room) ownPrefix() string { return prefix + r.cfg.ID + "/" }
 
-// conns are the connections that were taken, as a net.Listener for the server.
+// conns is a net.Listener that accepts the connections passed to Take.
 type conns struct {
 	accepted chan net.Conn
 	closed   chan struct{}
@@ -258,7 +260,7 @@ type conns struct {
 	handing  conc.WaitGroup
 }
 
-// handOverConn hands a connection to the server; it does not wait for that.
+// handOverConn passes a connection to the server. It does not block.
 func (l *conns) handOverConn(c net.Conn) {
 	l.handing.Go(func() {
 		select {
@@ -290,9 +292,10 @@ func (l *conns) stopAccepting() {
 // Addr implements net.Listener.
 func (l *conns) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 
-// tickets let in one browser each, for a while.
+// tickets holds the unused tickets, each with the time until which it is valid.
 type tickets struct{ good map[string]time.Time }
 
+// issueTicket returns a new ticket and removes those that have expired.
 func (t *tickets) issueTicket(now time.Time) string {
 	if t.good == nil {
 		t.good = map[string]time.Time{}
@@ -307,14 +310,14 @@ func (t *tickets) issueTicket(now time.Time) string {
 	return k
 }
 
-// useTicket uses a ticket up, and tells whether it was good.
+// useTicket removes a ticket and reports whether it was valid.
 func (t *tickets) useTicket(k string, now time.Time) bool {
 	until, ok := t.good[k]
 	delete(t.good, k)
 	return ok && !now.After(until)
 }
 
-// hasToken reports whether one of the comma-separated words of a header is word.
+// hasToken reports whether word is one of the comma-separated values of header, without parameters and case.
 func hasToken(header, word string) bool {
 	for part := range strings.SplitSeq(header, ",") {
 		part, _, _ = strings.Cut(part, ";")

@@ -18,7 +18,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/peer"
 )
 
-// A connPeer is who is at the other end of a connection, asked for once.
+// A connPeer is the user at the other end of a connection. The kernel is asked once.
 type connPeer struct {
 	conn net.Conn
 	once sync.Once
@@ -31,23 +31,24 @@ func withConnPeer(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connPeerKey{}, &connPeer{conn: c})
 }
 
-// standing is what is known of who asks.
+// standing is what is known of the client of a request.
 type standing struct {
-	stranger bool // not a process of this user's, says the kernel
-	ours     bool // one of this user's, says the kernel
-	relay    bool // one of root's, says the kernel: any user may be behind it
-	known    bool // has the cookie
+	stranger bool // the kernel says: another user's process, or no process
+	ours     bool // the kernel says: this user's process
+	relay    bool // the kernel says: root's process, which may relay for any user
+	known    bool // the request has the cookie
 }
 
-// isTrusted reports whether that may see what only the user may.
+// isTrusted reports whether the client may see what is for the user only.
 func (s standing) isTrusted() bool { return !s.stranger && (s.ours || s.known) }
 
-// Vouch implements forward.Room: another protocol has no headers to be judged by, so that it is for this
-// user alone, where the kernel tells.
+// Vouch implements forward.Room. Other protocols have no headers to judge, so they pass only if the kernel says
+// that the client is this user's process.
 func (r *Room) Vouch(c net.Conn) bool {
 	return r.peer.Judge(r.self, c.RemoteAddr(), c.LocalAddr()) == peer.Own
 }
 
+// requestStanding returns what the kernel and the cookies say of the client of req.
 func (r *Room) requestStanding(req *http.Request) standing {
 	var s standing
 	if g, ok := req.Context().Value(connPeerKey{}).(*connPeer); ok {
@@ -65,7 +66,7 @@ func (r *Room) requestStanding(req *http.Request) standing {
 
 func isSameSecret(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
-// ServeHTTP answers all that the room has taken.
+// ServeHTTP answers the requests of all connections that were passed to Take.
 func (r *Room) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	at := localPort(req)
 	who := r.requestStanding(req)
@@ -80,7 +81,7 @@ func (r *Room) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
 	front, beside, there, path := r.proxies[at], at != r.port, r.there, r.path
 	r.mu.Unlock()
-	if beside { // a further port of a protected session
+	if beside { // a further port of a protected session has no waiting page
 		there = true
 	}
 	switch {
@@ -106,7 +107,7 @@ func (r *Room) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// localPort is the port at which a request has come.
+// localPort returns the local port on which a request arrived, or 0.
 func localPort(req *http.Request) int {
 	if addr, ok := req.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
 		return addr.Port
@@ -114,20 +115,20 @@ func localPort(req *http.Request) int {
 	return 0
 }
 
-// isHost reports whether a browser may ask for the port under that name.
+// isHost reports whether host is one of the names of this port that a browser may use.
 func isHost(host string, port int) bool {
 	name, p, err := net.SplitHostPort(host)
 	return err == nil && p == strconv.Itoa(port) && slices.Contains([]string{"127.0.0.1", "localhost", "::1"}, strings.ToLower(name))
 }
 
-// isOwnAddress reports whether a URL, or an origin, is of the port that a request came to, under any
-// of its names.
+// isOwnAddress reports whether a URL or an origin is of the port on which the request arrived, under any of its
+// names.
 func isOwnAddress(address string, req *http.Request) bool {
 	u, err := url.Parse(address)
 	return err == nil && u.Scheme == "http" && isHost(u.Host, localPort(req))
 }
 
-// setOwnHeaders sets what every answer of our own has: it is of now, and for nobody else.
+// setOwnHeaders sets the headers of our own answers: they are not stored and not readable by other sites.
 func setOwnHeaders(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
@@ -138,7 +139,7 @@ func setOwnHeaders(w http.ResponseWriter) {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 }
 
-// requireOwnPage does what only our own page may ask for.
+// requireOwnPage calls do only for a GET of our own page and refuses all other requests.
 func (r *Room) requireOwnPage(w http.ResponseWriter, req *http.Request, do func()) {
 	if !ownPage(req) || req.Method != http.MethodGet {
 		r.refuseRequest(w, req, "This is for cscs's own page.", false)
@@ -147,9 +148,9 @@ func (r *Room) requireOwnPage(w http.ResponseWriter, req *http.Request, do func(
 	do()
 }
 
-// ownPage reports whether no other page has asked, as far as the browser tells: Sec-Fetch-Site; Origin and
-// Referer, where they are. All three are the browser's own, which no page can set. A page under another
-// name of this port is our own page as well, though to the browser it is another site.
+// ownPage reports whether no foreign page made the request, judged by Origin, Sec-Fetch-Site and Referer. The
+// browser sets all three, and no page can change them. A page under another name of this port counts as our
+// own, though the browser calls it another site.
 func ownPage(req *http.Request) bool {
 	origin, from := req.Header.Get("Origin"), req.Header.Get("Referer")
 	if origin != "" {
@@ -164,7 +165,7 @@ func ownPage(req *http.Request) bool {
 	return isOwnAddress(from, req)
 }
 
-// servePage answers a navigation for as long as there is no server.
+// servePage answers a navigation while no server answers.
 func (r *Room) servePage(w http.ResponseWriter, who standing) {
 	r.mu.Lock()
 	r.expects = time.Now().Add(pageTime)
@@ -174,22 +175,23 @@ func (r *Room) servePage(w http.ResponseWriter, who standing) {
 		v.Home = r.path
 	}
 	r.mu.Unlock()
-	// What is asked for is not there; a person sees why.
+	// The requested resource is not there yet. The user sees the reason.
 	writePage(w, http.StatusServiceUnavailable, v)
 }
 
-// A message is what an open page is told.
+// A message is one update of an open page.
 type message struct {
 	Title string `json:"title"`
 	Class string `json:"class"`
-	Said  string `json:"said"` // to whom the page is read aloud
+	Said  string `json:"said"` // for screen readers
 	Main  string `json:"main"`
 	Foot  string `json:"foot"`
 	There bool   `json:"there"`
 	Over  bool   `json:"over"`
 }
 
-// serveEvents tells an open page what happens, by server-sent events.
+// serveEvents sends an open page the session's changes as server-sent events, until the session or the request
+// ends.
 func (r *Room) serveEvents(w http.ResponseWriter, req *http.Request, who standing) {
 	setOwnHeaders(w)
 	w.Header().Set("Content-Type", "text/event-stream")
@@ -202,7 +204,7 @@ func (r *Room) serveEvents(w http.ResponseWriter, req *http.Request, who standin
 		m.Main = v.renderMain()
 		b, err := json.Marshal(m)
 		if err != nil {
-			panic(err) // of strings
+			panic(err) // a struct of strings and bools always encodes
 		}
 		if _, err := fmt.Fprintf(w, "retry: 1000\ndata: %s\n\n", b); err != nil || control.Flush() != nil || m.Over {
 			return
@@ -213,7 +215,8 @@ func (r *Room) serveEvents(w http.ResponseWriter, req *http.Request, who standin
 	}
 }
 
-// waitForChange reports whether something has changed; else whoever asks, or the room, has gone.
+// waitForChange waits for a change and returns true. It returns false if the client has gone or the Room is
+// closed.
 func (r *Room) waitForChange(req *http.Request, changed <-chan struct{}) bool {
 	select {
 	case <-changed:
@@ -224,8 +227,8 @@ func (r *Room) waitForChange(req *http.Request, changed <-chan struct{}) bool {
 	return false
 }
 
-// serveAdmission answers when the server is there, with what lets the tab in. It gives no answer but a
-// refusal to a tab that is not known.
+// serveAdmission waits until the server answers, and then sends the cookies and the path that the tab needs. A
+// tab without the cookie gets status 403 at once.
 func (r *Room) serveAdmission(w http.ResponseWriter, req *http.Request, who standing) {
 	setOwnHeaders(w)
 	if !who.known {
@@ -244,7 +247,7 @@ func (r *Room) serveAdmission(w http.ResponseWriter, req *http.Request, who stan
 			for _, c := range login {
 				w.Header().Add("Set-Cookie", c)
 			}
-			w.Header().Set("Location", path) // for the page's script
+			w.Header().Set("Location", path) // read by the page's script
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}
@@ -254,8 +257,7 @@ func (r *Room) serveAdmission(w http.ResponseWriter, req *http.Request, who stan
 	}
 }
 
-// letIn takes a ticket or the key of a protected session, and sends the browser on with the
-// cookies.
+// letIn checks the ticket or the key of a protected session, sets the cookies and redirects the browser.
 func (r *Room) letIn(w http.ResponseWriter, req *http.Request) {
 	setOwnHeaders(w)
 	q := req.URL.Query()
@@ -274,7 +276,7 @@ func (r *Room) letIn(w http.ResponseWriter, req *http.Request) {
 	browser.SendOn(w, req, to)
 }
 
-// refusalReason says why a link does not let in.
+// refusalReason says why a link gives no access.
 func refusalReason(req *http.Request) string {
 	switch q := req.URL.Query(); {
 	case browser.Ahead(req), req.Method != http.MethodGet:
@@ -287,7 +289,7 @@ func refusalReason(req *http.Request) string {
 	return "This link has neither a key nor a ticket."
 }
 
-// refuseRequest answers what may not be.
+// refuseRequest answers status 403 with the reason: a page for a navigation, text otherwise.
 func (r *Room) refuseRequest(w http.ResponseWriter, req *http.Request, why string, help bool) {
 	if isNavigation(req) {
 		v := view{Title: "cscs", Class: "failed", Headline: "Not for this tab", Lines: []string{why}}

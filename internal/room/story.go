@@ -13,29 +13,29 @@ import (
 	"github.com/alps-tunnel/cscs/session"
 )
 
-// A pageState is what the events of a session come to.
+// A pageState is the state of a session as its events describe it.
 type pageState struct {
 	cfg Config
 
 	began               time.Time
 	connected           []string
-	reached             time.Time // the login node
+	reached             time.Time // when the last hop was connected
 	queued, granted     *session.Event
 	started, ready      *session.Event
-	lost                []session.Event // and not restored
+	lost                []session.Event // lost connections that are not restored
 	warning             string
-	lossWarning         bool // it is of a connection that was lost
-	limitWarning        bool // it is of the time limit, or of the end of an unused session
+	lossWarning         bool // warning is about a lost connection
+	limitWarning        bool // warning is about the time limit, or the end of an unused session
 	ending              string
 	failure             *session.Event
-	detached, kept      bool // kept: its job waits in the queue
+	detached, kept      bool // kept: the job waits in the queue
 	over                bool
 	end                 session.Event
 	there, wasThere     bool
 	grantedAt, queuedAt time.Time
 }
 
-// applyEvent takes an event in.
+// applyEvent updates the state by an event.
 func (s *pageState) applyEvent(e session.Event) {
 	if s.began.IsZero() {
 		s.began = e.Time
@@ -81,7 +81,7 @@ func (s *pageState) applyEvent(e session.Event) {
 	}
 }
 
-// buildView is the page that shows it; trusted: to one who may see all of it.
+// buildView returns the page for the state. trusted says that the client may see everything.
 func (s *pageState) buildView(trusted bool, now time.Time) view {
 	v := view{Foot: "A page of cscs, on this machine. It becomes " + s.appTitle() + " by itself."}
 	switch {
@@ -96,14 +96,14 @@ func (s *pageState) buildView(trusted bool, now time.Time) view {
 		s.fillArrival(&v, now)
 	}
 	v.Title = v.Headline + " · " + s.appTitle() + " on " + s.cfg.Cluster
-	// A warning of the end asks for what can't be done without a connection.
+	// A warning of the end asks for something that needs a connection.
 	if !s.over && s.warning != "" && (!s.limitWarning || len(s.lost) == 0) {
 		v.Warning = makeSentence(s.warning)
 	}
 	return v
 }
 
-// appTitle is what is waited for.
+// appTitle returns the name of what the user waits for.
 func (s *pageState) appTitle() string {
 	switch s.cfg.App {
 	case "jupyter":
@@ -130,7 +130,7 @@ func (s *pageState) absenceReason(now time.Time) string {
 	return "The server is not there yet: cscs is " + string(unicode.ToLower(first)) + v.Headline[n:] + ", and this address becomes the server when it answers."
 }
 
-// fillAway is shown between two times of the server.
+// fillAway fills the page between two times at which the server answers.
 func (s *pageState) fillAway(v *view) {
 	switch {
 	case s.there:
@@ -145,7 +145,7 @@ func (s *pageState) fillAway(v *view) {
 		v.Lines = []string{makeSentence(text)}
 		switch {
 		case s.granted == nil:
-		case l.Host == s.granted.Node: // a dead node looks the same
+		case l.Host == s.granted.Node: // if the node is lost, its job may be lost too
 			v.Lines = append(v.Lines, "It is not known whether job "+s.granted.Job+" still runs.")
 		default:
 			v.Lines = append(v.Lines, "Job "+s.granted.Job+" goes on meanwhile.")
@@ -157,7 +157,7 @@ func (s *pageState) fillAway(v *view) {
 	}
 }
 
-// fillArrival is shown before the server is there for the first time.
+// fillArrival fills the page before the server answers for the first time.
 func (s *pageState) fillArrival(v *view, now time.Time) {
 	connect := step{Name: "Connect to " + s.cfg.Cluster, State: "now", Since: unixMillis(s.began), Detail: strings.Join(s.connected, " → ")}
 	slurm := step{Name: "Get a node", State: "todo"}
@@ -210,11 +210,11 @@ func (s *pageState) fillArrival(v *view, now time.Time) {
 	v.Steps = []step{connect, slurm, server}
 }
 
-// fillEnded is shown at the end.
+// fillEnded fills the page at the end.
 func (s *pageState) fillEnded(v *view, trusted bool) {
 	v.Foot = "The session has ended: this address does not answer any more."
 	v.Headline = "Ended"
-	v.Lines = []string{makeSentence(capitalizeFirst(s.end.Reason))} // no host begins it
+	v.Lines = []string{makeSentence(capitalizeFirst(s.end.Reason))} // it never begins with a host name
 	switch {
 	case s.detached:
 		v.Headline = map[bool]string{true: "Left in the queue", false: "Left running"}[s.kept]
@@ -239,7 +239,7 @@ func (s *pageState) fillEnded(v *view, trusted bool) {
 	}
 	v.Log = slices.Clone(v.Log)
 	for i, line := range v.Log {
-		v.Log[i] = ui.MaskTokens(ui.CleanLine(line)) // a page has no secret in it
+		v.Log[i] = ui.MaskTokens(ui.CleanLine(line)) // the page must not contain a secret
 	}
 }
 
@@ -250,7 +250,7 @@ func (s *step) markDone(from, to time.Time) {
 	}
 }
 
-// formatSpan is a time as the page's script writes it.
+// formatSpan formats a duration as the page's script does.
 func formatSpan(d time.Duration) string {
 	sec := int(d.Round(time.Second) / time.Second)
 	switch {
@@ -269,8 +269,8 @@ func unixMillis(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
-// formatClock is a time of day, with the date if it is not today's. It is the laptop's, whose
-// browser shows it.
+// formatClock formats a time of day, with the date unless it is today. It uses the laptop's time zone, since
+// the laptop's browser shows it.
 func formatClock(at, now time.Time) string {
 	at, now = at.Local(), now.Local()
 	if at.Format(time.DateOnly) == now.Format(time.DateOnly) {
@@ -287,14 +287,14 @@ func capitalizeFirst(s string) string {
 	return string(unicode.ToUpper(first)) + s[n:]
 }
 
-// makeSentence makes one of a message of ours, which begins in lower case and has no full stop.
+// makeSentence makes a sentence of a message, which begins in lower case and has no full stop.
 func makeSentence(s string) string {
 	if s == "" {
 		return ""
 	}
 	if word, _, _ := strings.Cut(s, " "); !strings.ContainsFunc(word, func(r rune) bool { return !unicode.IsLetter(r) }) {
 		s = capitalizeFirst(s)
-	} // else it is the name of a host, or the like
+	} // the first word is the name of a host, for example
 	if !strings.HasSuffix(s, ".") && !strings.HasSuffix(s, "!") && !strings.HasSuffix(s, "?") {
 		s += "."
 	}

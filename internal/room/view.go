@@ -11,53 +11,53 @@ import (
 	"strings"
 )
 
-// page is the one file that all of the room's pages are.
+// page.html contains all pages of this package.
 //
 //go:embed page.html
 var pageText string
 
 var pages = template.Must(template.New("page").Parse(pageText))
 
-// nolog is for what would write to the user's terminal.
+// nolog discards what would be written to the user's terminal.
 var nolog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 
-// A view is what a page shows.
+// A view is the content of a page.
 type view struct {
 	Title, Headline string
-	Class           string // "failed", or nothing
+	Class           string // "failed" or ""
 	Lines           []string
 	Hint            string
 	Steps           []step
 	Warning         string
 	Log             []string
-	Command         string // for a terminal of this machine
-	CommandFor      string // what it does, as a heading
-	On              string // a link
+	Command         string // to be typed in a terminal of this machine
+	CommandFor      string // heading of Command
+	On              string // link to continue
 	Foot            string
 
 	Room, Home  string
 	Known, Live bool
 }
 
-// A step is one of the way to the server.
+// A step is one step on the way to the server.
 type step struct {
 	Name, Detail string
 	State        string // done, now, todo, failed
-	Since        int64  // milliseconds since 1970, while it is under way
-	Took         string // when it is done
+	Since        int64  // Unix time in milliseconds, while the step is under way
+	Took         string // duration, once the step is done
 }
 
-// Mark is how the state looks, and Spoken how it sounds.
+// Mark returns the symbol of the state.
 func (s step) Mark() string {
 	return map[string]string{"done": "✓", "now": "●", "todo": "○", "failed": "✕"}[s.State]
 }
 
-// Spoken is the state in words.
+// Spoken returns the state in words, for screen readers.
 func (s step) Spoken() string {
 	return map[string]string{"done": "done", "now": "under way", "todo": "still to come", "failed": "failed"}[s.State]
 }
 
-// renderMain is the part of the page that changes.
+// renderMain returns the part of the page that changes.
 func (v view) renderMain() string {
 	var b strings.Builder
 	executeTemplate(&b, "main", v)
@@ -70,7 +70,8 @@ func executeTemplate(w io.Writer, name string, v view) {
 	}
 }
 
-// policy lets the page's own style and script work, by their hashes, and nothing else.
+// policy is the Content-Security-Policy. It allows the page's own style and script by their hashes, and nothing
+// else.
 var policy = func() string {
 	var b strings.Builder
 	executeTemplate(&b, "page", view{})
@@ -84,7 +85,7 @@ var policy = func() string {
 		"; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }()
 
-// writePage answers with a page.
+// writePage answers with a page and its headers.
 func writePage(w http.ResponseWriter, status int, v view) {
 	if v.Foot == "" {
 		v.Foot = "A page of cscs, on this machine."

@@ -1,6 +1,6 @@
-// Package slurmtest runs the remote half with this machine's bash, as sshd would,
-// against commands that print what Slurm's were seen to print (bin/). It is for
-// fast tests; what Slurm really does, the lab decides.
+// Package slurmtest runs the remote half in this machine's bash, as sshd would, with commands that
+// print recorded output of Slurm's (bin/). It makes fast tests possible. The lab decides how Slurm
+// really behaves.
 package slurmtest
 
 import (
@@ -20,24 +20,25 @@ import (
 	"time"
 )
 
-// A Cluster is a Slurm of one node, nid001001, whose jobs are processes of this
-// machine. Its behaviour is set by the environment; see bin/.
+// A Cluster is a Slurm with one node, nid001001, whose jobs are processes of this machine. The
+// environment sets its behaviour; see bin/.
 type Cluster struct {
-	Home string // of the user
+	Home string // the user's home directory
 
 	t     *testing.T
 	state string
 
-	mu  sync.Mutex // over env: a test changes it while commands start
+	mu  sync.Mutex // guards env, which a test changes while commands start
 	env []string
 
 	started sync.WaitGroup
 }
 
-// HostKey is what the node's sshd shows. It listens on the node's address only (bin/ssh-keyscan).
+// HostKey is the host key of the node's sshd, which listens on the node's address only
+// (bin/ssh-keyscan).
 const HostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILQtbh34D6qk717E43t6JGys9MQI6FCbvl74LRwAAAAA"
 
-// New returns a cluster with a fresh home. The environment is added to.
+// New returns a cluster with a new home directory. env is added to the cluster's environment.
 func New(t *testing.T, env ...string) *Cluster {
 	t.Helper()
 	_, file, _, _ := runtime.Caller(0)
@@ -45,7 +46,7 @@ func New(t *testing.T, env ...string) *Cluster {
 	c.env = append([]string{
 		"PATH=" + filepath.Join(filepath.Dir(file), "bin") + ":" + os.Getenv("PATH"),
 		"HOME=" + c.Home, "FAKE=" + c.state, "SHELL=/bin/bash", "FAKE_HOST_KEY=" + HostKey,
-		// What sites and sshd set.
+		// Variables that sites and sshd set.
 		"SQUEUE_FORMAT=%i only", "SLURM_TIME_FORMAT=relative", "SSH_CLIENT=127.0.0.1 1 22",
 	}, env...)
 	t.Cleanup(func() {
@@ -58,9 +59,9 @@ func New(t *testing.T, env ...string) *Cluster {
 	return c
 }
 
-// killLeftovers ends what a test has left in jobs on purpose. Processes of the cluster are
-// known by their environment; their recorded numbers may be others' by now.
-// One that is killed may have started another a moment before.
+// killLeftovers kills what a test has left running in jobs on purpose. It finds the processes by
+// their environment, because their recorded numbers may be reused. It repeats, because a process
+// may have started another one just before it was killed.
 func (c *Cluster) killLeftovers() {
 	for range 1000 {
 		if c.Kill("") == 0 {
@@ -69,18 +70,19 @@ func (c *Cluster) killLeftovers() {
 	}
 }
 
-// Kill kills, as kill -9 does, the processes of the cluster whose command line contains
-// the words; it returns how many.
+// Kill kills (SIGKILL) the cluster's processes whose command line contains the words. It returns
+// their number.
 func (c *Cluster) Kill(words string) int { return c.killThose(words, false) }
 
-// KillLogin kills, as kill -9 does, every process of the login node.
+// KillLogin kills (SIGKILL) every process of the login node.
 func (c *Cluster) KillLogin() int { return c.killThose("", true) }
 
-// StopLogin stops every process of the login node, as a machine that freezes does: KillLogin ends them.
+// StopLogin stops (SIGSTOP) every process of the login node, as if the machine froze. KillLogin ends
+// them.
 func (c *Cluster) StopLogin() {
-	args := []string{"-STOP"} // package syscall has this signal not on all systems
+	args := []string{"-STOP"} // not all systems have syscall.SIGSTOP
 	c.visitProcesses("", true, func(p *os.Process) { args = append(args, strconv.Itoa(p.Pid)) })
-	_ = exec.CommandContext(c.t.Context(), "kill", args...).Run() // one may have ended meanwhile
+	_ = exec.CommandContext(c.t.Context(), "kill", args...).Run() // a process may have ended meanwhile
 }
 
 func (c *Cluster) killThose(words string, login bool) int {
@@ -93,26 +95,28 @@ func (c *Cluster) killThose(words string, login bool) int {
 	return n
 }
 
-// Running counts the processes of the cluster whose command line contains the words.
+// Running returns the number of the cluster's processes whose command line contains the words.
 func (c *Cluster) Running(words string) int {
 	n := 0
 	c.visitProcesses(words, false, func(*os.Process) { n++ })
 	return n
 }
 
-// RunningOnLogin counts those of them that run on the login node.
+// RunningOnLogin is Running for processes of the login node.
 func (c *Cluster) RunningOnLogin(words string) int {
 	n := 0
 	c.visitProcesses(words, true, func(*os.Process) { n++ })
 	return n
 }
 
+// visitProcesses calls visit for the cluster's processes, or only for the login node's, whose command
+// line contains the words.
 func (c *Cluster) visitProcesses(words string, login bool, visit func(*os.Process)) {
 	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, f := range environs {
 		text, _ := os.ReadFile(f)
 		env := strings.Split(string(text), "\x00")
-		// What runs on the node was started there with a mark.
+		// Processes of the node have FAKE_ON=node in their environment.
 		if !slices.Contains(env, "FAKE="+c.state) || login && slices.Contains(env, "FAKE_ON=node") {
 			continue
 		}
@@ -127,21 +131,21 @@ func (c *Cluster) visitProcesses(words string, login bool, visit func(*os.Proces
 	}
 }
 
-// Setenv changes the environment of what runs from now on.
+// Setenv sets a variable, as NAME=VALUE, for processes that start from now on.
 func (c *Cluster) Setenv(s string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.env = append(c.env, s)
 }
 
-// currentEnv is the environment of a command that starts now.
+// currentEnv returns the environment for a command that starts now.
 func (c *Cluster) currentEnv() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.env)
 }
 
-// PutFirst has the commands in dir found before all others from now on.
+// PutFirst puts dir first in PATH from now on.
 func (c *Cluster) PutFirst(dir string) {
 	for _, v := range c.currentEnv() {
 		if path, ok := strings.CutPrefix(v, "PATH="); ok {
@@ -159,13 +163,13 @@ func (c *Cluster) Free() {
 	}
 }
 
-// Busy has scancel fail, as with a controller that does not answer, or not any more.
+// Busy makes scancel fail, as if slurmctld did not answer, or ends that.
 func (c *Cluster) Busy(busy bool) { c.setStateFile("busy", busy) }
 
-// Away has the controller take no request, or take them again.
+// Away makes slurmctld accept no request, or ends that.
 func (c *Cluster) Away(away bool) { c.setStateFile("away", away) }
 
-// setStateFile makes the file of that name in the cluster's state, or removes it.
+// setStateFile creates or removes the file of that name in the cluster's state.
 func (c *Cluster) setStateFile(name string, there bool) {
 	c.t.Helper()
 	file := filepath.Join(c.state, name)
@@ -178,7 +182,7 @@ func (c *Cluster) setStateFile(name string, there bool) {
 	}
 }
 
-// Paused waits until one of Slurm's commands has reached the place of FAKE_PAUSE.
+// Paused waits until one of Slurm's commands has reached the pause that FAKE_PAUSE sets.
 func (c *Cluster) Paused() {
 	c.t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; {
@@ -192,7 +196,7 @@ func (c *Cluster) Paused() {
 	}
 }
 
-// GoOn ends the pause, and there is no other.
+// GoOn ends the pause. Later commands do not pause.
 func (c *Cluster) GoOn() {
 	c.t.Helper()
 	if err := os.WriteFile(filepath.Join(c.state, "went-on"), nil, 0o600); err != nil {
@@ -200,16 +204,16 @@ func (c *Cluster) GoOn() {
 	}
 }
 
-// Twice tells of allocations that stood beside each other; there should be none.
+// Twice reports allocations that existed at the same time, which is an error. "" means none.
 func (c *Cluster) Twice() string {
 	b, _ := os.ReadFile(filepath.Join(c.state, "two"))
 	return string(b)
 }
 
-// JobFile is the file in which the cluster keeps something of a job in the queue; see bin/.
+// JobFile returns the path of a file about a job in the queue; see bin/.
 func (c *Cluster) JobFile(job, name string) string { return filepath.Join(c.state, "jobs", job, name) }
 
-// SetState has Slurm give a job in the queue another state.
+// SetState sets the state of a job in the queue.
 func (c *Cluster) SetState(job, state string) {
 	c.t.Helper()
 	if err := os.WriteFile(c.JobFile(job, "state"), []byte(state+"\n"), 0o600); err != nil {
@@ -217,7 +221,7 @@ func (c *Cluster) SetState(job, state string) {
 	}
 }
 
-// Jobs returns the numbers of the jobs that are in the queue.
+// Jobs returns the numbers of the jobs in the queue.
 func (c *Cluster) Jobs() []string {
 	jobs, _ := filepath.Glob(filepath.Join(c.state, "jobs", "*"))
 	for i, dir := range jobs {
@@ -226,7 +230,7 @@ func (c *Cluster) Jobs() []string {
 	return jobs
 }
 
-// RunJob adds a job of the user's that runs on the node until a time limit.
+// RunJob adds a job of the user that runs on the node until ends.
 func (c *Cluster) RunJob(number string, ends time.Time) {
 	c.t.Helper()
 	if err := os.MkdirAll(c.JobFile(number, ""), 0o700); err != nil {
@@ -250,7 +254,7 @@ func (c *Cluster) EndJob(number, state string) {
 	}
 }
 
-// Calls returns the command lines with which Slurm's commands were called.
+// Calls returns the command lines of Slurm's commands so far.
 func (c *Cluster) Calls() string {
 	b, _ := os.ReadFile(filepath.Join(c.state, "calls"))
 	return string(b)
@@ -269,18 +273,18 @@ func (c *Cluster) Called(command string) bool {
 	return false
 }
 
-// ExitError is the error of a command that ended with another status than 0.
+// ExitError is the error of a command with an exit status other than 0.
 type ExitError int
 
 func (e ExitError) Error() string { return "the command failed" }
 
-// ExitStatus returns the status.
+// ExitStatus returns the exit status.
 func (e ExitError) ExitStatus() int { return int(e) }
 
-// Exec does what sshd does: the login shell is given the command. The end of ctx
-// is the end of the connection.
+// Exec runs a command with the login shell, as sshd does. The end of ctx is the end of the SSH
+// connection.
 func (c *Cluster) Exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
-	// Not CommandContext: sshd does not kill either, it closes standard input.
+	// Not CommandContext: sshd does not kill the command either. It closes standard input.
 	cmd := exec.Command("/bin/bash", "-c", command) //nolint:noctx // see above
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = c.currentEnv(), c.Home, stdout, stderr
 	if _, err := os.Stat(c.Home); err != nil {
@@ -309,8 +313,8 @@ func (c *Cluster) Exec(ctx context.Context, command string, stdin io.Reader, std
 	return err
 }
 
-// Start is Exec with standard input and output as a connection, whose end is that of
-// the command's standard input.
+// Start is Exec with a connection as standard input and output. Closing the connection ends the
+// command's standard input.
 func (c *Cluster) Start(_ context.Context, command string, stderr io.Writer) (net.Conn, error) {
 	here, there := net.Pipe()
 	c.started.Go(func() {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// globFiles are the files that a pattern from the root matches, in the order of glob(7).
+// globFiles returns the files that an absolute pattern matches, in the order of glob(7).
 func globFiles(pattern string) []string {
 	volume := filepath.VolumeName(pattern)
 	found := []string{volume}
@@ -29,7 +29,7 @@ func globFiles(pattern string) []string {
 		}
 		var next []string
 		for _, dir := range found {
-			entries, _ := os.ReadDir(dir + sep) // what cannot be read matches nothing
+			entries, _ := os.ReadDir(dir + sep) // an unreadable directory matches nothing
 			for _, e := range entries {
 				if n := e.Name(); one.MatchString(n) && (n[0] != '.' || part[0] == '.') {
 					next = append(next, dir+sep+n)
@@ -46,7 +46,7 @@ func globFiles(pattern string) []string {
 	return found
 }
 
-// hasWildcard reports whether there is a wildcard in a pattern.
+// hasWildcard reports whether a pattern contains a wildcard.
 func hasWildcard(s string) bool {
 	for i := 0; i < len(s); i++ {
 		switch s[i] {
@@ -63,7 +63,8 @@ var escape = regexp.MustCompile(`(?s)\\(.)`)
 
 func unescapePattern(s string) string { return escape.ReplaceAllString(s, "$1") }
 
-// compileComponent is a pattern for one name of a path, nil if it is none that could match.
+// compileComponent compiles the pattern for one component of a path, or returns nil if it can match
+// nothing.
 func compileComponent(s string) *regexp.Regexp {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
@@ -90,8 +91,8 @@ func compileComponent(s string) *regexp.Regexp {
 	return one
 }
 
-// convertBracket is a bracket expression that begins there, for regexp, and how long it is; without an
-// end it is the bracket itself.
+// convertBracket converts the bracket expression that s begins with, after its [, to regexp, and
+// returns its length. Without a closing ], the [ stands for itself.
 func convertBracket(s string) (set string, n int) {
 	var b strings.Builder
 	b.WriteString("[")

@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// A partHider makes configurations without the content of our file.
+// A partHider copies configurations without the content of our file.
 type partHider struct {
 	files        Files
-	keep         func([]byte) (file string, err error) // gives a new file a name
-	replacements map[string]string                     // what each included file is replaced by, itself if by nothing
+	keep         func([]byte) (file string, err error) // writes a new file
+	replacements map[string]string                     // included file to its replacement, or to itself
 	err          error
 }
 
-// hidePart is a configuration without our file: of a pattern that matches it, the other files are
-// named. Another file that includes ours is replaced by what that is without it.
+// hidePart returns a configuration without our file. It replaces a pattern that matches our file by the
+// names of the other files that match. It replaces a file that includes ours by a copy without it.
 func (h *partHider) hidePart(data []byte) []byte {
 	return rewriteIncludes(data, func(w word) string {
 		changed := h.files.matchWord(w) != noMatch
@@ -34,15 +34,15 @@ func (h *partHider) hidePart(data []byte) []byte {
 	})
 }
 
-// substituteFile is what stands for an included file.
+// substituteFile returns the replacement of an included file.
 func (h *partHider) substituteFile(path string) string {
 	if by, ok := h.replacements[path]; ok {
 		return by
 	}
-	h.replacements[path] = path // also while it is looked into: ssh refuses files that include themselves
+	h.replacements[path] = path // also during the recursion: ssh refuses files that include themselves
 	data, _, err := loadFile(path)
 	if err != nil {
-		return path // ssh will tell
+		return path // ssh reports the error
 	}
 	if rest := h.hidePart(data); !bytes.Equal(rest, data) {
 		if h.replacements[path], err = h.keep(rest); err != nil {

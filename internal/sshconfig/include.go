@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// includeLine is what the user's own file includes ours by.
+// includeLine returns the line with which the user's file includes ours.
 func (f Files) includeLine() string { return "Include " + f.quotedPart() }
 
-// quotedPart is our file, as that line names it.
+// quotedPart returns the name of our file in that line.
 func (f Files) quotedPart() string {
 	part := f.Part
 	if includeHome() == passwdHome() {
@@ -18,7 +18,7 @@ func (f Files) quotedPart() string {
 	return quotePath(part)
 }
 
-// Tilde is a path as people write it, with ~ for the home directory, if ssh means the same by that.
+// Tilde returns path with ~ for the home directory, if ssh expands ~ to that.
 func Tilde(path string) string {
 	home := passwdHome()
 	if rest, ok := strings.CutPrefix(path, home+string(filepath.Separator)); ok && home != "" {
@@ -27,9 +27,9 @@ func Tilde(path string) string {
 	return path
 }
 
-// insertInclude puts our line at the top, unless ours is included before every block already: behind
-// one, it would be a part of that. Whether a line that names it by tokens, which OpenSSH knows
-// since 9.9 only, includes it, is asked of reads.
+// insertInclude puts our line at the top, unless a line before the first block includes our file.
+// Behind a block, the line would be a part of it. For a line that names our file by tokens, which
+// OpenSSH expands since 9.9 only, insertInclude asks reads.
 func (f Files) insertInclude(data []byte, reads func(line []byte) bool) []byte {
 	for line := range bytes.Lines(data) {
 		for _, w := range parseInclude(line) {
@@ -52,7 +52,7 @@ func (f Files) insertInclude(data []byte, reads func(line []byte) bool) []byte {
 	return rest
 }
 
-// isOwnInclude reports whether a line includes our file and nothing else.
+// isOwnInclude reports whether a line includes our file only.
 func (f Files) isOwnInclude(line []byte) bool {
 	words := parseInclude(line)
 	for _, w := range words {
@@ -63,8 +63,8 @@ func (f Files) isOwnInclude(line []byte) bool {
 	return len(words) > 0
 }
 
-// removeInclude takes our file out of the lines that name it, wherever they stand, and a line that names
-// nothing else as a whole. A pattern, which may be meant for other files too, stays.
+// removeInclude removes our file from all lines that name it, and a line that names nothing else as a
+// whole. It keeps patterns, which may be meant for other files too.
 func (f Files) removeInclude(data []byte) []byte {
 	return rewriteIncludes(data, func(w word) string {
 		if by := f.matchWord(w); by != noMatch && !by.wild {
@@ -74,8 +74,8 @@ func (f Files) removeInclude(data []byte) []byte {
 	})
 }
 
-// rewriteIncludes puts in the place of each pattern of a line that includes something what becomes of it;
-// a line of which nothing is left goes.
+// rewriteIncludes replaces each pattern of the Include lines by the result of become. It removes a line
+// without patterns.
 func rewriteIncludes(data []byte, become func(word) string) []byte {
 	var rest []byte
 	for line := range bytes.Lines(data) {
@@ -96,7 +96,7 @@ func rewriteIncludes(data []byte, become func(word) string) []byte {
 			before, after := line[:words[0].start], line[words[len(words)-1].end():]
 			rest = append(rest, before...)
 			if kept[0][0] == '=' && !bytes.ContainsRune(before, '=') {
-				rest = append(rest, "= "...) // or it would be the one that may follow the keyword
+				rest = append(rest, "= "...) // else ssh takes that = as the one after the keyword
 			}
 			rest = append(rest, strings.Join(kept, " ")...)
 			rest = append(rest, after...)
@@ -105,7 +105,7 @@ func rewriteIncludes(data []byte, become func(word) string) []byte {
 	return rest
 }
 
-// remainingLines are the lines that include our file, if it is there, by a pattern.
+// remainingLines returns the lines with a pattern that includes our file if it exists.
 func (f Files) remainingLines(data []byte) []string {
 	var lines []string
 	for line := range bytes.Lines(data) {
@@ -119,8 +119,8 @@ func (f Files) remainingLines(data []byte) []string {
 	return lines
 }
 
-// removableInclude is what of a line includes our file and can be taken out, for people: the whole line if
-// there is nothing else in it.
+// removableInclude returns, for a message, what to remove to exclude our file: a word, or a line that
+// includes nothing else.
 func (f Files) removableInclude(data []byte) string {
 	for line := range bytes.Lines(data) {
 		if f.isOwnInclude(line) {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
+// serveChannel serves a channel by its type (RFC 4254, OpenSSH's PROTOCOL).
 func (s *Server) serveChannel(ch ssh.NewChannel) {
 	switch ch.ChannelType() {
 	case "session":
@@ -43,7 +44,7 @@ func (s *Server) serveChannel(ch ssh.NewChannel) {
 	}
 }
 
-// forwardChannel joins the channel to what Dial opens, each direction by itself.
+// forwardChannel connects the channel to what Dial opens. Each direction can end by itself.
 func (s *Server) forwardChannel(ch ssh.NewChannel, network, addr string) {
 	s.mu.Lock()
 	s.dialled = append(s.dialled, addr)
@@ -86,7 +87,7 @@ func (s *Server) forwardChannel(ch ssh.NewChannel, network, addr string) {
 	closed.Wait()
 }
 
-// serveSession runs one command.
+// serveSession runs the command of an exec request.
 func (s *Server) serveSession(ch ssh.NewChannel) {
 	if s.config.Run == nil {
 		_ = ch.Reject(ssh.Prohibited, "no sessions here")

@@ -9,10 +9,9 @@ import (
 	"time"
 )
 
-// Pipe is a connection in memory, with a buffer: x/crypto's two ends both write
-// before they read, which would stand still over net.Pipe. It has half-close,
-// and Freeze makes it a link that has died without a word. It knows no
-// deadlines.
+// Pipe returns a connection in memory with a buffer. Both ends of x/crypto/ssh write before they read,
+// which would deadlock over net.Pipe. The connection supports half-close, and Freeze imitates a
+// network that drops everything. It has no deadlines.
 func Pipe() (a, b *Conn) {
 	ab, ba := newBuffer(), newBuffer()
 	return &Conn{in: ba, out: ab}, &Conn{in: ab, out: ba}
@@ -24,19 +23,18 @@ type Conn struct{ in, out *buffer }
 func (c *Conn) Read(p []byte) (int, error)  { return c.in.read(p) }
 func (c *Conn) Write(p []byte) (int, error) { return c.out.write(p) }
 
-// CloseWrite ends what the other end reads, after what is already written.
+// CloseWrite makes the other end read io.EOF after all written data.
 func (c *Conn) CloseWrite() error { c.out.endWrites(io.EOF); return nil }
 
-// Close ends both directions; what was written can still be read.
+// Close ends both directions. The other end can still read the written data.
 func (c *Conn) Close() error {
 	c.out.endWrites(io.EOF)
 	c.in.closeReader()
 	return nil
 }
 
-// Freeze makes the link swallow what is written and deliver nothing, in both
-// directions, as when a cable is cut or a laptop sleeps. Thaw undoes it, and
-// what was swallowed is delivered late.
+// Freeze delivers nothing in either direction, as when a cable is cut or a laptop sleeps. Writes
+// succeed until the buffer is full. Thaw delivers the data late.
 func (c *Conn) Freeze() { c.in.setFrozen(true); c.out.setFrozen(true) }
 
 // Thaw ends a Freeze.
@@ -48,20 +46,20 @@ func (c *Conn) SetDeadline(time.Time) error      { return os.ErrNoDeadline }
 func (c *Conn) SetReadDeadline(time.Time) error  { return os.ErrNoDeadline }
 func (c *Conn) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
 
-// A pipeAddr is no other connection's.
+// A pipeAddr is an address that no other connection has.
 type pipeAddr Conn
 
 func (*pipeAddr) Network() string { return "pipe" }
 func (*pipeAddr) String() string  { return "pipe" }
 
-// buffer is one direction. It blocks on a condition variable only, which
-// testing/synctest counts as durably blocked.
+// buffer is one direction. It blocks only on a condition variable, which testing/synctest counts as
+// durably blocked.
 type buffer struct {
 	mu     sync.Mutex
 	cond   *sync.Cond
 	data   []byte
-	end    error // to the reader, once data is used up
-	closed bool  // the reader has gone
+	end    error // for the reader, after data
+	closed bool  // the reader has closed
 	frozen bool
 }
 
@@ -95,6 +93,7 @@ func (b *buffer) read(p []byte) (int, error) {
 
 var errBroken = errors.New("broken pipe")
 
+// write blocks while the buffer is full.
 func (b *buffer) write(p []byte) (n int, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

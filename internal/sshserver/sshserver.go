@@ -1,8 +1,7 @@
-// Package sshserver is an SSH server within this process: small, on x/crypto/ssh, and
-// as strict or as odd as its maker wants it. It runs commands by calling a Go
-// function, opens connections by calling another, and remembers which keys it
-// was shown. The embedded cluster (internal/demo) and the tests (internal/sshtest) are
-// made of it.
+// Package sshserver is a small SSH server inside this process, on x/crypto/ssh. Config makes it as
+// strict or as faulty as needed. It runs commands and opens connections by calling Go functions, and
+// records the keys that clients show. The embedded cluster (internal/demo) and the tests
+// (internal/sshtest) use it.
 package sshserver
 
 import (
@@ -19,47 +18,47 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// Config is how a Server behaves. The zero value lets nobody in.
+// Config is the behaviour of a Server. The zero value accepts no user.
 type Config struct {
 	HostKeys []ssh.Signer // keys or certificates; default: one fresh Ed25519 key
 
-	UserCA  ssh.PublicKey   // certificates that it signed get in, for their principals
-	Keys    []ssh.PublicKey // and so do these
-	Anyone  bool            // every key gets in
+	UserCA  ssh.PublicKey   // accept its certificates, for their principals
+	Keys    []ssh.PublicKey // accept these keys
+	Anyone  bool            // accept every key
 	Banner  string          // sent before authentication
 	Account func(user string) error
-	// Account, if set, is asked after a key was accepted, as PAM is. The text of
-	// its error is sent as a banner, and the connection is closed, as sshd does.
+	// Account, if set, is called after a key was accepted, as sshd calls PAM. If it fails, the server
+	// sends the error's text as a banner and closes the connection, as sshd does.
 
-	// SecondFactor, if set, asks its questions after a key was accepted, and Interactive without one
-	// (keyboard-interactive, RFC 4256). Their errors refuse the user.
+	// SecondFactor, if set, asks its questions after a key was accepted, Interactive without a key
+	// (keyboard-interactive, RFC 4256). An error refuses the user.
 	SecondFactor, Interactive func(user string, ask ssh.KeyboardInteractiveChallenge) error
 
-	// Entered, if set, is told of each user who has come in.
+	// Entered, if set, is called after each login.
 	Entered func(conn ssh.ConnMetadata)
 
-	// Exec runs a command and returns its exit status; less than 0 means none is
-	// sent. Nil refuses sessions.
+	// Exec runs a command and returns its exit status. If that is negative, the server sends none. Nil
+	// refuses sessions.
 	Exec func(cmd string, stdin io.Reader, stdout, stderr io.Writer) int
 
-	// Run, if set, is called in place of Exec; its context ends when the client closes the channel.
+	// Run, if set, replaces Exec. Its context ends when the client closes the channel.
 	Run func(ctx context.Context, cmd string, stdin io.Reader, stdout, stderr io.Writer) int
 
-	// Dial opens the connections that clients ask for. Nil is net.Dial; an
-	// *ssh.OpenChannelError is passed on, any other error is "connect failed".
+	// Dial opens connections for clients. Nil is net.Dial. The server passes an *ssh.OpenChannelError
+	// on; any other error becomes "connect failed".
 	Dial func(network, addr string) (net.Conn, error)
 
-	// Request answers global requests, keepalive among them; nil refuses them,
-	// which is an answer. If it returns without Reply, there is none.
+	// Request answers global requests, such as keepalives. If it returns without Reply, the client gets
+	// no answer. Nil refuses requests, which is an answer too.
 	Request func(*ssh.Request)
 
-	MaxAuthTries   int    // as ssh.ServerConfig has it
+	MaxAuthTries   int    // as in ssh.ServerConfig
 	RekeyThreshold uint64 // in bytes
 	Algorithms     []string
 }
 
-// A Server is an SSH server that listens on a port of the loopback, or serves
-// the connections it is given.
+// A Server is an SSH server that listens on a port of the loopback, or serves connections from its
+// caller.
 type Server struct {
 	config   Config
 	ssh      *ssh.ServerConfig
@@ -73,7 +72,7 @@ type Server struct {
 	dialled []string
 }
 
-// New returns a server that listens nowhere; Serve gives it connections.
+// New returns a server that does not listen. Serve serves a connection.
 func New(config Config) (*Server, error) {
 	if len(config.HostKeys) == 0 {
 		key, err := NewKey()
@@ -95,7 +94,7 @@ func New(config Config) (*Server, error) {
 	return s, nil
 }
 
-// NewKey makes an Ed25519 key.
+// NewKey returns a new Ed25519 key.
 func NewKey() (ssh.Signer, error) {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -104,7 +103,7 @@ func NewKey() (ssh.Signer, error) {
 	return ssh.NewSignerFromKey(key)
 }
 
-// Listen has the server listen on a free port of 127.0.0.1.
+// Listen listens on a free port of 127.0.0.1 and serves its connections.
 func (s *Server) Listen() error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is done at once
 	if err != nil {
@@ -123,6 +122,7 @@ func (s *Server) Listen() error {
 	return nil
 }
 
+// serverConfig returns the configuration for x/crypto/ssh.
 func (s *Server) serverConfig() *ssh.ServerConfig {
 	checker := ssh.CertChecker{
 		IsUserAuthority: func(auth ssh.PublicKey) bool {
@@ -183,14 +183,14 @@ func (s *Server) serverConfig() *ssh.ServerConfig {
 	return config
 }
 
-// interactiveCallback makes of questions what x/crypto has for them.
+// interactiveCallback adapts questions to the callback type of x/crypto/ssh.
 func interactiveCallback(questions func(string, ssh.KeyboardInteractiveChallenge) error) func(ssh.ConnMetadata, ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
 	return func(conn ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
 		return nil, questions(conn.User(), ask)
 	}
 }
 
-// hangUp closes the connection as soon as the banner has had time to leave.
+// hangUp closes the connection after the time that the banner needs.
 func (s *Server) hangUp(conn ssh.ConnMetadata) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -201,34 +201,34 @@ func (s *Server) hangUp(conn ssh.ConnMetadata) {
 	}
 }
 
-// Addr is where the server listens, host:port.
+// Addr returns the server's address, host:port.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// HostKey is the first of its host keys.
+// HostKey returns the first of the server's host keys.
 func (s *Server) HostKey() ssh.PublicKey { return s.config.HostKeys[0].PublicKey() }
 
-// Offered are the keys that clients have shown, each once.
+// Offered returns the keys that clients have shown, each once.
 func (s *Server) Offered() []ssh.PublicKey {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.offered)
 }
 
-// Dialled are the addresses that clients have asked for, in order.
+// Dialled returns the addresses that clients have asked for, in order.
 func (s *Server) Dialled() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.dialled)
 }
 
-// Conns is how many connections are open.
+// Conns returns the number of open connections.
 func (s *Server) Conns() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.conns)
 }
 
-// Cut closes all connections without a word, as a host that dies does.
+// Cut closes all connections without an SSH disconnect, as if the host crashed.
 func (s *Server) Cut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -237,7 +237,7 @@ func (s *Server) Cut() {
 	}
 }
 
-// Close stops the server and waits until nothing of it is running.
+// Close stops the server and waits until all its goroutines have ended.
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
@@ -249,7 +249,7 @@ func (s *Server) Close() {
 	s.tasks.Wait()
 }
 
-// Serve is one connection from beginning to end.
+// Serve serves one connection until its end.
 func (s *Server) Serve(conn net.Conn) {
 	defer conn.Close()
 	s.mu.Lock()

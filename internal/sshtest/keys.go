@@ -15,7 +15,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/sshserver"
 )
 
-// NewKey makes an Ed25519 key.
+// NewKey returns a new Ed25519 key.
 func NewKey(t testing.TB) ssh.Signer {
 	t.Helper()
 	key, err := sshserver.NewKey()
@@ -25,7 +25,7 @@ func NewKey(t testing.TB) ssh.Signer {
 	return key
 }
 
-// NewPair makes an Ed25519 key, for those who need its private half, as an agent does.
+// NewPair returns a new Ed25519 key with its private half, which an agent needs.
 func NewPair(t testing.TB) (ed25519.PrivateKey, ssh.Signer) {
 	t.Helper()
 	_, private, err := ed25519.GenerateKey(nil)
@@ -39,7 +39,7 @@ func NewPair(t testing.TB) (ed25519.PrivateKey, ssh.Signer) {
 	return private, signer
 }
 
-// NewECDSAKey makes a P-256 key.
+// NewECDSAKey returns a new P-256 key.
 func NewECDSAKey(t testing.TB) ssh.Signer {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -49,10 +49,10 @@ func NewECDSAKey(t testing.TB) ssh.Signer {
 	return newSigner(t, key)
 }
 
-// RSA keys take long to make, so there is one.
+// rsaKey makes one RSA key for all tests, because that takes long.
 var rsaKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
 
-// RSAKey is an RSA key of 2048 bits, the same in each call.
+// RSAKey returns an RSA key of 2048 bits, the same in each call.
 func RSAKey(t testing.TB) ssh.Signer {
 	t.Helper()
 	key, err := rsaKey()
@@ -71,8 +71,8 @@ func newSigner(t testing.TB, key any) ssh.Signer {
 	return s
 }
 
-// UserCert signs key for the principals, valid from an hour ago to a day from now; change
-// alters the certificate before it is signed.
+// UserCert signs key for the principals, valid from an hour ago to a day from now. change alters the
+// certificate before it is signed.
 func UserCert(t testing.TB, ca ssh.Signer, key ssh.PublicKey, principals []string, change ...func(*ssh.Certificate)) *ssh.Certificate {
 	t.Helper()
 	return signCert(t, ca, &ssh.Certificate{
@@ -83,12 +83,13 @@ func UserCert(t testing.TB, ca ssh.Signer, key ssh.PublicKey, principals []strin
 	}, change)
 }
 
-// HostCert signs key for the host names, likewise.
+// HostCert signs key for the host names, with the validity and change of UserCert.
 func HostCert(t testing.TB, ca ssh.Signer, key ssh.PublicKey, names []string, change ...func(*ssh.Certificate)) *ssh.Certificate {
 	t.Helper()
 	return signCert(t, ca, &ssh.Certificate{CertType: ssh.HostCert, Key: key, ValidPrincipals: names}, change)
 }
 
+// signCert completes and signs a certificate.
 func signCert(t testing.TB, ca ssh.Signer, cert *ssh.Certificate, change []func(*ssh.Certificate)) *ssh.Certificate {
 	t.Helper()
 	now := time.Now()
@@ -105,7 +106,7 @@ func signCert(t testing.TB, ca ssh.Signer, cert *ssh.Certificate, change []func(
 	return cert
 }
 
-// Certified is the signer that shows cert and signs with key.
+// Certified returns a signer that shows cert and signs with key.
 func Certified(t testing.TB, cert *ssh.Certificate, key ssh.Signer) ssh.Signer {
 	t.Helper()
 	s, err := ssh.NewCertSigner(cert, key)
@@ -115,7 +116,7 @@ func Certified(t testing.TB, cert *ssh.Certificate, key ssh.Signer) ssh.Signer {
 	return s
 }
 
-// RSAPrivateKey is the private key of RSAKey.
+// RSAPrivateKey returns the private key of RSAKey.
 func RSAPrivateKey(t testing.TB) *rsa.PrivateKey {
 	t.Helper()
 	key, err := rsaKey()

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Serve has handle serve each connection that comes to l, and closes what it leaves open. The
-// test's end ends it, and waits for those that are at work.
+// Serve calls handle for each connection to l and closes the connection afterwards. The end of the
+// test closes l and waits for running handlers.
 func Serve(t testing.TB, l net.Listener, handle func(net.Conn)) {
 	var tasks sync.WaitGroup
 	tasks.Go(func() {
@@ -27,7 +27,7 @@ func Serve(t testing.TB, l net.Listener, handle func(net.Conn)) {
 	t.Cleanup(func() { _ = l.Close(); tasks.Wait() })
 }
 
-// ServeTCP does so at a free port of 127.0.0.1, and returns its address.
+// ServeTCP is Serve on a free port of 127.0.0.1. It returns the address.
 func ServeTCP(t testing.TB, handle func(net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -38,7 +38,7 @@ func ServeTCP(t testing.TB, handle func(net.Conn)) string {
 	return l.Addr().String()
 }
 
-// ServeUnix does so at a unix socket, and returns its path.
+// ServeUnix is Serve on a unix socket. It returns the path.
 func ServeUnix(t testing.TB, handle func(net.Conn)) (socket string) {
 	t.Helper()
 	socket = filepath.Join(ShortDir(t), "s")
@@ -50,8 +50,8 @@ func ServeUnix(t testing.TB, handle func(net.Conn)) (socket string) {
 	return socket
 }
 
-// ShortDir is a directory for sockets, whose paths have 104 bytes at most on macOS: t.TempDir's is
-// too long.
+// ShortDir returns a directory for unix sockets. Their paths have at most 104 bytes on macOS, and
+// t.TempDir's is too long.
 func ShortDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "s") //nolint:usetesting // for that reason

@@ -22,10 +22,9 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// SSHD is OpenSSH's own server, for what a server made of the same library as
-// the client cannot show. It runs as whoever runs the test, who is also the
-// only user that it lets in. Each connection to its port of the loopback gets
-// an sshd -i of its own, so no port has to be guessed and no daemon stays.
+// SSHD is OpenSSH's server, for tests that a server of the client's own library cannot make. It runs
+// as the test's user and accepts only that user. Each connection to its port of the loopback gets
+// an sshd -i of its own, so no port has to be guessed and no daemon remains.
 type SSHD struct {
 	Addr     string
 	User     string
@@ -38,16 +37,16 @@ type SSHD struct {
 	log   bytes.Buffer
 }
 
-// SSHDConfig is how an SSHD behaves.
+// SSHDConfig is the behaviour of an SSHD.
 type SSHDConfig struct {
-	UserCA  ssh.PublicKey   // certificates that it signed get in, for their principals
-	Keys    []ssh.PublicKey // and so do these
+	UserCA  ssh.PublicKey   // accept its certificates, for their principals
+	Keys    []ssh.PublicKey // accept these keys
 	HostCA  ssh.Signer      // certifies the host keys for 127.0.0.1
-	Options []string        // further lines of sshd_config, which come first and so win
+	Options []string        // further lines of sshd_config, before all others, so they win
 }
 
-// NeedSSHD fails the test if there is no sshd: on Debian, apt install openssh-server. It
-// returns its path, and the user that it lets in when the test's own user runs it.
+// NeedSSHD returns sshd's path, and the user that sshd accepts when the test's user runs it. It fails
+// the test if there is no sshd (on Debian, apt install openssh-server).
 func NeedSSHD(t testing.TB) (program, username string) {
 	t.Helper()
 	program, err := exec.LookPath("/usr/sbin/sshd")
@@ -55,7 +54,7 @@ func NeedSSHD(t testing.TB) (program, username string) {
 		t.Fatalf("%v: the tests need OpenSSH's server (openssh-server)", err)
 	}
 	if os.Getuid() == 0 {
-		// sshd's own start script makes it, if that ever ran.
+		// sshd's start script would create it.
 		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +66,7 @@ func NeedSSHD(t testing.TB) (program, username string) {
 	return program, me.Username
 }
 
-// StartSSHD starts a server; see NeedSSHD.
+// StartSSHD starts a server; see NeedSSHD. The server ends with the test.
 func StartSSHD(t testing.TB, config SSHDConfig) *SSHD {
 	t.Helper()
 	program, me := NeedSSHD(t)
@@ -99,7 +98,7 @@ func StartSSHD(t testing.TB, config SSHDConfig) *SSHD {
 	return s
 }
 
-// serveConn hands one connection to an sshd.
+// serveConn passes one connection to a new sshd.
 func (s *SSHD) serveConn(ctx context.Context, conn net.Conn, program, config string) {
 	socket, err := conn.(*net.TCPConn).File()
 	_ = conn.Close()
@@ -124,7 +123,7 @@ func (s *SSHD) serveConn(ctx context.Context, conn net.Conn, program, config str
 	s.mu.Unlock()
 }
 
-// Kill ends all connections as a crash does.
+// Kill kills all sshd processes, as a crash would end all connections.
 func (s *SSHD) Kill() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,7 +132,7 @@ func (s *SSHD) Kill() {
 	}
 }
 
-// Conns is how many connections are open.
+// Conns returns the number of open connections.
 func (s *SSHD) Conns() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,6 +147,7 @@ func (w *lockedWriter) Write(p []byte) (int, error) {
 	return w.s.log.Write(p)
 }
 
+// buildConfig returns sshd_config, and writes the files that it names.
 func (s *SSHD) buildConfig(t testing.TB, config SSHDConfig) []byte {
 	t.Helper()
 	var b bytes.Buffer

@@ -1,6 +1,5 @@
-// Package sshtest is an SSH server within a test: internal/sshserver, which is closed when
-// the test ends, and OpenSSH's own (StartSSHD). Over Pipe it runs inside a
-// testing/synctest bubble.
+// Package sshtest has SSH servers for tests: internal/sshserver, which is closed when the test ends,
+// and OpenSSH's (StartSSHD). Over Pipe the former runs inside a testing/synctest bubble.
 package sshtest
 
 import (
@@ -10,20 +9,20 @@ import (
 )
 
 type (
-	// Config is how a Server behaves. The zero value lets nobody in.
+	// Config is the behaviour of a Server. The zero value accepts no user.
 	Config = sshserver.Config
-	// A Server is an SSH server that listens on a port of the loopback, or serves
-	// the connections it is given.
+	// A Server is an SSH server that listens on a port of the loopback, or serves connections from
+	// its caller.
 	Server = sshserver.Server
 	// Conn is one end of a Pipe.
 	Conn = sshserver.Conn
 )
 
-// Pipe is a connection in memory, which can be made to freeze.
+// Pipe returns a connection in memory that can be frozen.
 func Pipe() (a, b *Conn) { return sshserver.Pipe() }
 
-// New returns a server that listens nowhere; Serve gives it connections. It is
-// closed when the test ends.
+// New returns a server that does not listen. Serve serves a connection. The server is closed when
+// the test ends.
 func New(t testing.TB, config Config) *Server {
 	t.Helper()
 	s, err := sshserver.New(config)

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// StopProcess stops a child process of the test's and returns when it has stopped: the signal alone
-// takes its time (wait(2), WUNTRACED).
+// StopProcess stops a child process of the test and returns when it has stopped. The signal takes
+// effect with a delay, so StopProcess waits with WUNTRACED (wait(2)).
 func StopProcess(t testing.TB, p *os.Process) {
 	t.Helper()
 	if err := p.Signal(syscall.SIGSTOP); err != nil {

@@ -1,3 +1,3 @@
-// Package stoptest stops a real process in the middle of a test, as Ctrl-Z, SIGSTOP or, on
-// Windows, a sleep of the machine does.
+// Package stoptest stops a real process during a test, as Ctrl-Z, SIGSTOP or, on Windows, a sleep of
+// the machine does.
 package stoptest

@@ -19,9 +19,8 @@ const (
 	request  = "stop this process for "
 )
 
-// InChild runs a test in a child process. The test may stop its process for a while: stop
-// returns when the process has continued. InChild is called by a test function at the top
-// level, before anything else.
+// InChild runs a test in a child process. The test can stop its process for a while: stop returns
+// when the process has continued. A top-level test function calls InChild before anything else.
 func InChild(t *testing.T, test func(t *testing.T, stop func(time.Duration))) {
 	t.Helper()
 	if os.Getenv(childEnv) != "" {
@@ -52,7 +51,7 @@ func InChild(t *testing.T, test func(t *testing.T, stop func(time.Duration))) {
 			t.Fatal(err)
 		}
 		_ = cmd.Process.Signal(syscall.SIGSTOP)
-		<-time.After(d) // the length of the stop is what the test is about
+		<-time.After(d) // the test is about the length of the stop
 		_ = cmd.Process.Signal(syscall.SIGCONT)
 		stops++
 	}
@@ -61,7 +60,7 @@ func InChild(t *testing.T, test func(t *testing.T, stop func(time.Duration))) {
 	}
 }
 
-// stopMe has the parent stop this process.
+// stopMe asks the parent to stop this process for d.
 func stopMe(d time.Duration) {
 	goesOn := make(chan os.Signal, 1)
 	signal.Notify(goesOn, syscall.SIGCONT)

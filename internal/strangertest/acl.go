@@ -9,10 +9,11 @@ import (
 )
 
 // Allow gives the other user permissions for a file or directory by an access control list, as
-// setfacl does. The group's bits of the mode are the mask then (acl(5)); the group itself has none.
+// setfacl does. The group's bits of the mode then hold the mask (acl(5)). The group itself gets no
+// permissions.
 func Allow(path string, permissions, mask uint16) error {
 	const all = ^uint32(0)                          // no user or group
-	acl := binary.LittleEndian.AppendUint32(nil, 2) // the version; see the kernel's posix_acl_xattr.h
+	acl := binary.LittleEndian.AppendUint32(nil, 2) // the version (the kernel's posix_acl_xattr.h)
 	for _, entry := range []struct {
 		tag, permissions uint16
 		id               uint32

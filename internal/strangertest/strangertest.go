@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package strangertest runs processes of another user, for the tests of what must not be trusted.
-// The tests run as root, as scripts/test does.
+// Package strangertest runs processes of another user, to test that they are not trusted. The tests
+// run as root, as scripts/test does.
 package strangertest
 
 import (
@@ -19,13 +19,13 @@ import (
 	"time"
 )
 
-// UID is the other user, which every system has.
+// UID is the other user, nobody, which every system has.
 const UID = 65534
 
-// orderEnv makes of the test binary a process that does what its value says.
+// orderEnv makes the test binary run an order and exit.
 const orderEnv = "CSCS_TEST_STRANGER"
 
-// init does what this process was started for, if it was by Start: no TestMain need know.
+// init runs the order if Start started this process, so no TestMain is needed.
 func init() {
 	order := os.Getenv(orderEnv)
 	if order == "" {
@@ -52,7 +52,7 @@ func init() {
 	os.Exit(0) //nolint:forbidigo // it is a process of its own
 }
 
-// plantFile makes something that everyone may use.
+// plantFile creates a file that every user may use.
 func plantFile(verb, path string) error {
 	switch verb {
 	case "mkdir":
@@ -68,7 +68,7 @@ func plantFile(verb, path string) error {
 	return errors.New("unknown order " + verb)
 }
 
-// reportAnswerSize says how much a server answers to a request.
+// reportAnswerSize sends a request to a server and prints the number of bytes in the answer.
 func reportAnswerSize(network, address string) {
 	conn, err := net.Dial(network, address)
 	if err != nil {
@@ -81,8 +81,8 @@ func reportAnswerSize(network, address string) {
 	fmt.Fprintf(os.Stdout, "%d bytes\n", len(answer)) //nolint:forbidigo // a test reads it
 }
 
-// askFirstLine sends a quoted request, ends its half of the connection, and says the first line of the
-// answer.
+// askFirstLine sends a quoted request, closes its half of the connection, and prints the first line
+// of the answer.
 func askFirstLine(order string) {
 	address, quoted, _ := strings.Cut(order, " ")
 	request, err := strconv.Unquote(quoted)
@@ -121,7 +121,7 @@ func resetAfter(address, request string) error {
 	return errors.Join(writeErr, conn.(*net.TCPConn).SetLinger(0), conn.Close())
 }
 
-// greetClients says its port of the loopback, and sends a line to each client.
+// greetClients prints its address on the loopback, and sends a line to each client.
 func greetClients(line string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -137,7 +137,7 @@ func greetClients(line string) {
 	}
 }
 
-// listenUnix says how much each that connects to a unix socket sends.
+// listenUnix listens on a unix socket and prints how many bytes each client sends.
 func listenUnix(path string) {
 	l, err := net.Listen("unix", path)
 	fmt.Fprintln(os.Stdout, err) //nolint:forbidigo // a test reads it
@@ -154,15 +154,16 @@ func listenUnix(path string) {
 }
 
 // Start starts a process of the other user, which ends with the test. An order is one of
-// "mkdir DIR", "symlink TARGET NAME", "fifo NAME", "file NAME", "connect SOCKET", "listen SOCKET", "visit HOST:PORT",
-// "ask HOST:PORT QUOTED-REQUEST", "reset HOST:PORT QUOTED-REQUEST", "greet LINE". The function
-// gives the next line that it says: an error or <nil>; then, for each connection, how many bytes it got.
+// "mkdir DIR", "symlink TARGET NAME", "fifo NAME", "file NAME", "connect SOCKET", "listen SOCKET",
+// "visit HOST:PORT", "ask HOST:PORT QUOTED-REQUEST", "reset HOST:PORT QUOTED-REQUEST", "greet LINE".
+// says returns the next line that the process prints. Most orders print an error or <nil>, or the
+// number of bytes received; see their functions.
 func Start(t *testing.T, order string) (says func() string) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Fatal("this test must run as root, as scripts/test does: it needs a process of another user")
 	}
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe") // the test binary lies where others cannot go
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe") // the other user cannot reach the test binary's directory
 	cmd.Env = append(os.Environ(), orderEnv+"="+order)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: UID, Gid: UID}}
 	out, err := cmd.StdoutPipe()
@@ -180,7 +181,7 @@ func Start(t *testing.T, order string) (says func() string) {
 	}
 }
 
-// Plant has the other user do something that must succeed.
+// Plant runs an order of the other user that must succeed.
 func Plant(t *testing.T, order string) {
 	t.Helper()
 	if said := Start(t, order)(); said != "<nil>" {
@@ -188,8 +189,8 @@ func Plant(t *testing.T, order string) {
 	}
 }
 
-// Listen has the other user listen at a unix socket in a directory that is this user's alone again
-// afterwards. The function gives the next line, as Start's.
+// Listen makes the other user listen on a unix socket in dir, and then restores dir's mode. The
+// function says is that of Start.
 func Listen(t *testing.T, dir, path string) (says func() string) {
 	t.Helper()
 	info, err := os.Stat(dir)
@@ -209,7 +210,8 @@ func Listen(t *testing.T, dir, path string) (says func() string) {
 	return says
 }
 
-// PublicDir is a directory like /tmp, whose path is short.
+// PublicDir returns a directory like /tmp with a short path: every user may write in it, and it has
+// the sticky bit.
 func PublicDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "p") //nolint:usetesting // t.TempDir's path is too long for a socket

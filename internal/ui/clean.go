@@ -6,14 +6,14 @@ import (
 	"unicode"
 )
 
-// sequences are the terminal's control sequences, whole: taking only the ESC from
-// "ESC [ 31 m" would leave its tail in the text.
+// sequences matches whole control sequences. Removing only the ESC of "ESC [ 31 m" would leave the rest in the
+// text.
 var sequences = regexp.MustCompile("(?:\x1b\\[|\u009b)[0-?]*[ -/]*[@-~]" + // CSI: colours, cursor
 	"|(?:\x1b[\\]PX^_]|[\u009d\u0090\u0098\u009e\u009f])[^\x07\x1b\u009c]*(?:\x07|\x1b\\\\|\u009c|$)" + // OSC, DCS: titles, links, the clipboard
-	"|\x1b[ -/]*[0-~]") // the short ones
+	"|\x1b[ -/]*[0-~]") // short sequences
 
-// Clean makes one harmless line of what another machine said: no control
-// sequences, no control characters, nothing that turns the direction of writing, valid UTF-8.
+// Clean makes one safe line of text from another machine. It removes control sequences, control characters and
+// characters that change the writing direction, and makes the text valid UTF-8.
 func Clean(s string) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	s = sequences.ReplaceAllString(s, "")
@@ -29,8 +29,8 @@ func Clean(s string) string {
 	return strings.TrimSpace(s)
 }
 
-// CleanLine is Clean for a line of a log, whose indentation says something and
-// which may have been overwritten by carriage returns (progress bars).
+// CleanLine is Clean for a line of a log. It keeps the indentation, and only the text after the last carriage
+// return, since progress bars overwrite their line.
 func CleanLine(s string) string {
 	s = strings.TrimRight(s, "\r\n")
 	if i := strings.LastIndexByte(s, '\r'); i >= 0 {
@@ -47,6 +47,6 @@ func CleanLine(s string) string {
 // tokenValue matches the value of a secret in the query or fragment of an address.
 var tokenValue = regexp.MustCompile(`(?i)([?&;#](?:[a-z0-9.]+[_-])*(?:token|tkn|secret|passw(?:or)?d|pwd|auth|key|apikey)=)[^\s&;#"'<>]+`)
 
-// MaskTokens replaces what may be a token in a line of a server's log: a server with a login prints a link with
-// one, and the line may go to where others read it (invariant I6).
+// MaskTokens replaces what may be a token in a line of a server's log. A server with a login prints a link with
+// its token, and other users may read where the line goes (invariant I6).
 func MaskTokens(line string) string { return tokenValue.ReplaceAllString(line, "${1}...") }

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// A ConnectionRow is a connection that is kept without a session, as cscs ps lists it. Its JSON is a contract.
+// A ConnectionRow is a connection kept without a session, as cscs ps lists it. Other programs rely on its JSON
+// form.
 type ConnectionRow struct {
 	V       int        `json:"v"`
 	Kind    string     `json:"kind"` // "connection"
@@ -13,11 +14,11 @@ type ConnectionRow struct {
 	User    string     `json:"user"`
 	State   string     `json:"state"` // in use, unused, closing
 	Begun   time.Time  `json:"begun"`
-	Ends    *time.Time `json:"ends,omitempty"` // of one that is unused
+	Ends    *time.Time `json:"ends,omitempty"` // set if unused
 	PID     int        `json:"pid"`
 }
 
-// Connections prints one line for each connection to standard error, below the table of the sessions.
+// Connections prints one line per connection to standard error, below the table of sessions.
 func Connections(io *IO, rows []ConnectionRow, now time.Time) {
 	for _, r := range rows {
 		line := fmt.Sprintf("connection to %s as %s: %s, begun %s", r.Cluster, r.User, r.State, At(r.Begun, now))

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// An EndedRow is a session that has ended, as cscs ps --ended lists it. Its JSON is a contract.
+// An EndedRow is an ended session as cscs ps --ended lists it. Other programs rely on its JSON form.
 type EndedRow struct {
 	V       int       `json:"v"`
 	ID      string    `json:"id"`
@@ -17,11 +17,11 @@ type EndedRow struct {
 	State   string    `json:"state"` // ended
 	Reason  string    `json:"reason,omitempty"`
 	Job     string    `json:"job,omitempty"`
-	Code    *int      `json:"code,omitempty"` // the exit code; nil: there was no process of this machine
+	Code    *int      `json:"code,omitempty"` // exit code; nil: no process of this machine attended it
 	Ended   time.Time `json:"ended"`
 }
 
-// EndedTable prints sessions that have ended to standard output, or that none are known.
+// EndedTable prints ended sessions to standard output. If none is known, it says so on standard error.
 func EndedTable(io *IO, rows []EndedRow, now time.Time) {
 	if len(rows) == 0 {
 		fmt.Fprintln(io.Err, "no session that ended is known")
@@ -42,13 +42,13 @@ func EndedTable(io *IO, rows []EndedRow, now time.Time) {
 		}
 		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
-	_ = w.Flush() // a reader that went away wants no more
+	_ = w.Flush() // if the reader has gone, the rest is not needed
 }
 
-// recent bounds what EndedNotes tells.
+// recentMost and recentAge limit the output of EndedNotes.
 const recentMost, recentAge = 3, 24 * time.Hour
 
-// EndedNotes tells on standard error of the sessions that ended within a day, and that there are more.
+// EndedNotes prints the last sessions that ended within a day to standard error, and the number of the others.
 func EndedNotes(io *IO, rows []EndedRow, now time.Time) {
 	var recent []EndedRow
 	for _, r := range rows {

@@ -7,16 +7,16 @@ import (
 	"github.com/clipperhouse/displaywidth"
 )
 
-// A row is one line of what stands on the screen, in several wordings, the longest
-// first: the first that fits is shown, the last is cut if it must be.
+// A row is one line of the block in several wordings, longest first. The first one that fits is shown; if none
+// does, the last is truncated.
 type row struct {
 	words []string
-	paint string // a colour; "": none
-	// When the screen is low, rows with less weight go first.
+	paint string // colour; "": none
+	// If the screen is low, rows of less weight are dropped first.
 	weight int
 }
 
-// fitWidth is the row in a width of w columns.
+// fitWidth returns the wording of the row for w columns.
 func (r row) fitWidth(w int, ellipsis string) string {
 	for _, s := range r.words {
 		if displaywidth.String(s) <= w {
@@ -34,11 +34,10 @@ func truncateText(s string, w int, ellipsis string) string {
 	return displaywidth.TruncateString(s, max(w, 0), ellipsis)
 }
 
-// wrapText breaks s between words into lines of at most w columns. A word that is longer
-// stays whole.
+// wrapText breaks s between words into lines of at most w columns. A longer word is not broken.
 func wrapText(s string, w int) []string { return wrapWords(strings.Fields(s), w) }
 
-// wrapWords is wrap for words that are told apart already, and may have spaces in them.
+// wrapWords is wrapText for words that may contain spaces.
 func wrapWords(words []string, w int) []string {
 	var lines []string
 	line := ""
@@ -59,8 +58,7 @@ func wrapWords(words []string, w int) []string {
 	return append(lines, line)
 }
 
-// limitRows drops the rows of the least weight until no more than h are left; of several, the
-// last.
+// limitRows drops rows of the least weight until at most h are left. Of several, it drops the last.
 func limitRows(rows []row, h int) []row {
 	for len(rows) > max(h, 1) {
 		least := 0
@@ -74,11 +72,11 @@ func limitRows(rows []row, h int) []row {
 	return rows
 }
 
-// formatBar shows a part of a whole in n columns.
+// formatBar draws part, a fraction of 1, as a bar of n columns.
 func formatBar(part float64, n int, unicode bool) string {
 	full := min(max(int(part*float64(n)+0.5), 0), n)
 	if part > 0 && full == 0 {
-		full = min(1, n) // there is some left
+		full = min(1, n) // some is left
 	}
 	if !unicode {
 		return strings.Repeat("#", full) + strings.Repeat("-", n-full)
@@ -86,7 +84,7 @@ func formatBar(part float64, n int, unicode bool) string {
 	return strings.Repeat("█", full) + strings.Repeat("░", n-full)
 }
 
-// Bytes is a number of bytes as a person would say it, in powers of 1000.
+// Bytes formats a number of bytes in powers of 1000.
 func Bytes(n int64) string {
 	if n < 1000 {
 		return fmt.Sprintf("%d B", n)

@@ -6,11 +6,10 @@ import (
 	"github.com/clipperhouse/displaywidth"
 )
 
-// wrapHanging is a line that is there for good in as many as it takes, where a person looks on: broken
-// between words, at the width that the terminal has now, with the further lines set in. A word
-// that is longer than a line, as a link may be, stays in one piece, which the terminal breaks. A
-// command of ours is one word, so that it can be pasted, and so is tail, if there is any: it comes
-// last. Whatever a log may be made of is not broken.
+// wrapHanging breaks a permanent line between words at the terminal's present width and indents the further
+// lines. A longer word, such as a link, is not broken; the terminal wraps it. A cscs command is one word, so
+// that the user can paste it. So is tail, which comes last. If lines cannot be rewritten, the output may be a
+// log, and the line is not broken.
 func (s *IO) wrapHanging(line, tail string) []string {
 	words := splitWords(line)
 	if tail != "" {
@@ -41,7 +40,7 @@ func (s *IO) wrapHanging(line, tail string) []string {
 	return lines
 }
 
-// splitWords are the words of a line, in which a command of ours is but one, up to what ends it.
+// splitWords splits a line into words. A cscs command is one word, up to the punctuation that ends it.
 func splitWords(line string) []string {
 	var words []string
 	command := false
@@ -56,5 +55,5 @@ func splitWords(line string) []string {
 	return words
 }
 
-// indent is how far the further lines of a message are set in.
+// indent is the indentation of the further lines of a message.
 const indent = "  "

@@ -12,16 +12,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A keyboard is the terminal, told to hand on each key as it is pressed and to show none.
-// Little more: Ctrl-C stays a signal that the kernel sends, however busy this process is,
-// and the ends of lines are written as ever. Only Ctrl-Z is a key.
+// A keyboard is a terminal that passes each key on at once and without echo. Ctrl-C stays a signal from the
+// kernel, even if this process is busy, and line ends are written as before. Only Ctrl-Z becomes a key.
 type keyboard struct {
 	tty       *os.File
-	savedMode *unix.Termios // as we found it; nil: we have not looked yet
+	savedMode *unix.Termios // the mode at the first enable; nil: none yet
 	enabled   bool
 }
 
-// isEnabled reports whether keys are handed on now.
+// isEnabled reports whether the keys are enabled.
 func (k *keyboard) isEnabled() bool { return k.enabled }
 
 func (k *keyboard) enable() bool {
@@ -47,23 +46,22 @@ func (k *keyboard) disable() {
 	}
 }
 
-// markDisabled is for a terminal that is another's now: what it was told is not ours to undo.
+// markDisabled records that another process group has the terminal. Its mode is then not ours to restore.
 func (k *keyboard) markDisabled() { k.enabled = false }
 
-// isForeground reports whether the terminal is ours to steer and to read: not in a job that
-// the shell has in the background.
+// isForeground reports whether this process group is the terminal's foreground group.
 func (k *keyboard) isForeground() bool {
 	group, err := unix.IoctlGetInt(int(k.tty.Fd()), unix.TIOCGPGRP)
 	return err != nil || group == unix.Getpgrp()
 }
 
-// watchTerminal calls look when the terminal may have another size or this process may have come
-// to its foreground. It listens when it returns; run ends with ctx.
+// watchTerminal calls look when the terminal may have a new size, or this process may be in the foreground
+// again. It receives signals from its return on; run ends with ctx.
 func (k *keyboard) watchTerminal(ctx context.Context, look func()) (run func()) {
 	changed := make(chan os.Signal, 1)
 	signal.Notify(changed, syscall.SIGWINCH, syscall.SIGCONT)
-	// A read that is under way when the shell moves us into the background fails, instead of
-	// stopping the session.
+	// A read that is pending when the shell moves this process to the background fails. Without this, the
+	// kernel would stop the session.
 	signal.Ignore(syscall.SIGTTIN)
 	return func() {
 		defer signal.Reset(syscall.SIGWINCH, syscall.SIGCONT, syscall.SIGTTIN)
@@ -78,13 +76,12 @@ func (k *keyboard) watchTerminal(ctx context.Context, look func()) (run func()) 
 	}
 }
 
-// ctrlZ is what the key gives, since the kernel was told not to stop us before the
-// terminal is given back.
+// ctrlZ is the byte of Ctrl-Z. The view must restore the terminal before the process stops, so the kernel must
+// not stop it.
 const ctrlZ = 0x1a
 
-// suspendProcess does what the kernel would have done: it stops the whole job, if there is a shell
-// that could continue it, and returns when it goes on. A signal takes effect in its own time,
-// and this thread may run on for a while.
+// suspendProcess stops the process group, as the kernel would, and returns when it continues. Without a shell
+// that can continue it, the kernel does not stop it. The signal may take effect late, so this thread waits.
 func suspendProcess() {
 	goesOn := make(chan os.Signal, 1)
 	signal.Notify(goesOn, syscall.SIGCONT)
@@ -92,6 +89,6 @@ func suspendProcess() {
 	_ = syscall.Kill(0, syscall.SIGTSTP)
 	select {
 	case <-goesOn:
-	case <-time.After(time.Second): // nobody could continue it, so that it was not stopped
+	case <-time.After(time.Second): // no shell could continue it, so the kernel did not stop it
 	}
 }

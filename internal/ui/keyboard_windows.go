@@ -7,8 +7,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// A keyboard is the console, told to hand on each key as it is pressed and to show none.
-// Ctrl-C stays an event of the console's.
+// A keyboard is a console that passes each key on at once and without echo. Ctrl-C stays a console event.
 type keyboard struct {
 	tty       *os.File
 	savedMode uint32
@@ -35,15 +34,15 @@ func (k *keyboard) disable() {
 
 func (k *keyboard) markDisabled() { k.enabled = false }
 
-// isForeground: a console knows no jobs.
+// isForeground returns true: a console has no background jobs.
 func (k *keyboard) isForeground() bool { return true }
 
-// watchTerminal: a console that has another size is seen at the next look, which is every second.
+// watchTerminal calls no function. The view notices a new size within a second, at the next redraw.
 func (k *keyboard) watchTerminal(ctx context.Context, _ func()) (run func()) {
 	return func() { <-ctx.Done() }
 }
 
-// ctrlZ means nothing to a console.
+// ctrlZ has no effect in a console.
 const ctrlZ = 0x1a
 
 func suspendProcess() {}

@@ -30,27 +30,27 @@ func (t *Text) chooseMark(unicode, ascii string) string {
 	return ascii
 }
 
-// finishStep prints a step that is behind us, with the time that it took.
+// finishStep prints a finished step with its duration.
 func (t *Text) finishStep(step string, at time.Time, s string) {
 	t.dropPending(step)
 	t.printWithTail(t.chooseMark("✓", "*"), green, s, Duration(at.Sub(t.stepStart(step, at))))
 }
 
-// doneEarlier prints a step that was done before this process began: its time isn't known.
+// doneEarlier prints a step that was finished before this process began. Its duration is not known.
 func (t *Text) doneEarlier(step, s string) {
 	t.dropPending(step)
 	t.printLine(t.chooseMark("✓", "*"), green, s)
 }
 
-// dropPending stops waiting for a step.
+// dropPending removes a step from those that the session waits for.
 func (t *Text) dropPending(step string) {
 	t.pending = slices.DeleteFunc(t.pending, func(p pending) bool { return p.step == step })
 }
 
-// printLine prints a line for good, above that of what is waited for.
+// printLine prints a permanent line above the waiting line.
 func (t *Text) printLine(mark, color, s string) { t.printWithTail(mark, color, s, "") }
 
-// printWithTail is line with something less important behind it.
+// printWithTail is printLine with a less important tail behind s.
 func (t *Text) printWithTail(mark, color, s, tail string) {
 	lines := t.io.wrapHanging(mark+" "+s, tail)
 	lines[0] = t.colorText(color, mark) + strings.TrimPrefix(lines[0], mark)
@@ -64,11 +64,11 @@ func (t *Text) printWithTail(mark, color, s, tail string) {
 	t.drawTransient()
 }
 
-// writeLine writes a line for good, where nothing stands.
+// writeLine writes a permanent line. The waiting line must have been erased.
 func (t *Text) writeLine(s string) { fmt.Fprintln(t.io.Err, s) }
 
-// setPending tells what is being waited for since a time: in place if that can be done, else
-// as a line of its own, if it is worth one and says something new.
+// setPending shows what the session has waited for since a time. If lines cannot be rewritten, it prints a
+// line, but only if worth is true and the line is new.
 func (t *Text) setPending(step string, since time.Time, s string, worth bool) {
 	t.since[step] = since
 	if i := slices.IndexFunc(t.pending, func(p pending) bool { return p.step == step }); i >= 0 {
@@ -83,7 +83,7 @@ func (t *Text) setPending(step string, since time.Time, s string, worth bool) {
 	}
 }
 
-// drawTransient writes the waiting line, or what stands of the live view.
+// drawTransient writes the waiting line or the block of the live view.
 func (t *Text) drawTransient() {
 	if t.view != nil {
 		t.view.draw()
@@ -93,7 +93,7 @@ func (t *Text) drawTransient() {
 		return
 	}
 	line := t.chooseMark("…", "-") + " " + t.pending[len(t.pending)-1].text
-	line = truncateText(line, t.io.Width()-1, "") // a wrapped line could not be taken back
+	line = truncateText(line, t.io.Width()-1, "") // a wrapped line could not be erased
 	if line == t.waiting {
 		return
 	}
@@ -102,7 +102,7 @@ func (t *Text) drawTransient() {
 	t.waiting = line
 }
 
-// eraseTransient takes back what show has written.
+// eraseTransient erases what drawTransient wrote.
 func (t *Text) eraseTransient() {
 	if t.view != nil {
 		t.view.footer.erase()
@@ -121,17 +121,17 @@ func (t *Text) stepStart(step string, otherwise time.Time) time.Time {
 	return otherwise
 }
 
-// flush brings to the terminal what the live view has gathered.
+// flush writes the buffered output of the live view to the terminal.
 func (t *Text) flush() {
 	if t.view != nil {
 		t.view.footer.flush()
 	}
 }
 
-// describeTime is a time of day, with the date if it is not today's.
+// describeTime formats a time of day, with the date unless it is today.
 func (t *Text) describeTime(when time.Time) string { return At(when, t.now()) }
 
-// At is a time of day in a sentence: at 14:05, on Mon 2 Jan 14:05.
+// At formats a time of day for a sentence: "at 14:05", "on Mon 2 Jan 14:05".
 func At(when, now time.Time) string {
 	if sameDay(when, now) {
 		return "at " + formatTime(when, now)
@@ -153,7 +153,7 @@ func sameDay(at, now time.Time) bool {
 	return at.Local().Format(time.DateOnly) == now.Local().Format(time.DateOnly)
 }
 
-// Duration is a time span as a person would say it, rounded down.
+// Duration formats a duration for users, rounded down.
 func Duration(d time.Duration) string {
 	switch {
 	case d < 0:

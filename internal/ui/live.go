@@ -13,41 +13,41 @@ import (
 	"github.com/alps-tunnel/cscs/session"
 )
 
-// Live is what the live view of a session needs to know, and what its keys do; a key
-// whose function is nil is not there.
+// Live has what the live view of a session needs, and the functions of its keys. A key whose function is nil
+// does not exist.
 type Live struct {
-	Keys  *Prompter // the terminal; nil: there are no keys
+	Keys  *Prompter // the terminal; nil: no keys
 	Gauge interface{ Read() session.Snapshot }
 
 	Open   func(ctx context.Context, link string) error  // opens the link in a browser
-	Log    func(ctx context.Context, to io.Writer) error // shows what the server writes, until ctx ends
+	Log    func(ctx context.Context, to io.Writer) error // shows the server's log until ctx ends
 	Detach func()                                        // leaves the session running
 
-	// Suspend is called before Ctrl-Z stops the program, which waits for it; nil: nothing is.
+	// Suspend is called before Ctrl-Z stops the process, which waits until it returns. nil: nothing is called.
 	Suspend func()
 
 	Stays bool // Ctrl-C leaves the session running
 }
 
-// view is the live view of a session: Text's lines, and below them what stands, with the
-// time that goes by, and keys. Text's lock is its own.
+// view is the live view of a session: the lines of Text, and below them a block with the state, the times and
+// the keys. The lock of Text protects it.
 type view struct {
 	Live
 	text         *Text
-	keyboard     *keyboard // nil: there are no keys
+	keyboard     *keyboard // nil: no keys
 	footer       footer
 	status       status
 	helpShown    bool
-	inBackground bool               // in the background: the screen is another's
-	stopLog      context.CancelFunc // ends the log that is being shown; nil: none is
+	inBackground bool               // another process group has the terminal
+	stopLog      context.CancelFunc // ends the log that is shown; nil: none
 
 	pressed chan byte
-	ctx     context.Context // of what the keys do
+	ctx     context.Context // context of the keys' actions
 	tasks   conc.WaitGroup
 }
 
-// Live makes t the live view of a session, until stop is called, if it is on a terminal
-// that can take lines back. It is for a session that is about to begin.
+// Live makes t the live view of a session, until the caller calls stop. It does nothing unless lines on the
+// terminal can be rewritten. The session must not have begun.
 func (t *Text) Live(l Live) (stop func()) {
 	if !t.io.Rewrite {
 		return func() {}
@@ -86,7 +86,7 @@ func (t *Text) Live(l Live) (stop func()) {
 	}
 }
 
-// run lets the time go by and does what the keys say.
+// run redraws the view once a second and handles the keys, until ctx ends.
 func (v *view) run() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -106,7 +106,7 @@ func (v *view) run() {
 	}
 }
 
-// refreshView sees whether the screen is still ours, and draws what has changed.
+// refreshView checks whether this process is in the foreground, and redraws the view.
 func (v *view) refreshView() {
 	v.text.mu.Lock()
 	defer v.text.mu.Unlock()
@@ -115,8 +115,8 @@ func (v *view) refreshView() {
 	v.footer.flush()
 }
 
-// releaseAndSuspend gives the terminal back and stops this process. When that goes on, or if nobody
-// could continue it, the next look takes the terminal again.
+// releaseAndSuspend restores the terminal and stops this process. After that, or if no shell could continue it,
+// the next refreshView takes the terminal again.
 func (v *view) releaseAndSuspend() {
 	v.text.mu.Lock()
 	defer v.text.mu.Unlock()
@@ -130,7 +130,8 @@ func (v *view) releaseAndSuspend() {
 	suspendProcess()
 }
 
-// updateForeground takes the keys if the screen is ours, and lets go of both if it is not.
+// updateForeground enables the keys if this process is in the foreground. Otherwise it releases keys and
+// screen.
 func (v *view) updateForeground() {
 	if v.keyboard == nil {
 		return
@@ -138,7 +139,7 @@ func (v *view) updateForeground() {
 	if v.inBackground = !v.keyboard.isForeground(); v.inBackground {
 		v.keyboard.markDisabled()
 		v.Keys.typed.watchKeys(nil)
-		v.footer.rows = nil // what stood there is the shell's business
+		v.footer.rows = nil // the shell may have overwritten them
 		return
 	}
 	if v.keyboard.isEnabled() {
@@ -149,7 +150,7 @@ func (v *view) updateForeground() {
 	}
 }
 
-// releaseKeys lets go of the keys.
+// releaseKeys disables the keys and restores the terminal's mode.
 func (v *view) releaseKeys() {
 	if v.keyboard != nil {
 		v.Keys.typed.watchKeys(nil)
@@ -157,9 +158,8 @@ func (v *view) releaseKeys() {
 	}
 }
 
-// queueKeys is told what was typed. Keys come one at a time, or a few where this process was not
-// quick: what comes as a longer piece was pasted, and an escape begins the sequence of a key
-// that means nothing here.
+// queueKeys queues the keys of one read. Keys arrive one at a time, or a few if this process was slow. More
+// than three bytes are pasted text. Escape and further bytes are the sequence of another key. Both are ignored.
 func (v *view) queueKeys(b []byte) {
 	if len(b) > 3 || len(b) > 1 && b[0] == 0x1b {
 		return
@@ -167,12 +167,12 @@ func (v *view) queueKeys(b []byte) {
 	for _, k := range b {
 		select {
 		case v.pressed <- k:
-		default: // faster than a person types
+		default: // faster than a user types
 		}
 	}
 }
 
-// draw has all stand there that is to be seen now.
+// draw updates the block to what is true now. The caller holds the lock.
 func (v *view) draw() {
 	if v.inBackground || v.status.over {
 		v.footer.erase()
@@ -204,7 +204,7 @@ func (v *view) draw() {
 	v.footer.draw(rows, w, h)
 }
 
-// formatElapsed is a time that goes by, to the second.
+// formatElapsed formats a running time, to the second.
 func formatElapsed(d time.Duration) string {
 	if d < time.Minute {
 		return strconv.Itoa(int(d.Seconds())) + " s"
@@ -212,7 +212,7 @@ func formatElapsed(d time.Duration) string {
 	return Duration(d)
 }
 
-// keyHints is the row of keys.
+// keyHints returns the row of keys, in three lengths.
 func (v *view) keyHints() []string {
 	type key struct{ name, does string }
 	var keys []key
@@ -264,7 +264,7 @@ func (v *view) helpLines() []string {
 	return append(lines, "Ctrl-C: ends it; again: without grace; a third time: at once, whatever may be left")
 }
 
-// handleKey does what a key says.
+// handleKey does what the key k is for.
 func (v *view) handleKey(k byte) {
 	v.text.mu.Lock()
 	defer v.text.mu.Unlock()
@@ -277,7 +277,7 @@ func (v *view) handleKey(k byte) {
 		link := v.status.link
 		v.tasks.Go(func() {
 			if err := v.Open(v.ctx, link); err != nil && v.ctx.Err() == nil {
-				v.text.printWarning(fmt.Errorf("%w: open %s yourself", err, link)) // this is a terminal
+				v.text.printWarning(fmt.Errorf("%w: open %s yourself", err, link)) // a terminal may show the link
 			}
 		})
 	case k == 'l' && v.Log != nil && v.status.ready:
@@ -289,7 +289,7 @@ func (v *view) handleKey(k byte) {
 	v.footer.flush()
 }
 
-// toggleLog begins to show what the server writes, or ends it.
+// toggleLog starts or stops the display of the server's log. The caller holds the lock.
 func (v *view) toggleLog() {
 	if v.stopLog != nil {
 		v.stopLog()
@@ -302,7 +302,7 @@ func (v *view) toggleLog() {
 		defer cancel()
 		err := v.Log(ctx, &logLines{show: v.text.printLogLines})
 		if ctx.Err() != nil {
-			return // as asked
+			return // the user stopped it
 		}
 		if err != nil {
 			v.text.printWarning(err)

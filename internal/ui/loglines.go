@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// logLines shows a log by whole lines.
+// logLines is a writer that shows a log in whole lines.
 type logLines struct {
 	show func(lines string)
-	rest []byte // of a line whose end has not come
+	rest []byte // the last line, if it is incomplete
 }
 
-// longLine is where a line is broken that has no end.
+// longLine is the length in bytes at which a line without an end is broken.
 const longLine = 8 << 10
 
 func (l *logLines) Write(p []byte) (int, error) {
@@ -30,8 +30,8 @@ func (l *logLines) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Log is where a log goes that a person has asked for: standard output, as it is, but to a
-// terminal only what cannot steer it. What has no end of line yet is written by done.
+// Log returns the writer for a log that the user asked for. It writes to standard output, unchanged, or on a
+// terminal without anything that controls it. done writes the last line if it has no end.
 func Log(to *IO) (w io.Writer, done func()) {
 	if !to.OutTTY {
 		return to.Out, func() {}
@@ -48,7 +48,7 @@ func Log(to *IO) (w io.Writer, done func()) {
 	}
 }
 
-// printLogLines shows lines of the server's log, among the lines that are there for good.
+// printLogLines prints lines of the server's log among the permanent lines.
 func (t *Text) printLogLines(lines string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

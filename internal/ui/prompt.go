@@ -12,30 +12,30 @@ import (
 	"golang.org/x/term"
 )
 
-// ErrNoTerminal says that there is nobody to ask.
+// ErrNoTerminal is returned if there is no terminal to ask on.
 var ErrNoTerminal = errors.New("there is no terminal to ask on")
 
-// ErrInterrupted says that a question was answered by Ctrl-C.
+// ErrInterrupted is returned if the user answers a question with Ctrl-C.
 var ErrInterrupted = errors.New("interrupted")
 
-// A Prompter asks questions on the terminal itself, as ssh does: standard input may
-// be a file and standard error a log, and the person still sits there.
+// A Prompter asks questions on the terminal itself, as ssh does. Standard input may be a file and standard
+// error a log while the user is at the terminal.
 type Prompter struct {
-	// Hold, if set, keeps everybody else from writing until the answer is there.
+	// Hold, if set, blocks all other output until the answer is there.
 	Hold func() (release func())
-	// Interrupt, if set, is called for a Ctrl-C that the terminal made no signal of.
+	// Interrupt, if set, is called for a Ctrl-C that the terminal does not turn into a signal.
 	Interrupt func()
-	// As, if set, is who asks for a secret: another program does, too, on the same terminal.
+	// As, if set, names the program that asks for a secret, since another program may ask on the same terminal.
 	As string
 
 	in, out *os.File
-	typed   *typed // what is typed on in
+	typed   *typed // reads from in
 	lines   *bufio.Reader
-	secrets *term.Terminal // kept, since it holds what was typed ahead
+	secrets *term.Terminal // kept, since it holds what the user typed ahead
 }
 
-// NewPrompter opens the terminal, for as long as the process lives: a question that was
-// interrupted may still be reading from it. Without one the error is ErrNoTerminal.
+// NewPrompter opens the terminal until the process ends, since an interrupted question may still read from it.
+// Without a terminal the error is ErrNoTerminal.
 func NewPrompter() (*Prompter, error) {
 	in, out, err := openTerminal()
 	if err != nil {
@@ -45,9 +45,8 @@ func NewPrompter() (*Prompter, error) {
 	return &Prompter{in: in, out: out, typed: t, lines: bufio.NewReader(t), secrets: term.NewTerminal(readWriter{t, out}, "")}, nil
 }
 
-// Ask asks a question whose answer understand makes a yes or a no of; to what it does not
-// understand, again is said. The question stays on the screen: it is a
-// decision to be able to look at later.
+// Ask asks a question until understand turns the answer into yes or no. After any other answer it prints again.
+// The question stays on the screen, so that the user can look the decision up later.
 func (p *Prompter) Ask(ctx context.Context, question, again string, understand func(answer string) (yes, understood bool)) (bool, error) {
 	defer p.holdOutput()()
 	fmt.Fprint(p.out, cleanText(question))
@@ -64,16 +63,16 @@ func (p *Prompter) Ask(ctx context.Context, question, again string, understand f
 	}
 }
 
-// Tell says something on the terminal, between two questions.
+// Tell prints a line on the terminal, between two questions.
 func (p *Prompter) Tell(line string) { fmt.Fprintln(p.out, Clean(line)) }
 
-// TellAll says something of several lines before a question.
+// TellAll prints several lines before a question.
 func (p *Prompter) TellAll(text string) {
 	defer p.holdOutput()()
 	fmt.Fprintln(p.out, cleanText(text))
 }
 
-// ReadLine asks for a line that may be seen.
+// ReadLine asks for a line and echoes it.
 func (p *Prompter) ReadLine(ctx context.Context, question string) (string, error) {
 	defer p.holdOutput()()
 	fmt.Fprint(p.out, cleanText(question))
@@ -84,8 +83,7 @@ func (p *Prompter) ReadLine(ctx context.Context, question string) (string, error
 	return strings.TrimSpace(answer), err
 }
 
-// cleanText is Clean for text of several lines, the last of which may be a question
-// with a space behind it.
+// cleanText is Clean for several lines. The last may be a question that ends in a space.
 func cleanText(s string) string {
 	lines := strings.SplitAfter(s, "\n")
 	for i, l := range lines {
@@ -95,12 +93,11 @@ func cleanText(s string) string {
 	return strings.Join(lines, "")
 }
 
-// ReadSecret asks for something that must not be seen, and takes the question back
-// afterwards.
+// ReadSecret asks for a secret without echo, and erases the question afterwards.
 func (p *Prompter) ReadSecret(ctx context.Context, question string) ([]byte, error) {
 	defer p.holdOutput()()
-	// Raw mode, and only then the question: who types ahead is not shown either.
-	// (term.ReadPassword turns the echo off after the question was seen.)
+	// Set raw mode before the question, so that text typed ahead is not echoed either. term.ReadPassword would
+	// disable echo after the question is visible.
 	fd := int(p.in.Fd())
 	before, err := term.MakeRaw(fd)
 	if err != nil {
@@ -111,11 +108,11 @@ func (p *Prompter) ReadSecret(ctx context.Context, question string) ([]byte, err
 	if p.As != "" {
 		question = p.As + ": " + question
 	}
-	if i := strings.LastIndexByte(question, '\n'); i >= 0 { // a server's; the last line is taken back
+	if i := strings.LastIndexByte(question, '\n'); i >= 0 { // asked by a server; only the last line is erased
 		fmt.Fprint(p.out, strings.ReplaceAll(question[:i+1], "\n", "\r\n"))
 		question = question[i+1:]
 	}
-	_ = p.secrets.SetSize(len(question)+1<<10, 1) // no line ends of its own: the terminal wraps by itself
+	_ = p.secrets.SetSize(len(question)+1<<10, 1) // the terminal wraps lines, not this Terminal
 	answer, err := readAnswer(ctx, func() (string, error) { return p.secrets.ReadPassword(question) })
 	if err != nil {
 		fmt.Fprint(p.out, "\r\n")
@@ -147,9 +144,8 @@ func (p *Prompter) holdOutput() (release func()) {
 	return p.Hold()
 }
 
-// readAnswer reads an answer until ctx ends. A read of a terminal cannot be
-// broken off on every system; the one that is left behind then ends with
-// the process, which is what an interrupted question leads to.
+// readAnswer reads an answer until ctx ends. A pending read of a terminal cannot be cancelled on every system.
+// It then stays until the process ends, and an interrupted question ends the process.
 func readAnswer(ctx context.Context, read func() (string, error)) (string, error) {
 	type result struct {
 		answer string

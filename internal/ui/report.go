@@ -11,13 +11,13 @@ import (
 	"github.com/alps-tunnel/cscs/internal/doctor"
 )
 
-// Report prints what the doctor sees to standard output, of which it is the result: for
-// people, or as one JSON object a line.
+// Report returns a function that prints one result of cscs doctor to standard output: for users, or as one JSON
+// object per line.
 func Report(io *IO, asJSON bool) func(doctor.Result) {
 	if asJSON {
 		enc := json.NewEncoder(io.Out)
 		enc.SetEscapeHTML(false)
-		return func(r doctor.Result) { _ = enc.Encode(r) } // a reader that went away wants no more
+		return func(r doctor.Result) { _ = enc.Encode(r) } // if the reader has gone, the rest is not needed
 	}
 	marks := map[doctor.Status][3]string{
 		doctor.OK: {"✓", "ok", green}, doctor.Warning: {"!", "warning", yellow}, doctor.Failure: {"✗", "FAILED", red}, doctor.Skipped: {"·", "-", dim},
@@ -58,10 +58,10 @@ func Report(io *IO, asJSON bool) func(doctor.Result) {
 	}
 }
 
-// splitHint are the words of a line of a hint, in which what can be pasted is but one: the fix, and
-// what is behind the last colon.
+// splitHint splits a line of a hint into words. Text to be pasted is one word: the fix, and what follows the
+// last colon.
 //
-// Only here is a hint broken at all: it is set in, and what the terminal breaks would not be.
+// Only here is a hint broken into lines: it is indented, and lines that the terminal breaks would not be.
 func splitHint(line, fix string) []string {
 	if before, after, ok := strings.Cut(line, fix); ok && fix != "" {
 		comma := ""

@@ -8,39 +8,36 @@ import (
 	"strings"
 )
 
-// footer is what stands below the lines that are there for good and is written anew in
-// its place. The cursor waits on its first line, in the first column. So when the terminal is
-// made narrower and wraps what stands there, it takes the cursor along, and what is to be
-// erased is still all from there on: nothing has to be counted, and nothing is left over or eaten up.
+// footer is the block below the permanent lines, which is rewritten in place. The cursor stays on its first
+// row, in the first column. A terminal that becomes narrower wraps the block and moves the cursor with its row.
+// To erase the block, footer erases from the cursor to the end; it never counts rows.
 //
-// All of a change goes out in one piece, in which a terminal shows nothing half done
-// (synchronized output, mode 2026; others ignore it).
+// Each change is one write in synchronized output (mode 2026). Other terminals ignore that mode.
 type footer struct {
 	terminal io.Writer
-	out      bytes.Buffer // not yet on the terminal
-	rows     []string     // that stand there, or will when out is written
-	w, h     int          // the size for which they were made
-	drawn    bool         // out has rows in it
+	out      bytes.Buffer // not yet written to the terminal
+	rows     []string     // on the screen once out is written
+	w, h     int          // the size for which rows were made
+	drawn    bool         // out contains rows
 }
 
-// Write writes what is there for good. What stands must have been erased.
+// Write buffers permanent output. The block must have been erased.
 func (s *footer) Write(p []byte) (int, error) { return s.out.Write(p) }
 
-// Rows are not wrapped as they are written (DECAWM): a terminal that is being made narrower may tell of it
-// late (tmux, by a quarter of a second), and the way back to the first row must be right all the same.
+// Wrapping is off (DECAWM) while rows are written. A terminal that becomes narrower may report it late (tmux:
+// up to a quarter of a second), and the cursor must still return to the first row.
 const wrapOff, wrapOn = "\x1b[?7l", "\x1b[?7h"
 
 func (s *footer) erase() {
 	if s.rows != nil {
-		// Not all from the first column on: where that is the screen's first, tmux would keep
-		// what is erased in its history.
+		// Erase from the second column: if the erasure began in the first column of the screen, tmux would keep
+		// the text in its history.
 		s.out.WriteString("\r\x1b[K\x1b[C\x1b[J\r")
 		s.rows = nil
 	}
 }
 
-// draw has rows stand there, each of which is narrower than the terminal, on a terminal of
-// that size.
+// draw replaces the block by rows, each narrower than w, on a terminal of w columns and h lines.
 func (s *footer) draw(rows []string, w, h int) {
 	if slices.Equal(rows, s.rows) && w == s.w && h == s.h {
 		return
@@ -53,7 +50,7 @@ func (s *footer) draw(rows []string, w, h int) {
 		s.erase()
 		return
 	}
-	// Written over, not erased before: what is the same does not flicker.
+	// The rows are overwritten and not erased first, so that unchanged text does not flicker.
 	s.out.WriteString("\r" + wrapOff + strings.Join(rows, "\x1b[K\r\n") + "\x1b[J" + wrapOn)
 	if up := len(rows) - 1; up > 0 {
 		fmt.Fprintf(&s.out, "\x1b[%dA", up)
@@ -62,7 +59,7 @@ func (s *footer) draw(rows []string, w, h int) {
 	s.rows, s.drawn = rows, true
 }
 
-// flush brings all of it to the terminal.
+// flush writes the buffer to the terminal.
 func (s *footer) flush() {
 	if s.out.Len() == 0 {
 		return
@@ -76,7 +73,7 @@ func (s *footer) flush() {
 	s.drawn = false
 }
 
-// unbufferedWriter is a writer to the same terminal that is not buffered: the result.
+// unbufferedWriter writes the result to the same terminal, after what is buffered.
 type unbufferedWriter struct {
 	s *footer
 	w io.Writer

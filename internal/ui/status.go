@@ -9,22 +9,21 @@ import (
 	"github.com/alps-tunnel/cscs/session"
 )
 
-// status is what is known of a session that is shown while it lasts. It is made of its
-// events alone.
+// status is the state of a session that the block shows. Only the session's events change it.
 type status struct {
 	id, url, link, job, node string
 	nodes                    int
 	begins, ends             time.Time // zero: not known
-	warning                  string    // the last
+	warning                  string    // the latest
 	warned                   time.Time
-	mendable                 bool     // the warning is of a connection that was lost
-	limited                  bool     // the warning is of the time limit, or of the end of an unused session
-	lost                     []string // hosts whose connection is
+	mendable                 bool     // the warning is about a lost connection, so its restoration clears it
+	limited                  bool     // the warning is about the time limit, or the end of an unused session
+	lost                     []string // hosts whose connection is lost
 	ready, ending, over      bool
-	kept                     bool // it would go on without this process
+	kept                     bool // the job continues without this process
 }
 
-// applyEvent takes an event in.
+// applyEvent updates the status by an event.
 func (s *status) applyEvent(e session.Event) {
 	s.id = e.Session
 	switch e.Event {
@@ -64,7 +63,7 @@ func (s *status) applyEvent(e session.Event) {
 	case session.EventRestored:
 		s.lost = slices.DeleteFunc(s.lost, func(host string) bool { return host == e.Host })
 		if len(s.lost) == 0 && s.mendable {
-			s.warning = "" // it is mended
+			s.warning = "" // the connection is back
 		}
 	case session.EventWarning:
 		s.warning, s.warned = e.Message, e.Time
@@ -80,17 +79,17 @@ func (s *status) applyEvent(e session.Event) {
 	}
 }
 
-// renderInput is what the rows of a status are made with.
+// renderInput has what buildRows needs besides the status.
 type renderInput struct {
 	w       int // columns
 	unicode bool
 	now     time.Time
 	gauge   session.Snapshot
 	gauged  bool
-	keys    []string // a row of keys, as row.words
-	help    []string // lines of help; nil: not asked for
-	pending []string // what is being waited for
-	lost    bool     // a connection is
+	keys    []string // the row of keys, as in row.words
+	help    []string // lines of help; nil: not shown
+	pending []string // what the session waits for
+	lost    bool     // a connection is lost
 }
 
 func (l renderInput) dotSeparator() string {
@@ -107,7 +106,7 @@ func (l renderInput) ellipsis() string {
 	return "..."
 }
 
-// buildRows are what stands on the screen.
+// buildRows returns the rows of the block.
 func (s *status) buildRows(l renderInput) []row {
 	var rows []row
 	for _, p := range l.pending {
@@ -125,7 +124,7 @@ func (s *status) buildRows(l renderInput) []row {
 			l.lost = len(s.lost) > 0
 			rows = append(rows, trafficRow(l))
 		}
-		// A warning of the end asks for what can't be done without a connection.
+		// A warning of the end asks for something that needs a connection.
 		if s.warning != "" && (!s.limited || len(s.lost) == 0) {
 			for _, part := range foldMessage("! "+formatTime(s.warned, l.now)+" "+Clean(s.warning), l.w) {
 				rows = append(rows, row{words: []string{part}, paint: yellow, weight: 6})
@@ -151,18 +150,17 @@ func (s *status) addressRow() row {
 	return row{words: []string{u, strings.TrimPrefix(u, "http://")}, paint: bold, weight: 8}
 }
 
-// hasPage reports whether a browser finds anything at the address: the server, or the page that
-// waits for it.
+// hasPage reports whether a browser gets a page at the address: from the server, or the waiting page.
 func (s *status) hasPage() bool { return s.url != "" && !s.ending && !s.over }
 
-// waitingRoom is the address while the server is not there.
+// waitingRoom is the row with the address of the waiting page.
 func (s *status) waitingRoom() row {
 	r := s.addressRow()
 	r.words = append([]string{"in the browser: " + r.words[0]}, r.words...)
 	return r
 }
 
-// locationRow is where it runs.
+// locationRow says in which job and on which node the server runs.
 func (s *status) locationRow(l renderInput) row {
 	node := Clean(s.node)
 	more := node
@@ -176,11 +174,11 @@ func (s *status) locationRow(l renderInput) row {
 	return row{words: []string{job + " on " + more + l.dotSeparator() + "session " + s.id, job + " on " + more, job + " on " + node, node}, weight: 4}
 }
 
-// timeLeftRow is the time that is left of the job's limit.
+// timeLeftRow shows the time until the job's limit.
 func (s *status) timeLeftRow(l renderInput) row {
 	rest := s.ends.Sub(l.now)
 	if slices.Contains(s.lost, s.node) {
-		// Slurm notices a dead node later than we do.
+		// Slurm notices a dead node later than the client does.
 		silent := Clean(s.node) + " does not answer"
 		limit := "its time limit is at " + formatTime(s.ends, l.now)
 		return row{paint: red, weight: 7, words: []string{silent + ": it is not known whether the job still runs; " + limit, silent + "; " + limit, silent, "no answer"}}
@@ -204,7 +202,7 @@ func (s *status) timeLeftRow(l renderInput) row {
 	return row{paint: paint, weight: 7, words: []string{with(30, text+until), with(20, text+until), with(20, text), with(10, text), with(5, text), text, formatRemaining(rest)}}
 }
 
-// trafficRow is what the local ports have carried, and how far the node is.
+// trafficRow shows the latency to the node, and the bytes and connections of the local ports.
 func trafficRow(l renderInput) row {
 	g := l.gauge
 	far := ""
@@ -243,7 +241,7 @@ func trafficRow(l renderInput) row {
 // maxMessageLines is how many lines one message may take.
 const maxMessageLines = 4
 
-// foldMessage is a message in as many lines as it takes, up to a few: the last has what is left.
+// foldMessage breaks s into lines of w columns, at most maxMessageLines. The last line has the rest.
 func foldMessage(s string, w int) []string {
 	lines := wrapText(s, w-2)
 	for i := range lines {
@@ -258,7 +256,7 @@ func foldMessage(s string, w int) []string {
 	return lines
 }
 
-// formatMillis is a short time.
+// formatMillis formats a latency.
 func formatMillis(d time.Duration) string {
 	switch {
 	case d < time.Millisecond:

@@ -10,7 +10,7 @@ import (
 	"github.com/clipperhouse/displaywidth"
 )
 
-// A Row is a session as cscs ps lists it. Its JSON is a contract with whoever reads it.
+// A Row is a session as cscs ps lists it. Other programs rely on its JSON form.
 type Row struct {
 	V        int        `json:"v"`
 	ID       string     `json:"id"`
@@ -21,15 +21,15 @@ type Row struct {
 	Job      string     `json:"job,omitempty"`
 	Node     string     `json:"node,omitempty"`
 	URL      string     `json:"url,omitempty"`
-	Start    *time.Time `json:"start,omitempty"` // of a queued job: Slurm's estimate
-	AsOf     *time.Time `json:"as_of,omitempty"` // when a state that no process of this machine follows was seen
+	Start    *time.Time `json:"start,omitempty"` // Slurm's estimate for a queued job
+	AsOf     *time.Time `json:"as_of,omitempty"` // when the state was seen, if no process on this machine follows it
 	Begun    time.Time  `json:"begun"`
 	Ends     *time.Time `json:"ends,omitempty"`
 	Left     *int       `json:"left,omitempty"` // seconds until the job's time limit
-	Attached []string   `json:"attached"`       // who attends it
+	Attached []string   `json:"attached"`       // the processes that attend it
 }
 
-// LeftAt is the row with the time left as of now.
+// LeftAt returns the row with the time left at now.
 func (r Row) LeftAt(now time.Time) Row {
 	if r.Ends != nil {
 		left := int(max(r.Ends.Sub(now), 0).Seconds())
@@ -38,8 +38,8 @@ func (r Row) LeftAt(now time.Time) Row {
 	return r
 }
 
-// Table prints sessions to standard output, or that there are none. Where a terminal is too
-// narrow for a table, each has some lines of its own.
+// Table prints the sessions to standard output. If the terminal is too narrow for the table, each session has
+// several short lines. If there is no session, it says so on standard error.
 func Table(io *IO, rows []Row, now time.Time) {
 	if len(rows) == 0 {
 		fmt.Fprintln(io.Err, "no live session")
@@ -63,7 +63,7 @@ func Table(io *IO, rows []Row, now time.Time) {
 	}
 }
 
-// stateReason is the reason of the state, with what is known of a queued job's start.
+// stateReason returns the reason of the state, and what is known of a queued job's start.
 func (r Row) stateReason(now time.Time) string {
 	var parts []string
 	if r.Reason != "" {
@@ -78,7 +78,7 @@ func (r Row) stateReason(now time.Time) string {
 	return strings.Join(parts, ", ")
 }
 
-// formatTable has a line for each session.
+// formatTable formats one line per session.
 func formatTable(rows []Row, now time.Time) string {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 8, 2, ' ', 0)
@@ -96,11 +96,11 @@ func formatTable(rows []Row, now time.Time) string {
 		}
 		fmt.Fprintln(w, strings.TrimRight(strings.Join(cells, "\t"), " "))
 	}
-	_ = w.Flush() // to memory
+	_ = w.Flush() // writes to memory
 	return text.String()
 }
 
-// formatList has some short lines for each session.
+// formatList formats several short lines per session.
 func formatList(rows []Row, now time.Time) string {
 	var text strings.Builder
 	for _, r := range rows {
@@ -127,8 +127,8 @@ func formatList(rows []Row, now time.Time) string {
 	return text.String()
 }
 
-// formatRemaining is a time to come, rounded down: to the second in the last ten minutes, else to the minute or
-// the hour.
+// formatRemaining formats the time left, rounded down: to the second below ten minutes, otherwise to the minute
+// or the hour, and to the day from ten days on.
 func formatRemaining(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {

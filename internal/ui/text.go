@@ -10,35 +10,35 @@ import (
 	"github.com/alps-tunnel/cscs/session"
 )
 
-// Text shows a session to a person: a line for each step that is done, and on a
-// terminal one more line, rewritten in place, for what it is waiting for.
+// Text shows a session to a user: one line for each finished step. On a terminal, one more line, rewritten in
+// place, shows what the session waits for.
 type Text struct {
-	CtrlC string // what Ctrl-C does once the session is ready
-	Login string // the host that asks Slurm for a job as soon as it is connected; "": none does
+	CtrlC string // says what Ctrl-C does once the session is ready
+	Login string // the host that asks Slurm for the job as soon as it is connected; "": none
 
 	io      *IO
 	verbose bool
 	now     func() time.Time
 
 	mu          sync.Mutex
-	view        *view                // nil: there is none
-	waiting     string               // the line on the screen that can be taken back
-	pending     []pending            // what is being waited for, oldest first
+	view        *view                // nil: none
+	waiting     string               // the line on the screen that can be erased
+	pending     []pending            // what the session waits for, oldest first
 	since       map[string]time.Time // when the steps began, by name
-	lastPrinted string               // the last waiting line that was printed for good
-	failed      bool                 // an error was shown
-	namedJob    string               // the job of which a line has the session's ID
+	lastPrinted string               // the last waiting line that was printed permanently
+	failed      bool                 // an error was printed
+	namedJob    string               // the job whose line already has the session's ID
 }
 
-// pending is something that is being waited for.
+// pending is a step that the session waits for.
 type pending struct{ step, text string }
 
-// NewText is the printer for people.
+// NewText returns the printer for users.
 func NewText(io *IO, verbose bool) *Text {
 	return &Text{CtrlC: "Ctrl-C ends it", io: io, verbose: verbose, now: time.Now, since: map[string]time.Time{}}
 }
 
-// Event shows e.
+// Event prints e.
 func (t *Text) Event(e session.Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -65,15 +65,15 @@ func (t *Text) Event(e session.Event) {
 		} else {
 			t.finishStep("queue", e.Time, t.grantedText(e))
 		}
-		delete(t.since, "queue") // a job that Slurm requeues waits anew
+		delete(t.since, "queue") // if Slurm requeues the job, a new wait begins
 		t.setPending("server", e.Time, "starting the server on "+Clean(e.Node), false)
 	case session.EventStarted:
-		// That a process exists is not yet a server that anybody could tick off.
+		// The process exists, but the server does not answer yet, so this step is not finished.
 		t.dropPending("server")
 		t.setPending("answer", e.Time, "server is starting on "+Clean(e.Node), false)
 	case session.EventReady:
 		t.pending = nil
-		// The step since the grant; a tunnel has none, and goes on from the last connection.
+		// The step runs since the grant. A tunnel has no grant; its step runs since the last connection.
 		if _, ok := t.since["server"]; !ok {
 			t.since["server"] = t.stepStart("queue", e.Time)
 		}
@@ -83,12 +83,12 @@ func (t *Text) Event(e session.Event) {
 		t.printLine(t.chooseMark("✓", "*"), green, describeForward("also", e)+": "+Clean(e.URL))
 	case session.EventLost:
 		lost := "connection to " + Clean(e.Host) + " lost: "
-		t.printLine("!", yellow, lost+strings.TrimPrefix(Clean(e.Message), lost)) // which an error says itself
+		t.printLine("!", yellow, lost+strings.TrimPrefix(Clean(e.Message), lost)) // the error may begin with it
 		t.setPending("lost "+e.Host, e.Time, "connecting to "+Clean(e.Host)+" again", false)
 	case session.EventRestored:
 		step := "lost " + e.Host
 		t.finishStep(step, e.Time, Clean(e.Host)+" connected again")
-		delete(t.since, step) // the next time is another
+		delete(t.since, step) // the next loss is a new step
 	case session.EventWarning:
 		t.printLine("!", yellow, t.warningText(e))
 	case session.EventDetached:
@@ -96,7 +96,7 @@ func (t *Text) Event(e session.Event) {
 		t.printDetached(e)
 	case session.EventEnding:
 		t.pending = nil
-		text := "ending" // why is told with the end
+		text := "ending" // the last line has the reason
 		if t.io.Rewrite {
 			text += ": " + Clean(e.Reason) + " (Ctrl-C: do not wait)"
 		}
@@ -119,9 +119,8 @@ func (t *Text) Event(e session.Event) {
 	}
 }
 
-// Hold takes back the waiting line and keeps all others until the function that it
-// returns is called: the user is asked something on the same terminal. The time until
-// then counts for no step.
+// Hold erases the waiting line and blocks all other output until the caller calls release, because the user is
+// asked something on the same terminal. No step counts the time in between.
 func (t *Text) Hold() (release func()) {
 	t.mu.Lock()
 	held := t.now()
@@ -144,7 +143,7 @@ func (t *Text) Hold() (release func()) {
 	}
 }
 
-// Note shows a line that is no event, with --verbose.
+// Note prints a line that is no event, if --verbose is set.
 func (t *Text) Note(s string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -154,7 +153,7 @@ func (t *Text) Note(s string) {
 	}
 }
 
-// printWarning shows what went wrong with something that a key asked for.
+// printWarning prints the error of an action that a key started.
 func (t *Text) printWarning(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -162,7 +161,7 @@ func (t *Text) printWarning(err error) {
 	t.printLine("!", yellow, Clean(err.Error()))
 }
 
-// warningText is one with the link that gets in, where that may be shown.
+// warningText returns the warning, with the link instead of the address if stderr is a terminal.
 func (t *Text) warningText(e session.Event) string {
 	if !t.io.ErrTTY || e.Link == "" || e.Local == "" {
 		return Clean(e.Message)
@@ -170,8 +169,8 @@ func (t *Text) warningText(e session.Event) string {
 	return Clean(strings.Replace(e.Message, e.Local, cmp.Or(e.OwnLink, e.Link), 1))
 }
 
-// sessionSuffix is the session's ID for a line of output that is no terminal's: cscs stop, logs and attach take
-// it. The lines of one job have it once.
+// sessionSuffix returns the session's ID for output that is no terminal, since cscs stop, logs and attach need
+// it. Of the lines of one job, only the first has it.
 func (t *Text) sessionSuffix(e session.Event) string {
 	if t.io.Rewrite || e.Event == session.EventGranted && t.namedJob == e.Job {
 		return ""
@@ -211,7 +210,7 @@ func (t *Text) grantedText(e session.Event) string {
 	return s
 }
 
-// printDetached says for how long the session goes on, and how it is picked up and ended.
+// printDetached says how long the session continues, and how to attach to it and end it.
 func (t *Text) printDetached(e session.Event) {
 	s := "it goes on until its time limit"
 	switch {
@@ -226,7 +225,7 @@ func (t *Text) printDetached(e session.Event) {
 	t.printLine(t.chooseMark("·", "-"), dim, "detached: "+s+"; pick it up with: cscs attach "+Clean(e.Session)+", end it with: cscs stop "+Clean(e.Session))
 }
 
-// inJob says in which job the server of a tunnel runs, and for how long.
+// inJob says in which job the server of a tunnel runs, and how long the job lasts.
 func (t *Text) inJob(e session.Event) string {
 	if e.InJob == "" {
 		return ""
@@ -257,13 +256,13 @@ func (t *Text) printLink(e session.Event) {
 	if t.io.ErrTTY && e.OwnLink != "" {
 		fmt.Fprintln(t.io.Err, t.colorText(dim, "the server's own link: ")+Clean(e.OwnLink))
 	}
-	if t.io.ErrTTY && t.view == nil { // which has a place for that
+	if t.io.ErrTTY && t.view == nil { // the live view shows it in its keys
 		fmt.Fprintln(t.io.Err, t.colorText(dim, t.CtrlC))
 	}
 }
 
-// Link prints an address as a result. The link with its secret goes to a terminal only:
-// what is not one may be a log, a pipe or somebody else's screen.
+// Link prints an address as a result. It writes the link with its secret to a terminal only, because a file or
+// a pipe may be a log or another user's screen.
 func Link(io *IO, url, link string) {
 	url, link = Clean(url), Clean(link)
 	if link == "" {
@@ -279,7 +278,7 @@ func Link(io *IO, url, link string) {
 	}
 }
 
-// Say prints a line of ours that belongs to no session under way.
+// Say prints a line of cscs that belongs to no running session.
 func Say(io *IO, line string) {
 	for _, l := range io.wrapHanging(Clean(line), "") {
 		fmt.Fprintln(io.Err, l)
@@ -293,7 +292,7 @@ func (t *Text) showError(e session.Event) {
 	printError(t.io, e.Message, e.Hint, e.Log)
 }
 
-// Error shows an error that belongs to no session, or came before it began.
+// Error prints an error that belongs to no session, or that occurred before the session began.
 func Error(io *IO, message, hint string) { printError(io, message, hint, nil) }
 
 func printError(io *IO, message, hint string, log []string) {
@@ -311,7 +310,7 @@ func printError(io *IO, message, hint string, log []string) {
 		}
 		fmt.Fprintln(io.Err, l)
 	}
-	for l := range strings.Lines(hint) { // the terminal breaks them, and pastes them in one piece
+	for l := range strings.Lines(hint) { // not wrapped: the terminal breaks them and copies each as one line
 		fmt.Fprintln(io.Err, "hint: "+Clean(l))
 	}
 }

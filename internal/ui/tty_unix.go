@@ -9,5 +9,5 @@ func openTerminal() (in, out *os.File, err error) {
 	return tty, tty, err
 }
 
-// enableEscapes says whether f understands escape sequences.
+// enableEscapes reports whether f takes escape sequences.
 func enableEscapes(*os.File) bool { return true }

@@ -19,8 +19,8 @@ func openTerminal() (in, out *os.File, err error) {
 	return in, out, nil
 }
 
-// enableEscapes makes the console understand escape sequences, which those before
-// Windows 10 cannot and later ones do only when told.
+// enableEscapes makes the console take escape sequences and reports whether it does. Consoles before Windows 10
+// cannot; later ones must be told.
 func enableEscapes(f *os.File) bool {
 	h := windows.Handle(f.Fd())
 	var mode uint32

@@ -5,20 +5,19 @@ import (
 	"sync"
 )
 
-// typed hands what is typed on the terminal to who wants it at the moment: a question if
-// one is being asked, else whoever watches the keys. A read of a terminal cannot be broken
-// off on every system; so one goroutine reads, only when somebody wants something, and
-// who gets it is decided when it is there.
+// typed passes what the user types to a question, or to the key handler if no question is asked. A pending read
+// of a terminal cannot be cancelled on every system. So one goroutine reads, only while something waits for
+// input, and the receiver is chosen once the input is there.
 type typed struct {
 	in io.Reader
 
 	mu      sync.Mutex
 	arrived *sync.Cond
-	reading bool         // a read is under way
-	asked   int          // questions that wait
-	keys    func([]byte) // must not block; nil: nobody watches
-	rest    []byte       // was read, and is for the next question
-	err     error        // likewise
+	reading bool         // a read is pending
+	asked   int          // number of waiting questions
+	keys    func([]byte) // must not block; nil: no handler
+	rest    []byte       // input for the next question
+	err     error        // error for the next question
 }
 
 func newTyped(in io.Reader) *typed {
@@ -27,7 +26,7 @@ func newTyped(in io.Reader) *typed {
 	return t
 }
 
-// Read is for questions. Errors are those of the terminal.
+// Read implements io.Reader for questions. Errors are those of the terminal.
 func (t *typed) Read(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -47,8 +46,8 @@ func (t *typed) Read(p []byte) (int, error) {
 	return 0, err
 }
 
-// watchKeys has keys told of what is typed from now on when no question is asked, each time
-// what one read has given, until the terminal has no more or fails. nil: no more.
+// watchKeys passes all input to keys while no question is asked, one call for each read, until the terminal ends
+// or fails. nil stops it.
 func (t *typed) watchKeys(keys func([]byte)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -58,7 +57,7 @@ func (t *typed) watchKeys(keys func([]byte)) {
 	}
 }
 
-// startRead begins a read if none is under way.
+// startRead starts a read unless one is pending. The caller holds t.mu.
 func (t *typed) startRead() {
 	if t.reading {
 		return

@@ -1,13 +1,13 @@
-// Package ui is the only one that writes to standard output, standard error or
-// the terminal. Its rules:
+// Package ui writes to standard output, standard error and the terminal for all
+// commands. Its rules:
 //
-//   - Standard output carries the result: the URL, or with --json the events,
-//     one object a line. All else goes to standard error.
-//   - Questions are asked on the terminal itself, whatever the streams are
-//     redirected to.
-//   - A secret (the link with its token) is shown on a terminal or not at all.
-//   - What other machines say is stripped of everything that could steer a terminal.
-//   - A line is rewritten in place only on a terminal that can do that; messages
+//   - Standard output has the result: the URL, or with --json the events, one
+//     object per line. Everything else goes to standard error.
+//   - Questions are asked on the terminal itself, even if the streams are
+//     redirected.
+//   - A secret (the link with its token) is shown on a terminal only.
+//   - Text from other machines loses everything that could control a terminal.
+//   - A line is rewritten in place only if the terminal supports it. Messages
 //     begin in lower case and have no full stop.
 package ui
 
@@ -22,23 +22,23 @@ import (
 	"github.com/alps-tunnel/cscs/session"
 )
 
-// A Printer shows what happens to a session.
+// A Printer shows the events of a session.
 type Printer interface {
 	Event(session.Event)
 }
 
-// IO is where a command writes, and what can be shown there.
+// IO has the streams of a command and the properties of the terminal behind them.
 type IO struct {
 	Out, Err       io.Writer
-	OutTTY, ErrTTY bool       // a person is looking
-	Rewrite        bool       // Err can take back a line
+	OutTTY, ErrTTY bool       // a user reads it
+	Rewrite        bool       // lines on Err can be rewritten
 	Color          bool       // on Err
 	Unicode        bool       // on Err
-	Width          func() int // of Err, in columns; only if ErrTTY
-	Height         func() int // likewise, in lines; nil: not known
+	Width          func() int // of Err, in columns; set only if ErrTTY
+	Height         func() int // of Err, in lines; nil: not known
 }
 
-// System is the process's own IO.
+// System returns the IO of this process.
 func System() *IO {
 	s := &IO{
 		Out: os.Stdout, Err: os.Stderr,
@@ -59,7 +59,7 @@ func System() *IO {
 			return h
 		},
 	}
-	// What runs in CI may have a terminal, of which a log is made.
+	// In CI, a terminal may be recorded as a log.
 	if s.ErrTTY && !isDumb(os.Getenv("TERM")) && !isCI(os.Getenv("CI")) {
 		s.Rewrite = enableEscapes(os.Stderr)
 	}
@@ -67,14 +67,13 @@ func System() *IO {
 	return s
 }
 
-// isDumb reports whether a terminal of that $TERM takes no escape sequences, for all that is
-// known. Windows' consoles have none.
+// isDumb reports whether a terminal of type term is not known to take escape sequences. Windows sets no TERM.
 func isDumb(term string) bool { return term == "dumb" || term == "" && runtime.GOOS != "windows" }
 
-// isCI reports whether that value of $CI says that nobody looks on.
+// isCI reports whether this value of $CI means that no user reads the output.
 func isCI(value string) bool { return value != "" && value != "0" && value != "false" }
 
-// terminalSize is that of Err, in columns and lines.
+// terminalSize returns the size of Err in columns and lines; 24 lines if the height is not known.
 func (s *IO) terminalSize() (w, h int) {
 	w, h = s.Width(), 0
 	if s.Height != nil {
@@ -86,8 +85,8 @@ func (s *IO) terminalSize() (w, h int) {
 	return w, h
 }
 
-// utf8Locale asks the locale as C programs do. Windows has none; Go writes UTF-16
-// to its console.
+// utf8Locale reports whether the locale is UTF-8, by the variables that C programs use. On Windows it returns
+// true: Go writes UTF-16 to the console.
 func utf8Locale(getenv func(string) string) bool {
 	if runtime.GOOS == "windows" {
 		return true

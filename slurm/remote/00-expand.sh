@@ -1,26 +1,30 @@
-# Variables of the user's login environment in paths: $SCRATCH, ${USER}. The user's login shell on the node replaces
-# them (00-launch.sh). The login node looks ahead in a login shell of its own (46-expand.sh).
+# Variables of the user's login environment in paths: $SCRATCH, ${USER}. The user's login shell on
+# the node replaces them (00-launch.sh). The login node does so in advance, in a login shell of its
+# own (46-expand.sh).
 #
-# What is replaced: every variable in --workdir, --venv, --environment, --uenv and the paths that the server
-# shows; in a value of --env if it is a path; in an argument of the command, or in what is behind --option=, only
-# if it begins with the variable and is one word. sh -c 'echo $x' gets what was written.
+# These are replaced: every variable in --workdir, --venv, --environment, --uenv and the paths that
+# the server shows; in a value of --env if it is a path; in an argument of the command, or in the
+# part behind --option=, only if it begins with the variable and is one word. sh -c 'echo $x' stays
+# as it is.
 #
-# These functions run in the user's login shell, so the rules of 00-launch.sh hold here. They have no local
-# variables, because the user's variables are looked up beside theirs. No text is evaluated.
+# These functions run in the user's login shell, so the rules of 00-launch.sh apply here. They have
+# no local variables, because they look up the user's variables in the same scope. They evaluate no
+# text.
 #
-# The following holds for the whole script. A word that needs no quotes has them in these files all the same.
+# The following directive applies to the whole script. A word in these files has quotes even if it
+# needs none.
 # shellcheck shell=bash disable=SC2030,SC2031,SC2016
 
-# What may follow a dollar sign. A range of letters would depend on the locale.
+# What can follow a dollar sign. A range of letters would depend on the locale.
 cscs_letters=ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_
 cscs_reference="([$cscs_letters][${cscs_letters}0123456789]*)"
 cscs_reference='^('$cscs_reference'|\{'$cscs_reference'\})'
 cscs_leading='^\$'${cscs_reference#^}'(/|$)'
-# What stands before the names of the variables that are looked up.
+# Prefix of the names of the variables that are looked up.
 cscs_known_prefix=''
 
-# cscs_expand TEXT: REPLY is TEXT with $NAME and ${NAME} replaced by the values of these variables. \$NAME is the
-# text $NAME. Fails if a variable has no value; cscs_undefined is its name.
+# cscs_expand TEXT: sets REPLY to TEXT with $NAME and ${NAME} replaced by the values of these
+# variables. \$NAME becomes $NAME. Fails if a variable has no value; cscs_undefined is its name.
 cscs_expand() {
 	cscs_rest=$1 REPLY=''
 	while [[ $cscs_rest == *\$* ]]; do
@@ -42,14 +46,15 @@ cscs_expand() {
 	REPLY+=$cscs_rest
 }
 
-# cscs_is_word TEXT: succeeds if no character of TEXT is a blank, or has a meaning to a shell other than that of a
-# variable's.
+# cscs_is_word TEXT: succeeds if TEXT has no blanks and no character with a meaning to a shell,
+# except those of variables.
 cscs_is_word() {
 	[[ $1 != *[[:space:]\'\"\`\;\&\|\<\>\(\)\#\*]* ]]
 }
 
-# cscs_expand_launch: replaces the variables of all that the server is started with. Fails if one has no value;
-# cscs_undefined is its name, and cscs_option where it stands. cscs_expanded is set if a text has changed.
+# cscs_expand_launch: replaces the variables in everything that starts the server. Fails if one has
+# no value: cscs_undefined is its name and cscs_option its place. Sets cscs_expanded if a text has
+# changed.
 cscs_expand_launch() {
 	cscs_expanded='' cscs_option=--workdir
 	cscs_expand "$cscs_workdir" || \builtin return 1
@@ -80,7 +85,7 @@ cscs_expand_launch() {
 	done
 }
 
-# cscs_expand_argument: the same for the argument number cscs_item.
+# cscs_expand_argument: does the same for argument number cscs_item.
 cscs_expand_argument() {
 	cscs_option='the command' REPLY=${cscs_argv[cscs_item]} cscs_head=''
 	if [[ $REPLY == --*=* ]] && cscs_is_word "${REPLY%%=*}"; then
@@ -92,7 +97,7 @@ cscs_expand_argument() {
 	fi
 }
 
-# cscs_is_read PATH: succeeds if the server is to show that path.
+# cscs_is_read PATH: succeeds if the server shows that path.
 cscs_is_read() {
 	for cscs_word in "${cscs_reads[@]}"; do
 		[[ $cscs_word != "$1" ]] || \builtin return 0
@@ -100,13 +105,13 @@ cscs_is_read() {
 	\builtin return 1
 }
 
-# cscs_print_launch: prints what cscs_expand_launch has changed, for cscs_read_launch.
+# cscs_print_launch: prints the results of cscs_expand_launch, for cscs_read_launch.
 cscs_print_launch() {
 	\builtin printf '%s\0' "$cscs_workdir" "$cscs_venv" "$cscs_environment" \
 		"${cscs_step_args[@]}" "${cscs_env[@]}" "${cscs_argv[@]}" "${cscs_reads[@]}" $'\036'
 }
 
-# cscs_print_ahead: prints the same for the login node, or which variable has no value.
+# cscs_print_ahead: prints the same for the login node, or the variable that has no value.
 cscs_print_ahead() {
 	\builtin unset -v PORT CSCS_SESSION
 	if cscs_expand_launch; then

@@ -1,14 +1,14 @@
-# launch: in the user's login shell on the node, sets up what the server starts in, and leaves
-# the rest to serve (50-launch.sh), in a shell of our own.
+# launch: prepares the server's start in the user's login shell on the node. It leaves the rest to
+# serve (50-launch.sh), in a privileged shell.
 #
-# This shell has read the user's start-up files. They may have defined functions and aliases with
-# names of commands, and changed options (set, shopt), IFS and traps. So this file and 00-expand.sh
-# stand before all others, which are not read here. They call builtins only, by the word builtin and
-# quoted: no alias is a quoted word, and cscs_trust removes a function called builtin. What
-# the user asks for (--venv, --setup) finds the shell as the start-up files left it.
+# This shell has read the user's start-up files. They can have defined functions and aliases with
+# the names of commands, and changed options (set, shopt), IFS and traps. So this file and
+# 00-expand.sh come before all others, which are not read here. They call builtins only, by the
+# quoted word builtin: an alias is never a quoted word, and cscs_trust removes a function called
+# builtin. The user's commands (--venv, --setup) find the shell as the start-up files left it.
 
-# cscs_trust: removes a function of the user's called builtin. In POSIX mode, which the assignment
-# begins, no function hides a special builtin such as unset (bash(1), FUNCTIONS; POSIX 2.9.1).
+# cscs_trust: removes a function of the user's called builtin. The assignment turns on POSIX mode,
+# in which no function hides a special builtin such as unset (bash(1), FUNCTIONS; POSIX 2.9.1).
 cscs_trust() {
 	if [[ -v POSIXLY_CORRECT ]]; then
 		\unset -f builtin
@@ -16,19 +16,19 @@ cscs_trust() {
 		POSIXLY_CORRECT=y
 		\unset -f builtin
 		\unset -v POSIXLY_CORRECT
-		# The end of POSIX mode is one of aliases, too (bash's general.c, posix_initialize).
+		# The end of POSIX mode also turns off aliases (bash's general.c, posix_initialize).
 		[[ -z $cscs_aliases ]] || \builtin shopt -s expand_aliases
 	fi
 }
 
 # cscs_serve_as [PROBLEM [DETAIL]...]: becomes the shell that becomes the server, or that reports
-# the problem. The environment holds the user's exported functions, that called builtin too.
+# the problem. The environment contains the user's exported functions, also one called builtin.
 cscs_serve_as() {
 	cscs_posix=''
 	[[ ! -v POSIXLY_CORRECT ]] || cscs_posix=1
 	POSIXLY_CORRECT=${POSIXLY_CORRECT-y}
 	\set +a
-	# Where the start-up files have said set -a, that variable and these functions are exported.
+	# If the start-up files have run set -a, that variable and these functions are exported.
 	[[ -n $cscs_posix ]] || \export -n POSIXLY_CORRECT
 	\export -nf cscs_expand cscs_is_word cscs_expand_launch cscs_expand_argument cscs_is_read cscs_print_launch \
 		cscs_print_ahead cscs_trust cscs_serve_as cscs_fill_in cscs_set_up cscs_launch
@@ -39,19 +39,19 @@ cscs_serve_as() {
 	\exec "$BASH" --noprofile --norc -p "$cscs_dir/remote.sh" serve "$cscs_port_kept" "$@"
 }
 
-# cscs_fill_in TEXT: REPLY is the text with {port} and {dir} replaced.
+# cscs_fill_in TEXT: sets REPLY to the text with {port} and {dir} replaced.
 cscs_fill_in() {
 	REPLY=${1//\{port\}/"$cscs_listen"}
 	REPLY=${REPLY//\{dir\}/"$cscs_dir"}
 }
 
-# cscs_set_up NUMBER: runs one of the user's commands in this shell, so that what it exports is kept.
+# cscs_set_up NUMBER: runs one of the user's commands in this shell, so that its exports stay.
 cscs_set_up() {
 	\builtin eval "${cscs_setup[$1]}"
 }
 
-# cscs_launch [ahead]: no command fails where its status is not looked at: set -e, or a trap on ERR, would
-# end this shell.
+# cscs_launch [ahead]: runs the verb launch. The status of every command is checked, because set -e
+# or a trap on ERR could end this shell.
 cscs_launch() {
 	cscs_aliases='' cscs_builtin='' cscs_port_kept=''
 	[[ ":$BASHOPTS:" != *:expand_aliases:* ]] || cscs_aliases=1
@@ -60,10 +60,10 @@ cscs_launch() {
 	cscs_trust
 	[[ ${1-} != ahead ]] || cscs_print_ahead
 	cscs_dir=${BASH_SOURCE[0]%/*}
-	# The umask here is the user's, for the server.
+	# The umask here is the user's, as the server needs it.
 	(\builtin umask 077 && \builtin printf '%d\n' "$$" >|"$cscs_dir/launched") || [[ -n $cscs_dir ]]
 	cscs_listen=$(<"$cscs_dir/port")
-	# An assignment to a read-only variable would end this function. serve sets it instead.
+	# An assignment to a read-only variable would end this function. serve sets PORT instead.
 	if (PORT='') 2>/dev/null; then
 		\builtin export PORT="$cscs_listen"
 	else
@@ -71,13 +71,13 @@ cscs_launch() {
 	fi
 	# shellcheck disable=SC2034 # for the server
 	\builtin export CSCS_SESSION="$cscs_id" || [[ -n $cscs_dir ]]
-	# A dead login's value of these would win over ours.
+	# A value of an ended login would override ours.
 	((${#cscs_unset[@]} == 0)) || \builtin unset -v "${cscs_unset[@]}" || [[ -n $cscs_dir ]]
 	cscs_expand_launch || cscs_serve_as variable "$cscs_undefined" "$cscs_option"
-	# The shell that becomes the server begins anew, and does not know what this one knows.
+	# The shell that becomes the server starts afresh and has none of these variables.
 	[[ -z $cscs_expanded ]] || (\builtin umask 077 && cscs_print_launch >|"$cscs_dir/expanded") || cscs_serve_as unwritten
 	if ((${#cscs_step_args[@]})); then
-		# --setup may call the functions of this shell.
+		# --setup can call the functions of this shell.
 		(\builtin umask 077 && \builtin declare -f >|"$cscs_dir/login-functions") || [[ -n $cscs_dir ]]
 		cscs_serve_as step
 	fi
@@ -88,7 +88,7 @@ cscs_launch() {
 	fi
 	if [[ -n $cscs_venv ]]; then
 		cscs_venv=${cscs_venv/#\~/"$HOME"}
-		# What is missing there, serve installs (52-bootstrap.sh).
+		# serve installs what is missing there (52-bootstrap.sh).
 		if [[ -z $cscs_bootstrap || (-r $cscs_venv/bin/activate && ! -e ${cscs_venv%/}.incomplete) ]]; then
 			[[ -r $cscs_venv/bin/activate ]] || cscs_serve_as venv
 			[[ ! -e ${cscs_venv%/}.incomplete ]] || cscs_serve_as incomplete
@@ -109,5 +109,6 @@ cscs_launch() {
 }
 
 [[ ${1-} != launch ]] || cscs_launch "${2-}"
-# An error that ends the function, such as an assignment to a read-only variable, does not end the shell.
+# An error that ends the function, such as an assignment to a read-only variable, does not end the
+# shell.
 [[ ${1-} != launch || ${2-} == ahead ]] || cscs_serve_as aborted

@@ -1,46 +1,46 @@
 # The remote half of cscs, for the login node and the compute node.
 #
-# These files are joined in the order of their names into one script, which the
-# client sends over standard input of an SSH exec; nothing is installed. Before
-# it stand assignments of the variables cscs_*, quoted by the client (see
-# slurm/payload.go); after it, the call of cscs_main.
+# The files of this directory, joined in the order of their names, are one script. The client sends
+# it over standard input of an SSH exec; nothing is installed. Assignments of the variables cscs_*,
+# quoted by the client (see slurm/payload.go), come before it, and the call of cscs_main after it.
 #
-# Bash 4.4 (SLES 15) is enough; no Python, no awk. What bash can do itself is
-# not forked for: these loops run for as long as the session does.
+# Bash 4.4 (SLES 15) is enough; no Python, no awk. These loops run as long as the session, so the
+# script starts no process for what bash can do.
 #
-# A subshell sets variables for itself here, and on purpose:
+# Subshells here set variables for themselves on purpose:
 # shellcheck shell=bash disable=SC2030,SC2031
 
 # Every shell that reads this is privileged (bash(1), -p): it takes no function, option or start-up
-# file from the environment, and hands all of them on.
+# file from the environment, and passes all of them on.
 
-# Variables that would change how this shell reads files and commands. The server gets them as they were.
+# These variables would change how this shell reads files and commands. The server gets them
+# unchanged.
 declare -A cscs_hidden=()
 for cscs_item in POSIXLY_CORRECT TMOUT GLOBIGNORE EXECIGNORE; do
 	[[ ! -v $cscs_item ]] || cscs_hidden[$cscs_item]=${!cscs_item}
 done
 unset POSIXLY_CORRECT TMOUT GLOBIGNORE EXECIGNORE
-# Else the options of this shell would be those of every other.
+# If these were exported, every other bash would take this shell's options.
 export -n SHELLOPTS BASHOPTS
 
-# cscs_restore_variables: for the last command of this shell.
+# cscs_restore_variables: restores the hidden variables, for the last command of this shell.
 cscs_restore_variables() {
 	for cscs_item in "${!cscs_hidden[@]}"; do export "$cscs_item=${cscs_hidden[$cscs_item]}"; done
 }
 
 # Variables of the environment stand for options of Slurm's commands (squeue(1), srun(1) …, INPUT
-# ENVIRONMENT VARIABLES). A site or a user presets them for a person, and an allocation for
-# its own steps. They must not change what a command of cscs asks, prints or starts, so each
-# runs without them, in a process of its own: the server gets them as they were.
+# ENVIRONMENT VARIABLES). A site or a user presets them for interactive work, and an allocation for
+# its own steps. They must not change what a command of cscs asks, prints or starts. So each command
+# runs without them in its own process, and the server gets them unchanged.
 
-# By these, Slurm's commands find and trust the controller.
+# By these variables, Slurm's commands find and trust slurmctld.
 cscs_controller=' SLURM_CONF SLURM_CONF_SERVER SLURM_JWT SLURM_SACK_SOCKET SLURM_SACK_KEY SLURM_SACK_JWKS '
 
-# These presets of salloc and sbatch, without SALLOC_ or SBATCH_, hold for a session: what the
-# job is made of, where it runs and who pays. Of the others, some would hide the job from cscs
-# (CLUSTERS, ARRAY_INX, JOB_NAME, IMMEDIATE, WAIT, DEBUG), some would run or write something else
-# (CONTAINER…, EXPORT, GET_USER_ENV, INPUT, OUTPUT, ERROR, OPEN_MODE, REQUEUE), some would end the
-# runner or leave the job without it (SIGNAL, NO_KILL), and some have nothing to do here (BELL, KILL_CMD).
+# These presets of salloc and sbatch, without SALLOC_ or SBATCH_, apply to a session: what the job
+# is made of, where it runs and who pays. The others are unset. Some would hide the job from cscs
+# (CLUSTERS, ARRAY_INX, JOB_NAME, IMMEDIATE, WAIT, DEBUG). Some would run or write something else
+# (CONTAINER…, EXPORT, GET_USER_ENV, INPUT, OUTPUT, ERROR, OPEN_MODE, REQUEUE). Some would end the
+# runner or leave the job without it (SIGNAL, NO_KILL). Some have no use here (BELL, KILL_CMD).
 cscs_lasting_presets=' ACCOUNT ACCTG_FREQ BATCH BURST_BUFFER CLUSTER_CONSTRAINT CONSOLIDATE_SEGMENTS CONSTRAINT CORE_SPEC
 	CPUS_PER_GPU CPU_FREQ_REQ DELAY_BOOT DISTRIBUTION EXCLUSIVE GPUS GPUS_PER_NODE GPUS_PER_SOCKET GPUS_PER_TASK GPU_BIND GPU_FREQ
 	GRES GRES_FLAGS HINT MEM_BIND MEM_PER_CPU MEM_PER_GPU MEM_PER_NODE NETWORK OVERCOMMIT PARTITION POWER PROFILE QOS REQ_SWITCH
@@ -48,7 +48,8 @@ cscs_lasting_presets=' ACCOUNT ACCTG_FREQ BATCH BURST_BUFFER CLUSTER_CONSTRAINT 
 	USE_MIN_NODES WAIT4SWITCH WAIT_ALL_NODES WCKEY '
 cscs_lasting_presets=${cscs_lasting_presets//[[:space:]]/ }
 
-# cscs_unset_presets [VARIABLE]...: unsets every variable that Slurm's commands read, but those.
+# cscs_unset_presets [VARIABLE]...: unsets every variable that Slurm's commands read, except
+# cscs_controller's and these.
 cscs_unset_presets() {
 	local v
 	for v in "${!SLURM_@}" "${!SLURMD_@}" "${!SRUN_@}" "${!SQUEUE_@}" "${!SINFO_@}" "${!SCANCEL_@}" "${!SCONTROL_@}" "${!SACCTMGR_@}"; do
@@ -56,8 +57,8 @@ cscs_unset_presets() {
 	done
 }
 
-# cscs_unset_request_presets: the same for salloc and sbatch, of which the lasting presets stay. They
-# read two of srun's that describe the job, too.
+# cscs_unset_request_presets: does the same for salloc and sbatch, and keeps the lasting presets.
+# Both commands also read two of srun's variables that describe the job.
 cscs_unset_request_presets() {
 	local v
 	cscs_unset_presets SLURM_HINT SLURM_HOSTFILE
@@ -66,66 +67,66 @@ cscs_unset_request_presets() {
 	done
 }
 
-# cscs_exec_query COMMAND...: becomes a command that asks Slurm. Every time that it prints is in
-# seconds since 1970: the cluster's time zone does not matter. Jobs of hidden partitions are shown (slurm.conf(5),
-# Hidden): what is not shown counts as gone.
+# cscs_exec_query COMMAND...: becomes a command that asks Slurm. The command prints every time in
+# seconds since 1970, so the cluster's time zone does not matter. It shows jobs of hidden partitions
+# (slurm.conf(5), Hidden), because a job that is not shown counts as gone.
 cscs_exec_query() {
 	cscs_unset_presets
 	export SLURM_TIME_FORMAT=%s SQUEUE_ALL=1 SCONTROL_ALL=1 SINFO_ALL=1
 	exec "$@"
 }
-# Where a subshell is there already, as in $(…), a call of cscs_exec_query needs no second one.
+# In a subshell such as $(…), a call of cscs_exec_query needs no second one.
 squeue() (cscs_exec_query squeue "$@")
 sinfo() (cscs_exec_query sinfo "$@")
 scancel() (cscs_exec_query scancel "$@")
 scontrol() (cscs_exec_query scontrol "$@")
 sacctmgr() (cscs_exec_query sacctmgr "$@")
 
-# What the client sets; which of them depends on the verb.
+# The client sets these; which of them depends on the verb.
 : "${cscs_nonce:=}" "${cscs_id:=}" "${cscs_port:=0}" "${cscs_wish:=0}" "${cscs_job:=}" "${cscs_node:=}" "${cscs_step:=}" "${cscs_client_name:=}"
 : "${cscs_via:=auto}" "${cscs_unattended:=}" "${cscs_deadline:=}" "${cscs_granted:=}"
 : "${cscs_workdir:=}" "${cscs_venv:=}" "${cscs_environment:=}" "${cscs_package:=}" "${cscs_program:=}" "${cscs_bootstrap:=}" "${cscs_allow_wide:=0}" "${cscs_forward_new:=0}" "${cscs_grace:=10}" "${cscs_kill:=}" "${cscs_lease:=0}" "${cscs_from:=0}" "${cscs_every:=1}"
 : "${cscs_door:=}" "${cscs_guest:=}" "${cscs_person:=}" "${cscs_host_key:=}" "${cscs_user_key:=}"
-cscs_script=${script:-} # by the bootstrap: all of this
+cscs_script=${script:-} # the bootstrap sets it to this script
 cscs_salloc_args=("${cscs_salloc_args[@]}") cscs_requested=("${cscs_requested[@]}") cscs_step_args=("${cscs_step_args[@]}") cscs_reads=("${cscs_reads[@]}") cscs_srun_args=("${cscs_srun_args[@]}")
 cscs_argv=("${cscs_argv[@]}") cscs_env=("${cscs_env[@]}") cscs_unset=("${cscs_unset[@]}") cscs_setup=("${cscs_setup[@]}")
 cscs_files=("${cscs_files[@]}")
 
-# Whatever the environment says of these.
+# The environment must not set these.
 cscs_salloc='' cscs_batched='' cscs_asking='' cscs_detaching='' cscs_let_go='' cscs_step_asks=0 cscs_runner_step='' cscs_learnt=''
 cscs_unwritten='' cscs_signalled='' cscs_leased='' cscs_cause='' cscs_user_umask=0022 cscs_words='' cscs_info='' cscs_gres='' cscs_offer=() cscs_shown_jobs='' cscs_cancelled_jobs=''
 
 cscs_tab=$'\t'
 cscs_name=cscs-$cscs_id
 
-# cscs_say KIND [KEY=VALUE]...: one line to the client. Fields are separated by
-# tabs; no field may hold a tab, a newline or another control character.
+# cscs_say KIND [KEY=VALUE]...: prints one line for the client. Tabs separate the fields; no field
+# may contain a tab, a newline or another control character.
 cscs_say() {
 	cscs_line "$@"
 	printf '%s\n' "$REPLY"
 }
 
+# cscs_line KIND [KEY=VALUE]...: sets REPLY to that line.
 cscs_line() {
 	local IFS=$cscs_tab f out=()
 	for f in "$@"; do out+=("${f//[[:cntrl:]]/ }"); done
 	REPLY="${out[*]}"
 }
 
-# cscs_event KIND [KEY=VALUE]...: one line to the session's event file. One
-# open-append-close each, so that no reader on another host meets half a line.
+# cscs_event KIND [KEY=VALUE]...: appends one line to the session's event file. Each event is one
+# open, append and close, so that no reader on another host gets half a line.
 cscs_event() {
 	cscs_line "$@"
 	printf '%s\n' "$REPLY" >>"$cscs_dir/events"
 }
 
-# cscs_die KIND MESSAGE [KEY=VALUE]...: tells the client why this verb ends.
+# cscs_die KIND MESSAGE [KEY=VALUE]...: reports to the client why this verb ends, and ends it.
 cscs_die() {
 	cscs_say error "kind=$1" "message=$2" "${@:3}"
 	exit 1
 }
 
-# cscs_nap SECONDS: waits without a process of its own. (The descriptor is a
-# pipe that nobody writes to.)
+# cscs_nap SECONDS: waits without a process of its own. It reads from a pipe that has no writer.
 cscs_nap() {
 	[[ -n ${cscs_napfd:-} ]] || exec {cscs_napfd}<> <(:)
 	local _
@@ -133,18 +134,19 @@ cscs_nap() {
 	return 0
 }
 
-# cscs_uptime: REPLY is the milliseconds since this host booted: a clock that nobody
-# sets (proc(5), /proc/uptime).
+# cscs_uptime: sets REPLY to the milliseconds since this host booted. No process sets this clock
+# (proc(5), /proc/uptime).
 cscs_uptime() {
 	read -r REPLY _ </proc/uptime
 	REPLY=$((10#${REPLY/./} * 10))
 }
 
-# cscs_have_slurm: Slurm's commands are found, if need be where a login shell
-# would find them.
+# cscs_have_slurm: ends the verb unless Slurm's commands are found, if necessary where a login shell
+# finds them.
 cscs_have_slurm() {
 	type -P squeue >/dev/null && return
-	# Of the site's own file, only the variables: it may define functions, and change options and the umask.
+	# Take only the variables of the site's file: it can define functions, and change options and
+	# the umask.
 	# shellcheck disable=SC1091
 	eval "$(
 		. /etc/profile >/dev/null 2>&1 </dev/null
@@ -157,12 +159,12 @@ cscs_have_slurm() {
 	cscs_die noslurm "squeue and salloc are not to be found here (PATH=$PATH)"
 }
 
-# cscs_take_login_path: takes the variables by which commands are found from the user's login shell, where
-# module load slurm may stand.
+# cscs_take_login_path: takes the variables by which commands are found from the user's login shell,
+# whose start-up files can contain module load slurm.
 cscs_take_login_path() {
 	local shell=bash said
 	[[ ${SHELL:-} != */@(zsh|ksh) ]] || shell=$SHELL
-	# The start-up files may print.
+	# The start-up files can print.
 	# shellcheck disable=SC2016 # for the login shell to expand
 	IFS= read -r -d '' -t 6 said < <(
 		exec timeout 5 "$shell" -l -c '/usr/bin/env printf "\036%s" "$PATH" "${LD_LIBRARY_PATH-}" "${SLURM_CONF-}"; /usr/bin/env printf "\036\0"' 2>/dev/null </dev/null
@@ -176,8 +178,8 @@ cscs_take_login_path() {
 	[[ $said == $'\036' ]] || export SLURM_CONF="${said%%$'\036'*}"
 }
 
-# cscs_clustername: REPLY is Slurm's ClusterName; $HOME may be shared by clusters. Asked of the
-# controller only when no configuration can be read; fails if that does not say.
+# cscs_clustername: sets REPLY to Slurm's ClusterName, because clusters can share $HOME. It asks
+# slurmctld only if no readable configuration has the name. Fails if slurmctld does not report it.
 cscs_clustername() {
 	local f line nap
 	for f in "${SLURM_CONF:-}" /etc/slurm/slurm.conf /run/slurm/conf/slurm.conf; do
@@ -200,36 +202,37 @@ cscs_clustername() {
 	return 1
 }
 
-# cscs_see_home KIND: ends the verb with an error of that kind if the home directory is not
-# there: a login node can lose a file system that all others have.
+# cscs_see_home KIND: ends the verb with an error of that kind if the home directory is missing. A
+# login node can lose a file system that all others have.
 cscs_see_home() {
 	[[ -d $HOME ]] || cscs_die "$1" "the home directory $HOME is not there on ${HOSTNAME%%.*}"
 }
 
-# cscs_find_dir: cscs_dir is the session's directory, there or not. Ends the verb if Slurm does not
-# say on which cluster this is: another directory would be another session's.
+# cscs_find_dir: sets cscs_dir to the session's directory, which need not exist. Ends the verb if
+# Slurm does not report the cluster's name: another directory would be another session's.
 cscs_find_dir() {
 	cscs_clustername || cscs_die slurm "Slurm does not say the name of this cluster (scontrol show config)"
 	cscs_dir=$HOME/.cscs/$REPLY/$cscs_id
 }
 
-# cscs_me: the user's name by the system, not by a variable that anybody set.
+# cscs_me: sets cscs_user to the user's name from the system, not from a variable that the user can
+# set.
 cscs_me() {
 	[[ -n ${cscs_user:-} ]] || cscs_user=$(id -un)
 }
 
-# cscs_is_id TEXT: succeeds if TEXT has the form of a session ID: eight characters of
-# lower-case base32 (RFC 4648, section 6). The characters are listed because a range
-# such as a-z depends on the locale. An ID becomes a path and a job's name.
+# cscs_is_id TEXT: succeeds if TEXT has the form of a session ID: eight characters of lower-case
+# base32 (RFC 4648, section 6). The characters are listed because a range such as a-z depends on the
+# locale. An ID becomes a path and a job's name.
 cscs_is_id() { [[ ${#1} == 8 && $1 != *[!abcdefghijklmnopqrstuvwxyz234567]* ]]; }
 
-# cscs_is_job TEXT: succeeds if TEXT is the number of a plain job: arrays and parts of
-# heterogeneous jobs belong to no session.
+# cscs_is_job TEXT: succeeds if TEXT is the number of a plain job. Arrays and parts of heterogeneous
+# jobs belong to no session.
 cscs_is_job() { [[ ${#1} -gt 0 && ${#1} -lt 12 && $1 != *[!0123456789]* ]]; }
 
-# cscs_read_stat PID: fills the caller's array stat with the fields of /proc/PID/stat that stand behind the name,
-# which may contain anything (proc(5)). Fails if there is no such process. It is called for many processes in
-# short order, so it starts none.
+# cscs_read_stat PID: fills the caller's array stat with the fields of /proc/PID/stat behind the
+# name, which can contain any character (proc(5)). Fails if there is no such process. It starts no
+# process, because it is called for many processes in quick succession.
 cscs_read_stat() {
 	local line
 	{ IFS= read -r line <"/proc/$1/stat"; } 2>/dev/null || return
@@ -237,31 +240,33 @@ cscs_read_stat() {
 	stat=(${line##*) })
 }
 
-# cscs_holds_nodes TEXT: succeeds if TEXT, of scontrol show job, is of a job that has its nodes, whether
-# it runs or is stopped (scontrol(1), JOB STATE CODES).
+# cscs_holds_nodes TEXT: succeeds if TEXT, from scontrol show job, describes a job that has its
+# nodes, running or stopped (scontrol(1), JOB STATE CODES).
 cscs_holds_nodes() { [[ $1 == *' JobState='@(CONFIGURING|RUNNING|COMPLETING|SUSPENDED|STOPPED|SIGNALING|STAGE_OUT|RESIZING)' '* ]]; }
 
-# cscs_cancel JOB [OPTION]: runs scancel(1) on one job. Without a job's number, scancel
-# would be told of something else. With an option, it would first ask for all jobs: three RPCs, and
-# one with --ctld (24.11).
+# cscs_cancel JOB [OPTION]: runs scancel(1) on one job. Without a job's number, scancel would select
+# other jobs. With an option, scancel asks for all jobs first, in three RPCs; with --ctld it takes
+# one (24.11).
 cscs_cancel() {
 	cscs_is_job "$1" || return
 	cscs_cancelled_jobs+=" $1 "
 	scancel ${2:+--ctld "$2"} "$1" </dev/null 2>/dev/null
 }
 
-# cscs_make_dir: makes the directory cscs_dir with its mark; prints an error to standard
-# error. A directory that exists is never taken over: it may be the user's.
+# cscs_make_dir: makes the directory cscs_dir with its mark, and prints an error to standard error.
+# It never takes over a directory that exists, because that can be the user's.
 cscs_make_dir() {
 	cscs_make_parents && cscs_make_own_dir && return
-	# Another session that ends may have removed the directories above in between.
+	# Another session that ended can have removed the directories above in the meantime.
 	cscs_make_parents && cscs_make_own_dir && return
 	cscs_remove_parents
 	return 1
 }
 
+# cscs_make_own_dir: makes the directory cscs_dir itself; removes it again if the mark cannot be
+# written.
 cscs_make_own_dir() {
-	# The umask does not count where the home has a default ACL (acl(5)).
+	# The umask has no effect in a home with a default ACL (acl(5)).
 	mkdir -m 700 "$cscs_dir" || return
 	! cscs_write_mark || return 0
 	rm -f "$cscs_dir/mark"
@@ -269,8 +274,8 @@ cscs_make_own_dir() {
 	return 1
 }
 
-# cscs_make_parents: makes the directories above cscs_dir that are missing, each with a mark: a
-# directory of the user's stays, even if it is empty.
+# cscs_make_parents: makes the missing directories above cscs_dir, each with a mark. A directory of
+# the user's stays, even if it is empty.
 cscs_make_parents() {
 	local dir
 	for dir in "$HOME/.cscs" "${cscs_dir%/*}"; do
@@ -280,7 +285,7 @@ cscs_make_parents() {
 				rmdir "$dir"
 				return 1
 			}
-		elif [[ ! -d $dir ]]; then # another session may make it at the same moment
+		elif [[ ! -d $dir ]]; then # another session can make it at the same moment
 			return 1
 		fi
 	done
@@ -288,19 +293,19 @@ cscs_make_parents() {
 cscs_parent_mark=.made-by-cscs
 
 # cscs_remove_parents: removes the directories above cscs_dir that cscs_make_parents has made and
-# that hold nothing else any more.
+# that are otherwise empty.
 cscs_remove_parents() {
 	local dir
 	for dir in "${cscs_dir%/*}" "$HOME/.cscs"; do
 		cscs_holds_only "$dir" "$cscs_parent_mark" || return 0
 		rm -f "$dir/$cscs_parent_mark"
-		# Another session may begin at the same moment.
+		# Another session can begin at the same moment.
 		rmdir "$dir" || : >"$dir/$cscs_parent_mark"
 	done 2>/dev/null
 	return 0
 }
 
-# cscs_holds_only DIRECTORY NAME: succeeds if the directory holds that file, and nothing else.
+# cscs_holds_only DIRECTORY NAME: succeeds if the directory contains that file and nothing else.
 cscs_holds_only() {
 	local f
 	for f in "$1"/* "$1"/.[!.]* "$1"/..?*; do
@@ -309,15 +314,15 @@ cscs_holds_only() {
 	[[ -f $1/$2 ]]
 }
 
-# cscs_see_parents: ends the verb with an error if there is something else than a directory where one
-# above cscs_dir is to be, or one in which another user could put a script in the place of ours.
+# cscs_see_parents: ends the verb with an error if a path above cscs_dir is not a directory, or if
+# other users can write in that directory: one of them could replace our script.
 cscs_see_parents() {
 	local dir mode
 	for dir in "$HOME/.cscs" "${cscs_dir%/*}"; do
 		if [[ ! -d $dir && (-e $dir || -L $dir) ]]; then
 			cscs_die nodir "$dir is no directory on ${HOSTNAME%%.*}" "path=$dir"
 		fi
-		# With an ACL, the mode of the group is what the ACL gives at most (acl(5)).
+		# With an ACL, the mode of the group is the maximum that the ACL grants (acl(5)).
 		mode=$(stat -L -c %a "$dir" 2>/dev/null) || continue
 		(((8#$mode & 8#22) == 0)) || cscs_die exposed "other users may write in $dir on ${HOSTNAME%%.*}" "path=$dir"
 	done
@@ -325,8 +330,8 @@ cscs_see_parents() {
 
 cscs_write_mark() { printf 'cscs %s\n' "${cscs_dir##*/}" >"$cscs_dir/mark"; }
 
-# cscs_is_ours DIRECTORY: succeeds if cscs_make_dir has made the directory. Its name alone
-# proves nothing (invariant I11).
+# cscs_is_ours DIRECTORY: succeeds if cscs_make_dir has made the directory. Its name alone proves
+# nothing (invariant I11).
 cscs_is_ours() {
 	local line=''
 	[[ -d $1 && ! -L $1 && -O $1 ]] || return
@@ -334,8 +339,8 @@ cscs_is_ours() {
 	[[ $line == "cscs ${1##*/}" ]]
 }
 
-# cscs_remove_dir: removes the session's directory, the mark last, and the directories
-# above it that sessions have made and that are empty then.
+# cscs_remove_dir: removes the session's directory, the mark last. It also removes the directories
+# above that sessions have made and that are empty then.
 cscs_remove_dir() {
 	local nap f files
 	cscs_is_ours "$cscs_dir" || return 0
@@ -350,7 +355,7 @@ cscs_remove_dir() {
 			cscs_remove_parents
 			return 0
 		fi
-		# A process that the server has left writes while this removes. What is left stays ours.
+		# A process that the server left can write at the same time. The directory keeps its mark.
 		cscs_write_mark
 		cscs_nap "$nap"
 	done 2>/dev/null

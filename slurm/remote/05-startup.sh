@@ -1,8 +1,9 @@
-# Start-up files of the user's shells: which line of them is in the way. The client also sends this file by
-# itself, to a shell that such a line has started (slurm/startup.go).
+# The line of the user's start-up files that is in the way. The client also sends this file alone,
+# to a shell that such a line has started (slurm/startup.go).
 
-# cscs_find_start SHELL: finds the line of a start-up file that starts SHELL, or a program that starts the user's
-# shell. REPLY are the fields file, line and text, each after a tab; empty if there is no such line.
+# cscs_find_start SHELL: finds the line of a start-up file that starts SHELL, or a program that
+# starts the user's shell. Sets REPLY to the fields file, line and text, each after a tab; empty if
+# there is none.
 cscs_find_start() {
 	local file line n at text re="${1//[!A-Za-z0-9_-]/.}" before after files=()
 	before='(^|[;&|({]|(^|[[:space:];&|({])(then|else|do|exec|if|and|command|builtin|nohup)[[:space:]])[[:space:]]*'
@@ -23,7 +24,7 @@ cscs_find_start() {
 	done
 }
 
-# cscs_line_fields FILE LINE TEXT: REPLY are these fields.
+# cscs_line_fields FILE LINE TEXT: sets REPLY to these fields.
 cscs_line_fields() {
 	local file=$1 text=${3##*([[:space:]])}
 	[[ $file != "$HOME"/* ]] || file="~${file#"$HOME"}"
@@ -32,8 +33,8 @@ cscs_line_fields() {
 	REPLY=$'\t'file=$file$'\t'line=$2$'\t'text=${text:0:200}
 }
 
-# cscs_startup_files: fills the caller's array files with those that the login shell may read, its own
-# first: sshd's command is read by a shell that is neither interactive nor a login shell.
+# cscs_startup_files: fills the caller's array files with the files that the login shell can read,
+# its own first. The shell that reads sshd's command is neither an interactive nor a login shell.
 cscs_startup_files() {
 	local bash=(~/.bashrc /etc/bash.bashrc /etc/bash.bashrc.local /etc/bashrc ~/.bash_profile ~/.bash_login ~/.profile ~/.bash_aliases)
 	local zsh=("${ZDOTDIR:-$HOME}/.zshenv" /etc/zsh/zshenv /etc/zshenv ~/.zshrc ~/.zprofile)
@@ -47,9 +48,9 @@ cscs_startup_files() {
 	files+=("${bash[@]}" "${zsh[@]}" "${csh[@]}" "${fish[@]}")
 }
 
-# cscs_report_inner: for a shell of its own, whose parent is a shell that a start-up file has started and
-# that reads what is meant for us: names that shell, and the line. Of what follows, nothing is left for a shell
-# to run.
+# cscs_report_inner: runs in its own shell, whose parent is a shell that a start-up file has started
+# and that reads our script. It reports the parent and the line. It then reads the rest of the
+# input, so that no shell runs it.
 cscs_report_inner() {
 	local name=''
 	{ IFS= read -r name <"/proc/$PPID/comm"; } 2>/dev/null
@@ -58,8 +59,9 @@ cscs_report_inner() {
 	exec cat >/dev/null
 }
 
-# cscs_may_end: succeeds if a start-up file of a login shell, as launch is one, has a line that may end it: exec or
-# exit. What depends on the host or the job is no sign: here is neither.
+# cscs_may_end: succeeds if a start-up file of a login shell such as launch's has a line that can
+# end it: exec or exit. Fails if a file depends on the host or the job, because this is another host
+# and no job.
 cscs_may_end() {
 	local file line found=''
 	for file in ~/.bash_profile ~/.bash_login ~/.profile ~/.bashrc; do

@@ -1,16 +1,18 @@
-# Questions to a shell of the user's. It reads start-up files, which may hang, write without end, or start
-# processes that live on: an ssh-agent, a loop that watches a quota. None of that outlives the question.
+# Questions to a shell of the user's. It reads start-up files, which can hang, print without end, or
+# start processes that live on: an ssh-agent, a loop that watches a quota. None of them outlives the
+# question.
 
-# cscs_ask_shell SECONDS COMMAND...: runs a command that becomes such a shell by cscs_exec_shell. REPLY is its
-# output. Returns its exit status, or 124 if it was ended after so many seconds. Nothing waits for a process that
-# only holds its output open.
+# cscs_ask_shell SECONDS COMMAND...: runs a command that becomes such a shell by cscs_exec_shell.
+# Sets REPLY to its output. Returns its exit status, or 124 if it was ended after this time. It does
+# not wait for a process that only keeps the output open.
 cscs_ask_shell() {
 	local limit=$1 mark=$((300000 + ($$ * 32768 + RANDOM) % 500000)) fd pid began waited=0 text='' part gone='' code
 	cscs_uptime
 	began=$REPLY
 	exec {fd}< <(
-		# All that it starts inherits this limit, and is known by it (getrlimit(2), RLIMIT_MSGQUEUE). A variable
-		# would not do: another process may not read the environment of an ssh-agent (proc(5)), and env -i clears it.
+		# All processes that the shell starts inherit this limit as a mark (getrlimit(2),
+		# RLIMIT_MSGQUEUE). A variable would not do: other processes cannot read an ssh-agent's
+		# environment (proc(5)), and env -i clears it.
 		ulimit -S -q "$mark" 2>/dev/null
 		"${@:2}" </dev/null
 	)
@@ -18,13 +20,13 @@ cscs_ask_shell() {
 	while ((waited < (limit + 2) * 1000)); do
 		kill -0 "$pid" 2>/dev/null || gone=1
 		part=''
-		# Byte by byte, as bash reads a pipe: what it has read ahead for -N when the time is up, it gives to the next
-		# read of any file.
+		# Read byte by byte, as bash reads a pipe. With -N, bash gives what it has read at the
+		# timeout to the next read of any file.
 		IFS= read -r -d "" -t 0.1 -u "$fd" part
 		code=$?
 		text+=$part
 		((code == 0 || code > 128)) || break
-		# On a loaded host the time may be up while there is more.
+		# On a loaded host, a read can time out although there is more.
 		[[ -z $gone || -n $part ]] || break
 		cscs_uptime
 		waited=$((REPLY - began))
@@ -33,16 +35,17 @@ cscs_ask_shell() {
 	wait "$pid" 2>/dev/null
 	code=$?
 	cscs_uptime
-	((code != 137 || REPLY - began < limit * 1000)) || code=124 # timeout(1) kills itself, too
+	((code != 137 || REPLY - began < limit * 1000)) || code=124 # timeout(1) kills itself too
 	cscs_end_marked
 	REPLY=$text
 	return "$code"
 }
 
-# cscs_exec_shell COMMAND...: for cscs_ask_shell: becomes the shell, with its time limit.
+# cscs_exec_shell COMMAND...: becomes the shell, with a time limit. For cscs_ask_shell.
 cscs_exec_shell() { exec timeout -k 1 "$limit" "$@"; }
 
-# cscs_end_marked: ends what has the caller's mark: by SIGTERM first, so that an ssh-agent removes its socket.
+# cscs_end_marked: ends the processes with the caller's mark, by SIGTERM first, so that an ssh-agent
+# removes its socket.
 cscs_end_marked() {
 	local signal pid pids=()
 	for signal in TERM TERM TERM KILL KILL KILL; do
@@ -55,15 +58,16 @@ cscs_end_marked() {
 	done
 }
 
-# cscs_has_mark PID: succeeds if the process has the caller's mark. Its number may be that of another process by now:
-# to find all of them takes a tenth of a second on a host with many.
+# cscs_has_mark PID: succeeds if the process has the caller's mark. The number can be another
+# process's by now: on a host with many processes, finding all of them takes a tenth of a second.
 cscs_has_mark() {
 	local text=''
 	{ IFS= read -r -d '' text <"/proc/$1/limits"; } 2>/dev/null
 	[[ $text =~ 'Max msgqueue size'\ +"$mark"' ' ]]
 }
 
-# cscs_find_marked: fills the caller's array pids with the processes that have its mark and are no older.
+# cscs_find_marked: fills the caller's array pids with the processes that have its mark and did not
+# begin before it.
 cscs_find_marked() {
 	local file pid
 	pids=()
@@ -75,8 +79,9 @@ cscs_find_marked() {
 	done < <(grep -ls "^Max msgqueue size *$mark " /proc/[0-9]*/limits)
 }
 
-# cscs_try_login_shell: whether a login shell, as launch is one, comes through its start-up files: REPLY is one line
-# "startup" to say so. The shell's trace (bash(1), -x) says which line was the last.
+# cscs_try_login_shell: tests whether a login shell such as launch's finishes its start-up files.
+# Sets REPLY to a line "startup" with the result. The shell's trace (bash(1), -x) shows which line
+# was the last.
 cscs_try_login_shell() {
 	local line through='' code at=''
 	cscs_ask_shell 5 cscs_exec_traced_login
@@ -84,7 +89,7 @@ cscs_try_login_shell() {
 	while IFS= read -r line; do
 		case $line in
 		"$cscs_nonce through") through=1 ;;
-		# Not of a process in the background.
+		# Ignore lines of processes in the background.
 		+*' cscs-at 1 '*) at=${line#*' cscs-at 1 '} ;;
 		esac
 	done < <(printf '%s\n' "$REPLY")
@@ -95,7 +100,7 @@ cscs_try_login_shell() {
 	REPLY=startup$'\t'host=${HOSTNAME%%.*}$'\t'through=$through$'\t'code=$code$REPLY
 }
 
-# cscs_exec_traced_login: for cscs_try_login_shell.
+# cscs_exec_traced_login: becomes that shell. For cscs_try_login_shell.
 cscs_exec_traced_login() {
 	cscs_leave_login
 	cscs_restore_variables

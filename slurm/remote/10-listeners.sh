@@ -1,12 +1,12 @@
-# Listening sockets, as the kernel of this node shows them: proc(5), /proc/net/tcp.
-# The owner's uid stands there for everybody to see, which is what makes it
-# possible to know whose port it is without being root (invariant I5).
+# Listening sockets, as the kernel of this node shows them: proc(5), /proc/net/tcp. Every user can
+# read the owner's uid there. So the script can determine the owner of a port without root
+# (invariant I5).
 
 cscs_proc_net=/proc/net
 
-# cscs_address HEX: REPLY is the address as text. The kernel prints IPv4 as one
-# and IPv6 as four 32-bit words in the host's byte order, which is little-endian
-# on every machine that this runs on.
+# cscs_address HEX: sets REPLY to the address as text. The kernel prints IPv4 as one and IPv6 as
+# four 32-bit words in the host's byte order. That is little-endian on every machine that this runs
+# on.
 cscs_address() {
 	local h=$1 i w
 	case $h in
@@ -32,22 +32,23 @@ cscs_address() {
 	esac
 }
 
-# cscs_listeners: fills the array cscs_found with "address port uid inode" of every TCP socket in state
-# LISTEN (0A). The kernel lists these first (Documentation/networking/proc_net_tcp.rst), and reads no
-# further than it has to: the connections of a busy node, tens of thousands, are not read. Each file is
-# read at one go: reading it line by line makes the kernel walk its table again for each line.
+# cscs_listeners: fills the array cscs_found with "address port uid inode" of every TCP socket in
+# state LISTEN (0A). The kernel lists these first (Documentation/networking/proc_net_tcp.rst), and
+# reads no further than necessary. So the tens of thousands of connections of a busy node are not
+# read. Each file is read in one call, because the kernel walks its table again for each line that
+# is read separately.
 #
-# cscs_look_rest is for how many milliseconds the next look shall wait, so that looks take 0.5 % of a core:
-# other users can open sockets, too.
+# cscs_look_rest is the number of milliseconds until the next check, so that checks take 0.5 % of a
+# core. Other users can open sockets too.
 cscs_listeners() {
 	local f most lines line field stat=() began=0
-	! cscs_read_stat "$BASHPID" || began=$((stat[11] + stat[12])) # utime and stime, of 1/100 s
+	! cscs_read_stat "$BASHPID" || began=$((stat[11] + stat[12])) # utime and stime, in 1/100 s
 	cscs_found=()
 	for f in "$cscs_proc_net/tcp" "$cscs_proc_net/tcp6"; do
 		for ((most = 64; ; most *= 16)); do
 			lines=()
 			{ mapfile -t -s 1 -n "$most" lines <"$f"; } 2>/dev/null
-			# The last one listens, too: there may be more.
+			# The last one is listening, so there can be more.
 			[[ ${#lines[@]} == "$most" && ${lines[-1]} == *' 0A '* ]] || break
 		done
 		for line in "${lines[@]}"; do
@@ -62,14 +63,14 @@ cscs_listeners() {
 	! cscs_read_stat "$BASHPID" || cscs_look_rest=$(((stat[11] + stat[12] - began) * 2000))
 }
 
-# cscs_fields SOCKET: sets a, p, u, i of the caller to its address, port, uid, inode.
+# cscs_fields SOCKET: sets the caller's a, p, u and i to the socket's address, port, uid and inode.
 cscs_fields() {
 	a=${1%% *} i=${1##* }
 	p=${1#* } u=${1% *}
 	p=${p%% *} u=${u##* }
 }
 
-# cscs_loopback ADDRESS: is it one that only this node can reach?
+# cscs_loopback ADDRESS: succeeds if only this node can reach the address.
 cscs_loopback() {
 	case $1 in
 	127.* | ::1 | ::ffff:127.*) return 0 ;;
@@ -77,17 +78,16 @@ cscs_loopback() {
 	esac
 }
 
-# cscs_judge PORT: looks at all listeners, and tells what listens on that port.
+# cscs_judge PORT: reads all listeners, and determines what listens on that port.
 cscs_judge() {
 	cscs_listeners
 	cscs_judge_seen "$1"
 }
 
-# cscs_judge_seen PORT: what listens on that port, by the last look, in cscs_verdict:
-# none, ours, wide or foreign.
-# cscs_barred is set if a socket of another user's lies on more than ::1.
-# For ours and wide, cscs_addr is the address to forward to, and cscs_sock is
-# what changes when the socket does. 127.0.0.1 comes before ::1.
+# cscs_judge_seen PORT: sets cscs_verdict to what listens on that port by the last check: none,
+# ours, wide or foreign. Sets cscs_barred if a socket of another user's is on more than ::1. For
+# ours and wide, cscs_addr is the address to forward to, and cscs_sock changes when the socket does.
+# 127.0.0.1 comes before ::1.
 cscs_judge_seen() {
 	local s a p u i
 	cscs_verdict=none cscs_addr='' cscs_sock='' cscs_uid='' cscs_bound='' cscs_barred=''
@@ -112,13 +112,13 @@ cscs_judge_seen() {
 	done
 }
 
-# cscs_untaken: by the last look, can a server listen on 127.0.0.1? Another user's on
-# ::1 is not in the way: the forward goes to the very address that was seen.
+# cscs_untaken: succeeds if a server can listen on 127.0.0.1, by the last check. Another user's
+# socket on ::1 does not prevent that: the client forwards to the exact address that was seen.
 cscs_untaken() { [[ $cscs_verdict == none || $cscs_verdict == foreign && -z $cscs_barred ]]; }
 
-# cscs_free_port: REPLY is a port on which nobody listens by the last look, below the range
-# that the kernel gives to outgoing connections, so that none of those takes it
-# before the server does.
+# cscs_free_port: sets REPLY to a port without a listener, by the last check. The port is below the
+# range that the kernel gives to outgoing connections, so none of those takes it before the server
+# does.
 cscs_free_port() {
 	local lo=32768 s n a p u i
 	local -A taken=()
@@ -135,14 +135,14 @@ cscs_free_port() {
 	return 1
 }
 
-# look: is there a server of this user's on cscs_port of this host? Says so again
-# whenever that changes, and, of any port, for each line "NUMBER PORT" that the client
-# sends, for as long as it listens. Lines that have come together are answered by one
-# look, each port with its last number. The line "renew PID" renews the lease in the runner.
+# look: reports whether the user has a server on cscs_port of this host, again at each change. For
+# each line "NUMBER PORT" of the client, it reports that port, until standard input ends. One check
+# answers all lines that have come together, each port with its last number. The line "renew PID"
+# renews the lease in the runner.
 cscs_look() {
 	local said='' now code part='' line there='' unrenewed='' rest
 	cscs_hear
-	# The node need not know the cluster's name.
+	# The node does not have to know the cluster's name.
 	cscs_dir=''
 	if [[ -n $cscs_id ]] && cscs_clustername; then cscs_dir=$HOME/.cscs/$REPLY/$cscs_id; fi
 	local -A looks=()
@@ -159,9 +159,9 @@ cscs_look() {
 			said=$now
 			cscs_tell_main_listener
 		fi
-		# A client that vanished does not end what it reads from; the session's end is ours, or, where the
-		# session is not seen from the beginning, the client's silence.
-		# A home that is away is no end of the session.
+		# A client that vanished does not close standard input. So this shell ends when the
+		# session's directory is removed or, if it has never seen the directory, when the client is
+		# silent. A missing home directory does not end the session.
 		if [[ -n $cscs_dir && -d $cscs_dir ]]; then
 			there=1
 		elif [[ -n $there ]]; then
@@ -182,7 +182,7 @@ cscs_look() {
 	done
 }
 
-# cscs_take_look LINE: takes in one line of the client's, for cscs_look.
+# cscs_take_look LINE: handles one line of the client's, for cscs_look.
 cscs_take_look() {
 	if [[ $1 == +([0-9])' '+([0-9]) ]]; then
 		looks[${1#* }]=${1% *}
@@ -196,9 +196,9 @@ cscs_take_look() {
 	fi
 }
 
-# cscs_find_job_of DIRECTORY: REPLY is the job of the process whose directory of proc(5) it is: by its
-# cgroup (cgroup.conf(5): .../job_N/step_M/...) or, where Slurm makes none, by its environment. Fails if
-# neither shows one.
+# cscs_find_job_of DIRECTORY: sets REPLY to the job of the process with this directory of proc(5).
+# The job follows from its cgroup (cgroup.conf(5): .../job_N/step_M/...) or, without one from Slurm,
+# from its environment. Fails if neither shows a job.
 cscs_find_job_of() {
 	local line env
 	REPLY=''
@@ -214,8 +214,8 @@ cscs_find_job_of() {
 	cscs_is_job "$REPLY"
 }
 
-# cscs_tell_main_listener: what was judged last, which was cscs_port, and in which job the server runs. A
-# session knows its job.
+# cscs_tell_main_listener: reports the last judged port, cscs_port, and the job in which the server
+# runs. For a session it does not look for the job, which the session knows.
 cscs_tell_main_listener() {
 	local pid=''
 	REPLY=''
@@ -226,7 +226,7 @@ cscs_tell_main_listener() {
 	cscs_tell_listener "$cscs_port" "job=$REPLY"
 }
 
-# cscs_tell_listener PORT [KEY=VALUE]...: what was judged last, which was that port.
+# cscs_tell_listener PORT [KEY=VALUE]...: reports PORT, which is the last judged port.
 cscs_tell_listener() {
 	local owner=${cscs_uid:+$(id -un "$cscs_uid" 2>/dev/null)}
 	cscs_say listener "verdict=$cscs_verdict" "addr=$cscs_addr" "bound=$cscs_bound" \

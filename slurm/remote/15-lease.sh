@@ -1,20 +1,19 @@
-# The lease: how long a job may run without an owner. The client renews it in two ways. Its
-# heartbeats come to follow, which writes each into the lease file; and over its connection
-# to the node it has the runner signalled (cscs_renew_runner), since a file may not be
-# writable. No clock and no modification time is compared, because each host has its own: the
-# runner counts its own reads of a value that does not change. A file system that hangs makes
-# it read less often; that is not a dead client.
+# The lease: how long a job may run without a client. The client renews it in two ways. follow
+# receives its heartbeats and writes each into the lease file. Over the client's connection to the
+# node, look signals the runner (cscs_renew_runner), because the file may not be writable. No clock
+# and no modification time is compared, because each host has its own. Instead, the runner counts
+# its own reads of an unchanged value. A file system that hangs makes it read less often, and does
+# not count as a dead client.
 
-# How often the runner looks, in milliseconds: often enough for a short lease, too.
+# Milliseconds between two reads by the runner: often enough for a short lease too.
 cscs_lease_look=$((cscs_lease > 0 && cscs_lease < 25 ? cscs_lease * 200 : 5000))
 
-# The file is one line of fixed length, "VALUE STAMP", rewritten in place. STAMP is the
-# login node's time at the last renewal. It is looked at once, by a runner that starts: a
-# job that waited for hours in the queue shall not run for another lease if its owner has
-# been gone since.
+# The file is one line of fixed length, "VALUE STAMP", rewritten in place. STAMP is the login node's
+# time at the last renewal. A runner reads it once, when it starts: a job that waited for hours in
+# the queue must not run for another lease if no client has renewed it since.
 
-# cscs_renew N: writes a heartbeat of the client into the lease, and reports at once if that
-# fails, and when it works again. The client's own file says who it is, for cscs ps.
+# cscs_renew N: writes a heartbeat of the client into the lease. It reports at once if that fails,
+# and when it works again. The client's own file contains its name, for cscs ps.
 cscs_renew() {
 	local err
 	[[ $1 == +([0-9]) ]] || return 0
@@ -33,8 +32,8 @@ cscs_renew() {
 	return 0
 }
 
-# cscs_write_lease N: rewrites the lease in place, and reads it back: a file system that is
-# full may take the bytes and drop them when the file is closed.
+# cscs_write_lease N: rewrites the lease in place and reads it back. A full file system can take the
+# bytes and drop them when the file is closed.
 cscs_write_lease() {
 	local line seen=''
 	printf -v line '%010d %(%s)T' "$1" -1
@@ -43,9 +42,9 @@ cscs_write_lease() {
 	[[ $seen == "$line" ]]
 }
 
-# cscs_renew_runner PID: renews the lease in the runner itself, on its node. The process must
-# be the runner of this session: numbers of processes are used again. SIGWINCH means
-# something to the runner alone; what does not ask for it ignores it (signal(7)).
+# cscs_renew_runner PID: renews the lease in the runner itself, on its node. The process must be
+# this session's runner, because process numbers are reused. SIGWINCH has an effect on the runner
+# only: a process that does not ask for it ignores it (signal(7)).
 cscs_renew_runner() {
 	local env command
 	[[ $1 == +([0-9]) && -O /proc/$1 ]] &&
@@ -54,12 +53,12 @@ cscs_renew_runner() {
 		kill -s WINCH "$1" 2>/dev/null
 }
 
-# cscs_forget_client: removes the file by which cscs ps knows that this client attends.
+# cscs_forget_client: removes the file that shows to cscs ps that this client attends.
 cscs_forget_client() { rm -f "$cscs_dir/client.$cscs_nonce"; }
 
-# cscs_lease_over MILLISECONDS: for the runner, that time after its last call: succeeds if the
-# lease has run out. A gap longer than usual (a file system that hung, a suspended job)
-# counts as a usual one. A lease that cannot be read is one that was not renewed there.
+# cscs_lease_over MILLISECONDS: succeeds if the lease has run out. The runner calls it this time
+# after its last call. A longer gap than usual (a file system that hung, a suspended job) counts as
+# two usual ones at most. A lease that cannot be read counts as not renewed there.
 cscs_lease_over() {
 	local value=''
 	((cscs_lease > 0)) || return 1
@@ -72,13 +71,13 @@ cscs_lease_over() {
 	((cscs_unowned >= cscs_lease * 1000))
 }
 
-# cscs_has_no_owner: for a runner that starts: succeeds if the lease was not renewed for long
-# before; REPLY is for how many seconds. A client that detached (cscs_mark_detached) may
-# stay away until one lease after the start.
+# cscs_has_no_owner: for a runner that starts: succeeds if the last renewal of the lease is too old;
+# REPLY is its age in seconds. A client that detached (cscs_mark_detached) may stay away until one
+# lease after the start.
 #
-# The stamp is by another host's clock. Those differ by less than 300 s, else munge would
-# refuse Slurm's own messages, and a live client's stamp is at most 30 s old: a stamp that is
-# 330 s old has no client, whatever the clocks. (Leases of less than 120 s are those of tests.)
+# The stamp is another host's time. The clocks differ by less than 300 s, or munge would refuse
+# Slurm's own messages. A living client's stamp is at most 30 s old. So a stamp that is 330 s old
+# has no client, by any clock. (Only tests have leases of less than 120 s.)
 cscs_has_no_owner() {
 	local value stamp detached most=$((cscs_lease + 60))
 	((cscs_lease > 0)) || return 1
@@ -91,8 +90,8 @@ cscs_has_no_owner() {
 	((REPLY -= 10#$stamp, REPLY > most))
 }
 
-# cscs_mark_detached: for a client that detaches: renews the lease once more, and marks that.
-# The mark holds until another client renews the lease.
+# cscs_mark_detached: for a client that detaches: renews the lease once more, and records that
+# value. The mark is valid until another client renews the lease.
 cscs_mark_detached() {
 	local value=''
 	{ read -r value _ <"$cscs_dir/lease"; } 2>/dev/null
@@ -104,14 +103,15 @@ cscs_mark_detached() {
 	fi
 }
 
-# cscs_hear: the client has sent something.
+# cscs_hear: records the time at which the client sent something.
 cscs_hear() {
 	cscs_uptime
 	cscs_heard=$REPLY
 }
 
-# cscs_is_silent: for submit, while it waits, and for look: succeeds if the client has sent none of its last
-# four heartbeats, though its connection has not ended: it may be lost.
+# cscs_is_silent: for submit while it waits, and for look: succeeds if the client has sent no
+# heartbeat for the lease, or for 120 s, though its connection has not ended. The client may be
+# lost.
 cscs_is_silent() {
 	((cscs_lease > 0)) || return 1
 	cscs_uptime

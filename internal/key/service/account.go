@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// Account signs a service account in: a program's, with an API key in its environment.
+// Account signs a service account in: a program with an API key in its environment.
 type Account struct {
 	HTTP     *HTTP
 	Endpoint string
 	Key      string
 }
 
-// Token implements Login. Tokens of service accounts are not kept.
+// Token implements Login. It keeps no tokens of service accounts.
 func (a *Account) Token(ctx context.Context, _ bool) (string, bool, error) {
 	var answer struct {
 		Token string `json:"access_token"`
@@ -29,7 +29,7 @@ func (a *Account) Token(ctx context.Context, _ bool) (string, bool, error) {
 	return answer.Token, false, err
 }
 
-// isValidToken says whether a token can go into a header (RFC 6750, section 2.1).
+// isValidToken reports whether a token can be sent in a header (RFC 6750, section 2.1).
 func isValidToken(token string) bool {
 	return token != "" && !strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' })
 }

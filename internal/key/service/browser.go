@@ -15,10 +15,11 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// signInTimeout is how long a person may take in the browser: to find the phone, say.
+// signInTimeout is how long a user may take in the browser, for example to find the phone.
 const signInTimeout = 5 * time.Minute
 
-// byBrowser has the person sign in in a browser, which comes back to us with a code.
+// byBrowser opens a browser for the user to sign in. The provider redirects it to our listener with a
+// code.
 func (o *OIDC) byBrowser(ctx context.Context, cfg *oauth2.Config) (*oauth2.Token, error) {
 	listeners, err := o.listenForRedirect(ctx)
 	if err != nil {
@@ -34,7 +35,7 @@ func (o *OIDC) byBrowser(ctx context.Context, cfg *oauth2.Config) (*oauth2.Token
 		work.Go(func() { _ = server.Serve(l) }) // until Shutdown
 	}
 	defer func() {
-		// The page that says how it ended is still on its way.
+		// The browser may still load the page with the result.
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		if server.Shutdown(grace) != nil {
@@ -53,8 +54,8 @@ func (o *OIDC) byBrowser(ctx context.Context, cfg *oauth2.Config) (*oauth2.Token
 	}
 }
 
-// listenForRedirect takes the port of the redirect on both loopback addresses: what is told
-// "localhost" may try either, and what listens on the other would get the code.
+// listenForRedirect listens at the redirect's port on both loopback addresses. A browser may resolve
+// "localhost" to either, and a foreign listener on the other would get the code.
 func (o *OIDC) listenForRedirect(ctx context.Context) ([]net.Listener, error) {
 	u, err := url.Parse(o.Redirect)
 	if err != nil {
@@ -78,11 +79,11 @@ func (o *OIDC) listenForRedirect(ctx context.Context) ([]net.Listener, error) {
 	return all, nil
 }
 
-// redirectHandler is where the browser comes back to.
+// redirectHandler serves the redirect from the provider.
 type redirectHandler struct {
 	oidc     *OIDC
 	cfg      *oauth2.Config
-	ctx      context.Context // of the sign-in, which a request is only a step of
+	ctx      context.Context // of the sign-in, which lasts longer than one request
 	state    string
 	verifier string
 	got      chan signedIn
@@ -97,7 +98,7 @@ func (b *redirectHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	q := r.URL.Query()
-	// Whoever does not know the state was not sent by the provider we have sent the browser to.
+	// Only the provider knows the state, from the address that the browser was given.
 	if r.Method != http.MethodGet || subtle.ConstantTimeCompare([]byte(q.Get("state")), []byte(b.state)) != 1 {
 		http.Error(w, "this is not for you", http.StatusBadRequest)
 		return
@@ -130,7 +131,7 @@ func (b *redirectHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// resultPage is for texts of our own alone: nothing in them is escaped.
+// resultPage is for our own texts only, since it escapes nothing.
 const resultPage = `<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>cscs</title></head>
 <body style="font-family: sans-serif; margin: 4em"><p>%s</p></body></html>

@@ -12,17 +12,17 @@ import (
 
 // A Login gets access tokens.
 type Login interface {
-	// Token returns an access token; cached says that it is one of an earlier sign-in, which
-	// the service may not take any more. With anew, it is none of those.
+	// Token returns an access token. cached reports that it is from an earlier sign-in, so that the
+	// service may refuse it. With anew, Token uses no earlier one.
 	Token(ctx context.Context, anew bool) (token string, cached bool, err error)
 }
 
-// Current is CSCS's key service: it signs keys of ours.
+// Current is CSCS's current key service. It signs keys of the user's.
 type Current struct {
 	HTTP     *HTTP
 	Endpoint string
 	Login    Login
-	Minute   bool // certificates for a minute, all that service accounts get
+	Minute   bool // certificates for a minute, the only ones for service accounts
 }
 
 // MakesKeys implements signing.Service.
@@ -44,7 +44,7 @@ func (c *Current) Certify(ctx context.Context, pub ssh.PublicKey) (certificate, 
 	return []byte(answer.SSHKey.PublicKey), nil, err
 }
 
-// wireKey is a certificate as the service tells of it.
+// wireKey is a certificate in an answer of the service.
 type wireKey struct {
 	PublicKey  string     `json:"publicKey"`
 	ExpireTime time.Time  `json:"expireTime"`
@@ -52,8 +52,7 @@ type wireKey struct {
 	Revoked    *time.Time `json:"revocationTime"`
 }
 
-// A serial is a string, since JavaScript's numbers are too small; a number is understood
-// as well.
+// A serial is a string in JSON, since JavaScript's numbers are too small. A number is accepted too.
 type serial string
 
 func (s *serial) UnmarshalJSON(data []byte) error {
@@ -68,14 +67,14 @@ func (s *serial) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// An Issued is a certificate that the service has given.
+// An Issued is a certificate that the service has issued.
 type Issued struct {
 	Serial  string
 	Until   time.Time
-	Revoked time.Time // zero: it was not
+	Revoked time.Time // zero: not revoked
 }
 
-// List tells of the user's certificates; without all, only of those that are good.
+// List returns the user's certificates; without all, only the valid ones.
 func (c *Current) List(ctx context.Context, all bool) ([]Issued, error) {
 	var answer struct {
 		SSHKeys *[]wireKey `json:"sshKeys"`
@@ -102,7 +101,7 @@ func (c *Current) List(ctx context.Context, all bool) ([]Issued, error) {
 	return out, nil
 }
 
-// Revoke takes a certificate back.
+// Revoke revokes a certificate.
 func (c *Current) Revoke(ctx context.Context, serial string) error {
 	var answer struct {
 		Revoked bool   `json:"revoked"`
@@ -118,8 +117,8 @@ func (c *Current) Revoke(ctx context.Context, serial string) error {
 	return err
 }
 
-// callWithToken makes a call with an access token. One of an earlier sign-in that is not taken is
-// replaced once, by signing in anew.
+// callWithToken makes a call with an access token. If the service refuses a token of an earlier
+// sign-in, callWithToken signs in again and retries once.
 func (c *Current) callWithToken(ctx context.Context, what call, answer any) error {
 	token, cached, err := c.Login.Token(ctx, false)
 	if err != nil {
@@ -133,7 +132,7 @@ func (c *Current) callWithToken(ctx context.Context, what call, answer any) erro
 	}
 	if token, _, err = c.Login.Token(ctx, true); err != nil {
 		var alone *SignInError
-		if errors.As(err, &alone) && alone.Why == SignInNobody { // that is but the half of it
+		if errors.As(err, &alone) && alone.Why == SignInNobody { // that alone does not say why
 			err = &SignInError{Host: alone.Host, Why: SignInDropped, Err: refused}
 		}
 		return err

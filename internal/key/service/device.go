@@ -9,14 +9,14 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// byDevice has the person sign in anywhere, with a code that is shown here.
+// byDevice shows a code, with which the user signs in on any device (RFC 8628).
 func (o *OIDC) byDevice(ctx context.Context, cfg *oauth2.Config) (*oauth2.Token, error) {
 	host := hostOf(o.Issuer)
 	const op = "give a code to sign in with"
 	if cfg.Endpoint.DeviceAuthURL == "" {
 		return nil, &AnswerError{Host: host, Op: op, What: "it has no way to sign in from another device"}
 	}
-	// Asked by ourselves: x/oauth2 v0.38's DeviceAuth panics if the answer is "null".
+	// Not by x/oauth2: the DeviceAuth of v0.38 panics if the answer is "null".
 	var d struct {
 		DeviceCode      string `json:"device_code"`
 		UserCode        string `json:"user_code"`
@@ -35,7 +35,7 @@ func (o *OIDC) byDevice(ctx context.Context, cfg *oauth2.Config) (*oauth2.Token,
 	if d.DeviceCode == "" || d.UserCode == "" || !isWeb(d.Address) || d.AddressComplete != "" && !isWeb(d.AddressComplete) {
 		return nil, &AnswerError{Host: host, Op: op, What: "there is no code, or no address, in it"}
 	}
-	// RFC 8628, section 3.2: without an interval it is 5 s. An hour is the most that we wait.
+	// RFC 8628, section 3.2: without an interval it is 5 s. The client waits for at most an hour.
 	wait := &oauth2.DeviceAuthResponse{
 		DeviceCode: d.DeviceCode, Interval: min(max(d.Interval, 0), 60),
 		Expiry: time.Now().Add(time.Duration(min(max(d.ExpiresIn, 60), 3600)) * time.Second),
@@ -48,7 +48,7 @@ func (o *OIDC) byDevice(ctx context.Context, cfg *oauth2.Config) (*oauth2.Token,
 	return token, nil
 }
 
-// isWeb says whether a person can be sent there.
+// isWeb reports whether address is an absolute URL of http or https.
 func isWeb(address string) bool {
 	u, err := url.Parse(address)
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""

@@ -5,32 +5,32 @@ import (
 	"time"
 )
 
-// A DownError says that a service cannot be reached, or does not work.
+// A DownError reports that a service cannot be reached or does not work.
 type DownError struct {
 	Host string
-	Op   string // what was asked of it
+	Op   string // the request, in words
 	Err  error
 }
 
 func (e *DownError) Error() string { return fmt.Sprintf("ask %s to %s: %v", e.Host, e.Op, e.Err) }
 func (e *DownError) Unwrap() error { return e.Err }
 
-// An AnswerError says that an answer is not what a service answers: a proxy's, perhaps.
+// An AnswerError reports an answer that is not the service's, but a proxy's, for example.
 type AnswerError struct {
 	Host string
 	Op   string
-	What string // what is wrong with it
+	What string // what is wrong with the answer
 }
 
 func (e *AnswerError) Error() string {
 	return fmt.Sprintf("ask %s to %s: its answer cannot be understood: %s", e.Host, e.Op, e.What)
 }
 
-// A RefusedError says that a service does not want to.
+// A RefusedError reports that a service refuses a request.
 type RefusedError struct {
 	Host    string
 	Op      string
-	Status  int    // of HTTP; 4xx
+	Status  int    // of HTTP; mostly 4xx
 	Message string // the service's own, or empty
 }
 
@@ -42,17 +42,17 @@ func (e *RefusedError) Error() string {
 	return s
 }
 
-// A BusyError says that a service was asked too often.
+// A BusyError reports that a service got too many requests.
 type BusyError struct {
 	Host    string
 	Op      string
-	After   time.Duration // when to ask again; 0: it does not say
+	After   time.Duration // when to retry; 0: the service does not say
 	Message string
 }
 
 func (e *BusyError) Error() string { return fmt.Sprintf("%s was asked too often to %s", e.Host, e.Op) }
 
-// A QuotaError says that the user has had all keys of the day.
+// A QuotaError reports that the user has used up the day's keys.
 type QuotaError struct {
 	Host    string
 	Message string
@@ -62,14 +62,14 @@ func (e *QuotaError) Error() string {
 	return fmt.Sprintf("%s gives no more keys today: %s", e.Host, e.Message)
 }
 
-// A SignInError says that a person could not be signed in.
+// A SignInError reports that the user could not be signed in.
 type SignInError struct {
 	Host string
 	Why  SignInReason
 	Err  error // may be nil
 }
 
-// A SignInReason is why.
+// A SignInReason is the reason of a SignInError.
 type SignInReason string
 
 // The reasons.
@@ -93,7 +93,7 @@ func (e *SignInError) Error() string {
 
 func (e *SignInError) Unwrap() error { return e.Err }
 
-// An InputError says that what was typed cannot be right.
+// An InputError reports input of the user that cannot be right.
 type InputError struct{ Message string }
 
 func (e *InputError) Error() string { return e.Message }

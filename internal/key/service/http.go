@@ -1,8 +1,7 @@
-// Package service knows the services that certify keys, and how one signs in there.
+// Package service calls the services that certify keys, and signs the user in there.
 //
-// Secrets go out in bodies and headers over TLS alone, and into nothing that is said of
-// an error: an error has the host, what was asked of it and, where the service
-// explains itself, its message.
+// Secrets travel in bodies and headers over TLS only, and never into an error. An error has the host,
+// the request and the service's own message, if there is one.
 package service
 
 import (
@@ -20,58 +19,57 @@ import (
 	"time"
 )
 
-// maxAnswerSize is how much of an answer is read: a list of certificates is some kilobytes.
+// maxAnswerSize, in bytes, limits an answer. A list of certificates has some kilobytes.
 const maxAnswerSize = 1 << 20
 
-// Times as CSCS's own tool has them.
+// The timeouts are those of CSCS's own tool.
 const (
 	connectTimeout = 5 * time.Second
 	answerTimeout  = 10 * time.Second
 )
 
-// HTTP is how services are spoken to.
+// HTTP makes requests to services.
 type HTTP struct {
 	client *http.Client
 	agent  string
 }
 
-// NewHTTP returns one that tells services that it is agent.
+// NewHTTP returns an HTTP with agent as its User-Agent.
 func NewHTTP(agent string) *HTTP {
 	return &HTTP{agent: agent, client: &http.Client{
-		// A service that sends us elsewhere is not the one that was configured: no secret
-		// goes there.
+		// A service that redirects is not the one that was configured. No secret is sent elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: timed{&http.Transport{
 			Proxy:               http.ProxyFromEnvironment,
 			DialContext:         (&net.Dialer{Timeout: connectTimeout}).DialContext,
 			TLSHandshakeTimeout: connectTimeout,
 			ForceAttemptHTTP2:   true,
-			DisableKeepAlives:   true, // a command asks two things and ends
+			DisableKeepAlives:   true, // a command makes two requests and ends
 		}},
 	}}
 }
 
-// RoundTrip has oauth2's requests be like ours.
+// RoundTrip implements http.RoundTripper for oauth2, with our User-Agent.
 func (h *HTTP) RoundTrip(req *http.Request) (*http.Response, error) {
 	req = req.Clone(req.Context())
 	req.Header.Set("User-Agent", h.agent)
 	return h.client.Transport.RoundTrip(req)
 }
 
-// forOAuth2 is the client for the functions of golang.org/x/oauth2.
+// forOAuth2 returns the client for the functions of golang.org/x/oauth2.
 func (h *HTTP) forOAuth2() *http.Client {
 	c := *h.client
 	c.Transport = h
 	return &c
 }
 
-// A call is one request and what is expected of it.
+// A call is one request and the status codes that mean success.
 type call struct {
-	op         string // what is asked, in words: "sign a key"
+	op         string // the request, in words: "sign a key"
 	method     string
 	url        string
 	header     http.Header
-	body       any // as JSON; or url.Values, as a form
+	body       any // url.Values are sent as a form, all else as JSON
 	okStatuses []int
 }
 
@@ -132,7 +130,7 @@ func (h *HTTP) do(ctx context.Context, c call, answer any) error {
 	return newStatusError(host, c.op, resp.StatusCode, resp.Header, data)
 }
 
-// decodeJSON reads one JSON value. The error has nothing of the data in it: it may be a key.
+// decodeJSON decodes one JSON value. The error contains nothing of the data, which may be a key.
 func decodeJSON(data []byte, to any) error {
 	if to == nil {
 		return nil
@@ -148,7 +146,7 @@ func decodeJSON(data []byte, to any) error {
 	return errors.New("it is not JSON")
 }
 
-// describeBadAnswer says what came instead.
+// describeBadAnswer says what is wrong with an answer, with its Content-Type if that is not JSON.
 func describeBadAnswer(h http.Header, err error) string {
 	kind, _, _ := strings.Cut(h.Get("Content-Type"), ";")
 	if kind != "" && kind != "application/json" {
@@ -157,12 +155,12 @@ func describeBadAnswer(h http.Header, err error) string {
 	return err.Error()
 }
 
-// newStatusError is the error for an answer that is none of the good ones.
+// newStatusError returns the error for an answer with an unexpected status.
 func newStatusError(host, op string, status int, h http.Header, data []byte) error {
 	message := parseErrorMessage(data)
 	switch {
 	case status == http.StatusTooManyRequests:
-		after, _ := strconv.Atoi(h.Get("Retry-After")) // a date, or nothing, is 0
+		after, _ := strconv.Atoi(h.Get("Retry-After")) // 0 for a date or nothing
 		return &BusyError{Host: host, Op: op, After: time.Duration(min(max(after, 0), 86400)) * time.Second, Message: message}
 	case status >= 500:
 		return &DownError{Host: host, Op: op, Err: fmt.Errorf("it answers with status %d", status)}
@@ -176,8 +174,8 @@ func newStatusError(host, op string, status int, h http.Header, data []byte) err
 	return &RefusedError{Host: host, Op: op, Status: status, Message: message}
 }
 
-// parseErrorMessage is what a service says of an error: {"message":…} is the current one's,
-// {"payload":{"message":…}} the older one's.
+// parseErrorMessage returns the message of a service's error: {"message":…} from the current service,
+// {"payload":{"message":…}} from the older one.
 func parseErrorMessage(data []byte) string {
 	var e struct {
 		Message json.RawMessage `json:"message"`
@@ -198,7 +196,7 @@ func parseErrorMessage(data []byte) string {
 	return ""
 }
 
-// sanitizeText is a line of foreign text that is fit for a message.
+// sanitizeText makes one clean line of at most 300 characters from foreign text.
 func sanitizeText(s string) string {
 	s = strings.ToValidUTF8(s, "?")
 	s = strings.Map(func(r rune) rune {
@@ -214,25 +212,24 @@ func sanitizeText(s string) string {
 	return s
 }
 
-// isQuota recognises, by its words, that a user has had all keys of the day. This is the one
-// place where they are looked at: CSCS documents the limit, but neither a status nor a
-// code for it.
+// isQuota recognises by its words that the user has used up the day's keys. CSCS documents the limit,
+// but no status or code for it. No other code looks at the words.
 func isQuota(message string) bool {
 	m := strings.ToLower(message)
 	return strings.Contains(m, "maximum") || strings.Contains(m, "limit") || strings.Contains(m, "quota")
 }
 
-// newDownError is the error for a service from which no answer came, or half of one.
+// newDownError returns the error for a service that sent no answer or half of one.
 func newDownError(ctx context.Context, host, op string, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	var u *url.Error // it names the address again
+	var u *url.Error // its text repeats the address
 	if errors.As(err, &u) {
 		err = u.Err
 	}
 	return &DownError{Host: host, Op: op, Err: err}
 }
 
-// errTruncated is why an answer is of no use.
+// errTruncated is the cause of a DownError after half an answer.
 var errTruncated = errors.New("its answer broke off")

@@ -11,32 +11,31 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// OIDC signs a person in at an OpenID provider: in the browser, by the authorization code
-// with PKCE (RFC 8252, RFC 7636), or anywhere, by a code that is typed on another device
-// (RFC 8628).
+// OIDC signs a user in at an OpenID provider. It uses the authorization code with PKCE in the browser
+// (RFC 8252, RFC 7636), or a code that the user types on another device (RFC 8628).
 type OIDC struct {
 	HTTP     *HTTP
 	Issuer   string
 	ClientID string
-	Redirect string // http://localhost:PORT, as it is registered with the provider
-	Tokens   Tokens // where they are kept
+	Redirect string // http://localhost:PORT, as registered with the provider
+	Tokens   Tokens // where tokens are stored
 
-	// Browse shows the person an address to sign in at, in a browser on this machine; nil:
-	// there is none, and Show has to do. It returns when ctx ends, if not before.
+	// Browse opens an address for sign-in in a browser on this machine. It returns when ctx ends at the
+	// latest. If it is nil, Show is used.
 	Browse func(ctx context.Context, address string)
-	// Show shows where to go, and the code that is asked for there; nil: nobody looks on.
+	// Show shows the user an address and the code to type there. It is nil if no user is present.
 	Show func(Device)
 }
 
-// A Device is what a person needs to sign in from another device.
+// A Device is what a user needs to sign in on another device.
 type Device struct {
-	Address  string // where to go
-	Complete string // the same with the code in it, for a QR code; may be empty
+	Address  string // of the page for the code
+	Complete string // the same with the code, for a QR code; may be empty
 	Code     string
-	Until    time.Time // zero: it does not say
+	Until    time.Time // when the code expires
 }
 
-// expiryMargin is how long before its end a token is not used any more.
+// expiryMargin is the remaining time below which a token is not used.
 const expiryMargin = 20 * time.Second
 
 // Token implements Login.
@@ -50,7 +49,7 @@ func (o *OIDC) Token(ctx context.Context, anew bool) (string, bool, error) {
 	if err != nil {
 		return "", false, err
 	}
-	var dropped error // why what was stored is
+	var dropped error // why the stored token was refused
 	if kept != nil && kept.RefreshToken != "" && !anew {
 		fresh, err := cfg.TokenSource(ctx, &oauth2.Token{RefreshToken: kept.RefreshToken}).Token()
 		if err == nil && isValidToken(fresh.AccessToken) {
@@ -61,7 +60,7 @@ func (o *OIDC) Token(ctx context.Context, anew bool) (string, bool, error) {
 		if err != nil && !errors.As(err, &refused) {
 			return "", false, o.translateError(ctx, err)
 		}
-		// The provider has forgotten the session: it is begun anew.
+		// The provider has ended the session: sign in again.
 		if refused != nil {
 			dropped = &RefusedError{Host: hostOf(o.Issuer), Op: signInOp, Status: refused.Response.StatusCode, Message: sanitizeText(refused.ErrorDescription)}
 		}
@@ -91,8 +90,8 @@ func (o *OIDC) Token(ctx context.Context, anew bool) (string, bool, error) {
 
 const signInOp = "sign you in"
 
-// providerMetadata is what we need of the provider's description of itself (OpenID Connect
-// Discovery 1.0, section 3).
+// providerMetadata is the part of the provider's metadata that we need (OpenID Connect Discovery 1.0,
+// section 3).
 type providerMetadata struct {
 	Issuer string `json:"issuer"`
 	Auth   string `json:"authorization_endpoint"`
@@ -100,7 +99,7 @@ type providerMetadata struct {
 	Device string `json:"device_authorization_endpoint"`
 }
 
-// discoverEndpoints asks the provider where things are.
+// discoverEndpoints asks the provider for its endpoints.
 func (o *OIDC) discoverEndpoints(ctx context.Context) (*oauth2.Config, error) {
 	var d providerMetadata
 	err := o.HTTP.do(ctx, call{
@@ -119,8 +118,8 @@ func (o *OIDC) discoverEndpoints(ctx context.Context) (*oauth2.Config, error) {
 	}, nil
 }
 
-// findProblem says what of a description cannot be: it must be of the very issuer, and lead to
-// nowhere less safe.
+// findProblem returns what is wrong with the metadata, or "". The issuer must be the configured one,
+// and the endpoints must have its scheme.
 func (d providerMetadata) findProblem(issuer string) string {
 	if strings.TrimSuffix(d.Issuer, "/") != strings.TrimSuffix(issuer, "/") {
 		return "it is of another issuer"
@@ -132,7 +131,7 @@ func (d providerMetadata) findProblem(issuer string) string {
 	for _, address := range []string{d.Auth, d.Token, d.Device} {
 		u, err := url.Parse(address)
 		if address == "" && address == d.Device {
-			continue // not every provider has it
+			continue // optional
 		}
 		if err != nil || u.Host == "" || u.User != nil || u.Scheme != at.Scheme {
 			return "it leads to an address that is none, or not safe"
@@ -141,8 +140,8 @@ func (d providerMetadata) findProblem(issuer string) string {
 	return ""
 }
 
-// translateError is the error for what oauth2 says of a sign-in. Its own words are not handed
-// on, for they have the provider's whole answer in them.
+// translateError returns the error for a sign-in that failed in oauth2. It drops oauth2's own text,
+// which contains the provider's whole answer.
 func (o *OIDC) translateError(ctx context.Context, err error) error {
 	host := hostOf(o.Issuer)
 	var refused *oauth2.RetrieveError

@@ -8,12 +8,12 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// Older is the service before (sshservice): for a name, a password and a number from the
-// phone it makes a key and certifies it.
+// Older is CSCS's former service (sshservice). For a user name, a password and a one-time password it
+// makes a key and certifies it.
 type Older struct {
 	HTTP     *HTTP
 	Endpoint string
-	// Credentials asks who it is. The password is cleared when it was sent.
+	// Credentials asks the user. Certify clears the password.
 	Credentials func(ctx context.Context) (user string, password []byte, otp string, err error)
 }
 
@@ -25,7 +25,7 @@ var (
 	sixDigit = regexp.MustCompile(`^[0-9]{6}$`)
 )
 
-// IsOTP reports whether that may be a one-time password.
+// IsOTP reports whether s may be a one-time password.
 func IsOTP(s string) bool { return sixDigit.MatchString(s) }
 
 // Certify implements signing.Service.

@@ -10,7 +10,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/runclock"
 )
 
-// errAnswerTimeout is why there is no answer.
+// errAnswerTimeout reports that no complete answer came in time.
 var errAnswerTimeout = fmt.Errorf("no answer within %v", answerTimeout)
 
 // timed gives each request, with the body of its answer, answerTimeout. The timeout of http.Client
@@ -30,7 +30,7 @@ func (t timed) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// timedBody is the body of an answer, which counts for the timeout until it is closed.
+// timedBody is the body of an answer. The timeout of its request runs until it is closed.
 type timedBody struct {
 	io.ReadCloser
 	ctx    context.Context //nolint:containedctx // of the request that the body belongs to
@@ -50,7 +50,7 @@ func (b *timedBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// convertTimeout is errAnswerTimeout if the timeout has ended a request, else err.
+// convertTimeout returns errAnswerTimeout if the timeout ended the request, else err.
 func convertTimeout(ctx context.Context, err error) error {
 	if errors.Is(context.Cause(ctx), errAnswerTimeout) {
 		return errAnswerTimeout

@@ -16,16 +16,15 @@ import (
 	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
-// Tokens is where tokens are kept between two commands. To keep them is a convenience:
-// what cannot be kept, or read, is got anew.
+// Tokens stores tokens between two commands. It is a convenience: if it fails, the user signs in again.
 type Tokens interface {
 	load(issuer, client string) *oauth2.Token // nil: none
 	save(issuer, client string, t *oauth2.Token)
 	forget(issuer, client string)
 }
 
-// keptToken is a token as it is kept, with whose it is: one must never get to another
-// provider because the configuration has changed.
+// keptToken is a stored token with its issuer and client. A token must never go to another provider
+// after a change of the configuration.
 type keptToken struct {
 	Issuer  string    `json:"issuer"`
 	Client  string    `json:"client"`
@@ -45,15 +44,14 @@ func parseToken(data []byte, issuer, client string) *oauth2.Token {
 	return &oauth2.Token{AccessToken: k.Access, RefreshToken: k.Refresh, Expiry: k.Expiry}
 }
 
-// NoTokens keeps none.
+// NoTokens stores none.
 type NoTokens struct{}
 
 func (NoTokens) load(string, string) *oauth2.Token  { return nil }
 func (NoTokens) save(string, string, *oauth2.Token) {}
 func (NoTokens) forget(string, string)              {}
 
-// FileTokens keeps them in a file that only the user reads (0600, in a directory that is
-// 0700).
+// FileTokens stores tokens in a file that only the user can read (0600, in a 0700 directory).
 type FileTokens struct{ Path string }
 
 func (f FileTokens) load(issuer, client string) *oauth2.Token {
@@ -62,7 +60,7 @@ func (f FileTokens) load(issuer, client string) *oauth2.Token {
 		return nil
 	}
 	if !info.Mode().IsRegular() || runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		_ = os.Remove(f.Path) // what others could read is used no more
+		_ = os.Remove(f.Path) // others could read it: do not use it again
 		return nil
 	}
 	data, err := os.ReadFile(f.Path)
@@ -88,9 +86,8 @@ func (f FileTokens) forget(string, string) {
 	}
 }
 
-// KeyringTokens keeps them in the system's keyring: the Keychain, the Secret Service, the
-// Credential Manager. Only what is needed to get an access token again: Windows has room
-// for 2560 bytes.
+// KeyringTokens stores the refresh token in the system's keyring: the Keychain, the Secret Service or
+// the Credential Manager. It stores no access token, since Windows has room for 2560 bytes.
 type KeyringTokens struct{}
 
 const keyringService = "cscs"

@@ -16,8 +16,8 @@ import (
 	"github.com/alps-tunnel/cscs/internal/key"
 )
 
-// publicOf is the public half of the key of r.Path; only an old encrypted file without its
-// .pub has to be opened for it.
+// publicOf returns the public half of the key at r.Path. It opens the key only if that is an old
+// encrypted file without a .pub.
 func (r Request) publicOf(ctx context.Context) (ssh.PublicKey, error) {
 	path, ask := r.Path, r.Ask
 	s := key.Inspect(path, time.Now(), r.Held)
@@ -48,7 +48,7 @@ func (r Request) publicOf(ctx context.Context) (ssh.PublicKey, error) {
 	return signer.PublicKey(), nil
 }
 
-// generateKey makes an Ed25519 key, in files of b.
+// generateKey makes an Ed25519 key and writes it to files of b.
 func (r Request) generateKey(ctx context.Context, b *batch) (ssh.Signer, error) {
 	passphrase, err := r.newPassphrase(ctx)
 	if err != nil {
@@ -84,8 +84,8 @@ func (r Request) generateKey(ctx context.Context, b *batch) (ssh.Signer, error) 
 	return signer, nil
 }
 
-// encodePrivateKey is a private key in OpenSSH's own format (PROTOCOL.key), encrypted if there is a
-// passphrase.
+// encodePrivateKey encodes a private key in OpenSSH's format (PROTOCOL.key), encrypted unless the
+// passphrase is empty.
 func encodePrivateKey(private any, comment string, passphrase []byte) ([]byte, error) {
 	block, err := ssh.MarshalPrivateKey(private, comment)
 	if len(passphrase) > 0 {
@@ -97,7 +97,7 @@ func encodePrivateKey(private any, comment string, passphrase []byte) ([]byte, e
 	return pem.EncodeToMemory(block), nil
 }
 
-// publicLine is a public key as ssh-keygen writes it.
+// publicLine returns a public key as ssh-keygen writes it.
 func publicLine(pub ssh.PublicKey, comment string) []byte {
 	line := bytes.TrimSuffix(ssh.MarshalAuthorizedKey(pub), []byte("\n"))
 	return fmt.Appendf(line, " %s\n", comment)

@@ -19,10 +19,10 @@ import (
 	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
-// A NothingError says that there is no pair of key and certificate to bring in.
+// A NothingError reports that there is no pair of key and certificate to import.
 type NothingError struct {
 	Where string
-	What  string // what is wrong with what there is; may be empty
+	What  string // what is wrong with the files there; may be empty
 }
 
 func (e *NothingError) Error() string {
@@ -33,30 +33,30 @@ func (e *NothingError) Error() string {
 	return s
 }
 
-// A SeveralError says that pairs of several authorities are in a directory, so that the user has to
-// name the one that is meant.
+// A SeveralError reports that a directory contains pairs of several authorities. The user has to name
+// one.
 type SeveralError struct {
 	Where string
-	Keys  []string // the private keys, one of each authority
+	Keys  []string // one private key of each authority
 }
 
 func (e *SeveralError) Error() string {
 	return "there are keys of several authorities in " + e.Where + ": " + strings.Join(e.Keys, ", ")
 }
 
-// A Pair is a private key and a certificate that fits it, as a browser has saved them.
+// A Pair is a private key and its certificate, as a browser saved them.
 type Pair struct {
-	Key, Cert string // their files
+	Key, Cert string // paths
 
 	cert *ssh.Certificate
 }
 
-// Find looks for a pair: file may be the private key, the certificate, or a directory, of
-// which choose takes one. Browsers number what
-// they save twice ("cscs-key (1)"), so files belong together by what is in them. The key of a
-// certificate may have any name, and may be in the directory keys; "" for no other directory.
+// Find finds a pair. file is the private key, the certificate, or a directory from which choosePair
+// takes one. Find matches files by content, since browsers number what they save twice ("cscs-key
+// (1)"). The key of a certificate may have any name and may be in the directory keysIn, unless that is
+// "".
 //
-// Errors: *NothingError, *SeveralError, *regular.Error, of the file system.
+// Errors: *NothingError, *SeveralError, *regular.Error, and those of the file system.
 func Find(file, keysIn string) (Pair, error) {
 	dir, only := file, ""
 	info, err := os.Stat(file)
@@ -88,7 +88,7 @@ func Find(file, keysIn string) (Pair, error) {
 			continue
 		}
 		if strings.HasSuffix(path, ".pub") {
-			continue // it stands for the private key of its name, as an argument
+			continue // as an argument it stands for the private key
 		}
 		if s := key.Inspect(path, time.Now(), nil); s.Exists && s.Public != nil {
 			id := ssh.FingerprintSHA256(s.Public)
@@ -97,7 +97,7 @@ func Find(file, keysIn string) (Pair, error) {
 			}
 		}
 	}
-	// The newest first; and what was named is meant.
+	// The certificate that ends last comes first. A pair must include the file that was named.
 	slices.SortStableFunc(certs, func(a, b Pair) int { return cmp.Compare(b.cert.ValidBefore, a.cert.ValidBefore) })
 	what := ""
 	var pairs []Pair
@@ -132,8 +132,8 @@ func Find(file, keysIn string) (Pair, error) {
 	return choosePair(dir, pairs)
 }
 
-// choosePair takes of the pairs in a directory, the newest first, the one that is meant: of those named
-// like CSCS's, if there are any, and valid, if any is, the newest. The error is a *SeveralError.
+// choosePair chooses one of the pairs in a directory, newest first. It prefers names like CSCS's, then
+// valid certificates, then the newest. If several authorities remain, the error is a *SeveralError.
 func choosePair(dir string, pairs []Pair) (Pair, error) {
 	narrow := func(fits func(Pair) bool) {
 		if slices.ContainsFunc(pairs, fits) {
@@ -155,16 +155,16 @@ func choosePair(dir string, pairs []Pair) (Pair, error) {
 	return pairs[0], nil
 }
 
-// isLeftInPlace reports whether the private key of p stays in its place: it is in the directory of
-// r.Path already, under a name that the user has given it and that other programs may know.
+// isLeftInPlace reports whether Import leaves the private key of p where it is: in the directory of
+// r.Path, under a name that the user chose and that other programs may use.
 func (r Request) isLeftInPlace(p Pair) bool {
 	at, to := realPath(p.Key), realPath(r.Path)
 	return filepath.Dir(at) == filepath.Dir(to) && !strings.HasPrefix(filepath.Base(at), filepath.Base(to)+" ") && at != to
 }
 
-// importCertificate moves the certificate of a pair to its place at r.Path, and leaves the key
-// where it is. A certificate beside its key is copied: ssh looks for it there. It replaces no certificate
-// of another key.
+// importCertificate moves the certificate of a pair to r.Path's and leaves the key. It copies a
+// certificate that is beside its key, because ssh looks for it there. It replaces no certificate of
+// another key.
 func (r Request) importCertificate(p Pair) (Result, error) {
 	s := key.Inspect(r.Path, time.Now(), r.Held)
 	if s.Public != nil && !bytes.Equal(s.Public.Marshal(), p.cert.Key.Marshal()) {
@@ -185,7 +185,7 @@ func (r Request) importCertificate(p Pair) (Result, error) {
 		return Result{}, fmt.Errorf("import a key: %w", err)
 	}
 	if err := key.InTime(p.Cert, p.cert, time.Now()); err != nil {
-		return Result{}, err // the pair's own fault, and no service's
+		return Result{}, err // the pair's fault, not a service's
 	}
 	cert, err := r.acceptCertificate(text, p.cert.Key, by)
 	if err != nil {
@@ -209,6 +209,7 @@ func (r Request) importCertificate(p Pair) (Result, error) {
 	return result, nil
 }
 
+// readCert reads the user certificate in a file.
 func readCert(path string) (*ssh.Certificate, error) {
 	data, _, err := regular.Read(path)
 	if err != nil {
@@ -217,8 +218,8 @@ func readCert(path string) (*ssh.Certificate, error) {
 	return key.ParseCertificate(data)
 }
 
-// Import moves a pair to r.Path, as if it had been signed there: what is not good is not
-// taken, and what was there stays then. An encrypted key keeps its passphrase.
+// Import moves a pair to r.Path. It accepts only what Sign would accept, and otherwise changes nothing.
+// An encrypted key keeps its passphrase.
 //
 // Errors: those of Sign; *key.ExpiredError, *key.NotYetValidError.
 func Import(ctx context.Context, r Request, p Pair) (Result, error) {
@@ -262,7 +263,7 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 		return Result{}, fmt.Errorf("import a key: %w", err)
 	}
 	if err := key.InTime(p.Cert, p.cert, time.Now()); err != nil {
-		return Result{}, err // the pair's own fault, and no service's
+		return Result{}, err // the pair's fault, not a service's
 	}
 	var result Result
 	raw, err := ssh.ParseRawPrivateKey(data)
@@ -286,12 +287,12 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 		if err != nil {
 			return Result{}, err
 		}
-		result.Bare = false // it came with one
+		result.Bare = false // it has a passphrase
 	case err != nil:
 		return Result{}, &CertificateError{What: "what came with it is no private key"}
 	default:
 		if _, err := r.acceptCertificate(text, p.cert.Key, by); err != nil {
-			return Result{}, err // rather than after a question
+			return Result{}, err // before the user is asked
 		}
 		passphrase, err := r.newPassphrase(ctx)
 		if err != nil {
@@ -304,7 +305,7 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 	}
 	for _, f := range []string{p.Key, p.Cert} {
 		if keep[f] {
-			continue // it was there already
+			continue // it is in place
 		}
 		if err := os.Remove(f); err != nil {
 			return result, &WriteError{Path: f, Err: regular.Reason(err)}

@@ -11,28 +11,28 @@ import (
 	"time"
 )
 
-// An Entry is a signing of which this machine has a note.
+// An Entry is a signing that this machine has recorded.
 type Entry struct {
 	Time    time.Time `json:"time"`
 	Service string    `json:"service"`
 	Serial  uint64    `json:"serial,string"`
-	Until   time.Time `json:"until"` // zero: for ever
+	Until   time.Time `json:"until"` // zero: forever
 	Path    string    `json:"path"`
-	Short   bool      `json:"short,omitempty"` // for a minute; does not count
+	Short   bool      `json:"short,omitempty"` // for a minute; not counted
 	Revoked bool      `json:"revoked,omitempty"`
 }
 
-// day is for how long a signing counts, and twice that is how long it is remembered.
+// day is how long a signing counts. An entry is kept for twice that.
 const day = 24 * time.Hour
 
-// A Journal remembers the signings of this machine: CSCS gives five a day.
+// A Journal records the signings of this machine, since CSCS gives five a day.
 type Journal struct{ path string }
 
-// OpenJournal returns the journal in the state directory, whether it is there yet or not.
+// OpenJournal returns the journal in the state directory. Its file need not exist.
 func OpenJournal(state string) Journal { return Journal{filepath.Join(state, "signed.json")} }
 
-// Used is how many signings of the service, and of those that are counted with it, count at a time:
-// those of the last day that have neither expired nor been revoked.
+// Used returns how many signings count for the service and for those in with. These are the signings of
+// the last day that have neither expired nor been revoked.
 func (j Journal) Used(service string, now time.Time, with ...string) int {
 	n := 0
 	for _, e := range j.read() {
@@ -43,8 +43,7 @@ func (j Journal) Used(service string, now time.Time, with ...string) int {
 	return n
 }
 
-// Latest is the service among these by which a key was signed last, within the time that is
-// remembered; "" for none.
+// Latest returns the one of these services that signed last, or "" if the journal has none.
 func (j Journal) Latest(among func(service string) bool) string {
 	for _, e := range slices.Backward(j.read()) {
 		if !e.Short && among(e.Service) {
@@ -54,14 +53,14 @@ func (j Journal) Latest(among func(service string) bool) string {
 	return ""
 }
 
-// Add writes an entry down. Whoever does holds the lock of the key; two keys at once may
-// lose one entry, which is only for counting.
+// Add records a signing. Its caller holds the lock of the key. Two keys at once may lose one entry,
+// which is only for counting.
 func (j Journal) Add(e Entry) error {
 	entries := slices.DeleteFunc(j.read(), func(old Entry) bool { return e.Time.Sub(old.Time) > 2*day })
 	return j.write(append(entries, e))
 }
 
-// Revoke notes that a certificate is not good any more.
+// Revoke records that a certificate was revoked.
 func (j Journal) Revoke(serial uint64) error {
 	entries := j.read()
 	for i := range entries {
@@ -72,7 +71,7 @@ func (j Journal) Revoke(serial uint64) error {
 	return j.write(entries)
 }
 
-// read is what can be read: lines that cannot be understood are nobody's.
+// read returns all entries. It ignores lines that it cannot parse.
 func (j Journal) read() []Entry {
 	data, err := os.ReadFile(j.path)
 	if err != nil {

@@ -14,16 +14,15 @@ import (
 	"github.com/alps-tunnel/cscs/internal/runclock"
 )
 
-// A BusyError says that another process is at the same key, and does not come to an end.
+// A BusyError reports that another process holds the lock of the key for too long.
 type BusyError struct{ Path string }
 
 func (e *BusyError) Error() string { return "another cscs is having " + e.Path + " signed" }
 
-// lockTimeout is for another process that is having the key signed: its person may be at
-// the browser.
+// lockTimeout is for another process that has the key signed. Its user may be in the browser.
 const lockTimeout = 5 * time.Minute
 
-// lockKey keeps others from the key at path until release is called.
+// lockKey locks the key at path against other processes until release is called.
 func lockKey(ctx context.Context, state, path string, waiting func()) (release func(), err error) {
 	path = realPath(path)
 	for _, dir := range []string{state, filepath.Dir(path)} {
@@ -34,7 +33,7 @@ func lockKey(ctx context.Context, state, path string, waiting func()) (release f
 	if err := os.MkdirAll(state, 0o700); err != nil {
 		return nil, &WriteError{Path: state, Err: regular.Reason(err)}
 	}
-	// Not beside the key: nothing of ours is to stay there.
+	// Not beside the key: no file of ours may stay there.
 	sum := sha256.Sum256([]byte(path))
 	l := flock.New(filepath.Join(state, fmt.Sprintf("sign-%x.lock", sum[:8])), flock.SetPermissions(0o600))
 	ok, err := l.TryLock()

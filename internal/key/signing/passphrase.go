@@ -7,8 +7,8 @@ import (
 	"github.com/alps-tunnel/cscs/internal/key"
 )
 
-// Rekey gives the private key of r.Path another passphrase, or takes it away if the new
-// one is empty. The key itself, and so its certificate, stay.
+// Rekey changes the passphrase of the private key at r.Path. An empty new passphrase removes it. The
+// key and so its certificate stay. protected reports whether the key has a passphrase now.
 //
 // Errors: those of key.Open, *WriteError, *BusyError; the cause of ctx if that ended.
 func Rekey(ctx context.Context, r Request) (protected bool, err error) {

@@ -11,14 +11,14 @@ import (
 	"github.com/alps-tunnel/cscs/internal/key"
 )
 
-// A ReplaceError says that another key would take the place of something that is not known to be
-// a key of the same authority, and so may be of use for something else.
+// A ReplaceError reports that a new key would replace something that is not a key of the same
+// authority. The user may need that.
 type ReplaceError struct {
 	Path string
-	What string // what there is, as a predicate; "" for a key without a certificate
-	Own  string // the private key beside which there is a place for the new certificate; "" if it is not known
-	From string // and where that is
-	Kept string // where the new key is instead, which a service has made already; "" for nowhere
+	What string // what is there, as a predicate; "" for a key without a certificate
+	Own  string // a private key with which the new certificate can stay; "" if not known
+	From string // the path of that certificate
+	Kept string // where a key that the service has made is stored instead; "" if nowhere
 }
 
 func (e *ReplaceError) Error() string {
@@ -28,8 +28,8 @@ func (e *ReplaceError) Error() string {
 	return "the key " + e.Path + " was never signed, and the new one would take its place"
 }
 
-// checkFiles refuses something other than a file in place of one of the key's files: a rename there
-// would fail when a service has already signed. The error is a *key.FileError.
+// checkFiles returns a *key.FileError if something other than a file has the name of a file of the key.
+// A rename would fail there after the service has signed.
 func (r Request) checkFiles() error {
 	for _, p := range parts {
 		if err := key.Check(r.Path + p.suffix); err != nil {
@@ -39,12 +39,11 @@ func (r Request) checkFiles() error {
 	return nil
 }
 
-// checkReplaceable refuses what another key must not replace: all but a key with a certificate that fits
-// it. It returns the authority of that certificate, which the new one must have, too; nil: there
-// is nothing, and any will do. The error is a *ReplaceError.
+// checkReplaceable returns a *ReplaceError unless r.Path has no key or one with its own certificate. It
+// returns the authority of that certificate, which the new one must have too; nil allows any.
 func (r Request) checkReplaceable() (by ssh.PublicKey, err error) {
 	if _, err := os.Lstat(r.Path); errors.Is(err, fs.ErrNotExist) {
-		if s := key.Inspect(r.Path, time.Now(), nil); s.Exists && s.Cert != nil { // of that name, for a key of another
+		if s := key.Inspect(r.Path, time.Now(), nil); s.Exists && s.Cert != nil { // for a key of another name
 			return s.Cert.SignatureKey, nil
 		}
 		return nil, nil
@@ -59,7 +58,7 @@ func (r Request) checkReplaceable() (by ssh.PublicKey, err error) {
 	return s.Cert.SignatureKey, nil
 }
 
-// currentAuthority is that of the certificate in place; nil: there is none that fits the key.
+// currentAuthority returns the authority of the current certificate, or nil if none fits the key.
 func (r Request) currentAuthority() ssh.PublicKey {
 	if s := key.Inspect(r.Path, time.Now(), r.Held); s.Cert != nil {
 		return s.Cert.SignatureKey

@@ -1,11 +1,9 @@
-// Package signing gets a key certified and puts key and certificate where ssh looks for
-// them: all of it or nothing.
+// Package signing has a key certified and replaces the key's files: all of them or none.
 //
-// What was there stays as it is until the new certificate has been read, fits the key,
-// bears a signature that is its authority's, and is valid now. Room for the new files is taken
-// before the service is asked, so that a full or read-only disk costs none of the
-// day's signings. Two processes at once are one signing: the second waits if need be, and takes what
-// the first has got.
+// The old files stay until the new certificate is checked. It must be for the key, bear its authority's
+// signature, and be valid now. The package reserves space for the new files before it calls the
+// service, so that a full or read-only disk costs none of the day's signings. Two processes at once
+// make one signing: the second waits and takes the result of the first.
 package signing
 
 import (
@@ -21,16 +19,16 @@ import (
 	"github.com/alps-tunnel/cscs/internal/key"
 )
 
-// A Service puts an authority's signature over a key.
+// A Service certifies keys for an authority.
 type Service interface {
-	// MakesKeys says that the service makes the key itself.
+	// MakesKeys reports whether the service makes the key itself.
 	MakesKeys() bool
-	// Certify has pub certified, or a new key if the service makes them: pub is nil then, and
-	// private the key (PEM). The certificate is as in a -cert.pub file.
+	// Certify has pub certified. If the service makes keys, pub is nil and private is the new key
+	// (PEM). The certificate is as in a -cert.pub file.
 	Certify(ctx context.Context, pub ssh.PublicKey) (certificate, private []byte, err error)
 }
 
-// A Request is a signing that is asked for.
+// A Request describes a signing.
 type Request struct {
 	Service Service
 	Name    string // of the service, for the journal
@@ -39,37 +37,37 @@ type Request struct {
 	Comment string // for a new key
 	Short   bool   // a certificate for a minute, which does not count
 
-	// Before is the state of the key by which the caller decided to sign, maybe before a question;
-	// nil: that when Sign is called. Another process may sign before Sign has the lock: its
-	// certificate is taken then.
+	// Before is the state of the key on which the caller based its decision, maybe before it asked the
+	// user. nil means the state when Sign is called. If another process has signed since, Sign takes
+	// that certificate.
 	Before *key.State
-	// Ask is who is asked for passphrases; nil: nobody, and a new key has none, as with Short.
+	// Ask asks the user for passphrases. If it is nil, or with Short, a new key has none.
 	Ask Prompter
-	// Held says whether an agent holds a key whose private half is in no file, which is not
-	// signed otherwise; nil: none does.
+	// Held reports whether an agent holds a key whose private half is in no file. Sign does not sign
+	// such a key otherwise. A nil Held means that no agent does.
 	Held key.Holder
-	// Waiting is called if another process is at it, which is waited for. May be nil.
+	// Waiting is called if Sign has to wait for another process. It may be nil.
 	Waiting func()
 }
 
 // Prompter asks for secrets.
 type Prompter interface {
 	key.Prompter
-	// NewPassphrase asks for one, twice; an empty one is none.
+	// NewPassphrase asks for a new passphrase, twice. An empty one means none.
 	NewPassphrase(ctx context.Context, path string) ([]byte, error)
 }
 
-// A Result is a key with a certificate that is good.
+// A Result is a key with its new, valid certificate.
 type Result struct {
 	Path, CertPath string
 	Cert           *ssh.Certificate
-	NewKey         bool       // the key was made for it
-	Signer         ssh.Signer // the new key, whose passphrase need not be asked for again; nil: it is not new
-	Bare           bool       // and has no passphrase, since nobody could be asked for one
-	Meanwhile      bool       // by another process, since this one looked
+	NewKey         bool       // the key is new too
+	Signer         ssh.Signer // the new key, whose passphrase need not be asked for; nil if the key is not new
+	Bare           bool       // the new key has no passphrase, because the user could not be asked
+	Meanwhile      bool       // another process made it after this one looked
 }
 
-// Sign gets a certificate for the key of r.Path, which is made if it is not there.
+// Sign gets a certificate for the key at r.Path. It makes the key if there is none.
 //
 // Errors: the service's; *CertificateError, *ReplaceError, *WriteError, *BusyError; those of key.Open;
 // the cause of ctx if that ended.
@@ -90,7 +88,7 @@ func Sign(ctx context.Context, r Request) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	// What was put back is no news.
+	// A certificate that the sweep restored is not a new one.
 	if s := key.Inspect(r.Path, time.Now(), r.Held); !restored && s.Problem == nil && !sameCertificate(s.Cert, before.Cert) {
 		return Result{Path: r.Path, CertPath: s.CertPath, Cert: s.Cert, Meanwhile: true}, nil
 	}
@@ -104,7 +102,7 @@ func sameCertificate(a, b *ssh.Certificate) bool {
 	return a != nil && b != nil && bytes.Equal(a.Marshal(), b.Marshal())
 }
 
-// certifyOwnKey has our own key signed.
+// certifyOwnKey has the user's key signed, or makes one.
 func (r Request) certifyOwnKey(ctx context.Context) (Result, error) {
 	b := newBatch(r.Path)
 	defer b.discard()
@@ -142,7 +140,7 @@ func (r Request) certifyOwnKey(ctx context.Context) (Result, error) {
 	return result, err
 }
 
-// fetchPair takes key and certificate from a service that makes both.
+// fetchPair gets key and certificate from a service that makes both.
 func (r Request) fetchPair(ctx context.Context) (Result, error) {
 	by, err := r.checkReplaceable()
 	if err != nil {
@@ -153,8 +151,8 @@ func (r Request) fetchPair(ctx context.Context) (Result, error) {
 	if err := b.stageAll(); err != nil {
 		return Result{}, err
 	}
-	// Before the service is asked: whoever thinks better of it has lost none of the day's
-	// signings, and there is no certificate that nobody has.
+	// Before the service is asked: if the user gives up here, no signing is used up and no certificate
+	// is lost.
 	passphrase, err := r.newPassphrase(ctx)
 	if err != nil {
 		return Result{}, err
@@ -177,8 +175,8 @@ func (r Request) fetchPair(ctx context.Context) (Result, error) {
 	return result, err
 }
 
-// storePairBeside puts a pair that must not take the place of r's beside it, under the service's name, and
-// returns its path; "" if that place is not free.
+// storePairBeside stores a pair that must not replace the key at r.Path beside it, under the service's
+// name. It returns the path, or "" if it could not.
 func (r Request) storePairBeside(raw any, text, passphrase []byte) (path string) {
 	r.Path += "-" + r.Name
 	for _, p := range parts {
@@ -197,16 +195,17 @@ func (r Request) storePairBeside(raw any, text, passphrase []byte) (path string)
 	return r.Path
 }
 
-// newPassphrase is the user's for a new key; nil: none, or nobody can be asked.
+// newPassphrase asks for the passphrase of a new key. It returns nil if the user wants none or cannot
+// be asked.
 func (r Request) newPassphrase(ctx context.Context) ([]byte, error) {
-	if r.Ask == nil || r.Short { // who signs for a minute has no time for questions
+	if r.Ask == nil || r.Short { // a certificate for a minute leaves no time for questions
 		return nil, nil
 	}
 	return r.Ask.NewPassphrase(ctx, r.Path)
 }
 
-// installPair writes a pair that came from elsewhere, with a passphrase of the user's. Its authority
-// must be by; nil: any.
+// installPair writes a pair that this program did not make, with a passphrase of the user's. Its
+// authority must be by, unless that is nil.
 func (r Request) installPair(b *batch, raw any, text, passphrase []byte, by ssh.PublicKey) (Result, error) {
 	signer, err := ssh.NewSignerFromKey(raw)
 	if err != nil {
@@ -231,7 +230,7 @@ func (r Request) installPair(b *batch, raw any, text, passphrase []byte, by ssh.
 	return result, err
 }
 
-// stageAll takes room for key, public key and certificate.
+// stageAll reserves space for key, public key and certificate.
 func (b *batch) stageAll() error {
 	for _, f := range []struct {
 		suffix string
@@ -244,12 +243,12 @@ func (b *batch) stageAll() error {
 	return nil
 }
 
-// commitAndRecord puts the files in their places and keeps a note of the signing.
+// commitAndRecord commits the files and records the signing.
 func (r Request) commitAndRecord(b *batch, cert *ssh.Certificate, isNew bool) (Result, error) {
 	if err := b.commit(); err != nil {
 		return Result{}, err
 	}
-	// The note is for counting alone: the certificate is good without it.
+	// The record is only for counting: the certificate is valid without it.
 	_ = OpenJournal(r.State).Add(Entry{
 		Time: time.Now().UTC(), Service: r.Name, Serial: cert.Serial, Until: key.Until(cert), Path: r.Path, Short: r.Short,
 	})

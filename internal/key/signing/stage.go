@@ -15,11 +15,11 @@ import (
 	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
-// reservedSize is what is taken for a file before its content is known; no key and no certificate
-// of ours is larger.
+// reservedSize, in bytes, is reserved for each file before its content is known. It exceeds every key
+// and certificate of ours.
 const reservedSize = 16 << 10
 
-// A WriteError says that a file could not be written. What was there is as it was.
+// A WriteError reports that a file could not be written. The old files are unchanged.
 type WriteError struct {
 	Path string
 	Err  error
@@ -28,35 +28,35 @@ type WriteError struct {
 func (e *WriteError) Error() string { return fmt.Sprintf("write %s: %v", e.Path, e.Err) }
 func (e *WriteError) Unwrap() error { return e.Err }
 
-// A batch is files of one key that are put in their places together.
+// A batch is a set of files of one key that are replaced together.
 //
-// The last rename of commit completes the batch. Until then a staged file is left, and the files
-// that the batch replaces have a second name. So sweep can tell after a kill whether the batch
-// was completed, and restores the replaced files if not.
+// The last rename of commit completes the batch. Until then a staged file exists, and the files that
+// the batch replaces have a second name. So after a kill, sweepLeftovers can tell whether the batch was
+// completed, and restores the replaced files if not.
 type batch struct {
 	path  string // of the private key, or of the only file
 	id    string // random; in the names of all files of the batch
 	files []*stagedFile
 }
 
-// stagedFile is a file beside the one that it will be. It has the room that it needs from
-// the beginning (renameio's are empty until they are written, and do not exist on Windows).
+// stagedFile is a file beside the one that it will replace. Its space is reserved from the start.
+// (renameio's files are empty until they are written, and renameio does not exist on Windows.)
 type stagedFile struct {
 	part int    // index in parts
-	path string // where it belongs
-	name string // where it is
+	path string // its destination
+	name string // where it is now
 	mode fs.FileMode
 	file *os.File // nil once it is closed
-	old  string   // the second name of what it replaces; "" for nothing
-	done bool     // it is in its place, or was removed
+	old  string   // the second name of the file that it replaces; "" if there is none
+	done bool     // it was renamed or removed
 }
 
 func newBatch(path string) *batch {
 	return &batch{path: realPath(path), id: strings.ToLower(rand.Text()[:8])}
 }
 
-// stageFile takes room for the file of the batch with this suffix. It makes the directory if need be
-// (0700).
+// stageFile reserves space for the file of the batch with this suffix. It creates the directory if
+// needed (0700).
 func (b *batch) stageFile(suffix string, mode fs.FileMode) (*stagedFile, error) {
 	s := &stagedFile{part: partOf(suffix), path: realPath(b.path + suffix), mode: mode}
 	dir := filepath.Dir(s.path)
@@ -76,7 +76,7 @@ func (b *batch) stageFile(suffix string, mode fs.FileMode) (*stagedFile, error) 
 	}
 	s.file = f
 	if _, err = f.Write(make([]byte, reservedSize)); err == nil {
-		err = f.Sync() // only now some file systems say that there is no room
+		err = f.Sync() // some file systems report a full disk only here
 	}
 	if err != nil {
 		s.discard()
@@ -86,7 +86,7 @@ func (b *batch) stageFile(suffix string, mode fs.FileMode) (*stagedFile, error) 
 	return s, nil
 }
 
-// checkOwner refuses a directory of another user, in which root's files would be of no use.
+// checkOwner refuses a directory of another user, who could not use root's files there.
 func checkOwner(dir string) error {
 	err := owndir.CheckOwner(dir)
 	if err == nil || errors.As(err, new(*owndir.OwnerError)) {
@@ -95,7 +95,7 @@ func checkOwner(dir string) error {
 	return &WriteError{Path: dir, Err: regular.Reason(err)}
 }
 
-// write gives the file its content, over the room that it has.
+// write replaces the reserved content by data.
 func (s *stagedFile) write(data []byte) error {
 	_, err := s.file.WriteAt(data, 0)
 	if err == nil {
@@ -113,7 +113,7 @@ func (s *stagedFile) write(data []byte) error {
 	return nil
 }
 
-// discard removes the files that did not get to their places, and what is in them.
+// discard erases and removes the files that were not renamed.
 func (b *batch) discard() {
 	for _, s := range b.files {
 		s.discard()
@@ -133,14 +133,14 @@ func (s *stagedFile) discard() {
 	s.done = true
 }
 
-// afterStep is called after each change of commit to the file system; tests kill the process there.
+// afterStep is called after each change of commit to the file system. Tests kill the process there.
 var afterStep = func() {}
 
-// commit puts the files in their places, the certificate last. If one cannot be put there, what
-// the others replaced is put back.
+// commit renames the files into place, the certificate last. If one rename fails, it restores the files
+// that the others replaced.
 func (b *batch) commit() error {
 	slices.SortFunc(b.files, func(x, y *stagedFile) int { return cmp.Compare(x.part, y.part) })
-	// The last one needs no way back.
+	// The last file needs no second name: its rename completes the batch.
 	for _, s := range b.files[:len(b.files)-1] {
 		if err := b.backUp(s); err != nil {
 			b.restoreReplaced()
@@ -148,7 +148,7 @@ func (b *batch) commit() error {
 		}
 	}
 	for _, s := range b.files {
-		_ = s.file.Close() // it was synced
+		_ = s.file.Close() // write has synced it
 		s.file = nil
 		if err := os.Rename(s.name, s.path); err != nil {
 			b.restoreReplaced()
@@ -166,7 +166,7 @@ func (b *batch) commit() error {
 	return nil
 }
 
-// backUp gives what s replaces a second name, under which it outlasts the rename.
+// backUp gives the file that s replaces a second name, which survives the rename.
 func (b *batch) backUp(s *stagedFile) error {
 	if _, err := os.Lstat(s.path); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -175,8 +175,8 @@ func (b *batch) backUp(s *stagedFile) error {
 	old := b.fileName(dir, kindOld, s.part)
 	if err := os.Link(s.path, old); err != nil { // a file system without hard links
 		copied := b.fileName(dir, kindCopy, s.part)
-		defer eraseFile(copied) // nothing, once it is renamed
-		// A second name that exists has the whole content.
+		defer eraseFile(copied) // does nothing after the rename
+		// Copy first, since a file of kindOld must be complete.
 		if err := copyFile(copied, s.path); err != nil {
 			return err
 		}
@@ -190,8 +190,8 @@ func (b *batch) backUp(s *stagedFile) error {
 	return nil
 }
 
-// restoreReplaced puts back what the files of the batch replaced. If that fails, the staged files stay,
-// by which the next sweep sees that it has to do the rest.
+// restoreReplaced restores the files that the batch replaced. If that fails, the staged files stay, so
+// that the next sweepLeftovers restores the rest.
 func (b *batch) restoreReplaced() {
 	for _, s := range b.files {
 		if s.old == "" {
@@ -208,8 +208,8 @@ func (b *batch) restoreReplaced() {
 	}
 }
 
-// putBack makes old the file at path again. A rename of one name of a file to another name of it
-// does nothing (rename(2)).
+// putBack renames old to path. If both are names of one file, it removes old, since rename(2) would do
+// nothing.
 func putBack(old, path string) error {
 	if regular.Same(old, path) {
 		return os.Remove(old)
@@ -238,8 +238,8 @@ func copyFile(to, from string) error {
 	return errors.Join(err, f.Close())
 }
 
-// realPath is where a file really is: it may be a link to a directory of somebody's dotfiles.
-// It is the same before and after the file is made.
+// realPath resolves symbolic links, such as one into the user's dotfiles. Its result is the same before
+// and after the file exists.
 func realPath(path string) string {
 	if abs, err := filepath.Abs(path); err == nil {
 		path = abs

@@ -12,15 +12,15 @@ import (
 	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
-// The kinds of files that a batch has beside a key while it works.
+// The kinds of files that a batch puts beside a key while it works.
 const (
-	kindStaged = "staged" // what will be in place
-	kindCopy   = "copy"   // what will be of kindOld, and may not be whole
-	kindOld    = "old"    // what is replaced
+	kindStaged = "staged" // a new file
+	kindCopy   = "copy"   // a copy that becomes kindOld; may be incomplete
+	kindOld    = "old"    // a replaced file
 )
 
-// parts are the files of a key, by the suffix of their names, in the order in which they are put
-// in their places.
+// parts are the files of a key, by the suffix of their names, in the order in which commit renames
+// them.
 var parts = []struct{ suffix, name string }{{"", "file"}, {".pub", "pub"}, {"-cert.pub", "cert"}}
 
 func partOf(suffix string) int {
@@ -32,26 +32,27 @@ func partOf(suffix string) int {
 	panic("no file of a key ends in " + suffix)
 }
 
-// fileName is a name that no other program and no other key uses: sweep removes the files of
-// such names.
+// fileName returns a name that no other program and no other key uses, because sweepLeftovers removes
+// files of such names.
 func (b *batch) fileName(dir, kind string, part int) string {
 	return filepath.Join(dir, fmt.Sprintf(".cscs-%s-%s-%s-%s", kind, hashOf(b.path), b.id, parts[part].name))
 }
 
 var leftover = regexp.MustCompile(`^\.cscs-(staged|copy|old)-([0-9a-f]{8})-([a-z2-7]{8})-(file|pub|cert)$`)
 
-// hashOf stands for a key in the names of its files.
+// hashOf identifies a key in the names of its files.
 func hashOf(realPath string) string {
 	sum := sha256.Sum256([]byte(realPath))
 	return fmt.Sprintf("%x", sum[:4])
 }
 
-// sweepLeftovers removes what a killed process has left beside the key at path, and puts back what an
-// incomplete batch has replaced, which it reports. Its caller holds the lock. The error is a *WriteError.
+// sweepLeftovers removes the files that a killed process has left beside the key at path. It restores,
+// and reports, what an incomplete batch has replaced. Its caller holds the lock. The error is a
+// *WriteError.
 func sweepLeftovers(path string) (restored bool, err error) {
 	type file struct{ name, kind, id, part string }
 	var left []file
-	incomplete := map[string]time.Time{} // batches, and when the last file of each was written
+	incomplete := map[string]time.Time{} // incomplete batches, and when the last staged file of each was written
 	path = realPath(path)
 	var dirs []string
 	for _, p := range parts {
@@ -77,7 +78,7 @@ func sweepLeftovers(path string) (restored bool, err error) {
 			}
 		}
 	}
-	// First: the staged files, by which a batch is known to be incomplete, must outlast this.
+	// Restore first: the staged files mark the batch as incomplete and must outlast this loop.
 	for _, f := range left {
 		if f.kind != kindOld {
 			continue
@@ -90,7 +91,7 @@ func sweepLeftovers(path string) (restored bool, err error) {
 		}
 		last, half := incomplete[f.id]
 		if info, err := os.Stat(live); err == nil && info.ModTime().After(last) {
-			half = false // the user has written that since, by hand
+			half = false // the user has written it since, by hand
 		}
 		switch {
 		case regular.Same(f.name, live):
@@ -112,8 +113,8 @@ func sweepLeftovers(path string) (restored bool, err error) {
 	return restored, nil
 }
 
-// eraseFile removes a file of a batch. It empties the file first, since that may be a private key,
-// unless the file has another name, under which it is in use.
+// eraseFile removes a file of a batch. It empties the file first, since that may be a private key. A
+// file with another name is in use and keeps its content.
 func eraseFile(name string) {
 	info, err := os.Lstat(name)
 	if err != nil || !isOwn(info) {

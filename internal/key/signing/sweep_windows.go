@@ -6,11 +6,11 @@ import (
 	"os"
 )
 
-// isOwn reports whether it is a regular file. What is beside the user's key is the user's.
+// isOwn reports whether the file is a regular file. Files beside the user's key belong to the user.
 func isOwn(info fs.FileInfo) bool { return info.Mode().IsRegular() }
 
-// hasOneName is false: the number of names is unknown.
+// hasOneName returns false, since the number of names is unknown.
 func hasOneName(fs.FileInfo) bool { return false }
 
-// openForErase fails: without the number of names, no content is erased.
+// openForErase fails: without the number of names, no content can be erased safely.
 func openForErase(string) (*os.File, error) { return nil, errors.ErrUnsupported }

@@ -11,7 +11,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/key"
 )
 
-// A CertificateError says that what a service gave is no good. Nothing was changed.
+// A CertificateError reports that a service's key or certificate cannot be used. Nothing was changed.
 type CertificateError struct {
 	What string
 	Err  error // may be nil
@@ -26,8 +26,8 @@ func (e *CertificateError) Error() string {
 
 func (e *CertificateError) Unwrap() error { return e.Err }
 
-// acceptCertificate is verify, for where there may be something better already, or something of another
-// authority than by; nil: any.
+// acceptCertificate verifies a certificate. It refuses one that permits less than a good one in place,
+// and one of another authority than by, unless by is nil.
 func (r Request) acceptCertificate(text []byte, pub, by ssh.PublicKey) (*ssh.Certificate, error) {
 	now := time.Now()
 	cert, err := verifyCertificate(text, pub, now)
@@ -44,9 +44,9 @@ func (r Request) acceptCertificate(text []byte, pub, by ssh.PublicKey) (*ssh.Cer
 	return cert, nil
 }
 
-// verifyCertificate reads a certificate and sees that it is one that can be used: for a user, for
-// this very key, signed by its authority, valid now. One that is for less than we need is
-// taken all the same: it is what there is, and may be good for something else.
+// verifyCertificate parses a certificate and checks it: for a user, for pub, signed by its authority,
+// valid now. It accepts one that permits less than a tunnel needs, since the user may need it
+// otherwise.
 func verifyCertificate(text []byte, pub ssh.PublicKey, now time.Time) (*ssh.Certificate, error) {
 	cert, err := key.ParseCertificate(text)
 	switch {
@@ -62,8 +62,8 @@ func verifyCertificate(text []byte, pub ssh.PublicKey, now time.Time) (*ssh.Cert
 	if err := key.InTime("of the service", cert, now); err != nil {
 		return nil, &CertificateError{What: "it is not valid now", Err: err}
 	}
-	// The rest of PROTOCOL.certkeys is x/crypto's to check: the signature above all. The time
-	// is seen to already, with some patience for this machine's clock.
+	// x/crypto checks the rest of PROTOCOL.certkeys, above all the signature. InTime has checked the
+	// time, with a tolerance for this machine's clock.
 	checker := ssh.CertChecker{
 		SupportedCriticalOptions: []string{"force-command", "source-address", "verify-required"},
 		Clock:                    func() time.Time { return time.Unix(int64(cert.ValidAfter), 0) },

@@ -1,16 +1,16 @@
 //go:build linux
 
-// Command enter runs a command inside the namespaces of a process, and stands
-// for it outside: what kills enter kills the command, a signal sent to enter
-// reaches the command once, and the command's exit status is enter's.
+// Command enter runs a command inside the namespaces of a process and represents it outside. Killing
+// enter kills the command. A signal to enter reaches the command once. The exit status of enter is
+// that of the command.
 //
 //	enter PID DIRECTORY COMMAND...
 //
-// The command starts in DIRECTORY, as root; scripts/lab has it become the user.
+// The command starts in DIRECTORY, as root; scripts/lab makes it change to the user.
 //
-// nsenter(1) is not enough: a process cannot move itself into a pid namespace,
-// so nsenter forks, and keeps the signals that its child should get. enter has
-// the same parent, and therefore hands signals on, and the terminal with them.
+// nsenter(1) is not enough. A process cannot move itself into a pid namespace, so nsenter forks, and
+// keeps the signals that its child should get. enter forks too, but passes on the signals and the
+// terminal.
 package main
 
 import (
@@ -25,9 +25,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Namespaces belong to threads. The main goroutine stays on the main thread:
-// the command's parent, whose death the command is told of (setpriv
-// --pdeathsig, given by scripts/lab), is then the process's life.
+// Namespaces belong to threads, so the main goroutine stays on the main thread. That thread is the
+// command's parent. The command gets a signal when its parent thread ends (setpriv --pdeathsig, set
+// by scripts/lab), here when the process ends.
 func init() { runtime.LockOSThread() }
 
 func main() {
@@ -43,6 +43,7 @@ func main() {
 	os.Exit(status)
 }
 
+// runInNamespaces runs argv in the namespaces of the process pid and returns its exit status.
 func runInNamespaces(pid, dir string, argv []string) (int, error) {
 	if _, err := strconv.Atoi(pid); err != nil {
 		return 0, fmt.Errorf("not a process id: %q", pid)
@@ -50,7 +51,7 @@ func runInNamespaces(pid, dir string, argv []string) (int, error) {
 	if err := joinNamespaces(pid); err != nil {
 		return 0, err
 	}
-	// Before the start, so that no signal falls between.
+	// Before the start, so that no signal is lost.
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, forwarded...)
 	child, err := startCommand(dir, argv)
@@ -65,13 +66,13 @@ func runInNamespaces(pid, dir string, argv []string) (int, error) {
 	return child.wait()
 }
 
-// forwarded are the signals that are meant for the command.
+// forwarded are the signals that enter passes to the command.
 var forwarded = []os.Signal{
 	unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGCONT, unix.SIGWINCH,
 }
 
-// joinNamespaces moves this thread into every namespace of the process. All are opened
-// first: after the mount namespace, this /proc is gone.
+// joinNamespaces moves this thread into all namespaces of the process. It opens them first, because
+// this /proc is not visible in the new mount namespace.
 func joinNamespaces(pid string) error {
 	names := []string{"net", "uts", "ipc", "pid", "mnt"} // mnt last: it also changes root and working directory
 	files := make([]*os.File, len(names))
@@ -83,7 +84,7 @@ func joinNamespaces(pid string) error {
 		defer func() { _ = f.Close() }()
 		files[i] = f
 	}
-	// A mount namespace is only given to a thread with a root of its own.
+	// setns(2) for a mount namespace fails for a thread that shares its root directory.
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return fmt.Errorf("unshare root directory: %w", err)
 	}
@@ -95,16 +96,15 @@ func joinNamespaces(pid string) error {
 	return nil
 }
 
-// command is the running command. tty is the descriptor of the terminal that
-// it was given, or -1.
+// A command is a running command. tty is the descriptor of its terminal, or -1.
 type command struct {
 	*os.Process
 	tty int
 }
 
-// startCommand gives the command a process group of its own, and the terminal where
-// this process has it: so a Ctrl-C reaches the command once, from the
-// terminal, and not a second time through enter.
+// startCommand starts the command in a process group of its own. If this process has the terminal's
+// foreground, the command gets it. So a Ctrl-C reaches the command once, from the terminal, and not
+// again through enter.
 func startCommand(dir string, argv []string) (*command, error) {
 	c := &command{tty: foregroundTerminal()}
 	attr := &os.ProcAttr{
@@ -124,8 +124,8 @@ func startCommand(dir string, argv []string) (*command, error) {
 	return c, nil
 }
 
-// foregroundTerminal returns the descriptor of the controlling terminal if this
-// process's group is in its foreground, and -1 otherwise.
+// foregroundTerminal returns the descriptor of the controlling terminal if this process's group is in
+// its foreground, and -1 otherwise.
 func foregroundTerminal() int {
 	for fd := range 3 {
 		group, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
@@ -136,8 +136,8 @@ func foregroundTerminal() int {
 	return -1
 }
 
-// wait waits for the command to end, and stops with it when it is stopped, so
-// that the shell outside can take the terminal back and continue it later.
+// wait waits until the command ends and returns its exit status. If the command stops, enter stops
+// too, so that the shell outside can take the terminal back and continue enter later.
 func (c *command) wait() (int, error) {
 	defer c.setForeground(unix.Getpgrp())
 	for {
@@ -160,8 +160,8 @@ func (c *command) wait() (int, error) {
 	}
 }
 
-// setForeground moves the terminal's foreground to a process group. SIGTTOU is
-// ignored: it is what a process in the background would be stopped by.
+// setForeground moves the terminal's foreground to a process group. It ignores SIGTTOU, which would
+// stop a process in the background.
 func (c *command) setForeground(group int) {
 	if c.tty < 0 {
 		return

@@ -1,11 +1,11 @@
 //go:build linux
 
-// Command expose makes a port of the lab's laptop answer on this machine too,
-// so that a person in front of it can open the laptop's URL in a browser.
+// Command expose makes a port of the lab's laptop answer on this machine too, so that its user can
+// open the laptop's URL in a browser.
 //
 //	expose SCRIPTS/LAB PORT
 //
-// It listens on loopback only, until it is interrupted.
+// It listens on the loopback only, until it is interrupted.
 package main
 
 import (

@@ -10,17 +10,17 @@ import (
 
 // settings are what a test can change, on the socket DIR/control:
 //
-//	POST /set       settings as JSON; what is left out is as at the start
-//	GET  /requests  what was asked since then
-//	GET  /otp       what a phone shows now
-//	GET  /password  alice's
+//	POST /set       settings as JSON; fields left out get their initial values
+//	GET  /requests  the requests since then
+//	GET  /otp       the number that a phone shows now
+//	GET  /password  alice's password
 type settings struct {
-	Fault    string `json:"fault"`    // see spoil, and certify
-	Validity int    `json:"validity"` // seconds that a certificate is good for; 0: as it should be
-	Used     int    `json:"used"`     // of today's five, by others of the same user's machines
+	Fault    string `json:"fault"`    // see injectFault and certifyKey
+	Validity int    `json:"validity"` // of a certificate, in seconds; 0: the default
+	Used     int    `json:"used"`     // of today's five certificates, from the user's other machines
 }
 
-// request is one that came, without what is secret in it.
+// request is a received request, without its secrets.
 type request struct {
 	Host   string `json:"host"`
 	Method string `json:"method"`
@@ -49,7 +49,7 @@ func (s *service) controlHandler() http.Handler {
 	return mux
 }
 
-// applySettings begins anew: nothing was issued, nothing asked.
+// applySettings sets the settings and forgets issued certificates and requests.
 func (s *service) applySettings(to settings) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,8 +64,8 @@ func (s *service) recordRequest(r *http.Request) {
 	})
 }
 
-// injectFault answers a request for a certificate as a service does that is not well; it
-// reports whether it has.
+// injectFault answers a request for a certificate as a faulty service does. It reports whether it has
+// answered.
 func (s *service) injectFault(w http.ResponseWriter, r *http.Request) bool {
 	s.mu.Lock()
 	fault := s.settings.Fault
@@ -75,8 +75,8 @@ func (s *service) injectFault(w http.ResponseWriter, r *http.Request) bool {
 	}
 	switch fault {
 	case "slow":
-		_, _ = io.Copy(io.Discard, r.Body) // else the server would not see that the client goes
-		<-r.Context().Done()               // until the client has had enough
+		_, _ = io.Copy(io.Discard, r.Body) // otherwise the server does not see that the client leaves
+		<-r.Context().Done()               // until the client gives up
 	case "nonsense":
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = w.Write([]byte("<html><body>Welcome to the captive portal</body></html>"))

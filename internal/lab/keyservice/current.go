@@ -10,12 +10,12 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// apiKey is that of alice's service account.
+// apiKey is the API key of alice's service account.
 const apiKey = "lab-api-key-of-alice"
 
 const keysPath = "/api-ssh-service/api/v1/ssh-keys"
 
-// keyJSON is a certificate as the service tells of it.
+// keyJSON is a certificate in the service's answers.
 type keyJSON struct {
 	PublicKey      string `json:"publicKey"`
 	ExpireTime     string `json:"expireTime"`
@@ -35,7 +35,7 @@ func (i *issued) toJSON() keyJSON {
 	return w
 }
 
-// gatewayHandler is the current generation.
+// gatewayHandler serves the current generation.
 func (s *service) gatewayHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /api-service-account/api/v1/auth/token", s.issueAccountToken)
@@ -45,7 +45,8 @@ func (s *service) gatewayHandler() http.Handler {
 	return mux
 }
 
-// requireToken lets in who has an access token.
+// requireToken calls do for a request with a valid access token, and refuses other requests. person
+// is false for a service account.
 func (s *service) requireToken(do func(w http.ResponseWriter, r *http.Request, user string, person bool)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
@@ -63,7 +64,7 @@ func (s *service) requireToken(do func(w http.ResponseWriter, r *http.Request, u
 	}
 }
 
-// issueAccountToken gives a service account an access token.
+// issueAccountToken issues an access token for a service account.
 func (s *service) issueAccountToken(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("X-API-Key") != apiKey {
 		writeRefusal(w, http.StatusUnauthorized, "Invalid API key")
@@ -149,5 +150,5 @@ func writeRefusal(w http.ResponseWriter, status int, message string) {
 func writeJSON(w http.ResponseWriter, status int, answer any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(answer) // a client that went away is told nothing
+	_ = json.NewEncoder(w).Encode(answer) // fails if the client has gone
 }

@@ -1,11 +1,11 @@
-// Command keyservice is the lab's key service: CSCS's current one behind a real
-// OpenID provider, and the older one, with TLS from the lab's own authority.
-// It signs with the authority that the lab's sshd trust.
+// Command keyservice is the lab's key service: CSCS's current one behind a real OpenID provider, and
+// the older one, with TLS from the lab's own authority. It signs with the authority that the lab's
+// sshd trusts.
 //
 //	keyservice serve DIR USER_CA     until it is killed
 //
-// In DIR it keeps its authority (ca.pem), and the socket by which a test steers
-// it: see control.go.
+// DIR holds its authority's certificate (ca.pem) and the socket through which a test controls it
+// (control.go).
 package main
 
 import (
@@ -23,8 +23,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// The names under which CSCS's own services are reached: the laptop of the lab
-// knows them too, so that the addresses that are built into cscs are what is tested.
+// The names of CSCS's own services. The lab's laptop resolves them too, so tests use the addresses
+// that are built into cscs.
 const (
 	issuerHost  = "auth.cscs.ch"
 	issuer      = "https://" + issuerHost + issuerPath
@@ -85,7 +85,7 @@ func runService(dir, userCA string) error {
 		server := &http.Server{
 			Handler:           s.publicHandler(),
 			ReadHeaderTimeout: 10 * time.Second,
-			ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // clients that distrust us are no news
+			ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // no log of clients that reject the certificate
 			TLSConfig:         &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
 			BaseContext:       func(net.Listener) context.Context { return context.Background() },
 		}

@@ -4,7 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha1" // RFC 6238's own
+	"crypto/sha1" // RFC 6238 uses it
 	"encoding/binary"
 	"encoding/json"
 	"encoding/pem"
@@ -15,11 +15,11 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// otpSecret is what the authenticator on everybody's phone knows.
+// otpSecret is the secret of the authenticator on every user's phone.
 const otpSecret = "12345678901234567890"
 
-// olderHandler is the generation before: it makes the key itself, for a name, a password and a
-// number.
+// olderHandler serves the older generation. It makes the key itself, for a name, a password and a
+// one-time password.
 func (s *service) olderHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /api/v1/auth/ssh-keys/signed-key", s.signedKey)
@@ -76,7 +76,7 @@ func (s *service) signedKey(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// computeTOTP is the number that the phone shows (RFC 6238, six digits, 30 s, SHA-1).
+// computeTOTP returns the number that the phone shows (RFC 6238, six digits, 30 s, SHA-1).
 func computeTOTP(at time.Time) string {
 	var counter [8]byte
 	binary.BigEndian.PutUint64(counter[:], uint64(at.Unix()/30))

@@ -15,13 +15,13 @@ import (
 // clientID is the public client of CSCS's own command-line tool.
 const clientID = "authx-cli"
 
-// Passwords are as hard as people make them: quotes, a space, a backslash, umlauts.
+// passwords are the users' passwords. alice's has quotes, a space, a backslash and umlauts.
 var passwords = map[string]string{
 	"alice":   `pä"ss' wört\ $x`,
 	"mallory": "open sesame",
 }
 
-// users is who there is; their IDs are their names.
+// users are the provider's users. Their IDs are their names.
 type users struct{}
 
 func (users) GetUserByID(id string) *storage.User {
@@ -35,7 +35,7 @@ func (users) GetUserByID(id string) *storage.User {
 func (u users) GetUserByUsername(name string) *storage.User { return u.GetUserByID(name) }
 func (users) ExampleClientID() string                       { return storage.ServiceUserID }
 
-// store is the provider's memory; its clients may use the device flow (RFC 8628) too.
+// store is the provider's storage. It allows its clients the device flow (RFC 8628) too.
 type store struct{ *storage.Storage }
 
 func (s store) GetClientByClientID(ctx context.Context, id string) (op.Client, error) {
@@ -52,8 +52,8 @@ func (d deviceClient) GrantTypes() []oidc.GrantType {
 	return append(d.Client.GrantTypes(), oidc.GrantTypeDeviceCode)
 }
 
-// newProvider is zitadel's provider with its own pages for signing in, below the path of
-// CSCS's realm. The pages' forms lead to the root, so it is there as well.
+// newProvider returns zitadel's provider with its own sign-in pages, below the path of CSCS's realm.
+// It serves the root too, because the pages' forms lead there.
 func newProvider() (http.Handler, error) {
 	storage.RegisterClients(storage.NativeClient(clientID, "http://localhost:8765"))
 	inner := exampleop.SetupServer(issuer, store{storage.NewStorage(users{})}, nil, false)
@@ -63,7 +63,7 @@ func newProvider() (http.Handler, error) {
 	return mux, nil
 }
 
-// tokenUser is whom an access token is for, by the provider itself; "" for nobody.
+// tokenUser asks the provider for the user of an access token. It returns "" for an invalid token.
 func (s *service) tokenUser(r *http.Request) string {
 	ask := httptest.NewRequestWithContext(r.Context(), http.MethodGet, issuer+"/userinfo", nil)
 	ask.Header.Set("Authorization", r.Header.Get("Authorization"))

@@ -12,11 +12,11 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// maxPerDay is how many certificates for a day a user may have at a time. Those for a minute
-// are not counted, nor what has expired or was revoked.
+// maxPerDay is how many valid certificates for a day a user may have. Certificates for a minute, and
+// expired or revoked ones, do not count.
 const maxPerDay = 5
 
-// service is what both generations share: the authority, and who was given what.
+// service is the state that both generations share: the authority and the issued certificates.
 type service struct {
 	authority ssh.Signer
 	provider  http.Handler
@@ -25,7 +25,7 @@ type service struct {
 	settings settings
 	issued   []*issued
 	requests []request
-	accounts map[string]string // access tokens of service accounts, and whom they are for
+	accounts map[string]string // users by the access tokens of service accounts
 }
 
 type issued struct {
@@ -37,12 +37,12 @@ type issued struct {
 
 func (i *issued) expiryTime() time.Time { return time.Unix(int64(i.cert.ValidBefore), 0) }
 
-// isActive says whether it counts.
+// isActive reports whether the certificate counts for maxPerDay.
 func (i *issued) isActive() bool {
 	return i.day && i.revoked.IsZero() && time.Now().Before(i.expiryTime())
 }
 
-// certifyKey signs a key for a user; nil if the user has had as many as there are a day.
+// certifyKey signs a key for a user. It returns nil if the user has maxPerDay certificates.
 func (s *service) certifyKey(user string, key ssh.PublicKey, day bool) (*ssh.Certificate, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,7 +74,7 @@ func (s *service) certifyKey(user string, key ssh.PublicKey, day bool) (*ssh.Cer
 	_, _ = rand.Read(serial[:])
 	cert := &ssh.Certificate{
 		Key: key, CertType: ssh.UserCert, KeyId: user, ValidPrincipals: []string{user},
-		Serial:     binary.BigEndian.Uint64(serial[:]) | 1<<63, // no number of JavaScript's could hold it
+		Serial:     binary.BigEndian.Uint64(serial[:]) | 1<<63, // more than a JavaScript number can hold
 		ValidAfter: uint64(begin.Unix()), ValidBefore: uint64(now.Add(validity).Unix()),
 		Permissions: ssh.Permissions{Extensions: map[string]string{
 			"permit-agent-forwarding": "", "permit-port-forwarding": "", "permit-pty": "", "permit-user-rc": "",
@@ -93,7 +93,7 @@ func (s *service) certifyKey(user string, key ssh.PublicKey, day bool) (*ssh.Cer
 	return cert, nil
 }
 
-// userCertificates are the certificates of a user, newest first.
+// userCertificates returns the certificates of a user, newest first.
 func (s *service) userCertificates(user string) []*issued {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,7 +106,7 @@ func (s *service) userCertificates(user string) []*issued {
 	return own
 }
 
-// publicHandler is what the laptop reaches.
+// publicHandler serves the hosts that the laptop reaches.
 func (s *service) publicHandler() http.Handler {
 	gateway, older := s.gatewayHandler(), s.olderHandler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

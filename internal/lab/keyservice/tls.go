@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// makeCertificate makes an authority, whose certificate it leaves as ca.pem for those who are
-// to trust it, and a server's certificate by it. Its key never leaves the process.
+// makeCertificate makes an authority and a server's certificate. It writes the authority's
+// certificate to ca.pem for clients. The authority's key never leaves the process.
 func makeCertificate(dir string, names ...string) (tls.Certificate, error) {
 	now := time.Now()
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -1,9 +1,8 @@
 //go:build linux
 
-// Package labctl is the way into a running lab for Go programs: the end-to-end
-// tests and the measuring program. Everything that the lab does, scripts/lab
-// does; this package calls it, and adds what a script cannot give: a connection
-// that begins on one of the lab's hosts and ends in this process.
+// Package labctl gives Go programs access to a running lab: the end-to-end tests and the benchmarks.
+// It calls scripts/lab, and adds what a script cannot give: a connection that begins on a host of the
+// lab and ends in this process.
 package labctl
 
 import (
@@ -28,15 +27,15 @@ const (
 	MalloryUID = 2002
 )
 
-// A Lab is one that is up.
+// A Lab is a running lab.
 type Lab struct {
 	script string
-	Env    map[string]string // what scripts/lab env tells
+	Env    map[string]string // the output of scripts/lab env
 	Hosts  []string          // laptop ela daint ctl nid001001 …
 	Nodes  []string          // the compute nodes
 }
 
-// Open finds the lab of the script's CSCS_LAB_RUN.
+// Open opens the lab of the script's CSCS_LAB_RUN.
 func Open(ctx context.Context, script string) (*Lab, error) {
 	out, err := exec.CommandContext(ctx, "bash", "-c", `set -aeu; out=$("$0" env); eval "$out"; env -0`, script).Output()
 	if err != nil {
@@ -52,16 +51,15 @@ func Open(ctx context.Context, script string) (*Lab, error) {
 	return l, nil
 }
 
-// Command is scripts/lab with these arguments.
+// Command returns the command scripts/lab with these arguments.
 func (l *Lab) Command(ctx context.Context, args ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, l.script, args...)
 	c.WaitDelay = 5 * time.Second
 	return c
 }
 
-// As gives the command that runs argv as a user on a host; "root" is one, too.
-// VAR=VALUE words before the command set its environment. A signal to it is a
-// signal to the command itself.
+// As returns the command that runs argv as a user on a host. The user may be "root". VAR=VALUE words
+// before the command set its environment. A signal to the returned command reaches argv.
 func (l *Lab) As(ctx context.Context, user, host string, argv ...string) *exec.Cmd {
 	if user == "root" {
 		return l.Command(ctx, append([]string{"in", host}, argv...)...)
@@ -69,34 +67,34 @@ func (l *Lab) As(ctx context.Context, user, host string, argv ...string) *exec.C
 	return l.Command(ctx, append([]string{"as", user, host}, argv...)...)
 }
 
-// HostPID is the first process of a host, as this machine numbers it; it
-// changes when the host is booted.
+// HostPID returns the host's first process in this machine's numbering. It changes when the host
+// boots.
 func (l *Lab) HostPID(host string) string {
 	pid, _ := os.ReadFile(filepath.Join(l.Env["LAB_RUN"], "hosts", host, "pid"))
 	return strings.TrimSpace(string(pid))
 }
 
-// Path is a file of a host, as this machine sees it.
+// Path returns the path of a host's file on this machine.
 func (l *Lab) Path(host, path string) string {
 	return "/proc/" + l.HostPID(host) + "/root" + path
 }
 
-// Dial opens a connection from a host to an address in figures, as alice. A socket belongs to the
-// network and to the file system user of the thread that made it, so only the making is done there.
+// Dial opens a connection from a host to a numeric address, as alice. A socket belongs to the network
+// namespace and the file system user of the thread that makes it, so only its creation runs there.
 func (l *Lab) Dial(ctx context.Context, host, addr string) (c net.Conn, err error) {
 	err = l.inNet(host, func() error {
 		if err := unix.Setfsuid(AliceUID); err != nil {
 			return err
 		}
 		defer func() { _ = unix.Setfsuid(os.Getuid()) }()
-		// An address in figures is dialled by this very goroutine.
+		// DialContext dials a numeric address in this goroutine.
 		c, err = (&net.Dialer{Timeout: 10 * time.Second, FallbackDelay: -1}).DialContext(ctx, "tcp", addr)
 		return err
 	})
 	return c, err
 }
 
-// Client is an HTTP client on a host.
+// Client returns an HTTP client whose connections begin on a host.
 func (l *Lab) Client(host string) *http.Client {
 	return &http.Client{
 		Timeout: 2 * time.Minute,
@@ -106,7 +104,7 @@ func (l *Lab) Client(host string) *http.Client {
 	}
 }
 
-// inNet calls f on a thread that is in the network of a host.
+// inNet calls f on a thread in the network namespace of a host.
 func (l *Lab) inNet(host string, f func() error) error {
 	runtime.LockOSThread()
 	lost := false

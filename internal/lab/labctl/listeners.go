@@ -15,13 +15,13 @@ import (
 	"github.com/alps-tunnel/cscs/internal/procnet"
 )
 
-// A Listener is a TCP socket that listens on a host.
+// A Listener is a listening TCP socket on a host.
 type Listener struct {
 	Addr netip.AddrPort
 	UID  int // the user who made it
 }
 
-// Listeners returns the TCP sockets that listen on a host.
+// Listeners returns the listening TCP sockets of a host.
 func (l *Lab) Listeners(host string) (found []Listener, err error) {
 	err = l.inNet(host, func() error {
 		found, err = threadListeners()
@@ -33,13 +33,13 @@ func (l *Lab) Listeners(host string) (found []Listener, err error) {
 	return found, nil
 }
 
-// threadListeners returns those of the network namespace of this thread. The tables in /proc name them too, but
-// reading one visits the kernel's whole hash table of connections, which takes 15 ms of CPU time where an
-// answer of sock_diag takes 0.5 ms. Tests read them thousands of times.
+// threadListeners returns the listeners of this thread's network namespace. It prefers sock_diag to
+// the tables in /proc. Reading one of those visits the kernel's whole hash table of connections: 15 ms
+// of CPU time instead of 0.5 ms. Tests call this function thousands of times.
 func threadListeners() (found []Listener, err error) {
 	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
 		some, err := askKernel(family)
-		if errors.Is(err, unix.ENOENT) { // a kernel without the module tcp_diag
+		if errors.Is(err, unix.ENOENT) { // the kernel lacks the module tcp_diag
 			return readTables("/proc/thread-self/net")
 		}
 		if err != nil {
@@ -50,7 +50,7 @@ func threadListeners() (found []Listener, err error) {
 	return found, nil
 }
 
-// readTables reads /proc/PID/net/tcp and tcp6.
+// readTables reads the listeners in the files tcp and tcp6 of a directory /proc/PID/net.
 func readTables(dir string) (found []Listener, err error) {
 	for _, name := range []string{"tcp", "tcp6"} {
 		f, err := os.Open(filepath.Join(dir, name))
@@ -67,19 +67,19 @@ func readTables(dir string) (found []Listener, err error) {
 	return found, nil
 }
 
-// The forms of linux/inet_diag.h: struct inet_diag_req_v2, and struct inet_diag_msg, which holds a
+// The layout of linux/inet_diag.h: struct inet_diag_req_v2, and struct inet_diag_msg, which holds a
 // struct inet_diag_sockid.
 const (
 	sockDiagByFamily = 20 // SOCK_DIAG_BY_FAMILY, linux/sock_diag.h
 	stateListen      = 10 // TCP_LISTEN
 	diagRequestSize  = 56
 	diagMessageSize  = 72
-	messagePort      = 4 // of the socket's own end, in the network's byte order
+	messagePort      = 4 // the local port, in network byte order
 	messageAddress   = 8
 	messageUID       = 64
 )
 
-// askKernel asks sock_diag(7) for the listeners of one family.
+// askKernel returns the listeners of one address family from sock_diag(7).
 func askKernel(family byte) ([]Listener, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_INET_DIAG)
 	if err != nil {
@@ -114,7 +114,7 @@ func askKernel(family byte) ([]Listener, error) {
 	}
 }
 
-// readListeners reads one piece of the answer; done tells that it is the last.
+// readListeners parses one part of the answer. done reports that it is the last.
 func readListeners(b []byte) (found []Listener, done bool, err error) {
 	ne := binary.NativeEndian
 	for len(b) >= unix.SizeofNlMsghdr {

@@ -1,10 +1,8 @@
 //go:build linux
 
-// Command wire is the lab's long-distance line: it carries packets between
-// two tun devices and hands each over only when half the round trip has
-// passed. It exists because not every kernel has sch_netem, and because a
-// line that a test can cut, heal and lengthen while connections live on it
-// must not be rebuilt to do so.
+// Command wire is the lab's delay line. It carries packets between two tun devices and delivers each
+// after half the round trip. Not every kernel has sch_netem. A test can also cut, heal and lengthen
+// this line while connections use it.
 //
 //	wire serve SOCKET            run the line; controlled through SOCKET
 //	wire ctl SOCKET COMMAND...   send one command, print the answer
@@ -13,10 +11,10 @@
 //
 //	attach a|b NAME   create the tun device NAME as that end of the line, in
 //	                  wire's own network namespace; the caller moves it
-//	detach a|b        take that end's device away at once
+//	detach a|b        remove that end's device at once
 //	cut | heal        drop everything, silently | carry again
 //	rtt DURATION      the round trip; half of it each way
-//	loss PERCENT      drop so many of a hundred packets
+//	loss PERCENT      drop this percentage of packets
 //	status            one line of key=value words
 package main
 
@@ -45,8 +43,8 @@ func run(args []string) error {
 	return fmt.Errorf("usage: wire serve SOCKET | wire ctl SOCKET COMMAND")
 }
 
-// serveSocket answers one command per connection, one connection after the other,
-// so that a command has taken effect when its answer is read.
+// serveSocket answers one command per connection, one connection after the other. So a command has
+// taken effect when the caller reads the answer.
 func serveSocket(socket string) error {
 	l, err := net.Listen("unix", socket)
 	if err != nil {
@@ -76,6 +74,7 @@ func answerCommand(w *wire, c net.Conn) {
 	_, _ = fmt.Fprintln(c, text)
 }
 
+// sendCommand sends a command to a running wire and prints the answer.
 func sendCommand(socket, command string) error {
 	c, err := net.Dial("unix", socket)
 	if err != nil {

@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// maxQueued bounds what is on its way in one direction. It is several times
-// what TCP keeps in flight over 100 ms, and small enough that a flood does not
-// take the machine's memory: what does not fit is dropped, as a router does.
+// maxQueued limits the bytes on their way in one direction. It is several times what TCP keeps in
+// flight over 100 ms, and small enough to protect the machine's memory from a flood. Packets beyond it
+// are dropped, as in a router.
 const maxQueued = 64 << 20
 
-// packet is one packet with its virtio header, due at the other end.
+// A packet is one packet with its virtio header, and the time when it is due at the other end.
 type packet struct {
 	data []byte
 	due  time.Time
 }
 
-// queue is a first-in, first-out queue bounded in bytes. A channel would be
-// bounded in packets, which here are from 50 bytes to 64 KiB.
+// A queue is a first-in, first-out queue with a limit in bytes. A channel's limit would be in packets,
+// which have from 50 bytes to 64 KiB here.
 type queue struct {
 	mu    sync.Mutex
 	some  sync.Cond
@@ -33,7 +33,7 @@ func newQueue() *queue {
 	return q
 }
 
-// put copies data in and reports whether there was room.
+// put copies data into the queue. It reports whether there was room.
 func (q *queue) put(data []byte, due time.Time) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -46,8 +46,8 @@ func (q *queue) put(data []byte, due time.Time) bool {
 	return true
 }
 
-// take waits for the next packet. Order is kept even where a shortened delay
-// makes a later packet due first: a line does not reorder.
+// take waits for the next packet. It keeps the order even if a shortened delay makes a later packet
+// due first, because a line does not reorder.
 func (q *queue) take() packet {
 	q.mu.Lock()
 	defer q.mu.Unlock()

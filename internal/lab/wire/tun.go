@@ -10,17 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxPacket holds the largest packet that a tun device hands over: 64 KiB, and
-// the virtio header in front of it.
+// maxPacket is the size of the largest packet of a tun device: 64 KiB and the virtio header.
 const maxPacket = 64<<10 + 10
 
-// openTun creates a tun device. Packets come with a virtio header, which is
-// handed to the other end as it is: so the kernels on both sides treat 64 KiB
-// as one packet, and still count real segments of 1,460 bytes in their
-// congestion windows, as over a real line.
+// openTun creates a tun device. Packets come with a virtio header, which wire passes to the other end
+// unchanged. So the kernels on both sides treat 64 KiB as one packet, and still count segments of
+// 1,460 bytes in their congestion windows, as over a real line.
 //
-// The device is created in the caller's network namespace and may be moved:
-// the descriptor keeps working, and does not keep the new namespace alive.
+// The device is created in the caller's network namespace and may be moved. The descriptor then still
+// works, and does not keep the new namespace alive.
 func openTun(name string, offload bool) (*os.File, error) {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -45,6 +43,7 @@ func openTun(name string, offload bool) (*os.File, error) {
 	return f, nil
 }
 
+// setOffload turns a device's segmentation offload on or off.
 func setOffload(f *os.File, on bool) error {
 	flags := 0
 	if on {
@@ -64,8 +63,8 @@ func setOffload(f *os.File, on bool) error {
 	return nil
 }
 
-// sleepUntil sleeps in the kernel rather than on a Go timer, which is served
-// by a poller that counts in milliseconds: too coarse for a 20 ms round trip.
+// sleepUntil sleeps in the kernel. A Go timer depends on a poller with a resolution of milliseconds,
+// which is too coarse for a round trip of 20 ms.
 func sleepUntil(t time.Time) {
 	for {
 		d := time.Until(t)
@@ -73,6 +72,6 @@ func sleepUntil(t time.Time) {
 			return
 		}
 		ts := unix.NsecToTimespec(int64(d))
-		_ = unix.Nanosleep(&ts, nil) // interrupted: the loop looks again
+		_ = unix.Nanosleep(&ts, nil) // the loop handles an interruption
 	}
 }

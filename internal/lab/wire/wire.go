@@ -12,20 +12,19 @@ import (
 	"time"
 )
 
-// wire is the line between end a and end b. Its ends come and go as the hosts
-// that hold them are crashed and booted.
+// A wire is the line between end a and end b. The ends change when their hosts crash and boot.
 type wire struct {
 	delay atomic.Int64  // one way, in nanoseconds
-	loss  atomic.Uint64 // packets dropped of a million
+	loss  atomic.Uint64 // lost packets in a million
 	cut   atomic.Bool
 
-	ends [2]atomic.Pointer[os.File] // the tun devices, nil where there is none
+	ends [2]atomic.Pointer[os.File] // the tun devices; nil if there is none
 
-	queues  [2]*queue // queues[i] holds what is on its way to ends[i]
+	queues  [2]*queue // queues[i] holds the packets for ends[i]
 	carried [2]atomic.Uint64
 	dropped atomic.Uint64
 
-	readers [2]sync.WaitGroup // the goroutine reading ends[i]
+	readers [2]sync.WaitGroup // the goroutine that reads ends[i]
 }
 
 func newWire() *wire {
@@ -37,6 +36,7 @@ func newWire() *wire {
 	return w
 }
 
+// runCommand runs a command of a client and returns the answer.
 func (w *wire) runCommand(words []string) (string, error) {
 	if len(words) == 0 {
 		return "", fmt.Errorf("no command")
@@ -74,9 +74,9 @@ func (w *wire) setRTT(s string) error {
 	return nil
 }
 
-// setLoss also takes away the devices' segmentation offload while packets are
-// being lost: with it the kernel hands over up to 64 KiB at once, and losing
-// those would be a burst of 45 real packets.
+// setLoss sets the loss. While packets are lost it also turns off the devices' segmentation offload.
+// With it the kernel passes up to 64 KiB at once, and the loss of such a packet would be a burst of 45
+// real packets.
 func (w *wire) setLoss(s string) error {
 	percent, err := strconv.ParseFloat(s, 64)
 	if err != nil || percent < 0 || percent > 100 {
@@ -110,6 +110,7 @@ func parseEnd(name string) (int, error) {
 	return 0, fmt.Errorf("no end %q: want a or b", name)
 }
 
+// attach creates a device as that end of the line. It replaces the end's previous device.
 func (w *wire) attach(endName, device string) error {
 	i, err := parseEnd(endName)
 	if err != nil {
@@ -127,26 +128,27 @@ func (w *wire) attach(endName, device string) error {
 	return nil
 }
 
+// detach removes that end's device and waits for its reader.
 func (w *wire) detach(endName string) error {
 	i, err := parseEnd(endName)
 	if err != nil {
 		return err
 	}
 	if f := w.ends[i].Swap(nil); f != nil {
-		_ = f.Close() // the device goes with its only descriptor
+		_ = f.Close() // the device is removed with its only descriptor
 	}
 	w.readers[i].Wait()
 	return nil
 }
 
-// readPackets takes packets from end i and puts them on their way to the other.
+// readPackets reads packets from end i and queues them for the other end.
 func (w *wire) readPackets(i int, f *os.File) {
 	other := 1 - i
 	buf := make([]byte, maxPacket)
 	for {
 		n, err := f.Read(buf)
 		if err != nil {
-			// Closed by detach, or gone with its namespace: that host crashed.
+			// detach has closed it, or its namespace is gone because the host crashed.
 			if w.ends[i].CompareAndSwap(f, nil) {
 				_ = f.Close()
 			}
@@ -168,8 +170,8 @@ func (w *wire) shouldDrop() bool {
 	return loss > 0 && rand.Uint64N(1_000_000) < loss
 }
 
-// deliverPackets hands end i its packets, each when it is due. It asks again whether
-// the line is cut, so that a cut also takes what is already on its way.
+// deliverPackets delivers each packet to end i when it is due. It checks for a cut again, so that a cut
+// also drops packets on their way.
 func (w *wire) deliverPackets(i int) {
 	for {
 		p := w.queues[i].take()
