@@ -153,7 +153,7 @@ func (b *peekedConn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// CloseWrite hands the end of one direction on.
+// CloseWrite forwards the end of one direction.
 func (b *peekedConn) CloseWrite() error {
 	if c, ok := b.Conn.(interface{ CloseWrite() error }); ok {
 		return c.CloseWrite()
@@ -225,7 +225,7 @@ func (c *countingConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// CloseWrite hands the end of one direction on.
+// CloseWrite forwards the end of one direction.
 func (c *countingConn) CloseWrite() error {
 	if cw, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return cw.CloseWrite()

@@ -38,7 +38,7 @@ func (s *session) usedByOthers(ctx context.Context) bool {
 	defer cancel()
 	found, _, err := slurm.List(ctx, s.chain)
 	if err != nil {
-		return false // a forgotten node is worse
+		return false // keeping a forgotten node would be worse
 	}
 	for _, f := range found {
 		if f.ID == s.cfg.ID {

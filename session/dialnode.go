@@ -15,8 +15,8 @@ import (
 )
 
 // admission is how long a node may refuse the client before that counts. Its pam_slurm_adopt, or
-// whatever else identifies the user there, may not know the job yet. The runner is there already,
-// so this takes moments.
+// another check of the user there, may not know the job yet. The runner is there already, so this
+// takes moments.
 const admission = 5 * time.Second
 
 // nodeAwayLimit is how long a node that was never reached is dialled if it answers on neither way.

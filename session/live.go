@@ -228,6 +228,8 @@ func (s *session) postConnError(err error) {
 // randomPort returns a random port that a server may use too.
 func randomPort() int { return firstServerPort + rand.IntN(serverPorts) }
 
+// bindLocalPort opens the local port: the configured one, that of a server that already runs, or
+// the first free one from the app's port on.
 func (s *session) bindLocalPort() error {
 	var err error
 	if s.cfg.LocalPort != 0 {
@@ -616,6 +618,7 @@ func (s *session) leaseInDoubt(m slurm.LeaseUnwritten) string {
 	return message + "unless that works again, the job ends after " + formatDuration(s.cfg.Lease) + ". Is the home directory full or read-only there?"
 }
 
+// handleGrant reports the grant of the job.
 func (s *session) handleGrant(job slurm.JobInfo) {
 	s.job = job
 	e := Event{Event: EventGranted, Job: job.ID, Nodes: job.Nodes, Partition: job.Partition, Account: job.Account, Earlier: s.adopted != nil && s.queuedJob == ""}

@@ -23,6 +23,7 @@ type serverLog struct {
 	last []byte
 }
 
+// Write implements io.Writer.
 func (l *serverLog) Write(p []byte) (int, error) {
 	l.last = append(l.last, p...)
 	if n := len(l.last) - 16<<10; n > 0 {

@@ -29,7 +29,7 @@ type jobStepTransport struct {
 	proven   bool      // a step has reached the node, and the session keeps to it
 	refusal  error     // why the node's own sshd was not used
 	failed   time.Time // when a step last failed for a node that ssh reached before
-	away     bool      // the node answered neither ssh nor Slurm
+	away     bool      // the node answered neither ssh nor Slurm, or its job had ended
 	borrowed bool      // the job is not the session's
 	job      string    // of a tunnel: the job for the step; "": any job of the user on the node
 

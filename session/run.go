@@ -149,6 +149,7 @@ type session struct {
 	estimate        time.Time // its estimated start
 }
 
+// run runs the session until it ends or is detached, takes it down and reports the end.
 func (s *session) run(ctx context.Context) error {
 	cause := s.runUntilEnd(ctx)
 	if errors.Is(cause, context.Canceled) && ctx.Err() != nil {

@@ -87,6 +87,7 @@ var errJobCompleted = errors.New("the job has ended")
 // jobVerdict is how long a tunnel that lost its node waits for the state of the job.
 const jobVerdict = 20 * time.Second
 
+// runTunnel connects the tunnel, forwards until it ends, and returns why it ended.
 func (t *tunnel) runTunnel(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	t.stopWork = stop

@@ -46,6 +46,7 @@ cluster.`,
 	return cmd
 }
 
+// attachSession attaches to the session that the arguments name, and serves it until it ends or is detached.
 func (d *deps) attachSession(ctx context.Context, o *options, args []string) error {
 	r, err := d.targetRecord(o, args)
 	if err != nil {

@@ -55,6 +55,7 @@ status is that of a command that meets the first failure; a warning is none.`,
 // usualPorts are the usual local ports of JupyterLab and TensorBoard.
 var usualPorts = []int{8888, 6006}
 
+// runDoctor runs the checks of cscs doctor and returns the error of the first failure.
 func (d *deps) runDoctor(ctx context.Context, o *options) error {
 	signals, stop := hearInterrupt(ctx)
 	defer stop()

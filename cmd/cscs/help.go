@@ -43,6 +43,7 @@ func printUsage(cmd *cobra.Command) error {
 // showsExitStatus marks the commands whose help explains the exit codes.
 const showsExitStatus = "exit status"
 
+// printFlags prints the flags group by group; flags without a group come last.
 func printFlags(w io.Writer, flags *pflag.FlagSet) {
 	var titles []string
 	byTitle := map[string]*pflag.FlagSet{}

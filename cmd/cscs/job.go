@@ -34,6 +34,7 @@ func (j *job) addFlags(cmd *cobra.Command) {
 	markRun(cmd)
 }
 
+// runJob fills and checks the flags of a run command, and runs the session.
 func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 	// Presets of variables and config.toml apply only to commands that know --bootstrap.
 	asked := cmd.Flags().Changed("bootstrap") && j.bootstrap

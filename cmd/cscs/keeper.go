@@ -119,6 +119,7 @@ type keeper struct {
 	entry  *live.Entry
 }
 
+// openRecord makes the record and the control socket of the keeper.
 func (k *keeper) openRecord(cluster, user string) error {
 	state, err := stateDir()
 	if err != nil {
@@ -174,9 +175,9 @@ func countUsers(c watchedConnection) int {
 }
 
 // watchConnection returns when the connection is lost, or when no command uses it and none can join. None can
-// join a silent connection, or once it was unused for k.unused, the certificate has expired, ctx has ended or
-// the socket was removed. Commands that still use it keep it: a session that moves would lose what is open in
-// the browser.
+// join while the connection is silent. Nor can one after k.unused without use, the end of the certificate or of
+// ctx, or the removal of the socket. Commands that still use it keep it: a session that moves would lose what
+// is open in the browser.
 func (k *keeper) watchConnection(ctx context.Context, c watchedConnection) {
 	used, asked := time.Now().Round(0), ctx.Done()
 	for news := true; ; {

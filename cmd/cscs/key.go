@@ -85,7 +85,7 @@ func (o *keyOptions) keyPath() (string, error) {
 	for _, suffix := range []string{"-cert.pub", ".pub"} {
 		named = strings.TrimSuffix(named, suffix)
 	}
-	if rest, ok := strings.CutPrefix(named, "~"); ok && (rest == "" || rest[0] == '/') { // --identity=~/x: the shell does not expand it
+	if rest, ok := strings.CutPrefix(named, "~"); ok && (rest == "" || rest[0] == '/') { // as in --identity=~/x
 		home, err := os.UserHomeDir()
 		if err != nil {
 			return "", &site.HomeError{Sought: "the key", Err: err}

@@ -32,6 +32,7 @@ holds already stays as it is, with its lifetime and constraints (ssh-add -t, -c)
 	return cmd
 }
 
+// keyAgent removes expired certificates from the agent, and adds the key with its certificate.
 func (d *deps) keyAgent(ctx context.Context, o *keyOptions) error {
 	signals, stop := hearInterrupt(ctx)
 	defer stop()

@@ -40,6 +40,7 @@ you alone. What is there is replaced only by what is good. A certificate for a k
 	return cmd
 }
 
+// keyImport moves a downloaded key and certificate to their place.
 func (d *deps) keyImport(ctx context.Context, o *keyOptions, args []string) error {
 	signals, stop := hearInterrupt(ctx)
 	defer stop()

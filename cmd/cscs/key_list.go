@@ -71,6 +71,7 @@ func (d *deps) withService(ctx context.Context, o *keyOptions, do func(context.C
 	return do(signals.ctx, c, s)
 }
 
+// keyList prints the certificates that the service has signed for the user.
 func (d *deps) keyList(ctx context.Context, o *keyOptions, c *service.Current, all bool) error {
 	path, err := o.keyPath()
 	if err != nil {

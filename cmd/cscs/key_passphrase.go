@@ -28,6 +28,7 @@ stays. With cscs key agent it is asked for once a day.`,
 	return cmd
 }
 
+// keyPassphrase changes the passphrase of the private key.
 func (d *deps) keyPassphrase(ctx context.Context, o *keyOptions) error {
 	signals, stop := hearInterrupt(ctx)
 	defer stop()

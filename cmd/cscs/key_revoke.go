@@ -62,6 +62,7 @@ func checkSerials(args []string, all bool) error {
 	return nil
 }
 
+// keyRevoke revokes the certificates, and removes the one of this machine if it is among them.
 func (d *deps) keyRevoke(ctx context.Context, o *keyOptions, c *service.Current, serials []string, all bool) error {
 	path, state, err := o.keyAndStateDir()
 	if err != nil {
@@ -86,7 +87,7 @@ func (d *deps) keyRevoke(ctx context.Context, o *keyOptions, c *service.Current,
 		ui.Say(d.io, "revoked: "+serial)
 		n, err := strconv.ParseUint(serial, 10, 64)
 		if err != nil {
-			continue // the service's own list had it
+			continue // the serial is from the service's own list
 		}
 		_ = signing.OpenJournal(state).Revoke(n) // only the count of signings is lost
 		if have := key.Inspect(path, time.Now(), nil); have.Cert != nil && have.Cert.Serial == n {

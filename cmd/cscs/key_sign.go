@@ -49,6 +49,7 @@ minute. The older service (--service sshservice) asks for name, password and a s
 	return cmd
 }
 
+// keySign has the key signed, unless its certificate is still good and force is not set.
 func (d *deps) keySign(ctx context.Context, o *keyOptions, force bool) error {
 	signals, stop := hearInterrupt(ctx)
 	defer stop()
@@ -136,8 +137,8 @@ func notGood(s key.State, now time.Time) error {
 // accountKeyValidity is the lifetime of a certificate for a service account.
 const accountKeyValidity = time.Minute
 
-// isWorse reports whether a new certificate is not worth one of the day's signings or, for a service account,
-// would expire before the present one.
+// isWorse reports whether a new certificate is not worth one of the day's signings. For a service account, it
+// reports whether a new one would expire before the present one.
 func (s *signer) isWorse(have key.State, now time.Time) bool {
 	if s.isUnattended() {
 		return have.ValidBefore.IsZero() || have.ValidBefore.Sub(now) > accountKeyValidity

@@ -40,11 +40,11 @@ type keyStatus struct {
 	Left        *int              `json:"left,omitempty"` // seconds
 	Extensions  []string          `json:"extensions,omitempty"`
 	Options     map[string]string `json:"critical_options,omitempty"`
-	Agent       string            `json:"agent"`                  // holds, lacks, none, silent; unknown: there is an agent, but no key here to ask it for
+	Agent       string            `json:"agent"`                  // holds, lacks, none, silent, unknown (no key here)
 	Service     string            `json:"service,omitempty"`      // that signed the last key, or would sign the next
-	Signed      int               `json:"signed"`                 // today's signings of this machine at the service that still count
+	Signed      int               `json:"signed"`                 // signings of today that count
 	PerDay      int               `json:"per_day,omitempty"`      // the service's daily limit
-	CountedWith []string          `json:"counted_with,omitempty"` // services whose signings count towards the same limit
+	CountedWith []string          `json:"counted_with,omitempty"` // services that share the limit
 
 	inAgent int // number of keys in an agent that was asked for none in particular
 }
@@ -71,6 +71,7 @@ status is 3 if it cannot be used now.`,
 	return cmd
 }
 
+// keyStatus prints the state of the key and returns its problem, if any.
 func (d *deps) keyStatus(ctx context.Context, o *keyOptions) error {
 	path, err := o.keyPath()
 	if err != nil {

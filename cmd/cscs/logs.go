@@ -43,6 +43,7 @@ nothing to show yet, it is said why.`,
 	return cmd
 }
 
+// showSessionLog prints this machine's log of an ended session, otherwise the log on the cluster.
 func (d *deps) showSessionLog(ctx context.Context, o *options, args []string, follow bool) error {
 	to, done := ui.Log(d.io)
 	defer done()

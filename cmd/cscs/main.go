@@ -1,5 +1,5 @@
-// Command cscs starts a server on a compute node of a Slurm cluster behind a jump host, opens it in the
-// browser, and removes everything at the end.
+// Command cscs runs a server on a compute node of a Slurm cluster behind a jump host and opens it in the browser.
+// At the end it removes everything again.
 package main
 
 import (

@@ -38,6 +38,7 @@ type keeping struct {
 	tell  func(warning string)
 }
 
+// newKeeping returns what keepConnection needs, or nil without --persist.
 func (s *start) newKeeping() *keeping {
 	if durationValue(s.opts.persist) == 0 || s.way.dir != "" { // the demo's cluster ends with its last user
 		return nil

@@ -43,6 +43,7 @@ one. A session that this machine does not know is looked for on --cluster, or on
 	return cmd
 }
 
+// exactlyOneID is the check of commands for exactly one session. It accepts a host name cscs-ID too.
 func exactlyOneID(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 || args[0] == "" {
 		return &problem.UsageError{Message: "which session? none is named", Hint: "see " + cmd.CommandPath() + " --help"}
@@ -64,6 +65,7 @@ func idOfHost(host string) string {
 	return host
 }
 
+// proxyToNode connects stdin and stdout with the sshd of the session's node.
 func (d *deps) proxyToNode(ctx context.Context, o *options, host string) error {
 	id := strings.ToLower(idOfHost(host)) // checked by exactlyOneID; ssh may change the case
 	if id == "" {

@@ -66,6 +66,7 @@ are listed instead of the live ones: when each ended, why, and with which exit c
 	return cmd
 }
 
+// printSessions prints the sessions as the flags of cscs ps say, with --refresh as the clusters report them.
 func (d *deps) printSessions(ctx context.Context, o *psOptions) error {
 	if o.refresh && o.ended {
 		return &problem.UsageError{Message: "--refresh and --ended exclude each other: what has ended is known here alone", Hint: "see cscs ps --help"}

@@ -244,7 +244,7 @@ func (w *way) hostKeys(h site.Host, ask *ui.Prompter) (chain.HostKeys, error) {
 	switch h.StrictHostKeyChecking {
 	case "yes", "true":
 	case "no", "off", "false", "accept-new":
-		// A changed key is refused all the same.
+		// A changed key is refused in any case.
 		answer = func(_ context.Context, q chain.Question) (bool, error) {
 			w.addWarning(fmt.Sprintf("the host key of %s was not known and is accepted (StrictHostKeyChecking): %s %s", q.Host, q.KeyType, q.Fingerprint))
 			return true, nil
@@ -323,6 +323,7 @@ func (w *way) describeHop(i int) string {
 	return s
 }
 
+// describeKey describes a key with its certificate and validity.
 func describeKey(id *key.Identity) string {
 	s := "key " + firstNonEmpty(id.Path, id.Comment, id.Fingerprint)
 	if id.Agent {

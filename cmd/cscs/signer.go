@@ -181,7 +181,7 @@ func (s *signer) askCredentials(ctx context.Context) (user string, password []by
 	s.typedUser = user
 	for {
 		number, err := s.ask.ReadSecret(ctx, "Six-digit number (OTP): ")
-		if otp = strings.Join(strings.Fields(string(number)), ""); err != nil || service.IsOTP(otp) { // phones show it in two parts
+		if otp = strings.Join(strings.Fields(string(number)), ""); err != nil || service.IsOTP(otp) { // phones split it
 			return user, password, otp, cancellationCause(ctx, err)
 		}
 		s.ask.Tell("that is no six-digit number: once more")

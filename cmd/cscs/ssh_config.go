@@ -60,6 +60,7 @@ sets is. --uninstall takes everything away again.`,
 	return cmd
 }
 
+// sshConfig prints, installs or removes cscs's part of ssh's configuration.
 func (d *deps) sshConfig(ctx context.Context, o *options, install, uninstall bool) error {
 	cfg, err := site.Load()
 	if err != nil {

@@ -138,8 +138,8 @@ func markTold(err error) error {
 
 // stateDir returns the directory of logs and records: below $XDG_STATE_HOME, otherwise ~/.local/state (on macOS
 // too, as for the configuration), on Windows %LocalAppData%. cscs trusts its contents, among them the host keys
-// of sessions' nodes. So a directory of another user is an error, and so is one in a user's home directory if
-// this process runs as root (sudo).
+// of sessions' nodes. So it refuses a directory of another user. As root (sudo), it also refuses one in a
+// user's home directory.
 func stateDir() (string, error) {
 	dir := os.Getenv("XDG_STATE_HOME")
 	if !filepath.IsAbs(dir) {

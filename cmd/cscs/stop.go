@@ -129,7 +129,7 @@ func (d *deps) stopSession(ctx context.Context, l live.Listed, o *options) error
 			// It was detaching before it received the request.
 			d.say("the process that attended session " + l.ID + " has just left it: ending the session without it")
 		case err == nil && (out.Code == problem.OK || out.Code == problem.Interrupted):
-			// Its user may have pressed Ctrl-C first; the session has ended all the same.
+			// Its user may have pressed Ctrl-C first; the session has ended in any case.
 			d.say("session " + l.ID + " " + out.Reason)
 			return nil
 		case err == nil:

@@ -43,6 +43,7 @@ The server has to be your own, and to listen at 127.0.0.1 of its node.`,
 	return cmd
 }
 
+// runTunnel fills and checks the flags of cscs tunnel, and runs the tunnel.
 func (d *deps) runTunnel(cmd *cobra.Command, o *tunnelOptions) error {
 	if err := fillEnv(cmd.Flags()); err != nil {
 		return err

@@ -54,7 +54,7 @@ func (v *value) Set(s string) error {
 	return nil
 }
 
-// lastValue returns the value of a flag that counts once, or "".
+// lastValue returns the value of a flag that takes one value, or "".
 func lastValue(v []string) string {
 	if len(v) == 0 {
 		return ""
@@ -121,6 +121,7 @@ func checkNodes(s string) error {
 	return nil
 }
 
+// parseNodeCount returns a number with an optional unit k (1024) or m (1024 * 1024). It returns 0 for any other text.
 func parseNodeCount(digits, unit string) int {
 	n, err := strconv.Atoi(digits)
 	if err != nil {
@@ -191,7 +192,7 @@ func checkDuration(s string) error {
 }
 
 func durationValue(v []string) time.Duration {
-	d, _ := time.ParseDuration(lastValue(v)) // checkDuration has been here
+	d, _ := time.ParseDuration(lastValue(v)) // checkDuration has checked it
 	return d
 }
 

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// hostLine is the known_hosts line for a host's key, or "" if its name cannot
-// stand in one: it would be read as something else.
+// hostLine returns the known_hosts line for a host's key, or "" if the name cannot be in one
+// because it would be parsed as something else.
 func hostLine(host string, key ssh.PublicKey) string {
 	if !plainName(host) {
 		return ""
@@ -27,9 +27,8 @@ func keyText(key ssh.PublicKey) string {
 	return key.Type() + " " + base64.StdEncoding.EncodeToString(key.Marshal())
 }
 
-// plainName reports whether a name stands for itself on a known_hosts line. A
-// space or line feed in it would begin another field or line (golang/go#81537), a * would vouch
-// for other hosts.
+// plainName reports whether a name matches only itself on a known_hosts line. A space or line feed
+// in it would begin another field or line (golang/go#81537), and a * would match other hosts.
 func plainName(host string) bool {
 	for _, r := range host {
 		if !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(".-_:[]%", r) {
@@ -39,9 +38,8 @@ func plainName(host string) bool {
 	return host != ""
 }
 
-// appendHost adds a line to a known_hosts file, which is made if need be. One
-// write, at the end of the file wherever that is by then, so that programs that
-// do the same at the same time do not mix their lines.
+// appendHost appends a line to a known_hosts file, and creates the file if it is missing. It makes
+// one write in append mode, so programs that append at the same time do not mix their lines.
 func appendHost(file, host string, key ssh.PublicKey) error {
 	line := hostLine(host, key)
 	if line == "" {
@@ -59,7 +57,7 @@ func appendHost(file, host string, key ssh.PublicKey) error {
 	}
 	line += "\n"
 	if len(data) > 0 && data[len(data)-1] != '\n' {
-		line = "\n" + line // or it would become part of the last one
+		line = "\n" + line // otherwise it would become part of the last line
 	}
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
@@ -69,9 +67,8 @@ func appendHost(file, host string, key ssh.PublicKey) error {
 	return errors.Join(err, f.Close())
 }
 
-// hashesNames reports whether the file's owner has names hashed
-// (HashKnownHosts), which is ssh's to know from its configuration and ours from
-// what it wrote.
+// hashesNames reports whether the file has hashed names (HashKnownHosts). ssh knows that from its
+// configuration; this package sees only what ssh wrote.
 func hashesNames(data []byte) bool {
 	return bytes.HasPrefix(data, []byte("|1|")) || bytes.Contains(data, []byte("\n|1|"))
 }

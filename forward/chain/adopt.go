@@ -9,25 +9,24 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// An Adoption is how a chain is made of another process's.
+// An Adoption says how Adopt makes a chain from that of another process.
 type Adoption struct {
-	Hop string // the last hop of the chain there
+	Hop string // name of the last hop of that chain
 
-	// Join is called first, to ask to be let in. When it fails, so does Adopt.
+	// Join is called first, to ask the process to admit this one. Adopt returns its error.
 	Join func(ssh.Conn) error
 
-	// Attend takes in the global requests that the far side makes, until there are no
-	// more, and may end the chain before that by returning why it is lost.
+	// Attend handles the global requests of the far side until there are no more. It may end the
+	// chain before that by returning why it is lost.
 	Attend func(<-chan *ssh.Request) error
 }
 
-// Adopt makes a chain of conn, a connection within this machine to a process that has
-// one and passes on what is opened (forward/share). What it carries is the connection
-// protocol alone (RFC 4254), in the framing of OpenSSH's control socket in proxy mode
-// (PROTOCOL.mux): who is at the other end must be known before, and nothing is encrypted.
+// Adopt makes a chain of conn, a connection within this machine to a process that has a chain and
+// passes channels on (forward/share). conn carries the connection protocol alone (RFC 4254), in the
+// framing of OpenSSH's control socket in proxy mode (PROTOCOL.mux). Nothing is encrypted, so the
+// caller must know which process is at the other end.
 //
-// When ctx ends before the chain is there, its cause is returned. Conn is closed
-// unless Adopt succeeds.
+// If ctx ends before the chain exists, Adopt returns its cause. It closes conn unless it succeeds.
 func Adopt(ctx context.Context, conn net.Conn, how Adoption, opts Options) (*Chain, error) {
 	w := newMonitoredConn(conn)
 	w.endGreeting()
@@ -67,18 +66,18 @@ func Adopt(ctx context.Context, conn net.Conn, how Adoption, opts Options) (*Cha
 	return c, nil
 }
 
-// discardConn ends a connection that nobody attends to yet.
+// discardConn closes a connection that has no reader of its channels and requests yet.
 func discardConn(sc ssh.Conn, chans <-chan ssh.NewChannel, reqs <-chan *ssh.Request) {
 	_ = sc.Close()
 	ssh.DiscardRequests(reqs)
 	for range chans {
-		continue // there can be none: the far side opens no channels
+		continue // the far side opens no channels
 	}
 }
 
-// OpenChannel opens a channel on the last hop and hands it over as it is, for who passes
-// it on (forward/share). Its requests must be read. When the connection is lost, a
-// read from the channel ends in a *LostError, not in EOF. Errors as for DialContext.
+// OpenChannel opens a channel on the last hop and returns it as it is, for a caller that passes it
+// on (forward/share). The caller must read its requests. If the SSH connection is lost, a read from
+// the channel returns a *LostError, not EOF. Errors are as for DialContext.
 func (c *Chain) OpenChannel(ctx context.Context, kind string, payload []byte) (ssh.Channel, <-chan *ssh.Request, error) {
 	l := c.lastSSHConn()
 	ch, reqs, err := l.openChannel(ctx, kind, payload)
@@ -88,7 +87,7 @@ func (c *Chain) OpenChannel(ctx context.Context, kind string, payload []byte) (s
 	return carried{ch, l}, reqs, nil
 }
 
-// carried is a channel that tells the end of the connection from that of its data.
+// carried is a channel whose reads tell a lost connection from the end of the data.
 type carried struct {
 	ssh.Channel
 	sshConn *sshConn

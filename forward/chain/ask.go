@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// AskFunc puts a question to someone and returns whether they said yes. It must
-// come back when ctx ends. An error means that nobody could be asked.
+// AskFunc asks the user a question and reports whether the answer was yes. It must return when ctx
+// ends. An error means that no user could be asked.
 type AskFunc func(ctx context.Context, q Question) (bool, error)
 
-// Question is whether a key is an unknown host's. Its String is what ssh would
-// ask, and Answer understands what ssh would.
+// A Question asks whether a key belongs to an unknown host. String returns the text of ssh, and
+// Answer accepts the answers that ssh accepts.
 type Question struct {
-	Host        string   // as known_hosts names it
-	Remote      net.Addr // where it answers
+	Host        string   // in the form of known_hosts
+	Remote      net.Addr // its network address
 	KeyType     string   // "ED25519"
 	Fingerprint string   // "SHA256:…"
-	Known       []string // where the same key is known for other names: "file:line: names"
-	File        string   // where a yes is written; "": nowhere
-	Line        string   // and what
+	Known       []string // other names of the same key: "file:line: names"
+	File        string   // where a yes is written; "" if nowhere
+	Line        string   // the line to be written
 }
 
 func (q Question) String() string {
@@ -45,11 +45,11 @@ func (q Question) String() string {
 	return b.String()
 }
 
-// AskAgain is what to say after an answer that was not understood.
+// AskAgain is the prompt after an answer that was not understood.
 const AskAgain = "Please type 'yes', 'no' or the fingerprint: "
 
-// Answer reads an answer: yes, no, or the fingerprint, which is a yes. Another fingerprint than
-// the host's is not understood, nor is nothing.
+// Answer parses an answer: yes, no, or the fingerprint, which means yes. An empty answer or another
+// fingerprint is not understood.
 func (q Question) Answer(text string) (yes, understood bool) {
 	switch text = strings.TrimSpace(text); {
 	case strings.EqualFold(text, "no"):
@@ -60,16 +60,16 @@ func (q Question) Answer(text string) (yes, understood bool) {
 	return false, false
 }
 
-// A Challenge is what a hop asks the user. Its texts are the server's, made printable: no escape
-// sequence is in them.
+// A Challenge is a request of a hop to the user. Its texts come from the server and are made
+// printable, without escape sequences.
 type Challenge struct {
 	Hop, User         string
-	Name, Instruction string // may be empty, and have several lines
+	Name, Instruction string // may be empty or have several lines
 	Prompts           []Prompt
 }
 
 // A Prompt is one question of a Challenge.
 type Prompt struct {
 	Text string
-	Echo bool // the answer may be seen
+	Echo bool // the terminal may show the answer
 }

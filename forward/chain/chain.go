@@ -1,13 +1,16 @@
-// Package chain makes the way to a host behind other hosts: any number of
-// hops, one SSH connection per hop, each carried by the one before in a
-// direct-tcpip channel (RFC 4254 §7.2), as ssh's ProxyJump does it. The last
+// Package chain dials a host behind other hosts. Each hop has an SSH connection of its own, in a
+// direct-tcpip channel (RFC 4254, section 7.2) of the hop before, as with ssh's ProxyJump. The last
 // hop runs commands and opens connections.
 //
-// The rules it keeps: a hop is given complete, nothing is looked up in
-// configuration files; one key is offered to a hop, and only then its questions to the user are answered; the
-// host key of every hop is verified; everything can be cancelled at any moment
-// by its context; a link that has gone silent is noticed and ended, never
-// waited for. Whether to dial again is for the caller to decide.
+// The package follows these rules:
+//
+//   - A hop is complete: nothing is looked up in configuration files.
+//   - A hop sees one key. Only after it has accepted the key are its questions to the user
+//     answered.
+//   - The host key of every hop is verified.
+//   - A context cancels each operation at any moment.
+//   - A silent SSH connection is noticed and ended, and no call waits for it.
+//   - The caller decides whether to dial again.
 package chain
 
 import (
@@ -21,82 +24,81 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// A Hop is one host on the way. It is complete: nothing is looked up in files
-// when it is dialled.
+// A Hop is one host on the way. It is complete: nothing is looked up in files when it is dialled.
 type Hop struct {
-	Name string // as messages call it: "ela", "daint", "nid001001"
-	Addr string // host:port, dialled from the hop before (the first: from here)
+	Name string // for messages: "ela", "daint", "nid001001"
+	Addr string // host:port, dialled from the hop before, or from this machine for the first
 	User string
 
-	// Signer is the one key offered. A certificate signer offers the
-	// certificate alone, not the bare key as well.
+	// Signer is the one key that the hop sees. A certificate signer offers the certificate alone,
+	// not the bare key too.
 	Signer ssh.Signer
 
-	// HostKeys says how the host's key is verified. It must be set.
+	// HostKeys verifies the host's key. It must be set.
 	HostKeys HostKeys
 
-	// HostKeyAlias is the name under which the host's keys are known, if it is
-	// not that in Addr; as in ssh_config(5), it then has no port.
+	// HostKeyAlias, if set, replaces the name in Addr when the host's keys are looked up. As in
+	// ssh_config(5), it has no port.
 	HostKeyAlias string
 
-	// Carrier, if set, opens what the hop's connection runs over, in place of a
-	// connection to Addr. Its errors come wrapped in a *DialError; ctx has no hold on what it
+	// Carrier, if set, opens the transport of the hop's SSH connection, in place of a connection to
+	// Addr. Its errors are wrapped in a *DialError. ctx does not affect a connection that it has
 	// returned.
 	Carrier func(ctx context.Context) (net.Conn, error)
 }
 
-// Options are how a chain is dialled and kept. The zero value is good.
+// Options say how a chain is dialled and kept alive. The zero value selects the defaults.
 type Options struct {
-	// Timeout is how long one hop may take to be reached and to let us in, name
-	// resolution included. The time in which a person answers a question about
-	// a host key, or an agent asks before it signs, does not count. 0 means 30 s.
+	// Timeout is how long the dial of one hop may take, with name resolution and authentication. 0
+	// means 30 s. Time in which a person answers a question, or an agent asks before it signs, does
+	// not count.
 	Timeout time.Duration
 
-	// Keepalive is how long a link may be silent before the far side is asked
-	// for a sign of life; 0 means 10 s, and less than 0 never.
+	// Keepalive is how long an SSH connection may be silent before the chain sends a keepalive. 0
+	// means 10 s, and a negative value means never.
 	Keepalive time.Duration
 
-	// Tolerance is how long an answer to that may take before the link is
-	// given up for lost; 0 means 60 s.
+	// Tolerance is how long the answer to a keepalive may take before the chain ends as lost. 0
+	// means 60 s.
 	Tolerance time.Duration
 
-	// Silence, if set, is called with true when a hop has been silent for 15 s (by
-	// default) though it was asked, or has not answered at once after this machine had
-	// slept, and with false when it is heard of again. It must not block.
+	// Silence, if set, is called with true when a hop is silent: after 15 s by default, keepalive
+	// included, and after 1 s if this machine slept or the process was stopped. It is called with
+	// false when the hop has answered again. It must not block.
 	Silence func(hop string, silent bool)
 
-	// Redials, if set, reports whether a silence would make its receiver dial another chain now. Then the chain calls
-	// Silence as soon as the network was away and is back, and the first hop still does not answer. It must not block.
+	// Redials, if set, reports whether the receiver of a silence would dial another chain now. If
+	// so, the chain calls Silence as soon as the network was away and is back, and the first hop
+	// still does not answer. It must not block.
 	Redials func() bool
 
-	// Observe, if set, is called when a hop is about to be dialled, with false,
-	// and when it has let us in, with true. It must not block.
+	// Observe, if set, is called with false before a hop is dialled, and with true when the hop has
+	// accepted the login. It must not block.
 	Observe func(hop string, connected bool)
 
-	// RoundTrip, if set, is told how long a hop took to answer such a request, which nobody
-	// was kept from by a sleep of this machine, and which was no silence. It must not block.
+	// RoundTrip, if set, is called with the time that a hop took to answer a keepalive. Answers
+	// after a reported silence, or after a sleep of this machine, are left out. It must not block.
 	RoundTrip func(hop string, took time.Duration)
 
-	// Asking, if set, is called when a hop is kept waiting by a person, as far as can
-	// be seen: a question about its host key is not answered, or an agent has not
-	// signed, for 2 s. It must not block.
+	// Asking, if set, is called when a hop waits for a person: a question about its host key or for
+	// a second factor has no answer, or an agent has not signed, for 2 s. It must not block.
 	Asking func()
 
-	// Challenge, if set, asks the user what a hop wants to know after it has accepted the key: a
-	// second factor (keyboard-interactive, RFC 4256). It returns one answer for each prompt; its
-	// error ends the dial. The hop's clock stands still meanwhile. nil: no one can be asked, and only what
-	// has no prompts is answered.
+	// Challenge, if set, asks the user the hop's questions after the hop has accepted the key: a
+	// second factor (keyboard-interactive, RFC 4256). It returns one answer for each prompt. Its
+	// error ends the dial. The hop's timer is paused meanwhile. If Challenge is nil, only requests
+	// without prompts are answered.
 	Challenge func(ctx context.Context, c Challenge) ([]string, error)
 
-	// NetDial makes the connection to the first hop; nil is a net.Dialer, which
-	// tries IPv6 and IPv4 side by side (RFC 8305).
+	// NetDial opens the connection to the first hop. nil means a net.Dialer, which tries IPv6 and
+	// IPv4 in parallel (RFC 8305).
 	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	// Network is "tcp" (the default), "tcp4" or "tcp6": ssh_config's
-	// AddressFamily, for the first hop.
+	// Network is "tcp" (the default), "tcp4" or "tcp6", for the first hop: AddressFamily of
+	// ssh_config(5).
 	Network string
 
-	wall func() time.Time // the wall clock, which goes on while the machine sleeps; for tests
+	wall func() time.Time // the wall clock, which goes on while the machine sleeps; replaced in tests
 }
 
 func (o Options) withDefaults() Options {
@@ -133,32 +135,31 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// A Chain is a live way to its last hop. Its methods may be called by many
-// goroutines at once.
+// A Chain is a chain of SSH connections, one per hop. Its methods may be called by many goroutines
+// at once.
 type Chain struct {
 	opts   Options
-	parent *Chain // what carries the first link; nil: the network
+	parent *Chain // carries the first SSH connection; nil if the network does
 
 	done chan struct{} // closed once err is set
 	end  sync.Once
-	err  error // written before done is closed, read after
+	err  error // set before done is closed, read after
 
 	mu       sync.Mutex
-	sshConns []*sshConn // in order; owned, the parent's are not; grows while dialling
-	closing  bool       // no more links and tasks
+	sshConns []*sshConn // in order, without those of the parent; grows during the dial
+	closing  bool       // no further SSH connections and tasks
 	tasks    sync.WaitGroup
 
-	conns        atomic.Int64 // open, over the last link
-	userInvolved atomic.Bool  // a person may have been asked at the dial: for an answer, a touch of the key or a confirmation
+	conns        atomic.Int64 // open, over the last SSH connection
+	userInvolved atomic.Bool  // at the dial a person may have answered, touched a key or confirmed
 }
 
-// Dial reaches the hops in order and returns the chain that ends at the last.
-// When ctx ends, or a hop fails, everything that was opened is closed again.
-// Once Dial has returned, ctx has no hold on the chain.
+// Dial dials the hops in order and returns the chain that ends at the last one. If ctx ends or a
+// hop fails, Dial closes everything that it has opened. After Dial has returned, ctx does not
+// affect the chain.
 //
-// Errors: *DialError (a hop could not be reached or fell silent; it wraps an
-// *OpenError if the hop before refused), *HostKeyError, *AuthError, *SignError;
-// the cause of ctx if that ended.
+// Errors: *DialError if a hop could not be reached or fell silent (it wraps an *OpenError if the
+// hop before refused); *HostKeyError; *AuthError; *SignError; the cause of ctx if that ended.
 func Dial(ctx context.Context, hops []Hop, opts Options) (*Chain, error) {
 	if len(hops) == 0 {
 		return nil, errors.New("dial chain: no hops given")
@@ -166,12 +167,13 @@ func Dial(ctx context.Context, hops []Hop, opts Options) (*Chain, error) {
 	return dialHops(ctx, nil, hops, opts.withDefaults())
 }
 
-// Extend dials one more hop through the last of c and returns the longer
-// chain. Closing it leaves c open; when c ends, it ends too. Errors as for Dial.
+// Extend dials one more hop through the last one of c and returns the longer chain. Closing that
+// leaves c open; the end of c ends it. Errors are as for Dial.
 func (c *Chain) Extend(ctx context.Context, hop Hop) (*Chain, error) {
 	return dialHops(ctx, c, []Hop{hop}, c.opts)
 }
 
+// dialHops dials the hops through parent, or from this machine if parent is nil.
 func dialHops(ctx context.Context, parent *Chain, hops []Hop, opts Options) (*Chain, error) {
 	c := &Chain{opts: opts, parent: parent, done: make(chan struct{})}
 	for _, hop := range hops {
@@ -183,8 +185,8 @@ func dialHops(ctx context.Context, parent *Chain, hops []Hop, opts Options) (*Ch
 	return c, nil
 }
 
-// appendSSHConn adds a link to the chain and looks after it from now on. If the chain
-// has ended meanwhile, the link ends too.
+// appendSSHConn adds an SSH connection to the chain and watches it from now on. If the chain has
+// ended, appendSSHConn closes the connection.
 func (c *Chain) appendSSHConn(l *sshConn) {
 	c.mu.Lock()
 	outer := c.sshConns
@@ -200,7 +202,7 @@ func (c *Chain) appendSSHConn(l *sshConn) {
 	}
 }
 
-// lastSSHConn is the link that carries what comes next, or nil for the network.
+// lastSSHConn returns the SSH connection that carries the next hop, or nil for the network.
 func (c *Chain) lastSSHConn() *sshConn {
 	if c == nil {
 		return nil
@@ -213,15 +215,15 @@ func (c *Chain) lastSSHConn() *sshConn {
 	return c.parent.lastSSHConn()
 }
 
-// Conns is how many connections are open that DialContext and Start have made over the chain
-// itself; those of a longer one are not counted.
+// Conns returns how many connections of DialContext and Start are open over the chain itself. It
+// does not count those over longer chains.
 func (c *Chain) Conns() int { return int(c.conns.Load()) }
 
-// Done is closed when the chain has ended, for whatever reason.
+// Done returns a channel that is closed when the chain has ended.
 func (c *Chain) Done() <-chan struct{} { return c.done }
 
-// Err says why the chain has ended: nil while it lives, net.ErrClosed after
-// Close, a *LostError otherwise.
+// Err returns why the chain has ended: nil while it is open, net.ErrClosed after Close, and a
+// *LostError otherwise.
 func (c *Chain) Err() error {
 	select {
 	case <-c.done:
@@ -231,16 +233,15 @@ func (c *Chain) Err() error {
 	}
 }
 
-// Close ends the chain and all that it carries, and waits until nothing of it
-// is running. The chain that it extends stays open. It may be called more than
-// once, and does not wait for the far side.
+// Close ends the chain and all that it carries, and waits for its tasks. The chain that it extends
+// stays open. Close does not wait for the far side and may be called more than once.
 func (c *Chain) Close() error {
 	c.endChain(net.ErrClosed)
 	c.tasks.Wait()
 	return nil
 }
 
-// endChain ends the chain; the first reason given is the one that Err tells.
+// endChain ends the chain. Only the first reason is kept, for Err.
 func (c *Chain) endChain(reason error) {
 	c.end.Do(func() {
 		c.mu.Lock()
@@ -251,17 +252,16 @@ func (c *Chain) endChain(reason error) {
 		c.err = reason
 		close(c.done)
 
-		// The outermost transport first: it carries all the others, and closing
-		// it cannot block, whereas an inner one would first have to say goodbye
-		// through a connection that may be stuck.
+		// Close the outermost transport first. It carries all others, and its Close cannot block.
+		// An inner one would first send a disconnect through a connection that may block.
 		for _, l := range links {
 			_ = l.conn.Close()
 		}
 	})
 }
 
-// startTask runs f in a goroutine that Close waits for. It reports false, and runs
-// nothing, if the chain has ended.
+// startTask runs f in a goroutine that Close waits for. If the chain has ended, it returns false
+// and does not run f.
 func (c *Chain) startTask(f func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,34 +7,33 @@ import (
 	"github.com/alps-tunnel/cscs/internal/runclock"
 )
 
-// A pausableTimer calls expire when so much time has gone by while it was running. It
-// is stopped while a person thinks, and while this process does not run: the host is not to
-// blame for either.
+// A pausableTimer calls expire after it has run for a given time. It does not run while a person
+// answers and while this process is stopped, since the host causes neither.
 type pausableTimer struct {
 	mu           sync.Mutex
 	timer        *runclock.Timer
 	left         time.Duration
-	paused       int // how many hold it
+	paused       int // number of active pauses
 	over         bool
-	since        time.Time // when it was stopped
-	userInvolved bool      // it was stopped for longer than attention: a person may have been asked
+	since        time.Time // when the first active pause began
+	userInvolved bool      // a pause was longer than minUserTime, so a person may have been asked
 
-	onAsking func()      // called once it has stood still for pondering
-	askTimer *time.Timer // until then; nil: it runs
+	onAsking func()      // called after a pause of userPromptThreshold
+	askTimer *time.Timer // calls onAsking; nil before the first pause
 }
 
-// userPromptThreshold is what neither a list of known hosts nor a key takes to answer: after it,
-// a person is taken to be asked.
+// userPromptThreshold is longer than a known_hosts lookup or a signature takes. A longer pause
+// means that a person is being asked.
 const userPromptThreshold = 2 * time.Second
 
-// minUserTime is the time in which a person cannot answer a question, and a key is used that asks no one.
+// minUserTime is too short for a person to answer, and long enough for a key that asks no person.
 const minUserTime = 500 * time.Millisecond
 
 func startPausableTimer(d time.Duration, expire, asking func()) *pausableTimer {
 	return &pausableTimer{left: d, onAsking: asking, timer: runclock.AfterFunc(d, expire)}
 }
 
-// pause holds the clock until resume is called.
+// pause stops the timer until resume is called. Pauses may overlap.
 func (c *pausableTimer) pause() (resume func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -48,6 +47,7 @@ func (c *pausableTimer) pause() (resume func()) {
 	return sync.OnceFunc(c.resume)
 }
 
+// resume ends one pause. The last one restarts the timer.
 func (c *pausableTimer) resume() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -62,7 +62,7 @@ func (c *pausableTimer) resume() {
 	c.timer.Reset(max(c.left, time.Millisecond))
 }
 
-// ensureRemaining has the clock run for d from now on, if less is left.
+// ensureRemaining extends the remaining time to d if it is less.
 func (c *pausableTimer) ensureRemaining(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -76,7 +76,7 @@ func (c *pausableTimer) ensureRemaining(d time.Duration) {
 	c.left = max(c.left, d)
 }
 
-// stop ends the clock; expire is not called any more, unless it already is.
+// stop ends the timer. It does not wait for a call of expire in progress.
 func (c *pausableTimer) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -16,24 +16,23 @@ import (
 
 // A conn is a channel as a net.Conn.
 //
-// A Read or Write of a channel of x/crypto's ends when the far side, or the whole
-// connection, does, and nothing else ends it; on a dead link, that is never
-// soon. So both are called in goroutines of their own, and Close and deadlines
-// let go of them at once; they end with the channel. The price is a copy and
-// two switches for each 32 KiB, some 3 µs.
+// A Read or Write of an x/crypto channel ends only with the channel or the whole connection, and on
+// a dead connection not for a long time. So conn calls both in goroutines of its own, which end
+// with the channel. Close and deadlines return at once. The price is a copy and two switches per 32
+// KiB, about 3 µs.
 type conn struct {
 	sshConn *sshConn
 	ch      ssh.Channel
 	remote  net.Addr
 
 	once   sync.Once
-	closed chan struct{} // by Close
-	ended  chan struct{} // by the far side: the channel is no more
+	closed chan struct{} // closed by Close
+	ended  chan struct{} // closed when the channel has ended
 
 	readMu sync.Mutex // one Read at a time; guards rest
-	rest   []byte     // of the chunk last taken
+	rest   []byte     // unread part of the last chunk
 	more   chan struct{}
-	chunks chan []byte // from the reader; closed after rerr is set
+	chunks chan []byte // from readChannel; closed after rerr is set
 	rerr   error
 
 	writeMu sync.Mutex // one Write at a time
@@ -42,9 +41,11 @@ type conn struct {
 	readBy, writeBy deadline
 }
 
-// lingerTimeout is how long what was written before Close may take to be sent.
+// lingerTimeout is how long data written before Close may take to be sent.
 const lingerTimeout = 5 * time.Second
 
+// newConn returns the conn of an open channel and starts its tasks. The error is net.ErrClosed if
+// the chain has ended.
 func newConn(l *sshConn, ch ssh.Channel, reqs <-chan *ssh.Request, remote net.Addr) (net.Conn, error) {
 	c := &conn{
 		sshConn: l, ch: ch, remote: remote,
@@ -55,7 +56,7 @@ func newConn(l *sshConn, ch ssh.Channel, reqs <-chan *ssh.Request, remote net.Ad
 		out:    newCoalescingWriter(ch),
 	}
 	l.chain.conns.Add(1)
-	var ended atomic.Bool // what has come in may be read after the channel has ended
+	var ended atomic.Bool // either task has ended: after the channel's end, received data may still be read
 	leave := func() {
 		if ended.Swap(true) {
 			l.chain.conns.Add(-1)
@@ -71,8 +72,8 @@ func newConn(l *sshConn, ch ssh.Channel, reqs <-chan *ssh.Request, remote net.Ad
 	return c, nil
 }
 
-// answerRequests answers the requests that the far side makes on the channel: unread,
-// they would stop the whole connection. It ends with the channel.
+// answerRequests answers the far side's requests in the channel, until the channel ends. Unread,
+// they would block the whole SSH connection.
 func (c *conn) answerRequests(reqs <-chan *ssh.Request) {
 	var closing sync.WaitGroup
 	defer closing.Wait()
@@ -92,7 +93,7 @@ func (c *conn) answerRequests(reqs <-chan *ssh.Request) {
 	}
 }
 
-// hangUp closes the channel when what was written is sent, or cannot be.
+// hangUp closes the channel when everything written is sent, or cannot be sent.
 func (c *conn) hangUp() {
 	c.out.endInput()
 	patience := runclock.NewTimer(lingerTimeout)
@@ -103,11 +104,11 @@ func (c *conn) hangUp() {
 	case <-c.ended:
 	case <-c.sshConn.chain.done:
 	}
-	_ = c.ch.Close() // may have to wait for a transport that is stuck
+	_ = c.ch.Close() // may block on a transport that does not respond
 }
 
-// readChannel takes what comes in, a chunk at a time, and waits until it is read: also
-// after the far side has closed, but not after the chain has ended.
+// readChannel receives one chunk at a time and waits until Read has taken it. It continues after
+// the far side has closed the channel, but not after the chain has ended.
 func (c *conn) readChannel() {
 	defer close(c.chunks)
 	buf := make([]byte, 4<<10)
@@ -131,13 +132,13 @@ func (c *conn) readChannel() {
 				return
 			}
 			if n == len(buf) && n < maxPacket {
-				buf = make([]byte, maxPacket) // not an idle one
+				buf = make([]byte, maxPacket) // the small one is for idle channels
 			}
 		}
 		if err != nil {
 			if c.sshConn.isBroken() {
-				// To x/crypto the end of the connection is the end of every
-				// channel in it. It must not pass for the end of the data.
+				// To x/crypto the end of the connection is the end of every channel in it. It must
+				// not pass for the end of the data.
 				err = c.sshConn.lostErrorOr(c.sshConn.cutError())
 			}
 			c.rerr = err
@@ -178,15 +179,14 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// sendWritten sends what is written, and then says that there is no more. It ends
-// with the channel.
+// sendWritten sends what was written and then EOF. It ends with the channel.
 func (c *conn) sendWritten() {
 	c.out.run(c.ended)
 	_ = c.ch.CloseWrite()
 }
 
-// Write returns when p is on its way, not when it has arrived; a failure to
-// send it is told by a later call, as by a socket.
+// Write returns when p is queued, not when it has arrived. As with a socket, a later call returns
+// the error of a failed send.
 func (c *conn) Write(p []byte) (int, error) {
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
@@ -194,7 +194,7 @@ func (c *conn) Write(p []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	select {
-	case <-c.sshConn.chain.done: // the sender may not have noticed yet
+	case <-c.sshConn.chain.done: // sendWritten may not have noticed yet
 		return 0, c.sshConn.chain.err
 	default:
 	}
@@ -205,8 +205,8 @@ func (c *conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// writeError is what a Write says when the far side does not take any more:
-// x/crypto has io.EOF for it, which in a Write would puzzle.
+// writeError returns the error of a Write after the far side has stopped reading. x/crypto has
+// io.EOF, which is misleading for a Write.
 func (c *conn) writeError() error {
 	switch {
 	case c.isClosed():
@@ -217,15 +217,14 @@ func (c *conn) writeError() error {
 	return syscall.EPIPE
 }
 
-// CloseWrite sends EOF (RFC 4254 §5.3) after what was written; what the far side
-// sends is still read.
+// CloseWrite sends EOF (RFC 4254, section 5.3) after what was written. Read still works.
 func (c *conn) CloseWrite() error {
 	c.out.endInput()
 	return nil
 }
 
-// Close ends the channel in both directions and waits for nothing: what was
-// written before is sent in the background, what comes in is not read any more.
+// Close ends the channel in both directions and does not block. Data written before is sent in the
+// background. Data received later is discarded.
 func (c *conn) Close() error {
 	c.once.Do(func() { close(c.closed) })
 	return nil
@@ -251,19 +250,19 @@ func (c *conn) SetDeadline(t time.Time) error {
 func (c *conn) SetReadDeadline(t time.Time) error  { c.readBy.set(t); return nil }
 func (c *conn) SetWriteDeadline(t time.Time) error { c.writeBy.set(t); return nil }
 
-// A deadline is a channel that is closed when it has passed. The zero value
-// never passes.
+// A deadline is a channel that is closed when the deadline has passed. The zero value never passes.
 type deadline struct {
 	mu     sync.Mutex
 	timer  *time.Timer
 	passed chan struct{}
 }
 
+// set sets the deadline to t, and removes it if t is zero.
 func (d *deadline) set(t time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.timer != nil && !d.timer.Stop() {
-		<-d.passed // its timer has fired and is about to close it
+		<-d.passed // the timer has fired and is about to close it
 	}
 	d.timer = nil
 	if d.passed == nil || isClosed(d.passed) {

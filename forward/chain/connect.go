@@ -9,18 +9,18 @@ import (
 	"github.com/sourcegraph/conc"
 )
 
-// Another connection is tried beside those that have not been answered, once every
-// connectPause. A kernel sends a SYN that was lost again after 1, 3, 7, 15 s (RFC 6298, section
-// 5.5): when a network comes back, the next one may be many seconds away.
+// connectPause is the pause between connection attempts that run in parallel. The kernel repeats a
+// lost SYN after 1, 3, 7 and 15 s (RFC 6298, section 5.5). So when a network comes back, its next
+// attempt may be many seconds away.
 const connectPause = 500 * time.Millisecond
 
-// connectPatience is how long each of them may take, so that they do not add up: the kernel sends its SYN twice in
-// that time. The first one may take as long as the dial, for networks with longer round trips.
+// connectPatience is the timeout of each further attempt, so that they do not pile up. The kernel
+// sends its SYN twice in that time. The first attempt may take as long as the dial, for networks
+// with longer round trips.
 const connectPatience = 2 * time.Second
 
-// netDial is the default of Options.NetDial. TCP's own keepalive is a second line of
-// defence: ours asks the SSH server, this one also frees a socket whose chain was not
-// closed in order.
+// netDial is the default of Options.NetDial. TCP keepalive is a second line of defence: the SSH
+// keepalive asks the server, and TCP's also frees a socket whose chain was not closed in order.
 func netDial(ctx context.Context, network, addr string) (net.Conn, error) {
 	d := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 8,
@@ -32,8 +32,8 @@ func netDial(ctx context.Context, network, addr string) (net.Conn, error) {
 	return withQuickAck(conn), nil
 }
 
-// firstOf dials, and again beside that after each connectPause, until one has its answer: that is
-// the answer of all. All but the first are given up after connectPatience.
+// firstOf calls dial, and again in parallel after each connectPause, until one call has a result.
+// That is the result of firstOf. It cancels all but the first call after connectPatience.
 func firstOf(ctx context.Context, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
 	type answer struct {
 		conn net.Conn
@@ -71,7 +71,7 @@ func firstOf(ctx context.Context, dial func(context.Context) (net.Conn, error)) 
 			return a.conn, a.err
 		case <-again.C:
 			tries.Go(func() {
-				// Not a deadline: a net.Dialer that knows one may return before ctx ends.
+				// No deadline: a net.Dialer that sees one may return before ctx ends.
 				ctx, giveUp := context.WithCancelCause(ctx)
 				defer giveUp(nil)
 				defer time.AfterFunc(connectPatience, func() { giveUp(errNoAnswer) }).Stop()

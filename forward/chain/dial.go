@@ -11,14 +11,14 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// clientVersion is what servers log. Not x/crypto's own "SSH-2.0-Go", which
-// sites know from the bots that try passwords, and some block.
+// clientVersion is the version that servers log. Sites know x/crypto's own "SSH-2.0-Go" from bots
+// that try passwords, and some sites block it.
 const clientVersion = "SSH-2.0-cscs"
 
-// keyboardInteractive is the method's name (RFC 4256).
+// keyboardInteractive is the name of the authentication method (RFC 4256).
 const keyboardInteractive = "keyboard-interactive"
 
-// addHop dials hop through what the chain has so far and appends the link.
+// addHop dials hop through the chain so far and appends its SSH connection.
 func (c *Chain) addHop(ctx context.Context, hop Hop) error {
 	if hop.Signer == nil || hop.HostKeys == nil {
 		return fmt.Errorf("dial %s: no key to offer, or no way to verify the host", hop.Name)
@@ -27,8 +27,8 @@ func (c *Chain) addHop(ctx context.Context, hop Hop) error {
 	d := dialAttempt{chain: c, hop: hop}
 	l, err := d.dialHop(ctx)
 	if err != nil && d.waitedForUser && d.transport.hasFailed() && !d.isDeliberateEnd(err) && ctx.Err() == nil {
-		// The user was asked about the host key or for a second factor, and the server's time
-		// limit (sshd's LoginGraceTime) ended meanwhile.
+		// The user was asked about the host key or for a second factor, and the server's time limit
+		// (sshd's LoginGraceTime) expired meanwhile. Dial once more.
 		d = dialAttempt{chain: c, hop: hop}
 		l, err = d.dialHop(ctx)
 	}
@@ -40,13 +40,13 @@ func (c *Chain) addHop(ctx context.Context, hop Hop) error {
 	return nil
 }
 
-// isDeliberateEnd reports whether the hop, or the user, has ended the attempt on purpose.
+// isDeliberateEnd reports whether the hop or the user ended the attempt on purpose.
 func (d *dialAttempt) isDeliberateEnd(err error) bool {
 	var refused *AuthError
 	return d.unanswered != nil || errors.As(err, &refused) && refused.Disconnect != ""
 }
 
-// dialAttempt is one attempt at one hop, and what is learnt on the way.
+// A dialAttempt is one attempt to dial a hop, and what it has found out.
 type dialAttempt struct {
 	chain *Chain
 	hop   Hop
@@ -55,20 +55,22 @@ type dialAttempt struct {
 	offer     *offeredKey
 	transport *monitoredConn
 
-	verified      ssh.PublicKey // the host key, once it was accepted
-	waitedForUser bool          // and that, or a second factor, took as long as a person takes
-	hostKey       error         // or it was not
+	verified      ssh.PublicKey // the accepted host key
+	waitedForUser bool          // the host key or a second factor took as long as a person takes
+	hostKey       error         // why the host key was not accepted
 
 	banner   strings.Builder
 	methods  []string
 	partial  bool
-	attempts int // authentication attempts answered, "none" included
+	attempts int // answered authentication attempts, with "none"
 
 	asked      int   // how often the user was asked for a second factor
-	answered   bool  // and answered
-	unanswered error // or why not
+	answered   bool  // the user has answered
+	unanswered error // why the user did not answer
 }
 
+// dialHop opens the transport, runs the SSH handshake in it and authenticates, within
+// Options.Timeout.
 func (d *dialAttempt) dialHop(ctx context.Context) (*sshConn, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -84,12 +86,12 @@ func (d *dialAttempt) dialHop(ctx context.Context) (*sshConn, error) {
 	d.transport.overNetwork = overNetwork
 	d.offer = &offeredKey{Signer: d.hop.Signer, ctx: ctx, timer: d.timer}
 
-	// A connection in a channel knows no deadlines, and x/crypto's handshake no
-	// context: closing what is below is what ends it.
+	// A channel has no deadlines, and x/crypto's handshake has no context. Closing the transport
+	// ends the handshake.
 	stop := context.AfterFunc(ctx, func() { _ = d.transport.Close() })
 	sc, chans, reqs, err := ssh.NewClientConn(d.transport, d.hop.Addr, d.clientConfig(ctx))
 	if !stop() && err == nil {
-		// Too late by a hair: the connection is being closed already.
+		// ctx ended at the last moment: the transport is already being closed.
 		_ = sc.Close()
 		err = context.Cause(ctx)
 		go ssh.DiscardRequests(reqs)
@@ -104,7 +106,7 @@ func (d *dialAttempt) dialHop(ctx context.Context) (*sshConn, error) {
 	return newSSHConn(d.chain, d.hop.Name, d.transport, ssh.NewClient(sc, chans, reqs)), nil
 }
 
-// openTransport opens what the hop's SSH connection runs over.
+// openTransport opens the transport of the hop's SSH connection.
 func (d *dialAttempt) openTransport(ctx context.Context) (net.Conn, error) {
 	if d.hop.Carrier != nil {
 		return d.hop.Carrier(ctx)
@@ -115,6 +117,8 @@ func (d *dialAttempt) openTransport(ctx context.Context) (net.Conn, error) {
 	return d.chain.opts.NetDial(ctx, d.chain.opts.Network, d.hop.Addr)
 }
 
+// clientConfig returns the configuration of x/crypto for the hop. Its callbacks record in d what
+// the hop shows.
 func (d *dialAttempt) clientConfig(ctx context.Context) *ssh.ClientConfig {
 	algorithms := d.hop.HostKeys.Algorithms(d.hop.hostName())
 	if algorithms == nil {
@@ -126,7 +130,7 @@ func (d *dialAttempt) clientConfig(ctx context.Context) *ssh.ClientConfig {
 		Auth:              []ssh.AuthMethod{ssh.PublicKeys(d.offer)},
 		HostKeyAlgorithms: algorithms,
 		HostKeyCallback: func(_ string, remote net.Addr, key ssh.PublicKey) error {
-			if d.verified != nil { // the keys are exchanged anew (RFC 4253 §9)
+			if d.verified != nil { // keys are exchanged again (RFC 4253, section 9)
 				return sameAgain(d.hop, d.verified, key)
 			}
 			if d.hostKey = d.checkHostKey(ctx, remote, key); d.hostKey == nil {
@@ -144,11 +148,11 @@ func (d *dialAttempt) clientConfig(ctx context.Context) *ssh.ClientConfig {
 	}
 }
 
-// automaticAnswerTime is how long an answer takes that no person has to give.
+// automaticAnswerTime is the longest that an answer without a person takes.
 const automaticAnswerTime = 5 * time.Second
 
-// checkHostKey asks the hop's HostKeys with the clock stopped, for a person may be
-// asked, and comes back when ctx ends even if they do not.
+// checkHostKey calls the hop's HostKeys with the timer paused, since that may ask a person. It
+// returns when ctx ends, even if HostKeys does not.
 func (d *dialAttempt) checkHostKey(ctx context.Context, remote net.Addr, key ssh.PublicKey) error {
 	defer d.timer.pause()()
 	began := time.Now()
@@ -164,8 +168,7 @@ func (d *dialAttempt) checkHostKey(ctx context.Context, remote net.Addr, key ssh
 	}
 }
 
-// sameAgain refuses a host that changes its key while we are connected to it, as
-// ssh does.
+// sameAgain refuses a host that changes its key during the connection, as ssh does.
 func sameAgain(hop Hop, before, now ssh.PublicKey) error {
 	if sameKey(before, now) {
 		return nil
@@ -177,7 +180,7 @@ func sameAgain(hop Hop, before, now ssh.PublicKey) error {
 	}
 }
 
-// explainError turns what went wrong into the error that says it best.
+// explainError converts err, from the given phase, to the most specific error type.
 func (d *dialAttempt) explainError(ctx context.Context, phase string, err error) error {
 	if ctx.Err() != nil {
 		cause := context.Cause(ctx)
@@ -225,8 +228,8 @@ func (d *dialAttempt) explainError(ctx context.Context, phase string, err error)
 	return &DialError{Hop: d.hop.Name, Addr: d.hop.Addr, Phase: phase, Said: d.transport.nonSSHGreeting(), Err: err}
 }
 
-// isRefusal reports whether the hop has turned us away, as against having gone
-// away or never having answered.
+// isRefusal reports whether the hop refused the login, as opposed to a hop that broke off or never
+// answered.
 func (d *dialAttempt) isRefusal(ctx context.Context, err error) bool {
 	switch {
 	case d.verified == nil || ctx.Err() != nil:
@@ -234,10 +237,10 @@ func (d *dialAttempt) isRefusal(ctx context.Context, err error) bool {
 	case disconnectMessage(err) != "":
 		return true
 	case errors.As(err, new(*LostError)):
-		return false // what carries it broke
+		return false // the hop that carries it broke
 	case d.offer.asked.Load():
-		// It took the key, and then hung up: the account is refused (PAM),
-		// which OpenSSH says in a banner at most.
+		// The hop accepted the key and then hung up: it refuses the account (PAM). OpenSSH says so
+		// in a banner at most.
 		return true
 	}
 	return d.attempts > 0 && !d.transport.hasFailed()

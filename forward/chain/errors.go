@@ -11,22 +11,21 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// Phases of reaching a hop, in order, as DialError names them.
+// Phases of a dial, in order, for DialError.
 const (
 	PhaseConnect      = "connect"      // name resolution and TCP, or the channel of the hop before
 	PhaseHandshake    = "handshake"    // version and key exchange (RFC 4253)
 	PhaseAuthenticate = "authenticate" // after the host key was verified (RFC 4252)
 )
 
-// DialError says that a hop could not be reached, or that it did not speak SSH
-// to the end of the handshake.
+// DialError means that a hop could not be reached, or that the SSH handshake did not succeed.
 type DialError struct {
 	Hop   string
 	Addr  string
 	Phase string // PhaseConnect, …
 
-	// Said is what the host sent in place of an SSH greeting, made printable:
-	// "Not allowed at this time", "Exceeded MaxStartups", a page of HTML.
+	// Said is what the host sent in place of an SSH version, made printable: "Not allowed at this
+	// time", "Exceeded MaxStartups", a page of HTML.
 	Said string
 
 	Err error
@@ -41,55 +40,53 @@ func (e *DialError) Error() string {
 
 func (e *DialError) Unwrap() error { return e.Err }
 
-// Timeout reports whether the hop was given up because it took too long.
+// Timeout reports whether the dial took too long.
 func (e *DialError) Timeout() bool {
 	var t interface{ Timeout() bool }
 	return errors.As(e.Err, &t) && t.Timeout()
 }
 
-// timeoutError is the cause of a context that the clock of one hop has ended.
+// timeoutError is the cause of a context that a hop's timer has ended.
 type timeoutError struct{ after time.Duration }
 
 func (e *timeoutError) Error() string { return fmt.Sprintf("no answer within %v", e.after) }
 func (e *timeoutError) Timeout() bool { return true }
 
-// KeyError says that there is no key that could be shown: nobody was dialled. It is for
-// those who find the keys for a chain, which is given complete ones.
+// KeyError means that there is no key to offer; no host was contacted. It is for callers that look
+// for the keys of a chain. Package chain does not return it.
 type KeyError struct{ Err error }
 
 func (e *KeyError) Error() string { return e.Err.Error() }
 func (e *KeyError) Unwrap() error { return e.Err }
 
-// AuthError says that a hop was reached, is the right one, and does not let us
-// in.
+// AuthError means that a hop was reached, has the right host key, and refuses the login.
 type AuthError struct {
 	Hop  string
 	User string
 
-	// Offered names the key that was shown: its type, its SHA256 fingerprint
-	// and, for a certificate, its identity and serial number.
+	// Offered names the key that was offered: its type, its SHA256 fingerprint and, for a
+	// certificate, its identity and serial number.
 	Offered string
 
-	// Principals are the users that the certificate is for, if one was shown.
+	// Principals are the users that the offered certificate is for, if it was one.
 	Principals []string
 
-	// InTime is whether a certificate was shown that is valid now, by this machine's clock.
+	// InTime is true if a certificate was offered that is valid now, by this machine's clock.
 	InTime bool
 
-	// Accepted is whether the server took the key and refused all the same, as
-	// it does when the account, and not the key, is the trouble (PAM), or when
-	// it wants something more (Partial).
-	// Answered is whether the hop's own questions (Options.Challenge) were answered, too.
+	// Accepted is true if the server accepted the key and refused the login all the same: because
+	// of the account (PAM), or because it requires another factor (Partial). Answered is true if
+	// the user also answered the hop's questions (Options.Challenge).
 	Accepted bool
 	Partial  bool
 	Answered bool
 
-	// Methods are the ways in that the server named last (RFC 4252 §5.1).
+	// Methods are the authentication methods that the server named last (RFC 4252, section 5.1).
 	Methods []string
 
-	// Banner is what the server had to say, and Disconnect the reason it gave
-	// when it hung up; either may be empty. pam_slurm_adopt's "you have no
-	// active jobs on this node" arrives as a banner.
+	// Banner is the text of the server's banners, and Disconnect the reason with which it hung up.
+	// Either may be empty. "You have no active jobs on this node" of pam_slurm_adopt arrives as a
+	// banner.
 	Banner     string
 	Disconnect string
 
@@ -124,8 +121,7 @@ func (e *AuthError) NeedsAnswer() bool {
 	return e.Partial && slices.Contains(e.Methods, keyboardInteractive)
 }
 
-// SignError says that the hop would have the key, but that whoever holds it, an
-// agent mostly, would not sign.
+// SignError means that the hop accepts the key, but that its holder, mostly an agent, did not sign.
 type SignError struct {
 	Hop     string
 	Offered string // as in AuthError
@@ -138,42 +134,42 @@ func (e *SignError) Error() string {
 
 func (e *SignError) Unwrap() error { return e.Err }
 
-// A HostKeyKind is why a host key was not accepted.
+// A HostKeyKind says why a host key was refused.
 type HostKeyKind string
 
 const (
-	HostKeyUnknown  HostKeyKind = "unknown"     // no entry for the host, and nobody to ask
-	HostKeyDeclined HostKeyKind = "declined"    // asked, and answered no
+	HostKeyUnknown  HostKeyKind = "unknown"     // no entry for the host, and no user to ask
+	HostKeyDeclined HostKeyKind = "declined"    // the user answered no
 	HostKeyChanged  HostKeyKind = "changed"     // the host is known by another key
 	HostKeyRevoked  HostKeyKind = "revoked"     // the key, or the authority that signed it, is marked @revoked
 	HostKeyBadCert  HostKeyKind = "certificate" // signed by a known authority, but expired, for another host, …
 )
 
-// HostKeyError says that a host's key was not accepted.
+// HostKeyError means that a host's key was refused.
 type HostKeyError struct {
 	Hop  string
-	Host string // as known_hosts names it: "ela.cscs.ch", "[localhost]:2222"
+	Host string // in the form of known_hosts: "ela.cscs.ch", "[localhost]:2222"
 	Kind HostKeyKind
 
-	KeyType     string // "ED25519", as ssh says it
-	Fingerprint string // "SHA256:…" of the key that was shown
+	KeyType     string // in the form of ssh: "ED25519"
+	Fingerprint string // of the key that the host showed: "SHA256:…"
 
-	// Line is, for an unknown key, the line that would make it known, and File
-	// the known_hosts file in which it belongs. For a changed or revoked one,
-	// File and LineNumber (from 1) are where the entry is that speaks against it.
+	// Line is, for an unknown key, the line that would make it known, and File is the known_hosts
+	// file for that line. For a changed or revoked key, File and LineNumber (from 1) locate the
+	// entry that contradicts it.
 	Line       string
 	File       string
 	LineNumber int
 
-	// Unread is, for an unknown key, the first of the files that might know it and could not be
-	// read; nil if all could.
+	// Unread is, for an unknown key, the first known_hosts file that could not be read; nil if all
+	// could.
 	Unread *PassedOverError
 
-	// Fix is the command that forgets the old entry, for a changed key; to be
-	// given only once the change is known to be genuine.
+	// Fix is, for a changed key, the command that removes the old entry. The user must not run it
+	// before the change is known to be genuine.
 	Fix string
 
-	Reason string // in words, for HostKeyBadCert and wherever there is more to say
+	Reason string // in words, for HostKeyBadCert and where more is known
 }
 
 func (e *HostKeyError) Error() string {
@@ -210,14 +206,14 @@ func (e *HostKeyError) refusalText() string {
 	return string(e.Kind)
 }
 
-// OpenError says that a hop refused to open the way to Addr: a host and port,
-// the path of a socket, or "session" for a command. It wraps an
-// *ssh.OpenChannelError, whose Reason is RFC 4254 §5.1's.
+// OpenError means that a hop refused to open a channel to Addr: a host and port, the path of a
+// socket, or "session" for a command. It wraps an *ssh.OpenChannelError, whose Reason is that of
+// RFC 4254, section 5.1.
 type OpenError struct {
 	Hop     string
 	Addr    string
 	Reason  string // "administratively prohibited", "connect failed", …
-	Message string // in the server's words
+	Message string // of the server
 	Err     error
 }
 
@@ -230,23 +226,23 @@ func (e *OpenError) Error() string {
 
 func (e *OpenError) Unwrap() error { return e.Err }
 
-// Prohibited reports whether the hop connects nobody to Addr, or not us.
+// Prohibited reports whether the hop forbids connections to Addr, for every user or for this one.
 func (e *OpenError) Prohibited() bool {
 	var refused *ssh.OpenChannelError
 	return errors.As(e.Err, &refused) && refused.Reason == ssh.Prohibited
 }
 
-// Refused reports whether the host at Addr has answered, and nothing listens there. The
-// protocol has no number for that: sshd sends what its system says (strerror(3)).
+// Refused reports whether the host at Addr answered that nothing listens there. The protocol has no
+// code for that. sshd sends the text of its system (strerror(3)).
 func (e *OpenError) Refused() bool {
 	return strings.HasSuffix(strings.ToLower(e.Message), "connection refused")
 }
 
-// LostError says that a chain that stood has fallen, and at which hop. It never
-// wraps io.EOF: a Read may return it.
+// LostError means that an established chain has ended, and names the hop that broke. It never wraps
+// io.EOF, since a Read may return it.
 type LostError struct {
 	Hop     string
-	Silence time.Duration // how long nothing was heard, if that is why it was given up
+	Silence time.Duration // how long nothing was received, if that is why the chain ended
 	Err     error
 }
 
@@ -259,15 +255,14 @@ func (e *LostError) Error() string {
 
 func (e *LostError) Unwrap() error { return e.Err }
 
-// lastLine is the last line of a message of the server's, which is the one that
-// says why: what comes before is often the legal notice of the site.
+// lastLine returns the last line of a server's message, which has the reason. The lines before are
+// often the site's legal notice.
 func lastLine(s string) string {
 	return strings.TrimSpace(s[strings.LastIndexByte(s, '\n')+1:])
 }
 
-// disconnectMessage is the text of an SSH_MSG_DISCONNECT (RFC 4253 §11.1) in
-// err. x/crypto's type for it is not exported, so its text is matched, here and
-// nowhere else.
+// disconnectMessage returns the text of an SSH_MSG_DISCONNECT (RFC 4253, section 11.1) in err. The
+// type of x/crypto is not exported, so this function alone matches its text.
 func disconnectMessage(err error) string {
 	if err == nil {
 		return ""
@@ -284,8 +279,8 @@ func disconnectMessage(err error) string {
 	return sanitizeText(msg)
 }
 
-// sanitizeText makes text of a server's fit for a line on a terminal: control
-// characters, which could move the cursor or worse, become spaces.
+// sanitizeText makes a server's text printable on a terminal. Control characters, which could move
+// the cursor or worse, become spaces.
 func sanitizeText(s string) string {
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		switch r {

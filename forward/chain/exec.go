@@ -11,22 +11,22 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// Exec runs command in the login shell of the last hop (RFC 4254 §6.5) and
-// returns when it has ended and all its output is written, or when ctx has ended. A nil stdin is
-// empty; a nil stdout or stderr is thrown away. The end of stdin is passed on;
-// the command's stdout and stderr each have a goroutine that writes them.
+// Exec runs command in the login shell of the last hop (RFC 4254, section 6.5). It returns when the
+// command has ended and all its output is written, or when ctx ends. A nil stdin is empty; a nil
+// stdout or stderr is discarded. The end of stdin is passed on. stdout and stderr are each written
+// by a goroutine of their own.
 //
-// A command that ends before its stdin does leaves a Read of stdin waiting,
-// since nothing can interrupt that; it is let go, and what it reads is lost. Whoever
-// gives a stdin that may block (a pipe, a terminal) should close it after Exec.
+// If a command ends before its stdin, a Read of stdin may still block, since nothing can interrupt
+// it. Exec does not wait for that Read, and what it returns is lost. A caller whose stdin may block
+// (a pipe, a terminal) should close it after Exec.
 //
-// When ctx ends the channel is closed, which a command feels as the end of its
-// stdin and as SIGPIPE, and sshd as the order to hang up; the cause of ctx is
-// returned at once. After that nothing more is written to stdout and stderr.
+// When ctx ends, Exec closes the channel and returns the cause of ctx at once. The command sees the
+// end of its stdin and SIGPIPE, and sshd hangs up. After that, nothing more is written to stdout
+// and stderr.
 //
-// Errors: *ssh.ExitError with the command's status or signal;
-// *ssh.ExitMissingError if it ended and the server did not say how; *OpenError
-// if the hop runs no commands; *LostError if the connection broke.
+// Errors: *ssh.ExitError with the command's status or signal; *ssh.ExitMissingError if the server
+// did not report how the command ended; *OpenError if the hop runs no commands; *LostError if the
+// SSH connection broke.
 func (c *Chain) Exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
 	l := c.lastSSHConn()
 	out, errOut := newGatedWriter(stdout), newGatedWriter(stderr)
@@ -43,8 +43,8 @@ func (c *Chain) Exec(ctx context.Context, command string, stdin io.Reader, stdou
 		return fmt.Errorf("run command on %s: %w", l.hop, err)
 	}
 
-	// Neither is a task of the chain's, whose Close would wait for it: they may
-	// be held by a stdin that has nothing to say, or an output that nobody takes.
+	// Neither goroutine is a task of the chain, whose Close would wait for it: a stdin without data
+	// or an output without a reader may block it.
 	ended := make(chan error, 1)
 	go func() {
 		defer sess.Close()
@@ -59,11 +59,11 @@ func (c *Chain) Exec(ctx context.Context, command string, stdin io.Reader, stdou
 	case err := <-ended:
 		return l.execError(err)
 	case <-ctx.Done():
-		// Closing may wait for a transport that is stuck.
+		// Close may block on a transport that does not respond.
 		l.chain.startTask(func() { _ = sess.Close() })
 		return context.Cause(ctx)
 	case <-l.chain.done:
-		// The end may be on its way, behind the last of the output.
+		// The command's end may still arrive, behind the last of the output.
 		select {
 		case err := <-ended:
 			return l.execError(err)
@@ -75,21 +75,22 @@ func (c *Chain) Exec(ctx context.Context, command string, stdin io.Reader, stdou
 	}
 }
 
-// outputGrace is how long an output may take to swallow what came last.
+// outputGrace is how long an output may take to accept the last data.
 const outputGrace = 250 * time.Millisecond
 
-// openSession opens a session, or gives up when ctx ends; NewSession can wait for
-// good on a dead link (golang/go#26643).
+// openSession opens a session, or returns when ctx ends. NewSession alone can block forever on a
+// dead connection (golang/go#26643).
 func (l *sshConn) openSession(ctx context.Context) (*ssh.Session, error) {
 	ch, reqs, err := l.openChannel(ctx, "session", nil)
 	if err != nil {
 		return nil, err
 	}
-	// x/crypto makes sessions only from clients, and only they can make an
-	// *ssh.ExitError: so it is given a client that has this one channel.
+	// x/crypto makes sessions only from clients, and only sessions return an *ssh.ExitError. So it
+	// gets a client with this one channel.
 	return (&ssh.Client{Conn: oneChannel{l.client.Conn, ch, reqs}}).NewSession()
 }
 
+// A oneChannel is an ssh.Conn whose OpenChannel returns a channel that is already open.
 type oneChannel struct {
 	ssh.Conn
 	ch   ssh.Channel
@@ -102,13 +103,13 @@ func (o oneChannel) OpenChannel(string, []byte) (ssh.Channel, <-chan *ssh.Reques
 
 func copyStdin(input io.WriteCloser, stdin io.Reader) {
 	if stdin != nil {
-		_, _ = io.Copy(input, stdin) // a command need not read all of its input
+		_, _ = io.Copy(input, stdin) // a command need not read all its input
 	}
 	_ = input.Close()
 }
 
-// execError tells a lost connection, which ends a session without a status,
-// from a command that ended so.
+// execError returns the error of Exec. A session without an exit status may have ended with a lost
+// connection or by itself.
 func (l *sshConn) execError(err error) error {
 	var status *ssh.ExitError
 	if err == nil || errors.As(err, &status) {
@@ -123,7 +124,7 @@ func (l *sshConn) execError(err error) error {
 // A gatedWriter passes writes on until it is closed.
 type gatedWriter struct {
 	w    io.Writer
-	hold chan struct{} // holds one token while a write is in progress
+	hold chan struct{} // holds a token during a write
 	shut atomic.Bool
 }
 
@@ -143,8 +144,8 @@ func (g *gatedWriter) Write(p []byte) (int, error) {
 	return g.w.Write(p)
 }
 
-// close waits for a write in progress, but not for ever: it may be in a pipe
-// that nobody reads any more, because the reader waits for Exec.
+// close waits for a write in progress, for at most outputGrace. The write may block in a pipe that
+// has no reader any more, because the reader waits for Exec.
 func (g *gatedWriter) close() {
 	g.shut.Store(true)
 	timer := time.NewTimer(outputGrace)

@@ -9,19 +9,19 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// maxAnswers is how often a hop's questions are answered, as by ssh (ssh_config(5),
+// maxAnswers is how often a hop's questions are answered, as in ssh (ssh_config(5),
 // NumberOfPasswordPrompts).
 const maxAnswers = 3
 
-// answerTime is how long a hop may take to judge an answer: it may wait for the user's telephone. It is sshd's
-// own limit (sshd_config(5), LoginGraceTime).
+// answerTime is how long a hop may take to judge an answer, since it may wait for the user's
+// telephone. It is sshd's own limit (sshd_config(5), LoginGraceTime).
 const answerTime = 2 * time.Minute
 
-// errNoTerminal is why a prompt has no answer.
+// errNoTerminal is the error of a prompt that no person can answer.
 var errNoTerminal = errors.New("no one can be asked for a second factor")
 
-// chooseAuthMethod is an ssh.ClientAuthCallback. The key is offered first; only a hop that has accepted it gets
-// answers from the user: another one would be told a password in place of a key.
+// chooseAuthMethod implements ssh.ClientAuthCallback. The key is offered first. Only a hop that has
+// accepted it gets answers of the user. Another hop would get a password in place of a key.
 func (d *dialAttempt) chooseAuthMethod(ctx context.Context, auth *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 	d.attempts++
 	d.methods, d.partial = auth.AllowedMethods, len(auth.PartialSuccessMethods) > 0
@@ -38,8 +38,8 @@ func (d *dialAttempt) chooseAuthMethod(ctx context.Context, auth *ssh.ClientAuth
 	}), nil
 }
 
-// answerPrompts has the user answer, with the clock stopped. A request without prompts (RFC 4256, section 3.2) needs
-// no user here: the hop may have sent it to a telephone.
+// answerPrompts calls Options.Challenge with the timer paused. A request without prompts (RFC 4256,
+// section 3.2) needs no user: the hop may have asked the user's telephone.
 func (d *dialAttempt) answerPrompts(ctx context.Context, name, instruction string, prompts []string, echo []bool) ([]string, error) {
 	defer d.timer.ensureRemaining(answerTime)
 	if d.chain.opts.Challenge == nil {

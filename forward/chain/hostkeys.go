@@ -10,19 +10,19 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// HostKeys says which key a host may show.
+// HostKeys decides which keys a host may show.
 type HostKeys interface {
-	// Algorithms are those to ask the host for, in order of preference; nil
-	// means the defaults. Host is as in known_hosts: "ela.cscs.ch", or
-	// "[ela.cscs.ch]:2222" when the port is not 22.
+	// Algorithms returns the host key algorithms to request, in order of preference; nil means the
+	// defaults. The form of host is that of known_hosts: "ela.cscs.ch", or "[ela.cscs.ch]:2222" if
+	// the port is not 22.
 	Algorithms(host string) []string
 
-	// Check returns nil if the key is the host's, and a *HostKeyError if not. It
-	// may take its time to ask someone, and ends with ctx.
+	// Check returns nil if the key is the host's, and a *HostKeyError if not. It may ask a person,
+	// and returns when ctx ends.
 	Check(ctx context.Context, host string, remote net.Addr, key ssh.PublicKey) error
 }
 
-// hostName is the name by which known_hosts knows a hop.
+// hostName returns the name of the hop in known_hosts.
 func (h Hop) hostName() string {
 	if h.HostKeyAlias != "" {
 		return strings.ToLower(h.HostKeyAlias)
@@ -38,8 +38,7 @@ func (h Hop) hostName() string {
 	return "[" + host + "]:" + port
 }
 
-// bareHost takes the port off again, for what does not know of ports: the
-// principals of certificates.
+// bareHost returns the name without the port, for the principals of certificates, which have none.
 func bareHost(name string) string {
 	if host, _, err := net.SplitHostPort(name); err == nil && strings.HasPrefix(name, "[") {
 		return host
@@ -47,9 +46,8 @@ func bareHost(name string) string {
 	return name
 }
 
-// The algorithms in OpenSSH's order of preference, in which Ed25519 is first,
-// so that an unknown host shows the key whose fingerprint sites publish.
-// x/crypto's own order has it last (golang/go#29286).
+// The algorithms in OpenSSH's order of preference. Ed25519 is first, so that an unknown host shows
+// the key whose fingerprint sites publish. x/crypto has it last (golang/go#29286).
 var (
 	plainAlgorithms = []string{
 		ssh.KeyAlgoED25519,
@@ -63,8 +61,7 @@ var (
 	}
 )
 
-// algorithmsOf are the algorithms with which a key of such a type can prove
-// itself. SHA-1 is not among them.
+// algorithmsOf returns the signature algorithms for a type of key, without SHA-1.
 func algorithmsOf(keyType string) []string {
 	if keyType == ssh.KeyAlgoRSA {
 		return []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
@@ -72,8 +69,8 @@ func algorithmsOf(keyType string) []string {
 	return []string{keyType}
 }
 
-// plainType is the type of the key in a certificate of type t, and t itself if
-// it is not one.
+// plainType returns the type of the key in a certificate of type t, or t if that is no certificate
+// type.
 func plainType(t string) string {
 	plain, isCert := strings.CutSuffix(t, "-cert-v01@openssh.com")
 	if !isCert {
@@ -85,7 +82,7 @@ func plainType(t string) string {
 	return plain
 }
 
-// typeName is a key's type as ssh says it.
+// typeName returns the name that ssh prints for a type of key.
 func typeName(t string) string {
 	switch t = plainType(t); {
 	case t == ssh.KeyAlgoED25519:
@@ -104,12 +101,11 @@ func typeName(t string) string {
 
 func sameKey(a, b ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), b.Marshal()) }
 
-// pinned is PinnedKeys.
+// pinned implements PinnedKeys.
 type pinned []ssh.PublicKey
 
-// PinnedKeys accepts exactly these keys, whatever the host is called, and asks
-// the host for their types alone. It is for hosts that told their keys by a way
-// that is itself trusted.
+// PinnedKeys accepts exactly these keys for any host name, and requests their types only. It is for
+// hosts whose keys arrived over a trusted connection.
 func PinnedKeys(keys ...ssh.PublicKey) HostKeys {
 	var p pinned
 	for _, key := range keys {
@@ -142,13 +138,13 @@ func (p pinned) Algorithms(string) []string {
 			}
 		}
 	}
-	return algorithms // nil if nothing is pinned: Check then accepts nothing
+	return algorithms // nil if no key is pinned; Check then refuses every key
 }
 
 // Check implements HostKeys.
 func (p pinned) Check(_ context.Context, host string, _ net.Addr, key ssh.PublicKey) error {
-	// No certificate is asked for; if one is shown all the same, what counts is
-	// the key in it, for that is what has signed the key exchange.
+	// Algorithms requests no certificate. If the host shows one all the same, the key in it counts,
+	// since that signed the key exchange.
 	if cert, ok := key.(*ssh.Certificate); ok {
 		key = cert.Key
 	}

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// KnownHostsError says that a known_hosts file cannot be used as it is.
+// KnownHostsError means that a known_hosts file cannot be used.
 type KnownHostsError struct {
 	File string
 	Line int // from 1
@@ -24,10 +24,10 @@ func (e *KnownHostsError) Error() string {
 
 func (e *KnownHostsError) Unwrap() error { return e.Err }
 
-// PassedOverError tells of what in the known_hosts files does not count.
+// PassedOverError names a known_hosts file or line that was ignored, and why.
 type PassedOverError struct {
 	File string
-	Line int // from 1; 0: all of it
+	Line int // from 1; 0 for the whole file
 	Err  error
 }
 
@@ -40,14 +40,14 @@ func (e *PassedOverError) Error() string {
 
 func (e *PassedOverError) Unwrap() error { return e.Err }
 
-// hostList is what known_hosts files say, in order.
+// A hostList is the content of known_hosts files, in order.
 type hostList struct {
 	entries []entry
 	revoked []revocation
 	passed  []*PassedOverError
 }
 
-// entry is one line that vouches for a key or an authority.
+// An entry is one line that names a valid key or authority.
 type entry struct {
 	authority bool // @cert-authority
 	hosts     matcher
@@ -56,14 +56,16 @@ type entry struct {
 	line      int // from 1
 }
 
-// revocation is one line that speaks against a key. The key may be of a type
-// that x/crypto does not know, for its bytes are enough.
+// A revocation is one @revoked line. x/crypto may not know the type of the key, since its bytes are
+// enough.
 type revocation struct {
 	blob []byte
 	file string
 	line int
 }
 
+// parseFile adds the lines of a file. It records bad lines in l.passed, but returns an error for a
+// bad @revoked line.
 func (l *hostList) parseFile(file string, data []byte) error {
 	for i, text := range bytes.Split(data, []byte{'\n'}) {
 		fields := bytes.Fields(text)
@@ -73,7 +75,7 @@ func (l *hostList) parseFile(file string, data []byte) error {
 		if string(fields[0]) == "@revoked" {
 			blobs, err := revokedKey(fields[1:])
 			if err != nil {
-				// Whoever wrote it wanted a key refused, and we do not know which.
+				// The user wanted to revoke a key, and it is not known which.
 				return &KnownHostsError{File: file, Line: i + 1, Err: fmt.Errorf("@revoked: %w", err)}
 			}
 			for _, b := range blobs {
@@ -92,6 +94,7 @@ func (l *hostList) parseFile(file string, data []byte) error {
 	return nil
 }
 
+// parseEntry parses a line that is neither empty nor a comment nor @revoked.
 func parseEntry(fields [][]byte) (e entry, err error) {
 	if fields[0][0] == '@' {
 		if string(fields[0]) != "@cert-authority" {
@@ -119,8 +122,8 @@ func parseEntry(fields [][]byte) (e entry, err error) {
 	return e, nil
 }
 
-// revokedKey returns the bytes of the key on a @revoked line; of a certificate,
-// also those of the key in it.
+// revokedKey returns the bytes of the key on a @revoked line, and for a certificate also those of
+// the key in it.
 func revokedKey(fields [][]byte) ([][]byte, error) {
 	if len(fields) < 3 {
 		return nil, errors.New("it has no host names, type and key")
@@ -136,7 +139,7 @@ func revokedKey(fields [][]byte) ([][]byte, error) {
 	return blobs, nil
 }
 
-// keyBlob decodes a key, which begins with its own type (RFC 4253 §6.6).
+// keyBlob decodes a key and checks that it begins with its type (RFC 4253, section 6.6).
 func keyBlob(keyType, encoded []byte) ([]byte, error) {
 	blob, err := base64.StdEncoding.DecodeString(string(encoded))
 	if err != nil {
@@ -155,8 +158,8 @@ func keyBlob(keyType, encoded []byte) ([]byte, error) {
 	return blob, nil
 }
 
-// isRevoked finds the line that speaks against the key: against itself, the
-// key in it if it is a certificate, or the authority that signed that.
+// isRevoked returns the line that revokes the key, the key in it if it is a certificate, or the
+// authority that signed that.
 func (l *hostList) isRevoked(key ssh.PublicKey) (revocation, bool) {
 	blobs := [][]byte{key.Marshal()}
 	if cert, ok := key.(*ssh.Certificate); ok {
@@ -170,7 +173,7 @@ func (l *hostList) isRevoked(key ssh.PublicKey) (revocation, bool) {
 	return revocation{}, false
 }
 
-// keyAlgorithms is KnownHosts.Algorithms.
+// keyAlgorithms implements KnownHosts.Algorithms.
 func (l *hostList) keyAlgorithms(host string) []string {
 	var certified bool
 	var known []string
@@ -185,8 +188,8 @@ func (l *hostList) keyAlgorithms(host string) []string {
 	}
 	var order []string
 	if certified {
-		// All of them: the authority's own type says nothing about those of the
-		// keys that it signs (skeema/knownhosts has that wrong).
+		// All of them, since the authority's own type says nothing about the keys that it signs
+		// (skeema/knownhosts has that wrong).
 		order = append(order, certAlgorithms...)
 	}
 	if !certified && known == nil {

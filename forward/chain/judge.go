@@ -8,7 +8,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// checkKey returns nil if the list vouches for the key, and else why not.
+// checkKey returns nil if the list contains the key or its authority for the host, and the reason
+// otherwise.
 func (l *hostList) checkKey(host string, key ssh.PublicKey) *HostKeyError {
 	refusal := &HostKeyError{
 		Host: host, KeyType: typeName(key.Type()), Fingerprint: ssh.FingerprintSHA256(bareKey(key)),
@@ -49,7 +50,8 @@ func (l *hostList) checkKey(host string, key ssh.PublicKey) *HostKeyError {
 	return refusal
 }
 
-// findKey looks for the key among those of the host, and for a different one.
+// findKey reports whether the key is one of the host's known keys. If not, it returns the entry of
+// another key of the host, preferably of the same type, or nil.
 func (l *hostList) findKey(host string, key ssh.PublicKey) (other *entry, found bool) {
 	bare := bareHost(host)
 	for i, e := range l.entries {
@@ -63,16 +65,16 @@ func (l *hostList) findKey(host string, key ssh.PublicKey) (other *entry, found 
 				other = &l.entries[i]
 			}
 		case bare != host && e.hosts.matchesHost(bare) && sameKey(e.key, key):
-			// ssh, too, takes an entry without the port if it fits; if it does
-			// not, there may well be another server on that port.
+			// Like ssh, accept an entry without the port if the key is the same. If it is not,
+			// another server may run on that port.
 			return nil, true
 		}
 	}
 	return other, false
 }
 
-// vouchesFor reports whether a known authority has signed cert for the host;
-// if one has and it does not hold, invalid says why.
+// vouchesFor reports whether a known authority has signed a valid certificate for the host. If the
+// certificate is not valid, it sets invalid to the reason.
 func (l *hostList) vouchesFor(host string, cert *ssh.Certificate, invalid *string) bool {
 	name := bareHost(host)
 	for _, e := range l.entries {
@@ -88,9 +90,9 @@ func (l *hostList) vouchesFor(host string, cert *ssh.Certificate, invalid *strin
 	return false
 }
 
-// checkHostCert says what is wrong with a certificate of the right authority's.
-// Unlike x/crypto's CertChecker it knows that a host certificate's principals may be patterns
-// (ssh-keygen(1), CERTIFICATES), and takes no signatures by SHA-1.
+// checkHostCert returns what is wrong with a certificate of the right authority, or "". Unlike
+// x/crypto's CertChecker, it accepts patterns as principals of host certificates (ssh-keygen(1),
+// CERTIFICATES) and refuses SHA-1 signatures.
 func checkHostCert(name string, cert *ssh.Certificate) string {
 	if cert.CertType != ssh.HostCert {
 		return "it is not a certificate for hosts"

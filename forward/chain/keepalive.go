@@ -5,33 +5,33 @@ import (
 )
 
 const (
-	// checkInterval is how often a link is looked at: what a laptop that wakes up has to wait.
+	// checkInterval is how often a connection is checked, and so the longest wait after a laptop
+	// wakes up.
 	checkInterval = 2 * time.Second
 
-	// maxCheckDelay is the delay of a look, by the monotonic or the wall clock, after which the
-	// process counts as stopped or the machine as asleep in between.
+	// maxCheckDelay is the delay of a check, by the monotonic or the wall clock, above which the
+	// process counts as stopped or the machine as asleep.
 	maxCheckDelay = 5 * time.Second
 
-	// wakeTimeout is how long a link may take to answer after that: behind a NAT it
-	// rarely survives a sleep.
+	// wakeTimeout is how long a connection may take to answer after that. Behind a NAT it rarely
+	// survives a sleep.
 	wakeTimeout = 10 * time.Second
 
-	// silenceMargin is how much longer than Options.Keepalive a link may be silent, though
-	// it was asked, before that is told.
+	// silenceMargin is how much longer than Options.Keepalive a connection may be silent before the
+	// chain reports it.
 	silenceMargin = 5 * time.Second
 )
 
-// runKeepalive asks l's server for a sign of life whenever the link has been
-// silent for a while, with the request that OpenSSH's ServerAliveInterval uses,
-// and ends the chain when no answer comes. Anything that arrives counts as one: on a
-// slow link the answer may have to wait behind the data.
+// runKeepalive sends a keepalive on l when it has been silent for Options.Keepalive, with the
+// request of OpenSSH's ServerAliveInterval. It ends the chain if no answer comes. Any incoming byte
+// counts as an answer, since on a slow line the answer waits behind data.
 //
-// There is never a second request: on a dead link the first blocks for good, and holds a
-// lock (golang/go#19338). Ending the chain is what frees it.
+// There is never a second request. On a dead connection the first one blocks, and it holds a lock
+// of x/crypto (golang/go#19338), until the end of the chain.
 //
-// Time in which this process does not run is no silence of the server's: the answer may
-// be in the socket's buffer. After such a time the link is asked at once. The first hop is also
-// asked when a write has no answer in time, if another chain would be dialled at a silence.
+// Time in which this process does not run is no silence of the server: the answer may already be in
+// the socket's buffer. After such a time runKeepalive asks at once. With Options.Redials, it also
+// asks when a write on the first hop has no answer in time.
 func (c *Chain) runKeepalive(l *sshConn) {
 	period := min(checkInterval, c.opts.Keepalive)
 	ticker := time.NewTicker(period)
@@ -49,7 +49,7 @@ func (c *Chain) runKeepalive(l *sshConn) {
 		case <-c.done:
 			return
 		}
-		silence := l.conn.silentTime() // first: so a stop between the two readings is noticed
+		silence := l.conn.silentTime() // read first, so a stop between the two readings is noticed
 		stopped := watch.wasStopped(period)
 		if !stopped && !late && !l.wasLate && silence < c.opts.Keepalive {
 			continue
@@ -60,9 +60,9 @@ func (c *Chain) runKeepalive(l *sshConn) {
 	}
 }
 
-// A stopDetector notices that this process did not run for a while, because it was stopped or
-// the machine slept. A sleep stops the monotonic clock, except on Windows; a stop of
-// the process stops neither clock. So the clock counts that shows more.
+// A stopDetector notices that this process did not run for a while, because it was stopped or the
+// machine slept. A sleep stops the monotonic clock, except on Windows. A stop of the process stops
+// neither clock. So the larger of the two intervals counts.
 type stopDetector struct {
 	wallClock           func() time.Time
 	maxCheckDelay       time.Duration
@@ -75,8 +75,8 @@ func (c *Chain) newStopDetector() *stopDetector {
 	return w
 }
 
-// wasStopped reports whether the process did not run for a while since the last call, which
-// should have been a period ago.
+// wasStopped reports whether the process did not run for a while since the last call, which should
+// have been period ago.
 func (w *stopDetector) wasStopped(period time.Duration) bool {
 	wall, now := w.wallClock(), time.Now()
 	took := max(now.Sub(w.lastCheck), wall.Sub(w.lastWall))
@@ -84,10 +84,10 @@ func (w *stopDetector) wasStopped(period time.Duration) bool {
 	return took > period+w.maxCheckDelay
 }
 
-// pingConn asks for a sign of life and reports whether one came. A link that is silent for
-// too long is suspected, and then ended with the chain. Silence from before the question counts
-// as Options.Keepalive at most. After a stop of this process, now or while the answer is
-// waited for, the link has less time, which begins anew.
+// pingConn sends a keepalive and reports whether an answer came. It reports a connection that is
+// silent for too long, and later ends the chain. Silence before the request counts as
+// Options.Keepalive at most. After a stop of this process, before or during the wait, the
+// connection has less time, counted from the stop's end.
 func (c *Chain) pingConn(l *sshConn, watch *stopDetector, stopped bool) bool {
 	answer, asked := make(chan error, 1), time.Now()
 	ok := c.startTask(func() {
@@ -101,12 +101,12 @@ func (c *Chain) pingConn(l *sshConn, watch *stopDetector, stopped bool) bool {
 	defer stop()
 	suspected := false
 	suspect, end := c.opts.Keepalive+silenceMargin, c.opts.Keepalive+c.opts.Tolerance
-	var awake time.Time // since when; zero: the process was not stopped
+	var awake time.Time // when the process ran again; zero if it was not stopped
 	period := min(time.Second, c.opts.Keepalive)
 	ticker := time.NewTicker(period)
 	defer ticker.Stop()
 	for {
-		// In this order, a stop between the two readings is noticed.
+		// This order notices a stop between the two readings.
 		silence := min(l.conn.silentTime(), c.opts.Keepalive+time.Since(asked))
 		if watch.wasStopped(period) || stopped {
 			stopped, awake = false, time.Now()
@@ -121,7 +121,7 @@ func (c *Chain) pingConn(l *sshConn, watch *stopDetector, stopped bool) bool {
 			return false
 		case silence >= min(suspect, end) && !suspected:
 			suspected = true
-			stop() // who hears of it dials
+			stop() // the receiver of the silence dials
 			c.opts.Silence(l.hop, true)
 		}
 		select {
@@ -138,7 +138,7 @@ func (c *Chain) pingConn(l *sshConn, watch *stopDetector, stopped bool) bool {
 				l.learnTripTime(took)
 				c.opts.RoundTrip(l.hop, took)
 			}
-			return err == nil // an error ends the link, and watch sees to that
+			return err == nil // after an error the connection ends, and watchSSHConn with it
 		case <-c.done:
 			return false
 		case <-ticker.C:

@@ -14,17 +14,17 @@ import (
 	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
-// KnownHosts are the host keys in known_hosts files, with OpenSSH's rules (sshd(8),
-// SSH_KNOWN_HOSTS FILE FORMAT), but for these, where it is the stricter:
+// KnownHosts are the host keys in known_hosts files, with OpenSSH's rules (sshd(8), SSH_KNOWN_HOSTS
+// FILE FORMAT). It is stricter in these points:
 //
-//   - a key or authority that is marked @revoked is refused for every host, not
-//     only for those that the line names, and a @revoked line that cannot be read
-//     is an error, not passed over;
-//   - a host that is known by other keys only, of whatever type, counts as
-//     changed: ssh asks as if it were new when the type differs, which gives way to whoever
-//     answers in its place with a key of a type of their choice;
-//   - a host certificate that a known authority signed, but that does not hold,
-//     is refused unless the bare key is known as well; ssh asks.
+//   - A key or authority marked @revoked is refused for every host, not only for those on the line.
+//     A
+//     @revoked line that cannot be read is an error.
+//   - A host known by other keys only, of any type, counts as changed. If the type differs, ssh
+//     asks as
+//     for a new host, which helps an attacker who chooses another type.
+//   - A host certificate of a known authority that is not valid is refused, unless the bare key is
+//     known too. ssh asks.
 //
 // It implements HostKeys and may be used by many goroutines at once.
 type KnownHosts struct {
@@ -35,16 +35,16 @@ type KnownHosts struct {
 
 	mu      sync.Mutex
 	list    hostList
-	saved   []entry // accepted by Check, whether they could be written or not
-	unsaved []error // what could not be written
+	saved   []entry // accepted by Check, even if they could not be written
+	unsaved []error // why entries could not be written
 }
 
-// OpenKnownHosts reads known_hosts files: those of the user, then the system's. Files that
-// do not exist are passed over, and so is "none"; files and lines that cannot be
-// read are, too, but Warnings tells. A host that is not known is asked about;
-// with a nil ask it is refused. A yes is appended to the first of the files.
+// OpenKnownHosts reads known_hosts files, first those of the user and then the system's. It ignores
+// files that do not exist, and "none". It also ignores files and lines that it cannot read;
+// Warnings returns those. Check asks about an unknown host, and refuses it if ask is nil. After a
+// yes, it appends the key to the first file.
 //
-// The error is a *KnownHostsError: a @revoked line that cannot be read.
+// The error is a *KnownHostsError for a @revoked line that cannot be read.
 func OpenKnownHosts(files []string, ask AskFunc) (*KnownHosts, error) {
 	k := &KnownHosts{files: files, ask: ask}
 	list, err := readFiles(files)
@@ -55,8 +55,8 @@ func OpenKnownHosts(files []string, ask AskFunc) (*KnownHosts, error) {
 	return k, nil
 }
 
-// ParseKnownHosts makes KnownHosts of data in the form of a known_hosts file,
-// which messages call name. Nobody is asked, nothing is written.
+// ParseKnownHosts returns the KnownHosts of data in the form of a known_hosts file. Messages call
+// that file name. Check then asks no person and writes no file.
 func ParseKnownHosts(name string, data []byte) (*KnownHosts, error) {
 	k := &KnownHosts{}
 	if err := k.list.parseFile(name, data); err != nil {
@@ -65,6 +65,7 @@ func ParseKnownHosts(name string, data []byte) (*KnownHosts, error) {
 	return k, nil
 }
 
+// readFiles reads the files into one list. Those that cannot be read are in list.passed.
 func readFiles(files []string) (list hostList, err error) {
 	for _, file := range files {
 		if file == "none" || file == os.DevNull {
@@ -85,11 +86,11 @@ func readFiles(files []string) (list hostList, err error) {
 	return list, nil
 }
 
-// errNoFile: something of that name is there, and can hold nothing.
+// errNoFile means that the path exists but can hold no data.
 var errNoFile = errors.New("it is no regular file")
 
-// readFile reads a known_hosts file. Of a pipe there would be no end; a device, which is
-// mostly the null one, is empty.
+// readFile reads a known_hosts file. It does not read a pipe, which would block. A device, mostly
+// the null device, counts as empty.
 func readFile(name string) ([]byte, error) {
 	info, err := os.Stat(name)
 	switch {
@@ -104,8 +105,8 @@ func readFile(name string) ([]byte, error) {
 	return data, regular.Reason(err)
 }
 
-// Warnings tells which files and lines were passed over, each a *PassedOverError, and what could
-// not be written.
+// Warnings returns a *PassedOverError for each ignored file or line, and an error for each key that
+// could not be written.
 func (k *KnownHosts) Warnings() (all []error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -115,7 +116,7 @@ func (k *KnownHosts) Warnings() (all []error) {
 	return append(all, k.unsaved...)
 }
 
-// unreadFile is the first of the files that could not be read; nil if all could.
+// unreadFile returns the first file that could not be read, or nil.
 func (k *KnownHosts) unreadFile() *PassedOverError {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -127,10 +128,9 @@ func (k *KnownHosts) unreadFile() *PassedOverError {
 	return nil
 }
 
-// Algorithms implements HostKeys: certificates first if an authority is known
-// for the host, then the types of its known keys, then the rest, so that a host
-// that is known by one of its keys shows that one. A host known by nothing gets
-// the defaults.
+// Algorithms implements HostKeys. If an authority is known for the host, certificates are first.
+// The types of the host's known keys follow, and then the rest. So a host known by one of its keys
+// shows that one. A host without entries gets the defaults.
 func (k *KnownHosts) Algorithms(host string) []string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -144,7 +144,7 @@ func (k *KnownHosts) Check(ctx context.Context, host string, remote net.Addr, ke
 		return nil
 	}
 	if refusal.Kind == HostKeyUnknown || refusal.Kind == HostKeyChanged {
-		// Another program, or the user, may have mended it since it was read.
+		// The user or another program may have changed the files since they were read.
 		k.reloadFiles()
 		if refusal = k.checkKey(host, key); refusal == nil {
 			return nil
@@ -162,13 +162,14 @@ func (k *KnownHosts) checkKey(host string, key ssh.PublicKey) *HostKeyError {
 	return k.list.checkKey(host, key)
 }
 
+// reloadFiles reads the files again. Keys accepted meanwhile stay.
 func (k *KnownHosts) reloadFiles() {
 	if len(k.files) == 0 {
 		return
 	}
 	list, err := readFiles(k.files)
 	if err != nil {
-		return // what was read before still stands
+		return // the previous list remains
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -176,11 +177,11 @@ func (k *KnownHosts) reloadFiles() {
 	k.list = list
 }
 
-// confirmKey asks whether an unknown key is the host's, and remembers a yes.
+// confirmKey asks the user whether an unknown key is the host's, and saves it after a yes.
 func (k *KnownHosts) confirmKey(ctx context.Context, host string, remote net.Addr, key ssh.PublicKey) error {
 	k.asking.Lock()
 	defer k.asking.Unlock()
-	refusal := k.checkKey(host, key) // the question before may have been the same
+	refusal := k.checkKey(host, key) // the previous question may have been about this key
 	if refusal == nil || refusal.Kind != HostKeyUnknown {
 		return refusal.orNil()
 	}
@@ -210,7 +211,7 @@ func (k *KnownHosts) confirmKey(ctx context.Context, host string, remote net.Add
 	return nil
 }
 
-// orNil keeps a nil *HostKeyError from becoming an error that is not nil.
+// orNil returns e as an error, so that a nil *HostKeyError becomes a nil error.
 func (e *HostKeyError) orNil() error {
 	if e == nil {
 		return nil
@@ -218,6 +219,7 @@ func (e *HostKeyError) orNil() error {
 	return e
 }
 
+// saveKey adds the key to the list and appends it to the first file.
 func (k *KnownHosts) saveKey(host string, key ssh.PublicKey) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -232,8 +234,7 @@ func (k *KnownHosts) saveKey(host string, key ssh.PublicKey) {
 	}
 }
 
-// otherNames are the entries that have the same key for other hosts, in ssh's
-// words.
+// otherNames returns the entries that have the same key for other hosts, in the words of ssh.
 func (k *KnownHosts) otherNames(key ssh.PublicKey) (known []string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -250,7 +251,7 @@ func (k *KnownHosts) otherNames(key ssh.PublicKey) (known []string) {
 	return known
 }
 
-// bareKey is the key itself, out of its certificate.
+// bareKey returns the key itself, without its certificate.
 func bareKey(key ssh.PublicKey) ssh.PublicKey {
 	if cert, ok := key.(*ssh.Certificate); ok {
 		return cert.Key

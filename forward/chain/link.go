@@ -10,20 +10,20 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// A sshConn is the SSH connection to one hop.
+// An sshConn is the SSH connection to one hop.
 type sshConn struct {
-	chain  *Chain // whose tasks it runs
-	hop    string // its name
+	chain  *Chain // runs its tasks
+	hop    string // name of the hop
 	conn   *monitoredConn
 	client *ssh.Client
-	told   chan struct{} // closed once the far side has told all it had to; nil: it tells nothing
+	told   chan struct{} // closed when the far side has sent its last request; nil if it sends none
 
-	late       <-chan struct{} // holds a token when a write has had no answer for the connection's answerTimeout; nil: that is not watched
-	lastProbe  time.Time       // when another connection to the hop was opened last
-	probePause time.Duration   // for so long after that, none is tried
-	wasLate    bool            // the last answer was: because of a stall, or of longer round trips, as the next one shows
+	late       <-chan struct{} // holds a token when a write had no answer for answerTimeout; nil if that is not watched
+	lastProbe  time.Time       // when another connection to the hop opened last
+	probePause time.Duration   // how long after lastProbe none is tried
+	wasLate    bool            // the last answer was late: a stall or longer round trips; the next one shows which
 
-	dead chan struct{} // closed once the client has ended, err set
+	dead chan struct{} // closed when the client has ended and err is set
 	err  error
 }
 
@@ -31,8 +31,8 @@ func newSSHConn(c *Chain, hop string, conn *monitoredConn, client *ssh.Client) *
 	return &sshConn{chain: c, hop: hop, conn: conn, client: client, dead: make(chan struct{})}
 }
 
-// learnTripTime takes in how long an answer took. A stall is no round trip: a late answer counts only if the next one, which is
-// asked for soon, is late too.
+// learnTripTime records how long an answer took. A stall is no round trip: a late answer counts
+// only if the next one, which is requested soon, is late too.
 func (l *sshConn) learnTripTime(took time.Duration) {
 	if l.late == nil {
 		return
@@ -45,16 +45,16 @@ func (l *sshConn) learnTripTime(took time.Duration) {
 	l.conn.tripTime.Store((l.conn.tripTime.Load() + int64(took)) / 2)
 }
 
-// settleTime is how long a broken connection is given to break what carries it as
-// well, or what it carries. When an outer link breaks, the inner ones break within microseconds,
-// and the news may arrive in any order.
+// settleTime is how long to wait for the news that other connections broke, before one is reported
+// as the cause. When an outer SSH connection breaks, the inner ones break within microseconds, and
+// the news may arrive in any order.
 const settleTime = 50 * time.Millisecond
 
-// watchSSHConn ends the chain when l ends; outer are the links that carry it.
+// watchSSHConn ends the chain when l ends. outer are the SSH connections that carry l.
 func (c *Chain) watchSSHConn(l *sshConn, outer []*sshConn) {
 	if l.err = l.client.Wait(); errors.Is(l.err, io.EOF) {
-		// The host has hung up. To who reads from a connection in this one, io.EOF, however
-		// deep it is wrapped, would be the end of the data.
+		// The host has hung up. A reader of a connection over this one would take any wrapped
+		// io.EOF for the end of the data.
 		l.err = io.ErrUnexpectedEOF
 	}
 	if l.told != nil {
@@ -64,11 +64,10 @@ func (c *Chain) watchSSHConn(l *sshConn, outer []*sshConn) {
 	c.endChain(c.outermostError(l, outer))
 }
 
-// outermostError finds the outermost link that is broken: it is the one that broke the
-// others.
+// outermostError returns the *LostError of the outermost broken connection, which broke the others.
 func (c *Chain) outermostError(l *sshConn, outer []*sshConn) error {
 	if lost := (*LostError)(nil); errors.As(l.err, &lost) {
-		return lost // the connection it runs in knows
+		return lost // the connection that carries it knows the cause
 	}
 	patience, cancel := context.WithTimeout(context.Background(), settleTime)
 	defer cancel()
@@ -88,23 +87,23 @@ func (c *Chain) outermostError(l *sshConn, outer []*sshConn) error {
 		case <-o.dead:
 			return &LostError{Hop: o.hop, Err: o.err}
 		case <-patience.Done():
-		case <-c.done: // someone knows already
+		case <-c.done: // another watcher knows the cause
 		}
 	}
 	return &LostError{Hop: l.hop, Err: l.err}
 }
 
-// isBroken reports whether the link has ended or is about to, as far as can be
-// known without waiting.
+// isBroken reports whether the SSH connection has ended or is about to end, as far as is known
+// without waiting.
 func (l *sshConn) isBroken() bool {
 	return l.conn.hasFailed() || isClosed(l.dead) || isClosed(l.chain.done)
 }
 
-// cutError is what is said of a broken link when it takes too long to find out more.
+// cutError returns the error of a broken connection if the cause is not known in time.
 func (l *sshConn) cutError() error { return &LostError{Hop: l.hop, Err: io.ErrUnexpectedEOF} }
 
-// lostErrorOr returns the reason why the chain has ended, if it has or is about to,
-// and otherwise err.
+// lostErrorOr returns the reason of the chain's end if it has ended or does so within settleTime,
+// and err otherwise.
 func (l *sshConn) lostErrorOr(err error) error {
 	timer := time.NewTimer(settleTime)
 	defer timer.Stop()
@@ -119,8 +118,8 @@ func (l *sshConn) lostErrorOr(err error) error {
 	}
 }
 
-// openChannel opens a channel (RFC 4254 §5.1) and hands it over, or gives up
-// when ctx ends; should it open after that, it is closed at once.
+// openChannel opens a channel (RFC 4254, section 5.1), or returns when ctx ends. A channel that
+// opens after that is closed at once.
 func (l *sshConn) openChannel(ctx context.Context, kind string, payload []byte) (ssh.Channel, <-chan *ssh.Request, error) {
 	type opened struct {
 		ch   ssh.Channel

@@ -10,14 +10,14 @@ import (
 	"strings"
 )
 
-// matcher is the first field of a known_hosts line. Names are in the form of
-// Hop.hostName, in lower case.
+// A matcher is the first field of a known_hosts line. It matches names in the form of Hop.hostName,
+// in lower case.
 type matcher interface {
 	matchesHost(host string) bool
 	String() string
 }
 
-// parseHosts reads a list of patterns or a hashed name.
+// parseHosts parses a list of patterns or a hashed name.
 func parseHosts(field string) (matcher, error) {
 	if strings.HasPrefix(field, "|") {
 		return parseHashed(field)
@@ -25,10 +25,9 @@ func parseHosts(field string) (matcher, error) {
 	return patterns(strings.Split(strings.ToLower(field), ",")), nil
 }
 
-// patterns is a list such as "*.cscs.ch,!ela.cscs.ch,[localhost]:2222". The
-// whole of a name is matched, its port and brackets included: "*" matches every
-// host on every port, as in OpenSSH (x/crypto has it match port 22 only,
-// golang/go#52056).
+// patterns is a list such as "*.cscs.ch,!ela.cscs.ch,[localhost]:2222". A pattern matches the whole
+// name, with port and brackets. So "*" matches every host on every port, as in OpenSSH. x/crypto
+// matches port 22 only (golang/go#52056).
 type patterns []string
 
 func (ps patterns) String() string { return strings.Join(ps, ",") }
@@ -48,8 +47,8 @@ func (ps patterns) matchesHost(host string) bool {
 	return matched
 }
 
-// matchPattern matches * and ?, which stand for any characters. It goes back
-// to the last * only, so that no pattern takes exponential time.
+// matchPattern matches * and ?, which match any characters. It backtracks to the last * only, so no
+// pattern takes exponential time.
 func matchPattern(pattern, s string) bool {
 	p, i, star, from := 0, 0, -1, 0
 	for i < len(s) {
@@ -70,9 +69,10 @@ func matchPattern(pattern, s string) bool {
 	return strings.Trim(pattern[p:], "*") == ""
 }
 
-// hashed is a name as HashKnownHosts writes it: |1|salt|HMAC-SHA1.
+// hashed is a name in the form of HashKnownHosts: |1|salt|HMAC-SHA1.
 type hashed struct{ salt, sum []byte }
 
+// parseHashed parses a hashed name.
 func parseHashed(field string) (matcher, error) {
 	parts := strings.Split(field, "|")
 	if len(parts) != 4 || parts[1] != "1" {

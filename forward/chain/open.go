@@ -10,13 +10,12 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// DialContext opens a connection from the last hop to addr: a host and port on
-// "tcp" (RFC 4254 §7.2), the path of a socket there on "unix" (OpenSSH's
-// PROTOCOL §2.4). The connection has CloseWrite; it has deadlines, too. When ctx ends first,
-// its cause is returned and nothing stays open; later ctx has no hold on the
-// connection.
+// DialContext opens a connection from the last hop to addr: a host and port on "tcp" (RFC 4254,
+// section 7.2), or the path of a socket there on "unix" (OpenSSH's PROTOCOL, section 2.4). The
+// connection has CloseWrite and deadlines. If ctx ends first, DialContext returns its cause and
+// leaves nothing open. Later ctx does not affect the connection.
 //
-// Errors: *OpenError if the hop refused, *LostError if it is gone.
+// Errors: *OpenError if the hop refused, *LostError if the SSH connection is lost.
 func (c *Chain) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	return c.lastSSHConn().dialAddr(ctx, network, addr)
 }
@@ -37,7 +36,7 @@ func (l *sshConn) dialAddr(ctx context.Context, network, addr string) (net.Conn,
 	return conn, nil
 }
 
-// openError makes an error of openChannel's the one that DialContext promises.
+// openError converts an error of openChannel to one that DialContext documents.
 func (l *sshConn) openError(ctx context.Context, addr string, err error) error {
 	var refused *ssh.OpenChannelError
 	switch {
@@ -52,6 +51,7 @@ func (l *sshConn) openError(ctx context.Context, addr string, err error) error {
 	return l.lostErrorOr(fmt.Errorf("open %s from %s: %w", addr, l.hop, err))
 }
 
+// openRequest returns the type and the data of the channel to addr.
 func openRequest(network, addr string) (kind string, payload []byte, err error) {
 	switch network {
 	case "tcp", "tcp4", "tcp6":
@@ -79,7 +79,7 @@ func openRequest(network, addr string) (kind string, payload []byte, err error) 
 	return "", nil, fmt.Errorf("open %q: unsupported network %q", addr, network)
 }
 
-// hopAddr is an address as a hop sees it.
+// hopAddr is an address from the view of a hop.
 type hopAddr struct{ network, addr string }
 
 func (a hopAddr) Network() string { return a.network }

@@ -7,14 +7,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// quickAck has the kernel acknowledge what has come in at once.
+// quickAck returns a function that makes the kernel acknowledge received data at once, or nil if
+// conn is no socket.
 //
-// A jump host's sshd leaves Nagle's algorithm on, for it turns that off only
-// with the first command that is run on it: of two small messages in a row (the end of the
-// authentication and the host keys, the parts of a kernel's answer to a notebook) it
-// holds the second back until the first is acknowledged. We in turn, having nothing to
-// say, would keep the acknowledgement for 40 ms in the hope of an answer to send it with.
-// The kernel forgets the setting, so it is made again after each read.
+// A jump host's sshd turns Nagle's algorithm off only with the first command that runs on it. Until
+// then it holds the second of two small messages back until the first is acknowledged. Such
+// messages are the end of the authentication and the host keys, or the parts of a Jupyter kernel's
+// answer. The client's kernel would delay that acknowledgement by 40 ms, to send it with data. The
+// kernel forgets the setting, so the caller repeats it after each read.
 func quickAck(conn net.Conn) func() {
 	tcp, ok := conn.(syscall.Conn)
 	if !ok {

@@ -8,24 +8,23 @@ import (
 	"sync"
 )
 
-// A coalescingWriter collects what is written and sends it from a goroutine of its own,
-// as much at a time as has come together.
+// A coalescingWriter collects what is written, and a goroutine sends all that is pending at once.
 //
-// x/crypto writes one SSH packet in three pieces, each of which would become a
-// packet of the SSH connection below, and so on down: 27 system calls for a
-// packet of the third hop. It also lets go of a Write at once when the
-// connection is closed, which x/crypto's own would not on a link that is stuck.
+// x/crypto writes one SSH packet in three pieces. Each would become a packet of the SSH connection
+// below, and so on: 27 system calls for one packet of the third hop. A coalescingWriter also
+// unblocks a Write at once when the connection is closed. x/crypto's own Write would block on a
+// connection that does not respond.
 type coalescingWriter struct {
 	dst   io.Writer
-	ready chan struct{} // holds a token when there may be something to do
-	space chan struct{} // and when there may be room again
+	ready chan struct{} // holds a token when there may be data to send
+	space chan struct{} // holds a token when there may be space again
 	ended chan struct{} // closed when nothing is sent any more
 
 	mu      sync.Mutex
-	pending []byte // written, and not yet taken to be sent
-	spare   []byte // what pending was before, to be used again
-	last    bool   // after pending, the end
-	err     error  // of sending; it is told to the next Write
+	pending []byte // written, and not yet taken for sending
+	spare   []byte // the previous pending, for reuse
+	last    bool   // the end follows pending
+	err     error  // of a send; returned by the next write
 }
 
 const (
@@ -42,8 +41,7 @@ func newCoalescingWriter(dst io.Writer) *coalescingWriter {
 	}
 }
 
-// run sends until there is an error, until finish was called and all is sent,
-// or until stop is closed.
+// run sends until an error, until all is sent after endInput, or until stop is closed.
 func (s *coalescingWriter) run(stop <-chan struct{}) {
 	defer close(s.ended)
 	for {
@@ -52,7 +50,7 @@ func (s *coalescingWriter) run(stop <-chan struct{}) {
 		case <-stop:
 			return
 		}
-		runtime.Gosched() // whoever writes may not be done
+		runtime.Gosched() // the writer may have more
 		p, last := s.takePending()
 		if len(p) > 0 {
 			if _, err := s.dst.Write(p); err != nil {
@@ -77,8 +75,7 @@ func (s *coalescingWriter) takePending() (p []byte, last bool) {
 	return p, last
 }
 
-// write takes p, and waits while there is too much that is not yet sent, until
-// closed or expired are.
+// write queues p. It blocks while maxPending bytes are unsent, until closed or expired is closed.
 func (s *coalescingWriter) write(p []byte, closed, expired <-chan struct{}) (n int, err error) {
 	for {
 		taken, err := s.appendPending(p)
@@ -93,11 +90,12 @@ func (s *coalescingWriter) write(p []byte, closed, expired <-chan struct{}) (n i
 		case <-expired:
 			return n, os.ErrDeadlineExceeded
 		case <-s.ended:
-			// Once more round, for the error.
+			// The next appendPending returns the error.
 		}
 	}
 }
 
+// appendPending queues as much of p as has space, and returns how much.
 func (s *coalescingWriter) appendPending(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,7 +111,7 @@ func (s *coalescingWriter) appendPending(p []byte) (int, error) {
 	return n, nil
 }
 
-// endInput lets what is written be sent, and nothing after it.
+// endInput ends the data: what was written is still sent, and nothing after it.
 func (s *coalescingWriter) endInput() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

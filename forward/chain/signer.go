@@ -10,21 +10,19 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// offeredKey wraps the one key that a hop is shown.
+// An offeredKey wraps the one key that a hop sees. It adds what x/crypto leaves to its caller:
 //
-// It settles three things that x/crypto leaves to its caller: RSA keys and
-// certificates sign with SHA-2 only (RFC 8332; a refusal would otherwise be
-// followed by a second try with SHA-1, which servers refuse by default and count as
-// a failure); an agent that asks its user before it signs stops the hop's clock
-// and can be cancelled; and it is known whether the server asked for a
-// signature, that is, accepted the key.
+//   - RSA keys and certificates sign with SHA-2 only (RFC 8332). Otherwise x/crypto would try SHA-1
+//     after a refusal, which servers refuse by default and count as a failure.
+//   - An agent that asks its user before it signs pauses the hop's timer, and can be cancelled.
+//   - asked records whether the server requested a signature, and so accepted the key.
 type offeredKey struct {
 	ssh.Signer
-	ctx   context.Context // of the dial; a Signer's methods have no place for it
+	ctx   context.Context // of the dial; a Signer's methods have no parameter for it
 	timer *pausableTimer
 	asked atomic.Bool
 
-	failed error // its holder would not sign
+	failed error // why its holder did not sign
 }
 
 func (o *offeredKey) Sign(rand io.Reader, data []byte) (*ssh.Signature, error) {
@@ -41,7 +39,8 @@ func (o *offeredKey) SignWithAlgorithm(rand io.Reader, data []byte, algorithm st
 		err error
 	}
 	signed := make(chan result, 1)
-	// Not waited for when ctx ends: an agent holds it until its user answers.
+	// SignWithAlgorithm does not wait for it after the end of ctx: an agent blocks until its user
+	// answers.
 	go func() {
 		sig, err := o.signData(rand, data, algorithm)
 		signed <- result{sig, err}
@@ -85,13 +84,12 @@ func (o *offeredKey) Algorithms() []string {
 		}
 	}
 	if len(both) == 0 {
-		return able // it knows best
+		return able // the signer knows best
 	}
 	return both
 }
 
-// describeKey names a key as AuthError does: by what an administrator can look for
-// in the server's log.
+// describeKey names a key for AuthError: by what an administrator can find in the server's log.
 func describeKey(key ssh.PublicKey) string {
 	if cert, err := asCertificate(key); err == nil && cert != nil {
 		return fmt.Sprintf("%s certificate %q (serial %d) for %s",
@@ -100,7 +98,7 @@ func describeKey(key ssh.PublicKey) string {
 	return fmt.Sprintf("%s key %s", typeName(key.Type()), ssh.FingerprintSHA256(key))
 }
 
-// certPrincipals are the users that a certificate is for.
+// certPrincipals returns the users that a certificate is for.
 func certPrincipals(key ssh.PublicKey) []string {
 	cert, err := asCertificate(key)
 	if err != nil || cert == nil {
@@ -109,7 +107,7 @@ func certPrincipals(key ssh.PublicKey) []string {
 	return cert.ValidPrincipals
 }
 
-// inTime reports whether key is a certificate that is valid at a time (PROTOCOL.certkeys).
+// inTime reports whether key is a certificate that is valid at now (PROTOCOL.certkeys).
 func inTime(key ssh.PublicKey, now time.Time) bool {
 	cert, err := asCertificate(key)
 	if err != nil || cert == nil {
@@ -119,8 +117,8 @@ func inTime(key ssh.PublicKey, now time.Time) bool {
 	return cert.ValidAfter <= at && at < cert.ValidBefore
 }
 
-// asCertificate is the certificate that key is, or nil. A key that came from an
-// agent is an *agent.Key, whatever it holds, and must be parsed to be known.
+// asCertificate returns key as a certificate, or nil if it is none. A key from an agent is always
+// an *agent.Key and must be parsed.
 func asCertificate(key ssh.PublicKey) (*ssh.Certificate, error) {
 	if cert, ok := key.(*ssh.Certificate); ok {
 		return cert, nil

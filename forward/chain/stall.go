@@ -7,35 +7,39 @@ import (
 	"time"
 )
 
-// When a network comes back, TCP notices late: it sends what was lost again at pauses that double, up to as long as the
-// outage (RFC 6298, section 5.5), and so does the far side. A new connection has no such pause. So while the first hop
-// does not answer, connections to it are tried. Some that fail and one that opens show that the network was away and is
-// back. A link that is mute even then is silent, long before its keepalive is late, and another chain can be dialled.
+// When a network comes back, TCP notices late. It sends lost data again at pauses that double, up
+// to the length of the outage (RFC 6298, section 5.5), and so does the far side. A new connection
+// has no such pause. So while the first hop does not answer, the chain tries new connections to it.
+// Some that fail and then one that opens show that the network was away and is back. If the old
+// connection still receives nothing, the chain reports a silence long before the keepalive is late,
+// and the caller can dial another chain.
 //
-// To sshd, a connection that opens is a client that does not log in, and sites count logins, too. So there is a rest
-// after the dial and after one that has opened, twice as long as Options.Keepalive, and each time longer if the network
-// was not away.
+// To sshd, a connection that only opens is a client that does not log in, and sites count logins.
+// So the chain tries none for a while after the dial, and after a tried connection that opened.
+// That pause is twice Options.Keepalive, and doubles each time the network was not away.
 
 const (
-	// minAnswerTimeout is the least time after which a write without an answer counts as late, and which a new connection
-	// gets. On a line with longer round trips it is answerTimeoutTrips times as long as one. Two connections are begun before
-	// TCP's third attempt, 1.4 s after the write; after a longer outage, the fourth is another 1.6 s away.
+	// minAnswerTimeout is the least time after which a write counts as unanswered, and the timeout
+	// of a tried connection. On a line with longer round trips it is answerTimeoutTrips round
+	// trips. Two tried connections begin before TCP's third attempt, 1.4 s after the write. After a
+	// longer outage, the fourth attempt is another 1.6 s away.
 	minAnswerTimeout   = 400 * time.Millisecond
 	answerTimeoutTrips = 3
 
-	// outageTries is how many new connections in a row have failed when the network was away. On a line that loses
-	// packets, one that opens is no sign of a return.
+	// outageTries is how many tried connections in a row must fail to show that the network was
+	// away. On a line that loses packets, one that opens does not show a return.
 	outageTries = 2
 
-	// returnGrace is how long a link has, at least, to answer when a new connection is open: after a short outage both
-	// come back at once.
+	// returnGrace is the least time that the old connection has to answer after a tried one has
+	// opened. After a short outage both come back at once.
 	returnGrace = 200 * time.Millisecond
 
 	maxProbePause = 10 * time.Minute
 )
 
-// watchReturn tries the first hop again while a keepalive of l has no answer. The channel is closed when the network was
-// away, is back, and l stays mute. Stop ends that.
+// watchReturn tries connections to the first hop while a keepalive of l has no answer. back is
+// closed when the network was away, is back, and l stays silent. stop ends the attempts and waits
+// for them.
 func (c *Chain) watchReturn(l *sshConn) (back <-chan struct{}, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	returned, ended := make(chan struct{}), make(chan struct{})
@@ -50,6 +54,7 @@ func (c *Chain) watchReturn(l *sshConn) (back <-chan struct{}, stop func()) {
 	return returned, func() { cancel(); <-ended }
 }
 
+// awaitReturn reports whether the network was away and is back, and l still receives nothing.
 func (c *Chain) awaitReturn(ctx context.Context, l *sshConn) bool {
 	heard := l.conn.lastHeard.Load()
 	staysSilent := func(d time.Duration) bool {
@@ -81,7 +86,7 @@ func (c *Chain) awaitReturn(ctx context.Context, l *sshConn) bool {
 		l.lastProbe = time.Now()
 		if lost < outageTries && isOurs(l.conn.LocalAddr()) {
 			if lost == 0 {
-				l.probePause = min(2*l.probePause, maxProbePause) // the network was not away: what the link waits for is not known
+				l.probePause = min(2*l.probePause, maxProbePause) // the network was not away: l waits for something else
 			}
 			return false
 		}
@@ -90,22 +95,23 @@ func (c *Chain) awaitReturn(ctx context.Context, l *sshConn) bool {
 	return false
 }
 
-// tryHop opens another connection to where l leads, and closes it. If none opened, patience has passed.
+// tryHop opens another connection to the address of l, and closes it. It returns false only after
+// patience has passed or ctx has ended.
 func (c *Chain) tryHop(ctx context.Context, l *sshConn, patience time.Duration) (opened bool) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	remote := l.conn.RemoteAddr()
 	conn, err := c.opts.NetDial(ctx, remote.Network(), remote.String())
 	if err != nil {
-		<-ctx.Done() // one that fails at once is no reason to hurry
+		<-ctx.Done() // keep the pace even if the attempt failed at once
 		return false
 	}
 	_ = conn.Close()
 	return true
 }
 
-// isOurs reports whether this machine still has the address. What was connected from one that is gone is lost: the
-// machine has changed networks.
+// isOurs reports whether this machine still has the local address of a connection. If not, the
+// machine has changed networks and the connection is lost.
 func isOurs(local net.Addr) bool {
 	tcp, ok := local.(*net.TCPAddr)
 	if !ok {

@@ -10,14 +10,13 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// Start runs command in the login shell of the last hop, as Exec does, and returns its
-// standard input and output as one connection, which is as those of DialContext are: Close
-// closes the command's channel, which it feels as Exec says, and waits for nothing. What it
-// writes to standard error goes to stderr; when a Read has returned io.EOF, all of
-// it has. When ctx ends first, its cause is returned and the command is let go; later
-// ctx has no hold on the connection.
+// Start runs command in the login shell of the last hop, as Exec does, and returns its standard
+// input and output as one connection. That is like those of DialContext. Its Close closes the
+// command's channel, with the effects that Exec describes, and does not block. The command's
+// standard error goes to stderr; all of it is written before a Read returns io.EOF. If ctx ends
+// first, Start closes the channel and returns the cause. Later ctx does not affect the connection.
 //
-// Errors: *OpenError if the hop runs no commands, *LostError if it is gone.
+// Errors: *OpenError if the hop runs no commands, *LostError if the SSH connection is lost.
 func (c *Chain) Start(ctx context.Context, command string, stderr io.Writer) (net.Conn, error) {
 	l := c.lastSSHConn()
 	ch, reqs, err := l.openChannel(ctx, "session", nil)
@@ -33,7 +32,7 @@ func (c *Chain) Start(ctx context.Context, command string, stderr io.Writer) (ne
 	ok := l.chain.startTask(func() {
 		defer close(conn.told)
 		_, _ = io.Copy(stderr, ch.Stderr())
-		// Unread, it would use up the window that the channel's data has, too.
+		// Unread, it would use up the window, which the channel's data needs too.
 		_, _ = io.Copy(io.Discard, ch.Stderr())
 	}) && l.chain.startTask(func() {
 		ok, err := ch.SendRequest("exec", true, ssh.Marshal(struct{ Command string }{command}))
@@ -64,19 +63,19 @@ func (c *Chain) Start(ctx context.Context, command string, stderr io.Writer) (ne
 
 var errNotRun = errors.New("the server does not run it")
 
-// A pipe is the channel of a command.
+// A pipe is the connection that Start returns.
 type pipe struct {
 	net.Conn
-	told chan struct{} // closed when all of standard error was written
+	told chan struct{} // closed when all of standard error is written
 }
 
 func (p *pipe) Read(b []byte) (int, error) {
 	n, err := p.Conn.Read(b)
 	if errors.Is(err, io.EOF) {
-		<-p.told // the channel has ended, and this with it
+		<-p.told // follows at once: standard error ends with the channel
 	}
 	return n, err
 }
 
-// CloseWrite is the end of the command's standard input.
+// CloseWrite ends the command's standard input.
 func (p *pipe) CloseWrite() error { return p.Conn.(interface{ CloseWrite() error }).CloseWrite() }

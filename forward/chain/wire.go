@@ -8,23 +8,23 @@ import (
 	"time"
 )
 
-// A monitoredConn is what one SSH connection runs over, a TCP connection or a channel of
-// the hop before, and remembers what it saw pass.
+// A monitoredConn is the transport of one SSH connection: a TCP connection or a channel of the hop
+// before. It records what passes.
 type monitoredConn struct {
 	net.Conn
 	began      time.Time
 	lastHeard  atomic.Int64 // when bytes last came in, in nanoseconds since began
-	ioFailed   atomic.Bool  // a read or write has failed, and not because we had closed it
-	closedByUs atomic.Bool  // we have closed it
+	ioFailed   atomic.Bool  // a read or write has failed before closedByUs was set
+	closedByUs atomic.Bool  // this process has closed it
 
-	overNetwork bool         // it is a connection over the network, and no channel
-	tripTime    atomic.Int64 // about how long a round trip takes, in nanoseconds
+	overNetwork bool         // it is a network connection, not a channel
+	tripTime    atomic.Int64 // estimate of the round-trip time, in nanoseconds
 
-	done       atomic.Bool // the handshake is over; greeting is not kept any more
+	done       atomic.Bool // the handshake is over, and greeting no longer changes
 	mu         sync.Mutex
-	greeting   []byte      // the first bytes that came in
-	lateTimer  *time.Timer // runs while a write has no answer; nil: that is not watched
-	unanswered bool        // since a write nothing has come in
+	greeting   []byte      // the first received bytes
+	lateTimer  *time.Timer // runs while a write has no answer; nil if that is not watched
+	unanswered bool        // nothing has come in since a write
 }
 
 func newMonitoredConn(conn net.Conn) *monitoredConn {
@@ -62,12 +62,13 @@ func (w *monitoredConn) recordError(err error) {
 	}
 }
 
-// answerTimeout is how long an answer may take before it is late.
+// answerTimeout returns how long an answer may take before it is late.
 func (w *monitoredConn) answerTimeout() time.Duration {
 	return max(minAnswerTimeout, answerTimeoutTrips*time.Duration(w.tripTime.Load()))
 }
 
-// watchAnswers returns a channel that holds a token when a write has had no answer for promptness.
+// watchAnswers returns a channel that holds a token when a write has had no answer for
+// answerTimeout.
 func (w *monitoredConn) watchAnswers() <-chan struct{} {
 	late := make(chan struct{}, 1)
 	w.mu.Lock()
@@ -77,7 +78,7 @@ func (w *monitoredConn) watchAnswers() <-chan struct{} {
 	return late
 }
 
-// setUnanswered takes in that bytes go out, or have come in.
+// setUnanswered records that bytes go out (true) or have come in (false).
 func (w *monitoredConn) setUnanswered(is bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -92,12 +93,12 @@ func (w *monitoredConn) setUnanswered(is bool) {
 	w.unanswered = is
 }
 
-// silentTime is how long nothing has come in.
+// silentTime returns how long nothing has come in.
 func (w *monitoredConn) silentTime() time.Duration {
 	return time.Since(w.began) - time.Duration(w.lastHeard.Load())
 }
 
-// hasFailed reports whether the far side, or the network, has ended it.
+// hasFailed reports whether the far side or the network has ended the transport.
 func (w *monitoredConn) hasFailed() bool { return w != nil && w.ioFailed.Load() }
 
 func (w *monitoredConn) keepGreeting(p []byte) {
@@ -109,9 +110,9 @@ func (w *monitoredConn) keepGreeting(p []byte) {
 
 func (w *monitoredConn) endGreeting() { w.done.Store(true) }
 
-// nonSSHGreeting is what came in before the line that begins the SSH protocol (RFC 4253
-// §4.2), if no such line ever came: a host that is overloaded, that bans us or is no SSH
-// server at all says so in plain text.
+// nonSSHGreeting returns the first line that came in before the SSH version (RFC 4253, section
+// 4.2), if no version came at all. A host that is overloaded, bans this client or is no SSH server
+// says so in plain text.
 func (w *monitoredConn) nonSSHGreeting() string {
 	if w == nil {
 		return ""
@@ -126,7 +127,7 @@ func (w *monitoredConn) nonSSHGreeting() string {
 	return strings.TrimSpace(first)
 }
 
-// quickAckConn acknowledges what it reads without delay.
+// A quickAckConn acknowledges received data without delay.
 type quickAckConn struct {
 	net.Conn
 	ack func()

@@ -40,7 +40,7 @@ func (e *refusedError) Error() string { return e.reason }
 // A request is one use of the control socket: a command or a connection.
 type request struct {
 	control *net.UnixConn
-	in      *os.File // the other side reads what is written here; nil before its pipe is made
+	in      *os.File // the other side reads what is written here
 	out     []*os.File
 	once    sync.Once
 }

@@ -22,7 +22,7 @@ type channelProxy struct {
 	client *client
 	up     ssh.Channel
 	down   ssh.Channel
-	sent   atomic.Int64 // bytes that the host has taken
+	sent   atomic.Int64 // bytes passed on to the host
 
 	answering sync.Mutex // held until a request of the client is answered
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/alps-tunnel/cscs/forward/chain"
 )
 
-// Exec is like that of chain.Chain, except for a command that the last hop refuses because the
-// connection already has as many as it allows (sshd's MaxSessions, 10 by default). Exec runs it on
-// another connection, which is shared by the same rules.
+// Exec is like that of chain.Chain, except for a command that the last hop refuses because of too
+// many on this connection (sshd's MaxSessions, 10 by default). Exec runs that command on another
+// connection, which is shared by the same rules.
 func (c *Chain) Exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
 	err := c.Chain.Exec(ctx, command, stdin, stdout, stderr)
 	var refused *chain.OpenError

@@ -123,5 +123,5 @@ func (j *joined) handleRequests(reqs <-chan *ssh.Request) error {
 	return &chain.LostError{Hop: j.rendezvous.Host, Err: errMasterEnded}
 }
 
-// sendMoved tells the master that this process has another chain. It may block on a full socket.
+// sendMoved tells the master that this process has another chain.
 func (j *joined) sendMoved() { _, _, _ = j.conn.SendRequest(movedRequest, false, nil) }

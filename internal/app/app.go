@@ -140,6 +140,7 @@ func (a App) Validate() error {
 	return nil
 }
 
+// secretIn reports whether s contains a secret: the content of a file, or a value of the query.
 func (a App) secretIn(s string) bool {
 	for _, content := range a.Files {
 		if content = bytes.TrimSpace(content); len(content) >= minSecret && strings.Contains(s, string(content)) {

@@ -24,10 +24,11 @@ var (
 	escape     = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]") // colours
 	// loggedRequest matches a line of a request log: a method before the URL, an HTTP version after
 	// it, or a Referer.
-	loggedRequest = regexp.MustCompile(`(?m)^.*(\b[A-Z]+ http://|\bHTTP/[0-9]|(?i:referr?er)).*$`)
+	//
 	// tokenNames are the parameters in which servers print their token: Jupyter and Livebook
 	// (token), marimo (access_token), VS Code (tkn), Pluto (secret). Names such as key and password
 	// also occur in URLs that are no login.
+	loggedRequest = regexp.MustCompile(`(?m)^.*(\b[A-Z]+ http://|\bHTTP/[0-9]|(?i:referr?er)).*$`)
 	tokenNames    = []string{"token", "access_token", "auth_token", "tkn", "secret"}
 )
 

@@ -1,17 +1,15 @@
-// Package browser opens the user's browser at a place that is not for everybody, without a
-// secret being in any process's arguments, which every user of the machine can read, or in
-// the browser's history (invariant I6).
+// Package browser opens the user's browser at a page for this user only. No process has the secret in
+// its arguments, which every user of the machine can read, and it does not enter the browser's history
+// (invariant I6).
 //
-// The browser is given a link to a server of our own on a loopback port, which works once
-// and for 30 s. The answer is a redirect, with the cookies that let the browser in. On Linux
-// the link works for no process of another user, whom the kernel names, and so it
-// may be seen. Elsewhere nobody vouches for the owner of a connection: there it is in a file that
-// only this user can read, and the browser is given that. (Not on Linux: browsers in a
-// sandbox, snap or flatpak, see neither /tmp nor hidden directories.)
+// The browser gets a link to a server of this package on a loopback port. The link works once, within
+// 30 s. The answer is a redirect with the cookies that the page needs. On Linux the kernel names the
+// user of a connection, and the link works for no process of another user. So it may be visible.
+// Elsewhere the link is in a file that only this user can read, and the browser gets the file. (Not on
+// Linux: browsers in a sandbox, snap or flatpak, see neither /tmp nor hidden directories.)
 //
-// The browser is started by a child of ours, see [Helper], in a session of its
-// own: otherwise Ctrl-C, by which most runs of cscs end, would reach a browser
-// that was not running before, and end it too.
+// A child process starts the browser, in a session of its own (see [Helper]). Otherwise Ctrl-C, which
+// ends most runs of cscs, would also end a browser that the child has started.
 package browser
 
 import (
@@ -25,13 +23,13 @@ import (
 	"github.com/alps-tunnel/cscs/internal/peer"
 )
 
-// Lifetime is how long the browser has to use the link.
+// Lifetime is how long the link is valid.
 const Lifetime = 30 * time.Second
 
-// ErrNoBrowser tells that there is no browser, or no display for one.
+// ErrNoBrowser reports that there is no browser, or no display for one.
 var ErrNoBrowser = errors.New("open browser: none that could show itself here")
 
-// A LaunchError tells that no browser could be started.
+// A LaunchError reports that no browser could be started.
 type LaunchError struct {
 	Err error
 }
@@ -39,11 +37,11 @@ type LaunchError struct {
 func (e *LaunchError) Error() string { return fmt.Sprintf("open browser: %v", e.Err) }
 func (e *LaunchError) Unwrap() error { return e.Err }
 
-// An UnusedError tells that a browser was started, as far as can be seen, but
-// did not ask for the link in time.
+// An UnusedError reports that the browser was started, apparently, but did not request the link in
+// time.
 type UnusedError struct {
 	After   time.Duration
-	Refused string // who did ask, and was refused; empty: nobody
+	Refused string // who requested it and was refused; may be empty
 }
 
 func (e *UnusedError) Error() string {
@@ -54,24 +52,23 @@ func (e *UnusedError) Error() string {
 	return s
 }
 
-// A Way is where a browser is sent, and what lets it in there.
+// A Way is the address for the browser, with the cookies that it needs there.
 type Way struct {
 	URL     string
 	Cookies []string // as in Set-Cookie (RFC 6265, section 4.1), for all ports of 127.0.0.1
 }
 
-// To is the way to an address that needs nothing else.
+// To returns a way to an address that needs no cookies.
 func To(address string) func() Way {
 	return func() Way { return Way{URL: address} }
 }
 
-// Open shows the user's browser a way, which it is asked for when the browser has come. Its
-// URL is an http URL. It
-// returns when the browser was sent on, or when the link has had its time ([Lifetime]). In any
-// case nothing but the browser is left then.
+// Open opens the way in the user's browser. It calls way once to check the URL, which is http or https,
+// and again when the browser has requested the link. It returns when the browser is redirected, or when
+// the link expires ([Lifetime]). Nothing but the browser remains then.
 //
-// The error is [ErrNoBrowser], a [*LaunchError], an [*UnusedError], or ctx's
-// own; none has a secret in it.
+// The error is [ErrNoBrowser], a [*LaunchError], an [*UnusedError], or ctx's own. None contains a
+// secret.
 func Open(ctx context.Context, way func() Way) error {
 	if !CanOpen() {
 		return ErrNoBrowser
@@ -82,8 +79,7 @@ func Open(ctx context.Context, way func() Way) error {
 	return newOpener().open(ctx, way)
 }
 
-// checkLink sees that link is one for a browser, not for whatever else the desktop
-// may have a handler for.
+// checkLink refuses a URL that is not for a browser. The desktop may have other handlers.
 func checkLink(link string) error {
 	u, err := url.Parse(link)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
@@ -92,12 +88,12 @@ func checkLink(link string) error {
 	return nil
 }
 
-// An opener is Open with its outside: how a browser is started, how time
-// passes, who asks.
+// An opener contains what Open needs from outside: how to start a browser, a timer, and the user of a
+// connection.
 type opener struct {
 	start func(ctx context.Context, at string) (*launch, error)
 	after func(time.Duration) <-chan time.Time
-	peer  peer.Func // nil: nobody can say that
+	peer  peer.Func // nil: the system does not name users
 }
 
 func newOpener() *opener {
@@ -108,7 +104,7 @@ func newOpener() *opener {
 	return o
 }
 
-// awaitLinkUse waits for the browser to use the link, and for what may come first.
+// awaitLinkUse starts the browser. It waits until the browser has used the link, for at most Lifetime.
 func (o *opener) awaitLinkUse(ctx context.Context, at string, used <-chan struct{}, unused func() error) error {
 	l, err := o.start(ctx, at)
 	if err != nil {
@@ -124,7 +120,7 @@ func (o *opener) awaitLinkUse(ctx context.Context, at string, used <-chan struct
 			if err != nil {
 				return &LaunchError{Err: err}
 			}
-			ended = nil // it has passed the link on; now it is up to the browser
+			ended = nil // the helper has passed the link to the browser
 		case <-expired:
 			return unused()
 		case <-ctx.Done():

@@ -7,16 +7,15 @@ import (
 	"strings"
 )
 
-// CanOpen tells whether there is a browser that can show itself: a display
-// (X11, Wayland, or Windows around WSL) or a $BROWSER that the user has set,
-// and a program that starts one there. In a bare SSH login there is none, and
-// what would be started is a text browser on the user's terminal.
+// CanOpen reports whether a browser can open here. It needs a display (X11, Wayland, or Windows around
+// WSL) or a graphical $BROWSER, and a program that starts one. In a bare SSH login only a text browser
+// could start, on the user's terminal.
 //
-// It is xdg-open that knows the user's browser, and whether $BROWSER is to be
-// heeded: it is outside of the large desktops, which have their own setting.
+// xdg-open knows the user's browser. It heeds $BROWSER outside of the large desktops, which have their
+// own setting.
 func CanOpen() bool { return canOpen(os.Getenv, exec.LookPath) }
 
-// textBrowsers show themselves on a terminal.
+// textBrowsers run on a terminal.
 var textBrowsers = []string{"w3m", "lynx", "links", "links2", "elinks", "browsh", "carbonyl", "www-browser"}
 
 func canOpen(getenv func(string) string, lookPath func(string) (string, error)) bool {
@@ -38,8 +37,8 @@ func canOpen(getenv func(string) string, lookPath func(string) (string, error)) 
 	return false
 }
 
-// isGraphical tells whether a value of $BROWSER, commands separated by colons,
-// begins with one that needs no terminal.
+// isGraphical reports whether the first command in $BROWSER, a list separated by colons, needs no
+// terminal.
 func isGraphical(browser string) bool {
 	first, _, _ := strings.Cut(browser, ":")
 	fields := strings.Fields(first)

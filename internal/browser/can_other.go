@@ -4,6 +4,6 @@ package browser
 
 import "os"
 
-// CanOpen tells whether there is a browser that can show itself: not in a
-// login by SSH, where it would open on a screen that the user may be far from.
+// CanOpen reports whether a browser can open here. In an SSH login it would open on a screen that the
+// user may not see.
 func CanOpen() bool { return os.Getenv("SSH_CONNECTION") == "" }

@@ -10,8 +10,8 @@ import (
 	"github.com/alps-tunnel/cscs/internal/owndir"
 )
 
-// redirectPage sends the browser on, or lets the user do it where that is forbidden.
-// It has no script: those are forbidden more often.
+// redirectPage redirects the browser. If that is forbidden, the user follows the link. It has no
+// script: browsers forbid scripts more often.
 const redirectPage = `<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -24,11 +24,11 @@ const redirectPage = `<!DOCTYPE html>
 </html>
 `
 
-// writeLinkFile puts a link into a file that only this user can read, and gives the file's address
-// and what removes it.
+// writeLinkFile writes a link to a file that only this user can read. It returns the file's URL and a
+// function that removes the file.
 func writeLinkFile(link string) (at string, forget func(), err error) {
 	if err := owndir.CheckParent(os.TempDir()); err != nil {
-		return "", nil, err // others could put another page in its place
+		return "", nil, err // other users could replace the page
 	}
 	// 0700; on Windows the user's temporary directory is the user's own.
 	dir, err := os.MkdirTemp("", "cscs-open-")
@@ -44,7 +44,7 @@ func writeLinkFile(link string) (at string, forget func(), err error) {
 	return fileURL(name), forget, nil
 }
 
-// fileURL is a file's URL; of C:\a b it is file:///C:/a%20b.
+// fileURL returns a file's URL: for C:\a b it is file:///C:/a%20b.
 func fileURL(name string) string {
 	path := filepath.ToSlash(name)
 	if path[0] != '/' {

@@ -12,17 +12,16 @@ import (
 	"github.com/pkg/browser"
 )
 
-// helperEnv carries the link to the helper. It is the one-use link, or a file's
-// name, so that it may be seen.
+// helperEnv passes the link to the helper. The link works once, or it is a file's name, so it may be
+// visible.
 const helperEnv = "CSCS_BROWSER_HELPER"
 
-// Helper must be the first call of main, which must return if it returns true:
-// this process is a child that [Open] started to start the browser, and has
-// done so.
+// Helper must be the first call of main, which must return if Helper returns true. Then this process is
+// a child of [Open] that has started the browser.
 //
-// It is a process and not a goroutine because what starts the browser
-// (xdg-open) may well become the browser, so that waiting for it takes until
-// the user closes that; and because it needs a session of its own.
+// A process is needed, not a goroutine, for two reasons. The program that starts the browser (xdg-open)
+// may become the browser, so that a wait lasts until the user closes it. And the browser needs a
+// session of its own.
 func Helper() bool {
 	at, ok := os.LookupEnv(helperEnv)
 	if !ok {
@@ -30,7 +29,7 @@ func Helper() bool {
 		return false
 	}
 	_ = os.Unsetenv(helperEnv)
-	// Ours is the pipe to the parent: who inherited it would keep it open.
+	// Stdout is the pipe to the parent. A process that inherits it would keep it open.
 	browser.Stdout, browser.Stderr = nil, nil
 	if err := browser.OpenURL(at); err != nil {
 		fmt.Fprint(os.Stdout, err) //nolint:forbidigo // it is a pipe to the parent
@@ -38,20 +37,20 @@ func Helper() bool {
 	return true
 }
 
-// helperCalled is true if main has called Helper. Otherwise the child would be
-// another cscs, without arguments.
+// helperCalled reports that main has called Helper. Otherwise the child would be another cscs, without
+// arguments.
 var helperCalled bool
 
-// A launch is a helper at work.
+// A launch is a running helper.
 type launch struct {
 	cmd      *exec.Cmd
 	pipe     *os.File
-	ended    <-chan error // receives one value, when the helper has ended
-	exited   bool         // for release, once reading has ended
+	ended    <-chan error // receives one value when the helper has ended
+	exited   bool         // for release, after readDone
 	readDone chan struct{}
 }
 
-// startHelper starts the helper, to start the browser at the link.
+// startHelper starts the helper, which opens the browser at the link.
 func startHelper(ctx context.Context, at string) (*launch, error) {
 	if !helperCalled {
 		return nil, errors.New("main does not call browser.Helper")
@@ -65,7 +64,7 @@ func startHelper(ctx context.Context, at string) (*launch, error) {
 		return nil, err
 	}
 	defer func() { _ = w.Close() }()
-	// The end of ctx is not the browser's.
+	// The browser outlives ctx.
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), self)
 	cmd.Args = []string{"cscs"}
 	cmd.Env = append(os.Environ(), helperEnv+"="+at)
@@ -82,7 +81,7 @@ func startHelper(ctx context.Context, at string) (*launch, error) {
 		said, err := io.ReadAll(r)
 		l.exited = err == nil
 		switch s := strings.TrimSpace(string(said)); {
-		case err != nil: // release was quicker
+		case err != nil: // release closed the pipe first
 		case s != "":
 			ended <- errors.New(s)
 		default:
@@ -92,8 +91,7 @@ func startHelper(ctx context.Context, at string) (*launch, error) {
 	return l, nil
 }
 
-// release lets go of the helper. It is not killed: it may be the browser by
-// now.
+// release stops waiting for the helper. It does not kill the helper, which may have become the browser.
 func (l *launch) release() {
 	_ = l.pipe.Close()
 	<-l.readDone

@@ -8,12 +8,12 @@ import (
 	"syscall"
 )
 
-// detachedProcAttr gives the helper a session of its own: no Ctrl-C and no hangup of
-// the user's terminal reaches it, and no text browser can take that over.
+// detachedProcAttr puts the helper in a session of its own. Ctrl-C and a hangup of the user's terminal
+// do not reach it, and no text browser can use that terminal.
 func detachedProcAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
-// ownExecutable is this program, on Linux even if it has been replaced or removed
-// since it was started.
+// ownExecutable returns the path of this program. On Linux it works even if the file was replaced or
+// removed.
 func ownExecutable() (string, error) {
 	if runtime.GOOS == "linux" {
 		return "/proc/self/exe", nil

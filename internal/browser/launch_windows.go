@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// detachedProcAttr keeps the helper from our console and its Ctrl-C.
+// detachedProcAttr detaches the helper from our console and its Ctrl-C.
 func detachedProcAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{
 		HideWindow:    true,

@@ -14,18 +14,18 @@ import (
 	"github.com/alps-tunnel/cscs/internal/peer"
 )
 
-// An offer is a link that works once. It is a server's handler.
+// An offer is the handler of a link that works once.
 //
-// Whoever asks in any other way than a browser of this user's that was given
-// the link gets the same answer, 404, and the link stays good. Its path may be
-// known where users can be told apart: it is in the arguments of xdg-open, for all to see.
+// It answers 404 to every other request than that of this user's browser with the link, and the link
+// stays valid. Other users may know the path where the system names users: it is in the arguments of
+// xdg-open.
 type offer struct {
 	way     func() Way
 	host    string // our own host:port
 	path    string
-	peer    peer.Func     // nil: nobody vouches for anyone, and who knows the path is let in
+	peer    peer.Func     // nil: the system names no users, and the path alone decides
 	selfUID int           // this user, for peer
-	used    chan struct{} // closed when the way has been given
+	used    chan struct{} // closed when the way was sent
 
 	mu      sync.Mutex
 	given   bool
@@ -38,7 +38,7 @@ func newOffer(way func() Way, host string, who peer.Func) *offer {
 
 func (o *offer) url() string { return "http://" + o.host + o.path }
 
-// lastRefused says who was refused last.
+// lastRefused returns who was refused last, or "".
 func (o *offer) lastRefused() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -62,16 +62,15 @@ func (o *offer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	SendOn(w, r, way.URL)
 }
 
-// SendOn sends a browser on to another address of this machine.
+// SendOn redirects a browser to another address of this machine.
 //
-// A browser that comes from elsewhere, be it from a file, would go on as from there, and
-// leave out the cookies that are for this machine's own pages alone (SameSite=Strict). It
-// gets a page of ours to come from.
+// A browser that comes from another site or a file would omit SameSite=Strict cookies after a redirect.
+// It gets a page of ours with a refresh instead.
 func SendOn(w http.ResponseWriter, r *http.Request, to string) {
 	h := w.Header()
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "", "none", "same-origin":
-		// See Other: with a plain GET, never to be remembered.
+		// See Other: a plain GET, which is never cached.
 		h.Set("Location", to)
 		w.WriteHeader(http.StatusSeeOther)
 	default:
@@ -81,18 +80,17 @@ func SendOn(w http.ResponseWriter, r *http.Request, to string) {
 	}
 }
 
-// isLinkRequest tells whether the request is that of a browser that was sent here.
+// isLinkRequest reports whether a browser requests the link itself.
 func (o *offer) isLinkRequest(r *http.Request) bool {
 	if r.Method != http.MethodGet || subtle.ConstantTimeCompare([]byte(r.URL.Path), []byte(o.path)) != 1 {
 		return false
 	}
-	// A page may give its own name our address (DNS rebinding); the browser
-	// says that name here then.
+	// DNS rebinding: a page may give its own name our address. The browser then sends that name as
+	// Host.
 	return r.Host == o.host && !Ahead(r)
 }
 
-// Ahead tells whether a browser fetches ahead: what may never be looked at must not use up
-// what works once.
+// Ahead reports whether a browser prefetches. A prefetch must not use up a link that works once.
 func Ahead(r *http.Request) bool {
 	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
 		if v := strings.ToLower(r.Header.Get(name)); strings.Contains(v, "prefetch") || strings.Contains(v, "preview") {
@@ -102,9 +100,9 @@ func Ahead(r *http.Request) bool {
 	return false
 }
 
-// isAllowedPeer tells whether the process at the other end of the connection may be one of
-// this user's: not where the kernel names another user. A browser on the Windows side of WSL comes by
-// a relay of root's, or has no user here.
+// isAllowedPeer reports whether the process at the other end of the connection may be this user's. It
+// refuses one that the kernel assigns to another user. A browser on the Windows side of WSL comes
+// through a relay of root's, or has no user here.
 func (o *offer) isAllowedPeer(r *http.Request) bool {
 	if o.peer == nil {
 		return true
@@ -127,7 +125,7 @@ func (o *offer) isAllowedPeer(r *http.Request) bool {
 	return false
 }
 
-// claimLink uses the link up, and tells whether this was the first to do so.
+// claimLink uses up the link and reports whether it was unused.
 func (o *offer) claimLink() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -10,10 +10,10 @@ import (
 	"github.com/sourcegraph/conc"
 )
 
-// answerTime is how long the answer may take to get out.
+// answerTime limits how long a request and the answer may take.
 const answerTime = 2 * time.Second
 
-// open shows the browser the way by a one-use link of our own.
+// open opens the way in the browser by a link that works once.
 func (o *opener) open(ctx context.Context, way func() Way) error {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp4", "127.0.0.1:0")
@@ -24,13 +24,13 @@ func (o *opener) open(ctx context.Context, way func() Way) error {
 	server := &http.Server{
 		Handler:           off,
 		ReadHeaderTimeout: answerTime,
-		// It would write to our terminal.
+		// The default logger would write to the terminal.
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 	}
 	var serving conc.WaitGroup
 	defer serving.Wait()
 	defer func() {
-		// The answer is under way still.
+		// The answer may not be sent yet.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
 		defer cancel()
 		if server.Shutdown(ctx) != nil {

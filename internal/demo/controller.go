@@ -253,7 +253,7 @@ func (ctl *controller) activeJobsNamed(name string) []*job {
 	return found
 }
 
-// jobOn returns the number of the user's job on the node, or "" if there is none.
+// jobOn returns the number of the user's job that runs or ends on the node, or "" if there is none.
 func (ctl *controller) jobOn(node string) string {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
@@ -353,6 +353,7 @@ func (ctl *controller) snapshotUserJobs() []jobSnapshot {
 	return all
 }
 
+// stateOf returns the state of an active job, or "" if the job has ended or is unknown.
 func (ctl *controller) stateOf(number string) string {
 	j := ctl.findJob(number)
 	if j == nil {

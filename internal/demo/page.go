@@ -71,7 +71,6 @@ func onlyHere(next http.Handler) http.Handler {
 		}
 		if ip := net.ParseIP(strings.Trim(host, "[]")); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 			http.Error(w, "not at this address", http.StatusMisdirectedRequest)
-			// readSteps reads the steps in a journal. A file that does not exist has none.
 			return
 		}
 		h := w.Header()
@@ -102,6 +101,7 @@ type pageData struct {
 	Steps   []step    `json:"steps"`
 }
 
+// serveSteps serves the session's steps, and the browser's first request as another one.
 func (p *page) serveSteps(w http.ResponseWriter, _ *http.Request) {
 	t := pageData{Session: os.Getenv("CSCS_SESSION"), Node: os.Getenv("SLURMD_NODENAME"), Now: time.Now()}
 	var err error
@@ -118,6 +118,7 @@ func (p *page) serveSteps(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(t)
 }
 
+// readSteps reads the steps in a journal. A file that does not exist has none.
 func readSteps(file string) ([]step, error) {
 	text, err := os.ReadFile(file)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {

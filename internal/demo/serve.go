@@ -92,9 +92,9 @@ func (d *door) sameLock() bool {
 	return err == nil && os.SameFile(named, held)
 }
 
+// makeCluster starts the cluster, writes the place's files, and accepts visitors.
 func (d *door) makeCluster() error {
 	d.place.removeFiles()
-	// makeCluster starts the cluster, writes the place's files, and accepts visitors.
 	c, err := newCluster(d.place.Dir, func() { d.perhapsEnd() })
 	if err != nil {
 		return err

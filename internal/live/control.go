@@ -272,6 +272,8 @@ func (p *Peer) Detach(ctx context.Context) (Outcome, error) {
 	return o, err
 }
 
+// sendRequest sends a request and decodes the answer into to. It times out if the process gives no
+// sign of life for p.patience.
 func (p *Peer) sendRequest(ctx context.Context, method, path string, to any) error {
 	if p.record.Control == "" {
 		return &GoneError{errors.New("it has no control socket")}

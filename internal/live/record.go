@@ -54,7 +54,7 @@ type Record struct {
 	Identity string `json:"identity,omitempty"` // --identity, for the same reason
 	Login    string `json:"login,omitempty"`    // the user on the login node
 	Lease    int    `json:"lease,omitempty"`    // seconds; 0: none
-	Salloc   bool   `json:"salloc,omitempty"`   // its request waits with a salloc that this process runs on the login node
+	Salloc   bool   `json:"salloc,omitempty"`   // its request waits with salloc, a process on the login node
 
 	Kept bool `json:"kept,omitempty"` // its job is queued and waits without this process
 	Step bool `json:"step,omitempty"` // its node is reached by a job step, not by ssh

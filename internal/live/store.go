@@ -229,6 +229,8 @@ func (s *Store) List() ([]Listed, error) {
 	return all, err
 }
 
+// readRecord reads the record of a session and corrects its state if its process has died. ok is
+// false if the record cannot be read.
 func (s *Store) readRecord(id string) (l Listed, ok bool) {
 	b, err := os.ReadFile(s.filePath(id, ".json"))
 	if err != nil || json.Unmarshal(b, &l.Record) != nil || l.ID != id {

@@ -4,5 +4,5 @@ package matchexec
 
 import "os/exec"
 
-// endWithGroup does nothing: here ssh runs the commands itself.
+// endWithGroup does nothing: openSocket fails here, so ssh runs the commands itself.
 func endWithGroup(*exec.Cmd) {}

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// endWithGroup makes the command the leader of a process group, and has the end of its context end all of
-// that group: a shell's commands outlive the shell.
+// endWithGroup makes the command the leader of a process group. When its context ends, the whole group
+// is killed, since a shell's commands outlive the shell.
 func endWithGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

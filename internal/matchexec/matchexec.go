@@ -1,9 +1,9 @@
-// Package matchexec runs ssh -G so that each command of "Match exec" in ssh's configuration runs
-// once in the life of this process, however many hosts ssh is asked about.
+// Package matchexec runs ssh -G so that each command of "Match exec" in ssh's configuration runs once
+// in the life of this process, however often ssh is asked.
 //
-// ssh has the user's shell run such a command ($SHELL -c COMMAND; ssh_config(5), Match). Here
-// $SHELL is this program, which asks the process that has started ssh for the command's exit
-// status. That process runs the command with the real shell, or knows the status already.
+// ssh runs such a command by the user's shell ($SHELL -c COMMAND; ssh_config(5), Match). Here $SHELL is
+// this program. It asks the process that started ssh for the command's exit status. That process runs
+// the command by the real shell, or knows the status already.
 package matchexec
 
 import (
@@ -24,18 +24,17 @@ import (
 )
 
 const (
-	socketVar = "CSCS_MATCH_SOCKET" // set for ssh and what it starts
-	shellVar  = "CSCS_MATCH_SHELL"  // the user's own; it may be empty
-	ownShell  = "/bin/sh"           // what ssh takes without $SHELL (_PATH_BSHELL)
-	failed    = 255                 // the status of a command that could not be run, or was killed
+	socketVar = "CSCS_MATCH_SOCKET" // set for ssh and its children
+	shellVar  = "CSCS_MATCH_SHELL"  // the user's shell; may be empty
+	ownShell  = "/bin/sh"           // what ssh uses without $SHELL (_PATH_BSHELL)
+	failed    = 255                 // the status of a command that did not run or was killed
 )
 
-// helps is set by Helper: this program answers as a shell.
+// helps reports that main has called Helper, so that this program can answer as a shell.
 var helps bool
 
-// Helper reports whether this process was started by ssh in place of a shell, and then the exit
-// status that it has to end with. The main function calls it first; without it each ssh runs the
-// commands itself.
+// Helper reports whether ssh started this process in place of a shell, and the status to exit with. The
+// main function calls it first. Without that call each ssh runs the commands itself.
 func Helper() (status int, is bool) {
 	socket, is := os.LookupEnv(socketVar)
 	if !is || len(os.Args) != 3 || os.Args[1] != "-c" {
@@ -45,9 +44,9 @@ func Helper() (status int, is bool) {
 	return askOrRun(socket, os.Args[2]), true
 }
 
-// askOrRun has the process at the socket run a command, and returns its exit status. The command runs here
-// only if nothing listens at a socket that is there: the process was killed. Where the socket is removed, or
-// the answer does not come, that process has ended the question, and no ssh waits for the status.
+// askOrRun asks the process at the socket for the exit status of a command. It runs the command itself
+// only if the socket exists but nothing listens, because that process was killed. If the socket is
+// removed or no answer comes, that process has stopped ssh, and ssh does not need the status.
 func askOrRun(socket, command string) int {
 	conn, err := new(net.Dialer).DialContext(context.Background(), "unix", socket)
 	switch {
@@ -64,7 +63,7 @@ func askOrRun(socket, command string) int {
 	return status
 }
 
-// askStatus sends a command, and returns its exit status.
+// askStatus sends a command and returns its exit status.
 func askStatus(conn net.Conn, command string) (int, error) {
 	if _, err := io.WriteString(conn, command); err != nil {
 		return 0, err
@@ -77,7 +76,7 @@ func askStatus(conn net.Conn, command string) (int, error) {
 	return int(status), err
 }
 
-// shellCommand is a command as ssh has the user's shell run it: without input and output.
+// shellCommand returns a command as ssh runs it by the user's shell: without input and output.
 func shellCommand(ctx context.Context, command, shell string) *exec.Cmd {
 	if shell == "" {
 		shell = ownShell
@@ -87,7 +86,7 @@ func shellCommand(ctx context.Context, command, shell string) *exec.Cmd {
 	return cmd
 }
 
-// runCommand runs a command, and returns its exit status.
+// runCommand runs a command and returns its exit status.
 func runCommand(cmd *exec.Cmd) int {
 	var exit *exec.ExitError
 	err := cmd.Run()
@@ -100,7 +99,7 @@ func runCommand(cmd *exec.Cmd) int {
 	return failed
 }
 
-// shellEnvironment is that of this process without what is ours.
+// shellEnvironment returns the environment of this process without our variables.
 func shellEnvironment(shell string) []string {
 	var env []string
 	for _, v := range os.Environ() {
@@ -111,21 +110,22 @@ func shellEnvironment(shell string) []string {
 	return append(env, "SHELL="+shell)
 }
 
-// results are the exit statuses of the commands that have run.
+// results are the exit statuses of the commands.
 var results = struct {
 	sync.Mutex
 	of map[string]*result
 }{of: map[string]*result{}}
 
 type result struct {
-	turn   chan struct{} // held by the one who runs the command or reads the result
+	turn   chan struct{} // held while the command runs or the result is read
 	known  bool
-	late   bool // the command took too long for one question
+	late   bool // the command took longer than one ssh may
 	status int
 }
 
-// commandStatus is the exit status of a command, which runs once: another caller waits for the first. A command
-// that an interrupt has ended runs again. One that took too long does not: each caller has its time run out.
+// commandStatus returns the exit status of a command, which runs once. Concurrent callers wait for the
+// first. A command that an interrupt ended runs again. One that took too long does not: each later call
+// waits until its ctx ends.
 func commandStatus(ctx context.Context, command, shell string) int {
 	results.Lock()
 	r := results.of[command]
@@ -154,8 +154,7 @@ func commandStatus(ctx context.Context, command, shell string) int {
 	return r.status
 }
 
-// Run runs cmd, an ssh -G that ends with ctx. Whatever stands in the way of running the commands
-// once, ssh runs them itself.
+// Run runs cmd, an ssh -G that ends with ctx. If the commands cannot be shared, ssh runs them itself.
 func Run(ctx context.Context, cmd *exec.Cmd) error {
 	listener, stop, err := openSocket()
 	if err != nil {
@@ -188,7 +187,7 @@ func Run(ctx context.Context, cmd *exec.Cmd) error {
 	return cmd.Run()
 }
 
-// serveCommand serves one command of ssh's.
+// serveCommand answers one helper with the exit status of its command.
 func serveCommand(ctx context.Context, conn net.Conn, shell string) {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
@@ -198,14 +197,14 @@ func serveCommand(ctx context.Context, conn net.Conn, shell string) {
 		return
 	}
 	code := commandStatus(ctx, string(command), shell)
-	if ctx.Err() == nil { // else no ssh waits
+	if ctx.Err() == nil { // else ssh was stopped
 		_ = binary.Write(conn, binary.BigEndian, uint32(code))
 	}
 }
 
 var errAlone = errors.New("ssh runs the commands itself")
 
-// openSocket opens a socket in a directory that only this user can enter.
+// openSocket listens on a socket in a directory that only this user can enter.
 func openSocket() (l net.Listener, stop func(), err error) {
 	if !helps || runtime.GOOS == "windows" {
 		return nil, nil, errAlone

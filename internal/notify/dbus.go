@@ -14,13 +14,13 @@ import (
 	"github.com/alps-tunnel/cscs/internal/peer"
 )
 
-// Names of the Desktop Notifications Specification, 1.2.
+// Names of the Desktop Notifications Specification, version 1.2.
 const (
 	service = "org.freedesktop.Notifications"
 	object  = "/org/freedesktop/Notifications"
 )
 
-// urgent keeps it on the screen until it is seen, where desktops care.
+// urgent keeps the notification on the screen until the user sees it, on desktops that support that.
 const urgent = byte(2)
 
 func showNotification(ctx context.Context, title, text string) error {
@@ -37,8 +37,8 @@ func showNotification(ctx context.Context, title, text string) error {
 	return nil
 }
 
-// connectBus opens a connection to the session's bus, if there is one. The library's own way
-// would start a bus where there is none, and knows no time limit.
+// connectBus connects to the session's bus, if there is one. The function of the library would start a
+// bus, and has no timeout.
 func connectBus(ctx context.Context) (*dbus.Conn, error) {
 	name := busSocket()
 	if name == "" {
@@ -63,13 +63,13 @@ func connectBus(ctx context.Context) (*dbus.Conn, error) {
 	return bus, nil
 }
 
-// busSocket is that of the session's bus; "" if there is none. Addresses that are no socket of
-// this machine's are passed over: a program to start, a network.
+// busSocket returns the socket of the session's bus, or "" if there is none. It ignores addresses of
+// other kinds, such as a program to start or a network address.
 func busSocket() string {
 	list := os.Getenv("DBUS_SESSION_BUS_ADDRESS")
 	if list == "" {
 		if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
-			return filepath.Join(dir, "bus") // systemd's
+			return filepath.Join(dir, "bus") // systemd's default
 		}
 		return ""
 	}

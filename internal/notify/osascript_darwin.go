@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// script gets the words as arguments, so that none is taken for a part of it.
+// script gets the texts as arguments, so that they are not interpreted as script.
 const script = `on run argv
 display notification (item 2 of argv) with title (item 1 of argv)
 end run`

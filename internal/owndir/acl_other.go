@@ -2,5 +2,5 @@
 
 package owndir
 
-// HasACL reports false: the mode does not show what such systems grant by access control lists.
+// HasACL returns false: on these systems the mode does not show access control lists.
 func HasACL(string) bool { return false }

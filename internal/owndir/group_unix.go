@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// isPrivate reports whether the group is the user's own: the primary group, which has the user's
-// name, and no other member. With such groups, useradd sets a umask of 002 on many systems, and the
-// home directory and what is in it are writable by the group.
+// isPrivate reports whether the group is the user's private group: the primary group, with the user's
+// name and no other member. Many systems with such groups set umask 002, so the home directory and its
+// files are writable by the group.
 func isPrivate(gid int) bool {
 	u, err := user.Current()
 	if err != nil || u.Gid != strconv.Itoa(gid) {
@@ -27,9 +27,9 @@ func isPrivate(gid int) bool {
 	return hasAlone(f, u)
 }
 
-// hasAlone reports whether the user's primary group is private, by a table in the form of group(5). A
-// group that only a directory service knows is private if its number is the user's, as such
-// services number private groups.
+// hasAlone reports whether the user's primary group is private, by a table in the format of group(5). A
+// group that is only in a directory service is private if its number is the user's. Such services
+// number private groups like that.
 func hasAlone(table io.Reader, u *user.User) bool {
 	for s := bufio.NewScanner(table); s.Scan(); {
 		f := strings.Split(strings.TrimSpace(s.Text()), ":")

@@ -1,6 +1,6 @@
-// Package owndir makes and checks directories that are the user's alone: those of the sockets,
-// locks and records through which our processes trust each other. A user who can write to such a
-// directory can be at the other end.
+// Package owndir makes and checks directories that belong to the user alone. In them are the sockets,
+// locks and records through which the processes of cscs trust each other. A user who can write to such
+// a directory can be at the other end.
 package owndir
 
 import (
@@ -10,14 +10,14 @@ import (
 	"os"
 )
 
-// ErrShared tells that a directory is not the user's alone.
+// ErrShared reports that a directory is not the user's alone.
 var ErrShared = errors.New("it is not the user's alone")
 
-// An Error tells why a directory is not the user's alone. It wraps [ErrShared].
+// An Error reports why a directory is not the user's alone. It wraps [ErrShared].
 type Error struct {
 	Dir    string
 	Reason string // "belongs to mallory (uid 1001)"
-	Open   bool   // it is the user's, and others can write to it
+	Open   bool   // it belongs to the user, but others can write to it
 }
 
 func (e *Error) Error() string {
@@ -25,8 +25,8 @@ func (e *Error) Error() string {
 }
 func (e *Error) Unwrap() error { return ErrShared }
 
-// RemoveEmpty removes a directory if it is empty. A symbolic link stays: it is the user's, to a
-// directory elsewhere.
+// RemoveEmpty removes a directory if it is empty. It keeps a symbolic link, which only the user can
+// have made.
 func RemoveEmpty(dir string) error {
 	info, err := os.Lstat(dir)
 	if err != nil {
@@ -40,8 +40,8 @@ func RemoveEmpty(dir string) error {
 
 var errNotDir = errors.New("it is not a directory")
 
-// An OwnerError tells that files of root's would be made in a directory of another user, who
-// could not change or read them afterwards. It comes from sudo with the user's HOME.
+// An OwnerError reports that root would create files in a directory of another user, who could not
+// change or read them. The cause is sudo with the user's HOME.
 type OwnerError struct {
 	Dir   string
 	Owner string // "alice (uid 1001)"

@@ -13,8 +13,8 @@ import (
 	"syscall"
 )
 
-// Make makes the directory, if it is not there, and closes it to others if they could only look
-// into it. It refuses what Check refuses. Its errors are of the file system, or *Error.
+// Make creates the directory if needed, and removes the permissions of others if they can only read. It
+// refuses what Check refuses. The error is of the file system, or an *Error.
 func Make(dir string) error {
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
 		if err := checkNearest(filepath.Dir(dir)); err != nil {
@@ -24,11 +24,11 @@ func Make(dir string) error {
 	return mkdirOwn(dir)
 }
 
-// tries is how often a directory is made that another process of ours removes at the same moment,
-// since nothing is in it.
+// tries is how often a directory is created if other processes of cscs remove it concurrently because
+// it is empty.
 const tries = 100
 
-// mkdirOwn makes a directory and closes it to others, or refuses what Check refuses.
+// mkdirOwn creates a directory and removes the permissions of others. It refuses what Check refuses.
 func mkdirOwn(dir string) (err error) {
 	for range tries {
 		made := os.MkdirAll(dir, 0o700)
@@ -53,8 +53,8 @@ func closeToOthers(dir string) error {
 	return err
 }
 
-// checkNearest is CheckParent for a directory that may have to be made: its nearest ancestor that
-// exists counts.
+// checkNearest is CheckParent for a directory that may not exist. It checks the nearest ancestor that
+// exists.
 func checkNearest(dir string) error {
 	for {
 		err := CheckParent(dir)
@@ -66,10 +66,10 @@ func checkNearest(dir string) error {
 	}
 }
 
-// Check reports whether the directory is the user's alone. It refuses one of another user, which below
-// /tmp may have been made first, a symbolic link, one that others can write to (what is in it
-// may be theirs), and one that others can rename. It changes nothing. Its errors are of the
-// file system, or *Error.
+// Check checks that the directory is the user's alone, and changes nothing. It refuses a symbolic link,
+// a directory of another user (in /tmp another user may have created it first), one that others can
+// write to, since they may have written its files, and one that others can rename. The error is of the
+// file system, or an *Error.
 func Check(dir string) error {
 	info, err := os.Lstat(dir)
 	if err != nil {
@@ -84,15 +84,15 @@ func Check(dir string) error {
 	return CheckParent(filepath.Dir(dir))
 }
 
-// CheckLinked is Check for a directory that the user may have moved elsewhere: a
-// symbolic link of the user's, in a place where only the user can write, is followed.
+// CheckLinked is Check for a directory that the user may have moved. It follows a symbolic link of the
+// user's, in a place where only the user can write.
 func CheckLinked(dir string) error {
 	info, err := os.Lstat(dir)
 	switch {
 	case err != nil:
 		return err
 	case info.Mode().IsRegular() && ownerID(info) == os.Geteuid():
-		return &fs.PathError{Op: "open", Path: dir, Err: syscall.ENOTDIR} // a mistake, and no danger
+		return &fs.PathError{Op: "open", Path: dir, Err: syscall.ENOTDIR} // a mistake, not a danger
 	case info.Mode()&fs.ModeSymlink == 0:
 		return Check(dir)
 	}
@@ -119,13 +119,13 @@ func CheckLinked(dir string) error {
 	return CheckParent(filepath.Dir(real))
 }
 
-// CheckParent refuses a directory in which others can rename and replace what is the user's, and one
-// that they can swap themselves, through a directory above it: one of another user, or one that
-// all or a group can write to without the sticky bit. The user's private group is no other, unless
-// the directory has an access control list: the mode does not tell then who can write.
+// CheckParent refuses a directory in which others can rename and replace the user's files, directly or
+// through a directory above it. Such a directory belongs to another user, or all users or a group can
+// write to it and it is not sticky. The user's private group is allowed, unless the directory has an
+// access control list. Then the mode does not show who can write.
 //
-// It ends at a directory of root's, or at the user's home directory: who controls what is above
-// that controls all that the user has.
+// It stops at a directory of root's and at the user's home directory. A user who controls a directory
+// above those controls all of this user's files.
 func CheckParent(dir string) error {
 	if err := checkUp(dir); err != nil {
 		return err
@@ -137,7 +137,7 @@ func CheckParent(dir string) error {
 	return checkUp(real)
 }
 
-// checkUp is CheckParent for the names in a path, as they are.
+// checkUp is CheckParent for one spelling of a path, without resolving symbolic links first.
 func checkUp(dir string) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -160,7 +160,7 @@ func checkUp(dir string) error {
 	}
 }
 
-// checkShared refuses a directory in which other users than root can replace what is the user's.
+// checkShared refuses a directory in which a user other than root can replace this user's files.
 func checkShared(dir string, info fs.FileInfo) error {
 	own, mode := ownerID(info) == os.Geteuid(), info.Mode()
 	switch {
@@ -180,6 +180,8 @@ func checkShared(dir string, info fs.FileInfo) error {
 	return nil
 }
 
+// checkOwnDir refuses a directory that is not a directory, belongs to another user or is writable by
+// others.
 func checkOwnDir(dir string, info fs.FileInfo, self int) error {
 	switch {
 	case !info.IsDir():
@@ -192,7 +194,7 @@ func checkOwnDir(dir string, info fs.FileInfo, self int) error {
 	return nil
 }
 
-// ownerID is the owner; -1: unknown.
+// ownerID returns the owner, or -1 if unknown.
 func ownerID(info fs.FileInfo) int {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
@@ -201,7 +203,7 @@ func ownerID(info fs.FileInfo) int {
 	return int(stat.Uid)
 }
 
-// groupID is the group; -1: unknown.
+// groupID returns the group, or -1 if unknown.
 func groupID(info fs.FileInfo) int {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

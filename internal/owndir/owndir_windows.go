@@ -2,11 +2,10 @@ package owndir
 
 import "os"
 
-// Make makes the directory. What lies below the user's profile is the user's alone by
-// inheritance.
+// Make creates the directory. Directories in the user's profile inherit rights for the user alone.
 func Make(dir string) error { return os.MkdirAll(dir, 0o700) }
 
-// Check reports whether the directory is there. See Make.
+// Check returns an error unless the directory exists. See Make.
 func Check(dir string) error {
 	_, err := os.Stat(dir)
 	return err
@@ -18,9 +17,8 @@ func CheckLinked(dir string) error { return Check(dir) }
 // CheckParent is Check.
 func CheckParent(dir string) error { return Check(dir) }
 
-// CheckOwner accepts every directory: an administrator's files take the rights of the directory
-// that they are in.
+// CheckOwner accepts every directory: an administrator's files inherit the rights of their directory.
 func CheckOwner(string) error { return nil }
 
-// HasACL reports false: every file has one, and modes tell nothing.
+// HasACL returns false: every file has a list, and the mode shows nothing.
 func HasACL(string) bool { return false }

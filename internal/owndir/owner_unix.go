@@ -9,10 +9,9 @@ import (
 	"path/filepath"
 )
 
-// CheckOwner refuses to let root write to dir if dir belongs to another user. If dir does not
-// exist, its nearest ancestor that exists counts. Files that another user makes belong to that
-// user wherever they are, so only root is refused. Its errors are of the file system, or
-// *OwnerError.
+// CheckOwner returns an *OwnerError if this process is root's and dir belongs to another user. If dir
+// does not exist, its nearest ancestor that exists counts. Only root is refused, because files of any
+// other user belong to that user everywhere. Other errors are of the file system.
 func CheckOwner(dir string) error {
 	if os.Geteuid() != 0 {
 		return nil

@@ -8,14 +8,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The forms of sock_diag(7) and linux/inet_diag.h: struct inet_diag_req_v2 and inet_diag_msg. Both
-// have a struct inet_diag_sockid: two ports, two addresses, an interface, a cookie.
+// Layouts of sock_diag(7) and linux/inet_diag.h: struct inet_diag_req_v2 and inet_diag_msg. Both have a
+// struct inet_diag_sockid: two ports, two addresses, an interface, a cookie.
 const (
 	sockDiagByFamily = 20 // SOCK_DIAG_BY_FAMILY, linux/sock_diag.h
 
 	diagRequestSize = 56
 	diagMessageSize = 72
-	requestID       = 8 // where the sockid begins
+	requestID       = 8 // offset of the sockid
 	messageID       = 4
 	idPorts         = 0
 	idAddresses     = 4
@@ -26,21 +26,20 @@ const (
 	stateListen = 10 // TCP_LISTEN
 )
 
-// errNoAnswer tells that the kernel does not answer, or knows no such socket.
+// errNoAnswer reports that the kernel does not answer, or knows no such socket.
 var errNoAnswer = errors.New("no answer of sock_diag")
 
-// findSocket asks the kernel for one TCP socket by its two addresses. It costs the same however many
-// sockets there are, where the tables in /proc are as long as the kernel's hash table.
+// findSocket asks the kernel for one TCP socket by its two addresses. The cost does not depend on the
+// number of sockets, unlike that of the tables in /proc, which are as long as the kernel's hash table.
 //
-// That the kernel knows no such socket is an error too: it says the same where it does not know TCP
-// (the module tcp_diag is not there).
+// An unknown socket is an error too: the kernel gives the same answer without the module tcp_diag.
 func findSocket(from, to netip.AddrPort) (socket, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_INET_DIAG)
 	if err != nil {
 		return socket{}, err
 	}
 	defer func() { _ = unix.Close(fd) }()
-	// The kernel answers within the call that sends; a sandbox might not.
+	// The kernel answers within the sending call, but a sandbox might not.
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 1}); err != nil {
 		return socket{}, err
 	}
@@ -58,7 +57,7 @@ func findSocket(from, to netip.AddrPort) (socket, error) {
 	return readDiag(answer[:n], from, to)
 }
 
-// diagRequest asks for the socket that has these addresses, and for no other (without NLM_F_DUMP).
+// diagRequest returns a request for the socket with these addresses only (without NLM_F_DUMP).
 func diagRequest(from, to netip.AddrPort) []byte {
 	b := make([]byte, unix.SizeofNlMsghdr+diagRequestSize)
 	ne := binary.NativeEndian
@@ -80,7 +79,7 @@ func diagRequest(from, to netip.AddrPort) []byte {
 	return b
 }
 
-// putID writes ports and addresses, which are in the network's byte order.
+// putID writes ports and addresses in network byte order.
 func putID(id []byte, from, to netip.AddrPort) {
 	binary.BigEndian.PutUint16(id[idPorts:], from.Port())
 	binary.BigEndian.PutUint16(id[idPorts+2:], to.Port())
@@ -88,8 +87,8 @@ func putID(id []byte, from, to netip.AddrPort) {
 	copy(id[idAddresses+16:], to.Addr().AsSlice())
 }
 
-// readDiag reads the answer. Where no connection has these addresses, the kernel may answer with the
-// listener on the first.
+// readDiag parses the answer. If no connection has these addresses, the kernel may return the listener
+// at the first one.
 func readDiag(b []byte, from, to netip.AddrPort) (socket, error) {
 	ne := binary.NativeEndian
 	if len(b) < unix.SizeofNlMsghdr+diagMessageSize || ne.Uint16(b[4:]) != sockDiagByFamily {

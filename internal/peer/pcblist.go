@@ -5,10 +5,10 @@ import (
 	"net/netip"
 )
 
-// The forms of macOS's list net.inet.tcp.pcblist_n (bsd/netinet/in_pcb.h, bsd/sys/socketvar.h of XNU; all
-// structs are packed to 4 bytes). It begins and ends with a struct xinpgen. Between them each socket is
-// several records one after the other, each with its length and kind, at a multiple of 8 bytes. Kinds
-// and fields that are not known are passed over.
+// Layouts of macOS's list net.inet.tcp.pcblist_n (bsd/netinet/in_pcb.h, bsd/sys/socketvar.h of XNU; all
+// structs are packed to 4 bytes). The list begins and ends with a struct xinpgen. Between them each
+// socket has several consecutive records. Each record has its length and kind, and begins at a multiple
+// of 8 bytes. Unknown kinds and fields are ignored.
 const (
 	kindSocket = 0x001 // XSO_SOCKET, struct xsocket_n
 	kindPCB    = 0x010 // XSO_INPCB, struct xinpcb_n
@@ -27,11 +27,11 @@ const (
 	socketUID   = 64 // so_uid
 	socketSize  = 68
 
-	stateNoFD = 0x0001 // SS_NOFDREF: no process has it any more
+	stateNoFD = 0x0001 // SS_NOFDREF: no process has the socket any more
 )
 
-// findInPCBList looks for the socket from→to. The error is ErrNoProcess if no process has it any more;
-// ErrUnknown if it is not there.
+// findInPCBList returns the user of the socket from→to. The error is ErrNoProcess if no process has it
+// any more, or ErrUnknown if it is not in the list.
 func findInPCBList(list []byte, from, to netip.AddrPort) (int, error) {
 	ne := binary.NativeEndian
 	if len(list) < 4 {
@@ -60,7 +60,7 @@ func findInPCBList(list []byte, from, to netip.AddrPort) (int, error) {
 
 func roundUp(n uint32) uint64 { return (uint64(n) + 7) &^ 7 }
 
-// pcbAddress reads an address, of which IPv4's has the last four bytes of the field.
+// pcbAddress reads an address. An IPv4 address is in the last four bytes of the field.
 func pcbAddress(r []byte, addr, port int) netip.AddrPort {
 	var a netip.Addr
 	switch {

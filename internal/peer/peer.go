@@ -1,5 +1,5 @@
-// Package peer tells whose process is at the other end of a connection on this machine. The kernel
-// says so of a TCP connection on Linux, macOS and Windows, and of a unix socket on Linux and macOS.
+// Package peer reports which user's process is at the other end of a connection on this machine. The
+// source is the kernel: for TCP on Linux, macOS and Windows, for unix sockets on Linux and macOS.
 package peer
 
 import (
@@ -11,40 +11,40 @@ import (
 	"strconv"
 )
 
-// A Func says which user made the socket at the other end of a connection on this machine,
-// from its address to ours.
+// A Func returns the user whose process has the other end of a TCP connection on this machine. from is
+// the address of that end, to is ours.
 type Func func(from, to netip.AddrPort) (uid int, err error)
 
 var (
-	// ErrUnknown tells that the system does not say whose the other end is.
+	// ErrUnknown reports that the system does not name the user.
 	ErrUnknown = errors.New("not of this machine, as far as can be seen")
-	// ErrNoProcess tells that no process of this machine has the other end: the kernel shows other
-	// sockets. It shows neither end of a connection that the other end has reset.
+	// ErrNoProcess reports that no process of this machine has the other end, although the kernel shows
+	// other sockets. After a reset from the other end, the kernel shows neither end.
 	ErrNoProcess = errors.New("no process of this machine")
-	// ErrStranger tells that the other end is another user's, where the system has no number for users.
+	// ErrStranger reports that the other end is another user's, on a system without user numbers.
 	ErrStranger = errors.New("the other side of the socket is another user's")
 )
 
-// UID asks the kernel. The error is ErrUnknown, ErrNoProcess or ErrStranger. On Windows the
-// number of this user is that of [os.Getuid], -1, and no other user has one.
+// UID asks the kernel. The error is ErrUnknown, ErrNoProcess or ErrStranger. On Windows this user's
+// number is -1, as for [os.Getuid], and other users have none.
 func UID(from, to netip.AddrPort) (int, error) { return askKernel(from, to) }
 
-// A Standing is what is known of the user at the other end of a connection.
+// A Standing classifies the user at the other end of a connection.
 type Standing int
 
 const (
-	// Unknown is a process whose user the system does not tell.
+	// Unknown is a process whose user the system does not name.
 	Unknown Standing = iota
-	// Relay is a process of root's, where this user is another. It proves no more than Unknown: it may carry
-	// any user's bytes, as relays of WSL, containers and port forwarders do.
+	// Relay is a process of root's, if this user is not root. It proves no more than Unknown: relays of
+	// WSL, containers and port forwarders carry the bytes of any user.
 	Relay
 	// Own is a process of this user's.
 	Own
-	// Stranger is a process of another user's, or none at all.
+	// Stranger is a process of another user, or no process.
 	Stranger
 )
 
-// Judge tells, of what a [Func] has said, how the user at the other end stands to self, this process's user.
+// Judge classifies the result of a [Func] for self, this process's user.
 func Judge(self, uid int, err error) Standing {
 	switch {
 	case errors.Is(err, ErrNoProcess), errors.Is(err, ErrStranger):
@@ -59,7 +59,7 @@ func Judge(self, uid int, err error) Standing {
 	return Stranger
 }
 
-// Of asks f for the user at the other end of a connection whose ends have these addresses.
+// Of calls f for the connection with these addresses.
 func (f Func) Of(remote, local net.Addr) (int, error) {
 	from, err := netip.ParseAddrPort(remote.String())
 	if err != nil {
@@ -72,13 +72,13 @@ func (f Func) Of(remote, local net.Addr) (int, error) {
 	return f(from, to)
 }
 
-// Judge asks f for the user at the other end, and judges the answer for self.
+// Judge calls f for the connection with these addresses and classifies the result for self.
 func (f Func) Judge(self int, remote, local net.Addr) Standing {
 	uid, err := f.Of(remote, local)
 	return Judge(self, uid, err)
 }
 
-// Name puts into words who asked, from what a [Func] has said.
+// Name describes the process at the other end, from the result of a [Func].
 func Name(uid int, err error) string {
 	if err != nil {
 		return fmt.Sprintf("someone (%v)", err)

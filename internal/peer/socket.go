@@ -9,15 +9,15 @@ import (
 	"slices"
 )
 
-// ErrNoPeer tells that this system does not say whose the other end of a unix socket is.
+// ErrNoPeer reports that this system does not name the user at the other end of a unix socket.
 var ErrNoPeer = errors.New("this system does not say whose process is at the other end of a socket")
 
-// Root is the user who may be at the other end of a socket that the system itself serves, as
-// launchd does on macOS. Nothing is safe from that user in any case.
+// Root is the user at the other end of a socket that the system serves, as launchd does on macOS. No
+// file is safe from root anyway.
 const Root = 0
 
-// CheckSocket refuses a unix socket whose other end is not this user's, nor one of the others': with
-// ErrStranger, or ErrNoPeer.
+// CheckSocket returns ErrStranger if the other end of a unix socket is neither this user's nor one of
+// the others', or ErrNoPeer.
 func CheckSocket(conn *net.UnixConn, others ...int) error {
 	uid, err := SocketUID(conn)
 	if err != nil {
@@ -29,8 +29,8 @@ func CheckSocket(conn *net.UnixConn, others ...int) error {
 	return nil
 }
 
-// DialSocket connects to a unix socket and refuses one where another user listens, before a
-// byte is sent. Where the system does not say who listens, it is not asked.
+// DialSocket connects to a unix socket and refuses a listener of another user, before it sends a byte.
+// On a system without SocketUID it checks nothing.
 func DialSocket(ctx context.Context, path string, others ...int) (net.Conn, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
 	if err != nil || !KnowsSockets {
@@ -43,7 +43,7 @@ func DialSocket(ctx context.Context, path string, others ...int) (net.Conn, erro
 	return conn, nil
 }
 
-// A SocketListener is a unix listener that lets this user's processes in alone.
+// A SocketListener is a unix listener that accepts this user's processes only.
 type SocketListener struct{ net.Listener }
 
 // Accept implements net.Listener.

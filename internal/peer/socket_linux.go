@@ -2,7 +2,7 @@ package peer
 
 import "golang.org/x/sys/unix"
 
-// peerUID is the user id of the process that made the other end, or that listened there.
+// peerUID returns the user ID of the process that connected or that listens at the other end.
 func peerUID(fd int) (uid uint32, err error) {
 	c, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {

@@ -4,9 +4,9 @@ package peer
 
 import "net"
 
-// SocketUID is the user at the other end of a unix socket. Windows has such sockets, too, but says of the
-// other side its process at most, which is not enough to know that it still is the one that connected.
+// SocketUID returns ErrNoPeer. Windows names at most the process at the other end of a unix socket,
+// which may be another one by then.
 func SocketUID(*net.UnixConn) (int, error) { return 0, ErrNoPeer }
 
-// KnowsSockets reports whether this system has SocketUID.
+// KnowsSockets reports whether SocketUID works on this system.
 const KnowsSockets = false

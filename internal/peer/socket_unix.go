@@ -7,11 +7,11 @@ import (
 	"net"
 )
 
-// KnowsSockets reports whether this system has SocketUID.
+// KnowsSockets reports whether SocketUID works on this system.
 const KnowsSockets = true
 
-// SocketUID is the user at the other end of a unix socket: of the process that connected, or that
-// listens there. The kernel says so.
+// SocketUID returns the user at the other end of a unix socket, from the kernel: the user of the
+// process that connected or that listens there.
 func SocketUID(conn *net.UnixConn) (int, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {

@@ -4,5 +4,5 @@ package peer
 
 import "net/netip"
 
-// askKernel does not know.
+// askKernel returns ErrUnknown.
 func askKernel(netip.AddrPort, netip.AddrPort) (int, error) { return 0, ErrUnknown }

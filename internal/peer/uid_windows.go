@@ -11,8 +11,8 @@ import (
 
 var getExtendedTCPTable = windows.NewLazySystemDLL("iphlpapi.dll").NewProc("GetExtendedTcpTable")
 
-// askKernel asks for the table of connections, with the process of each
-// (GetExtendedTcpTable, TCP_TABLE_OWNER_PID_CONNECTIONS), and for the user of that process.
+// askKernel reads the table of connections and their processes (GetExtendedTcpTable,
+// TCP_TABLE_OWNER_PID_CONNECTIONS), and asks for the user of the process.
 func askKernel(from, to netip.AddrPort) (int, error) {
 	table, form, err := readTable(from.Addr().Is6())
 	if err != nil {
@@ -25,7 +25,7 @@ func askKernel(from, to netip.AddrPort) (int, error) {
 	return userOf(pid)
 }
 
-// readTable reads the connections of one family.
+// readTable returns the connections of one address family.
 func readTable(v6 bool) ([]byte, tableForm, error) {
 	const ownerPIDConnections = 4
 	family, form := uintptr(windows.AF_INET), tableIPv4
@@ -46,8 +46,8 @@ func readTable(v6 bool) ([]byte, tableForm, error) {
 	}
 }
 
-// userOf is this user's number if the process is this user's, and else ErrStranger. A process that may
-// not be looked into is an elevated one, a service's or another user's: ErrUnknown.
+// userOf returns this user's number if the process is this user's, else ErrStranger. It returns
+// ErrUnknown for a process that it may not open: an elevated one, a service's or another user's.
 func userOf(pid uint32) (int, error) {
 	p, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION, false, pid)
 	if err != nil {

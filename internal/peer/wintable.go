@@ -5,8 +5,8 @@ import (
 	"net/netip"
 )
 
-// A tableForm is where the fields of a row of Windows's table of connections are. The table begins with
-// the number of its rows.
+// A tableForm has the offsets of the fields in a row of Windows's table of connections. The table
+// begins with the number of rows.
 type tableForm struct{ size, addr, local, localPort, remote, remotePort, pid int }
 
 var (
@@ -16,8 +16,8 @@ var (
 	tableIPv6 = tableForm{size: 56, addr: 16, local: 0, localPort: 20, remote: 24, remotePort: 44, pid: 52}
 )
 
-// findInTable gives the process that has the socket from→to. The error is ErrNoProcess if no process has
-// it any more; ErrUnknown if it is not there.
+// findInTable returns the process with the socket from→to. The error is ErrNoProcess if no process has
+// it any more, or ErrUnknown if it is not in the table.
 func findInTable(table []byte, form tableForm, from, to netip.AddrPort) (uint32, error) {
 	if len(table) < 4 {
 		return 0, ErrUnknown

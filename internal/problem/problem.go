@@ -117,6 +117,7 @@ func Of(err error) Problem {
 	return p
 }
 
+// lookupProblem returns the problem of the first rule that applies.
 func lookupProblem(err error) Problem {
 	var left *session.TeardownError
 	if errors.As(err, &left) { // before all causes

@@ -39,6 +39,7 @@ var sshRules = []rule{
 	}),
 }
 
+// hostKeyProblem explains why a host key was not accepted, and how to make it known if that is safe.
 func hostKeyProblem(e *chain.HostKeyError) Problem {
 	p := Problem{ID: "host-key-" + string(e.Kind), Code: Auth, Message: e.Error()}
 	switch e.Kind {
@@ -154,6 +155,7 @@ func lastLine(s string) string {
 	return strings.TrimSpace(s[strings.LastIndexByte(s, '\n')+1:])
 }
 
+// dialProblem explains why a host cannot be reached.
 func dialProblem(e *chain.DialError) Problem {
 	var refused *chain.OpenError
 	if errors.As(e.Err, &refused) {
@@ -170,6 +172,7 @@ func dialProblem(e *chain.DialError) Problem {
 	return p
 }
 
+// openProblem explains why a host refused to open a channel.
 func openProblem(e *chain.OpenError) Problem {
 	why := e.Reason
 	if e.Message != "" && e.Message != e.Reason {

@@ -9,12 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// accessList is the attribute that holds the access control list (acl(5)).
+// accessList is the attribute with the access control list (acl(5)).
 const accessList = "system.posix_acl_access"
 
-// copyExtended gives f the extended attributes and the access control list of the file at path, and
-// takes away the list that it has of its directory if that file has none. Attributes of other
-// classes than user and system (xattr(7)) are the system's to set.
+// copyExtended copies the extended attributes and the access control list of the file at path to f. If
+// that file has no list, it removes the one that f inherited from its directory. Only the system sets
+// attributes of classes other than user and system (xattr(7)).
 func copyExtended(f *os.File, path string) error {
 	names, err := readAttribute(func(b []byte) (int, error) { return unix.Listxattr(path, b) })
 	if err != nil {
@@ -43,7 +43,8 @@ func copyExtended(f *os.File, path string) error {
 	return nil
 }
 
-// readAttribute reads a value whose size is not known; nothing where the file system has no such values.
+// readAttribute reads a value of unknown size. It returns nothing if the file system does not support
+// such values.
 func readAttribute(read func([]byte) (int, error)) ([]byte, error) {
 	const most = 64 << 10 // XATTR_SIZE_MAX and XATTR_LIST_MAX of Linux
 	value := make([]byte, most)

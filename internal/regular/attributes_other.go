@@ -4,5 +4,5 @@ package regular
 
 import "os"
 
-// copyExtended does nothing: such systems give each file attributes of their own.
+// copyExtended does nothing: on these systems extended attributes are not kept.
 func copyExtended(*os.File, string) error { return nil }

@@ -1,6 +1,6 @@
-// Package regular reads files of the user's that can only be files: keys, certificates, ssh's
-// configuration. To open a FIFO waits for who writes it, for ever and deaf to Ctrl-C, and to
-// open a device may do anything. It also writes files as a whole.
+// Package regular reads files of the user's that must be regular files: keys, certificates, ssh's
+// configuration. Opening a FIFO would block forever and ignore Ctrl-C, and opening a device may do
+// anything. The package also replaces files as a whole.
 package regular
 
 import (
@@ -11,7 +11,7 @@ import (
 	"os"
 )
 
-// An Error says that there is something else than a file of that name.
+// An Error reports that a name is not that of a regular file.
 type Error struct {
 	Path string
 	Kind string // what it is, in words
@@ -19,12 +19,12 @@ type Error struct {
 
 func (e *Error) Error() string { return fmt.Sprintf("%s is %s, not a file", e.Path, e.Kind) }
 
-// most is how large a file may be; none that this is for is larger.
+// most is the largest size of a file, in bytes. None of the files here is larger.
 const most = 1 << 20
 
 var errLarge = errors.New("it is larger than 1 MiB")
 
-// Read reads a file.
+// Read reads a regular file of at most 1 MiB.
 //
 // Errors: *Error; those of the file system.
 func Read(path string) ([]byte, fs.FileInfo, error) {
@@ -41,13 +41,13 @@ func Read(path string) ([]byte, fs.FileInfo, error) {
 		return nil, nil, err
 	}
 	data, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && len(data) > most { // rather than a part, which somebody might write back
+	if err == nil && len(data) > most { // not a part, which a caller might write back
 		err = &fs.PathError{Op: "read", Path: path, Err: errLarge}
 	}
 	return data, info, err
 }
 
-// Check is the error that Read has for what there is, without opening it.
+// Check returns the error that Read would return for the kind of file, without opening it.
 func Check(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -59,7 +59,7 @@ func Check(path string) error {
 	return nil
 }
 
-// kindOf is what is not a file, in words; "" for a file.
+// kindOf describes the kind of a file that is not regular. It returns "" for a regular file.
 func kindOf(mode fs.FileMode) string {
 	switch {
 	case mode.IsRegular():
@@ -76,14 +76,14 @@ func kindOf(mode fs.FileMode) string {
 	return "something special"
 }
 
-// Same reports whether two names are those of one file.
+// Same reports whether two names lead to one file.
 func Same(a, b string) bool {
 	one, errOne := os.Stat(a)
 	other, errOther := os.Stat(b)
 	return errOne == nil && errOther == nil && os.SameFile(one, other)
 }
 
-// Reason takes the paths off an error of the file system, for where they are told already.
+// Reason removes the paths from an error of the file system, for messages that contain them already.
 func Reason(err error) error {
 	var p *fs.PathError
 	var l *os.LinkError

@@ -5,16 +5,16 @@ import (
 	"io/fs"
 )
 
-// Write replaces a file of cscs's as a whole, or not at all. A file that exists keeps its
-// permissions. On Windows, the file is overwritten. The new content is written beside the file first:
-// its directory, and no other, decides who can change it.
+// Write replaces a file of cscs's as a whole, or not at all. An existing file keeps its permissions.
+// Write creates the new file beside the old one, so that only the permissions of that directory decide
+// who can change it. On Windows it overwrites the file.
 func Write(path string, data []byte, mode fs.FileMode) error {
 	return replaceFile(path, data, mode, false, func() error { return nil })
 }
 
-// Replace writes a file of the user's as Write does, if agree returns nil directly before the new
-// content takes the place of the old. The file keeps its owner and group, and on Linux its access
-// control list and extended attributes. A file that cannot keep them is left as it is.
+// Replace writes a file of the user's like Write, if agree returns nil directly before the rename. The
+// file keeps its owner and group, and on Linux its access control list and extended attributes. If that
+// is not possible, the file is not changed.
 //
 // Errors: agree's; *NamesError; those of the file system.
 func Replace(path string, data []byte, mode fs.FileMode, agree func() error) error {
@@ -24,8 +24,8 @@ func Replace(path string, data []byte, mode fs.FileMode, agree func() error) err
 	return replaceFile(path, data, mode, true, agree)
 }
 
-// A NamesError tells that a file has more than one name (hard links). To replace it under one would
-// leave the old content under the others.
+// A NamesError reports a file with several names (hard links). If one name were replaced, the others
+// would keep the old content.
 type NamesError struct{ Names uint64 }
 
 func (e *NamesError) Error() string {

@@ -13,7 +13,7 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// CheckNames refuses a file that has more than one name, with a *NamesError.
+// CheckNames returns a *NamesError for a file with several names.
 func CheckNames(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -25,18 +25,17 @@ func CheckNames(path string) error {
 	return nil
 }
 
-// replaceFile writes a file beside the one at path, and renames it if agree returns nil directly before.
-// keep gives it what the old one has beside its content.
+// replaceFile writes a file beside the one at path and renames it, if agree returns nil directly
+// before. With keep, it copies the attributes of the old file.
 func replaceFile(path string, data []byte, mode fs.FileMode, keep bool, agree func() error) error {
-	// Not in $TMPDIR, as is renameio's default: another user who may rename files there would put
-	// a file in the place of the new one.
+	// Not in $TMPDIR, renameio's default: a user who may rename files there could replace the new file.
 	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)),
 		renameio.WithPermissions(mode), renameio.WithExistingPermissions())
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Cleanup() }()
-	if keep { // before there is any content: the permissions alone may let others read it
+	if keep { // before the content: with the permissions alone, others may read it
 		if err := copyAttributes(f.File, path); err != nil {
 			return err
 		}
@@ -44,7 +43,7 @@ func replaceFile(path string, data []byte, mode fs.FileMode, keep bool, agree fu
 	if _, err := f.Write(data); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil { // it takes long, and agree's answer must be fresh
+	if err := f.Sync(); err != nil { // slow, and agree must answer directly before the rename
 		return err
 	}
 	if err := agree(); err != nil {

@@ -41,9 +41,9 @@ func (r *Room) Judge(began []byte) forward.Verdict {
 	return forward.Yours
 }
 
-// Diverts implements forward.Room. If the user types the address without a path, the browser is redirected to
-// the server's first page, since a server below a path answers "/" with an error. The part of the head that has
-// arrived is enough.
+// Diverts implements forward.Room. It reports whether the user typed the address without a path, and the server
+// serves below a path. The browser is then redirected to the server's first page, since such a server answers
+// "/" with an error. The part of the head that has arrived is enough.
 func (r *Room) Diverts(began []byte) bool {
 	if !bytes.HasPrefix(began, []byte("GET / HTTP/1.")) {
 		return false

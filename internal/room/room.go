@@ -1,7 +1,7 @@
-// Package room serves the waiting page: the page that a browser gets at the local port before the server
-// answers, while the connection is lost, and when the session has ended. The page follows the session's events.
-// When the server answers, it reloads the address that the browser requested, so one tab lasts for the life of
-// the session.
+// Package room serves the waiting page, which a browser gets at the local port while no server answers: before
+// the start, while the connection is lost, and at the end. The page follows the session's events. When the
+// server answers, it reloads the address that the browser requested, so one tab lasts for the life of the
+// session.
 //
 // On the port of an unprotected session, the package answers navigations and requests of its own page below a
 // reserved prefix. Everything else waits for the server, and the package never sees its connections. On the
@@ -10,11 +10,11 @@
 // # Access
 //
 // A protected session's server answers requests of this user's own programs, addresses that the user types, and
-// its own pages. The kernel says whose process asks; see mayPass. If the kernel does not say it, only the
-// cookie gives access.
+// its own pages. The kernel says which user's process asks; see mayPass. If the kernel does not say it, only
+// the cookie gives access.
 //
-// A browser that comes by the way of [Room.Enter] gets a cookie that contains a secret. internal/browser shows
-// that way once, to one process of this user. The cookie's name contains the session's ID, since cookies ignore
+// A browser that uses the way of [Room.Enter] gets a cookie that contains a secret. internal/browser shows that
+// way once, to one process of this user. The cookie's name contains the session's ID, since cookies ignore
 // ports. When the server answers, a tab with the cookie gets the server's own login cookies. No page and no
 // event contains a secret. The package refuses every request of another user's process. Host must be a name of
 // this machine's loopback, because a web page can give its own name this address (DNS rebinding).

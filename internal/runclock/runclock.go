@@ -1,13 +1,12 @@
 // Package runclock measures the time in which this process runs.
 //
-// A timer of the standard library counts on while the process is stopped (SIGSTOP, Ctrl-Z)
-// and, on Windows, while the machine sleeps. Code that waits for an answer with such a timer
-// gives up a healthy peer as soon as the process continues: the answer is in the
-// socket's buffer, but the timer expires first.
+// A timer of the standard library also counts while the process is stopped (SIGSTOP, Ctrl-Z) and, on
+// Windows, while the machine sleeps. Code with such a timer gives up a healthy peer as soon as the
+// process continues: the answer is in the socket's buffer, but the timer expires first.
 //
-// A timer of this package measures its time in short parts. A part that ends much later
-// than planned shows that the process did not run. The delay does not count, and at least
-// [Grace] is left after it, so that the peer can answer.
+// A timer of this package measures its time in short parts. If a part ends much later than planned, the
+// process did not run. That delay does not count, and at least [Grace] is left after it, so that the
+// peer can answer.
 package runclock
 
 import (
@@ -17,8 +16,8 @@ import (
 )
 
 const (
-	// Grace is the least that is left of a wait when the process continues. A wait that
-	// is shorter as a whole gets its whole time again.
+	// Grace is the minimum that is left of a wait when the process continues. A shorter wait starts
+	// again in full.
 	Grace = 5 * time.Second
 
 	longPart  = 30 * time.Second // the longest part: each one wakes the process
@@ -29,8 +28,7 @@ const (
 	lateness = time.Second
 )
 
-// A Timer expires when the process has run for a given time. The methods may be called by
-// several goroutines at once.
+// A Timer expires when the process has run for a given time. Its methods may be called concurrently.
 type Timer struct {
 	C <-chan time.Time // receives the time of the expiry; nil for a Timer of AfterFunc
 
@@ -41,7 +39,7 @@ type Timer struct {
 	timer   *time.Timer
 	turn    int           // counts the parts; a part of an earlier turn does nothing
 	began   time.Time     // when the part began
-	part    time.Duration // how long the part lasts
+	part    time.Duration // how long the part should last
 	left    time.Duration // of the wait, when the part began
 	grace   time.Duration
 	late    bool // the last part was late
@@ -63,7 +61,7 @@ func AfterFunc(d time.Duration, f func()) *Timer {
 	return t
 }
 
-// Reset starts the timer again. C has no value of an earlier expiry after it.
+// Reset restarts the timer. Afterwards C has no value of an earlier expiry.
 func (t *Timer) Reset(d time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -72,7 +70,7 @@ func (t *Timer) Reset(d time.Duration) {
 	t.startPart()
 }
 
-// Stop stops the timer and reports whether it was running. C has no value after it.
+// Stop stops the timer and reports whether it was running. Afterwards C has no value.
 func (t *Timer) Stop() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -91,7 +89,7 @@ func (t *Timer) Left() time.Duration {
 	return t.left
 }
 
-// cancelPart ends the part and takes an expiry back. t.mu is held.
+// cancelPart ends the part and removes an expiry from C. t.mu is held.
 func (t *Timer) cancelPart() {
 	t.turn++
 	t.running = false
@@ -112,7 +110,7 @@ func (t *Timer) startPart() {
 	t.timer = time.AfterFunc(t.part, func() { t.endPart(turn) })
 }
 
-// nextPart is the length of the next part of a wait.
+// nextPart returns the length of the next part of a wait.
 func nextPart(left time.Duration) time.Duration {
 	if left > Grace {
 		return min(left-Grace, longPart)
@@ -120,7 +118,7 @@ func nextPart(left time.Duration) time.Duration {
 	return min(max(left, 0), shortPart)
 }
 
-// endPart counts a part, and starts the next one or expires.
+// endPart counts a part, then starts the next one or expires.
 func (t *Timer) endPart(turn int) {
 	t.mu.Lock()
 	if turn != t.turn {
@@ -136,7 +134,7 @@ func (t *Timer) endPart(turn int) {
 	}
 	t.running = false
 	if t.expired != nil {
-		t.expired <- now // it is empty: halt has seen to that
+		t.expired <- now // it does not block: cancelPart has emptied the channel
 	}
 	t.mu.Unlock()
 	if t.call != nil {
@@ -144,25 +142,25 @@ func (t *Timer) endPart(turn int) {
 	}
 }
 
-// countPart takes a part off the wait that took so long. t.mu is held.
+// countPart subtracts a part, which took the given time, from the wait. t.mu is held.
 func (t *Timer) countPart(took time.Duration) {
 	t.left -= t.part
 	late := took > t.part+lateness
-	// Not twice in a row: on a machine that delays every part the wait must end, too.
+	// Not twice in a row: a wait must also end on a machine that delays every part.
 	if late && !t.late {
 		t.left = max(t.left, t.grace)
 	}
 	t.late = late
 }
 
-// elapsedTime is the time between two readings by the clock that shows more of it. The
-// monotonic clock stands still in a sleep of the machine, except on Windows.
+// elapsedTime returns the time between two readings, by the clock that shows more. The monotonic clock
+// stops while the machine sleeps, except on Windows.
 func elapsedTime(from, to time.Time) time.Duration {
 	return max(to.Sub(from), to.Round(0).Sub(from.Round(0)))
 }
 
-// WithTimeoutCause returns a context that ends with cause when the process has run for d.
-// As for the function of the standard library, cancel must be called.
+// WithTimeoutCause returns a context that ends with cause when the process has run for d. The caller
+// must call cancel, as in the standard library.
 func WithTimeoutCause(parent context.Context, d time.Duration, cause error) (ctx context.Context, cancel context.CancelFunc) {
 	ctx, end := context.WithCancelCause(parent)
 	t := AfterFunc(d, func() { end(cause) })

@@ -1,6 +1,6 @@
-// Package sessionid knows what the ID of a session is: 8 characters of lower-case base32. An ID
-// becomes part of the names of files, jobs, cookies and hosts, so each one is checked where it
-// enters: an argument, a record, an answer of the cluster.
+// Package sessionid defines the ID of a session: 8 characters of lower-case base32. An ID becomes a
+// part of the names of files, jobs, cookies and hosts. So each ID is checked where it enters:
+// arguments, records, answers of the cluster.
 package sessionid
 
 import (
@@ -10,17 +10,17 @@ import (
 	"strings"
 )
 
-// Length is how many characters an ID has.
+// Length is the number of characters of an ID.
 const Length = 8
 
-// New returns an ID: 40 random bits (RFC 4648, section 6).
+// New returns a random ID of 40 bits (RFC 4648, section 6).
 func New() string {
 	b := make([]byte, Length*5/8)
 	_, _ = rand.Read(b) // never fails (crypto/rand)
 	return strings.ToLower(base32.StdEncoding.EncodeToString(b))
 }
 
-// An Error tells that a text is no ID, nor the beginning of one.
+// An Error reports that a text is neither an ID nor the beginning of one.
 type Error struct{ Text string }
 
 func (e *Error) Error() string {
@@ -42,8 +42,9 @@ func Check(s string) error {
 // IsID reports whether s is an ID.
 func IsID(s string) bool { return len(s) == Length && isPlain(s) }
 
-// ParsePrefix reads an ID, or the beginning of one, as a person types it: upper case is as
-// good, since ssh knows host names in lower case only. Nothing is no beginning. The error is an *Error.
+// ParsePrefix parses an ID or its beginning, as a user types it, and returns it in lower case. Upper
+// case is accepted, because ssh uses host names in lower case only. An empty text is an *Error, like
+// any other that is no beginning.
 func ParsePrefix(s string) (string, error) {
 	lower := asciiLower(s)
 	if lower == "" || len(lower) > Length || !isPlain(lower) {
@@ -61,7 +62,7 @@ func isPlain(s string) bool {
 	return true
 }
 
-// asciiLower leaves alone what is not ASCII: the Kelvin sign is no k.
+// asciiLower changes ASCII only: the Kelvin sign is no k.
 func asciiLower(s string) string {
 	b := []byte(s)
 	for i, c := range b {

@@ -6,22 +6,20 @@ import (
 	"slices"
 )
 
-// An Alias is a short name of a built-in host, as ssh is to know it: a jump host or the
-// login node of a cluster.
+// An Alias is a short name for ssh of a built-in host: a jump host or the login node of a cluster.
 type Alias struct {
-	Host        // where it leads; its User may be empty
-	Jump string // as ssh_config's ProxyJump has it; may be empty
-	Own  bool   // the user's own configuration means something by that name
+	Host        // its destination; User may be empty
+	Jump string // for ssh_config's ProxyJump; may be empty
+	Own  bool   // the user's own configuration defines the destination of the name
 
-	// Sets are the keywords of ssh_config that the user's own configuration sets for that very
-	// name without saying where it leads, of those that a [Host] has: User, Port, IdentityFile,
-	// CertificateFile.
+	// Sets are the keywords that the user's own configuration sets for the name without a destination,
+	// of those in a [Host]: User, Port, IdentityFile, CertificateFile.
 	Sets []string
 }
 
-// Aliases are the short names of all built-in hosts: first the jump hosts, then the
-// clusters, each in the order of their names. Config.toml and the flags count as they do for Route. What ssh's configuration says
-// is asked of file (ssh -F), "none" for none: the user's own without what we would write.
+// Aliases returns the short names of all built-in hosts: first the jump hosts, then the clusters, each
+// sorted by name. Config.toml and ov count as for Route. It asks ssh about the configuration in file
+// (ssh -F), which is the user's own without our part, or "none".
 func (c *Config) Aliases(ctx context.Context, file string, ov Overrides) ([]Alias, error) {
 	own := *c
 	own.ssh = newAsker(file)
@@ -44,7 +42,7 @@ func (c *Config) Aliases(ctx context.Context, file string, ov Overrides) ([]Alia
 	var all []Alias
 	for _, s := range slices.Concat(jumps, logins) {
 		cl, is := c.clusters[s.name]
-		a, err := own.resolveAlias(ctx, s, ov, !is || cl.Signing != "") // jump hosts take the keys of the clusters behind them
+		a, err := own.resolveAlias(ctx, s, ov, !is || cl.Signing != "") // jump hosts take the keys of their clusters
 		if err != nil {
 			return nil, err
 		}
@@ -53,8 +51,7 @@ func (c *Config) Aliases(ctx context.Context, file string, ov Overrides) ([]Alia
 	return all, nil
 }
 
-// SetFor are the keywords that ssh's configuration, asked of file as by Aliases, sets for that
-// very name, of those that an Alias tells.
+// SetFor returns the keywords that an Alias lists in Sets, as file (see Aliases) sets them for name.
 func (c *Config) SetFor(ctx context.Context, file, name string) ([]string, error) {
 	ssh := newAsker(file)
 	ssh.prefetchAnswers(ctx, question{name: name}, question{name: anyHostName})
@@ -62,6 +59,7 @@ func (c *Config) SetFor(ctx context.Context, file, name string) ([]string, error
 	return keywords, err
 }
 
+// resolveAlias returns the Alias of one host. signed reports that a service signs keys for it.
 func (c *Config) resolveAlias(ctx context.Context, s spec, ov Overrides, signed bool) (Alias, error) {
 	meant, byJump, err := c.ssh.isHostDefined(ctx, s.name)
 	if err != nil {
@@ -81,7 +79,7 @@ func (c *Config) resolveAlias(ctx context.Context, s spec, ov Overrides, signed 
 	jumps, err := w.chooseJumpHosts(s, set, &h)
 	var command *ProxyCommandError
 	switch {
-	case errors.As(err, &command): // ssh can go that way, though we cannot
+	case errors.As(err, &command): // ssh can use that route, but cscs cannot
 		return a, nil
 	case err != nil:
 		return a, err

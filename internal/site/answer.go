@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// settings is the answer, as far as it matters here. Nothing in it is expanded.
+// settings is the part of ssh's answer that we need, unexpanded.
 type settings struct {
 	hostName         string
 	user             string // empty if it is only the local user's name
@@ -27,10 +27,10 @@ type settings struct {
 	addressFamily    string
 	connectTimeout   time.Duration
 	controlPath      string // expanded by ssh; empty for none
-	controlAsks      bool   // the ssh at controlPath asks the user about each use of it
+	controlAsks      bool   // the ssh at controlPath asks the user before each use of it
 }
 
-// parseAnswer reads the output of ssh -G: one lower-case keyword and its value a line.
+// parseAnswer parses the output of ssh -G. Each line is a lower-case keyword and its value.
 func parseAnswer(out []byte) settings {
 	var s settings
 	sc := bufio.NewScanner(bytes.NewReader(out))
@@ -97,9 +97,8 @@ func (s *settings) setKeyword(key, value string) {
 
 func isYes(v string) bool { return strings.EqualFold(v, "yes") || strings.EqualFold(v, "true") }
 
-// splitFiles takes apart a list of files. ssh -G prints them without quotes,
-// so a name with a space in it is known only by what its second half lacks: the
-// beginning of a path.
+// splitFiles splits a list of files. ssh -G prints them without quotes. A word that does not look like
+// the start of a path belongs to the name before it, which contains a space.
 func splitFiles(value string) []string {
 	if strings.EqualFold(value, "none") {
 		return nil
@@ -117,9 +116,9 @@ func splitFiles(value string) []string {
 	return files
 }
 
-// defaultIdentities recognises the list that ssh tries when no IdentityFile is configured.
-// It has grown and shrunk over the years; a user's own list of four of them
-// or more, and nothing else, comes to the same.
+// defaultIdentities recognises the list that ssh tries if no IdentityFile is configured. That list
+// differs between versions. A user's list of at least four of these names, and nothing else, counts as
+// the default.
 func defaultIdentities(files []string) bool {
 	for _, f := range files {
 		switch strings.TrimPrefix(f, "~/.ssh/") {
@@ -131,7 +130,7 @@ func defaultIdentities(files []string) bool {
 	return len(files) > 3
 }
 
-// isLocalUser says whether name is the one that ssh takes when it is told none.
+// isLocalUser reports whether name is the user name that ssh uses by default.
 func isLocalUser(name string) bool {
 	local := localUser()
 	return name == local || strings.EqualFold(name, local) && strings.Contains(local, `\`) // Windows: DOMAIN\name

@@ -19,23 +19,22 @@ import (
 	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
-// A question is what ssh is asked: "what would you do for this name?" The user
-// and port matter because Match blocks may depend on them.
+// A question asks ssh for its settings for a name. The user and port matter because Match blocks may
+// depend on them.
 type question struct {
 	name string
 	user string
 	port int
 }
 
-// askTimeout bounds one ssh -G. It takes some 50 ms, but runs the user's own
-// commands where ~/.ssh/config says "Match exec".
+// askTimeout limits one ssh -G. It takes about 50 ms, but it runs the user's commands of "Match exec".
 const askTimeout = 15 * time.Second
 
-// anyHostName is a name that no configuration means, nor a pattern in one: what ssh says of it, it
-// says of every name ("Host *").
+// anyHostName is a name that no configuration names. The settings that ssh has for it are those for
+// every name ("Host *").
 const anyHostName = "__any__"
 
-// An asker asks ssh, each question once.
+// An asker asks ssh each question once.
 type asker struct {
 	file string // instead of ~/.ssh/config, if not empty
 	read func(ctx context.Context, q question) (settings, error)
@@ -55,14 +54,14 @@ func newAsker(file string) *asker {
 	a := &asker{file: file, answers: map[question]*answer{}}
 	a.read = a.askSSH
 	if _, err := exec.LookPath("ssh"); err != nil {
-		// Nothing of the user's is read before somebody asks.
+		// Read none of the user's files before the first question.
 		fallback := sync.OnceValue(a.newFallback)
 		a.read = func(ctx context.Context, q question) (settings, error) { return fallback()(ctx, q) }
 	}
 	return a
 }
 
-// ask answers one question.
+// ask returns the answer to one question.
 func (a *asker) ask(ctx context.Context, q question) (settings, error) {
 	a.mu.Lock()
 	ans := a.answers[q]
@@ -75,8 +74,7 @@ func (a *asker) ask(ctx context.Context, q question) (settings, error) {
 	return ans.settings, ans.err
 }
 
-// prefetchAnswers asks all at once, so that the answers cost one wait together. Errors
-// are remembered like answers and told by whoever needs that answer.
+// prefetchAnswers asks all questions concurrently. ask returns the errors later, like answers.
 func (a *asker) prefetchAnswers(ctx context.Context, qs ...question) {
 	var wg sync.WaitGroup
 	for _, q := range qs {
@@ -85,8 +83,8 @@ func (a *asker) prefetchAnswers(ctx context.Context, qs ...question) {
 	wg.Wait()
 }
 
-// isHostDefined says whether ssh's configuration means this very name, by a HostName or
-// a way of its own, rather than by what it says of any host.
+// isHostDefined reports whether ssh's configuration defines the destination of this name, by a
+// HostName, ProxyJump or ProxyCommand that differs from those for any host.
 func (a *asker) isHostDefined(ctx context.Context, name string) (byHostName, byJump bool, err error) {
 	a.prefetchAnswers(ctx, question{name: name}, question{name: anyHostName})
 	s, err := a.ask(ctx, question{name: name})
@@ -102,8 +100,7 @@ func (a *asker) isHostDefined(ctx context.Context, name string) (byHostName, byJ
 	return byHostName, byJump, nil
 }
 
-// blockSettings are the settings that a block for a name may make without saying where that leads, by
-// their keywords.
+// blockSettings are the settings that a block may make without a destination.
 var blockSettings = []struct {
 	word string
 	same func(a, b settings) bool
@@ -117,8 +114,8 @@ var blockSettings = []struct {
 		func(to *settings, from settings) { to.certificateFiles = from.certificateFiles }},
 }
 
-// findHostKeywords are the keywords that ssh's configuration sets for this very name, otherwise than for
-// any host, and lay puts them over to. A User that is the local one's name looks as if nobody had set it.
+// findHostKeywords returns the keywords that ssh's configuration sets for this name but not for any
+// host. lay copies their values to settings. A User equal to the local user's name counts as not set.
 func (a *asker) findHostKeywords(ctx context.Context, name string) (keywords []string, lay func(to *settings), err error) {
 	s, err := a.ask(ctx, question{name: name})
 	if err != nil {
@@ -141,6 +138,7 @@ func (a *asker) findHostKeywords(ctx context.Context, name string) (keywords []s
 	}, nil
 }
 
+// askSSH runs ssh -G for a question.
 func (a *asker) askSSH(ctx context.Context, q question) (settings, error) {
 	if !plainHost(q.name) {
 		return settings{}, &SSHConfigError{Host: q.name, Message: "not a host name"}
@@ -150,7 +148,7 @@ func (a *asker) askSSH(ctx context.Context, q question) (settings, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	args := []string{"-T"} // without it ssh remarks that there is no terminal
+	args := []string{"-T"} // without it ssh reports that there is no terminal
 	if a.file != "" {
 		args = append(args, "-F", a.file)
 	}
@@ -179,14 +177,15 @@ func (a *asker) askSSH(ctx context.Context, q question) (settings, error) {
 	}
 	s := parseAnswer(stdout.Bytes())
 	if q.user == "" && isLocalUser(s.user) {
-		// ssh always names a user. Where it is the local one, nobody has said
-		// so on purpose, most likely, and the certificate knows better.
+		// ssh always names a user. The local user's name is most likely not set on purpose, and the
+		// certificate names a better one.
 		s.user = ""
 	}
 	return s, nil
 }
 
-// checkSpecialFile is the error for a configuration of the user's at which ssh would wait for ever.
+// checkSpecialFile returns an error for a configuration file of the user's on which ssh would block
+// forever.
 func (a *asker) checkSpecialFile() error {
 	file := a.file
 	if file == "" {
@@ -196,10 +195,10 @@ func (a *asker) checkSpecialFile() error {
 	if err := regular.Check(file); file != os.DevNull && errors.As(err, &special) {
 		return special
 	}
-	return nil // what else is wrong with it, ssh says
+	return nil // ssh reports all other errors
 }
 
-// plainHost keeps from ssh what it would take for an option or would refuse.
+// plainHost reports whether name is a host name that ssh neither refuses nor takes for an option.
 func plainHost(name string) bool {
 	return name != "" && len(name) <= 255 && name[0] != '-' && utf8.ValidString(name) &&
 		!strings.ContainsFunc(name, unicode.IsControl) && !strings.ContainsAny(name, " \"'`$\\/;&<>|(){}")

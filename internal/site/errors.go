@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// ConfigError is something in config.toml that cannot be used.
+// ConfigError reports something in config.toml that cannot be used.
 type ConfigError struct {
 	File         string
 	Line, Column int // 0: the file as a whole
@@ -18,10 +18,10 @@ func (e *ConfigError) Error() string {
 	return Position{e.File, e.Line, e.Column}.String() + ": " + e.Message
 }
 
-// UnknownClusterError is a cluster that nobody has heard of.
+// UnknownClusterError reports an unknown cluster.
 type UnknownClusterError struct {
 	Name    string
-	Nearest string // the known one that was most likely meant; may be empty
+	Nearest string // the known name most likely meant; may be empty
 	Known   []string
 }
 
@@ -29,7 +29,7 @@ func (e *UnknownClusterError) Error() string {
 	return formatUnknown("cluster", e.Name, e.Nearest)
 }
 
-// UnknownRecipeError is a recipe that config.toml does not have.
+// UnknownRecipeError reports a recipe that config.toml does not have.
 type UnknownRecipeError struct {
 	Name    string
 	Nearest string
@@ -49,20 +49,19 @@ func formatUnknown(what, name, nearest string) string {
 	return s
 }
 
-// SSHConfigError is ssh's configuration refused by ssh itself, or unusable here.
+// SSHConfigError reports that ssh refuses its configuration, or that cscs cannot use it.
 type SSHConfigError struct {
 	Host    string // that was asked for
-	Message string // mostly ssh's own words, file and line in them
+	Message string // mostly ssh's message, with file and line
 
 	Unknown []string // options that this ssh does not know, in the file File; ssh writes their names in lower case
 	File    string
 }
 
-// unknownOption matches ssh's words for an option that it does not know (OpenSSH's readconf.c).
+// unknownOption matches ssh's message about an option that it does not know (OpenSSH's readconf.c).
 var unknownOption = regexp.MustCompile(`(?m)^(.+?):? line \d+: Bad configuration option: (\S+)`)
 
-// readRefusal takes from what ssh says of its configuration the first line, and all options that it
-// does not know.
+// readRefusal parses ssh's messages about its configuration: the first line and all unknown options.
 func readRefusal(host, said string) *SSHConfigError {
 	e := &SSHConfigError{Host: host}
 	e.Message, _, _ = strings.Cut(strings.TrimSpace(said), "\n")
@@ -82,8 +81,8 @@ func (e *SSHConfigError) Error() string {
 	return fmt.Sprintf("ssh's configuration for %s: %s", e.Host, e.Message)
 }
 
-// ProxyCommandError is a host that ssh reaches through a program of the user's
-// choice, which cscs does not run: it carries every hop itself.
+// ProxyCommandError reports a host that ssh reaches by a program of the user's. cscs does not run it,
+// since it carries every hop itself.
 type ProxyCommandError struct {
 	Host    string
 	Command string
@@ -93,12 +92,12 @@ func (e *ProxyCommandError) Error() string {
 	return fmt.Sprintf("ssh's configuration reaches %s by a ProxyCommand, which cscs cannot use: %s", e.Host, e.Command)
 }
 
-// Nearest is the candidate that differs from name by the fewest edits, if by few enough.
+// Nearest returns the candidate with the fewest edits from name, or "" if none is near enough.
 func Nearest(name string, candidates []string) string {
 	best, at := "", 0
 	for _, c := range candidates {
 		d := editDistance(strings.ToLower(name), strings.ToLower(c))
-		limit := max(1, (len(c)+1)/3) // "daitn" may be daint, "x" is nobody
+		limit := max(1, (len(c)+1)/3) // "daitn" may be daint, "x" is unknown
 		if strings.HasPrefix(strings.ToLower(c), strings.ToLower(name)) && len(name) >= 2 {
 			d, limit = min(d, 1), 1 // "dai" is short for daint
 		}
@@ -109,8 +108,8 @@ func Nearest(name string, candidates []string) string {
 	return best
 }
 
-// editDistance counts the insertions, deletions, replacements and swaps of
-// neighbours that make b out of a.
+// editDistance returns how many insertions, deletions, replacements and swaps of neighbours turn a into
+// b.
 func editDistance(a, b string) int {
 	x, y := []rune(a), []rune(b)
 	d := make([][]int, len(x)+1)

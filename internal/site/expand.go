@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// tokens expands what ssh -G leaves alone in file names: ~, %d, %h and their
-// like, ${VARIABLES}.
+// tokens expands what ssh -G leaves unexpanded in file names: ~, tokens such as %d and %h,
+// ${VARIABLES}.
 type tokens map[byte]string
 
 func newTokens(h Host) tokens {
@@ -33,7 +33,7 @@ var variable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 // expandFile expands one file name.
 func (t tokens) expandFile(name string) string {
 	name = variable.ReplaceAllStringFunc(name, func(v string) string { return os.Getenv(v[2 : len(v)-1]) })
-	if dir := os.Getenv("ProgramData"); dir != "" { // OpenSSH for Windows prints its default like this
+	if dir := os.Getenv("ProgramData"); dir != "" { // the default that OpenSSH for Windows prints
 		name = strings.Replace(name, "__PROGRAMDATA__", dir, 1)
 	}
 	var b strings.Builder
@@ -60,7 +60,7 @@ func (t tokens) expandFiles(names []string) []string {
 	return out
 }
 
-// expandAgent is the socket that an IdentityAgent means: it may name an environment variable.
+// expandAgent returns the socket that an IdentityAgent names, possibly by an environment variable.
 func (t tokens) expandAgent(v string) string {
 	switch {
 	case v == "" || strings.EqualFold(v, "none"):

@@ -19,9 +19,8 @@ import (
 
 var errNoSSH = errors.New("there is no ssh program")
 
-// newFallback reads ssh's configuration where there is no ssh to ask. It knows no
-// Match blocks; skipping them is told once. Host blocks, Include and
-// the first-value-wins rule are the library's.
+// newFallback reads ssh's configuration without an ssh program. It skips Match blocks, with one warning
+// per file. The library implements Host blocks, Include and the rule that the first value wins.
 func (a *asker) newFallback() func(context.Context, question) (settings, error) {
 	files := []string{a.file}
 	if a.file == "" {
@@ -60,9 +59,8 @@ var matchLine = regexp.MustCompile(`(?i)^\s*match[\s=]`)
 var blockLine = regexp.MustCompile(`(?i)^\s*(match|host)[\s=]`)
 var matchAll = regexp.MustCompile(`(?i)^\s*match\s+(final\s+)?all\s*$`)
 
-// withoutMatch leaves out the Match blocks, with which the library refuses the whole
-// file, but for "Match all" and "Match final all" (Fedora's own file has the
-// latter), which mean the same as "Host *" here.
+// withoutMatch removes Match blocks, since the library refuses a file that has one. It turns "Match
+// all" and "Match final all" (in Fedora's own file) into "Host *", which means the same here.
 func withoutMatch(data []byte) (rest []byte, skipped bool) {
 	var out bytes.Buffer
 	drop := false
@@ -76,7 +74,7 @@ func withoutMatch(data []byte) (rest []byte, skipped bool) {
 			drop = false
 		}
 		if drop {
-			line = []byte("\n") // line numbers in errors stay true
+			line = []byte("\n") // keeps line numbers in errors correct
 		}
 		out.Write(line)
 	}
@@ -88,6 +86,7 @@ var fallbackKeys = []string{
 	"GlobalKnownHostsFile", "HostKeyAlias", "StrictHostKeyChecking", "AddressFamily", "ConnectTimeout",
 }
 
+// readSettings returns the settings of the configurations for a question, with ssh's defaults.
 func readSettings(configs []*ssh_config.Config, q question) (settings, error) {
 	get := func(key string) ([]string, error) {
 		var all []string

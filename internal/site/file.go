@@ -12,11 +12,11 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// A file is the form of config.toml and of the embedded clusters.toml.
+// A file has the format of config.toml and of the embedded clusters.toml.
 type file struct {
 	DefaultCluster string                 `toml:"default_cluster"`
 	SSHConfig      string                 `toml:"ssh_config"`
-	Persist        text                   `toml:"persist"` // for each cluster that says nothing else
+	Persist        text                   `toml:"persist"` // for each cluster without its own
 	Hosts          map[string]fileHost    `toml:"hosts"`
 	Signing        map[string]fileSigning `toml:"signing"`
 	Clusters       map[string]fileCluster `toml:"clusters"`
@@ -34,11 +34,11 @@ type fileHost struct {
 
 type fileCluster struct {
 	Host     string    `toml:"host"`
-	Jump     *[]string `toml:"jump"` // an empty list says "no jump host", none at all says nothing
+	Jump     *[]string `toml:"jump"` // empty: no jump host; nil: not set
 	Port     int       `toml:"port"`
 	User     string    `toml:"user"`
 	Identity string    `toml:"identity"`
-	Signing  *string   `toml:"signing"` // an empty one says "none"
+	Signing  *string   `toml:"signing"` // empty: none; nil: not set
 
 	KnownHosts string `toml:"known_hosts"`
 	defaults
@@ -50,8 +50,8 @@ type fileRecipe struct {
 	defaults
 }
 
-// defaults are the flags that a cluster or a recipe may preset. The key is the
-// flag's name with "_" for "-"; settings depends on that.
+// defaults are the flags that a cluster or a recipe may preset. The key is the flag's name with "_" for
+// "-"; listSettings depends on that.
 type defaults struct {
 	Cluster       text              `toml:"cluster"` // in recipes only
 	Time          text              `toml:"time"`
@@ -94,7 +94,7 @@ type defaults struct {
 // text is a string that may also be written as a number: time = 30.
 type text string
 
-// UnmarshalText is what the decoder calls for a number.
+// UnmarshalText implements encoding.TextUnmarshaler. The decoder calls it for a number.
 func (t *text) UnmarshalText(b []byte) error {
 	*t = text(b)
 	return nil
@@ -103,7 +103,7 @@ func (t *text) UnmarshalText(b []byte) error {
 // texts is a list of strings that may also be written as one string.
 type texts []string
 
-// UnmarshalText is what the decoder calls for a value that is no list.
+// UnmarshalText implements encoding.TextUnmarshaler. The decoder calls it for a value that is no list.
 func (t *texts) UnmarshalText(b []byte) error {
 	*t = texts{string(b)}
 	return nil
@@ -113,10 +113,10 @@ func (t *texts) UnmarshalText(b []byte) error {
 type Setting struct {
 	Flag   string   // the flag's name, without the dashes
 	Values []string // more than one only for flags that may be repeated
-	Pos    Position // where it is written
+	Pos    Position // where config.toml sets it
 }
 
-// listSettings lists the defaults that are set, in the order of the fields.
+// listSettings returns the defaults that are set, in the order of the fields.
 func (d defaults) listSettings(at func(key string) Position) []Setting {
 	var out []Setting
 	v := reflect.ValueOf(d)
@@ -149,8 +149,8 @@ func (d defaults) listSettings(at func(key string) Position) []Setting {
 	return out
 }
 
-// parseConfig decodes data strictly: an unknown key is most often a misspelt one, and
-// a misspelt account that is silently ignored costs its owner a day.
+// parseConfig decodes data strictly. An unknown key is most often misspelt. A misspelt account that is
+// ignored would cost the user a day.
 func parseConfig(name string, data []byte) (*file, positions, error) {
 	var f file
 	err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(&f)
@@ -180,7 +180,7 @@ func parseConfig(name string, data []byte) (*file, positions, error) {
 	return nil, nil, cerr
 }
 
-// keysOf are the keys that these forms have.
+// keysOf returns the TOML keys of these types.
 func keysOf(forms ...any) []string {
 	var keys []string
 	for _, form := range forms {
@@ -194,8 +194,8 @@ func keysOf(forms ...any) []string {
 	return keys
 }
 
-// explainTypeError says of a value of the wrong type what should stand there; the decoder says
-// it in terms of Go, and only in words.
+// explainTypeError says which type a value should have. The decoder reports that only as text, with
+// Go's names of types.
 func explainTypeError(message string, key toml.Key) string {
 	is, field, ok := strings.Cut(strings.TrimPrefix(message, "cannot decode TOML "), " into struct field ")
 	if !ok {

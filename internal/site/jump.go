@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// parseJump reads one [user@]host[:port], perhaps as an ssh:// URI.
+// parseJump parses [user@]host[:port], which may be an ssh:// URI.
 func parseJump(jump string) (spec, error) {
 	bad := fmt.Errorf("%q is not a jump host of the form [user@]host[:port]", jump)
 	s := spec{}
@@ -35,8 +35,8 @@ func parseJump(jump string) (spec, error) {
 	return s, nil
 }
 
-// jumpOfCommand recognises what people wrote before ProxyJump was there:
-// ssh -W %h:%p [-q] [-l user] [-p port] [user@]host.
+// jumpOfCommand recognises a ProxyCommand of the time before ProxyJump: ssh -W %h:%p [-q] [-l user] [-p
+// port] [user@]host.
 func jumpOfCommand(command string) (string, bool) {
 	words := strings.Fields(command)
 	if len(words) == 0 || strings.TrimSuffix(words[0][strings.LastIndexAny(words[0], `/\`)+1:], ".exe") != "ssh" {

@@ -7,19 +7,19 @@ import (
 	"slices"
 )
 
-// A name may be typed in a shell and handed to ssh, so it is kept plain.
+// plainName limits names, since users type them in a shell and ssh gets them.
 var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
-// An origin is where a file of the form of config.toml comes from.
+// An origin says where a file in the format of config.toml comes from.
 type origin int
 
 const (
 	originBuiltIn origin = iota
 	originUser           // the user's config.toml
-	originMade           // of a cluster that was made: it says all
+	originMade           // a file that Made.Make wrote, which is complete
 )
 
-// mergeFile lays f over what c knows already.
+// mergeFile merges f into c. Values of f win.
 func (c *Config) mergeFile(name string, f *file, ps positions, from origin) error {
 	own := from == originUser
 	bad := func(message string, path ...string) error {
@@ -111,9 +111,8 @@ func (c *Config) mergeFile(name string, f *file, ps positions, from origin) erro
 	return nil
 }
 
-// overlayHost sets what is given. A host name of the user's own is asked for as it is;
-// only a built-in one gives way to an alias in ~/.ssh/config, because there the
-// user has said something and here nobody has.
+// overlayHost sets the given values. A host name in the user's config.toml is asked as it is. A
+// built-in host name yields to an alias in ~/.ssh/config, which is the user's choice.
 func (s *spec) overlayHost(host, user, identity string, port int, own bool) {
 	switch {
 	case host != "":
@@ -122,7 +121,7 @@ func (s *spec) overlayHost(host, user, identity string, port int, own bool) {
 			s.alias = s.name
 		}
 	case s.host == "":
-		s.host = s.name // a name that only ~/.ssh/config or the DNS knows
+		s.host = s.name // a name that only ~/.ssh/config or DNS knows
 	}
 	if user != "" {
 		s.user = user

@@ -13,7 +13,7 @@ type Position struct {
 	Line, Column int
 }
 
-// String is file:line:column, the form that editors and terminals can follow.
+// String returns file:line:column, which editors and terminals can follow.
 func (p Position) String() string {
 	if p.Line == 0 {
 		return p.File
@@ -21,12 +21,13 @@ func (p Position) String() string {
 	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
 }
 
-// positions maps the path of a key, joined by keySep, to its place. The decoder gives
-// positions for what it refuses itself; this is for what we refuse.
+// positions maps the path of a key, joined by keySep, to its place. The decoder gives positions only
+// for errors that it finds itself.
 type positions map[string]Position
 
 const keySep = "\x00" // cannot be part of a TOML key that was read from a file
 
+// findPositions returns the places of all keys in data.
 func findPositions(name string, data []byte) positions {
 	out := positions{}
 	var p unstable.Parser
@@ -56,7 +57,7 @@ func findPositions(name string, data []byte) positions {
 	return out
 }
 
-// keyPosition is the place of the key, or of the nearest table around it.
+// keyPosition returns the place of the key, or of the nearest table around it.
 func (ps positions) keyPosition(file string, path ...string) Position {
 	for n := len(path); n > 0; n-- {
 		if p, ok := ps[strings.Join(path[:n], keySep)]; ok {

@@ -12,47 +12,47 @@ import (
 	"time"
 )
 
-// Overrides are what a flag or the environment says about every host of the way.
+// Overrides are the values of flags and environment for every host of the route.
 type Overrides struct {
 	User     string
 	Identity string
 }
 
-// A Host is one host of the way, with all that is needed to dial it. Paths
-// are expanded, and none of the files need exist.
+// A Host is one host of the route, with all that is needed to dial it. Paths are expanded. The files
+// may not exist.
 type Host struct {
-	Name     string // as messages call it: "ela", "daint"
+	Name     string // for messages: "ela", "daint"
 	Asked    string // the name that ssh was asked about
 	HostName string
 	Port     int
-	User     string // empty: nobody said, the certificate may
+	User     string // empty if not set; the certificate may name one
 
-	Identity         string   // the key that was chosen by flag, environment or config.toml
-	IdentityFiles    []string // else those of ~/.ssh/config; without ssh's defaults
+	Identity         string   // the key that a flag, the environment or config.toml names
+	IdentityFiles    []string // else those of ~/.ssh/config, without ssh's defaults
 	IdentitiesOnly   bool
 	CertificateFiles []string
 	Common           []string // those of both that ~/.ssh/config sets for every host, where a service signs keys
-	IdentityAgent    string   // a socket, "none", or empty: the environment's
+	IdentityAgent    string   // a socket, "none", or empty for the environment's
 
-	UserKnownHosts        []string // the first is where ssh would add a key
+	UserKnownHosts        []string // ssh would add a key to the first
 	GlobalKnownHosts      []string
-	HostKeyAlias          string // the name to look for in them, if not the host's own
-	StrictHostKeyChecking string // ssh's word: ask, yes, accept-new, no, off
+	HostKeyAlias          string // the name to look up in them, if not the host's own
+	StrictHostKeyChecking string // ssh's value: ask, yes, accept-new, no, off
 
-	// ControlPath is the control socket of an ssh that is logged in there as ControlUser, if one runs;
-	// empty if there is none for that host and user alone.
+	// ControlPath is the control socket of an ssh that may be logged in there as ControlUser. It is
+	// empty if the path is not specific to host and user.
 	ControlPath, ControlUser string
 
-	AddressFamily  string // ssh's word: any, inet, inet6
+	AddressFamily  string // ssh's value: any, inet, inet6
 	ConnectTimeout time.Duration
 	Warnings       []string
 }
 
-// Addr is where to dial.
+// Addr returns the address to dial.
 func (h Host) Addr() string { return net.JoinHostPort(h.HostName, strconv.Itoa(h.Port)) }
 
-// Cluster is the cluster of that name: one of config.toml, a built-in one, or one that
-// only ~/.ssh/config knows, by a Host block of its own.
+// Cluster returns the cluster with this name: one of config.toml, a built-in one, or one that only a
+// Host block of ~/.ssh/config defines.
 func (c *Config) Cluster(ctx context.Context, name string) (Cluster, error) {
 	cl, err := c.findCluster(ctx, name)
 	if !slices.ContainsFunc(cl.Settings, func(s Setting) bool { return s.Flag == "persist" }) {
@@ -65,7 +65,7 @@ func (c *Config) findCluster(ctx context.Context, name string) (Cluster, error) 
 	if cl, ok := c.clusters[name]; ok {
 		return cl, nil
 	}
-	for _, cl := range c.clusters { // daint.alps.cscs.ch is daint, way and all
+	for _, cl := range c.clusters { // daint.alps.cscs.ch is daint, with its route
 		if strings.EqualFold(cl.spec.host, name) {
 			return cl, nil
 		}
@@ -77,7 +77,7 @@ func (c *Config) findCluster(ctx context.Context, name string) (Cluster, error) 
 	}
 	if plainName.MatchString(name) {
 		qs := []question{{name: name}, {name: anyHostName}}
-		for _, h := range c.hosts { // its ProxyJump may well be one of them
+		for _, h := range c.hosts { // its ProxyJump may be one of them
 			qs = append(qs, h.sshQuestions()...)
 		}
 		c.ssh.prefetchAnswers(ctx, qs...)
@@ -93,7 +93,7 @@ func (c *Config) findCluster(ctx context.Context, name string) (Cluster, error) 
 	return Cluster{}, &UnknownClusterError{Name: name, Nearest: Nearest(name, known), Known: known}
 }
 
-// makeCluster has a cluster made, and reads what is said of it.
+// makeCluster calls m.Make and reads the file that it wrote.
 func (c *Config) makeCluster(ctx context.Context, m Made) (Cluster, error) {
 	path, err := m.Make(ctx)
 	if err != nil {
@@ -115,10 +115,10 @@ func (c *Config) makeCluster(ctx context.Context, m Made) (Cluster, error) {
 	return cl, nil
 }
 
-// Route is the way to a cluster: its jump hosts in order, then its login host.
+// Route returns the route to a cluster: its jump hosts in order, then its login node.
 func (c *Config) Route(ctx context.Context, cl Cluster, ov Overrides) ([]Host, error) {
-	// Everything that will probably be asked, at once: another round is needed
-	// only where ~/.ssh/config leads to a jump host that is not ours.
+	// Ask all likely questions at once. Another round is needed only if ~/.ssh/config names a jump host
+	// that is not ours.
 	var qs []question
 	if !cl.spec.complete {
 		qs = append(qs, question{name: anyHostName})
@@ -143,7 +143,7 @@ func (c *Config) Route(ctx context.Context, cl Cluster, ov Overrides) ([]Host, e
 	return hosts, nil
 }
 
-// sshQuestions are those whose answers resolve s.
+// sshQuestions returns the questions whose answers resolve s.
 func (s spec) sshQuestions() []question {
 	if s.complete {
 		return nil
@@ -155,8 +155,7 @@ func (s spec) sshQuestions() []question {
 	return slices.Compact(qs)
 }
 
-// jumpSpec is what is configured about a jump host that is called by the name of
-// a [hosts] table, or as ssh's ProxyJump does.
+// jumpSpec returns the settings of a jump host, which is named by a [hosts] table or as in ProxyJump.
 func (c *Config) jumpSpec(jump string) (spec, error) {
 	if s, ok := c.hosts[jump]; ok {
 		return s, nil
@@ -164,7 +163,7 @@ func (c *Config) jumpSpec(jump string) (spec, error) {
 	return parseJump(jump)
 }
 
-// A routeResolver walks the way back from the login host to the first jump host.
+// A routeResolver resolves a route from the login node back to the first jump host.
 type routeResolver struct {
 	config  *Config
 	ov      Overrides
@@ -172,8 +171,8 @@ type routeResolver struct {
 	signed  bool // a service signs keys for the cluster
 }
 
-// resolveRoute is the hosts that lead to s, and s. behind are the names of the hosts that it leads
-// to, to notice a circle.
+// resolveRoute returns the hosts that lead to s, then s. behind are the names of the hosts behind s, to
+// detect a circle.
 func (w *routeResolver) resolveRoute(ctx context.Context, s spec, behind []string) ([]Host, error) {
 	w.config.ssh.prefetchAnswers(ctx, s.sshQuestions()...)
 	host, set, err := w.resolveHost(ctx, s)
@@ -191,13 +190,13 @@ func (w *routeResolver) resolveRoute(ctx context.Context, s spec, behind []strin
 			return nil, &SSHConfigError{Host: host.Asked, Message: err.Error()}
 		}
 		if js.host == s.host || js.host == host.Asked {
-			continue // "Host *" with a ProxyJump, read for the jump host itself
+			continue // a ProxyJump of "Host *", applied to the jump host itself
 		}
 		if slices.Contains(behind, js.host) {
 			return nil, &SSHConfigError{Host: host.Asked, Message: "the jump hosts lead in a circle: " +
 				strings.Join(append(slices.Clone(behind), s.host, js.host), " → ")}
 		}
-		if i == 0 { // as ssh does: only the first of a list follows its own configuration further
+		if i == 0 { // as ssh: only the first of a list follows its own configuration
 			more, err := w.resolveRoute(ctx, js, append(slices.Clone(behind), s.host))
 			if err != nil {
 				return nil, err
@@ -214,7 +213,8 @@ func (w *routeResolver) resolveRoute(ctx context.Context, s spec, behind []strin
 	return append(before, host), nil
 }
 
-// chooseJumpHosts chooses the jump hosts of s: config.toml, else ~/.ssh/config, else built in.
+// chooseJumpHosts returns the jump hosts of s: from config.toml, else from ~/.ssh/config, else built
+// in.
 func (w *routeResolver) chooseJumpHosts(s spec, set settings, host *Host) ([]string, error) {
 	if s.jumpSet {
 		return s.jump, nil
@@ -236,7 +236,7 @@ func (w *routeResolver) chooseJumpHosts(s spec, set settings, host *Host) ([]str
 	return s.jump, nil
 }
 
-// resolveHost asks ssh about one host and lays over its answer what has precedence.
+// resolveHost asks ssh about one host and applies the settings that have precedence.
 func (w *routeResolver) resolveHost(ctx context.Context, s spec) (Host, settings, error) {
 	if s.complete {
 		return s.completeHost(), settings{}, nil
@@ -248,7 +248,7 @@ func (w *routeResolver) resolveHost(ctx context.Context, s spec) (Host, settings
 		case err != nil:
 		case byHostName:
 			asked = s.alias
-		default: // a block without a HostName says who we are there, not where it is
+		default: // a block without a HostName sets the user and key, not the destination
 			_, lay, err = w.config.ssh.findHostKeywords(ctx, s.alias)
 		}
 		if err != nil {
@@ -259,7 +259,7 @@ func (w *routeResolver) resolveHost(ctx context.Context, s spec) (Host, settings
 	if err != nil {
 		return Host{}, settings{}, err
 	}
-	expanded := firstNonEmpty(set.user, localUser()) // what ControlPath has in it
+	expanded := firstNonEmpty(set.user, localUser()) // the user that ControlPath was expanded with
 	lay(&set)
 	if set.hostName == "" || set.port == 0 {
 		return Host{}, settings{}, &SSHConfigError{Host: asked, Message: "ssh -G names no host"}
@@ -273,8 +273,7 @@ func (w *routeResolver) resolveHost(ctx context.Context, s spec) (Host, settings
 	if s.port != 0 {
 		h.Port = s.port
 	}
-	// A user written into the jump host itself (bob@bastion) is meant for that
-	// host alone; --user is meant for all others.
+	// A user in the jump host itself (bob@bastion) is for that host alone. --user is for all others.
 	_, named := w.config.hosts[s.name]
 	switch {
 	case !login && !named && s.user != "":
@@ -293,8 +292,8 @@ func (w *routeResolver) resolveHost(ctx context.Context, s spec) (Host, settings
 	if err != nil {
 		return Host{}, settings{}, err
 	}
-	// A path that is the same for any host may be that of an ssh at another one. An ssh that asks would do so
-	// for each command and connection of a session.
+	// A path that is equal for any host may belong to an ssh to another host. An ssh that asks would do
+	// so for each command and connection of a session.
 	if set.controlPath != any.controlPath && !set.controlAsks {
 		h.ControlPath, h.ControlUser = set.controlPath, expanded
 	}
@@ -310,12 +309,12 @@ func (w *routeResolver) resolveHost(ctx context.Context, s spec) (Host, settings
 	return h, set, nil
 }
 
-// intersectFiles are the files of one list that are in the other, too.
+// intersectFiles returns the files that are in both lists.
 func intersectFiles(files, others []string) []string {
 	return slices.DeleteFunc(slices.Clone(files), func(f string) bool { return !slices.Contains(others, f) })
 }
 
-// completeHost is a host of which all is said.
+// completeHost returns a Host from a spec that needs nothing from ssh.
 func (s spec) completeHost() Host {
 	port := s.port
 	if port == 0 {

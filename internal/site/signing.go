@@ -11,32 +11,32 @@ import (
 
 // The kinds of services that sign keys.
 const (
-	SigningCSCS       = "cscs"       // signs a key of ours for who has signed in (OpenID Connect)
-	SigningSSHService = "sshservice" // makes the key itself, for a name, a password and a number
+	SigningCSCS       = "cscs"       // certifies a key of the user's after a login (OpenID Connect)
+	SigningSSHService = "sshservice" // makes the key itself, for a user name, a password and a one-time password
 )
 
-// Where tokens are kept between commands.
+// Where tokens are stored between commands.
 const (
 	TokensFile    = "file"    // a 0600 file in the user's cache
-	TokensKeyring = "keyring" // the system's
-	TokensNone    = "none"    // nowhere
+	TokensKeyring = "keyring" // the system's keyring
+	TokensNone    = "none"    // not stored
 )
 
-// A Signing is a service that signs keys, as it is configured.
+// A Signing is the configuration of a service that signs keys.
 type Signing struct {
 	Name     string
 	Kind     string // SigningCSCS or SigningSSHService
 	Endpoint string // where keys are signed
 
-	// Of SigningCSCS alone:
+	// For SigningCSCS only:
 	Issuer   string // the OpenID provider
-	ClientID string // who we are there
-	Redirect string // where it sends the browser back to; on this machine
-	Account  string // where a service account's API key is changed for a token; may be empty
+	ClientID string // ours at the provider
+	Redirect string // where the provider sends the browser back to, on this machine
+	Account  string // where a service account gets a token for its API key; may be empty
 	Tokens   string // TokensFile, TokensKeyring or TokensNone
 
-	PerDay     int    // how many it gives a day; 0: that isn't known
-	CountsWith string // the service with whose signings its own are counted, maybe itself
+	PerDay     int    // signings per day; 0 if not known
+	CountsWith string // the service with whose signings these are counted; may be itself
 }
 
 type fileSigning struct {
@@ -52,7 +52,7 @@ type fileSigning struct {
 	CountsWith string `toml:"counts_with"`
 }
 
-// mergeSigning lays the [signing] tables of f over what c knows already.
+// mergeSigning merges the [signing] tables of f into c.
 func (c *Config) mergeSigning(f *file, bad func(message string, path ...string) error) error {
 	for _, n := range slices.Sorted(maps.Keys(f.Signing)) {
 		if !plainName.MatchString(n) {
@@ -89,7 +89,7 @@ func (c *Config) mergeSigning(f *file, bad func(message string, path ...string) 
 	return nil
 }
 
-// findProblem says what cannot be, and under which key.
+// findProblem returns what is wrong and under which key, or "".
 func (s Signing) findProblem() (message, key string) {
 	switch {
 	case s.Kind != SigningCSCS && s.Kind != SigningSSHService:
@@ -116,7 +116,7 @@ func (s Signing) findProblem() (message, key string) {
 	if s.ClientID == "" {
 		return "it needs a client_id", "client_id"
 	}
-	// RFC 8252, section 7.3: the redirect of a program is to its own machine.
+	// RFC 8252, section 7.3: a native program's redirect goes to its own machine.
 	u, err := url.Parse(s.Redirect)
 	if err != nil || u.Scheme != "http" || !isLoopback(u.Hostname()) || u.Port() == "" {
 		return fmt.Sprintf("redirect %q is no http address of this machine with a port", s.Redirect), "redirect"
@@ -124,7 +124,7 @@ func (s Signing) findProblem() (message, key string) {
 	return "", ""
 }
 
-// addressProblem says why secrets cannot be sent there.
+// addressProblem says why secrets cannot be sent to address, or "".
 func addressProblem(address string) string {
 	u, err := url.Parse(address)
 	switch {
@@ -141,7 +141,7 @@ func isLoopback(host string) bool {
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
-// Signing is the signing service of that name.
+// Signing returns the signing service with this name.
 func (c *Config) Signing(name string) (Signing, error) {
 	s, ok := c.signing[name]
 	if !ok {
@@ -151,7 +151,8 @@ func (c *Config) Signing(name string) (Signing, error) {
 	return s, nil
 }
 
-// CountedWith are the other services whose signings the site counts together with this one's, sorted.
+// CountedWith returns the sorted names of the other services whose signings the site counts together
+// with this one's.
 func (c *Config) CountedWith(s Signing) []string {
 	var names []string
 	for name, other := range c.signing {
@@ -163,16 +164,16 @@ func (c *Config) CountedWith(s Signing) []string {
 	return names
 }
 
-// DefaultSigning is the service that signs where no cluster says which.
+// DefaultSigning is the service if no cluster names one.
 const DefaultSigning = "cscs"
 
-// Signings are the names of the signing services, sorted.
+// Signings returns the sorted names of the signing services.
 func (c *Config) Signings() []string { return slices.Sorted(maps.Keys(c.signing)) }
 
-// UnknownSigningError says that there is no signing service of that name.
+// UnknownSigningError reports that there is no signing service with this name.
 type UnknownSigningError struct {
 	Name    string
-	Nearest string // the one that may be meant; "" if none is near
+	Nearest string // the name most likely meant; may be empty
 	Known   []string
 }
 

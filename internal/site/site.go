@@ -1,11 +1,9 @@
-// Package site knows where a session can run: the clusters that are built in,
-// those of the user's config.toml, and those of ~/.ssh/config; and the way to
-// each, host by host.
+// Package site knows where a session can run: the built-in clusters, those of the user's config.toml,
+// and those of ~/.ssh/config. It resolves the route to each, host by host.
 //
-// A value is looked for in this order, and the first that is set wins: flag,
-// CSCS_* environment (both come in as Overrides), config.toml, ~/.ssh/config,
-// built-in. What ~/.ssh/config says is asked of ssh itself (ssh -G), because no
-// parser obtainable for Go reads that file as OpenSSH does.
+// The first of these that sets a value wins: flag and CSCS_* environment (both come in as Overrides),
+// config.toml, ~/.ssh/config, built-in. The package asks ssh itself (ssh -G) about ~/.ssh/config,
+// because no Go parser reads that file as OpenSSH does.
 package site
 
 import (
@@ -25,9 +23,9 @@ import (
 //go:embed clusters.toml
 var builtin []byte
 
-// Config is everything that is known about sites before ssh is asked.
+// Config is the configuration of all sites, before ssh is asked.
 type Config struct {
-	Path           string // of the user's config.toml, whether it exists or not
+	Path           string // of the user's config.toml, which may not exist
 	DefaultCluster string // may be empty
 
 	clusters map[string]Cluster
@@ -35,15 +33,15 @@ type Config struct {
 	signing  map[string]Signing
 	recipes  map[string]Recipe
 	own      []string // names of the clusters that config.toml mentions
-	builtin  []string // names of those that are built in
+	builtin  []string // names of the built-in clusters
 	made     []Made
 	ssh      *asker
 
-	persist   []Setting // persist at the top level, if it is set
+	persist   []Setting // persist at the top level, if set
 	sshConfig string    // instead of ~/.ssh/config, if not empty
 }
 
-// SSHConfigPath is the user's own configuration of ssh, whether it exists or not.
+// SSHConfigPath returns the path of the user's own configuration of ssh, which may not exist.
 func (c *Config) SSHConfigPath() (string, error) {
 	if c.sshConfig != "" {
 		return filepath.Abs(c.sshConfig)
@@ -55,50 +53,49 @@ func (c *Config) SSHConfigPath() (string, error) {
 	return filepath.Join(home, ".ssh", "config"), nil
 }
 
-// Made is a cluster that is made when it is asked for. Whoever makes it describes it in a
-// file of the form of config.toml, with host, port, user, identity and known_hosts of
-// each host of the way: that is all that there is to know, and neither ssh nor the user's
-// overrides are asked. One of config.toml that has the name is preferred.
+// Made is a cluster that is made on demand. Make writes a file in the format of config.toml, with host,
+// port, user, identity and known_hosts of each host of the route. That file is complete: neither ssh
+// nor the overrides count. A cluster of config.toml with the same name has precedence.
 type Made struct {
 	Name string
 	Make func(context.Context) (file string, err error)
 }
 
-// A Cluster is a Slurm site and how to get to its login node.
+// A Cluster is a Slurm site and the route to its login node.
 type Cluster struct {
 	Name     string
 	Settings []Setting // flags that config.toml presets for it
-	Signing  string    // the service that signs keys for it; empty: none that we know of
-	Dir      string    // of one that was made: where its files are, and other files about it may be; else ""
+	Signing  string    // the service that signs keys for it; empty if none is known
+	Dir      string    // of a made cluster: the directory of its files; else ""
 
 	spec spec
 }
 
-// Host is the name of the login node as it was configured, before ssh was asked.
+// Host returns the configured name of the login node, before ssh is asked.
 func (c Cluster) Host() string { return c.spec.host }
 
-// A Recipe is a command that config.toml gives a name.
+// A Recipe is a command with a name in config.toml.
 type Recipe struct {
 	Name     string
 	Command  []string
-	Settings []Setting // the flags that it presets, "port" among them
+	Settings []Setting // the flags that it presets, including "port"
 }
 
-// A spec is what is configured about one host, before ssh is asked.
+// A spec is the configuration of one host, before ssh is asked.
 type spec struct {
-	name       string   // as messages call it
-	alias      string   // the name that ~/.ssh/config may know; preferred, if it does
-	host       string   // else this
+	name       string   // for messages
+	alias      string   // preferred to host, if ~/.ssh/config defines it
+	host       string   // the configured host name
 	user       string   // configured for this host
 	identity   string   // configured for this host
 	port       int      // configured for this host
 	jump       []string // the jump hosts, outermost first
-	jumpSet    bool     // config.toml says so, which ~/.ssh/config cannot change
+	jumpSet    bool     // config.toml sets jump, so ~/.ssh/config cannot
 	knownHosts string   // a known_hosts file, in place of ssh's
-	complete   bool     // nothing more is asked of anybody: see Made
+	complete   bool     // ssh and overrides are not asked: see Made
 }
 
-// A HomeError tells that the user's home directory is not known, and so not where something is.
+// A HomeError reports that the home directory is not known, which contains Sought.
 type HomeError struct {
 	Sought string
 	Err    error
@@ -107,16 +104,15 @@ type HomeError struct {
 func (e *HomeError) Error() string { return "find " + e.Sought + ": " + e.Err.Error() }
 func (e *HomeError) Unwrap() error { return e.Err }
 
-// ConfigPath is where the user's config.toml is looked for: $CSCS_CONFIG, else
-// cscs/config.toml below $XDG_CONFIG_HOME, else below ~/.config, on macOS too
-// (that is where people who live in terminals keep such files, and one
-// documented place beats two), and below %AppData% on Windows.
+// ConfigPath returns the path of the user's config.toml: $CSCS_CONFIG, else cscs/config.toml in
+// $XDG_CONFIG_HOME, else in ~/.config, or in %AppData% on Windows. macOS uses ~/.config too, where
+// users of terminals keep such files; one documented place is enough.
 func ConfigPath() (string, error) {
 	if p := os.Getenv("CSCS_CONFIG"); p != "" {
 		return p, nil
 	}
 	dir := os.Getenv("XDG_CONFIG_HOME")
-	if !filepath.IsAbs(dir) { // the XDG specification: a relative one is to be ignored
+	if !filepath.IsAbs(dir) { // the XDG specification ignores a relative path
 		var err error
 		if runtime.GOOS == "windows" {
 			dir, err = os.UserConfigDir()
@@ -131,8 +127,8 @@ func ConfigPath() (string, error) {
 	return filepath.Join(dir, "cscs", "config.toml"), nil
 }
 
-// Load reads the built-in clusters and the user's config.toml, which need not exist
-// unless CSCS_CONFIG names it.
+// Load reads the built-in clusters and the user's config.toml. That need not exist unless CSCS_CONFIG
+// names it.
 func Load(made ...Made) (*Config, error) {
 	path, err := ConfigPath()
 	if err != nil {
@@ -145,7 +141,7 @@ func Load(made ...Made) (*Config, error) {
 		err = c.mergeFile("clusters.toml", base, ps, originBuiltIn)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the built-in clusters: %w", err) // a test sees to it that this never happens
+		return nil, fmt.Errorf("read the built-in clusters: %w", err) // a test ensures that this never happens
 	}
 	data, err := os.ReadFile(path)
 	switch {
@@ -169,7 +165,7 @@ func Load(made ...Made) (*Config, error) {
 	return c, nil
 }
 
-// reasonWithoutPath is an error of the file system without the path, which is told already.
+// reasonWithoutPath returns the text of a file system error without the path, which the caller adds.
 func reasonWithoutPath(err error) string {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
@@ -178,7 +174,7 @@ func reasonWithoutPath(err error) string {
 	return err.Error()
 }
 
-// Known are the names of the clusters that need no ssh to be known, sorted.
+// Known returns the sorted names of the clusters that are known without ssh.
 func (c *Config) Known() []string {
 	names := slices.Collect(maps.Keys(c.clusters))
 	for _, m := range c.made {
@@ -188,14 +184,14 @@ func (c *Config) Known() []string {
 	return slices.Compact(names)
 }
 
-// Makes reports whether the cluster of that name is one that is made when it is asked for.
+// Makes reports whether the cluster with this name is made on demand.
 func (c *Config) Makes(name string) bool {
 	_, own := c.clusters[name]
 	return !own && slices.ContainsFunc(c.made, func(m Made) bool { return m.Name == name })
 }
 
-// Default is the cluster that is meant when none is named: default_cluster of
-// config.toml, else the only one that config.toml speaks of, else none.
+// Default returns the cluster to use if none is named: default_cluster of config.toml, else the only
+// cluster that config.toml mentions, else "".
 func (c *Config) Default() string {
 	if c.DefaultCluster == "" && len(c.own) == 1 {
 		return c.own[0]
@@ -203,7 +199,7 @@ func (c *Config) Default() string {
 	return c.DefaultCluster
 }
 
-// Recipe is the recipe of that name.
+// Recipe returns the recipe with this name.
 func (c *Config) Recipe(name string) (Recipe, error) {
 	r, ok := c.recipes[name]
 	if !ok {
@@ -223,11 +219,11 @@ func expandHome(p string) string {
 	return p
 }
 
-// Recipes are the names of the recipes, sorted.
+// Recipes returns the sorted names of the recipes.
 func (c *Config) Recipes() []string { return slices.Sorted(maps.Keys(c.recipes)) }
 
-// Presets are the values that config.toml presets for a flag: for that cluster and for recipes, or, with
-// "", for any cluster.
+// Presets returns the sorted values that config.toml presets for a flag, in recipes and in the named
+// cluster, or in any cluster for "".
 func (c *Config) Presets(flag, cluster string) []string {
 	var values []string
 	add := func(settings []Setting) {

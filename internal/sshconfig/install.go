@@ -16,41 +16,40 @@ import (
 	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
-// Files are where ssh's configuration is on this machine.
+// Files are the paths of ssh's configuration on this machine.
 type Files struct {
-	Config string // the user's own
-	Part   string // the file of ours that it includes
-	Backup string // the user's own as it was before it included ours
-	Known  string // the host keys of sessions' nodes
+	Config string // the user's own file
+	Part   string // our file, which it includes
+	Backup string // the user's own file as it was before it included ours
+	Known  string // host keys of the nodes of sessions
 }
 
-// In returns the files for a user's own configuration of that name.
+// In returns the files that belong to the user's own configuration config.
 func In(config, known string) Files {
 	return Files{Config: config, Part: filepath.Join(filepath.Dir(config), "cscs_config"), Backup: config + ".before-cscs", Known: known}
 }
 
-// A RefusedError tells that ssh does not accept its configuration.
+// A RefusedError reports that ssh does not accept its configuration.
 type RefusedError struct {
-	File    string // as the user knows it
-	Message string // ssh's own words
-	Before  bool   // and that it did not before anything of ours was in it
+	File    string // the name that the user knows
+	Message string // ssh's message
+	Before  bool   // ssh refused it before we changed anything
 }
 
 func (e *RefusedError) Error() string { return "ssh refuses " + e.File + ": " + e.Message }
 
-// A WriteError tells that a file of the user's could not be written; by hand it can be
-// done all the same.
+// A WriteError reports that a file of the user's could not be written. The user can change it by hand.
 type WriteError struct {
 	File string
-	Line string // that belongs at its top
-	Out  bool   // no, that is to be taken out of it, be it a line or a word of one
+	Line string // to add at the top, or to remove if Out: a line or a word of one
+	Out  bool   // Line is to be removed
 	Err  error
 }
 
 func (e *WriteError) Error() string { return "write " + e.File + ": " + e.Err.Error() }
 func (e *WriteError) Unwrap() error { return e.Err }
 
-// A ReadError tells that a file of ssh's configuration is there and cannot be read.
+// A ReadError reports that a file of ssh's configuration exists but cannot be read.
 type ReadError struct {
 	File string
 	Err  error
@@ -64,18 +63,18 @@ func (e *ReadError) Error() string {
 }
 func (e *ReadError) Unwrap() error { return e.Err }
 
-// A ForeignError tells that somebody else's file is where ours would be.
+// A ForeignError reports that a file that cscs did not write has the name of our file.
 type ForeignError struct{ File string }
 
 func (e *ForeignError) Error() string { return e.File + " is not a file of cscs's" }
 
-// Install writes text as the file of ours and has the user's own include it. Each file is
-// written whole or not at all, ours first. What ssh does not accept is taken back. Where only the
-// user's own cannot be written, ours stays: the line may be put there by other means. What another
-// program saves in the user's own file meanwhile stays in it.
+// Install writes text to our file and makes the user's file include it. It replaces each file as a
+// whole, ours first. If ssh refuses the result, Install restores the old files. If only the user's file
+// cannot be written, our file stays, and the user can add the line. What another program writes to the
+// user's file meanwhile is kept.
 //
-// Errors: *RefusedError, *WriteError, *ReadError, *ForeignError, *owndir.Error, *owndir.OwnerError; those of the file
-// system and of ctx, for the lock.
+// Errors: *RefusedError, *WriteError, *ReadError, *ForeignError, *owndir.Error, *owndir.OwnerError;
+// those of the file system and of ctx, for the lock.
 func (f Files) Install(ctx context.Context, text string) error {
 	unlock, err := f.lock(ctx)
 	if err != nil {
@@ -90,15 +89,15 @@ func (f Files) Install(ctx context.Context, text string) error {
 	return &WriteError{File: f.Config, Line: f.includeLine(), Err: err}
 }
 
-// errChanged tells that another program has written a file since it was read.
+// errChanged reports that another program has written a file since it was read.
 var errChanged = errors.New("another program keeps changing it")
 
-// maxAttempts is how often a change of the user's own file starts over when another program has
-// written the file meanwhile.
+// maxAttempts is how often a change of the user's file is tried if another program writes the file
+// meanwhile.
 const maxAttempts = 5
 
-// tryInstall is one attempt of Install. Its error wraps errChanged if the user's own file is not what it
-// was at the beginning; it is left as it is then.
+// tryInstall is one attempt of Install. Its error wraps errChanged if another program has changed the
+// user's file meanwhile. It does not write the file then.
 func (f Files) tryInstall(ctx context.Context, text string) error {
 	before, existed, err := loadFile(f.Config)
 	if err != nil {
@@ -117,7 +116,7 @@ func (f Files) tryInstall(ctx context.Context, text string) error {
 		return &WriteError{File: f.Config, Err: regular.Reason(err)}
 	}
 	if err := writeOwnFile(f.Part, []byte(text)); err != nil {
-		return &WriteError{File: f.Part, Err: regular.Reason(err)} // not by the name of a temporary file
+		return &WriteError{File: f.Part, Err: regular.Reason(err)} // not with the name of a temporary file
 	}
 	undo := func() {
 		if partExisted {
@@ -153,7 +152,7 @@ func (f Files) tryInstall(ctx context.Context, text string) error {
 		} else if f.isUnchanged(after, true) {
 			_ = removeTarget(f.Config)
 		}
-		if f.isUnchanged(before, existed) { // else the backup is the only copy of it
+		if f.isUnchanged(before, existed) { // else the backup is the only copy
 			unkeep()
 		}
 		undo()
@@ -162,9 +161,9 @@ func (f Files) tryInstall(ctx context.Context, text string) error {
 	return nil
 }
 
-// Uninstall takes everything of ours away again. The user's own file stays with what the
-// user has written in it since, and with the lines whose patterns have included ours beside other
-// files, which are told: they include nothing of ours any more.
+// Uninstall removes all that Install wrote. The user's file keeps all other changes. It also keeps
+// lines with a pattern that matches our file; Uninstall returns them. They include nothing of ours any
+// more.
 //
 // Errors: as Install's, but no *RefusedError.
 func (f Files) Uninstall(ctx context.Context) (left []string, err error) {
@@ -181,7 +180,7 @@ func (f Files) Uninstall(ctx context.Context) (left []string, err error) {
 	return left, err
 }
 
-// tryUninstall is one attempt of Uninstall, see install.
+// tryUninstall is one attempt of Uninstall, as tryInstall is of Install.
 func (f Files) tryUninstall() (left []string, err error) {
 	data, existed, err := loadFile(f.Config)
 	if err != nil {
@@ -202,10 +201,10 @@ func (f Files) tryUninstall() (left []string, err error) {
 			return left, e
 		}
 	}
-	return left, err // ssh does not mind a line that includes nothing
+	return left, err // ssh accepts an Include of nothing
 }
 
-// excludePart takes our file out of the user's own file, and the file away if it was made for it.
+// excludePart removes our file from the user's file, which it deletes if Install created it.
 func (f Files) excludePart(data []byte) error {
 	rest := f.removeInclude(data)
 	backup, _, err := regular.Read(f.Backup)
@@ -227,7 +226,7 @@ func (f Files) excludePart(data []byte) error {
 	return nil
 }
 
-// removeFile takes a file away; where it cannot, that is the directory's fault.
+// removeFile removes a file. Its error is a *WriteError.
 func removeFile(name string) error {
 	if err := os.Remove(name); err != nil {
 		return &WriteError{File: name, Err: regular.Reason(err)}
@@ -235,7 +234,8 @@ func removeFile(name string) error {
 	return nil
 }
 
-// removeTarget removes the file that a name leads to. A link is the user's, and stays: cscs makes none.
+// removeTarget removes the file that a name leads to. A symbolic link stays, since only the user can
+// have made it.
 func removeTarget(name string) error {
 	at, err := resolveLinks(name)
 	if err != nil {
@@ -244,8 +244,8 @@ func removeTarget(name string) error {
 	return removeFile(at)
 }
 
-// Without is the user's own configuration without what our file has, for ssh -F: "none" if there
-// is none. done removes what was made for it.
+// Without returns a file for ssh -F: the user's configuration without our file, or "none" if there is
+// none. done removes temporary files.
 func (f Files) Without() (file string, done func(), err error) {
 	data, existed, err := loadFile(f.Config)
 	if err != nil {
@@ -280,10 +280,10 @@ func (f Files) Without() (file string, done func(), err error) {
 	return file, done, nil
 }
 
-// writeTempFile is a new file with that in it, for nobody else to read.
+// writeTempFile writes data to a new temporary file that only the user can read.
 func writeTempFile(data []byte) (file string, err error) {
 	if err := owndir.CheckParent(os.TempDir()); err != nil {
-		return "", err // others could put another in its place, with commands for ssh to run
+		return "", err // others could replace the file, which may contain commands
 	}
 	tmp, err := os.CreateTemp("", "cscs-ssh-config-")
 	if err != nil {
@@ -297,7 +297,7 @@ func writeTempFile(data []byte) (file string, err error) {
 	return tmp.Name(), nil
 }
 
-// backUp keeps the user's own file as it was, once; undo takes away what it has made.
+// backUp copies the user's file once. undo removes a new copy.
 func (f Files) backUp(data []byte) (undo func(), err error) {
 	b, err := os.OpenFile(f.Backup, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
@@ -314,7 +314,7 @@ func (f Files) backUp(data []byte) (undo func(), err error) {
 	return undo, err
 }
 
-// loadFile reads a file, if it is there.
+// loadFile reads a file if it exists.
 func loadFile(name string) (data []byte, existed bool, err error) {
 	data, _, err = regular.Read(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -326,7 +326,7 @@ func loadFile(name string) (data []byte, existed bool, err error) {
 	return data, true, nil
 }
 
-// readPart reads the file of ours, if it is there, and is ours.
+// readPart reads our file if it exists. It refuses a file that cscs did not write.
 func (f Files) readPart() (data []byte, existed bool, err error) {
 	data, existed, err = loadFile(f.Part)
 	if existed && !bytes.HasPrefix(data, []byte(fileMarker)) {
@@ -335,14 +335,14 @@ func (f Files) readPart() (data []byte, existed bool, err error) {
 	return data, existed, err
 }
 
-// isUnchanged reports whether the user's own file is still that.
+// isUnchanged reports whether the user's file still contains data.
 func (f Files) isUnchanged(data []byte, exists bool) bool {
 	now, there, err := loadFile(f.Config)
 	return err == nil && there == exists && bytes.Equal(now, data)
 }
 
-// replaceConfig writes the user's own file, if it is still as it was before; else it returns errChanged. A
-// symbolic link stays one, and what it leads to is written.
+// replaceConfig replaces the user's file, or returns errChanged if the file differs from before. It
+// keeps a symbolic link and writes its target.
 func (f Files) replaceConfig(before []byte, existed bool, after []byte) error {
 	return writeTarget(f.Config, func(target string, mode fs.FileMode) error {
 		return regular.Replace(target, after, mode, func() error {
@@ -354,13 +354,14 @@ func (f Files) replaceConfig(before []byte, existed bool, after []byte) error {
 	})
 }
 
-// writeOwnFile writes a file of ours whole or not at all; a symbolic link stays one, and what it
-// leads to is written. What is there keeps its permissions.
+// writeOwnFile replaces a file of ours as a whole and keeps its permissions. It keeps a symbolic link
+// and writes its target.
 func writeOwnFile(name string, data []byte) error {
 	return writeTarget(name, func(target string, mode fs.FileMode) error { return regular.Write(target, data, mode) })
 }
 
-// writeTarget has the file that a name leads to written with its permissions.
+// writeTarget calls write for the file that a name leads to, with the permissions of that file (default
+// 0600).
 func writeTarget(name string, write func(target string, mode fs.FileMode) error) error {
 	target, err := resolveLinks(name)
 	if err != nil {
@@ -373,13 +374,13 @@ func writeTarget(name string, write func(target string, mode fs.FileMode) error)
 	if err := write(target, mode); err != nil {
 		return err
 	}
-	return os.Chmod(target, mode) // the umask may have taken some of it
+	return os.Chmod(target, mode) // the umask may have removed some bits
 }
 
-// maxLinks is how many symbolic links may lead to a file, as on Linux (path_resolution(7)).
+// maxLinks is the limit for a chain of symbolic links, as on Linux (path_resolution(7)).
 const maxLinks = 40
 
-// resolveLinks is the file itself, that a name leads to, whether there is one yet or not.
+// resolveLinks returns the file that a name leads to, even if it does not exist.
 func resolveLinks(name string) (string, error) {
 	for range maxLinks {
 		target, err := filepath.EvalSymlinks(name)
@@ -399,8 +400,8 @@ func resolveLinks(name string) (string, error) {
 
 var errLinks = errors.New("too many levels of symbolic links")
 
-// joinLinkTarget is the path of a link's target, for a link in dir. The parent of a directory that is a link
-// itself is that of its target.
+// joinLinkTarget returns the path of the target of a link in dir. It resolves dir first: the parent of
+// a linked directory is its target's.
 func joinLinkTarget(to, dir string) (string, error) {
 	if filepath.IsAbs(to) {
 		return to, nil
@@ -409,7 +410,7 @@ func joinLinkTarget(to, dir string) (string, error) {
 	return filepath.Join(real, to), err
 }
 
-// checkWithSSH asks ssh whether it accepts a file; where there is no ssh, nobody refuses it.
+// checkWithSSH asks ssh whether it accepts a file. Without ssh it returns nil.
 func checkWithSSH(ctx context.Context, file string) error {
 	said, err := runSSHCheck(ctx, file)
 	if none := (*exec.Error)(nil); errors.As(err, &none) {
@@ -421,8 +422,8 @@ func checkWithSSH(ctx context.Context, file string) error {
 	return err
 }
 
-// isPartRead asks ssh whether it reads our file for a line of the user's; where there is no ssh, nobody
-// does.
+// isPartRead asks ssh whether a line of the user's file makes it read our file. Without ssh it returns
+// false.
 func (f Files) isPartRead(ctx context.Context, line []byte) bool {
 	file, err := writeTempFile(line)
 	if err != nil {
@@ -439,7 +440,7 @@ func (f Files) isPartRead(ctx context.Context, line []byte) bool {
 	return false
 }
 
-// runSSHCheck has ssh read a configuration, and is what it says of that.
+// runSSHCheck makes ssh read a configuration and returns ssh's messages.
 func runSSHCheck(ctx context.Context, file string, flags ...string) (said string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()

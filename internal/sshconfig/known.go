@@ -18,29 +18,28 @@ import (
 	"github.com/alps-tunnel/cscs/internal/sessionid"
 )
 
-// Known is the known_hosts file (sshd(8)) of sessions' nodes. ssh reads it after its
-// ProxyCommand has begun to answer, so that can write the keys of the very node that it
-// goes to, under the name that the user has typed.
+// Known is the known_hosts file (sshd(8)) for the nodes of sessions. ssh reads it after its
+// ProxyCommand has begun to answer. So the ProxyCommand can write the keys of the node to which it
+// connects, under the name that the user typed.
 type Known string
 
-// How long an entry stays that is not written anew, if its session lives, and if not. ssh needs it
-// for a moment only, and may be about to read it for one that this machine has no record of.
+// How long an entry stays, if its session is live and if not. ssh needs it for a moment only, but may
+// be about to read it for a session that this machine does not know.
 const (
 	liveRetention = 24 * time.Hour
 	deadRetention = time.Minute
 )
 
-// isSession reports whether a name is that of a session's node, as ssh writes it: cscs-ID, or the
-// beginning of that.
+// isSession reports whether a name is that of a session's node, as ssh writes it: cscs- and an ID or
+// its beginning.
 func isSession(name string) bool {
 	begin, ok := strings.CutPrefix(name, Prefix)
 	id, err := sessionid.ParsePrefix(begin)
 	return ok && err == nil && id == begin
 }
 
-// Put says which keys the host of that name has, and no others. Keys are lines as in
-// authorized_keys(5); those of unknown types are left out. What is there of a session that does
-// not live goes; lives is asked by the name that was typed.
+// Put replaces the keys of host. Keys are lines as in authorized_keys(5); Put ignores unknown types. It
+// also removes old entries, sooner if lives reports false for their name.
 func (k Known) Put(ctx context.Context, host, node string, keys []string, now time.Time, lives func(host string) bool) error {
 	if !isSession(host) {
 		return fmt.Errorf("remember the host keys of %.60q: it is no session's name", host)
@@ -54,7 +53,7 @@ func (k Known) Put(ctx context.Context, host, node string, keys []string, now ti
 	if err := owndir.CheckLinked(filepath.Dir(string(k))); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second) // others hold it for a moment
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second) // other processes lock it for a moment
 	defer cancel()
 	lock := flock.New(string(k)+".lock", flock.SetPermissions(0o600))
 	if _, err := lock.TryLockContext(ctx, 5*time.Millisecond); err != nil {
@@ -68,8 +67,8 @@ func (k Known) Put(ctx context.Context, host, node string, keys []string, now ti
 	return regular.Write(string(k), []byte(updateEntries(string(before), host, node, keys, now, lives)), 0o600)
 }
 
-// checkOwner refuses to let root make the directory in another user's. One that exists is checked
-// for more than that.
+// checkOwner stops root from creating the directory in another user's. An existing directory is checked
+// further by Put.
 func (k Known) checkOwner() error {
 	err := owndir.CheckOwner(filepath.Dir(filepath.Dir(string(k))))
 	if errors.As(err, new(*owndir.OwnerError)) {
@@ -78,7 +77,7 @@ func (k Known) checkOwner() error {
 	return nil
 }
 
-// updateEntries is the file with these keys in it and without what is too old.
+// updateEntries returns the file's new content, with the given keys and without old entries.
 func updateEntries(before, host, node string, keys []string, now time.Time, lives func(host string) bool) string {
 	var b strings.Builder
 	for line := range strings.Lines(before) {
@@ -103,7 +102,7 @@ func updateEntries(before, host, node string, keys []string, now time.Time, live
 	return b.String()
 }
 
-// sanitizeComment keeps a comment one word.
+// sanitizeComment makes one word of a comment.
 func sanitizeComment(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r > ' ' && r < 0x7f {

@@ -14,17 +14,17 @@ import (
 	"github.com/alps-tunnel/cscs/internal/owndir"
 )
 
-// lockWait is how long a process waits for another that changes the configuration: that one asks
-// ssh several times, and a Match exec of the user's may take seconds each time.
+// lockWait is the time for another process that changes the configuration. That process asks ssh
+// several times, and a Match exec of the user's may take seconds each time.
 const lockWait = 2 * time.Minute
 
-// checkOwner refuses to let root write a file of another user's, or beside one (sudo, with the user's
-// HOME): ssh would refuse it to its owner.
+// checkOwner stops root from writing a file of another user, or beside one (sudo with the user's HOME).
+// ssh would refuse a file of root's to its user.
 func checkOwner(names ...string) error {
 	for _, name := range names {
 		target, err := resolveLinks(name)
 		if err != nil {
-			continue // reading it says what is wrong
+			continue // reading it reports the error
 		}
 		for _, path := range []string{filepath.Dir(name), filepath.Dir(target), target} {
 			if err := owndir.CheckOwner(path); errors.As(err, new(*owndir.OwnerError)) {
@@ -35,9 +35,9 @@ func checkOwner(names ...string) error {
 	return nil
 }
 
-// lock waits until no other process of cscs changes the configuration. It refuses what checkOwner
-// refuses. The lock is beside the host
-// keys, not in ~/.ssh, where an Include of the user's may match its name. unlock removes it.
+// lock waits for other processes of cscs that change the configuration. It refuses what checkOwner
+// refuses. The lock is beside the host keys, not in ~/.ssh, where an Include pattern of the user's may
+// match it. unlock removes it.
 func (f Files) lock(ctx context.Context) (unlock func(), err error) {
 	if err := checkOwner(f.Config, f.Part); err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ func (f Files) lock(ctx context.Context) (unlock func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, lockWait)
 	defer cancel()
 	lock, err := lockIn(ctx, dir)
-	for tries := 0; errors.Is(err, fs.ErrNotExist) && tries < 100; tries++ { // another has removed the directory, with its lock
+	for tries := 0; errors.Is(err, fs.ErrNotExist) && tries < 100; tries++ { // another process removed dir
 		lock, err = lockIn(ctx, dir)
 	}
 	if err != nil {
@@ -59,14 +59,14 @@ func (f Files) lock(ctx context.Context) (unlock func(), err error) {
 	return func() {
 		_ = os.Remove(lock.Path())
 		_ = lock.Close()
-		_ = os.Remove(lock.Path()) // Windows removes no open file
+		_ = os.Remove(lock.Path()) // Windows cannot remove an open file
 		if errors.Is(missing, fs.ErrNotExist) {
 			_ = owndir.RemoveEmpty(dir)
 		}
 	}, nil
 }
 
-// lockIn locks in a directory, which it makes.
+// lockIn creates dir and locks in it.
 func lockIn(ctx context.Context, dir string) (*flock.Flock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -77,8 +77,8 @@ func lockIn(ctx context.Context, dir string) (*flock.Flock, error) {
 	return lockNamed(ctx, filepath.Join(dir, "ssh-config.lock"))
 }
 
-// lockNamed locks the file that has the name: one that its holder removes while this process waits
-// for it excludes no other process.
+// lockNamed locks the file with this name. If its holder removes the file while this process waits, the
+// lock excludes no process, and lockNamed starts over.
 func lockNamed(ctx context.Context, name string) (*flock.Flock, error) {
 	for {
 		lock := flock.New(name, flock.SetPermissions(0o600))

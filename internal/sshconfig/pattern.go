@@ -11,16 +11,16 @@ import (
 	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
-// A partMatch is how a word of an Include line names our file.
+// A partMatch says how a word of an Include line names our file.
 type partMatch struct {
 	matched bool
-	wild    bool // by a pattern
-	tokens  bool // only if ssh expands tokens there
+	wild    bool // by a wildcard
+	tokens  bool // only if ssh expands tokens
 }
 
 var noMatch partMatch
 
-// matchWord tells how a word names our file. A pattern does if it matches the file as it is there.
+// matchWord reports how a word names our file. A pattern matches only if the file exists.
 func (f Files) matchWord(w word) partMatch {
 	if w.raw == f.quotedPart() {
 		return partMatch{matched: true}
@@ -37,7 +37,7 @@ func (f Files) matchWord(w word) partMatch {
 	return by
 }
 
-// matchPattern tells how a pattern names our file.
+// matchPattern reports how a pattern names our file.
 func (f Files) matchPattern(pattern string) partMatch {
 	pattern = anchorPattern(pattern)
 	if !hasWildcard(pattern) {
@@ -47,7 +47,7 @@ func (f Files) matchPattern(pattern string) partMatch {
 	return partMatch{matched: there, wild: there}
 }
 
-// includedFiles are the files that a word matches, as ssh would take them, in that order.
+// includedFiles returns the files that a word matches, in ssh's order.
 func (f Files) includedFiles(w word) []string {
 	if there := globFiles(anchorPattern(w.text)); len(there) > 0 {
 		return there
@@ -59,7 +59,7 @@ func (f Files) includedFiles(w word) []string {
 	return globFiles(anchorPattern(expanded))
 }
 
-// isPartPath reports whether a path leads to our file, be it there or not.
+// isPartPath reports whether a path leads to our file, which need not exist.
 func (f Files) isPartPath(path string) bool {
 	path = filepath.FromSlash(path)
 	if path == f.Part || regular.Same(path, f.Part) {
@@ -68,8 +68,8 @@ func (f Files) isPartPath(path string) bool {
 	return filepath.Base(path) == filepath.Base(f.Part) && regular.Same(filepath.Dir(path), filepath.Dir(f.Part))
 }
 
-// quotePath is a path as a word of an Include line that means this file and is not expanded further.
-// For what no version of ssh reads alike, there is a ?, which matches it.
+// quotePath returns a path as a word of an Include line, without further expansion. It replaces
+// characters that versions of ssh read differently by ?, which matches them.
 func quotePath(path string) string {
 	path = filepath.ToSlash(path)
 	var b strings.Builder
@@ -83,12 +83,12 @@ func quotePath(path string) string {
 			b.WriteByte(c)
 		}
 	}
-	q, _ := quoteArgument(b.String()) // what it refuses is not in there
+	q, _ := quoteArgument(b.String()) // b contains nothing that it refuses
 	return q
 }
 
-// expandTokens expands those of ssh_config(5)'s "TOKENS" that are the same for every host, and
-// environment variables; not ok is another, or a variable that is not set.
+// expandTokens expands environment variables and those TOKENS of ssh_config(5) that are equal for all
+// hosts. ok is false for any other token and for a variable that is not set.
 func expandTokens(s string) (expanded string, ok bool) {
 	ok = true
 	expanded = token.ReplaceAllStringFunc(s, func(t string) string {
@@ -119,8 +119,8 @@ func expandTokens(s string) (expanded string, ok bool) {
 
 var token = regexp.MustCompile(`(?s)%.?|\$\{[^}]*\}`)
 
-// anchorPattern is a pattern from the root, as readconf.c has it: what is relative is so to ~/.ssh,
-// wherever the configuration is that has it.
+// anchorPattern returns an absolute pattern, as readconf.c does: a relative one is relative to ~/.ssh,
+// in any file.
 func anchorPattern(pattern string) string {
 	pattern = filepath.ToSlash(pattern)
 	if !filepath.IsAbs(pattern) && !strings.HasPrefix(pattern, "~") {
@@ -139,7 +139,7 @@ func anchorPattern(pattern string) string {
 		}
 	}
 	if home == "" {
-		return pattern // nothing has that name
+		return pattern // no file has that name
 	}
 	return filepath.ToSlash(home) + "/" + rest
 }

@@ -9,18 +9,18 @@ import (
 	"al.essio.dev/pkg/shellescape"
 )
 
-// ssh gives the ProxyCommand to a shell, with the name that the user has typed in it.
+// ssh runs the ProxyCommand in a shell, and the user types the name in it.
 const (
 	quoteHost = "'%h'"
 	nullFile  = "/dev/null"
 )
 
-// Command is the command line that runs program with these arguments, as ProxyCommand has it.
+// Command returns the command line, as ProxyCommand needs it, that runs program with these arguments.
 func Command(program string, args ...string) string {
 	return escapePercent(shellescape.QuoteCommand(append([]string{program}, args...)))
 }
 
-// passwdHome is the home directory that ssh means by ~, whatever HOME says.
+// passwdHome returns the home directory to which ssh expands ~. ssh ignores HOME there.
 func passwdHome() string {
 	u, err := user.Current()
 	if err != nil {
@@ -29,7 +29,7 @@ func passwdHome() string {
 	return u.HomeDir
 }
 
-// includeHome is the home directory that ssh means by ~ in an Include, as its glob has it.
+// includeHome returns the home directory to which glob in ssh expands ~ in an Include.
 func includeHome() string {
 	if home, ok := os.LookupEnv("HOME"); ok {
 		return home

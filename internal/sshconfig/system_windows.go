@@ -10,8 +10,8 @@ const (
 	nullFile  = "NUL"
 )
 
-// Command is the command line that runs program with these arguments, as ProxyCommand has
-// it: on Windows no shell is between.
+// Command returns the command line, as ProxyCommand needs it, that runs program with these arguments.
+// On Windows ssh uses no shell.
 func Command(program string, args ...string) string {
 	if strings.Contains(program, " ") {
 		program = `"` + program + `"`
@@ -19,11 +19,11 @@ func Command(program string, args ...string) string {
 	return escapePercent(strings.Join(append([]string{program}, args...), " "))
 }
 
-// passwdHome is the home directory that ssh means by ~.
+// passwdHome returns the home directory to which ssh expands ~.
 func passwdHome() string {
 	home, _ := os.UserHomeDir()
 	return home
 }
 
-// includeHome is the home directory that ssh means by ~ in an Include.
+// includeHome returns the home directory to which ssh expands ~ in an Include.
 func includeHome() string { return passwdHome() }

@@ -1,9 +1,8 @@
-// Package sshconfig makes cscs part of ssh's own configuration: a file of ours, which one line
-// at the top of ~/.ssh/config includes, and the known_hosts file that goes with it. So
-// ssh, scp, rsync and whatever else reads ssh_config know the clusters by their short
-// names, and a live session's node as cscs-ID.
+// Package sshconfig adds cscs to ssh's own configuration. It writes a file, which one line at the top
+// of ~/.ssh/config includes, and a known_hosts file for it. So ssh, scp, rsync and all programs that
+// read ssh_config know the clusters by their short names, and the node of a live session as cscs-ID.
 //
-// The rest of the user's file is not ours: it stays as it is, byte for byte.
+// It keeps the rest of the user's file byte for byte.
 package sshconfig
 
 import (
@@ -16,44 +15,44 @@ import (
 
 // A Host is one Host block.
 type Host struct {
-	Name     string // as it is typed
+	Name     string // the name that the user types
 	HostName string
 	Port     int    // 0 or 22: ssh's default
-	Jump     string // ProxyJump; "" is none
+	Jump     string // ProxyJump; "" for none
 	Login
 
-	// Own are the keywords that a block of the user's sets for that name: they are left to it. Ours
-	// comes first, and of most keywords ssh takes the first value (ssh_config(5)).
+	// Own are the keywords that a block of the user's sets for the name. We leave them out: our block
+	// comes first, and ssh takes the first value of most keywords (ssh_config(5)).
 	Own []string
 }
 
-// A Login is who we are somewhere. What is empty is left to the rest of ssh's configuration.
+// A Login is a user and a key. Empty fields are left to the rest of ssh's configuration.
 type Login struct {
 	User        string
 	Identity    string // the private key
-	Certificate string // only if it is not where ssh looks for it
+	Certificate string // only if ssh would not look there
 
-	// Only has ssh offer no other key. Without the file of the key, ssh would pass over the one
-	// that an agent holds, too (ssh_config(5), IdentitiesOnly).
+	// Only makes ssh offer no other key. It needs the key's file: without that, ssh would ignore the
+	// key in the agent too (ssh_config(5), IdentitiesOnly).
 	Only bool
 }
 
-// Sessions is the block by which the nodes of live sessions are reached.
+// Sessions is the block for the nodes of live sessions.
 type Sessions struct {
-	Proxy      string // the command line of the program that does it, without the host
-	KnownHosts string // the file in which that writes the host keys, see [Known]
+	Proxy      string // the command line of the proxy program, without the host
+	KnownHosts string // the file in which the proxy writes the host keys, see [Known]
 	Login
 
 	Own []string // as in [Host]
 }
 
-// Prefix begins the names of sessions' nodes: cscs-ID.
+// Prefix begins the names of the nodes of sessions: cscs-ID.
 const Prefix = "cscs-"
 
-// NoUser stands where a User should, if nobody has said who that is.
+// NoUser replaces a User that is not known.
 const NoUser = "# User NAME"
 
-// fileMarker begins every file of ours, and no other is overwritten or taken away.
+// fileMarker begins our file. A file without it is neither overwritten nor removed.
 const fileMarker = "# Written by cscs ssh-config"
 
 const heading = fileMarker + `, which overwrites it. To change something, put it
@@ -61,7 +60,7 @@ const heading = fileMarker + `, which overwrites it. To change something, put it
 # host to you.
 `
 
-// Text is the file of ours. A value that cannot stand in ssh_config is an error.
+// Text returns the content of our file. A value that ssh_config cannot express is an error.
 func Text(hosts []Host, own []string, sessions Sessions) (string, error) {
 	w := writer{}
 	w.b.WriteString(heading)
@@ -79,12 +78,13 @@ func Text(hosts []Host, own []string, sessions Sessions) (string, error) {
 		w.writeValue("ProxyJump", h.Jump)
 	}
 	w.beginBlock("# The node of a live session, by its ID or the beginning of it: cscs ps tells them.\nHost", Prefix+"*")
-	w.writeValue("Port", "22") // or the host's key would be looked for under another name
+	w.writeValue("Port", "22") // under another port ssh would look for the host key under another name
 	w.writeOwnComments(sessions.Own)
 	w.writeLogin(sessions.Login, sessions.Own)
 	w.writeLine("ProxyCommand", sessions.Proxy+" "+quoteHost)
-	w.writeLine("ProxyUseFdpass", "no") // of the user's "Host *": ours hands no descriptor over
-	// ssh_config's HostKeyAlias knows no tokens; the name that is typed is the alias.
+	w.writeLine("ProxyUseFdpass", "no") // against a "Host *" of the user's: the proxy passes no descriptor
+	// HostKeyAlias expands no tokens (ssh_config(5)), so the host keys have the name that the user
+	// types.
 	w.writeValue("UserKnownHostsFile", escapePercent(sessions.KnownHosts))
 	w.writeLine("GlobalKnownHostsFile", nullFile)
 	w.writeLine("StrictHostKeyChecking", "yes")
@@ -101,7 +101,7 @@ func (w *writer) beginBlock(word, name string) { fmt.Fprintf(&w.b, "\n%s %s\n", 
 
 func (w *writer) writeLine(key, value string) { fmt.Fprintf(&w.b, "    %s %s\n", key, value) }
 
-// writeValue writes a value, quoted if need be; an empty one is not written.
+// writeValue writes a value, quoted if needed, unless it is empty.
 func (w *writer) writeValue(key, value string) {
 	if value == "" {
 		return
@@ -113,19 +113,19 @@ func (w *writer) writeValue(key, value string) {
 	w.writeLine(key, q)
 }
 
-// writeOwnComments tells what is left to the user's own configuration.
+// writeOwnComments lists the keywords that are left to the user's own configuration.
 func (w *writer) writeOwnComments(keywords []string) {
 	for _, k := range keywords {
 		w.writeLine("# "+k+":", "as your own configuration has it")
 	}
 }
 
-// writeLogin writes what of it the user's own configuration does not set.
+// writeLogin writes the keywords that the user's own configuration does not set.
 func (w *writer) writeLogin(l Login, own []string) {
 	if !slices.Contains(own, "User") {
 		w.writeUser(l.User)
 	}
-	// Of these ssh takes all, and would offer ours first.
+	// ssh uses all values of these keywords, and would offer ours first.
 	if !slices.Contains(own, "IdentityFile") && !slices.Contains(own, "CertificateFile") {
 		w.writeIdentity(l)
 	}
@@ -142,7 +142,7 @@ func (w *writer) writeIdentity(l Login) {
 	w.writeValue("IdentityFile", escapePercent(l.Identity))
 	cert := l.Certificate
 	if cert == "" && l.Identity != "" {
-		// Where ssh looks by itself, but not if a "Host *" of the user's has any CertificateFile.
+		// ssh looks there itself, unless a "Host *" of the user's sets a CertificateFile.
 		cert = strings.TrimSuffix(l.Identity, ".pub") + "-cert.pub"
 	}
 	w.writeValue("CertificateFile", escapePercent(cert))
@@ -151,11 +151,11 @@ func (w *writer) writeIdentity(l Login) {
 	}
 }
 
-// escapePercent makes each % stand for itself, where ssh expands tokens.
+// escapePercent escapes each % against ssh's expansion of tokens.
 func escapePercent(s string) string { return strings.ReplaceAll(s, "%", "%%") }
 
-// quoteArgument makes one argument of s. There is no way to write a quote or a line's end in
-// ssh_config that every version of OpenSSH reads alike.
+// quoteArgument makes one argument of s. It refuses quotes and control characters, since versions of
+// OpenSSH differ in how they read an escape.
 func quoteArgument(s string) (string, error) {
 	if strings.ContainsFunc(s, func(r rune) bool { return r == '"' || unicode.IsControl(r) }) {
 		return `""`, fmt.Errorf("%q cannot stand in ssh's configuration", s)

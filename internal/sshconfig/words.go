@@ -2,19 +2,19 @@ package sshconfig
 
 import "strings"
 
-// whitespace is what OpenSSH's readconf.c takes for white space around a line and its keyword.
+// whitespace is what OpenSSH's readconf.c skips around a line and its keyword.
 const whitespace = " \t\r\n"
 
 // A word is one argument of a line.
 type word struct {
 	text  string // as ssh reads it, without quotes
-	raw   string // as it stands there
-	start int    // where in the line
+	raw   string // as it is in the line
+	start int    // index in the line
 }
 
 func (w word) end() int { return w.start + len(w.raw) }
 
-// parseKeyword is the first word of a line of ssh_config(5), and where what follows it begins.
+// parseKeyword returns the first word of a line of ssh_config(5) and the index of what follows.
 func parseKeyword(line []byte) (word string, end int) {
 	s := trimLine(line)
 	i := len(s) - len(strings.TrimLeft(s, whitespace))
@@ -30,7 +30,7 @@ func parseKeyword(line []byte) (word string, end int) {
 	}
 	word, end = s[i:i+n], i+n
 	if s[end] == '"' {
-		return "", len(s) // ssh takes it for a part of the keyword
+		return "", len(s) // ssh takes the quote as a part of the keyword
 	}
 	// One = may follow, with or without space around it.
 	end += prefixLength(s[end:], whitespace)
@@ -40,8 +40,8 @@ func parseKeyword(line []byte) (word string, end int) {
 	return word, end
 }
 
-// parseInclude are the patterns of an Include line; of any other line, and of one that ssh refuses,
-// there are none.
+// parseInclude returns the patterns of an Include line. It returns none for any other line and for one
+// that ssh refuses.
 func parseInclude(line []byte) []word {
 	key, i := parseKeyword(line)
 	if !strings.EqualFold(key, "include") {
@@ -56,8 +56,8 @@ func parseInclude(line []byte) []word {
 	return words
 }
 
-// splitWords makes words of what begins there, as OpenSSH's argv_split does it (misc.c): quotes of
-// both kinds, anywhere in a word; a comment where a word would begin.
+// splitWords splits the rest of a line, from index i, into words like OpenSSH's argv_split (misc.c).
+// Quotes of both kinds may be anywhere in a word. A # at the start of a word begins a comment.
 func splitWords(s string, i int) (words []word, ok bool) {
 	for {
 		i += prefixLength(s[i:], " \t")
@@ -86,7 +86,7 @@ func splitWords(s string, i int) (words []word, ok bool) {
 	}
 }
 
-// trimLine is the line without its end, as far as ssh reads it.
+// trimLine returns what ssh reads of a line, without its end.
 func trimLine(line []byte) string {
 	s, _, _ := strings.Cut(string(line), "\x00")
 	return strings.TrimRight(s, whitespace+"\f")

@@ -23,6 +23,7 @@ type keyboard struct {
 // isEnabled reports whether the keys are enabled.
 func (k *keyboard) isEnabled() bool { return k.enabled }
 
+// enable enables the keys and reports whether it succeeded.
 func (k *keyboard) enable() bool {
 	fd := int(k.tty.Fd())
 	now, err := unix.IoctlGetTermios(fd, getTermios)

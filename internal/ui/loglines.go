@@ -16,6 +16,7 @@ type logLines struct {
 // longLine is the length in bytes at which a line without an end is broken.
 const longLine = 8 << 10
 
+// Write shows the complete lines and keeps the rest. It never fails.
 func (l *logLines) Write(p []byte) (int, error) {
 	l.rest = append(l.rest, p...)
 	end := bytes.LastIndexByte(l.rest, '\n') + 1

@@ -119,8 +119,8 @@ func (t *Text) Event(e session.Event) {
 	}
 }
 
-// Hold erases the waiting line and blocks all other output until the caller calls release, because the user is
-// asked something on the same terminal. No step counts the time in between.
+// Hold erases the waiting line and blocks all other output until the caller calls release, for a question on
+// the same terminal. No step counts the time in between.
 func (t *Text) Hold() (release func()) {
 	t.mu.Lock()
 	held := t.now()
@@ -261,8 +261,8 @@ func (t *Text) printLink(e session.Event) {
 	}
 }
 
-// Link prints an address as a result. It writes the link with its secret to a terminal only, because a file or
-// a pipe may be a log or another user's screen.
+// Link prints an address as a result. It writes the link with its secret to a terminal only: a file or a pipe
+// may be a log or another user's screen.
 func Link(io *IO, url, link string) {
 	url, link = Clean(url), Clean(link)
 	if link == "" {
@@ -295,6 +295,7 @@ func (t *Text) showError(e session.Event) {
 // Error prints an error that belongs to no session, or that occurred before the session began.
 func Error(io *IO, message, hint string) { printError(io, message, hint, nil) }
 
+// printError prints the log, masked unless on a terminal, then the message and the hint.
 func printError(io *IO, message, hint string, log []string) {
 	for _, l := range log {
 		l = CleanLine(l)

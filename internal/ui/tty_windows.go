@@ -20,7 +20,7 @@ func openTerminal() (in, out *os.File, err error) {
 }
 
 // enableEscapes makes the console take escape sequences and reports whether it does. Consoles before Windows 10
-// cannot; later ones must be told.
+// cannot; on later ones this is off by default.
 func enableEscapes(f *os.File) bool {
 	h := windows.Handle(f.Fd())
 	var mode uint32

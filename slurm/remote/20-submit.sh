@@ -1,20 +1,20 @@
-# submit: asks for the allocation, starts the runner in it, lets go, follows. How it
-# asks: 22-salloc.sh, 24-batch.sh.
+# submit: requests the allocation, starts the runner in it, lets go, follows. 22-salloc.sh and
+# 24-batch.sh make the request.
 
-# cscs_open_dir: makes the session's directory and writes into it what the node needs.
+# cscs_open_dir: makes the session's directory and writes the files for the node.
 cscs_open_dir() {
 	local err
 	cscs_see_home home
 	cscs_find_dir
 	cscs_see_parents
-	# A full file system often makes a directory and refuses the first byte.
+	# A full file system often makes a directory and refuses its first byte.
 	err=$(cscs_make_dir 2>&1) || cscs_die home "cannot make $cscs_dir: ${err##*: }"
 	err=$(cscs_fill_dir 2>&1) || {
 		cscs_remove_dir
 		cscs_die home "cannot write in $cscs_dir: ${err##*: }"
 	}
 	cscs_renew 0
-	# From here on a request may be on its way, for a stop that comes from elsewhere.
+	# A stop from elsewhere must know that from here on a request can be on its way.
 	if [[ -n $cscs_unwritten ]] || ! cscs_mark_asking $$; then
 		cscs_remove_dir
 		cscs_die home "cannot write in $cscs_dir"
@@ -31,21 +31,21 @@ cscs_fill_dir() {
 	cscs_save_environment && : >"$cscs_dir/events"
 }
 
-# cscs_look_ahead: what the node would not find, it does not find here either, and
-# that is told before a node is asked for.
+# cscs_look_ahead: searches for the files that the node needs, and reports missing ones before the
+# request.
 cscs_look_ahead() {
 	local f
 	cd || return 0
 	cscs_expand_ahead || return 0
 	cscs_look_for_edf
-	# Paths in a container are not those here.
+	# A container has other paths than this host.
 	[[ -z $cscs_environment ]] || return 0
 	f=${cscs_workdir/#\~/$HOME}
 	if [[ -n $f && ! -d $f ]]; then
 		! cscs_not_here "$f" || cscs_not_there "the work directory $cscs_workdir is not there"
 		cscs_perhaps_not "$cscs_workdir"
 	fi
-	# What is relative is looked for in the work directory, as the node will do.
+	# Relative paths start in the work directory, as on the node.
 	CDPATH='' cd -- "$f" 2>/dev/null || return 0
 	f=${cscs_venv/#\~/$HOME}
 	if [[ -n $cscs_bootstrap ]]; then
@@ -70,7 +70,7 @@ cscs_check_room() {
 	[[ -w ${up:-/} ]] || ! cscs_not_here "$1" || cscs_not_there "--bootstrap cannot write in ${up:-/}"
 }
 
-# cscs_look_for_edf: ends the session if the EDF is not there, or reports that it may not be.
+# cscs_look_for_edf: ends the session if the EDF does not exist, or reports that it may not exist.
 cscs_look_for_edf() {
 	[[ -n $cscs_environment ]] && ! cscs_find_edf || return 0
 	if [[ $cscs_environment == */* ]]; then
@@ -78,7 +78,7 @@ cscs_look_for_edf() {
 		cscs_say note "message=there is no EDF $REPLY on ${HOSTNAME%%.*}: unless the node has it, the server cannot start"
 		return
 	fi
-	# The user's start-up files may say where EDFs are.
+	# The user's start-up files can set the search path for EDFs.
 	local EDF_PATH=${EDF_PATH:-}
 	# shellcheck disable=SC2016 # for the login shell to expand
 	cscs_ask_shell 5 cscs_exec_shell bash --login -c 'printf "\036%s\036" "${EDF_PATH:-}"' 2>/dev/null
@@ -89,21 +89,21 @@ cscs_look_for_edf() {
 	cscs_find_edf || cscs_say note "message=there is no EDF $cscs_environment in ${EDF_PATH:-$HOME/.edf}: unless the site has one, the server cannot start"
 }
 
-# cscs_perhaps_not PATH: it may be there on the nodes alone; a slip of the pen looks the same.
+# cscs_perhaps_not PATH: reports that PATH is missing here. It can exist on the nodes alone, or be a
+# typing error.
 cscs_perhaps_not() {
 	((${#cscs_step_args[@]})) || cscs_say note "message=$1 is not there on ${HOSTNAME%%.*}: unless the node has it, the server cannot start"
 }
 
-# cscs_not_here PATH: does PATH, which is missing, lie where the nodes look too: below
-# the home, or in another file system than this host's own (which the nodes do not have)
-# and than those that every host has for itself?
+# cscs_not_here PATH: succeeds if the missing PATH is in a place that the nodes share: below the
+# home, or in a file system other than this host's own and those that every host has for itself.
 cscs_not_here() {
 	local path=$1 up
 	[[ $path == /* ]] || path=$PWD/$path
 	case $path in
 	"$HOME" | "$HOME"/*) return 0 ;;
 	esac
-	# A uenv may bring the rest with it.
+	# A uenv can provide all other paths.
 	((${#cscs_step_args[@]} == 0)) || [[ -n $cscs_environment ]] || return 1
 	case $path in
 	/tmp/* | /var/* | /dev/* | /run/*) return 1 ;;
@@ -113,13 +113,13 @@ cscs_not_here() {
 	[[ -n $up && $(stat -c %d "$up") != "$(stat -c %d /)" ]]
 }
 
-# cscs_not_there MESSAGE: ends the session before anything is asked for.
+# cscs_not_there MESSAGE: ends the session before the request.
 cscs_not_there() {
 	cscs_say exited reason=setup code= "message=$1 on ${HOSTNAME%%.*}"
 	exit 0
 }
 
-# cscs_client: has the client said stop, or gone? Never waits.
+# cscs_client: succeeds if the client has sent stop, or is gone. Never waits.
 cscs_client() {
 	local line
 	read -r -t 0 -u 0 || return 1
@@ -127,15 +127,15 @@ cscs_client() {
 	cscs_heed "$line"
 }
 
-# cscs_still_wanted: has the client neither said stop nor gone? A login shell can hang in its start-up
-# files for longer than anybody waits, and go on then.
+# cscs_still_wanted: succeeds if the client has not sent stop and is not gone. A login shell can
+# hang in its start-up files until the client has given up, and then continue.
 cscs_still_wanted() {
 	while read -r -t 0 -u 0; do
 		! cscs_client || return 1
 	done
 }
 
-# cscs_heed LINE: what the client says: its heartbeat, or an order. True: stop.
+# cscs_heed LINE: handles a line of the client's: a heartbeat or an order. Succeeds if it is stop.
 cscs_heed() {
 	case $1 in
 	stop) return 0 ;;
@@ -145,8 +145,8 @@ cscs_heed() {
 	return 1
 }
 
-# cscs_check_startup: ends the session before anything is asked for if the user's start-up files would end the login
-# shell in which the server starts.
+# cscs_check_startup: ends the session before the request if the user's start-up files would end the
+# login shell in which the server starts.
 cscs_check_startup() {
 	cscs_may_end || return 0
 	cscs_try_login_shell
@@ -164,7 +164,7 @@ cscs_submit() {
 	cscs_job='' cscs_granted=''
 	cscs_say hello "host=${HOSTNAME%%.*}" "dir=$cscs_dir"
 	cscs_sweep_forgotten
-	# A stop from elsewhere has removed the directory.
+	# A stop from elsewhere can have removed the directory.
 	if ! cscs_still_wanted || ! cscs_is_ours "$cscs_dir"; then
 		cscs_remove_dir
 		cscs_say withdrawn job=
@@ -178,7 +178,8 @@ cscs_submit() {
 	cscs_follow 0
 }
 
-# cscs_give_up COMMAND CODE TEXT: the command ended without a request that Slurm has taken.
+# cscs_give_up COMMAND CODE TEXT: ends the session, because the command ended without a request in
+# Slurm.
 cscs_give_up() {
 	local left=''
 	if ! cscs_is_unsent; then
@@ -190,15 +191,15 @@ cscs_give_up() {
 	exit 0
 }
 
-# cscs_accounts: REPLY are the user's accounts, none where there is no accounting.
+# cscs_accounts: sets REPLY to the user's accounts; empty without accounting.
 cscs_accounts() {
 	cscs_me
 	REPLY=$(sacctmgr --noheader --parsable2 show associations user="$cscs_user" format=account 2>/dev/null </dev/null | sort -u)
 	REPLY=${REPLY//$'\n'/ }
 }
 
-# cscs_partitions: cscs_offer is what there is, as fields of cscs_say: the partitions with their limits, nodes
-# and memory.
+# cscs_partitions: sets cscs_offer to the partitions with their limits, nodes and memory, as fields
+# of cscs_say.
 cscs_partitions() {
 	local line
 	cscs_offer=()
@@ -206,20 +207,20 @@ cscs_partitions() {
 		[[ $line != *'|'* ]] || cscs_offer+=("partition=$line")
 		((${#cscs_offer[@]} < 50)) || break
 	done < <(
-		# A hidden partition is no offer (cscs_exec_query shows them).
+		# A hidden partition is not an offer, and cscs_exec_query shows them.
 		cscs_unset_presets
 		exec sinfo --local --noheader --exact --format='%P|%a|%l|%D|%m' 2>/dev/null </dev/null
 	)
 }
 
-# cscs_refused COMMAND CODE TEXT LEFT: salloc or sbatch ended without an allocation, and if
-# LEFT is set nobody knows what Slurm has of the request.
+# cscs_refused COMMAND CODE TEXT LEFT: reports that salloc or sbatch ended without an allocation.
+# LEFT is set if it is unknown what Slurm has of the request.
 cscs_refused() {
 	local accounts='' cscs_offer=()
 	case $3 in
 	*[Pp]artition* | *[Nn]'ode count'* | *'ode configuration'* | *[Mm]emory* | *'ore nodes'* | *'ore processors'* | *'CPU count'*) cscs_partitions ;;
 	esac
-	# What is wrong with an account only a list of the user's accounts mends.
+	# If the account is wrong, the user needs the list of accounts.
 	case $3 in
 	*[Aa]ccount* | *QOS* | *qos* | *association*)
 		cscs_accounts
@@ -229,17 +230,16 @@ cscs_refused() {
 	cscs_say refused "by=$1" "code=$2" "message=$3" "accounts=$accounts" "left=$4" "${cscs_offer[@]}"
 }
 
-# cscs_grant: tells what was granted.
+# cscs_grant: reports the granted job.
 cscs_grant() {
 	[[ $cscs_learnt == "$cscs_job" ]] || cscs_recall || cscs_learn
 	cscs_granted=1
 	cscs_say granted "job=$cscs_job" "info=$cscs_info"
 }
 
-# cscs_learn: cscs_info is what Slurm knows of the job, and cscs_gres the generic resources
-# of its first node: a step of a job on whole nodes is not given those that the job has
-# only because the node is all its own (srun(1), --gres), so they are asked for. cscs_learnt is
-# the job of which this was asked.
+# cscs_learn: sets cscs_info to what Slurm knows of the job, and cscs_gres to the generic resources
+# of its first node. A job on whole nodes has resources that it did not request. A step gets these
+# only if it asks for them (srun(1), --gres). cscs_learnt is the job of this question.
 cscs_learn() {
 	cscs_learnt=$cscs_job
 	cscs_info=$(cscs_exec_query scontrol --local --oneliner --details show job "$cscs_job" 2>/dev/null)
@@ -253,14 +253,15 @@ cscs_learn() {
 	fi
 }
 
-# cscs_recall: the same from the job's script, which has asked before it began.
+# cscs_recall: does the same from the answer that the job's script wrote before it started the
+# runner.
 cscs_recall() {
 	{ IFS= read -r cscs_info <"$cscs_dir/job"; } 2>/dev/null && [[ $cscs_info == "JobId=$cscs_job "* ]]
 }
 
-# cscs_srun COMMAND...: replaces this shell by a step with everything that the
-# allocation has on one node: all CPUs (no binding), all memory, all generic
-# resources, shared with whatever else runs there. All of that stands on the command line.
+# cscs_srun COMMAND...: becomes the srun of a step with everything that the allocation has on one
+# node: all CPUs (no binding), all memory, all generic resources. Other steps share them. All
+# options are on the command line.
 cscs_srun() {
 	local gres=()
 	[[ -z ${cscs_gres:-} ]] || gres=(--gres="$cscs_gres")
@@ -268,16 +269,16 @@ cscs_srun() {
 	exec setsid srun --jobid="$cscs_job" "${cscs_srun_args[@]}" "${gres[@]}" "$@"
 }
 
-# For how long one srun waits for the runner's step, and all of them, in seconds. By itself,
-# one whose step cannot be made at once waits for SlurmctldTimeout, a minute at the least,
-# unless another step of the job ends (Slurm's src/srun/launch.c, create_job_step): after a
-# restart of slurmctld that would be for a node that it hears of 2 s later.
+# Seconds for which one srun waits for the runner's step, and all of them together. By itself, an
+# srun whose step cannot be made at once waits for SlurmctldTimeout, at least a minute, unless
+# another step of the job ends (create_job_step in Slurm's src/srun/launch.c). After a restart of
+# slurmctld, it would wait that long for a node that slurmctld knows again 2 s later.
 cscs_step_wait=5 cscs_step_most=300
 
-# cscs_runner [keep]: starts the runner and, once it has shown life, lets go of
-# it: from then on no process on the login node matters. srun and the shepherd
-# that it forks are killed in one call: if only one of them dies, the other ends
-# the step. Their group is that of the session that setsid began.
+# cscs_runner [keep]: starts the runner and, when the runner has reported its start, lets go of it:
+# from then on no process on the login node matters. One call kills srun and the shepherd process
+# that srun forks. If only one of them dies, the other ends the step. Their process group is that of
+# the session that setsid started.
 cscs_runner() {
 	local said fd pid began tried
 	printf '%s\n' "$cscs_gres" >"$cscs_dir/gres"
@@ -293,12 +294,12 @@ cscs_runner() {
 			cscs_nap 1
 			continue
 		fi
-		# What srun says where there is no step: it has waited in vain, or Slurm has not
-		# answered. Whatever else it says, a step may be there, and there must be one only.
+		# srun reports this without a step: it has waited too long, or Slurm has not answered. After
+		# any other message a step can exist, and there must be only one.
 		if [[ $said != *'Unable to create step'* && $said != *'Unable to confirm allocation'* ]] ||
 			((REPLY - tried < cscs_step_wait * 1000 - 1000 || REPLY - began > cscs_step_most * 1000)); then
-			# Without a runner the job would run to its time limit: a batch script ends it, but
-			# salloc's has no other end than this.
+			# Without a runner the job would run to its time limit. A batch script ends its job, but
+			# only this cancellation ends salloc's.
 			[[ -n $cscs_batched ]] || cscs_cancel_in_the_end
 			cscs_tell stepfailed "code=$cscs_code" "message=$said"
 			exit 0
@@ -306,20 +307,21 @@ cscs_runner() {
 	done
 	[[ ${1:-} != keep ]] || return 0
 	kill -KILL -- "-$pid" 2>/dev/null
-	# The shell would tell of each killed child on its standard error.
+	# Otherwise the shell reports each killed child on its standard error.
 	wait "$pid" 2>/dev/null
 	exec {fd}<&-
 	cscs_let_go=1
 }
 
-# cscs_missed_slurmctld WORDS: succeeds if srun, which asks for the job first, did not reach slurmctld then, as while
-# that restarts. There is no step, and the next srun may get one.
+# cscs_missed_slurmctld WORDS: succeeds if srun, which asks for the job first, did not reach
+# slurmctld then, as during a restart. No step exists, and the next srun can get one.
 cscs_missed_slurmctld() {
 	[[ $1 == *'Unable to confirm allocation'*@('onnection '|'imed out'|'ontact slurm')* ]]
 }
 
-# cscs_begin_runner: true: it has shown life, and its srun is the caller's pid, with what it
-# prints in fd. Else srun has ended, and cscs_code and said are how.
+# cscs_begin_runner: starts the runner. Succeeds when the runner has reported its start: its srun is
+# the caller's pid, and its output is in fd. Otherwise srun has ended; cscs_code and said describe
+# how.
 cscs_begin_runner() {
 	local line part=''
 	said=''

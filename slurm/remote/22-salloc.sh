@@ -1,8 +1,8 @@
-# Asking by salloc, which Slurm tries the moment it arrives. A request that waits is a process on the
-# login node, so it is handed to sbatch at once (24-batch.sh); and the job is without an owner from the
-# grant until a runner is in it.
+# Requests by salloc, which Slurm tries the moment they arrive. A request that waits is a process on
+# the login node, so sbatch gets it at once (24-batch.sh). From the grant until its runner has
+# started, the job has no guard.
 
-# cscs_request: asks as cscs_via says. Returns when the allocation is granted
+# cscs_request: requests the job as cscs_via states. Returns when the allocation is granted
 # (cscs_granted), or when the request waits in the queue by itself.
 cscs_request() {
 	local deadline=() refused='' job=''
@@ -17,14 +17,14 @@ cscs_request() {
 		[[ -z $cscs_granted ]] || return 0
 		cscs_quick=''
 		if [[ $cscs_handover != taken ]]; then
-			# It is the request, which sbatch will refuse too, or this site takes none of salloc's.
-			# Never a second request beside one that Slurm may still take.
+			# Either sbatch will refuse the request too, or this site takes no request of salloc's.
+			# There must never be a second request beside one that Slurm can still take.
 			cscs_is_refusal || ((cscs_code == 126 || cscs_code == 127)) || cscs_give_up salloc "$cscs_code" "$cscs_words"
 			refused=$cscs_words
 		fi
 	fi
 	if [[ $cscs_via != salloc ]]; then
-		# A stop from elsewhere has removed the directory.
+		# A stop from elsewhere can have removed the directory.
 		cscs_is_ours "$cscs_dir" || cscs_withdraw
 		rm -f "$cscs_dir/salloc" # that request is gone, and the next one has no number yet
 		until cscs_enqueue && job=$REPLY; do
@@ -40,18 +40,18 @@ cscs_request() {
 		fi
 		cscs_unbatched=$cscs_words cscs_handover=''
 	fi
-	# A request of salloc's that every process has forgotten leaves the queue by itself at its
-	# deadline: by then it could not have been granted as was asked. Slurm (24.11) looks at
-	# it while the job is pending only; a job that runs is left alone.
+	# A request of salloc's that every process has forgotten leaves the queue at its deadline. By
+	# then it could not be granted as requested. Slurm (24.11) checks the deadline of pending jobs
+	# only, and leaves a running job alone.
 	[[ -z $cscs_deadline ]] || deadline=(--deadline="$cscs_deadline")
 	until cscs_ask "${deadline[@]}"; do
 		cscs_asks_again || cscs_give_up salloc "$cscs_code" "$cscs_words"
 	done
 }
 
-# cscs_asks_again: after a request that never reached slurmctld, which is down, or was lost with it: waits a moment, and
-# succeeds if it is to be asked again: once, if it was lost. Slurm's commands try for some seconds by themselves; a
-# restart takes longer.
+# cscs_asks_again: waits a moment and succeeds if the request is to be made again: because it never
+# reached a slurmctld that is down, or was lost with it. A lost one is made again once. Slurm's
+# commands retry for some seconds by themselves; a restart takes longer.
 cscs_asks_again() {
 	if ! cscs_is_unsent; then
 		[[ $cscs_via != salloc && -z $cscs_lost ]] && cscs_is_lost || return 1
@@ -59,7 +59,7 @@ cscs_asks_again() {
 	fi
 	cscs_uptime
 	((REPLY - cscs_asked < cscs_silence_most * 1000)) || return 1
-	# Slurm has nothing of the session.
+	# Slurm has no request of the session.
 	rm -f "$cscs_dir/asking"
 	cscs_asking=''
 	cscs_nap 1
@@ -70,16 +70,17 @@ cscs_asks_again() {
 	fi
 }
 
-# For how many seconds a slurmctld that is down is waited for.
+# Seconds for which the script waits for a slurmctld that is down.
 cscs_silence_most=${cscs_silence_most:-300}
 
-# cscs_ask [OPTION]...: asks by salloc, with these options before the user's. True: the allocation is
-# granted. Else cscs_code and cscs_words are how salloc ended; or, if cscs_quick was set, cscs_handover is
-# "taken": the request would have waited, and Slurm has nothing of it any more.
+# cscs_ask [OPTION]...: makes the request by salloc, with these options before the user's. Succeeds
+# if the allocation is granted. Otherwise cscs_code and cscs_words describe the end of salloc. If
+# cscs_quick was set, cscs_handover can be "taken": the request would have waited, and Slurm no
+# longer has it.
 cscs_ask() {
 	local line part=''
 	cscs_words='' cscs_job=''
-	# In a session of its own: what ends this shell shall not end it unasked.
+	# salloc runs in its own session, so that a signal that ends this shell does not end it.
 	cscs_mark_asking $$
 	cscs_process_began $$
 	printf '%s %s %s\n' "${HOSTNAME%%.*}" $$ "$REPLY" >"$cscs_dir/starter"
@@ -96,7 +97,7 @@ cscs_ask() {
 			part+=$line
 			((cscs_code > 128)) || break
 			if cscs_client || cscs_is_silent; then
-				[[ -z $cscs_handover ]] || cscs_record_job salloc "$cscs_job" # there is no other request
+				[[ -z $cscs_handover ]] || cscs_record_job salloc "$cscs_job" # no other request exists
 				cscs_withdraw
 			fi
 			if [[ -n $cscs_handover ]]; then
@@ -130,20 +131,21 @@ cscs_ask() {
 		*) cscs_words+=${cscs_words:+|}$line ;;
 		esac
 	done
-	# salloc would only go on to ask whether the nodes are ready; srun asks too. With --no-shell the
-	# allocation does not depend on it. One whose request was taken back has nothing to say either.
+	# salloc would only check whether the nodes are ready, as srun does. With --no-shell, the
+	# allocation does not depend on salloc. A salloc whose request was taken back has nothing to
+	# report either.
 	[[ -z $cscs_granted && $cscs_handover != taken ]] || kill -KILL "$cscs_salloc" 2>/dev/null
 	wait "$cscs_salloc" 2>/dev/null
 	cscs_code=$?
 	exec {cscs_out}<&-
 	cscs_salloc=''
 	[[ -z $part ]] || cscs_words+=${cscs_words:+|}$part
-	# Slurm may have taken what it could not say that it has.
+	# Slurm can have taken a request without an answer to salloc.
 	if [[ -n $cscs_quick && -z $cscs_granted$cscs_handover ]] && cscs_is_unsure && cscs_find_late; then
 		cscs_job=${cscs_jobs[0]%% *} cscs_words=''
 		cscs_begin_taking_back
 	fi
-	# It was granted, or cancelled, while it was taken back: Slurm knows which.
+	# The request was granted or cancelled in the meantime. Slurm knows which.
 	if [[ $cscs_handover == taking ]]; then
 		cscs_granted=''
 		cscs_take_back_in_the_end
@@ -153,41 +155,42 @@ cscs_ask() {
 	[[ -n $cscs_granted ]]
 }
 
-# cscs_begin_taking_back: from here until sbatch has it, the request is this shell's.
+# cscs_begin_taking_back: begins the hand-over. From here until sbatch has the request, it is this
+# shell's.
 cscs_begin_taking_back() {
 	printf '%s\n' "$cscs_job" >"$cscs_dir/salloc"
 	cscs_handover=taking
 	cscs_mark_asking $$
 }
 
-# cscs_take_back: takes the request back from the queue, unless it is granted in the same moment. Succeeds
-# when Slurm has said which: cscs_handover is "taken", or cscs_granted is set.
+# cscs_take_back: takes the request back from the queue, unless it is granted in the same moment.
+# Succeeds when Slurm has reported which: cscs_handover is "taken", or cscs_granted is set.
 cscs_take_back() {
 	local cscs_code=0 cscs_words
-	# In Slurm 22.05, scancel looks at the state and then cancels, so a job that is granted between the two is
-	# cancelled too. In 24.11, --ctld has slurmctld do both at once.
+	# In Slurm 22.05, scancel checks the state and then cancels, so a job that is granted between
+	# the two is cancelled too. In 24.11, with --ctld, slurmctld does both at once.
 	cscs_words=$(cscs_exec_query scancel --ctld --state=PENDING "$cscs_job" 2>&1)
 	cscs_learn
 	case $cscs_info in
 	*' JobState=PENDING '*)
-		# A site may refuse that (a federation, scancel of the site's own).
+		# A site can refuse --ctld (a federation, its own scancel).
 		[[ -z $cscs_words ]] || scancel --state=PENDING "$cscs_job" 2>/dev/null
 		return 1
 		;;
 	*' JobState=RUNNING '* | *' JobState=CONFIGURING '* | *' JobState=SUSPENDED '*)
-		# A cancellation that had no answer may still come.
+		# A cancellation without an answer can still arrive.
 		[[ -z $cscs_words ]] || ! cscs_is_unsure || return 1
 		cscs_granted=1 cscs_handover=''
 		;;
 	*' JobState='*) cscs_handover=taken ;;
-	*) # a controller that was started again may have forgotten it, or does not answer
+	*) # after a restart slurmctld can have forgotten the job, or it does not answer
 		cscs_queue && ((${#cscs_jobs[@]} == 0)) || return 1
 		cscs_handover=taken
 		;;
 	esac
 }
 
-# cscs_take_back_in_the_end: the same, for as long as a restart of slurmctld may take.
+# cscs_take_back_in_the_end: retries that for the time that a restart of slurmctld can take.
 cscs_take_back_in_the_end() {
 	local n
 	for ((n = 0; n < 60; n++)); do
@@ -201,39 +204,41 @@ cscs_take_back_in_the_end() {
 	return 1
 }
 
-# cscs_process_began PID: REPLY is when the process began, in ticks since the host's boot; empty: there
-# is none. With it, a process is not taken for a later one of the same number (proc(5), /proc/PID/stat).
+# cscs_process_began PID: sets REPLY to the start time of the process, in ticks since the host's
+# boot; empty if there is no process. It distinguishes the process from a later one of the same
+# number (proc(5), /proc/PID/stat).
 cscs_process_began() {
 	local stat=()
 	REPLY=''
 	! cscs_read_stat "$1" || REPLY=${stat[19]}
 }
 
-# cscs_is_starter_gone MILLISECONDS: for a job that runs, and whose runner has been waited for so long:
-# succeeds if no process is left that starts it. The shell that asked by salloc does so; the script of
-# a job of sbatch's needs none. A shell on another login node cannot be seen: it gives up within
+# cscs_is_starter_gone MILLISECONDS: succeeds if no process is left that starts the runner of a
+# running job. The caller has waited this long for the runner. The shell that ran salloc starts it;
+# a job of sbatch's has its script. A shell on another login node cannot be seen: it gives up within
 # cscs_step_most seconds.
 cscs_is_starter_gone() {
 	local host pid began answer
 	[[ ! -e $cscs_dir/batch ]] && { read -r host pid began <"$cscs_dir/starter"; } 2>/dev/null || return 1
 	if [[ $host == "${HOSTNAME%%.*}" && $pid == +([0-9]) ]]; then
-		# Its srun may still make the step if the shell alone was killed.
+		# If only the shell was killed, its srun can still make the step.
 		(($1 > cscs_step_wait * 1000 + 5000)) || return 1
 		cscs_process_began "$pid"
 		[[ $REPLY != "$began" ]] || return 1
 	else
 		(($1 > cscs_step_most * 1000 + 60000)) || return 1
 	fi
-	# A step may be there and say nothing for long: Slurm is asked once a minute (invariant I9).
+	# A step can exist and report nothing for long. Slurm is asked at most once a minute (invariant
+	# I9).
 	cscs_uptime
 	((REPLY >= cscs_step_asks)) || return 1
 	((cscs_step_asks = REPLY + 60000))
 	answer=$(cscs_exec_query scontrol --local --oneliner show step "$cscs_job" 2>&1)
-	# A controller that does not answer knows of no step either.
+	# A slurmctld that does not answer also reports no step.
 	[[ $answer != *rror* || $answer == *'Invalid job id'* ]] && [[ $answer != *"StepId=$cscs_job."[0-9]* ]]
 }
 
-# cscs_wait_in_turn: while salloc waits.
+# cscs_wait_in_turn: asks Slurm about the request while salloc waits, and refuses to detach.
 cscs_wait_in_turn() {
 	cscs_ask_in_turn
 	[[ -n $cscs_detaching ]] || return 0
@@ -241,8 +246,8 @@ cscs_wait_in_turn() {
 	cscs_say note "message=the request waits with salloc on ${HOSTNAME%%.*} and ends with this session: it cannot be left alone before it is granted"
 }
 
-# cscs_withdraw: takes the request back. On SIGTERM a pending salloc has Slurm forget the job;
-# SIGKILL leaves it in the queue, without an owner.
+# cscs_withdraw: takes the request back. A pending salloc cancels its job on SIGTERM. SIGKILL leaves
+# the request in the queue with no process.
 cscs_withdraw() {
 	local line
 	if [[ -n $cscs_salloc ]]; then
@@ -257,9 +262,9 @@ cscs_withdraw() {
 	exit 0
 }
 
-# cscs_cancel_all: cancels what Slurm has of this session, and sees that it is gone. A
-# request can outlive the salloc that made it: granted in the moment in which it was
-# taken back, or queued by a controller whose answer was lost.
+# cscs_cancel_all: cancels every job of this session in Slurm, and confirms that none is left. A
+# request can outlive its salloc: Slurm can have granted it in the moment in which it was taken
+# back, or queued it without an answer.
 cscs_cancel_all() {
 	local nap job
 	for nap in 0.2 0.4 0.8 1.5 3 0; do
@@ -272,8 +277,8 @@ cscs_cancel_all() {
 	return 1
 }
 
-# cscs_cancel_in_the_end: the same for a client that may be gone, since no process asks later
-# then: for as long as a restart of slurmctld may take. Fails if it did not answer.
+# cscs_cancel_in_the_end: retries that for the time that a restart of slurmctld can take, since the
+# client may be gone and no process asks later. Fails if slurmctld did not answer.
 cscs_cancel_in_the_end() {
 	local n
 	for ((n = 0; n < 60; n++)); do

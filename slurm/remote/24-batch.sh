@@ -1,8 +1,8 @@
-# Asking by sbatch, for a request that waits without a process on the login node: its script
-# is the batch verb here, which starts the same runner in the same kind of step.
+# Requests by sbatch, which wait without a process on the login node. The script of the job is the
+# verb batch here, which starts the same runner in the same kind of step.
 
-# cscs_enqueue: gives the request to sbatch. REPLY is the job; else cscs_code and cscs_words
-# are how sbatch ended.
+# cscs_enqueue: gives the request to sbatch. Sets REPLY to the job. If it fails, cscs_code and
+# cscs_words describe the end of sbatch.
 cscs_enqueue() {
 	local line=${cscs_dir//\\/\\\\} part='' job='' quoted=${cscs_dir//\'/\'\\\'\'}
 	line=${line//%/%%}
@@ -10,8 +10,8 @@ cscs_enqueue() {
 	cscs_mark_asking $$
 	exec {cscs_out}< <(
 		cscs_presets SALLOC SBATCH
-		# In a session of its own: a signal to this shell must not end it unseen. The user's options
-		# come last: none of them can take a word of ours for its value.
+		# sbatch runs in its own session, so that a signal to this shell does not end it unnoticed.
+		# The user's options come last, so none of them can take a word of ours as its value.
 		exec setsid sbatch --parsable --job-name="$cscs_name" --export=ALL --no-requeue --output="$line/batch.log" \
 			--wrap="exec bash --noprofile --norc -p '$quoted/remote.sh' batch" "${cscs_salloc_args[@]}" 2>&1 </dev/null
 	)
@@ -26,7 +26,7 @@ cscs_enqueue() {
 			if cscs_client || cscs_is_silent; then cscs_withdraw_batch; fi
 			continue
 		fi
-		# Some sites' sbatch knows no --parsable.
+		# At some sites, sbatch has no --parsable.
 		if [[ $line =~ ^('Submitted batch job ')?([0-9]+)(' on cluster '.*|\;.*)?$ ]]; then
 			job=${BASH_REMATCH[2]}
 		elif [[ -n $line ]]; then
@@ -38,9 +38,10 @@ cscs_enqueue() {
 	cscs_code=$?
 	exec {cscs_out}<&-
 	((cscs_code == 0)) || job=''
-	# Slurm may have taken what it could not say that it has, or what the site's sbatch does not tell.
+	# Slurm can have taken a request without an answer, or a site's sbatch does not print the
+	# number.
 	if [[ -z $job ]] && { ((cscs_code == 0)) || cscs_is_unsure; } && cscs_find_late; then
-		job=${cscs_jobs[0]%% *} cscs_words='' # they say that it was not taken
+		job=${cscs_jobs[0]%% *} cscs_words='' # they report a failure
 	fi
 	[[ -n $job ]] || return 1
 	cscs_record_job batch "$job"
@@ -48,23 +49,23 @@ cscs_enqueue() {
 	REPLY=$job
 }
 
-# cscs_mark_asking PID: notes in the session's directory, for cscs_stop_session, that the
-# process may make a request of Slurm that has no number here yet. The file asking goes as
-# soon as there is a number, or there is none for certain. It says "again" while a request that was
-# taken back from salloc is on its way to sbatch.
+# cscs_mark_asking PID: records in the session's directory, for cscs_stop_session, that the process
+# can make a request of Slurm that has no number here yet. The file asking is removed when there is
+# a number, or certainly none. It contains "again" while a request that was taken back from salloc
+# goes to sbatch.
 cscs_mark_asking() {
 	cscs_asking=1
 	printf '%s %s %s\n' "${HOSTNAME%%.*}" "$1" "${cscs_handover:+again}" >"$cscs_dir/asking"
 }
 
-# cscs_record_job FILE JOB: notes the number that the request has.
+# cscs_record_job FILE JOB: records the number of the request.
 cscs_record_job() {
 	printf '%s\n' "$2" >"$cscs_dir/$1"
 	rm -f "$cscs_dir/asking"
 	cscs_asking=''
 }
 
-# cscs_withdraw_batch: takes back a request that sbatch has not had an answer to.
+# cscs_withdraw_batch: takes back a request for which sbatch has no answer yet.
 cscs_withdraw_batch() {
 	kill -KILL "$cscs_sbatch" 2>/dev/null
 	wait "$cscs_sbatch" 2>/dev/null
@@ -74,13 +75,13 @@ cscs_withdraw_batch() {
 	exit 0
 }
 
-# cscs_is_unsent: succeeds if the request never left the command, since slurmctld took no connection
-# (slurm_errno.h, SLURMCTLD_COMMUNICATIONS_CONNECTION_ERROR).
+# cscs_is_unsent: succeeds if the request never left the command, because slurmctld accepted no
+# connection (slurm_errno.h, SLURMCTLD_COMMUNICATIONS_CONNECTION_ERROR).
 cscs_is_unsent() { [[ $cscs_words == *'Unable to contact slurm controller (connect failure)'* ]]; }
 
-# cscs_is_unsure: succeeds if cscs_code and cscs_words of salloc or sbatch leave it open
-# whether Slurm has taken the request: the command was killed, or its message or the answer
-# was lost on the way (Slurm's slurm_errno.c, general communication errors; errno(3)).
+# cscs_is_unsure: succeeds if cscs_code and cscs_words of salloc or sbatch do not show whether Slurm
+# has taken the request: the command was killed, or its message or the answer was lost (Slurm's
+# slurm_errno.c, general communication errors; errno(3)).
 cscs_is_unsure() {
 	((cscs_code > 128)) && return
 	! cscs_is_unsent || return 1
@@ -93,17 +94,18 @@ cscs_is_unsure() {
 	return 1
 }
 
-# cscs_is_refusal: succeeds if cscs_words of sbatch or salloc are slurmctld's own answer that it does not
-# take the request.
+# cscs_is_refusal: succeeds if cscs_words of sbatch or salloc are slurmctld's own refusal of the
+# request.
 cscs_is_refusal() {
 	[[ $cscs_words == *@('Batch job submission failed: '|'allocate failed: '|'Unable to allocate resources: ')* ]] && ! cscs_is_unsure
 }
 
-# cscs_is_lost: after cscs_find_late has found nothing: succeeds if slurmctld answers, and has nothing of the request.
+# cscs_is_lost: after cscs_find_late has found nothing: succeeds if slurmctld answers and has no
+# request.
 cscs_is_lost() { cscs_is_unsure && cscs_queue && ((${#cscs_jobs[@]} == 0)); }
 
-# cscs_find_late: waits for a request that Slurm may still take from its backlog. Succeeds as
-# soon as cscs_jobs has one. Slurm answers several later requests meanwhile.
+# cscs_find_late: waits for a request that Slurm can still take from its backlog. Succeeds as soon
+# as cscs_jobs has one. Slurm answers several later requests in that time.
 cscs_find_late() {
 	local nap
 	for nap in 0.1 0.3 0.6 1 1.5 2 2 0; do
@@ -113,16 +115,16 @@ cscs_find_late() {
 	return 1
 }
 
-# cscs_cancel_late: the same, and cancels it. Without an answer of slurmctld's there is no end
-# to be sure of, so it is asked for as long as a restart of it may take.
+# cscs_cancel_late: does the same, and cancels the request. Only an answer of slurmctld's confirms
+# the end, so it retries for the time that a restart of slurmctld can take.
 cscs_cancel_late() {
 	cscs_find_late
 	cscs_cancel_in_the_end
 }
 
-# cscs_presets OTHER OWN: leaves the presets that hold for the command whose variables begin with OWN.
-# A request of --via auto has those of salloc and of sbatch, whichever asks. Where both are set, salloc's
-# count: they are what is set for work that one sits at.
+# cscs_presets OTHER OWN: keeps only the presets for the command whose variables begin with OWN.
+# With --via auto, a request has the presets of salloc and sbatch, for either command. If both are
+# set, salloc's count, because users and sites set those for interactive work.
 cscs_presets() {
 	local v own
 	if [[ $cscs_via == auto ]]; then
@@ -134,30 +136,29 @@ cscs_presets() {
 	cscs_unset_request_presets
 }
 
-# cscs_in_queue JOB: from here on the request waits in Slurm alone.
+# cscs_in_queue JOB: reports that the request waits in Slurm alone from now on.
 cscs_in_queue() {
 	cscs_job=$1
 	cscs_say pending "job=$cscs_job" kept=1
 	cscs_begin_turn
 }
 
-# batch: the batch script, on the first node. The runner gets a step of its own, as it does
-# from the login node, since a batch step is another thing to Slurm (what it is given
-# of generic resources and networks, what a signal to the job reaches). This shell stays
-# only because the job would end with it.
+# batch: the batch script, on the first node. It starts the runner in its own step, as from the
+# login node, because Slurm treats a batch step differently (in its generic resources and networks,
+# and in what a signal to the job reaches). This shell stays only because the job would end with it.
 cscs_batch() {
 	local v
 	cscs_dir=${BASH_SOURCE[0]%/*}
 	cscs_job=$SLURM_JOB_ID cscs_batched=1
 	exec >>"$cscs_dir/runner.log" 2>&1 </dev/null
-	! cscs_exited || return # the session is over
+	! cscs_exited || return # the session has ended
 	cscs_claim || return    # another job has the session
-	# The runner hears Slurm's signals too, and does what is to be done.
+	# The runner also gets Slurm's signals and acts on them.
 	trap 'cscs_stop=slurm' TERM INT
 	trap : URG HUP
 	cscs_stop=''
 	for v in $(compgen -e); do unset "$v"; done 2>/dev/null
-	# The step has the environment that srun would bring from the login node, not the one that
+	# The step gets the environment that srun would bring from the login node, not the one that
 	# sbatch makes of it.
 	# shellcheck disable=SC1091 # made by cscs_save_environment
 	. "$cscs_dir/environ"
@@ -171,14 +172,14 @@ cscs_batch() {
 	fi
 }
 
-# cscs_tell KIND [KEY=VALUE]...: to the client, from wherever this runs.
+# cscs_tell KIND [KEY=VALUE]...: reports to the client, from the login node or the batch script.
 cscs_tell() {
 	if [[ -n $cscs_batched ]]; then cscs_event "$@"; else cscs_say "$@"; fi
 }
 
-# cscs_attend: until the runner has gone; cscs_lived is empty if that was so early that the
-# end of its srun may be the reason. A signal to the runner or its step looks the same. One that cannot be seen, by its number or its pulse, for
-# 30 s is gone too.
+# cscs_attend: waits until the runner has ended. cscs_lived is empty if that was so early that the
+# end of its srun can be the cause; a signal to the runner or its step looks the same. A runner that
+# shows neither its process nor its pulse for 30 s counts as ended.
 cscs_attend() {
 	local pid='' pulse='' last='' began now beat seen='' line
 	while IFS= read -r line; do
@@ -196,19 +197,19 @@ cscs_attend() {
 		elif [[ $last != "$pulse" ]]; then
 			pulse=$last beat=$now
 		elif [[ -n $seen && ! -e $cscs_dir/events ]]; then
-			return # the session is over, and has been cleared away
+			return # the session has ended and its directory is removed
 		elif ((now - beat > (${#seen} ? 1500 : 30000))); then
 			break
 		fi
 		! cscs_exited 2>/dev/null || return
 		cscs_nap 1
 	done
-	# One that has beaten for the third time has outlived its srun.
+	# A runner whose pulse has reached three has outlived its srun.
 	if [[ -n $cscs_let_go && -z $cscs_stop ]] && ((beat - began < 6000 && 10#0${last//[!0-9]/} < 3)); then
 		cscs_let_go='' cscs_lived=''
 		return
 	fi
-	# Its heir says what it could not.
+	# Report what the runner could not.
 	if [[ -n $cscs_stop ]]; then
 		cscs_event exited reason=term code= message=
 	else

@@ -1,14 +1,14 @@
-# What Slurm says of a request that waits: asked when it has been made, so that a job that can
-# never start is told at once, if it has not begun by then; when the scheduler has had a look;
-# then once a minute (invariant I9).
+# What Slurm reports of a request that waits. The script asks after 1 s, to report a job that can
+# never start, if it has not begun by then. It asks again when the scheduler has considered the job,
+# and then once a minute (invariant I9).
 
-# cscs_begin_turn: a job has begun to wait.
+# cscs_begin_turn: records that a job begins to wait.
 cscs_begin_turn() {
 	cscs_uptime
 	cscs_waits=$REPLY cscs_ask_at=1000 cscs_state='' cscs_absent=0
 }
 
-# cscs_ask_in_turn: asks when it is time.
+# cscs_ask_in_turn: asks Slurm when it is time.
 cscs_ask_in_turn() {
 	local waited
 	cscs_uptime
@@ -17,10 +17,10 @@ cscs_ask_in_turn() {
 	cscs_ask_queue
 }
 
-# cscs_known: does Slurm know the job whose number is known as one that waits or runs? REPLY is
-# its state, reason and estimated start, as squeue prints them, and of one that runs cscs_learn has
-# what there is. squeue costs slurmctld two RPCs, since it wants the partitions too (24.11), and
-# scontrol one.
+# cscs_known: succeeds if Slurm has the job with the known number, pending or running. Sets REPLY to
+# its state, reason and estimated start, as squeue prints them. For a running job it keeps the
+# answer, as cscs_learn does. It uses scontrol, which costs slurmctld one RPC: squeue costs two,
+# because it also asks for the partitions (24.11).
 cscs_known() {
 	[[ -n $cscs_job ]] || return 1
 	cscs_learn
@@ -30,9 +30,9 @@ cscs_known() {
 	REPLY="${BASH_REMATCH[1]}|${BASH_REMATCH[2]//_/ }|${BASH_REMATCH[3]/#Unknown/N/A}"
 }
 
-# cscs_ask_queue: state, reason and estimated start of the session's job. By its name, if
-# need be: its number may have been lost with the connection that made the request.
-# cscs_state is its state; after two answers without it, "gone".
+# cscs_ask_queue: reports state, reason and estimated start of the session's job. It finds the job
+# by its name if necessary, because its number can be lost with the connection that made the
+# request. cscs_state is the job's state; after two answers without it, "gone".
 cscs_ask_queue() {
 	local answer line found='' job
 	if cscs_known; then
@@ -48,7 +48,8 @@ cscs_ask_queue() {
 	fi
 	if [[ -z $found ]]; then
 		((++cscs_absent < 2)) || cscs_state=gone
-		# It has ended, or runs no longer than a file system needs to show what it has said.
+		# The job has ended, or it has run for less time than the file system needs to show its
+		# events.
 		cscs_uptime
 		((cscs_ask_at = REPLY - cscs_waits + 3000))
 		return 0
@@ -59,12 +60,12 @@ cscs_ask_queue() {
 		cscs_job=$job
 		cscs_say pending "job=$cscs_job" kept=1
 	fi
-	# Asked once; where it is the account, the job may never start with this one.
+	# Ask once. If the account is the reason, the job may never start with it.
 	if [[ -z ${cscs_mine+asked} && $answer == *'|'@(Assoc|*Account)* ]]; then
 		cscs_accounts
 		cscs_mine=$REPLY
 	fi
-	# Likewise, where it is what the partition or its nodes have.
+	# The same if the partition or its nodes are the reason.
 	if ((${#cscs_offer[@]} == 0)) && [[ $answer == *'|'@(PartitionTimeLimit|PartitionNodeLimit|PartitionConfig|BadConstraints|MaxMemPerLimit)* ]]; then
 		cscs_partitions
 	fi

@@ -1,14 +1,13 @@
-# follow: prints the session's events from a byte on, for as long as the client
-# listens. While the job waits in the queue it tells of that; later it watches the
-# runner's pulse, and asks Slurm when that stops.
+# follow: prints the session's events from a byte on, until the client is gone. While the job waits
+# in the queue, it reports the queue. Later it watches the runner's pulse, and asks Slurm when the
+# pulse stops.
 
-# cscs_read_events: prints the lines that are new since byte cscs_offset. The
-# file is opened anew each time: on a shared file system that is what makes the
-# writes of another host seen.
+# cscs_read_events: prints the new lines behind byte cscs_offset. It opens the file anew each time:
+# on a shared file system, this makes writes of another host visible.
 cscs_read_events() {
 	local LC_ALL=C lines=() line at=0
 	{ mapfile lines <"$cscs_dir/events"; } 2>/dev/null || return 1
-	# Of a server that serves, a look a second brings nothing new for hours.
+	# While the server serves, one read a second brings nothing new for hours.
 	[[ ${#lines[@]} != "$cscs_read_lines" ]] || return 0
 	cscs_read_lines=${#lines[@]}
 	for line in "${lines[@]}"; do
@@ -16,13 +15,13 @@ cscs_read_events() {
 			cscs_read_lines=''
 			break
 		}
-		# Also of what was printed before: what is expected follows from it. Other sockets
-		# say nothing of how far the server has come.
+		# Lines that were printed before count too: the next step follows from them. Other sockets
+		# do not show how far the server is.
 		cscs_is_aside "$line" || cscs_seen=${line%$'\n'}
 		((at += ${#line}))
 		cscs_parse_alive "$line"
 		((at > cscs_offset)) || continue
-		# A job that sbatch asked for says itself that it runs; what it was granted is told first.
+		# A job of sbatch's reports itself that it runs. The grant is reported first.
 		if [[ -z $cscs_granted && $line == alive"$cscs_tab"* ]]; then
 			cscs_job=${line#*"$cscs_tab"job=}
 			cscs_job=${cscs_job%%"$cscs_tab"*}
@@ -33,26 +32,26 @@ cscs_read_events() {
 	done
 }
 
-# cscs_is_aside LINE: succeeds if LINE of the event file says nothing of how far the session has come.
+# cscs_is_aside LINE: succeeds if LINE of the event file does not show how far the session is.
 cscs_is_aside() { [[ $1 == @(elsewhere|vanished|note|scanned)"$cscs_tab"* ]]; }
 
-# cscs_parse_alive LINE: cscs_runner_step is the runner's step, if LINE of the event file says.
+# cscs_parse_alive LINE: sets cscs_runner_step to the runner's step if LINE of the event file has
+# it.
 cscs_parse_alive() {
 	[[ $1 == alive*[[:space:]]step=* ]] || return 0
 	cscs_runner_step=${1#*[[:space:]]step=}
 	cscs_runner_step=${cscs_runner_step%%[[:space:]]*}
 }
 
-# cscs_job_state: the job as Slurm knows it, for a client that wants to know why
-# its events ended. Known for some minutes after the end (MinJobAge).
+# cscs_job_state: reports the job as Slurm knows it, to a client that must know why its events
+# ended. Slurm knows a job for some minutes after its end (MinJobAge).
 cscs_job_state() {
 	cscs_info=$(cscs_exec_query scontrol --local --oneliner show job "$cscs_job" 2>&1)
 	cscs_say job "job=$cscs_job" "info=$cscs_info"
 }
 
-# cscs_why: the state in which the job ended. Slurm needs a moment to say more
-# than COMPLETING; a scancel of the whole job or its time limit looks the same to
-# the runner.
+# cscs_why: reports the state in which the job ended. Slurm needs a moment to report more than
+# COMPLETING. To the runner, a scancel of the whole job and its time limit look the same.
 cscs_why() {
 	local nap
 	for nap in 0.1 0.3 0.6 1 2 4 8; do
@@ -62,9 +61,9 @@ cscs_why() {
 	done
 }
 
-# cscs_step_gone: succeeds if Slurm says that it no longer has the runner's step. Any other
-# answer says nothing. squeue would not do: it leaves out the steps of a job that manages its
-# steps itself (slurm.conf(5), enable_stepmgr).
+# cscs_step_gone: succeeds if Slurm reports that it no longer has the runner's step. Any other
+# answer proves nothing. squeue is no substitute: it omits the steps of a job that manages its steps
+# itself (slurm.conf(5), enable_stepmgr).
 cscs_step_gone() {
 	local answer
 	[[ -n $cscs_runner_step ]] || return 1
@@ -72,6 +71,8 @@ cscs_step_gone() {
 	[[ $answer == *"$cscs_job.$cscs_runner_step not found"* ]]
 }
 
+# cscs_follow OFFSET: prints the events behind byte OFFSET, handles the client's lines, and returns
+# when the session or the client ends.
 cscs_follow() {
 	local line part='' code nap=50 now pulse='' last='' beats=0 beat asked=0 checked=0
 	cscs_uptime
@@ -87,23 +88,23 @@ cscs_follow() {
 			cscs_why
 			return
 			;;
-		# Who has asked for it looks after the rest.
+		# The client that requested the end does the rest.
 		exited*reason=asked*) return ;;
 		exited* | stepfailed*)
 			cscs_job_state
 			return
 			;;
-		# Quick while something is expected, slow once it serves.
+		# Read often while an event is expected, and seldom once the server listens.
 		listening*) nap=1000 ;;
 		*) nap=50 ;;
 		esac
-		# A job in the queue says nothing for long; one that has just been asked for may start.
+		# A job in the queue reports nothing for long; one that was just requested can start.
 		[[ -n $cscs_granted ]] || nap=$((now - cscs_waits < 3000 ? 50 : now - cscs_waits < 10000 ? 250 : 1000))
-		# The client's lines are the clock of this loop; its end is ours.
+		# The timeout of this read is the interval of this loop. The client's end ends it.
 		printf -v line '%d.%03d' $((nap / 1000)) $((nap % 1000))
 		IFS= read -r -t "$line" -u 0 line
 		code=$?
-		# On a loaded host the time can be over in the middle of a line.
+		# On a loaded host the read can time out in the middle of a line.
 		part+=$line
 		((code == 0 || code > 128)) || return
 		if ((code == 0)); then
@@ -139,12 +140,12 @@ cscs_follow() {
 			continue
 		}
 
-		# The runner's pulse beats every 5 s, and every second in the beginning.
+		# The runner's pulse grows every 5 s, and every second in the beginning.
 		{ IFS= read -r last <"$cscs_dir/pulse"; } 2>/dev/null
 		if [[ $last != "$pulse" ]]; then
 			pulse=$last beat=$now
 			((beats++))
-			# The client was told that Slurm had suspended the job.
+			# The client was informed that Slurm had suspended the job.
 			[[ $cscs_info != *' JobState=SUSPENDED '* ]] || cscs_job_state
 		elif [[ -n ${cscs_let_go:-} ]] && ((beats < 2 && now - beat > 6000)); then
 			cscs_let_go=''
@@ -156,7 +157,7 @@ cscs_follow() {
 			beat=$now
 		elif [[ -z $cscs_runner_step ]] && ((now - checked > 5000)) && checked=$now && cscs_is_starter_gone $((now - beat)); then
 			cscs_job_state
-			# Nothing guards the job, and no lease counts.
+			# Nothing guards the job, and no process counts its lease.
 			if [[ $cscs_info == *' JobState=RUNNING '* ]]; then
 				cscs_say exited reason=killed code= "message=no process is left that starts the server in job $cscs_job: the login node went down, or our command there was killed, right after salloc's grant"
 				return
@@ -164,7 +165,7 @@ cscs_follow() {
 		elif ((now - beat > 20000 && now - asked > 60000)); then
 			asked=$now
 			cscs_job_state
-			# Slurm may put a job that it could not launch back into the queue.
+			# Slurm can put a job that it could not launch back into the queue.
 			if [[ $cscs_info == *' JobState=PENDING '* && -z $cscs_runner_step ]]; then
 				cscs_granted=''
 				cscs_say requeued "job=$cscs_job"
@@ -172,7 +173,7 @@ cscs_follow() {
 				continue
 			fi
 			! cscs_ends_with_job || return 0
-			# The job would go on without anybody who guards it.
+			# The job would run on without a guard.
 			if [[ $cscs_info == *' JobState=RUNNING '* ]] && cscs_step_gone; then
 				cscs_say exited reason=killed code= "message=our job step was killed (scancel of the step, or out of memory?)"
 				return
@@ -181,15 +182,15 @@ cscs_follow() {
 	done
 }
 
-# cscs_ends_with_job: after cscs_job_state: succeeds, and has told the client, if the job is over and has no runner
-# left to say so. An answer of Slurm's that is missing says nothing.
+# cscs_ends_with_job: after cscs_job_state: succeeds, and has informed the client, if the job has
+# ended without a runner to report it. A missing answer of Slurm's proves nothing.
 cscs_ends_with_job() {
 	! cscs_holds_nodes "$cscs_info" && [[ $cscs_info == *@(' JobState='|'Invalid job id')* ]] || return 1
 	[[ $cscs_info != *' JobState=PENDING '* ]] || cscs_say exited reason=term code= message=
 }
 
-# cscs_start_again: starts the runner again, whose step ended early. On some clusters a step does not
-# outlive its srun, so this one is kept.
+# cscs_start_again: starts the runner again after an early end of its step. On some clusters a step
+# does not outlive its srun, so it keeps this one.
 cscs_start_again() {
 	cscs_say note "message=the job step of cscs ended within seconds of its start: it is started again, and its srun is kept on the login node"
 	: >"$cscs_dir/events"
@@ -198,15 +199,15 @@ cscs_start_again() {
 	cscs_runner keep
 }
 
-# cscs_stands: does the session go on without us? A runner's step must have shown that it
-# survives its srun.
+# cscs_stands: succeeds if the session can continue without this process. A runner's step must have
+# shown that it outlives its srun.
 cscs_stands() {
 	[[ -z $cscs_granted ]] || [[ -n $cscs_runner_step ]] && { [[ -z $cscs_let_go ]] || ((beats >= 2)); }
 }
 
-# cscs_gone: the session's directory is not there. If the job is not either, the session is
-# over: a stop for another client has removed it. Else this login node does not see the
-# directory, which is no reason to end the session.
+# cscs_gone: reports that the session's directory is missing. If the job is gone too, the session
+# has ended: a stop for another client removed the directory. Otherwise this login node does not see
+# the directory, which does not end the session.
 cscs_gone() {
 	local job
 	if ! cscs_queue; then
@@ -224,7 +225,7 @@ cscs_gone() {
 	fi
 }
 
-# cscs_take_up_queued: for a client that has not heard of a grant.
+# cscs_take_up_queued: for a client that has no report of a grant.
 cscs_take_up_queued() {
 	local job=''
 	{ IFS= read -r job <"$cscs_dir/batch"; } 2>/dev/null
@@ -235,7 +236,7 @@ cscs_take_up_queued() {
 	fi
 }
 
-# follow by itself: the client has come back, perhaps to another login node.
+# follow by itself: the client has reconnected, possibly to another login node.
 cscs_take_up() {
 	cscs_have_slurm
 	cscs_find_dir

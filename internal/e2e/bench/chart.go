@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// drawChart draws, as SVG, the median time from the command to JupyterLab's first answer: a group of bars for each distance.
+// drawChart draws an SVG chart of the median times from the command to JupyterLab's first answer. Each
+// round trip has a group of bars.
 func drawChart(w io.Writer, file string) error {
 	all, _, err := readResults(file)
 	if err != nil {

@@ -18,16 +18,16 @@ import (
 	"time"
 )
 
-// cutResult is one session's answer after one cut: a line of the results file.
+// A cutResult is one session's answer after one cut, a line of the results file.
 type cutResult struct {
 	Cut     int     `json:"cut"`
 	Length  float64 `json:"length_s"`
 	Side    string  `json:"side"`    // whether the session shares its login
-	Session int     `json:"session"` // which one of that side
+	Session int     `json:"session"` // its number within that side
 	Value   float64 `json:"value_s"` // from the network's return to the first answer
 }
 
-// client is a session that is asked during and after each cut.
+// A client is a session that gets requests during and after each cut.
 type client struct {
 	*session
 	side string
@@ -47,8 +47,8 @@ func (c client) endClient() error {
 	return nil
 }
 
-// measureCuts cuts the line at random moments, for random times, while one session has a login of its own and
-// several share one. It writes the time from the network's return to the first answer of each
+// measureCuts cuts the line at random moments, for random times, while one session has a login of its
+// own and several share one. It writes the time from the network's return to the first answer of each
 // session's URL, and prints the distribution.
 func measureCuts(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("cuts", flag.ExitOnError)
@@ -76,9 +76,9 @@ func measureCuts(ctx context.Context, args []string) error {
 		if err := b.awaitLogins(ctx, 2); err != nil {
 			return err
 		}
-		// No connection is replaced before it is 20 s old, but after a silence of 15 s.
+		// A client replaces no connection younger than 20 s, except after a silence of 15 s.
 		sleepContext(ctx, 20*time.Second+time.Duration(random.Int64N(int64(2*time.Second))))
-		// Spread evenly on a logarithmic scale: TCP's pauses double, so each of them counts alike.
+		// Uniform on a logarithmic scale: TCP doubles its pauses, so each pause gets the same weight.
 		length := shortest.Seconds() * math.Pow(longest.Seconds()/shortest.Seconds(), random.Float64())
 		took, err := b.measureRecovery(ctx, clients, time.Duration(length*float64(time.Second)))
 		if err != nil {
@@ -105,7 +105,8 @@ func measureCuts(ctx context.Context, args []string) error {
 	return b.runLabCommand(ctx, "rtt", "0")
 }
 
-// formatDistribution is the row of a table: count, least, median, 90 % and greatest, and how many exceed 1.5 s.
+// formatDistribution returns a row of the table: count, least, median, 90 % and greatest, and how many
+// values exceed 1.5 s.
 func formatDistribution(values []float64) string {
 	v := slices.Sorted(slices.Values(values))
 	above := 0
@@ -118,9 +119,10 @@ func formatDistribution(values []float64) string {
 	return fmt.Sprintf("%d | %s | %s | %s | %s | %d", len(v), formatNumber(v[0]), at(0.5), at(0.9), formatNumber(v[len(v)-1]), above)
 }
 
-// startClients starts one session with a login of its own, and n that share one, of so many minutes.
+// startClients starts one session with a login of its own, and n that share one. Their jobs have a
+// time limit in minutes.
 func (b *bench) startClients(ctx context.Context, n, minutes int) ([]client, error) {
-	const apart = "/home/alice/apart" // the runtime directory of the first
+	const apart = "/home/alice/apart" // the runtime directory of the first session
 	if out, err := b.As(ctx, "alice", "laptop", "mkdir", "-p", "-m", "700", apart).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("mkdir %s: %w: %s", apart, err, out)
 	}
@@ -146,7 +148,7 @@ func (b *bench) startClients(ctx context.Context, n, minutes int) ([]client, err
 		go func() {
 			defer close(c.read)
 			for c.lines.Scan() {
-				// What comes now only has to be read.
+				// Read the rest of the output, so that the pipe does not fill.
 			}
 		}()
 		clients = append(clients, c)
@@ -154,8 +156,9 @@ func (b *bench) startClients(ctx context.Context, n, minutes int) ([]client, err
 	return clients, nil
 }
 
-// measureRecovery takes the network away for a while and returns how long after its return each client answered. Each is
-// asked from before the cut on, one request after the other, and once more at the network's return.
+// measureRecovery cuts the network for a while and returns how long after its return each client
+// answered. Each client gets one request after the other from before the cut on, and one more when the
+// network returns.
 func (b *bench) measureRecovery(ctx context.Context, clients []client, length time.Duration) ([]time.Duration, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -176,7 +179,7 @@ func (b *bench) measureRecovery(ctx context.Context, clients []client, length ti
 		return nil, err
 	}
 	sleepContext(ctx, length)
-	before := time.Now() // an answer after this is one over a network that is back
+	before := time.Now() // an answer after this came over the restored network
 	if err := b.runLabCommand(ctx, "heal"); err != nil {
 		return nil, err
 	}
@@ -202,8 +205,8 @@ func (b *bench) measureRecovery(ctx context.Context, clients []client, length ti
 	return took, nil
 }
 
-// awaitLogins waits until there are no more than so many logins: a connection that was replaced stays for as long as something
-// is open over it.
+// awaitLogins waits until there are at most that many logins. A replaced connection stays for as long as
+// a channel is open over it.
 func (b *bench) awaitLogins(ctx context.Context, logins int) error {
 	for {
 		out, err := b.As(ctx, "root", "ela", "pgrep", "-fc", `sshd.*alice \[priv\]`).Output()
@@ -221,6 +224,7 @@ func (b *bench) awaitLogins(ctx context.Context, logins int) error {
 	}
 }
 
+// sleepContext sleeps for d or until ctx ends.
 func sleepContext(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

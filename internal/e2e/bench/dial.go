@@ -15,8 +15,8 @@ import (
 	"github.com/alps-tunnel/cscs/forward/chain"
 )
 
-// measureDials measures a whole process that reaches the login node through the jump
-// host and runs true there: the chain's, and ssh's.
+// measureDials measures a whole process that reaches the login node through the jump host and runs true
+// there, once with the chain and once with ssh.
 func (b *bench) measureDials(ctx context.Context, r record) error {
 	for round := range 4 * b.rounds {
 		for _, side := range []struct {
@@ -38,8 +38,7 @@ func (b *bench) measureDials(ctx context.Context, r record) error {
 	return nil
 }
 
-// timeCommand runs a command of alice's on the laptop and tells how long it took, by
-// a clock that runs beside it there.
+// timeCommand runs a command as alice on the laptop and returns its duration, measured there.
 func (b *bench) timeCommand(ctx context.Context, argv ...string) (time.Duration, error) {
 	const watch = `a=$EPOCHREALTIME; "$@" >/dev/null </dev/null || exit; b=$EPOCHREALTIME; echo $((${b/./} - ${a/./}))`
 	c := b.As(ctx, "alice", "laptop", append([]string{"bash", "-c", watch, "bash"}, argv...)...)
@@ -56,7 +55,8 @@ func (b *bench) timeCommand(ctx context.Context, argv ...string) (time.Duration,
 	return time.Duration(us) * time.Microsecond, nil
 }
 
-// dialAndExec is the other end of dials: on the laptop, with the chain as cscs has it, to the login node.
+// dialAndExec runs on the laptop for measureDials. It reaches the login node with the chain of cscs and
+// runs true.
 func dialAndExec(ctx context.Context, keyFile, knownHosts string) error {
 	signer, err := loadCertSigner(keyFile)
 	if err != nil {
@@ -78,6 +78,7 @@ func dialAndExec(ctx context.Context, keyFile, knownHosts string) error {
 	return c.Exec(ctx, "true", nil, io.Discard, io.Discard)
 }
 
+// loadCertSigner returns the signer of a key file and the certificate beside it.
 func loadCertSigner(keyFile string) (ssh.Signer, error) {
 	private, err := os.ReadFile(keyFile)
 	if err != nil {

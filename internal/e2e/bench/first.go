@@ -16,9 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// firstAnswer measures the time from the command to the first HTTP 200 on the
-// laptop, from the grant to the server's process, and what a session asks of
-// Slurm's controller; the same by hand.
+// firstAnswer measures, for cscs and by hand, the time from the command to the first HTTP 200 on the
+// laptop, the time from the grant to the server's process, and the RPCs to slurmctld.
 func (b *bench) firstAnswer(ctx context.Context, r record) error {
 	for round := range b.rounds {
 		for _, side := range []struct {
@@ -60,6 +59,7 @@ type timing struct {
 	server time.Duration // from the grant to the server's process
 }
 
+// byCSCS runs a session of cscs and returns its times.
 func (b *bench) byCSCS(ctx context.Context) (timing, error) {
 	s, err := b.startSession(ctx, "6007", "python3", "-m", "http.server", "{port}", "--bind", "127.0.0.1")
 	if err != nil {
@@ -83,6 +83,7 @@ func (b *bench) byCSCS(ctx context.Context) (timing, error) {
 	return t, s.stop()
 }
 
+// getURL requests url on the laptop over a new connection. Any status but 200 is an error.
 func (b *bench) getURL(ctx context.Context, url string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -100,6 +101,7 @@ func (b *bench) getURL(ctx context.Context, url string) error {
 	return nil
 }
 
+// byHand runs the recipe by hand and returns its times.
 func (b *bench) byHand(ctx context.Context) (timing, error) {
 	c := b.As(ctx, "alice", "laptop", "bash", "-c", byHandScript, "bash", "6007",
 		"python3", "-m", "http.server", "6007", "--bind", "127.0.0.1")
@@ -145,13 +147,12 @@ func (b *bench) byHand(ctx context.Context) (timing, error) {
 	return t, nil
 }
 
-// What slurmctld says when salloc is granted its request, and when one of its schedulers has granted
-// a batch job's.
+// allocationLine matches slurmctld's log line for a request of salloc that it has granted, or for a batch
+// job that one of its schedulers has started.
 var allocationLine = regexp.MustCompile(`(?m)^\[(\S+)\] .*(?:_slurm_rpc_allocate_resources|Allocate|Started) JobId=(\d+) .*nid`)
 
-// grantToServer is the time from the controller's decision, as its log has it,
-// to the start of the server's process, as the node's kernel has it. It is
-// called while the server runs.
+// grantToServer returns the time from slurmctld's decision, as in its log, to the start of the server's
+// process, as in the node's kernel. The server must be running.
 func (b *bench) grantToServer(ctx context.Context, job string) (time.Duration, error) {
 	log, err := b.As(ctx, "root", "ctl", "tail", "-n", "2000", "/var/log/slurm/slurmctld.log").Output()
 	if err != nil {
@@ -175,7 +176,7 @@ func (b *bench) grantToServer(ctx context.Context, job string) (time.Duration, e
 	return started.Sub(grantedAt), nil
 }
 
-// serverStart is when alice's python3 http.server was started.
+// serverStart returns when alice's python3 http.server was started.
 func (b *bench) serverStart() (time.Time, error) {
 	var real, boot unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_REALTIME, &real); err != nil {
@@ -189,7 +190,7 @@ func (b *bench) serverStart() (time.Time, error) {
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
 		cmdline, _ := os.ReadFile(dir + "/cmdline")
-		// srun gives a command its whole path as its name.
+		// srun gives a command its full path as its name.
 		if name, args, _ := strings.Cut(string(cmdline), "\x00"); filepath.Base(name) != "python3" ||
 			!strings.HasPrefix(args, "-m\x00http.server") || !b.onNode(dir) {
 			continue
@@ -203,7 +204,7 @@ func (b *bench) serverStart() (time.Time, error) {
 		if _, err := fmt.Sscan(fields[19], &ticks); err != nil {
 			return time.Time{}, err
 		}
-		// USER_HZ is 100 on every architecture that is left.
+		// USER_HZ is 100 on the architectures that the lab runs on.
 		if t := booted.Add(time.Duration(ticks) * 10 * time.Millisecond); t.After(newest) {
 			newest = t
 		}
@@ -214,7 +215,7 @@ func (b *bench) serverStart() (time.Time, error) {
 	return newest, nil
 }
 
-// onNode tells whether a process is on one of this lab's compute nodes.
+// onNode reports whether a process is on one of this lab's compute nodes.
 func (b *bench) onNode(dir string) bool {
 	ns, err := os.Readlink(dir + "/ns/uts")
 	if err != nil {
@@ -230,7 +231,7 @@ func (b *bench) onNode(dir string) bool {
 
 var userRPCCount = regexp.MustCompile(`(?m)^\s+alice\s+\(\s*2001\) count:(\d+)`)
 
-// countRPCs counts what alice has asked of Slurm's controller so far.
+// countRPCs returns the number of alice's RPCs to slurmctld so far.
 func (b *bench) countRPCs(ctx context.Context) (int, error) {
 	out, err := b.As(ctx, "root", "ctl", "sdiag").Output()
 	if err != nil {

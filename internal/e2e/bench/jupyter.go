@@ -10,14 +10,15 @@ import (
 	"time"
 )
 
-// A jupyterMethod brings JupyterLab to the laptop.
+// A jupyterMethod is a way to bring JupyterLab to the laptop.
 type jupyterMethod struct {
 	name    string
 	port    int    // on the laptop
-	command string // alice's, on the laptop; $CSCS and $PEERS are set
+	command string // run as alice on the laptop; $CSCS and $PEERS are set
 }
 
-// jupyterMethods are cscs, the recipe by hand and other tools, each set up and called as its documentation has it.
+// jupyterMethods are cscs, the recipe by hand and other tools. Each is set up and called as its
+// documentation says.
 var jupyterMethods = []jupyterMethod{
 	{"cscs", 8888, `"$CSCS" run-jupyter --cluster daint --venv /opt/venv --port 8888 --time 10 --no-browser --protect=false`},
 	{"by hand", 8887, `bash ~/by-hand.sh 8887 /opt/venv/bin/jupyter lab --no-browser --ip=127.0.0.1 --port=8887`},
@@ -27,8 +28,8 @@ var jupyterMethods = []jupyterMethod{
 		`--launch-command "sbatch --partition=normal --time=10 --output=/dev/null"`},
 }
 
-// What the tools need on the login node: jupyter-forward a PATH, milatools a profile, foldspace a toolbox, whose
-// jobs tell where their server listens.
+// preparePeersOnLogin sets up the login node for the tools. jupyter-forward needs a PATH, milatools a
+// profile, foldspace a toolbox whose jobs report where their server listens.
 const preparePeersOnLogin = `set -e
 echo 'PATH=/opt/venv/bin:$PATH' >~/.bash_profile
 mkdir -p ~/.milatools/profiles ~/toolbox/tools/jupyter
@@ -51,8 +52,8 @@ exec /opt/venv/bin/jupyter lab --no-browser --ip="$(hostname)" --port=8889 --Ide
 END
 `
 
-// measureJupyter measures the time from the command to the first answer of JupyterLab on the laptop. Each tool has a
-// terminal, and each round begins with another one.
+// measureJupyter measures the time from the command to JupyterLab's first answer on the laptop. Each tool
+// has a terminal, and each round begins with another tool.
 func (b *bench) measureJupyter(ctx context.Context, r record) error {
 	for _, file := range []struct{ host, command, text string }{
 		{"laptop", "mkdir -p ~/.ssh && cat >~/.ssh/config", strings.Replace(sshConfig, "Host daint\n", "Host daint mila\n", 1)},
@@ -83,12 +84,13 @@ func (b *bench) measureJupyter(ctx context.Context, r record) error {
 	return nil
 }
 
-// inTerminal runs $TOOL in a terminal until it ends: in tmux, as some tools ask their terminal what it can do, and wait
-// for its answer.
+// inTerminal runs $TOOL in a terminal until it ends. It uses tmux, because some tools query their
+// terminal's features and wait for the answer.
 const inTerminal = `cd && tmux -f /dev/null new-session -d -x 120 -y 40 'echo $EPOCHREALTIME >began; script -qec "$TOOL" terminal; tmux wait-for -S ended' &&
 	exec tmux wait-for ended`
 
-// awaitJupyter runs a tool until JupyterLab answers, ends all of it, and returns how long that answer took.
+// awaitJupyter runs a tool until JupyterLab answers, ends the tool and its jobs, and returns how long the
+// answer took.
 func (b *bench) awaitJupyter(ctx context.Context, w jupyterMethod) (took time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
@@ -111,7 +113,7 @@ func (b *bench) awaitJupyter(ctx context.Context, w jupyterMethod) (took time.Du
 	if err != nil {
 		return 0, err
 	}
-	// Some of the tools leave their job, and some ask before they end.
+	// Some tools leave their job running, and some ask before they end.
 	_ = b.As(ctx, "root", "laptop", "pkill", "-TERM", "-u", "alice").Run()
 	select {
 	case <-running.Done():
@@ -122,7 +124,7 @@ func (b *bench) awaitJupyter(ctx context.Context, w jupyterMethod) (took time.Du
 	return answered.Sub(start), b.cancelJobs(ctx)
 }
 
-// cancelJobs cancels what alice still has in the queue.
+// cancelJobs cancels alice's jobs in the queue.
 func (b *bench) cancelJobs(ctx context.Context) error {
 	if out, err := b.As(ctx, "alice", "daint", "scancel", "-u", "alice").CombinedOutput(); err != nil {
 		return fmt.Errorf("scancel: %w: %s", err, out)
@@ -130,8 +132,8 @@ func (b *bench) cancelJobs(ctx context.Context) error {
 	return nil
 }
 
-// pollJupyter asks a port of the laptop every 50 ms, and returns when Tornado, JupyterLab's HTTP server, answered. A page
-// of somebody else's, such as cscs's waiting room, is no answer.
+// pollJupyter sends a request to a port of the laptop every 50 ms until Tornado, JupyterLab's HTTP server,
+// answers. Pages of other servers, such as the waiting page of cscs, do not count.
 func (b *bench) pollJupyter(ctx context.Context, port int) (time.Time, error) {
 	client := b.Client("laptop")
 	for {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// leaveByHand is a session by hand, in a terminal of the login node: salloc runs srun. It ends as Ctrl-C has it.
-// It prints the number of srun's process.
+// leaveByHand is a session by hand in a terminal of the login node: salloc runs srun. It ends as with
+// Ctrl-C. It prints the process ID of srun.
 const leaveByHand = `exec salloc -J byhand -t 10 bash -c 'echo "srun $$"; exec srun python3 -m http.server 6007 --bind 127.0.0.1 2>&1'`
 
 // measureJobEnd measures the time from Ctrl-C until squeue does not show the job any more.
@@ -47,7 +47,7 @@ func (b *bench) measureJobEnd(ctx context.Context, r record) error {
 	return nil
 }
 
-// byCSCSUntilReady returns what ends the session.
+// byCSCSUntilReady starts a session and returns a function that ends it.
 func (b *bench) byCSCSUntilReady(ctx context.Context) (end func() error, err error) {
 	s, err := b.startTestServer(ctx)
 	if err != nil {
@@ -56,7 +56,7 @@ func (b *bench) byCSCSUntilReady(ctx context.Context) (end func() error, err err
 	return s.stop, nil
 }
 
-// byHandUntilReady returns what ends the recipe's session.
+// byHandUntilReady starts the recipe's session and returns a function that ends it.
 func (b *bench) byHandUntilReady(ctx context.Context) (end func() error, err error) {
 	c := b.As(ctx, "alice", "daint", "bash", "-c", leaveByHand)
 	out, err := c.StdoutPipe()
@@ -73,7 +73,7 @@ func (b *bench) byHandUntilReady(ctx context.Context) (end func() error, err err
 			srun = pid
 		}
 	}
-	for { // the server's process
+	for { // until the server's process exists
 		if _, err := b.serverStart(); err == nil {
 			break
 		}
@@ -91,20 +91,21 @@ func (b *bench) byHandUntilReady(ctx context.Context) (end func() error, err err
 		return nil
 	}
 	return func() error {
-		// Twice within a second: srun answers the first with its status (srun(1)). salloc ends with its command.
+		// Twice within a second: srun answers the first SIGINT with its status (srun(1)). salloc ends with
+		// its command.
 		if err := interrupt(); err != nil {
 			return err
 		}
 		for lines.Scan() && !strings.HasPrefix(lines.Text(), "srun: interrupt") {
-			// the server's own
+			// output of the server
 		}
 		if err := interrupt(); err != nil {
 			return err
 		}
 		for lines.Scan() {
-			// srun says how the server ended.
+			// srun reports how the server ended.
 		}
-		_ = c.Wait() // with the server's status
+		_ = c.Wait() // its error is the server's exit status
 		return nil
 	}, nil
 }

@@ -1,16 +1,15 @@
 //go:build linux
 
-// Command bench measures cscs in the lab beside what it replaces: the recipe by
-// hand, and OpenSSH. Both sides of a comparison take turns in one run, so what
-// else the machine does meets both.
+// Command bench compares cscs in the lab with what it replaces: the recipe by hand, OpenSSH, and other
+// tools. The two sides of a comparison take turns in one run, so other load on the machine affects both.
 //
-//	bench run --cscs BIN --peers DIR --rounds N [--only REGEX] >>RESULTS   in the lab that is up
+//	bench run --cscs BIN --peers DIR --rounds N [--only REGEX] >>RESULTS   measure in the running lab
 //	bench table RESULTS                                                    the table of docs/performance.md
 //	bench chart RESULTS                                                    its chart
-//	bench cuts --cscs BIN [--cuts N] [--sessions N]                        in the lab: the distribution of returns after random cuts
+//	bench cuts --cscs BIN [--cuts N] [--sessions N]                        in the lab: recovery times after cuts
 //	bench dial KEY KNOWN_HOSTS                                             on the laptop: dial the chain, run true
 //
-// scripts/bench drives it.
+// scripts/bench calls it.
 package main
 
 import (
@@ -27,7 +26,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/lab/labctl"
 )
 
-// result is one measurement: a line of the results file.
+// A result is one measurement, a line of the results file.
 type result struct {
 	Release string  `json:"release"`
 	Item    string  `json:"item"`
@@ -38,11 +37,11 @@ type result struct {
 	Unit    string  `json:"unit"`
 }
 
-// bench is one run in one lab.
+// A bench is one run in one lab.
 type bench struct {
 	*labctl.Lab
 	cscs   string
-	peers  string // where scripts/bench has installed them
+	peers  string // where scripts/bench has installed the other tools
 	self   string
 	rounds int
 	only   *regexp.Regexp
@@ -73,6 +72,7 @@ func main() {
 	}
 }
 
+// runBenchmarks measures all items at all their round trips and prints the results.
 func runBenchmarks(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("run", flag.ExitOnError)
 	cscs := flags.String("cscs", "", "the built cscs, inside the checkout")
@@ -114,7 +114,7 @@ func runBenchmarks(ctx context.Context, args []string) error {
 	return b.runLabCommand(ctx, "rtt", "0")
 }
 
-// openBench opens the lab that is up and prepares it for the built cscs.
+// openBench opens the running lab and prepares it for the built cscs.
 func openBench(ctx context.Context, cscs string) (*bench, error) {
 	bin, err := filepath.Abs(cscs)
 	if err != nil {
@@ -128,7 +128,7 @@ func openBench(ctx context.Context, cscs string) (*bench, error) {
 	return b, b.prepareLab(ctx)
 }
 
-// record writes the measurements of one item at one distance.
+// A record writes the results of one item at one round trip.
 type record struct {
 	*bench
 	item string
@@ -147,8 +147,8 @@ type item struct {
 
 const ms = time.Millisecond
 
-// measuredItems are what is measured. Slurm's own pace is measured on each release,
-// what Slurm has no part in on one.
+// measuredItems returns the items. Those that depend on Slurm's speed are measured on each release,
+// the others on one.
 func (b *bench) measuredItems() []item {
 	items := []item{
 		{"first-200", []time.Duration{0, 20 * ms, 100 * ms}, b.firstAnswer},
@@ -161,7 +161,7 @@ func (b *bench) measuredItems() []item {
 		item{"transfer", []time.Duration{0, 20 * ms}, b.measureTransfers},
 		item{"leaves", []time.Duration{0}, b.measureJobEnd},
 		item{"version", []time.Duration{0}, b.measureVersion},
-		item{"jupyter", []time.Duration{0, 20 * ms}, b.measureJupyter}, // the last: it changes alice's PATH
+		item{"jupyter", []time.Duration{0, 20 * ms}, b.measureJupyter}, // the last, because it changes alice's PATH
 	)
 }
 

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// session is a cscs of alice's on the laptop.
+// A session is a cscs process of alice on the laptop.
 type session struct {
 	cmd    *exec.Cmd
 	stderr bytes.Buffer
@@ -26,16 +26,16 @@ type session struct {
 	port   int
 }
 
-// startSession runs "cscs run".
+// startSession runs "cscs run" on the laptop.
 func (b *bench) startSession(ctx context.Context, port string, command ...string) (*session, error) {
 	return b.startWith(ctx, nil, port, nil, command...)
 }
 
-// startWith is start with variables of the environment and further flags.
+// startWith is startSession with environment variables and further flags.
 func (b *bench) startWith(ctx context.Context, environment []string, port string, flags []string, command ...string) (*session, error) {
 	argv := slices.Concat([]string{"env"}, environment, []string{b.cscs, "run", "--json", "--no-browser", "--protect=false", "--cluster", "daint", "--time", "10", "--port", port},
 		flags, []string{"--"}, command)
-	// The clock starts where alice presses Enter, not where the lab is entered.
+	// The time starts when alice presses Enter, not when scripts/lab enters the laptop.
 	s := &session{cmd: b.As(ctx, "alice", "laptop", append([]string{"bash", "-c", `echo "began $EPOCHREALTIME"; exec "$@"`, "bash"}, argv...)...)}
 	s.cmd.Stderr = &s.stderr
 	out, err := s.cmd.StdoutPipe()
@@ -49,7 +49,7 @@ func (b *bench) startWith(ctx context.Context, environment []string, port string
 	return s, nil
 }
 
-// startTestServer is a session with the tests' server, which is ready.
+// startTestServer starts a session with the tests' server and waits until it is ready.
 func (b *bench) startTestServer(ctx context.Context) (*session, error) {
 	s, err := b.startSession(ctx, "6007", "/home/testserver", "127.0.0.1:{port}")
 	if err != nil {
@@ -61,7 +61,7 @@ func (b *bench) startTestServer(ctx context.Context) (*session, error) {
 	return s, s.awaitReady()
 }
 
-// readStartTime is when the command was given.
+// readStartTime returns when alice gave the command.
 func (s *session) readStartTime() (time.Time, error) {
 	if !s.lines.Scan() {
 		return time.Time{}, fmt.Errorf("no first line: %s", s.stderr.String())
@@ -77,6 +77,7 @@ func parseEpoch(text string) (time.Time, error) {
 	return time.Unix(sec, usec*1000), nil
 }
 
+// awaitReady reads events until the session is ready.
 func (s *session) awaitReady() error {
 	for s.lines.Scan() {
 		var e struct {
@@ -105,7 +106,7 @@ func (s *session) stop() error {
 		return err
 	}
 	for s.lines.Scan() {
-		// What comes now only has to be read.
+		// Read the rest of the output, so that the pipe does not fill.
 	}
 	if err := s.cmd.Wait(); err != nil {
 		return fmt.Errorf("cscs: %w: %s", err, s.stderr.String())
@@ -113,7 +114,7 @@ func (s *session) stop() error {
 	return nil
 }
 
-// sshConfig is the laptop's, as CSCS's documentation has it.
+// sshConfig is the laptop's configuration, as in CSCS's documentation.
 const sshConfig = `Host ela
     HostName ela.cscs.ch
 Host daint
@@ -130,10 +131,9 @@ Host *
     IdentitiesOnly yes
 `
 
-// byHandScript is the recipe of CSCS's documentation, done by somebody who makes no
-// mistake and waits for nothing: one login, in which salloc and srun run, and
-// the tunnel from the laptop. Its arguments are the port and the server's command. It prints its steps, and goes on to the
-// end when its input ends.
+// byHandScript is the recipe of CSCS's documentation, without a user's mistakes and pauses: one login, in
+// which salloc and srun run, and the tunnel from the laptop. Its arguments are the port and the server's
+// command. It prints its steps, and continues to the end when its input ends.
 const byHandScript = `
 echo "began $EPOCHREALTIME"
 exec 3< <(exec ssh -F ~/bench-ssh daint "salloc --no-shell -J byhand -t 10 2>/dev/null
@@ -151,7 +151,7 @@ ssh -F ~/bench-ssh daint "scancel $job"
 echo done
 `
 
-// prepareLab lays out what alice needs for the recipe by hand.
+// prepareLab writes the ssh config for the recipe by hand and builds the tests' server.
 func (b *bench) prepareLab(ctx context.Context) error {
 	write := b.As(ctx, "alice", "laptop", "bash", "-c", "cat >~/bench-ssh")
 	write.Stdin = strings.NewReader(sshConfig)
@@ -166,7 +166,7 @@ func (b *bench) prepareLab(ctx context.Context) error {
 	return b.awaitQuiet(ctx)
 }
 
-// awaitQuiet waits until the queue is empty, so that no round waits for a node.
+// awaitQuiet waits until the queue is empty, so that no round waits for a node, and then for quiet.
 func (b *bench) awaitQuiet(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
@@ -177,6 +177,6 @@ func (b *bench) awaitQuiet(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// quiet is how long nothing is asked of Slurm before a session: for seconds after a job's end, its schedulers
-// and slurmd still work at it.
+// quiet is a pause without requests to Slurm before a session. For seconds after a job's end, Slurm's
+// schedulers and slurmd still process it.
 const quiet = 15 * time.Second

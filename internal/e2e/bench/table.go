@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// titles name the items in the table's order, with what is aimed at.
+// titles are the items in the table's order, with the aim of each.
 var titles = []struct{ item, title, aim string }{
 	{"first-200", "From the command to the first HTTP 200", "0.40, 0.50, 0.60 at 0, 20, 100 ms; 0.20 on 22.05"},
 	{"jupyter", "From the command to JupyterLab's first answer", "0.9 by hand, 0.55 of the best tool"},
@@ -27,7 +27,7 @@ var titles = []struct{ item, title, aim string }{
 	{"rpcs", "Requests to Slurm's controller for one session, by `sdiag`", "at most 12"},
 }
 
-// slurmVersions are the versions that the releases bring.
+// slurmVersions are the Slurm versions of the releases.
 var slurmVersions = map[string]string{"bookworm": "22.05", "trixie": "24.11", "forky": "26.05"}
 
 var releases = []string{"bookworm", "trixie", "forky"}
@@ -37,8 +37,8 @@ type key struct {
 	rtt           int
 }
 
-// readResults returns the measured values by side, and the unit of each item. A number that the table would
-// lack is an error.
+// readResults returns the measured values by side, and the unit of each item. It fails if the table
+// would lack a number.
 func readResults(file string) (all map[key]map[string][]float64, units map[string]string, err error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -68,7 +68,7 @@ func readResults(file string) (all map[key]map[string][]float64, units map[strin
 	return all, units, nil
 }
 
-// writeTable writes the results as docs/performance.md has them.
+// writeTable writes the results as the table of docs/performance.md.
 func writeTable(w io.Writer, file string) error {
 	all, units, err := readResults(file)
 	if err != nil {
@@ -100,8 +100,8 @@ func writeTable(w io.Writer, file string) error {
 	return nil
 }
 
-// checkComplete fails where the table would lack a number: of cscs, of what is beside it, or of a comparison that
-// titles does not know.
+// checkComplete fails if the table would lack a number: of cscs, of another side, or of an item that
+// titles does not have.
 func checkComplete(all map[key]map[string][]float64) error {
 	if len(all) == 0 {
 		return errors.New("there are no results")
@@ -121,7 +121,7 @@ func checkComplete(all map[key]map[string][]float64) error {
 	return nil
 }
 
-// otherSides are the sides that are compared with cscs, in order.
+// otherSides returns the sides that are compared with cscs, sorted.
 func otherSides(sides map[string][]float64) []string {
 	var names []string
 	for name := range sides {
@@ -133,8 +133,7 @@ func otherSides(sides map[string][]float64) []string {
 	return names
 }
 
-// computeRatios are taken within each round, so that what the machine did meanwhile
-// is in both.
+// computeRatios returns the ratio within each round, so that other load on the machine affects both values.
 func computeRatios(ours, theirs []float64) []float64 {
 	var all []float64
 	for i := range min(len(ours), len(theirs)) {
@@ -143,7 +142,7 @@ func computeRatios(ours, theirs []float64) []float64 {
 	return all
 }
 
-// formatSpread is the median, and the least and the greatest.
+// formatSpread returns the median, the least and the greatest value.
 func formatSpread(values []float64) string {
 	if len(values) == 0 {
 		return ""

@@ -22,13 +22,13 @@ import (
 
 const (
 	downloadSize     = 256 << 20 // one large download
-	parallelRequests = 100       // in parallel, each on a connection of its own
-	openConns        = 100       // connections at once, for the memory
+	parallelRequests = 100       // each on a connection of its own
+	openConns        = 100       // open at once, for the memory
 	sshPort          = 6107      // OpenSSH's local port
 )
 
-// measureTransfers measures what goes through a session that is ready, and through
-// OpenSSH's forward to the same server.
+// measureTransfers measures transfers through a ready session, and through OpenSSH's forward to the same
+// server.
 func (b *bench) measureTransfers(ctx context.Context, r record) error {
 	if err := b.awaitQuiet(ctx); err != nil {
 		return err
@@ -75,6 +75,7 @@ type side struct {
 	exe  string
 }
 
+// awaitAnswer requests url until it answers, for 30 s at most.
 func (b *bench) awaitAnswer(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -93,6 +94,7 @@ func (b *bench) awaitAnswer(ctx context.Context, url string) error {
 	}
 }
 
+// measureTransferRound measures one download and one set of parallel requests.
 func (b *bench) measureTransferRound(ctx context.Context, r record, s side, round int) error {
 	began := time.Now()
 	if err := b.downloadBytes(ctx, s.port, downloadSize); err != nil {
@@ -135,8 +137,8 @@ func (b *bench) downloadBytes(ctx context.Context, port int, n int) error {
 	return nil
 }
 
-// measureMemory is what the processes on the laptop hold with so many connections
-// open, each of which has moved something. ssh has one process for each hop.
+// measureMemory measures the resident memory of a side's processes on the laptop with openConns open
+// connections, all of which have carried data. ssh has one process for each hop.
 func (b *bench) measureMemory(ctx context.Context, r record, s side) error {
 	conns := make([]net.Conn, 0, openConns)
 	defer func() {
@@ -179,7 +181,7 @@ func (b *bench) measureMemory(ctx context.Context, r record, s side) error {
 	return record{b, "memory", r.rtt}.writeResult(s.name, 0, float64(kib)/1024, "MiB")
 }
 
-// onLaptop finds the processes of that program on the laptop, as directories of /proc.
+// onLaptop returns the processes of a program on the laptop, as directories of /proc.
 func (b *bench) onLaptop(program string) []string {
 	laptop, _ := os.Readlink("/proc/" + b.HostPID("laptop") + "/ns/uts")
 	var found []string
@@ -194,7 +196,7 @@ func (b *bench) onLaptop(program string) []string {
 	return found
 }
 
-// measureVersion measures "cscs version", with the binary in memory and with it only on the disk.
+// measureVersion measures "cscs version" with the binary in the page cache, and with it only on the disk.
 func (b *bench) measureVersion(ctx context.Context, r record) error {
 	for round := range 4 * b.rounds {
 		for _, cold := range []bool{true, false} {
@@ -222,7 +224,7 @@ func (b *bench) measureVersion(ctx context.Context, r record) error {
 	return nil
 }
 
-// evictFromCache has the kernel forget a file that it holds in memory.
+// evictFromCache makes the kernel drop a file from the page cache.
 func evictFromCache(path string) error {
 	if out, err := exec.CommandContext(context.Background(), "sync", path).CombinedOutput(); err != nil {
 		return fmt.Errorf("sync: %w: %s", err, out)

@@ -1,13 +1,12 @@
 //go:build unix
 
-// Command record shows a run of a command in a terminal as an animated SVG, which a web page shows
-// like any other picture: scripts/record. The terminal is tmux's, so what is recorded is what a
-// person would see, and the command is the real one.
+// Command record records a command in a terminal as an animated SVG, which a web page shows like any other
+// picture (scripts/record). It runs the real command in tmux, so the recording is what a user would see.
 //
 //	record -o FILE [-w COLUMNS] [-h LINES] COMMAND STEP…
 //
-// COMMAND is for sh. A STEP is "wait REGEXP", until the screen shows it; "pause SPAN";
-// "key NAME", by tmux's names; or "size COLUMNS LINES". The recording ends with the last.
+// COMMAND is for sh. A STEP is "wait REGEXP", until the screen shows it; "pause SPAN"; "key NAME", with
+// tmux's names of keys; or "size COLUMNS LINES". The recording ends with the last step.
 package main
 
 import (
@@ -24,14 +23,14 @@ import (
 )
 
 const (
-	pollInterval = 100 * time.Millisecond // how often the screen is looked at
+	pollInterval = 100 * time.Millisecond // between two looks at the screen
 	waitTimeout  = 90 * time.Second       // for a "wait"
 )
 
-// A frame is what the screen shows from a moment on.
+// A frame is what the screen shows from a time on.
 type frame struct {
 	at    time.Duration
-	lines []string // with their colours, as escape sequences
+	lines []string // with colours as escape sequences
 }
 
 type recording struct {
@@ -55,6 +54,7 @@ func main() {
 	}
 }
 
+// recordCommand runs the command and the steps, and writes the SVG to out.
 func recordCommand(ctx context.Context, out string, w, h int, command string, steps []string) error {
 	dir, err := os.MkdirTemp("", "record")
 	if err != nil {
@@ -84,6 +84,7 @@ func (r *recording) runTmux(ctx context.Context, args ...string) (string, error)
 	return string(text), nil
 }
 
+// runStep runs one STEP of the command line.
 func (r *recording) runStep(ctx context.Context, step string) error {
 	verb, arg, _ := strings.Cut(step, " ")
 	switch verb {
@@ -110,12 +111,12 @@ func (r *recording) runStep(ctx context.Context, step string) error {
 	return errors.New("no such step")
 }
 
-// tokenPattern is the way into a server, be it of a lab that is no more.
+// tokenPattern matches a server's token. Recordings hide it, even if its lab no longer exists.
 var tokenPattern = regexp.MustCompile(`token=[0-9a-f]+`)
 
 var sgr = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
-// captureFrames takes down what the screen shows, for so long or until that matches.
+// captureFrames records the screen for the given time, or until it matches.
 func (r *recording) captureFrames(ctx context.Context, limit time.Duration, until *regexp.Regexp) error {
 	ticks := time.NewTicker(pollInterval)
 	defer ticks.Stop()

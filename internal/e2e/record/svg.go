@@ -12,15 +12,15 @@ import (
 )
 
 const (
-	cellWidth, lineHeight = 7.8, 18 // pixels, of a letter of 13
+	cellWidth, lineHeight = 7.8, 18 // pixels, for 13 px letters
 	margin                = 12
-	lastFrameTime         = 3 * time.Second // for the last frame, before it begins again
+	lastFrameTime         = 3 * time.Second // of the last frame, before the animation starts again
 )
 
-// colours are those of SGR 30 to 37 that are in use, readable on the dark ground.
+// colours are the colours of SGR 30 to 37 that recordings use, readable on the dark background.
 var colours = map[int]string{31: "#f47067", 32: "#8ddb8c", 33: "#daaa3f"}
 
-// drawSVG makes the animation: each frame is there from its moment to the next one's.
+// drawSVG draws the animation. Each frame is visible from its time to that of the next.
 func drawSVG(frames []frame, length time.Duration, w, h int) []byte {
 	var b bytes.Buffer
 	length += lastFrameTime
@@ -34,7 +34,7 @@ func drawSVG(frames []frame, length time.Duration, w, h int) []byte {
 		}
 		fmt.Fprintf(&b, "#f%d{animation-name:k%d}@keyframes k%d{0%%{visibility:%s}%.2f%%{visibility:visible}%.2f%%{visibility:hidden}}\n", i, i, i, initialVisibility(i), from, to)
 	}
-	// Who wants no motion gets the last picture but for the end.
+	// With reduced motion, show one late frame from before the end.
 	fmt.Fprintf(&b, "@media(prefers-reduced-motion){g{animation:none!important}#f%d{visibility:visible}}</style>\n", max(len(frames)*2/3-1, 0))
 	for i, f := range frames {
 		fmt.Fprintf(&b, "<g id=\"f%d\">", i)
@@ -58,7 +58,7 @@ func initialVisibility(i int) string {
 
 func percentOf(at, of time.Duration) float64 { return 100 * at.Seconds() / of.Seconds() }
 
-// renderLine is a line with its colours.
+// renderLine renders a line with its colours.
 func renderLine(l string) string {
 	var b strings.Builder
 	style := ""
@@ -81,7 +81,7 @@ func renderLine(l string) string {
 	return b.String()
 }
 
-// applySGR is the style after a sequence of numbers (SGR).
+// applySGR returns the style after an SGR sequence.
 func applySGR(style, numbers string) string {
 	for n := range strings.SplitSeq(numbers, ";") {
 		code, _ := strconv.Atoi(n)

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// extraServers are the servers beside the first, by their addresses.
+// extraServers are further servers, by their addresses.
 type extraServers struct {
 	name      string
 	mu        sync.Mutex
@@ -21,8 +21,8 @@ type extraServers struct {
 
 // registerHandlers adds
 //
-//	/listen?addr=ADDRESS[&zmq=1]  another web server, or one that greets as ZeroMQ does
-//	/unlisten?addr=ADDRESS        its end
+//	/listen?addr=ADDRESS[&zmq=1]  starts another web server, or one that greets as ZeroMQ does
+//	/unlisten?addr=ADDRESS        ends it
 func (o *extraServers) registerHandlers(mux *http.ServeMux) {
 	o.listeners = map[string]net.Listener{}
 	mux.HandleFunc("/listen", func(w http.ResponseWriter, r *http.Request) {
@@ -57,7 +57,7 @@ func (o *extraServers) registerHandlers(mux *http.ServeMux) {
 	})
 }
 
-// serveZMQGreeting says what a ZeroMQ socket says first (ZMTP 3.0).
+// serveZMQGreeting sends the first bytes of a ZeroMQ socket (ZMTP 3.0).
 func serveZMQGreeting(l net.Listener) {
 	for {
 		c, err := l.Accept()

@@ -1,7 +1,7 @@
 //go:build unix
 
-// Command testserver is the server that alice runs on a compute node in the
-// end-to-end tests. Its flags are the ways in which servers misbehave.
+// Command testserver is the server that alice runs on a compute node in the end-to-end tests. Its flags
+// make it misbehave as servers do.
 //
 //	testserver [flags] ADDRESS
 package main
@@ -64,6 +64,7 @@ func main() {
 	}
 }
 
+// runServer applies the flags in their order of effect: signals, log, exit, then the listeners.
 func runServer(o options, addr string) error {
 	if o.ignoreTerm {
 		signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
@@ -116,14 +117,13 @@ func runServer(o options, addr string) error {
 	s := &http.Server{Handler: newHandler(o, l), ReadHeaderTimeout: time.Minute}
 	err = s.Serve(l)
 	if errors.Is(err, net.ErrClosed) {
-		// /close has closed the listener only: the process lives on.
+		// /close has closed the listener only. The process must continue.
 		select {}
 	}
 	return err
 }
 
-// lingerOnTerm ends the process that long after the first SIGTERM, and writes a line for
-// each that comes until then.
+// lingerOnTerm ends the process d after the first SIGTERM, and writes a line for each SIGTERM until then.
 func lingerOnTerm(terms <-chan os.Signal, d time.Duration) {
 	var over <-chan time.Time
 	for {
@@ -140,12 +140,13 @@ func lingerOnTerm(terms <-chan os.Signal, d time.Duration) {
 	}
 }
 
+// openListener listens on addr. With retry it tries until addr is free.
 func openListener(addr string, retry bool) (net.Listener, error) {
 	network, at := "tcp", netip.AddrPort{}
 	if literal, err := netip.ParseAddrPort(addr); err == nil {
 		at = literal
 	}
-	// With "tcp", 0.0.0.0 would become a socket of IPv6.
+	// With "tcp", 0.0.0.0 would become an IPv6 socket.
 	if at.Addr().Is4() {
 		network = "tcp4"
 	}
@@ -163,8 +164,8 @@ func openListener(addr string, retry bool) (net.Listener, error) {
 	}
 }
 
-// listenMapped listens on an IPv4 address through a socket of IPv6, as some servers
-// do (Java's, for one). Package net would make one of IPv4 of it.
+// listenMapped listens on an IPv4 address through an IPv6 socket, as for example Java's servers do. Package
+// net would make an IPv4 socket.
 func listenMapped(at netip.AddrPort) (net.Listener, error) {
 	fd, err := syscall.Socket(syscall.AF_INET6, syscall.SOCK_STREAM, 0)
 	if err != nil {
@@ -194,8 +195,8 @@ func acceptAndClose(l net.Listener) {
 	}
 }
 
-// startDaemon leaves a child behind that has nothing in common with this process
-// but its environment.
+// startDaemon starts a child in a session of its own. The child shares only its environment and its
+// output with this process.
 func startDaemon() error {
 	c := exec.CommandContext(context.Background(), os.Args[0], os.Args[1:]...)
 	c.Env = append(os.Environ(), "TESTSERVER_CHILD=1")

@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// Pattern fills p with the bytes of the test stream that begin at offset: no
-// two aligned blocks of it are alike, so a lost or doubled block is seen.
+// fillPattern fills p with the bytes of the test stream from offset on. No two aligned blocks are equal,
+// so a lost or doubled block is noticed.
 func fillPattern(p []byte, offset int64) {
 	for i := range p {
 		n := uint64(offset+int64(i)) >> 3
@@ -26,7 +26,7 @@ func fillPattern(p []byte, offset int64) {
 	}
 }
 
-// loggingListener tells of each connection that it accepts, and of what comes first over it.
+// A loggingListener logs each connection that it accepts, and the first bytes received over it.
 type loggingListener struct {
 	net.Listener
 }
@@ -54,7 +54,7 @@ func (c *loggingConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// withLogin lets in who brings the token, or the cookie that is given for it.
+// withLogin admits requests with the token, or with the cookie that a request with the token gets.
 func withLogin(token string, next http.Handler) http.Handler {
 	if token == "" {
 		return next
@@ -70,12 +70,13 @@ func withLogin(token string, next http.Handler) http.Handler {
 	})
 }
 
+// newHandler returns the handler of all paths that the tests use.
 func newHandler(o options, l net.Listener) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s %s host=%s\n", o.name, r.URL.RequestURI(), r.Host)
 	})
-	// As Bokeh's server does with a websocket: only a page of this very address is answered.
+	// As Bokeh's server does for a websocket: only a page of this address gets an answer.
 	mux.HandleFunc("/strict", func(w http.ResponseWriter, r *http.Request) {
 		_, port, _ := net.SplitHostPort(l.Addr().String())
 		if own := "localhost:" + port; r.Header.Get("Origin") != "http://"+own || r.Host != own {
@@ -145,8 +146,8 @@ func printLink(o options, l net.Listener) {
 	fmt.Printf("open http://%s/lab?token=%s\n", l.Addr(), o.token)
 }
 
-// serveAbout tells what the server was given: directory, CPUs, GPUs, and the job step that
-// it runs in, of which Slurm tells the memory.
+// serveAbout reports what the server was given: directory, CPUs, GPUs, and its job step, for which Slurm
+// knows the memory.
 func serveAbout(w http.ResponseWriter, _ *http.Request) {
 	dir, _ := os.Getwd()
 	fmt.Fprintf(w, "dir %s\n", dir)
@@ -162,8 +163,8 @@ func serveAbout(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintf(w, "step %s.%s\n", os.Getenv("SLURM_JOB_ID"), os.Getenv("SLURM_STEP_ID"))
 }
 
-// makeFiles makes a file and a directory in the directory dir, as programs do that leave the mode to the umask,
-// answers with their modes, and removes them.
+// makeFiles creates a file and a directory in the directory dir, with modes left to the umask. It answers
+// with their modes and removes them.
 func makeFiles(w http.ResponseWriter, r *http.Request) {
 	dir, err := os.MkdirTemp(r.FormValue("dir"), "made")
 	if err != nil {
@@ -186,7 +187,7 @@ func makeFiles(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveCount numbers its lines, twenty a second, for as long as the connection lasts.
+// serveCount sends numbered lines, twenty a second, for as long as the connection lasts.
 func serveCount(w http.ResponseWriter, r *http.Request) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -203,8 +204,8 @@ func serveCount(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveEcho upgrades the connection to a plain stream, as a websocket does, and
-// sends back what comes until the other side is done sending.
+// serveEcho upgrades the connection to a plain stream, as a websocket does. It sends back what it receives
+// until the other side ends its half.
 func serveEcho(w http.ResponseWriter, _ *http.Request) {
 	c, rw, err := w.(http.Hijacker).Hijack()
 	if err != nil {
@@ -230,6 +231,7 @@ func serveTCP(l net.Listener) error {
 	}
 }
 
+// serveTCPConn serves one connection of serveTCP.
 func serveTCPConn(c *net.TCPConn) {
 	defer func() { _ = c.Close() }()
 	r := bufio.NewReader(c)

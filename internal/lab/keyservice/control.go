@@ -29,6 +29,7 @@ type request struct {
 	Client string `json:"client"` // X-Client-Type
 }
 
+// controlHandler serves the control socket; see settings.
 func (s *service) controlHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /set", func(w http.ResponseWriter, r *http.Request) {

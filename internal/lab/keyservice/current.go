@@ -80,6 +80,7 @@ func (s *service) issueAccountToken(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{"access_token": token, "expires_in": 300, "id_token": ""})
 }
 
+// signKey signs a key. A service account gets a certificate for a minute only.
 func (s *service) signKey(w http.ResponseWriter, r *http.Request, user string, person bool) {
 	var ask struct {
 		PublicKey string `json:"publicKey"`

@@ -44,6 +44,7 @@ func main() {
 	}
 }
 
+// runService serves the control socket and port 443 until one of the two fails.
 func runService(dir, userCA string) error {
 	pem, err := os.ReadFile(userCA)
 	if err != nil {
@@ -85,7 +86,7 @@ func runService(dir, userCA string) error {
 		server := &http.Server{
 			Handler:           s.publicHandler(),
 			ReadHeaderTimeout: 10 * time.Second,
-			ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // no log of clients that reject the certificate
+			ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // also of failed handshakes
 			TLSConfig:         &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
 			BaseContext:       func(net.Listener) context.Context { return context.Background() },
 		}

@@ -26,6 +26,7 @@ func (s *service) olderHandler() http.Handler {
 	return mux
 }
 
+// signedKey makes a key and signs it, for a request with the right password and one-time password.
 func (s *service) signedKey(w http.ResponseWriter, r *http.Request) {
 	var ask struct {
 		Username string `json:"username"`
