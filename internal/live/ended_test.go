@@ -50,7 +50,8 @@ func TestLeftInTheQueue(t *testing.T) {
 
 // TestTwoAreLost: of two connections that are lost, one that is back is not both.
 func TestTwoAreLost(t *testing.T) {
-	r := Record{State: Ready}
+	var r Record
+	r.Take(session.Event{Event: session.EventReady})
 	for _, c := range []struct {
 		event, host, state string
 	}{

@@ -10,7 +10,7 @@ package live
 
 import (
 	"cmp"
-	"slices"
+	"reflect"
 	"time"
 
 	"github.com/alps-tunnel/cscs/session"
@@ -64,68 +64,49 @@ type Record struct {
 	PID     int       `json:"pid,omitempty"`     // of its process, even after that has left
 	Control string    `json:"control,omitempty"` // its control socket
 
-	lost []string // hosts whose connection is lost
+	status session.Status // what the events so far describe
 }
 
-// Take updates the record from an event of the session. It returns false if nothing has changed.
+// Take updates the record by an event of the session and reports whether that changed it.
 func (r *Record) Take(e session.Event) bool {
-	switch e.Event {
-	case session.EventConnecting, session.EventConnected:
-		if r.State != "" {
-			return false // the node, or a new chain
-		}
-		r.State = Connecting
-	case session.EventQueued:
-		r.State, r.Reason, r.Job, r.URL = Queued, e.Reason, e.Job, e.Local
-		r.Start, r.Kept = e.Start, e.Kept
-	case session.EventGranted:
-		r.State, r.Reason, r.URL = Starting, "", e.Local
-		r.Start, r.Kept = nil, false
-		r.Job, r.Node, r.Partition, r.Account, r.Ends = e.Job, e.Node, e.Partition, e.Account, e.Ends
-	case session.EventStarted:
-		r.Node = e.Node
-	case session.EventReady:
-		r.State, r.Reason = Ready, ""
-		r.URL, r.LocalPort = e.URL, e.LocalPort
-	case session.EventLost:
-		if r.State != Ready && r.State != Lost {
-			return false
-		}
-		if !slices.Contains(r.lost, e.Host) {
-			r.lost = append(r.lost, e.Host)
-		}
-		r.tellLost()
-	case session.EventRestored:
-		if r.State != Lost {
-			return false
-		}
-		r.lost = slices.DeleteFunc(r.lost, func(host string) bool { return host == e.Host })
-		r.tellLost()
-	case session.EventDetached:
-		if e.Kept { // the job is still queued
-			r.Kept = true
-			return true
-		}
-		r.State, r.Reason = Detached, ""
-	case session.EventWarning:
-		if !e.Step && e.Local == "" {
-			return false
-		}
-		r.Step = r.Step || e.Step
-		r.URL = cmp.Or(e.Local, r.URL)
-	case session.EventEnding:
-		r.State, r.Reason = Ending, e.Reason
-	default:
-		return false
+	before := *r
+	r.status.Apply(e)
+	s := &r.status
+	r.setState()
+	r.Job, r.Node, r.URL = cmp.Or(s.Job, r.Job), cmp.Or(s.Node, r.Node), s.URL
+	r.Step = r.Step || s.ByStep
+	r.Start, r.Kept = nil, s.Detached != nil && s.Detached.Kept
+	if g := s.Granted; g != nil {
+		r.Partition, r.Account, r.Ends = g.Partition, g.Account, g.Ends
+	} else if q := s.Queued; q != nil {
+		r.Start, r.Kept = q.Start, r.Kept || q.Kept
 	}
-	return true
+	if s.Ready != nil {
+		r.LocalPort = s.Ready.LocalPort
+	}
+	after := *r
+	before.status, after.status = session.Status{}, session.Status{}
+	return !reflect.DeepEqual(before, after)
 }
 
-// tellLost sets the state from the lost connections.
-func (r *Record) tellLost() {
-	r.State, r.Reason = Ready, ""
-	if len(r.lost) > 0 {
-		r.State, r.Reason = Lost, "the connection to "+r.lost[0]+" is lost"
+// setState sets the state and its reason from the events so far.
+func (r *Record) setState() {
+	s := &r.status
+	switch {
+	case s.Ending != nil:
+		r.State, r.Reason = Ending, s.Ending.Reason
+	case s.Detached != nil && !s.Detached.Kept: // else the job is still queued
+		r.State, r.Reason = Detached, ""
+	case s.Ready != nil && len(s.Lost) > 0:
+		r.State, r.Reason = Lost, "the connection to "+s.Lost[0].Host+" is lost"
+	case s.Ready != nil:
+		r.State, r.Reason = Ready, ""
+	case s.Granted != nil:
+		r.State, r.Reason = Starting, ""
+	case s.Queued != nil:
+		r.State, r.Reason = Queued, s.Queued.Reason
+	case r.State == "":
+		r.State = Connecting
 	}
 }
 

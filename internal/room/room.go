@@ -118,7 +118,7 @@ func (r *Room) Begin(port int, path, base string, protected bool, dial func(cont
 
 // Event applies an event of the session and updates the open pages.
 func (r *Room) Event(e session.Event) {
-	r.changeState(func() { r.state.applyEvent(e) })
+	r.changeState(func() { r.state.Apply(e) })
 }
 
 // Login implements [session.Room].
@@ -177,7 +177,7 @@ func (r *Room) Close() {
 	for waiting := true; waiting; {
 		r.mu.Lock()
 		changed := r.changed
-		waiting = r.state.over && r.open > 0
+		waiting = r.state.Ended != nil && r.open > 0
 		r.mu.Unlock()
 		if waiting {
 			select {

@@ -276,12 +276,12 @@ func TestPageAtTheLastMoment(t *testing.T) {
 func TestStoryWarnings(t *testing.T) {
 	var s pageState
 	for _, e := range []session.Event{{Event: session.EventLost, Host: "ela"}, {Event: session.EventWarning, Message: "cannot connect again"}} {
-		s.applyEvent(e)
+		s.Apply(e)
 	}
 	if v := s.buildView(true, time.Now()); v.Warning != "Cannot connect again." {
 		t.Errorf("lost: %q", v.Warning)
 	}
-	s.applyEvent(session.Event{Event: session.EventRestored, Host: "ela"})
+	s.Apply(session.Event{Event: session.EventRestored, Host: "ela"})
 	if v := s.buildView(true, time.Now()); v.Warning != "" {
 		t.Errorf("restored: %q", v.Warning)
 	}
@@ -517,7 +517,7 @@ func TestHeadingOfTheCommand(t *testing.T) {
 	} {
 		s := pageState{cfg: p.room.cfg}
 		for _, e := range c.events {
-			s.applyEvent(e)
+			s.Apply(e)
 		}
 		v := s.buildView(true, time.Now())
 		contains(t, v.renderMain(), c.want, "<code>cscs ", c.says)

@@ -170,7 +170,7 @@ func (r *Room) servePage(w http.ResponseWriter, who standing) {
 	r.mu.Lock()
 	r.expects = time.Now().Add(pageTime)
 	v := r.state.buildView(who.isTrusted(), time.Now())
-	v.Room, v.Known, v.Live = r.ownPrefix(), who.known, !r.state.over
+	v.Room, v.Known, v.Live = r.ownPrefix(), who.known, r.state.Ended == nil
 	if who.isTrusted() {
 		v.Home = r.path
 	}
@@ -199,7 +199,7 @@ func (r *Room) serveEvents(w http.ResponseWriter, req *http.Request, who standin
 	for {
 		r.mu.Lock()
 		v, changed := r.state.buildView(who.isTrusted(), time.Now()), r.changed
-		m := message{Title: v.Title, Class: v.Class, Said: v.Headline + ". " + firstLine(v.Lines), Foot: v.Foot, There: r.there, Over: r.state.over}
+		m := message{Title: v.Title, Class: v.Class, Said: v.Headline + ". " + firstLine(v.Lines), Foot: v.Foot, There: r.there, Over: r.state.Ended != nil}
 		r.mu.Unlock()
 		m.Main = v.renderMain()
 		b, err := json.Marshal(m)
@@ -237,7 +237,7 @@ func (r *Room) serveAdmission(w http.ResponseWriter, req *http.Request, who stan
 	}
 	for {
 		r.mu.Lock()
-		there, over, login, path, changed := r.there, r.state.over, r.login, r.path, r.changed
+		there, over, login, path, changed := r.there, r.state.Ended != nil, r.login, r.path, r.changed
 		r.mu.Unlock()
 		switch {
 		case over:

@@ -13,92 +13,30 @@ import (
 	"github.com/alps-tunnel/cscs/session"
 )
 
-// A pageState is the state of a session as its events describe it.
+// A pageState is the state of a session, and of its port, that the waiting page shows.
 type pageState struct {
-	cfg Config
-
-	began               time.Time
-	connected           []string
-	reached             time.Time // when the last hop was connected
-	queued, granted     *session.Event
-	started, ready      *session.Event
-	lost                []session.Event // lost connections that are not restored
-	warning             string
-	lossWarning         bool // warning is about a lost connection
-	limitWarning        bool // warning is about the time limit, or the end of an unused session
-	ending              string
-	failure             *session.Event
-	detached, kept      bool // kept: the job waits in the queue
-	over                bool
-	end                 session.Event
-	there, wasThere     bool
-	grantedAt, queuedAt time.Time
-}
-
-// applyEvent updates the state by an event.
-func (s *pageState) applyEvent(e session.Event) {
-	if s.began.IsZero() {
-		s.began = e.Time
-	}
-	switch e.Event {
-	case session.EventConnected:
-		if slices.Contains(s.cfg.Hops, e.Host) && !slices.Contains(s.connected, e.Host) {
-			s.connected = append(s.connected, e.Host)
-			s.reached = e.Time
-		}
-	case session.EventQueued:
-		if s.queued == nil {
-			s.queuedAt = e.Time
-		}
-		s.queued = &e
-	case session.EventGranted:
-		if s.granted == nil {
-			s.grantedAt = e.Time
-		}
-		s.granted = &e
-	case session.EventStarted:
-		s.started = &e
-	case session.EventReady:
-		s.ready, s.warning = &e, ""
-	case session.EventLost:
-		s.lost = append(slices.DeleteFunc(s.lost, func(l session.Event) bool { return l.Host == e.Host }), e)
-	case session.EventRestored:
-		s.lost = slices.DeleteFunc(s.lost, func(l session.Event) bool { return l.Host == e.Host })
-		if len(s.lost) == 0 && s.lossWarning {
-			s.warning = ""
-		}
-	case session.EventWarning:
-		s.warning, s.limitWarning = e.Message, e.Ends != nil
-		s.lossWarning = len(s.lost) > 0 && !s.limitWarning
-	case session.EventEnding:
-		s.ending = e.Reason
-	case session.EventDetached:
-		s.detached, s.kept = true, e.Kept
-	case session.EventError:
-		s.failure = &e
-	case session.EventEnded:
-		s.over, s.end = true, e
-	}
+	session.Status
+	cfg             Config
+	there, wasThere bool // whether the local port leads to the server
 }
 
 // buildView returns the page for the state. trusted says that the client may see everything.
 func (s *pageState) buildView(trusted bool, now time.Time) view {
 	v := view{Foot: "A page of cscs, on this machine. It becomes " + s.appTitle() + " by itself."}
 	switch {
-	case s.over:
+	case s.Ended != nil:
 		s.fillEnded(&v, trusted)
-	case s.ending != "":
+	case s.Ending != nil:
 		v.Headline = "Ending"
-		v.Lines = []string{makeSentence(s.ending)}
+		v.Lines = []string{makeSentence(s.Ending.Reason)}
 	case s.wasThere:
 		s.fillAway(&v)
 	default:
 		s.fillArrival(&v, now)
 	}
 	v.Title = v.Headline + " · " + s.appTitle() + " on " + s.cfg.Cluster
-	// A warning of the end asks for something that needs a connection.
-	if !s.over && s.warning != "" && (!s.limitWarning || len(s.lost) == 0) {
-		v.Warning = makeSentence(s.warning)
+	if w := s.CurrentWarning(); w != nil && s.Ended == nil && (s.Ready == nil || !w.Time.Before(s.Ready.Time)) {
+		v.Warning = makeSentence(w.Message)
 	}
 	return v
 }
@@ -117,9 +55,9 @@ func (s *pageState) appTitle() string {
 // absenceReason says in one sentence why the server does not answer.
 func (s *pageState) absenceReason(now time.Time) string {
 	switch {
-	case s.over:
+	case s.Ended != nil:
 		return "The session has ended."
-	case s.ending != "":
+	case s.Ending != nil:
 		return "The session is ending."
 	case s.wasThere:
 		return forward.Unavailable
@@ -135,8 +73,8 @@ func (s *pageState) fillAway(v *view) {
 	switch {
 	case s.there:
 		v.Headline = "Ready"
-	case len(s.lost) > 0:
-		l := s.lost[0]
+	case len(s.Lost) > 0:
+		l := s.Lost[0]
 		v.Headline = "Reconnecting"
 		text := "The connection to " + l.Host + " is lost"
 		if m := strings.TrimPrefix(l.Message, "connection to "+l.Host+" lost: "); m != "" {
@@ -144,11 +82,11 @@ func (s *pageState) fillAway(v *view) {
 		}
 		v.Lines = []string{makeSentence(text)}
 		switch {
-		case s.granted == nil:
-		case l.Host == s.granted.Node: // if the node is lost, its job may be lost too
-			v.Lines = append(v.Lines, "It is not known whether job "+s.granted.Job+" still runs.")
+		case s.Granted == nil:
+		case l.Host == s.Granted.Node: // if the node is lost, its job may be lost too
+			v.Lines = append(v.Lines, "It is not known whether job "+s.Granted.Job+" still runs.")
 		default:
-			v.Lines = append(v.Lines, "Job "+s.granted.Job+" goes on meanwhile.")
+			v.Lines = append(v.Lines, "Job "+s.Granted.Job+" goes on meanwhile.")
 		}
 		v.Lines = append(v.Lines, "When the connection is back, this page returns to where you were.")
 	default:
@@ -159,18 +97,19 @@ func (s *pageState) fillAway(v *view) {
 
 // fillArrival fills the page before the server answers for the first time.
 func (s *pageState) fillArrival(v *view, now time.Time) {
-	connect := step{Name: "Connect to " + s.cfg.Cluster, State: "now", Since: unixMillis(s.began), Detail: strings.Join(s.connected, " → ")}
+	connected, reached := s.connectedHops()
+	connect := step{Name: "Connect to " + s.cfg.Cluster, State: "now", Since: unixMillis(s.Began), Detail: strings.Join(connected, " → ")}
 	slurm := step{Name: "Get a node", State: "todo"}
 	server := step{Name: "Start " + s.appTitle(), State: "todo"}
 	v.Headline = "Connecting to " + s.cfg.Cluster
-	if s.granted != nil || s.queued != nil || len(s.connected) >= len(s.cfg.Hops) && len(s.cfg.Hops) > 0 {
-		connect.markDone(s.began, s.reached)
-		slurm.State, slurm.Since = "now", unixMillis(s.reached)
+	if s.Granted != nil || s.Queued != nil || len(connected) >= len(s.cfg.Hops) && len(s.cfg.Hops) > 0 {
+		connect.markDone(s.Began, reached)
+		slurm.State, slurm.Since = "now", unixMillis(reached)
 		v.Headline = "Asking for a node"
 	}
-	if q := s.queued; q != nil {
+	if q := s.Queued; q != nil {
 		v.Headline = "Waiting in the queue"
-		slurm.Since = unixMillis(s.queuedAt)
+		slurm.Since = unixMillis(s.QueuedAt)
 		slurm.Detail = "Job " + q.Job + " waits"
 		if q.Reason != "" {
 			slurm.Detail += ": " + q.Reason
@@ -181,10 +120,10 @@ func (s *pageState) fillArrival(v *view, now time.Time) {
 		}
 		v.Lines = append(v.Lines, "You may leave this tab open, and come back to it.")
 	}
-	if g := s.granted; g != nil {
+	if g := s.Granted; g != nil {
 		v.Headline, v.Lines = "Starting "+s.appTitle(), nil
 		if slurm.State, slurm.Since = "done", 0; !g.Earlier {
-			slurm.markDone(s.reached, s.grantedAt)
+			slurm.markDone(reached, s.GrantedAt)
 		}
 		slurm.Detail = "Job " + g.Job + " on " + g.Node
 		if n := len(g.Nodes); n > 1 {
@@ -194,13 +133,13 @@ func (s *pageState) fillArrival(v *view, now time.Time) {
 			slurm.Detail += ", until " + strings.TrimPrefix(formatClock(*g.Ends, now), "at ")
 		}
 		slurm.Detail += "."
-		server.State, server.Since = "now", unixMillis(s.grantedAt)
-		if s.started != nil {
+		server.State, server.Since = "now", unixMillis(s.GrantedAt)
+		if s.Started != nil {
 			server.Detail = "It is starting, and does not answer yet."
 		}
 	}
-	if len(s.lost) > 0 {
-		l := s.lost[0]
+	if len(s.Lost) > 0 {
+		l := s.Lost[0]
 		v.Lines = append([]string{makeSentence("The connection to " + l.Host + " is lost, and is being made again")}, v.Lines...)
 	}
 	if s.there {
@@ -210,32 +149,42 @@ func (s *pageState) fillArrival(v *view, now time.Time) {
 	v.Steps = []step{connect, slurm, server}
 }
 
+// connectedHops returns the hops that have been connected, and when the last of them was.
+func (s *pageState) connectedHops() (hops []string, reached time.Time) {
+	for _, e := range s.Connected {
+		if slices.Contains(s.cfg.Hops, e.Host) {
+			hops, reached = append(hops, e.Host), e.Time
+		}
+	}
+	return hops, reached
+}
+
 // fillEnded fills the page at the end.
 func (s *pageState) fillEnded(v *view, trusted bool) {
 	v.Foot = "The session has ended: this address does not answer any more."
 	v.Headline = "Ended"
-	v.Lines = []string{makeSentence(capitalizeFirst(s.end.Reason))} // it never begins with a host name
+	v.Lines = []string{makeSentence(capitalizeFirst(s.Ended.Reason))} // it never begins with a host name
 	switch {
-	case s.detached:
-		v.Headline = map[bool]string{true: "Left in the queue", false: "Left running"}[s.kept]
+	case s.Detached != nil:
+		v.Headline = map[bool]string{true: "Left in the queue", false: "Left running"}[s.Detached.Kept]
 		v.Command, v.CommandFor = "cscs attach "+s.cfg.ID, "To pick it up again, in a terminal"
 		return
-	case s.failure != nil:
+	case s.Failure != nil:
 		v.Class = "failed"
-		v.Lines = []string{makeSentence(s.failure.Message)}
-		v.Hint = makeSentence(s.failure.Hint)
+		v.Lines = []string{makeSentence(s.Failure.Message)}
+		v.Hint = makeSentence(s.Failure.Hint)
 		v.Headline = "Ended by an error"
-		if s.ready == nil {
-			v.Headline = map[bool]string{true: "No node was had", false: "It did not start"}[s.granted == nil]
+		if s.Ready == nil {
+			v.Headline = map[bool]string{true: "No node was had", false: "It did not start"}[s.Granted == nil]
 		}
 	}
 	if !trusted {
 		return
 	}
 	v.Command, v.CommandFor = s.cfg.Again, "To start again"
-	v.Log = s.end.Log
-	if len(v.Log) == 0 && s.failure != nil {
-		v.Log = s.failure.Log
+	v.Log = s.Ended.Log
+	if len(v.Log) == 0 && s.Failure != nil {
+		v.Log = s.Failure.Log
 	}
 	v.Log = slices.Clone(v.Log)
 	for i, line := range v.Log {

@@ -27,13 +27,13 @@ func TestStoryOfALostNode(t *testing.T) {
 			{Event: session.EventWarning, Message: "job 7 reaches its time limit: save your work", Ends: &ends},
 			{Event: session.EventLost, Host: c.host, Message: "it does not answer"},
 		} {
-			s.applyEvent(e)
+			s.Apply(e)
 		}
 		v := s.buildView(true, now)
 		if text := strings.Join(v.Lines, " "); !strings.Contains(text, c.want) || strings.Contains(text, c.lack) || strings.Contains(v.Warning, "save") {
 			t.Errorf("%s: %q, warning %q", c.host, text, v.Warning)
 		}
-		s.applyEvent(session.Event{Event: session.EventRestored, Host: c.host})
+		s.Apply(session.Event{Event: session.EventRestored, Host: c.host})
 		if v = s.buildView(true, now); !strings.Contains(v.Warning, "save") {
 			t.Errorf("%s: restored, warning %q", c.host, v.Warning)
 		}
@@ -46,7 +46,7 @@ func TestStoryOfAnEstimate(t *testing.T) {
 	for after, want := range map[time.Duration]bool{time.Hour: true, -time.Minute: false} {
 		start := now.Add(after)
 		s := pageState{cfg: Config{Cluster: "daint"}}
-		s.applyEvent(session.Event{Event: session.EventQueued, Job: "7", Start: &start})
+		s.Apply(session.Event{Event: session.EventQueued, Job: "7", Start: &start})
 		if text := strings.Join(s.buildView(true, now).Lines, " "); strings.Contains(text, "xpected to start") != want {
 			t.Errorf("expected in %v: %q", after, text)
 		}
@@ -58,8 +58,8 @@ func TestStoryOfAnEarlierGrant(t *testing.T) {
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	for _, earlier := range []bool{false, true} {
 		s := pageState{cfg: Config{Cluster: "daint", Hops: []string{"ela"}}}
-		s.applyEvent(session.Event{Event: session.EventConnected, Host: "ela", Time: now})
-		s.applyEvent(session.Event{Event: session.EventGranted, Job: "7", Node: "nid1", Earlier: earlier, Time: now.Add(time.Minute)})
+		s.Apply(session.Event{Event: session.EventConnected, Host: "ela", Time: now})
+		s.Apply(session.Event{Event: session.EventGranted, Job: "7", Node: "nid1", Earlier: earlier, Time: now.Add(time.Minute)})
 		v := s.buildView(true, now)
 		if step := v.Steps[1]; step.State != "done" || (step.Took == "") != earlier {
 			t.Errorf("earlier: %v: %+v", earlier, step)

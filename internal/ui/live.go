@@ -174,14 +174,14 @@ func (v *view) queueKeys(b []byte) {
 
 // draw updates the block to what is true now. The caller holds the lock.
 func (v *view) draw() {
-	if v.inBackground || v.status.over {
+	if v.inBackground || v.status.Ended != nil {
 		v.footer.erase()
 		return
 	}
 	t := v.text
 	w, h := t.io.terminalSize()
 	l := renderInput{w: w - 1, unicode: t.io.Unicode, now: t.now()}
-	if !v.status.ending {
+	if !v.status.IsEnding() {
 		l.keys = v.keyHints()
 	}
 	for _, p := range t.pending {
@@ -220,14 +220,14 @@ func (v *view) keyHints() []string {
 		if v.Open != nil && v.status.hasPage() {
 			keys = append(keys, key{"o", "open"})
 		}
-		if v.Log != nil && v.status.ready {
+		if v.Log != nil && v.status.IsServing() {
 			what := "log"
 			if v.stopLog != nil {
 				what = "no log"
 			}
 			keys = append(keys, key{"l", what})
 		}
-		if v.Detach != nil && v.status.kept {
+		if v.Detach != nil && v.status.Kept {
 			keys = append(keys, key{"d", "detach"})
 		}
 		keys = append(keys, key{"?", "help"})
@@ -247,7 +247,7 @@ func (v *view) keyHints() []string {
 
 // helpLines says what the keys do.
 func (v *view) helpLines() []string {
-	id := Clean(v.status.id)
+	id := Clean(v.status.Session)
 	var lines []string
 	if v.Open != nil {
 		lines = append(lines, "o: opens it in the browser again")
@@ -274,15 +274,15 @@ func (v *view) handleKey(k byte) {
 	case k == 0x1b || k == 'q':
 		v.helpShown = false
 	case k == 'o' && v.Open != nil && v.status.hasPage():
-		link := v.status.link
+		link := v.status.Link
 		v.tasks.Go(func() {
 			if err := v.Open(v.ctx, link); err != nil && v.ctx.Err() == nil {
 				v.text.printWarning(fmt.Errorf("%w: open %s yourself", err, link)) // a terminal may show the link
 			}
 		})
-	case k == 'l' && v.Log != nil && v.status.ready:
+	case k == 'l' && v.Log != nil && v.status.IsServing():
 		v.toggleLog()
-	case k == 'd' && v.Detach != nil && v.status.kept:
+	case k == 'd' && v.Detach != nil && v.status.Kept:
 		v.Detach()
 	}
 	v.draw()

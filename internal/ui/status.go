@@ -2,82 +2,14 @@ package ui
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/alps-tunnel/cscs/session"
 )
 
-// status is the state of a session that the block shows. Only the session's events change it.
-type status struct {
-	id, url, link, job, node string
-	nodes                    int
-	begins, ends             time.Time // zero: not known
-	warning                  string    // the latest
-	warned                   time.Time
-	mendable                 bool     // the warning is about a lost connection, so its restoration clears it
-	limited                  bool     // the warning is about the time limit, or the end of an unused session
-	lost                     []string // hosts whose connection is lost
-	ready, ending, over      bool
-	kept                     bool // the job continues without this process
-}
-
-// applyEvent updates the status by an event.
-func (s *status) applyEvent(e session.Event) {
-	s.id = e.Session
-	switch e.Event {
-	case session.EventQueued:
-		s.job, s.kept = e.Job, e.Kept
-		s.url, s.link = e.Local, e.Link
-	case session.EventGranted:
-		s.job, s.node, s.nodes = e.Job, e.Node, len(e.Nodes)
-		s.url, s.link = e.Local, e.Link
-		s.begins, s.ends = e.Time, time.Time{}
-		if e.Begins != nil {
-			s.begins = *e.Begins
-		}
-		if e.Ends != nil {
-			s.ends = *e.Ends
-		}
-	case session.EventStarted:
-		s.node, s.kept = e.Node, true
-	case session.EventReady:
-		s.url, s.link, s.ready = e.URL, e.Link, true
-		if e.On != "" {
-			s.node = e.On
-		}
-		if e.InJob != "" {
-			s.job = e.InJob
-		}
-		if e.Until != nil {
-			s.begins, s.ends = e.Time, *e.Until
-			if e.Begins != nil && !e.Begins.IsZero() {
-				s.begins = *e.Begins
-			}
-		}
-	case session.EventLost:
-		if !slices.Contains(s.lost, e.Host) {
-			s.lost = append(s.lost, e.Host)
-		}
-	case session.EventRestored:
-		s.lost = slices.DeleteFunc(s.lost, func(host string) bool { return host == e.Host })
-		if len(s.lost) == 0 && s.mendable {
-			s.warning = "" // the connection is back
-		}
-	case session.EventWarning:
-		s.warning, s.warned = e.Message, e.Time
-		s.limited = e.Ends != nil
-		s.mendable = len(s.lost) > 0 && !s.limited
-		if e.Link != "" {
-			s.url, s.link = e.Local, e.Link
-		}
-	case session.EventDetached, session.EventEnding, session.EventError:
-		s.ready, s.ending = false, true
-	case session.EventEnded:
-		s.ready, s.over = false, true
-	}
-}
+// status renders the state of a session as the block that stands on the screen.
+type status struct{ session.Status }
 
 // renderInput has what buildRows needs besides the status.
 type renderInput struct {
@@ -114,25 +46,24 @@ func (s *status) buildRows(l renderInput) []row {
 			rows = append(rows, row{words: []string{part}, weight: 9})
 		}
 	}
-	if s.ready {
+	if s.IsServing() {
 		rows = append([]row{{words: []string{""}, weight: 0}}, rows...)
 		rows = append(rows, s.addressRow(), s.locationRow(l))
-		if !s.ends.IsZero() {
+		if !s.Ends.IsZero() {
 			rows = append(rows, s.timeLeftRow(l))
 		}
 		if l.gauged {
-			l.lost = len(s.lost) > 0
+			l.lost = len(s.Lost) > 0
 			rows = append(rows, trafficRow(l))
 		}
-		// A warning of the end asks for something that needs a connection.
-		if s.warning != "" && (!s.limited || len(s.lost) == 0) {
-			for _, part := range foldMessage("! "+formatTime(s.warned, l.now)+" "+Clean(s.warning), l.w) {
+		if w := s.CurrentWarning(); w != nil {
+			for _, part := range foldMessage("! "+formatTime(w.Time, l.now)+" "+Clean(w.Message), l.w) {
 				rows = append(rows, row{words: []string{part}, paint: yellow, weight: 6})
 			}
 		}
 	}
-	if !s.ready && s.hasPage() {
-		rows = append(rows, s.waitingRoom())
+	if !s.IsServing() && s.hasPage() {
+		rows = append(rows, s.waitingPageRow())
 	}
 	for _, h := range l.help {
 		for _, part := range wrapText(h, l.w) {
@@ -146,15 +77,15 @@ func (s *status) buildRows(l renderInput) []row {
 }
 
 func (s *status) addressRow() row {
-	u := Clean(s.url)
+	u := Clean(s.URL)
 	return row{words: []string{u, strings.TrimPrefix(u, "http://")}, paint: bold, weight: 8}
 }
 
 // hasPage reports whether a browser gets a page at the address: from the server, or the waiting page.
-func (s *status) hasPage() bool { return s.url != "" && !s.ending && !s.over }
+func (s *status) hasPage() bool { return s.URL != "" && !s.IsEnding() }
 
-// waitingRoom is the row with the address of the waiting page.
-func (s *status) waitingRoom() row {
+// waitingPageRow is the row with the address of the waiting page.
+func (s *status) waitingPageRow() row {
 	r := s.addressRow()
 	r.words = append([]string{"in the browser: " + r.words[0]}, r.words...)
 	return r
@@ -162,29 +93,29 @@ func (s *status) waitingRoom() row {
 
 // locationRow says in which job and on which node the server runs.
 func (s *status) locationRow(l renderInput) row {
-	node := Clean(s.node)
+	node := Clean(s.Node)
 	more := node
-	if s.nodes > 1 {
-		more += fmt.Sprintf(" and %d more", s.nodes-1)
+	if s.Nodes > 1 {
+		more += fmt.Sprintf(" and %d more", s.Nodes-1)
 	}
-	if s.job == "" {
+	if s.Job == "" {
 		return row{words: []string{more, node}, weight: 4}
 	}
-	job := "job " + Clean(s.job)
-	return row{words: []string{job + " on " + more + l.dotSeparator() + "session " + s.id, job + " on " + more, job + " on " + node, node}, weight: 4}
+	job := "job " + Clean(s.Job)
+	return row{words: []string{job + " on " + more + l.dotSeparator() + "session " + s.Session, job + " on " + more, job + " on " + node, node}, weight: 4}
 }
 
 // timeLeftRow shows the time until the job's limit.
 func (s *status) timeLeftRow(l renderInput) row {
-	rest := s.ends.Sub(l.now)
-	if slices.Contains(s.lost, s.node) {
+	rest := s.Ends.Sub(l.now)
+	if s.IsLost(s.Node) {
 		// Slurm notices a dead node later than the client does.
-		silent := Clean(s.node) + " does not answer"
-		limit := "its time limit is at " + formatTime(s.ends, l.now)
+		silent := Clean(s.Node) + " does not answer"
+		limit := "its time limit is at " + formatTime(s.Ends, l.now)
 		return row{paint: red, weight: 7, words: []string{silent + ": it is not known whether the job still runs; " + limit, silent + "; " + limit, silent, "no answer"}}
 	}
 	part := 1.0
-	if whole := s.ends.Sub(s.begins); whole > 0 {
+	if whole := s.Ends.Sub(s.Begins); whole > 0 {
 		part = rest.Seconds() / whole.Seconds()
 	}
 	paint := ""
@@ -194,7 +125,7 @@ func (s *status) timeLeftRow(l renderInput) row {
 	case rest < 10*time.Minute:
 		paint = yellow
 	}
-	text, until := formatRemaining(rest)+" left", ", until "+formatTime(s.ends, l.now)
+	text, until := formatRemaining(rest)+" left", ", until "+formatTime(s.Ends, l.now)
 	if rest <= 0 {
 		text, until = "its time is over", ""
 	}

@@ -8,32 +8,6 @@ import (
 	"github.com/alps-tunnel/cscs/session"
 )
 
-// A warning of a connection goes when that is back; others stay, and so does that of the time left.
-func TestWarningIsMended(t *testing.T) {
-	ends := time.Now()
-	for _, c := range []struct {
-		name, want string
-		events     []session.Event
-	}{
-		{"the key has expired", "", []session.Event{
-			{Event: session.EventLost, Host: "ela"}, {Event: session.EventWarning, Message: "cannot connect again"}, {Event: session.EventRestored, Host: "ela"}}},
-		{"another connection is still lost", "cannot connect again", []session.Event{
-			{Event: session.EventLost, Host: "ela"}, {Event: session.EventLost, Host: "nid1"}, {Event: session.EventWarning, Message: "cannot connect again"}, {Event: session.EventRestored, Host: "nid1"}}},
-		{"of before", "the port is in use", []session.Event{
-			{Event: session.EventWarning, Message: "the port is in use"}, {Event: session.EventLost, Host: "ela"}, {Event: session.EventRestored, Host: "ela"}}},
-		{"of the time", "save your work", []session.Event{
-			{Event: session.EventLost, Host: "ela"}, {Event: session.EventWarning, Message: "save your work", Ends: &ends}, {Event: session.EventRestored, Host: "ela"}}},
-	} {
-		var s status
-		for _, e := range c.events {
-			s.applyEvent(e)
-		}
-		if s.warning != c.want {
-			t.Errorf("%s: %q", c.name, s.warning)
-		}
-	}
-}
-
 // TestNodeIsLost: while the node does not answer, nothing says how long its job still runs, or asks
 // for work to be saved there.
 func TestNodeIsLost(t *testing.T) {
@@ -52,12 +26,12 @@ func TestNodeIsLost(t *testing.T) {
 		{Event: session.EventReady, URL: "http://127.0.0.1:1/", On: "nid1"},
 		{Event: session.EventWarning, Message: "save your work", Ends: &ends},
 	} {
-		s.applyEvent(e)
+		s.Apply(e)
 	}
 	before := seen()
-	s.applyEvent(session.Event{Event: session.EventLost, Host: "nid1", Message: "it does not answer"})
+	s.Apply(session.Event{Event: session.EventLost, Host: "nid1", Message: "it does not answer"})
 	lost := seen()
-	s.applyEvent(session.Event{Event: session.EventRestored, Host: "nid1"})
+	s.Apply(session.Event{Event: session.EventRestored, Host: "nid1"})
 	after := seen()
 	for _, screen := range []string{before, after} {
 		if !strings.Contains(screen, "3 min 00 s left") || !strings.Contains(screen, "save your work") {
@@ -67,7 +41,7 @@ func TestNodeIsLost(t *testing.T) {
 	if strings.Contains(lost, "left") || strings.Contains(lost, "save your work") || !strings.Contains(lost, "nid1 does not answer") {
 		t.Errorf("a node that does not answer: %s", lost)
 	}
-	s.applyEvent(session.Event{Event: session.EventLost, Host: "ela", Message: "it does not answer"})
+	s.Apply(session.Event{Event: session.EventLost, Host: "ela", Message: "it does not answer"})
 	if screen := seen(); !strings.Contains(screen, "left") || strings.Contains(screen, "save your work") {
 		t.Errorf("without a connection: %s", screen)
 	}
@@ -76,14 +50,14 @@ func TestNodeIsLost(t *testing.T) {
 // TestStatusTakesALateLink: a link that comes with a warning is where the key o leads from then on.
 func TestStatusTakesALateLink(t *testing.T) {
 	var s status
-	s.applyEvent(session.Event{Event: session.EventReady, URL: "http://127.0.0.1:1/", Link: "http://127.0.0.1:1/"})
-	s.applyEvent(session.Event{Event: session.EventWarning, Message: "others can reach it"})
-	if s.link != "http://127.0.0.1:1/" {
-		t.Errorf("a warning without a link: %q", s.link)
+	s.Apply(session.Event{Event: session.EventReady, URL: "http://127.0.0.1:1/", Link: "http://127.0.0.1:1/"})
+	s.Apply(session.Event{Event: session.EventWarning, Message: "others can reach it"})
+	if s.Link != "http://127.0.0.1:1/" {
+		t.Errorf("a warning without a link: %q", s.Link)
 	}
-	s.applyEvent(session.Event{Event: session.EventWarning, Local: "http://127.0.0.1:1/lab", Link: "http://127.0.0.1:1/lab?token=x"})
-	if s.url != "http://127.0.0.1:1/lab" || s.link != "http://127.0.0.1:1/lab?token=x" {
-		t.Errorf("%q, %q", s.url, s.link)
+	s.Apply(session.Event{Event: session.EventWarning, Local: "http://127.0.0.1:1/lab", Link: "http://127.0.0.1:1/lab?token=x"})
+	if s.URL != "http://127.0.0.1:1/lab" || s.Link != "http://127.0.0.1:1/lab?token=x" {
+		t.Errorf("%q, %q", s.URL, s.Link)
 	}
 }
 
@@ -94,7 +68,7 @@ func TestTunnelIntoAJob(t *testing.T) {
 	begins, ends := now.Add(-time.Hour), now.Add(20*time.Minute)
 	ready := session.Event{Event: session.EventReady, URL: "http://127.0.0.1:1/", LocalPort: 1, Remote: "127.0.0.1:2", On: "nid1", InJob: "42", Begins: &begins, Until: &ends, Time: now}
 	var s status
-	s.applyEvent(ready)
+	s.Apply(ready)
 	var b strings.Builder
 	for _, r := range s.buildRows(renderInput{w: 100, now: now}) {
 		b.WriteString(r.fitWidth(100, "...") + "\n")

@@ -44,7 +44,7 @@ func (t *Text) Event(e session.Event) {
 	defer t.mu.Unlock()
 	defer t.flush()
 	if t.view != nil {
-		t.view.status.applyEvent(e)
+		t.view.status.Apply(e)
 	}
 	switch e.Event {
 	case session.EventConnecting:
