@@ -138,7 +138,7 @@ func (c *Chain) pingConn(l *sshConn, watch *stopDetector, stopped bool) bool {
 				l.learnTripTime(took)
 				c.opts.RoundTrip(l.hop, took)
 			}
-			return err == nil // after an error the connection ends, and watchSSHConn with it
+			return err == nil // after an error, watchSSHConn ends the chain
 		case <-c.done:
 			return false
 		case <-ticker.C:

@@ -86,7 +86,7 @@ func (c *Chain) awaitReturn(ctx context.Context, l *sshConn) bool {
 		l.lastProbe = time.Now()
 		if lost < outageTries && isOurs(l.conn.LocalAddr()) {
 			if lost == 0 {
-				l.probePause = min(2*l.probePause, maxProbePause) // the network was not away: l waits for something else
+				l.probePause = min(2*l.probePause, maxProbePause) // the network was not away: the cause is unknown
 			}
 			return false
 		}

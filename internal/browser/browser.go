@@ -37,8 +37,7 @@ type LaunchError struct {
 func (e *LaunchError) Error() string { return fmt.Sprintf("open browser: %v", e.Err) }
 func (e *LaunchError) Unwrap() error { return e.Err }
 
-// An UnusedError reports that the browser was started, apparently, but did not request the link in
-// time.
+// An UnusedError reports that the browser was started, apparently, but did not request the link in time.
 type UnusedError struct {
 	After   time.Duration
 	Refused string // who requested it and was refused; may be empty
@@ -67,8 +66,7 @@ func To(address string) func() Way {
 // and again when the browser has requested the link. It returns when the browser is redirected, or when
 // the link expires ([Lifetime]). Nothing but the browser remains then.
 //
-// The error is [ErrNoBrowser], a [*LaunchError], an [*UnusedError], or ctx's own. None contains a
-// secret.
+// The error is [ErrNoBrowser], a [*LaunchError], an [*UnusedError], or ctx's own. None contains a secret.
 func Open(ctx context.Context, way func() Way) error {
 	if !CanOpen() {
 		return ErrNoBrowser
@@ -88,8 +86,7 @@ func checkLink(link string) error {
 	return nil
 }
 
-// An opener contains what Open needs from outside: how to start a browser, a timer, and the user of a
-// connection.
+// An opener contains what Open needs from outside: how to start a browser, a timer, and the user of a connection.
 type opener struct {
 	start func(ctx context.Context, at string) (*launch, error)
 	after func(time.Duration) <-chan time.Time

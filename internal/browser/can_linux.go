@@ -11,13 +11,13 @@ import (
 // WSL) or a graphical $BROWSER, and a program that starts one. In a bare SSH login only a text browser
 // could start, on the user's terminal.
 //
-// xdg-open knows the user's browser. It heeds $BROWSER outside of the large desktops, which have their
-// own setting.
+// xdg-open knows the user's browser. It heeds $BROWSER outside of the large desktops, which have their own setting.
 func CanOpen() bool { return canOpen(os.Getenv, exec.LookPath) }
 
 // textBrowsers run on a terminal.
 var textBrowsers = []string{"w3m", "lynx", "links", "links2", "elinks", "browsh", "carbonyl", "www-browser"}
 
+// canOpen is CanOpen with the environment and the PATH as functions.
 func canOpen(getenv func(string) string, lookPath func(string) (string, error)) bool {
 	display := false
 	for _, name := range []string{"DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME", "WSL_INTEROP"} {
@@ -37,8 +37,7 @@ func canOpen(getenv func(string) string, lookPath func(string) (string, error)) 
 	return false
 }
 
-// isGraphical reports whether the first command in $BROWSER, a list separated by colons, needs no
-// terminal.
+// isGraphical reports whether the first command in $BROWSER, a list separated by colons, needs no terminal.
 func isGraphical(browser string) bool {
 	first, _, _ := strings.Cut(browser, ":")
 	fields := strings.Fields(first)

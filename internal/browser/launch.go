@@ -12,8 +12,7 @@ import (
 	"github.com/pkg/browser"
 )
 
-// helperEnv passes the link to the helper. The link works once, or it is a file's name, so it may be
-// visible.
+// helperEnv passes the link to the helper. The link works once, or it is a file's name, so it may be visible.
 const helperEnv = "CSCS_BROWSER_HELPER"
 
 // Helper must be the first call of main, which must return if Helper returns true. Then this process is
@@ -37,8 +36,7 @@ func Helper() bool {
 	return true
 }
 
-// helperCalled reports that main has called Helper. Otherwise the child would be another cscs, without
-// arguments.
+// helperCalled reports that main has called Helper. Otherwise the child would be another cscs, without arguments.
 var helperCalled bool
 
 // A launch is a running helper.

@@ -12,8 +12,7 @@ import (
 // do not reach it, and no text browser can use that terminal.
 func detachedProcAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
-// ownExecutable returns the path of this program. On Linux it works even if the file was replaced or
-// removed.
+// ownExecutable returns the path of this program. On Linux it works even if the file was replaced or removed.
 func ownExecutable() (string, error) {
 	if runtime.GOOS == "linux" {
 		return "/proc/self/exe", nil

@@ -17,8 +17,7 @@ import (
 // An offer is the handler of a link that works once.
 //
 // It answers 404 to every other request than that of this user's browser with the link, and the link
-// stays valid. Other users may know the path where the system names users: it is in the arguments of
-// xdg-open.
+// stays valid. Other users may know the path where the system names users: it is in the arguments of xdg-open.
 type offer struct {
 	way     func() Way
 	host    string // our own host:port
@@ -45,6 +44,7 @@ func (o *offer) lastRefused() string {
 	return o.refused
 }
 
+// ServeHTTP answers the first valid request of the link with the way, and all others with 404.
 func (o *offer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
@@ -85,8 +85,7 @@ func (o *offer) isLinkRequest(r *http.Request) bool {
 	if r.Method != http.MethodGet || subtle.ConstantTimeCompare([]byte(r.URL.Path), []byte(o.path)) != 1 {
 		return false
 	}
-	// DNS rebinding: a page may give its own name our address. The browser then sends that name as
-	// Host.
+	// DNS rebinding: a page may give its own name our address. The browser then sends that name as Host.
 	return r.Host == o.host && !Ahead(r)
 }
 

@@ -49,8 +49,7 @@ func (h heldKey) bareKey() ssh.PublicKey {
 	return h.pub
 }
 
-// queryKeys asks the agent for its keys, for at most limit. It leaves out those that x/crypto cannot
-// parse.
+// queryKeys asks the agent for its keys, for at most limit. It leaves out those that x/crypto cannot parse.
 func (a agentAddr) queryKeys(ctx context.Context, limit time.Duration) ([]heldKey, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, ErrAgentHangs)
 	defer cancel()
@@ -146,8 +145,7 @@ func findHeldKey(all []heldKey, key ssh.PublicKey) (heldKey, bool) {
 	return found, ok
 }
 
-// certificatesFor returns the user certificates that the agent holds for key, or for any key if key is
-// nil.
+// certificatesFor returns the user certificates that the agent holds for key, or for any key if key is nil.
 func certificatesFor(all []heldKey, key ssh.PublicKey) (certs []certFile) {
 	for _, h := range all {
 		if h.cert != nil && h.cert.CertType == ssh.UserCert &&

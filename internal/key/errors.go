@@ -105,8 +105,7 @@ func (e *UnaskedError) Error() string {
 	return fmt.Sprintf("ask for a passphrase for key %s: there is no terminal to ask on", e.Path)
 }
 
-// maxTries is how often the program asks for a passphrase, as ssh does (ssh_config(5),
-// NumberOfPasswordPrompts).
+// maxTries is how often the program asks for a passphrase, as ssh does (ssh_config(5), NumberOfPasswordPrompts).
 const maxTries = 3
 
 // recordFailedTry counts a wrong passphrase.
@@ -158,8 +157,9 @@ var ErrAgentHangs = errors.New("it gives no answer")
 func (e *AgentError) Error() string { return fmt.Sprintf("ask agent %s: %v", e.Socket, e.Err) }
 func (e *AgentError) Unwrap() error { return e.Err }
 
-// addToAgent returns the command that adds a key to the agent. For a certified key that is ours, which
-// limits the lifetime to the certificate's. For a bare key it is the command in CSCS's documentation.
+// addToAgent returns the command that adds a key to the agent. For a certified key it is a
+// cscs command, which limits the lifetime to the certificate's. For a bare key it is the command in
+// CSCS's documentation.
 func addToAgent(path string, certified bool) string {
 	if !certified {
 		return "ssh-add -t 1d " + shellescape.Quote(path)
@@ -167,7 +167,7 @@ func addToAgent(path string, certified bool) string {
 	return "cscs key agent" + IdentityFlag(path)
 }
 
-// IdentityFlag returns the flag that names the key at path to another command of ours, after a space,
+// IdentityFlag returns the flag that names the key at path to another cscs command, after a space,
 // or "" for the default path.
 func IdentityFlag(path string) string {
 	if isDefaultPath(path) {

@@ -145,8 +145,7 @@ func (k *keyFile) readPrivate() error {
 	return nil
 }
 
-// readPublic reads the .pub file for the comment, and for the key if the private file does not reveal
-// it.
+// readPublic reads the .pub file for the comment, and for the key if the private file does not reveal it.
 func (k *keyFile) readPublic() error {
 	path := k.private + ".pub"
 	data, _, err := regular.Read(path)
@@ -253,8 +252,7 @@ func newNotKeyError(path, what string) *FileError {
 	return &FileError{Path: path, What: what, Fix: replacementCommand(path)}
 }
 
-// replacementCommand returns a command that moves the files of a key away and has a new key signed at
-// path.
+// replacementCommand returns a command that moves the files of a key away and has a new key signed at path.
 func replacementCommand(path string) string {
 	command := ""
 	for _, name := range []string{path, path + ".pub", path + "-cert.pub"} {

@@ -17,8 +17,7 @@ import (
 // An Agent holds keys for the user (ssh-agent).
 type Agent struct{ addr agentAddr }
 
-// FindAgent returns the agent that ssh_config's IdentityAgent names. An empty name means the
-// environment's.
+// FindAgent returns the agent that ssh_config's IdentityAgent names. An empty name means the environment's.
 func FindAgent(named string) Agent { return Agent{agentOf(named)} }
 
 // NoAgentError reports that there is no agent to ask.
@@ -44,8 +43,7 @@ func (a Agent) Holds(ctx context.Context, pub ssh.PublicKey) (bool, error) {
 }
 
 // RemoveExpired removes from the agent the expired certificates of the same key and authority as cert.
-// A nil cert removes none. All others stay: the user may need them. It returns the comments of those
-// removed.
+// A nil cert removes none. All others stay: the user may need them. It returns the comments of those removed.
 func (a Agent) RemoveExpired(ctx context.Context, cert *ssh.Certificate, now time.Time) (removed []string, err error) {
 	all, err := a.listKeys(ctx)
 	if err != nil || cert == nil {

@@ -108,8 +108,7 @@ type UncertifiedError struct{ Path string }
 
 func (e *UncertifiedError) Error() string { return "key " + e.Path + " has no certificate" }
 
-// ParseCertificate parses a user certificate, one line as in a -cert.pub file. The error says what data
-// is instead.
+// ParseCertificate parses a user certificate, one line as in a -cert.pub file. The error says what data is instead.
 func ParseCertificate(data []byte) (*ssh.Certificate, error) {
 	cert, _, what := parseCertificate(data)
 	if what != "" {
@@ -118,8 +117,7 @@ func ParseCertificate(data []byte) (*ssh.Certificate, error) {
 	return cert, nil
 }
 
-// InTime returns nil if the certificate is valid now, else an *ExpiredError or a *NotYetValidError
-// about path.
+// InTime returns nil if the certificate is valid now, else an *ExpiredError or a *NotYetValidError about path.
 func InTime(path string, cert *ssh.Certificate, now time.Time) error {
 	return inTime(certFile{path: path, cert: cert}, now)
 }
@@ -130,8 +128,7 @@ func Until(cert *ssh.Certificate) time.Time { return validBefore(cert) }
 // Open opens a private key. If the key has a passphrase, Open asks for it at most three times and
 // returns it. The caller clears the passphrase, which is nil if there is none.
 //
-// Errors: *MissingError, *PassphraseError, *PermissionsError, *FileError; the cause of ctx if that
-// ended.
+// Errors: *MissingError, *PassphraseError, *PermissionsError, *FileError; the cause of ctx if that ended.
 func Open(ctx context.Context, path string, ask Prompter) (private crypto.PrivateKey, passphrase []byte, err error) {
 	k := &keyFile{private: path}
 	if err := k.readPrivate(); err != nil {

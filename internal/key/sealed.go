@@ -9,8 +9,7 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// sealedKey is an encrypted key that is opened on demand. Once open, it signs with any algorithm of the
-// key.
+// sealedKey is an encrypted key that is opened on demand. Once open, it signs with any algorithm of the key.
 type sealedKey struct {
 	pub    ssh.PublicKey
 	unseal func(context.Context, Prompter) (ssh.Signer, error)

@@ -156,8 +156,7 @@ func (s *search) findInFiles(paths []string, certified bool) (*Identity, error) 
 	return nil, nil
 }
 
-// makeIdentity makes an identity of a key that exists. It returns nil if the key cannot be used in this
-// step.
+// makeIdentity makes an identity of a key that exists. It returns nil if the key cannot be used in this step.
 func (s *search) makeIdentity(k *keyFile, certified bool) (*Identity, error) {
 	chosen := s.bestCertificate(k.certs)
 	inAgent, isHeld := heldKey{}, false
@@ -213,8 +212,7 @@ func (s *search) makeIdentity(k *keyFile, certified bool) (*Identity, error) {
 	return id.attachSigner(signer, chosen.cert)
 }
 
-// decryptKey opens the private file of k. A PassphraseError also reports whether an agent could hold
-// the key.
+// decryptKey opens the private file of k. A PassphraseError also reports whether an agent could hold the key.
 func (s *search) decryptKey(ctx context.Context, k *keyFile, ask Prompter) (ssh.Signer, error) {
 	signer, err := s.ring.decryptKeyFile(ctx, k, ask)
 	var shut *PassphraseError

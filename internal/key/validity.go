@@ -33,6 +33,7 @@ func (s *search) bestCertificate(certs []certFile) (best certFile) {
 	return best
 }
 
+// inTime is InTime for a certificate in a file or in the agent.
 func inTime(c certFile, now time.Time) error {
 	name := c.path
 	if name == "" {

@@ -1,5 +1,5 @@
-// Package matchexec runs ssh -G so that each command of "Match exec" in ssh's configuration runs once
-// in the life of this process, however often ssh is asked.
+// Package matchexec runs ssh -G. However often ssh is asked, each command of "Match exec" in ssh's
+// configuration runs once in the life of this process.
 //
 // ssh runs such a command by the user's shell ($SHELL -c COMMAND; ssh_config(5), Match). Here $SHELL is
 // this program. It asks the process that started ssh for the command's exit status. That process runs

@@ -1,7 +1,6 @@
 // Package notify shows a notification on the user's desktop: over D-Bus on Linux and the BSDs, by
 // osascript on macOS. It prints nothing and ends with its context. On Windows it does nothing: a
-// program would have to register first or start PowerShell. There the line on the terminal must be
-// enough.
+// program would have to register first or start PowerShell. There the line on the terminal must be enough.
 package notify
 
 import (

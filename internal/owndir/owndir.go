@@ -25,8 +25,7 @@ func (e *Error) Error() string {
 }
 func (e *Error) Unwrap() error { return ErrShared }
 
-// RemoveEmpty removes a directory if it is empty. It keeps a symbolic link, which only the user can
-// have made.
+// RemoveEmpty removes a directory if it is empty. It keeps a symbolic link, which only the user can have made.
 func RemoveEmpty(dir string) error {
 	info, err := os.Lstat(dir)
 	if err != nil {

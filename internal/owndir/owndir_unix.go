@@ -24,8 +24,7 @@ func Make(dir string) error {
 	return mkdirOwn(dir)
 }
 
-// tries is how often a directory is created if other processes of cscs remove it concurrently because
-// it is empty.
+// tries is how often a directory is created if other processes of cscs remove it concurrently because it is empty.
 const tries = 100
 
 // mkdirOwn creates a directory and removes the permissions of others. It refuses what Check refuses.
@@ -53,8 +52,7 @@ func closeToOthers(dir string) error {
 	return err
 }
 
-// checkNearest is CheckParent for a directory that may not exist. It checks the nearest ancestor that
-// exists.
+// checkNearest is CheckParent for a directory that may not exist. It checks the nearest ancestor that exists.
 func checkNearest(dir string) error {
 	for {
 		err := CheckParent(dir)
@@ -66,10 +64,10 @@ func checkNearest(dir string) error {
 	}
 }
 
-// Check checks that the directory is the user's alone, and changes nothing. It refuses a symbolic link,
-// a directory of another user (in /tmp another user may have created it first), one that others can
-// write to, since they may have written its files, and one that others can rename. The error is of the
-// file system, or an *Error.
+// Check checks that the directory is the user's alone, and changes nothing. It refuses a symbolic link
+// and a directory of another user, who may have created it first in /tmp. It refuses one that others
+// can write to, since they may have written its files, and one that others can rename. The error is of
+// the file system, or an *Error.
 func Check(dir string) error {
 	info, err := os.Lstat(dir)
 	if err != nil {
@@ -180,8 +178,7 @@ func checkShared(dir string, info fs.FileInfo) error {
 	return nil
 }
 
-// checkOwnDir refuses a directory that is not a directory, belongs to another user or is writable by
-// others.
+// checkOwnDir refuses a directory that is not a directory, belongs to another user or is writable by others.
 func checkOwnDir(dir string, info fs.FileInfo, self int) error {
 	switch {
 	case !info.IsDir():

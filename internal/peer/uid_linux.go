@@ -37,8 +37,7 @@ type socket struct {
 	inode uint32 // 0: no process has the socket any more
 }
 
-// tries is how often the tables are read. One reading may miss a socket while other sockets open and
-// close.
+// tries is how often the tables are read. One reading may miss a socket while other sockets open and close.
 const tries = 3
 
 // readTables finds the socket from→to in the kernel's tables. The error is ErrNoProcess if they show

@@ -43,8 +43,7 @@ func copyExtended(f *os.File, path string) error {
 	return nil
 }
 
-// readAttribute reads a value of unknown size. It returns nothing if the file system does not support
-// such values.
+// readAttribute reads a value of unknown size. It returns nothing if the file system does not support such values.
 func readAttribute(read func([]byte) (int, error)) ([]byte, error) {
 	const most = 64 << 10 // XATTR_SIZE_MAX and XATTR_LIST_MAX of Linux
 	value := make([]byte, most)

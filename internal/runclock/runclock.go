@@ -5,8 +5,7 @@
 // process continues: the answer is in the socket's buffer, but the timer expires first.
 //
 // A timer of this package measures its time in short parts. If a part ends much later than planned, the
-// process did not run. That delay does not count, and at least [Grace] is left after it, so that the
-// peer can answer.
+// process did not run. That delay does not count, and at least [Grace] is left after it, so that the peer can answer.
 package runclock
 
 import (
@@ -16,8 +15,7 @@ import (
 )
 
 const (
-	// Grace is the minimum that is left of a wait when the process continues. A shorter wait starts
-	// again in full.
+	// Grace is the minimum that is left of a wait when the process continues. A shorter wait starts again in full.
 	Grace = 5 * time.Second
 
 	longPart  = 30 * time.Second // the longest part: each one wakes the process

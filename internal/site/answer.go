@@ -45,6 +45,7 @@ func parseAnswer(out []byte) settings {
 	return s
 }
 
+// setKeyword sets the field of a lower-case keyword. It ignores unknown keywords.
 func (s *settings) setKeyword(key, value string) {
 	none := strings.EqualFold(value, "none")
 	switch key {
@@ -117,8 +118,7 @@ func splitFiles(value string) []string {
 }
 
 // defaultIdentities recognises the list that ssh tries if no IdentityFile is configured. That list
-// differs between versions. A user's list of at least four of these names, and nothing else, counts as
-// the default.
+// differs between versions. A user's list of at least four of these names, and nothing else, counts as the default.
 func defaultIdentities(files []string) bool {
 	for _, f := range files {
 		switch strings.TrimPrefix(f, "~/.ssh/") {

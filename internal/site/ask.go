@@ -19,8 +19,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
-// A question asks ssh for its settings for a name. The user and port matter because Match blocks may
-// depend on them.
+// A question asks ssh for its settings for a name. The user and port matter because Match blocks may depend on them.
 type question struct {
 	name string
 	user string
@@ -184,8 +183,7 @@ func (a *asker) askSSH(ctx context.Context, q question) (settings, error) {
 	return s, nil
 }
 
-// checkSpecialFile returns an error for a configuration file of the user's on which ssh would block
-// forever.
+// checkSpecialFile returns an error for a configuration file of the user's on which ssh would block forever.
 func (a *asker) checkSpecialFile() error {
 	file := a.file
 	if file == "" {

@@ -108,8 +108,7 @@ func Nearest(name string, candidates []string) string {
 	return best
 }
 
-// editDistance returns how many insertions, deletions, replacements and swaps of neighbours turn a into
-// b.
+// editDistance returns how many insertions, deletions, replacements and swaps of neighbours turn a into b.
 func editDistance(a, b string) int {
 	x, y := []rune(a), []rune(b)
 	d := make([][]int, len(x)+1)

@@ -10,8 +10,7 @@ import (
 	"strings"
 )
 
-// tokens expands what ssh -G leaves unexpanded in file names: ~, tokens such as %d and %h,
-// ${VARIABLES}.
+// tokens expands what ssh -G leaves unexpanded in file names: ~, tokens such as %d and %h, ${VARIABLES}.
 type tokens map[byte]string
 
 func newTokens(h Host) tokens {

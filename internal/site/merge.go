@@ -111,7 +111,7 @@ func (c *Config) mergeFile(name string, f *file, ps positions, from origin) erro
 	return nil
 }
 
-// overlayHost sets the given values. A host name in the user's config.toml is asked as it is. A
+// overlayHost sets the given values. ssh is asked for a host name of the user's config.toml as it is. A
 // built-in host name yields to an alias in ~/.ssh/config, which is the user's choice.
 func (s *spec) overlayHost(host, user, identity string, port int, own bool) {
 	switch {

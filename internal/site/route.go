@@ -18,8 +18,7 @@ type Overrides struct {
 	Identity string
 }
 
-// A Host is one host of the route, with all that is needed to dial it. Paths are expanded. The files
-// may not exist.
+// A Host is one host of the route, with all that is needed to dial it. Paths are expanded. The files may not exist.
 type Host struct {
 	Name     string // for messages: "ela", "daint"
 	Asked    string // the name that ssh was asked about
@@ -61,6 +60,7 @@ func (c *Config) Cluster(ctx context.Context, name string) (Cluster, error) {
 	return cl, err
 }
 
+// findCluster is Cluster without the top-level persist.
 func (c *Config) findCluster(ctx context.Context, name string) (Cluster, error) {
 	if cl, ok := c.clusters[name]; ok {
 		return cl, nil
@@ -213,8 +213,7 @@ func (w *routeResolver) resolveRoute(ctx context.Context, s spec, behind []strin
 	return append(before, host), nil
 }
 
-// chooseJumpHosts returns the jump hosts of s: from config.toml, else from ~/.ssh/config, else built
-// in.
+// chooseJumpHosts returns the jump hosts of s: from config.toml, else from ~/.ssh/config, else built in.
 func (w *routeResolver) chooseJumpHosts(s spec, set settings, host *Host) ([]string, error) {
 	if s.jumpSet {
 		return s.jump, nil

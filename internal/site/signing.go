@@ -151,8 +151,7 @@ func (c *Config) Signing(name string) (Signing, error) {
 	return s, nil
 }
 
-// CountedWith returns the sorted names of the other services whose signings the site counts together
-// with this one's.
+// CountedWith returns the sorted names of the other services whose signings the site counts together with this one's.
 func (c *Config) CountedWith(s Signing) []string {
 	var names []string
 	for name, other := range c.signing {

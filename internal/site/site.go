@@ -1,7 +1,7 @@
 // Package site knows where a session can run: the built-in clusters, those of the user's config.toml,
 // and those of ~/.ssh/config. It resolves the route to each, host by host.
 //
-// The first of these that sets a value wins: flag and CSCS_* environment (both come in as Overrides),
+// The first of these that sets a value wins: flag, CSCS_* environment (both in Overrides),
 // config.toml, ~/.ssh/config, built-in. The package asks ssh itself (ssh -G) about ~/.ssh/config,
 // because no Go parser reads that file as OpenSSH does.
 package site
@@ -95,7 +95,7 @@ type spec struct {
 	complete   bool     // ssh and overrides are not asked: see Made
 }
 
-// A HomeError reports that the home directory is not known, which contains Sought.
+// A HomeError reports that the home directory, which contains Sought, is not known.
 type HomeError struct {
 	Sought string
 	Err    error
@@ -127,8 +127,7 @@ func ConfigPath() (string, error) {
 	return filepath.Join(dir, "cscs", "config.toml"), nil
 }
 
-// Load reads the built-in clusters and the user's config.toml. That need not exist unless CSCS_CONFIG
-// names it.
+// Load reads the built-in clusters and the user's config.toml. That need not exist unless CSCS_CONFIG names it.
 func Load(made ...Made) (*Config, error) {
 	path, err := ConfigPath()
 	if err != nil {

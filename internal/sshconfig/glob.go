@@ -63,8 +63,7 @@ var escape = regexp.MustCompile(`(?s)\\(.)`)
 
 func unescapePattern(s string) string { return escape.ReplaceAllString(s, "$1") }
 
-// compileComponent compiles the pattern for one component of a path, or returns nil if it can match
-// nothing.
+// compileComponent compiles the pattern for one component of a path, or returns nil if it can match nothing.
 func compileComponent(s string) *regexp.Regexp {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {

@@ -92,8 +92,7 @@ func (f Files) Install(ctx context.Context, text string) error {
 // errChanged reports that another program has written a file since it was read.
 var errChanged = errors.New("another program keeps changing it")
 
-// maxAttempts is how often a change of the user's file is tried if another program writes the file
-// meanwhile.
+// maxAttempts is how often a change of the user's file is tried if another program writes the file meanwhile.
 const maxAttempts = 5
 
 // tryInstall is one attempt of Install. Its error wraps errChanged if another program has changed the
@@ -162,8 +161,7 @@ func (f Files) tryInstall(ctx context.Context, text string) error {
 }
 
 // Uninstall removes all that Install wrote. The user's file keeps all other changes. It also keeps
-// lines with a pattern that matches our file; Uninstall returns them. They include nothing of ours any
-// more.
+// lines with a pattern that matches our file; Uninstall returns them. They include nothing of ours any more.
 //
 // Errors: as Install's, but no *RefusedError.
 func (f Files) Uninstall(ctx context.Context) (left []string, err error) {
@@ -234,8 +232,7 @@ func removeFile(name string) error {
 	return nil
 }
 
-// removeTarget removes the file that a name leads to. A symbolic link stays, since only the user can
-// have made it.
+// removeTarget removes the file that a name leads to. A symbolic link stays, since only the user can have made it.
 func removeTarget(name string) error {
 	at, err := resolveLinks(name)
 	if err != nil {
@@ -360,8 +357,7 @@ func writeOwnFile(name string, data []byte) error {
 	return writeTarget(name, func(target string, mode fs.FileMode) error { return regular.Write(target, data, mode) })
 }
 
-// writeTarget calls write for the file that a name leads to, with the permissions of that file (default
-// 0600).
+// writeTarget calls write for the file that a name leads to, with the permissions of that file (default 0600).
 func writeTarget(name string, write func(target string, mode fs.FileMode) error) error {
 	target, err := resolveLinks(name)
 	if err != nil {
@@ -422,8 +418,7 @@ func checkWithSSH(ctx context.Context, file string) error {
 	return err
 }
 
-// isPartRead asks ssh whether a line of the user's file makes it read our file. Without ssh it returns
-// false.
+// isPartRead asks ssh whether a line of the user's file makes it read our file. Without ssh it returns false.
 func (f Files) isPartRead(ctx context.Context, line []byte) bool {
 	file, err := writeTempFile(line)
 	if err != nil {

@@ -30,8 +30,7 @@ const (
 	deadRetention = time.Minute
 )
 
-// isSession reports whether a name is that of a session's node, as ssh writes it: cscs- and an ID or
-// its beginning.
+// isSession reports whether a name is that of a session's node, as ssh writes it: cscs- and an ID or its beginning.
 func isSession(name string) bool {
 	begin, ok := strings.CutPrefix(name, Prefix)
 	id, err := sessionid.ParsePrefix(begin)

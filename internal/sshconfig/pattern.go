@@ -119,8 +119,7 @@ func expandTokens(s string) (expanded string, ok bool) {
 
 var token = regexp.MustCompile(`(?s)%.?|\$\{[^}]*\}`)
 
-// anchorPattern returns an absolute pattern, as readconf.c does: a relative one is relative to ~/.ssh,
-// in any file.
+// anchorPattern returns an absolute pattern, as readconf.c does: a relative one is relative to ~/.ssh, in any file.
 func anchorPattern(pattern string) string {
 	pattern = filepath.ToSlash(pattern)
 	if !filepath.IsAbs(pattern) && !strings.HasPrefix(pattern, "~") {

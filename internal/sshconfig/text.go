@@ -83,8 +83,7 @@ func Text(hosts []Host, own []string, sessions Sessions) (string, error) {
 	w.writeLogin(sessions.Login, sessions.Own)
 	w.writeLine("ProxyCommand", sessions.Proxy+" "+quoteHost)
 	w.writeLine("ProxyUseFdpass", "no") // against a "Host *" of the user's: the proxy passes no descriptor
-	// HostKeyAlias expands no tokens (ssh_config(5)), so the host keys have the name that the user
-	// types.
+	// HostKeyAlias expands no tokens (ssh_config(5)), so the host keys have the name that the user types.
 	w.writeValue("UserKnownHostsFile", escapePercent(sessions.KnownHosts))
 	w.writeLine("GlobalKnownHostsFile", nullFile)
 	w.writeLine("StrictHostKeyChecking", "yes")

@@ -18,8 +18,7 @@ import (
 // signInTimeout is how long a user may take in the browser, for example to find the phone.
 const signInTimeout = 5 * time.Minute
 
-// byBrowser opens a browser for the user to sign in. The provider redirects it to our listener with a
-// code.
+// byBrowser opens a browser for the user to sign in. The provider redirects it to our listener with a code.
 func (o *OIDC) byBrowser(ctx context.Context, cfg *oauth2.Config) (*oauth2.Token, error) {
 	listeners, err := o.listenForRedirect(ctx)
 	if err != nil {
@@ -94,6 +93,7 @@ type signedIn struct {
 	err   error
 }
 
+// ServeHTTP exchanges the code in the redirect for a token and shows the result as a page.
 func (b *redirectHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Referrer-Policy", "no-referrer")

@@ -90,8 +90,7 @@ func (o *OIDC) Token(ctx context.Context, anew bool) (string, bool, error) {
 
 const signInOp = "sign you in"
 
-// providerMetadata is the part of the provider's metadata that we need (OpenID Connect Discovery 1.0,
-// section 3).
+// providerMetadata is the part of the provider's metadata that we need (OpenID Connect Discovery 1.0, section 3).
 type providerMetadata struct {
 	Issuer string `json:"issuer"`
 	Auth   string `json:"authorization_endpoint"`

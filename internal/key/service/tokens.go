@@ -54,6 +54,7 @@ func (NoTokens) forget(string, string)              {}
 // FileTokens stores tokens in a file that only the user can read (0600, in a 0700 directory).
 type FileTokens struct{ Path string }
 
+// load returns the token in the file. It removes a file that others could read.
 func (f FileTokens) load(issuer, client string) *oauth2.Token {
 	info, err := os.Lstat(f.Path)
 	if err != nil {

@@ -33,8 +33,7 @@ func (e *NothingError) Error() string {
 	return s
 }
 
-// A SeveralError reports that a directory contains pairs of several authorities. The user has to name
-// one.
+// A SeveralError reports that a directory contains pairs of several authorities. The user has to name one.
 type SeveralError struct {
 	Where string
 	Keys  []string // one private key of each authority
@@ -53,8 +52,7 @@ type Pair struct {
 
 // Find finds a pair. file is the private key, the certificate, or a directory from which choosePair
 // takes one. Find matches files by content, since browsers number what they save twice ("cscs-key
-// (1)"). The key of a certificate may have any name and may be in the directory keysIn, unless that is
-// "".
+// (1)"). The key of a certificate may have any name and may be in the directory keysIn, unless that is "".
 //
 // Errors: *NothingError, *SeveralError, *regular.Error, and those of the file system.
 func Find(file, keysIn string) (Pair, error) {
@@ -163,8 +161,7 @@ func (r Request) isLeftInPlace(p Pair) bool {
 }
 
 // importCertificate moves the certificate of a pair to r.Path's and leaves the key. It copies a
-// certificate that is beside its key, because ssh looks for it there. It replaces no certificate of
-// another key.
+// certificate that is beside its key, because ssh looks for it there. It replaces no certificate of another key.
 func (r Request) importCertificate(p Pair) (Result, error) {
 	s := key.Inspect(r.Path, time.Now(), r.Held)
 	if s.Public != nil && !bytes.Equal(s.Public.Marshal(), p.cert.Key.Marshal()) {

@@ -90,6 +90,7 @@ func parseJournal(data []byte) (entries []Entry) {
 	return entries
 }
 
+// write replaces the journal's file, or removes it if there are no entries.
 func (j Journal) write(entries []Entry) error {
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)

@@ -151,8 +151,7 @@ func (r Request) fetchPair(ctx context.Context) (Result, error) {
 	if err := b.stageAll(); err != nil {
 		return Result{}, err
 	}
-	// Before the service is asked: if the user gives up here, no signing is used up and no certificate
-	// is lost.
+	// Before the service is asked: if the user gives up here, no signing is used up and no certificate is lost.
 	passphrase, err := r.newPassphrase(ctx)
 	if err != nil {
 		return Result{}, err
@@ -195,8 +194,7 @@ func (r Request) storePairBeside(raw any, text, passphrase []byte) (path string)
 	return r.Path
 }
 
-// newPassphrase asks for the passphrase of a new key. It returns nil if the user wants none or cannot
-// be asked.
+// newPassphrase asks for the passphrase of a new key. It returns nil if the user wants none or cannot be asked.
 func (r Request) newPassphrase(ctx context.Context) ([]byte, error) {
 	if r.Ask == nil || r.Short { // a certificate for a minute leaves no time for questions
 		return nil, nil

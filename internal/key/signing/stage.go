@@ -55,8 +55,7 @@ func newBatch(path string) *batch {
 	return &batch{path: realPath(path), id: strings.ToLower(rand.Text()[:8])}
 }
 
-// stageFile reserves space for the file of the batch with this suffix. It creates the directory if
-// needed (0700).
+// stageFile reserves space for the file of the batch with this suffix. It creates the directory if needed (0700).
 func (b *batch) stageFile(suffix string, mode fs.FileMode) (*stagedFile, error) {
 	s := &stagedFile{part: partOf(suffix), path: realPath(b.path + suffix), mode: mode}
 	dir := filepath.Dir(s.path)
@@ -208,8 +207,7 @@ func (b *batch) restoreReplaced() {
 	}
 }
 
-// putBack renames old to path. If both are names of one file, it removes old, since rename(2) would do
-// nothing.
+// putBack renames old to path. If both are names of one file, it removes old, since rename(2) would do nothing.
 func putBack(old, path string) error {
 	if regular.Same(old, path) {
 		return os.Remove(old)

@@ -19,8 +19,7 @@ const (
 	kindOld    = "old"    // a replaced file
 )
 
-// parts are the files of a key, by the suffix of their names, in the order in which commit renames
-// them.
+// parts are the files of a key, by the suffix of their names, in the order in which commit renames them.
 var parts = []struct{ suffix, name string }{{"", "file"}, {".pub", "pub"}, {"-cert.pub", "cert"}}
 
 func partOf(suffix string) int {
@@ -47,8 +46,7 @@ func hashOf(realPath string) string {
 }
 
 // sweepLeftovers removes the files that a killed process has left beside the key at path. It restores,
-// and reports, what an incomplete batch has replaced. Its caller holds the lock. The error is a
-// *WriteError.
+// and reports, what an incomplete batch has replaced. Its caller holds the lock. The error is a *WriteError.
 func sweepLeftovers(path string) (restored bool, err error) {
 	type file struct{ name, kind, id, part string }
 	var left []file

@@ -45,8 +45,7 @@ func (r Request) acceptCertificate(text []byte, pub, by ssh.PublicKey) (*ssh.Cer
 }
 
 // verifyCertificate parses a certificate and checks it: for a user, for pub, signed by its authority,
-// valid now. It accepts one that permits less than a tunnel needs, since the user may need it
-// otherwise.
+// valid now. It accepts one that permits less than a tunnel needs, since the user may need it otherwise.
 func verifyCertificate(text []byte, pub ssh.PublicKey, now time.Time) (*ssh.Certificate, error) {
 	cert, err := key.ParseCertificate(text)
 	switch {
