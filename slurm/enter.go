@@ -46,9 +46,9 @@ var enterArgs = []string{"--overlap", "--nodes=1", "--ntasks=1", "--cpu-bind=non
 // Open starts the step from the login node host and returns the stream to its sshd. The step ends
 // with the stream.
 //
-// Open returns *RemoteError (of kind "nosshd" if the node has no sshd, "nojob" if no job of the
-// user's runs there), *StepError, the error of the connection, or the cause of ctx if that ended
-// first. After Open has returned, ctx has no effect on the stream.
+// Open returns *RemoteError: of kind "nosshd" if the node has no sshd, "nojob" if no job of the
+// user's runs there. It returns *StepError, the error of the connection, or the cause of ctx if
+// that ended first. After Open has returned, ctx has no effect on the stream.
 func (e SSHDStep) Open(ctx context.Context, host Starter) (net.Conn, error) {
 	v := new(vars)
 	v.setID(e.ID)

@@ -110,6 +110,7 @@ type preambleWriter struct {
 	head   strings.Builder
 }
 
+// Write searches the first 64 KiB for the marker, and passes p on.
 func (b *preambleWriter) Write(p []byte) (int, error) {
 	if !b.passed && b.head.Len() < 64<<10 {
 		b.head.Write(p)

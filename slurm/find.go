@@ -110,6 +110,7 @@ func (e *WhichJobError) Running() []Found {
 	return slices.DeleteFunc(slices.Clone(e.Jobs), func(f Found) bool { return f.State != "RUNNING" })
 }
 
+// Error names the running jobs; if none runs, the pending ones with their reasons.
 func (e *WhichJobError) Error() string {
 	running := e.Running()
 	if len(running) == 0 {

@@ -33,6 +33,7 @@ type Launch struct {
 	Grace         time.Duration     // time between SIGTERM and SIGKILL, rounded up to seconds
 }
 
+// writeVars writes the variables of the remote half that start the server.
 func (l Launch) writeVars(v *vars) {
 	env := make([]string, 0, len(l.Env))
 	for k, val := range l.Env {

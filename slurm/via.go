@@ -15,9 +15,9 @@ type Via string
 
 const (
 	// ViaAuto uses salloc, which Slurm tries at once. If the request has to wait, the remote half
-	// takes it back and gives it to sbatch in the same moment, so it needs no process on the login
-	// node while it waits. If one command refuses the request, the other one is asked, and a note
-	// reports that.
+	// takes it back and gives it to sbatch in the same moment. It then needs no process on the
+	// login node while it waits. If one command refuses the request, the other one is asked, and a
+	// note reports that.
 	ViaAuto Via = "auto"
 	// ViaSalloc uses salloc alone: a process on the login node, with which a pending request ends.
 	ViaSalloc Via = "salloc"

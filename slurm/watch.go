@@ -31,7 +31,7 @@ type PortMonitor struct {
 	Session string // if the client vanishes, the shell ends with this session's directory; "": when sshd notices
 
 	// Job, Runner and Lease let the shell renew the session's lease in its runner, a process of
-	// that node and job, in addition to the file on the login node. Unrenewed is called if the
+	// that node and job. The file on the login node is renewed as well. Unrenewed is called if the
 	// runner is not there. Runner 0: nothing is renewed.
 	Job       string
 	Runner    int

@@ -83,9 +83,14 @@ func (c *Chain) awaitReturn(ctx context.Context, l *sshConn) bool {
 			lost++
 			continue
 		}
+		calm := time.Since(l.lastProbe) > 2*l.probePause
 		l.lastProbe = time.Now()
 		if lost < outageTries && isOurs(l.conn.LocalAddr()) {
-			if lost == 0 {
+			switch {
+			case lost > 0:
+			case calm:
+				l.probePause = 4 * c.opts.Keepalive // as after the first
+			default:
 				l.probePause = min(2*l.probePause, maxProbePause) // the network was not away: the cause is unknown
 			}
 			return false

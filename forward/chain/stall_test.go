@@ -188,18 +188,25 @@ func TestProbesRest(t *testing.T) {
 	t.Run("stalls that pass", func(t *testing.T) {
 		var line cutLine
 		inBubble(t, Options{Redials: always, NetDial: line.dial}, func(t *testing.T, b *bubble) {
-			for range 15 {
-				sleep(40 * time.Second)
-				b.near.Freeze()
-				ran := b.askLater()
-				sleep(2 * time.Second)
-				b.near.Thaw()
-				if err := <-ran; err != nil {
-					t.Fatal(err)
+			stall := func(times int, apart time.Duration) int {
+				before := line.tried.Load()
+				for range times {
+					sleep(apart)
+					b.near.Freeze()
+					ran := b.askLater()
+					sleep(2 * time.Second)
+					b.near.Thaw()
+					if err := <-ran; err != nil {
+						t.Fatal(err)
+					}
 				}
+				return int(line.tried.Load() - before)
 			}
-			if n := line.tried.Load(); n < 3 || n > 6 {
+			if n := stall(15, 40*time.Second); n < 3 || n > 6 {
 				t.Errorf("tried %d times in 15 stalls", n)
+			}
+			if n := stall(1, time.Hour) + stall(1, 45*time.Second); n != 2 {
+				t.Errorf("tried %d times in two stalls after a calm hour", n)
 			}
 		})
 	})

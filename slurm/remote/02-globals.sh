@@ -11,7 +11,7 @@
 #	cscs_argv		46		the server's command
 #	cscs_asked		22		cscs_uptime at the first request
 #	cscs_ask_at		26		milliseconds of waiting after which the script asks Slurm next
-#	cscs_asking		00 22 24		a request of this process has no number yet
+#	cscs_asking		00 22 24		set if a request of this process has no number yet
 #	cscs_away		65		list: set if the last client of the session detached
 #	cscs_barred		10		of the last judged port: set if another user's socket is in the way
 #	cscs_batched		24		set in the batch script
@@ -100,7 +100,7 @@
 #	cscs_shell_patience	40		milliseconds after which a login shell is reported
 #	cscs_shown		67		log: bytes that the client has received
 #	cscs_shown_jobs		00 60		numbers of the jobs that squeue has shown to this shell
-#	cscs_signalled		15 40		runner: the lease was renewed by a signal
+#	cscs_signalled		15 40		runner: set if the lease was renewed by a signal
 #	cscs_silence_most	22		seconds for which the script waits for a slurmctld that is down
 #	cscs_sock		10		of the last judged port: its socket
 #	cscs_sshd_dirs		80		directories that can contain an sshd
@@ -132,7 +132,7 @@
 #	cscs_where		50		serve: name of this node in messages
 #	cscs_word		00		scratch of cscs_expand and cscs_is_read
 #	cscs_words		22 24		output of salloc or sbatch, lines separated by |
-#	cscs_work		40		runner: bytes of the log and ticks of the processes at the last look
+#	cscs_work		40		runner: bytes of the log and ticks of the processes at the last check
 #	cscs_work_pause		40		milliseconds without work after which the runner reports rest
 #	cscs_workdir		46		where the server starts
 #	cscs_worked		40		runner: cscs_clock when the server was last seen to work; empty: it rests

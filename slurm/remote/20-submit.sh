@@ -156,6 +156,7 @@ cscs_check_startup() {
 	}
 }
 
+# cscs_submit: runs the verb submit, up to the end of the session.
 cscs_submit() {
 	cscs_have_slurm
 	cscs_check_startup
@@ -270,9 +271,9 @@ cscs_srun() {
 }
 
 # Seconds for which one srun waits for the runner's step, and all of them together. By itself, an
-# srun whose step cannot be made at once waits for SlurmctldTimeout, at least a minute, unless
-# another step of the job ends (create_job_step in Slurm's src/srun/launch.c). After a restart of
-# slurmctld, it would wait that long for a node that slurmctld knows again 2 s later.
+# srun whose step cannot be made at once waits for SlurmctldTimeout, at least a minute. Only the end
+# of another step of the job ends that wait (create_job_step in Slurm's src/srun/launch.c). After a
+# restart of slurmctld, it would wait that long for a node that slurmctld knows again 2 s later.
 cscs_step_wait=5 cscs_step_most=300
 
 # cscs_runner [keep]: starts the runner and, when the runner has reported its start, lets go of it:

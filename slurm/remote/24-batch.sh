@@ -144,8 +144,8 @@ cscs_in_queue() {
 }
 
 # batch: the batch script, on the first node. It starts the runner in its own step, as from the
-# login node, because Slurm treats a batch step differently (in its generic resources and networks,
-# and in what a signal to the job reaches). This shell stays only because the job would end with it.
+# login node. Slurm treats a batch step differently: in its generic resources and networks, and in
+# what a signal to the job reaches. This shell stays only because the job would end with it.
 cscs_batch() {
 	local v
 	cscs_dir=${BASH_SOURCE[0]%/*}

@@ -1,23 +1,22 @@
-# run: the runner, the only guard that a running job has. It starts the server,
-# finds its listening socket and its owner, reports, and ends the job when the
-# server ends. It stands on the bare node, in a step of the job.
+# run: the runner, the only guard of a running job. It starts the server, finds its listening socket
+# and the socket's owner, reports, and ends the job when the server ends. It runs on the bare node,
+# in a step of the job.
 
 cscs_run() {
 	cscs_dir=${BASH_SOURCE[0]%/*}
 	{ IFS= read -r cscs_user_umask <"$cscs_dir/umask"; } 2>/dev/null || cscs_user_umask=0022
-	# What the runner cannot write, the client never sees.
+	# The client sees only what the runner can write.
 	{ : >>"$cscs_dir/runner.log"; } 2>/dev/null || {
 		printf '%s cannot write below the home directory (read-only, full, or not there)\n' "${SLURMD_NODENAME:-${HOSTNAME%%.*}}"
 		exit 1
 	}
-	# The step must not hang on a pipe that leads to a dead srun.
+	# The step must not block on a pipe to a dead srun.
 	exec 3>&1 >>"$cscs_dir/runner.log" 2>&1 </dev/null
 	cscs_stop=''
-	# By our own stop; and by Slurm (scancel by somebody, a time limit), which tells the
-	# server too.
+	# The verb stop sends URG. Slurm sends TERM (a scancel, a time limit), to the server too.
 	trap 'cscs_stop=asked' URG
 	trap 'cscs_stop=slurm' TERM INT
-	# By a client that is connected to this node (cscs_renew_runner).
+	# A client that is connected to this node sends WINCH (cscs_renew_runner).
 	trap 'cscs_signalled=1' WINCH
 	trap '' HUP PIPE
 	cscs_job=$SLURM_JOB_ID
@@ -52,18 +51,18 @@ cscs_run() {
 			cscs_start
 			cscs_watch
 		done
-		# Somebody was quicker at a port that we chose: choose another.
+		# Another process took the port that the runner chose: choose another.
 		[[ $cscs_end == collision && $cscs_port == 0 ]] || break
 		cscs_event collision "port=$cscs_listen"
 	done
 	[[ $cscs_end != unready ]] || cscs_end=setup
 	[[ -z ${cscs_logger:-} ]] || cscs_drain
-	# The job first: whoever reads the event then finds it gone. Slurm leaves us
-	# its KillWait for what remains.
+	# Cancel the job first, so that a reader of the event finds it gone. Slurm leaves the runner
+	# KillWait for the rest.
 	trap '' TERM URG
 	local told=''
 	until cscs_cancel "$cscs_job"; do
-		# A controller that does not answer: nobody else may be left to end the job.
+		# slurmctld does not answer, and no other process may be left to end the job.
 		[[ -n $told ]] || cscs_exit_event
 		told=1
 		if cscs_queue && ((${#cscs_jobs[@]} == 0)); then break; fi
@@ -72,16 +71,17 @@ cscs_run() {
 	[[ -n $told ]] || cscs_exit_event
 }
 
+# cscs_exit_event: reports the end of the session.
 cscs_exit_event() {
 	cscs_event exited "reason=$cscs_end" "code=${cscs_server_code:-}" "message=${cscs_message:-}" ${cscs_cause:+"cause=$cscs_cause"}
 }
 
-# cscs_claim: takes the session for this job; fails if another job of the session runs. There
-# are two if Slurm took a request whose answer had been lost, and another request too. The
-# second one ends itself and says nothing, since the first one serves.
+# cscs_claim: claims the session for this job; fails if another job of the session runs. There are
+# two if Slurm took a request whose answer was lost, and another request too. The second job ends
+# itself without a report, since the first one serves.
 cscs_claim() {
 	local other='' mine=$cscs_dir/runner.$cscs_job
-	# A link is made whole or not at all, on NFS too (link(2)).
+	# link(2) is atomic, on NFS too.
 	printf '%s\n' "$cscs_job" >"$mine"
 	ln "$mine" "$cscs_dir/runner" 2>/dev/null
 	{ IFS= read -r other <"$cscs_dir/runner"; } 2>/dev/null
@@ -91,25 +91,25 @@ cscs_claim() {
 			rm -f "$mine"
 			return 1
 		}
-		# Of two that take over a dead one's place, the later stays.
+		# If two jobs take over from a dead one, the later stays.
 		mv -f "$mine" "$cscs_dir/runner" 2>/dev/null
 		{ IFS= read -r other <"$cscs_dir/runner"; } 2>/dev/null
 	fi
 	rm -f "$mine"
-	# Where nothing can be written, no other job has written either.
+	# If this job cannot write here, no other job has written either.
 	[[ -z $other || $other == "$cscs_job" ]]
 }
 
 # cscs_end_predecessor: kills what an earlier runner of this job has left: its server would run
-# beside ours, where no runner watches it.
+# beside the new one, without a runner that watches it.
 cscs_end_predecessor() {
 	[[ -e $cscs_dir/pulse ]] || return 0
 	cscs_find_processes KILL
 	return 0
 }
 
-# cscs_alive: where the runner is, the node's addresses, and its host keys as its files have them: Slurm itself
-# started it there, so a host that has these keys is that node (invariant I7).
+# cscs_alive: reports where the runner is, the node's addresses, and its host keys from their files.
+# Slurm started the runner there, so a host that has these keys is that node (invariant I7).
 cscs_alive() {
 	local f type key keys=()
 	for key in $(hostname -I 2>/dev/null); do keys+=("at=$key"); done
@@ -120,9 +120,9 @@ cscs_alive() {
 	cscs_event alive "job=$cscs_job" "step=${SLURM_STEP_ID:-${SLURM_STEPID:-0}}" "node=$cscs_node" "pid=$$" "${keys[@]}"
 }
 
-# cscs_scan_keys: reports the host keys that the node's own sshd shows. An image may carry files
-# of keys that sshd does not use (sshd_config(5), HostKey). Port 22 of an address of this node
-# belongs to root. The scan runs beside the start of the server, which it must not slow down.
+# cscs_scan_keys: reports the host keys that the node's own sshd presents. An image can contain key
+# files that sshd does not use (sshd_config(5), HostKey). Port 22 of an address of this node belongs
+# to root. The scan runs in parallel with the start of the server and must not delay it.
 cscs_scan_keys() {
 	local address type key keys=()
 	for address in 127.0.0.1 $(hostname -I 2>/dev/null); do
@@ -134,7 +134,7 @@ cscs_scan_keys() {
 	cscs_event scanned "node=$cscs_node" "${keys[@]}"
 }
 
-# cscs_pulse: the runner's life, a number that grows, rewritten in place.
+# cscs_pulse: writes the runner's sign of life, a number that grows, in place.
 cscs_pulse() {
 	((cscs_clock - cscs_pulsed >= (cscs_clock < 10000 ? 1000 : 5000))) || return 0
 	cscs_pulsed=$cscs_clock
@@ -142,8 +142,9 @@ cscs_pulse() {
 	printf '%010d\n' "$cscs_beat" 1<>"$cscs_dir/pulse"
 }
 
-# cscs_choose_port: sets cscs_listen to the port that the client asks for or, if it leaves the choice, to
-# the one that it wishes for, if that is free and was not lost to another process a moment ago.
+# cscs_choose_port: sets cscs_listen to the port that the client asks for. If the client leaves the
+# choice, it takes the wished port or, if that is in use or was just lost to another process, a
+# random one.
 cscs_choose_port() {
 	local last=${cscs_listen:-}
 	cscs_listen=$cscs_port
@@ -167,13 +168,14 @@ cscs_choose_port() {
 	return 1
 }
 
-# cscs_owner INODE UID: who holds a socket, in words.
+# cscs_owner INODE UID: prints in words who owns a socket.
 cscs_owner() {
 	if [[ -z $2 ]]; then
 		local pid name=''
 		pid=$(cscs_holder "$1")
 		if [[ -n $pid ]]; then
-			# Its name alone: its arguments may hold a token, and the event is stored (invariant I6).
+			# Print its name only: its arguments can contain a token, and the event is stored
+			# (invariant I6).
 			{ IFS= read -r name <"/proc/$pid/comm"; } 2>/dev/null
 			printf 'your process %d (%s)' "$pid" "$name"
 		else
@@ -184,8 +186,8 @@ cscs_owner() {
 	fi
 }
 
-# cscs_holder INODE [PID]: the process of this user that holds the socket, if it is PID. A process with many
-# files, or many of them, would cost a fork for each.
+# cscs_holder INODE [PID]: prints the process of this user that has the socket open, or only PID if
+# given. It uses one find, because a process can have many files, and a loop would fork for each.
 cscs_holder() {
 	local fd
 	# shellcheck disable=SC2086 # a pattern
@@ -194,11 +196,11 @@ cscs_holder() {
 	printf '%s' "${fd%%/*}"
 }
 
-# Of how many other sockets is told at the most.
+# Maximum number of other sockets that are reported.
 cscs_tellings_most=2000
 
-# cscs_start: the server, in a session of its own, its output through a pipe
-# into a log that cannot fill the disk.
+# cscs_start: starts the server in its own session. Its output goes through a pipe into a log that
+# cannot fill the disk.
 cscs_start() {
 	local log
 	rm -f "$cscs_dir/failure" "$cscs_dir/launched" "$cscs_dir/served" "$cscs_dir/inside" "$cscs_dir/expanded"
@@ -208,7 +210,7 @@ cscs_start() {
 	declare -gA cscs_told=()
 	exec {log}> >(trap '' TERM INT URG && cscs_log)
 	cscs_logger=$!
-	# The server ignores no signal because the runner does.
+	# The server must not ignore the signals that the runner ignores.
 	trap - HUP PIPE
 	CSCS_SESSION=$cscs_id setsid bash --noprofile --norc -p "$cscs_dir/remote.sh" login </dev/null >&"$log" 2>&1 {log}>&- &
 	cscs_pid=$!
@@ -216,10 +218,9 @@ cscs_start() {
 	exec {log}>&-
 }
 
-# cscs_log: the newest 64 MiB of what it reads at the most, in two files of which
-# the older is thrown away. A server that floods is slowed down, not stopped; nor
-# is one whose log finds no room. head would keep what it has read until that is 4 KiB,
-# and a quiet server's log would stay empty.
+# cscs_log: keeps at most the newest 64 MiB of its input, in two files; the older one is replaced. A
+# server that floods is slowed down and not stopped, and so is one whose log has no space. By
+# itself, head holds back output until it has 4 KiB, and a quiet server's log would stay empty.
 cscs_log() {
 	local half=${cscs_log_half:-33554432} at_once=()
 	! command -v stdbuf >/dev/null || at_once=(stdbuf -o0)
@@ -229,8 +230,8 @@ cscs_log() {
 	cat >/dev/null
 }
 
-# cscs_watch: from the start of the server to its end; cscs_end says which end:
-# exit, asked, term, lease, wide, collision, unready, setup, shell.
+# cscs_watch: watches the server from its start to its end; sets cscs_end to exit, asked, term,
+# lease, wide, collision, unready, setup or shell.
 cscs_watch() {
 	local nap=20 state=starting sock='' rest=0 checked=-100000 wide from=$cscs_clock told=''
 	while :; do
@@ -246,7 +247,7 @@ cscs_watch() {
 			cscs_server_code=$?
 			rest=$((cscs_clock - 1000)) checked=-100000000
 		fi
-		# While it serves: every 2 s, unless a look costs more than 10 ms.
+		# While the server listens, check every 2 s, unless a check costs more than 10 ms.
 		if ((cscs_clock - checked >= (nap <= 100 ? 0 : cscs_look_rest > 2000 ? cscs_look_rest : 2000))); then
 			checked=$cscs_clock
 			cscs_judge "$cscs_listen"
@@ -262,7 +263,7 @@ cscs_watch() {
 					[[ $cscs_verdict != wide ]] || wide=1
 					cscs_event listening "addr=$cscs_addr" "port=$cscs_listen" "bound=$cscs_bound" "uid=$UID" "wide=$wide"
 				fi
-				# After ready nothing has to be seen within milliseconds.
+				# Once the server listens, no change must be seen within milliseconds.
 				nap=250
 				;;
 			*)
@@ -302,13 +303,13 @@ cscs_watch() {
 			fi
 			cscs_looked=$cscs_clock
 		fi
-		# Seconds of waiting for a slow start need no look every 20 ms.
+		# A slow start of several seconds needs no check every 20 ms.
 		((nap < 100 && cscs_clock > 5000)) && nap=100
 	done
 }
 
-# cscs_report_work: reports that the server works while it starts (its log grows, or its processes
-# compute), and that it rests. A server that loads a model does not hang.
+# cscs_report_work: reports whether the server works while it starts: its log grows or its processes
+# compute. So a server that loads a model does not count as one that hangs.
 cscs_report_work() {
 	local was=$cscs_work pid stat=() bytes ticks=0
 	[[ -e $cscs_dir/launched ]] || ((${#cscs_step_args[@]})) || return 0
@@ -318,12 +319,12 @@ cscs_report_work() {
 	cscs_find_processes
 	for pid in "${cscs_pids[@]}"; do
 		cscs_read_stat "$pid" || continue
-		# utime and stime, of 1/100 s
+		# utime and stime, in 1/100 s
 		((ticks += stat[11] + stat[12]))
 	done
 	cscs_work="$bytes $ticks"
 	[[ -n $was ]] || return 0
-	# Less than 2 % of a processor is what a server that waits takes.
+	# A server that waits takes less than 2 % of a processor.
 	if ((bytes != ${was% *} || ticks - ${was#* } >= 4)); then
 		[[ -n $cscs_worked ]] || cscs_event work busy=1
 		cscs_worked=$cscs_clock
@@ -333,11 +334,11 @@ cscs_report_work() {
 	fi
 }
 
-# For how many milliseconds a server that starts may do nothing, until that is reported.
+# Milliseconds without work after which a starting server is reported as resting.
 cscs_work_pause=30000
 
-# cscs_hangs STATE: tells of a login shell that does not come through its start-up files, and so
-# not to the server, and takes it back if it does at last. For cscs_watch.
+# cscs_hangs STATE: reports a login shell that does not finish its start-up files and so does not
+# reach the server. Reports it again when it has finished after all. For cscs_watch.
 cscs_hangs() {
 	[[ $1 == starting && -z $cscs_server_code ]] || return 0
 	if [[ -e $cscs_dir/launched ]]; then
@@ -349,10 +350,11 @@ cscs_hangs() {
 	fi
 }
 
-# For how many milliseconds a login shell may take.
+# Milliseconds that a login shell may take.
 cscs_shell_patience=8000
 
-# cscs_ended STATE: the server ended by itself; why?
+# cscs_ended STATE: sets cscs_end and cscs_message to the reason for which the server ended by
+# itself.
 cscs_ended() {
 	cscs_end='exit'
 	if [[ -s $cscs_dir/failure ]]; then
@@ -370,13 +372,14 @@ cscs_ended() {
 	cscs_sweep KILL
 }
 
-# cscs_explain_step: cscs_end and cscs_message report why the step of a uenv or container never ran.
+# cscs_explain_step: sets cscs_end and cscs_message to the reason for which the step of a uenv or
+# container never ran.
 cscs_explain_step() {
 	local line words=''
 	cscs_drain
 	while IFS= read -r line && ((${#words} < 500)); do
-		# The plugins of uenv and containers fail in srun, or on the node in slurmstepd, which begins a line
-		# with its own name or, from 26.05 on, with the time.
+		# The plugins of uenv and containers fail in srun, or in slurmstepd on the node. slurmstepd
+		# begins a line with its own name or, from 26.05 on, with the time.
 		case $line in
 		*': task '*': Exited with exit code '*) ;;
 		'srun: '* | *' error: '*) words+=${words:+|}$line ;;
@@ -388,11 +391,11 @@ cscs_explain_step() {
 	fi
 }
 
-# cscs_elsewhere: sockets of this user that were not there before the server:
-# told once each, for "it listens, but not there" and as a warning (invariant I4), and
-# with cscs_forward_new also when they are gone, the gone ones first: one that comes
-# anew is another. By the last look. The event file is read whole again and again, so it
-# has to stay small.
+# cscs_elsewhere: reports sockets of this user, by the last check, that did not exist before the
+# server. Each is reported once, so that the client can say that the server listens elsewhere, and
+# as a warning (invariant I4). With cscs_forward_new it reports their end too, and first, because a
+# socket that comes again is a new one. The event file has to stay small, because it is read whole
+# again and again.
 cscs_elsewhere() {
 	local s a p u i
 	local -A here=()
@@ -423,27 +426,28 @@ cscs_elsewhere() {
 	done
 }
 
-# cscs_is_of_srun INODE: succeeds if the srun of the server's step has that socket: it listens for slurmctld and
-# for the step's output.
+# cscs_is_of_srun INODE: succeeds if the srun of the server's step has that socket open. It listens
+# for slurmctld and for the step's output.
 cscs_is_of_srun() {
 	((${#cscs_step_args[@]})) && [[ -n $(cscs_holder "$1" "$cscs_pid") ]]
 }
 
-# cscs_terminate REASON: asks the server to end, waits for the grace, insists.
+# cscs_terminate REASON: asks the server to end, waits for the grace, and kills it.
 cscs_terminate() {
 	local waited=0 why=''
 	cscs_end=$1
 	cscs_event stopping "reason=$1"
-	# The reason, before the runner cancels the job: Slurm knows only that afterwards.
+	# Ask for the reason before the runner cancels the job: afterwards Slurm reports only the
+	# cancellation.
 	[[ $1 != term ]] || exec {why}< <(exec timeout 10 scontrol --local --oneliner show job "$cscs_job" 2>/dev/null)
 	[[ $cscs_stop == slurm ]] || cscs_ask_to_end
 	while ((waited < cscs_grace * 1000)); do
-		if [[ -n $cscs_server_code ]]; then # it is in the background
+		if [[ -n $cscs_server_code ]]; then # the server is in the background
 			cscs_find_server || break
 		else
 			kill -0 "$cscs_pid" 2>/dev/null || break
 		fi
-		# It may have been the runner alone after all.
+		# Perhaps Slurm's signal reached the runner only.
 		((waited != 3000)) || [[ $cscs_stop != slurm ]] || cscs_ask_to_end
 		cscs_nap 0.05
 		((waited += 50))
@@ -452,7 +456,7 @@ cscs_terminate() {
 		cscs_message+="${cscs_message:+; }the server did not end within $cscs_grace s and was killed"
 	fi
 	cscs_sweep KILL
-	# What hangs in the kernel does not even hear SIGKILL; the job ends all the same.
+	# A process that hangs in the kernel ignores even SIGKILL; the job ends all the same.
 	for ((waited = 0; waited < 2000; waited += 20)); do
 		kill -0 "$cscs_pid" 2>/dev/null || break
 		cscs_nap 0.02
@@ -468,9 +472,9 @@ cscs_terminate() {
 	fi
 }
 
-# cscs_find_cause: cscs_cause is why Slurm ends the job, where the job's state will not tell after
-# the runner has cancelled it: PREEMPTED, since such a job still runs for its grace time
-# (slurm.conf(5), GraceTime), or REQUEUED.
+# cscs_find_cause: sets cscs_cause to the reason for which Slurm ends the job, if the job's state
+# will not show it after the runner's cancellation: PREEMPTED, since such a job still runs for its
+# grace time (slurm.conf(5), GraceTime), or REQUEUED.
 cscs_find_cause() {
 	cscs_cause=''
 	if [[ $cscs_info =~ ' PreemptTime='[0-9]+ ]]; then
@@ -480,12 +484,12 @@ cscs_find_cause() {
 	fi
 }
 
-# cscs_find_processes [SIGNAL]: cscs_pids are the processes of the session on this node; fails if there
-# are none. The signal goes to each as it is found: at the end of the look, its number may be that of another
-# process. They carry its mark in their environment: one that went into the background or
-# into a session of its own is no child of the runner's any more, and some ways of Slurm to
-# track processes lose it. A job that was submitted from the session inherits the mark, so
-# the process must belong to this job as well.
+# cscs_find_processes [SIGNAL]: sets cscs_pids to the processes of the session on this node; fails
+# if there are none. It sends the signal to each at once, because after the search the number can be
+# another process's. The processes have the session's mark in their environment. One that went into
+# the background or into its own session is no longer the runner's child, and some of Slurm's ways
+# to track processes lose it. A job that was submitted from the session inherits the mark, so the
+# process must belong to this job as well.
 cscs_find_processes() {
 	local f env e marked job
 	cscs_pids=()
@@ -508,8 +512,9 @@ cscs_find_processes() {
 	((${#cscs_pids[@]}))
 }
 
-# cscs_find_server: succeeds if a process of the session is there that may be the server's: not one that began
-# before the server (a start-up file or --setup has left it), nor a child of such a process.
+# cscs_find_server: succeeds if a process of the session can be the server's: it did not begin
+# before the server (a start-up file or --setup left such a process), and is not a child of one that
+# did.
 cscs_find_server() {
 	local served=0 pid stat=() found
 	local -A left=() parent=()
@@ -517,7 +522,7 @@ cscs_find_server() {
 	cscs_find_processes || return
 	for pid in "${cscs_pids[@]}"; do
 		cscs_read_stat "$pid" || continue
-		# The parent is the 2nd of these fields, and the beginning, in 1/100 s, the 20th.
+		# The parent is the 2nd of these fields. The start time, in 1/100 s, is the 20th.
 		if ((stat[19] * 10 < ${served:-0})); then left[$pid]=1; else parent[$pid]=${stat[1]}; fi
 	done
 	found=1
@@ -532,8 +537,8 @@ cscs_find_server() {
 	((${#parent[@]}))
 }
 
-# cscs_is_in_job /proc/PID: for a process that has unset Slurm's variables: succeeds if Slurm has
-# put it into the cgroup of this job (cgroup.conf(5): .../job_N/step_M/...).
+# cscs_is_in_job /proc/PID: for a process that has unset Slurm's variables: succeeds if it is in the
+# cgroup of this job (cgroup.conf(5): .../job_N/step_M/...).
 cscs_is_in_job() {
 	local line
 	while IFS= read -r line; do
@@ -542,13 +547,13 @@ cscs_is_in_job() {
 	return 1
 }
 
-# cscs_ask_to_end: SIGTERM to each process of the server's group, once: to some servers
-# a second one means "at once", and what they started themselves (kernels, in sessions
-# of their own) they end themselves. srun would end a step of its own harder than
-# that, so there the server is asked that runs in it.
+# cscs_ask_to_end: sends SIGTERM once to each process of the server's group. Some servers take a
+# second one as "at once", and end what they started (kernels, in their own sessions) themselves.
+# srun would end the server's own step more abruptly, so there the signal goes to the server in the
+# step.
 cscs_ask_to_end() {
 	local pid
-	if [[ -n $cscs_server_code ]]; then # it is in the background
+	if [[ -n $cscs_server_code ]]; then # the server is in the background
 		cscs_find_processes TERM
 	elif ((${#cscs_step_args[@]})) && { IFS= read -r pid <"$cscs_dir/inside"; } 2>/dev/null &&
 		cscs_find_processes && [[ " ${cscs_pids[*]} " == *" $pid "* ]]; then
@@ -559,20 +564,20 @@ cscs_ask_to_end() {
 	return 0
 }
 
-# cscs_signal_group SIGNAL: to the server's process group, as long as the server leads it: the
-# number of a group that has ended may be another one's, of a job on the same node.
+# cscs_signal_group SIGNAL: signals the server's process group while the server leads it. Afterwards
+# the number can be another group's, of a job on the same node.
 cscs_signal_group() {
 	[[ -z $cscs_server_code ]] && kill -0 "$cscs_pid" 2>/dev/null && kill -s "$1" -- "-$cscs_pid" 2>/dev/null
 }
 
-# cscs_sweep SIGNAL: to the server's process group and to all processes of the session.
+# cscs_sweep SIGNAL: signals the server's process group and all processes of the session.
 cscs_sweep() {
 	cscs_signal_group "$1"
 	cscs_find_processes "$1"
 	return 0
 }
 
-# cscs_drain: the last lines of the server are in the log.
+# cscs_drain: waits up to 2 s until the log has the server's last lines.
 cscs_drain() {
 	local waited
 	for ((waited = 0; waited < 2000; waited += 20)); do

@@ -1,18 +1,17 @@
-# The environment of the server (invariant I12): what the user's interactive shell in the
-# allocation would see, which is what salloc gives its shell (salloc(1), OUTPUT ENVIRONMENT
-# VARIABLES; slurm.conf(5), use_interactive_step). The runner's step describes one task on
-# one node. An srun or sbatch that reads that would lose its nodes, its tasks and its CPU
-# binding.
+# The environment of the server (invariant I12): what the user's interactive shell in the allocation
+# would see, as salloc starts it (salloc(1), OUTPUT ENVIRONMENT VARIABLES; slurm.conf(5),
+# use_interactive_step). The runner's step describes one task on one node. An srun or sbatch with
+# these variables would lose its nodes, its tasks and its CPU binding.
 
-# cscs_leave_login: unsets what belongs to this login and not to the job.
+# cscs_leave_login: unsets the variables of this login that do not belong to the job.
 cscs_leave_login() {
 	unset SSH_CLIENT SSH_CONNECTION SSH_TTY SSH_AUTH_SOCK XDG_RUNTIME_DIR XDG_SESSION_ID DBUS_SESSION_BUS_ADDRESS
 }
 
-# cscs_save_environment: writes what the login began with into the session's directory:
-# environ is all of its environment, for the batch script; presets are the variables that
-# the site or the user has set for Slurm's commands, where the job has set none, and those that no shell
-# of ours has; umask is the user's.
+# cscs_save_environment: writes the environment in which the login began into the session's
+# directory. environ has all of it, for the batch script. presets has the variables that the site or
+# the user has set for Slurm's commands, for where the job sets none. It also has those that cscs's
+# shells do not have. umask has the user's.
 cscs_save_environment() {
 	local v
 	printf '%s\n' "$cscs_user_umask" >"$cscs_dir/umask" &&
@@ -27,8 +26,8 @@ cscs_save_environment() {
 		cscs_save_functions
 }
 
-# cscs_save_functions: writes the user's exported functions as commands that define and export them. A batch
-# script of Slurm's begins in /bin/sh, which may hand on none of them.
+# cscs_save_functions: writes the user's exported functions as commands that define and export them.
+# A batch script of Slurm's begins in /bin/sh, which can drop them.
 cscs_save_functions() {
 	local v name names=()
 	while IFS= read -r -d '' v; do
@@ -41,39 +40,39 @@ cscs_save_functions() {
 	((${#names[@]} == 0)) || printf 'POSIXLY_CORRECT=${POSIXLY_CORRECT-y}\nexport -f --%s\n' "$(printf ' %q' "${names[@]}")" >>"$cscs_dir/functions"
 }
 
-# login: in the runner's step: becomes the login shell in which the
-# server starts, with the user's umask. It carries the mark of the session from its first moment
-# on (cscs_find_processes).
+# login: in the runner's step: becomes the login shell in which the server starts, with the user's
+# umask. This shell has the session's mark from its start (cscs_find_processes).
 cscs_login() {
 	local fd signals=()
 	cscs_dir=${BASH_SOURCE[0]%/*}
 	{ IFS= read -r cscs_user_umask <"$cscs_dir/umask"; } 2>/dev/null || cscs_user_umask=0022
 	cscs_set_environment
 	type -P srun >"$cscs_dir/srun"
-	# The runner's descriptors are none of the server's. (Nothing may be redirected meanwhile: bash keeps
-	# the original among them.)
+	# The server must not get the runner's descriptors. (This loop has no redirection, because bash
+	# would keep the original among them.)
 	for fd in /proc/self/fd/*; do
 		fd=${fd##*/}
 		((fd < 3 || fd == 255)) || eval "exec $fd>&-"
 	done
-	# A shell without job control has what it starts in the background ignore these, and only another
-	# program can undo that (bash(1), SIGNALS; coreutils 8.31).
+	# Processes that a shell without job control starts in the background ignore these signals, and
+	# only another program can undo that (bash(1), SIGNALS; coreutils 8.31).
 	! env --default-signal=INT,QUIT true 2>/dev/null || signals=(env '--default-signal=INT,QUIT')
 	umask "$cscs_user_umask"
 	cscs_restore_variables
-	# From here on the shell knows the user's functions. They begin POSIX mode, in which none hides exec.
+	# From here on the shell has the user's functions. The file turns on POSIX mode, in which none
+	# hides exec.
 	# shellcheck disable=SC1091 # made by cscs_save_functions
 	[[ ! -s $cscs_dir/functions ]] || . "$cscs_dir/functions"
 	exec "${signals[@]}" bash --login "$cscs_dir/remote.sh" launch
 }
 
-# cscs_set_environment: replaces the variables of this step by those of the allocation.
-# Variables that Slurm sets for the job, the node and the GPUs stay.
+# cscs_set_environment: replaces the variables of this step by those of the allocation. The
+# variables that Slurm sets for the job, the node and the GPUs stay.
 cscs_set_environment() {
 	local v cluster=${cscs_dir%/*}
-	# The runner asks for the job's GPUs as its step's.
+	# The runner requests the job's GPUs for its step.
 	[[ -z ${SLURM_STEP_GPUS:-} ]] || export SLURM_JOB_GPUS=${SLURM_JOB_GPUS:-$SLURM_STEP_GPUS}
-	# In a step, 22.05 tells the CPUs of the job by this name alone.
+	# In a step, 22.05 has the CPUs of the job in this variable alone.
 	[[ -z ${SLURM_JOB_CPUS_PER_NODE_PACK_GROUP_0:-} ]] ||
 		export SLURM_JOB_CPUS_PER_NODE=${SLURM_JOB_CPUS_PER_NODE:-$SLURM_JOB_CPUS_PER_NODE_PACK_GROUP_0}
 	for v in "${!SLURM_@}" "${!SLURMD_@}" "${!SRUN_@}" "${!PMI_@}" "${!SBATCH_@}" "${!SALLOC_@}"; do
@@ -93,7 +92,7 @@ cscs_set_environment() {
 	cscs_export_tasks
 }
 
-# cscs_is_kept VARIABLE: succeeds for those that Slurm sets in a step as it does for salloc's shell. This is
+# cscs_is_kept VARIABLE: succeeds if Slurm sets it in a step as it does for salloc's shell. This is
 # POSIX sh (55-step.sh).
 cscs_is_kept() {
 	case $1 in
@@ -105,12 +104,12 @@ cscs_is_kept() {
 	esac
 }
 
-# cscs_belongs_to_step VARIABLE: succeeds for those that differ from step to step.
+# cscs_belongs_to_step VARIABLE: succeeds if it differs between steps.
 cscs_belongs_to_step() {
 	cscs_is_kept "$1" && [[ $1 != SLURM_JOB_* && $1 != SLURM_JOBID && $1 != SLURM_CONF && $1 != SLURM_CLUSTER_NAME ]]
 }
 
-# cscs_export_field FIELD VARIABLE...: exports what scontrol said of the job.
+# cscs_export_field FIELD VARIABLE...: exports a field of scontrol's answer about the job.
 cscs_export_field() {
 	local value v
 	value=" $cscs_info"
@@ -120,11 +119,11 @@ cscs_export_field() {
 	for v in "${@:2}"; do export "$v=$value"; done
 }
 
-# cscs_export_request: the options of the request that salloc hands on to srun as variables: those
-# that were preset, then those of the command line, each as --NAME=VALUE.
+# cscs_export_request: exports the options of the request that salloc passes on to srun as
+# variables: first the presets, then the options of the command line, each as --NAME=VALUE.
 cscs_export_request() {
 	local option name value preset=() v
-	# salloc's come after sbatch's, so that they win (cscs_presets).
+	# salloc's presets come after sbatch's, so that they win (cscs_presets).
 	for v in "${!SBATCH_@}" "${!SALLOC_@}"; do
 		[[ $v == "${cscs_via/#*salloc/SBATCH}"_* || $v == "${cscs_via/#*sbatch/SALLOC}"_* ]] && continue
 		name=${v#*_} name=${name//_/-} name=${name,,}
@@ -152,7 +151,7 @@ cscs_export_request() {
 	done
 }
 
-# cscs_megabytes SIZE: REPLY is Slurm's size with an optional unit (srun(1), --mem) in MiB.
+# cscs_megabytes SIZE: sets REPLY to Slurm's size, with an optional unit (srun(1), --mem), in MiB.
 cscs_megabytes() {
 	local n=${1%%[!0-9]*}
 	REPLY=$1
@@ -165,12 +164,13 @@ cscs_megabytes() {
 	esac
 }
 
-# cscs_export_tasks: how many tasks Slurm counts with, and on which node, in Slurm's own form
-# "2(x3),1". Without a number of tasks, that is one for each CPU or group of CPUs. A number of
-# tasks is dealt out one to a node at a time (Slurm's slurm_step_layout.c, _task_layout_block).
+# cscs_export_tasks: exports how many tasks Slurm counts with on each node, in Slurm's form
+# "2(x3),1". Without a number of tasks, that is one for each CPU or group of CPUs. Slurm deals a
+# number of tasks out to the nodes one at a time (_task_layout_block in Slurm's
+# slurm_step_layout.c).
 cscs_export_tasks() {
 	local part cpus=() tasks=() i left dealt layout='' same
-	# The layout that a request for threads implies is Slurm's to know.
+	# Only Slurm knows the layout that a request for threads implies.
 	[[ -z ${SLURM_THREADS_PER_CORE:-}${SLURM_HINT:-} ]] || return 0
 	for part in ${SLURM_JOB_CPUS_PER_NODE//,/ }; do
 		[[ $part =~ ^([0-9]+)(\(x([0-9]+)\))?$ ]] || return 0

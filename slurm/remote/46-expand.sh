@@ -1,6 +1,6 @@
-# Variables in paths (00-expand.sh), where the shell is one of ours: the login shell has replaced them.
+# Variables in paths (00-expand.sh), in cscs's own shells: the login shell has replaced them.
 
-# cscs_read_launch: reads what cscs_print_launch has printed. Fails if that is not whole.
+# cscs_read_launch: reads the output of cscs_print_launch. Fails if it is not complete.
 cscs_read_launch() {
 	local i n=3 words=()
 	mapfile -d '' -t words
@@ -13,14 +13,14 @@ cscs_read_launch() {
 	for i in "${!cscs_reads[@]}"; do cscs_reads[i]=${words[n++]}; done
 }
 
-# cscs_name_variable NAME OPTION: REPLY says that the variable has no value.
+# cscs_name_variable NAME OPTION: sets REPLY to the message that the variable has no value.
 cscs_name_variable() { REPLY="the variable $1 of $2 is not set"; }
 
-# cscs_expand_ahead: replaces the variables as the node will do. Fails if that cannot be known here. Ends the
-# session if a variable is not set.
+# cscs_expand_ahead: replaces the variables as the node will do. Fails if this host cannot determine
+# the result. Ends the session if a variable is not set.
 cscs_expand_ahead() {
 	local answer text fd name option
-	# Most sessions have no variable, and no reason to wait for a login shell.
+	# Most sessions have no variable and need no login shell here.
 	! (cscs_known_prefix=cscs_none_ && cscs_expand_launch) || {
 		cscs_expand_launch
 		return
@@ -32,7 +32,7 @@ cscs_expand_ahead() {
 		exec timeout 5 bash --login "/dev/fd/$fd" launch ahead 2>/dev/null </dev/null
 	)
 	exec {fd}<&-
-	# What the start-up files print stands before.
+	# The output of the start-up files comes before.
 	while IFS= read -r -d '' -u "$answer" text; do
 		case $text in
 		*$'\036cscs-expanded')
@@ -45,7 +45,7 @@ cscs_expand_ahead() {
 	done
 	exec {answer}<&-
 	case ${name:-} in
-	# Only a job has these, or the server. Or the login shell did not come through its start-up files.
+	# Only a job or the server has these, or the login shell did not finish its start-up files.
 	'' | SLURM* | CUDA* | ROCR* | HIP* | GPU* | PORT | CSCS_SESSION | TMPDIR) return 1 ;;
 	esac
 	cscs_name_variable "$name" "$option"

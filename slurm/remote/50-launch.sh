@@ -1,20 +1,20 @@
-# serve: becomes the server, in the environment that launch (00-launch.sh) has set up, or reports why
-# it cannot. This is a shell of our own: it knows no function of the user's, and hands them on.
+# serve: becomes the server, in the environment that launch (00-launch.sh) has prepared, or reports
+# why it cannot. This privileged shell takes no function of the user's, and passes them on.
 
-# cscs_fail MESSAGE: what the user has to correct before the server can start.
+# cscs_fail MESSAGE: records what the user has to correct before the server can start, and exits.
 cscs_fail() {
 	(umask 077 && printf '%s\n' "$1" >"$cscs_dir/failure")
 	exit 97
 }
 
-# cscs_serve PORT_KEPT [PROBLEM [DETAIL]...]: as cscs_serve_as was given them. PORT_KEPT is set if the login
-# shell could not set PORT.
+# cscs_serve PORT_KEPT [PROBLEM [DETAIL]...]: gets the arguments of cscs_serve_as. PORT_KEPT is set
+# if the login shell could not set PORT.
 cscs_serve() {
 	local i argv=()
 	cscs_dir=${BASH_SOURCE[0]%/*}
-	# With set -a, the login shell has exported all of its variables, ours too.
+	# After set -a, the login shell has exported all of its variables, ours too.
 	export -n "${!cscs_@}"
-	# What began before is not the server's (cscs_find_server).
+	# Processes that began before are not the server's (cscs_find_server).
 	cscs_uptime
 	(umask 077 && printf '%s\n' "$REPLY" >"$cscs_dir/served")
 	cscs_listen=$(<"$cscs_dir/port")
@@ -63,17 +63,18 @@ cscs_serve() {
 	cscs_fail "${argv[0]} cannot be run on ${HOSTNAME%%.*}"
 }
 
-# cscs_name_incomplete DIRECTORY: REPLY says that what cscs installs there is not complete. This is POSIX sh (55-step.sh).
+# cscs_name_incomplete DIRECTORY: sets REPLY to the message that cscs's installation there is not
+# complete. This is POSIX sh (55-step.sh).
 cscs_name_incomplete() {
 	REPLY="the virtual environment $1 is not complete: --bootstrap was interrupted, or installs now (${1%/}.incomplete)"
 }
 
-# cscs_missing COMMAND TEXT: many sites' and users' start-up files define conda,
-# module and the like only for interactive shells; then the fix is another one.
+# cscs_missing COMMAND TEXT: reports a missing command. Start-up files of many sites and users
+# define conda, module and the like only for interactive shells; then the user needs another fix.
 cscs_missing() {
 	local question
 	question="builtin type -t -- $(printf %q "$1")"
-	# /etc/profile and its like are for login shells, ~/.bashrc for the others.
+	# Login shells read /etc/profile and the like; the others read ~/.bashrc.
 	cscs_ask_shell 10 cscs_exec_shell bash --login -i -c "$question" 2>/dev/null ||
 		cscs_ask_shell 10 cscs_exec_shell bash -i -c "$question" 2>/dev/null
 	REPLY=${REPLY%$'\n'}

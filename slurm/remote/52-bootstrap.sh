@@ -1,17 +1,19 @@
-# --bootstrap: a virtual environment with the server's program, for nodes that do not have it. The node makes it, by
-# the Python that the server will have: that of a uenv, a container or a module. The login node may have none of them.
+# --bootstrap: a virtual environment with the server's program, for nodes that do not have the
+# program. The node makes it with the Python that the server will use: that of a uenv, a container
+# or a module. The login node may have none of these.
 #
-# The script bootstrap.sh does this, a process of its own in the job: in it no function of the user's hides a
-# command. It runs in the step of a uenv or container, so all that it is made of is POSIX sh. It prints the
-# directory of the environment to activate, if one is needed; the output of pip goes to the server's log.
+# The script bootstrap.sh does this in its own process in the job, where no function of the user's
+# hides a command. It also runs in the step of a uenv or container, so all of its functions are
+# POSIX sh. It prints the directory of the environment to activate, if one is needed. pip's output
+# goes to the server's log.
 
-# cscs_may_provide: succeeds if bootstrap.sh is to look for the server's program.
+# cscs_may_provide: succeeds if bootstrap.sh has to search for the server's program.
 cscs_may_provide() { [[ -n $cscs_package && (-n $cscs_bootstrap || -z $cscs_venv) ]]; }
 
-# cscs_write_bootstrap WHERE: writes bootstrap.sh, which calls its place WHERE in messages.
+# cscs_write_bootstrap WHERE: writes bootstrap.sh; WHERE is its place in messages.
 cscs_write_bootstrap() {
 	local site=''
-	# What the uenv or the image has need not be installed again.
+	# Packages of the uenv or the image need not be installed again.
 	((${#cscs_step_args[@]} == 0)) || site=--system-site-packages
 	(
 		umask 077
@@ -26,7 +28,7 @@ cscs_write_bootstrap() {
 			cscs_print_assignment '' cscs_bootstrap "$cscs_bootstrap"
 			cscs_print_assignment '' cscs_venv "${cscs_venv/#\~/$HOME}"
 			cscs_print_assignment '' cscs_site "$site"
-			# Each uenv and each image has a Python of its own.
+			# Each uenv and each image has its own Python.
 			cscs_print_assignment '' cscs_key "${cscs_step_args[*]} $cscs_environment"
 			printf '%s\n' cscs_run_bootstrap
 		} >"$cscs_dir/bootstrap.sh"
@@ -40,11 +42,13 @@ cscs_note() {
 	printf 'note\tmessage=%s\n' "$(printf %s "$1" | tr -d '[:cntrl:]')" >>"$cscs_dir/events"
 } 2>/dev/null
 
-# cscs_python CODE [WORD]...: runs it. Neither PYTHONPATH nor the directory where the server starts has a say.
+# cscs_python CODE [WORD]...: runs Python code. PYTHONPATH and the server's directory have no effect
+# on it.
 cscs_python() { python3 -I -c "$@"; }
 
-# cscs_is_incomplete DIRECTORY: succeeds if cscs has begun to install something there and has not ended. An environment
-# cannot be renamed, since its programs hold its path; so a file beside it marks one that is not complete.
+# cscs_is_incomplete DIRECTORY: succeeds if cscs has begun an installation there and not finished
+# it. An environment cannot be renamed, since its programs contain its path. So a file beside it
+# marks it as incomplete.
 cscs_is_incomplete() { [ -e "${1%/}.incomplete" ]; }
 
 # shellcheck disable=SC2154 # these variables are assigned where the functions run
@@ -66,15 +70,15 @@ cscs_run_bootstrap() {
 	[ "${VIRTUAL_ENV:-}" = "$cscs_target" ] || printf '%s\n' "$cscs_target"
 }
 
-# cscs_has_venv: succeeds if the environment cscs_target has the program, whole. Its Python may be gone: that of a
-# module or uenv.
+# cscs_has_venv: succeeds if the environment cscs_target has the program and is complete. Its Python
+# can be gone: that of a module or uenv.
 cscs_has_venv() {
 	[ -x "$cscs_target/bin/$cscs_program" ] && [ -x "$cscs_target/bin/python" ] && [ -r "$cscs_target/bin/activate" ] &&
 		! cscs_is_incomplete "$cscs_target"
 }
 
-# cscs_name_venv: cscs_target is the directory for this Python. Clusters of several architectures may share the home
-# directory. Fails without a Python.
+# cscs_name_venv: sets cscs_target to the directory for this Python. Clusters of several
+# architectures can share the home directory. Fails without a Python.
 # shellcheck disable=SC2154 # likewise
 cscs_name_venv() {
 	cscs_item=$(cscs_python 'import platform, sys, zlib
@@ -86,8 +90,9 @@ print("%s-py%d.%d-%08x" % (platform.machine(), sys.version_info[0], sys.version_
 	cscs_target=${HOME:-}/.cscs-venvs/$cscs_package-$cscs_item
 }
 
-# cscs_lock_venv: takes the lock of the environment, which is that of the file that marks it. Of several sessions that
-# make the same one, the others wait. Succeeds if another has made it meanwhile.
+# cscs_lock_venv: takes the lock of the environment, on the file that marks it. If several sessions
+# make the same environment, the others wait. Succeeds if another session has made it in the
+# meantime.
 cscs_lock_venv() {
 	cscs_item=${cscs_target%/*}
 	mkdir -p "${cscs_item:-/}" 2>/dev/null
@@ -95,7 +100,7 @@ cscs_lock_venv() {
 	until cscs_has_venv; do
 		cscs_made=''
 		! (set -C && : >"$cscs_target.incomplete") 2>/dev/null || cscs_made=1
-		# A full file system often makes a file and refuses the first byte (cscs_make_venv).
+		# A full file system often makes a file and refuses its first byte (cscs_make_venv).
 		(: >>"$cscs_target.incomplete") 2>/dev/null || cscs_fail "--bootstrap cannot write in ${cscs_item:-/} $cscs_where"
 		exec 9>>"$cscs_target.incomplete"
 		cscs_try_lock
@@ -104,13 +109,13 @@ cscs_lock_venv() {
 		4) ;; # the process that had the lock has removed the file
 		3)
 			[ "$cscs_looks" != 0 ] || cscs_note "another session installs $cscs_package in $cscs_target: this one waits for it"
-			# A server that writes to its log is not given up (cscs_report_work).
+			# The client does not give up a server that writes to its log (cscs_report_work).
 			[ $((cscs_looks % 4)) != 0 ] || printf 'cscs: another session installs %s in %s\n' "$cscs_package" "$cscs_target" >&2
 			cscs_looks=$((cscs_looks + 1))
 			sleep 3
 			;;
 		*)
-			# A file system without locks: the file itself is the lock.
+			# On a file system without locks, the file itself is the lock.
 			[ -z "$cscs_made" ] || return 1
 			cscs_fail "--bootstrap finds $cscs_target.incomplete $cscs_where, and that file system has no locks: remove the file, unless another session installs $cscs_package now"
 			;;
@@ -119,8 +124,8 @@ cscs_lock_venv() {
 	done
 }
 
-# cscs_try_lock: takes the lock of the descriptor 9, which this shell keeps. Its status is 3 if another process has it,
-# and 4 if the descriptor's file has lost its name.
+# cscs_try_lock: takes the lock on descriptor 9, which this shell keeps open. Its status is 3 if
+# another process has the lock, and 4 if the descriptor's file was removed or replaced.
 cscs_try_lock() {
 	cscs_python 'import fcntl, os, sys
 try:
@@ -136,8 +141,8 @@ except FileNotFoundError:
 sys.exit(0 if same else 4)' "$cscs_target.incomplete"
 }
 
-# cscs_make_venv: makes the environment, or adds the program to one of the user's. The text of the file that marks it
-# says that cscs has made the directory, and may empty it.
+# cscs_make_venv: makes the environment, or adds the program to one of the user's. If the file that
+# marks it has text, cscs has made the directory and may empty it.
 # shellcheck disable=SC2086,SC2154 # cscs_site is one word or none
 cscs_make_venv() {
 	cscs_fresh=''
@@ -149,7 +154,8 @@ cscs_make_venv() {
 		rm -f "$cscs_target.incomplete"
 		cscs_fail "$cscs_target is no virtual environment $cscs_where, and not empty: name another directory with --venv"
 	fi
-	# A pip that is killed leaves its temporary files. The next --bootstrap removes them here; in /tmp they would stay.
+	# A pip that is killed leaves its temporary files. The next --bootstrap removes them here; in
+	# /tmp they would stay.
 	TMPDIR=$cscs_target.incomplete.tmp
 	rm -rf "$TMPDIR"
 	mkdir "$TMPDIR" || cscs_fail_bootstrap "cannot make $TMPDIR"
@@ -168,7 +174,8 @@ cscs_make_venv() {
 	cscs_note "$cscs_package is installed in $cscs_target: later sessions use it"
 }
 
-# cscs_run_pip COMMAND...: runs it, with its output in the log. If it fails, cscs_reason is its last error.
+# cscs_run_pip COMMAND...: runs it with its output in the log. If it fails, cscs_reason is its last
+# error.
 cscs_run_pip() {
 	cscs_command=$*
 	cscs_reason=$({
@@ -179,8 +186,8 @@ cscs_run_pip() {
 	[ "$cscs_pip_code" = 0 ]
 }
 
-# cscs_report_pip: copies pip's output to the log and reports from time to time how far it is. Prints its exit status,
-# a colon and its last error, or its last line.
+# cscs_report_pip: copies pip's output to the log and reports the progress at intervals. Prints
+# pip's exit status, a colon and its last error, or its last line.
 cscs_report_pip() {
 	cscs_mark=$(printf '\034') cscs_pip_code=1 cscs_last='' cscs_error='' cscs_count=0 cscs_time=$(date +%s)
 	while IFS= read -r cscs_output; do
@@ -208,7 +215,8 @@ cscs_report_pip() {
 	printf '%s:%s' "$cscs_pip_code" "${cscs_error:-$cscs_last}"
 }
 
-# cscs_fail_bootstrap [MESSAGE]: for cscs_make_venv. Removes what it has made: a full file system needs the room.
+# cscs_fail_bootstrap [MESSAGE]: ends cscs_make_venv with an error. Removes what it has made,
+# because a full file system needs the space.
 cscs_fail_bootstrap() {
 	rm -rf "$cscs_target.incomplete.tmp"
 	[ -z "$cscs_fresh" ] || rm -rf "$cscs_target"

@@ -1,16 +1,17 @@
-# serve becomes the srun of the step in which a server with a uenv or container lives. The user's
-# login environment has been set up before, on the bare node.
+# For a server with a uenv or container, serve becomes the srun of the server's own step. launch has
+# set up the user's login environment before, on the bare node.
 #
-# In the step, the script inside.sh becomes the server. It begins no login shell, so the PATH of the
-# view or of the image stays as it is. In a container it needs sh, and nothing else: no bash, no program
-# and no home directory. The functions of which it is made are therefore POSIX sh.
+# In the step, the script inside.sh becomes the server. It starts no login shell, so the PATH of the
+# view or of the image stays. In a container it needs sh and nothing else: no bash, no program and
+# no home directory. So its functions are POSIX sh.
 
+# cscs_become_step: becomes the srun of the server's step.
 cscs_become_step() {
 	local i srun shell args=()
 	read -r cscs_user_umask < <(umask)
 	umask 077
 	{ IFS= read -r cscs_gres <"$cscs_dir/gres"; } 2>/dev/null
-	# The user's start-up files need not have it in their PATH.
+	# After the user's start-up files, srun need not be on the PATH.
 	IFS= read -r srun <"$cscs_dir/srun"
 	if [[ -n $cscs_environment ]]; then
 		shell=(/bin/sh)
@@ -27,17 +28,19 @@ cscs_become_step() {
 		cscs_fill_in "$i"
 		args+=("$REPLY")
 	done
-	# bash would read these files in the step, after the view or the image has set PATH (bash(1), BASH_ENV).
+	# bash would read these files in the step, after the view or the image has set PATH (bash(1),
+	# BASH_ENV).
 	unset BASH_ENV ENV
 	cscs_unset_presets
 	umask "$cscs_user_umask"
 	cscs_restore_variables
-	# This process has a session of its own already: setsid(1) would leave it, and the runner watches it.
+	# This process already leads its own session. setsid(1) would make another process, and the
+	# runner watches this one.
 	exec "$srun" "${cscs_srun_args[@]}" --immediate="$cscs_step_wait" "${args[@]}" "${shell[@]}" "$cscs_dir/inside.sh"
 }
 
-# cscs_find_edf: REPLY is the user's EDF, as base_environment names it: an absolute path, or a name that the
-# Container Engine looks up. Fails if there is none; for a name, a site may still know it.
+# cscs_find_edf: sets REPLY to the user's EDF for base_environment: an absolute path, or a name that
+# the Container Engine looks up. Fails if it does not exist; the site can still know a name.
 cscs_find_edf() {
 	local dir dirs
 	REPLY=$cscs_environment
@@ -54,12 +57,12 @@ cscs_find_edf() {
 	return 1
 }
 
-# cscs_write_edf: writes the EDF of the session: the user's, and the session's directory. An ordinary EDF mounts
-# neither that nor the home directory.
+# cscs_write_edf: writes the EDF of the session: the user's EDF, and a mount of the session's
+# directory. An ordinary EDF mounts neither that nor the home directory.
 cscs_write_edf() {
 	local dir=$cscs_dir
 	cscs_find_edf || printf 'cscs: error: there is no EDF %s in %s\n' "$cscs_environment" "${EDF_PATH:-$HOME/.edf}" >&2
-	# Basic strings of TOML.
+	# TOML's basic strings need these escapes.
 	REPLY=${REPLY//\\/\\\\} dir=${dir//\\/\\\\}
 	printf 'base_environment = "%s"\nmounts = ["%s"]\n' "${REPLY//\"/\\\"}" "${dir//\"/\\\"}:${dir//\"/\\\"}" >"$cscs_dir/environment.toml"
 }
@@ -69,7 +72,7 @@ cscs_print_inside() {
 	local i words=() where="on ${HOSTNAME%%.*}"
 	[[ " ${cscs_step_args[*]}" != *' --uenv='* ]] || where="in the uenv on ${HOSTNAME%%.*}"
 	[[ -z $cscs_environment ]] || where="in the container on ${HOSTNAME%%.*}"
-	# What the user's --setup may need is better than sh, if it is there.
+	# bash is better than sh for the user's --setup, if the image has it.
 	# shellcheck disable=SC2016 # for the container's shell to expand
 	[[ -z $cscs_environment ]] ||
 		printf '%s\n' '[ "$1" = bash ] || ! command -v bash >/dev/null 2>&1 || exec bash --noprofile --norc -p "$0" bash'
@@ -96,8 +99,8 @@ cscs_print_inside() {
 		cscs_print_assignment export "${REPLY%%=*}" "${REPLY#*=}"
 	done
 	if [[ -z $cscs_environment && -s $cscs_dir/login-functions ]]; then
-		# Not in POSIX mode, in which one called exec is an error. None may hide what these commands call: in
-		# POSIX mode, none hides unset.
+		# Not in POSIX mode, in which a function called exec is an error. No function may hide what
+		# these commands call: in POSIX mode, none hides unset.
 		# shellcheck disable=SC2016 # for the shell of the step to expand
 		printf '%s\n' 'cscs_item=${POSIXLY_CORRECT-}' 'unset POSIXLY_CORRECT' 'shopt -s extglob'
 		cscs_print_call . "$cscs_dir/login-functions"
@@ -128,15 +131,16 @@ cscs_print_call() {
 	printf '\n'
 }
 
-# cscs_print_assignment [export] NAME VALUE: prints that command.
+# cscs_print_assignment [export] NAME VALUE: prints an assignment of sh.
 cscs_print_assignment() {
 	local quote=\'\\\'\'
 	printf "%s %s='%s'\n" "$1" "$2" "${3//\'/$quote}"
 }
 
-# From here on: POSIX sh. Each of these functions runs in the step, in whatever shell the image has.
+# From here on: POSIX sh. Each of these functions runs in the step, in the shell that the image has.
 
-# cscs_begin_inside: reports that the step is there, and removes the variables that Slurm has set for it.
+# cscs_begin_inside: reports that the step has started, and unsets the variables that Slurm has set
+# for it.
 cscs_begin_inside() {
 	(umask 077 && printf '%d\n' "$$" >"$cscs_dir/inside")
 	# shellcheck disable=SC2013 # names have no blanks
@@ -168,19 +172,21 @@ cscs_activate_venv() {
 	. "$1/bin/activate" || cscs_fail "$1/bin/activate ended with status $?"
 }
 
-# cscs_activate_whole_venv DIRECTORY: the same, if the environment is there, and is complete.
+# cscs_activate_whole_venv DIRECTORY: activates the environment if it exists and is complete.
 cscs_activate_whole_venv() {
 	[ ! -r "$1/bin/activate" ] || cscs_is_incomplete "$1" || cscs_activate_venv "$1"
 }
 
-# cscs_provide SHELL...: has that shell look for the server's program, and install it on --bootstrap (52-bootstrap.sh).
+# cscs_provide SHELL...: lets that shell search for the server's program, and install it on
+# --bootstrap (52-bootstrap.sh).
 cscs_provide() {
 	cscs_item=$("$@" "$cscs_dir/bootstrap.sh") || exit 97
 	[ -z "$cscs_item" ] || cscs_activate_venv "$cscs_item"
 }
 
-# cscs_prefer_venv PYTHONPATH: the view of a uenv adds its site-packages to the PYTHONPATH of the login, and Python
-# searches that before the packages of an active virtual environment. These come first instead.
+# cscs_prefer_venv PYTHONPATH: the view of a uenv adds its site-packages to the login's PYTHONPATH,
+# and Python searches that before the packages of an active virtual environment. This puts the
+# virtual environment first.
 cscs_prefer_venv() {
 	[ -n "${VIRTUAL_ENV:-}" ] && [ "${PYTHONPATH:-}" != "$1" ] || return 0
 	cscs_item=$("$VIRTUAL_ENV/bin/python" -c 'import site; print(site.getsitepackages()[0])' 2>/dev/null)
@@ -190,7 +196,7 @@ cscs_prefer_venv() {
 	esac
 }
 
-# cscs_run_setup COMMAND: in this shell, so that what it exports is kept.
+# cscs_run_setup COMMAND: runs it in this shell, so that its exports stay.
 cscs_run_setup() {
 	eval "$1"
 	cscs_item=$?

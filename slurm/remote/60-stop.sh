@@ -1,9 +1,10 @@
-# stop: ends the job and sees that it is gone. By the job's name: a number may never have reached the
-# client. A job of that name which is known not to be the session's is left alone.
+# stop: ends the job and confirms that it is gone. It finds the job by name, because its number may
+# never have reached the client. It leaves a job of that name alone if that is known not to be the
+# session's.
 
-# cscs_queue: cscs_jobs is "id state" of each job of this session that Slurm
-# still has to do something for, and cscs_unproven the numbers of those that have its name and may be the
-# session's. False if Slurm does not answer.
+# cscs_queue: sets cscs_jobs to "id state" of each job of this session that Slurm still has to end.
+# Sets cscs_unproven to the numbers of jobs that have its name and can be the session's. Fails if
+# Slurm does not answer.
 cscs_queue() {
 	local answer line listed=() job absent=' ' REPLY
 	cscs_me
@@ -13,7 +14,7 @@ cscs_queue() {
 	}
 	cscs_jobs=() cscs_unproven=()
 	while IFS= read -r line; do
-		# Nothing of a completing job runs for longer than its processes take to die.
+		# The processes of a completing job only have to die.
 		if [[ $line == *' COMPLETING' ]]; then
 			cscs_shown_jobs+=" ${line%% *} "
 		elif cscs_is_job "${line%% *}"; then
@@ -30,10 +31,10 @@ cscs_queue() {
 	done
 }
 
-# cscs_ask_controller: some sites' squeue answers from a list that is seconds old. So slurmctld itself is
-# asked of a known job that squeue has not shown to this shell yet, which is added to cscs_jobs, and of a job
-# that it still shows after it was cancelled, which is added to absent if it has ended. Fails if slurmctld
-# does not answer. Uses the caller's listed and absent.
+# cscs_ask_controller: some sites' squeue answers from a list that is seconds old, so it asks
+# slurmctld itself. It adds a known job that squeue has not shown to this shell yet to cscs_jobs. It
+# adds a job that squeue still shows after its cancellation, and that has ended, to absent. Fails if
+# slurmctld does not answer. Uses the caller's listed and absent.
 cscs_ask_controller() {
 	local job known=" ${listed[*]%% *} " asked='' REPLY
 	cscs_shown_jobs+=$known
@@ -53,8 +54,8 @@ cscs_ask_controller() {
 	done
 }
 
-# cscs_find_state JOB: REPLY is the state of the session's job; empty: it has ended, or is another's. Fails if
-# slurmctld does not answer.
+# cscs_find_state JOB: sets REPLY to the state of the session's job; empty if the job has ended or
+# is not the session's. Fails if slurmctld does not answer.
 cscs_find_state() {
 	local info
 	REPLY=''
@@ -71,9 +72,9 @@ cscs_find_state() {
 }
 
 # cscs_is_own JOB: succeeds if a job with the session's name is the session's own, and not one that
-# the user has given that name (invariant I11): its number is recorded, or none is yet.
-# Else REPLY is set if the job may be the session's all the same: the number is not known, and the
-# session's directory, where it may be recorded, is not there on this login node.
+# the user gave that name (invariant I11): its number is recorded, or none is recorded yet.
+# Otherwise REPLY is set if the job can still be the session's: the number is unknown, and the
+# session's directory, which can record it, does not exist on this login node.
 cscs_is_own() {
 	REPLY=''
 	[[ $1 != "$cscs_job" ]] || return 0
@@ -86,28 +87,30 @@ cscs_is_own() {
 	cscs_has_output "$1"
 }
 
-# cscs_has_output JOB: succeeds if the job writes into the session's directory, as a job of sbatch's does
-# (cscs_enqueue). Else REPLY is set if it has no output file, as a job of salloc's, or Slurm does not say.
+# cscs_has_output JOB: succeeds if the job writes into the session's directory, as a job of sbatch's
+# does (cscs_enqueue). Otherwise REPLY is set if the job has no output file, as a job of salloc's,
+# or if Slurm does not report it.
 cscs_has_output() {
 	local info file
 	info="$(cscs_exec_query scontrol --local --oneliner show job "$1" 2>/dev/null) "
-	# Slurm shows the name as it was given, or with its patterns filled in (sbatch(1), filename pattern).
+	# Slurm shows the file name as given, or with its patterns replaced (sbatch(1), filename
+	# pattern).
 	file=${cscs_dir//\\/\\\\}
 	[[ $info != *" StdOut=$cscs_dir/batch.log "* && $info != *" StdOut=${file//%/%%}/batch.log "* ]] || return 0
 	[[ $info == *' StdOut='/* ]] || REPLY=$1
 	return 1
 }
 
-# cscs_is_job_of DIRECTORY JOB: succeeds if the session's directory records the number of the job, or
-# none.
+# cscs_is_job_of DIRECTORY JOB: succeeds if the session's directory records the number of the job,
+# or none.
 cscs_is_job_of() {
 	local REPLY
 	cscs_read_recorded_jobs "$1"
 	[[ -z $REPLY || "$REPLY " == *" $2 "* ]]
 }
 
-# cscs_read_recorded_jobs DIRECTORY: REPLY is the jobs whose numbers the session's directory records, each
-# after a space.
+# cscs_read_recorded_jobs DIRECTORY: sets REPLY to the job numbers that the session's directory
+# records, each after a space.
 cscs_read_recorded_jobs() {
 	local f number recorded
 	cscs_read_alive_jobs "$1"
@@ -118,8 +121,8 @@ cscs_read_recorded_jobs() {
 	REPLY=$recorded
 }
 
-# cscs_read_alive_jobs DIRECTORY: REPLY is the jobs in which a runner of the session has reported
-# itself, in that order, each after a space.
+# cscs_read_alive_jobs DIRECTORY: sets REPLY to the jobs in which a runner of the session has
+# reported itself, in that order, each after a space.
 cscs_read_alive_jobs() {
 	local line
 	REPLY=''
@@ -137,10 +140,9 @@ cscs_stop_session() {
 	cscs_say hello "host=${HOSTNAME%%.*}" "dir=$cscs_dir"
 	[[ $cscs_step != any ]] || cscs_find_step
 	if ((cscs_grace > 0)) && [[ -n $cscs_step && -s $cscs_dir/events ]] && ! cscs_exited; then
-		# To the whole job: one request, where a step's costs four. It is the end for
-		# all of it anyway.
-		# Slurm hands a signal to every process of a step. SIGURG means something to the
-		# runner alone: what does not ask for it ignores it (signal(7)).
+		# Signal the whole job, in one request; a signal to a step costs four. All of the job ends
+		# anyway. Slurm sends a signal to every process of a step. SIGURG has an effect on the
+		# runner only: a process that does not ask for it ignores it (signal(7)).
 		cscs_cancel "${cscs_step%.*}" --signal=URG
 		cscs_wait_exited
 	fi
@@ -167,15 +169,15 @@ cscs_stop_session() {
 	cscs_hand_over_log
 }
 
-# cscs_comes_again: succeeds if a process that has taken the request back from salloc is about to give it to
-# sbatch. One of another login node cannot be seen from here.
+# cscs_comes_again: succeeds if a process that has taken the request back from salloc will give it
+# to sbatch. A process of another login node cannot be seen from here.
 cscs_comes_again() {
 	local host pid again=''
 	{ read -r host pid again <"$cscs_dir/asking"; } 2>/dev/null
 	[[ $again == again && ($host != "${HOSTNAME%%.*}" || -e /proc/$pid) ]]
 }
 
-# cscs_is_settled: for a session that Slurm has no job of: succeeds if Slurm will take none
+# cscs_is_settled: for a session of which Slurm has no job: succeeds if Slurm will not take one
 # either, because no request is on its way (cscs_mark_asking). A process of another login node
 # cannot be seen from here.
 cscs_is_settled() {
@@ -186,7 +188,8 @@ cscs_is_settled() {
 	[[ $host == "${HOSTNAME%%.*}" && $pid == +([0-9]) && ! -e /proc/$pid ]] && ! cscs_find_late
 }
 
-# cscs_explain_unsettled: cscs_said is why it is not known whether Slurm has a job of the session.
+# cscs_explain_unsettled: sets cscs_said to the reason for which it is unknown whether Slurm has a
+# job of the session.
 cscs_explain_unsettled() {
 	if ((${#cscs_unproven[@]})); then
 		cscs_said="a job has the session's name, but $cscs_dir, which records the session's job, is not there on ${HOSTNAME%%.*}"
@@ -197,13 +200,13 @@ cscs_explain_unsettled() {
 	fi
 }
 
-# cscs_find_step: cscs_step is the runner's, as it said itself; empty if it did not.
+# cscs_find_step: sets cscs_step to the runner's step, from its own report; empty if there is none.
 cscs_find_step() {
 	cscs_read_alive_jobs "$cscs_dir"
 	cscs_step=${REPLY:+${REPLY##* }.}
 }
 
-# cscs_exited: has the runner said so? REPLY is its line.
+# cscs_exited: succeeds if the runner has reported its end. REPLY is that line.
 cscs_exited() {
 	while IFS= read -r REPLY; do
 		[[ $REPLY == exited* ]] && return 0
@@ -211,7 +214,7 @@ cscs_exited() {
 	return 1
 }
 
-# cscs_wait_exited: until the runner has said so, its grace and a little more.
+# cscs_wait_exited: waits for that report, for the grace and 2 s, and prints it.
 cscs_wait_exited() {
 	local waited=0
 	while ((waited < cscs_grace * 1000 + 2000)); do
@@ -224,8 +227,8 @@ cscs_wait_exited() {
 	done
 }
 
-# cscs_keep_remains DIRECTORY: removes all files of a session that has ended but those that tell how. The log
-# is for the next client; list removes it at last.
+# cscs_keep_remains DIRECTORY: removes all files of an ended session except those that tell how it
+# ended, and the log. The next client can fetch the log; list removes it later.
 cscs_keep_remains() {
 	local f
 	for f in "$1"/* "$1"/.[!.]*; do
@@ -233,8 +236,8 @@ cscs_keep_remains() {
 	done
 }
 
-# cscs_hand_over_log: the server's log goes to the client, and when it says that
-# it has it, the directory goes. Secrets go in any case.
+# cscs_hand_over_log: sends the server's log to the client, and removes the directory when the
+# client confirms it. Secrets are removed in any case.
 cscs_hand_over_log() {
 	local f files=() size=0 line all=$cscs_dir/log.$cscs_nonce fd=''
 	cscs_is_ours "$cscs_dir" || {
@@ -244,9 +247,9 @@ cscs_hand_over_log() {
 	for f in "$cscs_dir/log.1" "$cscs_dir/log"; do
 		[[ -s $f ]] && files+=("$f")
 	done
-	# One snapshot: a straggler may still write; and opened: another client that attends the
-	# session may be at the same, and remove it all. Where there is no room for one, what is there
-	# now must do.
+	# Send a snapshot, because a remaining process can still write. Open it first, because another
+	# client that attends the session can remove everything at the same time. Without space for a
+	# snapshot, send the files as they are.
 	if ((${#files[@]})) && cat "${files[@]}" 2>/dev/null | head -c 67108864 2>/dev/null >"$all" &&
 		{ exec {fd}<"$all"; } 2>/dev/null; then
 		size=$(stat -L -c %s "/dev/fd/$fd")
@@ -256,11 +259,11 @@ cscs_hand_over_log() {
 		rm -f "$all"
 		((${#files[@]} == 0)) || size=$(cat "${files[@]}" 2>/dev/null | head -c 67108864 | wc -c)
 		cscs_say log "bytes=$((size))"
-		# As many as was said, whatever becomes of the files meanwhile.
+		# Send exactly the announced number of bytes, even if the files change meanwhile.
 		((size == 0)) || cat "${files[@]}" /dev/zero 2>/dev/null | head -c "$size"
 	fi
 	IFS= read -r -t 60 -u 0 line
-	# NFS keeps a file that is open under another name, and with it the directory.
+	# NFS keeps an open file under another name, and with it the directory.
 	[[ -z $fd ]] || exec {fd}<&-
 	if [[ $line == ok ]]; then cscs_remove_dir; else cscs_keep_remains "$cscs_dir"; fi
 	cscs_say removed

@@ -1,21 +1,21 @@
-# list: reports all of the user's sessions on this cluster, from whatever laptop they were
-# begun, and ends those that have no owner any more. A session is a directory that
-# cscs_make_dir has made; a job that only has a session's name is the user's own.
+# list: reports all of the user's sessions on this cluster, from any client, and ends those that are
+# stale. A session is a directory that cscs_make_dir has made; a job that only has a session's name
+# is the user's own.
 
-# For how many seconds beyond its lease a session may be without a renewal before it counts as
-# stale: the stamp is by another login node's clock, and munge lets clocks differ by less than
-# its credentials live (munged(8), 5 minutes).
+# Seconds beyond its lease after which a session without a renewal is stale. The stamp is another
+# login node's time, and munge lets clocks differ by less than the life of its credentials
+# (munged(8), 5 minutes).
 cscs_forgotten=300
-# For how many seconds the log of a session stays that no client has come back for.
+# Seconds for which the log of a session stays if no client fetches it.
 cscs_keep_logs=$((7 * 86400))
 
-# For how many seconds after its last heartbeat, which comes every 30 s, a client counts as
-# one that attends the session. A client that was killed with its login node leaves its file.
+# Seconds after its last heartbeat for which a client counts as attending; heartbeats come every 30
+# s. A client that was killed with its login node leaves its file.
 cscs_present=150
 
-# cscs_read_session DIRECTORY: reads what a session's directory says of it: cscs_about is the
-# session's own description, cscs_term its lease in seconds, cscs_age the seconds since the
-# lease was renewed, or -1. cscs_away is set if its last client detached.
+# cscs_read_session DIRECTORY: reads a session's directory. Sets cscs_about to the session's own
+# description, cscs_term to its lease in seconds, and cscs_age to the seconds since the lease was
+# renewed, or -1. Sets cscs_away if its last client detached.
 cscs_read_session() {
 	local now value='' stamp='' mark=''
 	cscs_about='' cscs_term=0 cscs_age=-1 cscs_away=''
@@ -30,15 +30,15 @@ cscs_read_session() {
 	[[ -z $mark || $mark != "$value" ]] || cscs_away=1
 }
 
-# cscs_is_stale: succeeds if the session that cscs_read_session has read had no owner for
-# longer than its lease. One that a client has left on purpose is never stale while its job
-# waits or runs: its lease begins when the job starts, and the runner counts it.
+# cscs_is_stale: succeeds if the session that cscs_read_session has read had no client for longer
+# than its lease. cscs_sweep_stale spares the job of a client that detached while it waits or its
+# runner can still start: its lease begins when the job starts, and the runner counts it.
 cscs_is_stale() { ((cscs_term > 0 && cscs_age > cscs_term + cscs_forgotten)); }
 
-# cscs_read_jobs: fills the caller's array jobs with one line for each job that has the name
-# of a session, "NUMBER|STATE|REASON|START|END|PARTITION|ACCOUNT|NODES", all those of a name by the
-# session's ID. Fails if Slurm does not answer; REPLY is what it says. The name comes last in
-# squeue's line because a user's own job may have any name, with a | in it too.
+# cscs_read_jobs: fills the caller's array jobs, by session ID, with one line for each job that has
+# the name of a session: "NUMBER|STATE|REASON|START|END|PARTITION|ACCOUNT|NODES". Fails if Slurm
+# does not answer; REPLY is its message. The name comes last in squeue's line, because a user's own
+# job can have any name, even with a |.
 cscs_read_jobs() {
 	local line id rest answer
 	cscs_me
@@ -59,8 +59,9 @@ cscs_read_jobs() {
 	done < <(printf '%s\n' "$answer")
 }
 
-# cscs_choose_job ID DIRECTORY: REPLY is the line of the session's own job in the caller's array jobs, the
-# last one of several; empty: there is none. Another job of that name is the user's own.
+# cscs_choose_job ID DIRECTORY: sets REPLY to the line of the session's own job in the caller's
+# array jobs, the last one of several; empty if there is none. Another job of that name is the
+# user's own.
 cscs_choose_job() {
 	local line rest=${jobs[$1]:-} own=''
 	while [[ -n $rest ]]; do
@@ -70,7 +71,7 @@ cscs_choose_job() {
 	REPLY=$own
 }
 
-# cscs_job_number LINE, cscs_job_state_of LINE: REPLY is that field of a line of
+# cscs_job_number LINE, cscs_job_state_of LINE: sets REPLY to that field of a line of
 # cscs_read_jobs; empty for an empty line.
 cscs_job_number() { REPLY=${1%%|*}; }
 cscs_job_state_of() {
@@ -87,14 +88,15 @@ cscs_each_session() {
 	done
 }
 
-# cscs_sweep_forgotten: for a client that begins a session: ends those that have no owner any
-# more. Slurm is asked only if there seems to be one.
+# cscs_sweep_forgotten: for a client that begins a session: ends stale sessions. It asks Slurm only
+# if a session seems stale.
 cscs_sweep_forgotten() {
 	local asked=''
 	local -A jobs=()
 	cscs_each_session cscs_sweep_one
 }
 
+# cscs_sweep_one ID DIRECTORY: ends the session if it is stale. For cscs_sweep_forgotten.
 cscs_sweep_one() {
 	[[ $1 != "$cscs_id" && $asked != failed ]] || return
 	cscs_read_session "$2"
@@ -119,6 +121,8 @@ cscs_list() {
 	cscs_say listed
 }
 
+# cscs_list_swept ID DIRECTORY: ends the session if it is stale, and reports it if its directory is
+# still there.
 cscs_list_swept() {
 	local job
 	cscs_read_session "$2"
@@ -131,8 +135,8 @@ cscs_list_swept() {
 	cscs_list_one "$1" "$2" "$job"
 }
 
-# cscs_list_one ID DIRECTORY JOB: reports one session, the port that its server listens on, the
-# clients that attend it, and how it has ended. JOB is its line of cscs_read_jobs.
+# cscs_list_one ID DIRECTORY JOB: reports one session: the server's port, the clients that attend
+# it, and how it ended. JOB is its line of cscs_read_jobs.
 cscs_list_one() {
 	local f last='' line port='' seen now clients=() ended=()
 	local -A told=()
@@ -147,7 +151,7 @@ cscs_list_one() {
 	for f in "$2"/client.*; do
 		{ read -r seen line <"$f"; } 2>/dev/null || continue
 		[[ $seen == +([0-9]) && -n $line ]] || continue
-		# Each of its connections has a file of its own.
+		# Each connection of a client has its own file.
 		if ((now - 10#$seen <= cscs_present)) && [[ -z ${told[$line]:-} ]]; then
 			clients+=("client=$line") told[$line]=1
 		fi
@@ -155,8 +159,7 @@ cscs_list_one() {
 	cscs_say session "id=$1" "job=$3" "about=$cscs_about" "age=$cscs_age" "left=$cscs_away" "last=$last" "port=$port" "${clients[@]}" "${ended[@]}"
 }
 
-# cscs_sweep_stale ID DIRECTORY JOB: ends a session that is stale. JOB is its line of
-# cscs_read_jobs.
+# cscs_sweep_stale ID DIRECTORY JOB: ends a stale session. JOB is its line of cscs_read_jobs.
 cscs_sweep_stale() {
 	local job state
 	cscs_job_number "$3"
@@ -171,15 +174,16 @@ cscs_sweep_stale() {
 		return
 		;;
 	*)
-		# A runner that lives counts the lease itself, and knows of renewals that this host
-		# does not see. One that has not begun yet may be about to, in a session that was left.
+		# A living runner counts the lease itself, and knows of renewals that this host does not
+		# see. In a session whose client detached, a runner that has not started yet can still
+		# start.
 		! cscs_has_runner "$2" "$job" || return
 		[[ -z $cscs_away || -n $REPLY ]] || return
 		cscs_sweep_job "$1" "$job" "$state"
 		return
 		;;
 	esac
-	# The files that tell how it ended stay for a while; secrets go.
+	# The files that tell how it ended stay for a while; secrets are removed.
 	cscs_keep_remains "$2"
 	if [[ ! -s $2/log ]] || ((cscs_age > cscs_keep_logs)); then
 		local cscs_dir=$2
@@ -187,15 +191,15 @@ cscs_sweep_stale() {
 	fi
 }
 
-# cscs_sweep_job ID JOB STATE: cancels the job of a stale session, and reports it. Its
-# directory stays: the runner still has to write how it ended.
+# cscs_sweep_job ID JOB STATE: cancels the job of a stale session, and reports it. The directory
+# stays, because the runner still has to write how it ended.
 cscs_sweep_job() {
 	cscs_cancel "$2"
 	cscs_say swept "id=$1" "job=$2" "state=$3" "age=$cscs_age"
 }
 
-# cscs_has_runner DIRECTORY JOB: succeeds unless Slurm says that the runner's step of the job
-# is gone, or the runner never began. REPLY is that step; empty: the runner never began.
+# cscs_has_runner DIRECTORY JOB: succeeds unless Slurm reports that the runner's step of the job is
+# gone, or the runner never started. REPLY is that step; empty if the runner never started.
 cscs_has_runner() {
 	local line cscs_runner_step='' cscs_job=$2
 	while IFS= read -r line; do

@@ -1,7 +1,8 @@
-# log: the server's log or, with cscs_last, its last lines, and with cscs_every what is added to it until the session ends.
+# log: prints the server's log or, with cscs_last, its last lines. With cscs_every, it then prints
+# what is added, until the session ends.
 
-# cscs_log_block FILE FROM: what the file has beyond its first FROM bytes. It is opened
-# once: meanwhile it may be moved away, and another take its name.
+# cscs_log_block FILE FROM: prints the file behind its first FROM bytes. It opens the file once,
+# because the file can be renamed and another one take its name.
 cscs_log_block() {
 	local fd bytes
 	{ exec {fd}<"$1"; } 2>/dev/null || return 0
@@ -25,7 +26,8 @@ cscs_show_log() {
 	cscs_say hello "host=${HOSTNAME%%.*}" "dir=$cscs_dir"
 	cscs_shown=0
 	if [[ -n ${cscs_last:-} ]]; then
-		# Counted up to them, the size means nothing: the server goes on writing.
+		# Count the bytes before these lines: the server writes on, so the file's size is no
+		# measure.
 		cscs_shown=$(head -n "-$cscs_last" "$cscs_dir/log" 2>/dev/null | wc -c)
 	else
 		[[ ! -s $cscs_dir/log.1 ]] || cscs_log_block "$cscs_dir/log.1" 0
@@ -33,7 +35,7 @@ cscs_show_log() {
 	fi
 	node=$(cscs_inode "$cscs_dir/log")
 	while :; do
-		# Before the last look, so that nothing is lost that came in between.
+		# Check before the last read, so that nothing that comes in between is lost.
 		if [[ ! -d $cscs_dir ]] || cscs_exited 2>/dev/null; then over=1; fi
 		now=$(cscs_inode "$cscs_dir/log")
 		if [[ $now != "$node" && -n $node ]]; then
@@ -44,7 +46,7 @@ cscs_show_log() {
 		cscs_log_block "$cscs_dir/log" "$cscs_shown"
 		[[ -z $over && $cscs_every != 0 ]] || break
 		IFS= read -r -t "$cscs_every" -u 0 _
-		(($? > 128)) || break # the client has gone
+		(($? > 128)) || break # the client is gone
 	done
 	cscs_say shown
 }

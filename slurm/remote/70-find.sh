@@ -1,7 +1,8 @@
-# find: which node, and which host keys it has, for a tunnel to a server that
-# cscs did not start, or for another program that goes to a session's node.
+# find: reports a node and its host keys: for a tunnel to a server that cscs did not start, or for
+# another program that connects to a session's node.
 
-# cscs_find_runner: where the session cscs_id is, in its runner's own words. Slurm is not asked.
+# cscs_find_runner: reports the place of the session cscs_id, from its runner's events. It does not
+# ask Slurm.
 cscs_find_runner() {
 	local line alive='' scanned='' over=''
 	cscs_find_dir
@@ -20,8 +21,8 @@ cscs_find_runner() {
 	cscs_say found
 }
 
-# cscs_find_only_job: cscs_job is the only job of the user's that runs. Fails, after a line for each
-# job, if there is none or more than one.
+# cscs_find_only_job: sets cscs_job to the user's only running job. Reports each job. Fails if none
+# or more than one runs.
 cscs_find_only_job() {
 	local answer line n=0
 	answer=$(cscs_exec_query squeue --local --noheader --user="$cscs_user" --format='%i|%T|%r|%S|%e|%P|%a|%N' 2>&1) || cscs_die slurm "squeue: $answer"
@@ -49,8 +50,8 @@ cscs_find() {
 	if [[ -z $cscs_job$cscs_node ]]; then
 		cscs_find_only_job || return
 	elif [[ -z $cscs_job ]]; then
-		# Of the user's jobs on the node. One that is not there has none. A task of an array has a number of
-		# its own too (%A), which its processes know.
+		# Report the user's jobs on the node; an unknown node has none. A task of an array also has
+		# its own number (%A), which its processes know.
 		while IFS='|' read -r cscs_job answer; do
 			! cscs_is_job "$cscs_job" || cscs_say on "job=$cscs_job" "answer=$answer"
 		done < <(squeue --local --noheader --user="$cscs_user" --states=RUNNING --nodelist="$cscs_node" --format='%A|%T|%N|%u|%e|%S' 2>/dev/null)
@@ -62,14 +63,14 @@ cscs_find() {
 		[[ $answer == RUNNING'|'* ]] || return
 		cscs_node=${answer#*'|'}
 		cscs_node=${cscs_node%%'|'*}
-		# The list's first node is what scontrol makes of it.
+		# scontrol expands the list to its first node.
 		cscs_node=$(cscs_exec_query scontrol show hostnames "$cscs_node" 2>/dev/null | head -n 1)
 	fi
 	cscs_say node "node=$cscs_node"
 	while read -r line type key; do
 		[[ $line == '#'* ]] && continue
 		if [[ $line == @* ]]; then
-			# @revoked HOSTS TYPE KEY; authorities sign the keys of hosts, and are none.
+			# @revoked HOSTS TYPE KEY; an authority signs host keys, and is not one.
 			[[ $line != @revoked ]] || revoked+="${key#* } "
 			continue
 		fi

@@ -1,24 +1,25 @@
-# examine: what the login node, the home directory and Slurm are like, for cscs doctor. Each
-# of Slurm's commands has its own limit, and all of them run at once.
+# examine: reports on the login node, the home directory and Slurm, for cscs doctor. Each of Slurm's
+# commands has its own time limit, and all of them run at the same time.
 
-# cscs_examine_home: whether a session's files could be written, by writing one.
+# cscs_examine_home: reports whether a session's files can be written, by writing one.
 cscs_examine_home() {
 	local file=$HOME/.cscs-doctor-$cscs_nonce err='' room=''
-	# A disk that is full takes an empty file.
+	# A full disk accepts an empty file.
 	err=$({ head -c 65536 /dev/zero >"$file"; } 2>&1) || err=${err:-it cannot be written}
 	rm -f "$file"
 	{ read -r _ && read -r _ _ _ _ room _; } < <(df -Pk "$HOME" 2>/dev/null)
 	cscs_say home "path=$HOME" "used=${room%\%}" "error=${err##*: }"
 }
 
-# cscs_examine_logins: how many logins the user has on this host, and may have (limits.conf(5)).
+# cscs_examine_logins: reports how many logins the user has on this host, and may have
+# (limits.conf(5)).
 cscs_examine_logins() {
 	local f line words n=0 most='' domain item value
 	for f in /proc/[0-9]*/cmdline; do
 		line=''
 		{ IFS= read -r -d '' line <"$f"; } 2>/dev/null || [[ -n $line ]] || continue
-		line=${line%%+( )} # room that the longer names need
-		# sshd's process for a connection names itself after the user.
+		line=${line%%+( )} # padding for longer names
+		# sshd's process for a connection has the user's name in its title.
 		[[ $line != sshd*": $cscs_user"?(@*) ]] || ((++n))
 	done
 	for f in /etc/security/limits.conf /etc/security/limits.d/*.conf; do
@@ -32,7 +33,7 @@ cscs_examine_logins() {
 	cscs_say logins "now=$n" "most=$most"
 }
 
-# cscs_each KIND: a line for each of standard input's.
+# cscs_each KIND: reports each line of standard input.
 cscs_each() {
 	local line
 	while IFS= read -r line; do
@@ -40,7 +41,7 @@ cscs_each() {
 	done
 }
 
-# cscs_slurm_of LIMIT COMMAND…: its output, its own words if it fails, and how it ended.
+# cscs_slurm_of LIMIT COMMAND…: prints the command's exit status, and its output or error message.
 cscs_slurm_of() {
 	local out code
 	out=$(cscs_exec_query timeout "$1" "${@:2}" 2>&1 </dev/null)

@@ -1,15 +1,16 @@
-# watchjob: tells of a job until it has ended, for a tunnel into it. Slurm is asked here, on the login
-# node, once a minute (invariant I9), and again soon after the client says that the job may have ended.
+# watchjob: reports a job until it has ended, for a tunnel into it. The login node asks Slurm once a
+# minute (invariant I9), and again soon after the client reports that the job may have ended.
 
-# cscs_watch_job: the client writes "look" when the server's port is closed, and "lost" when the connection
-# to the node broke. A server may come and go all the time, so only one "look" a minute counts.
+# cscs_watch_job: runs the verb watchjob. The client writes "look" when the server's port is closed,
+# and "lost" when the connection to the node broke. A server can close and open its port all the
+# time, so only one "look" a minute counts.
 cscs_watch_job() {
 	local info ends known='' pauses=() left line code due doubted='' completing=''
 	cscs_have_slurm
 	cscs_say hello "host=${HOSTNAME%%.*}"
 	while :; do
 		info=$(cscs_exec_query scontrol --local --oneliner show job "$cscs_job" 2>&1)
-		# No answer says nothing.
+		# A missing answer proves nothing.
 		if [[ $info == *@(' JobState='|'Invalid job id')* ]]; then
 			if ! cscs_holds_nodes "$info"; then
 				cscs_say job "job=$cscs_job" "info=$info"
@@ -21,7 +22,7 @@ cscs_watch_job() {
 				known=$ends
 				cscs_say job "job=$cscs_job" "info=$info"
 			fi
-			# Slurm needs a moment to say how it ended. A job may be COMPLETING for long.
+			# Slurm needs a moment to report how the job ended. A job can be COMPLETING for long.
 			if [[ $info == *' JobState=COMPLETING '* && -z $completing ]]; then
 				completing=1
 				((${#pauses[@]})) || pauses=(1 2 4 8)

@@ -1,10 +1,10 @@
-# enter: the other way to the node, where its own sshd does not let the user in though
-# the job runs there. A step of the job runs an sshd as the user, for one connection
-# (sshd(8), -i), and this command's standard input and output are that connection. Key
-# pairs and configuration are this session's own: it lets in the one key of the client
-# that asked for it, and shows the host key that this client has made for it.
+# enter: the second way to the node, for when its own sshd rejects the user although the job runs
+# there. A step of the job runs an sshd as the user, for one connection (sshd(8), -i). That
+# connection is this command's standard input and output. Key pairs and configuration are this
+# session's own. The sshd accepts only the key of the client that asked for it, and presents the
+# host key that this client has made for it.
 
-# cscs_put_keys DIRECTORY: what the sshd on the node needs.
+# cscs_put_keys DIRECTORY: writes the files that the sshd on the node needs.
 cscs_put_keys() {
 	local err may='restrict,port-forwarding '
 	cscs_me
@@ -17,11 +17,11 @@ cscs_put_keys() {
 	} 2>&1) || cscs_die home "cannot write in $1: ${err##*: }"
 }
 
-# cscs_sshd_config DIRECTORY: sshd_config(5). Commands, and connections to ports and
-# sockets of the node, are what it is for; all else is off. PAM and the owners of the
-# directories above are not its business: it can become nobody else anyway. A client
-# that is heard of no more is let go of a little later than it would give up itself. A person
-# gets what the node's own sshd would give: the first value of each keyword counts.
+# cscs_sshd_config DIRECTORY: prints the sshd_config(5). It allows commands, and connections to
+# ports and sockets of the node; everything else is off. PAM and the owners of the directories above
+# do not matter, because the sshd cannot become another user. The sshd drops a silent client a
+# little later than the client would give up itself. An external client gets what the node's own
+# sshd would give: the first value of each keyword counts.
 cscs_sshd_config() {
 	local options=()
 	[[ -z $cscs_person ]] || options=('PermitTTY yes' 'AllowAgentForwarding yes' 'AllowTcpForwarding yes' 'MaxAuthTries 6' 'AcceptEnv LANG LC_*' 'Subsystem sftp internal-sftp')
@@ -32,7 +32,8 @@ cscs_sshd_config() {
 		'PasswordAuthentication no'
 		'KbdInteractiveAuthentication no'
 		'HostbasedAuthentication no'
-		# A pattern; what has a meaning in it, or in the file, is any one character (ssh_config(5), PATTERNS).
+		# A pattern: ? replaces characters with a meaning in it or in the file (ssh_config(5),
+		# PATTERNS).
 		"AllowUsers ${cscs_user//[!a-zA-Z0-9._-]/?}"
 		'PermitRootLogin prohibit-password'
 		'UsePAM no'
@@ -67,7 +68,7 @@ cscs_enter() {
 		cscs_be_guest
 		run=''
 	elif [[ -n $cscs_person ]]; then
-		# What is left where this shell was killed. sshd needs its files until it has let somebody in.
+		# Files of shells that were killed. sshd needs its files until the login is complete.
 		find "$cscs_dir" -maxdepth 1 -name 'sshd-person-*' -mmin +10 -exec rm -rf {} + 2>/dev/null
 		trap '' HUP
 		run=''
@@ -75,11 +76,12 @@ cscs_enter() {
 	[[ -d $cscs_dir ]] || cscs_die gone "the session's directory has disappeared from the cluster"
 	cscs_put_keys "$cscs_dir/sshd-$cscs_door"
 	cscs_leave_login
-	# Else bash would read it there (bash(1), BASH_ENV), and what it printed stand before the stream.
+	# Otherwise bash would read this file there (bash(1), BASH_ENV), and its output would come
+	# before the stream.
 	unset BASH_ENV
 	cscs_unset_presets
-	# The stream is all that is left of standard input; srun takes it over. Its own words
-	# go to standard error.
+	# The rest of standard input is the stream; srun takes it over. srun's messages go to standard
+	# error.
 	$run srun --jobid="$cscs_job" "${cscs_srun_args[@]}" --nodelist="$cscs_node" \
 		bash --noprofile --norc -p "$cscs_dir/remote.sh" sshd "$cscs_door"
 	if [[ -n $cscs_person ]]; then
@@ -89,8 +91,9 @@ cscs_enter() {
 	fi
 }
 
-# cscs_be_guest: for a tunnel into a job that is no session of ours: which job, and a directory
-# that is gone when the step is. Its name is no session's, so that nobody lists it.
+# cscs_be_guest: for a tunnel into a job that is not a session's: finds the job, and makes a
+# directory that is removed when the step ends. Its name is not a session's, so that no command
+# lists it.
 cscs_be_guest() {
 	local err
 	if [[ -z $cscs_job ]]; then
@@ -105,10 +108,10 @@ cscs_be_guest() {
 		cscs_remove_dir
 		cscs_die home "cannot write in $cscs_dir: ${err##*: }"
 	}
-	trap '' HUP # what comes after the step is for us to do
+	trap '' HUP # this shell cleans up after the step
 }
 
-# cscs_remove_old_guests DIRECTORY: removes there the directories of tunnels whose shell was killed here.
+# cscs_remove_old_guests DIRECTORY: removes the directories of tunnels whose shell was killed.
 cscs_remove_old_guests() {
 	local cscs_dir dir
 	while IFS= read -r dir; do
@@ -119,18 +122,19 @@ cscs_remove_old_guests() {
 	done < <(find "$1" -maxdepth 1 -name 'tunnel-*' -type d -mtime +2 2>/dev/null)
 }
 
-# Where an sshd may be, which is on no user's PATH. A site whose nodes have it elsewhere sets CSCS_SSHD_DIRS.
+# Directories that can contain an sshd, which are on no user's PATH. A site with other directories
+# sets CSCS_SSHD_DIRS.
 cscs_sshd_dirs=${CSCS_SSHD_DIRS:-/usr/sbin:/usr/local/sbin:/sbin:/usr/lib/ssh:/usr/libexec:/opt/ssh/sbin:$PATH}
 
-# sshd DOOR: in the step on the node, becomes the sshd. From the line "stream" on, standard
-# output is the connection; what sshd has to say goes to standard error.
+# sshd DOOR: becomes the sshd, in the step on the node. After the line "stream", standard output is
+# the connection; sshd's messages go to standard error.
 cscs_sshd() {
 	local dir found='' dirs at=${BASH_SOURCE[0]%/*}/sshd-$1 node=${SLURMD_NODENAME:-${HOSTNAME%%.*}}
-	# sshd itself looks at that, and would run no command for anybody but root.
+	# sshd itself checks this file, and would then run commands for root only.
 	[[ ! -e /etc/nologin ]] || cscs_die nologin "$node is closed for logins (/etc/nologin)"
 	IFS=: read -ra dirs < <(printf '%s\n' "$cscs_sshd_dirs")
 	for dir in "${dirs[@]}"; do
-		# It starts itself anew, and insists on an absolute path for that.
+		# sshd executes itself again, and requires an absolute path for that.
 		[[ $dir == /* && -f $dir/sshd && -x $dir/sshd ]] || continue
 		found=$dir/sshd
 		break

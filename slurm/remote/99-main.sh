@@ -1,8 +1,9 @@
 shopt -s extglob
 
+# cscs_main VERB [WORD]...: runs the verb.
 cscs_main() {
 	case $1 in
-	# The server's files are the user's business; all others are the user's alone.
+	# The umask of the server's files is the user's choice; all other files are the user's alone.
 	serve) ;;
 	*)
 		read -r cscs_user_umask < <(umask)
@@ -11,13 +12,13 @@ cscs_main() {
 	esac
 	case $1 in
 	run | batch | login | serve | sshd) ;;
-	# What start-up files printed stands before this line; the rest is ours. A client that
-	# is gone must not end us by SIGPIPE, with a request of its own at large: the end of
-	# standard input is what tells, and there is something to undo then.
+	# Output of start-up files comes before this line; the rest is ours. SIGPIPE of a client that is
+	# gone must not end this shell while a request of its own is on the way. The end of standard
+	# input reports that, and there can be something to undo then.
 	*)
 		trap : PIPE
 		printf '\n\036cscs/1 %s\n' "$cscs_nonce"
-		# Read by a shell that a start-up file has started, and not by ours.
+		# A shell that a start-up file has started has read the script, and not our shell.
 		[[ -n $cscs_script ]] || cscs_die inner "a start-up file starts another shell, which takes our commands"
 		;;
 	esac
