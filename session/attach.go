@@ -52,7 +52,7 @@ func (e *EndedError) Error() string {
 // Events and errors are those of Run, and *NotThereError and *EndedError.
 func Attach(ctx context.Context, cfg Config, adopted func(About, slurm.Found), emit func(Event)) error {
 	s := newSession(cfg, emit)
-	s.adopted = adopted
+	s.request.adopted = adopted
 	return s.run(ctx)
 }
 
@@ -69,12 +69,12 @@ func Find(ctx context.Context, remote slurm.Remote, prefix, cluster string) (slu
 // findSession finds the session with the configured ID or prefix and takes over its ID, job and
 // app.
 func (s *session) findSession(ctx context.Context) (slurm.Found, error) {
-	f, err := Find(ctx, s.chain, s.cfg.ID, s.cfg.Cluster)
+	f, err := Find(ctx, s.login.chain, s.cfg.ID, s.cfg.Cluster)
 	if err != nil {
 		return f, err
 	}
-	s.cfg.ID, s.out.id, s.job.ID = f.ID, f.ID, f.Job
-	s.cfg.App, s.serverPort = ParseAbout(f.About).AsApp(), f.Port
+	s.cfg.ID, s.out.id, s.job.info.ID = f.ID, f.ID, f.Job
+	s.cfg.App, s.server.adoptedPort = ParseAbout(f.About).AsApp(), f.Port
 	return f, nil
 }
 
@@ -91,7 +91,7 @@ func (s *session) adoptSession(ctx context.Context) error {
 	if s.cfg.Protect == nil {
 		s.cfg.Protect = &about.Protect
 	}
-	s.adopted(about, f)
+	s.request.adopted(about, f)
 	return nil
 }
 

@@ -18,14 +18,14 @@ const detachTimeout = 15 * time.Second
 func (s *session) isDetachCause(ctx context.Context, cause error) bool {
 	var idle *idleError
 	switch {
-	case !s.submitted, s.over, errors.Is(cause, ErrStopped):
+	case !s.request.submitted, s.request.over, errors.Is(cause, ErrStopped):
 		return false
 	case s.cfg.Request.Via == slurm.ViaSalloc && !s.canOutliveChain():
 		return false // the request depends on this connection
 	case errors.As(cause, &idle):
 		return s.usedByOthers(ctx)
 	}
-	return s.adopted != nil || errors.Is(cause, ErrDetached)
+	return s.request.adopted != nil || errors.Is(cause, ErrDetached)
 }
 
 // usedByOthers reports whether other clients attend the session whose use of the server is not
@@ -36,7 +36,7 @@ func (s *session) usedByOthers(ctx context.Context) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, detachTimeout)
 	defer cancel()
-	found, _, err := slurm.List(ctx, s.chain)
+	found, _, err := slurm.List(ctx, s.login.chain)
 	if err != nil {
 		return false // keeping a forgotten node would be worse
 	}
@@ -55,8 +55,8 @@ func (s *session) detachSession(ctx context.Context, cause error) (last bool, er
 	defer cancel()
 	ctx, release := mergeContexts(ctx, s.cfg.Hurry)
 	defer release()
-	if s.stopRedial != nil {
-		s.stopRedial()
+	if s.login.stopRedial != nil {
+		s.login.stopRedial()
 	}
 	unsaid := s.tellLeft(ctx)
 	var idle *idleError
@@ -78,7 +78,7 @@ func (s *session) detachSession(ctx context.Context, cause error) (last bool, er
 	}
 	if unsaid != nil && s.lacksRunner() {
 		s.cfg.Lease = 0
-		reason = "detached: job " + s.job.ID + " was granted, and its server had not been started: see what becomes of it with cscs ps --refresh, or end it with cscs stop " + s.cfg.ID
+		reason = "detached: job " + s.job.info.ID + " was granted, and its server had not been started: see what becomes of it with cscs ps --refresh, or end it with cscs stop " + s.cfg.ID
 	}
 	s.tellDetached()
 	if unsaid != nil && !s.lacksRunner() {
@@ -94,13 +94,13 @@ func (s *session) detachSession(ctx context.Context, cause error) (last bool, er
 
 // lacksRunner reports whether the job was granted but no runner is known to have started. The
 // runner counts the lease.
-func (s *session) lacksRunner() bool { return len(s.job.Nodes) > 0 && s.step == "" }
+func (s *session) lacksRunner() bool { return len(s.job.info.Nodes) > 0 && s.job.step == "" }
 
 // tellDetached reports that the session goes on without this process, and until when.
 func (s *session) tellDetached() {
 	e := Event{Event: EventDetached, Lease: int(s.cfg.Lease / time.Second), Kept: s.isQueued(), Bounded: s.isBounded()}
-	if !s.job.Ends.IsZero() && !e.Kept {
-		ends := s.job.Ends.UTC()
+	if !s.job.info.Ends.IsZero() && !e.Kept {
+		ends := s.job.info.Ends.UTC()
 		e.Until = &ends
 	}
 	s.out.emitEvent(e)
@@ -112,20 +112,20 @@ func (s *session) isBounded() bool {
 		return true
 	}
 	if !s.isQueued() {
-		return !s.job.Ends.IsZero() && time.Until(s.job.Ends) <= s.cfg.Lease
+		return !s.job.info.Ends.IsZero() && time.Until(s.job.info.Ends) <= s.cfg.Lease
 	}
 	limit, ok := s.cfg.Request.TimeLimit()
 	return ok && limit <= s.cfg.Lease
 }
 
 // isQueued reports whether the job is still in the queue.
-func (s *session) isQueued() bool { return s.queuedJob != "" && len(s.job.Nodes) == 0 }
+func (s *session) isQueued() bool { return s.job.queued != "" && len(s.job.info.Nodes) == 0 }
 
 // goesOn returns the words that say what goes on.
 func (s *session) goesOn() string {
 	job := "job " + slurm.JobName(s.cfg.ID)
-	if s.job.ID != "" {
-		job = "job " + s.job.ID
+	if s.job.info.ID != "" {
+		job = "job " + s.job.info.ID
 	}
 	if s.isQueued() {
 		job += " waits in the queue, and then"
@@ -138,8 +138,8 @@ func (s *session) goesOn() string {
 
 // tellLeft tells the cluster about the detach, and waits for the confirmation.
 func (s *session) tellLeft(ctx context.Context) error {
-	s.submission.Detach()
-	if s.lost || s.chainIsLost() {
+	s.request.submission.Detach()
+	if s.login.lost || s.chainIsLost() {
 		return errUnreached
 	}
 	for {
@@ -147,9 +147,9 @@ func (s *session) tellLeft(ctx context.Context) error {
 		case m := <-s.messages:
 			switch m := m.(type) {
 			case slurm.Pending:
-				s.job.ID = m.Job
+				s.job.info.ID = m.Job
 			case slurm.Granted:
-				s.job = m.Job
+				s.job.info = m.Job
 			case submitDone:
 				if m.err != nil {
 					return m.err
@@ -158,7 +158,7 @@ func (s *session) tellLeft(ctx context.Context) error {
 			default:
 				dropLateChain(m)
 			}
-		case <-s.chain.Done():
+		case <-s.login.chain.Done():
 			return errUnreached
 		case <-ctx.Done():
 			return errUnanswered

@@ -27,13 +27,13 @@ const nodeAwayLimit = 6 * time.Minute
 // node is lost but that to the login node is not. The node's host keys are those that the runner
 // found there, so the client asks no question and trusts no unknown key (invariant I7).
 func (s *session) dialNode(work context.Context) {
-	login, hold := s.chain, s.nodeRetryPolicy()
-	s.keys.refused = nil
-	keys := s.keys
+	login, hold := s.login.chain, s.nodeRetryPolicy()
+	s.node.keys.refused = nil
+	keys := s.node.keys
 	hop, err := s.nodeHop(login)
-	name, port := s.nodeName, s.port
+	name, port := s.node.name, s.server.port
 	check := acceptNode
-	if s.ready && !s.stepTransport.taken { // otherwise checkNode checks it
+	if s.server.ready && !s.node.byStep.taken { // otherwise checkNode checks it
 		check = func(ctx context.Context, node *chain.Chain) error { return checkForwarding(ctx, node, name, port) }
 	}
 	s.work.Go(func() {
@@ -50,7 +50,7 @@ func (s *session) dialNode(work context.Context) {
 // checkNode checks whether a node that is reached for the first time forwards connections.
 // Meanwhile the shell that watches the server's port starts there.
 func (s *session) checkNode(work context.Context, keys nodeKeys) {
-	node, name, port, checked := s.node, s.nodeName, s.port, s.ready || s.stepTransport.taken
+	node, name, port, checked := s.node.chain, s.node.name, s.server.port, s.server.ready || s.node.byStep.taken
 	s.work.Go(func() {
 		var err error
 		if !checked { // the session configures the sshd of a step
@@ -81,7 +81,7 @@ type retryPolicy struct {
 // nodeRetryPolicy returns the policy of the next dial of the node. A node that was reached before
 // is dialled until the session ends: if it is dead, Slurm reports that.
 func (s *session) nodeRetryPolicy() retryPolicy {
-	o := &s.stepTransport
+	o := &s.node.byStep
 	var stranger *chain.HostKeyError
 	admission := admission
 	if s.cfg.admission != 0 {
@@ -90,15 +90,15 @@ func (s *session) nodeRetryPolicy() retryPolicy {
 	p := retryPolicy{first: 500 * time.Millisecond, most: 2 * time.Second, limit: admission,
 		again: func(err error) bool { return !errors.As(err, &stranger) }}
 	switch {
-	case o.away && !o.taken && !s.ready:
+	case o.away && !o.taken && !s.server.ready:
 		p.first, p.most, p.limit = time.Second, 5*time.Second, nodeAwayLimit
 		p.again = func(err error) bool { return isUnreached(err) || mayAdmit(err) }
-	case s.ready && o.proven:
+	case s.server.ready && o.proven:
 		p.first, p.most, p.limit = time.Second, stepRetryPause, 0
 	case o.taken:
 		// One try: Slurm and the file system, which the step needs, have worked for the runner.
 		p.again = func(error) bool { return false }
-	case s.ready:
+	case s.server.ready:
 		p.first, p.most, p.limit = 200*time.Millisecond, 30*time.Second, 0
 		rest := max(admission, time.Until(o.failed.Add(stepRetryPause)))
 		until := time.Now().Add(rest)
@@ -174,12 +174,12 @@ type forbidden struct {
 // handleForbidden handles a node that no longer forwards connections to the server. The session
 // tries a job step, as after a lost connection, but at most once a minute.
 func (s *session) handleForbidden(work context.Context, m forbidden) {
-	o := &s.stepTransport
-	if m.node != s.node || o.taken || time.Since(o.failed) < stepRetryPause {
+	o := &s.node.byStep
+	if m.node != s.node.chain || o.taken || time.Since(o.failed) < stepRetryPause {
 		return
 	}
-	o.taken, o.refusal = true, &NoForwardingError{Node: s.nodeName, Err: m.err}
-	left := s.node
+	o.taken, o.refusal = true, &NoForwardingError{Node: s.node.name, Err: m.err}
+	left := s.node.chain
 	s.leaveNode()
 	s.work.Go(func() {
 		if left.Conns() > 0 {

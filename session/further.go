@@ -80,7 +80,7 @@ type (
 // handleNewSocket handles a new listening socket of the user on the node.
 func (s *session) handleNewSocket(work context.Context, addr string) {
 	port := portOf(addr)
-	if !s.cfg.Launch.ForwardNew || port == 0 || port == s.port || s.cfg.acceptsPort != nil && !s.cfg.acceptsPort(port) {
+	if !s.cfg.Launch.ForwardNew || port == 0 || port == s.server.port || s.cfg.acceptsPort != nil && !s.cfg.acceptsPort(port) {
 		return
 	}
 	p := &s.dynamicPorts
@@ -144,7 +144,7 @@ func (s *session) handleGraceExpired(work context.Context, m graceExpired) {
 func (s *session) examinePort(work context.Context, f *dynamicPort) {
 	ctx := f.startWait(work)
 	f.asked = false
-	if !s.ready || s.node == nil {
+	if !s.server.ready || s.node.chain == nil {
 		return
 	}
 	generation, dialer, asking := f.generation, s.newNodeDialer(), s.dynamicPorts.asking
@@ -234,11 +234,11 @@ func (s *session) forwardPort(work context.Context, f *dynamicPort, seen slurm.L
 	p, local := &s.dynamicPorts, f.listener.Port()
 	if !p.told[[2]int{local, f.port}] {
 		p.told[[2]int{local, f.port}] = true
-		s.out.emitEvent(Event{Event: EventForward, URL: fmt.Sprintf("http://127.0.0.1:%d/", local), On: s.nodeName, LocalPort: local, Remote: f.addr})
+		s.out.emitEvent(Event{Event: EventForward, URL: fmt.Sprintf("http://127.0.0.1:%d/", local), On: s.node.name, LocalPort: local, Remote: f.addr})
 	}
 	if seen.Verdict == "wide" && !p.wide[f.port] {
 		p.wide[f.port] = true
-		s.out.warn(fmt.Sprintf("the server on port %d listens on %s of %s, where others can reach it too", f.port, seen.Bound, s.nodeName))
+		s.out.warn(fmt.Sprintf("the server on port %d listens on %s of %s, where others can reach it too", f.port, seen.Bound, s.node.name))
 	}
 }
 
@@ -254,7 +254,7 @@ func (s *session) openDynamicPort(work context.Context, f *dynamicPort) bool {
 		f.overLimit = true
 		if !p.full {
 			p.full = true
-			s.out.warn(fmt.Sprintf("%d further ports are forwarded: port %d of %s, and others, have to wait until one of them is closed", maxDynamicPorts, f.port, s.nodeName))
+			s.out.warn(fmt.Sprintf("%d further ports are forwarded: port %d of %s, and others, have to wait until one of them is closed", maxDynamicPorts, f.port, s.node.name))
 		}
 		return false
 	}
@@ -262,7 +262,7 @@ func (s *session) openDynamicPort(work context.Context, f *dynamicPort) bool {
 	if err != nil {
 		if !p.none {
 			p.none = true
-			s.out.warn(fmt.Sprintf("port %d of %s is not forwarded: %v", f.port, s.nodeName, err))
+			s.out.warn(fmt.Sprintf("port %d of %s is not forwarded: %v", f.port, s.node.name, err))
 		}
 		return false
 	}
@@ -285,7 +285,7 @@ func (s *session) handleDynamicPortLost(work context.Context, m dynamicPortLost)
 	if m.dynamicPort.listener != m.listener {
 		return
 	}
-	s.out.warn(fmt.Sprintf("port %d of %s is not forwarded any more: %v", m.dynamicPort.port, s.nodeName, m.err))
+	s.out.warn(fmt.Sprintf("port %d of %s is not forwarded any more: %v", m.dynamicPort.port, s.node.name, m.err))
 	m.dynamicPort.notHTTP = true
 	s.giveBack(work, m.dynamicPort)
 }

@@ -137,13 +137,13 @@ func TestTunnelRefuses(t *testing.T) {
 	} {
 		for _, ready := range []bool{false, true} {
 			tn := &tunnel{cfg: TunnelConfig{Port: 6006}}
-			tn.nodeName, tn.ready = "nid001001", ready
+			tn.node.name, tn.server.ready = "nid001001", ready
 			var foreign *NotYoursError
 			if err := tn.handleListener(t.Context(), tt.seen); !errors.As(err, &foreign) || foreign.Owner != tt.owner || foreign.Bound != tt.bound || foreign.Port != 6006 {
 				t.Errorf("%+v: %v", tt.seen, err)
 			}
-			if tn.listening != nil {
-				t.Errorf("%+v: it is forwarded to %+v", tt.seen, tn.listening)
+			if tn.server.listening != nil {
+				t.Errorf("%+v: it is forwarded to %+v", tt.seen, tn.server.listening)
 			}
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/runclock"
 )
 
-// A headStart is a connection from the login node to the node's sshd that is opened as soon as
+// A node.headStart is a connection from the login node to the node's sshd that is opened as soon as
 // Slurm has granted the job. The runner's first event, which brings the host keys, comes a moment
 // later, or after the node's prolog. By then sshd has sent its version. This saves two round trips.
 type headStart struct {
@@ -31,11 +31,11 @@ const headStartMost = 15 * time.Second
 // giveHeadStart opens the connection to the node.
 func (s *session) giveHeadStart(work context.Context, node string) {
 	hop := s.cfg.NodeHop(node, chain.PinnedKeys())
-	if s.stepTransport.taken || hop.Carrier != nil || s.chain == nil {
+	if s.node.byStep.taken || hop.Carrier != nil || s.login.chain == nil {
 		return
 	}
-	h := &headStart{s.chain, hop.Addr, make(chan opened)}
-	s.headStart = h
+	h := &headStart{s.login.chain, hop.Addr, make(chan opened)}
+	s.node.headStart = h
 	s.work.Go(func() {
 		defer close(h.opened)
 		conn, err := h.login.DialContext(work, "tcp", h.addr)
@@ -61,8 +61,8 @@ func (s *session) giveHeadStart(work context.Context, node string) {
 // takeHeadStart returns a function that opens connections to the address: it first returns the one
 // opened before, then new ones. It returns nil if none was opened before.
 func (s *session) takeHeadStart(login *share.Chain, addr string) func(context.Context) (net.Conn, error) {
-	h := s.headStart
-	s.headStart = nil
+	h := s.node.headStart
+	s.node.headStart = nil
 	if h == nil || h.login != login || h.addr != addr {
 		return nil
 	}

@@ -58,13 +58,13 @@ func (s *session) awaitIdle() {
 func (s *session) lookIdle(work context.Context) error {
 	judge := s.cfg.App.LastUse
 	switch {
-	case s.node == nil, s.isUnresponsive(), s.nodeLost, judge != nil && s.listening == nil:
+	case s.node.chain == nil, s.isUnresponsive(), s.node.lost, judge != nil && s.server.listening == nil:
 		s.useUnknown()
 		return nil
 	case judge == nil:
 		return s.judgeUse(s.listener.Stats().LastActivity)
 	}
-	dial := s.newNodeDialer().newTarget(s.port, s.listening.Addr)
+	dial := s.newNodeDialer().newTarget(s.server.port, s.server.listening.Addr)
 	s.work.Go(func() {
 		client, base, closeIdle := s.tunnelClient(dial)
 		defer closeIdle()
@@ -81,7 +81,7 @@ func (s *session) useKnown(m lastUse) error {
 		return s.judgeUse(m.at)
 	}
 	s.idle.failed++
-	if s.idle.failed == useFailures && s.node != nil {
+	if s.idle.failed == useFailures && s.node.chain != nil {
 		s.out.warn(fmt.Sprintf("the server does not say when it was last used, and so counts as used: %v", m.err))
 	}
 	s.useUnknown()
@@ -138,7 +138,7 @@ func (i *idleness) usedAt(at time.Time) {
 }
 
 func (s *session) warnOfIdle(unused time.Duration, ends time.Time) {
-	if limit := s.job.Ends; limit.After(time.Now()) && limit.Before(ends) {
+	if limit := s.job.info.Ends; limit.After(time.Now()) && limit.Before(ends) {
 		return // the time limit comes first, with its own warnings
 	}
 	use := s.cfg.App.Use

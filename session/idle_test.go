@@ -330,7 +330,7 @@ func TestIdleOfALostNode(t *testing.T) {
 	}
 	defer l.Close()
 	for _, lost := range []bool{false, true} {
-		s := &session{cfg: Config{Idle: time.Nanosecond}, out: emitter{emit: func(Event) {}}, node: new(chain.Chain), listener: l, nodeLost: lost}
+		s := &session{cfg: Config{Idle: time.Nanosecond}, out: emitter{emit: func(Event) {}}, node: nodeConn{chain: new(chain.Chain), lost: lost}, listener: l}
 		s.idle.timer = runclock.NewTimer(time.Hour)
 		defer s.idle.timer.Stop()
 		s.awaitIdle()
@@ -345,7 +345,7 @@ func TestIdleAfterTheLimit(t *testing.T) {
 	for limit, want := range map[time.Duration]bool{time.Minute: false, time.Hour: true} {
 		told := false
 		s := &session{cfg: Config{Idle: time.Hour}, out: emitter{emit: func(Event) { told = true }}}
-		s.job.Ends = time.Now().Add(limit)
+		s.job.info.Ends = time.Now().Add(limit)
 		s.warnOfIdle(54*time.Minute, time.Now().Add(6*time.Minute))
 		if told != want {
 			t.Errorf("a job that ends in %v: warned: %v", limit, told)

@@ -12,11 +12,11 @@ var warnings = []time.Duration{10 * time.Minute, 2 * time.Minute}
 
 // awaitLimit sets the timer to the next warning that is still due.
 func (s *session) awaitLimit(timer *time.Timer) {
-	if s.job.Ends.IsZero() {
+	if s.job.info.Ends.IsZero() {
 		return
 	}
 	for _, before := range warnings {
-		if left := time.Until(s.job.Ends.Add(-before)); left > 0 {
+		if left := time.Until(s.job.info.Ends.Add(-before)); left > 0 {
 			timer.Reset(left)
 			return
 		}
@@ -26,17 +26,17 @@ func (s *session) awaitLimit(timer *time.Timer) {
 // warnOfLimit warns that the job will soon reach its time limit. It advises to save work only if
 // the server is reached: the node may be dead, which Slurm notices later than this process.
 func (s *session) warnOfLimit() {
-	ends := s.job.Ends.UTC()
+	ends := s.job.info.Ends.UTC()
 	left := time.Until(ends).Round(time.Second)
-	message := "job " + s.job.ID + " reaches its time limit in " + inMinutes(left)
+	message := "job " + s.job.info.ID + " reaches its time limit in " + inMinutes(left)
 	if left <= 0 {
-		message = "job " + s.job.ID + " has reached its time limit"
+		message = "job " + s.job.info.ID + " has reached its time limit"
 	}
 	switch {
-	case s.nodeLost:
-		message += "; " + s.nodeName + " does not answer, and it is not known whether the job still runs"
-	case s.lostHop != "":
-		message += ", and the server ends with it; the connection to " + s.lostHop + " is still lost"
+	case s.node.lost:
+		message += "; " + s.node.name + " does not answer, and it is not known whether the job still runs"
+	case s.login.lostHop != "":
+		message += ", and the server ends with it; the connection to " + s.login.lostHop + " is still lost"
 	case left <= 0:
 		message += ", and the server ends with it"
 	default:
@@ -63,10 +63,10 @@ func inMinutes(d time.Duration) string {
 func (s *session) reportSuspension(now slurm.JobInfo) {
 	const suspended = "SUSPENDED"
 	switch {
-	case now.State == suspended && s.job.State != suspended:
-		s.out.warn("Slurm has suspended job " + s.job.ID + ": its server answers again when Slurm resumes it")
-	case now.State == "RUNNING" && s.job.State == suspended:
-		s.job.Ends = now.Ends
-		s.out.warn("Slurm has resumed job " + s.job.ID)
+	case now.State == suspended && s.job.info.State != suspended:
+		s.out.warn("Slurm has suspended job " + s.job.info.ID + ": its server answers again when Slurm resumes it")
+	case now.State == "RUNNING" && s.job.info.State == suspended:
+		s.job.info.Ends = now.Ends
+		s.out.warn("Slurm has resumed job " + s.job.info.ID)
 	}
 }

@@ -30,7 +30,7 @@ func TestWarningsOfLimit(t *testing.T) {
 				}
 				told = append(told, time.Until(ends))
 			}}}
-			s.job.Ends = ends
+			s.job.info.Ends = ends
 			timer, over := time.NewTimer(time.Hour), time.After(c.limit)
 			timer.Stop()
 			for s.awaitLimit(timer); ; {
@@ -68,13 +68,13 @@ func TestWarningIsTrue(t *testing.T) {
 		{"after a sleep", 20 * time.Second, func(*session) {}, "in 20 s,", "0 min"},
 		{"after a sleep", 95 * time.Second, func(*session) {}, "in 1 min 35 s,", "2"},
 		{"too late", -time.Second, func(*session) {}, "has reached its time limit", " in "},
-		{"node lost", 2 * time.Minute, func(s *session) { s.nodeLost, s.nodeName = true, "nid1" }, "nid1", "save your work"},
-		{"connection lost", 2 * time.Minute, func(s *session) { s.lostHop = "ela" }, "ela", "save your work"},
+		{"node lost", 2 * time.Minute, func(s *session) { s.node.lost, s.node.name = true, "nid1" }, "nid1", "save your work"},
+		{"connection lost", 2 * time.Minute, func(s *session) { s.login.lostHop = "ela" }, "ela", "save your work"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var told Event
 			s := &session{out: emitter{emit: func(e Event) { told = e }}}
-			s.job.Ends = time.Now().Add(c.left)
+			s.job.info.Ends = time.Now().Add(c.left)
 			c.change(s)
 			s.warnOfLimit()
 			if !strings.Contains(told.Message, c.want) || strings.Contains(told.Message, c.lack) || told.Ends == nil {
@@ -112,12 +112,12 @@ func TestWhatIsLeft(t *testing.T) {
 			} else {
 				s.cfg.Request.Time = c.limit
 			}
-			s.job.ID, s.job.Nodes = "7", []string{"nid1"}
+			s.job.info.ID, s.job.info.Nodes = "7", []string{"nid1"}
 			if c.queued {
-				s.queuedJob, s.job.Nodes = "7", nil
+				s.job.queued, s.job.info.Nodes = "7", nil
 			}
 			if c.ends > 0 {
-				s.job.Ends = time.Now().Add(c.ends)
+				s.job.info.Ends = time.Now().Add(c.ends)
 			}
 			s.tellDetached()
 			if told.Bounded != c.bounded || told.Kept != c.queued || told.Lease != int(c.lease/time.Second) || (told.Until != nil) != (c.ends > 0) {
@@ -133,8 +133,8 @@ func TestWhatIsLeft(t *testing.T) {
 // TestJobOfATunnel: the end of a tunnel is not the end of the job that it led into.
 func TestJobOfATunnel(t *testing.T) {
 	for _, submitted := range []bool{false, true} {
-		s := &session{submitted: submitted}
-		s.job.ID = "7"
+		s := &session{request: request{submitted: submitted}}
+		s.job.info.ID = "7"
 		if got := s.jobEndedText(); (got != "") != submitted {
 			t.Errorf("submitted: %v: %q", submitted, got)
 		}
@@ -147,7 +147,7 @@ func TestSuspended(t *testing.T) {
 	var told []Event
 	ends := time.Now().Add(time.Hour).Round(time.Second)
 	s := newSession(Config{}, func(e Event) { told = append(told, e) })
-	s.job = slurm.JobInfo{ID: "7", State: "RUNNING", Ends: ends}
+	s.job.info = slurm.JobInfo{ID: "7", State: "RUNNING", Ends: ends}
 	for _, m := range []slurm.JobInfo{
 		{ID: "7", State: "SUSPENDED", Ends: ends},
 		{ID: "7", State: "SUSPENDED", Ends: ends},
@@ -159,7 +159,7 @@ func TestSuspended(t *testing.T) {
 		}
 	}
 	if len(told) != 2 || told[0].Event != EventWarning || !strings.Contains(told[0].Message, "suspended job 7") || told[1].Event != EventWarning ||
-		!strings.Contains(told[1].Message, "resumed job 7") || !s.job.Ends.Equal(ends.Add(time.Minute)) {
-		t.Errorf("told %+v; the job ends at %v", told, s.job.Ends)
+		!strings.Contains(told[1].Message, "resumed job 7") || !s.job.info.Ends.Equal(ends.Add(time.Minute)) {
+		t.Errorf("told %+v; the job ends at %v", told, s.job.info.Ends)
 	}
 }

@@ -73,7 +73,7 @@ func (s *session) runUntilEnd(ctx context.Context) error {
 	s.work.Go(func() { s.tellNotices(work) })
 	queue := runclock.NewTimer(s.cfg.QueueTimeout)
 	defer queue.Stop()
-	if s.adopted != nil {
+	if s.request.adopted != nil {
 		queue.Stop() // the client that began the session has set a limit
 		s.pickUp(work)
 	} else {
@@ -101,28 +101,28 @@ func (s *session) runUntilEnd(ctx context.Context) error {
 			if done || err != nil {
 				return err
 			}
-			s.mayRedial.Store(s.canOutliveChain())
-			if s.cfg.Detach && (s.canOutliveChain() && s.queuedJob != "" || s.step != "") {
+			s.login.mayRedial.Store(s.canOutliveChain())
+			if s.cfg.Detach && (s.canOutliveChain() && s.job.queued != "" || s.job.step != "") {
 				return ErrDetached
 			}
 			switch m.(type) {
 			case slurm.Hello:
 				slowResponse.Stop()
-				if s.adopted == nil && s.job.ID == "" {
+				if s.request.adopted == nil && s.job.info.ID == "" {
 					slowResponse.Reset(s.slowResponseTimeout())
 				}
 			case slurm.Pending:
 				slowResponse.Stop()
 			case slurm.Requeued:
 				start.Stop()
-				if s.adopted == nil {
+				if s.request.adopted == nil {
 					waiting = time.Now()
 					queue.Reset(s.cfg.QueueTimeout)
 				}
 			case slurm.Granted:
 				slowResponse.Stop()
 				queue.Stop()
-				s.grantedAt, s.overdue = time.Now(), false
+				s.job.grantedAt, s.server.overdue = time.Now(), false
 				if s.cfg.StartTimeout > 0 {
 					start.Reset(s.cfg.StartTimeout)
 				}
@@ -130,15 +130,15 @@ func (s *session) runUntilEnd(ctx context.Context) error {
 			case slurm.JobState:
 				s.awaitLimit(limit) // a resumed job has a later limit
 			case slurm.Elsewhere:
-				if len(s.others) == 1 { // only the first one starts the timer
+				if len(s.server.others) == 1 { // only the first one starts the timer
 					elsewhere.Reset(elsewhereGrace)
 				}
 			case probeDone, slurm.Listening, nodeChecked:
-				if s.ready {
+				if s.server.ready {
 					start.Stop()
 				}
 			case slurm.Work:
-				if s.overdue && !s.busy && !s.ready {
+				if s.server.overdue && !s.server.busy && !s.server.ready {
 					return s.startTimeoutError()
 				}
 			}
@@ -147,16 +147,16 @@ func (s *session) runUntilEnd(ctx context.Context) error {
 				queue.Reset(rest)
 				continue
 			}
-			return &slurm.QueueTimeoutError{Job: s.job.ID, Waited: time.Since(waiting).Round(time.Second), Reason: s.reason}
+			return &slurm.QueueTimeoutError{Job: s.job.info.ID, Waited: time.Since(waiting).Round(time.Second), Reason: s.job.reason}
 		case <-start.C:
 			if rest := s.awaitNews(); rest > 0 {
 				start.Reset(rest)
 				continue
 			}
-			if !s.busy {
+			if !s.server.busy {
 				return s.startTimeoutError()
 			}
-			s.overdue = true
+			s.server.overdue = true
 			s.out.warn(s.stillWorks())
 		case <-limit.C:
 			s.warnOfLimit()
@@ -184,7 +184,7 @@ func (s *session) runUntilEnd(ctx context.Context) error {
 // beginSession opens the local port and dials the login node. If the session is picked up, the
 // local port comes last, because its number depends on what the cluster reports.
 func (s *session) beginSession(ctx, work context.Context) error {
-	if s.adopted == nil && !s.cfg.Detach {
+	if s.request.adopted == nil && !s.cfg.Detach {
 		if err := s.listenLocal(work); err != nil {
 			return err
 		}
@@ -192,7 +192,7 @@ func (s *session) beginSession(ctx, work context.Context) error {
 	if err := s.dialLogin(ctx); err != nil {
 		return err
 	}
-	if s.adopted == nil {
+	if s.request.adopted == nil {
 		return nil
 	}
 	if err := s.adoptSession(ctx); err != nil {
@@ -236,8 +236,8 @@ func (s *session) bindLocalPort() error {
 		s.listener, err = forward.Listen(s.cfg.LocalPort)
 		return err
 	}
-	if s.serverPort > lastPrivileged {
-		if s.listener, err = forward.Listen(s.serverPort); err == nil {
+	if s.server.adoptedPort > lastPrivileged {
+		if s.listener, err = forward.Listen(s.server.adoptedPort); err == nil {
 			return nil
 		}
 	}
@@ -276,9 +276,9 @@ func (s *session) dialLogin(ctx context.Context) error {
 		s.out.emitEvent(Event{Event: name, Host: hop})
 	}
 	var err error
-	s.chain, err = s.cfg.dialLogin(ctx, opts)
-	s.dialled = s.dials
-	s.cfg.Metrics.resetRTT(s.dialled)
+	s.login.chain, err = s.cfg.dialLogin(ctx, opts)
+	s.login.dialled = s.login.dials
+	s.cfg.Metrics.resetRTT(s.login.dialled)
 	return err
 }
 
@@ -317,29 +317,29 @@ func (c Config) WishedPort() int {
 
 // submitRequest submits the request. Its events arrive as messages.
 func (s *session) submitRequest(work context.Context) {
-	s.submitted = true
+	s.request.submitted = true
 	request := s.cfg.Request
 	request.Patience = s.cfg.QueueTimeout
 	s.cfg.wish = s.wishedPort()
-	s.submission = &slurm.Submission{ID: s.cfg.ID, Request: request, Launch: s.cfg.buildLaunch(), Client: s.cfg.Client, Lease: s.cfg.Lease}
-	s.readEvents(work, s.submission.Submit)
+	s.request.submission = &slurm.Submission{ID: s.cfg.ID, Request: request, Launch: s.cfg.buildLaunch(), Client: s.cfg.Client, Lease: s.cfg.Lease}
+	s.readEvents(work, s.request.submission.Submit)
 }
 
 // pickUp reads the session's events from the first on. They arrive as messages, as if they happened
 // now.
 func (s *session) pickUp(work context.Context) {
-	s.submitted = true
-	s.submission = &slurm.Submission{ID: s.cfg.ID, Client: s.cfg.Client, Lease: s.cfg.Lease}
-	s.readEvents(work, s.submission.Follow)
+	s.request.submitted = true
+	s.request.submission = &slurm.Submission{ID: s.cfg.ID, Client: s.cfg.Client, Lease: s.cfg.Lease}
+	s.readEvents(work, s.request.submission.Follow)
 }
 
 // readEvents reads the session's events in a goroutine, by Submit or Follow.
 func (s *session) readEvents(work context.Context, from func(context.Context, slurm.Remote, func(slurm.Event) error) (slurm.Outcome, error)) {
 	end := make(chan struct{})
-	s.submitEnd = end
-	remote := s.chain
+	s.request.readEnd = end
+	remote := s.login.chain
 	ctx, stop := context.WithCancel(work)
-	s.stopRead = stop
+	s.request.stopRead = stop
 	s.work.Go(func() {
 		defer close(end)
 		defer stop()
@@ -365,13 +365,13 @@ func (s *session) sendMessage(work context.Context, m any) error {
 func (s *session) handleMessage(work context.Context, m any) (done bool, err error) {
 	switch m.(type) {
 	case slurm.Pending, slurm.Queued, slurm.Granted, slurm.Alive, slurm.Started, slurm.Listening, slurm.Closed, slurm.JobState:
-		s.unfollowed = 0 // an event was read
+		s.request.failedReads = 0 // an event was read
 	}
 	switch m := m.(type) {
 	case slurm.Hello:
-		s.greeted, s.followed = true, time.Now()
+		s.request.greeted, s.request.readBegan = true, time.Now()
 	case slurm.Pending:
-		s.job.ID, s.kept = m.Job, m.Kept // reported with the reason, which the login node requests next
+		s.job.info.ID, s.job.kept = m.Job, m.Kept // reported with the reason, which the login node requests next
 	case slurm.Queued:
 		s.reportQueued(m)
 		s.openRoom(work)
@@ -384,59 +384,59 @@ func (s *session) handleMessage(work context.Context, m any) (done bool, err err
 	case slurm.Requeued:
 		s.handleRequeue(m.Job)
 	case slurm.LeaseUnwritten:
-		s.unwritten = true
+		s.request.unwritten = true
 		s.out.warn(s.leaseInDoubt(m))
 	case slurm.LeaseWritten:
-		s.unwritten = false
+		s.request.unwritten = false
 		s.out.warn("the login node can write the lease again")
 	case unrenewed:
-		if s.unwritten {
-			s.out.warn("the lease cannot be renewed on " + s.nodeName + " either: the job ends when it runs out, within " + formatDuration(s.cfg.Lease))
+		if s.request.unwritten {
+			s.out.warn("the lease cannot be renewed on " + s.node.name + " either: the job ends when it runs out, within " + formatDuration(s.cfg.Lease))
 		}
 	case slurm.Alive:
-		s.step, s.runner, s.nodeName, s.keys = m.Job+"."+m.Step, m.PID, m.Node, nodeKeys{lines: m.HostKeys}
-		s.nodeAddrs, s.nodeAddr = m.Addrs, ""
-		if s.node == nil { // otherwise the runner was started again
+		s.job.step, s.job.runner, s.node.name, s.node.keys = m.Job+"."+m.Step, m.PID, m.Node, nodeKeys{lines: m.HostKeys}
+		s.node.addrs, s.node.addr = m.Addrs, ""
+		if s.node.chain == nil { // otherwise the runner was started again
 			s.dialNode(work)
 		}
 	case slurm.Scanned:
-		s.keys.addScanned(m.HostKeys)
+		s.node.keys.addScanned(m.HostKeys)
 		s.dialKnown(work)
 	case unscanned:
-		if m.node == s.nodeName {
-			s.keys.scanned = true
+		if m.node == s.node.name {
+			s.node.keys.scanned = true
 			s.dialKnown(work)
 		}
 	case slurm.Started:
-		s.port = m.Port
-		s.portSeen.Store(int64(m.Port))
+		s.server.port = m.Port
+		s.server.portSeen.Store(int64(m.Port))
 		s.dropDynamicPorts()
 		s.watchPort(work)
 		s.out.emitEvent(Event{Event: EventStarted, Node: m.Node, PID: m.PID})
 	case slurm.Unlaunched:
-		s.unlaunched = m.Err
+		s.server.unlaunched = m.Err
 		x := s.cfg.Explain(m.Err)
 		s.out.warn(x.Message + " (" + x.inlineHint() + "); still waiting")
 	case slurm.Launched:
-		s.unlaunched = nil
+		s.server.unlaunched = nil
 	case slurm.Work:
-		s.busy = m.Busy
+		s.server.busy = m.Busy
 	case slurm.Listening:
 		if m.Wide {
-			s.out.warn(fmt.Sprintf("the server listens on %s of %s, where others can reach it too", m.Bound, s.nodeName))
+			s.out.warn(fmt.Sprintf("the server listens on %s of %s, where others can reach it too", m.Bound, s.node.name))
 		}
-		s.listening = &m
+		s.server.listening = &m
 		s.warnOfNeighbours()
 		s.connectServer(work)
 	case slurm.Closed:
-		s.listening = nil
+		s.server.listening = nil
 		s.listener.SetTarget(nil)
-		if s.ready {
+		if s.server.ready {
 			s.out.warn("the server closed its port: new connections wait for it to listen again")
 		}
 	case slurm.Elsewhere:
-		if !s.ready {
-			s.others = append(s.others, m.Addr)
+		if !s.server.ready {
+			s.server.others = append(s.server.others, m.Addr)
 		}
 		s.handleNewSocket(work, m.Addr)
 	case slurm.Vanished:
@@ -453,9 +453,9 @@ func (s *session) handleMessage(work context.Context, m any) (done bool, err err
 		s.out.warn(m.Message)
 	case slurm.JobState:
 		s.reportSuspension(m.Job)
-		s.job.State = m.Job.State
+		s.job.info.State = m.Job.State
 	case nodeDialled:
-		if s.chainIsLost() || m.login != s.chain {
+		if s.chainIsLost() || m.login != s.login.chain {
 			if m.chain != nil {
 				_ = m.chain.Close()
 			}
@@ -472,13 +472,13 @@ func (s *session) handleMessage(work context.Context, m any) (done bool, err err
 		if m.err != nil {
 			return false, s.handleNodeUnreached(work, m.keys, m.err)
 		}
-		s.node, s.nodeForwards = m.chain, false
+		s.node.chain, s.node.forwards = m.chain, false
 		s.stopProbe()
 		s.watchNode(work, m.chain)
 		s.watchPort(work)
 		s.checkNode(work, m.keys)
 	case nodeChecked:
-		if m.chain != s.node {
+		if m.chain != s.node.chain {
 			return false, nil // the session has left this connection meanwhile
 		}
 		if m.err != nil {
@@ -486,30 +486,30 @@ func (s *session) handleMessage(work context.Context, m any) (done bool, err err
 			_ = m.chain.Close()
 			return false, s.handleNodeUnreached(work, m.keys, m.err)
 		}
-		s.nodeForwards = true
+		s.node.forwards = true
 		s.reportStepTransport()
 		s.resumeDynamicPorts(work)
 		s.tellRestored()
 		s.tellNodeBack()
 		s.connectServer(work)
 	case nodeLost:
-		if s.chainIsLost() || m.chain != s.node {
+		if s.chainIsLost() || m.chain != s.node.chain {
 			return false, nil // together with its chain
 		}
 		s.leaveNode()
 		s.tellNodeLost(m.err.Error())
 		s.dialNode(work)
 	case probeDone:
-		if s.node == nil || s.listening == nil || s.listening.Addr != m.addr {
+		if s.node.chain == nil || s.server.listening == nil || s.server.listening.Addr != m.addr {
 			return false, nil // of a connection or a socket that no longer exists
 		}
 		if m.err != nil {
-			return false, &ProbeError{Node: s.nodeName, Err: m.err}
+			return false, &ProbeError{Node: s.node.name, Err: m.err}
 		}
-		if m.link != nil && !s.ready {
+		if m.link != nil && !s.server.ready {
 			s.takeLink(m.link)
-		} else if !s.ready && s.seeksLink() {
-			s.awaitLink(work, s.newNodeDialer().newTarget(s.port, s.listening.Addr))
+		} else if !s.server.ready && s.seeksLink() {
+			s.awaitLink(work, s.newNodeDialer().newTarget(s.server.port, s.server.listening.Addr))
 		}
 		s.forwardToServer(work)
 	case printed:
@@ -523,19 +523,19 @@ func (s *session) handleMessage(work context.Context, m any) (done bool, err err
 	case redialled:
 		return false, s.resumeSession(work, m)
 	case followAgain:
-		if m.dial == s.dialled && !s.lost && !s.chainIsLost() {
-			s.readEvents(work, s.submission.Follow)
+		if m.dial == s.login.dialled && !s.login.lost && !s.chainIsLost() {
+			s.readEvents(work, s.request.submission.Follow)
 		}
 	case keyRejected:
-		if !s.keyRejectionTold {
-			s.keyRejectionTold = true
+		if !s.login.keyRejectionTold {
+			s.login.keyRejectionTold = true
 			x := s.cfg.Explain(m.err)
 			s.out.warn("cannot connect again: " + x.Message + " (" + x.inlineHint() + "); the session goes on by itself as soon as that is mended")
 		}
 	case silence:
 		s.onSilence(work, m)
 	case nodeUnresponsive:
-		if m.chain == s.node && !s.isUnresponsive() && !s.lost {
+		if m.chain == s.node.chain && !s.isUnresponsive() && !s.login.lost {
 			s.listener.SetTarget(nil)
 			s.tellNodeLost(noAnswer)
 		}
@@ -563,8 +563,8 @@ func (s *session) serveLocal(work context.Context) {
 // warnUnforwarded warns of connections that were not forwarded because the remote port is not seen
 // to be the user's. A browser may try many, so it warns once per refusedPause.
 func (s *session) warnUnforwarded(err error) {
-	if now := time.Now(); now.Sub(s.refusedAt) > refusedPause {
-		s.refusedAt = now
+	if now := time.Now(); now.Sub(s.server.refusedAt) > refusedPause {
+		s.server.refusedAt = now
 		s.out.warn("not forwarded: " + err.Error())
 	}
 }
@@ -575,10 +575,10 @@ func (s *session) reportQueued(q slurm.Queued) {
 	if q.State == "CONFIGURING" {
 		q.Explained = "its nodes are being made ready"
 	}
-	if q.Job == s.queuedJob && q.Explained == s.reason && q.Start.Equal(s.estimate) {
+	if q.Job == s.job.queued && q.Explained == s.job.reason && q.Start.Equal(s.job.estimate) {
 		return
 	}
-	s.queuedJob, s.reason, s.estimate = q.Job, q.Explained, q.Start
+	s.job.queued, s.job.reason, s.job.estimate = q.Job, q.Explained, q.Start
 	e := Event{Event: EventQueued, Job: q.Job, Reason: q.Explained, Kept: s.canOutliveChain()}
 	e.Local, e.Link = s.waitsAt()
 	if !q.Start.IsZero() {
@@ -590,38 +590,38 @@ func (s *session) reportQueued(q slurm.Queued) {
 
 // handleRequeue handles a requeue of the job before anything of the session ran in it.
 func (s *session) handleRequeue(job string) {
-	s.job, s.queuedJob, s.kept = slurm.JobInfo{ID: job}, "", true
+	s.job.info, s.job.queued, s.job.kept = slurm.JobInfo{ID: job}, "", true
 	s.out.warn("Slurm has put job " + job + " back into the queue: waiting for it to start again")
 }
 
 // warnOfNeighbours warns once that other users of a shared node can reach a server without a login:
 // they share its loopback.
 func (s *session) warnOfNeighbours() {
-	if !s.job.Shared || s.toldShared || s.cfg.App.Login != nil {
+	if !s.job.info.Shared || s.server.toldShared || s.cfg.App.Login != nil {
 		return
 	}
-	s.toldShared = true
+	s.server.toldShared = true
 	who := "if the server has no login of its own, "
 	if s.cfg.App.Open {
 		who = "the server has no login: "
 	}
-	s.out.warn(who + fmt.Sprintf("other users can reach it while they have a job on %s, which is shared (port %d). --slurm=--exclusive asks for a node of your own", s.nodeName, s.port))
+	s.out.warn(who + fmt.Sprintf("other users can reach it while they have a job on %s, which is shared (port %d). --slurm=--exclusive asks for a node of your own", s.node.name, s.server.port))
 }
 
 // leaseInDoubt returns the warning that the login node cannot write the lease. It says what keeps
 // the job.
 func (s *session) leaseInDoubt(m slurm.LeaseUnwritten) string {
 	message := "the lease cannot be written on " + m.Host + " (" + m.Message + "): "
-	if s.portMonitor != nil && s.node != nil {
-		return message + "it is renewed over the connection to " + s.nodeName + " alone"
+	if s.server.monitor != nil && s.node.chain != nil {
+		return message + "it is renewed over the connection to " + s.node.name + " alone"
 	}
 	return message + "unless that works again, the job ends after " + formatDuration(s.cfg.Lease) + ". Is the home directory full or read-only there?"
 }
 
 // handleGrant reports the grant of the job.
 func (s *session) handleGrant(job slurm.JobInfo) {
-	s.job = job
-	e := Event{Event: EventGranted, Job: job.ID, Nodes: job.Nodes, Partition: job.Partition, Account: job.Account, Earlier: s.adopted != nil && s.queuedJob == ""}
+	s.job.info = job
+	e := Event{Event: EventGranted, Job: job.ID, Nodes: job.Nodes, Partition: job.Partition, Account: job.Account, Earlier: s.request.adopted != nil && s.job.queued == ""}
 	e.Local, e.Link = s.waitsAt()
 	if len(job.Nodes) > 0 {
 		e.Node = job.Nodes[0]
@@ -640,18 +640,18 @@ func (s *session) handleGrant(job slurm.JobInfo) {
 // connectServer probes the server once both the server and the connection to its node are there.
 // The result leads to ready.
 func (s *session) connectServer(work context.Context) {
-	if s.listening == nil || s.node == nil || !s.nodeForwards {
+	if s.server.listening == nil || s.node.chain == nil || !s.node.forwards {
 		return
 	}
 	s.stopProbe()
-	seeks := !s.ready && s.seeksLink()
-	if !s.ready && s.cfg.App.Probe == nil && !seeks {
+	seeks := !s.server.ready && s.seeksLink()
+	if !s.server.ready && s.cfg.App.Probe == nil && !seeks {
 		s.forwardToServer(work)
 		return
 	}
 	ctx, cancel := context.WithCancel(work)
-	s.probing = cancel
-	port, addr, dialer, again := s.port, s.listening.Addr, s.newNodeDialer(), s.ready
+	s.server.stopProbe = cancel
+	port, addr, dialer, again := s.server.port, s.server.listening.Addr, s.newNodeDialer(), s.server.ready
 	dial := dialer.newTarget(port, addr)
 	s.work.Go(func() {
 		var err error
@@ -675,17 +675,17 @@ func (s *session) connectServer(work context.Context) {
 // forwardToServer sets the local port's target to the server's socket: the exact address that was
 // seen on the node (invariant I5). The first call makes the session ready.
 func (s *session) forwardToServer(work context.Context) {
-	s.tellServes(s.listener.Port(), s.port)
-	s.listener.SetTarget(s.newNodeDialer().newTarget(s.port, s.listening.Addr))
-	if s.ready {
+	s.tellServes(s.listener.Port(), s.server.port)
+	s.listener.SetTarget(s.newNodeDialer().newTarget(s.server.port, s.server.listening.Addr))
+	if s.server.ready {
 		return
 	}
-	s.ready = true
+	s.server.ready = true
 	public, link := s.serverLink()
-	e := Event{Event: EventReady, URL: public, Link: link, OwnLink: s.ownLink(), On: s.nodeName,
-		LocalPort: s.listener.Port(), Remote: s.listening.Addr, InJob: s.inJob}
-	if s.inJob != "" && !s.job.Ends.IsZero() {
-		ends, begins := s.job.Ends.UTC(), s.job.Begins.UTC()
+	e := Event{Event: EventReady, URL: public, Link: link, OwnLink: s.ownLink(), On: s.node.name,
+		LocalPort: s.listener.Port(), Remote: s.server.listening.Addr, InJob: s.job.ofTunnel}
+	if s.job.ofTunnel != "" && !s.job.info.Ends.IsZero() {
+		ends, begins := s.job.info.Ends.UTC(), s.job.info.Begins.UTC()
 		e.Until, e.Begins = &ends, &begins
 	}
 	s.out.emitEvent(e)
@@ -697,11 +697,11 @@ func (s *session) forwardToServer(work context.Context) {
 // reportWrongPort warns that the server seems to listen on another port than it was given. So a
 // person need not wait for the start timeout.
 func (s *session) reportWrongPort() {
-	if s.ready || s.listening != nil {
+	if s.server.ready || s.server.listening != nil {
 		return
 	}
-	message := fmt.Sprintf("nothing listens on port %d of %s, but your processes listen on %s", s.port, s.nodeName, strings.Join(s.others, ", "))
-	if slices.ContainsFunc(s.others, isExternalAddr) {
+	message := fmt.Sprintf("nothing listens on port %d of %s, but your processes listen on %s", s.server.port, s.node.name, strings.Join(s.server.others, ", "))
+	if slices.ContainsFunc(s.server.others, isExternalAddr) {
 		message += ", where everybody on the cluster can reach them"
 	}
 	s.out.warn(message + ": let the server use {port} and listen on 127.0.0.1, or name its port with --port")
@@ -721,21 +721,21 @@ func (s *session) stillWorks() string {
 
 // startTimeoutError returns what the session was waiting for when the start timeout expired.
 func (s *session) startTimeoutError() *StartTimeoutError {
-	e := &StartTimeoutError{Node: s.nodeName, Waited: s.cfg.StartTimeout, Others: s.others}
-	if s.overdue {
-		e.Waited = time.Since(s.grantedAt).Round(time.Second)
+	e := &StartTimeoutError{Node: s.node.name, Waited: s.cfg.StartTimeout, Others: s.server.others}
+	if s.server.overdue {
+		e.Waited = time.Since(s.job.grantedAt).Round(time.Second)
 	}
 	switch {
-	case s.nodeName == "":
+	case s.node.name == "":
 		e.Waiting = "the node to begin"
-		if len(s.job.Nodes) > 0 {
-			e.Node = s.job.Nodes[0]
+		if len(s.job.info.Nodes) > 0 {
+			e.Node = s.job.info.Nodes[0]
 		}
-	case s.listening == nil && s.unlaunched != nil:
-		e.Waiting, e.Shell = "its login shell, which is in its start-up files still", s.unlaunched
-	case s.listening == nil:
-		e.Waiting = fmt.Sprintf("it to listen on port %d", s.port)
-	case s.node == nil:
+	case s.server.listening == nil && s.server.unlaunched != nil:
+		e.Waiting, e.Shell = "its login shell, which is in its start-up files still", s.server.unlaunched
+	case s.server.listening == nil:
+		e.Waiting = fmt.Sprintf("it to listen on port %d", s.server.port)
+	case s.node.chain == nil:
 		e.Waiting = "ssh to the node"
 	case s.cfg.App.Ready != "":
 		e.Waiting = "it to answer " + s.cfg.App.Ready + " with 200"

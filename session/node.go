@@ -21,19 +21,19 @@ import (
 // watchPort watches the server's port over the connection to its node, as soon as both are known.
 // No connection reaches the server before that.
 func (s *session) watchPort(work context.Context) {
-	if s.node == nil || s.port == 0 {
+	if s.node.chain == nil || s.server.port == 0 {
 		return
 	}
-	if s.stopPortMonitor != nil {
-		s.stopPortMonitor()
+	if s.server.stopMonitor != nil {
+		s.server.stopMonitor()
 	}
 	ctx, stop := context.WithCancel(work)
-	s.stopPortMonitor = stop
+	s.server.stopMonitor = stop
 	// The results need no handling: the runner reports changes of the port.
-	monitor, node, name := slurm.NewPortMonitor(s.port, monitorInterval), s.node, s.nodeName
-	monitor.Session, monitor.Job, monitor.Runner, monitor.Lease = s.cfg.ID, s.job.ID, s.runner, s.cfg.Lease
+	monitor, node, name := slurm.NewPortMonitor(s.server.port, monitorInterval), s.node.chain, s.node.name
+	monitor.Session, monitor.Job, monitor.Runner, monitor.Lease = s.cfg.ID, s.job.info.ID, s.job.runner, s.cfg.Lease
 	monitor.Unrenewed = func() { s.postNotice(unrenewed{}) }
-	s.portMonitor = monitor
+	s.server.monitor = monitor
 	warn := sync.OnceFunc(func() {
 		_ = s.sendMessage(ctx, slurm.Note{Message: "whose port it is on " + name + " cannot be seen any more: new connections wait until it can"})
 	})
@@ -85,8 +85,8 @@ type nodeDialer struct {
 }
 
 func (s *session) newNodeDialer() nodeDialer {
-	node := s.node
-	return nodeDialer{node, s.nodeName, s.portMonitor, s.cfg.Metrics, s.dialled, func(err *chain.OpenError) {
+	node := s.node.chain
+	return nodeDialer{node, s.node.name, s.server.monitor, s.cfg.Metrics, s.login.dialled, func(err *chain.OpenError) {
 		s.postNotice(forbidden{node, err})
 	}}
 }
@@ -188,17 +188,17 @@ var errUnseen = errors.New("our command on the node does not answer")
 
 // leaveNode withdraws the targets of the local ports because the connection to the node is lost.
 func (s *session) leaveNode() {
-	s.node = nil
-	s.cfg.Metrics.resetRTT(s.dialled)
+	s.node.chain = nil
+	s.cfg.Metrics.resetRTT(s.login.dialled)
 	s.listener.SetTarget(nil)
 	s.holdDynamicPorts()
 	s.stopProbe()
 }
 
 func (s *session) stopProbe() {
-	if s.probing != nil {
-		s.probing()
-		s.probing = nil
+	if s.server.stopProbe != nil {
+		s.server.stopProbe()
+		s.server.stopProbe = nil
 	}
 }
 
@@ -223,7 +223,7 @@ func (s *session) tunnelClient(dial forward.Target) (client *http.Client, base s
 	// The server gets the same Host as from a browser.
 	base = fmt.Sprintf("http://127.0.0.1:%d", s.listener.Port())
 	if s.cfg.isProtected() {
-		base = fmt.Sprintf("http://localhost:%d", s.portSeen.Load())
+		base = fmt.Sprintf("http://localhost:%d", s.server.portSeen.Load())
 	}
 	return client, base, transport.CloseIdleConnections
 }

@@ -41,12 +41,12 @@ func (s *session) awaitsKeys(work context.Context, keys nodeKeys, err error) boo
 	if keys.scanned || !errors.As(err, &stranger) && !errors.Is(err, errNoHostKeys) {
 		return false
 	}
-	if s.keys.scanned {
+	if s.node.keys.scanned {
 		s.dialNode(work)
 		return true
 	}
-	s.keys.refused = err
-	late := unscanned{s.nodeName}
+	s.node.keys.refused = err
+	late := unscanned{s.node.name}
 	s.work.Go(func() {
 		over := make(chan struct{})
 		defer runclock.AfterFunc(scanPatience, func() { close(over) }).Stop()
@@ -61,7 +61,7 @@ func (s *session) awaitsKeys(work context.Context, keys nodeKeys, err error) boo
 
 // dialKnown dials the node again if the dial waits for the keys of its sshd.
 func (s *session) dialKnown(work context.Context) {
-	if s.keys.refused != nil {
+	if s.node.keys.refused != nil {
 		s.dialNode(work)
 	}
 }

@@ -66,12 +66,12 @@ func (o *jobStepTransport) ensureKeys() error {
 // nodeHop returns the hop from login to the node, by ssh or through a job step. Either way, its
 // host key proves that it is the right host (invariant I7).
 func (s *session) nodeHop(login *share.Chain) (chain.Hop, error) {
-	o := &s.stepTransport
+	o := &s.node.byStep
 	if !o.taken {
-		keys, err := parseKeys(s.keys.lines)
-		hop := s.cfg.NodeHop(s.nodeName, chain.PinnedKeys(keys...))
-		if _, port, splitErr := net.SplitHostPort(hop.Addr); splitErr == nil && s.nodeAddr != "" {
-			hop.Addr = net.JoinHostPort(s.nodeAddr, port)
+		keys, err := parseKeys(s.node.keys.lines)
+		hop := s.cfg.NodeHop(s.node.name, chain.PinnedKeys(keys...))
+		if _, port, splitErr := net.SplitHostPort(hop.Addr); splitErr == nil && s.node.addr != "" {
+			hop.Addr = net.JoinHostPort(s.node.addr, port)
 		}
 		if hop.Carrier == nil {
 			hop.Carrier = s.takeHeadStart(login, hop.Addr)
@@ -83,14 +83,14 @@ func (s *session) nodeHop(login *share.Chain) (chain.Hop, error) {
 	}
 	// The user name is the same as on the node; everything else belongs to the step.
 	only := chain.PinnedKeys(o.host.PublicKey())
-	hop := s.cfg.NodeHop(s.nodeName, only)
+	hop := s.cfg.NodeHop(s.node.name, only)
 	hop.Signer, hop.HostKeys, hop.HostKeyAlias = o.user, only, ""
-	job := s.job.ID
+	job := s.job.info.ID
 	if o.borrowed {
 		job = o.job
 	}
 	entrance := slurm.SSHDStep{
-		ID: s.cfg.ID, Job: job, Node: s.nodeName, Guest: o.borrowed, HostKey: o.hostKey,
+		ID: s.cfg.ID, Job: job, Node: s.node.name, Guest: o.borrowed, HostKey: o.hostKey,
 		UserKey: strings.TrimSpace(string(ssh.MarshalAuthorizedKey(o.user.PublicKey()))),
 	}
 	hop.Carrier = func(ctx context.Context) (net.Conn, error) { return entrance.Open(ctx, login) }
@@ -101,22 +101,22 @@ func (s *session) nodeHop(login *share.Chain) (chain.Hop, error) {
 // not be reached, the session tries a job step: the runner has reported that the job runs there. A
 // host key that the runner did not report is no such reason: it ends the session.
 func (s *session) handleNodeUnreached(work context.Context, keys nodeKeys, err error) error {
-	o := &s.stepTransport
+	o := &s.node.byStep
 	switch {
 	case !o.taken && s.awaitsKeys(work, keys, err):
 		return nil
 	case !o.taken && s.takeNextAddress(err):
-	case !o.taken && turnedAway(err, s.ready):
+	case !o.taken && turnedAway(err, s.server.ready):
 		o.taken, o.refusal = true, err
-	case o.taken && !o.proven && s.ready:
+	case o.taken && !o.proven && s.server.ready:
 		// The node was reached by ssh before, so ssh may work again.
 		o.taken, o.failed = false, time.Now()
 	case o.taken && !o.away && (s.isNodeAway(err) || isJobOver(err)):
 		// The node may be down, or about to boot. If it stays down, or the job ended with it, Slurm
 		// reports the end of the job.
-		o.taken, o.away, s.nodeAddr = false, true, ""
+		o.taken, o.away, s.node.addr = false, true, ""
 	case o.taken:
-		return &NodeError{Node: s.nodeName, SSH: o.refusal, Step: err}
+		return &NodeError{Node: s.node.name, SSH: o.refusal, Step: err}
 	default:
 		return err
 	}
@@ -128,7 +128,7 @@ func (s *session) handleNodeUnreached(work context.Context, keys nodeKeys, err e
 // made a step there (stepErr).
 func (s *session) isNodeAway(stepErr error) bool {
 	var step *slurm.StepError
-	return isUnreached(s.stepTransport.refusal) && errors.As(stepErr, &step)
+	return isUnreached(s.node.byStep.refusal) && errors.As(stepErr, &step)
 }
 
 // isJobOver reports whether Slurm made no step because the job has ended. Its node may have crashed
@@ -149,10 +149,10 @@ func isUnreached(err error) bool {
 // of a node (slurm.conf(5), NodeAddr). The host key proves that it is the node.
 func (s *session) takeNextAddress(err error) bool {
 	var open *chain.OpenError
-	if s.ready || len(s.nodeAddrs) == 0 || !errors.As(err, &open) || open.Prohibited() || open.Refused() {
+	if s.server.ready || len(s.node.addrs) == 0 || !errors.As(err, &open) || open.Prohibited() || open.Refused() {
 		return false
 	}
-	s.nodeAddr, s.nodeAddrs = s.nodeAddrs[0], s.nodeAddrs[1:]
+	s.node.addr, s.node.addrs = s.node.addrs[0], s.node.addrs[1:]
 	return true
 }
 
@@ -184,15 +184,15 @@ func turnedAway(err error, reached bool) bool {
 
 // reportStepTransport warns, once, that the session uses a job step to reach the node, and why.
 func (s *session) reportStepTransport() {
-	o := &s.stepTransport
+	o := &s.node.byStep
 	if !o.taken || o.proven {
 		return
 	}
 	o.proven = true
-	why := "no ssh to " + s.nodeName + " though the job runs there (" + s.cfg.Explain(o.refusal).Message + ")"
+	why := "no ssh to " + s.node.name + " though the job runs there (" + s.cfg.Explain(o.refusal).Message + ")"
 	var forbids *NoForwardingError
 	if errors.As(o.refusal, &forbids) {
-		why = "sshd on " + s.nodeName + " forwards no connections (" + forbids.Err.Reason + ")"
+		why = "sshd on " + s.node.name + " forwards no connections (" + forbids.Err.Reason + ")"
 	}
 	s.out.emitEvent(Event{Event: EventWarning, Step: true,
 		Message: why + ": going through a job step with an sshd of its own instead, which is slower"})

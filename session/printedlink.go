@@ -65,7 +65,7 @@ func (l *linkSeeker) Write(p []byte) (int, error) {
 // the login that the link gives. If every > 0, it reads again at that interval until ctx ends. It
 // returns nil if there is no link, or if the link is no login.
 func (s *session) seekLink(ctx context.Context, node *chain.Chain, dial forward.Target, every time.Duration) *printedLink {
-	l := &linkSeeker{port: int(s.portSeen.Load())}
+	l := &linkSeeker{port: int(s.server.portSeen.Load())}
 	if err := slurm.Log(ctx, node, s.cfg.ID, 0, every, l); !errors.Is(err, errLinkFound) {
 		return nil
 	}
@@ -81,7 +81,7 @@ func (s *session) seekLink(ctx context.Context, node *chain.Chain, dial forward.
 
 // awaitLink searches for the link in a goroutine after the session is ready.
 func (s *session) awaitLink(work context.Context, dial forward.Target) {
-	node := s.node
+	node := s.node.chain
 	s.work.Go(func() {
 		ctx, stop := context.WithTimeout(work, printedLater)
 		defer stop()

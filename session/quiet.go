@@ -17,7 +17,7 @@ func (s *session) slowResponseTimeout() time.Duration {
 	switch {
 	case s.cfg.slowResponse != 0:
 		return s.cfg.slowResponse
-	case s.greeted:
+	case s.request.greeted:
 		return slurmPatience
 	}
 	return shellPatience
@@ -26,7 +26,7 @@ func (s *session) slowResponseTimeout() time.Duration {
 // reportSlowResponse warns of what the session waits for: the login shell, or Slurm's answer.
 func (s *session) reportSlowResponse() {
 	var err error = slurm.ShellHangs(s.slowResponseTimeout(), "")
-	if s.greeted {
+	if s.request.greeted {
 		err = &slurm.SilentError{Message: "nothing was heard of the request for " + s.slowResponseTimeout().String(), Where: s.cfg.Hops[len(s.cfg.Hops)-1].Name}
 	}
 	x := s.cfg.Explain(err)

@@ -35,32 +35,32 @@ const (
 // chainEnd returns the channel that is closed when the chain is lost, or nil once the loss is
 // known.
 func (s *session) chainEnd() <-chan struct{} {
-	if s.lost {
+	if s.login.lost {
 		return nil
 	}
-	return s.chain.Done()
+	return s.login.chain.Done()
 }
 
 // chainIsLost reports whether the chain has ended, even if the session has not handled that yet.
-func (s *session) chainIsLost() bool { return s.chain.Err() != nil }
+func (s *session) chainIsLost() bool { return s.login.chain.Err() != nil }
 
 // canOutliveChain reports whether the session survives the loss of its chain: the job waits in
 // Slurm alone, or has its runner. Otherwise the request or the job ends with the connection.
-func (s *session) canOutliveChain() bool { return s.kept || s.step != "" }
+func (s *session) canOutliveChain() bool { return s.job.kept || s.job.step != "" }
 
 // chainLeaving returns the channel that is closed when the chain's master is about to end. It
 // returns nil while another chain is dialled already, and while the session cannot leave this one.
 func (s *session) chainLeaving() <-chan struct{} {
-	if s.leaving || s.lost || !s.canOutliveChain() {
+	if s.login.leaving || s.login.lost || !s.canOutliveChain() {
 		return nil
 	}
-	return s.chain.Leaving()
+	return s.login.chain.Leaving()
 }
 
 // ownerLeaves dials another chain because the master of this one is about to end. The master waits
 // until its clients have moved to a chain of another master, or of their own.
 func (s *session) ownerLeaves(work context.Context) {
-	s.leaving = true
+	s.login.leaving = true
 	s.redialChain(work)
 }
 
@@ -75,11 +75,11 @@ func (s *session) lostOnTheWay(err error) bool {
 // nothing else is lost: the session dials a new chain for as long as the lease lasts, from any
 // network, and new connections wait.
 func (s *session) chainLost(work context.Context) error {
-	err := s.chain.Err()
+	err := s.login.chain.Err()
 	if !s.canOutliveChain() {
 		return err
 	}
-	s.lost = true
+	s.login.lost = true
 	s.leaveNode()
 	host := s.cfg.Hops[0].Name
 	var lost *chain.LostError
@@ -95,13 +95,13 @@ func (s *session) chainLost(work context.Context) error {
 func (s *session) nextChainOptions() chain.Options {
 	opts := s.cfg.Chain
 	opts.Observe = nil
-	s.dials++
-	dial := s.dials
+	s.login.dials++
+	dial := s.login.dials
 	opts.Silence = func(hop string, silent bool) {
 		s.postNotice(silence{dial, hop, silent})
 	}
 	// No third chain beside one that was left and is still used: sites count logins.
-	opts.Redials = func() bool { return s.mayRedial.Load() && s.retired.Load() == 0 }
+	opts.Redials = func() bool { return s.login.mayRedial.Load() && s.login.retired.Load() == 0 }
 	opts.RoundTrip = func(hop string, took time.Duration) {
 		if !s.isHop(hop) {
 			s.cfg.Metrics.recordRTT(dial, took) // of the node, over all hops
@@ -134,13 +134,13 @@ func (s *session) tellNotices(work context.Context) {
 // redialChain dials another chain until it succeeds or the limit expires. There is one redial at a
 // time.
 func (s *session) redialChain(work context.Context) {
-	if s.stopRedial != nil {
+	if s.login.stopRedial != nil {
 		return
 	}
 	ctx, cancel := context.WithCancel(work)
-	s.stopRedial = cancel
+	s.login.stopRedial = cancel
 	opts, limit := s.nextChainOptions(), time.Duration(0)
-	dial := s.dials
+	dial := s.login.dials
 	if s.cfg.Lease > 0 {
 		limit = s.cfg.Lease + Overrun
 	}
@@ -211,31 +211,31 @@ func isUnreachable(err error) bool {
 
 // resumeSession continues the session over a new chain.
 func (s *session) resumeSession(work context.Context, m redialled) error {
-	s.stopRedial = nil
+	s.login.stopRedial = nil
 	switch {
-	case m.chain == nil && s.lost:
+	case m.chain == nil && s.login.lost:
 		return m.err
 	case m.chain == nil: // the silent chain has not ended yet; its end will be handled
 		return nil
-	case !s.lost && !s.isUnresponsive() && !s.leaving:
+	case !s.login.lost && !s.isUnresponsive() && !s.login.leaving:
 		return m.chain.Close() // the old chain answered at the same moment
 	}
-	s.stopRead()
-	s.chain.Retire()
-	if s.leaving {
-		s.retireChain(work, s.chain, nil, handOn)
+	s.request.stopRead()
+	s.login.chain.Retire()
+	if s.login.leaving {
+		s.retireChain(work, s.login.chain, nil, handOn)
 	} else {
-		s.retireChain(work, s.chain, s.node, 0)
+		s.retireChain(work, s.login.chain, s.node.chain, 0)
 	}
 	s.listener.SetTarget(nil)
 	s.holdDynamicPorts()
-	s.chain, s.dialled, s.node, s.lost, s.leaving, s.keyRejectionTold = m.chain, m.dial, nil, false, false, false
-	s.cfg.Metrics.resetRTT(s.dialled)
-	clear(s.unresponsive)
-	s.heardAgain = time.Now()
+	s.login.chain, s.login.dialled, s.node.chain, s.login.lost, s.login.leaving, s.login.keyRejectionTold = m.chain, m.dial, nil, false, false, false
+	s.cfg.Metrics.resetRTT(s.login.dialled)
+	clear(s.login.unresponsive)
+	s.login.heardAgain = time.Now()
 	s.tellRestored()
-	s.readEvents(work, s.submission.Follow)
-	if s.step != "" {
+	s.readEvents(work, s.request.submission.Follow)
+	if s.job.step != "" {
 		s.dialNode(work)
 	}
 	return nil
@@ -250,12 +250,12 @@ const newsTime = 20 * time.Second
 // connection is lost or silent, the job may have made progress unnoticed.
 func (s *session) awaitNews() time.Duration {
 	switch {
-	case s.lost, s.isUnresponsive(), s.chainIsLost():
+	case s.login.lost, s.isUnresponsive(), s.chainIsLost():
 		return time.Second
-	case s.heardAgain.IsZero():
+	case s.login.heardAgain.IsZero():
 		return 0
 	}
-	return max(0, time.Until(s.heardAgain.Add(newsTime)))
+	return max(0, time.Until(s.login.heardAgain.Add(newsTime)))
 }
 
 // retireChain closes an old chain later. If the chain was only stalled, its connections continue
@@ -267,15 +267,15 @@ func (s *session) retireChain(work context.Context, old *share.Chain, node *chai
 		s.work.Go(func() { _ = old.Close() })
 		return
 	}
-	if s.stopRetired != nil {
-		s.stopRetired()
+	if s.login.stopRetired != nil {
+		s.login.stopRetired()
 	}
 	only, third := context.WithCancel(work)
-	s.stopRetired = third
-	s.retired.Add(1)
+	s.login.stopRetired = third
+	s.login.retired.Add(1)
 	s.work.Go(func() {
 		defer third()
-		defer s.retired.Add(-1)
+		defer s.login.retired.Add(-1)
 		defer old.Close()
 		timer := time.NewTimer(after)
 		defer timer.Stop()
@@ -304,17 +304,17 @@ func (s *session) retireChain(work context.Context, old *share.Chain, node *chai
 func (s *session) submitDone(work context.Context, m submitDone) (done bool, err error) {
 	switch {
 	case m.err == nil && m.outcome.Asked():
-		s.over = true
+		s.request.over = true
 		return false, ErrStopped // asked by another client: after our own Stop, no messages are handled
 	case m.err == nil:
-		s.over = true
+		s.request.over = true
 		return true, m.outcome.Err()
 	case s.canOutliveChain() && (s.chainIsLost() || s.lostOnTheWay(m.err)):
 		return false, nil // ended with the chain; the next chain continues the reading
 	case s.canOutliveChain() && s.readAgain(work, m.err):
 		return false, nil
 	}
-	s.submitErr = m.err
+	s.request.readErr = m.err
 	return false, m.err
 }
 
@@ -332,7 +332,7 @@ func (s *session) readAgain(work context.Context, err error) bool {
 	switch {
 	case errors.As(err, &remote) && remote.Kind == "gone":
 		limit = Overrun
-	case errors.As(err, &remote) && remote.Kind == "away" && s.node != nil:
+	case errors.As(err, &remote) && remote.Kind == "away" && s.node.chain != nil:
 		limit = math.MaxInt64 // this login node does not see the session, but the server is still reachable
 	case errors.Is(err, slurm.ErrCut), errors.As(err, &remote), errors.As(err, &open), errors.As(err, &unsaid):
 	default:
@@ -341,21 +341,21 @@ func (s *session) readAgain(work context.Context, err error) bool {
 	if s.cfg.redialLimit != 0 {
 		limit = s.cfg.redialLimit
 	}
-	if !s.followed.IsZero() && time.Since(s.followed) > redialMost {
-		s.unfollowed = 0 // the last reading has worked for a while; as in runAgain
+	if !s.request.readBegan.IsZero() && time.Since(s.request.readBegan) > redialMost {
+		s.request.failedReads = 0 // the last reading has worked for a while; as in runAgain
 	}
-	s.followed = time.Time{}
-	if s.unfollowed == 0 {
-		s.unread = 0
+	s.request.readBegan = time.Time{}
+	if s.request.failedReads == 0 {
+		s.request.readPauses = 0
 		s.out.warn(err.Error() + ": trying again")
 	}
-	if s.unread > limit { // counted in pauses: time in which this process is stopped does not count
+	if s.request.readPauses > limit { // counted in pauses: time in which this process is stopped does not count
 		return false
 	}
-	pause := min(redialFirst<<min(s.unfollowed, 10), redialMost)
-	s.unfollowed++
-	s.unread += pause
-	dial := s.dialled
+	pause := min(redialFirst<<min(s.request.failedReads, 10), redialMost)
+	s.request.failedReads++
+	s.request.readPauses += pause
+	dial := s.login.dialled
 	s.work.Go(func() {
 		timer := time.NewTimer(pause)
 		defer timer.Stop()

@@ -70,10 +70,10 @@ type unadmitted struct{ err error }
 // openBrowser opens the browser once: at the waiting page as soon as the job is queued or granted,
 // or without a Room at the server.
 func (s *session) openBrowser(work context.Context) {
-	if s.cfg.Open == nil || s.opened {
+	if s.cfg.Open == nil || s.server.opened {
 		return
 	}
-	s.opened = true
+	s.server.opened = true
 	public, link := s.serverLink()
 	if s.cfg.Room != nil {
 		link = public // a browser that comes by this link gets a cookie, so it needs no secret

@@ -52,7 +52,7 @@ func Run(ctx context.Context, cfg Config, emit func(Event)) error {
 }
 
 func newSession(cfg Config, emit func(Event)) *session {
-	return &session{cfg: cfg, out: emitter{id: cfg.ID, cluster: cfg.Cluster, emit: emit}, notices: make(chan any, 16), unresponsive: map[string]bool{}}
+	return &session{cfg: cfg, out: emitter{id: cfg.ID, cluster: cfg.Cluster, emit: emit}, notices: make(chan any, 16), login: loginConn{unresponsive: map[string]bool{}}}
 }
 
 // An emitter fills in the fields that every event has.
@@ -77,76 +77,105 @@ type session struct {
 	cfg Config
 	out emitter
 
-	listener     *forward.Listener
-	chain        *share.Chain // to the login node
-	node         *chain.Chain // to the compute node, over chain
-	nodeForwards bool         // the node forwards our connections, as far as it was asked
-
-	dials, dialled int // the number of chains dialled so far, and which of them chain is
-
 	messages chan any // from the goroutines in work
 	notices  chan any // messages from callers that must not block
 	work     conc.WaitGroup
 	stopWork context.CancelFunc
 
-	adopted           func(About, slurm.Found) // the session is picked up, not begun here, if this is set
-	serverPort        int                      // the server's port in a session that is picked up; 0: not known
-	submission        *slurm.Submission
-	stopRead          context.CancelFunc // ends the reader of the submission's events
-	unresponsive      map[string]bool    // the hops of the chain that do not answer
-	submitted         bool               // the request was sent: a job may exist
-	greeted           bool               // the remote half has begun: it asks Slurm for nothing before
-	over              bool               // the session has ended on the cluster
-	lost              bool               // the chain is lost
-	leaving           bool               // the chain's master is ending, and another chain is dialled
-	lostHop           string             // the hop that was reported as lost or silent; "": none
-	nodeLost          bool               // the node was reported as lost or silent
-	cancelNodeSilence context.CancelFunc // cancels the wait before that report
-	keyRejectionTold  bool               // the rejection of the key was reported
-	stopRedial        context.CancelFunc
-	heardAgain        time.Time // when the chain was last replaced, or answered after a silence
+	listener     *forward.Listener
+	dynamicPorts dynamicPorts
+	idle         idleness
+
+	login   loginConn
+	request request
+	job     jobState
+	node    nodeConn
+	server  serverState
+}
+
+// loginConn is the connection to the login node.
+type loginConn struct {
+	chain *share.Chain
+
+	dials, dialled   int             // the number of chains dialled so far, and which of them chain is
+	unresponsive     map[string]bool // the hops of the chain that do not answer
+	lost             bool            // the chain is lost
+	leaving          bool            // the chain's master is ending, and another chain is dialled
+	lostHop          string          // the hop that was reported as lost or silent; "": none
+	keyRejectionTold bool            // the rejection of the key was reported
+	stopRedial       context.CancelFunc
+	heardAgain       time.Time // when the chain was last replaced, or answered after a silence
 
 	stopRetired context.CancelFunc // ends the wait for the users of a chain that was left
 	retired     atomic.Int32       // chains that were left and are still used
 	mayRedial   atomic.Bool        // the session can outlive its connection: see canOutliveChain
-	submitEnd   chan struct{}
-	submitErr   error
-	unfollowed  int           // consecutive failed readings of the events
-	unread      time.Duration // the sum of the pauses between them
-	followed    time.Time     // when the last reading began; zero: it has failed
+}
 
-	job             slurm.JobInfo
-	inJob           string // the job that a tunnel's server runs in
-	step            string
-	runner          int  // the runner's process ID on the node
-	unwritten       bool // the login node cannot write the lease
-	nodeName        string
-	nodeAddrs       []string               // addresses of the node that were not tried yet
-	nodeAddr        string                 // the address that is dialled; "": the node's name
-	headStart       *headStart             // nil: none, or it was taken
-	keys            nodeKeys               // host keys that the runner found on the node
-	stepTransport   jobStepTransport       // to the node by a job step
-	unlaunched      *slurm.LoginShellError // why the server has not started yet; nil: no reason is known
-	busy            bool                   // the server, while it starts, uses CPU time or writes its log
-	overdue         bool                   // the start timeout is over
-	grantedAt       time.Time              // when the job was granted: the start timeout begins
-	toldShared      bool
-	listening       *slurm.Listening   // nil: the server does not listen
-	port            int                // on which the server should listen
-	portSeen        atomic.Int64       // port, for other goroutines
-	others          []string           // the user's other new listeners
-	refusedAt       time.Time          // time of the last warning of refused connections
-	portMonitor     *slurm.PortMonitor // of port, over the connection to node
-	stopPortMonitor context.CancelFunc
-	probing         context.CancelFunc
-	ready           bool
-	opened          bool // the browser was opened, or is being opened
-	dynamicPorts    dynamicPorts
-	idle            idleness
-	kept            bool      // the request waits in Slurm alone
-	queuedJob       string    // the job in the last queue report
-	reason          string    // its reason
-	estimate        time.Time // its estimated start
+// request is what the login node was asked for, and the reading of the events that follow.
+type request struct {
+	adopted    func(About, slurm.Found) // the session is picked up, not begun here, if this is set
+	submission *slurm.Submission
+	submitted  bool // the request was sent: a job may exist
+	greeted    bool // the remote half has begun: it asks Slurm for nothing before
+	over       bool // the session has ended on the cluster
+	unwritten  bool // the login node cannot write the lease
+
+	stopRead    context.CancelFunc // ends the reader of the events
+	readEnd     chan struct{}
+	readErr     error
+	readBegan   time.Time     // when the last reading began; zero: it has failed
+	failedReads int           // consecutive failed readings
+	readPauses  time.Duration // the sum of the pauses between them
+}
+
+// jobState is the job of the session.
+type jobState struct {
+	info      slurm.JobInfo
+	ofTunnel  string // the job that a tunnel's server runs in
+	step      string
+	runner    int       // the runner's process ID on the node
+	grantedAt time.Time // when the job was granted: the start timeout begins
+
+	kept     bool      // the request waits in Slurm alone
+	queued   string    // the job in the last queue report
+	reason   string    // its reason
+	estimate time.Time // its estimated start
+}
+
+// nodeConn is the connection to the compute node.
+type nodeConn struct {
+	chain    *chain.Chain // over that of the login node
+	forwards bool         // the node forwards our connections, as far as it was asked
+
+	name          string
+	addrs         []string           // addresses of the node that were not tried yet
+	addr          string             // the address that is dialled; "": the node's name
+	headStart     *headStart         // nil: none, or it was taken
+	keys          nodeKeys           // host keys that the runner found on the node
+	byStep        jobStepTransport   // to the node by a job step
+	lost          bool               // the node was reported as lost or silent
+	cancelSilence context.CancelFunc // cancels the wait before that report
+}
+
+// serverState is the server on the node.
+type serverState struct {
+	port        int          // on which the server should listen
+	portSeen    atomic.Int64 // port, for other goroutines
+	adoptedPort int          // the server's port in a session that is picked up; 0: not known
+
+	unlaunched *slurm.LoginShellError // why the server has not started yet; nil: no reason is known
+	busy       bool                   // the server, while it starts, uses CPU time or writes its log
+	overdue    bool                   // the start timeout is over
+	toldShared bool                   // the warning that other users can reach the node was reported
+
+	listening   *slurm.Listening   // nil: the server does not listen
+	monitor     *slurm.PortMonitor // of port, over the connection to the node
+	stopMonitor context.CancelFunc
+	stopProbe   context.CancelFunc
+	ready       bool
+	opened      bool      // the browser was opened, or is being opened
+	others      []string  // the user's other new listeners
+	refusedAt   time.Time // time of the last warning of refused connections
 }
 
 // run runs the session until it ends or is detached, takes it down and reports the end.
@@ -167,7 +196,7 @@ func (s *session) run(ctx context.Context) error {
 	interrupted := stopped || errors.Is(cause, ErrInterrupted)
 	var idle *idleError
 	unused := errors.As(cause, &idle)
-	if s.submitted {
+	if s.request.submitted {
 		s.out.emitEvent(Event{Event: EventEnding, Reason: s.endReason(cause)})
 	}
 	log, left := s.tearDown(context.WithoutCancel(ctx))
@@ -186,7 +215,7 @@ func (s *session) run(ctx context.Context) error {
 	case stopped:
 		s.out.emitEvent(s.endEvent(ErrStopped.Error()+s.jobEndedText(), 0, log, true))
 		return nil
-	case interrupted && s.ready:
+	case interrupted && s.server.ready:
 		return s.reportEnd(nil, "ended as asked"+s.jobEndedText(), log)
 	default:
 		return s.reportEnd(cause, "", log)
@@ -223,10 +252,10 @@ func (s *session) reportError(err error, log *serverLog) {
 
 // jobEndedText returns the words that say that the job has ended.
 func (s *session) jobEndedText() string {
-	if s.job.ID == "" || !s.submitted { // the job of a tunnel is not the session's
+	if s.job.info.ID == "" || !s.request.submitted { // the job of a tunnel is not the session's
 		return ""
 	}
-	return ": job " + s.job.ID + " has ended"
+	return ": job " + s.job.info.ID + " has ended"
 }
 
 // reportEnd emits the last event, with err or another reason, and an error event before it if err

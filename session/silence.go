@@ -12,7 +12,7 @@ import (
 // another chain beside the silent one and keeps the one that answers first. So a short stall costs
 // nothing, and the session does not wait for a long one.
 func (s *session) onSilence(work context.Context, m silence) {
-	if m.dial != s.dialled || s.lost || s.chainIsLost() {
+	if m.dial != s.login.dialled || s.login.lost || s.chainIsLost() {
 		return // of a chain that was left, or that is lost anyway
 	}
 	if !s.isOurs(m) {
@@ -20,11 +20,11 @@ func (s *session) onSilence(work context.Context, m silence) {
 		return
 	}
 	if m.silent {
-		s.unresponsive[m.hop] = true
+		s.login.unresponsive[m.hop] = true
 		s.listener.SetTarget(nil) // a connection that waits for a silent target would wait without a page or an error
 		s.tellLost(m.hop, noAnswer)
-	} else if delete(s.unresponsive, m.hop); !s.isUnresponsive() {
-		s.heardAgain = time.Now()
+	} else if delete(s.login.unresponsive, m.hop); !s.isUnresponsive() {
+		s.login.heardAgain = time.Now()
 		s.resumeForwarding()
 		s.tellRestored()
 	}
@@ -32,21 +32,21 @@ func (s *session) onSilence(work context.Context, m silence) {
 	case !s.canOutliveChain(): // the request or the job ends with this connection
 	case s.isUnresponsive():
 		s.redialChain(work)
-	case s.stopRedial != nil:
-		s.stopRedial()
-		s.stopRedial = nil
+	case s.login.stopRedial != nil:
+		s.login.stopRedial()
+		s.login.stopRedial = nil
 	}
 }
 
 const noAnswer = "it does not answer"
 
 // isUnresponsive reports whether a hop of the chain is silent, so that another chain is dialled.
-func (s *session) isUnresponsive() bool { return len(s.unresponsive) > 0 }
+func (s *session) isUnresponsive() bool { return len(s.login.unresponsive) > 0 }
 
 // isOurs reports whether the silent hop is one of the current chain to the login node, and neither
 // the node nor a hop of a chain that was left.
 func (s *session) isOurs(m silence) bool {
-	return m.dial == s.dialled && s.isHop(m.hop)
+	return m.dial == s.login.dialled && s.isHop(m.hop)
 }
 
 // isHop reports whether name is that of a hop to the login node.
@@ -56,10 +56,10 @@ func (s *session) isHop(name string) bool {
 
 // tellLost reports, once, that a hop to the login node is lost or does not answer.
 func (s *session) tellLost(hop, message string) {
-	if s.lostHop != "" {
+	if s.login.lostHop != "" {
 		return
 	}
-	s.lostHop = hop
+	s.login.lostHop = hop
 	if !s.idle.warned.IsZero() {
 		s.useUnknown() // the user cannot react to the idle warning now
 	}
@@ -69,11 +69,11 @@ func (s *session) tellLost(hop, message string) {
 // tellRestored reports that the connection is back, if its loss was reported. If the job runs, the
 // node must be reached too: a restored connection is one that can be used.
 func (s *session) tellRestored() {
-	if s.lostHop == "" || s.step != "" && s.node == nil {
+	if s.login.lostHop == "" || s.job.step != "" && s.node.chain == nil {
 		return
 	}
-	s.out.emitEvent(Event{Event: EventRestored, Host: s.lostHop})
-	s.lostHop = ""
+	s.out.emitEvent(Event{Event: EventRestored, Host: s.login.lostHop})
+	s.login.lostHop = ""
 }
 
 // nodeUnresponsive is the message that the node was silent for nodeSilenceDelay more, over that
@@ -87,12 +87,12 @@ const nodeSilenceDelay = 3 * time.Second
 // onNodeSilence is onSilence for the node. The node may be dead, and Slurm notices that later than
 // this client. The session can only report it.
 func (s *session) onNodeSilence(work context.Context, m silence) {
-	if s.node == nil || m.hop != s.nodeName {
+	if s.node.chain == nil || m.hop != s.node.name {
 		return
 	}
-	if s.cancelNodeSilence != nil {
-		s.cancelNodeSilence()
-		s.cancelNodeSilence = nil
+	if s.node.cancelSilence != nil {
+		s.node.cancelSilence()
+		s.node.cancelSilence = nil
 	}
 	if !m.silent {
 		s.resumeForwarding()
@@ -100,8 +100,8 @@ func (s *session) onNodeSilence(work context.Context, m silence) {
 		return
 	}
 	ctx, cancel := context.WithCancel(work)
-	s.cancelNodeSilence = cancel
-	node := s.node
+	s.node.cancelSilence = cancel
+	node := s.node.chain
 	s.work.Go(func() {
 		timer := time.NewTimer(nodeSilenceDelay)
 		defer timer.Stop()
@@ -115,23 +115,23 @@ func (s *session) onNodeSilence(work context.Context, m silence) {
 
 // resumeForwarding sets the local port's target again after a silence.
 func (s *session) resumeForwarding() {
-	if s.ready && s.node != nil && s.listening != nil {
-		s.listener.SetTarget(s.newNodeDialer().newTarget(s.port, s.listening.Addr))
+	if s.server.ready && s.node.chain != nil && s.server.listening != nil {
+		s.listener.SetTarget(s.newNodeDialer().newTarget(s.server.port, s.server.listening.Addr))
 	}
 }
 
 // tellNodeLost reports, once, that the node is lost or does not answer.
 func (s *session) tellNodeLost(message string) {
-	if !s.nodeLost {
-		s.nodeLost = true
-		s.out.emitEvent(Event{Event: EventLost, Host: s.nodeName, Message: message})
+	if !s.node.lost {
+		s.node.lost = true
+		s.out.emitEvent(Event{Event: EventLost, Host: s.node.name, Message: message})
 	}
 }
 
 // tellNodeBack reports that the node is back, if its loss was reported.
 func (s *session) tellNodeBack() {
-	if s.nodeLost {
-		s.nodeLost = false
-		s.out.emitEvent(Event{Event: EventRestored, Host: s.nodeName})
+	if s.node.lost {
+		s.node.lost = false
+		s.out.emitEvent(Event{Event: EventRestored, Host: s.node.name})
 	}
 }

@@ -21,19 +21,19 @@ import (
 func Stop(ctx context.Context, cfg Config, find bool, emit func(Event)) error {
 	s := newSession(cfg, emit)
 	s.messages = make(chan any)
-	s.job.ID = cfg.Job
+	s.job.info.ID = cfg.Job
 	if err := s.dialLogin(ctx); err != nil {
 		switch {
 		case ctx.Err() != nil:
 			err = context.Cause(ctx)
 		case !find: // a job may exist, as far as is known
-			s.step = slurm.AnyStep
+			s.job.step = slurm.AnyStep
 			err = s.teardownError(err)
 		}
 		return s.reportEnd(err, "", &serverLog{})
 	}
 	ended, log, err := s.stopSession(ctx, find)
-	s.closeChain(s.chain)
+	s.closeChain(s.login.chain)
 	return s.reportEnd(err, ended, log)
 }
 
@@ -64,7 +64,7 @@ func (s *session) stopSession(ctx context.Context, find bool) (ended string, log
 	patient, calm := mergeContexts(within, s.cfg.Hurry)
 	defer calm()
 	log = &serverLog{dir: s.cfg.LogDir, id: s.cfg.ID, app: s.cfg.App.Name}
-	s.step = slurm.AnyStep
+	s.job.step = slurm.AnyStep
 	err = s.endJob(within, patient, log)
 	log.close()
 	return ended + ": nothing of session " + s.cfg.ID + " runs any more", log, err

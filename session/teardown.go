@@ -21,7 +21,7 @@ func (s *session) tearDown(ctx context.Context) (*serverLog, error) {
 	defer release()
 	log := &serverLog{dir: s.cfg.LogDir, id: s.cfg.ID, app: s.cfg.App.Name}
 	var left error
-	if s.submitted {
+	if s.request.submitted {
 		left = s.stopJob(ctx, log)
 	}
 	log.close()
@@ -34,11 +34,11 @@ func (s *session) close() {
 	if s.stopWork != nil {
 		s.stopWork()
 	}
-	if s.node != nil {
-		_ = s.node.Close()
+	if s.node.chain != nil {
+		_ = s.node.chain.Close()
 	}
-	if s.chain != nil {
-		s.closeChain(s.chain)
+	if s.login.chain != nil {
+		s.closeChain(s.login.chain)
 	}
 	if s.listener != nil {
 		_ = s.listener.Close()
@@ -51,14 +51,14 @@ func (s *session) close() {
 func (s *session) stopJob(ctx context.Context, log *serverLog) error {
 	patient, release := mergeContexts(ctx, s.cfg.Hurry)
 	defer release()
-	if s.stopRedial != nil {
-		s.stopRedial()
+	if s.login.stopRedial != nil {
+		s.login.stopRedial()
 	}
 	s.withdrawSubmission(patient)
 	if s.neverAsked() {
 		return nil // there never was a job
 	}
-	if !s.greeted && s.adopted == nil {
+	if !s.request.greeted && s.request.adopted == nil {
 		return s.endUnbegun(ctx, patient, log)
 	}
 	return s.endJob(ctx, patient, log)
@@ -76,7 +76,7 @@ func (s *session) endUnbegun(ctx, patient context.Context, log *serverLog) error
 	patient, release := mergeContexts(short, patient)
 	defer release()
 	err := s.endJob(short, patient, log)
-	if err != nil && errors.Is(short.Err(), context.DeadlineExceeded) && ctx.Err() == nil && !s.lost && !s.chainIsLost() && !s.isUnresponsive() {
+	if err != nil && errors.Is(short.Err(), context.DeadlineExceeded) && ctx.Err() == nil && !s.login.lost && !s.chainIsLost() && !s.isUnresponsive() {
 		return nil
 	}
 	return err
@@ -84,11 +84,11 @@ func (s *session) endUnbegun(ctx, patient context.Context, log *serverLog) error
 
 // endJob ends the job. The server has its grace period while patient lives.
 func (s *session) endJob(ctx, patient context.Context, log *serverLog) error {
-	stop := slurm.Stopping{ID: s.cfg.ID, Job: s.job.ID, Step: s.step, Grace: stopGrace, Log: log}
+	stop := slurm.Stopping{ID: s.cfg.ID, Job: s.job.info.ID, Step: s.job.step, Grace: stopGrace, Log: log}
 	err := s.stopOnce(patient, stop, log)
 	if err != nil && patient.Err() != nil && ctx.Err() == nil {
 		// The user interrupted again: no grace period.
-		if s.step != "" {
+		if s.job.step != "" {
 			s.out.warn("interrupted again: the server gets no time to end")
 		}
 		stop.Step, stop.Grace, stop.Kill = "", 0, true
@@ -118,7 +118,7 @@ func (s *session) teardownError(err error) *TeardownError {
 	if n := len(s.cfg.Hops); n > 0 {
 		host = s.cfg.Hops[n-1].Name
 	}
-	job := s.job.ID
+	job := s.job.info.ID
 	var remains *slurm.RemainsError
 	if job == "" && errors.As(err, &remains) {
 		job = remains.Job
@@ -172,13 +172,13 @@ func (s *session) closeChain(c *share.Chain) {
 func (s *session) neverAsked() bool {
 	var refused *slurm.RefusedError
 	var remote *slurm.RemoteError
-	return errors.As(s.submitErr, &refused) && !refused.Unsure ||
-		s.job.ID == "" && errors.As(s.submitErr, &remote) && remote.BeforeRequest()
+	return errors.As(s.request.readErr, &refused) && !refused.Unsure ||
+		s.job.info.ID == "" && errors.As(s.request.readErr, &remote) && remote.BeforeRequest()
 }
 
 // stopOnce runs slurm.Stop over the chain. If the chain is lost or silent, it uses a new one.
 func (s *session) stopOnce(ctx context.Context, stop slurm.Stopping, log *serverLog) error {
-	if !s.lost && !s.isUnresponsive() {
+	if !s.login.lost && !s.isUnresponsive() {
 		err := s.stopOver(ctx, stop)
 		var remains *slurm.RemainsError
 		var remote *slurm.RemoteError
@@ -248,7 +248,7 @@ func (s *session) dialToEnd(ctx context.Context) (*share.Chain, error) {
 func (s *session) stopOver(ctx context.Context, stop slurm.Stopping) error {
 	ctx, giveUp := context.WithCancel(ctx)
 	defer giveUp()
-	done, over := make(chan error, 1), s.chain
+	done, over := make(chan error, 1), s.login.chain
 	go func() {
 		_, err := slurm.Stop(ctx, over, stop)
 		done <- err
@@ -261,7 +261,7 @@ func (s *session) stopOver(ctx context.Context, stop slurm.Stopping) error {
 			switch m := m.(type) {
 			case silence:
 				if m.silent && s.isOurs(m) {
-					s.unresponsive[m.hop] = true
+					s.login.unresponsive[m.hop] = true
 					giveUp()
 				}
 			default:
@@ -275,9 +275,9 @@ func (s *session) stopOver(ctx context.Context, stop slurm.Stopping) error {
 // request takes it back, and no request is made after the teardown has looked for one. Messages
 // that arrive meanwhile only update what is known of the job.
 func (s *session) withdrawSubmission(ctx context.Context) {
-	s.submission.Withdraw()
+	s.request.submission.Withdraw()
 	limit := withdrawTimeout
-	if s.step != "" || !s.greeted {
+	if s.job.step != "" || !s.request.greeted {
 		limit = hangUpTimeout
 	}
 	patience := time.NewTimer(limit)
@@ -287,25 +287,25 @@ func (s *session) withdrawSubmission(ctx context.Context) {
 		case m := <-s.messages:
 			switch m := m.(type) {
 			case slurm.Hello:
-				s.greeted = true
+				s.request.greeted = true
 			case slurm.Pending:
-				s.job.ID = m.Job
+				s.job.info.ID = m.Job
 			case slurm.Granted:
-				s.job = m.Job
+				s.job.info = m.Job
 			case slurm.Alive:
-				s.step = m.Job + "." + m.Step
+				s.job.step = m.Job + "." + m.Step
 			case silence:
 				if m.silent && s.isOurs(m) {
-					s.unresponsive[m.hop] = true
+					s.login.unresponsive[m.hop] = true
 				}
 			case submitDone:
-				s.submitErr = m.err
+				s.request.readErr = m.err
 			default:
 				dropLateChain(m)
 			}
-		case <-s.submitEnd:
+		case <-s.request.readEnd:
 			return
-		case <-s.chain.Done():
+		case <-s.login.chain.Done():
 			return
 		case <-patience.C:
 			return

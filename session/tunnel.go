@@ -41,7 +41,7 @@ type TunnelConfig struct {
 // It allocates and cancels nothing. Events and errors are those of Run, and *slurm.WhichJobError. A
 // job that completed (COMPLETED) is no error.
 func Tunnel(ctx context.Context, cfg TunnelConfig, emit func(Event)) error {
-	t := &tunnel{session: session{unresponsive: map[string]bool{},
+	t := &tunnel{session: session{login: loginConn{unresponsive: map[string]bool{}},
 		cfg: Config{ID: cfg.ID, Cluster: cfg.Cluster, Hops: cfg.Hops, Chain: cfg.Chain, Dial: cfg.Dial, NodeHop: cfg.NodeHop,
 			LocalPort: cfg.LocalPort, Metrics: cfg.Metrics, Room: cfg.Room, Protect: cfg.Protect, Open: cfg.Open, Explain: cfg.Explain},
 		out: emitter{id: cfg.ID, cluster: cfg.Cluster, emit: emit}, notices: make(chan any, 16),
@@ -52,14 +52,14 @@ func Tunnel(ctx context.Context, cfg TunnelConfig, emit func(Event)) error {
 	if errors.Is(cause, context.Canceled) && ctx.Err() != nil {
 		cause = context.Cause(ctx)
 	}
-	wasReady := t.ready
+	wasReady := t.server.ready
 	log, _ := t.tearDown(context.WithoutCancel(ctx)) // a tunnel has no job
 	if (errors.Is(cause, ErrInterrupted) || errors.Is(cause, ErrDetached)) && wasReady {
 		cause = nil
 	}
 	reason := "ended as asked"
 	if errors.Is(cause, errJobCompleted) {
-		cause, reason = nil, "job "+t.job.ID+" has ended"
+		cause, reason = nil, "job "+t.job.info.ID+" has ended"
 	}
 	return t.reportEnd(cause, reason, log)
 }
@@ -108,13 +108,13 @@ func (t *tunnel) runTunnel(ctx context.Context) error {
 	verdict := time.NewTimer(time.Hour)
 	verdict.Stop()
 	defer verdict.Stop()
-	nodeEnd := t.node.Done()
+	nodeEnd := t.node.chain.Done()
 
-	t.port, t.portMonitor = t.cfg.Port, slurm.NewPortMonitor(t.cfg.Port, time.Second)
-	t.portSeen.Store(int64(t.cfg.Port))
+	t.server.port, t.server.monitor = t.cfg.Port, slurm.NewPortMonitor(t.cfg.Port, time.Second)
+	t.server.portSeen.Store(int64(t.cfg.Port))
 	t.work.Go(func() { t.tellNotices(work) })
 	t.work.Go(func() {
-		err := t.portMonitor.Run(work, t.node, func(l slurm.Listener) error { return t.sendMessage(work, l) })
+		err := t.server.monitor.Run(work, t.node.chain, func(l slurm.Listener) error { return t.sendMessage(work, l) })
 		_ = t.sendMessage(work, submitDone{err: err})
 	})
 	for {
@@ -136,7 +136,7 @@ func (t *tunnel) runTunnel(ctx context.Context) error {
 			case silence:
 				t.heedSilence(work, m)
 			case nodeUnresponsive:
-				if m.chain == t.node && t.lostHop == "" {
+				if m.chain == t.node.chain && t.login.lostHop == "" {
 					t.listener.SetTarget(nil)
 					t.tellNodeLost(noAnswer)
 					t.lookAtJob(slurm.ServerGone)
@@ -146,7 +146,7 @@ func (t *tunnel) runTunnel(ctx context.Context) error {
 					return err
 				}
 			case submitDone:
-				err := cmp.Or[error](m.err, &slurm.RemoteError{Kind: "protocol", Message: "the watch over the port on " + t.nodeName + " ended"})
+				err := cmp.Or[error](m.err, &slurm.RemoteError{Kind: "protocol", Message: "the watch over the port on " + t.node.name + " ended"})
 				if !t.doubtJob(err, verdict) {
 					return err
 				}
@@ -154,12 +154,12 @@ func (t *tunnel) runTunnel(ctx context.Context) error {
 		case <-t.limit.C:
 			t.warnOfLimit()
 			t.awaitLimit(t.limit)
-		case <-t.chain.Done():
-			return t.chain.Err()
+		case <-t.login.chain.Done():
+			return t.login.chain.Err()
 		case <-nodeEnd:
 			nodeEnd = nil
-			if !t.doubtJob(t.node.Err(), verdict) {
-				return t.node.Err()
+			if !t.doubtJob(t.node.chain.Err(), verdict) {
+				return t.node.chain.Err()
 			}
 		case <-verdict.C:
 			return t.broken
@@ -179,7 +179,7 @@ func (t *tunnel) attributeServer(work context.Context, job string) {
 			info = t.found.Jobs[i]
 		}
 	}
-	if info.ID != t.job.ID {
+	if info.ID != t.job.info.ID {
 		t.watchJob(work, info)
 	}
 }
@@ -189,7 +189,7 @@ func (t *tunnel) watchJob(work context.Context, job slurm.JobInfo) {
 	if t.unwatch != nil {
 		t.unwatch()
 	}
-	t.job, t.jobLook, t.unwatch = job, nil, nil
+	t.job.info, t.jobLook, t.unwatch = job, nil, nil
 	t.limit.Stop()
 	t.awaitLimit(t.limit)
 	if job.ID == "" {
@@ -197,7 +197,7 @@ func (t *tunnel) watchJob(work context.Context, job slurm.JobInfo) {
 	}
 	work, t.unwatch = context.WithCancel(work)
 	t.jobLook = make(chan slurm.Doubt, 1)
-	login, look := t.chain, t.jobLook
+	login, look := t.login.chain, t.jobLook
 	t.work.Go(func() {
 		// If the watch ends early, the tunnel goes on without a job.
 		_ = slurm.WatchJob(work, login, job.ID, look, func(info slurm.JobInfo) error { return t.sendMessage(work, jobTold{job.ID, info}) })
@@ -209,16 +209,16 @@ func (t *tunnel) watchJob(work context.Context, job slurm.JobInfo) {
 // is over.
 func (t *tunnel) handleJobInfo(work context.Context, m jobTold) error {
 	switch {
-	case m.job != t.job.ID: // of an earlier watch
-	case !m.info.Runs() && t.job.State == "":
+	case m.job != t.job.info.ID: // of an earlier watch
+	case !m.info.Runs() && t.job.info.State == "":
 		t.watchJob(work, slurm.JobInfo{})
 	case !m.info.Runs():
-		t.job.ID, t.job.State = m.info.ID, m.info.State
+		t.job.info.ID, t.job.info.State = m.info.ID, m.info.State
 		return cmp.Or(m.info.Ended(), errJobCompleted)
 	default:
-		t.job.State = m.info.State
-		if !m.info.Ends.Equal(t.job.Ends) {
-			t.job.Ends = m.info.Ends
+		t.job.info.State = m.info.State
+		if !m.info.Ends.Equal(t.job.info.Ends) {
+			t.job.info.Ends = m.info.Ends
 			t.awaitLimit(t.limit)
 		}
 	}
@@ -244,7 +244,7 @@ func (t *tunnel) doubtJob(err error, verdict *time.Timer) bool {
 // its connection until that ends.
 func (t *tunnel) heedSilence(work context.Context, m silence) {
 	switch {
-	case m.dial != t.dialled:
+	case m.dial != t.login.dialled:
 	case !t.isHop(m.hop):
 		t.onNodeSilence(work, m)
 	case m.silent:
@@ -273,9 +273,9 @@ func (t *tunnel) lookAtJob(doubt slurm.Doubt) {
 // reachNode makes the last hop by ssh. If that is refused although a job of the user runs there, it
 // uses a step of that job.
 func (t *tunnel) reachNode(ctx context.Context) error {
-	node, refusal := slurm.Find(ctx, t.chain, t.cfg.Job, t.cfg.Node)
-	t.nodeName, t.found = node.Name, node
-	t.keys = nodeKeys{lines: node.HostKeys, scanned: true}
+	node, refusal := slurm.Find(ctx, t.login.chain, t.cfg.Job, t.cfg.Node)
+	t.node.name, t.found = node.Name, node
+	t.node.keys = nodeKeys{lines: node.HostKeys, scanned: true}
 	var noSSHD *slurm.RemoteError
 	switch {
 	case refusal == nil:
@@ -292,8 +292,8 @@ func (t *tunnel) reachNode(ctx context.Context) error {
 	default:
 		return refusal
 	}
-	t.stepTransport.job = cmp.Or(node.LastToEnd().ID, t.cfg.Job)
-	t.stepTransport.taken, t.stepTransport.borrowed, t.stepTransport.refusal = true, true, refusal
+	t.node.byStep.job = cmp.Or(node.LastToEnd().ID, t.cfg.Job)
+	t.node.byStep.taken, t.node.byStep.borrowed, t.node.byStep.refusal = true, true, refusal
 	err := t.extendChain(ctx)
 	var noJob *slurm.RemoteError
 	switch {
@@ -303,25 +303,25 @@ func (t *tunnel) reachNode(ctx context.Context) error {
 	case errors.As(err, &noJob) && noJob.Kind == "nojob":
 		return refusal
 	}
-	return &NodeError{Node: t.nodeName, SSH: refusal, Step: err}
+	return &NodeError{Node: t.node.name, SSH: refusal, Step: err}
 }
 
 // extendChain dials the node, by ssh or through a job step.
 func (t *tunnel) extendChain(ctx context.Context) error {
-	hop, err := t.nodeHop(t.chain)
+	hop, err := t.nodeHop(t.login.chain)
 	if err != nil {
 		return err
 	}
-	t.node, err = t.chain.Extend(ctx, hop)
+	t.node.chain, err = t.login.chain.Extend(ctx, hop)
 	return err
 }
 
 // checkNode closes the connection to the node if its sshd forwards no connections.
 func (t *tunnel) checkNode(ctx context.Context) error {
-	err := checkForwarding(ctx, t.node, t.nodeName, t.cfg.Port)
+	err := checkForwarding(ctx, t.node.chain, t.node.name, t.cfg.Port)
 	if err != nil {
-		_ = t.node.Close()
-		t.node = nil
+		_ = t.node.chain.Close()
+		t.node.chain = nil
 	}
 	return err
 }
@@ -332,22 +332,22 @@ func (t *tunnel) checkNode(ctx context.Context) error {
 func (t *tunnel) handleListener(work context.Context, l slurm.Listener) error {
 	switch {
 	case l.Verdict == "foreign":
-		return &NotYoursError{Node: t.nodeName, Port: t.cfg.Port, Owner: l.Owner}
+		return &NotYoursError{Node: t.node.name, Port: t.cfg.Port, Owner: l.Owner}
 	case l.Verdict == "wide" && !t.cfg.AllowWideBind:
-		return &NotYoursError{Node: t.nodeName, Port: t.cfg.Port, Bound: l.Bound}
-	case l.Verdict == "none" && !t.ready:
-		return &NothingListensError{Node: t.nodeName, Port: t.cfg.Port}
+		return &NotYoursError{Node: t.node.name, Port: t.cfg.Port, Bound: l.Bound}
+	case l.Verdict == "none" && !t.server.ready:
+		return &NothingListensError{Node: t.node.name, Port: t.cfg.Port}
 	case l.Verdict == "none":
 		t.listener.SetTarget(forward.Target(nil))
-		t.out.warn(fmt.Sprintf("nothing listens on port %d of %s any more: new connections wait for it", t.cfg.Port, t.nodeName))
+		t.out.warn(fmt.Sprintf("nothing listens on port %d of %s any more: new connections wait for it", t.cfg.Port, t.node.name))
 		t.lookAtJob(slurm.ServerGone)
 	default:
 		if l.Verdict == "wide" {
-			t.out.warn(fmt.Sprintf("the server listens on %s of %s, where others can reach it too", l.Bound, t.nodeName))
+			t.out.warn(fmt.Sprintf("the server listens on %s of %s, where others can reach it too", l.Bound, t.node.name))
 		}
-		t.listening = &slurm.Listening{Addr: l.Addr}
+		t.server.listening = &slurm.Listening{Addr: l.Addr}
 		t.attributeServer(work, l.Job)
-		t.inJob = t.job.ID
+		t.job.ofTunnel = t.job.info.ID
 		t.forwardToServer(work)
 	}
 	return nil
