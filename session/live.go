@@ -71,30 +71,17 @@ func (s *session) runUntilEnd(ctx context.Context) error {
 		return err
 	}
 	s.work.Go(func() { s.tellNotices(work) })
-	queue := runclock.NewTimer(s.cfg.QueueTimeout)
-	defer queue.Stop()
+	limits := newLimitTimers(s.cfg.QueueTimeout, s.slowResponseTimeout())
+	defer limits.stop()
+	s.idle.timer = newStoppedTimer()
+	defer s.idle.timer.Stop()
 	if s.request.adopted != nil {
-		queue.Stop() // the client that began the session has set a limit
+		limits.queue.Stop() // the client that began the session has set a limit
 		s.pickUp(work)
 	} else {
 		s.submitRequest(work)
 	}
-	start := runclock.NewTimer(s.cfg.StartTimeout)
-	start.Stop()
-	defer start.Stop()
-	slowResponse := runclock.NewTimer(s.slowResponseTimeout())
-	defer slowResponse.Stop()
-	elsewhere := runclock.NewTimer(elsewhereGrace)
-	elsewhere.Stop()
-	defer elsewhere.Stop()
-	limit := time.NewTimer(time.Hour)
-	limit.Stop()
-	defer limit.Stop()
-	s.idle.timer = runclock.NewTimer(time.Hour)
-	s.idle.timer.Stop()
-	defer s.idle.timer.Stop()
-	var waiting time.Time // when the wait for the job began
-	for waiting = time.Now(); ; {
+	for {
 		select {
 		case m := <-s.messages:
 			done, err := s.handleMessage(work, m)
@@ -105,52 +92,18 @@ func (s *session) runUntilEnd(ctx context.Context) error {
 			if s.cfg.Detach && (s.canOutliveChain() && s.job.queued != "" || s.job.step != "") {
 				return ErrDetached
 			}
-			switch m.(type) {
-			case slurm.Hello:
-				slowResponse.Stop()
-				if s.request.adopted == nil && s.job.info.ID == "" {
-					slowResponse.Reset(s.slowResponseTimeout())
-				}
-			case slurm.Pending:
-				slowResponse.Stop()
-			case slurm.Requeued:
-				start.Stop()
-				if s.request.adopted == nil {
-					waiting = time.Now()
-					queue.Reset(s.cfg.QueueTimeout)
-				}
-			case slurm.Granted:
-				slowResponse.Stop()
-				queue.Stop()
-				s.job.grantedAt, s.server.overdue = time.Now(), false
-				if s.cfg.StartTimeout > 0 {
-					start.Reset(s.cfg.StartTimeout)
-				}
-				s.awaitLimit(limit)
-			case slurm.JobState:
-				s.awaitLimit(limit) // a resumed job has a later limit
-			case slurm.Elsewhere:
-				if len(s.server.others) == 1 { // only the first one starts the timer
-					elsewhere.Reset(elsewhereGrace)
-				}
-			case probeDone, slurm.Listening, nodeChecked:
-				if s.server.ready {
-					start.Stop()
-				}
-			case slurm.Work:
-				if s.server.overdue && !s.server.busy && !s.server.ready {
-					return s.startTimeoutError()
-				}
+			if err := s.updateLimits(limits, m); err != nil {
+				return err
 			}
-		case <-queue.C:
+		case <-limits.queue.C:
 			if rest := s.awaitNews(); rest > 0 {
-				queue.Reset(rest)
+				limits.queue.Reset(rest)
 				continue
 			}
-			return &slurm.QueueTimeoutError{Job: s.job.info.ID, Waited: time.Since(waiting).Round(time.Second), Reason: s.job.reason}
-		case <-start.C:
+			return &slurm.QueueTimeoutError{Job: s.job.info.ID, Waited: time.Since(limits.queuedAt).Round(time.Second), Reason: s.job.reason}
+		case <-limits.start.C:
 			if rest := s.awaitNews(); rest > 0 {
-				start.Reset(rest)
+				limits.start.Reset(rest)
 				continue
 			}
 			if !s.server.busy {
@@ -158,16 +111,16 @@ func (s *session) runUntilEnd(ctx context.Context) error {
 			}
 			s.server.overdue = true
 			s.out.warn(s.stillWorks())
-		case <-limit.C:
+		case <-limits.job.C:
 			s.warnOfLimit()
-			s.awaitLimit(limit)
+			s.awaitLimit(limits.job)
 		case <-s.idle.timer.C:
 			if err := s.lookIdle(work); err != nil {
 				return err
 			}
-		case <-slowResponse.C:
+		case <-limits.slowResponse.C:
 			s.reportSlowResponse()
-		case <-elsewhere.C:
+		case <-limits.wrongPort.C:
 			s.reportWrongPort()
 		case <-s.chainLeaving():
 			s.ownerLeaves(work)
@@ -179,6 +132,80 @@ func (s *session) runUntilEnd(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// limitTimers are the time limits of a session, apart from idleness. Those that would end something healthy count only
+// the time in which this process runs.
+type limitTimers struct {
+	queue        *runclock.Timer // for the job to start
+	queuedAt     time.Time       // when the wait for the job began
+	start        *runclock.Timer // for the server to answer
+	slowResponse *runclock.Timer // for Slurm to answer, before that is reported
+	wrongPort    *runclock.Timer // for the server to listen on its port, when another one is listened on
+	job          *time.Timer     // until the next warning of the job's time limit
+}
+
+func newLimitTimers(queue, slowResponse time.Duration) *limitTimers {
+	job := time.NewTimer(time.Hour)
+	job.Stop()
+	return &limitTimers{queue: runclock.NewTimer(queue), queuedAt: time.Now(), start: newStoppedTimer(),
+		slowResponse: runclock.NewTimer(slowResponse), wrongPort: newStoppedTimer(), job: job}
+}
+
+func newStoppedTimer() *runclock.Timer {
+	timer := runclock.NewTimer(time.Hour)
+	timer.Stop()
+	return timer
+}
+
+func (l *limitTimers) stop() {
+	for _, timer := range []*runclock.Timer{l.queue, l.start, l.slowResponse, l.wrongPort} {
+		timer.Stop()
+	}
+	l.job.Stop()
+}
+
+// updateLimits starts and stops the timers after a message was handled. The error is that of a server that had its time
+// and does not work on its start any more.
+func (s *session) updateLimits(limits *limitTimers, m any) error {
+	switch m.(type) {
+	case slurm.Hello:
+		limits.slowResponse.Stop()
+		if s.request.adopted == nil && s.job.info.ID == "" {
+			limits.slowResponse.Reset(s.slowResponseTimeout())
+		}
+	case slurm.Pending:
+		limits.slowResponse.Stop()
+	case slurm.Requeued:
+		limits.start.Stop()
+		if s.request.adopted == nil {
+			limits.queuedAt = time.Now()
+			limits.queue.Reset(s.cfg.QueueTimeout)
+		}
+	case slurm.Granted:
+		limits.slowResponse.Stop()
+		limits.queue.Stop()
+		s.job.grantedAt, s.server.overdue = time.Now(), false
+		if s.cfg.StartTimeout > 0 {
+			limits.start.Reset(s.cfg.StartTimeout)
+		}
+		s.awaitLimit(limits.job)
+	case slurm.JobState:
+		s.awaitLimit(limits.job) // a resumed job has a later limit
+	case slurm.Elsewhere:
+		if len(s.server.others) == 1 { // only the first one starts the timer
+			limits.wrongPort.Reset(elsewhereGrace)
+		}
+	case probeDone, slurm.Listening, nodeChecked:
+		if s.server.ready {
+			limits.start.Stop()
+		}
+	case slurm.Work:
+		if s.server.overdue && !s.server.busy && !s.server.ready {
+			return s.startTimeoutError()
+		}
+	}
+	return nil
 }
 
 // beginSession opens the local port and dials the login node. If the session is picked up, the
@@ -363,135 +390,20 @@ func (s *session) sendMessage(work context.Context, m any) error {
 
 // handleMessage handles one message. done: the server ended as it should.
 func (s *session) handleMessage(work context.Context, m any) (done bool, err error) {
-	switch m.(type) {
-	case slurm.Pending, slurm.Queued, slurm.Granted, slurm.Alive, slurm.Started, slurm.Listening, slurm.Closed, slurm.JobState:
-		s.request.failedReads = 0 // an event was read
-	}
 	switch m := m.(type) {
-	case slurm.Hello:
-		s.request.greeted, s.request.readBegan = true, time.Now()
-	case slurm.Pending:
-		s.job.info.ID, s.job.kept = m.Job, m.Kept // reported with the reason, which the login node requests next
-	case slurm.Queued:
-		s.reportQueued(m)
-		s.openRoom(work)
-	case slurm.Granted:
-		s.handleGrant(m.Job)
-		if len(m.Job.Nodes) > 0 {
-			s.giveHeadStart(work, m.Job.Nodes[0])
-		}
-		s.openRoom(work)
-	case slurm.Requeued:
-		s.handleRequeue(m.Job)
-	case slurm.LeaseUnwritten:
-		s.request.unwritten = true
-		s.out.warn(s.leaseInDoubt(m))
-	case slurm.LeaseWritten:
-		s.request.unwritten = false
-		s.out.warn("the login node can write the lease again")
 	case unrenewed:
 		if s.request.unwritten {
 			s.out.warn("the lease cannot be renewed on " + s.node.name + " either: the job ends when it runs out, within " + formatDuration(s.cfg.Lease))
 		}
-	case slurm.Alive:
-		s.job.step, s.job.runner, s.node.name, s.node.keys = m.Job+"."+m.Step, m.PID, m.Node, nodeKeys{lines: m.HostKeys}
-		s.node.addrs, s.node.addr = m.Addrs, ""
-		if s.node.chain == nil { // otherwise the runner was started again
-			s.dialNode(work)
-		}
-	case slurm.Scanned:
-		s.node.keys.addScanned(m.HostKeys)
-		s.dialKnown(work)
 	case unscanned:
 		if m.node == s.node.name {
 			s.node.keys.scanned = true
 			s.dialKnown(work)
 		}
-	case slurm.Started:
-		s.server.port = m.Port
-		s.server.portSeen.Store(int64(m.Port))
-		s.dropDynamicPorts()
-		s.watchPort(work)
-		s.out.emitEvent(Event{Event: EventStarted, Node: m.Node, PID: m.PID})
-	case slurm.Unlaunched:
-		s.server.unlaunched = m.Err
-		x := s.cfg.Explain(m.Err)
-		s.out.warn(x.Message + " (" + x.inlineHint() + "); still waiting")
-	case slurm.Launched:
-		s.server.unlaunched = nil
-	case slurm.Work:
-		s.server.busy = m.Busy
-	case slurm.Listening:
-		if m.Wide {
-			s.out.warn(fmt.Sprintf("the server listens on %s of %s, where others can reach it too", m.Bound, s.node.name))
-		}
-		s.server.listening = &m
-		s.warnOfNeighbours()
-		s.connectServer(work)
-	case slurm.Closed:
-		s.server.listening = nil
-		s.listener.SetTarget(nil)
-		if s.server.ready {
-			s.out.warn("the server closed its port: new connections wait for it to listen again")
-		}
-	case slurm.Elsewhere:
-		if !s.server.ready {
-			s.server.others = append(s.server.others, m.Addr)
-		}
-		s.handleNewSocket(work, m.Addr)
-	case slurm.Vanished:
-		s.handleClosedSocket(work, m.Addr)
-	case portExamined:
-		s.handlePortExamined(work, m)
-	case graceExpired:
-		s.handleGraceExpired(work, m)
-	case dynamicPortLost:
-		s.handleDynamicPortLost(work, m)
-	case slurm.Swept:
-		s.out.warn(fmt.Sprintf("session %s was nobody's any more: its job %s is cancelled", m.ID, m.Job))
-	case slurm.Note:
-		s.out.warn(m.Message)
-	case slurm.JobState:
-		s.reportSuspension(m.Job)
-		s.job.info.State = m.Job.State
 	case nodeDialled:
-		if s.chainIsLost() || m.login != s.login.chain {
-			if m.chain != nil {
-				_ = m.chain.Close()
-			}
-			return false, nil // its chain was replaced; the next chain dials the node again
-		}
-		var late *chain.DialError
-		if m.err != nil && s.isUnresponsive() && errors.As(m.err, &late) {
-			s.dialNode(work) // the network to the login node stalls
-			return false, nil
-		}
-		if s.lostOnTheWay(m.err) {
-			return false, nil // the chain ends within a moment; the next one dials the node again
-		}
-		if m.err != nil {
-			return false, s.handleNodeUnreached(work, m.keys, m.err)
-		}
-		s.node.chain, s.node.forwards = m.chain, false
-		s.stopProbe()
-		s.watchNode(work, m.chain)
-		s.watchPort(work)
-		s.checkNode(work, m.keys)
+		return false, s.handleNodeDialled(work, m)
 	case nodeChecked:
-		if m.chain != s.node.chain {
-			return false, nil // the session has left this connection meanwhile
-		}
-		if m.err != nil {
-			s.leaveNode()
-			_ = m.chain.Close()
-			return false, s.handleNodeUnreached(work, m.keys, m.err)
-		}
-		s.node.forwards = true
-		s.reportStepTransport()
-		s.resumeDynamicPorts(work)
-		s.tellRestored()
-		s.tellNodeBack()
-		s.connectServer(work)
+		return false, s.handleNodeChecked(work, m)
 	case nodeLost:
 		if s.chainIsLost() || m.chain != s.node.chain {
 			return false, nil // together with its chain
@@ -500,18 +412,13 @@ func (s *session) handleMessage(work context.Context, m any) (done bool, err err
 		s.tellNodeLost(m.err.Error())
 		s.dialNode(work)
 	case probeDone:
-		if s.node.chain == nil || s.server.listening == nil || s.server.listening.Addr != m.addr {
-			return false, nil // of a connection or a socket that no longer exists
-		}
-		if m.err != nil {
-			return false, &ProbeError{Node: s.node.name, Err: m.err}
-		}
-		if m.link != nil && !s.server.ready {
-			s.takeLink(m.link)
-		} else if !s.server.ready && s.seeksLink() {
-			s.awaitLink(work, s.newNodeDialer().newTarget(s.server.port, s.server.listening.Addr))
-		}
-		s.forwardToServer(work)
+		return false, s.handleProbeDone(work, m)
+	case portExamined:
+		s.handlePortExamined(work, m)
+	case graceExpired:
+		s.handleGraceExpired(work, m)
+	case dynamicPortLost:
+		s.handleDynamicPortLost(work, m)
 	case printed:
 		s.linkPrinted(m.link)
 	case openDone:
@@ -549,8 +456,154 @@ func (s *session) handleMessage(work context.Context, m any) (done bool, err err
 		s.out.warn("the browser will be asked for the token: " + m.err.Error())
 	case localLost:
 		return false, m.err
+	default:
+		s.handleRemoteEvent(work, m)
 	}
 	return false, nil
+}
+
+// handleRemoteEvent handles an event that the remote part reports.
+func (s *session) handleRemoteEvent(work context.Context, m any) {
+	switch m.(type) {
+	case slurm.Pending, slurm.Queued, slurm.Granted, slurm.Alive, slurm.Started, slurm.Listening, slurm.Closed, slurm.JobState:
+		s.request.failedReads = 0 // an event was read
+	}
+	switch m := m.(type) {
+	case slurm.Hello:
+		s.request.greeted, s.request.readBegan = true, time.Now()
+	case slurm.Pending:
+		s.job.info.ID, s.job.kept = m.Job, m.Kept // reported with the reason, which the login node requests next
+	case slurm.Queued:
+		s.reportQueued(m)
+		s.openRoom(work)
+	case slurm.Granted:
+		s.handleGrant(m.Job)
+		if len(m.Job.Nodes) > 0 {
+			s.giveHeadStart(work, m.Job.Nodes[0])
+		}
+		s.openRoom(work)
+	case slurm.Requeued:
+		s.handleRequeue(m.Job)
+	case slurm.LeaseUnwritten:
+		s.request.unwritten = true
+		s.out.warn(s.leaseInDoubt(m))
+	case slurm.LeaseWritten:
+		s.request.unwritten = false
+		s.out.warn("the login node can write the lease again")
+	case slurm.Alive:
+		s.job.step, s.job.runner, s.node.name, s.node.keys = m.Job+"."+m.Step, m.PID, m.Node, nodeKeys{lines: m.HostKeys}
+		s.node.addrs, s.node.addr = m.Addrs, ""
+		if s.node.chain == nil { // otherwise the runner was started again
+			s.dialNode(work)
+		}
+	case slurm.Scanned:
+		s.node.keys.addScanned(m.HostKeys)
+		s.dialKnown(work)
+	case slurm.Started:
+		s.server.port = m.Port
+		s.server.portSeen.Store(int64(m.Port))
+		s.dropDynamicPorts()
+		s.watchPort(work)
+		s.out.emitEvent(Event{Event: EventStarted, Node: m.Node, PID: m.PID})
+	case slurm.Unlaunched:
+		s.server.unlaunched = m.Err
+		x := s.cfg.Explain(m.Err)
+		s.out.warn(x.Message + " (" + x.inlineHint() + "); still waiting")
+	case slurm.Launched:
+		s.server.unlaunched = nil
+	case slurm.Work:
+		s.server.busy = m.Busy
+	case slurm.Listening:
+		if m.Wide {
+			s.out.warn(fmt.Sprintf("the server listens on %s of %s, where others can reach it too", m.Bound, s.node.name))
+		}
+		s.server.listening = &m
+		s.warnOfNeighbours()
+		s.connectServer(work)
+	case slurm.Closed:
+		s.server.listening = nil
+		s.listener.SetTarget(nil)
+		if s.server.ready {
+			s.out.warn("the server closed its port: new connections wait for it to listen again")
+		}
+	case slurm.Elsewhere:
+		if !s.server.ready {
+			s.server.others = append(s.server.others, m.Addr)
+		}
+		s.handleNewSocket(work, m.Addr)
+	case slurm.Vanished:
+		s.handleClosedSocket(work, m.Addr)
+	case slurm.Swept:
+		s.out.warn(fmt.Sprintf("session %s was nobody's any more: its job %s is cancelled", m.ID, m.Job))
+	case slurm.Note:
+		s.out.warn(m.Message)
+	case slurm.JobState:
+		s.reportSuspension(m.Job)
+		s.job.info.State = m.Job.State
+	}
+}
+
+// handleNodeDialled takes over a connection to the node, or reacts to its failure.
+func (s *session) handleNodeDialled(work context.Context, m nodeDialled) error {
+	if s.chainIsLost() || m.login != s.login.chain {
+		if m.chain != nil {
+			_ = m.chain.Close()
+		}
+		return nil // its chain was replaced; the next chain dials the node again
+	}
+	var late *chain.DialError
+	if m.err != nil && s.isUnresponsive() && errors.As(m.err, &late) {
+		s.dialNode(work) // the network to the login node stalls
+		return nil
+	}
+	if s.lostOnTheWay(m.err) {
+		return nil // the chain ends within a moment; the next one dials the node again
+	}
+	if m.err != nil {
+		return s.handleNodeUnreached(work, m.keys, m.err)
+	}
+	s.node.chain, s.node.forwards = m.chain, false
+	s.stopProbe()
+	s.watchNode(work, m.chain)
+	s.watchPort(work)
+	s.checkNode(work, m.keys)
+	return nil
+}
+
+// handleNodeChecked goes on once it is known whether the node forwards connections.
+func (s *session) handleNodeChecked(work context.Context, m nodeChecked) error {
+	if m.chain != s.node.chain {
+		return nil // the session has left this connection meanwhile
+	}
+	if m.err != nil {
+		s.leaveNode()
+		_ = m.chain.Close()
+		return s.handleNodeUnreached(work, m.keys, m.err)
+	}
+	s.node.forwards = true
+	s.reportStepTransport()
+	s.resumeDynamicPorts(work)
+	s.tellRestored()
+	s.tellNodeBack()
+	s.connectServer(work)
+	return nil
+}
+
+// handleProbeDone points the local port to a server that answers.
+func (s *session) handleProbeDone(work context.Context, m probeDone) error {
+	if s.node.chain == nil || s.server.listening == nil || s.server.listening.Addr != m.addr {
+		return nil // of a connection or a socket that no longer exists
+	}
+	if m.err != nil {
+		return &ProbeError{Node: s.node.name, Err: m.err}
+	}
+	if m.link != nil && !s.server.ready {
+		s.takeLink(m.link)
+	} else if !s.server.ready && s.seeksLink() {
+		s.awaitLink(work, s.newNodeDialer().newTarget(s.server.port, s.server.listening.Addr))
+	}
+	s.forwardToServer(work)
+	return nil
 }
 
 // serveLocal forwards the connections to the local port, and reports its loss.

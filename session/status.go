@@ -16,7 +16,6 @@ type Status struct {
 	QueuedAt, GrantedAt             time.Time // of the first of each
 
 	Job, Node    string
-	Nodes        int       // of the allocation
 	Begins, Ends time.Time // of the job in which the server runs; zero: not known
 	URL, Link    string    // of the server or its waiting page; Link is secret, see Event
 	Kept         bool      // the session continues without this process
@@ -54,7 +53,7 @@ func (s *Status) Apply(e Event) {
 			s.GrantedAt = e.Time
 		}
 		s.Granted = &e
-		s.Job, s.Node, s.Nodes = e.Job, e.Node, len(e.Nodes)
+		s.Job, s.Node = e.Job, e.Node
 		s.URL, s.Link = e.Local, e.Link
 		s.setLimits(e, e.Ends)
 	case EventStarted:

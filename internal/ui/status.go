@@ -95,8 +95,8 @@ func (s *status) waitingPageRow() row {
 func (s *status) locationRow(l renderInput) row {
 	node := Clean(s.Node)
 	more := node
-	if s.Nodes > 1 {
-		more += fmt.Sprintf(" and %d more", s.Nodes-1)
+	if g := s.Granted; g != nil && len(g.Nodes) > 1 {
+		more += fmt.Sprintf(" and %d more", len(g.Nodes)-1)
 	}
 	if s.Job == "" {
 		return row{words: []string{more, node}, weight: 4}
