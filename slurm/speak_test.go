@@ -12,13 +12,13 @@ import (
 )
 
 // spoken is what speak says within that time, and when, in seconds since it began.
-func spoken(t *testing.T, lease, within time.Duration, order func(*orders)) (at []int, lines []string) {
+func spoken(t *testing.T, lease, within time.Duration, command func(*commands)) (at []int, lines []string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), within)
 		defer cancel()
 		r, w := io.Pipe()
-		var o orders
+		var o commands
 		began := time.Now()
 		done := make(chan struct{})
 		go func() {
@@ -26,8 +26,8 @@ func spoken(t *testing.T, lease, within time.Duration, order func(*orders)) (at 
 			defer w.Close()
 			sendClientMessages(ctx, &o, w, lease)
 		}()
-		if order != nil {
-			time.AfterFunc(within/2, func() { order(&o) })
+		if command != nil {
+			time.AfterFunc(within/2, func() { command(&o) })
 		}
 		for s := bufio.NewScanner(r); s.Scan(); {
 			at = append(at, int(time.Since(began)/time.Second))
@@ -67,11 +67,11 @@ func TestRenewals(t *testing.T) {
 // A client that detaches lives on until it has been heard; one that withdraws says nothing more.
 func TestOrders(t *testing.T) {
 	t.Parallel()
-	_, lines := spoken(t, time.Minute, 50*time.Second, func(o *orders) { o.detach.giveOrder() })
+	_, lines := spoken(t, time.Minute, 50*time.Second, func(o *commands) { o.detach.set() })
 	if len(lines) != 5 || lines[2] != "detach" {
 		t.Errorf("detach: %q", lines)
 	}
-	at, lines := spoken(t, time.Minute, 50*time.Second, func(o *orders) { o.withdraw.giveOrder() })
+	at, lines := spoken(t, time.Minute, 50*time.Second, func(o *commands) { o.withdraw.set() })
 	if diff := cmp.Diff([]int{0, 15, 25}, at); diff != "" || lines[2] != "stop" {
 		t.Errorf("withdraw: %q\n%s", lines, diff)
 	}

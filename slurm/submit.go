@@ -20,13 +20,13 @@ type Submission struct {
 	Client  string        // this client's name in lists of sessions; "": it is not listed
 	Lease   time.Duration // how long the job may run without a heartbeat, in whole seconds; 0: forever
 
-	orders  orders
-	mu      sync.Mutex
-	turn    int   // number of the Submit or Follow that reads
-	offset  int64 // bytes of the session's event file that were handled
-	job     string
-	granted bool
-	outcome Outcome
+	commands commands
+	mu       sync.Mutex
+	turn     int   // number of the Submit or Follow that reads
+	offset   int64 // bytes of the session's event file that were handled
+	job      string
+	granted  bool
+	outcome  Outcome
 }
 
 // renewals is the number of renewals during one lease, the first one at once. maxRenewal is the
@@ -39,10 +39,10 @@ const (
 // renewalPeriod returns the time between two renewals of a lease.
 func renewalPeriod(lease time.Duration) time.Duration { return min(lease/renewals, maxRenewal) }
 
-// sendClientMessages writes the client's orders and heartbeats to w, until ctx ends or the request
+// sendClientMessages writes the client's commands and heartbeats to w, until ctx ends or the request
 // is withdrawn. Each heartbeat is a number that differs from the one before. The first is random,
 // so that two clients of a session do not write the same number by chance.
-func sendClientMessages(ctx context.Context, orders *orders, w io.Writer, lease time.Duration) {
+func sendClientMessages(ctx context.Context, commands *commands, w io.Writer, lease time.Duration) {
 	var tick <-chan time.Time
 	n := rand.Uint32N(1e9)
 	if lease > 0 {
@@ -55,13 +55,13 @@ func sendClientMessages(ctx context.Context, orders *orders, w io.Writer, lease 
 			return
 		}
 	}
-	detach := orders.detach.done()
+	detach := commands.detach.done()
 	for {
 		var line string
 		select {
 		case <-ctx.Done():
 			return
-		case <-orders.withdraw.done():
+		case <-commands.withdraw.done():
 			// The end of standard input would mean the same, but this client still waits for the
 			// answer.
 			_, _ = io.WriteString(w, "stop\n")
@@ -121,7 +121,7 @@ func (s *Submission) Follow(ctx context.Context, remote Remote, handle func(Even
 	return s.callRemote(ctx, remote, "follow", v, handle)
 }
 
-// callRemote runs the verb with this submission's variables, heartbeats and orders.
+// callRemote runs the verb with this submission's variables, heartbeats and commands.
 func (s *Submission) callRemote(ctx context.Context, remote Remote, verb string, v *vars, handle func(Event) error) (Outcome, error) {
 	s.mu.Lock()
 	s.turn++
@@ -137,7 +137,7 @@ func (s *Submission) callRemote(ctx context.Context, remote Remote, verb string,
 	waited := make(chan struct{})
 	go func() {
 		defer close(waited)
-		sendClientMessages(ctx, &s.orders, feed, s.Lease)
+		sendClientMessages(ctx, &s.commands, feed, s.Lease)
 		feed.Close()
 	}()
 	defer func() { cancel(); stdin.Close(); <-waited }()
@@ -147,7 +147,7 @@ func (s *Submission) callRemote(ctx context.Context, remote Remote, verb string,
 	s.mu.Lock()
 	out := s.outcome
 	s.mu.Unlock()
-	if err == nil && !out.hasEnded() && !s.orders.withdraw.isGiven() { // otherwise it ended by an order
+	if err == nil && !out.hasEnded() && !s.commands.withdraw.isSet() { // otherwise it ended by a command
 		err = ErrCut
 	}
 	return out, err

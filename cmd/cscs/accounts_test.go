@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
 	"github.com/alps-tunnel/cscs/slurm"
@@ -71,10 +71,10 @@ func knownAccounts(t *testing.T, ids map[string]string) (known, ended []string) 
 		t.Fatal(err)
 	}
 	known = accounts(ids, func(id string) bool {
-		return slices.ContainsFunc(all, func(l live.Listed) bool { return l.ID == id })
+		return slices.ContainsFunc(all, func(l registry.Listed) bool { return l.ID == id })
 	})
 	ended = accounts(ids, func(id string) bool {
-		return slices.ContainsFunc(store.Ended(time.Now()), func(e live.Ended) bool { return e.ID == id })
+		return slices.ContainsFunc(store.Ended(time.Now()), func(e registry.Ended) bool { return e.ID == id })
 	})
 	return known, ended
 }
@@ -139,7 +139,7 @@ func TestForgottenSessionLives(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, account := range []string{"alice", "mallory"} {
-		if err := store.NoteEnded(live.Ended{ID: ids[account], Cluster: "daint", Ended: time.Now()}); err != nil {
+		if err := store.NoteEnded(registry.Ended{ID: ids[account], Cluster: "daint", Ended: time.Now()}); err != nil {
 			t.Fatal(err)
 		}
 		if err := store.Forget(ids[account]); err != nil {

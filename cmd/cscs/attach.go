@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
 	"github.com/alps-tunnel/cscs/slurm"
@@ -70,7 +70,7 @@ func (d *deps) attachSession(ctx context.Context, o *options, args []string) err
 		err := d.adopt(s.signals.ctx, cfg, func(about session.About, f slurm.Found) {
 			s.id = f.ID
 			s.room.Adopt(f.ID, about.App)
-			a.publishRecord(live.Record{App: about.App, Lease: about.Lease, Begun: about.Begun, State: live.Starting, Job: f.Job})
+			a.publishRecord(registry.Record{App: about.App, Lease: about.Lease, Begun: about.Begun, State: registry.Starting, Job: f.Job})
 		}, a.handleEvent)
 		a.endAttendance(err)
 		return markTold(err)
@@ -78,17 +78,17 @@ func (d *deps) attachSession(ctx context.Context, o *options, args []string) err
 }
 
 // targetRecord returns the session that the arguments and --cluster name.
-func (d *deps) targetRecord(o *options, args []string) (live.Record, error) {
+func (d *deps) targetRecord(o *options, args []string) (registry.Record, error) {
 	prefix := ""
 	if len(args) > 0 {
 		prefix = args[0]
 	}
 	_, all, err := loadRecords()
 	if err != nil {
-		return live.Record{}, err
+		return registry.Record{}, err
 	}
 	if name := lastValue(o.cluster); name != "" {
-		all = slices.DeleteFunc(all, func(l live.Listed) bool { return l.Cluster != name })
+		all = slices.DeleteFunc(all, func(l registry.Listed) bool { return l.Cluster != name })
 	}
 	l, err := d.resolveSession(o, all, prefix)
 	return l.Record, err
@@ -96,10 +96,10 @@ func (d *deps) targetRecord(o *options, args []string) (live.Record, error) {
 
 // resolveSession returns the session of this machine with that ID or prefix. If there is none, it returns a
 // record to search on a cluster by: only the cluster and the given prefix.
-func (d *deps) resolveSession(o *options, all []live.Listed, prefix string) (live.Listed, error) {
+func (d *deps) resolveSession(o *options, all []registry.Listed, prefix string) (registry.Listed, error) {
 	prefix = strings.ToLower(prefix) // the cluster's IDs are in lower case
-	l, err := live.Find(all, prefix)
-	var unknown *live.UnknownError
+	l, err := registry.Find(all, prefix)
+	var unknown *registry.UnknownError
 	if err == nil || !errors.As(err, &unknown) {
 		return l, err
 	}
@@ -114,5 +114,5 @@ func (d *deps) resolveSession(o *options, all []live.Listed, prefix string) (liv
 	if cluster == "" {
 		return l, err // there is no cluster to ask
 	}
-	return live.Listed{Record: live.Record{ID: prefix, Cluster: cluster}}, nil
+	return registry.Listed{Record: registry.Record{ID: prefix, Cluster: cluster}}, nil
 }

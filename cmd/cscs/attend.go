@@ -10,7 +10,7 @@ import (
 
 	"github.com/sourcegraph/conc"
 
-	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/session"
 )
 
@@ -20,10 +20,10 @@ type attendance struct {
 	start *start
 
 	mu    sync.Mutex
-	rec   live.Record
-	entry *live.Entry   // nil: another process of this machine has the record, or it cannot be made
-	ctl   *live.Control // nil: as for entry
-	guest *live.Guest   // registers this process while another one has the record
+	rec   registry.Record
+	entry *registry.Entry   // nil: another process of this machine has the record, or it cannot be made
+	ctl   *registry.Control // nil: as for entry
+	guest *registry.Guest   // registers this process while another one has the record
 	link  string
 	last  session.Event
 
@@ -41,21 +41,21 @@ const (
 )
 
 // beginAttendance publishes the record of a session that is about to begin, before any host is contacted.
-func (s *start) beginAttendance(r live.Record) *attendance {
+func (s *start) beginAttendance(r registry.Record) *attendance {
 	a := &attendance{start: s}
-	r.State, r.Begun = live.Connecting, time.Now().UTC().Truncate(time.Second)
+	r.State, r.Begun = registry.Connecting, time.Now().UTC().Truncate(time.Second)
 	a.publishRecord(r)
 	return a
 }
 
 // publishRecord makes the record and the control socket. If another process of this machine has them, this
 // process gets them when that one leaves the session.
-func (a *attendance) publishRecord(r live.Record) {
+func (a *attendance) publishRecord(r registry.Record) {
 	s := a.start
 	r.ID, r.Cluster, r.PID = s.id, s.cluster.Name, os.Getpid()
 	r.User, r.Identity, r.Login = lastValue(s.opts.user), lastValue(s.opts.identity), s.loginUser()
 	a.rec = r
-	var attended *live.AttendedError
+	var attended *registry.AttendedError
 	err := a.takeRecord()
 	if err != nil && !errors.As(err, &attended) {
 		s.emitEvent(session.Event{Event: session.EventWarning,
@@ -79,7 +79,7 @@ func (a *attendance) takeRecord() error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	store := live.Open(state)
+	store := registry.Open(state)
 	entry, err := store.Take(a.rec)
 	if err != nil {
 		return err
@@ -96,7 +96,7 @@ func (a *attendance) takeRecord() error {
 func (a *attendance) joinAsGuest() {
 	state, err := stateDir()
 	if err == nil {
-		a.guest, err = live.Open(state).Join(a.rec.ID, a.rec.PID)
+		a.guest, err = registry.Open(state).Join(a.rec.ID, a.rec.PID)
 	}
 	if err != nil {
 		a.start.note("cscs ps will not tell of this process: " + err.Error())
@@ -125,12 +125,12 @@ func (a *attendance) maintainRecord(ctx context.Context) {
 			}
 		case time.Since(seen) >= seenEvery:
 			seen = time.Now()
-			a.updateRecord(func(*live.Record) bool { return true })
+			a.updateRecord(func(*registry.Record) bool { return true })
 		}
 	}
 }
 
-func (a *attendance) updateRecord(change func(*live.Record) bool) {
+func (a *attendance) updateRecord(change func(*registry.Record) bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !change(&a.rec) || a.entry == nil {
@@ -156,7 +156,7 @@ func (a *attendance) handleEvent(e session.Event) {
 		a.detached = true
 	}
 	a.mu.Unlock()
-	a.updateRecord(func(r *live.Record) bool { return r.Take(e) })
+	a.updateRecord(func(r *registry.Record) bool { return r.Take(e) })
 	a.start.showEvent(e)
 }
 
@@ -175,12 +175,12 @@ func (a *attendance) endAttendance(err error) {
 	var left *session.TeardownError
 	switch {
 	case errors.As(err, &left):
-		a.leaveRecord(live.Left, a.start.explainError(left).Message)
+		a.leaveRecord(registry.Left, a.start.explainError(left).Message)
 	case a.detached:
 		a.leaveRecord(a.rec.State, a.rec.Reason)
 	default:
 		if state, err := stateDir(); err == nil {
-			noteEnded(live.Open(state), a.rec, a.last.Reason, a.last.Code)
+			noteEnded(registry.Open(state), a.rec, a.last.Reason, a.last.Code)
 		}
 		if err := a.entry.Remove(); err != nil {
 			a.start.note(err.Error())
@@ -189,7 +189,7 @@ func (a *attendance) endAttendance(err error) {
 	if a.ctl == nil {
 		return
 	}
-	o := live.Outcome{Reason: a.last.Reason, Hint: a.hint, Detached: a.detached}
+	o := registry.Outcome{Reason: a.last.Reason, Hint: a.hint, Detached: a.detached}
 	if a.last.Stopped { // its reason names another terminal, which is wrong in that one
 		o.Reason = "stopped"
 		if a.rec.Job != "" {
@@ -205,7 +205,7 @@ func (a *attendance) endAttendance(err error) {
 
 // leaveRecord keeps the record for cscs attach and cscs stop, and releases its lock.
 func (a *attendance) leaveRecord(state, reason string) {
-	a.updateRecord(func(r *live.Record) bool {
+	a.updateRecord(func(r *registry.Record) bool {
 		r.State, r.Reason, r.Control = state, reason, ""
 		return true
 	})

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/slurm"
 )
@@ -62,8 +62,8 @@ func completeRecipes(_ *cobra.Command, args []string, _ string) ([]string, cobra
 type completionSource struct {
 	cfg     *site.Config
 	cluster string // "": any
-	live    []live.Listed
-	ended   []live.Ended
+	live    []registry.Listed
+	ended   []registry.Ended
 }
 
 // completeFlag completes the values of a flag by what this machine knows of the chosen cluster.

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/alps-tunnel/cscs/forward/chain"
-	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
 	"github.com/alps-tunnel/cscs/slurm"
@@ -306,12 +306,12 @@ func TestRecordOfARun(t *testing.T) {
 	}{
 		{"ended", session.EventReady, nil, ""},
 		{"failed", session.EventReady, &slurm.ServerError{}, ""},
-		{"left", session.EventEnding, &session.TeardownError{Job: "7", Err: errors.New("x")}, live.Left},
-		{"detached", session.EventDetached, nil, live.Detached},
+		{"left", session.EventEnding, &session.TeardownError{Job: "7", Err: errors.New("x")}, registry.Left},
+		{"detached", session.EventDetached, nil, registry.Detached},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := home(t, "")
-			store := live.Open(filepath.Join(dir, ".local", "state", "cscs"))
+			store := registry.Open(filepath.Join(dir, ".local", "state", "cscs"))
 			id := ""
 			d := &deps{
 				io: &ui.IO{Out: new(bytes.Buffer), Err: new(bytes.Buffer)},

@@ -5,8 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/alps-tunnel/cscs/internal/live"
 	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/registry"
 )
 
 func newDetachCommand(d *deps) *cobra.Command {
@@ -25,24 +25,24 @@ lease is over.`,
 			switch {
 			case err != nil:
 				return err
-			case !l.Attended && l.State != live.Left:
+			case !l.Attended && l.State != registry.Left:
 				d.say("session " + l.ID + " is left already: nobody attends it here; pick it up with: cscs attach " + l.ID)
 				return nil
 			case l.Attended && l.Tied():
-				return &live.TiedError{ID: l.ID}
+				return &registry.TiedError{ID: l.ID}
 			case !l.Attended:
-				return &live.UnattendedError{ID: l.ID}
+				return &registry.UnattendedError{ID: l.ID}
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), stopPatience)
 			defer cancel()
-			out, err := live.Reach(l.Record).Detach(ctx)
+			out, err := registry.Reach(l.Record).Detach(ctx)
 			switch {
 			case err != nil:
 				return err
 			case out.Code != problem.OK:
-				return &live.EndedBadlyError{ID: l.ID, Outcome: out}
+				return &registry.EndedBadlyError{ID: l.ID, Outcome: out}
 			case !out.Detached:
-				return &live.NotLeftError{ID: l.ID, Reason: out.Reason}
+				return &registry.NotLeftError{ID: l.ID, Reason: out.Reason}
 			}
 			d.say("session " + l.ID + " " + out.Reason)
 			return nil

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/internal/registry"
 )
 
 // TestExpiredRecord: a session that is over by this machine's clock may live: the clock may be ahead.
@@ -19,7 +19,7 @@ func TestExpiredRecord(t *testing.T) {
 	}
 	leave := func(id string, ends time.Time) {
 		t.Helper()
-		e, err := live.Open(dir).Take(live.Record{ID: id, Cluster: "daint", State: live.Detached, Ends: &ends})
+		e, err := registry.Open(dir).Take(registry.Record{ID: id, Cluster: "daint", State: registry.Detached, Ends: &ends})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -28,10 +28,10 @@ func TestExpiredRecord(t *testing.T) {
 	leave("aaaaaaaa", time.Now().Add(-time.Hour))
 	for range 2 { // the first has removed nothing
 		_, all, err := loadRecords()
-		if err != nil || len(all) != 1 || !all[0].Expired || all[0].State != live.Detached {
+		if err != nil || len(all) != 1 || !all[0].Expired || all[0].State != registry.Detached {
 			t.Fatalf("%+v, %v", all, err)
 		}
-		if r := rowOf(all[0]); r.State != live.Detached || r.Reason == "" {
+		if r := rowOf(all[0]); r.State != registry.Detached || r.Reason == "" {
 			t.Errorf("the row %+v", r)
 		}
 		if l, err := theSession(nil); err != nil || l.ID != "aaaaaaaa" {
@@ -46,7 +46,7 @@ func TestExpiredRecord(t *testing.T) {
 		t.Errorf("by its ID: %+v, %v", l, err)
 	}
 	leave("cccccccc", time.Now().Add(time.Hour))
-	if _, err := theSession(nil); !errors.As(err, new(*live.AmbiguousError)) {
+	if _, err := theSession(nil); !errors.As(err, new(*registry.AmbiguousError)) {
 		t.Errorf("two that live: %v", err)
 	}
 }

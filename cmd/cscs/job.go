@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/alps-tunnel/cscs/internal/app"
-	"github.com/alps-tunnel/cscs/internal/live"
 	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
@@ -92,7 +92,7 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 		}
 		defer s.openRoom(sc.App.Name, d.args)()
 		sc.Room = s.room
-		a := s.beginAttendance(live.Record{App: sc.App.Name, Lease: int(sc.Lease / time.Second), Salloc: lastValue(s.opts.via) == string(slurm.ViaSalloc)})
+		a := s.beginAttendance(registry.Record{App: sc.App.Name, Lease: int(sc.Lease / time.Second), Salloc: lastValue(s.opts.via) == string(slurm.ViaSalloc)})
 		if text, ok := s.printer.(*ui.Text); ok {
 			text.Login = s.way.hops[len(s.way.hops)-1].Name
 		}

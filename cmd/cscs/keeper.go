@@ -12,8 +12,8 @@ import (
 
 	"github.com/alps-tunnel/cscs/forward/share"
 	"github.com/alps-tunnel/cscs/internal/key"
-	"github.com/alps-tunnel/cscs/internal/live"
 	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/sessionid"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/session"
@@ -115,8 +115,8 @@ type keeper struct {
 	answer func(reason string) // answers the command that asked for the end; only the first call counts
 	unused time.Duration       // the keeper ends when no command has used the connection for that long
 	until  time.Time           // and when the certificate expires; without one, after a year
-	rec    live.Record
-	entry  *live.Entry
+	rec    registry.Record
+	entry  *registry.Entry
 }
 
 // openRecord makes the record and the control socket of the keeper.
@@ -125,16 +125,16 @@ func (k *keeper) openRecord(cluster, user string) error {
 	if err != nil {
 		return err
 	}
-	k.rec = live.Record{ID: sessionid.New(), App: "connection", Cluster: cluster, Login: user, State: unused,
+	k.rec = registry.Record{ID: sessionid.New(), App: "connection", Cluster: cluster, Login: user, State: unused,
 		Begun: time.Now().UTC().Truncate(time.Second), PID: os.Getpid()}
-	if k.entry, err = live.OpenConnections(state).Take(k.rec); err != nil {
+	if k.entry, err = registry.OpenConnections(state).Take(k.rec); err != nil {
 		return err
 	}
 	control, err := k.entry.Serve(k)
 	if err != nil {
 		return errors.Join(err, k.entry.Remove())
 	}
-	k.answer = func(reason string) { control.Close(live.Outcome{Reason: reason}) }
+	k.answer = func(reason string) { control.Close(registry.Outcome{Reason: reason}) }
 	k.rec.Control = control.Path()
 	if err := k.entry.Write(k.rec); err != nil {
 		k.closeRecord()

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/sessionid"
 )
 
@@ -53,7 +53,7 @@ func (d *door) use(n int) {
 // watched is a watch under way.
 type watched struct {
 	*door
-	store  *live.Store
+	store  *registry.Store
 	keeper *keeper
 	began  time.Time
 	ended  chan struct{}
@@ -62,8 +62,8 @@ type watched struct {
 
 func startWatch(t *testing.T, unused, certificate time.Duration) *watched {
 	t.Helper()
-	rec := live.Record{ID: sessionid.New()}
-	store := live.OpenConnections(t.TempDir())
+	rec := registry.Record{ID: sessionid.New()}
+	store := registry.OpenConnections(t.TempDir())
 	entry, err := store.Take(rec)
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/sessionid"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
@@ -80,14 +80,14 @@ func (w *countingWriter) Write(b []byte) (int, error) {
 
 // printLog prints the log of the session r, or of the one that the cluster finds by r.ID. If there is nothing
 // to print, it says why.
-func (s *start) printLog(ctx context.Context, to io.Writer, r live.Record, follow bool) error {
+func (s *start) printLog(ctx context.Context, to io.Writer, r registry.Record, follow bool) error {
 	c, err := s.way.dialAsGuest(ctx)
 	if err != nil {
 		return cancellationCause(ctx, err)
 	}
 	defer c.Close()
 	var f slurm.Found // empty: not known
-	if r.State == "" || follow && r.State == live.Queued {
+	if r.State == "" || follow && r.State == registry.Queued {
 		f, err = session.Find(ctx, c, r.ID, s.cluster.Name)
 		var ended *session.EndedError
 		if errors.As(err, &ended) {

@@ -7,13 +7,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/alps-tunnel/cscs/internal/browser"
-	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/ui"
 )
 
 // openAttended opens a session that another process attends. It asks that process for a way when the browser
 // comes. It also asks once before, so that it can report errors.
-func openAttended(ctx context.Context, p *live.Peer) error {
+func openAttended(ctx context.Context, p *registry.Peer) error {
 	url, cookies, err := p.Enter(ctx)
 	if err != nil {
 		return err
@@ -48,12 +48,12 @@ gets in until the session ends.`,
 			if err != nil {
 				return err
 			}
-			link, err := live.Reach(l.Record).Link(cmd.Context())
+			link, err := registry.Reach(l.Record).Link(cmd.Context())
 			if err != nil {
 				return err
 			}
 			if link == "" {
-				return &live.NotReadyError{ID: l.ID, State: l.State}
+				return &registry.NotReadyError{ID: l.ID, State: l.State}
 			}
 			if printLink {
 				_, err := fmt.Fprintln(d.io.Out, ui.Clean(link))
@@ -63,7 +63,7 @@ gets in until the session ends.`,
 			if noBrowser || !browser.CanOpen() {
 				return nil
 			}
-			return openAttended(cmd.Context(), live.Reach(l.Record))
+			return openAttended(cmd.Context(), registry.Reach(l.Record))
 		},
 	}
 	cmd.Flags().BoolVar(&noBrowser, "no-browser", false, "print the URL only")

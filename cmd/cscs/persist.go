@@ -15,8 +15,8 @@ import (
 	"syscall"
 
 	"github.com/alps-tunnel/cscs/forward/share"
-	"github.com/alps-tunnel/cscs/internal/live"
 	"github.com/alps-tunnel/cscs/internal/peer"
+	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
 )
@@ -149,12 +149,12 @@ func keeperEnv(all []string) []string {
 
 // keptConnections returns the kept connections, only those of cluster unless it is "". It removes the records
 // of keepers that were killed.
-func keptConnections(cluster string) (kept []live.Listed, err error) {
+func keptConnections(cluster string) (kept []registry.Listed, err error) {
 	state, err := stateDir()
 	if err != nil {
 		return nil, err
 	}
-	store := live.OpenConnections(state)
+	store := registry.OpenConnections(state)
 	all, err := store.List()
 	for _, l := range all {
 		switch {
@@ -168,9 +168,9 @@ func keptConnections(cluster string) (kept []live.Listed, err error) {
 }
 
 // connectionRows returns the kept connections as rows of cscs ps.
-func connectionRows(all []live.Listed) (rows []ui.ConnectionRow) {
+func connectionRows(all []registry.Listed) (rows []ui.ConnectionRow) {
 	for _, l := range all {
-		rows = append(rows, ui.ConnectionRow{V: live.RecordVersion, Kind: "connection", Cluster: l.Cluster, User: l.Login, State: l.State,
+		rows = append(rows, ui.ConnectionRow{V: registry.RecordVersion, Kind: "connection", Cluster: l.Cluster, User: l.Login, State: l.State,
 			Begun: l.Begun, Ends: l.Ends, PID: l.PID})
 	}
 	return rows
@@ -186,8 +186,8 @@ func (d *deps) stopConnections(ctx context.Context, cluster string) error {
 		}
 	}
 	for _, l := range all {
-		out, failed := live.Reach(l.Record).Stop(ctx)
-		if errors.As(failed, new(*live.GoneError)) && l.State == closing { // it was asked before
+		out, failed := registry.Reach(l.Record).Stop(ctx)
+		if errors.As(failed, new(*registry.GoneError)) && l.State == closing { // it was asked before
 			out.Reason, failed = stillUsed, nil
 		}
 		if failed != nil {

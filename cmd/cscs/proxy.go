@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/alps-tunnel/cscs/internal/live"
 	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/sshconfig"
 	"github.com/alps-tunnel/cscs/session"
 )
@@ -80,14 +80,14 @@ func (d *deps) proxyToNode(ctx context.Context, o *options, host string) error {
 		return err
 	}
 	lives := func(host string) bool {
-		return slices.ContainsFunc(here, func(l live.Listed) bool { return strings.HasPrefix(sshconfig.Prefix+l.ID, host) })
+		return slices.ContainsFunc(here, func(l registry.Listed) bool { return strings.HasPrefix(sshconfig.Prefix+l.ID, host) })
 	}
 	all := slices.Clone(here)
 	if name := lastValue(o.cluster); name != "" {
-		all = slices.DeleteFunc(all, func(l live.Listed) bool { return l.Cluster != name })
+		all = slices.DeleteFunc(all, func(l registry.Listed) bool { return l.Cluster != name })
 	}
 	l, err := d.resolveSession(o, all, id)
-	var unknown *live.UnknownError
+	var unknown *registry.UnknownError
 	if errors.As(err, &unknown) && len(o.cluster) == 0 { // ssh runs this command without --cluster
 		hint := "which there are: cscs ps; one of another machine is known here after: cscs attach ID --cluster NAME"
 		if len(unknown.Known) > 0 {
@@ -99,12 +99,12 @@ func (d *deps) proxyToNode(ctx context.Context, o *options, host string) error {
 		return err
 	}
 	known := sshconfig.Known(filepath.Join(state, "known_hosts"))
-	attended := l.Attended && l.State == live.Ready
+	attended := l.Attended && l.State == registry.Ready
 	o.asGuest = attended // if not, the user's key is needed for the node
 	return d.wayTo(ctx, l.Record, o, func(s *start) error {
 		ctx := s.signals.ctx
 		err := session.Proxy(ctx, session.ProxyConfig{
-			ID: l.ID, Whole: l.State != "", Ready: l.State == live.Ready, Lives: attended, Step: l.Step, Cluster: s.cluster.Name,
+			ID: l.ID, Whole: l.State != "", Ready: l.State == registry.Ready, Lives: attended, Step: l.Step, Cluster: s.cluster.Name,
 			NodeHop: s.way.nodeHop,
 			Dial:    s.way.dialAsGuest,
 			Known: func(node string, keys []string) error {

@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/alps-tunnel/cscs/internal/demo"
-	"github.com/alps-tunnel/cscs/internal/live"
 	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
 )
@@ -72,14 +72,14 @@ func (d *deps) printSessions(ctx context.Context, o *psOptions) error {
 		return &problem.UsageError{Message: "--refresh and --ended exclude each other: what has ended is known here alone", Hint: "see cscs ps --help"}
 	}
 	store, all, err := loadRecords()
-	if slices.ContainsFunc(all, func(l live.Listed) bool { return l.Cluster == demo.Name && !l.Attended }) {
+	if slices.ContainsFunc(all, func(l registry.Listed) bool { return l.Cluster == demo.Name && !l.Attended }) {
 		d.forgetGoneDemos()
 		store, all, err = loadRecords()
 	}
 	if err != nil {
 		return err
 	}
-	rows, known := []ui.Row{}, map[string]live.Listed{}
+	rows, known := []ui.Row{}, map[string]registry.Listed{}
 	for _, l := range all {
 		rows = append(rows, rowOf(l))
 		known[l.ID] = l
@@ -144,7 +144,7 @@ func (d *deps) mustKnow(ctx context.Context, cluster string) error {
 }
 
 // endedRows returns the sessions that have ended, as this machine recorded them.
-func endedRows(store *live.Store) []ui.EndedRow {
+func endedRows(store *registry.Store) []ui.EndedRow {
 	rows := []ui.EndedRow{}
 	for _, e := range store.Ended(time.Now()) {
 		rows = append(rows, ui.EndedRow{V: session.EventVersion, ID: e.ID, App: e.App, Cluster: e.Cluster, State: "ended",
@@ -154,7 +154,7 @@ func endedRows(store *live.Store) []ui.EndedRow {
 }
 
 // rowOf returns the row of a session as this laptop knows it.
-func rowOf(l live.Listed) ui.Row {
+func rowOf(l registry.Listed) ui.Row {
 	r := ui.Row{V: session.EventVersion, ID: l.ID, App: l.App, Cluster: l.Cluster, State: l.State, Reason: l.Reason,
 		Job: l.Job, Node: l.Node, URL: l.URL, Start: l.Start, Begun: l.Begun, Ends: l.Ends, Attached: []string{}}
 	for _, pid := range l.Here {
@@ -163,7 +163,7 @@ func rowOf(l live.Listed) ui.Row {
 	if !l.Attended {
 		r.URL = "" // no process serves it
 	}
-	if !l.Attended && l.State == live.Queued {
+	if !l.Attended && l.State == registry.Queued {
 		seen := l.Seen
 		r.AsOf = &seen
 	}

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/internal/demo"
-	"github.com/alps-tunnel/cscs/internal/live"
 	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
 	"github.com/alps-tunnel/cscs/slurm"
@@ -21,10 +21,10 @@ import (
 type refresher struct {
 	*deps
 	opts    *psOptions
-	store   *live.Store
-	all     []live.Listed          // the sessions that this machine knows
-	known   map[string]live.Listed // all by ID
-	seenIDs map[string]bool        // the IDs that a cluster has reported
+	store   *registry.Store
+	all     []registry.Listed          // the sessions that this machine knows
+	known   map[string]registry.Listed // all by ID
+	seenIDs map[string]bool            // the IDs that a cluster has reported
 }
 
 // queryClusters queries each cluster once for each account. If a cluster does not answer, its rows stay as this
@@ -77,26 +77,26 @@ func (r *refresher) clusterNames() ([]string, error) {
 
 // clusterAccounts returns one record for each user and key with which to query the cluster: those of its
 // sessions, restricted by --user and --identity.
-func (r *refresher) clusterAccounts(cluster string) []live.Record {
+func (r *refresher) clusterAccounts(cluster string) []registry.Record {
 	user, identity := lastValue(r.opts.user), lastValue(r.opts.identity)
-	var ways []live.Record
+	var ways []registry.Record
 	for _, l := range r.all {
 		if l.Cluster != cluster || user != "" && user != l.User && user != l.Login {
 			continue
 		}
-		way := live.Record{ID: l.ID, Cluster: cluster, User: cmp.Or(user, l.User), Identity: cmp.Or(identity, l.Identity)}
-		if !slices.ContainsFunc(ways, func(w live.Record) bool { return w.User == way.User && w.Identity == way.Identity }) {
+		way := registry.Record{ID: l.ID, Cluster: cluster, User: cmp.Or(user, l.User), Identity: cmp.Or(identity, l.Identity)}
+		if !slices.ContainsFunc(ways, func(w registry.Record) bool { return w.User == way.User && w.Identity == way.Identity }) {
 			ways = append(ways, way)
 		}
 	}
 	if len(ways) == 0 {
-		ways = []live.Record{{Cluster: cluster, User: user, Identity: identity}}
+		ways = []registry.Record{{Cluster: cluster, User: user, Identity: identity}}
 	}
 	return ways
 }
 
 // nameAccount names the cluster, and the user if one is set.
-func nameAccount(way live.Record) string {
+func nameAccount(way registry.Record) string {
 	if way.User == "" {
 		return way.Cluster
 	}
@@ -104,7 +104,7 @@ func nameAccount(way live.Record) string {
 }
 
 // queryAccount queries one cluster as that account. It also returns the user of the login.
-func (r *refresher) queryAccount(ctx context.Context, way live.Record) (found []slurm.Found, login string, err error) {
+func (r *refresher) queryAccount(ctx context.Context, way registry.Record) (found []slurm.Found, login string, err error) {
 	opts := options{user: r.opts.user, identity: r.opts.identity, noSign: r.opts.noSign, persist: r.opts.persist, verbose: r.opts.verbose, asGuest: true}
 	err = r.wayTo(ctx, way, &opts, func(s *start) error {
 		ctx := s.signals.ctx
@@ -131,7 +131,7 @@ func listSessions(ctx context.Context, w *way) ([]slurm.Found, []slurm.Swept, er
 
 // mergeFound merges the cluster's answer into the rows. The cluster's values count for the job and its clients,
 // this laptop's for the URL. The answer does not cover sessions of accounts other than login.
-func (r *refresher) mergeFound(rows []ui.Row, way live.Record, login string, found []slurm.Found) []ui.Row {
+func (r *refresher) mergeFound(rows []ui.Row, way registry.Record, login string, found []slurm.Found) []ui.Row {
 	there, over := map[string]slurm.Found{}, map[string]slurm.Found{}
 	for _, f := range found {
 		switch {
@@ -159,7 +159,7 @@ func (r *refresher) mergeFound(rows []ui.Row, way live.Record, login string, fou
 	}
 	for _, f := range found {
 		if _, ok := there[f.ID]; ok {
-			out = append(out, withFound(ui.Row{V: session.EventVersion, ID: f.ID, Cluster: way.Cluster, Attached: []string{}}, f, live.Listed{}))
+			out = append(out, withFound(ui.Row{V: session.EventVersion, ID: f.ID, Cluster: way.Cluster, Attached: []string{}}, f, registry.Listed{}))
 		}
 	}
 	return out
@@ -167,7 +167,7 @@ func (r *refresher) mergeFound(rows []ui.Row, way live.Record, login string, fou
 
 // isAccountOf reports whether the session r runs as the user login, whom way has led to. A record of an older
 // cscs does not name its user; then user and key must be those of way.
-func isAccountOf(r, way live.Record, login string) bool {
+func isAccountOf(r, way registry.Record, login string) bool {
 	if r.Login != "" {
 		return r.Login == login
 	}
@@ -183,15 +183,15 @@ func howEnded(f slurm.Found) string {
 }
 
 // noteEnded records the end of a session for cscs ps. It ignores errors.
-func noteEnded(store *live.Store, r live.Record, reason string, code *int) {
+func noteEnded(store *registry.Store, r registry.Record, reason string, code *int) {
 	if r.Job == "" || r.Cluster == demo.Name {
 		return // no job, or a demo, which must leave nothing here
 	}
-	_ = store.NoteEnded(live.Ended{ID: r.ID, App: r.App, Cluster: r.Cluster, Job: r.Job, Partition: r.Partition, Reason: reason, Code: code, Ended: time.Now()})
+	_ = store.NoteEnded(registry.Ended{ID: r.ID, App: r.App, Cluster: r.Cluster, Job: r.Job, Partition: r.Partition, Reason: reason, Code: code, Ended: time.Now()})
 }
 
 // withFound returns the row with the cluster's answer f. l is what this machine knows of the session.
-func withFound(r ui.Row, f slurm.Found, l live.Listed) ui.Row {
+func withFound(r ui.Row, f slurm.Found, l registry.Listed) ui.Row {
 	about := session.ParseAbout(f.About)
 	r.App, r.Job = cmp.Or(r.App, about.App, "?"), f.Job
 	if r.Begun.IsZero() {
@@ -210,17 +210,17 @@ func withFound(r ui.Row, f slurm.Found, l live.Listed) ui.Row {
 		r.Reason, r.Start, r.AsOf = "", nil, nil
 		switch {
 		case f.State == "PENDING":
-			r.State, r.Reason = live.Queued, f.Reason
+			r.State, r.Reason = registry.Queued, f.Reason
 			if !f.Start.IsZero() {
 				start := f.Start.UTC()
 				r.Start = &start
 			}
 		case f.Left && len(r.Attached) == 0:
-			r.State = live.Detached
+			r.State = registry.Detached
 		case f.Serving && len(r.Attached) == 0:
-			r.State = live.Unattended
+			r.State = registry.Unattended
 		case f.Serving:
-			r.State = live.Ready
+			r.State = registry.Ready
 		default:
 			r.State = strings.ToLower(f.State)
 		}
@@ -230,7 +230,7 @@ func withFound(r ui.Row, f slurm.Found, l live.Listed) ui.Row {
 
 // remoteClients returns the clients on other machines. It omits the processes here, and a former one that could
 // not report its end to the cluster.
-func remoteClients(clients []string, l live.Listed) []string {
+func remoteClients(clients []string, l registry.Listed) []string {
 	return slices.DeleteFunc(slices.Clone(clients), func(c string) bool {
 		return c == clientNameOf(l.PID) || slices.ContainsFunc(l.Here, func(pid int) bool { return c == clientNameOf(pid) })
 	})

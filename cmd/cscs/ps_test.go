@@ -5,7 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
@@ -15,22 +15,22 @@ func TestWhoAttends(t *testing.T) {
 	other := "bob@desktop (pid 5)"
 	for _, tt := range []struct {
 		name     string
-		known    live.Listed
+		known    registry.Listed
 		found    slurm.Found
 		attached []string
 		state    string
 	}{
-		{"two here, one elsewhere", live.Listed{Record: live.Record{State: live.Lost, PID: 5}, Attended: true, Here: []int{5, 9}},
+		{"two here, one elsewhere", registry.Listed{Record: registry.Record{State: registry.Lost, PID: 5}, Attended: true, Here: []int{5, 9}},
 			slurm.Found{Serving: true, Clients: []string{clientNameOf(9), other, clientNameOf(5)}},
-			[]string{"here (pid 5)", "here (pid 9)", other}, live.Lost},
-		{"one elsewhere", live.Listed{Record: live.Record{State: live.Unattended, PID: 5}}, slurm.Found{Serving: true, Clients: []string{other}},
-			[]string{other}, live.Ready},
-		{"one that died here", live.Listed{Record: live.Record{State: live.Unattended, PID: 5}}, slurm.Found{Serving: true, Clients: []string{clientNameOf(5)}},
-			[]string{}, live.Unattended},
-		{"one that could not take it down", live.Listed{Record: live.Record{State: live.Left, PID: 5, Reason: "no answer"}},
-			slurm.Found{Serving: true, Clients: []string{clientNameOf(5), other}}, []string{other}, live.Ready},
-		{"another laptop", live.Listed{}, slurm.Found{Serving: true, Clients: []string{clientNameOf(5)}}, []string{clientNameOf(5)}, live.Ready},
-		{"left", live.Listed{Record: live.Record{State: live.Detached, PID: 5}}, slurm.Found{Serving: true, Left: true}, []string{}, live.Detached},
+			[]string{"here (pid 5)", "here (pid 9)", other}, registry.Lost},
+		{"one elsewhere", registry.Listed{Record: registry.Record{State: registry.Unattended, PID: 5}}, slurm.Found{Serving: true, Clients: []string{other}},
+			[]string{other}, registry.Ready},
+		{"one that died here", registry.Listed{Record: registry.Record{State: registry.Unattended, PID: 5}}, slurm.Found{Serving: true, Clients: []string{clientNameOf(5)}},
+			[]string{}, registry.Unattended},
+		{"one that could not take it down", registry.Listed{Record: registry.Record{State: registry.Left, PID: 5, Reason: "no answer"}},
+			slurm.Found{Serving: true, Clients: []string{clientNameOf(5), other}}, []string{other}, registry.Ready},
+		{"another laptop", registry.Listed{}, slurm.Found{Serving: true, Clients: []string{clientNameOf(5)}}, []string{clientNameOf(5)}, registry.Ready},
+		{"left", registry.Listed{Record: registry.Record{State: registry.Detached, PID: 5}}, slurm.Found{Serving: true, Left: true}, []string{}, registry.Detached},
 	} {
 		r := withFound(rowOf(tt.known), tt.found, tt.known)
 		if diff := cmp.Diff(tt.attached, r.Attached); diff != "" || r.State != tt.state {

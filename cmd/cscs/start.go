@@ -12,9 +12,9 @@ import (
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/owndir"
 	"github.com/alps-tunnel/cscs/internal/problem"
-	"github.com/alps-tunnel/cscs/internal/room"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/ui"
+	"github.com/alps-tunnel/cscs/internal/waitingroom"
 	"github.com/alps-tunnel/cscs/session"
 )
 
@@ -32,7 +32,7 @@ type start struct {
 	way     *way
 	told    map[string]bool // warnings that were printed
 	desktop desktopNotifier
-	room    *room.Room // the waiting page; nil: not yet
+	room    *waitingroom.Room // the waiting page; nil: not yet
 }
 
 // withCluster finds the way to the cluster and calls do, which returns when the session is over. From here on

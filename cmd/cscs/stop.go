@@ -11,10 +11,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/alps-tunnel/cscs/internal/app"
-	"github.com/alps-tunnel/cscs/internal/live"
 	"github.com/alps-tunnel/cscs/internal/owndir"
 	"github.com/alps-tunnel/cscs/internal/peer"
 	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/sessionid"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
@@ -72,18 +72,18 @@ default cluster.`,
 
 // stopTargets returns the sessions to stop, and an error for the first unknown one. With --all there may be
 // none.
-func (d *deps) stopTargets(ctx context.Context, o *options, args []string, all bool) ([]live.Listed, error) {
+func (d *deps) stopTargets(ctx context.Context, o *options, args []string, all bool) ([]registry.Listed, error) {
 	if all && len(args) > 0 {
 		return nil, &problem.UsageError{Message: "--all and an ID exclude each other", Hint: "see cscs stop --help"}
 	}
 	_, have, err := loadRecords()
 	if name := lastValue(o.cluster); name != "" && err == nil {
-		if !slices.ContainsFunc(have, func(l live.Listed) bool { return l.Cluster == name }) {
+		if !slices.ContainsFunc(have, func(l registry.Listed) bool { return l.Cluster == name }) {
 			if err := d.mustKnow(ctx, name); err != nil {
 				return nil, err
 			}
 		}
-		have = slices.DeleteFunc(have, func(l live.Listed) bool { return l.Cluster != name })
+		have = slices.DeleteFunc(have, func(l registry.Listed) bool { return l.Cluster != name })
 	}
 	if err != nil || all {
 		return have, err
@@ -91,13 +91,13 @@ func (d *deps) stopTargets(ctx context.Context, o *options, args []string, all b
 	if len(args) == 0 {
 		args = []string{""}
 	}
-	var targets []live.Listed
+	var targets []registry.Listed
 	var first error
 	seen := map[string]bool{}
 	for _, prefix := range args {
 		l, err := d.resolveSession(o, have, prefix)
 		switch {
-		case errors.As(err, new(*live.UnknownError)):
+		case errors.As(err, new(*registry.UnknownError)):
 			first = cmp.Or(first, err)
 			continue
 		case err != nil:
@@ -116,14 +116,14 @@ func (d *deps) stopTargets(ctx context.Context, o *options, args []string, all b
 const stopPatience = 2 * time.Minute
 
 // stopSession ends one session: by the process that attends it, otherwise over its own connection.
-func (d *deps) stopSession(ctx context.Context, l live.Listed, o *options) error {
+func (d *deps) stopSession(ctx context.Context, l registry.Listed, o *options) error {
 	stuck := false // the attending process lives but does not end the session
 	if l.Attended {
 		asked, cancel := context.WithTimeout(ctx, stopPatience)
 		defer cancel()
-		out, err := live.Reach(l.Record).Stop(asked)
-		var gone *live.GoneError
-		var silent *live.SilentError
+		out, err := registry.Reach(l.Record).Stop(asked)
+		var gone *registry.GoneError
+		var silent *registry.SilentError
 		switch {
 		case err == nil && out.Detached:
 			// It was detaching before it received the request.
@@ -133,7 +133,7 @@ func (d *deps) stopSession(ctx context.Context, l live.Listed, o *options) error
 			d.say("session " + l.ID + " " + out.Reason)
 			return nil
 		case err == nil:
-			return &live.EndedBadlyError{ID: l.ID, Outcome: out}
+			return &registry.EndedBadlyError{ID: l.ID, Outcome: out}
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case errors.As(err, &silent):
@@ -156,7 +156,7 @@ func (d *deps) stopSession(ctx context.Context, l live.Listed, o *options) error
 		}
 		var last session.Event
 		// Under another account a missing session would count as ended, so it must be found first.
-		find := l.State == "" || !isAccountOf(l.Record, live.Record{User: lastValue(s.opts.user), Identity: lastValue(s.opts.identity)}, s.loginUser())
+		find := l.State == "" || !isAccountOf(l.Record, registry.Record{User: lastValue(s.opts.user), Identity: lastValue(s.opts.identity)}, s.loginUser())
 		err = d.end(s.signals.ctx, session.Config{
 			ID: l.ID, Job: l.Job, Cluster: s.cluster.Name, Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dialShared, App: app.App{Name: l.App},
 			Lease: time.Duration(l.Lease) * time.Second, LogDir: logs, Explain: s.explainError,
@@ -171,9 +171,9 @@ func (d *deps) stopSession(ctx context.Context, l live.Listed, o *options) error
 		if !sessionid.IsID(l.ID) {
 			return nil // only the cluster knows the session, so there is no record here
 		}
-		noteEnded(live.Open(logs), l.Record, last.Reason, last.Code)
-		err = live.Open(logs).Forget(l.ID)
-		var attended *live.AttendedError
+		noteEnded(registry.Open(logs), l.Record, last.Reason, last.Code)
+		err = registry.Open(logs).Forget(l.ID)
+		var attended *registry.AttendedError
 		if !errors.As(err, &attended) {
 			return markTold(err)
 		}

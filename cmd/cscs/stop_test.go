@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/alps-tunnel/cscs/internal/live"
+	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
 )
@@ -81,7 +81,7 @@ func TestStopSendsNumber(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := live.Open(dir).Take(live.Record{ID: "aaaaaaaa", Job: "4711", Cluster: "daint", State: live.Detached})
+	e, err := registry.Open(dir).Take(registry.Record{ID: "aaaaaaaa", Job: "4711", Cluster: "daint", State: registry.Detached})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestStopKnown(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range []string{"aaaaaaaa", "bbbbbbbb"} {
-		e, err := live.Open(dir).Take(live.Record{ID: id, Cluster: "daint", State: live.Detached})
+		e, err := registry.Open(dir).Take(registry.Record{ID: id, Cluster: "daint", State: registry.Detached})
 		if err != nil {
 			t.Fatal(err)
 		}

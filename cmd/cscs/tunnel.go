@@ -4,7 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/alps-tunnel/cscs/internal/problem"
-	"github.com/alps-tunnel/cscs/internal/room"
+	"github.com/alps-tunnel/cscs/internal/waitingroom"
 	"github.com/alps-tunnel/cscs/session"
 )
 
@@ -61,7 +61,7 @@ func (d *deps) runTunnel(cmd *cobra.Command, o *tunnelOptions) error {
 			dryTunnel(d.io.Out, s.way, tc)
 			return nil
 		}
-		defer s.openRoom(room.TunnelApp, d.args)()
+		defer s.openRoom(waitingroom.TunnelApp, d.args)()
 		tc.Room = s.room
 		defer s.startLiveView(liveKeys{})()
 		return markTold(d.tunnel(s.signals.ctx, tc, s.showEvent))

@@ -22,8 +22,8 @@ import (
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/key/service"
 	"github.com/alps-tunnel/cscs/internal/key/signing"
-	"github.com/alps-tunnel/cscs/internal/live"
 	"github.com/alps-tunnel/cscs/internal/owndir"
+	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/regular"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/sshconfig"
@@ -123,10 +123,10 @@ func TestOf(t *testing.T) {
 		{&sshconfig.WriteError{File: "/c", Line: "Include x", Err: errors.New("read-only file system")}, "ssh-config-file", 1, "read-only", "Include x"},
 		{session.ErrOwnerLeft, "owner-left", 1, "has ended", "connect again"},
 		{&owndir.OwnerError{Dir: "/home/alice/.ssh", Owner: "alice (uid 1001)"}, "other-owner", 2, "/home/alice/.ssh belongs to alice (uid 1001)", "sudo -H"},
-		{&live.TiedError{ID: "k7"}, "tied", 2, "k7 cannot be left alone", "cscs stop k7"},
-		{&live.SilentError{ID: "k7", PID: 12}, "silent", 1, "k7 (pid 12) does not answer", "cscs stop k7"},
-		{&live.NotLeftError{ID: "k7", Reason: "stopped"}, "not-left", 1, "k7 was not detached", "cscs logs k7"},
-		{&live.EndedBadlyError{ID: "k7", Outcome: live.Outcome{Code: 6, Reason: "job 7 may still be there", Hint: "scancel"}}, "ended-badly", 6, "k7: job 7", "scancel"},
+		{&registry.TiedError{ID: "k7"}, "tied", 2, "k7 cannot be left alone", "cscs stop k7"},
+		{&registry.SilentError{ID: "k7", PID: 12}, "silent", 1, "k7 (pid 12) does not answer", "cscs stop k7"},
+		{&registry.NotLeftError{ID: "k7", Reason: "stopped"}, "not-left", 1, "k7 was not detached", "cscs logs k7"},
+		{&registry.EndedBadlyError{ID: "k7", Outcome: registry.Outcome{Code: 6, Reason: "job 7 may still be there", Hint: "scancel"}}, "ended-badly", 6, "k7: job 7", "scancel"},
 		{&session.EndedError{ID: "k7", Cluster: "daint", How: "nobody has renewed the lease"}, "ended", 2, "k7 on daint has ended: nobody", "cscs logs k7 --cluster daint"},
 		{&session.NoNodeError{ID: "k7"}, "not-ready", 1, "k7", "cscs ps"},
 		{&site.ProxyCommandError{Host: "a", Command: "nc"}, "proxy-command", 2, "ProxyCommand", "ProxyJump"},

@@ -1,0 +1,89 @@
+package registry
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/alps-tunnel/cscs/internal/hostiletest"
+	"github.com/alps-tunnel/cscs/internal/sessionid"
+)
+
+// TestIDsOfRecords: a record is neither made, read nor removed under a name that is no ID.
+func TestIDsOfRecords(t *testing.T) {
+	state := t.TempDir()
+	s := Open(state)
+	take(t, s, Record{ID: "abcdefgh", State: Detached}).Leave()
+	outside := filepath.Join(state, "x.json")
+	if err := os.WriteFile(outside, []byte(`{"v":1,"id":"../x","state":"detached"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range append(hostiletest.IDs, "../x") {
+		var bad *sessionid.Error
+		if e, err := s.Take(Record{ID: id}); !errors.As(err, &bad) {
+			t.Errorf("%q: taken: %v", id, err)
+			if e != nil {
+				_ = e.Remove()
+			}
+		}
+		if g, err := s.Join(id, 7); !errors.As(err, &bad) {
+			t.Errorf("%q: joined: %v", id, err)
+			g.Leave()
+		}
+		if err := s.Forget(id); !errors.As(err, &bad) {
+			t.Errorf("%q: forgotten: %v", id, err)
+		}
+		if c, err := Serve(s.Dir(), id, attending{}); !errors.As(err, &bad) {
+			t.Errorf("%q: served: %v", id, err)
+			if c != nil {
+				c.Close(Outcome{})
+			}
+		}
+		if _, err := Find([]Listed{{Record: Record{ID: "abcdefgh"}}}, id); err == nil && id != "" && !strings.HasPrefix("abcdefgh", strings.ToLower(id)) {
+			t.Errorf("%q: found", id)
+		}
+		if strings.ContainsAny(id, "/\x00") || id == "" || len(id) > 200 {
+			continue // which is no file's name
+		}
+		b, err := json.Marshal(Record{V: 1, ID: id, State: Detached})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{id + ".json", id + ".7" + guestSuffix} {
+			if err := os.WriteFile(filepath.Join(s.Dir(), name), b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if all := list(t, s); len(all) != 1 || all[0].ID != "abcdefgh" {
+		t.Errorf("listed %+v", all)
+	}
+	if _, err := os.Stat(outside); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestBadRecords: a record that is broken, or of another session, is passed over.
+func TestBadRecords(t *testing.T) {
+	s := Open(t.TempDir())
+	take(t, s, Record{ID: "abcdefgh", State: Detached}).Leave()
+	for id, text := range map[string]string{
+		"bcdefgha": `{"v":1,"id":"abcdefgh","state":"ready"}`, // another's
+		"cdefghab": `{"v":1,"id":"cdefghab"`,
+		"defghabc": strings.Repeat("{", 1<<16),
+		"efghabcd": "",
+	} {
+		if err := os.WriteFile(filepath.Join(s.Dir(), id+".json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(s.Dir(), "fghabcde.json"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if all := list(t, s); len(all) != 1 || all[0].ID != "abcdefgh" {
+		t.Errorf("listed %+v", all)
+	}
+}
