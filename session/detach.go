@@ -82,7 +82,7 @@ func (s *session) detachSession(ctx context.Context, cause error) (last bool, er
 	}
 	s.tellDetached()
 	if unsaid != nil && !s.lacksRunner() {
-		reason += "; the cluster was not told (" + unsaid.Error() + "), and counts from when it last heard of this machine"
+		reason += "; the cluster was not told (" + unsaid.Error() + "), and counts from the last sign of this machine"
 	}
 	code := 0
 	if cause != nil {

@@ -437,7 +437,7 @@ func (s *session) handleMessage(work context.Context, m any) (done bool, err err
 		if !s.login.keyRejectionTold {
 			s.login.keyRejectionTold = true
 			x := s.cfg.Explain(m.err)
-			s.out.warn("cannot connect again: " + x.Message + " (" + x.inlineHint() + "); the session goes on by itself as soon as that is mended")
+			s.out.warn("cannot connect again: " + x.Message + " (" + x.inlineHint() + "); the session continues by itself once that is fixed")
 		}
 	case silence:
 		s.onSilence(work, m)
@@ -534,7 +534,7 @@ func (s *session) handleRemoteEvent(work context.Context, m any) {
 	case slurm.Vanished:
 		s.handleClosedSocket(work, m.Addr)
 	case slurm.Swept:
-		s.out.warn(fmt.Sprintf("session %s was nobody's any more: its job %s is cancelled", m.ID, m.Job))
+		s.out.warn(fmt.Sprintf("session %s had no owner; job %s was cancelled", m.ID, m.Job))
 	case slurm.Note:
 		s.out.warn(m.Message)
 	case slurm.JobState:

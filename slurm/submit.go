@@ -248,7 +248,7 @@ func (o Outcome) Err() error {
 	}
 	if o.Withdrawn {
 		return &JobEndedError{Job: o.job, State: "WITHDRAWN",
-			Explained: "was taken back while it waited: nothing had been heard of this machine for some minutes"}
+			Explained: "was withdrawn while it waited: this machine had given no sign of life for some minutes"}
 	}
 	if o.Exited == nil || o.Exited.Reason == "term" {
 		if o.Job == nil {

@@ -26,7 +26,7 @@ lease is over.`,
 			case err != nil:
 				return err
 			case !l.Attended && l.State != registry.Left:
-				d.say("session " + l.ID + " is left already: nobody attends it here; pick it up with: cscs attach " + l.ID)
+				d.say("session " + l.ID + " is detached already: no process attends it here; return to it with: cscs attach " + l.ID)
 				return nil
 			case l.Attended && l.Tied():
 				return &registry.TiedError{ID: l.ID}

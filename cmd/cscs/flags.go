@@ -103,7 +103,7 @@ func (o *options) addHere(cmd *cobra.Command, does here) {
 	}
 	g.flags.BoolVar(&o.json, "json", false, "write events to stdout, one JSON object a line")
 	if does&plansOnly != 0 {
-		g.flags.BoolVar(&o.dryRun, "dry-run", false, "show the way and the commands, and contact nobody")
+		g.flags.BoolVar(&o.dryRun, "dry-run", false, "print the route and the commands without connecting")
 	}
 	g.flags.BoolVarP(&o.verbose, "verbose", "v", false, "tell more")
 	g.addToCommand(cmd)
@@ -156,8 +156,8 @@ func (o *options) addSlurm(cmd *cobra.Command) {
 	g.addFlag(&o.queueTimeout, "queue-timeout", "", "TIME", "how long to wait in the queue (default 12h)", checkDuration)
 	g.addFlag(&o.lease, "lease", "", "TIME", "how long the job may run without cscs, if the laptop or the network is gone (default 1h; 0s: until its time limit)", checkLease)
 	g.flags.BoolVar(&o.detach, "detach", false, "return once the job is queued; cscs attach picks it up")
-	g.addFlag(&o.idle, "idle", "", "TIME", "end the session when nobody has used the server for so long, and it computed nothing (at least 1m; default: never)", checkIdle)
-	g.flags.BoolVar(&o.keep, "keep", false, "no lease: the job may run until its time limit, whatever becomes of cscs")
+	g.addFlag(&o.idle, "idle", "", "TIME", "end the session when the server was not used for this time and computed nothing (at least 1m; default: never)", checkIdle)
+	g.flags.BoolVar(&o.keep, "keep", false, "no lease: the job may run until its time limit, even without cscs")
 	g.addToCommand(cmd)
 }
 

@@ -32,8 +32,8 @@ func newKeyListCommand(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list [flags]",
 		Short: "List the keys that were signed for you",
-		Long: `List the keys that were signed for you, on whatever machine: those that are good, or with
---all also those that have expired or were revoked. You may have to sign in.`,
+		Long: `List the keys that were signed for you, on any machine: the valid ones, or with --all also
+those that have expired or were revoked. You may have to sign in.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := fillEnv(cmd.Flags()); err != nil {

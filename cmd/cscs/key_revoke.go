@@ -20,10 +20,10 @@ func newKeyRevokeCommand(d *deps) *cobra.Command {
 	all := false
 	cmd := &cobra.Command{
 		Use:   "revoke SERIAL... | --all",
-		Short: "Take signed keys back, so that nobody gets in with them",
-		Long: `Take signed keys back: nobody gets in with them any more, and they do not count among the five
-a day. cscs key list shows the serial numbers. A certificate of this machine is removed; the
-key itself stays, to be signed again.`,
+		Short: "Revoke signed keys",
+		Long: `Revoke signed keys: servers refuse them from then on, and they no longer count among the five
+of the day. cscs key list shows the serial numbers. A certificate on this machine is removed;
+the key itself stays and can be signed again.`,
 		Example: `  cscs key revoke 14829735431805717965
   cscs key revoke --all`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -40,7 +40,7 @@ key itself stays, to be signed again.`,
 	}
 	o.addKey(cmd)
 	g := newGroup("Which")
-	g.flags.BoolVar(&all, "all", false, "all of yours that are good, on whatever machine")
+	g.flags.BoolVar(&all, "all", false, "all of your valid keys, on any machine")
 	g.addToCommand(cmd)
 	o.addService(cmd)
 	return cmd

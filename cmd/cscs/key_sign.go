@@ -154,7 +154,7 @@ func halfOver(s key.State, now time.Time) bool {
 func describeCertificate(path string, principals []string, until time.Time) string {
 	s := path + ", certificate of " + strings.Join(principals, ", ")
 	if until.IsZero() {
-		return s + ", valid for ever"
+		return s + ", valid forever"
 	}
 	return fmt.Sprintf("%s, valid until %s (%s)", s, until.Local().Format("Mon 2 Jan 15:04"), ui.Duration(time.Until(until)))
 }

@@ -53,9 +53,9 @@ func newKeyStatusCommand(d *deps) *cobra.Command {
 	o := &keyOptions{}
 	cmd := &cobra.Command{
 		Use:   "status [flags]",
-		Short: "Tell whether the key is good, and until when",
-		Long: `Tell whether the key is good, for whom and until when; nobody is asked but the agent. The exit
-status is 3 if it cannot be used now.`,
+		Short: "Show whether the key is valid, and until when",
+		Long: `Show whether the key is valid, for which user and until when. Only the agent is asked. The exit
+status is 3 if the key cannot be used now.`,
 		Example: `  cscs key status
   cscs key status --json | jq .left`,
 		Args: noArgs,
@@ -216,7 +216,7 @@ func (s keyStatus) printStatus(out io.Writer) {
 		}
 		switch {
 		case s.ValidBefore == nil:
-			line("until", "for ever")
+			line("until", "forever")
 		case *s.Left == 0:
 			line("until", s.ValidBefore.Local().Format("Mon 2 Jan 2006 15:04:05")+" (over)")
 		default:

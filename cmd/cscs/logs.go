@@ -23,10 +23,10 @@ func newLogsCommand(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "logs [ID]",
 		Short: "Show the log of a session's server",
-		Long: `Show what the server of a session has written, its newest 64 MiB. Of a session that has
-ended, this machine keeps the log; its ID is then needed in full. One that ended by itself, with
-nobody there, has left it on the cluster for a week: name that with --cluster. Where there is
-nothing to show yet, it is said why.`,
+		Long: `Show the newest 64 MiB of what the server of a session has written. This machine keeps the log of
+a session that has ended; give its whole ID then. If the session ended by itself while no process
+attended it, the cluster keeps the log for a week: name the cluster with --cluster. If there is
+no log yet, the command says why.`,
 		Args:              atMostOneID,
 		ValidArgsFunction: completeIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -30,12 +30,12 @@ func newPsCommand(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ps",
 		Short: "List live sessions",
-		Long: `List the live sessions that this machine knows of, at once and without asking anybody.
+		Long: `List the live sessions that this machine knows, at once and without a connection.
 
-With --refresh each cluster is asked once: those of the sessions known here and the default
-one, or that of --cluster alone. One where sessions run as several users is asked as each of
-them, or as --user alone. Sessions that were begun elsewhere are then listed too, and what
-nobody has owned for longer than its lease is cancelled.
+With --refresh each cluster is asked once: the clusters of the sessions known here and the
+default one, or that of --cluster alone. A cluster where sessions run as several users is asked
+as each of them, or as --user alone. The list then also has sessions that were started on other
+machines, and a session without an owner for longer than its lease is cancelled.
 
 A connection that --persist keeps has a line after the list. With --json it is an object
 whose "kind" is "connection"; sessions have no "kind".

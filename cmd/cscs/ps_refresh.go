@@ -112,7 +112,7 @@ func (r *refresher) queryAccount(ctx context.Context, way registry.Record) (foun
 		login = s.loginUser()
 		found, swept, err = r.deps.list(ctx, s.way)
 		for _, w := range swept {
-			r.say(fmt.Sprintf("session %s on %s: nobody had owned it for %s: job %s is cancelled", w.ID, way.Cluster, ui.Duration(w.Age), w.Job))
+			r.say(fmt.Sprintf("session %s on %s had no owner for %s; job %s was cancelled", w.ID, way.Cluster, ui.Duration(w.Age), w.Job))
 		}
 		return cancellationCause(ctx, err)
 	})

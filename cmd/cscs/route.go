@@ -334,7 +334,7 @@ func describeKey(id *key.Identity) string {
 	}
 	s += ", certificate of " + strings.Join(id.Principals, ", ")
 	if id.ValidBefore.IsZero() {
-		return s + ", valid for ever"
+		return s + ", valid forever"
 	}
 	return fmt.Sprintf("%s, valid until %s (%s)", s, id.ValidBefore.Local().Format("Mon 2 Jan 15:04"), ui.Duration(time.Until(id.ValidBefore)))
 }

@@ -29,8 +29,8 @@ func newSSHConfigCommand(d *deps) *cobra.Command {
 		Use:   "ssh-config",
 		Short: "Make ssh, scp and other tools know the clusters and your sessions",
 		Long: `Print a configuration for ssh: a Host block for each built-in cluster, and one for the
-nodes of your live sessions, so that ssh cscs-ID, scp, rsync, sftp, VS Code and whatever
-else reads ssh's configuration get there.
+nodes of your live sessions, so that ssh cscs-ID, scp, rsync, sftp, VS Code and all
+that reads ssh's configuration get there.
 
 --install writes it beside ~/.ssh/config and has that include it by one line at its top.
 The rest of your file stays as it is, and a copy of it is kept, once. A host of which

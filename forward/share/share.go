@@ -341,7 +341,7 @@ func (c *Chain) Close() error {
 }
 
 var (
-	errNobody      = errors.New("nobody shares it")
+	errNobody      = errors.New("no process shares it")
 	errClientOnly  = errors.New("it is for a moment only")
 	errStuck       = fmt.Errorf("%w, and does not answer", ErrTaken)
 	errWaitTimeout = fmt.Errorf("%w, and is not ready in time", ErrTaken)

@@ -75,9 +75,9 @@ type ShutKeyError struct {
 
 func (e *ShutKeyError) Error() string {
 	if e.Err.Tries > 0 {
-		return "the passphrase that was given for the key " + e.Err.Path + " is wrong, so nobody is shown the key"
+		return "the passphrase that was given for the key " + e.Err.Path + " is wrong, so the key is not offered"
 	}
-	return "the key " + e.Err.Path + " has a passphrase, which was not given here, so nobody is shown the key; on a terminal every command asks for it"
+	return "the key " + e.Err.Path + " has a passphrase, which was not given here, so the key is not offered; on a terminal every command asks for it"
 }
 func (e *ShutKeyError) Unwrap() error { return e.Err }
 

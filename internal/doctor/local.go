@@ -176,7 +176,7 @@ func (v *diagnosis) checkKey(ctx context.Context) []finding {
 			}
 		}
 		if len(found) == before {
-			until := "for ever"
+			until := "forever"
 			if !id.ValidBefore.IsZero() {
 				until = "until " + id.ValidBefore.Local().Format("Mon 2 Jan 15:04")
 			}

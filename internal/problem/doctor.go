@@ -18,7 +18,7 @@ import (
 // rules of those commands.
 var doctorRules = []rule{
 	ruleFor(func(e *doctor.ModeError) Problem {
-		return Problem{ID: "file-mode", Code: Failure, Message: e.Error(), Hint: "let nobody else write it: " + e.Fix, Fix: e.Fix}
+		return Problem{ID: "file-mode", Code: Failure, Message: e.Error(), Hint: "let no other user write it: " + e.Fix, Fix: e.Fix}
 	}),
 	ruleFor(func(e *doctor.UnwritableError) Problem {
 		p := Problem{ID: "state-dir", Code: Failure, Message: e.Error() + ": cscs ps and cscs stop would not know of your sessions"}

@@ -16,7 +16,7 @@ var sshRules = []rule{
 	ruleFor(func(e *chain.KnownHostsError) Problem {
 		fix := editCommand(e.File, e.Line)
 		return Problem{ID: "known-hosts", Code: Auth, Message: e.Error(),
-			Hint: "it says that a key is not to be trusted, but not which; mend or remove the line: " + fix, Fix: fix}
+			Hint: "it says that a key is not to be trusted, but not which; fix or remove the line: " + fix, Fix: fix}
 	}),
 	ruleFor(func(e *chain.PassedOverError) Problem {
 		if e.Line == 0 {
@@ -25,7 +25,7 @@ var sshRules = []rule{
 			return p
 		}
 		fix := editCommand(e.File, e.Line)
-		return Problem{ID: "known-hosts-line", Code: Failure, Message: e.Error(), Hint: "other lines count all the same; mend or remove it: " + fix, Fix: fix}
+		return Problem{ID: "known-hosts-line", Code: Failure, Message: e.Error(), Hint: "the other lines are used; fix or remove it: " + fix, Fix: fix}
 	}),
 	ruleFor(authProblem),
 	ruleFor(func(e *chain.SignError) Problem {

@@ -20,14 +20,14 @@ var usageRules = []rule{
 	}),
 	ruleFor(func(e *site.ConfigError) Problem {
 		fix := "${EDITOR:-vi} " + shellescape.Quote(e.File)
-		return Problem{ID: "config", Code: Usage, Message: e.Error(), Hint: "mend it: " + fix, Fix: fix}
+		return Problem{ID: "config", Code: Usage, Message: e.Error(), Hint: "fix it: " + fix, Fix: fix}
 	}),
 	ruleFor(func(e *site.SSHConfigError) Problem {
 		p := Problem{ID: "ssh-config", Code: Usage, Message: e.Error(), Hint: "see what ssh makes of it: " + askSSH(e.Host), Fix: askSSH(e.Host)}
 		// The message of OpenSSH (readconf.c) for a file that others may write.
 		if _, file, ok := strings.Cut(e.Message, "Bad owner or permissions on "); ok {
 			p.Fix = "chmod 600 " + shellescape.Quote(strings.TrimSpace(firstLine(file)))
-			p.Hint = "let nobody else write it: " + p.Fix
+			p.Hint = "let no other user write it: " + p.Fix
 		}
 		if len(e.Unknown) > 0 {
 			p.Fix = editCommand(e.File, 1)

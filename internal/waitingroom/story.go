@@ -175,7 +175,7 @@ func (s *pageState) fillEnded(v *view, trusted bool) {
 		v.Hint = makeSentence(s.Failure.Hint)
 		v.Headline = "Ended by an error"
 		if s.Ready == nil {
-			v.Headline = map[bool]string{true: "No node was had", false: "It did not start"}[s.Granted == nil]
+			v.Headline = map[bool]string{true: "No node was allocated", false: "It did not start"}[s.Granted == nil]
 		}
 	}
 	if !trusted {
