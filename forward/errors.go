@@ -45,7 +45,7 @@ func (e *TargetError) Unwrap() error { return e.Err }
 // The listener passes it to [Listener.Observe].
 type HoldError struct{}
 
-func (*HoldError) Error() string { return "forwarded connection waited in vain for the server" }
+func (*HoldError) Error() string { return "forwarded connection timed out waiting for the server" }
 
 // An AcceptError means that the system did not return a new connection, mostly because file
 // descriptors ran out. The listener passes it to [Listener.Observe] if it continues, and

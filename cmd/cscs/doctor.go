@@ -22,15 +22,15 @@ func newDoctorCommand(d *deps) *cobra.Command {
 	o := &options{}
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Check every step of the way, and say what mends it",
-		Long: `Look at every step of the way from this machine to a compute node, in order: files, key and
-agent, names, the network, ssh and host keys, the login node, its shell, clock and home,
-Slurm, a node on which a job of yours runs, and local ports and the browser here. Each is
-said to be good, or what is wrong and what mends it.
+		Short: "Check each step on the way to a node, and print the fix",
+		Long: `Check each step on the way from this machine to a compute node, in order: files, key and agent,
+names, the network, ssh and host keys, the login node, its shell, clock and home, Slurm, a node
+on which a job of yours runs, and local ports and the browser here. For each step the command
+prints that it works, or what is wrong and how to fix it.
 
-It changes nothing and allocates nothing, and takes 20 s at the most. Only on a terminal, and not
-with --json, does it ask: for the passphrase of a key that no agent holds, before it begins. The exit
-status is that of a command that meets the first failure; a warning is none.`,
+It allocates nothing and takes at most 20 s. On a terminal, and without --json, it first asks for
+the passphrase of a key that no agent holds. The exit status is that of a command that meets the
+first failure; a warning is no failure.`,
 		Example: `  cscs doctor
   cscs doctor --cluster daint --json`,
 		Args: noArgs,

@@ -117,7 +117,7 @@ func (d *deps) newSigner(ctx context.Context, o *keyOptions, signals *interrupts
 			return nil, err
 		}
 		if name = cl.Signing; name == "" && len(o.cluster) > 0 {
-			return nil, &problem.UsageError{Message: "nobody is known to sign keys for " + cluster,
+			return nil, &problem.UsageError{Message: "no service is known that signs keys for " + cluster,
 				Hint: "name a service with --service (" + strings.Join(cfg.Signings(), ", ") + "), or as signing in [clusters." + cluster + "] of " + cfg.Path}
 		}
 	}

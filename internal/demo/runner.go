@@ -81,7 +81,7 @@ func (r *runner) reportAlive(j *job) {
 // it tries again with another one, up to five times in all.
 func (r *runner) runServer() {
 	if unheard, ok := r.s.checkAbandoned(); ok {
-		r.endReason, r.message = "lease", fmt.Sprintf("nobody had been heard of for %d s when the job started", unheard)
+		r.endReason, r.message = "lease", fmt.Sprintf("the lease had not been renewed for %d s when the job started", unheard)
 		return
 	}
 	for range 5 {
@@ -180,7 +180,7 @@ func (r *runner) watchServer() {
 			r.terminateServer("term")
 			return
 		case <-over:
-			r.message = fmt.Sprintf("nobody has renewed the lease of %d s", int(r.s.leaseTerm.Seconds()))
+			r.message = fmt.Sprintf("no client has renewed the lease of %d s", int(r.s.leaseTerm.Seconds()))
 			r.terminateServer("lease")
 			return
 		case <-r.proc.done:

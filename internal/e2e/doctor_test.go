@@ -71,7 +71,7 @@ func asksDoctor(t *testing.T, words ...string) ([]seen, int) {
 			}
 		case "warning", "failure":
 			if s.Problem == "" || s.Hint == "" || s.Code == nil || !strings.Contains(s.Hint, s.Fix) {
-				t.Errorf("it does not say what mends it: %s", line)
+				t.Errorf("it does not say what fixes it: %s", line)
 			}
 			if s.Status == "failure" && worst == 0 {
 				worst = *s.Code

@@ -261,5 +261,5 @@ func TestKeyOthersReadNothing(t *testing.T) {
 	if err := os.Chmod(laptopHome(".cache/cscs/token-cscs.json"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	runKey(t, "sign", "--force").want(3, "nobody to sign in")
+	runKey(t, "sign", "--force").want(3, "no terminal to sign in")
 }

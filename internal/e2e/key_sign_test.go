@@ -119,7 +119,7 @@ func TestKeyDevice(t *testing.T) {
 	// The provider forgets who signed in: nobody is here to do it again.
 	tell(t, "keys", "off")
 	tell(t, "keys", "on")
-	runKey(t, "sign", "--force").want(3, "nobody to sign in", "--headless", "CSCS_API_KEY")
+	runKey(t, "sign", "--force").want(3, "no terminal to sign in", "--headless", "CSCS_API_KEY")
 }
 
 // TestKeyOlderService: name, password and a number on a terminal; none of it is seen, by

@@ -178,9 +178,9 @@ func TestViewOfALife(t *testing.T) {
 	answers(t, url)
 	p.shows(`[1-9]\d* B in · [1-9]\d* B out`)
 	p.keys("?")
-	p.shows(`Ctrl-C: ends it; again: without grace`)
+	p.shows(`Ctrl-C: stop the job. Twice: don't wait`)
 	p.keys("?")
-	p.await("help stays", func(s string) bool { return !strings.Contains(s, "without grace") })
+	p.await("help stays", func(s string) bool { return !strings.Contains(s, "Twice:") })
 	p.keys("o")
 	if left := poll(patience, func() string {
 		if link, err := os.ReadFile(opened); err != nil || !strings.HasPrefix(string(link), "http://127.0.0.1:") {

@@ -66,7 +66,7 @@ type Unfitness string
 // The reasons. No server admits a certificate without principals (sshd_config(5),
 // AuthorizedPrincipalsFile). For the others see OpenSSH's PROTOCOL.certkeys.
 const (
-	NoPrincipals  Unfitness = "is for no user, and lets nobody in"
+	NoPrincipals  Unfitness = "is for no user, so no server accepts it"
 	NoForwarding  Unfitness = "does not permit port forwarding, without which there is no tunnel"
 	ForcedCommand Unfitness = "permits one command alone (force-command), and none of ours"
 )

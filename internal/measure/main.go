@@ -29,8 +29,8 @@ var (
 	// listItem is the beginning of an item of a list in Markdown.
 	listItem = regexp.MustCompile(`^([-*]|[0-9]+\.) `)
 
-	// quaint are words that technical English has plainer ones for.
-	quaint = regexp.MustCompile(`(?i)\b(nobody|no ?body's|whoever|whosever|whatever|mend(s|ed|ing)?|be it|in vain|for ever|heard of|astray|was had|thereof|wherein|hush|gaze|ponder(s|ed|ing)?)\b`)
+	// quaint are words that technical English has plainer ones for. The user "nobody" and root's neighbours keep theirs.
+	quaint = regexp.MustCompile(`(?i)\b(nobody [^",]|no ?body's|whoever|whosever|mend(s|ed|ing)?|[^y] be it|in vain|for ever|heard of|astray|was had|hush|gaze)\b`)
 )
 
 // A tree holds the facts that were counted.

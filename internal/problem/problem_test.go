@@ -127,7 +127,7 @@ func TestOf(t *testing.T) {
 		{&registry.SilentError{ID: "k7", PID: 12}, "silent", 1, "k7 (pid 12) does not answer", "cscs stop k7"},
 		{&registry.NotLeftError{ID: "k7", Reason: "stopped"}, "not-left", 1, "k7 was not detached", "cscs logs k7"},
 		{&registry.EndedBadlyError{ID: "k7", Outcome: registry.Outcome{Code: 6, Reason: "job 7 may still be there", Hint: "scancel"}}, "ended-badly", 6, "k7: job 7", "scancel"},
-		{&session.EndedError{ID: "k7", Cluster: "daint", How: "nobody has renewed the lease"}, "ended", 2, "k7 on daint has ended: nobody", "cscs logs k7 --cluster daint"},
+		{&session.EndedError{ID: "k7", Cluster: "daint", How: "the lease was not renewed"}, "ended", 2, "k7 on daint has ended: the lease", "cscs logs k7 --cluster daint"},
 		{&session.NoNodeError{ID: "k7"}, "not-ready", 1, "k7", "cscs ps"},
 		{&site.ProxyCommandError{Host: "a", Command: "nc"}, "proxy-command", 2, "ProxyCommand", "ProxyJump"},
 
@@ -157,7 +157,7 @@ func TestOf(t *testing.T) {
 		{&key.FileError{Path: "k", What: "it is not a key"}, "key-file", 3, "not a key", ""},
 		{&key.FileError{Path: "thesis.txt", What: "it is not a private key", Stray: true}, "key-file", 3, "thesis.txt", "name the private key, as in --identity"},
 		{&service.SignInError{Host: "auth.cscs.ch", Why: service.SignInPort, Err: errors.New("in use")}, "sign-in", 3, "taken: in use", "cscs key sign --headless"},
-		{&service.SignInError{Host: "auth.cscs.ch", Why: service.SignInNobody}, "sign-in", 3, "nobody to sign in", "CSCS_API_KEY"},
+		{&service.SignInError{Host: "auth.cscs.ch", Why: service.SignInNobody}, "sign-in", 3, "no terminal to sign in", "CSCS_API_KEY"},
 		{&service.SignInError{Host: "h", Why: service.SignInTyped}, "sign-in", 3, "no terminal to ask for name", "on a terminal: cscs key sign\nor get a key in the browser and bring it in: cscs key import"},
 		{&service.SignInError{Host: "h", Why: service.SignInDropped, Err: &service.RefusedError{Host: "h", Op: "sign the key", Status: 401}}, "sign-in", 3, "was refused and is dropped", "--headless"},
 		{&SigningError{Flags: "--service sshservice --identity /k", Err: &service.InputError{Message: "no number"}}, "sign-input", 2, "no number", "once more: cscs key sign --service sshservice --identity /k"},

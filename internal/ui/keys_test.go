@@ -132,9 +132,9 @@ func TestLiveKeys(t *testing.T) {
 	d.shows("? help, Ctrl-C stop")
 	d.press("o") // of nothing
 	d.press("?")
-	d.shows("ends it; again: without grace")
+	d.shows("Twice: don't wait for the server")
 	d.press("?")
-	d.await("help stays", func(s string) bool { return !strings.Contains(s, "without grace") })
+	d.await("help stays", func(s string) bool { return !strings.Contains(s, "Twice:") })
 	d.text.Event(session.Event{Event: session.EventQueued, Session: "abcd2345", Time: time.Now(), Job: "1", Local: "http://127.0.0.1:1/", Link: "http://127.0.0.1:1/?room"})
 	d.shows("in the browser: http://127.0.0.1:1/")
 	d.shows("o open, ? help, Ctrl-C stop")

@@ -256,12 +256,12 @@ func (v *view) helpLines() []string {
 		lines = append(lines, "l: shows what the server writes; again: no more")
 	}
 	if v.Detach != nil {
-		lines = append(lines, "d: leaves it running without this terminal: cscs attach "+id+" picks it up")
+		lines = append(lines, "d: keep the job running without this terminal; return with cscs attach "+id)
 	}
 	if v.Stays {
 		return append(lines, "Ctrl-C: likewise; cscs stop "+id+" ends it")
 	}
-	return append(lines, "Ctrl-C: ends it; again: without grace; a third time: at once, whatever may be left")
+	return append(lines, "Ctrl-C: stop the job. Twice: don't wait for the server. Three times: quit now; something may stay behind")
 }
 
 // handleKey does what the key k is for.

@@ -56,7 +56,7 @@ make_disk() {
 	else
 		add_host_users "$etc"
 	fi
-	# The laptop is nobody's server.
+	# The laptop serves no host.
 	[[ $host == laptop ]] || {
 		sshd_config "$host" >"$etc/ssh/sshd_config"
 		make_host_keys "$host"

@@ -32,7 +32,7 @@ lab_inits() { pgrep -f "fabric-init ${LAB_RUN//./\\.}\$" || :; }
 no_lab_process() { [[ -z $(lab_processes) ]]; }
 
 # lab_processes: the processes that use the lab's file systems, or were started
-# by it; a dead one that nobody has collected yet counts too.
+# by it; a dead one whose parent has not collected it yet counts too.
 lab_processes() {
 	{
 		lab_inits

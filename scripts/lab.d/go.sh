@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Go, as new as go.mod asks for, on a machine that may have none. scripts/test has it from here too.
 
-# What the scripts install for themselves, and nobody else on this machine.
+# What the scripts install for themselves alone.
 GO_TOOLS=${XDG_CACHE_HOME:-$HOME/.cache}/cscs-tools
 # First what was fetched because the machine's own was missing or too old.
 PATH=$GO_TOOLS/bin:$PATH:/usr/local/go/bin

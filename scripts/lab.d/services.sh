@@ -99,7 +99,7 @@ stop() {
 	esac
 	pid=$(cat "$file") || return
 	kill "$pid"
-	# slurmctld (24.11) may wait for itself for ever when it is told to end while it allocates;
+	# slurmctld (24.11) may wait for itself forever when it is told to end while it allocates;
 	# systemd's patience ends as well.
 	local deadline=$((SECONDS + 6))
 	while [[ -e /proc/$pid ]]; do

@@ -35,7 +35,7 @@ try_in_terminal() {
 	(lab_as alice laptop "${TRY[@]}" --local-port "$port")
 }
 
-# try_unattended: nobody presses Ctrl-C, so the run is shown, asked for one
+# try_unattended: no person presses Ctrl-C, so the run is shown, asked for one
 # page and ended by SIGINT.
 try_unattended() {
 	local url status=0 pid

@@ -77,9 +77,9 @@ const (
 	SignInDenied  SignInReason = "it was denied"
 	SignInExpired SignInReason = "it took too long"
 	SignInPort    SignInReason = "the port that the browser is sent back to is taken"
-	SignInNobody  SignInReason = "there is no terminal, and nobody to sign in"
+	SignInNobody  SignInReason = "there is no terminal to sign in at"
 	SignInTyped   SignInReason = "there is no terminal to ask for name, password and number on"
-	SignInDropped SignInReason = "the sign-in that was stored here was refused and is dropped; there is no terminal, and nobody to sign in anew"
+	SignInDropped SignInReason = "the sign-in that was stored here was refused and is dropped; there is no terminal to sign in at again"
 	SignInFailed  SignInReason = "it failed"
 )
 
