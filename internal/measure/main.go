@@ -2,6 +2,7 @@
 //
 //	go run ./internal/measure [DIR]
 //	go run ./internal/measure -names [DIR]     the functions with one-word names, one on each line
+//	go run ./internal/measure -check [DIR]     the places of quaint words and long paragraphs; exit code 1 if there is one
 //
 // Production code is every Go file that is no test, and outside testdata.
 package main
@@ -30,8 +31,11 @@ var (
 	listItem = regexp.MustCompile(`^([-*]|[0-9]+\.) `)
 
 	// quaint are words that technical English has plainer ones for. The user "nobody" and root's neighbours keep theirs.
-	quaint = regexp.MustCompile(`(?i)\b(nobody [^",]|no ?body's|whoever|whosever|mend(s|ed|ing)?|[^y] be it|in vain|for ever|heard of|astray|was had|hush|gaze)\b`)
+	quaint = regexp.MustCompile(`(?i)\bnobody\b[^",]|\b(no ?body's|whoever|whosever|mend(s|ed|ing)?|in vain|for ever|heard of|astray|was had|hush|gaze)\b|[^y] be it\b`)
 )
+
+// longParagraph is how many words a paragraph may have that is read in one go.
+const longParagraph = 120
 
 // A tree holds the facts that were counted.
 type tree struct {
@@ -39,14 +43,16 @@ type tree struct {
 	lengths                []int // of each function's body, in lines
 	documented, errors     int
 	names                  []string // of functions with one-word names, with their place
-	quaint                 int      // in Go, shell and Markdown
+	quaint                 []string // places and words in Go, shell and Markdown
 	paragraphs             []int    // of the design documents, in words
+	long                   []string // places of those with too many
 	fields                 int      // of the largest struct
 	largest                string
 }
 
 func main() {
 	names := flag.Bool("names", false, "print the functions with one-word names")
+	check := flag.Bool("check", false, "print what makes the text hard to read")
 	flag.Parse()
 	dir := "."
 	if flag.NArg() > 0 {
@@ -57,10 +63,14 @@ func main() {
 		fmt.Fprintln(os.Stderr, "measure:", err)
 		os.Exit(1)
 	}
-	if *names {
-		for _, name := range t.names {
-			fmt.Println(name)
-		}
+	switch faults := slices.Concat(t.quaint, t.long); {
+	case *names:
+		fmt.Println(strings.Join(t.names, "\n"))
+		return
+	case *check && len(faults) > 0:
+		fmt.Println(strings.Join(faults, "\n"))
+		os.Exit(1)
+	case *check:
 		return
 	}
 	t.printReport(os.Stdout)
@@ -102,13 +112,17 @@ func (t *tree) countFile(dir, path string) error {
 	}
 	name = filepath.ToSlash(name)
 	if filepath.Base(filepath.Dir(path)) != "measure" { // which names the words
-		t.quaint += len(quaint.FindAll(text, -1))
+		for i, line := range strings.Split(string(text), "\n") {
+			for _, word := range quaint.FindAllString(line, -1) {
+				t.quaint = append(t.quaint, fmt.Sprintf("%s:%d: %q has a plainer word", name, i+1, word))
+			}
+		}
 	}
 	switch {
 	case extension == ".go":
 		return t.countGo(name, text)
 	case name == "docs/architecture.md" || strings.HasPrefix(name, "docs/design/"):
-		t.countParagraphs(string(text))
+		t.countParagraphs(name, string(text))
 	}
 	return nil
 }
@@ -153,7 +167,7 @@ func (t *tree) countFunction(set *token.FileSet, f *ast.FuncDecl) {
 }
 
 // countParagraphs takes in the words of each paragraph that is neither a table nor code.
-func (t *tree) countParagraphs(text string) {
+func (t *tree) countParagraphs(name, text string) {
 	fenced := false
 	for paragraph := range strings.SplitSeq(text, "\n\n") {
 		if strings.Count(paragraph, "```")%2 == 1 {
@@ -166,18 +180,21 @@ func (t *tree) countParagraphs(text string) {
 		words := 0
 		for line := range strings.Lines(paragraph) {
 			if listItem.MatchString(line) { // each is a paragraph
-				t.addParagraph(words)
+				t.addParagraph(name, paragraph, words)
 				words = 0
 			}
 			words += len(strings.Fields(line))
 		}
-		t.addParagraph(words)
+		t.addParagraph(name, paragraph, words)
 	}
 }
 
-func (t *tree) addParagraph(words int) {
+func (t *tree) addParagraph(name, text string, words int) {
 	if words > 0 {
 		t.paragraphs = append(t.paragraphs, words)
+	}
+	if words > longParagraph {
+		t.long = append(t.long, fmt.Sprintf("%s: %d words in the paragraph %.50q", name, words, text))
 	}
 }
 
@@ -191,7 +208,7 @@ func (t *tree) printReport(w io.Writer) {
 	fmt.Fprintf(w, "documented functions          %s\n", percent(t.documented, functions))
 	fmt.Fprintf(w, "error types                   %d\n", t.errors)
 	fmt.Fprintf(w, "largest struct                %s, %d fields\n", t.largest, t.fields)
-	fmt.Fprintf(w, "quaint words                  %d\n", t.quaint)
+	fmt.Fprintf(w, "quaint words                  %d\n", len(t.quaint))
 	if len(t.paragraphs) > 0 {
 		fmt.Fprintf(w, "words of a design paragraph   median %d, max %d\n", quantile(t.paragraphs, 0.5), quantile(t.paragraphs, 1))
 	}

@@ -36,7 +36,7 @@ func (b *broken) Error() string { return b.why }
 		".hidden/c.go":          "package c\n\nfunc gaze() {}\n",
 		"remote.sh":             "# it mends\n",
 		"docs/design/a.md":      "# Title\n\none two three\n\n- four words in item\n- two words\n1. and a third\n\n| a | table |\n\n```\ncode code code code code\n\ncode\n```\n",
-		"docs/architecture.md":  "a b\n",
+		"docs/architecture.md":  "a b\n\n" + strings.Repeat("word ", longParagraph+1) + "\n",
 		"docs/configuration.md": "so many words in a page that is no design document, in vain\n",
 	} {
 		file := filepath.Join(dir, name)
@@ -63,15 +63,18 @@ func (b *broken) Error() string { return b.why }
 	if got.fields != 2 || got.largest != "a.pair" {
 		t.Errorf("largest struct: %s, %d", got.largest, got.fields)
 	}
-	if got.quaint != 3 {
-		t.Errorf("%d quaint words", got.quaint)
+	if want := []string{`a.go:13: "nobody "`, `docs/configuration.md:1: "in vain"`, `remote.sh:1: "mends"`}; !slices.EqualFunc(got.quaint, want, strings.HasPrefix) {
+		t.Errorf("quaint words: %q", got.quaint)
 	}
-	if slices.Sort(got.paragraphs); !slices.Equal(got.paragraphs, []int{2, 3, 3, 4, 5}) {
+	if slices.Sort(got.paragraphs); !slices.Equal(got.paragraphs, []int{2, 3, 3, 4, 5, longParagraph + 1}) {
 		t.Errorf("paragraphs: %v", got.paragraphs)
+	}
+	if len(got.long) != 1 || !strings.HasPrefix(got.long[0], "docs/architecture.md: 121 words") {
+		t.Errorf("long paragraphs: %q", got.long)
 	}
 	var out bytes.Buffer
 	got.printReport(&out)
-	for _, line := range []string{"33.3 % (1 of 3)", "a.pair, 2 fields", "median 3, max 5"} {
+	for _, line := range []string{"33.3 % (1 of 3)", "a.pair, 2 fields", "median 3, max 121"} {
 		if !strings.Contains(out.String(), line) {
 			t.Errorf("no %q in\n%s", line, &out)
 		}
