@@ -110,7 +110,7 @@ func (r *refresher) queryAccount(ctx context.Context, way registry.Record) (foun
 		ctx := s.signals.ctx
 		var swept []slurm.Swept
 		login = s.loginUser()
-		found, swept, err = r.deps.list(ctx, s.way)
+		found, swept, err = r.list(ctx, s.way)
 		for _, w := range swept {
 			r.say(fmt.Sprintf("session %s on %s had no owner for %s; job %s was cancelled", w.ID, way.Cluster, ui.Duration(w.Age), w.Job))
 		}

@@ -1,4 +1,4 @@
-// Package room serves the waiting page, which a browser gets at the local port while no server answers: before
+// Package waitingroom serves the waiting page, which a browser gets at the local port while no server answers: before
 // the start, while the connection is lost, and at the end. The page follows the session's events. When the
 // server answers, it reloads the address that the browser requested, so one tab lasts for the life of the
 // session.
