@@ -27,7 +27,7 @@ func (s *session) slowResponseTimeout() time.Duration {
 func (s *session) reportSlowResponse() {
 	var err error = slurm.ShellHangs(s.slowResponseTimeout(), "")
 	if s.request.greeted {
-		err = &slurm.SilentError{Message: "the login node has not answered the request for " + s.slowResponseTimeout().String(), Where: s.cfg.Hops[len(s.cfg.Hops)-1].Name}
+		err = &slurm.SilentError{Message: "no answer to the request for " + s.slowResponseTimeout().String(), Where: s.cfg.Hops[len(s.cfg.Hops)-1].Name}
 	}
 	x := s.cfg.Explain(err)
 	s.out.warn(x.Message + " (" + x.inlineHint() + "); still waiting")

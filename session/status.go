@@ -19,10 +19,10 @@ type Status struct {
 	Begins, Ends time.Time // of the job in which the server runs; zero: not known
 	URL, Link    string    // of the server or its waiting page; Link is secret, see Event
 	Kept         bool      // the session continues without this process
-	ByStep       bool      // a job step reaches the node
 
-	Lost    []Event // lost connections that are not restored, oldest first
-	Warning *Event  // the latest, unless the connection that it is about is back
+	Lost        []Event // lost connections that are not restored, oldest first
+	Warning     *Event  // the latest, unless the connection that it is about is back
+	BeforeReady *Event  // Warning when the server became ready
 
 	Detached, Ending, Failure, Ended *Event
 
@@ -70,7 +70,6 @@ func (s *Status) Apply(e Event) {
 		}
 	case EventWarning:
 		s.Warning, s.lossWarning = &e, len(s.Lost) > 0 && e.Ends == nil
-		s.ByStep = s.ByStep || e.Step
 		if e.Local != "" {
 			s.URL, s.Link = e.Local, e.Link
 		}
@@ -87,7 +86,7 @@ func (s *Status) Apply(e Event) {
 
 // applyReady updates the status by a server that answers. The job of a tunnel is known only now.
 func (s *Status) applyReady(e Event) {
-	s.Ready = &e
+	s.Ready, s.BeforeReady = &e, s.Warning
 	s.URL, s.Link = e.URL, e.Link
 	if e.On != "" {
 		s.Node = e.On

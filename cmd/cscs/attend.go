@@ -212,21 +212,21 @@ func (a *attendance) leaveRecord(state, reason string) {
 	a.entry.Leave()
 }
 
-// Link implements live.Controlled.
+// Link implements registry.Controlled.
 func (a *attendance) Link() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.link
 }
 
-// Enter implements live.Controlled.
+// Enter implements registry.Controlled.
 func (a *attendance) Enter() (string, []string) {
 	way := a.start.room.Enter()
 	return way.URL, way.Cookies
 }
 
-// Stop implements live.Controlled.
+// Stop implements registry.Controlled.
 func (a *attendance) Stop() { a.start.signals.endWithCause(session.ErrStopped) }
 
-// Detach implements live.Controlled.
+// Detach implements registry.Controlled.
 func (a *attendance) Detach() { a.start.signals.endWithCause(session.ErrDetached) }

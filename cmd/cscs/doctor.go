@@ -28,7 +28,7 @@ names, the network, ssh and host keys, the login node, its shell, clock and home
 on which a job of yours runs, and local ports and the browser here. For each step the command
 prints that it works, or what is wrong and how to fix it.
 
-It allocates nothing and takes at most 20 s. On a terminal, and without --json, it first asks for
+It changes and allocates nothing, and takes at most 20 s. On a terminal, and without --json, it first asks for
 the passphrase of a key that no agent holds. The exit status is that of a command that meets the
 first failure; a warning is no failure.`,
 		Example: `  cscs doctor

@@ -109,7 +109,7 @@ func (d *deps) runKeeper(cmd *cobra.Command, o *options, way string) error {
 	return nil
 }
 
-// A keeper has a record and a control socket, over which other commands end it. It implements live.Controlled.
+// A keeper has a record and a control socket, over which other commands end it. It implements registry.Controlled.
 type keeper struct {
 	end    func(cause error)
 	answer func(reason string) // answers the command that asked for the end; only the first call counts
@@ -220,14 +220,14 @@ func (k *keeper) watchConnection(ctx context.Context, c watchedConnection) {
 	}
 }
 
-// Link implements live.Controlled.
+// Link implements registry.Controlled.
 func (k *keeper) Link() string { return "" }
 
-// Enter implements live.Controlled.
+// Enter implements registry.Controlled.
 func (k *keeper) Enter() (string, []string) { return "", nil }
 
-// Stop implements live.Controlled.
+// Stop implements registry.Controlled.
 func (k *keeper) Stop() { k.end(session.ErrStopped) }
 
-// Detach implements live.Controlled.
+// Detach implements registry.Controlled.
 func (k *keeper) Detach() { k.Stop() }

@@ -42,6 +42,7 @@ func (l *sshConn) learnTripTime(took time.Duration) {
 		return
 	}
 	l.wasLate = false
+	took = min(took, 2*l.conn.answerTimeout()) // it may have been another stall
 	l.conn.tripTime.Store((l.conn.tripTime.Load() + int64(took)) / 2)
 }
 

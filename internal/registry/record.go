@@ -67,14 +67,15 @@ type Record struct {
 	status session.Status // what the events so far describe
 }
 
-// Take updates the record by an event of the session and reports whether that changed it.
+// Take updates the record by the next event of the session and reports whether that changed it. It must take all events
+// from the first on: the fields that events describe do not keep an earlier value, apart from the job and the node.
 func (r *Record) Take(e session.Event) bool {
 	before := *r
 	r.status.Apply(e)
 	s := &r.status
 	r.setState()
 	r.Job, r.Node, r.URL = cmp.Or(s.Job, r.Job), cmp.Or(s.Node, r.Node), s.URL
-	r.Step = r.Step || s.ByStep
+	r.Step = r.Step || e.Step && e.Event == session.EventWarning
 	r.Start, r.Kept = nil, s.Detached != nil && s.Detached.Kept
 	if g := s.Granted; g != nil {
 		r.Partition, r.Account, r.Ends = g.Partition, g.Account, g.Ends

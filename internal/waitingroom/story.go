@@ -35,7 +35,7 @@ func (s *pageState) buildView(trusted bool, now time.Time) view {
 		s.fillArrival(&v, now)
 	}
 	v.Title = v.Headline + " · " + s.appTitle() + " on " + s.cfg.Cluster
-	if w := s.CurrentWarning(); w != nil && s.Ended == nil && (s.Ready == nil || !w.Time.Before(s.Ready.Time)) {
+	if w := s.CurrentWarning(); w != nil && s.Ended == nil && w != s.BeforeReady {
 		v.Warning = makeSentence(w.Message)
 	}
 	return v
