@@ -34,10 +34,7 @@ func TestDetachBeforeRunner(t *testing.T) {
 	cfg.Lease = time.Hour
 	l := a.adopt(cfg, "alice@laptop (pid 1)")
 	l.await(EventGranted)
-	l.interrupt(ErrInterrupted)
-	if err := l.end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	l.endReady()
 	if e := l.await(EventDetached); e.Lease != 0 {
 		t.Errorf("told with a lease of %d s", e.Lease)
 	}

@@ -140,10 +140,7 @@ func TestForwardNew(t *testing.T) {
 	if told := l.forwards(); len(told) != 1 || len(told[other.ln.Addr().String()]) > 0 {
 		t.Errorf("told %v", told)
 	}
-	l.interrupt(ErrInterrupted)
-	if err := l.end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	l.endReady()
 	a.nothingLeft()
 }
 
@@ -160,10 +157,7 @@ func TestForwardNewIsAsked(t *testing.T) {
 	p.open("127.0.0.1:0", func(net.Conn) { asked.Store("by", true) })
 	// What must not come can only be waited for: here, two looks of the runner's.
 	<-time.After(5 * time.Second)
-	l.interrupt(ErrInterrupted)
-	if err := l.end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	l.endReady()
 	if _, yes := asked.Load("by"); yes || len(l.forwards()) > 0 {
 		t.Errorf("asked: %v, told %v", yes, l.forwards())
 	}
@@ -191,10 +185,7 @@ func TestForwardNewComesBack(t *testing.T) {
 	if told := l.forwards(); len(told) != 1 || len(told[e.Remote]) != 1 {
 		t.Errorf("told %v", told)
 	}
-	l.interrupt(ErrInterrupted)
-	if err := l.end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	l.endReady()
 }
 
 // await makes requests of a local port until one is neither answered nor turned down:
@@ -249,10 +240,7 @@ func TestForwardNewLost(t *testing.T) {
 	if told := l.forwards(); len(told) != 3 || len(told[first.ln.Addr().String()]) != 1 {
 		t.Errorf("told %v", told)
 	}
-	l.interrupt(ErrInterrupted)
-	if err := l.end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	l.endReady()
 	a.nothingLeft()
 }
 
@@ -279,10 +267,7 @@ func TestForwardNewFlood(t *testing.T) {
 	if e := l.await(EventForward); open[e.Remote].ln == nil {
 		t.Errorf("told %+v", e)
 	}
-	l.interrupt(ErrInterrupted)
-	if err := l.end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	l.endReady()
 	if n := strings.Count(l.names(), EventForward); n != maxDynamicPorts+1 || len(l.forwards()) != n {
 		t.Errorf("told %d: %v", n, l.forwards())
 	}

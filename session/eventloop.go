@@ -14,7 +14,6 @@ import (
 	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/forward/share"
-	"github.com/alps-tunnel/cscs/internal/runclock"
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
@@ -132,80 +131,6 @@ func (s *session) runUntilEnd(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
-}
-
-// limitTimers are the time limits of a session, apart from idleness. Those that would end something healthy count only
-// the time in which this process runs.
-type limitTimers struct {
-	queue        *runclock.Timer // for the job to start
-	queuedAt     time.Time       // when the wait for the job began
-	start        *runclock.Timer // for the server to answer
-	slowResponse *runclock.Timer // for Slurm to answer, before that is reported
-	wrongPort    *runclock.Timer // for the server to listen on its port, when another one is listened on
-	job          *time.Timer     // until the next warning of the job's time limit
-}
-
-func newLimitTimers(queue, slowResponse time.Duration) *limitTimers {
-	job := time.NewTimer(time.Hour)
-	job.Stop()
-	return &limitTimers{queue: runclock.NewTimer(queue), queuedAt: time.Now(), start: newStoppedTimer(),
-		slowResponse: runclock.NewTimer(slowResponse), wrongPort: newStoppedTimer(), job: job}
-}
-
-func newStoppedTimer() *runclock.Timer {
-	timer := runclock.NewTimer(time.Hour)
-	timer.Stop()
-	return timer
-}
-
-func (l *limitTimers) stop() {
-	for _, timer := range []*runclock.Timer{l.queue, l.start, l.slowResponse, l.wrongPort} {
-		timer.Stop()
-	}
-	l.job.Stop()
-}
-
-// updateLimits starts and stops the timers after a message was handled. The error is that of a server that had its time
-// and does not work on its start any more.
-func (s *session) updateLimits(limits *limitTimers, m any) error {
-	switch m.(type) {
-	case slurm.Hello:
-		limits.slowResponse.Stop()
-		if s.request.adopted == nil && s.job.info.ID == "" {
-			limits.slowResponse.Reset(s.slowResponseTimeout())
-		}
-	case slurm.Pending:
-		limits.slowResponse.Stop()
-	case slurm.Requeued:
-		limits.start.Stop()
-		if s.request.adopted == nil {
-			limits.queuedAt = time.Now()
-			limits.queue.Reset(s.cfg.QueueTimeout)
-		}
-	case slurm.Granted:
-		limits.slowResponse.Stop()
-		limits.queue.Stop()
-		s.job.grantedAt, s.server.overdue = time.Now(), false
-		if s.cfg.StartTimeout > 0 {
-			limits.start.Reset(s.cfg.StartTimeout)
-		}
-		s.awaitLimit(limits.job)
-	case slurm.JobState:
-		s.awaitLimit(limits.job) // a resumed job has a later limit
-	case slurm.Elsewhere:
-		if len(s.server.others) == 1 { // only the first one starts the timer
-			limits.wrongPort.Reset(elsewhereGrace)
-		}
-	case probeDone, slurm.Listening, nodeChecked:
-		if s.server.ready {
-			limits.start.Stop()
-		}
-	case slurm.Work:
-		if s.server.overdue && !s.server.busy && !s.server.ready {
-			return s.startTimeoutError()
-		}
-	}
-	return nil
 }
 
 // beginSession opens the local port and dials the login node. If the session is picked up, the
@@ -541,52 +466,6 @@ func (s *session) handleRemoteEvent(work context.Context, m any) {
 		s.reportSuspension(m.Job)
 		s.job.info.State = m.Job.State
 	}
-}
-
-// handleNodeDialled takes over a connection to the node, or reacts to its failure.
-func (s *session) handleNodeDialled(work context.Context, m nodeDialled) error {
-	if s.chainIsLost() || m.login != s.login.chain {
-		if m.chain != nil {
-			_ = m.chain.Close()
-		}
-		return nil // its chain was replaced; the next chain dials the node again
-	}
-	var late *chain.DialError
-	if m.err != nil && s.isUnresponsive() && errors.As(m.err, &late) {
-		s.dialNode(work) // the network to the login node stalls
-		return nil
-	}
-	if s.lostOnTheWay(m.err) {
-		return nil // the chain ends within a moment; the next one dials the node again
-	}
-	if m.err != nil {
-		return s.handleNodeUnreached(work, m.keys, m.err)
-	}
-	s.node.chain, s.node.forwards = m.chain, false
-	s.stopProbe()
-	s.watchNode(work, m.chain)
-	s.watchPort(work)
-	s.checkNode(work, m.keys)
-	return nil
-}
-
-// handleNodeChecked goes on once it is known whether the node forwards connections.
-func (s *session) handleNodeChecked(work context.Context, m nodeChecked) error {
-	if m.chain != s.node.chain {
-		return nil // the session has left this connection meanwhile
-	}
-	if m.err != nil {
-		s.leaveNode()
-		_ = m.chain.Close()
-		return s.handleNodeUnreached(work, m.keys, m.err)
-	}
-	s.node.forwards = true
-	s.reportStepTransport()
-	s.resumeDynamicPorts(work)
-	s.tellRestored()
-	s.tellNodeBack()
-	s.connectServer(work)
-	return nil
 }
 
 // handleProbeDone points the local port to a server that answers.

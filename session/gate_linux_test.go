@@ -189,9 +189,6 @@ func TestNodeKeysAreTheRunners(t *testing.T) {
 			t.Errorf("another key: %v", err)
 		}
 	}
-	l.interrupt(ErrInterrupted)
-	if err := l.end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	l.endReady()
 	a.nothingLeft()
 }

@@ -36,10 +36,7 @@ func TestKeptWhileQueued(t *testing.T) {
 	if err := get(t, ready.URL); err != nil {
 		t.Error(err)
 	}
-	l.interrupt(ErrInterrupted)
-	if err := l.end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	l.endReady()
 	a.nothingLeft()
 }
 
@@ -104,9 +101,6 @@ func TestLeaseIsRenewed(t *testing.T) {
 	if err := get(t, ready.URL); err != nil {
 		t.Error(err)
 	}
-	l.interrupt(ErrInterrupted)
-	if err := l.end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	l.endReady()
 	a.nothingLeft()
 }

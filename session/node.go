@@ -227,3 +227,49 @@ func (s *session) tunnelClient(dial forward.Target) (client *http.Client, base s
 	}
 	return client, base, transport.CloseIdleConnections
 }
+
+// handleNodeDialled takes over a connection to the node, or reacts to its failure.
+func (s *session) handleNodeDialled(work context.Context, m nodeDialled) error {
+	if s.chainIsLost() || m.login != s.login.chain {
+		if m.chain != nil {
+			_ = m.chain.Close()
+		}
+		return nil // its chain was replaced; the next chain dials the node again
+	}
+	var late *chain.DialError
+	if m.err != nil && s.isUnresponsive() && errors.As(m.err, &late) {
+		s.dialNode(work) // the network to the login node stalls
+		return nil
+	}
+	if s.lostOnTheWay(m.err) {
+		return nil // the chain ends within a moment; the next one dials the node again
+	}
+	if m.err != nil {
+		return s.handleNodeUnreached(work, m.keys, m.err)
+	}
+	s.node.chain, s.node.forwards = m.chain, false
+	s.stopProbe()
+	s.watchNode(work, m.chain)
+	s.watchPort(work)
+	s.checkNode(work, m.keys)
+	return nil
+}
+
+// handleNodeChecked goes on once it is known whether the node forwards connections.
+func (s *session) handleNodeChecked(work context.Context, m nodeChecked) error {
+	if m.chain != s.node.chain {
+		return nil // the session has left this connection meanwhile
+	}
+	if m.err != nil {
+		s.leaveNode()
+		_ = m.chain.Close()
+		return s.handleNodeUnreached(work, m.keys, m.err)
+	}
+	s.node.forwards = true
+	s.reportStepTransport()
+	s.resumeDynamicPorts(work)
+	s.tellRestored()
+	s.tellNodeBack()
+	s.connectServer(work)
+	return nil
+}

@@ -54,8 +54,5 @@ func TestRequeuedAtLaunch(t *testing.T) {
 	a.Free()
 	l.await(EventGranted)
 	l.await(EventReady)
-	l.interrupt(ErrInterrupted)
-	if err := l.end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	l.endReady()
 }

@@ -117,10 +117,7 @@ func TestCutThenStall(t *testing.T) {
 	<-time.After(9 * time.Second) // the chain reports its silence after 6 s
 	thaw()
 	end()
-	l.interrupt(ErrInterrupted)
-	if err := l.end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	l.endReady()
 	a.nothingLeft()
 }
 
@@ -158,8 +155,5 @@ func TestSharerOfCutChains(t *testing.T) {
 		t.Errorf("%d chains were made: nothing was tested", n)
 	}
 	end()
-	l.interrupt(ErrInterrupted)
-	if err := l.end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	l.endReady()
 }

@@ -83,10 +83,7 @@ func TestWholeLife(t *testing.T) {
 	if w := l.await(EventWarning); !strings.Contains(w.Message, "no browser here") {
 		t.Errorf("warning %q", w.Message)
 	}
-	l.interrupt(ErrInterrupted)
-	if err := l.end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	l.endReady()
 	// The node is dialled while the server starts: either may be first.
 	got := strings.Replace(l.names(), "connecting started connected", "connecting connected started", 1)
 	got = strings.Replace(got, "started connecting connected", "connecting connected started", 1)
@@ -317,10 +314,7 @@ func TestChainLost(t *testing.T) {
 			t.Errorf("after the connection came back: %v", err)
 		}
 	}
-	l.interrupt(ErrInterrupted)
-	if err := l.end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	l.endReady()
 	if n := strings.Count(l.names(), EventStarted); n != 1 {
 		t.Errorf("events repeated: %s", l.names())
 	}
@@ -347,10 +341,7 @@ func TestFollowAgain(t *testing.T) {
 	if err := get(t, ready.URL); err != nil {
 		t.Errorf("when it can again: %v", err)
 	}
-	l.interrupt(ErrInterrupted)
-	if err := l.end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	l.endReady()
 	a.nothingLeft()
 }
 
@@ -464,10 +455,7 @@ func TestInterruptWhileLost(t *testing.T) {
 	l.await(EventReady)
 	a.ela.Cut()
 	l.await(EventLost)
-	l.interrupt(ErrInterrupted)
-	if err := l.end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	l.endReady()
 	a.nothingLeft()
 }
 
@@ -482,10 +470,7 @@ func TestNodeLost(t *testing.T) {
 	if err := get(t, ready.URL); err != nil {
 		t.Errorf("after the connection came back: %v", err)
 	}
-	l.interrupt(ErrInterrupted)
-	if err := l.end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	l.endReady()
 	a.nothingLeft()
 }
 

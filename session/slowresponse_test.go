@@ -46,10 +46,7 @@ func TestSlurmSilent(t *testing.T) {
 	}
 	a.GoOn()
 	l.await(EventReady)
-	l.interrupt(ErrInterrupted)
-	if err := l.end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	l.endReady()
 	a.nothingLeft()
 }
 

@@ -34,10 +34,7 @@ func TestGoroutinesAfterManyLosses(t *testing.T) {
 			}
 		}
 	}
-	l.interrupt(ErrInterrupted)
-	if err := l.end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	l.endReady()
 	a.nothingLeft()
 }
 

@@ -107,10 +107,7 @@ func TestStall(t *testing.T) {
 	if err := get(t, ready.URL); err != nil {
 		t.Errorf("when the first has come back: %v", err)
 	}
-	l.interrupt(ErrInterrupted)
-	if err := l.end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	l.endReady()
 	a.nothingLeft()
 }
 
@@ -141,10 +138,7 @@ func TestStallCostsNothing(t *testing.T) {
 			t.Fatalf("%d connections to ela", a.ela.Conns())
 		}
 	}
-	l.interrupt(ErrInterrupted)
-	if err := l.end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	l.endReady()
 	a.nothingLeft()
 }
 
@@ -186,10 +180,7 @@ func TestCutIsReplaced(t *testing.T) {
 			t.Fatalf("%d connections to ela are left", a.ela.Conns())
 		}
 	}
-	l.interrupt(ErrInterrupted)
-	if err := l.end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	l.endReady()
 	a.nothingLeft()
 }
 
@@ -212,10 +203,7 @@ func TestNodeStall(t *testing.T) {
 	if e := l.await(EventRestored); e.Host != "nid001001" {
 		t.Errorf("restored: %+v", e)
 	}
-	l.interrupt(ErrInterrupted)
-	if err := l.end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	l.endReady()
 	if n := strings.Count(l.names(), EventLost); n != 1 {
 		t.Errorf("told %d times: %s", n, l.names())
 	}

@@ -90,10 +90,7 @@ func TestOtherWay(t *testing.T) {
 			if n := a.entered(); n != 1 {
 				t.Errorf("%d steps", n)
 			}
-			l.interrupt(ErrInterrupted)
-			if err := l.end(); err != nil {
-				t.Errorf("ended with %v", err)
-			}
+			l.endReady()
 			if n := l.otherWays(); n != 1 {
 				t.Errorf("told %d times", n)
 			}
@@ -115,10 +112,7 @@ func TestNodeByAddress(t *testing.T) {
 	if err := get(t, ready.URL); err != nil {
 		t.Error(err)
 	}
-	l.interrupt(ErrInterrupted)
-	if err := l.end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	l.endReady()
 	if n, steps := l.otherWays(), a.entered(); n != 0 || steps != 0 {
 		t.Errorf("went through a job step: told %d times, %d steps", n, steps)
 	}
@@ -145,10 +139,7 @@ func TestOtherWayIsKept(t *testing.T) {
 	if n := asked.Load() - before; n > 0 {
 		t.Errorf("ssh to the node was tried %d times more", n)
 	}
-	l.interrupt(ErrInterrupted)
-	if err := l.end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	l.endReady()
 	if n, steps := l.otherWays(), a.entered(); n != 1 || steps != 3 {
 		t.Errorf("told %d times, %d steps", n, steps)
 	}
@@ -156,21 +147,27 @@ func TestOtherWayIsKept(t *testing.T) {
 	a.noSteps()
 }
 
-// A node that let us in first, and then no more.
-func TestOtherWayLater(t *testing.T) {
-	a := newAlps(t)
-	var shut atomic.Bool
+// refuseOnceReady starts a session that is ready, and whose node is then lost and refuses us while shut is true.
+func (a *alps) refuseOnceReady() (l *life, ready Event, shut *atomic.Bool) {
+	shut = new(atomic.Bool)
 	a.refuse = func() error {
 		if shut.Load() {
 			return errNoJob
 		}
 		return nil
 	}
-	l := a.start(a.impatient())
-	ready := l.await(EventReady)
+	l = a.start(a.impatient())
+	ready = l.await(EventReady)
 	shut.Store(true)
 	a.node.Cut()
 	l.await(EventLost)
+	return l, ready, shut
+}
+
+// A node that let us in first, and then no more.
+func TestOtherWayLater(t *testing.T) {
+	a := newAlps(t)
+	l, ready, _ := a.refuseOnceReady()
 	l.await(EventRestored)
 	if err := get(t, ready.URL); err != nil {
 		t.Errorf("through the step: %v", err)
@@ -184,18 +181,7 @@ func TestOtherWayLater(t *testing.T) {
 // work there, so it goes on trying.
 func TestNoWayLater(t *testing.T) {
 	a := newAlps(t, "CSCS_SSHD_DIRS=/nowhere")
-	var shut atomic.Bool
-	a.refuse = func() error {
-		if shut.Load() {
-			return errNoJob
-		}
-		return nil
-	}
-	l := a.start(a.impatient())
-	ready := l.await(EventReady)
-	shut.Store(true)
-	a.node.Cut()
-	l.await(EventLost)
+	l, ready, shut := a.refuseOnceReady()
 	deadline, tick := time.After(30*time.Second), time.NewTicker(10*time.Millisecond)
 	defer tick.Stop()
 	for a.entered() == 0 {
@@ -246,10 +232,7 @@ func TestNodeAwayAtFirst(t *testing.T) {
 	if err := get(t, ready.URL); err != nil {
 		t.Error(err)
 	}
-	l.interrupt(ErrInterrupted)
-	if err := l.end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	l.endReady()
 	if steps := a.entered(); steps != 1 {
 		t.Errorf("%d steps", steps)
 	}
