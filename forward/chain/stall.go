@@ -86,12 +86,11 @@ func (c *Chain) awaitReturn(ctx context.Context, l *sshConn) bool {
 		calm := time.Since(l.lastProbe) > 2*l.probePause
 		l.lastProbe = time.Now()
 		if lost < outageTries && isOurs(l.conn.LocalAddr()) {
-			switch {
-			case lost > 0:
-			case calm:
-				l.probePause = 4 * c.opts.Keepalive // as after the first
-			default:
-				l.probePause = min(2*l.probePause, maxProbePause) // the network was not away: the cause is unknown
+			if lost == 0 && calm {
+				l.probePause = c.leastProbePause()
+			}
+			if lost == 0 { // the network was not away: the cause is unknown
+				l.probePause = min(2*l.probePause, maxProbePause)
 			}
 			return false
 		}
@@ -99,6 +98,9 @@ func (c *Chain) awaitReturn(ctx context.Context, l *sshConn) bool {
 	}
 	return false
 }
+
+// leastProbePause is how long no connection is tried after the dial.
+func (c *Chain) leastProbePause() time.Duration { return 2 * c.opts.Keepalive }
 
 // tryHop opens another connection to the address of l, and closes it. It returns false only after
 // patience has passed or ctx has ended.
