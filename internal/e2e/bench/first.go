@@ -83,14 +83,19 @@ func (b *bench) byCSCS(ctx context.Context) (timing, error) {
 	return t, s.stop()
 }
 
-// getURL requests url on the laptop over a new connection. Any status but 200 is an error.
-func (b *bench) getURL(ctx context.Context, url string) error {
+// requestURL requests url on the laptop over a new connection. The caller closes the body.
+func (b *bench) requestURL(ctx context.Context, url string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req.Close = true
-	resp, err := b.Client("laptop").Do(req)
+	return b.Client("laptop").Do(req)
+}
+
+// getURL is requestURL without the answer. Any status but 200 is an error.
+func (b *bench) getURL(ctx context.Context, url string) error {
+	resp, err := b.requestURL(ctx, url)
 	if err != nil {
 		return err
 	}

@@ -60,10 +60,8 @@ func (b *bench) measureJupyter(ctx context.Context, r record) error {
 		{"laptop", "cat >~/by-hand.sh", byHandScript},
 		{"daint", "bash", preparePeersOnLogin},
 	} {
-		write := b.As(ctx, "alice", file.host, "bash", "-c", file.command)
-		write.Stdin = strings.NewReader(file.text)
-		if out, err := write.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %s: %w: %s", file.host, file.command, err, out)
+		if err := b.feedShell(ctx, file.host, file.command, file.text); err != nil {
+			return err
 		}
 	}
 	for round := range b.rounds {
@@ -135,16 +133,9 @@ func (b *bench) cancelJobs(ctx context.Context) error {
 // pollJupyter sends a request to a port of the laptop every 50 ms until Tornado, JupyterLab's HTTP server,
 // answers. Pages of other servers, such as the waiting page of cscs, do not count.
 func (b *bench) pollJupyter(ctx context.Context, port int) (time.Time, error) {
-	client := b.Client("laptop")
 	for {
 		try, cancel := context.WithTimeout(ctx, 5*time.Second)
-		req, err := http.NewRequestWithContext(try, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/", port), nil)
-		if err != nil {
-			cancel()
-			return time.Time{}, err
-		}
-		req.Close = true
-		resp, err := client.Do(req)
+		resp, err := b.requestURL(try, fmt.Sprintf("http://127.0.0.1:%d/", port))
 		cancel()
 		if err == nil {
 			_ = resp.Body.Close()

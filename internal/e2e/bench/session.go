@@ -153,10 +153,8 @@ echo done
 
 // prepareLab writes the ssh config for the recipe by hand and builds the tests' server.
 func (b *bench) prepareLab(ctx context.Context) error {
-	write := b.As(ctx, "alice", "laptop", "bash", "-c", "cat >~/bench-ssh")
-	write.Stdin = strings.NewReader(sshConfig)
-	if out, err := write.CombinedOutput(); err != nil {
-		return fmt.Errorf("write ssh config: %w: %s", err, out)
+	if err := b.feedShell(ctx, "laptop", "cat >~/bench-ssh", sshConfig); err != nil {
+		return err
 	}
 	build := exec.CommandContext(ctx, "go", "build", "-o", b.Env["CLUSTER_HOMES"]+"/testserver", "./internal/e2e/testserver")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -164,6 +162,16 @@ func (b *bench) prepareLab(ctx context.Context) error {
 		return fmt.Errorf("build testserver: %w: %s", err, out)
 	}
 	return b.awaitQuiet(ctx)
+}
+
+// feedShell runs a command in alice's shell on a host, with the text as its input.
+func (b *bench) feedShell(ctx context.Context, host, command, text string) error {
+	shell := b.As(ctx, "alice", host, "bash", "-c", command)
+	shell.Stdin = strings.NewReader(text)
+	if out, err := shell.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %s: %w: %s", host, command, err, out)
+	}
+	return nil
 }
 
 // awaitQuiet waits until the queue is empty, so that no round waits for a node, and then for quiet.
