@@ -40,7 +40,7 @@ type way struct {
 	known       []*chain.KnownHosts // warnings still to be printed
 	dialed      bool
 	masterTried bool         // joinMaster has run
-	masterHost  string       // host at which an ssh carries the first chain, until the user is told; "": none
+	masterHost  string       // host at which an ssh carries the first chain, until that is reported; "": none
 	keyErr      error        // why there are no keys, if ssh makes them unnecessary
 	last        *share.Chain // the last chain dialled for the session
 	keep        *keeping     // nil: the connection is not kept, or was dialled already
