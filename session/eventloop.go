@@ -408,7 +408,7 @@ func (s *session) handleRemoteEvent(work context.Context, m any) {
 		}
 		s.openRoom(work)
 	case slurm.Requeued:
-		s.handleRequeue(m.Job)
+		s.handleRequeue(m)
 	case slurm.LeaseUnwritten:
 		s.request.unwritten = true
 		s.out.warn(s.leaseInDoubt(m))
@@ -521,9 +521,12 @@ func (s *session) reportQueued(q slurm.Queued) {
 }
 
 // handleRequeue handles a requeue of the job before anything of the session ran in it.
-func (s *session) handleRequeue(job string) {
-	s.job.info, s.job.queued, s.job.kept = slurm.JobInfo{ID: job}, "", true
-	s.out.warn("Slurm has put job " + job + " back into the queue: waiting for it to start again")
+func (s *session) handleRequeue(m slurm.Requeued) {
+	s.job.info, s.job.queued, s.job.kept = slurm.JobInfo{ID: m.Job}, "", true
+	if m.Message == "" {
+		m.Message = "Slurm has put job " + m.Job + " back into the queue: waiting for it to start again"
+	}
+	s.out.warn(m.Message)
 }
 
 // warnOfNeighbours warns once that other users of a shared node can reach a server without a login:

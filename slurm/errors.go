@@ -77,8 +77,9 @@ func (e *ServerError) Error() string { return e.Message }
 
 // StepError reports that srun could not start the runner in the allocation.
 type StepError struct {
-	Job     string
-	Message string // srun's own words
+	Job        string
+	Message    string // srun's own words
+	OutOfReach bool   // the login node and the node do not reach each other
 }
 
 func (e *StepError) Error() string {

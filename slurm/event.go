@@ -44,8 +44,9 @@ type (
 	}
 	// Scanned reports the host keys that the node's own sshd presents on the node.
 	Scanned struct{ HostKeys []string }
-	// Requeued reports that Slurm put a granted job back into the queue before its runner began.
-	Requeued struct{ Job string }
+	// Requeued reports that a granted job waits again before its runner began. Slurm put it back
+	// into the queue, or another job takes its place, for the reason in Message.
+	Requeued struct{ Job, Message string }
 	// LeaseUnwritten reports that the login node cannot write the lease. LeaseWritten reports that
 	// it can again.
 	LeaseUnwritten struct{ Host, Message string }
@@ -132,7 +133,7 @@ func (l line) toEvent() Event {
 	case "scanned":
 		return Scanned{HostKeys: l.getAll("hostkey")}
 	case "requeued":
-		return Requeued{Job: l.get("job")}
+		return Requeued{Job: l.get("job"), Message: l.get("message")}
 	case "lease":
 		if l.get("written") != "" {
 			return LeaseWritten{}

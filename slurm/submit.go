@@ -191,7 +191,7 @@ func (s *Submission) handleLine(l line, handle func(Event) error) error {
 	case "detached":
 		s.outcome.Detached = true
 	case "stepfailed":
-		return &StepError{Job: s.job, Message: cleanMessage(l.get("message"))}
+		return &StepError{Job: s.job, Message: cleanMessage(l.get("message")), OutOfReach: l.get("reach") == "none"}
 	case "restart":
 		s.offset = 0
 	case "gone":

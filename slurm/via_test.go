@@ -767,3 +767,71 @@ func TestControllerStaysAway(t *testing.T) {
 		})
 	}
 }
+
+// TestNodeOutOfReach: the login node cannot start a step on the granted node. The job of salloc's ends, and only then
+// sbatch gets the request, whose script starts the step on the node.
+func TestNodeOutOfReach(t *testing.T) {
+	fails := func(words string) string { return "echo 'srun: error: " + words + "' >&2; exit 1" }
+	for name, login := range map[string]string{
+		"name":       fails("Task launch for StepId=4711.0 failed on node nid001001: Can'\\''t find an address, check slurm.conf"),
+		"connection": fails("Task launch for StepId=4711.0 failed on node nid001001: Communication connection failure"),
+		"unheard":    "exec sleep 1000",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := slurmtest.New(t)
+			instead(t, f, "srun", `mkdir "$FAKE/tried" 2>/dev/null || exec "$real" "$@"
+`+login)
+			id := testID(t)
+			s := &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}}
+			r := reading(t.Context(), t, f, s, func(ctx context.Context, remote Remote, handle func(Event) error) (Outcome, error) {
+				v := new(vars)
+				s.Request.writeVars(v)
+				s.Launch.writeVars(v)
+				v.setValue("cscs_unheard_most", "1")
+				return s.callRemote(ctx, remote, "submit", v, handle)
+			})
+			first := await[Granted](r)
+			again := await[Requeued](r)
+			if again.Job != first.Job.ID || !strings.Contains(again.Message, "cannot start a job step") {
+				t.Errorf("requeued: %+v", again)
+			}
+			p := await[Pending](r)
+			if p.Job == first.Job.ID || !p.Kept {
+				t.Errorf("pending: %+v after job %s", p, first.Job.ID)
+			}
+			await[Listening](r)
+			calls := f.Calls()
+			if cancel, batch := strings.Index(calls, "scancel"), strings.Index(calls, "sbatch"); cancel < 0 || batch < cancel {
+				t.Errorf("calls:\n%s", calls)
+			}
+			r.letGo()
+			r.wait()
+			stopFake(t, f, Stopping{ID: id, Job: p.Job, Step: p.Job + ".0", Grace: 5 * time.Second})
+		})
+	}
+	t.Run("salloc-alone", func(t *testing.T) {
+		t.Parallel()
+		f := slurmtest.New(t, "FAKE_SRUN_FAILS=Task launch for StepId=4711.0 failed on node nid001001: Communication connection failure")
+		r := submit(t.Context(), t, f, &Submission{ID: testID(t), Request: Request{Via: ViaSalloc}, Launch: Launch{Argv: []string{"true"}}})
+		r.wait()
+		var step *StepError
+		if !errors.As(r.err, &step) || !step.OutOfReach || f.Called("sbatch") {
+			t.Errorf("ended with %#v; calls:\n%s", r.err, f.Calls())
+		}
+	})
+	t.Run("sbatch-refuses", func(t *testing.T) {
+		t.Parallel()
+		f := slurmtest.New(t, "FAKE_SRUN_FAILS=Task launch for StepId=4711.0 failed on node nid001001: Communication connection failure")
+		instead(t, f, "sbatch", `echo "sbatch: error: Batch job submission failed: Access/permission denied" >&2; exit 1`)
+		r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
+		r.wait()
+		var refused *RefusedError
+		if !errors.As(r.err, &refused) || !strings.Contains(refused.Message, "Communication connection failure") || !strings.Contains(refused.Message, "permission denied") {
+			t.Errorf("ended with %#v", r.err)
+		}
+		if left, err := filepath.Glob(filepath.Join(f.Home, ".cscs")); err != nil || len(left) > 0 {
+			t.Errorf("left in the home directory: %v, %v", left, err)
+		}
+	})
+}

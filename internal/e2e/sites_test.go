@@ -3,6 +3,8 @@
 package e2e
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -48,7 +50,8 @@ func TestTwoLoginNodes(t *testing.T) {
 	})
 }
 
-// TestNodeByAddress: the login node does not know the node's name. Its address leads there by ssh.
+// TestNodeByAddress: the login node does not know the node's name, so it can start no step there, and sbatch gets the
+// request. The node's address leads there by ssh.
 func TestNodeByAddress(t *testing.T) {
 	begin(t)
 	hosts := lab.Path("daint", "/etc/hosts")
@@ -61,6 +64,27 @@ func TestNodeByAddress(t *testing.T) {
 	}
 	if n := s.told(); n > 0 {
 		t.Errorf("told %d times of a job step", n)
+	}
+	closeReady(t, s)
+}
+
+// TestNodeDoesNotReachLogin: a firewall keeps the nodes from the ports on which srun listens on the login node. srun
+// hears nothing then, and would wait without end.
+func TestNodeDoesNotReachLogin(t *testing.T) {
+	begin(t)
+	// The login node answers the nodes nowhere but in its own connections to sshd and slurmd, ip-rule(8).
+	for i, rule := range []string{"dport 22 lookup main", "dport 6818 lookup main", "blackhole"} {
+		args := strings.Fields(fmt.Sprintf("pref %d to 172.28.0.96/27 ipproto tcp %s", 100+i, rule))
+		t.Cleanup(func() { output(t, "root", "daint", append([]string{"ip", "rule", "del"}, args...)...) })
+		output(t, "root", "daint", append([]string{"ip", "rule", "add"}, args...)...)
+	}
+	s := serve(t, nil)
+	if code, body := here.get(t, s.ready().URL); code != 200 {
+		t.Errorf("%d %s", code, body)
+	}
+	moved := slices.ContainsFunc(s.events(), func(e event) bool { return e.Event == "warning" && strings.Contains(e.Message, "sbatch") })
+	if !moved {
+		t.Errorf("no job of sbatch's: %+v", s.events())
 	}
 	closeReady(t, s)
 }

@@ -226,6 +226,7 @@ func TestOf(t *testing.T) {
 		{&slurm.QueueTimeoutError{Job: "7", Waited: time.Hour}, "queue-timeout", 4, "job 7", "--queue-timeout"},
 		{&slurm.JobEndedError{Job: "7", State: "TIMEOUT", Explained: "reached its time limit"}, "job-ended", 4, "reached its time limit", "--time"},
 		{&slurm.StepError{Job: "7", Message: "no"}, "step", 5, "nothing could be started", ""},
+		{&slurm.StepError{Job: "7", Message: "no", OutOfReach: true}, "step", 5, "nothing could be started", "--via sbatch"},
 		{&slurm.RemainsError{Name: "cscs-x", Job: "7"}, "remains", 6, "cscs-x", "scancel --name=cscs-x"},
 		{&slurm.RemoteError{Kind: "inner", Message: "another shell", Line: &slurm.StartupLine{File: "~/.bashrc", Line: "57", Text: "exec zsh"}}, "remote-inner", 1, "another shell", "run it only where a person types, by this as line 57 of ~/.bashrc: [[ $- != *i* ]] || exec zsh"},
 		{&slurm.RemoteError{Kind: "inner", Message: "another shell", Line: &slurm.StartupLine{File: "~/.bashrc", Line: "57", Text: "[ -x /bin/zsh ] && exec zsh"}}, "remote-inner", 1, "", "have ~/.bashrc do nothing more where no person types, by this before line 57: [[ $- == *i* ]] || return"},

@@ -66,7 +66,11 @@ var slurmRules = []rule{
 		return p
 	}),
 	ruleFor(func(e *slurm.StepError) Problem {
-		return Problem{ID: "step", Code: Server, Message: e.Error()}
+		p := Problem{ID: "step", Code: Server, Message: e.Error()}
+		if e.OutOfReach {
+			p.Hint = "use --via sbatch: its job starts the step on the node itself"
+		}
+		return p
 	}),
 	ruleFor(func(e *slurm.RemainsError) Problem {
 		return Problem{ID: "remains", Code: Remains, Message: e.Error(), Hint: "end it by hand: scancel --name=" + e.Name}

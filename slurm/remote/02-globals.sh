@@ -38,7 +38,7 @@
 #	cscs_fresh		52		bootstrap.sh: set if cscs has made the environment and may empty it
 #	cscs_granted		20 22 30	set if the allocation is granted
 #	cscs_gres		20 40 55		generic resources of the job on its first node
-#	cscs_handover		22		taking, then taken: cscs takes the waiting request back from salloc for sbatch
+#	cscs_handover		20 22		taking, then taken: cscs takes the waiting request back from salloc for sbatch
 #	cscs_head		00		scratch of cscs_expand_argument
 #	cscs_heard		15		cscs_uptime at the client's last heartbeat
 #	cscs_hidden		00 45		variables that this shell does not have and the server gets
@@ -121,6 +121,8 @@
 #	cscs_uid		10		of the last judged port: the owner, if not the user
 #	cscs_unbatched		22		sbatch's words, if salloc asks instead
 #	cscs_undefined		00		name of a variable that has no value
+#	cscs_unheard		20		the words for a node that does not reach srun on the login node
+#	cscs_unheard_most	20		seconds that srun has for its first word, see cscs_begin_runner
 #	cscs_unowned		15		runner: milliseconds since the lease was renewed
 #	cscs_unproven		60		numbers of jobs that have the session's name and may be its own
 #	cscs_unwritten		15		set if the lease could not be written

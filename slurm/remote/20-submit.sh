@@ -276,12 +276,16 @@ cscs_srun() {
 # restart of slurmctld, it would wait that long for a node that slurmctld knows again 2 s later.
 cscs_step_wait=5 cscs_step_most=300
 
+# Seconds without a word of srun's after which the script asks for the state of the job. Twice that
+# time in a running job is too long: Slurm makes the step within cscs_step_wait, or srun ends.
+cscs_unheard_most=${cscs_unheard_most:-30}
+
 # cscs_runner [keep]: starts the runner and, when the runner has reported its start, lets go of it:
 # from then on no process on the login node matters. One call kills srun and the shepherd process
 # that srun forks. If only one of them dies, the other ends the step. Their process group is that of
 # the session that setsid started.
 cscs_runner() {
-	local said fd pid began tried
+	local said fd pid began tried reach=''
 	printf '%s\n' "$cscs_gres" >"$cscs_dir/gres"
 	printf '%s\n' "$cscs_info" >"$cscs_dir/job"
 	cscs_uptime
@@ -299,10 +303,17 @@ cscs_runner() {
 		# any other message a step can exist, and there must be only one.
 		if [[ $said != *'Unable to create step'* && $said != *'Unable to confirm allocation'* ]] ||
 			((REPLY - tried < cscs_step_wait * 1000 - 1000 || REPLY - began > cscs_step_most * 1000)); then
+			if [[ -z $cscs_batched ]] && cscs_node_is_out_of_reach "$said"; then
+				reach=none
+				if [[ $cscs_via == auto ]]; then
+					cscs_move_to_batch "$said"
+					return
+				fi
+			fi
 			# Without a runner the job would run to its time limit. A batch script ends its job, but
 			# only this cancellation ends salloc's.
 			[[ -n $cscs_batched ]] || cscs_cancel_in_the_end
-			cscs_tell stepfailed "code=$cscs_code" "message=$said"
+			cscs_tell stepfailed "code=$cscs_code" "message=$said" "reach=$reach"
 			exit 0
 		fi
 	done
@@ -320,12 +331,45 @@ cscs_missed_slurmctld() {
 	[[ $1 == *'Unable to confirm allocation'*@('onnection '|'imed out'|'ontact slurm')* ]]
 }
 
+# cscs_node_is_out_of_reach WORDS: succeeds if srun reports that this host and the node do not reach
+# each other, so that no step can be started from here (Slurm's slurm_errno.c,
+# SLURM_UNKNOWN_FORWARD_ADDR and SLURM_COMMUNICATIONS_CONNECTION_ERROR).
+cscs_node_is_out_of_reach() {
+	[[ $1 == *@("Can't find an address"|'Task launch for '*'ommunication connection failure'|"$cscs_unheard")* ]]
+}
+
+# The words for a step whose node does not reach its srun.
+cscs_unheard='the node has not answered srun on this host'
+
+# cscs_move_to_batch WORDS: cancels the granted job and gives the request to sbatch, whose script
+# starts the step on the node itself. WORDS are those of the srun that failed on this host.
+cscs_move_to_batch() {
+	cscs_handover=taken
+	cscs_mark_asking $$
+	if ! cscs_cancel_in_the_end; then
+		cscs_say stepfailed "code=$cscs_code" "message=$1"
+		exit 0
+	fi
+	cscs_say requeued "job=$cscs_job" "message=${HOSTNAME%%.*} cannot start a job step (${1//|/; }): sbatch requests another job, which starts it on the node (--via sbatch does so at once)"
+	cscs_granted='' cscs_job='' cscs_learnt=''
+	rm -f "$cscs_dir/gres" "$cscs_dir/job" "$cscs_dir/starter"
+	cscs_request_batch || cscs_give_up sbatch "$cscs_code" "$1|$cscs_words"
+}
+
+# cscs_end_srun WORDS: kills cscs_begin_runner's srun, which has not reported that it cannot go on.
+cscs_end_srun() {
+	kill -KILL -- "-$pid" 2>/dev/null
+	said+=${said:+|}$1
+}
+
 # cscs_begin_runner: starts the runner. Succeeds when the runner has reported its start: its srun is
 # the caller's pid, and its output is in fd. Otherwise srun has ended; cscs_code and said describe
 # how.
 cscs_begin_runner() {
-	local line part=''
+	local line part='' began seen=''
 	said=''
+	cscs_uptime
+	began=$REPLY
 	exec {fd}< <(
 		cscs_leave_login
 		cscs_srun --immediate="$cscs_step_wait" --relative=0 bash --noprofile --norc -p "$cscs_dir/remote.sh" run 2>&1 </dev/null
@@ -351,7 +395,20 @@ cscs_begin_runner() {
 		[[ -z $cscs_batched ]] || continue
 		if cscs_client || cscs_is_silent; then
 			cscs_cancel_in_the_end
+			kill -KILL -- "-$pid" 2>/dev/null # it may not be told of the end
 			exit 0
+		fi
+		# A node that does not reach this host cannot report to srun, which then waits without end.
+		# A prolog can be slow too, but Slurm shows that.
+		cscs_uptime
+		((REPLY - began > cscs_unheard_most * 1000)) || continue
+		began=$REPLY
+		cscs_learn
+		if [[ $cscs_info == *' JobState=RUNNING '* ]]; then
+			[[ -z $seen ]] || cscs_end_srun "$cscs_unheard"
+			seen=1
+		elif [[ $cscs_info == *' JobState='* ]] && ! cscs_holds_nodes "$cscs_info"; then
+			cscs_end_srun "job $cscs_job has expired"
 		fi
 	done
 }

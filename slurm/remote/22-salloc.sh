@@ -5,7 +5,7 @@
 # cscs_request: requests the job as cscs_via states. Returns when the allocation is granted
 # (cscs_granted), or when the request waits in the queue by itself.
 cscs_request() {
-	local deadline=() refused='' job=''
+	local deadline=() refused=''
 	cscs_unbatched='' cscs_handover='' cscs_lost=''
 	cscs_uptime
 	cscs_asked=$REPLY
@@ -24,14 +24,7 @@ cscs_request() {
 		fi
 	fi
 	if [[ $cscs_via != salloc ]]; then
-		# A stop from elsewhere can have removed the directory.
-		cscs_is_ours "$cscs_dir" || cscs_withdraw
-		rm -f "$cscs_dir/salloc" # that request is gone, and the next one has no number yet
-		until cscs_enqueue && job=$REPLY; do
-			cscs_asks_again || break
-		done
-		if [[ -n $job ]]; then
-			cscs_in_queue "$job"
+		if cscs_request_batch; then
 			[[ -z $refused ]] || cscs_say note "message=salloc does not take what sbatch takes (${refused//|/; })"
 			return
 		fi

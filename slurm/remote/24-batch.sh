@@ -1,6 +1,18 @@
 # Requests by sbatch, which wait without a process on the login node. The script of the job is the
 # verb batch here, which starts the same runner in the same kind of step.
 
+# cscs_request_batch: requests the job from sbatch, after the end of salloc's request. Succeeds when
+# the request waits in the queue. Otherwise cscs_code and cscs_words describe the end of sbatch.
+cscs_request_batch() {
+	# A stop from elsewhere can have removed the directory.
+	cscs_is_ours "$cscs_dir" || cscs_withdraw
+	rm -f "$cscs_dir/salloc" # that request is gone, and the next one has no number yet
+	until cscs_enqueue; do
+		cscs_asks_again || return 1
+	done
+	cscs_in_queue "$REPLY"
+}
+
 # cscs_enqueue: gives the request to sbatch. Sets REPLY to the job. If it fails, cscs_code and
 # cscs_words describe the end of sbatch.
 cscs_enqueue() {
