@@ -278,7 +278,7 @@ cscs_step_wait=5 cscs_step_most=300
 
 # Seconds without a word of srun's after which the script asks for the state of the job. Twice that
 # time in a running job is too long: Slurm makes the step within cscs_step_wait, or srun ends.
-cscs_unheard_most=${cscs_unheard_most:-30}
+cscs_unheard_most=${cscs_unheard_most:-25}
 
 # cscs_runner [keep]: starts the runner and, when the runner has reported its start, lets go of it:
 # from then on no process on the login node matters. One call kills srun and the shepherd process
