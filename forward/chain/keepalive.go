@@ -38,7 +38,7 @@ func (c *Chain) runKeepalive(l *sshConn) {
 	defer ticker.Stop()
 	watch := c.newStopDetector()
 	if l.conn.overNetwork && c.opts.Redials != nil {
-		l.late, l.lastProbe, l.probePause = l.conn.watchAnswers(), time.Now(), c.leastProbePause()
+		l.late, l.lastProbe = l.conn.watchAnswers(), time.Now()
 	}
 	for {
 		late := false

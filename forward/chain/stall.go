@@ -16,7 +16,8 @@ import (
 //
 // To sshd, a connection that only opens is a client that does not log in, and sites count logins.
 // So the chain tries none for a while after the dial, and after a tried connection that opened.
-// That pause is twice Options.Keepalive, and doubles each time the network was not away.
+// That pause is twice Options.Keepalive. It doubles with each further silence in a row in which the
+// network was not away.
 
 const (
 	// minAnswerTimeout is the least time after which a write counts as unanswered, and the timeout
@@ -72,7 +73,7 @@ func (c *Chain) awaitReturn(ctx context.Context, l *sshConn) bool {
 		return false
 	}
 	for lost := 0; staysSilent(0); {
-		if time.Since(l.lastProbe) < l.probePause || c.userInvolved.Load() || !c.opts.Redials() {
+		if time.Since(l.lastProbe) < c.probePause(l) || c.userInvolved.Load() || !c.opts.Redials() {
 			if !staysSilent(patience) {
 				return false
 			}
@@ -83,14 +84,14 @@ func (c *Chain) awaitReturn(ctx context.Context, l *sshConn) bool {
 			lost++
 			continue
 		}
-		calm := time.Since(l.lastProbe) > 2*l.probePause
+		calm := time.Since(l.lastProbe) > 4*c.probePause(l)
 		l.lastProbe = time.Now()
 		if lost < outageTries && isOurs(l.conn.LocalAddr()) {
-			if lost == 0 && calm {
-				l.probePause = c.leastProbePause()
+			if calm {
+				l.unexplained = 0
 			}
-			if lost == 0 { // the network was not away: the cause is unknown
-				l.probePause = min(2*l.probePause, maxProbePause)
+			if lost == 0 { // the network was away for less than a try, or it is another cause
+				l.unexplained++
 			}
 			return false
 		}
@@ -99,8 +100,14 @@ func (c *Chain) awaitReturn(ctx context.Context, l *sshConn) bool {
 	return false
 }
 
-// leastProbePause is how long no connection is tried after the dial.
-func (c *Chain) leastProbePause() time.Duration { return 2 * c.opts.Keepalive }
+// probePause returns for how long after l.lastProbe no connection is tried.
+func (c *Chain) probePause(l *sshConn) time.Duration {
+	pause := 2 * c.opts.Keepalive
+	for range l.unexplained - 1 {
+		pause = min(2*pause, maxProbePause)
+	}
+	return pause
+}
 
 // tryHop opens another connection to the address of l, and closes it. It returns false only after
 // patience has passed or ctx has ended.
