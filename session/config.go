@@ -73,6 +73,7 @@ type Config struct {
 
 // An Explanation is an error as the user sees it.
 type Explanation struct {
+	ID      string // of the problem, see internal/problem
 	Message string
 	Hint    string // one line for each hint
 	Code    int    // the exit code

@@ -254,7 +254,7 @@ func (s *session) openDynamicPort(work context.Context, f *dynamicPort) bool {
 		f.overLimit = true
 		if !p.full {
 			p.full = true
-			s.out.warn(fmt.Sprintf("%d further ports are forwarded: port %d of %s, and others, have to wait until one of them is closed", maxDynamicPorts, f.port, s.node.name))
+			s.out.warn(fmt.Sprintf("%d dynamic ports are forwarded: port %d of %s, and others, wait until one of them is closed", maxDynamicPorts, f.port, s.node.name))
 		}
 		return false
 	}
@@ -285,7 +285,7 @@ func (s *session) handleDynamicPortLost(work context.Context, m dynamicPortLost)
 	if m.dynamicPort.listener != m.listener {
 		return
 	}
-	s.out.warn(fmt.Sprintf("port %d of %s is not forwarded any more: %v", m.dynamicPort.port, s.node.name, m.err))
+	s.out.warn(fmt.Sprintf("port %d of %s is no longer forwarded: %v", m.dynamicPort.port, s.node.name, m.err))
 	m.dynamicPort.notHTTP = true
 	s.giveBack(work, m.dynamicPort)
 }

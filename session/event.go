@@ -84,6 +84,8 @@ type Event struct {
 	// the server's log. Both are for people, who are told in whole sentences.
 	On      string `json:"-"`
 	LogFile string `json:"-"`
+	// Problem is the ID of an error's problem, for maintainers and tests.
+	Problem string `json:"-"`
 	// Log is the end of the server's log. It comes with an error or the end, if there is a log.
 	Log []string `json:"-"`
 }

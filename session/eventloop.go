@@ -362,7 +362,7 @@ func (s *session) handleMessage(work context.Context, m any) (done bool, err err
 		if !s.login.keyRejectionTold {
 			s.login.keyRejectionTold = true
 			x := s.cfg.Explain(m.err)
-			s.out.warn("cannot connect again: " + x.Message + " (" + x.inlineHint() + "); the session continues by itself once that is fixed")
+			s.out.warn("cannot connect again: " + x.Message + " (" + x.inlineHint() + "); the session continues when that is fixed")
 		}
 	case silence:
 		s.onSilence(work, m)
@@ -540,7 +540,7 @@ func (s *session) warnOfNeighbours() {
 	if s.cfg.App.Open {
 		who = "the server has no login: "
 	}
-	s.out.warn(who + fmt.Sprintf("other users can reach it while they have a job on %s, which is shared (port %d). --slurm=--exclusive asks for a node of your own", s.node.name, s.server.port))
+	s.out.warn(who + fmt.Sprintf("users who have a job on the shared node %s can reach it (port %d). --slurm=--exclusive requests a node for you alone", s.node.name, s.server.port))
 }
 
 // leaseInDoubt returns the warning that the login node cannot write the lease. It says what keeps
@@ -639,7 +639,7 @@ func (s *session) reportWrongPort() {
 	if slices.ContainsFunc(s.server.others, isExternalAddr) {
 		message += ", where everybody on the cluster can reach them"
 	}
-	s.out.warn(message + ": let the server use {port} and listen on 127.0.0.1, or name its port with --port")
+	s.out.warn(message + ": make the server use {port} and listen on 127.0.0.1, or set its port with --port")
 }
 
 // isExternalAddr reports whether other hosts can reach the address.
@@ -651,7 +651,7 @@ func isExternalAddr(addr string) bool {
 // stillWorks returns the warning that the server is late, and why the session still waits for it.
 func (s *session) stillWorks() string {
 	e := s.startTimeoutError()
-	return fmt.Sprintf("the server on %s is not ready after %s, but it works: its log grows, or it computes. Still waiting for %s", e.Node, formatDuration(e.Waited), e.Waiting)
+	return fmt.Sprintf("the server on %s is not ready after %s, but it works: its log grows, or it uses CPU. Still waiting for %s", e.Node, formatDuration(e.Waited), e.Waiting)
 }
 
 // startTimeoutError returns what the session was waiting for when the start timeout expired.

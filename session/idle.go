@@ -82,7 +82,7 @@ func (s *session) useKnown(m lastUse) error {
 	}
 	s.idle.failed++
 	if s.idle.failed == useFailures && s.node.chain != nil {
-		s.out.warn(fmt.Sprintf("the server does not say when it was last used, and so counts as used: %v", m.err))
+		s.out.warn(fmt.Sprintf("the server does not report when it was last used, so it counts as used: %v", m.err))
 	}
 	s.useUnknown()
 	return nil
@@ -146,7 +146,7 @@ func (s *session) warnOfIdle(unused time.Duration, ends time.Time) {
 		use = "use it"
 	}
 	s.out.emitEvent(Event{Event: EventWarning, Ends: &ends,
-		Message: fmt.Sprintf("the server was not used for %s, and the session ends in %s: %s to keep it", formatDuration(unused), formatDuration(s.idle.warningPeriod()), use)})
+		Message: fmt.Sprintf("the server was not used for %s; the session ends in %s: %s to keep it", formatDuration(unused), formatDuration(s.idle.warningPeriod()), use)})
 }
 
 // formatDuration formats d to the second, or to the minute from 10 min on, without zero units.

@@ -35,7 +35,7 @@ func (s *session) watchPort(work context.Context) {
 	monitor.Unrenewed = func() { s.postNotice(unrenewed{}) }
 	s.server.monitor = monitor
 	warn := sync.OnceFunc(func() {
-		_ = s.sendMessage(ctx, slurm.Note{Message: "whose port it is on " + name + " cannot be seen any more: new connections wait until it can"})
+		_ = s.sendMessage(ctx, slurm.Note{Message: "cannot check the owner of the port on " + name + ": new connections wait until that works"})
 	})
 	s.work.Go(func() {
 		runAgain(ctx, 200*time.Millisecond, 10*time.Second, func() error {

@@ -124,6 +124,6 @@ func (s *session) localURL() string { return fmt.Sprintf("http://127.0.0.1:%d", 
 func (s *session) linkPrinted(link *printedLink) {
 	s.takeLink(link)
 	public, secret := s.serverLink()
-	s.out.emitEvent(Event{Event: EventWarning, Message: "the server asks for a login, by a link that it has printed: open " + public,
+	s.out.emitEvent(Event{Event: EventWarning, Message: "the server requires a login, with a link that it has printed: open " + public,
 		Local: public, Link: secret, OwnLink: s.ownLink()})
 }

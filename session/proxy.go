@@ -38,7 +38,7 @@ type ProxyConfig struct {
 type NoNodeError struct{ ID string }
 
 func (e *NoNodeError) Error() string {
-	return "session " + e.ID + " has no node yet: its job waits, or has just begun"
+	return "session " + e.ID + " has no node yet: its job waits, or has just started"
 }
 
 // Proxy connects in and out with the sshd of a session's node. It returns when both directions have

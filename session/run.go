@@ -241,7 +241,7 @@ func (s *session) endReason(cause error) string {
 // reportError emits an error event. It adds the end of the log if the server failed or was late.
 func (s *session) reportError(err error, log *serverLog) {
 	x := s.cfg.Explain(err)
-	e := Event{Event: EventError, Message: x.Message, Hint: x.Hint, Code: &x.Code}
+	e := Event{Event: EventError, Problem: x.ID, Message: x.Message, Hint: x.Hint, Code: &x.Code}
 	var server *slurm.ServerError
 	var late *StartTimeoutError
 	if errors.As(err, &server) || errors.As(err, &late) {

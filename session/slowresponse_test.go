@@ -16,7 +16,7 @@ func TestShellHangs(t *testing.T) {
 	cfg := a.config()
 	cfg.slowResponse = 300 * time.Millisecond
 	l := a.start(cfg)
-	if e := l.await(EventWarning); !strings.Contains(e.Message, "the login shell has not begun") {
+	if e := l.await(EventWarning); !strings.Contains(e.Message, "the login shell has not started") {
 		t.Errorf("warning %q", e.Message)
 	}
 	l.interrupt(ErrInterrupted)

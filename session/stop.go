@@ -67,5 +67,5 @@ func (s *session) stopSession(ctx context.Context, find bool) (ended string, log
 	s.job.step = slurm.AnyStep
 	err = s.endJob(within, patient, log)
 	log.close()
-	return ended + ": nothing of session " + s.cfg.ID + " runs any more", log, err
+	return ended + ": nothing of session " + s.cfg.ID + " is running", log, err
 }

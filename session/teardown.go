@@ -161,7 +161,7 @@ func (s *session) closeChain(c *share.Chain) {
 	silent, speak := context.WithTimeout(ctx, handOnSilence)
 	defer speak()
 	if c.Leave(silent) > 0 && ctx.Err() == nil {
-		s.out.warn("another cscs uses this SSH connection: waiting until it has its own (at most " + handOnTimeout.String() + "; Ctrl-C: do not wait)")
+		s.out.warn("another cscs uses this SSH connection: waiting until it has a connection of its own (at most " + handOnTimeout.String() + "; Ctrl-C: do not wait)")
 		c.Leave(ctx)
 	}
 	_ = c.Close()

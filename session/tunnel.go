@@ -339,7 +339,7 @@ func (t *tunnel) handleListener(work context.Context, l slurm.Listener) error {
 		return &NothingListensError{Node: t.node.name, Port: t.cfg.Port}
 	case l.Verdict == "none":
 		t.listener.SetTarget(forward.Target(nil))
-		t.out.warn(fmt.Sprintf("nothing listens on port %d of %s any more: new connections wait for it", t.cfg.Port, t.node.name))
+		t.out.warn(fmt.Sprintf("nothing listens on port %d of %s now: new connections wait for it", t.cfg.Port, t.node.name))
 		t.lookAtJob(slurm.ServerGone)
 	default:
 		if l.Verdict == "wide" {

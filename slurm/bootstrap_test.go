@@ -241,7 +241,7 @@ func TestBootstrap(t *testing.T) {
 			if err := errors.Join(os.Remove(filepath.Join(made[0], "bin", "python")), os.Symlink("/nosuch", filepath.Join(made[0], "bin", "python"))); err != nil {
 				t.Fatal(err)
 			}
-			if says := playFailed(t, f, tinyserve(false, "").in(place)); !strings.Contains(says, "tinyserve is not to be found") {
+			if says := playFailed(t, f, tinyserve(false, "").in(place)); !strings.Contains(says, "tinyserve was not found") {
 				t.Errorf("it says %q", says)
 			}
 			if notes := playServed(t, f, tinyserve(true, "").in(place)); !strings.Contains(notes, "is installed in ") {
@@ -272,7 +272,7 @@ func TestBootstrapInterrupted(t *testing.T) {
 			if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
 				t.Errorf("pip leaves temporary files on the node: %v, %v", left, err)
 			}
-			want := "tinyserve is not to be found"
+			want := "tinyserve was not found"
 			if venv != "" {
 				want = "/v is not complete"
 			}
@@ -391,7 +391,7 @@ func TestBootstrapVenv(t *testing.T) {
 func TestBootstrapFails(t *testing.T) {
 	for name, c := range map[string]struct{ dir, says string }{
 		"no package":        {"", "No matching distribution found for tinyserve (command: "},
-		"other directory":   {"$HOME/files", "is no virtual environment on "},
+		"other directory":   {"$HOME/files", "is not a virtual environment on "},
 		"not to be written": {"/proc/v", "cannot write in /proc"},
 	} {
 		t.Run(name, func(t *testing.T) {

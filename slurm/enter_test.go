@@ -222,13 +222,13 @@ func TestEntranceFails(t *testing.T) {
 		kind  string // of the RemoteError; "": a StepError
 		words string
 	}{
-		{"no sshd", func(d *doorway) { d.cluster.Setenv("CSCS_SSHD_DIRS=/nowhere:bin") }, "nosshd", "no sshd on nid001001 (looked for in /nowhere, bin)"},
+		{"no sshd", func(d *doorway) { d.cluster.Setenv("CSCS_SSHD_DIRS=/nowhere:bin") }, "nosshd", "no sshd on nid001001 (searched /nowhere, bin)"},
 		{"no step", func(d *doorway) { d.cluster.Setenv("FAKE_SRUN_FAILS=Unable to create step") }, "", "Unable to create step"},
 		{"no directory", func(d *doorway) {
 			if err := os.RemoveAll(filepath.Join(d.cluster.Home, ".cscs")); err != nil {
 				d.t.Fatal(err)
 			}
-		}, "gone", "disappeared"},
+		}, "gone", "no longer exists"},
 		{"no shell", func(d *doorway) { d.cluster.Setenv("PATH=/nowhere") }, "shell", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -161,7 +161,7 @@ func (e *SilentError) Error() string { return "Slurm does not answer: " + e.Mess
 // ShellHangs returns the error of a login shell that has not run our command after this time;
 // output is what it printed instead.
 func ShellHangs(after time.Duration, output string) *RemoteError {
-	return &RemoteError{Kind: "hang", Message: "the login shell has not begun with our command after " + after.Round(time.Second).String(), Output: output}
+	return &RemoteError{Kind: "hang", Message: "the login shell has not started our command after " + after.Round(time.Second).String(), Output: output}
 }
 
 // LoginShellError reports a login shell whose start-up files end it or do not finish.
@@ -189,7 +189,7 @@ func loginShellError(l line) *LoginShellError {
 }
 
 func (e *LoginShellError) Error() string {
-	s := fmt.Sprintf("the login shell on %s has not come through its start-up files after %s", e.Host, e.After)
+	s := fmt.Sprintf("the login shell on %s was still in its start-up files after %s", e.Host, e.After)
 	if e.Status >= 0 {
 		s = fmt.Sprintf("the login shell on %s ended with status %d in its start-up files", e.Host, e.Status)
 	}

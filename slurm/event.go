@@ -160,7 +160,7 @@ func (l line) toEvent() Event {
 	case "note":
 		return Note{Message: l.get("message")}
 	case "collision":
-		return Note{Message: "port " + l.get("port") + " on the node was taken by another process in the same moment: trying another"}
+		return Note{Message: "port " + l.get("port") + " on the node was taken by another process at the same moment: trying another port"}
 	case "job":
 		return JobState{Job: parseJobInfo(l.get("info"))}
 	}

@@ -81,7 +81,7 @@ func TestVariablesNotSet(t *testing.T) {
 		"uenv":        {Launch{Step: []string{"--uenv=$NOSUCH/u.squashfs"}}, "the variable NOSUCH of --uenv is not set on "},
 		"argument":    {Launch{Argv: []string{"true", "--dir=$NOSUCH"}}, "the variable NOSUCH of --dir is not set on "},
 		"word":        {Launch{Argv: []string{"$NOSUCH/serve"}}, "the variable NOSUCH of the command is not set on "},
-		"directory":   {Launch{Workdir: "$HOME/nosuch"}, "the work directory " + f.Home + "/nosuch is not there on "},
+		"directory":   {Launch{Workdir: "$HOME/nosuch"}, "the work directory " + f.Home + "/nosuch does not exist on "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c.launch.Argv == nil {
@@ -144,7 +144,7 @@ func TestVariablesOfTheNode(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ profile, dir, says string }{
 		"of a job":          {scratchProfile, "$SLURM_NOSUCH/x", "the variable SLURM_NOSUCH of --workdir is not set on "},
-		"by host":           {"[[ ! -v SLURM_JOB_ID ]] || export LOCAL=~\n[[ -v SLURM_JOB_ID ]] || exit 1\n", "$LOCAL/nosuch", "/nosuch is not there on "},
+		"by host":           {"[[ ! -v SLURM_JOB_ID ]] || export LOCAL=~\n[[ -v SLURM_JOB_ID ]] || exit 1\n", "$LOCAL/nosuch", "/nosuch does not exist on "},
 		"not set on a node": {"[[ -v SLURM_JOB_ID ]] || export LOCAL=~\n", "$LOCAL", "the variable LOCAL of --workdir is not set on "},
 	} {
 		t.Run(name, func(t *testing.T) {

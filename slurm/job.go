@@ -110,7 +110,7 @@ func (j JobInfo) Ended() error {
 func (j JobInfo) explainState() string {
 	switch j.State {
 	case "", stateForgotten:
-		return "has ended; Slurm does not say how"
+		return "has ended; Slurm does not report how"
 	case "TIMEOUT":
 		return "reached its time limit"
 	case "CANCELLED":

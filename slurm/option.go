@@ -278,7 +278,7 @@ func canonicalOptions(words []string) []string {
 func readOptions(word string) ([]usedOption, error) {
 	switch {
 	case !strings.HasPrefix(word, "-") || word == "-" || word == "--":
-		return nil, fmt.Errorf("it must be an option of sbatch's or salloc's, as in --slurm='--exclusive'")
+		return nil, fmt.Errorf("it must be an option of sbatch or salloc, for example --slurm='--exclusive'")
 	case strings.HasPrefix(word, "--"):
 		return readLongOption(word)
 	}
@@ -323,7 +323,7 @@ func readShortOptions(word string) ([]usedOption, error) {
 		k := slices.IndexFunc(options, func(o option) bool { return o.short == word[i] && o.short != 0 })
 		if k < 0 {
 			// It is unknown whether the rest is its value.
-			return nil, fmt.Errorf("neither sbatch nor salloc has an option -%c: write the option's long name", word[i])
+			return nil, fmt.Errorf("neither sbatch nor salloc has an option -%c: use the long name", word[i])
 		}
 		o := options[k]
 		as, rest := "-"+word[i:i+1], word[i+1:]

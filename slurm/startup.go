@@ -68,7 +68,7 @@ func innerShell(name string, at *StartupLine) *RemoteError {
 	if name != "" {
 		e.Message += " (" + name + ")"
 	}
-	e.Message += ", which takes our commands"
+	e.Message += ", which reads our commands"
 	if at != nil {
 		e.Message += ": " + at.String()
 	}

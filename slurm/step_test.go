@@ -27,12 +27,12 @@ func TestStepServer(t *testing.T) {
 			wantLog string
 		}{
 			"words":       {func(l *Launch) { l.Setup = []string{"SET='yes'; export SET"}; l.Workdir = "/usr" }, "ended with status 7", shown + "</usr>"},
-			"no-command":  {func(l *Launch) { l.Argv = []string{"no-such-command"} }, "no-such-command is not to be found in the PLACE on ", ""},
-			"no-program":  {func(l *Launch) { l.Argv = []string{"/etc/passwd"} }, "/etc/passwd is not to be found", ""},
-			"no-workdir":  {func(l *Launch) { l.Workdir = "/tmp/no such" }, "the work directory /tmp/no such is not there", ""},
+			"no-command":  {func(l *Launch) { l.Argv = []string{"no-such-command"} }, "no-such-command was not found in the PLACE on ", ""},
+			"no-program":  {func(l *Launch) { l.Argv = []string{"/etc/passwd"} }, "/etc/passwd was not found", ""},
+			"no-workdir":  {func(l *Launch) { l.Workdir = "/tmp/no such" }, "the work directory /tmp/no such does not exist", ""},
 			"no-venv":     {func(l *Launch) { l.Venv = "/tmp/no-such" }, "no virtual environment in /tmp/no-such", ""},
 			"setup":       {func(l *Launch) { l.Setup = []string{"false"} }, `--setup "false" ended with status 1`, ""},
-			"setup-there": {func(l *Launch) { l.Setup = []string{"no-such x"} }, `no-such of --setup "no-such x" is not to be found`, ""},
+			"setup-there": {func(l *Launch) { l.Setup = []string{"no-such x"} }, `no-such of --setup "no-such x" was not found`, ""},
 		} {
 			t.Run(name+"/"+what, func(t *testing.T) {
 				t.Parallel()

@@ -91,7 +91,7 @@ type Outcome struct {
 
 // ErrCut reports that the remote half ended on the login node, though neither the session nor the
 // connection did: a user or the system killed it. Follow resumes the session.
-var ErrCut = errors.New("our command on the login node was ended by somebody")
+var ErrCut = errors.New("another process ended our command on the login node")
 
 // Submit requests the allocation, has the server started in it and passes each event to handle, one
 // after the other. It returns when the session ends on the cluster, the connection or ctx ends, or
@@ -195,7 +195,7 @@ func (s *Submission) handleLine(l line, handle func(Event) error) error {
 	case "restart":
 		s.offset = 0
 	case "gone":
-		return &RemoteError{Kind: "gone", Message: "the session's directory has disappeared from the cluster"}
+		return &RemoteError{Kind: "gone", Message: "the session's directory no longer exists on the cluster"}
 	}
 	e := l.toEvent()
 	switch e := e.(type) {

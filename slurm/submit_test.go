@@ -341,12 +341,12 @@ func TestServers(t *testing.T) {
 		"exits at once with 0": {notPython("true"), "ended with status 0 before it listened", ""},
 		"exits at once with 3": {notPython("sh", "-c", "echo oops; exit 3"), "ended with status 3 before it listened", "oops\n"},
 		"killed":               {notPython("sh", "-c", "kill -9 $$"), "killed by SIGKILL", ""},
-		"not there":            {notPython("no-such-command"), "no-such-command is not to be found on", ""},
-		"not executable":       {notPython("/etc/passwd"), "is not to be found", ""},
-		"no workdir":           {Launch{Argv: serverArgv("127.0.0.1"), Workdir: "/no/such"}, "the work directory /no/such is not there", ""},
+		"not there":            {notPython("no-such-command"), "no-such-command was not found on", ""},
+		"not executable":       {notPython("/etc/passwd"), "was not found", ""},
+		"no workdir":           {Launch{Argv: serverArgv("127.0.0.1"), Workdir: "/no/such"}, "the work directory /no/such does not exist", ""},
 		"no venv":              {Launch{Argv: serverArgv("127.0.0.1"), Venv: "~/venv"}, "no virtual environment in", ""},
 		"setup fails":          {Launch{Argv: serverArgv("127.0.0.1"), Setup: []string{"false"}}, `--setup "false" ended with status 1`, ""},
-		"setup not there":      {Launch{Argv: serverArgv("127.0.0.1"), Setup: []string{"conda activate x"}}, `of --setup "conda activate x" is not to be found`, ""},
+		"setup not there":      {Launch{Argv: serverArgv("127.0.0.1"), Setup: []string{"conda activate x"}}, `of --setup "conda activate x" was not found`, ""},
 		"status 255":           {notPython("sh", "-c", "exit 255"), "ended with status 255 before it listened", ""},
 		"wide":                 {Launch{Argv: serverArgv("0.0.0.0"), Grace: time.Second}, "the server listens on 0.0.0.0 port", "hello"},
 		"wide in IPv6":         {Launch{Argv: serverArgv("::"), Grace: time.Second}, "the server listens on :: port", "hello"},
@@ -826,8 +826,8 @@ func TestMissingPlaces(t *testing.T) {
 		launch Launch
 		says   string
 	}{
-		"workdir":          {Launch{Workdir: "nosuch/dir"}, "the work directory nosuch/dir is not there on "},
-		"workdir of home":  {Launch{Workdir: "~/nosuch"}, "the work directory ~/nosuch is not there on "},
+		"workdir":          {Launch{Workdir: "nosuch/dir"}, "the work directory nosuch/dir does not exist on "},
+		"workdir of home":  {Launch{Workdir: "~/nosuch"}, "the work directory ~/nosuch does not exist on "},
 		"venv":             {Launch{Venv: f.Home + "/v"}, "there is no virtual environment in " + f.Home + "/v "},
 		"venv, not a venv": {Launch{Venv: "~"}, "there is no virtual environment in ~ "},
 	} {
@@ -858,7 +858,7 @@ func TestPlacesOfTheNode(t *testing.T) {
 			r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: serverArgv("127.0.0.1"), Workdir: dir}})
 			r.wait()
 			var bad *ServerError
-			if err := r.outcome.Err(); !errors.As(err, &bad) || !strings.Contains(bad.Message, dir+" is not there on ") || !f.Requested() {
+			if err := r.outcome.Err(); !errors.As(err, &bad) || !strings.Contains(bad.Message, dir+" does not exist on ") || !f.Requested() {
 				t.Errorf("outcome %v, %v", err, r.err)
 			}
 		})

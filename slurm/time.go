@@ -67,7 +67,7 @@ func DoubtTime(s string) string {
 	if span == "" {
 		return "Slurm reads " + s + " as " + reads
 	}
-	return fmt.Sprintf("Slurm reads %s as %s; hours and minutes are written as %s or %s", s, reads, hours, span)
+	return fmt.Sprintf("Slurm reads %s as %s; write hours and minutes as %s or %s", s, reads, hours, span)
 }
 
 func formatCount(n int, unit string) string {

@@ -61,7 +61,7 @@ func (l line) checkFields() error {
 		if value == "" && !slices.Contains(r.needed, l.kind) || r.good(value) {
 			continue
 		}
-		return &RemoteError{Kind: "protocol", Message: fmt.Sprintf("the login node's answer (%.20q) names %.60q as a %s: it is none", l.kind, value, r.what)}
+		return &RemoteError{Kind: "protocol", Message: fmt.Sprintf("the login node's answer (%.20q) contains %.60q, which is not a valid %s", l.kind, value, r.what)}
 	}
 	return nil
 }

@@ -299,7 +299,7 @@ func TestAutoWithoutSalloc(t *testing.T) {
 	if p := await[Pending](r); p != (Pending{Job: "4711", Kept: true}) {
 		t.Errorf("pending: %+v", p)
 	}
-	if n := await[Note](r); !strings.Contains(n.Message, "salloc does not take what sbatch takes") || !strings.Contains(n.Message, "no interactive jobs here") {
+	if n := await[Note](r); !strings.Contains(n.Message, "salloc refuses what sbatch accepts") || !strings.Contains(n.Message, "no interactive jobs here") {
 		t.Errorf("note %q", n.Message)
 	}
 	r.letGo()
@@ -413,7 +413,7 @@ func TestAutoWithoutSbatch(t *testing.T) {
 	id := testID(t)
 	s := &Submission{ID: id, Request: Request{Time: "10", Patience: time.Hour}, Launch: Launch{Argv: serverArgv("127.0.0.1")}}
 	r := submit(t.Context(), t, f, s)
-	if n := await[Note](r); !strings.Contains(n.Message, "sbatch does not take what salloc takes") || !strings.Contains(n.Message, "no batch jobs here") {
+	if n := await[Note](r); !strings.Contains(n.Message, "sbatch refuses what salloc accepts") || !strings.Contains(n.Message, "no batch jobs here") {
 		t.Errorf("note %q", n.Message)
 	}
 	if p := await[Pending](r); p != (Pending{Job: "4712"}) {
@@ -423,7 +423,7 @@ func TestAutoWithoutSbatch(t *testing.T) {
 		t.Errorf("calls:\n%s", calls)
 	}
 	s.Detach()
-	if n := await[Note](r); !strings.Contains(n.Message, "cannot be left alone") {
+	if n := await[Note](r); !strings.Contains(n.Message, "cannot be detached") {
 		t.Errorf("note %q", n.Message)
 	}
 	f.Free()

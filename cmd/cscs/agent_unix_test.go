@@ -98,7 +98,7 @@ func TestAgentAsks(t *testing.T) {
 	}{
 		{"run", []string{"run", "--dry-run", "-c", "daint", "--", "x"}, 1, "certificate of alice"},
 		{"ssh-config", []string{"ssh-config"}, 1, "User alice"},
-		{"key status", []string{"key", "status"}, 1, "holds it"},
+		{"key status", []string{"key", "status"}, 1, "has it"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a := newAskingAgent(t)

@@ -18,16 +18,16 @@ func newAttachCommand(d *deps) *cobra.Command {
 	o := &options{}
 	cmd := &cobra.Command{
 		Use:   "attach [ID]",
-		Short: "Pick up a session, from this machine or another",
-		Long: `Pick up a session that goes on without this terminal: one that was left, whose process
-has died, that was begun on another machine, or that another terminal attends, too.
-Its server gets a local port here, and is opened.
+		Short: "Attach to a session, of this machine or another",
+		Long: `Attach to a session that runs without this terminal: one that was detached, whose process
+has died, that was started on another machine, or that another terminal attends too.
+Its server gets a local port here, and cscs opens it.
 
-Ctrl-C, and a closed terminal, detach again: the job goes on under its lease. To end
-it: cscs stop.
+Ctrl-C or closing the terminal detaches again: the job keeps running for the time of its
+lease. To end it, use cscs stop.
 
-A session that this machine does not know is looked for on --cluster, or on the default
-cluster.`,
+cscs looks on --cluster, or on the default cluster, for a session that this machine does
+not know.`,
 		Example: `  cscs attach
   cscs attach k7
   cscs attach k7 --cluster daint`,
@@ -55,7 +55,7 @@ func (d *deps) attachSession(ctx context.Context, o *options, args []string) err
 	return d.wayTo(ctx, r, o, func(s *start) error {
 		a := &attendance{start: s}
 		if text, ok := s.printer.(*ui.Text); ok {
-			text.CtrlC = "Ctrl-C leaves it running; cscs stop ends it"
+			text.CtrlC = "Ctrl-C: leave it running; cscs stop ends it"
 		}
 		defer s.openRoom(r.App, d.args)()
 		cfg := session.Config{

@@ -27,17 +27,17 @@ func newDemoCommand(d *deps) *cobra.Command {
 	page := false
 	cmd := &cobra.Command{
 		Use:   "demo [flags] [-- jupyter arguments]",
-		Short: "Try cscs on a small cluster inside of it, without an account",
-		Long: `Try cscs run-jupyter on a cluster that is inside of cscs: a jump host, a login node and two
-compute nodes, in one process of your own machine, with SSH servers, certificates and
-a queue. Everything goes the way that it goes on a real cluster, and is gone
-afterwards. Your keys and your ~/.ssh are neither read nor written.
+		Short: "Try cscs on a small cluster inside it, without an account",
+		Long: `Try cscs run-jupyter on a cluster inside cscs: a jump host, a login node and two compute
+nodes, in one process on your machine, with SSH servers, certificates and a queue.
+Everything works as on a real cluster, and is removed afterwards. cscs does not read or
+write your keys or your ~/.ssh.
 
-The server is this machine's own JupyterLab, where there is one on your PATH, or else a small
-page that tells what has happened.
+The server is the JupyterLab of this machine, if there is one on your PATH, otherwise a
+small page that shows what happened.
 
-Every other command takes --cluster demo. The cluster lives for as long as a command
-uses it or a job runs there.`,
+Every other command takes --cluster demo. The cluster exists while a command uses it or a
+job runs there.`,
 		Example: `  cscs demo
   cscs demo --queue 20s
   cscs run --cluster demo -- python3 -m http.server {port} --bind 127.0.0.1`,
@@ -57,14 +57,14 @@ uses it or a job runs there.`,
 				j.partition, j.slurm = []string{demo.BusyPartition}, []string{"--begin=now+" + strconv.Itoa(seconds)}
 			}
 			if len(args) > 0 && (page || !haveJupyter()) {
-				return &problem.UsageError{Message: fmt.Sprintf("the page takes no arguments, as a JupyterLab would: %q", args), Hint: "leave them out, or install JupyterLab here"}
+				return &problem.UsageError{Message: fmt.Sprintf("the page takes no arguments, unlike JupyterLab: %q", args), Hint: "omit them, or install JupyterLab here"}
 			}
 			cfg, err := d.loadSites()
 			if err != nil {
 				return err
 			}
 			if !cfg.Makes(demo.Name) {
-				return &problem.UsageError{Message: "config.toml has a cluster of its own by the name " + demo.Name,
+				return &problem.UsageError{Message: "config.toml defines a cluster of the name " + demo.Name,
 					Hint: "rename it in " + cfg.Path + " to have the one inside of cscs"}
 			}
 			if !j.json && !j.dryRun {
@@ -75,7 +75,7 @@ uses it or a job runs there.`,
 	}
 	g := newGroup("Demo")
 	g.addFlag(&queue, "queue", "", "TIME", "have the cluster be busy for so long (default: a node is free)", checkDuration)
-	g.flags.BoolVar(&page, "page", false, "show the page also where there is JupyterLab")
+	g.flags.BoolVar(&page, "page", false, "show the page even if there is a JupyterLab")
 	g.addToCommand(cmd)
 	j.addHere(cmd, runsOut|plansOnly)
 	cmd.Annotations = map[string]string{showsExitStatus: "yes"}

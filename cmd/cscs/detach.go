@@ -12,10 +12,10 @@ import (
 func newDetachCommand(d *deps) *cobra.Command {
 	return &cobra.Command{
 		Use:   "detach [ID]",
-		Short: "Leave a session running, under its lease",
-		Long: `Leave a session running: the process of this machine that attends it ends, the job goes
-on until somebody picks it up with cscs attach, from this machine or another, or its
-lease is over.`,
+		Short: "Leave a session running, for the time of its lease",
+		Long: `Leave a session running: the process on this machine that attends it ends. The job runs
+until cscs attach takes it over again, on this machine or another, or until its lease
+is over.`,
 		Example: `  cscs detach
   cscs attach k7`,
 		Args:              atMostOneID,
@@ -26,7 +26,7 @@ lease is over.`,
 			case err != nil:
 				return err
 			case !l.Attended && l.State != registry.Left:
-				d.say("session " + l.ID + " is detached already: no process attends it here; return to it with: cscs attach " + l.ID)
+				d.say("session " + l.ID + " is already detached: no process attends it here; attach to it again: cscs attach " + l.ID)
 				return nil
 			case l.Attended && l.Tied():
 				return &registry.TiedError{ID: l.ID}

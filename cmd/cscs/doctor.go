@@ -23,14 +23,14 @@ func newDoctorCommand(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check each step on the way to a node, and print the fix",
-		Long: `Check each step on the way from this machine to a compute node, in order: files, key and agent,
-names, the network, ssh and host keys, the login node, its shell, clock and home, Slurm, a node
-on which a job of yours runs, and local ports and the browser here. For each step the command
-prints that it works, or what is wrong and how to fix it.
+		Long: `Check each step from this machine to a compute node, in order: files, key and agent, names,
+the network, ssh and host keys, the login node, its shell, clock and home, Slurm, a node where
+a job of yours runs, and local ports and the browser here. For each step, the command prints
+that it works, or what is wrong and how to fix it.
 
-It changes and allocates nothing, and takes at most 20 s. On a terminal, and without --json, it first asks for
-the passphrase of a key that no agent holds. The exit status is that of a command that meets the
-first failure; a warning is no failure.`,
+It changes and allocates nothing, and takes at most 20 s. In a terminal, and without --json, it first
+asks for the passphrase of a key that no agent has. The exit status is that of a command that meets
+the first failure. A warning is not a failure.`,
 		Example: `  cscs doctor
   cscs doctor --cluster daint --json`,
 		Args: noArgs,
@@ -44,8 +44,8 @@ first failure; a warning is no failure.`,
 	o.addWhereBy(cmd, nil) // the check of the key reports what is wrong with it
 	g := newGroup("Here")
 	g.addFlag(&o.account, "account", "A", "NAME", "account that jobs are to be charged to", checkWord)
-	g.addFlag(&o.localPort, "local-port", "", "PORT", "local port that is needed", checkPort("leave --local-port out for a free one"))
-	g.flags.BoolVar(&o.json, "json", false, "write what is seen to stdout, one JSON object a line")
+	g.addFlag(&o.localPort, "local-port", "", "PORT", "local port that is needed", checkPort("omit --local-port to get a free one"))
+	g.flags.BoolVar(&o.json, "json", false, "write the results to stdout, one JSON object per line")
 	g.addToCommand(cmd)
 	completeCluster(cmd)
 	cmd.Annotations = map[string]string{showsExitStatus: "yes"}

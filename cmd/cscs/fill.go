@@ -20,8 +20,8 @@ func envVar(flag string) string {
 
 // whichCluster returns the error for a command without a cluster.
 func whichCluster(cfg *site.Config) error {
-	return &problem.UsageError{Message: "which cluster? none is named",
-		Hint: fmt.Sprintf("name one with --cluster (%s), or as default_cluster in %s", strings.Join(cfg.Known(), ", "), cfg.Path)}
+	return &problem.UsageError{Message: "no cluster given",
+		Hint: fmt.Sprintf("choose one with --cluster (%s), or set default_cluster in %s", strings.Join(cfg.Known(), ", "), cfg.Path)}
 }
 
 // fillEnv sets the flags that are not on the command line from the environment.
@@ -60,7 +60,7 @@ func settleLease(flags *pflag.FlagSet) error {
 	given, _ := time.ParseDuration(lease.Value.String()) // checkLease has checked it
 	switch {
 	case kept && lease.Changed && given > 0:
-		return &problem.UsageError{Message: "--keep and --lease " + lease.Value.String() + " exclude each other: is there to be a lease, or none?"}
+		return &problem.UsageError{Message: "--keep and --lease " + lease.Value.String() + " exclude each other"}
 	case kept && !lease.Changed:
 		return flags.Set("lease", "0s")
 	case lease.Changed && !keep.Changed:
@@ -122,7 +122,7 @@ func unwrapFlagError(err error) error {
 func (o *options) fillFlags(ctx context.Context, flags *pflag.FlagSet, load func() (*site.Config, error), recipe func(*site.Config) ([]site.Setting, error)) (*site.Config, site.Cluster, error) {
 	var none site.Cluster
 	if o.json && o.dryRun {
-		return nil, none, problem.Usagef("--json and --dry-run exclude each other: nothing happens that could be an event")
+		return nil, none, problem.Usagef("--json and --dry-run exclude each other: a dry run has no events")
 	}
 	cfg, err := load()
 	if err != nil {

@@ -66,16 +66,16 @@ func (g group) addToCommand(cmd *cobra.Command) {
 func (o *options) addWhere(cmd *cobra.Command) {
 	o.addWhereBy(cmd, checkFile)
 	g := newGroup("Where")
-	g.addFlag(&o.persist, "persist", "", "TIME", "keep the connection, in the background, until no command has used it for so long (default 0s: it ends with the last command)", checkPersist)
+	g.addFlag(&o.persist, "persist", "", "TIME", "keep the connection in the background until no command has used it for this time (default 0s: it ends with the last command)", checkPersist)
 	g.addToCommand(cmd)
 }
 
 // addWhereBy is addWhere without --persist. checkIdentity checks the name of the key; nil: no check.
 func (o *options) addWhereBy(cmd *cobra.Command, checkIdentity func(string) error) {
 	g := newGroup("Where")
-	g.addFlag(&o.cluster, "cluster", "c", "NAME", "a cluster: built in, of config.toml, or a Host of ~/.ssh/config", checkWord)
-	g.addFlag(&o.user, "user", "", "NAME", "user name there (default: ~/.ssh/config's, else the certificate's)", checkUser)
-	g.addFlag(&o.identity, "identity", "", "FILE", "private key, with its certificate beside it (default: ~/.ssh/config's, else ~/.ssh/cscs-key)", checkIdentity)
+	g.addFlag(&o.cluster, "cluster", "c", "NAME", "cluster: a built-in one, one of config.toml, or a Host of ~/.ssh/config", checkWord)
+	g.addFlag(&o.user, "user", "", "NAME", "user name on the cluster (default: from ~/.ssh/config, otherwise from the certificate)", checkUser)
+	g.addFlag(&o.identity, "identity", "", "FILE", "private key, with its certificate next to it (default: from ~/.ssh/config, otherwise ~/.ssh/cscs-key)", checkIdentity)
 	o.addNoSign(g)
 	g.addToCommand(cmd)
 }
@@ -89,30 +89,30 @@ const (
 )
 
 func (o *options) addNoSign(g group) {
-	g.flags.BoolVar(&o.noSign, "no-sign", false, "never offer to have the key signed, as cscs key sign does")
+	g.flags.BoolVar(&o.noSign, "no-sign", false, "never offer to sign the key (cscs key sign)")
 }
 
 // addHere adds the flags for what happens on the laptop.
 func (o *options) addHere(cmd *cobra.Command, does here) {
 	g := newGroup("Here")
-	g.addFlag(&o.localPort, "local-port", "", "PORT", "local port (default: that of --port, the server's usual one, or the next that is free)", checkPort("leave --local-port out for a free one"))
+	g.addFlag(&o.localPort, "local-port", "", "PORT", "local port (default: that of --port, or the server's usual one, or the next free one)", checkPort("omit --local-port to get a free one"))
 	g.flags.BoolVar(&o.noBrowser, "no-browser", false, "print the URL only")
-	g.flags.VarPF(choice{&o.protect}, "protect", "", "guard the local port: let in your own programs and browser, and no other user or web page (default auto: all but run-jupyter; =false: pass everything on as it is)").NoOptDefVal = "true"
+	g.flags.VarPF(choice{&o.protect}, "protect", "", "guard the local port: admit only your own programs and browser, not other users or web pages (default auto: all commands but run-jupyter; =false: forward everything unchanged)").NoOptDefVal = "true"
 	if does&runsOut != 0 {
-		g.flags.BoolVar(&o.noNotify, "no-notify", false, "no notification on the desktop before the session's time is up")
+		g.flags.BoolVar(&o.noNotify, "no-notify", false, "no desktop notification before the session's time is up")
 	}
-	g.flags.BoolVar(&o.json, "json", false, "write events to stdout, one JSON object a line")
+	g.flags.BoolVar(&o.json, "json", false, "write events to stdout, one JSON object per line")
 	if does&plansOnly != 0 {
 		g.flags.BoolVar(&o.dryRun, "dry-run", false, "print the route and the commands without connecting")
 	}
-	g.flags.BoolVarP(&o.verbose, "verbose", "v", false, "tell more")
+	g.flags.BoolVarP(&o.verbose, "verbose", "v", false, "print more, and the ID of a problem")
 	g.addToCommand(cmd)
 }
 
 // addVerbose adds --verbose to commands that connect but do not use addHere.
 func (o *options) addVerbose(cmd *cobra.Command) {
 	g := newGroup("Here")
-	g.flags.BoolVarP(&o.verbose, "verbose", "v", false, "tell more")
+	g.flags.BoolVarP(&o.verbose, "verbose", "v", false, "print more, and the ID of a problem")
 	g.addToCommand(cmd)
 }
 
@@ -120,27 +120,27 @@ func (o *options) addVerbose(cmd *cobra.Command) {
 func (o *options) addServer(cmd *cobra.Command, ports bool) {
 	g := newGroup("Server")
 	if ports {
-		g.addFlag(&o.port, "port", "", "PORT", "port on the node (default: the local port's number, or a free one)", checkPort("leave --port out for a free one"))
+		g.addFlag(&o.port, "port", "", "PORT", "port on the node (default: the local port's number, or a free one)", checkPort("omit --port to get a free one"))
 	}
-	g.addMany(&o.setup, "setup", "CMD", "shell command to run before the server, as in 'module load x' (repeatable)", nil)
+	g.addMany(&o.setup, "setup", "CMD", "shell command to run before the server, such as 'module load x' (repeatable)", nil)
 	g.addFlag(&o.venv, "venv", "", "DIR", "Python virtual environment to activate, on the cluster", checkWord)
-	g.flags.BoolVar(&o.bootstrap, "bootstrap", false, "run-jupyter, run-tensorboard: install the program once by pip, if it is not there, in the virtual environment --venv or in one in your home")
+	g.flags.BoolVar(&o.bootstrap, "bootstrap", false, "run-jupyter, run-tensorboard: install the program once with pip, if it is missing, in the virtual environment --venv or in one in your home")
 	g.addFlag(&o.workdir, "workdir", "", "DIR", "directory to start in, on the cluster (default: the home; in a container the EDF's)", checkWord)
 	g.addMany(&o.env, "env", "NAME=VALUE", "environment variable for the server (repeatable)", checkEnv)
 	g.addFlag(&o.uenv, "uenv", "", "NAME", "uenv to run the server in", checkWord)
 	g.addFlag(&o.view, "view", "", "NAME", "view of the uenv", checkWord)
 	g.addFlag(&o.environment, "environment", "", "FILE", "environment definition (EDF) of the Container Engine to run the server in: a path, or a name in ~/.edf", checkWord)
 	g.addFlag(&o.startTimeout, "start-timeout", "", "TIME", "how long the server may take from the grant to ready (default 5m)", checkDuration)
-	g.addFlag(&o.ready, "ready", "", "PATH", "path of the server that answers 200 once it can be used, as in /health (default: any answer will do)", checkWord)
+	g.addFlag(&o.ready, "ready", "", "PATH", "path of the server that answers 200 when it is ready, such as /health (default: any answer counts)", checkWord)
 	g.addFlag(&o.path, "path", "", "PATH", "path of the server that the browser opens (default: its front page)", checkWord)
-	g.flags.BoolVar(&o.allowWideBind, "allow-wide-bind", false, "let the server listen on more than 127.0.0.1, where others reach it")
-	g.flags.BoolVar(&o.forwardNew, "forward-new", false, "forward other web servers, too, that you start on the node while the session lasts")
+	g.flags.BoolVar(&o.allowWideBind, "allow-wide-bind", false, "let the server listen on more than 127.0.0.1, where others can reach it")
+	g.flags.BoolVar(&o.forwardNew, "forward-new", false, "also forward other web servers that you start on the node during the session")
 	g.addToCommand(cmd)
 }
 
 // addSlurm adds the flags for Slurm.
 func (o *options) addSlurm(cmd *cobra.Command) {
-	g := newGroup("Slurm (what is left out is the site's default)")
+	g := newGroup("Slurm (the site's defaults apply to what you omit)")
 	g.addFlag(&o.time, "time", "t", "TIME", "time limit: 2h, 90m, 1d12h, MINUTES, HH:MM:SS, DAYS-HH, …", checkTime)
 	g.addFlag(&o.account, "account", "A", "NAME", "account to charge", checkWord)
 	g.addFlag(&o.partition, "partition", "p", "NAME", "partition", checkWord)
@@ -151,12 +151,12 @@ func (o *options) addSlurm(cmd *cobra.Command) {
 	g.addFlag(&o.mem, "mem", "", "SIZE", "memory per node", checkWord)
 	g.addFlag(&o.constraint, "constraint", "C", "LIST", "features that the nodes must have", checkWord)
 	g.addFlag(&o.reservation, "reservation", "", "NAME", "reservation", checkWord)
-	g.addMany(&o.slurm, "slurm", "OPTION", "any other option of sbatch (salloc), as in --slurm=--exclusive (repeatable)", slurm.CheckOption)
+	g.addMany(&o.slurm, "slurm", "OPTION", "any other option of sbatch (salloc), such as --slurm=--exclusive (repeatable)", slurm.CheckOption)
 	g.addFlag(&o.via, "via", "", "HOW", "salloc, sbatch (the job waits without cscs), or auto: salloc, and sbatch if the request has to wait (default auto)", checkVia)
 	g.addFlag(&o.queueTimeout, "queue-timeout", "", "TIME", "how long to wait in the queue (default 12h)", checkDuration)
 	g.addFlag(&o.lease, "lease", "", "TIME", "how long the job may run without cscs, if the laptop or the network is gone (default 1h; 0s: until its time limit)", checkLease)
-	g.flags.BoolVar(&o.detach, "detach", false, "return once the job is queued; cscs attach picks it up")
-	g.addFlag(&o.idle, "idle", "", "TIME", "end the session when the server was not used for this time and computed nothing (at least 1m; default: never)", checkIdle)
+	g.flags.BoolVar(&o.detach, "detach", false, "return once the job is queued; use cscs attach later")
+	g.addFlag(&o.idle, "idle", "", "TIME", "end the session when the server has been unused and idle for this time (at least 1m; default: never)", checkIdle)
 	g.flags.BoolVar(&o.keep, "keep", false, "no lease: the job may run until its time limit, even without cscs")
 	g.addToCommand(cmd)
 }

@@ -62,7 +62,7 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 		return &problem.UsageError{Message: "--view " + lastValue(j.view) + " needs the uenv that it is a view of", Hint: "name it with --uenv NAME"}
 	}
 	if j.detach && lastValue(j.via) == string(slurm.ViaSalloc) {
-		return &problem.UsageError{Message: "--detach and --via salloc exclude each other: such a request waits for as long as cscs does",
+		return &problem.UsageError{Message: "--detach and --via salloc exclude each other: a request of salloc's ends with cscs",
 			Hint: "leave --via out, or say --via sbatch"}
 	}
 	if a, err = a.WithPaths(lastValue(j.path), lastValue(j.ready)); err != nil {

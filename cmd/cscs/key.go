@@ -25,11 +25,11 @@ type keyOptions struct {
 func newKeyCommand(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "key",
-		Short: "Have your ssh key signed, and see to it",
-		Long: `Have your ssh key signed for 24 hours, as CSCS asks for, and see to it.
+		Short: "Get your ssh key signed, and manage it",
+		Long: `Get your ssh key signed for 24 hours, as CSCS requires, and manage it.
 
-The key is ~/.ssh/cscs-key unless --identity names another; its certificate is beside it,
-where ssh looks for it.`,
+The key is ~/.ssh/cscs-key, or the file of --identity. Its certificate is next to it, where
+ssh looks for it.`,
 		Example: `  cscs key sign
   cscs key status
   cscs key sign --headless          on a machine without a browser
@@ -55,10 +55,10 @@ func (o *keyOptions) addKey(cmd *cobra.Command) {
 // addService adds the flags of commands that contact the signing service.
 func (o *keyOptions) addService(cmd *cobra.Command) {
 	g := newGroup("Service")
-	g.addFlag(&o.cluster, "cluster", "c", "NAME", "the cluster that the key is for (default: config's)", checkWord)
-	g.addFlag(&o.service, "service", "", "NAME", "the service: cscs, sshservice (the older one), or one of config.toml (default: the cluster's)", checkWord)
-	g.flags.BoolVar(&o.headless, "headless", false, "sign in on another device, by a code")
-	g.flags.BoolVar(&o.noBrowser, "no-browser", false, "print the address to sign in at, and open nothing")
+	g.addFlag(&o.cluster, "cluster", "c", "NAME", "cluster for which the key is (default: that of config.toml)", checkWord)
+	g.addFlag(&o.service, "service", "", "NAME", "signing service: cscs, sshservice (the older one), or one of config.toml (default: the cluster's)", checkWord)
+	g.flags.BoolVar(&o.headless, "headless", false, "sign in on another device, with a code")
+	g.flags.BoolVar(&o.noBrowser, "no-browser", false, "print the address of the sign-in page, and open no browser")
 	g.addToCommand(cmd)
 	completeCluster(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("service", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -117,7 +117,7 @@ func (d *deps) newSigner(ctx context.Context, o *keyOptions, signals *interrupts
 			return nil, err
 		}
 		if name = cl.Signing; name == "" && len(o.cluster) > 0 {
-			return nil, &problem.UsageError{Message: "no service is known that signs keys for " + cluster,
+			return nil, &problem.UsageError{Message: "no known service signs keys for " + cluster,
 				Hint: "name a service with --service (" + strings.Join(cfg.Signings(), ", ") + "), or as signing in [clusters." + cluster + "] of " + cfg.Path}
 		}
 	}

@@ -16,10 +16,10 @@ func newKeyAgentCommand(d *deps) *cobra.Command {
 	o := &keyOptions{}
 	cmd := &cobra.Command{
 		Use:   "agent [flags]",
-		Short: "Give the key to the ssh agent, until its certificate ends",
-		Long: `Give the key and its certificate to the ssh agent, which forgets them when the certificate ends,
-and take certificates of this key that have expired out of it. A certificate that the agent
-holds already stays as it is, with its lifetime and constraints (ssh-add -t, -c).`,
+		Short: "Add the key to the ssh agent, until its certificate expires",
+		Long: `Add the key and its certificate to the ssh agent, which removes them when the certificate
+expires, and remove expired certificates of this key from the agent. A certificate that the agent
+already has stays as it is, with its lifetime and constraints (ssh-add -t, -c).`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := fillEnv(cmd.Flags()); err != nil {
@@ -53,7 +53,7 @@ func (d *deps) keyAgent(ctx context.Context, o *keyOptions) error {
 		return state.Problem
 	}
 	if !state.Exists {
-		d.say("an agent alone has the private half of " + path + ", and there is nothing to give it")
+		d.say("the private key of " + path + " exists only in an agent: there is nothing to add")
 		return nil
 	}
 	var prompter key.Prompter
@@ -72,12 +72,12 @@ func (d *deps) keyAgent(ctx context.Context, o *keyOptions) error {
 	}
 	what := describeCertificate(path, state.Cert.ValidPrincipals, state.ValidBefore)
 	if added.Held {
-		d.say("the agent holds it already, with the lifetime and constraints that it was added with: " + what)
+		d.say("the agent has it already, with the lifetime and constraints with which it was added: " + what)
 		return nil
 	}
-	d.say("the agent holds it: " + what)
+	d.say("the agent has it: " + what)
 	if added.Beside {
-		d.say("the agent held this key before; if that had to be confirmed at each use, the new certificate does not: ssh-add -c " + shellescape.Quote(path))
+		d.say("the agent had this key before; if each use had to be confirmed, that does not apply to the new certificate: ssh-add -c " + shellescape.Quote(path))
 	}
 	return nil
 }

@@ -19,16 +19,17 @@ func newKeyImportCommand(d *deps) *cobra.Command {
 	o := &keyOptions{}
 	cmd := &cobra.Command{
 		Use:   "import [FILE | DIRECTORY]",
-		Short: "Bring in a signed key that the browser has saved",
-		Long: `Bring in a signed key that the browser has saved: key and certificate are looked for in
-~/Downloads, or where you say, are looked at, and are moved to ~/.ssh/cscs-key, readable by
-you alone. What is there is replaced only by what is good. A certificate for a key that is in
-~/.ssh already, such as id_ed25519, is moved there alone; one beside its key is copied.`,
+		Short: "Import a signed key that the browser has saved",
+		Long: `Import a signed key that the browser has saved: cscs looks for key and certificate in
+~/Downloads, or in the files that you name, checks them, and moves them to ~/.ssh/cscs-key,
+readable by you alone. It replaces an existing key only by a valid one. If the certificate is for
+a key that is already in ~/.ssh, such as id_ed25519, cscs moves only the certificate; it copies
+one that is next to its key.`,
 		Example: `  cscs key import
   cscs key import ~/Desktop/cscs-key`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return &problem.UsageError{Message: "one key at a time: " + quoteWord(args[1]) + " is one too many", Hint: "see cscs key import --help"}
+				return &problem.UsageError{Message: "one key at a time: unexpected argument " + quoteWord(args[1]), Hint: "see cscs key import --help"}
 			}
 			if err := fillEnv(cmd.Flags()); err != nil {
 				return err

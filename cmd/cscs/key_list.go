@@ -31,9 +31,9 @@ func newKeyListCommand(d *deps) *cobra.Command {
 	all := false
 	cmd := &cobra.Command{
 		Use:   "list [flags]",
-		Short: "List the keys that were signed for you",
-		Long: `List the keys that were signed for you, on any machine: the valid ones, or with --all also
-those that have expired or were revoked. You may have to sign in.`,
+		Short: "List the keys that the service has signed for you",
+		Long: `List the keys that the service has signed for you, on any machine: the valid ones, or with --all
+also those that have expired or were revoked. You may have to sign in.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := fillEnv(cmd.Flags()); err != nil {
@@ -46,10 +46,10 @@ those that have expired or were revoked. You may have to sign in.`,
 	}
 	o.addKey(cmd)
 	g := newGroup("Which")
-	g.flags.BoolVarP(&all, "all", "a", false, "those that are not good any more, too")
+	g.flags.BoolVarP(&all, "all", "a", false, "also those that are no longer valid")
 	g.addToCommand(cmd)
 	o.addService(cmd)
-	o.addJSON(cmd, "keys to stdout, one JSON object a line")
+	o.addJSON(cmd, "keys to stdout, one JSON object per line")
 	return cmd
 }
 
@@ -62,7 +62,7 @@ func (d *deps) withService(ctx context.Context, o *keyOptions, do func(context.C
 		return err
 	}
 	if s.by.Kind != site.SigningCSCS {
-		return &problem.UsageError{Message: s.by.Name + " can neither list keys nor revoke them", Hint: "the current service can: --service cscs"}
+		return &problem.UsageError{Message: s.by.Name + " can neither list nor revoke keys", Hint: "the current service can: --service cscs"}
 	}
 	c, err := s.currentService()
 	if err != nil {
@@ -106,7 +106,7 @@ func (d *deps) keyList(ctx context.Context, o *keyOptions, c *service.Current, a
 		return nil
 	}
 	if len(rows) == 0 {
-		d.say("no key of yours is signed")
+		d.say("you have no signed key")
 		return nil
 	}
 	w := tabwriter.NewWriter(d.io.Out, 0, 8, 2, ' ', 0)

@@ -13,9 +13,9 @@ func newKeyPassphraseCommand(d *deps) *cobra.Command {
 	o := &keyOptions{}
 	cmd := &cobra.Command{
 		Use:   "passphrase [flags]",
-		Short: "Give the key a passphrase, or another one",
-		Long: `Give the private key a passphrase, or another one, or with an empty one none. The certificate
-stays. With cscs key agent it is asked for once a day.`,
+		Short: "Set or change the passphrase of the key",
+		Long: `Set or change the passphrase of the private key; an empty one removes it. The certificate
+stays. With cscs key agent, you enter the passphrase once a day.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := fillEnv(cmd.Flags()); err != nil {
@@ -50,7 +50,7 @@ func (d *deps) keyPassphrase(ctx context.Context, o *keyOptions) error {
 		return err
 	}
 	if protected {
-		d.say(path + " has a new passphrase; to be asked for it once a day: cscs key agent")
+		d.say(path + " has a new passphrase; to enter it only once a day: cscs key agent")
 	} else {
 		d.say(path + " has no passphrase")
 	}

@@ -40,7 +40,7 @@ the key itself stays and can be signed again.`,
 	}
 	o.addKey(cmd)
 	g := newGroup("Which")
-	g.flags.BoolVar(&all, "all", false, "all of your valid keys, on any machine")
+	g.flags.BoolVar(&all, "all", false, "all your valid keys, on any machine")
 	g.addToCommand(cmd)
 	o.addService(cmd)
 	return cmd
@@ -52,11 +52,11 @@ func checkSerials(args []string, all bool) error {
 	case all && len(args) > 0:
 		return &problem.UsageError{Message: "--all and a serial number exclude each other", Hint: hint}
 	case !all && len(args) == 0:
-		return &problem.UsageError{Message: "which key? cscs key list shows the serial numbers", Hint: hint}
+		return &problem.UsageError{Message: "no serial number given; cscs key list shows them", Hint: hint}
 	}
 	for _, a := range args {
 		if _, err := strconv.ParseUint(a, 10, 64); err != nil {
-			return &problem.UsageError{Message: quoteWord(a) + " is no serial number", Hint: "cscs key list shows them"}
+			return &problem.UsageError{Message: quoteWord(a) + " is not a serial number", Hint: "cscs key list shows them"}
 		}
 	}
 	return nil
@@ -77,7 +77,7 @@ func (d *deps) keyRevoke(ctx context.Context, o *keyOptions, c *service.Current,
 			serials = append(serials, i.Serial)
 		}
 		if len(serials) == 0 {
-			d.say("no key of yours is signed")
+			d.say("you have no signed key")
 		}
 	}
 	for _, serial := range serials {

@@ -21,14 +21,14 @@ func newKeySignCommand(d *deps) *cobra.Command {
 	force := false
 	cmd := &cobra.Command{
 		Use:   "sign [flags]",
-		Short: "Have the key signed for 24 hours",
-		Long: `Have the key signed for 24 hours. You sign in at CSCS in the browser, or with --headless on
-another device; the key is made if there is none. What is there is replaced only by what is
-good. Since five keys a day are signed, one that is good for half of its time still is not
-signed again, except with --force.
+		Short: "Get the key signed for 24 hours",
+		Long: `Get the key signed for 24 hours. You sign in at CSCS in the browser, or with --headless on
+another device. cscs creates the key if there is none. It replaces an existing certificate only
+by a valid one. Since CSCS signs five keys a day, cscs does not sign again a key that has half of
+its time left, except with --force.
 
-A service account's key in $CSCS_API_KEY signs in without anybody, and gets a certificate for a
-minute. The older service (--service sshservice) asks for name, password and a six-digit number.`,
+A service account's key in $CSCS_API_KEY signs in without a person, and gets a certificate for
+one minute. The older service (--service sshservice) asks for name, password and a six-digit code.`,
 		Example: `  cscs key sign
   cscs key sign --headless
   cscs key sign --service sshservice`,
@@ -44,7 +44,7 @@ minute. The older service (--service sshservice) asks for name, password and a s
 	cmd.Flags().Lookup("identity").Usage += "; it is made if it is not there"
 	o.addService(cmd)
 	g := newGroup("Here")
-	g.flags.BoolVarP(&force, "force", "f", false, "even if the certificate is good for long")
+	g.flags.BoolVarP(&force, "force", "f", false, "even if the certificate is valid for long")
 	g.addToCommand(cmd)
 	return cmd
 }
@@ -69,11 +69,11 @@ func (d *deps) keySign(ctx context.Context, o *keyOptions, force bool) error {
 	if !force {
 		why := notGood(have, time.Now())
 		if why == nil && have.Problem == nil && s.isWorse(have, time.Now()) {
-			d.say("it is good still: " + describeCertificate(path, have.Cert.ValidPrincipals, have.ValidBefore) + "; to have it signed all the same: cscs key sign --force")
+			d.say("it is still valid: " + describeCertificate(path, have.Cert.ValidPrincipals, have.ValidBefore) + "; to sign it anyway: cscs key sign --force")
 			return nil
 		}
 		if why != nil {
-			d.say("it is signed anew: " + problem.Of(why).Message)
+			d.say("signing it again: " + problem.Of(why).Message)
 		}
 	}
 	r, err := s.sign(signals.ctx, path)
@@ -88,7 +88,7 @@ func (d *deps) keySign(ctx context.Context, o *keyOptions, force bool) error {
 		return p // its permissions, for example
 	}
 	if n, of := s.usedSignings(); of > 0 && !s.isUnattended() {
-		d.say(fmt.Sprintf("%d of %d a day are used at %s, as far as this machine knows", n, of, s.by.Name))
+		d.say(fmt.Sprintf("at least %d of today's %d signatures at %s are used (exact: cscs key list)", n, of, s.by.Name))
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ func newKeyStatusCommand(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status [flags]",
 		Short: "Show whether the key is valid, and until when",
-		Long: `Show whether the key is valid, for which user and until when. Only the agent is asked. The exit
+		Long: `Show whether the key is valid, for which user and until when. cscs asks only the agent. The exit
 status is 3 if the key cannot be used now.`,
 		Example: `  cscs key status
   cscs key status --json | jq .left`,
@@ -228,9 +228,9 @@ func (s keyStatus) printStatus(out io.Writer) {
 			line("only", strings.TrimSpace(name+" "+s.Options[name]))
 		}
 	}
-	line("agent", map[string]string{"unknown": fmt.Sprintf("holds %d identities (a certificate is one of its own); no file here tells which of them is this key", s.inAgent), "holds": "holds it", "lacks": "does not hold it (cscs key agent)", "none": "there is none", "silent": "does not answer"}[s.Agent])
+	line("agent", map[string]string{"unknown": fmt.Sprintf("has %d identities (a certificate counts as one); no file here shows which of them is this key", s.inAgent), "holds": "has it", "lacks": "does not have it (cscs key agent)", "none": "none is running", "silent": "does not answer"}[s.Agent])
 	if s.PerDay > 0 {
-		line("signed", fmt.Sprintf("%d of %d a day at %s, as far as this machine knows", s.Signed, s.PerDay, s.serviceNames()))
+		line("signed", fmt.Sprintf("at least %d of today's %d at %s", s.Signed, s.PerDay, s.serviceNames()))
 	}
 	_ = w.Flush() // errors of the user's own terminal or pipe are not reported
 }

@@ -30,13 +30,13 @@ func TestStatusAgent(t *testing.T) {
 		want   string
 		words  string
 	}{
-		{known, []key.Agent{without, with}, "holds", "holds it"},
-		{known, []key.Agent{without, none}, "lacks", "does not hold it"},
-		{known, []key.Agent{none}, "none", "there is none"},
+		{known, []key.Agent{without, with}, "holds", "has it"},
+		{known, []key.Agent{without, none}, "lacks", "does not have it"},
+		{known, []key.Agent{none}, "none", "none is running"},
 		{known, []key.Agent{gone, none}, "silent", "does not answer"},
-		{unknown, []key.Agent{with}, "unknown", "holds 1 identit"},
-		{unknown, []key.Agent{none, without}, "unknown", "holds 0 identit"},
-		{unknown, []key.Agent{none}, "none", "there is none"},
+		{unknown, []key.Agent{with}, "unknown", "has 1 identit"},
+		{unknown, []key.Agent{none, without}, "unknown", "has 0 identit"},
+		{unknown, []key.Agent{none}, "none", "none is running"},
 	} {
 		s := statusOf(t.Context(), c.agents, c.state, time.Now())
 		var out strings.Builder

@@ -23,10 +23,10 @@ func newLogsCommand(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "logs [ID]",
 		Short: "Show the log of a session's server",
-		Long: `Show the newest 64 MiB of what the server of a session has written. This machine keeps the log of
-a session that has ended; give its whole ID then. If the session ended by itself while no process
-attended it, the cluster keeps the log for a week: name the cluster with --cluster. If there is
-no log yet, the command says why.`,
+		Long: `Show the newest 64 MiB of the output of a session's server. This machine keeps the log of a
+session that has ended: pass its whole ID. If the session ended while no process attended it,
+the cluster keeps the log for a week: name the cluster with --cluster. If there is no log yet,
+the command prints the reason.`,
 		Args:              atMostOneID,
 		ValidArgsFunction: completeIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -36,7 +36,7 @@ no log yet, the command says why.`,
 			return d.showSessionLog(cmd.Context(), o, args, follow)
 		},
 	}
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is added, until the session ends or Ctrl-C")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "follow the log until the session ends or Ctrl-C")
 	o.addWhere(cmd)
 	o.addVerbose(cmd)
 	completeCluster(cmd)

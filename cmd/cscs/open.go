@@ -31,14 +31,14 @@ func newOpenCommand(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "open [ID]",
 		Short: "Open a session in the browser again",
-		Long: `Open a session that this machine attends in the browser again, and print its address:
-with the way in on a terminal, without on a pipe. While it is queued or starting, that is
-the page that tells how far it is, and becomes the server.
+		Long: `Open a session that this machine attends in the browser again, and print its address: with
+the secret of its link in a terminal, without it to a pipe. While the session is queued or
+starting, a page shows its progress and is replaced by the server.
 
 Your own programs need no link: the address answers them (see --protect of cscs run).
-Where the system does not say which user asks, as for a Windows program that asks WSL2,
-and for programs of root's, --print gives them the link; it sets a cookie. Each person who has the link
-gets in until the session ends.`,
+If the system does not report which user asks, as for a Windows program that connects to WSL2,
+and for root's programs, --print gives them the link; it sets a cookie. Everyone who has the link
+can use the session until it ends.`,
 		Example: `  cscs open
   curl -s -c jar -o /dev/null -L "$(cscs open --print k7)" && curl -b jar http://127.0.0.1:6006/data`,
 		Args:              atMostOneID,
@@ -67,6 +67,6 @@ gets in until the session ends.`,
 		},
 	}
 	cmd.Flags().BoolVar(&noBrowser, "no-browser", false, "print the URL only")
-	cmd.Flags().BoolVar(&printLink, "print", false, "print the link that lets in, to a pipe or file too, and open nothing")
+	cmd.Flags().BoolVar(&printLink, "print", false, "print the link with its secret, also to a pipe or file, and open no browser")
 	return cmd
 }

@@ -23,11 +23,12 @@ func newProxyCommand(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "proxy ID",
 		Short: "Connect stdin and stdout with a session's node, for ssh",
-		Long: `Connect standard input and output with the sshd of a session's node. It is what ssh runs as
-its ProxyCommand for the hosts cscs-ID: see cscs ssh-config.
+		Long: `Connect standard input and output to the sshd of a session's node. ssh runs this command
+as its ProxyCommand for the hosts cscs-ID: see cscs ssh-config.
 
-It shares the connection of a process of this machine that attends a session there, if there is
-one. A session that this machine does not know is looked for on --cluster, or on the default cluster.`,
+It shares the connection of a process on this machine that attends a session there, if there is
+one. cscs looks on --cluster, or on the default cluster, for a session that this machine does not
+know.`,
 		Args:              exactlyOneID,
 		ValidArgsFunction: completeIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -46,7 +47,7 @@ one. A session that this machine does not know is looked for on --cluster, or on
 // exactlyOneID is the check of commands for exactly one session. It accepts a host name cscs-ID too.
 func exactlyOneID(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 || args[0] == "" {
-		return &problem.UsageError{Message: "which session? none is named", Hint: "see " + cmd.CommandPath() + " --help"}
+		return &problem.UsageError{Message: "no session given", Hint: "see " + cmd.CommandPath() + " --help"}
 	}
 	if len(args) > 1 {
 		return atMostOneID(cmd, args)
@@ -69,7 +70,7 @@ func idOfHost(host string) string {
 func (d *deps) proxyToNode(ctx context.Context, o *options, host string) error {
 	id := strings.ToLower(idOfHost(host)) // checked by exactlyOneID; ssh may change the case
 	if id == "" {
-		return &problem.UsageError{Message: fmt.Sprintf("which session? %q lacks its ID, or the beginning of it", host), Hint: "which there are: cscs ps; then, say, ssh " + sshconfig.Prefix + "k7"}
+		return &problem.UsageError{Message: fmt.Sprintf("%q lacks the ID of a session, or its beginning", host), Hint: "list them: cscs ps; then, for example, ssh " + sshconfig.Prefix + "k7"}
 	}
 	state, err := stateDir()
 	if err != nil {

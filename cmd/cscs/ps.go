@@ -32,16 +32,16 @@ func newPsCommand(d *deps) *cobra.Command {
 		Short: "List live sessions",
 		Long: `List the live sessions that this machine knows, at once and without a connection.
 
-With --refresh each cluster is asked once: the clusters of the sessions known here and the
-default one, or that of --cluster alone. A cluster where sessions run as several users is asked
-as each of them, or as --user alone. The list then also has sessions that were started on other
-machines, and a session without an owner for longer than its lease is cancelled.
+With --refresh, cscs asks each cluster once: the clusters of the known sessions and the default
+one, or only that of --cluster. If sessions run there as several users, it asks as each of them,
+or only as --user. The list then also has sessions that were started on other machines. A session
+that has had no owner for longer than its lease is cancelled.
 
-A connection that --persist keeps has a line after the list. With --json it is an object
+A connection that --persist keeps has a line after the list. With --json, it is an object
 whose "kind" is "connection"; sessions have no "kind".
 
-Sessions that ended within a day are told after the list. With --ended those of the last week
-are listed instead of the live ones: when each ended, why, and with which exit code.`,
+After the list, cscs prints the sessions that ended within a day. With --ended, it lists those
+of the last week instead of the live ones: when each ended, why, and with which exit code.`,
 		Example: `  cscs ps
   cscs ps --refresh --cluster daint
   cscs ps --json | jq -r .id`,
@@ -54,13 +54,13 @@ are listed instead of the live ones: when each ended, why, and with which exit c
 		},
 	}
 	g := newGroup("Which")
-	g.flags.BoolVar(&o.refresh, "refresh", false, "ask the clusters, too")
+	g.flags.BoolVar(&o.refresh, "refresh", false, "also ask the clusters")
 	g.flags.BoolVar(&o.ended, "ended", false, "list sessions that have ended")
 	g.addToCommand(cmd)
 	o.addWhere(cmd)
 	g = newGroup("Here")
-	g.flags.BoolVar(&o.json, "json", false, "write sessions to stdout, one JSON object a line")
-	g.flags.BoolVarP(&o.verbose, "verbose", "v", false, "tell more")
+	g.flags.BoolVar(&o.json, "json", false, "write sessions to stdout, one JSON object per line")
+	g.flags.BoolVarP(&o.verbose, "verbose", "v", false, "print more, and the ID of a problem")
 	g.addToCommand(cmd)
 	completeCluster(cmd)
 	return cmd
@@ -69,7 +69,7 @@ are listed instead of the live ones: when each ended, why, and with which exit c
 // printSessions prints the sessions as the flags of cscs ps say, with --refresh as the clusters report them.
 func (d *deps) printSessions(ctx context.Context, o *psOptions) error {
 	if o.refresh && o.ended {
-		return &problem.UsageError{Message: "--refresh and --ended exclude each other: what has ended is known here alone", Hint: "see cscs ps --help"}
+		return &problem.UsageError{Message: "--refresh and --ended exclude each other: only this machine knows the sessions that have ended", Hint: "see cscs ps --help"}
 	}
 	store, all, err := loadRecords()
 	if slices.ContainsFunc(all, func(l registry.Listed) bool { return l.Cluster == demo.Name && !l.Attended }) {

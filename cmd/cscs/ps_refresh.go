@@ -179,7 +179,7 @@ func howEnded(f slurm.Found) string {
 	if f.Ended != nil {
 		return f.Ended.How()
 	}
-	return "it is not on the cluster any more"
+	return "it is no longer on the cluster"
 }
 
 // noteEnded records the end of a session for cscs ps. It ignores errors.

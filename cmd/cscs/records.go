@@ -57,10 +57,10 @@ func attendedHere(args []string) (registry.Listed, error) {
 func anyIDs(cmd *cobra.Command, args []string) error {
 	for _, id := range args {
 		if id == "" {
-			return &problem.UsageError{Message: "an ID is empty", Hint: "leave it out where the only session is meant; see " + cmd.CommandPath() + " --help"}
+			return &problem.UsageError{Message: "the ID is empty", Hint: "omit it to use the only session; see " + cmd.CommandPath() + " --help"}
 		}
 		if _, err := sessionid.ParsePrefix(id); err != nil {
-			return &problem.UsageError{Message: err.Error(), Hint: "which there are: cscs ps; the beginning of an ID is enough"}
+			return &problem.UsageError{Message: err.Error(), Hint: "list them: cscs ps; the beginning of an ID is enough"}
 		}
 	}
 	return nil
@@ -71,7 +71,7 @@ func atMostOneID(cmd *cobra.Command, args []string) error {
 	if len(args) <= 1 {
 		return anyIDs(cmd, args)
 	}
-	return &problem.UsageError{Message: "one session at a time: " + quoteWord(args[1]) + " is one too many", Hint: "see " + cmd.CommandPath() + " --help"}
+	return &problem.UsageError{Message: "one session at a time: unexpected argument " + quoteWord(args[1]), Hint: "see " + cmd.CommandPath() + " --help"}
 }
 
 // completeIDs completes the IDs of live sessions, each with its app, cluster and state.
@@ -135,7 +135,7 @@ func takeOver(id, flag, word string, to *[]string, check func(string) error) err
 		return nil
 	}
 	if err := (&value{to: to, check: check}).Set(word); err != nil {
-		return &problem.UsageError{Message: fmt.Sprintf("the record of session %s has %.60q for --%s: %v", id, word, flag, err), Hint: "say what it is: --" + flag}
+		return &problem.UsageError{Message: fmt.Sprintf("the record of session %s has %.60q for --%s: %v", id, word, flag, err), Hint: "set it on the command line: --" + flag}
 	}
 	return nil
 }

@@ -97,7 +97,7 @@ func (r *renewal) signAfterError(ctx context.Context, hosts []site.Host, err err
 	} else if s.Exists {
 		what = "the key's certificate has expired"
 	}
-	return r.offerSigning(ctx, path, what+": have it signed now?")
+	return r.offerSigning(ctx, path, what+": get it signed now?")
 }
 
 // pathToSign returns the path of the key to sign because of err; "" if signing would not help.
@@ -133,14 +133,14 @@ func (r *renewal) signUnsignedKey(ctx context.Context, h site.Host, id *key.Iden
 	}
 	if h.Identity != "" && id.Path != "" {
 		path = strings.TrimSuffix(id.Path, ".pub")
-		return r.offerSigning(ctx, path, path+" is not signed: have it signed now?")
+		return r.offerSigning(ctx, path, path+" is not signed: get it signed now?")
 	}
 	good := key.Inspect(path, r.now(), nil).Problem == nil
 	if good || keySource(h).Precedes(id.Path) { // signing another key would not change which one is used
 		r.sayInFront(path, good, id)
 		return false, nil
 	}
-	return r.offerSigning(ctx, path, path+" is not signed: have it signed now?")
+	return r.offerSigning(ctx, path, path+" is not signed: get it signed now?")
 }
 
 // sayInFront prints once which key takes precedence over path. signed says that path has a valid certificate.
@@ -153,7 +153,7 @@ func (r *renewal) sayInFront(path string, signed bool, id *key.Identity) {
 	if !signed {
 		use = "have that signed (" + key.SignCommand + "), and use it with"
 	}
-	r.say(fmt.Sprintf("ssh_config's IdentityFile %s, which is not signed, is used before %s: %s --identity %s", id.Path, path, use, shellescape.Quote(path)))
+	r.say(fmt.Sprintf("the IdentityFile %s of ssh_config is not signed, and is used before %s: %s --identity %s", id.Path, path, use, shellescape.Quote(path)))
 }
 
 // renewEarly has the key signed if its certificate ends before the job may, and a new one adds enough time. For

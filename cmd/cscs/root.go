@@ -42,9 +42,9 @@ func runCommandLine(ctx context.Context, args []string, d *deps) int {
 	root.SetOut(d.io.Out)
 	root.SetErr(d.io.Err)
 	agents := &key.Lists{Waiting: func(socket string) { d.say(agentWaits(socket)) }}
-	err := checkCommand(root, args)
+	cmd, err := root, checkCommand(root, args)
 	if err == nil {
-		err = root.ExecuteContext(agents.In(ctx))
+		cmd, err = root.ExecuteContextC(agents.In(ctx))
 	}
 	d.demo.leave()
 	var told *toldError
@@ -54,6 +54,9 @@ func runCommandLine(ctx context.Context, args []string, d *deps) int {
 	p := problem.Of(err)
 	if p.Code != problem.OK {
 		ui.Error(d.io, p.Message, p.Hint)
+		if verbose, _ := cmd.Flags().GetBool("verbose"); verbose {
+			d.say("problem: " + p.ID)
+		}
 	}
 	return p.Code
 }
@@ -86,8 +89,8 @@ func newRootCommand(d *deps) *cobra.Command {
 		Short: "Run a server on a compute node and open it in your browser",
 		Long: `cscs runs a server on a compute node of a Slurm cluster behind a jump host and
 opens it in your browser: one command instead of ssh, salloc, squeue, srun and
-a tunnel. It asks for the allocation, starts the server bound to 127.0.0.1,
-forwards a local port to it and, on Ctrl-C, takes all of it down again.`,
+a tunnel. It requests the allocation, starts the server bound to 127.0.0.1,
+forwards a local port to it and, on Ctrl-C, removes all of it again.`,
 		Example: `  cscs run-jupyter --cluster daint
   cscs run-tensorboard --cluster daint --logdir runs
   cscs run --cluster daint --time 30 -- python3 -m http.server {port} --bind 127.0.0.1

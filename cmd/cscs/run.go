@@ -19,10 +19,10 @@ func newRunCommand(d *deps) *cobra.Command {
 		Short: "Run any web server on a compute node and open it",
 		Long: `Run any web server on a compute node and open it in the browser.
 
-The command comes after --. {port} in its arguments, and $PORT in its environment,
-stand for the port that it is to listen on, at 127.0.0.1; without --port, it has the local
-port's number if that is free on the node, else another one. A server that listens for
-more than 127.0.0.1 is stopped.
+The command comes after --. {port} in its arguments, and $PORT in its environment, stand
+for the port on which it must listen, at 127.0.0.1. Without --port, this is the number of
+the local port if that is free on the node, otherwise another one. cscs stops a server that
+listens on other addresses than 127.0.0.1.
 
 A NAME is a recipe of config.toml: a command and its flags under [recipes.NAME]. It has the
 same local port each time, if that is free.
@@ -77,14 +77,14 @@ func splitRun(args []string, dash int) (name string, command []string, err error
 	case len(before) == 1:
 		return before[0], command, nil
 	case len(before) > 1:
-		return "", nil, &problem.UsageError{Message: "the command goes behind --: cscs run [flags] -- " + strings.Join(before, " "),
+		return "", nil, &problem.UsageError{Message: "put the command after --: cscs run [flags] -- " + strings.Join(before, " "),
 			Hint: "see cscs run --help"}
 	case len(command) == 0 || command[0] == "":
-		return "", nil, &problem.UsageError{Message: "no command to run: give it behind --, as in cscs run -- python3 -m http.server {port} --bind 127.0.0.1",
+		return "", nil, &problem.UsageError{Message: "no command to run: put it after --, for example cscs run -- python3 -m http.server {port} --bind 127.0.0.1",
 			Hint: "see cscs run --help"}
 	}
 	if line := command[0]; len(command) == 1 && strings.Contains(line, " ") && (strings.Contains(line, "{port}") || strings.Contains(line, " -")) {
-		return "", nil, &problem.UsageError{Message: "the command is one word with spaces in it: " + quoteWord(line),
+		return "", nil, &problem.UsageError{Message: "the command is one word that contains spaces: " + quoteWord(line),
 			Hint: "leave the quotes out: cscs run -- " + line}
 	}
 	return "", command, nil
@@ -94,7 +94,7 @@ func splitRun(args []string, dash int) (name string, command []string, err error
 func onlyBehindDashes(cmd *cobra.Command, args []string) error {
 	if n := cmd.ArgsLenAtDash(); len(args) > 0 && n != 0 {
 		server := strings.TrimPrefix(cmd.Name(), "run-")
-		return &problem.UsageError{Message: "unknown argument " + quoteWord(args[0]) + ": arguments for " + server + " go behind --",
+		return &problem.UsageError{Message: "unknown argument " + quoteWord(args[0]) + ": put arguments for " + server + " after --",
 			Hint: "see " + cmd.CommandPath() + " --help"}
 	}
 	return nil

@@ -13,9 +13,9 @@ func newRunJupyterCommand(d *deps) *cobra.Command {
 		Short: "Run JupyterLab on a compute node and open it",
 		Long: `Run JupyterLab on a compute node and open it in the browser.
 
-cscs asks Slurm for the allocation, starts "jupyter lab" on its first node, bound
+cscs requests the allocation from Slurm, starts "jupyter lab" on its first node, bound
 to 127.0.0.1 there and with a token of its own, and opens it. Ctrl-C stops the
-server and ends the job. What comes after -- is for jupyter.`,
+server and ends the job. The arguments after -- are for jupyter.`,
 		Example: `  cscs run-jupyter --cluster daint
   cscs run-jupyter -c daint -t 2:00:00 -A g123 --venv ~/venvs/ml --workdir ~/project
   cscs run-jupyter -c daint --bootstrap --workdir '$SCRATCH/notebooks'

@@ -14,9 +14,9 @@ func newRunTensorBoardCommand(d *deps) *cobra.Command {
 		Short: "Run TensorBoard on a compute node and open it",
 		Long: `Run TensorBoard on a compute node and open it in the browser.
 
-cscs asks Slurm for the allocation, starts "tensorboard" on its first node, bound to
-127.0.0.1 there, and opens it. Ctrl-C stops the server and ends the job. What comes
-after -- is for tensorboard.`,
+cscs requests the allocation from Slurm, starts "tensorboard" on its first node, bound to
+127.0.0.1 there, and opens it. Ctrl-C stops the server and ends the job. The arguments
+after -- are for tensorboard.`,
 		Example: `  cscs run-tensorboard --cluster daint --logdir runs
   cscs run-tensorboard -c daint -p debug -t 20 --logdir /capstor/scratch/runs --venv ~/venvs/ml
   cscs run-tensorboard -c daint --logdir runs -- --reload_interval 5`,

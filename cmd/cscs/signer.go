@@ -105,7 +105,7 @@ func (s *signer) currentService() (*service.Current, error) {
 			return nil, fmt.Errorf("%s is set, but signing service %s has no account_endpoint in config.toml", apiKeyVar, s.by.Name)
 		}
 		if strings.ContainsFunc(apiKey(), func(r rune) bool { return r <= ' ' || r > '~' }) {
-			return nil, &problem.UsageError{Message: apiKeyVar + " has spaces, line ends or other characters in it that no key has", Hint: "set it to the key alone, one word"}
+			return nil, &problem.UsageError{Message: apiKeyVar + " contains spaces, line ends or other characters that no key has", Hint: "set it to the key alone, one word"}
 		}
 		return &service.Current{HTTP: http, Endpoint: s.by.Endpoint, Minute: true,
 			Login: &service.Account{HTTP: http, Endpoint: s.by.Account, Key: apiKey()}}, nil

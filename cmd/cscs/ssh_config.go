@@ -27,7 +27,7 @@ func newSSHConfigCommand(d *deps) *cobra.Command {
 	install, uninstall := false, false
 	cmd := &cobra.Command{
 		Use:   "ssh-config",
-		Short: "Make ssh, scp and other tools know the clusters and your sessions",
+		Short: "Set up ssh, scp and other tools for the clusters and your sessions",
 		Long: `Print a configuration for ssh: a Host block for each built-in cluster, and one for the
 nodes of your live sessions, so that ssh cscs-ID, scp, rsync, sftp, VS Code and all
 that reads ssh's configuration get there.
@@ -52,10 +52,10 @@ sets is. --uninstall takes everything away again.`,
 		},
 	}
 	g := newGroup("What")
-	g.flags.BoolVar(&install, "install", false, "write it, and include it in ~/.ssh/config")
-	g.flags.BoolVar(&uninstall, "uninstall", false, "take it away again")
-	g.addFlag(&o.user, "user", "", "NAME", "user name there (default: ~/.ssh/config's, else the certificate's)", checkUser)
-	g.addFlag(&o.identity, "identity", "", "FILE", "private key, with its certificate beside it (default: ~/.ssh/config's, else ~/.ssh/cscs-key)", checkFile)
+	g.flags.BoolVar(&install, "install", false, "write it, and add it to ~/.ssh/config")
+	g.flags.BoolVar(&uninstall, "uninstall", false, "remove it again")
+	g.addFlag(&o.user, "user", "", "NAME", "user name on the cluster (default: from ~/.ssh/config, otherwise from the certificate)", checkUser)
+	g.addFlag(&o.identity, "identity", "", "FILE", "private key, with its certificate next to it (default: from ~/.ssh/config, otherwise ~/.ssh/cscs-key)", checkFile)
 	g.addToCommand(cmd)
 	return cmd
 }
@@ -75,9 +75,9 @@ func (d *deps) sshConfig(ctx context.Context, o *options, install, uninstall boo
 		if err != nil {
 			return err
 		}
-		d.say(files.Config + " includes nothing of cscs any more")
+		d.say(files.Config + " no longer includes anything of cscs")
 		for _, line := range left {
-			d.say("left as it is, since it may be meant for other files too: " + line)
+			d.say("left unchanged, because it may be meant for other files too: " + line)
 		}
 		return nil
 	}
@@ -86,7 +86,7 @@ func (d *deps) sshConfig(ctx context.Context, o *options, install, uninstall boo
 		return err
 	}
 	if strings.Contains(text, sshconfig.NoUser) {
-		d.say("your user name there is not known yet: name it with --user, or come again when there is a key")
+		d.say("your user name there is not known yet: set it with --user, or run this again when you have a key")
 	}
 	if !install {
 		_, err := io.WriteString(d.io.Out, text)
@@ -98,7 +98,7 @@ func (d *deps) sshConfig(ctx context.Context, o *options, install, uninstall boo
 	}
 	var byHand *sshconfig.WriteError // in this case cscs's own file is written
 	if len(own) > 0 && (err == nil || errors.As(err, &byHand) && byHand.Line != "") {
-		d.say("left as your own configuration has it: " + strings.Join(own, ", "))
+		d.say("left as in your own configuration: " + strings.Join(own, ", "))
 	}
 	return err
 }

@@ -47,7 +47,12 @@ func (d *deps) withCluster(ctx context.Context, o *options, cfg *site.Config, cl
 	s.signals = signals
 	defer s.desktop.wait()
 	if o.json {
-		s.printer, s.note = ui.NewJSON(d.io), func(string) {}
+		s.printer = ui.NewJSON(d.io)
+		s.note = func(text string) {
+			if o.verbose {
+				d.say(text)
+			}
+		}
 	} else {
 		text := ui.NewText(d.io, o.verbose)
 		s.printer, s.note = text, text.Note
@@ -91,7 +96,7 @@ func (s *start) reportFailure(err error) error {
 		return err
 	}
 	if p.Code != problem.Interrupted {
-		s.emitEvent(session.Event{Event: session.EventError, Message: p.Message, Hint: p.Hint, Code: &p.Code})
+		s.emitEvent(session.Event{Event: session.EventError, Problem: p.ID, Message: p.Message, Hint: p.Hint, Code: &p.Code})
 	}
 	s.emitEvent(session.Event{Event: session.EventEnded, Reason: p.Message, Code: &p.Code})
 	return &toldError{err}
@@ -100,7 +105,15 @@ func (s *start) reportFailure(err error) error {
 // emitEvent prints an event of the command itself, before those of the session.
 func (s *start) emitEvent(e session.Event) {
 	e.V, e.Time, e.Session, e.Cluster = session.EventVersion, time.Now().UTC(), s.id, s.cluster.Name
+	s.printEvent(e)
+}
+
+// printEvent prints an event; with --verbose, also the ID of a problem.
+func (s *start) printEvent(e session.Event) {
 	s.printer.Event(e)
+	if e.Problem != "" {
+		s.note("problem: " + e.Problem)
+	}
 }
 
 // emitWarnings prints the new warnings of the way.
@@ -115,7 +128,7 @@ func (s *start) showEvent(e session.Event) {
 	if s.room != nil { // first, so that the page is never behind the terminal
 		s.room.Event(e)
 	}
-	s.printer.Event(e)
+	s.printEvent(e)
 	s.notifyDesktop(e)
 	if e.Event == session.EventConnected {
 		s.emitWarnings()
@@ -125,7 +138,7 @@ func (s *start) showEvent(e session.Event) {
 // explainError returns the message, hint and exit code for an error of this session.
 func (s *start) explainError(err error) session.Explanation {
 	p := problem.At(s.cluster.Name, s.way.refusalCause(err))
-	return session.Explanation{Message: p.Message, Hint: p.Hint, Code: p.Code}
+	return session.Explanation{ID: p.ID, Message: p.Message, Hint: p.Hint, Code: p.Code}
 }
 
 // markTold marks the error of a session as reported, since an event has reported it.

@@ -26,10 +26,10 @@ func newStopCommand(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stop [ID…]",
 		Short: "End sessions, from any terminal",
-		Long: `End sessions, from any terminal: the server is asked to end, the job is cancelled and seen
-to be gone. A session is named by its ID or the beginning of it; the only one there is
-needs no name. What this machine does not know is looked for on --cluster, or on the
-default cluster.`,
+		Long: `End sessions, from any terminal: cscs asks the server to end, cancels the job, and checks
+that the job is gone. ID is the ID of a session or its beginning; the only session
+needs none. cscs looks on --cluster, or on the default cluster, for a session that this
+machine does not know.`,
 		Example: `  cscs stop
   cscs stop k7
   cscs stop --all
@@ -61,7 +61,7 @@ default cluster.`,
 	}
 	g := newGroup("Which")
 	g.flags.BoolVar(&all, "all", false, "every live session of this machine")
-	g.flags.BoolVar(&connections, "connections", false, "no session: close the connections that --persist keeps; what uses one is not cut off")
+	g.flags.BoolVar(&connections, "connections", false, "end no session, but close the connections that --persist keeps, once they are unused")
 	g.addToCommand(cmd)
 	o.addWhere(cmd)
 	o.addVerbose(cmd)
@@ -127,7 +127,7 @@ func (d *deps) stopSession(ctx context.Context, l registry.Listed, o *options) e
 		switch {
 		case err == nil && out.Detached:
 			// It was detaching before it received the request.
-			d.say("the process that attended session " + l.ID + " has just left it: ending the session without it")
+			d.say("the process that attended session " + l.ID + " has just left it: ending the session directly")
 		case err == nil && (out.Code == problem.OK || out.Code == problem.Interrupted):
 			// Its user may have pressed Ctrl-C first; the session has ended in any case.
 			d.say("session " + l.ID + " " + out.Reason)
@@ -138,13 +138,13 @@ func (d *deps) stopSession(ctx context.Context, l registry.Listed, o *options) e
 			return context.Cause(ctx)
 		case errors.As(err, &silent):
 			stuck = true
-			d.say(err.Error() + ": ending the session without it")
+			d.say(err.Error() + ": ending the session directly")
 		case errors.As(err, &gone) && (errors.Is(err, peer.ErrStranger) || errors.Is(err, owndir.ErrShared)):
 			stuck = true
-			d.say("the control socket of session " + l.ID + " is not trusted: " + gone.Err.Error() + ": ending the session without it")
+			d.say("the control socket of session " + l.ID + " is not trusted: " + gone.Err.Error() + ": ending the session directly")
 		case !errors.As(err, &gone):
 			stuck = true
-			d.say(fmt.Sprintf("the process that attends session %s (pid %d) has not ended it within %s: ending it without that", l.ID, l.PID, ui.Duration(stopPatience)))
+			d.say(fmt.Sprintf("the process that attends session %s (pid %d) has not ended it within %s: ending it directly", l.ID, l.PID, ui.Duration(stopPatience)))
 		}
 		// The process has died or does not help, so this process ends the session.
 	}

@@ -20,11 +20,11 @@ func newTunnelCommand(d *deps) *cobra.Command {
 		Use:   "tunnel [flags] --port PORT [--node NODE | --job ID]",
 		Short: "Forward to a server that already runs on a compute node",
 		Long: `Forward a local port to a server that already runs on a compute node of yours, and
-open it in the browser. It allocates nothing and cancels nothing: Ctrl-C ends the
-tunnel alone. Without --node and --job, your only job that runs on the cluster is meant.
+open it in the browser. It allocates nothing and cancels nothing: Ctrl-C ends only
+the tunnel. Without --node and --job, cscs uses your only running job on the cluster.
 The tunnel ends when the job does.
 
-The server has to be your own, and to listen at 127.0.0.1 of its node.`,
+The server must be your own, and must listen on 127.0.0.1 of its node.`,
 		Example: `  cscs tunnel --cluster daint --port 6006
   cscs tunnel --cluster daint --node nid006554 --port 6006
   cscs tunnel -c daint --job 4270667 --port 8888 --local-port 9000`,
@@ -74,7 +74,7 @@ func (o *tunnelOptions) checkFlags() error {
 	case len(o.node) > 0 && len(o.job) > 0:
 		return &problem.UsageError{Message: "--node and --job exclude each other", Hint: hint}
 	case len(o.port) == 0:
-		return &problem.UsageError{Message: "on which port does the server listen? name it with --port", Hint: hint}
+		return &problem.UsageError{Message: "no port given: pass the server's port with --port", Hint: hint}
 	}
 	return nil
 }

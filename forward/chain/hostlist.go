@@ -33,9 +33,9 @@ type PassedOverError struct {
 
 func (e *PassedOverError) Error() string {
 	if e.Line == 0 {
-		return fmt.Sprintf("known hosts %s: %v; the file is passed over", e.File, e.Err)
+		return fmt.Sprintf("known hosts %s: %v; the file is ignored", e.File, e.Err)
 	}
-	return fmt.Sprintf("%s:%d: %v; the line is passed over", e.File, e.Line, e.Err)
+	return fmt.Sprintf("%s:%d: %v; the line is ignored", e.File, e.Line, e.Err)
 }
 
 func (e *PassedOverError) Unwrap() error { return e.Err }

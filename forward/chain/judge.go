@@ -98,7 +98,7 @@ func checkHostCert(name string, cert *ssh.Certificate) string {
 		return "it is not a certificate for hosts"
 	}
 	if cert.Signature.Format == ssh.KeyAlgoRSA {
-		return "its authority signed it by SHA-1"
+		return "its authority signed it with SHA-1"
 	}
 	var checker ssh.CertChecker
 	principal := name

@@ -230,7 +230,7 @@ func (k *KnownHosts) saveKey(host string, key ssh.PublicKey) {
 		return
 	}
 	if err := appendHost(k.files[0], host, key); err != nil {
-		k.unsaved = append(k.unsaved, fmt.Errorf("the key of %s could not be remembered: %w", host, err))
+		k.unsaved = append(k.unsaved, fmt.Errorf("the key of %s could not be stored: %w", host, err))
 	}
 }
 

@@ -28,7 +28,7 @@ type OpenAccessError struct {
 }
 
 func (e *OpenAccessError) Error() string {
-	return fmt.Sprintf("%s on the node asks for no token: anyone there could use it", e.App)
+	return fmt.Sprintf("%s on the node requires no token: anyone there could use it", e.App)
 }
 
 // Hint returns the likely fix.

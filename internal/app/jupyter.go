@@ -52,7 +52,7 @@ func Jupyter(args []string, flavour string) (App, error) {
 	}
 	page, ok := flavours[flavour]
 	if !ok {
-		return App{}, &UsageError{App: "jupyter", Message: "no front end " + flavour + ": choose lab, notebook, nbclassic or server"}
+		return App{}, &UsageError{App: "jupyter", Message: "unknown front end " + flavour + ": choose lab, notebook, nbclassic or server"}
 	}
 	for i := range args {
 		if err := checkJupyter(args[i:]); err != nil {
@@ -107,9 +107,9 @@ func takeConfig(args []string) (rest []string, path string, err error) {
 		}
 		switch {
 		case value == "":
-			return nil, "", &UsageError{App: "jupyter", Arg: "--" + name, Message: "name a file, such as --config=~/config.py"}
+			return nil, "", &UsageError{App: "jupyter", Arg: "--" + name, Message: "pass a file, such as --config=~/config.py"}
 		case path != "":
-			return nil, "", &UsageError{App: "jupyter", Arg: "--" + name, Message: "name one file; it can load others by load_subconfig"}
+			return nil, "", &UsageError{App: "jupyter", Arg: "--" + name, Message: "pass one file; it can load others with load_subconfig"}
 		}
 		path = value
 		if !strings.Contains(args[i], "=") {

@@ -21,7 +21,7 @@ func (a App) WithPaths(open, ready string) (App, error) {
 		}
 		path := "/" + strings.TrimPrefix(p.path, "/")
 		if !isLocalPath(path) || strings.Contains(p.path, "#") {
-			return a, &UsageError{App: a.Name, Arg: p.option, Message: "it is a path of the server, as in " + p.option + " /health"}
+			return a, &UsageError{App: a.Name, Arg: p.option, Message: "it must be a path of the server, for example " + p.option + " /health"}
 		}
 		*p.field = a.Base + path
 	}

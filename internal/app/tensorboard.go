@@ -50,7 +50,7 @@ func TensorBoard(logdir string, args []string) (App, error) {
 		// One argument, so that a directory named -x is no option.
 		argv = append(argv, "--logdir="+logdir)
 	case !spec:
-		return App{}, &UsageError{App: name, Message: "no log directory: give it by --logdir"}
+		return App{}, &UsageError{App: name, Message: "no log directory: set it with --logdir"}
 	}
 	path := strings.TrimRight(prefix, "/") + "/"
 	a := App{

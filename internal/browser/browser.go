@@ -44,7 +44,7 @@ type UnusedError struct {
 }
 
 func (e *UnusedError) Error() string {
-	s := fmt.Sprintf("open browser: it did not follow the link within %v", e.After)
+	s := fmt.Sprintf("open browser: it did not open the link within %v", e.After)
 	if e.Refused != "" {
 		s += "; " + e.Refused + " did and was refused"
 	}

@@ -17,7 +17,7 @@ func base64Of(key ssh.PublicKey) string { return base64.StdEncoding.EncodeToStri
 func (k *call) serveNodeSSH() {
 	node, number := k.Get("node"), k.Get("job")
 	if k.Get("guest") == "" && k.findSession() == nil {
-		k.writeError("gone", "the session's directory has disappeared from the cluster")
+		k.writeError("gone", "the session's directory no longer exists on the cluster")
 		return
 	}
 	if number == "" {

@@ -198,7 +198,7 @@ func (k *call) watchJob() {
 func (k *call) findRunner() {
 	s := k.findSession()
 	if s == nil {
-		k.writeError("gone", "there is no session "+k.Get("id")+" on this cluster any more")
+		k.writeError("gone", "session "+k.Get("id")+" no longer exists on this cluster")
 		return
 	}
 	s.mu.Lock()

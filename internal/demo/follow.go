@@ -90,7 +90,7 @@ func (k *call) handleClientLine(s *session, nonce, line string, granted bool) bo
 		return true
 	case "detach":
 		if !granted && !s.isKept() {
-			k.writeLine("note", "message=the request waits with salloc on "+shortName(k.host)+" and ends with this session: it cannot be left alone before it is granted")
+			k.writeLine("note", "message=the request waits with salloc on "+shortName(k.host)+" and ends with this session: it cannot be detached before it is granted")
 			return false
 		}
 		s.removeClient(nonce, true)

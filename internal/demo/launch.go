@@ -29,7 +29,7 @@ func (r *runner) launchServer() error {
 	}
 	work := r.c.expandPath(plan.workdir)
 	if info, err := os.Stat(work); err != nil || !info.IsDir() {
-		return fmt.Errorf("the work directory %s is not there on %s", plan.workdir, r.node)
+		return fmt.Errorf("the work directory %s does not exist on %s", plan.workdir, r.node)
 	}
 	if plan.venv != "" {
 		dir := absolutePath(work, r.c.expandPath(plan.venv))
@@ -81,7 +81,7 @@ func (r *runner) findProgram(name string, env *environ, work string) (string, er
 			}
 		}
 	}
-	return "", fmt.Errorf("%s is not to be found on %s of the demo, which is this machine (PATH=%s)", name, r.node, path)
+	return "", fmt.Errorf("%s was not found on %s of the demo, which is this machine (PATH=%s)", name, r.node, path)
 }
 
 // findExecutable returns the executable file at path, or "". On Windows it tries the extensions

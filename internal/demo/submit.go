@@ -83,7 +83,7 @@ func (k *call) lookAhead() string {
 	}
 	work := k.c.expandPath(plan.workdir)
 	if info, err := os.Stat(work); err != nil || !info.IsDir() {
-		return "the work directory " + plan.workdir + " is not there"
+		return "the work directory " + plan.workdir + " does not exist"
 	}
 	if plan.venv != "" {
 		if _, err := os.Stat(filepath.Join(absolutePath(work, k.c.expandPath(plan.venv)), venvPrograms)); err != nil {
@@ -92,7 +92,7 @@ func (k *call) lookAhead() string {
 	}
 	for _, f := range plan.reads {
 		if _, err := os.Stat(absolutePath(work, k.c.expandPath(f))); err != nil {
-			k.writeLine("note", "message="+f+" is not there on "+shortName(k.host)+": there is nothing to show until it is")
+			k.writeLine("note", "message="+f+" does not exist on "+shortName(k.host)+": there is nothing to show until it does")
 		}
 	}
 	return ""

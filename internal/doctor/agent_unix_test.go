@@ -116,7 +116,7 @@ func TestManyKeys(t *testing.T) {
 	agentThat(t, func(c net.Conn) { _ = agent.ServeAgent(ring, c) })
 	only := func() int {
 		var many *ManyKeysError
-		if r := p.want(t, "agent", Warning, "holds 7 "); !errors.As(r.Err, &many) {
+		if r := p.want(t, "agent", Warning, "has 7 "); !errors.As(r.Err, &many) {
 			t.Errorf("got %v", r.Err)
 			return -1
 		}
@@ -136,5 +136,5 @@ func TestManyKeys(t *testing.T) {
 	p.way.Hosts[0].IdentitiesOnly = true
 	only()
 	p.way.Hosts[1].IdentitiesOnly = true
-	p.want(t, "agent", OK, "holds 7 ", "IdentitiesOnly")
+	p.want(t, "agent", OK, "has 7 ", "IdentitiesOnly")
 }

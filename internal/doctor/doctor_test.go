@@ -194,7 +194,7 @@ func TestAilments(t *testing.T) {
 				})
 			},
 			mend: func(p *patient) { p.setShell(direct(p)) }},
-		{name: "no Slurm", check: "slurm", status: Failure, words: []string{"squeue and salloc are not to be found"},
+		{name: "no Slurm", check: "slurm", status: Failure, words: []string{"squeue and salloc were not found"},
 			harm: func(p *patient) { p.Setenv("PATH=/usr/bin:/bin") }, mend: func(p *patient) { p.Setenv("PATH=" + fakes() + ":/usr/bin:/bin") }},
 		{name: "Slurm's own words", check: "slurm", status: Failure, words: []string{"Unable to contact slurm controller"},
 			harm: func(p *patient) { p.Setenv("FAKE_SINFO_ERROR=Unable to contact slurm controller (connect failure)") }, mend: func(p *patient) { p.Setenv("FAKE_SINFO_ERROR=") }},
@@ -204,7 +204,7 @@ func TestAilments(t *testing.T) {
 			harm: func(p *patient) { p.Setenv("FAKE_ACCOUNTS=") }, mend: func(p *patient) { p.Setenv(`FAKE_ACCOUNTS=g1||\n`) }},
 		{name: "an account of others", check: "account", status: Failure, words: []string{"g9 is none of yours"}, env: `FAKE_ACCOUNTS=g1||\ng2||\n`,
 			harm: func(p *patient) { p.Account = "g9" }, mend: func(p *patient) { p.Account = "g2" }},
-		{name: "as many jobs as may be", check: "sessions", status: Warning, words: []string{"1 of the 1 running jobs", "csstaff"}, busy: true,
+		{name: "as many jobs as may be", check: "sessions", status: Warning, words: []string{"1 of at most 1 running jobs", "csstaff"}, busy: true,
 			harm: func(p *patient) { p.Setenv(`FAKE_ACCOUNTS=csstaff|1|\n`) }, mend: func(p *patient) { p.Setenv(`FAKE_ACCOUNTS=csstaff|5|9\n`) }},
 		{name: "a node that is shut", check: "node", status: Warning, words: []string{"no ssh to nid001001 though job 4711 runs there"}, busy: true,
 			harm: func(p *patient) { p.shut = errors.New("closed") }, mend: func(p *patient) { p.shut = nil }},

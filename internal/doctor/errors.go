@@ -19,7 +19,7 @@ type ModeError struct {
 }
 
 func (e *ModeError) Error() string {
-	return fmt.Sprintf("others may write %s: its permissions are %#o", e.Path, e.Mode)
+	return fmt.Sprintf("other users can write %s: its permissions are %#o", e.Path, e.Mode)
 }
 
 // UnwritableError reports that cscs cannot store files on this machine.
@@ -113,7 +113,7 @@ type ManyKeysError struct {
 }
 
 func (e *ManyKeysError) Error() string {
-	return fmt.Sprintf("the agent holds %d keys: ssh would show them all, and a server hangs up after six (too many authentication failures)", e.Keys)
+	return fmt.Sprintf("the agent has %d keys: ssh would offer them all, and a server disconnects after six (too many authentication failures)", e.Keys)
 }
 
 // LockedAgentError reports that the agent holds no keys or is locked. The agent does not tell which.
@@ -146,7 +146,7 @@ func (e *TalkError) Error() string {
 	if e.Lines != 1 {
 		lines = fmt.Sprintf("%d lines", e.Lines)
 	}
-	return fmt.Sprintf("the start-up files of the login shell on %s print %s where no person reads them, which scp, sftp and rsync stumble over: %s", e.Host, lines, e.First)
+	return fmt.Sprintf("the start-up files of the login shell on %s print %s in non-interactive shells, which breaks scp, sftp and rsync: %s", e.Host, lines, e.First)
 }
 
 // SlowShellError reports that the login shell starts slowly.
@@ -166,7 +166,7 @@ type HomeFullError struct {
 }
 
 func (e *HomeFullError) Error() string {
-	return fmt.Sprintf("the file system of %s is full to %d%%", e.Path, e.Used)
+	return fmt.Sprintf("the file system of %s is %d%% full", e.Path, e.Used)
 }
 
 // PartitionError reports that Slurm starts no jobs.
@@ -203,7 +203,7 @@ type QuotaError struct {
 }
 
 func (e *QuotaError) Error() string {
-	return fmt.Sprintf("you have %d of the %d %ss that you may have at once on %s", e.Now, e.Most, e.What, e.Where)
+	return fmt.Sprintf("you have %d of at most %d %ss at once on %s", e.Now, e.Most, e.What, e.Where)
 }
 
 // ClosedNodeError reports that a node refuses SSH although a job of the user runs there.

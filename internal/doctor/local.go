@@ -146,7 +146,7 @@ const expiryNotice = 2 * time.Hour
 func (v *diagnosis) checkKey(ctx context.Context) []finding {
 	var shut *key.PassphraseError
 	if err := v.target.KeyErr; errors.As(err, &shut) { // the key may be good, but it cannot be tried
-		return singleFinding(finding{status: Warning, err: &ShutKeyError{Err: shut, Locked: !shut.Alone && v.mayBeLocked(ctx)}, blockReason: "the key's passphrase, which was not given"})
+		return singleFinding(finding{status: Warning, err: &ShutKeyError{Err: shut, Locked: !shut.Alone && v.mayBeLocked(ctx)}, blockReason: "the key's passphrase, which is not known"})
 	} else if err != nil {
 		found := singleFinding(failureFinding("", err))
 		if c := clockOf(err); c != nil {
@@ -223,7 +223,7 @@ func (v *diagnosis) checkAgent(ctx context.Context) []finding {
 	case err != nil:
 		return singleFinding(warningFinding("", err))
 	case n > mostKeys && v.chosenOnly():
-		return singleFinding(okFinding("", fmt.Sprintf("it holds %d identities (keys and certificates), of which ssh shows those that are chosen (IdentitiesOnly)", n)))
+		return singleFinding(okFinding("", fmt.Sprintf("it has %d identities (keys and certificates), of which ssh offers the chosen ones (IdentitiesOnly)", n)))
 	case n > mostKeys:
 		return singleFinding(warningFinding("", &ManyKeysError{Keys: n, Only: v.onlyThere()}))
 	case n == 0 && v.target.KeyErr != nil && v.mayBeLocked(ctx):
@@ -232,7 +232,7 @@ func (v *diagnosis) checkAgent(ctx context.Context) []finding {
 	if n == 0 {
 		return singleFinding(okFinding("", "it holds no keys; a locked one says so, too, and is unlocked by ssh-add -X"))
 	}
-	return singleFinding(okFinding("", fmt.Sprintf("it holds %d identities (keys and certificates)", n)))
+	return singleFinding(okFinding("", fmt.Sprintf("it has %d identities (keys and certificates)", n)))
 }
 
 func (v *diagnosis) theirAgent() key.Agent {

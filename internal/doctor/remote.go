@@ -80,7 +80,7 @@ func (v *diagnosis) checkClock(context.Context) []finding {
 	case ahead.Abs() >= clockWarning:
 		return singleFinding(warningFinding(name, err))
 	}
-	return singleFinding(okFinding(name, fmt.Sprintf("this machine's clock and its differ by less than %s", (answered.Sub(asked)+ahead.Abs()).Round(100*time.Millisecond)+100*time.Millisecond)))
+	return singleFinding(okFinding(name, fmt.Sprintf("its clock differs from this machine's by less than %s", (answered.Sub(asked)+ahead.Abs()).Round(100*time.Millisecond)+100*time.Millisecond)))
 }
 
 // homeFullPercent is the use of a file system from which on it is reported.
@@ -194,7 +194,7 @@ func (v *diagnosis) checkSessions(context.Context) []finding {
 	if e.MostLogins > 0 {
 		most = fmt.Sprintf(" (at most %d)", e.MostLogins)
 	}
-	return singleFinding(okFinding(name, fmt.Sprintf("logins there, this one too: %d%s; jobs: %d, of these sessions: %d", e.Logins, most, len(e.Jobs), ours)))
+	return singleFinding(okFinding(name, fmt.Sprintf("logins there, including this one: %d%s; jobs: %d, of which sessions: %d", e.Logins, most, len(e.Jobs), ours)))
 }
 
 // checkNode logs in to a node where a job of the user runs.

@@ -59,7 +59,7 @@ func (v *diagnosis) runCheck(ctx context.Context, c check) []Result {
 	var found []finding
 	root := v.failureCause(c.after)
 	if root != "" {
-		found = singleFinding(skippedFinding("", "not looked at, because of "+root))
+		found = singleFinding(skippedFinding("", "skipped, because of "+root))
 	} else {
 		found = v.runWithLimit(ctx, c)
 	}

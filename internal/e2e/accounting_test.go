@@ -20,24 +20,25 @@ import (
 func TestAccountingRefusals(t *testing.T) {
 	const accounts = "g110, g120, spent"
 	for _, c := range []struct {
-		name  string
-		user  string
-		flags []string
-		says  []string
-		hint  string
+		name    string
+		user    string
+		flags   []string
+		problem string
+		says    []string
+		hint    string
 	}{
-		{"account", "alice", []string{"-A", "nosuch"}, []string{"invalid account or account/partition combination specified"}, accounts},
-		{"qos", "alice", []string{"-q", "nosuch"}, []string{"invalid qos specification"}, accounts},
-		{"no-account", "mallory", nil, []string{"invalid account or account/partition combination specified"}, ""},
+		{"account", "alice", []string{"-A", "nosuch"}, "slurm-refused", []string{"invalid account or account/partition combination specified"}, accounts},
+		{"qos", "alice", []string{"-q", "nosuch"}, "slurm-refused", []string{"invalid qos specification"}, accounts},
+		{"no-account", "mallory", nil, "slurm-refused", []string{"invalid account or account/partition combination specified"}, ""},
 		// Its budget is used up, which no waiting changes.
-		{"spent", "alice", []string{"-A", "spent"}, []string{"AssocGrpCPUMinutesLimit"}, accounts},
+		{"spent", "alice", []string{"-A", "spent"}, "never-starts", []string{"AssocGrpCPUMinutesLimit"}, accounts},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			begin(t)
-			words := append([]string{lab.bin, "run", "--json", "--no-browser", "--cluster", "daint"}, c.flags...)
+			words := append([]string{lab.bin, "run", "--json", "--no-browser", "--verbose", "--cluster", "daint"}, c.flags...)
 			began := time.Now()
 			s := &session{background: start(t, as(context.Background(), c.user, "laptop", append(words, "--", "sleep", "600")...))}
-			e := s.failure(4)
+			e := s.failure(4, c.problem)
 			if d := time.Since(began); d > 15*time.Second {
 				t.Errorf("it took %v to say so", d)
 			}

@@ -113,7 +113,7 @@ func TestBadHosts(t *testing.T) {
 		unallocated(t)
 		cut(t)
 		s := cscs(t, plainRun...)
-		says(t, s.failure(1).Message, "ela")
+		says(t, s.failure(1, "timeout").Message, "ela")
 	})
 	t.Run("sshd-down", func(t *testing.T) {
 		begin(t)
@@ -121,7 +121,7 @@ func TestBadHosts(t *testing.T) {
 		t.Cleanup(func() { tell(t, "start-service", "daint", "sshd") })
 		tell(t, "stop-service", "daint", "sshd")
 		s := cscs(t, plainRun...)
-		says(t, s.failure(1).Message, "daint")
+		says(t, s.failure(1, "hop-refused").Message, "daint")
 	})
 }
 
@@ -141,7 +141,7 @@ func TestBadLoginShell(t *testing.T) {
 		begin(t)
 		put(t, clusterHome(".bash_profile"), c.text, 0o644)
 		s := cscs(t, "run", "--start-timeout", "10s", "--", "sleep", "600")
-		e := s.failure(c.code)
+		e := s.failure(c.code, "login-shell")
 		says(t, e.Message, c.says...)
 		says(t, e.Hint, "~/.bash_profile", c.hint)
 		if _, told := s.find("warning"); told != (c.text == "sleep 1000\n") {
@@ -183,7 +183,7 @@ func TestBadShell(t *testing.T) {
 			unallocated(t)
 			put(t, clusterHome(c.file), c.text, 0o644)
 			s := cscs(t, plainRun...)
-			e := s.failure(1)
+			e := s.failure(1, "remote-shell")
 			says(t, e.Message+" "+e.Hint, "daint", "shell")
 		})
 	}
@@ -197,7 +197,7 @@ func TestBadHome(t *testing.T) {
 		t.Cleanup(func() { tell(t, "fill-home", "off") })
 		tell(t, "fill-home", "on")
 		s := cscs(t, plainRun...)
-		says(t, s.failure(1).Message, "no space left")
+		says(t, s.failure(1, "remote-home").Message, "no space left")
 	})
 	// Its log comes home without a copy there, and nothing stays.
 	t.Run("full-in-the-end", func(t *testing.T) {
@@ -220,7 +220,7 @@ func TestBadHome(t *testing.T) {
 		t.Cleanup(func() { tell(t, "readonly-home", "off") })
 		tell(t, "readonly-home", "on")
 		s := cscs(t, plainRun...)
-		says(t, s.failure(1).Message, "read-only")
+		says(t, s.failure(1, "remote-home").Message, "read-only")
 	})
 	t.Run("not-alices", func(t *testing.T) {
 		begin(t)
@@ -228,7 +228,7 @@ func TestBadHome(t *testing.T) {
 		t.Cleanup(func() { _ = os.Remove(clusterHome(".cscs")) })
 		write(t, clusterHome(".cscs"), "a file")
 		s := cscs(t, plainRun...)
-		says(t, s.failure(1).Message, ".cscs")
+		says(t, s.failure(1, "remote-nodir").Message, ".cscs")
 	})
 }
 

@@ -96,8 +96,8 @@ func TestBootstrap(t *testing.T) {
 		t.Errorf("the interrupted session has marked %q", incomplete)
 	}
 
-	e := cscs(t, "run-jupyter").failure(5)
-	says(t, e.Message, "jupyter is not to be found on")
+	e := cscs(t, "run-jupyter").failure(5, "server-setup")
+	says(t, e.Message, "jupyter was not found on")
 	says(t, e.Hint, "--bootstrap")
 	settle(t)
 
@@ -154,7 +154,7 @@ func TestBootstrapNoRoom(t *testing.T) {
 	if _, ok := s.await(installing, "error"); !ok {
 		t.Fatal("it does not end")
 	}
-	e := s.failure(5)
+	e := s.failure(5, "server-setup")
 	says(t, e.Message, "No space left on device")
 	says(t, e.Hint, "--venv")
 	if left := output(t, "root", "nid001001", "ls", "-A", "/small"); left != "" {
@@ -162,7 +162,7 @@ func TestBootstrapNoRoom(t *testing.T) {
 	}
 	settle(t)
 
-	e = cscs(t, append(flags, "/opt/v")...).failure(5)
+	e = cscs(t, append(flags, "/opt/v")...).failure(5, "server-setup")
 	says(t, e.Message, "cannot write in /opt on nid001001")
 	settle(t)
 
@@ -172,7 +172,7 @@ func TestBootstrapNoRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = cscs(t, append(flags, "locked/v")...)
-	says(t, s.failure(5).Message, "cannot write in ")
+	says(t, s.failure(5, "server-setup").Message, "cannot write in ")
 	if _, granted := s.find("granted"); granted {
 		t.Error("a node was asked for")
 	}

@@ -12,15 +12,14 @@ import (
 	"github.com/alps-tunnel/cscs/internal/lab/labctl"
 )
 
-// offline is a session that must fail before it dials: the line is cut, and
-// the answer comes all the same, at once.
-func offline(t *testing.T, words ...string) event {
+// offline runs a session that must fail with this problem before it dials: the line is cut, and the answer comes at once.
+func offline(t *testing.T, problem string, words ...string) event {
 	t.Helper()
 	unallocated(t)
 	cut(t)
 	began := time.Now()
 	s := cscs(t, words...)
-	e := s.failure(3)
+	e := s.failure(3, problem)
 	if d := time.Since(began); d > 5*time.Second {
 		t.Errorf("it took %v: something was asked of the network", d)
 	}
@@ -36,8 +35,7 @@ var plainRun = []string{"run", "--", "sleep", "600"}
 func TestChainExpiredCertificate(t *testing.T) {
 	begin(t)
 	certificate(t, "-2h:-1h")
-	e := offline(t, plainRun...)
-	says(t, e.Message, "expired")
+	e := offline(t, "key-expired", plainRun...)
 	if e.Hint == "" {
 		t.Error("no hint how to get a new one")
 	}
@@ -54,7 +52,7 @@ func certificate(t *testing.T, validity string) {
 func TestChainCertificateOfTomorrow(t *testing.T) {
 	begin(t)
 	certificate(t, "+1d:+2d")
-	says(t, offline(t, plainRun...).Message, "not valid")
+	offline(t, "key-not-yet-valid", plainRun...)
 }
 
 // TestChainNoCertificate: a key alone opens nothing at CSCS.
@@ -70,8 +68,7 @@ func TestChainNoCertificate(t *testing.T) {
 			for _, name := range c.gone {
 				hide(t, laptopHome(".ssh", name))
 			}
-			e := offline(t, plainRun...)
-			says(t, e.Message+" "+e.Hint, "key")
+			offline(t, "key-missing", plainRun...)
 		})
 	}
 	t.Run("key-without-certificate", func(t *testing.T) {
@@ -79,7 +76,7 @@ func TestChainNoCertificate(t *testing.T) {
 		unallocated(t)
 		hide(t, laptopHome(".ssh/cscs-key-cert.pub"))
 		s := cscs(t, plainRun...)
-		e := s.failure(3)
+		e := s.failure(3, "auth-refused")
 		says(t, e.Message+" "+e.Hint, "certificate")
 	})
 }
@@ -160,8 +157,7 @@ func TestChainEncryptedKey(t *testing.T) {
 	t.Run("no-terminal", func(t *testing.T) {
 		begin(t)
 		encrypt(t)
-		e := offline(t, plainRun...)
-		says(t, e.Message+" "+e.Hint, "passphrase")
+		offline(t, "key-passphrase", plainRun...)
 	})
 	t.Run("interrupted", func(t *testing.T) {
 		begin(t)
@@ -221,7 +217,7 @@ func TestChainWrongHostKey(t *testing.T) {
 			unallocated(t)
 			knownBut(t, c.name, c.name+" "+other(t))
 			s := cscs(t, plainRun...)
-			e := s.failure(3)
+			e := s.failure(3, "host-key-changed")
 			says(t, e.Message, c.name, "key")
 			says(t, e.Message+" "+e.Hint, "known_hosts")
 		})
@@ -231,7 +227,7 @@ func TestChainWrongHostKey(t *testing.T) {
 			key := strings.Fields(readFile(t, lab.Env["LAB_HOSTKEY_"+c.hop]))
 			knownBut(t, "", "@revoked * "+key[0]+" "+key[1])
 			s := cscs(t, plainRun...)
-			says(t, s.failure(3).Message, "revoked")
+			says(t, s.failure(3, "host-key-revoked").Message, "revoked")
 		})
 	}
 	t.Run("node", func(t *testing.T) {
@@ -239,7 +235,7 @@ func TestChainWrongHostKey(t *testing.T) {
 		impersonate(t, "nid001002", "nid001001")
 		// Slurm's own commands go astray there, too; those of a batch job run on the node.
 		s := serve(t, []string{"--via", "sbatch", "--nodelist", "nid001002"})
-		says(t, s.failure(3).Message, "nid001002", "key")
+		says(t, s.failure(3, "host-key-changed").Message, "nid001002", "key")
 	})
 }
 
@@ -322,7 +318,7 @@ func TestChainUnknownHost(t *testing.T) {
 		unallocated(t)
 		put(t, laptopHome(knownHosts), "", 0o600)
 		s := cscs(t, plainRun...)
-		e := s.failure(3)
+		e := s.failure(3, "host-key-unknown")
 		says(t, e.Message+" "+e.Hint, "ela.cscs.ch", "known_hosts", "ssh-ed25519 ")
 		if text := readFile(t, laptopHome(knownHosts)); text != "" {
 			t.Errorf("it was added all the same: %s", text)

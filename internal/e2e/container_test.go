@@ -153,7 +153,7 @@ func TestContainerFails(t *testing.T) {
 				edf(t, path, text)
 			}
 			s := contained(t, c.flags)
-			e := s.failure(5)
+			e := s.failure(5, "server-setup")
 			says(t, e.Message, c.says)
 			if _, granted := s.find("granted"); granted != c.granted {
 				t.Errorf("granted: %v", granted)

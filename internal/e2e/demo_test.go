@@ -211,16 +211,16 @@ func TestDemoBusy(t *testing.T) {
 // program that is missing proposes nothing that the demo refuses.
 func TestDemoBootstrap(t *testing.T) {
 	n := newNewcomer(t)
-	s := n.cscs("run-jupyter", "--cluster", "demo", "--bootstrap")
-	e := s.failure(5)
+	s := n.cscs("run-jupyter", "--cluster", "demo", "--bootstrap", "--verbose")
+	e := s.failure(5, "server-setup")
 	says(t, e.Message, "--bootstrap", "the demo")
 	says(t, e.Hint, "--venv DIR")
 	if _, granted := s.find("granted"); granted {
 		t.Error("a node was given")
 	}
 	n = newNewcomer(t, "PATH="+t.TempDir())
-	e = n.cscs("run-jupyter", "--cluster", "demo").failure(5)
-	says(t, e.Message, "jupyter is not to be found on nid", "of the demo")
+	e = n.cscs("run-jupyter", "--cluster", "demo", "--verbose").failure(5, "server-setup")
+	says(t, e.Message, "jupyter was not found on nid", "of the demo")
 	if strings.Contains(e.Hint, "--bootstrap") || !strings.Contains(e.Hint, "this machine") {
 		t.Errorf("the hint is %q", e.Hint)
 	}

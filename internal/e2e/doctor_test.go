@@ -406,7 +406,7 @@ func listening(t *testing.T, port string) func() {
 }
 
 var ailmentsOnTheWay = []ailment{
-	{name: "no-such-host", check: "names", status: "failure", problem: "no-such-host", says: []string{"ela", "nosuch.example", "no host of that name"}, doctor: []string{withConfig}, same: true,
+	{name: "no-such-host", check: "names", status: "failure", problem: "no-such-host", says: []string{"ela", "nosuch.example", "no host has this name"}, doctor: []string{withConfig}, same: true,
 		harm: func(t *testing.T) func() { return configured(t, "[hosts.ela]\nhost = 'nosuch.example'\n") }},
 	{name: "sshd-down", check: "tcp", status: "failure", problem: "connection-refused", says: []string{"ela", "connection refused"}, same: true,
 		harm: func(t *testing.T) func() { return stopped(t, "ela", "sshd") }},
@@ -519,7 +519,7 @@ var ailmentsThere = []ailment{
 			put(t, profile, "exit 3\n", 0o644)
 			return func() { write(t, profile, "[[ $- == *i* ]] || return\n"+readFile(t, profile)) }
 		}},
-	{name: "login-shell-hangs", check: "shell", status: "failure", problem: "login-shell", says: []string{"has not come through", "start-up files"}, fix: "[[ $- == *i* ]] || return",
+	{name: "login-shell-hangs", check: "shell", status: "failure", problem: "login-shell", says: []string{"was still in its", "start-up files"}, fix: "[[ $- == *i* ]] || return",
 		harm: func(t *testing.T) func() {
 			profile := clusterHome(".bash_profile")
 			put(t, profile, "sleep 1000\n", 0o644)

@@ -25,7 +25,7 @@ func TestSecondFactor(t *testing.T) {
 	if !errors.As(err, &status) || status.ExitCode() != 3 {
 		t.Errorf("without a terminal: %v\n%s", err, said)
 	}
-	says(t, said, "daint took the key of alice and asks for a second factor")
+	says(t, said, "daint accepted the key of alice and asks for a second factor")
 
 	m := terminal(t, "run", "--cluster", "daint", "--no-browser", "--", lab.testserver, "127.0.0.1:{port}")
 	m.expect(`\(alice@daint\) Password: `)

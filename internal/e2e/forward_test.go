@@ -285,7 +285,7 @@ func TestForwardBusyPort(t *testing.T) {
 		unallocated(t)
 		holder(t, "8123")
 		s := serve(t, []string{"--local-port", "8123"})
-		e := s.failure(1)
+		e := s.failure(1, "port-busy")
 		says(t, e.Message, "8123", "python3")
 	})
 	t.Run("first-choice", func(t *testing.T) {

@@ -110,7 +110,7 @@ func TestMainPreempted(t *testing.T) {
 			s.ready()
 			g, _ := s.find("granted")
 			job := submitAs(t, "alice", "urgent-work", "--partition=urgent", "--nodelist="+lab.Nodes[0])
-			e := s.failure(4)
+			e := s.failure(4, "job-ended")
 			says(t, e.Message, "preempted", g.Job)
 			if left := poll(time.Minute, func() string {
 				if state := jobState(t, job); state != "RUNNING" {
@@ -136,7 +136,7 @@ func TestMainRequeued(t *testing.T) {
 			g, _ := s.find("granted")
 			output(t, "root", "daint", "scontrol", "update", "jobid="+g.Job, "requeue=1")
 			output(t, "root", "daint", "scontrol", how, g.Job)
-			says(t, s.failure(4).Message, "queue", g.Job)
+			says(t, s.failure(4, "job-ended").Message, "queue", g.Job)
 			if state := jobState(t, g.Job); state != "" && state != "COMPLETING" {
 				t.Errorf("job %s is %s", g.Job, state)
 			}
@@ -164,7 +164,7 @@ func TestMainLaunchFails(t *testing.T) {
 	}
 	output(t, "root", "ctl", "scontrol", "reconfigure")
 	s := serve(t, []string{"--via", "sbatch"})
-	s.failure(4)
+	s.failure(4, "job-ended")
 	if left := aliceJobs(t); left != "" && !strings.Contains(left, "COMPLETING") {
 		t.Errorf("in the queue: %s", left)
 	}

@@ -135,7 +135,7 @@ func TestTeardownThrice(t *testing.T) {
 	s.wait("warning") // signals that come in one moment are one
 	began := time.Now()
 	s.signal(syscall.SIGINT)
-	e := s.failure(6)
+	e := s.failure(6, "remains")
 	if d := time.Since(began); d > 3*time.Second {
 		t.Errorf("the third Ctrl-C took %v", d)
 	}
@@ -156,7 +156,7 @@ func TestTeardownWithoutNetwork(t *testing.T) {
 	cut(t)
 	s.signal(syscall.SIGINT)
 	s.await(2*patience, "ended") // 15 s of silence, 20 s of dialling, and a parting word
-	e := s.failure(6)
+	e := s.failure(6, "remains")
 	says(t, e.Message+" "+e.Hint, "scancel", g.Job)
 	tell(t, "heal")
 	cancelJob(t, g.Job)

@@ -134,11 +134,11 @@ func TestJupyterArguments(t *testing.T) {
 func TestJupyterMissing(t *testing.T) {
 	begin(t)
 	s := cscs(t, "run-jupyter", "--nodelist", "nid001001")
-	e := s.failure(5)
-	if !strings.HasPrefix(e.Message, "jupyter is not to be found on nid001001 (PATH=/") {
+	e := s.failure(5, "server-setup")
+	if !strings.HasPrefix(e.Message, "jupyter was not found on nid001001 (PATH=/") {
 		t.Errorf("it says %q", e.Message)
 	}
-	if want := "if it is installed there, bring it in with --venv DIR, --setup 'module load …' or --uenv NAME; if not, --bootstrap installs it once, in a virtual environment in your home"; e.Hint != want {
+	if want := "if it is installed there, make it available with --venv DIR, --setup 'module load …' or --uenv NAME; if not, --bootstrap installs it once, in a virtual environment in your home"; e.Hint != want {
 		t.Errorf("the hint is %q, want %q", e.Hint, want)
 	}
 }

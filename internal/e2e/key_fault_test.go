@@ -30,10 +30,10 @@ func TestKeyFaults(t *testing.T) {
 		code  int
 		says  []string
 	}{
-		{"nonsense", 1, []string{"does not answer as a key service does", "text/html", "sign in to your network"}},
-		{"no-certificate", 1, []string{"it is not a certificate", "untouched"}},
+		{"nonsense", 1, []string{"does not answer as a key service does", "text/html", "sign-in page"}},
+		{"no-certificate", 1, []string{"it is not a certificate", "unchanged"}},
 		{"flood", 1, []string{"longer than 1 MiB"}},
-		{"half", 1, []string{"broke off", "untouched"}},
+		{"half", 1, []string{"broke off", "unchanged"}},
 		{"401", 3, []string{"Unauthorized", "cscs key sign"}},
 		{"429", 3, []string{"too often", "30s"}},
 		{"503", 1, []string{"status 503", "try again in a minute"}},
@@ -53,7 +53,7 @@ func TestKeyFaults(t *testing.T) {
 		})
 	}
 	t.Run("older", func(t *testing.T) {
-		for fault, words := range map[string]string{"half": "broke off", "nonsense": "sign in to your network", "no-certificate": "no private key", "429": "too often"} {
+		for fault, words := range map[string]string{"half": "broke off", "nonsense": "sign-in page", "no-certificate": "no private key", "429": "too often"} {
 			k.set(`{"fault": "` + fault + `"}`)
 			before := sshFiles(t)
 			m := terminal(t, "key", "sign", "--service", "sshservice", "--force")
@@ -79,7 +79,7 @@ func TestKeyFaults(t *testing.T) {
 		if code := slow.exit(20*time.Second - time.Since(began)); code != 1 {
 			t.Errorf("exit code %d", code)
 		}
-		says(t, slow.stderr.String(), "no answer within 10s", "untouched", "hint: ")
+		says(t, slow.stderr.String(), "no answer within 10s", "unchanged", "hint: ")
 		if left, _ := os.ReadDir(laptopHome("slow")); len(left) > 0 {
 			t.Errorf("left: %v", left)
 		}
@@ -169,7 +169,7 @@ func TestKeyAgent(t *testing.T) {
 	}
 	k.set(`{"validity": 3600}`)
 	runKey(t, apiKey, "sign", "--force").want(0)
-	runKey(t, sock, "agent").want(0, "expired, taken out of the agent", "the agent holds it")
+	runKey(t, sock, "agent").want(0, "expired, taken out of the agent", "the agent has it")
 	if held := strings.Count(output(t, "alice", "laptop", sock, "ssh-add", "-l"), "\n") + 1; held != 34 { // with both keys, and a certificate of each
 		t.Errorf("the agent holds %d", held)
 	}
@@ -202,7 +202,7 @@ func TestKeyAgentLocked(t *testing.T) {
 	output(t, "alice", "laptop", append(askpass, "-x")...)
 	runKey(t, sock, "agent").want(3, "agent", "ssh-add -X")
 	output(t, "alice", "laptop", append(askpass, "-X")...)
-	runKey(t, sock, "agent").want(0, "the agent holds it")
+	runKey(t, sock, "agent").want(0, "the agent has it")
 	toReady(t, sock)
 }
 

@@ -27,7 +27,7 @@ func TestKeyHalf(t *testing.T) {
 		t.Errorf("status: %+v", s)
 	}
 	runKey(t, sock, "status").want(3, strings.Split(strings.TrimSpace(refused.err), "\n")...) // the same words
-	_, fix, _ := strings.Cut(refused.err, "have a new key made: ")
+	_, fix, _ := strings.Cut(refused.err, "create a new key: ")
 	output(t, "alice", "laptop", "env", apiKey, "sh", "-c", strings.ReplaceAll(fix, "cscs key sign", lab.bin+" key sign"))
 	wellKept(t)
 	if s := keyStatus(t); !s.Usable {

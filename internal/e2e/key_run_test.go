@@ -19,7 +19,7 @@ func TestKeyOffer(t *testing.T) {
 	k := keys(t)
 	certificate(t, "-2h:-1h")
 	command := []string{"run", "--cluster", "daint", "--", lab.testserver, "127.0.0.1:{port}"}
-	const question = `the key's certificate has expired: have it signed now\? \[Y/n\] `
+	const question = `the key's certificate has expired: get it signed now\? \[Y/n\] `
 
 	m := terminal(t, command...)
 	m.expect(question)
@@ -40,12 +40,12 @@ func TestKeyOffer(t *testing.T) {
 			t.Errorf("%s: %s", name, out)
 		}
 	}
-	says(t, cscs(t, "run", "--", "true").failure(3).Hint, "cscs key sign")
+	says(t, cscs(t, "run", "--", "true").failure(3, "key-expired").Hint, "cscs key sign")
 	if err := os.Remove(laptopHome(".ssh/cscs-key-cert.pub")); err != nil {
 		t.Fatal(err)
 	}
 	m = terminal(t, command...)
-	m.expect(`/home/alice/\.ssh/cscs-key is not signed: have it signed now\? \[Y/n\] `)
+	m.expect(`/home/alice/\.ssh/cscs-key is not signed: get it signed now\? \[Y/n\] `)
 	m.send(ctrlC)
 	if code := m.exit(patience); code != 130 {
 		t.Errorf("Ctrl-C: exit code %d", code)
@@ -83,7 +83,7 @@ func TestKeyOfferNew(t *testing.T) {
 		}
 	}
 	m := terminal(t, "run", "--cluster", "daint", "--", lab.testserver, "127.0.0.1:{port}")
-	m.expect(`there is no key yet: have it signed now\? \[Y/n\] `)
+	m.expect(`there is no key yet: get it signed now\? \[Y/n\] `)
 	m.send("y\r")
 	m.expect("Enter passphrase for the new key")
 	m.send("über \"alles\"\r")

@@ -45,7 +45,7 @@ func TestKeyBrowser(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the token's file: %v %v", info, err)
 	}
-	runKey(t, "sign").want(0, "good still", "--force")
+	runKey(t, "sign").want(0, "still valid", "--force")
 	before := s.Serial
 	runKey(t, "sign", "--force").want(0, "signed", "2 of 5 a day")
 	if s = keyStatus(t); s.Serial == before {
@@ -69,7 +69,7 @@ func listAndRevoke(t *testing.T, here, other string) {
 	}
 	hasKeys(t, runKey(t, "list", "--all").want(0).out, here+" revoked -", other+" valid -")
 	runKey(t, "revoke", "--all").want(0, "revoked: "+other)
-	runKey(t, "list").want(0, "no key of yours is signed")
+	runKey(t, "list").want(0, "you have no signed key")
 	runKey(t, "sign").want(0, "signed")
 }
 
@@ -235,7 +235,7 @@ func TestKeyAccount(t *testing.T) {
 	}
 	toReady(t, apiKey) // with what there is
 	certificate(t, "-2h:-1h")
-	cscs(t, apiKey, "run", "--no-sign", "--", "true").failure(3)
+	cscs(t, apiKey, "run", "--no-sign", "--", "true").failure(3, "key-expired")
 }
 
 // TestKeyImport: what the browser has saved, twice, is found, looked at, moved.

@@ -227,7 +227,7 @@ func TestOtherWayTunnel(t *testing.T) {
 	t.Run("no-job", func(t *testing.T) {
 		begin(t)
 		sshdStopped(t)
-		says(t, cscs(t, "tunnel", "--node", barred, "--port", "6006").failure(1).Message, "cannot reach "+barred, "refused")
+		says(t, cscs(t, "tunnel", "--node", barred, "--port", "6006").failure(1, "hop-refused").Message, "cannot reach "+barred, "refused")
 	})
 }
 
@@ -403,8 +403,8 @@ func TestNoWayToNode(t *testing.T) {
 	t.Cleanup(func() { output(t, "root", barred, "mv", "/usr/sbin/sshd.away", "/usr/sbin/sshd") })
 	output(t, "root", barred, "mv", "/usr/sbin/sshd", "/usr/sbin/sshd.away")
 	s := serveBarred(t)
-	e := s.failure(1)
-	says(t, e.Message, "no way leads to "+barred, "connection refused", "there is no sshd on "+barred)
+	e := s.failure(1, "no-way-to-node")
+	says(t, e.Message, "cannot reach "+barred, "connection refused", "there is no sshd on "+barred)
 	says(t, e.Hint, "site")
 	if _, ready := s.find("ready"); ready {
 		t.Error("it was ready")
@@ -417,7 +417,7 @@ func TestOtherWayNotForAStranger(t *testing.T) {
 	begin(t)
 	impersonate(t, barred, "nid001002")
 	s := serveBarred(t)
-	says(t, s.failure(3).Message, barred, "key")
+	says(t, s.failure(3, "host-key-changed").Message, barred, "key")
 	if n := s.told(); n > 0 {
 		t.Error("it went another way")
 	}

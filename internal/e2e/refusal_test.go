@@ -10,29 +10,30 @@ import (
 // words, and exit code 4. What could never start is not waited for.
 func TestRefusals(t *testing.T) {
 	for _, c := range []struct {
-		name  string
-		flags []string
-		says  []string
-		hints []string
+		name    string
+		flags   []string
+		problem string
+		says    []string
+		hints   []string
 	}{
-		{"partition", []string{"--partition", "nosuch"}, []string{"invalid partition name specified"}, []string{"normal", "debug"}},
-		{"partition-misspelt", []string{"--partition", "nromal"}, []string{"invalid partition name specified"}, []string{"--partition normal"}},
+		{"partition", []string{"--partition", "nosuch"}, "slurm-refused", []string{"invalid partition name specified"}, []string{"normal", "debug"}},
+		{"partition-misspelt", []string{"--partition", "nromal"}, "slurm-refused", []string{"invalid partition name specified"}, []string{"--partition normal"}},
 		// It may come up again: what is told is why the job waited in vain.
-		{"partition-down", []string{"--partition", "down", "--queue-timeout", "2s"}, []string{"the partition is down"}, nil},
-		{"time-limit", []string{"--partition", "debug", "--time", "2:00:00"}, []string{"time"}, []string{"debug", "30 min"}},
-		{"node-limit", []string{"--nodes", "99"}, []string{"node"}, []string{"3 nodes"}},
-		{"node-name", []string{"--nodelist", "nid999999"}, []string{"invalid node name specified"}, nil},
-		{"memory", []string{"--mem", "900G"}, []string{"memory"}, []string{"8000M"}},
-		{"gpus", []string{"--gpus", "77"}, []string{"requested node configuration is not available"}, nil},
-		{"constraint", []string{"--constraint", "nosuch"}, []string{"invalid feature specification"}, nil},
-		{"reservation", []string{"--reservation", "nosuch"}, []string{"reservation"}, nil},
-		{"option", []string{"--slurm=--nosuch=1"}, []string{"unrecognized option", "--nosuch"}, nil},
-		{"time-malformed", []string{"--slurm=--time=never"}, []string{"--time"}, nil},
+		{"partition-down", []string{"--partition", "down", "--queue-timeout", "2s"}, "queue-timeout", []string{"the partition is down"}, nil},
+		{"time-limit", []string{"--partition", "debug", "--time", "2:00:00"}, "never-starts", []string{"time"}, []string{"debug", "30 min"}},
+		{"node-limit", []string{"--nodes", "99"}, "slurm-refused", []string{"node"}, []string{"3 nodes"}},
+		{"node-name", []string{"--nodelist", "nid999999"}, "slurm-refused", []string{"invalid node name specified"}, nil},
+		{"memory", []string{"--mem", "900G"}, "slurm-refused", []string{"memory"}, []string{"8000M"}},
+		{"gpus", []string{"--gpus", "77"}, "slurm-refused", []string{"requested node configuration is not available"}, nil},
+		{"constraint", []string{"--constraint", "nosuch"}, "slurm-refused", []string{"invalid feature specification"}, nil},
+		{"reservation", []string{"--reservation", "nosuch"}, "slurm-refused", []string{"reservation"}, nil},
+		{"option", []string{"--slurm=--nosuch=1"}, "slurm-refused", []string{"unrecognized option", "--nosuch"}, nil},
+		{"time-malformed", []string{"--slurm=--time=never"}, "slurm-refused", []string{"--time"}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			begin(t)
 			s := serve(t, c.flags)
-			e := s.failure(4)
+			e := s.failure(4, c.problem)
 			says(t, e.Message, c.says...)
 			says(t, e.Hint, c.hints...)
 			if _, granted := s.find("granted"); granted {
@@ -54,7 +55,7 @@ func TestRefusedByQueueTimeout(t *testing.T) {
 	if q.Reason == "" {
 		t.Error("queued without a reason")
 	}
-	says(t, s.failure(4).Message, q.Job)
+	says(t, s.failure(4, "queue-timeout").Message, q.Job)
 }
 
 // TestRefusedWhileQueued: somebody else cancels the request.
@@ -65,7 +66,7 @@ func TestRefusedWhileQueued(t *testing.T) {
 	s := serve(t, nil)
 	q := s.wait("queued")
 	output(t, "root", "daint", "scancel", q.Job)
-	says(t, s.failure(4).Message, "cancel")
+	says(t, s.failure(4, "job-ended").Message, "cancel")
 }
 
 // TestMainQueued: a request that waits goes on by itself when there is room,

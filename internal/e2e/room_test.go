@@ -268,7 +268,7 @@ func TestRoomEnds(t *testing.T) {
 	if code := m.exit(patience); code != 5 {
 		t.Errorf("exit code %d\n%s", code, plain(m.stdout.String()))
 	}
-	b.says("ended with", "3", "last words of testserver", "cscs run --cluster daint --env 'WORD=…' -- ", "does not answer any more")
+	b.says("ended with", "3", "last words of testserver", "cscs run --cluster daint --env 'WORD=…' -- ", "no longer answers")
 	if strings.Contains(b.value("document.documentElement.outerHTML"), "a-word-of-mine") {
 		t.Error("the value of a variable is in the page")
 	}
@@ -302,7 +302,7 @@ func TestRoomEndsInAnOutage(t *testing.T) {
 	}
 	back()
 	b.heading("Ended by an error")
-	b.says("was cancelled with scancel", "cscs run --cluster daint -- ", "does not answer any more")
+	b.says("was cancelled with scancel", "cscs run --cluster daint -- ", "no longer answers")
 	b.look("6-ended-in-an-outage")
 	if code := m.exit(patience); code != 4 {
 		t.Errorf("exit code %d\n%s", code, plain(m.stdout.String()))

@@ -119,7 +119,7 @@ var scenarios = []struct {
 		free := here.occupy(t)
 		s := serve(t, []string{"--via", "salloc"})
 		s.wait("queued")
-		if out, err := here.command(t.Context(), "detach").CombinedOutput(); err == nil || !strings.Contains(string(out), "cannot be left alone") {
+		if out, err := here.command(t.Context(), "detach").CombinedOutput(); err == nil || !strings.Contains(string(out), "cannot be detached") {
 			t.Errorf("it is left, though its request ends with it: %v: %s", err, out)
 		}
 		free()
@@ -130,23 +130,23 @@ var scenarios = []struct {
 		here.occupy(t)
 		s := serve(t, []string{"--queue-timeout", "3s"})
 		q := s.wait("queued")
-		says(t, s.failure(4).Message, q.Job)
+		says(t, s.failure(4, "queue-timeout").Message, q.Job)
 	}},
 	{"queued-and-cancelled-by-another", func(t *testing.T) {
 		here.occupy(t)
 		s := serve(t, nil)
 		q := s.wait("queued")
 		here.cancel(t, q.Job)
-		says(t, s.failure(4).Message, "cancel")
+		says(t, s.failure(4, "job-ended").Message, "cancel")
 	}},
-	{"refused/partition", refused("invalid partition name specified", "--partition", "nosuch")},
+	{"refused/partition", refused("slurm-refused", "invalid partition name specified", "--partition", "nosuch")},
 	{"refused/partition-hint", func(t *testing.T) {
-		says(t, serve(t, []string{"--partition", "debgu"}).failure(4).Hint, "--partition debug", "normal")
+		says(t, serve(t, []string{"--partition", "debgu"}).failure(4, "slurm-refused").Hint, "--partition debug", "normal")
 	}},
-	{"refused/node", refused("invalid node name specified", "--nodelist", "nid999999")},
-	{"refused/option", refused("unrecognized option", "--slurm=--nosuch=1")},
-	{"never-starts", refused("time", "--partition", "debug", "--time", "2:00:00")},
-	{"partition-down", refused("the partition is down", "--partition", "down", "--queue-timeout", "2s")},
+	{"refused/node", refused("slurm-refused", "invalid node name specified", "--nodelist", "nid999999")},
+	{"refused/option", refused("slurm-refused", "unrecognized option", "--slurm=--nosuch=1")},
+	{"never-starts", refused("never-starts", "PartitionTimeLimit", "--partition", "debug", "--time", "2:00:00")},
+	{"partition-down", refused("queue-timeout", "partition", "--partition", "down", "--queue-timeout", "2s")},
 	{"variables", func(t *testing.T) {
 		s := cscs(t, "run", "--workdir", "$HOME", "--env", "WHERE=${HOME}/x", "--setup", `[ "$WHERE|$PWD" = "$HOME/x|$HOME" ]`,
 			"--", "sh", "-c", `[ "$1$2" = "--dir=$HOME/y\$HOME z" ] && exec "$0" "127.0.0.1:$PORT"`, here.server(), "--dir=$HOME/y", "$HOME z")
@@ -155,7 +155,7 @@ var scenarios = []struct {
 	}},
 	{"variable-not-set", func(t *testing.T) {
 		s := serve(t, []string{"--workdir", "$NOSUCH/x"})
-		e := s.failure(5)
+		e := s.failure(5, "server-setup")
 		says(t, e.Message, "variable NOSUCH of --workdir is not set on ")
 		if _, granted := s.find("granted"); granted {
 			t.Error("a node was asked for")
@@ -194,15 +194,15 @@ var scenarios = []struct {
 			t.Errorf("the second Ctrl-C took %v: it waited for the server's grace", d)
 		}
 	}},
-	{"server/exits-at-once", fails("7", here0, "-exit", "7", "x")},
-	{"server/exits-with-0", fails("", here0, "-exit", "0", "x")},
-	{"server/not-there", fails("/nosuch/server", "/nosuch/server")},
+	{"server/exits-at-once", fails("server", "7", here0, "-exit", "7", "x")},
+	{"server/exits-with-0", fails("server", "", here0, "-exit", "0", "x")},
+	{"server/not-there", fails("server-setup", "/nosuch/server", "/nosuch/server")},
 	{"server/setup-fails", func(t *testing.T) {
-		says(t, serve(t, []string{"--setup", "false"}).failure(5).Message, "setup")
+		says(t, serve(t, []string{"--setup", "false"}).failure(5, "server-setup").Message, "setup")
 	}},
 	{"server/never-listens", func(t *testing.T) {
 		s := cscs(t, "run", "--start-timeout", "3s", "--", "sleep", "600")
-		says(t, s.failure(5).Message, "listen")
+		says(t, s.failure(5, "start-timeout").Message, "listen")
 	}},
 	{"server/starts-slowly", func(t *testing.T) {
 		// It writes for longer than the start timeout.
@@ -223,9 +223,9 @@ var scenarios = []struct {
 	}},
 	{"server/ready-path-never", func(t *testing.T) {
 		s := cscs(t, "run", "--start-timeout", "4s", "--ready", "/nosuch/page", "--", here.server(), "127.0.0.1:{port}")
-		says(t, s.failure(5).Message, "/nosuch/page", "200")
+		says(t, s.failure(5, "start-timeout").Message, "/nosuch/page", "200")
 	}},
-	{"server/listens-wide", fails("where others can reach it", here0, "0.0.0.0:{port}")},
+	{"server/listens-wide", fails("server-wide", "0.0.0.0", here0, "0.0.0.0:{port}")},
 	{"server/ends-with-0", func(t *testing.T) {
 		s := serve(t, nil)
 		_, _ = here.get(t, s.ready().URL+"quit?code=0")
@@ -234,7 +234,7 @@ var scenarios = []struct {
 	{"server/ends-with-3", func(t *testing.T) {
 		s := serve(t, nil)
 		_, _ = here.get(t, s.ready().URL+"quit?code=3")
-		says(t, s.failure(5).Message, "3")
+		says(t, s.failure(5, "server").Message, "3")
 	}},
 	{"server/log", func(t *testing.T) {
 		s := serve(t, nil)
@@ -248,7 +248,7 @@ var scenarios = []struct {
 		g, _ := s.find("granted")
 		here.expire(t, g.Job)
 		_ = s.exit(150 * time.Second)
-		e := s.failure(4)
+		e := s.failure(4, "job-ended")
 		says(t, e.Message, "time limit")
 		says(t, e.Hint, "--time")
 	}},
@@ -257,7 +257,7 @@ var scenarios = []struct {
 		s.ready()
 		g, _ := s.find("granted")
 		here.cancel(t, g.Job)
-		says(t, s.failure(4).Message, "cancel")
+		says(t, s.failure(4, "job-ended").Message, "cancel")
 	}},
 	{"stopped-from-elsewhere", func(t *testing.T) {
 		s := serve(t, nil)
@@ -420,12 +420,12 @@ var scenarios = []struct {
 		}
 		here.cancel(t, g.Job)
 		for _, tunnel := range tunnels { // each ends with the job
-			says(t, tunnel.failure(4).Message, "job "+g.Job, "cancel")
+			says(t, tunnel.failure(4, "job-ended").Message, "job "+g.Job, "cancel")
 		}
-		s.failure(4)
+		s.failure(4, "job-ended")
 	}},
 	{"tunnel/no-job", func(t *testing.T) {
-		e := cscs(t, "tunnel", "--port", "6006").failure(4)
+		e := cscs(t, "tunnel", "--port", "6006").failure(4, "no-job")
 		says(t, e.Message, "no job of yours runs")
 	}},
 	{"tunnel/two-jobs", func(t *testing.T) {
@@ -434,7 +434,7 @@ var scenarios = []struct {
 		second.ready()
 		a, _ := first.find("granted")
 		b, _ := second.find("granted")
-		e := cscs(t, "tunnel", "--port", "6006").failure(2)
+		e := cscs(t, "tunnel", "--port", "6006").failure(2, "which-job")
 		says(t, e.Message, a.Job, a.Node, b.Job, b.Node)
 		says(t, e.Hint, "--job")
 		first.leaveBy(syscall.SIGINT, 0)
@@ -474,10 +474,10 @@ func (s *session) leaveBy(sig syscall.Signal, code int) {
 }
 
 // refused is a request that gets no node.
-func refused(words string, flags ...string) func(*testing.T) {
+func refused(problem, words string, flags ...string) func(*testing.T) {
 	return func(t *testing.T) {
 		s := serve(t, flags)
-		says(t, s.failure(4).Message, words)
+		says(t, s.failure(4, problem).Message, words)
 		if _, granted := s.find("granted"); granted {
 			t.Error("granted, and yet refused")
 		}
@@ -500,13 +500,13 @@ func interrupted(code int, to func(*testing.T) *session) func(*testing.T) {
 }
 
 // fails is a server that there is never anything to reach of.
-func fails(words string, command ...string) func(*testing.T) {
+func fails(problem, words string, command ...string) func(*testing.T) {
 	return func(t *testing.T) {
 		all := []string{"run", "--"}
 		for _, w := range command {
 			all = append(all, strings.ReplaceAll(w, here0, here.server()))
 		}
-		e := cscs(t, all...).failure(5)
+		e := cscs(t, all...).failure(5, problem)
 		says(t, e.Message+" "+e.Hint, words)
 	}
 }

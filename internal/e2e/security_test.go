@@ -54,15 +54,16 @@ func untouched(t *testing.T, m *background, port string) {
 func TestSecurityPortTaken(t *testing.T) {
 	fails, silent := []string{lab.testserver, "127.0.0.1:{port}"}, []string{"sleep", "600"}
 	for _, c := range []struct {
-		name   string
-		server []string
-		later  bool // mallory comes after the runner's look
-		says   []string
+		name    string
+		server  []string
+		later   bool // mallory comes after the runner's look
+		problem string
+		says    []string
 	}{
-		{"server-fails", fails, false, []string{"7000", "mallory"}},
-		{"server-is-silent", silent, false, []string{"7000", "mallory"}},
-		{"after-the-look/server-fails", fails, true, []string{"port 7000", "was taken"}},
-		{"after-the-look/server-is-silent", silent, true, []string{"listen", "7000"}},
+		{"server-fails", fails, false, "server-port", []string{"7000", "mallory"}},
+		{"server-is-silent", silent, false, "server-port", []string{"7000", "mallory"}},
+		{"after-the-look/server-fails", fails, true, "server-port", []string{"7000"}},
+		{"after-the-look/server-is-silent", silent, true, "start-timeout", []string{"7000"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			begin(t)
@@ -83,7 +84,7 @@ func TestSecurityPortTaken(t *testing.T) {
 				m.line("listens")
 				g.pass()
 			}
-			e := s.failure(5)
+			e := s.failure(5, c.problem)
 			says(t, e.Message+" "+e.Hint, c.says...)
 			if _, ready := s.find("ready"); ready {
 				t.Error("ready, with mallory's server at the other end")
@@ -186,7 +187,7 @@ func TestSecurityWideBind(t *testing.T) {
 		t.Run("stopped/"+addr, func(t *testing.T) {
 			begin(t)
 			s := cscs(t, append([]string{"run"}, command...)...)
-			e := s.failure(5)
+			e := s.failure(5, "server-wide")
 			says(t, e.Message, strings.Trim(addr, "[]"))
 			says(t, e.Hint, "--allow-wide-bind")
 			if _, ready := s.find("ready"); ready {

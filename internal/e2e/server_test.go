@@ -26,7 +26,7 @@ func TestServerEnds(t *testing.T) {
 			if c.quit == "0" {
 				says(t, s.end(0).Reason, "server")
 			} else {
-				says(t, s.failure(5).Message, c.quit)
+				says(t, s.failure(5, "server").Message, c.quit)
 			}
 			if left := aliceJobs(t); left != "" {
 				t.Errorf("left in the queue: %s", left)
@@ -42,22 +42,23 @@ func TestServerFailsToStart(t *testing.T) {
 		name    string
 		flags   []string
 		command []string
+		problem string
 		says    []string
 	}{
-		{"exits-at-once", nil, []string{lab.testserver, "-exit", "7", "x"}, []string{"7"}},
-		{"exits-with-0", nil, []string{lab.testserver, "-exit", "0", "x"}, nil},
-		{"not-a-command", nil, []string{"/nosuch/server"}, []string{"/nosuch/server"}},
-		{"not-executable", nil, []string{"/etc/passwd"}, []string{"/etc/passwd"}},
-		{"never-listens", []string{"--start-timeout", "3s"}, []string{"sleep", "600"}, []string{"listen"}},
-		{"conda-of-interactive-shells", nil, []string{"conda", "run", "jupyter"}, []string{"conda", "interactive shells"}},
-		{"module-of-interactive-shells", []string{"--setup", "module load x"}, []string{lab.testserver, "127.0.0.1:{port}"}, []string{"module", "interactive shells"}},
-		{"setup-fails", []string{"--setup", "false"}, []string{lab.testserver, "127.0.0.1:{port}"}, []string{"setup"}},
+		{"exits-at-once", nil, []string{lab.testserver, "-exit", "7", "x"}, "server", []string{"7"}},
+		{"exits-with-0", nil, []string{lab.testserver, "-exit", "0", "x"}, "server", nil},
+		{"not-a-command", nil, []string{"/nosuch/server"}, "server-setup", []string{"/nosuch/server"}},
+		{"not-executable", nil, []string{"/etc/passwd"}, "server-setup", []string{"/etc/passwd"}},
+		{"never-listens", []string{"--start-timeout", "3s"}, []string{"sleep", "600"}, "start-timeout", []string{"listen"}},
+		{"conda-of-interactive-shells", nil, []string{"conda", "run", "jupyter"}, "server-setup", []string{"conda", "interactive shells"}},
+		{"module-of-interactive-shells", []string{"--setup", "module load x"}, []string{lab.testserver, "127.0.0.1:{port}"}, "server-setup", []string{"module", "interactive shells"}},
+		{"setup-fails", []string{"--setup", "false"}, []string{lab.testserver, "127.0.0.1:{port}"}, "server-setup", []string{"setup"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			begin(t)
 			words := append(append([]string{"run"}, c.flags...), "--")
 			s := cscs(t, append(words, c.command...)...)
-			e := s.failure(5)
+			e := s.failure(5, c.problem)
 			says(t, e.Message+" "+e.Hint, c.says...)
 			if left := aliceJobs(t); left != "" {
 				t.Errorf("left in the queue: %s", left)
@@ -187,7 +188,7 @@ func TestServerJobEnds(t *testing.T) {
 		s.ready()
 		g, _ := s.find("granted")
 		output(t, "root", "daint", "scancel", g.Job)
-		says(t, s.failure(4).Message, "cancel")
+		says(t, s.failure(4, "job-ended").Message, "cancel")
 	})
 	t.Run("scancel-while-starting", func(t *testing.T) {
 		begin(t)
@@ -195,7 +196,7 @@ func TestServerJobEnds(t *testing.T) {
 		s.wait("started")
 		g, _ := s.find("granted")
 		output(t, "root", "daint", "scancel", g.Job)
-		s.failure(4)
+		s.failure(4, "job-ended")
 	})
 	// The runner is killed, and with it what guards the job.
 	t.Run("step-killed", func(t *testing.T) {
@@ -214,7 +215,7 @@ func TestServerJobEnds(t *testing.T) {
 			t.Fatalf("the runner's pulse stands at %s", young)
 		}
 		output(t, "root", "daint", "scancel", "--signal=KILL", g.Job+".0")
-		says(t, s.failure(5).Message, "killed")
+		says(t, s.failure(5, "server").Message, "killed")
 	})
 	// Slurm takes its time for both: they are waited for together.
 	t.Run("time-limit-and-node-failure", func(t *testing.T) {
@@ -226,11 +227,11 @@ func TestServerJobEnds(t *testing.T) {
 		t.Cleanup(func() { bootNode(t, "nid001003") })
 		tell(t, "crash", "nid001003")
 		timed.exitAfter(150 * time.Second)
-		limit := timed.failure(4)
+		limit := timed.failure(4, "job-ended")
 		says(t, limit.Message, "time limit")
 		says(t, limit.Hint, "more time", "--time")
 		doomed.exitAfter(150 * time.Second)
-		says(t, doomed.failure(4).Message, "nid001003")
+		says(t, doomed.failure(4, "job-ended").Message, "nid001003")
 	})
 }
 
@@ -388,7 +389,7 @@ func TestServerInUenvAndContainer(t *testing.T) {
 	t.Run("unknown", func(t *testing.T) {
 		begin(t)
 		s := serve(t, []string{"--uenv", "nosuch"})
-		e := s.failure(5)
+		e := s.failure(5, "server-setup")
 		says(t, e.Message+" "+e.Hint, "no uenv matches")
 	})
 }

@@ -109,7 +109,7 @@ func cscs(t *testing.T, words ...string) *session {
 		env, words = append(env, words[0]), words[1:]
 	}
 	command, args := words[0], words[1:]
-	argv := append(env, command, "--json", "--no-browser")
+	argv := append(env, command, "--json", "--no-browser", "--verbose") // which prints the ID of a problem
 	if !slices.ContainsFunc(args, func(a string) bool { return a == "--cluster" || strings.HasPrefix(a, "--cluster=") }) {
 		argv = append(argv, "--cluster", here.cluster())
 	}
@@ -242,10 +242,13 @@ func (s *session) find(name string) (event, bool) {
 	return event{}, false
 }
 
-// failure waits for the end with that code, and gives the error that was told before it.
-func (s *session) failure(code int) event {
+// failure waits for the end with that exit code and problem, and returns the error event before it.
+func (s *session) failure(code int, problem string) event {
 	s.t.Helper()
 	s.end(code)
+	if got := problemID(s.stderr.String()); got != problem {
+		s.t.Errorf("the problem is %q, want %q", got, problem)
+	}
 	e, ok := s.find("error")
 	if !ok {
 		s.t.Fatalf("ended with %d without an error event\nstdout: %s\nstderr: %s", code, s.stdout, s.stderr)
@@ -254,6 +257,13 @@ func (s *session) failure(code int) event {
 		s.t.Errorf("the error says code %d, the exit code is %d", *e.Code, code)
 	}
 	return e
+}
+
+// problemID returns the ID of the problem that --verbose prints.
+func problemID(stderr string) string {
+	_, id, _ := strings.Cut("\n"+stderr, "\nproblem: ")
+	id, _, _ = strings.Cut(id, "\n")
+	return id
 }
 
 // says fails the test unless the text has every one of the words, in any case.

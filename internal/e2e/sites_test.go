@@ -121,7 +121,7 @@ func TestReadOnlyHomeOfTheNode(t *testing.T) {
 	tell(t, "readonly-home", "on", "nid001002")
 	for _, via := range []string{"auto", "salloc"} {
 		s := serve(t, []string{"--nodelist", "nid001002", "--via", via})
-		e := s.failure(5)
+		e := s.failure(5, "step")
 		says(t, e.Message+" "+e.Hint, "nid001002", "home", "read-only")
 		if left := poll(patience, func() string { return aliceJobs(t) }); left != "" {
 			t.Errorf("left in the queue: %s", left)

@@ -23,7 +23,7 @@ func TestSlowStartRests(t *testing.T) {
 	begin(t)
 	s := cscs(t, "run", "--start-timeout", "7s", "--", "bash", "-c", `while ((SECONDS < 9)); do :; done; exec sleep 600`)
 	says(t, s.wait("warning").Message, "not ready after 7s")
-	e := s.failure(5)
+	e := s.failure(5, "start-timeout")
 	says(t, e.Message, "listen")
 	if strings.Contains(e.Message, "within 7s") {
 		t.Errorf("it was waited for longer than 7 s: %s", e.Message)

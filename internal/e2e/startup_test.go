@@ -225,7 +225,7 @@ func TestStartupFilesRefuse(t *testing.T) {
 			unallocated(t)
 			loginShell(t, s.shell)
 			s.put(t)
-			e := cscs(t, plainRun...).failure(1)
+			e := cscs(t, plainRun...).failure(1, s.want)
 			says(t, e.Message, "~/"+s.file+" line "+s.line)
 			if strings.Contains(e.Message, "\n") || e.Hint == "" {
 				t.Errorf("message %q, hint %q", e.Message, e.Hint)

@@ -49,7 +49,7 @@ func TestTensorBoardNewRun(t *testing.T) {
 func TestTensorBoardLogdirMissing(t *testing.T) {
 	begin(t)
 	s := cscs(t, "run-tensorboard", "--venv", lab.Env["LAB_VENV"], "--logdir", "nosuchdir")
-	says(t, s.wait("warning").Message, "nosuchdir", "not there")
+	says(t, s.wait("warning").Message, "nosuchdir", "does not exist")
 	s.ready()
 	closeReady(t, s)
 }

@@ -27,6 +27,6 @@ func TestTunnelNodeCrashes(t *testing.T) {
 		t.Errorf("lost: %+v", lost)
 	}
 	tunnel.exitAfter(200 * time.Second)
-	says(t, tunnel.failure(4).Message, "job "+g.Job, g.Node)
+	says(t, tunnel.failure(4, "job-ended").Message, "job "+g.Job, g.Node)
 	s.exitAfter(200 * time.Second)
 }

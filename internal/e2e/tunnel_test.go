@@ -53,7 +53,7 @@ func TestTunnelToChangedNode(t *testing.T) {
 	known := lab.Path("daint", "/etc/ssh/ssh_known_hosts")
 	swapKeys(t, known, "nid001001", "nid001002")
 	s := cscs(t, "tunnel", "--node", "nid001001", "--port", "6006")
-	e := s.failure(3)
+	e := s.failure(3, "host-key-changed")
 	says(t, e.Message, "nid001001", "key")
 }
 
@@ -86,14 +86,14 @@ func TestTunnelWithoutJob(t *testing.T) {
 	begin(t)
 	unallocated(t)
 	s := cscs(t, "tunnel", "--node", "nid001001", "--port", "6006")
-	e := s.failure(4)
+	e := s.failure(4, "no-job-on-node")
 	says(t, e.Message+" "+e.Hint, "nid001001", "job")
 }
 
 // TestTunnelToNoNode: a node that the cluster does not have.
 func TestTunnelToNoNode(t *testing.T) {
 	begin(t)
-	e := cscs(t, "tunnel", "--node", "nid009999", "--port", "6006").failure(1)
+	e := cscs(t, "tunnel", "--node", "nid009999", "--port", "6006").failure(1, "remote-unknownnode")
 	says(t, e.Message+" "+e.Hint, "there is no node nid009999", "squeue --me")
 }
 
@@ -102,7 +102,7 @@ func TestTunnelToNothing(t *testing.T) {
 	begin(t)
 	occupy(t, "alice", "-w", "nid001001")
 	s := cscs(t, "tunnel", "--node", "nid001001", "--port", "6006")
-	e := s.failure(1)
+	e := s.failure(1, "nothing-listens")
 	says(t, e.Message+" "+e.Hint, "6006")
 }
 
@@ -110,7 +110,7 @@ func TestTunnelToNothing(t *testing.T) {
 func TestTunnelToUnknownJob(t *testing.T) {
 	begin(t)
 	s := cscs(t, "tunnel", "--job", "999999", "--port", "6006")
-	e := s.failure(4)
+	e := s.failure(4, "job-ended")
 	says(t, e.Message, "999999")
 }
 
@@ -120,7 +120,7 @@ func TestTunnelToMallory(t *testing.T) {
 	occupy(t, "alice", "-p", "shared", "-w", "nid001001", "-n1")
 	running(t, "mallory", []string{"-p", "shared", "-w", "nid001001", "-n1"}, "127.0.0.1:6006")
 	s := cscs(t, "tunnel", "--node", "nid001001", "--port", "6006")
-	e := s.failure(1)
+	e := s.failure(1, "not-yours")
 	says(t, e.Message, "6006", "mallory")
 	if _, ready := s.find("ready"); ready {
 		t.Error("ready, with mallory's server at the other end")
@@ -133,7 +133,7 @@ func TestTunnelWide(t *testing.T) {
 	begin(t)
 	job := running(t, "alice", []string{"-w", "nid001001"}, "0.0.0.0:6006")
 	s := cscs(t, "tunnel", "--node", "nid001001", "--port", "6006")
-	e := s.failure(1)
+	e := s.failure(1, "server-wide")
 	says(t, e.Message+" "+e.Hint, "6006", "--allow-wide-bind")
 	allowed := cscs(t, "tunnel", "--node", "nid001001", "--port", "6006", "--allow-wide-bind")
 	allowed.ready()
@@ -160,5 +160,5 @@ func TestTunnelAmongJobs(t *testing.T) {
 		t.Errorf("after the end of the other job: %d %s", code, body)
 	}
 	cancelJob(t, job)
-	says(t, s.failure(4).Message, job)
+	says(t, s.failure(4, "job-ended").Message, job)
 }

@@ -70,7 +70,7 @@ func TestViaSbatchEnvironment(t *testing.T) {
 func TestViaSbatchRefused(t *testing.T) {
 	begin(t)
 	unallocated(t)
-	says(t, serve(t, []string{"--via", "sbatch", "--partition", "nosuch"}).failure(4).Message, "invalid partition")
+	says(t, serve(t, []string{"--via", "sbatch", "--partition", "nosuch"}).failure(4, "slurm-refused").Message, "invalid partition")
 }
 
 // TestViaSbatchCancelled: a job that somebody else cancels is told of as by salloc, when
@@ -81,7 +81,7 @@ func TestViaSbatchCancelled(t *testing.T) {
 	s.ready()
 	g, _ := s.find("granted")
 	output(t, "root", "daint", "scancel", g.Job)
-	says(t, s.failure(4).Message, "cancelled", g.Job)
+	says(t, s.failure(4, "job-ended").Message, "cancelled", g.Job)
 }
 
 // TestViaSallocForgotten: client and salloc are killed while the request waits. It leaves the
@@ -149,7 +149,7 @@ func TestViaAuto(t *testing.T) {
 func TestViaOneCommand(t *testing.T) {
 	for _, c := range []struct{ partition, batch, says string }{
 		{"interactive", "0", ""},
-		{"batch", "1", "salloc does not take what sbatch takes (salloc: error: partition batch takes batch jobs alone"},
+		{"batch", "1", "salloc refuses what sbatch accepts (salloc: error: partition batch takes batch jobs alone"},
 	} {
 		t.Run(c.partition, func(t *testing.T) {
 			begin(t)
@@ -168,7 +168,7 @@ func TestViaOneCommand(t *testing.T) {
 		begin(t)
 		free := full(t)
 		s := serve(t, []string{"--partition", "interactive"})
-		says(t, s.wait("warning").Message, "sbatch does not take what salloc takes (sbatch: error: partition interactive takes no batch jobs", "waits with salloc, on daint")
+		says(t, s.wait("warning").Message, "sbatch refuses what salloc accepts (sbatch: error: partition interactive takes no batch jobs", "waits with salloc, on daint")
 		s.wait("queued")
 		free()
 		s.ready()
@@ -177,7 +177,7 @@ func TestViaOneCommand(t *testing.T) {
 	t.Run("neither", func(t *testing.T) {
 		begin(t)
 		unallocated(t)
-		if e := serve(t, []string{"--partition", "nosuch"}).failure(4); strings.Count(e.Message, "invalid partition") != 1 {
+		if e := serve(t, []string{"--partition", "nosuch"}).failure(4, "slurm-refused"); strings.Count(e.Message, "invalid partition") != 1 {
 			t.Errorf("it says %q", e.Message)
 		}
 	})

@@ -255,9 +255,9 @@ func TestViewForms(t *testing.T) {
 		{"20 columns", 20, nil, `^(o )?l d \? Ctrl-C detach$`, true, true},
 		{"NO_COLOR", 100, []string{"NO_COLOR=1"}, `^l log · d detach · \? help · Ctrl-C detach$`, true, false},
 		{"ASCII", 100, []string{"LC_ALL=C"}, `^l log, d detach, \? help, Ctrl-C detach$`, true, true},
-		{"no TERM", 100, []string{"TERM="}, `Ctrl-C leaves it running; cscs stop ends it`, false, false},
-		{"dumb", 100, []string{"TERM=dumb"}, `Ctrl-C leaves it running; cscs stop ends it`, false, false},
-		{"CI", 100, []string{"CI=true"}, `Ctrl-C leaves it running; cscs stop ends it`, false, false},
+		{"no TERM", 100, []string{"TERM="}, `Ctrl-C: leave it running; cscs stop ends it`, false, false},
+		{"dumb", 100, []string{"TERM=dumb"}, `Ctrl-C: leave it running; cscs stop ends it`, false, false},
+		{"CI", 100, []string{"CI=true"}, `Ctrl-C: leave it running; cscs stop ends it`, false, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := inPane(t, tt.w, 30, append(tt.words, "attach", "--no-browser")...)

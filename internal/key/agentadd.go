@@ -155,7 +155,7 @@ type AgentRefusedError struct {
 }
 
 func (e *AgentRefusedError) Error() string {
-	return fmt.Sprintf("the agent (%s) does not take the key: %v", e.Socket, e.Err)
+	return fmt.Sprintf("the agent (%s) refuses the key: %v", e.Socket, e.Err)
 }
 func (e *AgentRefusedError) Unwrap() error { return e.Err }
 

@@ -102,7 +102,7 @@ type UnaskedError struct {
 }
 
 func (e *UnaskedError) Error() string {
-	return fmt.Sprintf("ask for a passphrase for key %s: there is no terminal to ask on", e.Path)
+	return fmt.Sprintf("ask for the passphrase of key %s: there is no terminal", e.Path)
 }
 
 // maxTries is how often the program asks for a passphrase, as ssh does (ssh_config(5), NumberOfPasswordPrompts).
@@ -124,7 +124,7 @@ type PermissionsError struct {
 }
 
 func (e *PermissionsError) Error() string {
-	return fmt.Sprintf("read key %s: its permissions %#o let others read it", e.Path, e.Mode)
+	return fmt.Sprintf("read key %s: its permissions %#o allow others to read it", e.Path, e.Mode)
 }
 
 // FileError reports that a file is not a usable key or certificate.

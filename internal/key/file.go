@@ -74,7 +74,7 @@ func readKey(named string, certificates []string) (*keyFile, error) {
 			}
 			return nil, &FileError{
 				Path: path,
-				What: fmt.Sprintf("it certifies another key (%s) than %s (%s)", ssh.FingerprintSHA256(cert.Key),
+				What: fmt.Sprintf("it is for another key (%s) than %s (%s)", ssh.FingerprintSHA256(cert.Key),
 					k.private, ssh.FingerprintSHA256(k.pub)),
 				Fix: SignCommand,
 			}

@@ -349,7 +349,7 @@ func TestErrors(t *testing.T) {
 			h.key("cscs-key")
 			_, other, _ := ed25519.GenerateKey(rand.Reader)
 			h.cert("cscs-key", other)
-		}, is[*FileError], "certifies another key"},
+		}, is[*FileError], "it is for another key"},
 		{"a host's certificate", func(h *home, _ *Source) {
 			key := h.key("cscs-key")
 			h.write("cscs-key-cert.pub", line(sshtest.HostCert(h.t, h.ca, signerOf(h.t, key).PublicKey(), []string{"ela"}), ""), 0o600)
@@ -397,7 +397,7 @@ func TestErrors(t *testing.T) {
 			h.key("mine")
 			_ = os.Remove(h.path("mine"))
 			from.Identity = h.path("mine")
-		}, is[*HalfError], "public half"},
+		}, is[*HalfError], "only the public key exists"},
 		{"encrypted, no terminal", func(h *home, _ *Source) { h.encrypted("cscs-key") }, func(err error) bool {
 			var e *PassphraseError
 			return errors.As(err, &e) && errors.Is(err, ErrNoTerminal) && strings.HasPrefix(e.Fix, "ssh-add -t 1d ") && e.Alone

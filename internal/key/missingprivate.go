@@ -24,12 +24,12 @@ type HalfError struct {
 
 func (e *HalfError) Error() string {
 	if e.Link != "" {
-		return fmt.Sprintf("the private half of the key %s is nowhere: that is a link to %s, where there is none", e.Path, e.Link)
+		return fmt.Sprintf("the private key of %s is missing: it is a link to %s, which does not exist", e.Path, e.Link)
 	}
 	if e.Unasked {
-		return fmt.Sprintf("the private half of the key %s is nowhere: there is its public half alone, and no agent to ask", e.Path)
+		return fmt.Sprintf("the private key of %s is missing: only the public key exists, and there is no agent", e.Path)
 	}
-	return fmt.Sprintf("the private half of the key %s is nowhere: there is its public half alone, and no agent holds it", e.Path)
+	return fmt.Sprintf("the private key of %s is missing: only the public key exists, and no agent has it", e.Path)
 }
 
 // newHalfError returns the error for the key at path. asked says that an agent has answered that it

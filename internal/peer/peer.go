@@ -17,7 +17,7 @@ type Func func(from, to netip.AddrPort) (uid int, err error)
 
 var (
 	// ErrUnknown reports that the system does not name the user.
-	ErrUnknown = errors.New("not of this machine, as far as can be seen")
+	ErrUnknown = errors.New("not visible on this machine")
 	// ErrNoProcess reports that no process of this machine has the other end, although the kernel shows
 	// other sockets. After a reset from the other end, the kernel shows neither end.
 	ErrNoProcess = errors.New("no process of this machine")

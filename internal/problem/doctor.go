@@ -18,45 +18,45 @@ import (
 // rules of those commands.
 var doctorRules = []rule{
 	ruleFor(func(e *doctor.ModeError) Problem {
-		return Problem{ID: "file-mode", Code: Failure, Message: e.Error(), Hint: "let no other user write it: " + e.Fix, Fix: e.Fix}
+		return Problem{ID: "file-mode", Code: Failure, Message: e.Error(), Hint: "remove the write permission of other users: " + e.Fix, Fix: e.Fix}
 	}),
 	ruleFor(func(e *doctor.UnwritableError) Problem {
-		p := Problem{ID: "state-dir", Code: Failure, Message: e.Error() + ": cscs ps and cscs stop would not know of your sessions"}
+		p := Problem{ID: "state-dir", Code: Failure, Message: e.Error() + ": cscs ps and cscs stop would not find your sessions"}
 		at, info := nearestExisting(e.Path)
 		if isAny(e.Err, readOnly) || info != nil && !isMine(info) {
 			p.Fix = "export XDG_STATE_HOME=$(mktemp -d)"
-			p.Hint = "keep such files elsewhere, in each terminal: " + p.Fix
+			p.Hint = "keep such files in another directory, set in each terminal: " + p.Fix
 			return p
 		}
 		if info != nil && !info.IsDir() && os.Getenv("XDG_STATE_HOME") != "" {
 			p.Fix = "unset XDG_STATE_HOME"
-			p.Hint = "XDG_STATE_HOME should name a directory; go without: " + p.Fix
+			p.Hint = "XDG_STATE_HOME should name a directory; unset it: " + p.Fix
 			return p
 		}
 		if p.Hint, p.Fix = unwritableHint(at, e.Err); p.Hint == "" {
 			p.Fix = "ls -ld " + shellescape.Quote(at)
-			p.Hint = joinHints("see what is there: "+p.Fix, "or keep such files elsewhere: export XDG_STATE_HOME=DIRECTORY")
+			p.Hint = joinHints("see what is there: "+p.Fix, "or keep such files in another directory: export XDG_STATE_HOME=DIRECTORY")
 		}
 		return p
 	}),
 	ruleFor(func(e *doctor.SSHDirError) Problem {
 		hint, fix := unwritableHint(e.Path, e.Err)
-		return Problem{ID: "ssh-dir", Code: Failure, Message: e.Error() + ": no key can be signed into it, and no host key be remembered", Hint: hint, Fix: fix}
+		return Problem{ID: "ssh-dir", Code: Failure, Message: e.Error() + ": cscs can store no signed key and no host key there", Hint: hint, Fix: fix}
 	}),
 	ruleFor(func(e *doctor.ClockError) Problem {
 		fix := setClock(runtime.GOOS)
-		return Problem{ID: "clock", Code: Auth, Message: e.Error(), Hint: "certificates are good or bad by the clock; have it set by the network: " + fix, Fix: fix}
+		return Problem{ID: "clock", Code: Auth, Message: e.Error(), Hint: "whether a certificate is valid depends on the clock; set it from the network: " + fix, Fix: fix}
 	}),
 	ruleFor(func(e *doctor.ShutKeyError) Problem {
 		p := Problem{ID: "key-passphrase", Code: Auth, Message: e.Error()}
 		if p.Hint, p.Fix = passphraseHint(e.Err); e.Locked && e.Err.Anew == "" && p.Fix != "" {
 			p.Fix = unlock + "; " + p.Fix
-			p.Hint = "unlock the agent, if it is locked, and give it the key: " + p.Fix
+			p.Hint = "unlock the agent, if it is locked, and add the key: " + p.Fix
 		}
 		return p
 	}),
 	ruleFor(func(e *doctor.BareKeyError) Problem {
-		return Problem{ID: "key-bare", Code: Auth, Message: e.Error(), Hint: "CSCS lets in signed keys alone; get one: " + key.SignCommand, Fix: key.SignCommand}
+		return Problem{ID: "key-bare", Code: Auth, Message: e.Error(), Hint: "CSCS accepts only signed keys; get one: " + key.SignCommand, Fix: key.SignCommand}
 	}),
 	ruleFor(func(e *doctor.ExpiresError) Problem {
 		return Problem{ID: "key-expires", Code: Auth, Message: e.Error(), Hint: newKey, Fix: key.SignCommand}
@@ -68,9 +68,9 @@ var doctorRules = []rule{
 		p := Problem{ID: "auth-too-many", Code: Auth, Message: e.Error(), Hint: tooManyKeys, Fix: emptyAgent}
 		if len(e.Only) > 0 {
 			p.Fix = keepInAgent(e.Only)
-			p.Hint = "you may have too many keys in your ssh agent; the one that is chosen is nowhere else, so take out all others: " + p.Fix
+			p.Hint = "you may have too many keys in your ssh agent; only the agent has the chosen key, so remove all others: " + p.Fix
 		} else {
-			p.Hint = joinHints(p.Hint, "or have ssh show none but the one that is chosen: cscs ssh-config --install")
+			p.Hint = joinHints(p.Hint, "or make ssh offer only the chosen key: cscs ssh-config --install")
 		}
 		return p
 	}),
@@ -83,51 +83,51 @@ var doctorRules = []rule{
 			family = "inet6"
 		}
 		fix := fmt.Sprintf("printf '\\nMatch originalhost %s\\n    AddressFamily %s\\n' >>~/.ssh/config", e.Asked, family)
-		return Problem{ID: "ip-family", Code: Failure, Message: e.Error(), Hint: "ssh tries both; to have it go by " + e.Other + " alone: " + fix, Fix: fix}
+		return Problem{ID: "ip-family", Code: Failure, Message: e.Error(), Hint: "ssh tries both; to use only " + e.Other + ": " + fix, Fix: fix}
 	}),
 	ruleFor(func(e *doctor.TalkError) Problem {
 		return Problem{ID: "shell-talks", Code: Failure, Message: e.Error(),
-			Hint: "have ~/.bashrc there say nothing where no person is, by this as its first line: " + quietShell, Fix: quietShell}
+			Hint: "make ~/.bashrc there print nothing in non-interactive shells, with this as its first line: " + quietShell, Fix: quietShell}
 	}),
 	ruleFor(func(e *doctor.SlowShellError) Problem {
 		return Problem{ID: "shell-slow", Code: Failure, Message: e.Error(),
-			Hint: "every command of cscs waits for them; have ~/.bashrc there do nothing where no person is, by this as its first line: " + quietShell, Fix: quietShell}
+			Hint: "each command of cscs waits for them; make ~/.bashrc there do nothing in non-interactive shells, with this as its first line: " + quietShell, Fix: quietShell}
 	}),
 	ruleFor(func(e *doctor.HomeFullError) Problem {
-		return Problem{ID: "home-full", Code: Failure, Message: e.Error(), Hint: "what takes the room, on the cluster: " + diskUsageCommand, Fix: diskUsageCommand}
+		return Problem{ID: "home-full", Code: Failure, Message: e.Error(), Hint: "list what uses the space, on the cluster: " + diskUsageCommand, Fix: diskUsageCommand}
 	}),
 	ruleFor(func(e *slurm.SilentError) Problem {
 		return Problem{ID: "slurm-silent", Code: Allocation, Message: e.Error(),
 			Hint: "it may be in maintenance: see the site's status page; when it answers again, on " + e.Where + ": scontrol ping", Fix: "scontrol ping"}
 	}),
 	ruleFor(func(e *doctor.PartitionError) Problem {
-		p := Problem{ID: "partition", Code: Allocation, Message: e.Error(), Hint: "see which are up, on " + e.Where + ": sinfo -s", Fix: "sinfo -s"}
+		p := Problem{ID: "partition", Code: Allocation, Message: e.Error(), Hint: "list those that are up, on " + e.Where + ": sinfo -s", Fix: "sinfo -s"}
 		if e.Name != "" {
-			p.Hint = "choose another with --partition; which are up, on " + e.Where + ": sinfo -s"
+			p.Hint = "choose another with --partition; list those that are up, on " + e.Where + ": sinfo -s"
 		}
 		return p
 	}),
 	ruleFor(func(e *doctor.AccountError) Problem {
 		p := Problem{ID: "account", Code: Allocation, Message: e.Error(),
-			Hint: "ask your project's PI whether the project has access to this cluster; what Slurm knows of you, on " + e.Where + ": sacctmgr show associations user=$USER", Fix: "sacctmgr show associations user=$USER"}
+			Hint: "ask your project's PI whether the project has access to this cluster; list your accounts in Slurm, on " + e.Where + ": sacctmgr show associations user=$USER", Fix: "sacctmgr show associations user=$USER"}
 		if len(e.Known) > 0 {
 			p.Hint, p.Fix = accountHint(e.Known), accountOption(e.Known[0])
 		}
 		return p
 	}),
 	ruleFor(func(e *doctor.QuotaError) Problem {
-		p := Problem{ID: "quota", Code: Allocation, Message: e.Error(), Hint: "end what you do not need: cscs stop, or scancel; what there is, on the cluster: squeue --me", Fix: "squeue --me"}
+		p := Problem{ID: "quota", Code: Allocation, Message: e.Error(), Hint: "end what you do not need, with cscs stop or scancel; list your jobs on the cluster: squeue --me", Fix: "squeue --me"}
 		if e.What == "login" {
-			p.ID, p.Code, p.Hint, p.Fix = "too-many-logins", Auth, "log out elsewhere; who is logged in: who; sessions of cscs on one machine share one login: cscs ps", "cscs ps"
+			p.ID, p.Code, p.Hint, p.Fix = "too-many-logins", Auth, "log out elsewhere; list the logins there: who; sessions of cscs on one machine share one login: cscs ps", "cscs ps"
 		}
 		return p
 	}),
 	ruleFor(func(e *doctor.ClosedNodeError) Problem {
 		return Problem{ID: "node-closed", Code: Failure, Message: fmt.Sprintf("no ssh to %s though job %s runs there: %s", e.Node, e.Job, e.Why),
-			Hint: "sessions go through a step of their job instead, which is slower; for cscs tunnel, ask the site to let you in by ssh where a job of yours runs (pam_slurm_adopt)"}
+			Hint: "sessions use a step of their job instead, which is slower; for cscs tunnel, ask the site to allow ssh to nodes where you have a job (pam_slurm_adopt)"}
 	}),
 	ruleFor(func(e *doctor.OvertimeError) Problem {
-		return Problem{ID: "overtime", Code: Failure, Message: e.Error(), Hint: "try again; if it stays so, look at the step by hand"}
+		return Problem{ID: "overtime", Code: Failure, Message: e.Error(), Hint: "try again; if it persists, run the step by hand"}
 	}),
 }
 

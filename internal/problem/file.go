@@ -80,21 +80,21 @@ func unreadableHint(path string, err error) (hint, fix string) {
 	case runtime.GOOS == "windows": // it lacks these commands
 		return "", ""
 	case errors.Is(err, syscall.ELOOP):
-		return "it is a link that leads in a circle; move it away: " + away, away
+		return "it is a symbolic link to itself; move it away: " + away, away
 	case errors.Is(err, fs.ErrPermission) && statErr != nil: // a directory above it denies access
 		fix = "chmod u+rwx " + shellescape.Quote(filepath.Dir(path))
-		return "let yourself in: " + fix, fix
+		return "give yourself access: " + fix, fix
 	case errors.Is(err, fs.ErrPermission) && !isMine(info):
 		fix = "sudo chmod a+r " + q
-		return "it is another user's; as administrator: " + fix, fix
+		return "it belongs to another user; as administrator: " + fix, fix
 	case errors.Is(err, fs.ErrPermission):
 		fix = "chmod u+rw " + q
-		return "let yourself read and write it: " + fix, fix
+		return "give yourself read and write permission: " + fix, fix
 	case statErr == nil && !info.Mode().IsRegular() && info.Mode()&fs.ModeSymlink == 0:
-		return "it should be a file; move away what is there: " + away, away
+		return "it should be a file; move the directory away: " + away, away
 	case statErr == nil:
 		if to, err := os.Stat(path); err == nil && !to.Mode().IsRegular() {
-			return "it should lead to a file; move the link away: " + away, away
+			return "it should point to a file; move the link away: " + away, away
 		}
 	}
 	return "", ""

@@ -22,18 +22,18 @@ const (
 var keyRules = []rule{
 	ruleFor(func(e *key.MissingError) Problem {
 		return Problem{ID: "key-missing", Code: Auth, Message: e.Error(),
-			Hint: joinHints("get a key that is signed for 24 hours: "+e.Fix, "a key elsewhere: --identity FILE"), Fix: e.Fix}
+			Hint: joinHints("get a key that is signed for 24 hours: "+e.Fix, "or use a key in another file: --identity FILE"), Fix: e.Fix}
 	}),
 	ruleFor(func(e *key.HalfError) Problem {
-		back := "give it back, from a copy or to the agent (ssh-add)"
+		back := "restore it from a copy, or add it to the agent (ssh-add)"
 		if e.Link != "" {
-			back = "give back what the link leads to"
+			back = "restore the file that the link points to"
 		}
 		if e.Unasked {
 			return Problem{ID: "key-half", Code: Auth, Message: e.Error(),
 				Hint: joinHints("if an agent holds it, set SSH_AUTH_SOCK to the socket of that agent", "or "+back)}
 		}
-		return Problem{ID: "key-half", Code: Auth, Message: e.Error(), Hint: joinHints(back, "or take the rest away and have a new key made: "+e.Fix), Fix: e.Fix}
+		return Problem{ID: "key-half", Code: Auth, Message: e.Error(), Hint: joinHints(back, "or remove the rest and create a new key: "+e.Fix), Fix: e.Fix}
 	}),
 	ruleFor(func(e *key.ExpiredError) Problem {
 		return Problem{ID: "key-expired", Code: Auth,
@@ -55,14 +55,14 @@ var keyRules = []rule{
 		return p
 	}),
 	ruleFor(func(e *key.UnaskedError) Problem {
-		return Problem{ID: "key-passphrase", Code: Auth, Message: e.Error(), Hint: "on a terminal: " + e.Fix, Fix: e.Fix}
+		return Problem{ID: "key-passphrase", Code: Auth, Message: e.Error(), Hint: "in a terminal: " + e.Fix, Fix: e.Fix}
 	}),
 	ruleFor(func(e *key.PermissionsError) Problem {
 		return Problem{ID: "key-permissions", Code: Auth, Message: e.Error(), Hint: e.Fix, Fix: e.Fix}
 	}),
 	ruleFor(func(e *key.FileError) Problem {
 		if e.Stray {
-			return Problem{ID: "key-file", Code: Auth, Message: e.Error(), Hint: "name the private key, as in --identity ~/.ssh/cscs-key; which there are: " + listKeys, Fix: listKeys}
+			return Problem{ID: "key-file", Code: Auth, Message: e.Error(), Hint: "pass the private key, for example --identity ~/.ssh/cscs-key; list the files: " + listKeys, Fix: listKeys}
 		}
 		return Problem{ID: "key-file", Code: Auth, Message: e.Error(), Hint: e.Fix, Fix: e.Fix}
 	}),
@@ -75,12 +75,12 @@ var keyRules = []rule{
 	}),
 	ruleFor(func(e *key.AgentError) Problem {
 		if errors.Is(e.Err, key.ErrAgentHangs) {
-			return Problem{ID: "agent-hangs", Code: Auth, Message: fmt.Sprintf("your authentication agent (%s) gives no answer", e.Socket),
-				Hint: joinHints(anotherAgent, "and give it the key: cscs key agent"), Fix: hintCommand(anotherAgent)}
+			return Problem{ID: "agent-hangs", Code: Auth, Message: fmt.Sprintf("your authentication agent (%s) does not answer", e.Socket),
+				Hint: joinHints(anotherAgent, "then add the key: cscs key agent"), Fix: hintCommand(anotherAgent)}
 		}
 		return Problem{ID: "agent", Code: Auth,
 			Message: fmt.Sprintf("could not open a connection to your authentication agent (%s): %v", e.Socket, e.Err),
-			Hint:    joinHints(startAgent, "and give it the key: cscs key agent"), Fix: hintCommand(startAgent)}
+			Hint:    joinHints(startAgent, "then add the key: cscs key agent"), Fix: hintCommand(startAgent)}
 	}),
 }
 
@@ -98,18 +98,18 @@ func anotherKey(inTime bool) (hint, fix string) {
 func passphraseHint(e *key.PassphraseError) (hint, fix string) {
 	switch {
 	case e.Anew != "":
-		return joinHints("try again with the right one", "if it is forgotten, take the key away and have a new one made: "+e.Anew), e.Anew
+		return joinHints("try again with the right one", "if you have forgotten it, remove the key and create a new one: "+e.Anew), e.Anew
 	case e.Tries > 0:
-		return joinHints("try again with the right one", "if it is forgotten, nothing opens it any more: name another key with --identity"), ""
+		return joinHints("try again with the right one", "if you have forgotten it, use another key with --identity"), ""
 	case e.Fix == "":
-		return "come again on a terminal, where it is asked for", ""
+		return "run the command in a terminal, which asks for it", ""
 	case !e.Alone:
-		return "give it to the agent, and it is asked for once a day: " + e.Fix, e.Fix
+		return "add it to the agent, and enter the passphrase once a day: " + e.Fix, e.Fix
 	case runtime.GOOS == "windows": // there the agent is started as administrator
-		return joinHints(startAgent, "and give it the key: "+e.Fix), hintCommand(startAgent)
+		return joinHints(startAgent, "then add the key: "+e.Fix), hintCommand(startAgent)
 	}
 	fix = hintCommand(startAgent) + " && " + e.Fix
-	return "start an agent and give it the key, and it is asked for once a day: " + fix, fix
+	return "start an agent, add the key, and enter the passphrase once a day: " + fix, fix
 }
 
 // emptyAgent is the command in CSCS's documentation for an agent with too many keys.

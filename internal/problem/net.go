@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-const online = "are you online? some networks need a VPN to get there"
+const online = "are you online? some networks need a VPN to reach it"
 
 // explainNetwork explains why a host could not be reached. id is empty if the cause is not the
 // network.
@@ -17,17 +17,17 @@ func explainNetwork(err error) (words, id, hint string) {
 	var timeout interface{ Timeout() bool }
 	switch {
 	case errors.As(err, &dns) && dns.IsNotFound:
-		return "there is no host of that name", "no-such-host", online + "; is the name right?"
+		return "no host has this name", "no-such-host", online + "; is the name right?"
 	case errors.As(err, &dns):
-		return "its name cannot be looked up now (" + dns.Err + ")", "no-dns", online
+		return "its name cannot be resolved now (" + dns.Err + ")", "no-dns", online
 	case isAny(err, refused):
-		return "connection refused", "connection-refused", "ssh is not up there: it may be in maintenance, see the site's status page"
+		return "connection refused", "connection-refused", "no ssh server answers there: it may be in maintenance, see the site's status page"
 	case isAny(err, unreachable):
-		return "there is no way to it from here", "no-route", online
+		return "there is no route to it", "no-route", online
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return "no answer", "timeout", online
 	case isAny(err, reset), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "it closed the connection", "connection-closed", "it may limit how many come at once: try again in a minute"
+		return "it closed the connection", "connection-closed", "it may limit the number of connections: try again in a minute"
 	}
 	return "", "", ""
 }

@@ -145,11 +145,11 @@ func teardownProblem(e *session.TeardownError) Problem {
 	cause := Of(e.Err)
 	var remains *slurm.RemainsError
 	if errors.As(e.Err, &remains) { // it reports the same about the job
-		cause.Message, cause.Hint = cmp.Or(remains.Message, "slurm still has it"), ""
+		cause.Message, cause.Hint = cmp.Or(remains.Message, "Slurm still has it"), ""
 	}
 	hint := "try again: cscs stop " + strings.TrimPrefix(e.Name, slurm.JobName("")) + "; or by hand: " + e.Command()
 	if e.Lease > 0 {
-		hint += fmt.Sprintf("; else it ends by itself, at the latest when its lease of %s is over", shortDuration(e.Lease))
+		hint += fmt.Sprintf("; otherwise it ends by itself, at the latest when its lease of %s is over", shortDuration(e.Lease))
 	}
 	return Problem{ID: "remains", Code: Remains, Message: e.What() + " may still be there: " + cause.Message, Hint: joinHints(cause.Hint, hint)}
 }

@@ -15,7 +15,7 @@ import (
 var liveRules = []rule{
 	ruleFor(func(e *registry.UnknownError) Problem {
 		p := Problem{ID: "unknown-session", Code: Usage, Message: e.Error(),
-			Hint: "for one of another machine, give its whole ID and --cluster NAME; see what lives there: cscs ps --refresh --cluster NAME; the log of one that has ended: cscs logs ID --cluster NAME, for 7 days"}
+			Hint: "for a session of another machine, give its whole ID and --cluster NAME; list those there: cscs ps --refresh --cluster NAME; logs of ended sessions are kept for 7 days: cscs logs ID --cluster NAME"}
 		if len(e.Known) > 0 {
 			p.Hint = joinHints("live: "+strings.Join(e.Known, ", "), p.Hint)
 		}
@@ -32,45 +32,45 @@ var liveRules = []rule{
 		return Problem{ID: "ended", Code: Usage, Message: e.Error(), Hint: "its log is kept there for 7 days: cscs logs " + e.ID + " --cluster " + shellescape.Quote(e.Cluster)}
 	}),
 	func(err error) (Problem, bool) {
-		return Problem{ID: "owner-left", Code: Failure, Message: session.ErrOwnerLeft.Error(), Hint: "connect again: it goes its own way then"},
+		return Problem{ID: "owner-left", Code: Failure, Message: session.ErrOwnerLeft.Error(), Hint: "connect again, over a connection of its own"},
 			errors.Is(err, session.ErrOwnerLeft)
 	},
 	ruleFor(func(e *session.NoNodeError) Problem {
-		return Problem{ID: "not-ready", Code: Failure, Message: e.Error(), Hint: "cscs ps tells when it has one"}
+		return Problem{ID: "not-ready", Code: Failure, Message: e.Error(), Hint: "cscs ps shows when it has one"}
 	}),
 	ruleFor(func(e *registry.AmbiguousError) Problem {
 		return Problem{ID: "ambiguous-session", Code: Usage, Message: e.Error(),
-			Hint: "name one: " + strings.Join(e.IDs, ", ") + "; cscs ps tells which is which"}
+			Hint: "name one: " + strings.Join(e.IDs, ", ") + "; cscs ps describes them"}
 	}),
 	ruleFor(func(e *registry.AttendedError) Problem {
-		return Problem{ID: "attended", Code: Failure, Message: e.Error(), Hint: "cscs ps tells where"}
+		return Problem{ID: "attended", Code: Failure, Message: e.Error(), Hint: "cscs ps shows where"}
 	}),
 	ruleFor(func(e *owndir.Error) Problem {
 		p := Problem{ID: "shared-directory", Code: Failure, Message: e.Error()}
 		if e.Open {
 			p.Fix = "chmod go-w " + shellescape.Quote(e.Dir)
-			p.Hint = "close it, if you know what is in it: " + p.Fix
+			p.Hint = "remove the write permission of others, if you know what is in it: " + p.Fix
 			return p
 		}
 		p.Fix = "ls -ld " + shellescape.Quote(e.Dir)
-		p.Hint = joinHints("see whose it is: "+p.Fix, "or keep the files of cscs elsewhere: export XDG_STATE_HOME=DIRECTORY")
+		p.Hint = joinHints("show its owner: "+p.Fix, "or keep the files of cscs in another directory: export XDG_STATE_HOME=DIRECTORY")
 		return p
 	}),
 	ruleFor(func(e *owndir.OwnerError) Problem {
 		return Problem{ID: "other-owner", Code: Usage, Message: e.Error(), Hint: "or work in the home directory of root: sudo -H"}
 	}),
 	ruleFor(func(e *registry.GoneError) Problem {
-		return Problem{ID: "unreachable", Code: Failure, Message: e.Error(), Hint: "see what has become of it: cscs ps --refresh"}
+		return Problem{ID: "unreachable", Code: Failure, Message: e.Error(), Hint: "show its state: cscs ps --refresh"}
 	}),
 	ruleFor(func(e *registry.SilentError) Problem {
 		return Problem{ID: "silent", Code: Failure, Message: e.Error(),
-			Hint: fmt.Sprintf("let it go on: fg in its terminal, or kill -CONT %d; or end the session without it: cscs stop %s", e.PID, e.ID)}
+			Hint: fmt.Sprintf("resume it: fg in its terminal, or kill -CONT %d; or end the session without it: cscs stop %s", e.PID, e.ID)}
 	}),
 	ruleFor(func(e *registry.UnattendedError) Problem {
-		return Problem{ID: "unattended", Code: Failure, Message: e.Error(), Hint: "pick it up first: cscs attach " + e.ID}
+		return Problem{ID: "unattended", Code: Failure, Message: e.Error(), Hint: "attach to it first: cscs attach " + e.ID}
 	}),
 	ruleFor(func(e *registry.TiedError) Problem {
-		return Problem{ID: "tied", Code: Usage, Message: e.Error(), Hint: "what is to wait by itself is asked for without --via salloc; this one ends by: cscs stop " + e.ID}
+		return Problem{ID: "tied", Code: Usage, Message: e.Error(), Hint: "to queue a session without cscs, start it without --via salloc; end this one with: cscs stop " + e.ID}
 	}),
 	ruleFor(func(e *registry.NotReadyError) Problem {
 		return Problem{ID: "not-ready", Code: Failure, Message: e.Error()}

@@ -48,10 +48,10 @@ var slurmRules = []rule{
 		p := Problem{ID: "which-job", Code: Usage, Message: e.Error()}
 		if running := e.Running(); len(running) > 0 {
 			p.Fix = "--job " + running[0].Job
-			p.Hint = "name one, as in " + p.Fix
+			p.Hint = "choose one, for example " + p.Fix
 			return p
 		}
-		p.ID, p.Code, p.Hint = "no-job", Allocation, "what you have there, on the login node: squeue --me; a server of your own in a new job: cscs run"
+		p.ID, p.Code, p.Hint = "no-job", Allocation, "list your jobs on the login node: squeue --me; start a server in a new job: cscs run"
 		return p
 	}),
 	ruleFor(func(e *slurm.JobEndedError) Problem {
@@ -73,7 +73,7 @@ var slurmRules = []rule{
 		return p
 	}),
 	ruleFor(func(e *slurm.RemainsError) Problem {
-		return Problem{ID: "remains", Code: Remains, Message: e.Error(), Hint: "end it by hand: scancel --name=" + e.Name}
+		return Problem{ID: "remains", Code: Remains, Message: e.Error(), Hint: "cancel it by hand: scancel --name=" + e.Name}
 	}),
 	ruleFor(func(e *slurm.LogError) Problem { return Problem{ID: "log", Code: Failure, Message: e.Error()} }),
 	ruleFor(remoteProblem),
@@ -87,7 +87,7 @@ var slurmRules = []rule{
 }
 
 func accountHint(accounts []string) string {
-	return "your accounts there: " + strings.Join(accounts, ", ") + "; choose one, as in " + accountOption(accounts[0])
+	return "your accounts there: " + strings.Join(accounts, ", ") + "; choose one, for example " + accountOption(accounts[0])
 }
 
 // accountOption returns the option for an account. It quotes the name, which comes from the cluster.
@@ -116,7 +116,7 @@ func neverStartsHint(reason string) string {
 const (
 	diskUsageCommand = "du -xhd1 ~ | sort -h"
 	quietShell       = "[[ $- == *i* ]] || return"
-	loginShell       = "these are /etc/profile and ~/.bash_profile (or ~/.profile); have yours do nothing where no person is, by this as its first line: " + quietShell
+	loginShell       = "login shells read /etc/profile and ~/.bash_profile (or ~/.profile); make yours do nothing in non-interactive shells, with this as its first line: " + quietShell
 )
 
 // onlyForPersons returns how to skip a line of a start-up file in non-interactive shells.
@@ -124,16 +124,16 @@ func onlyForPersons(at *slurm.StartupLine) (hint, fix string) {
 	switch {
 	case strings.HasSuffix(at.File, ".fish"):
 		fix = "status is-interactive; or return"
-		return "have " + at.File + " do nothing more where no person types, by this before line " + at.Line + ": " + fix, fix
+		return "make " + at.File + " stop there in non-interactive shells: insert before line " + at.Line + ": " + fix, fix
 	case strings.HasSuffix(at.File, "csh.cshrc"), strings.HasSuffix(at.File, ".cshrc"), strings.HasSuffix(at.File, ".tcshrc"):
 		fix = "if (! $?prompt) exit"
-		return "have " + at.File + " do nothing more where no person types, by this before line " + at.Line + ": " + fix, fix
+		return "make " + at.File + " stop there in non-interactive shells: insert before line " + at.Line + ": " + fix, fix
 	case strings.ContainsAny(at.Text, "(&|;{") || strings.HasPrefix(at.Text, "if "):
 		fix = quietShell
-		return "have " + at.File + " do nothing more where no person types, by this before line " + at.Line + ": " + fix, fix
+		return "make " + at.File + " stop there in non-interactive shells: insert before line " + at.Line + ": " + fix, fix
 	}
 	fix = "[[ $- != *i* ]] || " + at.Text
-	return "run it only where a person types, by this as line " + at.Line + " of " + at.File + ": " + fix, fix
+	return "run it in interactive shells only: replace line " + at.Line + " of " + at.File + " by " + fix, fix
 }
 
 // remoteProblem explains an error that the remote half reported, by its kind.
@@ -145,39 +145,39 @@ func remoteProblem(e *slurm.RemoteError) Problem {
 			p.Message += "; it said: " + out
 		}
 		p.Hint = joinHints("log in by hand to see why",
-			"if it is a start-up file of yours (~/.bash_profile, ~/.bashrc, ~/.profile), have it do nothing where no person is, by this as its first line: "+quietShell)
+			"if one of your start-up files (~/.bash_profile, ~/.bashrc, ~/.profile) ends it, make that file do nothing in non-interactive shells, with this as its first line: "+quietShell)
 		p.Fix = quietShell
 	case "inner":
 		if e.Line != nil {
 			p.Hint, p.Fix = onlyForPersons(e.Line)
 			break
 		}
-		p.Hint, p.Fix = "have the start-up files (~/.bashrc, ~/.zshenv, …) start it only where a person types, by this before that line: "+quietShell, quietShell
+		p.Hint, p.Fix = "make the start-up files (~/.bashrc, ~/.zshenv, …) start it in interactive shells only: insert before that line: "+quietShell, quietShell
 	case "input":
-		p.Hint, p.Fix = "have the start-up files (~/.bashrc, ~/.zshenv, …) run what reads standard input only where a person types, by this as their first line: "+quietShell, quietShell
+		p.Hint, p.Fix = "make the start-up files (~/.bashrc, ~/.zshenv, …) read standard input in interactive shells only, with this as their first line: "+quietShell, quietShell
 	case "noslurm":
 		p.Hint = "is this the login node of a Slurm cluster, and is Slurm on the PATH of a login shell there?"
 	case "home":
-		p.Hint, p.Fix = "is the home directory full or read-only? quota, or df ~, on the cluster tells; what takes the room: "+diskUsageCommand, diskUsageCommand
+		p.Hint, p.Fix = "the home directory may be full or read-only: check with quota or df ~ on the cluster, and list what uses the space: "+diskUsageCommand, diskUsageCommand
 	case "nodir":
 		p.Fix = "mv " + shellescape.Quote(e.Path) + " " + shellescape.Quote(e.Path+".old")
-		p.Hint = "cscs keeps the files of its sessions below it; move it away on the cluster: " + p.Fix
+		p.Hint = "cscs keeps the files of its sessions in it; move it away on the cluster: " + p.Fix
 	case "exposed":
 		p.Fix = "chmod go-w " + shellescape.Quote(e.Path)
-		p.Hint = "cscs keeps the scripts of its sessions below it, which run as you; on the cluster: " + p.Fix
+		p.Hint = "cscs keeps the scripts of its sessions in it, which run as you; on the cluster: " + p.Fix
 	case "away":
-		p.Hint = "this login node does not see what the others do: try again, which may lead to another one, and tell the site if it stays so"
+		p.Hint = "this login node does not see the files that others see: try again, which may lead to another one, and report it to the site if it persists"
 	case "hang":
 		if out := lastLine(e.Output); out != "" {
 			p.Message += "; it said: " + out
 		}
-		p.Hint, p.Fix = "something in the start-up files (~/.bash_profile, ~/.bashrc, ~/.profile) waits or hangs; have them do nothing where no person is, by this as their first line: "+quietShell, quietShell
+		p.Hint, p.Fix = "a command in the start-up files (~/.bash_profile, ~/.bashrc, ~/.profile) waits or hangs; make them do nothing in non-interactive shells, with this as their first line: "+quietShell, quietShell
 	case "nonode", "unknownnode":
 		p.Hint, p.Fix = "confirm that the node matches your current Slurm allocation: squeue --me", "squeue --me"
 	case "revoked":
 		p.Code = Auth
 	case "protocol":
-		p.Hint = "try again; if it stays so, it is an error of cscs: please report it"
+		p.Hint = "try again; if it persists, it is a bug in cscs: please report it"
 	}
 	return p
 }
@@ -194,17 +194,17 @@ var serverRules = []rule{
 	}),
 	ruleFor(func(e *session.NodeError) Problem {
 		return Problem{ID: "no-way-to-node", Code: Failure,
-			Message: fmt.Sprintf("no way leads to %s though the job runs there: %v; and through a job step: %s", e.Node, e.SSH, clusterMessage(e.Step)),
-			Hint:    "ask the site to let you in by ssh where a job of yours runs (pam_slurm_adopt), or to have OpenSSH's sshd on its nodes"}
+			Message: fmt.Sprintf("cannot reach %s although the job runs there: %v; by a job step: %s", e.Node, e.SSH, clusterMessage(e.Step)),
+			Hint:    "ask the site to allow ssh to nodes where you have a job (pam_slurm_adopt), or to install OpenSSH's sshd on its nodes"}
 	}),
 	ruleFor(func(e *session.StartTimeoutError) Problem {
-		p := Problem{ID: "start-timeout", Code: Server, Message: e.Error(), Hint: "give it longer with --start-timeout"}
+		p := Problem{ID: "start-timeout", Code: Server, Message: e.Error(), Hint: "allow more time with --start-timeout"}
 		if e.Shell != nil {
 			p.ID, p.Hint, p.Fix = "login-shell", loginShell, quietShell
 			return p
 		}
 		if len(e.Others) > 0 {
-			p.Hint = fmt.Sprintf("your processes listen on %s there instead: let the server use {port}, or name its port with --port", strings.Join(e.Others, ", "))
+			p.Hint = fmt.Sprintf("your processes listen on %s there instead: make the server use {port}, or set its port with --port", strings.Join(e.Others, ", "))
 		}
 		return p
 	}),
@@ -215,9 +215,9 @@ var serverRules = []rule{
 		}
 		switch e.Reason {
 		case "wide":
-			p.ID, p.Hint = "server-wide", "ensure the server binds to 127.0.0.1; --allow-wide-bind lets it be, for everyone on the cluster to reach"
+			p.ID, p.Hint = "server-wide", "ensure the server binds to 127.0.0.1; --allow-wide-bind accepts an address that everyone on the cluster can reach"
 		case "port", "collision":
-			p.ID, p.Hint = "server-port", "pick another port with --port, or leave it out for a free one"
+			p.ID, p.Hint = "server-port", "choose another port with --port, or omit it to get a free one"
 		case "shell":
 			p.ID, p.Hint, p.Fix = "login-shell", loginShell, quietShell
 		case "setup":
@@ -229,7 +229,7 @@ var serverRules = []rule{
 	ruleFor(func(e *session.NotYoursError) Problem {
 		p := Problem{ID: "not-yours", Code: Failure, Message: e.Error()}
 		if e.Owner == "" {
-			p.ID, p.Hint = "server-wide", "ensure the server binds to 127.0.0.1; --allow-wide-bind forwards to it all the same"
+			p.ID, p.Hint = "server-wide", "ensure the server binds to 127.0.0.1; --allow-wide-bind forwards to it anyway"
 		}
 		return p
 	}),
@@ -242,30 +242,30 @@ var serverRules = []rule{
 // hintOfSetup returns the hint for the node's message about a server that it could not start.
 func hintOfSetup(message string) string {
 	const (
-		missing = "is not to be found"
+		missing = "was not found"
 		demo    = "of the demo"
 	)
 	says := func(s string) bool { return strings.Contains(message, s) }
 	switch {
 	case strings.HasPrefix(message, "the variable "):
-		return "write the path itself, or export the variable in ~/.bash_profile there; a \\ before the $ keeps the text as it is"
+		return "write the path itself, or export the variable in ~/.bash_profile there; \\$ stands for a literal $"
 	case strings.HasPrefix(message, "--bootstrap ") && says(demo):
-		return "install the program on this machine, or in an environment for --venv DIR, and leave --bootstrap out"
+		return "install the program on this machine, or in an environment for --venv DIR, and omit --bootstrap"
 	case strings.HasPrefix(message, "--bootstrap ") && (says("No space left") || says("quota exceeded")):
-		return "name a directory that has more room: --venv '$SCRATCH/venvs/NAME'"
+		return "choose a directory with more space: --venv '$SCRATCH/venvs/NAME'"
 	case strings.HasPrefix(message, "--bootstrap ") && says("cannot write"):
-		return "name a directory that you can write in: --venv DIR"
+		return "choose a directory that you can write to: --venv DIR"
 	case strings.HasPrefix(message, "the virtual environment "):
 		return "run again with --bootstrap, which completes it"
 	case says(missing + " in the container"):
-		return "only what the image has and the EDF mounts is there; --venv DIR is a path in the container"
+		return "the container has only what the image contains and the EDF mounts; --venv DIR is a path in the container"
 	case says(missing) && says(demo):
-		return "install it on this machine, or bring it in with --venv DIR"
+		return "install it on this machine, or make it available with --venv DIR"
 	// For a command that only an interactive shell knows, the message itself names the fix.
 	case says(missing) && !says("interactive shells") && !strings.HasPrefix(message, "--bootstrap "):
-		hint := "if it is installed there, bring it in with --venv DIR, --setup 'module load …' or --uenv NAME"
+		hint := "if it is installed there, make it available with --venv DIR, --setup 'module load …' or --uenv NAME"
 		if says(missing + " in the uenv") {
-			hint = "if a view of the uenv has it, name that with --view; else bring it in with --venv DIR"
+			hint = "if a view of the uenv has it, select that view with --view; otherwise make it available with --venv DIR"
 		}
 		if strings.HasPrefix(message, "jupyter ") || strings.HasPrefix(message, "tensorboard ") {
 			hint += "; if not, --bootstrap installs it once, in a virtual environment in your home"
@@ -302,7 +302,7 @@ func noHomeProblem(err error) Problem {
 	p := Problem{ID: "no-home", Code: Failure, Message: err.Error()}
 	if runtime.GOOS != "windows" { // Windows does not use HOME
 		p.Fix = `export HOME=$(eval echo "~$(id -un)")` // a shell looks the name up in the system
-		p.Hint = "have it be what the system says: " + p.Fix
+		p.Hint = "set it to the value that the system has: " + p.Fix
 	}
 	return p
 }
@@ -312,26 +312,26 @@ const noBrowser = "--no-browser"
 var localRules = []rule{
 	ruleFor(func(e *forward.PortBusyError) Problem {
 		return Problem{ID: "port-busy", Code: Failure, Message: e.Error(),
-			Hint: fmt.Sprintf("pick another with --local-port %d, or leave it out for the next free one", e.Port%65535+1), Fix: fmt.Sprintf("--local-port %d", e.Port%65535+1)}
+			Hint: fmt.Sprintf("choose another with --local-port %d, or omit it to get the next free one", e.Port%65535+1), Fix: fmt.Sprintf("--local-port %d", e.Port%65535+1)}
 	}),
 	ruleFor(func(e *forward.PortDeniedError) Problem {
-		return Problem{ID: "port-denied", Code: Failure, Message: e.Error(), Hint: "pick one above 1023 with --local-port, or leave it out"}
+		return Problem{ID: "port-denied", Code: Failure, Message: e.Error(), Hint: "choose one above 1023 with --local-port, or omit it"}
 	}),
 	ruleFor(func(e *site.HomeError) Problem { return noHomeProblem(e) }),
 	ruleFor(func(e *key.HomeError) Problem { return noHomeProblem(e) }),
 	ruleFor(func(e *browser.LaunchError) Problem {
 		return Problem{ID: "browser", Code: Failure, Message: fmt.Sprintf("the browser could not be opened (%v)", e.Err),
-			Hint: "open the link yourself; to have it printed only: " + noBrowser, Fix: noBrowser}
+			Hint: "open the link yourself; to only print it: " + noBrowser, Fix: noBrowser}
 	}),
 	ruleFor(func(e *browser.UnusedError) Problem {
-		message := fmt.Sprintf("the browser did not come for the session within %v", e.After)
+		message := fmt.Sprintf("the browser has not opened the session within %v", e.After)
 		if e.Refused != "" {
-			message += " (" + e.Refused + " did, and was refused)"
+			message += " (" + e.Refused + " tried to, and was refused)"
 		}
-		return Problem{ID: "browser", Code: Failure, Message: message, Hint: "open the link yourself; to have it printed only: " + noBrowser, Fix: noBrowser}
+		return Problem{ID: "browser", Code: Failure, Message: message, Hint: "open the link yourself; to only print it: " + noBrowser, Fix: noBrowser}
 	}),
 	func(err error) (Problem, bool) {
 		return Problem{ID: "no-browser", Code: Failure, Message: browser.ErrNoBrowser.Error(),
-			Hint: "open the link yourself; to have it printed only: " + noBrowser, Fix: noBrowser}, errors.Is(err, browser.ErrNoBrowser)
+			Hint: "open the link yourself; to only print it: " + noBrowser, Fix: noBrowser}, errors.Is(err, browser.ErrNoBrowser)
 	},
 }

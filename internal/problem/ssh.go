@@ -16,7 +16,7 @@ var sshRules = []rule{
 	ruleFor(func(e *chain.KnownHostsError) Problem {
 		fix := editCommand(e.File, e.Line)
 		return Problem{ID: "known-hosts", Code: Auth, Message: e.Error(),
-			Hint: "it says that a key is not to be trusted, but not which; fix or remove the line: " + fix, Fix: fix}
+			Hint: "it revokes a key, but cscs cannot read which; fix or remove the line: " + fix, Fix: fix}
 	}),
 	ruleFor(func(e *chain.PassedOverError) Problem {
 		if e.Line == 0 {
@@ -30,7 +30,7 @@ var sshRules = []rule{
 	ruleFor(authProblem),
 	ruleFor(func(e *chain.SignError) Problem {
 		return Problem{ID: "key-no-signature", Code: Auth, Message: e.Error(),
-			Hint: "is the agent locked (unlock it: ssh-add -X), or did it ask for a confirmation? ssh-add -l shows what it holds", Fix: "ssh-add -X"}
+			Hint: "the agent may be locked (unlock it: ssh-add -X), or may have asked for a confirmation; ssh-add -l lists its keys", Fix: "ssh-add -X"}
 	}),
 	ruleFor(dialProblem),
 	ruleFor(openProblem),
@@ -47,32 +47,32 @@ func hostKeyProblem(e *chain.HostKeyError) Problem {
 		p.Message = fmt.Sprintf("the host key of %s is not known: %s %s", e.Host, e.KeyType, e.Fingerprint)
 		switch {
 		case e.Unread != nil:
-			p.Message = fmt.Sprintf("whether the host key of %s is known cannot be told: %s: %v", e.Host, e.Unread.File, e.Unread.Err)
+			p.Message = fmt.Sprintf("cannot check whether the host key of %s is known: %s: %v", e.Host, e.Unread.File, e.Unread.Err)
 			p.Hint, p.Fix = unreadableHint(e.Unread.File, e.Unread.Err)
 		case e.Line == "" || e.File == "":
 		case keepsNothing(e.File):
-			p.Hint = joinHints("run cscs on a terminal to be asked, each time: host keys are not kept in "+e.File,
-				"to have them kept, let UserKnownHostsFile in ~/.ssh/config name a file")
+			p.Hint = joinHints("run cscs in a terminal, which asks each time: "+e.File+" keeps no host keys",
+				"to keep them, set UserKnownHostsFile in ~/.ssh/config to a file")
 		default:
 			p.Fix = appendLine(e.File, e.Line)
-			p.Hint = joinHints("run cscs on a terminal to be asked; or, if this is its fingerprint, make it known:", p.Fix)
+			p.Hint = joinHints("run cscs in a terminal, which asks; or, if this fingerprint is right, add the key:", p.Fix)
 		}
 	case chain.HostKeyDeclined:
 		p.Message = fmt.Sprintf("the host key of %s was not confirmed", e.Host)
 	case chain.HostKeyChanged:
-		p.Message = fmt.Sprintf("the host key of %s has changed: it is %s %s now", e.Host, e.KeyType, e.Fingerprint)
+		p.Message = fmt.Sprintf("the host key of %s has changed: it is now %s %s", e.Host, e.KeyType, e.Fingerprint)
 		if e.LineNumber > 0 {
-			p.Message += fmt.Sprintf(", %s:%d knows another", e.File, e.LineNumber)
+			p.Message += fmt.Sprintf("; %s:%d has another one", e.File, e.LineNumber)
 		}
-		p.Hint = "somebody could be listening in: ask the site whether it has new keys"
+		p.Hint = "someone could intercept the connection: ask the site whether it has new keys"
 		if e.Fix != "" {
-			p.Hint, p.Fix = joinHints(p.Hint, "and only if so, forget the old one: "+e.Fix), e.Fix
+			p.Hint, p.Fix = joinHints(p.Hint, "only if it has, remove the old one: "+e.Fix), e.Fix
 		}
 	case chain.HostKeyRevoked:
-		p.Hint = "somebody said that it is not to be trusted any more: ask the site"
+		p.Hint = "known_hosts marks it as revoked: ask the site"
 		if e.LineNumber > 0 && e.File != "" {
 			p.Fix = editCommand(e.File, e.LineNumber)
-			p.Hint = joinHints(p.Hint, "and only if that is wrong, remove the line: "+p.Fix)
+			p.Hint = joinHints(p.Hint, "only if that is wrong, remove the line: "+p.Fix)
 		}
 	case chain.HostKeyBadCert:
 		p.Hint = "is this machine's clock right? if it is, ask the site"
@@ -89,7 +89,7 @@ func authProblem(e *chain.AuthError) Problem {
 	// The message of pam_slurm_adopt(8), in a banner or with the disconnect.
 	case strings.Contains(e.Banner+e.Disconnect, "pam_slurm_adopt"):
 		return Problem{ID: "no-job-on-node", Code: Allocation,
-			Message: fmt.Sprintf("%s lets %s in only while a job runs there", e.Hop, e.User),
+			Message: fmt.Sprintf("%s admits %s only while a job runs there", e.Hop, e.User),
 			Hint:    "confirm that the node matches your current Slurm allocation: squeue --me", Fix: "squeue --me"}
 	// The message of sshd's disconnect (auth.c, auth_maxtries_exceeded).
 	case strings.Contains(strings.ToLower(e.Disconnect), "too many authentication failures"):
@@ -99,37 +99,37 @@ func authProblem(e *chain.AuthError) Problem {
 		return p
 	case e.NeedsAnswer() && e.Answered:
 		p.ID = "auth-second-factor"
-		p.Message = fmt.Sprintf("%s took the key of %s, but not the second factor", e.Hop, e.User)
+		p.Message = fmt.Sprintf("%s accepted the key of %s, but not the second factor", e.Hop, e.User)
 		p.Hint, p.Fix = joinHints("was the code still valid? run the command again",
 			"verify your SSH MFA to CSCS, and that your SSH agent is correctly set up and loaded with your keys: ssh-add -l",
 			another), sign
 	case e.NeedsAnswer():
 		p.ID = "auth-second-factor"
-		p.Message = fmt.Sprintf("%s took the key of %s and asks for a second factor, which was not given", e.Hop, e.User)
+		p.Message = fmt.Sprintf("%s accepted the key of %s and asks for a second factor, which was not given", e.Hop, e.User)
 		p.Hint = joinHints("run the command on a terminal, where cscs asks for it (cscs doctor does not)",
 			"or let ssh log in and share its connection: ControlMaster and ControlPath in ~/.ssh/config")
 		return p
 	case e.Partial:
-		p.Message = fmt.Sprintf("%s took the key of %s and asks for more: %s", e.Hop, e.User, strings.Join(e.Methods, ", "))
+		p.Message = fmt.Sprintf("%s accepted the key of %s and asks for more: %s", e.Hop, e.User, strings.Join(e.Methods, ", "))
 		// cscs could ask for the answers, but a user would have to give them at every connection.
 		p.Hint, p.Fix = joinHints("cscs logs in with a signed key alone: "+another,
 			"verify your SSH MFA to CSCS, and that your SSH agent is correctly set up and loaded with your keys: ssh-add -l"), sign
 	// The message of pam_limits(8) for maxlogins.
 	case strings.Contains(strings.ToLower(e.Banner+e.Disconnect), "too many logins"):
 		p.ID = "too-many-logins"
-		p.Message = fmt.Sprintf("%s refused %s: there are as many logins as one user may have", e.Hop, e.User)
+		p.Message = fmt.Sprintf("%s refused %s: this user has too many logins", e.Hop, e.User)
 		p.Hint = "log out elsewhere; sessions of cscs on one machine share one login: cscs ps"
 		return p
 	case e.Accepted:
-		p.Message = fmt.Sprintf("%s took the key of %s, but refused the account", e.Hop, e.User)
+		p.Message = fmt.Sprintf("%s accepted the key of %s, but refused the account", e.Hop, e.User)
 		p.Hint = "is the user name right (--user), and does the account have access to this cluster?"
 	default:
 		p.Message = fmt.Sprintf("permission denied by %s for %s with %s", e.Hop, e.User, e.Offered)
-		why := "the key may have expired, or lack its certificate: "
+		why := "the key may have expired, or its certificate may be missing: "
 		if e.InTime {
-			why = "its certificate is in its time, but may be another authority's, or good only from elsewhere (source-address): "
+			why = "its certificate has not expired, but another authority may have signed it, or it may be valid only from other addresses (source-address): "
 		}
-		p.Hint, p.Fix = joinHints(why+another, "or the user name is not yours there: --user NAME"), sign
+		p.Hint, p.Fix = joinHints(why+another, "or your user name there is another one: --user NAME"), sign
 		if len(e.Principals) > 0 && !slices.Contains(e.Principals, e.User) {
 			p.ID = "key-principal"
 			p.Message = fmt.Sprintf("permission denied by %s for %s: the certificate is for %s", e.Hop, e.User, strings.Join(e.Principals, ", "))
@@ -147,7 +147,7 @@ const tooManyKeys = "you may have too many keys in your ssh agent; flush them al
 // asPrincipal returns the hint for a certificate that is valid for other users only.
 func asPrincipal(principals []string, inTime bool) string {
 	_, sign := anotherKey(inTime)
-	return "if ~/.ssh/config names the wrong User, change it there; or log in as the user whom it is for: --user " + shellescape.Quote(principals[0]) + ", or get one for yourself: " + sign
+	return "if ~/.ssh/config has the wrong User, change it; or log in as the user of the certificate: --user " + shellescape.Quote(principals[0]) + ", or get one for yourself: " + sign
 }
 
 func lastLine(s string) string {
@@ -180,7 +180,7 @@ func openProblem(e *chain.OpenError) Problem {
 	}
 	p := Problem{ID: "hop-refused", Code: Failure, Message: fmt.Sprintf("%s cannot reach %s: %s", e.Hop, e.Addr, why)}
 	if e.Addr == "session" {
-		p.Message = fmt.Sprintf("%s runs no commands: %s", e.Hop, why)
+		p.Message = fmt.Sprintf("%s refuses to run commands: %s", e.Hop, why)
 	}
 	// The reasons of RFC 4254, section 5.1, as x/crypto/ssh prints them.
 	switch e.Reason {

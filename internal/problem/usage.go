@@ -23,22 +23,22 @@ var usageRules = []rule{
 		return Problem{ID: "config", Code: Usage, Message: e.Error(), Hint: "fix it: " + fix, Fix: fix}
 	}),
 	ruleFor(func(e *site.SSHConfigError) Problem {
-		p := Problem{ID: "ssh-config", Code: Usage, Message: e.Error(), Hint: "see what ssh makes of it: " + askSSH(e.Host), Fix: askSSH(e.Host)}
+		p := Problem{ID: "ssh-config", Code: Usage, Message: e.Error(), Hint: "show how ssh reads it: " + askSSH(e.Host), Fix: askSSH(e.Host)}
 		// The message of OpenSSH (readconf.c) for a file that others may write.
 		if _, file, ok := strings.Cut(e.Message, "Bad owner or permissions on "); ok {
 			p.Fix = "chmod 600 " + shellescape.Quote(strings.TrimSpace(firstLine(file)))
-			p.Hint = "let no other user write it: " + p.Fix
+			p.Hint = "remove the write permission of other users: " + p.Fix
 		}
 		if len(e.Unknown) > 0 {
 			p.Fix = editCommand(e.File, 1)
-			p.Hint = joinHints("if another system's ssh knows it, have this one pass over it, by the first line of the file or the IgnoreUnknown line that is there: IgnoreUnknown "+optionNames(e.Unknown), "else correct it: "+p.Fix)
+			p.Hint = joinHints("if the ssh of another system knows it, make this one ignore it, in the first line of the file or in the IgnoreUnknown line that is there: IgnoreUnknown "+optionNames(e.Unknown), "otherwise correct it: "+p.Fix)
 		}
 		return p
 	}),
 	ruleFor(func(e *sshconfig.RefusedError) Problem {
-		p := Problem{ID: "ssh-config", Code: Usage, Message: e.Error(), Hint: "nothing was changed; see what ssh makes of it: ssh -G ela"}
+		p := Problem{ID: "ssh-config", Code: Usage, Message: e.Error(), Hint: "nothing was changed; show how ssh reads it: ssh -G ela"}
 		if !e.Before {
-			p.Code, p.Hint = Failure, "nothing was changed; it is an error of cscs: please report it"
+			p.Code, p.Hint = Failure, "nothing was changed; this is a bug in cscs: please report it"
 		}
 		return p
 	}),
@@ -63,7 +63,7 @@ var usageRules = []rule{
 		q := shellescape.Quote(e.File)
 		fix := "mv -i " + q + " " + shellescape.Quote(e.File+".mine")
 		return Problem{ID: "ssh-config-foreign", Code: Failure, Message: e.Error() + ", and is left as it is: nothing was changed",
-			Hint: "move it away, and come again: " + fix, Fix: fix}
+			Hint: "move it away and run the command again: " + fix, Fix: fix}
 	}),
 	ruleFor(func(e *site.ProxyCommandError) Problem {
 		return Problem{ID: "proxy-command", Code: Usage, Message: e.Error(),
@@ -72,7 +72,7 @@ var usageRules = []rule{
 	ruleFor(func(e *site.UnknownClusterError) Problem {
 		return Problem{ID: "unknown-cluster", Code: Usage, Message: e.Error(),
 			Hint: joinHints("known: "+strings.Join(e.Known, ", "),
-				"any other: give it a Host block in ~/.ssh/config, or a [clusters.NAME] in config.toml")}
+				"add any other with a Host block in ~/.ssh/config, or a [clusters.NAME] in config.toml")}
 	}),
 	ruleFor(func(e *site.UnknownRecipeError) Problem {
 		known := "there is none in " + e.File
@@ -80,7 +80,7 @@ var usageRules = []rule{
 			known = "known: " + strings.Join(e.Known, ", ") + " (in " + e.File + ")"
 		}
 		return Problem{ID: "unknown-recipe", Code: Usage, Message: e.Error(),
-			Hint: joinHints(known, "a command of your own goes behind --: cscs run -- COMMAND")}
+			Hint: joinHints(known, "put a command of your own after --: cscs run -- COMMAND")}
 	}),
 }
 

@@ -204,7 +204,7 @@ type SilentError struct {
 }
 
 func (e *SilentError) Error() string {
-	return fmt.Sprintf("the process that attends session %s (pid %d) does not answer: it is stopped, or hangs", e.ID, e.PID)
+	return fmt.Sprintf("the process that attends session %s (pid %d) does not answer: it is suspended, or hangs", e.ID, e.PID)
 }
 
 // UnattendedError reports that no process of this laptop attends the session.
@@ -218,7 +218,7 @@ func (e *UnattendedError) Error() string {
 type TiedError struct{ ID string }
 
 func (e *TiedError) Error() string {
-	return "session " + e.ID + " cannot be left alone before it is granted: its request waits with salloc, and ends with the process that attends it"
+	return "session " + e.ID + " cannot be detached before it is granted: its request waits with salloc, and ends with the process that attends it"
 }
 
 // NotReadyError reports that the session has no address to open yet.

@@ -164,7 +164,7 @@ func (a *asker) askSSH(ctx context.Context, q question) (settings, error) {
 	err := matchexec.Run(ctx, cmd)
 	switch {
 	case ctx.Err() == context.DeadlineExceeded:
-		return settings{}, &SSHConfigError{Host: q.name, Message: fmt.Sprintf("ssh -G gave no answer in %v (a command of \"Match exec\"?)", askTimeout)}
+		return settings{}, &SSHConfigError{Host: q.name, Message: fmt.Sprintf("ssh -G did not answer within %v (a command of \"Match exec\"?)", askTimeout)}
 	case ctx.Err() != nil:
 		return settings{}, context.Cause(ctx)
 	case err != nil:

@@ -230,7 +230,7 @@ func (w *routeResolver) chooseJumpHosts(s spec, set settings, host *Host) ([]str
 	if len(s.jump) == 0 {
 		return nil, &ProxyCommandError{Host: host.Asked, Command: set.proxyCommand}
 	}
-	host.Warnings = append(host.Warnings, fmt.Sprintf("ssh's ProxyCommand for %s is not used; the way is by %s",
+	host.Warnings = append(host.Warnings, fmt.Sprintf("ssh's ProxyCommand for %s is not used; the route goes over %s",
 		host.Asked, strings.Join(s.jump, ", ")))
 	return s.jump, nil
 }

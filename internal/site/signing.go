@@ -119,7 +119,7 @@ func (s Signing) findProblem() (message, key string) {
 	// RFC 8252, section 7.3: a native program's redirect goes to its own machine.
 	u, err := url.Parse(s.Redirect)
 	if err != nil || u.Scheme != "http" || !isLoopback(u.Hostname()) || u.Port() == "" {
-		return fmt.Sprintf("redirect %q is no http address of this machine with a port", s.Redirect), "redirect"
+		return fmt.Sprintf("redirect %q is not an http address of this machine with a port", s.Redirect), "redirect"
 	}
 	return "", ""
 }
@@ -129,9 +129,9 @@ func addressProblem(address string) string {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil || u.Host == "" || u.User != nil:
-		return fmt.Sprintf("%q is no address of a service", address)
+		return fmt.Sprintf("%q is not the address of a service", address)
 	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
-		return fmt.Sprintf("%q is not https, and secrets are sent there", address)
+		return fmt.Sprintf("%q is not https, but secrets are sent there", address)
 	}
 	return ""
 }

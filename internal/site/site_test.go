@@ -302,7 +302,7 @@ func TestWarnings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := strings.Join(hosts[1].Warnings, ""); got != "ssh's ProxyCommand for daint is not used; the way is by ela" {
+		if got := strings.Join(hosts[1].Warnings, ""); got != "ssh's ProxyCommand for daint is not used; the route goes over ela" {
 			t.Errorf("warnings: %q", got)
 		}
 	})

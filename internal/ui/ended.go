@@ -24,7 +24,7 @@ type EndedRow struct {
 // EndedTable prints ended sessions to standard output. If none is known, it says so on standard error.
 func EndedTable(io *IO, rows []EndedRow, now time.Time) {
 	if len(rows) == 0 {
-		fmt.Fprintln(io.Err, "no session that ended is known")
+		fmt.Fprintln(io.Err, "no ended session is known")
 		return
 	}
 	w := tabwriter.NewWriter(io.Out, 0, 8, 2, ' ', 0)

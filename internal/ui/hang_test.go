@@ -19,7 +19,7 @@ func TestHang(t *testing.T) {
 		{20, "! open " + link + " yourself", "", []string{"! open " + link, "  yourself"}},
 		{20, "1234567 123456789012", "", []string{"1234567", "  123456789012"}},
 		{21, "1234567 123456789012", "", []string{"1234567 123456789012"}},
-		{30, "· detached; pick it up with: cscs attach k7, end it with: cscs stop k7", "", []string{"· detached; pick it up with:", "  cscs attach k7, end it", "  with: cscs stop k7"}},
+		{30, "· detached; attach to it with: cscs attach k7; end it with: cscs stop k7", "", []string{"· detached; attach to it", "  with: cscs attach k7; end", "  it with: cscs stop k7"}},
 		{20, "it is good still; all the same: cscs key sign --force --service x", "", []string{"it is good still;", "  all the same: cscs key sign --force --service x"}},
 		{20, "another cscs: one two three", "", []string{"another cscs: one", "  two three"}},
 		{1, "a b", "", []string{"a b"}},

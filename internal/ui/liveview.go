@@ -250,10 +250,10 @@ func (v *view) helpLines() []string {
 	id := Clean(v.status.Session)
 	var lines []string
 	if v.Open != nil {
-		lines = append(lines, "o: opens it in the browser again")
+		lines = append(lines, "o: open it in the browser again")
 	}
 	if v.Log != nil {
-		lines = append(lines, "l: shows what the server writes; again: no more")
+		lines = append(lines, "l: show or hide the server's log")
 	}
 	if v.Detach != nil {
 		lines = append(lines, "d: keep the job running without this terminal; return with cscs attach "+id)

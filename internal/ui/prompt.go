@@ -12,8 +12,8 @@ import (
 	"golang.org/x/term"
 )
 
-// ErrNoTerminal is returned if there is no terminal to ask on.
-var ErrNoTerminal = errors.New("there is no terminal to ask on")
+// ErrNoTerminal is returned if there is no terminal for questions.
+var ErrNoTerminal = errors.New("there is no terminal for questions")
 
 // ErrInterrupted is returned if the user answers a question with Ctrl-C.
 var ErrInterrupted = errors.New("interrupted")

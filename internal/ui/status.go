@@ -112,7 +112,7 @@ func (s *status) timeLeftRow(l renderInput) row {
 		// Slurm notices a dead node later than the client does.
 		silent := Clean(s.Node) + " does not answer"
 		limit := "its time limit is at " + formatTime(s.Ends, l.now)
-		return row{paint: red, weight: 7, words: []string{silent + ": it is not known whether the job still runs; " + limit, silent + "; " + limit, silent, "no answer"}}
+		return row{paint: red, weight: 7, words: []string{silent + ": the job may have ended; " + limit, silent + "; " + limit, silent, "no answer"}}
 	}
 	part := 1.0
 	if whole := s.Ends.Sub(s.Begins); whole > 0 {
@@ -127,7 +127,7 @@ func (s *status) timeLeftRow(l renderInput) row {
 	}
 	text, until := formatRemaining(rest)+" left", ", until "+formatTime(s.Ends, l.now)
 	if rest <= 0 {
-		text, until = "its time is over", ""
+		text, until = "the time limit is reached", ""
 	}
 	with := func(n int, s string) string { return formatBar(part, n, l.unicode) + " " + s }
 	return row{paint: paint, weight: 7, words: []string{with(30, text+until), with(20, text+until), with(20, text), with(10, text), with(5, text), text, formatRemaining(rest)}}

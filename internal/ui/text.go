@@ -212,17 +212,17 @@ func (t *Text) grantedText(e session.Event) string {
 
 // printDetached says how long the session continues, and how to attach to it and end it.
 func (t *Text) printDetached(e session.Event) {
-	s := "it goes on until its time limit"
+	s := "it runs until its time limit"
 	switch {
 	case e.Lease > 0 && !e.Bounded:
-		s = "it goes on, for up to " + Duration(time.Duration(e.Lease)*time.Second) + " without a client"
+		s = "it runs for up to " + Duration(time.Duration(e.Lease)*time.Second) + " without a client"
 	case e.Until != nil:
 		s += ", " + t.describeTime(*e.Until) + " (in " + formatRemaining(e.Until.Sub(t.now())) + ")"
 	}
 	if e.Kept {
 		s = "it waits in the queue; once it has started, " + s
 	}
-	t.printLine(t.chooseMark("·", "-"), dim, "detached: "+s+"; pick it up with: cscs attach "+Clean(e.Session)+", end it with: cscs stop "+Clean(e.Session))
+	t.printLine(t.chooseMark("·", "-"), dim, "detached: "+s+"; attach to it with: cscs attach "+Clean(e.Session)+"; end it with: cscs stop "+Clean(e.Session))
 }
 
 // inJob says in which job the server of a tunnel runs, and how long the job lasts.

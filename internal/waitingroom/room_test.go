@@ -511,9 +511,9 @@ func TestHeadingOfTheCommand(t *testing.T) {
 		events []session.Event
 	}{
 		{"To start again", "Interrupted: job 3 is gone.", []session.Event{{Event: session.EventEnded, Reason: "interrupted: job 3 is gone"}}},
-		{"To pick it up", "Left running.", []session.Event{{Event: session.EventDetached}, {Event: session.EventEnded, Reason: "left running"}}},
-		{"To pick it up", "<h1>Left running</h1>", []session.Event{{Event: session.EventQueued, Job: "3", Kept: true}, {Event: session.EventGranted, Job: "3"}, {Event: session.EventDetached}, {Event: session.EventEnded}}},
-		{"To pick it up", "<h1>Left in the queue</h1>", []session.Event{{Event: session.EventQueued, Job: "3", Kept: true}, {Event: session.EventDetached, Kept: true}, {Event: session.EventEnded}}},
+		{"To attach to it", "Left running.", []session.Event{{Event: session.EventDetached}, {Event: session.EventEnded, Reason: "left running"}}},
+		{"To attach to it", "<h1>Left running</h1>", []session.Event{{Event: session.EventQueued, Job: "3", Kept: true}, {Event: session.EventGranted, Job: "3"}, {Event: session.EventDetached}, {Event: session.EventEnded}}},
+		{"To attach to it", "<h1>Left in the queue</h1>", []session.Event{{Event: session.EventQueued, Job: "3", Kept: true}, {Event: session.EventDetached, Kept: true}, {Event: session.EventEnded}}},
 	} {
 		s := pageState{cfg: p.room.cfg}
 		for _, e := range c.events {

@@ -161,13 +161,13 @@ func (s *pageState) connectedHops() (hops []string, reached time.Time) {
 
 // fillEnded fills the page at the end.
 func (s *pageState) fillEnded(v *view, trusted bool) {
-	v.Foot = "The session has ended: this address does not answer any more."
+	v.Foot = "The session has ended: this address no longer answers."
 	v.Headline = "Ended"
 	v.Lines = []string{makeSentence(capitalizeFirst(s.Ended.Reason))} // it never begins with a host name
 	switch {
 	case s.Detached != nil:
 		v.Headline = map[bool]string{true: "Left in the queue", false: "Left running"}[s.Detached.Kept]
-		v.Command, v.CommandFor = "cscs attach "+s.cfg.ID, "To pick it up again, in a terminal"
+		v.Command, v.CommandFor = "cscs attach "+s.cfg.ID, "To attach to it again, in a terminal"
 		return
 	case s.Failure != nil:
 		v.Class = "failed"

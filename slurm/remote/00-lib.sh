@@ -156,7 +156,7 @@ cscs_have_slurm() {
 	type -P squeue >/dev/null && return
 	cscs_take_login_path
 	type -P squeue >/dev/null && return
-	cscs_die noslurm "squeue and salloc are not to be found here (PATH=$PATH)"
+	cscs_die noslurm "squeue and salloc were not found here (PATH=$PATH)"
 }
 
 # cscs_take_login_path: takes the variables by which commands are found from the user's login shell,
@@ -205,13 +205,13 @@ cscs_clustername() {
 # cscs_see_home KIND: ends the verb with an error of that kind if the home directory is missing. A
 # login node can lose a file system that all others have.
 cscs_see_home() {
-	[[ -d $HOME ]] || cscs_die "$1" "the home directory $HOME is not there on ${HOSTNAME%%.*}"
+	[[ -d $HOME ]] || cscs_die "$1" "the home directory $HOME does not exist on ${HOSTNAME%%.*}"
 }
 
 # cscs_find_dir: sets cscs_dir to the session's directory, which need not exist. Ends the verb if
 # Slurm does not report the cluster's name: another directory would be another session's.
 cscs_find_dir() {
-	cscs_clustername || cscs_die slurm "Slurm does not say the name of this cluster (scontrol show config)"
+	cscs_clustername || cscs_die slurm "Slurm does not report the name of this cluster (scontrol show config)"
 	cscs_dir=$HOME/.cscs/$REPLY/$cscs_id
 }
 
@@ -320,11 +320,11 @@ cscs_see_parents() {
 	local dir mode
 	for dir in "$HOME/.cscs" "${cscs_dir%/*}"; do
 		if [[ ! -d $dir && (-e $dir || -L $dir) ]]; then
-			cscs_die nodir "$dir is no directory on ${HOSTNAME%%.*}" "path=$dir"
+			cscs_die nodir "$dir is not a directory on ${HOSTNAME%%.*}" "path=$dir"
 		fi
 		# With an ACL, the mode of the group is the maximum that the ACL grants (acl(5)).
 		mode=$(stat -L -c %a "$dir" 2>/dev/null) || continue
-		(((8#$mode & 8#22) == 0)) || cscs_die exposed "other users may write in $dir on ${HOSTNAME%%.*}" "path=$dir"
+		(((8#$mode & 8#22) == 0)) || cscs_die exposed "other users can write in $dir on ${HOSTNAME%%.*}" "path=$dir"
 	done
 }
 

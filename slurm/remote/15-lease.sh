@@ -99,7 +99,7 @@ cscs_mark_detached() {
 	value=$(((10#$value + 1) % 10000000000))
 	cscs_renew "$value"
 	if [[ -n $cscs_unwritten ]] || ! { printf '%010d\n' "$value" >"$cscs_dir/detached"; } 2>/dev/null; then
-		cscs_say note "message=$cscs_dir cannot be written on ${HOSTNAME%%.*}: the lease counts from its last renewal, not from now"
+		cscs_say note "message=$cscs_dir cannot be written on ${HOSTNAME%%.*}: the lease counts from its last renewal"
 	fi
 }
 

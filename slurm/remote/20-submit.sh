@@ -42,7 +42,7 @@ cscs_look_ahead() {
 	[[ -z $cscs_environment ]] || return 0
 	f=${cscs_workdir/#\~/$HOME}
 	if [[ -n $f && ! -d $f ]]; then
-		! cscs_not_here "$f" || cscs_not_there "the work directory $cscs_workdir is not there"
+		! cscs_not_here "$f" || cscs_not_there "the work directory $cscs_workdir does not exist"
 		cscs_perhaps_not "$cscs_workdir"
 	fi
 	# Relative paths start in the work directory, as on the node.
@@ -56,7 +56,7 @@ cscs_look_ahead() {
 	fi
 	for f in "${cscs_reads[@]}"; do
 		if [[ ! -e ${f/#\~/$HOME} ]] && cscs_not_here "${f/#\~/$HOME}"; then
-			cscs_say note "message=$f is not there on ${HOSTNAME%%.*}: there is nothing to show until it is"
+			cscs_say note "message=$f does not exist on ${HOSTNAME%%.*}: there is nothing to show until it does"
 		fi
 	done
 	cd || return 0
@@ -92,7 +92,7 @@ cscs_look_for_edf() {
 # cscs_perhaps_not PATH: reports that PATH is missing here. It can exist on the nodes alone, or be a
 # typing error.
 cscs_perhaps_not() {
-	((${#cscs_step_args[@]})) || cscs_say note "message=$1 is not there on ${HOSTNAME%%.*}: unless the node has it, the server cannot start"
+	((${#cscs_step_args[@]})) || cscs_say note "message=$1 does not exist on ${HOSTNAME%%.*}: unless the node has it, the server cannot start"
 }
 
 # cscs_not_here PATH: succeeds if the missing PATH is in a place that the nodes share: below the

@@ -25,7 +25,7 @@ cscs_request() {
 	fi
 	if [[ $cscs_via != salloc ]]; then
 		if cscs_request_batch; then
-			[[ -z $refused ]] || cscs_say note "message=salloc does not take what sbatch takes (${refused//|/; })"
+			[[ -z $refused ]] || cscs_say note "message=salloc refuses what sbatch accepts (${refused//|/; })"
 			return
 		fi
 		if [[ -z $cscs_handover ]] || ! cscs_is_refusal; then
@@ -111,7 +111,7 @@ cscs_ask() {
 			fi
 			cscs_record_job salloc "$cscs_job"
 			[[ -z $cscs_unbatched ]] ||
-				cscs_say note "message=sbatch does not take what salloc takes (${cscs_unbatched//|/; }): the request waits with salloc, on ${HOSTNAME%%.*}"
+				cscs_say note "message=sbatch refuses what salloc accepts (${cscs_unbatched//|/; }): the request waits with salloc, on ${HOSTNAME%%.*}"
 			cscs_say pending "job=$cscs_job"
 			cscs_begin_turn
 			;;
@@ -236,7 +236,7 @@ cscs_wait_in_turn() {
 	cscs_ask_in_turn
 	[[ -n $cscs_detaching ]] || return 0
 	cscs_detaching=''
-	cscs_say note "message=the request waits with salloc on ${HOSTNAME%%.*} and ends with this session: it cannot be left alone before it is granted"
+	cscs_say note "message=the request waits with salloc on ${HOSTNAME%%.*} and ends with this session: it cannot be detached before it is granted"
 }
 
 # cscs_withdraw: takes the request back. A pending salloc cancels its job on SIGTERM. SIGKILL leaves

@@ -178,7 +178,7 @@ cscs_batch() {
 	cscs_runner
 	cscs_attend
 	if [[ -z $cscs_lived ]]; then
-		cscs_event note "message=the job step of cscs ended within seconds of its start: it is started again, and its srun is kept in the job"
+		cscs_event note "message=the job step of cscs ended within seconds of its start: starting it again, and keeping its srun in the job"
 		cscs_runner keep
 		cscs_attend
 	fi

@@ -192,7 +192,7 @@ cscs_ends_with_job() {
 # cscs_start_again: starts the runner again after an early end of its step. On some clusters a step
 # does not outlive its srun, so it keeps this one.
 cscs_start_again() {
-	cscs_say note "message=the job step of cscs ended within seconds of its start: it is started again, and its srun is kept on the login node"
+	cscs_say note "message=the job step of cscs ended within seconds of its start: starting it again, and keeping its srun on the login node"
 	: >"$cscs_dir/events"
 	cscs_say restart
 	cscs_offset=0 cscs_seen='' cscs_read_lines=''
@@ -211,11 +211,11 @@ cscs_stands() {
 cscs_gone() {
 	local job
 	if ! cscs_queue; then
-		cscs_die away "$cscs_dir is not there on ${HOSTNAME%%.*}, and Slurm does not answer"
+		cscs_die away "$cscs_dir does not exist on ${HOSTNAME%%.*}, and Slurm does not answer"
 	fi
 	job=${cscs_jobs[0]:-${cscs_unproven[0]:-}}
 	if [[ -n $job ]]; then
-		cscs_die away "$cscs_dir is not there on ${HOSTNAME%%.*}, though job ${job%% *} is"
+		cscs_die away "$cscs_dir does not exist on ${HOSTNAME%%.*}, although job ${job%% *} does"
 	elif [[ -d $HOME ]]; then
 		cscs_say exited reason=asked code= message=
 	elif [[ -n $cscs_job ]]; then

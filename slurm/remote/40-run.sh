@@ -422,7 +422,7 @@ cscs_elsewhere() {
 		cscs_told[$s]=1
 		cscs_event elsewhere "addr=$a" "port=$p"
 		((++cscs_tellings < cscs_tellings_most)) ||
-			cscs_event note "message=your processes have opened $cscs_tellings_most other ports: no more of them are told"
+			cscs_event note "message=your processes have opened $cscs_tellings_most other ports: cscs reports no more"
 	done
 }
 

@@ -28,19 +28,19 @@ cscs_serve() {
 		;;
 	unwritten) cscs_fail "cannot write in $cscs_dir on ${HOSTNAME%%.*}" ;;
 	step) cscs_become_step ;;
-	workdir) cscs_fail "the work directory $cscs_workdir is not there on ${HOSTNAME%%.*}" ;;
-	home) cscs_fail "the home directory $HOME is not there on ${HOSTNAME%%.*}" ;;
+	workdir) cscs_fail "the work directory $cscs_workdir does not exist on ${HOSTNAME%%.*}" ;;
+	home) cscs_fail "the home directory $HOME does not exist on ${HOSTNAME%%.*}" ;;
 	venv) cscs_fail "there is no virtual environment in ${cscs_venv/#\~/$HOME} on ${HOSTNAME%%.*} (no bin/activate)" ;;
 	incomplete)
 		cscs_name_incomplete "${cscs_venv/#\~/$HOME}"
 		cscs_fail "$REPLY on ${HOSTNAME%%.*}"
 		;;
-	readonly) cscs_fail "your start-up files make the variable $2 read-only, so that --env cannot set it" ;;
+	readonly) cscs_fail "your start-up files make the variable $2 read-only, so --env cannot set it" ;;
 	aborted) cscs_fail "your login shell on ${HOSTNAME%%.*} cannot prepare the server: a start-up file makes a variable read-only or changes a command of the shell; cscs logs shows the shell's message" ;;
 	activate) cscs_fail "${cscs_venv/#\~/$HOME}/bin/activate ended with status $2" ;;
 	setup)
 		i=${cscs_setup[$2]}
-		(($3 != 127)) || cscs_missing "${i%% *}" "of --setup \"$i\" is not to be found on ${HOSTNAME%%.*}"
+		(($3 != 127)) || cscs_missing "${i%% *}" "of --setup \"$i\" was not found on ${HOSTNAME%%.*}"
 		cscs_fail "--setup \"$i\" ended with status $3"
 		;;
 	esac
@@ -54,7 +54,7 @@ cscs_serve() {
 		cscs_provide "$BASH" --noprofile --norc -p
 	fi
 	if ! type -P -- "${argv[0]}" >/dev/null; then
-		cscs_missing "${argv[0]}" "is not to be found on ${HOSTNAME%%.*} (PATH=$PATH)"
+		cscs_missing "${argv[0]}" "was not found on ${HOSTNAME%%.*} (PATH=$PATH)"
 	fi
 	cscs_restore_variables
 	shopt -s execfail

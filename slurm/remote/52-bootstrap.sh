@@ -64,7 +64,7 @@ cscs_run_bootstrap() {
 	esac
 	if ! cscs_has_venv; then
 		[ -n "$cscs_bootstrap" ] || return 0
-		cscs_has_program python3 || cscs_fail "--bootstrap needs python3, which is not to be found $cscs_where (PATH=$PATH)"
+		cscs_has_program python3 || cscs_fail "--bootstrap needs python3, which was not found $cscs_where (PATH=$PATH)"
 		cscs_lock_venv || cscs_make_venv
 	fi
 	[ "${VIRTUAL_ENV:-}" = "$cscs_target" ] || printf '%s\n' "$cscs_target"
@@ -84,7 +84,7 @@ cscs_name_venv() {
 	cscs_item=$(cscs_python 'import platform, sys, zlib
 key = (sys.base_prefix + "\n" + sys.argv[1]).encode("utf-8", "surrogateescape")
 print("%s-py%d.%d-%08x" % (platform.machine(), sys.version_info[0], sys.version_info[1], zlib.crc32(key)))' "$cscs_key" 2>/dev/null) || {
-		[ -z "$cscs_bootstrap" ] || cscs_fail "--bootstrap needs python3, which is not to be found $cscs_where (PATH=$PATH)"
+		[ -z "$cscs_bootstrap" ] || cscs_fail "--bootstrap needs python3, which was not found $cscs_where (PATH=$PATH)"
 		return 1
 	}
 	cscs_target=${HOME:-}/.cscs-venvs/$cscs_package-$cscs_item
@@ -152,7 +152,7 @@ cscs_make_venv() {
 		printf 'made by cscs\n' >&9 || cscs_fail_bootstrap "cannot write $cscs_target.incomplete"
 	elif [ ! -r "$cscs_target/bin/activate" ]; then
 		rm -f "$cscs_target.incomplete"
-		cscs_fail "$cscs_target is no virtual environment $cscs_where, and not empty: name another directory with --venv"
+		cscs_fail "$cscs_target is not a virtual environment $cscs_where, and not empty: choose another directory with --venv"
 	fi
 	# A pip that is killed leaves its temporary files. The next --bootstrap removes them here; in
 	# /tmp they would stay.

@@ -19,7 +19,7 @@ cscs_become_step() {
 		cscs_write_edf || cscs_fail "cannot write in $cscs_dir"
 	else
 		shell=("$BASH" --noprofile --norc -p)
-		cd || cscs_fail "the home directory $HOME is not there on ${HOSTNAME%%.*}"
+		cd || cscs_fail "the home directory $HOME does not exist on ${HOSTNAME%%.*}"
 	fi
 	cscs_print_inside >"$cscs_dir/inside.sh" || cscs_fail "cannot write in $cscs_dir"
 	args=(--jobid="$SLURM_JOB_ID" --nodelist="${SLURMD_NODENAME:-${HOSTNAME%%.*}}")
@@ -159,7 +159,7 @@ cscs_begin_inside() {
 
 # shellcheck disable=SC2154 # cscs_where is assigned where these functions run
 cscs_enter_workdir() {
-	CDPATH='' cd -- "$1" 2>/dev/null || cscs_fail "the work directory $1 is not there $cscs_where"
+	CDPATH='' cd -- "$1" 2>/dev/null || cscs_fail "the work directory $1 does not exist $cscs_where"
 }
 
 cscs_activate_venv() {
@@ -202,7 +202,7 @@ cscs_run_setup() {
 	cscs_item=$?
 	case $cscs_item in
 	0) ;;
-	127) cscs_fail "${1%% *} of --setup \"$1\" is not to be found $cscs_where" ;;
+	127) cscs_fail "${1%% *} of --setup \"$1\" was not found $cscs_where" ;;
 	*) cscs_fail "--setup \"$1\" ended with status $cscs_item" ;;
 	esac
 }
@@ -226,6 +226,6 @@ cscs_has_program() {
 }
 
 cscs_become_server() {
-	cscs_has_program "$1" || cscs_fail "$1 is not to be found $cscs_where (PATH=$PATH)"
+	cscs_has_program "$1" || cscs_fail "$1 was not found $cscs_where (PATH=$PATH)"
 	exec "$@"
 }

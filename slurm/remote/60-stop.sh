@@ -194,7 +194,7 @@ cscs_explain_unsettled() {
 	if ((${#cscs_unproven[@]})); then
 		cscs_said="a job has the session's name, but $cscs_dir, which records the session's job, is not there on ${HOSTNAME%%.*}"
 	elif [[ ! -d $HOME ]]; then
-		cscs_said=${cscs_said:-"the home directory $HOME is not there on ${HOSTNAME%%.*}, so a request may be on its way to Slurm"}
+		cscs_said=${cscs_said:-"the home directory $HOME does not exist on ${HOSTNAME%%.*}, so a request may be on its way to Slurm"}
 	else
 		cscs_said=${cscs_said:-"a request has had no answer from Slurm yet"}
 	fi

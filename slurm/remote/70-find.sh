@@ -7,7 +7,7 @@ cscs_find_runner() {
 	local line alive='' scanned='' over=''
 	cscs_find_dir
 	cscs_see_home away
-	cscs_is_ours "$cscs_dir" || cscs_die gone "there is no session $cscs_id on this cluster any more"
+	cscs_is_ours "$cscs_dir" || cscs_die gone "session $cscs_id no longer exists on this cluster"
 	while IFS= read -r line; do
 		case $line in
 		alive"$cscs_tab"*) alive=$line ;;

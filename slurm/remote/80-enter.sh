@@ -73,7 +73,7 @@ cscs_enter() {
 		trap '' HUP
 		run=''
 	fi
-	[[ -d $cscs_dir ]] || cscs_die gone "the session's directory has disappeared from the cluster"
+	[[ -d $cscs_dir ]] || cscs_die gone "the session's directory no longer exists on the cluster"
 	cscs_put_keys "$cscs_dir/sshd-$cscs_door"
 	cscs_leave_login
 	# Otherwise bash would read this file there (bash(1), BASH_ENV), and its output would come
@@ -139,7 +139,7 @@ cscs_sshd() {
 		found=$dir/sshd
 		break
 	done
-	[[ -n $found ]] || cscs_die nosshd "there is no sshd on $node (looked for in ${cscs_sshd_dirs//:/, })"
+	[[ -n $found ]] || cscs_die nosshd "there is no sshd on $node (searched ${cscs_sshd_dirs//:/, })"
 	cscs_say stream
 	exec "$found" -i -e -f "$at/config"
 }

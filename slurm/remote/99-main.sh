@@ -19,7 +19,7 @@ cscs_main() {
 		trap : PIPE
 		printf '\n\036cscs/1 %s\n' "$cscs_nonce"
 		# A shell that a start-up file has started has read the script, and not our shell.
-		[[ -n $cscs_script ]] || cscs_die inner "a start-up file starts another shell, which takes our commands"
+		[[ -n $cscs_script ]] || cscs_die inner "a start-up file starts another shell, which reads our commands"
 		;;
 	esac
 	[[ -z $cscs_id ]] || cscs_is_id "$cscs_id" || cscs_die protocol "'$cscs_id' is not a session ID"

@@ -23,7 +23,7 @@ type AnswerError struct {
 }
 
 func (e *AnswerError) Error() string {
-	return fmt.Sprintf("ask %s to %s: its answer cannot be understood: %s", e.Host, e.Op, e.What)
+	return fmt.Sprintf("ask %s to %s: cscs does not understand its answer: %s", e.Host, e.Op, e.What)
 }
 
 // A RefusedError reports that a service refuses a request.
@@ -59,7 +59,7 @@ type QuotaError struct {
 }
 
 func (e *QuotaError) Error() string {
-	return fmt.Sprintf("%s gives no more keys today: %s", e.Host, e.Message)
+	return fmt.Sprintf("%s signs no more keys today: %s", e.Host, e.Message)
 }
 
 // A SignInError reports that the user could not be signed in.

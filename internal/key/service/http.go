@@ -165,9 +165,9 @@ func newStatusError(host, op string, status int, h http.Header, data []byte) err
 	case status >= 500:
 		return &DownError{Host: host, Op: op, Err: fmt.Errorf("it answers with status %d", status)}
 	case status >= 300 && status < 400:
-		return &AnswerError{Host: host, Op: op, What: fmt.Sprintf("it sends us elsewhere (status %d)", status)}
+		return &AnswerError{Host: host, Op: op, What: fmt.Sprintf("it redirects (status %d)", status)}
 	case status < 300:
-		return &AnswerError{Host: host, Op: op, What: fmt.Sprintf("status %d means nothing here", status)}
+		return &AnswerError{Host: host, Op: op, What: fmt.Sprintf("unexpected status %d", status)}
 	case isQuota(message):
 		return &QuotaError{Host: host, Message: message}
 	}

@@ -145,7 +145,7 @@ func TestRefusals(t *testing.T) {
 		{429, `{"message":"x"}`, "busy", "too often"},
 		{500, `{"message":"limit"}`, "down", "500"},
 		{503, "<html>", "down", "503"},
-		{302, "", "answer", "elsewhere"},
+		{302, "", "answer", "redirects"},
 		{204, "", "answer", "204"},
 		{200, "", "answer", "not JSON"},
 		{200, "<html>", "answer", "not JSON"},

@@ -19,7 +19,7 @@ type CertificateError struct {
 
 func (e *CertificateError) Error() string {
 	if e.Err != nil {
-		return fmt.Sprintf("the certificate is no good: %s: %v", e.What, e.Err)
+		return fmt.Sprintf("the certificate is not usable: %s: %v", e.What, e.Err)
 	}
 	return "the certificate is no good: " + e.What
 }
@@ -52,7 +52,7 @@ func verifyCertificate(text []byte, pub ssh.PublicKey, now time.Time) (*ssh.Cert
 	case err != nil:
 		return nil, &CertificateError{What: err.Error()}
 	case !bytes.Equal(cert.Key.Marshal(), pub.Marshal()):
-		return nil, &CertificateError{What: fmt.Sprintf("it certifies another key (%s) than ours (%s)",
+		return nil, &CertificateError{What: fmt.Sprintf("it is for another key (%s) than ours (%s)",
 			ssh.FingerprintSHA256(cert.Key), ssh.FingerprintSHA256(pub))}
 	}
 	if len(cert.ValidPrincipals) == 0 {
