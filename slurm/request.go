@@ -71,7 +71,7 @@ func CheckTime(s string) error {
 	hms := strings.Split(rest, ":")
 	for _, p := range append(parts, hms...) {
 		if _, err := strconv.Atoi(p); err != nil || !isNumber(p) || len(hms) > 3 {
-			return fmt.Errorf("Slurm does not accept the time limit %q: use minutes, hours:minutes:seconds or days-hours", s)
+			return fmt.Errorf("time limit %q is in no form that Slurm accepts: use minutes, hours:minutes:seconds or days-hours", s)
 		}
 	}
 	return nil

@@ -13,7 +13,7 @@ func TestSlowStart(t *testing.T) {
 	begin(t)
 	s := cscs(t, "run", "--start-timeout", "7s", "--", "bash", "-c",
 		`while ((SECONDS < 16)); do :; done; exec "$0" "127.0.0.1:$PORT"`, lab.testserver)
-	says(t, s.wait("warning", "ready").Message, "not ready after 7s", "computes")
+	says(t, s.wait("warning", "ready").Message, "not ready after 7s", "uses CPU")
 	s.ready()
 	closeReady(t, s)
 }
