@@ -32,7 +32,7 @@ func newSSHConfigCommand(d *deps) *cobra.Command {
 nodes of your live sessions, so that ssh cscs-ID, scp, rsync, sftp, VS Code and all
 that reads ssh's configuration get there.
 
---install writes it beside ~/.ssh/config and has that include it by one line at its top.
+--install writes it beside ~/.ssh/config, which includes it by a marked block at its top.
 The rest of your file stays as it is, and a copy of it is kept, once. A host of which
 your own file says where it leads is left to that; of another that it has a block of, what that
 sets is. --uninstall takes everything away again.`,
@@ -71,14 +71,12 @@ func (d *deps) sshConfig(ctx context.Context, o *options, install, uninstall boo
 		return err
 	}
 	if uninstall {
-		left, err := files.Uninstall(ctx)
+		own, err := files.Uninstall(ctx)
 		if err != nil {
 			return err
 		}
 		d.say(files.Config + " no longer includes anything of cscs")
-		for _, line := range left {
-			d.say("left unchanged, because it may be meant for other files too: " + line)
-		}
+		d.sayOwnIncludes(own)
 		return nil
 	}
 	text, own, err := sshText(ctx, cfg, files, site.Overrides{User: lastValue(o.user), Identity: lastValue(o.identity)})
@@ -92,15 +90,23 @@ func (d *deps) sshConfig(ctx context.Context, o *options, install, uninstall boo
 		_, err := io.WriteString(d.io.Out, text)
 		return err
 	}
-	err = files.Install(ctx, text)
+	includes, err := files.Install(ctx, text)
 	if err == nil {
 		d.say(fmt.Sprintf("%s includes %s now: ssh daint, and for a session's node ssh %sID", files.Config, files.Part, sshconfig.Prefix))
+		d.sayOwnIncludes(includes)
 	}
 	var byHand *sshconfig.WriteError // in this case cscs's own file is written
 	if len(own) > 0 && (err == nil || errors.As(err, &byHand) && byHand.Line != "") {
 		d.say("left as in your own configuration: " + strings.Join(own, ", "))
 	}
 	return err
+}
+
+// sayOwnIncludes reports the lines with which the user included our file.
+func (d *deps) sayOwnIncludes(lines []string) {
+	if len(lines) > 0 {
+		d.say("left as it is, since cscs did not write it: " + strings.Join(lines, "; "))
+	}
 }
 
 // sshFiles returns the paths of ssh's configuration files.
@@ -118,7 +124,7 @@ const anySession = sshconfig.Prefix + "__any__"
 
 // sshText returns the configuration for ssh, and in words what it leaves to the user's own file.
 func sshText(ctx context.Context, cfg *site.Config, files sshconfig.Files, ov site.Overrides) (text string, own []string, err error) {
-	without, done, err := files.Without()
+	without, done, err := files.Without(ctx)
 	if err != nil {
 		return "", nil, err
 	}

@@ -42,6 +42,11 @@ var usageRules = []rule{
 		}
 		return p
 	}),
+	ruleFor(func(e *sshconfig.BlockError) Problem {
+		fix := editCommand(e.File, e.Line)
+		return Problem{ID: "ssh-config", Code: Usage, Message: e.Error(),
+			Hint: "nothing was changed; delete these markers and what is left of the block, then repeat the command: " + fix, Fix: fix}
+	}),
 	ruleFor(func(e *sshconfig.WriteError) Problem {
 		p := Problem{ID: "ssh-config-file", Code: Failure, Message: e.Error()}
 		switch {

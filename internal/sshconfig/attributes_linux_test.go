@@ -37,7 +37,7 @@ func TestInstallKeepsAttributes(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := attributes(t, f.Config, acl, comment)
-			if err := f.Install(t.Context(), text(t)); err != nil {
+			if _, err := f.Install(t.Context(), text(t)); err != nil {
 				t.Fatal(err)
 			}
 			if after := attributes(t, f.Config, acl, comment); after != before {

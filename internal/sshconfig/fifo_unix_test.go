@@ -21,9 +21,10 @@ func TestFIFO(t *testing.T) {
 	if err := syscall.Mkfifo(f.Config, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, _, without := f.Without()
+	_, _, without := f.Without(t.Context())
 	_, uninstall := f.Uninstall(t.Context())
-	for _, err := range []error{f.Install(t.Context(), text(t)), uninstall, without} {
+	_, install := f.Install(t.Context(), text(t))
+	for _, err := range []error{install, uninstall, without} {
 		var special *regular.Error
 		if !errors.As(err, &special) || special.Path != f.Config {
 			t.Errorf("%v", err)

@@ -2,135 +2,82 @@ package sshconfig
 
 import (
 	"bytes"
-	"path/filepath"
+	"context"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
-// includeLine returns the line with which the user's file includes ours.
-func (f Files) includeLine() string { return "Include " + f.quotedPart() }
+// inclusions are the files that the lines of a configuration include, by the name of the configuration
+// and the number of the line.
+type inclusions map[string]map[int][]string
 
-// quotedPart returns the name of our file in that line.
-func (f Files) quotedPart() string {
-	part := f.Part
-	if includeHome() == passwdHome() {
-		part = Tilde(part)
+// inclusion is the message of OpenSSH's readconf.c for an included file. ssh writes it for a line in a
+// section of other hosts too, whose content it then only parses.
+var inclusion = regexp.MustCompile(`^debug3: (.+) line (\d+): Including file (.+) depth \d+( \(parse only\))?$`)
+
+// findInclusions asks ssh which files a configuration includes, and which files these include. ssh alone
+// knows what its version makes of patterns, quotes and tokens. Without ssh, the result is empty. If ssh
+// refuses the configuration, the result is what ssh read before that.
+//
+// data are the lines of the file that matter. ssh is asked only if they may include something, because
+// it may run commands of the user's (Match exec).
+func findInclusions(ctx context.Context, file string, data []byte) inclusions {
+	found := inclusions{}
+	if !bytes.Contains(bytes.ToLower(data), []byte("include")) {
+		return found
 	}
-	return quotePath(part)
+	said, _ := runSSHCheck(ctx, file, "-vvv")
+	for message := range strings.Lines(said) {
+		m := inclusion.FindStringSubmatch(strings.TrimRight(message, "\r\n"))
+		if m == nil {
+			continue
+		}
+		from, to := unescapeMessage(m[1]), unescapeMessage(m[3])
+		line, _ := strconv.Atoi(m[2])
+		if found[from] == nil {
+			found[from] = map[int][]string{}
+		}
+		if !slices.Contains(found[from][line], to) { // ssh may read a file twice
+			found[from][line] = append(found[from][line], to)
+		}
+	}
+	return found
 }
 
-// Tilde returns path with ~ for the home directory, if ssh expands ~ to that.
-func Tilde(path string) string {
-	home := passwdHome()
-	if rest, ok := strings.CutPrefix(path, home+string(filepath.Separator)); ok && home != "" {
-		return "~/" + filepath.ToSlash(rest)
-	}
-	return path
-}
+// escaped is a byte as ssh writes it in a message (vis(3), VIS_OCTAL): a backslash or not printable.
+var escaped = regexp.MustCompile(`\\(\\|[0-7]{3})`)
 
-// insertInclude puts our line at the top, unless a line before the first block includes our file.
-// Behind a block, the line would be a part of it. For a line that names our file by tokens, which
-// OpenSSH expands since 9.9 only, insertInclude asks reads.
-func (f Files) insertInclude(data []byte, reads func(line []byte) bool) []byte {
-	for line := range bytes.Lines(data) {
-		for _, w := range parseInclude(line) {
-			switch by := f.matchWord(w); {
-			case by == noMatch:
-			case !by.tokens || reads(line):
-				return data
-			}
+func unescapeMessage(s string) string {
+	return escaped.ReplaceAllStringFunc(s, func(e string) string {
+		if c, err := strconv.ParseUint(e[1:], 8, 8); err == nil {
+			return string([]byte{byte(c)})
 		}
-		if word, _ := parseKeyword(line); strings.EqualFold(word, "host") || strings.EqualFold(word, "match") {
-			break
-		}
-	}
-	rest := []byte(f.includeLine() + "\n")
-	for line := range bytes.Lines(data) {
-		if !f.isOwnInclude(line) {
-			rest = append(rest, line...)
-		}
-	}
-	return rest
-}
-
-// isOwnInclude reports whether a line includes our file only.
-func (f Files) isOwnInclude(line []byte) bool {
-	words := parseInclude(line)
-	for _, w := range words {
-		if by := f.matchWord(w); by == noMatch || by.wild {
-			return false
-		}
-	}
-	return len(words) > 0
-}
-
-// removeInclude removes our file from all lines that name it, and a line that names nothing else as a
-// whole. It keeps patterns, which may be meant for other files too.
-func (f Files) removeInclude(data []byte) []byte {
-	return rewriteIncludes(data, func(w word) string {
-		if by := f.matchWord(w); by != noMatch && !by.wild {
-			return ""
-		}
-		return w.raw
+		return `\`
 	})
 }
 
-// rewriteIncludes replaces each pattern of the Include lines by the result of become. It removes a line
-// without patterns.
-func rewriteIncludes(data []byte, become func(word) string) []byte {
-	var rest []byte
+// findOwnIncludes asks ssh which lines of the user's file include ours, apart from our block. effective
+// reports whether the block or one of the lines does so before the first section.
+func (f Files) findOwnIncludes(ctx context.Context, data []byte) (lines []string, effective bool) {
+	start, end, _ := f.findBlock(data)
+	first := firstSection(data)
+	effective = start < first && bytes.Contains(data[start:end], []byte(f.includeLine()))
+	found := findInclusions(ctx, f.Config, slices.Concat(data[:start], data[end:]))[f.Config]
+	at, n := 0, 0
 	for line := range bytes.Lines(data) {
-		words := parseInclude(line)
-		var kept []string
-		changed := false
-		for _, w := range words {
-			now := become(w)
-			changed = changed || now != w.raw
-			if now != "" {
-				kept = append(kept, now)
-			}
+		n++
+		if (at < start || at >= end) && slices.ContainsFunc(found[n], f.isPart) {
+			lines = append(lines, strings.TrimSpace(string(line)))
+			effective = effective || at < first
 		}
-		switch {
-		case !changed:
-			rest = append(rest, line...)
-		case len(kept) > 0:
-			before, after := line[:words[0].start], line[words[len(words)-1].end():]
-			rest = append(rest, before...)
-			if kept[0][0] == '=' && !bytes.ContainsRune(before, '=') {
-				rest = append(rest, "= "...) // else ssh takes that = as the one after the keyword
-			}
-			rest = append(rest, strings.Join(kept, " ")...)
-			rest = append(rest, after...)
-		}
+		at += len(line)
 	}
-	return rest
+	return lines, effective
 }
 
-// remainingLines returns the lines with a pattern that includes our file if it exists.
-func (f Files) remainingLines(data []byte) []string {
-	var lines []string
-	for line := range bytes.Lines(data) {
-		for _, w := range parseInclude(line) {
-			if f.matchWord(w) != noMatch {
-				lines = append(lines, strings.TrimSpace(string(line)))
-				break
-			}
-		}
-	}
-	return lines
-}
-
-// removableInclude returns, for a message, what to remove to exclude our file: a word, or a line that
-// includes nothing else.
-func (f Files) removableInclude(data []byte) string {
-	for line := range bytes.Lines(data) {
-		if f.isOwnInclude(line) {
-			return strings.TrimSpace(string(line))
-		}
-		for _, w := range parseInclude(line) {
-			if by := f.matchWord(w); by != noMatch && !by.wild {
-				return w.raw
-			}
-		}
-	}
-	return f.includeLine()
-}
+// isPart reports whether a path leads to our file.
+func (f Files) isPart(path string) bool { return regular.Same(path, f.Part) }

@@ -1,7 +1,6 @@
 package sshconfig
 
 import (
-	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -101,7 +100,7 @@ func TestTextLeavesOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, f.Config, "Host cscs-*\n    User me\nHost daint\n    User me\nHost eiger\n    Port 23\n    IdentityFile ~/.ssh/mine\n", 0o600)
-	if err := f.Install(t.Context(), s); err != nil {
+	if _, err := f.Install(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
 	for host, want := range map[string]map[string]string{
@@ -144,10 +143,10 @@ func TestInstall(t *testing.T) {
 			f := files(t)
 			write(t, f.Config, before, 0o644)
 			for range 2 { // the second time there is nothing to do
-				if err := f.Install(t.Context(), text(t)); err != nil {
+				if _, err := f.Install(t.Context(), text(t)); err != nil {
 					t.Fatal(err)
 				}
-				if got, want := read(t, f.Config), f.includeLine()+"\n"+before; got != want {
+				if got, want := read(t, f.Config), f.block()+before; got != want {
 					t.Fatalf("got %q, want %q", got, want)
 				}
 			}
@@ -178,23 +177,23 @@ func TestInstall(t *testing.T) {
 func TestInstallThenEdit(t *testing.T) {
 	f := files(t)
 	write(t, f.Config, "Host x\n", 0o600)
-	if err := f.Install(t.Context(), text(t)); err != nil {
+	if _, err := f.Install(t.Context(), text(t)); err != nil {
 		t.Fatal(err)
 	}
 	edited := "# on top\n" + read(t, f.Config) + "Host y\n"
 	write(t, f.Config, edited, 0o600)
-	if err := f.Install(t.Context(), text(t)+"\n"); err != nil {
+	if _, err := f.Install(t.Context(), text(t)+"\n"); err != nil {
 		t.Fatal(err)
 	}
 	if got := read(t, f.Config); got != edited {
-		t.Errorf("the line was moved: %q", got)
+		t.Errorf("the block was moved: %q", got)
 	}
 	// Behind a block it would belong to that.
-	write(t, f.Config, "Host y\n"+f.includeLine()+"\n", 0o600)
-	if err := f.Install(t.Context(), text(t)); err != nil {
+	write(t, f.Config, "Host y\n"+f.block(), 0o600)
+	if _, err := f.Install(t.Context(), text(t)); err != nil {
 		t.Fatal(err)
 	}
-	if got := read(t, f.Config); got != f.includeLine()+"\nHost y\n" {
+	if got := read(t, f.Config); got != f.block()+"Host y\n" {
 		t.Errorf("got %q", got)
 	}
 	if _, err := f.Uninstall(t.Context()); err != nil {
@@ -211,7 +210,7 @@ func TestInstallFromNothing(t *testing.T) {
 	if _, err := f.Uninstall(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.Install(t.Context(), text(t)); err != nil {
+	if _, err := f.Install(t.Context(), text(t)); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]fs.FileMode{filepath.Dir(f.Config): 0o700, f.Config: 0o600, f.Part: 0o600} {
@@ -238,13 +237,13 @@ func TestInstallThroughLink(t *testing.T) {
 	if err := os.Symlink(dotfiles, f.Config); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.Install(t.Context(), text(t)); err != nil {
+	if _, err := f.Install(t.Context(), text(t)); err != nil {
 		t.Fatal(err)
 	}
 	if to, err := os.Readlink(f.Config); err != nil || to != dotfiles {
 		t.Errorf("the link is %q, %v", to, err)
 	}
-	if got := read(t, dotfiles); got != f.includeLine()+"\nHost x\n" {
+	if got := read(t, dotfiles); got != f.block()+"Host x\n" {
 		t.Errorf("got %q", got)
 	}
 	if _, err := f.Uninstall(t.Context()); err != nil {
@@ -261,11 +260,11 @@ func TestInstallRefused(t *testing.T) {
 	broken := "Host x\n  Nonsense yes\n"
 	write(t, f.Config, broken, 0o600)
 	var refused *RefusedError
-	if err := f.Install(t.Context(), text(t)); !errors.As(err, &refused) || !refused.Before || !strings.Contains(refused.Message, "onsense") {
+	if _, err := f.Install(t.Context(), text(t)); !errors.As(err, &refused) || !refused.Before || !strings.Contains(refused.Message, "onsense") {
 		t.Errorf("got %v", err)
 	}
 	write(t, f.Config, "Host x\n", 0o600)
-	if err := f.Install(t.Context(), "Nonsense yes\n"); !errors.As(err, &refused) || refused.Before {
+	if _, err := f.Install(t.Context(), "Nonsense yes\n"); !errors.As(err, &refused) || refused.Before {
 		t.Errorf("got %v", err)
 	}
 	if _, err := os.Stat(f.Part); err == nil || read(t, f.Config) != "Host x\n" {
@@ -280,7 +279,7 @@ func TestInstallUnwritable(t *testing.T) {
 	write(t, readOnly, "Host x\n", 0o444)
 	var failed *WriteError
 	for range 2 { // the second time, ours is there already
-		if err := f.Install(t.Context(), text(t)); !errors.As(err, &failed) || failed.Line != f.includeLine() || failed.Out {
+		if _, err := f.Install(t.Context(), text(t)); !errors.As(err, &failed) || failed.Line != f.includeLine() || failed.Out {
 			t.Errorf("got %v", err)
 		}
 	}
@@ -316,17 +315,16 @@ func irreplaceable(t *testing.T, f Files) string {
 	return long
 }
 
-// TestUninstallUnwritable: of a line that was put in by other means it is told that it is to go.
+// TestUninstallUnwritable: what is to go from a file that cannot be written is reported.
 func TestUninstallUnwritable(t *testing.T) {
 	f := files(t)
 	long := irreplaceable(t, f)
-	for line, out := range map[string]string{
-		f.includeLine():                 f.includeLine(),
-		"Include " + f.Part + " # mine": "Include " + f.Part + " # mine",
-		"Include none " + f.Part:        f.Part, // the rest of it is to stay
+	for put, out := range map[string]string{
+		f.block():              blockBegin + " … " + blockEnd,
+		f.includeLine() + "\n": f.includeLine(),
 	} {
 		write(t, f.Part, text(t), 0o600)
-		write(t, long, line+"\nHost x\n", 0o600)
+		write(t, long, put+"Host x\n", 0o600)
 		var failed *WriteError
 		if _, err := f.Uninstall(t.Context()); !errors.As(err, &failed) || !failed.Out || failed.Line != out {
 			t.Errorf("got %v, to take out %q, want %q", err, failed.Line, out)
@@ -352,14 +350,14 @@ func TestForeign(t *testing.T) {
 		}
 		write(t, victim, "keep me\n", 0o600)
 		var foreign *ForeignError
-		if err := f.Install(t.Context(), text(t)); !errors.As(err, &foreign) || foreign.File != f.Part {
+		if _, err := f.Install(t.Context(), text(t)); !errors.As(err, &foreign) || foreign.File != f.Part {
 			t.Errorf("got %v", err)
 		}
-		write(t, f.Config, f.includeLine()+"\nHost x\n", 0o600)
+		write(t, f.Config, f.block()+"Host x\n", 0o600)
 		if _, err := f.Uninstall(t.Context()); !errors.As(err, &foreign) {
 			t.Errorf("got %v", err)
 		}
-		if read(t, f.Part) != "keep me\n" || read(t, f.Config) != f.includeLine()+"\nHost x\n" {
+		if read(t, f.Part) != "keep me\n" || read(t, f.Config) != f.block()+"Host x\n" {
 			t.Errorf("got %q, %q", read(t, f.Part), read(t, f.Config))
 		}
 		if left, _ := filepath.Glob(filepath.Join(filepath.Dir(f.Config), "*")); len(left) != 2 {
@@ -367,7 +365,7 @@ func TestForeign(t *testing.T) {
 		}
 		// Ours is written through a link.
 		write(t, victim, text(t)+"# of before\n", 0o600)
-		if err := f.Install(t.Context(), text(t)); err != nil || read(t, victim) != text(t) {
+		if _, err := f.Install(t.Context(), text(t)); err != nil || read(t, victim) != text(t) {
 			t.Errorf("got %v, %q", err, read(t, victim))
 		}
 	}
@@ -392,7 +390,7 @@ func TestUnreadable(t *testing.T) {
 				t.Fatal(err)
 			}
 			var unread *ReadError
-			if err := f.Install(t.Context(), text(t)); !errors.As(err, &unread) || unread.File != name {
+			if _, err := f.Install(t.Context(), text(t)); !errors.As(err, &unread) || unread.File != name {
 				t.Errorf("got %v", err)
 			}
 			if left, _ := filepath.Glob(filepath.Join(filepath.Dir(f.Config), "*")); len(left) != 1 {
@@ -428,7 +426,7 @@ func TestInstallNowhere(t *testing.T) {
 	}
 	immutable(t, filepath.Dir(f.Config))
 	var failed *WriteError
-	if err := f.Install(t.Context(), text(t)); !errors.As(err, &failed) || failed.File != f.Part || failed.Line != "" || strings.Contains(err.Error(), ".cscs_config") {
+	if _, err := f.Install(t.Context(), text(t)); !errors.As(err, &failed) || failed.File != f.Part || failed.Line != "" || strings.Contains(err.Error(), ".cscs_config") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -452,30 +450,4 @@ func immutable(t *testing.T, dir string) {
 	if err := os.Symlink("/proc/self", dir); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// FuzzInclude: whatever the user has, our line goes in and out without a trace, and twice
-// is once.
-func FuzzInclude(f *testing.F) {
-	for _, s := range []string{"", "Host x\n User y\n", "Include ~/.ssh/cscs_config\nHost x", "host=x\r\n", "include \"a b\"", "Include x =~/.ssh/cscs_config %d/.ssh/cscs_config #", "Include cscs_config '=a' [!x]*", "Match all\nInclude x", "\x00\xff\nHost"} {
-		f.Add([]byte(s))
-	}
-	// In the home directory that ssh means, so that tokens may lead there.
-	fs := In(filepath.Join(passwdHome(), ".ssh", "config"), "/state/known_hosts")
-	f.Add([]byte("Include %d/.ssh/cscs_config\nHost x\n"))
-	f.Add([]byte("Include %d/.ssh/cscs_config\nHost x\n#"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		reads := func([]byte) bool { return len(data)%2 == 0 } // ssh of either age
-		bare := fs.removeInclude(data)
-		in := fs.insertInclude(bare, reads)
-		if got := fs.removeInclude(in); !bytes.Equal(got, bare) {
-			t.Errorf("in and out again: %q, was %q", got, bare)
-		}
-		if got := fs.insertInclude(in, reads); !bytes.Equal(got, in) {
-			t.Errorf("twice: %q, once: %q", got, in)
-		}
-		if got := fs.insertInclude(data, reads); len(fs.removeInclude(got)) != len(bare) {
-			t.Errorf("of %q: %q", data, got)
-		}
-	})
 }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/internal/matchexec"
-	"github.com/alps-tunnel/cscs/internal/owndir"
 	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
@@ -20,7 +19,7 @@ import (
 type Files struct {
 	Config string // the user's own file
 	Part   string // our file, which it includes
-	Backup string // the user's own file as it was before it included ours
+	Backup string // the user's own file as it was before cscs changed it
 	Known  string // host keys of the nodes of sessions
 }
 
@@ -41,7 +40,7 @@ func (e *RefusedError) Error() string { return "ssh refuses " + e.File + ": " + 
 // A WriteError reports that a file of the user's could not be written. The user can change it by hand.
 type WriteError struct {
 	File string
-	Line string // to add at the top, or to remove if Out: a line or a word of one
+	Line string // to add at the top, or to remove if Out, which may be the block
 	Out  bool   // Line is to be removed
 	Err  error
 }
@@ -68,25 +67,28 @@ type ForeignError struct{ File string }
 
 func (e *ForeignError) Error() string { return e.File + " is not a file of cscs's" }
 
-// Install writes text to our file and makes the user's file include it. It replaces each file as a
-// whole, ours first. If ssh refuses the result, Install restores the old files. If only the user's file
-// cannot be written, our file stays, and the user can add the line. What another program writes to the
-// user's file meanwhile is kept.
+// Install writes text to our file and puts the block that includes it into the user's file. It replaces
+// each file as a whole, ours first. If ssh refuses the result, Install restores the old files. If only
+// the user's file cannot be written, our file stays, and the user can add the line. What another program
+// writes to the user's file meanwhile is kept.
 //
-// Errors: *RefusedError, *WriteError, *ReadError, *ForeignError, *owndir.Error, *owndir.OwnerError;
-// those of the file system and of ctx, for the lock.
-func (f Files) Install(ctx context.Context, text string) error {
+// own are the lines of the user's file that include our file and that cscs did not write. They stay. If
+// one of them is before the first section, no block is needed and none is added.
+//
+// Errors: *RefusedError, *WriteError, *ReadError, *BlockError, *ForeignError, *owndir.Error,
+// *owndir.OwnerError; those of the file system and of ctx, for the lock.
+func (f Files) Install(ctx context.Context, text string) (own []string, err error) {
 	unlock, err := f.lock(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer unlock()
 	for range maxAttempts {
-		if err = f.tryInstall(ctx, text); !errors.Is(err, errChanged) {
-			return err
+		if own, err = f.tryInstall(ctx, text); !errors.Is(err, errChanged) {
+			return own, err
 		}
 	}
-	return &WriteError{File: f.Config, Line: f.includeLine(), Err: err}
+	return nil, &WriteError{File: f.Config, Line: f.includeLine(), Err: err}
 }
 
 // errChanged reports that another program has written a file since it was read.
@@ -97,25 +99,29 @@ const maxAttempts = 5
 
 // tryInstall is one attempt of Install. Its error wraps errChanged if another program has changed the
 // user's file meanwhile. It does not write the file then.
-func (f Files) tryInstall(ctx context.Context, text string) error {
+func (f Files) tryInstall(ctx context.Context, text string) (own []string, err error) {
 	before, existed, err := loadFile(f.Config)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	after, err := f.putBlock(before)
+	if err != nil {
+		return nil, err
 	}
 	partBefore, partExisted, err := f.readPart()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if existed {
 		if err := checkWithSSH(ctx, f.Config); err != nil {
-			return &RefusedError{File: f.Config, Message: err.Error(), Before: true}
+			return nil, &RefusedError{File: f.Config, Message: err.Error(), Before: true}
 		}
 	}
 	if err := os.MkdirAll(filepath.Dir(f.Config), 0o700); err != nil {
-		return &WriteError{File: f.Config, Err: regular.Reason(err)}
+		return nil, &WriteError{File: f.Config, Err: regular.Reason(err)}
 	}
 	if err := writeOwnFile(f.Part, []byte(text)); err != nil {
-		return &WriteError{File: f.Part, Err: regular.Reason(err)} // not with the name of a temporary file
+		return nil, &WriteError{File: f.Part, Err: regular.Reason(err)} // not with the name of a temporary file
 	}
 	undo := func() {
 		if partExisted {
@@ -126,24 +132,29 @@ func (f Files) tryInstall(ctx context.Context, text string) error {
 	}
 	if err := checkWithSSH(ctx, f.Part); err != nil {
 		undo()
-		return &RefusedError{File: f.Part, Message: err.Error()}
+		return nil, &RefusedError{File: f.Part, Message: err.Error()}
 	}
-	after := f.insertInclude(before, func(line []byte) bool { return f.isPartRead(ctx, line) })
-	if bytes.Equal(after, before) {
-		return nil
+	own, effective := f.findOwnIncludes(ctx, before)
+	start, end, _ := f.findBlock(before)
+	if bytes.Equal(after, before) || start == end && effective {
+		return own, nil
 	}
 	unkeep := func() {}
 	if existed {
 		if unkeep, err = f.backUp(before); err != nil {
 			undo()
-			return &WriteError{File: f.Backup, Err: regular.Reason(err)}
+			return nil, &WriteError{File: f.Backup, Err: regular.Reason(err)}
 		}
 	}
 	if err := f.replaceConfig(before, existed, after); err != nil {
-		if errors.Is(err, errChanged) || f.isUnchanged(before, existed) {
+		changed := errors.Is(err, errChanged)
+		if changed || f.isUnchanged(before, existed) {
 			unkeep()
 		}
-		return &WriteError{File: f.Config, Line: f.includeLine(), Err: regular.Reason(err)}
+		if effective && !changed { // the line of an earlier version does as well as the block
+			return own, nil
+		}
+		return nil, &WriteError{File: f.Config, Line: f.includeLine(), Err: regular.Reason(err)}
 	}
 	if err := checkWithSSH(ctx, f.Config); err != nil {
 		if existed {
@@ -155,32 +166,37 @@ func (f Files) tryInstall(ctx context.Context, text string) error {
 			unkeep()
 		}
 		undo()
-		return &RefusedError{File: f.Config, Message: err.Error()}
+		return nil, &RefusedError{File: f.Config, Message: err.Error()}
 	}
-	return nil
+	return own, nil
 }
 
-// Uninstall removes all that Install wrote. The user's file keeps all other changes. It also keeps
-// lines with a pattern that matches our file; Uninstall returns them. They include nothing of ours any more.
+// Uninstall removes all that Install wrote. The user's file keeps all other changes. It also keeps the
+// lines with which the user included our file; Uninstall returns them. They include nothing of ours any
+// more.
 //
 // Errors: as Install's, but no *RefusedError.
-func (f Files) Uninstall(ctx context.Context) (left []string, err error) {
+func (f Files) Uninstall(ctx context.Context) (own []string, err error) {
 	unlock, err := f.lock(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
 	for range maxAttempts {
-		if left, err = f.tryUninstall(); !errors.Is(err, errChanged) {
+		if own, err = f.tryUninstall(ctx); !errors.Is(err, errChanged) {
 			break
 		}
 	}
-	return left, err
+	return own, err
 }
 
 // tryUninstall is one attempt of Uninstall, as tryInstall is of Install.
-func (f Files) tryUninstall() (left []string, err error) {
+func (f Files) tryUninstall(ctx context.Context) (own []string, err error) {
 	data, existed, err := loadFile(f.Config)
+	if err != nil {
+		return nil, err
+	}
+	rest, err := f.removeBlock(data)
 	if err != nil {
 		return nil, err
 	}
@@ -188,23 +204,22 @@ func (f Files) tryUninstall() (left []string, err error) {
 		return nil, err
 	}
 	if existed {
-		left = f.remainingLines(f.removeInclude(data))
-		err = f.excludePart(data)
+		own, _ = f.findOwnIncludes(ctx, data)
+		err = f.excludePart(data, rest)
 	}
 	if e := removeTarget(f.Part); e != nil && !errors.Is(e, fs.ErrNotExist) {
-		return left, e
+		return own, e
 	}
 	for _, name := range []string{f.Known, f.Known + ".lock"} {
 		if e := removeFile(name); e != nil && !errors.Is(e, fs.ErrNotExist) {
-			return left, e
+			return own, e
 		}
 	}
-	return left, err // ssh accepts an Include of nothing
+	return own, err // ssh accepts an Include of nothing
 }
 
-// excludePart removes our file from the user's file, which it deletes if Install created it.
-func (f Files) excludePart(data []byte) error {
-	rest := f.removeInclude(data)
+// excludePart replaces data, the content of the user's file, by rest. It deletes a file that Install created.
+func (f Files) excludePart(data, rest []byte) error {
 	backup, _, err := regular.Read(f.Backup)
 	switch {
 	case bytes.Equal(rest, data):
@@ -215,7 +230,11 @@ func (f Files) excludePart(data []byte) error {
 		fallthrough
 	default:
 		if err := f.replaceConfig(data, true, rest); err != nil {
-			return &WriteError{File: f.Config, Line: f.removableInclude(data), Out: true, Err: regular.Reason(err)}
+			line := f.includeLine()
+			if len(findLines(data, blockBegin)) > 0 {
+				line = blockBegin + " … " + blockEnd
+			}
+			return &WriteError{File: f.Config, Line: line, Out: true, Err: regular.Reason(err)}
 		}
 	}
 	if err == nil && bytes.Equal(backup, rest) {
@@ -239,59 +258,6 @@ func removeTarget(name string) error {
 		return &WriteError{File: name, Err: regular.Reason(err)}
 	}
 	return removeFile(at)
-}
-
-// Without returns a file for ssh -F: the user's configuration without our file, or "none" if there is
-// none. done removes temporary files.
-func (f Files) Without() (file string, done func(), err error) {
-	data, existed, err := loadFile(f.Config)
-	if err != nil {
-		return "", nil, err
-	}
-	if !existed {
-		return "none", func() {}, nil
-	}
-	var made []string
-	done = func() {
-		for _, name := range made {
-			_ = os.Remove(name)
-		}
-	}
-	keep := func(data []byte) (string, error) {
-		name, err := writeTempFile(data)
-		if err == nil {
-			made = append(made, name)
-		}
-		return name, err
-	}
-	h := partHider{files: f, keep: keep, replacements: map[string]string{}}
-	rest := h.hidePart(data)
-	file, err = f.Config, h.err
-	if err == nil && !bytes.Equal(rest, data) {
-		file, err = keep(rest)
-	}
-	if err != nil {
-		done()
-		return "", nil, err
-	}
-	return file, done, nil
-}
-
-// writeTempFile writes data to a new temporary file that only the user can read.
-func writeTempFile(data []byte) (file string, err error) {
-	if err := owndir.CheckParent(os.TempDir()); err != nil {
-		return "", err // others could replace the file, which may contain commands
-	}
-	tmp, err := os.CreateTemp("", "cscs-ssh-config-")
-	if err != nil {
-		return "", err
-	}
-	_, err = tmp.Write(data)
-	if err = errors.Join(err, tmp.Close()); err != nil {
-		_ = os.Remove(tmp.Name())
-		return "", err
-	}
-	return tmp.Name(), nil
 }
 
 // backUp copies the user's file once. undo removes a new copy.
@@ -416,23 +382,6 @@ func checkWithSSH(ctx context.Context, file string) error {
 		return errors.New(s[:min(len(s), 500)])
 	}
 	return err
-}
-
-// isPartRead asks ssh whether a line of the user's file makes it read our file. Without ssh it returns false.
-func (f Files) isPartRead(ctx context.Context, line []byte) bool {
-	file, err := writeTempFile(line)
-	if err != nil {
-		return false
-	}
-	defer func() { _ = os.Remove(file) }()
-	said, _ := runSSHCheck(ctx, file, "-v")
-	for told := range strings.Lines(said) {
-		_, name, ok := strings.Cut(strings.TrimSpace(told), "Reading configuration data ")
-		if ok && f.isPartPath(name) {
-			return true
-		}
-	}
-	return false
 }
 
 // runSSHCheck makes ssh read a configuration and returns ssh's messages.

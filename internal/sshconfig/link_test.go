@@ -47,7 +47,7 @@ func TestUninstallThroughLink(t *testing.T) {
 				}
 			}
 			for range 2 { // an installation after the end of another is the same
-				if err := f.Install(t.Context(), text(t)); err != nil {
+				if _, err := f.Install(t.Context(), text(t)); err != nil {
 					t.Fatal(err)
 				}
 				if info, err := os.Lstat(made); err != nil || !info.Mode().IsRegular() || read(t, made) != read(t, c.made(f)) {

@@ -12,7 +12,7 @@ import (
 )
 
 // TestHardLinked: a configuration that has another name, a hard link in the user's dotfiles, is not
-// replaced under one of them. The line to add or to take out is reported.
+// replaced under one of them. The line to add or the block to take out is reported.
 func TestHardLinked(t *testing.T) {
 	for name, c := range map[string]struct {
 		before  string // "": there is none
@@ -20,7 +20,7 @@ func TestHardLinked(t *testing.T) {
 		twice   func(f Files) error
 		out     bool
 	}{
-		"install":             {"Host x\n", false, func(f Files) error { return f.Install(t.Context(), text(t)) }, false},
+		"install":             {"Host x\n", false, func(f Files) error { _, err := f.Install(t.Context(), text(t)); return err }, false},
 		"uninstall":           {"Host x\n", true, func(f Files) error { _, err := f.Uninstall(t.Context()); return err }, true},
 		"uninstall all of it": {"", true, func(f Files) error { _, err := f.Uninstall(t.Context()); return err }, true},
 	} {
@@ -30,7 +30,7 @@ func TestHardLinked(t *testing.T) {
 				write(t, f.Config, c.before, 0o600)
 			}
 			if c.install {
-				if err := f.Install(t.Context(), text(t)); err != nil {
+				if _, err := f.Install(t.Context(), text(t)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -40,8 +40,15 @@ func TestHardLinked(t *testing.T) {
 			}
 			for range 2 {
 				var failed *WriteError
-				if err := c.twice(f); !errors.As(err, &failed) || failed.File != f.Config || failed.Line != f.includeLine() || failed.Out != c.out {
+				if err := c.twice(f); !errors.As(err, &failed) || failed.File != f.Config || failed.Out != c.out {
 					t.Errorf("got %v", err)
+				}
+				want := f.includeLine()
+				if c.out {
+					want = blockBegin + " … " + blockEnd
+				}
+				if failed.Line != want {
+					t.Errorf("the line is %q, want %q", failed.Line, want)
 				}
 			}
 			if !regular.Same(f.Config, other) || read(t, other) != was {

@@ -36,8 +36,9 @@ func TestAsRoot(t *testing.T) {
 			}
 			before := tree(t, home)
 			_, uninstall := f.Uninstall(t.Context())
+			_, install := f.Install(t.Context(), text(t))
 			for what, err := range map[string]error{
-				"install": f.Install(t.Context(), text(t)), "uninstall": uninstall,
+				"install": install, "uninstall": uninstall,
 				"put": Known(f.Known).Put(t.Context(), Prefix+"abcdefgh", "nid1", []string{hostKey}, time.Now(), func(string) bool { return true }),
 			} {
 				if owner := (*owndir.OwnerError)(nil); !errors.As(err, &owner) {

@@ -25,7 +25,7 @@ func TestWriteInPlace(t *testing.T) {
 	t.Setenv("TMPDIR", tmp)
 	long := time.Unix(1, 0)
 	for name, do := range map[string]func() error{
-		"config": func() error { return f.Install(t.Context(), text(t)) },
+		"config": func() error { _, err := f.Install(t.Context(), text(t)); return err },
 		"keys": func() error {
 			return Known(f.Known).Put(t.Context(), Prefix+"abcdefgh", "nid1", []string{hostKey}, time.Now(), func(string) bool { return true })
 		},
@@ -63,10 +63,10 @@ func TestInstallWhileEdited(t *testing.T) {
 			f := files(t)
 			write(t, f.Config, "Host a\n", 0o600)
 			interruptSSH(t, call, "printf 'Host b\\n' >>"+f.Config)
-			if err := f.Install(t.Context(), text(t)); err != nil {
+			if _, err := f.Install(t.Context(), text(t)); err != nil {
 				t.Fatal(err)
 			}
-			if got := read(t, f.Config); got != f.includeLine()+"\nHost a\nHost b\n" {
+			if got := read(t, f.Config); got != f.block()+"Host a\nHost b\n" {
 				t.Errorf("got %q", got)
 			}
 		})
@@ -80,7 +80,7 @@ func TestInstallRefusedWhileEdited(t *testing.T) {
 	write(t, f.Config, "Host a\n", 0o600)
 	interruptSSH(t, 3, "printf 'Nonsense yes\\n' >>"+f.Config)
 	var refused *RefusedError
-	if err := f.Install(t.Context(), text(t)); !errors.As(err, &refused) || refused.File != f.Config {
+	if _, err := f.Install(t.Context(), text(t)); !errors.As(err, &refused) || refused.File != f.Config {
 		t.Errorf("got %v", err)
 	}
 	if got := read(t, f.Config); !strings.HasSuffix(got, "Host a\nNonsense yes\n") {
@@ -96,10 +96,10 @@ func TestInstallRefusedWhileEdited(t *testing.T) {
 func TestInstallNewWhileEdited(t *testing.T) {
 	f := files(t)
 	interruptSSH(t, 1, "printf 'Host b\\n' >"+f.Config)
-	if err := f.Install(t.Context(), text(t)); err != nil {
+	if _, err := f.Install(t.Context(), text(t)); err != nil {
 		t.Fatal(err)
 	}
-	if got := read(t, f.Config); got != f.includeLine()+"\nHost b\n" {
+	if got := read(t, f.Config); got != f.block()+"Host b\n" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -112,7 +112,7 @@ func TestInstallAlwaysEdited(t *testing.T) {
 	ssh, _ := exec.LookPath("ssh")
 	write(t, ssh, strings.Replace(read(t, ssh), "exec ", "printf 'Host b\\n' >>"+f.Config+"\nexec ", 1), 0o700)
 	var failed *WriteError
-	if err := f.Install(t.Context(), text(t)); !errors.As(err, &failed) || failed.File != f.Config {
+	if _, err := f.Install(t.Context(), text(t)); !errors.As(err, &failed) || failed.File != f.Config {
 		t.Errorf("got %v", err)
 	}
 	if got := read(t, f.Config); strings.Contains(got, "cscs") || strings.Count(got, "Host b\n") != strings.Count(read(t, filepath.Join(filepath.Dir(ssh), "calls")), "\n") {
@@ -133,11 +133,11 @@ func TestInstallAtOnce(t *testing.T) {
 	}
 	interruptSSH(t, 2, "echo >"+started+"; read line <"+end)
 	done := make(chan error, 2)
-	go func() { done <- f.Install(t.Context(), first) }()
+	go func() { _, err := f.Install(t.Context(), first); done <- err }()
 	_, _ = os.ReadFile(started) // the first has written its part
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if err := f.Install(ctx, second); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := f.Install(ctx, second); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the second did not wait: %v", err)
 	}
 	if got := read(t, f.Part); got != first {
@@ -149,7 +149,7 @@ func TestInstallAtOnce(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	if err := f.Install(t.Context(), second); err != nil || read(t, f.Part) != second {
+	if _, err := f.Install(t.Context(), second); err != nil || read(t, f.Part) != second {
 		t.Errorf("%v, %q", err, read(t, f.Part))
 	}
 	if _, err := f.Uninstall(t.Context()); err != nil {
@@ -166,14 +166,14 @@ func TestInstallManyAtOnce(t *testing.T) {
 	write(t, f.Config, "Host a\n", 0o600)
 	done := make(chan error, 8)
 	for range cap(done) {
-		go func() { done <- f.Install(t.Context(), text(t)) }()
+		go func() { _, err := f.Install(t.Context(), text(t)); done <- err }()
 	}
 	for range cap(done) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	}
-	if got := read(t, f.Config); got != f.includeLine()+"\nHost a\n" {
+	if got := read(t, f.Config); got != f.block()+"Host a\n" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -1,5 +1,5 @@
-// Package sshconfig adds cscs to ssh's own configuration. It writes a file, which one line at the top
-// of ~/.ssh/config includes, and a known_hosts file for it. So ssh, scp, rsync and all programs that
+// Package sshconfig adds cscs to ssh's own configuration. It writes a file, which a marked block at the
+// top of ~/.ssh/config includes, and a known_hosts file for it. So ssh, scp, rsync and all programs that
 // read ssh_config know the clusters by their short names, and the node of a live session as cscs-ID.
 //
 // It keeps the rest of the user's file byte for byte.
