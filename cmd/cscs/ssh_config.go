@@ -30,12 +30,12 @@ func newSSHConfigCommand(d *deps) *cobra.Command {
 		Short: "Set up ssh, scp and other tools for the clusters and your sessions",
 		Long: `Print a configuration for ssh: a Host block for each built-in cluster, and one for the
 nodes of your live sessions, so that ssh cscs-ID, scp, rsync, sftp, VS Code and all
-that reads ssh's configuration get there.
+that reads ssh's configuration reach them.
 
---install writes it beside ~/.ssh/config, which includes it by a marked block at its top.
-The rest of your file stays as it is, and a copy of it is kept, once. A host of which
-your own file says where it leads is left to that; of another that it has a block of, what that
-sets is. --uninstall takes everything away again.`,
+--install writes it to a file next to ~/.ssh/config, and includes that file by a marked block
+at the top of ~/.ssh/config. It changes nothing else in your file, and keeps one copy of it. If
+your file already sets where a host leads, cscs leaves that host alone; if your file has a block
+for a host, the settings in it take precedence. --uninstall removes everything again.`,
 		Example: `  cscs ssh-config
   cscs ssh-config --install
   ssh daint
