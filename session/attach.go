@@ -12,7 +12,7 @@ import (
 // one.
 type NotThereError struct {
 	Prefix, Cluster string
-	Known           []string // the IDs of the live sessions
+	Known           []string // the IDs of the live sessions that Prefix could mean; if it means none, all of them
 }
 
 func (e *NotThereError) Error() string {
@@ -21,6 +21,8 @@ func (e *NotThereError) Error() string {
 		return "there is no live session on " + e.Cluster
 	case e.Prefix == "":
 		return "there is more than one live session on " + e.Cluster
+	case len(e.Known) > 0 && strings.HasPrefix(e.Known[0], e.Prefix):
+		return "there is more than one live session " + e.Prefix + "… on " + e.Cluster
 	}
 	return "there is no live session " + e.Prefix + " on " + e.Cluster
 }
@@ -121,6 +123,11 @@ func pickSession(found []slurm.Found, prefix, cluster string) (slurm.Found, erro
 			ended.How = over[0].Ended.How()
 		}
 		return slurm.Found{}, ended
+	case len(live) > 1:
+		e.Known = nil
+		for _, f := range live {
+			e.Known = append(e.Known, f.ID)
+		}
 	}
 	return slurm.Found{}, e
 }
