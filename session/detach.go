@@ -146,10 +146,8 @@ func (s *session) tellLeft(ctx context.Context) error {
 		select {
 		case m := <-s.messages:
 			switch m := m.(type) {
-			case slurm.Pending:
-				s.job.info.ID = m.Job
-			case slurm.Granted:
-				s.job.info = m.Job
+			case slurm.Pending, slurm.Granted, slurm.Alive:
+				s.job.recordEvent(m)
 			case submitDone:
 				if m.err != nil {
 					return m.err

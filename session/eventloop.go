@@ -389,6 +389,7 @@ func (s *session) handleMessage(work context.Context, m any) (done bool, err err
 
 // handleRemoteEvent handles an event that the remote part reports.
 func (s *session) handleRemoteEvent(work context.Context, m any) {
+	s.job.recordEvent(m) // a pending job is reported with its reason, which the login node requests next
 	switch m.(type) {
 	case slurm.Pending, slurm.Queued, slurm.Granted, slurm.Alive, slurm.Started, slurm.Listening, slurm.Closed, slurm.JobState:
 		s.request.failedReads = 0 // an event was read
@@ -396,8 +397,6 @@ func (s *session) handleRemoteEvent(work context.Context, m any) {
 	switch m := m.(type) {
 	case slurm.Hello:
 		s.request.greeted, s.request.readBegan = true, time.Now()
-	case slurm.Pending:
-		s.job.info.ID, s.job.kept = m.Job, m.Kept // reported with the reason, which the login node requests next
 	case slurm.Queued:
 		s.reportQueued(m)
 		s.openRoom(work)
@@ -416,7 +415,7 @@ func (s *session) handleRemoteEvent(work context.Context, m any) {
 		s.request.unwritten = false
 		s.out.warn("the login node can write the lease again")
 	case slurm.Alive:
-		s.job.step, s.job.runner, s.node.name, s.node.keys = m.Job+"."+m.Step, m.PID, m.Node, nodeKeys{lines: m.HostKeys}
+		s.node.name, s.node.keys = m.Node, nodeKeys{lines: m.HostKeys}
 		s.node.addrs, s.node.addr = m.Addrs, ""
 		if s.node.chain == nil { // otherwise the runner was started again
 			s.dialNode(work)
@@ -555,7 +554,6 @@ func (s *session) leaseInDoubt(m slurm.LeaseUnwritten) string {
 
 // handleGrant reports the grant of the job.
 func (s *session) handleGrant(job slurm.JobInfo) {
-	s.job.info = job
 	e := Event{Event: EventGranted, Job: job.ID, Nodes: job.Nodes, Partition: job.Partition, Account: job.Account, Earlier: s.request.adopted != nil && s.job.queued == ""}
 	e.Local, e.Link = s.waitsAt()
 	if len(job.Nodes) > 0 {

@@ -142,6 +142,18 @@ type jobState struct {
 	estimate time.Time // its estimated start
 }
 
+// recordEvent records what an event of the submission reports about the job.
+func (j *jobState) recordEvent(m any) {
+	switch m := m.(type) {
+	case slurm.Pending:
+		j.info.ID, j.kept = m.Job, m.Kept
+	case slurm.Granted:
+		j.info = m.Job
+	case slurm.Alive:
+		j.step, j.runner = m.Job+"."+m.Step, m.PID
+	}
+}
+
 // nodeConn is the connection to the compute node.
 type nodeConn struct {
 	chain    *chain.Chain // over that of the login node

@@ -288,12 +288,8 @@ func (s *session) withdrawSubmission(ctx context.Context) {
 			switch m := m.(type) {
 			case slurm.Hello:
 				s.request.greeted = true
-			case slurm.Pending:
-				s.job.info.ID = m.Job
-			case slurm.Granted:
-				s.job.info = m.Job
-			case slurm.Alive:
-				s.job.step = m.Job + "." + m.Step
+			case slurm.Pending, slurm.Granted, slurm.Alive:
+				s.job.recordEvent(m)
 			case silence:
 				if m.silent && s.isOurs(m) {
 					s.login.unresponsive[m.hop] = true
