@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/internal/slurmtest"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // A profile of the user's that starts processes in the background, as one that watches a quota or that
@@ -18,16 +19,6 @@ import (
 // another process of the user's may not read (ssh-agent, prctl(2), PR_SET_DUMPABLE).
 const backgroundProfile = "watch() { while sleep 3331; do :; done; }\nwatch &\ntrap '' TERM\nenv -i sleep 3332 &\ntrap - TERM\necho $! >>~/detached\n" +
 	"(setsid sleep 3333 &)\n"
-
-// awaitEvent is the next event, whatever it is, if there is one in time.
-func awaitEvent(t *testing.T, r *run) {
-	t.Helper()
-	select {
-	case <-r.events:
-	case <-time.After(30 * time.Second):
-		t.Fatal("nothing is reported for 30 s")
-	}
-}
 
 // leftOnLogin reports what the profile's processes have left on the login node.
 func leftOnLogin(t *testing.T, f *slurmtest.Cluster) {
@@ -70,7 +61,7 @@ func TestBackgroundProfile(t *testing.T) {
 		putFiles(t, f.Home, map[string]string{".bash_profile": backgroundProfile + "[[ -t 1 ]] && exec zsh\n"})
 		id := testID(t)
 		r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
-		awaitEvent(t, r)
+		waittest.Receive(t, 30*time.Second, "an event", r.events)
 		leftOnLogin(t, f)
 		r.letGo()
 		r.wait()
@@ -97,13 +88,8 @@ func TestBackgroundMissing(t *testing.T) {
 	putFiles(t, f.Home, map[string]string{".bash_profile": ". ~/.bashrc\n", ".bashrc": "[[ $- == *i* ]] || return\nsleep 3334 &\nno-such-command() { :; }\n"})
 	id := testID(t)
 	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: []string{"no-such-command"}, Grace: time.Second}})
-	select {
-	case <-r.done:
-	case <-time.After(40 * time.Second):
-		t.Error("nothing is reported of the missing command for 40 s")
-		f.Kill("sleep 3334")
-		r.wait()
-	}
+	t.Cleanup(func() { f.Kill("sleep 3334") }) // otherwise a session that waits for it does not end
+	waittest.Receive(t, 40*time.Second, "the report of the missing command", r.done)
 	var server *ServerError
 	if err := r.outcome.Err(); !errors.As(err, &server) || server.Reason != "setup" || !strings.Contains(server.Message, "interactive") {
 		t.Errorf("ended with %v", err)

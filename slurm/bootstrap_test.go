@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/internal/slurmtest"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // writeWheel writes a wheel (PEP 427) of a package with one program, which serves HTTP, and returns its directory.
@@ -77,11 +78,7 @@ func serveWheels(t *testing.T) *wheelServer {
 
 func (w *wheelServer) awaitAsked(t *testing.T) {
 	t.Helper()
-	select {
-	case <-w.asked:
-	case <-time.After(installing):
-		t.Fatal("pip did not ask for the wheels")
-	}
+	waittest.Receive(t, installing, "pip asks for the wheels", w.asked)
 }
 
 // tinyserve is a launch of the program of that wheel.
@@ -117,7 +114,8 @@ func play(t *testing.T, f *slurmtest.Cluster, l Launch) *played {
 // until reads events up to one for which done returns true.
 func (p *played) until(done func(Event) bool) {
 	p.t.Helper()
-	deadline := time.After(installing)
+	deadline := time.NewTimer(installing)
+	defer deadline.Stop()
 	for {
 		select {
 		case e, ok := <-p.events:
@@ -134,7 +132,7 @@ func (p *played) until(done func(Event) bool) {
 			if done(e) {
 				return
 			}
-		case <-deadline:
+		case <-deadline.C:
 			p.t.Fatalf("it did not come so far; notes %s", p.notes)
 		}
 	}
@@ -184,11 +182,7 @@ func playServed(t *testing.T, f *slurmtest.Cluster, l Launch) (notes string) {
 func playFailed(t *testing.T, f *slurmtest.Cluster, l Launch) string {
 	t.Helper()
 	p := play(t, f, l)
-	select {
-	case <-p.done:
-	case <-time.After(installing):
-		t.Fatal("it did not end")
-	}
+	waittest.Receive(t, installing, "the end of the session", p.done)
 	var bad *ServerError
 	if err := p.outcome.Err(); !errors.As(err, &bad) || bad.Reason != "setup" {
 		t.Fatalf("outcome %v, %v", err, p.err)
@@ -268,7 +262,7 @@ func TestBootstrapInterrupted(t *testing.T) {
 				t.Errorf("the jobs %v are left", f.Jobs())
 			}
 			// On a loaded machine the job has left the queue before its processes are killed.
-			within(t, time.Minute, "the end of pip", func() bool { return f.Running("pip") == 0 })
+			waittest.Until(t, time.Minute, "the end of pip", func() bool { return f.Running("pip") == 0 })
 			if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
 				t.Errorf("pip leaves temporary files on the node: %v, %v", left, err)
 			}

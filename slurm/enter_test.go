@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/internal/slurmtest"
 	"github.com/alps-tunnel/cscs/internal/sshtest"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // A doorway is an entrance into a job that runs, and the keys to it.
@@ -90,15 +92,7 @@ func (d *doorway) client(key ssh.Signer) (*ssh.Client, error) {
 // steps waits until so many sruns run: the fake one ends with its step.
 func (d *doorway) steps(n int) {
 	d.t.Helper()
-	deadline, tick := time.After(20*time.Second), time.NewTicker(10*time.Millisecond)
-	defer tick.Stop()
-	for d.cluster.Running("/srun ") != n {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			d.t.Fatalf("%d sruns run, want %d", d.cluster.Running("/srun "), n)
-		}
-	}
+	waittest.Until(d.t, 20*time.Second, fmt.Sprintf("%d sruns run", n), func() bool { return d.cluster.Running("/srun ") == n })
 }
 
 // OpenSSH's own server in a step carries commands and connections, byte for byte, and

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/internal/slurmtest"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // A run is a submission under way.
@@ -57,7 +58,8 @@ func (r *run) letGo() { r.s.Withdraw() }
 // await returns the first event of type T from now on.
 func await[T Event](r *run) T {
 	r.t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.NewTimer(30 * time.Second)
+	defer deadline.Stop()
 	for {
 		select {
 		case e, ok := <-r.events:
@@ -69,7 +71,7 @@ func await[T Event](r *run) T {
 			if e, ok := e.(T); ok {
 				return e
 			}
-		case <-deadline:
+		case <-deadline.C:
 			var want T
 			r.t.Fatalf("no %T came", want)
 		}
@@ -78,11 +80,7 @@ func await[T Event](r *run) T {
 
 func (r *run) wait() {
 	r.t.Helper()
-	select {
-	case <-r.done:
-	case <-time.After(30 * time.Second):
-		r.t.Fatal("the submission did not end")
-	}
+	waittest.Receive(r.t, 30*time.Second, "the end of the submission", r.done)
 }
 
 // testID is a session ID that belongs to the test alone.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/internal/slurmtest"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // putSession makes the directory of a session as submit does, with its mark, and a lease
@@ -400,7 +401,7 @@ func TestSecondRunner(t *testing.T) {
 	if err := f.Exec(t.Context(), again, strings.NewReader(""), &out, &out); err != nil {
 		t.Fatal(err)
 	}
-	within(t, 20*time.Second, "the end of the second job", func() bool { return len(f.Jobs()) == 1 })
+	waittest.Until(t, 20*time.Second, "the end of the second job", func() bool { return len(f.Jobs()) == 1 })
 	getOK(t, l.Addr)
 	events := readAll(t, filepath.Join(dir, "events"))
 	if strings.Count(events, "alive\t") != 1 || strings.Contains(events, "exited") {

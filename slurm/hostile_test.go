@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/internal/slurmtest"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // instead has a script of the test's stand before one of Slurm's commands; it goes on to that by $real.
@@ -44,7 +45,7 @@ func TestStepFailsWithoutClient(t *testing.T) {
 	if !granted {
 		t.Fatalf("not granted: %v", err)
 	}
-	within(t, 20*time.Second, "the end of the job", func() bool { return len(f.Jobs()) == 0 })
+	waittest.Until(t, 20*time.Second, "the end of the job", func() bool { return len(f.Jobs()) == 0 })
 }
 
 // A home with a default ACL gives other users what is made there, whatever the umask.
@@ -127,7 +128,7 @@ func TestStopBeforeRequest(t *testing.T) {
 exec "$real" "$@"`)
 	id := testID(t)
 	r := submit(t.Context(), t, f, &Submission{ID: id, Lease: time.Minute, Request: Request{Via: ViaSalloc}, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
-	within(t, 20*time.Second, "the sweep", func() bool { _, err := os.Stat(slow); return err == nil })
+	waittest.Until(t, 20*time.Second, "the sweep", func() bool { _, err := os.Stat(slow); return err == nil })
 	stopped := make(chan error, 1)
 	go func() {
 		_, err := Stop(t.Context(), f, Stopping{ID: id, Step: AnyStep})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/internal/slurmtest"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // An eye is a Watch that runs on this machine.
@@ -186,15 +187,12 @@ func TestLookEndsWithSilentClient(t *testing.T) {
 	e.Session, e.Runner, e.Lease = testID(t), 1, 2*time.Second
 	e.run(t, vanishing{f, gone})
 	e.look(t)
+	waittest.SpendRealTime(2 * e.Lease) // for so long a client that is there keeps it
 	select {
 	case <-e.done:
 		t.Error("it ends though the client is there")
-	case <-time.After(2 * e.Lease):
+	default:
 	}
 	close(gone)
-	select {
-	case <-e.done:
-	case <-time.After(20 * time.Second):
-		t.Error("it stays without its client")
-	}
+	waittest.Receive(t, 20*time.Second, "the end without the client", e.done)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/internal/slurmtest"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // TestReadonlyPort: a start-up file that makes PORT read-only does not keep the server from its port, neither
@@ -31,13 +32,7 @@ func TestReadonlyEnv(t *testing.T) {
 	putFiles(t, f.Home, map[string]string{".bash_profile": "readonly LEVEL=80\n"})
 	id := testID(t)
 	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Env: map[string]string{"LEVEL": "1"}, Grace: time.Second}})
-	select {
-	case <-r.done:
-	case <-time.After(20 * time.Second):
-		t.Error("the session goes on without the variable")
-		r.letGo()
-		r.wait()
-	}
+	waittest.Receive(t, 20*time.Second, "the end of a session without its variable", r.done)
 	var server *ServerError
 	if err := r.outcome.Err(); !errors.As(err, &server) || server.Reason != "setup" || !strings.Contains(server.Message, "LEVEL") {
 		t.Errorf("ended with %v", err)

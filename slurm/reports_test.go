@@ -14,6 +14,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/internal/slurmtest"
 	"github.com/alps-tunnel/cscs/internal/sshtest"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // The conditions of public bug reports (docs/reliability.md, Public bug reports tried).
@@ -167,7 +168,7 @@ func TestSqueueOfAWhileAgoBusy(t *testing.T) {
 	f.Busy(true)
 	var waiting sync.WaitGroup
 	waiting.Go(func() {
-		within(t, 20*time.Second, "another try", func() bool { return strings.Count(f.Calls(), "scancel ") > 1 })
+		waittest.Until(t, 20*time.Second, "another try", func() bool { return strings.Count(f.Calls(), "scancel ") > 1 })
 		f.Busy(false)
 	})
 	r.letGo()
@@ -239,7 +240,7 @@ exec "$real" "$@"`)
 	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: []string{"true"}, Grace: time.Second}})
 	await[Alive](r)
 	r.wait()
-	within(t, 20*time.Second, "the job's end", func() bool { return len(f.Jobs()) == 0 })
+	waittest.Until(t, 20*time.Second, "the job's end", func() bool { return len(f.Jobs()) == 0 })
 	stopFake(t, f, Stopping{ID: id, Job: "4711"})
 }
 

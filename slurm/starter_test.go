@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/internal/slurmtest"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // TestStarterGone: the login node dies between salloc's grant and the runner's start. No process starts
@@ -23,7 +24,7 @@ func TestStarterGone(t *testing.T) {
 	first := submit(t.Context(), t, f, &Submission{ID: id, Request: Request{Via: ViaSalloc}, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
 	await[Granted](first)
 	var srun, starter int
-	within(t, 10*time.Second, "an srun", func() bool {
+	waittest.Until(t, 10*time.Second, "an srun", func() bool {
 		srun, starter = srunOf(f)
 		return srun != 0
 	})

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/internal/slurmtest"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // Two that attend a session end it at once: one brings the log home and removes what is
@@ -115,7 +116,7 @@ func TestStopKilled(t *testing.T) {
 		_, err := Stop(t.Context(), f, Stopping{ID: id, Step: AnyStep, Grace: 30 * time.Second})
 		stopped <- err
 	}()
-	within(t, 10*time.Second, "a word to the runner", func() bool { return strings.Contains(f.Calls(), "--signal=URG") })
+	waittest.Until(t, 10*time.Second, "a word to the runner", func() bool { return strings.Contains(f.Calls(), "--signal=URG") })
 	f.KillLogin()
 	if err := <-stopped; !errors.Is(err, ErrCut) {
 		t.Errorf("ended with %v", err)

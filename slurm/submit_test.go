@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/alps-tunnel/cscs/internal/slurmtest"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // server is a small web server, which says what it sees.
@@ -390,12 +391,7 @@ func TestLeaseRunsOut(t *testing.T) {
 	cancel()
 	r.wait()
 	lost := time.Now()
-	for len(f.Jobs()) > 0 {
-		if d := time.Since(lost); d > 10*time.Second {
-			t.Fatalf("the job is still there after %v", d)
-		}
-		<-time.After(20 * time.Millisecond)
-	}
+	waittest.Until(t, 10*time.Second, "the end of the job", func() bool { return len(f.Jobs()) == 0 })
 	if d := time.Since(lost); d < 2*time.Second {
 		t.Errorf("the job ended %v after its client", d)
 	}
@@ -418,9 +414,9 @@ func TestLeaseRunsOutAndSlurmBusy(t *testing.T) {
 	f.Busy(true)
 	cancel()
 	r.wait()
-	within(t, 10*time.Second, "a scancel", func() bool { return f.Called("scancel") })
+	waittest.Until(t, 10*time.Second, "a scancel", func() bool { return f.Called("scancel") })
 	f.Busy(false)
-	within(t, 10*time.Second, "the end of the job", func() bool { return len(f.Jobs()) == 0 })
+	waittest.Until(t, 10*time.Second, "the end of the job", func() bool { return len(f.Jobs()) == 0 })
 	if log, exited := stopFake(t, f, Stopping{ID: id}); !strings.Contains(log, "hello") || exited != nil {
 		t.Errorf("log %q, exited %v", log, exited)
 	}
@@ -438,9 +434,9 @@ func TestConnectionLostAndSlurmBusy(t *testing.T) {
 	f.Busy(true)
 	cancel()
 	// As often as for somebody who waits for the answer, and once more.
-	within(t, 30*time.Second, "more tries", func() bool { return strings.Count(f.Calls(), "scancel ") > 7 })
+	waittest.Until(t, 30*time.Second, "more tries", func() bool { return strings.Count(f.Calls(), "scancel ") > 7 })
 	f.Busy(false)
-	within(t, 15*time.Second, "the end of the job", func() bool { return len(f.Jobs()) == 0 })
+	waittest.Until(t, 15*time.Second, "the end of the job", func() bool { return len(f.Jobs()) == 0 })
 	r.wait()
 }
 
@@ -482,20 +478,10 @@ func TestClientGoneAsGranted(t *testing.T) {
 		defer close(done)
 		_, _ = s.Submit(ctx, deaf{f, f.Free}, func(Event) error { return nil })
 	}()
-	within(t, 10*time.Second, "the grant", func() bool { return strings.Contains(f.Calls(), "show job") })
+	waittest.Until(t, 10*time.Second, "the grant", func() bool { return strings.Contains(f.Calls(), "show job") })
 	cancel()
-	within(t, 15*time.Second, "the end of the job", func() bool { return len(f.Jobs()) == 0 })
+	waittest.Until(t, 15*time.Second, "the end of the job", func() bool { return len(f.Jobs()) == 0 })
 	<-done
-}
-
-// within waits for what sends no event.
-func within(t *testing.T, limit time.Duration, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(limit); !is(); <-time.After(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%v passed without %s", limit, what)
-		}
-	}
 }
 
 // A client that is silent though its connection stands loses its place in the queue, if that is
@@ -548,7 +534,7 @@ func TestOrderInParts(t *testing.T) {
 			if _, ok := e.(Listening); ok {
 				go func() {
 					say("det")
-					<-time.After(3 * time.Second) // longer than any pause of follow's
+					waittest.SpendRealTime(3 * time.Second) // longer than any pause of follow's
 					say("ach\n")
 				}()
 			}

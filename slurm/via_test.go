@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/alps-tunnel/cscs/internal/slurmtest"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // A request by sbatch is the same session: the same events in the same order, the same
@@ -68,7 +69,7 @@ func TestBatchEnds(t *testing.T) {
 	r.letGo()
 	r.wait()
 	stopFake(t, f, Stopping{ID: id, Step: "4711.0", Grace: 5 * time.Second})
-	within(t, 5*time.Second, "the end of the job's script", func() bool { return f.Running("remote.sh batch") == 0 })
+	waittest.Until(t, 5*time.Second, "the end of the job's script", func() bool { return f.Running("remote.sh batch") == 0 })
 	if n := strings.Count(f.Calls(), "remote.sh run"); n != 1 {
 		t.Errorf("the runner was started %d times:\n%s", n, f.Calls())
 	}
@@ -135,7 +136,7 @@ func TestAutoWaits(t *testing.T) {
 	if jobs := f.Jobs(); !slices.Equal(jobs, []string{"4712"}) {
 		t.Errorf("in the queue: %v", jobs)
 	}
-	within(t, 5*time.Second, "the end of salloc", func() bool { return f.Running("bin/salloc") == 0 })
+	waittest.Until(t, 5*time.Second, "the end of salloc", func() bool { return f.Running("bin/salloc") == 0 })
 	if q := await[Queued](r); q.Job != "4712" || q.Reason != "Resources" {
 		t.Errorf("queued: %+v", q)
 	}
@@ -239,7 +240,7 @@ func TestAutoTakenBackLate(t *testing.T) {
 	f.Paused()
 	f.Busy(true) // the next scancel fails too
 	f.GoOn()
-	within(t, 20*time.Second, "a second scancel", func() bool { return strings.Count(f.Calls(), "--state=PENDING 4711") > 1 })
+	waittest.Until(t, 20*time.Second, "a second scancel", func() bool { return strings.Count(f.Calls(), "--state=PENDING 4711") > 1 })
 	if f.Called("sbatch") {
 		t.Errorf("calls:\n%s", f.Calls())
 	}
@@ -275,7 +276,7 @@ func TestAutoStoppedWhileTakenBack(t *testing.T) {
 					}
 				}()
 				if by == "elsewhere" {
-					within(t, 10*time.Second, "the stop", func() bool { return f.Called("squeue") })
+					waittest.Until(t, 10*time.Second, "the stop", func() bool { return f.Called("squeue") })
 				}
 				f.GoOn()
 				<-stopped
@@ -284,7 +285,7 @@ func TestAutoStoppedWhileTakenBack(t *testing.T) {
 				}
 				r.wait()
 				stopFake(t, f, Stopping{ID: id})
-				within(t, 15*time.Second, "the end of the job", func() bool { return len(f.Jobs()) == 0 })
+				waittest.Until(t, 15*time.Second, "the end of the job", func() bool { return len(f.Jobs()) == 0 })
 			})
 		}
 	}
@@ -396,10 +397,10 @@ func TestAutoKilled(t *testing.T) {
 					r.wait()
 					stopFake(t, f, Stopping{ID: id, Step: "4712.0", Grace: time.Second})
 				default:
-					<-time.After(7 * time.Second) // longer than two leases
+					waittest.SpendRealTime(7 * time.Second) // longer than two leases
 					f.Free()
 				}
-				within(t, 15*time.Second, "the end of the job", func() bool { return len(f.Jobs()) == 0 })
+				waittest.Until(t, 15*time.Second, "the end of the job", func() bool { return len(f.Jobs()) == 0 })
 			})
 		}
 	}
@@ -615,7 +616,7 @@ func TestRunnerKilled(t *testing.T) {
 	id := testID(t)
 	r := submit(t.Context(), t, f, &Submission{ID: id, Request: Request{Via: ViaSbatch}, Launch: Launch{Argv: []string{"sleep", "600"}}})
 	await[Started](r)
-	<-time.After(7 * time.Second) // one that is killed earlier is started again
+	waittest.SpendRealTime(7 * time.Second) // one that is killed earlier is started again
 	f.Kill("remote.sh run")
 	r.wait()
 	var server *ServerError
@@ -716,7 +717,7 @@ func TestControllerAway(t *testing.T) {
 			f := slurmtest.New(t)
 			f.Away(true)
 			r := submit(t.Context(), t, f, &Submission{ID: testID(t), Request: Request{Via: via}, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}})
-			within(t, 20*time.Second, "a second request", func() bool { return strings.Count(f.Calls(), command+" ") > 1 })
+			waittest.Until(t, 20*time.Second, "a second request", func() bool { return strings.Count(f.Calls(), command+" ") > 1 })
 			return f, r
 		}
 		t.Run(string(via)+"/back", func(t *testing.T) {

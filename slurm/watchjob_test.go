@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/internal/slurmtest"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // A jobWatch is a WatchJob under way.
@@ -39,13 +40,9 @@ func watchJob(t *testing.T, job string) *jobWatch {
 // end waits until the watch has told that the job has ended.
 func (w *jobWatch) end(t *testing.T, state string) {
 	t.Helper()
-	select {
-	case err := <-w.done:
-		if info := <-w.told; err != nil || info.State != state {
-			t.Errorf("%v, the job is %s, want %s", err, info.State, state)
-		}
-	case <-time.After(40 * time.Second):
-		t.Fatal("the watch does not end with the job")
+	err := waittest.Receive(t, 40*time.Second, "the end of the watch with the job", w.done)
+	if info := <-w.told; err != nil || info.State != state {
+		t.Errorf("%v, the job is %s, want %s", err, info.State, state)
 	}
 }
 

@@ -18,6 +18,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // A Cluster is a Slurm with one node, nid001001, whose jobs are processes of this machine. The
@@ -185,15 +187,10 @@ func (c *Cluster) setStateFile(name string, there bool) {
 // Paused waits until one of Slurm's commands has reached the pause that FAKE_PAUSE sets.
 func (c *Cluster) Paused() {
 	c.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; {
-		if _, err := os.Stat(filepath.Join(c.state, "paused")); err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			c.t.Fatal("the place of FAKE_PAUSE was never reached")
-		}
-		<-time.After(10 * time.Millisecond)
-	}
+	waittest.Until(c.t, 30*time.Second, "the place of FAKE_PAUSE is reached", func() bool {
+		_, err := os.Stat(filepath.Join(c.state, "paused"))
+		return err == nil
+	})
 }
 
 // GoOn ends the pause. Later commands do not pause.
