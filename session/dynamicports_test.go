@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/forward"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // A second is one more server of the user's on the node, which is this machine.
@@ -123,16 +124,13 @@ func TestForwardNew(t *testing.T) {
 	}
 	began := time.Now()
 	_ = web.ln.Close()
-	for closed := false; !closed; {
+	waittest.Until(t, 30*time.Second, "the local port is given back", func() bool {
 		c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", e.LocalPort))
-		if closed = err != nil; !closed {
+		if err == nil {
 			_ = c.Close()
-			if time.Since(began) > 30*time.Second {
-				t.Fatal("the local port was not given back")
-			}
-			<-time.After(20 * time.Millisecond)
 		}
-	}
+		return err != nil
+	})
 	if d := time.Since(began); d < dynamicPortGrace {
 		t.Errorf("given back after %v", d)
 	}
@@ -155,8 +153,7 @@ func TestForwardNewIsAsked(t *testing.T) {
 	l.await(EventReady)
 	var asked sync.Map
 	p.open("127.0.0.1:0", func(net.Conn) { asked.Store("by", true) })
-	// What must not come can only be waited for: here, two looks of the runner's.
-	<-time.After(5 * time.Second)
+	waittest.SpendRealTime(5 * time.Second) // for two looks of the runner's, nothing may come
 	l.endReady()
 	if _, yes := asked.Load("by"); yes || len(l.forwards()) > 0 {
 		t.Errorf("asked: %v, told %v", yes, l.forwards())

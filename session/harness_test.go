@@ -21,6 +21,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/app"
 	"github.com/alps-tunnel/cscs/internal/slurmtest"
 	"github.com/alps-tunnel/cscs/internal/sshtest"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // foreignServerEnv makes of the test binary a server of another user at that address, which prints
@@ -234,6 +235,9 @@ func (a *alps) live(cfg Config, run func(context.Context, Config, func(Event)) e
 		})
 	}()
 	a.t.Cleanup(func() {
+		if a.t.Failed() {
+			a.t.Logf("events: %s", l.names())
+		}
 		interrupt(ErrInterrupted)
 		hurryNow()
 		<-l.done
@@ -245,7 +249,8 @@ func (a *alps) live(cfg Config, run func(context.Context, Config, func(Event)) e
 // await returns the next event of that name.
 func (l *life) await(name string) Event {
 	l.t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.NewTimer(30 * time.Second)
+	defer deadline.Stop()
 	for {
 		select {
 		case e, ok := <-l.events:
@@ -256,7 +261,7 @@ func (l *life) await(name string) Event {
 			if e.Event == name {
 				return e
 			}
-		case <-deadline:
+		case <-deadline.C:
 			l.t.Fatalf("no %q came: %s", name, l.names())
 		}
 	}
@@ -265,11 +270,7 @@ func (l *life) await(name string) Event {
 // end waits for the end and returns the error, after checking what always holds.
 func (l *life) end() error {
 	l.t.Helper()
-	select {
-	case <-l.done:
-	case <-time.After(40 * time.Second):
-		l.t.Fatalf("the session does not end: %s", l.names())
-	}
+	waittest.Receive(l.t, 40*time.Second, "the end of the session", l.done)
 	names := strings.Fields(l.names())
 	if len(names) == 0 || names[len(names)-1] != EventEnded || strings.Count(l.names(), EventEnded) != 1 {
 		l.t.Errorf("ended is not the last event, once: %s", names)

@@ -31,7 +31,7 @@ func TestWarningsOfLimit(t *testing.T) {
 				told = append(told, time.Until(ends))
 			}}}
 			s.job.info.Ends = ends
-			timer, over := time.NewTimer(time.Hour), time.After(c.limit)
+			timer, over := time.NewTimer(time.Hour), time.NewTimer(c.limit)
 			timer.Stop()
 			for s.awaitLimit(timer); ; {
 				select {
@@ -39,7 +39,7 @@ func TestWarningsOfLimit(t *testing.T) {
 					s.warnOfLimit()
 					s.awaitLimit(timer)
 					continue
-				case <-over:
+				case <-over.C:
 				}
 				break
 			}

@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // outage takes the connection to the login node away until the returned function is called.
@@ -28,7 +30,7 @@ func TestOutageWhileServerStarts(t *testing.T) {
 	l.await(EventStarted)
 	end := l.outage(a)
 	touch(t, file)
-	<-time.After(cfg.StartTimeout) // what the test is about
+	waittest.SpendRealTime(cfg.StartTimeout) // the length of the outage
 	end()
 	l.await(EventReady)
 	l.endReady()
@@ -45,7 +47,7 @@ func TestOutageWhileQueued(t *testing.T) {
 	l.await(EventQueued)
 	end := l.outage(a)
 	a.Free()
-	<-time.After(cfg.QueueTimeout) // what the test is about
+	waittest.SpendRealTime(cfg.QueueTimeout) // the length of the outage
 	end()
 	l.await(EventReady)
 	l.endReady()

@@ -7,6 +7,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // A carrier is a connection that does not end by itself.
@@ -56,13 +58,7 @@ func carrying(ctx context.Context, t *testing.T) *carried {
 
 func (c *carried) ended(t *testing.T) error {
 	t.Helper()
-	select {
-	case err := <-c.over:
-		return err
-	case <-time.After(10 * time.Second):
-		t.Fatal("it does not end")
-		return nil
-	}
+	return waittest.Receive(t, 10*time.Second, "the end of the copying", c.over)
 }
 
 func (c *carried) say(t *testing.T, w io.Writer, s string) {

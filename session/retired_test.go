@@ -15,6 +15,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/forward/share"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // A cutLine is a way to the jump host on which all that is open stands still while it is cut, and nothing new opens.
@@ -62,9 +63,9 @@ func (l *cutLine) cutBriefly(t *testing.T, url string) {
 	defer thaw()
 	asked := make(chan error, 1)
 	go func() { asked <- get(t, url) }()
-	<-time.After(3 * time.Second)
+	waittest.SpendRealTime(3 * time.Second) // the length of the cut
 	l.away.Store(false)
-	<-time.After(1500 * time.Millisecond)
+	waittest.SpendRealTime(1500 * time.Millisecond) // TCP sends again so long after the return
 	thaw()
 	if err := <-asked; err != nil {
 		t.Errorf("asked in the cut: %v", err)
@@ -106,15 +107,15 @@ func TestCutThenStall(t *testing.T) {
 	l := a.start(cfg)
 	url := l.await(EventReady).URL
 	end := openRequest(t, url)
-	<-time.After(2 * cfg.Chain.Keepalive)
+	waittest.SpendRealTime(2 * cfg.Chain.Keepalive) // for so long no other connection is tried
 	line.cutBriefly(t, url)
 	if n := line.opened.Load(); n != 3 {
 		t.Errorf("%d connections to ela were opened after the cut", n)
 	}
-	<-time.After(3 * time.Second)
+	waittest.SpendRealTime(3 * time.Second) // for 2 s the new chain tries no other connection
 	thaw := line.cut()
 	line.away.Store(false)
-	<-time.After(9 * time.Second) // the chain reports its silence after 6 s
+	waittest.SpendRealTime(9 * time.Second) // the length of the stall: the chain reports its silence after 6 s
 	thaw()
 	end()
 	l.endReady()
@@ -148,7 +149,7 @@ func TestSharerOfCutChains(t *testing.T) {
 	url := l.await(EventReady).URL
 	end := openRequest(t, url)
 	for range 2 {
-		<-time.After(2500 * time.Millisecond)
+		waittest.SpendRealTime(2500 * time.Millisecond) // for 2 s no other connection is tried
 		line.cutBriefly(t, url)
 	}
 	if n := dials.Load(); n < 2 {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/forward/share"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
@@ -53,15 +54,15 @@ func (a *alps) nothingLeft() {
 		a.t.Errorf("jobs left: %v", jobs)
 	}
 	dir := filepath.Join(a.Home, ".cscs")
-	for deadline := time.Now().Add(10 * time.Second); ; <-time.After(20 * time.Millisecond) {
-		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
-			return
+	defer func() {
+		if left, _ := filepath.Glob(filepath.Join(dir, "*", "*")); len(left) > 0 {
+			a.t.Logf("files left on the cluster: %v", left)
 		}
-		if time.Now().After(deadline) {
-			left, _ := filepath.Glob(filepath.Join(dir, "*", "*"))
-			a.t.Fatalf("files left on the cluster: %s %v", dir, left)
-		}
-	}
+	}()
+	waittest.Until(a.t, 10*time.Second, "no file is left on the cluster", func() bool {
+		_, err := os.Lstat(dir)
+		return errors.Is(err, fs.ErrNotExist)
+	})
 }
 
 func TestWholeLife(t *testing.T) {
@@ -332,11 +333,7 @@ func TestFollowAgain(t *testing.T) {
 		t.Fatal("there is no command of ours")
 	}
 	l.await(EventWarning)
-	for deadline := time.Now().Add(20 * time.Second); a.failedShells.Load() < 2; <-time.After(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("no other command was tried")
-		}
-	}
+	waittest.Until(t, 20*time.Second, "another command is tried", func() bool { return a.failedShells.Load() >= 2 })
 	a.broken.Store(false)
 	if err := get(t, ready.URL); err != nil {
 		t.Errorf("when it can again: %v", err)

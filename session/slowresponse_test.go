@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // A login shell that hangs in its start-up files is told, and leaves no doubt behind: nothing was
@@ -24,11 +26,7 @@ func TestShellHangs(t *testing.T) {
 		t.Errorf("ended with %v", err)
 	}
 	close(hang)
-	for deadline := time.Now().Add(10 * time.Second); a.hung.Load() > 0; <-time.After(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the shell does not end")
-		}
-	}
+	waittest.Until(t, 10*time.Second, "the end of the shell", func() bool { return a.hung.Load() == 0 })
 	if a.Requested() {
 		t.Errorf("a job was asked for by a shell that nobody waited for any more:\n%s", a.Calls())
 	}

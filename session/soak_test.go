@@ -42,7 +42,9 @@ func TestGoroutinesAfterManyLosses(t *testing.T) {
 // enough: what the last loss has ended may still be ending.
 func settled(enough int) int {
 	least := runtime.NumGoroutine()
-	for end := time.Now().Add(2 * time.Second); time.Now().Before(end) && (least > enough || enough == 1<<30); <-time.After(20 * time.Millisecond) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end) && (least > enough || enough == 1<<30); <-tick.C {
 		least = min(least, runtime.NumGoroutine())
 	}
 	return least

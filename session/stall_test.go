@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // A stall carries TCP connections to an address, and can make those that are open
@@ -130,14 +132,10 @@ func TestStallCostsNothing(t *testing.T) {
 	if err := get(t, ready.URL); err != nil {
 		t.Errorf("over the second chain: %v", err)
 	}
-	<-time.After(3 * inUseLook)
+	waittest.SpendRealTime(3 * inUseLook) // while it is in use, no check ends it
 	end()
 	// When nothing is open over it any more, it goes.
-	for deadline := time.Now().Add(10 * time.Second); a.ela.Conns() > 1; <-time.After(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d connections to ela", a.ela.Conns())
-		}
-	}
+	waittest.Until(t, 10*time.Second, "one connection to ela is left", func() bool { return a.ela.Conns() <= 1 })
 	l.endReady()
 	a.nothingLeft()
 }
@@ -152,17 +150,13 @@ func TestCutIsReplaced(t *testing.T) {
 	cfg.Chain.Keepalive, cfg.Chain.NetDial = time.Second, line.dial
 	l := a.start(cfg)
 	ready := l.await(EventReady)
-	<-time.After(2 * cfg.Chain.Keepalive) // for so long no other connection is tried
+	waittest.SpendRealTime(2 * cfg.Chain.Keepalive) // for so long no other connection is tried
 	thaw := line.cut()
 	t.Cleanup(thaw)
 	before := line.tried.Load()
 	asked := make(chan error, 1)
 	go func() { asked <- get(t, ready.URL) }()
-	for deadline := time.Now().Add(10 * time.Second); line.tried.Load() < before+3; <-time.After(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("no other connection is tried within 10 s")
-		}
-	}
+	waittest.Until(t, 10*time.Second, "other connections are tried", func() bool { return line.tried.Load() >= before+3 })
 	line.away.Store(false)
 	began := time.Now()
 	if err := <-asked; err != nil {
@@ -175,11 +169,7 @@ func TestCutIsReplaced(t *testing.T) {
 		t.Errorf("%d connections to ela were opened", n)
 	}
 	thaw()
-	for deadline := time.Now().Add(10 * time.Second); a.ela.Conns() > 1; <-time.After(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d connections to ela are left", a.ela.Conns())
-		}
-	}
+	waittest.Until(t, 10*time.Second, "one connection to ela is left", func() bool { return a.ela.Conns() <= 1 })
 	l.endReady()
 	a.nothingLeft()
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/internal/sshtest"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
@@ -50,15 +51,7 @@ func (a *alps) entered() int {
 // noSteps waits until no srun runs any more.
 func (a *alps) noSteps() {
 	a.t.Helper()
-	deadline, tick := time.After(20*time.Second), time.NewTicker(10*time.Millisecond)
-	defer tick.Stop()
-	for a.Running("/srun ") > 0 {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			a.t.Fatal("an srun still runs")
-		}
-	}
+	waittest.Until(a.t, 20*time.Second, "the end of every srun", func() bool { return a.Running("/srun ") == 0 })
 }
 
 // The node does not let us in though the job runs there: it is reached through a job
@@ -182,15 +175,7 @@ func TestOtherWayLater(t *testing.T) {
 func TestNoWayLater(t *testing.T) {
 	a := newAlps(t, "CSCS_SSHD_DIRS=/nowhere")
 	l, ready, shut := a.refuseOnceReady()
-	deadline, tick := time.After(30*time.Second), time.NewTicker(10*time.Millisecond)
-	defer tick.Stop()
-	for a.entered() == 0 {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatal("the other way was not tried")
-		}
-	}
+	waittest.Until(t, 30*time.Second, "the other way is tried", func() bool { return a.entered() > 0 })
 	shut.Store(false)
 	l.await(EventRestored)
 	if err := get(t, ready.URL); err != nil {
@@ -335,7 +320,7 @@ func TestOtherWayAsksSeldom(t *testing.T) {
 	before := logins.Load()
 	a.node.Cut()
 	l.await(EventLost)
-	<-time.After(6 * time.Second)
+	waittest.SpendRealTime(6 * time.Second) // in which few attempts may be made
 	if steps, n := a.entered(), logins.Load()-before; steps > 1 || n > 15 {
 		t.Errorf("%d steps and %d logins to the node in 6 s", steps, n)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/forward/share"
 	"github.com/alps-tunnel/cscs/internal/stoptest"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
@@ -104,9 +105,7 @@ func TestStoppedWhileConnecting(t *testing.T) {
 		thaw := line.stop()
 		got := make(chan error, 1)
 		go func() { got <- getWithin(t, ready.URL, 2*time.Minute) }()
-		for cfg.Metrics.Read().Held == 0 {
-			<-time.After(10 * time.Millisecond)
-		}
+		waittest.Until(t, 30*time.Second, "the connection is held", func() bool { return cfg.Metrics.Read().Held > 0 })
 		stop(portProbeTimeout + 2*time.Second)
 		thaw()
 		if err := <-got; err != nil {

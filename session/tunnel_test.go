@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alps-tunnel/cscs/internal/waittest"
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
@@ -68,12 +69,7 @@ func (a *alps) watched(job string) bool {
 // awaitWatch waits until the job is watched.
 func (a *alps) awaitWatch(job string) {
 	a.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !a.watched(job); {
-		if time.Now().After(deadline) {
-			a.t.Fatalf("job %s is not watched", job)
-		}
-		<-time.After(20 * time.Millisecond)
-	}
+	waittest.Until(a.t, 30*time.Second, "job "+job+" is watched", func() bool { return a.watched(job) })
 }
 
 // TestJobOfTheServer: of several jobs of the user's on the node, a tunnel names the one that the server

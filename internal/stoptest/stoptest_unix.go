@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 const (
@@ -51,7 +53,7 @@ func InChild(t *testing.T, test func(t *testing.T, stop func(time.Duration))) {
 			t.Fatal(err)
 		}
 		_ = cmd.Process.Signal(syscall.SIGSTOP)
-		<-time.After(d) // the test is about the length of the stop
+		waittest.SpendRealTime(d) // the test is about the length of the stop
 		_ = cmd.Process.Signal(syscall.SIGCONT)
 		stops++
 	}
