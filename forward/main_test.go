@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 func TestMain(m *testing.M) {
@@ -103,13 +105,8 @@ func start(t testing.TB, target Target, set ...func(*Listener)) (*Listener, func
 		}
 		stopped = true
 		cancel()
-		select {
-		case err := <-served:
-			if err != nil {
-				t.Errorf("Serve: %v", err)
-			}
-		case <-time.After(patience):
-			t.Error("Serve does not end")
+		if err := waittest.Receive(t, patience, "the end of Serve", served); err != nil {
+			t.Errorf("Serve: %v", err)
 		}
 		// Who dials by the listener itself may still be about to hear of its end.
 		eventually(t, "nothing is open or held after Serve", func() bool {

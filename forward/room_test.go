@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // A fakeRoom takes what begins with "room", and answers with all that it gets.
@@ -17,10 +19,13 @@ type fakeRoom struct {
 	judged  atomic.Int64
 	leads   atomic.Bool
 	vouches atomic.Bool
+	asked   chan struct{} // has a value once the room was asked to vouch
 	took    chan string
 }
 
-func newFakeRoom() *fakeRoom { return &fakeRoom{took: make(chan string, 10)} }
+func newFakeRoom() *fakeRoom {
+	return &fakeRoom{asked: make(chan struct{}, 1), took: make(chan string, 10)}
+}
 
 func (r *fakeRoom) Judge(began []byte) Verdict {
 	r.judged.Add(1)
@@ -51,7 +56,13 @@ func (r *fakeRoom) Absent() string { return "The room says why." }
 
 func (r *fakeRoom) Diverts(began []byte) bool { return bytes.HasPrefix(began, []byte("divert")) }
 
-func (r *fakeRoom) Vouch(net.Conn) bool { return r.vouches.Load() }
+func (r *fakeRoom) Vouch(net.Conn) bool {
+	select {
+	case r.asked <- struct{}{}:
+	default:
+	}
+	return r.vouches.Load()
+}
 
 func withRoom(r Room) func(*Listener) { return func(l *Listener) { l.Room = r } }
 
@@ -161,7 +172,7 @@ func TestGuardedLate(t *testing.T) {
 			<-asked // it says nothing, and so it is carried
 			l.SetTarget(nil)
 		} else {
-			<-time.After(2 * clientSilence)
+			waittest.Receive(t, patience, "the client is silent for too long", r.asked)
 		}
 		write(t, c, "room, and more")
 		_ = c.CloseWrite()

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -132,17 +131,16 @@ func TestTargetSwapUnderLoad(t *testing.T) {
 	targets := []Target{saying(t, "a"), nil, saying(t, "b"), nil}
 	ctx, cancel := context.WithCancel(t.Context())
 	var swaps, clients sync.WaitGroup
-	var served atomic.Int64
+	served := make(chan struct{}) // one value for each target
 	swaps.Go(func() {
 		for i := 0; ctx.Err() == nil; i++ {
 			l.SetTarget(targets[i%len(targets)])
-			// Every target gets something to do, if it is one.
-			before := served.Load()
-			for targets[i%len(targets)] != nil && ctx.Err() == nil && served.Load() == before {
-				select {
-				case <-time.After(100 * time.Microsecond):
-				case <-ctx.Done():
-				}
+			if targets[i%len(targets)] == nil {
+				continue
+			}
+			select { // every target gets something to do
+			case <-served:
+			case <-ctx.Done():
 			}
 		}
 		l.SetTarget(targets[0])
@@ -165,7 +163,10 @@ func TestTargetSwapUnderLoad(t *testing.T) {
 					t.Errorf("got %q, %v", b, err)
 				}
 				c.Close()
-				served.Add(1)
+				select {
+				case served <- struct{}{}:
+				default:
+				}
 			}
 		})
 	}

@@ -19,10 +19,8 @@ func TestConnectAgain(t *testing.T) {
 			if time.Now().Before(back) { // lost, and sent again after a minute
 				most.Store(max(most.Load(), waiting.Add(1)))
 				defer waiting.Add(-1)
-				select {
-				case <-time.After(time.Minute):
-				case <-ctx.Done():
-					return nil, ctx.Err()
+				if err := pause(ctx, time.Minute); err != nil {
+					return nil, err
 				}
 			}
 			open.Add(1)
@@ -52,7 +50,7 @@ func TestConnectRefused(t *testing.T) {
 		refused := errors.New("refused")
 		_, err := firstOf(t.Context(), func(context.Context) (net.Conn, error) {
 			tries.Add(1)
-			<-time.After(2300 * time.Millisecond)
+			sleep(2300 * time.Millisecond)
 			return nil, refused
 		})
 		if n := tries.Load(); !errors.Is(err, refused) || n != 5 {

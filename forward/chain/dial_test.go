@@ -18,6 +18,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/alps-tunnel/cscs/internal/sshtest"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // fails dials hops, expects an error of type E and returns it. Nothing may stay
@@ -473,13 +474,8 @@ func TestCancel(t *testing.T) {
 				}()
 				<-reached
 				cancel(ctrlC)
-				select {
-				case err := <-done:
-					if !errors.Is(err, ctrlC) {
-						t.Error(err)
-					}
-				case <-time.After(5 * time.Second):
-					t.Fatal("it did not end")
+				if err := waittest.Receive(t, 5*time.Second, "the end of Dial", done); !errors.Is(err, ctrlC) {
+					t.Error(err)
 				}
 				w.emptied(t)
 			})

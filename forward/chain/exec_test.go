@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/internal/sshtest"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // soon fails the test if f takes long.
@@ -18,13 +19,7 @@ func soon(t *testing.T, what string, f func() error) error {
 	t.Helper()
 	done := make(chan error, 1)
 	go func() { done <- f() }()
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(10 * time.Second):
-		t.Fatalf("%s hangs", what)
-		return nil
-	}
+	return waittest.Receive(t, 10*time.Second, what, done)
 }
 
 // TestExecCancel: a command that runs, and reads and writes, ends with its

@@ -138,8 +138,10 @@ func TestSecondFactorByPush(t *testing.T) {
 					if _, err := ask("", "Pushed a login request to your device", nil, nil); err != nil {
 						return err
 					}
+					timer := time.NewTimer(tt.takes)
+					defer timer.Stop()
 					select {
-					case <-time.After(tt.takes):
+					case <-timer.C:
 						return nil
 					case <-ended:
 						return errWrongCode

@@ -6,9 +6,12 @@ import (
 	"net"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/alps-tunnel/cscs/internal/sshtest"
 )
 
 // A cutLine is a line on which new connections fail while it is cut.
@@ -24,10 +27,8 @@ func (l *cutLine) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	select {
-	case <-time.After(l.slow):
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err := pause(ctx, l.slow); err != nil {
+		return nil, err
 	}
 	l.open.Add(1)
 	near, far := net.Pipe()
@@ -47,6 +48,18 @@ func (s *tellings) told(_ string, silent bool) {
 }
 
 func sleep(d time.Duration) { time.Sleep(d) } //nolint:forbidigo // of the bubble's time
+
+// pause lets d pass in a bubble. It returns the error of ctx if that ends first.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // askLater runs something that is not answered while the link is mute.
 func (b *bubble) askLater() chan error {
@@ -332,16 +345,32 @@ func (c *delayConn) Read(p []byte) (int, error) {
 
 // TestAttended: of which chains a person may have been asked when they were dialled.
 func TestAttended(t *testing.T) {
-	w := newWay(t, 2, nil)
-	if c := dial(t, w.hops, Options{}); c.userInvolved.Load() {
-		t.Error("a key that asks no one")
-	}
-	for i := range w.hops {
-		hops := append([]Hop{}, w.hops...)
-		hops[i].HostKeys = asking{hops[i].HostKeys}
-		if c := dial(t, hops, Options{}); !c.userInvolved.Load() {
-			t.Errorf("hop %d: it took as long as a person takes", i)
-		}
+	for _, asks := range []int{-1, 0, 1} { // the hop at which it takes as long as a person takes; -1: none
+		synctest.Test(t, func(t *testing.T) {
+			key := sshtest.NewKey(t)
+			keys := []ssh.PublicKey{key.PublicKey()}
+			login := sshtest.New(t, sshtest.Config{Keys: keys})
+			connect := inMemory(t, login)
+			jump := sshtest.New(t, sshtest.Config{Keys: keys, Dial: func(network, addr string) (net.Conn, error) {
+				return connect(t.Context(), network, addr)
+			}})
+			var hops []Hop
+			for i, s := range []*sshtest.Server{jump, login} {
+				hop := Hop{Name: fmt.Sprint("hop", i), Addr: fmt.Sprintf("hop%d:22", i), User: "alice", Signer: key, HostKeys: PinnedKeys(s.HostKey())}
+				if i == asks {
+					hop.HostKeys = asking{hop.HostKeys}
+				}
+				hops = append(hops, hop)
+			}
+			c, err := Dial(t.Context(), hops, Options{NetDial: inMemory(t, jump)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if got := c.userInvolved.Load(); got != (asks >= 0) {
+				t.Errorf("asked at hop %d: a person may have been asked: %v", asks, got)
+			}
+		})
 	}
 }
 
@@ -349,6 +378,6 @@ func TestAttended(t *testing.T) {
 type asking struct{ HostKeys }
 
 func (a asking) Check(ctx context.Context, host string, remote net.Addr, key ssh.PublicKey) error {
-	<-time.After(minUserTime + 100*time.Millisecond) // what the test is about
+	sleep(minUserTime + 100*time.Millisecond)
 	return a.HostKeys.Check(ctx, host, remote, key)
 }

@@ -21,7 +21,7 @@ func TestRoundTrips(t *testing.T) {
 	const trip = 100 * time.Millisecond
 	key, hostKey := sshtest.NewKey(t), sshtest.NewKey(t) // no system call in the bubble
 	synctest.Test(t, func(t *testing.T) {
-		defer func() { <-time.After(time.Second) }() // the bubble's clock stands still when this ends
+		defer sleep(time.Second) // the bubble's clock stands still when this ends
 		// A server whose connections are pipes, with the way there through line.
 		host := func(line func(near, far net.Conn)) (*sshserver.Server, func() net.Conn) {
 			s, err := sshserver.New(sshserver.Config{HostKeys: []ssh.Signer{hostKey}, Keys: []ssh.PublicKey{key.PublicKey()}, Exec: shell})
@@ -62,7 +62,7 @@ func TestRoundTrips(t *testing.T) {
 				client, near := sshserver.Pipe()
 				far, server := sshserver.Pipe()
 				carryAfter(trip/2, near, far)
-				<-time.After(trip) // TCP's handshake
+				sleep(trip) // TCP's handshake
 				go jump.Serve(server)
 				return client, nil
 			},
@@ -101,7 +101,7 @@ func carryAfter(d time.Duration, near, far net.Conn) {
 		}()
 		go func() {
 			for p := range line {
-				<-time.After(time.Until(p.due))
+				sleep(time.Until(p.due))
 				if _, err := way[1].Write(p.data); err != nil {
 					break
 				}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/internal/sshtest"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // TestSameAsAlone: whatever a sharer does comes out as it does for the owner.
@@ -126,7 +127,7 @@ func TestExtended(t *testing.T) {
 		Done() <-chan struct{}
 		Err() error
 	}{"owner": owner, "sharer": sharer, "node": node} {
-		soon(t, what, c.Done())
+		waittest.Receive(t, patience, what, c.Done())
 		var lost *chain.LostError
 		if !errors.As(c.Err(), &lost) || lost.Hop != "ela" {
 			t.Errorf("%s: %v", what, c.Err())
@@ -162,8 +163,8 @@ func TestCut(t *testing.T) {
 		read := make(chan error, 1)
 		go func() { _, err := conn.Read(make([]byte, 1)); read <- err }()
 		for what, err := range map[string]error{
-			"read": soon(t, "a read", read),
-			"exec": soon(t, "a command", ran),
+			"read": waittest.Receive(t, patience, "a read", read),
+			"exec": waittest.Receive(t, patience, "a command", ran),
 			"dial": func() error { _, err := sharer.DialContext(t.Context(), "tcp", "127.0.0.1:1"); return err }(),
 		} {
 			var lost *chain.LostError
@@ -240,7 +241,7 @@ func TestBackPressure(t *testing.T) {
 		t.Errorf("grown by %d bytes", grown)
 	}
 	cancel()
-	if err := soon(t, "Exec", ran); !errors.Is(err, context.Canceled) {
+	if err := waittest.Receive(t, patience, "Exec", ran); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	// What was cancelled ends at the far end, too.
@@ -274,10 +275,10 @@ func TestUntakenInput(t *testing.T) {
 	go func() { ran <- sharer.Exec(ctx, "deaf", input, stdout, nil) }()
 	eventually(t, "the windows are full", func() bool { return input.read() > 3<<20 })
 	cancel()
-	if err := soon(t, "Exec", ran); !errors.Is(err, context.Canceled) {
+	if err := waittest.Receive(t, patience, "Exec", ran); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	soon(t, "the command is hung up", hung)
+	waittest.Receive(t, patience, "the command is hung up", hung)
 }
 
 type counting struct {

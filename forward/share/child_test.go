@@ -113,21 +113,13 @@ func (p *process) say(words ...string) {
 
 func (p *process) answer() string {
 	p.t.Helper()
-	line := make(chan string, 1)
-	go func() {
-		text, err := p.stdout.ReadString('\n')
-		if err != nil {
-			text = "no answer: " + err.Error()
-		}
-		line <- strings.TrimSpace(text)
-	}()
-	select {
-	case text := <-line:
-		return text
-	case <-time.After(patience):
-		_ = p.cmd.Process.Kill()
-		return <-line
+	timer := time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() })
+	defer timer.Stop()
+	text, err := p.stdout.ReadString('\n')
+	if err != nil {
+		return "no answer: " + err.Error()
 	}
+	return strings.TrimSpace(text)
 }
 
 func (p *process) want(want string, words ...string) {

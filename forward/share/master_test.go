@@ -18,6 +18,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/internal/sshtest"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // later dials in a goroutine.
@@ -69,7 +70,7 @@ func TestOwnerAsks(t *testing.T) {
 	ask := <-dialling
 	second := s.later(t, s.dialSite) // waits already, or comes later
 	ask()
-	c := soon(t, "the second", second)
+	c := waittest.Receive(t, patience, "the second", second)
 	if !errors.Is(c.Alone(), errAsking) {
 		t.Errorf("alone: %v", c.Alone())
 	}
@@ -78,7 +79,7 @@ func TestOwnerAsks(t *testing.T) {
 		t.Errorf("alone: %v", third.Alone())
 	}
 	close(answered)
-	owner := soon(t, "the first", first)
+	owner := waittest.Receive(t, patience, "the first", first)
 	if fourth := s.share(t, chain.Options{}); !fourth.Joined() {
 		t.Errorf("alone: %v", fourth.Alone())
 	}
@@ -107,7 +108,7 @@ func TestOwnerFails(t *testing.T) {
 	o.tasks.Wait()
 	owners := 0
 	for _, result := range results {
-		c := soon(t, "those who waited", result)
+		c := waittest.Receive(t, patience, "those who waited", result)
 		if !c.Joined() {
 			owners++
 		}
@@ -136,7 +137,7 @@ func TestImpatient(t *testing.T) {
 		t.Errorf("alone: %v", c.Alone())
 	}
 	answer()
-	_ = soon(t, "the first", first).Close()
+	_ = waittest.Receive(t, patience, "the first", first).Close()
 }
 
 // TestLongDial: an owner that dials for long says so again and again, and is waited for.
@@ -147,7 +148,7 @@ func TestLongDial(t *testing.T) {
 	if c := s.share(t, chain.Options{}); !c.Joined() {
 		t.Errorf("alone: %v", c.Alone())
 	}
-	_ = soon(t, "the first", first)
+	_ = waittest.Receive(t, patience, "the first", first)
 }
 
 // TestStoppedWhileItDials: an owner may be stopped at any moment, also after it has let
@@ -343,7 +344,7 @@ func TestClose(t *testing.T) {
 	if err := owner.Close(); err != nil {
 		t.Error(err)
 	}
-	soon(t, "the sharer's end", sharer.Done())
+	waittest.Receive(t, patience, "the sharer's end", sharer.Done())
 	var lost *chain.LostError
 	if !errors.As(sharer.Err(), &lost) || lost.Hop != "daint" || lost.Err.Error() != errMasterEnded.Error() {
 		t.Error(sharer.Err())
@@ -373,7 +374,7 @@ func TestLeave(t *testing.T) {
 	if n := owner.Leave(ctx); n != 1 {
 		t.Errorf("%d left", n)
 	}
-	soon(t, "the news", sharer.Leaving())
+	waittest.Receive(t, patience, "the news", sharer.Leaving())
 	next, other := s.pair(t) // the place is free
 
 	left := make(chan int, 1)
@@ -383,13 +384,13 @@ func TestLeave(t *testing.T) {
 		t.Error(err)
 	}
 	_ = keep.Close()
-	if err := soon(t, "cat", ran); err != nil {
+	if err := waittest.Receive(t, patience, "cat", ran); err != nil {
 		t.Error(err)
 	}
-	if n := soon(t, "Leave", left); n != 0 {
+	if n := waittest.Receive(t, patience, "Leave", left); n != 0 {
 		t.Errorf("%d left", n)
 	}
-	soon(t, "the end of a chain that was retired", sharer.Done())
+	waittest.Receive(t, patience, "the end of a chain that was retired", sharer.Done())
 	if n := other.Leave(t.Context()); n != 0 || next.Err() != nil || other.Err() != nil {
 		t.Errorf("%d left, %v, %v", n, next.Err(), other.Err())
 	}
@@ -405,10 +406,10 @@ func TestPause(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	owner.Pause(ctx)
-	soon(t, "the news", sharer.Leaving())
+	waittest.Receive(t, patience, "the news", sharer.Leaving())
 	next, _ := s.pair(t) // the place is free
 	sharer.Retire()
-	soon(t, "the end of a chain that was retired", sharer.Done())
+	waittest.Receive(t, patience, "the end of a chain that was retired", sharer.Done())
 	if err := roundTrip(t.Context(), guest, sshtest.ServeTCP(t, echo), pattern(1<<20)); err != nil {
 		t.Error(err)
 	}
@@ -423,7 +424,7 @@ func TestPause(t *testing.T) {
 	if n := owner.Leave(left); n != 1 {
 		t.Errorf("%d left", n)
 	}
-	soon(t, "the news for the guest", guest.Leaving())
+	waittest.Receive(t, patience, "the news for the guest", guest.Leaving())
 	if next.Err() != nil {
 		t.Error(next.Err())
 	}
@@ -578,7 +579,7 @@ func TestOwn(t *testing.T) {
 		t.Helper()
 		_, _, changed := owner.Users()
 		do()
-		_ = soon(t, what, changed)
+		_ = waittest.Receive(t, patience, what, changed)
 		eventually(t, what, func() bool {
 			now, _, _ := owner.Users()
 			return now == n
@@ -656,7 +657,7 @@ func TestKeepSpare(t *testing.T) {
 	s := newSite(t, nil)
 	owner := s.own(t)
 	for range 20 { // more than a host allows at a time
-		ready := soon(t, "a spare", owner.master.spares)
+		ready := waittest.Receive(t, patience, "a spare", owner.master.spares)
 		go ssh.DiscardRequests(ready.reqs)
 		_ = ready.ch.Close()
 	}

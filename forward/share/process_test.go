@@ -14,6 +14,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/internal/sshtest"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // flood sends for as long as it is taken.
@@ -163,7 +164,7 @@ func TestStoppedSharer(t *testing.T) {
 	}
 	closed := make(chan error, 1)
 	go func() { closed <- owner.Close() }()
-	if err := soon(t, "Close", closed); err != nil {
+	if err := waittest.Receive(t, patience, "Close", closed); err != nil {
 		t.Error(err)
 	}
 	if err := stopped.cmd.Process.Signal(syscall.SIGCONT); err != nil {

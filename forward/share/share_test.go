@@ -136,17 +136,6 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-func soon[T any](t testing.TB, what string, from <-chan T) T {
-	t.Helper()
-	select {
-	case v := <-from:
-		return v
-	case <-time.After(patience):
-		t.Fatalf("not within %v: %s", patience, what)
-		panic("not reached")
-	}
-}
-
 func echo(conn net.Conn) {
 	_, _ = io.Copy(conn, conn)
 	_ = conn.(*net.TCPConn).CloseWrite()

@@ -17,6 +17,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/internal/sshtest"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // realSite is one of OpenSSH's servers, for what only that can show.
@@ -97,7 +98,7 @@ func TestMaxSessions(t *testing.T) {
 	}
 	for _, c := range commands {
 		_ = c.stdin.Close()
-		if err := soon(t, "a command", c.ran); err != nil {
+		if err := waittest.Receive(t, patience, "a command", c.ran); err != nil {
 			t.Error(err)
 		}
 	}
@@ -119,7 +120,7 @@ func hold(t *testing.T, c *Chain) (release func()) {
 	if text, err := io.ReadAll(io.LimitReader(output, 3)); err != nil || string(text) != "on\n" {
 		t.Fatalf("%q, %v", text, err)
 	}
-	return func() { _ = keep.Close(); _ = soon(t, "a command", ran) }
+	return func() { _ = keep.Close(); _ = waittest.Receive(t, patience, "a command", ran) }
 }
 
 // TestFurtherLost: a process is told of the loss of whatever it runs commands on.
@@ -133,14 +134,14 @@ func TestFurtherLost(t *testing.T) {
 	}
 	defer hold(t, sharer)()
 	_ = owner.nextChain().Chain.Close()
-	soon(t, "the owner's end", owner.Done())
-	soon(t, "the sharer's end", sharer.Done())
+	waittest.Receive(t, patience, "the owner's end", owner.Done())
+	waittest.Receive(t, patience, "the sharer's end", sharer.Done())
 	for _, c := range []*Chain{owner, sharer} {
 		if c.Chain.Err() != nil {
 			t.Errorf("the first connection ended, too: %v", c.Chain.Err())
 		}
 	}
-	soon(t, "the sharer is asked to leave", sharer.Leaving())
+	waittest.Receive(t, patience, "the sharer is asked to leave", sharer.Leaving())
 	s.pair(t) // the place is free
 }
 
@@ -157,13 +158,13 @@ func TestFurtherLeaves(t *testing.T) {
 	}
 	left := make(chan int, 1)
 	go func() { left <- sharer.Leave(t.Context()) }()
-	soon(t, "the owner is asked to dial anew", owner.Leaving())
+	waittest.Receive(t, patience, "the owner is asked to dial anew", owner.Leaving())
 	if c := s.share(t, chain.Options{}); c.Joined() {
 		t.Error("it joined itself")
 	}
 	release()
 	owner.Retire()
-	if n := soon(t, "Leave", left); n != 0 {
+	if n := waittest.Receive(t, patience, "Leave", left); n != 0 {
 		t.Errorf("%d left", n)
 	}
 }
