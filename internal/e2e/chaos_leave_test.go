@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // leave is a round of a session that is left in the queue for longer than its lease, and is attended again
@@ -26,7 +28,7 @@ func (c *chaos) leave(total tally) string {
 	job, _ := c.job()
 	c.suffer()
 	// A runner that starts counts two leases from the last sign of life.
-	<-time.After(time.Until(left.Add(2*p.lease + 4*time.Second)))
+	waittest.SpendRealTime(time.Until(left.Add(2*p.lease + 4*time.Second)))
 	how := "it was left, and begun when there was room"
 	if now, node := c.waiting(); now != job || node != "" || job == "" {
 		total.wrong(t, requestGone, "%v after it was left, job %q is %q on %q", time.Since(left), job, now, node)

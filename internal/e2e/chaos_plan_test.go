@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/internal/lab/labctl"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // plan is a round, drawn before it begins.
@@ -213,7 +214,7 @@ func (c *chaos) suffer() {
 	})
 	if c.plan.waits {
 		if c.plan.full > 0 {
-			<-time.After(c.plan.full)
+			waittest.SpendRealTime(c.plan.full) // how long the nodes stay full
 			c.free()
 		}
 		e, ok := c.s.await(4*patience, "ready", "ended")
@@ -225,7 +226,7 @@ func (c *chaos) suffer() {
 		began = time.Now()
 	}
 	for _, s := range c.plan.steps {
-		<-time.After(time.Until(began.Add(s.at)))
+		waittest.SpendRealTime(time.Until(began.Add(s.at))) // the moment is the plan's
 		done++
 		c.take(s)
 	}

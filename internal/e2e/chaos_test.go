@@ -329,10 +329,12 @@ func (c *chaos) judgeLife(restored time.Time, traffic *traffic, total tally) str
 			total.wrong(t, urlLost, "%s %v after all was back", body, time.Since(restored))
 		} else {
 			// A connection that waited through the faults opens when the client tries again.
+			late := time.NewTimer(comeback)
+			defer late.Stop()
 			select {
 			case <-traffic.began:
 			case <-s.done:
-			case <-time.After(comeback):
+			case <-late.C:
 			}
 			if c.phase() == phaseReady {
 				c.inspect(e.URL)
@@ -364,9 +366,7 @@ func (c *chaos) judgeLife(restored time.Time, traffic *traffic, total tally) str
 // judgeEnd: Ctrl-C was pressed, and whatever struck it then, it says whether the job is gone.
 func (c *chaos) judgeEnd(total tally) string {
 	t, s := c.t, c.s
-	select {
-	case <-s.done:
-	case <-time.After(3 * patience):
+	if !isClosedWithin(3*patience, s.done) {
 		total.wrong(t, untidy, "it does not end")
 		return "it did not end"
 	}

@@ -71,10 +71,9 @@ func (c *traffic) read(ctx context.Context, url string) {
 		if err == nil {
 			_ = resp.Body.Close()
 		}
-		select { // refused, or the laptop is down
-		case <-ctx.Done():
-		case <-time.After(100 * time.Millisecond):
-		}
+		pause, cancel := context.WithTimeout(ctx, 100*time.Millisecond) // refused, or the laptop is down
+		defer cancel()
+		<-pause.Done()
 		return
 	}
 	defer func() { _ = resp.Body.Close() }()

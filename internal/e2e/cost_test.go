@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // rpcsByUser is alice's line in the output of sdiag.
@@ -97,7 +99,7 @@ func TestCostAtOnce(t *testing.T) {
 	s := cscs(t, "run", "--", lab.testserver, "127.0.0.1:{port}")
 	s.ready()
 	now := costSince(t, "granted at once, to ready", before)
-	<-time.After(time.Minute)
+	waittest.SpendRealTime(time.Minute) // what the figure is for
 	now = costSince(t, "a minute of serving", now)
 	s.signal(syscall.SIGINT)
 	s.end(0)
@@ -117,12 +119,12 @@ func TestCost(t *testing.T) {
 	s := cscs(t, "run", "--", lab.testserver, "127.0.0.1:{port}")
 	s.wait("queued")
 	// The first looks at the queue come close together: after 1 and 10 s.
-	<-time.After(12 * time.Second)
+	waittest.SpendRealTime(12 * time.Second)
 	now := costSince(t, "submission, and 12 s of waiting", before)
 	session := now.rpcs - before.rpcs
 	measure := func(phase string) {
 		from := now.rpcs
-		<-time.After(span)
+		waittest.SpendRealTime(span) // what the figure is for
 		now = costSince(t, fmt.Sprintf("%v of %s", span, phase), now)
 		if n := now.rpcs - from; n > int(span/time.Minute)+1 { // sixty an hour; one more may fall into the span
 			t.Errorf("%s: %d RPCs in %v", phase, n, span)
@@ -170,7 +172,7 @@ func TestCostOnNode(t *testing.T) {
 	measure := func(sockets string) {
 		const span = time.Minute
 		from := used(isRunner)
-		<-time.After(span)
+		waittest.SpendRealTime(span) // what the figure is for
 		u := used(isRunner)
 		share := float64(u.cpu-from.cpu) / float64(span)
 		fmt.Printf("cost: the runner, %s: %.2f %% of a core\n", sockets, 100*share)
@@ -179,7 +181,7 @@ func TestCostOnNode(t *testing.T) {
 		}
 	}
 	// What the start costs is over when a pause of the runner's looks has passed.
-	<-time.After(5 * time.Second)
+	waittest.SpendRealTime(5 * time.Second)
 	measure("few sockets")
 	for range 4 {
 		cmd := as(t.Context(), "root", g.Node, "python3", "-c", openSockets, "300")

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // returnLimit is how long after the network's return the URL of each session answers, on a machine that has other work.
@@ -42,7 +44,7 @@ func TestCutReturns(t *testing.T) {
 			for _, length := range []time.Duration{2 * time.Second, 7 * time.Second, 20 * time.Second} {
 				t.Run(length.String(), func(t *testing.T) {
 					oneLogin(t)
-					<-time.After(replaceRest)
+					waittest.SpendRealTime(replaceRest) // the age of the connection
 					before := accepted(t)
 					for i, took := range returns(t, urls, length) {
 						t.Logf("session %d answered %v after the network's return", i+1, took.Round(time.Millisecond))
@@ -93,7 +95,7 @@ func TestCutKeepsConnections(t *testing.T) {
 	if _, err := flow.ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
-	<-time.After(replaceRest)
+	waittest.SpendRealTime(replaceRest) // the age of the connection
 	for i, took := range returns(t, []string{base}, 7*time.Second) {
 		t.Logf("session %d answered %v after the network's return", i+1, took.Round(time.Millisecond))
 		if took > returnLimit {
@@ -229,25 +231,27 @@ func returns(t *testing.T, urls []string, length time.Duration) []time.Duration 
 		t.Cleanup(func() { <-ended })
 		go func() {
 			defer close(ended)
+			// As often as is enough to have a request under way at the cut.
+			tick := time.NewTicker(50 * time.Millisecond)
+			defer tick.Stop()
 			for n := 0; ; n++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
 				if code, _ := get(t, url); code == 200 {
 					answered[i] <- time.Now()
 				}
 				if n == 0 {
 					close(first)
 				}
-				<-time.After(50 * time.Millisecond) // as often as is enough to have a request under way at the cut
+				select {
+				case <-stop:
+					return
+				case <-tick.C:
+				}
 			}
 		}()
 		<-first
 	}
 	cut(t)
-	<-time.After(length) // what the test is about
+	waittest.SpendRealTime(length) // the length of the cut
 	healing := time.Now()
 	tell(t, "heal")
 	healed := time.Now()

@@ -232,9 +232,6 @@ func kill(pids []int) {
 	}
 }
 
-// last is how long a fault lasts.
-func (r *row) last(d time.Duration) { <-time.After(d) }
-
 // untilRedialled waits until a client that has a runner dials beside its silent chain: a
 // connection to ela's sshd is being tried that gets no answer (SYN_SENT is state 02).
 func (r *row) untilRedialled(t *testing.T) {

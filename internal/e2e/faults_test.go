@@ -6,6 +6,8 @@ import (
 	"maps"
 	"testing"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // The fault matrix (invariants I1 and I2): each fault strikes a session in each
@@ -133,7 +135,7 @@ var faults = []fault{
 			tell(t, "cut")
 			cut := time.Now()
 			r.untilRedialled(t)
-			r.last(time.Until(cut.Add(20 * time.Second))) // an idle client notices, and a dial of 30 s goes on
+			waittest.SpendRealTime(time.Until(cut.Add(20 * time.Second))) // an idle client notices, and a dial of 30 s goes on
 			tell(t, "heal")
 			r.healed = time.Now()
 			r.free(t)
@@ -159,7 +161,7 @@ var faults = []fault{
 		strike: func(t *testing.T, r *row) {
 			tell(t, "stop-service", "ctl", "slurmctld")
 			resumeSSHD(t)
-			r.last(time.Minute)
+			waittest.SpendRealTime(time.Minute) // the length of the fault
 			tell(t, "start-service", "ctl", "slurmctld")
 			r.healed = time.Now()
 			r.free(t)
@@ -171,7 +173,7 @@ var faults = []fault{
 			// Their leases run out while nobody can be told so, and it goes on for long
 			// enough that whoever tries a few times only would have given up.
 			r.untilServersEnd(t)
-			r.last(time.Until(r.struck.Add(time.Minute)))
+			waittest.SpendRealTime(time.Until(r.struck.Add(time.Minute))) // the length of the fault
 			tell(t, "start-service", "ctl", "slurmctld")
 			r.free(t)
 		}},

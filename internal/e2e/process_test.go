@@ -109,10 +109,7 @@ func start(t *testing.T, cmd *exec.Cmd) *background {
 func (b *background) wait(read <-chan struct{}) {
 	err := b.cmd.Wait()
 	if read != nil {
-		select {
-		case <-read:
-		case <-time.After(5 * time.Second):
-		}
+		isClosedWithin(5*time.Second, read)
 	}
 	var exit *exec.ExitError
 	switch {
@@ -142,9 +139,7 @@ func (b *background) signal(s os.Signal) {
 // stands for it here, and leave the command itself behind.
 func (b *background) kill() {
 	_ = b.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-b.done:
-	case <-time.After(20 * time.Second):
+	if !isClosedWithin(20*time.Second, b.done) {
 		_ = b.cmd.Process.Kill()
 		<-b.done
 	}
@@ -153,19 +148,25 @@ func (b *background) kill() {
 // exit waits for the end and gives the exit code.
 func (b *background) exit(limit time.Duration) int {
 	b.t.Helper()
-	select {
-	case <-b.done:
-		return b.code
-	case <-time.After(limit):
+	if !isClosedWithin(limit, b.done) {
 		before := b.stderr.String()
 		stacks(b.cmd.Process.Pid)
-		select {
-		case <-b.done:
-		case <-time.After(10 * time.Second):
-		}
+		isClosedWithin(10*time.Second, b.done)
 		b.t.Fatalf("%q still runs after %v\nstdout: %s\nstderr: %s\nwhere it was: %s",
 			b.cmd.Args, limit, b.stdout, before, strings.TrimPrefix(b.stderr.String(), before))
-		return -1
+	}
+	return b.code
+}
+
+// isClosedWithin waits until the channel is closed, and reports whether that comes within limit.
+func isClosedWithin(limit time.Duration, c <-chan struct{}) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-c:
+		return true
+	case <-timer.C:
+		return false
 	}
 }
 

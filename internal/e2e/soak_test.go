@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/internal/lab/labctl"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 var (
@@ -92,7 +93,7 @@ func TestSoak(t *testing.T) {
 	samples := make([][]usage, len(places))
 	end := time.Now().Add(*soakFor)
 	for n := 0; time.Now().Before(end); n++ {
-		<-time.After(*soakCut)
+		waittest.SpendRealTime(*soakCut) // the pause between two cuts
 		if code, body := get(t, e.URL); code != 200 {
 			t.Fatalf("after %d cuts: %s\n%s", n, body, s.stdout)
 		}
@@ -100,8 +101,8 @@ func TestSoak(t *testing.T) {
 			samples[i] = append(samples[i], used(p.of))
 		}
 		tell(t, "cut")
-		// Some are stalls, and some are long enough for another chain.
-		<-time.After([]time.Duration{2 * time.Second, 17 * time.Second}[n%2])
+		// The length of the cut: some are stalls, and some are long enough for another chain.
+		waittest.SpendRealTime([]time.Duration{2 * time.Second, 17 * time.Second}[n%2])
 		tell(t, "heal")
 	}
 	if left := poll(comeback, func() string {

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 var (
@@ -37,7 +39,7 @@ var races = []struct {
 	// Slurm's commands give up after MessageTimeout, 10 s, and slurmctld does what they asked for when it goes on.
 	{"answers-lost", closeDebug, func(t *testing.T) {
 		controllerSignal(syscall.SIGSTOP)
-		<-time.After(11 * time.Second)
+		waittest.SpendRealTime(11 * time.Second)
 		controllerSignal(syscall.SIGCONT)
 	}},
 	{"opened", closeDebug, func(*testing.T) {}},
@@ -102,7 +104,7 @@ func runRace(t *testing.T, node string, release []string, delay time.Duration, s
 	}); left != "" {
 		t.Fatal(left)
 	}
-	<-time.After(delay)
+	waittest.SpendRealTime(delay) // the moment is a random one
 	if _, err := fmt.Fprintln(trigger, "go"); err != nil {
 		t.Fatal(err)
 	}

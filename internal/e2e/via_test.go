@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // TestVia: the same session, to ready and back, however it is asked for; by default by salloc where
@@ -213,7 +215,7 @@ func TestViaClientKilled(t *testing.T) {
 	if left := aliceJobs(t); !strings.Contains(left, "PENDING") {
 		t.Errorf("in the queue is %q: the job went with its client", left)
 	}
-	<-time.After(14 * time.Second) // twice the lease, and a little
+	waittest.SpendRealTime(14 * time.Second) // twice the lease, and a little
 	free()
 	if left := poll(15*time.Second, func() string { return squeue("COMPLETING") }); left != "" {
 		t.Errorf("still there: %s", left)
