@@ -11,16 +11,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // awaitDone waits for the end of a server.
 func awaitDone(t *testing.T, p *process) {
 	t.Helper()
-	select {
-	case <-p.done:
-	case <-time.After(30 * time.Second):
-		t.Fatal("it does not end")
-	}
+	waittest.Receive(t, 30*time.Second, "the end of the server", p.done)
 }
 
 // TestKeeperSweeps: what a server has started ends with it, before its number can be given to another
@@ -45,15 +43,7 @@ func TestKeeperSweeps(t *testing.T) {
 			_ = syscall.Kill(n, syscall.SIGKILL)
 		}
 	}()
-	late, tick := time.After(10*time.Second), time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for lives(pid) {
-		select {
-		case <-tick.C:
-		case <-late:
-			t.Fatalf("process %s of the server lives", pid)
-		}
-	}
+	waittest.Until(t, 10*time.Second, "the end of process "+pid+" of the server", func() bool { return !lives(pid) })
 }
 
 // lives reports whether a process is there, and has not ended (proc_pid_stat(5)).

@@ -13,6 +13,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/internal/owndir"
 	"github.com/alps-tunnel/cscs/internal/strangertest"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // TestPlantedPlace: a cluster that another user describes where ours would be is not entered.
@@ -60,13 +61,8 @@ func TestPlantedPlace(t *testing.T) {
 				done <- err
 			}()
 			for _, what := range []string{"seen", "entered"} {
-				select {
-				case err := <-done:
-					if !errors.Is(err, owndir.ErrShared) {
-						t.Errorf("%s: %v", what, err)
-					}
-				case <-time.After(30 * time.Second):
-					t.Fatal(what + ": it waits for another user")
+				if err := waittest.Receive(t, 30*time.Second, what+", which waits for no other user", done); !errors.Is(err, owndir.ErrShared) {
+					t.Errorf("%s: %v", what, err)
 				}
 			}
 			if after := snapshot(t, public); after != before {

@@ -24,6 +24,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/slurmtest"
 	"github.com/alps-tunnel/cscs/internal/sshtest"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
@@ -189,7 +190,7 @@ func TestAilments(t *testing.T) {
 			harm: func(p *patient) {
 				shell := p.shell
 				p.setShell(func(cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
-					<-time.After(slowShell + 50*time.Millisecond)
+					waittest.SpendRealTime(slowShell + 50*time.Millisecond) // the delay that the check reports
 					return shell(cmd, stdin, stdout, stderr)
 				})
 			},

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 func TestMain(m *testing.M) {
@@ -93,9 +95,7 @@ func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	q := askSlowly(ctx, t, t.TempDir())
-	for q.wrote(t) == 0 {
-		<-time.After(10 * time.Millisecond)
-	}
+	waittest.Until(t, 20*time.Second, "the command writes", func() bool { return q.wrote(t) > 0 })
 	cancel()
 	q.checkEnd(t)
 	if n := q.runs(t); n != 1 {

@@ -19,6 +19,8 @@ import (
 	"github.com/godbus/dbus/v5"
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -174,13 +176,8 @@ func TestHangs(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- Show(ctx, "a", "b") }()
 		asked(cancel)
-		select {
-		case err := <-done:
-			if !errors.Is(err, context.Canceled) && !errors.Is(err, net.ErrClosed) {
-				t.Errorf("got %v", err)
-			}
-		case <-time.After(patience):
-			t.Fatal("it hangs")
+		if err := waittest.Receive(t, patience, "the end of Show", done); !errors.Is(err, context.Canceled) && !errors.Is(err, net.ErrClosed) {
+			t.Errorf("got %v", err)
 		}
 	}
 	t.Run("bus", func(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"github.com/alps-tunnel/cscs/internal/waittest"
 	"github.com/alps-tunnel/cscs/session"
 )
 
@@ -478,7 +479,7 @@ func TestControlOfASlowProcess(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		<-a.asked
-		<-time.After(3 * heartbeatInterval)
+		waittest.SpendRealTime(3 * heartbeatInterval) // the time that it takes
 		c.Close(Outcome{Reason: "stopped"})
 	})
 	if o, err := p.Stop(t.Context()); err != nil || o.Reason != "stopped" {

@@ -12,6 +12,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/owndir"
 	"github.com/alps-tunnel/cscs/internal/peer"
 	"github.com/alps-tunnel/cscs/internal/strangertest"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // publicDir is a directory like /tmp, which shortDir is in until the test ends.
@@ -182,11 +183,7 @@ func TestPlantedStore(t *testing.T) {
 					t.Errorf("forgotten: %v", err)
 				}
 			}()
-			select {
-			case <-done:
-			case <-time.After(30 * time.Second):
-				t.Fatal("it waits for another user")
-			}
+			waittest.Receive(t, 30*time.Second, "an end that waits for no other user", done)
 			if after := snapshot(t, public) + snapshot(t, own); after != before {
 				t.Errorf("before:\n%safter:\n%s", before, after)
 			}

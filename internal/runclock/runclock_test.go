@@ -37,10 +37,11 @@ func TestTimerStops(t *testing.T) {
 		if timer.Stop() {
 			t.Error("it was stopped twice")
 		}
+		time.Sleep(time.Hour) //nolint:forbidigo // of the bubble's time
 		select {
 		case <-timer.C:
 			t.Error("a stopped timer expired")
-		case <-time.After(time.Hour):
+		default:
 		}
 		timer.Reset(time.Second)
 		time.Sleep(2 * time.Second) //nolint:forbidigo // of the bubble's time
@@ -48,10 +49,11 @@ func TestTimerStops(t *testing.T) {
 			t.Error("an expired timer was running")
 		}
 		timer.Reset(time.Minute)
+		time.Sleep(time.Minute - time.Nanosecond) //nolint:forbidigo // of the bubble's time
 		select {
 		case <-timer.C:
 			t.Error("the expiry of before the reset was received")
-		case <-time.After(time.Minute - time.Nanosecond):
+		default:
 		}
 		<-timer.C
 	})

@@ -29,7 +29,7 @@ func TestWaits(t *testing.T) {
 					t.Fatal(err)
 				}
 				c.ssh.read = func(_ context.Context, q question) (settings, error) {
-					<-time.After(wait)
+					time.Sleep(wait) //nolint:forbidigo // of the bubble's time
 					s := settings{hostName: q.name, port: 22}
 					if q.name == tt.cluster {
 						s.hostName, s.proxyJump = tt.cluster+".example.org", tt.jump

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // home makes a HOME with these files (~/.ssh/config, .config/cscs/config.toml)
@@ -273,22 +275,10 @@ func TestMatchExecThatHangs(t *testing.T) {
 	}
 	routed := make(chan error, 1)
 	go func() { _, err := c.Route(ctx, cl, Overrides{}); routed <- err }()
-	for deadline := time.Now().Add(20 * time.Second); ; <-time.After(5 * time.Millisecond) {
-		if _, err := os.Stat(begun); err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("ssh does not run the command")
-		}
-	}
+	waittest.Until(t, 20*time.Second, "ssh runs the command", func() bool { _, err := os.Stat(begun); return err == nil })
 	cancel(stop)
-	select {
-	case err := <-routed:
-		if !errors.Is(err, stop) {
-			t.Errorf("got %v", err)
-		}
-	case <-time.After(20 * time.Second):
-		t.Fatal("it hangs")
+	if err := waittest.Receive(t, 20*time.Second, "the end of Route", routed); !errors.Is(err, stop) {
+		t.Errorf("got %v", err)
 	}
 	if _, err = c.Route(ctx, cl, Overrides{}); !errors.Is(err, stop) {
 		t.Errorf("when it is over already: %v", err)

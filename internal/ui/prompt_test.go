@@ -110,13 +110,12 @@ func ask(t *testing.T, what string, dialogue ...string) (screen, result string, 
 	if _, err := io.WriteString(master, probe); err != nil {
 		t.Fatal(err)
 	}
-	silence := time.After(2 * time.Second)
 	for !echoes {
 		select {
 		case c := <-chunks:
 			screen += c
 			echoes = strings.HasSuffix(screen, probe)
-		case <-silence:
+		case <-ctx.Done():
 			return screen, stdout.String(), false
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"net/http/httptest"
 	"testing"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // A connection that is in use when the way to the server changes is not kept when its answer ends, though other requests
@@ -52,12 +54,7 @@ func TestWayRenewed(t *testing.T) {
 		t.Error(err)
 	}
 	_ = slow.Body.Close()
-	select {
-	case a := <-closed:
-		if a != string(addr) {
-			t.Errorf("closed %s, not %s", a, addr)
-		}
-	case <-time.After(10 * time.Second):
-		t.Error("it is kept")
+	if a := waittest.Receive(t, 10*time.Second, "the end of the connection", closed); a != string(addr) {
+		t.Errorf("closed %s, not %s", a, addr)
 	}
 }
