@@ -128,10 +128,10 @@ func TestKeeperWatch(t *testing.T) {
 		},
 		"the time begins again with each command": func(t *testing.T) {
 			w := startWatch(t, 10*time.Minute, 0)
-			<-time.After(9 * time.Minute)
+			time.Sleep(9 * time.Minute) //nolint:forbidigo // of the bubble's time
 			w.use(1)
 			w.shows(t, inUse, 0)
-			<-time.After(3 * time.Hour)
+			time.Sleep(3 * time.Hour) //nolint:forbidigo // of the bubble's time
 			w.use(0)
 			w.endsAfter(t, 3*time.Hour+19*time.Minute)
 		},
@@ -144,7 +144,7 @@ func TestKeeperWatch(t *testing.T) {
 			w := startWatch(t, time.Hour, 5*time.Minute)
 			w.use(1)
 			w.shows(t, inUse, 0)
-			<-time.After(7 * time.Minute)
+			time.Sleep(7 * time.Minute) //nolint:forbidigo // of the bubble's time
 			synctest.Wait()
 			w.shows(t, closing, 0)
 			w.staysClosed(t)
@@ -186,7 +186,7 @@ func TestKeeperWatch(t *testing.T) {
 			w.use(1)
 			w.stop()
 			w.shows(t, closing, 0)
-			<-time.After(3 * time.Hour)
+			time.Sleep(3 * time.Hour) //nolint:forbidigo // of the bubble's time
 			w.staysClosed(t)
 			w.use(0)
 			w.endsAfter(t, 3*time.Hour)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/internal/owndir"
 	"github.com/alps-tunnel/cscs/internal/strangertest"
+	"github.com/alps-tunnel/cscs/internal/waittest"
 )
 
 // TestForeignTemporary: ssh reads no configuration that another user could put in the place of
@@ -50,13 +51,8 @@ func TestForeignKnownHosts(t *testing.T) {
 			go func() {
 				done <- Known(filepath.Join(dir, "known_hosts")).Put(t.Context(), "cscs-abcd2345", "nid1", nil, time.Now(), func(string) bool { return true })
 			}()
-			select {
-			case err := <-done:
-				if !errors.Is(err, owndir.ErrShared) {
-					t.Error(err)
-				}
-			case <-time.After(30 * time.Second):
-				t.Fatal("it waits for another user")
+			if err := waittest.Receive(t, 30*time.Second, "an end that waits for no other user", done); !errors.Is(err, owndir.ErrShared) {
+				t.Error(err)
 			}
 			if _, err := os.Lstat(filepath.Join(dir, "known_hosts")); !os.IsNotExist(err) {
 				t.Errorf("written: %v", err)
