@@ -121,7 +121,7 @@ func (s *session) isBounded() bool {
 // isQueued reports whether the job is still in the queue.
 func (s *session) isQueued() bool { return s.job.queued != "" && len(s.job.info.Nodes) == 0 }
 
-// goesOn returns the words that say what goes on.
+// goesOn returns the words that say how long the job runs without this process.
 func (s *session) goesOn() string {
 	job := "job " + slurm.JobName(s.cfg.ID)
 	if s.job.info.ID != "" {
@@ -131,9 +131,9 @@ func (s *session) goesOn() string {
 		job += " waits in the queue, and then"
 	}
 	if s.isBounded() {
-		return job + " goes on until its time limit"
+		return job + " runs until its time limit"
 	}
-	return job + " goes on under its lease"
+	return job + " runs for the time of its lease"
 }
 
 // tellLeft tells the cluster about the detach, and waits for the confirmation.

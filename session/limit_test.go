@@ -96,14 +96,14 @@ func TestWhatIsLeft(t *testing.T) {
 			bounded bool
 			want    string
 		}{
-			{"the lease", time.Hour, 2 * time.Hour, "", false, false, "under its lease"},
+			{"the lease", time.Hour, 2 * time.Hour, "", false, false, "for the time of its lease"},
 			{"the limit", time.Hour, 3 * time.Minute, "", false, true, "until its time limit"},
-			{"no limit", time.Hour, 0, "", false, false, "under its lease"},
+			{"no limit", time.Hour, 0, "", false, false, "for the time of its lease"},
 			{"no lease", 0, 3 * time.Minute, "", false, true, "until its time limit"},
-			{"queued, the lease", time.Hour, 0, "2:00:00", true, false, "under its lease"},
+			{"queued, the lease", time.Hour, 0, "2:00:00", true, false, "for the time of its lease"},
 			{"queued, the limit", time.Hour, 0, "10", true, true, "until its time limit"},
 			{"queued, the limit by an option", time.Hour, 0, "-t10", true, true, "until its time limit"},
-			{"queued, not known", time.Hour, 0, "", true, false, "under its lease"},
+			{"queued, not known", time.Hour, 0, "", true, false, "for the time of its lease"},
 		} {
 			var told Event
 			s := &session{cfg: Config{Lease: c.lease}, out: emitter{emit: func(e Event) { told = e }}}

@@ -38,7 +38,7 @@ func TestKeyFaults(t *testing.T) {
 		{"429", 3, []string{"too often", "30s"}},
 		{"503", 1, []string{"status 503", "try again in a minute"}},
 		{"expired", 1, []string{"not valid now", "clock"}},
-		{"other-key", 1, []string{"certifies another key"}},
+		{"other-key", 1, []string{"another key"}},
 		{"host", 1, []string{"for a host"}},
 		{"forged", 1, []string{"signature"}},
 	} {

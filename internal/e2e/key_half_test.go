@@ -19,7 +19,7 @@ func TestKeyHalf(t *testing.T) {
 	n := k.asked("/sign")
 	runKey(t, apiKey, "sign").want(3, "no agent", "SSH_AUTH_SOCK") // which may hold it
 	sock := "SSH_AUTH_SOCK=" + agent(t)
-	refused := runKey(t, sock, apiKey, "sign").want(3, "the private half of the key /home/alice/.ssh/cscs-key is nowhere")
+	refused := runKey(t, sock, apiKey, "sign").want(3, "the private key of /home/alice/.ssh/cscs-key is missing")
 	if k.asked("/sign") != n {
 		t.Error("the service was asked")
 	}

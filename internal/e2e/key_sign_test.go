@@ -47,7 +47,7 @@ func TestKeyBrowser(t *testing.T) {
 	}
 	runKey(t, "sign").want(0, "still valid", "--force")
 	before := s.Serial
-	runKey(t, "sign", "--force").want(0, "signed", "2 of 5 a day")
+	runKey(t, "sign", "--force").want(0, "signed", "2 of today's 5")
 	if s = keyStatus(t); s.Serial == before {
 		t.Error("with --force it was not signed anew")
 	}

@@ -167,7 +167,7 @@ func TestLiveStoppedClient(t *testing.T) {
 	if err == nil {
 		t.Errorf("opened: %s", out)
 	}
-	says(t, out, id, "stopped", "fg in its terminal", "cscs stop "+id)
+	says(t, out, id, "fg in its terminal", "cscs stop "+id)
 	says(t, mustCmd(t, "stop"), id, "ending the session directly", "goes on (fg")
 	if d := time.Since(asked); d > patience {
 		t.Errorf("it took %v", d)

@@ -22,10 +22,10 @@ func TestNotification(t *testing.T) {
 
 	m := terminal(t, "DBUS_SESSION_BUS_ADDRESS="+address, "CSCS_IDLE_FLOOR=5s", "run", "--cluster", "daint", "--no-browser",
 		"--idle", "8s", "--", lab.testserver, "127.0.0.1:{port}")
-	m.expect(`! the server was not used for 4s, and the session ends in 4s: use it to keep it`)
+	m.expect(`! the server was not used for 4s; the session ends in 4s: use it to keep it`)
 	monitor.line("member=Notify")
 	monitor.line(`string "cscs on daint"`)
-	monitor.line(`string "the server was not used for 4s, and the session ends in 4s: use it to keep it"`)
+	monitor.line(`string "the server was not used for 4s; the session ends in 4s: use it to keep it"`)
 	m.expect(`✓ idle for 8s: job \d+ has ended|\* idle for 8s: job \d+ has ended`)
 	if code := m.exit(patience); code != 0 {
 		t.Errorf("exit code %d\n%s", code, plain(m.stdout.String()))

@@ -272,7 +272,7 @@ func TestViewForms(t *testing.T) {
 			}
 			p.keys("C-c")
 			text = p.ends(0)
-			once(t, text, `^. daint connected`, `detached:\s+it\s+goes\s+on`)
+			once(t, text, `^. daint connected`, `detached:\s+it\s+runs`)
 		})
 	}
 	t.Run("pipe", func(t *testing.T) {
@@ -339,7 +339,7 @@ func TestViewInTheBackground(t *testing.T) {
 	p.keys("Enter")
 	p.shows(`l log`)
 	p.keys("d")
-	p.shows(`(?s)detached: it goes on.*prompt:$`)
+	p.shows(`(?s)detached: it runs.*prompt:$`)
 	p.keys("-l", "exit")
 	p.keys("Enter")
 	p.ends(0)

@@ -21,7 +21,7 @@ func (e *CertificateError) Error() string {
 	if e.Err != nil {
 		return fmt.Sprintf("the certificate is not usable: %s: %v", e.What, e.Err)
 	}
-	return "the certificate is no good: " + e.What
+	return "the certificate is not usable: " + e.What
 }
 
 func (e *CertificateError) Unwrap() error { return e.Err }
