@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
@@ -63,7 +64,7 @@ func (d *deps) attachSession(ctx context.Context, o *options, args []string) err
 			LocalPort: portValue(o.localPort), Metrics: &s.gauge, Room: s.room, Protect: o.protect, Open: s.browserOpener(), Explain: s.explainError,
 			Hurry: s.signals.hurry, Abandon: s.signals.abandon,
 		}
-		if cfg.LogDir, err = stateDir(); err != nil {
+		if cfg.LogDir, err = paths.StateDir(); err != nil {
 			return s.reportFailure(err)
 		}
 		defer s.startLiveView(liveKeys{log: true, detach: true, stays: true})()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sourcegraph/conc"
 
+	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/session"
 )
@@ -73,7 +74,7 @@ func (a *attendance) publishRecord(r registry.Record) {
 
 // takeRecord takes the record and opens the control socket.
 func (a *attendance) takeRecord() error {
-	state, err := stateDir()
+	state, err := paths.StateDir()
 	if err != nil {
 		return err
 	}
@@ -94,7 +95,7 @@ func (a *attendance) takeRecord() error {
 
 // joinAsGuest registers this process beside the one that has the record.
 func (a *attendance) joinAsGuest() {
-	state, err := stateDir()
+	state, err := paths.StateDir()
 	if err == nil {
 		a.guest, err = registry.Open(state).Join(a.rec.ID, a.rec.PID)
 	}
@@ -179,7 +180,7 @@ func (a *attendance) endAttendance(err error) {
 	case a.detached:
 		a.leaveRecord(a.rec.State, a.rec.Reason)
 	default:
-		if state, err := stateDir(); err == nil {
+		if state, err := paths.StateDir(); err == nil {
 			noteEnded(registry.Open(state), a.rec, a.last.Reason, a.last.Code)
 		}
 		if err := a.entry.Remove(); err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/internal/app"
 	"github.com/alps-tunnel/cscs/internal/demo"
+	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/site"
 )
@@ -139,7 +140,7 @@ func (v *demoVisit) enter(ctx context.Context) (string, error) {
 }
 
 func demoPlace() (demo.Place, error) {
-	dir, err := socketDir()
+	dir, err := paths.SocketDir()
 	return demo.Place{Dir: filepath.Join(dir, "demo")}, err
 }
 

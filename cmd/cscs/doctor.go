@@ -13,6 +13,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/browser"
 	"github.com/alps-tunnel/cscs/internal/doctor"
 	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/ui"
@@ -64,7 +65,7 @@ func (d *deps) runDoctor(ctx context.Context, o *options) error {
 	if err != nil {
 		return &site.HomeError{Sought: "~/.ssh", Err: err}
 	}
-	state, err := stateDir()
+	state, err := paths.StateDir()
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/registry"
 )
 
@@ -13,7 +14,7 @@ import (
 func TestExpiredRecord(t *testing.T) {
 	state := t.TempDir()
 	t.Setenv("XDG_STATE_HOME", state)
-	dir, err := stateDir()
+	dir, err := paths.StateDir()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/alps-tunnel/cscs/internal/app"
+	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/site"
@@ -106,7 +107,7 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 // sessionConfig makes the configuration of a session from the flags. No other function does.
 func (s *start) sessionConfig(a app.App) (session.Config, error) {
 	o := s.opts
-	logs, err := stateDir()
+	logs, err := paths.StateDir()
 	if err != nil {
 		return session.Config{}, err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/forward/share"
 	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/sessionid"
@@ -121,7 +122,7 @@ type keeper struct {
 
 // openRecord makes the record and the control socket of the keeper.
 func (k *keeper) openRecord(cluster, user string) error {
-	state, err := stateDir()
+	state, err := paths.StateDir()
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/ui"
@@ -100,7 +101,7 @@ func (o *keyOptions) keyAndStateDir() (path, state string, err error) {
 	if path, err = o.keyPath(); err != nil {
 		return "", "", err
 	}
-	state, err = stateDir()
+	state, err = paths.StateDir()
 	return path, state, err
 }
 

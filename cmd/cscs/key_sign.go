@@ -11,6 +11,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/key/signing"
+	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/ui"
@@ -114,7 +115,7 @@ func (d *deps) reportSignedKey(r signing.Result) {
 // usedSignings returns how many signings count today, as far as this machine knows, and the service's daily
 // limit. of is 0 if the limit is not known.
 func (s *signer) usedSignings() (n, of int) {
-	state, err := stateDir()
+	state, err := paths.StateDir()
 	if err != nil {
 		return 0, 0
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/key/signing"
+	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/ui"
@@ -91,7 +92,7 @@ func (d *deps) keyStatus(ctx context.Context, o *keyOptions) error {
 	if err != nil {
 		return err
 	}
-	if dir, err := stateDir(); err == nil {
+	if dir, err := paths.StateDir(); err == nil {
 		s.countSignings(cfg, signing.OpenJournal(dir), now)
 	}
 	if o.json {

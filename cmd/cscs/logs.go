@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/sessionid"
 	"github.com/alps-tunnel/cscs/internal/ui"
@@ -161,7 +162,7 @@ func cancellationCause(ctx context.Context, err error) error {
 
 // keptLog returns the path of this machine's log of an ended session.
 func keptLog(id string) (path string, ok bool) {
-	dir, err := stateDir()
+	dir, err := paths.StateDir()
 	if err != nil || !sessionid.IsID(id) {
 		return "", false
 	}

@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/alps-tunnel/cscs/forward/share"
+	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/peer"
 	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/ui"
@@ -150,7 +151,7 @@ func keeperEnv(all []string) []string {
 // keptConnections returns the kept connections, only those of cluster unless it is "". It removes the records
 // of keepers that were killed.
 func keptConnections(cluster string) (kept []registry.Listed, err error) {
-	state, err := stateDir()
+	state, err := paths.StateDir()
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/sshconfig"
@@ -72,7 +73,7 @@ func (d *deps) proxyToNode(ctx context.Context, o *options, host string) error {
 	if id == "" {
 		return &problem.UsageError{Message: fmt.Sprintf("%q lacks the ID of a session, or its beginning", host), Hint: "list them: cscs ps; then, for example, ssh " + sshconfig.Prefix + "k7"}
 	}
-	state, err := stateDir()
+	state, err := paths.StateDir()
 	if err != nil {
 		return err
 	}

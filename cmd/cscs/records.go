@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/sessionid"
@@ -17,7 +18,7 @@ import (
 // loadRecords returns this laptop's records, those of expired sessions too. This machine's clock may be ahead,
 // and only the cluster knows (cscs ps --refresh, stop, attach).
 func loadRecords() (*registry.Store, []registry.Listed, error) {
-	state, err := stateDir()
+	state, err := paths.StateDir()
 	if err != nil {
 		return nil, nil, err
 	}

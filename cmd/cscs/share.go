@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/forward/share"
-	"github.com/alps-tunnel/cscs/internal/owndir"
+	"github.com/alps-tunnel/cscs/internal/paths"
 )
 
 // Sites limit logins, so all processes of this machine with the same way share one connection.
@@ -76,24 +74,11 @@ func (w *way) dialAlone(ctx context.Context, opts chain.Options) (*share.Chain, 
 func (w *way) sharePlace() share.Rendezvous {
 	p := share.Rendezvous{Host: w.hops[len(w.hops)-1].Name}
 	if p.Dir = w.dir; p.Dir == "" {
-		p.Dir, _ = socketDir() // on error nothing is shared
+		p.Dir, _ = paths.SocketDir() // on error nothing is shared
 	}
 	for i, h := range w.hops {
 		// If ssh is logged in there may be no key; then the socket's path identifies the way.
 		p.Key = append(p.Key, h.Addr, h.User, firstNonEmpty(w.keys[i].Fingerprint, w.master))
 	}
 	return p
-}
-
-// socketDir returns the directory for the sockets of cscs processes: below $XDG_RUNTIME_DIR if only the user
-// can access it, as its specification requires, otherwise beside the records.
-func socketDir() (string, error) {
-	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) && owndir.Check(dir) == nil {
-		return filepath.Join(dir, "cscs"), nil
-	}
-	state, err := stateDir()
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(state, "run"), nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/key/service"
 	"github.com/alps-tunnel/cscs/internal/key/signing"
+	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/ui"
@@ -54,7 +55,7 @@ func (s *signer) sign(ctx context.Context, path string) (signing.Result, error) 
 // signAfter is sign for a caller that inspected the key before it asked the user. before is nil without a
 // question.
 func (s *signer) signAfter(ctx context.Context, path string, before *key.State) (signing.Result, error) {
-	state, err := stateDir()
+	state, err := paths.StateDir()
 	if err != nil {
 		return signing.Result{}, err
 	}

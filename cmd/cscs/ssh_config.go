@@ -16,6 +16,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/regular"
 	"github.com/alps-tunnel/cscs/internal/site"
@@ -111,7 +112,7 @@ func (d *deps) sayOwnIncludes(lines []string) {
 
 // sshFiles returns the paths of ssh's configuration files.
 func sshFiles(cfg *site.Config) (sshconfig.Files, error) {
-	state, err := stateDir()
+	state, err := paths.StateDir()
 	if err != nil {
 		return sshconfig.Files{}, err
 	}

@@ -2,15 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
-	"runtime"
 	"time"
 
 	"github.com/alps-tunnel/cscs/internal/key"
-	"github.com/alps-tunnel/cscs/internal/owndir"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/ui"
@@ -147,35 +141,4 @@ func markTold(err error) error {
 		return nil
 	}
 	return &toldError{err}
-}
-
-// stateDir returns the directory of logs and records: below $XDG_STATE_HOME, otherwise ~/.local/state (on macOS
-// too, as for the configuration), on Windows %LocalAppData%. cscs trusts its contents, among them the host keys
-// of sessions' nodes. So it refuses a directory of another user. As root (sudo), it also refuses one in a
-// user's home directory.
-func stateDir() (string, error) {
-	dir := os.Getenv("XDG_STATE_HOME")
-	if !filepath.IsAbs(dir) {
-		var err error
-		if runtime.GOOS == "windows" {
-			dir, err = os.UserCacheDir()
-		} else {
-			dir, err = os.UserHomeDir()
-			if err == nil && !filepath.IsAbs(dir) {
-				err = fmt.Errorf("$HOME is no absolute path: %q", dir)
-			}
-			dir = filepath.Join(dir, ".local", "state")
-		}
-		if err != nil {
-			return "", &site.HomeError{Sought: "a place for logs and records", Err: err}
-		}
-	}
-	if err := owndir.CheckOwner(dir); err != nil {
-		return "", err
-	}
-	dir = filepath.Join(dir, "cscs")
-	if err := owndir.CheckLinked(dir); errors.Is(err, owndir.ErrShared) {
-		return "", err
-	}
-	return dir, nil // any other error is reported when the directory is used
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/internal/app"
 	"github.com/alps-tunnel/cscs/internal/owndir"
+	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/peer"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/registry"
@@ -150,7 +151,7 @@ func (d *deps) stopSession(ctx context.Context, l registry.Listed, o *options) e
 	}
 	o.asGuest = true
 	return d.wayTo(ctx, l.Record, o, func(s *start) error {
-		logs, err := stateDir()
+		logs, err := paths.StateDir()
 		if err != nil {
 			return s.reportFailure(err)
 		}

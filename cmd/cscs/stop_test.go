@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
@@ -77,7 +78,7 @@ func TestAskedToEndOtherwise(t *testing.T) {
 // all that proves there which job is the session's.
 func TestStopSendsNumber(t *testing.T) {
 	home(t, "")
-	dir, err := stateDir()
+	dir, err := paths.StateDir()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +110,7 @@ func TestStopAllOfNone(t *testing.T) {
 // TestStopKnown: one that is not known keeps none of the others from being ended, and is an error in the end.
 func TestStopKnown(t *testing.T) {
 	home(t, "")
-	dir, err := stateDir()
+	dir, err := paths.StateDir()
 	if err != nil {
 		t.Fatal(err)
 	}

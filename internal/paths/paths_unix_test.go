@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package paths
 
 import (
 	"errors"
@@ -14,11 +14,11 @@ func TestStateDir(t *testing.T) {
 	t.Setenv("XDG_STATE_HOME", "")
 	t.Setenv("HOME", "somewhere")
 	var home *site.HomeError
-	if dir, err := stateDir(); !errors.As(err, &home) {
+	if dir, err := StateDir(); !errors.As(err, &home) {
 		t.Errorf("%q, %v", dir, err)
 	}
 	t.Setenv("XDG_STATE_HOME", "/state")
-	if dir, err := stateDir(); err != nil || dir != "/state/cscs" {
+	if dir, err := StateDir(); err != nil || dir != "/state/cscs" {
 		t.Errorf("%q, %v", dir, err)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package paths
 
 import (
 	"errors"
@@ -34,7 +34,7 @@ func TestForeignStateDir(t *testing.T) {
 			if err := c.plant(filepath.Join(home, "cscs")); err != nil {
 				t.Fatal(err)
 			}
-			_, err := stateDir()
+			_, err := StateDir()
 			if errors.Is(err, owndir.ErrShared) != c.refuse || err != nil && !c.refuse {
 				t.Errorf("refused: %v; want it refused: %v", err, c.refuse)
 			}
@@ -76,7 +76,7 @@ func TestForeignRuntimeDir(t *testing.T) {
 			if c.used {
 				want = filepath.Join(dir, "cscs")
 			}
-			if got, err := socketDir(); got != want || err != nil {
+			if got, err := SocketDir(); got != want || err != nil {
 				t.Errorf("%s, %v; want %s", got, err, want)
 			}
 		})
@@ -84,7 +84,7 @@ func TestForeignRuntimeDir(t *testing.T) {
 	t.Setenv("XDG_RUNTIME_DIR", "")
 	t.Setenv("XDG_STATE_HOME", "")
 	t.Setenv("HOME", "")
-	if got, err := socketDir(); got != "" || err == nil {
+	if got, err := SocketDir(); got != "" || err == nil {
 		t.Errorf("without a home: %q, %v: it would be below the working directory", got, err)
 	}
 }
@@ -107,7 +107,7 @@ func TestStateDirAsRoot(t *testing.T) {
 					break
 				}
 			}
-			_, err := stateDir()
+			_, err := StateDir()
 			if p := problem.Of(err); p.ID != "other-owner" || p.Code != problem.Usage {
 				t.Errorf("%v: problem %+v", err, p)
 			}
