@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"path/filepath"
@@ -112,7 +113,7 @@ func (d *deps) newSigner(ctx context.Context, o *keyOptions, signals *interrupts
 		return nil, err
 	}
 	name, user := lastValue(o.service), ""
-	if cluster := firstNonEmpty(lastValue(o.cluster), cfg.Default()); cluster != "" && name == "" {
+	if cluster := cmp.Or(lastValue(o.cluster), cfg.Default()); cluster != "" && name == "" {
 		cl, err := cfg.Cluster(ctx, cluster)
 		if err != nil {
 			return nil, err
@@ -122,7 +123,7 @@ func (d *deps) newSigner(ctx context.Context, o *keyOptions, signals *interrupts
 				Hint: "name a service with --service (" + strings.Join(cfg.Signings(), ", ") + "), or as signing in [clusters." + cluster + "] of " + cfg.Path}
 		}
 	}
-	by, err := cfg.Signing(firstNonEmpty(name, site.DefaultSigning))
+	by, err := cfg.Signing(cmp.Or(name, site.DefaultSigning))
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +144,7 @@ func (d *deps) findAgents(ctx context.Context, o *keyOptions) []key.Agent {
 	if err != nil {
 		return all // the caller that needs the configuration reports the error
 	}
-	name := firstNonEmpty(lastValue(o.cluster), cfg.Default())
+	name := cmp.Or(lastValue(o.cluster), cfg.Default())
 	if name == "" {
 		name = cfg.Known()[0] // settings of one cluster usually hold for all
 	}

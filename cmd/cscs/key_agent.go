@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -66,7 +67,7 @@ func (d *deps) keyAgent(ctx context.Context, o *keyOptions) error {
 	if err != nil {
 		return err
 	}
-	added, err := agent.Add(signals.ctx, private, state.Cert, firstNonEmpty(state.Comment, path), time.Now())
+	added, err := agent.Add(signals.ctx, private, state.Cert, cmp.Or(state.Comment, path), time.Now())
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -183,7 +184,7 @@ func (s *keyStatus) countSignings(cfg *site.Config, j signing.Journal, now time.
 		by, err := cfg.Signing(name)
 		return err == nil && by.PerDay > 0
 	}
-	by, err := cfg.Signing(firstNonEmpty(j.Latest(counts), site.DefaultSigning))
+	by, err := cfg.Signing(cmp.Or(j.Latest(counts), site.DefaultSigning))
 	if err == nil {
 		s.CountedWith = cfg.CountedWith(by)
 		s.Service, s.Signed, s.PerDay = by.Name, j.Used(by.Name, now, s.CountedWith...), by.PerDay

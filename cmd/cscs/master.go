@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -49,7 +50,7 @@ func (w *way) findMaster(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	// If no configuration sets User, the certificate names the user.
-	user := firstNonEmpty(login.User, w.keys[len(w.keys)-1].Principal(), localUser())
+	user := cmp.Or(login.User, w.keys[len(w.keys)-1].Principal(), localUser())
 	w.master = controlSocket(login, user)
 	if w.master == "" {
 		w.keyErr = nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,7 +87,7 @@ func findWay(ctx context.Context, cfg *site.Config, cl site.Cluster, ov site.Ove
 func (w *way) addHops(hostKeys []chain.HostKeys) {
 	login := w.keys[len(w.hosts)-1]
 	for i, h := range w.hosts {
-		u := firstNonEmpty(h.User, w.keys[i].Principal(), w.hosts[len(w.hosts)-1].User, login.Principal(), localUser())
+		u := cmp.Or(h.User, w.keys[i].Principal(), w.hosts[len(w.hosts)-1].User, login.Principal(), localUser())
 		w.hosts[i].User = u
 		if p := w.keys[i].Principals; len(p) > 0 && !slices.Contains(p, u) {
 			w.warnings = append(w.warnings, fmt.Sprintf("the certificate for %s is for %s, not for %s", h.Name, strings.Join(p, ", "), u))
@@ -231,7 +232,7 @@ func (w *way) refusalCause(err error) error {
 	}
 	id := w.keys[len(w.keys)-1]
 	var expired *key.ExpiredError
-	if id.Cert == nil || !errors.As(key.InTime(firstNonEmpty(id.CertPath, id.Path), id.Cert, time.Now()), &expired) {
+	if id.Cert == nil || !errors.As(key.InTime(cmp.Or(id.CertPath, id.Path), id.Cert, time.Now()), &expired) {
 		return err
 	}
 	return expired
@@ -325,7 +326,7 @@ func (w *way) describeHop(i int) string {
 
 // describeKey describes a key with its certificate and validity.
 func describeKey(id *key.Identity) string {
-	s := "key " + firstNonEmpty(id.Path, id.Comment, id.Fingerprint)
+	s := "key " + cmp.Or(id.Path, id.Comment, id.Fingerprint)
 	if id.Agent {
 		s += " (in the agent)"
 	}
@@ -337,15 +338,6 @@ func describeKey(id *key.Identity) string {
 		return s + ", valid forever"
 	}
 	return fmt.Sprintf("%s, valid until %s (%s)", s, id.ValidBefore.Local().Format("Mon 2 Jan 15:04"), ui.Duration(time.Until(id.ValidBefore)))
-}
-
-func firstNonEmpty(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }
 
 // localUser returns the name of the local user, which is the last default, as in ssh.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -78,7 +79,7 @@ func (w *way) sharePlace() share.Rendezvous {
 	}
 	for i, h := range w.hops {
 		// If ssh is logged in there may be no key; then the socket's path identifies the way.
-		p.Key = append(p.Key, h.Addr, h.User, firstNonEmpty(w.keys[i].Fingerprint, w.master))
+		p.Key = append(p.Key, h.Addr, h.User, cmp.Or(w.keys[i].Fingerprint, w.master))
 	}
 	return p
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"fmt"
@@ -175,7 +176,7 @@ func (s *signer) askCredentials(ctx context.Context) (user string, password []by
 	if user, err = s.ask.ReadLine(ctx, question); err != nil {
 		return "", nil, "", err
 	}
-	user = firstNonEmpty(user, s.user)
+	user = cmp.Or(user, s.user)
 	if password, err = s.ask.ReadSecret(ctx, fmt.Sprintf("Password of %s: ", ui.Clean(user))); err != nil {
 		return "", nil, "", cancellationCause(ctx, err)
 	}
@@ -222,5 +223,5 @@ func userAgent() string {
 	if info, ok := debug.ReadBuildInfo(); ok && v == "" {
 		v = info.Main.Version
 	}
-	return fmt.Sprintf("cscs/%s (%s; %s)", firstNonEmpty(strings.Trim(v, "()"), "devel"), runtime.GOOS, runtime.GOARCH)
+	return fmt.Sprintf("cscs/%s (%s; %s)", cmp.Or(strings.Trim(v, "()"), "devel"), runtime.GOOS, runtime.GOARCH)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -142,7 +143,7 @@ func sshText(ctx context.Context, cfg *site.Config, files sshconfig.Files, ov si
 	var left []string // hosts that are left to the user's file entirely
 	for _, a := range aliases {
 		login := loginOf(ctx, a.Host)
-		if a.Name == firstNonEmpty(cfg.Default(), "daint") || s.Login == (sshconfig.Login{}) {
+		if a.Name == cmp.Or(cfg.Default(), "daint") || s.Login == (sshconfig.Login{}) {
 			s.Login = login
 		}
 		if a.Own {
@@ -173,7 +174,7 @@ func loginOf(ctx context.Context, h site.Host) sshconfig.Login {
 	var shut *key.PassphraseError
 	switch {
 	case err == nil:
-		l.User = firstNonEmpty(l.User, id.Principal())
+		l.User = cmp.Or(l.User, id.Principal())
 		if _, err := os.Stat(id.Path); err == nil { // otherwise only the agent has it
 			l.Identity, l.Only = id.Path, true
 		}
@@ -182,13 +183,13 @@ func loginOf(ctx context.Context, h site.Host) sshconfig.Login {
 		}
 	case errors.As(err, &shut):
 		have := key.Inspect(shut.Path, time.Now(), nil)
-		l.User, l.Identity, l.Only = firstNonEmpty(l.User, principalOf(have.Cert)), shut.Path, true
+		l.User, l.Identity, l.Only = cmp.Or(l.User, principalOf(have.Cert)), shut.Path, true
 		if have.Cert != nil && have.CertPath != shut.Path+"-cert.pub" {
 			l.Certificate = have.CertPath
 		}
 	default: // where a key will be, or that of an agent
 		usual, _ := key.DefaultPath() // without a home directory, ssh has none either
-		l.Identity = firstNonEmpty(h.Identity, usual)
+		l.Identity = cmp.Or(h.Identity, usual)
 	}
 	l.Identity, l.Certificate = sshconfig.Tilde(l.Identity), sshconfig.Tilde(l.Certificate)
 	return l
