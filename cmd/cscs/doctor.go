@@ -170,7 +170,7 @@ func (d *deps) findWayFor(ctx context.Context, o *options, cluster string, ring 
 		if slices.Contains([]string{"no", "off", "false", "accept-new"}, h.StrictHostKeyChecking) {
 			h.UserKnownHosts = append([]string{"none"}, h.UserKnownHosts...) // so that no accepted key is written
 		}
-		keys, err := w.hostKeys(h, nil)
+		keys, err := w.hostKeys(h)
 		if err != nil {
 			dw.KnownErr = err
 			break

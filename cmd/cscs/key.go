@@ -106,8 +106,8 @@ func (o *keyOptions) keyAndStateDir() (path, state string, err error) {
 	return path, state, err
 }
 
-// newSigner returns the signer for the service that the flags name, and for the user at the terminal.
-func (d *deps) newSigner(ctx context.Context, o *keyOptions, signals *interrupts) (*signer, error) {
+// newKeySigner returns the signer for the service that the flags name, and for the user at the terminal.
+func (d *deps) newKeySigner(ctx context.Context, o *keyOptions, signals *interrupts) (*Signer, error) {
 	cfg, err := d.loadSites()
 	if err != nil {
 		return nil, err
@@ -132,8 +132,10 @@ func (d *deps) newSigner(ctx context.Context, o *keyOptions, signals *interrupts
 			user = s.Cert.ValidPrincipals[0]
 		}
 	}
-	return &signer{io: d.io, by: by, countedWith: cfg.CountedWith(by), ask: newPrompter(signals), headless: o.headless, noBrowser: o.noBrowser, user: user,
-		agents: func(ctx context.Context) []key.Agent { return d.findAgents(ctx, o) }, named: len(o.service) > 0 || len(o.cluster) > 0}, nil
+	s := d.newSigner(cfg, by, newPrompter(signals))
+	s.Headless, s.NoBrowser, s.User, s.Named = o.headless, o.noBrowser, ui.Clean(user), len(o.service) > 0 || len(o.cluster) > 0
+	s.Agents = func(ctx context.Context) []key.Agent { return d.findAgents(ctx, o) }
+	return s, nil
 }
 
 // findAgents returns the agents that may have the key: that of the environment, and those that ssh's
@@ -180,7 +182,7 @@ func (d *deps) inspectKey(ctx context.Context, o *keyOptions, path string) key.S
 }
 
 // newPrompter returns a prompter on the terminal, or nil if there is none.
-func newPrompter(signals *interrupts) *ui.Prompter {
+func newPrompter(signals *interrupts) Prompter {
 	ask, err := ui.NewPrompter()
 	if err != nil {
 		return nil

@@ -57,12 +57,8 @@ func (d *deps) keyAgent(ctx context.Context, o *keyOptions) error {
 		d.say("the private key of " + path + " exists only in an agent: there is nothing to add")
 		return nil
 	}
-	var prompter key.Prompter
-	if ask := newPrompter(signals); ask != nil {
-		prompter = ask
-	}
 	path = state.Path // of the key that the certificate is for
-	private, passphrase, err := key.Open(signals.ctx, path, prompter)
+	private, passphrase, err := key.Open(signals.ctx, path, newPrompter(signals))
 	clear(passphrase)
 	if err != nil {
 		return err

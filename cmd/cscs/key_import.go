@@ -63,7 +63,7 @@ func (d *deps) keyImport(ctx context.Context, o *keyOptions, args []string) erro
 	}
 	r := signing.Request{Name: "import", Path: path, State: state, Comment: whoWhere()}
 	if ask := newPrompter(signals); ask != nil {
-		r.Ask = passphrases{ask, "Enter passphrase for the new key '%s' (empty for none): "}
+		r.Ask = Passphrases{ask, NewKeyQuestion}
 	}
 	result, err := signing.Import(signals.ctx, r, pair)
 	if err != nil {

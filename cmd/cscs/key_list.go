@@ -39,7 +39,7 @@ also those that have expired or were revoked. You may have to sign in.`,
 			if err := fillEnv(cmd.Flags()); err != nil {
 				return err
 			}
-			return d.withService(cmd.Context(), o, func(ctx context.Context, c *service.Current, _ *signer) error {
+			return d.withService(cmd.Context(), o, func(ctx context.Context, c *service.Current, _ *Signer) error {
 				return d.keyList(ctx, o, c, all)
 			})
 		},
@@ -54,17 +54,17 @@ also those that have expired or were revoked. You may have to sign in.`,
 }
 
 // withService calls do with the service that can list and revoke keys.
-func (d *deps) withService(ctx context.Context, o *keyOptions, do func(context.Context, *service.Current, *signer) error) error {
+func (d *deps) withService(ctx context.Context, o *keyOptions, do func(context.Context, *service.Current, *Signer) error) error {
 	signals, stop := hearInterrupt(ctx)
 	defer stop()
-	s, err := d.newSigner(signals.ctx, o, signals)
+	s, err := d.newKeySigner(signals.ctx, o, signals)
 	if err != nil {
 		return err
 	}
-	if s.by.Kind != site.SigningCSCS {
-		return &problem.UsageError{Message: s.by.Name + " can neither list nor revoke keys", Hint: "the current service can: --service cscs"}
+	if s.Service.Kind != site.SigningCSCS {
+		return &problem.UsageError{Message: s.Service.Name + " can neither list nor revoke keys", Hint: "the current service can: --service cscs"}
 	}
-	c, err := s.currentService()
+	c, err := s.CurrentService()
 	if err != nil {
 		return err
 	}

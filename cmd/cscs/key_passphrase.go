@@ -45,7 +45,7 @@ func (d *deps) keyPassphrase(ctx context.Context, o *keyOptions) error {
 	if ask == nil {
 		return &key.UnaskedError{Path: path, Fix: "cscs key passphrase" + key.IdentityFlag(path)}
 	}
-	protected, err := signing.Rekey(signals.ctx, signing.Request{Path: path, State: state, Ask: passphrases{ask, "Enter new passphrase for key '%s' (empty for none): "}})
+	protected, err := signing.Rekey(signals.ctx, signing.Request{Path: path, State: state, Ask: Passphrases{ask, "Enter new passphrase for key '%s' (empty for none): "}})
 	if err != nil {
 		return err
 	}

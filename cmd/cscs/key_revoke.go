@@ -33,7 +33,7 @@ the key itself stays and can be signed again.`,
 			if err := checkSerials(args, all); err != nil {
 				return err
 			}
-			return d.withService(cmd.Context(), o, func(ctx context.Context, c *service.Current, _ *signer) error {
+			return d.withService(cmd.Context(), o, func(ctx context.Context, c *service.Current, _ *Signer) error {
 				return d.keyRevoke(ctx, o, c, args, all)
 			})
 		},

@@ -11,7 +11,6 @@ import (
 
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/key/signing"
-	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/ui"
@@ -58,18 +57,18 @@ func (d *deps) keySign(ctx context.Context, o *keyOptions, force bool) error {
 	if err != nil {
 		return err
 	}
-	s, err := d.newSigner(signals.ctx, o, signals)
+	s, err := d.newKeySigner(signals.ctx, o, signals)
 	if err != nil {
 		return err
 	}
 	have := d.inspectKey(signals.ctx, o, path)
 	var half *key.HalfError
-	if errors.As(have.Problem, &half) && s.by.Kind == site.SigningCSCS { // the older service makes the whole key
+	if errors.As(have.Problem, &half) && s.Service.Kind == site.SigningCSCS { // the older service makes the whole key
 		return have.Problem
 	}
 	if !force {
 		why := notGood(have, time.Now())
-		if why == nil && have.Problem == nil && s.isWorse(have, time.Now()) {
+		if why == nil && have.Problem == nil && isWorse(s, have, time.Now()) {
 			d.say("it is still valid: " + describeCertificate(path, have.Cert.ValidPrincipals, have.ValidBefore) + "; to sign it anyway: cscs key sign --force")
 			return nil
 		}
@@ -77,7 +76,7 @@ func (d *deps) keySign(ctx context.Context, o *keyOptions, force bool) error {
 			d.say("signing it again: " + problem.Of(why).Message)
 		}
 	}
-	r, err := s.sign(signals.ctx, path)
+	r, err := s.Sign(signals.ctx, path)
 	if err != nil {
 		return err
 	}
@@ -88,8 +87,8 @@ func (d *deps) keySign(ctx context.Context, o *keyOptions, force bool) error {
 	case p != nil:
 		return p // its permissions, for example
 	}
-	if n, of := s.usedSignings(); of > 0 && !s.isUnattended() {
-		d.say(fmt.Sprintf("at least %d of today's %d signatures at %s are used (exact: cscs key list)", n, of, s.by.Name))
+	if n, of := s.UsedSignings(); of > 0 && !s.IsUnattended() {
+		d.say(fmt.Sprintf("at least %d of today's %d signatures at %s are used (exact: cscs key list)", n, of, s.Service.Name))
 	}
 	return nil
 }
@@ -112,16 +111,6 @@ func (d *deps) reportSignedKey(r signing.Result) {
 	}
 }
 
-// usedSignings returns how many signings count today, as far as this machine knows, and the service's daily
-// limit. of is 0 if the limit is not known.
-func (s *signer) usedSignings() (n, of int) {
-	state, err := paths.StateDir()
-	if err != nil {
-		return 0, 0
-	}
-	return signing.OpenJournal(state).Used(s.by.Name, time.Now(), s.countedWith...), s.by.PerDay
-}
-
 // notGood returns why a certificate that has not expired is signed again. nil: it has expired, or it is good.
 func notGood(s key.State, now time.Time) error {
 	var early *key.NotYetValidError
@@ -140,8 +129,8 @@ const accountKeyValidity = time.Minute
 
 // isWorse reports whether a new certificate is not worth one of the day's signings. For a service account, it
 // reports whether a new one would expire before the present one.
-func (s *signer) isWorse(have key.State, now time.Time) bool {
-	if s.isUnattended() {
+func isWorse(s *Signer, have key.State, now time.Time) bool {
+	if s.IsUnattended() {
 		return have.ValidBefore.IsZero() || have.ValidBefore.Sub(now) > accountKeyValidity
 	}
 	return !halfOver(have, now)

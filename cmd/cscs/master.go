@@ -142,7 +142,7 @@ func (w *way) prepareKeys(ctx context.Context, opts chain.Options) error {
 // certificate may have expired and been renewed. It then asks for no passphrase; the ring remembers those that
 // were entered.
 func (w *way) dialHops(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
-	if w.ask != nil {
+	if w.prompter != nil {
 		opts.Challenge = w.answerChallenge
 	}
 	first, at := w.joinMaster(ctx)

@@ -11,20 +11,20 @@ import (
 	"al.essio.dev/pkg/shellescape"
 
 	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/key/signing"
 	"github.com/alps-tunnel/cscs/internal/site"
-	"github.com/alps-tunnel/cscs/internal/ui"
 )
 
-// A renewal has a key signed when a command needs it. It asks the user first, but not for a service account.
-type renewal struct {
-	signer   *signer
-	disabled bool
-	ring     *key.Ring // the command's ring, which gets the opened new key
-	until    time.Time // how long the certificate should be valid; zero: only now
-	tell     func(warning string)
-	say      func(line string)
-	now      func() time.Time
+// A Renewal has a key signed when a command needs it. It asks the user first, but not for a service account.
+type Renewal struct {
+	Signer   *Signer
+	Disabled bool                 // sign nothing (--no-sign)
+	Until    time.Time            // how long the certificate should be valid; zero: only now
+	Signed   func(signing.Result) // tells the user of a new certificate
 
+	ring           *key.Ring            // the route's ring, which gets the opened new key
+	warn           func(warning string) // adds to the route's warnings
+	now            func() time.Time
 	precedenceTold bool
 }
 
@@ -34,43 +34,14 @@ const personKeyValidity = 24 * time.Hour
 // minRenewalGain is the least time that another certificate must add, since the service signs five a day.
 const minRenewalGain = time.Hour
 
-// newRenewal returns the renewal of a cluster with a signing service, or nil.
-func (s *start) newRenewal(cfg *site.Config, cl site.Cluster) (*renewal, error) {
-	o := s.opts
-	if cl.Signing == "" || o.dryRun {
-		return nil, nil
-	}
-	by, err := cfg.Signing(cl.Signing)
-	if err != nil {
-		return nil, err
-	}
-	r := &renewal{
-		signer: &signer{io: s.deps.io, by: by, countedWith: cfg.CountedWith(by), ask: s.ask, noBrowser: o.noBrowser, user: lastValue(o.user),
-			agents: func(ctx context.Context) []key.Agent {
-				return append([]key.Agent{key.FindAgent("")}, agentsOf(ctx, cfg, cl)...)
-			},
-			named: cl.Name != cfg.Default() && (cfg.Default() != "" || by.Name != site.DefaultSigning)},
-		disabled: o.noSign, now: time.Now,
-		say:  func(line string) { ui.Say(s.deps.io, line) },
-		tell: func(string) {}, // until the way exists, which takes the warnings
-	}
-	if o.jobLimit > 0 {
-		r.until = time.Now().Add(o.jobLimit)
-	}
-	return r, nil
-}
-
-// usualLimit is CSCS's default time limit of a job.
-const usualLimit = time.Hour
-
 // canSign reports whether a key can be signed now: the service needs no user, or there is a terminal to ask on.
-func (r *renewal) canSign() bool {
-	return r != nil && !r.disabled && (r.signer.ask != nil || r.signer.isUnattended())
+func (r *Renewal) canSign() bool {
+	return r != nil && !r.Disabled && (r.Signer.Prompter != nil || r.Signer.IsUnattended())
 }
 
 // renewIfNeeded has a key signed if there is none (err), or if that of the last host does not suffice. It
 // reports whether there is a new certificate.
-func (r *renewal) renewIfNeeded(ctx context.Context, hosts []site.Host, keys []*key.Identity, err error) (bool, error) {
+func (r *Renewal) renewIfNeeded(ctx context.Context, hosts []site.Host, keys []*key.Identity, err error) (bool, error) {
 	if err != nil {
 		return r.signAfterError(ctx, hosts, err)
 	}
@@ -83,7 +54,7 @@ func (r *renewal) renewIfNeeded(ctx context.Context, hosts []site.Host, keys []*
 
 // signAfterError has the key signed that err says is missing or expired. It reports whether there is a new
 // certificate.
-func (r *renewal) signAfterError(ctx context.Context, hosts []site.Host, err error) (bool, error) {
+func (r *Renewal) signAfterError(ctx context.Context, hosts []site.Host, err error) (bool, error) {
 	if !r.canSign() {
 		return false, nil
 	}
@@ -101,7 +72,7 @@ func (r *renewal) signAfterError(ctx context.Context, hosts []site.Host, err err
 }
 
 // pathToSign returns the path of the key to sign because of err; "" if signing would not help.
-func (r *renewal) pathToSign(hosts []site.Host, err error) (string, error) {
+func (r *Renewal) pathToSign(hosts []site.Host, err error) (string, error) {
 	var missing *key.MissingError
 	var expired *key.ExpiredError
 	switch {
@@ -123,7 +94,7 @@ func (r *renewal) pathToSign(hosts []site.Host, err error) (string, error) {
 
 // signUnsignedKey has the key for h signed if it has no certificate, since the host would refuse it. It signs
 // the key that is configured for h, otherwise ~/.ssh/cscs-key, and no other key of the user.
-func (r *renewal) signUnsignedKey(ctx context.Context, h site.Host, id *key.Identity) (bool, error) {
+func (r *Renewal) signUnsignedKey(ctx context.Context, h site.Host, id *key.Identity) (bool, error) {
 	if !r.canSign() || id.Cert != nil {
 		return false, nil
 	}
@@ -137,14 +108,14 @@ func (r *renewal) signUnsignedKey(ctx context.Context, h site.Host, id *key.Iden
 	}
 	good := key.Inspect(path, r.now(), nil).Problem == nil
 	if good || keySource(h).Precedes(id.Path) { // signing another key would not change which one is used
-		r.sayInFront(path, good, id)
+		r.reportPrecedence(path, good, id)
 		return false, nil
 	}
 	return r.offerSigning(ctx, path, path+" is not signed: get it signed now?")
 }
 
-// sayInFront prints once which key takes precedence over path. signed says that path has a valid certificate.
-func (r *renewal) sayInFront(path string, signed bool, id *key.Identity) {
+// reportPrecedence prints once which key takes precedence over path. signed says that path has a valid certificate.
+func (r *Renewal) reportPrecedence(path string, signed bool, id *key.Identity) {
 	if r.precedenceTold || id.Path == "" {
 		return
 	}
@@ -153,17 +124,17 @@ func (r *renewal) sayInFront(path string, signed bool, id *key.Identity) {
 	if !signed {
 		use = "have that signed (" + key.SignCommand + "), and use it with"
 	}
-	r.say(fmt.Sprintf("the IdentityFile %s of ssh_config is not signed, and is used before %s: %s --identity %s", id.Path, path, use, shellescape.Quote(path)))
+	r.Signer.Say(fmt.Sprintf("the IdentityFile %s of ssh_config is not signed, and is used before %s: %s --identity %s", id.Path, path, use, shellescape.Quote(path)))
 }
 
 // renewEarly has the key signed if its certificate ends before the job may, and a new one adds enough time. For
 // users, errors are only warnings.
-func (r *renewal) renewEarly(ctx context.Context, id *key.Identity) (bool, error) {
+func (r *Renewal) renewEarly(ctx context.Context, id *key.Identity) (bool, error) {
 	if r == nil || id.Cert == nil || id.ValidBefore.IsZero() {
 		return false, nil
 	}
 	now := r.now()
-	if r.canSign() && r.signer.isUnattended() {
+	if r.canSign() && r.Signer.IsUnattended() {
 		if id.ValidBefore.Sub(now) > 30*time.Second {
 			return false, nil
 		}
@@ -176,45 +147,45 @@ func (r *renewal) renewEarly(ctx context.Context, id *key.Identity) (bool, error
 		}
 		return r.offerSigning(ctx, path, "")
 	}
-	if r.until.IsZero() || !id.ValidBefore.Before(r.until) {
+	if r.Until.IsZero() || !id.ValidBefore.Before(r.Until) {
 		return false, nil
 	}
-	gain := min(now.Add(personKeyValidity).Sub(id.ValidBefore), r.until.Sub(id.ValidBefore))
-	if gain < min(minRenewalGain, r.until.Sub(now)/2) {
+	gain := min(now.Add(personKeyValidity).Sub(id.ValidBefore), r.Until.Sub(id.ValidBefore))
+	if gain < min(minRenewalGain, r.Until.Sub(now)/2) {
 		return false, nil
 	}
-	ends := fmt.Sprintf("the key's certificate ends %s, before the job may (%s)", describeTime(id.ValidBefore, now), describeTime(r.until, now))
-	n, of := r.signer.usedSignings()
+	ends := fmt.Sprintf("the key's certificate ends %s, before the job may (%s)", describeTime(id.ValidBefore, now), describeTime(r.Until, now))
+	n, of := r.Signer.UsedSignings()
 	if !r.canSign() || id.Path == "" || of > 0 && n >= of {
-		r.tell(ends + ": a connection that is lost after that comes back only with a new one: " + key.SignCommand + " --force")
+		r.warn(ends + ": a connection that is lost after that comes back only with a new one: " + key.SignCommand + " --force")
 		return false, nil
 	}
 	signed, err := r.offerSigning(ctx, id.SignPath(), ends+": have it signed anew first?")
 	if err != nil && ctx.Err() == nil {
-		r.tell("the key was not signed anew: " + err.Error())
+		r.warn("the key was not signed anew: " + err.Error())
 		err = nil
 	}
 	return signed, err
 }
 
 // offerSigning asks the user and signs after a yes. For a service account it does not ask.
-func (r *renewal) offerSigning(ctx context.Context, path, question string) (bool, error) {
+func (r *Renewal) offerSigning(ctx context.Context, path, question string) (bool, error) {
 	before := key.Inspect(path, r.now(), nil) // another process may sign it during the question
-	if !r.signer.isUnattended() {
-		yes, err := r.signer.ask.Ask(ctx, question+" [Y/n] ", "yes or no? ", yesNo)
+	if !r.Signer.IsUnattended() {
+		yes, err := r.Signer.Prompter.Ask(ctx, question+" [Y/n] ", "yes or no? ", yesNo)
 		if err != nil || !yes {
 			return false, err
 		}
 	}
-	result, err := r.signer.signAfter(ctx, path, &before)
+	result, err := r.Signer.signAfter(ctx, path, &before)
 	if err != nil {
 		return false, err
 	}
 	if result.Signer != nil {
 		r.ring.Add(result.Path, result.Signer)
 	}
-	if !r.signer.isUnattended() {
-		r.say("signed: " + describeCertificate(result.Path, result.Cert.ValidPrincipals, key.Until(result.Cert)))
+	if !r.Signer.IsUnattended() {
+		r.Signed(result)
 	}
 	return true, nil
 }

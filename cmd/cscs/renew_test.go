@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,7 +13,6 @@ import (
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/site"
-	"github.com/alps-tunnel/cscs/internal/ui"
 )
 
 // TestEarlyOfTheAgents: a service account whose certificate only the agent has asks for one of
@@ -23,12 +21,9 @@ func TestEarlyOfTheAgents(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	t.Setenv(apiKeyVar, "secret")
 	now := time.Now()
-	r := &renewal{
-		signer: &signer{
-			io: &ui.IO{Out: io.Discard, Err: io.Discard},
-			by: site.Signing{Name: "here", Kind: site.SigningCSCS, Endpoint: "https://127.0.0.1:1", Account: "https://127.0.0.1:1"},
-		},
-		now: func() time.Time { return now },
+	r := &Renewal{
+		Signer: &Signer{Service: site.Signing{Name: "here", Kind: site.SigningCSCS, Endpoint: "https://127.0.0.1:1", Account: "https://127.0.0.1:1"}},
+		now:    func() time.Time { return now },
 	}
 	id := &key.Identity{Agent: true, Cert: &ssh.Certificate{}, ValidBefore: now.Add(10 * time.Second)}
 	_, err := r.renewEarly(t.Context(), id)
@@ -64,12 +59,12 @@ func TestBareInFront(t *testing.T) {
 		t.Fatalf("%+v %v", id, err)
 	}
 	var said []string
-	r := &renewal{
-		signer: &signer{
-			io: &ui.IO{Out: io.Discard, Err: io.Discard},
-			by: site.Signing{Name: "here", Kind: site.SigningCSCS, Endpoint: "https://127.0.0.1:1", Account: "https://127.0.0.1:1"},
+	r := &Renewal{
+		Signer: &Signer{
+			Service: site.Signing{Name: "here", Kind: site.SigningCSCS, Endpoint: "https://127.0.0.1:1", Account: "https://127.0.0.1:1"},
+			Say:     func(line string) { said = append(said, line) },
 		},
-		ring: new(key.Ring), now: time.Now, say: func(line string) { said = append(said, line) },
+		ring: new(key.Ring), now: time.Now,
 	}
 	for range 2 {
 		if signed, err := r.signUnsignedKey(t.Context(), host, id); signed || err != nil {

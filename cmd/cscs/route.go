@@ -30,10 +30,9 @@ type way struct {
 	options  chain.Options
 	dir      string // directory of the shared connections' sockets; "": the default
 	ring     *key.Ring
-	sealed   bool         // keys are opened only for a dial
-	prompter key.Prompter // nil: no terminal to ask on
-	ask      *ui.Prompter // as prompter
-	renew    *renewal     // nil: no service signs keys for this cluster
+	sealed   bool     // keys are opened only for a dial
+	prompter Prompter // nil: no terminal to ask on
+	renew    *Renewal // nil: no service signs keys for this cluster
 	warnings []string
 	master   string // control socket of an ssh logged in at the login node; "": none found
 
@@ -50,17 +49,14 @@ type way struct {
 // findWay gets the hosts from ssh's configuration and chooses the key of each. It connects to no host, and to
 // the signing service only if renew has a key signed. It reports an expired certificate before any host is
 // contacted. If visits is set, a passphrase is asked for only if there is no connection to join.
-func findWay(ctx context.Context, cfg *site.Config, cl site.Cluster, ov site.Overrides, ask *ui.Prompter, renew *renewal, visits bool) (*way, error) {
+func findWay(ctx context.Context, cfg *site.Config, cl site.Cluster, ov site.Overrides, prompter Prompter, renew *Renewal, visits bool) (*way, error) {
 	hosts, err := cfg.Route(ctx, cl, ov)
 	if err != nil {
 		return nil, err
 	}
-	w := &way{hosts: hosts, dir: cl.Dir, ring: &key.Ring{}, renew: renew, sealed: visits}
+	w := &way{hosts: hosts, dir: cl.Dir, ring: &key.Ring{}, prompter: prompter, renew: renew, sealed: visits}
 	if renew != nil {
-		renew.tell, renew.ring = w.addWarning, w.ring
-	}
-	if ask != nil { // a nil *ui.Prompter would make a non-nil interface
-		w.prompter, w.ask = ask, ask
+		renew.ring, renew.warn, renew.now = w.ring, w.addWarning, time.Now
 	}
 	joins, err := w.findMaster(ctx)
 	if err == nil && !joins {
@@ -72,7 +68,7 @@ func findWay(ctx context.Context, cfg *site.Config, cl site.Cluster, ov site.Ove
 	var hostKeys []chain.HostKeys
 	for _, h := range hosts {
 		w.warnings = append(w.warnings, h.Warnings...)
-		k, err := w.hostKeys(h, ask)
+		k, err := w.hostKeys(h)
 		if err != nil {
 			return w, err
 		}
@@ -132,7 +128,7 @@ func (w *way) findSignedKeys(ctx context.Context, prompter key.Prompter) error {
 // refreshKeys finds the keys again without questions, since a certificate may have expired and been renewed.
 // The caller holds w.mu.
 func (w *way) refreshKeys(ctx context.Context) error {
-	if w.renew.canSign() && w.renew.signer.isUnattended() {
+	if w.renew.canSign() && w.renew.Signer.IsUnattended() {
 		if _, err := w.renew.renewIfNeeded(ctx, w.hosts, w.keys, nil); err != nil {
 			return err
 		}
@@ -190,17 +186,17 @@ func keySource(h site.Host) key.Source {
 func (w *way) answerChallenge(ctx context.Context, c chain.Challenge) (answers []string, err error) {
 	for _, text := range []string{c.Name, c.Instruction} {
 		if text != "" {
-			w.ask.TellAll(text)
+			w.prompter.TellAll(text)
 		}
 	}
 	for _, p := range c.Prompts {
 		question := fmt.Sprintf("(%s@%s) %s ", c.User, c.Hop, p.Text)
 		var answer string
 		if p.Echo {
-			answer, err = w.ask.ReadLine(ctx, question)
+			answer, err = w.prompter.ReadLine(ctx, question)
 		} else {
 			var secret []byte
-			secret, err = w.ask.ReadSecret(ctx, question)
+			secret, err = w.prompter.ReadSecret(ctx, question)
 			answer = string(secret)
 			clear(secret)
 		}
@@ -240,7 +236,7 @@ func (w *way) refusalCause(err error) error {
 
 // hostKeys returns how to verify the keys of h: by its known_hosts files and, for an unknown host, as
 // StrictHostKeyChecking says.
-func (w *way) hostKeys(h site.Host, ask *ui.Prompter) (chain.HostKeys, error) {
+func (w *way) hostKeys(h site.Host) (chain.HostKeys, error) {
 	var answer chain.AskFunc
 	switch h.StrictHostKeyChecking {
 	case "yes", "true":
@@ -251,9 +247,9 @@ func (w *way) hostKeys(h site.Host, ask *ui.Prompter) (chain.HostKeys, error) {
 			return true, nil
 		}
 	default:
-		if ask != nil {
+		if w.prompter != nil {
 			answer = func(ctx context.Context, q chain.Question) (bool, error) {
-				return ask.Ask(ctx, q.String(), chain.AskAgain, q.Answer)
+				return w.prompter.Ask(ctx, q.String(), chain.AskAgain, q.Answer)
 			}
 		}
 	}

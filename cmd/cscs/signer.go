@@ -8,10 +8,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/alps-tunnel/cscs/internal/browser"
 	"github.com/alps-tunnel/cscs/internal/key"
@@ -20,42 +19,59 @@ import (
 	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/site"
-	"github.com/alps-tunnel/cscs/internal/ui"
 )
 
-// A signer has keys signed by one service, for the user at the terminal.
-type signer struct {
-	io          *ui.IO
-	by          site.Signing
-	ask         *ui.Prompter                      // nil: no terminal to ask on
-	headless    bool                              // sign in on another device
-	noBrowser   bool                              // print the sign-in address, and open no browser
-	user        string                            // the most likely user name
-	agents      func(context.Context) []key.Agent // agents that may have the key
-	typedUser   string                            // the user name that the user typed
-	countedWith []string                          // services whose signings count towards the same limit
-	named       bool                              // cscs key sign uses this service only with --service
+// A Prompter asks the user at the terminal, and tells what belongs to a question. *ui.Prompter implements it.
+type Prompter interface {
+	// Ask asks a question until understand turns the answer into yes or no. After any other answer it prints again.
+	Ask(ctx context.Context, question, again string, understand func(answer string) (yes, understood bool)) (bool, error)
+	// ReadLine asks for a line and echoes it.
+	ReadLine(ctx context.Context, question string) (string, error)
+	// ReadSecret asks for a line without echo.
+	ReadSecret(ctx context.Context, question string) ([]byte, error)
+	// Tell prints a line between two questions.
+	Tell(line string)
+	// TellAll prints several lines before a question.
+	TellAll(text string)
+}
+
+// A Signer has keys signed by one service, for the user at the terminal.
+type Signer struct {
+	Service     site.Signing
+	CountedWith []string                          // services whose signings count towards the same limit
+	Named       bool                              // cscs key sign uses this service only with --service
+	Prompter    Prompter                          // nil: no terminal to ask on
+	Headless    bool                              // sign in on another device
+	NoBrowser   bool                              // print the sign-in address, and open no browser
+	User        string                            // the most likely user name, without control characters; "": not known
+	Agents      func(context.Context) []key.Agent // agents that may have the key
+	Comment     string                            // of a new key: USER@HOST
+	UserAgent   string                            // for the services
+	Say         func(line string)                 // prints a line for the user
+	ShowDevice  func(service.Device)              // shows how to sign in on another device
+
+	typedUser string // the user name that the user typed
 }
 
 // apiKeyVar is the environment variable of a service account's key; CSCS has named it.
 const apiKeyVar = "CSCS_API_KEY"
 
-// isUnattended reports whether the service signs without a user.
-func (s *signer) isUnattended() bool {
-	return s.by.Kind == site.SigningCSCS && apiKey() != ""
+// IsUnattended reports whether the service signs without a user.
+func (s *Signer) IsUnattended() bool {
+	return s.Service.Kind == site.SigningCSCS && apiKey() != ""
 }
 
 // apiKey returns the service account's key without the line end of the file that it came from; "": none.
 func apiKey() string { return strings.TrimSpace(os.Getenv(apiKeyVar)) }
 
-// sign has the key at path signed. It creates a missing key.
-func (s *signer) sign(ctx context.Context, path string) (signing.Result, error) {
+// Sign has the key at path signed. It creates a missing key.
+func (s *Signer) Sign(ctx context.Context, path string) (signing.Result, error) {
 	return s.signAfter(ctx, path, nil)
 }
 
-// signAfter is sign for a caller that inspected the key before it asked the user. before is nil without a
+// signAfter is Sign for a caller that inspected the key before it asked the user. before is nil without a
 // question.
-func (s *signer) signAfter(ctx context.Context, path string, before *key.State) (signing.Result, error) {
+func (s *Signer) signAfter(ctx context.Context, path string, before *key.State) (signing.Result, error) {
 	state, err := paths.StateDir()
 	if err != nil {
 		return signing.Result{}, err
@@ -65,70 +81,80 @@ func (s *signer) signAfter(ctx context.Context, path string, before *key.State) 
 		return signing.Result{}, err
 	}
 	r := signing.Request{
-		Service: svc, Name: s.by.Name, Path: path, State: state, Comment: whoWhere(), Short: s.isUnattended(),
-		Held: key.HeldBy(ctx, s.agents), Before: before,
-		Waiting: func() { ui.Say(s.io, "another cscs is having this key signed; waiting for it") },
+		Service: svc, Name: s.Service.Name, Path: path, State: state, Comment: s.Comment, Short: s.IsUnattended(),
+		Held: key.HeldBy(ctx, s.Agents), Before: before,
+		Waiting: func() { s.Say("another cscs is having this key signed; waiting for it") },
 	}
-	if s.ask != nil {
-		r.Ask = passphrases{s.ask, "Enter passphrase for the new key '%s' (empty for none): "}
+	if s.Prompter != nil {
+		r.Ask = Passphrases{s.Prompter, NewKeyQuestion}
 	}
 	result, err := signing.Sign(ctx, r)
 	if err != nil {
 		return result, &problem.SigningError{Flags: s.signFlags(path), Err: err}
 	}
 	if whose := result.Cert.ValidPrincipals; s.typedUser != "" && !slices.Contains(whose, s.typedUser) {
-		ui.Say(s.io, ui.Clean("the certificate is for "+strings.Join(whose, ", ")+", not for "+s.typedUser))
+		s.Say("the certificate is for " + strings.Join(whose, ", ") + ", not for " + s.typedUser)
 	}
 	return result, nil
 }
 
+// UsedSignings returns how many signings count today, as far as this machine knows, and the service's daily
+// limit. of is 0 if the limit is not known.
+func (s *Signer) UsedSignings() (n, of int) {
+	state, err := paths.StateDir()
+	if err != nil {
+		return 0, 0
+	}
+	return signing.OpenJournal(state).Used(s.Service.Name, time.Now(), s.CountedWith...), s.Service.PerDay
+}
+
 // signFlags returns the flags with which cscs key sign does the same.
-func (s *signer) signFlags(path string) string {
+func (s *Signer) signFlags(path string) string {
 	var service string
-	if s.named {
-		service = "--service " + s.by.Name
+	if s.Named {
+		service = "--service " + s.Service.Name
 	}
 	return strings.TrimSpace(service + key.IdentityFlag(path))
 }
 
 // signingService returns the configured service.
-func (s *signer) signingService() (signing.Service, error) {
-	if s.by.Kind == site.SigningSSHService {
-		return &service.Older{HTTP: service.NewHTTP(userAgent()), Endpoint: s.by.Endpoint, Credentials: s.askCredentials}, nil
+func (s *Signer) signingService() (signing.Service, error) {
+	if s.Service.Kind == site.SigningSSHService {
+		return &service.Older{HTTP: service.NewHTTP(s.UserAgent), Endpoint: s.Service.Endpoint, Credentials: s.askCredentials}, nil
 	}
-	return s.currentService()
+	return s.CurrentService()
 }
 
-// currentService returns the current service, which can also list and revoke keys. The older one cannot.
-func (s *signer) currentService() (*service.Current, error) {
-	http := service.NewHTTP(userAgent())
-	if s.isUnattended() {
-		if s.by.Account == "" {
-			return nil, fmt.Errorf("%s is set, but signing service %s has no account_endpoint in config.toml", apiKeyVar, s.by.Name)
+// CurrentService returns the current service, which can also list and revoke keys. The older one cannot.
+func (s *Signer) CurrentService() (*service.Current, error) {
+	http := service.NewHTTP(s.UserAgent)
+	if s.IsUnattended() {
+		if s.Service.Account == "" {
+			return nil, fmt.Errorf("%s is set, but signing service %s has no account_endpoint in config.toml", apiKeyVar, s.Service.Name)
 		}
 		if strings.ContainsFunc(apiKey(), func(r rune) bool { return r <= ' ' || r > '~' }) {
 			return nil, &problem.UsageError{Message: apiKeyVar + " contains spaces, line ends or other characters that no key has", Hint: "set it to the key alone, one word"}
 		}
-		return &service.Current{HTTP: http, Endpoint: s.by.Endpoint, Minute: true,
-			Login: &service.Account{HTTP: http, Endpoint: s.by.Account, Key: apiKey()}}, nil
+		return &service.Current{HTTP: http, Endpoint: s.Service.Endpoint, Minute: true,
+			Login: &service.Account{HTTP: http, Endpoint: s.Service.Account, Key: apiKey()}}, nil
 	}
 	tokens, err := s.tokenStore()
 	if err != nil {
 		return nil, err
 	}
-	login := &service.OIDC{HTTP: http, Issuer: s.by.Issuer, ClientID: s.by.ClientID, Redirect: s.by.Redirect, Tokens: tokens}
+	login := &service.OIDC{HTTP: http, Issuer: s.Service.Issuer, ClientID: s.Service.ClientID, Redirect: s.Service.Redirect, Tokens: tokens}
 	switch {
-	case s.headless || s.ask != nil && !s.noBrowser && !browser.CanOpen():
-		login.Show = s.showDeviceCode
-	case s.ask != nil || s.noBrowser:
+	case s.Headless || s.Prompter != nil && !s.NoBrowser && !browser.CanOpen():
+		login.Show = s.ShowDevice
+	case s.Prompter != nil || s.NoBrowser:
 		login.Browse = s.openSignInPage
 	}
-	return &service.Current{HTTP: http, Endpoint: s.by.Endpoint, Login: login}, nil
+	return &service.Current{HTTP: http, Endpoint: s.Service.Endpoint, Login: login}, nil
 }
 
 // tokenStore returns where the service's tokens are kept.
-func (s *signer) tokenStore() (service.Tokens, error) {
-	switch s.by.Tokens {
+func (s *Signer) tokenStore() (service.Tokens, error) {
+	switch s.Service.Tokens {
 	case site.TokensNone:
 		return service.NoTokens{}, nil
 	case site.TokensKeyring:
@@ -138,68 +164,62 @@ func (s *signer) tokenStore() (service.Tokens, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find a place for tokens: %w", err)
 	}
-	return service.FileTokens{Path: filepath.Join(dir, "cscs", "token-"+s.by.Name+".json")}, nil
+	return service.FileTokens{Path: filepath.Join(dir, "cscs", "token-"+s.Service.Name+".json")}, nil
 }
 
 // openSignInPage opens the sign-in address in the browser. It prints the address too, since the browser may
 // open where the user does not see it.
-func (s *signer) openSignInPage(ctx context.Context, address string) {
-	if s.noBrowser || !browser.CanOpen() {
-		ui.Say(s.io, "sign in at: "+address)
+func (s *Signer) openSignInPage(ctx context.Context, address string) {
+	if s.NoBrowser || !browser.CanOpen() {
+		s.Say("sign in at: " + address)
 		return
 	}
-	ui.Say(s.io, "sign in in the browser, or at: "+address)
+	s.Say("sign in in the browser, or at: " + address)
 	if err := browser.Open(ctx, browser.To(address)); err != nil && ctx.Err() == nil {
-		ui.Say(s.io, err.Error())
-	}
-}
-
-// showDeviceCode prints how to sign in on another device.
-func (s *signer) showDeviceCode(d service.Device) {
-	ui.Say(s.io, "sign in from any device, at "+d.Address)
-	ui.Say(s.io, "with the code "+d.Code)
-	if s.io.ErrTTY && s.io.Unicode && d.Complete != "" {
-		fmt.Fprint(s.io.Err, ui.QR(d.Complete, s.io.Width()-1))
+		s.Say(err.Error())
 	}
 }
 
 // askCredentials asks for what the older service needs.
-func (s *signer) askCredentials(ctx context.Context) (user string, password []byte, otp string, err error) {
-	if s.ask == nil {
-		u, _ := url.Parse(s.by.Endpoint) // checked when it was configured
+func (s *Signer) askCredentials(ctx context.Context) (user string, password []byte, otp string, err error) {
+	if s.Prompter == nil {
+		u, _ := url.Parse(s.Service.Endpoint) // checked when it was configured
 		return "", nil, "", &service.SignInError{Host: u.Hostname(), Why: service.SignInTyped}
 	}
 	question := "User name at CSCS: "
-	if s.user != "" {
-		question = fmt.Sprintf("User name at CSCS [%s]: ", ui.Clean(s.user))
+	if s.User != "" {
+		question = fmt.Sprintf("User name at CSCS [%s]: ", s.User)
 	}
-	if user, err = s.ask.ReadLine(ctx, question); err != nil {
+	if user, err = s.Prompter.ReadLine(ctx, question); err != nil {
 		return "", nil, "", err
 	}
-	user = cmp.Or(user, s.user)
-	if password, err = s.ask.ReadSecret(ctx, fmt.Sprintf("Password of %s: ", ui.Clean(user))); err != nil {
+	user = cmp.Or(user, s.User)
+	if password, err = s.Prompter.ReadSecret(ctx, fmt.Sprintf("Password of %s: ", user)); err != nil {
 		return "", nil, "", cancellationCause(ctx, err)
 	}
 	s.typedUser = user
 	for {
-		number, err := s.ask.ReadSecret(ctx, "Six-digit number (OTP): ")
+		number, err := s.Prompter.ReadSecret(ctx, "Six-digit number (OTP): ")
 		if otp = strings.Join(strings.Fields(string(number)), ""); err != nil || service.IsOTP(otp) { // phones split it
 			return user, password, otp, cancellationCause(ctx, err)
 		}
-		s.ask.Tell("that is no six-digit number: once more")
+		s.Prompter.Tell("that is no six-digit number: once more")
 	}
 }
 
-// passphrases asks for passphrases of keys.
-type passphrases struct {
-	*ui.Prompter
-	question string // asks for a new passphrase; %s is the key
+// Passphrases asks for passphrases of keys. It implements [signing.Prompter].
+type Passphrases struct {
+	Prompter
+	Question string // asks for a new passphrase; %s is the key
 }
 
+// NewKeyQuestion is the Question for a key that does not exist yet.
+const NewKeyQuestion = "Enter passphrase for the new key '%s' (empty for none): "
+
 // NewPassphrase implements signing.Prompter.
-func (p passphrases) NewPassphrase(ctx context.Context, path string) ([]byte, error) {
+func (p Passphrases) NewPassphrase(ctx context.Context, path string) ([]byte, error) {
 	for {
-		one, err := p.ReadSecret(ctx, fmt.Sprintf(p.question, path))
+		one, err := p.ReadSecret(ctx, fmt.Sprintf(p.Question, path))
 		if err != nil || len(one) == 0 {
 			return nil, cancellationCause(ctx, err)
 		}
@@ -215,13 +235,4 @@ func (p passphrases) NewPassphrase(ctx context.Context, path string) ([]byte, er
 		clear(one)
 		p.Tell("they differ: once more")
 	}
-}
-
-// userAgent returns the User-Agent for the services.
-func userAgent() string {
-	v := version
-	if info, ok := debug.ReadBuildInfo(); ok && v == "" {
-		v = info.Main.Version
-	}
-	return fmt.Sprintf("cscs/%s (%s; %s)", cmp.Or(strings.Trim(v, "()"), "devel"), runtime.GOOS, runtime.GOARCH)
 }

@@ -51,18 +51,18 @@ func (d *deps) withCluster(ctx context.Context, o *options, cfg *site.Config, cl
 		text := ui.NewText(d.io, o.verbose)
 		s.printer, s.note = text, text.Note
 	}
-	if ask, err := ui.NewPrompter(); err == nil {
-		s.ask = ask
+	var ask Prompter // a nil *ui.Prompter would make a non-nil interface
+	if p, err := ui.NewPrompter(); err == nil {
+		s.ask, ask = p, p
 		s.ask.Interrupt, s.ask.As = signals.raiseInterrupt, o.askAs
 		if text, ok := s.printer.(*ui.Text); ok {
 			s.ask.Hold = text.Hold
 		}
 	}
-	renew, err := s.newRenewal(cfg, cl)
+	renew, err := s.newRenewal(cfg, cl, ask)
 	if err != nil {
 		return s.reportFailure(err)
 	}
-	ask := s.ask
 	if o.dryRun { // dry run signs nothing, so it asks nothing
 		ask = nil
 	}

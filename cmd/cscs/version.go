@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -46,4 +48,13 @@ func versionLine(version string, info *debug.BuildInfo) string {
 		version = "devel"
 	}
 	return fmt.Sprintf("cscs %s (commit %s%s, %s, %s/%s)", version, commit, modified, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// userAgent returns the User-Agent for the services.
+func userAgent() string {
+	v := version
+	if info, ok := debug.ReadBuildInfo(); ok && v == "" {
+		v = info.Main.Version
+	}
+	return fmt.Sprintf("cscs/%s (%s; %s)", cmp.Or(strings.Trim(v, "()"), "devel"), runtime.GOOS, runtime.GOARCH)
 }
