@@ -3,17 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"strings"
 	"time"
-
-	"github.com/spf13/cobra"
 
 	"github.com/alps-tunnel/cscs/forward/share"
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/paths"
-	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/sessionid"
 	"github.com/alps-tunnel/cscs/internal/site"
@@ -21,7 +16,6 @@ import (
 )
 
 const (
-	keepCommand         = "keep-connection"
 	keeperDialTimeout   = 10 * time.Second // for each hop; after that the command dials itself
 	keeperCheckInterval = 10 * time.Second // between checks of the socket and of the time, which includes sleep
 )
@@ -31,48 +25,30 @@ var (
 	errRouteDiffers = errors.New("a process in the background finds other hosts or keys; it lacks most environment variables")
 )
 
-// newKeepCommand makes the command of a keeper, the process that --persist leaves in the background. It dials
-// as any command does, but asks no questions. Its lines on stdout are warnings for the command that started it.
-// The last line is "ready".
-func newKeepCommand(d *deps) *cobra.Command {
-	o, way := &options{}, ""
-	cmd := &cobra.Command{
-		Use: keepCommand, Short: "Keep a shared connection (--persist starts it)", Args: noArgs, Hidden: true,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			err := d.runKeeper(cmd, o, way)
-			if err != nil {
-				p := problem.At(lastValue(o.cluster), err)
-				if shut := (*key.PassphraseError)(nil); errors.As(err, &shut) {
-					p.Message = "key " + shut.Path + " needs its passphrase"
-				}
-				fmt.Fprintln(d.io.Out, notKept+strings.TrimSuffix(strings.ReplaceAll(p.Message+"\n"+p.Hint, "\n", "; "), "; "))
-			}
-			return err
-		},
-	}
-	o.addWhere(cmd)
-	cmd.Flags().StringVar(&way, "way", "", "the hops, users and keys of the command that has started it")
-	return cmd
+// A KeeperConfig describes a keeper, the process that --persist leaves in the background.
+type KeeperConfig struct {
+	Sites     *site.Config
+	Cluster   site.Cluster
+	Overrides site.Overrides
+	Route     string                  // the route of the command that has started it, as its Keeping passed it on
+	Unused    time.Duration           // the keeper ends when no command has used the connection for that long
+	End       func(cause error)       // ends the context of RunKeeper
+	Print     func(line string) error // prints a line for that command
 }
 
-// runKeeper runs a keeper: it dials, serves the connection and watches it until its end.
-func (d *deps) runKeeper(cmd *cobra.Command, o *options, way string) error {
-	signals, stop := hearInterrupts(cmd.Context())
-	defer stop()
-	ctx, giveUp := context.WithCancelCause(signals.ctx)
+// RunKeeper dials as any command does, serves the connection and watches it until its end. It asks no questions.
+// It prints warnings, and then "ready" once commands can join the connection, or another process that shares it.
+func RunKeeper(ctx context.Context, cfg KeeperConfig) error {
+	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
 	asks := func() { giveUp(errAgentPrompts) }
-	cfg, cl, err := o.fillFlags(ctx, cmd.Flags(), d.loadSites, nil)
-	if err != nil {
-		return err
-	}
 	agents := &key.Lists{Waiting: func(string) { asks() }}
-	w, err := findWay(agents.In(ctx), cfg, cl, site.Overrides{User: lastValue(o.user), Identity: lastValue(o.identity)}, nil, nil, false)
+	w, err := findWay(agents.In(ctx), cfg.Sites, cfg.Cluster, cfg.Overrides, nil, nil, false)
 	if err != nil {
 		return cancellationCause(ctx, err)
 	}
 	place := w.sharePlace()
-	if nameWay(place) != way {
+	if hashRoute(place) != cfg.Route {
 		return errRouteDiffers
 	}
 	told := map[string]bool{}
@@ -81,15 +57,15 @@ func (d *deps) runKeeper(cmd *cobra.Command, o *options, way string) error {
 	opts := w.options
 	opts.Asking, opts.Timeout = asks, keeperDialTimeout
 	// Do first what can fail: other commands may join as soon as the connection is shared.
-	k := &keeper{end: signals.endWithCause, unused: durationValue(o.persist), until: time.Now().AddDate(1, 0, 0)}
-	if err := k.openRecord(cl.Name, w.hops[len(w.hops)-1].User); err != nil {
+	k := &keeper{end: cfg.End, unused: cfg.Unused, until: time.Now().AddDate(1, 0, 0)}
+	if err := k.openRecord(cfg.Cluster.Name, w.hops[len(w.hops)-1].User); err != nil {
 		return err
 	}
 	defer k.closeRecord()
 	c, err := share.Own(ctx, place, opts, w.dialHops)
 	switch {
 	case errors.Is(err, share.ErrTaken): // the command can join that process
-		fmt.Fprintln(d.io.Out, keeperReady)
+		_ = cfg.Print(keeperReady)
 		return nil
 	case err != nil:
 		return cancellationCause(ctx, w.refusalCause(err))
@@ -101,7 +77,7 @@ func (d *deps) runKeeper(cmd *cobra.Command, o *options, way string) error {
 		}
 	}
 	for _, m := range append(w.takeWarnings(told), keeperReady) {
-		if _, err := fmt.Fprintln(d.io.Out, m); err != nil {
+		if err := cfg.Print(m); err != nil {
 			giveUp(err) // the command was killed
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
@@ -18,13 +17,13 @@ import (
 	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/peer"
 	"github.com/alps-tunnel/cscs/internal/registry"
-	"github.com/alps-tunnel/cscs/internal/ui"
-	"github.com/alps-tunnel/cscs/session"
 )
+
+// NotKept begins the warnings on why a connection is not kept.
+const NotKept = "the connection is not kept: "
 
 const (
 	keeperReady = "ready" // last line of a keeper that commands can join
-	notKept     = "the connection is not kept: "
 
 	// States of a kept connection, as in its record.
 	inUse     = "in use"
@@ -33,25 +32,10 @@ const (
 	stillUsed = "closing; it ends with the last command that uses it"
 )
 
-// A keeping is what a command needs to keep its connection (--persist).
-type keeping struct {
-	flags []string // flags of the keeper, see newKeepCommand
-	tell  func(warning string)
-}
-
-// newKeeping returns what keepConnection needs, or nil without --persist.
-func (s *start) newKeeping() *keeping {
-	if durationValue(s.opts.persist) == 0 || s.way.dir != "" { // the demo's cluster ends with its last user
-		return nil
-	}
-	k := &keeping{flags: []string{"--cluster=" + s.cluster.Name, "--persist=" + lastValue(s.opts.persist)}}
-	for flag, v := range map[string][]string{"user": s.opts.user, "identity": s.opts.identity} {
-		if len(v) > 0 {
-			k.flags = append(k.flags, "--"+flag+"="+lastValue(v))
-		}
-	}
-	k.tell = func(m string) { s.emitEvent(session.Event{Event: session.EventWarning, Message: m}) }
-	return k
+// A Keeping says how the connection of a command is kept (--persist).
+type Keeping struct {
+	Args func(route string) []string // arguments of the keeper's process, see KeeperConfig
+	Warn func(message string)        // tells the user why the connection is not kept
 }
 
 // keepConnection starts a keeper if no process shares the connection that is about to be dialled. It waits
@@ -70,7 +54,7 @@ func (w *way) keepConnection(ctx context.Context) {
 		return
 	}
 	if !peer.KnowsSockets {
-		k.tell(notKept + "--persist is not available on this system")
+		k.Warn(NotKept + "--persist is not available on this system")
 		return
 	}
 	for i, h := range w.hops { // the user's ssh keeps its own connection
@@ -78,20 +62,20 @@ func (w *way) keepConnection(ctx context.Context) {
 			return
 		}
 	}
-	if err := k.startKeeper(ctx, nameWay(place)); err != nil {
-		k.tell(notKept + err.Error())
+	if err := k.startKeeper(ctx, hashRoute(place)); err != nil {
+		k.Warn(NotKept + err.Error())
 	}
 }
 
-// nameWay returns a hash of the hops, users and keys. Other users can see the command line that contains it.
-func nameWay(place share.Rendezvous) string {
+// hashRoute returns a hash of the hops, users and keys. Other users can see the command line that contains it.
+func hashRoute(place share.Rendezvous) string {
 	sum := sha256.Sum256([]byte(strings.Join(place.Key, "\x00")))
 	return hex.EncodeToString(sum[:])
 }
 
 // startKeeper returns when the keeper is ready, or has given up and printed the reason. If ctx ends first, the
 // keeper ends.
-func (k *keeping) startKeeper(ctx context.Context, way string) error {
+func (k *Keeping) startKeeper(ctx context.Context, route string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -106,7 +90,7 @@ func (k *keeping) startKeeper(ctx context.Context, way string) error {
 	defer r.Close()
 	// Not CommandContext: a keeper that others use already is asked to end, and never killed.
 	cmd := exec.Command(self) //nolint:noctx // see above
-	cmd.Args = append([]string{"cscs", keepCommand, "--way=" + way}, k.flags...)
+	cmd.Args = append([]string{"cscs"}, k.Args(route)...)
 	cmd.Env, cmd.Stdout, cmd.SysProcAttr = keeperEnv(os.Environ()), w, detachedProcAttr()
 	closeInherited()
 	err = cmd.Start()
@@ -127,7 +111,7 @@ func (k *keeping) startKeeper(ctx context.Context, way string) error {
 			return nil
 		}
 		if ctx.Err() == nil { // otherwise it reports the interruption
-			k.tell(lines.Text())
+			k.Warn(lines.Text())
 		}
 	}
 	end()
@@ -148,9 +132,9 @@ func keeperEnv(all []string) []string {
 	})
 }
 
-// keptConnections returns the kept connections, only those of cluster unless it is "". It removes the records
+// ListKept returns the kept connections, only those of cluster unless it is "". It removes the records
 // of keepers that were killed.
-func keptConnections(cluster string) (kept []registry.Listed, err error) {
+func ListKept(cluster string) (kept []registry.Listed, err error) {
 	state, err := paths.StateDir()
 	if err != nil {
 		return nil, err
@@ -168,34 +152,11 @@ func keptConnections(cluster string) (kept []registry.Listed, err error) {
 	return kept, err
 }
 
-// connectionRows returns the kept connections as rows of cscs ps.
-func connectionRows(all []registry.Listed) (rows []ui.ConnectionRow) {
-	for _, l := range all {
-		rows = append(rows, ui.ConnectionRow{V: registry.RecordVersion, Kind: "connection", Cluster: l.Cluster, User: l.Login, State: l.State,
-			Begun: l.Begun, Ends: l.Ends, PID: l.PID})
+// StopKeeper asks the keeper of a connection to end, and returns the result for the user.
+func StopKeeper(ctx context.Context, l registry.Listed) (result string, err error) {
+	out, err := registry.Reach(l.Record).Stop(ctx)
+	if errors.As(err, new(*registry.GoneError)) && l.State == closing { // it was asked before
+		return stillUsed, nil
 	}
-	return rows
-}
-
-// stopConnections ends the keepers and prints the results.
-func (d *deps) stopConnections(ctx context.Context, cluster string) error {
-	all, err := keptConnections(cluster)
-	if len(all) == 0 && err == nil {
-		d.say("no connection is kept")
-		if cluster != "" {
-			err = d.mustKnow(ctx, cluster)
-		}
-	}
-	for _, l := range all {
-		out, failed := registry.Reach(l.Record).Stop(ctx)
-		if errors.As(failed, new(*registry.GoneError)) && l.State == closing { // it was asked before
-			out.Reason, failed = stillUsed, nil
-		}
-		if failed != nil {
-			err = fmt.Errorf("connection to %s as %s: its process does not answer: kill -9 %d", l.Cluster, l.Login, l.PID)
-			continue
-		}
-		d.say(fmt.Sprintf("connection to %s as %s: %s", l.Cluster, l.Login, out.Reason))
-	}
-	return err
+	return out.Reason, err
 }

@@ -101,7 +101,7 @@ func (d *deps) printSessions(ctx context.Context, o *psOptions) error {
 			}
 		}
 	}
-	kept, keptErr := keptConnections(lastValue(o.cluster))
+	kept, keptErr := ListKept(lastValue(o.cluster))
 	err = cmp.Or(err, keptErr)
 	switch {
 	case o.ended && o.json:

@@ -43,7 +43,7 @@ type way struct {
 	masterHost  string       // host at which an ssh carries the first chain, until that is reported; "": none
 	keyErr      error        // why there are no keys, if ssh makes them unnecessary
 	last        *share.Chain // the last chain dialled for the session
-	keep        *keeping     // nil: the connection is not kept, or was dialled already
+	keep        *Keeping     // nil: the connection is not kept, or was dialled already
 }
 
 // findWay gets the hosts from ssh's configuration and chooses the key of each. It connects to no host, and to
