@@ -104,8 +104,8 @@ func TestRefreshOfAccounts(t *testing.T) {
 			ids, key := twoAccounts(t, false)
 			d := silentDeps()
 			asked := []string{}
-			d.list = func(_ context.Context, w *way) ([]slurm.Found, []slurm.Swept, error) {
-				user := w.hops[len(w.hops)-1].User
+			d.list = func(_ context.Context, r *Route) ([]slurm.Found, []slurm.Swept, error) {
+				user := r.Login().User
 				asked = append(asked, user)
 				there, answers := c.there[user]
 				switch {
@@ -147,7 +147,7 @@ func TestForgottenSessionLives(t *testing.T) {
 		}
 	}
 	d := silentDeps()
-	d.list = func(context.Context, *way) ([]slurm.Found, []slurm.Swept, error) {
+	d.list = func(context.Context, *Route) ([]slurm.Found, []slurm.Swept, error) {
 		return []slurm.Found{{ID: ids["alice"], Job: "7", State: "RUNNING", Serving: true, Left: true}}, nil, nil
 	}
 	if code := runCommandLine(t.Context(), []string{"ps", "--refresh", "-c", "daint"}, d); code != 0 {

@@ -53,14 +53,14 @@ func (d *deps) attachSession(ctx context.Context, o *options, args []string) err
 	if err != nil {
 		return err
 	}
-	return d.wayTo(ctx, r, o, func(s *start) error {
+	return d.withClusterOf(ctx, r, o, func(s *start) error {
 		a := &attendance{start: s}
 		if text, ok := s.printer.(*ui.Text); ok {
 			text.CtrlC = "Ctrl-C: leave it running; cscs stop ends it"
 		}
 		defer s.openRoom(r.App, d.args)()
 		cfg := session.Config{
-			ID: r.ID, Cluster: s.cluster.Name, Client: clientName(), Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dialShared, NodeHop: s.way.nodeHop,
+			ID: r.ID, Cluster: s.cluster.Name, Client: clientName(), Hops: s.route.Hops(), Chain: s.route.ChainOptions(), Dial: s.route.DialShared, NodeHop: s.route.NodeHop,
 			LocalPort: portValue(o.localPort), Metrics: &s.gauge, Room: s.room, Protect: o.protect, Open: s.browserOpener(), Explain: s.explainError,
 			Hurry: s.signals.hurry, Abandon: s.signals.abandon,
 		}

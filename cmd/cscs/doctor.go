@@ -79,7 +79,7 @@ func (d *deps) runDoctor(ctx context.Context, o *options) error {
 	cfg := doctor.Config{
 		Account: lastValue(o.account), SSHDir: filepath.Join(home, ".ssh"), SSHConfig: filepath.Join(home, ".ssh", "config"),
 		StateDir: state, Ports: usualPorts, CanOpen: browser.CanOpen,
-		Target: func(ctx context.Context) doctor.CheckTarget { return d.findWayFor(ctx, o, cluster, ring, nil) },
+		Target: func(ctx context.Context) doctor.CheckTarget { return d.findCheckTarget(ctx, o, cluster, ring, nil) },
 		Explain: func(err error) doctor.Explanation {
 			p := problem.At(cluster, err)
 			return doctor.Explanation{ID: p.ID, Message: p.Message, Hint: p.Hint, Fix: p.Fix, Code: p.Code}
@@ -137,11 +137,11 @@ func (d *deps) openDoctorsKey(signals *interrupts, o *options, cluster string, r
 	}}
 	ctx := agents.In(signals.ctx)
 	looked := make(chan error, 1)
-	go func() { looked <- d.findWayFor(ctx, o, cluster, ring, nil).KeyErr }()
+	go func() { looked <- d.findCheckTarget(ctx, o, cluster, ring, nil).KeyErr }()
 	select {
 	case err := <-looked:
 		if errors.As(err, new(*key.PassphraseError)) {
-			d.findWayFor(ctx, o, cluster, ring, ask)
+			d.findCheckTarget(ctx, o, cluster, ring, ask)
 		}
 		return ctx
 	case <-patience.C:
@@ -150,49 +150,19 @@ func (d *deps) openDoctorsKey(signals *interrupts, o *options, cluster string, r
 	return checks
 }
 
-// findWayFor is findWay, but continues after errors as far as it can.
-func (d *deps) findWayFor(ctx context.Context, o *options, cluster string, ring *key.Ring, ask key.Prompter) (dw doctor.CheckTarget) {
+// findCheckTarget returns the route for the checks, and continues after errors as far as it can.
+func (d *deps) findCheckTarget(ctx context.Context, o *options, cluster string, ring *key.Ring, ask key.Prompter) doctor.CheckTarget {
 	cfg, err := d.loadSites()
 	var cl site.Cluster
 	if err == nil {
 		cl, err = cfg.Cluster(ctx, cluster)
 	}
-	w := &way{ring: ring}
+	var hosts []site.Host
 	if err == nil {
-		w.hosts, err = cfg.Route(ctx, cl, site.Overrides{User: lastValue(o.user), Identity: lastValue(o.identity)})
+		hosts, err = cfg.Route(ctx, cl, o.overrides())
 	}
 	if err != nil {
-		dw.HostsErr = err
-		return dw
+		return doctor.CheckTarget{HostsErr: err}
 	}
-	dw.Hosts = w.hosts
-	for _, h := range w.hosts {
-		if slices.Contains([]string{"no", "off", "false", "accept-new"}, h.StrictHostKeyChecking) {
-			h.UserKnownHosts = append([]string{"none"}, h.UserKnownHosts...) // so that no accepted key is written
-		}
-		keys, err := w.hostKeys(h)
-		if err != nil {
-			dw.KnownErr = err
-			break
-		}
-		dw.Known = append(dw.Known, keys)
-	}
-	if w.keys, err = w.findKeys(ctx, ask); err != nil {
-		dw.KeyErr = err
-	}
-	if dw.KeyErr == nil && dw.KnownErr == nil {
-		w.addHops(dw.Known)
-		dw.Keys, dw.Hops, dw.NodeHop = w.keys, w.hops, w.nodeHop
-	}
-	w.addOptions()
-	dw.Options = w.options
-	for _, k := range w.known {
-		for _, m := range k.Warnings() {
-			same := func(n error) bool { return n.Error() == m.Error() }
-			if !slices.ContainsFunc(dw.Note, same) { // hosts share files
-				dw.Note = append(dw.Note, m)
-			}
-		}
-	}
-	return dw
+	return FindCheckTarget(ctx, hosts, ring, ask)
 }

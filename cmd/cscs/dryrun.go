@@ -1,36 +1,65 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/alps-tunnel/cscs/internal/app"
+	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// printWay prints the hops. It cleans the contents of certificates and configurations, which come from
+// printRoute prints the hops. It cleans the contents of certificates and configurations, which come from
 // elsewhere.
-func printWay(out io.Writer, w *way, node string) {
+func printRoute(out io.Writer, r *Route, node string) {
 	fmt.Fprintln(out, "The way:")
-	for i := range w.hosts {
-		fmt.Fprintf(out, "  %d  %s\n", i+1, ui.Clean(w.describeHop(i)))
+	for i := range r.Hosts() {
+		fmt.Fprintf(out, "  %d  %s\n", i+1, ui.Clean(describeHop(r, i)))
 	}
-	last := w.hosts[len(w.hosts)-1]
-	fmt.Fprintf(out, "  %d  %s\n", len(w.hosts)+1, ui.Clean(fmt.Sprintf("%-8s %s@%s:22  the same key", node, last.User, node)))
-	for _, m := range w.takeWarnings(map[string]bool{}) {
+	last := r.Login()
+	fmt.Fprintf(out, "  %d  %s\n", len(r.Hosts())+1, ui.Clean(fmt.Sprintf("%-8s %s@%s:22  the same key", node, last.User, node)))
+	for _, m := range r.TakeWarnings(map[string]bool{}) {
 		fmt.Fprintln(out, "  !  "+ui.Clean(m))
 	}
 }
 
+// describeHop describes hop i: address, user, key and its validity.
+func describeHop(r *Route, i int) string {
+	h := r.Hosts()[i]
+	s := fmt.Sprintf("%-8s %s@%s  %s", h.Name, h.User, h.Addr(), describeKey(r.Keys()[i]))
+	if master := r.MasterSocket(); master != "" && i == len(r.Hosts())-1 {
+		s += "; by the connection of ssh, " + master
+	}
+	return s
+}
+
+// describeKey describes a key with its certificate and validity.
+func describeKey(id *key.Identity) string {
+	s := "key " + cmp.Or(id.Path, id.Comment, id.Fingerprint)
+	if id.Agent {
+		s += " (in the agent)"
+	}
+	if id.Cert == nil {
+		return s + ", no certificate"
+	}
+	s += ", certificate of " + strings.Join(id.Principals, ", ")
+	if id.ValidBefore.IsZero() {
+		return s + ", valid forever"
+	}
+	return fmt.Sprintf("%s, valid until %s (%s)", s, id.ValidBefore.Local().Format("Mon 2 Jan 15:04"), ui.Duration(time.Until(id.ValidBefore)))
+}
+
 // dryRun prints what a session would do.
-func dryRun(out io.Writer, w *way, cfg session.Config) {
-	printWay(out, w, "NODE")
+func dryRun(out io.Writer, r *Route, cfg session.Config) {
+	printRoute(out, r, "NODE")
 	cfg.Request.Patience = cfg.QueueTimeout
-	fmt.Fprintf(out, "\nOn %s:\n%s", ui.Clean(w.hosts[len(w.hosts)-1].Name), indentLines(strings.Join(cfg.Request.CommandLines(cfg.ID), "\n")))
+	fmt.Fprintf(out, "\nOn %s:\n%s", ui.Clean(r.Login().Name), indentLines(strings.Join(cfg.Request.CommandLines(cfg.ID), "\n")))
 	fmt.Fprintf(out, "\nOn the first node, in your login environment:\n%s", indentLines(serverCommandLine(cfg.App, cfg.Launch)))
 	if line := bootstrapLine(cfg.App, cfg.Launch); line != "" {
 		fmt.Fprintf(out, "  --bootstrap: if %s is not there, the node runs this before it, once:\n%s", cfg.App.Program, indentLines("  "+line))
@@ -100,17 +129,17 @@ func localWords(local int, a app.App) string {
 }
 
 // dryTunnel prints what a tunnel would do.
-func dryTunnel(out io.Writer, w *way, cfg session.TunnelConfig) {
+func dryTunnel(out io.Writer, r *Route, cfg session.TunnelConfig) {
 	node := cfg.Node
 	if node == "" {
 		node = "NODE"
 	}
-	printWay(out, w, node)
+	printRoute(out, r, node)
 	switch {
 	case cfg.Job == "" && cfg.Node == "":
-		fmt.Fprintf(out, "     NODE: the first one of your only job that runs, asked on %s\n", w.hosts[len(w.hosts)-1].Name)
+		fmt.Fprintf(out, "     NODE: the first one of your only job that runs, asked on %s\n", r.Login().Name)
 	case cfg.Job != "":
-		fmt.Fprintf(out, "     NODE: the first one of job %s, asked on %s\n", cfg.Job, w.hosts[len(w.hosts)-1].Name)
+		fmt.Fprintf(out, "     NODE: the first one of job %s, asked on %s\n", cfg.Job, r.Login().Name)
 	}
 	fmt.Fprintf(out, "\nHere:\n  %s\n", localWords(cfg.LocalPort, app.App{LocalPort: cfg.Port, Path: "/"}))
 }

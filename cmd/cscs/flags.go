@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
@@ -31,6 +32,11 @@ type options struct {
 	ready, path                                        []string
 
 	time, account, partition, qos, nodes, nodelist, gpus, mem, constraint, reservation, slurm []string
+}
+
+// overrides returns the user and the key that the flags name.
+func (o *options) overrides() site.Overrides {
+	return site.Overrides{User: lastValue(o.user), Identity: lastValue(o.identity)}
 }
 
 // A group is a heading of the help with its flags.

@@ -88,14 +88,14 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 			s.emitEvent(session.Event{Event: session.EventWarning, Message: "--time " + lastValue(j.time) + ": " + doubt})
 		}
 		if j.dryRun {
-			dryRun(d.io.Out, s.way, sc)
+			dryRun(d.io.Out, s.route, sc)
 			return nil
 		}
 		defer s.openRoom(sc.App.Name, d.args)()
 		sc.Room = s.room
 		a := s.beginAttendance(registry.Record{App: sc.App.Name, Lease: int(sc.Lease / time.Second), Salloc: lastValue(s.opts.via) == string(slurm.ViaSalloc)})
 		if text, ok := s.printer.(*ui.Text); ok {
-			text.Login = s.way.hops[len(s.way.hops)-1].Name
+			text.Login = s.route.Login().Name
 		}
 		defer s.startLiveView(liveKeys{log: true, detach: true})()
 		err = d.run(s.signals.ctx, sc, a.handleEvent)
@@ -113,7 +113,7 @@ func (s *start) sessionConfig(a app.App) (session.Config, error) {
 	}
 	c := session.Config{
 		ID: s.id, Cluster: s.cluster.Name, Client: clientName(),
-		Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dialShared, NodeHop: s.way.nodeHop,
+		Hops: s.route.Hops(), Chain: s.route.ChainOptions(), Dial: s.route.DialShared, NodeHop: s.route.NodeHop,
 		App: a, Request: o.slurmRequest(), Launch: o.serverLaunch(),
 		LocalPort: portValue(o.localPort), Lease: time.Hour, QueueTimeout: 12 * time.Hour, StartTimeout: 5 * time.Minute, Idle: durationValue(o.idle),
 		Metrics: &s.gauge, LogDir: logs, Protect: o.protect, Open: s.browserOpener(), Explain: s.explainError,

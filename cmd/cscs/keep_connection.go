@@ -11,7 +11,6 @@ import (
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/registry"
-	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
 )
@@ -51,7 +50,7 @@ func (d *deps) keepConnection(cmd *cobra.Command, o *options, route string) erro
 		return err
 	}
 	return RunKeeper(signals.ctx, KeeperConfig{
-		Sites: cfg, Cluster: cl, Overrides: site.Overrides{User: lastValue(o.user), Identity: lastValue(o.identity)},
+		Sites: cfg, Cluster: cl, Overrides: o.overrides(),
 		Route: route, Unused: durationValue(o.persist), End: signals.endWithCause,
 		Print: func(line string) error {
 			_, err := fmt.Fprintln(d.io.Out, line)

@@ -43,40 +43,40 @@ func RunKeeper(ctx context.Context, cfg KeeperConfig) error {
 	defer giveUp(nil)
 	asks := func() { giveUp(errAgentPrompts) }
 	agents := &key.Lists{Waiting: func(string) { asks() }}
-	w, err := findWay(agents.In(ctx), cfg.Sites, cfg.Cluster, cfg.Overrides, nil, nil, false)
+	r, err := FindRoute(agents.In(ctx), cfg.Sites, cfg.Cluster, Options{Overrides: cfg.Overrides})
 	if err != nil {
-		return cancellationCause(ctx, err)
+		return CancellationCause(ctx, err)
 	}
-	place := w.sharePlace()
+	place := r.rendezvous()
 	if hashRoute(place) != cfg.Route {
 		return errRouteDiffers
 	}
 	told := map[string]bool{}
-	w.takeWarnings(told) // the command has printed these
-	w.masterTried = true // a keeper does not keep the connection of the user's ssh
-	opts := w.options
+	r.TakeWarnings(told) // the command has printed these
+	r.masterTried = true // a keeper does not keep the connection of the user's ssh
+	opts := r.options
 	opts.Asking, opts.Timeout = asks, keeperDialTimeout
 	// Do first what can fail: other commands may join as soon as the connection is shared.
 	k := &keeper{end: cfg.End, unused: cfg.Unused, until: time.Now().AddDate(1, 0, 0)}
-	if err := k.openRecord(cfg.Cluster.Name, w.hops[len(w.hops)-1].User); err != nil {
+	if err := k.openRecord(cfg.Cluster.Name, r.hops[len(r.hops)-1].User); err != nil {
 		return err
 	}
 	defer k.closeRecord()
-	c, err := share.Own(ctx, place, opts, w.dialHops)
+	c, err := share.Own(ctx, place, opts, r.dialHops)
 	switch {
 	case errors.Is(err, share.ErrTaken): // the command can join that process
 		_ = cfg.Print(keeperReady)
 		return nil
 	case err != nil:
-		return cancellationCause(ctx, w.refusalCause(err))
+		return CancellationCause(ctx, r.RefusalCause(err))
 	}
 	defer c.Close()
-	for _, id := range w.keys {
+	for _, id := range r.keys {
 		if !id.ValidBefore.IsZero() && id.ValidBefore.Before(k.until) {
 			k.until = id.ValidBefore
 		}
 	}
-	for _, m := range append(w.takeWarnings(told), keeperReady) {
+	for _, m := range append(r.TakeWarnings(told), keeperReady) {
 		if err := cfg.Print(m); err != nil {
 			giveUp(err) // the command was killed
 		}

@@ -58,7 +58,7 @@ func (d *deps) showSessionLog(ctx context.Context, o *options, args []string, fo
 		return err
 	}
 	o.asGuest = true
-	return d.wayTo(ctx, r, o, func(s *start) error {
+	return d.withClusterOf(ctx, r, o, func(s *start) error {
 		err := s.printLog(s.signals.ctx, to, r, follow)
 		if errors.Is(err, session.ErrInterrupted) && follow {
 			return nil // Ctrl-C ends --follow
@@ -82,9 +82,9 @@ func (w *countingWriter) Write(b []byte) (int, error) {
 // printLog prints the log of the session r, or of the one that the cluster finds by r.ID. If there is nothing
 // to print, it says why.
 func (s *start) printLog(ctx context.Context, to io.Writer, r registry.Record, follow bool) error {
-	c, err := s.way.dialAsGuest(ctx)
+	c, err := s.route.DialAsClient(ctx)
 	if err != nil {
-		return cancellationCause(ctx, err)
+		return CancellationCause(ctx, err)
 	}
 	defer c.Close()
 	var f slurm.Found // empty: not known
@@ -95,7 +95,7 @@ func (s *start) printLog(ctx context.Context, to io.Writer, r registry.Record, f
 			f.ID, f.Over, err = ended.ID, true, nil
 		}
 		if err != nil {
-			return cancellationCause(ctx, err)
+			return CancellationCause(ctx, err)
 		}
 		r.ID = f.ID
 		if follow && f.State == "PENDING" {
@@ -105,7 +105,7 @@ func (s *start) printLog(ctx context.Context, to io.Writer, r registry.Record, f
 	counted := &countingWriter{Writer: to}
 	err = showLogOver(ctx, c, counted, r.ID, 0, follow)
 	if err != nil || counted.n > 0 || follow {
-		return cancellationCause(ctx, err)
+		return CancellationCause(ctx, err)
 	}
 	if f.ID == "" {
 		if f, err = session.Find(ctx, c, r.ID, s.cluster.Name); err != nil {
@@ -136,12 +136,12 @@ const followEvery = time.Second
 
 // showLog prints the log of a session's server, or its last lines. With follow it continues until ctx ends.
 func (s *start) showLog(ctx context.Context, to io.Writer, id string, last int, follow bool) error {
-	c, err := s.way.dialAsGuest(ctx)
+	c, err := s.route.DialAsClient(ctx)
 	if err != nil {
-		return cancellationCause(ctx, err)
+		return CancellationCause(ctx, err)
 	}
 	defer c.Close()
-	return cancellationCause(ctx, showLogOver(ctx, c, to, id, last, follow))
+	return CancellationCause(ctx, showLogOver(ctx, c, to, id, last, follow))
 }
 
 func showLogOver(ctx context.Context, remote slurm.Remote, to io.Writer, id string, last int, follow bool) error {
@@ -152,8 +152,8 @@ func showLogOver(ctx context.Context, remote slurm.Remote, to io.Writer, id stri
 	return slurm.Log(ctx, remote, id, last, every, to)
 }
 
-// cancellationCause returns the cause of ctx's end if ctx has ended, otherwise err.
-func cancellationCause(ctx context.Context, err error) error {
+// CancellationCause returns the cause of ctx's end if ctx has ended, otherwise err.
+func CancellationCause(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

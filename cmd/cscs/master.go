@@ -41,28 +41,28 @@ func hasMaster(ctx context.Context, socket string) bool {
 
 // findMaster reports whether the user's ssh is logged in at the login node. If so, it finds the keys without a
 // question.
-func (w *way) findMaster(ctx context.Context) (bool, error) {
-	login := w.hosts[len(w.hosts)-1]
+func (r *Route) findMaster(ctx context.Context) (bool, error) {
+	login := r.hosts[len(r.hosts)-1]
 	if !hasMaster(ctx, controlSocket(login, login.ControlUser)) {
 		return false, nil
 	}
-	if err := w.findKeysUnasked(ctx); err != nil {
+	if err := r.findKeysUnasked(ctx); err != nil {
 		return false, err
 	}
 	// If no configuration sets User, the certificate names the user.
-	user := cmp.Or(login.User, w.keys[len(w.keys)-1].Principal(), localUser())
-	w.master = controlSocket(login, user)
-	if w.master == "" {
-		w.keyErr = nil
+	user := cmp.Or(login.User, r.keys[len(r.keys)-1].Principal(), LocalUser())
+	r.master = controlSocket(login, user)
+	if r.master == "" {
+		r.keyErr = nil
 	}
-	return w.master != "", nil
+	return r.master != "", nil
 }
 
 // findKeysUnasked finds the keys without a question. If there is none, the hops get a new key that no host
 // accepts: ssh is logged in already, and the last hop is a job step.
-func (w *way) findKeysUnasked(ctx context.Context) error {
-	w.keys, w.keyErr = w.findKeys(ctx, nil)
-	if w.keyErr == nil {
+func (r *Route) findKeysUnasked(ctx context.Context) error {
+	r.keys, r.keyErr = r.findKeys(ctx, nil)
+	if r.keyErr == nil {
 		return nil
 	}
 	if ctx.Err() != nil {
@@ -73,23 +73,23 @@ func (w *way) findKeysUnasked(ctx context.Context) error {
 		return err
 	}
 	none := &key.Identity{Signer: signer, Comment: "none"}
-	w.keys = slices.Repeat([]*key.Identity{none}, len(w.hosts))
+	r.keys = slices.Repeat([]*key.Identity{none}, len(r.hosts))
 	return nil
 }
 
 // joinMaster returns the last hop at which the user's ssh is logged in, over the connection of that ssh, and
 // its index, or -1. It tries only once: a connection that was lost, is silent or accepts no further session
 // would not work the second time either.
-func (w *way) joinMaster(ctx context.Context) (hop chain.Hop, i int) {
-	w.mu.Lock()
-	hops, again := w.hops, w.masterTried
-	w.masterTried = true
-	w.mu.Unlock()
+func (r *Route) joinMaster(ctx context.Context) (hop chain.Hop, i int) {
+	r.mu.Lock()
+	hops, again := r.hops, r.masterTried
+	r.masterTried = true
+	r.mu.Unlock()
 	if again {
 		return hop, -1
 	}
 	for i := len(hops) - 1; i >= 0; i-- {
-		socket := controlSocket(w.hosts[i], hops[i].User)
+		socket := controlSocket(r.hosts[i], hops[i].User)
 		if !hasMaster(ctx, socket) {
 			continue
 		}
@@ -101,37 +101,37 @@ func (w *way) joinMaster(ctx context.Context) (hop chain.Hop, i int) {
 }
 
 // prepareKeys finds the current keys for a dial and opens them.
-func (w *way) prepareKeys(ctx context.Context, opts chain.Options) error {
-	w.mu.Lock()
-	missing, again, dialed := w.keyErr != nil, w.last != nil || w.dialed, w.dialed
-	w.mu.Unlock()
+func (r *Route) prepareKeys(ctx context.Context, opts chain.Options) error {
+	r.mu.Lock()
+	missing, again, dialed := r.keyErr != nil, r.last != nil || r.dialed, r.dialed
+	r.mu.Unlock()
 	if missing { // the ssh that made them unnecessary is gone
 		opts.Asking()
-		keys, err := w.findKeys(ctx, w.prompter)
+		keys, err := r.findKeys(ctx, r.prompter)
 		if err != nil {
 			return &chain.KeyError{Err: err}
 		}
-		w.mu.Lock()
-		w.useKeys(keys)
-		w.keyErr = nil
-		w.mu.Unlock()
+		r.mu.Lock()
+		r.useKeys(keys)
+		r.keyErr = nil
+		r.mu.Unlock()
 	} else if again {
-		w.mu.Lock()
-		err := w.refreshKeys(ctx)
-		w.mu.Unlock()
+		r.mu.Lock()
+		err := r.refreshKeys(ctx)
+		r.mu.Unlock()
 		// A process that has only joined so far has the keys found at its start, which may still be valid.
 		if err != nil && dialed {
 			return &chain.KeyError{Err: err}
 		}
 	}
-	w.mu.Lock()
-	keys := w.keys
-	w.mu.Unlock()
+	r.mu.Lock()
+	keys := r.keys
+	r.mu.Unlock()
 	for _, id := range keys {
 		if id.Sealed() {
 			opts.Asking()
 		}
-		if err := id.Open(ctx, w.prompter); err != nil {
+		if err := id.Open(ctx, r.prompter); err != nil {
 			return err
 		}
 	}
@@ -141,44 +141,44 @@ func (w *way) prepareKeys(ctx context.Context, opts chain.Options) error {
 // dialHops dials a chain to the login node. After the first dial it looks for the keys again, since a
 // certificate may have expired and been renewed. It then asks for no passphrase; the ring remembers those that
 // were entered.
-func (w *way) dialHops(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
-	if w.prompter != nil {
-		opts.Challenge = w.answerChallenge
+func (r *Route) dialHops(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
+	if r.prompter != nil {
+		opts.Challenge = r.answerChallenge
 	}
-	first, at := w.joinMaster(ctx)
-	if at < len(w.hosts)-1 {
-		if err := w.prepareKeys(ctx, opts); err != nil {
+	first, at := r.joinMaster(ctx)
+	if at < len(r.hosts)-1 {
+		if err := r.prepareKeys(ctx, opts); err != nil {
 			return nil, err
 		}
 	}
-	w.mu.Lock()
-	w.dialed = true
-	hops := w.hops
-	w.mu.Unlock()
+	r.mu.Lock()
+	r.dialed = true
+	hops := r.hops
+	r.mu.Unlock()
 	if at < 0 {
 		return chain.Dial(ctx, hops, opts)
 	}
 	c, err := chain.Dial(ctx, append([]chain.Hop{first}, hops[at+1:]...), opts)
 	var gone *chain.DialError
 	if errors.As(err, &gone) && gone.Hop == first.Name { // that ssh has ended in the meantime
-		return w.dialHops(ctx, opts)
+		return r.dialHops(ctx, opts)
 	}
 	if err == nil {
-		w.mu.Lock()
-		w.masterHost = first.Name
-		w.mu.Unlock()
+		r.mu.Lock()
+		r.masterHost = first.Name
+		r.mu.Unlock()
 	}
 	return c, err
 }
 
 // tellMaster warns once that the user's ssh carries the session. That ssh then runs as long as the session,
 // even if its shell has ended.
-func (w *way) tellMaster() {
-	w.mu.Lock()
-	host := w.masterHost
-	w.masterHost = ""
-	w.mu.Unlock()
+func (r *Route) tellMaster() {
+	r.mu.Lock()
+	host := r.masterHost
+	r.masterHost = ""
+	r.mu.Unlock()
 	if host != "" {
-		w.addWarning("your ssh that is logged in at " + host + " (ControlMaster) carries this session: if you log out there, it stays until the session ends")
+		r.addWarning("your ssh that is logged in at " + host + " (ControlMaster) carries this session: if you log out there, it stays until the session ends")
 	}
 }

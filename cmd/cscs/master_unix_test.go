@@ -30,39 +30,39 @@ func TestTellMaster(t *testing.T) {
 	sshd := sshtest.StartSSHD(t, sshtest.SSHDConfig{Keys: []ssh.PublicKey{key, signer.PublicKey()}})
 	socket := filepath.Join(sshtest.ShortDir(t), "m")
 	logIn(t, sshd, file, socket)
-	newWay := func(socket string) *way {
-		return &way{
+	newRoute := func(socket string) *Route {
+		return &Route{
 			hosts: []site.Host{{Name: "daint", ControlPath: socket, ControlUser: sshd.User}},
 			hops:  []chain.Hop{{Name: "daint", Addr: sshd.Addr, User: sshd.User, Signer: signer, HostKeys: chain.PinnedKeys(sshd.HostKeys...)}},
 		}
 	}
-	warnings := func(w *way) []string {
+	warnings := func(r *Route) []string {
 		t.Helper()
-		c, err := w.dialAlone(t.Context(), chain.Options{})
+		c, err := r.DialAlone(t.Context(), chain.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		_ = c.Close()
-		return w.takeWarnings(map[string]bool{})
+		return r.TakeWarnings(map[string]bool{})
 	}
-	w := newWay(socket)
-	if said := warnings(w); len(said) != 1 || !strings.Contains(said[0], "daint") || !strings.Contains(said[0], "ssh") {
+	r := newRoute(socket)
+	if said := warnings(r); len(said) != 1 || !strings.Contains(said[0], "daint") || !strings.Contains(said[0], "ssh") {
 		t.Errorf("said %q", said)
 	}
-	w.tellMaster()
-	if said := w.takeWarnings(map[string]bool{}); len(said) != 1 {
+	r.tellMaster()
+	if said := r.TakeWarnings(map[string]bool{}); len(said) != 1 {
 		t.Errorf("said again: %q", said)
 	}
-	w = newWay(socket)
-	c, err := w.dialHops(t.Context(), chain.Options{}) // as visit does
+	r = newRoute(socket)
+	c, err := r.dialHops(t.Context(), chain.Options{}) // as visit does
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = c.Close()
-	if said := w.takeWarnings(map[string]bool{}); len(said) != 0 {
+	if said := r.TakeWarnings(map[string]bool{}); len(said) != 0 {
 		t.Errorf("a command that ends soon says %q", said)
 	}
-	if said := warnings(newWay(filepath.Join(t.TempDir(), "none"))); len(said) != 0 {
+	if said := warnings(newRoute(filepath.Join(t.TempDir(), "none"))); len(said) != 0 {
 		t.Errorf("without an ssh: %q", said)
 	}
 }

@@ -41,15 +41,15 @@ type Keeping struct {
 // keepConnection starts a keeper if no process shares the connection that is about to be dialled. It waits
 // until the keeper is ready or gives up. The command then dials as usual and joins the keeper if there is one.
 // A connection that replaces the first one is not kept, since the user may have stopped the keeper.
-func (w *way) keepConnection(ctx context.Context) {
-	w.mu.Lock()
-	k := w.keep
-	w.keep = nil
-	w.mu.Unlock()
+func (r *Route) keepConnection(ctx context.Context) {
+	r.mu.Lock()
+	k := r.keep
+	r.keep = nil
+	r.mu.Unlock()
 	if k == nil {
 		return
 	}
-	place := w.sharePlace()
+	place := r.rendezvous()
 	if place.Served() {
 		return
 	}
@@ -57,8 +57,8 @@ func (w *way) keepConnection(ctx context.Context) {
 		k.Warn(NotKept + "--persist is not available on this system")
 		return
 	}
-	for i, h := range w.hops { // the user's ssh keeps its own connection
-		if hasMaster(ctx, controlSocket(w.hosts[i], h.User)) {
+	for i, h := range r.hops { // the user's ssh keeps its own connection
+		if hasMaster(ctx, controlSocket(r.hosts[i], h.User)) {
 			return
 		}
 	}

@@ -103,18 +103,18 @@ func (d *deps) proxyToNode(ctx context.Context, o *options, host string) error {
 	known := sshconfig.Known(filepath.Join(state, "known_hosts"))
 	attended := l.Attended && l.State == registry.Ready
 	o.asGuest = attended // if not, the user's key is needed for the node
-	return d.wayTo(ctx, l.Record, o, func(s *start) error {
+	return d.withClusterOf(ctx, l.Record, o, func(s *start) error {
 		ctx := s.signals.ctx
 		err := session.Proxy(ctx, session.ProxyConfig{
 			ID: l.ID, Whole: l.State != "", Ready: l.State == registry.Ready, Lives: attended, Step: l.Step, Cluster: s.cluster.Name,
-			NodeHop: s.way.nodeHop,
-			Dial:    s.way.dialAsGuest,
+			NodeHop: s.route.NodeHop,
+			Dial:    s.route.DialAsClient,
 			Known: func(node string, keys []string) error {
 				return known.Put(ctx, sshconfig.Prefix+id, node, keys, time.Now(), lives)
 			},
 			Note: d.say,
 		}, os.Stdin, os.Stdout)
-		if err = cancellationCause(ctx, err); errors.Is(err, session.ErrDetached) {
+		if err = CancellationCause(ctx, err); errors.Is(err, session.ErrDetached) {
 			return nil // ssh hangs up in this way
 		}
 		return err

@@ -106,22 +106,22 @@ func nameAccount(way registry.Record) string {
 // queryAccount queries one cluster as that account. It also returns the user of the login.
 func (r *refresher) queryAccount(ctx context.Context, way registry.Record) (found []slurm.Found, login string, err error) {
 	opts := options{user: r.opts.user, identity: r.opts.identity, noSign: r.opts.noSign, persist: r.opts.persist, verbose: r.opts.verbose, asGuest: true}
-	err = r.wayTo(ctx, way, &opts, func(s *start) error {
+	err = r.withClusterOf(ctx, way, &opts, func(s *start) error {
 		ctx := s.signals.ctx
 		var swept []slurm.Swept
-		login = s.loginUser()
-		found, swept, err = r.list(ctx, s.way)
+		login = s.route.Login().User
+		found, swept, err = r.list(ctx, s.route)
 		for _, w := range swept {
 			r.say(fmt.Sprintf("session %s on %s had no owner for %s; job %s was cancelled", w.ID, way.Cluster, ui.Duration(w.Age), w.Job))
 		}
-		return cancellationCause(ctx, err)
+		return CancellationCause(ctx, err)
 	})
 	return found, login, err
 }
 
 // listSessions connects to the login node and lists the sessions there.
-func listSessions(ctx context.Context, w *way) ([]slurm.Found, []slurm.Swept, error) {
-	c, err := w.dialAsGuest(ctx)
+func listSessions(ctx context.Context, r *Route) ([]slurm.Found, []slurm.Swept, error) {
+	c, err := r.DialAsClient(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

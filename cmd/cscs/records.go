@@ -94,8 +94,8 @@ func completeIDs(_ *cobra.Command, args []string, _ string) ([]string, cobra.She
 	return ids, cobra.ShellCompDirectiveNoFileComp
 }
 
-// wayTo calls withCluster for the cluster of session r, with the session's user and key.
-func (d *deps) wayTo(ctx context.Context, r registry.Record, o *options, do func(*start) error) error {
+// withClusterOf calls withCluster for the cluster of session r, with the session's user and key.
+func (d *deps) withClusterOf(ctx context.Context, r registry.Record, o *options, do func(*start) error) error {
 	cfg, err := d.loadSites()
 	if err != nil {
 		return err
@@ -149,7 +149,7 @@ func clientNameOf(pid int) string { return fmt.Sprintf("%s (pid %d)", whoWhere()
 // whoWhere returns USER@HOST, as ssh-keygen names a key.
 func whoWhere() string {
 	host, _ := os.Hostname() // for users only, so it may be missing
-	return localUser() + "@" + host
+	return LocalUser() + "@" + host
 }
 
 // say prints a line for the user.

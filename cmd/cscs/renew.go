@@ -107,7 +107,7 @@ func (r *Renewal) signUnsignedKey(ctx context.Context, h site.Host, id *key.Iden
 		return r.offerSigning(ctx, path, path+" is not signed: get it signed now?")
 	}
 	good := key.Inspect(path, r.now(), nil).Problem == nil
-	if good || keySource(h).Precedes(id.Path) { // signing another key would not change which one is used
+	if good || KeySource(h).Precedes(id.Path) { // signing another key would not change which one is used
 		r.reportPrecedence(path, good, id)
 		return false, nil
 	}

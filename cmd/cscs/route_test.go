@@ -20,15 +20,15 @@ import (
 // may be left.
 func TestRefusedWhileItEnds(t *testing.T) {
 	cert := &ssh.Certificate{ValidBefore: uint64(time.Now().Add(-time.Hour).Unix())}
-	w := &way{keys: []*key.Identity{{Path: "k", CertPath: "k-cert.pub", Cert: cert}}}
-	err := w.refusalCause(&session.TeardownError{Name: "cscs-x", Cluster: "daint", Host: "daint", Err: &chain.AuthError{Hop: "ela", User: "alice"}})
+	r := &Route{keys: []*key.Identity{{Path: "k", CertPath: "k-cert.pub", Cert: cert}}}
+	err := r.RefusalCause(&session.TeardownError{Name: "cscs-x", Cluster: "daint", Host: "daint", Err: &chain.AuthError{Hop: "ela", User: "alice"}})
 	var expired *key.ExpiredError
 	if p := problem.Of(err); p.Code != problem.Remains || !errors.As(err, &expired) {
 		t.Errorf("%+v", p)
 	}
 }
 
-// TestDoctorsKnownHosts: a line that does not count is told once, though each host of the way
+// TestDoctorsKnownHosts: a line that does not count is told once, though each host of the route
 // reads the file.
 func TestDoctorsKnownHosts(t *testing.T) {
 	home := t.TempDir()
@@ -42,7 +42,7 @@ func TestDoctorsKnownHosts(t *testing.T) {
 		}
 	}
 	t.Setenv("CSCS_CONFIG", filepath.Join(home, "config.toml"))
-	dw := newDeps(nil).findWayFor(context.Background(), &options{}, "daint", &key.Ring{}, nil)
+	dw := newDeps(nil).findCheckTarget(context.Background(), &options{}, "daint", &key.Ring{}, nil)
 	var passed *chain.PassedOverError
 	if len(dw.Note) != 1 || !errors.As(dw.Note[0], &passed) || passed.Line != 1 || passed.File != known || len(dw.Known) != 2 {
 		t.Errorf("%v of %d hosts, %v", dw.Note, len(dw.Known), dw.HostsErr)

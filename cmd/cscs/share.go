@@ -10,27 +10,28 @@ import (
 	"github.com/alps-tunnel/cscs/internal/paths"
 )
 
-// Sites limit logins, so all processes of this machine with the same way share one connection.
+// Sites limit logins, so all processes of this machine with the same route share one connection.
 
 // redialWait is how long a process that has lost its connection waits for another process that is about to dial
 // a shared one.
 const redialWait = 10 * time.Minute
 
-// dialShared dials the chain to the login node, or joins that of another process.
-func (w *way) dialShared(ctx context.Context, opts chain.Options) (*share.Chain, error) {
-	w.keepConnection(ctx)
-	p := w.sharePlace()
-	w.mu.Lock()
-	if w.dialed {
+// DialShared dials the chain to the login node, or joins that of another process. The errors are those of
+// chain.Dial, a *chain.KeyError if there is no key by then, or the cause of ctx.
+func (r *Route) DialShared(ctx context.Context, opts chain.Options) (*share.Chain, error) {
+	r.keepConnection(ctx)
+	p := r.rendezvous()
+	r.mu.Lock()
+	if r.dialed {
 		p.Wait = redialWait
 	}
-	w.mu.Unlock()
-	c, err := share.Dial(ctx, p, opts, w.dialHops)
+	r.mu.Unlock()
+	c, err := share.Dial(ctx, p, opts, r.dialHops)
 	if err == nil {
-		w.mu.Lock()
-		w.last = c
-		w.mu.Unlock()
-		w.tellMaster()
+		r.mu.Lock()
+		r.last = c
+		r.mu.Unlock()
+		r.tellMaster()
 	}
 	return c, err
 }
@@ -38,12 +39,12 @@ func (w *way) dialShared(ctx context.Context, opts chain.Options) (*share.Chain,
 // pauseWait is the time for the clients of the shared connection to be told. Their open channels stay on it.
 const pauseWait = 300 * time.Millisecond
 
-// pauseSharing makes the clients of the shared connection dial their own, because this process is about to be
+// PauseSharing makes the clients of the shared connection dial their own, because this process is about to be
 // stopped.
-func (w *way) pauseSharing() {
-	w.mu.Lock()
-	last := w.last
-	w.mu.Unlock()
+func (r *Route) PauseSharing() {
+	r.mu.Lock()
+	last := r.last
+	r.mu.Unlock()
 	if last == nil {
 		return
 	}
@@ -52,34 +53,34 @@ func (w *way) pauseSharing() {
 	last.Pause(ctx)
 }
 
-// dialAsGuest is dialShared for a command that ends soon, which is never the master. It may ask questions (see
-// findWay).
-func (w *way) dialAsGuest(ctx context.Context) (*share.Chain, error) {
-	w.keepConnection(ctx)
-	p := w.sharePlace()
+// DialAsClient is DialShared for a command that ends soon, which is never the master. It may ask questions (see
+// Options.OpenLate).
+func (r *Route) DialAsClient(ctx context.Context) (*share.Chain, error) {
+	r.keepConnection(ctx)
+	p := r.rendezvous()
 	p.ClientOnly = true
-	return share.Dial(ctx, p, w.options, w.dialHops)
+	return share.Dial(ctx, p, r.options, r.dialHops)
 }
 
-// dialAlone dials a chain that is not shared, for a command that cannot move to another chain when its master
+// DialAlone dials a chain that is not shared, for a command that cannot move to another chain when its master
 // ends.
-func (w *way) dialAlone(ctx context.Context, opts chain.Options) (*share.Chain, error) {
-	c, err := share.Dial(ctx, share.Rendezvous{}, opts, w.dialHops)
+func (r *Route) DialAlone(ctx context.Context, opts chain.Options) (*share.Chain, error) {
+	c, err := share.Dial(ctx, share.Rendezvous{}, opts, r.dialHops)
 	if err == nil {
-		w.tellMaster()
+		r.tellMaster()
 	}
 	return c, err
 }
 
-// sharePlace returns where the processes of one way share a chain: the same hops, users and key.
-func (w *way) sharePlace() share.Rendezvous {
-	p := share.Rendezvous{Host: w.hops[len(w.hops)-1].Name}
-	if p.Dir = w.dir; p.Dir == "" {
+// rendezvous returns where the processes of one route share a chain: the same hops, users and key.
+func (r *Route) rendezvous() share.Rendezvous {
+	p := share.Rendezvous{Host: r.hops[len(r.hops)-1].Name}
+	if p.Dir = r.dir; p.Dir == "" {
 		p.Dir, _ = paths.SocketDir() // on error nothing is shared
 	}
-	for i, h := range w.hops {
-		// If ssh is logged in there may be no key; then the socket's path identifies the way.
-		p.Key = append(p.Key, h.Addr, h.User, cmp.Or(w.keys[i].Fingerprint, w.master))
+	for i, h := range r.hops {
+		// If ssh is logged in there may be no key; then the socket's path identifies the route.
+		p.Key = append(p.Key, h.Addr, h.User, cmp.Or(r.keys[i].Fingerprint, r.master))
 	}
 	return p
 }

@@ -22,30 +22,30 @@ func TestRedialAfterJoin(t *testing.T) {
 	server := sshtest.Start(t, sshtest.Config{Anyone: true})
 	sockets := filepath.Join(sshtest.ShortDir(t), "s")
 	signer := sshtest.NewKey(t)
-	newWay := func() *way {
-		w := &way{
+	newRoute := func() *Route {
+		r := &Route{
 			dir: sockets, ring: &key.Ring{}, hosts: []site.Host{{Name: "daint", Identity: identity}}, keys: []*key.Identity{{Fingerprint: "old", Signer: signer}},
 			hops: []chain.Hop{{Name: "daint", Addr: server.Addr(), User: "alice", Signer: signer, HostKeys: chain.PinnedKeys(server.HostKey())}},
 		}
-		return w
+		return r
 	}
-	owner, err := newWay().dialShared(t.Context(), chain.Options{})
+	owner, err := newRoute().DialShared(t.Context(), chain.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newWay()
-	c, err := w.dialShared(t.Context(), chain.Options{})
+	r := newRoute()
+	c, err := r.DialShared(t.Context(), chain.Options{})
 	if err != nil || !c.Joined() {
 		t.Fatalf("joined %v, %v", c.Joined(), err)
 	}
 	_ = owner.Close()
 	_ = c.Close()
-	c, err = w.dialShared(t.Context(), chain.Options{})
+	c, err = r.DialShared(t.Context(), chain.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if got := w.hops[0].Signer.PublicKey(); string(got.Marshal()) == string(signer.PublicKey().Marshal()) {
+	if got := r.hops[0].Signer.PublicKey(); string(got.Marshal()) == string(signer.PublicKey().Marshal()) {
 		t.Errorf("dialled with the key of the beginning, %s", ssh.FingerprintSHA256(got))
 	}
 }

@@ -195,13 +195,13 @@ func (s *Signer) askCredentials(ctx context.Context) (user string, password []by
 	}
 	user = cmp.Or(user, s.User)
 	if password, err = s.Prompter.ReadSecret(ctx, fmt.Sprintf("Password of %s: ", user)); err != nil {
-		return "", nil, "", cancellationCause(ctx, err)
+		return "", nil, "", CancellationCause(ctx, err)
 	}
 	s.typedUser = user
 	for {
 		number, err := s.Prompter.ReadSecret(ctx, "Six-digit number (OTP): ")
 		if otp = strings.Join(strings.Fields(string(number)), ""); err != nil || service.IsOTP(otp) { // phones split it
-			return user, password, otp, cancellationCause(ctx, err)
+			return user, password, otp, CancellationCause(ctx, err)
 		}
 		s.Prompter.Tell("that is no six-digit number: once more")
 	}
@@ -221,11 +221,11 @@ func (p Passphrases) NewPassphrase(ctx context.Context, path string) ([]byte, er
 	for {
 		one, err := p.ReadSecret(ctx, fmt.Sprintf(p.Question, path))
 		if err != nil || len(one) == 0 {
-			return nil, cancellationCause(ctx, err)
+			return nil, CancellationCause(ctx, err)
 		}
 		again, err := p.ReadSecret(ctx, "The same passphrase again: ")
 		if err != nil {
-			return nil, cancellationCause(ctx, err)
+			return nil, CancellationCause(ctx, err)
 		}
 		same := subtle.ConstantTimeCompare(one, again) == 1
 		clear(again)

@@ -81,7 +81,7 @@ func (d *deps) sshConfig(ctx context.Context, o *options, install, uninstall boo
 		d.sayOwnIncludes(own)
 		return nil
 	}
-	text, own, err := sshText(ctx, cfg, files, site.Overrides{User: lastValue(o.user), Identity: lastValue(o.identity)})
+	text, own, err := sshText(ctx, cfg, files, o.overrides())
 	if err != nil {
 		return err
 	}
@@ -169,7 +169,7 @@ func sshText(ctx context.Context, cfg *site.Config, files sshconfig.Files, ov si
 
 // loginOf returns the user and key that cscs itself would use at a host, without questions.
 func loginOf(ctx context.Context, h site.Host) sshconfig.Login {
-	id, err := key.Load(ctx, keySource(h), nil)
+	id, err := key.Load(ctx, KeySource(h), nil)
 	l := sshconfig.Login{User: h.User}
 	var shut *key.PassphraseError
 	switch {

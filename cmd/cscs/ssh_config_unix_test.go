@@ -123,7 +123,7 @@ func TestSSHConfigKeyInAgent(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if id, err := key.Load(t.Context(), keySource(hosts[0]), nil); err != nil || id.Cert == nil || string(id.Cert.Marshal()) != string(cert.Marshal()) {
+			if id, err := key.Load(t.Context(), KeySource(hosts[0]), nil); err != nil || id.Cert == nil || string(id.Cert.Marshal()) != string(cert.Marshal()) {
 				t.Errorf("cscs: %+v, %v\n%s", id, err, text)
 			}
 		})

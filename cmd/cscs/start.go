@@ -23,13 +23,13 @@ type start struct {
 	ask     *ui.Prompter // nil: no terminal to ask on
 	signals *interrupts
 	gauge   session.Metrics
-	way     *way
+	route   *Route
 	told    map[string]bool // warnings that were printed
 	desktop desktopNotifier
 	room    *waitingroom.Room // the waiting page; nil: not yet
 }
 
-// withCluster finds the way to the cluster and calls do, which returns when the session is over. From here on
+// withCluster finds the route to the cluster and calls do, which returns when the session is over. From here on
 // errors are events, except usage errors. These go to stderr as text even with --json, as before any session.
 func (d *deps) withCluster(ctx context.Context, o *options, cfg *site.Config, cl site.Cluster, do func(*start) error) error {
 	s := &start{deps: d, opts: o, id: session.NewID(), cluster: cl, told: map[string]bool{}}
@@ -66,22 +66,19 @@ func (d *deps) withCluster(ctx context.Context, o *options, cfg *site.Config, cl
 	if o.dryRun { // dry run signs nothing, so it asks nothing
 		ask = nil
 	}
-	s.way, err = findWay(signals.ctx, cfg, cl, site.Overrides{User: lastValue(o.user), Identity: lastValue(o.identity)}, ask, renew, o.asGuest || o.dryRun)
+	s.route, err = FindRoute(signals.ctx, cfg, cl, Options{Overrides: o.overrides(), Prompter: ask, Renewal: renew, Keeping: s.newKeeping(),
+		OpenLate: o.asGuest || o.dryRun})
 	if err != nil {
 		return s.reportFailure(err)
 	}
 	if !o.dryRun {
-		s.way.keep = s.newKeeping()
-		for i := range s.way.hosts {
-			s.note(s.way.describeHop(i))
+		for i := range s.route.Hosts() {
+			s.note(describeHop(s.route, i))
 		}
 		s.emitWarnings()
 	}
 	return do(s)
 }
-
-// loginUser returns the user on the login node.
-func (s *start) loginUser() string { return s.way.hops[len(s.way.hops)-1].User }
 
 // reportFailure reports an error that occurred before the session began.
 func (s *start) reportFailure(err error) error {
@@ -110,9 +107,9 @@ func (s *start) printEvent(e session.Event) {
 	}
 }
 
-// emitWarnings prints the new warnings of the way.
+// emitWarnings prints the new warnings of the route.
 func (s *start) emitWarnings() {
-	for _, m := range s.way.takeWarnings(s.told) {
+	for _, m := range s.route.TakeWarnings(s.told) {
 		s.emitEvent(session.Event{Event: session.EventWarning, Message: m})
 	}
 }
@@ -131,7 +128,7 @@ func (s *start) showEvent(e session.Event) {
 
 // explainError returns the message, hint and exit code for an error of this session.
 func (s *start) explainError(err error) session.Explanation {
-	p := problem.At(s.cluster.Name, s.way.refusalCause(err))
+	p := problem.At(s.cluster.Name, s.route.RefusalCause(err))
 	return session.Explanation{ID: p.ID, Message: p.Message, Hint: p.Hint, Code: p.Code}
 }
 

@@ -150,16 +150,16 @@ func (d *deps) stopSession(ctx context.Context, l registry.Listed, o *options) e
 		// The process has died or does not help, so this process ends the session.
 	}
 	o.asGuest = true
-	return d.wayTo(ctx, l.Record, o, func(s *start) error {
+	return d.withClusterOf(ctx, l.Record, o, func(s *start) error {
 		logs, err := paths.StateDir()
 		if err != nil {
 			return s.reportFailure(err)
 		}
 		var last session.Event
 		// Under another account a missing session would count as ended, so it must be found first.
-		find := l.State == "" || !isAccountOf(l.Record, registry.Record{User: lastValue(s.opts.user), Identity: lastValue(s.opts.identity)}, s.loginUser())
+		find := l.State == "" || !isAccountOf(l.Record, registry.Record{User: lastValue(s.opts.user), Identity: lastValue(s.opts.identity)}, s.route.Login().User)
 		err = d.end(s.signals.ctx, session.Config{
-			ID: l.ID, Job: l.Job, Cluster: s.cluster.Name, Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dialShared, App: app.App{Name: l.App},
+			ID: l.ID, Job: l.Job, Cluster: s.cluster.Name, Hops: s.route.Hops(), Chain: s.route.ChainOptions(), Dial: s.route.DialShared, App: app.App{Name: l.App},
 			Lease: time.Duration(l.Lease) * time.Second, LogDir: logs, Explain: s.explainError,
 			Hurry: s.signals.hurry, Abandon: s.signals.abandon,
 		}, find, func(e session.Event) {

@@ -58,7 +58,7 @@ func (d *deps) runTunnel(cmd *cobra.Command, o *tunnelOptions) error {
 	return d.withCluster(cmd.Context(), &o.options, cfg, cl, func(s *start) error {
 		tc := o.tunnelConfig(s)
 		if o.dryRun {
-			dryTunnel(d.io.Out, s.way, tc)
+			dryTunnel(d.io.Out, s.route, tc)
 			return nil
 		}
 		defer s.openRoom(waitingroom.TunnelApp, d.args)()
@@ -87,7 +87,7 @@ func (o *tunnelOptions) tunnelConfig(s *start) session.TunnelConfig {
 	}
 	return session.TunnelConfig{
 		ID: s.id, Cluster: s.cluster.Name,
-		Hops: s.way.hops, Chain: s.way.options, Dial: s.way.dialAlone, NodeHop: s.way.nodeHop,
+		Hops: s.route.Hops(), Chain: s.route.ChainOptions(), Dial: s.route.DialAlone, NodeHop: s.route.NodeHop,
 		Node: lastValue(o.node), Job: lastValue(o.job), Port: portValue(o.port),
 		LocalPort: portValue(o.localPort), AllowWideBind: o.allowWideBind, Protect: &protect, Metrics: &s.gauge,
 		Open: s.browserOpener(), Explain: s.explainError,

@@ -23,7 +23,7 @@ func (s *start) startLiveView(k liveKeys) (stop func()) {
 	if !ok || s.opts.detach {
 		return func() {}
 	}
-	l := ui.Live{Keys: s.ask, Gauge: &s.gauge, Stays: k.stays, Suspend: s.way.pauseSharing}
+	l := ui.Live{Keys: s.ask, Gauge: &s.gauge, Stays: k.stays, Suspend: s.route.PauseSharing}
 	if browser.CanOpen() {
 		l.Open = func(ctx context.Context, _ string) error { return s.inWords(browser.Open(ctx, s.room.Enter)) }
 	}

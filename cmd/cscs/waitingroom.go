@@ -15,7 +15,7 @@ import (
 // session's events to it.
 func (s *start) openRoom(app string, again []string) (close func()) {
 	c := waitingroom.Config{ID: s.id, Cluster: s.cluster.Name, App: app, Again: commandAgain(again)}
-	for _, h := range s.way.hops {
+	for _, h := range s.route.Hosts() {
 		c.Hops = append(c.Hops, h.Name)
 	}
 	s.room = waitingroom.New(c)
