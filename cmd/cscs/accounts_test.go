@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/alps-tunnel/cscs/internal/connect"
 	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
@@ -104,7 +105,7 @@ func TestRefreshOfAccounts(t *testing.T) {
 			ids, key := twoAccounts(t, false)
 			d := silentDeps()
 			asked := []string{}
-			d.list = func(_ context.Context, r *Route) ([]slurm.Found, []slurm.Swept, error) {
+			d.list = func(_ context.Context, r *connect.Route) ([]slurm.Found, []slurm.Swept, error) {
 				user := r.Login().User
 				asked = append(asked, user)
 				there, answers := c.there[user]
@@ -147,7 +148,7 @@ func TestForgottenSessionLives(t *testing.T) {
 		}
 	}
 	d := silentDeps()
-	d.list = func(context.Context, *Route) ([]slurm.Found, []slurm.Swept, error) {
+	d.list = func(context.Context, *connect.Route) ([]slurm.Found, []slurm.Swept, error) {
 		return []slurm.Found{{ID: ids["alice"], Job: "7", State: "RUNNING", Serving: true, Left: true}}, nil, nil
 	}
 	if code := runCommandLine(t.Context(), []string{"ps", "--refresh", "-c", "daint"}, d); code != 0 {

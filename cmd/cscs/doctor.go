@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/alps-tunnel/cscs/internal/browser"
+	"github.com/alps-tunnel/cscs/internal/connect"
 	"github.com/alps-tunnel/cscs/internal/doctor"
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/paths"
@@ -164,5 +165,5 @@ func (d *deps) findCheckTarget(ctx context.Context, o *options, cluster string, 
 	if err != nil {
 		return doctor.CheckTarget{HostsErr: err}
 	}
-	return FindCheckTarget(ctx, hosts, ring, ask)
+	return connect.FindCheckTarget(ctx, hosts, ring, ask)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/alps-tunnel/cscs/internal/app"
+	"github.com/alps-tunnel/cscs/internal/connect"
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/ui"
 	"github.com/alps-tunnel/cscs/session"
@@ -17,7 +18,7 @@ import (
 
 // printRoute prints the hops. It cleans the contents of certificates and configurations, which come from
 // elsewhere.
-func printRoute(out io.Writer, r *Route, node string) {
+func printRoute(out io.Writer, r *connect.Route, node string) {
 	fmt.Fprintln(out, "The way:")
 	for i := range r.Hosts() {
 		fmt.Fprintf(out, "  %d  %s\n", i+1, ui.Clean(describeHop(r, i)))
@@ -30,7 +31,7 @@ func printRoute(out io.Writer, r *Route, node string) {
 }
 
 // describeHop describes hop i: address, user, key and its validity.
-func describeHop(r *Route, i int) string {
+func describeHop(r *connect.Route, i int) string {
 	h := r.Hosts()[i]
 	s := fmt.Sprintf("%-8s %s@%s  %s", h.Name, h.User, h.Addr(), describeKey(r.Keys()[i]))
 	if master := r.MasterSocket(); master != "" && i == len(r.Hosts())-1 {
@@ -56,7 +57,7 @@ func describeKey(id *key.Identity) string {
 }
 
 // dryRun prints what a session would do.
-func dryRun(out io.Writer, r *Route, cfg session.Config) {
+func dryRun(out io.Writer, r *connect.Route, cfg session.Config) {
 	printRoute(out, r, "NODE")
 	cfg.Request.Patience = cfg.QueueTimeout
 	fmt.Fprintf(out, "\nOn %s:\n%s", ui.Clean(r.Login().Name), indentLines(strings.Join(cfg.Request.CommandLines(cfg.ID), "\n")))
@@ -129,7 +130,7 @@ func localWords(local int, a app.App) string {
 }
 
 // dryTunnel prints what a tunnel would do.
-func dryTunnel(out io.Writer, r *Route, cfg session.TunnelConfig) {
+func dryTunnel(out io.Writer, r *connect.Route, cfg session.TunnelConfig) {
 	node := cfg.Node
 	if node == "" {
 		node = "NODE"

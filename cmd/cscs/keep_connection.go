@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/alps-tunnel/cscs/internal/connect"
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/registry"
@@ -31,7 +32,7 @@ func newKeepCommand(d *deps) *cobra.Command {
 				if shut := (*key.PassphraseError)(nil); errors.As(err, &shut) {
 					p.Message = "key " + shut.Path + " needs its passphrase"
 				}
-				fmt.Fprintln(d.io.Out, NotKept+strings.TrimSuffix(strings.ReplaceAll(p.Message+"\n"+p.Hint, "\n", "; "), "; "))
+				fmt.Fprintln(d.io.Out, connect.NotKept+strings.TrimSuffix(strings.ReplaceAll(p.Message+"\n"+p.Hint, "\n", "; "), "; "))
 			}
 			return err
 		},
@@ -49,7 +50,7 @@ func (d *deps) keepConnection(cmd *cobra.Command, o *options, route string) erro
 	if err != nil {
 		return err
 	}
-	return RunKeeper(signals.ctx, KeeperConfig{
+	return connect.RunKeeper(signals.ctx, connect.KeeperConfig{
 		Sites: cfg, Cluster: cl, Overrides: o.overrides(),
 		Route: route, Unused: durationValue(o.persist), End: signals.endWithCause,
 		Print: func(line string) error {
@@ -60,12 +61,12 @@ func (d *deps) keepConnection(cmd *cobra.Command, o *options, route string) erro
 }
 
 // newKeeping returns how the connection of a command is kept, or nil without --persist.
-func (s *start) newKeeping() *Keeping {
+func (s *start) newKeeping() *connect.Keeping {
 	o := s.opts
 	if durationValue(o.persist) == 0 || s.cluster.Dir != "" { // the demo's cluster ends with its last user
 		return nil
 	}
-	return &Keeping{
+	return &connect.Keeping{
 		Args: func(route string) []string {
 			args := []string{keepCommand, "--way=" + route, "--cluster=" + s.cluster.Name, "--persist=" + lastValue(o.persist)}
 			if len(o.user) > 0 {
@@ -91,7 +92,7 @@ func connectionRows(all []registry.Listed) (rows []ui.ConnectionRow) {
 
 // stopConnections ends the keepers and prints the results.
 func (d *deps) stopConnections(ctx context.Context, cluster string) error {
-	all, err := ListKept(cluster)
+	all, err := connect.ListKept(cluster)
 	if len(all) == 0 && err == nil {
 		d.say("no connection is kept")
 		if cluster != "" {
@@ -99,7 +100,7 @@ func (d *deps) stopConnections(ctx context.Context, cluster string) error {
 		}
 	}
 	for _, l := range all {
-		result, failed := StopKeeper(ctx, l)
+		result, failed := connect.StopKeeper(ctx, l)
 		if failed != nil {
 			err = fmt.Errorf("connection to %s as %s: its process does not answer: kill -9 %d", l.Cluster, l.Login, l.PID)
 			continue

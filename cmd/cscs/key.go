@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/alps-tunnel/cscs/internal/connect"
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/problem"
@@ -107,7 +108,7 @@ func (o *keyOptions) keyAndStateDir() (path, state string, err error) {
 }
 
 // newKeySigner returns the signer for the service that the flags name, and for the user at the terminal.
-func (d *deps) newKeySigner(ctx context.Context, o *keyOptions, signals *interrupts) (*Signer, error) {
+func (d *deps) newKeySigner(ctx context.Context, o *keyOptions, signals *interrupts) (*connect.Signer, error) {
 	cfg, err := d.loadSites()
 	if err != nil {
 		return nil, err
@@ -182,7 +183,7 @@ func (d *deps) inspectKey(ctx context.Context, o *keyOptions, path string) key.S
 }
 
 // newPrompter returns a prompter on the terminal, or nil if there is none.
-func newPrompter(signals *interrupts) Prompter {
+func newPrompter(signals *interrupts) connect.Prompter {
 	ask, err := ui.NewPrompter()
 	if err != nil {
 		return nil

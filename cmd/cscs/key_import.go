@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/alps-tunnel/cscs/internal/connect"
 	"github.com/alps-tunnel/cscs/internal/key/signing"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/site"
@@ -63,7 +64,7 @@ func (d *deps) keyImport(ctx context.Context, o *keyOptions, args []string) erro
 	}
 	r := signing.Request{Name: "import", Path: path, State: state, Comment: whoWhere()}
 	if ask := newPrompter(signals); ask != nil {
-		r.Ask = Passphrases{ask, NewKeyQuestion}
+		r.Ask = connect.Passphrases{Prompter: ask, Question: connect.NewKeyQuestion}
 	}
 	result, err := signing.Import(signals.ctx, r, pair)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/alps-tunnel/cscs/internal/connect"
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/key/service"
 	"github.com/alps-tunnel/cscs/internal/problem"
@@ -39,7 +40,7 @@ also those that have expired or were revoked. You may have to sign in.`,
 			if err := fillEnv(cmd.Flags()); err != nil {
 				return err
 			}
-			return d.withService(cmd.Context(), o, func(ctx context.Context, c *service.Current, _ *Signer) error {
+			return d.withService(cmd.Context(), o, func(ctx context.Context, c *service.Current, _ *connect.Signer) error {
 				return d.keyList(ctx, o, c, all)
 			})
 		},
@@ -54,7 +55,7 @@ also those that have expired or were revoked. You may have to sign in.`,
 }
 
 // withService calls do with the service that can list and revoke keys.
-func (d *deps) withService(ctx context.Context, o *keyOptions, do func(context.Context, *service.Current, *Signer) error) error {
+func (d *deps) withService(ctx context.Context, o *keyOptions, do func(context.Context, *service.Current, *connect.Signer) error) error {
 	signals, stop := hearInterrupt(ctx)
 	defer stop()
 	s, err := d.newKeySigner(signals.ctx, o, signals)

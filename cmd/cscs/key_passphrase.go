@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/alps-tunnel/cscs/internal/connect"
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/key/signing"
 )
@@ -45,7 +46,8 @@ func (d *deps) keyPassphrase(ctx context.Context, o *keyOptions) error {
 	if ask == nil {
 		return &key.UnaskedError{Path: path, Fix: "cscs key passphrase" + key.IdentityFlag(path)}
 	}
-	protected, err := signing.Rekey(signals.ctx, signing.Request{Path: path, State: state, Ask: Passphrases{ask, "Enter new passphrase for key '%s' (empty for none): "}})
+	protected, err := signing.Rekey(signals.ctx, signing.Request{Path: path, State: state,
+		Ask: connect.Passphrases{Prompter: ask, Question: "Enter new passphrase for key '%s' (empty for none): "}})
 	if err != nil {
 		return err
 	}

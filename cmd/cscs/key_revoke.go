@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/alps-tunnel/cscs/internal/connect"
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/key/service"
 	"github.com/alps-tunnel/cscs/internal/key/signing"
@@ -33,7 +34,7 @@ the key itself stays and can be signed again.`,
 			if err := checkSerials(args, all); err != nil {
 				return err
 			}
-			return d.withService(cmd.Context(), o, func(ctx context.Context, c *service.Current, _ *Signer) error {
+			return d.withService(cmd.Context(), o, func(ctx context.Context, c *service.Current, _ *connect.Signer) error {
 				return d.keyRevoke(ctx, o, c, args, all)
 			})
 		},

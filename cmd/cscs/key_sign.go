@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/alps-tunnel/cscs/internal/connect"
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/key/signing"
 	"github.com/alps-tunnel/cscs/internal/problem"
@@ -129,7 +130,7 @@ const accountKeyValidity = time.Minute
 
 // isWorse reports whether a new certificate is not worth one of the day's signings. For a service account, it
 // reports whether a new one would expire before the present one.
-func isWorse(s *Signer, have key.State, now time.Time) bool {
+func isWorse(s *connect.Signer, have key.State, now time.Time) bool {
 	if s.IsUnattended() {
 		return have.ValidBefore.IsZero() || have.ValidBefore.Sub(now) > accountKeyValidity
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/alps-tunnel/cscs/internal/connect"
 	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/sessionid"
@@ -84,7 +85,7 @@ func (w *countingWriter) Write(b []byte) (int, error) {
 func (s *start) printLog(ctx context.Context, to io.Writer, r registry.Record, follow bool) error {
 	c, err := s.route.DialAsClient(ctx)
 	if err != nil {
-		return CancellationCause(ctx, err)
+		return connect.CancellationCause(ctx, err)
 	}
 	defer c.Close()
 	var f slurm.Found // empty: not known
@@ -95,7 +96,7 @@ func (s *start) printLog(ctx context.Context, to io.Writer, r registry.Record, f
 			f.ID, f.Over, err = ended.ID, true, nil
 		}
 		if err != nil {
-			return CancellationCause(ctx, err)
+			return connect.CancellationCause(ctx, err)
 		}
 		r.ID = f.ID
 		if follow && f.State == "PENDING" {
@@ -105,7 +106,7 @@ func (s *start) printLog(ctx context.Context, to io.Writer, r registry.Record, f
 	counted := &countingWriter{Writer: to}
 	err = showLogOver(ctx, c, counted, r.ID, 0, follow)
 	if err != nil || counted.n > 0 || follow {
-		return CancellationCause(ctx, err)
+		return connect.CancellationCause(ctx, err)
 	}
 	if f.ID == "" {
 		if f, err = session.Find(ctx, c, r.ID, s.cluster.Name); err != nil {
@@ -138,10 +139,10 @@ const followEvery = time.Second
 func (s *start) showLog(ctx context.Context, to io.Writer, id string, last int, follow bool) error {
 	c, err := s.route.DialAsClient(ctx)
 	if err != nil {
-		return CancellationCause(ctx, err)
+		return connect.CancellationCause(ctx, err)
 	}
 	defer c.Close()
-	return CancellationCause(ctx, showLogOver(ctx, c, to, id, last, follow))
+	return connect.CancellationCause(ctx, showLogOver(ctx, c, to, id, last, follow))
 }
 
 func showLogOver(ctx context.Context, remote slurm.Remote, to io.Writer, id string, last int, follow bool) error {
@@ -150,14 +151,6 @@ func showLogOver(ctx context.Context, remote slurm.Remote, to io.Writer, id stri
 		every = followEvery
 	}
 	return slurm.Log(ctx, remote, id, last, every, to)
-}
-
-// CancellationCause returns the cause of ctx's end if ctx has ended, otherwise err.
-func CancellationCause(ctx context.Context, err error) error {
-	if err != nil && ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return err
 }
 
 // keptLog returns the path of this machine's log of an ended session.

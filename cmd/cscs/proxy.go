@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/alps-tunnel/cscs/internal/connect"
 	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/registry"
@@ -114,7 +115,7 @@ func (d *deps) proxyToNode(ctx context.Context, o *options, host string) error {
 			},
 			Note: d.say,
 		}, os.Stdin, os.Stdout)
-		if err = CancellationCause(ctx, err); errors.Is(err, session.ErrDetached) {
+		if err = connect.CancellationCause(ctx, err); errors.Is(err, session.ErrDetached) {
 			return nil // ssh hangs up in this way
 		}
 		return err

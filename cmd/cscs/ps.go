@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/alps-tunnel/cscs/internal/connect"
 	"github.com/alps-tunnel/cscs/internal/demo"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/registry"
@@ -101,7 +102,7 @@ func (d *deps) printSessions(ctx context.Context, o *psOptions) error {
 			}
 		}
 	}
-	kept, keptErr := ListKept(lastValue(o.cluster))
+	kept, keptErr := connect.ListKept(lastValue(o.cluster))
 	err = cmp.Or(err, keptErr)
 	switch {
 	case o.ended && o.json:

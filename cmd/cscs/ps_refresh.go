@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alps-tunnel/cscs/internal/connect"
 	"github.com/alps-tunnel/cscs/internal/demo"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/registry"
@@ -114,13 +115,13 @@ func (r *refresher) queryAccount(ctx context.Context, way registry.Record) (foun
 		for _, w := range swept {
 			r.say(fmt.Sprintf("session %s on %s had no owner for %s; job %s was cancelled", w.ID, way.Cluster, ui.Duration(w.Age), w.Job))
 		}
-		return CancellationCause(ctx, err)
+		return connect.CancellationCause(ctx, err)
 	})
 	return found, login, err
 }
 
 // listSessions connects to the login node and lists the sessions there.
-func listSessions(ctx context.Context, r *Route) ([]slurm.Found, []slurm.Swept, error) {
+func listSessions(ctx context.Context, r *connect.Route) ([]slurm.Found, []slurm.Swept, error) {
 	c, err := r.DialAsClient(ctx)
 	if err != nil {
 		return nil, nil, err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/alps-tunnel/cscs/internal/connect"
 	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/registry"
@@ -149,7 +150,7 @@ func clientNameOf(pid int) string { return fmt.Sprintf("%s (pid %d)", whoWhere()
 // whoWhere returns USER@HOST, as ssh-keygen names a key.
 func whoWhere() string {
 	host, _ := os.Hostname() // for users only, so it may be missing
-	return LocalUser() + "@" + host
+	return connect.LocalUser() + "@" + host
 }
 
 // say prints a line for the user.

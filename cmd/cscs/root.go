@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/alps-tunnel/cscs/internal/connect"
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/notify"
 	"github.com/alps-tunnel/cscs/internal/problem"
@@ -24,7 +25,7 @@ type deps struct {
 	tunnel func(context.Context, session.TunnelConfig, func(session.Event)) error
 	end    func(context.Context, session.Config, bool, func(session.Event)) error
 	adopt  func(context.Context, session.Config, func(session.About, slurm.Found), func(session.Event)) error
-	list   func(context.Context, *Route) ([]slurm.Found, []slurm.Swept, error)
+	list   func(context.Context, *connect.Route) ([]slurm.Found, []slurm.Swept, error)
 	notify func(ctx context.Context, title, text string) error // shows a desktop notification
 	demo   demoVisit
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/alps-tunnel/cscs/internal/connect"
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/key/service"
 	"github.com/alps-tunnel/cscs/internal/key/signing"
@@ -13,8 +14,8 @@ import (
 )
 
 // newSigner returns a signer that tells the user what it does. ask is nil if there is no terminal to ask on.
-func (d *deps) newSigner(cfg *site.Config, by site.Signing, ask Prompter) *Signer {
-	return &Signer{Service: by, CountedWith: cfg.CountedWith(by), Prompter: ask, Comment: whoWhere(), UserAgent: userAgent(),
+func (d *deps) newSigner(cfg *site.Config, by site.Signing, ask connect.Prompter) *connect.Signer {
+	return &connect.Signer{Service: by, CountedWith: cfg.CountedWith(by), Prompter: ask, Comment: whoWhere(), UserAgent: userAgent(),
 		Say: d.say, ShowDevice: d.showDevice}
 }
 
@@ -32,7 +33,7 @@ const usualLimit = time.Hour
 
 // newRenewal returns the renewal of a cluster with a signing service, or nil. ask is nil if there is no
 // terminal to ask on.
-func (s *start) newRenewal(cfg *site.Config, cl site.Cluster, ask Prompter) (*Renewal, error) {
+func (s *start) newRenewal(cfg *site.Config, cl site.Cluster, ask connect.Prompter) (*connect.Renewal, error) {
 	o := s.opts
 	if cl.Signing == "" || o.dryRun {
 		return nil, nil
@@ -47,7 +48,7 @@ func (s *start) newRenewal(cfg *site.Config, cl site.Cluster, ask Prompter) (*Re
 	signer.Agents = func(ctx context.Context) []key.Agent {
 		return append([]key.Agent{key.FindAgent("")}, agentsOf(ctx, cfg, cl)...)
 	}
-	r := &Renewal{Signer: signer, Disabled: o.noSign, Signed: func(result signing.Result) {
+	r := &connect.Renewal{Signer: signer, Disabled: o.noSign, Signed: func(result signing.Result) {
 		s.deps.say("signed: " + describeCertificate(result.Path, result.Cert.ValidPrincipals, key.Until(result.Cert)))
 	}}
 	if o.jobLimit > 0 {

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/alps-tunnel/cscs/internal/connect"
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/problem"
@@ -169,7 +170,7 @@ func sshText(ctx context.Context, cfg *site.Config, files sshconfig.Files, ov si
 
 // loginOf returns the user and key that cscs itself would use at a host, without questions.
 func loginOf(ctx context.Context, h site.Host) sshconfig.Login {
-	id, err := key.Load(ctx, KeySource(h), nil)
+	id, err := key.Load(ctx, connect.KeySource(h), nil)
 	l := sshconfig.Login{User: h.User}
 	var shut *key.PassphraseError
 	switch {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
 
+	"github.com/alps-tunnel/cscs/internal/connect"
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/site"
 	"github.com/alps-tunnel/cscs/internal/sshtest"
@@ -123,7 +124,7 @@ func TestSSHConfigKeyInAgent(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if id, err := key.Load(t.Context(), KeySource(hosts[0]), nil); err != nil || id.Cert == nil || string(id.Cert.Marshal()) != string(cert.Marshal()) {
+			if id, err := key.Load(t.Context(), connect.KeySource(hosts[0]), nil); err != nil || id.Cert == nil || string(id.Cert.Marshal()) != string(cert.Marshal()) {
 				t.Errorf("cscs: %+v, %v\n%s", id, err, text)
 			}
 		})

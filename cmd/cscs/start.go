@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/alps-tunnel/cscs/internal/connect"
 	"github.com/alps-tunnel/cscs/internal/key"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/site"
@@ -23,7 +24,7 @@ type start struct {
 	ask     *ui.Prompter // nil: no terminal to ask on
 	signals *interrupts
 	gauge   session.Metrics
-	route   *Route
+	route   *connect.Route
 	told    map[string]bool // warnings that were printed
 	desktop desktopNotifier
 	room    *waitingroom.Room // the waiting page; nil: not yet
@@ -51,7 +52,7 @@ func (d *deps) withCluster(ctx context.Context, o *options, cfg *site.Config, cl
 		text := ui.NewText(d.io, o.verbose)
 		s.printer, s.note = text, text.Note
 	}
-	var ask Prompter // a nil *ui.Prompter would make a non-nil interface
+	var ask connect.Prompter // a nil *ui.Prompter would make a non-nil interface
 	if p, err := ui.NewPrompter(); err == nil {
 		s.ask, ask = p, p
 		s.ask.Interrupt, s.ask.As = signals.raiseInterrupt, o.askAs
@@ -66,7 +67,7 @@ func (d *deps) withCluster(ctx context.Context, o *options, cfg *site.Config, cl
 	if o.dryRun { // dry run signs nothing, so it asks nothing
 		ask = nil
 	}
-	s.route, err = FindRoute(signals.ctx, cfg, cl, Options{Overrides: o.overrides(), Prompter: ask, Renewal: renew, Keeping: s.newKeeping(),
+	s.route, err = connect.FindRoute(signals.ctx, cfg, cl, connect.Options{Overrides: o.overrides(), Prompter: ask, Renewal: renew, Keeping: s.newKeeping(),
 		OpenLate: o.asGuest || o.dryRun})
 	if err != nil {
 		return s.reportFailure(err)

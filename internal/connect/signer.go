@@ -1,9 +1,8 @@
-package main
+package connect
 
 import (
 	"cmp"
 	"context"
-	"crypto/subtle"
 	"fmt"
 	"net/url"
 	"os"
@@ -20,20 +19,6 @@ import (
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/site"
 )
-
-// A Prompter asks the user at the terminal, and tells what belongs to a question. *ui.Prompter implements it.
-type Prompter interface {
-	// Ask asks a question until understand turns the answer into yes or no. After any other answer it prints again.
-	Ask(ctx context.Context, question, again string, understand func(answer string) (yes, understood bool)) (bool, error)
-	// ReadLine asks for a line and echoes it.
-	ReadLine(ctx context.Context, question string) (string, error)
-	// ReadSecret asks for a line without echo.
-	ReadSecret(ctx context.Context, question string) ([]byte, error)
-	// Tell prints a line between two questions.
-	Tell(line string)
-	// TellAll prints several lines before a question.
-	TellAll(text string)
-}
 
 // A Signer has keys signed by one service, for the user at the terminal.
 type Signer struct {
@@ -86,7 +71,7 @@ func (s *Signer) signAfter(ctx context.Context, path string, before *key.State) 
 		Waiting: func() { s.Say("another cscs is having this key signed; waiting for it") },
 	}
 	if s.Prompter != nil {
-		r.Ask = Passphrases{s.Prompter, NewKeyQuestion}
+		r.Ask = Passphrases{Prompter: s.Prompter, Question: NewKeyQuestion}
 	}
 	result, err := signing.Sign(ctx, r)
 	if err != nil {
@@ -204,35 +189,5 @@ func (s *Signer) askCredentials(ctx context.Context) (user string, password []by
 			return user, password, otp, CancellationCause(ctx, err)
 		}
 		s.Prompter.Tell("that is no six-digit number: once more")
-	}
-}
-
-// Passphrases asks for passphrases of keys. It implements [signing.Prompter].
-type Passphrases struct {
-	Prompter
-	Question string // asks for a new passphrase; %s is the key
-}
-
-// NewKeyQuestion is the Question for a key that does not exist yet.
-const NewKeyQuestion = "Enter passphrase for the new key '%s' (empty for none): "
-
-// NewPassphrase implements signing.Prompter.
-func (p Passphrases) NewPassphrase(ctx context.Context, path string) ([]byte, error) {
-	for {
-		one, err := p.ReadSecret(ctx, fmt.Sprintf(p.Question, path))
-		if err != nil || len(one) == 0 {
-			return nil, CancellationCause(ctx, err)
-		}
-		again, err := p.ReadSecret(ctx, "The same passphrase again: ")
-		if err != nil {
-			return nil, CancellationCause(ctx, err)
-		}
-		same := subtle.ConstantTimeCompare(one, again) == 1
-		clear(again)
-		if same {
-			return one, nil
-		}
-		clear(one)
-		p.Tell("they differ: once more")
 	}
 }

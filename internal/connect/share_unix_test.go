@@ -1,10 +1,11 @@
 //go:build linux || darwin
 
-package main
+package connect
 
 import (
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -17,8 +18,10 @@ import (
 // TestRedialAfterJoin: a session that has joined the connection of another process looks for its keys anew
 // when it has to dial: the certificate may have been renewed meanwhile.
 func TestRedialAfterJoin(t *testing.T) {
-	dir := home(t, "")
-	identity := filepath.Join(dir, ".ssh", "cscs-key")
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("SSH_AUTH_SOCK", "")
+	identity := filepath.Join(t.TempDir(), "cscs-key")
+	writeKey(t, identity, time.Hour)
 	server := sshtest.Start(t, sshtest.Config{Anyone: true})
 	sockets := filepath.Join(sshtest.ShortDir(t), "s")
 	signer := sshtest.NewKey(t)

@@ -1,6 +1,6 @@
 //go:build linux || darwin
 
-package main
+package connect
 
 import (
 	"bytes"
@@ -54,7 +54,7 @@ func TestTellMaster(t *testing.T) {
 		t.Errorf("said again: %q", said)
 	}
 	r = newRoute(socket)
-	c, err := r.dialHops(t.Context(), chain.Options{}) // as visit does
+	c, err := r.dialHops(t.Context(), chain.Options{}) // as DialAsClient does
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package main
+package connect
 
 import (
 	"cmp"
@@ -98,44 +98,6 @@ func (r *Route) joinMaster(ctx context.Context) (hop chain.Hop, i int) {
 		}
 	}
 	return hop, -1
-}
-
-// prepareKeys finds the current keys for a dial and opens them.
-func (r *Route) prepareKeys(ctx context.Context, opts chain.Options) error {
-	r.mu.Lock()
-	missing, again, dialed := r.keyErr != nil, r.last != nil || r.dialed, r.dialed
-	r.mu.Unlock()
-	if missing { // the ssh that made them unnecessary is gone
-		opts.Asking()
-		keys, err := r.findKeys(ctx, r.prompter)
-		if err != nil {
-			return &chain.KeyError{Err: err}
-		}
-		r.mu.Lock()
-		r.useKeys(keys)
-		r.keyErr = nil
-		r.mu.Unlock()
-	} else if again {
-		r.mu.Lock()
-		err := r.refreshKeys(ctx)
-		r.mu.Unlock()
-		// A process that has only joined so far has the keys found at its start, which may still be valid.
-		if err != nil && dialed {
-			return &chain.KeyError{Err: err}
-		}
-	}
-	r.mu.Lock()
-	keys := r.keys
-	r.mu.Unlock()
-	for _, id := range keys {
-		if id.Sealed() {
-			opts.Asking()
-		}
-		if err := id.Open(ctx, r.prompter); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // dialHops dials a chain to the login node. After the first dial it looks for the keys again, since a

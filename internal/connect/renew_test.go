@@ -1,4 +1,4 @@
-package main
+package connect
 
 import (
 	"errors"
@@ -46,9 +46,7 @@ func TestBareInFront(t *testing.T) {
 	}
 	github, good := filepath.Join(dir, "github"), filepath.Join(dir, "cscs-key")
 	for _, name := range []string{github, good} {
-		if err := newKey(name, "alice", 23*time.Hour, ""); err != nil {
-			t.Fatal(err)
-		}
+		writeKey(t, name, 23*time.Hour)
 	}
 	if err := os.Remove(github + "-cert.pub"); err != nil {
 		t.Fatal(err)
@@ -75,9 +73,7 @@ func TestBareInFront(t *testing.T) {
 		t.Errorf("%q", said)
 	}
 	// Nor where that key is not good: signed, it would not be used either.
-	if err := newKey(good, "alice", -time.Hour, ""); err != nil {
-		t.Fatal(err)
-	}
+	writeKey(t, good, -time.Hour)
 	said, r.precedenceTold = nil, false
 	if signed, err := r.signUnsignedKey(t.Context(), host, id); signed || err != nil || len(said) != 1 {
 		t.Errorf("%v %v %q", signed, err, said)

@@ -1,4 +1,8 @@
-package main
+// Package connect leads to a cluster's login node: it finds the hosts and keys of the route, has a key signed if
+// necessary, and dials the connection or shares that of another process.
+//
+// It prints nothing: a Prompter asks the user, and functions that the command passes in tell the rest.
+package connect
 
 import (
 	"cmp"
@@ -7,7 +11,6 @@ import (
 	"fmt"
 	"net"
 	"os/user"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -143,103 +146,6 @@ func (r *Route) addOptions() {
 	case "inet6":
 		r.options.Network = "tcp6"
 	}
-}
-
-// findSignedKeys finds the keys, and has a key signed if necessary.
-func (r *Route) findSignedKeys(ctx context.Context) error {
-	keys, err := r.findKeys(ctx, r.prompter)
-	signed, failed := r.renew.renewIfNeeded(ctx, r.hosts, keys, err)
-	switch {
-	case failed != nil:
-		return failed
-	case signed:
-		keys, err = r.findKeys(ctx, r.prompter)
-	}
-	r.keys = keys
-	return err
-}
-
-// refreshKeys finds the keys again without questions, since a certificate may have expired and been renewed.
-// The caller holds r.mu.
-func (r *Route) refreshKeys(ctx context.Context) error {
-	if r.renew.canSign() && r.renew.Signer.IsUnattended() {
-		if _, err := r.renew.renewIfNeeded(ctx, r.hosts, r.keys, nil); err != nil {
-			return err
-		}
-	}
-	// The agent may hold other keys by now. An agent that asks its user must not block r.mu, so its time is
-	// short.
-	keys, err := r.findKeys((*key.Lists)(nil).In(ctx), nil)
-	if err != nil {
-		return err
-	}
-	r.useKeys(keys)
-	return nil
-}
-
-// useKeys sets the keys for later dials. The caller holds r.mu.
-func (r *Route) useKeys(keys []*key.Identity) {
-	r.keys = keys
-	r.hops = slices.Clone(r.hops) // other dials may use the old slice
-	for i := range r.hops {
-		r.hops[i].Signer = keys[i].Signer
-	}
-}
-
-// findKeys loads the key of each host, and each key only once.
-func (r *Route) findKeys(ctx context.Context, prompter key.Prompter) ([]*key.Identity, error) {
-	var keys []*key.Identity
-	var sources []key.Source
-	for _, h := range r.hosts {
-		src := KeySource(h)
-		src.Sealed = r.sealed
-		sources = append(sources, src)
-		same := slices.IndexFunc(sources, func(s key.Source) bool { return reflect.DeepEqual(s, src) })
-		if same < len(keys) {
-			keys = append(keys, keys[same])
-			continue
-		}
-		id, err := r.ring.Load(ctx, src, prompter)
-		if err != nil {
-			return nil, err
-		}
-		keys = append(keys, id)
-	}
-	return keys, nil
-}
-
-// KeySource returns where to look for the key of h.
-func KeySource(h site.Host) key.Source {
-	return key.Source{
-		Identity: h.Identity, IdentityFiles: h.IdentityFiles, CertificateFiles: h.CertificateFiles, Common: h.Common,
-		IdentityAgent: h.IdentityAgent, IdentitiesOnly: h.IdentitiesOnly,
-	}
-}
-
-// answerChallenge asks the user what a host asks after it has accepted the key: a second factor.
-func (r *Route) answerChallenge(ctx context.Context, c chain.Challenge) (answers []string, err error) {
-	for _, text := range []string{c.Name, c.Instruction} {
-		if text != "" {
-			r.prompter.TellAll(text)
-		}
-	}
-	for _, p := range c.Prompts {
-		question := fmt.Sprintf("(%s@%s) %s ", c.User, c.Hop, p.Text)
-		var answer string
-		if p.Echo {
-			answer, err = r.prompter.ReadLine(ctx, question)
-		} else {
-			var secret []byte
-			secret, err = r.prompter.ReadSecret(ctx, question)
-			answer = string(secret)
-			clear(secret)
-		}
-		if err != nil {
-			return nil, CancellationCause(ctx, err)
-		}
-		answers = append(answers, answer)
-	}
-	return answers, nil
 }
 
 // RefusalCause returns the cause of err if this side knows it better than the host that refused: a certificate
