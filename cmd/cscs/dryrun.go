@@ -6,7 +6,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/alps-tunnel/cscs/internal/app"
 	"github.com/alps-tunnel/cscs/internal/connect"
@@ -49,11 +48,7 @@ func describeKey(id *key.Identity) string {
 	if id.Cert == nil {
 		return s + ", no certificate"
 	}
-	s += ", certificate of " + strings.Join(id.Principals, ", ")
-	if id.ValidBefore.IsZero() {
-		return s + ", valid forever"
-	}
-	return fmt.Sprintf("%s, valid until %s (%s)", s, id.ValidBefore.Local().Format("Mon 2 Jan 15:04"), ui.Duration(time.Until(id.ValidBefore)))
+	return describeCertificate(s, id.Principals, id.ValidBefore)
 }
 
 // dryRun prints what a session would do.

@@ -142,8 +142,9 @@ func halfOver(s key.State, now time.Time) bool {
 	return !s.ValidBefore.IsZero() && s.ValidBefore.Sub(now) < s.ValidBefore.Sub(s.ValidAfter)/2
 }
 
-func describeCertificate(path string, principals []string, until time.Time) string {
-	s := path + ", certificate of " + strings.Join(principals, ", ")
+// describeCertificate describes the certificate of a key and its validity.
+func describeCertificate(what string, principals []string, until time.Time) string {
+	s := what + ", certificate of " + strings.Join(principals, ", ")
 	if until.IsZero() {
 		return s + ", valid forever"
 	}

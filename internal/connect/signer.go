@@ -49,7 +49,8 @@ func (s *Signer) IsUnattended() bool {
 // apiKey returns the service account's key without the line end of the file that it came from; "": none.
 func apiKey() string { return strings.TrimSpace(os.Getenv(apiKeyVar)) }
 
-// Sign has the key at path signed. It creates a missing key.
+// Sign has the key at path signed. It creates a missing key. The error of the signing itself is a
+// *problem.SigningError.
 func (s *Signer) Sign(ctx context.Context, path string) (signing.Result, error) {
 	return s.signAfter(ctx, path, nil)
 }
