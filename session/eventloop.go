@@ -122,7 +122,7 @@ func (s *session) runUntilEnd(ctx context.Context) error {
 		case <-limits.wrongPort.C:
 			s.reportWrongPort()
 		case <-s.chainLeaving():
-			s.ownerLeaves(work)
+			s.handleMasterLeaving(work)
 		case <-s.chainEnd():
 			if err := s.chainLost(work); err != nil {
 				return err
@@ -153,8 +153,8 @@ func (s *session) beginSession(ctx, work context.Context) error {
 	return s.listenLocal(work)
 }
 
-// listenLocal opens the local port, before the cluster is asked for anything, and answers there
-// from then on.
+// listenLocal opens the local port and answers there from then on. A new session does this before it
+// asks the cluster for anything.
 func (s *session) listenLocal(work context.Context) error {
 	if err := s.bindLocalPort(); err != nil {
 		return err

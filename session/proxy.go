@@ -50,7 +50,7 @@ func (e *NoNodeError) Error() string {
 // though the job runs there, the client gets the sshd of a job step (slurm.SSHDStep), which accepts
 // the same key.
 //
-// Errors: *NotThereError, *NoNodeError, *NodeError, ErrOwnerLeft, *slurm.RemoteError, those of the
+// Errors: *NotThereError, *NoNodeError, *NodeError, ErrMasterLeft, *slurm.RemoteError, those of the
 // chain, and the cause of ctx.
 func Proxy(ctx context.Context, cfg ProxyConfig, in io.Reader, out io.WriteCloser) error {
 	c, err := cfg.Dial(ctx)
@@ -103,15 +103,15 @@ func Proxy(ctx context.Context, cfg ProxyConfig, in io.Reader, out io.WriteClose
 		defer grace.Stop()
 		select {
 		case <-grace.C:
-			end(ErrOwnerLeft)
+			end(ErrMasterLeft)
 		case <-carrying.Done():
 		}
 	})
 	return copyBothWays(carrying, c, conn, in, out)
 }
 
-// ErrOwnerLeft reports that the connection ended because the master of its shared chain has ended.
-var ErrOwnerLeft = errors.New("the process whose connection it shared has ended")
+// ErrMasterLeft reports that the connection ended because the master of its shared chain has ended.
+var ErrMasterLeft = errors.New("the process whose connection it shared has ended")
 
 // leaveGrace is how long a master that wants to end has to wait. A connection cannot move to
 // another chain, so it would break anyway.

@@ -57,9 +57,9 @@ func (s *session) chainLeaving() <-chan struct{} {
 	return s.login.chain.Leaving()
 }
 
-// ownerLeaves dials another chain because the master of this one is about to end. The master waits
+// handleMasterLeaving dials another chain because the master of this one is about to end. The master waits
 // until its clients have moved to a chain of another master, or of their own.
-func (s *session) ownerLeaves(work context.Context) {
+func (s *session) handleMasterLeaving(work context.Context) {
 	s.login.leaving = true
 	s.redialChain(work)
 }

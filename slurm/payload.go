@@ -1,6 +1,10 @@
 package slurm
 
 import (
+	"compress/gzip"
+	"crypto/rand"
+	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -52,3 +56,32 @@ func (v *vars) setTable(name string, values map[string]string) {
 }
 
 func (v *vars) String() string { return v.b.String() }
+
+// ownVariables unsets all cscs_* variables of the environment. One of them could replace one that
+// the client has not set. The verb launch does not do this: it runs in the user's login shell,
+// which can have functions named like commands, and uses no variable that the client does not set.
+const ownVariables = `[[ ${1-} == launch ]] || unset -v "${!cscs_@}"` + "\n"
+
+// buildPayload returns the standard input for bootstrap, and the line with which the answer begins.
+func (c call) buildPayload() (text, mark string) {
+	nonce := rand.Text()
+	c.vars.setValue("cscs_nonce", nonce)
+	text = ownVariables + c.vars.String() + script() + verbBefore + c.verb + verbAfter
+	return frameScript(text), marker + nonce
+}
+
+// frameScript returns text in the form that bootstrap reads: empty lines, the header and the
+// compressed text.
+func frameScript(text string) string {
+	packed := compressText(text)
+	return fmt.Sprintf("%s%s%d\n%s", strings.Repeat("\n", spareLines), header(), len(packed), packed)
+}
+
+// compressText returns text in the gzip format (RFC 1952).
+func compressText(text string) string {
+	var b strings.Builder
+	w := gzip.NewWriter(&b)
+	_, _ = io.WriteString(w, text) // a Builder returns no error
+	_ = w.Close()
+	return b.String()
+}

@@ -59,7 +59,7 @@ var usualPorts = []int{8888, 6006}
 
 // runDoctor runs the checks of cscs doctor and returns the error of the first failure.
 func (d *deps) runDoctor(ctx context.Context, o *options) error {
-	signals, stop := hearInterrupt(ctx)
+	signals, stop := hearFirstInterrupt(ctx)
 	defer stop()
 	cluster := d.doctorsCluster(o)
 	home, err := os.UserHomeDir()

@@ -19,8 +19,8 @@ type interrupts struct {
 	hurry, abandon context.Context // end at the second and the third
 
 	interrupt      context.CancelCauseFunc
-	hasten         context.CancelFunc // ends hurry
-	hurryTimer     *time.Timer        // calls hasten before the system ends the process; nil: no limit
+	endHurry       context.CancelFunc // ends hurry
+	hurryTimer     *time.Timer        // calls endHurry before the system ends the process; nil: no limit
 	mu             sync.Mutex
 	steps          []func() // the remaining steps, in order
 	restoreSignals func()   // restores the default signal handling after the last step
@@ -29,16 +29,16 @@ type interrupts struct {
 // newInterrupts returns interrupts without signals, until the caller calls stop.
 func newInterrupts(parent context.Context) (i *interrupts, stop func()) {
 	ctx, interrupt := context.WithCancelCause(parent)
-	hurry, hasten := context.WithCancel(context.WithoutCancel(parent))
+	hurry, endHurry := context.WithCancel(context.WithoutCancel(parent))
 	abandon, leave := context.WithCancel(context.WithoutCancel(parent))
-	i = &interrupts{ctx: ctx, hurry: hurry, abandon: abandon, interrupt: interrupt, hasten: hasten, restoreSignals: func() {}}
-	i.steps = []func(){func() { interrupt(session.ErrInterrupted) }, hasten, leave}
+	i = &interrupts{ctx: ctx, hurry: hurry, abandon: abandon, interrupt: interrupt, endHurry: endHurry, restoreSignals: func() {}}
+	i.steps = []func(){func() { interrupt(session.ErrInterrupted) }, endHurry, leave}
 	return i, func() {
 		if i.hurryTimer != nil {
 			i.hurryTimer.Stop()
 		}
 		interrupt(nil)
-		hasten()
+		endHurry()
 		leave()
 	}
 }
@@ -84,7 +84,7 @@ func hearInterrupts(parent context.Context) (i *interrupts, stop func()) {
 func (i *interrupts) handleSignal(s os.Signal, system string) {
 	detaches, limit := readSignal(s, system)
 	if limit > 0 {
-		i.hurryTimer = time.AfterFunc(limit, i.hasten)
+		i.hurryTimer = time.AfterFunc(limit, i.endHurry)
 	}
 	if detaches {
 		// When a window is closed, the kernel and the shell each send one.
@@ -114,9 +114,9 @@ func readSignal(s os.Signal, system string) (detaches bool, limit time.Duration)
 	return false, 0
 }
 
-// hearInterrupt is for commands that leave nothing behind if they are ended at any point. The first signal asks
+// hearFirstInterrupt is for commands that leave nothing behind if they are ended at any point. The first signal asks
 // the command to end, the second ends the process.
-func hearInterrupt(parent context.Context) (i *interrupts, stop func()) {
+func hearFirstInterrupt(parent context.Context) (i *interrupts, stop func()) {
 	i, stop = hearInterrupts(parent)
 	i.mu.Lock()
 	defer i.mu.Unlock()

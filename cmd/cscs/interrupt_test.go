@@ -54,7 +54,7 @@ func TestInterrupts(t *testing.T) {
 // the second.
 func TestInterruptEnds(t *testing.T) {
 	if os.Getenv("CSCS_TEST_STUCK") != "" {
-		i, _ := hearInterrupt(t.Context())
+		i, _ := hearFirstInterrupt(t.Context())
 		fmt.Fprintln(os.Stderr, "hears") // the other process waits for it
 		<-i.ctx.Done()
 		fmt.Fprintln(os.Stderr, "heard")

@@ -35,7 +35,7 @@ already has stays as it is, with its lifetime and constraints (ssh-add -t, -c).`
 
 // keyAgent removes expired certificates from the agent, and adds the key with its certificate.
 func (d *deps) keyAgent(ctx context.Context, o *keyOptions) error {
-	signals, stop := hearInterrupt(ctx)
+	signals, stop := hearFirstInterrupt(ctx)
 	defer stop()
 	path, err := o.keyPath()
 	if err != nil {

@@ -44,7 +44,7 @@ one that is next to its key.`,
 
 // keyImport moves a downloaded key and certificate to their place.
 func (d *deps) keyImport(ctx context.Context, o *keyOptions, args []string) error {
-	signals, stop := hearInterrupt(ctx)
+	signals, stop := hearFirstInterrupt(ctx)
 	defer stop()
 	path, state, err := o.keyAndStateDir()
 	if err != nil {

@@ -56,7 +56,7 @@ also those that have expired or were revoked. You may have to sign in.`,
 
 // withService calls do with the service that can list and revoke keys.
 func (d *deps) withService(ctx context.Context, o *keyOptions, do func(context.Context, *service.Current, *connect.Signer) error) error {
-	signals, stop := hearInterrupt(ctx)
+	signals, stop := hearFirstInterrupt(ctx)
 	defer stop()
 	s, err := d.newKeySigner(signals.ctx, o, signals)
 	if err != nil {

@@ -31,7 +31,7 @@ stays. With cscs key agent, you enter the passphrase once a day.`,
 
 // keyPassphrase changes the passphrase of the private key.
 func (d *deps) keyPassphrase(ctx context.Context, o *keyOptions) error {
-	signals, stop := hearInterrupt(ctx)
+	signals, stop := hearFirstInterrupt(ctx)
 	defer stop()
 	path, state, err := o.keyAndStateDir()
 	if err != nil {

@@ -52,7 +52,7 @@ one minute. The older service (--service sshservice) asks for name, password and
 
 // keySign has the key signed, unless its certificate is still good and force is not set.
 func (d *deps) keySign(ctx context.Context, o *keyOptions, force bool) error {
-	signals, stop := hearInterrupt(ctx)
+	signals, stop := hearFirstInterrupt(ctx)
 	defer stop()
 	path, err := o.keyPath()
 	if err != nil {

@@ -58,8 +58,8 @@ func (s *site) waiting(t *testing.T, o *master, n int) {
 	})
 }
 
-// TestOwnerAsks: nobody waits for a person at another terminal.
-func TestOwnerAsks(t *testing.T) {
+// TestMasterAsks: nobody waits for a person at another terminal.
+func TestMasterAsks(t *testing.T) {
 	s := newSite(t, nil)
 	dialling, answered := make(chan func(), 1), make(chan struct{})
 	first := s.later(t, func(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
@@ -87,8 +87,8 @@ func TestOwnerAsks(t *testing.T) {
 	_ = owner.Close()
 }
 
-// TestOwnerFails: those who have waited for it try by themselves, one after the other.
-func TestOwnerFails(t *testing.T) {
+// TestMasterFails: those who have waited for it try by themselves, one after the other.
+func TestMasterFails(t *testing.T) {
 	s := newSite(t, nil)
 	o, err := func() (*master, error) {
 		if err := s.place.prepareDir(); err != nil {

@@ -13,7 +13,7 @@ import (
 // The fault matrix (invariants I1 and I2): each fault strikes a session in each
 // phase of its life. One cell is one test:
 //
-//	scripts/test faults -run 'TestFault/client-killed/queued'
+//	scripts/test faults -run '^TestFault$/^client-killed$/^queued$'
 //
 // The cells of a row share one fault: their sessions are brought into their phases,
 // then it strikes all of them at once, so that leases run out together.

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestNeighboursHarmed: each kind of harm to what is beside a session is seen, and what a crash takes is not.
-func TestNeighboursHarmed(t *testing.T) {
+// TestHarmIsNoticed: each kind of harm to what is beside a session is seen, and what a crash takes is not.
+func TestHarmIsNoticed(t *testing.T) {
 	begin(t)
 	n := &neighbours{t: t}
 	t.Cleanup(n.remove)

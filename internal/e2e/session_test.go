@@ -48,7 +48,7 @@ var contract = map[string]struct{ must, may string }{
 	"ready":      {"url local_port remote", ""},
 	"forward":    {"url local_port remote", ""},
 	"lost":       {"host", "message"},
-	"restored":   {"host", "message"},
+	"restored":   {"host", ""},
 	"warning":    {"message", "ends"},
 	"detached":   {"", "lease"}, // none with --keep
 	"ending":     {"reason", ""},
