@@ -146,7 +146,7 @@ func (s *session) tellLeft(ctx context.Context) error {
 		select {
 		case m := <-s.messages:
 			switch m := m.(type) {
-			case slurm.Pending, slurm.Granted, slurm.Alive:
+			case slurm.Pending, slurm.Granted, slurm.Requeued, slurm.Alive:
 				s.job.recordEvent(m)
 			case submitDone:
 				if m.err != nil {

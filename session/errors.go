@@ -56,7 +56,7 @@ func (e *StartTimeoutError) Error() string {
 	if e.Node != "" {
 		server += " on " + e.Node
 	}
-	return fmt.Sprintf("%s was not ready within %s; still waiting for %s", server, e.Waited, e.Waiting)
+	return fmt.Sprintf("%s was not ready within %s: waited for %s", server, e.Waited, e.Waiting)
 }
 
 // ProbeError reports that the server answered the probe, but not as it should.

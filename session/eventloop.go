@@ -521,7 +521,6 @@ func (s *session) reportQueued(q slurm.Queued) {
 
 // handleRequeue handles a requeue of the job before anything of the session ran in it.
 func (s *session) handleRequeue(m slurm.Requeued) {
-	s.job.info, s.job.queued, s.job.kept = slurm.JobInfo{ID: m.Job}, "", true
 	if m.Message == "" {
 		m.Message = "Slurm has put job " + m.Job + " back into the queue: waiting for it to start again"
 	}

@@ -149,6 +149,9 @@ func (j *jobState) recordEvent(m any) {
 		j.info.ID, j.kept = m.Job, m.Kept
 	case slurm.Granted:
 		j.info = m.Job
+	case slurm.Requeued:
+		// If another job takes its place, the request is not yet in the queue.
+		j.info, j.queued, j.kept = slurm.JobInfo{ID: m.Job}, "", m.Message == ""
 	case slurm.Alive:
 		j.step, j.runner = m.Job+"."+m.Step, m.PID
 	}

@@ -288,7 +288,7 @@ func (s *session) withdrawSubmission(ctx context.Context) {
 			switch m := m.(type) {
 			case slurm.Hello:
 				s.request.greeted = true
-			case slurm.Pending, slurm.Granted, slurm.Alive:
+			case slurm.Pending, slurm.Granted, slurm.Requeued, slurm.Alive:
 				s.job.recordEvent(m)
 			case silence:
 				if m.silent && s.isOurs(m) {

@@ -91,7 +91,7 @@ type Outcome struct {
 
 // ErrCut reports that the remote half ended on the login node, though neither the session nor the
 // connection did: a user or the system killed it. Follow resumes the session.
-var ErrCut = errors.New("another process ended our command on the login node")
+var ErrCut = errors.New("our command on the login node has ended")
 
 // Submit requests the allocation, has the server started in it and passes each event to handle, one
 // after the other. It returns when the session ends on the cluster, the connection or ctx ends, or

@@ -784,14 +784,7 @@ func TestNodeOutOfReach(t *testing.T) {
 			instead(t, f, "srun", `mkdir "$FAKE/tried" 2>/dev/null || exec "$real" "$@"
 `+login)
 			id := testID(t)
-			s := &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}}
-			r := reading(t.Context(), t, f, s, func(ctx context.Context, remote Remote, handle func(Event) error) (Outcome, error) {
-				v := new(vars)
-				s.Request.writeVars(v)
-				s.Launch.writeVars(v)
-				v.setValue("cscs_unheard_most", "1")
-				return s.callRemote(ctx, remote, "submit", v, handle)
-			})
+			r := submitUnheard(t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
 			first := await[Granted](r)
 			again := await[Requeued](r)
 			if again.Job != first.Job.ID || !strings.Contains(again.Message, "cannot start a job step") {
@@ -811,6 +804,35 @@ func TestNodeOutOfReach(t *testing.T) {
 			stopFake(t, f, Stopping{ID: id, Job: p.Job, Step: p.Job + ".0", Grace: 5 * time.Second})
 		})
 	}
+	// A prolog can take minutes: the step exists meanwhile.
+	t.Run("slow-prolog", func(t *testing.T) {
+		t.Parallel()
+		f := slurmtest.New(t, "FAKE_STEPS=0")
+		instead(t, f, "srun", `read -rt 5 <> <(:)
+exec "$real" "$@"`)
+		id := testID(t)
+		r := submitUnheard(t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
+		await[Listening](r)
+		if f.Called("sbatch") {
+			t.Errorf("calls:\n%s", f.Calls())
+		}
+		r.letGo()
+		r.wait()
+		stopFake(t, f, Stopping{ID: id, Step: "4711.0", Grace: 5 * time.Second})
+	})
+	// Somebody has cancelled the job: cscs requests no other one.
+	t.Run("cancelled", func(t *testing.T) {
+		t.Parallel()
+		f := slurmtest.New(t)
+		instead(t, f, "srun", `scancel 4711
+`+fails("Task launch for StepId=4711.0 failed on node nid001001: Communication connection failure"))
+		r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})
+		r.wait()
+		var step *StepError
+		if !errors.As(r.err, &step) || f.Called("sbatch") {
+			t.Errorf("ended with %#v; calls:\n%s", r.err, f.Calls())
+		}
+	})
 	t.Run("salloc-alone", func(t *testing.T) {
 		t.Parallel()
 		f := slurmtest.New(t, "FAKE_SRUN_FAILS=Task launch for StepId=4711.0 failed on node nid001001: Communication connection failure")
@@ -834,5 +856,17 @@ func TestNodeOutOfReach(t *testing.T) {
 		if left, err := filepath.Glob(filepath.Join(f.Home, ".cscs")); err != nil || len(left) > 0 {
 			t.Errorf("left in the home directory: %v, %v", left, err)
 		}
+	})
+}
+
+// submitUnheard is submit, with 1 s of patience for a silent srun.
+func submitUnheard(t *testing.T, f *slurmtest.Cluster, s *Submission) *run {
+	t.Helper()
+	return reading(t.Context(), t, f, s, func(ctx context.Context, remote Remote, handle func(Event) error) (Outcome, error) {
+		v := new(vars)
+		s.Request.writeVars(v)
+		s.Launch.writeVars(v)
+		v.setValue("cscs_unheard_most", "1")
+		return s.callRemote(ctx, remote, "submit", v, handle)
 	})
 }

@@ -80,7 +80,7 @@ func unreadableHint(path string, err error) (hint, fix string) {
 	case runtime.GOOS == "windows": // it lacks these commands
 		return "", ""
 	case errors.Is(err, syscall.ELOOP):
-		return "it is a symbolic link to itself; move it away: " + away, away
+		return "its symbolic links form a circle; move it away: " + away, away
 	case errors.Is(err, fs.ErrPermission) && statErr != nil: // a directory above it denies access
 		fix = "chmod u+rwx " + shellescape.Quote(filepath.Dir(path))
 		return "give yourself access: " + fix, fix
@@ -91,7 +91,7 @@ func unreadableHint(path string, err error) (hint, fix string) {
 		fix = "chmod u+rw " + q
 		return "give yourself read and write permission: " + fix, fix
 	case statErr == nil && !info.Mode().IsRegular() && info.Mode()&fs.ModeSymlink == 0:
-		return "it should be a file; move the directory away: " + away, away
+		return "it should be a file; move it away: " + away, away
 	case statErr == nil:
 		if to, err := os.Stat(path); err == nil && !to.Mode().IsRegular() {
 			return "it should point to a file; move the link away: " + away, away

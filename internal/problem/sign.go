@@ -121,7 +121,7 @@ func unwritableHint(dir string, err error) (hint, fix string) {
 		return "its file system is read-only: " + fix, fix
 	case statErr == nil && !info.IsDir():
 		fix = "mv -i " + q + " " + shellescape.Quote(dir+".away")
-		return "it should be a directory; move the file away: " + fix, fix
+		return "it should be a directory; move it away: " + fix, fix
 	case errors.Is(err, os.ErrPermission) && errors.Is(statErr, fs.ErrNotExist):
 		fix = "mkdir -p " + q
 		return "create the directory first, with the permissions that it needs, or choose another file: " + fix, fix

@@ -15,14 +15,18 @@ const (
 	blockEnd   = "# <<< cscs <<<"
 )
 
-// A BlockError reports that the user's file contains markers of ours that are not one block. So it is
-// not known which lines are ours.
+// A BlockError reports that the user's file contains markers of ours that are not one block, or other
+// lines between them. So it is not known which lines are ours.
 type BlockError struct {
-	File string
-	Line int // of the first marker, from 1
+	File   string
+	Line   int  // of the first marker, or of the other line, from 1
+	Inside bool // another line is in the block
 }
 
 func (e *BlockError) Error() string {
+	if e.Inside {
+		return fmt.Sprintf("%s has a line that is not cscs's (line %d) between %q and %q", e.File, e.Line, blockBegin, blockEnd)
+	}
 	return fmt.Sprintf("%s has markers of cscs (line %d) that are not one block from %q to %q", e.File, e.Line, blockBegin, blockEnd)
 }
 
@@ -79,6 +83,10 @@ func (f Files) findBlock(data []byte) (start, end int, err error) {
 	markers := slices.Concat(begins, ends)
 	switch {
 	case len(begins) == 1 && len(ends) == 1 && begins[0] < ends[0]:
+		inside := endOfLine(data, begins[0])
+		if at := f.findForeignLine(data[inside:ends[0]]); at >= 0 {
+			return 0, 0, &BlockError{File: f.Config, Line: 1 + bytes.Count(data[:inside+at], []byte("\n")), Inside: true}
+		}
 		return begins[0], endOfLine(data, ends[0]), nil
 	case len(markers) > 0:
 		return 0, 0, &BlockError{File: f.Config, Line: 1 + bytes.Count(data[:slices.Min(markers)], []byte("\n"))}
@@ -87,6 +95,21 @@ func (f Files) findBlock(data []byte) (start, end int, err error) {
 		return old[0], endOfLine(data, old[0]), nil
 	}
 	return 0, 0, nil
+}
+
+// findForeignLine returns the index of the first line between the markers that no version of cscs has
+// written: neither empty, nor our comment, nor an Include of our file, wherever that was; -1: none.
+func (f Files) findForeignLine(lines []byte) int {
+	at := 0
+	for line := range bytes.Lines(lines) {
+		text := strings.TrimSpace(string(line))
+		isOurs := strings.HasPrefix(text, "# cscs ") || strings.HasPrefix(text, "Include ") && strings.Contains(text, filepath.Base(f.Part))
+		if text != "" && !isOurs {
+			return at
+		}
+		at += len(line)
+	}
+	return -1
 }
 
 // findLines returns the indexes of the lines with this text. Their end may be that of Windows.

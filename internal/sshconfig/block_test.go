@@ -13,7 +13,7 @@ import (
 func TestBlockPlace(t *testing.T) {
 	f := files(t)
 	block, old := f.block(), f.includeLine()+"\n"
-	edited := blockBegin + "\nHost gone\n" + blockEnd + "\n"
+	edited := blockBegin + "\n\nInclude /elsewhere/cscs_config\n" + blockEnd + "\n"
 	for name, c := range map[string]struct{ before, installed, removed string }{
 		"no block":                    {"User x\nHost y\n", block + "User x\nHost y\n", "User x\nHost y\n"},
 		"in place":                    {"User x\n" + block + "Host y\n", "User x\n" + block + "Host y\n", "User x\nHost y\n"},
@@ -82,6 +82,9 @@ func TestBrokenBlock(t *testing.T) {
 		"wrong order": {end + begin, 1},
 		"two blocks":  {begin + end + begin + end, 1},
 		"two ends":    {"\r\n" + begin + end + end, 2},
+		"a Host":      {begin + "Include ~/.ssh/cscs_config\n\nHost mine\n" + end, 4},
+		"a comment":   {begin + "# mine\n" + end, 2},
+		"an Include":  {begin + "Include ~/.ssh/mine\n" + end, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := files(t)

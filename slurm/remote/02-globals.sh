@@ -9,7 +9,7 @@
 #	cscs_addr		10		of the last judged port: the address to forward to
 #	cscs_age		65		list: seconds since the lease was renewed; -1: unknown
 #	cscs_argv		46		the server's command
-#	cscs_asked		22		cscs_uptime at the first request
+#	cscs_asked		20 22		cscs_uptime at the first request
 #	cscs_ask_at		26		milliseconds of waiting after which the script asks Slurm next
 #	cscs_asking		00 22 24		set if a request of this process has no number yet
 #	cscs_away		65		list: set if the last client of the session detached
@@ -51,7 +51,7 @@
 #	cscs_last		52		bootstrap.sh: the last line of the output of pip
 #	cscs_lasting_presets	00		presets of salloc and sbatch that apply to a session
 #	cscs_leading		00		regular expression: a variable at the beginning of a path
-#	cscs_learnt		20 26		number of the job that cscs_info and cscs_gres describe
+#	cscs_learnt		20 26 30		number of the job that cscs_info and cscs_gres describe
 #	cscs_lease_look		15		milliseconds between two reads of the lease
 #	cscs_leased		15		runner: the last value of the lease
 #	cscs_let_go		20 24 30	set if the runner's srun was killed and the step may have ended with it
@@ -90,7 +90,7 @@
 #	cscs_reason		52		bootstrap.sh: why pip failed
 #	cscs_reference		00		regular expression: a variable behind its dollar sign
 #	cscs_rest		00		scratch of cscs_expand
-#	cscs_runner_step	30		the runner's step, from its own report
+#	cscs_runner_step	20 30		the runner's step, from its own report
 #	cscs_said		60		output of Slurm's command that failed
 #	cscs_salloc		22		process of salloc
 #	cscs_sbatch		24		process of sbatch

@@ -276,8 +276,8 @@ cscs_srun() {
 # restart of slurmctld, it would wait that long for a node that slurmctld knows again 2 s later.
 cscs_step_wait=5 cscs_step_most=300
 
-# Seconds without a word of srun's after which the script asks for the state of the job. Twice that
-# time in a running job is too long: Slurm makes the step within cscs_step_wait, or srun ends.
+# Seconds without a word of srun's after which the script asks whether its step exists. Slurm makes it
+# within cscs_step_wait, or srun ends. If the step is missing twice, srun has not heard of its end.
 cscs_unheard_most=${cscs_unheard_most:-25}
 
 # cscs_runner [keep]: starts the runner and, when the runner has reported its start, lets go of it:
@@ -305,7 +305,7 @@ cscs_runner() {
 			((REPLY - tried < cscs_step_wait * 1000 - 1000 || REPLY - began > cscs_step_most * 1000)); then
 			if [[ -z $cscs_batched ]] && cscs_node_is_out_of_reach "$said"; then
 				reach=none
-				if [[ $cscs_via == auto ]]; then
+				if [[ $cscs_via == auto && -z $cscs_unbatched ]] && cscs_is_running; then
 					cscs_move_to_batch "$said"
 					return
 				fi
@@ -341,25 +341,40 @@ cscs_node_is_out_of_reach() {
 # The words for a step whose node does not reach its srun.
 cscs_unheard='the node has not answered srun on this host'
 
+# cscs_is_running: succeeds if Slurm reports that the job runs and its nodes are ready.
+cscs_is_running() {
+	local info
+	info=$(cscs_exec_query scontrol --local --oneliner show job "$cscs_job" 2>/dev/null)
+	[[ $info == *' JobState=RUNNING '* ]]
+}
+
 # cscs_move_to_batch WORDS: cancels the granted job and gives the request to sbatch, whose script
 # starts the step on the node itself. WORDS are those of the srun that failed on this host.
 cscs_move_to_batch() {
-	cscs_handover=taken
-	cscs_mark_asking $$
 	if ! cscs_cancel_in_the_end; then
 		cscs_say stepfailed "code=$cscs_code" "message=$1"
 		exit 0
 	fi
-	cscs_say requeued "job=$cscs_job" "message=${HOSTNAME%%.*} cannot start a job step (${1//|/; }): sbatch requests another job, which starts it on the node (--via sbatch does so at once)"
-	cscs_granted='' cscs_job='' cscs_learnt=''
-	rm -f "$cscs_dir/gres" "$cscs_dir/job" "$cscs_dir/starter"
+	if ! cscs_still_wanted; then
+		cscs_remove_dir
+		cscs_say withdrawn "job=$cscs_job"
+		exit 0
+	fi
+	cscs_say requeued "job=$cscs_job" "message=no job step could be started from ${HOSTNAME%%.*} (${1//|/; }): sbatch requests another job, which starts it on the node (--via sbatch does so at once)"
+	rm -f "$cscs_dir"/{gres,job,starter,runner,pulse}
+	cscs_forget_runner
+	cscs_uptime
+	cscs_asked=$REPLY cscs_handover=taken cscs_granted='' cscs_job='' cscs_learnt='' cscs_runner_step=''
 	cscs_request_batch || cscs_give_up sbatch "$cscs_code" "$1|$cscs_words"
 }
 
-# cscs_end_srun WORDS: kills cscs_begin_runner's srun, which has not reported that it cannot go on.
-cscs_end_srun() {
-	kill -KILL -- "-$pid" 2>/dev/null
-	said+=${said:+|}$1
+# cscs_has_lost_step: succeeds if Slurm reports that the job runs, and that it has no step but those of
+# Slurm itself.
+cscs_has_lost_step() {
+	local answer
+	cscs_is_running || return 1
+	answer=$(cscs_exec_query scontrol --local --oneliner show step "$cscs_job" 2>/dev/null)
+	[[ $answer != *"StepId=$cscs_job."[0-9]* ]] && cscs_is_running # so slurmctld has answered
 }
 
 # cscs_begin_runner: starts the runner. Succeeds when the runner has reported its start: its srun is
@@ -382,6 +397,8 @@ cscs_begin_runner() {
 			line=$part$line part=''
 			[[ $line != cscs-alive ]] || return 0
 			said+=${said:+|}$line
+			cscs_uptime
+			began=$REPLY seen=''
 			continue
 		fi
 		part+=$line
@@ -394,21 +411,27 @@ cscs_begin_runner() {
 		fi
 		[[ -z $cscs_batched ]] || continue
 		if cscs_client || cscs_is_silent; then
+			kill -KILL -- "-$pid" 2>/dev/null # srun may not hear of the job's end
 			cscs_cancel_in_the_end
-			kill -KILL -- "-$pid" 2>/dev/null # it may not be told of the end
 			exit 0
 		fi
-		# A node that does not reach this host cannot report to srun, which then waits without end.
-		# A prolog can be slow too, but Slurm shows that.
+		# A node that does not reach this host cannot report to srun, which then waits for minutes. Slurm
+		# has no step any more, or has ended the job. A slow prolog is different: the step exists, or the
+		# nodes are not ready.
 		cscs_uptime
 		((REPLY - began > cscs_unheard_most * 1000)) || continue
 		began=$REPLY
-		cscs_learn
-		if [[ $cscs_info == *' JobState=RUNNING '* ]]; then
-			[[ -z $seen ]] || cscs_end_srun "$cscs_unheard"
+		if ! cscs_has_lost_step; then
+			seen=''
+		elif [[ -z $seen ]]; then
 			seen=1
-		elif [[ $cscs_info == *' JobState='* ]] && ! cscs_holds_nodes "$cscs_info"; then
-			cscs_end_srun "job $cscs_job has expired"
+		else
+			kill -KILL -- "-$pid" 2>/dev/null
+			wait "$pid" 2>/dev/null
+			cscs_code=$?
+			exec {fd}<&-
+			said+=${said:+|}$cscs_unheard
+			return 1
 		fi
 	done
 }

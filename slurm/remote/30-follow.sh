@@ -5,7 +5,7 @@
 # cscs_read_events: prints the new lines behind byte cscs_offset. It opens the file anew each time:
 # on a shared file system, this makes writes of another host visible.
 cscs_read_events() {
-	local LC_ALL=C lines=() line at=0
+	local LC_ALL=C lines=() line at=0 job
 	{ mapfile lines <"$cscs_dir/events"; } 2>/dev/null || return 1
 	# While the server serves, one read a second brings nothing new for hours.
 	[[ ${#lines[@]} != "$cscs_read_lines" ]] || return 0
@@ -22,10 +22,13 @@ cscs_read_events() {
 		cscs_parse_alive "$line"
 		((at > cscs_offset)) || continue
 		# A job of sbatch's reports itself that it runs. The grant is reported first.
-		if [[ -z $cscs_granted && $line == alive"$cscs_tab"* ]]; then
-			cscs_job=${line#*"$cscs_tab"job=}
-			cscs_job=${cscs_job%%"$cscs_tab"*}
-			cscs_grant
+		if [[ $line == alive"$cscs_tab"*"$cscs_tab"job=* || $line == alive"$cscs_tab"job=* ]]; then
+			job=${line#*"$cscs_tab"job=}
+			job=${job%%"$cscs_tab"*}
+			if [[ -z $cscs_granted || $job != "$cscs_job" ]]; then
+				cscs_job=$job
+				cscs_grant
+			fi
 		fi
 		printf '@%s' "$line"
 		cscs_offset=$at
@@ -172,6 +175,7 @@ cscs_follow() {
 				cscs_begin_turn
 				continue
 			fi
+			! cscs_has_moved || continue
 			! cscs_ends_with_job || return 0
 			# The job would run on without a guard.
 			if [[ $cscs_info == *' JobState=RUNNING '* ]] && cscs_step_gone; then
@@ -193,10 +197,27 @@ cscs_ends_with_job() {
 # does not outlive its srun, so it keeps this one.
 cscs_start_again() {
 	cscs_say note "message=the job step of cscs ended within seconds of its start: starting it again, and keeping its srun on the login node"
+	cscs_forget_runner
+	cscs_runner keep
+}
+
+# cscs_forget_runner: removes what a runner has reported, before another one starts.
+cscs_forget_runner() {
 	: >"$cscs_dir/events"
 	cscs_say restart
 	cscs_offset=0 cscs_seen='' cscs_read_lines=''
-	cscs_runner keep
+}
+
+# cscs_has_moved: succeeds if the session has another job than this process knows: the process that
+# started it has given its request to sbatch (cscs_move_to_batch).
+cscs_has_moved() {
+	local job=''
+	{ IFS= read -r job <"$cscs_dir/batch"; } 2>/dev/null
+	[[ $job == +([0-9]) && $job != "$cscs_job" ]] || return 1
+	cscs_say requeued "job=$cscs_job" "message=job $cscs_job has ended: sbatch has requested job $job in its place"
+	cscs_job=$job cscs_granted='' cscs_learnt=''
+	cscs_say pending "job=$cscs_job" kept=1
+	cscs_begin_turn
 }
 
 # cscs_stands: succeeds if the session can continue without this process. A runner's step must have
