@@ -277,7 +277,7 @@ cscs_srun() {
 cscs_step_wait=5 cscs_step_most=300
 
 # Seconds without a word of srun's after which the script asks whether its step exists. Slurm makes it
-# within cscs_step_wait, or srun ends. If the step is missing twice, srun has not heard of its end.
+# within cscs_step_wait, or srun ends. If the step is missing twice, srun does not know of its end.
 cscs_unheard_most=${cscs_unheard_most:-25}
 
 # cscs_runner [keep]: starts the runner and, when the runner has reported its start, lets go of it:
