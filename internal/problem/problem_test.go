@@ -120,6 +120,7 @@ func TestOf(t *testing.T) {
 		{&site.UnknownRecipeError{Name: "x", File: "/c.toml"}, "unknown-recipe", 2, `"x"`, "none in /c.toml"},
 		{&site.SSHConfigError{Host: "ela", Message: "line 3"}, "ssh-config", 2, "line 3", "ssh -G ela"},
 		{&sshconfig.RefusedError{File: "/c", Message: "line 3: bad", Before: true}, "ssh-config", 2, "line 3: bad", "nothing was changed"},
+		{&sshconfig.BlockError{File: "/c", Line: 4, Inside: true}, "ssh-config", 2, "a line that is not cscs's (line 4)", "move that line out of the block"},
 		{&sshconfig.BlockError{File: "/c", Line: 3}, "ssh-config", 2, "/c has markers of cscs (line 3)", "${EDITOR:-vi} +3 /c"},
 		{&sshconfig.WriteError{File: "/c", Line: "Include x", Err: errors.New("read-only file system")}, "ssh-config-file", 1, "read-only", "Include x"},
 		{session.ErrMasterLeft, "owner-left", 1, "has ended", "connect again"},

@@ -43,9 +43,11 @@ var usageRules = []rule{
 		return p
 	}),
 	ruleFor(func(e *sshconfig.BlockError) Problem {
-		fix := editCommand(e.File, e.Line)
-		return Problem{ID: "ssh-config", Code: Usage, Message: e.Error(),
-			Hint: "nothing was changed; delete these markers and what is left of the block, then repeat the command: " + fix, Fix: fix}
+		fix, do := editCommand(e.File, e.Line), "delete these markers and what is left of the block"
+		if e.Inside {
+			do = "move that line out of the block"
+		}
+		return Problem{ID: "ssh-config", Code: Usage, Message: e.Error(), Hint: "nothing was changed; " + do + ", then repeat the command: " + fix, Fix: fix}
 	}),
 	ruleFor(func(e *sshconfig.WriteError) Problem {
 		p := Problem{ID: "ssh-config-file", Code: Failure, Message: e.Error()}
