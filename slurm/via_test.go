@@ -787,7 +787,7 @@ func TestNodeOutOfReach(t *testing.T) {
 			r := submitUnheard(t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1")}})
 			first := await[Granted](r)
 			again := await[Requeued](r)
-			if again.Job != first.Job.ID || !strings.Contains(again.Message, "cannot start a job step") {
+			if again.Job != first.Job.ID || !strings.Contains(again.Message, "sbatch requests another job") {
 				t.Errorf("requeued: %+v", again)
 			}
 			p := await[Pending](r)

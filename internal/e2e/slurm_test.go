@@ -123,10 +123,23 @@ func settle(t *testing.T) {
 // begins ("steps did not complete quickly", then "Kill task failed"; seen on 24.11).
 func resumeNodes(t *testing.T) (reasons []string) {
 	t.Helper()
-	for line := range strings.Lines(output(t, "root", "daint", "sinfo", "-h", "-R", "-o", "%N %H %E")) {
-		nodes, _, _ := strings.Cut(line, " ")
-		reasons = append(reasons, strings.TrimSpace(line))
-		output(t, "root", "daint", "scontrol", "update", "NodeName="+nodes, "State=RESUME")
+	var refused string
+	left := poll(30*time.Second, func() string {
+		given := output(t, "root", "daint", "sinfo", "-h", "-R", "-o", "%N %H %E")
+		for line := range strings.Lines(given) {
+			nodes, _, _ := strings.Cut(line, " ")
+			if why := strings.TrimSpace(line); !slices.Contains(reasons, why) {
+				reasons = append(reasons, why)
+			}
+			// Slurm refuses it while the node's state changes.
+			if out, err := try(t, "root", "daint", "scontrol", "update", "NodeName="+nodes, "State=RESUME"); err != nil {
+				refused = out
+			}
+		}
+		return given
+	})
+	if left != "" {
+		t.Fatalf("not resumed: %s: %s", left, refused)
 	}
 	if len(reasons) > 0 {
 		t.Logf("resumed: %s", strings.Join(reasons, "; "))
