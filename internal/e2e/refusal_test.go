@@ -21,7 +21,7 @@ func TestRefusals(t *testing.T) {
 		// It may come up again: what is told is why the job waited in vain.
 		{"partition-down", []string{"--partition", "down", "--queue-timeout", "2s"}, "queue-timeout", []string{"the partition is down"}, nil},
 		{"time-limit", []string{"--partition", "debug", "--time", "2:00:00"}, "never-starts", []string{"time"}, []string{"debug", "30 min"}},
-		{"node-limit", []string{"--nodes", "99"}, "slurm-refused", []string{"node"}, []string{"3 nodes"}},
+		{"node-limit", []string{"--nodes", "99"}, "slurm-refused|never-starts", []string{"node"}, []string{"3 nodes"}},
 		{"node-name", []string{"--nodelist", "nid999999"}, "slurm-refused", []string{"invalid node name specified"}, nil},
 		{"memory", []string{"--mem", "900G"}, "slurm-refused", []string{"memory"}, []string{"8000M"}},
 		{"gpus", []string{"--gpus", "77"}, "slurm-refused", []string{"requested node configuration is not available"}, nil},

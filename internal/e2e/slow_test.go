@@ -47,7 +47,7 @@ func TestNeighboursOfAnOpenServer(t *testing.T) {
 				t.Errorf("a warning: %v %s", told, w.Message)
 			}
 			if told {
-				says(t, w.Message, "other users", "shared", "nid001001", "--exclusive")
+				says(t, w.Message, "shared", "nid001001", "--exclusive")
 			}
 			closeReady(t, s)
 		})
