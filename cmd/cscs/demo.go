@@ -95,7 +95,7 @@ func demoIntro(page bool) string {
 	case !haveJupyter():
 		what = "JupyterLab is not on your PATH, so the server is a small page"
 	}
-	return "a cluster of two nodes, inside of this program; " + what
+	return "a cluster of two nodes, inside this program; " + what
 }
 
 // haveJupyter reports whether JupyterLab is on the PATH. The program jupyter alone may have other parts.

@@ -100,7 +100,7 @@ func TestAccountingDoctor(t *testing.T) {
 	occupy(t, "alice", "-A", "g110", "-w", "nid001001")
 	limit("1")
 	all, _ = asksDoctor(t, "--account", "g110")
-	if s := of(all, "sessions"); s.Status != "warning" || s.Problem != "quota" || !strings.Contains(s.Seen, "1 of the 1 jobs") {
+	if s := of(all, "sessions"); s.Status != "warning" || s.Problem != "quota" || !strings.Contains(s.Seen, "1 of at most 1 jobs") {
 		t.Errorf("%+v", s)
 	}
 	limit("2")

@@ -19,7 +19,7 @@ func TestRefusals(t *testing.T) {
 		{"partition", []string{"--partition", "nosuch"}, "slurm-refused", []string{"invalid partition name specified"}, []string{"normal", "debug"}},
 		{"partition-misspelt", []string{"--partition", "nromal"}, "slurm-refused", []string{"invalid partition name specified"}, []string{"--partition normal"}},
 		// It may come up again: what is told is why the job waited in vain.
-		{"partition-down", []string{"--partition", "down", "--queue-timeout", "2s"}, "queue-timeout", []string{"the partition is down"}, nil},
+		{"partition-down", []string{"--partition", "down", "--queue-timeout", "4s"}, "queue-timeout", []string{"the partition is down"}, nil},
 		{"time-limit", []string{"--partition", "debug", "--time", "2:00:00"}, "never-starts", []string{"time"}, []string{"debug", "30 min"}},
 		{"node-limit", []string{"--nodes", "99"}, "slurm-refused|never-starts", []string{"node"}, []string{"3 nodes"}},
 		{"node-name", []string{"--nodelist", "nid999999"}, "slurm-refused", []string{"invalid node name specified"}, nil},

@@ -146,7 +146,7 @@ var scenarios = []struct {
 	{"refused/node", refused("slurm-refused", "invalid node name specified", "--nodelist", "nid999999")},
 	{"refused/option", refused("slurm-refused", "unrecognized option", "--slurm=--nosuch=1")},
 	{"never-starts", refused("never-starts", "PartitionTimeLimit", "--partition", "debug", "--time", "2:00:00")},
-	{"partition-down", refused("queue-timeout", "partition", "--partition", "down", "--queue-timeout", "2s")},
+	{"partition-down", refused("queue-timeout", "partition", "--partition", "down", "--queue-timeout", "4s")},
 	{"variables", func(t *testing.T) {
 		s := cscs(t, "run", "--workdir", "$HOME", "--env", "WHERE=${HOME}/x", "--setup", `[ "$WHERE|$PWD" = "$HOME/x|$HOME" ]`,
 			"--", "sh", "-c", `[ "$1$2" = "--dir=$HOME/y\$HOME z" ] && exec "$0" "127.0.0.1:$PORT"`, here.server(), "--dir=$HOME/y", "$HOME z")
