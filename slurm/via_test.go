@@ -820,7 +820,7 @@ exec "$real" "$@"`)
 		r.wait()
 		stopFake(t, f, Stopping{ID: id, Step: "4711.0", Grace: 5 * time.Second})
 	})
-	// Somebody has cancelled the job: cscs requests no other one.
+	// The user cancels the job: cscs requests no other one.
 	t.Run("cancelled", func(t *testing.T) {
 		t.Parallel()
 		f := slurmtest.New(t)

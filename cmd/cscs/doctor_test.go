@@ -11,8 +11,8 @@ import (
 	"github.com/alps-tunnel/cscs/internal/key"
 )
 
-// TestDoctorsKnownHosts: a line that does not count is told once, though each host of the route
-// reads the file.
+// TestDoctorsKnownHosts: cscs reports an ignored line once, although it reads the file for each host of the
+// route.
 func TestDoctorsKnownHosts(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("HOME", home)

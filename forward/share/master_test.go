@@ -58,7 +58,7 @@ func (s *site) waiting(t *testing.T, o *master, n int) {
 	})
 }
 
-// TestMasterAsks: nobody waits for a person at another terminal.
+// TestMasterAsks: no process waits for a person at another terminal.
 func TestMasterAsks(t *testing.T) {
 	s := newSite(t, nil)
 	dialling, answered := make(chan func(), 1), make(chan struct{})

@@ -237,7 +237,7 @@ func TestHideNested(t *testing.T) {
 	done()
 }
 
-// TestNoSSH: where there is no ssh, nobody refuses anything, nor knows what the user's lines include.
+// TestNoSSH: without ssh, Install checks nothing, and does not know which files the user's lines include.
 func TestNoSSH(t *testing.T) {
 	f := atHome(t, t.TempDir())
 	t.Setenv("PATH", t.TempDir())

@@ -18,8 +18,9 @@ func Receive[T any](t testing.TB, limit time.Duration, what string, from <-chan 
 		return v
 	case <-timer.C:
 		t.Fatalf("not within %v: %s", limit, what)
-		panic("not reached")
 	}
+	var none T // for the compiler: Fatalf ends this goroutine
+	return none
 }
 
 // Until calls isTrue every 10 ms until it returns true, for a state that no event announces. It

@@ -370,12 +370,7 @@ cscs_move_to_batch() {
 
 # cscs_has_lost_step: succeeds if Slurm reports that the job runs, and that it has no step but those of
 # Slurm itself.
-cscs_has_lost_step() {
-	local answer
-	cscs_is_running || return 1
-	answer=$(cscs_exec_query scontrol --local --oneliner show step "$cscs_job" 2>/dev/null)
-	[[ $answer != *"StepId=$cscs_job."[0-9]* ]] && cscs_is_running # so slurmctld has answered
-}
+cscs_has_lost_step() { cscs_is_running && cscs_has_no_step; }
 
 # cscs_begin_runner: starts the runner. Succeeds when the runner has reported its start: its srun is
 # the caller's pid, and its output is in fd. Otherwise srun has ended; cscs_code and said describe

@@ -211,7 +211,7 @@ cscs_process_began() {
 # a job of sbatch's has its script. A shell on another login node cannot be seen: it gives up within
 # cscs_step_most seconds.
 cscs_is_starter_gone() {
-	local host pid began answer
+	local host pid began
 	[[ ! -e $cscs_dir/batch ]] && { read -r host pid began <"$cscs_dir/starter"; } 2>/dev/null || return 1
 	if [[ $host == "${HOSTNAME%%.*}" && $pid == +([0-9]) ]]; then
 		# If only the shell was killed, its srun can still make the step.
@@ -226,6 +226,12 @@ cscs_is_starter_gone() {
 	cscs_uptime
 	((REPLY >= cscs_step_asks)) || return 1
 	((cscs_step_asks = REPLY + 60000))
+	cscs_has_no_step
+}
+
+# cscs_has_no_step: succeeds if Slurm answers, and the job has no step but those of Slurm itself.
+cscs_has_no_step() {
+	local answer
 	answer=$(cscs_exec_query scontrol --local --oneliner show step "$cscs_job" 2>&1)
 	# A slurmctld that does not answer also reports no step.
 	[[ $answer != *rror* || $answer == *'Invalid job id'* ]] && [[ $answer != *"StepId=$cscs_job."[0-9]* ]]

@@ -22,7 +22,7 @@ cscs_read_events() {
 		cscs_parse_alive "$line"
 		((at > cscs_offset)) || continue
 		# A job of sbatch's reports itself that it runs. The grant is reported first.
-		if [[ $line == alive"$cscs_tab"*"$cscs_tab"job=* || $line == alive"$cscs_tab"job=* ]]; then
+		if [[ $line == alive*"$cscs_tab"job=* ]]; then
 			job=${line#*"$cscs_tab"job=}
 			job=${job%%"$cscs_tab"*}
 			if [[ -z $cscs_granted || $job != "$cscs_job" ]]; then
