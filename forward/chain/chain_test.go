@@ -59,6 +59,9 @@ func shell(cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return 3
 	case "vanish":
 		return -1
+	case "sleep":
+		d, _ := time.ParseDuration(arg)
+		sleep(d)
 	case "wait":
 		_, _ = io.WriteString(stdout, "waiting\n")
 		_, _ = io.Copy(io.Discard, stdin)

@@ -126,9 +126,7 @@ func (c *Chain) pingConn(l *sshConn, watch *stopDetector, stopped bool) bool {
 		}
 		select {
 		case <-back:
-			if back = nil; l.conn.silentTime() > returnGrace {
-				suspect = 0
-			}
+			back, suspect = nil, 0
 		case err := <-answer:
 			if suspected && err == nil {
 				c.opts.Silence(l.hop, false)

@@ -10,9 +10,10 @@ import (
 // When a network comes back, TCP notices late. It sends lost data again at pauses that double, up
 // to the length of the outage (RFC 6298, section 5.5), and so does the far side. A new connection
 // has no such pause. So while the first hop does not answer, the chain tries new connections to it.
-// Some that fail and then one that opens show that the network was away and is back. If the old
-// connection still receives nothing, the chain reports a silence long before the keepalive is late,
-// and the caller can dial another chain.
+// Some that fail and then one that opens show that the network was away and is back. If the
+// keepalive on the old connection still has no answer, the chain reports a silence long before the
+// keepalive is late, and the caller can dial another chain. Other data may arrive on the old
+// connection meanwhile: the far side sends again at pauses of its own.
 //
 // To sshd, a connection that only opens is a client that does not log in, and sites count logins.
 // So the chain tries none for a while after the dial, and after a tried connection that opened.
@@ -31,16 +32,16 @@ const (
 	// away. On a line that loses packets, one that opens does not show a return.
 	outageTries = 2
 
-	// returnGrace is the least time that the old connection has to answer after a tried one has
-	// opened. After a short outage both come back at once.
+	// returnGrace is the least time that the keepalive has for its answer after a tried connection
+	// has opened. After a short outage both come back at once.
 	returnGrace = 200 * time.Millisecond
 
 	maxProbePause = 10 * time.Minute
 )
 
-// watchReturn tries connections to the first hop while a keepalive of l has no answer. back is
-// closed when the network was away, is back, and l stays silent. stop ends the attempts and waits
-// for them.
+// watchReturn tries connections to the first hop of l after a keepalive. back is closed when the
+// network was away and is back. The caller calls stop when the keepalive is answered. stop ends the
+// attempts and waits for them.
 func (c *Chain) watchReturn(l *sshConn) (back <-chan struct{}, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	returned, ended := make(chan struct{}), make(chan struct{})
@@ -55,24 +56,17 @@ func (c *Chain) watchReturn(l *sshConn) (back <-chan struct{}, stop func()) {
 	return returned, func() { cancel(); <-ended }
 }
 
-// awaitReturn reports whether the network was away and is back, and l still receives nothing.
+// awaitReturn reports whether the network was away and is back before ctx ends.
 func (c *Chain) awaitReturn(ctx context.Context, l *sshConn) bool {
 	heard := l.conn.lastHeard.Load()
 	staysSilent := func(d time.Duration) bool {
-		timer := time.NewTimer(d)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-			return l.conn.lastHeard.Load() == heard
-		case <-ctx.Done():
-			return false
-		}
+		return pauseUnless(ctx, d) && l.conn.lastHeard.Load() == heard
 	}
 	patience := l.conn.answerTimeout()
 	if !staysSilent(patience) {
 		return false
 	}
-	for lost := 0; staysSilent(0); {
+	for lost := 0; lost >= outageTries && ctx.Err() == nil || staysSilent(0); {
 		if time.Since(l.lastProbe) < c.probePause(l) || c.userInvolved.Load() || !c.opts.Redials() {
 			if !staysSilent(patience) {
 				return false
@@ -95,9 +89,21 @@ func (c *Chain) awaitReturn(ctx context.Context, l *sshConn) bool {
 			}
 			return false
 		}
-		return staysSilent(max(returnGrace, time.Since(began)))
+		return pauseUnless(ctx, max(returnGrace, time.Since(began)))
 	}
 	return false
+}
+
+// pauseUnless waits for d. It returns false, at once, if ctx ends.
+func pauseUnless(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // probePause returns for how long after l.lastProbe no connection is tried.

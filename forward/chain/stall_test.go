@@ -111,6 +111,40 @@ func TestReturn(t *testing.T) {
 	}
 }
 
+// TestReturnOfFarSide: both sides send lost data again, each at its own times. What the far side has sent arrives, and
+// this side's data does not for as long again. The chain reports the silence as soon as before.
+func TestReturnOfFarSide(t *testing.T) {
+	var line cutLine
+	var s tellings
+	inBubble(t, Options{Redials: always, NetDial: line.dial, Silence: s.told}, func(t *testing.T, b *bubble) {
+		sleep(25 * time.Second)
+		slept := make(chan error, 1)
+		go func() { slept <- b.chain.Exec(context.Background(), "sleep 1s", nil, nil, nil) }()
+		synctest.Wait()
+		b.near.Freeze()
+		line.cut.Store(true)
+		ran := b.askLater()
+		sleep(3200 * time.Millisecond)
+		line.cut.Store(false)
+		b.near.ThawReads()
+		if err := <-slept; err != nil {
+			t.Error(err)
+		}
+		sleep(minAnswerTimeout + returnGrace + time.Millisecond)
+		if s.silent.Load() != 1 || line.open.Load() != 0 {
+			t.Errorf("told %d times, %d open", s.silent.Load(), line.open.Load())
+		}
+		b.near.Thaw()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+		sleep(time.Second)
+		if s.silent.Load() != 1 || s.heard.Load() != 1 {
+			t.Errorf("in the end: told %d and %d times", s.silent.Load(), s.heard.Load())
+		}
+	})
+}
+
 // TestNoReturn: what does not show that the network was away and is back, or may not cost a login.
 func TestNoReturn(t *testing.T) {
 	for name, c := range map[string]*struct {

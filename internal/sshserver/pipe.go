@@ -40,6 +40,9 @@ func (c *Conn) Freeze() { c.in.setFrozen(true); c.out.setFrozen(true) }
 // Thaw ends a Freeze.
 func (c *Conn) Thaw() { c.in.setFrozen(false); c.out.setFrozen(false) }
 
+// ThawReads ends a Freeze for what the other end has sent.
+func (c *Conn) ThawReads() { c.in.setFrozen(false) }
+
 func (c *Conn) LocalAddr() net.Addr              { return (*pipeAddr)(c) }
 func (c *Conn) RemoteAddr() net.Addr             { return (*pipeAddr)(c) }
 func (c *Conn) SetDeadline(time.Time) error      { return os.ErrNoDeadline }
