@@ -61,7 +61,9 @@ func shell(cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return -1
 	case "sleep":
 		d, _ := time.ParseDuration(arg)
-		sleep(d)
+		sleep(d / 4)
+		_, _ = io.WriteString(stdout, "a quarter\n")
+		sleep(d - d/4)
 	case "wait":
 		_, _ = io.WriteString(stdout, "waiting\n")
 		_, _ = io.Copy(io.Discard, stdin)

@@ -31,7 +31,7 @@ const (
 //
 // Time in which this process does not run is no silence of the server: the answer may already be in
 // the socket's buffer. After such a time runKeepalive asks at once. With Options.Redials, it also
-// asks when a write on the first hop has no answer in time.
+// asks when the traffic on the first hop pauses: see watchAnswers.
 func (c *Chain) runKeepalive(l *sshConn) {
 	period := min(checkInterval, c.opts.Keepalive)
 	ticker := time.NewTicker(period)
@@ -90,6 +90,8 @@ func (w *stopDetector) wasStopped(period time.Duration) bool {
 // connection has less time, counted from the stop's end.
 func (c *Chain) pingConn(l *sshConn, watch *stopDetector, stopped bool) bool {
 	answer, asked := make(chan error, 1), time.Now()
+	l.conn.setAsking(true)
+	defer l.conn.setAsking(false)
 	ok := c.startTask(func() {
 		_, _, err := l.client.SendRequest("keepalive@openssh.com", true, nil)
 		answer <- err

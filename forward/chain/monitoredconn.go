@@ -20,11 +20,14 @@ type monitoredConn struct {
 	overNetwork bool         // it is a network connection, not a channel
 	tripTime    atomic.Int64 // estimate of the round-trip time, in nanoseconds
 
-	done       atomic.Bool // the handshake is over, and greeting no longer changes
-	mu         sync.Mutex
-	greeting   []byte      // the first received bytes
-	lateTimer  *time.Timer // runs while a write has no answer; nil if that is not watched
-	unanswered bool        // nothing has come in since a write
+	done     atomic.Bool // the handshake is over, and greeting no longer changes
+	mu       sync.Mutex
+	greeting []byte // the first received bytes
+
+	lateTimer  *time.Timer // nil if answers are not watched
+	waiting    bool        // lateTimer runs: there was a write since the last keepalive
+	asking     bool        // a keepalive waits for its answer
+	firstWrite int64       // the first write since bytes last came in, in nanoseconds since began
 }
 
 func newMonitoredConn(conn net.Conn) *monitoredConn {
@@ -35,7 +38,6 @@ func (w *monitoredConn) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
 	if n > 0 {
 		w.lastHeard.Store(int64(time.Since(w.began)))
-		w.setUnanswered(false)
 		if !w.done.Load() {
 			w.keepGreeting(p[:n])
 		}
@@ -45,7 +47,7 @@ func (w *monitoredConn) Read(p []byte) (int, error) {
 }
 
 func (w *monitoredConn) Write(p []byte) (int, error) {
-	w.setUnanswered(true)
+	w.noteWrite()
 	n, err := w.Conn.Write(p)
 	w.recordError(err)
 	return n, err
@@ -67,30 +69,58 @@ func (w *monitoredConn) answerTimeout() time.Duration {
 	return max(minAnswerTimeout, answerTimeoutTrips*time.Duration(w.tripTime.Load()))
 }
 
-// watchAnswers returns a channel that holds a token when a write has had no answer for
-// answerTimeout.
+// watchAnswers returns a channel that holds a token when a keepalive is due: after one or more
+// writes, nothing has come in for answerTimeout. What came in after a write need not be its answer,
+// and may have been sent before. So there is one token for each pause in the traffic.
 func (w *monitoredConn) watchAnswers() <-chan struct{} {
 	late := make(chan struct{}, 1)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.lateTimer = time.AfterFunc(w.answerTimeout(), func() { trySignal(late) })
+	w.lateTimer = time.AfterFunc(w.answerTimeout(), func() { w.checkAnswer(late) })
 	w.lateTimer.Stop()
 	return late
 }
 
-// setUnanswered records that bytes go out (true) or have come in (false).
-func (w *monitoredConn) setUnanswered(is bool) {
+// noteWrite records that bytes are about to go out.
+func (w *monitoredConn) noteWrite() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	switch {
-	case w.lateTimer == nil || w.unanswered == is:
+	if w.lateTimer == nil || w.asking {
 		return
-	case is:
-		w.lateTimer.Reset(w.answerTimeout())
-	default:
-		w.lateTimer.Stop()
 	}
-	w.unanswered = is
+	if w.firstWrite <= w.lastHeard.Load() {
+		w.firstWrite = int64(time.Since(w.began))
+	}
+	if !w.waiting {
+		w.waiting = true
+		w.lateTimer.Reset(w.answerTimeout())
+	}
+}
+
+// checkAnswer puts a token into late if nothing has come in for answerTimeout. Otherwise it checks
+// again at the next time at which that can be.
+func (w *monitoredConn) checkAnswer(late chan<- struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	since := time.Duration(max(w.firstWrite, w.lastHeard.Load()))
+	left := since + w.answerTimeout() - time.Since(w.began)
+	switch {
+	case w.asking:
+		w.waiting = false
+	case left > 0:
+		w.lateTimer.Reset(left)
+	default:
+		w.waiting = false
+		trySignal(late)
+	}
+}
+
+// setAsking records that a keepalive is about to go out (true), or is answered (false), which
+// answers all writes before.
+func (w *monitoredConn) setAsking(is bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asking = is
 }
 
 // silentTime returns how long nothing has come in.

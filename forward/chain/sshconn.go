@@ -18,7 +18,7 @@ type sshConn struct {
 	client *ssh.Client
 	told   chan struct{} // closed when the far side has sent its last request; nil if it sends none
 
-	late        <-chan struct{} // holds a token when a write had no answer for answerTimeout; nil if that is not watched
+	late        <-chan struct{} // see watchAnswers; nil if that is not watched
 	lastProbe   time.Time       // when another connection to the hop opened last
 	unexplained int             // silences in a row in which the first tried connection opened
 	wasLate     bool            // the last answer was late: a stall or longer round trips; the next one shows which

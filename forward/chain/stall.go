@@ -21,7 +21,7 @@ import (
 // network was not away.
 
 const (
-	// minAnswerTimeout is the least time after which a write counts as unanswered, and the timeout
+	// minAnswerTimeout is the least pause after a write at which a keepalive is due, and the timeout
 	// of a tried connection. On a line with longer round trips it is answerTimeoutTrips round
 	// trips. Two tried connections begin before TCP's third attempt, 1.4 s after the write. After a
 	// longer outage, the fourth attempt is another 1.6 s away.

@@ -145,6 +145,52 @@ func TestReturnOfFarSide(t *testing.T) {
 	})
 }
 
+// TestReturnOfLostAnswer: the request has arrived, and the cut begins before its whole answer. Nothing is written in the cut.
+func TestReturnOfLostAnswer(t *testing.T) {
+	var line cutLine
+	var s tellings
+	inBubble(t, Options{Redials: always, NetDial: line.dial, Silence: s.told}, func(t *testing.T, b *bubble) {
+		sleep(25 * time.Second)
+		answered := make(chan error, 1)
+		go func() { answered <- b.chain.Exec(context.Background(), "sleep 100ms", nil, nil, nil) }()
+		sleep(50 * time.Millisecond)
+		b.near.Freeze()
+		line.cut.Store(true)
+		sleep(2 * time.Second)
+		if n := line.tried.Load(); n < 2 || s.silent.Load() != 0 {
+			t.Errorf("in the cut: tried %d times, told %d times", n, s.silent.Load())
+		}
+		line.cut.Store(false)
+		sleep(minAnswerTimeout + returnGrace + time.Millisecond)
+		if s.silent.Load() != 1 {
+			t.Errorf("soon after: told %d times", s.silent.Load())
+		}
+		b.near.Thaw()
+		if err := <-answered; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestPauseIsAskedOnce: after some traffic the link is asked once, and then as seldom as an idle one.
+func TestPauseIsAskedOnce(t *testing.T) {
+	inBubble(t, Options{Redials: always}, func(t *testing.T, b *bubble) {
+		for range 10 {
+			if err := <-b.askLater(); err != nil {
+				t.Fatal(err)
+			}
+			sleep(minAnswerTimeout / 2)
+		}
+		if n := b.asked.Load(); n != 0 {
+			t.Errorf("asked %d times in the traffic", n)
+		}
+		sleep(5 * time.Second)
+		if n := b.asked.Load(); n != 1 {
+			t.Errorf("asked %d times after it", n)
+		}
+	})
+}
+
 // TestNoReturn: what does not show that the network was away and is back, or may not cost a login.
 func TestNoReturn(t *testing.T) {
 	for name, c := range map[string]*struct {
