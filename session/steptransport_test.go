@@ -24,8 +24,8 @@ func (a *alps) impatient() Config {
 	return cfg
 }
 
-// otherWays counts how often the session has told that it goes the other way.
-func (l *life) otherWays() int {
+// stepReports counts how often the session has reported that it connects through a job step.
+func (l *life) stepReports() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := 0
@@ -56,7 +56,7 @@ func (a *alps) noSteps() {
 
 // The node does not let us in though the job runs there: it is reached through a job
 // step, which is told once, with the reason.
-func TestOtherWay(t *testing.T) {
+func TestStepTransport(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		bar   func(a *alps)
@@ -84,7 +84,7 @@ func TestOtherWay(t *testing.T) {
 				t.Errorf("%d steps", n)
 			}
 			l.endReady()
-			if n := l.otherWays(); n != 1 {
+			if n := l.stepReports(); n != 1 {
 				t.Errorf("told %d times", n)
 			}
 			a.nothingLeft()
@@ -106,7 +106,7 @@ func TestNodeByAddress(t *testing.T) {
 		t.Error(err)
 	}
 	l.endReady()
-	if n, steps := l.otherWays(), a.entered(); n != 0 || steps != 0 {
+	if n, steps := l.stepReports(), a.entered(); n != 0 || steps != 0 {
 		t.Errorf("went through a job step: told %d times, %d steps", n, steps)
 	}
 	a.nothingLeft()
@@ -114,7 +114,7 @@ func TestNodeByAddress(t *testing.T) {
 
 // Once it has led to the node, it is the way for the rest of the session: after the
 // loss of the chain, and of the step.
-func TestOtherWayIsKept(t *testing.T) {
+func TestStepTransportIsKept(t *testing.T) {
 	a := newAlps(t)
 	var asked atomic.Int32
 	a.refuse = func() error { asked.Add(1); return errNoJob }
@@ -133,7 +133,7 @@ func TestOtherWayIsKept(t *testing.T) {
 		t.Errorf("ssh to the node was tried %d times more", n)
 	}
 	l.endReady()
-	if n, steps := l.otherWays(), a.entered(); n != 1 || steps != 3 {
+	if n, steps := l.stepReports(), a.entered(); n != 1 || steps != 3 {
 		t.Errorf("told %d times, %d steps", n, steps)
 	}
 	a.nothingLeft()
@@ -158,14 +158,14 @@ func (a *alps) refuseOnceReady() (l *life, ready Event, shut *atomic.Bool) {
 }
 
 // A node that let us in first, and then no more.
-func TestOtherWayLater(t *testing.T) {
+func TestStepTransportLater(t *testing.T) {
 	a := newAlps(t)
 	l, ready, _ := a.refuseOnceReady()
 	l.await(EventRestored)
 	if err := get(t, ready.URL); err != nil {
 		t.Errorf("through the step: %v", err)
 	}
-	if n := l.otherWays(); n != 1 {
+	if n := l.stepReports(); n != 1 {
 		t.Errorf("told %d times", n)
 	}
 }
@@ -175,13 +175,13 @@ func TestOtherWayLater(t *testing.T) {
 func TestNoWayLater(t *testing.T) {
 	a := newAlps(t, "CSCS_SSHD_DIRS=/nowhere")
 	l, ready, shut := a.refuseOnceReady()
-	waittest.Until(t, 30*time.Second, "the other way is tried", func() bool { return a.entered() > 0 })
+	waittest.Until(t, 30*time.Second, "the step is tried", func() bool { return a.entered() > 0 })
 	shut.Store(false)
 	l.await(EventRestored)
 	if err := get(t, ready.URL); err != nil {
 		t.Errorf("when ssh came back: %v", err)
 	}
-	if n, steps := l.otherWays(), a.entered(); n != 0 || steps != 1 {
+	if n, steps := l.stepReports(), a.entered(); n != 0 || steps != 1 {
 		t.Errorf("told %d times, %d steps", n, steps)
 	}
 }
@@ -266,12 +266,12 @@ func TestStrangerIsNotPassedBy(t *testing.T) {
 
 // A node whose sshd lets us in and forwards no connections (AllowTcpForwarding, PermitOpen):
 // that is noticed before the session is ready.
-func TestOtherWayWhereNothingIsForwarded(t *testing.T) {
+func TestStepTransportWhereNothingIsForwarded(t *testing.T) {
 	a := newAlps(t)
 	a.forbids.Store(true)
 	l := a.start(a.impatient())
 	ready := l.await(EventReady)
-	if n := l.otherWays(); n != 1 {
+	if n := l.stepReports(); n != 1 {
 		t.Errorf("told %d times before it was ready", n)
 	}
 	if err := get(t, ready.URL); err != nil {
@@ -284,7 +284,7 @@ func TestOtherWayWhereNothingIsForwarded(t *testing.T) {
 
 // A node whose sshd forwards connections first, and then no more: from the next connection to
 // it on, as sshd reads its configuration anew, or at once.
-func TestOtherWayWhereNothingIsForwardedLater(t *testing.T) {
+func TestStepTransportWhereNothingIsForwardedLater(t *testing.T) {
 	for name, lose := range map[string]func(*alps){
 		"a new connection": func(a *alps) { a.node.Cut() },
 		"the same one":     func(*alps) {},
@@ -298,7 +298,7 @@ func TestOtherWayWhereNothingIsForwardedLater(t *testing.T) {
 			if err := get(t, ready.URL); err != nil {
 				t.Errorf("through the step: %v", err)
 			}
-			if n := l.otherWays(); n != 1 {
+			if n := l.stepReports(); n != 1 {
 				t.Errorf("told %d times", n)
 			}
 			l.endReady()
@@ -310,7 +310,7 @@ func TestOtherWayWhereNothingIsForwardedLater(t *testing.T) {
 
 // A node that was reached forwards nothing any more, and the step that would help cannot be had: neither is asked for
 // again and again.
-func TestOtherWayAsksSeldom(t *testing.T) {
+func TestStepTransportAsksSeldom(t *testing.T) {
 	a := newAlps(t, "CSCS_SSHD_DIRS=/nowhere")
 	var logins atomic.Int32
 	a.refuse = func() error { logins.Add(1); return nil }

@@ -271,7 +271,7 @@ func TestChainImageKeys(t *testing.T) {
 		tell(t, "rtt", rtt)
 		s := serve(t, []string{"--nodelist", node})
 		s.ready()
-		if n := s.told(); n > 0 {
+		if n := s.stepReports(); n > 0 {
 			t.Error("it went another way")
 		}
 		tell(t, "rtt", "0")

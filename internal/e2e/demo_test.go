@@ -371,8 +371,8 @@ func TestDemoDoctor(t *testing.T) {
 	s.leaveBy(syscall.SIGINT, 0)
 }
 
-// TestDemoOtherWay: where the nodes' sshd turns everybody away, the way is by a job step.
-func TestDemoOtherWay(t *testing.T) {
+// TestDemoStepTransport: where the nodes' sshd turns everybody away, the way is by a job step.
+func TestDemoStepTransport(t *testing.T) {
 	here.begin(t)
 	stage.TurnAway(true)
 	t.Cleanup(func() { stage.TurnAway(false) })

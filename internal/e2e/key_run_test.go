@@ -167,7 +167,7 @@ func expired(t *testing.T, which ...string) {
 }
 
 // TestKeyExpiresQueued: the certificate runs out while three jobs wait. One starts before
-// there is another: the session finds the other way, and says why. For one that starts
+// there is another: the session goes through a job step, and says why. For one that starts
 // when it was signed anew, the node is reached as ever; and a service account's signs by
 // itself.
 func TestKeyExpiresQueued(t *testing.T) {

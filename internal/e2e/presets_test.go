@@ -72,9 +72,9 @@ func TestPresets(t *testing.T) {
 	}
 }
 
-// TestPresetsOtherWay: the same for the step that stands in for the node's own sshd, for
+// TestPresetsStepTransport: the same for the step that stands in for the node's own sshd, for
 // the list of sessions and for a stop from elsewhere.
-func TestPresetsOtherWay(t *testing.T) {
+func TestPresetsStepTransport(t *testing.T) {
 	begin(t)
 	pamDenies(t)
 	setPresets(t)

@@ -62,7 +62,7 @@ func TestNodeByAddress(t *testing.T) {
 	if code, body := here.get(t, s.ready().URL); code != 200 {
 		t.Errorf("%d %s", code, body)
 	}
-	if n := s.told(); n > 0 {
+	if n := s.stepReports(); n > 0 {
 		t.Errorf("told %d times of a job step", n)
 	}
 	closeReady(t, s)

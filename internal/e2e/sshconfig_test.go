@@ -224,9 +224,9 @@ func TestSSHToDetached(t *testing.T) {
 	mustCmd(t, "stop", id)
 }
 
-// TestSSHTheOtherWay: the node lets nobody in by ssh; a step of the job has an sshd for the
+// TestSSHThroughStep: the node lets nobody in by ssh; a step of the job has an sshd for the
 // user's own ssh, with a terminal, too.
-func TestSSHTheOtherWay(t *testing.T) {
+func TestSSHThroughStep(t *testing.T) {
 	begin(t)
 	sshInstalled(t)
 	sshdStopped(t)

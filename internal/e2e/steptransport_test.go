@@ -93,8 +93,8 @@ func notOneStep() string {
 	return found
 }
 
-// told is how often the session has told that it goes the other way.
-func (s *session) told() int {
+// stepReports returns how often the session has reported that it connects through a job step.
+func (s *session) stepReports() int {
 	s.t.Helper()
 	n := 0
 	for _, e := range s.events() {
@@ -105,9 +105,9 @@ func (s *session) told() int {
 	return n
 }
 
-// TestOtherWay: ssh to the node is refused though the job runs there, in one of the ways
+// TestStepTransport: ssh to the node is refused though the job runs there, in one of the ways
 // in which sites do that; the session goes through a job step, and leaves nothing.
-func TestOtherWay(t *testing.T) {
+func TestStepTransport(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		bar  func(*testing.T)
@@ -131,7 +131,7 @@ func TestOtherWay(t *testing.T) {
 				t.Errorf("of one step there are:\n%s", left)
 			}
 			closeReady(t, s)
-			if n := s.told(); n != 1 {
+			if n := s.stepReports(); n != 1 {
 				t.Errorf("told %d times", n)
 			}
 		})
@@ -145,16 +145,16 @@ var forwardsNothing = map[string]string{
 	"nothing": "DisableForwarding yes",
 }
 
-// TestOtherWayWhereNothingIsForwarded: the node's sshd lets alice in and forwards nothing. The
+// TestStepTransportWhereNothingIsForwarded: the node's sshd lets alice in and forwards nothing. The
 // session notices that before it is ready.
-func TestOtherWayWhereNothingIsForwarded(t *testing.T) {
+func TestStepTransportWhereNothingIsForwarded(t *testing.T) {
 	for name, line := range forwardsNothing {
 		t.Run(name, func(t *testing.T) {
 			begin(t)
 			sshdConfigured(t, barred, line)
 			s := serveBarred(t)
 			e := s.ready()
-			if n := s.told(); n != 1 {
+			if n := s.stepReports(); n != 1 {
 				t.Errorf("told %d times before it was ready", n)
 			}
 			if code, body := get(t, e.URL); code != http.StatusOK {
@@ -168,9 +168,9 @@ func TestOtherWayWhereNothingIsForwarded(t *testing.T) {
 	}
 }
 
-// TestOtherWayWhereNothingIsForwardedLater: the node's sshd is configured so after the session
+// TestStepTransportWhereNothingIsForwardedLater: the node's sshd is configured so after the session
 // was ready, and then the connection to the node ends.
-func TestOtherWayWhereNothingIsForwardedLater(t *testing.T) {
+func TestStepTransportWhereNothingIsForwardedLater(t *testing.T) {
 	begin(t)
 	s := serveBarred(t)
 	url := s.ready().URL
@@ -185,14 +185,14 @@ func TestOtherWayWhereNothingIsForwardedLater(t *testing.T) {
 	if code, body := get(t, url); code != http.StatusOK {
 		t.Errorf("%d %s", code, body)
 	}
-	if n := s.told(); n != 1 {
+	if n := s.stepReports(); n != 1 {
 		t.Errorf("told %d times", n)
 	}
 	closeReady(t, s)
 }
 
-// TestOtherWayTunnel: a tunnel into a job of the user's goes that way too, and leaves nothing.
-func TestOtherWayTunnel(t *testing.T) {
+// TestStepTransportTunnel: a tunnel into a job of the user's goes that way too, and leaves nothing.
+func TestStepTransportTunnel(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		bar  func(*testing.T)
@@ -211,7 +211,7 @@ func TestOtherWayTunnel(t *testing.T) {
 			if code, body := get(t, s.ready().URL); code != http.StatusOK || !strings.HasPrefix(body, "alice") {
 				t.Errorf("%d %s", code, body)
 			}
-			if n := s.told(); n != 1 {
+			if n := s.stepReports(); n != 1 {
 				t.Errorf("told %d times", n)
 			}
 			s.signal(syscall.SIGINT)
@@ -231,8 +231,8 @@ func TestOtherWayTunnel(t *testing.T) {
 	})
 }
 
-// TestOtherWayCarries what the ordinary way carries.
-func TestOtherWayCarries(t *testing.T) {
+// TestStepTransportCarries what the ordinary way carries.
+func TestStepTransportCarries(t *testing.T) {
 	t.Run("http", func(t *testing.T) {
 		begin(t)
 		sshdStopped(t)
@@ -252,9 +252,9 @@ func TestOtherWayCarries(t *testing.T) {
 	})
 }
 
-// TestOtherWayLost: the network is cut for longer than a chain lives, and comes back;
+// TestStepTransportLost: the network is cut for longer than a chain lives, and comes back;
 // the session goes on through another step, and the one of before ends.
-func TestOtherWayLost(t *testing.T) {
+func TestStepTransportLost(t *testing.T) {
 	begin(t)
 	sshdStopped(t)
 	s := serveBarred(t)
@@ -268,7 +268,7 @@ func TestOtherWayLost(t *testing.T) {
 	if code, body := get(t, url); code != http.StatusOK {
 		t.Errorf("after the network came back: %d %s", code, body)
 	}
-	if n := s.told(); n != 1 {
+	if n := s.stepReports(); n != 1 {
 		t.Errorf("told %d times", n)
 	}
 	if left := poll(2*patience, notOneStep); left != "" {
@@ -277,9 +277,9 @@ func TestOtherWayLost(t *testing.T) {
 	closeReady(t, s)
 }
 
-// TestOtherWayAsleep: the laptop is closed. The step's sshd asks for the client and then
+// TestStepTransportAsleep: the laptop is closed. The step's sshd asks for the client and then
 // ends, though no connection on the way does; when the laptop wakes, another takes its place.
-func TestOtherWayAsleep(t *testing.T) {
+func TestStepTransportAsleep(t *testing.T) {
 	begin(t)
 	sshdStopped(t)
 	s := serveBarred(t)
@@ -319,9 +319,9 @@ func clientProcess(t *testing.T) int {
 	return found[0]
 }
 
-// TestOtherWayKilled: what carries the connection is killed, on the login node or on the
+// TestStepTransportKilled: what carries the connection is killed, on the login node or on the
 // node; another step takes its place.
-func TestOtherWayKilled(t *testing.T) {
+func TestStepTransportKilled(t *testing.T) {
 	for _, host := range []string{"daint", barred} {
 		t.Run(host, func(t *testing.T) {
 			begin(t)
@@ -352,8 +352,8 @@ func TestOtherWayKilled(t *testing.T) {
 	}
 }
 
-// TestOtherWayClientKilled: the step ends with the client, long before the lease.
-func TestOtherWayClientKilled(t *testing.T) {
+// TestStepTransportClientKilled: the step ends with the client, long before the lease.
+func TestStepTransportClientKilled(t *testing.T) {
 	begin(t)
 	sshdStopped(t)
 	s := serveBarred(t)
@@ -376,8 +376,8 @@ func TestOtherWayClientKilled(t *testing.T) {
 	}
 }
 
-// TestOtherWayInterrupted: Ctrl-C while the step is on its way.
-func TestOtherWayInterrupted(t *testing.T) {
+// TestStepTransportInterrupted: Ctrl-C while the step is on its way.
+func TestStepTransportInterrupted(t *testing.T) {
 	begin(t)
 	sshdStopped(t)
 	s := serveBarred(t)
@@ -411,14 +411,14 @@ func TestNoWayToNode(t *testing.T) {
 	}
 }
 
-// TestOtherWayNotForAStranger (I7): a node with another host key than the runner has found
+// TestStepTransportNotForAStranger (I7): a node with another host key than the runner has found
 // there is not gone round.
-func TestOtherWayNotForAStranger(t *testing.T) {
+func TestStepTransportNotForAStranger(t *testing.T) {
 	begin(t)
 	impersonate(t, barred, "nid001002")
 	s := serveBarred(t)
 	says(t, s.failure(3, "host-key-changed").Message, barred, "key")
-	if n := s.told(); n > 0 {
+	if n := s.stepReports(); n > 0 {
 		t.Error("it went another way")
 	}
 }
