@@ -31,7 +31,6 @@ type jobStepTransport struct {
 	failed   time.Time // when a step last failed for a node that ssh reached before
 	away     bool      // the node answered neither ssh nor Slurm, or its job had ended
 	borrowed bool      // the job is not the session's
-	job      string    // of a tunnel: the job for the step; "": any job of the user on the node
 
 	host, user ssh.Signer // the step's sshd presents host and accepts user
 	hostKey    []byte     // of host, in OpenSSH's file format
@@ -85,12 +84,8 @@ func (s *session) nodeHop(login *share.Chain) (chain.Hop, error) {
 	only := chain.PinnedKeys(o.host.PublicKey())
 	hop := s.cfg.NodeHop(s.node.name, only)
 	hop.Signer, hop.HostKeys, hop.HostKeyAlias = o.user, only, ""
-	job := s.job.info.ID
-	if o.borrowed {
-		job = o.job
-	}
 	entrance := slurm.SSHDStep{
-		ID: s.cfg.ID, Job: job, Node: s.node.name, Guest: o.borrowed, HostKey: o.hostKey,
+		ID: s.cfg.ID, Job: s.job.info.ID, Node: s.node.name, Guest: o.borrowed, HostKey: o.hostKey,
 		UserKey: strings.TrimSpace(string(ssh.MarshalAuthorizedKey(o.user.PublicKey()))),
 	}
 	hop.Carrier = func(ctx context.Context) (net.Conn, error) { return entrance.Open(ctx, login) }

@@ -11,6 +11,7 @@ import (
 	"github.com/alps-tunnel/cscs/forward"
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/forward/share"
+	"github.com/alps-tunnel/cscs/internal/app"
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
@@ -43,25 +44,22 @@ type TunnelConfig struct {
 func Tunnel(ctx context.Context, cfg TunnelConfig, emit func(Event)) error {
 	t := &tunnel{session: session{login: loginConn{unresponsive: map[string]bool{}},
 		cfg: Config{ID: cfg.ID, Cluster: cfg.Cluster, Hops: cfg.Hops, Chain: cfg.Chain, Dial: cfg.Dial, NodeHop: cfg.NodeHop,
-			LocalPort: cfg.LocalPort, Metrics: cfg.Metrics, Room: cfg.Room, Protect: cfg.Protect, Open: cfg.Open, Explain: cfg.Explain},
+			App: app.App{LocalPort: cfg.Port, Path: "/"}, LocalPort: cfg.LocalPort, Metrics: cfg.Metrics, Room: cfg.Room, Protect: cfg.Protect, Open: cfg.Open, Explain: cfg.Explain},
 		out: emitter{id: cfg.ID, cluster: cfg.Cluster, emit: emit}, notices: make(chan any, 16),
 	}, cfg: cfg}
-	t.session.cfg.App.LocalPort = cfg.Port
-	t.session.cfg.App.Path = "/"
 	cause := t.runTunnel(ctx)
 	if errors.Is(cause, context.Canceled) && ctx.Err() != nil {
 		cause = context.Cause(ctx)
 	}
-	wasReady := t.server.ready
-	log, _ := t.tearDown(context.WithoutCancel(ctx)) // a tunnel has no job
-	if (errors.Is(cause, ErrInterrupted) || errors.Is(cause, ErrDetached)) && wasReady {
+	t.close()
+	if (errors.Is(cause, ErrInterrupted) || errors.Is(cause, ErrDetached)) && t.server.ready {
 		cause = nil
 	}
 	reason := "ended as asked"
 	if errors.Is(cause, errJobCompleted) {
 		cause, reason = nil, "job "+t.job.info.ID+" has ended"
 	}
-	return t.reportEnd(cause, reason, log)
+	return t.reportEnd(cause, reason, &serverLog{})
 }
 
 type tunnel struct {
@@ -73,6 +71,7 @@ type tunnel struct {
 	unwatch context.CancelFunc // ends the job watch
 	limit   *time.Timer        // timer of the next warning of the job's time limit
 	broken  error              // error of the connection to the node, until the state of the job is known
+	verdict <-chan time.Time   // ends the wait for that; nil: there is none
 }
 
 // jobTold is a report of the job watch. The task of an array job can have two job numbers.
@@ -105,17 +104,12 @@ func (t *tunnel) runTunnel(ctx context.Context) error {
 	t.limit = time.NewTimer(time.Hour)
 	defer t.limit.Stop()
 	t.watchJob(work, t.found.Runs)
-	verdict := time.NewTimer(time.Hour)
-	verdict.Stop()
-	defer verdict.Stop()
-	nodeEnd := t.node.chain.Done()
+	nodeEnd, monitorEnd := t.node.chain.Done(), make(chan error, 1)
 
 	t.server.port, t.server.monitor = t.cfg.Port, slurm.NewPortMonitor(t.cfg.Port, time.Second)
-	t.server.portSeen.Store(int64(t.cfg.Port))
 	t.work.Go(func() { t.tellNotices(work) })
 	t.work.Go(func() {
-		err := t.server.monitor.Run(work, t.node.chain, func(l slurm.Listener) error { return t.sendMessage(work, l) })
-		_ = t.sendMessage(work, submitDone{err: err})
+		monitorEnd <- t.server.monitor.Run(work, t.node.chain, func(l slurm.Listener) error { return t.sendMessage(work, l) })
 	})
 	for {
 		select {
@@ -145,11 +139,11 @@ func (t *tunnel) runTunnel(ctx context.Context) error {
 				if err := t.handleJobInfo(work, m); err != nil {
 					return err
 				}
-			case submitDone:
-				err := cmp.Or[error](m.err, &slurm.RemoteError{Kind: "protocol", Message: "the watch over the port on " + t.node.name + " ended"})
-				if !t.doubtJob(err, verdict) {
-					return err
-				}
+			}
+		case err := <-monitorEnd:
+			ended := &slurm.RemoteError{Kind: "protocol", Message: "the watch over the port on " + t.node.name + " ended"}
+			if err := t.doubtJob(cmp.Or[error](err, ended)); err != nil {
+				return err
 			}
 		case <-t.limit.C:
 			t.warnOfLimit()
@@ -158,10 +152,10 @@ func (t *tunnel) runTunnel(ctx context.Context) error {
 			return t.login.chain.Err()
 		case <-nodeEnd:
 			nodeEnd = nil
-			if !t.doubtJob(t.node.chain.Err(), verdict) {
-				return t.node.chain.Err()
+			if err := t.doubtJob(t.node.chain.Err()); err != nil {
+				return err
 			}
-		case <-verdict.C:
+		case <-t.verdict:
 			return t.broken
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -226,18 +220,18 @@ func (t *tunnel) handleJobInfo(work context.Context, m jobTold) error {
 }
 
 // doubtJob has the job watch check whether the job has ended, because the server was lost with err.
-// It returns false if no job is watched.
-func (t *tunnel) doubtJob(err error, verdict *time.Timer) bool {
+// It returns err if no job is watched.
+func (t *tunnel) doubtJob(err error) error {
 	if t.jobLook == nil {
-		return false
+		return err
 	}
 	if t.broken == nil {
 		t.broken = err
 		t.listener.SetTarget(nil)
-		verdict.Reset(jobVerdict)
+		t.verdict = time.After(jobVerdict)
 	}
 	t.lookAtJob(slurm.NodeLost)
-	return true
+	return nil
 }
 
 // heedSilence reports that a host on the way does not answer, or answers again. The tunnel keeps
@@ -275,7 +269,7 @@ func (t *tunnel) lookAtJob(doubt slurm.Doubt) {
 func (t *tunnel) reachNode(ctx context.Context) error {
 	node, refusal := slurm.Find(ctx, t.login.chain, t.cfg.Job, t.cfg.Node)
 	t.node.name, t.found = node.Name, node
-	t.node.keys = nodeKeys{lines: node.HostKeys, scanned: true}
+	t.node.keys.lines = node.HostKeys
 	var noSSHD *slurm.RemoteError
 	switch {
 	case refusal == nil:
@@ -292,7 +286,7 @@ func (t *tunnel) reachNode(ctx context.Context) error {
 	default:
 		return refusal
 	}
-	t.node.byStep.job = cmp.Or(node.LastToEnd().ID, t.cfg.Job)
+	t.job.info.ID = cmp.Or(node.LastToEnd().ID, t.cfg.Job) // for the step; "": any job of the user on the node
 	t.node.byStep.taken, t.node.byStep.borrowed, t.node.byStep.refusal = true, true, refusal
 	err := t.extendChain(ctx)
 	var noJob *slurm.RemoteError
