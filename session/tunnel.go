@@ -276,10 +276,10 @@ func (t *tunnel) reachNode(ctx context.Context) error {
 		if node.Scanned {
 			t.out.warn(fmt.Sprintf("the host key of %s is from a scan by the login node, which does not list it in its ssh_known_hosts", node.Name))
 		}
-		if refusal = t.extendChain(ctx); refusal == nil {
-			refusal = t.checkNode(ctx)
+		check := func(ctx context.Context, node *chain.Chain) error {
+			return checkForwarding(ctx, node, t.node.name, t.cfg.Port)
 		}
-		if refusal == nil || !turnedAway(refusal, false) {
+		if refusal = t.extendChain(ctx, check); refusal == nil || !turnedAway(refusal, false) {
 			return refusal
 		}
 	case errors.As(refusal, &noSSHD) && noSSHD.Kind == "nonode":
@@ -288,7 +288,7 @@ func (t *tunnel) reachNode(ctx context.Context) error {
 	}
 	t.job.info.ID = cmp.Or(node.LastToEnd().ID, t.cfg.Job) // for the step; "": any job of the user on the node
 	t.node.byStep.taken, t.node.byStep.borrowed, t.node.byStep.refusal = true, true, refusal
-	err := t.extendChain(ctx)
+	err := t.extendChain(ctx, acceptNode)
 	var noJob *slurm.RemoteError
 	switch {
 	case err == nil:
@@ -300,22 +300,12 @@ func (t *tunnel) reachNode(ctx context.Context) error {
 	return &NodeError{Node: t.node.name, SSH: refusal, Step: err}
 }
 
-// extendChain dials the node, by ssh or through a job step.
-func (t *tunnel) extendChain(ctx context.Context) error {
+// extendChain dials the node once, by ssh or through a job step.
+func (t *tunnel) extendChain(ctx context.Context, check func(context.Context, *chain.Chain) error) error {
 	hop, err := t.nodeHop(t.login.chain)
-	if err != nil {
-		return err
-	}
-	t.node.chain, err = t.login.chain.Extend(ctx, hop)
-	return err
-}
-
-// checkNode closes the connection to the node if its sshd forwards no connections.
-func (t *tunnel) checkNode(ctx context.Context) error {
-	err := checkForwarding(ctx, t.node.chain, t.node.name, t.cfg.Port)
-	if err != nil {
-		_ = t.node.chain.Close()
-		t.node.chain = nil
+	if err == nil {
+		once := retryPolicy{again: func(error) bool { return false }}
+		t.node.chain, err = dialAdmitted(ctx, t.login.chain, hop, once, check)
 	}
 	return err
 }
