@@ -335,7 +335,7 @@ func (s *session) resumeDynamicPorts(work context.Context) {
 	}
 }
 
-// dropDynamicPorts closes all further ports: another server starts, or the session ends.
+// dropDynamicPorts closes all further ports, because another server starts.
 func (s *session) dropDynamicPorts() {
 	for _, f := range s.dynamicPorts.ports {
 		f.cancelWait()

@@ -31,19 +31,13 @@ func (s *session) tearDown(ctx context.Context) (*serverLog, error) {
 
 // close releases what this process has: goroutines, connections and local ports.
 func (s *session) close() {
-	if s.stopWork != nil {
-		s.stopWork()
-	}
+	s.stopWork() // this closes the local ports too
 	if s.node.chain != nil {
 		_ = s.node.chain.Close()
 	}
 	if s.login.chain != nil {
 		s.closeChain(s.login.chain)
 	}
-	if s.listener != nil {
-		_ = s.listener.Close()
-	}
-	s.dropDynamicPorts()
 	s.work.Wait()
 }
 
