@@ -36,7 +36,6 @@ func TestRunAgain(t *testing.T) {
 func TestReadAgainForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSession(Config{Lease: 5 * time.Minute}, func(Event) {})
-		s.messages = make(chan any)
 		killed := &ssh.ExitMissingError{}
 		for n := range 1000 {
 			if _, err := s.handleMessage(t.Context(), slurm.Hello{}); err != nil {

@@ -70,7 +70,7 @@ func Find(ctx context.Context, remote slurm.Remote, prefix, cluster string) (slu
 
 // findSession finds the session with the configured ID or prefix and takes over its ID, job and
 // app.
-func (s *session) findSession(ctx context.Context) (slurm.Found, error) {
+func (s *sessionCore) findSession(ctx context.Context) (slurm.Found, error) {
 	f, err := Find(ctx, s.login.chain, s.cfg.ID, s.cfg.Cluster)
 	if err != nil {
 		return f, err

@@ -329,8 +329,8 @@ func TestForwardNewPasses(t *testing.T) {
 		on   bool
 		addr string
 	}{{true, "127.0.0.1:8888"}, {true, "[::1]:8888"}, {true, "127.0.0.1"}, {true, ""}, {false, "127.0.0.1:8889"}} {
-		s := &session{server: serverState{port: 8888}}
-		s.cfg.Launch.ForwardNew = tt.on
+		s := new(session)
+		s.server.port, s.cfg.Launch.ForwardNew = 8888, tt.on
 		s.handleNewSocket(t.Context(), tt.addr)
 		if len(s.dynamicPorts.ports) > 0 {
 			t.Errorf("%+v: %+v", tt, s.dynamicPorts.ports)

@@ -65,7 +65,6 @@ type (
 func (s *session) runUntilEnd(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stopWork = stop
-	s.messages = make(chan any)
 	if err := s.beginSession(ctx, work); err != nil {
 		return err
 	}
@@ -155,7 +154,7 @@ func (s *session) beginSession(ctx, work context.Context) error {
 
 // listenLocal opens the local port and answers there from then on. A new session does this before it
 // asks the cluster for anything.
-func (s *session) listenLocal(work context.Context) error {
+func (s *sessionCore) listenLocal(work context.Context) error {
 	if err := s.bindLocalPort(); err != nil {
 		return err
 	}
@@ -168,7 +167,7 @@ func (s *session) listenLocal(work context.Context) error {
 
 // postConnError posts a notice of connections that were not forwarded for security. It drops
 // others.
-func (s *session) postConnError(err error) {
+func (s *sessionCore) postConnError(err error) {
 	var stranger *NotYoursError
 	if errors.As(err, &stranger) {
 		s.postNotice(unforwarded{stranger})
@@ -182,7 +181,7 @@ func randomPort() int { return firstServerPort + rand.IntN(serverPorts) }
 
 // bindLocalPort opens the local port: the configured one, that of a server that already runs, or
 // the first free one from the app's port on.
-func (s *session) bindLocalPort() error {
+func (s *sessionCore) bindLocalPort() error {
 	var err error
 	if s.cfg.LocalPort != 0 {
 		s.listener, err = forward.Listen(s.cfg.LocalPort)
@@ -218,7 +217,7 @@ func (s *session) bindLocalPort() error {
 }
 
 // dialLogin dials the first chain to the login node and emits an event for each hop.
-func (s *session) dialLogin(ctx context.Context) error {
+func (s *sessionCore) dialLogin(ctx context.Context) error {
 	opts := s.nextChainOptions()
 	opts.Observe = func(hop string, connected bool) {
 		name := EventConnecting
@@ -304,7 +303,7 @@ func (s *session) readEvents(work context.Context, from func(context.Context, sl
 
 // sendMessage sends a message to the session's goroutine. It blocks until the session has received
 // the message or work ends, whose cause it then returns.
-func (s *session) sendMessage(work context.Context, m any) error {
+func (s *sessionCore) sendMessage(work context.Context, m any) error {
 	select {
 	case s.messages <- m:
 		return nil
@@ -480,12 +479,12 @@ func (s *session) handleProbeDone(work context.Context, m probeDone) error {
 	} else if !s.server.ready && s.seeksLink() {
 		s.awaitLink(work, s.newNodeDialer().newTarget(s.server.port, s.server.listening.Addr))
 	}
-	s.forwardToServer(work)
+	s.handleServerUp(work)
 	return nil
 }
 
 // serveLocal forwards the connections to the local port, and reports its loss.
-func (s *session) serveLocal(work context.Context) {
+func (s *sessionCore) serveLocal(work context.Context) {
 	if err := s.listener.Serve(work); err != nil {
 		_ = s.sendMessage(work, localLost{err})
 	}
@@ -493,7 +492,7 @@ func (s *session) serveLocal(work context.Context) {
 
 // warnUnforwarded warns of connections that were not forwarded because the remote port is not seen
 // to be the user's. A browser may try many, so it warns once per refusedPause.
-func (s *session) warnUnforwarded(err error) {
+func (s *sessionCore) warnUnforwarded(err error) {
 	if now := time.Now(); now.Sub(s.server.refusedAt) > refusedPause {
 		s.server.refusedAt = now
 		s.out.warn("not forwarded: " + err.Error())
@@ -578,7 +577,7 @@ func (s *session) connectServer(work context.Context) {
 	s.stopProbe()
 	seeks := !s.server.ready && s.seeksLink()
 	if !s.server.ready && s.cfg.App.Probe == nil && !seeks {
-		s.forwardToServer(work)
+		s.handleServerUp(work)
 		return
 	}
 	ctx, cancel := context.WithCancel(work)
@@ -604,26 +603,30 @@ func (s *session) connectServer(work context.Context) {
 	})
 }
 
+// handleServerUp forwards to the server, which is up. The first call makes the session ready.
+func (s *session) handleServerUp(work context.Context) {
+	if s.forwardToServer(work, Event{}) {
+		s.awaitIdle()
+		s.resumeDynamicPorts(work)
+	}
+}
+
 // forwardToServer sets the local port's target to the server's socket: the exact address that was
-// seen on the node (invariant I5). The first call makes the session ready.
-func (s *session) forwardToServer(work context.Context) {
+// seen on the node (invariant I5). The first call completes and emits e, the event "ready", opens
+// the browser and returns true.
+func (s *sessionCore) forwardToServer(work context.Context, e Event) (first bool) {
 	s.tellServes(s.listener.Port(), s.server.port)
 	s.listener.SetTarget(s.newNodeDialer().newTarget(s.server.port, s.server.listening.Addr))
 	if s.server.ready {
-		return
+		return false
 	}
 	s.server.ready = true
-	public, link := s.serverLink()
-	e := Event{Event: EventReady, URL: public, Link: link, OwnLink: s.ownLink(), On: s.node.name,
-		LocalPort: s.listener.Port(), Remote: s.server.listening.Addr, InJob: s.job.ofTunnel}
-	if s.job.ofTunnel != "" && !s.job.info.Ends.IsZero() {
-		ends, begins := s.job.info.Ends.UTC(), s.job.info.Begins.UTC()
-		e.Until, e.Begins = &ends, &begins
-	}
+	e.Event, e.On, e.LocalPort, e.Remote = EventReady, s.node.name, s.listener.Port(), s.server.listening.Addr
+	e.URL, e.Link = s.serverLink()
+	e.OwnLink = s.ownLink()
 	s.out.emitEvent(e)
-	s.awaitIdle()
-	s.resumeDynamicPorts(work)
 	s.openBrowser(work)
+	return true
 }
 
 // reportWrongPort warns that the server seems to listen on another port than it was given. So a

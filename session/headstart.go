@@ -60,7 +60,7 @@ func (s *session) giveHeadStart(work context.Context, node string) {
 
 // takeHeadStart returns a function that opens connections to the address: it first returns the one
 // opened before, then new ones. It returns nil if none was opened before.
-func (s *session) takeHeadStart(login *share.Chain, addr string) func(context.Context) (net.Conn, error) {
+func (s *sessionCore) takeHeadStart(login *share.Chain, addr string) func(context.Context) (net.Conn, error) {
 	h := s.node.headStart
 	s.node.headStart = nil
 	if h == nil || h.login != login || h.addr != addr {

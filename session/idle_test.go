@@ -30,7 +30,7 @@ type use struct {
 func watch(t *testing.T, limit time.Duration, uses ...use) (warned []time.Duration, ended time.Duration, asked int) {
 	t.Helper()
 	began := time.Now()
-	s := &session{cfg: Config{Idle: limit}}
+	s := newSession(Config{Idle: limit}, nil)
 	s.out.emit = func(e Event) {
 		if e.Event != EventWarning {
 			t.Errorf("told %+v", e)
@@ -119,7 +119,7 @@ func TestIdleDoesNotPoll(t *testing.T) {
 
 // What moved at a further port counts too, be it that the port is gone meanwhile.
 func TestIdleOfFurtherPorts(t *testing.T) {
-	s := &session{cfg: Config{Idle: time.Hour}, out: emitter{emit: func(Event) {}}}
+	s := newSession(Config{Idle: time.Hour}, func(Event) {})
 	s.idle.timer = runclock.NewTimer(time.Hour)
 	defer s.idle.timer.Stop()
 	s.awaitIdle()
@@ -292,7 +292,7 @@ func TestSpell(t *testing.T) {
 func TestIdleClockStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		warnings := 0
-		s := &session{cfg: Config{Idle: time.Hour}, out: emitter{emit: func(Event) { warnings++ }}}
+		s := newSession(Config{Idle: time.Hour}, func(Event) { warnings++ })
 		s.idle.timer = runclock.NewTimer(24 * time.Hour)
 		defer s.idle.timer.Stop()
 		s.awaitIdle()
@@ -330,7 +330,8 @@ func TestIdleOfALostNode(t *testing.T) {
 	}
 	defer l.Close()
 	for _, lost := range []bool{false, true} {
-		s := &session{cfg: Config{Idle: time.Nanosecond}, out: emitter{emit: func(Event) {}}, node: nodeConn{chain: new(chain.Chain), lost: lost}, listener: l}
+		s := newSession(Config{Idle: time.Nanosecond}, func(Event) {})
+		s.node.chain, s.node.lost, s.listener = new(chain.Chain), lost, l
 		s.idle.timer = runclock.NewTimer(time.Hour)
 		defer s.idle.timer.Stop()
 		s.awaitIdle()
@@ -344,7 +345,7 @@ func TestIdleOfALostNode(t *testing.T) {
 func TestIdleAfterTheLimit(t *testing.T) {
 	for limit, want := range map[time.Duration]bool{time.Minute: false, time.Hour: true} {
 		told := false
-		s := &session{cfg: Config{Idle: time.Hour}, out: emitter{emit: func(Event) { told = true }}}
+		s := newSession(Config{Idle: time.Hour}, func(Event) { told = true })
 		s.job.info.Ends = time.Now().Add(limit)
 		s.warnOfIdle(54*time.Minute, time.Now().Add(6*time.Minute))
 		if told != want {

@@ -12,7 +12,7 @@ import (
 var warnings = []time.Duration{10 * time.Minute, 2 * time.Minute}
 
 // awaitLimit sets the timer to the next warning that is still due.
-func (s *session) awaitLimit(timer *time.Timer) {
+func (s *sessionCore) awaitLimit(timer *time.Timer) {
 	if s.job.info.Ends.IsZero() {
 		return
 	}
@@ -26,7 +26,7 @@ func (s *session) awaitLimit(timer *time.Timer) {
 
 // warnOfLimit warns that the job will soon reach its time limit. It advises to save work only if
 // the server is reached: the node may be dead, which Slurm notices later than this process.
-func (s *session) warnOfLimit() {
+func (s *sessionCore) warnOfLimit() {
 	ends := s.job.info.Ends.UTC()
 	left := time.Until(ends).Round(time.Second)
 	message := "job " + s.job.info.ID + " reaches its time limit in " + inMinutes(left)

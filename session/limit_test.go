@@ -24,12 +24,12 @@ func TestWarningsOfLimit(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ends := time.Now().Add(c.limit)
 			var told []time.Duration
-			s := &session{out: emitter{emit: func(e Event) {
+			s := newSession(Config{}, func(e Event) {
 				if e.Event != EventWarning || e.Ends == nil || !e.Ends.Equal(ends) || !strings.Contains(e.Message, "save your work") {
 					t.Errorf("told %+v", e)
 				}
 				told = append(told, time.Until(ends))
-			}}}
+			})
 			s.job.info.Ends = ends
 			timer, over := time.NewTimer(time.Hour), time.NewTimer(c.limit)
 			timer.Stop()
@@ -73,7 +73,7 @@ func TestWarningIsTrue(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var told Event
-			s := &session{out: emitter{emit: func(e Event) { told = e }}}
+			s := newSession(Config{}, func(e Event) { told = e })
 			s.job.info.Ends = time.Now().Add(c.left)
 			c.change(s)
 			s.warnOfLimit()
@@ -106,7 +106,7 @@ func TestWhatIsLeft(t *testing.T) {
 			{"queued, not known", time.Hour, 0, "", true, false, "for the time of its lease"},
 		} {
 			var told Event
-			s := &session{cfg: Config{Lease: c.lease}, out: emitter{emit: func(e Event) { told = e }}}
+			s := newSession(Config{Lease: c.lease}, func(e Event) { told = e })
 			if strings.HasPrefix(c.limit, "-") {
 				s.cfg.Request.Time, s.cfg.Request.Extra = "2:00:00", []string{c.limit}
 			} else {
@@ -132,12 +132,17 @@ func TestWhatIsLeft(t *testing.T) {
 
 // TestJobOfATunnel: the end of a tunnel is not the end of the job that it led into.
 func TestJobOfATunnel(t *testing.T) {
-	for _, submitted := range []bool{false, true} {
-		s := &session{request: request{submitted: submitted}}
-		s.job.info.ID = "7"
-		if got := s.jobEndedText(); (got != "") != submitted {
-			t.Errorf("submitted: %v: %q", submitted, got)
-		}
+	var told Event
+	cfg := Config{Explain: func(err error) Explanation { return Explanation{Message: err.Error()} }}
+	tn := &tunnel{sessionCore: newSessionCore(cfg, func(e Event) { told = e })}
+	tn.job.info.ID = "7"
+	if err := tn.reportEnd(ErrInterrupted, "", &serverLog{}); told.Event != EventEnded || strings.Contains(told.Reason, "7") {
+		t.Errorf("%v: %+v", err, told)
+	}
+	s := newSession(cfg, nil)
+	s.job.info.ID = "7"
+	if got := s.jobEndedText(); !strings.Contains(got, "7") {
+		t.Errorf("a session's job: %q", got)
 	}
 }
 

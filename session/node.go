@@ -84,7 +84,7 @@ type nodeDialer struct {
 	onForbidden func(*chain.OpenError) // called when the node refuses to open a connection
 }
 
-func (s *session) newNodeDialer() nodeDialer {
+func (s *sessionCore) newNodeDialer() nodeDialer {
 	node := s.node.chain
 	return nodeDialer{node, s.node.name, s.server.monitor, s.cfg.Metrics, s.login.dialled, func(err *chain.OpenError) {
 		s.postNotice(forbidden{node, err})

@@ -109,7 +109,7 @@ func (s *session) takeLink(link *printedLink) {
 
 // ownLink returns the server's own link with its token, for the terminal; empty if the session's
 // link already is that link, or if there is no token.
-func (s *session) ownLink() string {
+func (s *sessionCore) ownLink() string {
 	public, own := s.cfg.App.Link(s.localURL())
 	if own == public || !s.cfg.isProtected() {
 		return ""
@@ -118,7 +118,7 @@ func (s *session) ownLink() string {
 }
 
 // localURL returns the URL of the local port.
-func (s *session) localURL() string { return fmt.Sprintf("http://127.0.0.1:%d", s.listener.Port()) }
+func (s *sessionCore) localURL() string { return fmt.Sprintf("http://127.0.0.1:%d", s.listener.Port()) }
 
 // linkPrinted reports a link that the server printed after the session was ready.
 func (s *session) linkPrinted(link *printedLink) {

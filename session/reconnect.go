@@ -42,11 +42,11 @@ func (s *session) chainEnd() <-chan struct{} {
 }
 
 // chainIsLost reports whether the chain has ended, even if the session has not handled that yet.
-func (s *session) chainIsLost() bool { return s.login.chain.Err() != nil }
+func (s *sessionCore) chainIsLost() bool { return s.login.chain.Err() != nil }
 
 // canOutliveChain reports whether the session survives the loss of its chain: the job waits in
 // Slurm alone, or has its runner. Otherwise the request or the job ends with the connection.
-func (s *session) canOutliveChain() bool { return s.job.kept || s.job.step != "" }
+func (s *sessionCore) canOutliveChain() bool { return s.job.kept || s.job.step != "" }
 
 // chainLeaving returns the channel that is closed when the chain's master is about to end. It
 // returns nil while another chain is dialled already, and while the session cannot leave this one.
@@ -86,13 +86,13 @@ func (s *session) chainLost(work context.Context) error {
 	if errors.As(err, &lost) {
 		host = lost.Hop
 	}
-	s.tellLost(host, err.Error())
+	s.tellChainLost(host, err.Error())
 	s.redialChain(work)
 	return nil
 }
 
 // nextChainOptions returns the options of the next chain, which reports its silence to the session.
-func (s *session) nextChainOptions() chain.Options {
+func (s *sessionCore) nextChainOptions() chain.Options {
 	opts := s.cfg.Chain
 	opts.Observe = nil
 	s.login.dials++
@@ -112,7 +112,7 @@ func (s *session) nextChainOptions() chain.Options {
 
 // postNotice sends the session a message without waiting for it. It drops the message if too many
 // are pending.
-func (s *session) postNotice(m any) {
+func (s *sessionCore) postNotice(m any) {
 	select {
 	case s.notices <- m:
 	default: // the session has more notices than it can use
@@ -120,7 +120,7 @@ func (s *session) postNotice(m any) {
 }
 
 // tellNotices passes notices on to the session as messages.
-func (s *session) tellNotices(work context.Context) {
+func (s *sessionCore) tellNotices(work context.Context) {
 	for {
 		select {
 		case m := <-s.notices:

@@ -22,7 +22,6 @@ func redials(t *testing.T, lease time.Duration, answer func(nth int) (*share.Cha
 			at = append(at, time.Since(began))
 			return answer(len(at))
 		}}, func(Event) {})
-		s.messages = make(chan any)
 		work, stop := context.WithCancel(t.Context())
 		defer stop()
 		s.redialChain(work)

@@ -52,7 +52,12 @@ func Run(ctx context.Context, cfg Config, emit func(Event)) error {
 }
 
 func newSession(cfg Config, emit func(Event)) *session {
-	return &session{cfg: cfg, out: emitter{id: cfg.ID, cluster: cfg.Cluster, emit: emit}, notices: make(chan any, 16), login: loginConn{unresponsive: map[string]bool{}}}
+	return &session{sessionCore: newSessionCore(cfg, emit)}
+}
+
+func newSessionCore(cfg Config, emit func(Event)) sessionCore {
+	return sessionCore{cfg: cfg, out: emitter{id: cfg.ID, cluster: cfg.Cluster, emit: emit},
+		messages: make(chan any), notices: make(chan any, 16), login: loginConn{unresponsive: map[string]bool{}}}
 }
 
 // An emitter fills in the fields that every event has.
@@ -74,6 +79,15 @@ func (o *emitter) warn(message string) { o.emitEvent(Event{Event: EventWarning, 
 // session is the state of one Run. Only the goroutine of run accesses it; the others send it
 // messages.
 type session struct {
+	sessionCore
+	dynamicPorts dynamicPorts
+	idle         idleness
+	request      request
+}
+
+// sessionCore is the part of a session that Tunnel and Stop need too: the events, the connections,
+// and what is known of the job and the server.
+type sessionCore struct {
 	cfg Config
 	out emitter
 
@@ -82,15 +96,11 @@ type session struct {
 	work     conc.WaitGroup
 	stopWork context.CancelFunc
 
-	listener     *forward.Listener
-	dynamicPorts dynamicPorts
-	idle         idleness
-
-	login   loginConn
-	request request
-	job     jobState
-	node    nodeConn
-	server  serverState
+	listener *forward.Listener
+	login    loginConn
+	job      jobState
+	node     nodeConn
+	server   serverState
 }
 
 // loginConn is the connection to the login node.
@@ -128,10 +138,9 @@ type request struct {
 	readPauses  time.Duration // the sum of the pauses between them
 }
 
-// jobState is the job of the session.
+// jobState is the job that the server runs in.
 type jobState struct {
 	info      slurm.JobInfo
-	ofTunnel  string // the job that a tunnel's server runs in
 	step      string
 	runner    int       // the runner's process ID on the node
 	grantedAt time.Time // when the job was granted: the start timeout begins
@@ -228,10 +237,14 @@ func (s *session) run(ctx context.Context) error {
 	case unused:
 		return s.reportEnd(nil, idle.Error()+s.jobEndedText(), log)
 	case stopped:
-		s.out.emitEvent(s.endEvent(ErrStopped.Error()+s.jobEndedText(), 0, log, true))
+		s.out.emitEvent(endEvent(ErrStopped.Error()+s.jobEndedText(), 0, log, true))
 		return nil
 	case interrupted && s.server.ready:
 		return s.reportEnd(nil, "ended as asked"+s.jobEndedText(), log)
+	case interrupted:
+		x := s.cfg.Explain(cause)
+		s.out.emitEvent(endEvent(x.Message+s.jobEndedText(), x.Code, log, false))
+		return cause
 	default:
 		return s.reportEnd(cause, "", log)
 	}
@@ -254,7 +267,7 @@ func (s *session) endReason(cause error) string {
 }
 
 // reportError emits an error event. It adds the end of the log if the server failed or was late.
-func (s *session) reportError(err error, log *serverLog) {
+func (s *sessionCore) reportError(err error, log *serverLog) {
 	x := s.cfg.Explain(err)
 	e := Event{Event: EventError, Problem: x.ID, Message: x.Message, Hint: x.Hint, Code: &x.Code}
 	var server *slurm.ServerError
@@ -267,7 +280,7 @@ func (s *session) reportError(err error, log *serverLog) {
 
 // jobEndedText returns the words that say that the job has ended.
 func (s *session) jobEndedText() string {
-	if s.job.info.ID == "" || !s.request.submitted { // the job of a tunnel is not the session's
+	if s.job.info.ID == "" {
 		return ""
 	}
 	return ": job " + s.job.info.ID + " has ended"
@@ -275,21 +288,19 @@ func (s *session) jobEndedText() string {
 
 // reportEnd emits the last event, with err or another reason, and an error event before it if err
 // is an error. It returns err.
-func (s *session) reportEnd(err error, reason string, log *serverLog) error {
+func (s *sessionCore) reportEnd(err error, reason string, log *serverLog) error {
 	code := 0
 	if err != nil {
 		x := s.cfg.Explain(err)
 		code, reason = x.Code, x.Message
-		if errors.Is(err, ErrInterrupted) {
-			reason += s.jobEndedText()
-		} else {
+		if !errors.Is(err, ErrInterrupted) {
 			s.reportError(err, log)
 		}
 	}
-	s.out.emitEvent(s.endEvent(reason, code, log, false))
+	s.out.emitEvent(endEvent(reason, code, log, false))
 	return err
 }
 
-func (s *session) endEvent(reason string, code int, log *serverLog, stopped bool) Event {
+func endEvent(reason string, code int, log *serverLog, stopped bool) Event {
 	return Event{Event: EventEnded, Reason: reason, Code: &code, LogFile: log.path, Log: log.tail(), Stopped: stopped}
 }

@@ -22,7 +22,7 @@ func (s *session) onSilence(work context.Context, m silence) {
 	if m.silent {
 		s.login.unresponsive[m.hop] = true
 		s.listener.SetTarget(nil) // a connection that waits for a silent target would wait without a page or an error
-		s.tellLost(m.hop, noAnswer)
+		s.tellChainLost(m.hop, noAnswer)
 	} else if delete(s.login.unresponsive, m.hop); !s.isUnresponsive() {
 		s.login.heardAgain = time.Now()
 		s.resumeForwarding()
@@ -41,34 +41,40 @@ func (s *session) onSilence(work context.Context, m silence) {
 const noAnswer = "it does not answer"
 
 // isUnresponsive reports whether a hop of the chain is silent, so that another chain is dialled.
-func (s *session) isUnresponsive() bool { return len(s.login.unresponsive) > 0 }
+func (s *sessionCore) isUnresponsive() bool { return len(s.login.unresponsive) > 0 }
 
 // isOurs reports whether the silent hop is one of the current chain to the login node, and neither
 // the node nor a hop of a chain that was left.
-func (s *session) isOurs(m silence) bool {
+func (s *sessionCore) isOurs(m silence) bool {
 	return m.dial == s.login.dialled && s.isHop(m.hop)
 }
 
 // isHop reports whether name is that of a hop to the login node.
-func (s *session) isHop(name string) bool {
+func (s *sessionCore) isHop(name string) bool {
 	return slices.ContainsFunc(s.cfg.Hops, func(h chain.Hop) bool { return h.Name == name })
 }
 
+// tellChainLost is tellLost. It also withdraws an idle warning, because the user cannot react to it
+// now.
+func (s *session) tellChainLost(hop, message string) {
+	if s.login.lostHop == "" && !s.idle.warned.IsZero() {
+		s.useUnknown()
+	}
+	s.tellLost(hop, message)
+}
+
 // tellLost reports, once, that a hop to the login node is lost or does not answer.
-func (s *session) tellLost(hop, message string) {
+func (s *sessionCore) tellLost(hop, message string) {
 	if s.login.lostHop != "" {
 		return
 	}
 	s.login.lostHop = hop
-	if !s.idle.warned.IsZero() {
-		s.useUnknown() // the user cannot react to the idle warning now
-	}
 	s.out.emitEvent(Event{Event: EventLost, Host: hop, Message: message})
 }
 
 // tellRestored reports that the connection is back, if its loss was reported. If the job runs, the
 // node must be reached too: a restored connection is one that can be used.
-func (s *session) tellRestored() {
+func (s *sessionCore) tellRestored() {
 	if s.login.lostHop == "" || s.job.step != "" && s.node.chain == nil {
 		return
 	}
@@ -86,7 +92,7 @@ const nodeSilenceDelay = 3 * time.Second
 
 // onNodeSilence is onSilence for the node. The node may be dead, and Slurm notices that later than
 // this client. The session can only report it.
-func (s *session) onNodeSilence(work context.Context, m silence) {
+func (s *sessionCore) onNodeSilence(work context.Context, m silence) {
 	if s.node.chain == nil || m.hop != s.node.name {
 		return
 	}
@@ -114,14 +120,14 @@ func (s *session) onNodeSilence(work context.Context, m silence) {
 }
 
 // resumeForwarding sets the local port's target again after a silence.
-func (s *session) resumeForwarding() {
+func (s *sessionCore) resumeForwarding() {
 	if s.server.ready && s.node.chain != nil && s.server.listening != nil {
 		s.listener.SetTarget(s.newNodeDialer().newTarget(s.server.port, s.server.listening.Addr))
 	}
 }
 
 // tellNodeLost reports, once, that the node is lost or does not answer.
-func (s *session) tellNodeLost(message string) {
+func (s *sessionCore) tellNodeLost(message string) {
 	if !s.node.lost {
 		s.node.lost = true
 		s.out.emitEvent(Event{Event: EventLost, Host: s.node.name, Message: message})
@@ -129,7 +135,7 @@ func (s *session) tellNodeLost(message string) {
 }
 
 // tellNodeBack reports that the node is back, if its loss was reported.
-func (s *session) tellNodeBack() {
+func (s *sessionCore) tellNodeBack() {
 	if s.node.lost {
 		s.node.lost = false
 		s.out.emitEvent(Event{Event: EventRestored, Host: s.node.name})

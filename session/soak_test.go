@@ -65,7 +65,8 @@ func TestLossLearntBeforeTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	s := &session{cfg: cfg, login: loginConn{chain: c}, job: jobState{step: "1.0"}}
+	s := newSession(cfg, nil)
+	s.login.chain, s.job.step = c, "1.0"
 	loss := &chain.LostError{Hop: cfg.Hops[1].Name, Err: io.ErrUnexpectedEOF}
 	for _, m := range []any{nodeDialled{login: c, err: loss}, submitDone{err: loss}} {
 		if done, err := s.handleMessage(t.Context(), m); done || err != nil {

@@ -64,7 +64,7 @@ func (o *jobStepTransport) ensureKeys() error {
 
 // nodeHop returns the hop from login to the node, by ssh or through a job step. Either way, its
 // host key proves that it is the right host (invariant I7).
-func (s *session) nodeHop(login *share.Chain) (chain.Hop, error) {
+func (s *sessionCore) nodeHop(login *share.Chain) (chain.Hop, error) {
 	o := &s.node.byStep
 	if !o.taken {
 		keys, err := parseKeys(s.node.keys.lines)
@@ -178,7 +178,7 @@ func turnedAway(err error, reached bool) bool {
 }
 
 // reportStepTransport warns, once, that the session uses a job step to reach the node, and why.
-func (s *session) reportStepTransport() {
+func (s *sessionCore) reportStepTransport() {
 	o := &s.node.byStep
 	if !o.taken || o.proven {
 		return

@@ -19,15 +19,13 @@ import (
 // Events and errors are those of Run. ctx and its cause count only until the login node is reached,
 // then Hurry and Abandon count.
 func Stop(ctx context.Context, cfg Config, find bool, emit func(Event)) error {
-	s := newSession(cfg, emit)
-	s.messages = make(chan any)
-	s.job.info.ID = cfg.Job
+	s := newSessionCore(cfg, emit)
+	s.job.info.ID, s.job.step = cfg.Job, slurm.AnyStep // the runner's events name its step
 	if err := s.dialLogin(ctx); err != nil {
 		switch {
 		case ctx.Err() != nil:
 			err = context.Cause(ctx)
 		case !find: // a job may exist, as far as is known
-			s.job.step = slurm.AnyStep
 			err = s.teardownError(err)
 		}
 		return s.reportEnd(err, "", &serverLog{})
@@ -38,7 +36,7 @@ func Stop(ctx context.Context, cfg Config, find bool, emit func(Event)) error {
 }
 
 // stopSession ends the session over its chain. It returns what to report at the end, and the log.
-func (s *session) stopSession(ctx context.Context, find bool) (ended string, log *serverLog, err error) {
+func (s *sessionCore) stopSession(ctx context.Context, find bool) (ended string, log *serverLog, err error) {
 	log = &serverLog{}
 	ending, ended := "as asked", "stopped"
 	if find {
@@ -64,7 +62,6 @@ func (s *session) stopSession(ctx context.Context, find bool) (ended string, log
 	patient, calm := mergeContexts(within, s.cfg.Hurry)
 	defer calm()
 	log = &serverLog{dir: s.cfg.LogDir, id: s.cfg.ID, app: s.cfg.App.Name}
-	s.job.step = slurm.AnyStep
 	err = s.endJob(within, patient, log)
 	log.close()
 	return ended + ": nothing of session " + s.cfg.ID + " is running", log, err

@@ -133,7 +133,6 @@ func TestStoppedWhileRedialling(t *testing.T) {
 			return done, nil
 		}
 		s := newSession(cfg, func(Event) {})
-		s.messages = make(chan any)
 		s.redialChain(t.Context())
 		<-failed
 		stop(cfg.redialLimit + 2*time.Second)
@@ -149,7 +148,6 @@ func TestStoppedWhileRedialling(t *testing.T) {
 func TestStoppedWhileUnread(t *testing.T) {
 	stoptest.InChild(t, func(t *testing.T, stop func(time.Duration)) {
 		s := newSession(Config{redialLimit: 3 * time.Second}, func(Event) {})
-		s.messages = make(chan any)
 		work, end := context.WithCancel(t.Context())
 		gone := &slurm.RemoteError{Kind: "gone"}
 		if !s.readAgain(work, gone) {

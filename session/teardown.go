@@ -30,7 +30,7 @@ func (s *session) tearDown(ctx context.Context) (*serverLog, error) {
 }
 
 // close releases what this process has: goroutines, connections and local ports.
-func (s *session) close() {
+func (s *sessionCore) close() {
 	s.stopWork() // this closes the local ports too
 	if s.node.chain != nil {
 		_ = s.node.chain.Close()
@@ -77,7 +77,7 @@ func (s *session) endUnbegun(ctx, patient context.Context, log *serverLog) error
 }
 
 // endJob ends the job. The server has its grace period while patient lives.
-func (s *session) endJob(ctx, patient context.Context, log *serverLog) error {
+func (s *sessionCore) endJob(ctx, patient context.Context, log *serverLog) error {
 	stop := slurm.Stopping{ID: s.cfg.ID, Job: s.job.info.ID, Step: s.job.step, Grace: stopGrace, Log: log}
 	err := s.stopOnce(patient, stop, log)
 	if err != nil && patient.Err() != nil && ctx.Err() == nil {
@@ -107,7 +107,7 @@ func (s *session) endJob(ctx, patient context.Context, log *serverLog) error {
 }
 
 // teardownError returns the error that the job may still be there, because of err.
-func (s *session) teardownError(err error) *TeardownError {
+func (s *sessionCore) teardownError(err error) *TeardownError {
 	host := ""
 	if n := len(s.cfg.Hops); n > 0 {
 		host = s.cfg.Hops[n-1].Name
@@ -147,7 +147,7 @@ const (
 
 // closeChain closes a chain. Its other clients first dial a new one, whose master is one of them.
 // closeChain may emit a warning, so it must come before the session's last event.
-func (s *session) closeChain(c *share.Chain) {
+func (s *sessionCore) closeChain(c *share.Chain) {
 	ctx, cancel := context.WithTimeout(context.Background(), handOnTimeout)
 	defer cancel()
 	ctx, release := mergeContexts(ctx, s.cfg.Hurry)
@@ -171,7 +171,7 @@ func (s *session) neverAsked() bool {
 }
 
 // stopOnce runs slurm.Stop over the chain. If the chain is lost or silent, it uses a new one.
-func (s *session) stopOnce(ctx context.Context, stop slurm.Stopping, log *serverLog) error {
+func (s *sessionCore) stopOnce(ctx context.Context, stop slurm.Stopping, log *serverLog) error {
 	if !s.login.lost && !s.isUnresponsive() {
 		err := s.stopOver(ctx, stop)
 		var remains *slurm.RemainsError
@@ -214,7 +214,7 @@ func (s *session) stopOnce(ctx context.Context, stop slurm.Stopping, log *server
 // dialToEnd dials a chain over which to end the job. A login node that went down may be back in
 // time, and no other process may exist that could end a job without a runner. So it retries, except
 // after errors that a retry cannot fix.
-func (s *session) dialToEnd(ctx context.Context) (*share.Chain, error) {
+func (s *sessionCore) dialToEnd(ctx context.Context) (*share.Chain, error) {
 	ctx, cancel := context.WithTimeout(ctx, redialTimeout)
 	defer cancel()
 	wait := backoff.NewExponentialBackOff()
@@ -239,7 +239,7 @@ func (s *session) dialToEnd(ctx context.Context) (*share.Chain, error) {
 }
 
 // stopOver runs slurm.Stop over the current chain, until that falls silent.
-func (s *session) stopOver(ctx context.Context, stop slurm.Stopping) error {
+func (s *sessionCore) stopOver(ctx context.Context, stop slurm.Stopping) error {
 	ctx, giveUp := context.WithCancel(ctx)
 	defer giveUp()
 	done, over := make(chan error, 1), s.login.chain

@@ -42,11 +42,10 @@ type TunnelConfig struct {
 // It allocates and cancels nothing. Events and errors are those of Run, and *slurm.WhichJobError. A
 // job that completed (COMPLETED) is no error.
 func Tunnel(ctx context.Context, cfg TunnelConfig, emit func(Event)) error {
-	t := &tunnel{session: session{login: loginConn{unresponsive: map[string]bool{}},
-		cfg: Config{ID: cfg.ID, Cluster: cfg.Cluster, Hops: cfg.Hops, Chain: cfg.Chain, Dial: cfg.Dial, NodeHop: cfg.NodeHop,
-			App: app.App{LocalPort: cfg.Port, Path: "/"}, LocalPort: cfg.LocalPort, Metrics: cfg.Metrics, Room: cfg.Room, Protect: cfg.Protect, Open: cfg.Open, Explain: cfg.Explain},
-		out: emitter{id: cfg.ID, cluster: cfg.Cluster, emit: emit}, notices: make(chan any, 16),
-	}, cfg: cfg}
+	t := &tunnel{cfg: cfg, sessionCore: newSessionCore(Config{
+		ID: cfg.ID, Cluster: cfg.Cluster, Hops: cfg.Hops, Chain: cfg.Chain, Dial: cfg.Dial, NodeHop: cfg.NodeHop,
+		App: app.App{LocalPort: cfg.Port, Path: "/"}, LocalPort: cfg.LocalPort, Metrics: cfg.Metrics, Room: cfg.Room, Protect: cfg.Protect, Open: cfg.Open, Explain: cfg.Explain,
+	}, emit)}
 	cause := t.runTunnel(ctx)
 	if errors.Is(cause, context.Canceled) && ctx.Err() != nil {
 		cause = context.Cause(ctx)
@@ -62,8 +61,9 @@ func Tunnel(ctx context.Context, cfg TunnelConfig, emit func(Event)) error {
 	return t.reportEnd(cause, reason, &serverLog{})
 }
 
+// tunnel is the state of one Tunnel.
 type tunnel struct {
-	session
+	sessionCore
 	cfg TunnelConfig
 
 	found   slurm.Node         // the result of slurm.Find
@@ -90,7 +90,6 @@ const jobVerdict = 20 * time.Second
 func (t *tunnel) runTunnel(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	t.stopWork = stop
-	t.messages = make(chan any)
 	if err := t.listenLocal(work); err != nil {
 		return err
 	}
@@ -331,8 +330,12 @@ func (t *tunnel) handleListener(work context.Context, l slurm.Listener) error {
 		}
 		t.server.listening = &slurm.Listening{Addr: l.Addr}
 		t.attributeServer(work, l.Job)
-		t.job.ofTunnel = t.job.info.ID
-		t.forwardToServer(work)
+		ready := Event{InJob: t.job.info.ID}
+		if !t.job.info.Ends.IsZero() {
+			ends, begins := t.job.info.Ends.UTC(), t.job.info.Begins.UTC()
+			ready.Until, ready.Begins = &ends, &begins
+		}
+		t.forwardToServer(work, ready)
 	}
 	return nil
 }

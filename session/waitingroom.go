@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"fmt"
 	"net"
 
 	"github.com/alps-tunnel/cscs/forward"
@@ -31,7 +30,7 @@ type Room interface {
 }
 
 // attachRoom connects the local port with its Room.
-func (s *session) attachRoom() {
+func (s *sessionCore) attachRoom() {
 	r := s.cfg.Room
 	if r == nil {
 		return
@@ -41,7 +40,7 @@ func (s *session) attachRoom() {
 }
 
 // tellServes tells the Room to which port of the node a local port leads.
-func (s *session) tellServes(local, remote int) {
+func (s *sessionCore) tellServes(local, remote int) {
 	if s.cfg.Room != nil {
 		s.cfg.Room.Serves(local, remote)
 	}
@@ -69,7 +68,7 @@ type unadmitted struct{ err error }
 
 // openBrowser opens the browser once: at the waiting page as soon as the job is queued or granted,
 // or without a Room at the server.
-func (s *session) openBrowser(work context.Context) {
+func (s *sessionCore) openBrowser(work context.Context) {
 	if s.cfg.Open == nil || s.server.opened {
 		return
 	}
@@ -109,8 +108,8 @@ func (s *session) waitsAt() (public, secret string) {
 
 // serverLink returns the server's URL at the local port: without a secret, and as a browser needs
 // it to get in.
-func (s *session) serverLink() (public, secret string) {
-	public, secret = s.cfg.App.Link(fmt.Sprintf("http://127.0.0.1:%d", s.listener.Port()))
+func (s *sessionCore) serverLink() (public, secret string) {
+	public, secret = s.cfg.App.Link(s.localURL())
 	if s.cfg.Room != nil {
 		secret = s.cfg.Room.Link(secret)
 	}
