@@ -61,7 +61,7 @@ func (d *deps) attachSession(ctx context.Context, o *options, args []string) err
 		defer s.openRoom(r.App, d.args)()
 		cfg := session.Config{
 			ID: r.ID, Cluster: s.cluster.Name, Client: clientName(), Hops: s.route.Hops(), Chain: s.route.ChainOptions(), Dial: s.route.DialShared, NodeHop: s.route.NodeHop,
-			LocalPort: portValue(o.localPort), Metrics: &s.gauge, Room: s.room, Protect: o.protect, Open: s.browserOpener(), Explain: s.explainError,
+			LocalPort: o.localPort, Metrics: &s.gauge, Room: s.room, Protect: o.protect, Open: s.browserOpener(), Explain: s.explainError,
 			Hurry: s.signals.hurry, Abandon: s.signals.abandon,
 		}
 		if cfg.LogDir, err = paths.StateDir(); err != nil {
@@ -88,7 +88,7 @@ func (d *deps) targetRecord(o *options, args []string) (registry.Record, error) 
 	if err != nil {
 		return registry.Record{}, err
 	}
-	if name := lastValue(o.cluster); name != "" {
+	if name := o.cluster; name != "" {
 		all = slices.DeleteFunc(all, func(l registry.Listed) bool { return l.Cluster != name })
 	}
 	l, err := d.resolveSession(o, all, prefix)
@@ -104,7 +104,7 @@ func (d *deps) resolveSession(o *options, all []registry.Listed, prefix string) 
 	if err == nil || !errors.As(err, &unknown) {
 		return l, err
 	}
-	cluster := lastValue(o.cluster)
+	cluster := o.cluster
 	if cluster == "" {
 		cfg, loadErr := d.loadSites()
 		if loadErr != nil {

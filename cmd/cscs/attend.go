@@ -54,7 +54,7 @@ func (s *start) beginAttendance(r registry.Record) *attendance {
 func (a *attendance) publishRecord(r registry.Record) {
 	s := a.start
 	r.ID, r.Cluster, r.PID = s.id, s.cluster.Name, os.Getpid()
-	r.User, r.Identity, r.Login = lastValue(s.opts.user), lastValue(s.opts.identity), s.route.Login().User
+	r.User, r.Identity, r.Login = s.opts.user, s.opts.identity, s.route.Login().User
 	a.rec = r
 	var attended *registry.AttendedError
 	err := a.takeRecord()

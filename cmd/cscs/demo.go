@@ -23,9 +23,8 @@ import (
 const demoLease = 30 * time.Second
 
 func newDemoCommand(d *deps) *cobra.Command {
-	j := &job{noLog: true}
-	var queue []string
-	page := false
+	j, queue, page := newJob(), time.Duration(0), false
+	j.noLog = true
 	cmd := &cobra.Command{
 		Use:   "demo [flags] [-- jupyter arguments]",
 		Short: "Try cscs on a small cluster inside it, without an account",
@@ -44,7 +43,7 @@ job runs there.`,
   cscs run --cluster demo -- python3 -m http.server {port} --bind 127.0.0.1`,
 		Args: onlyBehindDashes,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			j.cluster, j.lease = []string{demo.Name}, []string{demoLease.String()}
+			j.cluster, j.lease = demo.Name, demoLease
 			j.app = func() (app.App, error) {
 				if page || !haveJupyter() {
 					return demo.Page(), nil
@@ -53,9 +52,9 @@ job runs there.`,
 			}
 			// The process that started the cluster may have another PATH.
 			j.env = []string{"PATH=" + os.Getenv("PATH")}
-			if wait := durationValue(queue); wait > 0 {
-				seconds := int((wait + time.Second - 1) / time.Second)
-				j.partition, j.slurm = []string{demo.BusyPartition}, []string{"--begin=now+" + strconv.Itoa(seconds)}
+			if queue > 0 {
+				seconds := int((queue + time.Second - 1) / time.Second)
+				j.partition, j.slurm = demo.BusyPartition, []string{"--begin=now+" + strconv.Itoa(seconds)}
 			}
 			if len(args) > 0 && (page || !haveJupyter()) {
 				return &problem.UsageError{Message: fmt.Sprintf("the page takes no arguments, unlike JupyterLab: %q", args), Hint: "omit them, or install JupyterLab here"}
@@ -75,7 +74,7 @@ job runs there.`,
 		},
 	}
 	g := newGroup("Demo")
-	g.addFlag(&queue, "queue", "", "TIME", "have the cluster be busy for so long (default: a node is free)", checkDuration)
+	addValue(g, &queue, "queue", "", "TIME", "have the cluster be busy for so long (default: a node is free)", parseDuration)
 	g.flags.BoolVar(&page, "page", false, "show the page even if there is a JupyterLab")
 	g.addToCommand(cmd)
 	j.addHere(cmd, runsOut|plansOnly)

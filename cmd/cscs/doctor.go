@@ -43,10 +43,10 @@ the first failure. A warning is not a failure.`,
 			return d.runDoctor(cmd.Context(), o)
 		},
 	}
-	o.addWhereBy(cmd, nil) // the check of the key reports what is wrong with it
+	o.addWhereBy(cmd, acceptAny) // the check of the key reports what is wrong with it
 	g := newGroup("Here")
-	g.addFlag(&o.account, "account", "A", "NAME", "account that jobs are to be charged to", checkWord)
-	g.addFlag(&o.localPort, "local-port", "", "PORT", "local port that is needed", checkPort("omit --local-port to get a free one"))
+	g.addString(&o.account, "account", "A", "NAME", "account that jobs are to be charged to", checkWord)
+	addValue(g, &o.localPort, "local-port", "", "PORT", "local port that is needed", parsePort("omit --local-port to get a free one"))
 	g.flags.BoolVar(&o.json, "json", false, "write the results to stdout, one JSON object per line")
 	g.addToCommand(cmd)
 	completeCluster(cmd)
@@ -78,7 +78,7 @@ func (d *deps) runDoctor(ctx context.Context, o *options) error {
 		}
 	}
 	cfg := doctor.Config{
-		Account: lastValue(o.account), SSHDir: filepath.Join(home, ".ssh"), SSHConfig: filepath.Join(home, ".ssh", "config"),
+		Account: o.account, SSHDir: filepath.Join(home, ".ssh"), SSHConfig: filepath.Join(home, ".ssh", "config"),
 		StateDir: state, Ports: usualPorts, CanOpen: browser.CanOpen,
 		Target: func(ctx context.Context) doctor.CheckTarget { return d.findCheckTarget(ctx, o, cluster, ring, nil) },
 		Explain: func(err error) doctor.Explanation {
@@ -89,8 +89,8 @@ func (d *deps) runDoctor(ctx context.Context, o *options) error {
 	if path, err := site.ConfigPath(); err == nil {
 		cfg.Settings = path
 	}
-	if p := portValue(o.localPort); p != 0 {
-		cfg.Ports, cfg.MustHave = []int{p}, true
+	if o.localPort != 0 {
+		cfg.Ports, cfg.MustHave = []int{o.localPort}, true
 	}
 	if c, err := d.loadSites(); err == nil { // otherwise the first check reports the error
 		if path, err := c.SSHConfigPath(); err == nil {
@@ -112,8 +112,8 @@ func (d *deps) runDoctor(ctx context.Context, o *options) error {
 
 // doctorsCluster returns the name of the cluster to check.
 func (d *deps) doctorsCluster(o *options) string {
-	if name := lastValue(o.cluster); name != "" {
-		return name
+	if o.cluster != "" {
+		return o.cluster
 	}
 	if c, err := d.loadSites(); err == nil && c.Default() != "" {
 		return c.Default()

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,7 +35,7 @@ func fillEnv(flags *pflag.FlagSet) error {
 			return
 		}
 		values := []string{v}
-		if w, ok := f.Value.(*value); ok && w.many {
+		if _, ok := f.Value.(*value[[]string]); ok {
 			values = strings.Split(strings.TrimRight(v, "\n"), "\n") // one value per line
 		}
 		for _, v := range values {
@@ -57,9 +59,8 @@ func settleLease(flags *pflag.FlagSet) error {
 		return nil // the command starts no job
 	}
 	kept := keep.Changed && keep.Value.String() == "true"
-	given, _ := time.ParseDuration(lease.Value.String()) // checkLease has checked it
 	switch {
-	case kept && lease.Changed && given > 0:
+	case kept && lease.Changed && *lease.Value.(*value[time.Duration]).to > 0:
 		return &problem.UsageError{Message: "--keep and --lease " + lease.Value.String() + " exclude each other"}
 	case kept && !lease.Changed:
 		return flags.Set("lease", "0s")
@@ -79,7 +80,7 @@ func fillConfig(flags *pflag.FlagSet, settings []site.Setting) error {
 		}
 		values := s.Values
 		if s.Flag == "env" {
-			values = missingEnv(values, f.Value.(*value))
+			values = missingEnv(values, *f.Value.(*value[[]string]).to)
 		} else if f.Changed {
 			continue
 		}
@@ -94,19 +95,11 @@ func fillConfig(flags *pflag.FlagSet, settings []site.Setting) error {
 }
 
 // missingEnv returns the NAME=VALUE entries whose names are not yet set.
-func missingEnv(values []string, have *value) []string {
-	set := map[string]bool{}
-	for _, kv := range *have.to {
+func missingEnv(values, have []string) []string {
+	return slices.DeleteFunc(slices.Clone(values), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
-		set[name] = true
-	}
-	var out []string
-	for _, kv := range values {
-		if name, _, _ := strings.Cut(kv, "="); !set[name] {
-			out = append(out, kv)
-		}
-	}
-	return out
+		return slices.ContainsFunc(have, func(h string) bool { return strings.HasPrefix(h, name+"=") })
+	})
 }
 
 // unwrapFlagError returns the error of the check, without pflag's wrapping.
@@ -137,10 +130,7 @@ func (o *options) fillFlags(ctx context.Context, flags *pflag.FlagSet, load func
 			return nil, none, err
 		}
 	}
-	name := lastValue(o.cluster)
-	if name == "" {
-		name = cfg.Default()
-	}
+	name := cmp.Or(o.cluster, cfg.Default())
 	if name == "" {
 		return nil, none, whichCluster(cfg)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -21,15 +22,21 @@ import (
 // the app.
 type job struct {
 	options
+
 	recipe func(*site.Config) ([]site.Setting, error) // may be nil
 	app    func() (app.App, error)                    // called once all flags are filled
 	noLog  bool                                       // keep no copy of the server's log
 }
 
+// newJob returns a job with the defaults of its flags.
+func newJob() *job {
+	return &job{options: options{startTimeout: 5 * time.Minute, queueTimeout: 12 * time.Hour, lease: time.Hour}}
+}
+
 // addFlags adds the flags of a run command.
 func (j *job) addFlags(cmd *cobra.Command) {
 	j.addWhere(cmd)
-	j.addServer(cmd, true)
+	j.addServer(cmd)
 	j.addSlurm(cmd)
 	j.addHere(cmd, runsOut|plansOnly)
 	markRun(cmd)
@@ -59,19 +66,17 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 		return &problem.UsageError{Message: "--bootstrap does not know what to install for this command",
 			Hint: "install it once by hand, in a virtual environment for --venv; --bootstrap is for run-jupyter and run-tensorboard"}
 	}
-	if lastValue(j.view) != "" && !slices.ContainsFunc(j.serverLaunch().Step, func(w string) bool { return strings.HasPrefix(w, "--uenv") }) {
-		return &problem.UsageError{Message: "--view " + lastValue(j.view) + " needs the uenv that it is a view of", Hint: "name it with --uenv NAME"}
+	if j.view != "" && !slices.ContainsFunc(j.serverLaunch().Step, func(w string) bool { return strings.HasPrefix(w, "--uenv") }) {
+		return &problem.UsageError{Message: "--view " + j.view + " needs the uenv that it is a view of", Hint: "name it with --uenv NAME"}
 	}
-	if j.detach && lastValue(j.via) == string(slurm.ViaSalloc) {
+	if j.detach && j.via == slurm.ViaSalloc {
 		return &problem.UsageError{Message: "--detach and --via salloc exclude each other: a request of salloc's ends with cscs",
 			Hint: "leave --via out, or say --via sbatch"}
 	}
-	if a, err = a.WithPaths(lastValue(j.path), lastValue(j.ready)); err != nil {
+	if a, err = a.WithPaths(j.path, j.ready); err != nil {
 		return err
 	}
-	if p := portValue(j.port); p != 0 {
-		a.Port = p
-	}
+	a.Port = cmp.Or(j.port, a.Port)
 	j.jobLimit = usualLimit
 	if limit, ok := j.slurmRequest().TimeLimit(); ok {
 		j.jobLimit = limit
@@ -84,8 +89,8 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 		if j.noLog {
 			sc.LogDir = ""
 		}
-		if doubt := slurm.DoubtTime(lastValue(j.time)); doubt != "" {
-			s.emitEvent(session.Event{Event: session.EventWarning, Message: "--time " + lastValue(j.time) + ": " + doubt})
+		if doubt := slurm.DoubtTime(j.time); doubt != "" {
+			s.emitEvent(session.Event{Event: session.EventWarning, Message: "--time " + j.time + ": " + doubt})
 		}
 		if j.dryRun {
 			dryRun(d.io.Out, s.route, sc)
@@ -93,7 +98,7 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 		}
 		defer s.openRoom(sc.App.Name, d.args)()
 		sc.Room = s.room
-		a := s.beginAttendance(registry.Record{App: sc.App.Name, Lease: int(sc.Lease / time.Second), Salloc: lastValue(s.opts.via) == string(slurm.ViaSalloc)})
+		a := s.beginAttendance(registry.Record{App: sc.App.Name, Lease: int(sc.Lease / time.Second), Salloc: s.opts.via == slurm.ViaSalloc})
 		if text, ok := s.printer.(*ui.Text); ok {
 			text.Login = s.route.Login().Name
 		}
@@ -115,7 +120,7 @@ func (s *start) sessionConfig(a app.App) (session.Config, error) {
 		ID: s.id, Cluster: s.cluster.Name, Client: clientName(),
 		Hops: s.route.Hops(), Chain: s.route.ChainOptions(), Dial: s.route.DialShared, NodeHop: s.route.NodeHop,
 		App: a, Request: o.slurmRequest(), Launch: o.serverLaunch(),
-		LocalPort: portValue(o.localPort), Lease: time.Hour, QueueTimeout: 12 * time.Hour, StartTimeout: 5 * time.Minute, Idle: durationValue(o.idle),
+		LocalPort: o.localPort, Lease: o.lease, QueueTimeout: o.queueTimeout, StartTimeout: o.startTimeout, Idle: o.idle,
 		Metrics: &s.gauge, LogDir: logs, Protect: o.protect, Open: s.browserOpener(), Explain: s.explainError,
 		Hurry: s.signals.hurry, Abandon: s.signals.abandon,
 	}
@@ -125,18 +130,6 @@ func (s *start) sessionConfig(a app.App) (session.Config, error) {
 	}
 	if c.Detach = o.detach; o.detach {
 		c.Open, c.Request.Left = nil, true
-	}
-	switch {
-	case o.keep:
-		c.Lease = 0
-	case len(o.lease) > 0:
-		c.Lease = durationValue(o.lease)
-	}
-	if d := durationValue(o.queueTimeout); d != 0 {
-		c.QueueTimeout = d
-	}
-	if d := durationValue(o.startTimeout); d != 0 {
-		c.StartTimeout = d
 	}
 	return c, nil
 }

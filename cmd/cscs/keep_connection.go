@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -28,7 +30,7 @@ func newKeepCommand(d *deps) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := d.keepConnection(cmd, o, route)
 			if err != nil {
-				p := problem.At(lastValue(o.cluster), err)
+				p := problem.At(o.cluster, err)
 				if shut := (*key.PassphraseError)(nil); errors.As(err, &shut) {
 					p.Message = "key " + shut.Path + " needs its passphrase"
 				}
@@ -52,7 +54,7 @@ func (d *deps) keepConnection(cmd *cobra.Command, o *options, route string) erro
 	}
 	return connect.RunKeeper(signals.ctx, connect.KeeperConfig{
 		Sites: cfg, Cluster: cl, Overrides: o.overrides(),
-		Route: route, Unused: durationValue(o.persist), End: signals.endWithCause,
+		Route: route, Unused: *cmp.Or(o.persist, new(time.Duration)), End: signals.endWithCause,
 		Print: func(line string) error {
 			_, err := fmt.Fprintln(d.io.Out, line)
 			return err
@@ -63,17 +65,17 @@ func (d *deps) keepConnection(cmd *cobra.Command, o *options, route string) erro
 // newKeeping returns how the connection of a command is kept, or nil without --persist.
 func (s *start) newKeeping() *connect.Keeping {
 	o := s.opts
-	if durationValue(o.persist) == 0 || s.cluster.Dir != "" { // the demo's cluster ends with its last user
+	if o.persist == nil || *o.persist == 0 || s.cluster.Dir != "" { // the demo's cluster ends with its last user
 		return nil
 	}
 	return &connect.Keeping{
 		Args: func(route string) []string {
-			args := []string{keepCommand, "--way=" + route, "--cluster=" + s.cluster.Name, "--persist=" + lastValue(o.persist)}
-			if len(o.user) > 0 {
-				args = append(args, "--user="+lastValue(o.user))
+			args := []string{keepCommand, "--way=" + route, "--cluster=" + s.cluster.Name, "--persist=" + o.persist.String()}
+			if o.user != "" {
+				args = append(args, "--user="+o.user)
 			}
-			if len(o.identity) > 0 {
-				args = append(args, "--identity="+lastValue(o.identity))
+			if o.identity != "" {
+				args = append(args, "--identity="+o.identity)
 			}
 			return args
 		},

@@ -21,7 +21,7 @@ import (
 
 // keyOptions are the flags that the commands of cscs key share.
 type keyOptions struct {
-	identity, service, cluster []string
+	identity, service, cluster string
 	headless, noBrowser, json  bool
 }
 
@@ -51,15 +51,15 @@ ssh looks for it.`,
 
 func (o *keyOptions) addKey(cmd *cobra.Command) {
 	g := newGroup("Which")
-	g.addFlag(&o.identity, "identity", "", "FILE", "private key (default: ~/.ssh/cscs-key)", nil)
+	g.addString(&o.identity, "identity", "", "FILE", "private key (default: ~/.ssh/cscs-key)", acceptAny)
 	g.addToCommand(cmd)
 }
 
 // addService adds the flags of commands that contact the signing service.
 func (o *keyOptions) addService(cmd *cobra.Command) {
 	g := newGroup("Service")
-	g.addFlag(&o.cluster, "cluster", "c", "NAME", "cluster for which the key is (default: that of config.toml)", checkWord)
-	g.addFlag(&o.service, "service", "", "NAME", "signing service: cscs, sshservice (the older one), or one of config.toml (default: the cluster's)", checkWord)
+	g.addString(&o.cluster, "cluster", "c", "NAME", "cluster for which the key is (default: that of config.toml)", checkWord)
+	g.addString(&o.service, "service", "", "NAME", "signing service: cscs, sshservice (the older one), or one of config.toml (default: the cluster's)", checkWord)
 	g.flags.BoolVar(&o.headless, "headless", false, "sign in on another device, with a code")
 	g.flags.BoolVar(&o.noBrowser, "no-browser", false, "print the address of the sign-in page, and open no browser")
 	g.addToCommand(cmd)
@@ -81,7 +81,7 @@ func (o *keyOptions) addJSON(cmd *cobra.Command, what string) {
 
 // keyPath returns the absolute path of the private key that the flags name.
 func (o *keyOptions) keyPath() (string, error) {
-	named := lastValue(o.identity)
+	named := o.identity
 	if named == "" {
 		return key.DefaultPath()
 	}
@@ -113,13 +113,13 @@ func (d *deps) newKeySigner(ctx context.Context, o *keyOptions, signals *interru
 	if err != nil {
 		return nil, err
 	}
-	name, user := lastValue(o.service), ""
-	if cluster := cmp.Or(lastValue(o.cluster), cfg.Default()); cluster != "" && name == "" {
+	name, user := o.service, ""
+	if cluster := cmp.Or(o.cluster, cfg.Default()); cluster != "" && name == "" {
 		cl, err := cfg.Cluster(ctx, cluster)
 		if err != nil {
 			return nil, err
 		}
-		if name = cl.Signing; name == "" && len(o.cluster) > 0 {
+		if name = cl.Signing; name == "" && o.cluster != "" {
 			return nil, &problem.UsageError{Message: "no known service signs keys for " + cluster,
 				Hint: "name a service with --service (" + strings.Join(cfg.Signings(), ", ") + "), or as signing in [clusters." + cluster + "] of " + cfg.Path}
 		}
@@ -134,7 +134,7 @@ func (d *deps) newKeySigner(ctx context.Context, o *keyOptions, signals *interru
 		}
 	}
 	s := d.newSigner(cfg, by, newPrompter(signals))
-	s.Headless, s.NoBrowser, s.User, s.Named = o.headless, o.noBrowser, ui.Clean(user), len(o.service) > 0 || len(o.cluster) > 0
+	s.Headless, s.NoBrowser, s.User, s.Named = o.headless, o.noBrowser, ui.Clean(user), o.service != "" || o.cluster != ""
 	s.Agents = func(ctx context.Context) []key.Agent { return d.findAgents(ctx, o) }
 	return s, nil
 }
@@ -147,7 +147,7 @@ func (d *deps) findAgents(ctx context.Context, o *keyOptions) []key.Agent {
 	if err != nil {
 		return all // the caller that needs the configuration reports the error
 	}
-	name := cmp.Or(lastValue(o.cluster), cfg.Default())
+	name := cmp.Or(o.cluster, cfg.Default())
 	if name == "" {
 		name = cfg.Known()[0] // settings of one cluster usually hold for all
 	}

@@ -84,7 +84,7 @@ func (d *deps) keyStatus(ctx context.Context, o *keyOptions) error {
 	agents := []key.Agent{key.FindAgent("")}
 	if !state.Exists { // an agent that ssh's configuration names may have it
 		agents = d.findAgents(ctx, o)
-		if errors.As(state.Problem, new(*key.MissingError)) && lastValue(o.identity) == "" {
+		if errors.As(state.Problem, new(*key.MissingError)) && o.identity == "" {
 			state = heldInstead(ctx, agents, state, now)
 		}
 	}

@@ -36,9 +36,9 @@ func TestKeepOrLease(t *testing.T) {
 			for k, v := range tt.env {
 				t.Setenv(k, v)
 			}
-			o, cmd := &options{}, &cobra.Command{}
-			o.addServer(cmd, true)
-			o.addSlurm(cmd)
+			j, cmd := newJob(), &cobra.Command{}
+			j.addServer(cmd)
+			j.addSlurm(cmd)
 			if err := cmd.ParseFlags(tt.args); err != nil {
 				t.Fatal(err)
 			}
@@ -46,15 +46,16 @@ func TestKeepOrLease(t *testing.T) {
 			if err == nil {
 				err = fillConfig(cmd.Flags(), tt.config)
 			}
+			keep, lease := cmd.Flags().Lookup("keep").Value.String() == "true", cmd.Flags().Lookup("lease").Value.String()
 			if tt.fails {
 				var usage *problem.UsageError
 				if !errors.As(err, &usage) || !strings.Contains(usage.Message, "--keep") || !strings.Contains(usage.Message, "--lease 2h") {
-					t.Errorf("keep %v, lease %v, %v", o.keep, o.lease, err)
+					t.Errorf("keep %v, lease %v, %v", keep, lease, err)
 				}
 				return
 			}
-			if err != nil || o.keep != tt.keep || lastValue(o.lease) != tt.lease {
-				t.Errorf("keep %v, lease %v, %v", o.keep, o.lease, err)
+			if err != nil || keep != tt.keep || lease != tt.lease {
+				t.Errorf("keep %v, lease %v, %v", keep, lease, err)
 			}
 		})
 	}

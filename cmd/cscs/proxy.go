@@ -86,12 +86,12 @@ func (d *deps) proxyToNode(ctx context.Context, o *options, host string) error {
 		return slices.ContainsFunc(here, func(l registry.Listed) bool { return strings.HasPrefix(sshconfig.Prefix+l.ID, host) })
 	}
 	all := slices.Clone(here)
-	if name := lastValue(o.cluster); name != "" {
+	if name := o.cluster; name != "" {
 		all = slices.DeleteFunc(all, func(l registry.Listed) bool { return l.Cluster != name })
 	}
 	l, err := d.resolveSession(o, all, id)
 	var unknown *registry.UnknownError
-	if errors.As(err, &unknown) && len(o.cluster) == 0 { // ssh runs this command without --cluster
+	if errors.As(err, &unknown) && o.cluster == "" { // ssh runs this command without --cluster
 		hint := "which there are: cscs ps; one of another machine is known here after: cscs attach ID --cluster NAME"
 		if len(unknown.Known) > 0 {
 			hint = "live: " + strings.Join(unknown.Known, ", ") + "\n" + hint

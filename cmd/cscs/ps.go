@@ -93,7 +93,7 @@ func (d *deps) printSessions(ctx context.Context, o *psOptions) error {
 		}
 	}
 	ended := endedRows(store)
-	if name := lastValue(o.cluster); name != "" {
+	if name := o.cluster; name != "" {
 		rows = slices.DeleteFunc(rows, func(r ui.Row) bool { return r.Cluster != name })
 		ended = slices.DeleteFunc(ended, func(r ui.EndedRow) bool { return r.Cluster != name })
 		if len(rows) == 0 && len(ended) == 0 && !o.refresh {
@@ -102,7 +102,7 @@ func (d *deps) printSessions(ctx context.Context, o *psOptions) error {
 			}
 		}
 	}
-	kept, keptErr := connect.ListKept(lastValue(o.cluster))
+	kept, keptErr := connect.ListKept(o.cluster)
 	err = cmp.Or(err, keptErr)
 	switch {
 	case o.ended && o.json:

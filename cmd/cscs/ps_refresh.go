@@ -56,8 +56,8 @@ func (r *refresher) queryClusters(ctx context.Context, rows []ui.Row) ([]ui.Row,
 
 // clusterNames returns the names of the clusters to ask, sorted.
 func (r *refresher) clusterNames() ([]string, error) {
-	if name := lastValue(r.opts.cluster); name != "" {
-		return []string{name}, nil
+	if r.opts.cluster != "" {
+		return []string{r.opts.cluster}, nil
 	}
 	var names []string
 	for _, l := range r.all {
@@ -79,7 +79,7 @@ func (r *refresher) clusterNames() ([]string, error) {
 // clusterAccounts returns one record for each user and key with which to query the cluster: those of its
 // sessions, restricted by --user and --identity.
 func (r *refresher) clusterAccounts(cluster string) []registry.Record {
-	user, identity := lastValue(r.opts.user), lastValue(r.opts.identity)
+	user, identity := r.opts.user, r.opts.identity
 	var ways []registry.Record
 	for _, l := range r.all {
 		if l.Cluster != cluster || user != "" && user != l.User && user != l.Login {

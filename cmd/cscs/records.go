@@ -117,11 +117,10 @@ func (d *deps) withClusterOf(ctx context.Context, r registry.Record, o *options,
 		switch {
 		case s.Flag == "no-sign" && s.Values[0] == "true":
 			o.noSign = true
-		case s.Flag == "persist" && len(o.persist) == 0:
-			if err := checkPersist(s.Values[0]); err != nil {
+		case s.Flag == "persist" && o.persist == nil:
+			if o.persist, err = parsePersist(s.Values[0]); err != nil {
 				return &site.ConfigError{File: s.Pos.File, Line: s.Pos.Line, Column: s.Pos.Column, Message: badValue("persist", s.Values[0], err)}
 			}
-			o.persist = s.Values
 		}
 	}
 	return d.withCluster(ctx, o, cfg, cl, func(s *start) error {
@@ -132,13 +131,18 @@ func (d *deps) withClusterOf(ctx context.Context, r registry.Record, o *options,
 
 // takeOver sets a flag that is not given from the record of a session. It checks the value as the flag does,
 // since ssh gets it as an argument.
-func takeOver(id, flag, word string, to *[]string, check func(string) error) error {
-	if len(*to) > 0 || word == "" {
+func takeOver(id, flag, word string, to *string, check func(string) error) error {
+	if *to != "" || word == "" {
 		return nil
 	}
-	if err := (&value{to: to, check: check}).Set(word); err != nil {
+	err := checkText(word, false)
+	if err == nil {
+		err = check(word)
+	}
+	if err != nil {
 		return &problem.UsageError{Message: fmt.Sprintf("the record of session %s has %.60q for --%s: %v", id, word, flag, err), Hint: "set it on the command line: --" + flag}
 	}
+	*to = word
 	return nil
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 func newRunCommand(d *deps) *cobra.Command {
-	j := &job{}
+	j := newJob()
 	cmd := &cobra.Command{
 		Use:   "run [flags] -- COMMAND... | NAME [flags] [-- arguments]",
 		Short: "Run any web server on a compute node and open it",
@@ -45,7 +45,7 @@ Ctrl-C stops the server and ends the job.`,
 				}
 			}
 			j.app = func() (app.App, error) {
-				a, err := app.Command(command, portValue(j.port))
+				a, err := app.Command(command, j.port)
 				if name != "" && a.LocalPort == 0 {
 					a.LocalPort = recipePort(name)
 				}

@@ -7,7 +7,7 @@ import (
 )
 
 func newRunJupyterCommand(d *deps) *cobra.Command {
-	j := &job{}
+	j := newJob()
 	cmd := &cobra.Command{
 		Use:   "run-jupyter [flags] [-- jupyter arguments]",
 		Short: "Run JupyterLab on a compute node and open it",

@@ -7,8 +7,7 @@ import (
 )
 
 func newRunTensorBoardCommand(d *deps) *cobra.Command {
-	j := &job{}
-	var logdir []string
+	j, logdir := newJob(), ""
 	cmd := &cobra.Command{
 		Use:   "run-tensorboard [flags] --logdir DIR [-- tensorboard arguments]",
 		Short: "Run TensorBoard on a compute node and open it",
@@ -22,12 +21,12 @@ after -- are for tensorboard.`,
   cscs run-tensorboard -c daint --logdir runs -- --reload_interval 5`,
 		Args: onlyBehindDashes,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			j.app = func() (app.App, error) { return app.TensorBoard(lastValue(logdir), args) }
+			j.app = func() (app.App, error) { return app.TensorBoard(logdir, args) }
 			return d.runJob(cmd, j)
 		},
 	}
 	g := newGroup("TensorBoard")
-	g.addFlag(&logdir, "logdir", "", "DIR", "directory of the runs, on the cluster", checkWord)
+	g.addString(&logdir, "logdir", "", "DIR", "directory of the runs, on the cluster", checkWord)
 	g.addToCommand(cmd)
 	j.addFlags(cmd)
 	return cmd

@@ -43,7 +43,7 @@ func (s *start) newRenewal(cfg *site.Config, cl site.Cluster, ask connect.Prompt
 		return nil, err
 	}
 	signer := s.deps.newSigner(cfg, by, ask)
-	signer.NoBrowser, signer.User = o.noBrowser, ui.Clean(lastValue(o.user))
+	signer.NoBrowser, signer.User = o.noBrowser, ui.Clean(o.user)
 	signer.Named = cl.Name != cfg.Default() && (cfg.Default() != "" || by.Name != site.DefaultSigning)
 	signer.Agents = func(ctx context.Context) []key.Agent {
 		return append([]key.Agent{key.FindAgent("")}, agentsOf(ctx, cfg, cl)...)

@@ -45,7 +45,7 @@ machine does not know.`,
 				if all || len(args) > 0 {
 					return &problem.UsageError{Message: "--connections ends no session: it excludes an ID and --all", Hint: "see cscs stop --help"}
 				}
-				return d.stopConnections(cmd.Context(), lastValue(o.cluster))
+				return d.stopConnections(cmd.Context(), o.cluster)
 			}
 			// As scancel does, stop the known sessions even if others are unknown.
 			targets, first := d.stopTargets(cmd.Context(), o, args, all)
@@ -78,7 +78,7 @@ func (d *deps) stopTargets(ctx context.Context, o *options, args []string, all b
 		return nil, &problem.UsageError{Message: "--all and an ID exclude each other", Hint: "see cscs stop --help"}
 	}
 	_, have, err := loadRecords()
-	if name := lastValue(o.cluster); name != "" && err == nil {
+	if name := o.cluster; name != "" && err == nil {
 		if !slices.ContainsFunc(have, func(l registry.Listed) bool { return l.Cluster == name }) {
 			if err := d.mustKnow(ctx, name); err != nil {
 				return nil, err
@@ -157,7 +157,7 @@ func (d *deps) stopSession(ctx context.Context, l registry.Listed, o *options) e
 		}
 		var last session.Event
 		// Under another account a missing session would count as ended, so it must be found first.
-		find := l.State == "" || !isAccountOf(l.Record, registry.Record{User: lastValue(s.opts.user), Identity: lastValue(s.opts.identity)}, s.route.Login().User)
+		find := l.State == "" || !isAccountOf(l.Record, registry.Record{User: s.opts.user, Identity: s.opts.identity}, s.route.Login().User)
 		err = d.end(s.signals.ctx, session.Config{
 			ID: l.ID, Job: l.Job, Cluster: s.cluster.Name, Hops: s.route.Hops(), Chain: s.route.ChainOptions(), Dial: s.route.DialShared, App: app.App{Name: l.App},
 			Lease: time.Duration(l.Lease) * time.Second, LogDir: logs, Explain: s.explainError,

@@ -70,10 +70,10 @@ func TestWordsOfRecords(t *testing.T) {
 			{"user", checkUser, control || strings.ContainsAny(word, ` @:/\`) || word[0] == '-'},
 			{"identity", checkWord, control || word[0] == '-'},
 		} {
-			var to []string
+			to := ""
 			err := takeOver("abcdefgh", c.flag, word, &to, c.check)
 			var usage *problem.UsageError
-			if errors.As(err, &usage) != c.bad || len(to) == 0 != c.bad {
+			if errors.As(err, &usage) != c.bad || (to == "") != c.bad {
 				t.Errorf("%s %q: %q, %v", c.flag, word, to, err)
 			}
 			if err != nil && (strings.ContainsAny(err.Error(), "\n\t\x00\x1b") || len(err.Error()) > 400) {
@@ -81,8 +81,8 @@ func TestWordsOfRecords(t *testing.T) {
 			}
 		}
 	}
-	to := []string{"given"}
-	if err := takeOver("abcdefgh", "user", "-x", &to, checkUser); err != nil || lastValue(to) != "given" {
+	to := "given"
+	if err := takeOver("abcdefgh", "user", "-x", &to, checkUser); err != nil || to != "given" {
 		t.Errorf("a flag that is given: %q, %v", to, err)
 	}
 }

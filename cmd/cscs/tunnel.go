@@ -11,7 +11,7 @@ import (
 // tunnelOptions are the flags of cscs tunnel.
 type tunnelOptions struct {
 	options
-	node, job []string
+	node, job string
 }
 
 func newTunnelCommand(d *deps) *cobra.Command {
@@ -33,9 +33,9 @@ The server must be your own, and must listen on 127.0.0.1 of its node.`,
 	}
 	o.addWhereBy(cmd, checkFile) // its connection is not shared and not kept
 	g := newGroup("Server")
-	g.addFlag(&o.node, "node", "", "NODE", "the node that it runs on", checkNode)
-	g.addFlag(&o.job, "job", "", "ID", "or the job; its first node is meant", checkJob)
-	g.addFlag(&o.port, "port", "", "PORT", "port that it listens on, on the node", checkPort("a server has one of its own"))
+	g.addString(&o.node, "node", "", "NODE", "the node that it runs on", checkNode)
+	g.addString(&o.job, "job", "", "ID", "or the job; its first node is meant", checkJob)
+	addValue(g, &o.port, "port", "", "PORT", "port that it listens on, on the node", parsePort("a server has one of its own"))
 	g.flags.BoolVar(&o.allowWideBind, "allow-wide-bind", false, "forward even if it listens on more than 127.0.0.1")
 	g.addToCommand(cmd)
 	o.addHere(cmd, plansOnly)
@@ -71,9 +71,9 @@ func (d *deps) runTunnel(cmd *cobra.Command, o *tunnelOptions) error {
 func (o *tunnelOptions) checkFlags() error {
 	hint := "see cscs tunnel --help"
 	switch {
-	case len(o.node) > 0 && len(o.job) > 0:
+	case o.node != "" && o.job != "":
 		return &problem.UsageError{Message: "--node and --job exclude each other", Hint: hint}
-	case len(o.port) == 0:
+	case o.port == 0:
 		return &problem.UsageError{Message: "no port given: pass the server's port with --port", Hint: hint}
 	}
 	return nil
@@ -88,8 +88,8 @@ func (o *tunnelOptions) tunnelConfig(s *start) session.TunnelConfig {
 	return session.TunnelConfig{
 		ID: s.id, Cluster: s.cluster.Name,
 		Hops: s.route.Hops(), Chain: s.route.ChainOptions(), Dial: s.route.DialAlone, NodeHop: s.route.NodeHop,
-		Node: lastValue(o.node), Job: lastValue(o.job), Port: portValue(o.port),
-		LocalPort: portValue(o.localPort), AllowWideBind: o.allowWideBind, Protect: &protect, Metrics: &s.gauge,
+		Node: o.node, Job: o.job, Port: o.port,
+		LocalPort: o.localPort, AllowWideBind: o.allowWideBind, Protect: &protect, Metrics: &s.gauge,
 		Open: s.browserOpener(), Explain: s.explainError,
 	}
 }

@@ -15,52 +15,40 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// A value is a flag that checks its values from all sources: the command line, the environment, config.toml.
-type value struct {
-	to    *[]string
+// A value is a flag that is parsed when it is set: by the command line, the environment or config.toml.
+type value[T any] struct {
+	to    *T
 	kind  string // shown by the help
-	many  bool   // may be given repeatedly
-	free  bool   // may contain line ends and tabs
-	check func(string) error
+	text  string // as it was last set; "": not set, so that the help shows no default
+	parse func(string) (T, error)
 }
 
-func (v *value) String() string {
-	if v == nil || v.to == nil {
-		return ""
-	}
-	return strings.Join(*v.to, ", ")
-}
+func (v *value[T]) String() string { return v.text }
 
-func (v *value) Type() string { return v.kind }
+func (v *value[T]) Type() string { return v.kind }
 
 // Set implements pflag.Value.
-func (v *value) Set(s string) error {
+func (v *value[T]) Set(s string) error {
+	parsed, err := v.parse(s)
+	if err == nil {
+		*v.to, v.text = parsed, s
+	}
+	return err
+}
+
+// checkText refuses an empty text and control characters. multiline allows all of these but NUL.
+func checkText(s string, multiline bool) error {
 	switch {
 	case s == "":
 		return errors.New("it is empty")
-	case strings.ContainsFunc(s, unicode.IsControl) && (!v.free || strings.Contains(s, "\x00")):
+	case strings.ContainsFunc(s, unicode.IsControl) && (!multiline || strings.Contains(s, "\x00")):
 		return errors.New("it has a control character in it")
-	}
-	if v.check != nil {
-		if err := v.check(s); err != nil {
-			return err
-		}
-	}
-	if v.many {
-		*v.to = append(*v.to, s)
-	} else {
-		*v.to = []string{s}
 	}
 	return nil
 }
 
-// lastValue returns the value of a flag that takes one value, or "".
-func lastValue(v []string) string {
-	if len(v) == 0 {
-		return ""
-	}
-	return v[len(v)-1]
-}
+// acceptAny is the check of a flag that takes any text.
+func acceptAny(string) error { return nil }
 
 // checkWord refuses a value that looks like the next flag, since the value may have been forgotten.
 func checkWord(s string) error {
@@ -70,39 +58,45 @@ func checkWord(s string) error {
 	return nil
 }
 
-// checkPort returns the check of a port. zero says what to write instead of 0.
-func checkPort(zero string) func(string) error {
-	return func(s string) error {
+// parsePort returns the parser of a port. zero says what to write instead of 0.
+func parsePort(zero string) func(string) (int, error) {
+	return func(s string) (int, error) {
 		n, err := strconv.Atoi(s)
 		switch {
 		case err != nil:
-			return errors.New("a port is a number from 1 to 65535")
+			err = errors.New("a port is a number from 1 to 65535")
 		case n == 0:
-			return errors.New("a port is a number from 1 to 65535; " + zero)
+			err = errors.New("a port is a number from 1 to 65535; " + zero)
 		case n < 0 || n > 65535:
-			return errors.New("a port is at most 65535 and at least 1")
+			err = errors.New("a port is at most 65535 and at least 1")
 		}
-		return nil
+		return n, err
 	}
 }
 
-func portValue(v []string) int {
-	n, _ := strconv.Atoi(lastValue(v)) // checkPort has checked it
-	return n
-}
-
-func checkTime(s string) error {
-	if _, err := slurm.ParseTime(s); err != nil {
-		return errors.New("it is no time limit of Slurm's: write 2h, 90m, 1d12h, MINUTES, HOURS:MINUTES:SECONDS or DAYS-HOURS[:MINUTES[:SECONDS]]")
+// parseProtect returns nil for auto.
+func parseProtect(s string) (*bool, error) {
+	if s == "auto" {
+		return nil, nil
 	}
-	return nil
+	b, err := strconv.ParseBool(s)
+	return &b, err
 }
 
-func checkVia(s string) error {
+// parseTime returns a time limit as Slurm takes it.
+func parseTime(s string) (string, error) {
+	limit, err := slurm.ParseTime(s)
+	if err != nil {
+		err = errors.New("it is no time limit of Slurm's: write 2h, 90m, 1d12h, MINUTES, HOURS:MINUTES:SECONDS or DAYS-HOURS[:MINUTES[:SECONDS]]")
+	}
+	return limit, err
+}
+
+func parseVia(s string) (slurm.Via, error) {
 	if !slices.Contains(slurm.Vias, slurm.Via(s)) {
-		return errors.New("it is auto, salloc or sbatch")
+		return "", errors.New("it is auto, salloc or sbatch")
 	}
-	return nil
+	return slurm.Via(s), nil
 }
 
 var nodeCount = regexp.MustCompile(`^(\d+)([kKmM]?)(?:-(\d+)([kKmM]?))?$`)
@@ -136,64 +130,52 @@ func parseNodeCount(digits, unit string) int {
 	return n
 }
 
-// leaseFloor returns the shortest lease. A live client must be able to renew it over a slow network.
-// CSCS_LEASE_FLOOR is for tests.
-func leaseFloor() time.Duration {
-	if d, err := time.ParseDuration(os.Getenv("CSCS_LEASE_FLOOR")); err == nil && d > 0 {
+// shortest returns the least value of a flag: usual, or that of a variable for tests.
+func shortest(usual time.Duration, variable string) time.Duration {
+	if d, err := time.ParseDuration(os.Getenv(variable)); err == nil && d > 0 {
 		return d
 	}
-	return 2 * time.Minute
+	return usual
 }
 
-func checkLease(s string) error {
+// parseLease refuses a lease that a live client might be unable to renew in time over a slow network.
+func parseLease(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
-	switch floor := leaseFloor(); {
+	switch floor := shortest(2*time.Minute, "CSCS_LEASE_FLOOR"); {
 	case err != nil || d < 0:
-		return errors.New("a time span is written as in 2m, 90m or 12h")
+		err = errors.New("a time span is written as in 2m, 90m or 12h")
 	case d != 0 && d < floor:
-		return fmt.Errorf("a lease is at least %v, or 0s for none", floor)
+		err = fmt.Errorf("a lease is at least %v, or 0s for none", floor)
 	}
-	return nil
+	return d, err
 }
 
-// idleFloor returns the shortest value of --idle. Users pause for less than that. CSCS_IDLE_FLOOR is for tests.
-func idleFloor() time.Duration {
-	if d, err := time.ParseDuration(os.Getenv("CSCS_IDLE_FLOOR")); err == nil && d > 0 {
-		return d
-	}
-	return time.Minute
-}
-
-func checkIdle(s string) error {
+// parseIdle refuses a time that is not longer than the pauses of users.
+func parseIdle(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
-	switch floor := idleFloor(); {
+	switch floor := shortest(time.Minute, "CSCS_IDLE_FLOOR"); {
 	case err != nil || d < 0:
-		return errors.New("a time span is written as in 30m, 2h or 90m")
+		err = errors.New("a time span is written as in 30m, 2h or 90m")
 	case d != 0 && d < floor:
-		return fmt.Errorf("the time without use is at least %v, or 0s for no end to it", floor)
+		err = fmt.Errorf("the time without use is at least %v, or 0s for no end to it", floor)
 	}
-	return nil
+	return d, err
 }
 
-func checkPersist(s string) error {
+func parsePersist(s string) (*time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 || d != 0 && d < time.Second {
-		return errors.New("a time span is at least 1s, as in 10m or 2h, or 0s for none")
+		return nil, errors.New("a time span is at least 1s, as in 10m or 2h, or 0s for none")
 	}
-	return nil
+	return &d, nil
 }
 
-func checkDuration(s string) error {
+func parseDuration(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil || d <= 0 {
-		return errors.New("a time span is more than 0, as in 90s, 30m or 12h")
+		err = errors.New("a time span is more than 0, as in 90s, 30m or 12h")
 	}
-	return nil
-}
-
-func durationValue(v []string) time.Duration {
-	d, _ := time.ParseDuration(lastValue(v)) // checkDuration has checked it
-	return d
+	return d, err
 }
 
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"strconv"
 	"strings"
 
 	"al.essio.dev/pkg/shellescape"
@@ -55,34 +54,3 @@ func commandAgain(args []string) string {
 	}
 	return strings.Join(words, " ")
 }
-
-// A choice is a flag that is true, false or "auto" (nil).
-type choice struct{ to **bool }
-
-// Set implements pflag.Value.
-func (c choice) Set(s string) error {
-	if s == "auto" {
-		*c.to = nil
-		return nil
-	}
-	b, err := strconv.ParseBool(s)
-	if err != nil {
-		return err
-	}
-	*c.to = &b
-	return nil
-}
-
-// String implements pflag.Value.
-func (c choice) String() string {
-	if c.to == nil || *c.to == nil {
-		return ""
-	}
-	return strconv.FormatBool(**c.to)
-}
-
-// Type implements pflag.Value.
-func (choice) Type() string { return "bool" }
-
-// IsBoolFlag lets the flag have no value.
-func (choice) IsBoolFlag() bool { return true }
