@@ -49,7 +49,7 @@ not know.`,
 
 // attachSession attaches to the session that the arguments name, and serves it until it ends or is detached.
 func (d *deps) attachSession(ctx context.Context, o *options, args []string) error {
-	r, err := d.targetRecord(o, args)
+	r, err := d.targetRecord(o.cluster, args)
 	if err != nil {
 		return err
 	}
@@ -78,8 +78,8 @@ func (d *deps) attachSession(ctx context.Context, o *options, args []string) err
 	})
 }
 
-// targetRecord returns the session that the arguments and --cluster name.
-func (d *deps) targetRecord(o *options, args []string) (registry.Record, error) {
+// targetRecord returns the session that the arguments name. cluster is the value of --cluster.
+func (d *deps) targetRecord(cluster string, args []string) (registry.Record, error) {
 	prefix := ""
 	if len(args) > 0 {
 		prefix = args[0]
@@ -88,23 +88,22 @@ func (d *deps) targetRecord(o *options, args []string) (registry.Record, error) 
 	if err != nil {
 		return registry.Record{}, err
 	}
-	if name := o.cluster; name != "" {
-		all = slices.DeleteFunc(all, func(l registry.Listed) bool { return l.Cluster != name })
+	if cluster != "" {
+		all = slices.DeleteFunc(all, func(l registry.Listed) bool { return l.Cluster != cluster })
 	}
-	l, err := d.resolveSession(o, all, prefix)
+	l, err := d.resolveSession(cluster, all, prefix)
 	return l.Record, err
 }
 
 // resolveSession returns the session of this machine with that ID or prefix. If there is none, it returns a
-// record to search on a cluster by: only the cluster and the given prefix.
-func (d *deps) resolveSession(o *options, all []registry.Listed, prefix string) (registry.Listed, error) {
+// record to search on a cluster by: only the given prefix and the cluster, which is the default one for "".
+func (d *deps) resolveSession(cluster string, all []registry.Listed, prefix string) (registry.Listed, error) {
 	prefix = strings.ToLower(prefix) // the cluster's IDs are in lower case
 	l, err := registry.Find(all, prefix)
 	var unknown *registry.UnknownError
 	if err == nil || !errors.As(err, &unknown) {
 		return l, err
 	}
-	cluster := o.cluster
 	if cluster == "" {
 		cfg, loadErr := d.loadSites()
 		if loadErr != nil {

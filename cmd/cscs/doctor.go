@@ -20,8 +20,15 @@ import (
 	"github.com/alps-tunnel/cscs/internal/ui"
 )
 
+// doctorFlags are the flags of cscs doctor.
+type doctorFlags struct {
+	whereFlags
+	hereFlags
+	account string
+}
+
 func newDoctorCommand(d *deps) *cobra.Command {
-	o := &options{}
+	o := &doctorFlags{}
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check each step on the way to a node, and print the fix",
@@ -58,10 +65,10 @@ the first failure. A warning is not a failure.`,
 var usualPorts = []int{8888, 6006}
 
 // runDoctor runs the checks of cscs doctor and returns the error of the first failure.
-func (d *deps) runDoctor(ctx context.Context, o *options) error {
+func (d *deps) runDoctor(ctx context.Context, o *doctorFlags) error {
 	signals, stop := hearFirstInterrupt(ctx)
 	defer stop()
-	cluster := d.doctorsCluster(o)
+	cluster, ov := d.doctorsCluster(o.cluster), o.overrides()
 	home, err := os.UserHomeDir()
 	if err != nil {
 		return &site.HomeError{Sought: "~/.ssh", Err: err}
@@ -72,7 +79,7 @@ func (d *deps) runDoctor(ctx context.Context, o *options) error {
 	}
 	ring, checks := &key.Ring{}, (*key.Lists)(nil).In(signals.ctx)
 	if !o.json {
-		checks = d.openDoctorsKey(signals, o, cluster, ring)
+		checks = d.openDoctorsKey(signals, ov, cluster, ring)
 		if signals.ctx.Err() != nil { // by Ctrl-C
 			return context.Cause(signals.ctx)
 		}
@@ -80,7 +87,7 @@ func (d *deps) runDoctor(ctx context.Context, o *options) error {
 	cfg := doctor.Config{
 		Account: o.account, SSHDir: filepath.Join(home, ".ssh"), SSHConfig: filepath.Join(home, ".ssh", "config"),
 		StateDir: state, Ports: usualPorts, CanOpen: browser.CanOpen,
-		Target: func(ctx context.Context) doctor.CheckTarget { return d.findCheckTarget(ctx, o, cluster, ring, nil) },
+		Target: func(ctx context.Context) doctor.CheckTarget { return d.findCheckTarget(ctx, ov, cluster, ring, nil) },
 		Explain: func(err error) doctor.Explanation {
 			p := problem.At(cluster, err)
 			return doctor.Explanation{ID: p.ID, Message: p.Message, Hint: p.Hint, Fix: p.Fix, Code: p.Code}
@@ -110,10 +117,10 @@ func (d *deps) runDoctor(ctx context.Context, o *options) error {
 	return markTold(worst)
 }
 
-// doctorsCluster returns the name of the cluster to check.
-func (d *deps) doctorsCluster(o *options) string {
-	if o.cluster != "" {
-		return o.cluster
+// doctorsCluster returns the name of the cluster to check: named, or a default for "".
+func (d *deps) doctorsCluster(named string) string {
+	if named != "" {
+		return named
 	}
 	if c, err := d.loadSites(); err == nil && c.Default() != "" {
 		return c.Default()
@@ -124,7 +131,7 @@ func (d *deps) doctorsCluster(o *options) string {
 // openDoctorsKey asks for the passphrase of the key if it needs one and there is a terminal. An agent that asks
 // its user gets the time for that. The checks report all other errors and timeouts. The returned context is for
 // the checks; it has the key lists of the agents.
-func (d *deps) openDoctorsKey(signals *interrupts, o *options, cluster string, ring *key.Ring) (checks context.Context) {
+func (d *deps) openDoctorsKey(signals *interrupts, ov site.Overrides, cluster string, ring *key.Ring) (checks context.Context) {
 	checks = (*key.Lists)(nil).In(signals.ctx)
 	ask := newPrompter(signals)
 	if ask == nil {
@@ -138,11 +145,11 @@ func (d *deps) openDoctorsKey(signals *interrupts, o *options, cluster string, r
 	}}
 	ctx := agents.In(signals.ctx)
 	looked := make(chan error, 1)
-	go func() { looked <- d.findCheckTarget(ctx, o, cluster, ring, nil).KeyErr }()
+	go func() { looked <- d.findCheckTarget(ctx, ov, cluster, ring, nil).KeyErr }()
 	select {
 	case err := <-looked:
 		if errors.As(err, new(*key.PassphraseError)) {
-			d.findCheckTarget(ctx, o, cluster, ring, ask)
+			d.findCheckTarget(ctx, ov, cluster, ring, ask)
 		}
 		return ctx
 	case <-patience.C:
@@ -152,7 +159,7 @@ func (d *deps) openDoctorsKey(signals *interrupts, o *options, cluster string, r
 }
 
 // findCheckTarget returns the route for the checks, and continues after errors as far as it can.
-func (d *deps) findCheckTarget(ctx context.Context, o *options, cluster string, ring *key.Ring, ask key.Prompter) doctor.CheckTarget {
+func (d *deps) findCheckTarget(ctx context.Context, ov site.Overrides, cluster string, ring *key.Ring, ask key.Prompter) doctor.CheckTarget {
 	cfg, err := d.loadSites()
 	var cl site.Cluster
 	if err == nil {
@@ -160,7 +167,7 @@ func (d *deps) findCheckTarget(ctx context.Context, o *options, cluster string, 
 	}
 	var hosts []site.Host
 	if err == nil {
-		hosts, err = cfg.Route(ctx, cl, o.overrides())
+		hosts, err = cfg.Route(ctx, cl, ov)
 	}
 	if err != nil {
 		return doctor.CheckTarget{HostsErr: err}

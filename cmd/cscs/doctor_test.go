@@ -9,6 +9,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/forward/chain"
 	"github.com/alps-tunnel/cscs/internal/key"
+	"github.com/alps-tunnel/cscs/internal/site"
 )
 
 // TestDoctorsKnownHosts: cscs reports an ignored line once, although it reads the file for each host of the
@@ -25,7 +26,7 @@ func TestDoctorsKnownHosts(t *testing.T) {
 		}
 	}
 	t.Setenv("CSCS_CONFIG", filepath.Join(home, "config.toml"))
-	dw := newDeps(nil).findCheckTarget(context.Background(), &options{}, "daint", &key.Ring{}, nil)
+	dw := newDeps(nil).findCheckTarget(context.Background(), site.Overrides{}, "daint", &key.Ring{}, nil)
 	var passed *chain.PassedOverError
 	if len(dw.Note) != 1 || !errors.As(dw.Note[0], &passed) || passed.Line != 1 || passed.File != known || len(dw.Known) != 2 {
 		t.Errorf("%v of %d hosts, %v", dw.Note, len(dw.Known), dw.HostsErr)

@@ -11,33 +11,55 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// options are the flags that commands share. "" and 0 mean that a flag is not set. A flag that takes 0 as another
-// value has a pointer, or a default in newJob.
+// options are what commands that connect to a cluster share: flags, and how the command connects.
 type options struct {
-	cluster, user, identity string
-	port, localPort         int
+	whereFlags
+	hereFlags
 
-	protect *bool          // nil: depends on the server
-	persist *time.Duration // nil: not set
-
-	noBrowser, noNotify, noSign, json, dryRun, verbose, allowWideBind, bootstrap, forwardNew, detach bool
-
-	askAs   string // names the program that asks for a passphrase, if necessary
-	asGuest bool   // use another process's connection if there is one, which needs no key
-
+	askAs    string        // names the program that asks for a passphrase, if necessary
+	asGuest  bool          // use another process's connection if there is one, which needs no key
 	jobLimit time.Duration // time limit of the requested job; 0: no job
+}
+
+// whereFlags are the flags of the group Where of the help. "" and 0 mean that a flag is not set, here and in the
+// other groups. A flag that takes 0 as another value has a pointer, or a default in newJob.
+type whereFlags struct {
+	cluster, user, identity string
+	persist                 *time.Duration // nil: not set
+	noSign                  bool
+}
+
+// hereFlags are the flags of the group Here.
+type hereFlags struct {
+	localPort int
+	protect   *bool // nil: depends on the server
+
+	noBrowser, noNotify, json, dryRun, verbose bool
+}
+
+// serverFlags are the flags of the group Server.
+type serverFlags struct {
+	port       int
+	setup, env []string // env has NAME=VALUE
 
 	venv, workdir, uenv, view, environment, ready, path string
 
-	setup, env, slurm                       []string // env has NAME=VALUE
-	queueTimeout, startTimeout, lease, idle time.Duration
-	via                                     slurm.Via
+	startTimeout                         time.Duration
+	bootstrap, allowWideBind, forwardNew bool
+}
 
+// slurmFlags are the flags of the group Slurm.
+type slurmFlags struct {
 	time, account, partition, qos, nodes, nodelist, gpus, mem, constraint, reservation string
+
+	slurm                     []string // options without a flag here
+	via                       slurm.Via
+	queueTimeout, lease, idle time.Duration
+	detach                    bool
 }
 
 // overrides returns the user and the key that the flags name.
-func (o *options) overrides() site.Overrides {
+func (o *whereFlags) overrides() site.Overrides {
 	return site.Overrides{User: o.user, Identity: o.identity}
 }
 
@@ -88,7 +110,7 @@ func (g group) addToCommand(cmd *cobra.Command) {
 }
 
 // addWhere adds the flags for the cluster, the user and the key there.
-func (o *options) addWhere(cmd *cobra.Command) {
+func (o *whereFlags) addWhere(cmd *cobra.Command) {
 	o.addWhereBy(cmd, checkFile)
 	g := newGroup("Where")
 	addValue(g, &o.persist, "persist", "", "TIME", "keep the connection in the background until no command has used it for this time (default 0s: it ends with the last command)", parsePersist)
@@ -96,7 +118,7 @@ func (o *options) addWhere(cmd *cobra.Command) {
 }
 
 // addWhereBy is addWhere without --persist. checkIdentity checks the name of the key.
-func (o *options) addWhereBy(cmd *cobra.Command, checkIdentity func(string) error) {
+func (o *whereFlags) addWhereBy(cmd *cobra.Command, checkIdentity func(string) error) {
 	g := newGroup("Where")
 	g.addString(&o.cluster, "cluster", "c", "NAME", "cluster: a built-in one, one of config.toml, or a Host of ~/.ssh/config", checkWord)
 	g.addString(&o.user, "user", "", "NAME", "user name on the cluster (default: from ~/.ssh/config, otherwise from the certificate)", checkUser)
@@ -114,7 +136,7 @@ const (
 )
 
 // addHere adds the flags for what happens on the laptop.
-func (o *options) addHere(cmd *cobra.Command, does here) {
+func (o *hereFlags) addHere(cmd *cobra.Command, does here) {
 	g := newGroup("Here")
 	addValue(g, &o.localPort, "local-port", "", "PORT", "local port (default: that of --port, or the server's usual one, or the next free one)", parsePort("omit --local-port to get a free one"))
 	g.flags.BoolVar(&o.noBrowser, "no-browser", false, "print the URL only")
@@ -131,14 +153,14 @@ func (o *options) addHere(cmd *cobra.Command, does here) {
 }
 
 // addVerbose adds --verbose to commands that connect but do not use addHere.
-func (o *options) addVerbose(cmd *cobra.Command) {
+func (o *hereFlags) addVerbose(cmd *cobra.Command) {
 	g := newGroup("Here")
 	g.flags.BoolVarP(&o.verbose, "verbose", "v", false, "print more, and the ID of a problem")
 	g.addToCommand(cmd)
 }
 
 // addServer adds the flags for the start of the server on its node.
-func (o *options) addServer(cmd *cobra.Command) {
+func (o *serverFlags) addServer(cmd *cobra.Command) {
 	g := newGroup("Server")
 	addValue(g, &o.port, "port", "", "PORT", "port on the node (default: the local port's number, or a free one)", parsePort("omit --port to get a free one"))
 	g.addStrings(&o.setup, "setup", "CMD", "shell command to run before the server, such as 'module load x' (repeatable)", acceptAny)
@@ -158,7 +180,7 @@ func (o *options) addServer(cmd *cobra.Command) {
 }
 
 // addSlurm adds the flags for Slurm.
-func (o *options) addSlurm(cmd *cobra.Command) {
+func (o *slurmFlags) addSlurm(cmd *cobra.Command) {
 	g := newGroup("Slurm (the site's defaults apply to what you omit)")
 	addValue(g, &o.time, "time", "t", "TIME", "time limit: 2h, 90m, 1d12h, MINUTES, HH:MM:SS, DAYS-HH, …", parseTime)
 	g.addString(&o.account, "account", "A", "NAME", "account to charge", checkWord)
@@ -181,7 +203,7 @@ func (o *options) addSlurm(cmd *cobra.Command) {
 }
 
 // slurmRequest returns the request to Slurm.
-func (o *options) slurmRequest() slurm.Request {
+func (o *slurmFlags) slurmRequest() slurm.Request {
 	_, extra := slurm.SplitOptions(o.slurm)
 	return slurm.Request{
 		Time: o.time, Account: o.account, Partition: o.partition, QOS: o.qos, Nodes: o.nodes, Nodelist: o.nodelist, GPUs: o.gpus,
@@ -189,8 +211,9 @@ func (o *options) slurmRequest() slurm.Request {
 	}
 }
 
-// serverLaunch returns how to start the server. The session adds what the app needs.
-func (o *options) serverLaunch() slurm.Launch {
+// serverLaunch returns how to start the server, with those of the options of --slurm that are for its step. The
+// session adds what the app needs.
+func (o *serverFlags) serverLaunch(options []string) slurm.Launch {
 	l := slurm.Launch{
 		Setup: o.setup, Venv: o.venv, Workdir: o.workdir, AllowWideBind: o.allowWideBind, Bootstrap: o.bootstrap, ForwardNew: o.forwardNew,
 		Environment: o.environment, Env: map[string]string{},
@@ -205,7 +228,7 @@ func (o *options) serverLaunch() slurm.Launch {
 	if o.view != "" {
 		l.Step = append(l.Step, "--view="+o.view)
 	}
-	step, _ := slurm.SplitOptions(o.slurm)
+	step, _ := slurm.SplitOptions(options)
 	l.Step = append(l.Step, step...)
 	return l
 }

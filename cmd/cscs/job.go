@@ -22,6 +22,8 @@ import (
 // the app.
 type job struct {
 	options
+	serverFlags
+	slurmFlags
 
 	recipe func(*site.Config) ([]site.Setting, error) // may be nil
 	app    func() (app.App, error)                    // called once all flags are filled
@@ -30,7 +32,7 @@ type job struct {
 
 // newJob returns a job with the defaults of its flags.
 func newJob() *job {
-	return &job{options: options{startTimeout: 5 * time.Minute, queueTimeout: 12 * time.Hour, lease: time.Hour}}
+	return &job{serverFlags: serverFlags{startTimeout: 5 * time.Minute}, slurmFlags: slurmFlags{queueTimeout: 12 * time.Hour, lease: time.Hour}}
 }
 
 // addFlags adds the flags of a run command.
@@ -66,7 +68,7 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 		return &problem.UsageError{Message: "--bootstrap does not know what to install for this command",
 			Hint: "install it once by hand, in a virtual environment for --venv; --bootstrap is for run-jupyter and run-tensorboard"}
 	}
-	if j.view != "" && !slices.ContainsFunc(j.serverLaunch().Step, func(w string) bool { return strings.HasPrefix(w, "--uenv") }) {
+	if j.view != "" && !slices.ContainsFunc(j.serverLaunch(j.slurm).Step, func(w string) bool { return strings.HasPrefix(w, "--uenv") }) {
 		return &problem.UsageError{Message: "--view " + j.view + " needs the uenv that it is a view of", Hint: "name it with --uenv NAME"}
 	}
 	if j.detach && j.via == slurm.ViaSalloc {
@@ -82,7 +84,7 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 		j.jobLimit = limit
 	}
 	return d.withCluster(cmd.Context(), &j.options, cfg, cl, func(s *start) error {
-		sc, err := s.sessionConfig(a)
+		sc, err := j.sessionConfig(s, a)
 		if err != nil {
 			return s.reportFailure(err)
 		}
@@ -98,11 +100,13 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 		}
 		defer s.openRoom(sc.App.Name, d.args)()
 		sc.Room = s.room
-		a := s.beginAttendance(registry.Record{App: sc.App.Name, Lease: int(sc.Lease / time.Second), Salloc: s.opts.via == slurm.ViaSalloc})
+		a := s.beginAttendance(registry.Record{App: sc.App.Name, Lease: int(sc.Lease / time.Second), Salloc: j.via == slurm.ViaSalloc})
 		if text, ok := s.printer.(*ui.Text); ok {
 			text.Login = s.route.Login().Name
 		}
-		defer s.startLiveView(liveKeys{log: true, detach: true})()
+		if !j.detach {
+			defer s.startLiveView(liveKeys{log: true, detach: true})()
+		}
 		err = d.run(s.signals.ctx, sc, a.handleEvent)
 		a.endAttendance(err)
 		return markTold(err)
@@ -110,8 +114,7 @@ func (d *deps) runJob(cmd *cobra.Command, j *job) error {
 }
 
 // sessionConfig makes the configuration of a session from the flags. No other function does.
-func (s *start) sessionConfig(a app.App) (session.Config, error) {
-	o := s.opts
+func (j *job) sessionConfig(s *start, a app.App) (session.Config, error) {
 	logs, err := paths.StateDir()
 	if err != nil {
 		return session.Config{}, err
@@ -119,16 +122,16 @@ func (s *start) sessionConfig(a app.App) (session.Config, error) {
 	c := session.Config{
 		ID: s.id, Cluster: s.cluster.Name, Client: clientName(),
 		Hops: s.route.Hops(), Chain: s.route.ChainOptions(), Dial: s.route.DialShared, NodeHop: s.route.NodeHop,
-		App: a, Request: o.slurmRequest(), Launch: o.serverLaunch(),
-		LocalPort: o.localPort, Lease: o.lease, QueueTimeout: o.queueTimeout, StartTimeout: o.startTimeout, Idle: o.idle,
-		Metrics: &s.gauge, LogDir: logs, Protect: o.protect, Open: s.browserOpener(), Explain: s.explainError,
+		App: a, Request: j.slurmRequest(), Launch: j.serverLaunch(j.slurm),
+		LocalPort: j.localPort, Lease: j.lease, QueueTimeout: j.queueTimeout, StartTimeout: j.startTimeout, Idle: j.idle, Detach: j.detach,
+		Metrics: &s.gauge, LogDir: logs, Protect: j.protect, Open: s.browserOpener(), Explain: s.explainError,
 		Hurry: s.signals.hurry, Abandon: s.signals.abandon,
 	}
 	if c.Protect == nil {
 		guarded := !a.OwnLogin
 		c.Protect = &guarded
 	}
-	if c.Detach = o.detach; o.detach {
+	if j.detach {
 		c.Open, c.Request.Left = nil, true
 	}
 	return c, nil

@@ -54,7 +54,7 @@ func (d *deps) showSessionLog(ctx context.Context, o *options, args []string, fo
 			return copyFile(to, kept)
 		}
 	}
-	r, err := d.targetRecord(o, args)
+	r, err := d.targetRecord(o.cluster, args)
 	if err != nil {
 		return err
 	}

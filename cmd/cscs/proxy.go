@@ -86,10 +86,10 @@ func (d *deps) proxyToNode(ctx context.Context, o *options, host string) error {
 		return slices.ContainsFunc(here, func(l registry.Listed) bool { return strings.HasPrefix(sshconfig.Prefix+l.ID, host) })
 	}
 	all := slices.Clone(here)
-	if name := o.cluster; name != "" {
-		all = slices.DeleteFunc(all, func(l registry.Listed) bool { return l.Cluster != name })
+	if o.cluster != "" {
+		all = slices.DeleteFunc(all, func(l registry.Listed) bool { return l.Cluster != o.cluster })
 	}
-	l, err := d.resolveSession(o, all, id)
+	l, err := d.resolveSession(o.cluster, all, id)
 	var unknown *registry.UnknownError
 	if errors.As(err, &unknown) && o.cluster == "" { // ssh runs this command without --cluster
 		hint := "which there are: cscs ps; one of another machine is known here after: cscs attach ID --cluster NAME"

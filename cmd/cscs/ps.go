@@ -93,11 +93,11 @@ func (d *deps) printSessions(ctx context.Context, o *psOptions) error {
 		}
 	}
 	ended := endedRows(store)
-	if name := o.cluster; name != "" {
-		rows = slices.DeleteFunc(rows, func(r ui.Row) bool { return r.Cluster != name })
-		ended = slices.DeleteFunc(ended, func(r ui.EndedRow) bool { return r.Cluster != name })
+	if o.cluster != "" {
+		rows = slices.DeleteFunc(rows, func(r ui.Row) bool { return r.Cluster != o.cluster })
+		ended = slices.DeleteFunc(ended, func(r ui.EndedRow) bool { return r.Cluster != o.cluster })
 		if len(rows) == 0 && len(ended) == 0 && !o.refresh {
-			if err := d.mustKnow(ctx, name); err != nil {
+			if err := d.mustKnow(ctx, o.cluster); err != nil {
 				return err
 			}
 		}

@@ -106,7 +106,7 @@ func nameAccount(way registry.Record) string {
 
 // queryAccount queries one cluster as that account. It also returns the user of the login.
 func (r *refresher) queryAccount(ctx context.Context, way registry.Record) (found []slurm.Found, login string, err error) {
-	opts := options{user: r.opts.user, identity: r.opts.identity, noSign: r.opts.noSign, persist: r.opts.persist, verbose: r.opts.verbose, asGuest: true}
+	opts := options{whereFlags: r.opts.whereFlags, hereFlags: hereFlags{verbose: r.opts.verbose}, asGuest: true}
 	err = r.withClusterOf(ctx, way, &opts, func(s *start) error {
 		ctx := s.signals.ctx
 		var swept []slurm.Swept

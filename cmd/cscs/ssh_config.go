@@ -26,7 +26,7 @@ import (
 )
 
 func newSSHConfigCommand(d *deps) *cobra.Command {
-	o := &options{}
+	o := &whereFlags{}
 	install, uninstall := false, false
 	cmd := &cobra.Command{
 		Use:   "ssh-config",
@@ -51,7 +51,7 @@ for a host, the settings in it take precedence. --uninstall removes everything a
 			if install && uninstall {
 				return &problem.UsageError{Message: "--install and --uninstall exclude each other", Hint: "see cscs ssh-config --help"}
 			}
-			return d.sshConfig(cmd.Context(), o, install, uninstall)
+			return d.sshConfig(cmd.Context(), o.overrides(), install, uninstall)
 		},
 	}
 	g := newGroup("What")
@@ -64,7 +64,7 @@ for a host, the settings in it take precedence. --uninstall removes everything a
 }
 
 // sshConfig prints, installs or removes cscs's part of ssh's configuration.
-func (d *deps) sshConfig(ctx context.Context, o *options, install, uninstall bool) error {
+func (d *deps) sshConfig(ctx context.Context, ov site.Overrides, install, uninstall bool) error {
 	cfg, err := site.Load()
 	if err != nil {
 		return err
@@ -82,7 +82,7 @@ func (d *deps) sshConfig(ctx context.Context, o *options, install, uninstall boo
 		d.sayOwnIncludes(own)
 		return nil
 	}
-	text, own, err := sshText(ctx, cfg, files, o.overrides())
+	text, own, err := sshText(ctx, cfg, files, ov)
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ machine does not know.`,
 				return d.stopConnections(cmd.Context(), o.cluster)
 			}
 			// As scancel does, stop the known sessions even if others are unknown.
-			targets, first := d.stopTargets(cmd.Context(), o, args, all)
+			targets, first := d.stopTargets(cmd.Context(), o.cluster, args, all)
 			if all && len(targets) == 0 && first == nil {
 				d.say("no live session")
 			}
@@ -72,19 +72,19 @@ machine does not know.`,
 }
 
 // stopTargets returns the sessions to stop, and an error for the first unknown one. With --all there may be
-// none.
-func (d *deps) stopTargets(ctx context.Context, o *options, args []string, all bool) ([]registry.Listed, error) {
+// none. cluster is the value of --cluster.
+func (d *deps) stopTargets(ctx context.Context, cluster string, args []string, all bool) ([]registry.Listed, error) {
 	if all && len(args) > 0 {
 		return nil, &problem.UsageError{Message: "--all and an ID exclude each other", Hint: "see cscs stop --help"}
 	}
 	_, have, err := loadRecords()
-	if name := o.cluster; name != "" && err == nil {
-		if !slices.ContainsFunc(have, func(l registry.Listed) bool { return l.Cluster == name }) {
-			if err := d.mustKnow(ctx, name); err != nil {
+	if cluster != "" && err == nil {
+		if !slices.ContainsFunc(have, func(l registry.Listed) bool { return l.Cluster == cluster }) {
+			if err := d.mustKnow(ctx, cluster); err != nil {
 				return nil, err
 			}
 		}
-		have = slices.DeleteFunc(have, func(l registry.Listed) bool { return l.Cluster != name })
+		have = slices.DeleteFunc(have, func(l registry.Listed) bool { return l.Cluster != cluster })
 	}
 	if err != nil || all {
 		return have, err
@@ -96,7 +96,7 @@ func (d *deps) stopTargets(ctx context.Context, o *options, args []string, all b
 	var first error
 	seen := map[string]bool{}
 	for _, prefix := range args {
-		l, err := d.resolveSession(o, have, prefix)
+		l, err := d.resolveSession(cluster, have, prefix)
 		switch {
 		case errors.As(err, new(*registry.UnknownError)):
 			first = cmp.Or(first, err)

@@ -11,7 +11,9 @@ import (
 // tunnelOptions are the flags of cscs tunnel.
 type tunnelOptions struct {
 	options
-	node, job string
+	node, job     string
+	port          int
+	allowWideBind bool
 }
 
 func newTunnelCommand(d *deps) *cobra.Command {

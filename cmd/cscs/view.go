@@ -20,7 +20,7 @@ type liveKeys struct {
 // of the same name does.
 func (s *start) startLiveView(k liveKeys) (stop func()) {
 	text, ok := s.printer.(*ui.Text)
-	if !ok || s.opts.detach {
+	if !ok {
 		return func() {}
 	}
 	l := ui.Live{Keys: s.ask, Gauge: &s.gauge, Stays: k.stays, Suspend: s.route.PauseSharing}
