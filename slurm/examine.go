@@ -64,45 +64,22 @@ type Account struct {
 // the error of the connection, the cause of ctx.
 func Examine(ctx context.Context, remote Remote) (*Examination, error) {
 	e := &Examination{Asked: time.Now(), HomeUsed: -1}
-	began, complete := false, false
+	began := false
 	c := call{verb: "examine", vars: new(vars), handle: func(l line) error {
 		began = true
 		e.addLine(l)
-		complete = complete || l.kind == "examined"
 		return nil
 	}}
-	err := c.run(ctx, preambleRemote{remote, e})
-	switch {
-	case err != nil && ctx.Err() != nil && !began:
-		return e, ShellHangs(time.Since(e.Asked), e.Before)
-	case err != nil:
-		return e, err
-	case !complete:
-		return e, &RemoteError{Kind: "protocol", Message: "the login node's answer was cut short"}
+	c.tap = func(to io.Writer) io.Writer { return &preambleWriter{to: to, e: e} }
+	err := c.runToEnd(ctx, remote, "examined")
+	if err != nil && ctx.Err() != nil && !began {
+		err = ShellHangs(time.Since(e.Asked), e.Before)
 	}
-	return e, nil
+	return e, err
 }
 
-// preambleRemote records what the host printed before the first line of the answer, and when that
-// line came.
-type preambleRemote struct {
-	Remote
-	e *Examination
-}
-
-// unwrapRemote returns remote without a preambleRemote around it.
-func unwrapRemote(remote Remote) Remote {
-	if n, ok := remote.(preambleRemote); ok {
-		return n.Remote
-	}
-	return remote
-}
-
-func (n preambleRemote) Exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
-	return n.Remote.Exec(ctx, command, stdin, &preambleWriter{to: stdout, e: n.e}, stderr)
-}
-
-// A preambleWriter passes everything on to another writer, and records the preamble in e.
+// A preambleWriter passes everything on to another writer. It records in e what the host printed
+// before the first line of the answer, and when that line came.
 type preambleWriter struct {
 	to     io.Writer
 	e      *Examination

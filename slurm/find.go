@@ -35,7 +35,6 @@ func Find(ctx context.Context, remote Remote, job, node string) (Node, error) {
 	v.setValue("cscs_node", node)
 	n := Node{Name: node, Job: job}
 	var mine []Found
-	found := false
 	c := call{verb: "find", vars: v, handle: func(l line) error {
 		switch l.kind {
 		case "where":
@@ -57,22 +56,14 @@ func Find(ctx context.Context, remote Remote, job, node string) (Node, error) {
 		case "hostkey":
 			n.Scanned = l.get("from") == "scan"
 			n.HostKeys = append(n.HostKeys, l.get("key"))
-		case "found":
-			found = true
 		}
 		return nil
 	}}
-	err := c.run(ctx, remote)
+	err := c.runToEnd(ctx, remote, "found")
 	if len(n.Jobs) == 1 {
 		n.Runs = n.Jobs[0]
 	}
-	if err != nil {
-		return n, err
-	}
-	if !found {
-		return n, &RemoteError{Kind: "protocol", Message: "the login node's answer was cut short"}
-	}
-	return n, nil
+	return n, err
 }
 
 // addJob adds the running job of a line with squeue's %T|%N|%u|%e|%S.
@@ -153,26 +144,8 @@ const (
 func WatchJob(ctx context.Context, remote Remote, job string, look <-chan Doubt, handle func(JobInfo) error) error {
 	v := new(vars)
 	v.setValue("cscs_job", job)
-	stdin, feed := io.Pipe()
-	ctx, cancel := context.WithCancel(ctx)
-	asked := make(chan struct{})
-	go func() {
-		defer close(asked)
-		defer feed.Close()
-		for {
-			select {
-			case doubt := <-look:
-				if _, err := io.WriteString(feed, string(doubt)+"\n"); err != nil {
-					return
-				}
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	defer func() { cancel(); stdin.Close(); <-asked }()
 	over := false
-	c := call{verb: "watchjob", vars: v, stdin: stdin, handle: func(l line) error {
+	c := call{verb: "watchjob", vars: v, handle: func(l line) error {
 		if l.kind != "job" {
 			return nil
 		}
@@ -183,13 +156,22 @@ func WatchJob(ctx context.Context, remote Remote, job string, look <-chan Doubt,
 		over = !info.Runs()
 		return handle(info)
 	}}
-	if err := c.run(ctx, remote); err != nil {
-		return err
+	err := c.runWithInput(ctx, remote, func(ctx context.Context, w io.Writer) {
+		for {
+			select {
+			case doubt := <-look:
+				if _, err := io.WriteString(w, string(doubt)+"\n"); err != nil {
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	if err == nil && !over {
+		err = ErrCut
 	}
-	if !over {
-		return ErrCut
-	}
-	return nil
+	return err
 }
 
 // A Runner is the place of a session, as its runner has reported it.
@@ -205,7 +187,6 @@ func FindRunner(ctx context.Context, remote Remote, id string) (Runner, error) {
 	v := new(vars)
 	v.setID(id)
 	var r Runner
-	complete := false
 	c := call{verb: "find", vars: v, handle: func(l line) error {
 		switch e := l.toEvent().(type) {
 		case Alive:
@@ -215,14 +196,10 @@ func FindRunner(ctx context.Context, remote Remote, id string) (Runner, error) {
 		case Exited:
 			r.Over = true
 		}
-		complete = complete || l.kind == "found"
 		return nil
 	}}
-	if err := c.run(ctx, remote); err != nil {
+	if err := c.runToEnd(ctx, remote, "found"); err != nil {
 		return r, err
-	}
-	if !complete {
-		return r, &RemoteError{Kind: "protocol", Message: "the login node's answer was cut short"}
 	}
 	r.Up = r.Name != "" && !r.Over
 	return r, nil

@@ -40,7 +40,6 @@ type Swept struct {
 func List(ctx context.Context, remote Remote) ([]Found, []Swept, error) {
 	var found []Found
 	var swept []Swept
-	complete := false
 	c := call{verb: "list", vars: new(vars), handle: func(l line) error {
 		switch l.kind {
 		case "session":
@@ -51,16 +50,11 @@ func List(ctx context.Context, remote Remote) ([]Found, []Swept, error) {
 			if l.isListed() {
 				swept = append(swept, parseSwept(l))
 			}
-		case "listed":
-			complete = true
 		}
 		return nil
 	}}
-	if err := c.run(ctx, remote); err != nil {
+	if err := c.runToEnd(ctx, remote, "listed"); err != nil {
 		return nil, swept, err
-	}
-	if !complete {
-		return nil, swept, &RemoteError{Kind: "protocol", Message: "the login node's answer was cut short"}
 	}
 	// The host read a swept session before it cancelled its job.
 	found = slices.DeleteFunc(found, func(f Found) bool {

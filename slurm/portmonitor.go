@@ -68,9 +68,7 @@ func (w *PortMonitor) Run(ctx context.Context, remote Remote, handle func(Listen
 	v := new(vars)
 	v.setValue("cscs_port", strconv.Itoa(w.port))
 	v.setValue("cscs_every", formatSeconds(w.every))
-	if w.Session == "" {
-		v.setValue("cscs_id", "")
-	} else {
+	if w.Session != "" {
 		v.setID(w.Session)
 	}
 	v.setValue("cscs_job", w.Job)
@@ -79,17 +77,8 @@ func (w *PortMonitor) Run(ctx context.Context, remote Remote, handle func(Listen
 		lease = w.Lease
 	}
 	v.setValue("cscs_lease", formatSeconds(lease))
-	stdin, feed := io.Pipe()
-	ctx, cancel := context.WithCancel(ctx)
-	asked := make(chan struct{})
 	w.requeueUnanswered()
-	go func() {
-		defer close(asked)
-		defer feed.Close()
-		w.sendProbes(ctx, feed)
-	}()
-	defer func() { cancel(); stdin.Close(); <-asked }()
-	c := call{verb: "look", vars: v, stdin: stdin, handle: func(l line) error {
+	c := call{verb: "look", vars: v, handle: func(l line) error {
 		switch {
 		case l.kind == "unrenewed" && w.Unrenewed != nil:
 			w.Unrenewed()
@@ -110,7 +99,7 @@ func (w *PortMonitor) Run(ctx context.Context, remote Remote, handle func(Listen
 		}
 		return handle(now)
 	}}
-	return c.run(ctx, remote)
+	return c.runWithInput(ctx, remote, w.sendProbes)
 }
 
 // isLeaseRenewed reports whether Run renews the lease. If so, the node gets a line from the client

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -83,6 +84,8 @@ type call struct {
 	raw func(io.Reader) error
 	// stdin follows the script on standard input; nil closes standard input.
 	stdin io.Reader
+	// tap, if set, wraps the writer that gets the command's output.
+	tap func(io.Writer) io.Writer
 }
 
 // RemoteError reports that the remote half could not do its work on the host. Its kinds are shell,
@@ -100,11 +103,7 @@ func (e *RemoteError) Error() string { return e.Message }
 
 // BeforeRequest reports whether the error ended Submit before it asked Slurm for anything.
 func (e *RemoteError) BeforeRequest() bool {
-	switch e.Kind {
-	case "shell", "inner", "input", "noslurm", "home", "nodir", "exposed":
-		return true
-	}
-	return false
+	return slices.Contains([]string{"shell", "inner", "input", "noslurm", "home", "nodir", "exposed"}, e.Kind)
 }
 
 const marker = "\x1ecscs/1 "
@@ -126,17 +125,21 @@ func (c call) run(ctx context.Context, remote Remote) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	pr, pw := io.Pipe()
+	var stdout io.Writer = pw
+	if c.tap != nil {
+		stdout = c.tap(pw)
+	}
 	var stderr tail
 	done := make(chan error, 1)
 	go func() {
-		err := remote.Exec(ctx, bootstrap, stdin, pw, &stderr)
+		err := remote.Exec(ctx, bootstrap, stdin, stdout, &stderr)
 		pw.CloseWithError(io.EOF)
 		done <- err
 	}()
 	br := bufio.NewReaderSize(pr, 64<<10)
-	watch := watchInner(ctx, unwrapRemote(remote), cancel)
+	endWatch := watchInner(ctx, remote, cancel)
 	readErr := readMark(br, mark)
-	inner := watch.endWatch()
+	inner := endWatch()
 	if readErr == nil {
 		readErr = c.readLines(br)
 	}
@@ -157,7 +160,7 @@ func (c call) run(ctx context.Context, remote Remote) error {
 		if s := strings.TrimSpace(stderr.String()); s != "" {
 			shell.Output = strings.TrimSpace(shell.Output + "\n" + s)
 		}
-		if inner := findInner(whole, unwrapRemote(remote)); inner != nil {
+		if inner := findInner(whole, remote); inner != nil {
 			return inner
 		}
 		return shell
@@ -167,6 +170,35 @@ func (c call) run(ctx context.Context, remote Remote) error {
 		return execErr
 	}
 	return nil
+}
+
+// runToEnd is run for an answer that ends with a line of the kind last. It returns *RemoteError of
+// kind "protocol" if the answer lacks that line.
+func (c call) runToEnd(ctx context.Context, remote Remote, last string) error {
+	complete, handle := false, c.handle
+	c.handle = func(l line) error {
+		complete = complete || l.kind == last
+		return handle(l)
+	}
+	if err := c.run(ctx, remote); err != nil || complete {
+		return err
+	}
+	return &RemoteError{Kind: "protocol", Message: "the login node's answer was cut short"}
+}
+
+// runWithInput is run with what feed writes as the rest of standard input. The context of feed ends
+// with the call, and runWithInput returns after feed.
+func (c call) runWithInput(ctx context.Context, remote Remote, feed func(context.Context, io.Writer)) error {
+	stdin, w := io.Pipe()
+	c.stdin = stdin
+	ctx, cancel := context.WithCancel(ctx)
+	var feeding sync.WaitGroup
+	feeding.Go(func() {
+		defer w.Close()
+		feed(ctx, w)
+	})
+	defer func() { cancel(); stdin.Close(); feeding.Wait() }()
+	return c.run(ctx, remote)
 }
 
 // readAnswer reads an answer, with the line with the marker.
@@ -237,11 +269,7 @@ func (c call) readLines(br *bufio.Reader) error {
 // hasExited reports whether err means that the command ended by itself, with any status. If not,
 // the connection broke.
 func hasExited(err error) bool {
-	if err == nil {
-		return true
-	}
-	var status interface{ ExitStatus() int }
-	return errors.As(err, &status)
+	return err == nil || errors.As(err, new(interface{ ExitStatus() int }))
 }
 
 // tail keeps the last 4 KiB written to it.

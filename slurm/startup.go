@@ -95,36 +95,23 @@ func findInner(ctx context.Context, remote Remote) *RemoteError {
 	return nil
 }
 
-// An innerWatch runs findInner if the answer to a call does not begin in time.
-type innerWatch struct {
-	timer  *time.Timer
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
-	found  *RemoteError
-}
-
-// watchInner starts an innerWatch. It calls stop with the error if findInner finds one before
-// endWatch.
-func watchInner(ctx context.Context, remote Remote, stop context.CancelCauseFunc) *innerWatch {
-	w := &innerWatch{}
-	ctx, w.cancel = context.WithCancel(ctx)
-	w.wg.Add(1)
-	w.timer = time.AfterFunc(innerPatience, func() {
-		defer w.wg.Done()
-		if e := findInner(ctx, remote); e != nil {
-			w.found = e
-			stop(e)
+// watchInner runs findInner if the answer to a call does not begin in time, and calls stop with the
+// error that it finds. end ends the watch and a search that is running, and returns that error.
+func watchInner(ctx context.Context, remote Remote, stop context.CancelCauseFunc) (end func() *RemoteError) {
+	ctx, cancel := context.WithCancel(ctx)
+	var found *RemoteError
+	searched := make(chan struct{})
+	timer := time.AfterFunc(innerPatience, func() {
+		defer close(searched)
+		if found = findInner(ctx, remote); found != nil {
+			stop(found)
 		}
 	})
-	return w
-}
-
-// endWatch ends the watch and a search that is running, and returns the error found.
-func (w *innerWatch) endWatch() *RemoteError {
-	w.cancel()
-	if w.timer.Stop() {
-		w.wg.Done()
+	return func() *RemoteError {
+		cancel()
+		if !timer.Stop() {
+			<-searched
+		}
+		return found
 	}
-	w.wg.Wait()
-	return w.found
 }

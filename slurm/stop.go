@@ -35,30 +35,12 @@ func Stop(ctx context.Context, remote Remote, s Stopping) (*Exited, error) {
 	v.setValue("cscs_grace", formatSeconds(s.Grace))
 	v.setValue("cscs_kill", map[bool]string{true: "1"}[s.Kill])
 
-	stdin, feed := io.Pipe()
-	defer feed.Close()
 	stored := make(chan bool, 1)
-	answered := make(chan struct{})
-	go func() {
-		defer close(answered)
-		if <-stored {
-			_, _ = io.WriteString(feed, "ok\n")
-		}
-		feed.Close()
-	}()
-	defer func() { stdin.Close(); <-answered }()
-	defer func() {
-		select {
-		case stored <- false:
-		default:
-		}
-	}()
-
 	var exited *Exited
 	var remains *RemainsError
 	var logErr error
 	stopped, dir := false, ""
-	c := call{verb: "stop", vars: v, stdin: stdin,
+	c := call{verb: "stop", vars: v,
 		handle: func(l line) error {
 			switch l.kind {
 			case "hello":
@@ -85,7 +67,15 @@ func Stop(ctx context.Context, remote Remote, s Stopping) (*Exited, error) {
 			return nil
 		},
 	}
-	err := c.run(ctx, remote)
+	err := c.runWithInput(ctx, remote, func(ctx context.Context, w io.Writer) {
+		select {
+		case ok := <-stored:
+			if ok {
+				_, _ = io.WriteString(w, "ok\n")
+			}
+		case <-ctx.Done():
+		}
+	})
 	if logErr == nil && stopped {
 		logErr = err // the connection broke after the job had ended
 	}

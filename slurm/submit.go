@@ -130,20 +130,10 @@ func (s *Submission) callRemote(ctx context.Context, remote Remote, verb string,
 	v.setID(s.ID)
 	v.setValue("cscs_lease", formatSeconds(s.Lease))
 	v.setValue("cscs_client_name", s.Client)
-	stdin, feed := io.Pipe()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer feed.Close()
-	waited := make(chan struct{})
-	go func() {
-		defer close(waited)
-		sendClientMessages(ctx, &s.commands, feed, s.Lease)
-		feed.Close()
-	}()
-	defer func() { cancel(); stdin.Close(); <-waited }()
-
-	c := call{verb: verb, vars: v, stdin: stdin, handle: func(l line) error { return s.takeLine(turn, l, handle) }}
-	err := c.run(ctx, remote)
+	c := call{verb: verb, vars: v, handle: func(l line) error { return s.takeLine(turn, l, handle) }}
+	err := c.runWithInput(ctx, remote, func(ctx context.Context, w io.Writer) {
+		sendClientMessages(ctx, &s.commands, w, s.Lease)
+	})
 	s.mu.Lock()
 	out := s.outcome
 	s.mu.Unlock()
