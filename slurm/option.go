@@ -2,6 +2,7 @@ package slurm
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -35,150 +36,86 @@ const (
 	oneCluster       = "name the other cluster with --cluster"
 )
 
-// options are all options of salloc and sbatch, from 22.05 to 26.05 (testdata/options.txt). The
-// user may set what describes the job's resources, time or accounting. cscs refuses options that
-// hide the job from it, run something else, or end its processes in the job.
-var options = []option{
-	{"account", 'A', requiredArgument, ""},
-	{"acctg-freq", 0, requiredArgument, ""},
-	{"array", 'a', requiredArgument, "a session is one job"},
-	{"autocomplete", 0, requiredArgument, allocatesNothing},
-	{"batch", 0, requiredArgument, ""},
-	{"bb", 0, requiredArgument, ""},
-	{"bbf", 0, requiredArgument, ""},
-	{"begin", 'b', requiredArgument, ""},
-	{"bell", 0, noArgument, ""},
-	{"chdir", 'D', requiredArgument, "name the server's directory with --workdir"},
-	{"cluster", 0, requiredArgument, oneCluster},
-	{"cluster-constraint", 0, requiredArgument, ""},
-	{"clusters", 'M', requiredArgument, oneCluster},
-	{"comment", 0, requiredArgument, ""},
-	{"consolidate-segments", 0, noArgument, ""},
-	{"constraint", 'C', requiredArgument, ""},
-	{"container", 0, requiredArgument, ownContainer},
-	{"container-id", 0, requiredArgument, ownContainer},
-	{"container-type", 0, requiredArgument, ownContainer},
-	{"context", 0, requiredArgument, ""},
-	{"contiguous", 0, noArgument, ""},
-	{"core-spec", 'S', requiredArgument, ""},
-	{"cores-per-socket", 0, requiredArgument, ""},
-	{"cpu-freq", 0, requiredArgument, ""},
-	{"cpus-per-gpu", 0, requiredArgument, ""},
-	{"cpus-per-task", 'c', requiredArgument, ""},
-	{"deadline", 0, requiredArgument, ""},
-	{"delay-boot", 0, requiredArgument, ""},
-	{"dependency", 'd', requiredArgument, ""},
-	{"distribution", 'm', requiredArgument, ""},
-	{"error", 'e', requiredArgument, ownOutput},
-	{"exclude", 'x', requiredArgument, ""},
-	{"exclusive", 0, optionalArgument, ""},
-	{"export", 0, requiredArgument, ownEnvironment},
-	{"export-file", 0, requiredArgument, ownEnvironment},
-	{"external", 0, noArgument, "such a job runs no script, and cscs starts by one"},
-	{"extra", 0, requiredArgument, ""},
-	{"extra-node-info", 'B', requiredArgument, ""},
-	{"get-user-env", 0, optionalArgument, ownEnvironment},
-	{"gid", 0, requiredArgument, ownUser},
-	{"gpu-bind", 0, requiredArgument, ""},
-	{"gpu-freq", 0, requiredArgument, ""},
-	{"gpus", 'G', requiredArgument, ""},
-	{"gpus-per-node", 0, requiredArgument, ""},
-	{"gpus-per-socket", 0, requiredArgument, ""},
-	{"gpus-per-task", 0, requiredArgument, ""},
-	{"gres", 0, requiredArgument, ""},
-	{"gres-flags", 0, requiredArgument, ""},
-	{"help", 'h', noArgument, allocatesNothing},
-	{"hint", 0, requiredArgument, ""},
-	// The job waits until scontrol releases it; cscs reports that reason.
-	{"hold", 'H', noArgument, ""},
-	{"ignore-pbs", 0, noArgument, ""},
-	{"immediate", 'I', optionalArgument, "limit the wait with --queue-timeout"},
-	{"input", 'i', requiredArgument, ownOutput},
-	{"job-name", 'J', requiredArgument, "cscs finds its job by the name that it gives it"},
-	{"kill-command", 'K', optionalArgument, ""},
-	{"kill-on-invalid-dep", 0, requiredArgument, ""},
-	{"licenses", 'L', requiredArgument, ""},
-	{"mail-type", 0, requiredArgument, ""},
-	{"mail-user", 0, requiredArgument, ""},
-	{"mcs-label", 0, requiredArgument, ""},
-	{"mem", 0, requiredArgument, ""},
-	{"mem-bind", 0, requiredArgument, ""},
-	{"mem-per-cpu", 0, requiredArgument, ""},
-	{"mem-per-gpu", 0, requiredArgument, ""},
-	{"mem-update", 0, requiredArgument, ""},
-	{"mincpus", 0, requiredArgument, ""},
-	{"network", 0, requiredArgument, ""},
-	{"nice", 0, optionalArgument, ""},
-	{"no-bell", 0, noArgument, ""},
+// options are all options of salloc and sbatch, from 22.05 to 26.05 (testdata/options.txt), in the
+// form of parseOptions. The user may set what describes the job's resources, time or accounting.
+// --hold is allowed because cscs reports why the job waits, and --verbose because cscs finds the
+// lines that it needs in what salloc prints.
+var options = parseOptions(`
+	A/account: acctg-freq: a/array: autocomplete: batch: bb: bbf: b/begin: bell D/chdir:
+	cluster: cluster-constraint: M/clusters: comment: consolidate-segments C/constraint:
+	container: container-id: container-type: context: contiguous S/core-spec: cores-per-socket:
+	cpu-freq: cpus-per-gpu: c/cpus-per-task: deadline: delay-boot: d/dependency: m/distribution:
+	e/error: x/exclude: exclusive:: export: export-file: external extra: B/extra-node-info:
+	get-user-env:: gid: gpu-bind: gpu-freq: G/gpus: gpus-per-node: gpus-per-socket:
+	gpus-per-task: gres: gres-flags: h/help hint: H/hold ignore-pbs I/immediate:: i/input:
+	J/job-name: K/kill-command:: kill-on-invalid-dep: L/licenses: mail-type: mail-user:
+	mcs-label: mem: mem-bind: mem-per-cpu: mem-per-gpu: mem-update: mincpus: network: nice::
+	no-bell k/no-kill:: no-requeue no-shell F/nodefile: w/nodelist: N/nodes: n/ntasks:
+	ntasks-per-core: ntasks-per-gpu: ntasks-per-node: ntasks-per-socket: ntasks-per-tres:
+	oom-kill-step:: open-mode: o/output: O/overcommit s/oversubscribe parsable p/partition:
+	power: prefer: priority: profile: propagate:: q/qos: Q/quiet reboot requeue:: reservation:
+	resources: resv-ports:: segment: signal: sockets-per-node: spread-job spread-segments
+	stepmgr switches: tasks-per-node: test-only thread-spec: threads-per-core: t/time: time-min:
+	tmp: tres-bind: tres-per-task: uid: usage use-min-nodes v/verbose V/version W/wait
+	wait-all-nodes: wckey: wrap: x11::`)
+
+// stepOptions are options of plugins for the server's step: those of uenv and of containers.
+var stepOptions = parseOptions("container-workdir: environment: no-default-view repo: uenv-passthrough:")
+
+// refusals tells for some options why the user must not set them, and what to use instead. They
+// hide the job from cscs, run something else, or end the processes of cscs in the job.
+var refusals = map[string]string{
+	"array":          "a session is one job",
+	"autocomplete":   allocatesNothing,
+	"chdir":          "name the server's directory with --workdir",
+	"cluster":        oneCluster,
+	"clusters":       oneCluster,
+	"container":      ownContainer,
+	"container-id":   ownContainer,
+	"container-type": ownContainer,
+	"environment":    ownContainer,
+	"error":          ownOutput,
+	"export":         ownEnvironment,
+	"export-file":    ownEnvironment,
+	"external":       "such a job runs no script, and cscs starts by one",
+	"get-user-env":   ownEnvironment,
+	"gid":            ownUser,
+	"help":           allocatesNothing,
+	"immediate":      "limit the wait with --queue-timeout",
+	"input":          ownOutput,
+	"job-name":       "cscs finds its job by the name that it gives it",
 	// The runner, which guards the job, is on the job's first node.
-	{"no-kill", 'k', optionalArgument, "the job must end with its first node, or nothing guards it"},
-	{"no-requeue", 0, noArgument, ""},
-	{"no-shell", 0, noArgument, setByCscs},
-	{"nodefile", 'F', requiredArgument, ""},
-	{"nodelist", 'w', requiredArgument, ""},
-	{"nodes", 'N', requiredArgument, ""},
-	{"ntasks", 'n', requiredArgument, ""},
-	{"ntasks-per-core", 0, requiredArgument, ""},
-	{"ntasks-per-gpu", 0, requiredArgument, ""},
-	{"ntasks-per-node", 0, requiredArgument, ""},
-	{"ntasks-per-socket", 0, requiredArgument, ""},
-	{"ntasks-per-tres", 0, requiredArgument, ""},
-	{"oom-kill-step", 0, optionalArgument, ""},
-	{"open-mode", 0, requiredArgument, ownOutput},
-	{"output", 'o', requiredArgument, ownOutput},
-	{"overcommit", 'O', noArgument, ""},
-	{"oversubscribe", 's', noArgument, ""},
-	{"parsable", 0, noArgument, setByCscs},
-	{"partition", 'p', requiredArgument, ""},
-	{"power", 0, requiredArgument, ""},
-	{"prefer", 0, requiredArgument, ""},
-	{"priority", 0, requiredArgument, ""},
-	{"profile", 0, requiredArgument, ""},
-	{"propagate", 0, optionalArgument, ""},
-	{"qos", 'q', requiredArgument, ""},
-	{"quiet", 'Q', noArgument, "cscs reads what salloc says"},
-	{"reboot", 0, noArgument, ""},
-	{"requeue", 0, optionalArgument, "a session's job is not started twice"}, // a value from 26.05 on
-	{"reservation", 0, requiredArgument, ""},
-	{"resources", 0, requiredArgument, ""},
-	{"resv-ports", 0, optionalArgument, ""},
-	{"segment", 0, requiredArgument, ""},
-	{"signal", 0, requiredArgument, "it would end the processes of cscs in the job: shorten --time instead"},
-	{"sockets-per-node", 0, requiredArgument, ""},
-	{"spread-job", 0, noArgument, ""},
-	{"spread-segments", 0, noArgument, ""},
-	{"stepmgr", 0, noArgument, ""},
-	{"switches", 0, requiredArgument, ""},
-	{"tasks-per-node", 0, requiredArgument, ""},
-	{"test-only", 0, noArgument, allocatesNothing},
-	{"thread-spec", 0, requiredArgument, ""},
-	{"threads-per-core", 0, requiredArgument, ""},
-	{"time", 't', requiredArgument, ""},
-	{"time-min", 0, requiredArgument, ""},
-	{"tmp", 0, requiredArgument, ""},
-	{"tres-bind", 0, requiredArgument, ""},
-	{"tres-per-task", 0, requiredArgument, ""},
-	{"uid", 0, requiredArgument, ownUser},
-	{"usage", 0, noArgument, allocatesNothing},
-	{"use-min-nodes", 0, noArgument, ""},
-	// salloc prints more; cscs finds the lines it needs.
-	{"verbose", 'v', noArgument, ""},
-	{"version", 'V', noArgument, allocatesNothing},
-	{"wait", 'W', noArgument, "cscs waits itself"},
-	{"wait-all-nodes", 0, requiredArgument, ""},
-	{"wckey", 0, requiredArgument, ""},
-	{"wrap", 0, requiredArgument, "cscs brings what is to be run"},
-	{"x11", 0, optionalArgument, "salloc, which would carry it, ends at the grant: use X11 forwarding of ssh"},
+	"no-kill":   "the job must end with its first node, or nothing guards it",
+	"no-shell":  setByCscs,
+	"open-mode": ownOutput,
+	"output":    ownOutput,
+	"parsable":  setByCscs,
+	"quiet":     "cscs reads what salloc says",
+	"requeue":   "a session's job is not started twice",
+	"signal":    "it would end the processes of cscs in the job: shorten --time instead",
+	"test-only": allocatesNothing,
+	"uid":       ownUser,
+	"usage":     allocatesNothing,
+	"version":   allocatesNothing,
+	"wait":      "cscs waits itself",
+	"wrap":      "cscs brings what is to be run",
+	"x11":       "salloc, which would carry it, ends at the grant: use X11 forwarding of ssh",
 }
 
-// stepOptions are options of plugins for the server's step: uenv's, and --container-workdir of
-// containers.
-var stepOptions = []option{
-	{"container-workdir", 0, requiredArgument, ""},
-	{"environment", 0, requiredArgument, ownContainer},
-	{"no-default-view", 0, noArgument, ""},
-	{"repo", 0, requiredArgument, ""},
-	{"uenv-passthrough", 0, requiredArgument, ""},
+// parseOptions parses long options in the form of getopt(1): one colon after a name means a value,
+// two an optional value. The option's letter, if it has one, is before the name and a slash.
+func parseOptions(text string) []option {
+	var all []option
+	for word := range strings.FieldsSeq(text) {
+		name := strings.TrimRight(word, ":")
+		o := option{long: name, argument: argument(len(word) - len(name))}
+		if letter, long, ok := strings.Cut(name, "/"); ok {
+			o.short, o.long = letter[0], long
+		}
+		o.refusal = refusals[o.long]
+		all = append(all, o)
+	}
+	return all
 }
 
 // isStepOption reports whether word is an option of the server's step. Abbreviations do not count,
@@ -214,7 +151,7 @@ func CheckOption(word string) error {
 			continue
 		}
 		if u.as == "--"+u.long || u.as == "-"+string(u.short) && len(word) == 2 {
-			return fmt.Errorf("%s", u.refusal)
+			return errors.New(u.refusal)
 		}
 		return fmt.Errorf("%s may stand for --%s: %s", u.as, u.long, u.refusal)
 	}
@@ -297,18 +234,17 @@ func readLongOption(word string) ([]usedOption, error) {
 	}
 	var used []usedOption
 	for _, o := range slices.Concat(options, stepOptions) {
-		switch {
-		case o.long == name:
-			if o.argument == requiredArgument && !hasValue && o.refusal == "" {
-				// Slurm would take the next word as its value.
-				return nil, fmt.Errorf("it needs a value: --slurm='--%s=VALUE'", name)
-			}
-			return []usedOption{{o, "--" + name, value}}, nil
-		case strings.HasPrefix(o.long, name):
-			used = append(used, usedOption{o, "--" + name, value})
+		u := usedOption{o, "--" + name, value}
+		if o.long == name {
+			used = []usedOption{u}
+			break
+		}
+		if strings.HasPrefix(o.long, name) {
+			used = append(used, u)
 		}
 	}
 	if len(used) == 1 && used[0].argument == requiredArgument && !hasValue && used[0].refusal == "" {
+		// Slurm would take the next word as its value.
 		return nil, fmt.Errorf("it needs a value: --slurm='--%s=VALUE'", used[0].long)
 	}
 	// A refused option comes first: it decides.
