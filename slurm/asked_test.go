@@ -66,7 +66,7 @@ func FuzzReadCall(f *testing.F) {
 		v := new(vars)
 		v.setValue("cscs_id", word)
 		v.setList("cscs_argv", []string{word, key, word})
-		v.setTable("cscs_files", map[string]string{key: word})
+		v.setTable("cscs_files", map[string][]byte{key: []byte(word)})
 		text := v.String() + script() + verbBefore + "stop" + verbAfter
 		a, err := parseCall(text)
 		if err != nil {

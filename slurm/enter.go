@@ -54,9 +54,7 @@ func (e SSHDStep) Open(ctx context.Context, host Starter) (net.Conn, error) {
 	v.setID(e.ID)
 	v.setValue("cscs_job", e.Job)
 	v.setValue("cscs_node", e.Node)
-	if e.Guest {
-		v.setValue("cscs_guest", "1")
-	}
+	v.setFlag("cscs_guest", e.Guest)
 	v.setList("cscs_srun_args", enterArgs)
 	v.setValue("cscs_host_key", string(e.HostKey))
 	v.setValue("cscs_user_key", e.UserKey)
@@ -65,8 +63,8 @@ func (e SSHDStep) Open(ctx context.Context, host Starter) (net.Conn, error) {
 	owner, door := e.UserKey, ""
 	if e.ExternalClient {
 		owner, door = owner+string(e.HostKey), "person-"
-		v.setValue("cscs_person", "1")
 	}
+	v.setFlag("cscs_person", e.ExternalClient)
 	sum := sha256.Sum256([]byte(owner))
 	v.setValue("cscs_door", door+hex.EncodeToString(sum[:4]))
 	c := call{verb: "enter", vars: v, handle: func(l line) error {

@@ -2,7 +2,6 @@ package slurm
 
 import (
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -39,20 +38,16 @@ func (l Launch) writeVars(v *vars) {
 	for k, val := range l.Env {
 		env = append(env, k+"="+val)
 	}
-	sort.Strings(env)
-	files := make(map[string]string, len(l.Files))
-	for name, text := range l.Files {
-		files[name] = string(text)
-	}
+	slices.Sort(env)
 	v.setList("cscs_argv", l.Argv)
 	v.setList("cscs_env", env)
 	v.setList("cscs_unset", l.Unset)
-	v.setTable("cscs_files", files)
+	v.setTable("cscs_files", l.Files)
 	v.setList("cscs_setup", l.Setup)
 	v.setValue("cscs_venv", l.Venv)
 	v.setValue("cscs_package", l.Package)
 	v.setValue("cscs_program", l.Program)
-	v.setValue("cscs_bootstrap", l.bootstrapFlag())
+	v.setFlag("cscs_bootstrap", l.hasBootstrap())
 	v.setValue("cscs_workdir", l.Workdir)
 	v.setList("cscs_reads", l.Reads)
 	v.setList("cscs_step_args", l.stepOptions("{dir}/environment.toml"))
@@ -60,8 +55,8 @@ func (l Launch) writeVars(v *vars) {
 	v.setList("cscs_srun_args", stepArgs)
 	v.setValue("cscs_port", strconv.Itoa(l.Port))
 	v.setValue("cscs_wish", strconv.Itoa(l.Wish))
-	v.setValue("cscs_allow_wide", formatFlag(l.AllowWideBind))
-	v.setValue("cscs_forward_new", formatFlag(l.ForwardNew))
+	v.setFlag("cscs_allow_wide", l.AllowWideBind)
+	v.setFlag("cscs_forward_new", l.ForwardNew)
 	v.setValue("cscs_grace", formatSeconds(l.Grace))
 }
 
@@ -101,7 +96,7 @@ func (l Launch) CommandLine() string {
 			env = append(env, k+"="+shellescape.Quote(val))
 		}
 	}
-	sort.Strings(env)
+	slices.Sort(env)
 	if len(env) > 0 {
 		parts = append(parts, "export "+strings.Join(env, " "))
 	}
@@ -116,17 +111,12 @@ func (l Launch) CommandLine() string {
 	return cmd
 }
 
-func (l Launch) bootstrapFlag() string {
-	if l.Bootstrap && l.Package != "" {
-		return "1"
-	}
-	return ""
-}
+func (l Launch) hasBootstrap() bool { return l.Bootstrap && l.Package != "" }
 
 // BootstrapLine returns the commands by which the node installs Package; "" if it installs nothing.
 // Without Venv, the directory is {venv}.
 func (l Launch) BootstrapLine() string {
-	if l.bootstrapFlag() == "" {
+	if !l.hasBootstrap() {
 		return ""
 	}
 	dir := "{venv}"
@@ -149,13 +139,6 @@ func quotePath(p string) string {
 		return p
 	}
 	return quoteVariables(p)
-}
-
-func formatFlag(b bool) string {
-	if b {
-		return "1"
-	}
-	return "0"
 }
 
 // formatSeconds returns d in seconds, rounded up.

@@ -34,6 +34,15 @@ func (v *vars) setValue(name, value string) {
 	v.b.WriteString(name + "=" + shellescape.Quote(value) + "\n")
 }
 
+// setFlag sets a variable to "1" if is is true, otherwise to "".
+func (v *vars) setFlag(name string, is bool) {
+	value := ""
+	if is {
+		value = "1"
+	}
+	v.setValue(name, value)
+}
+
 func (v *vars) setList(name string, values []string) {
 	v.b.WriteString(name + "=(")
 	for i, s := range values {
@@ -47,10 +56,10 @@ func (v *vars) setList(name string, values []string) {
 
 // setTable writes a list of each key and its value, in the order of the keys. An associative array
 // would need the command declare, and the user can have a function of that name.
-func (v *vars) setTable(name string, values map[string]string) {
+func (v *vars) setTable(name string, values map[string][]byte) {
 	var list []string
 	for _, k := range slices.Sorted(maps.Keys(values)) {
-		list = append(list, k, values[k])
+		list = append(list, k, string(values[k]))
 	}
 	v.setList(name, list)
 }

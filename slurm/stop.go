@@ -33,7 +33,7 @@ func Stop(ctx context.Context, remote Remote, s Stopping) (*Exited, error) {
 	v.setValue("cscs_job", s.Job)
 	v.setValue("cscs_step", s.Step)
 	v.setValue("cscs_grace", formatSeconds(s.Grace))
-	v.setValue("cscs_kill", map[bool]string{true: "1"}[s.Kill])
+	v.setFlag("cscs_kill", s.Kill)
 
 	stored := make(chan bool, 1)
 	var exited *Exited

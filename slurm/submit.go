@@ -114,9 +114,7 @@ func (s *Submission) Follow(ctx context.Context, remote Remote, handle func(Even
 	s.mu.Lock()
 	v.setValue("cscs_from", strconv.FormatInt(s.offset, 10))
 	v.setValue("cscs_job", s.job)
-	if s.granted {
-		v.setValue("cscs_granted", "1")
-	}
+	v.setFlag("cscs_granted", s.granted)
 	s.mu.Unlock()
 	return s.callRemote(ctx, remote, "follow", v, handle)
 }

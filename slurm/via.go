@@ -126,8 +126,6 @@ func (r Request) writeVars(v *vars) {
 	v.setList("cscs_salloc_args", r.Args())
 	v.setList("cscs_requested", canonicalOptions(r.Args()))
 	v.setValue("cscs_via", string(r.effectiveVia()))
-	if r.Left {
-		v.setValue("cscs_unattended", "1")
-	}
+	v.setFlag("cscs_unattended", r.Left)
 	v.setValue("cscs_deadline", r.deadlineValue(r.Patience))
 }
