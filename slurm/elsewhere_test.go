@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -98,7 +99,7 @@ func TestForwardNew(t *testing.T) {
 	}
 	_ = ln.Close()
 	for {
-		if e := await[Vanished](r); strings.HasSuffix(e.Addr, ":"+formatInt(port)) {
+		if e := await[Vanished](r); strings.HasSuffix(e.Addr, ":"+strconv.Itoa(port)) {
 			break
 		}
 	}

@@ -179,7 +179,7 @@ func (e Exited) How() string {
 	case e.Reason == "asked":
 		return "it was stopped"
 	case e.Code >= 0:
-		return "its server ended with status " + formatInt(e.Code)
+		return "its server ended with status " + strconv.Itoa(e.Code)
 	}
 	return "its server ended"
 }

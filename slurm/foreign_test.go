@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ func putSession(t *testing.T, f *slurmtest.Cluster, id string, renewed time.Dura
 	putFiles(t, dir, map[string]string{
 		"mark":         "cscs " + id + "\n",
 		"session.json": `{"lease":3600}` + "\n",
-		"lease":        "0000000007 " + formatInt(int(time.Now().Add(-renewed).Unix())) + "\n",
+		"lease":        "0000000007 " + strconv.Itoa(int(time.Now().Add(-renewed).Unix())) + "\n",
 		"events":       "",
 	})
 	for _, parent := range []string{filepath.Dir(dir), filepath.Dir(filepath.Dir(dir))} {
@@ -217,7 +218,7 @@ func TestLeftRequestIsNotStale(t *testing.T) {
 				}
 				file := filepath.Join(f.Home, ".cscs", "fake", id, "lease")
 				value, _, _ := strings.Cut(readAll(t, file), " ")
-				if err := os.WriteFile(file, []byte(value+" "+formatInt(int(time.Now().Add(-2*time.Hour).Unix()))+"\n"), 0o600); err != nil {
+				if err := os.WriteFile(file, []byte(value+" "+strconv.Itoa(int(time.Now().Add(-2*time.Hour).Unix()))+"\n"), 0o600); err != nil {
 					t.Fatal(err)
 				}
 				jobs := f.Jobs()

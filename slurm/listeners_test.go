@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -108,7 +109,7 @@ func TestLookIsCheap(t *testing.T) {
 	t.Parallel()
 	const times, most = 5, 20 * time.Millisecond
 	cost := func(connections int) time.Duration {
-		text := script() + "\ncscs_proc_net=$1\nfor ((i = 0; i < " + formatInt(times) + "; i++)); do cscs_judge 8888; done"
+		text := script() + "\ncscs_proc_net=$1\nfor ((i = 0; i < " + strconv.Itoa(times) + "; i++)); do cscs_judge 8888; done"
 		cmd := bashCommand(t, text, procNet(t, 20, connections))
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)

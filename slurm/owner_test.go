@@ -3,6 +3,7 @@ package slurm
 import (
 	"fmt"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ func TestPortOwnerWithoutArguments(t *testing.T) {
 	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Port: port, Argv: serverArgv("127.0.0.1"), Grace: time.Second}})
 	r.wait()
 	x := r.outcome.Exited
-	if x == nil || x.Reason != "port" || !strings.Contains(x.Message, formatInt(cmd.Process.Pid)) || !strings.Contains(x.Message, "python3") {
+	if x == nil || x.Reason != "port" || !strings.Contains(x.Message, strconv.Itoa(cmd.Process.Pid)) || !strings.Contains(x.Message, "python3") {
 		t.Fatalf("ended with %+v", x)
 	}
 	if strings.Contains(x.Message, "s3cret") || strings.Contains(x.Message, "http.server") {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -81,7 +82,7 @@ func TestLook(t *testing.T) {
 		}
 	}
 	_ = l.Close()
-	w, err := new(net.ListenConfig).Listen(t.Context(), "tcp4", "0.0.0.0:"+formatInt(port))
+	w, err := new(net.ListenConfig).Listen(t.Context(), "tcp4", "0.0.0.0:"+strconv.Itoa(port))
 	if err != nil {
 		t.Fatal(err)
 	}

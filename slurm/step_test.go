@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -152,7 +153,7 @@ func awaitSecondStep(t *testing.T, f *slurmtest.Cluster, uenv string) {
 		}
 		if l, ok := e.(Listening); ok {
 			getOK(t, l.Addr)
-			if _, port, _ := net.SplitHostPort(l.Addr); port != formatInt(first.Port) {
+			if _, port, _ := net.SplitHostPort(l.Addr); port != strconv.Itoa(first.Port) {
 				t.Errorf("it listens at %s, and was started for port %d", l.Addr, first.Port)
 			}
 			break

@@ -92,8 +92,6 @@ func Stop(ctx context.Context, remote Remote, s Stopping) (*Exited, error) {
 	return exited, nil
 }
 
-func formatInt(n int) string { return strconv.Itoa(n) }
-
 // signalName returns the name of a signal that commonly ends servers, and the number of any other.
 func signalName(n int) string {
 	names := map[int]string{1: "SIGHUP", 2: "SIGINT", 4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE",
@@ -101,5 +99,5 @@ func signalName(n int) string {
 	if s, ok := names[n]; ok {
 		return s
 	}
-	return "signal " + formatInt(n)
+	return "signal " + strconv.Itoa(n)
 }

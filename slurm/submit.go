@@ -274,9 +274,9 @@ func (o Outcome) Err() error {
 	case x.Code > 128 && x.Code <= 128+64:
 		e.Message = "the server was killed by " + signalName(x.Code-128)
 	case o.Served:
-		e.Message = "the server ended with status " + formatInt(x.Code)
+		e.Message = "the server ended with status " + strconv.Itoa(x.Code)
 	default:
-		e.Message = "the server ended with status " + formatInt(x.Code) + " before it listened"
+		e.Message = "the server ended with status " + strconv.Itoa(x.Code) + " before it listened"
 	}
 	return e
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -527,7 +528,7 @@ func TestForsaken(t *testing.T) {
 			file := filepath.Join(f.Home, ".cscs", "fake", id, "lease")
 			value, _, _ := strings.Cut(readAll(t, file), " ")
 			// As it will be in half an hour.
-			if err := os.WriteFile(file, []byte(value+" "+formatInt(int(time.Now().Unix()-331))+"\n"), 0o600); err != nil {
+			if err := os.WriteFile(file, []byte(value+" "+strconv.Itoa(int(time.Now().Unix()-331))+"\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			f.Free()
