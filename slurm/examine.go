@@ -135,7 +135,7 @@ func (e *Examination) addLine(l line) {
 		}
 	case "partition":
 		if p, ok := parsePartition(answer); ok {
-			e.addPartition(p)
+			e.Partitions = addPartition(e.Partitions, p)
 		} else if e.Silent != "" {
 			e.Silent = cleanMessage(stripProgram(answer))
 		}
@@ -159,30 +159,12 @@ func stripProgram(s string) string {
 
 // parsePartition parses a line of sinfo's %P|%a|%l|%D|%T.
 func parsePartition(s string) (p Partition, ok bool) {
-	f := strings.Split(s, "|")
-	if len(f) != 5 || f[0] == "" {
-		return p, false
+	p, state, ok := cutPartition(s)
+	state = strings.TrimRight(state, "*~#!%$@^-+")
+	if slices.Contains([]string{"down", "drained", "draining", "fail", "failing", "unknown"}, state) {
+		p.Nodes = 0
 	}
-	nodes, err := strconv.Atoi(f[3])
-	if err != nil || nodes < 0 {
-		return p, false
-	}
-	p = Partition{Name: strings.TrimSuffix(f[0], "*"), Default: strings.HasSuffix(f[0], "*"), Up: f[1] == "up", Limit: f[2]}
-	state := strings.TrimRight(f[4], "*~#!%$@^-+")
-	if !slices.Contains([]string{"down", "drained", "draining", "fail", "failing", "unknown"}, state) {
-		p.Nodes = nodes
-	}
-	return p, true
-}
-
-// addPartition adds p, the partition's nodes in one state, to the partition of that name.
-func (e *Examination) addPartition(p Partition) {
-	i := slices.IndexFunc(e.Partitions, func(have Partition) bool { return have.Name == p.Name })
-	if i < 0 {
-		e.Partitions = append(e.Partitions, p)
-		return
-	}
-	e.Partitions[i].Nodes += p.Nodes
+	return p, ok
 }
 
 // addJob adds the job of a line of squeue's %i|%T|%r|%S|%e|%P|%a|%N|%j. A job with the name of a

@@ -2,6 +2,7 @@ package slurm
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"al.essio.dev/pkg/shellescape"
@@ -53,13 +54,8 @@ func SplitArgument(arg string, reads []string) (head, path string, ok bool) {
 	if name, value, found := strings.Cut(arg, "="); found && strings.HasPrefix(name, "--") && !strings.ContainsAny(name, notWord) {
 		head, path = name+"=", value
 	}
-	if leading.MatchString(path) && !strings.ContainsAny(path, notWord) {
+	if leading.MatchString(path) && !strings.ContainsAny(path, notWord) || head != "" && slices.Contains(reads, path) {
 		return head, path, true
-	}
-	for _, r := range reads {
-		if head != "" && path == r {
-			return head, path, true
-		}
 	}
 	return "", arg, false
 }

@@ -73,9 +73,7 @@ func (n *Node) addJob(l line) {
 		return
 	}
 	job := JobInfo{ID: jobOf(l.get("job")), State: f[0], Ends: unixTime(f[3]), Begins: unixTime(f[4])}
-	if nodes, err := Hostlist(f[1]); err == nil {
-		job.Nodes = nodes
-	}
+	job.Nodes, _ = Hostlist(f[1])
 	n.Jobs = append(n.Jobs, job)
 }
 

@@ -98,15 +98,12 @@ func expandItem(item string, limit int) ([]string, error) {
 		if !isRange {
 			hi = lo
 		}
-		if !isNumber(lo) || !isNumber(hi) {
+		if !isNumber(lo) || !isNumber(hi) || longest+max(len(lo), len(hi)) > maxName {
 			return nil, errHostlist
 		}
 		a, errA := strconv.ParseUint(lo, 10, 63)
 		b, errB := strconv.ParseUint(hi, 10, 63)
 		if errA != nil || errB != nil || b < a {
-			return nil, errHostlist
-		}
-		if longest+max(len(lo), len(hi)) > maxName {
 			return nil, errHostlist
 		}
 		if b-a >= uint64(limit) || (len(out)+int(b-a)+1)*len(tails) > limit {

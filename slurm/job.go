@@ -32,10 +32,7 @@ func parseJobInfo(s string) JobInfo {
 			return ""
 		}
 		v, _, _ := strings.Cut(after, " ")
-		if v == "(null)" || v == "None" || v == "N/A" {
-			return ""
-		}
-		return v
+		return emptyIfUnset(v)
 	}
 	j := JobInfo{
 		ID:        jobOf(get("JobId")),
@@ -56,9 +53,7 @@ func parseJobInfo(s string) JobInfo {
 	if j.State == "" && strings.Contains(s, "Invalid job id") {
 		j.State = stateForgotten
 	}
-	if nodes, err := Hostlist(get("NodeList")); err == nil {
-		j.Nodes = nodes
-	}
+	j.Nodes, _ = Hostlist(get("NodeList"))
 	return j
 }
 

@@ -8,25 +8,19 @@ type commands struct{ withdraw, detach latch }
 
 // A latch is set at most once. The zero value is not set.
 type latch struct {
-	mu sync.Mutex
-	c  chan struct{}
+	making, closing sync.Once
+	c               chan struct{}
 }
 
 func (l *latch) set() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	select {
-	case <-l.ensureChannel():
-	default:
-		close(l.c)
-	}
+	l.done()
+	l.closing.Do(func() { close(l.c) })
 }
 
 // done returns a channel that is closed when the latch is set.
 func (l *latch) done() <-chan struct{} {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.ensureChannel()
+	l.making.Do(func() { l.c = make(chan struct{}) })
+	return l.c
 }
 
 func (l *latch) isSet() bool {
@@ -36,13 +30,6 @@ func (l *latch) isSet() bool {
 	default:
 		return false
 	}
-}
-
-func (l *latch) ensureChannel() chan struct{} {
-	if l.c == nil {
-		l.c = make(chan struct{})
-	}
-	return l.c
 }
 
 // Withdraw takes the request back while it is pending. A granted job is left to Stop, and no more

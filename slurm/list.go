@@ -102,9 +102,7 @@ func parseFound(l line) Found {
 	} else {
 		f.Ends = unixTime(q[4])
 	}
-	if nodes, err := Hostlist(q[7]); err == nil {
-		f.Nodes = nodes
-	}
+	f.Nodes, _ = Hostlist(q[7])
 	return f
 }
 

@@ -16,22 +16,37 @@ func (p Partition) TimeLimit() (time.Duration, bool) { return timeLimit(p.Limit)
 func parseOffer(l line) []Partition {
 	var all []Partition
 	for _, s := range l.getAll("partition") {
-		f := strings.Split(s, "|")
-		if len(f) != 5 {
-			continue
+		p, memory, ok := cutPartition(s)
+		var err error
+		p.Memory, err = strconv.Atoi(strings.TrimSuffix(memory, "+"))
+		if ok && err == nil && p.Memory >= 0 && IsNode(p.Name) {
+			all = addPartition(all, p)
 		}
-		nodes, nodesErr := strconv.Atoi(f[3])
-		memory, memoryErr := strconv.Atoi(strings.TrimSuffix(f[4], "+"))
-		name := strings.TrimSuffix(f[0], "*")
-		if nodesErr != nil || memoryErr != nil || nodes < 0 || memory < 0 || !IsNode(name) {
-			continue
-		}
-		if i := slices.IndexFunc(all, func(p Partition) bool { return p.Name == name }); i >= 0 {
-			all[i].Nodes += nodes
-			all[i].Memory = max(all[i].Memory, memory)
-			continue
-		}
-		all = append(all, Partition{Name: name, Default: strings.HasSuffix(f[0], "*"), Up: f[1] == "up", Limit: f[2], Nodes: nodes, Memory: memory})
 	}
+	return all
+}
+
+// cutPartition parses %P|%a|%l|%D of sinfo, and returns the fifth and last field as it is.
+func cutPartition(s string) (p Partition, last string, ok bool) {
+	f := strings.Split(s, "|")
+	if len(f) != 5 || f[0] == "" {
+		return p, "", false
+	}
+	nodes, err := strconv.Atoi(f[3])
+	if err != nil || nodes < 0 {
+		return p, "", false
+	}
+	name, isDefault := strings.CutSuffix(f[0], "*")
+	return Partition{Name: name, Default: isDefault, Up: f[1] == "up", Limit: f[2], Nodes: nodes}, f[4], true
+}
+
+// addPartition adds p, which describes some of a partition's nodes, to the partition of that name.
+func addPartition(all []Partition, p Partition) []Partition {
+	i := slices.IndexFunc(all, func(have Partition) bool { return have.Name == p.Name })
+	if i < 0 {
+		return append(all, p)
+	}
+	all[i].Nodes += p.Nodes
+	all[i].Memory = max(all[i].Memory, p.Memory)
 	return all
 }

@@ -49,21 +49,36 @@ var reasons = map[string]struct {
 // ExplainReason returns a job's pending reason in plain words. It splits an unknown reason into its
 // words.
 func ExplainReason(reason, job string) string {
-	if r, ok := lookupReason(reason); ok {
-		return strings.Replace(r, "JOB", job, 1)
+	name := firstWord(reason)
+	if r, ok := reasons[name]; ok {
+		return strings.Replace(r.plain, "JOB", job, 1)
+	}
+	for _, p := range []struct{ prefix, who string }{{"Assoc", "the account"}, {"QOS", "the QOS"}} {
+		if !strings.HasPrefix(name, p.prefix) {
+			continue
+		}
+		switch {
+		case isBudgetReason(name):
+			return "the budget of " + p.who + " is used up, or too small for what the job asks for"
+		case strings.Contains(name, "PerJob"):
+			return "more than " + p.who + " allows for one job"
+		case strings.Contains(name, "Grp"):
+			return p.who + " uses as much as it may: waiting for other jobs of it to end"
+		case strings.Contains(name, "Max"):
+			return p.who + " allows you no more at a time: waiting for your other jobs to end"
+		}
 	}
 	return splitWords(reason)
 }
 
 // NeverStarts reports whether a job that is pending for reason can never start.
 func NeverStarts(reason string) bool {
-	r, ok := reasons[firstWord(reason)]
-	if ok {
+	name := firstWord(reason)
+	if r, ok := reasons[name]; ok {
 		return r.never
 	}
 	// The end of other jobs does not lift a limit on each job: AssocMaxCpuPerJobLimit,
 	// QOSMaxWallDurationPerJobLimit, QOSMinGRES, …
-	name := firstWord(reason)
 	return (strings.HasPrefix(name, "Assoc") || strings.HasPrefix(name, "QOS")) &&
 		(strings.Contains(name, "PerJob") || strings.HasPrefix(name, "QOSMin") || isBudgetReason(name))
 }
@@ -73,30 +88,6 @@ func NeverStarts(reason string) bool {
 // used. RunMinutes limit the running jobs, which do end.
 func isBudgetReason(reason string) bool {
 	return strings.Contains(reason, "Minutes") && !strings.Contains(reason, "RunMinutes")
-}
-
-// lookupReason returns the plain words of a reason; false if the reason is unknown.
-func lookupReason(reason string) (string, bool) {
-	name := firstWord(reason)
-	if r, ok := reasons[name]; ok {
-		return r.plain, true
-	}
-	for _, p := range []struct{ prefix, who string }{{"Assoc", "the account"}, {"QOS", "the QOS"}} {
-		if !strings.HasPrefix(name, p.prefix) {
-			continue
-		}
-		switch {
-		case isBudgetReason(name):
-			return "the budget of " + p.who + " is used up, or too small for what the job asks for", true
-		case strings.Contains(name, "PerJob"):
-			return "more than " + p.who + " allows for one job", true
-		case strings.Contains(name, "Grp"):
-			return p.who + " uses as much as it may: waiting for other jobs of it to end", true
-		case strings.Contains(name, "Max"):
-			return p.who + " allows you no more at a time: waiting for your other jobs to end", true
-		}
-	}
-	return "", false
 }
 
 // firstWord returns the reason without its nodes ("ReqNodeNotAvail, UnavailableNodes:nid001001").
@@ -110,10 +101,8 @@ func splitWords(s string) string {
 	var b strings.Builder
 	prev := ' '
 	for _, r := range s {
-		if r >= 'A' && r <= 'Z' {
-			if prev >= 'a' && prev <= 'z' {
-				b.WriteByte(' ')
-			}
+		if r >= 'A' && r <= 'Z' && prev >= 'a' && prev <= 'z' {
+			b.WriteByte(' ')
 		}
 		b.WriteRune(r)
 		prev = r

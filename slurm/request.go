@@ -58,23 +58,36 @@ func JobName(id string) string { return "cscs-" + id }
 // minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes,
 // days-hours:minutes:seconds, UNLIMITED or INFINITE. Zero means no limit (salloc(1), --time).
 func CheckTime(s string) error {
-	switch strings.ToUpper(s) {
-	case "UNLIMITED", "INFINITE":
-		return nil
-	}
-	var parts []string
-	rest := s
-	if days, tail, ok := strings.Cut(s, "-"); ok {
-		parts = append(parts, days)
-		rest = tail
-	}
-	hms := strings.Split(rest, ":")
-	for _, p := range append(parts, hms...) {
-		if _, err := strconv.Atoi(p); err != nil || !isNumber(p) || len(hms) > 3 {
-			return fmt.Errorf("time limit %q is in no form that Slurm accepts: use minutes, hours:minutes:seconds or days-hours", s)
-		}
+	if _, ok := parseLimit(s); !ok {
+		return fmt.Errorf("time limit %q is in no form that Slurm accepts: use minutes, hours:minutes:seconds or days-hours", s)
 	}
 	return nil
+}
+
+// parseLimit parses a time limit and rounds it up to minutes, as Slurm does; 0: no limit. It returns
+// false if s is in none of the forms of CheckTime.
+func parseLimit(s string) (limit time.Duration, ok bool) {
+	switch strings.ToUpper(s) {
+	case "UNLIMITED", "INFINITE":
+		return 0, true
+	}
+	days, rest, long := strings.Cut(s, "-")
+	if !long {
+		days, rest = "0", s
+	}
+	hms, units := strings.Split(rest, ":"), []int{24 * 3600, 3600, 60, 1}
+	if !long && len(hms) < 3 {
+		units = []int{0, 60, 1} // minutes, minutes:seconds
+	}
+	seconds := 0
+	for i, p := range append([]string{days}, hms...) {
+		n, err := strconv.Atoi(p)
+		if err != nil || !isNumber(p) || len(hms) > 3 {
+			return 0, false
+		}
+		seconds += n * units[i]
+	}
+	return time.Duration((seconds+59)/60) * time.Minute, true
 }
 
 func isNumber(s string) bool {

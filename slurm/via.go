@@ -1,6 +1,7 @@
 package slurm
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,12 +30,7 @@ const (
 // Vias are all values of Via; the zero value means ViaAuto.
 var Vias = []Via{ViaAuto, ViaSalloc, ViaSbatch}
 
-func (r Request) effectiveVia() Via {
-	if r.Via == "" {
-		return ViaAuto
-	}
-	return r.Via
-}
+func (r Request) effectiveVia() Via { return cmp.Or(r.Via, ViaAuto) }
 
 // deadlineValue returns the value of salloc's --deadline for a request that may wait for this time;
 // "": none. Slurm removes a pending job that can no longer end before its deadline, so the deadline
@@ -72,31 +68,8 @@ func (r Request) TimeLimit() (time.Duration, bool) {
 // timeLimit parses a time limit that CheckTime accepts, rounded up to minutes as Slurm does. It
 // returns false if there is no limit, or if it is the site's.
 func timeLimit(s string) (time.Duration, bool) {
-	if s == "" || CheckTime(s) != nil {
-		return 0, false
-	}
-	n := func(s string) int {
-		v, _ := strconv.Atoi(s) // CheckTime has accepted it; UNLIMITED is 0
-		return v
-	}
-	seconds := 0
-	days, hms, long := strings.Cut(s, "-")
-	if !long {
-		hms = days
-	}
-	parts := strings.Split(hms, ":")
-	units := []int{3600, 60, 1}
-	switch {
-	case long:
-		seconds = n(days) * 24 * 3600
-	case len(parts) < 3:
-		units = units[1:] // minutes, minutes:seconds
-	}
-	for i, p := range parts {
-		seconds += n(p) * units[i]
-	}
-	minutes := (seconds + 59) / 60
-	return time.Duration(minutes) * time.Minute, minutes > 0
+	limit, _ := parseLimit(s)
+	return limit, limit > 0
 }
 
 // CommandLines returns the commands that request the allocation, in a shell's syntax. {dir} is the
