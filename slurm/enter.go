@@ -20,16 +20,14 @@ type Starter interface {
 }
 
 // An SSHDStep is a job step with an sshd, which connects to a node of a running job without the
-// node's own sshd. The sshd runs as the user, for one connection. The caller makes its key pairs
-// for this session.
+// node's own sshd. It runs as the user, for one connection, with key pairs of the caller.
 type SSHDStep struct {
 	ID        string // ID of the session
 	Job, Node string // a guest's Job may be empty: the user's job on that node
 	HostKey   []byte // the private host key of the sshd, in OpenSSH's file format
 	UserKey   string // the only key that it accepts, as a line of authorized_keys(5)
 
-	// Guest reports that the job is not a session's. The files of the step are in the user's home
-	// directory while it runs.
+	// Guest reports that the job is not a session's. The step's files are then in the user's home.
 	Guest bool
 
 	// ExternalClient reports that the connection is for another ssh client of the user's, for a
@@ -58,8 +56,7 @@ func (e SSHDStep) Open(ctx context.Context, host Starter) (net.Conn, error) {
 	v.setList("cscs_srun_args", enterArgs)
 	v.setValue("cscs_host_key", string(e.HostKey))
 	v.setValue("cscs_user_key", e.UserKey)
-	// Each client of the session has its own files, and so does each connection of an external
-	// client.
+	// Each client of the session has its own files, and so has each external connection.
 	owner, door := e.UserKey, ""
 	if e.ExternalClient {
 		owner, door = owner+string(e.HostKey), "person-"

@@ -112,8 +112,7 @@ func (e *RemainsError) Error() string {
 	return s
 }
 
-// LogError reports that the job is gone but the client could not store its log, and where the log
-// still is.
+// LogError reports that the job is gone but that its log, still on the cluster, was not stored.
 type LogError struct {
 	Path string // on the cluster
 	Err  error
@@ -131,8 +130,7 @@ func cleanMessage(message string) string {
 	var out []string
 	for _, s := range strings.Split(message, "|") {
 		s = strings.TrimSpace(s)
-		// slurmstepd adds the name of its host. From 26.05 on, it prints the time instead of its
-		// name.
+		// slurmstepd adds the name of its host. From 26.05 on, it prints the time and no name.
 		if before, rest, found := strings.Cut(s, "error: "); found && (strings.HasPrefix(before, "slurmstepd") || strings.HasPrefix(before, "[")) {
 			s = rest
 		}

@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// An Event is one report of the remote half on a session. Events come in the order in which they
-// happened.
+// An Event is one report of the remote half on a session. Events come in order.
 type Event interface{ isEvent() }
 
 type (
@@ -33,8 +32,7 @@ type (
 	}
 	// Granted reports that the allocation is granted.
 	Granted struct{ Job JobInfo }
-	// Alive reports that the runner has started on its node. No process on the login node guards it
-	// any more.
+	// Alive reports that the runner has started on its node. The login node no longer guards it.
 	Alive struct {
 		Job, Step string
 		Node      string
@@ -47,8 +45,7 @@ type (
 	// Requeued reports that a granted job waits again before its runner began. Slurm put it back
 	// into the queue, or another job takes its place, for the reason in Message.
 	Requeued struct{ Job, Message string }
-	// LeaseUnwritten reports that the login node cannot write the lease. LeaseWritten reports that
-	// it can again.
+	// LeaseUnwritten reports that the login node cannot write the lease, LeaseWritten that it can.
 	LeaseUnwritten struct{ Host, Message string }
 	LeaseWritten   struct{}
 	// Started reports that the server's process exists.
@@ -87,8 +84,7 @@ type (
 	}
 	// Note is a message to the user, in Slurm's or the remote half's words.
 	Note struct{ Message string }
-	// JobState is what Slurm knows of the job. The remote half asks because the job's events
-	// stopped.
+	// JobState is what Slurm knows of the job. The remote half asks when the job's events stop.
 	JobState struct{ Job JobInfo }
 )
 

@@ -148,8 +148,7 @@ func (e *Examination) addLine(l line) {
 	}
 }
 
-// stripProgram removes the prefixes that Slurm's commands put before their messages: sinfo: error:
-// …
+// stripProgram removes the prefixes that Slurm's commands put before their messages.
 func stripProgram(s string) string {
 	for _, p := range []string{"sinfo: ", "squeue: ", "slurm_load_partitions: ", "slurm_load_jobs error: "} {
 		s = strings.TrimPrefix(s, p)

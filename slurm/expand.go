@@ -8,8 +8,7 @@ import (
 	"al.essio.dev/pkg/shellescape"
 )
 
-// reference and leading are the grammar of variables in paths, which slurm/remote/00-expand.sh
-// replaces on the cluster.
+// reference and leading are the grammar of variables in paths that remote/00-expand.sh replaces.
 var (
 	reference = regexp.MustCompile(`\\?\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})`)
 	leading   = regexp.MustCompile(`^\$(?:[A-Za-z_][A-Za-z0-9_]*|\{[A-Za-z_][A-Za-z0-9_]*\})(?:/|$)`)

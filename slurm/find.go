@@ -203,8 +203,7 @@ func FindRunner(ctx context.Context, remote Remote, id string) (Runner, error) {
 	return r, nil
 }
 
-// checkRunning returns nil if answer, squeue's on the job, reports RUNNING, and *JobEndedError
-// otherwise.
+// checkRunning returns *JobEndedError unless answer, squeue's on the job, reports RUNNING.
 func checkRunning(job, answer string) error {
 	state, _, ok := strings.Cut(answer, "|")
 	switch {

@@ -88,8 +88,7 @@ func (j JobInfo) Runs() bool {
 	return false
 }
 
-// Ended returns an error for a job of the user's own that no longer runs; nil if it ended by
-// itself.
+// Ended returns an error for a user's own job that no longer runs; nil if it ended by itself.
 func (j JobInfo) Ended() error {
 	e := &JobEndedError{Job: j.ID, State: j.State, Explained: j.explainState(), Guest: true}
 	switch j.State {

@@ -9,8 +9,7 @@ import (
 	"al.essio.dev/pkg/shellescape"
 )
 
-// A Launch describes how the server is started on the first node of the allocation, in the user's
-// login environment there.
+// A Launch describes how the server starts on the first node, in the user's login environment.
 type Launch struct {
 	Argv          []string          // the node replaces {port} and {dir}
 	Env           map[string]string // the same in the values
@@ -75,8 +74,7 @@ func (l Launch) stepOptions(edf string) []string {
 }
 
 // CommandLine returns the server's command in a shell's syntax, with its own step if there is one.
-// Values that only the node knows are {port}, {dir}, {job}, {node} and {gres}, the generic
-// resources of the node.
+// Values that only the node knows: {port}, {dir}, {job}, {node}, {gres} (generic resources).
 func (l Launch) CommandLine() string {
 	var parts []string
 	if len(l.Unset) > 0 {

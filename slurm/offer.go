@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// TimeLimit returns the maximum run time of a job in the partition; false if there is no limit, or
-// none is known.
+// TimeLimit returns the maximum run time of a job in the partition; false if no limit is known.
 func (p Partition) TimeLimit() (time.Duration, bool) { return timeLimit(p.Limit) }
 
 // parseOffer returns the partitions of a line. Each field is sinfo's %P|%a|%l|%D|%m for nodes of

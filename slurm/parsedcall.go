@@ -29,8 +29,7 @@ func IsCall(command string) bool { return command == bootstrap }
 // maxCall is the maximum size of a call in bytes; its longest part is the script.
 const maxCall = 16 << 20
 
-// ErrOtherScript reports that another version of cscs made a call: its script is not this program's
-// own.
+// ErrOtherScript reports that another version of cscs made a call: its script differs.
 var ErrOtherScript = errors.New("the remote half is that of another version of cscs")
 
 // ScriptSum returns a checksum of the remote half. The program that makes a call and the program
@@ -77,8 +76,7 @@ func decompressText(packed []byte) (string, error) {
 
 const verbBefore, verbAfter = "\ncscs_main \"${1:-", "}\" \"${@:2}\"\n"
 
-// parseCall parses the text of a call. It returns ErrOtherScript if the text is not what
-// buildPayload writes.
+// parseCall parses the text of a call. It returns ErrOtherScript if buildPayload did not write it.
 func parseCall(text string) (*ParsedCall, error) {
 	a := &ParsedCall{words: map[string]string{}, lists: map[string][]string{}}
 	p := &assignments{rest: strings.TrimPrefix(text, ownVariables)}
@@ -156,8 +154,7 @@ func (p *assignments) parseWord() string {
 	return b.String()
 }
 
-// Get returns the value of a variable of the remote half, named without cscs_; "" if the call does
-// not set it.
+// Get returns the value of a variable of the remote half, named without cscs_; "": it is not set.
 func (a *ParsedCall) Get(name string) string { return a.words["cscs_"+name] }
 
 // Int returns Get as a number; 0 if it is not a number.
@@ -169,8 +166,7 @@ func (a *ParsedCall) Int(name string) int {
 // List returns the value of a list variable, named as for Get.
 func (a *ParsedCall) List(name string) []string { return a.lists["cscs_"+name] }
 
-// Files returns the names and contents of the files that the call writes into the session's
-// directory.
+// Files returns the names and contents of the files that the call writes for the session.
 func (a *ParsedCall) Files() map[string]string {
 	files := map[string]string{}
 	for pair := range slices.Chunk(a.lists["cscs_files"], 2) {

@@ -14,8 +14,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/sessionid"
 )
 
-// vars are the assignments of variables before the remote half's script. No other code quotes
-// anything for a shell.
+// vars are the assignments before the remote half's script. No other code quotes for a shell.
 type vars struct {
 	b   strings.Builder
 	err error // an error of a call with these variables
@@ -79,8 +78,7 @@ func (c call) buildPayload() (text, mark string) {
 	return frameScript(text), marker + nonce
 }
 
-// frameScript returns text in the form that bootstrap reads: empty lines, the header and the
-// compressed text.
+// frameScript returns text as bootstrap reads it: empty lines, the header, the compressed text.
 func frameScript(text string) string {
 	packed := compressText(text)
 	return fmt.Sprintf("%s%s%d\n%s", strings.Repeat("\n", spareLines), header(), len(packed), packed)

@@ -25,8 +25,7 @@ func (l Listener) Ours() bool { return l.Verdict == "ours" || l.Verdict == "wide
 
 // A PortMonitor watches the ports of one node, one of them continuously. Its probes report whose
 // socket listens on a port, by the uid that the kernel shows for it (proc(5), /proc/net/tcp). One
-// shell on the node serves all ports, because sshd limits the sessions of a connection
-// (MaxSessions).
+// shell on the node serves all ports, because sshd limits the sessions (MaxSessions).
 type PortMonitor struct {
 	Session string // if the client vanishes, the shell ends with this session's directory; "": when sshd notices
 
@@ -102,8 +101,7 @@ func (w *PortMonitor) Run(ctx context.Context, remote Remote, handle func(Listen
 	return c.runWithInput(ctx, remote, w.sendProbes)
 }
 
-// isLeaseRenewed reports whether Run renews the lease. If so, the node gets a line from the client
-// at intervals.
+// isLeaseRenewed reports whether Run renews the lease, by a line to the node at intervals.
 func (w *PortMonitor) isLeaseRenewed() bool { return w.Runner > 0 && w.Lease > 0 }
 
 // Probe returns what listens on a port, by a check that the node makes after this call. It waits
@@ -154,8 +152,7 @@ func (w *PortMonitor) wakeSender() {
 }
 
 // probePause is the time between two probes. A probe costs the node some milliseconds, because the
-// kernel walks all its sockets. A page of a hundred connections at once must not keep a core of the
-// node busy.
+// kernel walks all its sockets. A page of a hundred connections must not keep a core busy.
 const probePause = 8 * time.Millisecond
 
 // sendProbes writes the number and port of each due probe, and renews the lease. Probes of a port

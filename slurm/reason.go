@@ -2,8 +2,7 @@ package slurm
 
 import "strings"
 
-// reasons are Slurm's pending reasons in plain words (squeue(1), JOB REASON CODES). never is true
-// if waiting does not help.
+// reasons are Slurm's pending reasons (squeue(1), JOB REASON CODES). never: waiting does not help.
 var reasons = map[string]struct {
 	plain string
 	never bool
@@ -46,8 +45,7 @@ var reasons = map[string]struct {
 	"MaxMemPerLimit":                  {"more memory than is allowed", true},
 }
 
-// ExplainReason returns a job's pending reason in plain words. It splits an unknown reason into its
-// words.
+// ExplainReason returns a job's pending reason in plain words. It splits an unknown one into words.
 func ExplainReason(reason, job string) string {
 	name := firstWord(reason)
 	if r, ok := reasons[name]; ok {

@@ -24,8 +24,7 @@ type Remote interface {
 var remoteFiles embed.FS
 
 // script returns the remote half as the client sends it: its files, joined in the order of their
-// names, without comments. Like header, it is built at first use, because many commands send
-// nothing.
+// names, without comments. Like header, it is built at first use: many commands send nothing.
 var script = sync.OnceValue(func() string {
 	var b strings.Builder
 	names, err := fs.Glob(remoteFiles, "remote/*.sh")
@@ -235,8 +234,7 @@ func readMark(br *bufio.Reader, mark string) error {
 	}
 }
 
-// readLines passes the lines of the answer to c.handle until the answer ends. It returns a line
-// "error" as *RemoteError.
+// readLines passes the lines of the answer to c.handle. It returns a line "error" as *RemoteError.
 func (c call) readLines(br *bufio.Reader) error {
 	for {
 		s, err := br.ReadString('\n')
@@ -266,8 +264,7 @@ func (c call) readLines(br *bufio.Reader) error {
 	}
 }
 
-// hasExited reports whether err means that the command ended by itself, with any status. If not,
-// the connection broke.
+// hasExited reports whether err means that the command ended, and not the connection.
 func hasExited(err error) bool {
 	return err == nil || errors.As(err, new(interface{ ExitStatus() int }))
 }

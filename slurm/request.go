@@ -50,8 +50,7 @@ func (r Request) Args() []string {
 	return append(args, r.Extra...)
 }
 
-// JobName returns the name of the session's job. The name finds the job even if its number never
-// reached the client.
+// JobName returns the name of the session's job, which finds it even if its number never arrived.
 func JobName(id string) string { return "cscs-" + id }
 
 // CheckTime returns an error unless s is a time limit in a form that Slurm takes: minutes,

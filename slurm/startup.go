@@ -48,8 +48,7 @@ var header = sync.OnceValue(func() string {
 // headerMark is the text by which bootstrap recognizes a header.
 const headerMark = " cscs/1 "
 
-// startupReport returns the error that a line before the answer reports; nil if the line is not a
-// report.
+// startupReport returns the error that a line before the answer reports; nil: it reports none.
 func startupReport(s string) *RemoteError {
 	if at := strings.Index(s, innerMark+"\t"); at >= 0 {
 		l := parseLine(strings.TrimRight(s[at:], "\r\n"))
@@ -61,8 +60,7 @@ func startupReport(s string) *RemoteError {
 	return nil
 }
 
-// innerShell returns the error for a shell, called name, that a start-up file has started in line
-// at.
+// innerShell returns the error for a shell, called name, that a start-up file starts in line at.
 func innerShell(name string, at *StartupLine) *RemoteError {
 	e := &RemoteError{Kind: "inner", Line: at, Message: "a start-up file starts another shell"}
 	if name != "" {

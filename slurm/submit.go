@@ -49,8 +49,7 @@ func sendClientMessages(ctx context.Context, commands *commands, w io.Writer, le
 		t := time.NewTicker(renewalPeriod(lease))
 		defer t.Stop()
 		tick = t.C
-		// A client that reconnects can be in the last moment of the lease, so the first renewal is
-		// sent at once.
+		// The first is sent at once: a client may reconnect in the last moment of the lease.
 		if _, err := io.WriteString(w, strconv.FormatUint(uint64(n), 10)+"\n"); err != nil {
 			return
 		}
@@ -62,8 +61,7 @@ func sendClientMessages(ctx context.Context, commands *commands, w io.Writer, le
 		case <-ctx.Done():
 			return
 		case <-commands.withdraw.done():
-			// The end of standard input would mean the same, but this client still waits for the
-			// answer.
+			// The end of standard input would mean the same, but this client awaits the answer.
 			_, _ = io.WriteString(w, "stop\n")
 			return
 		case <-detach:
@@ -143,8 +141,7 @@ func (s *Submission) callRemote(ctx context.Context, remote Remote, verb string,
 
 var errSuperseded = errors.New("the session is followed over another connection")
 
-// takeLine handles one line and counts its bytes. If handle returns an error, the line comes again
-// to the next reader.
+// takeLine handles one line and counts its bytes. After an error, the next reader gets it again.
 func (s *Submission) takeLine(turn int, l line, handle func(Event) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -249,8 +246,7 @@ func (o Outcome) Err() error {
 		if job.State == "FAILED" && job.Exit == unopened {
 			return &StepError{Job: job.ID, Message: strings.TrimPrefix(job.itsNode(), "its node ") + " cannot write below the home directory (read-only, full, or not there)"}
 		}
-		// The runner cancels the job when its server has ended, which hides why Slurm ended the
-		// job.
+		// The runner cancels the job when its server has ended, which hides why Slurm ended it.
 		if job.State == "CANCELLED" && o.Exited != nil && o.Exited.Cause != "" {
 			job.State = o.Exited.Cause
 		}

@@ -12,8 +12,7 @@ import (
 var timeSpan = regexp.MustCompile(`^(?:([0-9]{1,4})d)?((?:[0-9.]+[hms])*)$`)
 
 // ParseTime returns a time limit in a form that Slurm takes. It converts a time span with units
-// (2h, 90m, 1d12h), which Slurm does not take, and returns what CheckTime accepts unchanged. The
-// error is CheckTime's.
+// (2h, 90m, 1d12h), and returns what CheckTime accepts unchanged. The error is CheckTime's.
 func ParseTime(s string) (string, error) {
 	err := CheckTime(s)
 	if err == nil {

@@ -10,15 +10,13 @@ import (
 	"al.essio.dev/pkg/shellescape"
 )
 
-// Via selects the commands that request an allocation. The request and everything after the grant
-// are the same.
+// Via selects the commands that request an allocation. All else is the same.
 type Via string
 
 const (
 	// ViaAuto uses salloc, which Slurm tries at once. If the request has to wait, the remote half
 	// takes it back and gives it to sbatch in the same moment. It then needs no process on the
-	// login node while it waits. If one command refuses the request, the other one is asked, and a
-	// note reports that.
+	// login node. If one command refuses the request, the other one is asked, and a Note says so.
 	ViaAuto Via = "auto"
 	// ViaSalloc uses salloc alone: a process on the login node, with which a pending request ends.
 	ViaSalloc Via = "salloc"
@@ -39,9 +37,8 @@ func (r Request) effectiveVia() Via { return cmp.Or(r.Via, ViaAuto) }
 // never cut.
 //
 // Without a time limit in the request, there is no deadline. Slurm counts with the partition's
-// default, which is unknown here. It refuses a deadline that is too near for this default, and a
-// deadline that is too far would allow hours of waiting. The job's owner may not add a deadline
-// later.
+// default, which is unknown here. It refuses a deadline that is too near for this default, and one
+// that is too far would allow hours of waiting. The job's owner may not add a deadline later.
 func (r Request) deadlineValue(wait time.Duration) string {
 	limit, ok := timeLimit(r.Time)
 	if !ok || wait <= 0 {
@@ -65,15 +62,13 @@ func (r Request) TimeLimit() (time.Duration, bool) {
 	return timeLimit(limit)
 }
 
-// timeLimit parses a time limit that CheckTime accepts, rounded up to minutes as Slurm does. It
-// returns false if there is no limit, or if it is the site's.
+// timeLimit parses a time limit. It returns false if there is no limit, or if it is the site's.
 func timeLimit(s string) (time.Duration, bool) {
 	limit, _ := parseLimit(s)
 	return limit, limit > 0
 }
 
-// CommandLines returns the commands that request the allocation, in a shell's syntax. {dir} is the
-// session's directory.
+// CommandLines returns the shell commands of the request. {dir} is the session's directory.
 func (r Request) CommandLines(id string) []string {
 	// The user's options come last, so none of them can take a word of ours as its value.
 	sbatch := shellescape.QuoteCommand([]string{"sbatch", "--parsable", "--job-name=" + JobName(id), "--export=ALL", "--no-requeue"}) +
