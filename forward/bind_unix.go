@@ -1,4 +1,4 @@
-//go:build unix && !linux
+//go:build unix
 
 package forward
 
@@ -11,5 +11,6 @@ const (
 	errNoFamily  = syscall.EAFNOSUPPORT
 )
 
-// setExclusiveUse is nil because two listeners share an address only if both set SO_REUSEPORT.
+// setExclusiveUse is nil because two listeners share an address only if both set SO_REUSEPORT. The
+// net package sets SO_REUSEADDR, which allows a bind while old connections are in TIME_WAIT.
 var setExclusiveUse func(network, address string, c syscall.RawConn) error
