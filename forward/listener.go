@@ -17,9 +17,6 @@ type Listener struct {
 	// After that, a client that has sent a request of HTTP/1 receives a 503, and the connection is
 	// closed.
 	Hold time.Duration
-	// Drain is how long open connections may continue after Serve was told to end. Zero resets them
-	// at once.
-	Drain time.Duration
 	// Observe, if set, is called for each connection that failed, with a [*TargetError],
 	// [*HoldError] or [*AcceptError]. Many goroutines call it at once, so it must not block.
 	Observe func(error)
@@ -40,7 +37,7 @@ type Listener struct {
 
 	closed  chan struct{} // closed by Close
 	closing sync.Once
-	serving sync.Once
+	served  atomic.Bool // Serve was called
 }
 
 // Listen opens the local port on 127.0.0.1 and ::1. Port 0 means any port that is free on both. The

@@ -29,19 +29,14 @@ const changeGrace = 250 * time.Millisecond
 var errServed = errors.New("serve local port: served already")
 
 // Serve accepts connections and forwards them to the target until ctx ends or [Listener.Close] is
-// called. It then releases the port, closes the waiting connections, and resets the open ones after
-// [Listener.Drain]. It returns nil when the last connection has ended, or an [*AcceptError] if the
-// port fails before that.
+// called. It then releases the port, closes the waiting connections, and resets the open ones. It
+// returns nil when the last connection has ended, or an [*AcceptError] if the port fails before that.
 //
 // Serve may be called once.
 func (l *Listener) Serve(ctx context.Context) error {
-	first := false
-	l.serving.Do(func() { first = true })
-	if !first {
+	if l.served.Swap(true) {
 		return errServed
 	}
-	waitCtx, endWait := context.WithCancel(ctx)
-	defer endWait()
 	connCtx, reset := context.WithCancel(context.WithoutCancel(ctx))
 	defer reset()
 
@@ -57,18 +52,12 @@ func (l *Listener) Serve(ctx context.Context) error {
 	for _, ln := range l.ls {
 		accepts.Go(func(ctx context.Context) error {
 			return l.acceptConns(ctx, ln, func(c net.Conn) {
-				conns.Go(func() { l.serveConn(waitCtx, connCtx, c) })
+				conns.Go(func() { l.serveConn(connCtx, c) })
 			})
 		})
 	}
 	err := accepts.Wait()
-
-	endWait()
-	if l.Drain <= 0 {
-		reset()
-	} else {
-		defer time.AfterFunc(l.Drain, reset).Stop()
-	}
+	reset()
 	conns.Wait()
 	return err
 }
@@ -109,31 +98,30 @@ func isTemporary(err error) bool {
 		errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
 }
 
-// serveConn serves one connection until it ends. waitCtx ends its wait for a target, connCtx the
-// whole connection.
-func (l *Listener) serveConn(waitCtx, connCtx context.Context, local net.Conn) {
+// serveConn serves one connection until it ends, or ctx does.
+func (l *Listener) serveConn(ctx context.Context, local net.Conn) {
 	l.count.held.Add(1)
-	local, remote, err := l.routeConn(waitCtx, local)
+	local, remote, err := l.routeConn(ctx, local)
 	l.count.held.Add(-1)
 	if local == nil {
 		return // the Room has it
 	}
 	if err != nil {
 		l.count.failed.Add(1)
-		l.refuseConn(waitCtx, local, err)
+		l.refuseConn(ctx, local, err)
 		return
 	}
 	l.count.open.Add(1)
 	defer l.count.open.Add(-1)
-	l.splice(connCtx, local, remote)
+	l.splice(ctx, local, remote)
 }
 
 // routeConn lets the Room, if there is one, judge a connection, and opens a connection to the
 // target for one that the Room does not take. The caller must use the returned local connection;
 // nil means that the Room has it. If the target changes during the dial, the Room judges the
 // connection again.
-func (l *Listener) routeConn(waitCtx context.Context, local net.Conn) (net.Conn, net.Conn, error) {
-	holdCtx, cancel := runclock.WithTimeoutCause(waitCtx, l.Hold, &HoldError{})
+func (l *Listener) routeConn(ctx context.Context, local net.Conn) (net.Conn, net.Conn, error) {
+	holdCtx, cancel := runclock.WithTimeoutCause(ctx, l.Hold, &HoldError{})
 	defer cancel()
 	for judged := false; ; judged = true {
 		// On a guarded port the Room judges each connection once, after the client's first bytes.

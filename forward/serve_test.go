@@ -105,39 +105,3 @@ func TestCloseEndsServe(t *testing.T) {
 		t.Errorf("a second Serve: %v", err)
 	}
 }
-
-func TestDrain(t *testing.T) {
-	t.Run("in time", func(t *testing.T) {
-		l, stop := start(t, testServer(t, echo), func(l *Listener) { l.Drain = patience })
-		c := dial(t, l)
-		write(t, c, "x")
-		readN(t, c, 1)
-		over := make(chan struct{})
-		go func() { defer close(over); stop() }()
-		eventually(t, "the port is given back", func() bool {
-			again, err := Listen(l.Port())
-			if err == nil {
-				again.Close()
-			}
-			return err == nil
-		})
-		write(t, c, "still there")
-		if err := c.CloseWrite(); err != nil {
-			t.Fatal(err)
-		}
-		if got := readAll(t, c); got != "still there" {
-			t.Errorf("got %q", got)
-		}
-		<-over
-	})
-	t.Run("too late", func(t *testing.T) {
-		l, stop := start(t, testServer(t, echo), func(l *Listener) { l.Drain = 10 * time.Millisecond })
-		c := dial(t, l)
-		write(t, c, "x")
-		readN(t, c, 1)
-		stop()
-		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
-			t.Errorf("read: %v, want a reset", err)
-		}
-	})
-}

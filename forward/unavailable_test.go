@@ -147,7 +147,7 @@ func held(t *testing.T, l *Listener) net.Conn {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		l.serveConn(t.Context(), t.Context(), near)
+		l.serveConn(t.Context(), near)
 	}()
 	t.Cleanup(func() {
 		_ = far.Close()
