@@ -33,18 +33,14 @@ func bindLoopback(ctx context.Context, port int) ([]net.Listener, error) {
 	if port != 0 {
 		return bindPair(ctx, port)
 	}
+	var ls []net.Listener
 	var err error
 	for range pairAttempts {
-		var ls []net.Listener
-		if ls, err = bindPair(ctx, 0); err == nil {
-			return ls, nil
-		}
-		var busy *PortBusyError
-		if !errors.As(err, &busy) {
-			return nil, err
+		if ls, err = bindPair(ctx, 0); !errors.As(err, new(*PortBusyError)) {
+			break
 		}
 	}
-	return nil, err
+	return ls, err
 }
 
 // bindPair listens on one port of both addresses. Port 0 means any port that is free on 127.0.0.1.

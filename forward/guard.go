@@ -60,21 +60,15 @@ func (b *peekedConn) readVerdictWithin(r Room, wait time.Duration) Verdict {
 		if len(b.peeked) > 0 {
 			wait = undecidedTime
 		}
+		var deadline time.Time
 		if wait > 0 {
-			_ = b.SetReadDeadline(time.Now().Add(wait))
-		} else {
-			_ = b.SetReadDeadline(time.Time{})
+			deadline = time.Now().Add(wait)
 		}
-		n, err := b.Conn.Read(p)
-		b.peeked = append(b.peeked, p[:n]...)
-		if n > 0 {
-			if v := r.Judge(b.peeked); v != Undecided {
-				return v
-			}
-		}
+		_ = b.SetReadDeadline(deadline)
+		verdict, err := b.readMore(r, p)
 		switch {
-		case err != nil:
-			return Undecided // the next read returns the error again
+		case verdict != Undecided || err != nil:
+			return verdict // the next read returns the error again
 		case len(b.peeked) > judgeMax:
 			return Mine // the Room reports what is wrong with a first line of this length
 		}

@@ -68,9 +68,7 @@ func ListenFrom(port int) (*Listener, error) {
 		if first == nil {
 			first = err
 		}
-		var busy *PortBusyError
-		var denied *PortDeniedError
-		if !errors.As(err, &busy) && !errors.As(err, &denied) {
+		if !errors.As(err, new(*PortBusyError)) && !errors.As(err, new(*PortDeniedError)) {
 			break
 		}
 	}

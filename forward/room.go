@@ -125,20 +125,21 @@ type peekedConn struct {
 // that.
 func (b *peekedConn) readVerdict(r Room) (mine bool) {
 	for p := make([]byte, smallBuffer); ; {
-		n, err := b.Conn.Read(p)
-		b.peeked = append(b.peeked, p[:n]...)
-		if n > 0 {
-			switch r.Judge(b.peeked) {
-			case Mine:
-				return true
-			case Yours:
-				return false
-			}
-		}
-		if err != nil || len(b.peeked) > judgeMax {
-			return false // the next read returns the error again
+		verdict, err := b.readMore(r, p)
+		if verdict != Undecided || err != nil || len(b.peeked) > judgeMax {
+			return verdict == Mine // the next read returns the error again
 		}
 	}
+}
+
+// readMore reads once, into p, and returns the Room's verdict on all bytes so far.
+func (b *peekedConn) readMore(r Room, p []byte) (Verdict, error) {
+	n, err := b.Conn.Read(p)
+	if n == 0 {
+		return Undecided, err
+	}
+	b.peeked = append(b.peeked, p[:n]...)
+	return r.Judge(b.peeked), err
 }
 
 // Read implements net.Conn.
@@ -154,12 +155,7 @@ func (b *peekedConn) Read(p []byte) (int, error) {
 }
 
 // CloseWrite forwards the end of one direction.
-func (b *peekedConn) CloseWrite() error {
-	if c, ok := b.Conn.(interface{ CloseWrite() error }); ok {
-		return c.CloseWrite()
-	}
-	return errors.ErrUnsupported
-}
+func (b *peekedConn) CloseWrite() error { return closeWrite(b.Conn) }
 
 // SetLinger implements the method that resetConn needs to reset the connection.
 func (b *peekedConn) SetLinger(sec int) error {
@@ -173,19 +169,8 @@ func (b *peekedConn) SetLinger(sec int) error {
 // for a target, up to [Listener.Hold], and its bytes are counted. A [Room] uses it to forward a
 // connection that it has taken. The error is a [*TargetError], a [*HoldError] or that of ctx.
 func (l *Listener) Dial(ctx context.Context) (net.Conn, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var watching conc.WaitGroup
-	defer watching.Wait()
-	watched, done := context.WithCancel(ctx)
-	defer done()
-	watching.Go(func() {
-		select {
-		case <-l.closed:
-			cancel()
-		case <-watched.Done():
-		}
-	})
+	ctx, stop := cancelWhen(ctx, l.closed)
+	defer stop()
 	l.count.held.Add(1)
 	c, err := l.openTarget(ctx)
 	l.count.held.Add(-1)
@@ -226,12 +211,7 @@ func (c *countingConn) Write(p []byte) (int, error) {
 }
 
 // CloseWrite forwards the end of one direction.
-func (c *countingConn) CloseWrite() error {
-	if cw, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return cw.CloseWrite()
-	}
-	return errors.ErrUnsupported
-}
+func (c *countingConn) CloseWrite() error { return closeWrite(c.Conn) }
 
 func (c *countingConn) Close() error {
 	c.closed.Do(func() { c.l.count.open.Add(-1) })

@@ -278,7 +278,7 @@ func TestGuarded(t *testing.T) {
 		remote, err := l.Dial(t.Context())
 		if err == nil {
 			_, err = io.WriteString(remote, "12345")
-			closeWrite(remote)
+			_ = closeWrite(remote)
 			if b, _ := io.ReadAll(remote); string(b) != "12345" {
 				t.Errorf("got %q", b)
 			}

@@ -158,7 +158,10 @@ func (l *Listener) tryTarget(holdCtx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, context.Cause(holdCtx)
 	}
-	c, err := dialUntilChanged(holdCtx, t, changed)
+	// A silent network returns no error, so a dial of the old target would block for the whole wait.
+	dialCtx, stop := cancelWhen(holdCtx, changed)
+	c, err := t(dialCtx)
+	stop()
 	if err == nil {
 		return c, nil
 	}
@@ -172,23 +175,19 @@ func (l *Listener) tryTarget(holdCtx context.Context) (net.Conn, error) {
 	}
 }
 
-// dialUntilChanged opens a connection to the target and cancels the dial when the target changes. A
-// silent network returns no error, so a dial of the old target would block for the whole wait.
-func dialUntilChanged(ctx context.Context, t Target, changed <-chan struct{}) (net.Conn, error) {
-	ctx, cancel := context.WithCancel(ctx)
+// cancelWhen returns a context that ends with parent, or when done is closed. stop ends it too, and
+// waits for the goroutine.
+func cancelWhen(parent context.Context, done <-chan struct{}) (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(parent)
 	var watching conc.WaitGroup
-	defer func() {
-		cancel()
-		watching.Wait()
-	}()
 	watching.Go(func() {
 		select {
-		case <-changed:
+		case <-done:
 			cancel()
 		case <-ctx.Done():
 		}
 	})
-	return t(ctx)
+	return ctx, func() { cancel(); watching.Wait() }
 }
 
 // refuseConn ends a connection that has no target.
@@ -198,13 +197,11 @@ func dialUntilChanged(ctx context.Context, t Target, changed <-chan struct{}) (n
 // client may take the orderly end of an empty answer for a valid answer, such as an empty file or
 // stream. It cannot take a reset for one, and browsers and HTTP libraries retry after it.
 func (l *Listener) refuseConn(ctx context.Context, local net.Conn, err error) {
-	var failed *TargetError
-	var waited *HoldError
 	switch {
-	case errors.As(err, &failed):
+	case errors.As(err, new(*TargetError)):
 		l.reportError(err)
 		resetConn(local)
-	case errors.As(err, &waited):
+	case errors.As(err, new(*HoldError)):
 		l.reportError(err)
 		why := Unavailable
 		if l.Room != nil {

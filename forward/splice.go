@@ -36,14 +36,13 @@ func (l *Listener) splice(ctx context.Context, local, remote net.Conn) {
 	down := make(chan struct{})
 	wg.Go(func() {
 		err := l.copyStream(remote, local, &l.count.sent, l.newHandoverCheck(local, &begins))
-		var gone *writeError
 		var handover *handoverError
 		switch {
 		case err == nil:
 		case errors.As(err, &handover):
 			handedOver.Store(&peekedConn{Conn: local, peeked: handover.began})
 			resetBoth()
-		case errors.As(err, &gone):
+		case errors.As(err, new(*writeError)):
 			// The server has closed while the client still sends, for example too large an upload.
 			// The server's last answer is on its way to the client, and closing now would destroy
 			// it. So discard the upload until the answer is delivered.
@@ -127,7 +126,7 @@ func (l *Listener) copyStream(dst, src net.Conn, count *atomic.Int64, isHandover
 		case err == nil:
 		case errors.Is(err, io.EOF):
 			// If this fails, the read from dst in the other direction reports it better.
-			closeWrite(dst)
+			_ = closeWrite(dst)
 			return nil
 		default:
 			return err
@@ -141,10 +140,12 @@ type writeError struct{ err error }
 func (e *writeError) Error() string { return e.err.Error() }
 func (e *writeError) Unwrap() error { return e.err }
 
-func closeWrite(c net.Conn) {
+// closeWrite forwards the end of one direction. It returns errors.ErrUnsupported if c has no such end.
+func closeWrite(c net.Conn) error {
 	if cw, ok := c.(interface{ CloseWrite() error }); ok {
-		_ = cw.CloseWrite()
+		return cw.CloseWrite()
 	}
+	return errors.ErrUnsupported
 }
 
 // resetConn closes c with a reset, if c is a TCP connection, so that the peer sees an error instead
@@ -162,7 +163,7 @@ func closeGracefully(ctx context.Context, c net.Conn) {
 	defer func() { _ = c.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
 	defer stop()
-	closeWrite(c)
+	_ = closeWrite(c)
 	_ = c.SetReadDeadline(time.Now().Add(lingerTime))
 	_, _ = io.Copy(io.Discard, c)
 }
