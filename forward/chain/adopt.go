@@ -50,7 +50,7 @@ func Adopt(ctx context.Context, conn net.Conn, how Adoption, opts Options) (*Cha
 		return nil, fmt.Errorf("join the connection to %s: %w", how.Hop, err)
 	}
 
-	c := &Chain{opts: opts.withDefaults(), done: make(chan struct{})}
+	c := &Chain{opts: opts.WithDefaults(), done: make(chan struct{})}
 	none := make(chan *ssh.Request)
 	close(none)
 	l := newSSHConn(c, how.Hop, w, ssh.NewClient(sc, chans, none))

@@ -101,7 +101,9 @@ type Options struct {
 	wall func() time.Time // the wall clock, which goes on while the machine sleeps; replaced in tests
 }
 
-func (o Options) withDefaults() Options {
+// WithDefaults returns o with the defaults in place of zero values. Its callbacks are not nil, apart
+// from Redials and Challenge.
+func (o Options) WithDefaults() Options {
 	if o.Timeout <= 0 {
 		o.Timeout = 30 * time.Second
 	}
@@ -164,7 +166,7 @@ func Dial(ctx context.Context, hops []Hop, opts Options) (*Chain, error) {
 	if len(hops) == 0 {
 		return nil, errors.New("dial chain: no hops given")
 	}
-	return dialHops(ctx, nil, hops, opts.withDefaults())
+	return dialHops(ctx, nil, hops, opts.WithDefaults())
 }
 
 // Extend dials one more hop through the last one of c and returns the longer chain. Closing that

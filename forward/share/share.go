@@ -90,18 +90,8 @@ func Own(ctx context.Context, rendezvous Rendezvous, opts chain.Options, dial Di
 	return c, err
 }
 
-// newSharedDial returns a sharedDial whose callbacks in opts are never nil.
 func newSharedDial(rendezvous Rendezvous, opts chain.Options, dial DialFunc) *sharedDial {
-	if opts.Silence == nil {
-		opts.Silence = func(string, bool) {}
-	}
-	if opts.Observe == nil {
-		opts.Observe = func(string, bool) {}
-	}
-	if opts.Asking == nil {
-		opts.Asking = func() {}
-	}
-	return &sharedDial{rendezvous: rendezvous, opts: opts, dial: dial}
+	return &sharedDial{rendezvous: rendezvous, opts: opts.WithDefaults(), dial: dial}
 }
 
 // A sharedDial is one call of Dial or Own.
