@@ -2,7 +2,6 @@ package chain
 
 import (
 	"bytes"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,7 +23,7 @@ func hostLine(host string, key ssh.PublicKey) string {
 }
 
 func keyText(key ssh.PublicKey) string {
-	return key.Type() + " " + base64.StdEncoding.EncodeToString(key.Marshal())
+	return strings.TrimSuffix(string(ssh.MarshalAuthorizedKey(key)), "\n")
 }
 
 // plainName reports whether a name matches only itself on a known_hosts line. A space or line feed
@@ -53,7 +52,7 @@ func appendHost(file, host string, key ssh.PublicKey) error {
 		return fmt.Errorf("read %s: %w", file, err)
 	}
 	if hashesNames(data) {
-		line = hashHost(host).String() + " " + keyText(key)
+		line = hashHost(host) + " " + keyText(key)
 	}
 	line += "\n"
 	if len(data) > 0 && data[len(data)-1] != '\n' {

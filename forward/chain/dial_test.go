@@ -95,14 +95,14 @@ func TestHostCertificates(t *testing.T) {
 		"the key in it is pinned": PinnedKeys(host.PublicKey()),
 		"it is pinned itself":     PinnedKeys(cert.PublicKey()),
 		"its authority is known": func() HostKeys {
-			k, err := ParseKnownHosts("", []byte("@cert-authority 127.0.0.? "+keyText(ca.PublicKey())))
+			k, err := parseKnownHosts("", []byte("@cert-authority 127.0.0.? "+keyText(ca.PublicKey())))
 			if err != nil {
 				t.Fatal(err)
 			}
 			return k
 		}(),
 		"the key in it is known": func() HostKeys {
-			k, err := ParseKnownHosts("", []byte("[127.0.0.1]:* "+keyText(host.PublicKey())))
+			k, err := parseKnownHosts("", []byte("[127.0.0.1]:* "+keyText(host.PublicKey())))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -123,7 +123,7 @@ func TestHostCertificates(t *testing.T) {
 
 func TestHostKeyAlias(t *testing.T) {
 	w := newWay(t, 1, nil)
-	k, err := ParseKnownHosts("", []byte("nid001001 "+keyText(w.servers[0].HostKey())))
+	k, err := parseKnownHosts("", []byte("nid001001 "+keyText(w.servers[0].HostKey())))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -489,7 +489,7 @@ func TestPatience(t *testing.T) {
 		key := sshtest.NewKey(t)
 		s := sshtest.New(t, sshtest.Config{Keys: []ssh.PublicKey{key.PublicKey()}})
 		hop := Hop{Name: "ela", Addr: "ela:22", User: "alice", Signer: key}
-		k, err := ParseKnownHosts("", nil)
+		k, err := parseKnownHosts("", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -547,7 +547,7 @@ func TestImpatientServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		key := sshtest.NewKey(t)
 		s := sshtest.New(t, sshtest.Config{Keys: []ssh.PublicKey{key.PublicKey()}})
-		k, err := ParseKnownHosts("", nil)
+		k, err := parseKnownHosts("", nil)
 		if err != nil {
 			t.Fatal(err)
 		}

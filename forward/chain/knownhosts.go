@@ -46,23 +46,11 @@ type KnownHosts struct {
 //
 // The error is a *KnownHostsError for a @revoked line that cannot be read.
 func OpenKnownHosts(files []string, ask AskFunc) (*KnownHosts, error) {
-	k := &KnownHosts{files: files, ask: ask}
 	list, err := readFiles(files)
 	if err != nil {
 		return nil, err
 	}
-	k.list = list
-	return k, nil
-}
-
-// ParseKnownHosts returns the KnownHosts of data in the form of a known_hosts file. Messages call
-// that file name. Check then asks no person and writes no file.
-func ParseKnownHosts(name string, data []byte) (*KnownHosts, error) {
-	k := &KnownHosts{}
-	if err := k.list.parseFile(name, data); err != nil {
-		return nil, err
-	}
-	return k, nil
+	return &KnownHosts{files: files, ask: ask, list: list}, nil
 }
 
 // readFiles reads the files into one list. Those that cannot be read are in list.passed.
@@ -182,8 +170,11 @@ func (k *KnownHosts) confirmKey(ctx context.Context, host string, remote net.Add
 	k.asking.Lock()
 	defer k.asking.Unlock()
 	refusal := k.checkKey(host, key) // the previous question may have been about this key
-	if refusal == nil || refusal.Kind != HostKeyUnknown {
-		return refusal.orNil()
+	switch {
+	case refusal == nil:
+		return nil
+	case refusal.Kind != HostKeyUnknown:
+		return refusal
 	}
 	key = bareKey(key)
 	if len(k.files) > 0 {
@@ -211,14 +202,6 @@ func (k *KnownHosts) confirmKey(ctx context.Context, host string, remote net.Add
 	return nil
 }
 
-// orNil returns e as an error, so that a nil *HostKeyError becomes a nil error.
-func (e *HostKeyError) orNil() error {
-	if e == nil {
-		return nil
-	}
-	return e
-}
-
 // saveKey adds the key to the list and appends it to the first file.
 func (k *KnownHosts) saveKey(host string, key ssh.PublicKey) {
 	k.mu.Lock()
@@ -242,11 +225,7 @@ func (k *KnownHosts) otherNames(key ssh.PublicKey) (known []string) {
 		if e.file == "" || e.authority || !sameKey(e.key, key) {
 			continue
 		}
-		name := e.hosts.String()
-		if _, ok := e.hosts.(hashed); ok {
-			name = "[hashed name]"
-		}
-		known = append(known, fmt.Sprintf("%s:%d: %s", e.file, e.line, name))
+		known = append(known, fmt.Sprintf("%s:%d: %s", e.file, e.line, e.hosts))
 	}
 	return known
 }

@@ -86,10 +86,12 @@ func parseHashed(field string) (matcher, error) {
 	return hashed{salt, sum}, nil
 }
 
-func hashHost(host string) hashed {
+// hashHost returns a hashed name for host.
+func hashHost(host string) string {
 	salt := make([]byte, sha1.Size)
 	_, _ = rand.Read(salt) // never fails since Go 1.24
-	return hashed{salt, hostSum(salt, host)}
+	b64 := base64.StdEncoding.EncodeToString
+	return "|1|" + b64(salt) + "|" + b64(hostSum(salt, host))
 }
 
 func hostSum(salt []byte, host string) []byte {
@@ -100,7 +102,4 @@ func hostSum(salt []byte, host string) []byte {
 
 func (h hashed) matchesHost(host string) bool { return bytes.Equal(h.sum, hostSum(h.salt, host)) }
 
-func (h hashed) String() string {
-	b64 := base64.StdEncoding.EncodeToString
-	return "|1|" + b64(h.salt) + "|" + b64(h.sum)
-}
+func (h hashed) String() string { return "[hashed name]" } // as ssh prints it

@@ -25,7 +25,7 @@ import (
 func realWay(t testing.TB, n int, options ...string) ([]*sshtest.SSHD, []Hop) {
 	t.Helper()
 	users, hosts, key := sshtest.NewKey(t), sshtest.NewKey(t), sshtest.NewKey(t)
-	known, err := ParseKnownHosts("known_hosts", []byte("@cert-authority 127.0.0.1 "+keyText(hosts.PublicKey())))
+	known, err := parseKnownHosts("known_hosts", []byte("@cert-authority 127.0.0.1 "+keyText(hosts.PublicKey())))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +239,7 @@ func TestOpenSSHKeys(t *testing.T) {
 		s := sshtest.StartSSHD(t, sshtest.SSHDConfig{UserCA: ca.PublicKey(), Keys: []ssh.PublicKey{key.PublicKey()}})
 		cert := sshtest.Certified(t, sshtest.UserCert(t, ca, key.PublicKey(), []string{s.User}), key)
 		for i, signer := range []ssh.Signer{key, cert} {
-			known, err := ParseKnownHosts("", []byte("[127.0.0.1]:* "+keyText(s.HostKeys[i])))
+			known, err := parseKnownHosts("", []byte("[127.0.0.1]:* "+keyText(s.HostKeys[i])))
 			if err != nil {
 				t.Fatal(err)
 			}
