@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -122,7 +123,7 @@ func (d *dialAttempt) openTransport(ctx context.Context) (net.Conn, error) {
 func (d *dialAttempt) clientConfig(ctx context.Context) *ssh.ClientConfig {
 	algorithms := d.hop.HostKeys.Algorithms(d.hop.hostName())
 	if algorithms == nil {
-		algorithms = append(append([]string{}, certAlgorithms...), plainAlgorithms...)
+		algorithms = slices.Concat(certAlgorithms, plainAlgorithms)
 	}
 	return &ssh.ClientConfig{
 		ClientVersion:     clientVersion,

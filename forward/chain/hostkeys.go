@@ -69,8 +69,22 @@ func algorithmsOf(keyType string) []string {
 	return []string{keyType}
 }
 
-// plainType returns the type of the key in a certificate of type t, or t if that is no certificate
-// type.
+// orderAlgorithms returns those of plainAlgorithms that are in known, and then the rest of others.
+func orderAlgorithms(known, others []string) (order []string) {
+	for _, a := range plainAlgorithms {
+		if slices.Contains(known, a) {
+			order = append(order, a)
+		}
+	}
+	for _, a := range others {
+		if !slices.Contains(order, a) {
+			order = append(order, a)
+		}
+	}
+	return order
+}
+
+// plainType returns the type of the key in a certificate of type t, or t if that is a key's.
 func plainType(t string) string {
 	plain, isCert := strings.CutSuffix(t, "-cert-v01@openssh.com")
 	if !isCert {
@@ -109,7 +123,7 @@ type pinned []ssh.PublicKey
 func PinnedKeys(keys ...ssh.PublicKey) HostKeys {
 	var p pinned
 	for _, key := range keys {
-		if cert, err := asCertificate(key); err == nil && cert != nil {
+		if cert := asCertificate(key); cert != nil {
 			key = cert.Key
 		}
 		p = append(p, key)
@@ -119,39 +133,20 @@ func PinnedKeys(keys ...ssh.PublicKey) HostKeys {
 
 // Algorithms implements HostKeys.
 func (p pinned) Algorithms(string) []string {
-	have := map[string]bool{}
+	var known []string
 	for _, key := range p {
-		for _, a := range algorithmsOf(key.Type()) {
-			have[a] = true
-		}
+		known = append(known, algorithmsOf(key.Type())...)
 	}
-	var algorithms []string
-	for _, a := range plainAlgorithms {
-		if have[a] {
-			algorithms = append(algorithms, a)
-		}
-	}
-	for _, key := range p { // types that OpenSSH does not use by default
-		for _, a := range algorithmsOf(key.Type()) {
-			if !slices.Contains(algorithms, a) {
-				algorithms = append(algorithms, a)
-			}
-		}
-	}
-	return algorithms // nil if no key is pinned; Check then refuses every key
+	return orderAlgorithms(known, known) // nil if no key is pinned; Check then refuses every key
 }
 
 // Check implements HostKeys.
 func (p pinned) Check(_ context.Context, host string, _ net.Addr, key ssh.PublicKey) error {
 	// Algorithms requests no certificate. If the host shows one all the same, the key in it counts,
 	// since that signed the key exchange.
-	if cert, ok := key.(*ssh.Certificate); ok {
-		key = cert.Key
-	}
-	for _, want := range p {
-		if sameKey(want, key) {
-			return nil
-		}
+	key = bareKey(key)
+	if slices.ContainsFunc(p, func(want ssh.PublicKey) bool { return sameKey(want, key) }) {
+		return nil
 	}
 	return &HostKeyError{
 		Host:        host,

@@ -3,7 +3,6 @@ package chain
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -145,15 +144,15 @@ func keyBlob(keyType, encoded []byte) ([]byte, error) {
 	if err != nil {
 		return nil, errors.New("its key is not base64")
 	}
-	if len(blob) < 4 {
+	var own struct {
+		Type string
+		Rest []byte `ssh:"rest"`
+	}
+	if ssh.Unmarshal(blob, &own) != nil {
 		return nil, errors.New("its key is cut short")
 	}
-	n := binary.BigEndian.Uint32(blob)
-	if uint64(n) > uint64(len(blob)-4) {
-		return nil, errors.New("its key is cut short")
-	}
-	if own := blob[4 : 4+n]; !bytes.Equal(own, keyType) {
-		return nil, fmt.Errorf("its key is of type %q, not %q", sanitizeText(string(own)), sanitizeText(string(keyType)))
+	if own.Type != string(keyType) {
+		return nil, fmt.Errorf("its key is of type %q, not %q", sanitizeText(own.Type), sanitizeText(string(keyType)))
 	}
 	return blob, nil
 }
@@ -186,24 +185,14 @@ func (l *hostList) keyAlgorithms(host string) []string {
 			known = append(known, algorithmsOf(e.key.Type())...)
 		}
 	}
-	var order []string
-	if certified {
+	order := orderAlgorithms(known, plainAlgorithms)
+	switch {
+	case certified:
 		// All of them, since the authority's own type says nothing about the keys that it signs
 		// (skeema/knownhosts has that wrong).
-		order = append(order, certAlgorithms...)
-	}
-	if !certified && known == nil {
+		return slices.Concat(certAlgorithms, order)
+	case known == nil:
 		return nil
-	}
-	for _, a := range plainAlgorithms {
-		if slices.Contains(known, a) {
-			order = append(order, a)
-		}
-	}
-	for _, a := range plainAlgorithms {
-		if !slices.Contains(order, a) {
-			order = append(order, a)
-		}
 	}
 	return order
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -66,23 +67,13 @@ func (o *offeredKey) signData(rand io.Reader, data []byte, algorithm string) (*s
 
 // Algorithms implements ssh.MultiAlgorithmSigner.
 func (o *offeredKey) Algorithms() []string {
-	algorithms := []string{plainType(o.PublicKey().Type())}
-	if algorithms[0] == ssh.KeyAlgoRSA {
-		algorithms = []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
-	}
+	algorithms := algorithmsOf(plainType(o.PublicKey().Type()))
 	m, ok := o.Signer.(ssh.MultiAlgorithmSigner)
 	if !ok {
 		return algorithms
 	}
 	able := m.Algorithms()
-	var both []string
-	for _, a := range algorithms {
-		for _, b := range able {
-			if a == b {
-				both = append(both, a)
-			}
-		}
-	}
+	both := slices.DeleteFunc(algorithms, func(a string) bool { return !slices.Contains(able, a) })
 	if len(both) == 0 {
 		return able // the signer knows best
 	}
@@ -91,7 +82,7 @@ func (o *offeredKey) Algorithms() []string {
 
 // describeKey names a key for AuthError: by what an administrator can find in the server's log.
 func describeKey(key ssh.PublicKey) string {
-	if cert, err := asCertificate(key); err == nil && cert != nil {
+	if cert := asCertificate(key); cert != nil {
 		return fmt.Sprintf("%s certificate %q (serial %d) for %s",
 			typeName(cert.Key.Type()), sanitizeText(cert.KeyId), cert.Serial, ssh.FingerprintSHA256(cert.Key))
 	}
@@ -100,36 +91,28 @@ func describeKey(key ssh.PublicKey) string {
 
 // certPrincipals returns the users that a certificate is for.
 func certPrincipals(key ssh.PublicKey) []string {
-	cert, err := asCertificate(key)
-	if err != nil || cert == nil {
-		return nil
+	if cert := asCertificate(key); cert != nil {
+		return cert.ValidPrincipals
 	}
-	return cert.ValidPrincipals
+	return nil
 }
 
 // inTime reports whether key is a certificate that is valid at now (PROTOCOL.certkeys).
 func inTime(key ssh.PublicKey, now time.Time) bool {
-	cert, err := asCertificate(key)
-	if err != nil || cert == nil {
-		return false
-	}
-	at := uint64(max(now.Unix(), 0))
-	return cert.ValidAfter <= at && at < cert.ValidBefore
+	cert, at := asCertificate(key), uint64(max(now.Unix(), 0))
+	return cert != nil && cert.ValidAfter <= at && at < cert.ValidBefore
 }
 
 // asCertificate returns key as a certificate, or nil if it is none. A key from an agent is always
 // an *agent.Key and must be parsed.
-func asCertificate(key ssh.PublicKey) (*ssh.Certificate, error) {
+func asCertificate(key ssh.PublicKey) *ssh.Certificate {
 	if cert, ok := key.(*ssh.Certificate); ok {
-		return cert, nil
+		return cert
 	}
 	if plainType(key.Type()) == key.Type() {
-		return nil, nil
+		return nil
 	}
-	parsed, err := ssh.ParsePublicKey(key.Marshal())
-	if err != nil {
-		return nil, err
-	}
+	parsed, _ := ssh.ParsePublicKey(key.Marshal())
 	cert, _ := parsed.(*ssh.Certificate)
-	return cert, nil
+	return cert
 }
