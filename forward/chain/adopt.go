@@ -95,26 +95,17 @@ type carried struct {
 
 func (c carried) Read(p []byte) (int, error) {
 	n, err := c.Channel.Read(p)
-	return n, c.readError(err)
+	return n, c.sshConn.readError(err)
 }
 
-func (c carried) Stderr() io.ReadWriter {
-	return struct {
-		io.Reader
-		io.Writer
-	}{carriedErrors(c), c.Channel.Stderr()}
-}
+func (c carried) Stderr() io.ReadWriter { return carriedErrors{c.Channel.Stderr(), c.sshConn} }
 
-type carriedErrors carried
+type carriedErrors struct {
+	io.ReadWriter
+	sshConn *sshConn
+}
 
 func (c carriedErrors) Read(p []byte) (int, error) {
-	n, err := c.Channel.Stderr().Read(p)
-	return n, carried(c).readError(err)
-}
-
-func (c carried) readError(err error) error {
-	if err != nil && c.sshConn.isBroken() {
-		return c.sshConn.lostErrorOr(c.sshConn.cutError())
-	}
-	return err
+	n, err := c.ReadWriter.Read(p)
+	return n, c.sshConn.readError(err)
 }

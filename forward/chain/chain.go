@@ -14,6 +14,7 @@
 package chain
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -125,9 +126,7 @@ func (o Options) WithDefaults() Options {
 	if o.Asking == nil {
 		o.Asking = func() {}
 	}
-	if o.Network == "" {
-		o.Network = "tcp"
-	}
+	o.Network = cmp.Or(o.Network, "tcp")
 	if o.NetDial == nil {
 		o.NetDial = netDial
 	}
@@ -227,12 +226,10 @@ func (c *Chain) Done() <-chan struct{} { return c.done }
 // Err returns why the chain has ended: nil while it is open, net.ErrClosed after Close, and a
 // *LostError otherwise.
 func (c *Chain) Err() error {
-	select {
-	case <-c.done:
+	if isClosed(c.done) {
 		return c.err
-	default:
-		return nil
 	}
+	return nil
 }
 
 // Close ends the chain and all that it carries, and waits for its tasks. The chain that it extends

@@ -46,7 +46,7 @@ const lingerTimeout = 5 * time.Second
 
 // newConn returns the conn of an open channel and starts its tasks. The error is net.ErrClosed if
 // the chain has ended.
-func newConn(l *sshConn, ch ssh.Channel, reqs <-chan *ssh.Request, remote net.Addr) (net.Conn, error) {
+func newConn(l *sshConn, ch ssh.Channel, reqs <-chan *ssh.Request, remote net.Addr) (*conn, error) {
 	c := &conn{
 		sshConn: l, ch: ch, remote: remote,
 		closed: make(chan struct{}),
@@ -136,12 +136,7 @@ func (c *conn) readChannel() {
 			}
 		}
 		if err != nil {
-			if c.sshConn.isBroken() {
-				// To x/crypto the end of the connection is the end of every channel in it. It must
-				// not pass for the end of the data.
-				err = c.sshConn.lostErrorOr(c.sshConn.cutError())
-			}
-			c.rerr = err
+			c.rerr = c.sshConn.readError(err)
 			return
 		}
 	}
@@ -193,10 +188,8 @@ func (c *conn) Write(p []byte) (int, error) {
 	if c.isClosed() {
 		return 0, net.ErrClosed
 	}
-	select {
-	case <-c.sshConn.chain.done: // sendWritten may not have noticed yet
-		return 0, c.sshConn.chain.err
-	default:
+	if err := c.sshConn.chain.Err(); err != nil { // sendWritten may not have noticed yet
+		return 0, err
 	}
 	n, err := c.out.write(p, c.closed, c.writeBy.wait())
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -230,14 +223,7 @@ func (c *conn) Close() error {
 	return nil
 }
 
-func (c *conn) isClosed() bool {
-	select {
-	case <-c.closed:
-		return true
-	default:
-		return false
-	}
-}
+func (c *conn) isClosed() bool { return isClosed(c.closed) }
 
 func (c *conn) LocalAddr() net.Addr  { return hopAddr{c.remote.Network(), "ssh"} }
 func (c *conn) RemoteAddr() net.Addr { return c.remote }

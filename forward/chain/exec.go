@@ -111,8 +111,7 @@ func copyStdin(input io.WriteCloser, stdin io.Reader) {
 // execError returns the error of Exec. A session without an exit status may have ended with a lost
 // connection or by itself.
 func (l *sshConn) execError(err error) error {
-	var status *ssh.ExitError
-	if err == nil || errors.As(err, &status) {
+	if err == nil || errors.As(err, new(*ssh.ExitError)) {
 		return err
 	}
 	if err := l.lostErrorOr(nil); err != nil {
@@ -148,11 +147,9 @@ func (g *gatedWriter) Write(p []byte) (int, error) {
 // has no reader any more, because the reader waits for Exec.
 func (g *gatedWriter) close() {
 	g.shut.Store(true)
-	timer := time.NewTimer(outputGrace)
-	defer timer.Stop()
 	select {
 	case g.hold <- struct{}{}:
 		<-g.hold
-	case <-timer.C:
+	case <-time.After(outputGrace):
 	}
 }

@@ -56,10 +56,9 @@ func (c *pausableTimer) resume() {
 	}
 	c.askTimer.Stop()
 	c.userInvolved = c.userInvolved || time.Since(c.since) > minUserTime
-	if c.over {
-		return
+	if !c.over {
+		c.timer.Reset(max(c.left, time.Millisecond))
 	}
-	c.timer.Reset(max(c.left, time.Millisecond))
 }
 
 // ensureRemaining extends the remaining time to d if it is less.

@@ -100,21 +100,25 @@ func (l *sshConn) isBroken() bool {
 	return l.conn.hasFailed() || isClosed(l.dead) || isClosed(l.chain.done)
 }
 
-// cutError returns the error of a broken connection if the cause is not known in time.
-func (l *sshConn) cutError() error { return &LostError{Hop: l.hop, Err: io.ErrUnexpectedEOF} }
+// readError returns the error of a read from a channel whose own error is err. To x/crypto, the end
+// of the connection is the end of every channel in it, and must not pass for the end of the data.
+func (l *sshConn) readError(err error) error {
+	if err != nil && l.isBroken() {
+		return l.lostErrorOr(&LostError{Hop: l.hop, Err: io.ErrUnexpectedEOF})
+	}
+	return err
+}
 
 // lostErrorOr returns the reason of the chain's end if it has ended or does so within settleTime,
 // and err otherwise.
 func (l *sshConn) lostErrorOr(err error) error {
-	timer := time.NewTimer(settleTime)
-	defer timer.Stop()
 	select {
 	case <-l.chain.done:
 		return l.chain.err
 	case <-l.dead:
 		<-l.chain.done // follows at once
 		return l.chain.err
-	case <-timer.C:
+	case <-time.After(settleTime):
 		return err
 	}
 }

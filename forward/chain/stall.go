@@ -96,10 +96,8 @@ func (c *Chain) awaitReturn(ctx context.Context, l *sshConn) bool {
 
 // pauseUnless waits for d. It returns false, at once, if ctx ends.
 func pauseUnless(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 		return ctx.Err() == nil
 	case <-ctx.Done():
 		return false

@@ -27,7 +27,7 @@ func (c *Chain) Start(ctx context.Context, command string, stderr io.Writer) (ne
 	if err != nil {
 		return nil, l.lostErrorOr(err)
 	}
-	conn := &pipe{Conn: inner, told: make(chan struct{})}
+	conn := &pipe{conn: inner, told: make(chan struct{})}
 	started := make(chan error, 1)
 	ok := l.chain.startTask(func() {
 		defer close(conn.told)
@@ -65,17 +65,14 @@ var errNotRun = errors.New("the server does not run it")
 
 // A pipe is the connection that Start returns.
 type pipe struct {
-	net.Conn
+	*conn
 	told chan struct{} // closed when all of standard error is written
 }
 
 func (p *pipe) Read(b []byte) (int, error) {
-	n, err := p.Conn.Read(b)
+	n, err := p.conn.Read(b)
 	if errors.Is(err, io.EOF) {
 		<-p.told // follows at once: standard error ends with the channel
 	}
 	return n, err
 }
-
-// CloseWrite ends the command's standard input.
-func (p *pipe) CloseWrite() error { return p.Conn.(interface{ CloseWrite() error }).CloseWrite() }
