@@ -31,8 +31,7 @@ type Hop struct {
 	Addr string // host:port, dialled from the hop before, or from this machine for the first
 	User string
 
-	// Signer is the one key that the hop sees. A certificate signer offers the certificate alone,
-	// not the bare key too.
+	// Signer is the one key that the hop sees. A certificate is offered without its bare key.
 	Signer ssh.Signer
 
 	// HostKeys verifies the host's key. It must be set.
@@ -43,12 +42,12 @@ type Hop struct {
 	HostKeyAlias string
 
 	// Carrier, if set, opens the transport of the hop's SSH connection, in place of a connection to
-	// Addr. Its errors are wrapped in a *DialError. ctx does not affect a connection that it has
-	// returned.
+	// Addr. Its errors are wrapped in a *DialError. After it has returned, ctx has no effect.
 	Carrier func(ctx context.Context) (net.Conn, error)
 }
 
-// Options say how a chain is dialled and kept alive. The zero value selects the defaults.
+// Options say how a chain is dialled and kept alive. The zero value selects the defaults. The
+// callbacks must not block, apart from Challenge and NetDial.
 type Options struct {
 	// Timeout is how long the dial of one hop may take, with name resolution and authentication. 0
 	// means 30 s. Time in which a person answers a question, or an agent asks before it signs, does
@@ -59,30 +58,28 @@ type Options struct {
 	// means 10 s, and a negative value means never.
 	Keepalive time.Duration
 
-	// Tolerance is how long the answer to a keepalive may take before the chain ends as lost. 0
-	// means 60 s.
+	// Tolerance is how long a keepalive may be unanswered before the chain is lost. 0 means 60 s.
 	Tolerance time.Duration
 
 	// Silence, if set, is called with true when a hop is silent: after 15 s by default, keepalive
 	// included, and after 1 s if this machine slept or the process was stopped. It is called with
-	// false when the hop has answered again. It must not block.
+	// false when the hop has answered again.
 	Silence func(hop string, silent bool)
 
 	// Redials, if set, reports whether the receiver of a silence would dial another chain now. If
 	// so, the chain calls Silence as soon as the network was away and is back, and the first hop
-	// still does not answer. It must not block.
+	// still does not answer.
 	Redials func() bool
 
-	// Observe, if set, is called with false before a hop is dialled, and with true when the hop has
-	// accepted the login. It must not block.
+	// Observe, if set, is called with false before a hop is dialled, with true after the login.
 	Observe func(hop string, connected bool)
 
 	// RoundTrip, if set, is called with the time that a hop took to answer a keepalive. Answers
-	// after a reported silence, or after a sleep of this machine, are left out. It must not block.
+	// after a reported silence, or after a sleep of this machine, are left out.
 	RoundTrip func(hop string, took time.Duration)
 
 	// Asking, if set, is called when a hop waits for a person: a question about its host key or for
-	// a second factor has no answer, or an agent has not signed, for 2 s. It must not block.
+	// a second factor has no answer, or an agent has not signed, for 2 s.
 	Asking func()
 
 	// Challenge, if set, asks the user the hop's questions after the hop has accepted the key: a
@@ -136,8 +133,7 @@ func (o Options) WithDefaults() Options {
 	return o
 }
 
-// A Chain is a chain of SSH connections, one per hop. Its methods may be called by many goroutines
-// at once.
+// A Chain is a chain of SSH connections, one per hop. Many goroutines may use it at once.
 type Chain struct {
 	opts   Options
 	parent *Chain // carries the first SSH connection; nil if the network does
@@ -223,8 +219,7 @@ func (c *Chain) Conns() int { return int(c.conns.Load()) }
 // Done returns a channel that is closed when the chain has ended.
 func (c *Chain) Done() <-chan struct{} { return c.done }
 
-// Err returns why the chain has ended: nil while it is open, net.ErrClosed after Close, and a
-// *LostError otherwise.
+// Err returns nil while the chain is open, net.ErrClosed after Close, and a *LostError otherwise.
 func (c *Chain) Err() error {
 	if isClosed(c.done) {
 		return c.err
@@ -259,8 +254,7 @@ func (c *Chain) endChain(reason error) {
 	})
 }
 
-// startTask runs f in a goroutine that Close waits for. If the chain has ended, it returns false
-// and does not run f.
+// startTask runs f in a goroutine that Close waits for, or returns false if the chain has ended.
 func (c *Chain) startTask(f func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

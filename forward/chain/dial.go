@@ -70,8 +70,7 @@ type dialAttempt struct {
 	unanswered error // why the user did not answer
 }
 
-// dialHop opens the transport, runs the SSH handshake in it and authenticates, within
-// Options.Timeout.
+// dialHop opens the transport, runs the SSH handshake and authenticates, within Options.Timeout.
 func (d *dialAttempt) dialHop(ctx context.Context) (*sshConn, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -87,8 +86,7 @@ func (d *dialAttempt) dialHop(ctx context.Context) (*sshConn, error) {
 	d.transport.overNetwork = overNetwork
 	d.offer = &offeredKey{Signer: d.hop.Signer, ctx: ctx, timer: d.timer}
 
-	// A channel has no deadlines, and x/crypto's handshake has no context. Closing the transport
-	// ends the handshake.
+	// A channel has no deadlines, x/crypto's handshake no context. Closing the transport ends it.
 	stop := context.AfterFunc(ctx, func() { _ = d.transport.Close() })
 	sc, chans, reqs, err := ssh.NewClientConn(d.transport, d.hop.Addr, d.clientConfig(ctx))
 	if !stop() && err == nil {
@@ -118,8 +116,7 @@ func (d *dialAttempt) openTransport(ctx context.Context) (net.Conn, error) {
 	return d.chain.opts.NetDial(ctx, d.chain.opts.Network, d.hop.Addr)
 }
 
-// clientConfig returns the configuration of x/crypto for the hop. Its callbacks record in d what
-// the hop shows.
+// clientConfig returns x/crypto's configuration. Its callbacks record in d what the hop shows.
 func (d *dialAttempt) clientConfig(ctx context.Context) *ssh.ClientConfig {
 	algorithms := d.hop.HostKeys.Algorithms(d.hop.hostName())
 	if algorithms == nil {
@@ -229,8 +226,7 @@ func (d *dialAttempt) explainError(ctx context.Context, phase string, err error)
 	return &DialError{Hop: d.hop.Name, Addr: d.hop.Addr, Phase: phase, Said: d.transport.nonSSHGreeting(), Err: err}
 }
 
-// isRefusal reports whether the hop refused the login, as opposed to a hop that broke off or never
-// answered.
+// isRefusal reports whether the hop refused the login, and neither broke off nor was silent.
 func (d *dialAttempt) isRefusal(ctx context.Context, err error) bool {
 	switch {
 	case d.verified == nil || ctx.Err() != nil:

@@ -161,8 +161,7 @@ type HostKeyError struct {
 	File       string
 	LineNumber int
 
-	// Unread is, for an unknown key, the first known_hosts file that could not be read; nil if all
-	// could.
+	// Unread is, for an unknown key, the first unreadable known_hosts file; nil: there is none.
 	Unread *PassedOverError
 
 	// Fix is, for a changed key, the command that removes the old entry. The user must not run it

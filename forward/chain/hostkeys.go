@@ -17,8 +17,7 @@ type HostKeys interface {
 	// the port is not 22.
 	Algorithms(host string) []string
 
-	// Check returns nil if the key is the host's, and a *HostKeyError if not. It may ask a person,
-	// and returns when ctx ends.
+	// Check returns a *HostKeyError if the key is not the host's. It may ask a person. ctx ends it.
 	Check(ctx context.Context, host string, remote net.Addr, key ssh.PublicKey) error
 }
 

@@ -55,16 +55,14 @@ type entry struct {
 	line      int // from 1
 }
 
-// A revocation is one @revoked line. x/crypto may not know the type of the key, since its bytes are
-// enough.
+// A revocation is one @revoked line. The key's bytes suffice: x/crypto may not know its type.
 type revocation struct {
 	blob []byte
 	file string
 	line int
 }
 
-// parseFile adds the lines of a file. It records bad lines in l.passed, but returns an error for a
-// bad @revoked line.
+// parseFile adds a file. It records bad lines in l.passed; a bad @revoked line is an error.
 func (l *hostList) parseFile(file string, data []byte) error {
 	for i, text := range bytes.Split(data, []byte{'\n'}) {
 		fields := bytes.Fields(text)

@@ -8,8 +8,7 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// checkKey returns nil if the list contains the key or its authority for the host, and the reason
-// otherwise.
+// checkKey returns why the key is refused; nil if it or its authority is in the list for the host.
 func (l *hostList) checkKey(host string, key ssh.PublicKey) *HostKeyError {
 	refusal := &HostKeyError{
 		Host: host, KeyType: typeName(key.Type()), Fingerprint: ssh.FingerprintSHA256(bareKey(key)),

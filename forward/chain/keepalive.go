@@ -5,8 +5,7 @@ import (
 )
 
 const (
-	// checkInterval is how often a connection is checked, and so the longest wait after a laptop
-	// wakes up.
+	// checkInterval is how often a connection is checked: the longest wait after a laptop wakes up.
 	checkInterval = 2 * time.Second
 
 	// maxCheckDelay is the delay of a check, by the monotonic or the wall clock, above which the
@@ -17,8 +16,7 @@ const (
 	// survives a sleep.
 	wakeTimeout = 10 * time.Second
 
-	// silenceMargin is how much longer than Options.Keepalive a connection may be silent before the
-	// chain reports it.
+	// silenceMargin is how long after Options.Keepalive the chain reports a silence.
 	silenceMargin = 5 * time.Second
 )
 
@@ -75,8 +73,7 @@ func (c *Chain) newStopDetector() *stopDetector {
 	return w
 }
 
-// wasStopped reports whether the process did not run for a while since the last call, which should
-// have been period ago.
+// wasStopped reports whether the process did not run for a while since the last call, period ago.
 func (w *stopDetector) wasStopped(period time.Duration) bool {
 	wall, now := w.wallClock(), time.Now()
 	took := max(now.Sub(w.lastCheck), wall.Sub(w.lastWall))

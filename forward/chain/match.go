@@ -10,8 +10,7 @@ import (
 	"strings"
 )
 
-// A matcher is the first field of a known_hosts line. It matches names in the form of Hop.hostName,
-// in lower case.
+// A matcher is the first field of a known_hosts line. It matches Hop.hostName, in lower case.
 type matcher interface {
 	matchesHost(host string) bool
 	String() string

@@ -40,8 +40,7 @@ func (o *offeredKey) SignWithAlgorithm(rand io.Reader, data []byte, algorithm st
 		err error
 	}
 	signed := make(chan result, 1)
-	// SignWithAlgorithm does not wait for it after the end of ctx: an agent blocks until its user
-	// answers.
+	// After the end of ctx nothing waits for it: an agent blocks until its user answers.
 	go func() {
 		sig, err := o.signData(rand, data, algorithm)
 		signed <- result{sig, err}

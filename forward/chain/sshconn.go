@@ -109,8 +109,7 @@ func (l *sshConn) readError(err error) error {
 	return err
 }
 
-// lostErrorOr returns the reason of the chain's end if it has ended or does so within settleTime,
-// and err otherwise.
+// lostErrorOr returns why the chain ended, if it has or does so within settleTime; otherwise err.
 func (l *sshConn) lostErrorOr(err error) error {
 	select {
 	case <-l.chain.done:
