@@ -32,11 +32,10 @@ func proxyChannel(s *client, asked ssh.NewChannel) {
 	up, upRequests, err := s.openChannel(asked)
 	if err != nil {
 		var refused *ssh.OpenChannelError
-		var lost *chain.LostError
 		switch {
 		case errors.As(err, &refused):
 			_ = asked.Reject(refused.Reason, refused.Message)
-		case errors.As(err, &lost), s.chain.Err() != nil:
+		case errors.As(err, new(*chain.LostError)), s.chain.Err() != nil:
 			<-s.ctx.Done() // the end of the connection tells the client, with the reason
 		default:
 			_ = asked.Reject(ssh.ConnectionFailed, err.Error())

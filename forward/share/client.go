@@ -33,7 +33,7 @@ type client struct {
 // A note is a global request to be sent to a client.
 type note struct {
 	request string
-	message any
+	payload []byte
 }
 
 // newClient returns a client whose socket is closed when its context ends.
@@ -144,24 +144,17 @@ func (s *client) answerJoin(req *ssh.Request) {
 	for {
 		select {
 		case n := <-s.notes:
-			_, _, _ = s.conn.SendRequest(n.request, false, n.payload())
+			_, _, _ = s.conn.SendRequest(n.request, false, n.payload)
 		case <-s.ctx.Done():
 			return
 		}
 	}
 }
 
-func (n note) payload() []byte {
-	if n.message == nil {
-		return nil
-	}
-	return ssh.Marshal(n.message)
-}
-
 // queueNote queues a request for the client. It disconnects a client that does not take its notes.
-func (s *client) queueNote(request string, message any) {
+func (s *client) queueNote(n note) {
 	select {
-	case s.notes <- note{request, message}:
+	case s.notes <- n:
 	default:
 		s.close()
 	}

@@ -43,17 +43,15 @@ func (c *Chain) dialNext(ctx context.Context) (*Chain, error) {
 		return next, nil
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	over := make(chan struct{})
 	var watching sync.WaitGroup
 	watching.Go(func() {
 		select {
 		case <-c.Chain.Done():
 			cancel(c.Chain.Err())
-		case <-over:
+		case <-ctx.Done():
 		}
 	})
 	defer watching.Wait()
-	defer close(over)
 	defer cancel(nil)
 	nextDial := c.nextDial
 	next, err := nextDial.joinOrDial(ctx)

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/crypto/ssh"
+
 	"github.com/alps-tunnel/cscs/forward/chain"
 )
 
@@ -22,13 +24,13 @@ type master struct {
 
 	decided chan struct{} // closed when the dial has succeeded or failed
 	asking  chan struct{} // closed when the dial waits for a person
+	asked   sync.Once     // closes asking
 
 	mu      sync.Mutex
 	held    *heldRendezvous // nil if the rendezvous is free or has another master
 	chain   *chain.Chain    // nil until dialled
 	hops    []string        // of the chain; the silence of hops that extend it is not passed on
 	silent  map[string]bool
-	asked   bool
 	over    bool             // the rendezvous is not taken again
 	left    bool             // the clients were told to leave for good
 	ended   bool             // no client is admitted any more
@@ -130,12 +132,7 @@ func (o *master) chainOptions(opts chain.Options) chain.Options {
 		observe(hop, connected)
 	}
 	opts.Asking = func() {
-		o.mu.Lock()
-		if !o.asked {
-			o.asked = true
-			close(o.asking)
-		}
-		o.mu.Unlock()
+		o.asked.Do(func() { close(o.asking) })
 		asking()
 	}
 	return opts
@@ -195,7 +192,7 @@ func (o *master) onSilence(hop string, silent bool) {
 	} else if delete(o.silent, hop); len(o.silent) == 0 {
 		o.retakeRendezvous()
 	}
-	o.notifyClients(silenceRequest, silenceMessage{hop, silent})
+	o.notifyClients(silenceRequest, ssh.Marshal(silenceMessage{hop, silent}))
 }
 
 // retakeRendezvous takes the rendezvous again if it is free. The caller holds o.mu.
@@ -212,10 +209,10 @@ func (o *master) retakeRendezvous() {
 }
 
 // notifyClients queues a request for every admitted client and never blocks. The caller holds o.mu.
-func (o *master) notifyClients(request string, message any) {
+func (o *master) notifyClients(request string, payload []byte) {
 	for s, in := range o.clients {
 		if in {
-			s.queueNote(request, message)
+			s.queueNote(note{request, payload})
 		}
 	}
 }
@@ -243,13 +240,6 @@ func (o *master) announcePause() {
 	o.over = true
 	o.releaseRendezvous()
 	o.notifyClients(pausingRequest, nil)
-}
-
-// drainClients asks all clients to dial anew and waits until they have gone, or ctx ends. It
-// returns how many remain.
-func (o *master) drainClients(ctx context.Context) (left int) {
-	o.announceLeaving()
-	return o.awaitNoClients(ctx)
 }
 
 // awaitNoClients waits until no client is left, or ctx ends. It returns how many remain.
@@ -289,11 +279,10 @@ func (o *master) clientCount() int {
 func (o *master) removeClient(s *client) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	let := o.clients[s]
-	delete(o.clients, s)
-	if let { // otherwise it was never counted
+	if o.clients[s] { // otherwise it was never counted
 		o.tellChange()
 	}
+	delete(o.clients, s)
 }
 
 // tellChange wakes the goroutines that wait for a change of the clients. The caller holds o.mu.

@@ -117,11 +117,10 @@ func (h *heldRendezvous) listenSocket() error {
 		return err
 	}
 	l.SetUnlinkOnClose(false) // the file could be another process's by then
-	if err := os.Chmod(h.path, 0o600); err != nil {
-		_ = l.Close()
-		return err
+	if err = os.Chmod(h.path, 0o600); err == nil {
+		h.file, err = os.Lstat(h.path)
 	}
-	if h.file, err = os.Lstat(h.path); err != nil {
+	if err != nil {
 		_ = l.Close()
 		return err
 	}

@@ -136,11 +136,9 @@ func (d *sharedDial) joinOrDial(ctx context.Context) (*Chain, error) {
 		case time.Since(d.silentSince) > stuckTimeout:
 			return d.dialAlone(ctx, errStuck)
 		}
-		pause := time.NewTimer(5 * time.Millisecond)
 		select {
-		case <-pause.C:
+		case <-time.After(5 * time.Millisecond):
 		case <-waiting.Done(): // joinMaster then returns the reason
-			pause.Stop()
 		}
 	}
 }
@@ -193,6 +191,7 @@ type Chain struct {
 	joined  *joined       // nil if this process dialled the chain
 	alone   error         // why it is not shared
 	leaving chan struct{} // closed when the master wants to leave
+	told    sync.Once     // closes leaving
 
 	once  sync.Once
 	done  chan struct{}
@@ -203,7 +202,6 @@ type Chain struct {
 	nextDial sharedDial    // dials next
 	mu       sync.Mutex
 	next     *Chain // for the commands that the host refuses on this one
-	told     bool   // leaving is closed
 }
 
 // Joined reports whether the chain belongs to another process.
@@ -249,15 +247,12 @@ func (c *Chain) followLeaving(leaving <-chan struct{}) {
 	case <-c.Chain.Done():
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.told {
-		c.told = true
+	c.told.Do(func() {
 		close(c.leaving)
 		if c.master != nil {
 			c.master.announceLeaving() // otherwise this process would join itself
 		}
-	}
+	})
 }
 
 // Retire tells the master that this process has replaced the chain. Open channels continue. When
@@ -276,7 +271,8 @@ func (c *Chain) Retire() {
 // becomes the master. Leave does nothing in a process that is not the master.
 func (c *Chain) Leave(ctx context.Context) (left int) {
 	if c.master != nil {
-		left = c.master.drainClients(ctx)
+		c.master.announceLeaving()
+		left = c.master.awaitNoClients(ctx)
 	}
 	if next := c.nextChain(); next != nil {
 		left += next.Leave(ctx)
