@@ -105,12 +105,6 @@ func (c *carrier) Close() error {
 	return err
 }
 
-func (c *carrier) LocalAddr() net.Addr              { return nil }
-func (c *carrier) RemoteAddr() net.Addr             { return &net.UnixAddr{Name: c.master.socket, Net: "unix"} }
-func (c *carrier) SetDeadline(time.Time) error      { return os.ErrNoDeadline }
-func (c *carrier) SetReadDeadline(time.Time) error  { return os.ErrNoDeadline }
-func (c *carrier) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
-
 // noSubsystem is the name of a subsystem that no server has.
 const noSubsystem = "check@cscs"
 
@@ -125,9 +119,8 @@ func (m *master) checkServer(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	r, err := openRequest(ctx, m.socket, newSubsystem(noSubsystem), 2)
-	var refused *refusedError
 	switch {
-	case errors.As(err, &refused):
+	case errors.As(err, new(*refusedError)):
 		m.refusesSessions.Store(true)
 		return nil
 	case err != nil:

@@ -20,11 +20,9 @@ import (
 const (
 	msgHello       = 0x00000001
 	muxNewSession  = 0x10000002
-	muxAliveCheck  = 0x10000004
 	muxNewForward  = 0x10000008
 	muxFailure     = 0x80000003
 	muxExitMessage = 0x80000004
-	muxAlive       = 0x80000005
 	muxOpened      = 0x80000006
 
 	muxVersion     = 4
