@@ -11,8 +11,7 @@ import (
 
 const maxPort = 65535
 
-// pairAttempts is the number of ports free on 127.0.0.1 that bindLoopback tries to find one that is
-// free on ::1 too.
+// pairAttempts is how many ports free on 127.0.0.1 bindLoopback tries, to find one free on ::1 too.
 const pairAttempts = 64
 
 // listenConfig returns the configuration of the listeners. TCP keepalive is off: a loopback

@@ -2,8 +2,7 @@ package forward
 
 import "fmt"
 
-// A PortBusyError means that a local port is in use, even if on one of the two loopback addresses
-// only.
+// A PortBusyError means that a local port is in use, on one loopback address or on both.
 type PortBusyError struct {
 	Port   int
 	Holder string // the process or user that listens there, in words; empty if not known

@@ -8,11 +8,9 @@ import (
 )
 
 const (
-	// clientSilence is how long a client of a guarded port may stay silent before the server may
-	// speak first.
+	// clientSilence is how long a guarded port waits for the client, before the server may speak.
 	clientSilence = 300 * time.Millisecond
-	// undecidedTime is how long a client that has sent its first bytes may leave its protocol
-	// undecided.
+	// undecidedTime is how long a client's first bytes may leave its protocol undecided.
 	undecidedTime = time.Second
 )
 

@@ -8,8 +8,7 @@ import (
 )
 
 // Holder describes the process that listens on a local port, such as "jupyter-lab (pid 4711)" or "a
-// process of user bob". It returns "" if the system does not show it. On macOS it runs lsof, for at
-// most 2 s.
+// process of user bob"; "" if the system does not show it. On macOS it runs lsof, for at most 2 s.
 func Holder(ctx context.Context, port int) string { return findHolder(ctx, port) }
 
 // describeProcess describes a process in words. A process chooses its own name, and it may belong

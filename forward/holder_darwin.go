@@ -9,8 +9,7 @@ import (
 
 const lsofTimeout = 2 * time.Second
 
-// findHolder runs lsof, which is part of macOS. Without root, lsof shows this user's processes
-// only.
+// findHolder runs macOS's lsof. Without root, lsof shows this user's processes only.
 func findHolder(ctx context.Context, port int) string {
 	ctx, cancel := context.WithTimeout(ctx, lsofTimeout)
 	defer cancel()

@@ -30,8 +30,7 @@ func findHolder(_ context.Context, port int) string {
 	return ""
 }
 
-// holdsPort reports whether a socket blocks port: it listens there on a loopback address or on all
-// addresses.
+// holdsPort reports whether a socket listens on port of a loopback address or of all addresses.
 func holdsPort(s procnet.Socket, port int) bool {
 	if s.State != procnet.Listen || int(s.Local.Port()) != port {
 		return false
@@ -42,8 +41,7 @@ func holdsPort(s procnet.Socket, port int) bool {
 
 var v4Loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
-// findProcess finds the process that has the socket with this inode open, among the processes whose
-// files this user can read.
+// findProcess finds the process with this socket, if this user can read the process's files.
 func findProcess(proc, inode string) (pid int, comm string, ok bool) {
 	if inode == "0" { // the process has closed the socket
 		return 0, "", false

@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// A Listener forwards the connections of a local port. Its fields may be set until [Listener.Serve]
-// is called.
+// A Listener forwards the connections of a local port. Its fields may be set before Serve.
 type Listener struct {
 	// Hold is how long a connection waits while there is no target or the target does not answer.
 	// After that, a client that has sent a request of HTTP/1 receives a 503, and the connection is

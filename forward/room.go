@@ -72,9 +72,8 @@ func (l *Listener) offerToRoom(ctx context.Context, local net.Conn) (c net.Conn,
 	return local, false
 }
 
-// judgingWindow returns how long connections are judged. If within is nil, they are not judged at
-// all. Otherwise they are until within receives a value. The caller asks again when changed is
-// closed.
+// judgingWindow returns how long connections are judged: until within receives a value, or not at
+// all if within is nil. The caller asks again when changed is closed.
 func (l *Listener) judgingWindow() (within <-chan time.Time, changed <-chan struct{}) {
 	t, changed := l.target.get()
 	if t == nil {
@@ -121,8 +120,7 @@ type peekedConn struct {
 	unjudged bool // it is being forwarded, and its first bytes are still to be judged
 }
 
-// readVerdict reads until the Room has a verdict. It returns false if the connection ends before
-// that.
+// readVerdict reads until the Room has a verdict. It returns false if the connection ends first.
 func (b *peekedConn) readVerdict(r Room) (mine bool) {
 	for p := make([]byte, smallBuffer); ; {
 		verdict, err := b.readMore(r, p)

@@ -62,8 +62,7 @@ func (l *Listener) Serve(ctx context.Context) error {
 	return err
 }
 
-// acceptConns calls handle with each connection of ln until ln is closed. It reports temporary
-// errors and continues.
+// acceptConns passes each connection to handle until ln is closed. It reports temporary errors.
 func (l *Listener) acceptConns(ctx context.Context, ln net.Listener, handle func(net.Conn)) error {
 	pause := acceptPause
 	for {

@@ -13,8 +13,7 @@ import (
 	"github.com/sourcegraph/conc"
 )
 
-// lingerTime is how long a client that is still sending may take to notice that the server reads no
-// more.
+// lingerTime is how long a client that still sends may take to notice that the server has closed.
 const lingerTime = 2 * time.Second
 
 // splice copies bytes between local and remote until both directions have ended, one has failed, or
@@ -148,8 +147,7 @@ func closeWrite(c net.Conn) error {
 	return errors.ErrUnsupported
 }
 
-// resetConn closes c with a reset, if c is a TCP connection, so that the peer sees an error instead
-// of an end.
+// resetConn closes c. If it is a TCP connection, the peer sees a reset instead of an end.
 func resetConn(c net.Conn) {
 	if tcp, ok := c.(interface{ SetLinger(sec int) error }); ok {
 		_ = tcp.SetLinger(0)

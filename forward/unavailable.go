@@ -14,15 +14,13 @@ const (
 	// one loses no time when the server is back.
 	retryAfter = 5 * time.Second
 
-	// requestLineTime is how long a client may still take, after the wait, to send its request
-	// line.
+	// requestLineTime is how long a client may still take, after the wait, for its request line.
 	requestLineTime = time.Second
 	requestLineMax  = 16 << 10 // browsers and servers differ; few go beyond 8 KiB
 	methodMax       = 20
 )
 
-// Unavailable is the sentence that the user reads after the wait, if there is no [Room] to say
-// more.
+// Unavailable is the sentence that the user reads after the wait, if no [Room] says more.
 const Unavailable = "There is no way to the server at present: cscs is looking for one, and this address answers again when it is found."
 
 // turnAway ends a connection after its wait. A client that has sent a request of HTTP/1 receives a
@@ -97,8 +95,7 @@ func mayBeRequest(line []byte) bool {
 	return len(line) == 0 || isMethod(method)
 }
 
-// isMethod reports whether b has the form of a method. A list would be long: GET, PROPFIND,
-// VERSION-CONTROL.
+// isMethod reports whether b has the form of a method: GET, PROPFIND, VERSION-CONTROL.
 func isMethod(b []byte) bool {
 	if len(b) == 0 || len(b) > methodMax {
 		return false

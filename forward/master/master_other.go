@@ -9,8 +9,7 @@ import (
 	"github.com/alps-tunnel/cscs/forward/chain"
 )
 
-// Join returns an error: OpenSSH has no control sockets here, or the kernel does not say whose they
-// are.
+// Join returns an error: here are no control sockets, or the kernel does not say whose they are.
 func Join(context.Context, string, chain.Hop) (chain.Hop, error) {
 	return chain.Hop{}, errors.ErrUnsupported
 }

@@ -52,8 +52,7 @@ func Join(ctx context.Context, socket string, hop chain.Hop) (chain.Hop, error) 
 	return hop, nil
 }
 
-// A master is the SSH server that a chain has in place of the hop. It passes on what the chain
-// requests.
+// A master is the SSH server in place of the hop. It passes on what the chain requests.
 type master struct {
 	socket string
 	server *sshserver.Server
@@ -133,8 +132,7 @@ func (m *master) checkServer(ctx context.Context) error {
 	return nil
 }
 
-// answerKeepalive answers a keepalive after the server has answered, so that the chain notices the
-// server's silence.
+// answerKeepalive answers a keepalive only if the server answers, so that its silence shows.
 func (m *master) answerKeepalive(req *ssh.Request) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -181,8 +179,7 @@ func (m *master) cutIfGone() bool {
 	return false
 }
 
-// runCommand runs a command on the server and returns its exit status, or -1 if the status is
-// unknown.
+// runCommand runs a command on the server and returns its exit status; -1: unknown.
 func (m *master) runCommand(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

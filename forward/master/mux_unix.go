@@ -83,8 +83,7 @@ func dialMux(ctx context.Context, socket string) (*net.UnixConn, error) {
 	return control, nil
 }
 
-// openRequest sends a request with one input and the given number of outputs, and waits for the
-// answer.
+// openRequest sends a request with one input and some outputs, and waits for the answer.
 func openRequest(ctx context.Context, socket string, message []byte, outputs int) (*request, error) {
 	control, err := dialMux(ctx, socket)
 	if err != nil {

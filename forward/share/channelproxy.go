@@ -105,8 +105,7 @@ func (c *channelProxy) copyToHost(reqs <-chan *ssh.Request) {
 	data.Wait()
 }
 
-// awaitSent waits until the host has taken all that the client wrote, or nothing more for
-// drainTimeout.
+// awaitSent waits until the host has taken all that was written, or nothing for drainTimeout.
 func (c *channelProxy) awaitSent(over <-chan struct{}) {
 	timer := runclock.NewTimer(drainTimeout)
 	defer timer.Stop()

@@ -27,8 +27,7 @@ func (c *Chain) Exec(ctx context.Context, command string, stdin io.Reader, stdou
 	return next.Exec(ctx, command, stdin, stdout, stderr)
 }
 
-// dialNext returns the further connection for commands that the host refuses on this one, and dials
-// it if there is none.
+// dialNext returns the connection for commands that the host refuses on this one. It may dial it.
 func (c *Chain) dialNext(ctx context.Context) (*Chain, error) {
 	select {
 	case c.turn <- struct{}{}:

@@ -106,8 +106,7 @@ func (j *joined) handleRequests(reqs <-chan *ssh.Request) error {
 				j.opts.Silence(m.Hop, m.Silent)
 			}
 		case leavingRequest, pausingRequest:
-			// The work of a process with ClientOnly cannot be moved, and may well continue after a
-			// pause.
+			// The work of a process with ClientOnly cannot be moved, and may outlast a pause.
 			if !left && (req.Type == leavingRequest || !j.rendezvous.ClientOnly) {
 				left = true
 				close(j.leaving)

@@ -115,8 +115,7 @@ func isTemporary(err error) bool {
 		errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
 }
 
-// chainOptions returns opts with callbacks that keep the master informed, for the chain to be
-// shared.
+// chainOptions returns opts for the chain to be shared, whose callbacks inform the master.
 func (o *master) chainOptions(opts chain.Options) chain.Options {
 	silence, observe, asking := opts.Silence, opts.Observe, opts.Asking
 	opts.Silence = func(hop string, silent bool) {
@@ -178,8 +177,7 @@ func (o *master) releaseRendezvous() {
 	}
 }
 
-// onSilence handles a silence or its end. It is called for all hops, and ignores those that only
-// this process has added.
+// onSilence handles a silence or its end. It ignores hops that only this process has added.
 func (o *master) onSilence(hop string, silent bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -229,8 +227,7 @@ func (o *master) announceLeaving() {
 	o.notifyClients(leavingRequest, nil)
 }
 
-// announcePause asks the clients that can move to dial anew, because the master may stop for a
-// while.
+// announcePause asks the clients that can move to dial anew, since the master may stop for a while.
 func (o *master) announcePause() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

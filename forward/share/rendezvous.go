@@ -56,8 +56,7 @@ func (p Rendezvous) lockPath() string   { return p.basePath() + ".lock" }
 
 var errNoDirectory = errors.New("no directory to share it in")
 
-// prepareDir creates the directory if it is missing, and returns an error if it is not the user's
-// alone.
+// prepareDir creates the directory if it is missing. It must be the user's alone.
 func (p Rendezvous) prepareDir() error {
 	if p.Dir == "" {
 		return errNoDirectory

@@ -239,8 +239,7 @@ func (c *Chain) endChain(err error) {
 	})
 }
 
-// followLeaving closes c.leaving when the master of this connection or of a further one wants to
-// leave.
+// followLeaving closes c.leaving when the master of a connection, this or a further one, leaves.
 func (c *Chain) followLeaving(leaving <-chan struct{}) {
 	select {
 	case <-leaving:
