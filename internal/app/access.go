@@ -72,12 +72,3 @@ func (p *prober) hasLoginPage(ctx context.Context, base, dir string) (bool, erro
 }
 
 func isLoginPath(path string) bool { return loginPath.MatchString(path) }
-
-// pathOf returns the path of a URL, or an empty string if the URL cannot be parsed.
-func pathOf(address string) string {
-	u, err := neturl.Parse(address)
-	if err != nil {
-		return ""
-	}
-	return u.Path
-}

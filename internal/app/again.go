@@ -1,10 +1,6 @@
 package app
 
-import (
-	"context"
-	"net/http"
-	"strings"
-)
+import "strings"
 
 // Again returns an app that already runs, from the name, local port, paths and query in a file on
 // the cluster. It can be probed and opened in a browser, but not started. Again replaces a value
@@ -29,10 +25,7 @@ func Again(told App) App {
 		token := a.Query.Get("token")
 		a.asJupyter("/"+base+"/", token)
 	case "tensorboard":
-		name, path := a.Name, a.Path
-		a.Probe = func(ctx context.Context, c *http.Client, at string) error {
-			return probeOK(ctx, c, name, strings.TrimRight(at, "/")+path)
-		}
+		a.Probe = probePath(a.Name, a.Path)
 	}
 	if a.Ready != "" {
 		a.awaitReady()

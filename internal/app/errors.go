@@ -22,10 +22,7 @@ func (e *UsageError) Error() string {
 
 // An OpenAccessError reports that a server accepts every client that can reach its port. On a
 // shared node, these are all users. The session must end.
-type OpenAccessError struct {
-	App string
-	URL string // answered without a token
-}
+type OpenAccessError struct{ App string }
 
 func (e *OpenAccessError) Error() string {
 	return fmt.Sprintf("%s on the node requires no token: anyone there could use it", e.App)
@@ -40,7 +37,6 @@ func (e *OpenAccessError) Hint() string {
 // user's configuration on the cluster sets another one.
 type TokenRefusedError struct {
 	App    string
-	URL    string
 	Status int // of HTTP
 }
 

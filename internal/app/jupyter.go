@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	_ "embed" // for jupyterConfig
@@ -26,18 +27,14 @@ const (
 //go:embed jupyter_config.py
 var jupyterConfig string
 
-// flavours are the front ends that `jupyter NAME` starts on the same server, with the first page of
-// each.
-var flavours = map[string]string{
-	"lab":       "lab",
-	"notebook":  "tree",
-	"nbclassic": "nbclassic/tree",
-	"server":    "",
+// flavours are the front ends that `jupyter NAME` starts on the same server: the first page of each,
+// and the Python package that contains it and a kernel. The server alone has none.
+var flavours = map[string]struct{ page, pkg string }{
+	"lab":       {"lab", "jupyterlab"},
+	"notebook":  {"tree", "notebook"},
+	"nbclassic": {"nbclassic/tree", "nbclassic"},
+	"server":    {},
 }
-
-// packages are the Python packages that contain the front ends and a kernel. The server alone has
-// none.
-var packages = map[string]string{"lab": "jupyterlab", "notebook": "notebook", "nbclassic": "nbclassic"}
 
 // Jupyter returns the app of a Jupyter server with the front end that flavour names: "lab" (the
 // default), "notebook", "nbclassic" or "server". args are the user's arguments for it.
@@ -47,10 +44,8 @@ var packages = map[string]string{"lab": "jupyterlab", "notebook": "notebook", "n
 // token that the server makes itself appears in its log. An argument that would expose the server
 // more, or move it, is a [*UsageError]. docs/apps.md has what was verified of Jupyter's behaviour.
 func Jupyter(args []string, flavour string) (App, error) {
-	if flavour == "" {
-		flavour = "lab"
-	}
-	page, ok := flavours[flavour]
+	flavour = cmp.Or(flavour, "lab")
+	front, ok := flavours[flavour]
 	if !ok {
 		return App{}, &UsageError{App: "jupyter", Message: "unknown front end " + flavour + ": choose lab, notebook, nbclassic or server"}
 	}
@@ -82,10 +77,10 @@ func Jupyter(args []string, flavour string) (App, error) {
 		}, args...),
 		Files: map[string][]byte{tokenFile: []byte(token), configFile: configOf(config)},
 		Base:  strings.TrimRight(base, "/"),
-		Path:  base + page,
+		Path:  base + front.page,
 		Query: url.Values{"token": {token}},
 	}
-	a.Package, a.Program = packages[flavour], "jupyter-"+flavour
+	a.Package, a.Program = front.pkg, "jupyter-"+flavour
 	a.asJupyter(base, token)
 	return a, a.Validate()
 }

@@ -91,7 +91,7 @@ func (l PrintedLink) Login(ctx context.Context, c *http.Client, base string) (Pr
 	switch {
 	case err != nil || a.status >= http.StatusInternalServerError:
 		return PrintedLogin{NeedsToken: true}, &ProbeError{App: "run", URL: l.Path, Status: a.status, Err: err}
-	case a.status >= http.StatusBadRequest, isRedirect(a.status) && isLoginPath(pathOf(a.header.Get("Location"))):
+	case a.status >= http.StatusBadRequest, isLoginPath(a.redirectPath()):
 		return PrintedLogin{}, &NoLoginError{l.Path, "the server refuses the token"}
 	}
 	return l.tryCookies(ctx, p, base, a.header.Values("Set-Cookie"), public), nil
@@ -129,10 +129,7 @@ func (l PrintedLink) tryCookies(ctx context.Context, p *prober, base string, giv
 	if err != nil || len(given) == 0 {
 		return PrintedLogin{NeedsToken: true}
 	}
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		panic(err) // there are no options
-	}
+	jar, _ := cookiejar.New(nil) // there are no options, so there is no error
 	var lines []string
 	for _, line := range given {
 		c, err := http.ParseSetCookie(line)

@@ -40,7 +40,7 @@ func (a *App) awaitReady() {
 				return err
 			}
 		}
-		_, err := newProber(name, c).askUntil(ctx, strings.TrimRight(at, "/")+path, "", func(code int) bool { return code == http.StatusOK })
+		_, err := newProber(name, c).answerOf(ctx, strings.TrimRight(at, "/")+path, "", func(code int) bool { return code == http.StatusOK })
 		return err
 	}
 }

@@ -48,14 +48,14 @@ func probeJupyter(ctx context.Context, c *http.Client, base, token string) error
 		return err
 	}
 	code := page.status
-	if !page.leadsTo("/login") {
+	if !strings.HasSuffix(page.redirectPath(), "/login") {
 		if code, err = p.askStatus(ctx, status, ""); err != nil {
 			return err
 		}
 	}
 	switch {
 	case code == http.StatusOK:
-		return &OpenAccessError{App: name, URL: status}
+		return &OpenAccessError{App: name}
 	case code == http.StatusUnauthorized, code == http.StatusForbidden, isRedirect(code): // to the login page
 	default:
 		return &ProbeError{App: name, URL: status, Status: code}
@@ -68,7 +68,7 @@ func probeJupyter(ctx context.Context, c *http.Client, base, token string) error
 	case code == http.StatusOK:
 		return nil
 	case code == http.StatusUnauthorized, code == http.StatusForbidden, isRedirect(code):
-		return &TokenRefusedError{App: name, URL: status, Status: code}
+		return &TokenRefusedError{App: name, Status: code}
 	default:
 		return &ProbeError{App: name, URL: status, Status: code}
 	}
@@ -76,16 +76,16 @@ func probeJupyter(ctx context.Context, c *http.Client, base, token string) error
 
 func isRedirect(code int) bool { return code >= 300 && code < 400 }
 
-// probeOK checks that the server answers url with 200.
-func probeOK(ctx context.Context, c *http.Client, name, url string) error {
-	code, err := newProber(name, c).askStatus(ctx, url, "")
-	if err != nil {
+// probePath returns an [App.Probe] that checks that the server answers path with 200.
+func probePath(name, path string) func(context.Context, *http.Client, string) error {
+	return func(ctx context.Context, c *http.Client, base string) error {
+		url := strings.TrimRight(base, "/") + path
+		code, err := newProber(name, c).askStatus(ctx, url, "")
+		if err == nil && code != http.StatusOK {
+			err = &ProbeError{App: name, URL: url, Status: code}
+		}
 		return err
 	}
-	if code != http.StatusOK {
-		return &ProbeError{App: name, URL: url, Status: code}
-	}
-	return nil
 }
 
 // errBusy stands for an answer with another status than the expected one.
@@ -108,17 +108,12 @@ func newProber(name string, c *http.Client) *prober {
 // askStatus requests url, with the token if there is one, until the status is a final one (not
 // 5xx), and returns it.
 func (p *prober) askStatus(ctx context.Context, url, token string) (int, error) {
-	return p.askUntil(ctx, url, token, isMeant)
+	a, err := p.answerOf(ctx, url, token, isMeant)
+	return a.status, err
 }
 
 // isMeant reports whether a status is the server's final answer, not a temporary failure.
 func isMeant(code int) bool { return code < http.StatusInternalServerError }
-
-// askUntil requests url until good accepts the status, and returns the status.
-func (p *prober) askUntil(ctx context.Context, url, token string, good func(int) bool) (int, error) {
-	a, err := p.answerOf(ctx, url, token, good)
-	return a.status, err
-}
 
 // answerOf requests url until good accepts the status, and returns the answer.
 func (p *prober) answerOf(ctx context.Context, url, token string, good func(int) bool) (answer, error) {
@@ -156,10 +151,13 @@ type answer struct {
 	body   []byte // up to the limit of the request
 }
 
-// leadsTo reports whether the answer is a redirect to a path with that end.
-func (a answer) leadsTo(end string) bool {
+// redirectPath returns the path to which the answer redirects; "" if it redirects to none.
+func (a answer) redirectPath() string {
 	to, err := neturl.Parse(a.header.Get("Location"))
-	return err == nil && isRedirect(a.status) && strings.HasSuffix(to.Path, end)
+	if err != nil || !isRedirect(a.status) {
+		return ""
+	}
+	return to.Path
 }
 
 // fetchOnce requests url once, with the token if there is one.
@@ -175,11 +173,7 @@ func (p *prober) fetchOnce(ctx context.Context, url, token string, limit int64) 
 	}
 	resp, err := p.client.Do(req)
 	if err != nil {
-		var of *neturl.Error
-		if errors.As(err, &of) { // ProbeError has the URL already
-			err = of.Err
-		}
-		return answer{}, err
+		return answer{}, errors.Unwrap(err) // a *url.Error; ProbeError has the URL already
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, limit))

@@ -1,10 +1,6 @@
 package app
 
-import (
-	"context"
-	"net/http"
-	"strings"
-)
+import "strings"
 
 const tensorBoardPort = 6006
 
@@ -63,9 +59,7 @@ func TensorBoard(logdir string, args []string) (App, error) {
 		Base:      strings.TrimRight(path, "/"),
 		Path:      path,
 		Open:      true,
-		Probe: func(ctx context.Context, c *http.Client, base string) error {
-			return probeOK(ctx, c, name, strings.TrimRight(base, "/")+path)
-		},
+		Probe:     probePath(name, path),
 	}
 	return a, a.Validate()
 }
