@@ -46,8 +46,7 @@ type App struct {
 	// so that the browser need not see the secret. nil: there are no such cookies.
 	Login func(ctx context.Context, c *http.Client, base string) ([]string, error) `json:"-"`
 	Open  bool                                                                     // it is known to have no login
-	// OwnLogin reports that the server has a login that cscs sets up. Then the local port needs no
-	// guard.
+	// OwnLogin reports that cscs sets up a login of the server, so the local port needs no guard.
 	OwnLogin bool
 	// LastUse asks the server at base when it was last used, by this machine's clock: now if it
 	// computes, zero if never. It is for servers whose pages transfer data without a user. nil:

@@ -5,8 +5,7 @@ import (
 	"net/http"
 )
 
-// A UsageError reports that cscs does not accept an argument for the server, and what to do
-// instead.
+// A UsageError reports an argument for the server that cscs does not accept.
 type UsageError struct {
 	App     string // "jupyter"
 	Arg     string // the argument as given, without its value; empty: one is missing

@@ -139,8 +139,7 @@ func randomHex(n int) string {
 }
 
 // serverClasses are the classes by which Jupyter's command line reaches the options of its server.
-// traitlets takes a class's options from its bases and, here, from the front end that started the
-// server.
+// traitlets takes a class's options from its bases and, here, from the front end that starts it.
 var serverClasses = []string{
 	"ServerApp", "NotebookApp", "LabApp", "JupyterNotebookApp", "NBClassicApp",
 	"ExtensionApp", "JupyterApp", "Application", "SingletonConfigurable", "Configurable", "LoggingConfigurable",
@@ -159,8 +158,7 @@ const (
 	reasonAuth     = "cscs checks that the session's token, and nothing else, lets one in"
 )
 
-// refused are the options of Jupyter's server, by name or alias, that the user must not set, and
-// why.
+// refused tells why the user must not set these options of Jupyter's server, by name or alias.
 var refused = map[string]string{
 	"ip": reasonIP, "port": reasonPort, "port_retries": reasonPort, "port-retries": reasonPort,
 	"sock": reasonSock, "sock_mode": reasonSock, "sock-mode": reasonSock,

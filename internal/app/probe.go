@@ -19,8 +19,7 @@ const (
 	// usually just answered late. The retries are for servers that close early connections.
 	probeFirstPause = 50 * time.Millisecond
 	probeLastPause  = 300 * time.Millisecond
-	// probePatience is the timeout of one request. An answer that takes longer may have been lost
-	// with a connection.
+	// probePatience is the timeout of one request. A later answer may be lost with its connection.
 	probePatience = 20 * time.Second
 	// probeBody is how much of an answer is read, so that the connection can be used again.
 	probeBody = 64 << 10
@@ -41,8 +40,7 @@ func probeJupyter(ctx context.Context, c *http.Client, base, token string) error
 	var knownErr error
 	asking.Go(func() { known, knownErr = p.askStatus(ctx, status, token) })
 	// Jupyter redirects a page request without a login to its login page, and does not log that. If
-	// it does not redirect, a request to the API decides. Its refusal is a warning in Jupyter's
-	// log.
+	// it does not redirect, a request to the API decides. Jupyter logs its refusal as a warning.
 	page, err := p.answerOf(ctx, base+"files/.cscs", "", isMeant)
 	if err != nil {
 		return err
@@ -91,8 +89,7 @@ func probePath(name, path string) func(context.Context, *http.Client, string) er
 // errBusy stands for an answer with another status than the expected one.
 var errBusy = errors.New("server is not ready")
 
-// A prober sends requests without redirects and cookies. Cookies could let in a client without a
-// token.
+// A prober sends requests without redirects, and without cookies, which could stand for the token.
 type prober struct {
 	name   string
 	client http.Client
@@ -105,8 +102,7 @@ func newProber(name string, c *http.Client) *prober {
 	return p
 }
 
-// askStatus requests url, with the token if there is one, until the status is a final one (not
-// 5xx), and returns it.
+// askStatus requests url, with the token if there is one, until the status is final (isMeant).
 func (p *prober) askStatus(ctx context.Context, url, token string) (int, error) {
 	a, err := p.answerOf(ctx, url, token, isMeant)
 	return a.status, err

@@ -36,8 +36,7 @@ type Controlled interface {
 	// Link returns the URL with which a browser gets into the server, including the secret, or ""
 	// if nothing answers there yet.
 	Link() string
-	// Enter returns the URL for a browser of this user, and the cookies (as in Set-Cookie) that let
-	// it in there.
+	// Enter returns the URL for a browser of this user, and the cookies (as in Set-Cookie) for it.
 	Enter() (url string, cookies []string)
 	// Stop requests the end of the session, Detach only that of the process.
 	Stop()
@@ -196,8 +195,7 @@ func (e *GoneError) Error() string {
 }
 func (e *GoneError) Unwrap() error { return e.Err }
 
-// SilentError reports that the process that attends the session lives but gives no sign of life: it
-// is stopped, or hangs.
+// SilentError reports that the process that attends the session is stopped, or hangs.
 type SilentError struct {
 	ID  string
 	PID int

@@ -27,8 +27,7 @@ type Store struct{ dir string }
 func Open(state string) *Store { return &Store{dir: filepath.Join(state, "sessions")} }
 
 // OpenConnections returns the store of the connections that this machine keeps without a session
-// (--persist). Machines may share the directory, and none can tell whether a process of another
-// runs.
+// (--persist). Each machine that shares the directory has its own: none sees another's processes.
 func OpenConnections(state string) *Store {
 	host, _ := os.Hostname()
 	return &Store{dir: filepath.Join(state, "connections", filepath.Base("/"+host))}
@@ -83,8 +82,7 @@ func (s *Store) Take(r Record) (*Entry, error) {
 	return e, nil
 }
 
-// lockTimeout is how long another process may hold the lock of the store. It needs the lock for a
-// few system calls only.
+// lockTimeout is how long another process may hold the store's lock, for a few system calls.
 const lockTimeout = 5 * time.Second
 
 // withLock calls do while no other process takes, tests or removes a lock. Otherwise one process
@@ -162,9 +160,8 @@ func (e *Entry) Leave() {
 	_ = e.lock.Close()
 }
 
-// Serve opens the control socket of this process. Leave and Remove remove the socket's file while
-// the lock is held: afterwards the name belongs to the next process. The Control answers until it
-// is closed.
+// Serve opens the control socket of this process, which answers until it is closed. Leave and
+// Remove remove its file while the lock is held: afterwards the name belongs to the next process.
 func (e *Entry) Serve(process Controlled) (*Control, error) {
 	c, err := Serve(e.store.dir, e.id, process)
 	if err == nil {
