@@ -66,16 +66,10 @@ func (o offer) requestedPartition(there []slurm.Partition) (slurm.Partition, boo
 
 // asksForNodes reports whether the request asks for more nodes than the partition has.
 func (o offer) asksForNodes(p slurm.Partition) bool {
-	least, _, _ := strings.Cut(o.request.Nodes, "-")
-	n, err := strconv.Atoi(least)
-	if err != nil {
-		return false
-	}
-	most := n
-	if _, after, ok := strings.Cut(o.request.Nodes, "-"); ok {
-		most, _ = strconv.Atoi(after) // the upper end of a range may be too large by itself
-	}
-	return p.Nodes > 0 && max(n, most) > p.Nodes
+	from, to, _ := strings.Cut(o.request.Nodes, "-")
+	least, err := strconv.Atoi(from)
+	most, _ := strconv.Atoi(to) // the upper end of a range may be too large by itself
+	return err == nil && p.Nodes > 0 && max(least, most) > p.Nodes
 }
 
 func partitionNames(all []slurm.Partition) []string {

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,9 +67,16 @@ func ruleFor[E error](explain func(E) Problem) rule {
 	}
 }
 
+// fixedRule returns a rule for errors of type E whose hint does not depend on the error.
+func fixedRule[E error](id string, code int, hint, fix string) rule {
+	return ruleFor(func(e E) Problem {
+		return Problem{ID: id, Code: code, Message: e.Error(), Hint: hint, Fix: fix}
+	})
+}
+
 // catalogue holds the rules. The first that applies counts. Errors wrap each other, so the most
 // specific rules come first.
-var catalogue = concatRules(
+var catalogue = slices.Concat(
 	[]rule{interruptedProblem},
 	doctorRules, // before the rules of errors that these wrap
 	usageRules,
@@ -81,14 +89,6 @@ var catalogue = concatRules(
 	liveRules,
 	[]rule{timeoutProblem, systemProblem},
 )
-
-func concatRules(lists ...[]rule) []rule {
-	var all []rule
-	for _, l := range lists {
-		all = append(all, l...)
-	}
-	return all
-}
 
 // SigningError wraps an error from signing with other flags than cscs key sign has by default. Hints
 // that propose that command then repeat the flags.
@@ -170,13 +170,7 @@ func interruptedProblem(err error) (Problem, bool) {
 
 // joinHints joins the lines of a hint and leaves out empty ones.
 func joinHints(lines ...string) string {
-	var out []string
-	for _, l := range lines {
-		if l != "" {
-			out = append(out, l)
-		}
-	}
-	return strings.Join(out, "\n")
+	return strings.Join(slices.DeleteFunc(lines, func(l string) bool { return l == "" }), "\n")
 }
 
 // shortDuration formats d without units that are zero.

@@ -35,16 +35,12 @@ var liveRules = []rule{
 		return Problem{ID: "owner-left", Code: Failure, Message: session.ErrMasterLeft.Error(), Hint: "connect again, over a connection of its own"},
 			errors.Is(err, session.ErrMasterLeft)
 	},
-	ruleFor(func(e *session.NoNodeError) Problem {
-		return Problem{ID: "not-ready", Code: Failure, Message: e.Error(), Hint: "cscs ps shows when it has one"}
-	}),
+	fixedRule[*session.NoNodeError]("not-ready", Failure, "cscs ps shows when it has one", ""),
 	ruleFor(func(e *registry.AmbiguousError) Problem {
 		return Problem{ID: "ambiguous-session", Code: Usage, Message: e.Error(),
 			Hint: "name one: " + strings.Join(e.IDs, ", ") + "; cscs ps describes them"}
 	}),
-	ruleFor(func(e *registry.AttendedError) Problem {
-		return Problem{ID: "attended", Code: Failure, Message: e.Error(), Hint: "cscs ps shows where"}
-	}),
+	fixedRule[*registry.AttendedError]("attended", Failure, "cscs ps shows where", ""),
 	ruleFor(func(e *owndir.Error) Problem {
 		p := Problem{ID: "shared-directory", Code: Failure, Message: e.Error()}
 		if e.Open {
@@ -56,12 +52,8 @@ var liveRules = []rule{
 		p.Hint = joinHints("show its owner: "+p.Fix, "or keep the files of cscs in another directory: export XDG_STATE_HOME=DIRECTORY")
 		return p
 	}),
-	ruleFor(func(e *owndir.OwnerError) Problem {
-		return Problem{ID: "other-owner", Code: Usage, Message: e.Error(), Hint: "or work in the home directory of root: sudo -H"}
-	}),
-	ruleFor(func(e *registry.GoneError) Problem {
-		return Problem{ID: "unreachable", Code: Failure, Message: e.Error(), Hint: "show its state: cscs ps --refresh"}
-	}),
+	fixedRule[*owndir.OwnerError]("other-owner", Usage, "or work in the home directory of root: sudo -H", ""),
+	fixedRule[*registry.GoneError]("unreachable", Failure, "show its state: cscs ps --refresh", ""),
 	ruleFor(func(e *registry.SilentError) Problem {
 		return Problem{ID: "silent", Code: Failure, Message: e.Error(),
 			Hint: fmt.Sprintf("resume it: fg in its terminal, or kill -CONT %d; or end the session without it: cscs stop %s", e.PID, e.ID)}
@@ -72,9 +64,7 @@ var liveRules = []rule{
 	ruleFor(func(e *registry.TiedError) Problem {
 		return Problem{ID: "tied", Code: Usage, Message: e.Error(), Hint: "to queue a session without cscs, start it without --via salloc; end this one with: cscs stop " + e.ID}
 	}),
-	ruleFor(func(e *registry.NotReadyError) Problem {
-		return Problem{ID: "not-ready", Code: Failure, Message: e.Error()}
-	}),
+	fixedRule[*registry.NotReadyError]("not-ready", Failure, "", ""),
 	ruleFor(func(e *registry.NotLeftError) Problem {
 		return Problem{ID: "not-left", Code: Failure, Message: e.Error(), Hint: "its log: cscs logs " + e.ID}
 	}),

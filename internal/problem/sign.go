@@ -82,25 +82,12 @@ var signRules = []rule{
 		away := "mv -i " + shellescape.Quote(e.Path) + " " + shellescape.Quote(e.Path+".away")
 		return Problem{ID: "key-replace", Code: Usage, Message: e.Error(), Hint: "choose another file with --identity, or move this one away first: " + away, Fix: away}
 	}),
-	ruleFor(func(e *signing.BusyError) Problem {
-		return Problem{ID: "sign-busy", Code: Failure, Message: e.Error(), Hint: "finish or end the other one first"}
-	}),
-	ruleFor(func(e *signing.NothingError) Problem {
-		return Problem{ID: "import-nothing", Code: Auth, Message: e.Error(),
-			Hint: "pass the private key, with its certificate next to it: cscs key import FILE"}
-	}),
-	ruleFor(func(e *signing.SeveralError) Problem {
-		return Problem{ID: "import-several", Code: Usage, Message: e.Error(), Hint: "pass the private key that you mean: cscs key import FILE"}
-	}),
-	ruleFor(func(e *key.UncertifiedError) Problem {
-		return Problem{ID: "key-uncertified", Code: Auth, Message: e.Error(), Hint: "get it signed for 24 hours: " + key.SignCommand, Fix: key.SignCommand}
-	}),
-	ruleFor(func(e *key.NoAgentError) Problem {
-		return Problem{ID: "agent-none", Code: Auth, Message: e.Error(), Hint: joinHints(startAgent, "then add the key: cscs key agent"), Fix: hintCommand(startAgent)}
-	}),
-	ruleFor(func(e *key.AgentRefusedError) Problem {
-		return Problem{ID: "agent-refused", Code: Auth, Message: e.Error(), Hint: "if it is locked, unlock it: ssh-add -X", Fix: "ssh-add -X"}
-	}),
+	fixedRule[*signing.BusyError]("sign-busy", Failure, "finish or end the other one first", ""),
+	fixedRule[*signing.NothingError]("import-nothing", Auth, "pass the private key, with its certificate next to it: cscs key import FILE", ""),
+	fixedRule[*signing.SeveralError]("import-several", Usage, "pass the private key that you mean: cscs key import FILE", ""),
+	fixedRule[*key.UncertifiedError]("key-uncertified", Auth, "get it signed for 24 hours: "+key.SignCommand, key.SignCommand),
+	fixedRule[*key.NoAgentError]("agent-none", Auth, joinHints(startAgent, "then add the key: cscs key agent"), hintCommand(startAgent)),
+	fixedRule[*key.AgentRefusedError]("agent-refused", Auth, "if it is locked, unlock it: "+unlock, unlock),
 	ruleFor(func(e *site.UnknownSigningError) Problem {
 		return Problem{ID: "unknown-signing", Code: Usage, Message: e.Error(),
 			Hint: joinHints("known: "+strings.Join(e.Known, ", "), "add any other as a [signing.NAME] in config.toml")}

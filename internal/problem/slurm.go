@@ -40,10 +40,7 @@ var slurmRules = []rule{
 		}
 		return p
 	}),
-	ruleFor(func(e *slurm.QueueTimeoutError) Problem {
-		return Problem{ID: "queue-timeout", Code: Allocation, Message: e.Error(),
-			Hint: "wait longer with --queue-timeout, or ask for less: --time, --nodes, another --partition"}
-	}),
+	fixedRule[*slurm.QueueTimeoutError]("queue-timeout", Allocation, "wait longer with --queue-timeout, or ask for less: --time, --nodes, another --partition", ""),
 	ruleFor(func(e *slurm.WhichJobError) Problem {
 		p := Problem{ID: "which-job", Code: Usage, Message: e.Error()}
 		if running := e.Running(); len(running) > 0 {
@@ -75,7 +72,7 @@ var slurmRules = []rule{
 	ruleFor(func(e *slurm.RemainsError) Problem {
 		return Problem{ID: "remains", Code: Remains, Message: e.Error(), Hint: "cancel it by hand: scancel --name=" + e.Name}
 	}),
-	ruleFor(func(e *slurm.LogError) Problem { return Problem{ID: "log", Code: Failure, Message: e.Error()} }),
+	fixedRule[*slurm.LogError]("log", Failure, "", ""),
 	ruleFor(remoteProblem),
 	ruleFor(func(e *slurm.LoginShellError) Problem {
 		p := Problem{ID: "login-shell", Code: Failure, Message: e.Error(), Hint: loginShell, Fix: quietShell}
@@ -124,26 +121,25 @@ func onlyForPersons(at *slurm.StartupLine) (hint, fix string) {
 	switch {
 	case strings.HasSuffix(at.File, ".fish"):
 		fix = "status is-interactive; or return"
-		return "make " + at.File + " stop there in non-interactive shells: insert before line " + at.Line + ": " + fix, fix
 	case strings.HasSuffix(at.File, "csh.cshrc"), strings.HasSuffix(at.File, ".cshrc"), strings.HasSuffix(at.File, ".tcshrc"):
 		fix = "if (! $?prompt) exit"
-		return "make " + at.File + " stop there in non-interactive shells: insert before line " + at.Line + ": " + fix, fix
 	case strings.ContainsAny(at.Text, "(&|;{") || strings.HasPrefix(at.Text, "if "):
 		fix = quietShell
-		return "make " + at.File + " stop there in non-interactive shells: insert before line " + at.Line + ": " + fix, fix
+	default:
+		fix = "[[ $- != *i* ]] || " + at.Text
+		return "run it in interactive shells only: replace line " + at.Line + " of " + at.File + " by " + fix, fix
 	}
-	fix = "[[ $- != *i* ]] || " + at.Text
-	return "run it in interactive shells only: replace line " + at.Line + " of " + at.File + " by " + fix, fix
+	return "make " + at.File + " stop there in non-interactive shells: insert before line " + at.Line + ": " + fix, fix
 }
 
 // remoteProblem explains an error that the remote half reported, by its kind.
 func remoteProblem(e *slurm.RemoteError) Problem {
 	p := Problem{ID: "remote-" + e.Kind, Code: Failure, Message: e.Message}
+	if out := lastLine(e.Output); out != "" && (e.Kind == "shell" || e.Kind == "hang") {
+		p.Message += "; it said: " + out
+	}
 	switch e.Kind {
 	case "shell":
-		if out := lastLine(e.Output); out != "" {
-			p.Message += "; it said: " + out
-		}
 		p.Hint = joinHints("log in by hand to see why",
 			"if one of your start-up files (~/.bash_profile, ~/.bashrc, ~/.profile) ends it, make that file do nothing in non-interactive shells, with this as its first line: "+quietShell)
 		p.Fix = quietShell
@@ -168,9 +164,6 @@ func remoteProblem(e *slurm.RemoteError) Problem {
 	case "away":
 		p.Hint = "this login node does not see the files that others see: try again, which may lead to another one, and report it to the site if it persists"
 	case "hang":
-		if out := lastLine(e.Output); out != "" {
-			p.Message += "; it said: " + out
-		}
 		p.Hint, p.Fix = "a command in the start-up files (~/.bash_profile, ~/.bashrc, ~/.profile) waits or hangs; make them do nothing in non-interactive shells, with this as their first line: "+quietShell, quietShell
 	case "nonode", "unknownnode":
 		p.Hint, p.Fix = "confirm that the node matches your current Slurm allocation: squeue --me", "squeue --me"
@@ -233,10 +226,8 @@ var serverRules = []rule{
 		}
 		return p
 	}),
-	ruleFor(func(e *session.NothingListensError) Problem {
-		return Problem{ID: "nothing-listens", Code: Failure, Message: e.Error(),
-			Hint: "ensure the server binds to 127.0.0.1 and is running on the compute node; confirm that the node matches your current Slurm allocation: squeue --me", Fix: "squeue --me"}
-	}),
+	fixedRule[*session.NothingListensError]("nothing-listens", Failure,
+		"ensure the server binds to 127.0.0.1 and is running on the compute node; confirm that the node matches your current Slurm allocation: squeue --me", "squeue --me"),
 }
 
 // hintOfSetup returns the hint for the node's message about a server that it could not start.
@@ -309,29 +300,30 @@ func noHomeProblem(err error) Problem {
 
 const noBrowser = "--no-browser"
 
+// browserProblem returns the problem of a browser that does not show the session.
+func browserProblem(id, message string) Problem {
+	return Problem{ID: id, Code: Failure, Message: message, Hint: "open the link yourself; to only print it: " + noBrowser, Fix: noBrowser}
+}
+
 var localRules = []rule{
 	ruleFor(func(e *forward.PortBusyError) Problem {
 		return Problem{ID: "port-busy", Code: Failure, Message: e.Error(),
 			Hint: fmt.Sprintf("choose another with --local-port %d, or omit it to get the next free one", e.Port%65535+1), Fix: fmt.Sprintf("--local-port %d", e.Port%65535+1)}
 	}),
-	ruleFor(func(e *forward.PortDeniedError) Problem {
-		return Problem{ID: "port-denied", Code: Failure, Message: e.Error(), Hint: "choose one above 1023 with --local-port, or omit it"}
-	}),
+	fixedRule[*forward.PortDeniedError]("port-denied", Failure, "choose one above 1023 with --local-port, or omit it", ""),
 	ruleFor(func(e *site.HomeError) Problem { return noHomeProblem(e) }),
 	ruleFor(func(e *key.HomeError) Problem { return noHomeProblem(e) }),
 	ruleFor(func(e *browser.LaunchError) Problem {
-		return Problem{ID: "browser", Code: Failure, Message: fmt.Sprintf("the browser could not be opened (%v)", e.Err),
-			Hint: "open the link yourself; to only print it: " + noBrowser, Fix: noBrowser}
+		return browserProblem("browser", fmt.Sprintf("the browser could not be opened (%v)", e.Err))
 	}),
 	ruleFor(func(e *browser.UnusedError) Problem {
 		message := fmt.Sprintf("the browser has not opened the session within %v", e.After)
 		if e.Refused != "" {
 			message += " (" + e.Refused + " tried to, and was refused)"
 		}
-		return Problem{ID: "browser", Code: Failure, Message: message, Hint: "open the link yourself; to only print it: " + noBrowser, Fix: noBrowser}
+		return browserProblem("browser", message)
 	}),
 	func(err error) (Problem, bool) {
-		return Problem{ID: "no-browser", Code: Failure, Message: browser.ErrNoBrowser.Error(),
-			Hint: "open the link yourself; to only print it: " + noBrowser, Fix: noBrowser}, errors.Is(err, browser.ErrNoBrowser)
+		return browserProblem("no-browser", browser.ErrNoBrowser.Error()), errors.Is(err, browser.ErrNoBrowser)
 	},
 }

@@ -28,15 +28,11 @@ var sshRules = []rule{
 		return Problem{ID: "known-hosts-line", Code: Failure, Message: e.Error(), Hint: "the other lines are used; fix or remove it: " + fix, Fix: fix}
 	}),
 	ruleFor(authProblem),
-	ruleFor(func(e *chain.SignError) Problem {
-		return Problem{ID: "key-no-signature", Code: Auth, Message: e.Error(),
-			Hint: "the agent may be locked (unlock it: ssh-add -X), or may have asked for a confirmation; ssh-add -l lists its keys", Fix: "ssh-add -X"}
-	}),
+	fixedRule[*chain.SignError]("key-no-signature", Auth,
+		"the agent may be locked (unlock it: ssh-add -X), or may have asked for a confirmation; ssh-add -l lists its keys", "ssh-add -X"),
 	ruleFor(dialProblem),
 	ruleFor(openProblem),
-	ruleFor(func(e *chain.LostError) Problem {
-		return Problem{ID: "connection-lost", Code: Failure, Message: e.Error()}
-	}),
+	fixedRule[*chain.LostError]("connection-lost", Failure, "", ""),
 }
 
 // hostKeyProblem explains why a host key was not accepted, and how to make it known if that is safe.

@@ -15,9 +15,7 @@ var usageRules = []rule{
 	ruleFor(func(e *UsageError) Problem {
 		return Problem{ID: "usage", Code: Usage, Message: e.Message, Hint: e.Hint}
 	}),
-	ruleFor(func(e *app.UsageError) Problem {
-		return Problem{ID: "usage", Code: Usage, Message: e.Error()}
-	}),
+	fixedRule[*app.UsageError]("usage", Usage, "", ""),
 	ruleFor(func(e *site.ConfigError) Problem {
 		fix := "${EDITOR:-vi} " + shellescape.Quote(e.File)
 		return Problem{ID: "config", Code: Usage, Message: e.Error(), Hint: "fix it: " + fix, Fix: fix}
@@ -26,7 +24,8 @@ var usageRules = []rule{
 		p := Problem{ID: "ssh-config", Code: Usage, Message: e.Error(), Hint: "show how ssh reads it: " + askSSH(e.Host), Fix: askSSH(e.Host)}
 		// The message of OpenSSH (readconf.c) for a file that others may write.
 		if _, file, ok := strings.Cut(e.Message, "Bad owner or permissions on "); ok {
-			p.Fix = "chmod 600 " + shellescape.Quote(strings.TrimSpace(firstLine(file)))
+			file, _, _ = strings.Cut(file, "\n")
+			p.Fix = "chmod 600 " + shellescape.Quote(strings.TrimSpace(file))
 			p.Hint = "remove the write permission of other users: " + p.Fix
 		}
 		if len(e.Unknown) > 0 {
@@ -72,10 +71,7 @@ var usageRules = []rule{
 		return Problem{ID: "ssh-config-foreign", Code: Failure, Message: e.Error() + ", and is left as it is: nothing was changed",
 			Hint: "move it away and run the command again: " + fix, Fix: fix}
 	}),
-	ruleFor(func(e *site.ProxyCommandError) Problem {
-		return Problem{ID: "proxy-command", Code: Usage, Message: e.Error(),
-			Hint: "use ProxyJump in ~/.ssh/config, or give the cluster a jump = [\"HOST\"] in config.toml"}
-	}),
+	fixedRule[*site.ProxyCommandError]("proxy-command", Usage, `use ProxyJump in ~/.ssh/config, or give the cluster a jump = ["HOST"] in config.toml`, ""),
 	ruleFor(func(e *site.UnknownClusterError) Problem {
 		return Problem{ID: "unknown-cluster", Code: Usage, Message: e.Error(),
 			Hint: joinHints("known: "+strings.Join(e.Known, ", "),
@@ -101,11 +97,6 @@ func optionNames(options []string) string {
 		names = append(names, o)
 	}
 	return strings.Join(names, ",")
-}
-
-func firstLine(s string) string {
-	line, _, _ := strings.Cut(s, "\n")
-	return line
 }
 
 // askSSH returns the command that shows ssh's settings for a host, whose name may look like an
