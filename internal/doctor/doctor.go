@@ -7,6 +7,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"time"
@@ -105,17 +106,19 @@ type finding struct {
 	blockReason string // if not empty: why dependent checks are skipped although this one has not failed
 }
 
-func okFinding(host, seen string) finding { return finding{host: host, status: OK, seen: seen} }
-func warningFinding(host string, err error) finding {
-	return finding{host: host, status: Warning, err: err}
+func okFinding(host, seen string) []finding { return []finding{{host: host, status: OK, seen: seen}} }
+
+func warningFinding(host string, err error) []finding {
+	return []finding{{host: host, status: Warning, err: err}}
 }
-func failureFinding(host string, err error) finding {
-	return finding{host: host, status: Failure, err: err}
+
+func failureFinding(host string, err error) []finding {
+	return []finding{{host: host, status: Failure, err: err}}
 }
-func skippedFinding(host, because string) finding {
-	return finding{host: host, status: Skipped, seen: because}
+
+func skippedFinding(host, because string) []finding {
+	return []finding{{host: host, status: Skipped, seen: because}}
 }
-func singleFinding(f finding) []finding { return []finding{f} }
 
 // Run runs all checks and passes each result to tell, in the order of the route. It returns the
 // error of the first failure, on which later failures usually depend, or nil.
@@ -123,11 +126,8 @@ func Run(ctx context.Context, cfg Config, tell func(Result)) error {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	if cfg.Limit == 0 {
-		cfg.Limit = Limit
-	}
 	// A check needs the last second to describe its timeout.
-	ctx, cancel := context.WithTimeoutCause(ctx, cfg.Limit-time.Second, errTime)
+	ctx, cancel := context.WithTimeoutCause(ctx, cmp.Or(cfg.Limit, Limit)-time.Second, errTime)
 	defer cancel()
 	v := &diagnosis{cfg: cfg, over: map[string]chan struct{}{}, badChecks: map[string]string{}}
 	defer v.close()

@@ -407,13 +407,22 @@ func TestNeverHangs(t *testing.T) {
 	if took := time.Since(began); took > p.Limit {
 		t.Errorf("it took %s", took)
 	}
-	var late *OvertimeError
+	var late *Error
 	var hang *slurm.RemoteError
-	if r := all["browser"]; r.Status != Failure || !errors.As(r.Err, &late) {
+	if r := all["browser"]; r.Status != Failure || !errors.As(r.Err, &late) || late.ID != "overtime" {
 		t.Errorf("%+v", r)
 	}
 	if r := all["shell"]; r.Status != Failure || !errors.As(r.Err, &hang) || hang.Kind != "hang" {
 		t.Errorf("%+v", r)
+	}
+}
+
+// TestTalkError: one line and several are told apart.
+func TestTalkError(t *testing.T) {
+	for text, want := range map[string]string{"hi": "on daint print 1 line in", "hi\nho": "on daint print 2 lines in"} {
+		if e := newTalkError("daint", text); !strings.Contains(e.Message, want) || !strings.HasSuffix(e.Message, ": hi") {
+			t.Errorf("%q: %s", text, e.Message)
+		}
 	}
 }
 

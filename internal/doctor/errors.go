@@ -10,6 +10,26 @@ import (
 	"github.com/alps-tunnel/cscs/internal/key"
 )
 
+// An Error reports what a check has found, if its ID says all that internal/problem needs for a hint.
+type Error struct {
+	ID      string // of the problem
+	Message string
+	Err     error // the cause; may be nil
+}
+
+func (e *Error) Error() string { return e.Message }
+func (e *Error) Unwrap() error { return e.Err }
+
+// errorf returns an Error with a formatted message.
+func errorf(id, format string, args ...any) *Error {
+	return &Error{ID: id, Message: fmt.Sprintf(format, args...)}
+}
+
+// newOvertimeError returns the error of a check that did not end in time.
+func newOvertimeError(check string, after time.Duration) *Error {
+	return errorf("overtime", "%s: no answer within %s", check, after.Round(100*time.Millisecond))
+}
+
 // ModeError reports that other users may write a file that decides where ssh connects to, or where
 // passwords are sent.
 type ModeError struct {
@@ -22,24 +42,15 @@ func (e *ModeError) Error() string {
 	return fmt.Sprintf("other users can write %s: its permissions are %#o", e.Path, e.Mode)
 }
 
-// UnwritableError reports that cscs cannot store files on this machine.
+// UnwritableError reports that cscs cannot store files in a directory of this machine.
 type UnwritableError struct {
-	Path string
-	Err  error
+	Path  string
+	IsSSH bool // for signed keys and accepted host keys, not for the state of cscs
+	Err   error
 }
 
 func (e *UnwritableError) Error() string { return fmt.Sprintf("cannot write in %s: %v", e.Path, e.Err) }
 func (e *UnwritableError) Unwrap() error { return e.Err }
-
-// SSHDirError reports that no file can be added to ssh's configuration directory: no signed key
-// and no accepted host key.
-type SSHDirError struct {
-	Path string
-	Err  error
-}
-
-func (e *SSHDirError) Error() string { return fmt.Sprintf("cannot write in %s: %v", e.Path, e.Err) }
-func (e *SSHDirError) Unwrap() error { return e.Err }
 
 // ClockError reports that this machine's clock is wrong.
 type ClockError struct {
@@ -81,21 +92,6 @@ func (e *ShutKeyError) Error() string {
 }
 func (e *ShutKeyError) Unwrap() error { return e.Err }
 
-// BareKeyError reports that the key has no certificate.
-type BareKeyError struct{ Path string }
-
-func (e *BareKeyError) Error() string { return "the key " + e.Path + " has no certificate" }
-
-// ExpiresError reports that the certificate expires soon.
-type ExpiresError struct {
-	Path  string
-	Until time.Time
-}
-
-func (e *ExpiresError) Error() string {
-	return fmt.Sprintf("the certificate of %s is valid only until %s", e.Path, e.Until.Local().Format("15:04"))
-}
-
 // PrincipalError reports that the certificate is not valid for the user's name at a host.
 type PrincipalError struct {
 	Host, User string
@@ -116,11 +112,6 @@ func (e *ManyKeysError) Error() string {
 	return fmt.Sprintf("the agent has %d keys: ssh would offer them all, and a server disconnects after six (too many authentication failures)", e.Keys)
 }
 
-// LockedAgentError reports that the agent holds no keys or is locked. The agent does not tell which.
-type LockedAgentError struct{}
-
-func (e *LockedAgentError) Error() string { return "the agent holds no keys, or is locked" }
-
 // FamilyError reports that a host answers by one IP version and not by the other.
 type FamilyError struct {
 	Host, Asked   string // Asked is the name in ssh's configuration
@@ -134,39 +125,14 @@ func (e *FamilyError) Error() string {
 }
 func (e *FamilyError) Unwrap() error { return e.Err }
 
-// TalkError reports that the login shell's start-up files print text in a shell without a terminal.
-type TalkError struct {
-	Host  string
-	Lines int
-	First string
-}
-
-func (e *TalkError) Error() string {
-	lines := "1 line"
-	if e.Lines != 1 {
-		lines = fmt.Sprintf("%d lines", e.Lines)
+// newTalkError reports that the login shell's start-up files print text in a shell without a terminal.
+func newTalkError(host, text string) *Error {
+	lines := strings.Split(text, "\n")
+	count := "1 line"
+	if len(lines) != 1 {
+		count = fmt.Sprintf("%d lines", len(lines))
 	}
-	return fmt.Sprintf("the start-up files of the login shell on %s print %s in non-interactive shells, which breaks scp, sftp and rsync: %s", e.Host, lines, e.First)
-}
-
-// SlowShellError reports that the login shell starts slowly.
-type SlowShellError struct {
-	Host string
-	Took time.Duration
-}
-
-func (e *SlowShellError) Error() string {
-	return fmt.Sprintf("the start-up files of the login shell on %s take %s", e.Host, roundDuration(e.Took))
-}
-
-// HomeFullError reports that the home file system is almost full.
-type HomeFullError struct {
-	Path string
-	Used int // percent
-}
-
-func (e *HomeFullError) Error() string {
-	return fmt.Sprintf("the file system of %s is %d%% full", e.Path, e.Used)
+	return errorf("shell-talks", "the start-up files of the login shell on %s print %s in non-interactive shells, which breaks scp, sftp and rsync: %s", host, count, lines[0])
 }
 
 // PartitionError reports that Slurm starts no jobs.
@@ -196,24 +162,7 @@ func (e *AccountError) Error() string {
 	return "the account " + e.Account + " is none of yours on this cluster"
 }
 
-// QuotaError reports that a limit allows no further login or job.
-type QuotaError struct {
-	What, Where string // "login", "daint"
-	Now, Most   int
+// newQuotaError reports that a limit allows no further login or job.
+func newQuotaError(id, what, where string, now, most int) *Error {
+	return errorf(id, "you have %d of at most %d %ss at once on %s", now, most, what, where)
 }
-
-func (e *QuotaError) Error() string {
-	return fmt.Sprintf("you have %d of at most %d %ss at once on %s", e.Now, e.Most, e.What, e.Where)
-}
-
-// ClosedNodeError reports that a node refuses SSH although a job of the user runs there.
-type ClosedNodeError struct {
-	Node, Job string
-	Why       string // Err in the words for the user
-	Err       error
-}
-
-func (e *ClosedNodeError) Error() string {
-	return fmt.Sprintf("no ssh to %s though job %s runs there: %v", e.Node, e.Job, e.Why)
-}
-func (e *ClosedNodeError) Unwrap() error { return e.Err }

@@ -29,13 +29,13 @@ import (
 func (v *diagnosis) checkConfig(ctx context.Context) []finding {
 	v.target = v.cfg.Target(ctx)
 	if v.target.HostsErr != nil {
-		return singleFinding(failureFinding("", v.target.HostsErr))
+		return failureFinding("", v.target.HostsErr)
 	}
 	var names []string
 	for _, h := range v.target.Hosts {
 		names = append(names, h.Addr())
 	}
-	return singleFinding(okFinding("", "the way is "+strings.Join(names, ", then ")))
+	return okFinding("", "the way is "+strings.Join(names, ", then "))
 }
 
 // checkFiles checks that other users cannot write the configuration, and that cscs can write.
@@ -47,7 +47,7 @@ func (v *diagnosis) checkFiles(context.Context) []finding {
 			continue
 		}
 		if mode := info.Mode().Perm(); mode&0o022 != 0 {
-			found = append(found, failureFinding("", &ModeError{Path: f.path, Mode: uint32(mode), Fix: f.fix + shellescape.Quote(f.path)}))
+			found = append(found, failureFinding("", &ModeError{Path: f.path, Mode: uint32(mode), Fix: f.fix + shellescape.Quote(f.path)})...)
 		}
 	}
 	found = append(found, v.checkSettings()...)
@@ -57,20 +57,20 @@ func (v *diagnosis) checkFiles(context.Context) []finding {
 			err = syscall.ENOTDIR
 		}
 		if err != nil {
-			found = append(found, warningFinding("", &SSHDirError{Path: v.cfg.SSHDir, Err: err}))
+			found = append(found, warningFinding("", &UnwritableError{Path: v.cfg.SSHDir, IsSSH: true, Err: err})...)
 		}
 	}
 	if err := tryRead(v.cfg.SSHConfig); err != nil { // ssh ignores the file without a message
-		found = append(found, warningFinding("", &sshconfig.ReadError{File: v.cfg.SSHConfig, Err: err}))
+		found = append(found, warningFinding("", &sshconfig.ReadError{File: v.cfg.SSHConfig, Err: err})...)
 	}
 	if err := tryRead(v.cfg.knownHosts()); err != nil {
-		found = append(found, warningFinding("", &chain.PassedOverError{File: v.cfg.knownHosts(), Err: err}))
+		found = append(found, warningFinding("", &chain.PassedOverError{File: v.cfg.knownHosts(), Err: err})...)
 	}
 	if err := tryWrite(v.cfg.StateDir); err != nil {
-		found = append(found, failureFinding("", &UnwritableError{Path: v.cfg.StateDir, Err: err}))
+		found = append(found, failureFinding("", &UnwritableError{Path: v.cfg.StateDir, Err: err})...)
 	}
 	if len(found) == 0 {
-		return singleFinding(okFinding("", v.cfg.SSHDir+" and "+v.cfg.StateDir+" are as they should be"))
+		return okFinding("", v.cfg.SSHDir+" and "+v.cfg.StateDir+" are as they should be")
 	}
 	return found
 }
@@ -90,9 +90,9 @@ func (v *diagnosis) checkSettings() (found []finding) {
 		e := &ModeError{Path: path, Mode: uint32(info.Mode().Perm()), Fix: "chmod go-w " + shellescape.Quote(path)}
 		switch mode := info.Mode().Perm(); {
 		case mode&0o002 != 0, mode&0o020 != 0 && owndir.HasACL(path):
-			found = append(found, failureFinding("", e))
+			found = append(found, failureFinding("", e)...)
 		case mode&0o020 != 0:
-			found = append(found, warningFinding("", e))
+			found = append(found, warningFinding("", e)...)
 		}
 	}
 	return found
@@ -146,13 +146,11 @@ const expiryNotice = 2 * time.Hour
 func (v *diagnosis) checkKey(ctx context.Context) []finding {
 	var shut *key.PassphraseError
 	if err := v.target.KeyErr; errors.As(err, &shut) { // the key may be good, but it cannot be tried
-		return singleFinding(finding{status: Warning, err: &ShutKeyError{Err: shut, Locked: !shut.Alone && v.mayBeLocked(ctx)}, blockReason: "the key's passphrase, which is not known"})
-	} else if err != nil {
-		found := singleFinding(failureFinding("", err))
-		if c := clockOf(err); c != nil {
-			found = append(found, warningFinding("", c))
-		}
+		found := warningFinding("", &ShutKeyError{Err: shut, Locked: !shut.Alone && v.mayBeLocked(ctx)})
+		found[0].blockReason = "the key's passphrase, which is not known"
 		return found
+	} else if err != nil {
+		return append(failureFinding("", err), estimateClock(err)...)
 	}
 	var found []finding
 	for i, id := range v.target.Keys {
@@ -163,16 +161,16 @@ func (v *diagnosis) checkKey(ctx context.Context) []finding {
 		before := len(found)
 		path := id.Name()
 		if id.Cert == nil {
-			found = append(found, warningFinding(h.Name, &BareKeyError{Path: path}))
+			found = append(found, warningFinding(h.Name, errorf("key-bare", "the key %s has no certificate", path))...)
 		} else {
 			if !id.ValidBefore.IsZero() && id.ValidBefore.Sub(v.cfg.Now()) < expiryNotice {
-				found = append(found, warningFinding(h.Name, &ExpiresError{Path: path, Until: id.ValidBefore}))
+				found = append(found, warningFinding(h.Name, errorf("key-expires", "the certificate of %s is valid only until %s", path, id.ValidBefore.Local().Format("15:04")))...)
 			}
 			if len(id.Principals) > 0 && !slices.Contains(id.Principals, h.User) {
-				found = append(found, warningFinding(h.Name, &PrincipalError{Host: h.Name, User: h.User, For: id.Principals}))
+				found = append(found, warningFinding(h.Name, &PrincipalError{Host: h.Name, User: h.User, For: id.Principals})...)
 			}
 			if err := id.Unfit(); err != nil {
-				found = append(found, failureFinding(h.Name, err))
+				found = append(found, failureFinding(h.Name, err)...)
 			}
 		}
 		if len(found) == before {
@@ -180,32 +178,24 @@ func (v *diagnosis) checkKey(ctx context.Context) []finding {
 			if !id.ValidBefore.IsZero() {
 				until = "until " + id.ValidBefore.Local().Format("Mon 2 Jan 15:04")
 			}
-			found = append(found, okFinding(h.Name, fmt.Sprintf("%s, a certificate for %s, valid %s", path, strings.Join(id.Principals, ", "), until)))
+			found = append(found, okFinding(h.Name, fmt.Sprintf("%s, a certificate for %s, valid %s", path, strings.Join(id.Principals, ", "), until))...)
 		}
 	}
 	return found
 }
 
-// clockOf estimates this machine's clock from the time of a certificate's file. A file older than
+// estimateClock estimates this machine's clock from the time of a certificate's file. A file older than
 // the certificate means that the clock is slow. A newer file proves nothing: it may be a copy or
 // from a backup.
-func clockOf(err error) error {
+func estimateClock(err error) []finding {
 	var early *key.NotYetValidError
 	if !errors.As(err, &early) {
 		return nil
 	}
-	if at, ok := modificationTime(early.Path); ok && at.Before(early.From) {
-		return &ClockError{Ahead: at.Sub(early.From), Of: "the service that signed the key", Guess: true}
+	if info, err := os.Stat(early.Path); err == nil && info.ModTime().Before(early.From) {
+		return warningFinding("", &ClockError{Ahead: info.ModTime().Sub(early.From), Of: "the service that signed the key", Guess: true})
 	}
 	return nil
-}
-
-func modificationTime(path string) (time.Time, bool) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return time.Time{}, false
-	}
-	return info.ModTime(), true
 }
 
 // mostKeys is how many keys a client can show before an OpenSSH server closes the connection. Its
@@ -219,20 +209,20 @@ func (v *diagnosis) checkAgent(ctx context.Context) []finding {
 	var none *key.NoAgentError
 	switch {
 	case errors.As(err, &none) && !errors.As(v.target.KeyErr, &shut):
-		return singleFinding(okFinding("", "none runs, and none is needed"))
+		return okFinding("", "none runs, and none is needed")
 	case err != nil:
-		return singleFinding(warningFinding("", err))
+		return warningFinding("", err)
 	case n > mostKeys && v.chosenOnly():
-		return singleFinding(okFinding("", fmt.Sprintf("it has %d identities (keys and certificates), of which ssh offers the chosen ones (IdentitiesOnly)", n)))
+		return okFinding("", fmt.Sprintf("it has %d identities (keys and certificates), of which ssh offers the chosen ones (IdentitiesOnly)", n))
 	case n > mostKeys:
-		return singleFinding(warningFinding("", &ManyKeysError{Keys: n, Only: v.onlyThere()}))
+		return warningFinding("", &ManyKeysError{Keys: n, Only: v.onlyThere()})
 	case n == 0 && v.target.KeyErr != nil && v.mayBeLocked(ctx):
-		return singleFinding(warningFinding("", &LockedAgentError{}))
+		return warningFinding("", errorf("agent-locked", "the agent holds no keys, or is locked"))
 	}
 	if n == 0 {
-		return singleFinding(okFinding("", "it holds no keys; a locked one says so, too, and is unlocked by ssh-add -X"))
+		return okFinding("", "it holds no keys; a locked one says so, too, and is unlocked by ssh-add -X")
 	}
-	return singleFinding(okFinding("", fmt.Sprintf("it has %d identities (keys and certificates)", n)))
+	return okFinding("", fmt.Sprintf("it has %d identities (keys and certificates)", n))
 }
 
 func (v *diagnosis) theirAgent() key.Agent {
@@ -278,13 +268,13 @@ func (v *diagnosis) checkPorts(context.Context) []finding {
 				free = append(free, fmt.Sprint(p))
 			}
 		case p == 0 || v.cfg.MustHave:
-			found = append(found, failureFinding("", err))
+			found = append(found, failureFinding("", err)...)
 		default: // cscs takes the next free port
-			found = append(found, warningFinding("", err))
+			found = append(found, warningFinding("", err)...)
 		}
 	}
 	if len(found) == 0 {
-		return singleFinding(okFinding("", "free: "+strings.Join(free, ", ")))
+		return okFinding("", "free: "+strings.Join(free, ", "))
 	}
 	return found
 }
@@ -292,7 +282,7 @@ func (v *diagnosis) checkPorts(context.Context) []finding {
 // checkBrowser checks whether a browser can be opened.
 func (v *diagnosis) checkBrowser(context.Context) []finding {
 	if !v.cfg.CanOpen() {
-		return singleFinding(warningFinding("", browser.ErrNoBrowser))
+		return warningFinding("", browser.ErrNoBrowser)
 	}
-	return singleFinding(okFinding("", "there is one"))
+	return okFinding("", "there is one")
 }

@@ -30,23 +30,22 @@ func (v *diagnosis) checkShell(ctx context.Context) []finding {
 	e, err := slurm.Examine(ctx, v.chain)
 	v.exam, v.examErr = e, err
 	if e.Host == "" {
-		return singleFinding(failureFinding(name, err))
+		return failureFinding(name, err)
 	}
 	var found []finding
 	if e.Before != "" {
-		lines := strings.Split(e.Before, "\n")
-		found = append(found, warningFinding(name, &TalkError{Host: name, Lines: len(lines), First: lines[0]}))
+		found = append(found, warningFinding(name, newTalkError(name, e.Before))...)
 	}
 	// Five round trips are not the start-up files': one to open a session, one for the command, and three
 	// for the script, which a new connection sends in so many parts (RFC 5681, section 3.1).
 	if took := e.Began - 5*v.roundTrip; took > slowShell {
-		found = append(found, warningFinding(name, &SlowShellError{Host: name, Took: took}))
+		found = append(found, warningFinding(name, errorf("shell-slow", "the start-up files of the login shell on %s take %s", name, roundDuration(took)))...)
 	}
 	if e.Startup != nil {
-		found = append(found, failureFinding(name, e.Startup))
+		found = append(found, failureFinding(name, e.Startup)...)
 	}
 	if len(found) == 0 {
-		return singleFinding(okFinding(name, fmt.Sprintf("%s on %s runs our commands", e.Shell, e.Host)))
+		return okFinding(name, fmt.Sprintf("%s on %s runs our commands", e.Shell, e.Host))
 	}
 	return found
 }
@@ -61,7 +60,7 @@ const (
 func (v *diagnosis) checkClock(context.Context) []finding {
 	e, name := v.exam, v.loginName()
 	if e.Now.IsZero() {
-		return singleFinding(skippedFinding(name, "it did not tell its time"))
+		return skippedFinding(name, "it did not tell its time")
 	}
 	// The login node read its clock between these two times of this machine.
 	shift := time.Until(v.cfg.Now())
@@ -76,11 +75,11 @@ func (v *diagnosis) checkClock(context.Context) []finding {
 	err := &ClockError{Ahead: ahead, Of: name}
 	switch {
 	case ahead.Abs() >= clockFailure:
-		return singleFinding(failureFinding(name, err))
+		return failureFinding(name, err)
 	case ahead.Abs() >= clockWarning:
-		return singleFinding(warningFinding(name, err))
+		return warningFinding(name, err)
 	}
-	return singleFinding(okFinding(name, fmt.Sprintf("its clock differs from this machine's by less than %s", (answered.Sub(asked)+ahead.Abs()).Round(100*time.Millisecond)+100*time.Millisecond)))
+	return okFinding(name, fmt.Sprintf("its clock differs from this machine's by less than %s", (answered.Sub(asked)+ahead.Abs()).Round(100*time.Millisecond)+100*time.Millisecond))
 }
 
 // homeFullPercent is the use of a file system from which on it is reported.
@@ -91,11 +90,11 @@ func (v *diagnosis) checkHome(context.Context) []finding {
 	e, name := v.exam, v.loginName()
 	switch {
 	case e.HomeError != "":
-		return singleFinding(failureFinding(name, &slurm.RemoteError{Kind: "home", Message: "cannot write in " + e.Home + ": " + e.HomeError}))
+		return failureFinding(name, &slurm.RemoteError{Kind: "home", Message: "cannot write in " + e.Home + ": " + e.HomeError})
 	case e.HomeUsed >= homeFullPercent:
-		return singleFinding(warningFinding(name, &HomeFullError{Path: e.Home, Used: e.HomeUsed}))
+		return warningFinding(name, errorf("home-full", "the file system of %s is %d%% full", e.Home, e.HomeUsed))
 	}
-	return singleFinding(okFinding(name, e.Home+" can be written"))
+	return okFinding(name, e.Home+" can be written")
 }
 
 // checkSlurm checks whether Slurm is installed and answers.
@@ -103,13 +102,13 @@ func (v *diagnosis) checkSlurm(context.Context) []finding {
 	e, name := v.exam, v.loginName()
 	switch {
 	case e.Version == "" && v.examErr != nil:
-		return singleFinding(failureFinding(name, v.examErr))
+		return failureFinding(name, v.examErr)
 	case e.Silent != "":
-		return singleFinding(failureFinding(name, &slurm.SilentError{Message: e.Silent, Where: name}))
+		return failureFinding(name, &slurm.SilentError{Message: e.Silent, Where: name})
 	case v.examErr != nil:
-		return singleFinding(failureFinding(name, v.examErr))
+		return failureFinding(name, v.examErr)
 	}
-	return singleFinding(okFinding(name, "Slurm "+e.Version))
+	return okFinding(name, "Slurm "+e.Version)
 }
 
 // checkPartitions checks whether a partition starts jobs.
@@ -130,18 +129,18 @@ func (v *diagnosis) checkPartitions(context.Context) []finding {
 	}
 	switch {
 	case len(up) == 0:
-		return singleFinding(failureFinding(v.loginName(), &PartitionError{Where: v.loginName()}))
+		return failureFinding(v.loginName(), &PartitionError{Where: v.loginName()})
 	case down != "":
-		return singleFinding(warningFinding(v.loginName(), &PartitionError{Name: down, Where: v.loginName()}))
+		return warningFinding(v.loginName(), &PartitionError{Name: down, Where: v.loginName()})
 	}
-	return singleFinding(okFinding(v.loginName(), "up: "+strings.Join(up, ", ")))
+	return okFinding(v.loginName(), "up: "+strings.Join(up, ", "))
 }
 
 // checkAccount checks that jobs have an account.
 func (v *diagnosis) checkAccount(context.Context) []finding {
 	e, name := v.exam, v.loginName()
 	if !e.Accounting {
-		return singleFinding(okFinding(name, "Slurm keeps no accounts there"))
+		return okFinding(name, "Slurm keeps no accounts there")
 	}
 	var known []string
 	for _, a := range e.Accounts {
@@ -150,9 +149,9 @@ func (v *diagnosis) checkAccount(context.Context) []finding {
 		}
 	}
 	if len(known) == 0 || v.cfg.Account != "" && !slices.Contains(known, v.cfg.Account) {
-		return singleFinding(failureFinding(name, &AccountError{Account: v.cfg.Account, Known: known, Where: name}))
+		return failureFinding(name, &AccountError{Account: v.cfg.Account, Known: known, Where: name})
 	}
-	return singleFinding(okFinding(name, "yours: "+strings.Join(known, ", ")))
+	return okFinding(name, "yours: "+strings.Join(known, ", "))
 }
 
 // checkSessions checks whether the limits allow another login and another job.
@@ -160,7 +159,7 @@ func (v *diagnosis) checkSessions(context.Context) []finding {
 	e, name := v.exam, v.loginName()
 	var found []finding
 	if e.MostLogins > 0 && e.Logins >= e.MostLogins {
-		found = append(found, warningFinding(name, &QuotaError{What: "login", Where: name, Now: e.Logins, Most: e.MostLogins}))
+		found = append(found, warningFinding(name, newQuotaError("too-many-logins", "login", name, e.Logins, e.MostLogins))...)
 	}
 	for _, a := range e.Accounts {
 		if v.cfg.Account != "" && a.Name != v.cfg.Account {
@@ -176,9 +175,9 @@ func (v *diagnosis) checkSessions(context.Context) []finding {
 			}
 		}
 		if a.MaxSubmit > 0 && jobs >= a.MaxSubmit {
-			found = append(found, warningFinding(name, &QuotaError{What: "job", Where: "account " + a.Name, Now: jobs, Most: a.MaxSubmit}))
+			found = append(found, warningFinding(name, newQuotaError("quota", "job", "account "+a.Name, jobs, a.MaxSubmit))...)
 		} else if a.MaxJobs > 0 && running >= a.MaxJobs {
-			found = append(found, warningFinding(name, &QuotaError{What: "running job", Where: "account " + a.Name, Now: running, Most: a.MaxJobs}))
+			found = append(found, warningFinding(name, newQuotaError("quota", "running job", "account "+a.Name, running, a.MaxJobs))...)
 		}
 	}
 	if len(found) > 0 {
@@ -194,14 +193,14 @@ func (v *diagnosis) checkSessions(context.Context) []finding {
 	if e.MostLogins > 0 {
 		most = fmt.Sprintf(" (at most %d)", e.MostLogins)
 	}
-	return singleFinding(okFinding(name, fmt.Sprintf("logins there, including this one: %d%s; jobs: %d, of which sessions: %d", e.Logins, most, len(e.Jobs), ours)))
+	return okFinding(name, fmt.Sprintf("logins there, including this one: %d%s; jobs: %d, of which sessions: %d", e.Logins, most, len(e.Jobs), ours))
 }
 
 // checkNode logs in to a node where a job of the user runs.
 func (v *diagnosis) checkNode(ctx context.Context) []finding {
 	i := slices.IndexFunc(v.exam.Jobs, func(f slurm.Found) bool { return f.State == "RUNNING" && len(f.Nodes) > 0 })
 	if i < 0 {
-		return singleFinding(skippedFinding("", "no job of yours runs, so there is no node to try"))
+		return skippedFinding("", "no job of yours runs, so there is no node to try")
 	}
 	j := v.exam.Jobs[i]
 	n := slurm.Node{Name: j.Nodes[0]}
@@ -215,8 +214,12 @@ func (v *diagnosis) checkNode(ctx context.Context) []finding {
 	if len(n.HostKeys) == 0 {
 		n, err = slurm.Find(ctx, v.chain, "", n.Name)
 	}
+	closed := func(err error) []finding {
+		message := fmt.Sprintf("no ssh to %s though job %s runs there: %s", n.Name, j.Job, v.cfg.Explain(err).Message)
+		return warningFinding(n.Name, &Error{ID: "node-closed", Message: message, Err: err})
+	}
 	if err != nil {
-		return singleFinding(warningFinding(n.Name, &ClosedNodeError{Node: n.Name, Job: j.Job, Why: v.cfg.Explain(err).Message, Err: err}))
+		return closed(err)
 	}
 	var keys []ssh.PublicKey
 	for _, line := range n.HostKeys {
@@ -228,10 +231,10 @@ func (v *diagnosis) checkNode(ctx context.Context) []finding {
 	var wrong *chain.HostKeyError
 	switch {
 	case errors.As(err, &wrong):
-		return singleFinding(failureFinding(n.Name, err))
+		return failureFinding(n.Name, err)
 	case err != nil:
-		return singleFinding(warningFinding(n.Name, &ClosedNodeError{Node: n.Name, Job: j.Job, Why: v.cfg.Explain(err).Message, Err: err}))
+		return closed(err)
 	}
 	_ = c.Close()
-	return singleFinding(okFinding(n.Name, "it lets you in, where job "+j.Job+" runs"))
+	return okFinding(n.Name, "it lets you in, where job "+j.Job+" runs")
 }

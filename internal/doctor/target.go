@@ -2,8 +2,6 @@ package doctor
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -16,6 +14,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/alps-tunnel/cscs/forward/chain"
+	"github.com/alps-tunnel/cscs/internal/sshserver"
 )
 
 // dialTime is the time for one host. It ends before that of the check, so that the host's own error
@@ -43,7 +42,7 @@ func (v *diagnosis) checkNames(ctx context.Context) []finding {
 	defer cancel()
 	addrs, err := lookup(ctx, network, h.HostName)
 	if err != nil {
-		return singleFinding(failureFinding(h.Name, v.connectError(err)))
+		return failureFinding(h.Name, v.connectError(err))
 	}
 	var is []string
 	for _, a := range addrs {
@@ -51,7 +50,7 @@ func (v *diagnosis) checkNames(ctx context.Context) []finding {
 		v.addrs = append(v.addrs, a)
 		is = append(is, a.String())
 	}
-	return singleFinding(okFinding(h.Name, h.HostName+" is "+strings.Join(is, ", ")))
+	return okFinding(h.Name, h.HostName+" is "+strings.Join(is, ", "))
 }
 
 // A family is the addresses of one IP version.
@@ -98,19 +97,19 @@ func (v *diagnosis) checkTCP(ctx context.Context) []finding {
 		}
 	}
 	if len(answers) == 0 {
-		return singleFinding(failureFinding(h.Name, v.connectError(order[0].err)))
+		return failureFinding(h.Name, v.connectError(order[0].err))
 	}
 	var found []finding
 	for _, f := range order {
 		// A network without IPv6 reports so at once, and costs no time.
 		if f.err != nil && !noRoute(f.err) {
-			found = append(found, warningFinding(h.Name, &FamilyError{Host: h.HostName, Asked: h.Asked, Family: f.name, Other: answers[0], Addr: f.addr.String(), Err: opReason(f.err)}))
+			found = append(found, warningFinding(h.Name, &FamilyError{Host: h.HostName, Asked: h.Asked, Family: f.name, Other: answers[0], Addr: f.addr.String(), Err: opReason(f.err)})...)
 		}
 	}
 	if len(found) > 0 {
 		return found
 	}
-	return singleFinding(okFinding(h.Name, fmt.Sprintf("port %d answers by %s", h.Port, strings.Join(answers, " and "))))
+	return okFinding(h.Name, fmt.Sprintf("port %d answers by %s", h.Port, strings.Join(answers, " and ")))
 }
 
 // opReason returns the error inside an error of package net, without the address.
@@ -142,11 +141,7 @@ func (v *diagnosis) firstHop() (chain.Hop, error) {
 		return v.target.Hops[0], nil
 	}
 	h := v.target.Hosts[0]
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return chain.Hop{}, err
-	}
-	signer, err := ssh.NewSignerFromKey(private) // it is not shown to any host
+	signer, err := sshserver.NewKey() // it is not shown to any host
 	hop := chain.Hop{Name: h.Name, Addr: h.Addr(), User: "nobody", Signer: signer, HostKeyAlias: h.HostKeyAlias, HostKeys: hostKeyProbe{anyKey{}}}
 	if len(v.target.Known) > 0 {
 		hop.HostKeys = hostKeyProbe{v.target.Known[0]}
@@ -166,7 +161,7 @@ func (v *diagnosis) checkSSH(ctx context.Context) []finding {
 	h := v.target.Hosts[0]
 	hop, err := v.firstHop()
 	if err != nil {
-		return singleFinding(failureFinding(h.Name, err))
+		return failureFinding(h.Name, err)
 	}
 	opts := v.target.Options
 	opts.Timeout = shakeTime
@@ -175,9 +170,9 @@ func (v *diagnosis) checkSSH(ctx context.Context) []finding {
 	v.dialErr = err
 	var late *chain.DialError
 	if errors.As(err, &late) && late.Phase != chain.PhaseAuthenticate && !errors.Is(err, errHostKeySeen) {
-		return singleFinding(failureFinding(h.Name, err))
+		return failureFinding(h.Name, err)
 	}
-	return singleFinding(okFinding(h.Name, "it speaks ssh"))
+	return okFinding(h.Name, "it speaks ssh")
 }
 
 // keepChain stores a chain for later checks. c may be nil.
@@ -201,18 +196,18 @@ func (v *diagnosis) checkHostKey(context.Context) []finding {
 	var found []finding
 	switch {
 	case v.target.KnownErr != nil:
-		found = singleFinding(failureFinding(h.Name, v.target.KnownErr))
+		found = failureFinding(h.Name, v.target.KnownErr)
 	case errors.As(v.dialErr, &wrong):
-		found = singleFinding(failureFinding(h.Name, v.dialErr))
+		found = failureFinding(h.Name, v.dialErr)
 	default:
-		found = singleFinding(okFinding(h.Name, "its key is the one that is known for "+h.HostName))
+		found = okFinding(h.Name, "its key is the one that is known for "+h.HostName)
 	}
 	for _, n := range v.target.Note {
 		var passed *chain.PassedOverError
 		if errors.As(n, &passed) && passed.File == v.cfg.knownHosts() && passed.Line == 0 {
 			continue // the check "files" reports it
 		}
-		found = append(found, warningFinding(h.Name, n))
+		found = append(found, warningFinding(h.Name, n)...)
 	}
 	return found
 }
@@ -223,11 +218,11 @@ func (v *diagnosis) checkAuth(context.Context) []finding {
 	var late *chain.DialError
 	switch {
 	case errors.As(v.dialErr, &late) && late.Timeout(): // the host answered before
-		return singleFinding(failureFinding(h.Name, &OvertimeError{Check: "auth", After: shakeTime}))
+		return failureFinding(h.Name, newOvertimeError("auth", shakeTime))
 	case v.dialErr != nil:
-		return singleFinding(failureFinding(h.Name, v.dialErr))
+		return failureFinding(h.Name, v.dialErr)
 	}
-	return singleFinding(okFinding(h.Name, "it lets "+h.User+" in"))
+	return okFinding(h.Name, "it lets "+h.User+" in")
 }
 
 // checkLogin connects to the further hosts, up to the login node.
@@ -237,11 +232,11 @@ func (v *diagnosis) checkLogin(ctx context.Context) []finding {
 	for _, hop := range v.target.Hops[1:] {
 		next, err := c.Extend(ctx, hop)
 		if err != nil {
-			return singleFinding(failureFinding(hop.Name, err))
+			return failureFinding(hop.Name, err)
 		}
 		v.keepChain(&v.chain, next)
 		c = next
 	}
 	v.keepChain(&v.chain, c)
-	return singleFinding(okFinding(last.Name, "it lets "+last.User+" in"))
+	return okFinding(last.Name, "it lets "+last.User+" in")
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"strings"
 	"sync"
@@ -59,7 +58,7 @@ func (v *diagnosis) runCheck(ctx context.Context, c check) []Result {
 	var found []finding
 	root := v.failureCause(c.after)
 	if root != "" {
-		found = singleFinding(skippedFinding("", "skipped, because of "+root))
+		found = skippedFinding("", "skipped, because of "+root)
 	} else {
 		found = v.runWithLimit(ctx, c)
 	}
@@ -87,16 +86,6 @@ func (v *diagnosis) failureCause(names []string) string {
 	return ""
 }
 
-// An OvertimeError reports that a check did not end in time.
-type OvertimeError struct {
-	Check string
-	After time.Duration
-}
-
-func (e *OvertimeError) Error() string {
-	return fmt.Sprintf("%s: no answer within %s", e.Check, e.After.Round(100*time.Millisecond))
-}
-
 // errTime is the cause of a context that ends with a check's time.
 var errTime = errors.New("its time is up")
 
@@ -120,7 +109,7 @@ func (v *diagnosis) runWithLimit(ctx context.Context, c check) []finding {
 	case found := <-done:
 		return found
 	case <-grace.C:
-		return singleFinding(failureFinding("", &OvertimeError{Check: c.name, After: time.Since(began)}))
+		return failureFinding("", newOvertimeError(c.name, time.Since(began)))
 	}
 }
 
@@ -128,7 +117,7 @@ func (v *diagnosis) runWithLimit(ctx context.Context, c check) []finding {
 func (v *diagnosis) newResult(name string, f finding, took time.Duration) Result {
 	r := Result{V: 1, Time: v.cfg.Now().UTC(), Check: name, Host: f.host, Status: f.status, Seen: f.seen, Err: f.err, Took: took.Round(time.Millisecond).Seconds()}
 	if errors.Is(f.err, errTime) { // the error does not say what timed out
-		f.err = &OvertimeError{Check: name, After: took}
+		f.err = newOvertimeError(name, took)
 	}
 	if f.err != nil {
 		r.Err = f.err

@@ -21,6 +21,10 @@ var doctorRules = []rule{
 		return Problem{ID: "file-mode", Code: Failure, Message: e.Error(), Hint: "remove the write permission of other users: " + e.Fix, Fix: e.Fix}
 	}),
 	ruleFor(func(e *doctor.UnwritableError) Problem {
+		if e.IsSSH {
+			hint, fix := unwritableHint(e.Path, e.Err)
+			return Problem{ID: "ssh-dir", Code: Failure, Message: e.Error() + ": cscs can store no signed key and no host key there", Hint: hint, Fix: fix}
+		}
 		p := Problem{ID: "state-dir", Code: Failure, Message: e.Error() + ": cscs ps and cscs stop would not find your sessions"}
 		at, info := nearestExisting(e.Path)
 		if isAny(e.Err, readOnly) || info != nil && !isMine(info) {
@@ -39,10 +43,6 @@ var doctorRules = []rule{
 		}
 		return p
 	}),
-	ruleFor(func(e *doctor.SSHDirError) Problem {
-		hint, fix := unwritableHint(e.Path, e.Err)
-		return Problem{ID: "ssh-dir", Code: Failure, Message: e.Error() + ": cscs can store no signed key and no host key there", Hint: hint, Fix: fix}
-	}),
 	ruleFor(func(e *doctor.ClockError) Problem {
 		fix := setClock(runtime.GOOS)
 		return Problem{ID: "clock", Code: Auth, Message: e.Error(), Hint: "whether a certificate is valid depends on the clock; set it from the network: " + fix, Fix: fix}
@@ -54,12 +54,6 @@ var doctorRules = []rule{
 			p.Hint = "unlock the agent, if it is locked, and add the key: " + p.Fix
 		}
 		return p
-	}),
-	ruleFor(func(e *doctor.BareKeyError) Problem {
-		return Problem{ID: "key-bare", Code: Auth, Message: e.Error(), Hint: "CSCS accepts only signed keys; get one: " + key.SignCommand, Fix: key.SignCommand}
-	}),
-	ruleFor(func(e *doctor.ExpiresError) Problem {
-		return Problem{ID: "key-expires", Code: Auth, Message: e.Error(), Hint: newKey, Fix: key.SignCommand}
 	}),
 	ruleFor(func(e *doctor.PrincipalError) Problem {
 		return Problem{ID: "key-principal", Code: Auth, Message: e.Error(), Hint: asPrincipal(e.For, true), Fix: "--user " + shellescape.Quote(e.For[0])}
@@ -74,9 +68,6 @@ var doctorRules = []rule{
 		}
 		return p
 	}),
-	ruleFor(func(e *doctor.LockedAgentError) Problem {
-		return Problem{ID: "agent-locked", Code: Auth, Message: e.Error(), Hint: "if it is locked, unlock it: " + unlock, Fix: unlock}
-	}),
 	ruleFor(func(e *doctor.FamilyError) Problem {
 		family := "inet"
 		if e.Other == "IPv6" {
@@ -84,17 +75,6 @@ var doctorRules = []rule{
 		}
 		fix := fmt.Sprintf("printf '\\nMatch originalhost %s\\n    AddressFamily %s\\n' >>~/.ssh/config", e.Asked, family)
 		return Problem{ID: "ip-family", Code: Failure, Message: e.Error(), Hint: "ssh tries both; to use only " + e.Other + ": " + fix, Fix: fix}
-	}),
-	ruleFor(func(e *doctor.TalkError) Problem {
-		return Problem{ID: "shell-talks", Code: Failure, Message: e.Error(),
-			Hint: "make ~/.bashrc there print nothing in non-interactive shells, with this as its first line: " + quietShell, Fix: quietShell}
-	}),
-	ruleFor(func(e *doctor.SlowShellError) Problem {
-		return Problem{ID: "shell-slow", Code: Failure, Message: e.Error(),
-			Hint: "each command of cscs waits for them; make ~/.bashrc there do nothing in non-interactive shells, with this as its first line: " + quietShell, Fix: quietShell}
-	}),
-	ruleFor(func(e *doctor.HomeFullError) Problem {
-		return Problem{ID: "home-full", Code: Failure, Message: e.Error(), Hint: "list what uses the space, on the cluster: " + diskUsageCommand, Fix: diskUsageCommand}
 	}),
 	ruleFor(func(e *slurm.SilentError) Problem {
 		return Problem{ID: "slurm-silent", Code: Allocation, Message: e.Error(),
@@ -115,20 +95,30 @@ var doctorRules = []rule{
 		}
 		return p
 	}),
-	ruleFor(func(e *doctor.QuotaError) Problem {
-		p := Problem{ID: "quota", Code: Allocation, Message: e.Error(), Hint: "end what you do not need, with cscs stop or scancel; list your jobs on the cluster: squeue --me", Fix: "squeue --me"}
-		if e.What == "login" {
-			p.ID, p.Code, p.Hint, p.Fix = "too-many-logins", Auth, "log out elsewhere; list the logins there: who; sessions of cscs on one machine share one login: cscs ps", "cscs ps"
-		}
+	ruleFor(func(e *doctor.Error) Problem {
+		p := checkProblems[e.ID]
+		p.ID, p.Message = e.ID, e.Message
 		return p
 	}),
-	ruleFor(func(e *doctor.ClosedNodeError) Problem {
-		return Problem{ID: "node-closed", Code: Failure, Message: fmt.Sprintf("no ssh to %s though job %s runs there: %s", e.Node, e.Job, e.Why),
-			Hint: "sessions use a step of their job instead, which is slower; for cscs tunnel, ask the site to allow ssh to nodes where you have a job (pam_slurm_adopt)"}
-	}),
-	ruleFor(func(e *doctor.OvertimeError) Problem {
-		return Problem{ID: "overtime", Code: Failure, Message: e.Error(), Hint: "try again; if it persists, run the step by hand"}
-	}),
+}
+
+// checkProblems are the problems of a doctor.Error, by ID, without the message.
+var checkProblems = map[string]Problem{
+	"key-bare":     {Code: Auth, Hint: "CSCS accepts only signed keys; get one: " + key.SignCommand, Fix: key.SignCommand},
+	"key-expires":  {Code: Auth, Hint: newKey, Fix: key.SignCommand},
+	"agent-locked": {Code: Auth, Hint: "if it is locked, unlock it: " + unlock, Fix: unlock},
+	"shell-talks": {Code: Failure, Fix: quietShell,
+		Hint: "make ~/.bashrc there print nothing in non-interactive shells, with this as its first line: " + quietShell},
+	"shell-slow": {Code: Failure, Fix: quietShell,
+		Hint: "each command of cscs waits for them; make ~/.bashrc there do nothing in non-interactive shells, with this as its first line: " + quietShell},
+	"home-full": {Code: Failure, Hint: "list what uses the space, on the cluster: " + diskUsageCommand, Fix: diskUsageCommand},
+	"quota": {Code: Allocation, Fix: "squeue --me",
+		Hint: "end what you do not need, with cscs stop or scancel; list your jobs on the cluster: squeue --me"},
+	"too-many-logins": {Code: Auth, Fix: "cscs ps",
+		Hint: "log out elsewhere; list the logins there: who; sessions of cscs on one machine share one login: cscs ps"},
+	"node-closed": {Code: Failure,
+		Hint: "sessions use a step of their job instead, which is slower; for cscs tunnel, ask the site to allow ssh to nodes where you have a job (pam_slurm_adopt)"},
+	"overtime": {Code: Failure, Hint: "try again; if it persists, run the step by hand"},
 }
 
 // unlock asks for the password with which the agent was locked.

@@ -40,7 +40,7 @@ func TestDocumented(t *testing.T) {
 			"you may have too many keys in your ssh agent", "ssh-add -D"},
 		{"permission denied: the key may have expired", []error{&chain.AuthError{Hop: "ela", User: "alice", Methods: []string{"publickey"}}}, "permission denied", key.SignCommand},
 		{"permission denied, the cause", []error{&chain.AuthError{Hop: "ela", User: "alice"}, &key.ExpiredError{Path: "k", Until: time.Now()}}, "expired", key.SignCommand},
-		{"keys are valid for 24 hours", []error{&key.ExpiredError{Path: "k", Until: time.Now()}, &key.MissingError{Fix: key.SignCommand}, &doctor.ExpiresError{Path: "k", Until: time.Now()}}, "24 hours", key.SignCommand},
+		{"keys are valid for 24 hours", []error{&key.ExpiredError{Path: "k", Until: time.Now()}, &key.MissingError{Fix: key.SignCommand}, &doctor.Error{ID: "key-expires", Message: "it expires"}}, "24 hours", key.SignCommand},
 		{"could not open a connection to your authentication agent", []error{&key.AgentError{Socket: "/s", Err: errors.New("refused")}, &key.NoAgentError{}},
 			"could not open a connection to your authentication agent", "eval $(ssh-agent)"},
 		{"chmod 0600 ~/.ssh/cscs-key", []error{&key.PermissionsError{Path: "k", Mode: 0o644, Fix: "chmod 600 k"}}, "permissions", "chmod 600 k"},
@@ -64,14 +64,15 @@ func TestDocumented(t *testing.T) {
 func TestDoctorRules(t *testing.T) {
 	for _, err := range []error{
 		&doctor.ModeError{Path: "/c", Mode: 0o666, Fix: "chmod 600 /c"}, &doctor.UnwritableError{Path: "/s", Err: errors.New("x")}, &doctor.ClockError{Ahead: -time.Hour, Of: "daint"},
-		&doctor.BareKeyError{Path: "k"}, &doctor.ExpiresError{Path: "k"}, &doctor.PrincipalError{Host: "ela", User: "alice", For: []string{"bob"}}, &key.UnfitError{Path: "k", Why: key.NoForwarding},
-		&doctor.ManyKeysError{Keys: 9}, &doctor.LockedAgentError{}, &doctor.ShutKeyError{Err: &key.PassphraseError{Path: "k", Fix: "cscs key agent"}, Locked: true},
+		&doctor.PrincipalError{Host: "ela", User: "alice", For: []string{"bob"}}, &key.UnfitError{Path: "k", Why: key.NoForwarding},
+		&doctor.ManyKeysError{Keys: 9}, &doctor.ShutKeyError{Err: &key.PassphraseError{Path: "k", Fix: "cscs key agent"}, Locked: true},
 		&chain.HostKeyError{Host: "ela", Kind: chain.HostKeyRevoked, File: "/kh", LineNumber: 3}, &chain.HostKeyError{Host: "ela", Kind: chain.HostKeyBadCert}, &chain.KnownHostsError{File: "/kh", Line: 2, Err: errors.New("x")},
 		&doctor.FamilyError{Host: "h", Asked: "ela", Family: "IPv6", Other: "IPv4", Err: errors.New("x")}, &chain.PassedOverError{File: "k", Line: 1, Err: errors.New("bad")},
-		&doctor.TalkError{Host: "daint", Lines: 1, First: "hi"}, &doctor.SlowShellError{Host: "daint", Took: time.Minute}, &doctor.HomeFullError{Path: "/h", Used: 99},
 		&slurm.SilentError{Message: "x", Where: "daint"}, &doctor.PartitionError{Where: "daint"}, &doctor.PartitionError{Name: "normal", Where: "daint"}, &doctor.AccountError{Where: "daint"}, &doctor.AccountError{Account: "g9", Known: []string{"g1"}},
-		&doctor.QuotaError{What: "login", Where: "daint", Now: 5, Most: 5}, &doctor.QuotaError{What: "job", Where: "g1", Now: 5, Most: 5},
-		&doctor.ClosedNodeError{Node: "nid1", Job: "7", Why: "refused", Err: &chain.AuthError{Hop: "nid1"}}, &doctor.OvertimeError{Check: "home", After: time.Second},
+		&doctor.Error{ID: "key-bare", Message: "x"}, &doctor.Error{ID: "key-expires", Message: "x"}, &doctor.Error{ID: "agent-locked", Message: "x"},
+		&doctor.Error{ID: "shell-talks", Message: "x"}, &doctor.Error{ID: "shell-slow", Message: "x"}, &doctor.Error{ID: "home-full", Message: "x"},
+		&doctor.Error{ID: "too-many-logins", Message: "x"}, &doctor.Error{ID: "quota", Message: "x"},
+		&doctor.Error{ID: "node-closed", Message: "x", Err: &chain.AuthError{Hop: "nid1"}}, &doctor.Error{ID: "overtime", Message: "x"},
 	} {
 		p := Of(err)
 		if p.ID == "failure" || p.Code == OK || p.Message == "" || p.Hint == "" || !strings.Contains(p.Hint, p.Fix) || strings.Contains(p.Message, "\n") {
