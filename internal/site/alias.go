@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 )
 
 // An Alias is a short name for ssh of a built-in host: a jump host or the login node of a cluster.
@@ -84,11 +85,6 @@ func (c *Config) resolveAlias(ctx context.Context, s spec, ov Overrides, signed 
 	case err != nil:
 		return a, err
 	}
-	for _, j := range jumps {
-		if a.Jump != "" {
-			a.Jump += ","
-		}
-		a.Jump += j
-	}
+	a.Jump = strings.Join(jumps, ",")
 	return a, nil
 }

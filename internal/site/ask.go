@@ -2,6 +2,7 @@ package site
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,18 +40,12 @@ type asker struct {
 	read func(ctx context.Context, q question) (settings, error)
 
 	mu       sync.Mutex
-	answers  map[question]*answer
+	answers  map[question]func() (settings, error)
 	warnings []string
 }
 
-type answer struct {
-	once sync.Once
-	settings
-	err error
-}
-
 func newAsker(file string) *asker {
-	a := &asker{file: file, answers: map[question]*answer{}}
+	a := &asker{file: file, answers: map[question]func() (settings, error){}}
 	a.read = a.askSSH
 	if _, err := exec.LookPath("ssh"); err != nil {
 		// Read none of the user's files before the first question.
@@ -63,14 +58,21 @@ func newAsker(file string) *asker {
 // ask returns the answer to one question.
 func (a *asker) ask(ctx context.Context, q question) (settings, error) {
 	a.mu.Lock()
-	ans := a.answers[q]
-	if ans == nil {
-		ans = &answer{}
-		a.answers[q] = ans
+	answer := a.answers[q]
+	if answer == nil {
+		answer = sync.OnceValues(func() (settings, error) { return a.read(ctx, q) })
+		a.answers[q] = answer
 	}
 	a.mu.Unlock()
-	ans.once.Do(func() { ans.settings, ans.err = a.read(ctx, q) })
-	return ans.settings, ans.err
+	return answer()
+}
+
+// askBoth returns the settings for a name and those for any host.
+func (a *asker) askBoth(ctx context.Context, name string) (named, any settings, err error) {
+	if named, err = a.ask(ctx, question{name: name}); err == nil {
+		any, err = a.ask(ctx, question{name: anyHostName})
+	}
+	return named, any, err
 }
 
 // prefetchAnswers asks all questions concurrently. ask returns the errors later, like answers.
@@ -86,11 +88,7 @@ func (a *asker) prefetchAnswers(ctx context.Context, qs ...question) {
 // HostName, ProxyJump or ProxyCommand that differs from those for any host.
 func (a *asker) isHostDefined(ctx context.Context, name string) (byHostName, byJump bool, err error) {
 	a.prefetchAnswers(ctx, question{name: name}, question{name: anyHostName})
-	s, err := a.ask(ctx, question{name: name})
-	if err != nil {
-		return false, false, err
-	}
-	any, err := a.ask(ctx, question{name: anyHostName})
+	s, any, err := a.askBoth(ctx, name)
 	if err != nil {
 		return false, false, err
 	}
@@ -116,11 +114,7 @@ var blockSettings = []struct {
 // findHostKeywords returns the keywords that ssh's configuration sets for this name but not for any
 // host. lay copies their values to settings. A User equal to the local user's name counts as not set.
 func (a *asker) findHostKeywords(ctx context.Context, name string) (keywords []string, lay func(to *settings), err error) {
-	s, err := a.ask(ctx, question{name: name})
-	if err != nil {
-		return nil, nil, err
-	}
-	any, err := a.ask(ctx, question{name: anyHostName})
+	s, any, err := a.askBoth(ctx, name)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -169,9 +163,7 @@ func (a *asker) askSSH(ctx context.Context, q question) (settings, error) {
 		return settings{}, context.Cause(ctx)
 	case err != nil:
 		refused := readRefusal(q.name, stderr.String())
-		if refused.Message == "" {
-			refused.Message = "ssh -G: " + err.Error()
-		}
+		refused.Message = cmp.Or(refused.Message, "ssh -G: "+err.Error())
 		return settings{}, refused
 	}
 	s := parseAnswer(stdout.Bytes())
@@ -185,10 +177,7 @@ func (a *asker) askSSH(ctx context.Context, q question) (settings, error) {
 
 // checkSpecialFile returns an error for a configuration file of the user's on which ssh would block forever.
 func (a *asker) checkSpecialFile() error {
-	file := a.file
-	if file == "" {
-		file = expandHome("~/.ssh/config")
-	}
+	file := cmp.Or(a.file, expandHome("~/.ssh/config"))
 	var special *regular.Error
 	if err := regular.Check(file); file != os.DevNull && errors.As(err, &special) {
 		return special

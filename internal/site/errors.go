@@ -1,6 +1,7 @@
 package site
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -67,9 +68,7 @@ func readRefusal(host, said string) *SSHConfigError {
 	e.Message, _, _ = strings.Cut(strings.TrimSpace(said), "\n")
 	e.Message = strings.TrimSpace(e.Message)
 	for _, m := range unknownOption.FindAllStringSubmatch(strings.ReplaceAll(said, "\r", ""), -1) {
-		if e.File == "" {
-			e.File = m[1]
-		}
+		e.File = cmp.Or(e.File, m[1])
 		if !slices.Contains(e.Unknown, m[2]) {
 			e.Unknown = append(e.Unknown, m[2])
 		}

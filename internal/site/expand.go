@@ -1,6 +1,7 @@
 package site
 
 import (
+	"cmp"
 	"crypto/sha1" //nolint:gosec // ssh's %C is defined by it; it protects nothing
 	"encoding/hex"
 	"os"
@@ -19,8 +20,8 @@ func newTokens(h Host) tokens {
 	short, _, _ := strings.Cut(full, ".")
 	local, port := localUser(), strconv.Itoa(h.Port)
 	t := tokens{
-		'%': "%", 'd': home, 'h': h.HostName, 'n': h.Asked, 'p': port, 'r': firstNonEmpty(h.User, local), 'u': local,
-		'i': strconv.Itoa(os.Getuid()), 'l': full, 'L': short, 'k': firstNonEmpty(h.HostKeyAlias, h.Asked), 'j': "",
+		'%': "%", 'd': home, 'h': h.HostName, 'n': h.Asked, 'p': port, 'r': cmp.Or(h.User, local), 'u': local,
+		'i': strconv.Itoa(os.Getuid()), 'l': full, 'L': short, 'k': cmp.Or(h.HostKeyAlias, h.Asked), 'j': "",
 	}
 	sum := sha1.Sum([]byte(full + h.HostName + port + t['r'] + t['j'])) //nolint:gosec // see the import
 	t['C'] = hex.EncodeToString(sum[:])
@@ -67,7 +68,7 @@ func (t tokens) expandAgent(v string) string {
 	case v == "SSH_AUTH_SOCK":
 		return ""
 	case v[0] == '$' && !strings.HasPrefix(v, "${"):
-		return firstNonEmpty(os.Getenv(v[1:]), "none")
+		return cmp.Or(os.Getenv(v[1:]), "none")
 	default:
 		return t.expandFile(v)
 	}

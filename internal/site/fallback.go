@@ -2,6 +2,7 @@ package site
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,7 +46,7 @@ func (a *asker) newFallback() func(context.Context, question) (settings, error) 
 		}
 		switch {
 		case err != nil:
-			a.warnings = append(a.warnings, fmt.Sprintf("%s is not used: %s, and %v to read it", name, reasonWithoutPath(err), errNoSSH))
+			a.warnings = append(a.warnings, fmt.Sprintf("%s is not used: %v, and %v to read it", name, regular.Reason(err), errNoSSH))
 			continue
 		case skipped:
 			a.warnings = append(a.warnings, fmt.Sprintf("the Match blocks of %s are not used: %v to judge them", name, errNoSSH))
@@ -83,54 +84,34 @@ func withoutMatch(data []byte) (rest []byte, skipped bool) {
 
 var fallbackKeys = []string{
 	"HostName", "User", "Port", "ProxyJump", "ProxyCommand", "IdentitiesOnly", "IdentityAgent", "UserKnownHostsFile",
-	"GlobalKnownHostsFile", "HostKeyAlias", "StrictHostKeyChecking", "AddressFamily", "ConnectTimeout",
+	"GlobalKnownHostsFile", "HostKeyAlias", "StrictHostKeyChecking", "AddressFamily", "ConnectTimeout", "IdentityFile", "CertificateFile",
 }
 
 // readSettings returns the settings of the configurations for a question, with ssh's defaults.
 func readSettings(configs []*ssh_config.Config, q question) (settings, error) {
-	get := func(key string) ([]string, error) {
-		var all []string
-		for _, cfg := range configs {
-			v, err := cfg.GetAll(q.name, key)
-			if err != nil {
-				return nil, &SSHConfigError{Host: q.name, Message: err.Error()}
-			}
-			all = append(all, v...)
-		}
-		return all, nil
-	}
 	s := settings{port: 22, strict: "ask", addressFamily: "any"}
 	s.userKnownHosts = []string{"~/.ssh/known_hosts", "~/.ssh/known_hosts2"}
 	if runtime.GOOS != "windows" {
 		s.globalKnownHosts = []string{"/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"}
 	}
 	for _, key := range fallbackKeys {
-		v, err := get(key)
-		if err != nil {
-			return s, err
+		var values []string
+		for _, cfg := range configs {
+			v, err := cfg.GetAll(q.name, key)
+			if err != nil {
+				return s, &SSHConfigError{Host: q.name, Message: err.Error()}
+			}
+			values = append(values, v...)
 		}
-		if len(v) > 0 {
-			s.setKeyword(strings.ToLower(key), strings.Trim(v[0], `"`))
+		if key != "IdentityFile" && key != "CertificateFile" { // ssh uses all values of these
+			values = values[:min(len(values), 1)]
 		}
-	}
-	for _, key := range []string{"IdentityFile", "CertificateFile"} {
-		v, err := get(key)
-		if err != nil {
-			return s, err
-		}
-		for _, f := range v {
-			s.setKeyword(strings.ToLower(key), strings.Trim(f, `"`))
+		for _, v := range values {
+			s.setKeyword(strings.ToLower(key), strings.Trim(v, `"`))
 		}
 	}
-	s.hostName = strings.ReplaceAll(s.hostName, "%h", q.name)
-	if s.hostName == "" {
-		s.hostName = q.name
-	}
-	if q.user != "" {
-		s.user = q.user
-	}
-	if q.port != 0 {
-		s.port = q.port
-	}
+	s.hostName = cmp.Or(strings.ReplaceAll(s.hostName, "%h", q.name), q.name)
+	s.user = cmp.Or(q.user, s.user)
+	s.port = cmp.Or(q.port, s.port)
 	return s, nil
 }

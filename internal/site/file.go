@@ -24,23 +24,17 @@ type file struct {
 }
 
 type fileHost struct {
-	Host     string `toml:"host"`
-	Port     int    `toml:"port"`
-	User     string `toml:"user"`
-	Identity string `toml:"identity"`
-
+	Host       string `toml:"host"`
+	Port       int    `toml:"port"`
+	User       string `toml:"user"`
+	Identity   string `toml:"identity"`
 	KnownHosts string `toml:"known_hosts"`
 }
 
 type fileCluster struct {
-	Host     string    `toml:"host"`
-	Jump     *[]string `toml:"jump"` // empty: no jump host; nil: not set
-	Port     int       `toml:"port"`
-	User     string    `toml:"user"`
-	Identity string    `toml:"identity"`
-	Signing  *string   `toml:"signing"` // empty: none; nil: not set
-
-	KnownHosts string `toml:"known_hosts"`
+	fileHost
+	Jump    *[]string `toml:"jump"`    // empty: no jump host; nil: not set
+	Signing *string   `toml:"signing"` // empty: none; nil: not set
 	defaults
 }
 

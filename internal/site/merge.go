@@ -1,6 +1,7 @@
 package site
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -26,9 +27,7 @@ func (c *Config) mergeFile(name string, f *file, ps positions, from origin) erro
 		p := ps.keyPosition(name, path...)
 		return &ConfigError{File: p.File, Line: p.Line, Column: p.Column, Message: message}
 	}
-	if f.DefaultCluster != "" {
-		c.DefaultCluster = f.DefaultCluster
-	}
+	c.DefaultCluster = cmp.Or(f.DefaultCluster, c.DefaultCluster)
 	if f.Persist != "" && own {
 		c.persist = []Setting{{Flag: "persist", Values: []string{string(f.Persist)}, Pos: ps.keyPosition(name, "persist")}}
 	}
@@ -48,8 +47,7 @@ func (c *Config) mergeFile(name string, f *file, ps positions, from origin) erro
 			s = spec{complete: true}
 		}
 		s.name = n
-		s.overlayHost(h.Host, h.User, h.Identity, h.Port, own)
-		s.overlayKnownHosts(h.KnownHosts)
+		s.overlayHost(h, own)
 		c.hosts[n] = s
 	}
 	for _, n := range slices.Sorted(maps.Keys(f.Clusters)) {
@@ -69,8 +67,7 @@ func (c *Config) mergeFile(name string, f *file, ps positions, from origin) erro
 			cl = Cluster{spec: spec{complete: true}}
 		}
 		cl.Name, cl.spec.name = n, n
-		cl.spec.overlayHost(fc.Host, fc.User, fc.Identity, fc.Port, own)
-		cl.spec.overlayKnownHosts(fc.KnownHosts)
+		cl.spec.overlayHost(fc.fileHost, own)
 		if fc.Jump != nil {
 			cl.spec.jump, cl.spec.jumpSet = *fc.Jump, own
 			for _, j := range *fc.Jump {
@@ -113,31 +110,20 @@ func (c *Config) mergeFile(name string, f *file, ps positions, from origin) erro
 
 // overlayHost sets the given values. ssh is asked for a host name of the user's config.toml as it is. A
 // built-in host name yields to an alias in ~/.ssh/config, which is the user's choice.
-func (s *spec) overlayHost(host, user, identity string, port int, own bool) {
+func (s *spec) overlayHost(h fileHost, own bool) {
 	switch {
-	case host != "":
-		s.host, s.alias = host, ""
+	case h.Host != "":
+		s.host, s.alias = h.Host, ""
 		if !own {
 			s.alias = s.name
 		}
 	case s.host == "":
 		s.host = s.name // a name that only ~/.ssh/config or DNS knows
 	}
-	if user != "" {
-		s.user = user
-	}
-	if identity != "" {
-		s.identity = expandHome(identity)
-	}
-	if port != 0 {
-		s.port = port
-	}
-}
-
-func (s *spec) overlayKnownHosts(file string) {
-	if file != "" {
-		s.knownHosts = expandHome(file)
-	}
+	s.user = cmp.Or(h.User, s.user)
+	s.identity = cmp.Or(expandHome(h.Identity), s.identity)
+	s.port = cmp.Or(h.Port, s.port)
+	s.knownHosts = cmp.Or(expandHome(h.KnownHosts), s.knownHosts)
 }
 
 func badPort(p int) bool { return p < 0 || p > 65535 }

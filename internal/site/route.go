@@ -1,6 +1,7 @@
 package site
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -10,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
 // Overrides are the values of flags and environment for every host of the route.
@@ -101,7 +104,7 @@ func (c *Config) makeCluster(ctx context.Context, m Made) (Cluster, error) {
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return Cluster{}, &ConfigError{File: path, Message: "cannot be read: " + reasonWithoutPath(err)}
+		return Cluster{}, &ConfigError{File: path, Message: "cannot be read: " + regular.Reason(err).Error()}
 	}
 	f, ps, err := parseConfig(path, data)
 	if err == nil {
@@ -258,29 +261,21 @@ func (w *routeResolver) resolveHost(ctx context.Context, s spec) (Host, settings
 	if err != nil {
 		return Host{}, settings{}, err
 	}
-	expanded := firstNonEmpty(set.user, localUser()) // the user that ControlPath was expanded with
+	expanded := cmp.Or(set.user, localUser()) // the user that ControlPath was expanded with
 	lay(&set)
 	if set.hostName == "" || set.port == 0 {
 		return Host{}, settings{}, &SSHConfigError{Host: asked, Message: "ssh -G names no host"}
 	}
-	login := s.name == w.cluster.name
 	h := Host{
-		Name: s.name, Asked: asked, HostName: set.hostName, Port: set.port,
+		Name: s.name, Asked: asked, HostName: set.hostName, Port: cmp.Or(s.port, set.port),
 		IdentitiesOnly: set.identitiesOnly, HostKeyAlias: set.hostKeyAlias, StrictHostKeyChecking: set.strict,
 		AddressFamily: set.addressFamily, ConnectTimeout: set.connectTimeout,
 	}
-	if s.port != 0 {
-		h.Port = s.port
+	h.User = cmp.Or(w.ov.User, s.user, set.user, w.cluster.user)
+	if _, named := w.config.hosts[s.name]; !named && s.name != w.cluster.name && s.user != "" {
+		h.User = s.user // a user in the jump host itself (bob@bastion) is for that host alone; --user is for all others
 	}
-	// A user in the jump host itself (bob@bastion) is for that host alone. --user is for all others.
-	_, named := w.config.hosts[s.name]
-	switch {
-	case !login && !named && s.user != "":
-		h.User = s.user
-	default:
-		h.User = firstNonEmpty(w.ov.User, s.user, set.user, w.cluster.user)
-	}
-	h.Identity = firstNonEmpty(expandHome(w.ov.Identity), s.identity)
+	h.Identity = cmp.Or(expandHome(w.ov.Identity), s.identity)
 	if h.Identity == "" && len(set.identityFiles) == 0 {
 		h.Identity = w.cluster.identity
 	}
@@ -315,22 +310,9 @@ func intersectFiles(files, others []string) []string {
 
 // completeHost returns a Host from a spec that needs nothing from ssh.
 func (s spec) completeHost() Host {
-	port := s.port
-	if port == 0 {
-		port = 22
-	}
 	return Host{
-		Name: s.name, Asked: s.host, HostName: s.host, Port: port, User: s.user,
+		Name: s.name, Asked: s.host, HostName: s.host, Port: cmp.Or(s.port, 22), User: s.user,
 		Identity: s.identity, IdentitiesOnly: true, IdentityAgent: "none",
 		UserKnownHosts: []string{s.knownHosts}, StrictHostKeyChecking: "yes",
 	}
-}
-
-func firstNonEmpty(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }

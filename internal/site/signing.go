@@ -1,6 +1,7 @@
 package site
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net"
@@ -60,27 +61,15 @@ func (c *Config) mergeSigning(f *file, bad func(message string, path ...string) 
 		}
 		fs, s := f.Signing[n], c.signing[n]
 		s.Name = n
-		if s.CountsWith == "" {
-			s.CountsWith = n
-		}
-		if s.Tokens == "" {
-			s.Tokens = TokensFile
-		}
-		for _, v := range []struct {
-			to        *string
-			from, key string
-		}{
-			{&s.Kind, fs.Kind, "kind"}, {&s.Endpoint, fs.Endpoint, "endpoint"}, {&s.Issuer, fs.Issuer, "issuer"},
-			{&s.ClientID, fs.ClientID, "client_id"}, {&s.Redirect, fs.Redirect, "redirect"},
-			{&s.Account, fs.Account, "account_endpoint"}, {&s.Tokens, fs.Tokens, "tokens"}, {&s.CountsWith, fs.CountsWith, "counts_with"},
-		} {
-			if v.from != "" {
-				*v.to = v.from
-			}
-		}
-		if fs.PerDay != 0 {
-			s.PerDay = fs.PerDay
-		}
+		s.Kind = cmp.Or(fs.Kind, s.Kind)
+		s.Endpoint = cmp.Or(fs.Endpoint, s.Endpoint)
+		s.Issuer = cmp.Or(fs.Issuer, s.Issuer)
+		s.ClientID = cmp.Or(fs.ClientID, s.ClientID)
+		s.Redirect = cmp.Or(fs.Redirect, s.Redirect)
+		s.Account = cmp.Or(fs.Account, s.Account)
+		s.Tokens = cmp.Or(fs.Tokens, s.Tokens, TokensFile)
+		s.CountsWith = cmp.Or(fs.CountsWith, s.CountsWith, n)
+		s.PerDay = cmp.Or(fs.PerDay, s.PerDay)
 		if message, key := s.findProblem(); message != "" {
 			return bad(message, "signing", n, key)
 		}

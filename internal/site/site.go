@@ -7,6 +7,7 @@
 package site
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -18,6 +19,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
 //go:embed clusters.toml
@@ -146,7 +149,7 @@ func Load(made ...Made) (*Config, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && os.Getenv("CSCS_CONFIG") == "":
 	case err != nil:
-		return nil, &ConfigError{File: path, Message: "cannot be read: " + reasonWithoutPath(err)}
+		return nil, &ConfigError{File: path, Message: "cannot be read: " + regular.Reason(err).Error()}
 	default:
 		f, ps, err := parseConfig(path, data)
 		if err != nil {
@@ -155,22 +158,11 @@ func Load(made ...Made) (*Config, error) {
 		if err := c.mergeFile(path, f, ps, originUser); err != nil {
 			return nil, err
 		}
-		if sshConfig == "" {
-			sshConfig = f.SSHConfig
-		}
+		sshConfig = cmp.Or(sshConfig, f.SSHConfig)
 	}
 	c.sshConfig = expandHome(sshConfig)
 	c.ssh = newAsker(c.sshConfig)
 	return c, nil
-}
-
-// reasonWithoutPath returns the text of a file system error without the path, which the caller adds.
-func reasonWithoutPath(err error) string {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
-		return pe.Err.Error()
-	}
-	return err.Error()
 }
 
 // Known returns the sorted names of the clusters that are known without ssh.
