@@ -1,7 +1,6 @@
 package key
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net"
@@ -13,24 +12,24 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 )
 
-// An agentAddr is the socket or pipe of an agent. It is dialled for each request, because a connection
-// that stays open for hours would miss a restart of the agent.
-type agentAddr string
+// An Agent is the socket or pipe of an agent, which holds keys for the user (ssh-agent); "" is none. It is
+// dialled for each request, because a connection that stays open for hours would miss a restart of the agent.
+type Agent string
 
-// agentOf returns the agent that ssh_config's IdentityAgent names, or "" for none.
-func agentOf(named string) agentAddr {
+// FindAgent returns the agent that ssh_config's IdentityAgent names. An empty name means the environment's.
+func FindAgent(named string) Agent {
 	switch {
 	case named == "none":
 		return ""
 	case named == "" || named == "SSH_AUTH_SOCK":
 		if sock := os.Getenv("SSH_AUTH_SOCK"); sock != "" {
-			return agentAddr(sock)
+			return Agent(sock)
 		}
 		return defaultAgent
 	case strings.HasPrefix(named, "$"):
-		return agentAddr(os.Getenv(strings.Trim(named[1:], "{}")))
+		return Agent(os.Getenv(strings.Trim(named[1:], "{}")))
 	}
-	return agentAddr(named)
+	return Agent(named)
 }
 
 // heldKey is one key that an agent holds.
@@ -50,7 +49,7 @@ func (h heldKey) bareKey() ssh.PublicKey {
 }
 
 // queryKeys asks the agent for its keys, for at most limit. It leaves out those that x/crypto cannot parse.
-func (a agentAddr) queryKeys(ctx context.Context, limit time.Duration) ([]heldKey, error) {
+func (a Agent) queryKeys(ctx context.Context, limit time.Duration) ([]heldKey, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, ErrAgentHangs)
 	defer cancel()
 	var all []heldKey
@@ -70,7 +69,7 @@ func (a agentAddr) queryKeys(ctx context.Context, limit time.Duration) ([]heldKe
 }
 
 // withClient calls talk with a client of the agent, and closes the connection when ctx ends.
-func (a agentAddr) withClient(ctx context.Context, talk func(agent.ExtendedAgent) error) error {
+func (a Agent) withClient(ctx context.Context, talk func(agent.ExtendedAgent) error) error {
 	conn, err := dialAgent(ctx, string(a))
 	if err != nil {
 		if ctx.Err() != nil {
@@ -100,7 +99,7 @@ func opReason(err error) error {
 
 // agentSigner signs with a key that an agent holds. It presents pub, which may be a certificate.
 type agentSigner struct {
-	agent agentAddr
+	agent Agent
 	blob  []byte // identifies the key to the agent
 	pub   ssh.PublicKey
 }
@@ -134,13 +133,12 @@ func findHeldKey(all []heldKey, key ssh.PublicKey) (heldKey, bool) {
 	var found heldKey
 	var ok bool
 	for _, h := range all {
-		if !bytes.Equal(h.bareKey().Marshal(), key.Marshal()) {
-			continue
+		if isSameKey(h.bareKey(), key) {
+			found, ok = h, true
+			if h.cert == nil {
+				break
+			}
 		}
-		if h.cert == nil {
-			return h, true
-		}
-		found, ok = h, true
 	}
 	return found, ok
 }
@@ -148,8 +146,7 @@ func findHeldKey(all []heldKey, key ssh.PublicKey) (heldKey, bool) {
 // certificatesFor returns the user certificates that the agent holds for key, or for any key if key is nil.
 func certificatesFor(all []heldKey, key ssh.PublicKey) (certs []certFile) {
 	for _, h := range all {
-		if h.cert != nil && h.cert.CertType == ssh.UserCert &&
-			(key == nil || bytes.Equal(h.cert.Key.Marshal(), key.Marshal())) {
+		if h.cert != nil && h.cert.CertType == ssh.UserCert && (key == nil || isSameKey(h.cert.Key, key)) {
 			certs = append(certs, certFile{cert: h.cert})
 		}
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // defaultAgent is empty: without SSH_AUTH_SOCK there is no agent.
-const defaultAgent agentAddr = ""
+const defaultAgent Agent = ""
 
 // dialAgent connects to the agent. It refuses an agent of another user, except root, since Add may
 // send it a private key.

@@ -8,7 +8,7 @@ import (
 )
 
 // defaultAgent is the pipe of OpenSSH for Windows, whose agent is a service of the system.
-const defaultAgent agentAddr = `\\.\pipe\openssh-ssh-agent`
+const defaultAgent Agent = `\\.\pipe\openssh-ssh-agent`
 
 func dialAgent(ctx context.Context, pipe string) (net.Conn, error) {
 	return winio.DialPipeContext(ctx, pipe)

@@ -14,12 +14,6 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 )
 
-// An Agent holds keys for the user (ssh-agent).
-type Agent struct{ addr agentAddr }
-
-// FindAgent returns the agent that ssh_config's IdentityAgent names. An empty name means the environment's.
-func FindAgent(named string) Agent { return Agent{agentOf(named)} }
-
 // NoAgentError reports that there is no agent to ask.
 type NoAgentError struct{}
 
@@ -31,15 +25,7 @@ func (e *NoAgentError) Error() string {
 // *NoAgentError or an *AgentError.
 func (a Agent) Holds(ctx context.Context, pub ssh.PublicKey) (bool, error) {
 	all, err := a.listKeys(ctx)
-	if err != nil {
-		return false, err
-	}
-	for _, h := range all {
-		if isSameKey(h.bareKey(), pub) {
-			return true, nil
-		}
-	}
-	return false, nil
+	return slices.ContainsFunc(all, func(h heldKey) bool { return isSameKey(h.bareKey(), pub) }), err
 }
 
 // RemoveExpired removes from the agent the expired certificates of the same key and authority as cert.
@@ -49,12 +35,12 @@ func (a Agent) RemoveExpired(ctx context.Context, cert *ssh.Certificate, now tim
 	if err != nil || cert == nil {
 		return nil, err
 	}
-	err = a.addr.withClient(ctx, func(client agent.ExtendedAgent) error {
+	err = a.withClient(ctx, func(client agent.ExtendedAgent) error {
 		for _, h := range all {
 			if h.cert == nil || h.cert.CertType != ssh.UserCert || !h.isOfSamePair(cert) || !isOver(h.cert, now) {
 				continue
 			}
-			if err := client.Remove(&agent.Key{Format: h.pub.Type(), Blob: h.blob}); err != nil {
+			if err := h.removeFrom(client); err != nil {
 				return err
 			}
 			removed = append(removed, h.comment)
@@ -62,7 +48,7 @@ func (a Agent) RemoveExpired(ctx context.Context, cert *ssh.Certificate, now tim
 		return nil
 	})
 	if len(removed) > 0 {
-		a.addr.forgetList(ctx)
+		a.forgetList(ctx)
 	}
 	return removed, err
 }
@@ -82,7 +68,7 @@ func (a Agent) Add(ctx context.Context, private crypto.PrivateKey, cert *ssh.Cer
 		return Addition{}, err
 	}
 	var lifetime uint32 // 0: no limit
-	if until := validBefore(cert); !until.IsZero() {
+	if until := Until(cert); !until.IsZero() {
 		left := until.Sub(now)
 		if left < time.Second {
 			return Addition{}, &ExpiredError{Path: comment, Until: until, Fix: SignCommand}
@@ -92,7 +78,7 @@ func (a Agent) Add(ctx context.Context, private crypto.PrivateKey, cert *ssh.Cer
 	if slices.ContainsFunc(all, func(h heldKey) bool { return isSameKey(h.pub, cert) }) {
 		return Addition{Held: true}, nil // the bare key, without the constraints, would allow more
 	}
-	err = a.addr.withClient(ctx, func(client agent.ExtendedAgent) error {
+	err = a.withClient(ctx, func(client agent.ExtendedAgent) error {
 		// Add both, as ssh-add does. With the bare key, a certificate renewed in its file works without
 		// a visit to the agent.
 		var added []agent.AddedKey
@@ -109,13 +95,13 @@ func (a Agent) Add(ctx context.Context, private crypto.PrivateKey, cert *ssh.Cer
 			if h.cert == nil || !isRenewal(cert, h.cert) {
 				continue
 			}
-			if err := client.Remove(&agent.Key{Format: h.pub.Type(), Blob: h.blob}); err != nil {
+			if err := h.removeFrom(client); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	a.addr.forgetList(ctx)
+	a.forgetList(ctx)
 	var silent *AgentError
 	if errors.As(err, &silent) && ctx.Err() == nil {
 		err = &AgentRefusedError{Socket: silent.Socket, Err: silent.Err} // it has just listed its keys
@@ -139,6 +125,11 @@ func (h heldKey) isOfSamePair(cert *ssh.Certificate) bool {
 	return isSameKey(h.cert.Key, cert.Key) && isSameKey(h.cert.SignatureKey, cert.SignatureKey)
 }
 
+// removeFrom removes the key from the agent.
+func (h heldKey) removeFrom(client agent.ExtendedAgent) error {
+	return client.Remove(&agent.Key{Format: h.pub.Type(), Blob: h.blob})
+}
+
 // samePrincipals reports whether two certificates are for the same set of users.
 func samePrincipals(a, b *ssh.Certificate) bool {
 	sorted := func(c *ssh.Certificate) []string {
@@ -158,10 +149,3 @@ func (e *AgentRefusedError) Error() string {
 	return fmt.Sprintf("the agent (%s) refuses the key: %v", e.Socket, e.Err)
 }
 func (e *AgentRefusedError) Unwrap() error { return e.Err }
-
-func (a Agent) listKeys(ctx context.Context) ([]heldKey, error) {
-	if a.addr == "" {
-		return nil, &NoAgentError{}
-	}
-	return a.addr.listKeys(ctx)
-}

@@ -29,7 +29,7 @@ func (a Agent) Certified(ctx context.Context, now time.Time) (State, bool) {
 		if h.cert == nil || h.cert.CertType != ssh.UserCert || isOver(h.cert, now) || now.Before(validAfter(h.cert)) {
 			continue
 		}
-		until := validBefore(h.cert)
+		until := Until(h.cert)
 		if best.Cert == nil || until.IsZero() || !best.ValidBefore.IsZero() && until.After(best.ValidBefore) {
 			path := h.comment + " (in the agent)"
 			best = State{Path: path, Public: h.cert.Key, Comment: h.comment, Cert: h.cert, CertPath: path, ValidAfter: validAfter(h.cert), ValidBefore: until}
@@ -40,7 +40,7 @@ func (a Agent) Certified(ctx context.Context, now time.Time) (State, bool) {
 
 // isOver reports whether the certificate has expired.
 func isOver(cert *ssh.Certificate, now time.Time) bool {
-	until := validBefore(cert)
+	until := Until(cert)
 	return !until.IsZero() && !now.Before(until)
 }
 
@@ -49,7 +49,7 @@ func isOver(cert *ssh.Certificate, now time.Time) bool {
 // since 8.9 accepts session-bind (PROTOCOL.agent), here for a session that does not exist. Other agents
 // look the same locked and unlocked.
 func (a Agent) MayBeLocked(ctx context.Context) bool {
-	if a.addr == "" {
+	if a == "" {
 		return false
 	}
 	bind, err := sessionBind()
@@ -58,7 +58,7 @@ func (a Agent) MayBeLocked(ctx context.Context) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	err = a.addr.withClient(ctx, func(client agent.ExtendedAgent) error {
+	err = a.withClient(ctx, func(client agent.ExtendedAgent) error {
 		_, err := client.Extension("session-bind@openssh.com", bind)
 		return err
 	})

@@ -1,6 +1,7 @@
 package key
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -108,12 +109,32 @@ func (e *UnaskedError) Error() string {
 // maxTries is how often the program asks for a passphrase, as ssh does (ssh_config(5), NumberOfPasswordPrompts).
 const maxTries = 3
 
-// recordFailedTry counts a wrong passphrase.
-func (e *PassphraseError) recordFailedTry(err error) {
-	e.Tries, e.Err = e.Tries+1, err
-	if e.Tries == maxTries && isDefaultPath(e.Path) { // a key elsewhere may have other uses too
+// askPassphrase asks for the passphrase of the key at e.Path until decrypt accepts it, at most maxTries
+// times. The caller clears the passphrase. The error is e, that of a file, or the cause of ctx.
+func (e *PassphraseError) askPassphrase(ctx context.Context, ask Prompter, decrypt func(passphrase []byte) error) ([]byte, error) {
+	question := fmt.Sprintf("Enter passphrase for key '%s': ", e.Path)
+	for prompt := question; e.Tries < maxTries; prompt = "That was wrong. " + question {
+		passphrase, err := ask.ReadSecret(ctx, prompt)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if err != nil {
+			e.Err = err
+			return nil, e
+		}
+		if err = decrypt(passphrase); err == nil {
+			return passphrase, nil
+		}
+		clear(passphrase)
+		if errors.As(err, new(*FileError)) {
+			return nil, err
+		}
+		e.Tries, e.Err = e.Tries+1, err
+	}
+	if isDefaultPath(e.Path) { // a key elsewhere may have other uses too
 		e.Anew = replacementCommand(e.Path)
 	}
+	return nil, e
 }
 
 // PermissionsError reports that other users may read a private key.

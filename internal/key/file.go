@@ -2,6 +2,7 @@ package key
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -68,7 +69,7 @@ func readKey(named string, certificates []string) (*keyFile, error) {
 			return nil, err
 		case k.pub == nil:
 			k.pub = cert.Key // an old encrypted file, without its .pub
-		case !bytes.Equal(cert.Key.Marshal(), k.pub.Marshal()):
+		case !isSameKey(cert.Key, k.pub):
 			if i > 0 {
 				continue // a CertificateFile may be for another IdentityFile
 			}
@@ -79,9 +80,7 @@ func readKey(named string, certificates []string) (*keyFile, error) {
 				Fix: SignCommand,
 			}
 		}
-		if k.comment == "" {
-			k.comment = comment
-		}
+		k.comment = cmp.Or(k.comment, comment)
 		k.certs = append(k.certs, certFile{path: path, cert: cert})
 	}
 	k.addCertificatesBeside()
@@ -165,7 +164,7 @@ func (k *keyFile) readPublic() error {
 	if k.pub == nil {
 		k.pub = pub
 	}
-	if k.comment == "" && bytes.Equal(k.pub.Marshal(), pub.Marshal()) {
+	if k.comment == "" && isSameKey(k.pub, pub) {
 		k.comment = comment
 	}
 	return nil

@@ -105,7 +105,7 @@ func startAgent(t *testing.T) (socket string, run func(name string, args ...stri
 
 // signs reports whether the agent signs with what it holds under that public key.
 func signs(a Agent, pub ssh.PublicKey) bool {
-	s := agentSigner{a.addr, pub.Marshal(), pub}
+	s := agentSigner{a, pub.Marshal(), pub}
 	_, err := s.Sign(nil, []byte("text"))
 	return err == nil
 }

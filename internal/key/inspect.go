@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -67,16 +66,18 @@ func Inspect(path string, now time.Time, held Holder) State {
 	if len(k.certs) > 0 {
 		inUse := k.certs[0]
 		for _, c := range k.certs {
-			if inTime(inUse, now) != nil && inTime(c, now) == nil {
+			if inUse.checkTime(now) != nil && c.checkTime(now) == nil {
 				inUse = c
 			}
 		}
 		s.Cert, s.CertPath = inUse.cert, inUse.path
-		s.ValidAfter, s.ValidBefore = validAfter(s.Cert), validBefore(s.Cert)
+		s.ValidAfter, s.ValidBefore = validAfter(s.Cert), Until(s.Cert)
+	}
+	if s.Problem == nil && !k.exists {
+		s.Problem = held.checkHeld(s.Path, s.Public)
 	}
 	switch {
 	case s.Problem != nil:
-	case !k.exists && s.checkPrivateHalf(held) != nil:
 	case k.unusable != nil:
 		s.Problem = k.unusable
 	case s.Cert == nil:
@@ -87,12 +88,6 @@ func Inspect(path string, now time.Time, held Holder) State {
 		}
 	}
 	return s
-}
-
-// checkPrivateHalf sets Problem for a key whose private half is in no file.
-func (s *State) checkPrivateHalf(held Holder) error {
-	s.Problem = held.checkHeld(s.Path, s.Public)
-	return s.Problem
 }
 
 // Check returns a *FileError if path is something other than a file, so that no key can be there.
@@ -119,11 +114,8 @@ func ParseCertificate(data []byte) (*ssh.Certificate, error) {
 
 // InTime returns nil if the certificate is valid now, else an *ExpiredError or a *NotYetValidError about path.
 func InTime(path string, cert *ssh.Certificate, now time.Time) error {
-	return inTime(certFile{path: path, cert: cert}, now)
+	return certFile{path: path, cert: cert}.checkTime(now)
 }
-
-// Until returns when a certificate ends; zero means never.
-func Until(cert *ssh.Certificate) time.Time { return validBefore(cert) }
 
 // Open opens a private key. If the key has a passphrase, Open asks for it at most three times and
 // returns it. The caller clears the passphrase, which is nil if there is none.
@@ -155,31 +147,11 @@ func Open(ctx context.Context, path string, ask Prompter) (private crypto.Privat
 	if ask == nil {
 		return nil, nil, failed
 	}
-	for failed.Tries < maxTries {
-		passphrase, err := ask.ReadSecret(ctx, passphrasePrompt(path, failed.Tries))
-		if ctx.Err() != nil {
-			return nil, nil, context.Cause(ctx)
-		}
-		if err != nil {
-			failed.Err = err
-			return nil, nil, failed
-		}
-		if private, err = ssh.ParseRawPrivateKeyWithPassphrase(data, passphrase); err == nil {
-			return private, passphrase, nil
-		}
-		clear(passphrase)
-		failed.recordFailedTry(err)
-	}
-	return nil, nil, failed
-}
-
-// passphrasePrompt returns the prompt for the key at path, after the given number of wrong answers.
-func passphrasePrompt(path string, wrong int) string {
-	q := fmt.Sprintf("Enter passphrase for key '%s': ", path)
-	if wrong > 0 {
-		q = "That was wrong. " + q
-	}
-	return q
+	passphrase, err = failed.askPassphrase(ctx, ask, func(passphrase []byte) (err error) {
+		private, err = ssh.ParseRawPrivateKeyWithPassphrase(data, passphrase)
+		return err
+	})
+	return private, passphrase, err
 }
 
 // isSameKey reports whether a and b are the same key.

@@ -25,8 +25,8 @@
 package key
 
 import (
+	"cmp"
 	"context"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -75,9 +75,7 @@ type Identity struct {
 
 	Cert        *ssh.Certificate // nil for a bare key
 	Principals  []string         // the users that the certificate is for; empty without one
-	ValidAfter  time.Time        // zero: always
 	ValidBefore time.Time        // zero: forever
-	Extensions  []string         // what the certificate permits, sorted: "permit-pty", …
 
 	sealed *sealedKey // nil: the key can sign
 }
@@ -114,12 +112,7 @@ func (id *Identity) SignPath() string {
 
 // Name returns the name of the key for messages.
 func (id *Identity) Name() string {
-	for _, s := range []string{id.Path, id.Comment, id.Fingerprint} {
-		if s != "" {
-			return s
-		}
-	}
-	return "the agent's key"
+	return cmp.Or(id.Path, id.Comment, id.Fingerprint, "the agent's key")
 }
 
 // Unfit returns an *UnfitError if the certificate cannot open a tunnel. For a bare key it returns nil.
@@ -156,7 +149,6 @@ func (id *Identity) attachSigner(signer ssh.Signer, cert *ssh.Certificate) (*Ide
 	}
 	id.Cert = cert
 	id.Principals = slices.Clone(cert.ValidPrincipals)
-	id.ValidAfter, id.ValidBefore = validAfter(cert), validBefore(cert)
-	id.Extensions = slices.Sorted(maps.Keys(cert.Extensions))
+	id.ValidBefore = Until(cert)
 	return id, nil
 }

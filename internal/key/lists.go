@@ -29,7 +29,7 @@ type Lists struct {
 	limit time.Duration // 0: UserTime; for tests
 
 	mu      sync.Mutex
-	byAgent map[agentAddr]*agentList
+	byAgent map[Agent]*agentList
 }
 
 type agentList struct {
@@ -47,7 +47,10 @@ func (l *Lists) In(ctx context.Context) context.Context {
 }
 
 // listKeys returns the keys that the agent holds. It asks the agent unless ctx's Lists has its list.
-func (a agentAddr) listKeys(ctx context.Context) ([]heldKey, error) {
+func (a Agent) listKeys(ctx context.Context) ([]heldKey, error) {
+	if a == "" {
+		return nil, &NoAgentError{}
+	}
 	all, _ := ctx.Value(listsKey{}).(*Lists)
 	if all == nil {
 		return a.queryKeys(ctx, queryTimeout)
@@ -71,11 +74,11 @@ func (a agentAddr) listKeys(ctx context.Context) ([]heldKey, error) {
 	return l.held, l.err
 }
 
-func (l *Lists) listFor(a agentAddr) *agentList {
+func (l *Lists) listFor(a Agent) *agentList {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.byAgent == nil {
-		l.byAgent = map[agentAddr]*agentList{}
+		l.byAgent = map[Agent]*agentList{}
 	}
 	if l.byAgent[a] == nil {
 		l.byAgent[a] = &agentList{}
@@ -84,7 +87,7 @@ func (l *Lists) listFor(a agentAddr) *agentList {
 }
 
 // forgetList makes the next listKeys ask the agent again, whose keys have changed.
-func (a agentAddr) forgetList(ctx context.Context) {
+func (a Agent) forgetList(ctx context.Context) {
 	all, _ := ctx.Value(listsKey{}).(*Lists)
 	if all == nil {
 		return

@@ -2,8 +2,6 @@ package key
 
 import (
 	"context"
-	"crypto/x509"
-	"errors"
 	"os"
 	"path/filepath"
 	"sync"
@@ -32,7 +30,7 @@ func (r *Ring) Load(ctx context.Context, from Source, ask Prompter) (*Identity, 
 	if from.Now == nil {
 		from.Now = time.Now
 	}
-	s := &search{ctx: ctx, from: from, ask: ask, ring: r, agent: agentOf(from.IdentityAgent)}
+	s := &search{ctx: ctx, from: from, ask: ask, ring: r, agent: FindAgent(from.IdentityAgent)}
 	return s.findIdentity()
 }
 
@@ -81,29 +79,20 @@ func (r *Ring) decryptKeyFile(ctx context.Context, k *keyFile, ask Prompter) (ss
 		}
 		return nil, failed
 	}
-	for failed.Tries < maxTries {
-		passphrase, err := ask.ReadSecret(ctx, passphrasePrompt(k.private, failed.Tries))
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+	var signer ssh.Signer
+	passphrase, err := failed.askPassphrase(ctx, ask, func(passphrase []byte) (err error) {
+		signer, err = k.decryptPrivate(passphrase)
+		return err
+	})
+	clear(passphrase)
+	switch {
+	case err == nil:
+		r.addLocked(k.private, signer)
+	case failed.Tries == maxTries:
+		if r.failures == nil {
+			r.failures = map[string]PassphraseError{}
 		}
-		if err != nil {
-			failed.Err = err
-			return nil, failed
-		}
-		signer, err := k.decryptPrivate(passphrase)
-		clear(passphrase)
-		if err == nil {
-			r.addLocked(k.private, signer)
-			return signer, nil
-		}
-		if errors.As(err, new(*FileError)) {
-			return nil, err
-		}
-		failed.recordFailedTry(x509.IncorrectPasswordError)
+		r.failures[k.private] = *failed
 	}
-	if r.failures == nil {
-		r.failures = map[string]PassphraseError{}
-	}
-	r.failures[k.private] = *failed
-	return nil, failed
+	return signer, err
 }

@@ -1,6 +1,7 @@
 package key
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"path/filepath"
@@ -18,7 +19,7 @@ type search struct {
 	ask  Prompter
 	ring *Ring
 
-	agent    agentAddr
+	agent    Agent
 	asked    bool // the agent was asked
 	held     []heldKey
 	agentErr error // why the agent did not answer
@@ -86,9 +87,7 @@ func (from Source) Precedes(path string) bool {
 	if err != nil {
 		return false
 	}
-	if from.Dir == "" {
-		from.Dir = filepath.Dir(usual)
-	}
+	from.Dir = cmp.Or(from.Dir, filepath.Dir(usual))
 	first, _, _ := from.groupFiles()
 	for _, f := range first {
 		if f == usual {
@@ -103,11 +102,8 @@ func (from Source) Precedes(path string) bool {
 
 // notFoundError returns the error if no key was found.
 func (s *search) notFoundError() error {
-	if s.halfErr != nil { // a new certificate would not help
-		return s.halfErr
-	}
-	if s.staleErr != nil {
-		return s.staleErr
+	if err := cmp.Or(s.halfErr, s.staleErr); err != nil { // without its private half, a new certificate would not help
+		return err
 	}
 	if errors.Is(s.agentErr, ErrAgentHangs) { // the agent may have the key
 		return s.agentErr
@@ -182,10 +178,7 @@ func (s *search) makeIdentity(k *keyFile, certified bool) (*Identity, error) {
 		signer = k.signer
 	case isHeld:
 		signer = &agentSigner{s.agent, inAgent.blob, k.pub}
-		id.Agent = true
-		if id.Comment == "" {
-			id.Comment = inAgent.comment
-		}
+		id.Agent, id.Comment = true, cmp.Or(id.Comment, inAgent.comment)
 	case k.unusable != nil:
 		return nil, k.unusable
 	case !k.exists:

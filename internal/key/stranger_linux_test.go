@@ -46,11 +46,11 @@ func TestAgentOfAnotherUser(t *testing.T) {
 		"list": func() error { _, err := a.Holds(t.Context(), pub); return err },
 		"add":  func() error { _, err := a.Add(t.Context(), private, cert, "key", time.Now()); return err },
 		"sign": func() error {
-			_, err := (&agentSigner{agent: a.addr, blob: pub.Marshal(), pub: pub}).Sign(nil, []byte("data"))
+			_, err := (&agentSigner{agent: a, blob: pub.Marshal(), pub: pub}).Sign(nil, []byte("data"))
 			return err
 		},
 		"give": func() error {
-			return a.addr.withClient(t.Context(), func(client agent.ExtendedAgent) error {
+			return a.withClient(t.Context(), func(client agent.ExtendedAgent) error {
 				return client.Add(agent.AddedKey{PrivateKey: private})
 			})
 		},

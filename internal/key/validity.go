@@ -1,6 +1,7 @@
 package key
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -17,7 +18,7 @@ func (s *search) bestCertificate(certs []certFile) (best certFile) {
 	now := s.from.Now()
 	var stale error
 	for _, c := range certs {
-		if err := inTime(c, now); err != nil {
+		if err := c.checkTime(now); err != nil {
 			if stale == nil && !c.foundByKey {
 				stale = err
 			}
@@ -33,17 +34,13 @@ func (s *search) bestCertificate(certs []certFile) (best certFile) {
 	return best
 }
 
-// inTime is InTime for a certificate in a file or in the agent.
-func inTime(c certFile, now time.Time) error {
-	name := c.path
-	if name == "" {
-		name = fmt.Sprintf("%q in the agent", c.cert.KeyId)
+// checkTime is InTime for a certificate in a file or in the agent.
+func (c certFile) checkTime(now time.Time) error {
+	name := cmp.Or(c.path, fmt.Sprintf("%q in the agent", c.cert.KeyId))
+	if isOver(c.cert, now) {
+		return &ExpiredError{Path: name, Until: Until(c.cert), Fix: SignCommand}
 	}
-	from, until := validAfter(c.cert), validBefore(c.cert)
-	switch {
-	case !until.IsZero() && !now.Before(until):
-		return &ExpiredError{Path: name, Until: until, Fix: SignCommand}
-	case from.After(now.Add(clockTolerance)):
+	if from := validAfter(c.cert); from.After(now.Add(clockTolerance)) {
 		return &NotYetValidError{Path: name, From: from}
 	}
 	return nil
@@ -76,8 +73,8 @@ func validAfter(cert *ssh.Certificate) time.Time {
 	return time.Unix(int64(min(cert.ValidAfter, endOfTime)), 0)
 }
 
-// validBefore returns when the certificate ends; zero means never.
-func validBefore(cert *ssh.Certificate) time.Time {
+// Until returns when the certificate ends; zero means never.
+func Until(cert *ssh.Certificate) time.Time {
 	if cert.ValidBefore > endOfTime {
 		return time.Time{}
 	}
