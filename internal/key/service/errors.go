@@ -44,10 +44,9 @@ func (e *RefusedError) Error() string {
 
 // A BusyError reports that a service got too many requests.
 type BusyError struct {
-	Host    string
-	Op      string
-	After   time.Duration // when to retry; 0: the service does not say
-	Message string
+	Host  string
+	Op    string
+	After time.Duration // when to retry; 0: the service does not say
 }
 
 func (e *BusyError) Error() string { return fmt.Sprintf("%s was asked too often to %s", e.Host, e.Op) }

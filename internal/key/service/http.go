@@ -11,9 +11,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -95,9 +97,7 @@ func (h *HTTP) do(ctx context.Context, c call, answer any) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.op, err)
 	}
-	for name, values := range c.header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, c.header)
 	if kind != "" {
 		req.Header.Set("Content-Type", kind)
 	}
@@ -119,22 +119,17 @@ func (h *HTTP) do(ctx context.Context, c call, answer any) error {
 	case len(data) > maxAnswerSize:
 		return &AnswerError{Host: host, Op: c.op, What: "it is longer than 1 MiB"}
 	}
-	for _, code := range c.okStatuses {
-		if resp.StatusCode == code {
-			if err := decodeJSON(data, answer); err != nil {
-				return &AnswerError{Host: host, Op: c.op, What: describeBadAnswer(resp.Header, err)}
-			}
-			return nil
-		}
+	if !slices.Contains(c.okStatuses, resp.StatusCode) {
+		return newStatusError(host, c.op, resp.StatusCode, resp.Header, data)
 	}
-	return newStatusError(host, c.op, resp.StatusCode, resp.Header, data)
+	if err := decodeJSON(data, answer); err != nil {
+		return &AnswerError{Host: host, Op: c.op, What: describeBadAnswer(resp.Header, err)}
+	}
+	return nil
 }
 
 // decodeJSON decodes one JSON value. The error contains nothing of the data, which may be a key.
 func decodeJSON(data []byte, to any) error {
-	if to == nil {
-		return nil
-	}
 	err := json.Unmarshal(data, to)
 	var kind *json.UnmarshalTypeError
 	switch {
@@ -161,7 +156,7 @@ func newStatusError(host, op string, status int, h http.Header, data []byte) err
 	switch {
 	case status == http.StatusTooManyRequests:
 		after, _ := strconv.Atoi(h.Get("Retry-After")) // 0 for a date or nothing
-		return &BusyError{Host: host, Op: op, After: time.Duration(min(max(after, 0), 86400)) * time.Second, Message: message}
+		return &BusyError{Host: host, Op: op, After: time.Duration(min(max(after, 0), 86400)) * time.Second}
 	case status >= 500:
 		return &DownError{Host: host, Op: op, Err: fmt.Errorf("it answers with status %d", status)}
 	case status >= 300 && status < 400:

@@ -72,10 +72,9 @@ func (o *OIDC) Token(ctx context.Context, anew bool) (string, bool, error) {
 		fresh, err = o.byBrowser(ctx, cfg)
 	case o.Show != nil:
 		fresh, err = o.byDevice(ctx, cfg)
+	case dropped != nil:
+		return "", false, &SignInError{Host: hostOf(o.Issuer), Why: SignInDropped, Err: dropped}
 	default:
-		if dropped != nil {
-			return "", false, &SignInError{Host: hostOf(o.Issuer), Why: SignInDropped, Err: dropped}
-		}
 		return "", false, &SignInError{Host: hostOf(o.Issuer), Why: SignInNobody}
 	}
 	if err != nil {

@@ -35,10 +35,7 @@ type keptToken struct {
 
 func parseToken(data []byte, issuer, client string) *oauth2.Token {
 	var k keptToken
-	if json.Unmarshal(data, &k) != nil || k.Issuer != issuer || k.Client != client {
-		return nil
-	}
-	if k.Access != "" && !isValidToken(k.Access) {
+	if json.Unmarshal(data, &k) != nil || k.Issuer != issuer || k.Client != client || k.Access != "" && !isValidToken(k.Access) {
 		return nil
 	}
 	return &oauth2.Token{AccessToken: k.Access, RefreshToken: k.Refresh, Expiry: k.Expiry}
