@@ -8,7 +8,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -19,31 +18,23 @@ import (
 // publicOf returns the public half of the key at r.Path. It opens the key only if that is an old
 // encrypted file without a .pub.
 func (r Request) publicOf(ctx context.Context) (ssh.PublicKey, error) {
-	path, ask := r.Path, r.Ask
-	s := key.Inspect(path, time.Now(), r.Held)
-	var half *key.HalfError
-	var silent *key.AgentError
+	s := key.Inspect(r.Path, time.Now(), r.Held)
 	switch {
-	case errors.As(s.Problem, &half), errors.As(s.Problem, &silent):
+	case errors.As(s.Problem, new(*key.HalfError)), errors.As(s.Problem, new(*key.AgentError)):
 		return nil, s.Problem
 	case s.Public != nil:
 		return s.Public, nil
 	case !s.Exists && s.Problem != nil:
 		return nil, s.Problem
 	}
-	var prompter key.Prompter
-	if ask != nil {
-		prompter = ask
-	}
-	path = s.Path
-	raw, passphrase, err := key.Open(ctx, path, prompter)
+	raw, passphrase, err := key.Open(ctx, s.Path, r.Ask)
 	if err != nil {
 		return nil, err
 	}
 	clear(passphrase)
 	signer, err := ssh.NewSignerFromKey(raw)
 	if err != nil {
-		return nil, &key.FileError{Path: path, What: "it is no private key that can be used from here", Err: err}
+		return nil, &key.FileError{Path: s.Path, What: "it is no private key that can be used from here", Err: err}
 	}
 	return signer.PublicKey(), nil
 }
@@ -68,14 +59,10 @@ func (r Request) generateKey(ctx context.Context, b *batch) (ssh.Signer, error) 
 		return nil, err
 	}
 	defer clear(sealed)
-	for _, f := range []struct {
-		suffix string
-		mode   fs.FileMode
-		data   []byte
-	}{{"", 0o600, sealed}, {".pub", 0o644, publicLine(signer.PublicKey(), r.Comment)}} {
-		s, err := b.stageFile(f.suffix, f.mode)
+	for part, data := range [][]byte{sealed, publicLine(signer.PublicKey(), r.Comment)} {
+		f, err := b.stageFile(part)
 		if err == nil {
-			err = s.write(f.data)
+			err = f.write(data)
 		}
 		if err != nil {
 			return nil, err

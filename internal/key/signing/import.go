@@ -167,24 +167,17 @@ func (r Request) importCertificate(p Pair) (Result, error) {
 	if s.Public != nil && !bytes.Equal(s.Public.Marshal(), p.cert.Key.Marshal()) {
 		return Result{}, &ReplaceError{Path: r.Path, What: "is another key than " + p.Key, Own: p.Key, From: p.Cert}
 	}
-	var by ssh.PublicKey
-	if s.Cert != nil {
-		by = s.Cert.SignatureKey
-	}
 	b := newBatch(r.Path)
 	defer b.discard()
-	file, err := b.stageFile("-cert.pub", 0o644)
+	file, err := b.stageFile(certPart)
 	if err != nil {
 		return Result{}, err
 	}
-	text, _, err := regular.Read(p.Cert)
+	text, err := p.readValidCertificate()
 	if err != nil {
-		return Result{}, fmt.Errorf("import a key: %w", err)
+		return Result{}, err
 	}
-	if err := key.InTime(p.Cert, p.cert, time.Now()); err != nil {
-		return Result{}, err // the pair's fault, not a service's
-	}
-	cert, err := r.acceptCertificate(text, p.cert.Key, by)
+	cert, err := r.acceptCertificate(text, p.cert.Key, authorityOf(s))
 	if err != nil {
 		return Result{}, err
 	}
@@ -204,6 +197,16 @@ func (r Request) importCertificate(p Pair) (Result, error) {
 		return result, &WriteError{Path: p.Cert, Err: regular.Reason(err)}
 	}
 	return result, nil
+}
+
+// readValidCertificate returns the text of the pair's certificate. That it is not valid now is the pair's
+// fault, not a service's.
+func (p Pair) readValidCertificate() ([]byte, error) {
+	text, _, err := regular.Read(p.Cert)
+	if err != nil {
+		return nil, fmt.Errorf("import a key: %w", err)
+	}
+	return text, key.InTime(p.Cert, p.cert, time.Now())
 }
 
 // readCert reads the user certificate in a file.
@@ -240,7 +243,7 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 	case !keep[p.Key]:
 		by, err = r.checkReplaceable()
 	case !keep[p.Cert]:
-		by = r.currentAuthority()
+		by = authorityOf(key.Inspect(r.Path, time.Now(), r.Held))
 	}
 	if err != nil {
 		return Result{}, err
@@ -255,12 +258,9 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 		return Result{}, fmt.Errorf("import a key: %w", err)
 	}
 	defer clear(data)
-	text, _, err := regular.Read(p.Cert)
+	text, err := p.readValidCertificate()
 	if err != nil {
-		return Result{}, fmt.Errorf("import a key: %w", err)
-	}
-	if err := key.InTime(p.Cert, p.cert, time.Now()); err != nil {
-		return Result{}, err // the pair's fault, not a service's
+		return Result{}, err
 	}
 	var result Result
 	raw, err := ssh.ParseRawPrivateKey(data)
@@ -275,13 +275,7 @@ func Import(ctx context.Context, r Request, p Pair) (Result, error) {
 			return Result{}, &CertificateError{What: "it certifies another key"}
 		}
 		data = append(bytes.TrimRight(data, "\r\n"), '\n')
-		for i, d := range [][]byte{data, publicLine(cert.Key, r.Comment), ssh.MarshalAuthorizedKey(cert)} {
-			if err := b.files[i].write(d); err != nil {
-				return Result{}, err
-			}
-		}
-		result, err = r.commitAndRecord(b, cert, true)
-		if err != nil {
+		if result, err = r.writePair(b, data, cert); err != nil {
 			return Result{}, err
 		}
 		result.Bare = false // it has a passphrase

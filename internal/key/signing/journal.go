@@ -107,7 +107,7 @@ func (j Journal) write(entries []Entry) error {
 	}
 	b := newBatch(j.path)
 	defer b.discard()
-	f, err := b.stageFile("", 0o600)
+	f, err := b.stageFile(privatePart)
 	if err != nil {
 		return err
 	}

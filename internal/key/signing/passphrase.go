@@ -27,7 +27,7 @@ func Rekey(ctx context.Context, r Request) (protected bool, err error) {
 	}
 	b := newBatch(r.Path)
 	defer b.discard()
-	f, err := b.stageFile("", 0o600)
+	f, err := b.stageFile(privatePart)
 	if err != nil {
 		return false, err
 	}

@@ -58,10 +58,10 @@ func (r Request) checkReplaceable() (by ssh.PublicKey, err error) {
 	return s.Cert.SignatureKey, nil
 }
 
-// currentAuthority returns the authority of the current certificate, or nil if none fits the key.
-func (r Request) currentAuthority() ssh.PublicKey {
-	if s := key.Inspect(r.Path, time.Now(), r.Held); s.Cert != nil {
-		return s.Cert.SignatureKey
+// authorityOf returns the authority of a key's certificate, or nil if none fits the key.
+func authorityOf(s key.State) ssh.PublicKey {
+	if s.Cert == nil {
+		return nil
 	}
-	return nil
+	return s.Cert.SignatureKey
 }

@@ -106,7 +106,7 @@ func sameCertificate(a, b *ssh.Certificate) bool {
 func (r Request) certifyOwnKey(ctx context.Context) (Result, error) {
 	b := newBatch(r.Path)
 	defer b.discard()
-	certFile, err := b.stageFile("-cert.pub", 0o644)
+	certFile, err := b.stageFile(certPart)
 	if err != nil {
 		return Result{}, err
 	}
@@ -218,23 +218,25 @@ func (r Request) installPair(b *batch, raw any, text, passphrase []byte, by ssh.
 		return Result{}, err
 	}
 	defer clear(sealed)
-	for i, data := range [][]byte{sealed, publicLine(signer.PublicKey(), r.Comment), ssh.MarshalAuthorizedKey(cert)} {
-		if err := b.files[i].write(data); err != nil {
-			return Result{}, err
-		}
-	}
-	result, err := r.commitAndRecord(b, cert, true)
+	result, err := r.writePair(b, sealed, cert)
 	result.Signer = signer
 	return result, err
 }
 
+// writePair writes a private key and its certificate to the staged files, and commits them.
+func (r Request) writePair(b *batch, private []byte, cert *ssh.Certificate) (Result, error) {
+	for i, data := range [][]byte{private, publicLine(cert.Key, r.Comment), ssh.MarshalAuthorizedKey(cert)} {
+		if err := b.files[i].write(data); err != nil {
+			return Result{}, err
+		}
+	}
+	return r.commitAndRecord(b, cert, true)
+}
+
 // stageAll reserves space for key, public key and certificate.
 func (b *batch) stageAll() error {
-	for _, f := range []struct {
-		suffix string
-		mode   fs.FileMode
-	}{{"", 0o600}, {".pub", 0o644}, {"-cert.pub", 0o644}} {
-		if _, err := b.stageFile(f.suffix, f.mode); err != nil {
+	for part := range parts {
+		if _, err := b.stageFile(part); err != nil {
 			return err
 		}
 	}

@@ -42,10 +42,9 @@ type batch struct {
 // stagedFile is a file beside the one that it will replace. Its space is reserved from the start.
 // (renameio's files are empty until they are written, and renameio does not exist on Windows.)
 type stagedFile struct {
-	part int    // index in parts
-	path string // its destination
-	name string // where it is now
-	mode fs.FileMode
+	part int      // index in parts
+	path string   // its destination
+	name string   // where it is now
 	file *os.File // nil once it is closed
 	old  string   // the second name of the file that it replaces; "" if there is none
 	done bool     // it was renamed or removed
@@ -55,9 +54,9 @@ func newBatch(path string) *batch {
 	return &batch{path: realPath(path), id: strings.ToLower(rand.Text()[:8])}
 }
 
-// stageFile reserves space for the file of the batch with this suffix. It creates the directory if needed (0700).
-func (b *batch) stageFile(suffix string, mode fs.FileMode) (*stagedFile, error) {
-	s := &stagedFile{part: partOf(suffix), path: realPath(b.path + suffix), mode: mode}
+// stageFile reserves space for a part of the key. It creates the directory if needed (0700).
+func (b *batch) stageFile(part int) (*stagedFile, error) {
+	s := &stagedFile{part: part, path: realPath(b.path + parts[part].suffix)}
 	dir := filepath.Dir(s.path)
 	failed := func(err error) (*stagedFile, error) {
 		return nil, &WriteError{Path: s.path, Err: regular.Reason(err)}
@@ -101,7 +100,7 @@ func (s *stagedFile) write(data []byte) error {
 		err = s.file.Truncate(int64(len(data)))
 	}
 	if err == nil {
-		err = s.file.Chmod(s.mode)
+		err = s.file.Chmod(parts[s.part].mode)
 	}
 	if err == nil {
 		err = s.file.Sync()

@@ -3,6 +3,7 @@ package signing
 import (
 	"crypto/sha256"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -19,17 +20,18 @@ const (
 	kindOld    = "old"    // a replaced file
 )
 
-// parts are the files of a key, by the suffix of their names, in the order in which commit renames them.
-var parts = []struct{ suffix, name string }{{"", "file"}, {".pub", "pub"}, {"-cert.pub", "cert"}}
+// parts are the files of a key, in the order in which commit renames them.
+var parts = []struct {
+	suffix, name string // of the path, and in the names of a batch
+	mode         fs.FileMode
+}{privatePart: {"", "file", 0o600}, publicPart: {".pub", "pub", 0o644}, certPart: {"-cert.pub", "cert", 0o644}}
 
-func partOf(suffix string) int {
-	for i, p := range parts {
-		if p.suffix == suffix {
-			return i
-		}
-	}
-	panic("no file of a key ends in " + suffix)
-}
+// The indexes in parts.
+const (
+	privatePart = iota // also the part of a batch that replaces no key but one other file
+	publicPart
+	certPart
+)
 
 // fileName returns a name that no other program and no other key uses, because sweepLeftovers removes
 // files of such names.
