@@ -1,6 +1,7 @@
 package waitingroom
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -94,7 +95,8 @@ func (b *buffers) Put(p []byte) { b.pool.Put(&p) }
 // An authProxy guards one local port of a protected session and forwards requests to the server. It implements
 // forward.Room for a port that never shows the waiting page.
 type authProxy struct {
-	room      *Room
+	forward.Room // of the session; Vouch, Take and Absent are the same for each port
+
 	server    atomic.Int64 // the server's port on its node; 0: not yet known
 	proxy     http.Handler
 	transport *serverTransport
@@ -123,15 +125,6 @@ func (f *authProxy) Judge(began []byte) forward.Verdict { return judgeHTTP(began
 
 // Diverts implements forward.Room. The listener does not call it on a guarded port.
 func (f *authProxy) Diverts([]byte) bool { return false }
-
-// Vouch implements forward.Room.
-func (f *authProxy) Vouch(c net.Conn) bool { return f.room.Vouch(c) }
-
-// Take implements forward.Room.
-func (f *authProxy) Take(c net.Conn) { f.room.Take(c) }
-
-// Absent implements forward.Room.
-func (f *authProxy) Absent() string { return f.room.Absent() }
 
 // Leads implements forward.Room. Connections that are still open lead to the former target.
 func (f *authProxy) Leads(bool) { f.transport.renewConnections() }
@@ -166,7 +159,7 @@ func newAuthProxy(r *Room, dial func(context.Context) (net.Conn, error)) *authPr
 		MaxIdleConnsPerHost: 32,
 		IdleConnTimeout:     90 * time.Second,
 	}
-	f := &authProxy{room: r, transport: new(serverTransport)}
+	f := &authProxy{Room: r, transport: new(serverTransport)}
 	f.transport.current.Store(transport)
 	f.proxy = &httputil.ReverseProxy{
 		Transport: f.transport,
@@ -207,11 +200,7 @@ type askedHost struct{}
 // PORT:localhost:PORT. Some servers answer only pages of that address: Bokeh and Panel accept websockets by the
 // name localhost only. Others compare Host with Origin.
 func (f *authProxy) ownHost(in *http.Request) string {
-	port := int(f.server.Load())
-	if port == 0 {
-		port = localPort(in)
-	}
-	return "localhost:" + strconv.Itoa(port)
+	return "localhost:" + strconv.Itoa(cmp.Or(int(f.server.Load()), localPort(in)))
 }
 
 // isServer reports whether address is the server's own, as the server sees itself.

@@ -97,7 +97,7 @@ func New(cfg Config) *Room {
 		changed: make(chan struct{}), closed: make(chan struct{}), proxies: map[int]*authProxy{},
 		conns: conns{accepted: make(chan net.Conn), closed: make(chan struct{})}}
 	r.state = pageState{cfg: cfg}
-	r.server = &http.Server{Handler: r, ReadHeaderTimeout: headTime, ConnContext: withConnPeer, DisableGeneralOptionsHandler: true,
+	r.server = &http.Server{Handler: r, ReadHeaderTimeout: headTime, ConnContext: r.withConnPeer, DisableGeneralOptionsHandler: true,
 		// The default logger would write to the user's terminal.
 		ErrorLog: nolog}
 	r.serving.Go(func() { _ = r.server.Serve(&r.conns) })
@@ -201,15 +201,6 @@ func (r *Room) Adopt(id, app string) {
 		r.cfg.ID, r.cfg.App = id, app
 		r.state.cfg = r.cfg
 	})
-}
-
-// countOpenPage counts an open page while do runs.
-func (r *Room) countOpenPage(do func()) {
-	r.mu.Lock()
-	r.open++
-	r.mu.Unlock()
-	defer r.changeState(func() { r.open-- })
-	do()
 }
 
 // Enter returns the way of a browser that this user's own cscs opens: to the waiting page, or to the server if

@@ -18,17 +18,14 @@ import (
 	"github.com/alps-tunnel/cscs/internal/peer"
 )
 
-// A connPeer is the user at the other end of a connection. The kernel is asked once.
-type connPeer struct {
-	conn net.Conn
-	once sync.Once
-	is   peer.Standing
-}
-
+// connPeerKey is the context key of a function that classifies the user at the other end of the connection.
 type connPeerKey struct{}
 
-func withConnPeer(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, connPeerKey{}, &connPeer{conn: c})
+// withConnPeer adds that function to the context of a connection. The function asks the kernel once.
+func (r *Room) withConnPeer(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connPeerKey{}, sync.OnceValue(func() peer.Standing {
+		return r.peer.Judge(r.self, c.RemoteAddr(), c.LocalAddr())
+	}))
 }
 
 // standing is what is known of the client of a request.
@@ -51,9 +48,9 @@ func (r *Room) Vouch(c net.Conn) bool {
 // requestStanding returns what the kernel and the cookies say of the client of req.
 func (r *Room) requestStanding(req *http.Request) standing {
 	var s standing
-	if g, ok := req.Context().Value(connPeerKey{}).(*connPeer); ok {
-		g.once.Do(func() { g.is = r.peer.Judge(r.self, g.conn.RemoteAddr(), g.conn.LocalAddr()) })
-		s.ours, s.stranger, s.relay = g.is == peer.Own, g.is == peer.Stranger, g.is == peer.Relay
+	if judge, ok := req.Context().Value(connPeerKey{}).(func() peer.Standing); ok {
+		is := judge()
+		s.ours, s.stranger, s.relay = is == peer.Own, is == peer.Stranger, is == peer.Relay
 	}
 	r.mu.Lock()
 	name := r.cookieName()
@@ -86,11 +83,11 @@ func (r *Room) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	switch {
 	case req.URL.Path == r.ownPrefix()+"events":
-		r.requireOwnPage(w, req, func() { r.countOpenPage(func() { r.serveEvents(w, req, who) }) })
+		r.serveOwnPage(w, req, who, r.serveEvents)
 	case req.URL.Path == r.ownPrefix()+"in" && req.URL.RawQuery != "":
 		r.letIn(w, req)
 	case req.URL.Path == r.ownPrefix()+"in":
-		r.requireOwnPage(w, req, func() { r.countOpenPage(func() { r.serveAdmission(w, req, who) }) })
+		r.serveOwnPage(w, req, who, r.serveAdmission)
 	case front != nil && !mayPass(req, who):
 		r.denyRequest(w, req, who, at)
 	case there && !beside && r.isMisplaced(req):
@@ -139,13 +136,17 @@ func setOwnHeaders(w http.ResponseWriter) {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 }
 
-// requireOwnPage calls do only for a GET of our own page and refuses all other requests.
-func (r *Room) requireOwnPage(w http.ResponseWriter, req *http.Request, do func()) {
+// serveOwnPage serves a GET of our own page, and counts the page as open meanwhile. It refuses all other requests.
+func (r *Room) serveOwnPage(w http.ResponseWriter, req *http.Request, who standing, serve func(http.ResponseWriter, *http.Request, standing)) {
 	if !ownPage(req) || req.Method != http.MethodGet {
 		r.refuseRequest(w, req, "This is for cscs's own page.", false)
 		return
 	}
-	do()
+	r.mu.Lock()
+	r.open++
+	r.mu.Unlock()
+	defer r.changeState(func() { r.open-- })
+	serve(w, req, who)
 }
 
 // ownPage reports whether no foreign page made the request, judged by Origin, Sec-Fetch-Site and Referer. The

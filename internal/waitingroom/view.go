@@ -1,6 +1,7 @@
 package waitingroom
 
 import (
+	"cmp"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
@@ -87,9 +88,7 @@ var policy = func() string {
 
 // writePage answers with a page and its headers.
 func writePage(w http.ResponseWriter, status int, v view) {
-	if v.Foot == "" {
-		v.Foot = "A page of cscs, on this machine."
-	}
+	v.Foot = cmp.Or(v.Foot, "A page of cscs, on this machine.")
 	var b strings.Builder
 	executeTemplate(&b, "page", v)
 	setOwnHeaders(w)
