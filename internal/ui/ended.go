@@ -2,8 +2,8 @@ package ui
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -34,13 +34,7 @@ func EndedTable(io *IO, rows []EndedRow, now time.Time) {
 		if r.Code != nil {
 			code = strconv.Itoa(*r.Code)
 		}
-		cells := []string{r.ID, r.App, r.Cluster, r.Job, formatTime(r.Ended, now), code, r.Reason}
-		for i, c := range cells {
-			if cells[i] = Clean(c); c == "" {
-				cells[i] = "-"
-			}
-		}
-		fmt.Fprintln(w, strings.Join(cells, "\t"))
+		printCells(w, r.ID, r.App, r.Cluster, r.Job, formatTime(r.Ended, now), code, r.Reason)
 	}
 	_ = w.Flush() // if the reader has gone, the rest is not needed
 }
@@ -50,12 +44,7 @@ const recentMost, recentAge = 3, 24 * time.Hour
 
 // EndedNotes prints the last sessions that ended within a day to standard error, and the number of the others.
 func EndedNotes(io *IO, rows []EndedRow, now time.Time) {
-	var recent []EndedRow
-	for _, r := range rows {
-		if now.Sub(r.Ended) < recentAge {
-			recent = append(recent, r)
-		}
-	}
+	recent := slices.DeleteFunc(slices.Clone(rows), func(r EndedRow) bool { return now.Sub(r.Ended) >= recentAge })
 	if more := len(recent) - recentMost; more > 0 {
 		fmt.Fprintf(io.Err, "%d more ended within a day: cscs ps --ended\n", more)
 		recent = recent[more:]

@@ -20,9 +20,6 @@ type keyboard struct {
 	enabled   bool
 }
 
-// isEnabled reports whether the keys are enabled.
-func (k *keyboard) isEnabled() bool { return k.enabled }
-
 // enable enables the keys and reports whether it succeeded.
 func (k *keyboard) enable() bool {
 	fd := int(k.tty.Fd())
@@ -46,9 +43,6 @@ func (k *keyboard) disable() {
 		k.enabled = false
 	}
 }
-
-// markDisabled records that another process group has the terminal. Its mode is then not ours to restore.
-func (k *keyboard) markDisabled() { k.enabled = false }
 
 // isForeground reports whether this process group is the terminal's foreground group.
 func (k *keyboard) isForeground() bool {

@@ -14,8 +14,6 @@ type keyboard struct {
 	enabled   bool
 }
 
-func (k *keyboard) isEnabled() bool { return k.enabled }
-
 func (k *keyboard) enable() bool {
 	h := windows.Handle(k.tty.Fd())
 	if windows.GetConsoleMode(h, &k.savedMode) != nil {
@@ -31,8 +29,6 @@ func (k *keyboard) disable() {
 		k.enabled = false
 	}
 }
-
-func (k *keyboard) markDisabled() { k.enabled = false }
 
 // isForeground returns true: a console has no background jobs.
 func (k *keyboard) isForeground() bool { return true }

@@ -23,8 +23,11 @@ func (t *Text) colorText(color, s string) string {
 	return color + s + reset
 }
 
-func (t *Text) chooseMark(unicode, ascii string) string {
-	if t.io.Unicode {
+func (t *Text) chooseMark(unicode, ascii string) string { return choose(t.io.Unicode, unicode, ascii) }
+
+// choose returns the text for a terminal with or without Unicode.
+func choose(hasUnicode bool, unicode, ascii string) string {
+	if hasUnicode {
 		return unicode
 	}
 	return ascii
@@ -127,9 +130,6 @@ func (t *Text) flush() {
 		t.view.footer.flush()
 	}
 }
-
-// describeTime formats a time of day, with the date unless it is today.
-func (t *Text) describeTime(when time.Time) string { return At(when, t.now()) }
 
 // At formats a time of day for a sentence: "at 14:05", "on Mon 2 Jan 14:05".
 func At(when, now time.Time) string {

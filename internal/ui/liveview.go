@@ -137,15 +137,12 @@ func (v *view) updateForeground() {
 		return
 	}
 	if v.inBackground = !v.keyboard.isForeground(); v.inBackground {
-		v.keyboard.markDisabled()
+		v.keyboard.enabled = false // the terminal's mode is not ours to restore
 		v.Keys.typed.watchKeys(nil)
 		v.footer.rows = nil // the shell may have overwritten them
 		return
 	}
-	if v.keyboard.isEnabled() {
-		return
-	}
-	if v.keyboard.enable() {
+	if !v.keyboard.enabled && v.keyboard.enable() {
 		v.Keys.typed.watchKeys(v.queueKeys)
 	}
 }
@@ -199,7 +196,7 @@ func (v *view) draw() {
 	}
 	var rows []string
 	for _, r := range limitRows(v.status.buildRows(l), h-1) {
-		rows = append(rows, t.colorText(r.paint, r.fitWidth(l.w, l.ellipsis())))
+		rows = append(rows, t.colorText(r.paint, r.fitWidth(l.w, choose(l.unicode, "…", "..."))))
 	}
 	v.footer.draw(rows, w, h)
 }
@@ -216,7 +213,7 @@ func formatElapsed(d time.Duration) string {
 func (v *view) keyHints() []string {
 	type key struct{ name, does string }
 	var keys []key
-	if v.keyboard != nil && v.keyboard.isEnabled() {
+	if v.keyboard != nil && v.keyboard.enabled {
 		if v.Open != nil && v.status.hasPage() {
 			keys = append(keys, key{"o", "open"})
 		}
@@ -236,7 +233,7 @@ func (v *view) keyHints() []string {
 	if v.Stays {
 		stop.does = "detach"
 	}
-	dot := renderInput{unicode: v.text.io.Unicode}.dotSeparator()
+	dot := v.text.chooseMark(" · ", ", ")
 	var long, short, names []string
 	for _, k := range append(keys, stop) {
 		long, names = append(long, k.name+" "+k.does), append(names, k.name)

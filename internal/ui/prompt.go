@@ -51,12 +51,11 @@ func (p *Prompter) Ask(ctx context.Context, question, again string, understand f
 	defer p.holdOutput()()
 	fmt.Fprint(p.out, cleanText(question))
 	for {
-		answer, err := readAnswer(ctx, func() (string, error) { return p.lines.ReadString('\n') })
+		answer, err := p.readLine(ctx)
 		if err != nil {
-			fmt.Fprintln(p.out)
 			return false, err
 		}
-		if yes, ok := understand(strings.TrimSpace(answer)); ok {
+		if yes, ok := understand(answer); ok {
 			return yes, nil
 		}
 		fmt.Fprint(p.out, again)
@@ -76,6 +75,11 @@ func (p *Prompter) TellAll(text string) {
 func (p *Prompter) ReadLine(ctx context.Context, question string) (string, error) {
 	defer p.holdOutput()()
 	fmt.Fprint(p.out, cleanText(question))
+	return p.readLine(ctx)
+}
+
+// readLine reads an answer. Without one, it ends the line of the question.
+func (p *Prompter) readLine(ctx context.Context) (string, error) {
 	answer, err := readAnswer(ctx, func() (string, error) { return p.lines.ReadString('\n') })
 	if err != nil {
 		fmt.Fprintln(p.out)

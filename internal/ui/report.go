@@ -23,13 +23,9 @@ func Report(io *IO, asJSON bool) func(doctor.Result) {
 		doctor.OK: {"✓", "ok", green}, doctor.Warning: {"!", "warning", yellow}, doctor.Failure: {"✗", "FAILED", red}, doctor.Skipped: {"·", "-", dim},
 	}
 	return func(r doctor.Result) {
-		mark := marks[r.Status][1]
+		mark, indent := fmt.Sprintf("%-7s", marks[r.Status][1]), strings.Repeat(" ", 19)
 		if io.Unicode {
-			mark = marks[r.Status][0]
-		}
-		mark = fmt.Sprintf("%-7s", mark)
-		if io.Unicode {
-			mark = marks[r.Status][0]
+			mark, indent = marks[r.Status][0], strings.Repeat(" ", 13)
 		}
 		if io.OutTTY && io.Color {
 			mark = marks[r.Status][2] + mark + reset
@@ -37,10 +33,6 @@ func Report(io *IO, asJSON bool) func(doctor.Result) {
 		seen := Clean(r.Seen)
 		if r.Host != "" && !strings.Contains(seen, r.Host) {
 			seen = r.Host + ": " + seen
-		}
-		indent := strings.Repeat(" ", 13)
-		if !io.Unicode {
-			indent = strings.Repeat(" ", 19)
 		}
 		lines := []string{seen}
 		if io.OutTTY && io.ErrTTY {

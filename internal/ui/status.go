@@ -2,6 +2,7 @@ package ui
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,19 +25,7 @@ type renderInput struct {
 	lost    bool     // a connection is lost
 }
 
-func (l renderInput) dotSeparator() string {
-	if l.unicode {
-		return " · "
-	}
-	return ", "
-}
-
-func (l renderInput) ellipsis() string {
-	if l.unicode {
-		return "…"
-	}
-	return "..."
-}
+func (l renderInput) dotSeparator() string { return choose(l.unicode, " · ", ", ") }
 
 // buildRows returns the rows of the block.
 func (s *status) buildRows(l renderInput) []row {
@@ -136,9 +125,10 @@ func (s *status) timeLeftRow(l renderInput) row {
 // trafficRow shows the latency to the node, and the bytes and connections of the local ports.
 func trafficRow(l renderInput) row {
 	g := l.gauge
-	far := ""
+	far, latency := "", ""
 	if g.RTT > 0 && !l.lost {
 		far = formatMillis(g.RTT)
+		latency = "latency " + far
 	}
 	conns := fmt.Sprintf("%d connections", g.Open+g.Held)
 	if g.Open+g.Held == 1 {
@@ -148,17 +138,7 @@ func trafficRow(l renderInput) row {
 		conns += fmt.Sprintf(" (%d waiting)", g.Held)
 	}
 	join := func(parts ...string) string {
-		var have []string
-		for _, p := range parts {
-			if p != "" {
-				have = append(have, p)
-			}
-		}
-		return strings.Join(have, l.dotSeparator())
-	}
-	latency := ""
-	if far != "" {
-		latency = "latency " + far
+		return strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), l.dotSeparator())
 	}
 	in, out := Bytes(g.Received), Bytes(g.Sent)
 	return row{weight: 5, words: []string{

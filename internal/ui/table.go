@@ -2,6 +2,7 @@ package ui
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -88,16 +89,20 @@ func formatTable(rows []Row, now time.Time) string {
 		if r.Ends != nil {
 			left = formatRemaining(r.Ends.Sub(now))
 		}
-		cells := []string{r.ID, r.App, r.Cluster, r.State, r.Job, r.Node, left, strings.Join(r.Attached, ", "), r.URL}
-		for i, c := range cells {
-			if cells[i] = Clean(c); c == "" {
-				cells[i] = "-"
-			}
-		}
-		fmt.Fprintln(w, strings.TrimRight(strings.Join(cells, "\t"), " "))
+		printCells(w, r.ID, r.App, r.Cluster, r.State, r.Job, r.Node, left, strings.Join(r.Attached, ", "), r.URL)
 	}
 	_ = w.Flush() // writes to memory
 	return text.String()
+}
+
+// printCells prints a row of a table. An empty cell becomes "-".
+func printCells(w io.Writer, cells ...string) {
+	for i, c := range cells {
+		if cells[i] = Clean(c); c == "" {
+			cells[i] = "-"
+		}
+	}
+	fmt.Fprintln(w, strings.Join(cells, "\t"))
 }
 
 // formatList formats several short lines per session.

@@ -102,7 +102,9 @@ func (t *Text) Event(e session.Event) {
 		}
 		t.setPending("end", e.Time, text, true)
 	case session.EventError:
-		t.showError(e)
+		t.failed, t.pending = true, nil
+		t.eraseTransient()
+		printError(t.io, e.Message, e.Hint, e.Log)
 	case session.EventEnded:
 		t.pending = nil
 		t.eraseTransient()
@@ -188,7 +190,7 @@ func (t *Text) queuedText(e session.Event) string {
 		s += ": " + Clean(e.Reason)
 	}
 	if e.Start != nil && e.Start.After(t.now()) {
-		s += ", expected to start " + t.describeTime(*e.Start)
+		s += ", expected to start " + At(*e.Start, t.now())
 	}
 	return s
 }
@@ -205,7 +207,7 @@ func (t *Text) grantedText(e session.Event) string {
 		s += ", account " + Clean(e.Account)
 	}
 	if e.Ends != nil {
-		s += ", ends " + t.describeTime(*e.Ends)
+		s += ", ends " + At(*e.Ends, t.now())
 	}
 	return s
 }
@@ -217,7 +219,7 @@ func (t *Text) printDetached(e session.Event) {
 	case e.Lease > 0 && !e.Bounded:
 		s = "it runs for up to " + Duration(time.Duration(e.Lease)*time.Second) + " without a client"
 	case e.Until != nil:
-		s += ", " + t.describeTime(*e.Until) + " (in " + formatRemaining(e.Until.Sub(t.now())) + ")"
+		s += ", " + At(*e.Until, t.now()) + " (in " + formatRemaining(e.Until.Sub(t.now())) + ")"
 	}
 	if e.Kept {
 		s = "it waits in the queue; once it has started, " + s
@@ -232,7 +234,7 @@ func (t *Text) inJob(e session.Event) string {
 	}
 	s := ", in job " + Clean(e.InJob)
 	if e.Until != nil {
-		s += ", which ends " + t.describeTime(*e.Until) + " (" + formatRemaining(e.Until.Sub(t.now())) + " left)"
+		s += ", which ends " + At(*e.Until, t.now()) + " (" + formatRemaining(e.Until.Sub(t.now())) + " left)"
 	}
 	return s
 }
@@ -264,10 +266,8 @@ func (t *Text) printLink(e session.Event) {
 // Link prints an address as a result. It writes the link with its secret to a terminal only: a file or a pipe
 // may be a log or another user's screen.
 func Link(io *IO, url, link string) {
-	url, link = Clean(url), Clean(link)
-	if link == "" {
-		link = url
-	}
+	url = Clean(url)
+	link = cmp.Or(Clean(link), url)
 	if io.OutTTY {
 		fmt.Fprintln(io.Out, link)
 		return
@@ -283,13 +283,6 @@ func Say(io *IO, line string) {
 	for _, l := range io.wrapHanging(Clean(line), "") {
 		fmt.Fprintln(io.Err, l)
 	}
-}
-
-func (t *Text) showError(e session.Event) {
-	t.failed = true
-	t.pending = nil
-	t.eraseTransient()
-	printError(t.io, e.Message, e.Hint, e.Log)
 }
 
 // Error prints an error that belongs to no session, or that occurred before the session began.
