@@ -240,17 +240,16 @@ func (ctl *controller) findJob(number string) *job {
 	return nil
 }
 
-// activeJobsNamed returns the active jobs of that name.
-func (ctl *controller) activeJobsNamed(name string) []*job {
+// selectJobs returns the jobs for which fits returns true.
+func (ctl *controller) selectJobs(fits func(*job) bool) []*job {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
-	var found []*job
-	for _, j := range ctl.jobs {
-		if j.name == name && j.isActive() {
-			found = append(found, j)
-		}
-	}
-	return found
+	return slices.DeleteFunc(slices.Clone(ctl.jobs), func(j *job) bool { return !fits(j) })
+}
+
+// activeJobsNamed returns the active jobs of that name.
+func (ctl *controller) activeJobsNamed(name string) []*job {
+	return ctl.selectJobs(func(j *job) bool { return j.name == name && j.isActive() })
 }
 
 // jobOn returns the number of the user's job that runs or ends on the node, or "" if there is none.
@@ -304,12 +303,6 @@ type jobSnapshot struct {
 func (ctl *controller) snapshotJob(j *job) jobSnapshot {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
-	stamp := func(t time.Time) string {
-		if t.IsZero() {
-			return "N/A"
-		}
-		return strconv.FormatInt(t.Unix(), 10)
-	}
 	nodes := strings.Join(j.nodes, ",")
 	rest := strings.Join([]string{j.state, j.reason, stamp(j.start), stamp(j.ends), j.request.partition, "(null)", nodes}, "|")
 	return jobSnapshot{
@@ -322,6 +315,14 @@ func (ctl *controller) snapshotJob(j *job) jobSnapshot {
 	}
 }
 
+// stamp returns a time as Slurm prints it with SLURM_TIME_FORMAT=%s.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return "N/A"
+	}
+	return strconv.FormatInt(t.Unix(), 10)
+}
+
 // locationAnswer returns squeue's %T|%N|%u|%e|%S of a running job.
 func (l jobSnapshot) locationAnswer(user string) string {
 	return strings.Join([]string{l.state, l.nodes, user, l.ends, l.begins}, "|")
@@ -329,25 +330,13 @@ func (l jobSnapshot) locationAnswer(user string) string {
 
 // queueAnswer returns squeue's %T|%r|%S.
 func (l jobSnapshot) queueAnswer() string {
-	start := "N/A"
-	if !l.start.IsZero() {
-		start = strconv.FormatInt(l.start.Unix(), 10)
-	}
-	return l.state + "|" + l.reason + "|" + start
+	return l.state + "|" + l.reason + "|" + stamp(l.start)
 }
 
 // snapshotUserJobs returns the user's active jobs.
 func (ctl *controller) snapshotUserJobs() []jobSnapshot {
-	ctl.mu.Lock()
-	var mine []*job
-	for _, j := range ctl.jobs {
-		if j.isActive() && j.run != nil {
-			mine = append(mine, j)
-		}
-	}
-	ctl.mu.Unlock()
 	var all []jobSnapshot
-	for _, j := range mine {
+	for _, j := range ctl.selectJobs(func(j *job) bool { return j.isActive() && j.run != nil }) {
 		all = append(all, ctl.snapshotJob(j))
 	}
 	return all

@@ -1,7 +1,7 @@
 package demo
 
 import (
-	"encoding/base64"
+	"cmp"
 	"io"
 
 	"golang.org/x/crypto/ssh"
@@ -9,32 +9,24 @@ import (
 	"github.com/alps-tunnel/cscs/internal/sshserver"
 )
 
-func base64Of(key ssh.PublicKey) string { return base64.StdEncoding.EncodeToString(key.Marshal()) }
-
 // serveNodeSSH answers the verb enter, the way to a node whose own sshd refuses the user. It
 // serves SSH as a job step's sshd does, with the host key and the user's key that the client
 // has made.
 func (k *call) serveNodeSSH() {
-	node, number := k.Get("node"), k.Get("job")
+	node := k.Get("node")
 	if k.Get("guest") == "" && k.findSession() == nil {
 		k.writeError("gone", "the session's directory no longer exists on the cluster")
 		return
 	}
-	if number == "" {
-		number = k.c.ctl.jobOn(node)
-	}
+	number := cmp.Or(k.Get("job"), k.c.ctl.jobOn(node))
 	j := k.c.ctl.findJob(number)
 	if j == nil || k.c.nodes[node] == nil || k.c.ctl.stateOf(number) != "RUNNING" {
 		k.writeError("nojob", "no job of yours runs on "+node)
 		return
 	}
-	hostKey, err := ssh.ParsePrivateKey([]byte(k.Get("host_key")))
-	if err != nil {
-		k.writeError("home", err.Error())
-		return
-	}
-	userKey, _, _, _, err := ssh.ParseAuthorizedKey([]byte(k.Get("user_key")))
-	if err != nil {
+	hostKey, hostErr := ssh.ParsePrivateKey([]byte(k.Get("host_key")))
+	userKey, _, _, _, userErr := ssh.ParseAuthorizedKey([]byte(k.Get("user_key")))
+	if err := cmp.Or(hostErr, userErr); err != nil {
 		k.writeError("home", err.Error())
 		return
 	}

@@ -4,13 +4,14 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/crypto/ssh"
 
 	"github.com/alps-tunnel/cscs/internal/sessionid"
 	"github.com/alps-tunnel/cscs/slurm"
@@ -224,16 +225,8 @@ func (k *call) examineHost() {
 	k.writeLine("logins", "now=1")
 	k.writeLine("slurm", "version=slurm 24.11 (cscs demo)")
 	k.writeLine("answered", "by=sinfo", "code=0")
-	for _, name := range slices.Sorted(maps.Keys(partitions)) {
-		up, mark := "up", ""
-		switch name {
-		case downPartition:
-			up = "down"
-		case defaultPartition:
-			mark = "*"
-		}
-		minutes := int(partitions[name].Minutes())
-		k.writeLine("partition", fmt.Sprintf("answer=%s%s|%s|%d-%02d:%02d:00|%d|idle", name, mark, up, minutes/1440, minutes/60%24, minutes%60, len(nodeNames)))
+	for _, p := range describePartitions() {
+		k.writeLine("partition", "answer="+p+"|idle")
 	}
 	k.writeLine("answered", "by=squeue", "code=0")
 	for _, l := range k.c.ctl.snapshotUserJobs() {
@@ -245,6 +238,5 @@ func (k *call) examineHost() {
 
 // hostKey returns a host's public key as in authorized_keys(5).
 func (c *Cluster) hostKey(host string) string {
-	key := c.keys[host].PublicKey()
-	return key.Type() + " " + base64Of(key)
+	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(c.keys[host].PublicKey())))
 }

@@ -138,7 +138,7 @@ func (k *call) askRunner(s *session) {
 	if r == nil {
 		return
 	}
-	r.requestStop()
+	trySend(r.stopAsked)
 	for {
 		s.mu.Lock()
 		exited, changed := s.exited, s.changed

@@ -65,12 +65,12 @@ func (s *session) appendStep(one step) {
 
 // recordLogin records the step of a login at host.
 func (c *Cluster) recordLogin(host string) {
-	what := map[string]string{
-		jumpName:  "you are let in: your certificate is signed by this cluster's authority, and you know the host by its key",
-		loginName: "you are let in, through ela; what you send is encrypted all the way to here",
-	}[host]
-	if what == "" {
-		what = "you are let in, through ela and the login node; the host's key is the one that the job itself has told"
+	what := "you are let in, through ela and the login node; the host's key is the one that the job itself has told"
+	switch host {
+	case jumpName:
+		what = "you are let in: your certificate is signed by this cluster's authority, and you know the host by its key"
+	case loginName:
+		what = "you are let in, through ela; what you send is encrypted all the way to here"
 	}
 	c.recordStep("", host, what)
 }

@@ -30,8 +30,8 @@ func TestKeeperSweeps(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitDone(t, p)
-	if p.exitStatus() != 3 {
-		t.Errorf("status %d", p.exitStatus())
+	if p.code != 3 {
+		t.Errorf("status %d", p.code)
 	}
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -102,8 +102,8 @@ func TestKeeperTerminates(t *testing.T) {
 		}
 		awaitDone(t, p)
 		_ = in.Close()
-		if p.exitStatus() != want {
-			t.Errorf("hard %v: status %d, want %d", hard, p.exitStatus(), want)
+		if p.code != want {
+			t.Errorf("hard %v: status %d, want %d", hard, p.code, want)
 		}
 	}
 }

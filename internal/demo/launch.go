@@ -12,9 +12,6 @@ import (
 	"al.essio.dev/pkg/shellescape"
 )
 
-// sessionEnvEntry returns the environment entry that marks the session's processes.
-func (r *runner) sessionEnvEntry() string { return "CSCS_SESSION=" + r.s.id }
-
 // launchServer starts the server, as slurm/remote/50-launch.sh does. An error is one that the
 // user has to fix.
 func (r *runner) launchServer() error {

@@ -78,11 +78,7 @@ func (l *serverLog) readSince(n int) ([]byte, int) {
 // lastLinesOffset returns the number of bytes before the last lines.
 func (l *serverLog) lastLinesOffset(lines int) int {
 	text, total := l.readSince(0)
-	at := len(bytes.TrimSuffix(text, []byte("\n")))
-	for ; lines > 0 && at >= 0; lines-- {
-		at = bytes.LastIndexByte(text[:at], '\n')
-	}
-	return total - len(text) + at + 1
+	return total - len(lastLines(text, lines))
 }
 
 func (l *serverLog) close() {

@@ -10,18 +10,8 @@ import (
 type process struct {
 	pid  int // of the server; on Unix also of its process group
 	done chan struct{}
-
-	mu   sync.Mutex
-	code int // valid once done is closed
-
+	code int // the exit status, or 128 + N if signal N ended the server; valid once done is closed
 	kill func(hard bool)
-}
-
-// exitStatus returns the exit status, or 128 + N if signal N ended the server.
-func (p *process) exitStatus() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.code
 }
 
 // terminate asks the server to end. On Windows it kills the server.

@@ -93,8 +93,6 @@ func startProcess(argv, env []string, dir string, log io.Writer) (*process, erro
 		case <-time.After(time.Second):
 		}
 		var exit *exec.ExitError
-		p.mu.Lock()
-		defer p.mu.Unlock()
 		switch {
 		case errors.As(err, &exit) && exit.ExitCode() >= 0:
 			p.code = exit.ExitCode()

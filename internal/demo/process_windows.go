@@ -72,8 +72,6 @@ func startProcess(argv, env []string, dir string, log io.Writer) (*process, erro
 		_ = out.Close()
 		logged()
 		var exit *exec.ExitError
-		p.mu.Lock()
-		defer p.mu.Unlock()
 		if errors.As(err, &exit) {
 			p.code = exit.ExitCode()
 		} else if err != nil {

@@ -36,9 +36,8 @@ var partitions = map[string]time.Duration{
 
 const unlimited = 365 * 24 * time.Hour
 
-// knownOptions are options of salloc(1) and sbatch(1) that the demo accepts without effect. parseRequest
-// refuses reservation and constraint before it looks here.
-var knownOptions = strings.Fields(`account qos mem gpus gpus-per-node gres constraint reservation exclusive cpus-per-task ntasks ntasks-per-node
+// knownOptions are options of salloc(1) and sbatch(1) that the demo accepts without effect.
+var knownOptions = strings.Fields(`account qos mem gpus gpus-per-node gres exclusive cpus-per-task ntasks ntasks-per-node
 	comment wckey deadline time-min mail-type mail-user signal hint licenses network overcommit uenv view cpus-per-gpu mem-per-cpu mem-per-gpu
 	tasks-per-node threads-per-core switches requeue no-requeue nice priority immediate`)
 

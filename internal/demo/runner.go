@@ -50,7 +50,7 @@ func (c *Cluster) startRunner(s *session, j *job) {
 		defer close(r.done)
 		s.updateAndNotify(func() { s.job, s.run = j, r })
 		c.recordStep(s.id, "slurm", "granted: job "+j.idString()+" on "+r.node)
-		r.reportAlive(j)
+		s.appendEvent("alive", "job="+j.idString(), "step=0", "node="+r.node, "pid=1", "hostkey="+c.hostKey(r.node))
 		r.runServer()
 		// Release the job first, so a client that reads the event finds the job gone.
 		c.ctl.releaseJob(j, "CANCELLED")
@@ -68,13 +68,6 @@ func trySend(c chan struct{}) {
 	case c <- struct{}{}:
 	default:
 	}
-}
-
-// requestStop asks the runner to end the server.
-func (r *runner) requestStop() { trySend(r.stopAsked) }
-
-func (r *runner) reportAlive(j *job) {
-	r.s.appendEvent("alive", "job="+j.idString(), "step=0", "node="+r.node, "pid=1", "hostkey="+r.c.hostKey(r.node))
 }
 
 // runServer starts the server and returns when it has ended. If another process takes the port,
@@ -184,7 +177,7 @@ func (r *runner) watchServer() {
 			r.terminateServer("lease")
 			return
 		case <-r.proc.done:
-			r.code, r.endReason = r.proc.exitStatus(), "exit"
+			r.code, r.endReason = r.proc.code, "exit"
 			if failure, err := os.ReadFile(r.failureFile()); err == nil {
 				r.endReason, r.message = "setup", strings.TrimSpace(string(failure))
 			}
@@ -271,7 +264,7 @@ func (r *runner) reportOtherSockets(all []listener) {
 	if len(fresh) == 0 {
 		return
 	}
-	for _, l := range ofSession(fresh, r.sessionEnvEntry(), r.proc.pid) {
+	for _, l := range ofSession(fresh, "CSCS_SESSION="+r.s.id, r.proc.pid) {
 		r.reported[l.addr.String()] = true
 		r.s.appendEvent("elsewhere", fields(l.addr.String())...)
 	}
@@ -295,7 +288,7 @@ func (r *runner) terminateServer(why string) {
 	}
 	r.proc.killRemaining()
 	<-r.proc.done
-	r.code = r.proc.exitStatus()
+	r.code = r.proc.code
 }
 
 // awaitRunner waits until the session's runner, if any, has ended and the log is complete.

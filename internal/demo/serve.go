@@ -197,12 +197,19 @@ func (d *door) closeLeaving(word string) {
 func (d *door) perhapsEnd() bool {
 	d.mu.Lock()
 	needed := d.kept || !d.visited || len(d.visitors) > 0 || d.cluster.ctl.hasJobs()
-	if !needed && !d.ending {
-		d.ending = true
-		go d.endCluster()
+	if !needed {
+		d.beginEnd()
 	}
 	d.mu.Unlock()
 	return !needed
+}
+
+// beginEnd ends the cluster in the background. The caller holds the lock.
+func (d *door) beginEnd() {
+	if !d.ending {
+		d.ending = true
+		go d.endCluster()
+	}
 }
 
 // Serve makes the cluster of a place in this process, for others to join, until stop is called.
@@ -211,24 +218,16 @@ func (p Place) Serve() (c *Cluster, stop func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	d.keepAlive()
-	return d.cluster, d.Shut, nil
-}
-
-// keepAlive keeps the cluster running without visitors.
-func (d *door) keepAlive() {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.kept = true
+	d.mu.Unlock()
+	return d.cluster, d.Shut, nil
 }
 
 // Shut ends the cluster, even if it has visitors or jobs, and waits for its end.
 func (d *door) Shut() {
 	d.mu.Lock()
-	if !d.ending {
-		d.ending = true
-		go d.endCluster()
-	}
+	d.beginEnd()
 	d.mu.Unlock()
 	<-d.ended
 }

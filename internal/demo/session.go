@@ -2,8 +2,10 @@ package demo
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -178,24 +180,16 @@ func (s *session) keepLog(text []byte) {
 
 // jobState sends the line with Slurm's state of the job.
 func (k *call) jobState(s *session) {
-	s.mu.Lock()
-	j := s.job
-	s.mu.Unlock()
-	if j == nil {
-		return
+	if j := s.theJob(); j != nil {
+		k.writeLine("job", "job="+j.idString(), "info="+k.c.ctl.snapshotJob(j).info)
 	}
-	l := k.c.ctl.snapshotJob(j)
-	k.writeLine("job", "job="+j.idString(), "info="+l.info)
 }
 
 // listSessions answers the verb list: the user's sessions.
 func (k *call) listSessions() {
 	k.writeHello(filepath.Dir(k.c.sessionDir("x")))
 	k.c.mu.Lock()
-	var all []*session
-	for _, s := range k.c.sessions {
-		all = append(all, s)
-	}
+	all := slices.Collect(maps.Values(k.c.sessions))
 	k.c.mu.Unlock()
 	for _, s := range all {
 		last, about, port := s.lastEventKind(), s.readSessionFile(), s.listeningPort()

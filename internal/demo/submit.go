@@ -35,7 +35,11 @@ func (k *call) submitAndFollow() {
 	r, refusal := parseRequest(program, k.List("salloc_args"))
 	if refusal != "" {
 		s.remove()
-		k.writeLine("refused", append([]string{"by=" + program, "code=1", "message=" + refusal}, partitionFields()...)...)
+		var partitionFields []string
+		for _, p := range describePartitions() {
+			partitionFields = append(partitionFields, "partition="+p+"|0")
+		}
+		k.writeLine("refused", append([]string{"by=" + program, "code=1", "message=" + refusal}, partitionFields...)...)
 		return
 	}
 	k.c.recordStep(s.id, k.host, "Slurm is asked for a node: "+strings.Join(append([]string{program}, k.List("salloc_args")...), " "))
@@ -55,19 +59,19 @@ func (k *call) submitAndFollow() {
 	k.followEvents(s, 0, false)
 }
 
-// partitionFields returns the partitions as fields of a refusal.
-func partitionFields() []string {
+// describePartitions returns sinfo's name, availability, time limit and number of nodes of each partition.
+func describePartitions() []string {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(partitions)) {
 		up, mark := "up", ""
-		if name == downPartition {
+		switch name {
+		case downPartition:
 			up = "down"
-		}
-		if name == defaultPartition {
+		case defaultPartition:
 			mark = "*"
 		}
 		minutes := int(partitions[name].Minutes())
-		all = append(all, fmt.Sprintf("partition=%s%s|%s|%d-%02d:%02d:00|%d|0", name, mark, up, minutes/1440, minutes/60%24, minutes%60, len(nodeNames)))
+		all = append(all, fmt.Sprintf("%s%s|%s|%d-%02d:%02d:00|%d", name, mark, up, minutes/1440, minutes/60%24, minutes%60, len(nodeNames)))
 	}
 	return all
 }
@@ -128,10 +132,7 @@ func (k *call) takeUp() {
 		return
 	}
 	k.writeHello(s.dir)
-	s.mu.Lock()
-	j := s.job
-	s.mu.Unlock()
-	granted := k.Get("granted") != ""
+	j, granted := s.theJob(), k.Get("granted") != ""
 	if j != nil && !granted {
 		k.writeLine("pending", "job="+j.idString(), "kept=1")
 	}
