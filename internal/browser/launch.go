@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/pkg/browser"
+
+	"github.com/alps-tunnel/cscs/internal/spawn"
 )
 
 // helperEnv passes the link to the helper. The link works once, or it is a file's name, so it may be visible.
@@ -53,7 +55,7 @@ func startHelper(ctx context.Context, at string) (*launch, error) {
 	if !helperCalled {
 		return nil, errors.New("main does not call browser.Helper")
 	}
-	self, err := ownExecutable()
+	self, err := spawn.Executable()
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +69,7 @@ func startHelper(ctx context.Context, at string) (*launch, error) {
 	cmd.Args = []string{"cscs"}
 	cmd.Env = append(os.Environ(), helperEnv+"="+at)
 	cmd.Stdout = w
-	cmd.SysProcAttr = detachedProcAttr()
+	cmd.SysProcAttr = spawn.Detached()
 	if err := cmd.Start(); err != nil {
 		_ = r.Close()
 		return nil, err

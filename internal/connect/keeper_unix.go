@@ -8,9 +8,6 @@ import (
 	"syscall"
 )
 
-// detachedProcAttr makes the child a session leader, so that no Ctrl-C or hangup of a terminal reaches it.
-func detachedProcAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
-
 // closeInherited marks inherited descriptors close-on-exec: a lock or pipe of a script must end with the
 // script. Go marks its own descriptors.
 func closeInherited() {

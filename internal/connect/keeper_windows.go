@@ -1,9 +1,4 @@
 package connect
 
-import "syscall"
-
-// Windows does not share connections, so there is no keeper.
-
-func detachedProcAttr() *syscall.SysProcAttr { return nil }
-
+// closeInherited does nothing: Windows does not share connections, so there is no keeper.
 func closeInherited() {}

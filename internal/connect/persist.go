@@ -8,7 +8,6 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -17,6 +16,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/peer"
 	"github.com/alps-tunnel/cscs/internal/registry"
+	"github.com/alps-tunnel/cscs/internal/spawn"
 )
 
 // NotKept begins the warnings on why a connection is not kept.
@@ -76,12 +76,9 @@ func hashRoute(place share.Rendezvous) string {
 // startKeeper returns when the keeper is ready, or has given up and printed the reason. If ctx ends first, the
 // keeper ends.
 func (k *Keeping) startKeeper(ctx context.Context, route string) error {
-	self, err := os.Executable()
+	self, err := spawn.Executable()
 	if err != nil {
 		return err
-	}
-	if runtime.GOOS == "linux" {
-		self = "/proc/self/exe" // the executable may have been replaced since the start
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -91,7 +88,7 @@ func (k *Keeping) startKeeper(ctx context.Context, route string) error {
 	// Not CommandContext: a keeper that others use already is asked to end, and never killed.
 	cmd := exec.Command(self) //nolint:noctx // see above
 	cmd.Args = append([]string{"cscs"}, k.Args(route)...)
-	cmd.Env, cmd.Stdout, cmd.SysProcAttr = keeperEnv(os.Environ()), w, detachedProcAttr()
+	cmd.Env, cmd.Stdout, cmd.SysProcAttr = keeperEnv(os.Environ()), w, spawn.Detached()
 	closeInherited()
 	err = cmd.Start()
 	_ = w.Close()

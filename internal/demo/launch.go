@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"al.essio.dev/pkg/shellescape"
+
+	"github.com/alps-tunnel/cscs/internal/spawn"
 )
 
 // launchServer starts the server, as slurm/remote/50-launch.sh does. An error is one that the
@@ -64,7 +66,7 @@ func (r *runner) findProgram(name string, env *environ, work string) (string, er
 	if name == PageProgram {
 		env.set(helperEnv, pageHelper)
 		env.set(journalEnv, filepath.Join(r.s.dir, journalFile))
-		return ownExecutable()
+		return spawn.Executable()
 	}
 	path := env.get("PATH")
 	if strings.ContainsRune(name, '/') || strings.ContainsRune(name, filepath.Separator) {

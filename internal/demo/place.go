@@ -17,6 +17,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/internal/owndir"
 	"github.com/alps-tunnel/cscs/internal/peer"
+	"github.com/alps-tunnel/cscs/internal/spawn"
 )
 
 // A Place is where the user's processes find the cluster's process: a directory that only the
@@ -143,7 +144,7 @@ func (p Place) startCluster(ctx context.Context) error {
 	if !helperCalled {
 		return errors.New("main does not call demo.Helper")
 	}
-	self, err := ownExecutable()
+	self, err := spawn.Executable()
 	if err != nil {
 		return err
 	}
@@ -152,7 +153,7 @@ func (p Place) startCluster(ctx context.Context) error {
 	cmd.Args = []string{"cscs", p.Dir}
 	cmd.Env = append(os.Environ(), helperEnv+"="+clusterHelper)
 	cmd.Dir = os.TempDir() // the current directory may be removed meanwhile
-	cmd.SysProcAttr = detachedProcAttr()
+	cmd.SysProcAttr = spawn.Detached()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err

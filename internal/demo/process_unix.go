@@ -17,29 +17,18 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/spawn"
 )
 
 // venvPrograms is the directory of programs in a virtual environment.
 const venvPrograms = "bin"
 
-// ownExecutable returns the path of this program. On Linux the path stays valid if the file is
-// replaced or removed.
-func ownExecutable() (string, error) {
-	if runtime.GOOS == "linux" {
-		return "/proc/self/exe", nil
-	}
-	return os.Executable()
-}
-
-// detachedProcAttr starts a process in a session of its own, so a terminal's Ctrl-C and hangup
-// do not reach it.
-func detachedProcAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
-
 // startProcess starts a server below a keeper, which is this program again. The keeper's standard
 // input is a pipe from this process. When the pipe closes, as it does when this process ends, the
 // keeper ends the server. The keeper also ends what the server leaves in its process group.
 func startProcess(argv, env []string, dir string, log io.Writer) (*process, error) {
-	self, err := ownExecutable()
+	self, err := spawn.Executable()
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +48,7 @@ func startProcess(argv, env []string, dir string, log io.Writer) (*process, erro
 	cmd.Env = append(replaceHelper(env), helperEnv+"="+keeperHelper)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
 	cmd.ExtraFiles = []*os.File{report}
-	cmd.SysProcAttr = detachedProcAttr()
+	cmd.SysProcAttr = spawn.Detached()
 	lifeline, err := cmd.StdinPipe()
 	if err == nil {
 		err = cmd.Start()

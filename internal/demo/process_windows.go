@@ -4,23 +4,16 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"os/exec"
 	"sync"
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
+
+	"github.com/alps-tunnel/cscs/internal/spawn"
 )
 
 const venvPrograms = "Scripts"
-
-func ownExecutable() (string, error) { return os.Executable() }
-
-// detachedProcAttr detaches a process from this process's console and its Ctrl-C.
-func detachedProcAttr() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{HideWindow: true, CreationFlags: windows.CREATE_NO_WINDOW | windows.CREATE_NEW_PROCESS_GROUP}
-}
 
 // startProcess starts a server in a job object. Windows ends the job object's processes when its
 // last handle closes, as it does when this process ends. A server is killed without being asked
@@ -47,7 +40,7 @@ func startProcess(argv, env []string, dir string, log io.Writer) (*process, erro
 	defer func() { _ = out.Close() }()
 	cmd := exec.CommandContext(context.Background(), argv[0], argv[1:]...)
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = env, dir, out, out
-	cmd.SysProcAttr = detachedProcAttr()
+	cmd.SysProcAttr = spawn.Detached()
 	if err := cmd.Start(); err != nil {
 		closeObject()
 		return nil, err
