@@ -14,7 +14,7 @@ var getExtendedTCPTable = windows.NewLazySystemDLL("iphlpapi.dll").NewProc("GetE
 // askKernel reads the table of connections and their processes (GetExtendedTcpTable,
 // TCP_TABLE_OWNER_PID_CONNECTIONS), and asks for the user of the process.
 func askKernel(from, to netip.AddrPort) (int, error) {
-	table, form, err := readTable(from.Addr().Is6())
+	table, form, err := readTable(from.Addr().Is6(), ownerPIDConnections)
 	if err != nil {
 		return 0, ErrUnknown
 	}
@@ -25,9 +25,34 @@ func askKernel(from, to netip.AddrPort) (int, error) {
 	return userOf(pid)
 }
 
-// readTable returns the connections of one address family.
-func readTable(v6 bool) ([]byte, tableForm, error) {
-	const ownerPIDConnections = 4
+// A TCPListener is a listening socket and its process.
+type TCPListener struct {
+	Addr netip.AddrPort
+	PID  uint32
+}
+
+// TCPListeners returns the listening TCP sockets of this machine, as far as Windows tells them.
+func TCPListeners() (all []TCPListener) {
+	for _, v6 := range []bool{false, true} {
+		table, form, err := readTable(v6, ownerPIDListeners)
+		if err != nil {
+			continue
+		}
+		for row := range form.rows(table) {
+			all = append(all, TCPListener{form.localAddress(row), form.process(row)})
+		}
+	}
+	return all
+}
+
+// The classes of tables (TCP_TABLE_CLASS).
+const (
+	ownerPIDListeners   = 3
+	ownerPIDConnections = 4
+)
+
+// readTable returns the sockets of one address family.
+func readTable(v6 bool, class uintptr) ([]byte, tableForm, error) {
 	family, form := uintptr(windows.AF_INET), tableIPv4
 	if v6 {
 		family, form = windows.AF_INET6, tableIPv6
@@ -35,7 +60,7 @@ func readTable(v6 bool) ([]byte, tableForm, error) {
 	length := uint32(64 << 10)
 	for {
 		table := make([]byte, length)
-		code, _, _ := getExtendedTCPTable.Call(uintptr(unsafe.Pointer(&table[0])), uintptr(unsafe.Pointer(&length)), 0, family, ownerPIDConnections, 0)
+		code, _, _ := getExtendedTCPTable.Call(uintptr(unsafe.Pointer(&table[0])), uintptr(unsafe.Pointer(&length)), 0, family, class, 0)
 		switch {
 		case windows.Errno(code) == windows.ERROR_INSUFFICIENT_BUFFER:
 			continue
@@ -44,6 +69,12 @@ func readTable(v6 bool) ([]byte, tableForm, error) {
 		}
 		return table, form, nil
 	}
+}
+
+// IsOwnProcess reports whether a process is this user's. One that it may not open counts as another user's.
+func IsOwnProcess(pid uint32) bool {
+	_, err := userOf(pid)
+	return err == nil
 }
 
 // userOf returns this user's number if the process is this user's, else ErrStranger. It returns

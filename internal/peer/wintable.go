@@ -2,11 +2,13 @@ package peer
 
 import (
 	"encoding/binary"
+	"iter"
 	"net/netip"
+	"slices"
 )
 
-// A tableForm has the offsets of the fields in a row of Windows's table of connections. The table
-// begins with the number of rows.
+// A tableForm has the offsets of the fields in a row of Windows's tables of connections and of listeners.
+// A table begins with the number of rows.
 type tableForm struct{ size, addr, local, localPort, remote, remotePort, pid int }
 
 var (
@@ -19,21 +21,37 @@ var (
 // findInTable returns the process with the socket from→to. The error is ErrNoProcess if no process has
 // it any more, or ErrUnknown if it is not in the table.
 func findInTable(table []byte, form tableForm, from, to netip.AddrPort) (uint32, error) {
-	if len(table) < 4 {
-		return 0, ErrUnknown
-	}
-	rows := binary.LittleEndian.Uint32(table)
-	for at := 4; rows > 0 && at+form.size <= len(table); at, rows = at+form.size, rows-1 {
-		row := table[at : at+form.size]
-		local, remote := form.readAddress(row, form.local, form.localPort), form.readAddress(row, form.remote, form.remotePort)
-		if local == from && remote == to {
-			if pid := binary.LittleEndian.Uint32(row[form.pid:]); pid != 0 {
+	for row := range form.rows(table) {
+		if form.localAddress(row) == from && form.readAddress(row, form.remote, form.remotePort) == to {
+			if pid := form.process(row); pid != 0 {
 				return pid, nil
 			}
 			return 0, ErrNoProcess
 		}
 	}
 	return 0, ErrUnknown
+}
+
+// rows returns the rows of a table, as many as it says and contains.
+func (f tableForm) rows(table []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		if len(table) < 4 {
+			return
+		}
+		n := binary.LittleEndian.Uint32(table)
+		for row := range slices.Chunk(table[4:], f.size) {
+			if n == 0 || len(row) < f.size || !yield(row) {
+				return
+			}
+			n--
+		}
+	}
+}
+
+func (f tableForm) process(row []byte) uint32 { return binary.LittleEndian.Uint32(row[f.pid:]) }
+
+func (f tableForm) localAddress(row []byte) netip.AddrPort {
+	return f.readAddress(row, f.local, f.localPort)
 }
 
 func (f tableForm) readAddress(row []byte, addr, port int) netip.AddrPort {
