@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -19,36 +20,18 @@ var textBrowsers = []string{"w3m", "lynx", "links", "links2", "elinks", "browsh"
 
 // canOpen is CanOpen with the environment and the PATH as functions.
 func canOpen(getenv func(string) string, lookPath func(string) (string, error)) bool {
-	display := false
-	for _, name := range []string{"DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME", "WSL_INTEROP"} {
-		if getenv(name) != "" {
-			display = true
-		}
+	isSet := func(name string) bool { return getenv(name) != "" }
+	exists := func(name string) bool {
+		_, err := lookPath(name)
+		return err == nil
 	}
-	if !display && !isGraphical(getenv("BROWSER")) {
-		return false
-	}
-	// Not www-browser, which pkg/browser tries last: it is a text browser.
-	for _, name := range []string{"xdg-open", "x-www-browser"} {
-		if _, err := lookPath(name); err == nil {
-			return true
-		}
-	}
-	return false
+	return (slices.ContainsFunc([]string{"DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME", "WSL_INTEROP"}, isSet) || isGraphical(getenv("BROWSER"))) &&
+		(exists("xdg-open") || exists("x-www-browser")) // not www-browser, which pkg/browser tries last: it is a text browser
 }
 
 // isGraphical reports whether the first command in $BROWSER, a list separated by colons, needs no terminal.
 func isGraphical(browser string) bool {
 	first, _, _ := strings.Cut(browser, ":")
 	fields := strings.Fields(first)
-	if len(fields) == 0 {
-		return false
-	}
-	name := filepath.Base(fields[0])
-	for _, text := range textBrowsers {
-		if name == text {
-			return false
-		}
-	}
-	return true
+	return len(fields) > 0 && !slices.Contains(textBrowsers, filepath.Base(fields[0]))
 }

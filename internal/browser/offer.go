@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/alps-tunnel/cscs/internal/peer"
 )
@@ -26,8 +27,9 @@ type offer struct {
 	selfUID int           // this user, for peer
 	used    chan struct{} // closed when the way was sent
 
+	given atomic.Bool // the link is used up
+
 	mu      sync.Mutex
-	given   bool
 	refused string
 }
 
@@ -50,7 +52,7 @@ func (o *offer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Connection", "close")
-	if !o.isLinkRequest(r) || !o.isAllowedPeer(r) || !o.claimLink() {
+	if !o.isLinkRequest(r) || !o.isAllowedPeer(r) || o.given.Swap(true) {
 		http.NotFound(w, r)
 		return
 	}
@@ -122,15 +124,4 @@ func (o *offer) isAllowedPeer(r *http.Request) bool {
 	defer o.mu.Unlock()
 	o.refused = peer.Name(uid, err)
 	return false
-}
-
-// claimLink uses up the link and reports whether it was unused.
-func (o *offer) claimLink() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.given {
-		return false
-	}
-	o.given = true
-	return true
 }
