@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,10 +78,8 @@ func (r *Renewal) pathToSign(hosts []site.Host, err error) (string, error) {
 	var expired *key.ExpiredError
 	switch {
 	case errors.As(err, &missing):
-		for _, h := range hosts {
-			if h.Identity != "" {
-				return "", nil // a key that the user named is not created here
-			}
+		if slices.ContainsFunc(hosts, func(h site.Host) bool { return h.Identity != "" }) {
+			return "", nil // a key that the user named is not created here
 		}
 		return key.DefaultPath()
 	case errors.As(err, &expired):
@@ -104,11 +103,8 @@ func (r *Renewal) signUnsignedKey(ctx context.Context, h site.Host, id *key.Iden
 	}
 	if h.Identity != "" && id.Path != "" {
 		path = strings.TrimSuffix(id.Path, ".pub")
-		return r.offerSigning(ctx, path, path+" is not signed: get it signed now?")
-	}
-	good := key.Inspect(path, r.now(), nil).Problem == nil
-	if good || KeySource(h).Precedes(id.Path) { // signing another key would not change which one is used
-		r.reportPrecedence(path, good, id)
+	} else if good := key.Inspect(path, r.now(), nil).Problem == nil; good || KeySource(h).Precedes(id.Path) {
+		r.reportPrecedence(path, good, id) // signing another key would not change which one is used
 		return false, nil
 	}
 	return r.offerSigning(ctx, path, path+" is not signed: get it signed now?")

@@ -233,14 +233,12 @@ func (r *Route) TakeWarnings(told map[string]bool) []string {
 func (r *Route) NodeHop(node string, keys chain.HostKeys) chain.Hop {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
 	if until := r.keys[len(r.keys)-1].ValidBefore; !until.IsZero() && time.Until(until) < 30*time.Second {
-		ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
-		defer cancel()
 		_ = r.refreshKeys(ctx) // on error the old one stays, and the node reports the reason
 	}
 	if r.keyErr != nil { // there may be a key by now
-		ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
-		defer cancel()
 		if keys, err := r.findKeys(ctx, nil); err == nil {
 			r.useKeys(keys)
 			r.keyErr = nil
