@@ -1,6 +1,7 @@
 package sshconfig
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,14 +104,10 @@ func updateEntries(before, host, node string, keys []string, now time.Time, live
 
 // sanitizeComment makes one word of a comment.
 func sanitizeComment(s string) string {
-	s = strings.Map(func(r rune) rune {
+	return cmp.Or(strings.Map(func(r rune) rune {
 		if r > ' ' && r < 0x7f {
 			return r
 		}
 		return -1
-	}, s)
-	if s == "" {
-		return "-"
-	}
-	return s
+	}, s), "-")
 }

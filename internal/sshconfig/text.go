@@ -121,23 +121,17 @@ func (w *writer) writeOwnComments(keywords []string) {
 
 // writeLogin writes the keywords that the user's own configuration does not set.
 func (w *writer) writeLogin(l Login, own []string) {
-	if !slices.Contains(own, "User") {
-		w.writeUser(l.User)
+	switch {
+	case slices.Contains(own, "User"):
+	case l.User == "":
+		w.b.WriteString("    " + NoUser + "\n")
+	default:
+		w.writeValue("User", l.User)
 	}
 	// ssh uses all values of these keywords, and would offer ours first.
-	if !slices.Contains(own, "IdentityFile") && !slices.Contains(own, "CertificateFile") {
-		w.writeIdentity(l)
+	if slices.Contains(own, "IdentityFile") || slices.Contains(own, "CertificateFile") {
+		return
 	}
-}
-
-func (w *writer) writeUser(name string) {
-	if name == "" {
-		w.b.WriteString("    " + NoUser + "\n")
-	}
-	w.writeValue("User", name)
-}
-
-func (w *writer) writeIdentity(l Login) {
 	w.writeValue("IdentityFile", escapePercent(l.Identity))
 	cert := l.Certificate
 	if cert == "" && l.Identity != "" {
