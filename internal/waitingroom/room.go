@@ -23,6 +23,7 @@ package waitingroom
 import (
 	"context"
 	"crypto/rand"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -94,7 +95,7 @@ const (
 // New returns the Room of a session that is about to begin. Its server runs until Close.
 func New(cfg Config) *Room {
 	r := &Room{cfg: cfg, cookie: rand.Text(), key: rand.Text(), peer: peer.UID, self: os.Getuid(),
-		changed: make(chan struct{}), closed: make(chan struct{}), proxies: map[int]*authProxy{},
+		changed: make(chan struct{}), closed: make(chan struct{}), proxies: map[int]*authProxy{}, tickets: tickets{},
 		conns: conns{accepted: make(chan net.Conn), closed: make(chan struct{})}}
 	r.state = pageState{cfg: cfg}
 	r.server = &http.Server{Handler: r, ReadHeaderTimeout: headTime, ConnContext: r.withConnPeer, DisableGeneralOptionsHandler: true,
@@ -284,27 +285,20 @@ func (l *conns) stopAccepting() {
 func (l *conns) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 
 // tickets holds the unused tickets, each with the time until which it is valid.
-type tickets struct{ good map[string]time.Time }
+type tickets map[string]time.Time
 
 // issueTicket returns a new ticket and removes those that have expired.
-func (t *tickets) issueTicket(now time.Time) string {
-	if t.good == nil {
-		t.good = map[string]time.Time{}
-	}
-	for k, until := range t.good {
-		if now.After(until) {
-			delete(t.good, k)
-		}
-	}
+func (t tickets) issueTicket(now time.Time) string {
+	maps.DeleteFunc(t, func(_ string, until time.Time) bool { return now.After(until) })
 	k := rand.Text()
-	t.good[k] = now.Add(browser.Lifetime)
+	t[k] = now.Add(browser.Lifetime)
 	return k
 }
 
 // useTicket removes a ticket and reports whether it was valid.
-func (t *tickets) useTicket(k string, now time.Time) bool {
-	until, ok := t.good[k]
-	delete(t.good, k)
+func (t tickets) useTicket(k string, now time.Time) bool {
+	until, ok := t[k]
+	delete(t, k)
 	return ok && !now.After(until)
 }
 

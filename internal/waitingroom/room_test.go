@@ -465,7 +465,7 @@ func TestProtectedWaits(t *testing.T) {
 		t.Errorf("got %+v", a.Response)
 	}
 	contains(t, a.body, "waiting in the queue")
-	var ts tickets
+	ts := tickets{}
 	now := time.Now()
 	k := ts.issueTicket(now)
 	if ts.useTicket(k, now.Add(31*time.Second)) {
