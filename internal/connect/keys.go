@@ -48,10 +48,7 @@ func (r *Route) prepareKeys(ctx context.Context, opts chain.Options) error {
 			return &chain.KeyError{Err: err}
 		}
 	}
-	r.mu.Lock()
-	keys := r.keys
-	r.mu.Unlock()
-	for _, id := range keys {
+	for _, id := range r.Keys() {
 		if id.Sealed() {
 			opts.Asking()
 		}
