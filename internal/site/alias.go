@@ -78,13 +78,9 @@ func (c *Config) resolveAlias(ctx context.Context, s spec, ov Overrides, signed 
 		}
 	}
 	jumps, err := w.chooseJumpHosts(s, set, &h)
-	var command *ProxyCommandError
-	switch {
-	case errors.As(err, &command): // ssh can use that route, but cscs cannot
-		return a, nil
-	case err != nil:
-		return a, err
+	if errors.As(err, new(*ProxyCommandError)) {
+		err = nil // ssh can use that route, but cscs cannot
 	}
 	a.Jump = strings.Join(jumps, ",")
-	return a, nil
+	return a, err
 }
