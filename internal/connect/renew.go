@@ -74,10 +74,9 @@ func (r *Renewal) signAfterError(ctx context.Context, hosts []site.Host, err err
 
 // pathToSign returns the path of the key to sign because of err; "" if signing would not help.
 func (r *Renewal) pathToSign(hosts []site.Host, err error) (string, error) {
-	var missing *key.MissingError
 	var expired *key.ExpiredError
 	switch {
-	case errors.As(err, &missing):
+	case errors.As(err, new(*key.MissingError)):
 		if slices.ContainsFunc(hosts, func(h site.Host) bool { return h.Identity != "" }) {
 			return "", nil // a key that the user named is not created here
 		}

@@ -205,10 +205,8 @@ const mostKeys = 5
 // checkAgent checks whether an agent runs, and how many keys it holds.
 func (v *diagnosis) checkAgent(ctx context.Context) []finding {
 	n, err := v.theirAgent().Count(ctx)
-	var shut *key.PassphraseError
-	var none *key.NoAgentError
 	switch {
-	case errors.As(err, &none) && !errors.As(v.target.KeyErr, &shut):
+	case errors.As(err, new(*key.NoAgentError)) && !errors.As(v.target.KeyErr, new(*key.PassphraseError)):
 		return okFinding("", "none runs, and none is needed")
 	case err != nil:
 		return warningFinding("", err)

@@ -228,9 +228,8 @@ func (v *diagnosis) checkNode(ctx context.Context) []finding {
 		}
 	}
 	c, err := v.chain.Extend(ctx, v.target.NodeHop(n.Name, chain.PinnedKeys(keys...)))
-	var wrong *chain.HostKeyError
 	switch {
-	case errors.As(err, &wrong):
+	case errors.As(err, new(*chain.HostKeyError)):
 		return failureFinding(n.Name, err)
 	case err != nil:
 		return closed(err)

@@ -192,12 +192,11 @@ func (v *diagnosis) keepChain(at **chain.Chain, c *chain.Chain) {
 // checkHostKey checks whether the first host has the expected key.
 func (v *diagnosis) checkHostKey(context.Context) []finding {
 	h := v.target.Hosts[0]
-	var wrong *chain.HostKeyError
 	var found []finding
 	switch {
 	case v.target.KnownErr != nil:
 		found = failureFinding(h.Name, v.target.KnownErr)
-	case errors.As(v.dialErr, &wrong):
+	case errors.As(v.dialErr, new(*chain.HostKeyError)):
 		found = failureFinding(h.Name, v.dialErr)
 	default:
 		found = okFinding(h.Name, "its key is the one that is known for "+h.HostName)

@@ -49,8 +49,7 @@ func systemProblem(err error) (Problem, bool) {
 			return Problem{ID: id, Code: Failure, Message: where + words, Hint: hint}, true
 		}
 	}
-	var path *os.PathError
-	if errors.As(err, &path) {
+	if errors.As(err, new(*os.PathError)) {
 		return Problem{ID: "file", Code: Failure, Message: strings.TrimSpace(err.Error())}, true
 	}
 	return Problem{}, false

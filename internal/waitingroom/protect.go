@@ -237,11 +237,10 @@ func keepTarget(u *url.URL, in *http.Request) {
 // answerProxyError answers a request to which the server sent no response.
 func (r *Room) answerProxyError(w http.ResponseWriter, req *http.Request, err error) {
 	setOwnHeaders(w)
-	var waited *forward.HoldError
 	switch {
 	case req.Context().Err() != nil: // the client has gone
 		panic(http.ErrAbortHandler)
-	case errors.As(err, &waited):
+	case errors.As(err, new(*forward.HoldError)):
 		w.Header().Set("Retry-After", "5")
 		http.Error(w, "cscs: "+r.Absent(), http.StatusServiceUnavailable)
 	default:

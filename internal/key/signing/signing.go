@@ -111,9 +111,8 @@ func (r Request) certifyOwnKey(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	pub, err := r.publicOf(ctx)
-	var missing *key.MissingError
 	var signer ssh.Signer // of a new key
-	if errors.As(err, &missing) {
+	if errors.As(err, new(*key.MissingError)) {
 		if signer, err = r.generateKey(ctx, b); err == nil {
 			pub = signer.PublicKey()
 		}
