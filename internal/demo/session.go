@@ -25,6 +25,8 @@ type session struct {
 	mu            sync.Mutex
 	events        []byte
 	changed       chan struct{}     // closed and replaced whenever a field changes
+	lastKind      string            // the kind of the last event; "": none yet
+	port          string            // on which the server last listened; "": none
 	exited        string            // the runner's last event; "": none yet
 	lastHeard     time.Time         // when a client last renewed the lease
 	leftOnPurpose bool              // the last client left on purpose
@@ -69,9 +71,14 @@ func (c *Cluster) createSession(asked *slurm.ParsedCall) (*session, error) {
 func (s *session) appendEvent(kind string, fields ...string) {
 	line := slurm.Line(kind, fields...)
 	s.updateAndNotify(func() {
-		s.events = append(s.events, line...)
+		s.events, s.lastKind = append(s.events, line...), kind
 		if kind == "exited" {
 			s.exited = strings.TrimSuffix(line, "\n")
+		}
+		for _, f := range fields {
+			if port, ok := strings.CutPrefix(f, "port="); ok && kind == "listening" {
+				s.port = port
+			}
 		}
 	})
 }
@@ -83,32 +90,6 @@ func (s *session) updateAndNotify(f func()) {
 	f()
 	close(s.changed)
 	s.changed = make(chan struct{})
-}
-
-// lastEventKind returns the kind of the last event.
-func (s *session) lastEventKind() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	lines := strings.Split(strings.TrimSuffix(string(s.events), "\n"), "\n")
-	kind, _, _ := strings.Cut(lines[len(lines)-1], "\t")
-	return kind
-}
-
-// listeningPort returns the port on which the server last listened, or "".
-func (s *session) listeningPort() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	port := ""
-	for line := range strings.Lines(string(s.events)) {
-		if rest, ok := strings.CutPrefix(line, "listening\t"); ok {
-			for field := range strings.SplitSeq(strings.TrimSuffix(rest, "\n"), "\t") {
-				if value, ok := strings.CutPrefix(field, "port="); ok {
-					port = value
-				}
-			}
-		}
-	}
-	return port
 }
 
 // readSessionFile returns the client's description of the session (session.json).
@@ -192,9 +173,9 @@ func (k *call) listSessions() {
 	all := slices.Collect(maps.Values(k.c.sessions))
 	k.c.mu.Unlock()
 	for _, s := range all {
-		last, about, port := s.lastEventKind(), s.readSessionFile(), s.listeningPort()
+		about := s.readSessionFile()
 		s.mu.Lock()
-		fields := []string{"id=" + s.id, "about=" + about, fmt.Sprintf("age=%d", int(time.Since(s.lastHeard).Seconds())), "last=" + last, "port=" + port}
+		fields := []string{"id=" + s.id, "about=" + about, fmt.Sprintf("age=%d", int(time.Since(s.lastHeard).Seconds())), "last=" + s.lastKind, "port=" + s.port}
 		if s.leftOnPurpose {
 			fields = append(fields, "left=1")
 		}
