@@ -95,7 +95,7 @@ func mayBeRequest(line []byte) bool {
 	return len(line) == 0 || isMethod(method)
 }
 
-// isMethod reports whether b has the form of a method: GET, PROPFIND, VERSION-CONTROL.
+// isMethod reports whether b has the form of a method, such as GET or VERSION-CONTROL. A list would be long.
 func isMethod(b []byte) bool {
 	if len(b) == 0 || len(b) > methodMax {
 		return false

@@ -20,14 +20,16 @@ type Starter interface {
 }
 
 // An SSHDStep is a job step with an sshd, which connects to a node of a running job without the
-// node's own sshd. It runs as the user, for one connection, with key pairs of the caller.
+// node's own sshd. It runs as the user, for one connection. HostKey is made for the session,
+// since it travels to the cluster.
 type SSHDStep struct {
 	ID        string // ID of the session
 	Job, Node string // a guest's Job may be empty: the user's job on that node
 	HostKey   []byte // the private host key of the sshd, in OpenSSH's file format
 	UserKey   string // the only key that it accepts, as a line of authorized_keys(5)
 
-	// Guest reports that the job is not a session's. The step's files are then in the user's home.
+	// Guest reports that the job is not a session's. The step's files are then in the user's home
+	// while it runs.
 	Guest bool
 
 	// ExternalClient reports that the connection is for another ssh client of the user's, for a

@@ -39,7 +39,7 @@ const (
 // options are all options of salloc and sbatch, from 22.05 to 26.05 (testdata/options.txt), in the
 // form of parseOptions. The user may set what describes the job's resources, time or accounting.
 // --hold is allowed because cscs reports why the job waits, and --verbose because cscs finds the
-// lines that it needs in what salloc prints.
+// lines that it needs in what salloc prints. From 26.05 on, --requeue takes a value.
 var options = parseOptions(`
 	A/account: acctg-freq: a/array: autocomplete: batch: bb: bbf: b/begin: bell D/chdir:
 	cluster: cluster-constraint: M/clusters: comment: consolidate-segments C/constraint:

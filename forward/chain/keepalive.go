@@ -73,7 +73,8 @@ func (c *Chain) newStopDetector() *stopDetector {
 	return w
 }
 
-// wasStopped reports whether the process did not run for a while since the last call, period ago.
+// wasStopped reports whether the process did not run for a while since the last call, which
+// should have been period ago.
 func (w *stopDetector) wasStopped(period time.Duration) bool {
 	wall, now := w.wallClock(), time.Now()
 	took := max(now.Sub(w.lastCheck), wall.Sub(w.lastWall))

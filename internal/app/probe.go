@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -169,7 +170,7 @@ func (p *prober) fetchOnce(ctx context.Context, url, token string, limit int64) 
 	}
 	resp, err := p.client.Do(req)
 	if err != nil {
-		return answer{}, errors.Unwrap(err) // a *url.Error; ProbeError has the URL already
+		return answer{}, cmp.Or(errors.Unwrap(err), err) // of a *url.Error: ProbeError has the URL already
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, limit))

@@ -1,6 +1,7 @@
 package problem
 
 import (
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"os"
@@ -97,7 +98,7 @@ var doctorRules = []rule{
 	}),
 	ruleFor(func(e *doctor.Error) Problem {
 		p := checkProblems[e.ID]
-		p.ID, p.Message = e.ID, e.Message
+		p.ID, p.Code, p.Message = e.ID, cmp.Or(p.Code, Failure), e.Message
 		return p
 	}),
 }

@@ -79,4 +79,7 @@ func TestDoctorRules(t *testing.T) {
 			t.Errorf("%T: %+v", err, p)
 		}
 	}
+	if p := Of(&doctor.Error{ID: "in-no-table", Message: "x"}); p.Code != Failure {
+		t.Errorf("an ID without a rule: %+v", p)
+	}
 }
