@@ -64,6 +64,12 @@ func shell(cmd string, stdin io.Reader, stdout, stderr io.Writer) int {
 		sleep(d / 4)
 		_, _ = io.WriteString(stdout, "a quarter\n")
 		sleep(d - d/4)
+	case "flow": // like a download, for so long
+		d, _ := time.ParseDuration(arg)
+		for range d / (50 * time.Millisecond) {
+			sleep(50 * time.Millisecond)
+			_, _ = io.WriteString(stdout, "data\n")
+		}
 	case "wait":
 		_, _ = io.WriteString(stdout, "waiting\n")
 		_, _ = io.Copy(io.Discard, stdin)

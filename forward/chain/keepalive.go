@@ -22,7 +22,8 @@ const (
 
 // runKeepalive sends a keepalive on l when it has been silent for Options.Keepalive, with the
 // request of OpenSSH's ServerAliveInterval. It ends the chain if no answer comes. Any incoming byte
-// counts as an answer, since on a slow line the answer waits behind data.
+// counts as an answer, since on a slow line the answer waits behind data. It does not after an
+// outage: see awaitReturn.
 //
 // There is never a second request. On a dead connection the first one blocks, and it holds a lock
 // of x/crypto (golang/go#19338), until the end of the chain.
@@ -119,7 +120,7 @@ func (c *Chain) pingConn(l *sshConn, watch *stopDetector, stopped bool) bool {
 		case silence >= end:
 			c.endChain(&LostError{Hop: l.hop, Silence: l.conn.silentTime(), Err: errNoKeepaliveAnswer})
 			return false
-		case silence >= min(suspect, end) && !suspected:
+		case silence >= min(suspect, end) && !suspected && len(answer) == 0:
 			suspected = true
 			stop() // the receiver of the silence dials
 			c.opts.Silence(l.hop, true)

@@ -116,7 +116,7 @@ func (w *monitoredConn) checkAnswer(late chan<- struct{}) {
 }
 
 // setAsking records that a keepalive is about to go out (true), or is answered (false), which
-// answers all writes before.
+// answers all earlier writes. It does not watch the few that follow the keepalive before its answer.
 func (w *monitoredConn) setAsking(is bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

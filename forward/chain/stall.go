@@ -33,8 +33,10 @@ const (
 	outageTries = 2
 
 	// returnGrace is the least time that the keepalive has for its answer after a tried connection
-	// has opened. After a short outage both come back at once.
-	returnGrace = 200 * time.Millisecond
+	// has opened. After a short outage both come back at once. While data comes in, which may be
+	// ahead of the answer, it has returnGraces such times.
+	returnGrace  = 200 * time.Millisecond
+	returnGraces = 4
 
 	maxProbePause = 10 * time.Minute
 )
@@ -89,7 +91,16 @@ func (c *Chain) awaitReturn(ctx context.Context, l *sshConn) bool {
 			}
 			return false
 		}
-		return pauseUnless(ctx, max(returnGrace, time.Since(began)))
+		grace := max(returnGrace, time.Since(began))
+		for range returnGraces {
+			if !pauseUnless(ctx, grace) {
+				return false
+			}
+			if l.conn.silentTime() >= grace {
+				break
+			}
+		}
+		return true
 	}
 	return false
 }

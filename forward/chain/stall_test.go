@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -143,6 +144,40 @@ func TestReturnOfFarSide(t *testing.T) {
 			t.Errorf("in the end: told %d and %d times", s.silent.Load(), s.heard.Load())
 		}
 	})
+}
+
+// TestReturnWithDownload: after a cut a download goes on, and the answer waits behind its data. That costs no login; an
+// answer that takes longer does.
+func TestReturnWithDownload(t *testing.T) {
+	for name, c := range map[string]struct {
+		after time.Duration
+		told  int32
+	}{"soon": {600 * time.Millisecond, 0}, "later": {2 * time.Second, 1}} {
+		t.Run(name, func(t *testing.T) {
+			var line cutLine
+			var s tellings
+			inBubble(t, Options{Redials: always, NetDial: line.dial, Silence: s.told}, func(t *testing.T, b *bubble) {
+				sleep(25 * time.Second)
+				flowed := make(chan error, 1)
+				go func() { flowed <- b.chain.Exec(context.Background(), "flow 10s", nil, nil, nil) }()
+				synctest.Wait()
+				b.near.Freeze()
+				line.cut.Store(true)
+				ran := b.askLater()
+				sleep(2 * time.Second)
+				line.cut.Store(false)
+				b.near.ThawReads()
+				sleep(c.after)
+				b.near.Thaw()
+				if err := cmp.Or(<-ran, <-flowed); err != nil {
+					t.Error(err)
+				}
+				if s.silent.Load() != c.told {
+					t.Errorf("told %d times", s.silent.Load())
+				}
+			})
+		})
+	}
 }
 
 // TestReturnOfLostAnswer: the request has arrived, and the cut begins before its whole answer. Nothing is written in the cut.
