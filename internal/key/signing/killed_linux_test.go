@@ -68,7 +68,8 @@ func killAt(t *testing.T, step int, noLinks string) (killed, isNew bool) {
 	}
 	savePair(t, a, filepath.Join(dir, "Downloads"))
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilled$")
-	cmd.Env = append(os.Environ(), killDir+"="+dir, killStep+"="+strconv.Itoa(step), killNoLinks+"="+noLinks)
+	cmd.Env = append(os.Environ(), killDir+"="+dir, killStep+"="+strconv.Itoa(step), killNoLinks+"="+noLinks,
+		"TMPDIR="+t.TempDir()) // of the child's own t.TempDir, which it cannot remove
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
