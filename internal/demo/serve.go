@@ -221,7 +221,7 @@ func (p Place) Serve() (c *Cluster, stop func(), err error) {
 	d.mu.Lock()
 	d.kept = true
 	d.mu.Unlock()
-	return d.cluster, d.Shut, nil
+	return d.cluster, func() { d.Shut(); d.closeConns() }, nil
 }
 
 // Shut ends the cluster, even if it has visitors or jobs, and waits for its end.
@@ -248,6 +248,11 @@ func (d *door) endCluster() {
 	}
 	_ = owndir.RemoveEmpty(d.place.Dir)
 	_ = owndir.RemoveEmpty(filepath.Dir(d.place.Dir))
+}
+
+// closeConns tells the visitors that the cluster has ended. A process that does nothing else leaves
+// this to the system, so that they learn of its own end.
+func (d *door) closeConns() {
 	d.closeLeaving("")
 	d.mu.Lock()
 	defer d.mu.Unlock()
