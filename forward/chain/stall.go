@@ -91,18 +91,23 @@ func (c *Chain) awaitReturn(ctx context.Context, l *sshConn) bool {
 			}
 			return false
 		}
-		grace := max(returnGrace, time.Since(began))
-		for range returnGraces {
-			if !pauseUnless(ctx, grace) {
-				return false
-			}
-			if l.conn.silentTime() >= grace {
-				break
-			}
-		}
-		return true
+		return staysUnanswered(ctx, l, max(returnGrace, time.Since(began)))
 	}
 	return false
+}
+
+// staysUnanswered reports whether ctx, which the answer ends, outlives grace; returnGraces times
+// that while data comes in.
+func staysUnanswered(ctx context.Context, l *sshConn, grace time.Duration) bool {
+	for range returnGraces {
+		if !pauseUnless(ctx, grace) {
+			return false
+		}
+		if l.conn.silentTime() >= grace {
+			break
+		}
+	}
+	return true
 }
 
 // pauseUnless waits for d. It returns false, at once, if ctx ends.

@@ -417,7 +417,7 @@ func TestNeverHangs(t *testing.T) {
 	}
 }
 
-// TestTalkError: one line and several are told apart.
+// TestTalkError: the message has the number of lines, and the first line.
 func TestTalkError(t *testing.T) {
 	for text, want := range map[string]string{"hi": "on daint print 1 line in", "hi\nho": "on daint print 2 lines in"} {
 		if e := newTalkError("daint", text); !strings.Contains(e.Message, want) || !strings.HasSuffix(e.Message, ": hi") {

@@ -224,7 +224,7 @@ func TestSSHToDetached(t *testing.T) {
 	mustCmd(t, "stop", id)
 }
 
-// TestSSHThroughStep: the node lets nobody in by ssh; a step of the job has an sshd for the
+// TestSSHThroughStep: the node refuses every ssh client. A step of the job has an sshd for the
 // user's own ssh, with a terminal, too.
 func TestSSHThroughStep(t *testing.T) {
 	begin(t)
