@@ -47,7 +47,7 @@ func TestReadCallOfAnotherVersion(t *testing.T) {
 	t.Parallel()
 	v := new(vars)
 	v.setValue("cscs_id", "abc")
-	text := frameScript(v.String() + strings.Replace(script(), "cscs_main()", "cscs_first()", 1) + verbBefore + "submit" + verbAfter)
+	text := framePacked(compressText(v.String() + strings.Replace(script(), "cscs_main()", "cscs_first()", 1) + verbBefore + "submit" + verbAfter))
 	if _, err := ReadCall(bufio.NewReader(strings.NewReader(text))); !errors.Is(err, ErrOtherScript) {
 		t.Errorf("got %v", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"al.essio.dev/pkg/shellescape"
 
@@ -74,13 +75,16 @@ const ownVariables = `[[ ${1-} == launch ]] || unset -v "${!cscs_@}"` + "\n"
 func (c call) buildPayload() (text, mark string) {
 	nonce := rand.Text()
 	c.vars.setValue("cscs_nonce", nonce)
-	text = ownVariables + c.vars.String() + script() + verbBefore + c.verb + verbAfter
-	return frameScript(text), marker + nonce
+	packed := compressText(ownVariables+c.vars.String()) + compressedScript() + compressText(verbBefore+c.verb+verbAfter)
+	return framePacked(packed), marker + nonce
 }
 
-// frameScript returns text as bootstrap reads it: empty lines, the header, the compressed text.
-func frameScript(text string) string {
-	packed := compressText(text)
+// compressedScript returns the script, compressed once for all calls. The parts of a payload are
+// members of one gzip file, whose texts gzip joins (RFC 1952, section 2.2).
+var compressedScript = sync.OnceValue(func() string { return compressText(script()) })
+
+// framePacked returns a compressed text as bootstrap reads it: empty lines, the header, the text.
+func framePacked(packed string) string {
 	return fmt.Sprintf("%s%s%d\n%s", strings.Repeat("\n", spareLines), header(), len(packed), packed)
 }
 
