@@ -19,8 +19,8 @@ func looks(t *testing.T, setup string, seen ...[]string) []string {
 	t.Helper()
 	dir := t.TempDir()
 	text := strings.ReplaceAll(script(), "$UID", "2001") + `
-cscs_dir=$1 cscs_listen=8888 cscs_before=' 127.0.0.1 7000 2001 1 ' cscs_tellings=0
-declare -A cscs_told=()
+cscs_dir=$1 cscs_listen=8888 cscs_before=' 127.0.0.1 7000 2001 1 ' cscs_reports=0
+declare -A cscs_reported=()
 ` + setup + "\n"
 	for i, sockets := range seen {
 		net := filepath.Join(dir, fmt.Sprint(i))
@@ -39,7 +39,7 @@ declare -A cscs_told=()
 		if err := os.WriteFile(filepath.Join(net, "tcp"), []byte(b.String()), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		text += "cscs_proc_net=$1/" + fmt.Sprint(i) + "; cscs_listeners; cscs_elsewhere; echo end >>\"$1/events\"\n"
+		text += "cscs_proc_net=$1/" + fmt.Sprint(i) + "; cscs_listeners; cscs_report_elsewhere; echo end >>\"$1/events\"\n"
 	}
 	out, err := bashCommand(t, text, dir).CombinedOutput()
 	if err != nil || len(out) > 0 {
@@ -78,7 +78,7 @@ func TestElsewhere(t *testing.T) {
 
 // A flood of sockets does not fill the event file.
 func TestElsewhereFlood(t *testing.T) {
-	got := looks(t, "cscs_forward_new=1 cscs_tellings_most=2", []string{"1 2001 1", "2 2001 2", "3 2001 3"}, []string{"4 2001 4"})
+	got := looks(t, "cscs_forward_new=1 cscs_reports_most=2", []string{"1 2001 1", "2 2001 2", "3 2001 3"}, []string{"4 2001 4"})
 	all := strings.Join(got, "\n")
 	if strings.Count(all, "elsewhere") != 2 || strings.Count(all, "note") != 1 || !strings.HasSuffix(strings.Split(all, "vanished")[0], "cscs reports no more\n") {
 		t.Errorf("told %q", all)

@@ -48,7 +48,7 @@ func TestListeners(t *testing.T) {
 			// UID is read-only in bash: the uid of the test stands for alice's.
 			text := strings.ReplaceAll(script(), "$UID", "2001") + `
 cscs_proc_net=$1
-cscs_judge 8888
+cscs_judge_port 8888
 echo "$cscs_verdict" $([[ $cscs_verdict == foreign ]] || echo "$cscs_addr") $([[ $cscs_verdict == wide ]] && echo "$cscs_bound")`
 			out, err := bashCommand(t, text, dir).CombinedOutput()
 			if err != nil {
@@ -94,7 +94,7 @@ func TestListenersAreAllSeen(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{0, 62, 63, 64, 65, 511, 512, 1023, 1024, 5000} {
 		for _, connections := range []int{0, 1, 100} {
-			text := strings.ReplaceAll(script(), "$UID", "2001") + "\ncscs_proc_net=$1\ncscs_judge 8888\necho \"$cscs_verdict ${#cscs_found[@]}\""
+			text := strings.ReplaceAll(script(), "$UID", "2001") + "\ncscs_proc_net=$1\ncscs_judge_port 8888\necho \"$cscs_verdict ${#cscs_found[@]}\""
 			out, err := bashCommand(t, text, procNet(t, n, connections)).CombinedOutput()
 			if want := fmt.Sprintf("ours %d\n", 2*n+1); err != nil || string(out) != want {
 				t.Errorf("%d listeners, %d connections: %q, %v, want %q", n, connections, out, err, want)
@@ -109,7 +109,7 @@ func TestLookIsCheap(t *testing.T) {
 	t.Parallel()
 	const times, most = 5, 20 * time.Millisecond
 	cost := func(connections int) time.Duration {
-		text := script() + "\ncscs_proc_net=$1\nfor ((i = 0; i < " + strconv.Itoa(times) + "; i++)); do cscs_judge 8888; done"
+		text := script() + "\ncscs_proc_net=$1\nfor ((i = 0; i < " + strconv.Itoa(times) + "; i++)); do cscs_judge_port 8888; done"
 		cmd := bashCommand(t, text, procNet(t, 20, connections))
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)

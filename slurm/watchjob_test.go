@@ -59,7 +59,7 @@ func TestWatchJobAsksAtLoss(t *testing.T) {
 // watchTimes runs cscs_watch_job with a clock of the test's. $1 is the job's state, $2 the end of standard
 // input and $3 when the client writes what, in milliseconds. It prints when Slurm is asked.
 const watchTimes = `
-cscs_have_slurm() { :; }
+cscs_find_slurm() { :; }
 cscs_say() { :; }
 now=0 end=$2 cscs_job=7
 read -ra writes <<<"$3"

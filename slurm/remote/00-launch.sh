@@ -4,12 +4,14 @@
 # This shell has read the user's start-up files. They can have defined functions and aliases with
 # the names of commands, and changed options (set, shopt), IFS and traps. So this file and
 # 00-expand.sh come before all others, which are not read here. They call builtins only, by the
-# quoted word builtin: an alias is never a quoted word, and cscs_trust removes a function called
-# builtin. The user's commands (--venv, --setup) find the shell as the start-up files left it.
+# quoted word builtin: an alias is never a quoted word, and cscs_unset_builtin removes a function
+# called builtin. The user's commands (--venv, --setup) find the shell as the start-up files left
+# it.
 
-# cscs_trust: removes a function of the user's called builtin. The assignment turns on POSIX mode,
-# in which no function hides a special builtin such as unset (bash(1), FUNCTIONS; POSIX 2.9.1).
-cscs_trust() {
+# cscs_unset_builtin: removes a function of the user's called builtin. The assignment turns on POSIX
+# mode, in which no function hides a special builtin such as unset (bash(1), FUNCTIONS; POSIX
+# 2.9.1).
+cscs_unset_builtin() {
 	if [[ -v POSIXLY_CORRECT ]]; then
 		\unset -f builtin
 	else
@@ -31,7 +33,7 @@ cscs_serve_as() {
 	# If the start-up files have run set -a, that variable and these functions are exported.
 	[[ -n $cscs_posix ]] || \export -n POSIXLY_CORRECT
 	\export -nf cscs_expand cscs_is_word cscs_expand_launch cscs_expand_argument cscs_is_read cscs_print_launch \
-		cscs_print_ahead cscs_trust cscs_serve_as cscs_fill_in cscs_set_up cscs_launch
+		cscs_print_ahead cscs_unset_builtin cscs_serve_as cscs_fill_in cscs_set_up cscs_launch
 	if [[ -n $cscs_builtin ]]; then
 		\eval "$cscs_builtin"
 		\export -f builtin
@@ -57,7 +59,7 @@ cscs_launch() {
 	[[ ":$BASHOPTS:" != *:expand_aliases:* ]] || cscs_aliases=1
 	cscs_builtin=$(POSIXLY_CORRECT=y && [[ $(\export -fp) == *@('export -f'|'declare -fx')' builtin'* ]] && \unset -f declare && \declare -f builtin) ||
 		cscs_builtin=''
-	cscs_trust
+	cscs_unset_builtin
 	[[ ${1-} != ahead ]] || cscs_print_ahead
 	cscs_dir=${BASH_SOURCE[0]%/*}
 	# The umask here is the user's, as the server needs it.
@@ -94,7 +96,7 @@ cscs_launch() {
 			[[ ! -e ${cscs_venv%/}.incomplete ]] || cscs_serve_as incomplete
 			# shellcheck disable=SC1091 # the user's own file
 			\builtin . "$cscs_venv/bin/activate" || cscs_serve_as activate "$?"
-			cscs_trust
+			cscs_unset_builtin
 		fi
 	fi
 	for cscs_item in "${cscs_env[@]}"; do
@@ -103,7 +105,7 @@ cscs_launch() {
 	done
 	for cscs_item in "${!cscs_setup[@]}"; do
 		cscs_set_up "$cscs_item" || cscs_serve_as setup "$cscs_item" "$?"
-		cscs_trust
+		cscs_unset_builtin
 	done
 	cscs_serve_as
 }

@@ -93,7 +93,7 @@ cscs_argv=("${cscs_argv[@]}") cscs_env=("${cscs_env[@]}") cscs_unset=("${cscs_un
 cscs_files=("${cscs_files[@]}")
 
 # The environment must not set these.
-cscs_salloc='' cscs_batched='' cscs_asking='' cscs_detaching='' cscs_let_go='' cscs_step_asks=0 cscs_runner_step='' cscs_learnt=''
+cscs_salloc='' cscs_batched='' cscs_asking='' cscs_detaching='' cscs_let_go='' cscs_step_asks=0 cscs_runner_step='' cscs_info_job=''
 cscs_unwritten='' cscs_signalled='' cscs_leased='' cscs_cause='' cscs_user_umask=0022 cscs_words='' cscs_info='' cscs_gres='' cscs_offer=() cscs_shown_jobs='' cscs_cancelled_jobs=''
 
 cscs_tab=$'\t'
@@ -102,12 +102,12 @@ cscs_name=cscs-$cscs_id
 # cscs_say KIND [KEY=VALUE]...: prints one line for the client. Tabs separate the fields; no field
 # may contain a tab, a newline or another control character.
 cscs_say() {
-	cscs_line "$@"
+	cscs_format_line "$@"
 	printf '%s\n' "$REPLY"
 }
 
-# cscs_line KIND [KEY=VALUE]...: sets REPLY to that line.
-cscs_line() {
+# cscs_format_line KIND [KEY=VALUE]...: sets REPLY to that line.
+cscs_format_line() {
 	local IFS=$cscs_tab f out=()
 	for f in "$@"; do out+=("${f//[[:cntrl:]]/ }"); done
 	REPLY="${out[*]}"
@@ -116,7 +116,7 @@ cscs_line() {
 # cscs_event KIND [KEY=VALUE]...: appends one line to the session's event file. Each event is one
 # open, append and close, so that no reader on another host gets half a line.
 cscs_event() {
-	cscs_line "$@"
+	cscs_format_line "$@"
 	printf '%s\n' "$REPLY" >>"$cscs_dir/events"
 }
 
@@ -141,9 +141,9 @@ cscs_uptime() {
 	REPLY=$((10#${REPLY/./} * 10))
 }
 
-# cscs_have_slurm: ends the verb unless Slurm's commands are found, if necessary where a login shell
+# cscs_find_slurm: ends the verb unless Slurm's commands are found, if necessary where a login shell
 # finds them.
-cscs_have_slurm() {
+cscs_find_slurm() {
 	type -P squeue >/dev/null && return
 	# Take only the variables of the site's file: it can define functions, and change options and
 	# the umask.
@@ -202,9 +202,9 @@ cscs_clustername() {
 	return 1
 }
 
-# cscs_see_home KIND: ends the verb with an error of that kind if the home directory is missing. A
+# cscs_check_home KIND: ends the verb with an error of that kind if the home directory is missing. A
 # login node can lose a file system that all others have.
-cscs_see_home() {
+cscs_check_home() {
 	[[ -d $HOME ]] || cscs_die "$1" "the home directory $HOME does not exist on ${HOSTNAME%%.*}"
 }
 
@@ -215,9 +215,9 @@ cscs_find_dir() {
 	cscs_dir=$HOME/.cscs/$REPLY/$cscs_id
 }
 
-# cscs_me: sets cscs_user to the user's name from the system, not from a variable that the user can
-# set.
-cscs_me() {
+# cscs_find_user: sets cscs_user to the user's name from the system, not from a variable that the
+# user can set.
+cscs_find_user() {
 	[[ -n ${cscs_user:-} ]] || cscs_user=$(id -un)
 }
 
@@ -314,9 +314,9 @@ cscs_holds_only() {
 	[[ -f $1/$2 ]]
 }
 
-# cscs_see_parents: ends the verb with an error if a path above cscs_dir is not a directory, or if
+# cscs_check_parents: ends the verb with an error if a path above cscs_dir is not a directory, or if
 # other users can write in that directory: one of them could replace our script.
-cscs_see_parents() {
+cscs_check_parents() {
 	local dir mode
 	for dir in "$HOME/.cscs" "${cscs_dir%/*}"; do
 		if [[ ! -d $dir && (-e $dir || -L $dir) ]]; then

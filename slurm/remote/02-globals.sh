@@ -9,9 +9,9 @@
 #	cscs_addr		10		of the last judged port: the address to forward to
 #	cscs_age		65		list: seconds since the lease was renewed; -1: unknown
 #	cscs_argv		46		the server's command
-#	cscs_asked		20 22		cscs_uptime at the first request
+#	cscs_asked		20 21		cscs_uptime at the first request
 #	cscs_ask_at		26		milliseconds of waiting after which the script asks Slurm next
-#	cscs_asking		00 22 24		set if a request of this process has no number yet
+#	cscs_asking		00 21 24		set if a request of this process has no number yet
 #	cscs_away		65		list: set if the last client of the session detached
 #	cscs_barred		10		of the last judged port: set if another user's socket is in the way
 #	cscs_batched		24		set in the batch script
@@ -38,11 +38,12 @@
 #	cscs_fresh		52		bootstrap.sh: set if cscs has made the environment and may empty it
 #	cscs_granted		20 22 30	set if the allocation is granted
 #	cscs_gres		20 40 55		generic resources of the job on its first node
-#	cscs_handover		20 22		taking, then taken: cscs takes the waiting request back from salloc for sbatch
+#	cscs_handover		20 21 22		taking, then taken: cscs takes the waiting request back from salloc for sbatch
 #	cscs_head		00		scratch of cscs_expand_argument
 #	cscs_heard		15		cscs_uptime at the client's last heartbeat
 #	cscs_hidden		00 45		variables that this shell does not have and the server gets
 #	cscs_info		20 30 40 45	the last answer of scontrol about the job
+#	cscs_info_job		20 26 30		number of the job that cscs_info and cscs_gres describe
 #	cscs_item		52 55		bootstrap.sh, inside.sh: scratch of a function
 #	cscs_job		20 22 24 26 30 40 70 80	number of the session's job; 70: of the user's
 #	cscs_jobs		60		"number state" of each job of the session in Slurm
@@ -51,19 +52,18 @@
 #	cscs_last		52		bootstrap.sh: the last line of the output of pip
 #	cscs_lasting_presets	00		presets of salloc and sbatch that apply to a session
 #	cscs_leading		00		regular expression: a variable at the beginning of a path
-#	cscs_learnt		20 26 30		number of the job that cscs_info and cscs_gres describe
 #	cscs_lease_look		15		milliseconds between two reads of the lease
 #	cscs_leased		15		runner: the last value of the lease
 #	cscs_let_go		20 24 30	set if the runner's srun was killed and the step may have ended with it
 #	cscs_letters		00		the characters with which the name of a variable can begin
 #	cscs_listen		00 40 50	the port that the server is given
 #	cscs_lived		24		set if the runner outlived its srun
-#	cscs_logger		40		runner: process of cscs_log
+#	cscs_logger		40		runner: process of cscs_write_log
 #	cscs_look_rest		10		milliseconds until the next check of the sockets
 #	cscs_looked		40		runner: cscs_clock at the last read of the lease
 #	cscs_looks		52		bootstrap.sh: how many times another process had the lock
 #	cscs_made		52		bootstrap.sh: set if this process has made the file that marks the environment
-#	cscs_lost		22		set if a request was lost and was made again
+#	cscs_lost		21		set if a request was lost and was made again
 #	cscs_mark		52		bootstrap.sh: the character before the exit status of pip
 #	cscs_measured		40		runner: cscs_clock at the last check whether the server works
 #	cscs_message		40		runner: message for the end of the session
@@ -84,11 +84,14 @@
 #	cscs_present		65		seconds for which a client counts after its last heartbeat
 #	cscs_proc_net		10		where the kernel shows its sockets
 #	cscs_pulsed		40		runner: cscs_clock at the last pulse
-#	cscs_quick		22		set if salloc's request is taken back when it has to wait
+#	cscs_quick		21		set if salloc's request is taken back when it has to wait
 #	cscs_read_lines		30		follow: number of lines read of the event file; empty: the last one was not complete
 #	cscs_reads		46		paths that the server shows
 #	cscs_reason		52		bootstrap.sh: why pip failed
 #	cscs_reference		00		regular expression: a variable behind its dollar sign
+#	cscs_reported		40		runner: the other sockets that it has reported
+#	cscs_reports		40		runner: number of other sockets that it has reported
+#	cscs_reports_most	40		maximum of cscs_reports
 #	cscs_rest		00		scratch of cscs_expand
 #	cscs_runner_step	20 30		the runner's step, from its own report
 #	cscs_said		60		output of Slurm's command that failed
@@ -101,7 +104,7 @@
 #	cscs_shown		67		log: bytes that the client has received
 #	cscs_shown_jobs		00 60		numbers of the jobs that squeue has shown to this shell
 #	cscs_signalled		15 40		runner: set if the lease was renewed by a signal
-#	cscs_silence_most	22		seconds for which the script waits for a slurmctld that is down
+#	cscs_silence_most	21		seconds for which the script waits for a slurmctld that is down
 #	cscs_sock		10		of the last judged port: its socket
 #	cscs_sshd_dirs		80		directories that can contain an sshd
 #	cscs_state		26		state of the pending job
@@ -113,16 +116,13 @@
 #	cscs_stop		24 40		why this process is to stop the server: asked, slurm
 #	cscs_tab		00		a tab
 #	cscs_target		52		bootstrap.sh: the virtual environment
-#	cscs_tellings		40		runner: number of other sockets that it has reported
-#	cscs_tellings_most	40		maximum of cscs_tellings
 #	cscs_term		65		list: seconds of the lease
 #	cscs_time		52		bootstrap.sh: when the progress of pip was last reported, in seconds
-#	cscs_told		40		runner: the other sockets that it has reported
 #	cscs_uid		10		of the last judged port: the owner, if not the user
-#	cscs_unbatched		22		sbatch's words, if salloc asks instead
+#	cscs_unbatched		21		sbatch's words, if salloc asks instead
 #	cscs_undefined		00		name of a variable that has no value
 #	cscs_unheard		20		the words for a node that does not reach srun on the login node
-#	cscs_unheard_most	20		seconds that srun has for its first word, see cscs_begin_runner
+#	cscs_unheard_most	20		seconds that srun has for its first word, see cscs_start_runner_once
 #	cscs_unowned		15		runner: milliseconds since the lease was renewed
 #	cscs_unproven		60		numbers of jobs that have the session's name and may be its own
 #	cscs_unwritten		15		set if the lease could not be written

@@ -19,13 +19,13 @@ cscs_find_start() {
 			[[ $line == *([[:space:]])'#'* || ! $line =~ $re ]] || at=$n text=$line
 		done <"$file"
 		[[ -n $at ]] || continue
-		cscs_line_fields "$file" "$at" "$text"
+		cscs_format_start "$file" "$at" "$text"
 		return
 	done
 }
 
-# cscs_line_fields FILE LINE TEXT: sets REPLY to these fields.
-cscs_line_fields() {
+# cscs_format_start FILE LINE TEXT: sets REPLY to these fields.
+cscs_format_start() {
 	local file=$1 text=${3##*([[:space:]])}
 	[[ $file != "$HOME"/* ]] || file="~${file#"$HOME"}"
 	text=${text%%*([[:space:]])}

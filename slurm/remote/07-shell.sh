@@ -2,10 +2,10 @@
 # start processes that live on: an ssh-agent, a loop that watches a quota. None of them outlives the
 # question.
 
-# cscs_ask_shell SECONDS COMMAND...: runs a command that becomes such a shell by cscs_exec_shell.
+# cscs_run_shell SECONDS COMMAND...: runs a command that becomes such a shell by cscs_exec_shell.
 # Sets REPLY to its output. Returns its exit status, or 124 if it was ended after this time. It does
 # not wait for a process that only keeps the output open.
-cscs_ask_shell() {
+cscs_run_shell() {
 	local limit=$1 mark=$((300000 + ($$ * 32768 + RANDOM) % 500000)) fd pid began waited=0 text='' part gone='' code
 	cscs_uptime
 	began=$REPLY
@@ -41,7 +41,7 @@ cscs_ask_shell() {
 	return "$code"
 }
 
-# cscs_exec_shell COMMAND...: becomes the shell, with a time limit. For cscs_ask_shell.
+# cscs_exec_shell COMMAND...: becomes the shell, with a time limit. For cscs_run_shell.
 cscs_exec_shell() { exec timeout -k 1 "$limit" "$@"; }
 
 # cscs_end_marked: ends the processes with the caller's mark, by SIGTERM first, so that an ssh-agent
@@ -84,7 +84,7 @@ cscs_find_marked() {
 # was the last.
 cscs_try_login_shell() {
 	local line through='' code at=''
-	cscs_ask_shell 5 cscs_exec_traced_login
+	cscs_run_shell 5 cscs_exec_traced_login
 	code=$?
 	while IFS= read -r line; do
 		case $line in
@@ -95,7 +95,7 @@ cscs_try_login_shell() {
 	done < <(printf '%s\n' "$REPLY")
 	REPLY=''
 	if [[ -z $through && $at =~ ^([^:]+):([0-9]+):' '((exec|exit|logout)(' '.*)?)$ ]]; then
-		cscs_line_fields "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[3]}"
+		cscs_format_start "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[3]}"
 	fi
 	REPLY=startup$'\t'host=${HOSTNAME%%.*}$'\t'through=$through$'\t'code=$code$REPLY
 }

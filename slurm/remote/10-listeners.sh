@@ -63,42 +63,43 @@ cscs_listeners() {
 	! cscs_read_stat "$BASHPID" || cscs_look_rest=$(((stat[11] + stat[12] - began) * 2000))
 }
 
-# cscs_fields SOCKET: sets the caller's a, p, u and i to the socket's address, port, uid and inode.
-cscs_fields() {
+# cscs_split_socket SOCKET: sets the caller's a, p, u and i to the socket's address, port, uid and
+# inode.
+cscs_split_socket() {
 	a=${1%% *} i=${1##* }
 	p=${1#* } u=${1% *}
 	p=${p%% *} u=${u##* }
 }
 
-# cscs_loopback ADDRESS: succeeds if only this node can reach the address.
-cscs_loopback() {
+# cscs_is_loopback ADDRESS: succeeds if only this node can reach the address.
+cscs_is_loopback() {
 	case $1 in
 	127.* | ::1 | ::ffff:127.*) return 0 ;;
 	*) return 1 ;;
 	esac
 }
 
-# cscs_judge PORT: reads all listeners, and determines what listens on that port.
-cscs_judge() {
+# cscs_judge_port PORT: reads all listeners, and determines what listens on that port.
+cscs_judge_port() {
 	cscs_listeners
-	cscs_judge_seen "$1"
+	cscs_judge_seen_port "$1"
 }
 
-# cscs_judge_seen PORT: sets cscs_verdict to what listens on that port by the last check: none,
+# cscs_judge_seen_port PORT: sets cscs_verdict to what listens on that port by the last check: none,
 # ours, wide or foreign. Sets cscs_barred if a socket of another user's is on more than ::1. For
 # ours and wide, cscs_addr is the address to forward to, and cscs_sock changes when the socket does.
 # 127.0.0.1 comes before ::1.
-cscs_judge_seen() {
+cscs_judge_seen_port() {
 	local s a p u i
 	cscs_verdict=none cscs_addr='' cscs_sock='' cscs_uid='' cscs_bound='' cscs_barred=''
 	for s in "${cscs_found[@]}"; do
 		[[ $s == *" $1 "* ]] || continue
-		cscs_fields "$s"
+		cscs_split_socket "$s"
 		[[ $p == "$1" ]] || continue
 		if [[ $u != "$UID" ]]; then
 			[[ $a == ::1 ]] || cscs_barred=1
 			[[ $cscs_verdict == none ]] && cscs_verdict=foreign cscs_uid=$u
-		elif ! cscs_loopback "$a"; then
+		elif ! cscs_is_loopback "$a"; then
 			case $a in
 			0.0.0.0) cscs_addr=127.0.0.1 ;;
 			::) cscs_addr=::1 ;;
@@ -112,9 +113,9 @@ cscs_judge_seen() {
 	done
 }
 
-# cscs_untaken: succeeds if a server can listen on 127.0.0.1, by the last check. Another user's
+# cscs_is_port_free: succeeds if a server can listen on 127.0.0.1, by the last check. Another user's
 # socket on ::1 does not prevent that: the client forwards to the exact address that was seen.
-cscs_untaken() { [[ $cscs_verdict == none || $cscs_verdict == foreign && -z $cscs_barred ]]; }
+cscs_is_port_free() { [[ $cscs_verdict == none || $cscs_verdict == foreign && -z $cscs_barred ]]; }
 
 # cscs_free_port: sets REPLY to a port without a listener, by the last check. The port is below the
 # range that the kernel gives to outgoing connections, so none of those takes it before the server
@@ -125,7 +126,7 @@ cscs_free_port() {
 	[[ -r /proc/sys/net/ipv4/ip_local_port_range ]] && read -r lo _ </proc/sys/net/ipv4/ip_local_port_range
 	((lo > 12000)) || lo=32768
 	for s in "${cscs_found[@]}"; do
-		cscs_fields "$s"
+		cscs_split_socket "$s"
 		taken[$p]=1
 	done
 	for ((n = 0; n < 1000; n++)); do
@@ -141,7 +142,7 @@ cscs_free_port() {
 # renews the lease in the runner.
 cscs_look() {
 	local said='' now code part='' line there='' unrenewed='' rest
-	cscs_hear
+	cscs_record_heard
 	# The node does not have to know the cluster's name.
 	cscs_dir=''
 	if [[ -n $cscs_id ]] && cscs_clustername; then cscs_dir=$HOME/.cscs/$REPLY/$cscs_id; fi
@@ -149,15 +150,15 @@ cscs_look() {
 	while :; do
 		cscs_listeners
 		for line in "${!looks[@]}"; do
-			cscs_judge_seen "$line"
-			cscs_tell_listener "$line" "look=${looks[$line]}"
+			cscs_judge_seen_port "$line"
+			cscs_report_listener "$line" "look=${looks[$line]}"
 		done
 		looks=()
-		cscs_judge_seen "$cscs_port"
+		cscs_judge_seen_port "$cscs_port"
 		now="$cscs_verdict $cscs_sock $cscs_uid"
 		if [[ $now != "$said" ]]; then
 			said=$now
-			cscs_tell_main_listener
+			cscs_report_main_listener
 		fi
 		# A client that vanished does not close standard input. So this shell ends when the
 		# session's directory is removed or, if it has never seen the directory, when the client is
@@ -175,15 +176,15 @@ cscs_look() {
 		part+=$line
 		((code <= 128)) || continue
 		((code == 0)) || return
-		cscs_hear
-		cscs_take_look "$part"
+		cscs_record_heard
+		cscs_handle_look_line "$part"
 		part=''
-		while read -r -t 0 -u 0 && IFS= read -r -t 1 -u 0 line; do cscs_take_look "$line"; done
+		while read -r -t 0 -u 0 && IFS= read -r -t 1 -u 0 line; do cscs_handle_look_line "$line"; done
 	done
 }
 
-# cscs_take_look LINE: handles one line of the client's, for cscs_look.
-cscs_take_look() {
+# cscs_handle_look_line LINE: handles one line of the client's, for cscs_look.
+cscs_handle_look_line() {
 	if [[ $1 == +([0-9])' '+([0-9]) ]]; then
 		looks[${1#* }]=${1% *}
 	elif [[ $1 == 'renew '* ]]; then
@@ -214,20 +215,20 @@ cscs_find_job_of() {
 	cscs_is_job "$REPLY"
 }
 
-# cscs_tell_main_listener: reports the last judged port, cscs_port, and the job in which the server
-# runs. For a session it does not look for the job, which the session knows.
-cscs_tell_main_listener() {
+# cscs_report_main_listener: reports the last judged port, cscs_port, and the job in which the
+# server runs. For a session it does not look for the job, which the session knows.
+cscs_report_main_listener() {
 	local pid=''
 	REPLY=''
 	if [[ -z $cscs_id && $cscs_verdict == @(ours|wide) ]]; then
 		pid=$(cscs_holder "${cscs_sock##* }")
 		[[ -n $pid ]] && cscs_find_job_of "/proc/$pid" || REPLY=''
 	fi
-	cscs_tell_listener "$cscs_port" "job=$REPLY"
+	cscs_report_listener "$cscs_port" "job=$REPLY"
 }
 
-# cscs_tell_listener PORT [KEY=VALUE]...: reports PORT, which is the last judged port.
-cscs_tell_listener() {
+# cscs_report_listener PORT [KEY=VALUE]...: reports PORT, which is the last judged port.
+cscs_report_listener() {
 	local owner=${cscs_uid:+$(id -un "$cscs_uid" 2>/dev/null)}
 	cscs_say listener "verdict=$cscs_verdict" "addr=$cscs_addr" "bound=$cscs_bound" \
 		"owner=${owner:-$cscs_uid}" "port=$1" "${@:2}"

@@ -17,7 +17,7 @@ cscs_lease_look=$((cscs_lease > 0 && cscs_lease < 25 ? cscs_lease * 200 : 5000))
 cscs_renew() {
 	local err
 	[[ $1 == +([0-9]) ]] || return 0
-	cscs_hear
+	cscs_record_heard
 	if { cscs_write_lease "$((10#$1))"; } 2>/dev/null; then
 		[[ -z $cscs_unwritten ]] || cscs_say lease written=1
 		cscs_unwritten=''
@@ -56,10 +56,10 @@ cscs_renew_runner() {
 # cscs_forget_client: removes the file that shows to cscs ps that this client attends.
 cscs_forget_client() { rm -f "$cscs_dir/client.$cscs_nonce"; }
 
-# cscs_lease_over MILLISECONDS: succeeds if the lease has run out. The runner calls it this time
+# cscs_is_lease_over MILLISECONDS: succeeds if the lease has run out. The runner calls it this time
 # after its last call. A longer gap than usual (a file system that hung, a suspended job) counts as
 # two usual ones at most. A lease that cannot be read counts as not renewed there.
-cscs_lease_over() {
+cscs_is_lease_over() {
 	local value=''
 	((cscs_lease > 0)) || return 1
 	{ read -r value _ <"$cscs_dir/lease"; } 2>/dev/null || value=''
@@ -103,8 +103,8 @@ cscs_mark_detached() {
 	fi
 }
 
-# cscs_hear: records the time at which the client sent something.
-cscs_hear() {
+# cscs_record_heard: records the time at which the client sent something.
+cscs_record_heard() {
 	cscs_uptime
 	cscs_heard=$REPLY
 }

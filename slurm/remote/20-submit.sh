@@ -1,12 +1,11 @@
-# submit: requests the allocation, starts the runner in it, lets go, follows. 22-salloc.sh and
-# 24-batch.sh make the request.
+# submit: requests the allocation (21-request.sh), starts the runner in it, lets go, follows.
 
 # cscs_open_dir: makes the session's directory and writes the files for the node.
 cscs_open_dir() {
 	local err
-	cscs_see_home home
+	cscs_check_home home
 	cscs_find_dir
-	cscs_see_parents
+	cscs_check_parents
 	# A full file system often makes a directory and refuses its first byte.
 	err=$(cscs_make_dir 2>&1) || cscs_die home "cannot make $cscs_dir: ${err##*: }"
 	err=$(cscs_fill_dir 2>&1) || {
@@ -31,19 +30,19 @@ cscs_fill_dir() {
 	cscs_save_environment && : >"$cscs_dir/events"
 }
 
-# cscs_look_ahead: searches for the files that the node needs, and reports missing ones before the
+# cscs_check_files: searches for the files that the node needs, and reports missing ones before the
 # request.
-cscs_look_ahead() {
+cscs_check_files() {
 	local f
 	cd || return 0
 	cscs_expand_ahead || return 0
-	cscs_look_for_edf
+	cscs_check_edf
 	# A container has other paths than this host.
 	[[ -z $cscs_environment ]] || return 0
 	f=${cscs_workdir/#\~/$HOME}
 	if [[ -n $f && ! -d $f ]]; then
-		! cscs_not_here "$f" || cscs_not_there "the work directory $cscs_workdir does not exist"
-		cscs_perhaps_not "$cscs_workdir"
+		! cscs_is_shared_path "$f" || cscs_refuse_session "the work directory $cscs_workdir does not exist"
+		cscs_report_missing_path "$cscs_workdir"
 	fi
 	# Relative paths start in the work directory, as on the node.
 	CDPATH='' cd -- "$f" 2>/dev/null || return 0
@@ -51,11 +50,11 @@ cscs_look_ahead() {
 	if [[ -n $cscs_bootstrap ]]; then
 		[[ -n $f && -x $f/bin/$cscs_program ]] || cscs_check_room "${f:-$HOME}"
 	elif [[ -n $f && ! -r $f/bin/activate ]]; then
-		! cscs_not_here "$f" || cscs_not_there "there is no virtual environment in $cscs_venv (no bin/activate)"
-		cscs_perhaps_not "$cscs_venv"
+		! cscs_is_shared_path "$f" || cscs_refuse_session "there is no virtual environment in $cscs_venv (no bin/activate)"
+		cscs_report_missing_path "$cscs_venv"
 	fi
 	for f in "${cscs_reads[@]}"; do
-		if [[ ! -e ${f/#\~/$HOME} ]] && cscs_not_here "${f/#\~/$HOME}"; then
+		if [[ ! -e ${f/#\~/$HOME} ]] && cscs_is_shared_path "${f/#\~/$HOME}"; then
 			cscs_say note "message=$f does not exist on ${HOSTNAME%%.*}: there is nothing to show until it does"
 		fi
 	done
@@ -67,21 +66,21 @@ cscs_check_room() {
 	local up=$1
 	[[ $up == /* ]] || up=$PWD/$up
 	while [[ -n $up && ! -e $up ]]; do up=${up%/*}; done
-	[[ -w ${up:-/} ]] || ! cscs_not_here "$1" || cscs_not_there "--bootstrap cannot write in ${up:-/}"
+	[[ -w ${up:-/} ]] || ! cscs_is_shared_path "$1" || cscs_refuse_session "--bootstrap cannot write in ${up:-/}"
 }
 
-# cscs_look_for_edf: ends the session if the EDF does not exist, or reports that it may not exist.
-cscs_look_for_edf() {
+# cscs_check_edf: ends the session if the EDF does not exist, or reports that it may not exist.
+cscs_check_edf() {
 	[[ -n $cscs_environment ]] && ! cscs_find_edf || return 0
 	if [[ $cscs_environment == */* ]]; then
-		! cscs_not_here "$REPLY" || cscs_not_there "there is no EDF $REPLY"
+		! cscs_is_shared_path "$REPLY" || cscs_refuse_session "there is no EDF $REPLY"
 		cscs_say note "message=there is no EDF $REPLY on ${HOSTNAME%%.*}: unless the node has it, the server cannot start"
 		return
 	fi
 	# The user's start-up files can set the search path for EDFs.
 	local EDF_PATH=${EDF_PATH:-}
 	# shellcheck disable=SC2016 # for the login shell to expand
-	cscs_ask_shell 5 cscs_exec_shell bash --login -c 'printf "\036%s\036" "${EDF_PATH:-}"' 2>/dev/null
+	cscs_run_shell 5 cscs_exec_shell bash --login -c 'printf "\036%s\036" "${EDF_PATH:-}"' 2>/dev/null
 	if [[ $REPLY == *$'\036'*$'\036'* ]]; then
 		REPLY=${REPLY%$'\036'*}
 		EDF_PATH=${REPLY##*$'\036'}
@@ -89,15 +88,15 @@ cscs_look_for_edf() {
 	cscs_find_edf || cscs_say note "message=there is no EDF $cscs_environment in ${EDF_PATH:-$HOME/.edf}: unless the site has one, the server cannot start"
 }
 
-# cscs_perhaps_not PATH: reports that PATH is missing here. It can exist on the nodes alone, or be a
-# typing error.
-cscs_perhaps_not() {
+# cscs_report_missing_path PATH: reports that PATH is missing here. It can exist on the nodes alone,
+# or be a typing error.
+cscs_report_missing_path() {
 	((${#cscs_step_args[@]})) || cscs_say note "message=$1 does not exist on ${HOSTNAME%%.*}: unless the node has it, the server cannot start"
 }
 
-# cscs_not_here PATH: succeeds if the missing PATH is in a place that the nodes share: below the
-# home, or in a file system other than this host's own and those that every host has for itself.
-cscs_not_here() {
+# cscs_is_shared_path PATH: succeeds if the missing PATH is in a place that the nodes share: below
+# the home, or in a file system other than this host's own and those that every host has for itself.
+cscs_is_shared_path() {
 	local path=$1 up
 	[[ $path == /* ]] || path=$PWD/$path
 	case $path in
@@ -113,30 +112,31 @@ cscs_not_here() {
 	[[ -n $up && $(stat -c %d "$up") != "$(stat -c %d /)" ]]
 }
 
-# cscs_not_there MESSAGE: ends the session before the request.
-cscs_not_there() {
+# cscs_refuse_session MESSAGE: ends the session before the request.
+cscs_refuse_session() {
 	cscs_say exited reason=setup code= "message=$1 on ${HOSTNAME%%.*}"
 	exit 0
 }
 
-# cscs_client: succeeds if the client has sent stop, or is gone. Never waits.
-cscs_client() {
+# cscs_has_client_left: succeeds if the client has sent stop, or is gone. Never waits.
+cscs_has_client_left() {
 	local line
 	read -r -t 0 -u 0 || return 1
 	IFS= read -r -t 1 -u 0 line || return 0
-	cscs_heed "$line"
+	cscs_handle_client_line "$line"
 }
 
-# cscs_still_wanted: succeeds if the client has not sent stop and is not gone. A login shell can
+# cscs_is_still_wanted: succeeds if the client has not sent stop and is not gone. A login shell can
 # hang in its start-up files until the client has given up, and then continue.
-cscs_still_wanted() {
+cscs_is_still_wanted() {
 	while read -r -t 0 -u 0; do
-		! cscs_client || return 1
+		! cscs_has_client_left || return 1
 	done
 }
 
-# cscs_heed LINE: handles a line of the client's: a heartbeat or an order. Succeeds if it is stop.
-cscs_heed() {
+# cscs_handle_client_line LINE: handles a line of the client's: a heartbeat or an order. Succeeds if
+# it is stop.
+cscs_handle_client_line() {
 	case $1 in
 	stop) return 0 ;;
 	detach) cscs_detaching=1 ;;
@@ -158,23 +158,23 @@ cscs_check_startup() {
 
 # cscs_submit: runs the verb submit, up to the end of the session.
 cscs_submit() {
-	cscs_have_slurm
+	cscs_find_slurm
 	cscs_check_startup
-	cscs_look_ahead
+	cscs_check_files
 	cscs_open_dir
 	cscs_job='' cscs_granted=''
 	cscs_say hello "host=${HOSTNAME%%.*}" "dir=$cscs_dir"
 	cscs_sweep_forgotten
 	# A stop from elsewhere can have removed the directory.
-	if ! cscs_still_wanted || ! cscs_is_ours "$cscs_dir"; then
+	if ! cscs_is_still_wanted || ! cscs_is_ours "$cscs_dir"; then
 		cscs_remove_dir
 		cscs_say withdrawn job=
 		exit 0
 	fi
-	cscs_request
+	cscs_request_job
 	if [[ -n $cscs_granted ]]; then
-		cscs_grant
-		cscs_runner
+		cscs_report_grant
+		cscs_start_runner
 	fi
 	cscs_follow 0
 }
@@ -188,13 +188,13 @@ cscs_give_up() {
 		cscs_cancel_all || left=1
 	fi
 	cscs_remove_dir
-	cscs_refused "$@" "$left"
+	cscs_report_refusal "$@" "$left"
 	exit 0
 }
 
 # cscs_accounts: sets REPLY to the user's accounts; empty without accounting.
 cscs_accounts() {
-	cscs_me
+	cscs_find_user
 	REPLY=$(sacctmgr --noheader --parsable2 show associations user="$cscs_user" format=account 2>/dev/null </dev/null | sort -u)
 	REPLY=${REPLY//$'\n'/ }
 }
@@ -214,9 +214,9 @@ cscs_partitions() {
 	)
 }
 
-# cscs_refused COMMAND CODE TEXT LEFT: reports that salloc or sbatch ended without an allocation.
-# LEFT is set if it is unknown what Slurm has of the request.
-cscs_refused() {
+# cscs_report_refusal COMMAND CODE TEXT LEFT: reports that salloc or sbatch ended without an
+# allocation. LEFT is set if it is unknown what Slurm has of the request.
+cscs_report_refusal() {
 	local accounts='' cscs_offer=()
 	case $3 in
 	*[Pp]artition* | *[Nn]'ode count'* | *'ode configuration'* | *[Mm]emory* | *'ore nodes'* | *'ore processors'* | *'CPU count'*) cscs_partitions ;;
@@ -231,18 +231,18 @@ cscs_refused() {
 	cscs_say refused "by=$1" "code=$2" "message=$3" "accounts=$accounts" "left=$4" "${cscs_offer[@]}"
 }
 
-# cscs_grant: reports the granted job.
-cscs_grant() {
-	[[ $cscs_learnt == "$cscs_job" ]] || cscs_recall || cscs_learn
+# cscs_report_grant: reports the granted job.
+cscs_report_grant() {
+	[[ $cscs_info_job == "$cscs_job" ]] || cscs_read_job_file || cscs_ask_job
 	cscs_granted=1
 	cscs_say granted "job=$cscs_job" "info=$cscs_info"
 }
 
-# cscs_learn: sets cscs_info to what Slurm knows of the job, and cscs_gres to the generic resources
-# of its first node. A job on whole nodes has resources that it did not request. A step gets these
-# only if it asks for them (srun(1), --gres). cscs_learnt is the job of this question.
-cscs_learn() {
-	cscs_learnt=$cscs_job
+# cscs_ask_job: sets cscs_info to what Slurm knows of the job, and cscs_gres to the generic
+# resources of its first node. A job on whole nodes has resources that it did not request. A step
+# gets these only if it asks for them (srun(1), --gres). cscs_info_job is the job of this question.
+cscs_ask_job() {
+	cscs_info_job=$cscs_job
 	cscs_info=$(cscs_exec_query scontrol --local --oneliner --details show job "$cscs_job" 2>/dev/null)
 	cscs_gres=''
 	# Nodes=nid001001 CPU_IDs=0-3 Mem=0 GRES=gpu:4(IDX:0-3),…
@@ -254,9 +254,9 @@ cscs_learn() {
 	fi
 }
 
-# cscs_recall: does the same from the answer that the job's script wrote before it started the
-# runner.
-cscs_recall() {
+# cscs_read_job_file: does the same from the answer that the job's script wrote before it started
+# the runner.
+cscs_read_job_file() {
 	{ IFS= read -r cscs_info <"$cscs_dir/job"; } 2>/dev/null && [[ $cscs_info == "JobId=$cscs_job "* ]]
 }
 
@@ -280,11 +280,11 @@ cscs_step_wait=5 cscs_step_most=300
 # within cscs_step_wait, or srun ends. If the step is missing twice, srun does not know of its end.
 cscs_unheard_most=${cscs_unheard_most:-25}
 
-# cscs_runner [keep]: starts the runner and, when the runner has reported its start, lets go of it:
-# from then on no process on the login node matters. One call kills srun and the shepherd process
-# that srun forks. If only one of them dies, the other ends the step. Their process group is that of
-# the session that setsid started.
-cscs_runner() {
+# cscs_start_runner [keep]: starts the runner and, when the runner has reported its start, lets go
+# of it: from then on no process on the login node matters. One call kills srun and the shepherd
+# process that srun forks. If only one of them dies, the other ends the step. Their process group is
+# that of the session that setsid started.
+cscs_start_runner() {
 	local said fd pid began tried reach=''
 	printf '%s\n' "$cscs_gres" >"$cscs_dir/gres"
 	printf '%s\n' "$cscs_info" >"$cscs_dir/job"
@@ -293,7 +293,7 @@ cscs_runner() {
 	while :; do
 		cscs_uptime
 		tried=$REPLY
-		! cscs_begin_runner || break
+		! cscs_start_runner_once || break
 		cscs_uptime
 		if cscs_missed_slurmctld "$said" && ((REPLY - began < cscs_step_most * 1000)); then
 			cscs_nap 1
@@ -313,7 +313,7 @@ cscs_runner() {
 			# Without a runner the job would run to its time limit. A batch script ends its job, but
 			# only this cancellation ends salloc's.
 			[[ -n $cscs_batched ]] || cscs_cancel_in_the_end
-			cscs_tell stepfailed "code=$cscs_code" "message=$said" "reach=$reach"
+			cscs_report stepfailed "code=$cscs_code" "message=$said" "reach=$reach"
 			exit 0
 		fi
 	done
@@ -355,7 +355,7 @@ cscs_move_to_batch() {
 		cscs_say stepfailed "code=$cscs_code" "message=$1"
 		exit 0
 	fi
-	if ! cscs_still_wanted; then
+	if ! cscs_is_still_wanted; then
 		cscs_remove_dir
 		cscs_say withdrawn "job=$cscs_job"
 		exit 0
@@ -364,18 +364,18 @@ cscs_move_to_batch() {
 	rm -f "$cscs_dir"/{gres,job,starter,runner,pulse}
 	cscs_forget_runner
 	cscs_uptime
-	cscs_asked=$REPLY cscs_handover=taken cscs_granted='' cscs_job='' cscs_learnt='' cscs_runner_step=''
-	cscs_request_batch || cscs_give_up sbatch "$cscs_code" "$1|$cscs_words"
+	cscs_asked=$REPLY cscs_handover=taken cscs_granted='' cscs_job='' cscs_info_job='' cscs_runner_step=''
+	cscs_put_in_queue || cscs_give_up sbatch "$cscs_code" "$1|$cscs_words"
 }
 
 # cscs_has_lost_step: succeeds if Slurm reports that the job runs, and that it has no step but those of
 # Slurm itself.
 cscs_has_lost_step() { cscs_is_running && cscs_has_no_step; }
 
-# cscs_begin_runner: starts the runner. Succeeds when the runner has reported its start: its srun is
-# the caller's pid, and its output is in fd. Otherwise srun has ended; cscs_code and said describe
-# how.
-cscs_begin_runner() {
+# cscs_start_runner_once: starts the runner. Succeeds when the runner has reported its start: its
+# srun is the caller's pid, and its output is in fd. Otherwise srun has ended; cscs_code and said
+# describe how.
+cscs_start_runner_once() {
 	local line part='' began seen=''
 	said=''
 	cscs_uptime
@@ -405,7 +405,7 @@ cscs_begin_runner() {
 			return 1
 		fi
 		[[ -z $cscs_batched ]] || continue
-		if cscs_client || cscs_is_silent; then
+		if cscs_has_client_left || cscs_is_silent; then
 			kill -KILL -- "-$pid" 2>/dev/null # srun may not hear of the job's end
 			cscs_cancel_in_the_end
 			exit 0

@@ -2,75 +2,11 @@
 # the login node, so sbatch gets it at once (24-batch.sh). From the grant until its runner has
 # started, the job has no guard.
 
-# cscs_request: requests the job as cscs_via states. Returns when the allocation is granted
-# (cscs_granted), or when the request waits in the queue by itself.
-cscs_request() {
-	local deadline=() refused=''
-	cscs_unbatched='' cscs_handover='' cscs_lost=''
-	cscs_uptime
-	cscs_asked=$REPLY
-	if [[ $cscs_via == auto && -z $cscs_unattended ]]; then
-		cscs_quick=1
-		until cscs_ask; do
-			if [[ $cscs_handover == taken ]] || ! cscs_asks_again; then break; fi
-		done
-		[[ -z $cscs_granted ]] || return 0
-		cscs_quick=''
-		if [[ $cscs_handover != taken ]]; then
-			# Either sbatch will refuse the request too, or this site takes no request of salloc's.
-			# There must never be a second request beside one that Slurm can still take.
-			cscs_is_refusal || ((cscs_code == 126 || cscs_code == 127)) || cscs_give_up salloc "$cscs_code" "$cscs_words"
-			refused=$cscs_words
-		fi
-	fi
-	if [[ $cscs_via != salloc ]]; then
-		if cscs_request_batch; then
-			[[ -z $refused ]] || cscs_say note "message=salloc refuses what sbatch accepts (${refused//|/; })"
-			return
-		fi
-		if [[ -z $cscs_handover ]] || ! cscs_is_refusal; then
-			cscs_give_up sbatch "$cscs_code" "${refused:+$refused|}$cscs_words"
-		fi
-		cscs_unbatched=$cscs_words cscs_handover=''
-	fi
-	# A request of salloc's that every process has forgotten leaves the queue at its deadline. By
-	# then it could not be granted as requested. Slurm (24.11) checks the deadline of pending jobs
-	# only, and leaves a running job alone.
-	[[ -z $cscs_deadline ]] || deadline=(--deadline="$cscs_deadline")
-	until cscs_ask "${deadline[@]}"; do
-		cscs_asks_again || cscs_give_up salloc "$cscs_code" "$cscs_words"
-	done
-}
-
-# cscs_asks_again: waits a moment and succeeds if the request is to be made again: because it never
-# reached a slurmctld that is down, or was lost with it. A lost one is made again once. Slurm's
-# commands retry for some seconds by themselves; a restart takes longer.
-cscs_asks_again() {
-	if ! cscs_is_unsent; then
-		[[ $cscs_via != salloc && -z $cscs_lost ]] && cscs_is_lost || return 1
-		cscs_lost=1
-	fi
-	cscs_uptime
-	((REPLY - cscs_asked < cscs_silence_most * 1000)) || return 1
-	# Slurm has no request of the session.
-	rm -f "$cscs_dir/asking"
-	cscs_asking=''
-	cscs_nap 1
-	if cscs_client || cscs_is_silent; then
-		cscs_remove_dir
-		cscs_say withdrawn job=
-		exit 0
-	fi
-}
-
-# Seconds for which the script waits for a slurmctld that is down.
-cscs_silence_most=${cscs_silence_most:-300}
-
-# cscs_ask [OPTION]...: makes the request by salloc, with these options before the user's. Succeeds
-# if the allocation is granted. Otherwise cscs_code and cscs_words describe the end of salloc. If
-# cscs_quick was set, cscs_handover can be "taken": the request would have waited, and Slurm no
-# longer has it.
-cscs_ask() {
+# cscs_request_salloc [OPTION]...: makes the request by salloc, with these options before the
+# user's. Succeeds if the allocation is granted. Otherwise cscs_code and cscs_words describe the end
+# of salloc. If cscs_quick was set, cscs_handover can be "taken": the request would have waited, and
+# Slurm no longer has it.
+cscs_request_salloc() {
 	local line part=''
 	cscs_words='' cscs_job=''
 	# salloc runs in its own session, so that a signal that ends this shell does not end it.
@@ -89,14 +25,14 @@ cscs_ask() {
 		if ((cscs_code != 0)); then
 			part+=$line
 			((cscs_code > 128)) || break
-			if cscs_client || cscs_is_silent; then
+			if cscs_has_client_left || cscs_is_silent; then
 				[[ -z $cscs_handover ]] || cscs_record_job salloc "$cscs_job" # no other request exists
 				cscs_withdraw
 			fi
 			if [[ -n $cscs_handover ]]; then
 				! cscs_take_back || break
 			elif [[ -n $cscs_job ]]; then
-				cscs_wait_in_turn
+				cscs_ask_while_waiting
 			fi
 			continue
 		fi
@@ -113,7 +49,7 @@ cscs_ask() {
 			[[ -z $cscs_unbatched ]] ||
 				cscs_say note "message=sbatch refuses what salloc accepts (${cscs_unbatched//|/; }): the request waits with salloc, on ${HOSTNAME%%.*}"
 			cscs_say pending "job=$cscs_job"
-			cscs_begin_turn
+			cscs_begin_waiting
 			;;
 		*'Granted job allocation '*)
 			cscs_job=${line##* }
@@ -163,7 +99,7 @@ cscs_take_back() {
 	# In Slurm 22.05, scancel checks the state and then cancels, so a job that is granted between
 	# the two is cancelled too. In 24.11, with --ctld, slurmctld does both at once.
 	cscs_words=$(cscs_exec_query scancel --ctld --state=PENDING "$cscs_job" 2>&1)
-	cscs_learn
+	cscs_ask_job
 	case $cscs_info in
 	*' JobState=PENDING '*)
 		# A site can refuse --ctld (a federation, its own scancel).
@@ -177,7 +113,7 @@ cscs_take_back() {
 		;;
 	*' JobState='*) cscs_handover=taken ;;
 	*) # after a restart slurmctld can have forgotten the job, or it does not answer
-		cscs_queue && ((${#cscs_jobs[@]} == 0)) || return 1
+		cscs_find_session_jobs && ((${#cscs_jobs[@]} == 0)) || return 1
 		cscs_handover=taken
 		;;
 	esac
@@ -188,7 +124,7 @@ cscs_take_back_in_the_end() {
 	local n
 	for ((n = 0; n < 60; n++)); do
 		! cscs_take_back || return 0
-		if cscs_client || cscs_is_silent; then
+		if cscs_has_client_left || cscs_is_silent; then
 			cscs_record_job salloc "$cscs_job"
 			cscs_withdraw
 		fi
@@ -237,9 +173,9 @@ cscs_has_no_step() {
 	[[ $answer != *rror* || $answer == *'Invalid job id'* ]] && [[ $answer != *"StepId=$cscs_job."[0-9]* ]]
 }
 
-# cscs_wait_in_turn: asks Slurm about the request while salloc waits, and refuses to detach.
-cscs_wait_in_turn() {
-	cscs_ask_in_turn
+# cscs_ask_while_waiting: asks Slurm about the request while salloc waits, and refuses to detach.
+cscs_ask_while_waiting() {
+	cscs_ask_when_due
 	[[ -n $cscs_detaching ]] || return 0
 	cscs_detaching=''
 	cscs_say note "message=the request waits with salloc on ${HOSTNAME%%.*} and ends with this session: it cannot be detached before it is granted"
@@ -267,7 +203,7 @@ cscs_withdraw() {
 cscs_cancel_all() {
 	local nap job
 	for nap in 0.2 0.4 0.8 1.5 3 0; do
-		if cscs_queue; then
+		if cscs_find_session_jobs; then
 			((${#cscs_jobs[@]})) || return 0
 			for job in "${cscs_jobs[@]}"; do cscs_cancel "${job%% *}"; done
 		fi

@@ -1,21 +1,21 @@
 # Requests by sbatch, which wait without a process on the login node. The script of the job is the
 # verb batch here, which starts the same runner in the same kind of step.
 
-# cscs_request_batch: requests the job from sbatch, after the end of salloc's request. Succeeds when
+# cscs_put_in_queue: requests the job from sbatch, after the end of salloc's request. Succeeds when
 # the request waits in the queue. Otherwise cscs_code and cscs_words describe the end of sbatch.
-cscs_request_batch() {
+cscs_put_in_queue() {
 	# A stop from elsewhere can have removed the directory.
 	cscs_is_ours "$cscs_dir" || cscs_withdraw
 	rm -f "$cscs_dir/salloc" # that request is gone, and the next one has no number yet
-	until cscs_enqueue; do
-		cscs_asks_again || return 1
+	until cscs_request_sbatch; do
+		cscs_may_request_again || return 1
 	done
-	cscs_in_queue "$REPLY"
+	cscs_report_queued "$REPLY"
 }
 
-# cscs_enqueue: gives the request to sbatch. Sets REPLY to the job. If it fails, cscs_code and
-# cscs_words describe the end of sbatch.
-cscs_enqueue() {
+# cscs_request_sbatch: gives the request to sbatch. Sets REPLY to the job. If it fails, cscs_code
+# and cscs_words describe the end of sbatch.
+cscs_request_sbatch() {
 	local line=${cscs_dir//\\/\\\\} part='' job='' quoted=${cscs_dir//\'/\'\\\'\'}
 	line=${line//%/%%}
 	cscs_words=''
@@ -35,7 +35,7 @@ cscs_enqueue() {
 		line=$part$line part=''
 		if ((cscs_code > 128)); then
 			part=$line
-			if cscs_client || cscs_is_silent; then cscs_withdraw_batch; fi
+			if cscs_has_client_left || cscs_is_silent; then cscs_withdraw_batch; fi
 			continue
 		fi
 		# At some sites, sbatch has no --parsable.
@@ -114,14 +114,14 @@ cscs_is_refusal() {
 
 # cscs_is_lost: after cscs_find_late has found nothing: succeeds if slurmctld answers and has no
 # request.
-cscs_is_lost() { cscs_is_unsure && cscs_queue && ((${#cscs_jobs[@]} == 0)); }
+cscs_is_lost() { cscs_is_unsure && cscs_find_session_jobs && ((${#cscs_jobs[@]} == 0)); }
 
 # cscs_find_late: waits for a request that Slurm can still take from its backlog. Succeeds as soon
 # as cscs_jobs has one. Slurm answers several later requests in that time.
 cscs_find_late() {
 	local nap
 	for nap in 0.1 0.3 0.6 1 1.5 2 2 0; do
-		if cscs_queue && ((${#cscs_jobs[@]})); then return 0; fi
+		if cscs_find_session_jobs && ((${#cscs_jobs[@]})); then return 0; fi
 		cscs_nap "$nap"
 	done
 	return 1
@@ -148,11 +148,11 @@ cscs_presets() {
 	cscs_unset_request_presets
 }
 
-# cscs_in_queue JOB: reports that the request waits in Slurm alone from now on.
-cscs_in_queue() {
+# cscs_report_queued JOB: reports that the request waits in Slurm alone from now on.
+cscs_report_queued() {
 	cscs_job=$1
 	cscs_say pending "job=$cscs_job" kept=1
-	cscs_begin_turn
+	cscs_begin_waiting
 }
 
 # batch: the batch script, on the first node. It starts the runner in its own step, as from the
@@ -163,8 +163,8 @@ cscs_batch() {
 	cscs_dir=${BASH_SOURCE[0]%/*}
 	cscs_job=$SLURM_JOB_ID cscs_batched=1
 	exec >>"$cscs_dir/runner.log" 2>&1 </dev/null
-	! cscs_exited || return # the session has ended
-	cscs_claim || return    # another job has the session
+	! cscs_has_exited || return  # the session has ended
+	cscs_claim_session || return # another job has the session
 	# The runner also gets Slurm's signals and acts on them.
 	trap 'cscs_stop=slurm' TERM INT
 	trap : URG HUP
@@ -174,25 +174,25 @@ cscs_batch() {
 	# sbatch makes of it.
 	# shellcheck disable=SC1091 # made by cscs_save_environment
 	. "$cscs_dir/environ"
-	cscs_learn
-	cscs_runner
-	cscs_attend
+	cscs_ask_job
+	cscs_start_runner
+	cscs_wait_for_runner
 	if [[ -z $cscs_lived ]]; then
 		cscs_event note "message=the job step of cscs ended within seconds of its start: starting it again, and keeping its srun in the job"
-		cscs_runner keep
-		cscs_attend
+		cscs_start_runner keep
+		cscs_wait_for_runner
 	fi
 }
 
-# cscs_tell KIND [KEY=VALUE]...: reports to the client, from the login node or the batch script.
-cscs_tell() {
+# cscs_report KIND [KEY=VALUE]...: reports to the client, from the login node or the batch script.
+cscs_report() {
 	if [[ -n $cscs_batched ]]; then cscs_event "$@"; else cscs_say "$@"; fi
 }
 
-# cscs_attend: waits until the runner has ended. cscs_lived is empty if that was so early that the
-# end of its srun can be the cause; a signal to the runner or its step looks the same. A runner that
-# shows neither its process nor its pulse for 30 s counts as ended.
-cscs_attend() {
+# cscs_wait_for_runner: waits until the runner has ended. cscs_lived is empty if that was so early
+# that the end of its srun can be the cause; a signal to the runner or its step looks the same. A
+# runner that shows neither its process nor its pulse for 30 s counts as ended.
+cscs_wait_for_runner() {
 	local pid='' pulse='' last='' began now beat seen='' line
 	while IFS= read -r line; do
 		[[ $line != alive* ]] || pid=${line#*"$cscs_tab"pid=}
@@ -213,7 +213,7 @@ cscs_attend() {
 		elif ((now - beat > (${#seen} ? 1500 : 30000))); then
 			break
 		fi
-		! cscs_exited 2>/dev/null || return
+		! cscs_has_exited 2>/dev/null || return
 		cscs_nap 1
 	done
 	# A runner whose pulse has reached three has outlived its srun.

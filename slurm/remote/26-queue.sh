@@ -2,14 +2,14 @@
 # never start, if it has not begun by then. It asks again when the scheduler has considered the job,
 # and then once a minute (invariant I9).
 
-# cscs_begin_turn: records that a job begins to wait.
-cscs_begin_turn() {
+# cscs_begin_waiting: records that a job begins to wait.
+cscs_begin_waiting() {
 	cscs_uptime
 	cscs_waits=$REPLY cscs_ask_at=1000 cscs_state='' cscs_absent=0
 }
 
-# cscs_ask_in_turn: asks Slurm when it is time.
-cscs_ask_in_turn() {
+# cscs_ask_when_due: asks Slurm when it is time.
+cscs_ask_when_due() {
 	local waited
 	cscs_uptime
 	((waited = REPLY - cscs_waits, waited >= cscs_ask_at)) || return 0
@@ -17,16 +17,16 @@ cscs_ask_in_turn() {
 	cscs_ask_queue
 }
 
-# cscs_known: succeeds if Slurm has the job with the known number, pending or running. Sets REPLY to
-# its state, reason and estimated start, as squeue prints them. For a running job it keeps the
-# answer, as cscs_learn does. It uses scontrol, which costs slurmctld one RPC: squeue costs two,
-# because it also asks for the partitions (24.11).
-cscs_known() {
+# cscs_find_by_number: succeeds if Slurm has the job with the known number, pending or running. Sets
+# REPLY to its state, reason and estimated start, as squeue prints them. For a running job it keeps
+# the answer, as cscs_ask_job does. It uses scontrol, which costs slurmctld one RPC: squeue costs
+# two, because it also asks for the partitions (24.11).
+cscs_find_by_number() {
 	[[ -n $cscs_job ]] || return 1
-	cscs_learn
-	cscs_learnt=''
+	cscs_ask_job
+	cscs_info_job=''
 	[[ $cscs_info == *" JobName=$cscs_name "* && $cscs_info =~ ' JobState='(PENDING|RUNNING)' Reason='([^ ]*)' '.*' StartTime='([^ ]*)' ' ]] || return 1
-	[[ ${BASH_REMATCH[1]} == PENDING ]] || cscs_learnt=$cscs_job
+	[[ ${BASH_REMATCH[1]} == PENDING ]] || cscs_info_job=$cscs_job
 	REPLY="${BASH_REMATCH[1]}|${BASH_REMATCH[2]//_/ }|${BASH_REMATCH[3]/#Unknown/N/A}"
 }
 
@@ -35,10 +35,10 @@ cscs_known() {
 # request. cscs_state is the job's state; after two answers without it, "gone".
 cscs_ask_queue() {
 	local answer line found='' job
-	if cscs_known; then
+	if cscs_find_by_number; then
 		found="$cscs_job|$REPLY"
 	else
-		cscs_me
+		cscs_find_user
 		answer=$(cscs_exec_query squeue --local --noheader --user="$cscs_user" --name="$cscs_name" --format='%i|%T|%r|%S' 2>/dev/null) || return 0
 		while IFS= read -r line; do
 			[[ -n $line && $line != *'|COMPLETING|'* ]] || continue

@@ -27,7 +27,7 @@ cscs_read_events() {
 			job=${job%%"$cscs_tab"*}
 			if [[ -z $cscs_granted || $job != "$cscs_job" ]]; then
 				cscs_job=$job
-				cscs_grant
+				cscs_report_grant
 			fi
 		fi
 		printf '@%s' "$line"
@@ -46,28 +46,28 @@ cscs_parse_alive() {
 	cscs_runner_step=${cscs_runner_step%%[[:space:]]*}
 }
 
-# cscs_job_state: reports the job as Slurm knows it, to a client that must know why its events
-# ended. Slurm knows a job for some minutes after its end (MinJobAge).
-cscs_job_state() {
+# cscs_report_job_state: reports the job as Slurm knows it, to a client that must know why its
+# events ended. Slurm knows a job for some minutes after its end (MinJobAge).
+cscs_report_job_state() {
 	cscs_info=$(cscs_exec_query scontrol --local --oneliner show job "$cscs_job" 2>&1)
 	cscs_say job "job=$cscs_job" "info=$cscs_info"
 }
 
-# cscs_why: reports the state in which the job ended. Slurm needs a moment to report more than
-# COMPLETING. To the runner, a scancel of the whole job and its time limit look the same.
-cscs_why() {
+# cscs_report_job_end: reports the state in which the job ended. Slurm needs a moment to report more
+# than COMPLETING. To the runner, a scancel of the whole job and its time limit look the same.
+cscs_report_job_end() {
 	local nap
 	for nap in 0.1 0.3 0.6 1 2 4 8; do
-		cscs_job_state
+		cscs_report_job_state
 		cscs_holds_nodes "$cscs_info" || return
 		cscs_nap "$nap"
 	done
 }
 
-# cscs_step_gone: succeeds if Slurm reports that it no longer has the runner's step. Any other
+# cscs_is_step_gone: succeeds if Slurm reports that it no longer has the runner's step. Any other
 # answer proves nothing. squeue is no substitute: it omits the steps of a job that manages its steps
 # itself (slurm.conf(5), enable_stepmgr).
-cscs_step_gone() {
+cscs_is_step_gone() {
 	local answer
 	[[ -n $cscs_runner_step ]] || return 1
 	answer=$(cscs_exec_query scontrol --local --oneliner show step "$cscs_job.$cscs_runner_step" 2>&1)
@@ -83,18 +83,18 @@ cscs_follow() {
 	cscs_offset=$1 cscs_seen='' cscs_read_lines=''
 	while :; do
 		if ! cscs_read_events && [[ ! -d $cscs_dir ]]; then
-			cscs_gone
+			cscs_report_missing_dir
 			return
 		fi
 		case $cscs_seen in
 		exited*reason=term*)
-			cscs_why
+			cscs_report_job_end
 			return
 			;;
 		# The client that requested the end does the rest.
 		exited*reason=asked*) return ;;
 		exited* | stepfailed*)
-			cscs_job_state
+			cscs_report_job_state
 			return
 			;;
 		# Read often while an event is expected, and seldom once the server listens.
@@ -111,18 +111,18 @@ cscs_follow() {
 		part+=$line
 		((code == 0 || code > 128)) || return
 		if ((code == 0)); then
-			if cscs_heed "$part" && [[ -z $cscs_granted ]]; then cscs_withdraw; fi
+			if cscs_handle_client_line "$part" && [[ -z $cscs_granted ]]; then cscs_withdraw; fi
 			part=''
 		fi
-		if [[ -n $cscs_detaching ]] && cscs_stands; then
+		if [[ -n $cscs_detaching ]] && cscs_can_continue; then
 			cscs_mark_detached
 			cscs_say detached
 			return
 		fi
 		if [[ -z $cscs_granted ]]; then
-			cscs_ask_in_turn
+			cscs_ask_when_due
 			case $cscs_state in
-			RUNNING) cscs_grant ;;
+			RUNNING) cscs_report_grant ;;
 			gone)
 				[[ -n $cscs_job ]] || {
 					cscs_say gone
@@ -130,7 +130,7 @@ cscs_follow() {
 				}
 				cscs_read_events
 				[[ $cscs_seen == exited* ]] || {
-					cscs_why
+					cscs_report_job_end
 					return
 				}
 				;;
@@ -149,17 +149,17 @@ cscs_follow() {
 			pulse=$last beat=$now
 			((beats++))
 			# The client was informed that Slurm had suspended the job.
-			[[ $cscs_info != *' JobState=SUSPENDED '* ]] || cscs_job_state
+			[[ $cscs_info != *' JobState=SUSPENDED '* ]] || cscs_report_job_state
 		elif [[ -n ${cscs_let_go:-} ]] && ((beats < 2 && now - beat > 6000)); then
 			cscs_let_go=''
-			if cscs_step_gone; then
-				cscs_job_state
+			if cscs_is_step_gone; then
+				cscs_report_job_state
 				! cscs_ends_with_job || return 0
-				cscs_start_again
+				cscs_restart_runner
 			fi
 			beat=$now
 		elif [[ -z $cscs_runner_step ]] && ((now - checked > 5000)) && checked=$now && cscs_is_starter_gone $((now - beat)); then
-			cscs_job_state
+			cscs_report_job_state
 			# Nothing guards the job, and no process counts its lease.
 			if [[ $cscs_info == *' JobState=RUNNING '* ]]; then
 				cscs_say exited reason=killed code= "message=no process is left that starts the server in job $cscs_job: the login node went down, or our command there was killed, right after salloc's grant"
@@ -167,18 +167,18 @@ cscs_follow() {
 			fi
 		elif ((now - beat > 20000 && now - asked > 60000)); then
 			asked=$now
-			cscs_job_state
+			cscs_report_job_state
 			# Slurm can put a job that it could not launch back into the queue.
 			if [[ $cscs_info == *' JobState=PENDING '* && -z $cscs_runner_step ]]; then
 				cscs_granted=''
 				cscs_say requeued "job=$cscs_job"
-				cscs_begin_turn
+				cscs_begin_waiting
 				continue
 			fi
 			! cscs_has_moved || continue
 			! cscs_ends_with_job || return 0
 			# The job would run on without a guard.
-			if [[ $cscs_info == *' JobState=RUNNING '* ]] && cscs_step_gone; then
+			if [[ $cscs_info == *' JobState=RUNNING '* ]] && cscs_is_step_gone; then
 				cscs_say exited reason=killed code= "message=our job step was killed (scancel of the step, or out of memory?)"
 				return
 			fi
@@ -186,19 +186,19 @@ cscs_follow() {
 	done
 }
 
-# cscs_ends_with_job: after cscs_job_state: succeeds, and has informed the client, if the job has
-# ended without a runner to report it. A missing answer of Slurm's proves nothing.
+# cscs_ends_with_job: after cscs_report_job_state: succeeds, and has informed the client, if the job
+# has ended without a runner to report it. A missing answer of Slurm's proves nothing.
 cscs_ends_with_job() {
 	! cscs_holds_nodes "$cscs_info" && [[ $cscs_info == *@(' JobState='|'Invalid job id')* ]] || return 1
 	[[ $cscs_info != *' JobState=PENDING '* ]] || cscs_say exited reason=term code= message=
 }
 
-# cscs_start_again: starts the runner again after an early end of its step. On some clusters a step
-# does not outlive its srun, so it keeps this one.
-cscs_start_again() {
+# cscs_restart_runner: starts the runner again after an early end of its step. On some clusters a
+# step does not outlive its srun, so it keeps this one.
+cscs_restart_runner() {
 	cscs_say note "message=the job step of cscs ended within seconds of its start: starting it again, and keeping its srun on the login node"
 	cscs_forget_runner
-	cscs_runner keep
+	cscs_start_runner keep
 }
 
 # cscs_forget_runner: removes what a runner has reported, before another one starts.
@@ -215,23 +215,23 @@ cscs_has_moved() {
 	{ IFS= read -r job <"$cscs_dir/batch"; } 2>/dev/null
 	[[ $job == +([0-9]) && $job != "$cscs_job" ]] || return 1
 	cscs_say requeued "job=$cscs_job" "message=job $cscs_job has ended: sbatch has requested job $job in its place"
-	cscs_job=$job cscs_granted='' cscs_learnt=''
+	cscs_job=$job cscs_granted='' cscs_info_job=''
 	cscs_say pending "job=$cscs_job" kept=1
-	cscs_begin_turn
+	cscs_begin_waiting
 }
 
-# cscs_stands: succeeds if the session can continue without this process. A runner's step must have
-# shown that it outlives its srun.
-cscs_stands() {
+# cscs_can_continue: succeeds if the session can continue without this process. A runner's step must
+# have shown that it outlives its srun.
+cscs_can_continue() {
 	[[ -z $cscs_granted ]] || [[ -n $cscs_runner_step ]] && { [[ -z $cscs_let_go ]] || ((beats >= 2)); }
 }
 
-# cscs_gone: reports that the session's directory is missing. If the job is gone too, the session
-# has ended: a stop for another client removed the directory. Otherwise this login node does not see
-# the directory, which does not end the session.
-cscs_gone() {
+# cscs_report_missing_dir: reports that the session's directory is missing. If the job is gone too,
+# the session has ended: a stop for another client removed the directory. Otherwise this login node
+# does not see the directory, which does not end the session.
+cscs_report_missing_dir() {
 	local job
-	if ! cscs_queue; then
+	if ! cscs_find_session_jobs; then
 		cscs_die away "$cscs_dir does not exist on ${HOSTNAME%%.*}, and Slurm does not answer"
 	fi
 	job=${cscs_jobs[0]:-${cscs_unproven[0]:-}}
@@ -240,9 +240,9 @@ cscs_gone() {
 	elif [[ -d $HOME ]]; then
 		cscs_say exited reason=asked code= message=
 	elif [[ -n $cscs_job ]]; then
-		cscs_why
+		cscs_report_job_end
 	else
-		cscs_see_home away
+		cscs_check_home away
 	fi
 }
 
@@ -251,18 +251,18 @@ cscs_take_up_queued() {
 	local job=''
 	{ IFS= read -r job <"$cscs_dir/batch"; } 2>/dev/null
 	if [[ $job == +([0-9]) ]]; then
-		cscs_in_queue "$job"
+		cscs_report_queued "$job"
 	else
-		cscs_begin_turn
+		cscs_begin_waiting
 	fi
 }
 
 # follow by itself: the client has reconnected, possibly to another login node.
 cscs_take_up() {
-	cscs_have_slurm
+	cscs_find_slurm
 	cscs_find_dir
 	[[ -d $cscs_dir ]] || {
-		cscs_gone
+		cscs_report_missing_dir
 		return
 	}
 	cscs_say hello "host=${HOSTNAME%%.*}" "dir=$cscs_dir"

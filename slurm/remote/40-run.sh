@@ -21,7 +21,7 @@ cscs_run() {
 	trap '' HUP PIPE
 	cscs_job=$SLURM_JOB_ID
 	cscs_node=${SLURMD_NODENAME:-${HOSTNAME%%.*}}
-	cscs_claim || {
+	cscs_claim_session || {
 		cscs_cancel "$cscs_job"
 		return
 	}
@@ -30,8 +30,8 @@ cscs_run() {
 	cscs_beat=0 cscs_pulsed=-100000 cscs_clock=0 cscs_looked=0
 	cscs_uptime
 	cscs_born=$REPLY
-	cscs_pulse
-	cscs_alive
+	cscs_write_pulse
+	cscs_report_alive
 	printf 'cscs-alive\n' >&3
 	exec 3>&-
 	cscs_scan_keys &
@@ -42,13 +42,13 @@ cscs_run() {
 	fi
 	for ((; tries > 0; tries--)); do
 		cscs_choose_port || break
-		cscs_start
+		cscs_start_server
 		cscs_event started "node=$cscs_node" "pid=$cscs_pid" "port=$cscs_listen"
 		cscs_watch
 		# Slurm cannot make the step of the uenv or container yet (cscs_step_wait).
 		while [[ $cscs_end == unready ]] && ((cscs_clock < cscs_step_most * 1000)); do
 			cscs_nap 1
-			cscs_start
+			cscs_start_server
 			cscs_watch
 		done
 		# Another process took the port that the runner chose: choose another.
@@ -56,37 +56,37 @@ cscs_run() {
 		cscs_event collision "port=$cscs_listen"
 	done
 	[[ $cscs_end != unready ]] || cscs_end=setup
-	[[ -z ${cscs_logger:-} ]] || cscs_drain
+	[[ -z ${cscs_logger:-} ]] || cscs_wait_for_log
 	# Cancel the job first, so that a reader of the event finds it gone. Slurm leaves the runner
 	# KillWait for the rest.
 	trap '' TERM URG
 	local told=''
 	until cscs_cancel "$cscs_job"; do
 		# slurmctld does not answer, and no other process may be left to end the job.
-		[[ -n $told ]] || cscs_exit_event
+		[[ -n $told ]] || cscs_report_exit
 		told=1
-		if cscs_queue && ((${#cscs_jobs[@]} == 0)); then break; fi
+		if cscs_find_session_jobs && ((${#cscs_jobs[@]} == 0)); then break; fi
 		cscs_nap 5
 	done
-	[[ -n $told ]] || cscs_exit_event
+	[[ -n $told ]] || cscs_report_exit
 }
 
-# cscs_exit_event: reports the end of the session.
-cscs_exit_event() {
+# cscs_report_exit: reports the end of the session.
+cscs_report_exit() {
 	cscs_event exited "reason=$cscs_end" "code=${cscs_server_code:-}" "message=${cscs_message:-}" ${cscs_cause:+"cause=$cscs_cause"}
 }
 
-# cscs_claim: claims the session for this job; fails if another job of the session runs. There are
-# two if Slurm took a request whose answer was lost, and another request too. The second job ends
-# itself without a report, since the first one serves.
-cscs_claim() {
+# cscs_claim_session: claims the session for this job; fails if another job of the session runs.
+# There are two if Slurm took a request whose answer was lost, and another request too. The second
+# job ends itself without a report, since the first one serves.
+cscs_claim_session() {
 	local other='' mine=$cscs_dir/runner.$cscs_job
 	# link(2) is atomic, on NFS too.
 	printf '%s\n' "$cscs_job" >"$mine"
 	ln "$mine" "$cscs_dir/runner" 2>/dev/null
 	{ IFS= read -r other <"$cscs_dir/runner"; } 2>/dev/null
 	if [[ $other != "$cscs_job" ]] && cscs_is_job "$other"; then
-		until cscs_queue; do cscs_nap 5; done
+		until cscs_find_session_jobs; do cscs_nap 5; done
 		[[ " ${cscs_jobs[*]} " != *" $other "* || " ${cscs_jobs[*]} " == *" $other PENDING "* ]] || {
 			rm -f "$mine"
 			return 1
@@ -108,9 +108,9 @@ cscs_end_predecessor() {
 	return 0
 }
 
-# cscs_alive: reports where the runner is, the node's addresses, and its host keys from their files.
-# Slurm started the runner there, so a host that has these keys is that node (invariant I7).
-cscs_alive() {
+# cscs_report_alive: reports where the runner is, the node's addresses, and its host keys from their
+# files. Slurm started the runner there, so a host that has these keys is that node (invariant I7).
+cscs_report_alive() {
 	local f type key keys=()
 	for key in $(hostname -I 2>/dev/null); do keys+=("at=$key"); done
 	for f in /etc/ssh/ssh_host_*_key.pub; do
@@ -134,8 +134,8 @@ cscs_scan_keys() {
 	cscs_event scanned "node=$cscs_node" "${keys[@]}"
 }
 
-# cscs_pulse: writes the runner's sign of life, a number that grows, in place.
-cscs_pulse() {
+# cscs_write_pulse: writes the runner's sign of life, a number that grows, in place.
+cscs_write_pulse() {
 	((cscs_clock - cscs_pulsed >= (cscs_clock < 10000 ? 1000 : 5000))) || return 0
 	cscs_pulsed=$cscs_clock
 	((cscs_beat++))
@@ -148,10 +148,10 @@ cscs_pulse() {
 cscs_choose_port() {
 	local last=${cscs_listen:-}
 	cscs_listen=$cscs_port
-	cscs_judge "$cscs_listen"
+	cscs_judge_port "$cscs_listen"
 	cscs_before=" ${cscs_found[*]} "
 	if ((cscs_port == 0)); then
-		cscs_judge_seen "$cscs_wish"
+		cscs_judge_seen_port "$cscs_wish"
 		if ((cscs_wish)) && [[ $cscs_wish != "$last" && $cscs_verdict == none ]]; then
 			cscs_listen=$cscs_wish
 			return 0
@@ -163,7 +163,7 @@ cscs_choose_port() {
 		cscs_listen=$REPLY
 		return 0
 	fi
-	cscs_untaken && return 0
+	cscs_is_port_free && return 0
 	cscs_end=port cscs_message="port $cscs_listen on $cscs_node is taken by $(cscs_owner "${cscs_sock##* }" "$cscs_uid")"
 	return 1
 }
@@ -197,18 +197,18 @@ cscs_holder() {
 }
 
 # Maximum number of other sockets that are reported.
-cscs_tellings_most=2000
+cscs_reports_most=2000
 
-# cscs_start: starts the server in its own session. Its output goes through a pipe into a log that
-# cannot fill the disk.
-cscs_start() {
+# cscs_start_server: starts the server in its own session. Its output goes through a pipe into a log
+# that cannot fill the disk.
+cscs_start_server() {
 	local log
 	rm -f "$cscs_dir/failure" "$cscs_dir/launched" "$cscs_dir/served" "$cscs_dir/inside" "$cscs_dir/expanded"
 	printf '%s\n' "$cscs_listen" >"$cscs_dir/port"
-	cscs_server_code='' cscs_end='' cscs_message='' cscs_tellings=0
+	cscs_server_code='' cscs_end='' cscs_message='' cscs_reports=0
 	cscs_measured=$cscs_clock cscs_work='' cscs_worked=''
-	declare -gA cscs_told=()
-	exec {log}> >(trap '' TERM INT URG && cscs_log)
+	declare -gA cscs_reported=()
+	exec {log}> >(trap '' TERM INT URG && cscs_write_log)
 	cscs_logger=$!
 	# The server must not ignore the signals that the runner ignores.
 	trap - HUP PIPE
@@ -218,10 +218,11 @@ cscs_start() {
 	exec {log}>&-
 }
 
-# cscs_log: keeps at most the newest 64 MiB of its input, in two files; the older one is replaced. A
-# server that floods is slowed down and not stopped, and so is one whose log has no space. By
-# itself, head holds back output until it has 4 KiB, and a quiet server's log would stay empty.
-cscs_log() {
+# cscs_write_log: keeps at most the newest 64 MiB of its input, in two files; the older one is
+# replaced. A server that floods is slowed down and not stopped, and so is one whose log has no
+# space. By itself, head holds back output until it has 4 KiB, and a quiet server's log would stay
+# empty.
+cscs_write_log() {
 	local half=${cscs_log_half:-33554432} at_once=()
 	! command -v stdbuf >/dev/null || at_once=(stdbuf -o0)
 	while "${at_once[@]}" head -c "$half" >"$cscs_dir/log" && (($(wc -c <"$cscs_dir/log") >= half)); do
@@ -237,8 +238,8 @@ cscs_watch() {
 	while :; do
 		if [[ -n $cscs_stop ]]; then
 			case $cscs_stop in
-			asked) cscs_terminate asked ;;
-			*) cscs_terminate term ;;
+			asked) cscs_stop_server asked ;;
+			*) cscs_stop_server term ;;
 			esac
 			return
 		fi
@@ -250,10 +251,10 @@ cscs_watch() {
 		# While the server listens, check every 2 s, unless a check costs more than 10 ms.
 		if ((cscs_clock - checked >= (nap <= 100 ? 0 : cscs_look_rest > 2000 ? cscs_look_rest : 2000))); then
 			checked=$cscs_clock
-			cscs_judge "$cscs_listen"
+			cscs_judge_port "$cscs_listen"
 			if [[ $cscs_verdict == wide && $cscs_allow_wide != 1 ]]; then
 				cscs_message="the server listens on $cscs_bound port $cscs_listen, where others can reach it"
-				cscs_terminate wide
+				cscs_stop_server wide
 				return
 			fi
 			case $cscs_verdict in
@@ -273,19 +274,19 @@ cscs_watch() {
 				fi
 				;;
 			esac
-			[[ $state == up && $cscs_forward_new != 1 ]] || cscs_elsewhere
+			[[ $state == up && $cscs_forward_new != 1 ]] || cscs_report_elsewhere
 		fi
-		cscs_hangs "$state"
+		cscs_report_hang "$state"
 		[[ $state != starting ]] || cscs_report_work
 		# A server that puts itself into the background is watched by its socket.
 		if [[ -n $cscs_server_code ]]; then
 			if ((cscs_server_code != 0)) || [[ $state == down ]]; then
-				cscs_ended "$state"
+				cscs_explain_end "$state"
 				return
 			elif [[ $state == starting ]] && ((cscs_clock - rest >= 1000)); then
 				rest=$cscs_clock
 				cscs_find_server || {
-					cscs_ended "$state"
+					cscs_explain_end "$state"
 					return
 				}
 			fi
@@ -294,11 +295,11 @@ cscs_watch() {
 		cscs_nap "$REPLY"
 		cscs_uptime
 		cscs_clock=$((REPLY - cscs_born))
-		cscs_pulse
+		cscs_write_pulse
 		if ((cscs_clock - cscs_looked >= cscs_lease_look)); then
-			if cscs_lease_over $((cscs_clock - cscs_looked)); then
+			if cscs_is_lease_over $((cscs_clock - cscs_looked)); then
 				cscs_message="the lease of $cscs_lease s was not renewed"
-				cscs_terminate lease
+				cscs_stop_server lease
 				return
 			fi
 			cscs_looked=$cscs_clock
@@ -337,9 +338,9 @@ cscs_report_work() {
 # Milliseconds without work after which a starting server is reported as resting.
 cscs_work_pause=30000
 
-# cscs_hangs STATE: reports a login shell that does not finish its start-up files and so does not
-# reach the server. Reports it again when it has finished after all. For cscs_watch.
-cscs_hangs() {
+# cscs_report_hang STATE: reports a login shell that does not finish its start-up files and so does
+# not reach the server. Reports it again when it has finished after all. For cscs_watch.
+cscs_report_hang() {
 	[[ $1 == starting && -z $cscs_server_code ]] || return 0
 	if [[ -e $cscs_dir/launched ]]; then
 		[[ -z $told ]] || cscs_event launched
@@ -353,9 +354,9 @@ cscs_hangs() {
 # Milliseconds that a login shell may take.
 cscs_shell_patience=8000
 
-# cscs_ended STATE: sets cscs_end and cscs_message to the reason for which the server ended by
+# cscs_explain_end STATE: sets cscs_end and cscs_message to the reason for which the server ended by
 # itself.
-cscs_ended() {
+cscs_explain_end() {
 	cscs_end='exit'
 	if [[ -s $cscs_dir/failure ]]; then
 		cscs_end=setup
@@ -365,18 +366,18 @@ cscs_ended() {
 	elif ((${#cscs_step_args[@]})) && [[ ! -e $cscs_dir/inside ]]; then
 		cscs_explain_step
 	elif [[ $1 == starting ]]; then
-		cscs_judge "$cscs_listen"
-		cscs_untaken || cscs_end=collision
+		cscs_judge_port "$cscs_listen"
+		cscs_is_port_free || cscs_end=collision
 		[[ $cscs_end == collision && $cscs_port != 0 ]] && cscs_message="port $cscs_listen on $cscs_node was taken by another process"
 	fi
-	cscs_sweep KILL
+	cscs_signal_processes KILL
 }
 
 # cscs_explain_step: sets cscs_end and cscs_message to the reason for which the step of a uenv or
 # container never ran.
 cscs_explain_step() {
 	local line words=''
-	cscs_drain
+	cscs_wait_for_log
 	while IFS= read -r line && ((${#words} < 500)); do
 		# The plugins of uenv and containers fail in srun, or in slurmstepd on the node. slurmstepd
 		# begins a line with its own name or, from 26.05 on, with the time.
@@ -391,38 +392,38 @@ cscs_explain_step() {
 	fi
 }
 
-# cscs_elsewhere: reports sockets of this user, by the last check, that did not exist before the
-# server. Each is reported once, so that the client can say that the server listens elsewhere, and
-# as a warning (invariant I4). With cscs_forward_new it reports their end too, and first, because a
-# socket that comes again is a new one. The event file has to stay small, because it is read whole
-# again and again.
-cscs_elsewhere() {
+# cscs_report_elsewhere: reports sockets of this user, by the last check, that did not exist before
+# the server. Each is reported once, so that the client can say that the server listens elsewhere,
+# and as a warning (invariant I4). With cscs_forward_new it reports their end too, and first,
+# because a socket that comes again is a new one. The event file has to stay small, because it is
+# read whole again and again.
+cscs_report_elsewhere() {
 	local s a p u i
 	local -A here=()
 	for s in "${cscs_found[@]}"; do
-		cscs_fields "$s"
+		cscs_split_socket "$s"
 		[[ $u == "$UID" && $p != "$cscs_listen" && $cscs_before != *" $s "* ]] && here[$s]=1
 	done
 	if ((cscs_forward_new)); then
-		for s in "${!cscs_told[@]}"; do
+		for s in "${!cscs_reported[@]}"; do
 			[[ -z ${here[$s]:-} ]] || continue
-			cscs_fields "$s"
-			unset "cscs_told[$s]"
+			cscs_split_socket "$s"
+			unset "cscs_reported[$s]"
 			cscs_event vanished "addr=$a" "port=$p"
 		done
 	fi
 	for s in "${!here[@]}"; do
-		((cscs_tellings < cscs_tellings_most)) || return 0
-		[[ -z ${cscs_told[$s]:-} ]] || continue
-		cscs_fields "$s"
+		((cscs_reports < cscs_reports_most)) || return 0
+		[[ -z ${cscs_reported[$s]:-} ]] || continue
+		cscs_split_socket "$s"
 		if cscs_is_of_srun "$i"; then
 			cscs_before+="$s "
 			continue
 		fi
-		cscs_told[$s]=1
+		cscs_reported[$s]=1
 		cscs_event elsewhere "addr=$a" "port=$p"
-		((++cscs_tellings < cscs_tellings_most)) ||
-			cscs_event note "message=your processes have opened $cscs_tellings_most other ports: cscs reports no more"
+		((++cscs_reports < cscs_reports_most)) ||
+			cscs_event note "message=your processes have opened $cscs_reports_most other ports: cscs reports no more"
 	done
 }
 
@@ -432,15 +433,15 @@ cscs_is_of_srun() {
 	((${#cscs_step_args[@]})) && [[ -n $(cscs_holder "$1" "$cscs_pid") ]]
 }
 
-# cscs_terminate REASON: asks the server to end, waits for the grace, and kills it.
-cscs_terminate() {
+# cscs_stop_server REASON: asks the server to end, waits for the grace, and kills it.
+cscs_stop_server() {
 	local waited=0 why=''
 	cscs_end=$1
 	cscs_event stopping "reason=$1"
 	# Ask for the reason before the runner cancels the job: afterwards Slurm reports only the
 	# cancellation.
 	[[ $1 != term ]] || exec {why}< <(exec timeout 10 scontrol --local --oneliner show job "$cscs_job" 2>/dev/null)
-	[[ $cscs_stop == slurm ]] || cscs_ask_to_end
+	[[ $cscs_stop == slurm ]] || cscs_signal_server
 	while ((waited < cscs_grace * 1000)); do
 		if [[ -n $cscs_server_code ]]; then # the server is in the background
 			cscs_find_server || break
@@ -448,14 +449,14 @@ cscs_terminate() {
 			kill -0 "$cscs_pid" 2>/dev/null || break
 		fi
 		# Perhaps Slurm's signal reached the runner only.
-		((waited != 3000)) || [[ $cscs_stop != slurm ]] || cscs_ask_to_end
+		((waited != 3000)) || [[ $cscs_stop != slurm ]] || cscs_signal_server
 		cscs_nap 0.05
 		((waited += 50))
 	done
 	if kill -0 "$cscs_pid" 2>/dev/null; then
 		cscs_message+="${cscs_message:+; }the server did not end within $cscs_grace s and was killed"
 	fi
-	cscs_sweep KILL
+	cscs_signal_processes KILL
 	# A process that hangs in the kernel ignores even SIGKILL; the job ends all the same.
 	for ((waited = 0; waited < 2000; waited += 20)); do
 		kill -0 "$cscs_pid" 2>/dev/null || break
@@ -547,11 +548,11 @@ cscs_is_in_job() {
 	return 1
 }
 
-# cscs_ask_to_end: sends SIGTERM once to each process of the server's group. Some servers take a
+# cscs_signal_server: sends SIGTERM once to each process of the server's group. Some servers take a
 # second one as "at once", and end what they started (kernels, in their own sessions) themselves.
 # srun would end the server's own step more abruptly, so there the signal goes to the server in the
 # step.
-cscs_ask_to_end() {
+cscs_signal_server() {
 	local pid
 	if [[ -n $cscs_server_code ]]; then # the server is in the background
 		cscs_find_processes TERM
@@ -570,15 +571,15 @@ cscs_signal_group() {
 	[[ -z $cscs_server_code ]] && kill -0 "$cscs_pid" 2>/dev/null && kill -s "$1" -- "-$cscs_pid" 2>/dev/null
 }
 
-# cscs_sweep SIGNAL: signals the server's process group and all processes of the session.
-cscs_sweep() {
+# cscs_signal_processes SIGNAL: signals the server's process group and all processes of the session.
+cscs_signal_processes() {
 	cscs_signal_group "$1"
 	cscs_find_processes "$1"
 	return 0
 }
 
-# cscs_drain: waits up to 2 s until the log has the server's last lines.
-cscs_drain() {
+# cscs_wait_for_log: waits up to 2 s until the log has the server's last lines.
+cscs_wait_for_log() {
 	local waited
 	for ((waited = 0; waited < 2000; waited += 20)); do
 		kill -0 "$cscs_logger" 2>/dev/null || return

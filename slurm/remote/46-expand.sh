@@ -49,5 +49,5 @@ cscs_expand_ahead() {
 	'' | SLURM* | CUDA* | ROCR* | HIP* | GPU* | PORT | CSCS_SESSION | TMPDIR) return 1 ;;
 	esac
 	cscs_name_variable "$name" "$option"
-	cscs_not_there "$REPLY"
+	cscs_refuse_session "$REPLY"
 }

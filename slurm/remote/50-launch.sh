@@ -40,7 +40,7 @@ cscs_serve() {
 	activate) cscs_fail "${cscs_venv/#\~/$HOME}/bin/activate ended with status $2" ;;
 	setup)
 		i=${cscs_setup[$2]}
-		(($3 != 127)) || cscs_missing "${i%% *}" "of --setup \"$i\" was not found on ${HOSTNAME%%.*}"
+		(($3 != 127)) || cscs_report_missing_command "${i%% *}" "of --setup \"$i\" was not found on ${HOSTNAME%%.*}"
 		cscs_fail "--setup \"$i\" ended with status $3"
 		;;
 	esac
@@ -54,7 +54,7 @@ cscs_serve() {
 		cscs_provide "$BASH" --noprofile --norc -p
 	fi
 	if ! type -P -- "${argv[0]}" >/dev/null; then
-		cscs_missing "${argv[0]}" "was not found on ${HOSTNAME%%.*} (PATH=$PATH)"
+		cscs_report_missing_command "${argv[0]}" "was not found on ${HOSTNAME%%.*} (PATH=$PATH)"
 	fi
 	cscs_restore_variables
 	shopt -s execfail
@@ -69,14 +69,15 @@ cscs_name_incomplete() {
 	REPLY="the virtual environment $1 is not complete: --bootstrap was interrupted, or installs now (${1%/}.incomplete)"
 }
 
-# cscs_missing COMMAND TEXT: reports a missing command. Start-up files of many sites and users
-# define conda, module and the like only for interactive shells; then the user needs another fix.
-cscs_missing() {
+# cscs_report_missing_command COMMAND TEXT: reports a missing command. Start-up files of many sites
+# and users define conda, module and the like only for interactive shells; then the user needs
+# another fix.
+cscs_report_missing_command() {
 	local question
 	question="builtin type -t -- $(printf %q "$1")"
 	# Login shells read /etc/profile and the like; the others read ~/.bashrc.
-	cscs_ask_shell 10 cscs_exec_shell bash --login -i -c "$question" 2>/dev/null ||
-		cscs_ask_shell 10 cscs_exec_shell bash -i -c "$question" 2>/dev/null
+	cscs_run_shell 10 cscs_exec_shell bash --login -i -c "$question" 2>/dev/null ||
+		cscs_run_shell 10 cscs_exec_shell bash -i -c "$question" 2>/dev/null
 	REPLY=${REPLY%$'\n'}
 	REPLY=${REPLY##*$'\n'}
 	case $REPLY in

@@ -2,12 +2,12 @@
 # never have reached the client. It leaves a job of that name alone if that is known not to be the
 # session's.
 
-# cscs_queue: sets cscs_jobs to "id state" of each job of this session that Slurm still has to end.
-# Sets cscs_unproven to the numbers of jobs that have its name and can be the session's. Fails if
-# Slurm does not answer.
-cscs_queue() {
+# cscs_find_session_jobs: sets cscs_jobs to "id state" of each job of this session that Slurm still
+# has to end. Sets cscs_unproven to the numbers of jobs that have its name and can be the session's.
+# Fails if Slurm does not answer.
+cscs_find_session_jobs() {
 	local answer line listed=() job absent=' ' REPLY
-	cscs_me
+	cscs_find_user
 	answer=$(cscs_exec_query squeue --local --noheader --user="$cscs_user" --name="$cscs_name" --format='%i %T' 2>&1) || {
 		cscs_said=$answer
 		return 1
@@ -88,8 +88,8 @@ cscs_is_own() {
 }
 
 # cscs_has_output JOB: succeeds if the job writes into the session's directory, as a job of sbatch's
-# does (cscs_enqueue). Otherwise REPLY is set if the job has no output file, as a job of salloc's,
-# or if Slurm does not report it.
+# does (cscs_request_sbatch). Otherwise REPLY is set if the job has no output file, as a job of
+# salloc's, or if Slurm does not report it.
 cscs_has_output() {
 	local info file
 	info="$(cscs_exec_query scontrol --local --oneliner show job "$1" 2>/dev/null) "
@@ -135,20 +135,20 @@ cscs_read_alive_jobs() {
 
 cscs_stop_session() {
 	local job nap asked='' seen=''
-	cscs_have_slurm
+	cscs_find_slurm
 	cscs_find_dir
 	cscs_say hello "host=${HOSTNAME%%.*}" "dir=$cscs_dir"
 	[[ $cscs_step != any ]] || cscs_find_step
-	if ((cscs_grace > 0)) && [[ -n $cscs_step && -s $cscs_dir/events ]] && ! cscs_exited; then
+	if ((cscs_grace > 0)) && [[ -n $cscs_step && -s $cscs_dir/events ]] && ! cscs_has_exited; then
 		# Signal the whole job, in one request; a signal to a step costs four. All of the job ends
 		# anyway. Slurm sends a signal to every process of a step. SIGURG has an effect on the
 		# runner only: a process that does not ask for it ignores it (signal(7)).
 		cscs_cancel "${cscs_step%.*}" --signal=URG
-		cscs_wait_exited
+		cscs_wait_for_exit
 	fi
 	for nap in 0.1 0.2 0.4 0.8 1.5 3 5 10; do
-		if cscs_queue; then
-			if ((${#cscs_jobs[@]} == 0)) && ! cscs_comes_again && { [[ -n $seen ]] || { ((${#cscs_unproven[@]} == 0)) && cscs_is_settled; }; }; then
+		if cscs_find_session_jobs; then
+			if ((${#cscs_jobs[@]} == 0)) && ! cscs_is_handed_over && { [[ -n $seen ]] || { ((${#cscs_unproven[@]} == 0)) && cscs_is_settled; }; }; then
 				asked=gone
 				break
 			fi
@@ -169,9 +169,9 @@ cscs_stop_session() {
 	cscs_hand_over_log
 }
 
-# cscs_comes_again: succeeds if a process that has taken the request back from salloc will give it
-# to sbatch. A process of another login node cannot be seen from here.
-cscs_comes_again() {
+# cscs_is_handed_over: succeeds if a process that has taken the request back from salloc will give
+# it to sbatch. A process of another login node cannot be seen from here.
+cscs_is_handed_over() {
 	local host pid again=''
 	{ read -r host pid again <"$cscs_dir/asking"; } 2>/dev/null
 	[[ $again == again && ($host != "${HOSTNAME%%.*}" || -e /proc/$pid) ]]
@@ -206,19 +206,19 @@ cscs_find_step() {
 	cscs_step=${REPLY:+${REPLY##* }.}
 }
 
-# cscs_exited: succeeds if the runner has reported its end. REPLY is that line.
-cscs_exited() {
+# cscs_has_exited: succeeds if the runner has reported its end. REPLY is that line.
+cscs_has_exited() {
 	while IFS= read -r REPLY; do
 		[[ $REPLY == exited* ]] && return 0
 	done <"$cscs_dir/events"
 	return 1
 }
 
-# cscs_wait_exited: waits for that report, for the grace and 2 s, and prints it.
-cscs_wait_exited() {
+# cscs_wait_for_exit: waits for that report, for the grace and 2 s, and prints it.
+cscs_wait_for_exit() {
 	local waited=0
 	while ((waited < cscs_grace * 1000 + 2000)); do
-		if cscs_exited; then
+		if cscs_has_exited; then
 			printf '%s\n' "$REPLY"
 			return
 		fi

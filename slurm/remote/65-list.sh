@@ -41,7 +41,7 @@ cscs_is_stale() { ((cscs_term > 0 && cscs_age > cscs_term + cscs_forgotten)); }
 # job can have any name, even with a |.
 cscs_read_jobs() {
 	local line id rest answer
-	cscs_me
+	cscs_find_user
 	answer=$(cscs_exec_query squeue --local --noheader --user="$cscs_user" --format='%i|%T|%r|%S|%e|%P|%a|%N|%j' 2>&1) || {
 		REPLY=$answer
 		return 1
@@ -112,8 +112,8 @@ cscs_sweep_one() {
 
 cscs_list() {
 	local -A jobs=()
-	cscs_have_slurm
-	cscs_see_home away
+	cscs_find_slurm
+	cscs_check_home away
 	cscs_find_dir
 	cscs_say hello "host=${HOSTNAME%%.*}" "dir=${cscs_dir%/*}"
 	cscs_read_jobs || cscs_die slurm "squeue: $REPLY"
@@ -206,5 +206,5 @@ cscs_has_runner() {
 		[[ $line != alive"$cscs_tab"* ]] || cscs_parse_alive "$line"
 	done 2>/dev/null <"$1/events"
 	REPLY=$cscs_runner_step
-	[[ -n $cscs_runner_step ]] && ! cscs_step_gone
+	[[ -n $cscs_runner_step ]] && ! cscs_is_step_gone
 }

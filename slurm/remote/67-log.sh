@@ -17,7 +17,7 @@ cscs_log_block() {
 
 cscs_show_log() {
 	local over='' node now
-	cscs_see_home away
+	cscs_check_home away
 	cscs_find_dir
 	cscs_is_ours "$cscs_dir" || {
 		cscs_say gone
@@ -36,7 +36,7 @@ cscs_show_log() {
 	node=$(cscs_inode "$cscs_dir/log")
 	while :; do
 		# Check before the last read, so that nothing that comes in between is lost.
-		if [[ ! -d $cscs_dir ]] || cscs_exited 2>/dev/null; then over=1; fi
+		if [[ ! -d $cscs_dir ]] || cscs_has_exited 2>/dev/null; then over=1; fi
 		now=$(cscs_inode "$cscs_dir/log")
 		if [[ $now != "$node" && -n $node ]]; then
 			[[ $(cscs_inode "$cscs_dir/log.1") != "$node" ]] || cscs_log_block "$cscs_dir/log.1" "$cscs_shown"

@@ -6,7 +6,7 @@
 cscs_find_runner() {
 	local line alive='' scanned='' over=''
 	cscs_find_dir
-	cscs_see_home away
+	cscs_check_home away
 	cscs_is_ours "$cscs_dir" || cscs_die gone "session $cscs_id no longer exists on this cluster"
 	while IFS= read -r line; do
 		case $line in
@@ -44,9 +44,9 @@ cscs_find() {
 		cscs_find_runner
 		return
 	}
-	cscs_have_slurm
+	cscs_find_slurm
 	cscs_say hello "host=${HOSTNAME%%.*}"
-	cscs_me
+	cscs_find_user
 	if [[ -z $cscs_job$cscs_node ]]; then
 		cscs_find_only_job || return
 	elif [[ -z $cscs_job ]]; then

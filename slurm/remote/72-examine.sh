@@ -33,8 +33,8 @@ cscs_examine_logins() {
 	cscs_say logins "now=$n" "most=$most"
 }
 
-# cscs_each KIND: reports each line of standard input.
-cscs_each() {
+# cscs_report_lines KIND: reports each line of standard input.
+cscs_report_lines() {
 	local line
 	while IFS= read -r line; do
 		[[ -z $line ]] || cscs_say "$1" "answer=$line"
@@ -51,25 +51,25 @@ cscs_slurm_of() {
 
 cscs_examine() {
 	local code queue parts accounts startup
-	cscs_me
+	cscs_find_user
 	cscs_say host "host=${HOSTNAME%%.*}" "user=$cscs_user" "shell=${SHELL##*/}" "bash=$BASH_VERSION" "now=$(date +%s%N)"
 	exec {startup}< <(cscs_try_login_shell; printf '%s\n' "$REPLY")
 	cscs_examine_home
 	cscs_examine_logins
-	cscs_have_slurm
+	cscs_find_slurm
 	cscs_say slurm "version=$(cscs_exec_query squeue --version 2>/dev/null)"
 	exec {parts}< <(cscs_slurm_of 5 sinfo --local --noheader --format='%P|%a|%l|%D|%T')
 	exec {queue}< <(cscs_slurm_of 5 squeue --local --noheader --user="$cscs_user" --format='%i|%T|%r|%S|%e|%P|%a|%N|%j')
 	exec {accounts}< <(cscs_slurm_of 5 sacctmgr --noheader --parsable2 show associations user="$cscs_user" format=account,maxjobs,maxsubmit)
 	read -r code <&"$parts"
 	cscs_say answered by=sinfo "code=$code"
-	cscs_each partition <&"$parts"
+	cscs_report_lines partition <&"$parts"
 	read -r code <&"$queue"
 	cscs_say answered by=squeue "code=$code"
-	cscs_each job <&"$queue"
+	cscs_report_lines job <&"$queue"
 	read -r code <&"$accounts"
 	cscs_say answered by=sacctmgr "code=$code"
-	cscs_each account <&"$accounts"
+	cscs_report_lines account <&"$accounts"
 	cat <&"$startup"
 	cscs_say examined
 }

@@ -6,7 +6,7 @@
 # time, so only one "look" a minute counts.
 cscs_watch_job() {
 	local info ends known='' pauses=() left line code due doubted='' completing=''
-	cscs_have_slurm
+	cscs_find_slurm
 	cscs_say hello "host=${HOSTNAME%%.*}"
 	while :; do
 		info=$(cscs_exec_query scontrol --local --oneliner show job "$cscs_job" 2>&1)

@@ -7,7 +7,7 @@
 # cscs_put_keys DIRECTORY: writes the files that the sshd on the node needs.
 cscs_put_keys() {
 	local err may='restrict,port-forwarding '
-	cscs_me
+	cscs_find_user
 	[[ -z $cscs_person ]] || may=''
 	err=$({
 		mkdir -p "$1" &&
@@ -62,7 +62,7 @@ cscs_sshd_config() {
 
 cscs_enter() {
 	local run=exec
-	cscs_have_slurm
+	cscs_find_slurm
 	cscs_find_dir
 	if [[ -n $cscs_guest ]]; then
 		cscs_be_guest
@@ -97,11 +97,11 @@ cscs_enter() {
 cscs_be_guest() {
 	local err
 	if [[ -z $cscs_job ]]; then
-		cscs_me
+		cscs_find_user
 		read -r cscs_job < <(squeue --local --noheader --user="$cscs_user" --nodelist="$cscs_node" --states=RUNNING --format=%i 2>/dev/null)
 		[[ -n $cscs_job ]] || cscs_die nojob "no job of yours runs on $cscs_node"
 	fi
-	cscs_see_parents
+	cscs_check_parents
 	cscs_remove_old_guests "${cscs_dir%/*}"
 	cscs_dir=${cscs_dir%/*}/tunnel-${cscs_dir##*/}
 	err=$({ cscs_make_dir && printf '%s\n' "$cscs_script" >"$cscs_dir/remote.sh"; } 2>&1) || {
