@@ -45,7 +45,7 @@ func bindLoopback(ctx context.Context, port int) ([]net.Listener, error) {
 // bindPair listens on one port of both addresses. Port 0 means any port that is free on 127.0.0.1.
 func bindPair(ctx context.Context, port int) ([]net.Listener, error) {
 	if port != 0 {
-		if err := checkPortFree(ctx, port); err != nil {
+		if err := probeLocalPort(ctx, port); err != nil {
 			return nil, &PortBusyError{Port: port, Err: err}
 		}
 	}

@@ -32,14 +32,14 @@ func (s *session) dialNode(work context.Context) {
 	keys := s.node.keys
 	hop, err := s.nodeHop(login)
 	name, port := s.node.name, s.server.port
-	check := acceptNode
-	if s.server.ready && !s.node.byStep.taken { // otherwise checkNode checks it
-		check = func(ctx context.Context, node *chain.Chain) error { return checkForwarding(ctx, node, name, port) }
+	probe := acceptNode
+	if s.server.ready && !s.node.byStep.taken { // otherwise probeNode does it
+		probe = func(ctx context.Context, node *chain.Chain) error { return probeForwarding(ctx, node, name, port) }
 	}
 	s.work.Go(func() {
 		var c *chain.Chain
 		if err == nil {
-			c, err = dialAdmitted(work, login, hop, hold, check)
+			c, err = dialAdmitted(work, login, hop, hold, probe)
 		}
 		if sendErr := s.sendMessage(work, nodeDialled{login, c, keys, err}); sendErr != nil && c != nil {
 			_ = c.Close()
@@ -47,16 +47,16 @@ func (s *session) dialNode(work context.Context) {
 	})
 }
 
-// checkNode checks whether a node that is reached for the first time forwards connections.
+// probeNode finds out whether a node that is reached for the first time forwards connections.
 // Meanwhile the shell that watches the server's port starts there.
-func (s *session) checkNode(work context.Context, keys nodeKeys) {
-	node, name, port, checked := s.node.chain, s.node.name, s.server.port, s.server.ready || s.node.byStep.taken
+func (s *session) probeNode(work context.Context, keys nodeKeys) {
+	node, name, port, known := s.node.chain, s.node.name, s.server.port, s.server.ready || s.node.byStep.taken
 	s.work.Go(func() {
 		var err error
-		if !checked { // the session configures the sshd of a step
-			err = checkForwarding(work, node, name, port)
+		if !known { // the session configures the sshd of a step
+			err = probeForwarding(work, node, name, port)
 		}
-		_ = s.sendMessage(work, nodeChecked{node, keys, err})
+		_ = s.sendMessage(work, nodeProbed{node, keys, err})
 	})
 }
 
@@ -122,14 +122,14 @@ func mayAdmit(err error) bool {
 	return errors.As(err, &refused)
 }
 
-// dialAdmitted dials the node until it accepts the login and check returns no error.
-func dialAdmitted(ctx context.Context, login *share.Chain, hop chain.Hop, hold retryPolicy, check func(context.Context, *chain.Chain) error) (*chain.Chain, error) {
+// dialAdmitted dials the node until it accepts the login and probe returns no error.
+func dialAdmitted(ctx context.Context, login *share.Chain, hop chain.Hop, hold retryPolicy, probe func(context.Context, *chain.Chain) error) (*chain.Chain, error) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = hold.first, hold.most
 	return backoff.Retry(ctx, func() (*chain.Chain, error) {
 		c, err := login.Extend(ctx, hop)
 		if err == nil {
-			if err = check(ctx, c); err != nil {
+			if err = probe(ctx, c); err != nil {
 				_ = c.Close()
 				c = nil
 			}
@@ -141,16 +141,16 @@ func dialAdmitted(ctx context.Context, login *share.Chain, hop chain.Hop, hold r
 	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(hold.limit))
 }
 
-// acceptNode is a check that accepts every node.
+// acceptNode is a probe that accepts every node, and sends it nothing.
 func acceptNode(context.Context, *chain.Chain) error { return nil }
 
-// checkForwarding returns a *NoForwardingError if the node's sshd opens no connections there. sshd
+// probeForwarding returns a *NoForwardingError if the node's sshd opens no connections there. sshd
 // decides that before it connects (serverloop.c, channels.c), and refuses with the reason
 // "administratively prohibited" (RFC 4254, section 5.1). So the client asks for port 0, where
 // nothing can listen: some servers take one connection only. If that is prohibited, sshd may permit
 // certain ports, and the client asks for the server's port, if it is known. It ignores any other
 // failure.
-func checkForwarding(ctx context.Context, node *chain.Chain, name string, port int) error {
+func probeForwarding(ctx context.Context, node *chain.Chain, name string, port int) error {
 	var refused *chain.OpenError
 	for _, p := range slices.Compact([]int{0, port}) {
 		conn, err := node.DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(p)))

@@ -60,7 +60,7 @@ const (
 
 // Messages from the goroutines below.
 type (
-	portExamined struct {
+	portProbed struct {
 		dynamicPort *dynamicPort
 		generation  int
 		speech      speech
@@ -94,7 +94,7 @@ func (s *session) handleNewSocket(work context.Context, addr string) {
 		p.ports[port] = f
 	}
 	f.addrs[addr], f.notHTTP, f.overLimit = true, false, false
-	s.examinePort(work, f)
+	s.probePort(work, f)
 }
 
 // handleClosedSocket handles a closed socket. Its server may be restarting: the local port stays
@@ -108,7 +108,7 @@ func (s *session) handleClosedSocket(work context.Context, addr string) {
 	switch {
 	case len(f.addrs) > 0:
 		if !f.notHTTP {
-			s.examinePort(work, f) // the target may have to be another of its sockets
+			s.probePort(work, f) // the target may have to be another of its sockets
 		}
 	case f.listener == nil:
 		f.cancelWait()
@@ -138,10 +138,10 @@ func (s *session) handleGraceExpired(work context.Context, m graceExpired) {
 	s.giveBack(work, m.dynamicPort)
 }
 
-// examinePort probes whether the port's listener is the user's and speaks HTTP, as soon as the
+// probePort finds out whether the port's listener is the user's and speaks HTTP, as soon as the
 // session is ready and the node is reached. A Jupyter kernel opens five ports that speak no HTTP
 // and interest no user.
-func (s *session) examinePort(work context.Context, f *dynamicPort) {
+func (s *session) probePort(work context.Context, f *dynamicPort) {
 	ctx := f.startWait(work)
 	f.asked = false
 	if !s.server.ready || s.node.chain == nil {
@@ -159,7 +159,7 @@ func (s *session) examinePort(work context.Context, f *dynamicPort) {
 			spoken, seen := dialer.probeHTTP(ctx, f.port)
 			<-asking
 			if spoken != speaksNothing || try == askTries {
-				_ = s.sendMessage(ctx, portExamined{f, generation, spoken, seen})
+				_ = s.sendMessage(ctx, portProbed{f, generation, spoken, seen})
 				return
 			}
 			select {
@@ -207,8 +207,8 @@ func (g nodeDialer) probeHTTP(ctx context.Context, port int) (speech, slurm.List
 	return speaksOther, seen
 }
 
-// handlePortExamined handles the result of examinePort: it forwards the port or gives it back.
-func (s *session) handlePortExamined(work context.Context, m portExamined) {
+// handlePortProbed handles the result of probePort: it forwards the port or gives it back.
+func (s *session) handlePortProbed(work context.Context, m portProbed) {
 	f := m.dynamicPort
 	if m.generation != f.generation {
 		return
@@ -304,7 +304,7 @@ func (s *session) giveBack(work context.Context, f *dynamicPort) {
 	for _, g := range s.dynamicPorts.ports {
 		if g.overLimit {
 			g.overLimit = false
-			s.examinePort(work, g)
+			s.probePort(work, g)
 		}
 	}
 }
@@ -328,7 +328,7 @@ func (s *session) resumeDynamicPorts(work context.Context) {
 		switch {
 		case len(f.addrs) == 0:
 		case !f.asked:
-			s.examinePort(work, f)
+			s.probePort(work, f)
 		case f.listener != nil:
 			f.listener.SetTarget(s.newNodeDialer().newTarget(f.port, f.addr))
 		}

@@ -29,7 +29,7 @@ type (
 		keys  nodeKeys // known at the dial
 		err   error
 	}
-	nodeChecked struct {
+	nodeProbed struct {
 		chain *chain.Chain
 		keys  nodeKeys // known at the dial
 		err   error
@@ -113,7 +113,7 @@ func (s *session) runUntilEnd(ctx context.Context) error {
 			s.warnOfLimit()
 			s.awaitLimit(limits.job)
 		case <-s.idle.timer.C:
-			if err := s.lookIdle(work); err != nil {
+			if err := s.queryLastUse(work); err != nil {
 				return err
 			}
 		case <-limits.slowResponse.C:
@@ -326,8 +326,8 @@ func (s *session) handleMessage(work context.Context, m any) (done bool, err err
 		}
 	case nodeDialled:
 		return false, s.handleNodeDialled(work, m)
-	case nodeChecked:
-		return false, s.handleNodeChecked(work, m)
+	case nodeProbed:
+		return false, s.handleNodeProbed(work, m)
 	case nodeLost:
 		if s.chainIsLost() || m.chain != s.node.chain {
 			return false, nil // together with its chain
@@ -337,8 +337,8 @@ func (s *session) handleMessage(work context.Context, m any) (done bool, err err
 		s.dialNode(work)
 	case probeDone:
 		return false, s.handleProbeDone(work, m)
-	case portExamined:
-		s.handlePortExamined(work, m)
+	case portProbed:
+		s.handlePortProbed(work, m)
 	case graceExpired:
 		s.handleGraceExpired(work, m)
 	case dynamicPortLost:

@@ -52,10 +52,10 @@ func (s *session) awaitIdle() {
 	}
 }
 
-// lookIdle finds out when the server was last used. It asks only when the end is near, so nothing
-// polls. A server that cannot be asked because the connection is lost counts as used. The lease
-// bounds how long that can last.
-func (s *session) lookIdle(work context.Context) error {
+// queryLastUse finds out when the server was last used. It asks only when the end is near, so
+// nothing polls. A server that cannot be asked because the connection is lost counts as used. The
+// lease bounds how long that can last.
+func (s *session) queryLastUse(work context.Context) error {
 	judge := s.cfg.App.LastUse
 	switch {
 	case s.node.chain == nil, s.isUnresponsive(), s.node.lost, judge != nil && s.server.listening == nil:

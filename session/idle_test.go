@@ -335,7 +335,7 @@ func TestIdleOfALostNode(t *testing.T) {
 		s.idle.timer = runclock.NewTimer(time.Hour)
 		defer s.idle.timer.Stop()
 		s.awaitIdle()
-		if err := s.lookIdle(t.Context()); err != nil || s.idle.warned.IsZero() != lost {
+		if err := s.queryLastUse(t.Context()); err != nil || s.idle.warned.IsZero() != lost {
 			t.Errorf("node lost: %v: warned at %v, %v", lost, s.idle.warned, err)
 		}
 	}

@@ -134,7 +134,7 @@ func (s *session) updateLimits(limits *limitTimers, m any) error {
 		if len(s.server.others) == 1 { // only the first one starts the timer
 			limits.wrongPort.Reset(elsewhereGrace)
 		}
-	case probeDone, slurm.Listening, nodeChecked:
+	case probeDone, slurm.Listening, nodeProbed:
 		if s.server.ready {
 			limits.start.Stop()
 		}

@@ -102,7 +102,7 @@ func (g nodeDialer) newTarget(port int, addr string) forward.Target {
 	return func(ctx context.Context) (net.Conn, error) {
 		var conn net.Conn
 		var err error
-		looking, stop := runclock.WithTimeoutCause(ctx, portProbeTimeout, errUnseen)
+		probing, stop := runclock.WithTimeoutCause(ctx, portProbeTimeout, errUnseen)
 		defer stop()
 		dialled := make(chan struct{})
 		var dialling conc.WaitGroup
@@ -118,16 +118,16 @@ func (g nodeDialer) newTarget(port int, addr string) forward.Target {
 			select {
 			case <-g.node.Done():
 				stop() // the probe will not be answered
-			case <-looking.Done():
+			case <-probing.Done():
 			}
 		})
-		seen, unseen := g.portMonitor.Probe(looking, port)
+		seen, unseen := g.portMonitor.Probe(probing, port)
 		select {
 		case <-dialled:
 		default:
 			// The probe came before the connection, so it proves nothing about it.
 			<-dialled
-			seen, unseen = g.portMonitor.Probe(looking, port)
+			seen, unseen = g.portMonitor.Probe(probing, port)
 		}
 		stop()
 		dialling.Wait()
@@ -158,8 +158,8 @@ func (g nodeDialer) newTarget(port int, addr string) forward.Target {
 // probed, awaitServer returns at once, since newTarget probes each connection again.
 func (g nodeDialer) awaitServer(ctx context.Context, port int, addr string) {
 	for {
-		looking, stop := runclock.WithTimeoutCause(ctx, portProbeTimeout, errUnseen)
-		seen, err := g.portMonitor.Probe(looking, port)
+		probing, stop := runclock.WithTimeoutCause(ctx, portProbeTimeout, errUnseen)
+		seen, err := g.portMonitor.Probe(probing, port)
 		stop()
 		if err != nil || seen.Verdict == "foreign" || seen.Ours() && seen.Addr == addr {
 			return
@@ -251,12 +251,12 @@ func (s *session) handleNodeDialled(work context.Context, m nodeDialled) error {
 	s.stopProbe()
 	s.watchNode(work, m.chain)
 	s.watchPort(work)
-	s.checkNode(work, m.keys)
+	s.probeNode(work, m.keys)
 	return nil
 }
 
-// handleNodeChecked goes on once it is known whether the node forwards connections.
-func (s *session) handleNodeChecked(work context.Context, m nodeChecked) error {
+// handleNodeProbed goes on once it is known whether the node forwards connections.
+func (s *session) handleNodeProbed(work context.Context, m nodeProbed) error {
 	if m.chain != s.node.chain {
 		return nil // the session has left this connection meanwhile
 	}

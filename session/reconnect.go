@@ -25,7 +25,7 @@ const (
 	// rekeyPause is the pause between two searches for a valid key.
 	rekeyPause = 2 * time.Second
 	handOn     = 5 * time.Second // minimum time for which a chain is kept whose master is ending
-	inUseLook  = time.Second     // between two checks whether a retired chain is in use
+	inUseCheck = time.Second     // between two checks whether a retired chain is in use
 
 	// Overrun is how much longer than its lease a job may run: the runner's interval of checks, its
 	// grace period for the server, and Slurm's own time to end a job.
@@ -286,11 +286,11 @@ func (s *session) retireChain(work context.Context, old *share.Chain, node *chai
 		case <-work.Done():
 			return
 		}
-		look := time.NewTicker(inUseLook)
-		defer look.Stop()
+		check := time.NewTicker(inUseCheck)
+		defer check.Stop()
 		for isUsed() {
 			select {
-			case <-look.C:
+			case <-check.C:
 			case <-old.Done():
 				return
 			case <-only.Done():

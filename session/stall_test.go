@@ -132,7 +132,7 @@ func TestStallCostsNothing(t *testing.T) {
 	if err := get(t, ready.URL); err != nil {
 		t.Errorf("over the second chain: %v", err)
 	}
-	waittest.SpendRealTime(3 * inUseLook) // while it is in use, no check ends it
+	waittest.SpendRealTime(3 * inUseCheck) // while it is in use, no check ends it
 	end()
 	// When nothing is open over it any more, it goes.
 	waittest.Until(t, 10*time.Second, "one connection to ela is left", func() bool { return a.ela.Conns() <= 1 })

@@ -66,12 +66,12 @@ type tunnel struct {
 	sessionCore
 	cfg TunnelConfig
 
-	found   slurm.Node         // the result of slurm.Find
-	jobLook chan slurm.Doubt   // asks the job watch for a check now; nil: no job is watched
-	unwatch context.CancelFunc // ends the job watch
-	limit   *time.Timer        // timer of the next warning of the job's time limit
-	broken  error              // error of the connection to the node, until the state of the job is known
-	verdict <-chan time.Time   // ends the wait for that; nil: there is none
+	found     slurm.Node         // the result of slurm.Find
+	jobDoubts chan slurm.Doubt   // has the job watch ask Slurm now; nil: no job is watched
+	unwatch   context.CancelFunc // ends the job watch
+	limit     *time.Timer        // timer of the next warning of the job's time limit
+	broken    error              // error of the connection to the node, until the state of the job is known
+	verdict   <-chan time.Time   // ends the wait for that; nil: there is none
 }
 
 // jobTold is a report of the job watch. The task of an array job can have two job numbers.
@@ -132,7 +132,7 @@ func (t *tunnel) runTunnel(ctx context.Context) error {
 				if m.chain == t.node.chain && t.login.lostHop == "" {
 					t.listener.SetTarget(nil)
 					t.tellNodeLost(noAnswer)
-					t.lookAtJob(slurm.ServerGone)
+					t.sendDoubt(slurm.ServerGone)
 				}
 			case jobTold:
 				if err := t.handleJobInfo(work, m); err != nil {
@@ -182,18 +182,18 @@ func (t *tunnel) watchJob(work context.Context, job slurm.JobInfo) {
 	if t.unwatch != nil {
 		t.unwatch()
 	}
-	t.job.info, t.jobLook, t.unwatch = job, nil, nil
+	t.job.info, t.jobDoubts, t.unwatch = job, nil, nil
 	t.limit.Stop()
 	t.awaitLimit(t.limit)
 	if job.ID == "" {
 		return
 	}
 	work, t.unwatch = context.WithCancel(work)
-	t.jobLook = make(chan slurm.Doubt, 1)
-	login, look := t.login.chain, t.jobLook
+	t.jobDoubts = make(chan slurm.Doubt, 1)
+	login, doubts := t.login.chain, t.jobDoubts
 	t.work.Go(func() {
 		// If the watch ends early, the tunnel goes on without a job.
-		_ = slurm.WatchJob(work, login, job.ID, look, func(info slurm.JobInfo) error { return t.sendMessage(work, jobTold{job.ID, info}) })
+		_ = slurm.WatchJob(work, login, job.ID, doubts, func(info slurm.JobInfo) error { return t.sendMessage(work, jobTold{job.ID, info}) })
 	})
 }
 
@@ -221,7 +221,7 @@ func (t *tunnel) handleJobInfo(work context.Context, m jobTold) error {
 // doubtJob has the job watch check whether the job has ended, because the server was lost with err.
 // It returns err if no job is watched.
 func (t *tunnel) doubtJob(err error) error {
-	if t.jobLook == nil {
+	if t.jobDoubts == nil {
 		return err
 	}
 	if t.broken == nil {
@@ -229,7 +229,7 @@ func (t *tunnel) doubtJob(err error) error {
 		t.listener.SetTarget(nil)
 		t.verdict = time.After(jobVerdict)
 	}
-	t.lookAtJob(slurm.NodeLost)
+	t.sendDoubt(slurm.NodeLost)
 	return nil
 }
 
@@ -247,20 +247,20 @@ func (t *tunnel) heedSilence(work context.Context, m silence) {
 	}
 }
 
-// lookAtJob has the job watch check the job soon, if there is a watch. A new doubt replaces one
-// that was not sent yet, unless that is NodeLost.
-func (t *tunnel) lookAtJob(doubt slurm.Doubt) {
-	if t.jobLook == nil {
+// sendDoubt has the job watch ask Slurm soon, if there is a watch. A new doubt replaces one that
+// was not sent yet, unless that is NodeLost.
+func (t *tunnel) sendDoubt(doubt slurm.Doubt) {
+	if t.jobDoubts == nil {
 		return
 	}
 	select {
-	case earlier := <-t.jobLook:
+	case earlier := <-t.jobDoubts:
 		if earlier == slurm.NodeLost {
 			doubt = earlier
 		}
 	default:
 	}
-	t.jobLook <- doubt // this is the only sender, so it does not block
+	t.jobDoubts <- doubt // this is the only sender, so it does not block
 }
 
 // reachNode makes the last hop by ssh. If that is refused although a job of the user runs there, it
@@ -275,10 +275,10 @@ func (t *tunnel) reachNode(ctx context.Context) error {
 		if node.Scanned {
 			t.out.warn(fmt.Sprintf("the host key of %s is from a scan by the login node, which does not list it in its ssh_known_hosts", node.Name))
 		}
-		check := func(ctx context.Context, node *chain.Chain) error {
-			return checkForwarding(ctx, node, t.node.name, t.cfg.Port)
+		probe := func(ctx context.Context, node *chain.Chain) error {
+			return probeForwarding(ctx, node, t.node.name, t.cfg.Port)
 		}
-		if refusal = t.extendChain(ctx, check); refusal == nil || !turnedAway(refusal, false) {
+		if refusal = t.extendChain(ctx, probe); refusal == nil || !turnedAway(refusal, false) {
 			return refusal
 		}
 	case errors.As(refusal, &noSSHD) && noSSHD.Kind == "nonode":
@@ -300,11 +300,11 @@ func (t *tunnel) reachNode(ctx context.Context) error {
 }
 
 // extendChain dials the node once, by ssh or through a job step.
-func (t *tunnel) extendChain(ctx context.Context, check func(context.Context, *chain.Chain) error) error {
+func (t *tunnel) extendChain(ctx context.Context, probe func(context.Context, *chain.Chain) error) error {
 	hop, err := t.nodeHop(t.login.chain)
 	if err == nil {
 		once := retryPolicy{again: func(error) bool { return false }}
-		t.node.chain, err = dialAdmitted(ctx, t.login.chain, hop, once, check)
+		t.node.chain, err = dialAdmitted(ctx, t.login.chain, hop, once, probe)
 	}
 	return err
 }
@@ -323,7 +323,7 @@ func (t *tunnel) handleListener(work context.Context, l slurm.Listener) error {
 	case l.Verdict == "none":
 		t.listener.SetTarget(forward.Target(nil))
 		t.out.warn(fmt.Sprintf("nothing listens on port %d of %s now: new connections wait for it", t.cfg.Port, t.node.name))
-		t.lookAtJob(slurm.ServerGone)
+		t.sendDoubt(slurm.ServerGone)
 	default:
 		if l.Verdict == "wide" {
 			t.out.warn(fmt.Sprintf("the server listens on %s of %s, where others can reach it too", l.Bound, t.node.name))

@@ -161,12 +161,12 @@ func TestJobNeverSeen(t *testing.T) {
 
 // TestDoubts: the loss of the node is not held back by an earlier doubt about the job.
 func TestDoubts(t *testing.T) {
-	tn := &tunnel{jobLook: make(chan slurm.Doubt, 1)}
-	tn.lookAtJob(slurm.ServerGone)
-	tn.lookAtJob(slurm.NodeLost)
-	tn.lookAtJob(slurm.ServerGone)
-	if doubt := <-tn.jobLook; doubt != slurm.NodeLost {
+	tn := &tunnel{jobDoubts: make(chan slurm.Doubt, 1)}
+	tn.sendDoubt(slurm.ServerGone)
+	tn.sendDoubt(slurm.NodeLost)
+	tn.sendDoubt(slurm.ServerGone)
+	if doubt := <-tn.jobDoubts; doubt != slurm.NodeLost {
 		t.Errorf("the login node is told %q", doubt)
 	}
-	new(tunnel).lookAtJob(slurm.NodeLost) // without a job: nothing to ask
+	new(tunnel).sendDoubt(slurm.NodeLost) // without a job: nothing to ask
 }

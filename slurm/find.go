@@ -135,11 +135,10 @@ const (
 )
 
 // WatchJob calls handle with a running job: at once, when its time limit changes, and when it has
-// ended. Then it returns nil. The login node asks Slurm once a minute, and a few times more when
-// look reports that the job may have ended. For ServerGone it does so at most once a minute
-// (invariant I9). WatchJob returns *RemoteError, ErrCut, an error of handle's, or the error of the
-// connection.
-func WatchJob(ctx context.Context, remote Remote, job string, look <-chan Doubt, handle func(JobInfo) error) error {
+// ended. Then it returns nil. The login node asks Slurm once a minute, and a few times more when it
+// receives a doubt. For ServerGone it does so at most once a minute (invariant I9). WatchJob
+// returns *RemoteError, ErrCut, an error of handle's, or the error of the connection.
+func WatchJob(ctx context.Context, remote Remote, job string, doubts <-chan Doubt, handle func(JobInfo) error) error {
 	v := new(vars)
 	v.setValue("cscs_job", job)
 	over := false
@@ -157,7 +156,7 @@ func WatchJob(ctx context.Context, remote Remote, job string, look <-chan Doubt,
 	err := c.runWithInput(ctx, remote, func(ctx context.Context, w io.Writer) {
 		for {
 			select {
-			case doubt := <-look:
+			case doubt := <-doubts:
 				if _, err := io.WriteString(w, string(doubt)+"\n"); err != nil {
 					return
 				}

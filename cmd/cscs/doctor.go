@@ -144,10 +144,10 @@ func (d *deps) openDoctorsKey(signals *interrupts, ov site.Overrides, cluster st
 		patience.Reset(key.UserTime + 5*time.Second)
 	}}
 	ctx := agents.In(signals.ctx)
-	looked := make(chan error, 1)
-	go func() { looked <- d.findCheckTarget(ctx, ov, cluster, ring, nil).KeyErr }()
+	found := make(chan error, 1)
+	go func() { found <- d.findCheckTarget(ctx, ov, cluster, ring, nil).KeyErr }()
 	select {
-	case err := <-looked:
+	case err := <-found:
 		if errors.As(err, new(*key.PassphraseError)) {
 			d.findCheckTarget(ctx, ov, cluster, ring, ask)
 		}

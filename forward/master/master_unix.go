@@ -23,20 +23,20 @@ import (
 // knowledge of the ssh that has it.
 const answerTime = 5 * time.Second
 
-// checkPause is the least time between two checks whether the server answers: sshd logs lines for
-// each. A variable for tests.
-var checkPause = time.Minute
+// probePause is the least time between two probes of the server: sshd logs lines for each. A
+// variable for tests.
+var probePause = time.Minute
 
 // Join returns hop with a Carrier over the control socket of an ssh of this user. It returns an
 // error if no such ssh listens there, or if the ssh server does not answer within answerTime.
 func Join(ctx context.Context, socket string, hop chain.Hop) (chain.Hop, error) {
 	m := &master{socket: socket}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
-	if err := m.checkServer(ctx); err != nil {
+	if err := m.probeServer(ctx); err != nil {
 		m.cancel()
 		return chain.Hop{}, err
 	}
-	m.checked = time.Now()
+	m.probed = time.Now()
 	server, err := sshserver.New(sshserver.Config{Anyone: true, Run: m.runCommand, Dial: m.dialFromServer, Request: m.answerKeepalive})
 	if err != nil {
 		m.cancel()
@@ -59,8 +59,8 @@ type master struct {
 	ctx    context.Context // ends with the chain or with the ssh
 	cancel context.CancelFunc
 
-	mu      sync.Mutex
-	checked time.Time // when the server answered last
+	mu     sync.Mutex
+	probed time.Time // when the server answered last
 
 	refusesSessions atomic.Bool // the server has refused a session
 }
@@ -107,11 +107,11 @@ func (c *carrier) Close() error {
 // noSubsystem is the name of a subsystem that no server has.
 const noSubsystem = "check@cscs"
 
-// checkServer requests a session with a subsystem that the server does not have, and returns when
+// probeServer requests a session with a subsystem that the server does not have, and returns when
 // the server has answered. The server starts no shell for it. ssh prints nothing about it, whereas
 // it prints a refused connection. A server that refuses sessions (MaxSessions) is not asked again,
 // since ssh prints that refusal. The keepalive of the next hop then shows its silence.
-func (m *master) checkServer(ctx context.Context) error {
+func (m *master) probeServer(ctx context.Context) error {
 	if m.refusesSessions.Load() {
 		return nil
 	}
@@ -136,11 +136,11 @@ func (m *master) checkServer(ctx context.Context) error {
 func (m *master) answerKeepalive(req *ssh.Request) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if time.Since(m.checked) > checkPause {
-		if err := m.checkServer(m.ctx); err != nil {
+	if time.Since(m.probed) > probePause {
+		if err := m.probeServer(m.ctx); err != nil {
 			return // no reply: after its timeout the chain ends
 		}
-		m.checked = time.Now()
+		m.probed = time.Now()
 	}
 	_ = req.Reply(false, nil)
 }

@@ -247,7 +247,7 @@ func TestMasterIsQuiet(t *testing.T) {
 			before := l.said(t)
 			m := &master{socket: l.socket}
 			for range 20 {
-				if err := m.checkServer(t.Context()); err != nil {
+				if err := m.probeServer(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -265,7 +265,7 @@ func TestMasterWithoutSessions(t *testing.T) {
 	before := l.said(t)
 	m := &master{socket: l.socket}
 	for range 5 {
-		if err := m.checkServer(t.Context()); err != nil {
+		if err := m.probeServer(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -278,9 +278,9 @@ func TestMasterWithoutSessions(t *testing.T) {
 // TestMasterFallsSilent: a chain whose server does not answer any more is lost, as any.
 func TestMasterFallsSilent(t *testing.T) {
 	l := newLogin(t)
-	usual := checkPause
-	checkPause = 0
-	defer func() { checkPause = usual }() // once the chain is closed
+	usual := probePause
+	probePause = 0
+	defer func() { probePause = usual }() // once the chain is closed
 	hop, err := Join(t.Context(), l.socket, l.hop)
 	if err != nil {
 		t.Fatal(err)

@@ -27,8 +27,8 @@ var (
 	passwordField = regexp.MustCompile(`(?i)<input\b[^>]*\btype\s*=\s*["']?password`)
 )
 
-// checkAccess requests path from the server at base, and follows redirects on that server.
-func (p *prober) checkAccess(ctx context.Context, base, path string) (access, error) {
+// probeAccess requests path from the server at base, and follows redirects on that server.
+func (p *prober) probeAccess(ctx context.Context, base, path string) (access, error) {
 	at, err := neturl.Parse(base + path)
 	if err != nil {
 		return absent, err

@@ -101,7 +101,7 @@ func (l PrintedLink) Login(ctx context.Context, c *http.Client, base string) (Pr
 // must also refuse its first page, have none, or have a login page next to it. public: the server
 // shows the link's page to every client and has a login page (Jupyter Server without JupyterLab).
 func (l PrintedLink) confirmLoginRequired(ctx context.Context, p *prober, base string) (public bool, err error) {
-	first, err := p.checkAccess(ctx, base, "/")
+	first, err := p.probeAccess(ctx, base, "/")
 	if err != nil {
 		return false, err
 	}
@@ -110,7 +110,7 @@ func (l PrintedLink) confirmLoginRequired(ctx context.Context, p *prober, base s
 			return false, cmp.Or[error](err, &NoLoginError{l.Path, "the server asks for no login"})
 		}
 	}
-	page, err := p.checkAccess(ctx, base, l.Path)
+	page, err := p.probeAccess(ctx, base, l.Path)
 	switch {
 	case err != nil || page == denied:
 		return false, err
@@ -147,7 +147,7 @@ func (l PrintedLink) tryCookies(ctx context.Context, p *prober, base string, giv
 		return PrintedLogin{lines, true}
 	}
 	p.client.Jar = jar
-	switch is, err := p.checkAccess(ctx, base, l.Path); {
+	switch is, err := p.probeAccess(ctx, base, l.Path); {
 	case err != nil: // unknown, so the browser gets both
 		return PrintedLogin{lines, true}
 	case is != granted:

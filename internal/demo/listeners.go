@@ -83,7 +83,7 @@ func (k *call) watchPort() {
 			if !ok {
 				return
 			}
-			// One look answers all lines that have arrived.
+			// One check answers all lines that have arrived.
 			lines := []string{line}
 			for more := true; more; {
 				select {
@@ -97,7 +97,7 @@ func (k *call) watchPort() {
 			}
 			all := findListeners()
 			for _, line := range lines {
-				if number, at, ok := splitLook(line); ok {
+				if number, at, ok := parseLookLine(line); ok {
 					tell(at, classifyPort(all, at), "look="+number)
 				}
 			}
@@ -105,8 +105,8 @@ func (k *call) watchPort() {
 	}
 }
 
-// splitLook parses "NUMBER PORT".
-func splitLook(line string) (number string, port int, ok bool) {
+// parseLookLine parses a line "NUMBER PORT" of the verb look.
+func parseLookLine(line string) (number string, port int, ok bool) {
 	number, p, ok := strings.Cut(line, " ")
 	port, err := strconv.Atoi(p)
 	return number, port, ok && err == nil

@@ -132,7 +132,7 @@ func canBind(port int) bool {
 	return err == nil
 }
 
-// The intervals between looks at the sockets: while the server starts, and afterwards.
+// The intervals between checks of the sockets: while the server starts, and afterwards.
 const (
 	fastPollInterval = 25 * time.Millisecond
 	slowPollInterval = time.Second
@@ -149,10 +149,10 @@ const (
 func (r *runner) watchServer() {
 	r.endReason, r.message, r.code = "", "", -1
 	up, sock := false, ""
-	look, work := time.NewTicker(fastPollInterval), time.NewTicker(workCheckInterval)
+	sockets, work := time.NewTicker(fastPollInterval), time.NewTicker(workCheckInterval)
 	defer work.Stop()
 	busy, written, rests := false, r.s.log.writtenBytes(), 0
-	defer look.Stop()
+	defer sockets.Stop()
 	lease := time.NewTimer(time.Hour)
 	defer lease.Stop()
 	for {
@@ -205,7 +205,7 @@ func (r *runner) watchServer() {
 				busy = false
 				r.s.appendEvent("work", "busy=")
 			}
-		case <-look.C:
+		case <-sockets.C:
 			all := findListeners()
 			v := classifyPort(all, r.port)
 			switch {
@@ -222,12 +222,12 @@ func (r *runner) watchServer() {
 					}
 					r.c.recordStep(r.s.id, r.node, fmt.Sprintf("the server listens on %s port %d, and the socket is yours", v.bound, r.port))
 					r.s.appendEvent("listening", "addr="+v.addr, "port="+strconv.Itoa(r.port), "bound="+v.bound, "wide="+wide)
-					look.Reset(slowPollInterval)
+					sockets.Reset(slowPollInterval)
 				}
 			case sock != "":
 				sock = ""
 				r.s.appendEvent("closed", "verdict="+v.kind)
-				look.Reset(fastPollInterval)
+				sockets.Reset(fastPollInterval)
 			}
 			if !up || r.s.asked.Get("forward_new") == "1" {
 				r.reportOtherSockets(all)

@@ -18,7 +18,7 @@ func (k *call) submitAndFollow() {
 		k.writeLine("exited", "reason=setup", "code=", "message=--bootstrap installs nothing on the nodes of the demo, which are this machine")
 		return
 	}
-	if what := k.lookAhead(); what != "" {
+	if what := k.checkFiles(); what != "" {
 		k.writeLine("exited", "reason=setup", "code=", "message="+what+" on "+shortName(k.host))
 		return
 	}
@@ -76,8 +76,8 @@ func describePartitions() []string {
 	return all
 }
 
-// lookAhead returns what the node would not find, or "".
-func (k *call) lookAhead() string {
+// checkFiles returns what the node would not find, or "".
+func (k *call) checkFiles() string {
 	plan, ok, err := planAhead(k.ParsedCall)
 	switch {
 	case err != nil:

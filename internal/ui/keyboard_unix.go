@@ -50,9 +50,9 @@ func (k *keyboard) isForeground() bool {
 	return err != nil || group == unix.Getpgrp()
 }
 
-// watchTerminal calls look when the terminal may have a new size, or this process may be in the foreground
+// watchTerminal calls update when the terminal may have a new size, or this process may be in the foreground
 // again. It receives signals from its return on; run ends with ctx.
-func (k *keyboard) watchTerminal(ctx context.Context, look func()) (run func()) {
+func (k *keyboard) watchTerminal(ctx context.Context, update func()) (run func()) {
 	changed := make(chan os.Signal, 1)
 	signal.Notify(changed, syscall.SIGWINCH, syscall.SIGCONT)
 	// A read that is pending when the shell moves this process to the background fails. Without this, the
@@ -63,7 +63,7 @@ func (k *keyboard) watchTerminal(ctx context.Context, look func()) (run func()) 
 		for {
 			select {
 			case <-changed:
-				look()
+				update()
 			case <-ctx.Done():
 				return
 			}
