@@ -41,20 +41,20 @@ func (e *EndedError) Error() string {
 	return s
 }
 
-// Attach picks up a session that this or another laptop has begun. It dials the login node, reads
+// Attach attends a session that this or another laptop has begun. It dials the login node, reads
 // the session's events from the first on, opens a local port and forwards to the server. Its end
 // does not end the session: on an interrupt or an error, it detaches. ErrStopped as the cause of
 // ctx ends the session, and so does Config.Idle, as in Run. Other clients of the session are not
 // affected.
 //
 // The configuration needs no App, Request or Launch: the session's own description counts. Its ID
-// may be a prefix, or empty for the only session. Attach calls adopted with what it found, before
+// may be a prefix, or empty for the only session. Attach calls attached with what it found, before
 // it emits an event of the session.
 //
 // Events and errors are those of Run, and *NotThereError and *EndedError.
-func Attach(ctx context.Context, cfg Config, adopted func(About, slurm.Found), emit func(Event)) error {
+func Attach(ctx context.Context, cfg Config, attached func(About, slurm.Found), emit func(Event)) error {
 	s := newSession(cfg, emit)
-	s.request.adopted = adopted
+	s.request.attached = attached
 	return s.run(ctx)
 }
 
@@ -76,12 +76,13 @@ func (s *sessionCore) findSession(ctx context.Context) (slurm.Found, error) {
 		return f, err
 	}
 	s.cfg.ID, s.out.id, s.job.info.ID = f.ID, f.ID, f.Job
-	s.cfg.App, s.server.adoptedPort = ParseAbout(f.About).AsApp(), f.Port
+	s.cfg.App, s.server.attachedPort = ParseAbout(f.About).AsApp(), f.Port
 	return f, nil
 }
 
-// adoptSession takes over a session that has been begun before, with its lease and its idle limit.
-func (s *session) adoptSession(ctx context.Context) error {
+// attachToSession finds the session that has been begun before, and takes its settings from its
+// description.
+func (s *session) attachToSession(ctx context.Context) error {
 	f, err := s.findSession(ctx)
 	if err != nil {
 		return err
@@ -93,7 +94,7 @@ func (s *session) adoptSession(ctx context.Context) error {
 	if s.cfg.Protect == nil {
 		s.cfg.Protect = &about.Protect
 	}
-	s.request.adopted(about, f)
+	s.request.attached(about, f)
 	return nil
 }
 

@@ -25,7 +25,7 @@ func (s *session) isDetachCause(ctx context.Context, cause error) bool {
 	case errors.As(cause, &idle):
 		return s.usedByOthers(ctx)
 	}
-	return s.request.adopted != nil || errors.Is(cause, ErrDetached)
+	return s.request.attached != nil || errors.Is(cause, ErrDetached)
 }
 
 // usedByOthers reports whether other clients attend the session whose use of the server is not

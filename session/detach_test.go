@@ -32,7 +32,7 @@ func TestDetachBeforeRunner(t *testing.T) {
 		t.Fatalf("sbatch: %v: %s", err, &said)
 	}
 	cfg.Lease = time.Hour
-	l := a.adopt(cfg, "alice@laptop (pid 1)")
+	l := a.attach(cfg, "alice@laptop (pid 1)")
 	l.await(EventGranted)
 	l.endReady()
 	if e := l.await(EventDetached); e.Lease != 0 {

@@ -73,9 +73,9 @@ func (s *session) runUntilEnd(ctx context.Context) error {
 	defer limits.stop()
 	s.idle.timer = newStoppedTimer()
 	defer s.idle.timer.Stop()
-	if s.request.adopted != nil {
+	if s.request.attached != nil {
 		limits.queue.Stop() // the client that began the session has set a limit
-		s.pickUp(work)
+		s.followSession(work)
 	} else {
 		s.submitRequest(work)
 	}
@@ -132,10 +132,10 @@ func (s *session) runUntilEnd(ctx context.Context) error {
 	}
 }
 
-// beginSession opens the local port and dials the login node. If the session is picked up, the
+// beginSession opens the local port and dials the login node. If the client attaches, the
 // local port comes last, because its number depends on what the cluster reports.
 func (s *session) beginSession(ctx, work context.Context) error {
-	if s.request.adopted == nil && !s.cfg.Detach {
+	if s.request.attached == nil && !s.cfg.Detach {
 		if err := s.listenLocal(work); err != nil {
 			return err
 		}
@@ -143,10 +143,10 @@ func (s *session) beginSession(ctx, work context.Context) error {
 	if err := s.dialLogin(ctx); err != nil {
 		return err
 	}
-	if s.request.adopted == nil {
+	if s.request.attached == nil {
 		return nil
 	}
-	if err := s.adoptSession(ctx); err != nil {
+	if err := s.attachToSession(ctx); err != nil {
 		return err
 	}
 	return s.listenLocal(work)
@@ -160,7 +160,7 @@ func (s *sessionCore) listenLocal(work context.Context) error {
 	}
 	s.listener.Observe = s.postConnError
 	s.cfg.Metrics.addPort(s.listener)
-	s.attachRoom()
+	s.connectRoom()
 	s.work.Go(func() { s.serveLocal(work) })
 	return nil
 }
@@ -187,8 +187,8 @@ func (s *sessionCore) bindLocalPort() error {
 		s.listener, err = forward.Listen(s.cfg.LocalPort)
 		return err
 	}
-	if s.server.adoptedPort > lastPrivileged {
-		if s.listener, err = forward.Listen(s.server.adoptedPort); err == nil {
+	if s.server.attachedPort > lastPrivileged {
+		if s.listener, err = forward.Listen(s.server.attachedPort); err == nil {
 			return nil
 		}
 	}
@@ -276,9 +276,9 @@ func (s *session) submitRequest(work context.Context) {
 	s.readEvents(work, s.request.submission.Submit)
 }
 
-// pickUp reads the session's events from the first on. They arrive as messages, as if they happened
-// now.
-func (s *session) pickUp(work context.Context) {
+// followSession reads the session's events from the first on. They arrive as messages, as if they
+// happened now.
+func (s *session) followSession(work context.Context) {
 	s.request.submitted = true
 	s.request.submission = &slurm.Submission{ID: s.cfg.ID, Client: s.cfg.Client, Lease: s.cfg.Lease}
 	s.readEvents(work, s.request.submission.Follow)
@@ -552,7 +552,7 @@ func (s *session) leaseInDoubt(m slurm.LeaseUnwritten) string {
 
 // handleGrant reports the grant of the job.
 func (s *session) handleGrant(job slurm.JobInfo) {
-	e := Event{Event: EventGranted, Job: job.ID, Nodes: job.Nodes, Partition: job.Partition, Account: job.Account, Earlier: s.request.adopted != nil && s.job.queued == ""}
+	e := Event{Event: EventGranted, Job: job.ID, Nodes: job.Nodes, Partition: job.Partition, Account: job.Account, Earlier: s.request.attached != nil && s.job.queued == ""}
 	e.Local, e.Link = s.waitsAt()
 	if len(job.Nodes) > 0 {
 		e.Node = job.Nodes[0]

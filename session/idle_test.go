@@ -174,8 +174,8 @@ func TestIdleEnds(t *testing.T) {
 	a.nothingLeft()
 }
 
-// adopt attends the session of cfg, which goes on already.
-func (a *alps) adopt(cfg Config, client string) *life {
+// attach attends the session of cfg, which goes on already.
+func (a *alps) attach(cfg Config, client string) *life {
 	a.t.Helper()
 	cfg.App, cfg.Client = app.App{}, client
 	return a.live(cfg, func(ctx context.Context, cfg Config, emit func(Event)) error {
@@ -194,7 +194,7 @@ func TestIdleEndsWhatWasPickedUp(t *testing.T) {
 			a.orphan(cfg)
 			var lives []*life
 			for _, c := range clients {
-				lives = append(lives, a.adopt(cfg, c))
+				lives = append(lives, a.attach(cfg, c))
 			}
 			gone := 0
 			for _, l := range lives {

@@ -109,14 +109,14 @@ func (s *session) updateLimits(limits *limitTimers, m any) error {
 	switch m.(type) {
 	case slurm.Hello:
 		limits.slowResponse.Stop()
-		if s.request.adopted == nil && s.job.info.ID == "" {
+		if s.request.attached == nil && s.job.info.ID == "" {
 			limits.slowResponse.Reset(s.slowResponseTimeout())
 		}
 	case slurm.Pending:
 		limits.slowResponse.Stop()
 	case slurm.Requeued:
 		limits.start.Stop()
-		if s.request.adopted == nil {
+		if s.request.attached == nil {
 			limits.queuedAt = time.Now()
 			limits.queue.Reset(s.cfg.QueueTimeout)
 		}

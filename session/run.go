@@ -123,7 +123,7 @@ type loginConn struct {
 
 // request is what the login node was asked for, and the reading of the events that follow.
 type request struct {
-	adopted    func(About, slurm.Found) // the session is picked up, not begun here, if this is set
+	attached   func(About, slurm.Found) // if set, the client attaches to the session, and has not begun it
 	submission *slurm.Submission
 	submitted  bool // the request was sent: a job may exist
 	greeted    bool // the remote half has begun: it asks Slurm for nothing before
@@ -183,9 +183,9 @@ type nodeConn struct {
 
 // serverState is the server on the node.
 type serverState struct {
-	port        int          // on which the server should listen
-	portSeen    atomic.Int64 // port, for other goroutines
-	adoptedPort int          // the server's port in a session that is picked up; 0: not known
+	port         int          // on which the server should listen
+	portSeen     atomic.Int64 // port, for other goroutines
+	attachedPort int          // the server's port in a session that the client attaches to; 0: not known
 
 	unlaunched *slurm.LoginShellError // why the server has not started yet; nil: no reason is known
 	busy       bool                   // the server, while it starts, uses CPU time or writes its log

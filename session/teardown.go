@@ -52,7 +52,7 @@ func (s *session) stopJob(ctx context.Context, log *serverLog) error {
 	if s.neverAsked() {
 		return nil // there never was a job
 	}
-	if !s.request.greeted && s.request.adopted == nil {
+	if !s.request.greeted && s.request.attached == nil {
 		return s.endUnbegun(ctx, patient, log)
 	}
 	return s.endJob(ctx, patient, log)

@@ -29,8 +29,8 @@ type Room interface {
 	Link(app string) string
 }
 
-// attachRoom connects the local port with its Room.
-func (s *sessionCore) attachRoom() {
+// connectRoom connects the local port with its Room.
+func (s *sessionCore) connectRoom() {
 	r := s.cfg.Room
 	if r == nil {
 		return

@@ -68,9 +68,9 @@ func (d *deps) attachSession(ctx context.Context, o *options, args []string) err
 			return s.reportFailure(err)
 		}
 		defer s.startLiveView(liveKeys{log: true, detach: true, stays: true})()
-		err := d.adopt(s.signals.ctx, cfg, func(about session.About, f slurm.Found) {
+		err := d.attach(s.signals.ctx, cfg, func(about session.About, f slurm.Found) {
 			s.id = f.ID
-			s.room.Adopt(f.ID, about.App)
+			s.room.SetSession(f.ID, about.App)
 			a.publishRecord(registry.Record{App: about.App, Lease: about.Lease, Begun: about.Begun, State: registry.Starting, Job: f.Job})
 		}, a.handleEvent)
 		a.endAttendance(err)

@@ -24,14 +24,14 @@ type deps struct {
 	run    func(context.Context, session.Config, func(session.Event)) error
 	tunnel func(context.Context, session.TunnelConfig, func(session.Event)) error
 	end    func(context.Context, session.Config, bool, func(session.Event)) error
-	adopt  func(context.Context, session.Config, func(session.About, slurm.Found), func(session.Event)) error
+	attach func(context.Context, session.Config, func(session.About, slurm.Found), func(session.Event)) error
 	list   func(context.Context, *connect.Route) ([]slurm.Found, []slurm.Swept, error)
 	notify func(ctx context.Context, title, text string) error // shows a desktop notification
 	demo   demoVisit
 }
 
 func newDeps(io *ui.IO) *deps {
-	return &deps{io: io, run: session.Run, tunnel: session.Tunnel, end: session.Stop, adopt: session.Attach, list: listSessions, notify: notify.Show}
+	return &deps{io: io, run: session.Run, tunnel: session.Tunnel, end: session.Stop, attach: session.Attach, list: listSessions, notify: notify.Show}
 }
 
 // runCommandLine runs one command line and returns its exit code. No other function turns an error into an exit

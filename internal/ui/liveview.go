@@ -66,8 +66,8 @@ func (t *Text) Live(l Live) (stop func()) {
 	t.io, t.view = &buffered, v
 	if l.Keys != nil {
 		v.keyboard = &keyboard{tty: l.Keys.in}
-		attend := v.keyboard.watchTerminal(ctx, v.refreshView)
-		v.tasks.Go(attend)
+		watch := v.keyboard.watchTerminal(ctx, v.refreshView)
+		v.tasks.Go(watch)
 	}
 	v.tasks.Go(v.run)
 	v.updateForeground()

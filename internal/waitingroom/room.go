@@ -196,8 +196,8 @@ func (r *Room) Close() {
 	}
 }
 
-// Adopt sets the session's ID and app, once they are known.
-func (r *Room) Adopt(id, app string) {
+// SetSession sets the session's ID and app, once they are known.
+func (r *Room) SetSession(id, app string) {
 	r.changeState(func() {
 		r.cfg.ID, r.cfg.App = id, app
 		r.state.cfg = r.cfg
