@@ -121,7 +121,7 @@ func (s *session) runUntilEnd(ctx context.Context) error {
 		case <-limits.wrongPort.C:
 			s.reportWrongPort()
 		case <-s.chainLeaving():
-			s.handleMasterLeaving(work)
+			s.handleChainLeaving(work)
 		case <-s.chainEnd():
 			if err := s.chainLost(work); err != nil {
 				return err

@@ -50,8 +50,8 @@ func (e *NoNodeError) Error() string {
 // though the job runs there, the client gets the sshd of a job step (slurm.SSHDStep), which accepts
 // the same key.
 //
-// Errors: *NotThereError, *NoNodeError, *NodeError, ErrMasterLeft, *slurm.RemoteError, those of the
-// chain, and the cause of ctx.
+// Errors: *NotThereError, *NoNodeError, *NodeError, ErrSharingProcessLeft, *slurm.RemoteError,
+// those of the chain, and the cause of ctx.
 func Proxy(ctx context.Context, cfg ProxyConfig, in io.Reader, out io.WriteCloser) error {
 	c, err := cfg.Dial(ctx)
 	if err != nil {
@@ -103,18 +103,19 @@ func Proxy(ctx context.Context, cfg ProxyConfig, in io.Reader, out io.WriteClose
 		defer grace.Stop()
 		select {
 		case <-grace.C:
-			end(ErrMasterLeft)
+			end(ErrSharingProcessLeft)
 		case <-carrying.Done():
 		}
 	})
 	return copyBothWays(carrying, c, conn, in, out)
 }
 
-// ErrMasterLeft reports that the connection ended because the master of its shared chain has ended.
-var ErrMasterLeft = errors.New("the process whose connection it shared has ended")
+// ErrSharingProcessLeft reports that the connection ended because the sharing process of its shared
+// chain has ended.
+var ErrSharingProcessLeft = errors.New("the process whose connection it shared has ended")
 
-// leaveGrace is how long a master that wants to end has to wait. A connection cannot move to
-// another chain, so it would break anyway.
+// leaveGrace is how long a sharing process that wants to end has to wait. A connection cannot move
+// to another chain, so it would break anyway.
 const leaveGrace = 3 * time.Second
 
 // proxyAdmission is how long a node may refuse the client: its PAM may not know the job yet,

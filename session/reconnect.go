@@ -24,7 +24,7 @@ const (
 	redialRefused = time.Minute
 	// rekeyPause is the pause between two searches for a valid key.
 	rekeyPause = 2 * time.Second
-	handOn     = 5 * time.Second // minimum time for which a chain is kept whose master is ending
+	handOn     = 5 * time.Second // minimum time for which a chain is kept whose sharing process is ending
 	inUseCheck = time.Second     // between two checks whether a retired chain is in use
 
 	// Overrun is how much longer than its lease a job may run: the runner's interval of checks, its
@@ -48,8 +48,9 @@ func (s *sessionCore) chainIsLost() bool { return s.login.chain.Err() != nil }
 // Slurm alone, or has its runner. Otherwise the request or the job ends with the connection.
 func (s *sessionCore) canOutliveChain() bool { return s.job.kept || s.job.step != "" }
 
-// chainLeaving returns the channel that is closed when the chain's master is about to end. It
-// returns nil while another chain is dialled already, and while the session cannot leave this one.
+// chainLeaving returns the channel that is closed when the chain's sharing process is about to end.
+// It returns nil while another chain is dialled already, and while the session cannot leave this
+// one.
 func (s *session) chainLeaving() <-chan struct{} {
 	if s.login.leaving || s.login.lost || !s.canOutliveChain() {
 		return nil
@@ -57,9 +58,10 @@ func (s *session) chainLeaving() <-chan struct{} {
 	return s.login.chain.Leaving()
 }
 
-// handleMasterLeaving dials another chain because the master of this one is about to end. The master waits
-// until its clients have moved to a chain of another master, or of their own.
-func (s *session) handleMasterLeaving(work context.Context) {
+// handleChainLeaving dials another chain because the sharing process of this one is about to end.
+// The sharing process waits until its clients have moved to a chain of another sharing process, or
+// of their own.
+func (s *session) handleChainLeaving(work context.Context) {
 	s.login.leaving = true
 	s.redialChain(work)
 }

@@ -110,7 +110,7 @@ type loginConn struct {
 	dials, dialled   int             // the number of chains dialled so far, and which of them chain is
 	unresponsive     map[string]bool // the hops of the chain that do not answer
 	lost             bool            // the chain is lost
-	leaving          bool            // the chain's master is ending, and another chain is dialled
+	leaving          bool            // the chain's sharing process is ending, and another chain is dialled
 	lostHop          string          // the hop that was reported as lost or silent; "": none
 	keyRejectionTold bool            // the rejection of the key was reported
 	stopRedial       context.CancelFunc

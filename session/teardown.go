@@ -145,8 +145,8 @@ const (
 	handOnSilence = time.Second
 )
 
-// closeChain closes a chain. Its other clients first dial a new one, whose master is one of them.
-// closeChain may emit a warning, so it must come before the session's last event.
+// closeChain closes a chain. Its other clients first dial a new one, whose sharing process is one
+// of them. closeChain may emit a warning, so it must come before the session's last event.
 func (s *sessionCore) closeChain(c *share.Chain) {
 	ctx, cancel := context.WithTimeout(context.Background(), handOnTimeout)
 	defer cancel()

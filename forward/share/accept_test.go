@@ -24,7 +24,7 @@ func (f *flaky) AcceptUnix() (*net.UnixConn, error) {
 }
 
 // serveFlaky is an owner of a place whose first accepts fail.
-func serveFlaky(t *testing.T, errs ...error) (*site, *master) {
+func serveFlaky(t *testing.T, errs ...error) (*site, *sharingProcess) {
 	t.Helper()
 	s := newSite(t, nil)
 	if err := s.place.prepareDir(); err != nil {
@@ -34,7 +34,7 @@ func serveFlaky(t *testing.T, errs ...error) (*site, *master) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := newMaster(s.place, held)
+	o := newSharingProcess(s.place, held)
 	o.tasks.Go(func() { o.acceptClients(held, &flaky{held.listener, errs}) })
 	t.Cleanup(func() {
 		o.endClients(errNobody)

@@ -36,7 +36,7 @@ type carrier struct {
 // server. In the works with "Node", one more SSH connection runs over each, as in a session. In those
 // with "Far", the server is behind a round trip of 20 ms. Each round runs all three, another one first
 // than in the round before. A ratio is taken within a round. CPU time is that of this process: the
-// master, the client and the far end of the connections, but not sshd.
+// sharing process, the client and the far end of the connections, but not sshd.
 //
 //	go test ./forward/share -run '^$' -bench Carriers -benchtime 9x
 func BenchmarkCarriers(b *testing.B) {

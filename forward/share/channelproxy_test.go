@@ -197,9 +197,9 @@ func TestManyChannels(t *testing.T) {
 	}
 	tasks.Wait()
 	eventually(t, "no channel is left", func() bool {
-		owner.master.mu.Lock()
-		defer owner.master.mu.Unlock()
-		for s := range owner.master.clients {
+		owner.sharing.mu.Lock()
+		defer owner.sharing.mu.Unlock()
+		for s := range owner.sharing.clients {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if s.open != 0 {

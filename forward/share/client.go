@@ -12,13 +12,13 @@ import (
 	"github.com/alps-tunnel/cscs/internal/peer"
 )
 
-// A client is the master's end of the connection to a process that has joined or asks to.
+// A client is the sharing process's end of the connection to a process that has joined or asks to.
 type client struct {
-	master *master
-	socket *socket
-	conn   ssh.Conn
-	chain  *chain.Chain // set once it is admitted
-	tasks  sync.WaitGroup
+	sharing *sharingProcess
+	socket  *socket
+	conn    ssh.Conn
+	chain   *chain.Chain // set once it is admitted
+	tasks   sync.WaitGroup
 
 	ctx   context.Context // ends with the connection
 	close context.CancelFunc
@@ -37,8 +37,8 @@ type note struct {
 }
 
 // newClient returns a client whose socket is closed when its context ends.
-func newClient(o *master, conn *net.UnixConn) *client {
-	s := &client{master: o, socket: newSocket(conn), notes: make(chan note, 64)}
+func newClient(o *sharingProcess, conn *net.UnixConn) *client {
+	s := &client{sharing: o, socket: newSocket(conn), notes: make(chan note, 64)}
 	s.ctx, s.close = context.WithCancel(context.Background())
 	context.AfterFunc(s.ctx, func() { _ = s.socket.Close() })
 	return s
@@ -47,7 +47,7 @@ func newClient(o *master, conn *net.UnixConn) *client {
 // serveConn serves the connection until it ends.
 func (s *client) serveConn() {
 	defer s.tasks.Wait()
-	defer s.master.removeClient(s)
+	defer s.sharing.removeClient(s)
 	defer s.socket.Close()
 	defer s.close()
 	if peer.CheckSocket(s.socket.UnixConn) != nil {
@@ -103,8 +103,8 @@ func (s *client) setAsks(asks bool) bool {
 }
 
 // answerJoin answers when the dial has succeeded or failed, or waits for a person. Otherwise it
-// asks the process to repeat the request after signInterval, to show that the master is not
-// stopped.
+// asks the process to repeat the request after signInterval, to show that the sharing process is
+// not stopped.
 func (s *client) answerJoin(req *ssh.Request) {
 	verdict := func(why string) { _ = req.Reply(false, ssh.Marshal(verdictMessage{why})) }
 	var m joinMessage
@@ -113,13 +113,13 @@ func (s *client) answerJoin(req *ssh.Request) {
 		return
 	}
 	select {
-	case <-s.master.decided:
+	case <-s.sharing.decided:
 	default:
 		again := time.NewTimer(signInterval)
 		defer again.Stop()
 		select {
-		case <-s.master.decided:
-		case <-s.master.asking:
+		case <-s.sharing.decided:
+		case <-s.sharing.asking:
 			verdict(verdictAsking)
 			return
 		case <-again.C:
@@ -131,9 +131,9 @@ func (s *client) answerJoin(req *ssh.Request) {
 		}
 	}
 	s.mu.Lock()
-	in := s.master.admitClient(s)
+	in := s.sharing.admitClient(s)
 	if in {
-		s.chain = s.master.chain
+		s.chain = s.sharing.chain
 	}
 	s.mu.Unlock()
 	if !in {

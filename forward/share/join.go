@@ -22,10 +22,10 @@ type joined struct {
 	leaving    chan struct{}
 }
 
-// joinMaster joins the chain of the process that serves the rendezvous. The error is errNobody if
-// no process serves it, or if that process has ended or failed to dial. Any other error is a reason
-// not to ask again.
-func (d *sharedDial) joinMaster(ctx context.Context) (*Chain, error) {
+// joinSharingProcess joins the chain of the process that serves the rendezvous. The error is
+// errNobody if no process serves it, or if that process has ended or failed to dial. Any other
+// error is a reason not to ask again.
+func (d *sharedDial) joinSharingProcess(ctx context.Context) (*Chain, error) {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "unix", d.rendezvous.socketPath())
 	if ctx.Err() != nil {
@@ -69,8 +69,8 @@ func (d *sharedDial) joinMaster(ctx context.Context) (*Chain, error) {
 	return d.completeChain(&Chain{Chain: c, joined: j}), nil
 }
 
-// requestJoin asks to join, which takes as long as the master's dial. It calls heard before each
-// request, and so whenever the master has given a sign.
+// requestJoin asks to join, which takes as long as the sharing process's dial. It calls heard
+// before each request, and so whenever the sharing process has given a sign.
 func (j *joined) requestJoin(heard func()) error {
 	for {
 		heard()
@@ -94,8 +94,8 @@ func (j *joined) requestJoin(heard func()) error {
 	}
 }
 
-// handleRequests handles the master's requests and returns why the chain is lost. If the requests
-// end without a reason, the master has ended.
+// handleRequests handles the sharing process's requests and returns why the chain is lost. If the
+// requests end without a reason, the sharing process has ended.
 func (j *joined) handleRequests(reqs <-chan *ssh.Request) error {
 	left := false
 	for req := range reqs {
@@ -119,8 +119,8 @@ func (j *joined) handleRequests(reqs <-chan *ssh.Request) error {
 		}
 		_ = req.Reply(false, nil)
 	}
-	return &chain.LostError{Hop: j.rendezvous.Host, Err: errMasterEnded}
+	return &chain.LostError{Hop: j.rendezvous.Host, Err: errSharingProcessEnded}
 }
 
-// sendMoved tells the master that this process has another chain.
+// sendMoved tells the sharing process that this process has another chain.
 func (j *joined) sendMoved() { _, _, _ = j.conn.SendRequest(movedRequest, false, nil) }

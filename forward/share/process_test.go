@@ -69,7 +69,7 @@ func TestKilled(t *testing.T) {
 	owner.kill()
 	began := time.Now()
 	for _, p := range []*process{one, other} {
-		p.want("connection to daint lost: "+errMasterEnded.Error(), "flowed")
+		p.want("connection to daint lost: "+errSharingProcessEnded.Error(), "flowed")
 		p.want("daint", "lost")
 	}
 	if took := time.Since(began); took > 3*time.Second {

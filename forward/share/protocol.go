@@ -10,12 +10,12 @@ import (
 // The socket carries the SSH connection protocol (RFC 4254), in the framing of OpenSSH's control
 // socket in proxy mode, and these global requests.
 const (
-	joinRequest    = "join@cscs"    // to the master: asks to join; answered within a second
-	movedRequest   = "moved@cscs"   // to the master: this process has another chain
-	silenceRequest = "silence@cscs" // from the master: a hop is silent, or answers again
-	leavingRequest = "leaving@cscs" // from the master: dial another chain
-	pausingRequest = "pausing@cscs" // from the master: dial another chain if you can
-	lostRequest    = "lost@cscs"    // from the master: why the chain has ended; the last message
+	joinRequest    = "join@cscs"    // to the sharing process: asks to join; answered within a second
+	movedRequest   = "moved@cscs"   // to the sharing process: this process has another chain
+	silenceRequest = "silence@cscs" // from the sharing process: a hop is silent, or answers again
+	leavingRequest = "leaving@cscs" // from the sharing process: dial another chain
+	pausingRequest = "pausing@cscs" // from the sharing process: dial another chain if you can
+	lostRequest    = "lost@cscs"    // from the sharing process: why the chain has ended; the last message
 )
 
 const protocolVersion = 2
@@ -27,9 +27,9 @@ type verdictMessage struct{ Verdict string }
 
 const (
 	verdictWait    = "wait"    // the dial is in progress: ask again
-	verdictAgain   = "again"   // the rendezvous is free, or will be: try to become the master
+	verdictAgain   = "again"   // the rendezvous is free, or will be: try to become the sharing process
 	verdictAsking  = "asking"  // the dial waits for a person, which may take long
-	verdictVersion = "version" // the master has another version of the protocol
+	verdictVersion = "version" // the sharing process has another version of the protocol
 )
 
 type silenceMessage struct {
@@ -43,11 +43,11 @@ type lostMessage struct {
 	Reason  string
 }
 
-// lostOf returns the message that tells a client why the master's chain has ended.
+// lostOf returns the message that tells a client why the sharing process's chain has ended.
 func lostOf(err error, host string) lostMessage {
 	var lost *chain.LostError
 	if !errors.As(err, &lost) {
-		return lostMessage{Hop: host, Reason: errMasterEnded.Error()}
+		return lostMessage{Hop: host, Reason: errSharingProcessEnded.Error()}
 	}
 	m := lostMessage{Hop: lost.Hop, Silence: uint64(lost.Silence)}
 	if lost.Err != nil {
@@ -60,4 +60,4 @@ func (m lostMessage) lostError() error {
 	return &chain.LostError{Hop: m.Hop, Silence: time.Duration(m.Silence), Err: errors.New(m.Reason)}
 }
 
-var errMasterEnded = errors.New("the session that it was shared with has ended")
+var errSharingProcessEnded = errors.New("the session that it was shared with has ended")

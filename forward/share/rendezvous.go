@@ -31,8 +31,8 @@ type Rendezvous struct {
 	// Wait is how long Dial waits for the dial of another process; 0 means 35 s.
 	Wait time.Duration
 
-	// ClientOnly is for a process that ends soon. It joins but never becomes the master, so no
-	// process has to move when it ends.
+	// ClientOnly is for a process that ends soon. It joins but never becomes the sharing process,
+	// so no process has to move when it ends.
 	ClientOnly bool
 
 	nth int // number among the connections for the same way
@@ -109,7 +109,7 @@ func (p Rendezvous) lockAndListen() (*heldRendezvous, error) {
 // listenSocket creates the socket with mode 0600, in place of a stale file.
 func (h *heldRendezvous) listenSocket() error {
 	if err := os.Remove(h.path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err // a file of a killed master could not be removed
+		return err // a file of a killed sharing process could not be removed
 	}
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: h.path, Net: "unix"})
 	if err != nil {

@@ -1,14 +1,14 @@
 // Package share lets the processes of one user on one machine share one chain. The first process
-// that needs the chain dials it and serves it on a unix socket. It is the master. The others, the
-// clients, join within milliseconds and without a login of their own.
+// that needs the chain dials it and serves it on a unix socket. It is the sharing process. The
+// others, the clients, join within milliseconds and without a login of their own.
 //
 // # What a client gets
 //
-// A client gets a *chain.Chain like any other. The master opens each channel of the client on the
-// last hop, with the same type and data. It passes everything on both ways as it is: data, stderr,
-// requests, replies, half-close, refusals with their reason, and the window. So a client that does
-// not read stops only its own data. A hop that a client adds is encrypted between that client and
-// the hop. The master sees what sshd on the last hop sees.
+// A client gets a *chain.Chain like any other. The sharing process opens each channel of the client
+// on the last hop, with the same type and data. It passes everything on both ways as it is: data,
+// stderr, requests, replies, half-close, refusals with their reason, and the window. So a client
+// that does not read stops only its own data. A hop that a client adds is encrypted between that
+// client and the hop. The sharing process sees what sshd on the last hop sees.
 //
 // # Which processes may join
 //
@@ -17,20 +17,21 @@
 // can read the user's memory needs neither, and another user is refused. OpenSSH has the same rule
 // for its ControlMaster. Where the kernel does not name the peer (Windows), nothing is shared.
 //
-// # Which process is the master
+// # Which process shares
 //
-// The master is the process that holds the lock beside the socket. The lock ends with its process,
-// however that ends. The master listens before it dials, so processes that start at the same moment
-// wait for it. If it has to ask its user something, it tells them so, and they dial themselves. If
-// its dial fails, the next of them becomes the master. The master releases the rendezvous when its
-// chain falls silent or is lost, or when it leaves. The next process then dials anew.
+// The sharing process is the process that holds the lock beside the socket. The lock ends with its
+// process, however that ends. The sharing process listens before it dials, so processes that start
+// at the same moment wait for it. If it has to ask its user something, it tells them so, and they
+// dial themselves. If its dial fails, the next of them becomes the sharing process. The sharing
+// process releases the rendezvous when its chain falls silent or is lost, or when it leaves. The
+// next process then dials anew.
 //
 // # The end
 //
-// The master passes the loss of the chain on to all clients as the *chain.LostError that it is, and
-// a silence as it learns of it (Options.Silence). A master that ends tells them (Chain.Leaving) and
-// stays until they have moved (Chain.Leave). If the master is killed, they notice at once, and one
-// of them becomes the master.
+// The sharing process passes the loss of the chain on to all clients as the *chain.LostError that
+// it is, and a silence as it learns of it (Options.Silence). A sharing process that ends tells them
+// (Chain.Leaving) and stays until they have moved (Chain.Leave). If the sharing process is killed,
+// they notice at once, and one of them becomes the sharing process.
 package share
 
 import (
@@ -49,11 +50,11 @@ const (
 	// answer ends that dial earlier.
 	defaultWait = 35 * time.Second
 
-	// stuckTimeout is how long a master may give no sign, because it is stopped or about to listen.
-	// The latter takes milliseconds.
+	// stuckTimeout is how long a sharing process may give no sign, because it is stopped or about
+	// to listen. The latter takes milliseconds.
 	stuckTimeout = 2 * time.Second
 
-	// signInterval is how often a master that dials gives a sign to those that wait.
+	// signInterval is how often a sharing process that dials gives a sign to those that wait.
 	signInterval = stuckTimeout / 4
 
 	// maxChains is the largest number of connections for the same way. Each has its own limit of
@@ -72,8 +73,8 @@ func Dial(ctx context.Context, rendezvous Rendezvous, opts chain.Options, dial D
 	return newSharedDial(rendezvous, opts, dial).joinOrDial(ctx)
 }
 
-// Own dials the chain as the master, for a process that keeps it for others. The error is ErrTaken
-// if another process is the master, that of dial, or that of the rendezvous.
+// Own dials the chain as the sharing process, for a process that keeps it for others. The error is
+// ErrTaken if another process is the sharing process, that of dial, or that of the rendezvous.
 func Own(ctx context.Context, rendezvous Rendezvous, opts chain.Options, dial DialFunc) (*Chain, error) {
 	if err := rendezvous.prepareDir(); err != nil {
 		return nil, err
@@ -83,7 +84,7 @@ func Own(ctx context.Context, rendezvous Rendezvous, opts chain.Options, dial Di
 		return nil, err
 	}
 	opts.Redials = func() bool { return o.clientCount() > 0 }
-	c, err := newSharedDial(rendezvous, opts, dial).dialAsMaster(ctx, o)
+	c, err := newSharedDial(rendezvous, opts, dial).dialAndShare(ctx, o)
 	if err == nil {
 		o.tasks.Go(func() { o.keepSpare(c.Chain) })
 	}
@@ -102,7 +103,7 @@ type sharedDial struct {
 	silentSince time.Time // since when another process has the lock but does not listen
 }
 
-// joinOrDial joins the master, or becomes it, or dials alone.
+// joinOrDial joins the sharing process, or becomes it, or dials alone.
 func (d *sharedDial) joinOrDial(ctx context.Context) (*Chain, error) {
 	if err := d.rendezvous.prepareDir(); err != nil {
 		return d.dialAlone(ctx, err)
@@ -114,7 +115,7 @@ func (d *sharedDial) joinOrDial(ctx context.Context) (*Chain, error) {
 	waiting, enough := runclock.WithTimeoutCause(ctx, wait, errWaitTimeout)
 	defer enough()
 	for {
-		c, err := d.joinMaster(waiting)
+		c, err := d.joinSharingProcess(waiting)
 		switch {
 		case err == nil:
 			return c, nil
@@ -128,7 +129,7 @@ func (d *sharedDial) joinOrDial(ctx context.Context) (*Chain, error) {
 		o, err := claimRendezvous(d.rendezvous)
 		switch {
 		case err == nil:
-			return d.dialAsMaster(ctx, o)
+			return d.dialAndShare(ctx, o)
 		case !errors.Is(err, ErrTaken):
 			return d.dialAlone(ctx, err)
 		case d.silentSince.IsZero():
@@ -138,7 +139,7 @@ func (d *sharedDial) joinOrDial(ctx context.Context) (*Chain, error) {
 		}
 		select {
 		case <-time.After(5 * time.Millisecond):
-		case <-waiting.Done(): // joinMaster then returns the reason
+		case <-waiting.Done(): // joinSharingProcess then returns the reason
 		}
 	}
 }
@@ -152,15 +153,15 @@ func (d *sharedDial) dialAlone(ctx context.Context, why error) (*Chain, error) {
 	return d.completeChain(&Chain{Chain: c, alone: why}), nil
 }
 
-// dialAsMaster dials as the master o, for other processes too.
-func (d *sharedDial) dialAsMaster(ctx context.Context, o *master) (*Chain, error) {
+// dialAndShare dials as the sharing process o, for other processes too.
+func (d *sharedDial) dialAndShare(ctx context.Context, o *sharingProcess) (*Chain, error) {
 	c, err := d.dial(ctx, o.chainOptions(d.opts))
 	o.setDialResult(c)
 	if err != nil {
 		o.tasks.Wait()
 		return nil, err
 	}
-	return d.completeChain(&Chain{Chain: c, master: o}), nil
+	return d.completeChain(&Chain{Chain: c, sharing: o}), nil
 }
 
 // completeChain sets the fields of c that do not depend on its origin, and starts its tasks.
@@ -187,11 +188,11 @@ func (d *sharedDial) completeChain(c *Chain) *Chain {
 type Chain struct {
 	*chain.Chain // closed by Close only
 
-	master  *master       // nil if this process is not the master
-	joined  *joined       // nil if this process dialled the chain
-	alone   error         // why it is not shared
-	leaving chan struct{} // closed when the master wants to leave
-	told    sync.Once     // closes leaving
+	sharing *sharingProcess // nil if this process is not the sharing process
+	joined  *joined         // nil if this process dialled the chain
+	alone   error           // why it is not shared
+	leaving chan struct{}   // closed when the sharing process wants to leave
+	told    sync.Once       // closes leaving
 
 	once  sync.Once
 	done  chan struct{}
@@ -210,8 +211,8 @@ func (c *Chain) Joined() bool { return c.joined != nil }
 // Alone returns why the chain is not shared, or nil if it is or may be.
 func (c *Chain) Alone() error { return c.alone }
 
-// Leaving returns a channel that is closed when the master is about to end. For a while, the master
-// waits until its clients have dialled anew and have called Retire.
+// Leaving returns a channel that is closed when the sharing process is about to end. For a while,
+// the sharing process waits until its clients have dialled anew and have called Retire.
 func (c *Chain) Leaving() <-chan struct{} { return c.leaving }
 
 // Done returns a channel that is closed when the chain has ended, or the further connection on
@@ -228,18 +229,19 @@ func (c *Chain) Err() error {
 	}
 }
 
-// endChain closes Done with the first err given. A master then asks its clients to move.
+// endChain closes Done with the first err given. A sharing process then asks its clients to move.
 func (c *Chain) endChain(err error) {
 	c.once.Do(func() {
 		c.err = err
 		close(c.done)
-		if c.master != nil {
-			c.master.announceLeaving()
+		if c.sharing != nil {
+			c.sharing.announceLeaving()
 		}
 	})
 }
 
-// followLeaving closes c.leaving when the master of a connection, this or a further one, leaves.
+// followLeaving closes c.leaving when the sharing process of a connection, this or a further one,
+// leaves.
 func (c *Chain) followLeaving(leaving <-chan struct{}) {
 	select {
 	case <-leaving:
@@ -248,14 +250,15 @@ func (c *Chain) followLeaving(leaving <-chan struct{}) {
 	}
 	c.told.Do(func() {
 		close(c.leaving)
-		if c.master != nil {
-			c.master.announceLeaving() // otherwise this process would join itself
+		if c.sharing != nil {
+			c.sharing.announceLeaving() // otherwise this process would join itself
 		}
 	})
 }
 
-// Retire tells the master that this process has replaced the chain. Open channels continue. When
-// none is left, the master need not wait for this process. Retire closes nothing here.
+// Retire tells the sharing process that this process has replaced the chain. Open channels
+// continue. When none is left, the sharing process need not wait for this process. Retire closes
+// nothing here.
 func (c *Chain) Retire() {
 	if c.joined != nil {
 		c.tasks.Go(c.joined.sendMoved)
@@ -267,11 +270,11 @@ func (c *Chain) Retire() {
 
 // Leave asks the clients to move to another chain and waits until they have done so, or ctx ends.
 // It returns how many clients remain. Meanwhile no process can join, and the next one that dials
-// becomes the master. Leave does nothing in a process that is not the master.
+// becomes the sharing process. Leave does nothing in a process that is not the sharing process.
 func (c *Chain) Leave(ctx context.Context) (left int) {
-	if c.master != nil {
-		c.master.announceLeaving()
-		left = c.master.awaitNoClients(ctx)
+	if c.sharing != nil {
+		c.sharing.announceLeaving()
+		left = c.sharing.awaitNoClients(ctx)
 	}
 	if next := c.nextChain(); next != nil {
 		left += next.Leave(ctx)
@@ -279,13 +282,13 @@ func (c *Chain) Leave(ctx context.Context) (left int) {
 	return left
 }
 
-// Pause is for a master that is about to be stopped and may continue later. The clients that can
-// move dial another chain; those with Rendezvous.ClientOnly stay. Pause waits until no client is
-// left, or ctx ends. It does nothing in a process that is not the master.
+// Pause is for a sharing process that is about to be stopped and may continue later. The clients
+// that can move dial another chain; those with Rendezvous.ClientOnly stay. Pause waits until no
+// client is left, or ctx ends. It does nothing in a process that is not the sharing process.
 func (c *Chain) Pause(ctx context.Context) {
-	if c.master != nil {
-		c.master.announcePause()
-		c.master.awaitNoClients(ctx)
+	if c.sharing != nil {
+		c.sharing.announcePause()
+		c.sharing.awaitNoClients(ctx)
 	}
 	if next := c.nextChain(); next != nil {
 		next.Pause(ctx)
@@ -294,26 +297,26 @@ func (c *Chain) Pause(ctx context.Context) {
 
 // Sharers returns how many other processes share the chain.
 func (c *Chain) Sharers() int {
-	if c.master == nil {
+	if c.sharing == nil {
 		return 0
 	}
-	return c.master.clientCount()
+	return c.sharing.clientCount()
 }
 
 // Users returns how many other processes share the chain, whether others may join, and a channel
 // that is closed when the number changes. It is only for a chain from Own.
-func (c *Chain) Users() (n int, open bool, changed <-chan struct{}) { return c.master.clientStatus() }
+func (c *Chain) Users() (n int, open bool, changed <-chan struct{}) { return c.sharing.clientStatus() }
 
 // Shut lets no further process join. Those that share the chain keep it. It is only for a chain
 // from Own.
-func (c *Chain) Shut() { c.master.closeRendezvous() }
+func (c *Chain) Shut() { c.sharing.closeRendezvous() }
 
 // Close ends the chain and waits until all its goroutines have ended. Its clients lose the chain
 // too, unless Leave was called before.
 func (c *Chain) Close() error {
 	_ = c.Chain.Close()
-	if c.master != nil {
-		c.master.tasks.Wait()
+	if c.sharing != nil {
+		c.sharing.tasks.Wait()
 	}
 	c.turn <- struct{}{} // no further dial is in progress
 	next := c.nextChain()
@@ -334,5 +337,5 @@ var (
 	errVersion     = fmt.Errorf("%w, and a different version of this program", ErrTaken)
 )
 
-// ErrTaken means that another process is the master.
+// ErrTaken means that another process is the sharing process.
 var ErrTaken = errors.New("another process is its owner")

@@ -14,9 +14,9 @@ import (
 	"github.com/alps-tunnel/cscs/forward/chain"
 )
 
-// A master holds a rendezvous and serves its chain to the clients. It releases the rendezvous when
-// the chain is no longer good, but continues to serve those that have joined.
-type master struct {
+// A sharing process holds a rendezvous and serves its chain to the clients. It releases the
+// rendezvous when the chain is no longer good, but continues to serve those that have joined.
+type sharingProcess struct {
 	rendezvous Rendezvous
 	tasks      sync.WaitGroup
 
@@ -27,7 +27,7 @@ type master struct {
 	asked   sync.Once     // closes asking
 
 	mu      sync.Mutex
-	held    *heldRendezvous // nil if the rendezvous is free or has another master
+	held    *heldRendezvous // nil if the rendezvous is free or has another sharing process
 	chain   *chain.Chain    // nil until dialled
 	hops    []string        // of the chain; the silence of hops that extend it is not passed on
 	silent  map[string]bool
@@ -39,18 +39,18 @@ type master struct {
 }
 
 // claimRendezvous takes the rendezvous and begins to listen, before there is a chain to share.
-func claimRendezvous(rendezvous Rendezvous) (*master, error) {
+func claimRendezvous(rendezvous Rendezvous) (*sharingProcess, error) {
 	held, err := rendezvous.lockAndListen()
 	if err != nil {
 		return nil, err
 	}
-	o := newMaster(rendezvous, held)
+	o := newSharingProcess(rendezvous, held)
 	o.tasks.Go(func() { o.acceptClients(held, held.listener) })
 	return o, nil
 }
 
-func newMaster(rendezvous Rendezvous, held *heldRendezvous) *master {
-	return &master{
+func newSharingProcess(rendezvous Rendezvous, held *heldRendezvous) *sharingProcess {
+	return &sharingProcess{
 		rendezvous: rendezvous, held: held,
 		spares: make(chan spare), decided: make(chan struct{}), asking: make(chan struct{}), changed: make(chan struct{}),
 		silent: map[string]bool{}, clients: map[*client]bool{},
@@ -71,7 +71,7 @@ const (
 // acceptClients serves the processes that connect, until the rendezvous is released. It retries
 // after a temporary error. After any other error it releases the rendezvous, so that another
 // process can take it.
-func (o *master) acceptClients(held *heldRendezvous, l acceptor) {
+func (o *sharingProcess) acceptClients(held *heldRendezvous, l acceptor) {
 	pause := acceptPause
 	for {
 		conn, err := l.AcceptUnix()
@@ -115,8 +115,8 @@ func isTemporary(err error) bool {
 		errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
 }
 
-// chainOptions returns opts for the chain to be shared, whose callbacks inform the master.
-func (o *master) chainOptions(opts chain.Options) chain.Options {
+// chainOptions returns opts for the chain to be shared, whose callbacks inform the sharing process.
+func (o *sharingProcess) chainOptions(opts chain.Options) chain.Options {
 	silence, observe, asking := opts.Silence, opts.Observe, opts.Asking
 	opts.Silence = func(hop string, silent bool) {
 		o.onSilence(hop, silent)
@@ -138,7 +138,7 @@ func (o *master) chainOptions(opts chain.Options) chain.Options {
 }
 
 // setDialResult records the dialled chain; nil means that the dial failed.
-func (o *master) setDialResult(c *chain.Chain) {
+func (o *sharingProcess) setDialResult(c *chain.Chain) {
 	if c == nil {
 		o.endClients(errNobody)
 		close(o.decided)
@@ -158,7 +158,7 @@ func (o *master) setDialResult(c *chain.Chain) {
 }
 
 // admitClient admits s if the chain is good, and reports whether it did.
-func (o *master) admitClient(s *client) bool {
+func (o *sharingProcess) admitClient(s *client) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.held == nil || o.chain == nil {
@@ -170,7 +170,7 @@ func (o *master) admitClient(s *client) bool {
 }
 
 // releaseRendezvous releases the rendezvous. The caller holds o.mu.
-func (o *master) releaseRendezvous() {
+func (o *sharingProcess) releaseRendezvous() {
 	if o.held != nil {
 		o.held.release()
 		o.held = nil
@@ -178,7 +178,7 @@ func (o *master) releaseRendezvous() {
 }
 
 // onSilence handles a silence or its end. It ignores hops that only this process has added.
-func (o *master) onSilence(hop string, silent bool) {
+func (o *sharingProcess) onSilence(hop string, silent bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !slices.Contains(o.hops, hop) {
@@ -194,7 +194,7 @@ func (o *master) onSilence(hop string, silent bool) {
 }
 
 // retakeRendezvous takes the rendezvous again if it is free. The caller holds o.mu.
-func (o *master) retakeRendezvous() {
+func (o *sharingProcess) retakeRendezvous() {
 	if o.over || o.ended || o.held != nil || o.chain == nil {
 		return
 	}
@@ -207,7 +207,7 @@ func (o *master) retakeRendezvous() {
 }
 
 // notifyClients queues a request for every admitted client and never blocks. The caller holds o.mu.
-func (o *master) notifyClients(request string, payload []byte) {
+func (o *sharingProcess) notifyClients(request string, payload []byte) {
 	for s, in := range o.clients {
 		if in {
 			s.queueNote(note{request, payload})
@@ -215,8 +215,9 @@ func (o *master) notifyClients(request string, payload []byte) {
 	}
 }
 
-// announceLeaving asks all clients to dial anew, because the master no longer uses the chain.
-func (o *master) announceLeaving() {
+// announceLeaving asks all clients to dial anew, because the sharing process no longer uses the
+// chain.
+func (o *sharingProcess) announceLeaving() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.left || o.ended {
@@ -227,8 +228,9 @@ func (o *master) announceLeaving() {
 	o.notifyClients(leavingRequest, nil)
 }
 
-// announcePause asks the clients that can move to dial anew, since the master may stop for a while.
-func (o *master) announcePause() {
+// announcePause asks the clients that can move to dial anew, since the sharing process may stop for
+// a while.
+func (o *sharingProcess) announcePause() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.over || o.ended {
@@ -240,7 +242,7 @@ func (o *master) announcePause() {
 }
 
 // awaitNoClients waits until no client is left, or ctx ends. It returns how many remain.
-func (o *master) awaitNoClients(ctx context.Context) (left int) {
+func (o *sharingProcess) awaitNoClients(ctx context.Context) (left int) {
 	for {
 		o.mu.Lock()
 		left, changed := o.countJoined(), o.changed
@@ -257,7 +259,7 @@ func (o *master) awaitNoClients(ctx context.Context) (left int) {
 }
 
 // countJoined returns the number of admitted clients. The caller holds o.mu.
-func (o *master) countJoined() (n int) {
+func (o *sharingProcess) countJoined() (n int) {
 	for _, in := range o.clients {
 		if in {
 			n++
@@ -266,14 +268,14 @@ func (o *master) countJoined() (n int) {
 	return n
 }
 
-func (o *master) clientCount() int {
+func (o *sharingProcess) clientCount() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.countJoined()
 }
 
 // removeClient removes a client whose connection has ended.
-func (o *master) removeClient(s *client) {
+func (o *sharingProcess) removeClient(s *client) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.clients[s] { // otherwise it was never counted
@@ -283,14 +285,14 @@ func (o *master) removeClient(s *client) {
 }
 
 // tellChange wakes the goroutines that wait for a change of the clients. The caller holds o.mu.
-func (o *master) tellChange() {
+func (o *sharingProcess) tellChange() {
 	close(o.changed)
 	o.changed = make(chan struct{})
 }
 
 // clientStatus implements Chain.Users. It releases the rendezvous if the socket's file was removed
-// or replaced, since no process can find the master any more.
-func (o *master) clientStatus() (n int, open bool, changed <-chan struct{}) {
+// or replaced, since no process can find the sharing process any more.
+func (o *sharingProcess) clientStatus() (n int, open bool, changed <-chan struct{}) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.held != nil && !o.held.ownsSocket() {
@@ -301,7 +303,7 @@ func (o *master) clientStatus() (n int, open bool, changed <-chan struct{}) {
 }
 
 // closeRendezvous releases the rendezvous for good.
-func (o *master) closeRendezvous() {
+func (o *sharingProcess) closeRendezvous() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.over = true
@@ -309,7 +311,7 @@ func (o *master) closeRendezvous() {
 }
 
 // endClients tells all admitted clients the reason of the end, and ends their connections.
-func (o *master) endClients(reason error) {
+func (o *sharingProcess) endClients(reason error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.ended = true

@@ -49,7 +49,7 @@ func (s *site) dialling(t *testing.T) (result <-chan *Chain, answer func()) {
 }
 
 // waiting waits until n processes wait for the one that dials.
-func (s *site) waiting(t *testing.T, o *master, n int) {
+func (s *site) waiting(t *testing.T, o *sharingProcess, n int) {
 	t.Helper()
 	eventually(t, "somebody waits", func() bool {
 		o.mu.Lock()
@@ -58,8 +58,8 @@ func (s *site) waiting(t *testing.T, o *master, n int) {
 	})
 }
 
-// TestMasterAsks: no process waits for a person at another terminal.
-func TestMasterAsks(t *testing.T) {
+// TestSharingProcessAsks: no process waits for a person at another terminal.
+func TestSharingProcessAsks(t *testing.T) {
 	s := newSite(t, nil)
 	dialling, answered := make(chan func(), 1), make(chan struct{})
 	first := s.later(t, func(ctx context.Context, opts chain.Options) (*chain.Chain, error) {
@@ -87,10 +87,10 @@ func TestMasterAsks(t *testing.T) {
 	_ = owner.Close()
 }
 
-// TestMasterFails: those who have waited for it try by themselves, one after the other.
-func TestMasterFails(t *testing.T) {
+// TestSharingProcessFails: those who have waited for it try by themselves, one after the other.
+func TestSharingProcessFails(t *testing.T) {
 	s := newSite(t, nil)
-	o, err := func() (*master, error) {
+	o, err := func() (*sharingProcess, error) {
 		if err := s.place.prepareDir(); err != nil {
 			return nil, err
 		}
@@ -346,7 +346,7 @@ func TestClose(t *testing.T) {
 	}
 	waittest.Receive(t, patience, "the sharer's end", sharer.Done())
 	var lost *chain.LostError
-	if !errors.As(sharer.Err(), &lost) || lost.Hop != "daint" || lost.Err.Error() != errMasterEnded.Error() {
+	if !errors.As(sharer.Err(), &lost) || lost.Hop != "daint" || lost.Err.Error() != errSharingProcessEnded.Error() {
 		t.Error(sharer.Err())
 	}
 	if !errors.Is(owner.Err(), net.ErrClosed) {
@@ -507,7 +507,7 @@ func TestSilence(t *testing.T) {
 func TestExtensionSilent(t *testing.T) {
 	s := newSite(t, nil)
 	owner := s.share(t, chain.Options{})
-	owner.master.onSilence("nid001001", true)
+	owner.sharing.onSilence("nid001001", true)
 	if c := s.share(t, chain.Options{}); !c.Joined() {
 		t.Errorf("alone: %v", c.Alone())
 	}
@@ -551,9 +551,9 @@ func TestCallersAreNoUsers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.waiting(t, owner.master, 1)
+	s.waiting(t, owner.sharing, 1)
 	_ = conn.Close()
-	s.waiting(t, owner.master, 0)
+	s.waiting(t, owner.sharing, 0)
 	select {
 	case <-changed:
 		t.Error("a process that was not let in counts as one that has used the connection")
@@ -629,7 +629,7 @@ func TestSpare(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.spares = make(chan spare, 1) // else it is offered, or is about to be
-	owner, err := newSharedDial(s.place, opts, s.dialSite).dialAsMaster(t.Context(), o)
+	owner, err := newSharedDial(s.place, opts, s.dialSite).dialAndShare(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -657,7 +657,7 @@ func TestKeepSpare(t *testing.T) {
 	s := newSite(t, nil)
 	owner := s.own(t)
 	for range 20 { // more than a host allows at a time
-		ready := waittest.Receive(t, patience, "a spare", owner.master.spares)
+		ready := waittest.Receive(t, patience, "a spare", owner.sharing.spares)
 		go ssh.DiscardRequests(ready.reqs)
 		_ = ready.ch.Close()
 	}

@@ -59,9 +59,9 @@ func newSocket(conn *net.UnixConn) *socket {
 	return s
 }
 
-// acceptSSH returns the master's end of an SSH connection. x/crypto implements only the client's
-// side of the greeting; after that, both sides are the same. So acceptSSH sends the server's
-// greeting itself, and x/crypto reads one that it expects.
+// acceptSSH returns the sharing process's end of an SSH connection. x/crypto implements only the
+// client's side of the greeting; after that, both sides are the same. So acceptSSH sends the
+// server's greeting itself, and x/crypto reads one that it expects.
 func (s *socket) acceptSSH() (ssh.Conn, <-chan ssh.NewChannel, <-chan *ssh.Request, error) {
 	if err := s.SetDeadline(time.Now().Add(stuckTimeout)); err != nil {
 		return nil, nil, nil, err

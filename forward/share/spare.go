@@ -8,8 +8,9 @@ import (
 	"github.com/alps-tunnel/cscs/forward/chain"
 )
 
-// A spare is a session channel that the master opened before a client asks for one, so the client's
-// command saves a round trip. It counts for sshd's MaxSessions, and the next command gets it.
+// A spare is a session channel that the sharing process opened before a client asks for one, so the
+// client's command saves a round trip. It counts for sshd's MaxSessions, and the next command gets
+// it.
 type spare struct {
 	ch   ssh.Channel
 	reqs <-chan *ssh.Request
@@ -17,7 +18,7 @@ type spare struct {
 
 // keepSpare keeps a spare ready until the chain ends, or the host refuses or closes one. While a
 // spare waits, keepSpare answers the host's requests in it (ClientAliveInterval).
-func (o *master) keepSpare(c *chain.Chain) {
+func (o *sharingProcess) keepSpare(c *chain.Chain) {
 	for {
 		ch, reqs, err := c.OpenChannel(context.Background(), "session", nil) // returns an error when the chain ends
 		if err != nil {
@@ -42,7 +43,7 @@ func (o *master) keepSpare(c *chain.Chain) {
 func (s *client) openChannel(asked ssh.NewChannel) (ssh.Channel, <-chan *ssh.Request, error) {
 	if asked.ChannelType() == "session" && len(asked.ExtraData()) == 0 {
 		select {
-		case spare := <-s.master.spares:
+		case spare := <-s.sharing.spares:
 			return spare.ch, spare.reqs, nil
 		default:
 		}

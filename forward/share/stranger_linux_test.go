@@ -53,7 +53,7 @@ func TestStranger(t *testing.T) {
 
 	stranger.want("<nil>", "listen", s.place.socketPath())
 	d := &sharedDial{rendezvous: s.place}
-	if _, err := d.joinMaster(t.Context()); !errors.Is(err, peer.ErrStranger) {
+	if _, err := d.joinSharingProcess(t.Context()); !errors.Is(err, peer.ErrStranger) {
 		t.Errorf("joined a stranger: %v", err)
 	}
 	if c := s.share(t, chain.Options{}); !errors.Is(c.Alone(), owndir.ErrShared) {

@@ -53,8 +53,8 @@ func (r *Route) PauseSharing() {
 	last.Pause(ctx)
 }
 
-// DialAsClient is DialShared for a command that ends soon, which is never the master. It may ask questions (see
-// Options.OpenLate).
+// DialAsClient is DialShared for a command that ends soon, which is never the sharing process. It may ask questions
+// (see Options.OpenLate).
 func (r *Route) DialAsClient(ctx context.Context) (*share.Chain, error) {
 	r.keepConnection(ctx)
 	p := r.rendezvous()
@@ -62,7 +62,7 @@ func (r *Route) DialAsClient(ctx context.Context) (*share.Chain, error) {
 	return share.Dial(ctx, p, r.options, r.dialHops)
 }
 
-// DialAlone dials a chain that is not shared, for a command that cannot move to another chain when its master
+// DialAlone dials a chain that is not shared, for a command that cannot move to another chain when its sharing process
 // ends.
 func (r *Route) DialAlone(ctx context.Context, opts chain.Options) (*share.Chain, error) {
 	c, err := share.Dial(ctx, share.Rendezvous{}, opts, r.dialHops)

@@ -123,7 +123,7 @@ func TestOf(t *testing.T) {
 		{&sshconfig.BlockError{File: "/c", Line: 4, Inside: true}, "ssh-config", 2, "a line that is not cscs's (line 4)", "move that line out of the block"},
 		{&sshconfig.BlockError{File: "/c", Line: 3}, "ssh-config", 2, "/c has markers of cscs (line 3)", "${EDITOR:-vi} +3 /c"},
 		{&sshconfig.WriteError{File: "/c", Line: "Include x", Err: errors.New("read-only file system")}, "ssh-config-file", 1, "read-only", "Include x"},
-		{session.ErrMasterLeft, "owner-left", 1, "has ended", "connect again"},
+		{session.ErrSharingProcessLeft, "owner-left", 1, "has ended", "connect again"},
 		{&owndir.OwnerError{Dir: "/home/alice/.ssh", Owner: "alice (uid 1001)"}, "other-owner", 2, "/home/alice/.ssh belongs to alice (uid 1001)", "sudo -H"},
 		{&registry.TiedError{ID: "k7"}, "tied", 2, "k7 cannot be detached", "cscs stop k7"},
 		{&registry.SilentError{ID: "k7", PID: 12}, "silent", 1, "k7 (pid 12) does not answer", "cscs stop k7"},

@@ -32,8 +32,8 @@ var liveRules = []rule{
 		return Problem{ID: "ended", Code: Usage, Message: e.Error(), Hint: "its log is kept there for 7 days: cscs logs " + e.ID + " --cluster " + shellescape.Quote(e.Cluster)}
 	}),
 	func(err error) (Problem, bool) {
-		return Problem{ID: "owner-left", Code: Failure, Message: session.ErrMasterLeft.Error(), Hint: "connect again, over a connection of its own"},
-			errors.Is(err, session.ErrMasterLeft)
+		return Problem{ID: "owner-left", Code: Failure, Message: session.ErrSharingProcessLeft.Error(), Hint: "connect again, over a connection of its own"},
+			errors.Is(err, session.ErrSharingProcessLeft)
 	},
 	fixedRule[*session.NoNodeError]("not-ready", Failure, "cscs ps shows when it has one", ""),
 	ruleFor(func(e *registry.AmbiguousError) Problem {
