@@ -30,7 +30,7 @@ func findInclusions(ctx context.Context, file string, data []byte) inclusions {
 	if !bytes.Contains(bytes.ToLower(data), []byte("include")) {
 		return found
 	}
-	said, _ := runSSHCheck(ctx, file, "-vvv")
+	said, _ := readWithSSH(ctx, file, "-vvv")
 	for message := range strings.Lines(said) {
 		m := inclusion.FindStringSubmatch(strings.TrimRight(message, "\r\n"))
 		if m == nil {

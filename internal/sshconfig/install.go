@@ -374,7 +374,7 @@ func joinLinkTarget(to, dir string) (string, error) {
 
 // checkWithSSH asks ssh whether it accepts a file. Without ssh it returns nil.
 func checkWithSSH(ctx context.Context, file string) error {
-	said, err := runSSHCheck(ctx, file)
+	said, err := readWithSSH(ctx, file)
 	if none := (*exec.Error)(nil); errors.As(err, &none) {
 		return nil
 	}
@@ -384,8 +384,8 @@ func checkWithSSH(ctx context.Context, file string) error {
 	return err
 }
 
-// runSSHCheck makes ssh read a configuration and returns ssh's messages.
-func runSSHCheck(ctx context.Context, file string, flags ...string) (said string, err error) {
+// readWithSSH makes ssh read a configuration (ssh -G) and returns ssh's messages.
+func readWithSSH(ctx context.Context, file string, flags ...string) (said string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	var b bytes.Buffer

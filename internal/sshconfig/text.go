@@ -2,7 +2,8 @@
 // top of ~/.ssh/config includes, and a known_hosts file for it. So ssh, scp, rsync and all programs that
 // read ssh_config know the clusters by their short names, and the node of a live session as cscs-ID.
 //
-// It keeps the rest of the user's file byte for byte.
+// It keeps the rest of the user's file byte for byte. It runs ssh only to learn whether ssh accepts a
+// file and which files it includes. The settings for a host are read by the package site.
 package sshconfig
 
 import (
