@@ -66,9 +66,9 @@ type Config struct {
 	// Explain turns an error into the user's message and the exit code.
 	Explain func(error) Explanation
 
-	// When Hurry ends, every grace period ends. When Abandon ends, the teardown ends at once, and a
+	// When Grace ends, every grace period ends. When Abandon ends, the teardown ends at once, and a
 	// job may remain. Either may be nil.
-	Hurry, Abandon context.Context
+	Grace, Abandon context.Context
 }
 
 // An Explanation is an error as the user sees it.

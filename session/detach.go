@@ -53,7 +53,7 @@ func (s *session) usedByOthers(ctx context.Context) bool {
 func (s *session) detachSession(ctx context.Context, cause error) (last bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, detachTimeout)
 	defer cancel()
-	ctx, release := mergeContexts(ctx, s.cfg.Hurry)
+	ctx, release := mergeContexts(ctx, s.cfg.Grace)
 	defer release()
 	if s.login.stopRedial != nil {
 		s.login.stopRedial()

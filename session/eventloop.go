@@ -270,7 +270,7 @@ func (c Config) WishedPort() int {
 func (s *session) submitRequest(work context.Context) {
 	s.request.submitted = true
 	request := s.cfg.Request
-	request.Patience = s.cfg.QueueTimeout
+	request.QueueTimeout = s.cfg.QueueTimeout
 	s.cfg.wish = s.wishedPort()
 	s.request.submission = &slurm.Submission{ID: s.cfg.ID, Request: request, Launch: s.cfg.buildLaunch(), Client: s.cfg.Client, Lease: s.cfg.Lease}
 	s.readEvents(work, s.request.submission.Submit)

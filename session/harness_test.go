@@ -184,13 +184,13 @@ func server(manner string) app.App {
 
 // A life is one session under way.
 type life struct {
-	t              *testing.T
-	cfg            Config
-	interrupt      context.CancelCauseFunc
-	hurry, abandon context.CancelFunc
-	events         chan Event
-	done           chan struct{}
-	err            error
+	t                 *testing.T
+	cfg               Config
+	interrupt         context.CancelCauseFunc
+	endGrace, abandon context.CancelFunc
+	events            chan Event
+	done              chan struct{}
+	err               error
 
 	mu  sync.Mutex
 	all []Event
@@ -219,10 +219,10 @@ func (a *alps) start(cfg Config) *life {
 func (a *alps) live(cfg Config, run func(context.Context, Config, func(Event)) error) *life {
 	a.t.Helper()
 	ctx, interrupt := context.WithCancelCause(context.Background())
-	hurry, hurryNow := context.WithCancel(context.Background())
+	grace, endGrace := context.WithCancel(context.Background())
 	abandon, abandonNow := context.WithCancel(context.Background())
-	cfg.Hurry, cfg.Abandon = hurry, abandon
-	l := &life{t: a.t, cfg: cfg, interrupt: interrupt, hurry: hurryNow, abandon: abandonNow,
+	cfg.Grace, cfg.Abandon = grace, abandon
+	l := &life{t: a.t, cfg: cfg, interrupt: interrupt, endGrace: endGrace, abandon: abandonNow,
 		events: make(chan Event, 1000), done: make(chan struct{})}
 	go func() {
 		defer close(l.done)
@@ -239,7 +239,7 @@ func (a *alps) live(cfg Config, run func(context.Context, Config, func(Event)) e
 			a.t.Logf("events: %s", l.names())
 		}
 		interrupt(ErrInterrupted)
-		hurryNow()
+		endGrace()
 		<-l.done
 		abandonNow()
 	})

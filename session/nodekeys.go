@@ -20,9 +20,9 @@ type nodeKeys struct {
 	refused error    // why the dial with the keys of the files failed; nil: it did not
 }
 
-// scanPatience is how long the runner may take to query the node's sshd. A runner of an older
+// scanTimeout is how long the runner may take to query the node's sshd. A runner of an older
 // version does not query it.
-const scanPatience = 10 * time.Second
+const scanTimeout = 10 * time.Second
 
 // unscanned is the message that the runner has not reported the keys of the node's sshd in time.
 type unscanned struct{ node string }
@@ -49,7 +49,7 @@ func (s *session) awaitsKeys(work context.Context, keys nodeKeys, err error) boo
 	late := unscanned{s.node.name}
 	s.work.Go(func() {
 		over := make(chan struct{})
-		defer runclock.AfterFunc(scanPatience, func() { close(over) }).Stop()
+		defer runclock.AfterFunc(scanTimeout, func() { close(over) }).Stop()
 		select {
 		case <-over:
 			_ = s.sendMessage(work, late)

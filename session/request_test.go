@@ -19,7 +19,7 @@ func TestInterruptedWhileSbatchHangs(t *testing.T) {
 		a.Paused()
 		l.interrupt(ErrInterrupted)
 		if again {
-			l.hurry()
+			l.endGrace()
 		}
 		if err := l.end(); !errors.Is(err, ErrInterrupted) {
 			t.Errorf("interrupted again %v: ended with %v", again, err)

@@ -267,7 +267,7 @@ func TestHurry(t *testing.T) {
 	l.interrupt(ErrInterrupted)
 	l.await(EventEnding)
 	start := time.Now()
-	l.hurry()
+	l.endGrace()
 	if err := l.end(); err != nil {
 		t.Errorf("ended with %v", err)
 	}
@@ -284,7 +284,7 @@ func TestAbandon(t *testing.T) {
 	l.await(EventReady)
 	l.interrupt(ErrInterrupted)
 	l.await(EventEnding)
-	l.hurry()
+	l.endGrace()
 	began := time.Now()
 	l.abandon()
 	var left *TeardownError

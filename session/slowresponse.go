@@ -8,8 +8,8 @@ import (
 
 // How long a login node, and then Slurm, may be silent before the user is told.
 const (
-	shellPatience = 8 * time.Second
-	slurmPatience = 15 * time.Second
+	slowShellTimeout = 8 * time.Second
+	slowSlurmTimeout = 15 * time.Second
 )
 
 // slowResponseTimeout returns how long the current step may be silent.
@@ -18,9 +18,9 @@ func (s *session) slowResponseTimeout() time.Duration {
 	case s.cfg.slowResponse != 0:
 		return s.cfg.slowResponse
 	case s.request.greeted:
-		return slurmPatience
+		return slowSlurmTimeout
 	}
-	return shellPatience
+	return slowShellTimeout
 }
 
 // reportSlowResponse warns of what the session waits for: the login shell, or Slurm's answer.

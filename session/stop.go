@@ -17,7 +17,7 @@ import (
 // App's name.
 //
 // Events and errors are those of Run. ctx and its cause count only until the login node is reached,
-// then Hurry and Abandon count.
+// then Grace and Abandon count.
 func Stop(ctx context.Context, cfg Config, find bool, emit func(Event)) error {
 	s := newSessionCore(cfg, emit)
 	s.job.info.ID, s.job.step = cfg.Job, slurm.AnyStep // the runner's events name its step
@@ -59,10 +59,10 @@ func (s *sessionCore) stopSession(ctx context.Context, find bool) (ended string,
 	defer cancel()
 	within, release := mergeContexts(within, s.cfg.Abandon)
 	defer release()
-	patient, calm := mergeContexts(within, s.cfg.Hurry)
-	defer calm()
+	grace, end := mergeContexts(within, s.cfg.Grace)
+	defer end()
 	log = &serverLog{dir: s.cfg.LogDir, id: s.cfg.ID, app: s.cfg.App.Name}
-	err = s.endJob(within, patient, log)
+	err = s.endJob(within, grace, log)
 	log.close()
 	return ended + ": nothing of session " + s.cfg.ID + " is running", log, err
 }

@@ -101,12 +101,12 @@ func TestStopThatCannot(t *testing.T) {
 	cfg := a.config()
 	a.orphan(cfg)
 	abandon, leave := context.WithCancel(t.Context())
-	hurry, hasten := context.WithCancel(t.Context())
-	cfg.Hurry, cfg.Abandon = hurry, abandon
+	grace, endGrace := context.WithCancel(t.Context())
+	cfg.Grace, cfg.Abandon = grace, abandon
 	var last Event
 	err := Stop(t.Context(), cfg, false, func(e Event) {
 		if last = e; e.Event == EventEnding {
-			hasten()
+			endGrace()
 			leave()
 		}
 	})
@@ -120,7 +120,7 @@ func TestStopThatCannot(t *testing.T) {
 
 	// Nobody knows of its job if the cluster cannot be reached.
 	a.away.Store(1)
-	cfg.Hurry, cfg.Abandon = nil, nil
+	cfg.Grace, cfg.Abandon = nil, nil
 	left = nil
 	if err := Stop(t.Context(), cfg, false, func(Event) {}); !errors.As(err, &left) || left.Name != "cscs-"+cfg.ID || left.Host != "daint" {
 		t.Errorf("stop without a way: %v", err)

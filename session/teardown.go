@@ -43,19 +43,19 @@ func (s *sessionCore) close() {
 
 // stopJob ends the job and confirms that it is gone.
 func (s *session) stopJob(ctx context.Context, log *serverLog) error {
-	patient, release := mergeContexts(ctx, s.cfg.Hurry)
+	grace, release := mergeContexts(ctx, s.cfg.Grace)
 	defer release()
 	if s.login.stopRedial != nil {
 		s.login.stopRedial()
 	}
-	s.withdrawSubmission(patient)
+	s.withdrawSubmission(grace)
 	if s.neverAsked() {
 		return nil // there never was a job
 	}
 	if !s.request.greeted && s.request.attached == nil {
-		return s.endUnbegun(ctx, patient, log)
+		return s.endUnbegun(ctx, grace, log)
 	}
-	return s.endJob(ctx, patient, log)
+	return s.endJob(ctx, grace, log)
 }
 
 // unbegunTimeout is longer than the time until a silence of the connection is noticed.
@@ -64,23 +64,23 @@ const unbegunTimeout = 20 * time.Second
 // endUnbegun ends a session whose remote half has not reported its start. If our command that ends
 // it does not start either, although the connection works, the login shell hangs. Then Slurm was
 // asked for nothing. Nor will it be, since the remote half first checks whether it is still wanted.
-func (s *session) endUnbegun(ctx, patient context.Context, log *serverLog) error {
+func (s *session) endUnbegun(ctx, grace context.Context, log *serverLog) error {
 	short, cancel := context.WithTimeout(ctx, unbegunTimeout)
 	defer cancel()
-	patient, release := mergeContexts(short, patient)
+	grace, release := mergeContexts(short, grace)
 	defer release()
-	err := s.endJob(short, patient, log)
+	err := s.endJob(short, grace, log)
 	if err != nil && errors.Is(short.Err(), context.DeadlineExceeded) && ctx.Err() == nil && !s.login.lost && !s.chainIsLost() && !s.isUnresponsive() {
 		return nil
 	}
 	return err
 }
 
-// endJob ends the job. The server has its grace period while patient lives.
-func (s *sessionCore) endJob(ctx, patient context.Context, log *serverLog) error {
+// endJob ends the job. The server has its grace period while the context grace lives.
+func (s *sessionCore) endJob(ctx, grace context.Context, log *serverLog) error {
 	stop := slurm.Stopping{ID: s.cfg.ID, Job: s.job.info.ID, Step: s.job.step, Grace: stopGrace, Log: log}
-	err := s.stopOnce(patient, stop, log)
-	if err != nil && patient.Err() != nil && ctx.Err() == nil {
+	err := s.stopOnce(grace, stop, log)
+	if err != nil && grace.Err() != nil && ctx.Err() == nil {
 		// The user interrupted again: no grace period.
 		if s.job.step != "" {
 			s.out.warn("interrupted again: the server gets no time to end")
@@ -150,7 +150,7 @@ const (
 func (s *sessionCore) closeChain(c *share.Chain) {
 	ctx, cancel := context.WithTimeout(context.Background(), handOnTimeout)
 	defer cancel()
-	ctx, release := mergeContexts(ctx, s.cfg.Hurry)
+	ctx, release := mergeContexts(ctx, s.cfg.Grace)
 	defer release()
 	silent, speak := context.WithTimeout(ctx, handOnSilence)
 	defer speak()
@@ -274,8 +274,8 @@ func (s *session) withdrawSubmission(ctx context.Context) {
 	if s.job.step != "" || !s.request.greeted {
 		limit = hangUpTimeout
 	}
-	patience := time.NewTimer(limit)
-	defer patience.Stop()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
 	for {
 		select {
 		case m := <-s.messages:
@@ -297,7 +297,7 @@ func (s *session) withdrawSubmission(ctx context.Context) {
 			return
 		case <-s.login.chain.Done():
 			return
-		case <-patience.C:
+		case <-timer.C:
 			return
 		case <-ctx.Done():
 			return

@@ -22,9 +22,9 @@ type Request struct {
 	Reservation string
 	Extra       []string // further options, each as one word: "--exclusive"
 
-	Via      Via           // the commands that request the job
-	Left     bool          // no client waits: ViaAuto uses sbatch alone, since a request of salloc's needs a client
-	Patience time.Duration // how long the job may wait in the queue; 0: forever
+	Via          Via           // the commands that request the job
+	Left         bool          // no client waits: ViaAuto uses sbatch alone, since a request of salloc's needs a client
+	QueueTimeout time.Duration // how long the job may wait in the queue; 0: forever
 }
 
 // Args returns salloc's arguments, without cscs's own (--no-shell, --job-name). Every option is one

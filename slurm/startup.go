@@ -73,15 +73,15 @@ func innerShell(name string, at *StartupLine) *RemoteError {
 	return e
 }
 
-// innerPatience is the time without an answer after which findInner checks whether the login shell
+// innerTimeout is the time without an answer after which findInner checks whether the login shell
 // has started another shell. Such a shell can wait for the end of its input.
-const innerPatience = 3 * time.Second
+const innerTimeout = 3 * time.Second
 
 // findInner runs the login shell once more, with the header alone. A shell that a start-up file has
 // started then reports itself, even fish, which reads all of its input before it runs a line.
 // findInner returns nil if there is no such shell, or if that cannot be determined.
 func findInner(ctx context.Context, remote Remote) *RemoteError {
-	ctx, cancel := context.WithTimeout(ctx, 2*innerPatience)
+	ctx, cancel := context.WithTimeout(ctx, 2*innerTimeout)
 	defer cancel()
 	var out tail
 	_ = remote.Exec(ctx, bootstrap, strings.NewReader(header()+"0\n"), &out, io.Discard)
@@ -99,7 +99,7 @@ func watchInner(ctx context.Context, remote Remote, stop context.CancelCauseFunc
 	ctx, cancel := context.WithCancel(ctx)
 	var found *RemoteError
 	searched := make(chan struct{})
-	timer := time.AfterFunc(innerPatience, func() {
+	timer := time.AfterFunc(innerTimeout, func() {
 		defer close(searched)
 		if found = findInner(ctx, remote); found != nil {
 			stop(found)

@@ -77,7 +77,7 @@ func (r Request) CommandLines(id string) []string {
 		sbatch += " " + shellescape.QuoteCommand(args)
 	}
 	argv := []string{"salloc", "--no-shell", "--job-name=" + JobName(id)}
-	if d := r.deadlineValue(r.Patience); d != "" && r.effectiveVia() == ViaSalloc {
+	if d := r.deadlineValue(r.QueueTimeout); d != "" && r.effectiveVia() == ViaSalloc {
 		argv = append(argv, "--deadline="+d)
 	}
 	salloc := shellescape.QuoteCommand(append(argv, r.Args()...))
@@ -95,5 +95,5 @@ func (r Request) writeVars(v *vars) {
 	v.setList("cscs_requested", canonicalOptions(r.Args()))
 	v.setValue("cscs_via", string(r.effectiveVia()))
 	v.setFlag("cscs_unattended", r.Left)
-	v.setValue("cscs_deadline", r.deadlineValue(r.Patience))
+	v.setValue("cscs_deadline", r.deadlineValue(r.QueueTimeout))
 }

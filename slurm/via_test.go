@@ -413,7 +413,7 @@ func TestAutoWithoutSbatch(t *testing.T) {
 	t.Parallel()
 	f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_SBATCH_REFUSE=sbatch: error: Batch job submission failed: no batch jobs here")
 	id := testID(t)
-	s := &Submission{ID: id, Request: Request{Time: "10", Patience: time.Hour}, Launch: Launch{Argv: serverArgv("127.0.0.1")}}
+	s := &Submission{ID: id, Request: Request{Time: "10", QueueTimeout: time.Hour}, Launch: Launch{Argv: serverArgv("127.0.0.1")}}
 	r := submit(t.Context(), t, f, s)
 	if n := await[Note](r); !strings.Contains(n.Message, "sbatch refuses what salloc accepts") || !strings.Contains(n.Message, "no batch jobs here") {
 		t.Errorf("note %q", n.Message)
@@ -669,10 +669,10 @@ func TestCommandLines(t *testing.T) {
 		request Request
 		want    []string
 	}{
-		{Request{Time: "10", Via: ViaSalloc, Patience: time.Hour}, []string{"salloc --no-shell --job-name=cscs-abc --deadline=now+4200 --time=10"}},
+		{Request{Time: "10", Via: ViaSalloc, QueueTimeout: time.Hour}, []string{"salloc --no-shell --job-name=cscs-abc --deadline=now+4200 --time=10"}},
 		{Request{Mem: "1 G", Via: ViaSbatch}, []string{"sbatch --parsable --job-name=cscs-abc " + batch + script + " '--mem=1 G'"}},
 		{Request{Mem: "1", Left: true}, []string{"sbatch --parsable --job-name=cscs-abc " + batch + script + " --mem=1"}},
-		{Request{Time: "10", Patience: time.Hour}, []string{
+		{Request{Time: "10", QueueTimeout: time.Hour}, []string{
 			"salloc --no-shell --job-name=cscs-abc --time=10", "# if it has to wait:",
 			"sbatch --parsable --job-name=cscs-abc " + batch + script + " --time=10"}},
 	} {

@@ -62,7 +62,7 @@ func (d *deps) attachSession(ctx context.Context, o *options, args []string) err
 		cfg := session.Config{
 			ID: r.ID, Cluster: s.cluster.Name, Client: clientName(), Hops: s.route.Hops(), Chain: s.route.ChainOptions(), Dial: s.route.DialShared, NodeHop: s.route.NodeHop,
 			LocalPort: o.localPort, Metrics: &s.gauge, Room: s.room, Protect: o.protect, Open: s.browserOpener(), Explain: s.explainError,
-			Hurry: s.signals.hurry, Abandon: s.signals.abandon,
+			Grace: s.signals.grace, Abandon: s.signals.abandon,
 		}
 		if cfg.LogDir, err = paths.StateDir(); err != nil {
 			return s.reportFailure(err)

@@ -126,7 +126,7 @@ func TestFlagsBecomeASession(t *testing.T) {
 		t.Error("a server without a login that cscs has set up is not protected")
 	}
 	if got.LocalPort != 9000 || got.App.Port != 7000 || got.QueueTimeout != time.Minute || got.StartTimeout != 90*time.Second || got.Idle != 90*time.Minute || got.Open != nil ||
-		got.Cluster != "daint" || len(got.ID) != 8 || got.Hurry == nil || got.Abandon == nil || got.Explain == nil {
+		got.Cluster != "daint" || len(got.ID) != 8 || got.Grace == nil || got.Abandon == nil || got.Explain == nil {
 		t.Errorf("got %+v", got)
 	}
 	if want := filepath.Join(dir, ".local", "state", "cscs"); got.LogDir != want {

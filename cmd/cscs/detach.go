@@ -33,7 +33,7 @@ is over.`,
 			case !l.Attended:
 				return &registry.UnattendedError{ID: l.ID}
 			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), stopPatience)
+			ctx, cancel := context.WithTimeout(cmd.Context(), stopTimeout)
 			defer cancel()
 			out, err := registry.Reach(l.Record).Detach(ctx)
 			switch {

@@ -137,11 +137,11 @@ func (d *deps) openDoctorsKey(signals *interrupts, ov site.Overrides, cluster st
 	if ask == nil {
 		return checks
 	}
-	patience := time.NewTimer(5 * time.Second)
-	defer patience.Stop()
+	timer := time.NewTimer(5 * time.Second)
+	defer timer.Stop()
 	agents := &key.Lists{Waiting: func(socket string) {
 		d.say(agentWaits(socket))
-		patience.Reset(key.UserTime + 5*time.Second)
+		timer.Reset(key.UserTime + 5*time.Second)
 	}}
 	ctx := agents.In(signals.ctx)
 	found := make(chan error, 1)
@@ -152,7 +152,7 @@ func (d *deps) openDoctorsKey(signals *interrupts, ov site.Overrides, cluster st
 			d.findCheckTarget(ctx, ov, cluster, ring, ask)
 		}
 		return ctx
-	case <-patience.C:
+	case <-timer.C:
 	case <-signals.ctx.Done():
 	}
 	return checks

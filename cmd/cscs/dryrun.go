@@ -54,7 +54,7 @@ func describeKey(id *key.Identity) string {
 // dryRun prints what a session would do.
 func dryRun(out io.Writer, r *connect.Route, cfg session.Config) {
 	printRoute(out, r, "NODE")
-	cfg.Request.Patience = cfg.QueueTimeout
+	cfg.Request.QueueTimeout = cfg.QueueTimeout
 	fmt.Fprintf(out, "\nOn %s:\n%s", ui.Clean(r.Login().Name), indentLines(strings.Join(cfg.Request.CommandLines(cfg.ID), "\n")))
 	fmt.Fprintf(out, "\nOn the first node, in your login environment:\n%s", indentLines(serverCommandLine(cfg.App, cfg.Launch)))
 	if line := bootstrapLine(cfg.App, cfg.Launch); line != "" {

@@ -38,13 +38,13 @@ func TestHear(t *testing.T) {
 				if cause := context.Cause(i.ctx); !errors.Is(cause, c.cause) {
 					t.Errorf("the cause is %v, want %v", cause, c.cause)
 				}
-				if i.hurry.Err() != nil {
+				if i.grace.Err() != nil {
 					t.Error("one signal did the work of two")
 				}
 				// Windows ends a process 5 s after its console was closed.
 				time.Sleep(4 * time.Second) //nolint:forbidigo // of the bubble's time
-				if hurries := i.hurry.Err() != nil; hurries != c.killed {
-					t.Errorf("it is in a hurry: %v, want %v", hurries, c.killed)
+				if ended := i.grace.Err() != nil; ended != c.killed {
+					t.Errorf("the grace period has ended: %v, want %v", ended, c.killed)
 				}
 				if i.abandon.Err() != nil {
 					t.Error("one signal did the work of three")
@@ -54,7 +54,7 @@ func TestHear(t *testing.T) {
 	}
 }
 
-// A console that is closed while the session ends hurries that on: it is not left.
+// A console that is closed while the session ends: its grace period ends, and it is not left.
 func TestHearCloseWhileEnding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, stop := newInterrupts(t.Context())
@@ -65,7 +65,7 @@ func TestHearCloseWhileEnding(t *testing.T) {
 			t.Errorf("the cause is %v", cause)
 		}
 		time.Sleep(4 * time.Second) //nolint:forbidigo // of the bubble's time
-		if i.hurry.Err() == nil {
+		if i.grace.Err() == nil {
 			t.Error("it waits until the system ends it")
 		}
 	})

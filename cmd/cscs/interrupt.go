@@ -16,11 +16,11 @@ import (
 // the third ends everything at once. A fourth has its default action, so the user can always end the process.
 type interrupts struct {
 	ctx            context.Context // ends at the first, with cause session.ErrInterrupted
-	hurry, abandon context.Context // end at the second and the third
+	grace, abandon context.Context // end at the second and the third
 
 	interrupt      context.CancelCauseFunc
-	endHurry       context.CancelFunc // ends hurry
-	hurryTimer     *time.Timer        // calls endHurry before the system ends the process; nil: no limit
+	endGrace       context.CancelFunc // ends grace
+	graceTimer     *time.Timer        // calls endGrace before the system ends the process; nil: no limit
 	mu             sync.Mutex
 	steps          []func() // the remaining steps, in order
 	restoreSignals func()   // restores the default signal handling after the last step
@@ -29,16 +29,16 @@ type interrupts struct {
 // newInterrupts returns interrupts without signals, until the caller calls stop.
 func newInterrupts(parent context.Context) (i *interrupts, stop func()) {
 	ctx, interrupt := context.WithCancelCause(parent)
-	hurry, endHurry := context.WithCancel(context.WithoutCancel(parent))
+	grace, endGrace := context.WithCancel(context.WithoutCancel(parent))
 	abandon, leave := context.WithCancel(context.WithoutCancel(parent))
-	i = &interrupts{ctx: ctx, hurry: hurry, abandon: abandon, interrupt: interrupt, endHurry: endHurry, restoreSignals: func() {}}
-	i.steps = []func(){func() { interrupt(session.ErrInterrupted) }, endHurry, leave}
+	i = &interrupts{ctx: ctx, grace: grace, abandon: abandon, interrupt: interrupt, endGrace: endGrace, restoreSignals: func() {}}
+	i.steps = []func(){func() { interrupt(session.ErrInterrupted) }, endGrace, leave}
 	return i, func() {
-		if i.hurryTimer != nil {
-			i.hurryTimer.Stop()
+		if i.graceTimer != nil {
+			i.graceTimer.Stop()
 		}
 		interrupt(nil)
-		endHurry()
+		endGrace()
 		leave()
 	}
 }
@@ -84,7 +84,7 @@ func hearInterrupts(parent context.Context) (i *interrupts, stop func()) {
 func (i *interrupts) handleSignal(s os.Signal, system string) {
 	detaches, limit := readSignal(s, system)
 	if limit > 0 {
-		i.hurryTimer = time.AfterFunc(limit, i.endHurry)
+		i.graceTimer = time.AfterFunc(limit, i.endGrace)
 	}
 	if detaches {
 		// When a window is closed, the kernel and the shell each send one.
@@ -94,13 +94,13 @@ func (i *interrupts) handleSignal(s os.Signal, system string) {
 	}
 }
 
-// closeTime is how long the first, patient attempt to detach may take when the console is closed. Windows ends
-// the process 5 s after the event (HandlerRoutine, SetConsoleCtrlHandler). If the cluster has not received the
-// detach by then, the lease counts from the last heartbeat.
+// closeTime is how long the first attempt to detach may take, with its grace period, when the console is closed.
+// Windows ends the process 5 s after the event (HandlerRoutine, SetConsoleCtrlHandler). If the cluster has not received
+// the detach by then, the lease counts from the last heartbeat.
 const closeTime = 3 * time.Second
 
 // readSignal reports whether a signal detaches the session on that system (runtime.GOOS). limit is the time
-// after which the process must hurry, since the system will end it; 0: none.
+// after which the process must not wait any more, since the system will end it; 0: none.
 //
 // On Windows, Go turns CTRL_CLOSE_EVENT, CTRL_LOGOFF_EVENT and CTRL_SHUTDOWN_EVENT, and nothing else, into
 // syscall.SIGTERM. It turns Ctrl-C and Ctrl-Break into os.Interrupt.

@@ -37,11 +37,11 @@ func TestInterrupts(t *testing.T) {
 	if !errors.Is(context.Cause(i.ctx), session.ErrDetached) {
 		t.Errorf("the cause is %v", context.Cause(i.ctx))
 	}
-	if i.hurry.Err() != nil || i.abandon.Err() != nil {
+	if i.grace.Err() != nil || i.abandon.Err() != nil {
 		t.Error("a second SIGHUP did the work of a second Ctrl-C")
 	}
 	send(syscall.SIGTERM)
-	await(i.hurry)
+	await(i.grace)
 	if i.abandon.Err() != nil {
 		t.Error("two signals did the work of three")
 	}

@@ -125,7 +125,7 @@ func (j *job) sessionConfig(s *start, a app.App) (session.Config, error) {
 		App: a, Request: j.slurmRequest(), Launch: j.serverLaunch(j.slurm),
 		LocalPort: j.localPort, Lease: j.lease, QueueTimeout: j.queueTimeout, StartTimeout: j.startTimeout, Idle: j.idle, Detach: j.detach,
 		Metrics: &s.gauge, LogDir: logs, Protect: j.protect, Open: s.browserOpener(), Explain: s.explainError,
-		Hurry: s.signals.hurry, Abandon: s.signals.abandon,
+		Grace: s.signals.grace, Abandon: s.signals.abandon,
 	}
 	if c.Protect == nil {
 		guarded := !a.OwnLogin

@@ -112,15 +112,15 @@ func (d *deps) stopTargets(ctx context.Context, cluster string, args []string, a
 	return targets, first
 }
 
-// stopPatience is how long a process that still responds may take to end its session: 90 s for its teardown and
+// stopTimeout is how long a process that still responds may take to end its session: 90 s for its teardown and
 // 20 s for the clients of its connection.
-const stopPatience = 2 * time.Minute
+const stopTimeout = 2 * time.Minute
 
 // stopSession ends one session: by the process that attends it, otherwise over its own connection.
 func (d *deps) stopSession(ctx context.Context, l registry.Listed, o *options) error {
 	stuck := false // the attending process lives but does not end the session
 	if l.Attended {
-		asked, cancel := context.WithTimeout(ctx, stopPatience)
+		asked, cancel := context.WithTimeout(ctx, stopTimeout)
 		defer cancel()
 		out, err := registry.Reach(l.Record).Stop(asked)
 		var gone *registry.GoneError
@@ -145,7 +145,7 @@ func (d *deps) stopSession(ctx context.Context, l registry.Listed, o *options) e
 			d.say("the control socket of session " + l.ID + " is not trusted: " + gone.Err.Error() + ": ending the session directly")
 		case !errors.As(err, &gone):
 			stuck = true
-			d.say(fmt.Sprintf("the process that attends session %s (pid %d) has not ended it within %s: ending it directly", l.ID, l.PID, ui.Duration(stopPatience)))
+			d.say(fmt.Sprintf("the process that attends session %s (pid %d) has not ended it within %s: ending it directly", l.ID, l.PID, ui.Duration(stopTimeout)))
 		}
 		// The process has died or does not help, so this process ends the session.
 	}
@@ -161,7 +161,7 @@ func (d *deps) stopSession(ctx context.Context, l registry.Listed, o *options) e
 		err = d.end(s.signals.ctx, session.Config{
 			ID: l.ID, Job: l.Job, Cluster: s.cluster.Name, Hops: s.route.Hops(), Chain: s.route.ChainOptions(), Dial: s.route.DialShared, App: app.App{Name: l.App},
 			Lease: time.Duration(l.Lease) * time.Second, LogDir: logs, Explain: s.explainError,
-			Hurry: s.signals.hurry, Abandon: s.signals.abandon,
+			Grace: s.signals.grace, Abandon: s.signals.abandon,
 		}, find, func(e session.Event) {
 			last = e
 			s.showEvent(e)

@@ -96,11 +96,11 @@ func (c *conn) answerRequests(reqs <-chan *ssh.Request) {
 // hangUp closes the channel when everything written is sent, or cannot be sent.
 func (c *conn) hangUp() {
 	c.out.endInput()
-	patience := runclock.NewTimer(lingerTimeout)
-	defer patience.Stop()
+	timer := runclock.NewTimer(lingerTimeout)
+	defer timer.Stop()
 	select {
 	case <-c.out.ended:
-	case <-patience.C:
+	case <-timer.C:
 	case <-c.ended:
 	case <-c.sshConn.chain.done:
 	}

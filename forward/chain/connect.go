@@ -14,10 +14,10 @@ import (
 // attempt may be many seconds away.
 const connectPause = 500 * time.Millisecond
 
-// connectPatience is the timeout of each further attempt, so that they do not pile up. The kernel
+// connectTimeout is the timeout of each further attempt, so that they do not pile up. The kernel
 // sends its SYN twice in that time. The first attempt may take as long as the dial, for networks
 // with longer round trips.
-const connectPatience = 2 * time.Second
+const connectTimeout = 2 * time.Second
 
 // netDial is the default of Options.NetDial. TCP keepalive is a second line of defence: the SSH
 // keepalive asks the server, and TCP's also frees a socket whose chain was not closed in order.
@@ -33,7 +33,7 @@ func netDial(ctx context.Context, network, addr string) (net.Conn, error) {
 }
 
 // firstOf calls dial, and again in parallel after each connectPause, until one call has a result.
-// That is the result of firstOf. It cancels all but the first call after connectPatience.
+// That is the result of firstOf. It cancels all but the first call after connectTimeout.
 func firstOf(ctx context.Context, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
 	type answer struct {
 		conn net.Conn
@@ -74,7 +74,7 @@ func firstOf(ctx context.Context, dial func(context.Context) (net.Conn, error)) 
 				// No deadline: a net.Dialer that sees one may return before ctx ends.
 				ctx, giveUp := context.WithCancelCause(ctx)
 				defer giveUp(nil)
-				defer time.AfterFunc(connectPatience, func() { giveUp(errNoAnswer) }).Stop()
+				defer time.AfterFunc(connectTimeout, func() { giveUp(errNoAnswer) }).Stop()
 				try(ctx)
 			})
 		}

@@ -70,7 +70,7 @@ func (c *Chain) outermostError(l *sshConn, outer []*sshConn) error {
 	if lost := (*LostError)(nil); errors.As(l.err, &lost) {
 		return lost // the connection that carries it knows the cause
 	}
-	patience, cancel := context.WithTimeout(context.Background(), settleTime)
+	settled, cancel := context.WithTimeout(context.Background(), settleTime)
 	defer cancel()
 	if c.parent != nil {
 		select {
@@ -79,7 +79,7 @@ func (c *Chain) outermostError(l *sshConn, outer []*sshConn) error {
 				return lost
 			}
 			return &LostError{Hop: l.hop, Err: c.parent.err}
-		case <-patience.Done():
+		case <-settled.Done():
 		case <-c.done:
 		}
 	}
@@ -87,7 +87,7 @@ func (c *Chain) outermostError(l *sshConn, outer []*sshConn) error {
 		select {
 		case <-o.dead:
 			return &LostError{Hop: o.hop, Err: o.err}
-		case <-patience.Done():
+		case <-settled.Done():
 		case <-c.done: // another watcher knows the cause
 		}
 	}

@@ -64,19 +64,19 @@ func (c *Chain) awaitReturn(ctx context.Context, l *sshConn) bool {
 	staysSilent := func(d time.Duration) bool {
 		return pauseUnless(ctx, d) && l.conn.lastHeard.Load() == heard
 	}
-	patience := l.conn.answerTimeout()
-	if !staysSilent(patience) {
+	timeout := l.conn.answerTimeout()
+	if !staysSilent(timeout) {
 		return false
 	}
 	for lost := 0; lost >= outageTries && ctx.Err() == nil || staysSilent(0); {
 		if time.Since(l.lastProbe) < c.probePause(l) || c.userInvolved.Load() || !c.opts.Redials() {
-			if !staysSilent(patience) {
+			if !staysSilent(timeout) {
 				return false
 			}
 			continue
 		}
 		began := time.Now()
-		if !c.tryHop(ctx, l, patience) {
+		if !c.tryHop(ctx, l, timeout) {
 			lost++
 			continue
 		}
@@ -130,9 +130,9 @@ func (c *Chain) probePause(l *sshConn) time.Duration {
 }
 
 // tryHop opens another connection to the address of l, and closes it. It returns false only after
-// patience has passed or ctx has ended.
-func (c *Chain) tryHop(ctx context.Context, l *sshConn, patience time.Duration) (opened bool) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// timeout has passed or ctx has ended.
+func (c *Chain) tryHop(ctx context.Context, l *sshConn, timeout time.Duration) (opened bool) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	remote := l.conn.RemoteAddr()
 	conn, err := c.opts.NetDial(ctx, remote.Network(), remote.String())

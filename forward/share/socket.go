@@ -105,10 +105,10 @@ func (s *socket) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	const data, extendedData = 94, 95 // RFC 4254 §9
-	patient := len(p) > 5 && (p[5] == data || p[5] == extendedData)
+	waits := len(p) > 5 && (p[5] == data || p[5] == extendedData)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for patient && len(s.pending) > maxPending && s.err == nil {
+	for waits && len(s.pending) > maxPending && s.err == nil {
 		s.changed.Wait()
 	}
 	if s.err == nil && len(s.pending) > maxBacklog {

@@ -20,8 +20,8 @@ const (
 	// usually just answered late. The retries are for servers that close early connections.
 	probeFirstPause = 50 * time.Millisecond
 	probeLastPause  = 300 * time.Millisecond
-	// probePatience is the timeout of one request. A later answer may be lost with its connection.
-	probePatience = 20 * time.Second
+	// probeTimeout is the timeout of one request. A later answer may be lost with its connection.
+	probeTimeout = 20 * time.Second
 	// probeBody is how much of an answer is read, so that the connection can be used again.
 	probeBody = 64 << 10
 )
@@ -159,7 +159,7 @@ func (a answer) redirectPath() string {
 
 // fetchOnce requests url once, with the token if there is one.
 func (p *prober) fetchOnce(ctx context.Context, url, token string, limit int64) (answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, probePatience)
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -162,14 +162,14 @@ func writeAnswer(w http.ResponseWriter, v any) {
 
 // A Peer is the process that attends a session, as other processes reach it.
 type Peer struct {
-	record   Record
-	client   *http.Client
-	patience time.Duration // timeout without a sign of life
+	record  Record
+	client  *http.Client
+	timeout time.Duration // without a sign of life
 }
 
 // Reach returns the process that attends the session of that record.
 func Reach(r Record) *Peer {
-	p := &Peer{record: r, patience: silenceTimeout}
+	p := &Peer{record: r, timeout: silenceTimeout}
 	p.client = &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -271,14 +271,14 @@ func (p *Peer) Detach(ctx context.Context) (Outcome, error) {
 }
 
 // sendRequest sends a request and decodes the answer into to. It times out if the process gives no
-// sign of life for p.patience.
+// sign of life for p.timeout.
 func (p *Peer) sendRequest(ctx context.Context, method, path string, to any) error {
 	if p.record.Control == "" {
 		return &GoneError{errors.New("it has no control socket")}
 	}
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
-	quiet := runclock.AfterFunc(p.patience, func() { giveUp(&SilentError{p.record.ID, p.record.PID}) })
+	quiet := runclock.AfterFunc(p.timeout, func() { giveUp(&SilentError{p.record.ID, p.record.PID}) })
 	defer quiet.Stop()
 	req, err := http.NewRequestWithContext(ctx, method, "http://cscs"+path, nil)
 	if err != nil {
@@ -290,7 +290,7 @@ func (p *Peer) sendRequest(ctx context.Context, method, path string, to any) err
 		if res.StatusCode != http.StatusOK {
 			return &GoneError{errors.New("it answers " + res.Status)}
 		}
-		err = json.NewDecoder(heartbeatReader{res.Body, func() { quiet.Reset(p.patience) }}).Decode(to)
+		err = json.NewDecoder(heartbeatReader{res.Body, func() { quiet.Reset(p.timeout) }}).Decode(to)
 	}
 	switch {
 	case err == nil:

@@ -451,7 +451,7 @@ func TestControlOfAStoppedProcess(t *testing.T) {
 				}
 			})
 			p := Reach(Record{ID: "abcdefgh", PID: 7, Control: path})
-			p.patience = 200 * time.Millisecond
+			p.timeout = 200 * time.Millisecond
 			ask := map[string]func() error{
 				"stop":   func() error { _, err := p.Stop(t.Context()); return err },
 				"detach": func() error { _, err := p.Detach(t.Context()); return err },
@@ -475,7 +475,7 @@ func TestControlOfASlowProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := Reach(Record{Control: c.Path()})
-	p.patience = 3 * heartbeatInterval / 2
+	p.timeout = 3 * heartbeatInterval / 2
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		<-a.asked

@@ -19,7 +19,7 @@ func TestStoppedProcessWaitsForTheEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := Reach(Record{Control: c.Path()})
-		p.patience = 3 * heartbeatInterval / 2
+		p.timeout = 3 * heartbeatInterval / 2
 		stopped := make(chan error, 1)
 		go func() {
 			_, err := p.Stop(t.Context())
@@ -27,7 +27,7 @@ func TestStoppedProcessWaitsForTheEnd(t *testing.T) {
 		}()
 		<-a.asked
 		for range 3 {
-			stop(2 * p.patience)
+			stop(2 * p.timeout)
 		}
 		c.Close(Outcome{Reason: "stopped"})
 		if err := <-stopped; err != nil {

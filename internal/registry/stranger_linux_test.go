@@ -106,7 +106,7 @@ func TestStrangerListens(t *testing.T) {
 				"enter":  func(p *Peer) error { _, _, err := p.Enter(t.Context()); return err },
 			} {
 				p := Reach(Record{ID: "abcdefgh", Control: path})
-				p.patience = time.Second
+				p.timeout = time.Second
 				var gone *GoneError
 				if err := ask(p); !errors.Is(err, c.want) || !errors.As(err, &gone) || strings.Contains(err.Error(), "\n") {
 					t.Errorf("%s: %v", what, err)

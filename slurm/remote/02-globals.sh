@@ -100,7 +100,7 @@
 #	cscs_script		00		the text of this script
 #	cscs_seen		30		follow: the last line of the event file that matters
 #	cscs_server_code	40		runner: exit status of the server; empty: it runs
-#	cscs_shell_patience	40		milliseconds after which a login shell is reported
+#	cscs_shell_timeout	40		milliseconds after which a login shell is reported
 #	cscs_shown		67		log: bytes that the client has received
 #	cscs_shown_jobs		00 60		numbers of the jobs that squeue has shown to this shell
 #	cscs_signalled		15 40		runner: set if the lease was renewed by a signal

@@ -345,14 +345,14 @@ cscs_report_hang() {
 	if [[ -e $cscs_dir/launched ]]; then
 		[[ -z $told ]] || cscs_event launched
 		told='' from=999999999
-	elif [[ -z $told ]] && ((cscs_clock - from >= cscs_shell_patience)); then
+	elif [[ -z $told ]] && ((cscs_clock - from >= cscs_shell_timeout)); then
 		told=1
-		cscs_event unlaunched "node=$cscs_node" "after=$((cscs_shell_patience / 1000))"
+		cscs_event unlaunched "node=$cscs_node" "after=$((cscs_shell_timeout / 1000))"
 	fi
 }
 
 # Milliseconds that a login shell may take.
-cscs_shell_patience=8000
+cscs_shell_timeout=8000
 
 # cscs_explain_end STATE: sets cscs_end and cscs_message to the reason for which the server ended by
 # itself.
