@@ -50,7 +50,7 @@ lab_help() {
 		scripts/lab VERB: a small Alps on this machine (docs/lab.md)
 
 		  install [--release R | --all] [--accounting]   what is needed, once; R: bookworm, trixie (default), forky
-		  up [--release R] [--rtt 20ms] [--nodes 3] [--accounting]
+		  up [--release R] [--rtt 20ms] [--nodes 3] [--accounting] [--tcp-buckets N]
 		  down                            and leave nothing
 		  try                             install, up, and cscs run-jupyter as alice on the laptop
 		  status | env                    for people | for tests: eval "$(scripts/lab env)"

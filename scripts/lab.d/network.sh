@@ -17,6 +17,14 @@ make_bridges() {
 	EOF
 }
 
+# set_tcp_buckets N: gives each host its own table of TCP connections with N buckets. With 0, the hosts share
+# this machine's table, as large as that of a compute node with this memory, and each look at
+# /proc/net/tcp walks through it, for some milliseconds. Linux before 6.1 cannot do this.
+set_tcp_buckets() {
+	[[ $1 == 0 || ! -e /proc/sys/net/ipv4/tcp_child_ehash_entries ]] ||
+		in_fabric_net sysctl -qw "net.ipv4.tcp_child_ehash_entries=$1"
+}
+
 # connect HOST PID: give a host that has just started its links and addresses.
 connect() {
 	local host=$1 pid=$2

@@ -6,19 +6,21 @@ HOME_SIZE=2g # the cluster's home file system
 lab_up() {
 	local began=$EPOCHREALTIME
 	RELEASE=trixie NODES=3 ACCOUNTING=
-	local rtt=0
+	local rtt=0 buckets=0
 	while [[ $# -gt 0 ]]; do
 		case $1 in
 		--release) RELEASE=${2:-} && shift ;;
 		--nodes) NODES=${2:-} && shift ;;
 		--rtt) rtt=${2:-} && shift ;;
 		--accounting) ACCOUNTING=yes ;;
-		*) usage_error "up: usage: up [--release R] [--rtt 20ms] [--nodes 3] [--accounting]" ;;
+		--tcp-buckets) buckets=${2:-} && shift ;;
+		*) usage_error "up: usage: up [--release R] [--rtt 20ms] [--nodes 3] [--accounting] [--tcp-buckets N]" ;;
 		esac
 		shift || usage_error "up: the last option lacks its value"
 	done
 	is_release "$RELEASE" || usage_error "up: no release '$RELEASE': there are ${LAB_RELEASES[*]}"
 	[[ $NODES =~ ^[1-9][0-9]?$ ]] || usage_error "up: --nodes: from 1 to 99, not '$NODES'"
+	[[ $buckets =~ ^[0-9]+$ ]] || usage_error "up: --tcp-buckets: a number, not '$buckets'"
 	need_root
 	with_lock "$(lock_name)"
 	[[ ! -e $LAB_RUN/up ]] || die "a lab is already up at $LAB_RUN: scripts/lab down"
@@ -36,6 +38,7 @@ lab_up() {
 	make_run_directory
 	make_all_disks
 	start_fabric
+	set_tcp_buckets "$buckets"
 	start_wire
 	wire rtt "$rtt" >/dev/null
 	start_all_hosts
