@@ -13,6 +13,7 @@ import (
 // TestDetachBeforeRunner: who detaches from a job that runs without a runner is not told that a lease
 // counts, nor that the cluster was not reached: it was.
 func TestDetachBeforeRunner(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	cfg := a.config()
 	dir := filepath.Join(a.Home, ".cscs", "fake", cfg.ID)

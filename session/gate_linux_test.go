@@ -82,6 +82,7 @@ func connectThrough(t *testing.T, to forward.Target) error {
 // A connection is handed on only when the listener at its end is seen to be the user's own, at the
 // address that was seen before (invariant I5). Another user who has taken the port gets no byte.
 func TestGate(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	node, err := chain.Dial(t.Context(), append(a.hops(), a.nodeHop("nid001001", nil)), chain.Options{})
 	if err != nil {
@@ -156,6 +157,7 @@ func TestTunnelRefuses(t *testing.T) {
 
 // The node's host keys are those that the runner has read there, and no others (invariant I7).
 func TestNodeKeysAreTheRunners(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	cfg := a.config()
 	pinned := make(chan chain.HostKeys, 10)

@@ -8,6 +8,7 @@ import (
 
 // TestHeadStart: the node is dialled once, before the runner has shown life, and that connection is used.
 func TestHeadStart(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t, "FAKE_SRUN_WAITS=1") // the runner's step comes 5 s after the grant
 	var session atomic.Pointer[life]
 	var dials, late atomic.Int32

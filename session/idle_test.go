@@ -143,6 +143,7 @@ func TestIdleOfFurtherPorts(t *testing.T) {
 
 // A session that nobody uses ends as asked, and one that is used does not.
 func TestIdleEnds(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	cfg := a.config()
 	cfg.Idle = 4 * time.Second
@@ -186,8 +187,10 @@ func (a *alps) attach(cfg Config, client string) *life {
 // One that was picked up ends, too, when nobody uses it. It goes on as long as another
 // attends it, who may use it: the last one ends it, also if both go at the same time.
 func TestIdleEndsWhatWasPickedUp(t *testing.T) {
+	t.Parallel()
 	for _, clients := range [][]string{{"alice@laptop (pid 1)"}, {"alice@laptop (pid 1)", "alice@desktop (pid 1)"}} {
 		t.Run(strconv.Itoa(len(clients)), func(t *testing.T) {
+			t.Parallel()
 			a := newAlps(t)
 			cfg := a.config()
 			cfg.Idle, cfg.Lease = 4*time.Second, time.Hour
@@ -225,6 +228,7 @@ func TestIdleEndsWhatWasPickedUp(t *testing.T) {
 // A server that has its own idea of use is asked for that, through the tunnel, and what
 // an open page does by itself is no use.
 func TestIdleAsksTheServer(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	cfg := a.config()
 	cfg.Idle = 4 * time.Second

@@ -14,6 +14,7 @@ import (
 // The connection is lost, and our command on the login node killed, while the job waits in
 // Slurm alone: the session goes on and sees it start.
 func TestKeptWhileQueued(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t, "FAKE_QUEUE=1")
 	cfg := a.config()
 	cfg.Lease, cfg.Request.Via = time.Hour, slurm.ViaSbatch
@@ -43,8 +44,10 @@ func TestKeptWhileQueued(t *testing.T) {
 
 // A stop of ours from elsewhere is an end as asked, running or queued.
 func TestStoppedElsewhere(t *testing.T) {
+	t.Parallel()
 	for _, event := range []string{EventReady, EventQueued} {
 		t.Run(event, func(t *testing.T) {
+			t.Parallel()
 			a := newAlps(t)
 			if event == EventQueued {
 				a = newAlps(t, "FAKE_QUEUE=1")
@@ -74,6 +77,7 @@ func TestStoppedElsewhere(t *testing.T) {
 // The lease of the configuration is the session's on the cluster, and is renewed while the client
 // lives; the session says of itself how long it is.
 func TestLeaseIsRenewed(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	cfg := a.config()
 	cfg.Lease = 4 * time.Second

@@ -20,6 +20,7 @@ func (l *life) outage(a *alps) (end func()) {
 // The network is away for longer than the server may take to start. The server has started
 // meanwhile: within the lease, a lost network ends nothing (I2).
 func TestOutageWhileServerStarts(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	cfg := a.config()
 	file := filepath.Join(t.TempDir(), "listen")
@@ -39,6 +40,7 @@ func TestOutageWhileServerStarts(t *testing.T) {
 
 // The network is away for longer than the job may wait. It has been granted meanwhile.
 func TestOutageWhileQueued(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t, "FAKE_QUEUE=1")
 	cfg := a.config()
 	cfg.Lease = time.Hour

@@ -99,6 +99,7 @@ func openRequest(t *testing.T, url string) (end func()) {
 
 // TestCutThenStall: what is open outlives a short cut, after which another chain is made, and a long stall after that.
 func TestCutThenStall(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	line := newCutLine(t, a)
 	cfg := a.config()
@@ -124,6 +125,7 @@ func TestCutThenStall(t *testing.T) {
 
 // TestSharerOfCutChains: what is open outlives two short cuts where other processes own the chains.
 func TestSharerOfCutChains(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	line := newCutLine(t, a)
 	cfg := a.config()

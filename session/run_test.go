@@ -66,6 +66,7 @@ func (a *alps) nothingLeft() {
 }
 
 func TestWholeLife(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	cfg := a.config()
 	opened := make(chan string, 1)
@@ -106,6 +107,7 @@ func TestWholeLife(t *testing.T) {
 }
 
 func TestInterruptWhileQueued(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t, "FAKE_QUEUE=1")
 	l := a.start(a.config())
 	l.await(EventQueued)
@@ -117,6 +119,7 @@ func TestInterruptWhileQueued(t *testing.T) {
 }
 
 func TestInterruptWhileGranted(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	l := a.start(a.config())
 	l.await(EventGranted)
@@ -128,6 +131,7 @@ func TestInterruptWhileGranted(t *testing.T) {
 }
 
 func TestInterruptWhileConnecting(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	silent, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -148,6 +152,7 @@ func TestInterruptWhileConnecting(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t, "FAKE_REFUSE=salloc: error: Job submit/allocate failed: Invalid partition name specified")
 	l := a.start(a.config())
 	err := l.end()
@@ -162,6 +167,7 @@ func TestRefused(t *testing.T) {
 }
 
 func TestPortBusy(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -188,6 +194,7 @@ func TestPortBusy(t *testing.T) {
 }
 
 func TestServerEnds(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	cfg := a.config()
 	cfg.App.Argv = []string{"sh", "-c", "echo out of luck; exit 3"}
@@ -203,6 +210,7 @@ func TestServerEnds(t *testing.T) {
 }
 
 func TestStartTimeout(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	cfg := a.config()
 	cfg.App.Argv = []string{"sleep", "1000"}
@@ -216,6 +224,7 @@ func TestStartTimeout(t *testing.T) {
 }
 
 func TestQueueTimeout(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t, "FAKE_QUEUE=1")
 	cfg := a.config()
 	cfg.QueueTimeout = 5 * time.Second // the request must have been made by then
@@ -229,6 +238,7 @@ func TestQueueTimeout(t *testing.T) {
 // Somebody else cancels the job.
 // A server that does not listen where it was told to: the user is told within seconds.
 func TestServerAstray(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	cfg := a.config()
 	cfg.App.Argv = []string{"python3", "-c", webServer, "0", "meek"}
@@ -244,6 +254,7 @@ func TestServerAstray(t *testing.T) {
 }
 
 func TestCancelledElsewhere(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	l := a.start(a.config())
 	l.await(EventReady)
@@ -259,6 +270,7 @@ func TestCancelledElsewhere(t *testing.T) {
 
 // A second Ctrl-C ends the grace of a server that does not hear.
 func TestHurry(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	cfg := a.config()
 	cfg.App = server("stubborn")
@@ -279,6 +291,7 @@ func TestHurry(t *testing.T) {
 
 // A third Ctrl-C leaves at once, and says what may be left.
 func TestAbandon(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t, "FAKE_STUCK=1")
 	l := a.start(a.config())
 	l.await(EventReady)
@@ -302,6 +315,7 @@ func TestAbandon(t *testing.T) {
 // The connection to the login node is lost: the session goes on over a new one, on
 // the same local port, with no event lost or repeated.
 func TestChainLost(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	cfg := a.config()
 	cfg.Lease = time.Hour
@@ -325,6 +339,7 @@ func TestChainLost(t *testing.T) {
 // Our commands on the login node and the node are killed, and neither can run another
 // for a while: the job, which does not need it, is not given up.
 func TestFollowAgain(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	l := a.start(a.config())
 	ready := l.await(EventReady)
@@ -344,6 +359,7 @@ func TestFollowAgain(t *testing.T) {
 
 // The connection is lost while the job waits with salloc: the request is taken back.
 func TestChainLostWhileQueued(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t, "FAKE_QUEUE=1")
 	cfg := a.config()
 	cfg.Request.Via = slurm.ViaSalloc
@@ -367,6 +383,7 @@ func (a *alps) crashLogin() {
 
 // The login node goes down while the job waits with salloc, and is not back at once.
 func TestLoginAwayWhileQueued(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t, "FAKE_QUEUE=1")
 	cfg := a.config()
 	cfg.Request.Via = slurm.ViaSalloc
@@ -387,6 +404,7 @@ func TestLoginAwayWhileQueued(t *testing.T) {
 
 // The chain over which the job is to be ended is lost, too, before it can be.
 func TestLostAgainAtTheEnd(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t, "FAKE_QUEUE=1")
 	cfg := a.config()
 	cfg.Request.Via = slurm.ViaSalloc
@@ -414,6 +432,7 @@ func TestLostAgainAtTheEnd(t *testing.T) {
 
 // TestEndWaitsForSharers: the end of a session whose connection another process has yet to replace says what it waits for.
 func TestEndWaitsForSharers(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	cfg := a.config()
 	plain, place := cfg, share.Rendezvous{Dir: t.TempDir(), Key: []string{t.Name()}, Host: "daint"}
@@ -447,6 +466,7 @@ func TestEndWaitsForSharers(t *testing.T) {
 
 // The user ends a session whose connection is lost and does not come back at once.
 func TestInterruptWhileLost(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	l := a.start(a.config())
 	l.await(EventReady)
@@ -458,6 +478,7 @@ func TestInterruptWhileLost(t *testing.T) {
 
 // Only the connection to the node goes away: the same URL answers again.
 func TestNodeLost(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	l := a.start(a.config())
 	ready := l.await(EventReady)
@@ -474,6 +495,7 @@ func TestNodeLost(t *testing.T) {
 // The node lets nobody in for a moment, as pam_slurm_adopt does before it has heard
 // of the job.
 func TestNodeAdmitsLate(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	tries := 0
 	a.refuse = func() error {

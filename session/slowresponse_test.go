@@ -12,6 +12,7 @@ import (
 // A login shell that hangs in its start-up files is told, and leaves no doubt behind: nothing was
 // asked for, nor is it when the shell goes on.
 func TestShellHangs(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	hang := make(chan struct{})
 	a.hang.Store(&hang)
@@ -35,6 +36,7 @@ func TestShellHangs(t *testing.T) {
 
 // A Slurm that does not answer is told.
 func TestSlurmSilent(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t, "FAKE_PAUSE=before-salloc")
 	cfg := a.config()
 	cfg.slowResponse = time.Second

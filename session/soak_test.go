@@ -58,6 +58,7 @@ func stacks() string {
 // The dial of the node, or the reader of events, learns of the loss of the chain before the
 // chain itself has told of it: that ends no session.
 func TestLossLearntBeforeTold(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	cfg := a.config()
 	c, err := cfg.dialLogin(t.Context(), cfg.Chain)

@@ -80,6 +80,7 @@ func (g gated) Write(p []byte) (int, error) {
 // The connection stalls, without an end that anybody could see: a second chain takes
 // over long before the first is given up.
 func TestStall(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	line := newStall(t, a.ela.Addr())
 	cfg := a.config()
@@ -116,6 +117,7 @@ func TestStall(t *testing.T) {
 // A stall costs what was open nothing, however long it stays open after that: the chain that
 // stalled is kept for it.
 func TestStallCostsNothing(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	line := newStall(t, a.ela.Addr())
 	cfg := a.config()
@@ -143,6 +145,7 @@ func TestStallCostsNothing(t *testing.T) {
 // After a cut, the connection that is open stands still until TCP sends again what was lost. The local port answers
 // over another one, as soon as one can be made.
 func TestCutIsReplaced(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	line := newCutLine(t, a)
 	cfg := a.config()
@@ -177,6 +180,7 @@ func TestCutIsReplaced(t *testing.T) {
 // A node that does not answer any more is told, while the way there is well; and that it
 // answers again.
 func TestNodeStall(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	line := newStall(t, a.node.Addr())
 	a.nodeLine = line.ln.Addr().String()
@@ -203,6 +207,7 @@ func TestNodeStall(t *testing.T) {
 // The connection has stalled when the user ends the session: the job is ended over a
 // new one, long before the first is given up.
 func TestInterruptWhileStalled(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	line := newStall(t, a.ela.Addr())
 	cfg := a.config()

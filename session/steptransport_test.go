@@ -57,6 +57,7 @@ func (a *alps) noSteps() {
 // The node does not let us in though the job runs there: it is reached through a job
 // step, which is told once, with the reason.
 func TestStepTransport(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		bar   func(a *alps)
@@ -70,6 +71,7 @@ func TestStepTransport(t *testing.T) {
 		}, "open failed"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			a := newAlps(t)
 			tt.bar(a)
 			l := a.start(a.impatient())
@@ -96,6 +98,7 @@ func TestStepTransport(t *testing.T) {
 // TestNodeByAddress: the login node does not know the node's name. The address that the runner sees there leads
 // to its sshd, over a connection that was lost, too.
 func TestNodeByAddress(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	a.unresolved = true
 	l := a.start(a.impatient())
@@ -115,6 +118,7 @@ func TestNodeByAddress(t *testing.T) {
 // Once it has led to the node, it is the way for the rest of the session: after the
 // loss of the chain, and of the step.
 func TestStepTransportIsKept(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	var asked atomic.Int32
 	a.refuse = func() error { asked.Add(1); return errNoJob }
@@ -159,6 +163,7 @@ func (a *alps) refuseOnceReady() (l *life, ready Event, shut *atomic.Bool) {
 
 // A node that let us in first, and then no more.
 func TestStepTransportLater(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	l, ready, _ := a.refuseOnceReady()
 	l.await(EventRestored)
@@ -173,6 +178,7 @@ func TestStepTransportLater(t *testing.T) {
 // A node that lets us in no more, and has no sshd for a step either: the session has
 // work there, so it goes on trying.
 func TestNoWayLater(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t, "CSCS_SSHD_DIRS=/nowhere")
 	l, ready, shut := a.refuseOnceReady()
 	waittest.Until(t, 30*time.Second, "the step is tried", func() bool { return a.entered() > 0 })
@@ -188,6 +194,7 @@ func TestNoWayLater(t *testing.T) {
 
 // Nothing leads to the node: both reasons are told, and all is taken down.
 func TestNoWay(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t, "CSCS_SSHD_DIRS=/nowhere")
 	a.refuse = func() error { return errNoJob }
 	err := a.start(a.impatient()).end()
@@ -204,6 +211,7 @@ func TestNoWay(t *testing.T) {
 // TestNodeAwayAtFirst: the node went down right after the grant, so it answers neither the login node nor Slurm. It is
 // dialled until it is back.
 func TestNodeAwayAtFirst(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t, "FAKE_ENTRY_FAILS=Task launch for StepId=4711.1 failed on node nid001001: Communication connection failure")
 	var dials atomic.Int32
 	a.closed = func() error {
@@ -227,6 +235,7 @@ func TestNodeAwayAtFirst(t *testing.T) {
 // The node crashes right after the grant and boots: its sshd refuses a user without a job, and Slurm makes no step in a job
 // that has ended. The session reports the end of the job, and gives no advice for the site.
 func TestJobEndsBeforeTheNodeIsReached(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t, "FAKE_ENTRY_FAILS=Slurm job 4711 has expired; Check SLURM_JOB_ID environment variable")
 	var dials atomic.Int32
 	a.closed = func() error {
@@ -249,6 +258,7 @@ func TestJobEndsBeforeTheNodeIsReached(t *testing.T) {
 // A node with another host key than the runner has seen there is no reason to go
 // another way (invariant I7).
 func TestStrangerIsNotPassedBy(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	cfg := a.config()
 	cfg.NodeHop = func(node string, keys chain.HostKeys) chain.Hop {
@@ -267,6 +277,7 @@ func TestStrangerIsNotPassedBy(t *testing.T) {
 // A node whose sshd lets us in and forwards no connections (AllowTcpForwarding, PermitOpen):
 // that is noticed before the session is ready.
 func TestStepTransportWhereNothingIsForwarded(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	a.forbids.Store(true)
 	l := a.start(a.impatient())
@@ -285,11 +296,13 @@ func TestStepTransportWhereNothingIsForwarded(t *testing.T) {
 // A node whose sshd forwards connections first, and then no more: from the next connection to
 // it on, as sshd reads its configuration anew, or at once.
 func TestStepTransportWhereNothingIsForwardedLater(t *testing.T) {
+	t.Parallel()
 	for name, lose := range map[string]func(*alps){
 		"a new connection": func(a *alps) { a.node.Cut() },
 		"the same one":     func(*alps) {},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			a := newAlps(t)
 			l := a.start(a.impatient())
 			ready := l.await(EventReady)
@@ -311,6 +324,7 @@ func TestStepTransportWhereNothingIsForwardedLater(t *testing.T) {
 // A node that was reached forwards nothing any more, and the step that would help cannot be had: neither is asked for
 // again and again.
 func TestStepTransportAsksSeldom(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t, "CSCS_SSHD_DIRS=/nowhere")
 	var logins atomic.Int32
 	a.refuse = func() error { logins.Add(1); return nil }

@@ -35,6 +35,7 @@ func (a *alps) orphan(cfg Config) {
 }
 
 func TestStopWithoutItsClient(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	cfg := a.config()
 	a.orphan(cfg)
@@ -71,6 +72,7 @@ func TestStopWithoutItsClient(t *testing.T) {
 // proves that the job of salloc's is the session's. It is ended where the number is known, and reported
 // with its number where it is not.
 func TestStopByNumber(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	cfg := a.config()
 	a.orphan(cfg)
@@ -97,6 +99,7 @@ func TestStopByNumber(t *testing.T) {
 }
 
 func TestStopThatCannot(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t, "FAKE_NO_CANCEL=1")
 	cfg := a.config()
 	a.orphan(cfg)

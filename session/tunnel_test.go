@@ -75,8 +75,10 @@ func (a *alps) awaitWatch(job string) {
 // TestJobOfTheServer: of several jobs of the user's on the node, a tunnel names the one that the server
 // runs in, warns of its time limit, and ends with it alone.
 func TestJobOfTheServer(t *testing.T) {
+	t.Parallel()
 	for name, job := range map[string]string{"node": "", "another job": "102"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			a := newAlps(t, "FAKE_SCAN=nid001001")
 			soon := time.Now().Add(20 * time.Minute).Truncate(time.Second)
 			a.RunJob("101", soon)
@@ -100,6 +102,7 @@ func TestJobOfTheServer(t *testing.T) {
 // TestJobOfTheServerUnknown: where the node does not show in which of several jobs the server runs, none is
 // named or watched. The only job on the node is.
 func TestJobOfTheServerUnknown(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t, "FAKE_SCAN=nid001001")
 	soon := time.Now().Add(20 * time.Minute)
 	a.RunJob("101", soon)
@@ -123,6 +126,7 @@ func TestJobOfTheServerUnknown(t *testing.T) {
 
 // TestServerMovesToAnotherJob: a server that comes back in another job ends with that one.
 func TestServerMovesToAnotherJob(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t, "FAKE_SCAN=nid001001")
 	soon := time.Now().Add(20 * time.Minute)
 	a.RunJob("101", soon)
@@ -143,6 +147,7 @@ func TestServerMovesToAnotherJob(t *testing.T) {
 
 // TestJobNeverSeen: a process can carry the number of a job that is over. A tunnel to it goes on.
 func TestJobNeverSeen(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t, "FAKE_SCAN=nid001001")
 	a.RunJob("101", time.Now().Add(20*time.Minute))
 	a.RunJob("102", time.Now().Add(20*time.Minute))

@@ -58,6 +58,7 @@ func (r *fakeRoom) Link(app string) string { return app + "&by=room" }
 // The browser is opened while the job waits, at an address without the secret; what lets it in
 // is there before the way is.
 func TestRoomIsOpenedInTheQueue(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t, "FAKE_QUEUE=1")
 	cfg := a.config()
 	r := &fakeRoom{Room: nil}
@@ -85,6 +86,7 @@ func TestRoomIsOpenedInTheQueue(t *testing.T) {
 
 // A browser that cannot be opened is told of with the address to open, which has no secret in it.
 func TestBrowserIsNotOpened(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t, "FAKE_QUEUE=1")
 	cfg := a.config()
 	cfg.Room = &fakeRoom{}
@@ -101,6 +103,7 @@ func TestBrowserIsNotOpened(t *testing.T) {
 }
 
 func TestRoomIsToldTheLogin(t *testing.T) {
+	t.Parallel()
 	a := newAlps(t)
 	cfg := a.config()
 	r := &fakeRoom{}
