@@ -20,6 +20,7 @@ func TestDirectoryAway(t *testing.T) {
 	for _, what := range []string{"", ".cscs"} {
 		for _, provable := range []bool{true, false} {
 			t.Run(map[string]string{"": "home", ".cscs": ".cscs"}[what]+map[bool]string{true: ", sbatch", false: ", salloc"}[provable], func(t *testing.T) {
+				t.Parallel()
 				f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_PAUSE=in-sbatch")
 				id := testID(t)
 				s := &Submission{ID: id, Lease: time.Hour, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}}

@@ -38,8 +38,10 @@ func leftOnLogin(t *testing.T, f *slurmtest.Cluster) {
 // TestBackgroundProfile: where a start-up file may end the login shell, that is tried on the login node. A
 // process that it leaves in the background holds up neither a session nor an examination, and is ended.
 func TestBackgroundProfile(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]string{"comes through": "[[ -t 1 ]] && exec zsh\n", "ends": "sleep 0.3\nexit 3\n"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			f := slurmtest.New(t)
 			putFiles(t, f.Home, map[string]string{".bash_profile": backgroundProfile + end})
 			began := time.Now()
@@ -57,6 +59,7 @@ func TestBackgroundProfile(t *testing.T) {
 		})
 	}
 	t.Run("session", func(t *testing.T) {
+		t.Parallel()
 		f := slurmtest.New(t, "FAKE_QUEUE=1")
 		putFiles(t, f.Home, map[string]string{".bash_profile": backgroundProfile + "[[ -t 1 ]] && exec zsh\n"})
 		id := testID(t)
@@ -67,6 +70,7 @@ func TestBackgroundProfile(t *testing.T) {
 		r.wait()
 	})
 	t.Run("EDF", func(t *testing.T) {
+		t.Parallel()
 		f := slurmtest.New(t, "FAKE_QUEUE=1")
 		putFiles(t, f.Home, map[string]string{".bash_profile": backgroundProfile + "export EDF_PATH=~/edfs\n"})
 		putFiles(t, filepath.Join(f.Home, "edfs"), map[string]string{"here.toml": ""})
@@ -84,6 +88,7 @@ func TestBackgroundProfile(t *testing.T) {
 // TestBackgroundMissing: a command that is not found is reported though a start-up file of an interactive
 // shell leaves a process in the background.
 func TestBackgroundMissing(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	putFiles(t, f.Home, map[string]string{".bash_profile": ". ~/.bashrc\n", ".bashrc": "[[ $- == *i* ]] || return\nsleep 3334 &\nno-such-command() { :; }\n"})
 	id := testID(t)

@@ -87,6 +87,7 @@ func TestElsewhereFlood(t *testing.T) {
 
 // The remote half goes on telling of other sockets while the server is up.
 func TestForwardNew(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	id := testID(t)
 	r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), ForwardNew: true}})

@@ -197,6 +197,7 @@ func TestEntranceIsOurs(t *testing.T) {
 
 // What start-up files print, there and on the node, is no part of the stream.
 func TestEntrancePassesOverNoise(t *testing.T) {
+	t.Parallel()
 	noise := filepath.Join(t.TempDir(), "noise")
 	if err := os.WriteFile(noise, []byte("echo welcome; echo stream; echo SSH-2.0-noise\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -210,6 +211,7 @@ func TestEntrancePassesOverNoise(t *testing.T) {
 }
 
 func TestEntranceFails(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		spoil func(d *doorway)
@@ -226,6 +228,7 @@ func TestEntranceFails(t *testing.T) {
 		{"no shell", func(d *doorway) { d.cluster.Setenv("PATH=/nowhere") }, "shell", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			d := newDoorway(t, slurmtest.New(t))
 			tt.spoil(d)
 			_, err := d.open()

@@ -201,6 +201,7 @@ func TestLeftRequestIsNotStale(t *testing.T) {
 	for _, by := range []string{"list", "another session"} {
 		for _, left := range []bool{true, false} {
 			t.Run(by+map[bool]string{true: ", detached", false: ", killed"}[left], func(t *testing.T) {
+				t.Parallel()
 				f := slurmtest.New(t, "FAKE_QUEUE=1")
 				id := testID(t)
 				s := &Submission{ID: id, Request: Request{Via: ViaSbatch, Left: true}, Lease: time.Hour,
@@ -485,6 +486,7 @@ func TestDirectoriesAbove(t *testing.T) {
 	for _, users := range [][]string{nil, {".cscs"}, {".cscs", ".cscs/fake"}} {
 		for _, failure := range []string{"", "FAKE_REFUSE=salloc: error: Invalid partition name specified"} {
 			t.Run(fmt.Sprint(len(users), failure != ""), func(t *testing.T) {
+				t.Parallel()
 				f := slurmtest.New(t, failure)
 				before := map[string]os.FileInfo{}
 				for _, dir := range users {

@@ -117,6 +117,7 @@ func TestSbatchWrappers(t *testing.T) {
 		"without a number":           `"$real" "$@" >/dev/null`,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			f := slurmtest.New(t)
 			wrapCommand(t, f, "sbatch", body)
 			id := testID(t)
@@ -135,8 +136,10 @@ func TestSbatchWrappers(t *testing.T) {
 // TestSqueueOfAWhileAgo: a site's squeue answers from a list that it has stored before the job was there.
 // That is no end of the job.
 func TestSqueueOfAWhileAgo(t *testing.T) {
+	t.Parallel()
 	for _, queued := range []bool{false, true} {
 		t.Run(fmt.Sprintf("queued=%t", queued), func(t *testing.T) {
+			t.Parallel()
 			f := slurmtest.New(t)
 			wrapCommand(t, f, "squeue", `[[ "$*" != --version ]] || exec "$real" "$@"`)
 			if queued {
@@ -194,6 +197,7 @@ func TestSqueueOfAWhileAgoShows(t *testing.T) {
 // TestSlurmOfTheLoginShell: Slurm's commands are where only the user's own start-up file of a login
 // shell puts them, as by module load slurm.
 func TestSlurmOfTheLoginShell(t *testing.T) {
+	t.Parallel()
 	f := slurmtest.New(t)
 	real, err := filepath.Abs(filepath.Join("..", "internal", "slurmtest", "bin"))
 	if err != nil {

@@ -59,8 +59,10 @@ func notHijacked(t *testing.T, f *slurmtest.Cluster) {
 // TestExportedFunctions: functions in the environment that have names of commands are not called,
 // and reach the server.
 func TestExportedFunctions(t *testing.T) {
+	t.Parallel()
 	for _, via := range []Via{ViaSalloc, ViaSbatch} {
 		t.Run(string(via), func(t *testing.T) {
+			t.Parallel()
 			f := slurmtest.New(t)
 			for _, name := range commandNames {
 				f.Setenv("BASH_FUNC_" + name + "%%=" + hijacking(f.Home, name))
@@ -194,8 +196,10 @@ func TestStartupFileReads(t *testing.T) {
 // TestExportedVariables: variables of the user's that are called like the script's change nothing of what
 // it does. Each would make it look for other jobs, in another directory, or send the script to sbatch.
 func TestExportedVariables(t *testing.T) {
+	t.Parallel()
 	for _, via := range []Via{ViaSalloc, ViaSbatch} {
 		t.Run(string(via), func(t *testing.T) {
+			t.Parallel()
 			f := slurmtest.New(t)
 			names := []string{"cscs_user", "cscs_dir", "cscs_job", "cscs_asking", "cscs_batched", "cscs_script", "script", "cscs_name", "cscs_step", "cscs_item"}
 			for _, name := range names {

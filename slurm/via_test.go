@@ -263,6 +263,7 @@ func TestAutoStoppedWhileTakenBack(t *testing.T) {
 	for _, place := range []string{"before-salloc", "in-salloc", "before-take-back", "before-sbatch", "in-sbatch"} {
 		for _, by := range []string{"client", "elsewhere"} {
 			t.Run(place+" "+by, func(t *testing.T) {
+				t.Parallel()
 				f := slurmtest.New(t, "FAKE_QUEUE=1", "FAKE_PAUSE="+place)
 				id := testID(t)
 				r := submit(t.Context(), t, f, &Submission{ID: id, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}})
@@ -460,6 +461,7 @@ func TestKeptEnds(t *testing.T) {
 		return f, r, id
 	}
 	t.Run("withdrawn", func(t *testing.T) {
+		t.Parallel()
 		f, r, id := begin(t)
 		await[Queued](r)
 		r.letGo()
@@ -470,6 +472,7 @@ func TestKeptEnds(t *testing.T) {
 		stopFake(t, f, Stopping{ID: id})
 	})
 	t.Run("never starts", func(t *testing.T) {
+		t.Parallel()
 		f, r, id := begin(t, "FAKE_REASON=PartitionTimeLimit")
 		r.wait()
 		var never *NeverStartsError
@@ -479,6 +482,7 @@ func TestKeptEnds(t *testing.T) {
 		stopFake(t, f, Stopping{ID: id})
 	})
 	t.Run("cancelled", func(t *testing.T) {
+		t.Parallel()
 		f, r, id := begin(t)
 		await[Queued](r)
 		if err := f.Exec(t.Context(), "scancel 4711", strings.NewReader(""), os.Stderr, os.Stderr); err != nil {
@@ -508,6 +512,7 @@ func TestForsaken(t *testing.T) {
 	t.Parallel()
 	for _, detached := range []bool{false, true} {
 		t.Run(map[bool]string{false: "lost", true: "detached"}[detached], func(t *testing.T) {
+			t.Parallel()
 			f := slurmtest.New(t, "FAKE_QUEUE=1")
 			id := testID(t)
 			s := &Submission{ID: id, Request: Request{Via: ViaSbatch}, Launch: Launch{Argv: serverArgv("127.0.0.1"), Grace: time.Second}, Lease: 120 * time.Second}
