@@ -125,7 +125,7 @@ func TestLookAtOtherPorts(t *testing.T) {
 			if s := e.look(t); s.Verdict != "ours" {
 				t.Errorf("seen at the first: %+v", s)
 			}
-			_ = l.Close()
+			closeListener(l)
 		}
 	}
 }

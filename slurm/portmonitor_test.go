@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -62,6 +63,14 @@ func listen(t *testing.T, addr string) (l net.Listener, port int) {
 	return l, l.Addr().(*net.TCPAddr).Port
 }
 
+// closeListener closes l while the test binary starts no process. Until its exec, a process that starts has a copy of
+// the listener, at which the kernel goes on listening.
+func closeListener(l net.Listener) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	_ = l.Close()
+}
+
 // A look shows what is there when it is asked for, not what was.
 func TestLook(t *testing.T) {
 	t.Parallel()
@@ -72,7 +81,7 @@ func TestLook(t *testing.T) {
 		t.Errorf("seen: %+v", s)
 	}
 	for range 20 {
-		_ = l.Close()
+		closeListener(l)
 		if s := e.look(t); s.Ours() || s.Verdict != "none" {
 			t.Fatalf("seen after the end: %+v", s)
 		}
@@ -81,7 +90,7 @@ func TestLook(t *testing.T) {
 			t.Fatalf("seen when it listens again: %+v", s)
 		}
 	}
-	_ = l.Close()
+	closeListener(l)
 	w, err := new(net.ListenConfig).Listen(t.Context(), "tcp4", "0.0.0.0:"+strconv.Itoa(port))
 	if err != nil {
 		t.Fatal(err)
