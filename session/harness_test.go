@@ -249,7 +249,7 @@ func (a *alps) live(cfg Config, run func(context.Context, Config, func(Event)) e
 // await returns the next event of that name.
 func (l *life) await(name string) Event {
 	l.t.Helper()
-	deadline := time.NewTimer(30 * time.Second)
+	deadline := time.NewTimer(time.Minute) // only a test that hangs reaches it
 	defer deadline.Stop()
 	for {
 		select {

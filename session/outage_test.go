@@ -26,7 +26,7 @@ func TestOutageWhileServerStarts(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "listen")
 	cfg.App.Argv = lateServer(file)
 	cfg.Lease = time.Hour
-	cfg.StartTimeout = 5 * time.Second
+	cfg.StartTimeout = 15 * time.Second // the server must have been started by then
 	l := a.start(cfg)
 	l.await(EventStarted)
 	end := l.outage(a)
@@ -44,7 +44,7 @@ func TestOutageWhileQueued(t *testing.T) {
 	a := newAlps(t, "FAKE_QUEUE=1")
 	cfg := a.config()
 	cfg.Lease = time.Hour
-	cfg.QueueTimeout = 8 * time.Second
+	cfg.QueueTimeout = 15 * time.Second // the request must have been made by then
 	l := a.start(cfg)
 	l.await(EventQueued)
 	end := l.outage(a)

@@ -227,7 +227,7 @@ func TestQueueTimeout(t *testing.T) {
 	t.Parallel()
 	a := newAlps(t, "FAKE_QUEUE=1")
 	cfg := a.config()
-	cfg.QueueTimeout = 5 * time.Second // the request must have been made by then
+	cfg.QueueTimeout = 15 * time.Second // the request must have been made by then
 	var timeout *slurm.QueueTimeoutError
 	if err := a.start(cfg).end(); !errors.As(err, &timeout) || timeout.Job == "" {
 		t.Errorf("ended with %v", err)

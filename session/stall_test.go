@@ -143,9 +143,9 @@ func TestStallCostsNothing(t *testing.T) {
 }
 
 // After a cut, the connection that is open stands still until TCP sends again what was lost. The local port answers
-// over another one, as soon as one can be made.
+// over another one, as soon as one can be made. It is not parallel, because half a second of real time tells the two ways
+// to another connection apart.
 func TestCutIsReplaced(t *testing.T) {
-	t.Parallel()
 	a := newAlps(t)
 	line := newCutLine(t, a)
 	cfg := a.config()

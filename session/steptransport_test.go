@@ -247,7 +247,9 @@ func TestJobEndsBeforeTheNodeIsReached(t *testing.T) {
 	}
 	cfg := a.impatient()
 	cfg.StartTimeout = 2 * time.Minute
-	err := a.start(cfg).end()
+	l := a.start(cfg)
+	l.await(EventEnding)
+	err := l.end()
 	var ended *slurm.JobEndedError
 	if !errors.As(err, &ended) {
 		t.Errorf("ended with %v", err)

@@ -25,7 +25,7 @@ func TestStoppedWhileServerStarts(t *testing.T) {
 		cfg := a.config()
 		file := filepath.Join(t.TempDir(), "listen")
 		cfg.App.Argv = lateServer(file)
-		cfg.StartTimeout = 8 * time.Second
+		cfg.StartTimeout = 20 * time.Second // the server must have been started by then
 		l := a.start(cfg)
 		l.await(EventStarted)
 		touch(t, file)
@@ -41,7 +41,7 @@ func TestStoppedWhileQueued(t *testing.T) {
 	stoptest.InChild(t, func(t *testing.T, stop func(time.Duration)) {
 		a := newAlps(t, "FAKE_QUEUE=1")
 		cfg := a.config()
-		cfg.QueueTimeout = 8 * time.Second
+		cfg.QueueTimeout = 20 * time.Second // the request must have been made by then
 		l := a.start(cfg)
 		l.await(EventQueued)
 		a.Free()
@@ -77,7 +77,7 @@ func TestStoppedIsNotSilence(t *testing.T) {
 	stoptest.InChild(t, func(t *testing.T, stop func(time.Duration)) {
 		a := newAlps(t, "FAKE_PAUSE=before-salloc")
 		cfg := a.config()
-		cfg.slowResponse = 6 * time.Second
+		cfg.slowResponse = 15 * time.Second // the login shell and the request must be quicker
 		l := a.start(cfg)
 		a.Paused()
 		a.GoOn()
