@@ -141,7 +141,7 @@ func dialAdmitted(ctx context.Context, login *share.Chain, hop chain.Hop, hold r
 	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(hold.limit))
 }
 
-// acceptNode is a probe that accepts every node, and sends it nothing.
+// acceptNode accepts every node without a probe.
 func acceptNode(context.Context, *chain.Chain) error { return nil }
 
 // probeForwarding returns a *NoForwardingError if the node's sshd opens no connections there. sshd

@@ -14,7 +14,7 @@ import (
 	"github.com/alps-tunnel/cscs/forward/chain"
 )
 
-// A sharing process holds a rendezvous and serves its chain to the clients. It releases the
+// sharingProcess holds a rendezvous and serves its chain to the clients. It releases the
 // rendezvous when the chain is no longer good, but continues to serve those that have joined.
 type sharingProcess struct {
 	rendezvous Rendezvous

@@ -1,4 +1,4 @@
-// Package registry stores the live sessions of this laptop. Any terminal can list, stop or pick up a
+// Package registry stores the live sessions of this laptop. Any terminal can list, stop or attend a
 // session by its record. The process that attends the session serves a control socket.
 //
 // A record is a file with mode 0600 in the state directory. Its process holds an advisory lock on a

@@ -19,7 +19,8 @@ make_bridges() {
 
 # set_tcp_buckets N: gives each host its own table of TCP connections with N buckets. With 0, the hosts share
 # this machine's table, as large as that of a compute node with this memory, and each look at
-# /proc/net/tcp walks through it, for some milliseconds. Linux before 6.1 cannot do this.
+# /proc/net/tcp walks through it, for some milliseconds. Linux before 6.1 cannot do this. Other limits would
+# follow the size of the table: connect sets them.
 set_tcp_buckets() {
 	[[ $1 == 0 || ! -e /proc/sys/net/ipv4/tcp_child_ehash_entries ]] ||
 		in_fabric_net sysctl -qw "net.ipv4.tcp_child_ehash_entries=$1"
@@ -44,8 +45,9 @@ connect() {
 	*) connect_bridge "$host" "$pid" hsn "$(hsn_address "$host")" ;;
 	esac
 	in_net_of "$pid" ip link set lo up
-	# A new namespace takes this machine's setting, and may forward.
-	in_net_of "$pid" tee /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding <<<0 >/dev/null
+	# A new namespace takes this machine's setting, and may forward. The other two are those of a large machine.
+	in_net_of "$pid" sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0 \
+		net.ipv4.tcp_max_tw_buckets=131072 net.ipv4.tcp_max_syn_backlog=2048
 }
 
 in_net_of() {

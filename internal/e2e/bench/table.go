@@ -22,7 +22,7 @@ var titles = []struct{ item, title, aim string }{
 	{"leaves", "From Ctrl-C until squeue does not show the job", "under 1 s"},
 	{"download", "One download of 256 MiB", "never slower"},
 	{"100-requests", "100 parallel requests of 1 kB, each on its own connection", "never slower"},
-	{"memory", "Resident memory with 100 open connections", "under 40 MiB"},
+	{"memory", "Resident memory with 100 open connections", "at most 25 MiB"},
 	{"version", "`cscs version`, the whole process", ""},
 	{"rpcs", "Requests to Slurm's controller for one session, by `sdiag`", "at most 12"},
 }
