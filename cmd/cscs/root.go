@@ -72,17 +72,6 @@ type toldError struct{ error }
 
 func (e *toldError) Unwrap() error { return e.error }
 
-const exitStatus = `
-Exit status:
-  0    ended as asked
-  1    failure
-  2    wrong usage or configuration, unknown name
-  3    authentication or host key refused
-  4    no allocation, or it was taken away
-  5    the server failed to start, or ended with an error
-  6    torn down incompletely: something may be left on the cluster
-  130  interrupted before it was ready (and torn down)`
-
 func newRootCommand(d *deps) *cobra.Command {
 	showVersion := false
 	cmd := &cobra.Command{

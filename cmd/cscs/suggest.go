@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -33,36 +34,66 @@ func slurmHint(cmd *cobra.Command, name string) string {
 	return "an option of sbatch without a flag here is given as --slurm=" + word
 }
 
-// newHelpCommand returns a help command that fails for an unknown command. That of cobra does not.
+// newHelpCommand returns the command that shows the help of a command, or a topic. Unlike that of cobra, it fails
+// for an unknown name.
 func newHelpCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "help [COMMAND]",
-		Short: "Show the help of a command",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			topic, rest, err := cmd.Root().Find(args)
-			if err != nil || len(rest) > 0 {
-				if topic == nil {
-					topic = cmd.Root()
-				}
-				return knownCommand(topic, rest)
-			}
-			topic.InitDefaultHelpFlag()
-			return topic.Help()
-		},
+	cmd := &cobra.Command{
+		Use:   "help [COMMAND | TOPIC]",
+		Short: "Show the help of a command, or a topic",
+		Long: `Show the help of a command, such as cscs help key sign, or one of the topics that
+cscs help lists.`,
+		Example: `  cscs help
+  cscs help run
+  cscs help sessions`,
+		RunE: showHelp,
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			topic, rest, err := cmd.Root().Find(args)
+			parent, rest, err := cmd.Root().Find(args)
 			if err != nil || len(rest) > 0 {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
 			var names []string
-			for _, c := range topic.Commands() {
+			for _, c := range parent.Commands() {
 				if c.IsAvailableCommand() {
 					names = append(names, c.Name()+"\t"+c.Short)
+				}
+			}
+			if !parent.HasParent() {
+				for _, t := range topics {
+					names = append(names, t.name+"\t"+t.short)
 				}
 			}
 			return names, cobra.ShellCompDirectiveNoFileComp
 		},
 	}
+	cmd.Flags().BoolP("help", "h", false, "show this help")
+	return cmd
+}
+
+// showHelp prints the help of the command that args name, or the topic.
+func showHelp(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		if t, ok := findTopic(args[0]); ok {
+			if len(args) == 1 {
+				fmt.Fprint(cmd.OutOrStdout(), t.text)
+			}
+			return noArgs(cmd, args[1:])
+		}
+	}
+	named, rest, err := cmd.Root().Find(args)
+	switch {
+	case err == nil && len(rest) == 0:
+		named.InitDefaultHelpFlag()
+		return named.Help()
+	case len(args) == 1:
+		names := commandNames(cmd.Root())
+		for _, t := range topics {
+			names = append(names, t.name)
+		}
+		return unknownName("command or topic", args[0], names, "see cscs help")
+	case named == nil:
+		named = cmd.Root()
+	}
+	return knownCommand(named, rest)
 }
 
 // checkCommand returns an error for a command that does not exist. cobra would first parse its flags as those
@@ -101,16 +132,26 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	err := problem.Usagef("unknown command %q", args[0])
-	err.Hint = "see " + cmd.CommandPath() + " --help"
+	return unknownName("command", args[0], commandNames(cmd), "see "+cmd.CommandPath()+" --help")
+}
+
+// commandNames returns the names of the subcommands that a user may mean.
+func commandNames(cmd *cobra.Command) []string {
 	var names []string
 	for _, c := range cmd.Commands() {
 		if c.IsAvailableCommand() {
 			names = append(names, c.Name())
 		}
 	}
-	slices.Sort(names)
-	if near := site.Nearest(args[0], names); near != "" {
+	return names
+}
+
+// unknownName returns the error for a name that is none of the known ones. It suggests the nearest of them.
+func unknownName(what, name string, known []string, hint string) error {
+	err := problem.Usagef("unknown %s %q", what, name)
+	err.Hint = hint
+	slices.Sort(known)
+	if near := site.Nearest(name, known); near != "" {
 		err.Message += ", did you mean " + near + "?"
 	}
 	return err
