@@ -40,7 +40,7 @@ Every other command takes --cluster demo. The cluster exists while a command use
 job runs there.`,
 		Example: `  cscs demo
   cscs demo --queue 20s
-  cscs run --cluster demo -- python3 -m http.server {port} --bind 127.0.0.1`,
+  cscs run -c demo -- python3 -m http.server {port} --bind 127.0.0.1`,
 		Args: onlyBehindDashes,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			j.cluster, j.lease = demo.Name, demoLease
@@ -74,7 +74,7 @@ job runs there.`,
 		},
 	}
 	g := newGroup("Demo")
-	addValue(g, &queue, "queue", "", "TIME", "have the cluster be busy for so long (default: a node is free)", parseDuration)
+	addValue(g, &queue, "queue", "", "TIME", "keep the nodes busy for this time (default: a node is free)", parseDuration)
 	g.flags.BoolVar(&page, "page", false, "show the page even if there is a JupyterLab")
 	g.addToCommand(cmd)
 	j.addHere(cmd, runsOut|plansOnly)

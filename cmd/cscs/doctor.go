@@ -52,8 +52,8 @@ the first failure. A warning is not a failure.`,
 	}
 	o.addWhereBy(cmd, acceptAny) // the check of the key reports what is wrong with it
 	g := newGroup("Here")
-	g.addString(&o.account, "account", "A", "NAME", "account that jobs are to be charged to", checkWord)
-	addValue(g, &o.localPort, "local-port", "", "PORT", "local port that is needed", parsePort("omit --local-port to get a free one"))
+	g.addString(&o.account, "account", "A", "NAME", "account to check", checkWord)
+	addValue(g, &o.localPort, "local-port", "", "PORT", "local port to check", parsePort("omit --local-port to get a free one"))
 	g.flags.BoolVar(&o.json, "json", false, "write the results to stdout, one JSON object per line")
 	g.addToCommand(cmd)
 	completeCluster(cmd)

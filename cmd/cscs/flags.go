@@ -187,7 +187,7 @@ func (o *slurmFlags) addSlurm(cmd *cobra.Command) {
 	g.addString(&o.partition, "partition", "p", "NAME", "partition", checkWord)
 	g.addString(&o.qos, "qos", "q", "NAME", "quality of service", checkWord)
 	g.addString(&o.nodes, "nodes", "N", "N[-M]", "number of nodes; the server runs on the first", checkNodes)
-	g.addString(&o.nodelist, "nodelist", "w", "NODES", "these nodes", checkWord)
+	g.addString(&o.nodelist, "nodelist", "w", "NODES", "run on these nodes", checkWord)
 	g.addString(&o.gpus, "gpus", "G", "[TYPE:]N", "number of GPUs", checkWord)
 	g.addString(&o.mem, "mem", "", "SIZE", "memory per node", checkWord)
 	g.addString(&o.constraint, "constraint", "C", "LIST", "features that the nodes must have", checkWord)

@@ -47,7 +47,7 @@ also those that have expired or were revoked. You may have to sign in.`,
 	}
 	o.addKey(cmd)
 	g := newGroup("Which")
-	g.flags.BoolVarP(&all, "all", "a", false, "also those that are no longer valid")
+	g.flags.BoolVarP(&all, "all", "a", false, "also list those that are no longer valid")
 	g.addToCommand(cmd)
 	o.addService(cmd)
 	o.addJSON(cmd, "keys to stdout, one JSON object per line")

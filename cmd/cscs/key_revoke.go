@@ -41,7 +41,7 @@ the key itself stays and can be signed again.`,
 	}
 	o.addKey(cmd)
 	g := newGroup("Which")
-	g.flags.BoolVar(&all, "all", false, "all your valid keys, on any machine")
+	g.flags.BoolVar(&all, "all", false, "revoke all your valid keys, of any machine")
 	g.addToCommand(cmd)
 	o.addService(cmd)
 	return cmd

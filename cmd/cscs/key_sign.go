@@ -42,10 +42,10 @@ one minute. The older service (--service sshservice) asks for name, password and
 		},
 	}
 	o.addKey(cmd)
-	cmd.Flags().Lookup("identity").Usage += "; it is made if it is not there"
+	cmd.Flags().Lookup("identity").Usage += "; cscs creates it if there is none"
 	o.addService(cmd)
 	g := newGroup("Here")
-	g.flags.BoolVarP(&force, "force", "f", false, "even if the certificate is valid for long")
+	g.flags.BoolVarP(&force, "force", "f", false, "sign even if the certificate has half of its time left")
 	g.addToCommand(cmd)
 	return cmd
 }

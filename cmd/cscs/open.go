@@ -40,7 +40,8 @@ If the system does not report which user asks, as for a Windows program that con
 and for root's programs, --print gives them the link; it sets a cookie. Everyone who has the link
 can use the session until it ends.`,
 		Example: `  cscs open
-  curl -s -c jar -o /dev/null -L "$(cscs open --print k7)" && curl -b jar http://127.0.0.1:6006/data`,
+  curl -s -c jar -o /dev/null -L "$(cscs open --print k7)" &&
+      curl -b jar http://127.0.0.1:6006/data`,
 		Args:              atMostOneID,
 		ValidArgsFunction: completeIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -83,7 +83,7 @@ a tunnel. It requests the allocation, starts the server bound to 127.0.0.1,
 forwards a local port to it and, on Ctrl-C, removes all of it again.`,
 		Example: `  cscs run-jupyter --cluster daint
   cscs run-tensorboard --cluster daint --logdir runs
-  cscs run --cluster daint --time 30 -- python3 -m http.server {port} --bind 127.0.0.1
+  cscs run -c daint -t 30 -- python3 -m http.server {port} --bind 127.0.0.1
   cscs tunnel --cluster daint --node nid006554 --port 6006`,
 		SilenceErrors: true,
 		SilenceUsage:  true,

@@ -27,9 +27,10 @@ listens on other addresses than 127.0.0.1.
 A NAME is a recipe of config.toml: a command and its flags under [recipes.NAME]. It has the
 same local port each time, if that is free.
 Ctrl-C stops the server and ends the job.`,
-		Example: `  cscs run --cluster daint -- python3 -m http.server {port} --bind 127.0.0.1
+		Example: `  cscs run -c daint -- python3 -m http.server {port} --bind 127.0.0.1
   cscs run -c daint --port 5000 --venv ~/venvs/ml -- mlflow ui --port 5000
-  cscs run -c daint -p debug -t 30 --setup 'module load cray-python' -- streamlit run app.py --server.port {port} --server.address 127.0.0.1
+  cscs run -c daint -p debug -t 30 --setup 'module load cray-python' -- \
+      streamlit run app.py --server.port {port} --server.address 127.0.0.1
   cscs run mlflow`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, command, err := splitRun(args, cmd.ArgsLenAtDash())

@@ -17,9 +17,9 @@ cscs requests the allocation from Slurm, starts "jupyter lab" on its first node,
 to 127.0.0.1 there and with a token of its own, and opens it. Ctrl-C stops the
 server and ends the job. The arguments after -- are for jupyter.`,
 		Example: `  cscs run-jupyter --cluster daint
-  cscs run-jupyter -c daint -t 2:00:00 -A g123 --venv ~/venvs/ml --workdir ~/project
+  cscs run-jupyter -c daint -t 2h -A g123 --venv ~/ml --workdir ~/work
   cscs run-jupyter -c daint --bootstrap --workdir '$SCRATCH/notebooks'
-  cscs run-jupyter -c santis --gpus 1 --uenv prgenv-gnu/24.11:v1 --view default
+  cscs run-jupyter -c santis -G 1 --uenv prgenv-gnu/24.11:v1 --view default
   cscs run-jupyter -c daint -- --ServerApp.root_dir=/capstor/scratch`,
 		Args: onlyBehindDashes,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -17,7 +17,7 @@ cscs requests the allocation from Slurm, starts "tensorboard" on its first node,
 127.0.0.1 there, and opens it. Ctrl-C stops the server and ends the job. The arguments
 after -- are for tensorboard.`,
 		Example: `  cscs run-tensorboard --cluster daint --logdir runs
-  cscs run-tensorboard -c daint -p debug -t 20 --logdir /capstor/scratch/runs --venv ~/venvs/ml
+  cscs run-tensorboard -c daint -t 20 --logdir '$SCRATCH/runs' --venv ~/ml
   cscs run-tensorboard -c daint --logdir runs -- --reload_interval 5`,
 		Args: onlyBehindDashes,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -55,8 +55,8 @@ for a host, the settings in it take precedence. --uninstall removes everything a
 		},
 	}
 	g := newGroup("What")
-	g.flags.BoolVar(&install, "install", false, "write it, and add it to ~/.ssh/config")
-	g.flags.BoolVar(&uninstall, "uninstall", false, "remove it again")
+	g.flags.BoolVar(&install, "install", false, "write the configuration to a file, and include it in ~/.ssh/config")
+	g.flags.BoolVar(&uninstall, "uninstall", false, "remove the file and the block in ~/.ssh/config")
 	g.addString(&o.user, "user", "", "NAME", "user name on the cluster (default: from ~/.ssh/config, otherwise from the certificate)", checkUser)
 	g.addString(&o.identity, "identity", "", "FILE", "private key, with its certificate next to it (default: from ~/.ssh/config, otherwise ~/.ssh/cscs-key)", checkFile)
 	g.addToCommand(cmd)

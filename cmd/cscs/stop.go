@@ -61,7 +61,7 @@ machine does not know.`,
 		},
 	}
 	g := newGroup("Which")
-	g.flags.BoolVar(&all, "all", false, "every live session of this machine")
+	g.flags.BoolVar(&all, "all", false, "end every live session of this machine")
 	g.flags.BoolVar(&connections, "connections", false, "end no session, but close the connections that --persist keeps, once they are unused")
 	g.addToCommand(cmd)
 	o.addWhere(cmd)

@@ -44,6 +44,13 @@ CSCS signs five keys a day. A command that finds no valid key offers to have it
 signed, so you seldom run cscs key sign yourself. Without a terminal, or with
 --no-sign, it prints what to run instead.
 
+cscs uses the first of these keys that has a valid certificate: that of
+--identity, that of config.toml, an IdentityFile of ~/.ssh/config,
+~/.ssh/cscs-key, a key in the ssh agent. It offers only this key to a host.
+
+A session that is ready goes on with an expired certificate. It needs a new one
+only to connect again, and uses that of the next cscs key sign.
+
 Ways to get a signed key:
   cscs key sign                      sign in in the browser of this machine
   cscs key sign --headless           sign in on another device, with a code
@@ -64,18 +71,20 @@ Afterwards:
 Files:
   ~/.ssh/cscs-key                    the private key
   ~/.ssh/cscs-key-cert.pub           its certificate, the signed public key
-
-cscs uses the first of these keys that has a valid certificate: that of
---identity, that of config.toml, an IdentityFile of ~/.ssh/config,
-~/.ssh/cscs-key, a key in the ssh agent. It offers only this key to a host.
-
-A session that is ready goes on with an expired certificate. It needs a new one
-only to connect again, and uses that of the next cscs key sign.
 `
 
 const sessionsText = `A session is one job with one server in it, and the connection to that server.
 Its ID has eight characters. Any unique beginning of the ID is enough, and the
 only session needs none.
+
+A job may run without a client only for the time of its lease: --lease, by
+default 1 h. A client that attends the session renews the lease every 30 s. If
+no client has renewed it for that long, the job ends itself. With --keep there
+is no lease, and the job may run until its time limit.
+
+A request that has to wait in the queue needs neither this machine nor a process
+on the login node, except with --via salloc. With --detach, the command returns
+once the job is queued. The lease begins when the job starts.
 
 Commands:
   cscs ps                  list the sessions that this machine knows
@@ -85,11 +94,6 @@ Commands:
   cscs stop [ID]           end it
   cscs logs [ID]           show the output of its server
   cscs open [ID]           open it in the browser again
-
-A job may run without a client only for the time of its lease: --lease, by
-default 1 h. A client that attends the session renews the lease every 30 s. If
-no client has renewed it for that long, the job ends itself. With --keep there
-is no lease, and the job may run until its time limit.
 
 What ends a session, and what does not:
   Ctrl-C                   stops the server, cancels the job and checks that the
@@ -102,10 +106,6 @@ What ends a session, and what does not:
   kill -9, a flat battery  the job runs for the time of its lease
   a lost network, sleep    the job runs for the time of its lease; within it,
                            the same local address works again
-
-A request that has to wait in the queue needs neither this machine nor a process
-on the login node. With --detach, the command returns once the job is queued.
-The lease begins when the job starts.
 `
 
 const configurationText = `cscs works without configuration: the clusters of CSCS are built in, and cscs
@@ -119,11 +119,6 @@ reads ~/.ssh/config. A setting comes from the first of these that has it:
   5  what is built in
 
 To see the result without connecting, add --dry-run to the command.
-
-Files:
-  ~/.config/cscs/config.toml      on Windows %AppData%\cscs\config.toml;
-                                  $XDG_CONFIG_HOME and $CSCS_CONFIG change it
-  ~/.local/state/cscs             records of the sessions, and the servers' logs
 
 An example of config.toml. The keys of a cluster and a recipe are the names of
 flags, with _ for -:
@@ -142,6 +137,11 @@ flags, with _ for -:
     [recipes.mlflow]                    # cscs run mlflow
     command = ["mlflow", "ui", "--port", "{port}", "--host", "127.0.0.1"]
     venv = "~/venvs/ml"
+
+Files:
+  ~/.config/cscs/config.toml      on Windows %AppData%\cscs\config.toml;
+                                  $XDG_CONFIG_HOME and $CSCS_CONFIG change it
+  ~/.local/state/cscs             records of the sessions, and the servers' logs
 
 Environment:
   CSCS_CONFIG                     this file instead of config.toml

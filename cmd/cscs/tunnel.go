@@ -35,10 +35,10 @@ The server must be your own, and must listen on 127.0.0.1 of its node.`,
 	}
 	o.addWhereBy(cmd, checkFile) // its connection is not shared and not kept
 	g := newGroup("Server")
-	g.addString(&o.node, "node", "", "NODE", "the node that it runs on", checkNode)
-	g.addString(&o.job, "job", "", "ID", "or the job; its first node is meant", checkJob)
-	addValue(g, &o.port, "port", "", "PORT", "port that it listens on, on the node", parsePort("a server has one of its own"))
-	g.flags.BoolVar(&o.allowWideBind, "allow-wide-bind", false, "forward even if it listens on more than 127.0.0.1")
+	g.addString(&o.node, "node", "", "NODE", "node that the server runs on", checkNode)
+	g.addString(&o.job, "job", "", "ID", "job that the server runs in: cscs uses its first node", checkJob)
+	addValue(g, &o.port, "port", "", "PORT", "port that the server listens on, on the node", parsePort("a server has one of its own"))
+	g.flags.BoolVar(&o.allowWideBind, "allow-wide-bind", false, "forward even if the server listens on more than 127.0.0.1")
 	g.addToCommand(cmd)
 	o.addHere(cmd, plansOnly)
 	markRun(cmd)
