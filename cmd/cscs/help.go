@@ -14,11 +14,7 @@ import (
 func printUsage(cmd *cobra.Command) error {
 	w := cmd.OutOrStderr()
 	fmt.Fprintln(w, "Usage:")
-	line := cmd.UseLine()
-	if cmd.HasAvailableSubCommands() {
-		line = cmd.CommandPath() + " COMMAND"
-	}
-	fmt.Fprintln(w, "  "+line)
+	fmt.Fprintln(w, "  "+usageLine(cmd))
 	if cmd.HasAvailableSubCommands() {
 		fmt.Fprintln(w, "\nCommands:")
 		for _, c := range visibleCommands(cmd) {
@@ -42,6 +38,14 @@ func printUsage(cmd *cobra.Command) error {
 		fmt.Fprintln(w, exitStatus)
 	}
 	return nil
+}
+
+// usageLine returns the form of cmd's command line.
+func usageLine(cmd *cobra.Command) string {
+	if cmd.HasAvailableSubCommands() {
+		return cmd.CommandPath() + " COMMAND"
+	}
+	return cmd.UseLine()
 }
 
 // visibleCommands returns the subcommands that the help lists.

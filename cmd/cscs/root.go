@@ -119,6 +119,7 @@ forwards a local port to it and, on Ctrl-C, removes all of it again.`,
 		newVersionCommand(d),
 		newKeepCommand(d),
 	)
+	addBuildCommands(cmd)
 	cmd.CompletionOptions.DisableDefaultCmd = true // newCompletionCommand replaces it
 	for _, c := range append(cmd.Commands(), cmd) {
 		c.Flags().BoolP("help", "h", false, "show this help")

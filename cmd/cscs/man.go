@@ -1,0 +1,170 @@
+package main
+
+import (
+	"cmp"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/alps-tunnel/cscs/internal/man"
+	"github.com/alps-tunnel/cscs/internal/problem"
+)
+
+// newManCommand returns the command that writes the man pages. Only a build with the tag man has it.
+func newManCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "man DIR",
+		Short:  "Write the man pages",
+		Hidden: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return nil
+			}
+			return &problem.UsageError{Message: "which directory are the man pages for?", Hint: "cscs man DIR"}
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			info, _ := debug.ReadBuildInfo()
+			date, err := pageDate(os.Getenv("SOURCE_DATE_EPOCH"), info)
+			if err == nil {
+				err = os.MkdirAll(args[0], 0o755)
+			}
+			if err != nil {
+				return err
+			}
+			for _, p := range manPages(cmd.Root(), date) {
+				if err := os.WriteFile(filepath.Join(args[0], p.file), p.text, 0o644); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}
+
+// pageDate returns the date of the pages: that of SOURCE_DATE_EPOCH, in seconds, otherwise of the commit.
+func pageDate(epoch string, info *debug.BuildInfo) (time.Time, error) {
+	if epoch != "" {
+		seconds, err := strconv.ParseInt(epoch, 10, 64)
+		if err != nil {
+			return time.Time{}, problem.Usagef("SOURCE_DATE_EPOCH %s: it is no number of seconds", quoteWord(epoch))
+		}
+		return time.Unix(seconds, 0), nil
+	}
+	if info != nil {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.time" {
+				return time.Parse(time.RFC3339, s.Value)
+			}
+		}
+	}
+	return time.Time{}, &problem.UsageError{
+		Message: "the man pages have no date: SOURCE_DATE_EPOCH is not set, and this build does not know its commit",
+		Hint:    "export SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)",
+	}
+}
+
+// A manPage is a file of the manual.
+type manPage struct {
+	file string // its name, such as cscs-run.1
+	text []byte
+}
+
+// manPages returns a page for each visible command below root, root's own, and one for each topic.
+func manPages(root *cobra.Command, date time.Time) []manPage {
+	root.InitDefaultHelpCmd()
+	source := strings.TrimSpace("cscs " + version)
+	pages := commandPages(root, date, source)
+	for _, t := range topics {
+		page := man.NewPage(t.reference(), date, source, t.short)
+		page.AddHeading("Description")
+		page.AddText(t.text)
+		page.AddHeading("See also")
+		page.AddReferences(relatedPages(root, t.page))
+		pages = append(pages, manPage{t.reference().File(), page.Bytes()})
+	}
+	return pages
+}
+
+// commandPages returns the page of cmd and those of its subcommands.
+func commandPages(cmd *cobra.Command, date time.Time, source string) []manPage {
+	page := man.NewPage(commandReference(cmd), date, source, cmd.Short)
+	page.AddHeading("Synopsis")
+	page.AddSynopsis(cmd.CommandPath(), strings.TrimSpace(strings.TrimPrefix(usageLine(cmd), cmd.CommandPath())))
+	page.AddHeading("Description")
+	page.AddText(cmp.Or(cmd.Long, cmd.Short+"."))
+	subcommands := visibleCommands(cmd)
+	if len(subcommands) > 0 {
+		page.AddHeading("Commands")
+	}
+	for _, c := range subcommands {
+		page.AddItem(c.Name(), "", c.Short)
+	}
+	addFlags(page, cmd.Flags())
+	if cmd.HasExample() {
+		page.AddHeading("Examples")
+		page.AddCode(strings.ReplaceAll(strings.TrimPrefix(cmd.Example, "  "), "\n  ", "\n"))
+	}
+	if cmd.Annotations[showsExitStatus] != "" {
+		page.AddText(exitStatus)
+	}
+	page.AddHeading("See also")
+	page.AddReferences(relatedPages(cmd, commandReference(cmd).Name))
+	pages := []manPage{{commandReference(cmd).File(), page.Bytes()}}
+	for _, c := range subcommands {
+		pages = append(pages, commandPages(c, date, source)...)
+	}
+	return pages
+}
+
+// addFlags adds the flags in the groups of the help. A command whose flags are in no group has one list.
+func addFlags(page *man.Page, flags *pflag.FlagSet) {
+	page.AddHeading("Options")
+	groups := groupFlags(flags)
+	for _, g := range groups {
+		if len(groups) > 1 {
+			page.AddSubheading(g.title)
+		}
+		g.flags.VisitAll(func(f *pflag.Flag) {
+			name := "--" + f.Name
+			if f.Shorthand != "" {
+				name = "-" + f.Shorthand + ", " + name
+			}
+			value, text := pflag.UnquoteUsage(f)
+			page.AddItem(name, value, text)
+		})
+	}
+}
+
+// relatedPages returns the pages to which that of a command or topic refers: those of the commands above and
+// below it, and the topics.
+func relatedPages(cmd *cobra.Command, name string) []man.Reference {
+	var pages []man.Reference
+	add := func(r man.Reference) {
+		if r.Name != name {
+			pages = append(pages, r)
+		}
+	}
+	cmd.VisitParents(func(c *cobra.Command) { add(commandReference(c)) })
+	add(commandReference(cmd))
+	if name == commandReference(cmd).Name {
+		for _, c := range visibleCommands(cmd) {
+			add(commandReference(c))
+		}
+	}
+	for _, t := range topics {
+		add(t.reference())
+	}
+	return pages
+}
+
+func commandReference(cmd *cobra.Command) man.Reference {
+	return man.Reference{Name: strings.ReplaceAll(cmd.CommandPath(), " ", "-"), Section: 1}
+}
+
+func (t topic) reference() man.Reference { return man.Reference{Name: t.page, Section: t.section} }
