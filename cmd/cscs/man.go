@@ -16,12 +16,15 @@ import (
 	"github.com/alps-tunnel/cscs/internal/problem"
 )
 
-// newManCommand returns the command that writes the man pages. Only a build with the tag man has it.
+// newManCommand returns the command that writes the man pages. Packages have them; other users can write their own.
 func newManCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:    "man DIR",
-		Short:  "Write the man pages",
-		Hidden: true,
+		Use:   "man DIR",
+		Short: "Write the man pages",
+		Long: `Write the man pages of this version into a directory of the manual, in which the
+pages of each section have a directory of their own. Their date is that of
+SOURCE_DATE_EPOCH, otherwise that of the commit from which cscs was built.`,
+		Example: `  cscs man ~/.local/share/man && man cscs-run`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				return nil
@@ -31,14 +34,15 @@ func newManCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			info, _ := debug.ReadBuildInfo()
 			date, err := pageDate(os.Getenv("SOURCE_DATE_EPOCH"), info)
-			if err == nil {
-				err = os.MkdirAll(args[0], 0o755)
-			}
 			if err != nil {
 				return err
 			}
 			for _, p := range manPages(cmd.Root(), date) {
-				if err := os.WriteFile(filepath.Join(args[0], p.file), p.text, 0o644); err != nil {
+				path := filepath.Join(args[0], filepath.FromSlash(p.path))
+				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+					return err
+				}
+				if err := os.WriteFile(path, p.text, 0o644); err != nil {
 					return err
 				}
 			}
@@ -69,9 +73,9 @@ func pageDate(epoch string, info *debug.BuildInfo) (time.Time, error) {
 	}
 }
 
-// A manPage is a file of the manual.
+// A manPage is a page of the manual.
 type manPage struct {
-	file string // its name, such as cscs-run.1
+	path string // below the directory of the manual, such as man1/cscs-run.1
 	text []byte
 }
 
@@ -86,7 +90,7 @@ func manPages(root *cobra.Command, date time.Time) []manPage {
 		page.AddText(t.text)
 		page.AddHeading("See also")
 		page.AddReferences(relatedPages(root, t.page))
-		pages = append(pages, manPage{t.reference().File(), page.Bytes()})
+		pages = append(pages, manPage{t.reference().Path(), page.Bytes()})
 	}
 	return pages
 }
@@ -115,7 +119,7 @@ func commandPages(cmd *cobra.Command, date time.Time, source string) []manPage {
 	}
 	page.AddHeading("See also")
 	page.AddReferences(relatedPages(cmd, commandReference(cmd).Name))
-	pages := []manPage{{commandReference(cmd).File(), page.Bytes()}}
+	pages := []manPage{{commandReference(cmd).Path(), page.Bytes()}}
 	for _, c := range subcommands {
 		pages = append(pages, commandPages(c, date, source)...)
 	}

@@ -22,7 +22,7 @@ func readPages(cmd *cobra.Command) map[string][]string {
 	marks := strings.NewReplacer(`\fB`, "", `\fI`, "", `\fR`, "", `\-`, "-", `\(aq`, "'", `\(ti`, "~", `\(dq`, `"`, `\e`, `\`, `\&`, "")
 	pages := map[string][]string{}
 	for _, p := range manPages(cmd, time.Unix(1e9, 0)) {
-		pages[p.file] = strings.Split(marks.Replace(string(p.text)), "\n")
+		pages[p.path] = strings.Split(marks.Replace(string(p.text)), "\n")
 	}
 	return pages
 }
@@ -47,7 +47,7 @@ func TestManPagesAreComplete(t *testing.T) {
 		if cmd.Hidden {
 			return
 		}
-		file := strings.ReplaceAll(cmd.CommandPath(), " ", "-") + ".1"
+		file := "man1/" + strings.ReplaceAll(cmd.CommandPath(), " ", "-") + ".1"
 		page, ok := pages[file]
 		if !ok {
 			t.Errorf("there is no %s", file)
@@ -81,7 +81,7 @@ func TestManPagesAreComplete(t *testing.T) {
 	}
 	check(root)
 	for _, topic := range topics {
-		file := topic.reference().File()
+		file := topic.reference().Path()
 		if page := pages[file]; !hasLine(page, topic.page+" - "+topic.short) || !hasLine(page, strings.Fields(topic.text)[0]) {
 			t.Errorf("%s, the page of the topic %s, lacks its name or text", file, topic.name)
 		}
@@ -101,7 +101,7 @@ func TestManPageSections(t *testing.T) {
 		`.BR cscs-key (1),`, `.BR cscs (1),`, `.BR cscs-keys (7),`, `.BR cscs-sessions (7),`, `.BR cscs-config (5),`, `.BR cscs-exit-codes (7)`,
 	}
 	var got []string
-	for _, line := range readPages(newRootCommand(newDeps(&ui.IO{})))["cscs-key-sign.1"] {
+	for _, line := range readPages(newRootCommand(newDeps(&ui.IO{})))["man1/cscs-key-sign.1"] {
 		if strings.HasPrefix(line, ".S") || strings.HasPrefix(line, ".BR") {
 			got = append(got, line)
 		}
@@ -145,19 +145,18 @@ func TestPageDate(t *testing.T) {
 func TestManCommand(t *testing.T) {
 	t.Setenv("SOURCE_DATE_EPOCH", "1000000000")
 	root := newRootCommand(newDeps(&ui.IO{}))
-	root.AddCommand(newManCommand())
 	dir := filepath.Join(t.TempDir(), "man")
 	root.SetArgs([]string{"man", dir})
 	if err := root.ExecuteContext(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range manPages(newRootCommand(newDeps(&ui.IO{})), time.Unix(1e9, 0)) {
-		text, err := os.ReadFile(filepath.Join(dir, p.file))
+		text, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(p.path)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(string(p.text), string(text)); diff != "" {
-			t.Errorf("%s: %s", p.file, diff)
+			t.Errorf("%s: %s", p.path, diff)
 		}
 	}
 	root.SetArgs([]string{"man"})

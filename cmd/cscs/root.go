@@ -116,10 +116,10 @@ forwards a local port to it and, on Ctrl-C, removes all of it again.`,
 		newDoctorCommand(d),
 		newDemoCommand(d),
 		newCompletionCommand(d),
+		newManCommand(),
 		newVersionCommand(d),
 		newKeepCommand(d),
 	)
-	addBuildCommands(cmd)
 	cmd.CompletionOptions.DisableDefaultCmd = true // newCompletionCommand replaces it
 	for _, c := range append(cmd.Commands(), cmd) {
 		c.Flags().BoolP("help", "h", false, "show this help")

@@ -89,7 +89,7 @@ once the job is queued. The lease begins when the job starts.
 Commands:
   cscs ps                  list the sessions that this machine knows
   cscs ps --refresh        ask the clusters too, for sessions of other machines
-  cscs attach [ID]         pick a session up here, from any terminal or machine
+  cscs attach [ID]         attach to a session, from any terminal or machine
   cscs detach [ID]         leave it running
   cscs stop [ID]           end it
   cscs logs [ID]           show the output of its server

@@ -6,7 +6,6 @@ package man
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -23,8 +22,8 @@ type Reference struct {
 	Section int
 }
 
-// File returns the name of the page's file, such as ls.1.
-func (r Reference) File() string { return r.Name + "." + strconv.Itoa(r.Section) }
+// Path returns the path of the page's file below a directory of the manual, such as man1/ls.1, with slashes.
+func (r Reference) Path() string { return fmt.Sprintf("man%d/%s.%d", r.Section, r.Name, r.Section) }
 
 // NewPage returns a page that begins with the section NAME. date and source, the name of the program, are in its
 // footer.
