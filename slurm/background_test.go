@@ -144,7 +144,7 @@ func TestAskShellThatFloods(t *testing.T) {
 	text := script() + `
 flood() { yes 10000n | head -c 700000; }
 for ((i = 0; i < 3; i++)); do
-	cscs_run_shell 30 flood
+	cscs_run_shell 300 flood
 	code=$? length=${#REPLY}
 	cscs_uptime
 	[[ $REPLY == +([0-9]) ]] && echo "$code $length"

@@ -55,10 +55,13 @@ func reading(ctx context.Context, t *testing.T, f *slurmtest.Cluster, s *Submiss
 
 func (r *run) letGo() { r.s.Withdraw() }
 
+// hangLimit is reached only by a test that hangs.
+const hangLimit = 2 * time.Minute
+
 // await returns the first event of type T from now on.
 func await[T Event](r *run) T {
 	r.t.Helper()
-	deadline := time.NewTimer(30 * time.Second)
+	deadline := time.NewTimer(hangLimit)
 	defer deadline.Stop()
 	for {
 		select {
@@ -80,7 +83,7 @@ func await[T Event](r *run) T {
 
 func (r *run) wait() {
 	r.t.Helper()
-	waittest.Receive(r.t, 30*time.Second, "the end of the submission", r.done)
+	waittest.Receive(r.t, hangLimit, "the end of the submission", r.done)
 }
 
 // testID is a session ID that belongs to the test alone.
