@@ -180,8 +180,12 @@ func (a *attendance) endAttendance(err error) {
 	case a.detached:
 		a.leaveRecord(a.rec.State, a.rec.Reason)
 	default:
+		id := ""
+		if err != nil {
+			id = a.start.explainError(err).ID
+		}
 		if state, err := paths.StateDir(); err == nil {
-			noteEnded(registry.Open(state), a.rec, a.last.Reason, a.last.Code)
+			noteEnded(registry.Open(state), a.rec, a.last.Reason, a.last.Code, id)
 		}
 		if err := a.entry.Remove(); err != nil {
 			a.start.note(err.Error())

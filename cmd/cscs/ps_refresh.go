@@ -153,7 +153,7 @@ func (r *refresher) mergeFound(rows []ui.Row, way registry.Record, login string,
 			row = withFound(row, f, l)
 			delete(there, row.ID)
 		case known && !r.seenIDs[row.ID] && isAccountOf(l.Record, way, login) && len(row.Attached) == 0 && r.store.Forget(row.ID) == nil:
-			noteEnded(r.store, l.Record, howEnded(over[row.ID]), nil)
+			noteEnded(r.store, l.Record, howEnded(over[row.ID]), nil, "")
 			continue
 		}
 		out = append(out, row)
@@ -183,12 +183,13 @@ func howEnded(f slurm.Found) string {
 	return "it is no longer on the cluster"
 }
 
-// noteEnded records the end of a session for cscs ps. It ignores errors.
-func noteEnded(store *registry.Store, r registry.Record, reason string, code *int) {
+// noteEnded records the end of a session for cscs ps and bug reports. problemID is the problem that ended it, or "".
+// noteEnded ignores errors.
+func noteEnded(store *registry.Store, r registry.Record, reason string, code *int, problemID string) {
 	if r.Job == "" || r.Cluster == demo.Name {
 		return // no job, or a demo, which must leave nothing here
 	}
-	_ = store.NoteEnded(registry.Ended{ID: r.ID, App: r.App, Cluster: r.Cluster, Job: r.Job, Partition: r.Partition, Reason: reason, Code: code, Ended: time.Now()})
+	_ = store.NoteEnded(registry.Ended{ID: r.ID, App: r.App, Cluster: r.Cluster, Job: r.Job, Partition: r.Partition, Reason: reason, Code: code, Problem: problemID, Ended: time.Now()})
 }
 
 // withFound returns the row with the cluster's answer f. l is what this machine knows of the session.

@@ -172,7 +172,7 @@ func (d *deps) stopSession(ctx context.Context, l registry.Listed, o *options) e
 		if !sessionid.IsID(l.ID) {
 			return nil // only the cluster knows the session, so there is no record here
 		}
-		noteEnded(registry.Open(logs), l.Record, last.Reason, last.Code)
+		noteEnded(registry.Open(logs), l.Record, last.Reason, last.Code, "")
 		err = registry.Open(logs).Forget(l.ID)
 		var attended *registry.AttendedError
 		if !errors.As(err, &attended) {

@@ -21,8 +21,9 @@ type Ended struct {
 	Cluster   string    `json:"cluster"`
 	Job       string    `json:"job,omitempty"`
 	Partition string    `json:"partition,omitempty"`
-	Reason    string    `json:"reason,omitempty"` // why it ended
-	Code      *int      `json:"code,omitempty"`   // the exit code; nil: no process of this machine has seen the end
+	Reason    string    `json:"reason,omitempty"`  // why it ended
+	Code      *int      `json:"code,omitempty"`    // the exit code; nil: no process of this machine has seen the end
+	Problem   string    `json:"problem,omitempty"` // the ID of the problem that ended it, in internal/problem
 	Ended     time.Time `json:"ended"`
 }
 
