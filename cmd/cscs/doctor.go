@@ -24,13 +24,15 @@ import (
 type doctorFlags struct {
 	whereFlags
 	hereFlags
-	account string
+	account    string
+	report     bool
+	reportFile string // empty: standard output
 }
 
 func newDoctorCommand(d *deps) *cobra.Command {
 	o := &doctorFlags{}
 	cmd := &cobra.Command{
-		Use:   "doctor",
+		Use:   "doctor [--report [FILE]]",
 		Short: "Check each step on the way to a node, and print the fix",
 		Long: `Check each step from this machine to a compute node, in order: files, key and agent, names,
 the network, ssh and host keys, the login node, its shell, clock and home, Slurm, a node where
@@ -39,15 +41,26 @@ that it works, or what is wrong and how to fix it.
 
 It changes and allocates nothing, and takes at most 20 s. In a terminal, and without --json, it first
 asks for the passphrase of a key that no agent has. The exit status is that of a command that meets
-the first failure. A warning is not a failure.`,
+the first failure. A warning is not a failure.
+
+With --report, the command prints a text for a bug report in place of the results, or writes it to a
+new FILE. The text has versions, the IDs of problems, and the keys that are set in configuration
+files. It has no values, and no names but the built-in ones.`,
 		Example: `  cscs doctor
-  cscs doctor --cluster daint --json`,
-		Args: noArgs,
+  cscs doctor --cluster daint --json
+  cscs doctor --cluster daint --report`,
+		Args: func(cmd *cobra.Command, args []string) error { return o.takeReportFile(cmd, args) },
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := fillEnv(cmd.Flags()); err != nil {
 				return err
 			}
-			return d.runDoctor(cmd.Context(), o)
+			if o.report && o.json {
+				return &problem.UsageError{Message: "--report and --json exclude each other", Hint: "for an issue: cscs doctor --report"}
+			}
+			if o.report {
+				return d.runDoctorReport(cmd.Context(), o)
+			}
+			return d.runDoctor(cmd.Context(), o, ui.Report(d.io, o.json))
 		},
 	}
 	o.addWhereBy(cmd, acceptAny) // the check of the key reports what is wrong with it
@@ -55,6 +68,7 @@ the first failure. A warning is not a failure.`,
 	g.addString(&o.account, "account", "A", "NAME", "account to check", checkWord)
 	addValue(g, &o.localPort, "local-port", "", "PORT", "local port to check", parsePort("omit --local-port to get a free one"))
 	g.flags.BoolVar(&o.json, "json", false, "write the results to stdout, one JSON object per line")
+	g.flags.BoolVar(&o.report, "report", false, "print a report for an issue, without names and secrets")
 	g.addToCommand(cmd)
 	completeCluster(cmd)
 	cmd.Annotations = map[string]string{showsExitStatus: "yes"}
@@ -64,8 +78,8 @@ the first failure. A warning is not a failure.`,
 // usualPorts are the usual local ports of JupyterLab and TensorBoard.
 var usualPorts = []int{8888, 6006}
 
-// runDoctor runs the checks of cscs doctor and returns the error of the first failure.
-func (d *deps) runDoctor(ctx context.Context, o *doctorFlags) error {
+// runDoctor runs the checks of cscs doctor, passes each result to tell, and returns the error of the first failure.
+func (d *deps) runDoctor(ctx context.Context, o *doctorFlags, tell func(doctor.Result)) error {
 	signals, stop := hearFirstInterrupt(ctx)
 	defer stop()
 	cluster, ov := d.doctorsCluster(o.cluster), o.overrides()
@@ -110,7 +124,7 @@ func (d *deps) runDoctor(ctx context.Context, o *doctorFlags) error {
 			}
 		}
 	}
-	worst := doctor.Run(checks, cfg, ui.Report(d.io, o.json))
+	worst := doctor.Run(checks, cfg, tell)
 	if signals.ctx.Err() != nil {
 		return context.Cause(signals.ctx)
 	}

@@ -23,9 +23,14 @@ func newVersionCommand(d *deps) *cobra.Command {
 }
 
 func (d *deps) printVersion() error {
-	info, _ := debug.ReadBuildInfo()
-	_, err := fmt.Fprintln(d.io.Out, versionLine(version, info))
+	_, err := fmt.Fprintln(d.io.Out, thisVersion())
 	return err
+}
+
+// thisVersion returns the version line of this program.
+func thisVersion() string {
+	info, _ := debug.ReadBuildInfo()
+	return versionLine(version, info)
 }
 
 // versionLine returns the version, commit, compiler and system.

@@ -9,6 +9,7 @@ package doctor
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -45,7 +46,8 @@ type Result struct {
 	Code    *int      `json:"code,omitempty"`    // the exit code of a command that meets the problem
 	Took    float64   `json:"took"`              // seconds
 
-	Err error `json:"-"` // what is wrong
+	Err   error  `json:"-"` // what is wrong
+	Facts string `json:"-"` // what may be published: see withFacts
 }
 
 // An Explanation is an error in the words for the user.
@@ -104,6 +106,7 @@ type finding struct {
 	seen        string // empty if err says it
 	err         error
 	blockReason string // if not empty: why dependent checks are skipped although this one has not failed
+	facts       string
 }
 
 func okFinding(host, seen string) []finding { return []finding{{host: host, status: OK, seen: seen}} }
@@ -118,6 +121,13 @@ func failureFinding(host string, err error) []finding {
 
 func skippedFinding(host, because string) []finding {
 	return []finding{{host: host, status: Skipped, seen: because}}
+}
+
+// withFacts adds facts to the first of these findings. Users publish them in bug reports (internal/bugreport). So they
+// are numbers, versions and words of this program: no name, path, address, or text from another program.
+func withFacts(found []finding, format string, args ...any) []finding {
+	found[0].facts = fmt.Sprintf(format, args...)
+	return found
 }
 
 // Run runs all checks and passes each result to tell, in the order of the route. It returns the

@@ -35,7 +35,7 @@ func (v *diagnosis) checkConfig(ctx context.Context) []finding {
 	for _, h := range v.target.Hosts {
 		names = append(names, h.Addr())
 	}
-	return okFinding("", "the way is "+strings.Join(names, ", then "))
+	return withFacts(okFinding("", "the way is "+strings.Join(names, ", then ")), "hosts: %d", len(names))
 }
 
 // checkFiles checks that other users cannot write the configuration, and that cscs can write.
@@ -178,7 +178,11 @@ func (v *diagnosis) checkKey(ctx context.Context) []finding {
 			if !id.ValidBefore.IsZero() {
 				until = "until " + id.ValidBefore.Local().Format("Mon 2 Jan 15:04")
 			}
-			found = append(found, okFinding(h.Name, fmt.Sprintf("%s, a certificate for %s, valid %s", path, strings.Join(id.Principals, ", "), until))...)
+			seen := okFinding(h.Name, fmt.Sprintf("%s, a certificate for %s, valid %s", path, strings.Join(id.Principals, ", "), until))
+			if !id.ValidBefore.IsZero() {
+				seen = withFacts(seen, "valid for %s", roundDuration(id.ValidBefore.Sub(v.cfg.Now())))
+			}
+			found = append(found, seen...)
 		}
 	}
 	return found
@@ -211,16 +215,16 @@ func (v *diagnosis) checkAgent(ctx context.Context) []finding {
 	case err != nil:
 		return warningFinding("", err)
 	case n > mostKeys && v.chosenOnly():
-		return okFinding("", fmt.Sprintf("it has %d identities (keys and certificates), of which ssh offers the chosen ones (IdentitiesOnly)", n))
+		return withFacts(okFinding("", fmt.Sprintf("it has %d identities (keys and certificates), of which ssh offers the chosen ones (IdentitiesOnly)", n)), "identities: %d, IdentitiesOnly", n)
 	case n > mostKeys:
-		return warningFinding("", &ManyKeysError{Keys: n, Only: v.onlyThere()})
+		return withFacts(warningFinding("", &ManyKeysError{Keys: n, Only: v.onlyThere()}), "identities: %d", n)
 	case n == 0 && v.target.KeyErr != nil && v.mayBeLocked(ctx):
 		return warningFinding("", errorf("agent-locked", "the agent holds no keys, or is locked"))
 	}
 	if n == 0 {
 		return okFinding("", "it holds no keys; a locked one says so, too, and is unlocked by ssh-add -X")
 	}
-	return okFinding("", fmt.Sprintf("it has %d identities (keys and certificates)", n))
+	return withFacts(okFinding("", fmt.Sprintf("it has %d identities (keys and certificates)", n)), "identities: %d", n)
 }
 
 func (v *diagnosis) theirAgent() key.Agent {
@@ -272,7 +276,7 @@ func (v *diagnosis) checkPorts(context.Context) []finding {
 		}
 	}
 	if len(found) == 0 {
-		return okFinding("", "free: "+strings.Join(free, ", "))
+		return withFacts(okFinding("", "free: "+strings.Join(free, ", ")), "free: %d", len(free))
 	}
 	return found
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -45,9 +47,18 @@ func (v *diagnosis) checkShell(ctx context.Context) []finding {
 		found = append(found, failureFinding(name, e.Startup)...)
 	}
 	if len(found) == 0 {
-		return okFinding(name, fmt.Sprintf("%s on %s runs our commands", e.Shell, e.Host))
+		seen := okFinding(name, fmt.Sprintf("%s on %s runs our commands", e.Shell, e.Host))
+		return withFacts(seen, "shell: %s, start: %s", shellKind(e.Shell), roundDuration(e.Began))
 	}
 	return found
+}
+
+// shellKind returns the name of a well-known shell, or "other".
+func shellKind(shell string) string {
+	if kind := path.Base(shell); slices.Contains([]string{"bash", "csh", "dash", "fish", "ksh", "sh", "tcsh", "zsh"}, kind) {
+		return kind
+	}
+	return "other"
 }
 
 // The differences between two clocks that are reported.
@@ -75,9 +86,9 @@ func (v *diagnosis) checkClock(context.Context) []finding {
 	err := &ClockError{Ahead: ahead, Of: name}
 	switch {
 	case ahead.Abs() >= clockFailure:
-		return failureFinding(name, err)
+		return withFacts(failureFinding(name, err), "ahead: %s", roundDuration(ahead))
 	case ahead.Abs() >= clockWarning:
-		return warningFinding(name, err)
+		return withFacts(warningFinding(name, err), "ahead: %s", roundDuration(ahead))
 	}
 	return okFinding(name, fmt.Sprintf("its clock differs from this machine's by less than %s", (answered.Sub(asked)+ahead.Abs()).Round(100*time.Millisecond)+100*time.Millisecond))
 }
@@ -94,8 +105,15 @@ func (v *diagnosis) checkHome(context.Context) []finding {
 	case e.HomeUsed >= homeFullPercent:
 		return warningFinding(name, errorf("home-full", "the file system of %s is %d%% full", e.Home, e.HomeUsed))
 	}
-	return okFinding(name, e.Home+" can be written")
+	found := okFinding(name, e.Home+" can be written")
+	if e.HomeUsed >= 0 {
+		found = withFacts(found, "used: %d %%", e.HomeUsed)
+	}
+	return found
 }
+
+// slurmVersion matches a release of Slurm, without what a site adds to it.
+var slurmVersion = regexp.MustCompile(`\d+(\.\d+)+`)
 
 // checkSlurm checks whether Slurm is installed and answers.
 func (v *diagnosis) checkSlurm(context.Context) []finding {
@@ -108,7 +126,7 @@ func (v *diagnosis) checkSlurm(context.Context) []finding {
 	case v.examErr != nil:
 		return failureFinding(name, v.examErr)
 	}
-	return okFinding(name, "Slurm "+e.Version)
+	return withFacts(okFinding(name, "Slurm "+e.Version), "version: %s", slurmVersion.FindString(e.Version))
 }
 
 // checkPartitions checks whether a partition starts jobs.
@@ -133,7 +151,7 @@ func (v *diagnosis) checkPartitions(context.Context) []finding {
 	case down != "":
 		return warningFinding(v.loginName(), &PartitionError{Name: down, Where: v.loginName()})
 	}
-	return okFinding(v.loginName(), "up: "+strings.Join(up, ", "))
+	return withFacts(okFinding(v.loginName(), "up: "+strings.Join(up, ", ")), "up: %d of %d", len(up), len(v.exam.Partitions))
 }
 
 // checkAccount checks that jobs have an account.
@@ -151,7 +169,7 @@ func (v *diagnosis) checkAccount(context.Context) []finding {
 	if len(known) == 0 || v.cfg.Account != "" && !slices.Contains(known, v.cfg.Account) {
 		return failureFinding(name, &AccountError{Account: v.cfg.Account, Known: known, Where: name})
 	}
-	return okFinding(name, "yours: "+strings.Join(known, ", "))
+	return withFacts(okFinding(name, "yours: "+strings.Join(known, ", ")), "accounts: %d", len(known))
 }
 
 // checkSessions checks whether the limits allow another login and another job.
@@ -193,7 +211,8 @@ func (v *diagnosis) checkSessions(context.Context) []finding {
 	if e.MostLogins > 0 {
 		most = fmt.Sprintf(" (at most %d)", e.MostLogins)
 	}
-	return okFinding(name, fmt.Sprintf("logins there, including this one: %d%s; jobs: %d, of which sessions: %d", e.Logins, most, len(e.Jobs), ours))
+	seen := okFinding(name, fmt.Sprintf("logins there, including this one: %d%s; jobs: %d, of which sessions: %d", e.Logins, most, len(e.Jobs), ours))
+	return withFacts(seen, "logins: %d, jobs: %d, sessions: %d", e.Logins, len(e.Jobs), ours)
 }
 
 // checkNode logs in to a node where a job of the user runs.

@@ -50,7 +50,7 @@ func (v *diagnosis) checkNames(ctx context.Context) []finding {
 		v.addrs = append(v.addrs, a)
 		is = append(is, a.String())
 	}
-	return okFinding(h.Name, h.HostName+" is "+strings.Join(is, ", "))
+	return withFacts(okFinding(h.Name, h.HostName+" is "+strings.Join(is, ", ")), "addresses: %d", len(is))
 }
 
 // A family is the addresses of one IP version.
@@ -109,7 +109,8 @@ func (v *diagnosis) checkTCP(ctx context.Context) []finding {
 	if len(found) > 0 {
 		return found
 	}
-	return okFinding(h.Name, fmt.Sprintf("port %d answers by %s", h.Port, strings.Join(answers, " and ")))
+	seen := okFinding(h.Name, fmt.Sprintf("port %d answers by %s", h.Port, strings.Join(answers, " and ")))
+	return withFacts(seen, "%s, %s", strings.Join(answers, ", "), v.roundTrip.Round(time.Millisecond))
 }
 
 // opReason returns the error inside an error of package net, without the address.

@@ -58,7 +58,7 @@ func (v *diagnosis) runCheck(ctx context.Context, c check) []Result {
 	var found []finding
 	root := v.failureCause(c.after)
 	if root != "" {
-		found = skippedFinding("", "skipped, because of "+root)
+		found = withFacts(skippedFinding("", "skipped, because of "+root), "because of %s", root)
 	} else {
 		found = v.runWithLimit(ctx, c)
 	}
@@ -115,7 +115,7 @@ func (v *diagnosis) runWithLimit(ctx context.Context, c check) []finding {
 
 // newResult turns a finding into a result with the words for the user.
 func (v *diagnosis) newResult(name string, f finding, took time.Duration) Result {
-	r := Result{V: 1, Time: v.cfg.Now().UTC(), Check: name, Host: f.host, Status: f.status, Seen: f.seen, Err: f.err, Took: took.Round(time.Millisecond).Seconds()}
+	r := Result{V: 1, Time: v.cfg.Now().UTC(), Check: name, Host: f.host, Status: f.status, Seen: f.seen, Err: f.err, Facts: f.facts, Took: took.Round(time.Millisecond).Seconds()}
 	if errors.Is(f.err, errTime) { // the error does not say what timed out
 		f.err = newOvertimeError(name, took)
 	}

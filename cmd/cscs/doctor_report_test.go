@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alps-tunnel/cscs/internal/paths"
+	"github.com/alps-tunnel/cscs/internal/registry"
+	"github.com/alps-tunnel/cscs/internal/ui"
+)
+
+// plantSecrets makes a home in which each word of the user's is recognisable, and returns these words.
+func plantSecrets(t *testing.T) (dir string, secrets []string) {
+	t.Helper()
+	dir = home(t, "Host zebrahost\n  HostName 127.0.0.1\n  Port 1\n  User giraffe\n  IdentityFile ~/.ssh/walrus-key\n  SetEnv ZEBRA=zebra\n")
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("config.toml", `default_cluster = "okapi"
+zebrakey = "zebra"
+`)
+	write("good.toml", `default_cluster = "okapi"
+[hosts.zebrahost]
+host = "127.0.0.1"
+port = 1
+user = "giraffe"
+identity = "~/.ssh/walrus-key"
+[clusters.okapi]
+host = "ocelot.example.org"
+jump = ["zebrahost"]
+account = "meerkat"
+env = {LEMUR_TOKEN = "ibex"}
+[recipes.narwhal]
+command = ["axolotl", "{port}"]
+`)
+	if err := newKey(filepath.Join(dir, ".ssh", "walrus-key"), "giraffe", time.Hour, "tapir"); err != nil {
+		t.Fatal(err)
+	}
+	private, err := os.ReadFile(filepath.Join(dir, ".ssh", "walrus-key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := os.ReadFile(filepath.Join(dir, ".ssh", "walrus-key.pub"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(filepath.Join(".ssh", "known_hosts"), "zebrahost "+string(public)+"quokka nonsense\n")
+	for name, value := range map[string]string{
+		"CSCS_ACCOUNT": "meerkat", "CSCS_QUAGGA": "1", "LEMUR_TOKEN": "ibex", "SSH_AUTH_SOCK": filepath.Join(dir, "numbat.sock"), "BROWSER": "wombat", "TOKEN": "ibex",
+	} {
+		t.Setenv(name, value)
+	}
+	state, err := paths.StateDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := 4
+	err = registry.Open(state).NoteEnded(registry.Ended{ID: "abcdefgh", App: "narwhal", Cluster: "okapi", Job: "8675309", Partition: "dugong", Reason: "kakapo", Code: &code, Problem: "queue-timeout", Ended: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir, []string{"zebra", "giraffe", "walrus", "okapi", "ocelot", "meerkat", "lemur", "ibex", "narwhal", "axolotl", "tapir", "quokka", "quagga", "numbat", "wombat",
+		"8675309", "dugong", "kakapo", "abcdefgh", dir, "127.0.0.1", strings.Fields(string(public))[1], strings.Split(string(private), "\n")[1]}
+}
+
+// TestReportHasNoSecret: no word of the user's is in the report, whether the configuration can be read or not.
+func TestReportHasNoSecret(t *testing.T) {
+	dir, secrets := plantSecrets(t)
+	for _, tt := range []struct {
+		name, config string
+		args         []string
+		want         []string
+	}{
+		{"to standard output", "good.toml", []string{"doctor", "--report"},
+			[]string{"route to cluster-1:", "clusters.cluster-1.account", "recipes.recipe-1.command", "identityfile 1", "others 1", "CSCS_ACCOUNT", "queue-timeout", "connection-refused"}},
+		{"bad configuration", "config.toml", []string{"doctor", "--report", "-c", "okapi"}, []string{"unknown keys: 1", "site.ConfigError"}},
+		{"to a file", "good.toml", []string{"doctor", "--report", filepath.Join(dir, "out.txt"), "--identity", filepath.Join(dir, "zebra-key")}, []string{"key-missing"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Setenv("CSCS_CONFIG", filepath.Join(dir, tt.config))
+			var out, said bytes.Buffer
+			if code := runCommandLine(t.Context(), tt.args, newDeps(&ui.IO{Out: &out, Err: &said})); code == 0 {
+				t.Error("exit code 0 although a check has failed")
+			}
+			report := out.String()
+			if len(tt.args) > 2 && strings.HasSuffix(tt.args[2], ".txt") {
+				data, err := os.ReadFile(tt.args[2])
+				if err != nil || report != "" {
+					t.Fatalf("printed %q, %v", report, err)
+				}
+				report = string(data)
+			}
+			for _, s := range secrets {
+				if strings.Contains(strings.ToLower(report), strings.ToLower(s)) {
+					t.Errorf("the report has %q", s)
+				}
+			}
+			for _, w := range tt.want {
+				if !strings.Contains(report, w) {
+					t.Errorf("the report lacks %q", w)
+				}
+			}
+			if t.Failed() {
+				t.Logf("%s%s", report, said.String())
+			}
+		})
+	}
+}

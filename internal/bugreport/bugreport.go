@@ -1,0 +1,130 @@
+// Package bugreport writes what a maintainer needs to know about a machine and the route from it, for a public issue.
+//
+// The report is built from parts that are known to be harmless: IDs, statuses, exit codes, numbers, versions, names of
+// Go types, texts of error numbers, and the keys of configuration files. It contains no message, no value and no text
+// from another host. Names are replaced by a word and a number, except for those of the built-in configuration. A
+// filter that removes what looks like a secret would miss what it does not know.
+package bugreport
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/alps-tunnel/cscs/internal/doctor"
+	"github.com/alps-tunnel/cscs/internal/registry"
+	"github.com/alps-tunnel/cscs/internal/site"
+)
+
+// A Report has what is known of a machine and of the route from it. Text leaves out most of it.
+type Report struct {
+	Version   string // of cscs, with its commit, compiler and system
+	System    string // the distribution or release of the system
+	SSH       string // the version of the ssh program
+	Cluster   string // whose route the checks followed
+	Results   []doctor.Result
+	Settings  []byte   // config.toml; nil: there is none
+	SSHConfig []byte   // the user's configuration of ssh; nil: there is none
+	Env       []string // the names of the environment variables that are set, of those that cscs uses
+	Ended     []registry.Ended
+	Now       time.Time
+}
+
+// Text returns the report as plain text.
+func (r Report) Text() string {
+	m := newMask()
+	var b strings.Builder
+	fmt.Fprintf(&b, "cscs doctor --report (no values, addresses or texts; unknown names have a number)\n\n")
+	fmt.Fprintf(&b, "version: %s\nsystem:  %s\nssh:     %s\n\n", r.Version, r.System, r.SSH)
+	fmt.Fprintf(&b, "checks on the route to %s:\n", m.label("cluster", r.Cluster))
+	w := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
+	for _, res := range r.Results {
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%.1f s\t%s\n", res.Status, res.Check, m.host(res.Host), res.Took, describeResult(res))
+	}
+	_ = w.Flush() // a strings.Builder accepts everything
+	table := b.String()
+	b.Reset()
+	for line := range strings.Lines(table) {
+		b.WriteString(strings.TrimRight(line, " \n") + "\n")
+	}
+	b.WriteString("\nconfig.toml: " + describeSettings(r.Settings, m))
+	b.WriteString("\nssh config: " + listOr(site.SSHShape(r.SSHConfig), "nothing is set"))
+	b.WriteString("\nenvironment: " + listOr(r.Env, "nothing is set"))
+	b.WriteString("\nended sessions, the latest last:")
+	if len(r.Ended) == 0 {
+		b.WriteString(" none")
+	}
+	for _, e := range r.Ended {
+		b.WriteString("\n  " + describeEnded(e, m, r.Now))
+	}
+	return b.String() + "\n"
+}
+
+// describeResult returns what is wrong, as the problem's ID, the exit code and the kinds of errors, and the facts.
+func describeResult(r doctor.Result) string {
+	var parts []string
+	if r.Problem != "" {
+		parts = append(parts, problemID(r.Problem))
+	}
+	if r.Code != nil {
+		parts = append(parts, fmt.Sprintf("exit code %d", *r.Code))
+	}
+	if causes := listCauses(r.Err); len(causes) > 0 {
+		parts = append(parts, strings.Join(causes, " > "))
+	}
+	if r.Facts != "" {
+		parts = append(parts, r.Facts)
+	}
+	return strings.Join(parts, "; ")
+}
+
+// plainID matches the IDs of internal/problem.
+var plainID = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
+
+// problemID returns the ID of a problem. An ID may come from a record or, in part, from another host.
+func problemID(id string) string {
+	if plainID.MatchString(id) {
+		return id
+	}
+	return "other"
+}
+
+func describeSettings(data []byte, m *mask) string {
+	if data == nil {
+		return "there is none"
+	}
+	shape, err := site.Shape(data, m.label)
+	if err != nil {
+		return "it is no valid TOML"
+	}
+	return listOr(shape, "nothing is set")
+}
+
+func listOr(all []string, none string) string {
+	if len(all) == 0 {
+		return none
+	}
+	return strings.Join(all, ", ")
+}
+
+// builtInApps are the names of apps that are not the user's choice.
+var builtInApps = []string{"jupyter", "tensorboard", "run", "tunnel"}
+
+// describeEnded returns the app, the cluster, the time since the end, the exit code and the problem of a session.
+func describeEnded(e registry.Ended, m *mask, now time.Time) string {
+	app := e.App
+	if !slices.Contains(builtInApps, app) {
+		app = m.label("recipe", app)
+	}
+	s := fmt.Sprintf("%s on %s, %s ago", app, m.label("cluster", e.Cluster), now.Sub(e.Ended).Round(time.Minute))
+	if e.Code != nil {
+		s += fmt.Sprintf(", exit code %d", *e.Code)
+	}
+	if e.Problem != "" {
+		s += ", " + problemID(e.Problem)
+	}
+	return s
+}
