@@ -5,8 +5,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alps-tunnel/cscs/internal/hostiletest"
 	"github.com/alps-tunnel/cscs/internal/sessionid"
@@ -85,5 +87,27 @@ func TestBadRecords(t *testing.T) {
 	}
 	if all := list(t, s); len(all) != 1 || all[0].ID != "abcdefgh" {
 		t.Errorf("listed %+v", all)
+	}
+}
+
+// TestRecordOfAnotherVersion: a record and a note that another version of cscs wrote are read as far as they are known
+// (docs/compatibility.md).
+func TestRecordOfAnotherVersion(t *testing.T) {
+	s := Open(t.TempDir())
+	take(t, s, Record{ID: "abcdefgh", State: Detached}).Leave()
+	if err := os.WriteFile(filepath.Join(s.Dir(), "bcdefgha.json"), []byte(`{"v":2,"id":"bcdefgha","state":"detached","cluster":"daint","colour":"red"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all := list(t, s)
+	if i := slices.IndexFunc(all, func(l Listed) bool { return l.ID == "bcdefgha" }); i < 0 || all[i].Cluster != "daint" || all[i].State != Detached {
+		t.Errorf("listed %+v", all)
+	}
+	now := time.Now()
+	note := `{"v":2,"id":"cdefghab","cluster":"daint","colour":"red","ended":"` + now.Add(-time.Hour).UTC().Format(time.RFC3339) + `"}`
+	if err := os.WriteFile(s.endedPath(), []byte(note+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if ended := s.Ended(now); len(ended) != 1 || ended[0].Cluster != "daint" {
+		t.Errorf("ended: %+v", ended)
 	}
 }
