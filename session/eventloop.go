@@ -177,7 +177,7 @@ func (s *sessionCore) postConnError(err error) {
 }
 
 // randomPort returns a random port that a server may use too.
-func randomPort() int { return firstServerPort + rand.IntN(serverPorts) }
+func randomPort() int { return firstServerPort + rand.IntN(serverPorts) } //nolint:gosec // no secret
 
 // bindLocalPort opens the local port: the configured one, that of a server that already runs, or
 // the first free one from the app's port on.

@@ -569,7 +569,7 @@ func TestExposedDirectory(t *testing.T) {
 			if err := os.MkdirAll(path, 0o700); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.Chmod(path, 0o770); err != nil { //nolint:gosec // that is the fault
+			if err := os.Chmod(path, 0o770); err != nil {
 				t.Fatal(err)
 			}
 			r := submit(t.Context(), t, f, &Submission{ID: testID(t), Launch: Launch{Argv: []string{"true"}}})

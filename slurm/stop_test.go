@@ -149,7 +149,7 @@ for file in "$@"; do
 done
 exec /bin/rm "${args[@]}"
 `
-	if err := os.WriteFile(filepath.Join(bin, "rm"), []byte(rm), 0o700); err != nil { //nolint:gosec // it is run
+	if err := os.WriteFile(filepath.Join(bin, "rm"), []byte(rm), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	f.PutFirst(bin)

@@ -44,7 +44,7 @@ func renewalPeriod(lease time.Duration) time.Duration { return min(lease/renewal
 // so that two clients of a session do not write the same number by chance.
 func sendClientMessages(ctx context.Context, commands *commands, w io.Writer, lease time.Duration) {
 	var tick <-chan time.Time
-	n := rand.Uint32N(1e9)
+	n := rand.Uint32N(1e9) //nolint:gosec // no secret
 	if lease > 0 {
 		t := time.NewTicker(renewalPeriod(lease))
 		defer t.Stop()

@@ -39,10 +39,10 @@ SOURCE_DATE_EPOCH, otherwise that of the commit from which cscs was built.`,
 			}
 			for _, p := range manPages(cmd.Root(), date) {
 				path := filepath.Join(args[0], filepath.FromSlash(p.path))
-				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // all users read manual pages
 					return err
 				}
-				if err := os.WriteFile(path, p.text, 0o644); err != nil {
+				if err := os.WriteFile(path, p.text, 0o644); err != nil { //nolint:gosec // the same
 					return err
 				}
 			}

@@ -39,7 +39,7 @@ type Signer struct {
 }
 
 // apiKeyVar is the environment variable of a service account's key; CSCS has named it.
-const apiKeyVar = "CSCS_API_KEY"
+const apiKeyVar = "CSCS_API_KEY" //nolint:gosec // the name of a variable
 
 // IsUnattended reports whether the service signs without a user.
 func (s *Signer) IsUnattended() bool {

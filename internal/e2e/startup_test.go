@@ -129,7 +129,7 @@ func dialLogin(t *testing.T) sshRemote {
 		t.Fatal(err)
 	}
 	conn, channels, requests, err := xssh.NewClientConn(raw, address, &xssh.ClientConfig{User: "alice", Auth: []xssh.AuthMethod{xssh.PublicKeys(signer)},
-		HostKeyCallback: xssh.InsecureIgnoreHostKey(), Timeout: 10 * time.Second}) //nolint:gosec // a host of the lab
+		HostKeyCallback: xssh.InsecureIgnoreHostKey(), Timeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,7 @@ func mkdirOwn(dir string) (err error) {
 func closeToOthers(dir string) error {
 	info, err := os.Lstat(dir)
 	if err == nil && info.Mode().Perm()&0o077 != 0 {
-		err = os.Chmod(dir, 0o700)
+		err = os.Chmod(dir, 0o700) //nolint:gosec // a directory
 	}
 	return err
 }

@@ -69,7 +69,7 @@ func (f FileTokens) load(issuer, client string) *oauth2.Token {
 }
 
 func (f FileTokens) save(issuer, client string, t *oauth2.Token) {
-	data, err := json.Marshal(keptToken{issuer, client, t.AccessToken, t.RefreshToken, t.Expiry})
+	data, err := json.Marshal(keptToken{issuer, client, t.AccessToken, t.RefreshToken, t.Expiry}) //nolint:gosec // it goes to a file with mode 0600 only
 	if err != nil || owndir.CheckOwner(filepath.Dir(f.Path)) != nil {
 		return
 	}
@@ -102,7 +102,7 @@ func (KeyringTokens) save(issuer, client string, t *oauth2.Token) {
 	if t.RefreshToken == "" {
 		return
 	}
-	data, err := json.Marshal(keptToken{Issuer: issuer, Client: client, Refresh: t.RefreshToken})
+	data, err := json.Marshal(keptToken{Issuer: issuer, Client: client, Refresh: t.RefreshToken}) //nolint:gosec // it goes to the keyring only
 	if err == nil {
 		_ = keyring.Set(keyringService, client+" at "+issuer, string(data))
 	}
