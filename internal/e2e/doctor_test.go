@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -103,6 +104,27 @@ func of(all []seen, check string) seen {
 		}
 	}
 	return found
+}
+
+// TestDoctorReport: the report of a healthy route has what the doctor has seen of it, and no name, path or address.
+func TestDoctorReport(t *testing.T) {
+	begin(t)
+	b := start(t, as(t.Context(), "alice", "laptop", withBrowser, lab.bin, "doctor", "--report", "--cluster", "daint"))
+	if code := b.exit(patience); code != 0 {
+		t.Errorf("exit code %d: %s", code, b.stderr)
+	}
+	report := b.stdout.String()
+	for _, want := range []string{"route to daint", "hosts: 2", "valid for ", "shell: bash", "version: 2", "ssh:     OpenSSH_"} {
+		if !strings.Contains(report, want) {
+			t.Errorf("the report lacks %q", want)
+		}
+	}
+	if found := regexp.MustCompile(`alice|cscs-key|nid[0-9]|/home|/tmp|([0-9]+\.){3}[0-9]+|[0-9a-f]*::`).FindAllString(report, -1); len(found) > 0 {
+		t.Errorf("the report has %q", found)
+	}
+	if t.Failed() {
+		t.Log(report)
+	}
 }
 
 // TestDoctorHealthy: nothing is wrong, with a job and without.
