@@ -36,7 +36,7 @@ func (o *doctorFlags) takeReportFile(cmd *cobra.Command, args []string) error {
 
 // runDoctorReport runs the checks, and prints or writes the report. It returns the error of the first failed check.
 func (d *deps) runDoctorReport(ctx context.Context, o *doctorFlags) error {
-	out := d.io.Out
+	out, closeFile := d.io.Out, func() error { return nil }
 	if o.reportFile != "" {
 		// A new file only: the name may be a typing error. It is created first, so that an error is reported at once.
 		f, err := os.OpenFile(o.reportFile, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
@@ -47,7 +47,7 @@ func (d *deps) runDoctorReport(ctx context.Context, o *doctorFlags) error {
 			return &problem.UsageError{Message: "cannot write " + o.reportFile + ": " + regular.Reason(err).Error(), Hint: "give the name of another file, or print the report: cscs doctor --report"}
 		}
 		defer f.Close()
-		out = f
+		out, closeFile = f, f.Close
 	}
 	d.say("checking each step; this takes at most 20 s")
 	r := bugreport.Report{Cluster: d.doctorsCluster(o.cluster)}
@@ -60,6 +60,9 @@ func (d *deps) runDoctorReport(ctx context.Context, o *doctorFlags) error {
 	}
 	d.addEnvironment(ctx, &r)
 	if _, err := fmt.Fprint(out, r.Text()); err != nil {
+		return err
+	}
+	if err := closeFile(); err != nil { // some file systems report only here that they are full
 		return err
 	}
 	if o.reportFile != "" {
