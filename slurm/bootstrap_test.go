@@ -48,8 +48,8 @@ func writeWheel(t *testing.T) string {
 	return dir
 }
 
-// installing is for how long a session may make an environment.
-const installing = 3 * time.Minute
+// installing is for how long a session may make an environment. Only a test that hangs reaches it.
+const installing = 6 * time.Minute
 
 // A wheelServer hands out wheels over HTTP, once it is open: pip waits for it until then.
 type wheelServer struct {

@@ -37,7 +37,7 @@ func follow(ctx context.Context, t *testing.T, f *slurmtest.Cluster, s *Submissi
 }
 
 func reading(ctx context.Context, t *testing.T, f *slurmtest.Cluster, s *Submission, read func(context.Context, Remote, func(Event) error) (Outcome, error)) *run {
-	r := &run{t: t, s: s, events: make(chan Event, 100), done: make(chan struct{})}
+	r := &run{t: t, s: s, events: make(chan Event, 1000), done: make(chan struct{})}
 	go func() {
 		defer close(r.done)
 		r.outcome, r.err = read(ctx, f, func(e Event) error {
